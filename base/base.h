@@ -1,0 +1,199 @@
+/* base.h - the ground floor: what every room of vmoe needs and nothing more.
+ *
+ * Status and error text, checked sizes, memory that is counted, arenas, keyed random streams,
+ * strict number parsing, files that are never half-written, clock and processor count.
+ * Nothing here prints, exits, or keeps global mutable state (but the allocation counter).
+ *
+ *     base_error err = {0};
+ *     base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 0, 0, 0);
+ *     double u = base_rng_uniform(&rng);
+ *     base_writer out;
+ *     if (base_writer_open(&out, "numbers.txt", &err) != BASE_OK)
+ *         return app_fail(&err);
+ *     fprintf(out.file, "%g\n", u);
+ *     if (base_writer_commit(&out, &err) != BASE_OK)
+ *         return app_fail(&err);
+ */
+#ifndef BASE_BASE_H
+#define BASE_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define BASE_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define BASE_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define BASE_PRINTF(fmt, args)
+#endif
+
+/* ---- status and error text ------------------------------------------------------------- */
+
+typedef enum base_status {
+    BASE_OK = 0,          /* done */
+    BASE_USAGE = 1,       /* an option, key or setting that the user wrote is wrong */
+    BASE_IO = 2,          /* a file cannot be opened, read or written; disk full */
+    BASE_FORMAT = 3,      /* the bytes of a file are not what its format demands */
+    BASE_MISMATCH = 4,    /* two things that must agree do not (shape, class list, recipe) */
+    BASE_NO_MEMORY = 5,   /* memory could not be had */
+    BASE_UNSUPPORTED = 6, /* valid, but not something this program does */
+    BASE_INTERRUPTED = 7, /* the user asked to stop */
+    BASE_NUMERIC = 8,     /* not finite where a number was needed */
+    BASE_INTERNAL = 9     /* a library below us refused (oneDNN, threads) */
+} base_status;
+
+/* One line of text, lower case, no full stop, subject in quotes. */
+typedef struct base_error {
+    base_status status;
+    char text[1024];
+} base_error;
+
+/* Fills err (may be NULL) with the formatted text and returns status. A text that is too long is
+ * cut. Cannot fail. */
+base_status base_fail(base_error *err, base_status status, const char *format, ...)
+    BASE_PRINTF(3, 4);
+
+/* As base_fail with BASE_IO (BASE_NO_MEMORY for ENOMEM), followed by ": " and the text of errno. */
+base_status base_fail_errno(base_error *err, const char *format, ...) BASE_PRINTF(2, 3);
+
+/* Puts the formatted text in front of err's text (context grows from the inside out). */
+void base_error_prepend(base_error *err, const char *format, ...) BASE_PRINTF(2, 3);
+
+/* Copies name into out (out_bytes including the final 0), control characters and invalid UTF-8 as
+ * \xNN, cut with "..." when too long. Returns out. For names that come from files. */
+const char *base_quote(char *out, size_t out_bytes, const char *name);
+
+/* ---- sizes ----------------------------------------------------------------------------- */
+
+/* *out = a * b (a + b). False, with *out untouched, when the result does not fit. */
+bool base_mul_size(size_t *out, size_t a, size_t b);
+bool base_add_size(size_t *out, size_t a, size_t b);
+
+/* ---- memory ---------------------------------------------------------------------------- */
+
+/* Zeroed memory aligned to 64 bytes, or NULL (also for a product that overflows). bytes 0 gives a
+ * valid pointer. Counted by base_alloc_count. Safe from several threads. */
+void *base_alloc(size_t count, size_t bytes_each);
+/* Frees what base_alloc gave; NULL is allowed. */
+void base_free(void *at);
+/* Calls of base_alloc since the start of the process: a test checks that a step makes none. */
+uint64_t base_alloc_count(void);
+
+/* A bump allocator over one block. With at == NULL it only measures: take returns NULL and `used`
+ * grows as if it had given memory, so the same planning code sizes and then hands out. */
+typedef struct base_arena {
+    unsigned char *at;
+    size_t bytes;
+    size_t used;
+    size_t peak;
+} base_arena;
+
+/* count * bytes_each bytes aligned to 64, not zeroed. NULL when measuring, or when the block is full
+ * (an impossible state: size it by a measuring pass first). One thread at a time. */
+void *base_arena_take(base_arena *arena, size_t count, size_t bytes_each);
+/* Gives back everything taken since used had the value mark. */
+void base_arena_rewind(base_arena *arena, size_t mark);
+
+/* ---- random streams ----------------------------------------------------------------------
+ * Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3").
+ * A stream is a value: copy it freely. Two streams with different keys are independent. */
+
+/* What a stream is for. The values are part of every result: never renumber, only add. */
+typedef enum base_purpose {
+    BASE_PURPOSE_TEST = 1,
+    BASE_PURPOSE_INIT = 2,          /* a = parameter index, b = expert */
+    BASE_PURPOSE_ORDER = 3,         /* a = epoch: permutation of the samples */
+    BASE_PURPOSE_AUGMENT = 4,       /* a = epoch, b = sample, c = copy or replacement */
+    BASE_PURPOSE_MIX = 5,           /* a = epoch, b = step in the epoch: mixup, cutmix */
+    BASE_PURPOSE_SUBSET = 6,        /* the first N of a seeded order (--limit) */
+    BASE_PURPOSE_DROPOUT = 7,       /* a = step, b = site, c = token of the global batch */
+    BASE_PURPOSE_DROP_PATH = 8,     /* a = step, b = site, c = image of the global batch */
+    BASE_PURPOSE_ROUTER_NOISE = 9,  /* a = step, b = layer, c = token of the global batch */
+    BASE_PURPOSE_ROUTER_SELECT = 10, /* a = step, b = layer: SSR's Bernoulli draw */
+    BASE_PURPOSE_CORRUPT = 11,
+    BASE_PURPOSE_ATTACK = 12
+} base_purpose;
+
+typedef struct base_rng {
+    uint32_t key[2];
+    uint32_t counter[4]; /* of the next block */
+    uint32_t block[4];   /* the last block made */
+    uint32_t left;       /* words of it not yet given, 0..4 */
+} base_rng;
+
+/* One Philox4x32-10 block. Cannot fail. */
+void base_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
+/* 64-bit hash of count values: h = 0; for each v: h = mix(h ^ v), mix the finaliser of SplitMix64
+ * (Steele, Lea, Flood 2014). base_key of {1,2,3} is 0xd0734750fde362b3. */
+uint64_t base_key(const uint64_t *values, size_t count);
+
+/* The stream of (seed, purpose, a, b, c). */
+base_rng base_rng_make(uint64_t seed, base_purpose purpose, uint64_t a, uint64_t b, uint64_t c);
+uint32_t base_rng_u32(base_rng *rng);
+uint64_t base_rng_u64(base_rng *rng);
+/* [0, 1), 53 random bits. */
+double base_rng_uniform(base_rng *rng);
+/* 0 .. limit - 1 without bias, limit >= 1 (Lemire 2019, multiply and reject). */
+uint64_t base_rng_below(base_rng *rng, uint64_t limit);
+/* Standard normal, Box-Muller, two uniforms a call: no state outside the stream. */
+double base_rng_normal(base_rng *rng);
+/* Beta(a, a), a > 0, from two gammas (Marsaglia and Tsang 2000; the U^(1/a) boost for a < 1). */
+double base_rng_beta(base_rng *rng, double a);
+/* Fills out [count] with a permutation of 0 .. count - 1: Fisher-Yates from the top,
+ * for i = count - 1 .. 1 swap out[i] and out[below(i + 1)]. */
+void base_rng_permutation(base_rng *rng, uint32_t *out, size_t count);
+
+/* ---- text ------------------------------------------------------------------------------ */
+
+/* The whole of text as a number; false (out untouched) for anything else, nan and inf included. */
+bool base_parse_real(double *out, const char *text);
+bool base_parse_int(int64_t *out, const char *text); /* decimal only */
+/* Number of single-character edits between a and b, for "did you mean" (Levenshtein). Both up to 63
+ * characters are compared; the rest is ignored. */
+size_t base_edit_distance(const char *a, const char *b);
+
+/* ---- files ----------------------------------------------------------------------------- */
+
+/* A file that appears whole or not at all: written beside as PATH.part, flushed to disk, renamed. */
+typedef struct base_writer {
+    FILE *file; /* write here */
+    char *path;
+    char *part;
+} base_writer;
+
+/* On success *out must end in commit or abandon. */
+base_status base_writer_open(base_writer *out, const char *path, base_error *err);
+/* Flush, fsync, close, rename, fsync of the folder. On failure the part file is gone, an older file
+ * of that name is as it was, and err names the path. Closes in any case. */
+base_status base_writer_commit(base_writer *out, base_error *err);
+/* Closes and removes the part file. Safe after commit (does nothing) and on a zeroed struct. */
+void base_writer_abandon(base_writer *out);
+
+/* Reads a whole file of at most limit bytes; adds a final 0 that is not counted in *bytes. The caller
+ * frees *out with base_free. On failure the outputs are untouched and err names the path. */
+base_status base_file_read(char **out, size_t *bytes, const char *path, size_t limit,
+                           base_error *err);
+/* Makes the folder and its parents; an existing one is fine. */
+base_status base_folder_make(const char *path, base_error *err);
+/* Removes a folder and what is in it; a missing one is fine. Does not follow links. */
+base_status base_folder_remove(const char *path, base_error *err);
+/* Puts folder fresh in the place of folder live, atomically where the system can exchange names
+ * (renameat2), else by two renames through LIVE.old. What live held before is removed. */
+base_status base_folder_replace(const char *live, const char *fresh, base_error *err);
+/* printf into new memory (the caller frees it with base_free), or NULL. */
+char *base_text(const char *format, ...) BASE_PRINTF(1, 2);
+
+/* ---- machine --------------------------------------------------------------------------- */
+
+/* Seconds of a clock that only goes forward. */
+double base_seconds(void);
+/* Processors this process may use: affinity mask and cgroup quota respected, at least 1. */
+int base_cpu_count(void);
+/* Peak resident memory of this process in bytes, 0 if unknown. */
+size_t base_peak_bytes(void);
+
+#endif

@@ -1,0 +1,157 @@
+/* machine.c - clock, processors and memory of the machine as far as this process may use it.
+ * Free to change: where Linux keeps the answers. None of these functions allocates through
+ * base_alloc, so a training step may call them. */
+#include "base/base.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+double base_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* The first bytes - 1 bytes of a file below /proc or /sys; false when there is none. */
+static bool read_small(char *out, size_t bytes, const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    const ssize_t got = read(fd, out, bytes - 1);
+    close(fd);
+    if (got < 0)
+        return false;
+    out[got] = 0;
+    return true;
+}
+
+/* Processors in the affinity mask; machines with more than CPU_SETSIZE need a wider mask. */
+static int affinity_count(void)
+{
+    for (int wide = CPU_SETSIZE; wide <= 64 * CPU_SETSIZE; wide *= 4) {
+        cpu_set_t *mask = CPU_ALLOC((size_t)wide);
+        const size_t bytes = CPU_ALLOC_SIZE((size_t)wide);
+        if (!mask)
+            break;
+        CPU_ZERO_S(bytes, mask);
+        const bool got = sched_getaffinity(0, bytes, mask) == 0;
+        const int count = got ? CPU_COUNT_S(bytes, mask) : 0;
+        CPU_FREE(mask);
+        if (got)
+            return count;
+    }
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* Whole processors of quota per period, at least 1: with a fraction more, threads that wait for
+ * one another would be stopped together. INT_MAX: no limit. */
+static int quota_count(long long quota, long long period)
+{
+    if (quota <= 0 || period <= 0)
+        return INT_MAX;
+    const long long count = quota / period;
+    return count < 1 ? 1 : count > INT_MAX ? INT_MAX : (int)count;
+}
+
+/* The quota that one control group sets: version 2 has "QUOTA PERIOD" or "max PERIOD" in one
+ * file, version 1 two files (kernel: cgroup-v2.rst, sched-bwc.rst). */
+static int group_limit(const char *folder)
+{
+    char path[PATH_MAX + 32], text[128];
+    long long quota = 0, period = 0;
+
+    snprintf(path, sizeof path, "%s/cpu.max", folder);
+    if (read_small(text, sizeof text, path))
+        return sscanf(text, "%lld %lld", &quota, &period) == 2 ? quota_count(quota, period)
+                                                               : INT_MAX;
+    snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
+    if (!read_small(text, sizeof text, path) || sscanf(text, "%lld", &quota) != 1)
+        return INT_MAX;
+    snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
+    if (!read_small(text, sizeof text, path) || sscanf(text, "%lld", &period) != 1)
+        return INT_MAX;
+    return quota_count(quota, period);
+}
+
+/* The smallest quota of root/group and the groups above it. In a container the group may name a
+ * path that only the host sees: then root itself is what counts. */
+static int chain_limit(const char *root, const char *group)
+{
+    char folder[PATH_MAX];
+    const size_t root_length = strlen(root);
+    int smallest = INT_MAX;
+
+    if (snprintf(folder, sizeof folder, "%s%s", root, group) >= (int)sizeof folder)
+        return INT_MAX;
+    for (;;) {
+        const int limit = group_limit(folder);
+        if (smallest > limit)
+            smallest = limit;
+        char *slash = strrchr(folder, '/');
+        if (!slash || (size_t)(slash - folder) < root_length)
+            return smallest;
+        *slash = 0;
+    }
+}
+
+/* Lines of /proc/self/cgroup are NUMBER:CONTROLLERS:PATH; version 2 has no controllers. */
+static int cgroup_count(void)
+{
+    char text[8192];
+    int smallest = INT_MAX;
+
+    if (!read_small(text, sizeof text, "/proc/self/cgroup"))
+        return INT_MAX;
+    for (char *line = text, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        char *names = strchr(line, ':');
+        char *group = names ? strchr(names + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *names++ = 0;
+        *group++ = 0;
+        int limit = INT_MAX;
+        if (!*names)
+            limit = chain_limit("/sys/fs/cgroup", group);
+        else if (strcmp(names, "cpu") == 0 || strncmp(names, "cpu,", 4) == 0 ||
+                 strstr(names, ",cpu,") || strcmp(names, "cpuacct,cpu") == 0)
+            limit = chain_limit("/sys/fs/cgroup/cpu", group);
+        if (smallest > limit)
+            smallest = limit;
+    }
+    return smallest;
+}
+
+int base_cpu_count(void)
+{
+    const int allowed = affinity_count();
+    const int quota = cgroup_count();
+    const int count = allowed < quota ? allowed : quota;
+
+    return count < 1 ? 1 : count;
+}
+
+/* VmHWM is this program's own; getrusage's figure is inherited from whoever started it. */
+size_t base_peak_bytes(void)
+{
+    char text[4096];
+    unsigned long long kilobytes = 0;
+
+    if (read_small(text, sizeof text, "/proc/self/status")) {
+        const char *line = strstr(text, "VmHWM:");
+        if (line && sscanf(line + strlen("VmHWM:"), "%llu", &kilobytes) == 1)
+            return (size_t)kilobytes * 1024;
+    }
+    struct rusage use;
+    return getrusage(RUSAGE_SELF, &use) == 0 ? (size_t)use.ru_maxrss * 1024 : 0;
+}

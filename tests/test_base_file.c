@@ -1,0 +1,249 @@
+/* test_base_file.c - files appear whole or not at all; reading keeps to its limit. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "tests/test_folder.h"
+#include "tests/test_run.h"
+
+static char *dir, *path, *part;
+
+static void setup(void)
+{
+    dir = test_folder_make();
+    path = test_path(dir, "out.txt");
+    part = test_path(dir, "out.txt.part");
+}
+
+static void teardown(void)
+{
+    base_free(path);
+    base_free(part);
+    test_folder_remove(dir);
+}
+
+START_TEST(a_committed_file_is_whole_and_alone)
+{
+    base_writer out;
+
+    ck_assert_int_eq(base_writer_open(&out, path, NULL), BASE_OK);
+    fprintf(out.file, "hello\n");
+    ck_assert(!test_exists(path));
+    ck_assert(test_exists(part));
+    ck_assert_int_eq(base_writer_commit(&out, NULL), BASE_OK);
+    test_holds(path, "hello\n");
+    ck_assert(!test_exists(part));
+    base_writer_abandon(&out); /* after commit: nothing */
+    test_holds(path, "hello\n");
+}
+END_TEST
+
+START_TEST(an_abandoned_file_leaves_the_older_one)
+{
+    base_writer out;
+    base_writer zero = {0};
+
+    test_write(path, "old", 3);
+    ck_assert_int_eq(base_writer_open(&out, path, NULL), BASE_OK);
+    fprintf(out.file, "new");
+    base_writer_abandon(&out);
+    base_writer_abandon(&out);
+    base_writer_abandon(&zero);
+    test_holds(path, "old");
+    ck_assert(!test_exists(part));
+}
+END_TEST
+
+START_TEST(a_commit_replaces_the_older_file)
+{
+    base_writer out;
+
+    test_write(path, "old", 3);
+    ck_assert_int_eq(base_writer_open(&out, path, NULL), BASE_OK);
+    fprintf(out.file, "new");
+    ck_assert_int_eq(base_writer_commit(&out, NULL), BASE_OK);
+    test_holds(path, "new");
+}
+END_TEST
+
+START_TEST(a_link_stays_and_its_target_is_renewed)
+{
+    base_writer out;
+    struct stat info;
+    char *link = test_path(dir, "link.txt");
+
+    test_write(path, "old", 3);
+    ck_assert_int_eq(symlink("out.txt", link), 0);
+    ck_assert_int_eq(base_writer_open(&out, link, NULL), BASE_OK);
+    fprintf(out.file, "new");
+    ck_assert_int_eq(base_writer_commit(&out, NULL), BASE_OK);
+    ck_assert(lstat(link, &info) == 0 && S_ISLNK(info.st_mode));
+    test_holds(path, "new");
+    base_free(link);
+}
+END_TEST
+
+START_TEST(a_device_is_written_to_and_not_renamed_over)
+{
+    base_writer out;
+    struct stat info;
+
+    ck_assert_int_eq(base_writer_open(&out, "/dev/null", NULL), BASE_OK);
+    fprintf(out.file, "nobody reads this");
+    ck_assert_int_eq(base_writer_commit(&out, NULL), BASE_OK);
+    ck_assert(lstat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
+    ck_assert(!test_exists("/dev/null.part"));
+}
+END_TEST
+
+/* A disk with room for 4096 bytes: each write beyond fails, as on a full one. */
+static struct rlimit lowered(void)
+{
+    struct rlimit before, low;
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = before;
+    low.rlim_cur = 4096;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+    return before;
+}
+
+static void write_numbers(size_t count)
+{
+    base_writer out;
+    base_error err = {0};
+
+    test_write(path, "old", 3);
+    ck_assert_int_eq(base_writer_open(&out, path, NULL), BASE_OK);
+    const struct rlimit before = lowered();
+    for (size_t i = 0; i < count; i++)
+        putc('x', out.file);
+    const base_status status = base_writer_commit(&out, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_int_eq(status, BASE_IO);
+    ck_assert_msg(strstr(err.text, path) && strstr(err.text, strerror(EFBIG)), "%s", err.text);
+    test_holds(path, "old");
+    ck_assert(!test_exists(part));
+}
+
+START_TEST(a_full_disk_is_told_and_leaves_the_older_file)
+{
+    write_numbers(4097);   /* the last flush fails */
+    write_numbers(100000); /* a write long before fails */
+}
+END_TEST
+
+START_TEST(a_full_device_is_told)
+{
+    base_writer out;
+    base_error err = {0};
+
+    ck_assert_int_eq(base_writer_open(&out, "/dev/full", NULL), BASE_OK);
+    fprintf(out.file, "x");
+    ck_assert_int_eq(base_writer_commit(&out, &err), BASE_IO);
+    ck_assert_str_eq(err.text, "cannot write '/dev/full': No space left on device");
+}
+END_TEST
+
+START_TEST(a_path_that_cannot_be_written_is_named)
+{
+    base_writer out;
+    base_error err = {0};
+    char *deep = test_path(dir, "none/x.txt");
+
+    ck_assert_int_eq(base_writer_open(&out, deep, &err), BASE_IO);
+    ck_assert_msg(strstr(err.text, "none/x.txt': No such file") != NULL, "%s", err.text);
+    ck_assert_int_eq(base_writer_open(&out, dir, &err), BASE_IO);
+    ck_assert_msg(strstr(err.text, "is a folder, expected a file") != NULL, "%s", err.text);
+    base_free(deep);
+}
+END_TEST
+
+START_TEST(a_file_is_read_whole_with_a_final_zero)
+{
+    static char bytes[10000];
+    char *text = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 7);
+    for (size_t size = 0; size <= sizeof bytes; size += size < 8190 ? 4095 : 1) {
+        test_write(path, bytes, size);
+        ck_assert_int_eq(base_file_read(&text, &count, path, sizeof bytes, NULL), BASE_OK);
+        ck_assert_uint_eq(count, size);
+        ck_assert(memcmp(text, bytes, size) == 0 && text[size] == 0);
+        base_free(text);
+        if (size > 8194)
+            break;
+    }
+}
+END_TEST
+
+START_TEST(a_file_below_proc_is_read_though_its_size_is_zero)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, "/proc/self/status", 1 << 20, NULL), BASE_OK);
+    ck_assert(bytes > 100 && strstr(text, "VmRSS"));
+    base_free(text);
+}
+END_TEST
+
+START_TEST(reading_beyond_the_limit_is_refused)
+{
+    char *text = NULL;
+    size_t bytes = 7;
+    base_error err = {0};
+
+    test_write(path, "12345", 5);
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 4, &err), BASE_FORMAT);
+    ck_assert_msg(strstr(err.text, "has 5 bytes, expected at most 4") != NULL, "%s", err.text);
+    ck_assert_int_eq(base_file_read(&text, &bytes, "/dev/zero", 100000, &err), BASE_FORMAT);
+    ck_assert_str_eq(err.text, "'/dev/zero' has more than 100000 bytes, the most allowed");
+    ck_assert(text == NULL && bytes == 7);
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 5, NULL), BASE_OK);
+    base_free(text);
+}
+END_TEST
+
+START_TEST(a_missing_file_and_a_folder_are_told_apart)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    base_error err = {0};
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 10, &err), BASE_IO);
+    ck_assert_msg(strstr(err.text, "cannot open '") == err.text, "%s", err.text);
+    ck_assert_int_eq(base_file_read(&text, &bytes, dir, 10, &err), BASE_IO);
+    ck_assert_msg(strstr(err.text, "is a folder, expected a file") != NULL, "%s", err.text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("base_file");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core, a_committed_file_is_whole_and_alone);
+    tcase_add_test(core, an_abandoned_file_leaves_the_older_one);
+    tcase_add_test(core, a_commit_replaces_the_older_file);
+    tcase_add_test(core, a_link_stays_and_its_target_is_renewed);
+    tcase_add_test(core, a_device_is_written_to_and_not_renamed_over);
+    tcase_add_test(core, a_file_is_read_whole_with_a_final_zero);
+    tcase_add_test(core, a_file_below_proc_is_read_though_its_size_is_zero);
+    tcase_add_test(limits, a_full_disk_is_told_and_leaves_the_older_file);
+    tcase_add_test(limits, a_full_device_is_told);
+    tcase_add_test(limits, a_path_that_cannot_be_written_is_named);
+    tcase_add_test(limits, reading_beyond_the_limit_is_refused);
+    tcase_add_test(limits, a_missing_file_and_a_folder_are_told_apart);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}

@@ -1,0 +1,68 @@
+/* test_base_machine.c - clock, processors, memory. */
+#include "base/base.h"
+
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/test_run.h"
+
+START_TEST(the_clock_goes_forward)
+{
+    const double before = base_seconds();
+
+    usleep(2000);
+    const double passed = base_seconds() - before;
+    ck_assert_double_ge(passed, 0.002);
+    ck_assert_double_lt(passed, 60.0);
+}
+END_TEST
+
+START_TEST(processors_respect_the_affinity_mask)
+{
+    cpu_set_t before, one;
+    const int count = base_cpu_count();
+
+    ck_assert_int_ge(count, 1);
+    ck_assert_int_le(count, (int)sysconf(_SC_NPROCESSORS_CONF));
+    ck_assert_int_eq(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &before)) {
+            CPU_SET(i, &one);
+            break;
+        }
+    }
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    ck_assert_int_eq(base_cpu_count(), 1);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof before, &before), 0);
+}
+END_TEST
+
+START_TEST(the_peak_grows_with_use_and_no_memory_is_asked_for)
+{
+    const size_t more = 64 << 20;
+    const size_t before = base_peak_bytes();
+    char *block = base_alloc(more, 1);
+
+    memset(block, 1, more);
+    const uint64_t calls = base_alloc_count();
+    const size_t after = base_peak_bytes();
+    base_free(block);
+    ck_assert_uint_eq(base_alloc_count(), calls);
+    ck_assert_uint_gt(before, 0);
+    ck_assert_uint_ge(after, before + more / 2);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("base_machine");
+    TCase *core = tcase_create("Core");
+
+    tcase_add_test(core, the_clock_goes_forward);
+    tcase_add_test(core, processors_respect_the_affinity_mask);
+    tcase_add_test(core, the_peak_grows_with_use_and_no_memory_is_asked_for);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}

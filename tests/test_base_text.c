@@ -1,0 +1,128 @@
+/* test_base_text.c - numbers, distances, formatted memory. */
+#include "base/base.h"
+
+#include <locale.h>
+#include <string.h>
+
+#include "tests/test_run.h"
+
+START_TEST(reals_are_read_whole)
+{
+    static const struct {
+        const char *text;
+        double value;
+    } good[] = {{"0", 0},      {"-1.5", -1.5},   {"+2", 2},    {".5", 0.5},
+                {"3.", 3},     {"1e-3", 0.001},  {"2E+2", 200}, {"1e-999", 0},
+                {"007", 7},    {"0.1", 0.1},     {"1.7976931348623157e308", 1.7976931348623157e308}};
+    double out;
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_msg(base_parse_real(&out, good[i].text), "'%s' refused", good[i].text);
+        ck_assert_double_eq(out, good[i].value);
+    }
+}
+END_TEST
+
+START_TEST(other_text_is_no_real)
+{
+    static const char *const bad[] = {"",     " 1",  "1 ",   "x",   "1x",    "nan",   "inf",
+                                      "-inf", "0x1", "1e",   "1e+", ".",     "-",     "+-1",
+                                      "1,5",  "1..", "1e5.", "--1", "1e999", "-1e999", "infinity"};
+    double out = 7;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!base_parse_real(&out, bad[i]), "'%s' accepted", bad[i]);
+    ck_assert_double_eq(out, 7);
+}
+END_TEST
+
+START_TEST(the_locale_does_not_move_the_point)
+{
+    double out;
+
+    if (!setlocale(LC_ALL, "de_DE.UTF-8"))
+        setlocale(LC_ALL, "de_DE.utf8"); /* seldom installed: then this checks the C locale */
+    ck_assert(base_parse_real(&out, "0.25"));
+    ck_assert_double_eq(out, 0.25);
+    ck_assert(!base_parse_real(&out, "0,25"));
+    setlocale(LC_ALL, "C");
+}
+END_TEST
+
+START_TEST(integers_are_decimal_and_whole)
+{
+    static const char *const bad[] = {"", "-", " 1", "1 ", "1.0", "0x10", "1e3", "9223372036854775808",
+                                      "-9223372036854775809", "abc"};
+    int64_t out = 7;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!base_parse_int(&out, bad[i]), "'%s' accepted", bad[i]);
+    ck_assert_int_eq(out, 7);
+    ck_assert(base_parse_int(&out, "010"));
+    ck_assert_int_eq(out, 10);
+    ck_assert(base_parse_int(&out, "-9223372036854775808"));
+    ck_assert_int_eq(out, INT64_MIN);
+    ck_assert(base_parse_int(&out, "+9223372036854775807"));
+    ck_assert_int_eq(out, INT64_MAX);
+}
+END_TEST
+
+START_TEST(edit_distance_counts_edits)
+{
+    ck_assert_uint_eq(base_edit_distance("", ""), 0);
+    ck_assert_uint_eq(base_edit_distance("", "abc"), 3);
+    ck_assert_uint_eq(base_edit_distance("abc", ""), 3);
+    ck_assert_uint_eq(base_edit_distance("epochs", "epochs"), 0);
+    ck_assert_uint_eq(base_edit_distance("epoch", "epochs"), 1);
+    ck_assert_uint_eq(base_edit_distance("kitten", "sitting"), 3);
+    ck_assert_uint_eq(base_edit_distance("flaw", "lawn"), 2);
+    ck_assert_uint_eq(base_edit_distance("lr", "rl"), 2);
+}
+END_TEST
+
+START_TEST(edit_distance_ignores_what_is_beyond_63)
+{
+    char a[100], b[100];
+
+    memset(a, 'a', 99);
+    memset(b, 'a', 99);
+    a[99] = b[99] = 0;
+    b[63] = 'b';
+    ck_assert_uint_eq(base_edit_distance(a, b), 0);
+    b[62] = 'b';
+    ck_assert_uint_eq(base_edit_distance(a, b), 1);
+}
+END_TEST
+
+START_TEST(text_is_formatted_into_new_memory)
+{
+    char *text = base_text("%s-%04d", "epoch", 7);
+
+    ck_assert_str_eq(text, "epoch-0007");
+    base_free(text);
+    text = base_text("%5000d", 1);
+    ck_assert_uint_eq(strlen(text), 5000);
+    base_free(text);
+    text = base_text("%s", "");
+    ck_assert_str_eq(text, "");
+    base_free(text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("base_text");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_test(core, reals_are_read_whole);
+    tcase_add_test(core, the_locale_does_not_move_the_point);
+    tcase_add_test(core, integers_are_decimal_and_whole);
+    tcase_add_test(core, edit_distance_counts_edits);
+    tcase_add_test(core, text_is_formatted_into_new_memory);
+    tcase_add_test(limits, other_text_is_no_real);
+    tcase_add_test(limits, edit_distance_ignores_what_is_beyond_63);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
