@@ -1,0 +1,224 @@
+/* data.h - from files to batches: sources, decoding, transforms, loader.
+ *
+ *     base_error err = {0};
+ *     data_source *source = NULL;
+ *     data_loader *loader = NULL;
+ *     data_batch batch;
+ *     if (data_source_open(&source, "folder:photos/val", NULL, &err) != BASE_OK)
+ *         return app_fail(&err);
+ *     data_loader_config config = data_loader_defaults();
+ *     if (data_loader_create(&loader, source, &config, &err) != BASE_OK)
+ *         return app_fail(&err);
+ *     while (data_loader_next(loader, &batch, &err) == BASE_OK && batch.count > 0)
+ *         use(batch.images, batch.labels, batch.count);
+ *     data_loader_destroy(loader);
+ *     data_source_close(source);
+ *
+ * Images are 8-bit RGB, rows top to bottom, packed, until they enter a batch. A value never depends on
+ * threads, batch size or order: every draw is keyed by (seed, purpose, epoch, sample). */
+#ifndef DATA_DATA_H
+#define DATA_DATA_H
+
+#include "base/base.h"
+
+/* ---- images ------------------------------------------------------------------------------ */
+
+/* pixels [height, width, channels], 8 bit; the memory is reused: data_image_reserve grows it. */
+typedef struct data_image {
+    unsigned char *pixels;
+    size_t width, height;
+    size_t channels;       /* 3; 1 for IDX images that stay grey */
+    size_t capacity_bytes;
+} data_image;
+
+void data_image_destroy(data_image *image); /* frees the pixels, zeroes the struct */
+base_status data_image_reserve(data_image *image, size_t width, size_t height, size_t channels,
+                               base_error *err);
+
+/* data.md 5 and 10: how a sample decoded. */
+typedef enum data_health {
+    DATA_HEALTH_OK,
+    DATA_HEALTH_ODD,     /* used, counted */
+    DATA_HEALTH_DAMAGED, /* used, counted and named: parts of the picture may be wrong */
+    DATA_HEALTH_BAD      /* not usable */
+} data_health;
+
+typedef struct data_decode_limits {
+    size_t max_pixels;     /* width * height, 178956970 */
+    size_t max_file_bytes; /* 256 MiB */
+} data_decode_limits;
+
+/* What decoding needs again and again (libjpeg object, buffers); one per thread. */
+typedef struct data_decoder data_decoder;
+base_status data_decoder_create(data_decoder **out, const data_decode_limits *limits,
+                                base_error *err);
+void data_decoder_destroy(data_decoder *decoder);
+/* JPEG or PNG told by the first bytes, to 8-bit RGB by the rules of data.md 5. BAD returns BASE_FORMAT
+ * (BASE_UNSUPPORTED, BASE_NO_MEMORY) with the reason of data.md 10 in err; else reason in note
+ * (note_bytes may be 0). */
+base_status data_decode(data_image *out, data_health *health, data_decoder *decoder,
+                        const unsigned char *bytes, size_t size, char *note, size_t note_bytes,
+                        base_error *err);
+/* Reads and decodes one file. err names the path. */
+base_status data_image_load(data_image *out, data_health *health, data_decoder *decoder,
+                            const char *path, base_error *err);
+/* 8-bit RGB or grey to a PNG file, whole or not at all. */
+base_status data_png_write(const char *path, const data_image *image, base_error *err);
+/* The same into memory (base_free). */
+base_status data_png_encode(unsigned char **out, size_t *bytes, const data_image *image,
+                            base_error *err);
+
+/* ---- geometry ----------------------------------------------------------------------------- */
+
+typedef enum data_filter { DATA_FILTER_BILINEAR, DATA_FILTER_BICUBIC } data_filter;
+
+typedef struct data_box {
+    size_t left, top, width, height;
+} data_box;
+
+/* Scratch memory of resizing and transforms; one per thread; zero it, destroy it. */
+typedef struct data_scratch {
+    void *at;
+    size_t bytes;
+    data_image image[2];
+} data_scratch;
+void data_scratch_destroy(data_scratch *scratch);
+
+/* Pillow's antialiased fixed-point resize, bit exact (data.md 6): the part `from` of in becomes an image
+ * of its own and is resized to width x height; only the part `to` of that result is computed and
+ * stored (NULL: all). out must not be in. */
+base_status data_resize(data_image *out, const data_image *in, const data_box *from, size_t width,
+                        size_t height, const data_box *to, data_filter filter,
+                        data_scratch *scratch, base_error *err);
+
+/* Evaluation preprocessing as torchvision on Pillow images: shorter side to resize (0: none), centre
+ * crop to crop with zero padding where the image is smaller (data.md 7). Bit exact. */
+base_status data_eval_transform(data_image *out, const data_image *in, size_t resize, size_t crop,
+                                data_filter filter, data_scratch *scratch, base_error *err);
+
+/* ---- sources ------------------------------------------------------------------------------- */
+
+typedef struct data_source data_source;
+
+typedef struct data_source_options {
+    size_t classes_of_model;       /* 1000 applies the ImageNet rule of data.md 1; 0: unknown */
+    const char *const *class_list; /* names that must agree (a checkpoint's labels), or NULL */
+    size_t class_list_count;
+    size_t idx_max_bytes;          /* of an inflated IDX file; 0: 1 GiB */
+    bool allow_single_class;       /* predict and eval may have one class, training not */
+} data_source_options;
+
+/* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx; more layouts are lines in a table.
+ * idx: a folder with one pair of files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
+ * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. options may be NULL. The caller closes *out. */
+base_status data_source_open(data_source **out, const char *spec,
+                             const data_source_options *options, base_error *err);
+void data_source_close(data_source *source);
+const char *data_source_layout(const data_source *source);
+const char *data_source_path(const data_source *source);
+size_t data_source_count(const data_source *source);   /* samples */
+size_t data_source_classes(const data_source *source); /* 0: no labels */
+const char *data_source_class_name(const data_source *source, size_t label); /* borrowed */
+int32_t data_source_label(const data_source *source, size_t i);
+/* "PATH" or "PATH!MEMBER" or "PATH[12]" into out. */
+const char *data_source_name(const data_source *source, size_t i, char *out, size_t out_bytes);
+/* Path below the class folder's parent, "CLASS/FILE": what trees of results are named by. */
+const char *data_source_relative_name(const data_source *source, size_t i, char *out,
+                                      size_t out_bytes);
+size_t data_source_ignored(const data_source *source); /* names that were no images, links, ... */
+/* One line about anything odd found while indexing ("" if nothing), e.g. empty class folders. */
+const char *data_source_notice(const data_source *source);
+/* Channels and side of the images if all are equal by format (IDX), else 0. */
+void data_source_uniform(const data_source *source, size_t *width, size_t *height,
+                         size_t *channels);
+/* Hash of count, labels and sizes: a resumed run must see the same data. */
+uint64_t data_source_fingerprint(const data_source *source);
+/* Bytes of sample i, read with pread into *buffer (grown with base_alloc/base_free), safe from several
+ * threads. err says why not, without the name. */
+base_status data_source_read(const data_source *source, size_t i, unsigned char **buffer,
+                             size_t *buffer_bytes, size_t *size, base_error *err);
+/* Sample i decoded (IDX: its pixels). err holds the reason only; data_source_name has the name. */
+base_status data_source_image(const data_source *source, size_t i, data_image *out,
+                              data_health *health, data_decoder *decoder,
+                              unsigned char **buffer, size_t *buffer_bytes, base_error *err);
+
+/* ---- loader -------------------------------------------------------------------------------- */
+
+typedef enum data_crop {
+    DATA_CROP_EVAL,   /* data_eval_transform */
+    DATA_CROP_RANDOM, /* random resized crop (data.md 7) */
+    DATA_CROP_PADDED  /* resize to the input size if needed, zero padding, random crop */
+} data_crop;
+
+typedef struct data_augment {
+    data_crop crop;
+    double area_low, area_high;   /* random resized crop, 0.08..1 */
+    double ratio_low, ratio_high; /* 3/4..4/3 */
+    int padding;                  /* padded crop, pixels a side, 4 */
+    double flip;                  /* probability, 0.5; 0: off */
+    double mixup, cutmix;         /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
+    double mix_probability;       /* of a batch being mixed at all, 1 */
+    double erase;                 /* probability of random erasing, 0: off */
+    bool erase_noise;             /* per-pixel normal numbers in place of 0 */
+} data_augment;
+
+typedef struct data_loader_config {
+    bool training;      /* shuffled, endless over epochs, augmented, last partial batch dropped */
+    size_t batch;       /* images a batch */
+    size_t limit;       /* > 0: only the first limit samples of the seeded order (the same at every run) */
+    uint64_t seed;
+    size_t threads;     /* workers, 0: load in the caller's thread; same batches */
+    size_t queue;       /* batch slots, 3 */
+    size_t size;        /* side of the network's input */
+    size_t channels;    /* 3, or 1: grey (luma of RGB sources, (19595 R + 38470 G + 7471 B + 32768) >> 16) */
+    size_t resize;      /* evaluation: shorter side, 0: none */
+    data_filter filter;
+    float mean[3], std[3];
+    bool bytes;         /* deliver 8-bit [B, S, S, C] in batch.bytes in place of normalised floats */
+    data_augment augment;
+    data_decode_limits limits;
+    double max_bad;     /* training: bad samples beyond max(50, max_bad * count) stop the run (0.001) */
+    bool strict;        /* a damaged or bad sample stops at once */
+    bool skip_bad;      /* evaluation: count a bad sample as wrong instead of failing */
+    /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's thread. */
+    void (*log)(void *user, const char *line);
+    void *log_user;
+} data_loader_config;
+
+data_loader_config data_loader_defaults(void); /* evaluation at 224, ImageNet mean and std */
+
+/* A filled slot, borrowed until the next call of data_loader_next or _seek. */
+typedef struct data_batch {
+    size_t count;              /* images; 0: the evaluation is over */
+    const float *images;       /* [count, C, S, S] normalised, NULL with bytes */
+    const unsigned char *bytes; /* [count, S, S, C], NULL without */
+    const int32_t *labels;     /* [count]; -1: unknown, or a bad sample in evaluation */
+    const int32_t *labels_b;   /* [count]: the partner's label (= labels when not mixed) */
+    const float *weight_a;     /* [count]: weight of labels in the target, 1 when not mixed */
+    const uint32_t *samples;   /* [count] numbers in the source */
+    const bool *bad;           /* [count]: evaluation with skip_bad, image is all zero */
+    uint64_t epoch;
+    uint64_t step;             /* batch number in the epoch */
+} data_batch;
+
+typedef struct data_loader data_loader;
+base_status data_loader_create(data_loader **out, const data_source *source,
+                               const data_loader_config *config, base_error *err);
+void data_loader_destroy(data_loader *loader); /* joins all threads, at any time */
+/* Batches in order; waits for the workers. */
+base_status data_loader_next(data_loader *loader, data_batch *out, base_error *err);
+/* Goes on at batch `step` of `epoch` without reading what lies before (resume). Training: any epoch. */
+base_status data_loader_seek(data_loader *loader, uint64_t epoch, uint64_t step, base_error *err);
+size_t data_loader_steps(const data_loader *loader);   /* batches of one epoch */
+size_t data_loader_samples(const data_loader *loader); /* samples of one epoch before dropping */
+
+typedef struct data_counts {
+    uint64_t ok, odd, damaged, bad;
+    double wait_seconds; /* the consumer waited */
+} data_counts;
+data_counts data_loader_counts(const data_loader *loader);
+
+/* "libjpeg-turbo 2.1.5, libpng 1.6.39, libarchive 3.6.2, zlib 1.2.13", borrowed for ever. */
+const char *data_versions(void);
+
+#endif

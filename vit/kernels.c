@@ -1,0 +1,256 @@
+/* kernels.c - the plain loops of the network, written so that the compiler vectorises them. The build
+ * compiles this file once per instruction set with VIT_KERNELS_SET and VIT_KERNELS_ISA defined;
+ * kernels_select.c picks one at run time.
+ *
+ * exp, erf and tanh are our own because a library call would keep a loop scalar: exp by range
+ * reduction and a degree-6 polynomial (relative error below 2e-7), erf by Abramowitz and Stegun 1964,
+ * formula 7.1.26 (absolute error below 1.5e-7, the rounding of fp32).
+ * NaN in gives NaN out everywhere: the trainer's check for finite numbers depends on it. */
+#include <math.h>
+#include <string.h>
+
+#include "vit/vit_internal.h"
+
+static inline float exp_fast(float x)
+{
+    /* below -87.3 the result is under FLT_MIN: 0; above 88.7 it is clamped near FLT_MAX.
+     * The comparisons are written so that NaN stays NaN. */
+    const float c = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
+    const float n = c * 1.44269504088896341f + 12582912.0f; /* rounds to an integer */
+    const float r = n - 12582912.0f;
+    float f = c - r * 0.693359375f; /* log 2 in two parts (Cody and Waite) */
+    f = f - r * -2.12194440e-4f;
+    float p = 1.0f / 720.0f;
+    p = p * f + 1.0f / 120.0f;
+    p = p * f + 1.0f / 24.0f;
+    p = p * f + 1.0f / 6.0f;
+    p = p * f + 0.5f;
+    p = p * f + 1.0f;
+    p = p * f + 1.0f;
+    int32_t bits;
+    memcpy(&bits, &n, sizeof bits);
+    const int32_t e = (bits - 0x4B400000 + 127) << 23; /* r + 127 in the exponent field */
+    float scale;
+    memcpy(&scale, &e, sizeof scale);
+    return x < -87.3f ? 0.0f : p * scale;
+}
+
+/* Phi(x) = (1 + erf(x / sqrt 2)) / 2 and e = exp(-x^2 / 2), which both GELU and its gradient need. */
+static inline float normal_cdf(float x, float *e)
+{
+    const float z = fabsf(x) * 0.70710678118654752f;
+    const float t = 1.0f / (1.0f + 0.3275911f * z);
+    *e = exp_fast(-z * z);
+    const float poly =
+        t * (0.254829592f +
+             t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    const float half = 0.5f * poly * *e; /* (1 - erf(z)) / 2 */
+    return x < 0.0f ? half : 1.0f - half;
+}
+
+static inline float tanh_fast(float u)
+{
+    return 1.0f - 2.0f / (exp_fast(2.0f * u) + 1.0f);
+}
+
+/* Hendrycks and Gimpel 2016, the tanh form. */
+static const float tanh_scale = 0.79788456080286536f; /* sqrt(2 / pi) */
+static const float tanh_cubic = 0.044715f;
+
+static void axpy(float *y, float a, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float s = 0;
+#pragma omp simd reduction(+ : s)
+    for (size_t i = 0; i < n; i++)
+        s += a[i] * b[i];
+    return s;
+}
+
+static void add_bias(float *h, const float *bias, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            h[r * n + i] += bias[i];
+}
+
+static void bias_gelu(float *a, float *h, const float *bias, size_t rows, size_t n, int tanh_form)
+{
+    for (size_t r = 0; r < rows; r++) {
+        float *hr = h + r * n, *ar = a + r * n;
+        if (tanh_form) {
+#pragma omp simd
+            for (size_t i = 0; i < n; i++) {
+                const float x = hr[i] + bias[i];
+                hr[i] = x;
+                ar[i] = 0.5f * x *
+                        (1.0f + tanh_fast(tanh_scale * (x + tanh_cubic * x * x * x)));
+            }
+        } else {
+#pragma omp simd
+            for (size_t i = 0; i < n; i++) {
+                const float x = hr[i] + bias[i];
+                float e;
+                hr[i] = x;
+                ar[i] = x * normal_cdf(x, &e);
+            }
+        }
+    }
+}
+
+static void gelu_backward(float *d, const float *h, size_t n, int tanh_form)
+{
+    if (tanh_form) {
+#pragma omp simd
+        for (size_t i = 0; i < n; i++) {
+            const float x = h[i];
+            const float t = tanh_fast(tanh_scale * (x + tanh_cubic * x * x * x));
+            const float du = tanh_scale * (1.0f + 3.0f * tanh_cubic * x * x);
+            d[i] *= 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
+        }
+    } else {
+#pragma omp simd
+        for (size_t i = 0; i < n; i++) {
+            float e;
+            const float cdf = normal_cdf(h[i], &e);
+            d[i] *= cdf + h[i] * 0.39894228040143268f * e; /* phi = e / sqrt(2 pi) */
+        }
+    }
+}
+
+static void column_sum(float *sum, const float *d, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            sum[i] += d[r * n + i];
+}
+
+static void norm(float *y, float *mean, float *rstd, const float *x, const float *gamma,
+                 const float *beta, size_t rows, size_t n, float eps)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float *xr = x + r * n;
+        float *yr = y + r * n;
+        float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+        for (size_t i = 0; i < n; i++)
+            sum += xr[i];
+        const float mu = sum / (float)n;
+#pragma omp simd reduction(+ : squares)
+        for (size_t i = 0; i < n; i++)
+            squares += (xr[i] - mu) * (xr[i] - mu);
+        const float rs = 1.0f / sqrtf(squares / (float)n + eps);
+#pragma omp simd
+        for (size_t i = 0; i < n; i++)
+            yr[i] = (xr[i] - mu) * rs * gamma[i] + beta[i];
+        mean[r] = mu;
+        rstd[r] = rs;
+    }
+}
+
+static void norm_backward(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
+                          const float *x, const float *mean, const float *rstd,
+                          const float *gamma, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float *xr = x + r * n, *dr = d_y + r * n;
+        float *or = d_x + r * n;
+        const float mu = mean[r], rs = rstd[r];
+        float s1 = 0, s2 = 0;
+#pragma omp simd reduction(+ : s1, s2)
+        for (size_t i = 0; i < n; i++) {
+            const float g = dr[i] * gamma[i];
+            s1 += g;
+            s2 += g * (xr[i] - mu) * rs;
+        }
+        s1 /= (float)n;
+        s2 /= (float)n;
+#pragma omp simd
+        for (size_t i = 0; i < n; i++)
+            or[i] += rs * (dr[i] * gamma[i] - s1 - (xr[i] - mu) * rs * s2);
+        if (d_gamma) {
+#pragma omp simd
+            for (size_t i = 0; i < n; i++) {
+                d_gamma[i] += dr[i] * (xr[i] - mu) * rs;
+                d_beta[i] += dr[i];
+            }
+        }
+    }
+}
+
+static void softmax(float *s, size_t rows, size_t n, size_t ld)
+{
+    for (size_t r = 0; r < rows; r++) {
+        float *sr = s + r * ld;
+        float top = sr[0], sum = 0;
+#pragma omp simd reduction(max : top)
+        for (size_t i = 0; i < n; i++)
+            top = sr[i] > top ? sr[i] : top;
+#pragma omp simd reduction(+ : sum)
+        for (size_t i = 0; i < n; i++) {
+            const float e = exp_fast(sr[i] - top);
+            sr[i] = e;
+            sum += e;
+        }
+        const float inverse = 1.0f / sum;
+        for (size_t i = 0; i < n; i++)
+            sr[i] *= inverse;
+    }
+}
+
+static void softmax_backward(float *d, const float *p, size_t rows, size_t n, size_t ld)
+{
+    for (size_t r = 0; r < rows; r++) {
+        float *dr = d + r * ld;
+        const float *pr = p + r * ld;
+        float s = 0;
+#pragma omp simd reduction(+ : s)
+        for (size_t i = 0; i < n; i++)
+            s += dr[i] * pr[i];
+        for (size_t i = 0; i < n; i++)
+            dr[i] = pr[i] * (dr[i] - s);
+    }
+}
+
+static void adamw(float *w, float *m, float *v, const float *g, size_t n, float scale, float lr,
+                  float beta1, float beta2, float eps, float decay, float c1, float c2)
+{
+    const float step = lr / c1, root = 1.0f / sqrtf(c2);
+    for (size_t i = 0; i < n; i++) {
+        const float gi = g[i] * scale;
+        m[i] = beta1 * m[i] + (1.0f - beta1) * gi;
+        v[i] = beta2 * v[i] + (1.0f - beta2) * gi * gi;
+        w[i] = w[i] - decay * w[i] - step * m[i] / (sqrtf(v[i]) * root + eps);
+    }
+}
+
+static double sum_squares(const float *x, size_t n)
+{
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (size_t i = 0; i < n; i++)
+        s += (double)x[i] * (double)x[i];
+    return s;
+}
+
+extern const vit_kernels VIT_KERNELS_SET;
+const vit_kernels VIT_KERNELS_SET = {
+    .isa = VIT_KERNELS_ISA,
+    .axpy = axpy,
+    .dot = dot,
+    .bias = add_bias,
+    .bias_gelu = bias_gelu,
+    .gelu_backward = gelu_backward,
+    .column_sum = column_sum,
+    .norm = norm,
+    .norm_backward = norm_backward,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .adamw = adamw,
+    .sum_squares = sum_squares,
+};

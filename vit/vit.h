@@ -1,0 +1,372 @@
+/* vit.h - the network: dense and sparse Vision Transformers, their routers, losses, optimisers and
+ * checkpoint files. Everything outside vit/ sees the network through this header only.
+ *
+ *     base_error err = {0};
+ *     vit_model *model = NULL;
+ *     vit_run *run = NULL;
+ *     if (vit_model_load(&model, "model.safetensors", NULL, &err) != BASE_OK ||
+ *         vit_run_create(&run, model, 32, VIT_MODE_INFER, VIT_PRECISION_FP32, &err) != BASE_OK)
+ *         return app_fail(&err);
+ *     vit_run_forward(run, logits, images, 32, &(vit_step){0}, &err);
+ *     vit_run_destroy(run);
+ *     vit_model_destroy(model);
+ *
+ * Tensors are float32, row-major. Letters: B images, N tokens of an image (class token included),
+ * T = B * N, D width, H heads, M hidden size of the MLP, E experts, k experts per token, K classes.
+ * Objects are used by one thread at a time; a model may be shared by several runs that only read it.
+ * Kernels use OpenMP threads (omp_set_num_threads). Results for a fixed number of threads are
+ * reproducible to the bit. */
+#ifndef VIT_VIT_H
+#define VIT_VIT_H
+
+#include "base/base.h"
+
+/* ---- configuration --------------------------------------------------------------------- */
+
+enum { VIT_DEPTH_MAX = 64, VIT_EXPERTS_MAX = 256, VIT_ROUTER_OPTIONS_MAX = 24 };
+
+typedef enum vit_pool { VIT_POOL_TOKEN, VIT_POOL_GAP } vit_pool;
+typedef enum vit_gelu { VIT_GELU_ERF, VIT_GELU_TANH } vit_gelu;
+typedef enum vit_position { VIT_POSITION_LEARNED, VIT_POSITION_SINCOS } vit_position;
+typedef enum vit_init { VIT_INIT_TIMM, VIT_INIT_VMOE } vit_init;
+typedef enum vit_precision { VIT_PRECISION_FP32, VIT_PRECISION_BF16 } vit_precision;
+
+/* A router by name and the values of the options that it declares (routing.md). option[i] belongs to
+ * the i-th entry of the router's own option list; fill through vit_router_select/_set. */
+typedef struct vit_router_config {
+    char name[32];
+    double option[VIT_ROUTER_OPTIONS_MAX];
+} vit_router_config;
+
+typedef struct vit_moe_config {
+    bool layer[VIT_DEPTH_MAX]; /* block i has experts in place of its MLP */
+    int experts;               /* E, 1..VIT_EXPERTS_MAX */
+    int k;                     /* experts per token, 1..E */
+    double capacity;           /* capacity factor in training, 0: dropless */
+    double eval_capacity;      /* the same in evaluation, 0: dropless */
+    int capacity_multiple;     /* C is rounded up to a multiple of this (4; 1: not at all) */
+    bool bpr;                  /* training: batch-prioritised routing (with capacity) */
+    bool eval_bpr;             /* the same in evaluation */
+    int group_images;          /* images routed together, 0: the whole local batch */
+    double dropout;            /* inside experts, after GELU and after fc2, 0..<1 */
+    vit_router_config router;
+} vit_moe_config;
+
+/* Everything that is needed to rebuild the network and to feed it. */
+typedef struct vit_config {
+    char name[48];   /* of the size it came from, "" if none */
+    int image;       /* pixels a side, divisible by patch */
+    int channels;    /* 1 or 3 */
+    int patch;       /* P, pixels a side */
+    int width;       /* D, divisible by heads */
+    int depth;       /* L, 1..VIT_DEPTH_MAX */
+    int heads;       /* H */
+    int mlp;         /* M */
+    int classes;     /* K, >= 1 (at least 2 to train) */
+    vit_pool pool;   /* token: class token in front of the patches; gap: mean over patches */
+    vit_gelu gelu;
+    vit_position position;
+    vit_init init;
+    double dropout;   /* after embedding, attention projection, GELU and fc2, 0..<1 */
+    double drop_path; /* stochastic depth of the last block, linear from 0, 0..<1 */
+    vit_moe_config moe;
+    /* How pixels become inputs; the network itself only stores these. */
+    float mean[3], std[3];  /* of pixels in [0, 1] */
+    char interpolation[16]; /* "bilinear" or "bicubic" */
+    int resize;             /* shorter side before the crop; 0: image taken as it is */
+    int crop;               /* centre crop, = image */
+} vit_config;
+
+/* A dense ViT-Ti/16 for 1000 classes with no MoE layer, ImageNet mean and std; router ssr selected. */
+vit_config vit_config_defaults(void);
+/* The named sizes of model.md ("vmoe-nano", "vit-s16", ...). classes and pixels' mean stay as they
+ * are in *config. BASE_USAGE names the nearest known name. */
+base_status vit_config_select(vit_config *config, const char *name, base_error *err);
+/* i-th named size, NULL past the end (for --help). */
+const char *vit_config_name(size_t i);
+/* "none", "every:2", "last:2" or "1,3,5" into moe.layer for config->depth blocks. */
+base_status vit_config_layers_set(vit_config *config, const char *text, base_error *err);
+/* Refuses impossible combinations with one line that names the key, the value and what was expected:
+ * width not divisible by heads, image by patch, k > experts, k = 1 with renormalised gates, ... */
+base_status vit_config_check(const vit_config *config, base_error *err);
+/* Any MoE layer at all. */
+bool vit_config_is_sparse(const vit_config *config);
+/* N: tokens of one image, class token included. */
+size_t vit_config_tokens(const vit_config *config);
+
+/* ---- routers ---------------------------------------------------------------------------- */
+
+typedef struct vit_router_option {
+    const char *name;    /* key after "router." */
+    const char *choices; /* "linear|softmax": the value is an index; NULL: a number */
+    double initial;      /* default; NaN: decided by another option, see help */
+    double low, high;    /* allowed range of a number */
+    bool integer;
+    const char *help;
+} vit_router_option;
+
+/* i-th router's name, NULL past the end; its one-line summary with its source. */
+const char *vit_router_name(size_t i);
+const char *vit_router_summary(const char *name);
+/* Options that this router understands, ended by name NULL; NULL for an unknown router. */
+const vit_router_option *vit_router_options(const char *name);
+/* Sets name and fills all options with their defaults. */
+base_status vit_router_select(vit_router_config *config, const char *name, base_error *err);
+/* One option from text; BASE_USAGE names the router, the value, the range or the nearest option. */
+base_status vit_router_set(vit_router_config *config, const char *key, const char *text,
+                           base_error *err);
+/* The value of an option as text (choices by word, "auto" for NaN) into out. */
+const char *vit_router_get(const vit_router_config *config, const char *key, char *out,
+                           size_t out_bytes);
+
+/* Where the tokens of one MoE layer went in the last forward pass. Borrowed until the next one.
+ * An assignment a sends token token[a] to expert expert[a] with weight gate[a]; assignments are in
+ * token order, those of token t are a = start[t] .. start[t + 1] - 1, best first. */
+typedef struct vit_routing {
+    size_t tokens;           /* T */
+    size_t tokens_per_image; /* N */
+    size_t experts;          /* E */
+    size_t count;            /* assignments made, before dropping */
+    const uint32_t *start;   /* [T + 1] */
+    const uint32_t *token;   /* [count] */
+    const uint16_t *expert;  /* [count] */
+    const float *gate;       /* [count] */
+    const bool *kept;        /* [count]: false when dropped for capacity */
+    const double *probs;     /* [T, E] router probabilities (softmax of the clean logits) */
+    double aux_loss;         /* weighted auxiliary loss of this layer, mean over groups */
+    bool used_sinkhorn;      /* this pass */
+    int sinkhorn_iterations;
+    double sinkhorn_residual;
+    bool sinkhorn_converged;
+    double seconds;          /* spent in routing, forward */
+} vit_routing;
+
+/* Load metrics of one MoE layer (routing.md 12), sums over any number of passes. */
+typedef struct vit_load {
+    size_t experts;
+    double tokens, assignments, dropped, orphans; /* orphans: tokens with no kept expert */
+    double load[VIT_EXPERTS_MAX];                 /* assignments per expert, before dropping */
+    double importance[VIT_EXPERTS_MAX];           /* sum of probabilities per expert */
+    double gate_max, entropy, gate_lost;          /* sums over tokens: largest gate, row entropy */
+    double passes, sinkhorn_passes, sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed;
+    double seconds;
+} vit_load;
+
+typedef struct vit_load_metrics {
+    double entropy;         /* normalised load entropy, 0..1 */
+    double max_violation;   /* max load / mean load - 1 */
+    double min_ratio;       /* min load / mean load */
+    double cv;              /* population std / mean of the loads */
+    double importance_cv;
+    double dead;            /* experts below 1 % of the mean load */
+    double dropped;         /* fraction of assignments */
+    double orphans;         /* fraction of tokens without a kept expert */
+    double gate_lost;       /* mean gate mass lost per token */
+    double gate_max;        /* mean of the largest gate */
+    double prob_entropy;    /* mean row entropy of the probabilities, nats */
+    double sinkhorn_share;  /* fraction of passes */
+    double sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed; /* means over those passes, count */
+    double seconds;         /* in routing, all passes */
+} vit_load_metrics;
+
+void vit_load_add(vit_load *load, const vit_routing *routing);
+vit_load_metrics vit_load_summary(const vit_load *load);
+
+/* ---- model ------------------------------------------------------------------------------ */
+
+typedef struct vit_model vit_model;
+
+/* One parameter tensor. All parameters lie in one block of floats. */
+typedef struct vit_parameter {
+    char name[80];     /* timm's, model.md */
+    size_t shape[4];
+    int rank;
+    size_t offset;     /* first float in the block */
+    size_t count;      /* floats */
+    bool decay;        /* a matrix: weight decay applies */
+} vit_parameter;
+
+/* A model with all weights zero; config is checked and copied. The caller destroys it. */
+base_status vit_model_create(vit_model **out, const vit_config *config, base_error *err);
+void vit_model_destroy(vit_model *model);
+/* Draws the weights (model.md "Initialisation", routing.md 0.4 for init = vmoe). Cannot fail. */
+void vit_model_init(vit_model *model, uint64_t seed);
+const vit_config *vit_model_config(const vit_model *model);
+size_t vit_model_parameter_count(const vit_model *model);       /* tensors */
+const vit_parameter *vit_model_parameter(const vit_model *model, size_t i);
+const vit_parameter *vit_model_parameter_find(const vit_model *model, const char *name);
+float *vit_model_weights(vit_model *model);       /* [vit_model_floats] */
+const float *vit_model_weights_const(const vit_model *model);
+size_t vit_model_floats(const vit_model *model);
+/* Parameters that one token meets: with k of E experts counted. */
+size_t vit_model_active_floats(const vit_model *model);
+/* Floating-point operations of one forward pass of one image (multiply and add count as two). */
+double vit_model_flops(const vit_model *model);
+/* Class names in logit order, NULL if unknown. set copies count names; count must be classes. */
+const char *vit_model_label(const vit_model *model, size_t i);
+base_status vit_model_labels_set(vit_model *model, const char *const *labels, size_t count,
+                                 base_error *err);
+/* Changes settings that do not touch the weights (capacity, routing in evaluation, router options).
+ * BASE_MISMATCH when a shape would change. Runs of the model must be made anew afterwards. */
+base_status vit_model_config_set(vit_model *model, const vit_config *config, base_error *err);
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+/* Reads a checkpoint of ours, or one with timm's names and no metadata (sizes from the shapes).
+ * Every name, shape, type, offset and value is checked before use; NaN or infinity is refused.
+ * options may be NULL. The caller destroys *out. */
+typedef struct vit_load_options {
+    int heads;       /* of a file without our metadata, 0: width / 64 */
+    int image;       /* > 0: resample the position embedding to this input size (bicubic) */
+    int classes;     /* > 0 and different: a fresh zero head of this size */
+} vit_load_options;
+base_status vit_model_load(vit_model **out, const char *path, const vit_load_options *options,
+                           base_error *err);
+/* model.safetensors, whole or not at all. precision bf16 rounds to nearest even. */
+base_status vit_model_save(const vit_model *model, const char *path, vit_precision precision,
+                           base_error *err);
+/* The config as JSON text (keys of model.md, labels included); base_free. NULL: no memory. */
+char *vit_model_config_json(const vit_model *model);
+/* Resamples pos_embed for another input size: bicubic as timm's (a = -0.75, half-pixel centres,
+ * antialiased), class token kept. */
+base_status vit_model_resize(vit_model **out, const vit_model *model, int image, base_error *err);
+/* A dense model to a sparse one (Komatsuzaki et al. 2023, "Sparse upcycling"): MLPs of the chosen
+ * blocks copied into every expert; routers drawn from seed. moe: layers, experts, k, router. */
+base_status vit_model_upcycle(vit_model **out, const vit_model *dense, const vit_moe_config *moe,
+                              uint64_t seed, base_error *err);
+
+/* Any set of named tensors in a safetensors file: what state.safetensors is made of. */
+typedef struct vit_tensor {
+    const char *name;
+    const char *type; /* "F32", "F64", "I64", "U8", "BF16" */
+    int rank;
+    size_t shape[4];
+    const void *data; /* little-endian, row-major; valid while the file is open when read */
+} vit_tensor;
+typedef struct vit_pair {
+    const char *key, *value;
+} vit_pair;
+base_status vit_tensors_write(const char *path, const vit_tensor *tensors, size_t count,
+                              const vit_pair *metadata, size_t pairs, base_error *err);
+typedef struct vit_tensor_file vit_tensor_file;
+base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error *err);
+void vit_tensors_close(vit_tensor_file *file);
+size_t vit_tensors_count(const vit_tensor_file *file);
+const vit_tensor *vit_tensors_at(const vit_tensor_file *file, size_t i);
+const vit_tensor *vit_tensors_find(const vit_tensor_file *file, const char *name);
+const char *vit_tensors_metadata(const vit_tensor_file *file, const char *key); /* NULL: none */
+
+/* ---- running it -------------------------------------------------------------------------- */
+
+typedef enum vit_mode {
+    VIT_MODE_INFER,          /* logits only */
+    VIT_MODE_INPUT_GRADIENT, /* deterministic forward; backward to the pixels, no weight gradients */
+    VIT_MODE_TRAIN           /* dropout, noise, all gradients */
+} vit_mode;
+
+/* What keys the random draws of a training pass; zero it otherwise. */
+typedef struct vit_step {
+    uint64_t seed;
+    uint64_t step;         /* optimiser step, from 0 */
+    uint64_t first_sample; /* place of the first image in the step's global batch (accumulation) */
+    double loss_scale;     /* weight of this pass's auxiliary losses, e.g. its share of the batch; 0 counts as 1 */
+} vit_step;
+
+typedef struct vit_run vit_run;
+
+/* Plans and takes all memory for up to batch images; nothing is allocated by forward and backward.
+ * The model must outlive the run; the run reads its weights at every pass. */
+base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch, vit_mode mode,
+                           vit_precision precision, base_error *err);
+void vit_run_destroy(vit_run *run);
+/* Bytes that create would take for activations and gradients. */
+size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
+/* logits [B, K] from normalised images [B, C, S, S]; 1 <= batch <= the planned one. */
+base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
+                            const vit_step *step, base_error *err);
+/* After forward of the same batch. TRAIN: adds into the gradients, auxiliary losses of the routers
+ * included. d_images [B, C, S, S] is overwritten unless NULL (TRAIN) and required (INPUT_GRADIENT). */
+base_status vit_run_backward(vit_run *run, float *d_images, const float *d_logits,
+                             base_error *err);
+/* Gradients of all parameters, same order as the weights; NULL unless TRAIN. */
+float *vit_run_gradients(vit_run *run);
+void vit_run_gradients_zero(vit_run *run);
+/* Sum over MoE layers of the routers' weighted auxiliary losses in the last forward pass. */
+double vit_run_aux_loss(const vit_run *run);
+/* Number of MoE layers; routing of the i-th (in block order) in the last forward pass. */
+size_t vit_run_moe_count(const vit_run *run);
+vit_routing vit_run_routing(const vit_run *run, size_t i);
+
+/* ---- losses ------------------------------------------------------------------------------ */
+
+typedef enum vit_loss { VIT_LOSS_SOFTMAX, VIT_LOSS_SIGMOID } vit_loss;
+
+/* Mean over the batch of the cross-entropy with soft targets [B, K]; per_sample [B] may be NULL.
+ * d_logits [B, K] (may be NULL) is overwritten by scale times the gradient of that mean.
+ * sigmoid: sum over classes of binary cross-entropies (Beyer et al. 2020). Finite logits give a
+ * finite loss. Cannot fail. */
+double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample, const float *logits,
+                        const float *targets, size_t batch, size_t classes, double scale);
+/* targets [B, K] from label a, label b, weight of a (mixup, cutmix) and label smoothing e: each
+ * label becomes e / K everywhere plus 1 - e on the class, then a and b are mixed. */
+void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b, const float *weight_a,
+                      size_t batch, size_t classes, double smoothing);
+
+/* ---- optimisers --------------------------------------------------------------------------- */
+
+typedef enum vit_optimizer_kind { VIT_OPTIMIZER_ADAMW, VIT_OPTIMIZER_SGD } vit_optimizer_kind;
+
+typedef struct vit_optimizer_config {
+    vit_optimizer_kind kind;
+    double beta1, beta2, eps; /* AdamW (Loshchilov and Hutter 2019, as PyTorch's AdamW) */
+    double momentum;          /* SGD */
+    bool nesterov;
+    double weight_decay;      /* on matrices only; decoupled for AdamW, in the gradient for SGD */
+    double clip;              /* global norm, 0: off */
+    double ema;               /* decay of the averaged weights, 0: off */
+} vit_optimizer_config;
+
+typedef struct vit_optimizer vit_optimizer;
+
+base_status vit_optimizer_create(vit_optimizer **out, const vit_model *model,
+                                 const vit_optimizer_config *config, base_error *err);
+void vit_optimizer_destroy(vit_optimizer *optimizer);
+typedef struct vit_optimizer_result {
+    double grad_norm; /* before clipping */
+    bool skipped;     /* the gradient was not finite: nothing was changed */
+} vit_optimizer_result;
+/* One update of weights and EMA with gradients [floats]. Deterministic. */
+vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,
+                                        const float *gradients, double lr);
+/* Averaged weights [floats], NULL when ema is 0. */
+const float *vit_optimizer_ema(const vit_optimizer *optimizer);
+/* The state as tensors for vit_tensors_write, and back. *count in: room, out: how many. */
+base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out, size_t *count,
+                                base_error *err);
+base_status vit_optimizer_restore(vit_optimizer *optimizer, const vit_tensor_file *file,
+                                  base_error *err);
+
+typedef enum vit_schedule_kind {
+    VIT_SCHEDULE_CONSTANT,
+    VIT_SCHEDULE_COSINE,
+    VIT_SCHEDULE_LINEAR,
+    VIT_SCHEDULE_RSQRT
+} vit_schedule_kind;
+typedef struct vit_schedule {
+    vit_schedule_kind kind;
+    double peak;       /* learning rate after warm-up */
+    double final;      /* at the end (cosine, linear) */
+    uint64_t warmup;   /* steps, linear from 0: step s has peak * (s + 1) / warmup */
+    uint64_t total;    /* steps */
+    uint64_t timescale; /* rsqrt: peak * sqrt(timescale / (timescale + s - warmup)) */
+} vit_schedule;
+double vit_schedule_lr(const vit_schedule *schedule, uint64_t step);
+
+/* ---- about ------------------------------------------------------------------------------- */
+
+/* "oneDNN 2.6.3 (avx512_core_bf16)" and the like into out. */
+void vit_onednn_version(char *out, size_t out_bytes);
+/* Whether bf16 products run on instructions of this processor. */
+bool vit_bf16_available(void);
+
+#endif

@@ -1,0 +1,209 @@
+/* vit_internal.h - what the files of vit/ share: the execution context, kernels, layers, the router
+ * table and the dispatch of tokens to experts. Private to vit/ and to its tests.
+ * Every pair keeps one rule: forward overwrites its outputs, backward overwrites gradients of
+ * activations (d_x ...) unless it says "adds", and always adds into gradients of parameters. */
+#ifndef VIT_VIT_INTERNAL_H
+#define VIT_VIT_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "vit/vit.h"
+
+/* ---- execution ------------------------------------------------------------------------- */
+
+/* One per run: where failures of the library below are collected, so that kernels return void. */
+typedef struct vit_exec {
+    vit_precision precision;
+    atomic_bool failed; /* a oneDNN call refused; forward and backward report BASE_INTERNAL */
+    void *bf16;         /* onednn.c's cached primitives and scratch, NULL in fp32 */
+} vit_exec;
+
+/* C [m, n] = alpha * op(A) * op(B) + beta * C through oneDNN. op(A) is [m, k], op(B) is [k, n]; ta: A is
+ * stored [k, m]; ld*: floats between rows as stored. Threads: all of them when called outside a
+ * parallel region, the calling one inside. Deterministic for a fixed number of threads. */
+void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+              const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
+              size_t ldc);
+
+/* ---- kernels: plain loops compiled for several instruction sets (kernels.c) ------------------ */
+
+typedef struct vit_kernels {
+    const char *isa;
+    /* y [n] += a * x */
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* h [rows, n] += bias [n] */
+    void (*bias)(float *h, const float *bias, size_t rows, size_t n);
+    /* h += bias, then a = gelu(h); a may be h */
+    void (*bias_gelu)(float *a, float *h, const float *bias, size_t rows, size_t n, int tanh_form);
+    /* d [n] *= gelu'(h) */
+    void (*gelu_backward)(float *d, const float *h, size_t n, int tanh_form);
+    /* sum [n] += the sum over rows of d [rows, n] */
+    void (*column_sum)(float *sum, const float *d, size_t rows, size_t n);
+    /* y = (x - mean) / sqrt(var + eps) * gamma + beta for each row of n; mean and rstd [rows] */
+    void (*norm)(float *y, float *mean, float *rstd, const float *x, const float *gamma,
+                 const float *beta, size_t rows, size_t n, float eps);
+    /* d_x += ... ; d_gamma, d_beta += (NULL: not wanted) */
+    void (*norm_backward)(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
+                          const float *x, const float *mean, const float *rstd,
+                          const float *gamma, size_t rows, size_t n);
+    /* rows of n with ld floats between them, in place */
+    void (*softmax)(float *s, size_t rows, size_t n, size_t ld);
+    /* d = p * (d - <d, p>), in place in d */
+    void (*softmax_backward)(float *d, const float *p, size_t rows, size_t n, size_t ld);
+    /* AdamW on n floats: decay is lr * weight_decay (0: none); c1, c2 the bias corrections */
+    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float scale, float lr,
+                  float beta1, float beta2, float eps, float decay, float c1, float c2);
+    double (*sum_squares)(const float *x, size_t n);
+} vit_kernels;
+
+/* The best set for this processor. */
+const vit_kernels *vit_kernels_get(void);
+
+/* ---- routers (vit/routers/, one file each) ---------------------------------------------------- */
+
+enum { VIT_ROUTER_PARAMETERS_MAX = 6 };
+
+typedef struct vit_router_shape {
+    const vit_router_config *config;
+    size_t tokens;           /* T, the largest batch when planning */
+    size_t tokens_per_image; /* N */
+    size_t group_tokens;     /* tokens routed together; the last group may be smaller */
+    size_t width;            /* D */
+    size_t heads;
+    size_t experts;          /* E */
+    size_t k;
+} vit_router_shape;
+
+typedef struct vit_router_parameter {
+    const char *name; /* "weight" gives blocks.I.moe.router.weight */
+    size_t shape[2];
+    int rank;
+    bool decay;
+} vit_router_parameter;
+
+/* One forward and backward pass of one router. */
+typedef struct vit_router_pass {
+    vit_router_shape shape; /* tokens: of this batch */
+    vit_exec *exec;
+    const float *x;                                /* [T, D] router input */
+    const float *param[VIT_ROUTER_PARAMETERS_MAX]; /* in declared order */
+    const float *attention;                        /* [B, H, N, N] if wanted, else NULL */
+    bool training;  /* noise, Sinkhorn draw and losses apply */
+    uint64_t seed, step, layer, first_token; /* keys of the draws; token t is first_token + t */
+    double loss_scale; /* of the auxiliary losses */
+    void *state; /* state_bytes, 64-aligned, kept from forward to backward */
+    /* outputs of forward, planned by the caller */
+    double *probs;    /* [T, E] softmax of the clean logits */
+    uint32_t *start;  /* [T + 1] */
+    uint32_t *token;  /* [count], token order; best first within a token */
+    uint16_t *expert; /* [count] */
+    float *gate;      /* [count] */
+    size_t count;
+    double aux_loss;  /* weighted, mean over groups, not times loss_scale */
+    bool used_sinkhorn, sinkhorn_converged;
+    int sinkhorn_iterations;
+    double sinkhorn_residual;
+    /* outputs of backward */
+    float *d_x;                                /* [T, D], adds */
+    float *d_param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */
+    float *d_attention;                        /* adds; NULL: not wanted */
+} vit_router_pass;
+
+/* How the layer's output y joins the stream: h_next = h + y unless the router brings its own (Teo and
+ * Nguyen 2024, MomentumSMoE). carry is [T, carry_width * D], zero before the first MoE layer. */
+typedef struct vit_router_join {
+    size_t carry_width;
+    void (*forward)(float *h_next, float *carry_out, const float *h, const float *y,
+                    const float *carry_in, size_t floats, int moe_index,
+                    const vit_router_config *config);
+    /* d_h, d_y, d_carry_in are overwritten from d_h_next and d_carry_out */
+    void (*backward)(float *d_h, float *d_y, float *d_carry_in, const float *d_h_next,
+                     const float *d_carry_out, const float *h, const float *y,
+                     const float *carry_in, const float *carry_out, size_t floats,
+                     int moe_index, const vit_router_config *config);
+} vit_router_join;
+
+typedef struct vit_router {
+    const char *name;
+    const char *summary; /* one line, with the source */
+    const vit_router_option *options;
+    bool wants_attention;
+    const vit_router_join *join; /* NULL: h + y */
+    /* Refuses what this router cannot do (k = 1 with renormalised gates, ...). */
+    base_status (*check)(const vit_config *config, base_error *err);
+    /* Largest number of assignments for shape->tokens tokens. */
+    size_t (*assignments)(const vit_router_shape *shape);
+    /* Fills out with the parameter tensors, returns how many. The first is "weight" [E, D]. */
+    size_t (*parameters)(const vit_router_shape *shape, vit_router_parameter *out);
+    /* Draws parameter i; NULL: truncated normal, std D^-1/2 (model.md). */
+    void (*init)(float *out, size_t i, const vit_router_shape *shape, base_rng *rng);
+    size_t (*state_bytes)(const vit_router_shape *shape);
+    void (*forward)(vit_router_pass *pass);
+    /* d_gate [count], 0 for dropped assignments. Adds the auxiliary losses' gradient times loss_scale. */
+    void (*backward)(vit_router_pass *pass, const float *d_gate);
+} vit_router;
+
+const vit_router *vit_router_find(const char *name); /* NULL: unknown */
+/* Value of an option by name; the name must be one that the router declares. */
+double vit_router_option_value(const vit_router_config *config, const char *name);
+
+extern const vit_router vit_router_softmax;
+extern const vit_router vit_router_vmoe;
+extern const vit_router vit_router_sinkhorn;
+extern const vit_router vit_router_ssr;
+
+/* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
+
+enum { VIT_ROW_DROPPED = UINT32_MAX };
+
+typedef struct vit_dispatch {
+    /* [count]: row of the assignment, VIT_ROW_DROPPED when over capacity */
+    uint32_t *row;
+    bool *kept;            /* [count] */
+    uint32_t *assignment;  /* [rows]: which assignment a row serves */
+    size_t offset[VIT_EXPERTS_MAX + 1]; /* rows of expert e: offset[e] .. offset[e + 1] - 1 */
+    size_t rows;
+    uint32_t *scratch;     /* [2 * T + 2 * E + 2] */
+} vit_dispatch;
+
+typedef struct vit_dispatch_rule {
+    size_t group_tokens;
+    size_t experts;
+    double capacity;  /* factor, 0: dropless */
+    int multiple;
+    size_t k;         /* of the capacity formula */
+    bool bpr;
+} vit_dispatch_rule;
+
+/* C of routing.md 0.3 for a group of tokens; at least 1. */
+size_t vit_capacity(size_t tokens, size_t experts, size_t k, double factor, int multiple);
+/* Position rule of routing.md 0.3 (choices outer, tokens inner, priority order with bpr), then a stable
+ * counting sort by expert: rows of an expert are in token order. Cannot fail. */
+void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t *expert,
+                        const float *gate, size_t tokens, const vit_dispatch_rule *rule);
+
+/* ---- parameters of a block, by pointer --------------------------------------------------------- */
+
+typedef struct vit_block_parameters {
+    float *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias;
+    float *norm2_weight, *norm2_bias;
+    float *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias; /* dense [M, D] ..; experts [E, M, D] .. */
+    float *router[VIT_ROUTER_PARAMETERS_MAX];
+} vit_block_parameters;
+
+typedef struct vit_parameters {
+    float *cls_token, *pos_embed, *patch_weight, *patch_bias;
+    vit_block_parameters block[VIT_DEPTH_MAX];
+    float *norm_weight, *norm_bias, *head_weight, *head_bias;
+} vit_parameters;
+
+/* Points into any block of vit_model_floats floats: the weights, gradients, moments. */
+vit_parameters vit_parameters_at(const vit_model *model, float *block);
+/* The router's shape for layer planning: tokens = batch * N. */
+vit_router_shape vit_model_router_shape(const vit_model *model, size_t batch);
+/* Fixed position embedding [N, D] of position = sincos, for which pos_embed is NULL: nothing is stored
+ * or trained. The class token's row is zero. Cannot fail. */
+void vit_position_sincos(float *out, const vit_config *config);
+
+#endif
