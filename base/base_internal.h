@@ -2,8 +2,15 @@
 #ifndef BASE_BASE_INTERNAL_H
 #define BASE_BASE_INTERNAL_H
 
+#include "base/base.h"
+
 /* Flushes the folder that holds path to disk, so that a rename in it survives a power cut.
  * Cannot fail (see file.c). */
 void base_folder_sync_parent(const char *path);
+
+/* base_folder_replace for file systems that cannot exchange two names; live exists. Tested apart,
+ * because most systems can. */
+base_status base_folder_replace_renaming(const char *live, const char *fresh,
+                                         base_error *err);
 
 #endif

@@ -118,22 +118,20 @@ void base_writer_abandon(base_writer *out)
     writer_free(out);
 }
 
-/* Reads on until the end of file or limit + 1 bytes. The buffer doubles: pipes and files below
- * /proc do not tell their size. *out and *used hold what there is in any case. */
+/* Reads on until the end of file or limit + 1 bytes. The buffer of capacity bytes doubles: pipes
+ * and files below /proc do not tell their size. *out and *used hold what there is in any case. */
 static base_status read_all(char **out, size_t *used, size_t capacity, int fd,
                             const char *path, size_t limit, base_error *err)
 {
     for (;;) {
-        if (!*out || *used == capacity) {
-            const size_t bytes = *out ? capacity * 2 : capacity;
-            char *wider = base_alloc(bytes, 1);
+        if (*used == capacity) {
+            char *wider = base_alloc(capacity, 2);
             if (!wider)
                 return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
-            if (*out)
-                memcpy(wider, *out, *used);
+            memcpy(wider, *out, *used);
             base_free(*out);
             *out = wider;
-            capacity = bytes;
+            capacity *= 2;
         }
         const ssize_t got = read(fd, *out + *used, capacity - *used);
         if (got < 0 && errno == EINTR)
@@ -142,8 +140,8 @@ static base_status read_all(char **out, size_t *used, size_t capacity, int fd,
             return base_fail_errno(err, "cannot read '%s'", path);
         *used += (size_t)got;
         if (*used > limit)
-            return base_fail(err, BASE_FORMAT, "'%s' has more than %zu bytes, the most allowed",
-                             path, limit);
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' has more than %zu bytes, the most allowed", path, limit);
         if (got == 0)
             return BASE_OK;
     }
@@ -170,12 +168,17 @@ base_status base_file_read(char **out, size_t *bytes, const char *path, size_t l
         goto done;
     }
     if (S_ISREG(info.st_mode) && (uintmax_t)info.st_size > limit) {
-        status = base_fail(err, BASE_FORMAT, "'%s' has %jd bytes, expected at most %zu", path,
-                           (intmax_t)info.st_size, limit);
+        status = base_fail(err, BASE_FORMAT, "'%s' has %jd bytes, expected at most %zu",
+                           path, (intmax_t)info.st_size, limit);
         goto done;
     }
     if (S_ISREG(info.st_mode) && info.st_size >= SMALLEST)
         capacity = (size_t)info.st_size + 1;
+    text = base_alloc(capacity, 1);
+    if (!text) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
+        goto done;
+    }
     status = read_all(&text, &used, capacity, fd, path, limit, err);
     if (status != BASE_OK)
         goto done;

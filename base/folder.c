@@ -103,9 +103,9 @@ base_status base_folder_remove(const char *path, base_error *err)
     return base_fail_errno(err, "cannot remove the folder '%s'", path);
 }
 
-/* For file systems that cannot exchange two names. The old folder stays whole under LIVE.old
- * until the new one has the name. */
-static base_status replace_by_two_renames(const char *live, const char *fresh, base_error *err)
+/* The old folder stays whole under LIVE.old until the new one has the name. */
+base_status base_folder_replace_renaming(const char *live, const char *fresh,
+                                         base_error *err)
 {
     char *old = base_text("%s.old", live);
     if (!old)
@@ -135,8 +135,9 @@ base_status base_folder_replace(const char *live, const char *fresh, base_error 
     struct stat info;
 
     if (!is_folder(fresh))
-        return base_fail(err, BASE_IO, "'%s' is not a folder, cannot put it in the place of '%s'",
-                         fresh, live);
+        return base_fail(err, BASE_IO,
+                         "'%s' is not a folder, cannot put it in the place of '%s'", fresh,
+                         live);
     if (lstat(live, &info) != 0 && errno == ENOENT) {
         if (rename(fresh, live) != 0)
             return base_fail_errno(err, "cannot make the folder '%s'", live);
@@ -149,5 +150,5 @@ base_status base_folder_replace(const char *live, const char *fresh, base_error 
     }
     if (errno != EINVAL && errno != ENOSYS)
         return base_fail_errno(err, "cannot replace the folder '%s'", live);
-    return replace_by_two_renames(live, fresh, err);
+    return base_folder_replace_renaming(live, fresh, err);
 }

@@ -3,9 +3,11 @@
  * base_alloc, so a training step may call them. */
 #include "base/base.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -31,6 +33,19 @@ static bool read_small(char *out, size_t bytes, const char *path)
         return false;
     out[got] = 0;
     return true;
+}
+
+/* The number that text begins with, after blanks; returns what follows it, NULL without one. */
+static const char *next_number(long long *out, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (end == text || errno == ERANGE)
+        return NULL;
+    *out = value;
+    return end;
 }
 
 /* Processors in the affinity mask; machines with more than CPU_SETSIZE need a wider mask. */
@@ -69,14 +84,15 @@ static int group_limit(const char *folder)
     long long quota = 0, period = 0;
 
     snprintf(path, sizeof path, "%s/cpu.max", folder);
-    if (read_small(text, sizeof text, path))
-        return sscanf(text, "%lld %lld", &quota, &period) == 2 ? quota_count(quota, period)
-                                                               : INT_MAX;
+    if (read_small(text, sizeof text, path)) {
+        const char *rest = next_number(&quota, text);
+        return rest && next_number(&period, rest) ? quota_count(quota, period) : INT_MAX;
+    }
     snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
-    if (!read_small(text, sizeof text, path) || sscanf(text, "%lld", &quota) != 1)
+    if (!read_small(text, sizeof text, path) || !next_number(&quota, text))
         return INT_MAX;
     snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
-    if (!read_small(text, sizeof text, path) || sscanf(text, "%lld", &period) != 1)
+    if (!read_small(text, sizeof text, path) || !next_number(&period, text))
         return INT_MAX;
     return quota_count(quota, period);
 }
@@ -145,11 +161,11 @@ int base_cpu_count(void)
 size_t base_peak_bytes(void)
 {
     char text[4096];
-    unsigned long long kilobytes = 0;
+    long long kilobytes = 0;
 
     if (read_small(text, sizeof text, "/proc/self/status")) {
         const char *line = strstr(text, "VmHWM:");
-        if (line && sscanf(line + strlen("VmHWM:"), "%llu", &kilobytes) == 1)
+        if (line && next_number(&kilobytes, line + strlen("VmHWM:")))
             return (size_t)kilobytes * 1024;
     }
     struct rusage use;

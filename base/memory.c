@@ -70,7 +70,7 @@ void *base_arena_take(base_arena *arena, size_t count, size_t bytes_each)
 
     if (!padded_bytes(&bytes, count, bytes_each) ||
         !base_add_size(&end, arena->used, bytes))
-        end = SIZE_MAX; /* a size that no block has: measuring ends there, taking is refused */
+        end = SIZE_MAX; /* no block is that large: taking is refused */
     if (arena->at && end > arena->bytes)
         return NULL;
     void *at = arena->at ? arena->at + arena->used : NULL;

@@ -47,7 +47,8 @@ uint64_t base_key(const uint64_t *values, size_t count)
     return h;
 }
 
-base_rng base_rng_make(uint64_t seed, base_purpose purpose, uint64_t a, uint64_t b, uint64_t c)
+base_rng base_rng_make(uint64_t seed, base_purpose purpose, uint64_t a, uint64_t b,
+                       uint64_t c)
 {
     const uint64_t values[5] = {seed, (uint64_t)purpose, a, b, c};
     const uint64_t key = base_key(values, 5);

@@ -124,7 +124,8 @@ static void write_numbers(size_t count)
     const base_status status = base_writer_commit(&out, &err);
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert_int_eq(status, BASE_IO);
-    ck_assert_msg(strstr(err.text, path) && strstr(err.text, strerror(EFBIG)), "%s", err.text);
+    ck_assert_msg(strstr(err.text, path) && strstr(err.text, strerror(EFBIG)), "%s",
+                  err.text);
     test_holds(path, "old");
     ck_assert(!test_exists(part));
 }
@@ -187,7 +188,8 @@ START_TEST(a_file_below_proc_is_read_though_its_size_is_zero)
     char *text = NULL;
     size_t bytes = 0;
 
-    ck_assert_int_eq(base_file_read(&text, &bytes, "/proc/self/status", 1 << 20, NULL), BASE_OK);
+    ck_assert_int_eq(base_file_read(&text, &bytes, "/proc/self/status", 1 << 20, NULL),
+                     BASE_OK);
     ck_assert(bytes > 100 && strstr(text, "VmRSS"));
     base_free(text);
 }
@@ -201,7 +203,8 @@ START_TEST(reading_beyond_the_limit_is_refused)
 
     test_write(path, "12345", 5);
     ck_assert_int_eq(base_file_read(&text, &bytes, path, 4, &err), BASE_FORMAT);
-    ck_assert_msg(strstr(err.text, "has 5 bytes, expected at most 4") != NULL, "%s", err.text);
+    ck_assert_msg(strstr(err.text, "has 5 bytes, expected at most 4") != NULL, "%s",
+                  err.text);
     ck_assert_int_eq(base_file_read(&text, &bytes, "/dev/zero", 100000, &err), BASE_FORMAT);
     ck_assert_str_eq(err.text, "'/dev/zero' has more than 100000 bytes, the most allowed");
     ck_assert(text == NULL && bytes == 7);

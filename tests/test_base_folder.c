@@ -1,5 +1,6 @@
 /* test_base_folder.c - making, removing and exchanging folders. */
 #include "base/base.h"
+#include "base/base_internal.h"
 
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
@@ -73,7 +74,7 @@ START_TEST(removing_takes_all_within_and_follows_no_link)
     holds("kept/file", "keep me");
 
     ck_assert_int_eq(base_folder_remove(top, NULL), BASE_OK); /* missing: fine */
-    ck_assert_int_eq(symlink(kept, top), 0);                  /* a link itself: only it goes */
+    ck_assert_int_eq(symlink(kept, top), 0); /* a link itself: only it goes */
     ck_assert_int_eq(base_folder_remove(top, NULL), BASE_OK);
     ck_assert(!exists("top"));
     holds("kept/file", "keep me");
@@ -89,7 +90,8 @@ START_TEST(replacing_exchanges_whole_folders)
     char *fresh = test_path(dir, "last.new");
 
     fill("last.new", "one");
-    ck_assert_int_eq(base_folder_replace(live, fresh, NULL), BASE_OK); /* nothing there yet */
+    /* Nothing there yet. */
+    ck_assert_int_eq(base_folder_replace(live, fresh, NULL), BASE_OK);
     holds("last/file", "one");
     fill("last.new", "two");
     fill("last/more", "old");
@@ -98,6 +100,28 @@ START_TEST(replacing_exchanges_whole_folders)
     ck_assert(!exists("last/more"));
     ck_assert(!exists("last.new"));
     ck_assert(!exists("last.old"));
+    base_free(live);
+    base_free(fresh);
+}
+END_TEST
+
+START_TEST(replacing_works_without_an_exchange_of_names)
+{
+    char *live = test_path(dir, "last");
+    char *fresh = test_path(dir, "last.new");
+    base_error err = {0};
+
+    fill("last", "one");
+    fill("last.new", "two");
+    fill("last.old", "of a run that was killed");
+    ck_assert_int_eq(base_folder_replace_renaming(live, fresh, NULL), BASE_OK);
+    holds("last/file", "two");
+    ck_assert(!exists("last.new"));
+    ck_assert(!exists("last.old"));
+
+    ck_assert_int_eq(base_folder_replace_renaming(live, fresh, &err),
+                     BASE_IO); /* no fresh */
+    holds("last/file", "two");
     base_free(live);
     base_free(fresh);
 }
@@ -148,6 +172,7 @@ int main(void)
     tcase_add_test(core, parents_are_made_too);
     tcase_add_test(core, removing_takes_all_within_and_follows_no_link);
     tcase_add_test(core, replacing_exchanges_whole_folders);
+    tcase_add_test(core, replacing_works_without_an_exchange_of_names);
     tcase_add_test(limits, a_file_in_the_way_is_named);
     tcase_add_test(limits, replacing_by_nothing_leaves_the_live_folder);
     suite_add_tcase(suite, core);

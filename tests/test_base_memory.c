@@ -27,8 +27,8 @@ START_TEST(an_arena_measures_what_it_takes)
 {
     base_arena measure = {0};
 
-    ck_assert_ptr_null(base_arena_take(&measure, 3, sizeof(float)));  /* 12 -> 64 */
-    ck_assert_ptr_null(base_arena_take(&measure, 64, 1));             /* 64 */
+    ck_assert_ptr_null(base_arena_take(&measure, 3, sizeof(float)));   /* 12 -> 64 */
+    ck_assert_ptr_null(base_arena_take(&measure, 64, 1));              /* 64 */
     ck_assert_ptr_null(base_arena_take(&measure, 13, sizeof(double))); /* 104 -> 128 */
     ck_assert_uint_eq(measure.used, 256);
     ck_assert_uint_eq(measure.peak, 256);

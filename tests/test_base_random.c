@@ -51,13 +51,15 @@ START_TEST(streams_give_the_calculated_numbers)
 {
     static const uint32_t words[] = {0xd5fd586e, 0x3ac3db33, 0x3d210fb9,
                                      0x805d90ef, 0x8cc91512, 0x66240d09};
-    static const uint64_t longs[] = {UINT64_C(0x3ac3db33d5fd586e), UINT64_C(0x805d90ef3d210fb9),
+    static const uint64_t longs[] = {UINT64_C(0x3ac3db33d5fd586e),
+                                     UINT64_C(0x805d90ef3d210fb9),
                                      UINT64_C(0x66240d098cc91512)};
     static const double uniforms[] = {0.22955102935337857, 0.5014277061537805,
                                       0.39898759349015145};
     static const uint64_t small[] = {3, 7, 5, 11, 6, 11, 8, 12, 9, 6, 9, 12};
-    static const uint64_t large[] = {UINT64_C(7624868213163366715), UINT64_C(7440388509963271334),
-                                     UINT64_C(5723140062550976128), UINT64_C(4228600927271201031)};
+    static const uint64_t large[] = {
+        UINT64_C(7624868213163366715), UINT64_C(7440388509963271334),
+        UINT64_C(5723140062550976128), UINT64_C(4228600927271201031)};
     base_rng rng = test_stream(2);
 
     for (int i = 0; i < 6; i++)
@@ -120,9 +122,12 @@ END_TEST
 START_TEST(every_part_of_the_key_changes_the_stream)
 {
     base_rng streams[] = {
-        base_rng_make(1, BASE_PURPOSE_TEST, 0, 0, 0), base_rng_make(0, BASE_PURPOSE_TEST, 1, 0, 0),
-        base_rng_make(0, BASE_PURPOSE_TEST, 0, 1, 0), base_rng_make(0, BASE_PURPOSE_TEST, 0, 0, 1),
-        base_rng_make(0, BASE_PURPOSE_INIT, 0, 0, 0), base_rng_make(0, BASE_PURPOSE_TEST, 0, 0, 0),
+        base_rng_make(1, BASE_PURPOSE_TEST, 0, 0, 0),
+        base_rng_make(0, BASE_PURPOSE_TEST, 1, 0, 0),
+        base_rng_make(0, BASE_PURPOSE_TEST, 0, 1, 0),
+        base_rng_make(0, BASE_PURPOSE_TEST, 0, 0, 1),
+        base_rng_make(0, BASE_PURPOSE_INIT, 0, 0, 0),
+        base_rng_make(0, BASE_PURPOSE_TEST, 0, 0, 0),
     };
     const size_t count = sizeof streams / sizeof streams[0];
 

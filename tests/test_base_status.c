@@ -10,7 +10,8 @@ START_TEST(fail_returns_its_status_and_formats_the_text)
 {
     base_error err = {0};
 
-    ck_assert_int_eq(base_fail(&err, BASE_FORMAT, "'%s' has %d bytes", "x.png", 0), BASE_FORMAT);
+    ck_assert_int_eq(base_fail(&err, BASE_FORMAT, "'%s' has %d bytes", "x.png", 0),
+                     BASE_FORMAT);
     ck_assert_int_eq(err.status, BASE_FORMAT);
     ck_assert_str_eq(err.text, "'x.png' has 0 bytes");
     ck_assert_int_eq(base_fail(NULL, BASE_USAGE, "nobody reads %s", "this"), BASE_USAGE);
@@ -78,9 +79,11 @@ START_TEST(quote_keeps_printable_text)
 {
     char out[64];
 
-    ck_assert_str_eq(base_quote(out, sizeof out, "n01440764/x y.JPEG"), "n01440764/x y.JPEG");
-    ck_assert_str_eq(base_quote(out, sizeof out, "gr\xc3\xbcn \xe2\x82\xac \xf0\x9f\x90\xb1"),
-                     "gr\xc3\xbcn \xe2\x82\xac \xf0\x9f\x90\xb1");
+    ck_assert_str_eq(base_quote(out, sizeof out, "n01440764/x y.JPEG"),
+                     "n01440764/x y.JPEG");
+    ck_assert_str_eq(
+        base_quote(out, sizeof out, "gr\xc3\xbcn \xe2\x82\xac \xf0\x9f\x90\xb1"),
+        "gr\xc3\xbcn \xe2\x82\xac \xf0\x9f\x90\xb1");
     ck_assert_str_eq(base_quote(out, sizeof out, ""), "");
 }
 END_TEST
@@ -89,14 +92,18 @@ START_TEST(quote_escapes_control_characters_and_invalid_utf8)
 {
     char out[64];
 
-    ck_assert_str_eq(base_quote(out, sizeof out, "a\n\x1b[31m\x7f"), "a\\x0a\\x1b[31m\\x7f");
+    ck_assert_str_eq(base_quote(out, sizeof out, "a\n\x1b[31m\x7f"),
+                     "a\\x0a\\x1b[31m\\x7f");
     ck_assert_str_eq(base_quote(out, sizeof out, "\xff\xc3"), "\\xff\\xc3");
     ck_assert_str_eq(base_quote(out, sizeof out, "\xc2\x9b"), "\\xc2\\x9b"); /* C1: CSI */
-    ck_assert_str_eq(base_quote(out, sizeof out, "\xc0\xaf"), "\\xc0\\xaf"); /* overlong '/' */
+    /* An overlong '/', in two and in three bytes. */
+    ck_assert_str_eq(base_quote(out, sizeof out, "\xc0\xaf"), "\\xc0\\xaf");
     ck_assert_str_eq(base_quote(out, sizeof out, "\xe0\x80\xaf"), "\\xe0\\x80\\xaf");
-    ck_assert_str_eq(base_quote(out, sizeof out, "\xed\xa0\x80"), "\\xed\\xa0\\x80"); /* surrogate */
-    ck_assert_str_eq(base_quote(out, sizeof out, "\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
-    ck_assert_str_eq(base_quote(out, sizeof out, "\xe2\x82"), "\\xe2\\x82"); /* ends too early */
+    /* A surrogate, a number too large, an early end. */
+    ck_assert_str_eq(base_quote(out, sizeof out, "\xed\xa0\x80"), "\\xed\\xa0\\x80");
+    ck_assert_str_eq(base_quote(out, sizeof out, "\xf4\x90\x80\x80"),
+                     "\\xf4\\x90\\x80\\x80");
+    ck_assert_str_eq(base_quote(out, sizeof out, "\xe2\x82"), "\\xe2\\x82");
 }
 END_TEST
 
@@ -106,7 +113,8 @@ START_TEST(quote_cuts_between_characters)
 
     ck_assert_str_eq(base_quote(out, sizeof out, "12345678"), "12345678");
     ck_assert_str_eq(base_quote(out, sizeof out, "123456789"), "12345...");
-    ck_assert_str_eq(base_quote(out, sizeof out, "1234\xe2\x82\xac\xe2\x82\xac"), "1234...");
+    ck_assert_str_eq(base_quote(out, sizeof out, "1234\xe2\x82\xac\xe2\x82\xac"),
+                     "1234...");
     ck_assert_str_eq(base_quote(out, sizeof out, "\n\n\n"), "\\x0a...");
     ck_assert_str_eq(base_quote(out, 3, "abcdef"), "..");
     ck_assert_str_eq(base_quote(out, 1, "abcdef"), "");

@@ -57,8 +57,8 @@ static inline void test_holds(const char *path, const char *text)
     size_t bytes = 0;
     base_error err = {0};
 
-    ck_assert_msg(base_file_read(&found, &bytes, path, (size_t)1 << 30, &err) == BASE_OK, "%s",
-                  err.text);
+    ck_assert_msg(base_file_read(&found, &bytes, path, (size_t)1 << 30, &err) == BASE_OK,
+                  "%s", err.text);
     ck_assert_uint_eq(bytes, strlen(text));
     ck_assert_str_eq(found, text);
     base_free(found);
