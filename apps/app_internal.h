@@ -1,0 +1,152 @@
+/* app_internal.h - what the commands of the program share: the option table and its parser, the
+ * options common to all commands, failing with one line, progress, results as JSON.
+ * Private to apps/ and its tests. Only apps/ prints: numbers to stdout, the rest to stderr. */
+#ifndef APPS_APP_INTERNAL_H
+#define APPS_APP_INTERNAL_H
+
+#include <jansson.h>
+
+#include "base/base.h"
+#include "data/data.h"
+#include "vit/vit.h"
+
+/* ---- commands (one line each in main.c's table) ----------------------------------------- */
+
+enum { APP_DONE = 0, APP_FAILED = 1, APP_USAGE = 2 }; /* exit status */
+
+/* argv[0] is the command's name, as in main. Each returns the exit status. */
+int app_train(int argc, char **argv);
+int app_eval(int argc, char **argv);
+int app_predict(int argc, char **argv);
+int app_inspect(int argc, char **argv);
+int app_convert(int argc, char **argv);
+int app_bench(int argc, char **argv);
+
+/* ---- options (options.c) ------------------------------------------------------------------ */
+
+/* Options that every command has. The struct of a command's arguments begins with one of these. */
+typedef struct app_common {
+    int64_t threads; /* 1..4096; after app_common_apply never 0 */
+    int64_t seed;    /* 0..2^53 */
+    int precision;   /* a vit_precision */
+    int64_t batch;   /* images a step, 1..65536 */
+    int64_t limit;   /* first N samples of the seeded order, 0: all */
+    bool quiet;      /* only results and errors */
+    const char *json; /* file for the results, "-": stdout; NULL: none */
+} app_common;
+
+/* threads 0 (all processors), seed 0, fp32, batch 64, limit 0. */
+app_common app_common_defaults(void);
+
+typedef enum app_kind {
+    APP_FLAG,   /* bool, no value */
+    APP_INT,    /* int64_t, low..high */
+    APP_REAL,   /* double, low..high */
+    APP_TEXT,   /* const char *, not empty */
+    APP_CHOICE, /* int: index into choices "a|b|c" */
+    APP_LIST    /* app_list: all words up to the next option; may be repeated */
+} app_kind;
+
+enum { APP_LIST_MAX = 128 };
+typedef struct app_list {
+    const char *at[APP_LIST_MAX];
+    size_t count;
+} app_list;
+
+/* One option. The value that the struct holds before parsing is the default: --help prints it, unless
+ * help itself says "(default ...)" or the value lies outside low..high (that means: not given). */
+typedef struct app_option {
+    const char *name;    /* without "--" */
+    const char *value;   /* its name in --help: "N", "FILE"; NULL for a flag */
+    app_kind kind;
+    size_t at;           /* offsetof in the struct of arguments */
+    double low, high;    /* APP_INT, APP_REAL */
+    const char *choices; /* APP_CHOICE */
+    bool required;
+    const char *help;
+} app_option;
+
+typedef struct app_syntax {
+    const char *command; /* "eval" */
+    const char *usage;   /* "MODEL --data DATA [options]" */
+    const char *about;   /* a few lines for --help */
+    const app_option *options;
+    size_t option_count;
+    const char *words;   /* what the positional words are, for messages; NULL: none allowed */
+    size_t words_low, words_high;
+} app_syntax;
+
+/* Parses argv[1 ..] into args (whose first member is an app_common) and moves the positional words to
+ * words[0 .. *word_count - 1] (argv is reordered; NULL, NULL when syntax->words is NULL). Both "--name value" and
+ * "--name=value" are understood, "--" ends the options. True: go on. False: leave with
+ * *exit_status, either --help was printed (0) or one line about what is wrong (2). */
+bool app_parse(int *exit_status, void *args, char ***words, size_t *word_count,
+               const app_syntax *syntax, int argc, char **argv);
+
+/* Calls next(user, i) for i = 0, 1, ... until it gives NULL; the name nearest to word, or NULL when
+ * none is near enough to be meant. For "did you mean". */
+const char *app_nearest(const char *word, const char *(*next)(const void *user, size_t i),
+                        const void *user);
+
+/* ---- common work (common.c) ------------------------------------------------------------- */
+
+/* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */
+int app_fail(const char *command, const base_error *err);
+/* Resolves threads (0: base_cpu_count), sets OpenMP's number, takes precision back to fp32 with one
+ * line when bf16 has no instructions here. Call once after app_parse. */
+void app_common_apply(app_common *common, const char *command);
+/* One line to stderr unless quiet. */
+void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 3);
+/* From now on SIGINT and SIGTERM only ask to stop; a second one ends the program at once. */
+void app_stop_install(void);
+bool app_stop_asked(void);
+/* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
+ * rest stays as it is. */
+void app_loader_feed(data_loader_config *out, const vit_config *config);
+/* Worker threads of a loader when nothing is said: one per four threads, 1 to 8. */
+size_t app_loader_threads(int64_t threads);
+
+/* ---- progress (progress.c) ---------------------------------------------------------------- */
+
+/* One updating line on a terminal, a plain line now and then elsewhere, nothing with quiet. All to
+ * stderr. Zero it; start, update as often as you like, line for what stays, end. */
+typedef struct app_progress {
+    bool on, terminal, shown;
+    int columns;
+    const char *what; /* "eval": first word of the line */
+    const char *unit; /* "images" */
+    uint64_t total, done, first;
+    double started, drawn, interval;
+} app_progress;
+
+/* what and unit are borrowed. first: done before this run began (resume); it does not count in the rate. */
+void app_progress_start(app_progress *p, const app_common *common, const char *what,
+                        const char *unit, uint64_t total, uint64_t first);
+/* done of total, and a short text of figures: "top-1 81.2 %  loss 0.52". */
+void app_progress_update(app_progress *p, uint64_t done, const char *format, ...)
+    BASE_PRINTF(3, 4);
+/* A line that stays, above the progress line. */
+void app_progress_line(app_progress *p, const char *format, ...) BASE_PRINTF(2, 3);
+/* Takes the updating line away. */
+void app_progress_end(app_progress *p);
+/* For data_loader_config.log, user = the app_progress. */
+void app_progress_log(void *progress, const char *line);
+/* Seconds as "41 s", "3:05", "1:02:03" into out. */
+const char *app_duration(char *out, size_t out_bytes, double seconds);
+/* 1234567 as "1,234,567" into out. */
+const char *app_thousands(char *out, size_t out_bytes, uint64_t value);
+
+/* ---- results as JSON (json.c) ----------------------------------------------------------- */
+
+/* The keys of cli.md: vmoe, command, model, data (NULL: left out), seed, precision, threads. The
+ * caller adds samples, seconds and the results, and gives it to app_json_write. NULL: no memory. */
+json_t *app_json_begin(const app_common *common, const char *command, const char *model,
+                       const char *data);
+/* A number, or null for what is not finite. */
+json_t *app_json_real(double value);
+/* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
+json_t *app_json_load(size_t block, const vit_load *load);
+/* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json over. */
+base_status app_json_write(const app_common *common, json_t *json, base_error *err);
+
+#endif
