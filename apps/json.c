@@ -1,0 +1,92 @@
+/* json.c - results that programs read: the keys that every command shares (docs/json.md).
+ * Relied on elsewhere: the names of the keys. */
+#include <math.h>
+#include <string.h>
+
+#include "apps/app_internal.h"
+
+json_t *app_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *app_json_begin(const app_common *common, const char *command, const char *model,
+                       const char *data)
+{
+    static const char *const precisions[] = {"fp32", "bf16"};
+    json_t *json = json_object();
+
+    if (!json)
+        return NULL;
+    json_object_set_new(json, "vmoe", json_string(BASE_VERSION));
+    json_object_set_new(json, "command", json_string(command));
+    if (model)
+        json_object_set_new(json, "model", json_string(model));
+    if (data)
+        json_object_set_new(json, "data", json_string(data));
+    json_object_set_new(json, "seed", json_integer(common->seed));
+    json_object_set_new(json, "precision",
+                        json_string(precisions[common->precision == VIT_PRECISION_BF16]));
+    json_object_set_new(json, "threads", json_integer(common->threads));
+    return json;
+}
+
+json_t *app_json_load(size_t block, const vit_load *load)
+{
+    const vit_load_metrics m = vit_load_summary(load);
+    json_t *json = json_object();
+    json_t *loads = json_array();
+
+    for (size_t e = 0; e < load->experts; e++)
+        json_array_append_new(loads, app_json_real(load->assignments > 0
+                                                       ? load->load[e] / load->assignments
+                                                       : 0.0));
+    json_object_set_new(json, "layer", json_integer((json_int_t)block));
+    json_object_set_new(json, "load_cv", app_json_real(m.cv));
+    json_object_set_new(json, "max_violation", app_json_real(m.max_violation));
+    json_object_set_new(json, "min_ratio", app_json_real(m.min_ratio));
+    json_object_set_new(json, "dead", json_integer((json_int_t)m.dead));
+    json_object_set_new(json, "entropy", app_json_real(m.entropy));
+    json_object_set_new(json, "importance_cv", app_json_real(m.importance_cv));
+    json_object_set_new(json, "dropped", app_json_real(m.dropped));
+    json_object_set_new(json, "orphans", app_json_real(m.orphans));
+    json_object_set_new(json, "gate_max", app_json_real(m.gate_max));
+    json_object_set_new(json, "prob_entropy", app_json_real(m.prob_entropy));
+    json_object_set_new(json, "sinkhorn_share", app_json_real(m.sinkhorn_share));
+    json_object_set_new(json, "sinkhorn_iterations", app_json_real(m.sinkhorn_iterations));
+    json_object_set_new(json, "sinkhorn_residual", app_json_real(m.sinkhorn_residual));
+    json_object_set_new(json, "sinkhorn_failed", app_json_real(m.sinkhorn_failed));
+    json_object_set_new(json, "load", loads);
+    return json;
+}
+
+base_status app_json_write(const app_common *common, json_t *json, base_error *err)
+{
+    base_status status = BASE_OK;
+    base_writer out = {0};
+
+    if (!common->json)
+        goto done;
+    if (!json) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results '%s'", common->json);
+        goto done;
+    }
+    if (strcmp(common->json, "-") == 0) {
+        json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+        goto done;
+    }
+    status = base_writer_open(&out, common->json, err);
+    if (status != BASE_OK)
+        goto done;
+    if (json_dumpf(json, out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0 ||
+        fputc('\n', out.file) == EOF) {
+        status = base_fail_errno(err, "cannot write '%s'", common->json);
+        goto done;
+    }
+    status = base_writer_commit(&out, err);
+done:
+    base_writer_abandon(&out);
+    json_decref(json);
+    return status;
+}

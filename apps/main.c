@@ -1,0 +1,68 @@
+/* main.c - the program vmoe: finds the command and hands over. A command is one file in apps/ and
+ * one line in the table below. Relied on elsewhere: exit status 0 done, 1 failed, 2 wrong usage. */
+#include <stdio.h>
+#include <string.h>
+
+#include "apps/app_internal.h"
+
+typedef struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *does;
+} command;
+
+static const command commands[] = {
+    {"train", app_train, "train a network by a recipe, or go on with a stopped run"},
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static const char *command_name(const void *user, size_t i)
+{
+    (void)user;
+    return i < COMMAND_COUNT ? commands[i].name : NULL;
+}
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "usage: vmoe COMMAND [options]\n\n"
+                 "Trains, evaluates and runs sparse vision transformers with Selective Sinkhorn "
+                 "Routing.\n\ncommands:\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].does);
+    fprintf(out, "\nvmoe COMMAND --help shows every option with its default; vmoe --version the "
+                 "versions.\n");
+}
+
+static void print_version(void)
+{
+    printf("vmoe %s\n%s\n%s\n", BASE_VERSION, vit_onednn_version(), data_versions());
+    printf("bf16 instructions: %s\nthreads: %d\n", vit_bf16_available() ? "yes" : "no",
+           base_cpu_count());
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return APP_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return APP_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        print_version();
+        return APP_DONE;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    char name[128];
+    const char *near = app_nearest(argv[1], command_name, NULL);
+    fprintf(stderr, "vmoe: unknown command '%s'%s%s%s, see vmoe --help\n",
+            base_quote(name, sizeof name, argv[1]), near ? ", did you mean '" : "",
+            near ? near : "", near ? "'" : "");
+    return APP_USAGE;
+}

@@ -1,0 +1,158 @@
+/* progress.c - one updating line on a terminal, a plain line now and then elsewhere.
+ *     train [========>           ]  41 %  1,204 images/s  1:12 left  epoch 2/5  loss 0.4312
+ * Free to change: all of it; nothing reads these lines but people. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "apps/app_internal.h"
+
+/* Seconds between two drawings on a terminal; first and longest pause between two plain lines. */
+static const double redraw_seconds = 0.1, plain_first = 5.0, plain_longest = 60.0;
+
+const char *app_duration(char *out, size_t out_bytes, double seconds)
+{
+    const uint64_t s = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;
+
+    if (seconds < 9.95)
+        snprintf(out, out_bytes, "%.1f s", seconds > 0 ? seconds : 0.0);
+    else if (s < 60)
+        snprintf(out, out_bytes, "%llu s", (unsigned long long)s);
+    else if (s < 3600)
+        snprintf(out, out_bytes, "%llu:%02llu", (unsigned long long)(s / 60),
+                 (unsigned long long)(s % 60));
+    else
+        snprintf(out, out_bytes, "%llu:%02llu:%02llu", (unsigned long long)(s / 3600),
+                 (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
+    return out;
+}
+
+const char *app_thousands(char *out, size_t out_bytes, uint64_t value)
+{
+    char digits[32];
+    size_t used = 0;
+
+    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
+    for (int i = 0; i < length && used + 2 < out_bytes; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+static int terminal_columns(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
+        return size.ws_col;
+    return 80;
+}
+
+void app_progress_start(app_progress *p, const app_common *common, const char *what,
+                        const char *unit, uint64_t total, uint64_t first)
+{
+    *p = (app_progress){.on = !common->quiet, .what = what, .unit = unit, .total = total,
+                        .done = first, .first = first};
+    p->terminal = isatty(STDERR_FILENO) == 1;
+    p->columns = p->terminal ? terminal_columns() : 0;
+    p->started = base_seconds();
+    p->drawn = p->started;
+    p->interval = p->terminal ? redraw_seconds : plain_first;
+}
+
+static void clear_line(app_progress *p)
+{
+    if (p->shown)
+        fputs("\r\033[K", stderr);
+    p->shown = false;
+}
+
+/* "[=====>    ]" of 20 places. */
+static void draw_bar(char *out, double share)
+{
+    enum { PLACES = 20 };
+    const int full = (int)(share * PLACES);
+
+    *out++ = '[';
+    for (int i = 0; i < PLACES; i++)
+        *out++ = i < full ? '=' : i == full ? '>' : ' ';
+    *out++ = ']';
+    *out = '\0';
+}
+
+static void draw(app_progress *p, const char *figures, double now)
+{
+    char line[512], bar[32] = "", rate[32], left[32];
+    const double seconds = now - p->started;
+    const uint64_t made = p->done - p->first;
+    const double speed = seconds > 0 ? (double)made / seconds : 0;
+    const double share = p->total > 0 ? (double)p->done / (double)p->total : 0;
+
+    if (p->terminal)
+        draw_bar(bar, share);
+    app_thousands(rate, sizeof rate, (uint64_t)(speed + 0.5));
+    if (speed > 0 && p->total >= p->done)
+        app_duration(left, sizeof left, (double)(p->total - p->done) / speed);
+    else
+        snprintf(left, sizeof left, "?");
+    snprintf(line, sizeof line, "%s%s%s %3.0f %%  %s %s/s  %s left%s%s", p->what,
+             bar[0] ? " " : "", bar, 100.0 * share, rate, p->unit, left,
+             figures[0] ? "  " : "", figures);
+    if (p->terminal) {
+        /* One place stays free: a full line would make some terminals wrap. */
+        fprintf(stderr, "\r\033[K%.*s", p->columns - 1, line);
+        p->shown = true;
+    } else {
+        fprintf(stderr, "%s\n", line);
+        p->interval = p->interval * 2 < plain_longest ? p->interval * 2 : plain_longest;
+    }
+    fflush(stderr);
+    p->drawn = now;
+}
+
+void app_progress_update(app_progress *p, uint64_t done, const char *format, ...)
+{
+    char figures[256];
+    va_list list;
+
+    p->done = done;
+    if (!p->on)
+        return;
+    const double now = base_seconds();
+    if (now - p->drawn < p->interval)
+        return;
+    va_start(list, format);
+    vsnprintf(figures, sizeof figures, format, list);
+    va_end(list);
+    draw(p, figures, now);
+}
+
+void app_progress_line(app_progress *p, const char *format, ...)
+{
+    va_list list;
+
+    if (!p->on)
+        return;
+    clear_line(p);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    p->drawn -= p->terminal ? p->interval : 0; /* the next update draws at once */
+}
+
+void app_progress_end(app_progress *p)
+{
+    clear_line(p);
+    fflush(stderr);
+}
+
+void app_progress_log(void *progress, const char *line)
+{
+    app_progress_line(progress, "%s", line);
+}
