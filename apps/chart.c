@@ -1,0 +1,225 @@
+/* chart.c - the charts of result pages, as SVG: calibration, tables as heat maps, loads of experts.
+ * Free to change: sizes and colours. Relied on elsewhere: a chart of nothing draws empty axes. */
+#include "apps/html_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t *right,
+                           const double *confidence, size_t count)
+{
+    enum { LEFT = 46, TOP = 10, SIDE = 300, GAP = 16, UNDER = 64 };
+    FILE *file = page->out.file;
+    uint64_t largest = 1;
+
+    for (size_t b = 0; b < count; b++)
+        if (total[b] > largest)
+            largest = total[b];
+    fprintf(file,
+            "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" "
+            "aria-label=\"reliability diagram\">\n",
+            LEFT + SIDE + 14, TOP + SIDE + GAP + UNDER + 40, LEFT + SIDE + 14);
+    for (int tick = 0; tick <= 5; tick++) {
+        const double y = TOP + SIDE - tick * SIDE / 5.0;
+        const double x = LEFT + tick * SIDE / 5.0;
+
+        fprintf(file,
+                "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.1f</text>"
+                "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.1f</text>\n",
+                LEFT, LEFT + SIDE, y, y, LEFT - 6, y + 4, tick / 5.0, x,
+                TOP + SIDE + GAP + UNDER + 15, tick / 5.0);
+    }
+    for (size_t b = 0; b < count; b++) {
+        const double wide = (double)SIDE / (double)count;
+        const double x = LEFT + wide * (double)b;
+        const double part = (double)total[b] / (double)largest * UNDER;
+
+        if (total[b] == 0)
+            continue;
+        const double n = (double)total[b];
+        const double hit = (double)right[b] / n;
+        const double sure = confidence[b] / n;
+        const double low = fmin(hit, sure);
+
+        fprintf(file,
+                "<g><title>confidence %.3f, accuracy %.3f, %llu images</title>"
+                "<rect class=\"bar\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
+                "<rect class=\"gap\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
+                "<rect class=\"bar\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\" "
+                "fill-opacity=\".6\"/></g>\n",
+                sure, hit, (unsigned long long)total[b], x + 1, wide - 2,
+                TOP + SIDE - hit * SIDE, hit * SIDE, x + 1, wide - 2,
+                TOP + SIDE - fmax(hit, sure) * SIDE, (fmax(hit, sure) - low) * SIDE, x + 1,
+                wide - 2, TOP + SIDE + GAP + UNDER - part, part);
+    }
+    fprintf(file,
+            "<line class=\"mid\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>"
+            "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"12\" "
+            "text-anchor=\"middle\">accuracy</text>"
+            "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"12\" "
+            "text-anchor=\"middle\">images</text>"
+            "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">confidence"
+            "</text>\n</svg></figure>\n",
+            LEFT, TOP + SIDE, LEFT + SIDE, TOP, -(TOP + SIDE / 2),
+            -(TOP + SIDE + GAP + UNDER / 2), LEFT + SIDE / 2,
+            TOP + SIDE + GAP + UNDER + 32);
+}
+
+/* The sum of one row, at least 1. */
+static double row_sum(const app_heat *heat, size_t row)
+{
+    double sum = 0;
+
+    for (size_t c = 0; c < heat->columns; c++)
+        sum += (double)heat->values[row * heat->columns + c];
+    return sum > 0 ? sum : 1;
+}
+
+/* A table too large for figures: a picture of one pixel a cell, white to blue. */
+static base_status heat_picture(app_page *page, const app_heat *heat, base_error *err)
+{
+    static const int none[3] = {246, 248, 250}, all[3] = {18, 70, 130};
+    data_image image = {0};
+    base_status status = data_image_reserve(&image, heat->columns, heat->rows, 3, err);
+
+    for (size_t r = 0; status == BASE_OK && r < heat->rows; r++) {
+        const double sum = row_sum(heat, r);
+
+        for (size_t c = 0; c < heat->columns; c++) {
+            /* The root lifts the small values, which are what one looks for here. */
+            const double share = sqrt((double)heat->values[r * heat->columns + c] / sum);
+            unsigned char *out = image.pixels + 3 * (r * heat->columns + c);
+
+            for (int i = 0; i < 3; i++)
+                out[i] = (unsigned char)lround(none[i] + share * (all[i] - none[i]));
+        }
+    }
+    if (status == BASE_OK) {
+        const size_t times = heat->columns < 600 ? 600 / heat->columns : 1;
+
+        fputs("<figure>", page->out.file);
+        status = app_page_picture(page, &image, (int)(heat->columns * times), "heat map", err);
+        fputs("<figcaption>down: ", page->out.file);
+        app_page_text(page, heat->row_title);
+        fputs("; across: ", page->out.file);
+        app_page_text(page, heat->column_title);
+        fputs("; both in the order of the class list, colour by the root of the row's share"
+              "</figcaption></figure>\n",
+              page->out.file);
+    }
+    data_image_destroy(&image);
+    return status;
+}
+
+static void name_put(app_page *page, const char *const *names, size_t i, size_t most)
+{
+    char text[96];
+
+    if (!names || !names[i]) {
+        fprintf(page->out.file, "%zu", i);
+        return;
+    }
+    const size_t length = strlen(names[i]);
+    size_t cut = length <= most ? length : most;
+    while (cut > 0 && cut < length && ((unsigned char)names[i][cut] & 0xc0) == 0x80)
+        cut--; /* not in the middle of a character */
+    snprintf(text, sizeof text, "%.*s%s", (int)cut, names[i], cut < length ? ".." : "");
+    app_page_text(page, text);
+}
+
+base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err)
+{
+    enum { LEFT = 130, UNDER = 118, TOP = 22 };
+    FILE *file = page->out.file;
+
+    if (heat->rows > APP_CHART_NAMED || heat->columns > APP_CHART_NAMED)
+        return heat_picture(page, heat, err);
+    const int cell = heat->columns <= 12 ? 42 : heat->columns <= 20 ? 30 : 20;
+    const int wide = LEFT + (int)heat->columns * cell + 50;
+    const int high = TOP + (int)heat->rows * cell + UNDER;
+
+    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", wide,
+            high, wide);
+    fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"13\">across: ", LEFT);
+    app_page_text(page, heat->column_title);
+    fputs(", down: ", file);
+    app_page_text(page, heat->row_title);
+    fputs("</text>\n", file);
+    for (size_t r = 0; r < heat->rows; r++) {
+        const double sum = row_sum(heat, r);
+        const int y = TOP + (int)r * cell;
+
+        fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", LEFT - 8,
+                y + cell / 2 + 4);
+        name_put(page, heat->row_names, r, 18);
+        fputs("</text>\n", file);
+        for (size_t c = 0; c < heat->columns; c++) {
+            const unsigned long long n = heat->values[r * heat->columns + c];
+            const int x = LEFT + (int)c * cell;
+            const double share = (double)n / sum;
+
+            fprintf(file,
+                    "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" class=\"bar\" "
+                    "fill-opacity=\"%.3f\"/>",
+                    x, y, cell - 1, cell - 1, 0.03 + 0.97 * sqrt(share));
+            if (n > 0 && cell >= 30)
+                fprintf(file,
+                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" "
+                        "style=\"font-size:11px%s\">%llu</text>",
+                        x + (cell - 1) / 2.0, y + cell / 2 + 4,
+                        share > 0.3 ? ";fill:var(--paper)" : "", n);
+            fputc('\n', file);
+        }
+    }
+    for (size_t c = 0; c < heat->columns; c++) {
+        fprintf(file, "<text transform=\"translate(%d %d) rotate(40)\">",
+                LEFT + (int)c * cell + cell / 2 - 4, TOP + (int)heat->rows * cell + 14);
+        name_put(page, heat->column_names, c, 18);
+        fputs("</text>\n", file);
+    }
+    fputs("</svg></figure>\n", file);
+    return BASE_OK;
+}
+
+void app_chart_columns(app_page *page, const double *values, size_t count, const char *title)
+{
+    enum { LEFT = 8, TOP = 8, HIGH = 120, UNDER = 22 };
+    FILE *file = page->out.file;
+    const int wide = count <= 16 ? 22 : count <= 64 ? 8 : 3;
+    const int across = wide * (int)count;
+    double largest = 0, sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        largest = fmax(largest, values[i]);
+        sum += values[i];
+    }
+    const double mean = count > 0 ? sum / (double)count : 0;
+    /* An even load stands at two thirds of the height or lower, so that evenness is visible. */
+    const double top = fmax(largest, 1.5 * mean) > 0 ? fmax(largest, 1.5 * mean) : 1;
+
+    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n",
+            LEFT + across + 8, TOP + HIGH + UNDER, LEFT + across + 8);
+    for (size_t i = 0; i < count; i++) {
+        const double high = values[i] / top * HIGH;
+
+        fprintf(file,
+                "<rect class=\"bar%s\" x=\"%.1f\" width=\"%.1f\" y=\"%.2f\" height=\"%.2f\">"
+                "<title>expert %zu: %.2f of the mean, %.0f assignments</title></rect>\n",
+                values[i] < 0.01 * mean ? " mark" : "", LEFT + (double)i * wide + wide * 0.08,
+                wide * 0.84, TOP + HIGH - high, high, i, mean > 0 ? values[i] / mean : 0,
+                values[i]);
+        if (wide >= 20)
+            fprintf(file,
+                    "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu"
+                    "</text>\n",
+                    LEFT + (double)i * wide + wide / 2.0, TOP + HIGH + 15, i);
+    }
+    fprintf(file,
+            "<line class=\"mid\" x1=\"%d\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/>\n</svg>"
+            "<figcaption>",
+            LEFT, LEFT + across, TOP + HIGH - mean / top * HIGH,
+            TOP + HIGH - mean / top * HIGH);
+    app_page_text(page, title);
+    fputs("</figcaption></figure>\n", file);
+}

@@ -1,0 +1,211 @@
+/* html.c - pages of results that stand alone: head, styles, cards, bars, pictures as data: URIs.
+ * Free to change: everything a reader sees. Relied on elsewhere: texts are escaped here and nowhere
+ * else, and a page never refers to another file. */
+#include "apps/html_internal.h"
+
+#include <string.h>
+
+static const char STYLE[] =
+    ":root{--paper:#fff;--ink:#1d2733;--soft:#667384;--line:#dde3ea;--card:#f5f7fa;"
+    "--blue:#2b6cb0;--orange:#d97a1f;--green:#2f855a;--red:#c2392f}\n"
+    "@media(prefers-color-scheme:dark){:root{--paper:#14191f;--ink:#e4e9ef;--soft:#94a1b0;"
+    "--line:#2e3843;--card:#1d242c;--blue:#63a4e8;--orange:#f0a04b;--green:#5cc08b;"
+    "--red:#ef7a6f}}\n"
+    "body{background:var(--paper);color:var(--ink);margin:0 auto;max-width:1060px;"
+    "padding:28px 24px 60px;font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;"
+    "font-variant-numeric:tabular-nums}\n"
+    "h1{font-size:26px;margin:0 0 2px}h2{font-size:18px;margin:38px 0 4px}"
+    "p{margin:0 0 12px}.soft{color:var(--soft)}\n"
+    ".cards{display:flex;flex-wrap:wrap;gap:12px;margin:20px 0}"
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:8px;"
+    "padding:10px 18px 12px;min-width:104px}"
+    ".card b{display:block;font-size:25px;line-height:1.25;font-weight:600}"
+    ".card span{color:var(--soft);font-size:13px;display:block}\n"
+    ".row{display:flex;flex-wrap:wrap;gap:28px;align-items:flex-start}\n"
+    ".bars{display:grid;grid-template-columns:minmax(80px,max-content) minmax(120px,1fr) "
+    "max-content;gap:3px 12px;align-items:center;max-width:720px;font-size:14px}"
+    ".bars .track{background:var(--card);border-radius:3px;height:14px}"
+    ".bars .fill{background:var(--blue);border-radius:3px;height:14px;min-width:1px}"
+    ".bars .mark{background:var(--orange)}"
+    ".bars .name{overflow-wrap:anywhere}"
+    ".bars .value{color:var(--soft);text-align:right}\n"
+    ".shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(172px,1fr));gap:14px}"
+    ".shot{background:var(--card);border:1px solid var(--line);border-radius:8px;"
+    "padding:10px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}"
+    ".shot img{display:block;margin:0 auto 8px}"
+    ".shot .bars{grid-template-columns:1fr 44px 36px;gap:2px 6px;font-size:12px}"
+    ".shot .track,.shot .fill{height:9px}\n"
+    "figure{margin:0}figcaption{color:var(--soft);font-size:13px}"
+    "img.px{image-rendering:pixelated}\n"
+    ".right{color:var(--green)}.wrong{color:var(--red)}\n"
+    "table{border-collapse:collapse;font-size:14px}"
+    "th{text-align:left;font-weight:600;color:var(--soft)}"
+    "td,th{padding:3px 16px 3px 0;border-bottom:1px solid var(--line);"
+    "vertical-align:top}td.n,th.n{text-align:right}\n"
+    "svg{max-width:100%;height:auto}"
+    "svg text{fill:var(--ink);font-size:12px;font-family:inherit}"
+    "svg .soft{fill:var(--soft)}svg .grid{stroke:var(--line)}"
+    "svg .bar{fill:var(--blue)}svg .gap{fill:var(--orange);fill-opacity:.35}"
+    "svg .mid{stroke:var(--soft);stroke-dasharray:5 4}svg .bar.mark{fill:var(--orange)}\n"
+    "footer{margin-top:48px;color:var(--soft);font-size:13px;"
+    "border-top:1px solid var(--line);padding-top:8px}\n";
+
+base_status app_page_open(app_page *page, const char *path, const char *title,
+                          const char *lead, base_error *err)
+{
+    const base_status status = base_writer_open(&page->out, path, err);
+
+    if (status != BASE_OK)
+        return status;
+    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+          page->out.file);
+    app_page_text(page, title);
+    fprintf(page->out.file, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", STYLE);
+    app_page_text(page, title);
+    fputs("</h1>\n<p class=\"soft\">", page->out.file);
+    app_page_text(page, lead);
+    fputs("</p>\n", page->out.file);
+    return BASE_OK;
+}
+
+base_status app_page_commit(app_page *page, base_error *err)
+{
+    fputs("<footer>made by vmoe " BASE_VERSION "</footer>\n</body>\n</html>\n",
+          page->out.file);
+    return base_writer_commit(&page->out, err);
+}
+
+void app_page_abandon(app_page *page)
+{
+    base_writer_abandon(&page->out);
+}
+
+void app_page_section(app_page *page, const char *heading, const char *note)
+{
+    fputs("<h2>", page->out.file);
+    app_page_text(page, heading);
+    fputs("</h2>\n", page->out.file);
+    if (note) {
+        fputs("<p class=\"soft\">", page->out.file);
+        app_page_text(page, note);
+        fputs("</p>\n", page->out.file);
+    }
+}
+
+/* Bytes of the UTF-8 character at text, 0 if it is none (RFC 3629, table 3-7 of Unicode). */
+static size_t utf8_length(const unsigned char *text)
+{
+    const unsigned char c = text[0];
+    const size_t length = c < 0x80                ? 1
+                          : c >= 0xc2 && c < 0xe0 ? 2
+                          : c >= 0xe0 && c < 0xf0 ? 3
+                          : c >= 0xf0 && c < 0xf5 ? 4
+                                                  : 0;
+
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c == 0xe0 && text[1] < 0xa0) || (c == 0xed && text[1] > 0x9f) ||
+        (c == 0xf0 && text[1] < 0x90) || (c == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+void app_page_text(app_page *page, const char *text)
+{
+    FILE *file = page->out.file;
+
+    for (const unsigned char *at = (const unsigned char *)text; *at;) {
+        const size_t length = utf8_length(at);
+
+        if (length == 0 || (*at < 0x20 && *at != '\n') || *at == 0x7f)
+            fprintf(file, "\\x%02x", *at);
+        else if (*at == '&')
+            fputs("&amp;", file);
+        else if (*at == '<')
+            fputs("&lt;", file);
+        else if (*at == '>')
+            fputs("&gt;", file);
+        else if (*at == '"')
+            fputs("&quot;", file);
+        else if (*at == '\'')
+            fputs("&#39;", file);
+        else
+            fwrite(at, 1, length, file);
+        at += length ? length : 1;
+    }
+}
+
+void app_page_cards(app_page *page, const app_card *cards, size_t count)
+{
+    fputs("<div class=\"cards\">\n", page->out.file);
+    for (size_t i = 0; i < count; i++) {
+        fputs("<div class=\"card\"><span>", page->out.file);
+        app_page_text(page, cards[i].label);
+        fputs("</span><b>", page->out.file);
+        app_page_text(page, cards[i].value);
+        fputs("</b>", page->out.file);
+        if (cards[i].note) {
+            fputs("<span>", page->out.file);
+            app_page_text(page, cards[i].note);
+            fputs("</span>", page->out.file);
+        }
+        fputs("</div>\n", page->out.file);
+    }
+    fputs("</div>\n", page->out.file);
+}
+
+void app_page_bars(app_page *page, const app_bar *bars, size_t count)
+{
+    fputs("<div class=\"bars\">\n", page->out.file);
+    for (size_t i = 0; i < count; i++) {
+        const double share = bars[i].share >= 0 && bars[i].share <= 1 ? bars[i].share : 0;
+
+        fputs("<div class=\"name\">", page->out.file);
+        app_page_text(page, bars[i].name);
+        fprintf(page->out.file,
+                "</div><div class=\"track\"><div class=\"fill%s\" style=\"width:%.2f%%\">"
+                "</div></div><div class=\"value\">",
+                bars[i].mark ? " mark" : "", 100 * share);
+        app_page_text(page, bars[i].value);
+        fputs("</div>\n", page->out.file);
+    }
+    fputs("</div>\n", page->out.file);
+}
+
+/* RFC 4648, section 4. */
+static void base64_put(FILE *file, const unsigned char *bytes, size_t count)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                 "0123456789+/";
+
+    for (size_t i = 0; i < count; i += 3) {
+        const size_t n = count - i < 3 ? count - i : 3;
+        const uint32_t word = (uint32_t)bytes[i] << 16 |
+                              (uint32_t)(n > 1 ? bytes[i + 1] : 0) << 8 |
+                              (uint32_t)(n > 2 ? bytes[i + 2] : 0);
+
+        for (size_t digit = 0; digit < 4; digit++)
+            putc(digit <= n ? digits[word >> (18 - 6 * digit) & 63] : '=', file);
+    }
+}
+
+base_status app_page_picture(app_page *page, const data_image *image, int side,
+                             const char *caption, base_error *err)
+{
+    unsigned char *png = NULL;
+    size_t bytes = 0;
+    const base_status status = data_png_encode(&png, &bytes, image, err);
+
+    if (status != BASE_OK)
+        return status;
+    fprintf(page->out.file, "<img%s width=\"%d\" alt=\"",
+            image->width < (size_t)side ? " class=\"px\"" : "", side);
+    app_page_text(page, caption);
+    fputs("\" src=\"data:image/png;base64,", page->out.file);
+    base64_put(page->out.file, png, bytes);
+    fputs("\">", page->out.file);
+    base_free(png);
+    return BASE_OK;
+}

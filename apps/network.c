@@ -1,0 +1,242 @@
+/* network.c - MODEL and DATA of a command line. Relied on elsewhere: a run's folder means its best
+ * checkpoint, and what the options leave open comes from the checkpoint (cli.md). */
+#include "apps/network_internal.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+app_view app_view_defaults(void)
+{
+    return (app_view){.resize = -1, .capacity = -1};
+}
+
+base_status app_model_path(char **out, const char *word, base_error *err)
+{
+    static const char *const places[] = {"best/model.safetensors", "last/model.safetensors",
+                                         "model.safetensors"};
+    struct stat info;
+
+    if (stat(word, &info) != 0)
+        return base_fail_errno(err, "cannot open '%s'", word);
+    char *path = S_ISDIR(info.st_mode) ? NULL : base_text("%s", word);
+    for (size_t i = 0; S_ISDIR(info.st_mode) && i < sizeof places / sizeof places[0]; i++) {
+        struct stat file;
+
+        path = base_text("%s/%s", word, places[i]);
+        if (!path || stat(path, &file) == 0)
+            break;
+        base_free(path);
+        path = NULL;
+        if (i + 1 == sizeof places / sizeof places[0])
+            return base_fail(err, BASE_IO,
+                             "'%s' holds no checkpoint, expected %s, %s or %s in it", word,
+                             places[0], places[1], places[2]);
+    }
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the name '%s'", word);
+    *out = path;
+    return BASE_OK;
+}
+
+/* Settings of the evaluation that the options change. */
+static base_status routing_set(app_network *network, const app_view *view, base_error *err)
+{
+    vit_config config = *vit_model_config(network->model);
+
+    if (view->bpr || view->capacity >= 0) {
+        if (!vit_config_is_sparse(&config))
+            return base_fail(err, BASE_USAGE, "'%s' has no experts, --%s means nothing",
+                             network->path, view->bpr ? "bpr" : "capacity");
+    }
+    if (view->capacity >= 0)
+        config.moe.eval_capacity = view->capacity;
+    if (view->bpr) {
+        if (!(config.moe.eval_capacity > 0))
+            return base_fail(err, BASE_USAGE,
+                             "--bpr needs a capacity, expected --capacity above 0 with it");
+        config.moe.eval_bpr = true;
+    }
+    return vit_model_config_set(network->model, &config, err);
+}
+
+/* Size, resize and filter: the option, else the checkpoint's. A resize that is not given keeps its
+ * proportion to a crop that is. */
+static void sight_set(app_network *network, const vit_config *stored, const app_view *view)
+{
+    const bool other = view->size > 0 && view->size != stored->crop;
+
+    network->size = (size_t)stored->image;
+    network->resize = (size_t)stored->resize;
+    if (other)
+        network->size = (size_t)view->size;
+    if (other && stored->resize == 0)
+        network->resize = network->size;
+    else if (other)
+        network->resize = (size_t)lround((double)network->size * stored->resize / stored->crop);
+    if (view->resize >= 0)
+        network->resize = (size_t)view->resize;
+    network->filter = view->interpolation == 1   ? DATA_FILTER_BILINEAR
+                      : view->interpolation == 2 ? DATA_FILTER_BICUBIC
+                      : strcmp(stored->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
+                                                                      : DATA_FILTER_BILINEAR;
+}
+
+static base_status labels_borrow(app_network *network, base_error *err)
+{
+    if (!vit_model_label(network->model, 0))
+        return BASE_OK;
+    network->labels = base_alloc(network->classes, sizeof *network->labels);
+    if (!network->labels)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names",
+                         network->classes);
+    for (size_t c = 0; c < network->classes; c++)
+        network->labels[c] = vit_model_label(network->model, c);
+    return BASE_OK;
+}
+
+base_status app_network_open(app_network *out, const char *word, const app_view *view,
+                             base_error *err)
+{
+    const app_view plain = app_view_defaults();
+    app_network network = {0};
+    struct stat info;
+    vit_model *other = NULL;
+    base_status status = app_model_path(&network.path, word, err);
+
+    if (!view)
+        view = &plain;
+    if (status != BASE_OK)
+        return status;
+    status = vit_model_load(&network.model, network.path, NULL, err);
+    if (status != BASE_OK)
+        goto done;
+    sight_set(&network, vit_model_config(network.model), view);
+    if (network.size != (size_t)vit_model_config(network.model)->image) {
+        status = vit_model_resize(&other, network.model, (int)network.size, err);
+        if (status != BASE_OK)
+            goto done;
+        vit_model_destroy(network.model);
+        network.model = other;
+    }
+    status = routing_set(&network, view, err);
+    if (status != BASE_OK)
+        goto done;
+    network.config = vit_model_config(network.model);
+    network.classes = (size_t)network.config->classes;
+    network.bytes = stat(network.path, &info) == 0 ? (uint64_t)info.st_size : 0;
+    status = labels_borrow(&network, err);
+done:
+    if (status != BASE_OK)
+        app_network_close(&network);
+    else
+        *out = network;
+    return status;
+}
+
+void app_network_close(app_network *network)
+{
+    vit_model_destroy(network->model);
+    base_free(network->path);
+    base_free(network->labels);
+    *network = (app_network){0};
+}
+
+base_status app_network_data(data_source **out, const app_network *network, const char *spec,
+                             base_error *err)
+{
+    const data_source_options options = {
+        .classes_of_model = network->classes,
+        .class_list = network->labels,
+        .class_list_count = network->labels ? network->classes : 0,
+        .allow_single_class = true,
+    };
+    data_source *source = NULL;
+    const base_status status = data_source_open(&source, spec, &options, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (data_source_classes(source) > network->classes) {
+        const size_t found = data_source_classes(source);
+
+        data_source_close(source);
+        return base_fail(err, BASE_MISMATCH, "'%s' has %zu classes, expected the %zu of '%s'",
+                         spec, found, network->classes, network->path);
+    }
+    *out = source;
+    return BASE_OK;
+}
+
+data_loader_config app_network_loader(const app_network *network, const app_common *common)
+{
+    data_loader_config config = data_loader_defaults();
+
+    app_loader_feed(&config, network->config);
+    config.size = network->size;
+    config.resize = network->resize;
+    config.filter = network->filter;
+    config.batch = (size_t)common->batch;
+    config.limit = (size_t)common->limit;
+    config.seed = (uint64_t)common->seed;
+    config.threads = app_loader_threads(common->threads);
+    return config;
+}
+
+const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
+                              const data_source *source, size_t c)
+{
+    const char *name = network->labels ? network->labels[c] : NULL;
+
+    if (!name && source && c < data_source_classes(source))
+        name = data_source_class_name(source, c);
+    if (name)
+        return base_quote(out, out_bytes, name);
+    snprintf(out, out_bytes, "%zu", c);
+    return out;
+}
+
+const char *app_network_name(char *out, size_t out_bytes, const vit_config *config)
+{
+    if (config->name[0])
+        return base_quote(out, out_bytes, config->name);
+    if (vit_config_is_sparse(config))
+        snprintf(out, out_bytes, "vit, width %d, depth %d, %d experts", config->width,
+                 config->depth, config->moe.experts);
+    else
+        snprintf(out, out_bytes, "vit, width %d, depth %d", config->width, config->depth);
+    return out;
+}
+
+base_status app_network_picture(data_image *out, const app_network *network,
+                                const float *normalised, base_error *err)
+{
+    const size_t channels = (size_t)network->config->channels;
+    const size_t plane = network->size * network->size;
+    const base_status status =
+        data_image_reserve(out, network->size, network->size, channels, err);
+
+    if (status != BASE_OK)
+        return status;
+    for (size_t c = 0; c < channels; c++) {
+        const float *in = normalised + c * plane;
+
+        for (size_t i = 0; i < plane; i++) {
+            const float value =
+                255.0f * (in[i] * network->config->std[c] + network->config->mean[c]);
+
+            out->pixels[i * channels + c] =
+                (unsigned char)lroundf(fminf(fmaxf(value, 0.0f), 255.0f));
+        }
+    }
+    return BASE_OK;
+}
+
+size_t app_network_blocks(size_t out[VIT_DEPTH_MAX], const vit_config *config)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < config->depth; i++)
+        if (config->moe.layer[i])
+            out[count++] = (size_t)i;
+    return count;
+}
