@@ -1,0 +1,476 @@
+"""vmoe_torch.py - an independent judge: the network of vit/ written a second time, in PyTorch.
+
+Nothing here is shared with the C code but the formulas' sources: Dosovitskiy et al. 2021 (ViT),
+Riquelme et al. 2021 (V-MoE), Fedus et al. 2021 (balance loss), Zoph et al. 2022 (z-loss), Clark et
+al. 2022 (Sinkhorn routing) and Selective Sinkhorn Routing (arXiv 2511.08972). All gradients come from
+autograd; the Sinkhorn plan's by unrolling its iterations, not by the implicit formula of the C code.
+
+    model = Network.load("model.safetensors", dtype=torch.float64)
+    out = model.forward(images, train=True)       # out.logits, out.aux, out.routing
+    loss, grads, d_images = model.gradients(images, targets)
+
+Needs torch, numpy and safetensors. `python vmoe_torch.py` checks the routers against routing.md's
+golden numbers. Relied on elsewhere: make_golden.py, compare.py.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+# ---- routing -------------------------------------------------------------------------------
+
+
+def top_k(score, k):
+    """Indices [T, k] of the k largest entries of each row, descending, ties to the lower index."""
+    order = torch.sort(score.detach(), dim=1, descending=True, stable=True).indices
+    return order[:, :k]
+
+
+def renorm(score, choice):
+    """Softmax over the chosen entries of each row of score [T, E] (logits, not probabilities)."""
+    return torch.softmax(score.gather(1, choice), dim=1)
+
+
+def balance_loss(z, choice, count="first"):
+    """Switch / GShard balance loss; `count` first: arg max only, all: every chosen expert."""
+    tokens, experts = z.shape
+    counted = choice[:, :1] if count == "first" else choice
+    f = torch.bincount(counted.reshape(-1), minlength=experts).to(z.dtype) / counted.numel()
+    return experts * (f * torch.softmax(z, 1).mean(0)).sum()
+
+
+def z_loss(z):
+    return torch.logsumexp(z, 1).square().mean()
+
+
+def importance_loss(z):
+    """Squared coefficient of variation of the experts' summed clean probabilities."""
+    importance = torch.softmax(z, 1).sum(0)
+    return importance.var(unbiased=False) / importance.mean() ** 2
+
+
+def load_loss(z, z_noisy, k, sigma):
+    """Squared coefficient of variation of the probability of being among the k best under new
+    noise (Riquelme et al. 2021, appendix A). The threshold is the k-th best noisy logit."""
+    threshold = z_noisy.gather(1, top_k(z_noisy, k)[:, k - 1 : k])
+    u = (z - threshold) / sigma
+    m = (0.5 * torch.erfc(-u / math.sqrt(2.0))).mean(0)
+    return m.var(unbiased=False) / m.mean() ** 2
+
+
+@dataclass
+class Plan:
+    log_plan: torch.Tensor  # [T, E], rows sum to 1 after exp
+    potential: torch.Tensor  # g [E]
+    iterations: int
+    residual: float
+    converged: bool
+    residuals: list
+
+
+def sinkhorn(cost, xi, max_iter=100, delta=1e-4, init="zero"):
+    """Entropic transport with row sums 1 and column sums T/E, differentiable by unrolling.
+    Stops like the specification: residual of the columns below delta * max(1, T/E)."""
+    tokens, experts = cost.shape
+    s = tokens / experts
+    log_s = math.log(s)
+    scaled = cost / xi
+    g = torch.zeros(experts, dtype=cost.dtype)
+    if init == "paper":
+        g = log_s - torch.logsumexp(scaled, 0)
+    residuals = []
+    for n in range(1, max_iter + 1):
+        log_plan = torch.log_softmax(scaled + g, 1)
+        log_column = torch.logsumexp(log_plan, 0)
+        residual = float((log_column.detach().exp() - s).norm())
+        residuals.append(residual)
+        if residual < delta * max(1.0, s):
+            return Plan(log_plan, g, n, residual, True, residuals)
+        if n < max_iter:
+            g = g + log_s - log_column
+            g = g - g.mean()
+    return Plan(log_plan, g, max_iter, residual, False, residuals)
+
+
+@dataclass
+class Route:
+    choice: torch.Tensor  # [T, k] experts, best first
+    gate: torch.Tensor  # [T, k]
+    aux: torch.Tensor  # weighted auxiliary loss of the group
+    margin: float  # smallest gap between the k-th and the (k+1)-th score of a token
+    plan: Plan = None
+
+
+def score_margin(score, k):
+    best = torch.sort(score.detach(), dim=1, descending=True).values
+    if k >= best.shape[1]:
+        return math.inf
+    return float((best[:, k - 1] - best[:, k]).min())
+
+
+def route_softmax(z, k, router, train, noise):
+    p = torch.softmax(z, 1)
+    choice = top_k(p, k)
+    gate = router.get("gate", "auto")
+    if gate == "auto":
+        gate = "prob" if k == 1 else "renorm"
+    a = p.gather(1, choice) if gate == "prob" else renorm(z, choice)
+    aux = z.new_zeros(())
+    if train:
+        aux = aux + router.get("balance", 0.01) * balance_loss(
+            z, choice, router.get("balance_count", "first"))
+        aux = aux + router.get("z", 0.0) * z_loss(z)
+    return Route(choice, a, aux, score_margin(p, k))
+
+
+def route_vmoe(z, k, router, train, noise):
+    experts = z.shape[1]
+    sigma = router.get("noise", 1.0) / experts if train else 0.0
+    noisy = z + sigma * noise if sigma > 0 else z
+    p = torch.softmax(noisy, 1)
+    choice = top_k(p, k)
+    aux = z.new_zeros(())
+    if train:
+        aux = aux + router.get("importance", 0.005) * importance_loss(z)
+        if sigma > 0:
+            aux = aux + router.get("load", 0.005) * load_loss(z, noisy, k, sigma)
+    return Route(choice, p.gather(1, choice), aux, score_margin(p, k))
+
+
+def route_sinkhorn(z, k, router, train, noise):
+    plan = None
+    score = z
+    if train:
+        with torch.no_grad():
+            plan = sinkhorn(z, router.get("xi", 1.0), int(router.get("max_iter", 100)),
+                            router.get("delta", 1e-4))
+            score = plan.log_plan
+    choice = top_k(score, k)
+    gate = router.get("gate", "auto")
+    if gate == "auto":
+        gate = "sigmoid" if k == 1 else "prob"
+    a = (torch.sigmoid(z) if gate == "sigmoid" else torch.softmax(z, 1)).gather(1, choice)
+    return Route(choice, a, z.new_zeros(()), score_margin(score.exp() if train else z, k), plan)
+
+
+def route_ssr(z, k, router, train, noise, drawn=None):
+    """drawn: whether this step is a Sinkhorn step; None decides for p = 0 and p = 1 only."""
+    alpha = router.get("noise", 0.1) if train else 0.0
+    p = router.get("p", 0.001) if train else 0.0
+    if drawn is None:
+        if 0 < p < 1:
+            raise ValueError("ssr with 0 < p < 1 needs drawn")
+        drawn = p >= 1
+    softmax_cost = router.get("cost", "linear") == "softmax"
+    if not (train and drawn):
+        noisy = z + alpha * noise if alpha > 0 else z
+        p_noisy = torch.softmax(noisy, 1)
+        choice = top_k(p_noisy, k)
+        a = p_noisy.gather(1, choice) if k == 1 else renorm(noisy, choice)
+        return Route(choice, a, z.new_zeros(()), score_margin(p_noisy, k))
+    xi = router.get("xi", "auto")
+    if xi in ("auto", None) or (isinstance(xi, float) and math.isnan(xi)):
+        xi = 0.5 if softmax_cost else 1.0
+    where = router.get("noise_ot", "cost")
+    logits = z + alpha * noise if where == "logits" and alpha > 0 else z
+    cost = torch.softmax(logits, 1) if softmax_cost else logits
+    if where == "cost" and alpha > 0:
+        cost = cost + alpha * noise
+    mode = router.get("gradient", "exact")
+    plan = sinkhorn(cost, xi, int(router.get("max_iter", 100)), router.get("delta", 1e-4),
+                    router.get("init", "zero"))
+    score = plan.log_plan
+    if mode == "frozen":
+        score = torch.log_softmax(cost / xi + plan.potential.detach(), 1)
+        if k == 1:  # row scalings constant too: Pi = exp(cost / xi + constants)
+            constant = (plan.log_plan - cost / xi).detach()
+            score = cost / xi + constant
+    elif mode == "none":
+        score = score.detach()
+    choice = top_k(score, k)
+    a = score.exp().gather(1, choice) if k == 1 else renorm(score, choice)
+    return Route(choice, a, z.new_zeros(()), score_margin(score.exp(), k), plan)
+
+
+ROUTERS = {"softmax": route_softmax, "vmoe": route_vmoe, "sinkhorn": route_sinkhorn,
+           "ssr": route_ssr}
+
+
+def capacity_of(tokens, experts, k, factor, multiple):
+    rows = math.ceil(k * tokens * factor / experts)
+    return -(-rows // multiple) * multiple
+
+
+def keep_mask(choice, gate, experts, capacity, priority):
+    """[T, k] of bool by the position rule: choices in the outer loop, tokens in the inner one, in
+    order of their largest gate when `priority` (batch-prioritised routing)."""
+    tokens, k = choice.shape
+    order = list(range(tokens))
+    if priority:
+        best = gate.detach().max(1).values.tolist()
+        order.sort(key=lambda t: -best[t])
+    used = [0] * experts
+    kept = torch.zeros(tokens, k, dtype=torch.bool)
+    chosen = choice.tolist()
+    for j in range(k):
+        for t in order:
+            e = chosen[t][j]
+            kept[t, j] = used[e] < capacity
+            used[e] += 1
+    return kept
+
+
+# ---- the network ---------------------------------------------------------------------------
+
+
+@dataclass
+class Output:
+    logits: torch.Tensor  # [B, K]
+    aux: torch.Tensor  # sum over layers of the mean over groups
+    routing: list = field(default_factory=list)  # per MoE layer: dicts with choice, gate, kept
+
+
+def sincos_2d(width, grid):
+    """Fixed position embedding [grid * grid, width] of big_vision and of V-MoE's followers:
+    sin x, cos x, sin y, cos y in quarters, temperature 10000 (Beyer et al. 2022)."""
+    quarter = width // 4
+    y, x = torch.meshgrid(torch.arange(grid, dtype=torch.float64),
+                          torch.arange(grid, dtype=torch.float64), indexing="ij")
+    omega = 1.0 / 10000.0 ** (torch.arange(quarter, dtype=torch.float64) / max(quarter - 1, 1))
+    x, y = x.reshape(-1, 1) * omega, y.reshape(-1, 1) * omega
+    return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], 1)
+
+
+class Network:
+    """config: the dict of a checkpoint's `config`; weights: dict of tensors by timm's names."""
+
+    def __init__(self, config, weights, dtype=torch.float32):
+        self.config = config
+        self.dtype = dtype
+        self.weights = {n: w.to(dtype).requires_grad_(True) for n, w in weights.items()}
+        moe = config.get("moe") or {}
+        self.layers = set(moe.get("layers", []))
+        self.moe = moe
+
+    @classmethod
+    def load(cls, path, dtype=torch.float32):
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            config = json.loads(file.metadata()["config"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+        return cls(config, weights, dtype)
+
+    def attention(self, x, name):
+        w, heads = self.weights, self.config["heads"]
+        batch, tokens, width = x.shape
+        qkv = F.linear(x, w[name + "qkv.weight"], w[name + "qkv.bias"])
+        q, k, v = qkv.reshape(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        score = q @ k.transpose(2, 3) * (width // heads) ** -0.5
+        y = torch.softmax(score, 3) @ v
+        y = y.transpose(1, 2).reshape(batch, tokens, width)
+        return F.linear(y, w[name + "proj.weight"], w[name + "proj.bias"])
+
+    def gelu(self, x):
+        return F.gelu(x, approximate="tanh" if self.config.get("gelu") == "tanh" else "none")
+
+    def mlp(self, x, name):
+        w = self.weights
+        h = self.gelu(F.linear(x, w[name + "fc1.weight"], w[name + "fc1.bias"]))
+        return F.linear(h, w[name + "fc2.weight"], w[name + "fc2.bias"])
+
+    def experts(self, x, name, train, noise, drawn):
+        """x [B, N, D] -> (y, auxiliary loss, routing of the layer)."""
+        w, moe = self.weights, self.moe
+        batch, per_image, width = x.shape
+        experts, k, router = moe["experts"], moe["k"], moe["router"]
+        images = moe.get("group_images", 0) or batch
+        flat = x.reshape(-1, width)
+        z = flat @ w[name + "router.weight"].T
+        factor = moe.get("capacity" if train else "eval_capacity", 0.0)
+        priority = moe.get("bpr" if train else "eval_bpr", False)
+        choice, gate, kept, aux, margin, plans = [], [], [], [], math.inf, []
+        for at in range(0, batch, images):
+            part = slice(at * per_image, min(at + images, batch) * per_image)
+            zg = z[part]
+            extra = {"drawn": drawn} if router["name"] == "ssr" else {}
+            route = ROUTERS[router["name"]](zg, k, router, train,
+                                            None if noise is None else noise[part], **extra)
+            mask = torch.ones_like(route.choice, dtype=torch.bool)
+            if factor > 0:
+                rows = capacity_of(len(zg), experts, k, factor, moe.get("capacity_multiple", 4))
+                mask = keep_mask(route.choice, route.gate, experts, rows, priority)
+            choice.append(route.choice)
+            gate.append(route.gate)
+            kept.append(mask)
+            aux.append(route.aux)
+            plans.append(route.plan)
+            margin = min(margin, route.margin)
+        choice, gate, kept = torch.cat(choice), torch.cat(gate), torch.cat(kept)
+        y = torch.zeros_like(flat)
+        for e in range(experts):
+            token, rank = ((choice == e) & kept).nonzero(as_tuple=True)
+            h = self.gelu(F.linear(flat[token], w[name + "experts.fc1.weight"][e],
+                                   w[name + "experts.fc1.bias"][e]))
+            h = F.linear(h, w[name + "experts.fc2.weight"][e], w[name + "experts.fc2.bias"][e])
+            y = y.index_add(0, token, gate[token, rank].unsqueeze(1) * h)
+        info = {"choice": choice, "gate": gate.detach(), "kept": kept, "margin": margin,
+                "plans": plans, "z": z.detach()}
+        return y.reshape(x.shape), torch.stack(aux).mean(), info
+
+    def forward(self, images, train=False, noise=None, drawn=None):
+        """images [B, C, S, S], normalised. noise, drawn: per block index, eps [B * N, E] and the
+        Bernoulli outcome of ssr. Dropout and stochastic depth are not modelled."""
+        c, w = self.config, self.weights
+        x = images.to(self.dtype)
+        x = F.conv2d(x, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"],
+                     stride=c["patch"]).flatten(2).transpose(1, 2)
+        if c.get("position", "learned") == "sincos":
+            x = x + sincos_2d(c["width"], c["image"] // c["patch"]).to(self.dtype)
+        if c["pool"] == "token":
+            x = torch.cat([w["cls_token"].expand(len(x), -1, -1), x], 1)
+        if c.get("position", "learned") == "learned":
+            x = x + w["pos_embed"]
+        width = c["width"]
+        aux, routing = x.new_zeros(()), []
+        for i in range(c["depth"]):
+            name = f"blocks.{i}."
+            h = F.layer_norm(x, (width,), w[name + "norm1.weight"], w[name + "norm1.bias"], 1e-6)
+            x = x + self.attention(h, name + "attn.")
+            h = F.layer_norm(x, (width,), w[name + "norm2.weight"], w[name + "norm2.bias"], 1e-6)
+            if i in self.layers:
+                y, loss, info = self.experts(h, name + "moe.", train, (noise or {}).get(i),
+                                             (drawn or {}).get(i))
+                aux = aux + loss
+                routing.append({"block": i, **info})
+                x = x + y
+            else:
+                x = x + self.mlp(h, name + "mlp.")
+        x = F.layer_norm(x, (width,), w["norm.weight"], w["norm.bias"], 1e-6)
+        x = x[:, 0] if c["pool"] == "token" else x.mean(1)
+        return Output(F.linear(x, w["head.weight"], w["head.bias"]), aux, routing)
+
+    def gradients(self, images, targets, train=True, loss="softmax", noise=None, drawn=None):
+        """(task loss, Output, gradients by name, d_images) of task loss + auxiliary losses."""
+        for w in self.weights.values():
+            w.grad = None
+        x = images.to(self.dtype).clone().requires_grad_(True)
+        out = self.forward(x, train, noise, drawn)
+        task = task_loss(out.logits, targets.to(self.dtype), loss)
+        (task + out.aux).backward()
+        grads = {n: torch.zeros_like(w) if w.grad is None else w.grad.clone()
+                 for n, w in self.weights.items()}
+        return task.detach(), out, grads, x.grad
+
+
+def task_loss(logits, targets, kind="softmax"):
+    """Mean over the batch of the cross-entropy with soft targets [B, K]."""
+    if kind == "softmax":
+        return -(targets * torch.log_softmax(logits, 1)).sum(1).mean()
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
+
+
+# ---- check of the judge itself ---------------------------------------------------------------
+
+
+def check():
+    """The golden numbers of routing.md sections 0.4, 1, 2, 3 and 4.12."""
+    d = torch.float64
+    Z = torch.tensor([[2, .5, -1], [1.5, 1, -.5], [1.8, -.3, .4], [.2, .9, .1]], dtype=d)
+    worst = 0.0
+
+    def same(what, got, want):
+        nonlocal worst
+        got = got.detach() if isinstance(got, torch.Tensor) else torch.tensor(got, dtype=d)
+        want = torch.tensor(want, dtype=d)
+        error = float(((got - want).abs() / want.abs().clamp(min=1.0)).max())
+        worst = max(worst, error)
+        if error > 6e-8:
+            raise SystemExit(f"{what}: error {error:.3g}")
+
+    def grad(f):
+        z = Z.clone().requires_grad_(True)
+        f(z).backward()
+        return z.grad
+
+    choice = top_k(Z, 2)
+    assert choice.tolist() == [[0, 1], [0, 1], [0, 2], [1, 0]]
+    gate = torch.softmax(Z, 1).gather(1, choice)
+    assert keep_mask(choice, gate, 3, 2, False).tolist() == [
+        [True, True], [True, False], [False, True], [True, False]]
+    assert keep_mask(choice, gate, 3, 2, True).tolist() == [
+        [True, True], [False, False], [True, True], [True, False]]
+    assert [capacity_of(400, 8, 2, 1.05, 4), capacity_of(400, 8, 2, 4.0, 4),
+            capacity_of(1576, 8, 2, 1.05, 4)] == [108, 400, 416]
+    same("balance first", balance_loss(Z, choice), 1.5305250)
+    same("d balance", grad(lambda z: balance_loss(z, choice)), [
+        [.068924136, -.050354844, -.018569292], [.10005451, -.069891656, -.030162857],
+        [.098506773, -.021479484, -.077027289], [.082324951, -.026929378, -.055395572]])
+    same("balance all", balance_loss(Z, choice, "all"), 1.2459038)
+    same("z loss", z_loss(Z), 4.0418355)
+    same("d z loss", grad(z_loss), [
+        [.88038375, .19644017, .043831726], [.58987229, .35777563, .079830534],
+        [.77210997, .094549829, .19039997], [.19978256, .40231267, .18077074]])
+    same("renorm", renorm(Z, choice), [
+        [.81757448, .18242552], [.62245933, .37754067], [.80218389, .19781611],
+        [.66818777, .33181223]])
+    eps = torch.tensor([[.3, -1.2, .5], [-.4, .8, 1.1], [.9, .2, -.7], [-1.5, .6, .1]], dtype=d)
+    same("importance", importance_loss(Z), .32167045)
+    same("d importance", grad(importance_loss), [
+        [.083864611, -.061382611, -.022482000], [.12174303, -.085265336, -.036477691],
+        [.11952329, -.026234139, -.093289150], [.10008496, -.033268418, -.066816538]])
+    load = lambda z: load_loss(z, z + eps / 3, 2, 1 / 3)
+    same("load", load(Z), .14951376)
+    same("d load", grad(load), [
+        [1.0654398e-8, 9.3114416e-4, -9.3115481e-4], [.094676154, -.094675983, -1.7143100e-7],
+        [7.3949885e-7, -.024399119, .024398380], [.11856510, -4.6160854e-3, -.11394901]])
+    same("noisy P", torch.softmax(Z + eps / 3, 1), [
+        [.84135805, .11386543, .044776524], [.46993197, .42521203, .10485600],
+        [.80538828, .078100086, .11651164], [.15157049, .61464866, .23378085]])
+    d_gate = torch.tensor([[.3, -.7, .2], [-.4, .6, .5], [.9, -.1, -.6], [.25, -.35, .8]], dtype=d)
+    base = {"p": 1.0, "noise": 0.0, "xi": .5, "delta": 1e-14, "max_iter": 3000}
+    cases = {
+        ("linear", "exact"): [[.14595040, -.17277147, .026821068],
+                              [-.62855143, .63058498, -.0020335523],
+                              [.50074564, .019049766, -.51979541],
+                              [-.018144618, -.47686327, .49500789]],
+        ("linear", "frozen"): [[.36096434, -.36096434, 0], [-.42336468, .42336468, 0],
+                               [.67761326, 0, -.67761326], [0, -.57496574, .57496574]],
+        ("softmax", "exact"): [[-.011519533, .0098931596, .0016263736],
+                               [-.24550223, .23031134, .015190897],
+                               [.21720425, -.030537531, -.18666672],
+                               [.029820119, -.20788672, .17806660]],
+        ("softmax", "frozen"): [[.0093458156, -.0061403295, -.0032054862],
+                                [-.22006356, .21137291, .0086906533],
+                                [.24555090, -.036797333, -.20875356],
+                                [.040988165, -.20913287, .16814471]],
+    }
+    gates = {"linear": [[.76366234, .23633766, 0], [.30425103, .69574897, 0],
+                        [.34466516, 0, .65533484], [0, .49614080, .50385920]],
+             "softmax": [[.62397743, 0, .37602257], [.45088998, .54911002, 0],
+                         [.52849784, 0, .47150216], [0, .55683514, .44316486]]}
+    plans = {"linear": [[.72098929, .22313123, .055879478], [.25910493, .59251069, .14838438],
+                        [.33393664, .031127357, .63493600], [.019302464, .48656406, .49413348]],
+             "softmax": [[.46143472, .26049454, .27807074], [.31137547, .37920423, .30942030],
+                         [.41269622, .21911465, .36818913], [.14782692, .47451992, .37765316]]}
+    for (cost, mode), want in cases.items():
+        z = Z.clone().requires_grad_(True)
+        r = route_ssr(z, 2, {**base, "cost": cost, "gradient": mode}, True, None)
+        (r.gate * d_gate.gather(1, r.choice)).sum().backward()
+        same(f"ssr {cost} {mode}", z.grad, want)
+        same("gates", torch.zeros_like(Z).scatter(1, r.choice, r.gate.detach()), gates[cost])
+        same("plan", r.plan.log_plan.exp(), plans[cost])
+    train = route_sinkhorn(Z, 2, {"xi": .5}, True, None)
+    plain = route_sinkhorn(Z, 2, {"xi": .5}, False, None)
+    loads = [torch.bincount(r.choice.reshape(-1), minlength=3).tolist() for r in (plain, train)]
+    assert loads == [[4, 3, 1], [3, 3, 2]], loads
+    small = sinkhorn(torch.tensor([[.73, .27], [.27, .73]], dtype=d), .5)
+    assert abs(float(small.log_plan.exp()[0, 0]) - .715) < 1e-3
+    print(f"routing.md: all golden numbers agree, largest error {worst:.2g}")
+
+
+if __name__ == "__main__":
+    check()
