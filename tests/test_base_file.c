@@ -137,6 +137,23 @@ START_TEST(a_full_disk_is_told_and_leaves_the_older_file)
 }
 END_TEST
 
+START_TEST(a_write_that_failed_before_there_was_room_again_is_told)
+{
+    base_writer out;
+    base_error err = {0};
+
+    ck_assert_int_eq(base_writer_open(&out, path, NULL), BASE_OK);
+    const struct rlimit before = lowered();
+    for (size_t i = 0; i < 100000; i++)
+        putc('x', out.file);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_int_eq(base_writer_commit(&out, &err), BASE_IO);
+    ck_assert_msg(strstr(err.text, path) != NULL, "%s", err.text);
+    ck_assert(!test_exists(path));
+    ck_assert(!test_exists(part));
+}
+END_TEST
+
 START_TEST(a_full_device_is_told)
 {
     base_writer out;
@@ -242,6 +259,7 @@ int main(void)
     tcase_add_test(core, a_file_is_read_whole_with_a_final_zero);
     tcase_add_test(core, a_file_below_proc_is_read_though_its_size_is_zero);
     tcase_add_test(limits, a_full_disk_is_told_and_leaves_the_older_file);
+    tcase_add_test(limits, a_write_that_failed_before_there_was_room_again_is_told);
     tcase_add_test(limits, a_full_device_is_told);
     tcase_add_test(limits, a_path_that_cannot_be_written_is_named);
     tcase_add_test(limits, reading_beyond_the_limit_is_refused);
