@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # the package lists are for those who source this
 # setup.sh - what quickstart, run-tests and .ci/run share: Debian packages, the build, running
 # the tests and counting them. To be sourced by bash, from the top of the source tree.
 

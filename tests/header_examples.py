@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""header_examples.py HEADER OUT.C: the program in the opening comment of a public header, as C.
+
+The build compiles OUT.C, so the example that a newcomer copies is known to compile, and the
+header to stand alone. An example is the lines indented by four blanks after the star.
+"""
+import pathlib
+import sys
+
+TEMPLATE = """#include "{room}/{room}.h"
+
+/* What the example takes from its surroundings. */
+int {room}_example({arguments});
+static inline int app_fail(const base_error *err)
+{{
+    return (int)err->status;
+}}
+static inline void use(const void *images, const void *labels, size_t count)
+{{
+    (void)images;
+    (void)labels;
+    (void)count;
+}}
+
+int {room}_example({arguments})
+{{
+    (void)app_fail;
+    (void)use;
+{example}    return 0;
+}}
+"""
+ARGUMENTS = {
+    "base": "uint64_t seed",
+    "vit": "float *logits, const float *images",
+}
+
+
+def main():
+    header, out = map(pathlib.Path, sys.argv[1:])
+    comment = header.read_text(encoding="utf-8").split("*/")[0]
+    example = [line[3:] for line in comment.splitlines() if line.startswith(" *     ")]
+    if len(example) < 5:
+        sys.exit(f"'{header}' opens with an example of {len(example)} lines, expected at least 5")
+    room = header.stem
+    out.write_text(
+        TEMPLATE.format(
+            room=room,
+            arguments=ARGUMENTS.get(room, "void"),
+            example="".join(line + "\n" for line in example),
+        ),
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main()
