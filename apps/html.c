@@ -209,3 +209,39 @@ base_status app_page_picture(app_page *page, const data_image *image, int side,
     base_free(png);
     return BASE_OK;
 }
+
+void app_page_shots_begin(app_page *page)
+{
+    fputs("<div class=\"shots\">\n", page->out.file);
+}
+
+void app_page_shots_end(app_page *page)
+{
+    fputs("</div>\n", page->out.file);
+}
+
+base_status app_page_shot(app_page *page, const app_shot *shot, base_error *err)
+{
+    enum { SIDE = 112 };
+    FILE *file = page->out.file;
+
+    fputs("<div class=\"shot\" title=\"", file);
+    app_page_text(page, shot->name);
+    fputs("\">", file);
+    const base_status status =
+        app_page_picture(page, shot->picture, SIDE, shot->answer, err);
+    fprintf(file, "<b class=\"%s\">",
+            !shot->truth   ? ""
+            : shot->right ? "right"
+                          : "wrong");
+    app_page_text(page, shot->answer);
+    fputs("</b>", file);
+    if (shot->truth && !shot->right) {
+        fputs("<br><span class=\"soft\">is ", file);
+        app_page_text(page, shot->truth);
+        fputs("</span>", file);
+    }
+    app_page_bars(page, shot->bars, shot->bar_count);
+    fputs("</div>\n", file);
+    return status;
+}

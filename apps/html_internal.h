@@ -51,6 +51,21 @@ void app_page_bars(app_page *page, const app_bar *bars, size_t count);
 base_status app_page_picture(app_page *page, const data_image *image, int side,
                              const char *caption, base_error *err);
 
+/* A picture with the network's answers below it. */
+typedef struct app_shot {
+    const data_image *picture;
+    const char *name;   /* of the sample */
+    const char *answer; /* first answer */
+    const char *truth;  /* NULL: unknown */
+    bool right;         /* with truth: the answer is right */
+    const app_bar *bars;
+    size_t bar_count;
+} app_shot;
+/* Shots stand between these two: a grid as wide as the page. */
+void app_page_shots_begin(app_page *page);
+void app_page_shots_end(app_page *page);
+base_status app_page_shot(app_page *page, const app_shot *shot, base_error *err);
+
 /* ---- charts (chart.c), as SVG inside the page ------------------------------------------- */
 
 /* Calibration of Guo et al. 2017: in bin b of count equal ones of the confidence 0..1, total[b] samples

@@ -153,6 +153,19 @@ double app_score_ece(const app_score *score)
     return usable ? sum / (double)usable : 0;
 }
 
+void app_score_interval(double *low, double *high, uint64_t right, uint64_t samples)
+{
+    const double z = 1.959964; /* 97.5 % point of the normal distribution */
+    const double n = (double)samples;
+    const double p = (double)right / n;
+    const double q = z * z / n;
+    const double centre = (p + q / 2) / (1 + q);
+    const double half = z * sqrt(p * (1 - p) / n + q / (4 * n)) / (1 + q);
+
+    *low = fmax(centre - half, 0);
+    *high = fmin(centre + half, 1);
+}
+
 size_t app_score_confused(app_confused *out, size_t room, const app_score *score)
 {
     size_t have = 0;

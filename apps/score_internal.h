@@ -60,6 +60,9 @@ double app_score_loss(const app_score *score);
 /* Expected calibration error 0..1: sum over bins of |right - confidence| / samples. */
 double app_score_ece(const app_score *score);
 
+/* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples >= 1. */
+void app_score_interval(double *low, double *high, uint64_t right, uint64_t samples);
+
 /* Two classes that are taken for one another. */
 typedef struct app_confused {
     size_t label, answer;

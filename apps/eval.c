@@ -1,0 +1,279 @@
+/* eval.c - vmoe eval: how right a checkpoint is on a data set. One pass over the images in order;
+ * every figure is a count or a sum in that order, so batches and threads change nothing.
+ * Relied on elsewhere: exit status 1 with a partial report after Ctrl-C. */
+#include "apps/eval_internal.h"
+
+#include <string.h>
+
+typedef struct eval_args {
+    app_common common;
+    app_view view;
+    const char *data;
+    const char *html;
+    int bad_samples; /* index into "fail|skip" */
+} eval_args;
+
+#define AT(member) offsetof(eval_args, member)
+
+static const app_option options[] = {
+    {.name = "data", .value = "DATA", .kind = APP_TEXT, .at = AT(data), .required = true,
+     .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
+    APP_VIEW_OPTIONS(eval_args),
+    {.name = "bad-samples", .value = "WHAT", .kind = APP_CHOICE, .at = AT(bad_samples),
+     .choices = "fail|skip",
+     .help = "at an image that cannot be used: stop, or count it as wrong"},
+    {.name = "html", .value = "FILE", .kind = APP_TEXT, .at = AT(html),
+     .help = "a page with calibration, confusion, classes, examples and experts"},
+};
+
+static const app_syntax syntax = {
+    .command = "eval",
+    .usage = "MODEL --data DATA [options]",
+    .about = "Top-1, top-5, loss, calibration error, confusion of classes and load of experts.\n"
+             "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "MODEL",
+    .words_low = 1,
+    .words_high = 1,
+};
+
+/* Everything that is not a count: zeroed memory is fine. */
+static void evaluation_close(app_evaluation *e)
+{
+    for (size_t i = 0; i < APP_EXAMPLES; i++) {
+        data_image_destroy(&e->wrong[i].picture);
+        data_image_destroy(&e->right[i].picture);
+    }
+    for (size_t l = 0; l < e->moe_count; l++)
+        app_usage_destroy(&e->usage[l]);
+    app_score_destroy(&e->score);
+    data_source_close(e->source);
+    app_network_close(&e->network);
+}
+
+static base_status evaluation_open(app_evaluation *e, const char *model, const eval_args *args,
+                                   base_error *err)
+{
+    base_status status = app_network_open(&e->network, model, &args->view, err);
+
+    if (status != BASE_OK)
+        return status;
+    status = app_network_data(&e->source, &e->network, args->data, err);
+    if (status != BASE_OK)
+        return status;
+    e->data = args->data;
+    if (data_source_classes(e->source) == 0)
+        return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
+                         args->data);
+    status = app_score_create(&e->score, e->network.classes, err);
+    if (status != BASE_OK)
+        return status;
+    const size_t layers = app_network_blocks(e->blocks, e->network.config);
+    const size_t all = data_source_count(e->source);
+    const size_t limit = (size_t)args->common.limit;
+    const size_t images = limit > 0 && limit < all ? limit : all;
+    while (e->moe_count < layers && status == BASE_OK) {
+        status = app_usage_create(&e->usage[e->moe_count], images, e->network.classes,
+                                  (size_t)e->network.config->moe.experts, err);
+        e->moe_count += status == BASE_OK;
+    }
+    return status;
+}
+
+static base_status example_fill(app_example *out, const app_evaluation *e,
+                                const float *image, const float *logits, size_t sample,
+                                int32_t label, base_error *err)
+{
+    const size_t classes = e->network.classes;
+
+    out->sample = sample;
+    out->label = label;
+    out->top_count = classes < APP_EXAMPLE_TOP ? classes : APP_EXAMPLE_TOP;
+    app_verdict_top(out->top, out->probability, out->top_count, logits, classes);
+    return app_network_picture(&out->picture, &e->network, image, err);
+}
+
+/* Keeps what the page shows: the mistakes made with the most confidence, and the first right answer
+ * of each twelfth of the set. */
+static base_status examples_keep(app_evaluation *e, const app_verdict *verdict,
+                                 const float *image, const float *logits, size_t sample,
+                                 int32_t label, base_error *err)
+{
+    if (verdict->rank == 0) {
+        const uint64_t due = e->right_count * e->planned / APP_EXAMPLES;
+
+        if (e->right_count == APP_EXAMPLES || e->score.samples <= due)
+            return BASE_OK;
+        return example_fill(&e->right[e->right_count++], e, image, logits, sample, label, err);
+    }
+    size_t at = e->wrong_count;
+    while (at > 0 && verdict->confidence > e->wrong[at - 1].probability[0])
+        at--;
+    if (at == APP_EXAMPLES)
+        return BASE_OK;
+    /* The last one makes room (its pixels are used again); the others move down. */
+    const size_t last = e->wrong_count < APP_EXAMPLES ? e->wrong_count++ : APP_EXAMPLES - 1;
+    const app_example spare = e->wrong[last];
+    memmove(e->wrong + at + 1, e->wrong + at, (last - at) * sizeof *e->wrong);
+    e->wrong[at] = spare;
+    return example_fill(&e->wrong[at], e, image, logits, sample, label, err);
+}
+
+/* Loads of the experts in the pass that was just made. */
+static void routing_add(app_evaluation *e, const vit_run *run, const data_batch *batch)
+{
+    for (size_t l = 0; l < e->moe_count; l++) {
+        const vit_routing routing = vit_run_routing(run, l);
+        vit_load alone = {0};
+
+        vit_load_add(&e->load[l], &routing);
+        vit_load_add(&alone, &routing);
+        const vit_load_metrics m = vit_load_summary(&alone);
+        e->batch_cv[l] += m.cv;
+        e->batch_violation[l] += m.max_violation;
+        for (size_t i = 0; i < batch->count; i++)
+            if (!batch->bad[i] && batch->labels[i] >= 0)
+                app_usage_add(&e->usage[l], batch->labels[i], &routing, i);
+    }
+    e->batches++;
+}
+
+static base_status batch_add(app_evaluation *e, const data_batch *batch, const float *logits,
+                             bool examples, base_error *err)
+{
+    const size_t classes = e->network.classes;
+    const size_t floats = (size_t)e->network.config->channels * e->network.size * e->network.size;
+    base_status status = BASE_OK;
+    char name[1024];
+
+    for (size_t i = 0; i < batch->count && status == BASE_OK; i++) {
+        const int32_t label = data_source_label(e->source, batch->samples[i]);
+
+        if (label < 0)
+            return base_fail(err, BASE_FORMAT, "'%s' has no label",
+                             data_source_name(e->source, batch->samples[i], name, sizeof name));
+        if (batch->bad[i]) {
+            app_score_add(&e->score, label, NULL);
+            continue;
+        }
+        const float *row = logits + i * classes;
+        const app_verdict verdict = app_verdict_make(row, classes, label);
+        if (!verdict.finite)
+            return base_fail(err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
+                             e->network.path,
+                             data_source_name(e->source, batch->samples[i], name, sizeof name));
+        app_score_add(&e->score, label, &verdict);
+        if (examples)
+            status = examples_keep(e, &verdict, batch->images + i * floats, row,
+                                   batch->samples[i], label, err);
+    }
+    return status;
+}
+
+/* The pass over the data. Stops early, with what there is, when the user asks to. */
+static base_status evaluation_run(app_evaluation *e, const eval_args *args, base_error *err)
+{
+    const bool skip = args->bad_samples == 1;
+    data_loader_config config = app_network_loader(&e->network, &args->common);
+    data_loader *loader = NULL;
+    vit_run *run = NULL;
+    data_batch batch;
+    app_progress progress = {0};
+    float *logits = base_alloc(config.batch, e->network.classes * sizeof *logits);
+    const double started = base_seconds();
+    base_status status = BASE_OK;
+
+    config.skip_bad = skip;
+    config.log = app_progress_log;
+    config.log_user = &progress;
+    if (!logits)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
+    if (status == BASE_OK)
+        status = vit_run_create(&run, e->network.model, config.batch, VIT_MODE_INFER,
+                                (vit_precision)args->common.precision, err);
+    if (status == BASE_OK)
+        status = data_loader_create(&loader, e->source, &config, err);
+    if (status != BASE_OK)
+        goto done;
+    e->planned = data_loader_samples(loader);
+    app_progress_start(&progress, &args->common, "eval", "images", e->planned, 0);
+    while (!(e->interrupted = app_stop_asked())) {
+        status = data_loader_next(loader, &batch, err);
+        if (status != BASE_OK || batch.count == 0)
+            break;
+        const double before = base_seconds();
+        status = vit_run_forward(run, logits, batch.images, batch.count, &(vit_step){0}, err);
+        if (status != BASE_OK)
+            break;
+        e->network_seconds += base_seconds() - before;
+        routing_add(e, run, &batch);
+        status = batch_add(e, &batch, logits, args->html != NULL, err);
+        if (status != BASE_OK)
+            break;
+        app_progress_update(&progress, e->score.samples, "top-1 %.2f %%  loss %.4f",
+                            100 * app_score_top1(&e->score), app_score_loss(&e->score));
+    }
+    e->counts = data_loader_counts(loader);
+    e->seconds = base_seconds() - started;
+done:
+    app_progress_end(&progress);
+    data_loader_destroy(loader);
+    vit_run_destroy(run);
+    base_free(logits);
+    return status;
+}
+
+/* Table, JSON and page. */
+static base_status evaluation_report(const app_evaluation *e, const eval_args *args,
+                                     base_error *err)
+{
+    base_status status = BASE_OK;
+
+    if (!args->common.json || strcmp(args->common.json, "-") != 0)
+        app_eval_print(e);
+    if (args->common.json)
+        status = app_json_write(&args->common, app_eval_json(e, &args->common), err);
+    if (status == BASE_OK && args->html) {
+        status = app_eval_page(e, args->html, err);
+        if (status == BASE_OK)
+            app_note(&args->common, "page: %s", args->html);
+    }
+    return status;
+}
+
+int app_eval(int argc, char **argv)
+{
+    eval_args args = {.common = app_common_defaults(), .view = app_view_defaults()};
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
+        return code;
+    app_common_apply(&args.common, "eval");
+    app_stop_install();
+    app_evaluation *e = base_alloc(1, sizeof *e); /* half a megabyte of counters */
+    if (!e) {
+        base_fail(&err, BASE_NO_MEMORY, "no memory for the counters");
+        return app_fail("eval", &err);
+    }
+    base_status status = evaluation_open(e, words[0], &args, &err);
+    if (status == BASE_OK && data_source_notice(e->source)[0])
+        app_note(&args.common, "vmoe eval: %s", data_source_notice(e->source));
+    if (status == BASE_OK)
+        status = evaluation_run(e, &args, &err);
+    if (status == BASE_OK && e->interrupted && e->score.samples == 0)
+        status = base_fail(&err, BASE_INTERRUPTED, "stopped before the first image");
+    if (status == BASE_OK)
+        status = evaluation_report(e, &args, &err);
+    if (status == BASE_OK && e->interrupted)
+        status = base_fail(&err, BASE_INTERRUPTED,
+                           "stopped after %llu of %llu images, the figures are of those",
+                           (unsigned long long)e->score.samples,
+                           (unsigned long long)e->planned);
+    evaluation_close(e);
+    base_free(e);
+    return status == BASE_OK ? APP_DONE : app_fail("eval", &err);
+}

@@ -1,0 +1,49 @@
+/* eval_internal.h - what an evaluation knows when it is over, for its table, JSON and page. */
+#ifndef APPS_EVAL_INTERNAL_H
+#define APPS_EVAL_INTERNAL_H
+
+#include "apps/network_internal.h"
+#include "apps/score_internal.h"
+#include "apps/usage_internal.h"
+
+enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
+
+/* One image that the page shows. */
+typedef struct app_example {
+    data_image picture; /* as the network saw it */
+    size_t sample;
+    int32_t label;
+    size_t top[APP_EXAMPLE_TOP];
+    double probability[APP_EXAMPLE_TOP];
+    size_t top_count;
+} app_example;
+
+typedef struct app_evaluation {
+    app_network network;
+    data_source *source;
+    const char *data; /* as the user wrote it */
+    app_score score;
+    size_t blocks[VIT_DEPTH_MAX]; /* numbers of the MoE blocks */
+    size_t moe_count;
+    vit_load load[VIT_DEPTH_MAX]; /* by MoE layer, over all batches */
+    double batch_cv[VIT_DEPTH_MAX], batch_violation[VIT_DEPTH_MAX]; /* sums over batches */
+    app_usage usage[VIT_DEPTH_MAX];
+    uint64_t batches;
+    app_example wrong[APP_EXAMPLES]; /* the surest mistakes, surest first */
+    app_example right[APP_EXAMPLES]; /* spread over the set */
+    size_t wrong_count, right_count;
+    uint64_t planned; /* images */
+    data_counts counts;
+    double seconds;         /* all: reading, preparing, network */
+    double network_seconds; /* in forward passes */
+    bool interrupted;
+} app_evaluation;
+
+/* The table on stdout (eval_report.c). */
+void app_eval_print(const app_evaluation *e);
+/* All results; NULL: no memory. The schema is in docs/json.md. */
+json_t *app_eval_json(const app_evaluation *e, const app_common *common);
+/* One page (eval_page.c). */
+base_status app_eval_page(const app_evaluation *e, const char *path, base_error *err);
+
+#endif

@@ -1,0 +1,241 @@
+/* eval_report.c - the results of an evaluation as a table and as JSON (docs/json.md).
+ * Free to change: the table. Relied on elsewhere: the keys of the JSON; fractions are 0..1 there
+ * and per cent on paper. */
+#include "apps/eval_internal.h"
+
+#include <string.h>
+
+enum { CONFUSED_SHOWN = 8, CLASSES_SHOWN = 20, NAME_COLUMN = 24 };
+
+static void headline_print(const app_evaluation *e)
+{
+    char name[APP_NAME_BYTES], a[32], b[32];
+    const app_score *s = &e->score;
+    double low, high;
+
+    app_score_interval(&low, &high, s->top1, s->samples);
+    printf("model   %s (%s, %s parameters)\n", e->network.path,
+           app_network_name(name, sizeof name, e->network.config),
+           app_thousands(a, sizeof a, vit_model_floats(e->network.model)));
+    printf("data    %s (%s of %s images, %zu classes)\n", e->data,
+           app_thousands(a, sizeof a, s->samples),
+           app_thousands(b, sizeof b, data_source_count(e->source)),
+           data_source_classes(e->source));
+    printf("\ntop-1   %6.2f %%   95 %%: %.2f to %.2f\n", 100 * app_score_top1(s), 100 * low,
+           100 * high);
+    if (s->classes > APP_SCORE_TOP)
+        printf("top-5   %6.2f %%\n", 100 * app_score_top5(s));
+    printf("loss    %6.4f\n", app_score_loss(s));
+    printf("ECE     %6.2f %%   %d bins\n", 100 * app_score_ece(s), APP_SCORE_BINS);
+    if (s->bad > 0)
+        printf("bad     %6llu     unusable images, counted as wrong\n",
+               (unsigned long long)s->bad);
+    printf("rate    %6.0f images/s, %s in all\n", (double)s->samples / e->seconds,
+           app_duration(a, sizeof a, e->seconds));
+}
+
+static void classes_print(const app_evaluation *e)
+{
+    const app_score *s = &e->score;
+    char name[APP_NAME_BYTES];
+
+    if (s->classes > CLASSES_SHOWN)
+        return;
+    printf("\n%-*s  images  top-1\n", NAME_COLUMN, "class");
+    for (size_t c = 0; c < s->classes; c++)
+        if (s->class_total[c] > 0)
+            printf("%-*s  %6llu  %5.1f %%\n", NAME_COLUMN,
+                   app_network_class(name, sizeof name, &e->network, e->source, c),
+                   (unsigned long long)s->class_total[c],
+                   100.0 * (double)s->class_right[c] / (double)s->class_total[c]);
+}
+
+static void confused_print(const app_evaluation *e)
+{
+    app_confused pairs[CONFUSED_SHOWN];
+    const size_t count = app_score_confused(pairs, CONFUSED_SHOWN, &e->score);
+    char is[APP_NAME_BYTES], as[APP_NAME_BYTES];
+
+    if (count == 0)
+        return;
+    printf("\n%-*s  %-*s  images  of class\n", NAME_COLUMN, "most often confused", NAME_COLUMN,
+           "taken for");
+    for (size_t i = 0; i < count; i++)
+        printf("%-*s  %-*s  %6llu   %5.1f %%\n", NAME_COLUMN,
+               app_network_class(is, sizeof is, &e->network, e->source, pairs[i].label),
+               NAME_COLUMN,
+               app_network_class(as, sizeof as, &e->network, e->source, pairs[i].answer),
+               (unsigned long long)pairs[i].count,
+               100.0 * (double)pairs[i].count /
+                   (double)e->score.class_total[pairs[i].label]);
+}
+
+static void experts_print(const app_evaluation *e)
+{
+    if (e->moe_count == 0)
+        return;
+    printf("\nexperts  load CV  max/mean  min/mean  dead  entropy  dropped\n");
+    for (size_t l = 0; l < e->moe_count; l++) {
+        const vit_load_metrics m = vit_load_summary(&e->load[l]);
+
+        printf("block %-2zu  %6.3f  %8.3f  %8.3f  %4.0f  %7.4f  %5.2f %%\n", e->blocks[l], m.cv,
+               m.max_violation + 1, m.min_ratio, m.dead, m.entropy, 100 * m.dropped);
+    }
+}
+
+void app_eval_print(const app_evaluation *e)
+{
+    headline_print(e);
+    classes_print(e);
+    confused_print(e);
+    experts_print(e);
+}
+
+static json_t *bins_json(const app_score *s)
+{
+    json_t *bins = json_array();
+
+    for (size_t b = 0; b < APP_SCORE_BINS; b++) {
+        const double n = (double)s->bin_total[b];
+        json_t *bin = json_object();
+
+        json_object_set_new(bin, "low", json_real((double)b / APP_SCORE_BINS));
+        json_object_set_new(bin, "high", json_real((double)(b + 1) / APP_SCORE_BINS));
+        json_object_set_new(bin, "count", json_integer((json_int_t)s->bin_total[b]));
+        json_object_set_new(bin, "accuracy",
+                            n > 0 ? json_real((double)s->bin_right[b] / n) : json_null());
+        json_object_set_new(bin, "confidence",
+                            n > 0 ? json_real(s->bin_confidence[b] / n) : json_null());
+        json_array_append_new(bins, bin);
+    }
+    return bins;
+}
+
+static json_t *classes_json(const app_evaluation *e)
+{
+    const app_score *s = &e->score;
+    json_t *classes = json_array();
+    char name[APP_NAME_BYTES];
+
+    for (size_t c = 0; c < s->classes; c++) {
+        json_t *one = json_object();
+
+        app_network_class(name, sizeof name, &e->network, e->source, c);
+        json_object_set_new(one, "name", json_string(name));
+        json_object_set_new(one, "count", json_integer((json_int_t)s->class_total[c]));
+        json_object_set_new(one, "predicted", json_integer((json_int_t)s->predicted[c]));
+        json_object_set_new(
+            one, "top1",
+            s->class_total[c]
+                ? json_real((double)s->class_right[c] / (double)s->class_total[c])
+                : json_null());
+        json_array_append_new(classes, one);
+    }
+    return classes;
+}
+
+/* [label][answer], or null for very many classes. */
+static json_t *confusion_json(const app_score *s)
+{
+    if (!s->confusion)
+        return json_null();
+    json_t *rows = json_array();
+    for (size_t r = 0; r < s->classes; r++) {
+        json_t *row = json_array();
+
+        for (size_t c = 0; c < s->classes; c++)
+            json_array_append_new(
+                row, json_integer((json_int_t)s->confusion[r * s->classes + c]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static json_t *confused_json(const app_evaluation *e)
+{
+    enum { PAIRS = 20 };
+    app_confused pairs[PAIRS];
+    const size_t count = app_score_confused(pairs, PAIRS, &e->score);
+    json_t *list = json_array();
+    char name[APP_NAME_BYTES];
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = json_object();
+
+        app_network_class(name, sizeof name, &e->network, e->source, pairs[i].label);
+        json_object_set_new(one, "label", json_string(name));
+        app_network_class(name, sizeof name, &e->network, e->source, pairs[i].answer);
+        json_object_set_new(one, "answer", json_string(name));
+        json_object_set_new(one, "count", json_integer((json_int_t)pairs[i].count));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *experts_json(const app_evaluation *e, uint64_t seed)
+{
+    json_t *layers = json_array();
+
+    for (size_t l = 0; l < e->moe_count; l++) {
+        const app_usage_metrics usage = app_usage_summary(&e->usage[l], seed);
+        const double batches = e->batches ? (double)e->batches : 1;
+        json_t *layer = app_json_load(e->blocks[l], &e->load[l]);
+        json_t *batch = json_object();
+        json_t *classes = json_object();
+
+        json_object_set_new(batch, "load_cv", app_json_real(e->batch_cv[l] / batches));
+        json_object_set_new(batch, "max_violation",
+                            app_json_real(e->batch_violation[l] / batches));
+        json_object_set_new(layer, "batch_mean", batch);
+        json_object_set_new(classes, "mutual_information", app_json_real(usage.mutual));
+        json_object_set_new(classes, "above_chance", app_json_real(usage.mutual_extra));
+        json_object_set_new(classes, "normalised", app_json_real(usage.normalised));
+        json_object_set_new(classes, "purity", app_json_real(usage.purity));
+        json_object_set_new(layer, "class_usage", classes);
+        json_array_append_new(layers, layer);
+    }
+    return layers;
+}
+
+static json_t *preprocessing_json(const app_network *network)
+{
+    json_t *json = json_object();
+
+    json_object_set_new(json, "size", json_integer((json_int_t)network->size));
+    json_object_set_new(json, "resize", json_integer((json_int_t)network->resize));
+    json_object_set_new(
+        json, "interpolation",
+        json_string(network->filter == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear"));
+    return json;
+}
+
+json_t *app_eval_json(const app_evaluation *e, const app_common *common)
+{
+    const app_score *s = &e->score;
+    json_t *json = app_json_begin(common, "eval", e->network.path, e->data);
+    double low, high;
+
+    if (!json)
+        return NULL;
+    app_score_interval(&low, &high, s->top1, s->samples);
+    json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
+    json_object_set_new(json, "seconds", json_real(e->seconds));
+    json_object_set_new(json, "images_per_second", json_real((double)s->samples / e->seconds));
+    json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
+    json_object_set_new(json, "complete", json_boolean(!e->interrupted));
+    json_object_set_new(json, "preprocessing", preprocessing_json(&e->network));
+    json_object_set_new(json, "top1", json_real(app_score_top1(s)));
+    json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
+    json_object_set_new(json, "top5", json_real(app_score_top5(s)));
+    json_object_set_new(json, "loss", json_real(app_score_loss(s)));
+    json_object_set_new(json, "ece", json_real(app_score_ece(s)));
+    json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
+    json_object_set_new(json, "odd", json_integer((json_int_t)e->counts.odd));
+    json_object_set_new(json, "damaged", json_integer((json_int_t)e->counts.damaged));
+    json_object_set_new(json, "calibration", bins_json(s));
+    json_object_set_new(json, "classes", classes_json(e));
+    json_object_set_new(json, "confused", confused_json(e));
+    json_object_set_new(json, "confusion", confusion_json(s));
+    json_object_set_new(json, "moe", experts_json(e, (uint64_t)common->seed));
+    return json;
+}
