@@ -1,0 +1,114 @@
+/* load.c - how evenly the experts of one MoE layer are used, summed over passes.
+ * Follows routing.md 12 of the design. Relied on elsewhere: counts are before dropping; the
+ * figures of a whole evaluation come from summed counts, not from means of batches. */
+#include "vit/vit_internal.h"
+
+#include <assert.h>
+#include <math.h>
+
+/* Share of the mean load below which an expert counts as dead. */
+static const double dead_share = 0.01;
+
+/* What one token adds: its gates and what became of them. */
+static void token_add(vit_load *load, const vit_routing *r, size_t t)
+{
+    double top = 0.0, lost = 0.0;
+    bool orphan = true;
+
+    for (uint32_t a = r->start[t]; a < r->start[t + 1]; a++) {
+        load->load[r->expert[a]] += 1.0;
+        top = fmax(top, (double)r->gate[a]);
+        if (r->kept[a]) {
+            orphan = false;
+        } else {
+            load->dropped += 1.0;
+            lost += (double)r->gate[a];
+        }
+    }
+    load->gate_max += top;
+    load->gate_lost += lost;
+    load->orphans += orphan;
+}
+
+void vit_load_add(vit_load *load, const vit_routing *routing)
+{
+    const size_t n = routing->experts;
+
+    assert(load->experts == 0 || load->experts == n);
+    load->experts = n;
+    load->tokens += (double)routing->tokens;
+    load->assignments += (double)routing->count;
+    for (size_t t = 0; t < routing->tokens; t++) {
+        const double *p = routing->probs + t * n;
+        token_add(load, routing, t);
+        for (size_t e = 0; e < n; e++) {
+            load->importance[e] += p[e];
+            if (p[e] > 0.0) /* 0 log 0 = 0 */
+                load->entropy -= p[e] * log(p[e]);
+        }
+    }
+    load->passes += 1.0;
+    load->seconds += routing->seconds;
+    if (!routing->used_sinkhorn)
+        return;
+    load->sinkhorn_passes += 1.0;
+    load->sinkhorn_iterations += routing->sinkhorn_iterations;
+    load->sinkhorn_residual += routing->sinkhorn_residual;
+    load->sinkhorn_failed += !routing->sinkhorn_converged;
+}
+
+/* sum / count, 0 for nothing counted. */
+static double mean_of(double sum, double count)
+{
+    return count > 0.0 ? sum / count : 0.0;
+}
+
+/* Population standard deviation over mean, 0 when the mean is 0. */
+static double variation(const double *x, size_t n, double mean)
+{
+    double squares = 0.0;
+
+    for (size_t e = 0; e < n; e++)
+        squares += (x[e] - mean) * (x[e] - mean);
+    return n > 0 && mean > 0.0 ? sqrt(squares / (double)n) / mean : 0.0;
+}
+
+vit_load_metrics vit_load_summary(const vit_load *load)
+{
+    const size_t n = load->experts;
+    double sum = 0.0, importance = 0.0;
+    vit_load_metrics m = {0};
+
+    for (size_t e = 0; e < n; e++) {
+        sum += load->load[e];
+        importance += load->importance[e];
+    }
+    const double mean = mean_of(sum, (double)n);
+    if (mean > 0.0) {
+        double top = 0.0, low = INFINITY;
+        for (size_t e = 0; e < n; e++) {
+            const double q = load->load[e] / sum;
+            if (q > 0.0)
+                m.entropy -= q * log(q);
+            top = fmax(top, load->load[e]);
+            low = fmin(low, load->load[e]);
+            m.dead += load->load[e] < dead_share * mean;
+        }
+        m.entropy = n > 1 ? m.entropy / log((double)n) : 1.0; /* one expert is balanced */
+        m.max_violation = top / mean - 1.0;
+        m.min_ratio = low / mean;
+        m.cv = variation(load->load, n, mean);
+    }
+    m.importance_cv = variation(load->importance, n, mean_of(importance, (double)n));
+    m.dropped = mean_of(load->dropped, load->assignments);
+    m.orphans = mean_of(load->orphans, load->tokens);
+    m.gate_lost = mean_of(load->gate_lost, load->tokens);
+    m.gate_max = mean_of(load->gate_max, load->tokens);
+    m.prob_entropy = mean_of(load->entropy, load->tokens);
+    m.sinkhorn_share = mean_of(load->sinkhorn_passes, load->passes);
+    m.sinkhorn_iterations = mean_of(load->sinkhorn_iterations, load->sinkhorn_passes);
+    m.sinkhorn_residual = mean_of(load->sinkhorn_residual, load->sinkhorn_passes);
+    m.sinkhorn_failed = load->sinkhorn_failed;
+    m.seconds = load->seconds;
+    return m;
+}

@@ -1,0 +1,277 @@
+/* router_pass.c - the border between a pass of the network (single precision, whole batch)
+ * and the routers' arithmetic (double precision, group by group). Relied on elsewhere:
+ * token t draws its noise from the stream of first_token + t, expert after expert, so that
+ * it does not depend on the batch it came in; groups follow one another in token order and
+ * only the last may be smaller. */
+#include "vit/routers/router_pass_internal.h"
+
+#include <string.h>
+
+size_t vit_route_assignments(const vit_router_shape *shape)
+{
+    return shape->tokens * shape->k;
+}
+
+size_t vit_route_parameters(const vit_router_shape *shape, vit_router_parameter *out)
+{
+    out[0] = (vit_router_parameter){.name = "weight",
+                                    .shape = {shape->experts, shape->width},
+                                    .rank = 2,
+                                    .decay = true};
+    return 1;
+}
+
+vit_route_size vit_route_size_of(const vit_router_shape *shape)
+{
+    return (vit_route_size){
+        .tokens = shape->tokens, .experts = shape->experts, .k = shape->k};
+}
+
+static size_t group_tokens(const vit_router_shape *shape)
+{
+    const size_t g = shape->group_tokens;
+
+    return g == 0 || g > shape->tokens ? shape->tokens : g;
+}
+
+size_t vit_route_groups(const vit_router_shape *shape)
+{
+    const size_t g = group_tokens(shape);
+
+    return (shape->tokens + g - 1) / g;
+}
+
+vit_route_size vit_route_group(size_t *first, const vit_router_shape *shape, size_t i)
+{
+    const size_t g = group_tokens(shape);
+    vit_route_size s = vit_route_size_of(shape);
+
+    *first = i * g;
+    s.tokens = shape->tokens - *first < g ? shape->tokens - *first : g;
+    return s;
+}
+
+/* Always single precision, whatever the experts run in (routing.md 14.7). */
+static void product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
+                    const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                    float *c)
+{
+    vit_exec plain = {.precision = VIT_PRECISION_FP32};
+
+    vit_gemm(&plain, ta, tb, m, n, k, 1.0f, a, lda, b, ldb, beta, c, n);
+    if (atomic_load(&plain.failed))
+        atomic_store(&exec->failed, true);
+}
+
+void vit_route_state_plan(vit_route_state *out, base_arena *arena,
+                          const vit_router_shape *shape)
+{
+    const vit_route_size s = vit_route_size_of(shape);
+    const size_t all = s.tokens * s.experts, chosen = s.tokens * s.k;
+
+    out->narrow = base_arena_take(arena, all, sizeof(float));
+    out->z = base_arena_take(arena, all, sizeof(double));
+    out->score = base_arena_take(arena, all, sizeof(double));
+    out->p = base_arena_take(arena, all, sizeof(double));
+    out->d_z = base_arena_take(arena, all, sizeof(double));
+    out->gate = base_arena_take(arena, chosen, sizeof(double));
+    out->d_gate = base_arena_take(arena, chosen, sizeof(double));
+    out->work = base_arena_take(arena, vit_route_work(&s), sizeof(double));
+}
+
+size_t vit_route_state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    vit_route_state unused;
+
+    vit_route_state_plan(&unused, &arena, shape);
+    return arena.used;
+}
+
+vit_route_state vit_route_state_of(const vit_router_pass *pass)
+{
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    vit_route_state state;
+
+    vit_route_state_plan(&state, &arena, &pass->shape);
+    return state;
+}
+
+void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const size_t d = pass->shape.width, count = s.tokens * s.experts;
+
+    product(pass->exec, false, true, s.tokens, s.experts, d, pass->x, d, pass->param[0], d,
+            0.0f, state->narrow);
+    for (size_t i = 0; i < count; i++)
+        state->z[i] = (double)state->narrow[i];
+    vit_route_softmax(pass->probs, state->z, &s);
+    pass->aux_loss = 0.0;
+    pass->used_sinkhorn = pass->sinkhorn_converged = false;
+    pass->sinkhorn_iterations = 0;
+    pass->sinkhorn_residual = 0.0;
+}
+
+void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state)
+{
+    const size_t t = pass->shape.tokens, e = pass->shape.experts, d = pass->shape.width;
+    float *d_z = state->narrow;
+
+    for (size_t i = 0; i < t * e; i++)
+        d_z[i] = (float)state->d_z[i];
+    if (pass->d_param[0])
+        product(pass->exec, true, false, e, d, t, d_z, e, pass->x, d, 1.0f,
+                pass->d_param[0]);
+    product(pass->exec, false, false, t, d, e, d_z, e, pass->param[0], d, 1.0f, pass->d_x);
+}
+
+void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+
+#pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
+    for (size_t t = 0; t < s.tokens; t++) {
+        base_rng rng = base_rng_make(pass->seed, BASE_PURPOSE_ROUTER_NOISE, pass->step,
+                                     pass->layer, pass->first_token + t);
+        for (size_t e = 0; e < s.experts; e++)
+            out[t * s.experts + e] += scale * base_rng_normal(&rng);
+    }
+}
+
+void vit_route_gate_forward(const vit_router_pass *pass, const vit_route_state *state,
+                            vit_route_gate kind, const double *z, const double *p)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+
+    if (kind == VIT_ROUTE_GATE_PROB)
+        vit_route_gates(state->gate, p, pass->expert, &s);
+    else if (kind == VIT_ROUTE_GATE_RENORM)
+        vit_route_gates_renorm(state->gate, z, pass->expert, &s);
+    else
+        vit_route_gates_sigmoid(state->gate, z, pass->expert, &s);
+}
+
+void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state *state,
+                             vit_route_gate kind, const double *p, const float *d_gate)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+
+    for (size_t a = 0; a < s.tokens * s.k; a++)
+        state->d_gate[a] = (double)d_gate[a];
+    if (kind == VIT_ROUTE_GATE_PROB) {
+        vit_route_gates_backward(state->d_z, state->d_gate, pass->expert, &s);
+        vit_route_softmax_backward(state->d_z, p, &s);
+    } else if (kind == VIT_ROUTE_GATE_RENORM) {
+        vit_route_gates_renorm_backward(state->d_z, state->gate, state->d_gate,
+                                        pass->expert, &s);
+    } else {
+        vit_route_gates_sigmoid_backward(state->d_z, state->gate, state->d_gate,
+                                         pass->expert, &s);
+    }
+}
+
+void vit_route_publish(vit_router_pass *pass, const vit_route_state *state)
+{
+    const size_t k = pass->shape.k;
+
+    pass->count = pass->shape.tokens * k;
+    for (size_t t = 0; t <= pass->shape.tokens; t++)
+        pass->start[t] = (uint32_t)(t * k);
+    for (size_t a = 0; a < pass->count; a++) {
+        pass->token[a] = (uint32_t)(a / k);
+        pass->gate[a] = (float)state->gate[a];
+    }
+}
+
+void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
+                           double sigma, vit_route_gate kind)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const double *score = state->z, *p = pass->probs;
+
+    vit_route_logits(pass, state);
+    if (sigma > 0.0) {
+        memcpy(state->score, state->z, s.tokens * s.experts * sizeof *state->score);
+        vit_route_noise_add(state->score, sigma, pass);
+        vit_route_softmax(state->p, state->score, &s);
+        score = state->score;
+        p = state->p;
+    }
+    vit_route_top(pass->expert, score, &s);
+    vit_route_gate_forward(pass, state, kind, score, p);
+    vit_route_publish(pass, state);
+}
+
+void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
+                            double sigma, vit_route_gate kind, const float *d_gate)
+{
+    vit_route_gate_backward(pass, state, kind, sigma > 0.0 ? state->p : pass->probs,
+                            d_gate);
+}
+
+/* ---- balanced scores
+ * -------------------------------------------------------------------------- */
+
+double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape)
+{
+    const vit_route_size s = vit_route_size_of(shape);
+    const size_t forward = vit_route_plan_work(&s) + s.experts;
+    const size_t backward = vit_route_plan_backward_work(&s);
+
+    return base_arena_take(arena, forward > backward ? forward : backward, sizeof(double));
+}
+
+/* Tokens balanced together, number i. */
+static vit_route_size balanced_group(size_t *first, const vit_router_shape *shape,
+                                     const vit_route_sinkhorn_rule *rule, size_t i)
+{
+    *first = 0;
+    return rule->per_group ? vit_route_group(first, shape, i) : vit_route_size_of(shape);
+}
+
+void vit_route_sinkhorn_forward(vit_router_pass *pass, const vit_route_state *state,
+                                const vit_route_sinkhorn_rule *rule, double *work)
+{
+    const size_t groups = rule->per_group ? vit_route_groups(&pass->shape) : 1;
+
+    pass->used_sinkhorn = pass->sinkhorn_converged = true;
+    for (size_t i = 0; i < groups; i++) {
+        size_t first;
+        const vit_route_size s = balanced_group(&first, &pass->shape, rule, i);
+        const size_t n = s.experts;
+        double *score = state->score + first * n, *g = work + vit_route_plan_work(&s);
+        for (size_t j = 0; j < s.tokens * n; j++)
+            score[j] /= rule->xi;
+        const vit_route_plan_result r =
+            vit_route_plan(state->p + first * n, g, score, &s, &rule->plan, NULL, work);
+        for (size_t t = 0; t < s.tokens; t++)
+            for (size_t e = 0; e < n; e++)
+                score[t * n + e] += g[e];
+        if (pass->sinkhorn_iterations < r.iterations)
+            pass->sinkhorn_iterations = r.iterations;
+        if (!(pass->sinkhorn_residual >= r.residual))
+            pass->sinkhorn_residual = r.residual;
+        pass->sinkhorn_converged = pass->sinkhorn_converged && r.converged;
+    }
+}
+
+void vit_route_sinkhorn_backward(vit_router_pass *pass, const vit_route_state *state,
+                                 const vit_route_sinkhorn_rule *rule, bool exact,
+                                 double *work)
+{
+    const size_t groups = rule->per_group ? vit_route_groups(&pass->shape) : 1;
+    const size_t n = pass->shape.experts;
+
+    for (size_t i = 0; i < groups; i++) {
+        size_t first;
+        const vit_route_size s = balanced_group(&first, &pass->shape, rule, i);
+        const double *h = state->d_z + first * n, *plan = state->p + first * n;
+        double *d_c = state->score + first * n;
+        if (exact)
+            vit_route_plan_backward(d_c, h, plan, rule->xi, &s, work);
+        else
+            vit_route_plan_frozen(d_c, h, plan, rule->xi, &s);
+    }
+    memcpy(state->d_z, state->score, pass->shape.tokens * n * sizeof *state->d_z);
+}

@@ -1,0 +1,92 @@
+/* router_pass_internal.h - what the router files do alike around their formulas: logits
+ * from the token rows and back, noise, groups, filling the pass's outputs. Private to vit/.
+ * Nothing here allocates; nothing fails but the check. */
+#ifndef VIT_ROUTERS_ROUTER_PASS_INTERNAL_H
+#define VIT_ROUTERS_ROUTER_PASS_INTERNAL_H
+
+#include "vit/routers/router_math_internal.h"
+#include "vit/vit_internal.h"
+
+/* For routers with one linear map and k experts for every token (members of vit_router). */
+base_status vit_route_check(const vit_config *config, base_error *err);
+size_t vit_route_assignments(const vit_router_shape *shape);
+size_t vit_route_parameters(const vit_router_shape *shape, vit_router_parameter *out);
+
+vit_route_size vit_route_size_of(const vit_router_shape *shape);
+/* Number of groups, >= 1; tokens first .. first + size.tokens - 1 of group i. */
+size_t vit_route_groups(const vit_router_shape *shape);
+vit_route_size vit_route_group(size_t *first, const vit_router_shape *shape, size_t i);
+
+/* What a router keeps from forward to backward; a router may take more after it. */
+typedef struct vit_route_state {
+    float *narrow; /* [T, E] the single-precision side of the products with the weight */
+    double *z;     /* [T, E] clean logits */
+    double *score; /* [T, E] what was ranked, when not z: noisy logits, potentials added */
+    double *p;     /* [T, E] softmax of score, when it was not z */
+    double *d_z;   /* [T, E] */
+    double *gate;  /* [T, k] */
+    double *d_gate;
+    double *work; /* [vit_route_work] */
+} vit_route_state;
+
+/* Lays the state over the arena, or measures it when the arena has no block. */
+void vit_route_state_plan(vit_route_state *out, base_arena *arena,
+                          const vit_router_shape *shape);
+/* Member of vit_router for routers that keep just this. */
+size_t vit_route_state_bytes(const vit_router_shape *shape);
+/* The state of a pass that keeps just this. */
+vit_route_state vit_route_state_of(const vit_router_pass *pass);
+
+/* How the weight of a chosen expert comes from the logits (routing.md 0.2, 3). */
+typedef enum vit_route_gate {
+    VIT_ROUTE_GATE_PROB,   /* softmax over all experts */
+    VIT_ROUTE_GATE_RENORM, /* softmax over the chosen ones; not with k = 1 */
+    VIT_ROUTE_GATE_SIGMOID
+} vit_route_gate;
+
+/* state->z = x weight^T in single precision, pass->probs = softmax(z) in double; the pass's
+ * reports about losses and Sinkhorn are cleared. */
+void vit_route_logits(vit_router_pass *pass, const vit_route_state *state);
+/* Adds to pass->d_x and pass->d_param[0] from state->d_z. */
+void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state);
+/* out [T, E] += scale * eps, eps standard normal, keyed by the token's place in the global
+ * batch. */
+void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass);
+/* state->gate from the logits z [T, E], p = softmax(z) and pass->expert. */
+void vit_route_gate_forward(const vit_router_pass *pass, const vit_route_state *state,
+                            vit_route_gate kind, const double *z, const double *p);
+/* state->d_z overwritten with the gradient of those logits, from d_gate [T, k]. */
+void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state *state,
+                             vit_route_gate kind, const double *p, const float *d_gate);
+/* Fills start, token, gate and count of a pass from state->gate; expert [T, k] is set. */
+void vit_route_publish(vit_router_pass *pass, const vit_route_state *state);
+
+/* How tokens are balanced (routing.md 4.1, 4.3). */
+typedef struct vit_route_sinkhorn_rule {
+    double xi;      /* entropy weight, > 0 */
+    bool per_group; /* each routing group on its own, else the whole batch */
+    vit_route_plan_rule plan;
+} vit_route_sinkhorn_rule;
+
+/* Scratch for the two functions below, after vit_route_state_plan. */
+double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape);
+/* state->score [T, E]: the cost on entry, cost / xi plus potentials on return (its k
+ * largest are the plan's); state->p = the plan. Sets what the pass reports about Sinkhorn:
+ * the most iterations, the largest residual, and whether all groups converged. */
+void vit_route_sinkhorn_forward(vit_router_pass *pass, const vit_route_state *state,
+                                const vit_route_sinkhorn_rule *rule, double *work);
+/* state->d_z [T, E]: the gradient of score on entry, that of the cost on return, potentials
+ * included (exact) or held. Overwrites score. */
+void vit_route_sinkhorn_backward(vit_router_pass *pass, const vit_route_state *state,
+                                 const vit_route_sinkhorn_rule *rule, bool exact,
+                                 double *work);
+
+/* The whole of a noisy top-k router but its losses: logits, noise of standard deviation
+ * sigma (0: none), the k best, gates; and backward to state->d_z, to which the caller adds
+ * its losses. */
+void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
+                           double sigma, vit_route_gate kind);
+void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
+                            double sigma, vit_route_gate kind, const float *d_gate);
+
+#endif

@@ -1,0 +1,114 @@
+/* sinkhorn.c - router "sinkhorn": experts chosen by a balanced plan on every training step
+ * (S-BASE). Follows Clark et al. 2022, "Unified scaling laws for routed language models"
+ * (arXiv 2202.01169) and the base layer of Megatron-LM: the plan is detached and only
+ * chooses, gates come from the logits; evaluation takes the k largest logits (routing.md 3,
+ * first variant). */
+#include "vit/routers/router_pass_internal.h"
+
+#include <string.h>
+
+enum { GATE_AUTO, GATE_PROB, GATE_SIGMOID }; /* choices of "gate" */
+enum { SCOPE_GLOBAL, SCOPE_GROUP };          /* choices of "scope" */
+
+static const vit_router_option options[] = {
+    {.name = "gate",
+     .choices = "auto|prob|sigmoid",
+     .initial = GATE_AUTO,
+     .help =
+         "weight of a chosen expert (auto: sigmoid of its logit for k = 1 as Megatron-LM; "
+         "its probability for k >= 2, our reconstruction)"},
+    {.name = "xi",
+     .initial = 1.0,
+     .low = 1e-4,
+     .high = 1e4,
+     .help = "entropy weight of the plan (S-BASE: 1)"},
+    {.name = "max_iter",
+     .initial = 100,
+     .low = 1,
+     .high = 100000,
+     .integer = true,
+     .help = "most Sinkhorn iterations a step"},
+    {.name = "delta",
+     .initial = 1e-4,
+     .low = 0,
+     .high = 1,
+     .help =
+         "stop when the L2 error of the column sums is below delta * max(1, T / E) (our scale; "
+         "Megatron-LM watches the change of the scaling instead)"},
+    {.name = "scope",
+     .choices = "global|group",
+     .initial = SCOPE_GLOBAL,
+     .help = "tokens balanced together: all of the batch, or each routing group"},
+    {.name = NULL},
+};
+
+static vit_route_gate gate_of(const vit_router_shape *shape)
+{
+    const double gate = vit_router_option_value(shape->config, "gate");
+
+    return gate == GATE_SIGMOID || (gate == GATE_AUTO && shape->k == 1)
+               ? VIT_ROUTE_GATE_SIGMOID
+               : VIT_ROUTE_GATE_PROB;
+}
+
+static vit_route_sinkhorn_rule rule_of(const vit_router_config *c)
+{
+    return (vit_route_sinkhorn_rule){
+        .xi = vit_router_option_value(c, "xi"),
+        .per_group = vit_router_option_value(c, "scope") == SCOPE_GROUP,
+        .plan = {.max_iter = (int)vit_router_option_value(c, "max_iter"),
+                 .delta = vit_router_option_value(c, "delta")},
+    };
+}
+
+static size_t state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    vit_route_state unused;
+
+    vit_route_state_plan(&unused, &arena, shape);
+    vit_route_sinkhorn_take(&arena, shape);
+    return arena.used;
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    vit_route_state state;
+
+    vit_route_state_plan(&state, &arena, &pass->shape);
+    double *work = vit_route_sinkhorn_take(&arena, &pass->shape);
+    if (!pass->training) {
+        vit_route_top_forward(pass, &state, 0.0, gate_of(&pass->shape));
+        return;
+    }
+    const vit_route_sinkhorn_rule rule = rule_of(pass->shape.config);
+    vit_route_logits(pass, &state);
+    memcpy(state.score, state.z, s.tokens * s.experts * sizeof *state.score);
+    vit_route_sinkhorn_forward(pass, &state, &rule, work);
+    vit_route_top(pass->expert, state.score, &s);
+    vit_route_gate_forward(pass, &state, gate_of(&pass->shape), state.z, pass->probs);
+    vit_route_publish(pass, &state);
+}
+
+/* The plan is detached: the gates' own gradient is all. */
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    const vit_route_state state = vit_route_state_of(pass);
+
+    vit_route_gate_backward(pass, &state, gate_of(&pass->shape), pass->probs, d_gate);
+    vit_route_logits_backward(pass, &state);
+}
+
+const vit_router vit_router_sinkhorn = {
+    .name = "sinkhorn",
+    .summary = "balanced plan on every training step, detached (Clark et al. 2022, S-BASE)",
+    .options = options,
+    .check = vit_route_check,
+    .assignments = vit_route_assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = state_bytes,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,100 @@
+/* vmoe.c - router "vmoe": noisy top-k with importance and load losses.
+ * Follows Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 2
+ * and appendix A, and the code released with it (routing.md 2): softmax over all experts
+ * first, gates are its probabilities and never renormalised, noise of standard deviation
+ * noise / E in training only. Batch-prioritised routing belongs to the dispatch and serves
+ * every router. */
+#include "vit/routers/router_pass_internal.h"
+
+static const vit_router_option options[] = {
+    {.name = "noise",
+     .initial = 1.0,
+     .high = 1e3,
+     .help =
+         "normal noise on the logits in training, standard deviation times the number of "
+         "experts (V-MoE: 1)"},
+    {.name = "importance",
+     .initial = 0.005,
+     .high = 1e3,
+     .help = "weight of the importance loss (V-MoE: 0.005)"},
+    {.name = "load",
+     .initial = 0.005,
+     .high = 1e3,
+     .help =
+         "weight of the load loss (V-MoE: 0.005); needs noise, without it it is left out as in "
+         "the authors' code"},
+    {.name = NULL},
+};
+
+typedef struct vmoe_settings {
+    double sigma, importance, load;
+} vmoe_settings;
+
+static vmoe_settings settings_of(const vit_router_pass *pass)
+{
+    const vit_router_config *c = pass->shape.config;
+    const double noise = vit_router_option_value(c, "noise");
+
+    return (vmoe_settings){
+        .sigma = pass->training ? noise / (double)pass->shape.experts : 0.0,
+        .importance = vit_router_option_value(c, "importance"),
+        .load = vit_router_option_value(c, "load"),
+    };
+}
+
+/* Mean over groups of the weighted losses; with d_z, loss_scale times the gradient is
+ * added. */
+static double losses(vit_router_pass *pass, const vmoe_settings *set,
+                     const vit_route_state *state, double *d_z)
+{
+    const size_t groups = vit_route_groups(&pass->shape), n = pass->shape.experts;
+    const double scale = pass->loss_scale / (double)groups;
+    double sum = 0.0;
+
+    for (size_t i = 0; i < groups; i++) {
+        size_t first;
+        const vit_route_size s = vit_route_group(&first, &pass->shape, i);
+        double *d = d_z ? d_z + first * n : NULL;
+        if (set->importance > 0.0)
+            sum += set->importance * vit_route_importance(d, scale * set->importance,
+                                                          pass->probs + first * n, &s,
+                                                          state->work);
+        if (set->load > 0.0 && set->sigma > 0.0)
+            sum += set->load * vit_route_load(d, scale * set->load, state->z + first * n,
+                                              state->score + first * n, set->sigma,
+                                              pass->expert + first * s.k, &s, state->work);
+    }
+    return sum / (double)groups;
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const vmoe_settings set = settings_of(pass);
+    const vit_route_state state = vit_route_state_of(pass);
+
+    vit_route_top_forward(pass, &state, set.sigma, VIT_ROUTE_GATE_PROB);
+    pass->aux_loss = pass->training ? losses(pass, &set, &state, NULL) : 0.0;
+}
+
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    const vmoe_settings set = settings_of(pass);
+    const vit_route_state state = vit_route_state_of(pass);
+
+    vit_route_top_backward(pass, &state, set.sigma, VIT_ROUTE_GATE_PROB, d_gate);
+    if (pass->training)
+        losses(pass, &set, &state, state.d_z);
+    vit_route_logits_backward(pass, &state);
+}
+
+const vit_router vit_router_vmoe = {
+    .name = "vmoe",
+    .summary = "noisy top-k with importance and load losses (Riquelme et al. 2021)",
+    .options = options,
+    .check = vit_route_check,
+    .assignments = vit_route_assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = vit_route_state_bytes,
+    .forward = forward,
+    .backward = backward,
+};
