@@ -1,0 +1,64 @@
+/* dropout.c - dropout (Srivastava et al. 2014) and stochastic depth as functions of their keys: the
+ * backward pass draws the same mask again, so no mask is stored and a resumed run repeats it. */
+#include "vit/run_internal.h"
+
+void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step, uint64_t site,
+                 uint64_t first_token)
+{
+    const float keep = (float)(1.0 / (1.0 - rate));
+    const uint32_t limit = (uint32_t)(rate * 65536.0 + 0.5); /* 16 random bits an element */
+    for (size_t r = 0; r < rows; r++) {
+        base_rng rng = base_rng_make(step->seed, BASE_PURPOSE_DROPOUT, step->step, site,
+                                     first_token + r);
+        float *yr = y + r * n;
+        for (size_t i = 0; i < n; i += 2) {
+            const uint32_t word = base_rng_u32(&rng);
+            yr[i] *= (word & 0xffffu) < limit ? 0.0f : keep;
+            if (i + 1 < n)
+                yr[i + 1] *= word >> 16 < limit ? 0.0f : keep;
+        }
+    }
+}
+
+float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image)
+{
+    base_rng rng = base_rng_make(step->seed, BASE_PURPOSE_DROP_PATH, step->step, site, image);
+    return base_rng_uniform(&rng) < rate ? 0.0f : (float)(1.0 / (1.0 - rate));
+}
+
+double vit_drop_path_rate(const vit_config *config, size_t i)
+{
+    return config->depth > 1 ? config->drop_path * (double)i / (config->depth - 1) : 0.0;
+}
+
+float vit_branch_scale(const vit_run *run, size_t i, uint64_t site, size_t b)
+{
+    const double rate = run->training ? vit_drop_path_rate(&run->config, i) : 0.0;
+    return rate > 0 ? vit_drop_path(rate, &run->step, 8 * i + site, run->step.first_sample + b)
+                    : 1.0f;
+}
+
+bool vit_branch_regularised(const vit_run *run, size_t i)
+{
+    return run->training &&
+           (run->config.dropout > 0 || vit_drop_path_rate(&run->config, i) > 0);
+}
+
+void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site, size_t first,
+                           size_t rows)
+{
+    if (!vit_branch_regularised(run, i))
+        return;
+    const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
+    if (run->config.dropout > 0)
+        vit_dropout(y, rows, d, run->config.dropout, &run->step, 8 * i + site,
+                    run->step.first_sample * n + first);
+    if (vit_drop_path_rate(&run->config, i) <= 0)
+        return;
+    for (size_t r = 0; r < rows; r++) {
+        const float scale = vit_branch_scale(run, i, site, (first + r) / n);
+        if (scale != 1.0f)
+            for (size_t j = 0; j < d; j++)
+                y[r * d + j] *= scale;
+    }
+}

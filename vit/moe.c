@@ -1,0 +1,301 @@
+/* moe.c - the sparse block's second half: x_next = x1 + sum_e gate_e * expert_e(norm2(x1)).
+ * Follows Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 2; which token
+ * meets which expert is the router's business (routers/), who is dropped is dispatch.c's.
+ *
+ * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is one block of rows
+ * of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small experts and large ones
+ * share the threads evenly, and nothing is padded.
+ * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
+#include <omp.h>
+#include <string.h>
+
+#include "vit/run_internal.h"
+
+/* Tasks of the experts: task number to expert and first row. */
+typedef struct expert_tasks {
+    size_t first[VIT_EXPERTS_MAX + 1]; /* first task of each expert */
+    size_t experts;
+} expert_tasks;
+
+static void tasks_plan(expert_tasks *out, const vit_dispatch *dispatch, size_t experts)
+{
+    out->experts = experts;
+    out->first[0] = 0;
+    for (size_t e = 0; e < experts; e++)
+        out->first[e + 1] = out->first[e] + vit_row_blocks(dispatch->offset[e + 1] -
+                                                           dispatch->offset[e]);
+}
+
+/* Rows of a task, and its expert. */
+static size_t task_rows(size_t *first, size_t *expert, const expert_tasks *tasks,
+                        const vit_dispatch *dispatch, size_t task)
+{
+    size_t e = 0;
+    while (tasks->first[e + 1] <= task)
+        e++;
+    *expert = e;
+    *first = dispatch->offset[e] + (task - tasks->first[e]) * VIT_ROWS;
+    return vit_min(VIT_ROWS, dispatch->offset[e + 1] - *first);
+}
+
+static uint64_t expert_site(size_t i, uint64_t site, size_t e)
+{
+    return 8 * i + site + 1024 * (1 + (uint64_t)e);
+}
+
+/* Dropout of rows of one expert; the mask belongs to the token, wherever its row lies. */
+static void expert_dropout(float *y, const vit_run *run, size_t i, uint64_t site, size_t e,
+                           size_t first, size_t rows, size_t n)
+{
+    const vit_block_state *s = &run->block[i];
+    for (size_t r = 0; r < rows; r++) {
+        const size_t token = s->pass.token[s->dispatch.assignment[first + r]];
+        vit_dropout(y + r * n, 1, n, run->config.moe.dropout, &run->step,
+                    expert_site(i, site, e),
+                    run->step.first_sample * run->tokens_per_image + token);
+    }
+}
+
+static void experts_forward(vit_run *run, size_t i)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_block_parameters *w = &run->weights.block[i];
+    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const int tanh_form = run->config.gelu == VIT_GELU_TANH;
+    const bool drop = run->training && run->config.moe.dropout > 0;
+    expert_tasks tasks;
+    tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
+    for (size_t task = 0; task < tasks.first[tasks.experts]; task++) {
+        size_t first, e;
+        const size_t rows = task_rows(&first, &e, &tasks, &s->dispatch, task);
+        float *in = s->rows_in + first * d, *out = s->rows_out + first * d;
+        float *hidden = s->hidden + first * m, *active = s->active + first * m;
+        for (size_t r = 0; r < rows; r++)
+            memcpy(in + r * d,
+                   s->norm2 + s->pass.token[s->dispatch.assignment[first + r]] * d,
+                   d * sizeof *in);
+        vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, in, d, w->fc1_weight + e * m * d, d,
+                 0.0f, hidden, m);
+        run->kernels->bias_gelu(active, hidden, w->fc1_bias + e * m, rows, m, tanh_form);
+        if (drop)
+            expert_dropout(active, run, i, VIT_SITE_EXPERT_HIDDEN, e, first, rows, m);
+        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m, w->fc2_weight + e * d * m,
+                 m, 0.0f, out, d);
+        run->kernels->bias(out, w->fc2_bias + e * d, rows, d);
+        if (drop)
+            expert_dropout(out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
+    }
+}
+
+/* Adds each token's results, weighted by its gates, to base: out = base + scale * sum, or overwrites
+ * out when base is NULL. */
+static void combine(vit_run *run, size_t i, float *out, const float *base)
+{
+    const vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
+        const size_t end = vit_min(run->tokens, first + VIT_ROWS);
+        for (size_t t = first; t < end; t++) {
+            const float scale =
+                vit_branch_scale(run, i, VIT_SITE_MLP, t / run->tokens_per_image);
+            float *row = out + t * d;
+            if (!base)
+                memset(row, 0, d * sizeof *row);
+            else if (base != out)
+                memcpy(row, base + t * d, d * sizeof *row);
+            for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+                if (s->dispatch.kept[a])
+                    run->kernels->axpy(row, scale * s->pass.gate[a],
+                                       s->rows_out + (size_t)s->dispatch.row[a] * d, d);
+        }
+    }
+}
+
+void vit_moe_forward(vit_run *run, size_t i, float *x_next)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_block_parameters *w = &run->weights.block[i];
+    const vit_moe_config *moe = &run->config.moe;
+    const size_t d = (size_t)run->config.width;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < run->tokens; first += VIT_ROWS)
+        run->kernels->norm(s->norm2 + first * d, s->mean2 + first, s->rstd2 + first,
+                           s->x1 + first * d, w->norm2_weight, w->norm2_bias,
+                           vit_min(VIT_ROWS, run->tokens - first), d, VIT_NORM_EPS);
+
+    const double start = base_seconds();
+    vit_router_pass *pass = &s->pass;
+    pass->shape.tokens = run->tokens;
+    if (moe->group_images == 0)
+        pass->shape.group_tokens = run->tokens;
+    pass->x = s->norm2;
+    pass->attention = s->router->wants_attention ? s->probs : NULL;
+    pass->training = run->training;
+    pass->seed = run->step.seed;
+    pass->step = run->step.step;
+    pass->layer = i;
+    pass->first_token = run->step.first_sample * run->tokens_per_image;
+    pass->loss_scale = run->step.loss_scale;
+    pass->aux_loss = 0;
+    pass->used_sinkhorn = false;
+    pass->sinkhorn_converged = true;
+    pass->sinkhorn_iterations = 0;
+    pass->sinkhorn_residual = 0;
+    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
+        pass->param[p] = w->router[p];
+    s->router->forward(pass);
+    vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate, run->tokens,
+                       &(vit_dispatch_rule){
+                           .group_tokens = pass->shape.group_tokens,
+                           .experts = (size_t)moe->experts,
+                           .capacity = run->training ? moe->capacity : moe->eval_capacity,
+                           .multiple = moe->capacity_multiple,
+                           .k = (size_t)moe->k,
+                           .bpr = run->training ? moe->bpr : moe->eval_bpr,
+                       });
+    s->seconds = base_seconds() - start;
+
+    experts_forward(run, i);
+    const vit_router_join *join = s->router->join;
+    combine(run, i, join ? s->joined : x_next, join ? NULL : s->x1);
+    if (join)
+        join->forward(x_next, s->carry, s->x1, s->joined, s->carry_in, run->tokens * d,
+                      (int)s->moe_index, &moe->router);
+}
+
+/* Gradients of gates, rows and rows' inputs, and what the weight products need. */
+static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks, const float *d_y)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_block_parameters *w = &run->weights.block[i];
+    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const int tanh_form = run->config.gelu == VIT_GELU_TANH;
+    const bool drop = run->training && run->config.moe.dropout > 0;
+    const bool train = run->mode == VIT_MODE_TRAIN;
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
+    for (size_t task = 0; task < tasks->first[tasks->experts]; task++) {
+        size_t first, e;
+        const size_t rows = task_rows(&first, &e, tasks, &s->dispatch, task);
+        float *d_out = run->d_rows_out + first * d, *d_hidden = run->d_hidden + first * m;
+        for (size_t r = 0; r < rows; r++) {
+            const size_t a = s->dispatch.assignment[first + r], t = s->pass.token[a];
+            const float scale =
+                vit_branch_scale(run, i, VIT_SITE_MLP, t / run->tokens_per_image);
+            float *row = d_out + r * d;
+            run->d_gate[a] =
+                scale * run->kernels->dot(d_y + t * d, s->rows_out + (first + r) * d, d);
+            memset(row, 0, d * sizeof *row);
+            run->kernels->axpy(row, scale * s->pass.gate[a], d_y + t * d, d);
+        }
+        if (drop)
+            expert_dropout(d_out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
+        vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_out, d, w->fc2_weight + e * d * m,
+                 m, 0.0f, d_hidden, m);
+        if (drop)
+            expert_dropout(d_hidden, run, i, VIT_SITE_EXPERT_HIDDEN, e, first, rows, m);
+        run->kernels->gelu_backward(d_hidden, s->hidden + first * m, rows * m, tanh_form);
+        vit_gemm(&run->exec, false, false, rows, d, m, 1.0f, d_hidden, m,
+                 w->fc1_weight + e * m * d, d, 0.0f, run->d_rows_in + first * d, d);
+        if (train) {
+            float *sums = run->partial + task * run->partial_width;
+            memset(sums, 0, (m + d) * sizeof *sums);
+            run->kernels->column_sum(sums, d_hidden, rows, m);
+            run->kernels->column_sum(sums + m, d_out, rows, d);
+        }
+    }
+}
+
+static void experts_weights_backward(vit_run *run, size_t i, const expert_tasks *tasks)
+{
+    const vit_block_state *s = &run->block[i];
+    const vit_block_parameters *g = &run->gradients.block[i];
+    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+
+    for (size_t e = 0; e < tasks->experts; e++) {
+        const size_t first = s->dispatch.offset[e];
+        const size_t rows = s->dispatch.offset[e + 1] - first;
+        if (rows == 0)
+            continue;
+        vit_gemm(&run->exec, true, false, d, m, rows, 1.0f, run->d_rows_out + first * d, d,
+                 s->active + first * m, m, 1.0f, g->fc2_weight + e * d * m, m);
+        vit_gemm(&run->exec, true, false, m, d, rows, 1.0f, run->d_hidden + first * m, m,
+                 s->rows_in + first * d, d, 1.0f, g->fc1_weight + e * m * d, d);
+        for (size_t task = tasks->first[e]; task < tasks->first[e + 1]; task++) {
+            const float *sums = run->partial + task * run->partial_width;
+            run->kernels->axpy(g->fc1_bias + e * m, 1.0f, sums, m);
+            run->kernels->axpy(g->fc2_bias + e * d, 1.0f, sums + m, d);
+        }
+    }
+}
+
+void vit_moe_backward(vit_run *run, size_t i)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_block_parameters *w = &run->weights.block[i];
+    const size_t d = (size_t)run->config.width;
+    const bool train = run->mode == VIT_MODE_TRAIN;
+    const vit_router_join *join = s->router->join;
+    const float *d_y = run->d_x;
+
+    if (join) {
+        float *d_h = run->d_norm;
+        join->backward(d_h, run->d_joined, run->d_carry[1], run->d_x, run->d_carry[0], s->x1,
+                       s->joined, s->carry_in, s->carry, run->tokens * d, (int)s->moe_index,
+                       &run->config.moe.router);
+        memcpy(run->d_x, d_h, run->tokens * d * sizeof *d_h);
+        float *swap = run->d_carry[0];
+        run->d_carry[0] = run->d_carry[1];
+        run->d_carry[1] = swap;
+        d_y = run->d_joined;
+    }
+
+    expert_tasks tasks;
+    tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
+    memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
+    experts_backward(run, i, &tasks, d_y);
+    if (train)
+        experts_weights_backward(run, i, &tasks);
+
+    /* home again: the gradient of norm2's output, from the token's rows and from the router */
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t t = 0; t < run->tokens; t++) {
+        float *row = run->d_norm + t * d;
+        memset(row, 0, d * sizeof *row);
+        for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+            if (s->dispatch.kept[a])
+                run->kernels->axpy(row, 1.0f,
+                                   run->d_rows_in + (size_t)s->dispatch.row[a] * d, d);
+    }
+    s->pass.d_x = run->d_norm;
+    s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
+    if (s->pass.d_attention)
+        memset(run->d_attention, 0,
+               run->batch * (size_t)run->config.heads * run->tokens_per_image *
+                   run->tokens_per_image * sizeof *run->d_attention);
+    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
+        s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
+    s->router->backward(&s->pass, run->d_gate);
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
+        const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
+        float *sums = run->partial + first / VIT_ROWS * run->partial_width;
+        memset(sums, 0, 2 * d * sizeof *sums);
+        run->kernels->norm_backward(run->d_x + first * d, train ? sums : NULL, sums + d,
+                                    run->d_norm + first * d, s->x1 + first * d,
+                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight, rows,
+                                    d);
+    }
+    if (train) {
+        vit_partial_add(run->gradients.block[i].norm2_weight, run, vit_row_blocks(run->tokens),
+                        0, d);
+        vit_partial_add(run->gradients.block[i].norm2_bias, run, vit_row_blocks(run->tokens), d,
+                        d);
+    }
+}

@@ -1,0 +1,143 @@
+/* run_internal.h - one planned pass over the network: what each block keeps for its backward pass,
+ * the buffers that blocks share, and the layers themselves (embed.c, attention.c, mlp.c, moe.c).
+ * Private to vit/. Memory is planned once in run.c; nothing here allocates. */
+#ifndef VIT_RUN_INTERNAL_H
+#define VIT_RUN_INTERNAL_H
+
+#include "vit/vit_internal.h"
+
+/* Rows that one thread takes through a chain of products at a time: large enough for oneDNN to run at
+ * full speed, small enough for the block's results to stay in the second-level cache. */
+enum { VIT_ROWS = 128 };
+/* LayerNorm's epsilon (model.md). */
+#define VIT_NORM_EPS 1e-6f
+
+/* Where dropout and stochastic depth draw: site = 8 * block + one of these. */
+enum {
+    VIT_SITE_ATTENTION = 0,
+    VIT_SITE_HIDDEN = 1,
+    VIT_SITE_MLP = 2,
+    VIT_SITE_EXPERT_HIDDEN = 3, /* 8 * block + 3 + 1024 * (1 + expert) */
+    VIT_SITE_EXPERT = 4,
+    VIT_SITE_EMBED = 5
+};
+
+/* What one block keeps from forward to backward. T tokens. In inference all blocks share one. */
+typedef struct vit_block_state {
+    float *x;                     /* [T, D] input of the block */
+    float *mean1, *rstd1, *norm1; /* [T], [T], [T, D] */
+    float *qkv;                   /* [T, 3D] */
+    float *probs;                 /* [B, H, N, N]; inference: NULL unless the router wants it */
+    float *attention;             /* [T, D] heads side by side */
+    float *x1;                    /* [T, D] after the attention's residual */
+    float *mean2, *rstd2, *norm2;
+    float *hidden, *active;       /* before and after GELU: [T, M], experts [rows, M] */
+    /* MoE blocks only */
+    vit_router_pass pass;
+    vit_dispatch dispatch;
+    const vit_router *router;
+    float *rows_in, *rows_out; /* [rows, D] */
+    float *joined;             /* [T, D] the layer's output, only when the router joins itself */
+    const float *carry_in;     /* [T, carry_width * D] before this layer, zero at the first */
+    float *carry;              /* the same after it */
+    size_t moe_index;
+    double seconds;            /* of routing and dispatch in the last forward pass */
+} vit_block_state;
+
+struct vit_run {
+    const vit_model *model;
+    vit_config config;
+    vit_parameters weights;
+    vit_parameters gradients; /* TRAIN only */
+    float *gradient_block;
+    vit_mode mode;
+    vit_exec exec;
+    const vit_kernels *kernels;
+    int threads;
+    size_t batch_max;
+    /* sizes of the current batch */
+    size_t batch, tokens_per_image, tokens;
+    bool training;  /* this forward pass draws noise and dropout */
+    vit_step step;
+    base_arena arena;
+    /* shared buffers */
+    float *patches;            /* [B * patches, C * P * P] */
+    float *sincos;             /* [N, D], NULL when positions are learned */
+    vit_block_state block[VIT_DEPTH_MAX];
+    float *last;               /* [T, D] output of the last block */
+    float *pooled_in;          /* [B, D] class tokens, token pooling only */
+    float *mean, *rstd;        /* of the last norm: [B] or [T] */
+    float *pooled;             /* [B, D] */
+    float *final_norm;         /* gap: [T, D] */
+    float *d_pooled;           /* [B, D] */
+    float *d_x, *d_norm;       /* [T, D] gradient of the stream; of a norm's output or attention */
+    float *d_qkv;              /* [T, 3D] */
+    float *d_hidden;           /* [max(T, rows), M] */
+    float *d_branch;           /* [T, D] gradient of a branch after dropout, if dropout is on */
+    float *d_rows_out, *d_rows_in; /* [rows, D] */
+    float *d_gate;             /* [assignments] */
+    float *d_attention;        /* [B, H, N, N], only if a router wants it */
+    float *d_carry[2], *d_joined;
+    float *partial;            /* [blocks of rows, partial_width] sums of biases and norms */
+    size_t partial_width;
+    float *scratch;            /* [threads, scratch_floats] */
+    size_t scratch_floats;
+    size_t moe_block[VIT_DEPTH_MAX]; /* block of the i-th MoE layer */
+    size_t moe_count;
+};
+
+/* This thread's scratch, inside a parallel region. */
+float *vit_scratch(const vit_run *run);
+/* Number of blocks of VIT_ROWS rows. */
+static inline size_t vit_row_blocks(size_t rows)
+{
+    return (rows + VIT_ROWS - 1) / VIT_ROWS;
+}
+static inline size_t vit_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* sum [n] += partial [blocks, ld] columns at, in block order: the same for any number of threads. */
+void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, size_t n);
+
+/* ---- dropout.c: masks are functions of their keys, drawn again in backward -------------------- */
+
+/* y [rows, n] *= 0 or 1 / (1 - rate); row r belongs to token first_token + r of the global batch. */
+void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step, uint64_t site,
+                 uint64_t first_token);
+/* 0 or 1 / (1 - rate) of one image at a site (Huang et al. 2016, "Deep networks with stochastic
+ * depth", with the inverse scaling of timm). */
+float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image);
+/* Stochastic depth rate of block i: linear from 0 to config->drop_path. */
+double vit_drop_path_rate(const vit_config *config, size_t i);
+/* The factor of image b at a site in this pass: 1 outside training. */
+float vit_branch_scale(const vit_run *run, size_t i, uint64_t site, size_t b);
+/* y [rows, D], rows first .. of the batch: dropout, then stochastic depth of block i. */
+void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site, size_t first,
+                           size_t rows);
+/* Whether that does anything in this pass. */
+bool vit_branch_regularised(const vit_run *run, size_t i);
+
+/* ---- layers ------------------------------------------------------------------------------ */
+
+/* images [B, C, S, S] to tokens in x [T, D]. */
+void vit_embed_forward(vit_run *run, float *x, const float *images);
+/* Parameter gradients from d_x [T, D] (TRAIN), d_images (may be NULL). */
+void vit_embed_backward(vit_run *run, float *d_images, float *d_x);
+/* Last norm, pooling and head: logits [B, K] from run->last. */
+void vit_head_forward(vit_run *run, float *logits);
+/* d_x [T, D] is overwritten. */
+void vit_head_backward(vit_run *run, float *d_x, const float *d_logits);
+/* x1 = x + attention(norm1(x)). */
+void vit_attention_forward(vit_run *run, size_t i);
+/* d_x [T, D] in place: from the gradient of x1 to that of x. */
+void vit_attention_backward(vit_run *run, size_t i);
+/* x_next = x1 + mlp(norm2(x1)). */
+void vit_mlp_forward(vit_run *run, size_t i, float *x_next);
+void vit_mlp_backward(vit_run *run, size_t i);
+/* x_next = x1 + experts(norm2(x1)). */
+void vit_moe_forward(vit_run *run, size_t i, float *x_next);
+void vit_moe_backward(vit_run *run, size_t i);
+
+#endif
