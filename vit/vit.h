@@ -227,8 +227,8 @@ base_status vit_model_save(const vit_model *model, const char *path, vit_precisi
                            base_error *err);
 /* The config as JSON text (keys of model.md, labels included); base_free. NULL: no memory. */
 char *vit_model_config_json(const vit_model *model);
-/* Resamples pos_embed for another input size: bicubic as timm's (a = -0.75, half-pixel centres,
- * antialiased), class token kept. */
+/* Resamples pos_embed for another input size: bicubic as timm's (a = -0.5, half-pixel centres,
+ * antialiased), class token kept. The caller destroys *out. */
 base_status vit_model_resize(vit_model **out, const vit_model *model, int image, base_error *err);
 /* A dense model to a sparse one (Komatsuzaki et al. 2023, "Sparse upcycling"): MLPs of the chosen
  * blocks copied into every expert; routers drawn from seed. moe: layers, experts, k, router. */

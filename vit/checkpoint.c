@@ -1,0 +1,278 @@
+/* checkpoint.c - a network from and to model.safetensors. Every name, shape, type and value is checked
+ * against the planned network before the first weight is used (model.md "Files").
+ * Free to change: order of the checks. Relied on elsewhere: metadata keys format, version, config. */
+#include <math.h>
+#include <string.h>
+
+#include "vit/model_internal.h"
+
+enum { NAME_TEXT = 96, SHAPE_TEXT = 96 };
+
+/* What loading knows besides the file. */
+typedef struct source {
+    const char *path;
+    const vit_tensor_file *file;
+    bool foreign;    /* timm's: a qkv without bias is allowed */
+    bool fresh_head; /* the file's head, if any, is not used */
+} source;
+
+/* ---- numbers ------------------------------------------------------------------------------- */
+
+static float from_bits(uint32_t bits)
+{
+    float out;
+
+    memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+/* IEEE 754 half to single; exact. */
+static float from_half(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    const uint32_t exponent = half >> 10 & 0x1fu;
+    const uint32_t fraction = half & 0x3ffu;
+
+    if (exponent == 0) /* zero or subnormal: fraction * 2^-24 */
+        return from_bits(sign) + (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
+    if (exponent == 31)
+        return from_bits(sign | 0x7f800000u | fraction << 13);
+    return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+/* Round to nearest even; NaN stays NaN. */
+static uint16_t to_bf16(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    if (isnan(value))
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* count values of any floating type; false: some other type. */
+static bool convert(float *out, const vit_tensor *t, size_t count)
+{
+    const uint16_t *half = t->data;
+    const double *wide = t->data;
+
+    if (strcmp(t->type, "F32") == 0)
+        memcpy(out, t->data, count * sizeof *out);
+    else if (strcmp(t->type, "BF16") == 0)
+        for (size_t i = 0; i < count; i++)
+            out[i] = from_bits((uint32_t)half[i] << 16);
+    else if (strcmp(t->type, "F16") == 0)
+        for (size_t i = 0; i < count; i++)
+            out[i] = from_half(half[i]);
+    else if (strcmp(t->type, "F64") == 0)
+        for (size_t i = 0; i < count; i++)
+            out[i] = (float)wide[i];
+    else
+        return false;
+    return true;
+}
+
+/* ---- matching the file against the plan ------------------------------------------------------ */
+
+static bool ends_with(const char *name, const char *end)
+{
+    const size_t n = strlen(name);
+    const size_t e = strlen(end);
+
+    return n >= e && strcmp(name + n - e, end) == 0;
+}
+
+static bool is_head(const char *name)
+{
+    return strcmp(name, "head.weight") == 0 || strcmp(name, "head.bias") == 0;
+}
+
+/* The network starts this parameter at zero instead of reading it. timm's qkv_bias = False is
+ * the same network as a bias of zeros. */
+static bool stays_zero(const source *s, const vit_parameter *p)
+{
+    if (s->fresh_head && is_head(p->name))
+        return true;
+    return s->foreign && ends_with(p->name, "attn.qkv.bias") && !vit_tensors_find(s->file, p->name);
+}
+
+static base_status check_parameter(const source *s, const vit_parameter *p, base_error *err)
+{
+    const vit_tensor *t = vit_tensors_find(s->file, p->name);
+    char want[SHAPE_TEXT];
+
+    vit_shape_text(want, sizeof want, p->shape, p->rank);
+    if (!t)
+        return base_fail(err, BASE_MISMATCH, "'%s' has no tensor '%s', expected one of shape %s",
+                         s->path, p->name, want);
+    if (t->rank != p->rank || memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0])) {
+        char have[SHAPE_TEXT];
+        return base_fail(err, BASE_MISMATCH, "'%s' tensor '%s' has shape %s, expected %s", s->path,
+                         p->name, vit_shape_text(have, sizeof have, t->shape, t->rank), want);
+    }
+    float none;
+    return convert(&none, t, 0)
+               ? BASE_OK
+               : base_fail(err, BASE_MISMATCH,
+                           "'%s' tensor '%s' has type %s, expected F32, BF16, F16 or F64", s->path,
+                           p->name, t->type);
+}
+
+static base_status check_names(const source *s, const vit_model *model, base_error *err)
+{
+    for (size_t i = 0; i < model->count; i++) {
+        const vit_parameter *p = &model->parameter[i];
+        const base_status status = stays_zero(s, p) ? BASE_OK : check_parameter(s, p, err);
+        if (status != BASE_OK)
+            return status;
+    }
+    for (size_t i = 0; i < vit_tensors_count(s->file); i++) {
+        const char *name = vit_tensors_at(s->file, i)->name;
+        if (!vit_model_parameter_find(model, name) && !(s->fresh_head && is_head(name))) {
+            char quoted[NAME_TEXT];
+            return base_fail(err, BASE_MISMATCH,
+                             "'%s' tensor '%s' has no place in this network", s->path,
+                             base_quote(quoted, sizeof quoted, name));
+        }
+    }
+    return BASE_OK;
+}
+
+static base_status read_weights(vit_model *model, const source *s, base_error *err)
+{
+    for (size_t i = 0; i < model->count; i++) {
+        const vit_parameter *p = &model->parameter[i];
+        float *out = model->weights + p->offset;
+        if (stays_zero(s, p))
+            continue;
+        convert(out, vit_tensors_find(s->file, p->name), p->count);
+        for (size_t j = 0; j < p->count; j++)
+            if (!isfinite(out[j]))
+                return base_fail(err, BASE_NUMERIC,
+                                 "'%s' tensor '%s' has a value that is not finite at index %zu",
+                                 s->path, p->name, j);
+    }
+    return BASE_OK;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+static base_status read_config(vit_config *config, char ***label, source *s,
+                               const vit_load_options *options, base_error *err)
+{
+    const char *format = vit_tensors_metadata(s->file, "format");
+    const char *text = vit_tensors_metadata(s->file, "config");
+    base_status status = BASE_OK;
+
+    s->foreign = !format || strcmp(format, "vmoe") != 0;
+    if (s->foreign) {
+        s->fresh_head = !vit_tensors_find(s->file, "head.weight");
+        return vit_timm_config(config, s->file, s->path, options->heads, options->classes, err);
+    }
+    if (!text)
+        return base_fail(err, BASE_FORMAT, "'%s' has no metadata 'config'", s->path);
+    status = vit_config_from_json(config, label, text, err);
+    if (status != BASE_OK && err)
+        base_error_prepend(err, "'%s' ", s->path);
+    return status;
+}
+
+/* The model of an open file at its own input size. */
+static base_status load(vit_model **out, source *s, const vit_load_options *options,
+                        base_error *err)
+{
+    vit_config config;
+    char **label = NULL;
+    vit_model *m = NULL;
+    base_status status = read_config(&config, &label, s, options, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (options->classes > 0 && options->classes != config.classes) {
+        vit_labels_free(label, (size_t)config.classes);
+        label = NULL;
+        config.classes = options->classes;
+        s->fresh_head = true;
+    }
+    status = vit_model_plan(&m, &config, err);
+    if (status != BASE_OK) {
+        vit_labels_free(label, (size_t)config.classes);
+        return status;
+    }
+    m->label = label;
+    status = check_names(s, m, err);
+    if (status == BASE_OK)
+        status = vit_model_weights_take(m, err);
+    if (status == BASE_OK)
+        status = read_weights(m, s, err);
+    if (status == BASE_OK)
+        *out = m;
+    else
+        vit_model_destroy(m);
+    return status;
+}
+
+base_status vit_model_load(vit_model **out, const char *path, const vit_load_options *options,
+                           base_error *err)
+{
+    static const vit_load_options none = {0};
+    const vit_load_options *wanted = options ? options : &none;
+    vit_tensor_file *file = NULL;
+    vit_model *m = NULL;
+    base_status status = vit_tensors_open(&file, path, err);
+
+    if (status != BASE_OK)
+        return status;
+    source s = {.path = path, .file = file};
+    status = load(&m, &s, wanted, err);
+    vit_tensors_close(file);
+    if (status != BASE_OK)
+        return status;
+    if (wanted->image > 0 && wanted->image != m->config.image) {
+        vit_model *resized = NULL;
+        status = vit_model_resize(&resized, m, wanted->image, err);
+        vit_model_destroy(m);
+        m = resized;
+    }
+    if (status == BASE_OK)
+        *out = m;
+    return status;
+}
+
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+base_status vit_model_save(const vit_model *model, const char *path, vit_precision precision,
+                           base_error *err)
+{
+    const bool narrow = precision == VIT_PRECISION_BF16;
+    base_status status = BASE_OK;
+    char *config = vit_model_config_json(model);
+    vit_tensor *tensor = base_alloc(model->count, sizeof *tensor);
+    uint16_t *bf16 = narrow ? base_alloc(model->floats, sizeof *bf16) : NULL;
+
+    if (!config || !tensor || (narrow && !bf16)) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
+        goto done;
+    }
+    for (size_t i = 0; narrow && i < model->floats; i++)
+        bf16[i] = to_bf16(model->weights[i]);
+    for (size_t i = 0; i < model->count; i++) {
+        const vit_parameter *p = &model->parameter[i];
+        tensor[i] = (vit_tensor){.name = p->name,
+                                 .type = narrow ? "BF16" : "F32",
+                                 .rank = p->rank,
+                                 .data = narrow ? (const void *)(bf16 + p->offset)
+                                                : (const void *)(model->weights + p->offset)};
+        memcpy(tensor[i].shape, p->shape, sizeof p->shape);
+    }
+    const vit_pair metadata[] = {
+        {"format", "vmoe"}, {"version", BASE_VERSION}, {"config", config}};
+    status = vit_tensors_write(path, tensor, model->count, metadata,
+                               sizeof metadata / sizeof metadata[0], err);
+done:
+    base_free(bf16);
+    base_free(tensor);
+    base_free(config);
+    return status;
+}
