@@ -238,6 +238,27 @@ static double sum_squares(const float *x, size_t n)
     return s;
 }
 
+static void to_bf16(uint16_t *out, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+        out[i] = (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+    }
+}
+
+static void scale_add(float *c, const float *t, float alpha, float beta, size_t n)
+{
+    if (beta == 0.0f) {
+        for (size_t i = 0; i < n; i++)
+            c[i] = alpha * t[i];
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        c[i] = alpha * t[i] + beta * c[i];
+}
+
 extern const vit_kernels VIT_KERNELS_SET;
 const vit_kernels VIT_KERNELS_SET = {
     .isa = VIT_KERNELS_ISA,
@@ -253,4 +274,6 @@ const vit_kernels VIT_KERNELS_SET = {
     .softmax_backward = softmax_backward,
     .adamw = adamw,
     .sum_squares = sum_squares,
+    .to_bf16 = to_bf16,
+    .scale_add = scale_add,
 };

@@ -1,4 +1,5 @@
-/* onednn.c - the one file that includes oneDNN's header: matrix products for all of vit/.
+/* onednn.c - matrix products for all of vit/; with onednn_bf16.c the only place that includes
+ * oneDNN's header.
  *
  * fp32 products go through dnnl_sgemm, which is the same in oneDNN 2.6 and 3.x. Called from inside
  * a parallel region it works on the calling thread alone, so layers run one product per block of rows
@@ -6,8 +7,6 @@
  * Free to change: how a product is computed. Relied on elsewhere: row-major meaning, no dependence
  * of the result on anything but operands, shapes and the number of threads. */
 #include <dnnl.h>
-#include <omp.h>
-#include <stdlib.h>
 
 #include "vit/vit_internal.h"
 
@@ -17,6 +16,11 @@ void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, fl
 {
     if (m == 0 || n == 0)
         return;
+    if (exec->bf16) {
+        if (!vit_bf16_gemm(exec->bf16, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc))
+            atomic_store(&exec->failed, true);
+        return;
+    }
     if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k,
                    alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
                    (dnnl_dim_t)ldc) != dnnl_success)

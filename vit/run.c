@@ -236,6 +236,26 @@ size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode)
     return bytes;
 }
 
+static base_status bf16_create(vit_run *run, base_error *err)
+{
+    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const size_t n = run->tokens_per_image, classes = (size_t)run->config.classes;
+    const size_t patch = (size_t)run->config.channels * (size_t)run->config.patch *
+                         (size_t)run->config.patch;
+    const size_t wide = max_size(max_size(3 * d, m), max_size(classes, patch));
+    const size_t rows = max_size(run->tokens, rows_max(run)) + VIT_ROWS;
+    return vit_bf16_create(&run->exec.bf16,
+                           &(vit_bf16_plan){
+                               .weights = vit_model_weights_const(run->model),
+                               .weight_floats = vit_model_floats(run->model),
+                               .threads = run->threads,
+                               .block_floats = max_size(n + VIT_ROWS, VIT_ROWS) * max_size(wide, n),
+                               .wide_floats = rows * wide,
+                               .result_floats = max_size(rows * classes, wide * wide),
+                           },
+                           err);
+}
+
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch, vit_mode mode,
                            vit_precision precision, base_error *err)
 {
@@ -258,12 +278,17 @@ base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch, 
                          batch, (double)bytes / (double)(1 << 30));
     }
     plan(run);
-    run->exec.precision = precision;
     run->weights = vit_parameters_at(model, vit_model_weights((vit_model *)(uintptr_t)model));
     if (mode == VIT_MODE_TRAIN)
         run->gradients = vit_parameters_at(model, run->gradient_block);
     if (run->sincos)
         vit_position_sincos(run->sincos, &run->config);
+    const base_status status =
+        precision == VIT_PRECISION_BF16 ? bf16_create(run, err) : BASE_OK;
+    if (status != BASE_OK) {
+        vit_run_destroy(run);
+        return status;
+    }
     *out = run;
     return BASE_OK;
 }
@@ -272,6 +297,7 @@ void vit_run_destroy(vit_run *run)
 {
     if (!run)
         return;
+    vit_bf16_destroy(run->exec.bf16);
     base_free(run->arena.at);
     base_free(run);
 }
@@ -298,6 +324,8 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
     if (run->step.loss_scale <= 0)
         run->step.loss_scale = 1.0;
 
+    if (run->exec.bf16)
+        vit_bf16_refresh(run->exec.bf16);
     vit_embed_forward(run, run->block[0].x, images);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
         float *next = i + 1 < (size_t)run->config.depth ? run->block[i + 1].x : run->last;

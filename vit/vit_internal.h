@@ -12,10 +12,10 @@
 /* ---- execution ------------------------------------------------------------------------- */
 
 /* One per run: where failures of the library below are collected, so that kernels return void. */
+typedef struct vit_bf16 vit_bf16;
 typedef struct vit_exec {
-    vit_precision precision;
     atomic_bool failed; /* a oneDNN call refused; forward and backward report BASE_INTERNAL */
-    void *bf16;         /* onednn.c's cached primitives and scratch, NULL in fp32 */
+    vit_bf16 *bf16;     /* products in bf16 with fp32 accumulation; NULL: fp32 */
 } vit_exec;
 
 /* C [m, n] = alpha * op(A) * op(B) + beta * C through oneDNN. op(A) is [m, k], op(B) is [k, n]; ta: A is
@@ -24,6 +24,24 @@ typedef struct vit_exec {
 void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
               const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
               size_t ldc);
+
+/* What bf16 products need: cached primitives, scratch for each of threads, a bf16 copy of the weights.
+ * block_floats: the largest operand or result inside a parallel region; wide_floats, result_floats: the
+ * largest operand and result outside. */
+typedef struct vit_bf16_plan {
+    const float *weights;
+    size_t weight_floats;
+    int threads;
+    size_t block_floats, wide_floats, result_floats;
+} vit_bf16_plan;
+base_status vit_bf16_create(vit_bf16 **out, const vit_bf16_plan *plan, base_error *err);
+void vit_bf16_destroy(vit_bf16 *bf16);
+/* Rounds the weights anew, to nearest even: once a forward pass. */
+void vit_bf16_refresh(vit_bf16 *bf16);
+/* vit_gemm with operands rounded to bf16. False when oneDNN refuses. */
+bool vit_bf16_gemm(vit_bf16 *bf16, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+                   const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
+                   size_t ldc);
 
 /* ---- kernels: plain loops compiled for several instruction sets (kernels.c) ------------------ */
 
@@ -55,6 +73,10 @@ typedef struct vit_kernels {
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float scale, float lr,
                   float beta1, float beta2, float eps, float decay, float c1, float c2);
     double (*sum_squares)(const float *x, size_t n);
+    /* fp32 to bf16, nearest even; NaN stays NaN */
+    void (*to_bf16)(uint16_t *out, const float *x, size_t n);
+    /* c = alpha * t + beta * c */
+    void (*scale_add)(float *c, const float *t, float alpha, float beta, size_t n);
 } vit_kernels;
 
 /* The best set for this processor. */

@@ -56,7 +56,7 @@ static void product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t
                     const float *a, size_t lda, const float *b, size_t ldb, float beta,
                     float *c)
 {
-    vit_exec plain = {.precision = VIT_PRECISION_FP32};
+    vit_exec plain = {0};
 
     vit_gemm(&plain, ta, tb, m, n, k, 1.0f, a, lda, b, ldb, beta, c, n);
     if (atomic_load(&plain.failed))
@@ -210,8 +210,7 @@ void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
                             d_gate);
 }
 
-/* ---- balanced scores
- * -------------------------------------------------------------------------- */
+/* ---- balanced scores ----------------------------------------------------------------- */
 
 double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape)
 {
