@@ -13,6 +13,11 @@ typedef struct command {
 
 static const command commands[] = {
     {"train", app_train, "train a network by a recipe, or go on with a stopped run"},
+    {"eval", app_eval, "accuracy, calibration, confusion and load of experts on a data set"},
+    {"predict", app_predict, "classes of image files or of a data set; logits, inputs"},
+    {"inspect", app_inspect, "layers, parameters, cost and router of a checkpoint"},
+    {"convert", app_convert, "timm's or dense checkpoints to ours; experts, input size, bf16"},
+    {"bench", app_bench, "the benchmarks behind the README's numbers"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -1,0 +1,245 @@
+/* convert.c - vmoe convert: another program's checkpoint, or one of ours, to a new checkpoint: other
+ * input size, other classes, experts in place of MLPs, bf16 weights.
+ * Relied on elsewhere: the order of the changes (load with size and classes, upcycle, labels). */
+#include <string.h>
+
+#include "apps/network_internal.h"
+
+typedef struct convert_args {
+    app_common common;
+    const char *upcycle, *router, *labels;
+    app_list set;
+    int64_t experts, k;
+    int64_t image, classes, heads;
+} convert_args;
+
+#define AT(member) offsetof(convert_args, member)
+
+static const app_option options[] = {
+    {.name = "upcycle", .value = "LAYERS", .kind = APP_TEXT, .at = AT(upcycle),
+     .help = "blocks whose MLP becomes experts, each a copy of it: every:2, last:2 or 1,3,5"},
+    {.name = "experts", .value = "E", .kind = APP_INT, .at = AT(experts), .low = 1,
+     .high = VIT_EXPERTS_MAX, .help = "experts of such a block (default 8)"},
+    {.name = "k", .value = "K", .kind = APP_INT, .at = AT(k), .low = 1,
+     .high = VIT_EXPERTS_MAX, .help = "experts that a token meets (default 2)"},
+    {.name = "router", .value = "NAME", .kind = APP_TEXT, .at = AT(router),
+     .help = "router of such a block; of a sparse network: its new router (default ssr)"},
+    {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set),
+     .help = "options of the router: p=0.1 cost=softmax"},
+    {.name = "image", .value = "S", .kind = APP_INT, .at = AT(image), .low = 1, .high = 4096,
+     .help = "side of the input; position embeddings are resampled (default: as it is)"},
+    {.name = "classes", .value = "K", .kind = APP_INT, .at = AT(classes), .low = 1,
+     .high = 1000000, .help = "a fresh head of so many classes when it has another number"},
+    {.name = "heads", .value = "H", .kind = APP_INT, .at = AT(heads), .low = 1, .high = 1024,
+     .help = "attention heads of a file that does not say (default: width / 64)"},
+    {.name = "labels", .value = "FILE", .kind = APP_TEXT, .at = AT(labels),
+     .help = "class names, one a line, in the order of the logits"},
+};
+
+static const app_syntax syntax = {
+    .command = "convert",
+    .usage = "IN OUT [options]",
+    .about = "A checkpoint of timm's names or of ours to one of ours.\n"
+             "--precision bf16 stores the weights in bf16; --seed draws the routers.\n"
+             "IN may be the folder of a run; OUT is a .safetensors file.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "IN and OUT",
+    .words_low = 2,
+    .words_high = 2,
+};
+
+/* Chosen router and its options on top of what moe has. */
+static base_status router_set(vit_moe_config *moe, const convert_args *args, base_error *err)
+{
+    base_status status = BASE_OK;
+
+    if (args->router)
+        status = vit_router_select(&moe->router, args->router, err);
+    for (size_t i = 0; i < args->set.count && status == BASE_OK; i++) {
+        const char *text = args->set.at[i];
+        const char *equals = strchr(text, '=');
+        char key[64];
+
+        if (!equals || equals == text || (size_t)(equals - text) >= sizeof key)
+            return base_fail(err, BASE_USAGE, "--set '%s', expected KEY=VALUE", text);
+        if (strncmp(text, "router.", 7) == 0)
+            text += 7;
+        snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);
+        status = vit_router_set(&moe->router, key, equals + 1, err);
+    }
+    return status;
+}
+
+/* *model becomes sparse, or gets another router. */
+static base_status experts_set(vit_model **model, const convert_args *args, base_error *err)
+{
+    vit_config config = *vit_model_config(*model);
+    vit_model *made = NULL;
+    base_status status = BASE_OK;
+
+    if (args->experts > 0)
+        config.moe.experts = (int)args->experts;
+    else if (args->upcycle)
+        config.moe.experts = 8; /* V-MoE's small networks (model.md, named sizes) */
+    if (args->k > 0)
+        config.moe.k = (int)args->k;
+    else if (args->upcycle)
+        config.moe.k = config.moe.experts > 1 ? 2 : 1;
+    if (args->upcycle) {
+        if (vit_config_is_sparse(&config))
+            return base_fail(err, BASE_MISMATCH,
+                             "the network has experts already, --upcycle expects a dense one");
+        status = vit_router_select(&config.moe.router, "ssr", err);
+        if (status == BASE_OK)
+            status = vit_config_layers_set(&config, args->upcycle, err);
+    }
+    if (status == BASE_OK)
+        status = router_set(&config.moe, args, err);
+    if (status == BASE_OK)
+        status = vit_config_check(&config, err);
+    if (status != BASE_OK)
+        return status;
+    if (!args->upcycle)
+        return vit_model_config_set(*model, &config, err);
+    status = vit_model_upcycle(&made, *model, &config.moe, (uint64_t)args->common.seed, err);
+    if (status != BASE_OK)
+        return status;
+    vit_model_destroy(*model);
+    *model = made;
+    return BASE_OK;
+}
+
+/* Splits text into lines in place; *count of them. Empty lines at the end are no names. */
+static base_status lines_split(const char **lines, size_t room, size_t *count, char *text,
+                               size_t bytes, const char *path, base_error *err)
+{
+    size_t have = 0;
+
+    if (memchr(text, 0, bytes))
+        return base_fail(err, BASE_FORMAT, "'%s' holds a zero byte, expected text", path);
+    for (char *at = text; at < text + bytes;) {
+        char *end = strchr(at, '\n');
+        char *next = end ? end + 1 : text + bytes;
+
+        if (!end)
+            end = text + bytes;
+        if (end > at && end[-1] == '\r')
+            end--;
+        *end = '\0';
+        if (*at == '\0' && next == text + bytes)
+            break;
+        if (*at == '\0')
+            return base_fail(err, BASE_FORMAT, "'%s' line %zu is empty, expected a class name",
+                             path, have + 1);
+        if (have < room)
+            lines[have] = at;
+        have++;
+        at = next;
+    }
+    *count = have;
+    return BASE_OK;
+}
+
+static base_status labels_set(vit_model *model, const char *path, base_error *err)
+{
+    const size_t classes = (size_t)vit_model_config(model)->classes;
+    const char **lines = base_alloc(classes, sizeof *lines);
+    char *text = NULL;
+    size_t bytes = 0, count = 0;
+    base_status status = base_file_read(&text, &bytes, path, (size_t)64 << 20, err);
+
+    if (status == BASE_OK && !lines)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names", classes);
+    if (status == BASE_OK)
+        status = lines_split(lines, classes, &count, text, bytes, path, err);
+    if (status == BASE_OK && count != classes)
+        status = base_fail(err, BASE_MISMATCH,
+                           "'%s' has %zu class names, expected the %zu of the network", path,
+                           count, classes);
+    if (status == BASE_OK)
+        status = vit_model_labels_set(model, lines, count, err);
+    base_free(text);
+    base_free(lines);
+    return status;
+}
+
+static base_status args_check(const convert_args *args, base_error *err)
+{
+    if (!args->upcycle && args->experts > 0)
+        return base_fail(err, BASE_USAGE,
+                         "--experts without --upcycle, expected the blocks to change");
+    return BASE_OK;
+}
+
+static void summary_print(const vit_model *model, const char *path, const app_common *common)
+{
+    const vit_config *c = vit_model_config(model);
+    char name[128], a[32], b[32];
+
+    app_note(common, "%s: %s, %d x %d, %d classes, %s parameters, %s active, %s", path,
+             app_network_name(name, sizeof name, c), c->image, c->image, c->classes,
+             app_thousands(a, sizeof a, vit_model_floats(model)),
+             app_thousands(b, sizeof b, vit_model_active_floats(model)),
+             common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
+}
+
+static json_t *convert_json(const vit_model *model, const convert_args *args, const char *in,
+                            const char *out)
+{
+    json_t *json = app_json_begin(&args->common, "convert", in, NULL);
+
+    json_object_set_new(json, "out", json_string(out));
+    json_object_set_new(json, "parameters", json_integer((json_int_t)vit_model_floats(model)));
+    json_object_set_new(json, "active_parameters",
+                        json_integer((json_int_t)vit_model_active_floats(model)));
+    return json;
+}
+
+static base_status convert(const convert_args *args, const char *in, const char *out,
+                           base_error *err)
+{
+    const vit_load_options load = {
+        .heads = (int)args->heads, .image = (int)args->image, .classes = (int)args->classes};
+    char *path = NULL;
+    vit_model *model = NULL;
+    base_status status = app_model_path(&path, in, err);
+
+    if (status == BASE_OK)
+        status = vit_model_load(&model, path, &load, err);
+    if (status == BASE_OK && (args->upcycle || args->k > 0 || args->router || args->set.count))
+        status = experts_set(&model, args, err);
+    if (status == BASE_OK && args->labels)
+        status = labels_set(model, args->labels, err);
+    if (status == BASE_OK)
+        status = vit_model_save(model, out, (vit_precision)args->common.precision, err);
+    if (status == BASE_OK) {
+        summary_print(model, out, &args->common);
+        if (args->common.json)
+            status = app_json_write(&args->common, convert_json(model, args, path, out), err);
+    }
+    vit_model_destroy(model);
+    base_free(path);
+    return status;
+}
+
+int app_convert(int argc, char **argv)
+{
+    convert_args args = {.common = app_common_defaults()};
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
+        return code;
+    /* --precision is that of the file, which needs no instructions. */
+    const int precision = args.common.precision;
+    args.common.precision = VIT_PRECISION_FP32;
+    app_common_apply(&args.common, "convert");
+    args.common.precision = precision;
+    base_status status = args_check(&args, &err);
+    if (status == BASE_OK)
+        status = convert(&args, words[0], words[1], &err);
+    return status == BASE_OK ? APP_DONE : app_fail("convert", &err);
+}
