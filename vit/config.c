@@ -260,7 +260,7 @@ static base_status check_moe(const vit_config *c, base_error *err)
 {
     const vit_moe_config *moe = &c->moe;
     const int_limit ints[] = {
-        {"moe.experts", moe->experts, 1, VIT_EXPERTS_MAX},
+        {"router.experts", moe->experts, 1, VIT_EXPERTS_MAX},
         {"moe.capacity_multiple", moe->capacity_multiple, 1, MULTIPLE_MAX},
         {"moe.group_images", moe->group_images, 0, GROUP_MAX},
     };
@@ -276,7 +276,7 @@ static base_status check_moe(const vit_config *c, base_error *err)
     if (status != BASE_OK)
         return status;
     if (moe->k < 1 || moe->k > moe->experts)
-        return base_fail(err, BASE_USAGE, "'moe.k' is %d, expected 1 to the number of experts (%d)",
+        return base_fail(err, BASE_USAGE, "'router.k' is %d, expected 1 to the number of experts (%d)",
                          moe->k, moe->experts);
     if (moe->bpr && moe->capacity <= 0)
         return base_fail(err, BASE_USAGE, "'moe.bpr' is on, expected a moe.capacity above 0");
