@@ -103,6 +103,8 @@ bool app_stop_asked(void);
 /* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
  * rest stays as it is. */
 void app_loader_feed(data_loader_config *out, const vit_config *config);
+/* Index of the largest of row [count], the first of equals; count >= 1. */
+size_t app_arg_max(const float *row, size_t count);
 /* Worker threads of a loader when nothing is said: one per four threads, 1 to 8. */
 size_t app_loader_threads(int64_t threads);
 

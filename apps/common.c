@@ -77,6 +77,16 @@ void app_loader_feed(data_loader_config *out, const vit_config *config)
     memcpy(out->std, config->std, sizeof out->std);
 }
 
+size_t app_arg_max(const float *row, size_t count)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < count; i++)
+        if (row[i] > row[best])
+            best = i;
+    return best;
+}
+
 size_t app_loader_threads(int64_t threads)
 {
     const int64_t workers = threads / 4;

@@ -40,7 +40,10 @@ static void print_help(FILE *out)
 
 static void print_version(void)
 {
-    printf("vmoe %s\n%s\n%s\n", BASE_VERSION, vit_onednn_version(), data_versions());
+    char onednn[96];
+
+    vit_onednn_version(onednn, sizeof onednn);
+    printf("vmoe %s\n%s\n%s\n", BASE_VERSION, onednn, data_versions());
     printf("bf16 instructions: %s\nthreads: %d\n", vit_bf16_available() ? "yes" : "no",
            base_cpu_count());
 }
