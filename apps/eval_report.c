@@ -120,7 +120,7 @@ static json_t *classes_json(const app_evaluation *e)
     for (size_t c = 0; c < s->classes; c++) {
         json_t *one = json_object();
 
-        app_network_class(name, sizeof name, &e->network, e->source, c);
+        app_network_label(name, sizeof name, &e->network, e->source, c);
         json_object_set_new(one, "name", json_string(name));
         json_object_set_new(one, "count", json_integer((json_int_t)s->class_total[c]));
         json_object_set_new(one, "predicted", json_integer((json_int_t)s->predicted[c]));
@@ -162,9 +162,9 @@ static json_t *confused_json(const app_evaluation *e)
     for (size_t i = 0; i < count; i++) {
         json_t *one = json_object();
 
-        app_network_class(name, sizeof name, &e->network, e->source, pairs[i].label);
+        app_network_label(name, sizeof name, &e->network, e->source, pairs[i].label);
         json_object_set_new(one, "label", json_string(name));
-        app_network_class(name, sizeof name, &e->network, e->source, pairs[i].answer);
+        app_network_label(name, sizeof name, &e->network, e->source, pairs[i].answer);
         json_object_set_new(one, "answer", json_string(name));
         json_object_set_new(one, "count", json_integer((json_int_t)pairs[i].count));
         json_array_append_new(list, one);

@@ -182,16 +182,34 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
     return config;
 }
 
+/* Borrowed, as the file has it; NULL: unknown. */
+static const char *raw_label(const app_network *network, const data_source *source, size_t c)
+{
+    if (network->labels)
+        return network->labels[c];
+    return source && c < data_source_classes(source) ? data_source_class_name(source, c) : NULL;
+}
+
+const char *app_network_label(char *out, size_t out_bytes, const app_network *network,
+                              const data_source *source, size_t c)
+{
+    const char *label = raw_label(network, source, c);
+
+    if (label)
+        return base_quote(out, out_bytes, label);
+    snprintf(out, out_bytes, "%zu", c);
+    return out;
+}
+
 const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c)
 {
-    const char *name = network->labels ? network->labels[c] : NULL;
+    const char *label = raw_label(network, source, c);
+    const char *name = label ? data_imagenet_name(label) : NULL;
 
-    if (!name && source && c < data_source_classes(source))
-        name = data_source_class_name(source, c);
-    if (name)
-        return base_quote(out, out_bytes, name);
-    snprintf(out, out_bytes, "%zu", c);
+    if (!name)
+        return app_network_label(out, out_bytes, network, source, c);
+    snprintf(out, out_bytes, "%s %s", label, name);
     return out;
 }
 

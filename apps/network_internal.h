@@ -63,7 +63,10 @@ base_status app_network_data(data_source **out, const app_network *network, cons
 /* The loader that feeds the network in evaluation; batch, limit, seed and threads from common. */
 data_loader_config app_network_loader(const app_network *network, const app_common *common);
 /* Name of class c into out: the checkpoint's, else the data set's (source may be NULL), else its
- * number. Safe to print. */
+ * number. Safe to print. For results that programs read. */
+const char *app_network_label(char *out, size_t out_bytes, const app_network *network,
+                              const data_source *source, size_t c);
+/* The same for people: ImageNet's numbers get their short name, "n01440764 tench". */
 const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
 /* "vmoe-nano", or "vit 192 x 12, 8 experts" where the checkpoint has no name. */

@@ -1,0 +1,167 @@
+/* test_app_npy.c - npy files: the bytes of format 1.0, counted rows, nothing half-written. */
+#include "apps/npy_internal.h"
+
+#include <sys/stat.h>
+
+#include "tests/test_folder.h"
+#include "tests/test_run.h"
+
+enum { HEADER = 128 };
+
+static char *dir, *path;
+
+static void setup(void)
+{
+    dir = test_folder_make();
+    path = test_path(dir, "out.npy");
+}
+
+static void teardown(void)
+{
+    base_free(path);
+    test_folder_remove(dir);
+}
+
+/* The file's bytes: base_free. */
+static unsigned char *bytes_of(size_t *count)
+{
+    char *text = NULL;
+    base_error err = {0};
+
+    ck_assert_msg(base_file_read(&text, count, path, 1 << 20, &err) == BASE_OK, "%s", err.text);
+    return (unsigned char *)text;
+}
+
+START_TEST(the_header_is_numpys_format_1)
+{
+    /* numpy.lib.format.read_array accepts these bytes (checked with NumPy 2). */
+    static const char dictionary[] =
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
+    const float rows[6] = {1, 2, 3, -4, 0.5f, 1e-3f};
+    app_npy npy;
+    size_t count = 0;
+
+    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){3}, 1, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_append(&npy, rows, 1, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_append(&npy, rows + 3, 1, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    unsigned char *bytes = bytes_of(&count);
+    ck_assert_uint_eq(count, HEADER + sizeof rows);
+    ck_assert_mem_eq(bytes, "\x93NUMPY\x01\x00\x76\x00", 10);
+    ck_assert_mem_eq(bytes + 10, dictionary, sizeof dictionary - 1);
+    for (size_t i = 10 + sizeof dictionary - 1; i < HEADER - 1; i++)
+        ck_assert_int_eq(bytes[i], ' ');
+    ck_assert_int_eq(bytes[HEADER - 1], '\n');
+    ck_assert_mem_eq(bytes + HEADER, "\x00\x00\x80\x3f", 4); /* 1.0f, little-endian */
+    ck_assert_mem_eq(bytes + HEADER + 12, "\x00\x00\x80\xc0", 4); /* -4.0f */
+    base_free(bytes);
+}
+END_TEST
+
+START_TEST(rows_of_rank_three_give_a_shape_of_four)
+{
+    float rows[2 * 3 * 4 * 4] = {0};
+    app_npy npy;
+    size_t count = 0;
+
+    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){3, 4, 4}, 3, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_append(&npy, rows, 2, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    unsigned char *bytes = bytes_of(&count);
+    ck_assert_ptr_nonnull(strstr((char *)bytes + 10, "'shape': (2, 3, 4, 4), }"));
+    ck_assert_uint_eq(count, HEADER + sizeof rows);
+    base_free(bytes);
+}
+END_TEST
+
+START_TEST(more_values_than_the_buffer_arrive_whole)
+{
+    enum { ROWS = 3000 };
+    static float rows[ROWS];
+    app_npy npy;
+    size_t count = 0;
+
+    for (size_t i = 0; i < ROWS; i++)
+        rows[i] = (float)i;
+    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){1}, 1, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_append(&npy, rows, ROWS, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    unsigned char *bytes = bytes_of(&count);
+    ck_assert_uint_eq(count, HEADER + sizeof rows);
+    ck_assert_mem_eq(bytes + HEADER, rows, sizeof rows); /* on a little-endian machine */
+    base_free(bytes);
+}
+END_TEST
+
+START_TEST(no_rows_give_an_empty_table)
+{
+    app_npy npy;
+    size_t count = 0;
+
+    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){10}, 1, NULL), BASE_OK);
+    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    unsigned char *bytes = bytes_of(&count);
+    ck_assert_uint_eq(count, HEADER);
+    ck_assert_ptr_nonnull(strstr((char *)bytes + 10, "'shape': (0, 10), }"));
+    base_free(bytes);
+}
+END_TEST
+
+START_TEST(an_abandoned_file_leaves_the_older_one)
+{
+    app_npy npy;
+    app_npy zero = {0};
+
+    test_write(path, "old", 3);
+    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){1}, 1, NULL), BASE_OK);
+    app_npy_abandon(&npy);
+    app_npy_abandon(&npy);
+    app_npy_abandon(&zero);
+    test_holds(path, "old");
+}
+END_TEST
+
+START_TEST(a_pipe_is_refused)
+{
+    app_npy npy;
+    base_error err = {0};
+
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    FILE *reader = fopen(path, "r+"); /* so that opening to write does not wait */
+    ck_assert_ptr_nonnull(reader);
+    ck_assert_int_ne(app_npy_open(&npy, path, (size_t[]){1}, 1, &err), BASE_OK);
+    ck_assert_ptr_nonnull(strstr(err.text, "out.npy"));
+    fclose(reader);
+}
+END_TEST
+
+START_TEST(a_missing_folder_is_named)
+{
+    app_npy npy;
+    base_error err = {0};
+
+    ck_assert_int_eq(app_npy_open(&npy, "/no/such/folder/x.npy", (size_t[]){1}, 1, &err),
+                     BASE_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "/no/such/folder/x.npy"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_npy");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, the_header_is_numpys_format_1);
+    tcase_add_test(core, rows_of_rank_three_give_a_shape_of_four);
+    tcase_add_test(core, more_values_than_the_buffer_arrive_whole);
+    suite_add_tcase(suite, core);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, no_rows_give_an_empty_table);
+    tcase_add_test(limits, an_abandoned_file_leaves_the_older_one);
+    tcase_add_test(limits, a_pipe_is_refused);
+    tcase_add_test(limits, a_missing_folder_is_named);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
