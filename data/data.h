@@ -119,10 +119,13 @@ const char *data_source_path(const data_source *source);
 size_t data_source_count(const data_source *source);   /* samples */
 size_t data_source_classes(const data_source *source); /* 0: no labels */
 const char *data_source_class_name(const data_source *source, size_t label); /* borrowed */
+/* "tench" for "n01440764": the short name of one of ImageNet's 1000 classes, else NULL. For ever. */
+const char *data_imagenet_name(const char *wnid);
 int32_t data_source_label(const data_source *source, size_t i);
-/* "PATH" or "PATH!MEMBER" or "PATH[12]" into out. */
+/* "PATH" or "PATH!MEMBER" or "PATH[12]" into out, by base_quote. Returns out. */
 const char *data_source_name(const data_source *source, size_t i, char *out, size_t out_bytes);
-/* Path below the class folder's parent, "CLASS/FILE": what trees of results are named by. */
+/* Path below the class folder's parent, "CLASS/FILE", as it is: what trees of results are named by.
+ * Never absolute, no part of it begins with '.'; IDX: "CLASS/00012.png". */
 const char *data_source_relative_name(const data_source *source, size_t i, char *out,
                                       size_t out_bytes);
 size_t data_source_ignored(const data_source *source); /* names that were no images, links, ... */

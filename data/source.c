@@ -1,0 +1,327 @@
+/* source.c - data sets as numbered samples, whatever their packaging (data.md 1, 2).
+ * Here: the table of layouts, telling them apart, and what is the same for all. A new layout is a file
+ * source_<name>.c and one line in the table. Free to change: how a layout is recognised. Relied on
+ * elsewhere: the numbering of samples, the fingerprint, names in messages. */
+#include "data/data_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const data_layout *const layouts[] = {
+    &data_layout_folder,
+    &data_layout_tar,
+    &data_layout_idx,
+};
+
+enum {
+    LAYOUTS = sizeof layouts / sizeof *layouts,
+    DEFAULT_MAX_FILE_BYTES = 256 << 20, /* data_decode_limits' own default */
+    NAME_BYTES = DATA_NAME_MAX + 512    /* a class and a path below it */
+};
+
+/* "folder, tar, idx" */
+static const char *layout_names(char *out, size_t out_bytes)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < LAYOUTS && used < out_bytes; i++)
+        used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", i ? ", " : "",
+                                 layouts[i]->name);
+    return out;
+}
+
+/* Splits "LAYOUT:PATH". A word before a colon that is no layout is an error, unless a file of the
+ * whole name exists. *layout NULL: to be recognised. */
+static base_status split_spec(const data_layout **layout, const char **path,
+                              const char *spec, base_error *err)
+{
+    const char *colon = strchr(spec, ':');
+    const size_t word = strspn(spec, "abcdefghijklmnopqrstuvwxyz-0123456789");
+    char names[128];
+
+    *layout = NULL;
+    *path = spec;
+    if (!colon || colon == spec || word != (size_t)(colon - spec))
+        return BASE_OK;
+    for (size_t i = 0; i < LAYOUTS; i++) {
+        if (strlen(layouts[i]->name) == word && memcmp(layouts[i]->name, spec, word) == 0) {
+            *layout = layouts[i];
+            *path = colon + 1;
+            return BASE_OK;
+        }
+    }
+    if (access(spec, F_OK) == 0)
+        return BASE_OK;
+    return base_fail(err, BASE_USAGE, "'%.*s' is no layout of data, expected one of %s",
+                     (int)word, spec, layout_names(names, sizeof names));
+}
+
+static base_status recognise(const data_layout **out, const char *path, base_error *err)
+{
+    const data_layout *found = NULL;
+    struct stat info;
+
+    for (size_t i = 0; i < LAYOUTS; i++) {
+        if (!layouts[i]->fits(path))
+            continue;
+        if (found)
+            return base_fail(err, BASE_USAGE,
+                             "'%s' can be read in two ways: write '%s:%s' or '%s:%s'", path,
+                             found->name, path, layouts[i]->name, path);
+        found = layouts[i];
+    }
+    if (!found && stat(path, &info) != 0)
+        return base_fail_errno(err, "cannot open '%s'", path);
+    if (!found && S_ISDIR(info.st_mode))
+        found = &data_layout_folder; /* its open says what is missing */
+    if (!found)
+        return base_fail(err, BASE_FORMAT, "'%s' is no data set, expected %s, or %s, or %s",
+                         path, data_layout_folder.holds, data_layout_tar.holds,
+                         data_layout_idx.holds);
+    *out = found;
+    return BASE_OK;
+}
+
+base_status data_source_open(data_source **out, const char *spec,
+                             const data_source_options *options, base_error *err)
+{
+    static const data_source_options defaults = {0};
+    const data_layout *layout;
+    const char *path;
+    data_source *source = NULL;
+    base_status status = split_spec(&layout, &path, spec, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (!*path)
+        return base_fail(err, BASE_USAGE, "'%s' names no data", spec);
+    if (!layout)
+        status = recognise(&layout, path, err);
+    if (status != BASE_OK)
+        return status;
+    source = base_alloc(1, sizeof *source);
+    if (source) {
+        source->fd = -1;
+        source->layout = layout;
+        source->path = base_text("%s", path);
+    }
+    if (!source || !source->path) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
+        goto done;
+    }
+    for (size_t n = strlen(source->path); n > 1 && source->path[n - 1] == '/'; n--)
+        source->path[n - 1] = '\0';
+    status = layout->open(source, options ? options : &defaults, err);
+done:
+    if (status == BASE_OK)
+        *out = source;
+    else
+        data_source_close(source);
+    return status;
+}
+
+void data_source_close(data_source *source)
+{
+    if (!source)
+        return;
+    data_index_destroy(&source->index);
+    data_class_table_destroy(&source->folders);
+    for (size_t i = 0; source->classes && i < source->class_count; i++)
+        base_free(source->classes[i]);
+    base_free(source->classes);
+    base_free(source->pixels);
+    base_free(source->path);
+    if (source->fd >= 0)
+        close(source->fd);
+    base_free(source);
+}
+
+void data_source_note(data_source *source, const char *format, ...)
+{
+    const size_t used = strlen(source->notice);
+    char *text;
+    va_list args;
+
+    if (used > 0)
+        snprintf(source->notice + used, sizeof source->notice - used, "; ");
+    text = source->notice + strlen(source->notice);
+    va_start(args, format);
+    vsnprintf(text, sizeof source->notice - (size_t)(text - source->notice), format, args);
+    va_end(args);
+}
+
+base_status data_source_seal(data_source *source, size_t present,
+                             const data_source_options *options, base_error *err)
+{
+    if (source->index.count == 0 && source->ignored == 0)
+        return base_fail(err, BASE_FORMAT, "'%s' holds no images, expected %s",
+                         source->path, source->layout->holds);
+    if (source->index.count == 0)
+        return base_fail(
+            err, BASE_FORMAT,
+            "'%s' holds no images, but %zu names that are none (or lie in no class "
+            "folder), expected %s",
+            source->path, source->ignored, source->layout->holds);
+    if (!options->allow_single_class &&
+        (source->class_count == 1 || (!options->class_list && present == 1))) {
+        const int32_t label = data_index_at(&source->index, 0)->label;
+        char shown[128];
+        return base_fail(
+            err, BASE_FORMAT, "'%s' has one class only ('%s'), expected two or more",
+            source->path, base_quote(shown, sizeof shown, source->classes[label]));
+    }
+    uint64_t hash = base_key((uint64_t[]){source->index.count}, 1);
+    for (size_t i = 0; i < source->index.count; i++) {
+        const data_record *r = data_index_at(&source->index, i);
+        hash = base_key((uint64_t[]){hash, (uint64_t)(int64_t)r->label, r->size}, 3);
+    }
+    source->fingerprint = hash;
+    return BASE_OK;
+}
+
+const char *data_source_layout(const data_source *source)
+{
+    return source->layout->name;
+}
+
+const char *data_source_path(const data_source *source)
+{
+    return source->path;
+}
+
+size_t data_source_count(const data_source *source)
+{
+    return source->index.count;
+}
+
+size_t data_source_classes(const data_source *source)
+{
+    return source->class_count;
+}
+
+const char *data_source_class_name(const data_source *source, size_t label)
+{
+    return label < source->class_count ? source->classes[label] : NULL;
+}
+
+int32_t data_source_label(const data_source *source, size_t i)
+{
+    return data_index_at(&source->index, i)->label;
+}
+
+const char *data_source_relative_name(const data_source *source, size_t i, char *out,
+                                      size_t out_bytes)
+{
+    source->layout->relative(source, i, out, out_bytes);
+    return out;
+}
+
+const char *data_source_name(const data_source *source, size_t i, char *out,
+                             size_t out_bytes)
+{
+    char name[NAME_BYTES], whole[NAME_BYTES + 1024];
+
+    if (source->layout->join) {
+        source->layout->relative(source, i, name, sizeof name);
+        snprintf(whole, sizeof whole, "%s%c%s", source->path, source->layout->join, name);
+    } else {
+        snprintf(whole, sizeof whole, "%s[%zu]", source->path, i);
+    }
+    return base_quote(out, out_bytes, whole);
+}
+
+size_t data_source_ignored(const data_source *source)
+{
+    return source->ignored;
+}
+
+const char *data_source_notice(const data_source *source)
+{
+    return source->notice;
+}
+
+void data_source_uniform(const data_source *source, size_t *width, size_t *height,
+                         size_t *channels)
+{
+    *width = source->width;
+    *height = source->height;
+    *channels = source->channels;
+}
+
+uint64_t data_source_fingerprint(const data_source *source)
+{
+    return source->fingerprint;
+}
+
+static base_status read_within(const data_source *source, size_t i, unsigned char **buffer,
+                               size_t *buffer_bytes, size_t *size, size_t max_bytes,
+                               base_error *err)
+{
+    const data_record *r = data_index_at(&source->index, i);
+
+    if (r->size == UINT32_MAX && r->offset == DATA_UNREADABLE_SPARSE)
+        return base_fail(err, BASE_UNSUPPORTED, "unsupported format sparse tar member");
+    if (r->size > max_bytes || r->size == UINT32_MAX)
+        return base_fail(err, BASE_FORMAT, "file too large");
+    if (r->size == 0)
+        return base_fail(err, BASE_FORMAT, "empty file");
+    if (r->size > *buffer_bytes) {
+        /* A half more than needed: files of about one size settle after the first few. */
+        const size_t room = (size_t)r->size + r->size / 2;
+        unsigned char *wider = base_alloc(room, 1);
+        if (!wider)
+            return base_fail(err, BASE_NO_MEMORY, "no memory for %u bytes",
+                             (unsigned)r->size);
+        base_free(*buffer);
+        *buffer = wider;
+        *buffer_bytes = room;
+    }
+    const base_status status = source->layout->read(source, r, *buffer, err);
+    if (status == BASE_OK)
+        *size = r->size;
+    return status;
+}
+
+base_status data_source_read(const data_source *source, size_t i, unsigned char **buffer,
+                             size_t *buffer_bytes, size_t *size, base_error *err)
+{
+    return read_within(source, i, buffer, buffer_bytes, size, DEFAULT_MAX_FILE_BYTES, err);
+}
+
+base_status data_source_image_within(const data_source *source, size_t i, data_image *out,
+                                     data_health *health, data_decoder *decoder,
+                                     unsigned char **buffer, size_t *buffer_bytes,
+                                     size_t max_bytes, char *note, size_t note_bytes,
+                                     base_error *err)
+{
+    base_status status;
+    size_t size = 0;
+
+    *health = DATA_HEALTH_BAD;
+    if (note_bytes > 0)
+        note[0] = '\0';
+    if (source->pixels) {
+        status =
+            data_image_reserve(out, source->width, source->height, source->channels, err);
+        if (status != BASE_OK)
+            return status;
+        *health = DATA_HEALTH_OK;
+        return source->layout->read(source, data_index_at(&source->index, i), out->pixels,
+                                    err);
+    }
+    status = read_within(source, i, buffer, buffer_bytes, &size, max_bytes, err);
+    if (status != BASE_OK)
+        return status;
+    return data_decode(out, health, decoder, *buffer, size, note, note_bytes, err);
+}
+
+base_status data_source_image(const data_source *source, size_t i, data_image *out,
+                              data_health *health, data_decoder *decoder,
+                              unsigned char **buffer, size_t *buffer_bytes, base_error *err)
+{
+    return data_source_image_within(source, i, out, health, decoder, buffer, buffer_bytes,
+                                    DEFAULT_MAX_FILE_BYTES, NULL, 0, err);
+}
