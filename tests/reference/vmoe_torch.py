@@ -185,9 +185,6 @@ def route_ssr(z, k, router, train, noise, drawn=None):
     score = plan.log_plan
     if mode == "frozen":
         score = torch.log_softmax(cost / xi + plan.potential.detach(), 1)
-        if k == 1:  # row scalings constant too: Pi = exp(cost / xi + constants)
-            constant = (plan.log_plan - cost / xi).detach()
-            score = cost / xi + constant
     elif mode == "none":
         score = score.detach()
     choice = top_k(score, k)
@@ -221,6 +218,12 @@ def keep_mask(choice, gate, experts, capacity, priority):
             kept[t, j] = used[e] < capacity
             used[e] += 1
     return kept
+
+
+def groups(batch, images, per_image):
+    """Token ranges of the groups of `images` images; the last may be smaller."""
+    return [slice(at * per_image, min(at + images, batch) * per_image)
+            for at in range(0, batch, images)]
 
 
 # ---- the network ---------------------------------------------------------------------------
@@ -292,24 +295,25 @@ class Network:
         z = flat @ w[name + "router.weight"].T
         factor = moe.get("capacity" if train else "eval_capacity", 0.0)
         priority = moe.get("bpr" if train else "eval_bpr", False)
-        choice, gate, kept, aux, margin, plans = [], [], [], [], math.inf, []
-        for at in range(0, batch, images):
-            part = slice(at * per_image, min(at + images, batch) * per_image)
-            zg = z[part]
+        # A plan over the whole batch (scope = global) is one routing group; capacity keeps its own.
+        whole = router["name"] in ("sinkhorn", "ssr") and router.get("scope", "global") == "global"
+        choice, gate, aux, margin, plans = [], [], [], math.inf, []
+        for part in groups(batch, batch if whole else images, per_image):
             extra = {"drawn": drawn} if router["name"] == "ssr" else {}
-            route = ROUTERS[router["name"]](zg, k, router, train,
+            route = ROUTERS[router["name"]](z[part], k, router, train,
                                             None if noise is None else noise[part], **extra)
-            mask = torch.ones_like(route.choice, dtype=torch.bool)
-            if factor > 0:
-                rows = capacity_of(len(zg), experts, k, factor, moe.get("capacity_multiple", 4))
-                mask = keep_mask(route.choice, route.gate, experts, rows, priority)
             choice.append(route.choice)
             gate.append(route.gate)
-            kept.append(mask)
             aux.append(route.aux)
             plans.append(route.plan)
             margin = min(margin, route.margin)
-        choice, gate, kept = torch.cat(choice), torch.cat(gate), torch.cat(kept)
+        choice, gate = torch.cat(choice), torch.cat(gate)
+        kept = torch.ones_like(choice, dtype=torch.bool)
+        if factor > 0:
+            for part in groups(batch, images, per_image):
+                rows = capacity_of(part.stop - part.start, experts, k, factor,
+                                   moe.get("capacity_multiple", 4))
+                kept[part] = keep_mask(choice[part], gate[part], experts, rows, priority)
         y = torch.zeros_like(flat)
         for e in range(experts):
             token, rank = ((choice == e) & kept).nonzero(as_tuple=True)
