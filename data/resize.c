@@ -1,7 +1,8 @@
 /* resize.c - Pillow's antialiased resize in fixed point, to the bit (data.md 6).
  * Follows Pillow's Resample.c: the filter is stretched by the reduction factor, horizontal pass first,
- * then vertical, each rounded to 8 bits. Integer sums, so their order is free to change, as is the
- * cache. Relied on elsewhere: every byte; only what `to` asks for is computed. */
+ * then vertical, each rounded to 8 bits (Pillow 13 takes the cheaper pass first and then differs by
+ * a level or two; published figures are older). Integer sums, so their order is free to change, as
+ * is the cache. Relied on elsewhere: every byte; only what `to` asks for is computed. */
 #include "data/data.h"
 
 #include <assert.h>

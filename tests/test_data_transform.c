@@ -1,0 +1,201 @@
+/* test_data_transform.c - evaluation preprocessing against torchvision on Pillow images, channels and
+ * normalisation. The table comes from reference/make_pixels.py. */
+#include "data/data_internal.h"
+
+#include <string.h>
+
+#include "tests/test_picture.h"
+#include "tests/test_run.h"
+
+static const struct {
+    size_t width, height, resize, crop;
+    const char *bilinear, *bicubic;
+} cases[] = {
+    {40, 30, 20, 16, "035378adc36a2606", "0fc2745223f09fea"},
+    {30, 40, 20, 16, "5f8b2776b6ff5146", "ea50880a1be86dbd"},
+    {40, 30, 0, 16, "0de7336ea8f4aff6", "0de7336ea8f4aff6"},
+    {40, 30, 0, 36, "a9a1342f365d67d1", "a9a1342f365d67d1"},
+    {40, 30, 0, 48, "994932fe28261a99", "994932fe28261a99"},
+    {31, 31, 0, 30, "8348709880af41fe", "8348709880af41fe"},
+    {33, 33, 0, 30, "24f6d3ba6242f04b", "24f6d3ba6242f04b"},
+    {35, 35, 0, 30, "24f6d3ba6242f04b", "24f6d3ba6242f04b"},
+    {37, 37, 0, 30, "67a448af0545cbf9", "67a448af0545cbf9"},
+    {61, 30, 0, 30, "89b2b29201e1e041", "89b2b29201e1e041"},
+    {20, 20, 20, 20, "bc107b7714d01c4a", "bc107b7714d01c4a"},
+    {20, 21, 20, 20, "bc107b7714d01c4a", "bc107b7714d01c4a"},
+    {60, 1, 12, 8, "0edf22657bee698a", "6bff3a838bf70fda"},
+    {1, 1, 16, 14, "b2d65869778df877", "b2d65869778df877"},
+    {37, 50, 25, 22, "dbafce7eecba4535", "e7797e7d91f5e1e7"},
+    {50, 37, 25, 25, "785fca36ab8306d2", "8a4cc07b95a9cbde"},
+    {37, 50, 20, 28, "020996e56c9ded4c", "d9540913ed60a952"},
+    {9, 7, 0, 12, "26aa599f7e5d79e9", "26aa599f7e5d79e9"},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+START_TEST(each_evaluation_transform_equals_torchvision)
+{
+    data_image in = picture_make(cases[_i].width, cases[_i].height, 3), out = {0};
+    data_scratch scratch = {0};
+
+    ck_assert_int_eq(data_eval_transform(&out, &in, cases[_i].resize, cases[_i].crop,
+                                         DATA_FILTER_BILINEAR, &scratch, NULL),
+                     BASE_OK);
+    ck_assert_uint_eq(out.width, cases[_i].crop);
+    ck_assert_uint_eq(out.height, cases[_i].crop);
+    picture_check(&out, cases[_i].bilinear);
+    ck_assert_int_eq(data_eval_transform(&out, &in, cases[_i].resize, cases[_i].crop,
+                                         DATA_FILTER_BICUBIC, &scratch, NULL),
+                     BASE_OK);
+    picture_check(&out, cases[_i].bicubic);
+    data_scratch_destroy(&scratch);
+    data_image_destroy(&in);
+    data_image_destroy(&out);
+}
+END_TEST
+
+/* Offsets (1, 3, 5, 7, 31) / 2 become 0, 2, 2, 4, 16 (Python rounds halves to even). */
+START_TEST(half_offsets_round_to_even)
+{
+    const size_t odd[5] = {1, 3, 5, 7, 31}, offset[5] = {0, 2, 2, 4, 16};
+
+    for (size_t i = 0; i < 5; i++) {
+        data_image in = picture_make(20 + odd[i], 20, 3), out = {0};
+        data_scratch scratch = {0};
+        data_eval_transform(&out, &in, 0, 20, DATA_FILTER_BILINEAR, &scratch, NULL);
+        ck_assert_mem_eq(out.pixels, in.pixels + 3 * offset[i], 3 * 20);
+        data_scratch_destroy(&scratch);
+        data_image_destroy(&in);
+        data_image_destroy(&out);
+    }
+}
+END_TEST
+
+/* Red 255: (19595 * 255 + 32768) >> 16 = 76; green 150, blue 29 likewise (Pillow's convert('L')). */
+START_TEST(grey_is_pillows_luma)
+{
+    const unsigned char rgb[5][3] = {
+        {255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 255}, {10, 200, 90}};
+    const unsigned char wanted[5] = {76, 150, 29, 255,
+                                     131}; /* 2.99 + 117.4 + 10.26 = 130.65 */
+    data_image image = {0};
+
+    data_image_reserve(&image, 5, 1, 3, NULL);
+    memcpy(image.pixels, rgb, sizeof rgb);
+    ck_assert_int_eq(data_image_convert(&image, 1, NULL), BASE_OK);
+    ck_assert_uint_eq(image.channels, 1);
+    ck_assert_mem_eq(image.pixels, wanted, 5);
+    data_image_destroy(&image);
+}
+END_TEST
+
+START_TEST(grey_becomes_three_equal_channels_in_place)
+{
+    data_image image = picture_make(7, 5, 1);
+    const size_t before = image.capacity_bytes;
+
+    ck_assert_int_eq(data_image_convert(&image, 1, NULL), BASE_OK); /* nothing to do */
+    ck_assert_uint_eq(image.capacity_bytes, before);
+    for (int round = 0; round < 2; round++) { /* the second time without new memory */
+        ck_assert_int_eq(data_image_convert(&image, 3, NULL), BASE_OK);
+        ck_assert_uint_eq(image.channels, 3);
+        for (size_t i = 0; i < 7 * 5 * 3; i++)
+            ck_assert_uint_eq(image.pixels[i], picture_value(i / 3 % 7, i / 3 / 7, 0));
+        data_image_convert(&image, 1, NULL); /* the luma of equal channels is their value */
+    }
+    data_image_destroy(&image);
+}
+END_TEST
+
+/* torch: torch.tensor([0, 1, 128, 255], dtype=torch.uint8).float().div(255).sub(mean).div(std), as
+ * float.hex of the results. */
+START_TEST(normalised_values_equal_torch_to_the_bit)
+{
+    const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    const size_t levels[4] = {0, 1, 128, 255};
+    const float wanted[3][4] = {
+        {-0x1.0f177a0000000p+1f, -0x1.0ce6560000000p+1f, 0x1.2f5e640000000p-4f,
+         0x1.1fdc3a0000000p+1f},
+        {-0x1.0492480000000p+1f, -0x1.02549e0000000p+1f, 0x1.a436900000000p-3f,
+         0x1.36db6e0000000p+1f},
+        {-0x1.cdf0120000000p+0f, -0x1.c979d40000000p+0f, 0x1.b4ba780000000p-2f,
+         0x1.51eb860000000p+1f},
+    };
+    float table[3 * 256];
+
+    data_normalise_table(table, mean, std, 3);
+    for (size_t c = 0; c < 3; c++) {
+        for (size_t i = 0; i < 4; i++)
+            ck_assert(table[c * 256 + levels[i]] == wanted[c][i]);
+    }
+}
+END_TEST
+
+START_TEST(planes_hold_the_channels_one_after_the_other)
+{
+    const float mean[3] = {0.0f, 0.5f, 1.0f}, std[3] = {1.0f, 0.5f, 2.0f};
+    float table[3 * 256], planes[3 * 6 * 4];
+
+    data_normalise_table(table, mean, std, 3);
+    for (size_t channels = 1; channels <= 3; channels += 2) {
+        data_image image = picture_make(6, 4, channels);
+        data_normalise(planes, &image, table);
+        for (size_t i = 0; i < channels * 24; i++) {
+            const size_t c = i / 24, at = i % 24;
+            ck_assert(planes[i] == table[c * 256 + image.pixels[at * channels + c]]);
+        }
+        data_image_destroy(&image);
+    }
+}
+END_TEST
+
+/* 600 x 1 at 256 would be 153600 x 256 pixels: only the crop may be made. */
+START_TEST(a_very_wide_picture_needs_little_memory)
+{
+    data_image in = picture_make(600, 1, 3), out = {0};
+    data_scratch scratch = {0};
+
+    ck_assert_int_eq(
+        data_eval_transform(&out, &in, 256, 224, DATA_FILTER_BICUBIC, &scratch, NULL),
+        BASE_OK);
+    ck_assert_uint_eq(out.width, 224);
+    ck_assert_uint_le(scratch.image[0].capacity_bytes + scratch.image[1].capacity_bytes,
+                      224 * 224 * 3);
+    data_scratch_destroy(&scratch);
+    data_image_destroy(&in);
+    data_image_destroy(&out);
+}
+END_TEST
+
+START_TEST(an_image_too_large_for_memory_is_refused_and_left_as_it_was)
+{
+    data_image image = picture_make(3, 3, 3);
+    base_error err = {0};
+
+    ck_assert_int_eq(data_image_reserve(&image, SIZE_MAX / 2, 3, 3, &err), BASE_NO_MEMORY);
+    ck_assert_ptr_nonnull(strstr(err.text, "no memory for an image of"));
+    ck_assert_uint_eq(image.width, 3);
+    ck_assert_uint_eq(image.pixels[3], picture_value(1, 0, 0));
+    data_image_destroy(&image);
+    data_image_destroy(&image);
+    data_image_destroy(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data transform");
+    TCase *core = tcase_create("Core");
+    TCase *edges = tcase_create("Limits");
+
+    tcase_add_loop_test(core, each_evaluation_transform_equals_torchvision, 0, CASES);
+    tcase_add_test(core, half_offsets_round_to_even);
+    tcase_add_test(core, grey_is_pillows_luma);
+    tcase_add_test(core, grey_becomes_three_equal_channels_in_place);
+    tcase_add_test(core, normalised_values_equal_torch_to_the_bit);
+    tcase_add_test(core, planes_hold_the_channels_one_after_the_other);
+    tcase_add_test(edges, a_very_wide_picture_needs_little_memory);
+    tcase_add_test(edges, an_image_too_large_for_memory_is_refused_and_left_as_it_was);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, edges);
+    return test_run(suite);
+}
