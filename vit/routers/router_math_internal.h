@@ -35,8 +35,7 @@ static inline bool vit_route_is_large(const vit_route_size *s)
     return s->tokens > VIT_ROUTE_CHUNK && s->tokens * s->experts >= 4096;
 }
 
-/* ---- softmax and gates (router_math.c)
- * ---------------------------------------------------- */
+/* ---- softmax and gates (router_math.c) ----------------------------------------------- */
 
 /* p [T, E] = softmax of each row of z [T, E]; p may be z. */
 void vit_route_softmax(double *p, const double *z, const vit_route_size *s);
@@ -80,9 +79,10 @@ void vit_route_column_sum(double *sum, const double *a, const vit_route_size *s,
 void vit_route_partial_sum(double *sum, const double *partial, size_t chunks,
                            size_t experts);
 
-/* ---- auxiliary losses of one group (router_losses.c)
- * ---------------------------------------- Each returns the unweighted loss. With d_z [T,
- * E] not NULL, scale times its gradient with respect to the logits is added there. */
+/* ---- auxiliary losses of one group (router_losses.c) --------------------------------- */
+
+/* Each returns the unweighted loss. With d_z [T, E] not NULL, scale times its gradient with
+ * respect to the logits is added there. */
 
 /* E * sum_e f_e mean_t P_te, f the shares of the first choices (all: of all k choices);
  * constant f. Lepikhin et al. 2021, "GShard"; Fedus et al. 2022, "Switch Transformers",
@@ -104,8 +104,7 @@ double vit_route_load(double *d_z, double scale, const double *z, const double *
                       double sigma, const uint16_t *expert, const vit_route_size *s,
                       double *work);
 
-/* ---- the Sinkhorn plan (router_plan.c), routing.md section 4
- * ------------------------------------ */
+/* ---- the Sinkhorn plan (router_plan.c), routing.md section 4 ------------------------- */
 
 typedef struct vit_route_plan_rule {
     int max_iter;    /* >= 1 */

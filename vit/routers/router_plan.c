@@ -175,8 +175,7 @@ vit_route_plan_result vit_route_plan(double *plan, double *g, const double *l,
     return result;
 }
 
-/* ---- the gradient
- * ---------------------------------------------------------------------------- */
+/* ---- the gradient -------------------------------------------------------------------- */
 
 enum {
     LAPLACIAN_ROWS = 8

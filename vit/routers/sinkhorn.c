@@ -14,9 +14,8 @@ static const vit_router_option options[] = {
     {.name = "gate",
      .choices = "auto|prob|sigmoid",
      .initial = GATE_AUTO,
-     .help =
-         "weight of a chosen expert (auto: sigmoid of its logit for k = 1 as Megatron-LM; "
-         "its probability for k >= 2, our reconstruction)"},
+     .help = "weight of a chosen expert (auto: sigmoid of its logit for k = 1 as "
+             "Megatron-LM; its probability for k >= 2, our reconstruction)"},
     {.name = "xi",
      .initial = 1.0,
      .low = 1e-4,
@@ -32,9 +31,8 @@ static const vit_router_option options[] = {
      .initial = 1e-4,
      .low = 0,
      .high = 1,
-     .help =
-         "stop when the L2 error of the column sums is below delta * max(1, T / E) (our scale; "
-         "Megatron-LM watches the change of the scaling instead)"},
+     .help = "stop when the L2 error of the column sums is below delta * max(1, T / "
+             "E) (our scale; Megatron-LM watches the change of the scaling instead)"},
     {.name = "scope",
      .choices = "global|group",
      .initial = SCOPE_GLOBAL,

@@ -12,9 +12,9 @@ static const vit_router_option options[] = {
     {.name = "gate",
      .choices = "auto|prob|renorm",
      .initial = GATE_AUTO,
-     .help =
-         "weight of a chosen expert: its probability, or renormalised over the chosen ones "
-         "(auto: prob for k = 1 as Switch, renorm for k >= 2 as the SMoE baseline)"},
+     .help = "weight of a chosen expert: its probability, or renormalised over the "
+             "chosen ones (auto: prob for k = 1 as Switch, renorm for k >= 2 as the "
+             "SMoE baseline)"},
     {.name = "balance",
      .initial = 0.01,
      .high = 1e3,
@@ -22,16 +22,15 @@ static const vit_router_option options[] = {
     {.name = "balance_count",
      .choices = "first|all",
      .initial = COUNT_FIRST,
-     .help =
-         "choices that the balance loss counts: first ones (GShard, V-MoE code) or all k"},
+     .help = "choices that the balance loss counts: first ones (GShard, V-MoE code) "
+             "or all k"},
     {.name = "z",
      .high = 1e3,
      .help = "weight of the router z-loss (ST-MoE: 0.001; 0: off)"},
     {.name = "noise",
      .high = 1e3,
-     .help =
-         "standard deviation of normal noise on the logits in training (not in the sources; "
-         "with SSR's value it is SSR without Sinkhorn steps)"},
+     .help = "standard deviation of normal noise on the logits in training (not in "
+             "the sources; with SSR's value it is SSR without Sinkhorn steps)"},
     {.name = NULL},
 };
 

@@ -19,9 +19,8 @@ static const vit_router_option options[] = {
     {.name = "p",
      .initial = 0.001,
      .high = 1.0,
-     .help =
-         "chance that a training step routes by the Sinkhorn plan, drawn for each MoE layer "
-         "(SSR: 0.001 to 0.01)"},
+     .help = "chance that a training step routes by the Sinkhorn plan, drawn for "
+             "each MoE layer (SSR: 0.001 to 0.01)"},
     {.name = "cost",
      .choices = "linear|softmax",
      .initial = COST_LINEAR,
@@ -30,9 +29,8 @@ static const vit_router_option options[] = {
      .initial = NAN,
      .low = 1e-4,
      .high = 1e4,
-     .help =
-         "entropy weight of the plan (auto: 1 for linear, 0.5 for softmax, our choice from "
-         "the 0.5 to 1 of the sources)"},
+     .help = "entropy weight of the plan (auto: 1 for linear, 0.5 for softmax, our "
+             "choice from the 0.5 to 1 of the sources)"},
     {.name = "max_iter",
      .initial = 100,
      .low = 1,
@@ -43,9 +41,8 @@ static const vit_router_option options[] = {
      .initial = 1e-4,
      .low = 0,
      .high = 1,
-     .help =
-         "stop when the L2 error of the column sums is below delta * max(1, T / E) (SSR: 1e-4 "
-         "to 1e-6, absolute; the scale by T / E is ours)"},
+     .help = "stop when the L2 error of the column sums is below delta * max(1, T / "
+             "E) (SSR: 1e-4 to 1e-6, absolute; the scale by T / E is ours)"},
     {.name = "init",
      .choices = "zero|paper",
      .initial = INIT_ZERO,
@@ -53,21 +50,18 @@ static const vit_router_option options[] = {
     {.name = "noise",
      .initial = 0.1,
      .high = 1e3,
-     .help =
-         "standard deviation of normal noise in training (SSR: 0.1 to 4; the default is our "
-         "choice)"},
+     .help = "standard deviation of normal noise in training (SSR: 0.1 to 4; the "
+             "default is our choice)"},
     {.name = "noise_ot",
      .choices = "cost|logits|none",
      .initial = NOISE_OT_COST,
-     .help =
-         "where the noise goes on Sinkhorn steps: on the cost (Algorithm 2 as quoted), on the "
-         "logits before it, nowhere"},
+     .help = "where the noise goes on Sinkhorn steps: on the cost (Algorithm 2 as "
+             "quoted), on the logits before it, nowhere"},
     {.name = "gradient",
      .choices = "exact|frozen|none",
      .initial = GRADIENT_EXACT,
-     .help =
-         "on Sinkhorn steps: exact through the plan, potentials held constant, or plan detached "
-         "(the sources do not say; exact is our choice)"},
+     .help = "on Sinkhorn steps: exact through the plan, potentials held constant, "
+             "or plan detached (the sources do not say; exact is our choice)"},
     {.name = "scope",
      .choices = "global|group",
      .initial = SCOPE_GLOBAL,

@@ -10,9 +10,8 @@ static const vit_router_option options[] = {
     {.name = "noise",
      .initial = 1.0,
      .high = 1e3,
-     .help =
-         "normal noise on the logits in training, standard deviation times the number of "
-         "experts (V-MoE: 1)"},
+     .help = "normal noise on the logits in training, standard deviation times the "
+             "number of experts (V-MoE: 1)"},
     {.name = "importance",
      .initial = 0.005,
      .high = 1e3,
@@ -20,9 +19,8 @@ static const vit_router_option options[] = {
     {.name = "load",
      .initial = 0.005,
      .high = 1e3,
-     .help =
-         "weight of the load loss (V-MoE: 0.005); needs noise, without it it is left out as in "
-         "the authors' code"},
+     .help = "weight of the load loss (V-MoE: 0.005); needs noise, without it it is "
+             "left out as in the authors' code"},
     {.name = NULL},
 };
 
