@@ -1,0 +1,269 @@
+/* test_vit_safetensors.c - tensor files written and read, and the ways in which one can lie.
+ */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tests/test_folder.h"
+#include "tests/test_model.h"
+#include "tests/test_run.h"
+#include "vit/vit.h"
+
+/* A file of this announced header length (0: the true one), header and zeros as data, opened. */
+static base_status open_made(uint64_t length, const char *header, size_t data, base_error *err)
+{
+    char *folder = test_folder_make();
+    char *path = test_path(folder, "x.safetensors");
+    const size_t text = strlen(header);
+    unsigned char *bytes = base_alloc(8 + text + data, 1);
+    const uint64_t announced = length ? length : text;
+    vit_tensor_file *file = NULL;
+
+    memcpy(bytes, &announced, 8);
+    memcpy(bytes + 8, header, text);
+    test_write(path, bytes, 8 + text + data);
+    const base_status status = vit_tensors_open(&file, path, err);
+    ck_assert(status == BASE_OK || file == NULL);
+    vit_tensors_close(file);
+    base_free(bytes);
+    base_free(path);
+    test_folder_remove(folder);
+    return status;
+}
+
+START_TEST(what_is_written_is_read)
+{
+    static const float floats[] = {1.5f, -2, 3, 4, 5, 6};
+    static const double doubles[] = {0.1};
+    static const int64_t whole[] = {INT64_MIN, 7};
+    static const unsigned char bytes[] = {1, 2, 3};
+    static const uint16_t half[] = {0x3f80};
+    const vit_tensor tensors[] = {
+        {"bytes", "U8", 1, {3}, bytes},       {"f", "F32", 2, {2, 3}, floats},
+        {"d", "F64", 0, {0}, doubles},        {"w", "I64", 1, {2}, whole},
+        {"bf", "BF16", 3, {1, 1, 1}, half},   {"none", "F32", 2, {0, 9}, NULL},
+    };
+    const vit_pair pairs[] = {{"a", "1"}, {"quote \" and \n", "\xc3\xa9"}};
+    base_error err = {0};
+    char *folder = test_folder_make();
+    char *path = test_path(folder, "x.safetensors");
+    char *again = test_path(folder, "y.safetensors");
+    vit_tensor_file *file = NULL;
+
+    must(vit_tensors_write(path, tensors, 6, pairs, 2, &err), &err);
+    must(vit_tensors_open(&file, path, &err), &err);
+    ck_assert_uint_eq(vit_tensors_count(file), 6);
+    ck_assert_str_eq(vit_tensors_metadata(file, "a"), "1");
+    ck_assert_str_eq(vit_tensors_metadata(file, pairs[1].key), pairs[1].value);
+    ck_assert_ptr_null(vit_tensors_metadata(file, "b"));
+    ck_assert_ptr_null(vit_tensors_find(file, "g"));
+    static const size_t sizes[] = {3, 24, 8, 16, 2, 0};
+    for (size_t i = 0; i < 6; i++) {
+        const vit_tensor *t = vit_tensors_find(file, tensors[i].name);
+        ck_assert_ptr_nonnull(t);
+        ck_assert_str_eq(t->type, tensors[i].type);
+        ck_assert_int_eq(t->rank, tensors[i].rank);
+        ck_assert_mem_eq(t->shape, tensors[i].shape, (size_t)t->rank * sizeof t->shape[0]);
+        ck_assert_uint_eq((uintptr_t)t->data % 64, 0);
+        if (sizes[i] > 0)
+            ck_assert_mem_eq(t->data, tensors[i].data, sizes[i]);
+    }
+    ck_assert_str_eq(vit_tensors_at(file, 0)->name, "d"); /* widest types first */
+    vit_tensors_close(file);
+    vit_tensors_close(NULL);
+
+    must(vit_tensors_write(again, tensors, 6, pairs, 2, &err), &err);
+    char *one = NULL;
+    char *two = NULL;
+    size_t n = 0;
+    size_t m = 0;
+    must(base_file_read(&one, &n, path, 1 << 20, &err), &err);
+    must(base_file_read(&two, &m, again, 1 << 20, &err), &err);
+    ck_assert_uint_eq(n, m);
+    ck_assert_mem_eq(one, two, n); /* equal input, equal bytes */
+    uint64_t header = 0;
+    memcpy(&header, one, sizeof header);
+    ck_assert_uint_eq(header % 8, 0);
+    ck_assert_uint_eq(n, 8 + header + 53);
+    base_free(one);
+    base_free(two);
+    base_free(again);
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
+START_TEST(an_unwritable_set_leaves_no_file)
+{
+    static const float floats[] = {1};
+    const vit_tensor twice[] = {{"a", "F32", 1, {1}, floats}, {"a", "F32", 1, {1}, floats}};
+    const vit_tensor half = {"a", "F16", 1, {1}, floats};
+    const vit_tensor odd = {"\xff", "F32", 1, {1}, floats};
+    const vit_pair pair = {"k", "\xff"};
+    base_error err = {0};
+    char *folder = test_folder_make();
+    char *path = test_path(folder, "x.safetensors");
+    char *lost = test_path(folder, "no/x.safetensors");
+
+    test_refused(vit_tensors_write(path, twice, 2, NULL, 0, &err), BASE_FORMAT, &err, "named 'a'");
+    test_refused(vit_tensors_write(path, &half, 1, NULL, 0, &err), BASE_UNSUPPORTED, &err, "'F16'");
+    test_refused(vit_tensors_write(path, &odd, 1, NULL, 0, &err), BASE_FORMAT, &err, "\\xff");
+    test_refused(vit_tensors_write(path, twice, 1, &pair, 1, &err), BASE_FORMAT, &err, "metadata");
+    test_refused(vit_tensors_write(lost, twice, 1, NULL, 0, &err), BASE_IO, &err, "no/x.safe");
+    ck_assert(!test_exists(path));
+    base_free(lost);
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
+#define ENTRY(name, type, shape, begin, end) \
+    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
+
+START_TEST(honest_headers_are_read)
+{
+    static const struct {
+        const char *header;
+        size_t data;
+    } good[] = {
+        {"{}", 0},
+        {"{}      ", 0},
+        {"{\"__metadata__\":{\"format\":\"pt\"}}", 0},
+        {"{" ENTRY("a", "F32", "[2]", "0", "8") "," ENTRY("b", "U8", "[]", "8", "9") "}", 9},
+        {"{" ENTRY("b", "U8", "[1]", "0", "1") "," ENTRY("a", "F32", "[1,1]", "1", "5") "}", 5},
+        {"{" ENTRY("a", "F16", "[0]", "0", "0") "," ENTRY("b", "BOOL", "[3]", "0", "3") "}", 3},
+    };
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        base_error err = {0};
+        must(open_made(0, good[i].header, good[i].data, &err), &err);
+    }
+}
+END_TEST
+
+START_TEST(lying_headers_are_named)
+{
+    static const struct {
+        uint64_t length;
+        const char *header;
+        size_t data;
+        const char *words;
+    } bad[] = {
+        {UINT64_MAX, "{}", 0, "announces a header of 18446744073709551615 bytes, expected 2 to 2"},
+        {3, "{}", 0, "announces a header of 3 bytes"},
+        {1, "{}", 0, "announces a header of 1 bytes"},
+        {0, "{} x", 0, "no JSON header"},
+        {0, "{\"a\":", 0, "no JSON header"},
+        {0, "[]", 0, "no JSON object"},
+        {0, "{\"a\":1}", 0, "tensor 'a' has not just dtype, shape and data_offsets"},
+        {0, "{\"\\u001b[2J\":1}", 0, "tensor '\\x1b[2J'"},
+        {0, "{\"a\\u0000b\":1}", 0, "no JSON header"},
+        {0, "{\"__metadata__\":[]}", 0, "__metadata__ that is no object"},
+        {0, "{\"__metadata__\":{\"k\":1}}", 0, "metadata 'k' is no string"},
+        {0, "{" ENTRY("a", "F33", "[1]", "0", "4") "}", 4, "unknown dtype 'F33'"},
+        {0, "{" ENTRY("a", "F32", "3", "0", "4") "}", 4, "has no shape"},
+        {0, "{" ENTRY("a", "F32", "[-1]", "0", "4") "}", 4, "a dimension that is no count"},
+        {0, "{" ENTRY("a", "F32", "[1.0]", "0", "4") "}", 4, "a dimension that is no count"},
+        {0, "{" ENTRY("a", "F32", "[1,1,1,1,1]", "0", "4") "}", 4, "5 dimensions"},
+        {0, "{" ENTRY("a", "F32", "[9223372036854775807,4]", "0", "4") "}", 4,
+         "impossible shape [9223372036854775807, 4]"},
+        {0, "{" ENTRY("a", "F64", "[4611686018427387904]", "0", "4") "}", 4, "larger than any file"},
+        {0, "{" ENTRY("a", "F32", "[2]", "0", "4") "}", 4, "has 4 bytes, expected 8 for F32 [2]"},
+        {0, "{" ENTRY("a", "F32", "[1]", "4", "0") "}", 4, "lies at bytes 4 to 0"},
+        {0, "{" ENTRY("a", "F32", "[1]", "4", "8") "}", 4, "lies at bytes 4 to 8, the file holds 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "-4", "0") "}", 4, "has no data_offsets"},
+        {0, "{" ENTRY("a", "F32", "[1]", "9223372036854775804", "9223372036854775807") "}", 4,
+         "the file holds 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "4", "8") "}", 8, "begins at byte 4, expected 0"},
+        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "," ENTRY("b", "U8", "[2]", "3", "5") "}", 5,
+         "tensor 'b' begins at byte 3, expected 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "}", 5, "5 bytes of data, its tensors need 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "," ENTRY("a", "F32", "[1]", "4", "8") "}", 8,
+         "duplicate object key"},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        base_error err = {0};
+        const base_status status = open_made(bad[i].length, bad[i].header, bad[i].data, &err);
+        ck_assert(status == BASE_FORMAT || status == BASE_UNSUPPORTED);
+        test_refused(status, status, &err, bad[i].words);
+        test_refused(status, status, &err, "x.safetensors'");
+    }
+}
+END_TEST
+
+START_TEST(headers_nested_without_end_are_refused)
+{
+    char deep[6000];
+    base_error err = {0};
+
+    memset(deep, '[', sizeof deep - 1);
+    memcpy(deep, "{\"a\":", 5);
+    deep[sizeof deep - 1] = '\0';
+    test_refused(open_made(0, deep, 0, &err), BASE_FORMAT, &err, "no JSON header");
+}
+END_TEST
+
+START_TEST(what_is_no_file_is_named)
+{
+    base_error err = {0};
+    char *folder = test_folder_make();
+    char *path = test_path(folder, "x.safetensors");
+    vit_tensor_file *file = NULL;
+
+    test_refused(vit_tensors_open(&file, path, &err), BASE_IO, &err, "cannot open");
+    test_refused(vit_tensors_open(&file, folder, &err), BASE_IO, &err, "is a folder");
+    test_refused(vit_tensors_open(&file, "/dev/null", &err), BASE_IO, &err, "no ordinary file");
+    test_write(path, "", 0);
+    test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "has 0 bytes");
+    test_write(path, "\2\0\0\0\0\0\0\0{", 9);
+    test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "has 9 bytes");
+    ck_assert_ptr_null(file);
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
+/* A good file cut at every length is refused, each time by its name. */
+START_TEST(every_truncation_is_refused)
+{
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+    base_error err = {0};
+    char *folder = test_folder_make();
+    char *path = test_path(folder, "x.safetensors");
+    char *bytes = NULL;
+    size_t count = 0;
+
+    must(vit_model_save(model, path, VIT_PRECISION_BF16, &err), &err);
+    must(base_file_read(&bytes, &count, path, 1 << 20, &err), &err);
+    for (size_t cut = 0; cut < count; cut += cut < 600 ? 1 : 97) {
+        vit_model *loaded = NULL;
+        test_write(path, bytes, cut);
+        test_refused(vit_model_load(&loaded, path, NULL, &err), BASE_FORMAT, &err, "x.safetensors'");
+        ck_assert_ptr_null(loaded);
+    }
+    base_free(bytes);
+    base_free(path);
+    test_folder_remove(folder);
+    vit_model_destroy(model);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("vit_safetensors");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_set_timeout(limits, 60); /* sanitizers */
+    tcase_add_test(core, what_is_written_is_read);
+    tcase_add_test(core, honest_headers_are_read);
+    tcase_add_test(limits, an_unwritable_set_leaves_no_file);
+    tcase_add_test(limits, lying_headers_are_named);
+    tcase_add_test(limits, headers_nested_without_end_are_refused);
+    tcase_add_test(limits, what_is_no_file_is_named);
+    tcase_add_test(limits, every_truncation_is_refused);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
