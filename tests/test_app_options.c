@@ -1,0 +1,222 @@
+/* test_app_options.c - the option table: what is taken, what is refused and in which words. Refusals go to
+ * stderr, which each test looks at through a file. */
+#include <fcntl.h>
+
+#include "apps/app_internal.h"
+#include "tests/test_folder.h"
+#include "tests/test_run.h"
+
+typedef struct args {
+    app_common common;
+    int64_t steps;
+    double epsilon;
+    const char *out;
+    int norm;
+    bool deep;
+    app_list set;
+} args;
+
+#define AT(member) offsetof(args, member)
+
+static const app_option options[] = {
+    {.name = "steps", .value = "N", .kind = APP_INT, .at = AT(steps), .low = 1, .high = 10,
+     .help = "how many"},
+    {.name = "epsilon", .value = "E", .kind = APP_REAL, .at = AT(epsilon), .low = 0, .high = 255,
+     .help = "how far"},
+    {.name = "out", .value = "DIR", .kind = APP_TEXT, .at = AT(out), .required = true,
+     .help = "where to"},
+    {.name = "norm", .value = "P", .kind = APP_CHOICE, .at = AT(norm), .choices = "linf|l2",
+     .help = "ball"},
+    {.name = "deep", .kind = APP_FLAG, .at = AT(deep), .help = "all the way"},
+    {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set), .help = "keys"},
+};
+static const app_syntax syntax = {
+    .command = "dig",
+    .usage = "MODEL --out DIR",
+    .about = "Digs.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "MODEL",
+    .words_low = 1,
+    .words_high = 2,
+};
+
+static char *dir;
+static args given;
+static char **words;
+static size_t word_count;
+static int status;
+static char *said; /* stdout and stderr of the last parse */
+
+static void setup(void)
+{
+    dir = test_folder_make();
+}
+
+static void teardown(void)
+{
+    base_free(said);
+    test_folder_remove(dir);
+}
+
+/* Parses "dig" and the words up to NULL; what is printed comes into said. */
+static bool parse(const char *first, ...)
+{
+    static char *argv[32];
+    char *path = test_path(dir, "said.txt");
+    size_t bytes = 0;
+    int argc = 1;
+    va_list list;
+
+    argv[0] = (char *)(uintptr_t) "dig";
+    va_start(list, first);
+    for (const char *word = first; word; word = va_arg(list, const char *))
+        argv[argc++] = (char *)(uintptr_t)word;
+    va_end(list);
+    given = (args){.common = app_common_defaults(), .steps = 3, .epsilon = 4};
+    fflush(stdout);
+    const int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
+    const int to = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    dup2(to, STDOUT_FILENO);
+    dup2(to, STDERR_FILENO);
+    const bool good = app_parse(&status, &given, &words, &word_count, &syntax, argc, argv);
+    fflush(stdout);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    close(out);
+    close(err);
+    close(to);
+    base_free(said);
+    ck_assert_int_eq(base_file_read(&said, &bytes, path, 1 << 20, NULL), BASE_OK);
+    base_free(path);
+    return good;
+}
+
+static void refused(bool good, const char *text)
+{
+    ck_assert(!good);
+    ck_assert_int_eq(status, APP_USAGE);
+    ck_assert_msg(strstr(said, text) != NULL, "'%s' does not say '%s'", said, text);
+    ck_assert_msg(strncmp(said, "vmoe dig: ", 10) == 0, "%s", said);
+    ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
+}
+
+START_TEST(both_forms_of_a_value_are_taken)
+{
+    ck_assert(parse("m", "--steps", "7", "--epsilon=0.5", "--out", "d", "--norm=l2", NULL));
+    ck_assert_int_eq(given.steps, 7);
+    ck_assert_double_eq(given.epsilon, 0.5);
+    ck_assert_str_eq(given.out, "d");
+    ck_assert_int_eq(given.norm, 1);
+    ck_assert(!given.deep);
+    ck_assert_uint_eq(word_count, 1);
+    ck_assert_str_eq(words[0], "m");
+}
+END_TEST
+
+START_TEST(words_and_options_may_be_mixed)
+{
+    ck_assert(parse("--deep", "a", "--out", "d", "b", "--threads", "2", NULL));
+    ck_assert(given.deep);
+    ck_assert_int_eq(given.common.threads, 2);
+    ck_assert_uint_eq(word_count, 2);
+    ck_assert_str_eq(words[0], "a");
+    ck_assert_str_eq(words[1], "b");
+}
+END_TEST
+
+START_TEST(a_list_takes_words_up_to_the_next_option_and_may_come_again)
+{
+    ck_assert(parse("m", "--set", "a=1", "b=2", "--out", "d", "--set=c=3", NULL));
+    ck_assert_uint_eq(given.set.count, 3);
+    ck_assert_str_eq(given.set.at[1], "b=2");
+    ck_assert_str_eq(given.set.at[2], "c=3");
+}
+END_TEST
+
+START_TEST(two_dashes_end_the_options)
+{
+    ck_assert(parse("--out", "d", "--", "--steps", NULL));
+    ck_assert_uint_eq(word_count, 1);
+    ck_assert_str_eq(words[0], "--steps");
+}
+END_TEST
+
+START_TEST(help_shows_every_option_with_its_default)
+{
+    ck_assert(!parse("--steps", "99", "--help", NULL));
+    ck_assert_int_eq(status, APP_DONE);
+    ck_assert_ptr_nonnull(strstr(said, "usage: vmoe dig MODEL --out DIR"));
+    ck_assert_ptr_nonnull(strstr(said, "--steps N"));
+    ck_assert_ptr_nonnull(strstr(said, "how many (default 3)"));
+    ck_assert_ptr_nonnull(strstr(said, "where to (required)"));
+    ck_assert_ptr_nonnull(strstr(said, "ball: linf|l2 (default linf)"));
+    ck_assert_ptr_nonnull(strstr(said, "--precision P"));
+    ck_assert_ptr_nonnull(strstr(said, "(default 64)"));
+}
+END_TEST
+
+START_TEST(a_wrong_number_is_shown_with_its_range)
+{
+    refused(parse("m", "--out", "d", "--epsilon", "nan", NULL),
+            "--epsilon 'nan' is not a number from 0 to 255");
+    refused(parse("m", "--out", "d", "--epsilon", "256", NULL), "--epsilon '256'");
+    refused(parse("m", "--out", "d", "--steps", "3x", NULL),
+            "--steps '3x' is not a whole number from 1 to 10");
+    refused(parse("m", "--out", "d", "--steps", "0", NULL), "--steps '0'");
+    refused(parse("m", "--out", "d", "--seed=-1", NULL), "--seed '-1'");
+    refused(parse("m", "--out", "d", "--steps", "", NULL), "--steps ''");
+    refused(parse("m", "--out", "d", "--threads", "99999999999999999999", NULL), "--threads");
+}
+END_TEST
+
+START_TEST(an_unknown_option_is_answered_with_the_nearest)
+{
+    refused(parse("m", "--epsilom", "1", NULL), "did you mean '--epsilon'");
+    refused(parse("m", "--thread", "1", NULL), "did you mean '--threads'");
+    refused(parse("m", "--zzzzzzzzzz", NULL), "unknown option '--zzzzzzzzzz', see");
+    refused(parse("m", "-s", "3", NULL), "unknown option '-s'");
+}
+END_TEST
+
+START_TEST(what_is_missing_or_too_much_is_named)
+{
+    refused(parse("m", NULL), "--out DIR is missing");
+    refused(parse("--out", "d", NULL), "MODEL is missing");
+    refused(parse("m", "n", "o", "--out", "d", NULL), "unexpected word 'o'");
+    refused(parse("m", "--out", NULL), "--out needs a value (DIR)");
+    refused(parse("m", "--out", "", NULL), "--out is empty");
+    refused(parse("m", "--out", "d", "--out", "e", NULL), "--out is given twice");
+    refused(parse("m", "--deep=1", NULL), "--deep takes no value");
+    refused(parse("m", "--norm", "l3", NULL), "--norm 'l3' is not one of linf|l2");
+}
+END_TEST
+
+START_TEST(control_characters_do_not_reach_the_terminal)
+{
+    refused(parse("m", "--\033[2J", NULL), "unknown option '--\\x1b[2J'");
+    refused(parse("m", "--norm", "\n", NULL), "'\\x0a'");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_options");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, both_forms_of_a_value_are_taken);
+    tcase_add_test(core, words_and_options_may_be_mixed);
+    tcase_add_test(core, a_list_takes_words_up_to_the_next_option_and_may_come_again);
+    tcase_add_test(core, two_dashes_end_the_options);
+    tcase_add_test(core, help_shows_every_option_with_its_default);
+    suite_add_tcase(suite, core);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, a_wrong_number_is_shown_with_its_range);
+    tcase_add_test(limits, an_unknown_option_is_answered_with_the_nearest);
+    tcase_add_test(limits, what_is_missing_or_too_much_is_named);
+    tcase_add_test(limits, control_characters_do_not_reach_the_terminal);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}

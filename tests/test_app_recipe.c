@@ -1,0 +1,313 @@
+/* test_app_recipe.c - recipes: layers of keys, what is refused and with which line, what survives being
+ * written and read again. */
+#include "apps/recipe_internal.h"
+#include "tests/test_folder.h"
+#include "tests/test_run.h"
+
+static const app_recipe_facts ten_classes = {.classes = 10};
+static base_error err;
+
+static app_recipe parsed(const char *text)
+{
+    app_recipe recipe = app_recipe_defaults();
+
+    err = (base_error){0};
+    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_OK, "%s",
+                  err.text);
+    return recipe;
+}
+
+static void refused(const char *text, const char *words)
+{
+    app_recipe recipe = app_recipe_defaults();
+    const app_recipe before = recipe;
+
+    err = (base_error){0};
+    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_USAGE,
+                  "'%s' was taken", text);
+    ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text, words);
+    ck_assert_int_eq(memcmp(&recipe, &before, sizeof recipe), 0);
+}
+
+static base_status set(app_recipe *recipe, const char *assignment)
+{
+    err = (base_error){0};
+    return app_recipe_set(recipe, &assignment, 1, &err);
+}
+
+static app_recipe resolved(app_recipe recipe, app_recipe_facts facts)
+{
+    err = (base_error){0};
+    ck_assert_msg(app_recipe_resolve(&recipe, &facts, &err) == BASE_OK, "%s", err.text);
+    return recipe;
+}
+
+static void not_resolved(const char *text, const char *words)
+{
+    app_recipe recipe = parsed(text);
+
+    err = (base_error){0};
+    ck_assert_int_eq(app_recipe_resolve(&recipe, &ten_classes, &err), BASE_USAGE);
+    ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text, words);
+}
+
+START_TEST(the_size_comes_first_wherever_it_stands)
+{
+    const app_recipe r = parsed("[model]\nwidth = 120\nsize = vmoe-nano\n");
+
+    ck_assert_int_eq(r.config.width, 120);
+    ck_assert_int_eq(r.config.depth, 4);
+    ck_assert_str_eq(r.layers, "every:2");
+}
+END_TEST
+
+START_TEST(experts_follow_a_changed_depth)
+{
+    const app_recipe r =
+        resolved(parsed("[model]\nsize = vmoe-nano\ndepth = 8\n"), ten_classes);
+
+    ck_assert(r.config.moe.layer[7] && !r.config.moe.layer[6]);
+}
+END_TEST
+
+START_TEST(options_of_the_router_stand_beside_its_name)
+{
+    const app_recipe r = parsed("[router]\np = 0.25\nname = ssr\ncost = softmax\n");
+    char value[32];
+
+    ck_assert_str_eq(vit_router_get(&r.config.moe.router, "p", value, sizeof value), "0.25");
+    ck_assert_str_eq(vit_router_get(&r.config.moe.router, "cost", value, sizeof value),
+                     "softmax");
+}
+END_TEST
+
+START_TEST(another_router_by_set_drops_the_options_of_the_first)
+{
+    app_recipe r = parsed("[router]\nname = ssr\np = 0.25\n");
+
+    ck_assert_int_eq(set(&r, "router.name=softmax"), BASE_OK);
+    ck_assert_str_eq(r.config.moe.router.name, "softmax");
+    ck_assert_int_eq(set(&r, "router.p=0.5"), BASE_USAGE);
+    ck_assert_int_eq(set(&r, "router.balance=0.02"), BASE_OK);
+}
+END_TEST
+
+START_TEST(the_data_decides_what_is_left_open)
+{
+    app_recipe r = resolved(parsed("[model]\nsize = vmoe-nano\n[data]\nimage = 28\n"),
+                            (app_recipe_facts){.classes = 7, .uniform_channels = 1});
+
+    ck_assert_int_eq(r.config.classes, 7);
+    ck_assert_int_eq(r.config.channels, 1);
+    ck_assert_int_eq(r.config.resize, 28);
+    ck_assert_int_eq(r.augment.crop, DATA_CROP_PADDED);
+    r = resolved(parsed(""), ten_classes);
+    ck_assert_int_eq(r.config.channels, 3);
+    ck_assert_int_eq(r.config.resize, 256);
+    ck_assert_int_eq(r.augment.crop, DATA_CROP_RANDOM);
+}
+END_TEST
+
+START_TEST(pixels_go_by_name_or_by_number)
+{
+    app_recipe r = resolved(parsed("[data]\nmean = half\nstd = 0.25\n"), ten_classes);
+
+    ck_assert(r.config.mean[2] == 0.5f);
+    ck_assert(r.config.std[1] == 0.25f);
+    r = resolved(parsed("[data]\nmean = 0.1, 0.2, 0.3\nstd = imagenet\n"), ten_classes);
+    ck_assert(r.config.mean[1] == 0.2f);
+    ck_assert(r.config.std[2] == 0.225f);
+}
+END_TEST
+
+START_TEST(the_written_recipe_reads_back_the_same)
+{
+    char *dir = test_folder_make(), *path = test_path(dir, "recipe.ini");
+    app_recipe r = parsed("[model]\nsize = vmoe-micro\n[router]\nname = vmoe\nnoise = 0.3\n"
+                          "capacity = 1.05\n[optimizer]\nlr = 0.1\nbeta2 = 0.95\n"
+                          "[data]\ntrain = tar:a b.tar\nimage = 64\n");
+    r.lr = 1.0 / 3;
+    r = resolved(r, ten_classes);
+    ck_assert_msg(app_recipe_save(&r, path, &err) == BASE_OK, "%s", err.text);
+
+    app_recipe again = app_recipe_defaults();
+    ck_assert_msg(app_recipe_load(&again, path, &err) == BASE_OK, "%s", err.text);
+    again = resolved(again, ten_classes);
+    ck_assert_double_eq(again.lr, r.lr);
+    ck_assert_str_eq(again.data.train, "tar:a b.tar");
+    ck_assert_int_eq(memcmp(&again.config, &r.config, sizeof r.config), 0);
+    char *one = app_recipe_fixed_text(&r), *two = app_recipe_fixed_text(&again);
+    ck_assert_str_eq(one, two);
+    base_free(one);
+    base_free(two);
+    base_free(path);
+    test_folder_remove(dir);
+}
+END_TEST
+
+START_TEST(comments_blanks_and_line_ends_of_windows_are_borne)
+{
+    const app_recipe r = parsed("; a recipe\r\n# of two keys\r\n\r\n  [optimizer]\r\n"
+                                "   lr = 0.5 ; high\r\n\t clip=2\r\n");
+
+    ck_assert_double_eq(r.lr, 0.5);
+    ck_assert_double_eq(r.optimizer.clip, 2);
+}
+END_TEST
+
+START_TEST(a_recipe_is_found_by_name)
+{
+    app_recipe r = app_recipe_defaults();
+
+    ck_assert_msg(app_recipe_load(&r, "quickstart", &err) == BASE_OK, "%s", err.text);
+    ck_assert_str_eq(r.config.moe.router.name, "ssr");
+    ck_assert_int_eq(app_recipe_load(&r, "quickstrat", &err), BASE_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "the nearest is 'quickstart'"));
+    ck_assert_int_eq(app_recipe_load(&r, "no/such.ini", &err), BASE_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "'no/such.ini'"));
+}
+END_TEST
+
+START_TEST(every_recipe_of_ours_resolves)
+{
+    static const char *const names[] = {
+        "quickstart",         "fashion-mnist",     "cifar10",          "tiny-imagenet",
+        "imagenet-vmoe-ti16", "imagenet-vmoe-s32", "imagenet-vmoe-s16"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        app_recipe r = app_recipe_defaults();
+        ck_assert_msg(app_recipe_load(&r, names[i], &err) == BASE_OK, "%s", err.text);
+        r = resolved(r, ten_classes);
+        ck_assert(vit_config_is_sparse(&r.config));
+    }
+}
+END_TEST
+
+START_TEST(a_changed_key_is_named_with_both_values)
+{
+    app_recipe r = resolved(parsed(""), ten_classes);
+    char *stored = app_recipe_fixed_text(&r);
+
+    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_OK);
+    ck_assert_int_eq(set(&r, "optimizer.lr=0.5"), BASE_OK);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_MISMATCH);
+    ck_assert_str_eq(err.text,
+                     "'optimizer.lr' was '0.001' when the run began and is '0.5' now");
+    ck_assert_int_eq(set(&r, "optimizer.lr=0.001"), BASE_OK);
+    ck_assert_int_eq(set(&r, "train.log_every=7"), BASE_OK);
+    ck_assert_int_eq(set(&r, "data.workers=3"), BASE_OK);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_OK);
+    ck_assert_int_eq(set(&r, "router.p=0.5"), BASE_OK);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_MISMATCH);
+    ck_assert_ptr_nonnull(strstr(err.text, "'router.p'"));
+    base_free(stored);
+}
+END_TEST
+
+START_TEST(an_unknown_key_is_refused_with_line_and_nearest)
+{
+    refused("[model]\nwidht = 96\n",
+            "'x.ini' line 2: unknown key 'model.widht', the nearest is 'model.width'");
+    refused("\n\n[train]\nlr = 0.1\n", "line 4: unknown key 'train.lr', the nearest is "
+                                       "'optimizer.lr'");
+    refused("[routr]\nk = 1\n", "the nearest is 'router.k'");
+    refused("[router]\nname = softmax\nxi = 0.1\n", "line 3: unknown key 'router.xi'");
+    refused("lr = 1\n", "line 1: unknown key '.lr'");
+}
+END_TEST
+
+START_TEST(a_wrong_value_is_refused_with_what_was_expected)
+{
+    refused("[model]\ndepth = ten\n",
+            "'x.ini' line 2: 'model.depth' is 'ten', expected a whole number from 1 to 64");
+    refused("[model]\ndepth = 65\n", "'65'");
+    refused("[optimizer]\nlr = nan\n", "'optimizer.lr' is 'nan', expected a number");
+    refused("[optimizer]\nlr =\n", "''");
+    refused("[model]\npool = mean\n", "'mean', expected one of token|gap");
+    refused("[router]\nbpr = maybe\n", "expected true or false");
+    refused("[router]\nname = srs\n", "ssr");
+    refused("[model]\nsize = vmoe-nana\n", "vmoe-nano");
+    refused("[router]\np = 2\n", "line 2");
+}
+END_TEST
+
+START_TEST(a_broken_line_is_refused_with_its_number)
+{
+    char longer[1024] = "[model]\nsize = ";
+
+    refused("[model]\nwidth 96\n", "'x.ini' line 2 is neither");
+    refused("[model\nwidth = 96\n", "line 1 is neither");
+    refused("[model]\nwidth = 96\nwidth = 192\n",
+            "line 3 sets 'model.width' again, it was set in line 2");
+    memset(longer + strlen(longer), 'a', 900);
+    refused(longer, "line 2 has 907 characters");
+}
+END_TEST
+
+START_TEST(a_zero_byte_is_refused)
+{
+    app_recipe r = app_recipe_defaults();
+
+    ck_assert_int_eq(app_recipe_parse(&r, "x.ini", "[model]\n\0depth = 3\n", 19, &err),
+                     BASE_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "line 2 holds a zero byte"));
+}
+END_TEST
+
+START_TEST(a_malformed_assignment_is_refused)
+{
+    app_recipe r = app_recipe_defaults();
+
+    ck_assert_int_eq(set(&r, "lr=0.1"), BASE_USAGE);
+    ck_assert_int_eq(set(&r, "optimizer.lr"), BASE_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "--set 'optimizer.lr'"));
+    ck_assert_int_eq(set(&r, ".lr=1"), BASE_USAGE);
+    ck_assert_int_eq(set(&r, "optimizer.lr=2=3"), BASE_USAGE);
+    ck_assert_int_eq(set(&r, "optimizer.lr=0.25"), BASE_OK);
+    ck_assert_double_eq(r.lr, 0.25);
+    ck_assert_int_eq(set(&r, "moe.layers=last:2"), BASE_OK);
+    ck_assert_str_eq(r.layers, "last:2");
+}
+END_TEST
+
+START_TEST(impossible_combinations_name_the_key)
+{
+    not_resolved("[model]\nwidth = 100\nheads = 3\n", "'model.width' is 100");
+    not_resolved("[data]\nimage = 30\n[model]\nsize = vmoe-nano\n", "'data.image' is 30");
+    not_resolved("[router]\nk = 9\nexperts = 8\n", "'router.k' is 9");
+    not_resolved("[router]\nlayers = 1,99\n", "'router.layers'");
+    not_resolved("[train]\nbatch = 100\naccumulate = 3\n", "'train.accumulate' is 3");
+    not_resolved("[data]\nmean = 0.5,0.5\n", "'data.mean' is '0.5,0.5'");
+    not_resolved("[data]\nstd = 0\n", "numbers above 0");
+    not_resolved("[model]\nclasses = 1\n", "'model.classes' is 1");
+    not_resolved("[router]\nname = softmax\nk = 1\ngate = renorm\n", "renorm");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_recipe");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_test(core, the_size_comes_first_wherever_it_stands);
+    tcase_add_test(core, experts_follow_a_changed_depth);
+    tcase_add_test(core, options_of_the_router_stand_beside_its_name);
+    tcase_add_test(core, another_router_by_set_drops_the_options_of_the_first);
+    tcase_add_test(core, the_data_decides_what_is_left_open);
+    tcase_add_test(core, pixels_go_by_name_or_by_number);
+    tcase_add_test(core, the_written_recipe_reads_back_the_same);
+    tcase_add_test(core, comments_blanks_and_line_ends_of_windows_are_borne);
+    tcase_add_test(core, a_recipe_is_found_by_name);
+    tcase_add_test(core, every_recipe_of_ours_resolves);
+    tcase_add_test(core, a_changed_key_is_named_with_both_values);
+    suite_add_tcase(suite, core);
+    tcase_add_test(limits, an_unknown_key_is_refused_with_line_and_nearest);
+    tcase_add_test(limits, a_wrong_value_is_refused_with_what_was_expected);
+    tcase_add_test(limits, a_broken_line_is_refused_with_its_number);
+    tcase_add_test(limits, a_zero_byte_is_refused);
+    tcase_add_test(limits, a_malformed_assignment_is_refused);
+    tcase_add_test(limits, impossible_combinations_name_the_key);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
