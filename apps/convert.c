@@ -196,6 +196,17 @@ static json_t *convert_json(const vit_model *model, const convert_args *args, co
     return json;
 }
 
+/* Pictures that were taken as they are had the old size: now they are brought to the new one. */
+static base_status resize_set(vit_model *model, base_error *err)
+{
+    vit_config config = *vit_model_config(model);
+
+    if (config.resize > 0)
+        return BASE_OK;
+    config.resize = config.image;
+    return vit_model_config_set(model, &config, err);
+}
+
 static base_status convert(const convert_args *args, const char *in, const char *out,
                            base_error *err)
 {
@@ -207,6 +218,8 @@ static base_status convert(const convert_args *args, const char *in, const char 
 
     if (status == BASE_OK)
         status = vit_model_load(&model, path, &load, err);
+    if (status == BASE_OK && args->image > 0)
+        status = resize_set(model, err);
     if (status == BASE_OK && (args->upcycle || args->k > 0 || args->router || args->set.count))
         status = experts_set(&model, args, err);
     if (status == BASE_OK && args->labels)

@@ -1,0 +1,291 @@
+/* test_app_eval.c - vmoe eval as a user runs it, on twelve pictures and a drawn network. */
+#include <math.h>
+
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+static char *dir, *data, *model, *json, *page;
+
+static void setup(void)
+{
+    const vit_config config = sample_config(true);
+
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    model = test_path(dir, "model.safetensors");
+    json = test_path(dir, "result.json");
+    page = test_path(dir, "page.html");
+    sample_folder_make(data);
+    sample_model_save(model, &config, sample_labels);
+}
+
+static void teardown(void)
+{
+    base_free(data);
+    base_free(model);
+    base_free(json);
+    base_free(page);
+    test_folder_remove(dir);
+}
+
+START_TEST(the_accuracy_is_the_share_of_right_predictions)
+{
+    size_t right = 0;
+
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
+    json_t *e = program_json(json);
+    program_done(program_run(dir, "predict", model, "--data", data, "--json", json, NULL));
+    json_t *p = program_json(json);
+    json_t *list = json_object_get(p, "predictions");
+    ck_assert_uint_eq(json_array_size(list), SAMPLE_COUNT);
+    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+        json_t *one = json_array_get(list, i);
+        json_t *top = json_array_get(json_object_get(one, "top"), 0);
+        right += json_number_of(one, "label") == json_number_of(top, "class");
+    }
+    ck_assert_double_eq_tol(json_number_of(e, "top1"), (double)right / SAMPLE_COUNT, 1e-9);
+    ck_assert_double_eq(json_number_of(e, "top5"), 1); /* three classes */
+    json_decref(e);
+    json_decref(p);
+}
+END_TEST
+
+START_TEST(the_figures_do_not_depend_on_batch_or_threads)
+{
+    static const char *const batches[] = {"1", "5", "64"};
+    static const char *const keys[] = {"top1", "loss", "ece"};
+    double first[3] = {0};
+
+    for (size_t i = 0; i < 3; i++) {
+        program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--batch",
+                                 batches[i], "--threads", i == 1 ? "1" : "2", NULL));
+        json_t *e = program_json(json);
+        for (size_t k = 0; k < 3; k++) {
+            const double value = json_number_of(e, keys[k]);
+
+            if (i == 0)
+                first[k] = value;
+            /* a float32 product may be summed in another order for another shape */
+            ck_assert_double_eq_tol(value, first[k], k == 0 ? 0 : 1e-5);
+        }
+        json_decref(e);
+    }
+}
+END_TEST
+
+START_TEST(the_json_has_the_keys_of_the_contract)
+{
+    static const char *const keys[] = {
+        "vmoe",    "command", "model", "data", "seed",        "precision", "threads",
+        "samples", "seconds", "top1",  "top5", "loss",        "ece",       "calibration",
+        "classes", "confused", "confusion", "moe", "complete", "preprocessing"};
+
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
+    json_t *e = program_json(json);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        ck_assert_msg(json_object_get(e, keys[i]), "no key '%s'", keys[i]);
+    ck_assert_str_eq(json_string_value(json_object_get(e, "command")), "eval");
+    ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
+    json_t *moe = json_object_get(e, "moe");
+    ck_assert_uint_eq(json_array_size(moe), 1);
+    ck_assert_double_eq(json_number_of(json_array_get(moe, 0), "layer"), 1);
+    ck_assert_ptr_nonnull(json_object_get(json_array_get(moe, 0), "class_usage"));
+    double sum = 0;
+    json_t *confusion = json_object_get(e, "confusion");
+    for (size_t r = 0; r < SAMPLE_CLASSES; r++)
+        for (size_t c = 0; c < SAMPLE_CLASSES; c++)
+            sum += json_number_value(json_array_get(json_array_get(confusion, r), c));
+    ck_assert_double_eq(sum, SAMPLE_COUNT);
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(json_to_stdout_stands_alone)
+{
+    program_result r = program_run(dir, "eval", model, "--data", data, "--json", "-", NULL);
+    json_t *e = json_loads(r.out, 0, NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_msg(e != NULL, "no JSON: %s", r.out);
+    json_decref(e);
+    program_result_free(&r);
+}
+END_TEST
+
+START_TEST(the_table_names_the_classes)
+{
+    program_result r = program_run(dir, "eval", model, "--data", data, "--quiet", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_str_eq(r.err, "");
+    ck_assert_ptr_nonnull(strstr(r.out, "top-1"));
+    ck_assert_ptr_nonnull(strstr(r.out, "ECE"));
+    ck_assert_ptr_nonnull(strstr(r.out, "green"));
+    ck_assert_ptr_nonnull(strstr(r.out, "block 1"));
+    program_result_free(&r);
+}
+END_TEST
+
+START_TEST(the_page_needs_nothing_else)
+{
+    program_done(program_run(dir, "eval", model, "--data", data, "--html", page, NULL));
+    char *text = program_text(page);
+
+    ck_assert_ptr_null(strstr(text, "http"));
+    ck_assert_ptr_null(strstr(text, "<script"));
+    ck_assert_ptr_nonnull(strstr(text, "data:image/png;base64,"));
+    ck_assert_ptr_nonnull(strstr(text, "reliability"));
+    ck_assert_ptr_nonnull(strstr(text, "</html>"));
+    base_free(text);
+}
+END_TEST
+
+START_TEST(the_folder_of_a_run_means_its_best)
+{
+    char *best = test_path(dir, "run/best"), *file = test_path(best, "model.safetensors");
+    const vit_config config = sample_config(true);
+
+    ck_assert_int_eq(base_folder_make(best, NULL), BASE_OK);
+    sample_model_save(file, &config, sample_labels);
+    char *run = test_path(dir, "run");
+    program_done(program_run(dir, "eval", run, "--data", data, "--json", json, NULL));
+    json_t *e = program_json(json);
+    ck_assert_str_eq(json_string_value(json_object_get(e, "model")), file);
+    json_decref(e);
+    base_free(run);
+    base_free(file);
+    base_free(best);
+}
+END_TEST
+
+START_TEST(the_options_override_the_checkpoint)
+{
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--size", "16",
+                             "--interpolation", "bicubic", "--capacity", "1", "--bpr", NULL));
+    json_t *e = program_json(json);
+    json_t *p = json_object_get(e, "preprocessing");
+
+    ck_assert_double_eq(json_number_of(p, "size"), 16);
+    ck_assert_double_eq(json_number_of(p, "resize"), 18); /* 9 of 8 pixels */
+    ck_assert_str_eq(json_string_value(json_object_get(p, "interpolation")), "bicubic");
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(the_limit_takes_that_many)
+{
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--limit", "5",
+                             NULL));
+    json_t *e = program_json(json);
+
+    ck_assert_double_eq(json_number_of(e, "samples"), 5);
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(wrong_usage_is_status_2)
+{
+    program_refused(program_run(dir, "eval", model, NULL), 2, "--data");
+    program_refused(program_run(dir, "eval", "--data", data, NULL), 2, "MODEL");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--colour", NULL), 2,
+                    "--colour");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--batch", "0", NULL), 2,
+                    "--batch");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--bpr", NULL), 2, "--bpr");
+}
+END_TEST
+
+START_TEST(missing_things_are_named)
+{
+    program_refused(program_run(dir, "eval", "/no/model", "--data", data, NULL), 1, "/no/model");
+    program_refused(program_run(dir, "eval", dir, "--data", data, NULL), 1, "holds no checkpoint");
+    program_refused(program_run(dir, "eval", model, "--data", "/no/data", NULL), 1, "/no/data");
+}
+END_TEST
+
+START_TEST(other_classes_are_refused)
+{
+    char *more = test_path(data, "yellow"), *picture = test_path(more, "0.png");
+
+    ck_assert_int_eq(base_folder_make(more, NULL), BASE_OK);
+    sample_picture_save(picture, 0, 0);
+    program_refused(program_run(dir, "eval", model, "--data", data, NULL), 1, "yellow");
+    base_free(picture);
+    base_free(more);
+}
+END_TEST
+
+START_TEST(a_bad_image_stops_or_counts_as_wrong)
+{
+    char *bad = test_path(data, "red/1.png");
+
+    test_write(bad, "no picture", 10);
+    program_result r = program_run(dir, "eval", model, "--data", data, "--json", json, NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_ptr_nonnull(strstr(r.err, "red/1.png"));
+    ck_assert(!test_exists(json));
+    program_result_free(&r);
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--bad-samples",
+                             "skip", NULL));
+    json_t *e = program_json(json);
+    ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
+    ck_assert_double_eq(json_number_of(e, "bad"), 1);
+    ck_assert_double_le(json_number_of(e, "top1"), 11.0 / 12 + 1e-9);
+    json_decref(e);
+    base_free(bad);
+}
+END_TEST
+
+START_TEST(a_file_that_is_cut_is_refused)
+{
+    char *bytes = NULL;
+    size_t count = 0;
+
+    ck_assert_int_eq(base_file_read(&bytes, &count, model, 1 << 20, NULL), BASE_OK);
+    test_write(model, bytes, count / 2);
+    base_free(bytes);
+    program_refused(program_run(dir, "eval", model, "--data", data, NULL), 1, model);
+}
+END_TEST
+
+START_TEST(a_page_that_cannot_be_written_is_named)
+{
+    program_result r =
+        program_run(dir, "eval", model, "--data", data, "--html", "/no/folder/x.html", NULL);
+
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_ptr_nonnull(strstr(r.err, "/no/folder/x.html"));
+    program_result_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_eval");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_set_timeout(core, 60);
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, the_accuracy_is_the_share_of_right_predictions);
+    tcase_add_test(core, the_figures_do_not_depend_on_batch_or_threads);
+    tcase_add_test(core, the_json_has_the_keys_of_the_contract);
+    tcase_add_test(core, json_to_stdout_stands_alone);
+    tcase_add_test(core, the_table_names_the_classes);
+    tcase_add_test(core, the_page_needs_nothing_else);
+    tcase_add_test(core, the_folder_of_a_run_means_its_best);
+    tcase_add_test(core, the_options_override_the_checkpoint);
+    tcase_add_test(core, the_limit_takes_that_many);
+    suite_add_tcase(suite, core);
+    tcase_set_timeout(limits, 60);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, wrong_usage_is_status_2);
+    tcase_add_test(limits, missing_things_are_named);
+    tcase_add_test(limits, other_classes_are_refused);
+    tcase_add_test(limits, a_bad_image_stops_or_counts_as_wrong);
+    tcase_add_test(limits, a_file_that_is_cut_is_refused);
+    tcase_add_test(limits, a_page_that_cannot_be_written_is_named);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
