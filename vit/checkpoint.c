@@ -173,7 +173,7 @@ static base_status read_config(vit_config *config, char ***label, source *s,
     if (!text)
         return base_fail(err, BASE_FORMAT, "'%s' has no metadata 'config'", s->path);
     status = vit_config_from_json(config, label, text, err);
-    if (status != BASE_OK && err)
+    if (status != BASE_OK)
         base_error_prepend(err, "'%s' ", s->path);
     return status;
 }
@@ -232,6 +232,8 @@ base_status vit_model_load(vit_model **out, const char *path, const vit_load_opt
     if (wanted->image > 0 && wanted->image != m->config.image) {
         vit_model *resized = NULL;
         status = vit_model_resize(&resized, m, wanted->image, err);
+        if (status != BASE_OK)
+            base_error_prepend(err, "'%s' ", path);
         vit_model_destroy(m);
         m = resized;
     }

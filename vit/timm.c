@@ -126,7 +126,7 @@ base_status vit_timm_config(vit_config *config, const vit_tensor_file *file, con
     status = vit_config_check(&c, err);
     if (status == BASE_OK)
         *config = c;
-    else if (err)
+    else
         base_error_prepend(err, "'%s' ", path);
     return status;
 }

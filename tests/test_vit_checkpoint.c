@@ -1,0 +1,486 @@
+/* test_vit_checkpoint.c - networks to files and back, files of timm, and files that do not fit. */
+#include <string.h>
+
+#include "tests/test_folder.h"
+#include "tests/test_model.h"
+#include "tests/test_run.h"
+#include "vit/vit.h"
+
+enum { TENSORS_MAX = 64 };
+
+/* A folder, a file in it, and the tensors of a model to be changed before they are written. */
+typedef struct bench {
+    char *folder;
+    char *path;
+    vit_model *model;
+    vit_tensor tensor[TENSORS_MAX];
+    size_t count;
+} bench;
+
+static bench bench_open(const vit_config *config)
+{
+    bench b = {.folder = test_folder_make(), .model = test_model(config, 5)};
+
+    b.path = test_path(b.folder, "x.safetensors");
+    float *w = vit_model_weights(b.model);
+    for (size_t i = 0; i < vit_model_floats(b.model); i++) /* none is zero */
+        w[i] += 0.25f;
+    for (b.count = 0; b.count < vit_model_parameter_count(b.model); b.count++) {
+        const vit_parameter *p = vit_model_parameter(b.model, b.count);
+        b.tensor[b.count] = (vit_tensor){
+            .name = p->name, .type = "F32", .rank = p->rank, .data = w + p->offset};
+        memcpy(b.tensor[b.count].shape, p->shape, sizeof p->shape);
+    }
+    return b;
+}
+
+static void bench_close(bench *b)
+{
+    vit_model_destroy(b->model);
+    base_free(b->path);
+    test_folder_remove(b->folder);
+}
+
+static vit_tensor *tensor_of(bench *b, const char *name)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (strcmp(b->tensor[i].name, name) == 0)
+            return &b->tensor[i];
+    ck_abort_msg("no tensor '%s'", name);
+    return NULL;
+}
+
+static void drop(bench *b, const char *name)
+{
+    vit_tensor *t = tensor_of(b, name);
+
+    *t = b->tensor[b->count - 1];
+    b->count--;
+}
+
+static void append(bench *b, const char *name, size_t floats)
+{
+    b->tensor[b->count++] = (vit_tensor){.name = name,
+                                         .type = "F32",
+                                         .rank = 1,
+                                         .shape = {floats},
+                                         .data = vit_model_weights(b->model)};
+}
+
+/* With our metadata (as its own config) or without. */
+static void write_tensors(const bench *b, bool ours)
+{
+    base_error err = {0};
+    char *config = vit_model_config_json(b->model);
+    const vit_pair pairs[] = {{"format", ours ? "vmoe" : "pt"}, {"config", config}};
+
+    must(vit_tensors_write(b->path, b->tensor, b->count, pairs, ours ? 2 : 1, &err), &err);
+    base_free(config);
+}
+
+static void refuse(const bench *b, const vit_load_options *options, base_status expected,
+                   const char *words)
+{
+    base_error err = {0};
+    vit_model *model = NULL;
+
+    test_refused(vit_model_load(&model, b->path, options, &err), expected, &err, words);
+    ck_assert_ptr_null(model);
+    ck_assert_msg(strstr(err.text, b->path) != NULL, "'%s' names no file", err.text);
+}
+
+static vit_model *load(const bench *b, const vit_load_options *options)
+{
+    base_error err = {0};
+    vit_model *model = NULL;
+
+    must(vit_model_load(&model, b->path, options, &err), &err);
+    return model;
+}
+
+START_TEST(a_saved_network_is_the_same_network)
+{
+    static const char *const labels[] = {"a", "\xff odd", "c"};
+    base_error err = {0};
+    const vit_config config = test_sparse_config();
+    bench b = bench_open(&config);
+    char *again = test_path(b.folder, "y.safetensors");
+
+    must(vit_model_labels_set(b.model, labels, 3, &err), &err);
+    must(vit_model_save(b.model, b.path, VIT_PRECISION_FP32, &err), &err);
+    vit_model *back = load(&b, NULL);
+    ck_assert_uint_eq(vit_model_floats(back), vit_model_floats(b.model));
+    ck_assert_mem_eq(vit_model_weights(back), vit_model_weights(b.model),
+                     vit_model_floats(back) * sizeof(float));
+    ck_assert_str_eq(vit_model_label(back, 0), "a");
+    ck_assert_str_eq(vit_model_label(back, 1), "\\xff odd"); /* JSON holds only UTF-8 */
+    must(vit_model_save(back, again, VIT_PRECISION_FP32, &err), &err);
+    char *one = NULL;
+    char *two = NULL;
+    size_t n = 0;
+    size_t m = 0;
+    must(base_file_read(&one, &n, b.path, 1 << 20, &err), &err);
+    must(base_file_read(&two, &m, again, 1 << 20, &err), &err);
+    ck_assert_uint_eq(n, m);
+    ck_assert_mem_eq(one, two, n);
+    base_free(two);
+    base_free(one);
+    vit_model_destroy(back);
+    base_free(again);
+    bench_close(&b);
+}
+END_TEST
+
+/* bf16 keeps 8 bits: 1 + 2^-8 is halfway and goes to the even neighbour 1, 1 + 3 * 2^-8 to 1 + 2^-6. */
+START_TEST(bf16_rounds_to_nearest_even)
+{
+    base_error err = {0};
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+    const float in[] = {1 + 0x1p-8f, 1 + 0x3p-8f, 1 + 0x1.01p-8f, -1 - 0x1p-8f, 0, 0x1p-130f};
+    const float out[] = {1, 1 + 0x1p-6f, 1 + 0x1p-7f, -1, 0, 0x1p-130f};
+
+    memcpy(vit_model_weights(b.model), in, sizeof in);
+    must(vit_model_save(b.model, b.path, VIT_PRECISION_BF16, &err), &err);
+    vit_model *back = load(&b, NULL);
+    test_close(vit_model_weights(back), out, 6, 0, 0);
+    test_close(vit_model_weights(back), vit_model_weights(b.model), vit_model_floats(back), 1e-40,
+               0x1p-8);
+    vit_model_destroy(back);
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(other_float_types_are_read)
+{
+    /* 1, -2, 65504, the smallest subnormal, -0, 1/3 rounded */
+    static const uint16_t half[8] = {0x3c00, 0xc000, 0x7bff, 1, 0x8000, 0x3555, 0x0400, 0};
+    static const float halves[8] = {1, -2, 65504, 0x1p-24f, -0.0f, 0x1.554p-2f, 0x1p-14f, 0};
+    static const double wide[8] = {0.1, 1, 2, 3, 4, 5, 6, 7};
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+
+    tensor_of(&b, "norm.bias")->type = "F64";
+    tensor_of(&b, "norm.bias")->data = wide;
+    write_tensors(&b, true);
+    vit_model *back = load(&b, NULL);
+    const vit_parameter *p = vit_model_parameter_find(b.model, "norm.bias");
+    ck_assert(vit_model_weights(back)[p->offset] == 0.1f);
+    vit_model_destroy(back);
+
+    /* F16 is read but never written: put it in the place of a BF16 tensor of the same size. */
+    base_error err = {0};
+    char *bytes = NULL;
+    size_t count = 0;
+    tensor_of(&b, "norm.bias")->type = "BF16";
+    tensor_of(&b, "norm.bias")->data = half;
+    write_tensors(&b, true);
+    must(base_file_read(&bytes, &count, b.path, 1 << 20, &err), &err);
+    char *at = strstr(bytes + 8, "\"BF16\"");
+    memcpy(at, "\"F16\" ", 6);
+    test_write(b.path, bytes, count);
+    base_free(bytes);
+    back = load(&b, NULL);
+    ck_assert_mem_eq(vit_model_weights(back) + p->offset, halves, sizeof halves);
+    vit_model_destroy(back);
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(another_head_starts_from_zero)
+{
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+
+    write_tensors(&b, true);
+    vit_model *back = load(&b, &(vit_load_options){.classes = 7});
+    const vit_parameters p = vit_parameters_at(back, vit_model_weights(back));
+    ck_assert_int_eq(vit_model_config(back)->classes, 7);
+    for (size_t i = 0; i < 7 * 8; i++)
+        ck_assert(p.head_weight[i] == 0 && p.head_bias[i / 8] == 0);
+    ck_assert(p.norm_weight[0] != 0);
+    vit_model_destroy(back);
+    back = load(&b, &(vit_load_options){.classes = 3, .image = 16});
+    ck_assert(vit_parameters_at(back, vit_model_weights(back)).head_weight[0] != 0);
+    ck_assert_int_eq(vit_model_config(back)->image, 16);
+    vit_model_destroy(back);
+    bench_close(&b);
+}
+END_TEST
+
+/* ---- timm's files -------------------------------------------------------------------------- */
+
+/* As vit_tiny but for 2 blocks and few pixels: heads of 64 channels. */
+static vit_config timm_config(void)
+{
+    vit_config config = test_config();
+
+    config.width = 128;
+    config.mlp = 256;
+    return config;
+}
+
+START_TEST(sizes_of_timms_files_are_read_off_the_shapes)
+{
+    const vit_config config = timm_config();
+    bench b = bench_open(&config);
+
+    write_tensors(&b, false);
+    vit_model *back = load(&b, NULL);
+    const vit_config *c = vit_model_config(back);
+    ck_assert_int_eq(c->image, 8);
+    ck_assert_int_eq(c->channels, 3);
+    ck_assert_int_eq(c->patch, 4);
+    ck_assert_int_eq(c->width, 128);
+    ck_assert_int_eq(c->depth, 2);
+    ck_assert_int_eq(c->heads, 2); /* 128 / 64 */
+    ck_assert_int_eq(c->mlp, 256);
+    ck_assert_int_eq(c->classes, 3);
+    ck_assert_int_eq(c->pool, VIT_POOL_TOKEN);
+    ck_assert_str_eq(c->interpolation, "bicubic");
+    ck_assert(c->mean[0] == 0.485f);
+    ck_assert_ptr_null(vit_model_label(back, 0));
+    ck_assert_mem_eq(vit_model_weights(back), vit_model_weights(b.model),
+                     vit_model_floats(back) * sizeof(float));
+    vit_model_destroy(back);
+    back = load(&b, &(vit_load_options){.heads = 4, .image = 24, .classes = 10});
+    ck_assert_int_eq(vit_model_config(back)->heads, 4);
+    ck_assert_int_eq(vit_model_config(back)->image, 24);
+    ck_assert_int_eq(vit_model_config(back)->classes, 10);
+    vit_model_destroy(back);
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_qkv_without_bias_has_a_bias_of_zero)
+{
+    const vit_config config = timm_config();
+    bench b = bench_open(&config);
+
+    drop(&b, "blocks.0.attn.qkv.bias");
+    drop(&b, "blocks.1.attn.qkv.bias");
+    write_tensors(&b, false);
+    vit_model *back = load(&b, NULL);
+    const vit_parameters p = vit_parameters_at(back, vit_model_weights(back));
+    for (size_t i = 0; i < 3 * 128; i++)
+        ck_assert(p.block[1].qkv_bias[i] == 0);
+    vit_model_destroy(back);
+    write_tensors(&b, true); /* our own files have all of them */
+    refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'blocks.0.attn.qkv.bias', expected one of shape [384]");
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_body_without_head_gets_one)
+{
+    const vit_config config = timm_config();
+    bench b = bench_open(&config);
+
+    drop(&b, "head.weight");
+    drop(&b, "head.bias");
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_MISMATCH, "no number of classes was given");
+    vit_model *back = load(&b, &(vit_load_options){.classes = 4});
+    ck_assert_int_eq(vit_model_config(back)->classes, 4);
+    vit_model_destroy(back);
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(relatives_of_timms_vit_are_refused)
+{
+    static const struct {
+        const char *name, *words;
+        base_status status;
+    } extra[] = {
+        {"dist_token", "distilled DeiT", BASE_UNSUPPORTED},
+        {"head_dist.weight", "distilled DeiT", BASE_UNSUPPORTED},
+        {"fc_norm.weight", "fc_norm", BASE_UNSUPPORTED},
+        {"blocks.0.ls1.gamma", "tensor 'blocks.0.ls1.gamma' has no place in this network",
+         BASE_MISMATCH},
+        {"reg_token", "'reg_token' has no place", BASE_MISMATCH},
+        {"blocks.2.norm1.weight", "has no tensor 'blocks.2.norm1.bias'", BASE_MISMATCH},
+        {"blocks.900000.norm1.weight", "'depth' is 900001, expected 1 to 64", BASE_USAGE},
+    };
+    const vit_config config = timm_config();
+
+    for (size_t i = 0; i < sizeof extra / sizeof extra[0]; i++) {
+        bench b = bench_open(&config);
+        append(&b, extra[i].name, 128);
+        write_tensors(&b, false);
+        refuse(&b, NULL, extra[i].status, extra[i].words);
+        bench_close(&b);
+    }
+    bench b = bench_open(&config);
+    drop(&b, "cls_token"); /* five positions are no square of patches */
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_UNSUPPORTED, "'pos_embed' has 5 rows, expected a square number");
+    drop(&b, "patch_embed.proj.weight");
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_MISMATCH, "neither a vmoe checkpoint nor one with timm's names");
+    bench_close(&b);
+    const vit_config narrow = test_config();
+    b = bench_open(&narrow);
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_USAGE, "width 8, no multiple of 64: the number of heads must be given");
+    bench_close(&b);
+}
+END_TEST
+
+/* ---- files that do not fit -------------------------------------------------------------------- */
+
+START_TEST(another_shape_is_named_with_both)
+{
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+    vit_tensor *head = tensor_of(&b, "head.weight");
+
+    head->shape[0] = 2;
+    write_tensors(&b, true);
+    refuse(&b, NULL, BASE_MISMATCH, "tensor 'head.weight' has shape [2, 8], expected [3, 8]");
+    head->shape[0] = 3;
+    head->shape[1] = 4;
+    head->shape[2] = 2;
+    head->rank = 3;
+    write_tensors(&b, true);
+    refuse(&b, NULL, BASE_MISMATCH, "'head.weight' has shape [3, 4, 2], expected [3, 8]");
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(values_that_are_not_finite_are_named)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const vit_config config = test_sparse_config();
+
+    for (size_t i = 0; i < 3; i++) {
+        bench b = bench_open(&config);
+        const vit_parameter *p =
+            vit_model_parameter_find(b.model, "blocks.1.moe.experts.fc2.bias");
+        vit_model_weights(b.model)[p->offset + 3] = bad[i];
+        write_tensors(&b, true);
+        refuse(&b, NULL, BASE_NUMERIC,
+               "tensor 'blocks.1.moe.experts.fc2.bias' has a value that is not finite at index 3");
+        bench_close(&b);
+    }
+}
+END_TEST
+
+START_TEST(missing_foreign_and_whole_number_tensors_are_named)
+{
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+
+    append(&b, "blocks.1.extra\n", 3);
+    write_tensors(&b, true);
+    refuse(&b, NULL, BASE_MISMATCH, "tensor 'blocks.1.extra\\x0a' has no place in this network");
+    b.count--;
+    vit_tensor *t = tensor_of(&b, "norm.weight");
+    t->type = "I64";
+    t->data = (int64_t[8]){0};
+    write_tensors(&b, true);
+    refuse(&b, NULL, BASE_MISMATCH, "'norm.weight' has type I64, expected F32, BF16, F16 or F64");
+    drop(&b, "norm.weight");
+    write_tensors(&b, true);
+    refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'norm.weight', expected one of shape [8]");
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_config_that_does_not_hold_is_refused)
+{
+    static const struct {
+        const char *config, *words;
+    } bad[] = {
+        {NULL, "has no metadata 'config'"},
+        {"{", "config is "},
+        {"{\"image\":8}", "config 'channels' is missing"},
+        /* far more weights than the file has: refused before memory is taken */
+        {"{\"image\":8192,\"channels\":3,\"patch\":1,\"width\":16384,\"depth\":64,\"heads\":2,"
+         "\"mlp\":131072,\"classes\":1000000}",
+         "tensor 'cls_token' has shape [1, 1, 8], expected [1, 1, 16384]"},
+        {"{\"image\":8,\"channels\":3,\"patch\":3,\"width\":8,\"depth\":2,\"heads\":2,\"mlp\":12,"
+         "\"classes\":3}",
+         "'image' is 8, expected a multiple of patch (3)"},
+    };
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        base_error err = {0};
+        const vit_pair pairs[] = {{"format", "vmoe"}, {"config", bad[i].config}};
+        must(vit_tensors_write(b.path, b.tensor, b.count, pairs, bad[i].config ? 2 : 1, &err),
+             &err);
+        refuse(&b, NULL, i == 3 ? BASE_MISMATCH : BASE_FORMAT, bad[i].words);
+    }
+    bench_close(&b);
+}
+END_TEST
+
+START_TEST(a_size_that_does_not_fit_is_refused)
+{
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+
+    write_tensors(&b, true);
+    refuse(&b, &(vit_load_options){.image = 13}, BASE_USAGE, "'image' is 13, expected a multiple");
+    bench_close(&b);
+}
+END_TEST
+
+/* The target is a folder: nothing appears beside it. */
+START_TEST(a_failed_save_leaves_nothing)
+{
+    base_error err = {0};
+    const vit_config config = test_config();
+    bench b = bench_open(&config);
+    char *part = base_text("%s.part", b.path);
+
+    must(base_folder_make(b.path, &err), &err);
+    test_refused(vit_model_save(b.model, b.path, VIT_PRECISION_FP32, &err), BASE_IO, &err,
+                 "x.safetensors' is a folder");
+    ck_assert(!test_exists(part));
+    base_free(part);
+    bench_close(&b);
+}
+END_TEST
+
+/* /dev/full takes every byte and keeps none: the disk is full. */
+START_TEST(a_full_disk_is_reported)
+{
+    base_error err = {0};
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+
+    if (test_exists("/dev/full"))
+        test_refused(vit_model_save(model, "/dev/full", VIT_PRECISION_FP32, &err), BASE_IO, &err,
+                     "cannot write '/dev/full'");
+    vit_model_destroy(model);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("vit_checkpoint");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_test(core, a_saved_network_is_the_same_network);
+    tcase_add_test(core, bf16_rounds_to_nearest_even);
+    tcase_add_test(core, other_float_types_are_read);
+    tcase_add_test(core, another_head_starts_from_zero);
+    tcase_add_test(core, sizes_of_timms_files_are_read_off_the_shapes);
+    tcase_add_test(core, a_qkv_without_bias_has_a_bias_of_zero);
+    tcase_add_test(core, a_body_without_head_gets_one);
+    tcase_add_test(limits, relatives_of_timms_vit_are_refused);
+    tcase_add_test(limits, another_shape_is_named_with_both);
+    tcase_add_test(limits, values_that_are_not_finite_are_named);
+    tcase_add_test(limits, missing_foreign_and_whole_number_tensors_are_named);
+    tcase_add_test(limits, a_config_that_does_not_hold_is_refused);
+    tcase_add_test(limits, a_size_that_does_not_fit_is_refused);
+    tcase_add_test(limits, a_failed_save_leaves_nothing);
+    tcase_add_test(limits, a_full_disk_is_reported);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
