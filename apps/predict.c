@@ -69,26 +69,30 @@ static void file_reader_destroy(file_reader *reader)
     data_scratch_destroy(&reader->scratch);
 }
 
-/* 8-bit [S, S, 3] to normalised [C, S, S], exactly as the loader does it: (x / 255 - mean) / std, grey
- * by data.h's luma. */
-static void normalise(float *out, const data_image *crop, const app_network *network)
+/* RGB to grey in place, by data.h's luma; before the resize, as the loader does it. */
+static void grey_take(data_image *image)
+{
+    const size_t count = image->width * image->height;
+
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char *in = image->pixels + 3 * i;
+
+        image->pixels[i] =
+            (unsigned char)((19595u * in[0] + 38470u * in[1] + 7471u * in[2] + 32768u) >> 16);
+    }
+    image->channels = 1;
+}
+
+/* 8-bit [S, S, C] to normalised [C, S, S], exactly as the loader does it: (x / 255 - mean) / std. */
+static void normalise(float *out, const data_image *crop, const vit_config *config)
 {
     const size_t plane = crop->width * crop->height;
-    const size_t channels = (size_t)network->config->channels;
 
-    for (size_t i = 0; i < plane; i++) {
-        const unsigned char *in = crop->pixels + i * crop->channels;
-        unsigned char value[3] = {in[0], in[0], in[0]};
-
-        if (crop->channels == 3 && channels == 3)
-            memcpy(value, in, 3);
-        else if (crop->channels == 3)
-            value[0] = (unsigned char)((19595u * in[0] + 38470u * in[1] + 7471u * in[2] +
-                                        32768u) >> 16);
-        for (size_t c = 0; c < channels; c++)
-            out[c * plane + i] = ((float)value[c] / 255.0f - network->config->mean[c]) /
-                                 network->config->std[c];
-    }
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < crop->channels; c++)
+            out[c * plane + i] = ((float)crop->pixels[i * crop->channels + c] / 255.0f -
+                                  config->mean[c]) /
+                                 config->std[c];
 }
 
 /* One file into input [C, S, S]. err names it. */
@@ -99,6 +103,8 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
     data_health health = DATA_HEALTH_OK;
     base_status status = data_image_load(&reader->image, &health, reader->decoder, path, err);
 
+    if (status == BASE_OK && network->config->channels == 1)
+        grey_take(&reader->image);
     if (status == BASE_OK)
         status = data_eval_transform(&reader->crop, &reader->image, network->resize,
                                      network->size, network->filter, &reader->scratch, err);
@@ -109,7 +115,7 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
         fprintf(stderr, "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n",
                 path);
     }
-    normalise(input, &reader->crop, network);
+    normalise(input, &reader->crop, network->config);
     return BASE_OK;
 }
 

@@ -59,7 +59,7 @@ START_TEST(files_and_a_data_set_give_the_same_logits)
     float *fed2 = npy_read(inputs, 2, INPUT);
     ck_assert_mem_eq(fed, fed2, 2 * INPUT * sizeof *fed);
     for (size_t i = 0; i < 2 * SAMPLE_CLASSES; i++)
-        ck_assert_float_eq_tol(all[i], two[i], 1e-5f); /* another shape, another order of sums */
+        ck_assert_double_eq_tol((double)all[i], (double)two[i], 1e-5); /* another shape, another order of sums */
     base_free(all);
     base_free(fed);
     base_free(two);
@@ -106,7 +106,7 @@ START_TEST(the_logits_are_those_of_the_network)
     ck_assert_int_eq(vit_run_forward(run, mine, fed, SAMPLE_COUNT, &(vit_step){0}, &err),
                      BASE_OK);
     for (size_t i = 0; i < SAMPLE_COUNT * SAMPLE_CLASSES; i++)
-        ck_assert_float_eq_tol(all[i], mine[i], 1e-5f);
+        ck_assert_double_eq_tol((double)all[i], (double)mine[i], 1e-5);
     vit_run_destroy(run);
     vit_model_destroy(net);
     base_free(all);
