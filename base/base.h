@@ -112,7 +112,7 @@ typedef enum base_purpose {
     BASE_PURPOSE_SUBSET = 6,        /* the first N of a seeded order (--limit) */
     BASE_PURPOSE_DROPOUT = 7,       /* a = step, b = site, c = token of the global batch */
     BASE_PURPOSE_DROP_PATH = 8,     /* a = step, b = site, c = image of the global batch */
-    BASE_PURPOSE_ROUTER_NOISE = 9,  /* a = step, b = layer, c = token of the global batch */
+    BASE_PURPOSE_ROUTER_NOISE = 9,  /* step, layer; token in the counter (vit/kernels.c) */
     BASE_PURPOSE_ROUTER_SELECT = 10, /* a = step, b = layer: SSR's Bernoulli draw */
     BASE_PURPOSE_CORRUPT = 11,
     BASE_PURPOSE_ATTACK = 12

@@ -259,6 +259,71 @@ static void scale_add(float *c, const float *t, float alpha, float beta, size_t 
         c[i] = alpha * t[i] + beta * c[i];
 }
 
+/* log x for x in [2^-24, 1]: x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 atanh((m - 1) / (m + 1)). */
+static inline float log_fast(float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const int32_t e = (bits - 0x3f3504f3) >> 23;
+    const int32_t mantissa = bits - (e << 23);
+    float m;
+    memcpy(&m, &mantissa, sizeof m);
+    const float s = (m - 1.0f) / (m + 1.0f), q = s * s;
+    const float p =
+        2.0f * s * (1.0f + q * (1.0f / 3 + q * (1.0f / 5 + q * (1.0f / 7 + q * (1.0f / 9)))));
+    return p + (float)e * 0.69314718055994531f;
+}
+
+/* cos and sin of 2 pi u, u in [0, 1): the nearest quarter turn and a Taylor polynomial. */
+static inline void turn(float *c, float *s, float u)
+{
+    const int32_t quarter = (int32_t)(u * 4.0f + 0.5f);
+    const float f = (u * 4.0f - (float)quarter) * 1.57079632679489662f, q = f * f;
+    const float sine =
+        f * (1.0f + q * (-1.0f / 6 + q * (1.0f / 120 + q * (-1.0f / 5040 + q / 362880))));
+    const float cosine =
+        1.0f + q * (-0.5f + q * (1.0f / 24 + q * (-1.0f / 720 + q * (1.0f / 40320))));
+    const float x = quarter & 1 ? -sine : cosine, y = quarter & 1 ? cosine : sine;
+    *c = quarter & 2 ? -x : x;
+    *s = quarter & 2 ? -y : y;
+}
+
+static const float from_24_bits = 1.0f / (1 << 24);
+
+static void normals(float *out, size_t rows, size_t n, const uint32_t key[2], uint64_t first)
+{
+    for (size_t block = 0; 4 * block < n; block++) {
+        const size_t wanted = n - 4 * block < 4 ? n - 4 * block : 4;
+#pragma omp simd
+        for (size_t r = 0; r < rows; r++) {
+            uint32_t c0 = (uint32_t)(first + r), c1 = (uint32_t)((first + r) >> 32);
+            uint32_t c2 = (uint32_t)block, c3 = 0, k0 = key[0], k1 = key[1];
+            for (int round = 0; round < 10; round++) {
+                const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+                c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+                c1 = (uint32_t)p1;
+                c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+                c3 = (uint32_t)p0;
+                k0 += 0x9E3779B9u;
+                k1 += 0xBB67AE85u;
+            }
+            const float a = sqrtf(-2.0f * log_fast(1.0f - (float)(c0 >> 8) * from_24_bits));
+            const float b = sqrtf(-2.0f * log_fast(1.0f - (float)(c2 >> 8) * from_24_bits));
+            float z[4];
+            turn(&z[0], &z[1], (float)(c1 >> 8) * from_24_bits);
+            turn(&z[2], &z[3], (float)(c3 >> 8) * from_24_bits);
+            float *at = out + r * n + 4 * block;
+            at[0] = a * z[0];
+            if (wanted > 1)
+                at[1] = a * z[1];
+            if (wanted > 2)
+                at[2] = b * z[2];
+            if (wanted > 3)
+                at[3] = b * z[3];
+        }
+    }
+}
+
 extern const vit_kernels VIT_KERNELS_SET;
 const vit_kernels VIT_KERNELS_SET = {
     .isa = VIT_KERNELS_ISA,
@@ -276,4 +341,5 @@ const vit_kernels VIT_KERNELS_SET = {
     .sum_squares = sum_squares,
     .to_bf16 = to_bf16,
     .scale_add = scale_add,
+    .normals = normals,
 };

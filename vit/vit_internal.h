@@ -77,6 +77,10 @@ typedef struct vit_kernels {
     void (*to_bf16)(uint16_t *out, const float *x, size_t n);
     /* c = alpha * t + beta * c */
     void (*scale_add)(float *c, const float *t, float alpha, float beta, size_t n);
+    /* out [rows, n] standard normals: number j of row r is number j % 4 of the Philox4x32-10 block with
+     * counter {first + r (two words), j / 4, 0}, words (0, 1) and (2, 3) by Box-Muller on their upper
+     * 24 bits: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v. */
+    void (*normals)(float *out, size_t rows, size_t n, const uint32_t key[2], uint64_t first);
 } vit_kernels;
 
 /* The best set for this processor. */

@@ -28,23 +28,19 @@ def mix(z):
     return z ^ z >> 31
 
 
-def uniforms(seed, purpose, a, b, c, count):
-    """The first `count` numbers in [0, 1) of a stream."""
+def normals(seed, purpose, step, layer, token, count):
+    """The routers' noise of one token: vit_kernels.normals in vit/kernels.c, in double precision."""
     h = 0
-    for value in (seed, purpose, a, b, c):
+    for value in (seed, purpose, step, layer):
         h = mix(h ^ value)
-    key, words, out = (h & 0xFFFFFFFF, h >> 32), [], []
-    for block in range((count + 1) // 2):
-        words += philox4x32((block & 0xFFFFFFFF, block >> 32, 0, 0), key)
-    for i in range(count):
-        out.append(((words[2 * i + 1] << 32 | words[2 * i]) >> 11) * 2.0**-53)
-    return out
-
-
-def normals(seed, purpose, a, b, c, count):
-    u = uniforms(seed, purpose, a, b, c, 2 * count)
-    return [math.sqrt(-2.0 * math.log(1.0 - u[2 * i])) * math.cos(2.0 * math.pi * u[2 * i + 1])
-            for i in range(count)]
+    out = []
+    for block in range((count + 3) // 4):
+        w = philox4x32((token & 0xFFFFFFFF, token >> 32, block, 0), (h & 0xFFFFFFFF, h >> 32))
+        for a, b in ((w[0], w[1]), (w[2], w[3])):
+            r = math.sqrt(-2.0 * math.log(1.0 - (a >> 8) * 2.0**-24))
+            turn = 2.0 * math.pi * (b >> 8) * 2.0**-24
+            out += [r * math.cos(turn), r * math.sin(turn)]
+    return out[:count]
 
 
 if __name__ == "__main__":

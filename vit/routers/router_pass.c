@@ -128,14 +128,20 @@ void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *sta
 
 void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass)
 {
+    enum { CHUNK = 64 };
     const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_kernels *kernels = vit_kernels_get();
+    const uint64_t key = base_key(
+        (const uint64_t[]){pass->seed, BASE_PURPOSE_ROUTER_NOISE, pass->step, pass->layer}, 4);
+    const uint32_t words[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
-    for (size_t t = 0; t < s.tokens; t++) {
-        base_rng rng = base_rng_make(pass->seed, BASE_PURPOSE_ROUTER_NOISE, pass->step,
-                                     pass->layer, pass->first_token + t);
-        for (size_t e = 0; e < s.experts; e++)
-            out[t * s.experts + e] += scale * base_rng_normal(&rng);
+    for (size_t t = 0; t < s.tokens; t += CHUNK) {
+        float eps[CHUNK * VIT_EXPERTS_MAX];
+        const size_t rows = s.tokens - t < CHUNK ? s.tokens - t : CHUNK;
+        kernels->normals(eps, rows, s.experts, words, pass->first_token + t);
+        for (size_t i = 0; i < rows * s.experts; i++)
+            out[t * s.experts + i] += scale * (double)eps[i];
     }
 }
 
