@@ -91,13 +91,14 @@ static inline void test_close(const float *found, const float *expected, size_t 
 }
 
 /* The status, and words that the text must hold. */
-static inline void test_refused(base_status status, base_status expected, const base_error *err,
-                                const char *words)
+static inline void test_refused(base_status status, base_status expected,
+                                const base_error *err, const char *words)
 {
     ck_assert_msg(status == expected, "status %d (%s), expected %d", (int)status, err->text,
                   (int)expected);
     ck_assert_int_eq(err->status, expected);
-    ck_assert_msg(strstr(err->text, words) != NULL, "'%s' does not say '%s'", err->text, words);
+    ck_assert_msg(strstr(err->text, words) != NULL, "'%s' does not say '%s'", err->text,
+                  words);
 }
 
 #endif

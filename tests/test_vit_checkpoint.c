@@ -1,4 +1,5 @@
-/* test_vit_checkpoint.c - networks to files and back, files of timm, and files that do not fit. */
+/* test_vit_checkpoint.c - networks to files and back, files of timm, and files that do
+ * not fit. */
 #include <string.h>
 
 #include "tests/test_folder.h"
@@ -8,7 +9,8 @@
 
 enum { TENSORS_MAX = 64 };
 
-/* A folder, a file in it, and the tensors of a model to be changed before they are written. */
+/* A folder, a file in it, and the tensors of a model to be changed before they are
+ * written. */
 typedef struct bench {
     char *folder;
     char *path;
@@ -131,21 +133,23 @@ START_TEST(a_saved_network_is_the_same_network)
 }
 END_TEST
 
-/* bf16 keeps 8 bits: 1 + 2^-8 is halfway and goes to the even neighbour 1, 1 + 3 * 2^-8 to 1 + 2^-6. */
+/* bf16 keeps 8 bits: 1 + 2^-8 is halfway and goes to the even neighbour 1, 1 + 3 * 2^-8
+ * to 1 + 2^-6. */
 START_TEST(bf16_rounds_to_nearest_even)
 {
     base_error err = {0};
     const vit_config config = test_config();
     bench b = bench_open(&config);
-    const float in[] = {1 + 0x1p-8f, 1 + 0x3p-8f, 1 + 0x1.01p-8f, -1 - 0x1p-8f, 0, 0x1p-130f};
+    const float in[] = {1 + 0x1p-8f,  1 + 0x3p-8f, 1 + 0x1.01p-8f,
+                        -1 - 0x1p-8f, 0,           0x1p-130f};
     const float out[] = {1, 1 + 0x1p-6f, 1 + 0x1p-7f, -1, 0, 0x1p-130f};
 
     memcpy(vit_model_weights(b.model), in, sizeof in);
     must(vit_model_save(b.model, b.path, VIT_PRECISION_BF16, &err), &err);
     vit_model *back = load(&b, NULL);
     test_close(vit_model_weights(back), out, 6, 0, 0);
-    test_close(vit_model_weights(back), vit_model_weights(b.model), vit_model_floats(back), 1e-40,
-               0x1p-8);
+    test_close(vit_model_weights(back), vit_model_weights(b.model), vit_model_floats(back),
+               1e-40, 0x1p-8);
     vit_model_destroy(back);
     bench_close(&b);
 }
@@ -155,7 +159,8 @@ START_TEST(other_float_types_are_read)
 {
     /* 1, -2, 65504, the smallest subnormal, -0, 1/3 rounded */
     static const uint16_t half[8] = {0x3c00, 0xc000, 0x7bff, 1, 0x8000, 0x3555, 0x0400, 0};
-    static const float halves[8] = {1, -2, 65504, 0x1p-24f, -0.0f, 0x1.554p-2f, 0x1p-14f, 0};
+    static const float halves[8] = {1,     -2,          65504,    0x1p-24f,
+                                    -0.0f, 0x1.554p-2f, 0x1p-14f, 0};
     static const double wide[8] = {0.1, 1, 2, 3, 4, 5, 6, 7};
     const vit_config config = test_config();
     bench b = bench_open(&config);
@@ -168,7 +173,8 @@ START_TEST(other_float_types_are_read)
     ck_assert(vit_model_weights(back)[p->offset] == 0.1f);
     vit_model_destroy(back);
 
-    /* F16 is read but never written: put it in the place of a BF16 tensor of the same size. */
+    /* F16 is read but never written: put it in the place of a BF16 tensor of the same
+     * size. */
     base_error err = {0};
     char *bytes = NULL;
     size_t count = 0;
@@ -208,7 +214,7 @@ START_TEST(another_head_starts_from_zero)
 }
 END_TEST
 
-/* ---- timm's files -------------------------------------------------------------------------- */
+/* ---- timm's files -------------------------------------------------------------------- */
 
 /* As vit_tiny but for 2 blocks and few pixels: heads of 64 channels. */
 static vit_config timm_config(void)
@@ -266,7 +272,8 @@ START_TEST(a_qkv_without_bias_has_a_bias_of_zero)
         ck_assert(p.block[1].qkv_bias[i] == 0);
     vit_model_destroy(back);
     write_tensors(&b, true); /* our own files have all of them */
-    refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'blocks.0.attn.qkv.bias', expected one of shape [384]");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "has no tensor 'blocks.0.attn.qkv.bias', expected one of shape [384]");
     bench_close(&b);
 }
 END_TEST
@@ -322,12 +329,13 @@ START_TEST(relatives_of_timms_vit_are_refused)
     const vit_config narrow = test_config();
     b = bench_open(&narrow);
     write_tensors(&b, false);
-    refuse(&b, NULL, BASE_USAGE, "width 8, no multiple of 64: the number of heads must be given");
+    refuse(&b, NULL, BASE_USAGE,
+           "width 8, no multiple of 64: the number of heads must be given");
     bench_close(&b);
 }
 END_TEST
 
-/* ---- files that do not fit -------------------------------------------------------------------- */
+/* ---- files that do not fit ----------------------------------------------------------- */
 
 START_TEST(another_shape_is_named_with_both)
 {
@@ -337,7 +345,8 @@ START_TEST(another_shape_is_named_with_both)
 
     head->shape[0] = 2;
     write_tensors(&b, true);
-    refuse(&b, NULL, BASE_MISMATCH, "tensor 'head.weight' has shape [2, 8], expected [3, 8]");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "tensor 'head.weight' has shape [2, 8], expected [3, 8]");
     head->shape[0] = 3;
     head->shape[1] = 4;
     head->shape[2] = 2;
@@ -359,8 +368,9 @@ START_TEST(values_that_are_not_finite_are_named)
             vit_model_parameter_find(b.model, "blocks.1.moe.experts.fc2.bias");
         vit_model_weights(b.model)[p->offset + 3] = bad[i];
         write_tensors(&b, true);
-        refuse(&b, NULL, BASE_NUMERIC,
-               "tensor 'blocks.1.moe.experts.fc2.bias' has a value that is not finite at index 3");
+        refuse(
+            &b, NULL, BASE_NUMERIC,
+            "tensor 'blocks.1.moe.experts.fc2.bias' has a value that is not finite at index 3");
         bench_close(&b);
     }
 }
@@ -373,16 +383,19 @@ START_TEST(missing_foreign_and_whole_number_tensors_are_named)
 
     append(&b, "blocks.1.extra\n", 3);
     write_tensors(&b, true);
-    refuse(&b, NULL, BASE_MISMATCH, "tensor 'blocks.1.extra\\x0a' has no place in this network");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "tensor 'blocks.1.extra\\x0a' has no place in this network");
     b.count--;
     vit_tensor *t = tensor_of(&b, "norm.weight");
     t->type = "I64";
     t->data = (int64_t[8]){0};
     write_tensors(&b, true);
-    refuse(&b, NULL, BASE_MISMATCH, "'norm.weight' has type I64, expected F32, BF16, F16 or F64");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "'norm.weight' has type I64, expected F32, BF16, F16 or F64");
     drop(&b, "norm.weight");
     write_tensors(&b, true);
-    refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'norm.weight', expected one of shape [8]");
+    refuse(&b, NULL, BASE_MISMATCH,
+           "has no tensor 'norm.weight', expected one of shape [8]");
     bench_close(&b);
 }
 END_TEST
@@ -409,7 +422,8 @@ START_TEST(a_config_that_does_not_hold_is_refused)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         base_error err = {0};
         const vit_pair pairs[] = {{"format", "vmoe"}, {"config", bad[i].config}};
-        must(vit_tensors_write(b.path, b.tensor, b.count, pairs, bad[i].config ? 2 : 1, &err),
+        must(vit_tensors_write(b.path, b.tensor, b.count, pairs, bad[i].config ? 2 : 1,
+                               &err),
              &err);
         refuse(&b, NULL, i == 3 ? BASE_MISMATCH : BASE_FORMAT, bad[i].words);
     }
@@ -423,7 +437,8 @@ START_TEST(a_size_that_does_not_fit_is_refused)
     bench b = bench_open(&config);
 
     write_tensors(&b, true);
-    refuse(&b, &(vit_load_options){.image = 13}, BASE_USAGE, "'image' is 13, expected a multiple");
+    refuse(&b, &(vit_load_options){.image = 13}, BASE_USAGE,
+           "'image' is 13, expected a multiple");
     bench_close(&b);
 }
 END_TEST
@@ -453,8 +468,8 @@ START_TEST(a_full_disk_is_reported)
     vit_model *model = test_model(&config, 1);
 
     if (test_exists("/dev/full"))
-        test_refused(vit_model_save(model, "/dev/full", VIT_PRECISION_FP32, &err), BASE_IO, &err,
-                     "cannot write '/dev/full'");
+        test_refused(vit_model_save(model, "/dev/full", VIT_PRECISION_FP32, &err), BASE_IO,
+                     &err, "cannot write '/dev/full'");
     vit_model_destroy(model);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* test_vit_loss.c - both losses against PyTorch (tests/reference/make_training.py), against finite
- * differences and by hand; targets of smoothed and mixed labels. */
+/* test_vit_loss.c - both losses against PyTorch (tests/reference/make_training.py),
+ * against finite differences and by hand; targets of smoothed and mixed labels. */
 #include <string.h>
 
 #include "tests/test_model.h"
@@ -21,7 +21,8 @@ START_TEST(losses_and_gradients_are_those_of_pytorch)
     double mean = 0;
 
     const double loss = vit_loss_compute(kind, d, per_sample, z, t, BATCH, CLASSES, 1);
-    test_close(per_sample, each, BATCH, 0, 1e-6); /* one rounding to f32 and that of the file */
+    test_close(per_sample, each, BATCH, 0,
+               1e-6); /* one rounding to f32 and that of the file */
     test_close(d, test_floats(golden, names[_i], "gradient"), BATCH * CLASSES, 1e-9, 1e-6);
     for (size_t i = 0; i < BATCH; i++)
         mean += (double)each[i] / BATCH;
@@ -30,7 +31,8 @@ START_TEST(losses_and_gradients_are_those_of_pytorch)
 }
 END_TEST
 
-/* z = (ln 3, 0), t = (1, 0): p = (3/4, 1/4), loss = -ln(3/4); scale 2 doubles the gradient only. */
+/* z = (ln 3, 0), t = (1, 0): p = (3/4, 1/4), loss = -ln(3/4); scale 2 doubles the
+ * gradient only. */
 START_TEST(softmax_of_two_classes_by_hand)
 {
     const float z[] = {1.0986122886681098f, 0};
@@ -62,7 +64,8 @@ START_TEST(targets_are_smoothed_then_mixed)
     const int32_t a[] = {0, 2};
     const int32_t b[] = {1, 2};
     const float share[] = {0.75f, 0.25f};
-    /* e / K = 0.1 / 4 = 0.025; row 0: 0.025 + 0.9 * (0.75, 0.25); row 1: both are class 2 */
+    /* e / K = 0.1 / 4 = 0.025; row 0: 0.025 + 0.9 * (0.75, 0.25); row 1: both are class
+     * 2 */
     const float mixed[] = {0.7f, 0.25f, 0.025f, 0.025f, 0.025f, 0.025f, 0.925f, 0.025f};
     const float plain[] = {1, 0, 0, 0, 0, 0, 1, 0};
     float t[8];
@@ -83,8 +86,8 @@ START_TEST(finite_logits_give_a_finite_loss)
     float each[2];
 
     for (int kind = 0; kind < 2; kind++) {
-        const double loss =
-            vit_loss_compute(kind ? VIT_LOSS_SIGMOID : VIT_LOSS_SOFTMAX, d, each, z, t, 2, 3, 1);
+        const double loss = vit_loss_compute(kind ? VIT_LOSS_SIGMOID : VIT_LOSS_SOFTMAX, d,
+                                             each, z, t, 2, 3, 1);
         ck_assert(isfinite(loss));
         for (size_t i = 0; i < 6; i++)
             ck_assert(isfinite(d[i]) && fabsf(d[i]) <= 0.5f);
@@ -135,7 +138,8 @@ END_TEST
 START_TEST(gradients_are_those_of_finite_differences)
 {
     const vit_loss kind = _i == 0 ? VIT_LOSS_SOFTMAX : VIT_LOSS_SIGMOID;
-    const float step = 1.0f / 128; /* exact in f32; the third derivative's error is below 1e-5 */
+    const float step =
+        1.0f / 128; /* exact in f32; the third derivative's error is below 1e-5 */
     float z[3 * CLASSES];
     float t[3 * CLASSES];
     float d[3 * CLASSES];

@@ -1,5 +1,6 @@
-/* test_vit_optimizer.c - AdamW and SGD against torch.optim (tests/reference/make_training.py), clipping,
- * averaging, refused gradients, state to a file and back. */
+/* test_vit_optimizer.c - AdamW and SGD against torch.optim
+ * (tests/reference/make_training.py), clipping, averaging, refused gradients, state to a
+ * file and back. */
 #include <omp.h>
 #include <string.h>
 
@@ -107,8 +108,8 @@ START_TEST(steps_are_those_of_pytorch)
     test_close(vit_model_weights(model), test_floats(golden, cases[_i].name, "weights"), n,
                tolerance, 0);
     if (cases[_i].config.ema > 0)
-        test_close(vit_optimizer_ema(o), test_floats(golden, cases[_i].name, "ema"), n, tolerance,
-                   0);
+        test_close(vit_optimizer_ema(o), test_floats(golden, cases[_i].name, "ema"), n,
+                   tolerance, 0);
     else
         ck_assert_ptr_null(vit_optimizer_ema(o));
     base_free(norm_name);
@@ -221,7 +222,8 @@ START_TEST(a_gradient_that_is_not_finite_changes_nothing)
         ck_assert(vit_optimizer_step(o, model, g, 0.1).skipped);
         ck_assert(vit_optimizer_step(p, model, g, 0.1).skipped);
     }
-    ck_assert_mem_eq(vit_model_weights(model), test_floats(golden, "", "start"), n * sizeof *g);
+    ck_assert_mem_eq(vit_model_weights(model), test_floats(golden, "", "start"),
+                     n * sizeof *g);
     ck_assert_mem_eq(vit_optimizer_ema(p), vit_model_weights(model), n * sizeof *g);
     vit_tensor state[8];
     size_t count = 8;

@@ -1,5 +1,5 @@
-/* test_vit_resize.c - position embeddings resampled: against torch's interpolate as timm calls it
- * (tests/reference/make_training.py), class token kept, refusals. */
+/* test_vit_resize.c - position embeddings resampled: against torch's interpolate as timm
+ * calls it (tests/reference/make_training.py), class token kept, refusals. */
 #include <string.h>
 
 #include "tests/test_model.h"
@@ -21,7 +21,8 @@ START_TEST(grids_are_those_of_torch)
         char name[8];
         snprintf(name, sizeof name, "%zu", sides[i]);
         must(vit_position_resample(out, sides[i], grid, 7, 3, &err), &err);
-        test_close(out, test_floats(golden, "grid", name), sides[i] * sides[i] * 3, tolerance, 0);
+        test_close(out, test_floats(golden, "grid", name), sides[i] * sides[i] * 3,
+                   tolerance, 0);
     }
     vit_tensors_close(golden);
 }
@@ -101,7 +102,8 @@ START_TEST(a_size_that_is_no_multiple_of_the_patch_is_refused)
 
     test_refused(vit_model_resize(&other, model, 13, &err), BASE_USAGE, &err,
                  "'image' is 13, expected a multiple of patch (4)");
-    test_refused(vit_model_resize(&other, model, 0, &err), BASE_USAGE, &err, "'image' is 0");
+    test_refused(vit_model_resize(&other, model, 0, &err), BASE_USAGE, &err,
+                 "'image' is 0");
     ck_assert_ptr_null(other);
     vit_model_destroy(model);
 }

@@ -1,5 +1,5 @@
-/* test_vit_safetensors.c - tensor files written and read, and the ways in which one can lie.
- */
+/* test_vit_safetensors.c - tensor files written and read, and the ways in which one can
+ * lie. */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -8,8 +8,10 @@
 #include "tests/test_run.h"
 #include "vit/vit.h"
 
-/* A file of this announced header length (0: the true one), header and zeros as data, opened. */
-static base_status open_made(uint64_t length, const char *header, size_t data, base_error *err)
+/* A file of this announced header length (0: the true one), header and zeros as data,
+ * opened. */
+static base_status open_made(uint64_t length, const char *header, size_t data,
+                             base_error *err)
 {
     char *folder = test_folder_make();
     char *path = test_path(folder, "x.safetensors");
@@ -38,9 +40,9 @@ START_TEST(what_is_written_is_read)
     static const unsigned char bytes[] = {1, 2, 3};
     static const uint16_t half[] = {0x3f80};
     const vit_tensor tensors[] = {
-        {"bytes", "U8", 1, {3}, bytes},       {"f", "F32", 2, {2, 3}, floats},
-        {"d", "F64", 0, {0}, doubles},        {"w", "I64", 1, {2}, whole},
-        {"bf", "BF16", 3, {1, 1, 1}, half},   {"none", "F32", 2, {0, 9}, NULL},
+        {"bytes", "U8", 1, {3}, bytes},     {"f", "F32", 2, {2, 3}, floats},
+        {"d", "F64", 0, {0}, doubles},      {"w", "I64", 1, {2}, whole},
+        {"bf", "BF16", 3, {1, 1, 1}, half}, {"none", "F32", 2, {0, 9}, NULL},
     };
     const vit_pair pairs[] = {{"a", "1"}, {"quote \" and \n", "\xc3\xa9"}};
     base_error err = {0};
@@ -104,11 +106,16 @@ START_TEST(an_unwritable_set_leaves_no_file)
     char *path = test_path(folder, "x.safetensors");
     char *lost = test_path(folder, "no/x.safetensors");
 
-    test_refused(vit_tensors_write(path, twice, 2, NULL, 0, &err), BASE_FORMAT, &err, "named 'a'");
-    test_refused(vit_tensors_write(path, &half, 1, NULL, 0, &err), BASE_UNSUPPORTED, &err, "'F16'");
-    test_refused(vit_tensors_write(path, &odd, 1, NULL, 0, &err), BASE_FORMAT, &err, "\\xff");
-    test_refused(vit_tensors_write(path, twice, 1, &pair, 1, &err), BASE_FORMAT, &err, "metadata");
-    test_refused(vit_tensors_write(lost, twice, 1, NULL, 0, &err), BASE_IO, &err, "no/x.safe");
+    test_refused(vit_tensors_write(path, twice, 2, NULL, 0, &err), BASE_FORMAT, &err,
+                 "named 'a'");
+    test_refused(vit_tensors_write(path, &half, 1, NULL, 0, &err), BASE_UNSUPPORTED, &err,
+                 "'F16'");
+    test_refused(vit_tensors_write(path, &odd, 1, NULL, 0, &err), BASE_FORMAT, &err,
+                 "\\xff");
+    test_refused(vit_tensors_write(path, twice, 1, &pair, 1, &err), BASE_FORMAT, &err,
+                 "metadata");
+    test_refused(vit_tensors_write(lost, twice, 1, NULL, 0, &err), BASE_IO, &err,
+                 "no/x.safe");
     ck_assert(!test_exists(path));
     base_free(lost);
     base_free(path);
@@ -116,8 +123,9 @@ START_TEST(an_unwritable_set_leaves_no_file)
 }
 END_TEST
 
-#define ENTRY(name, type, shape, begin, end) \
-    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
+#define ENTRY(name, type, shape, begin, end)                                               \
+    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" begin    \
+    "," end "]}"
 
 START_TEST(honest_headers_are_read)
 {
@@ -128,9 +136,12 @@ START_TEST(honest_headers_are_read)
         {"{}", 0},
         {"{}      ", 0},
         {"{\"__metadata__\":{\"format\":\"pt\"}}", 0},
-        {"{" ENTRY("a", "F32", "[2]", "0", "8") "," ENTRY("b", "U8", "[]", "8", "9") "}", 9},
-        {"{" ENTRY("b", "U8", "[1]", "0", "1") "," ENTRY("a", "F32", "[1,1]", "1", "5") "}", 5},
-        {"{" ENTRY("a", "F16", "[0]", "0", "0") "," ENTRY("b", "BOOL", "[3]", "0", "3") "}", 3},
+        {"{" ENTRY("a", "F32", "[2]", "0", "8") "," ENTRY("b", "U8", "[]", "8", "9") "}",
+         9},
+        {"{" ENTRY("b", "U8", "[1]", "0", "1") "," ENTRY("a", "F32", "[1,1]", "1", "5") "}",
+         5},
+        {"{" ENTRY("a", "F16", "[0]", "0", "0") "," ENTRY("b", "BOOL", "[3]", "0", "3") "}",
+         3},
     };
 
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -148,7 +159,8 @@ START_TEST(lying_headers_are_named)
         size_t data;
         const char *words;
     } bad[] = {
-        {UINT64_MAX, "{}", 0, "announces a header of 18446744073709551615 bytes, expected 2 to 2"},
+        {UINT64_MAX, "{}", 0,
+         "announces a header of 18446744073709551615 bytes, expected 2 to 2"},
         {3, "{}", 0, "announces a header of 3 bytes"},
         {1, "{}", 0, "announces a header of 1 bytes"},
         {0, "{} x", 0, "no JSON header"},
@@ -162,28 +174,36 @@ START_TEST(lying_headers_are_named)
         {0, "{" ENTRY("a", "F33", "[1]", "0", "4") "}", 4, "unknown dtype 'F33'"},
         {0, "{" ENTRY("a", "F32", "3", "0", "4") "}", 4, "has no shape"},
         {0, "{" ENTRY("a", "F32", "[-1]", "0", "4") "}", 4, "a dimension that is no count"},
-        {0, "{" ENTRY("a", "F32", "[1.0]", "0", "4") "}", 4, "a dimension that is no count"},
+        {0, "{" ENTRY("a", "F32", "[1.0]", "0", "4") "}", 4,
+         "a dimension that is no count"},
         {0, "{" ENTRY("a", "F32", "[1,1,1,1,1]", "0", "4") "}", 4, "5 dimensions"},
         {0, "{" ENTRY("a", "F32", "[9223372036854775807,4]", "0", "4") "}", 4,
          "impossible shape [9223372036854775807, 4]"},
-        {0, "{" ENTRY("a", "F64", "[4611686018427387904]", "0", "4") "}", 4, "larger than any file"},
-        {0, "{" ENTRY("a", "F32", "[2]", "0", "4") "}", 4, "has 4 bytes, expected 8 for F32 [2]"},
+        {0, "{" ENTRY("a", "F64", "[4611686018427387904]", "0", "4") "}", 4,
+         "larger than any file"},
+        {0, "{" ENTRY("a", "F32", "[2]", "0", "4") "}", 4,
+         "has 4 bytes, expected 8 for F32 [2]"},
         {0, "{" ENTRY("a", "F32", "[1]", "4", "0") "}", 4, "lies at bytes 4 to 0"},
-        {0, "{" ENTRY("a", "F32", "[1]", "4", "8") "}", 4, "lies at bytes 4 to 8, the file holds 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "4", "8") "}", 4,
+         "lies at bytes 4 to 8, the file holds 4"},
         {0, "{" ENTRY("a", "F32", "[1]", "-4", "0") "}", 4, "has no data_offsets"},
-        {0, "{" ENTRY("a", "F32", "[1]", "9223372036854775804", "9223372036854775807") "}", 4,
-         "the file holds 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "9223372036854775804", "9223372036854775807") "}",
+         4, "the file holds 4"},
         {0, "{" ENTRY("a", "F32", "[1]", "4", "8") "}", 8, "begins at byte 4, expected 0"},
-        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "," ENTRY("b", "U8", "[2]", "3", "5") "}", 5,
-         "tensor 'b' begins at byte 3, expected 4"},
-        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "}", 5, "5 bytes of data, its tensors need 4"},
-        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "," ENTRY("a", "F32", "[1]", "4", "8") "}", 8,
-         "duplicate object key"},
+        {0,
+         "{" ENTRY("a", "F32", "[1]", "0", "4") "," ENTRY("b", "U8", "[2]", "3", "5") "}",
+         5, "tensor 'b' begins at byte 3, expected 4"},
+        {0, "{" ENTRY("a", "F32", "[1]", "0", "4") "}", 5,
+         "5 bytes of data, its tensors need 4"},
+        {0,
+         "{" ENTRY("a", "F32", "[1]", "0", "4") "," ENTRY("a", "F32", "[1]", "4", "8") "}",
+         8, "duplicate object key"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         base_error err = {0};
-        const base_status status = open_made(bad[i].length, bad[i].header, bad[i].data, &err);
+        const base_status status =
+            open_made(bad[i].length, bad[i].header, bad[i].data, &err);
         ck_assert(status == BASE_FORMAT || status == BASE_UNSUPPORTED);
         test_refused(status, status, &err, bad[i].words);
         test_refused(status, status, &err, "x.safetensors'");
@@ -212,7 +232,8 @@ START_TEST(what_is_no_file_is_named)
 
     test_refused(vit_tensors_open(&file, path, &err), BASE_IO, &err, "cannot open");
     test_refused(vit_tensors_open(&file, folder, &err), BASE_IO, &err, "is a folder");
-    test_refused(vit_tensors_open(&file, "/dev/null", &err), BASE_IO, &err, "no ordinary file");
+    test_refused(vit_tensors_open(&file, "/dev/null", &err), BASE_IO, &err,
+                 "no ordinary file");
     test_write(path, "", 0);
     test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "has 0 bytes");
     test_write(path, "\2\0\0\0\0\0\0\0{", 9);
@@ -239,7 +260,8 @@ START_TEST(every_truncation_is_refused)
     for (size_t cut = 0; cut < count; cut += cut < 600 ? 1 : 97) {
         vit_model *loaded = NULL;
         test_write(path, bytes, cut);
-        test_refused(vit_model_load(&loaded, path, NULL, &err), BASE_FORMAT, &err, "x.safetensors'");
+        test_refused(vit_model_load(&loaded, path, NULL, &err), BASE_FORMAT, &err,
+                     "x.safetensors'");
         ck_assert_ptr_null(loaded);
     }
     base_free(bytes);

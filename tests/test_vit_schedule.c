@@ -7,7 +7,8 @@ static const double exact = 1e-15;
 
 START_TEST(warm_up_is_linear_and_ends_at_the_peak)
 {
-    const vit_schedule s = {.kind = VIT_SCHEDULE_COSINE, .peak = 0.8, .warmup = 4, .total = 20};
+    const vit_schedule s = {
+        .kind = VIT_SCHEDULE_COSINE, .peak = 0.8, .warmup = 4, .total = 20};
 
     ck_assert_double_eq_tol(vit_schedule_lr(&s, 0), 0.2, exact);
     ck_assert_double_eq_tol(vit_schedule_lr(&s, 1), 0.4, exact);
@@ -16,7 +17,8 @@ START_TEST(warm_up_is_linear_and_ends_at_the_peak)
 }
 END_TEST
 
-/* 4 + 8 of 16 steps: halfway, the mean of peak and final; at a quarter (2 + sqrt 2) / 4 of the way. */
+/* 4 + 8 of 16 steps: halfway, the mean of peak and final; at a quarter (2 + sqrt 2) / 4
+ * of the way. */
 START_TEST(cosine_passes_through_its_middle)
 {
     const vit_schedule s = {
@@ -54,7 +56,8 @@ END_TEST
 
 START_TEST(constant_stays)
 {
-    const vit_schedule s = {.kind = VIT_SCHEDULE_CONSTANT, .peak = 0.3, .warmup = 2, .total = 5};
+    const vit_schedule s = {
+        .kind = VIT_SCHEDULE_CONSTANT, .peak = 0.3, .warmup = 2, .total = 5};
 
     ck_assert_double_eq_tol(vit_schedule_lr(&s, 0), 0.15, exact);
     ck_assert_double_eq_tol(vit_schedule_lr(&s, 2), 0.3, exact);
@@ -65,7 +68,8 @@ END_TEST
 START_TEST(runs_without_room_for_a_curve_stay_finite)
 {
     for (int kind = 0; kind < 4; kind++) {
-        const vit_schedule none = {.kind = (vit_schedule_kind)kind, .peak = 1, .final = 0.5};
+        const vit_schedule none = {
+            .kind = (vit_schedule_kind)kind, .peak = 1, .final = 0.5};
         const vit_schedule all_warm = {
             .kind = (vit_schedule_kind)kind, .peak = 1, .warmup = 10, .total = 10};
         for (uint64_t step = 0; step < 12; step++) {

@@ -1,4 +1,5 @@
-/* test_vit_upcycle.c - dense networks made sparse: experts are copies, routers are drawn, the rest stays. */
+/* test_vit_upcycle.c - dense networks made sparse: experts are copies, routers are
+ * drawn, the rest stays. */
 #include <string.h>
 
 #include "tests/test_model.h"
@@ -15,7 +16,8 @@ START_TEST(every_expert_is_a_copy_of_the_mlp)
     vit_model *dense = test_model(&config, 1);
     vit_model *model = NULL;
 
-    for (size_t i = 0; i < vit_model_floats(dense); i++) /* biases too must differ from zero */
+    for (size_t i = 0; i < vit_model_floats(dense);
+         i++) /* biases too must differ from zero */
         vit_model_weights(dense)[i] = (float)i;
     must(vit_model_labels_set(dense, labels, 3, &err), &err);
     must(vit_model_upcycle(&model, dense, &sparse.moe, 9, &err), &err);
@@ -31,7 +33,8 @@ START_TEST(every_expert_is_a_copy_of_the_mlp)
         ck_assert_uint_eq(q->count, 4 * p->count);
         for (size_t e = 0; e < 4; e++)
             ck_assert_mem_eq(vit_model_weights(model) + q->offset + e * p->count,
-                             vit_model_weights(dense) + p->offset, p->count * sizeof(float));
+                             vit_model_weights(dense) + p->offset,
+                             p->count * sizeof(float));
     }
     for (size_t i = 0; i < vit_model_parameter_count(dense); i++) {
         const vit_parameter *p = vit_model_parameter(dense, i);
@@ -39,7 +42,8 @@ START_TEST(every_expert_is_a_copy_of_the_mlp)
         ck_assert(q || strncmp(p->name, "blocks.1.mlp.", 13) == 0);
         if (q)
             ck_assert_mem_eq(vit_model_weights(model) + q->offset,
-                             vit_model_weights(dense) + p->offset, p->count * sizeof(float));
+                             vit_model_weights(dense) + p->offset,
+                             p->count * sizeof(float));
     }
     vit_model_destroy(model);
     vit_model_destroy(dense);
@@ -57,7 +61,8 @@ START_TEST(routers_come_from_the_seed)
 
     for (size_t i = 0; i < 3; i++) {
         must(vit_model_upcycle(&made[i], dense, &sparse.moe, i == 2 ? 8 : 7, &err), &err);
-        const vit_parameter *p = vit_model_parameter_find(made[i], "blocks.1.moe.router.weight");
+        const vit_parameter *p =
+            vit_model_parameter_find(made[i], "blocks.1.moe.router.weight");
         memcpy(router[i], vit_model_weights(made[i]) + p->offset, sizeof router[i]);
         vit_model_destroy(made[i]);
     }
@@ -81,13 +86,15 @@ START_TEST(what_cannot_be_upcycled_is_refused)
 
     test_refused(vit_model_upcycle(&out, sparse, &moe, 1, &err), BASE_MISMATCH, &err,
                  "has experts already");
-    test_refused(vit_model_upcycle(&out, dense, &dense_config.moe, 1, &err), BASE_USAGE, &err,
-                 "'moe.layers' names no block");
+    test_refused(vit_model_upcycle(&out, dense, &dense_config.moe, 1, &err), BASE_USAGE,
+                 &err, "'moe.layers' names no block");
     moe.layer[5] = true;
-    test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err, "block 5");
+    test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err,
+                 "block 5");
     moe = sparse_config.moe;
     moe.k = 9;
-    test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err, "'router.k' is 9");
+    test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err,
+                 "'router.k' is 9");
     ck_assert_ptr_null(out);
     vit_model_destroy(sparse);
     vit_model_destroy(dense);

@@ -1,6 +1,7 @@
-/* checkpoint.c - a network from and to model.safetensors. Every name, shape, type and value is checked
- * against the planned network before the first weight is used (model.md "Files").
- * Free to change: order of the checks. Relied on elsewhere: metadata keys format, version, config. */
+/* checkpoint.c - a network from and to model.safetensors. Every name, shape, type and
+ * value is checked against the planned network before the first weight is used (model.md
+ * "Files"). Free to change: order of the checks. Relied on elsewhere: metadata keys
+ * format, version, config. */
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ typedef struct source {
     bool fresh_head; /* the file's head, if any, is not used */
 } source;
 
-/* ---- numbers ------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------- */
 
 static float from_bits(uint32_t bits)
 {
@@ -73,7 +74,7 @@ static bool convert(float *out, const vit_tensor *t, size_t count)
     return true;
 }
 
-/* ---- matching the file against the plan ------------------------------------------------------ */
+/* ---- matching the file against the plan ---------------------------------------------- */
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -88,13 +89,14 @@ static bool is_head(const char *name)
     return strcmp(name, "head.weight") == 0 || strcmp(name, "head.bias") == 0;
 }
 
-/* The network starts this parameter at zero instead of reading it. timm's qkv_bias = False is
- * the same network as a bias of zeros. */
+/* The network starts this parameter at zero instead of reading it. timm's qkv_bias =
+ * False is the same network as a bias of zeros. */
 static bool stays_zero(const source *s, const vit_parameter *p)
 {
     if (s->fresh_head && is_head(p->name))
         return true;
-    return s->foreign && ends_with(p->name, "attn.qkv.bias") && !vit_tensors_find(s->file, p->name);
+    return s->foreign && ends_with(p->name, "attn.qkv.bias") &&
+           !vit_tensors_find(s->file, p->name);
 }
 
 static base_status check_parameter(const source *s, const vit_parameter *p, base_error *err)
@@ -104,19 +106,22 @@ static base_status check_parameter(const source *s, const vit_parameter *p, base
 
     vit_shape_text(want, sizeof want, p->shape, p->rank);
     if (!t)
-        return base_fail(err, BASE_MISMATCH, "'%s' has no tensor '%s', expected one of shape %s",
-                         s->path, p->name, want);
-    if (t->rank != p->rank || memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0])) {
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' has no tensor '%s', expected one of shape %s", s->path,
+                         p->name, want);
+    if (t->rank != p->rank ||
+        memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0])) {
         char have[SHAPE_TEXT];
-        return base_fail(err, BASE_MISMATCH, "'%s' tensor '%s' has shape %s, expected %s", s->path,
-                         p->name, vit_shape_text(have, sizeof have, t->shape, t->rank), want);
+        return base_fail(err, BASE_MISMATCH, "'%s' tensor '%s' has shape %s, expected %s",
+                         s->path, p->name,
+                         vit_shape_text(have, sizeof have, t->shape, t->rank), want);
     }
     float none;
     return convert(&none, t, 0)
                ? BASE_OK
                : base_fail(err, BASE_MISMATCH,
-                           "'%s' tensor '%s' has type %s, expected F32, BF16, F16 or F64", s->path,
-                           p->name, t->type);
+                           "'%s' tensor '%s' has type %s, expected F32, BF16, F16 or F64",
+                           s->path, p->name, t->type);
 }
 
 static base_status check_names(const source *s, const vit_model *model, base_error *err)
@@ -149,14 +154,15 @@ static base_status read_weights(vit_model *model, const source *s, base_error *e
         convert(out, vit_tensors_find(s->file, p->name), p->count);
         for (size_t j = 0; j < p->count; j++)
             if (!isfinite(out[j]))
-                return base_fail(err, BASE_NUMERIC,
-                                 "'%s' tensor '%s' has a value that is not finite at index %zu",
-                                 s->path, p->name, j);
+                return base_fail(
+                    err, BASE_NUMERIC,
+                    "'%s' tensor '%s' has a value that is not finite at index %zu", s->path,
+                    p->name, j);
     }
     return BASE_OK;
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------- */
 
 static base_status read_config(vit_config *config, char ***label, source *s,
                                const vit_load_options *options, base_error *err)
@@ -168,7 +174,8 @@ static base_status read_config(vit_config *config, char ***label, source *s,
     s->foreign = !format || strcmp(format, "vmoe") != 0;
     if (s->foreign) {
         s->fresh_head = !vit_tensors_find(s->file, "head.weight");
-        return vit_timm_config(config, s->file, s->path, options->heads, options->classes, err);
+        return vit_timm_config(config, s->file, s->path, options->heads, options->classes,
+                               err);
     }
     if (!text)
         return base_fail(err, BASE_FORMAT, "'%s' has no metadata 'config'", s->path);
@@ -213,8 +220,8 @@ static base_status load(vit_model **out, source *s, const vit_load_options *opti
     return status;
 }
 
-base_status vit_model_load(vit_model **out, const char *path, const vit_load_options *options,
-                           base_error *err)
+base_status vit_model_load(vit_model **out, const char *path,
+                           const vit_load_options *options, base_error *err)
 {
     static const vit_load_options none = {0};
     const vit_load_options *wanted = options ? options : &none;
@@ -242,10 +249,10 @@ base_status vit_model_load(vit_model **out, const char *path, const vit_load_opt
     return status;
 }
 
-/* ---- saving ---------------------------------------------------------------------------------- */
+/* ---- saving -------------------------------------------------------------------------- */
 
-base_status vit_model_save(const vit_model *model, const char *path, vit_precision precision,
-                           base_error *err)
+base_status vit_model_save(const vit_model *model, const char *path,
+                           vit_precision precision, base_error *err)
 {
     const bool narrow = precision == VIT_PRECISION_BF16;
     base_status status = BASE_OK;
@@ -261,11 +268,12 @@ base_status vit_model_save(const vit_model *model, const char *path, vit_precisi
         bf16[i] = to_bf16(model->weights[i]);
     for (size_t i = 0; i < model->count; i++) {
         const vit_parameter *p = &model->parameter[i];
-        tensor[i] = (vit_tensor){.name = p->name,
-                                 .type = narrow ? "BF16" : "F32",
-                                 .rank = p->rank,
-                                 .data = narrow ? (const void *)(bf16 + p->offset)
-                                                : (const void *)(model->weights + p->offset)};
+        tensor[i] =
+            (vit_tensor){.name = p->name,
+                         .type = narrow ? "BF16" : "F32",
+                         .rank = p->rank,
+                         .data = narrow ? (const void *)(bf16 + p->offset)
+                                        : (const void *)(model->weights + p->offset)};
         memcpy(tensor[i].shape, p->shape, sizeof p->shape);
     }
     const vit_pair metadata[] = {

@@ -1,7 +1,8 @@
-/* config.c - the numbers that describe a network: defaults, named sizes, which blocks hold experts,
- * and the refusal of impossible combinations. The sizes are those of Dosovitskiy et al. 2021
- * ("An image is worth 16x16 words"), Touvron et al. 2021 (DeiT) and Riquelme et al. 2021 (V-MoE S/32).
- * Free to change: limits upwards. Relied on elsewhere: names of the sizes, the reading of moe.layers. */
+/* config.c - the numbers that describe a network: defaults, named sizes, which blocks
+ * hold experts, and the refusal of impossible combinations. The sizes are those of
+ * Dosovitskiy et al. 2021 ("An image is worth 16x16 words"), Touvron et al. 2021 (DeiT)
+ * and Riquelme et al. 2021 (V-MoE S/32). Free to change: limits upwards. Relied on
+ * elsewhere: names of the sizes, the reading of moe.layers. */
 #include "vit/vit.h"
 
 #include <math.h>
@@ -87,7 +88,8 @@ base_status vit_config_select(vit_config *config, const char *name, base_error *
             snprintf(config->name, sizeof config->name, "%s", name);
             config->moe.experts = 8;
             config->moe.k = 2;
-            return vit_config_layers_set(config, i < SIZE_COUNT ? size->layers : "none", err);
+            return vit_config_layers_set(config, i < SIZE_COUNT ? size->layers : "none",
+                                         err);
         }
         const size_t distance = base_edit_distance(name, size_names[i]);
         if (distance < least) {
@@ -100,10 +102,11 @@ base_status vit_config_select(vit_config *config, const char *name, base_error *
                      base_quote(quoted, sizeof quoted, name), size_names[nearest]);
 }
 
-/* ---- which blocks hold experts ----------------------------------------------------------- */
+/* ---- which blocks hold experts ------------------------------------------------------- */
 
-/* The count after "every:" or "last:" into layer. Blocks n-1, 2n-1, ... or the last n odd ones
- * (vmoe's configs, routing.md 0.4). False when text is no count or nothing can be chosen. */
+/* The count after "every:" or "last:" into layer. Blocks n-1, 2n-1, ... or the last n
+ * odd ones (vmoe's configs, routing.md 0.4). False when text is no count or nothing can
+ * be chosen. */
 static bool layers_by_rule(bool *layer, const char *text, bool every, int depth)
 {
     int64_t n = 0;
@@ -159,11 +162,12 @@ base_status vit_config_layers_set(vit_config *config, const char *text, base_err
         good = layers_by_list(layer, text, config->depth);
     if (!good) {
         char quoted[80];
-        return base_fail(err, BASE_USAGE,
-                         "'moe.layers' is '%s', expected none, every:N with N from 1 to %d, "
-                         "last:N with N from 1 to %d, or blocks from 0 to %d as in 1,3,5",
-                         base_quote(quoted, sizeof quoted, text), config->depth,
-                         config->depth / 2, config->depth - 1);
+        return base_fail(
+            err, BASE_USAGE,
+            "'moe.layers' is '%s', expected none, every:N with N from 1 to %d, "
+            "last:N with N from 1 to %d, or blocks from 0 to %d as in 1,3,5",
+            base_quote(quoted, sizeof quoted, text), config->depth, config->depth / 2,
+            config->depth - 1);
     }
     memcpy(config->moe.layer, layer, sizeof layer);
     return BASE_OK;
@@ -184,7 +188,7 @@ size_t vit_config_tokens(const vit_config *config)
     return side * side + (config->pool == VIT_POOL_TOKEN ? 1 : 0);
 }
 
-/* ---- impossible combinations -------------------------------------------------------------- */
+/* ---- impossible combinations --------------------------------------------------------- */
 
 typedef struct int_limit {
     const char *key;
@@ -209,8 +213,8 @@ static base_status check_reals(const real_limit *limit, size_t count, base_error
 {
     for (size_t i = 0; i < count; i++)
         if (!(limit[i].value >= 0 && limit[i].value < limit[i].high)) /* NaN too */
-            return base_fail(err, BASE_USAGE, "'%s' is %g, expected 0 to below %g", limit[i].key,
-                             limit[i].value, limit[i].high);
+            return base_fail(err, BASE_USAGE, "'%s' is %g, expected 0 to below %g",
+                             limit[i].key, limit[i].value, limit[i].high);
     return BASE_OK;
 }
 
@@ -220,15 +224,18 @@ static base_status check_shapes(const vit_config *c, base_error *err)
     if (c->channels != 1 && c->channels != 3)
         return base_fail(err, BASE_USAGE, "'channels' is %d, expected 1 or 3", c->channels);
     if (c->image % c->patch != 0)
-        return base_fail(err, BASE_USAGE, "'image' is %d, expected a multiple of patch (%d)",
-                         c->image, c->patch);
-    if (c->width % c->heads != 0)
-        return base_fail(err, BASE_USAGE, "'width' is %d, expected a multiple of heads (%d)",
-                         c->width, c->heads);
-    if (c->position == VIT_POSITION_SINCOS && (c->width % 4 != 0 || c->width < 8))
         return base_fail(err, BASE_USAGE,
-                         "'width' is %d, expected a multiple of 4 from 8 on for position = sincos",
-                         c->width);
+                         "'image' is %d, expected a multiple of patch (%d)", c->image,
+                         c->patch);
+    if (c->width % c->heads != 0)
+        return base_fail(err, BASE_USAGE,
+                         "'width' is %d, expected a multiple of heads (%d)", c->width,
+                         c->heads);
+    if (c->position == VIT_POSITION_SINCOS && (c->width % 4 != 0 || c->width < 8))
+        return base_fail(
+            err, BASE_USAGE,
+            "'width' is %d, expected a multiple of 4 from 8 on for position = sincos",
+            c->width);
     return BASE_OK;
 }
 
@@ -238,21 +245,24 @@ static base_status check_pixels(const vit_config *c, base_error *err)
         if (!isfinite(c->mean[i]))
             return base_fail(err, BASE_USAGE, "'mean' of channel %d is not finite", i);
         if (!(c->std[i] > 0) || !isfinite(c->std[i]))
-            return base_fail(err, BASE_USAGE, "'std' of channel %d is %g, expected more than 0", i,
+            return base_fail(err, BASE_USAGE,
+                             "'std' of channel %d is %g, expected more than 0", i,
                              (double)c->std[i]);
     }
-    if (strcmp(c->interpolation, "bilinear") != 0 && strcmp(c->interpolation, "bicubic") != 0) {
+    if (strcmp(c->interpolation, "bilinear") != 0 &&
+        strcmp(c->interpolation, "bicubic") != 0) {
         char quoted[40];
-        return base_fail(err, BASE_USAGE, "'interpolation' is '%s', expected bilinear or bicubic",
+        return base_fail(err, BASE_USAGE,
+                         "'interpolation' is '%s', expected bilinear or bicubic",
                          base_quote(quoted, sizeof quoted, c->interpolation));
     }
     if (c->crop != c->image)
-        return base_fail(err, BASE_USAGE, "'crop' is %d, expected the same as image (%d)", c->crop,
-                         c->image);
+        return base_fail(err, BASE_USAGE, "'crop' is %d, expected the same as image (%d)",
+                         c->crop, c->image);
     if (c->resize != 0 && (c->resize < c->crop || c->resize > 4 * IMAGE_MAX))
         return base_fail(err, BASE_USAGE,
-                         "'resize' is %d, expected 0 (images as they are) or %d to %d", c->resize,
-                         c->crop, 4 * IMAGE_MAX);
+                         "'resize' is %d, expected 0 (images as they are) or %d to %d",
+                         c->resize, c->crop, 4 * IMAGE_MAX);
     return BASE_OK;
 }
 
@@ -276,16 +286,19 @@ static base_status check_moe(const vit_config *c, base_error *err)
     if (status != BASE_OK)
         return status;
     if (moe->k < 1 || moe->k > moe->experts)
-        return base_fail(err, BASE_USAGE, "'router.k' is %d, expected 1 to the number of experts (%d)",
+        return base_fail(err, BASE_USAGE,
+                         "'router.k' is %d, expected 1 to the number of experts (%d)",
                          moe->k, moe->experts);
     if (moe->bpr && moe->capacity <= 0)
-        return base_fail(err, BASE_USAGE, "'moe.bpr' is on, expected a moe.capacity above 0");
+        return base_fail(err, BASE_USAGE,
+                         "'moe.bpr' is on, expected a moe.capacity above 0");
     if (moe->eval_bpr && moe->eval_capacity <= 0)
         return base_fail(err, BASE_USAGE,
                          "'moe.eval_bpr' is on, expected a moe.eval_capacity above 0");
     for (int i = c->depth; i < VIT_DEPTH_MAX; i++)
         if (moe->layer[i])
-            return base_fail(err, BASE_USAGE, "'moe.layers' holds block %d, expected 0 to %d", i,
+            return base_fail(err, BASE_USAGE,
+                             "'moe.layers' holds block %d, expected 0 to %d", i,
                              c->depth - 1);
     if (!vit_config_is_sparse(c))
         return BASE_OK;
@@ -302,12 +315,9 @@ base_status vit_config_check(const vit_config *config, base_error *err)
 {
     const vit_config *c = config;
     const int_limit ints[] = {
-        {"image", c->image, 1, IMAGE_MAX},
-        {"patch", c->patch, 1, IMAGE_MAX},
-        {"width", c->width, 1, WIDTH_MAX},
-        {"depth", c->depth, 1, VIT_DEPTH_MAX},
-        {"heads", c->heads, 1, WIDTH_MAX},
-        {"mlp", c->mlp, 1, MLP_MAX},
+        {"image", c->image, 1, IMAGE_MAX},       {"patch", c->patch, 1, IMAGE_MAX},
+        {"width", c->width, 1, WIDTH_MAX},       {"depth", c->depth, 1, VIT_DEPTH_MAX},
+        {"heads", c->heads, 1, WIDTH_MAX},       {"mlp", c->mlp, 1, MLP_MAX},
         {"classes", c->classes, 1, CLASSES_MAX},
     };
     const real_limit reals[] = {

@@ -1,6 +1,7 @@
-/* config_json.c - the `config` of a checkpoint: vit_config and class names as JSON and back.
- * The keys are a contract with everyone who reads our files (model.md, last section): add, never rename.
- * Reading is strict: a key that is not known here may change the network, so it is refused. */
+/* config_json.c - the `config` of a checkpoint: vit_config and class names as JSON and
+ * back. The keys are a contract with everyone who reads our files (model.md, last
+ * section): add, never rename. Reading is strict: a key that is not known here may
+ * change the network, so it is refused. */
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +11,13 @@
 
 #include "vit/model_internal.h"
 
-typedef enum field_kind { FIELD_INT, FIELD_REAL, FIELD_BOOL, FIELD_TEXT, FIELD_CHOICE } field_kind;
+typedef enum field_kind {
+    FIELD_INT,
+    FIELD_REAL,
+    FIELD_BOOL,
+    FIELD_TEXT,
+    FIELD_CHOICE
+} field_kind;
 
 /* One key and where its value lies in vit_config. */
 typedef struct field {
@@ -42,8 +49,12 @@ static const field top_fields[] = {
     {"init", FIELD_CHOICE, AT(init), 0, {"timm", "vmoe"}, false},
     {"dropout", FIELD_REAL, AT(dropout), 0, {NULL}, false},
     {"drop_path", FIELD_REAL, AT(drop_path), 0, {NULL}, false},
-    {"interpolation", FIELD_TEXT, AT(interpolation), sizeof(((vit_config *)0)->interpolation),
-     {NULL}, false},
+    {"interpolation",
+     FIELD_TEXT,
+     AT(interpolation),
+     sizeof(((vit_config *)0)->interpolation),
+     {NULL},
+     false},
     {"resize", FIELD_INT, AT(resize), 0, {NULL}, false},
     {"crop", FIELD_INT, AT(crop), 0, {NULL}, false},
 };
@@ -66,7 +77,7 @@ enum {
 static const char *const top_others[] = {"moe", "mean", "std", "labels", NULL};
 static const char *const moe_others[] = {"layers", "router", NULL};
 
-/* ---- writing ------------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------- */
 
 static json_t *field_value(const field *f, const vit_config *config)
 {
@@ -79,7 +90,9 @@ static json_t *field_value(const field *f, const vit_config *config)
     case FIELD_INT: memcpy(&number, at, sizeof number); return json_integer(number);
     case FIELD_REAL: memcpy(&real, at, sizeof real); return json_real(real);
     case FIELD_BOOL: memcpy(&flag, at, sizeof flag); return json_boolean(flag);
-    case FIELD_CHOICE: memcpy(&number, at, sizeof number); return json_string(f->choices[number]);
+    case FIELD_CHOICE:
+        memcpy(&number, at, sizeof number);
+        return json_string(f->choices[number]);
     case FIELD_TEXT: break;
     }
     return json_string(at);
@@ -103,7 +116,8 @@ static json_t *channel_values(const float *value, int channels)
     return out;
 }
 
-/* An option that decides itself (NaN) is left out: reading gives it its default, NaN again. */
+/* An option that decides itself (NaN) is left out: reading gives it its default, NaN
+ * again. */
 static json_t *router_value(const vit_router_config *router)
 {
     json_t *out = json_object();
@@ -191,7 +205,7 @@ char *vit_model_config_json(const vit_model *model)
     return text;
 }
 
-/* ---- reading ------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------- */
 
 static const char *kind_text(const json_t *value)
 {
@@ -215,8 +229,8 @@ static base_status wrong_kind(const char *prefix, const char *key, const json_t 
                      value ? kind_text(value) : "missing", expected);
 }
 
-static base_status read_choice(char *at, const field *f, const json_t *value, const char *prefix,
-                               base_error *err)
+static base_status read_choice(char *at, const field *f, const json_t *value,
+                               const char *prefix, base_error *err)
 {
     const char *word = json_string_value(value);
 
@@ -226,7 +240,8 @@ static base_status read_choice(char *at, const field *f, const json_t *value, co
             return BASE_OK;
         }
     char quoted[40];
-    return base_fail(err, BASE_FORMAT, "config '%s%s' is '%s', expected %s or %s", prefix, f->key,
+    return base_fail(err, BASE_FORMAT, "config '%s%s' is '%s', expected %s or %s", prefix,
+                     f->key,
                      word ? base_quote(quoted, sizeof quoted, word) : kind_text(value),
                      f->choices[0], f->choices[1]);
 }
@@ -280,7 +295,8 @@ static base_status read_fields(vit_config *config, const field *fields, size_t c
     for (size_t i = 0; i < count; i++)
         if (fields[i].required && !json_object_get(object, fields[i].key))
             return wrong_kind(prefix, fields[i].key, NULL, "an integer", err);
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         size_t i = 0;
         size_t o = 0;
         while (i < count && strcmp(fields[i].key, key) != 0)
@@ -327,33 +343,37 @@ static base_status read_layers(vit_config *config, const json_t *list, base_erro
         const json_int_t block = json_integer_value(value);
         if (!json_is_integer(value) || block < 0 || block >= config->depth ||
             block >= VIT_DEPTH_MAX || config->moe.layer[block])
-            return base_fail(err, BASE_FORMAT,
-                             "config 'moe.layers' has an entry that is no block from 0 to %d, or "
-                             "one twice",
-                             config->depth - 1);
+            return base_fail(
+                err, BASE_FORMAT,
+                "config 'moe.layers' has an entry that is no block from 0 to %d, or "
+                "one twice",
+                config->depth - 1);
         config->moe.layer[block] = true;
     }
     return BASE_OK;
 }
 
-static base_status read_router(vit_router_config *router, const json_t *object, base_error *err)
+static base_status read_router(vit_router_config *router, const json_t *object,
+                               base_error *err)
 {
     const char *name = json_string_value(json_object_get(object, "name"));
     const char *key;
     json_t *value;
 
     if (!name)
-        return wrong_kind("moe.router.", "name", json_object_get(object, "name"), "a text", err);
+        return wrong_kind("moe.router.", "name", json_object_get(object, "name"), "a text",
+                          err);
     base_status status = vit_router_select(router, name, err);
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         char number[40];
         if (status != BASE_OK || strcmp(key, "name") == 0)
             continue;
         if (!json_is_string(value) && !json_is_number(value))
             return wrong_kind("moe.router.", key, value, "a number or a text", err);
         snprintf(number, sizeof number, "%.17g", json_number_value(value));
-        status = vit_router_set(router, key,
-                                json_is_string(value) ? json_string_value(value) : number, err);
+        status = vit_router_set(
+            router, key, json_is_string(value) ? json_string_value(value) : number, err);
     }
     return status;
 }
@@ -364,7 +384,8 @@ static base_status read_moe(vit_config *config, const json_t *moe, base_error *e
         return BASE_OK;
     if (!json_is_object(moe))
         return wrong_kind("", "moe", moe, "an object", err);
-    base_status status = read_fields(config, moe_fields, MOE_COUNT, moe_others, moe, "moe.", err);
+    base_status status =
+        read_fields(config, moe_fields, MOE_COUNT, moe_others, moe, "moe.", err);
     if (status == BASE_OK)
         status = read_layers(config, json_object_get(moe, "layers"), err);
     if (status == BASE_OK && json_object_get(moe, "router"))
@@ -383,8 +404,8 @@ static base_status read_labels(char ***out, const vit_config *config, const json
     if (count == 0)
         return BASE_OK;
     if (count != (size_t)config->classes)
-        return base_fail(err, BASE_FORMAT, "config 'labels' has %zu names, expected %d", count,
-                         config->classes);
+        return base_fail(err, BASE_FORMAT, "config 'labels' has %zu names, expected %d",
+                         count, config->classes);
     char **label = base_alloc(count, sizeof *label);
     bool good = label != NULL;
     for (size_t i = 0; good && i < count; i++) {

@@ -1,9 +1,9 @@
 /* init.c - the first values of the weights: model.md "Initialisation", two schools.
- * timm: linear layers normal 0.02, patch convolution uniform as PyTorch's default, head 0 (Touvron et
- * al. 2021, DeiT, and timm's init_weights_vit_timm). vmoe: Xavier uniform, all experts alike, head
- * bias -log K (Riquelme et al. 2021; routing.md 0.4). Free to change: nothing that alters a draw.
- * Relied on elsewhere: the key of every value is (seed, parameter, expert, chunk), so no value depends on
- * threads or on other tensors. */
+ * timm: linear layers normal 0.02, patch convolution uniform as PyTorch's default, head
+ * 0 (Touvron et al. 2021, DeiT, and timm's init_weights_vit_timm). vmoe: Xavier uniform,
+ * all experts alike, head bias -log K (Riquelme et al. 2021; routing.md 0.4). Free to
+ * change: nothing that alters a draw. Relied on elsewhere: the key of every value is
+ * (seed, parameter, expert, chunk), so no value depends on threads or on other tensors. */
 #include <math.h>
 #include <string.h>
 
@@ -11,8 +11,8 @@
 
 enum { CHUNK = 1 << 15 }; /* floats of one stream */
 
-/* Std of a standard normal that is cut at +-2. Dividing by it makes the std after the cut the wanted
- * one, as JAX's variance_scaling does. */
+/* Std of a standard normal that is cut at +-2. Dividing by it makes the std after the
+ * cut the wanted one, as JAX's variance_scaling does. */
 static const double truncated_std = 0.87962566103423978;
 static const double weight_std = 0.02;
 static const double vmoe_bias_std = 1e-6; /* of the MLPs' biases */
@@ -56,23 +56,15 @@ static void draw_chunk(float *out, size_t count, law_kind law, double size, base
     for (size_t i = 0; i < count; i++)
         switch (law) {
         case LAW_ZERO:
-        case LAW_CONSTANT:
-            out[i] = law == LAW_ZERO ? 0.0f : (float)size;
-            break;
-        case LAW_NORMAL:
-            out[i] = (float)(base_rng_normal(rng) * size);
-            break;
+        case LAW_CONSTANT: out[i] = law == LAW_ZERO ? 0.0f : (float)size; break;
+        case LAW_NORMAL: out[i] = (float)(base_rng_normal(rng) * size); break;
         case LAW_TRUNCATED:
-        case LAW_ROUTER:
-            out[i] = (float)truncated_normal(rng, size);
-            break;
-        case LAW_UNIFORM:
-            out[i] = (float)((2 * base_rng_uniform(rng) - 1) * size);
-            break;
+        case LAW_ROUTER: out[i] = (float)truncated_normal(rng, size); break;
+        case LAW_UNIFORM: out[i] = (float)((2 * base_rng_uniform(rng) - 1) * size); break;
         }
 }
 
-/* ---- which law for which tensor ---------------------------------------------------------------- */
+/* ---- which law for which tensor ------------------------------------------------------ */
 
 static draw law_of_bias(const vit_model *model, const vit_parameter *p)
 {
@@ -122,9 +114,10 @@ static draw law_of(const vit_model *model, const vit_parameter *p)
     return law_of_matrix(model, p);
 }
 
-/* ---- drawing ------------------------------------------------------------------------------------- */
+/* ---- drawing ------------------------------------------------------------------------- */
 
-/* Tensor number r of the router of some block, drawn by the router itself. False: it has no own law. */
+/* Tensor number r of the router of some block, drawn by the router itself. False: it has
+ * no own law. */
 static bool draw_by_router(vit_model *model, size_t i, uint64_t seed)
 {
     const vit_router *router = vit_router_find(model->config.moe.router.name);
@@ -150,7 +143,7 @@ void vit_model_init_parameter(vit_model *model, size_t i, uint64_t seed)
 
     if (d.law == LAW_ROUTER && draw_by_router(model, i, seed))
         return;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (p->count > CHUNK)
     for (size_t job = 0; job < chunks * d.experts; job++) {
         const size_t expert = job / chunks;
         const size_t from = job % chunks * CHUNK;

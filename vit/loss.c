@@ -1,5 +1,6 @@
-/* loss.c - cross-entropy of soft targets in its softmax and its sigmoid form, and the targets of mixed,
- * smoothed labels. Sums run in double precision and in sample order, whatever the threads.
+/* loss.c - cross-entropy of soft targets in its softmax and its sigmoid form, and the
+ * targets of mixed, smoothed labels. Sums run in double precision and in sample order,
+ * whatever the threads.
  *   softmax: loss_i = -sum_k t_ik log p_ik, gradient sum(t_i) p_ik - t_ik
  *   sigmoid: loss_i = sum_k log(1 + exp(z_ik)) - t_ik z_ik, gradient sigmoid(z_ik) - t_ik
  *            (Beyer et al. 2020, "Are we done with ImageNet?"; V-MoE trains with it)
@@ -48,14 +49,15 @@ static double sigmoid_sample(float *d, const float *z, const float *t, size_t cl
         const double small = exp(-fabs(x)); /* in (0, 1]: neither branch overflows */
         loss += fmax(x, 0) - (double)t[k] * x + log1p(small);
         if (d)
-            d[k] = (float)(factor *
-                           ((x >= 0 ? 1 / (1 + small) : small / (1 + small)) - (double)t[k]));
+            d[k] = (float)(factor * ((x >= 0 ? 1 / (1 + small) : small / (1 + small)) -
+                                     (double)t[k]));
     }
     return loss;
 }
 
-double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample, const float *logits,
-                        const float *targets, size_t batch, size_t classes, double scale)
+double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample,
+                        const float *logits, const float *targets, size_t batch,
+                        size_t classes, double scale)
 {
     const double factor = scale / (double)batch;
     double total = 0;
@@ -74,14 +76,15 @@ double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample, const
         for (size_t i = 0; i < count; i++) {
             total += loss[i];
             if (per_sample) /* the largest float, not infinity, for logits near it */
-                per_sample[first + i] = loss[i] > (double)FLT_MAX ? FLT_MAX : (float)loss[i];
+                per_sample[first + i] =
+                    loss[i] > (double)FLT_MAX ? FLT_MAX : (float)loss[i];
         }
     }
     return total / (double)batch;
 }
 
-void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b, const float *weight_a,
-                      size_t batch, size_t classes, double smoothing)
+void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b,
+                      const float *weight_a, size_t batch, size_t classes, double smoothing)
 {
     const float low = (float)(smoothing / (double)classes);
 

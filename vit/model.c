@@ -1,25 +1,28 @@
-/* model.c - the network at rest: one block of floats, a table that says which tensor lies where, and
- * what can be counted without running it. Names are timm's (vit/MODEL.md). Free to change: the table's
- * inside. Relied on elsewhere: order and names of the parameters (checkpoints, random streams), no gap
- * between them, decay on matrices only. */
+/* model.c - the network at rest: one block of floats, a table that says which tensor
+ * lies where, and what can be counted without running it. Names are timm's
+ * (vit/MODEL.md). Free to change: the table's inside. Relied on elsewhere: order and
+ * names of the parameters (checkpoints, random streams), no gap between them, decay on
+ * matrices only. */
 #include "vit/vit.h"
 
 #include <string.h>
 
 #include "vit/model_internal.h"
 
-/* ---- the plan ----------------------------------------------------------------------------- */
+/* ---- the plan ------------------------------------------------------------------------ */
 
 #define PLACE(field) offsetof(vit_parameters, field)
-#define BLOCK_PLACE(i, field) \
-    (offsetof(vit_parameters, block) + (i) * sizeof(vit_block_parameters) + \
+#define BLOCK_PLACE(i, field)                                                              \
+    (offsetof(vit_parameters, block) + (i) * sizeof(vit_block_parameters) +                \
      offsetof(vit_block_parameters, field))
 
-/* Most tensors a block can have: two norms, qkv, projection, MLP (a weight and a bias each), router. */
+/* Most tensors a block can have: two norms, qkv, projection, MLP (a weight and a bias
+ * each), router. */
 enum { BLOCK_PARAMETERS_MAX = 12 + VIT_ROUTER_PARAMETERS_MAX };
 
 /* Appends a tensor; the shape ends at the first 0. */
-static void add(vit_model *m, size_t place, bool decay, const size_t shape[4], const char *name)
+static void add(vit_model *m, size_t place, bool decay, const size_t shape[4],
+                const char *name)
 {
     vit_parameter *p = &m->parameter[m->count];
 
@@ -37,8 +40,8 @@ static void add(vit_model *m, size_t place, bool decay, const size_t shape[4], c
 }
 
 /* A tensor of block i: blocks.I.NAME. */
-static void add_to_block(vit_model *m, size_t i, size_t place, bool decay, const size_t shape[4],
-                         const char *name)
+static void add_to_block(vit_model *m, size_t i, size_t place, bool decay,
+                         const size_t shape[4], const char *name)
 {
     char full[sizeof m->parameter->name];
 
@@ -51,9 +54,11 @@ static void plan_mlp(vit_model *m, size_t i)
     const size_t d = (size_t)m->config.width;
     const size_t h = (size_t)m->config.mlp;
 
-    add_to_block(m, i, BLOCK_PLACE(i, fc1_weight), true, (size_t[4]){h, d}, "mlp.fc1.weight");
+    add_to_block(m, i, BLOCK_PLACE(i, fc1_weight), true, (size_t[4]){h, d},
+                 "mlp.fc1.weight");
     add_to_block(m, i, BLOCK_PLACE(i, fc1_bias), false, (size_t[4]){h}, "mlp.fc1.bias");
-    add_to_block(m, i, BLOCK_PLACE(i, fc2_weight), true, (size_t[4]){d, h}, "mlp.fc2.weight");
+    add_to_block(m, i, BLOCK_PLACE(i, fc2_weight), true, (size_t[4]){d, h},
+                 "mlp.fc2.weight");
     add_to_block(m, i, BLOCK_PLACE(i, fc2_bias), false, (size_t[4]){d}, "mlp.fc2.bias");
 }
 
@@ -72,8 +77,8 @@ static void plan_moe(vit_model *m, size_t i)
         size_t dims[4] = {0};
         memcpy(dims, extra[r].shape, (size_t)extra[r].rank * sizeof dims[0]);
         snprintf(name, sizeof name, "moe.router.%s", extra[r].name);
-        add_to_block(m, i, BLOCK_PLACE(i, router) + r * sizeof(float *), extra[r].decay, dims,
-                     name);
+        add_to_block(m, i, BLOCK_PLACE(i, router) + r * sizeof(float *), extra[r].decay,
+                     dims, name);
     }
     /* Biases of experts have rank 2 and yet are vectors, one per expert: no decay. */
     add_to_block(m, i, BLOCK_PLACE(i, fc1_weight), true, (size_t[4]){e, h, d},
@@ -94,8 +99,10 @@ static void plan_block(vit_model *m, size_t i)
     add_to_block(m, i, BLOCK_PLACE(i, norm1_bias), false, (size_t[4]){d}, "norm1.bias");
     add_to_block(m, i, BLOCK_PLACE(i, qkv_weight), true, (size_t[4]){3 * d, d},
                  "attn.qkv.weight");
-    add_to_block(m, i, BLOCK_PLACE(i, qkv_bias), false, (size_t[4]){3 * d}, "attn.qkv.bias");
-    add_to_block(m, i, BLOCK_PLACE(i, proj_weight), true, (size_t[4]){d, d}, "attn.proj.weight");
+    add_to_block(m, i, BLOCK_PLACE(i, qkv_bias), false, (size_t[4]){3 * d},
+                 "attn.qkv.bias");
+    add_to_block(m, i, BLOCK_PLACE(i, proj_weight), true, (size_t[4]){d, d},
+                 "attn.proj.weight");
     add_to_block(m, i, BLOCK_PLACE(i, proj_bias), false, (size_t[4]){d}, "attn.proj.bias");
     add_to_block(m, i, BLOCK_PLACE(i, norm2_weight), false, (size_t[4]){d}, "norm2.weight");
     add_to_block(m, i, BLOCK_PLACE(i, norm2_bias), false, (size_t[4]){d}, "norm2.bias");
@@ -114,7 +121,8 @@ static void plan(vit_model *m)
     if (c->pool == VIT_POOL_TOKEN)
         add(m, PLACE(cls_token), false, (size_t[4]){1, 1, d}, "cls_token");
     if (c->position == VIT_POSITION_LEARNED)
-        add(m, PLACE(pos_embed), false, (size_t[4]){1, vit_config_tokens(c), d}, "pos_embed");
+        add(m, PLACE(pos_embed), false, (size_t[4]){1, vit_config_tokens(c), d},
+            "pos_embed");
     add(m, PLACE(patch_weight), true, (size_t[4]){d, (size_t)c->channels, p, p},
         "patch_embed.proj.weight");
     add(m, PLACE(patch_bias), false, (size_t[4]){d}, "patch_embed.proj.bias");
@@ -140,7 +148,8 @@ base_status vit_model_plan(vit_model **out, const vit_config *config, base_error
     }
     if (!m || !m->parameter || !m->place) {
         vit_model_destroy(m);
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the network's list of parameters");
+        return base_fail(err, BASE_NO_MEMORY,
+                         "no memory for the network's list of parameters");
     }
     m->config = *config;
     plan(m);
@@ -151,10 +160,10 @@ base_status vit_model_plan(vit_model **out, const vit_config *config, base_error
 base_status vit_model_weights_take(vit_model *model, base_error *err)
 {
     model->weights = base_alloc(model->floats, sizeof *model->weights);
-    return model->weights ? BASE_OK
-                          : base_fail(err, BASE_NO_MEMORY,
-                                      "no memory for %zu parameters of the network",
-                                      model->floats);
+    return model->weights
+               ? BASE_OK
+               : base_fail(err, BASE_NO_MEMORY,
+                           "no memory for %zu parameters of the network", model->floats);
 }
 
 base_status vit_model_create(vit_model **out, const vit_config *config, base_error *err)
@@ -189,7 +198,7 @@ void vit_model_destroy(vit_model *model)
     base_free(model);
 }
 
-/* ---- what it holds ------------------------------------------------------------------------ */
+/* ---- what it holds ------------------------------------------------------------------- */
 
 const vit_config *vit_model_config(const vit_model *model)
 {
@@ -258,7 +267,7 @@ vit_router_shape vit_model_router_shape(const vit_model *model, size_t batch)
     };
 }
 
-/* ---- counting ----------------------------------------------------------------------------- */
+/* ---- counting ------------------------------------------------------------------------ */
 
 static size_t moe_layers(const vit_config *c)
 {
@@ -295,7 +304,7 @@ double vit_model_flops(const vit_model *model)
                 moe * (c->moe.k * mlp + router) + d * c->classes);
 }
 
-/* ---- labels and settings -------------------------------------------------------------------- */
+/* ---- labels and settings ------------------------------------------------------------- */
 
 const char *vit_model_label(const vit_model *model, size_t i)
 {
@@ -306,8 +315,8 @@ base_status vit_model_labels_set(vit_model *model, const char *const *labels, si
                                  base_error *err)
 {
     if (count != (size_t)model->config.classes)
-        return base_fail(err, BASE_MISMATCH, "%zu class names for a network of %d classes", count,
-                         model->config.classes);
+        return base_fail(err, BASE_MISMATCH, "%zu class names for a network of %d classes",
+                         count, model->config.classes);
     char **copy = base_alloc(count, sizeof *copy);
     bool good = copy != NULL;
     for (size_t i = 0; good && i < count; i++) {
@@ -324,24 +333,31 @@ base_status vit_model_labels_set(vit_model *model, const char *const *labels, si
 }
 
 /* The settings that weights were made for, by name. */
-static base_status check_same_network(const vit_config *a, const vit_config *b, base_error *err)
+static base_status check_same_network(const vit_config *a, const vit_config *b,
+                                      base_error *err)
 {
     const struct {
         const char *key;
         int from, to;
     } fixed[] = {
-        {"image", a->image, b->image},       {"channels", a->channels, b->channels},
-        {"patch", a->patch, b->patch},       {"width", a->width, b->width},
-        {"depth", a->depth, b->depth},       {"heads", a->heads, b->heads},
-        {"mlp", a->mlp, b->mlp},             {"classes", a->classes, b->classes},
-        {"pool", a->pool, b->pool},          {"position", a->position, b->position},
+        {"image", a->image, b->image},
+        {"channels", a->channels, b->channels},
+        {"patch", a->patch, b->patch},
+        {"width", a->width, b->width},
+        {"depth", a->depth, b->depth},
+        {"heads", a->heads, b->heads},
+        {"mlp", a->mlp, b->mlp},
+        {"classes", a->classes, b->classes},
+        {"pool", a->pool, b->pool},
+        {"position", a->position, b->position},
         {"moe.experts", a->moe.experts, b->moe.experts},
     };
 
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         if (fixed[i].from != fixed[i].to)
-            return base_fail(err, BASE_MISMATCH, "'%s' is %d in the network, cannot become %d",
-                             fixed[i].key, fixed[i].from, fixed[i].to);
+            return base_fail(err, BASE_MISMATCH,
+                             "'%s' is %d in the network, cannot become %d", fixed[i].key,
+                             fixed[i].from, fixed[i].to);
     for (int i = 0; i < a->depth; i++)
         if (a->moe.layer[i] != b->moe.layer[i])
             return base_fail(err, BASE_MISMATCH,
@@ -351,7 +367,8 @@ static base_status check_same_network(const vit_config *a, const vit_config *b, 
     return BASE_OK;
 }
 
-base_status vit_model_config_set(vit_model *model, const vit_config *config, base_error *err)
+base_status vit_model_config_set(vit_model *model, const vit_config *config,
+                                 base_error *err)
 {
     vit_model *fresh = NULL;
     base_status status = vit_model_plan(&fresh, config, err);
@@ -359,9 +376,10 @@ base_status vit_model_config_set(vit_model *model, const vit_config *config, bas
     if (status == BASE_OK)
         status = check_same_network(&model->config, config, err);
     if (status == BASE_OK && fresh->count != model->count)
-        status = base_fail(err, BASE_MISMATCH,
-                           "router '%s' has other parameters than router '%s' of the network",
-                           config->moe.router.name, model->config.moe.router.name);
+        status =
+            base_fail(err, BASE_MISMATCH,
+                      "router '%s' has other parameters than router '%s' of the network",
+                      config->moe.router.name, model->config.moe.router.name);
     for (size_t i = 0; status == BASE_OK && i < fresh->count; i++) {
         const vit_parameter *to = &fresh->parameter[i];
         const vit_parameter *from = &model->parameter[i];

@@ -1,6 +1,7 @@
-/* model_internal.h - what the files around vit_model share: its fields, the plan of its parameters,
- * the JSON of its configuration. Private to model.c, init.c, config*.c, checkpoint.c, timm.c,
- * resize.c, upcycle.c, optimizer.c and their tests; the passes need only vit_internal.h. */
+/* model_internal.h - what the files around vit_model share: its fields, the plan of its
+ * parameters, the JSON of its configuration. Private to model.c, init.c, config*.c,
+ * checkpoint.c, timm.c, resize.c, upcycle.c, optimizer.c and their tests; the passes
+ * need only vit_internal.h. */
 #ifndef VIT_MODEL_INTERNAL_H
 #define VIT_MODEL_INTERNAL_H
 
@@ -9,14 +10,15 @@
 struct vit_model {
     vit_config config;
     vit_parameter *parameter; /* [count], in the order of the block */
-    size_t *place;            /* [count]: byte offset of the tensor's pointer in vit_parameters */
+    size_t *place; /* [count]: byte offset of the tensor's pointer in vit_parameters */
     size_t count;
     size_t floats;
     float *weights; /* [floats]; NULL in a model that is only planned */
     char **label;   /* [classes], NULL if unknown */
 };
 
-/* A model without weights: names, shapes and offsets of its parameters. The caller destroys it. */
+/* A model without weights: names, shapes and offsets of its parameters. The caller
+ * destroys it. */
 base_status vit_model_plan(vit_model **out, const vit_config *config, base_error *err);
 /* Takes the zeroed weights of a planned model. */
 base_status vit_model_weights_take(vit_model *model, base_error *err);
@@ -27,20 +29,21 @@ const char *vit_shape_text(char *out, size_t out_bytes, const size_t *shape, int
 /* index of the block in a name like blocks.3.mlp.fc1.weight, -1 if there is none. */
 int vit_block_index(const char *name);
 
-/* What the JSON `config` of a checkpoint holds besides the configuration: labels, NULL if none.
- * The caller frees them with vit_labels_free. */
+/* What the JSON `config` of a checkpoint holds besides the configuration: labels, NULL
+ * if none. The caller frees them with vit_labels_free. */
 void vit_labels_free(char **label, size_t count);
-/* Reads JSON text strictly: a key that is unknown, missing or of a wrong type is refused with
- * BASE_FORMAT. The result has passed vit_config_check (its refusal is BASE_FORMAT here). */
+/* Reads JSON text strictly: a key that is unknown, missing or of a wrong type is refused
+ * with BASE_FORMAT. The result has passed vit_config_check (its refusal is BASE_FORMAT
+ * here). */
 base_status vit_config_from_json(vit_config *config, char ***label, const char *text,
                                  base_error *err);
 
 /* Sizes of a file with timm's names, read off its shapes (timm.c). */
-base_status vit_timm_config(vit_config *config, const vit_tensor_file *file, const char *path,
-                            int heads, int classes, base_error *err);
+base_status vit_timm_config(vit_config *config, const vit_tensor_file *file,
+                            const char *path, int heads, int classes, base_error *err);
 
 /* The grid [new_side, new_side, width] from [old_side, old_side, width] (resize.c). */
-base_status vit_position_resample(float *out, size_t new_side, const float *in, size_t old_side,
-                                  size_t width, base_error *err);
+base_status vit_position_resample(float *out, size_t new_side, const float *in,
+                                  size_t old_side, size_t width, base_error *err);
 
 #endif

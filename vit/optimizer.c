@@ -1,14 +1,18 @@
-/* optimizer.c - one update of all weights: AdamW (Loshchilov and Hutter 2019) and SGD with momentum, both
- * with PyTorch's order of operations; clipping by the global norm; averaged weights (EMA).
- * The block of weights is cut into fixed chunks, none across two tensors. Sums are taken per chunk and
- * added in chunk order: every result is the same for any number of threads. Free to change: the size
- * of a chunk (alters the last bits of grad_norm). Relied on elsewhere: names of the state tensors. */
+/* optimizer.c - one update of all weights: AdamW (Loshchilov and Hutter 2019) and SGD
+ * with momentum, both with PyTorch's order of operations; clipping by the global norm;
+ * averaged weights (EMA). The block of weights is cut into fixed chunks, none across two
+ * tensors. Sums are taken per chunk and added in chunk order: every result is the same
+ * for any number of threads. Free to change: the size of a chunk (alters the last bits
+ * of grad_norm). Relied on elsewhere: names of the state tensors. */
 #include <math.h>
 #include <string.h>
 
 #include "vit/model_internal.h"
 
-enum { CHUNK = 1 << 14 }; /* floats */
+enum {
+    CHUNK = 1 << 14,        /* floats */
+    PARALLEL_FROM = 1 << 17 /* floats: below, waking threads costs more than the work */
+};
 static const double clip_eps = 1e-6; /* torch.nn.utils.clip_grad_norm_ */
 /* A squared gradient above this is no float any more; it counts as not finite. */
 static const double norm_limit = 1e18;
@@ -32,7 +36,7 @@ struct vit_optimizer {
     int64_t step;  /* updates done */
 };
 
-/* ---- making ------------------------------------------------------------------------------- */
+/* ---- making -------------------------------------------------------------------------- */
 
 /* Fills chunk (NULL: only counts); returns how many. */
 static size_t cut(chunk *out, const vit_model *model)
@@ -44,7 +48,8 @@ static size_t cut(chunk *out, const vit_model *model)
         for (size_t from = 0; from < p->count; from += CHUNK) {
             const size_t left = p->count - from;
             if (out)
-                out[count] = (chunk){p->offset + from, left < CHUNK ? left : CHUNK, p->decay};
+                out[count] =
+                    (chunk){p->offset + from, left < CHUNK ? left : CHUNK, p->decay};
             count++;
         }
     }
@@ -57,21 +62,25 @@ static base_status check(const vit_optimizer_config *c, base_error *err)
         const char *key;
         double value, high; /* 0 <= value < high */
     } limit[] = {
-        {"beta1", c->beta1, 1},       {"beta2", c->beta2, 1},
-        {"eps", c->eps, 1},           {"momentum", c->momentum, 1},
-        {"clip", c->clip, HUGE_VAL},  {"weight_decay", c->weight_decay, HUGE_VAL},
+        {"beta1", c->beta1, 1},      {"beta2", c->beta2, 1},
+        {"eps", c->eps, 1},          {"momentum", c->momentum, 1},
+        {"clip", c->clip, HUGE_VAL}, {"weight_decay", c->weight_decay, HUGE_VAL},
         {"ema", c->ema, 1},
     };
 
     for (size_t i = 0; i < sizeof limit / sizeof limit[0]; i++)
         if (!(limit[i].value >= 0 && limit[i].value < limit[i].high))
-            return base_fail(err, BASE_USAGE, "'optimizer.%s' is %g, expected 0 to below %g",
-                             limit[i].key, limit[i].value, limit[i].high);
-    if (c->kind == VIT_OPTIMIZER_ADAMW && (float)c->eps <= 0.0f) /* 0 / 0 where no gradient is */
-        return base_fail(err, BASE_USAGE, "'optimizer.eps' is %g, expected more than 0", c->eps);
+            return base_fail(err, BASE_USAGE,
+                             "'optimizer.%s' is %g, expected 0 to below %g", limit[i].key,
+                             limit[i].value, limit[i].high);
+    if (c->kind == VIT_OPTIMIZER_ADAMW &&
+        (float)c->eps <= 0.0f) /* 0 / 0 where no gradient is */
+        return base_fail(err, BASE_USAGE, "'optimizer.eps' is %g, expected more than 0",
+                         c->eps);
     if (c->kind == VIT_OPTIMIZER_SGD && c->nesterov && c->momentum <= 0)
-        return base_fail(err, BASE_USAGE,
-                         "'optimizer.nesterov' is on, expected an optimizer.momentum above 0");
+        return base_fail(
+            err, BASE_USAGE,
+            "'optimizer.nesterov' is on, expected an optimizer.momentum above 0");
     return BASE_OK;
 }
 
@@ -100,7 +109,8 @@ base_status vit_optimizer_create(vit_optimizer **out, const vit_model *model,
         (config->ema > 0 && !o->ema)) {
         vit_optimizer_destroy(o);
         return base_fail(err, BASE_NO_MEMORY,
-                         "no memory for the optimizer's state of %zu parameters", model->floats);
+                         "no memory for the optimizer's state of %zu parameters",
+                         model->floats);
     }
     cut(o->chunk, model);
     if (o->ema)
@@ -126,13 +136,13 @@ const float *vit_optimizer_ema(const vit_optimizer *optimizer)
     return optimizer->ema;
 }
 
-/* ---- one step ----------------------------------------------------------------------------- */
+/* ---- one step ------------------------------------------------------------------------ */
 
 static double gradient_norm(vit_optimizer *o, const float *g)
 {
     double total = 0;
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
     for (size_t i = 0; i < o->chunks; i++)
         o->sum[i] = o->kernels->sum_squares(g + o->chunk[i].offset, o->chunk[i].count);
     for (size_t i = 0; i < o->chunks; i++)
@@ -140,8 +150,8 @@ static double gradient_norm(vit_optimizer *o, const float *g)
     return sqrt(total);
 }
 
-/* torch.optim.SGD, dampening 0: the first step's buffer is the gradient, as here from zeros.
- * first may be NULL (no momentum). */
+/* torch.optim.SGD, dampening 0: the first step's buffer is the gradient, as here from
+ * zeros. first may be NULL (no momentum). */
 static void sgd(float *w, float *first, const float *g, size_t n, float scale, float lr,
                 float momentum, bool nesterov, float decay)
 {
@@ -196,13 +206,13 @@ vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *mod
     if (!isfinite(norm) || norm * scale > norm_limit || !isfinite(lr))
         return (vit_optimizer_result){.grad_norm = norm, .skipped = true};
     o->step++;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
     for (size_t i = 0; i < o->chunks; i++)
         step_chunk(o, i, model->weights, gradients, lr, scale);
     return (vit_optimizer_result){.grad_norm = norm};
 }
 
-/* ---- state -------------------------------------------------------------------------------- */
+/* ---- state --------------------------------------------------------------------------- */
 
 enum { STATE_MAX = 4 };
 
@@ -231,16 +241,16 @@ static size_t describe(const vit_optimizer *o, vit_tensor out[STATE_MAX])
     return count;
 }
 
-base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out, size_t *count,
-                                base_error *err)
+base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out,
+                                size_t *count, base_error *err)
 {
     vit_tensor all[STATE_MAX];
     const size_t needed = describe(optimizer, all);
 
     if (*count < needed)
         return base_fail(err, BASE_MISMATCH,
-                         "the optimizer's state is %zu tensors, there is room for %zu", needed,
-                         *count);
+                         "the optimizer's state is %zu tensors, there is room for %zu",
+                         needed, *count);
     memcpy(out, all, needed * sizeof *out);
     *count = needed;
     return BASE_OK;
@@ -253,29 +263,32 @@ static base_status check_values(const vit_tensor *t, base_error *err)
     for (size_t i = 0; i < t->shape[0]; i++)
         if (!isfinite(value[i]))
             return base_fail(err, BASE_NUMERIC,
-                             "tensor '%s' has a value that is not finite at index %zu", t->name, i);
+                             "tensor '%s' has a value that is not finite at index %zu",
+                             t->name, i);
     return BASE_OK;
 }
 
-static base_status check_state(const vit_tensor *wanted, const vit_tensor *found, base_error *err)
+static base_status check_state(const vit_tensor *wanted, const vit_tensor *found,
+                               base_error *err)
 {
     if (!found)
         return base_fail(err, BASE_MISMATCH, "the state has no tensor '%s'", wanted->name);
     if (strcmp(found->type, wanted->type) != 0 || found->rank != wanted->rank ||
         found->shape[0] != wanted->shape[0]) {
         char have[64], want[64];
-        return base_fail(err, BASE_MISMATCH, "tensor '%s' is %s %s, expected %s %s", wanted->name,
-                         found->type, vit_shape_text(have, sizeof have, found->shape, found->rank),
-                         wanted->type,
-                         vit_shape_text(want, sizeof want, wanted->shape, wanted->rank));
+        return base_fail(
+            err, BASE_MISMATCH, "tensor '%s' is %s %s, expected %s %s", wanted->name,
+            found->type, vit_shape_text(have, sizeof have, found->shape, found->rank),
+            wanted->type, vit_shape_text(want, sizeof want, wanted->shape, wanted->rank));
     }
     if (strcmp(wanted->type, "F32") == 0)
         return check_values(found, err);
     int64_t step;
     memcpy(&step, found->data, sizeof step);
-    return step >= 0 ? BASE_OK
-                     : base_fail(err, BASE_FORMAT, "tensor '%s' is %lld, expected 0 or more",
-                                 wanted->name, (long long)step);
+    return step >= 0
+               ? BASE_OK
+               : base_fail(err, BASE_FORMAT, "tensor '%s' is %lld, expected 0 or more",
+                           wanted->name, (long long)step);
 }
 
 base_status vit_optimizer_restore(vit_optimizer *optimizer, const vit_tensor_file *file,

@@ -1,7 +1,8 @@
-/* position.c - the fixed position embedding: sines and cosines of the two grid coordinates.
- * Follows posemb_sincos_2d of big_vision (Beyer, Zhai, Kolesnikov 2022, "Better plain ViT baselines
- * for ImageNet-1k"; first in Chen, Xie, He 2021, MoCo v3). Relied on elsewhere: order of the
- * quarters, temperature; checkpoints do not store these numbers. */
+/* position.c - the fixed position embedding: sines and cosines of the two grid
+ * coordinates. Follows posemb_sincos_2d of big_vision (Beyer, Zhai, Kolesnikov 2022,
+ * "Better plain ViT baselines for ImageNet-1k"; first in Chen, Xie, He 2021, MoCo v3).
+ * Relied on elsewhere: order of the quarters, temperature; checkpoints do not store
+ * these numbers. */
 #include <math.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
-/* resize.c - a network for another input size: its position embedding resampled.
- * As timm's resample_abs_pos_embed, which is torch's interpolate(mode = bicubic, antialias = True,
- * align_corners = False): Keys 1981 cubic with a = -0.5 (torch uses -0.75 only without antialias),
- * half-pixel centres, the filter widened by the scale when shrinking, weights normalised to sum 1 at
- * the borders. Separable: columns first, then rows. */
+/* resize.c - a network for another input size: its position embedding resampled. As
+ * timm's resample_abs_pos_embed, which is torch's interpolate(mode = bicubic, antialias
+ * = True, align_corners = False): Keys 1981 cubic with a = -0.5 (torch uses -0.75 only
+ * without antialias), half-pixel centres, the filter widened by the scale when
+ * shrinking, weights normalised to sum 1 at the borders. Separable: columns first, then
+ * rows. */
 #include <math.h>
 #include <string.h>
 
@@ -21,8 +22,10 @@ static double cubic(double x)
     return d < 2 ? (((d - 5) * d + 8) * d - 4) * a : 0;
 }
 
-/* Weights of output i over inputs *first .. *first + count - 1 into weight; returns count. */
-static size_t taps(double *weight, size_t *first, size_t i, size_t new_side, size_t old_side)
+/* Weights of output i over inputs *first .. *first + count - 1 into weight; returns
+ * count. */
+static size_t taps(double *weight, size_t *first, size_t i, size_t new_side,
+                   size_t old_side)
 {
     const double scale = (double)old_side / (double)new_side;
     const double stretch = scale > 1 ? scale : 1;
@@ -42,7 +45,8 @@ static size_t taps(double *weight, size_t *first, size_t i, size_t new_side, siz
     return to - from;
 }
 
-/* out [outer, new_side, inner] from in [outer, old_side, inner]; weight: room for old_side. */
+/* out [outer, new_side, inner] from in [outer, old_side, inner]; weight: room for
+ * old_side. */
 static void resample_axis(float *out, size_t new_side, const float *in, size_t old_side,
                           size_t outer, size_t inner, double *weight)
 {
@@ -62,8 +66,8 @@ static void resample_axis(float *out, size_t new_side, const float *in, size_t o
     }
 }
 
-base_status vit_position_resample(float *out, size_t new_side, const float *in, size_t old_side,
-                                  size_t width, base_error *err)
+base_status vit_position_resample(float *out, size_t new_side, const float *in,
+                                  size_t old_side, size_t width, base_error *err)
 {
     float *half = base_alloc(old_side * new_side, width * sizeof *half);
     double *weight = base_alloc(old_side, sizeof *weight);
@@ -76,16 +80,19 @@ base_status vit_position_resample(float *out, size_t new_side, const float *in, 
     base_free(weight);
     base_free(half);
     return good ? BASE_OK
-                : base_fail(err, BASE_NO_MEMORY, "no memory to resample the position embedding");
+                : base_fail(err, BASE_NO_MEMORY,
+                            "no memory to resample the position embedding");
 }
 
-/* One parameter of the same name into another network; only pos_embed may have another shape. */
+/* One parameter of the same name into another network; only pos_embed may have another
+ * shape. */
 static base_status carry_over(vit_model *to, const vit_parameter *p, const vit_model *from,
                               base_error *err)
 {
     const vit_parameter *old = vit_model_parameter_find(from, p->name);
     const size_t width = (size_t)to->config.width;
-    const size_t kept = to->config.pool == VIT_POOL_TOKEN ? width : 0; /* the class token's row */
+    const size_t kept =
+        to->config.pool == VIT_POOL_TOKEN ? width : 0; /* the class token's row */
     float *out = to->weights + p->offset;
     const float *in = from->weights + old->offset;
 
@@ -94,12 +101,13 @@ static base_status carry_over(vit_model *to, const vit_parameter *p, const vit_m
         return BASE_OK;
     }
     memcpy(out, in, kept * sizeof *out);
-    return vit_position_resample(out + kept, (size_t)(to->config.image / to->config.patch),
-                                 in + kept, (size_t)(from->config.image / from->config.patch),
-                                 width, err);
+    return vit_position_resample(
+        out + kept, (size_t)(to->config.image / to->config.patch), in + kept,
+        (size_t)(from->config.image / from->config.patch), width, err);
 }
 
-base_status vit_model_resize(vit_model **out, const vit_model *model, int image, base_error *err)
+base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
+                             base_error *err)
 {
     vit_model *m = NULL;
     vit_config config = model->config;

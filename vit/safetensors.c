@@ -1,8 +1,9 @@
-/* safetensors.c - sets of named tensors in one file, read with suspicion and written to the byte.
- * Format: https://github.com/huggingface/safetensors: 8 bytes little-endian header length, JSON header
- * {"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {strings}}, padded with
- * spaces, then the data without holes. Relied on elsewhere: equal input gives equal bytes; tensors are
- * listed in the order of their data; data is aligned to 64 bytes in memory. */
+/* safetensors.c - sets of named tensors in one file, read with suspicion and written to
+ * the byte. Format: https://github.com/huggingface/safetensors: 8 bytes little-endian
+ * header length, JSON header {"name": {"dtype", "shape", "data_offsets": [begin, end]},
+ * "__metadata__": {strings}}, padded with spaces, then the data without holes. Relied on
+ * elsewhere: equal input gives equal bytes; tensors are listed in the order of their
+ * data; data is aligned to 64 bytes in memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 
 #include "vit/model_internal.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored little-endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "tensors are stored little-endian");
 
 enum { RANK_MAX = 4, ALIGN = 64 };
 static const uint64_t header_limit = 100000000; /* as the reference implementation */
@@ -23,9 +25,9 @@ static const struct {
     const char *name;
     size_t bytes;
 } types[] = {
-    {"F64", 8}, {"I64", 8}, {"U64", 8},  {"F32", 4}, {"I32", 4}, {"U32", 4},     {"F16", 2},
-    {"BF16", 2}, {"I16", 2}, {"U16", 2}, {"I8", 1},  {"U8", 1},  {"BOOL", 1},
-    {"F8_E4M3", 1}, {"F8_E5M2", 1},
+    {"F64", 8}, {"I64", 8}, {"U64", 8},  {"F32", 4},     {"I32", 4},
+    {"U32", 4}, {"F16", 2}, {"BF16", 2}, {"I16", 2},     {"U16", 2},
+    {"I8", 1},  {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
 };
 enum { TYPE_COUNT = sizeof types / sizeof types[0] };
 
@@ -56,13 +58,14 @@ const char *vit_shape_text(char *out, size_t out_bytes, const size_t *shape, int
     size_t used = (size_t)snprintf(out, out_bytes, "[");
 
     for (int i = 0; i < rank && used < out_bytes; i++)
-        used += (size_t)snprintf(out + used, out_bytes - used, i ? ", %zu" : "%zu", shape[i]);
+        used +=
+            (size_t)snprintf(out + used, out_bytes - used, i ? ", %zu" : "%zu", shape[i]);
     if (used < out_bytes)
         snprintf(out + used, out_bytes - used, "]");
     return out;
 }
 
-/* ---- reading: one entry of the header --------------------------------------------------------- */
+/* ---- reading: one entry of the header ------------------------------------------------ */
 
 /* A JSON integer of 0 or more. */
 static bool to_size(size_t *out, const json_t *value)
@@ -79,19 +82,22 @@ static base_status parse_shape(vit_tensor *t, size_t *elements, const json_t *sh
     if (!json_is_array(shape))
         return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has no shape", path, name);
     if (json_array_size(shape) > RANK_MAX)
-        return base_fail(err, BASE_UNSUPPORTED, "'%s' tensor '%s' has %zu dimensions, at most %d are read",
-                         path, name, json_array_size(shape), (int)RANK_MAX);
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' tensor '%s' has %zu dimensions, at most %d are read", path,
+                         name, json_array_size(shape), (int)RANK_MAX);
     *elements = 1;
     t->rank = (int)json_array_size(shape);
     for (int i = 0; i < t->rank; i++)
         if (!to_size(&t->shape[i], json_array_get(shape, (size_t)i)))
             return base_fail(err, BASE_FORMAT,
-                             "'%s' tensor '%s' has a dimension that is no count", path, name);
+                             "'%s' tensor '%s' has a dimension that is no count", path,
+                             name);
     for (int i = 0; i < t->rank; i++)
         if (!base_mul_size(elements, *elements, t->shape[i])) {
             char text[96];
-            return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has the impossible shape %s", path,
-                             name, vit_shape_text(text, sizeof text, t->shape, t->rank));
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' tensor '%s' has the impossible shape %s", path, name,
+                             vit_shape_text(text, sizeof text, t->shape, t->rank));
         }
     return BASE_OK;
 }
@@ -102,17 +108,18 @@ static base_status parse_offsets(entry *e, const json_t *offsets, size_t bytes, 
 {
     if (json_array_size(offsets) != 2 || !to_size(&e->begin, json_array_get(offsets, 0)) ||
         !to_size(&e->end, json_array_get(offsets, 1)))
-        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has no data_offsets", path, name);
+        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has no data_offsets", path,
+                         name);
     if (e->begin > e->end || e->end > room)
         return base_fail(err, BASE_FORMAT,
-                         "'%s' tensor '%s' lies at bytes %zu to %zu, the file holds %zu", path,
-                         name, e->begin, e->end, room);
+                         "'%s' tensor '%s' lies at bytes %zu to %zu, the file holds %zu",
+                         path, name, e->begin, e->end, room);
     if (e->end - e->begin != bytes) {
         char text[96];
-        return base_fail(err, BASE_FORMAT,
-                         "'%s' tensor '%s' has %zu bytes, expected %zu for %s %s", path, name,
-                         e->end - e->begin, bytes, e->tensor.type,
-                         vit_shape_text(text, sizeof text, e->tensor.shape, e->tensor.rank));
+        return base_fail(
+            err, BASE_FORMAT, "'%s' tensor '%s' has %zu bytes, expected %zu for %s %s",
+            path, name, e->end - e->begin, bytes, e->tensor.type,
+            vit_shape_text(text, sizeof text, e->tensor.shape, e->tensor.rank));
     }
     return BASE_OK;
 }
@@ -129,25 +136,28 @@ static base_status parse_entry(entry *e, const char *key, const json_t *value, s
     e->tensor.name = key;
     if (json_object_size(value) != 3 || !json_is_string(dtype))
         return base_fail(err, BASE_FORMAT,
-                         "'%s' tensor '%s' has not just dtype, shape and data_offsets", path,
-                         name);
+                         "'%s' tensor '%s' has not just dtype, shape and data_offsets",
+                         path, name);
     const size_t type = type_find(json_string_value(dtype));
     if (type == TYPE_COUNT) {
         char quoted[40];
-        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has the unknown dtype '%s'", path,
-                         name, base_quote(quoted, sizeof quoted, json_string_value(dtype)));
+        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has the unknown dtype '%s'",
+                         path, name,
+                         base_quote(quoted, sizeof quoted, json_string_value(dtype)));
     }
     e->tensor.type = types[type].name;
-    base_status status =
-        parse_shape(&e->tensor, &elements, json_object_get(value, "shape"), path, name, err);
+    base_status status = parse_shape(&e->tensor, &elements, json_object_get(value, "shape"),
+                                     path, name, err);
     if (status != BASE_OK)
         return status;
     if (!base_mul_size(&bytes, elements, types[type].bytes))
-        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' is larger than any file", path, name);
-    return parse_offsets(e, json_object_get(value, "data_offsets"), bytes, room, path, name, err);
+        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' is larger than any file", path,
+                         name);
+    return parse_offsets(e, json_object_get(value, "data_offsets"), bytes, room, path, name,
+                         err);
 }
 
-/* ---- reading: the whole file ------------------------------------------------------------------ */
+/* ---- reading: the whole file --------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {
@@ -168,15 +178,16 @@ static base_status check_places(const vit_tensor_file *f, size_t room, const cha
     for (size_t i = 0; i < f->count; i++) {
         char name[96];
         if (f->entry[i].begin != at)
-            return base_fail(
-                err, BASE_FORMAT, "'%s' tensor '%s' begins at byte %zu, expected %zu", path,
-                base_quote(name, sizeof name, f->entry[i].tensor.name), f->entry[i].begin, at);
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' tensor '%s' begins at byte %zu, expected %zu", path,
+                             base_quote(name, sizeof name, f->entry[i].tensor.name),
+                             f->entry[i].begin, at);
         at = f->entry[i].end;
     }
     return at == room ? BASE_OK
                       : base_fail(err, BASE_FORMAT,
-                                  "'%s' holds %zu bytes of data, its tensors need %zu", path, room,
-                                  at);
+                                  "'%s' holds %zu bytes of data, its tensors need %zu",
+                                  path, room, at);
 }
 
 static base_status parse_metadata(const json_t *metadata, const char *path, base_error *err)
@@ -185,18 +196,19 @@ static base_status parse_metadata(const json_t *metadata, const char *path, base
     json_t *value;
 
     if (!json_is_object(metadata))
-        return base_fail(err, BASE_FORMAT, "'%s' has a __metadata__ that is no object", path);
-    json_object_foreach((json_t *)metadata, key, value)
-        if (!json_is_string(value)) {
-            char quoted[96];
-            return base_fail(err, BASE_FORMAT, "'%s' metadata '%s' is no string", path,
-                             base_quote(quoted, sizeof quoted, key));
-        }
+        return base_fail(err, BASE_FORMAT, "'%s' has a __metadata__ that is no object",
+                         path);
+    json_object_foreach((json_t *)metadata, key, value) if (!json_is_string(value))
+    {
+        char quoted[96];
+        return base_fail(err, BASE_FORMAT, "'%s' metadata '%s' is no string", path,
+                         base_quote(quoted, sizeof quoted, key));
+    }
     return BASE_OK;
 }
 
-static base_status parse_header(vit_tensor_file *f, const char *text, size_t length, size_t room,
-                                const char *path, base_error *err)
+static base_status parse_header(vit_tensor_file *f, const char *text, size_t length,
+                                size_t room, const char *path, base_error *err)
 {
     json_error_t where;
     const char *key;
@@ -209,12 +221,14 @@ static base_status parse_header(vit_tensor_file *f, const char *text, size_t len
                          base_quote(quoted, sizeof quoted, where.text), 8 + where.position);
     }
     if (!json_is_object(f->header))
-        return base_fail(err, BASE_FORMAT, "'%s' has a header that is no JSON object", path);
+        return base_fail(err, BASE_FORMAT, "'%s' has a header that is no JSON object",
+                         path);
     f->entry = base_alloc(json_object_size(f->header), sizeof *f->entry);
     if (!f->entry)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the %zu tensors of '%s'",
                          json_object_size(f->header), path);
-    json_object_foreach(f->header, key, value) {
+    json_object_foreach(f->header, key, value)
+    {
         const base_status status =
             strcmp(key, "__metadata__") == 0
                 ? parse_metadata(value, path, err)
@@ -256,7 +270,8 @@ static base_status read_data(vit_tensor_file *f, int fd, size_t start, const cha
         total += (f->entry[i].end - f->entry[i].begin + ALIGN - 1) / ALIGN * ALIGN;
     f->data = base_alloc(total, 1);
     if (!f->data)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the %zu bytes of '%s'", total, path);
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the %zu bytes of '%s'", total,
+                         path);
     unsigned char *to = f->data;
     for (size_t i = 0; i < f->count; i++) {
         const size_t bytes = f->entry[i].end - f->entry[i].begin;
@@ -278,11 +293,14 @@ static base_status measure(size_t *bytes, int fd, const char *path, base_error *
     if (fstat(fd, &info) != 0)
         return base_fail_errno(err, "cannot read '%s'", path);
     if (S_ISDIR(info.st_mode))
-        return base_fail(err, BASE_IO, "'%s' is a folder, expected a safetensors file", path);
+        return base_fail(err, BASE_IO, "'%s' is a folder, expected a safetensors file",
+                         path);
     if (!S_ISREG(info.st_mode))
-        return base_fail(err, BASE_IO, "'%s' is no ordinary file, expected a safetensors file", path);
+        return base_fail(err, BASE_IO,
+                         "'%s' is no ordinary file, expected a safetensors file", path);
     if (info.st_size < 10)
-        return base_fail(err, BASE_FORMAT, "'%s' has %lld bytes, expected a safetensors file", path,
+        return base_fail(err, BASE_FORMAT,
+                         "'%s' has %lld bytes, expected a safetensors file", path,
                          (long long)info.st_size);
     *bytes = (size_t)info.st_size;
     return BASE_OK;
@@ -309,11 +327,10 @@ base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error
     if (status != BASE_OK)
         goto done;
     if (length < 2 || length > header_limit || length > bytes - 8) {
-        status = base_fail(err, BASE_FORMAT,
-                           "'%s' announces a header of %llu bytes, expected 2 to %llu", path,
-                           (unsigned long long)length,
-                           (unsigned long long)(bytes - 8 < header_limit ? bytes - 8
-                                                                         : header_limit));
+        status = base_fail(
+            err, BASE_FORMAT, "'%s' announces a header of %llu bytes, expected 2 to %llu",
+            path, (unsigned long long)length,
+            (unsigned long long)(bytes - 8 < header_limit ? bytes - 8 : header_limit));
         goto done;
     }
     text = base_alloc((size_t)length, 1);
@@ -323,7 +340,8 @@ base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error
     }
     status = read_at(fd, text, (size_t)length, 8, path, err);
     if (status == BASE_OK)
-        status = parse_header(f, text, (size_t)length, bytes - 8 - (size_t)length, path, err);
+        status =
+            parse_header(f, text, (size_t)length, bytes - 8 - (size_t)length, path, err);
     if (status == BASE_OK)
         status = read_data(f, fd, 8 + (size_t)length, path, err);
     if (status == BASE_OK) {
@@ -367,5 +385,6 @@ const vit_tensor *vit_tensors_find(const vit_tensor_file *file, const char *name
 
 const char *vit_tensors_metadata(const vit_tensor_file *file, const char *key)
 {
-    return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
+    return json_string_value(
+        json_object_get(json_object_get(file->header, "__metadata__"), key));
 }

@@ -1,6 +1,7 @@
 /* safetensors_write.c - the other direction: tensors into a file, whole or not at all.
- * Wide types first, so that every tensor's data is aligned to its own size, and equal input gives
- * equal bytes. Follows the reference implementation's layout (safetensors.c cites it). */
+ * Wide types first, so that every tensor's data is aligned to its own size, and equal
+ * input gives equal bytes. Follows the reference implementation's layout (safetensors.c
+ * cites it). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@ static size_t tensor_bytes(const vit_tensor *t)
     return bytes;
 }
 
-/* Puts the description of t at *offset into header and moves *offset on. False: no memory, a name
- * twice, or a name that is no UTF-8. */
+/* Puts the description of t at *offset into header and moves *offset on. False: no
+ * memory, a name twice, or a name that is no UTF-8. */
 static bool describe(json_t *header, const vit_tensor *t, size_t *offset)
 {
     const size_t end = *offset + tensor_bytes(t);
@@ -57,7 +58,8 @@ static bool describe_metadata(json_t *header, const vit_pair *metadata, size_t p
     bool good = object != NULL;
 
     for (size_t i = 0; good && i < pairs; i++)
-        good = json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)) == 0;
+        good = json_object_set_new(object, metadata[i].key,
+                                   json_string(metadata[i].value)) == 0;
     if (good && pairs > 0)
         return json_object_set_new(header, "__metadata__", object) == 0;
     json_decref(object);
@@ -69,9 +71,10 @@ static bool write_all(FILE *file, const char *text, const vit_tensor *tensors, s
 {
     const size_t length = strlen(text);
     const uint64_t padded = (length + 7) / 8 * 8;
-    bool good = fwrite(&padded, sizeof padded, 1, file) == 1 &&
-                fwrite(text, 1, length, file) == length &&
-                fwrite("       ", 1, (size_t)padded - length, file) == (size_t)padded - length;
+    bool good =
+        fwrite(&padded, sizeof padded, 1, file) == 1 &&
+        fwrite(text, 1, length, file) == length &&
+        fwrite("       ", 1, (size_t)padded - length, file) == (size_t)padded - length;
 
     for (size_t size = 8; size > 0; size /= 2)
         for (size_t i = 0; good && i < count; i++) {
@@ -94,17 +97,20 @@ base_status vit_tensors_write(const char *path, const vit_tensor *tensors, size_
 
     for (size_t i = 0; i < count; i++)
         if (type_bytes(tensors[i].type) == 0) {
-            status = base_fail(err, BASE_UNSUPPORTED, "'%s' cannot hold tensor '%s' of type '%s'",
-                               path, tensors[i].name, tensors[i].type);
+            status = base_fail(err, BASE_UNSUPPORTED,
+                               "'%s' cannot hold tensor '%s' of type '%s'", path,
+                               tensors[i].name, tensors[i].type);
             goto done;
         }
     for (size_t size = 8; size > 0; size /= 2)
         for (size_t i = 0; good && i < count; i++)
-            if (type_bytes(tensors[i].type) == size && !describe(header, &tensors[i], &offset)) {
+            if (type_bytes(tensors[i].type) == size &&
+                !describe(header, &tensors[i], &offset)) {
                 char quoted[96];
-                status = base_fail(err, BASE_FORMAT,
-                                   "'%s' cannot hold a tensor named '%s' (twice, or no UTF-8)",
-                                   path, base_quote(quoted, sizeof quoted, tensors[i].name));
+                status =
+                    base_fail(err, BASE_FORMAT,
+                              "'%s' cannot hold a tensor named '%s' (twice, or no UTF-8)",
+                              path, base_quote(quoted, sizeof quoted, tensors[i].name));
                 goto done;
             }
     text = good ? json_dumps(header, JSON_COMPACT) : NULL;

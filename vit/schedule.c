@@ -1,6 +1,7 @@
-/* schedule.c - the learning rate of a step: linear warm-up, then constant, cosine (Loshchilov and Hutter
- * 2017, SGDR, one period), linear, or reciprocal square root (Zhai et al. 2022, "Scaling vision
- * transformers"). Pure functions of the step, so that a resumed run needs no state. */
+/* schedule.c - the learning rate of a step: linear warm-up, then constant, cosine
+ * (Loshchilov and Hutter 2017, SGDR, one period), linear, or reciprocal square root
+ * (Zhai et al. 2022, "Scaling vision transformers"). Pure functions of the step, so that
+ * a resumed run needs no state. */
 #include <math.h>
 
 #include "vit/vit.h"
@@ -24,15 +25,13 @@ double vit_schedule_lr(const vit_schedule *schedule, uint64_t step)
     switch (s->kind) {
     case VIT_SCHEDULE_COSINE:
         return s->final + (s->peak - s->final) * 0.5 * (1 + cos(pi * progress(s, step)));
-    case VIT_SCHEDULE_LINEAR:
-        return s->peak + (s->final - s->peak) * progress(s, step);
+    case VIT_SCHEDULE_LINEAR: return s->peak + (s->final - s->peak) * progress(s, step);
     case VIT_SCHEDULE_RSQRT: {
         /* timescale 0: no time at all, the shortest that has a curve */
         const double scale = s->timescale > 0 ? (double)s->timescale : 1;
         return s->peak * sqrt(scale / (scale + (double)(step - s->warmup)));
     }
-    case VIT_SCHEDULE_CONSTANT:
-        break;
+    case VIT_SCHEDULE_CONSTANT: break;
     }
     return s->peak;
 }

@@ -1,8 +1,9 @@
-/* timm.c - the sizes of a file that carries timm's names (Wightman 2019, pytorch-image-models:
- * vision_transformer.py, deit.py) and no configuration of ours, read off its shapes.
- * What shapes do not tell is taken from timm's ViT and DeiT of 224 pixels: GELU exact, heads of 64
- * channels, ImageNet mean and std (DeiT's; the augreg ViTs of timm use 0.5), bicubic, crop 0.9.
- * Refused rather than misread: distilled DeiT, norm after pooling, class token without position. */
+/* timm.c - the sizes of a file that carries timm's names (Wightman 2019,
+ * pytorch-image-models: vision_transformer.py, deit.py) and no configuration of ours,
+ * read off its shapes. What shapes do not tell is taken from timm's ViT and DeiT of 224
+ * pixels: GELU exact, heads of 64 channels, ImageNet mean and std (DeiT's; the augreg
+ * ViTs of timm use 0.5), bicubic, crop 0.9. Refused rather than misread: distilled DeiT,
+ * norm after pooling, class token without position. */
 #include <math.h>
 #include <string.h>
 
@@ -26,23 +27,26 @@ int vit_block_index(const char *name)
 
 static int to_int(size_t value)
 {
-    return value > 1 << 24 ? 1 << 24 : (int)value; /* vit_config_check refuses what is too large */
+    return value > 1 << 24 ? 1 << 24
+                           : (int)value; /* vit_config_check refuses what is too large */
 }
 
 /* The tensor, or NULL with err when it is absent or has another rank. */
-static const vit_tensor *need(const vit_tensor_file *file, const char *path, const char *name,
-                              int rank, base_error *err)
+static const vit_tensor *need(const vit_tensor_file *file, const char *path,
+                              const char *name, int rank, base_error *err)
 {
     const vit_tensor *t = vit_tensors_find(file, name);
 
     if (!t)
-        base_fail(err, BASE_MISMATCH,
-                  "'%s' has no tensor '%s': neither a vmoe checkpoint nor one with timm's names",
-                  path, name);
+        base_fail(
+            err, BASE_MISMATCH,
+            "'%s' has no tensor '%s': neither a vmoe checkpoint nor one with timm's names",
+            path, name);
     else if (t->rank != rank) {
         char have[96];
-        base_fail(err, BASE_MISMATCH, "'%s' tensor '%s' has shape %s, expected %d dimensions",
-                  path, name, vit_shape_text(have, sizeof have, t->shape, t->rank), rank);
+        base_fail(err, BASE_MISMATCH,
+                  "'%s' tensor '%s' has shape %s, expected %d dimensions", path, name,
+                  vit_shape_text(have, sizeof have, t->shape, t->rank), rank);
         t = NULL;
     }
     return t;
@@ -52,13 +56,14 @@ static base_status refuse_relatives(const vit_tensor_file *file, const char *pat
                                     base_error *err)
 {
     if (vit_tensors_find(file, "dist_token") || vit_tensors_find(file, "head_dist.weight"))
-        return base_fail(err, BASE_UNSUPPORTED,
-                         "'%s' is a distilled DeiT (two class tokens, two heads), expected one of each",
-                         path);
+        return base_fail(
+            err, BASE_UNSUPPORTED,
+            "'%s' is a distilled DeiT (two class tokens, two heads), expected one of each",
+            path);
     if (vit_tensors_find(file, "fc_norm.weight"))
-        return base_fail(err, BASE_UNSUPPORTED,
-                         "'%s' normalises after pooling (fc_norm), expected norm before pooling",
-                         path);
+        return base_fail(
+            err, BASE_UNSUPPORTED,
+            "'%s' normalises after pooling (fc_norm), expected norm before pooling", path);
     return BASE_OK;
 }
 
@@ -75,13 +80,13 @@ static base_status read_grid(int *side, const vit_tensor_file *file, const char 
     *side = (int)(sqrt((double)patches) + 0.5);
     if (rows > 1 << 26 || (size_t)*side * (size_t)*side != patches || patches == 0)
         return base_fail(err, BASE_UNSUPPORTED,
-                         "'%s' tensor 'pos_embed' has %zu rows, expected a square number%s", path,
-                         rows, class_token ? " and one for the class token" : "");
+                         "'%s' tensor 'pos_embed' has %zu rows, expected a square number%s",
+                         path, rows, class_token ? " and one for the class token" : "");
     return BASE_OK;
 }
 
-base_status vit_timm_config(vit_config *config, const vit_tensor_file *file, const char *path,
-                            int heads, int classes, base_error *err)
+base_status vit_timm_config(vit_config *config, const vit_tensor_file *file,
+                            const char *path, int heads, int classes, base_error *err)
 {
     vit_config c = vit_config_defaults();
     int side = 0;
@@ -90,7 +95,8 @@ base_status vit_timm_config(vit_config *config, const vit_tensor_file *file, con
     if (status != BASE_OK)
         return status;
     const vit_tensor *patch = need(file, path, "patch_embed.proj.weight", 4, err);
-    const vit_tensor *fc1 = patch ? need(file, path, "blocks.0.mlp.fc1.weight", 2, err) : NULL;
+    const vit_tensor *fc1 =
+        patch ? need(file, path, "blocks.0.mlp.fc1.weight", 2, err) : NULL;
     if (!patch || !fc1)
         return BASE_MISMATCH;
     c.pool = vit_tensors_find(file, "cls_token") ? VIT_POOL_TOKEN : VIT_POOL_GAP;
@@ -99,9 +105,9 @@ base_status vit_timm_config(vit_config *config, const vit_tensor_file *file, con
         return status;
     const vit_tensor *head = vit_tensors_find(file, "head.weight");
     if (!head && classes <= 0)
-        return base_fail(err, BASE_MISMATCH,
-                         "'%s' has no tensor 'head.weight' and no number of classes was given",
-                         path);
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' has no tensor 'head.weight' and no number of classes was given", path);
     c.width = to_int(patch->shape[0]);
     c.channels = to_int(patch->shape[1]);
     c.patch = to_int(patch->shape[2]);
@@ -114,9 +120,10 @@ base_status vit_timm_config(vit_config *config, const vit_tensor_file *file, con
             c.depth = block + 1;
     }
     if (heads == 0 && c.width % HEAD_WIDTH != 0)
-        return base_fail(err, BASE_USAGE,
-                         "'%s' has width %d, no multiple of %d: the number of heads must be given",
-                         path, c.width, (int)HEAD_WIDTH);
+        return base_fail(
+            err, BASE_USAGE,
+            "'%s' has width %d, no multiple of %d: the number of heads must be given", path,
+            c.width, (int)HEAD_WIDTH);
     c.heads = heads > 0 ? heads : c.width / HEAD_WIDTH;
     const int64_t image = (int64_t)side * c.patch;
     c.image = image > 1 << 24 ? 1 << 24 : (int)image;

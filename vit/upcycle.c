@@ -1,14 +1,15 @@
-/* upcycle.c - a sparse network from a dense one: the MLP of each chosen block copied into every expert,
- * routers drawn anew, all else as it was. Komatsuzaki et al. 2023, "Sparse upcycling: training
- * mixture-of-experts from dense checkpoints", section 3. With renormalised gates and nothing dropped
- * the result computes what the dense network did. differs: they raise prob gates by normalising
- * combine weights for vision; here the router's own convention decides. */
+/* upcycle.c - a sparse network from a dense one: the MLP of each chosen block copied
+ * into every expert, routers drawn anew, all else as it was. Komatsuzaki et al. 2023,
+ * "Sparse upcycling: training mixture-of-experts from dense checkpoints", section 3.
+ * With renormalised gates and nothing dropped the result computes what the dense network
+ * did. differs: they raise prob gates by normalising combine weights for vision; here
+ * the router's own convention decides. */
 #include <string.h>
 
 #include "vit/model_internal.h"
 
-/* The dense name of an expert tensor, blocks.I.moe.experts.X to blocks.I.mlp.X, into out. False: name
- * is no expert tensor. */
+/* The dense name of an expert tensor, blocks.I.moe.experts.X to blocks.I.mlp.X, into
+ * out. False: name is no expert tensor. */
 static bool dense_name(char *out, size_t out_bytes, const char *name)
 {
     static const char experts[] = ".moe.experts.";
@@ -16,7 +17,8 @@ static bool dense_name(char *out, size_t out_bytes, const char *name)
 
     if (!at)
         return false;
-    snprintf(out, out_bytes, "%.*s.mlp.%s", (int)(at - name), name, at + sizeof experts - 1);
+    snprintf(out, out_bytes, "%.*s.mlp.%s", (int)(at - name), name,
+             at + sizeof experts - 1);
     return true;
 }
 
@@ -32,14 +34,15 @@ static void fill(vit_model *m, size_t i, const vit_model *dense, uint64_t seed)
     } else if (dense_name(name, sizeof name, p->name)) {
         const vit_parameter *one = vit_model_parameter_find(dense, name);
         for (size_t e = 0; e < p->shape[0]; e++)
-            memcpy(out + e * one->count, dense->weights + one->offset, one->count * sizeof *out);
+            memcpy(out + e * one->count, dense->weights + one->offset,
+                   one->count * sizeof *out);
     } else {
         vit_model_init_parameter(m, i, seed); /* a router */
     }
 }
 
-base_status vit_model_upcycle(vit_model **out, const vit_model *dense, const vit_moe_config *moe,
-                              uint64_t seed, base_error *err)
+base_status vit_model_upcycle(vit_model **out, const vit_model *dense,
+                              const vit_moe_config *moe, uint64_t seed, base_error *err)
 {
     vit_model *m = NULL;
     vit_config config = dense->config;
@@ -50,7 +53,8 @@ base_status vit_model_upcycle(vit_model **out, const vit_model *dense, const vit
     config.moe = *moe;
     config.name[0] = '\0'; /* no longer the size of that name */
     if (!vit_config_is_sparse(&config))
-        return base_fail(err, BASE_USAGE, "'moe.layers' names no block, expected at least one");
+        return base_fail(err, BASE_USAGE,
+                         "'moe.layers' names no block, expected at least one");
     base_status status = vit_model_create(&m, &config, err);
     for (size_t i = 0; status == BASE_OK && i < m->count; i++)
         fill(m, i, dense, seed);

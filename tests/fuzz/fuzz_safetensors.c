@@ -1,5 +1,6 @@
-/* fuzz_safetensors.c - any bytes as a tensor file, then as a checkpoint, ours or timm's, with and without
- * another size and head. What loads must hold together: finite weights, a config that reads back. */
+/* fuzz_safetensors.c - any bytes as a tensor file, then as a checkpoint, ours or timm's,
+ * with and without another size and head. What loads must hold together: finite weights,
+ * a config that reads back. */
 #include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -47,7 +48,7 @@ static void try_open(const char *path)
     base_error err = {0};
     vit_tensor_file *file = NULL;
     const base_status status = vit_tensors_open(&file, path, &err);
-    unsigned char sum = 0;
+    volatile unsigned char sink = 0; /* the read must happen */
 
     demand((status == BASE_OK) == (file != NULL));
     demand(status == BASE_OK || (err.text[0] != '\0' && err.status == status));
@@ -57,10 +58,10 @@ static void try_open(const char *path)
         for (int d = 0; d < t->rank; d++)
             elements *= t->shape[d];
         for (size_t j = 0; j < elements; j++) /* a byte of each element at least is there */
-            sum ^= ((const unsigned char *)t->data)[j];
+            sink = ((const unsigned char *)t->data)[j];
         demand(vit_tensors_find(file, t->name) != NULL);
     }
-    demand(sum <= 255);
+    (void)sink;
     vit_tensors_close(file);
 }
 
