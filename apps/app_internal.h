@@ -26,12 +26,12 @@ int app_bench(int argc, char **argv);
 
 /* Options that every command has. The struct of a command's arguments begins with one of these. */
 typedef struct app_common {
-    int64_t threads; /* 1..4096; after app_common_apply never 0 */
-    int64_t seed;    /* 0..2^53 */
-    int precision;   /* a vit_precision */
-    int64_t batch;   /* images a step, 1..65536 */
-    int64_t limit;   /* first N samples of the seeded order, 0: all */
-    bool quiet;      /* only results and errors */
+    int64_t threads;  /* 1..4096; after app_common_apply never 0 */
+    int64_t seed;     /* 0..2^53 */
+    int precision;    /* a vit_precision */
+    int64_t batch;    /* images a step, 1..65536 */
+    int64_t limit;    /* first N samples of the seeded order, 0: all */
+    bool quiet;       /* only results and errors */
     const char *json; /* file for the results, "-": stdout; NULL: none */
 } app_common;
 
@@ -56,8 +56,8 @@ typedef struct app_list {
 /* One option. The value that the struct holds before parsing is the default: --help prints it, unless
  * help itself says "(default ...)" or the value lies outside low..high (that means: not given). */
 typedef struct app_option {
-    const char *name;    /* without "--" */
-    const char *value;   /* its name in --help: "N", "FILE"; NULL for a flag */
+    const char *name;  /* without "--" */
+    const char *value; /* its name in --help: "N", "FILE"; NULL for a flag */
     app_kind kind;
     size_t at;           /* offsetof in the struct of arguments */
     double low, high;    /* APP_INT, APP_REAL */
@@ -72,7 +72,7 @@ typedef struct app_syntax {
     const char *about;   /* a few lines for --help */
     const app_option *options;
     size_t option_count;
-    const char *words;   /* what the positional words are, for messages; NULL: none allowed */
+    const char *words; /* what the positional words are, for messages; NULL: none allowed */
     size_t words_low, words_high;
 } app_syntax;
 

@@ -21,7 +21,8 @@ void app_common_apply(app_common *common, const char *command)
         common->threads = base_cpu_count();
     omp_set_num_threads((int)common->threads);
     if (common->precision == VIT_PRECISION_BF16 && !vit_bf16_available()) {
-        fprintf(stderr, "vmoe %s: this processor has no bf16 instructions, going on in fp32\n",
+        fprintf(stderr,
+                "vmoe %s: this processor has no bf16 instructions, going on in fp32\n",
                 command);
         common->precision = VIT_PRECISION_FP32;
     }

@@ -19,9 +19,9 @@ enum {
 };
 
 /* Okabe and Ito 2008: colours that people with colour-blindness can tell apart. */
-static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
-                                      "#56B4E9", "#332288", "#882255", "#117733", "#999933",
-                                      "#AA4499", "#44AA99"};
+static const char *const palette[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                      "#E69F00", "#56B4E9", "#332288", "#882255",
+                                      "#117733", "#999933", "#AA4499", "#44AA99"};
 
 typedef struct curve {
     char name[32];
@@ -42,7 +42,8 @@ static bool curve_add(curve *c, double x, double y)
         return true;
     if (c->count == c->room) {
         const size_t room = c->room ? 2 * c->room : 256;
-        double *more_x = base_alloc(room, sizeof *more_x), *more_y = base_alloc(room, sizeof *more_y);
+        double *more_x = base_alloc(room, sizeof *more_x),
+               *more_y = base_alloc(room, sizeof *more_y);
         if (!more_x || !more_y) {
             base_free(more_x);
             base_free(more_y);
@@ -131,11 +132,11 @@ static void curves_destroy(curves *all)
 typedef struct panel {
     FILE *out;
     const char *title;
-    double top;              /* of the plotting area, pixels */
-    double x_high;           /* steps; from 0 */
+    double top;    /* of the plotting area, pixels */
+    double x_high; /* steps; from 0 */
     double y_low, y_high;
     double y_step;
-    int legend;              /* entries so far */
+    int legend; /* entries so far */
 } panel;
 
 static double place_x(const panel *p, double x)
@@ -192,8 +193,8 @@ static void draw_frame(const panel *p)
     const double right = WIDTH - RIGHT, bottom = p->top + PANEL - TOP - BOTTOM;
     const double x_step = nice_step(p->x_high, 8);
 
-    fprintf(p->out, "<text x=\"%d\" y=\"%.1f\" class=\"title\">%s</text>\n", LEFT, p->top - 12,
-            p->title);
+    fprintf(p->out, "<text x=\"%d\" y=\"%.1f\" class=\"title\">%s</text>\n", LEFT,
+            p->top - 12, p->title);
     for (double y = p->y_low; y <= p->y_high + p->y_step / 2; y += p->y_step)
         fprintf(p->out,
                 "<line x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>"
@@ -204,19 +205,22 @@ static void draw_frame(const panel *p)
         fprintf(p->out,
                 "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"axis\"/>"
                 "<text x=\"%.1f\" y=\"%.1f\" class=\"below\">%.6g</text>\n",
-                place_x(p, x), place_x(p, x), bottom, bottom + 5, place_x(p, x), bottom + 19, x);
-    fprintf(p->out, "<line x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"axis\"/>\n", LEFT,
+                place_x(p, x), place_x(p, x), bottom, bottom + 5, place_x(p, x),
+                bottom + 19, x);
+    fprintf(p->out,
+            "<line x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"axis\"/>\n", LEFT,
             right, bottom, bottom);
 }
 
 /* The curve and its entry in the legend with the last value. */
-static void draw_curve(panel *p, const curve *c, const char *name, const char *colour, bool strong)
+static void draw_curve(panel *p, const curve *c, const char *name, const char *colour,
+                       bool strong)
 {
     if (c->count == 0)
         return;
     const size_t group = (c->count + POINTS_MAX - 1) / POINTS_MAX;
-    fprintf(p->out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" points=\"", colour,
-            strong ? "2.4" : "1.3");
+    fprintf(p->out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" points=\"",
+            colour, strong ? "2.4" : "1.3");
     for (size_t i = 0; i < c->count; i += group) {
         double x = 0, y = 0;
         size_t n = 0;
@@ -231,11 +235,12 @@ static void draw_curve(panel *p, const curve *c, const char *name, const char *c
         fprintf(p->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.8\" fill=\"%s\"/>",
                 place_x(p, c->x[i]), place_y(p, c->y[i]), colour);
     const double y = p->top + 8 + 15 * p->legend++;
-    fprintf(p->out,
-            "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"%s\"/>"
-            "<text x=\"%d\" y=\"%.1f\" class=\"legend\">%s %.4g</text>\n",
-            WIDTH - RIGHT + 12, WIDTH - RIGHT + 30, y, y, colour, strong ? "2.4" : "1.3",
-            WIDTH - RIGHT + 36, y + 4, name, c->y[c->count - 1]);
+    fprintf(
+        p->out,
+        "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"%s\"/>"
+        "<text x=\"%d\" y=\"%.1f\" class=\"legend\">%s %.4g</text>\n",
+        WIDTH - RIGHT + 12, WIDTH - RIGHT + 30, y, y, colour, strong ? "2.4" : "1.3",
+        WIDTH - RIGHT + 36, y + 4, name, c->y[c->count - 1]);
 }
 
 static double last_step(const curves *all)
@@ -257,12 +262,13 @@ static void draw_page(FILE *out, const curves *all)
     const curve *accuracies[] = {&all->accuracy, &all->eval_accuracy};
     const curve *balances[MOE_MAX];
 
-    fprintf(out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-            "height=\"%d\">\n<style>text{font:12px sans-serif;fill:#333}.title{font-size:15px;"
-            "font-weight:600}.left{text-anchor:end}.below{text-anchor:middle}.grid{stroke:#e4e4e4}"
-            ".axis{stroke:#888}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-            WIDTH, panels * PANEL + 24, WIDTH, panels * PANEL + 24);
+    fprintf(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+        "height=\"%d\">\n<style>text{font:12px sans-serif;fill:#333}.title{font-size:15px;"
+        "font-weight:600}.left{text-anchor:end}.below{text-anchor:middle}.grid{stroke:#e4e4e4}"
+        ".axis{stroke:#888}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+        WIDTH, panels * PANEL + 24, WIDTH, panels * PANEL + 24);
     p.title = "Loss";
     p.top = TOP;
     set_range(&p, losses, 2, false);
@@ -291,7 +297,8 @@ static void draw_page(FILE *out, const curves *all)
             LEFT + (WIDTH - LEFT - RIGHT) / 2, panels * PANEL + 16);
 }
 
-base_status app_curves_write(const char *svg_path, const char *metrics_path, base_error *err)
+base_status app_curves_write(const char *svg_path, const char *metrics_path,
+                             base_error *err)
 {
     base_writer out = {0};
     curves *all = base_alloc(1, sizeof *all);

@@ -38,9 +38,9 @@ json_t *app_json_load(size_t block, const vit_load *load)
     json_t *loads = json_array();
 
     for (size_t e = 0; e < load->experts; e++)
-        json_array_append_new(loads, app_json_real(load->assignments > 0
-                                                       ? load->load[e] / load->assignments
-                                                       : 0.0));
+        json_array_append_new(
+            loads,
+            app_json_real(load->assignments > 0 ? load->load[e] / load->assignments : 0.0));
     json_object_set_new(json, "layer", json_integer((json_int_t)block));
     json_object_set_new(json, "load_cv", app_json_real(m.cv));
     json_object_set_new(json, "max_violation", app_json_real(m.max_violation));
@@ -68,7 +68,8 @@ base_status app_json_write(const app_common *common, json_t *json, base_error *e
     if (!common->json)
         goto done;
     if (!json) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results '%s'", common->json);
+        status =
+            base_fail(err, BASE_NO_MEMORY, "no memory for the results '%s'", common->json);
         goto done;
     }
     if (strcmp(common->json, "-") == 0) {

@@ -13,10 +13,12 @@ typedef struct command {
 
 static const command commands[] = {
     {"train", app_train, "train a network by a recipe, or go on with a stopped run"},
-    {"eval", app_eval, "accuracy, calibration, confusion and load of experts on a data set"},
+    {"eval", app_eval,
+     "accuracy, calibration, confusion and load of experts on a data set"},
     {"predict", app_predict, "classes of image files or of a data set; logits, inputs"},
     {"inspect", app_inspect, "layers, parameters, cost and router of a checkpoint"},
-    {"convert", app_convert, "timm's or dense checkpoints to ours; experts, input size, bf16"},
+    {"convert", app_convert,
+     "timm's or dense checkpoints to ours; experts, input size, bf16"},
     {"bench", app_bench, "the benchmarks behind the README's numbers"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -29,13 +31,15 @@ static const char *command_name(const void *user, size_t i)
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "usage: vmoe COMMAND [options]\n\n"
-                 "Trains, evaluates and runs sparse vision transformers with Selective Sinkhorn "
-                 "Routing.\n\ncommands:\n");
+    fprintf(out,
+            "usage: vmoe COMMAND [options]\n\n"
+            "Trains, evaluates and runs sparse vision transformers with Selective Sinkhorn "
+            "Routing.\n\ncommands:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].does);
-    fprintf(out, "\nvmoe COMMAND --help shows every option with its default; vmoe --version the "
-                 "versions.\n");
+    fprintf(out,
+            "\nvmoe COMMAND --help shows every option with its default; vmoe --version the "
+            "versions.\n");
 }
 
 static void print_version(void)

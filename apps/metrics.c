@@ -56,7 +56,8 @@ base_status app_metrics_open(app_metrics *out, const char *path, bool fresh, uin
     if (fd < 0)
         return base_fail_errno(err, "cannot write '%s'", path);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        status = base_fail(err, BASE_IO, "'%s' is being written by another vmoe train", path);
+        status =
+            base_fail(err, BASE_IO, "'%s' is being written by another vmoe train", path);
         goto done;
     }
     if (!fresh)
@@ -86,7 +87,8 @@ base_status app_metrics_write(app_metrics *metrics, json_t *json, base_error *er
 
     json_decref(json);
     if (!text)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a line of '%s'", metrics->path);
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a line of '%s'",
+                         metrics->path);
     if (fprintf(metrics->file, "%s\n", text) < 0 || fflush(metrics->file) != 0)
         status = base_fail_errno(err, "cannot write '%s'", metrics->path);
     free(text);

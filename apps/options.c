@@ -10,18 +10,45 @@
 #define AT(member) offsetof(app_common, member)
 
 static const app_option common_options[] = {
-    {.name = "threads", .value = "N", .kind = APP_INT, .at = AT(threads), .low = 1, .high = 4096,
+    {.name = "threads",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(threads),
+     .low = 1,
+     .high = 4096,
      .help = "processors to use (default: all that the process may use)"},
-    {.name = "seed", .value = "N", .kind = APP_INT, .at = AT(seed), .low = 0,
-     .high = 9007199254740992.0, .help = "seed of every random number"},
-    {.name = "precision", .value = "P", .kind = APP_CHOICE, .at = AT(precision),
-     .choices = "fp32|bf16", .help = "of matrix products"},
-    {.name = "batch", .value = "N", .kind = APP_INT, .at = AT(batch), .low = 1, .high = 65536,
+    {.name = "seed",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(seed),
+     .low = 0,
+     .high = 9007199254740992.0,
+     .help = "seed of every random number"},
+    {.name = "precision",
+     .value = "P",
+     .kind = APP_CHOICE,
+     .at = AT(precision),
+     .choices = "fp32|bf16",
+     .help = "of matrix products"},
+    {.name = "batch",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(batch),
+     .low = 1,
+     .high = 65536,
      .help = "images a step"},
-    {.name = "limit", .value = "N", .kind = APP_INT, .at = AT(limit), .low = 0, .high = 4294967295.0,
+    {.name = "limit",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(limit),
+     .low = 0,
+     .high = 4294967295.0,
      .help = "only the first N samples of the seeded order, 0: all"},
     {.name = "quiet", .kind = APP_FLAG, .at = AT(quiet), .help = "only results and errors"},
-    {.name = "json", .value = "FILE", .kind = APP_TEXT, .at = AT(json),
+    {.name = "json",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(json),
      .help = "the results, machine-readable; -: to stdout"},
 };
 enum { COMMON_COUNT = sizeof common_options / sizeof common_options[0] };
@@ -120,8 +147,7 @@ static const char *default_text(char *out, size_t out_bytes, const app_option *o
         break;
     }
     case APP_FLAG:
-    case APP_LIST:
-        break;
+    case APP_LIST: break;
     }
     return out;
 }
@@ -240,7 +266,8 @@ static bool store_choice(int *value, const app_option *o, const char *text, cons
                   base_quote(name, sizeof name, text), o->choices);
 }
 
-static bool store_list(app_list *list, const app_option *o, const char *text, const parse *p)
+static bool store_list(app_list *list, const app_option *o, const char *text,
+                       const parse *p)
 {
     if (list->count == APP_LIST_MAX)
         return refuse(p, "--%s has more than %d values", o->name, APP_LIST_MAX);
@@ -254,25 +281,22 @@ static bool store(void *args, const app_option *o, const char *text, const parse
 
     switch (o->kind) {
     case APP_INT:
-    case APP_REAL:
-        return store_number(value, o, text, p);
+    case APP_REAL: return store_number(value, o, text, p);
     case APP_TEXT:
         if (text[0] == '\0')
             return refuse(p, "--%s is empty, expected %s", o->name, o->value);
         *(const char **)value = text;
         return true;
-    case APP_CHOICE:
-        return store_choice(value, o, text, p);
-    case APP_LIST:
-        return store_list(value, o, text, p);
-    case APP_FLAG:
-        break;
+    case APP_CHOICE: return store_choice(value, o, text, p);
+    case APP_LIST: return store_list(value, o, text, p);
+    case APP_FLAG: break;
     }
     *(bool *)value = true;
     return true;
 }
 
-static const app_option *find_option(const app_syntax *syntax, const char *name, size_t length)
+static const app_option *find_option(const app_syntax *syntax, const char *name,
+                                     size_t length)
 {
     for (size_t i = 0; i < option_count(syntax); i++) {
         const app_option *o = option_at(syntax, i);
@@ -295,8 +319,9 @@ static bool parse_option(void *args, bool *seen, parse *p)
         snprintf(word, sizeof word, "%.*s", length < 100 ? (int)length : 100, name);
         const char *near = app_nearest(word, option_name, p->syntax);
         return refuse(p, "unknown option '--%s'%s%s%s, see vmoe %s --help",
-                      base_quote(shown, sizeof shown, word), near ? ", did you mean '--" : "",
-                      near ? near : "", near ? "'" : "", p->syntax->command);
+                      base_quote(shown, sizeof shown, word),
+                      near ? ", did you mean '--" : "", near ? near : "", near ? "'" : "",
+                      p->syntax->command);
     }
     for (size_t i = 0; i < option_count(p->syntax); i++) {
         if (option_at(p->syntax, i) != o)
@@ -316,7 +341,8 @@ static bool parse_option(void *args, bool *seen, parse *p)
         return refuse(p, "--%s needs a value (%s)", o->name, o->value);
     if (!store(args, o, p->argv[p->next++], p))
         return false;
-    while (o->kind == APP_LIST && p->next < p->argc && strncmp(p->argv[p->next], "--", 2) != 0) {
+    while (o->kind == APP_LIST && p->next < p->argc &&
+           strncmp(p->argv[p->next], "--", 2) != 0) {
         if (!store(args, o, p->argv[p->next++], p))
             return false;
     }

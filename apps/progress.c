@@ -56,8 +56,12 @@ static int terminal_columns(void)
 void app_progress_start(app_progress *p, const app_common *common, const char *what,
                         const char *unit, uint64_t total, uint64_t first)
 {
-    *p = (app_progress){.on = !common->quiet, .what = what, .unit = unit, .total = total,
-                        .done = first, .first = first};
+    *p = (app_progress){.on = !common->quiet,
+                        .what = what,
+                        .unit = unit,
+                        .total = total,
+                        .done = first,
+                        .first = first};
     p->terminal = isatty(STDERR_FILENO) == 1;
     p->columns = p->terminal ? terminal_columns() : 0;
     p->started = base_seconds();

@@ -17,18 +17,32 @@ app_recipe app_recipe_defaults(void)
     app_recipe r = {
         .name = "defaults",
         .config = vit_config_defaults(),
-        .layers = "none",
-        .data = {.mean = "imagenet", .std = "imagenet", .resize = -1, .workers = -1, .queue = 3,
+        .data = {.mean = "imagenet",
+                 .std = "imagenet",
+                 .resize = -1,
+                 .workers = -1,
+                 .queue = 3,
                  .max_bad = 0.001},
         .augment = data_loader_defaults().augment,
-        .optimizer = {.kind = VIT_OPTIMIZER_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-                      .momentum = 0.9, .weight_decay = 0.05, .clip = 1.0},
+        .optimizer = {.kind = VIT_OPTIMIZER_ADAMW,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .eps = 1e-8,
+                      .momentum = 0.9,
+                      .weight_decay = 0.05,
+                      .clip = 1.0},
         .lr = 1e-3,
         .schedule = {.kind = VIT_SCHEDULE_COSINE, .warmup_epochs = 1, .timescale = 10000},
-        .train = {.epochs = 10, .batch = 128, .accumulate = 1, .seed = 1, .eval_every = 1,
+        .train = {.epochs = 10,
+                  .batch = 128,
+                  .accumulate = 1,
+                  .seed = 1,
+                  .eval_every = 1,
                   .log_every = 50},
     };
 
+    vit_config_select(&r.config, "vmoe-ti16", NULL); /* a name of the table: cannot fail */
+    snprintf(r.layers, sizeof r.layers, "every:2");
     r.config.classes = 0;
     r.augment.crop = DATA_CROP_EVAL; /* r.crop decides */
     return r;
@@ -159,8 +173,8 @@ static base_status apply_one(app_recipe *r, const app_assignment *a, base_error 
     return unknown_key(r, section, a->name, err);
 }
 
-base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments, size_t count,
-                             base_error *err)
+base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments,
+                             size_t count, base_error *err)
 {
     app_recipe r = *recipe;
     base_status status = BASE_OK;
@@ -169,7 +183,8 @@ base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignmen
     for (int pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < count; i++) {
             const app_assignment *a = &assignments[i];
-            const bool size = is_key(a, "model", "size"), router = is_key(a, "router", "name");
+            const bool size = is_key(a, "model", "size"),
+                       router = is_key(a, "router", "name");
             if (pass == 0 && size && a->text[0])
                 status = set_size(&r, a->text, err);
             else if (pass == 1 && router)
@@ -233,11 +248,11 @@ static base_status pixels_set(float *out, const char *key, const char *text, boo
         at = at[length] == ',' ? at + length + 1 : NULL;
     }
     if (at || (count != 1 && count != channels))
-        return base_fail(err, BASE_USAGE,
-                         "'data.%s' is '%s', expected imagenet, half, cifar10, fashion-mnist or "
-                         "%d numbers%s",
-                         key, base_quote(shown, sizeof shown, text), channels,
-                         std ? " above 0" : "");
+        return base_fail(
+            err, BASE_USAGE,
+            "'data.%s' is '%s', expected imagenet, half, cifar10, fashion-mnist or "
+            "%d numbers%s",
+            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
     for (int i = count; i < 3; i++)
         out[i] = out[0];
     return BASE_OK;
@@ -274,11 +289,13 @@ static base_status check_training(const app_recipe *r, base_error *err)
                          "'train.accumulate' is %d, expected a divisor of train.batch (%d)",
                          r->train.accumulate, r->train.batch);
     if (r->augment.area_low > r->augment.area_high)
-        return base_fail(err, BASE_USAGE,
-                         "'augment.area_low' is %g, expected at most augment.area_high (%g)",
-                         r->augment.area_low, r->augment.area_high);
+        return base_fail(
+            err, BASE_USAGE,
+            "'augment.area_low' is %g, expected at most augment.area_high (%g)",
+            r->augment.area_low, r->augment.area_high);
     if (r->config.classes < 2)
-        return base_fail(err, BASE_USAGE, "'model.classes' is %d, expected at least 2 to train",
+        return base_fail(err, BASE_USAGE,
+                         "'model.classes' is %d, expected at least 2 to train",
                          r->config.classes);
     return BASE_OK;
 }
@@ -296,7 +313,8 @@ base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts
     c->channels = r.data.channels;
     c->crop = c->image;
     if (r.data.resize < 0)
-        r.data.resize = c->image < MARGIN_FROM ? c->image : (int)((double)c->image / 0.875 + 0.5);
+        r.data.resize =
+            c->image < MARGIN_FROM ? c->image : (int)((double)c->image / 0.875 + 0.5);
     c->resize = r.data.resize;
     snprintf(c->interpolation, sizeof c->interpolation, "%s",
              r.data.interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");

@@ -24,8 +24,7 @@ static char *recipe_folder(size_t i)
     char *slash;
 
     switch (i) {
-    case 0:
-        return base_text("recipes");
+    case 0: return base_text("recipes");
     case 1: /* PREFIX/bin/vmoe -> PREFIX/share/vmoe/recipes, wherever PREFIX was moved to */
         length = readlink("/proc/self/exe", program, sizeof program - 1);
         if (length <= 0)
@@ -35,12 +34,9 @@ static char *recipe_folder(size_t i)
         if (slash)
             *slash = '\0';
         return base_text("%s/../share/vmoe/recipes", program);
-    case 2:
-        return base_text("%s", VMOE_RECIPES);
-    case 3:
-        return base_text("%s", VMOE_SOURCE_RECIPES);
-    default:
-        return NULL;
+    case 2: return base_text("%s", VMOE_RECIPES);
+    case 3: return base_text("%s", VMOE_SOURCE_RECIPES);
+    default: return NULL;
     }
 }
 
@@ -96,8 +92,8 @@ base_status app_recipe_find(char **path, const char *name, base_error *err)
     }
     nearest_recipe(near, sizeof near, name);
     return base_fail(err, BASE_USAGE, "no recipe is named '%s'%s%s%s",
-                     base_quote(shown, sizeof shown, name), near[0] ? ", the nearest is '" : "",
-                     near, near[0] ? "'" : "");
+                     base_quote(shown, sizeof shown, name),
+                     near[0] ? ", the nearest is '" : "", near, near[0] ? "'" : "");
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
@@ -126,8 +122,9 @@ static char *next_line(char *out, int room, void *user)
         stop = r->end;
     r->line++;
     if (memchr(r->at, '\0', (size_t)(stop - r->at))) {
-        r->status = base_fail(r->err, BASE_USAGE, "'%s' line %d holds a zero byte, expected text",
-                              r->label, r->line);
+        r->status =
+            base_fail(r->err, BASE_USAGE, "'%s' line %d holds a zero byte, expected text",
+                      r->label, r->line);
         return NULL;
     }
     while (r->at < stop && (*r->at == ' ' || *r->at == '\t'))
@@ -137,8 +134,8 @@ static char *next_line(char *out, int room, void *user)
         length = 0;
     if (length + 3 > (size_t)room) {
         r->status = base_fail(r->err, BASE_USAGE,
-                              "'%s' line %d has %zu characters, expected at most %d", r->label,
-                              r->line, length, room - 3);
+                              "'%s' line %d has %zu characters, expected at most %d",
+                              r->label, r->line, length, room - 3);
         return NULL;
     }
     memcpy(out, r->at, length);
@@ -156,12 +153,13 @@ static int take_pair(void *user, const char *section, const char *name, const ch
     if (r->status != BASE_OK)
         return 0;
     if (r->count == ASSIGNMENT_MAX) {
-        r->status = base_fail(r->err, BASE_USAGE, "'%s' line %d: more than %d keys", r->label,
-                              r->line, ASSIGNMENT_MAX);
+        r->status = base_fail(r->err, BASE_USAGE, "'%s' line %d: more than %d keys",
+                              r->label, r->line, ASSIGNMENT_MAX);
         return 0;
     }
     for (size_t i = 0; i < r->count; i++) {
-        if (strcmp(r->list[i].section, section) == 0 && strcmp(r->list[i].name, name) == 0) {
+        if (strcmp(r->list[i].section, section) == 0 &&
+            strcmp(r->list[i].name, name) == 0) {
             char shown[200];
             r->status = base_fail(r->err, BASE_USAGE,
                                   "'%s' line %d sets '%s.%s' again, it was set in line %d",
@@ -179,12 +177,16 @@ static int take_pair(void *user, const char *section, const char *name, const ch
     return 1;
 }
 
-base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text, size_t bytes,
-                             base_error *err)
+base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text,
+                             size_t bytes, base_error *err)
 {
     app_assignment *list = base_alloc(ASSIGNMENT_MAX, sizeof *list);
     int *lines = base_alloc(ASSIGNMENT_MAX, sizeof *lines);
-    reader r = {.label = label, .at = text, .end = text + bytes, .err = err, .list = list,
+    reader r = {.label = label,
+                .at = text,
+                .end = text + bytes,
+                .err = err,
+                .list = list,
                 .lines = lines};
 
     if (!list || !lines) {
@@ -233,16 +235,19 @@ base_status app_recipe_set(app_recipe *recipe, const char *const *assignments, s
         const char *equal = strchr(assignments[i], '=');
         const char *dot = strchr(assignments[i], '.');
         char shown[160];
-        if (!equal || !dot || dot > equal || dot == assignments[i] || dot - assignments[i] > 63 ||
-            equal - dot > 63 || strlen(equal) > APP_RECIPE_TEXT) {
-            status = base_fail(err, BASE_USAGE, "--set '%s' is not of the form section.key=value",
+        if (!equal || !dot || dot > equal || dot == assignments[i] ||
+            dot - assignments[i] > 63 || equal - dot > 63 ||
+            strlen(equal) > APP_RECIPE_TEXT) {
+            status = base_fail(err, BASE_USAGE,
+                               "--set '%s' is not of the form section.key=value",
                                base_quote(shown, sizeof shown, assignments[i]));
             goto done;
         }
         snprintf(list[i].where, sizeof list[i].where, "--set");
-        snprintf(list[i].section, sizeof list[i].section, "%.*s", (int)(dot - assignments[i]),
-                 assignments[i]);
-        snprintf(list[i].name, sizeof list[i].name, "%.*s", (int)(equal - dot - 1), dot + 1);
+        snprintf(list[i].section, sizeof list[i].section, "%.*s",
+                 (int)(dot - assignments[i]), assignments[i]);
+        snprintf(list[i].name, sizeof list[i].name, "%.*s", (int)(equal - dot - 1),
+                 dot + 1);
         snprintf(list[i].text, sizeof list[i].text, "%s", equal + 1);
     }
     status = app_recipe_apply(recipe, list, count, err);
@@ -258,9 +263,9 @@ static bool survives(const char *text)
 {
     const size_t length = strlen(text);
 
-    return length < LINE_MAX_WRITTEN - 40 && !strpbrk(text, "\n\r") && !strstr(text, " ;") &&
-           !strstr(text, "\t;") && text[0] != ' ' && text[0] != ';' &&
-           (length == 0 || text[length - 1] != ' ');
+    return length < LINE_MAX_WRITTEN - 40 && !strpbrk(text, "\n\r") &&
+           !strstr(text, " ;") && !strstr(text, "\t;") && text[0] != ' ' &&
+           text[0] != ';' && (length == 0 || text[length - 1] != ' ');
 }
 
 static void write_router_options(FILE *out, const app_recipe *r)
@@ -282,7 +287,8 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
     const base_status status = base_writer_open(&out, path, err);
     if (status != BASE_OK)
         return status;
-    fprintf(out.file, "; All settings of this run, resolved; vmoe %s, from the recipe '%s'.\n",
+    fprintf(out.file,
+            "; All settings of this run, resolved; vmoe %s, from the recipe '%s'.\n",
             BASE_VERSION, recipe->name);
     for (size_t i = 0; i < app_key_count; i++) {
         const app_key *key = &app_keys[i];
@@ -297,7 +303,8 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
         if (survives(value))
             fprintf(out.file, "%s = %s\n", key->name, value);
         else
-            fprintf(out.file, "; %s cannot be kept in this file, give it on the command line\n",
+            fprintf(out.file,
+                    "; %s cannot be kept in this file, give it on the command line\n",
                     key->name);
     }
     return base_writer_commit(&out, err);
@@ -317,17 +324,18 @@ char *app_recipe_fixed_text(const app_recipe *recipe)
         const app_key *key = &app_keys[i];
         if (key->free)
             continue;
-        used += (size_t)snprintf(text + used, room - used, "%s.%s = %s\n", key->section, key->name,
-                                 app_key_get(value, sizeof value, recipe, key));
+        used += (size_t)snprintf(text + used, room - used, "%s.%s = %s\n", key->section,
+                                 key->name, app_key_get(value, sizeof value, recipe, key));
     }
     for (; o && o->name; o++)
-        used += (size_t)snprintf(text + used, room - used, "router.%s = %s\n", o->name,
-                                 vit_router_get(&recipe->config.moe.router, o->name, value,
-                                                sizeof value));
+        used += (size_t)snprintf(
+            text + used, room - used, "router.%s = %s\n", o->name,
+            vit_router_get(&recipe->config.moe.router, o->name, value, sizeof value));
     return text;
 }
 
-base_status app_recipe_compare(const app_recipe *recipe, const char *stored, base_error *err)
+base_status app_recipe_compare(const app_recipe *recipe, const char *stored,
+                               base_error *err)
 {
     base_status status = BASE_OK;
     char *now = app_recipe_fixed_text(recipe);
@@ -345,8 +353,8 @@ base_status app_recipe_compare(const app_recipe *recipe, const char *stored, bas
         if (old && (strcspn(old, "\n") != length || strncmp(old, line, length) != 0))
             status = base_fail(err, BASE_MISMATCH,
                                "'%.*s' was '%.*s' when the run began and is '%.*s' now",
-                               (int)name - 3, line, (int)(strcspn(old, "\n") - name), old + name,
-                               (int)(length - name), line + name);
+                               (int)name - 3, line, (int)(strcspn(old, "\n") - name),
+                               old + name, (int)(length - name), line + name);
         line += length + 1;
     }
     base_free(now);
@@ -358,7 +366,8 @@ void app_recipe_print_keys(void)
     const app_recipe defaults = app_recipe_defaults();
     char value[APP_RECIPE_TEXT], range[192];
 
-    printf("keys of a recipe and of --set, with their defaults; named sizes set many of [model]\n");
+    printf(
+        "keys of a recipe and of --set, with their defaults; named sizes set many of [model]\n");
     for (size_t i = 0; i < app_key_count; i++) {
         const app_key *key = &app_keys[i];
         const bool number = key->kind <= APP_KEY_REAL;
@@ -378,7 +387,8 @@ void app_recipe_print_keys(void)
             continue;
         for (const vit_router_option *o = vit_router_options(name); o && o->name; o++)
             printf("  router.%s = %s%s%s%s\n    %s\n", o->name,
-                   vit_router_get(&config, o->name, value, sizeof value), o->choices ? "  [" : "",
-                   o->choices ? o->choices : "", o->choices ? "]" : "", o->help);
+                   vit_router_get(&config, o->name, value, sizeof value),
+                   o->choices ? "  [" : "", o->choices ? o->choices : "",
+                   o->choices ? "]" : "", o->help);
     }
 }

@@ -14,7 +14,12 @@
 
 enum { APP_RECIPE_TEXT = 1024 }; /* room for a path */
 
-typedef enum app_crop { APP_CROP_AUTO, APP_CROP_EVAL, APP_CROP_RANDOM, APP_CROP_PADDED } app_crop;
+typedef enum app_crop {
+    APP_CROP_AUTO,
+    APP_CROP_EVAL,
+    APP_CROP_RANDOM,
+    APP_CROP_PADDED
+} app_crop;
 
 /* Every setting of a run. Plain data: copy it freely. */
 typedef struct app_recipe {
@@ -67,8 +72,8 @@ app_recipe app_recipe_defaults(void);
 /* Applies the recipe NAME (searched for) or FILE. BASE_USAGE names file, line and nearest key. */
 base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *err);
 /* Applies INI text; label is the file's name in messages. */
-base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text, size_t bytes,
-                             base_error *err);
+base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text,
+                             size_t bytes, base_error *err);
 /* Applies "section.key=value" (--set), all at once: their order does not matter. */
 base_status app_recipe_set(app_recipe *recipe, const char *const *assignments, size_t count,
                            base_error *err);
@@ -81,7 +86,8 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
  * memory. */
 char *app_recipe_fixed_text(const app_recipe *recipe);
 /* BASE_MISMATCH with the first key whose value differs from the stored fixed text. */
-base_status app_recipe_compare(const app_recipe *recipe, const char *stored, base_error *err);
+base_status app_recipe_compare(const app_recipe *recipe, const char *stored,
+                               base_error *err);
 /* Every key with range, default and help to stdout. */
 void app_recipe_print_keys(void);
 /* The file of a recipe by name or path (base_free). */
@@ -95,8 +101,8 @@ typedef struct app_assignment {
 } app_assignment;
 
 /* Applies a layer of assignments: the named size first, then the router, then the rest. */
-base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments, size_t count,
-                             base_error *err);
+base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments,
+                             size_t count, base_error *err);
 
 typedef enum app_key_kind {
     APP_KEY_INT,    /* int */
@@ -121,7 +127,8 @@ extern const app_key app_keys[];
 extern const size_t app_key_count;
 
 /* Stores text under the key; BASE_USAGE says what was expected. */
-base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text, base_error *err);
+base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text,
+                        base_error *err);
 /* The value as text that app_key_set reads back to the same bits. */
 const char *app_key_get(char *out, size_t out_bytes, const app_recipe *recipe,
                         const app_key *key);

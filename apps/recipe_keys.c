@@ -7,41 +7,63 @@
 #include "apps/recipe_internal.h"
 
 #define AT(member) offsetof(app_recipe, member), sizeof(((app_recipe *)0)->member)
-#define INT_KEY(s, n, member, low, high, help) \
-    {s, n, APP_KEY_INT, AT(member), low, high, NULL, false, help}
-#define LONG_KEY(s, n, member, low, high, help) \
-    {s, n, APP_KEY_LONG, AT(member), low, high, NULL, false, help}
-#define REAL_KEY(s, n, member, low, high, help) \
-    {s, n, APP_KEY_REAL, AT(member), low, high, NULL, false, help}
-#define BOOL_KEY(s, n, member, help) {s, n, APP_KEY_BOOL, AT(member), 0, 1, NULL, false, help}
-#define CHOICE_KEY(s, n, member, choices, help) \
-    {s, n, APP_KEY_CHOICE, AT(member), 0, 0, choices, false, help}
-#define TEXT_KEY(s, n, member, help) {s, n, APP_KEY_TEXT, AT(member), 0, 0, NULL, false, help}
-#define FREE_KEY(s, n, kind, member, low, high, help) \
-    {s, n, kind, AT(member), low, high, NULL, true, help}
+#define INT_KEY(s, n, member, low, high, help)                                             \
+    {                                                                                      \
+        s, n, APP_KEY_INT, AT(member), low, high, NULL, false, help                        \
+    }
+#define LONG_KEY(s, n, member, low, high, help)                                            \
+    {                                                                                      \
+        s, n, APP_KEY_LONG, AT(member), low, high, NULL, false, help                       \
+    }
+#define REAL_KEY(s, n, member, low, high, help)                                            \
+    {                                                                                      \
+        s, n, APP_KEY_REAL, AT(member), low, high, NULL, false, help                       \
+    }
+#define BOOL_KEY(s, n, member, help)                                                       \
+    {                                                                                      \
+        s, n, APP_KEY_BOOL, AT(member), 0, 1, NULL, false, help                            \
+    }
+#define CHOICE_KEY(s, n, member, choices, help)                                            \
+    {                                                                                      \
+        s, n, APP_KEY_CHOICE, AT(member), 0, 0, choices, false, help                       \
+    }
+#define TEXT_KEY(s, n, member, help)                                                       \
+    {                                                                                      \
+        s, n, APP_KEY_TEXT, AT(member), 0, 0, NULL, false, help                            \
+    }
+#define FREE_KEY(s, n, kind, member, low, high, help)                                      \
+    {                                                                                      \
+        s, n, kind, AT(member), low, high, NULL, true, help                                \
+    }
 
 /* 2^53: the largest range in which a double, and so JSON, holds every whole number. */
 #define WHOLE_MAX 9007199254740992.0
 
 const app_key app_keys[] = {
-    TEXT_KEY("model", "size", config.name, "named size; the keys below override its numbers"),
+    TEXT_KEY("model", "size", config.name,
+             "named size; the keys below override its numbers"),
     INT_KEY("model", "patch", config.patch, 1, 1024, "pixels a side of a patch"),
     INT_KEY("model", "width", config.width, 1, 16384, "width of a token"),
     INT_KEY("model", "depth", config.depth, 1, VIT_DEPTH_MAX, "blocks"),
     INT_KEY("model", "heads", config.heads, 1, 1024, "attention heads, must divide width"),
     INT_KEY("model", "mlp", config.mlp, 1, 65536, "hidden size of the MLPs and experts"),
-    INT_KEY("model", "classes", config.classes, 0, 1048576, "outputs, 0: as many as the data has"),
-    CHOICE_KEY("model", "pool", config.pool, "token|gap", "class token, or mean over the patches"),
+    INT_KEY("model", "classes", config.classes, 0, 1048576,
+            "outputs, 0: as many as the data has"),
+    CHOICE_KEY("model", "pool", config.pool, "token|gap",
+               "class token, or mean over the patches"),
     CHOICE_KEY("model", "gelu", config.gelu, "erf|tanh", "form of GELU"),
-    CHOICE_KEY("model", "position", config.position, "learned|sincos", "position embedding"),
+    CHOICE_KEY("model", "position", config.position, "learned|sincos",
+               "position embedding"),
     CHOICE_KEY("model", "init", config.init, "timm|vmoe", "how weights are drawn"),
     TEXT_KEY("model", "init_from", init_from,
              "checkpoint to start from (its network must be this one)"),
     REAL_KEY("model", "dropout", config.dropout, 0, 0.99, "outside the experts"),
-    REAL_KEY("model", "drop_path", config.drop_path, 0, 0.99, "stochastic depth of the last block"),
+    REAL_KEY("model", "drop_path", config.drop_path, 0, 0.99,
+             "stochastic depth of the last block"),
 
     TEXT_KEY("router", "name", config.moe.router.name, "how tokens find experts"),
-    INT_KEY("router", "experts", config.moe.experts, 1, VIT_EXPERTS_MAX, "experts of a layer"),
+    INT_KEY("router", "experts", config.moe.experts, 1, VIT_EXPERTS_MAX,
+            "experts of a layer"),
     INT_KEY("router", "k", config.moe.k, 1, VIT_EXPERTS_MAX, "experts per token"),
     TEXT_KEY("router", "layers", layers,
              "blocks with experts: none, every:2, last:2 or a list as 1,3,5"),
@@ -64,9 +86,11 @@ const app_key app_keys[] = {
     TEXT_KEY("data", "mean", data.mean,
              "imagenet, half, cifar10, fashion-mnist, or a number per channel"),
     TEXT_KEY("data", "std", data.std, "the same names, or numbers"),
-    CHOICE_KEY("data", "interpolation", data.interpolation, "bilinear|bicubic", "of resizing"),
-    INT_KEY("data", "resize", data.resize, -1, 65536,
-            "evaluation: shorter side before the crop, 0: none, -1: image / 0.875 from 128 on"),
+    CHOICE_KEY("data", "interpolation", data.interpolation, "bilinear|bicubic",
+               "of resizing"),
+    INT_KEY(
+        "data", "resize", data.resize, -1, 65536,
+        "evaluation: shorter side before the crop, 0: none, -1: image / 0.875 from 128 on"),
     LONG_KEY("data", "limit", data.limit, 0, 4294967295.0,
              "train on the first N of the seeded order, 0: all"),
     LONG_KEY("data", "val_limit", data.val_limit, 0, 4294967295.0,
@@ -74,22 +98,29 @@ const app_key app_keys[] = {
     FREE_KEY("data", "workers", APP_KEY_INT, data.workers, -1, 256,
              "loader threads, -1: one for four threads of the network, 0: none"),
     FREE_KEY("data", "queue", APP_KEY_INT, data.queue, 2, 64, "batches held ready"),
-    REAL_KEY("data", "max_bad", data.max_bad, 0, 1,
-             "share of unreadable training images that stops the run (50 are always borne)"),
+    REAL_KEY(
+        "data", "max_bad", data.max_bad, 0, 1,
+        "share of unreadable training images that stops the run (50 are always borne)"),
     BOOL_KEY("data", "strict", data.strict, "one damaged image stops the run"),
 
-    CHOICE_KEY("augment", "crop", crop, "auto|eval|random|padded",
-               "random: resized crop; padded: padding and crop; auto: padded below 96 pixels"),
-    REAL_KEY("augment", "area_low", augment.area_low, 0.01, 1, "smallest area of a random crop"),
-    REAL_KEY("augment", "area_high", augment.area_high, 0.01, 1, "largest area of a random crop"),
-    INT_KEY("augment", "padding", augment.padding, 0, 1024, "pixels a side of the padded crop"),
+    CHOICE_KEY(
+        "augment", "crop", crop, "auto|eval|random|padded",
+        "random: resized crop; padded: padding and crop; auto: padded below 96 pixels"),
+    REAL_KEY("augment", "area_low", augment.area_low, 0.01, 1,
+             "smallest area of a random crop"),
+    REAL_KEY("augment", "area_high", augment.area_high, 0.01, 1,
+             "largest area of a random crop"),
+    INT_KEY("augment", "padding", augment.padding, 0, 1024,
+            "pixels a side of the padded crop"),
     REAL_KEY("augment", "flip", augment.flip, 0, 1, "probability of mirroring"),
     REAL_KEY("augment", "mixup", augment.mixup, 0, 100, "Beta parameter of mixup, 0: off"),
-    REAL_KEY("augment", "cutmix", augment.cutmix, 0, 100, "Beta parameter of cutmix, 0: off"),
+    REAL_KEY("augment", "cutmix", augment.cutmix, 0, 100,
+             "Beta parameter of cutmix, 0: off"),
     REAL_KEY("augment", "mix_probability", augment.mix_probability, 0, 1,
              "of a batch being mixed"),
     REAL_KEY("augment", "erase", augment.erase, 0, 1, "probability of random erasing"),
-    BOOL_KEY("augment", "erase_noise", augment.erase_noise, "erase with noise in place of 0"),
+    BOOL_KEY("augment", "erase_noise", augment.erase_noise,
+             "erase with noise in place of 0"),
 
     CHOICE_KEY("optimizer", "name", optimizer.kind, "adamw|sgd", "rule of the update"),
     REAL_KEY("optimizer", "lr", lr, 0, 1000, "learning rate after warm-up"),
@@ -98,8 +129,10 @@ const app_key app_keys[] = {
     REAL_KEY("optimizer", "eps", optimizer.eps, 0, 1, "AdamW"),
     REAL_KEY("optimizer", "momentum", optimizer.momentum, 0, 0.999999, "SGD"),
     BOOL_KEY("optimizer", "nesterov", optimizer.nesterov, "SGD"),
-    REAL_KEY("optimizer", "weight_decay", optimizer.weight_decay, 0, 100, "on matrices only"),
-    REAL_KEY("optimizer", "clip", optimizer.clip, 0, 1e9, "global norm of the gradient, 0: off"),
+    REAL_KEY("optimizer", "weight_decay", optimizer.weight_decay, 0, 100,
+             "on matrices only"),
+    REAL_KEY("optimizer", "clip", optimizer.clip, 0, 1e9,
+             "global norm of the gradient, 0: off"),
     REAL_KEY("optimizer", "ema", optimizer.ema, 0, 0.9999999,
              "decay of averaged weights, which evaluation and best/ then use; 0: off"),
 
@@ -139,7 +172,8 @@ _Static_assert(sizeof(vit_pool) == sizeof(int), "choices are stored as int");
 const app_key *app_key_find(const char *section, const char *name)
 {
     for (size_t i = 0; i < app_key_count; i++)
-        if (strcmp(app_keys[i].section, section) == 0 && strcmp(app_keys[i].name, name) == 0)
+        if (strcmp(app_keys[i].section, section) == 0 &&
+            strcmp(app_keys[i].name, name) == 0)
             return &app_keys[i];
     return NULL;
 }
@@ -161,7 +195,8 @@ static int choice_index(const char *choices, const char *word)
 
 static int bool_index(const char *word)
 {
-    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
+    static const char *const words[] = {"false", "true", "no", "yes",
+                                        "off",   "on",   "0",  "1"};
 
     for (int i = 0; i < 8; i++)
         if (strcmp(words[i], word) == 0)
@@ -174,11 +209,12 @@ static base_status refuse(const app_key *key, const char *text, const char *expe
 {
     char shown[160];
 
-    return base_fail(err, BASE_USAGE, "'%s.%s' is '%s', expected %s", key->section, key->name,
-                     base_quote(shown, sizeof shown, text), expected);
+    return base_fail(err, BASE_USAGE, "'%s.%s' is '%s', expected %s", key->section,
+                     key->name, base_quote(shown, sizeof shown, text), expected);
 }
 
-static base_status set_number(void *value, const app_key *key, const char *text, base_error *err)
+static base_status set_number(void *value, const app_key *key, const char *text,
+                              base_error *err)
 {
     char expected[96];
     int64_t whole = 0;
@@ -193,7 +229,8 @@ static base_status set_number(void *value, const app_key *key, const char *text,
     }
     if (!good || real < key->low || real > key->high) {
         snprintf(expected, sizeof expected, "%s from %.16g to %.16g",
-                 key->kind == APP_KEY_REAL ? "a number" : "a whole number", key->low, key->high);
+                 key->kind == APP_KEY_REAL ? "a number" : "a whole number", key->low,
+                 key->high);
         return refuse(key, text, expected, err);
     }
     if (key->kind == APP_KEY_REAL)
@@ -205,7 +242,8 @@ static base_status set_number(void *value, const app_key *key, const char *text,
     return BASE_OK;
 }
 
-base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text, base_error *err)
+base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text,
+                        base_error *err)
 {
     void *value = (char *)recipe + key->at;
     char expected[192];
@@ -235,8 +273,7 @@ base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text
         return BASE_OK;
     case APP_KEY_INT:
     case APP_KEY_LONG:
-    case APP_KEY_REAL:
-        break;
+    case APP_KEY_REAL: break;
     }
     return set_number(value, key, text, err);
 }
@@ -250,9 +287,7 @@ const char *app_key_get(char *out, size_t out_bytes, const app_recipe *recipe,
     double real = 0;
 
     switch (key->kind) {
-    case APP_KEY_TEXT:
-        snprintf(out, out_bytes, "%s", (const char *)value);
-        break;
+    case APP_KEY_TEXT: snprintf(out, out_bytes, "%s", (const char *)value); break;
     case APP_KEY_BOOL:
         snprintf(out, out_bytes, "%s", *(const bool *)value ? "true" : "false");
         break;

@@ -14,7 +14,8 @@ enum { OPTIMIZER_TENSORS = 8, PAIR_COUNT = 20, VALUE_BYTES = 40 };
 /* vit_load without `experts` and `seconds` (the clock): doubles in a row. */
 enum {
     LOAD_BEGIN = offsetof(vit_load, tokens),
-    LOAD_DOUBLES = (offsetof(vit_load, seconds) - offsetof(vit_load, tokens)) / sizeof(double),
+    LOAD_DOUBLES =
+        (offsetof(vit_load, seconds) - offsetof(vit_load, tokens)) / sizeof(double),
     SUM_DOUBLES = sizeof(app_sums) / sizeof(double)
 };
 
@@ -26,11 +27,14 @@ typedef struct position_field {
     bool real; /* double, else uint64_t */
 } position_field;
 
-#define FIELD(member, real) {#member, offsetof(app_position, member), real}
+#define FIELD(member, real)                                                                \
+    {                                                                                      \
+#member, offsetof(app_position, member), real                                      \
+    }
 static const position_field position_fields[] = {
-    FIELD(step, false),         FIELD(evaluated, false),        FIELD(skipped, false),
-    FIELD(best_step, false),    FIELD(skipped_in_a_row, false), FIELD(best_accuracy, true),
-    FIELD(best_loss, true),     FIELD(last_accuracy, true),     FIELD(last_loss, true),
+    FIELD(step, false),      FIELD(evaluated, false),        FIELD(skipped, false),
+    FIELD(best_step, false), FIELD(skipped_in_a_row, false), FIELD(best_accuracy, true),
+    FIELD(best_loss, true),  FIELD(last_accuracy, true),     FIELD(last_loss, true),
 };
 enum { FIELD_COUNT = sizeof position_fields / sizeof position_fields[0] };
 
@@ -105,11 +109,16 @@ static base_status write_state(const app_trainer *t, const char *path, base_erro
     status = vit_optimizer_state(t->optimizer, tensors, &count, err);
     if (status != BASE_OK)
         goto done;
-    tensors[count++] = (vit_tensor){.name = "sums", .type = "F64", .rank = 1,
-                                    .shape = {SUM_DOUBLES}, .data = &t->at.sums};
+    tensors[count++] = (vit_tensor){.name = "sums",
+                                    .type = "F64",
+                                    .rank = 1,
+                                    .shape = {SUM_DOUBLES},
+                                    .data = &t->at.sums};
     for (size_t i = 0; i < t->moe_count; i++) {
         snprintf(names[i], sizeof names[i], "load.%zu", i);
-        tensors[count++] = (vit_tensor){.name = names[i], .type = "F64", .rank = 1,
+        tensors[count++] = (vit_tensor){.name = names[i],
+                                        .type = "F64",
+                                        .rank = 1,
                                         .shape = {LOAD_DOUBLES},
                                         .data = (const char *)&t->load[i] + LOAD_BEGIN};
     }
@@ -133,7 +142,8 @@ base_status app_state_save(app_trainer *trainer, const char *name, const vit_mod
     char *state = base_text("%s/%s.new/state.safetensors", trainer->out, name);
 
     if (!live || !fresh || !weights || !state) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s/%s'", trainer->out, name);
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s/%s'", trainer->out,
+                           name);
         goto done;
     }
     status = base_folder_remove(fresh, err);
@@ -157,8 +167,8 @@ done:
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
-static base_status read_position(app_position *out, const vit_tensor_file *file, const char *path,
-                                 base_error *err)
+static base_status read_position(app_position *out, const vit_tensor_file *file,
+                                 const char *path, base_error *err)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const position_field *f = &position_fields[i];
@@ -170,8 +180,8 @@ static base_status read_position(app_position *out, const vit_tensor_file *file,
         const bool good = text && (f->real ? base_parse_real(&real, text)
                                            : base_parse_int(&whole, text) && whole >= 0);
         if (!good)
-            return base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata", path,
-                             f->key);
+            return base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata",
+                             path, f->key);
         if (f->real)
             memcpy(place, &real, sizeof real);
         else
@@ -186,14 +196,14 @@ static base_status read_doubles(double *out, size_t count, const vit_tensor_file
     const vit_tensor *t = vit_tensors_find(file, name);
 
     if (!t || strcmp(t->type, "F64") != 0 || t->rank != 1 || t->shape[0] != count)
-        return base_fail(err, BASE_FORMAT, "'%s' has no tensor '%s' of %zu doubles", path, name,
-                         count);
+        return base_fail(err, BASE_FORMAT, "'%s' has no tensor '%s' of %zu doubles", path,
+                         name, count);
     memcpy(out, t->data, count * sizeof *out);
     return BASE_OK;
 }
 
-static base_status same_data(const vit_tensor_file *file, const char *key, const char *which,
-                             const data_source *source, base_error *err)
+static base_status same_data(const vit_tensor_file *file, const char *key,
+                             const char *which, const data_source *source, base_error *err)
 {
     const char *stored = vit_tensors_metadata(file, key);
     char now[VALUE_BYTES];
@@ -237,7 +247,8 @@ static base_status load_weights(app_trainer *t, const char *path, base_error *er
         return status;
     if (vit_model_floats(stored) != vit_model_floats(t->model)) {
         vit_model_destroy(stored);
-        return base_fail(err, BASE_MISMATCH, "'%s' holds another network than the recipe", path);
+        return base_fail(err, BASE_MISMATCH, "'%s' holds another network than the recipe",
+                         path);
     }
     memcpy(vit_model_weights(t->model), vit_model_weights_const(stored),
            vit_model_floats(t->model) * sizeof(float));
@@ -283,7 +294,8 @@ base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
     if (status == BASE_OK)
         status = read_position(&at, file, path, err);
     if (status == BASE_OK)
-        status = read_doubles((double *)(void *)&at.sums, SUM_DOUBLES, file, "sums", path, err);
+        status =
+            read_doubles((double *)(void *)&at.sums, SUM_DOUBLES, file, "sums", path, err);
     for (size_t i = 0; i < trainer->moe_count && status == BASE_OK; i++) {
         snprintf(name, sizeof name, "load.%zu", i);
         trainer->load[i].experts = (size_t)trainer->recipe.config.moe.experts;
@@ -291,8 +303,8 @@ base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
                               LOAD_DOUBLES, file, name, path, err);
     }
     if (status == BASE_OK && at.step > trainer->total)
-        status = base_fail(err, BASE_FORMAT, "'%s' stands at step %" PRIu64 " of %" PRIu64, path,
-                           at.step, trainer->total);
+        status = base_fail(err, BASE_FORMAT, "'%s' stands at step %" PRIu64 " of %" PRIu64,
+                           path, at.step, trainer->total);
     if (status == BASE_OK)
         status = vit_optimizer_restore(trainer->optimizer, file, err);
     if (status == BASE_OK)

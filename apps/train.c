@@ -18,31 +18,55 @@ typedef struct train_args {
 #define AT(member) offsetof(train_args, member)
 
 static const app_option train_options[] = {
-    {.name = "data", .value = "DATA", .kind = APP_TEXT, .at = AT(data),
-     .help = "images to train on: a folder or tar of class folders, or LAYOUT:PATH (default: the "
-             "recipe's data.train)"},
-    {.name = "val", .value = "DATA", .kind = APP_TEXT, .at = AT(val),
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help =
+         "images to train on: a folder or tar of class folders, or LAYOUT:PATH (default: the "
+         "recipe's data.train)"},
+    {.name = "val",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(val),
      .help = "images to validate on (default: the recipe's data.val)"},
-    {.name = "recipe", .value = "NAME", .kind = APP_TEXT, .at = AT(recipe),
-     .help = "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --resume "
-             "the run's own)"},
-    {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set),
+    {.name = "recipe",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(recipe),
+     .help =
+         "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --resume "
+         "the run's own)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(set),
      .help = "override keys of the recipe: --set router.name=ssr optimizer.lr=0.001"},
-    {.name = "out", .value = "DIR", .kind = APP_TEXT, .at = AT(out),
-     .help = "folder of the run: recipe.ini, metrics.jsonl, curves.svg, last/, best/ (needed)"},
-    {.name = "resume", .kind = APP_FLAG, .at = AT(resume),
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .help =
+         "folder of the run: recipe.ini, metrics.jsonl, curves.svg, last/, best/ (needed)"},
+    {.name = "resume",
+     .kind = APP_FLAG,
+     .at = AT(resume),
      .help = "go on with the run in --out; begin it where there is no checkpoint yet"},
-    {.name = "keys", .kind = APP_FLAG, .at = AT(keys),
+    {.name = "keys",
+     .kind = APP_FLAG,
+     .at = AT(keys),
      .help = "list every key of a recipe with its range and default, and leave"},
 };
 
 static const app_syntax train_syntax = {
     .command = "train",
-    .usage = "--data DATA --val DATA [--recipe NAME or FILE] [--set key=value ...] --out DIR "
-             "[--resume]",
-    .about = "Trains a network. --seed, --precision, --batch and --limit (of training images) are "
-             "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
-             "writes a checkpoint and leaves.",
+    .usage =
+        "--data DATA --val DATA [--recipe NAME or FILE] [--set key=value ...] --out DIR "
+        "[--resume]",
+    .about =
+        "Trains a network. --seed, --precision, --batch and --limit (of training images) are "
+        "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
+        "writes a checkpoint and leaves.",
     .options = train_options,
     .option_count = sizeof train_options / sizeof train_options[0],
 };
@@ -50,7 +74,8 @@ static const app_syntax train_syntax = {
 /* ---- the recipe ------------------------------------------------------------------------------------ */
 
 /* What the options of every command and --data, --val say, as assignments before those of --set. */
-static base_status apply_options(app_recipe *recipe, const train_args *args, base_error *err)
+static base_status apply_options(app_recipe *recipe, const train_args *args,
+                                 base_error *err)
 {
     char number[4][48];
     const char *list[4 + APP_LIST_MAX];
@@ -71,12 +96,14 @@ static base_status apply_options(app_recipe *recipe, const train_args *args, bas
         count++;
     }
     if (args->common.precision >= 0)
-        list[count++] = args->common.precision == VIT_PRECISION_BF16 ? "train.precision=bf16"
-                                                                     : "train.precision=fp32";
+        list[count++] = args->common.precision == VIT_PRECISION_BF16
+                            ? "train.precision=bf16"
+                            : "train.precision=fp32";
     base_status status = app_recipe_set(recipe, list, count, err);
     if (status == BASE_OK)
         status = app_recipe_set(recipe, args->set.at, args->set.count, err);
-    const app_key *train = app_key_find("data", "train"), *val = app_key_find("data", "val");
+    const app_key *train = app_key_find("data", "train"),
+                  *val = app_key_find("data", "val");
     if (status == BASE_OK && args->data)
         status = app_key_set(recipe, train, args->data, err);
     if (status == BASE_OK && args->val)
@@ -140,9 +167,10 @@ static base_status take_up(app_trainer *t, const train_args *args, base_error *e
     if (status == BASE_OK)
         status = app_recipe_save(&t->recipe, t->path[0], err);
     if (status == BASE_OK && args->resume)
-        app_note(&args->common, found ? "%-12sgoing on at step %" PRIu64 " of %" PRIu64
-                                      : "%-12sno checkpoint yet, beginning at step %" PRIu64
-                                        " of %" PRIu64,
+        app_note(&args->common,
+                 found ? "%-12sgoing on at step %" PRIu64 " of %" PRIu64
+                       : "%-12sno checkpoint yet, beginning at step %" PRIu64
+                         " of %" PRIu64,
                  "resume", t->at.step, t->total);
     return status;
 }
@@ -152,12 +180,13 @@ static base_status take_up(app_trainer *t, const train_args *args, base_error *e
 static base_status report(const app_trainer *t, const train_args *args, double seconds,
                           base_error *err)
 {
-    char duration[32];
+    char duration[32], loss[32];
     json_t *json = NULL;
 
-    printf("best top-1 %.2f %% at step %" PRIu64 ", last top-1 %.2f %%, loss %.4f, %s\n",
+    printf("best top-1 %.2f %% at step %" PRIu64 ", last top-1 %.2f %%, loss %s, %s\n",
            100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
-           t->at.last_loss, app_duration(duration, sizeof duration, seconds));
+           app_loss_text(loss, sizeof loss, t->at.last_loss),
+           app_duration(duration, sizeof duration, seconds));
     app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'", t->out,
              t->path[2]);
     if (!args->common.json)
@@ -173,7 +202,8 @@ static base_status report(const app_trainer *t, const train_args *args, double s
     json_object_set_new(json, "best_step", json_integer((json_int_t)t->at.best_step));
     json_object_set_new(json, "best_top1", app_json_real(t->at.best_accuracy));
     json_object_set_new(json, "top1", app_json_real(t->at.last_accuracy));
-    json_object_set_new(json, "loss", app_json_real(t->at.last_loss));
+    json_object_set_new(json, "loss",
+                        t->at.last_loss < 0 ? json_null() : app_json_real(t->at.last_loss));
     json_object_set_new(json, "peak_bytes", json_integer((json_int_t)base_peak_bytes()));
     app_trainer_loads(json, t, t->eval_load);
     return app_json_write(&args->common, json, err);
@@ -192,10 +222,11 @@ static base_status train(train_args *args, base_error *err)
     app_common_apply(&args->common, "train");
     const char *trace = args->resume ? NULL : run_inside(args->out);
     if (trace)
-        return base_fail(err, BASE_MISMATCH,
-                         "'%s' holds a run already ('%s'), go on with --resume or name another "
-                         "folder",
-                         args->out, trace);
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' holds a run already ('%s'), go on with --resume or name another "
+            "folder",
+            args->out, trace);
     status = app_trainer_create(&trainer, &args->common, &recipe, args->out, err);
     if (status == BASE_OK)
         app_trainer_print(&trainer);

@@ -29,8 +29,8 @@ static base_status add_batch(pass_sums *sums, app_trainer *t, const data_batch *
             continue;
         memset(t->targets, 0, classes * sizeof *t->targets);
         t->targets[label] = 1.0f;
-        const double loss = vit_loss_compute((vit_loss)t->recipe.train.loss, NULL, NULL, row,
-                                             t->targets, 1, classes, 1.0);
+        const double loss = vit_loss_compute((vit_loss)t->recipe.train.loss, NULL, NULL,
+                                             row, t->targets, 1, classes, 1.0);
         sums->loss += loss;
         sums->lossy++;
         sums->correct += isfinite(loss) && app_arg_max(row, classes) == (size_t)label;

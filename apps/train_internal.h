@@ -28,7 +28,8 @@ base_status app_metrics_sync(app_metrics *metrics, base_error *err);
 void app_metrics_close(app_metrics *metrics);
 
 /* Draws loss, accuracy and load balance from a metrics file (curves.c). */
-base_status app_curves_write(const char *svg_path, const char *metrics_path, base_error *err);
+base_status app_curves_write(const char *svg_path, const char *metrics_path,
+                             base_error *err);
 
 /* ---- the trainer (trainer.c) ------------------------------------------------------------- */
 
@@ -42,8 +43,9 @@ typedef struct app_position {
     uint64_t step;      /* optimiser steps done */
     uint64_t evaluated; /* step of the last evaluation, 0: none */
     uint64_t skipped, skipped_in_a_row;
-    uint64_t best_step; /* 0: none yet */
-    double best_accuracy, best_loss, last_accuracy, last_loss; /* accuracy in 0..1 */
+    uint64_t best_step;                  /* 0: none yet */
+    double best_accuracy, last_accuracy; /* 0..1 */
+    double best_loss, last_loss;         /* -1: not finite */
     app_sums sums;
 } app_position;
 
@@ -62,25 +64,29 @@ typedef struct app_trainer {
     vit_load *load;                     /* [MoE layers], sums like app_position.sums */
     vit_load *eval_load;
     size_t moe_count;
-    size_t part;            /* images of one pass */
+    size_t part;             /* images of one pass */
     uint64_t parts_in_epoch; /* passes in an epoch */
-    uint64_t total;         /* steps */
+    uint64_t total;          /* steps */
     app_position at;
     bool unsaved; /* something happened since the last checkpoint */
     app_metrics metrics;
     app_progress progress;
-    double timed_seconds, timed_images; /* of steps since the last line, this process only */
-    double shown_loss, shown_accuracy;  /* smoothed, for the progress line */
+    double timed_seconds,
+        timed_images;                  /* of steps since the last line, this process only */
+    double shown_loss, shown_accuracy; /* smoothed, for the progress line */
     double eval_seconds;
 } app_trainer;
 
 /* Opens the data, resolves the recipe, builds network, runs, loaders. recipe may still hold unresolved
  * keys. On failure app_trainer_destroy still has to be called. */
 base_status app_trainer_create(app_trainer *out, const app_common *common,
-                               const app_recipe *recipe, const char *folder, base_error *err);
+                               const app_recipe *recipe, const char *folder,
+                               base_error *err);
 void app_trainer_destroy(app_trainer *trainer);
 /* From the current position to the end. BASE_INTERRUPTED: asked to stop, checkpoint written. */
 base_status app_trainer_run(app_trainer *trainer, base_error *err);
+/* A loss of app_position as text. */
+const char *app_loss_text(char *out, size_t out_bytes, double loss);
 /* Epochs finished at a step. */
 uint64_t app_trainer_epochs(const app_trainer *trainer, uint64_t step);
 

@@ -16,8 +16,10 @@ static size_t count_correct(const float *logits, const data_batch *batch, size_t
     size_t correct = 0;
 
     for (size_t i = 0; i < batch->count; i++) {
-        const int32_t label = batch->weight_a[i] >= 0.5f ? batch->labels[i] : batch->labels_b[i];
-        correct += label >= 0 && app_arg_max(logits + i * classes, classes) == (size_t)label;
+        const int32_t label =
+            batch->weight_a[i] >= 0.5f ? batch->labels[i] : batch->labels_b[i];
+        correct +=
+            label >= 0 && app_arg_max(logits + i * classes, classes) == (size_t)label;
     }
     return correct;
 }
@@ -35,15 +37,18 @@ static base_status run_part(app_trainer *t, int part, bool *finite, base_error *
     base_status status = data_loader_next(t->train_loader, &batch, err);
     if (status != BASE_OK)
         return status;
-    const vit_step step = {.seed = (uint64_t)t->recipe.train.seed, .step = t->at.step,
-                           .first_sample = (uint64_t)part * t->part, .loss_scale = share};
+    const vit_step step = {.seed = (uint64_t)t->recipe.train.seed,
+                           .step = t->at.step,
+                           .first_sample = (uint64_t)part * t->part,
+                           .loss_scale = share};
     vit_targets_fill(t->targets, batch.labels, batch.labels_b, batch.weight_a, batch.count,
                      classes, t->recipe.train.label_smoothing);
     status = vit_run_forward(t->run, t->logits, batch.images, batch.count, &step, err);
     if (status != BASE_OK)
         return status;
-    const double loss = vit_loss_compute((vit_loss)t->recipe.train.loss, t->d_logits, NULL,
-                                         t->logits, t->targets, batch.count, classes, share);
+    const double loss =
+        vit_loss_compute((vit_loss)t->recipe.train.loss, t->d_logits, NULL, t->logits,
+                         t->targets, batch.count, classes, share);
     const double aux = vit_run_aux_loss(t->run);
     const double correct = (double)count_correct(t->logits, &batch, classes);
     for (size_t i = 0; i < t->moe_count; i++) {
@@ -139,7 +144,8 @@ void app_trainer_loads(json_t *json, const app_trainer *trainer, const vit_load 
     double share = 0;
 
     for (size_t i = 0; i < trainer->moe_count; i++) {
-        json_array_append_new(layers, app_json_load(app_trainer_block(trainer, i), &load[i]));
+        json_array_append_new(layers,
+                              app_json_load(app_trainer_block(trainer, i), &load[i]));
         share += vit_load_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
     }
     json_object_set_new(json, "sinkhorn_share", app_json_real(share));

@@ -49,8 +49,8 @@ static void print_layers(const app_trainer *t)
         counts.all += more[i].all;
         counts.active += more[i].active;
     }
-    snprintf(what, sizeof what, "%d x %d patches of %d px, %d tokens of %d", side, side, c->patch,
-             (int)vit_config_tokens(c), c->width);
+    snprintf(what, sizeof what, "%d x %d patches of %d px, %d tokens of %d", side, side,
+             c->patch, (int)vit_config_tokens(c), c->width);
     print_row("embed", what, counts);
     for (int i = 0; i < c->depth; i++) {
         snprintf(name, sizeof name, "block %d", i);
@@ -69,8 +69,8 @@ static void print_layers(const app_trainer *t)
     snprintf(what, sizeof what, "%s, %d classes",
              c->pool == VIT_POOL_GAP ? "mean over the patches" : "class token", c->classes);
     print_row("head", what, counts);
-    print_row("total", "", (row_counts){vit_model_floats(t->model),
-                                        vit_model_active_floats(t->model)});
+    print_row("total", "",
+              (row_counts){vit_model_floats(t->model), vit_model_active_floats(t->model)});
 }
 
 static void print_data(const char *label, const data_source *source, size_t used)
@@ -81,8 +81,8 @@ static void print_data(const char *label, const data_source *source, size_t used
     if (used != data_source_count(source))
         app_thousands(all, sizeof all, data_source_count(source));
     fprintf(stderr, "%-12s%s:%s, %s%s%s images, %zu classes\n", label,
-            data_source_layout(source), data_source_path(source), count, all[0] ? " of " : "", all,
-            data_source_classes(source));
+            data_source_layout(source), data_source_path(source), count,
+            all[0] ? " of " : "", all, data_source_classes(source));
     if (data_source_notice(source)[0])
         fprintf(stderr, "%-12s%s\n", "", data_source_notice(source));
 }
@@ -99,25 +99,29 @@ void app_trainer_print(const app_trainer *trainer)
     if (t->common->quiet)
         return;
     vit_onednn_version(onednn, sizeof onednn);
-    fprintf(stderr, "vmoe %s     train into '%s' by recipe '%s'\n", BASE_VERSION, t->out, r->name);
+    fprintf(stderr, "vmoe %s     train into '%s' by recipe '%s'\n", BASE_VERSION, t->out,
+            r->name);
     print_data("data", t->train, data_loader_samples(t->train_loader));
     print_data("validation", t->val, data_loader_samples(t->val_loader));
-    fprintf(stderr, "%-12s%d x %d, %s, %s%s%s%s%s\n", "pictures", r->config.image, r->config.image,
-            r->config.channels == 1 ? "grey" : "colour", crops[r->crop],
+    fprintf(stderr, "%-12s%d x %d, %s, %s%s%s%s%s\n", "pictures", r->config.image,
+            r->config.image, r->config.channels == 1 ? "grey" : "colour", crops[r->crop],
             r->augment.flip > 0 ? ", flip" : "", r->augment.mixup > 0 ? ", mixup" : "",
-            r->augment.cutmix > 0 ? ", cutmix" : "", r->augment.erase > 0 ? ", erasing" : "");
+            r->augment.cutmix > 0 ? ", cutmix" : "",
+            r->augment.erase > 0 ? ", erasing" : "");
     fprintf(stderr, "%-12s%s, %.1f MFLOP an image\n", "network",
             r->config.name[0] ? r->config.name : "of its own size",
             vit_model_flops(t->model) / 1e6);
     print_layers(t);
-    fprintf(stderr, "%-12s%s steps of %d images, %" PRIu64 " an epoch; %s, lr %g %s, warm-up %" PRIu64
-                    " steps%s\n",
+    fprintf(stderr,
+            "%-12s%s steps of %d images, %" PRIu64
+            " an epoch; %s, lr %g %s, warm-up %" PRIu64 " steps%s\n",
             "plan", app_thousands(steps, sizeof steps, t->total), r->train.batch,
             t->parts_in_epoch / (uint64_t)r->train.accumulate,
             r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
             schedules[r->schedule.kind], t->schedule.warmup,
             r->optimizer.ema > 0 ? ", averaged weights" : "");
-    fprintf(stderr, "%-12s%d threads, %s, %s, seed %lld\n", "machine", (int)t->common->threads,
+    fprintf(stderr, "%-12s%d threads, %s, %s, seed %lld\n", "machine",
+            (int)t->common->threads,
             t->common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", onednn,
             (long long)r->train.seed);
 }

@@ -37,9 +37,10 @@ static base_status open_sources(app_trainer *t, base_error *err)
         status = base_fail(err, BASE_MISMATCH, "'%s' has no labels to validate on",
                            data_source_path(t->val));
     if (status == BASE_OK && data_source_classes(t->val) > classes)
-        status = base_fail(err, BASE_MISMATCH,
-                           "'%s' has %zu classes, expected those of the training data (%zu)",
-                           data_source_path(t->val), data_source_classes(t->val), classes);
+        status =
+            base_fail(err, BASE_MISMATCH,
+                      "'%s' has %zu classes, expected those of the training data (%zu)",
+                      data_source_path(t->val), data_source_classes(t->val), classes);
     return status;
 }
 
@@ -55,7 +56,8 @@ static base_status resolve_recipe(app_trainer *t, base_error *err)
     if ((size_t)t->recipe.config.classes < facts.classes)
         return base_fail(err, BASE_MISMATCH,
                          "'model.classes' is %d, expected at least the %zu classes of '%s'",
-                         t->recipe.config.classes, facts.classes, data_source_path(t->train));
+                         t->recipe.config.classes, facts.classes,
+                         data_source_path(t->train));
     return BASE_OK;
 }
 
@@ -89,11 +91,7 @@ static base_status create_loaders(app_trainer *t, base_error *err)
     status = data_loader_create(&t->train_loader, t->train, &c, err);
     if (status != BASE_OK)
         return status;
-    t->parts_in_epoch = data_loader_steps(t->train_loader);
-    if (t->parts_in_epoch == 0)
-        return base_fail(err, BASE_USAGE,
-                         "'%s' has %zu images to train on, expected at least one batch of %zu",
-                         data_source_path(t->train), data_loader_samples(t->train_loader), t->part);
+    t->parts_in_epoch = data_loader_steps(t->train_loader); /* at least 1 */
     return BASE_OK;
 }
 
@@ -116,8 +114,8 @@ static base_status start_from(app_trainer *t, base_error *err)
         const vit_parameter *q = vit_model_parameter_find(start, p->name);
         if (!q || q->rank != p->rank || memcmp(q->shape, p->shape, sizeof p->shape) != 0)
             status = base_fail(err, BASE_MISMATCH,
-                               "'%s' %s the tensor '%s', the recipe's network is another", path,
-                               q ? "has another shape of" : "lacks", p->name);
+                               "'%s' %s the tensor '%s', the recipe's network is another",
+                               path, q ? "has another shape of" : "lacks", p->name);
         else
             memcpy(vit_model_weights(t->model) + p->offset,
                    vit_model_weights_const(start) + q->offset, p->count * sizeof(float));
@@ -159,13 +157,15 @@ static base_status create_network(app_trainer *t, base_error *err)
     vit_model_init(t->model, (uint64_t)r->train.seed);
     if (r->init_from[0])
         status = start_from(t, err);
-    if (status == BASE_OK) /* copies the weights into the averages: after their first values */
+    if (status ==
+        BASE_OK) /* copies the weights into the averages: after their first values */
         status = vit_optimizer_create(&t->optimizer, t->model, &r->optimizer, err);
     if (status == BASE_OK)
         status = vit_run_create(&t->run, t->model, t->part, VIT_MODE_TRAIN, precision, err);
     if (status == BASE_OK)
-        status = vit_run_create(&t->eval_run, t->averaged ? t->averaged : t->model,
-                                (size_t)r->train.eval_batch, VIT_MODE_INFER, precision, err);
+        status =
+            vit_run_create(&t->eval_run, t->averaged ? t->averaged : t->model,
+                           (size_t)r->train.eval_batch, VIT_MODE_INFER, precision, err);
     return status;
 }
 
@@ -186,8 +186,8 @@ static base_status create_buffers(app_trainer *t, base_error *err)
     t->path[0] = base_text("%s/recipe.ini", t->out);
     t->path[1] = base_text("%s/metrics.jsonl", t->out);
     t->path[2] = base_text("%s/curves.svg", t->out);
-    if (!t->logits || !t->d_logits || !t->targets || !t->load || !t->eval_load || !t->path[0] ||
-        !t->path[1] || !t->path[2])
+    if (!t->logits || !t->d_logits || !t->targets || !t->load || !t->eval_load ||
+        !t->path[0] || !t->path[1] || !t->path[2])
         return base_fail(err, BASE_NO_MEMORY, "no memory for the training run");
     return BASE_OK;
 }
@@ -216,11 +216,13 @@ static void plan(app_trainer *t)
 }
 
 base_status app_trainer_create(app_trainer *out, const app_common *common,
-                               const app_recipe *recipe, const char *folder, base_error *err)
+                               const app_recipe *recipe, const char *folder,
+                               base_error *err)
 {
     app_trainer *t = out;
 
-    *t = (app_trainer){.common = common, .recipe = *recipe, .out = folder, .shown_loss = -1};
+    *t =
+        (app_trainer){.common = common, .recipe = *recipe, .out = folder, .shown_loss = -1};
     t->progress.on = !common->quiet;
     base_status status = open_sources(t, err);
     if (status == BASE_OK)
@@ -300,20 +302,30 @@ static base_status save_last(app_trainer *t, base_error *err)
     return status;
 }
 
+const char *app_loss_text(char *out, size_t out_bytes, double loss)
+{
+    if (loss < 0)
+        snprintf(out, out_bytes, "not finite");
+    else
+        snprintf(out, out_bytes, "%.4f", loss);
+    return out;
+}
+
 /* One evaluation, its line for people, best/ when it is the best, the curves. */
 static base_status evaluate(app_trainer *t, base_error *err)
 {
     bool better = false;
-    char seconds[32];
+    char seconds[32], loss[32];
     const double before = t->eval_seconds;
 
     base_status status = app_trainer_evaluate(t, &better, err);
     if (status != BASE_OK)
         return status;
     app_progress_end(&t->progress);
-    printf("epoch %g  step %" PRIu64 "  top-1 %.2f %%  loss %.4f  (%s)%s\n",
+    printf("epoch %g  step %" PRIu64 "  top-1 %.2f %%  loss %s  (%s)%s\n",
            (double)t->at.step * t->recipe.train.accumulate / (double)t->parts_in_epoch,
-           t->at.step, 100 * t->at.last_accuracy, t->at.last_loss,
+           t->at.step, 100 * t->at.last_accuracy,
+           app_loss_text(loss, sizeof loss, t->at.last_loss),
            app_duration(seconds, sizeof seconds, t->eval_seconds - before),
            better ? "  best" : "");
     fflush(stdout);

@@ -19,13 +19,31 @@ typedef struct args {
 #define AT(member) offsetof(args, member)
 
 static const app_option options[] = {
-    {.name = "steps", .value = "N", .kind = APP_INT, .at = AT(steps), .low = 1, .high = 10,
+    {.name = "steps",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(steps),
+     .low = 1,
+     .high = 10,
      .help = "how many"},
-    {.name = "epsilon", .value = "E", .kind = APP_REAL, .at = AT(epsilon), .low = 0, .high = 255,
+    {.name = "epsilon",
+     .value = "E",
+     .kind = APP_REAL,
+     .at = AT(epsilon),
+     .low = 0,
+     .high = 255,
      .help = "how far"},
-    {.name = "out", .value = "DIR", .kind = APP_TEXT, .at = AT(out), .required = true,
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .required = true,
      .help = "where to"},
-    {.name = "norm", .value = "P", .kind = APP_CHOICE, .at = AT(norm), .choices = "linf|l2",
+    {.name = "norm",
+     .value = "P",
+     .kind = APP_CHOICE,
+     .at = AT(norm),
+     .choices = "linf|l2",
      .help = "ball"},
     {.name = "deep", .kind = APP_FLAG, .at = AT(deep), .help = "all the way"},
     {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set), .help = "keys"},
@@ -166,7 +184,8 @@ START_TEST(a_wrong_number_is_shown_with_its_range)
     refused(parse("m", "--out", "d", "--steps", "0", NULL), "--steps '0'");
     refused(parse("m", "--out", "d", "--seed=-1", NULL), "--seed '-1'");
     refused(parse("m", "--out", "d", "--steps", "", NULL), "--steps ''");
-    refused(parse("m", "--out", "d", "--threads", "99999999999999999999", NULL), "--threads");
+    refused(parse("m", "--out", "d", "--threads", "99999999999999999999", NULL),
+            "--threads");
 }
 END_TEST
 

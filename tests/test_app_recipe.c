@@ -12,8 +12,8 @@ static app_recipe parsed(const char *text)
     app_recipe recipe = app_recipe_defaults();
 
     err = (base_error){0};
-    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_OK, "%s",
-                  err.text);
+    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_OK,
+                  "%s", err.text);
     return recipe;
 }
 
@@ -23,9 +23,11 @@ static void refused(const char *text, const char *words)
     const app_recipe before = recipe;
 
     err = (base_error){0};
-    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_USAGE,
+    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) ==
+                      BASE_USAGE,
                   "'%s' was taken", text);
-    ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text, words);
+    ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text,
+                  words);
     ck_assert_int_eq(memcmp(&recipe, &before, sizeof recipe), 0);
 }
 
@@ -48,7 +50,8 @@ static void not_resolved(const char *text, const char *words)
 
     err = (base_error){0};
     ck_assert_int_eq(app_recipe_resolve(&recipe, &ten_classes, &err), BASE_USAGE);
-    ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text, words);
+    ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text,
+                  words);
 }
 
 START_TEST(the_size_comes_first_wherever_it_stands)
@@ -75,7 +78,8 @@ START_TEST(options_of_the_router_stand_beside_its_name)
     const app_recipe r = parsed("[router]\np = 0.25\nname = ssr\ncost = softmax\n");
     char value[32];
 
-    ck_assert_str_eq(vit_router_get(&r.config.moe.router, "p", value, sizeof value), "0.25");
+    ck_assert_str_eq(vit_router_get(&r.config.moe.router, "p", value, sizeof value),
+                     "0.25");
     ck_assert_str_eq(vit_router_get(&r.config.moe.router, "cost", value, sizeof value),
                      "softmax");
 }

@@ -1,0 +1,208 @@
+/* test_app_resume.c - runs that are killed, stopped, out of disk, changed behind their back: going on ends with
+ * the same bytes or is refused with the reason. */
+#include "tests/test_run.h"
+#include "tests/test_train.h"
+
+enum { KILLS = 20 };
+
+START_TEST(a_run_killed_anywhere_ends_with_the_same_bytes)
+{
+    char *whole = test_path(dir, "whole"), *cut = test_path(dir, "cut");
+    const char *const words[] = {TINY, cut, "--resume", "--quiet", NULL};
+    base_rng rng = base_rng_make(11, BASE_PURPOSE_TEST, 0, 0, 0);
+    const double begin = base_seconds();
+    int killed = 0;
+
+    program_done(program_run(dir, TINY, whole, NULL));
+    const double seconds = base_seconds() - begin;
+    for (; killed < KILLS; killed++) {
+        const pid_t child = start(0, words);
+        rest(base_rng_uniform(&rng) * seconds / 4);
+        kill(child, SIGKILL);
+        if (finish(child) != -SIGKILL)
+            break;
+    }
+    ck_assert_int_gt(killed, 0);
+    program_done(program_run(dir, TINY, cut, "--resume", NULL));
+    same_run("whole", "cut");
+    same_metrics("whole", "cut");
+    base_free(whole);
+    base_free(cut);
+}
+END_TEST
+
+START_TEST(a_run_asked_to_stop_saves_and_goes_on)
+{
+    char *whole = test_path(dir, "whole"), *cut = test_path(dir, "cut");
+    char *state = test_path(cut, "last/state.safetensors");
+    /* No checkpoint of its own accord before the end. */
+    const char *const words[] = {TINY, cut, "--set", "train.checkpoint_every=10000", NULL};
+
+    program_done(
+        program_run(dir, TINY, whole, "--set", "train.checkpoint_every=10000", NULL));
+    char *log = test_path(cut, "metrics.jsonl");
+    const pid_t child = start(0, words);
+    struct stat info = {0};
+    for (int i = 0; i < 5000 && info.st_size == 0; i++) {
+        rest(0.002);
+        if (stat(log, &info) != 0)
+            info.st_size = 0;
+    }
+    kill(child, SIGINT);
+    ck_assert_int_eq(finish(child), 1);
+    char *talk = test_path(dir, "started.txt"), *text = program_text(talk);
+    ck_assert_msg(strstr(text, "--resume goes on from there") != NULL, "%s", text);
+    ck_assert(test_exists(state));
+    /* The recipe is that of the run's folder: nothing but --out is needed. */
+    program_done(
+        program_run(dir, "train", "--threads", "1", "--out", cut, "--resume", NULL));
+    same_run("whole", "cut");
+    same_metrics("whole", "cut");
+    base_free(text);
+    base_free(talk);
+    base_free(log);
+    base_free(state);
+    base_free(whole);
+    base_free(cut);
+}
+END_TEST
+
+START_TEST(a_finished_run_resumed_does_nothing)
+{
+    char *out = test_path(dir, "run"), *copy = test_path(dir, "copy");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", NULL));
+    ck_assert_int_eq(base_folder_make(copy, NULL), BASE_OK);
+    program_done(program_run(dir, TINY, copy, "--set", "train.epochs=2", "--resume", NULL));
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", "--resume", NULL));
+    same_run("run", "copy");
+    ck_assert_int_eq(count_lines("run", "eval"), 1);
+    base_free(out);
+    base_free(copy);
+}
+END_TEST
+
+START_TEST(a_changed_recipe_is_refused_with_the_key)
+{
+    char *out = test_path(dir, "run");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", NULL));
+    program_refused(program_run(dir, TINY, out, "--quiet", "--resume", "--set",
+                                "train.epochs=2", "optimizer.lr=0.5", NULL),
+                    1, "'optimizer.lr' was '0.003' when the run began and is '0.5' now");
+    program_refused(program_run(dir, TINY, out, "--quiet", "--resume", NULL), 1,
+                    "'train.epochs' was '2' when the run began and is '40' now");
+    /* What does not change the result may change. */
+    program_done(program_run(dir, TINY, out, "--resume", "--set", "train.epochs=2",
+                             "train.log_every=7", "data.workers=2", NULL));
+    base_free(out);
+}
+END_TEST
+
+START_TEST(changed_data_is_refused)
+{
+    char *out = test_path(dir, "run"), *more = test_path(data, "red/9.png");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", NULL));
+    sample_picture_save(more, 2, 9);
+    program_refused(
+        program_run(dir, TINY, out, "--quiet", "--resume", "--set", "train.epochs=2", NULL),
+        1, "training data");
+    base_free(more);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_full_disk_leaves_the_last_checkpoint)
+{
+    char *out = test_path(dir, "run"), *fresh = test_path(out, "last.new");
+    char *model = test_path(out, "last/model.safetensors");
+    const char *const stop[] = {
+        TINY, out, "--set", "model.mlp=512", "train.epochs=100000", "train.eval_every=0",
+        NULL};
+    const char *const go[] = {TINY,
+                              out,
+                              "--set",
+                              "model.mlp=512",
+                              "train.epochs=100000",
+                              "train.eval_every=0",
+                              "--resume",
+                              "--quiet",
+                              NULL};
+    char *before = NULL, *after = NULL;
+    size_t bytes = 0, after_bytes = 0;
+
+    pid_t child = start(0, stop);
+    for (int i = 0; i < 5000 && !test_exists(model); i++)
+        rest(0.002);
+    kill(child, SIGTERM);
+    ck_assert_int_eq(finish(child), 1);
+    ck_assert_int_eq(base_file_read(&before, &bytes, model, 1 << 28, NULL), BASE_OK);
+    /* More than the limit; recipe and metrics are smaller. */
+    ck_assert_uint_gt(bytes, 200000);
+    child = start(150000, go);
+    ck_assert_int_eq(finish(child), 1);
+    char *talk = test_path(dir, "started.txt"), *text = program_text(talk);
+    ck_assert_msg(strstr(text, "model.safetensors") && strstr(text, "File too large"), "%s",
+                  text);
+    ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+    ck_assert_int_eq(base_file_read(&after, &after_bytes, model, 1 << 28, NULL), BASE_OK);
+    ck_assert_uint_eq(after_bytes, bytes);
+    ck_assert_int_eq(memcmp(before, after, bytes), 0);
+    ck_assert(!test_exists(fresh));
+    base_free(text);
+    base_free(talk);
+    base_free(before);
+    base_free(after);
+    base_free(model);
+    base_free(fresh);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_damaged_state_is_named)
+{
+    char *out = test_path(dir, "run"), *state = test_path(out, "last/state.safetensors");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", NULL));
+    ck_assert_int_eq(truncate(state, 100), 0);
+    program_refused(
+        program_run(dir, TINY, out, "--quiet", "--resume", "--set", "train.epochs=2", NULL),
+        1, "last/state.safetensors'");
+    base_free(state);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_folder_with_a_run_is_not_overwritten)
+{
+    char *out = test_path(dir, "run");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", NULL));
+    program_refused(program_run(dir, TINY, out, NULL), 1, "holds a run already");
+    base_free(out);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_resume");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_set_timeout(core, 240);
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, a_run_killed_anywhere_ends_with_the_same_bytes);
+    tcase_add_test(core, a_run_asked_to_stop_saves_and_goes_on);
+    tcase_add_test(core, a_finished_run_resumed_does_nothing);
+    suite_add_tcase(suite, core);
+    tcase_set_timeout(limits, 240);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, a_changed_recipe_is_refused_with_the_key);
+    tcase_add_test(limits, changed_data_is_refused);
+    tcase_add_test(limits, a_full_disk_leaves_the_last_checkpoint);
+    tcase_add_test(limits, a_damaged_state_is_named);
+    tcase_add_test(limits, a_folder_with_a_run_is_not_overwritten);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
