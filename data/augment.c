@@ -1,6 +1,7 @@
-/* augment.c - what training does to a picture: crop, flip, erasing; and to a batch: mixup, cutmix.
- * Follows data.md 7 and 8 (torchvision's random resized crop, timm's mixing and erasing).
- * Free to change: the loops. Relied on elsewhere: the order of draws, which is part of every result. */
+/* augment.c - what training does to a picture: crop, flip, erasing; and to a batch: mixup,
+ * cutmix. Follows data.md 7 and 8 (torchvision's random resized crop, timm's mixing and
+ * erasing). Free to change: the loops. Relied on elsewhere: the order of draws, which is
+ * part of every result. */
 #include "data/data_internal.h"
 
 #include <assert.h>
@@ -23,7 +24,7 @@ static double log_uniform_in(base_rng *rng, double low, double high)
     return exp(uniform_in(rng, log(low), log(high)));
 }
 
-/* ---- one picture ------------------------------------------------------------------------------ */
+/* ---- one picture --------------------------------------------------------------------- */
 
 /* The largest centred box whose ratio is allowed. */
 static data_box fallback_box(size_t width, size_t height, const data_augment *augment)
@@ -42,7 +43,8 @@ static data_box fallback_box(size_t width, size_t height, const data_augment *au
     return box;
 }
 
-/* torchvision's RandomResizedCrop.get_params: nearbyint rounds halves to even, as Python does. */
+/* torchvision's RandomResizedCrop.get_params: nearbyint rounds halves to even, as Python
+ * does. */
 static data_box random_box(size_t width, size_t height, const data_augment *augment,
                            base_rng *rng)
 {
@@ -63,8 +65,8 @@ static data_box random_box(size_t width, size_t height, const data_augment *augm
     return fallback_box(width, height, augment);
 }
 
-/* out [size, size] is the window of in [size, size] that starts `padding` pixels of zeros before the
- * picture, plus (left, top), each 0..2 * padding. */
+/* out [size, size] is the window of in [size, size] that starts `padding` pixels of zeros
+ * before the picture, plus (left, top), each 0..2 * padding. */
 static base_status padded_crop(data_image *out, const data_image *in, size_t padding,
                                size_t left, size_t top, base_error *err)
 {
@@ -170,7 +172,7 @@ void data_erase(float *planes, size_t channels, size_t size, const data_augment 
     }
 }
 
-/* ---- one batch -------------------------------------------------------------------------------- */
+/* ---- one batch ----------------------------------------------------------------------- */
 
 /* a, b become weight * own + (1 - weight) * other. */
 static void mixup_pair(float *a, float *b, size_t count, double weight)
@@ -209,7 +211,8 @@ static void clipped(size_t *start, size_t *count, size_t centre, size_t half, si
     *count = end - *start;
 }
 
-/* timm's rand_bbox: the centre is uniform, row first. The weight becomes what is really left. */
+/* timm's rand_bbox: the centre is uniform, row first. The weight becomes what is really
+ * left. */
 static data_box cutmix_box(double *weight, size_t size, base_rng *rng)
 {
     const size_t side = (size_t)((double)size * sqrt(1.0 - *weight));

@@ -1,6 +1,6 @@
-/* decode.c - from the bytes of a file to 8-bit RGB: the kind is told by the first bytes, never by the
- * name (data.md 5). The reasons are those of data.md 10: scripts read them, so they stay.
- * Free to change: which kinds are named in "unsupported format". */
+/* decode.c - from the bytes of a file to 8-bit RGB: the kind is told by the first bytes,
+ * never by the name (data.md 5). The reasons are those of data.md 10: scripts read them, so
+ * they stay. Free to change: which kinds are named in "unsupported format". */
 #include "data/decode_internal.h"
 
 #include <stdio.h>
@@ -12,7 +12,8 @@ struct data_decoder {
     decode_jpeg *jpeg;
 };
 
-/* Kinds that are known by name only. WebP has its own sign behind RIFF and four bytes of length. */
+/* Kinds that are known by name only. WebP has its own sign behind RIFF and four bytes of
+ * length. */
 static const struct {
     const char *sign;
     size_t sign_bytes, at;

@@ -1,11 +1,11 @@
 /* decode_jpeg.c - the border to libjpeg-turbo: its errors, warnings and memory end here.
- * Follows data.md 5 (rules and classes of damage, checked with a folder of bad images) and 9 (ISLOW
- * and fancy upsampling, so that pixels equal Pillow's).
- * Free to change: how rows are fetched. Relied on elsewhere: an image decodes to the same bytes
- * whatever the object decoded before.
+ * Follows data.md 5 (rules and classes of damage, checked with a folder of bad images) and
+ * 9 (ISLOW and fancy upsampling, so that pixels equal Pillow's). Free to change: how rows
+ * are fetched. Relied on elsewhere: an image decodes to the same bytes whatever the object
+ * decoded before.
  *
- * libjpeg's error_exit may not return. guarded() is the only setjmp, and what longjmp leaves behind
- * (one step and libjpeg itself) owns nothing. */
+ * libjpeg's error_exit may not return. guarded() is the only setjmp, and what longjmp
+ * leaves behind (one step and libjpeg itself) owns nothing. */
 #include "data/decode_internal.h"
 
 #include <assert.h>
@@ -49,7 +49,7 @@ struct decode_jpeg {
     size_t row_bytes;
 };
 
-/* ---- what libjpeg calls ----------------------------------------------------------------------- */
+/* ---- what libjpeg calls -------------------------------------------------------------- */
 
 _Noreturn static void leave(decode_jpeg *jpeg, jpeg_failure failure)
 {
@@ -67,8 +67,8 @@ _Noreturn static void on_error(j_common_ptr info)
     leave(jpeg, FAILURE_LIBRARY);
 }
 
-/* level: -1 for a warning, else a trace. differs: data.md calls every other warning damage, but the
- * first two here are about the header; the picture has no wrong part. */
+/* level: -1 for a warning, else a trace. differs: data.md calls every other warning damage,
+ * but the first two here are about the header; the picture has no wrong part. */
 static void on_message(j_common_ptr info, int level)
 {
     decode_jpeg *jpeg = info->client_data;
@@ -122,8 +122,8 @@ static void source_init(j_decompress_ptr info)
     info->src->bytes_in_buffer = jpeg->size;
 }
 
-/* All bytes were there from the start, so they have ended. An end marker is made up, as often as it
- * is asked for, where libjpeg may finish the picture with it. */
+/* All bytes were there from the start, so they have ended. An end marker is made up, as
+ * often as it is asked for, where libjpeg may finish the picture with it. */
 static boolean source_fill(j_decompress_ptr info)
 {
     static const JOCTET end[2] = {0xff, JPEG_EOI};
@@ -154,9 +154,9 @@ static void source_done(j_decompress_ptr info)
     (void)info;
 }
 
-/* Quantisation and Huffman tables live as long as the object in libjpeg (for streams that share
- * them), so a file without tables would decode with those of the file before. Here they go to the
- * pool of the image, and jpeg_reset forgets them. */
+/* Quantisation and Huffman tables live as long as the object in libjpeg (for streams that
+ * share them), so a file without tables would decode with those of the file before. Here
+ * they go to the pool of the image, and jpeg_reset forgets them. */
 static void *alloc_in_image_pool(j_common_ptr info, int pool, size_t bytes)
 {
     decode_jpeg *jpeg = info->client_data;
@@ -165,7 +165,7 @@ static void *alloc_in_image_pool(j_common_ptr info, int pool, size_t bytes)
     return jpeg->alloc_small(info, JPOOL_IMAGE, bytes);
 }
 
-/* ---- steps, each under the one setjmp --------------------------------------------------------- */
+/* ---- steps, each under the one setjmp ------------------------------------------------ */
 
 static bool guarded(decode_jpeg *jpeg, void (*step)(decode_jpeg *jpeg))
 {
@@ -231,7 +231,7 @@ static void step_rows(decode_jpeg *jpeg)
     jpeg_finish_decompress(info);
 }
 
-/* ---- one image -------------------------------------------------------------------------------- */
+/* ---- one image ----------------------------------------------------------------------- */
 
 /* Ready for the next image, in whatever state the last one left libjpeg. */
 static void jpeg_reset(decode_jpeg *jpeg)

@@ -1,7 +1,7 @@
 /* decode_png.c - the border to libpng for reading: its errors, warnings and jumps end here.
- * Follows data.md 5: everything becomes 8-bit RGB, the high byte of 16, alpha and tRNS dropped
- * without compositing, gamma and profiles ignored.
- * Free to change: the order of transformations. Relied on elsewhere: the reasons.
+ * Follows data.md 5: everything becomes 8-bit RGB, the high byte of 16, alpha and tRNS
+ * dropped without compositing, gamma and profiles ignored. Free to change: the order of
+ * transformations. Relied on elsewhere: the reasons.
  *
  * As in decode_jpeg.c, one setjmp, and what longjmp leaves behind owns nothing. */
 #include "data/decode_internal.h"
@@ -34,7 +34,7 @@ typedef struct png_state {
     int passes;
 } png_state;
 
-/* ---- what libpng calls ------------------------------------------------------------------------ */
+/* ---- what libpng calls --------------------------------------------------------------- */
 
 _Noreturn static void on_error(png_structp png, png_const_charp text)
 {
@@ -62,7 +62,7 @@ static void on_read(png_structp png, png_bytep to, size_t count)
     state->at += count;
 }
 
-/* ---- steps, each under the one setjmp --------------------------------------------------------- */
+/* ---- steps, each under the one setjmp ------------------------------------------------ */
 
 static bool guarded(png_state *state, void (*step)(png_state *state))
 {
@@ -111,7 +111,7 @@ static void step_rows(png_state *state)
     png_read_end(state->png, NULL); /* the checksum of the pixels lies here */
 }
 
-/* ---- one image -------------------------------------------------------------------------------- */
+/* ---- one image ----------------------------------------------------------------------- */
 
 static base_status refuse(const png_state *state, base_error *err)
 {

@@ -1,5 +1,5 @@
-/* image.c - the image itself: memory, channels, and the step from 8 bits to normalised planes.
- * Follows data.md 7 and 8 (Pillow's luma, torchvision's ToTensor and Normalize).
+/* image.c - the image itself: memory, channels, and the step from 8 bits to normalised
+ * planes. Follows data.md 7 and 8 (Pillow's luma, torchvision's ToTensor and Normalize).
  * Free to change: the loops. Relied on elsewhere: every value, to the bit. */
 #include "data/data_internal.h"
 

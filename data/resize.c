@@ -1,16 +1,18 @@
-/* resize.c - Pillow's antialiased resize in fixed point, to the bit (data.md 6).
- * Follows Pillow's Resample.c: the filter is stretched by the reduction factor, horizontal pass first,
- * then vertical, each rounded to 8 bits (Pillow 13 takes the cheaper pass first and then differs by
- * a level or two; published figures are older). Integer sums, so their order is free to change, as
- * is the cache. Relied on elsewhere: every byte; only what `to` asks for is computed. */
+/* resize.c - Pillow's antialiased resize in fixed point, to the bit (data.md 6). Follows
+ * Pillow's Resample.c: the filter is stretched by the reduction factor, horizontal pass
+ * first, then vertical, each rounded to 8 bits (Pillow 13 takes the cheaper pass first and
+ * then differs by a level or two; published figures are older). Integer sums, so their
+ * order is free to change, as is the cache. Relied on elsewhere: every byte; only what `to`
+ * asks for is computed. */
 #include "data/data.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
-/* The compiler makes these functions twice, for AVX2 (where a 32-bit product is one instruction, not
- * four) and for all else; the loader of programs picks one, before the thread sanitizer is ready. */
+/* The compiler makes these functions twice, for AVX2 (where a 32-bit product is one
+ * instruction, not four) and for all else; the loader of programs picks one, before the
+ * thread sanitizer is ready. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) &&                      \
     !defined(__clang__) && !defined(__SANITIZE_THREAD__)
 #define FOR_EACH_MACHINE __attribute__((target_clones("avx2", "default")))
@@ -57,7 +59,7 @@ void data_scratch_destroy(data_scratch *scratch)
     *scratch = (data_scratch){0};
 }
 
-/* ---- weights ---------------------------------------------------------------------------------- */
+/* ---- weights ------------------------------------------------------------------------- */
 
 static double filter_radius(data_filter filter)
 {
@@ -179,7 +181,7 @@ static base_status axis_get(const axis **found, cache *kept, size_t in, size_t o
     return status;
 }
 
-/* ---- passes ----------------------------------------------------------------------------------- */
+/* ---- passes -------------------------------------------------------------------------- */
 
 static unsigned char clip(int32_t sum)
 {
@@ -277,7 +279,7 @@ static void vertical_pass(unsigned char *out, const unsigned char *in, size_t in
     }
 }
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------- */
 
 /* Made at the first call. NULL: no memory. */
 static cache *cache_get(data_scratch *scratch)

@@ -1,20 +1,21 @@
-/* transform.c - evaluation preprocessing, as torchvision does it on Pillow images (data.md 7).
- * Free to change: how little is computed. Relied on elsewhere: every byte, published accuracies
- * hang on it. */
+/* transform.c - evaluation preprocessing, as torchvision does it on Pillow images (data.md
+ * 7). Free to change: how little is computed. Relied on elsewhere: every byte, published
+ * accuracies hang on it. */
 #include "data/data_internal.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* One axis of a centre crop: how much zero padding comes first, and where the crop starts. */
+/* One axis of a centre crop: how much zero padding comes first, and where the crop
+ * starts. */
 typedef struct span {
     size_t pad;   /* output pixels before the picture */
     size_t start; /* first pixel of the picture in the crop */
     size_t count; /* pixels of the picture in the crop */
 } span;
 
-/* torchvision pads (crop - size) / 2 rounded down on the left and top, and starts the crop at
- * (size - crop) / 2 with halves rounded to the even neighbour. */
+/* torchvision pads (crop - size) / 2 rounded down on the left and top, and starts the crop
+ * at (size - crop) / 2 with halves rounded to the even neighbour. */
 static span span_of(size_t size, size_t crop)
 {
     if (size < crop)
@@ -26,7 +27,8 @@ static span span_of(size_t size, size_t crop)
     return (span){.start = start, .count = crop};
 }
 
-/* The long side of a picture whose short side becomes `resize`: torchvision's int(size * a / b). */
+/* The long side of a picture whose short side becomes `resize`: torchvision's int(size * a
+ * / b). */
 static size_t long_side(size_t resize, size_t side, size_t short_side)
 {
     return (size_t)((double)(resize * side) / (double)short_side);

@@ -1,5 +1,6 @@
-/* versions.c - which libraries this room was built with, for --version and for result files: the last
- * bit of a decoded JPEG depends on the version of libjpeg-turbo (data.md 9). */
+/* versions.c - which libraries this room was built with, for --version and for result
+ * files: the last bit of a decoded JPEG depends on the version of libjpeg-turbo (data.md
+ * 9). */
 #include "data/data.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* test_data_augment.c - crops, flips, erasing, mixing: the draws, their order and what comes of them.
- * The tables come from reference/make_pixels.py, which draws the same numbers in Python. */
+/* test_data_augment.c - crops, flips, erasing, mixing: the draws, their order and what
+ * comes of them. The tables come from reference/make_pixels.py, which draws the same
+ * numbers in Python. */
 #include "data/data_internal.h"
 
 #include <math.h>
@@ -188,7 +189,8 @@ START_TEST(erasing_with_noise_fills_in_normal_numbers)
 }
 END_TEST
 
-/* images [count, channels, size, size]: sample i is the constant i + 1. labels[i] = 10 i. */
+/* images [count, channels, size, size]: sample i is the constant i + 1. labels[i] = 10
+ * i. */
 static void batch_fill(float *images, int32_t *labels, size_t count, size_t step)
 {
     for (size_t i = 0; i < count; i++) {
@@ -236,8 +238,8 @@ START_TEST(cutmix_swaps_a_box_and_weighs_by_what_is_left)
         base_rng rng = base_rng_make(SEED, BASE_PURPOSE_MIX, 0, batch, 0), again = rng;
         batch_fill(images, labels, B, STEP);
         data_mix_batch(images, labels_b, weight, labels, B, 2, SIDE, &augment, &rng);
-        /* The box once more, in its words: side trunc(W sqrt(1 - lam)), row and column of the
-         * centre, half a side to each direction, cut at the edges. */
+        /* The box once more, in its words: side trunc(W sqrt(1 - lam)), row and column of
+         * the centre, half a side to each direction, cut at the edges. */
         const double lambda = base_rng_beta(&again, 1.0);
         const long half = (long)(SIDE * sqrt(1.0 - lambda)) / 2;
         const long row = (long)base_rng_below(&again, SIDE);

@@ -1,6 +1,6 @@
-/* test_data_decode.c - every kind of image, good, odd and bad, and what is said about it. The files and
- * the table were made by reference/make_images.py: JPEG pixels are Pillow's, PNG pixels are those the
- * file was made of. */
+/* test_data_decode.c - every kind of image, good, odd and bad, and what is said about it.
+ * The files and the table were made by reference/make_images.py: JPEG pixels are Pillow's,
+ * PNG pixels are those the file was made of. */
 #include "data/data.h"
 
 #include <stdlib.h>
@@ -207,8 +207,8 @@ START_TEST(decoding_again_and_again_allocates_nothing)
 }
 END_TEST
 
-/* Tables that libjpeg kept until the end would be 3 kB an image. Where the C library does not count
- * (or a sanitizer took its place) this compares 0 with 0. */
+/* Tables that libjpeg kept until the end would be 3 kB an image. Where the C library does
+ * not count (or a sanitizer took its place) this compares 0 with 0. */
 START_TEST(a_long_run_does_not_grow)
 {
     data_decoder *decoder = decoder_make(&limits);
@@ -292,7 +292,8 @@ START_TEST(no_beginning_of_a_file_is_taken_for_the_whole)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         file_bytes file = image_bytes(names[i]);
         for (size_t size = 0; size + 2 < file.size; size++) {
-            /* In a block of its own, so that a sanitizer sees the first byte read beyond. */
+            /* In a block of its own, so that a sanitizer sees the first byte read
+             * beyond. */
             unsigned char *exact = malloc(size > 0 ? size : 1);
             data_image image = {0};
             data_health health;
@@ -300,7 +301,8 @@ START_TEST(no_beginning_of_a_file_is_taken_for_the_whole)
             memcpy(exact, file.at, size);
             const base_status status =
                 data_decode(&image, &health, decoder, exact, size, NULL, 0, NULL);
-            /* The last bits of a scan are padding: without them only the end marker lacks. */
+            /* The last bits of a scan are padding: without them only the end marker
+             * lacks. */
             const bool only_padding = health == DATA_HEALTH_ODD && size + 4 >= file.size;
             ck_assert_msg(status != BASE_OK || only_padding, "%s, %zu of %zu bytes",
                           names[i], size, file.size);

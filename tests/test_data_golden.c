@@ -1,5 +1,6 @@
-/* test_data_golden.c - the folders of bad images and of Pillow's outputs, where they are at hand:
- * below the folder named by VMOE_SHARED, with their manifests. Leaves with 77 without it. */
+/* test_data_golden.c - the folders of bad images and of Pillow's outputs, where they are at
+ * hand: below the folder named by VMOE_SHARED, with their manifests. Leaves with 77 without
+ * it. */
 #include "data/data_internal.h"
 
 #include <jansson.h>

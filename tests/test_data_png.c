@@ -1,4 +1,5 @@
-/* test_data_png.c - a PNG that is written is read back, and a file is whole or not there. */
+/* test_data_png.c - a PNG that is written is read back, and a file is whole or not
+ * there. */
 #include "data/data.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* test_data_resize.c - the resize against Pillow, byte by byte. Tables from reference/make_pixels.py. */
+/* test_data_resize.c - the resize against Pillow, byte by byte. Tables from
+ * reference/make_pixels.py. */
 #include "data/data.h"
 
 #include <string.h>
@@ -60,9 +61,9 @@ static data_image grey_row(const unsigned char *values, size_t count)
     return image;
 }
 
-/* 4 to 2: scale 2, radius 2. Output 0 is centred at 1 and takes inputs 0..2 at distances -1/4, 1/4,
- * 3/4 of the stretched triangle: weights 3/4, 3/4, 1/4 of 7/4. (3*10 + 3*20 + 30)/7 = 17.1 and, from
- * the other side, (20 + 3*30 + 3*40)/7 = 32.9. */
+/* 4 to 2: scale 2, radius 2. Output 0 is centred at 1 and takes inputs 0..2 at distances
+ * -1/4, 1/4, 3/4 of the stretched triangle: weights 3/4, 3/4, 1/4 of 7/4. (3*10 + 3*20 +
+ * 30)/7 = 17.1 and, from the other side, (20 + 3*30 + 3*40)/7 = 32.9. */
 START_TEST(a_row_of_four_halves_as_worked_by_hand)
 {
     const unsigned char values[4] = {10, 20, 30, 40};
@@ -82,10 +83,11 @@ START_TEST(a_row_of_four_halves_as_worked_by_hand)
 }
 END_TEST
 
-/* 2 to 4, bicubic: output 1 is centred at 0.75, inputs 0 and 1 at -0.25 and 0.75. Keys' cubic gives
- * 1.5/64 - 2.5/16 + 1 = 0.8671875 and 1.5*27/64 - 2.5*9/16 + 1 = 0.2265625, sum 1.09375: from 0 and
- * 255 comes 255 * 0.20714 = 52.8. Output 0, centred at 0.25: 0.8671875 and at 1.25
- * -0.5*(125/64 - 5*25/16 + 10 - 4) = -0.0703125, sum 0.796875: negative, cut to 0. */
+/* 2 to 4, bicubic: output 1 is centred at 0.75, inputs 0 and 1 at -0.25 and 0.75. Keys'
+ * cubic gives 1.5/64 - 2.5/16 + 1 = 0.8671875 and 1.5*27/64 - 2.5*9/16 + 1 = 0.2265625, sum
+ * 1.09375: from 0 and 255 comes 255 * 0.20714 = 52.8. Output 0, centred at 0.25: 0.8671875
+ * and at 1.25 -0.5*(125/64 - 5*25/16 + 10 - 4) = -0.0703125, sum 0.796875: negative, cut to
+ * 0. */
 START_TEST(a_row_of_two_doubles_as_worked_by_hand)
 {
     const unsigned char values[2] = {0, 255}, wanted[4] = {0, 53, 202, 255};

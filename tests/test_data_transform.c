@@ -1,5 +1,5 @@
-/* test_data_transform.c - evaluation preprocessing against torchvision on Pillow images, channels and
- * normalisation. The table comes from reference/make_pixels.py. */
+/* test_data_transform.c - evaluation preprocessing against torchvision on Pillow images,
+ * channels and normalisation. The table comes from reference/make_pixels.py. */
 #include "data/data_internal.h"
 
 #include <string.h>
@@ -70,7 +70,8 @@ START_TEST(half_offsets_round_to_even)
 }
 END_TEST
 
-/* Red 255: (19595 * 255 + 32768) >> 16 = 76; green 150, blue 29 likewise (Pillow's convert('L')). */
+/* Red 255: (19595 * 255 + 32768) >> 16 = 76; green 150, blue 29 likewise (Pillow's
+ * convert('L')). */
 START_TEST(grey_is_pillows_luma)
 {
     const unsigned char rgb[5][3] = {
@@ -106,8 +107,9 @@ START_TEST(grey_becomes_three_equal_channels_in_place)
 }
 END_TEST
 
-/* torch: torch.tensor(levels, dtype=torch.uint8).float().div(255).sub(mean).div(std), as float.hex of
- * the results. At the two levels in the middle a product with 1/255 would differ. */
+/* torch: torch.tensor(levels, dtype=torch.uint8).float().div(255).sub(mean).div(std), as
+ * float.hex of the results. At the two levels in the middle a product with 1/255 would
+ * differ. */
 START_TEST(normalised_values_equal_torch_to_the_bit)
 {
     const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};

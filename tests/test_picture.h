@@ -1,5 +1,5 @@
-/* test_picture.h - a synthetic picture (ramps and noise) and the check of its descendants. The same
- * picture is made by reference/make_pixels.py. */
+/* test_picture.h - a synthetic picture (ramps and noise) and the check of its descendants.
+ * The same picture is made by reference/make_pixels.py. */
 #ifndef TESTS_TEST_PICTURE_H
 #define TESTS_TEST_PICTURE_H
 

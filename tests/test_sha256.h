@@ -1,4 +1,5 @@
-/* test_sha256.h - SHA-256 (FIPS 180-4), to compare pixels with manifests. For tests only. */
+/* test_sha256.h - SHA-256 (FIPS 180-4), to compare pixels with manifests. For tests
+ * only. */
 #ifndef TESTS_TEST_SHA256_H
 #define TESTS_TEST_SHA256_H
 

@@ -7,7 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    /* Small, so that a declared size costs no time: the limit is the same code for all sizes. */
+    /* Small, so that a declared size costs no time: the limit is the same code for all
+     * sizes. */
     static const data_decode_limits limits = {.max_pixels = 1 << 18,
                                               .max_file_bytes = 1 << 20};
     static data_decoder

@@ -1,6 +1,7 @@
-/* replay.c - the stand-alone main of the fuzz targets: runs the stored inputs in the ordinary suite.
+/* replay.c - the stand-alone main of the fuzz targets: runs the stored inputs in the
+ * ordinary suite.
  *
- *     fuzz_image FOLDER...   every file of the folders, and every beginning of the small ones
+ *     fuzz_image FOLDER...   every file in them, and every beginning of the small files
  *
  * To look for new inputs: tests/fuzz/README.md. */
 #include <dirent.h>
