@@ -110,7 +110,7 @@ static base_status check_parameter(const source *s, const vit_parameter *p, base
                          "'%s' has no tensor '%s', expected one of shape %s", s->path,
                          p->name, want);
     if (t->rank != p->rank ||
-        memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0])) {
+        memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0]) != 0) {
         char have[SHAPE_TEXT];
         return base_fail(err, BASE_MISMATCH, "'%s' tensor '%s' has shape %s, expected %s",
                          s->path, p->name,
@@ -189,7 +189,7 @@ static base_status read_config(vit_config *config, char ***label, source *s,
 static base_status load(vit_model **out, source *s, const vit_load_options *options,
                         base_error *err)
 {
-    vit_config config;
+    vit_config config = {0};
     char **label = NULL;
     vit_model *m = NULL;
     base_status status = read_config(&config, &label, s, options, err);

@@ -22,10 +22,10 @@ typedef enum field_kind {
 /* One key and where its value lies in vit_config. */
 typedef struct field {
     const char *key;
-    field_kind kind;
     size_t at;
     size_t bytes;           /* FIELD_TEXT: room with the final 0 */
     const char *choices[3]; /* FIELD_CHOICE: words of an enum's values, NULL ends */
+    field_kind kind;
     bool required;
 } field;
 
@@ -34,40 +34,40 @@ _Static_assert(sizeof(vit_pool) == sizeof(int), "FIELD_CHOICE reads enums as int
 #define AT(member) offsetof(vit_config, member)
 
 static const field top_fields[] = {
-    {"name", FIELD_TEXT, AT(name), sizeof(((vit_config *)0)->name), {NULL}, false},
-    {"image", FIELD_INT, AT(image), 0, {NULL}, true},
-    {"channels", FIELD_INT, AT(channels), 0, {NULL}, true},
-    {"patch", FIELD_INT, AT(patch), 0, {NULL}, true},
-    {"width", FIELD_INT, AT(width), 0, {NULL}, true},
-    {"depth", FIELD_INT, AT(depth), 0, {NULL}, true},
-    {"heads", FIELD_INT, AT(heads), 0, {NULL}, true},
-    {"mlp", FIELD_INT, AT(mlp), 0, {NULL}, true},
-    {"classes", FIELD_INT, AT(classes), 0, {NULL}, true},
-    {"pool", FIELD_CHOICE, AT(pool), 0, {"token", "gap"}, false},
-    {"gelu", FIELD_CHOICE, AT(gelu), 0, {"erf", "tanh"}, false},
-    {"position", FIELD_CHOICE, AT(position), 0, {"learned", "sincos"}, false},
-    {"init", FIELD_CHOICE, AT(init), 0, {"timm", "vmoe"}, false},
-    {"dropout", FIELD_REAL, AT(dropout), 0, {NULL}, false},
-    {"drop_path", FIELD_REAL, AT(drop_path), 0, {NULL}, false},
+    {"name", AT(name), sizeof(((vit_config *)0)->name), {NULL}, FIELD_TEXT, false},
+    {"image", AT(image), 0, {NULL}, FIELD_INT, true},
+    {"channels", AT(channels), 0, {NULL}, FIELD_INT, true},
+    {"patch", AT(patch), 0, {NULL}, FIELD_INT, true},
+    {"width", AT(width), 0, {NULL}, FIELD_INT, true},
+    {"depth", AT(depth), 0, {NULL}, FIELD_INT, true},
+    {"heads", AT(heads), 0, {NULL}, FIELD_INT, true},
+    {"mlp", AT(mlp), 0, {NULL}, FIELD_INT, true},
+    {"classes", AT(classes), 0, {NULL}, FIELD_INT, true},
+    {"pool", AT(pool), 0, {"token", "gap"}, FIELD_CHOICE, false},
+    {"gelu", AT(gelu), 0, {"erf", "tanh"}, FIELD_CHOICE, false},
+    {"position", AT(position), 0, {"learned", "sincos"}, FIELD_CHOICE, false},
+    {"init", AT(init), 0, {"timm", "vmoe"}, FIELD_CHOICE, false},
+    {"dropout", AT(dropout), 0, {NULL}, FIELD_REAL, false},
+    {"drop_path", AT(drop_path), 0, {NULL}, FIELD_REAL, false},
     {"interpolation",
-     FIELD_TEXT,
      AT(interpolation),
      sizeof(((vit_config *)0)->interpolation),
      {NULL},
+     FIELD_TEXT,
      false},
-    {"resize", FIELD_INT, AT(resize), 0, {NULL}, false},
-    {"crop", FIELD_INT, AT(crop), 0, {NULL}, false},
+    {"resize", AT(resize), 0, {NULL}, FIELD_INT, false},
+    {"crop", AT(crop), 0, {NULL}, FIELD_INT, false},
 };
 static const field moe_fields[] = {
-    {"experts", FIELD_INT, AT(moe.experts), 0, {NULL}, false},
-    {"k", FIELD_INT, AT(moe.k), 0, {NULL}, false},
-    {"capacity", FIELD_REAL, AT(moe.capacity), 0, {NULL}, false},
-    {"eval_capacity", FIELD_REAL, AT(moe.eval_capacity), 0, {NULL}, false},
-    {"capacity_multiple", FIELD_INT, AT(moe.capacity_multiple), 0, {NULL}, false},
-    {"bpr", FIELD_BOOL, AT(moe.bpr), 0, {NULL}, false},
-    {"eval_bpr", FIELD_BOOL, AT(moe.eval_bpr), 0, {NULL}, false},
-    {"group_images", FIELD_INT, AT(moe.group_images), 0, {NULL}, false},
-    {"dropout", FIELD_REAL, AT(moe.dropout), 0, {NULL}, false},
+    {"experts", AT(moe.experts), 0, {NULL}, FIELD_INT, false},
+    {"k", AT(moe.k), 0, {NULL}, FIELD_INT, false},
+    {"capacity", AT(moe.capacity), 0, {NULL}, FIELD_REAL, false},
+    {"eval_capacity", AT(moe.eval_capacity), 0, {NULL}, FIELD_REAL, false},
+    {"capacity_multiple", AT(moe.capacity_multiple), 0, {NULL}, FIELD_INT, false},
+    {"bpr", AT(moe.bpr), 0, {NULL}, FIELD_BOOL, false},
+    {"eval_bpr", AT(moe.eval_bpr), 0, {NULL}, FIELD_BOOL, false},
+    {"group_images", AT(moe.group_images), 0, {NULL}, FIELD_INT, false},
+    {"dropout", AT(moe.dropout), 0, {NULL}, FIELD_REAL, false},
 };
 enum {
     TOP_COUNT = sizeof top_fields / sizeof top_fields[0],

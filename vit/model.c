@@ -148,8 +148,8 @@ base_status vit_model_plan(vit_model **out, const vit_config *config, base_error
     }
     if (!m || !m->parameter || !m->place) {
         vit_model_destroy(m);
-        return base_fail(err, BASE_NO_MEMORY,
-                         "no memory for the network's list of parameters");
+        base_fail(err, BASE_NO_MEMORY, "no memory for the network's list of parameters");
+        return BASE_NO_MEMORY;
     }
     m->config = *config;
     plan(m);
@@ -292,12 +292,12 @@ double vit_model_flops(const vit_model *model)
 {
     const vit_config *c = &model->config;
     const double n = (double)vit_config_tokens(c);
-    const double side = c->image / c->patch; /* divides: vit_config_check */
+    const int side = c->image / c->patch;
     const double d = c->width;
     const double mlp = 2 * n * d * c->mlp; /* multiply-adds of one MLP over all tokens */
     const double moe = (double)moe_layers(c);
     const double attention = n * d * 3 * d + 2 * n * n * d + n * d * d;
-    const double patch = side * side * d * c->channels * c->patch * c->patch;
+    const double patch = (double)side * side * d * c->channels * c->patch * c->patch;
     const double router = n * d * c->moe.experts;
 
     return 2 * (patch + c->depth * attention + (c->depth - moe) * mlp +
