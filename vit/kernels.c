@@ -27,9 +27,9 @@ static inline float exp_fast(float x)
     p = p * f + 0.5f;
     p = p * f + 1.0f;
     p = p * f + 1.0f;
-    int32_t bits;
+    uint32_t bits; /* unsigned: shifts and wraps are defined for any x, NaN too */
     memcpy(&bits, &n, sizeof bits);
-    const int32_t e = (bits - 0x4B400000 + 127) << 23; /* r + 127 in the exponent field */
+    const uint32_t e = (bits - 0x4B400000u + 127u) << 23; /* r + 127 in the exponent field */
     float scale;
     memcpy(&scale, &e, sizeof scale);
     return x < -87.3f ? 0.0f : p * scale;
@@ -265,7 +265,7 @@ static inline float log_fast(float x)
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const int32_t e = (bits - 0x3f3504f3) >> 23;
-    const int32_t mantissa = bits - (e << 23);
+    const int32_t mantissa = bits - e * (1 << 23);
     float m;
     memcpy(&m, &mantissa, sizeof m);
     const float s = (m - 1.0f) / (m + 1.0f), q = s * s;
