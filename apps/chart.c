@@ -42,16 +42,17 @@ void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t
         const double sure = confidence[b] / n;
         const double low = fmin(hit, sure);
 
+        /* Up to the smaller of both in blue, and the gap by its sign. */
         fprintf(file,
                 "<g><title>confidence %.3f, accuracy %.3f, %llu images</title>"
                 "<rect class=\"bar\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
-                "<rect class=\"gap\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
+                "<rect class=\"%s\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
                 "<rect class=\"bar\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\" "
                 "fill-opacity=\".6\"/></g>\n",
                 sure, hit, (unsigned long long)total[b], x + 1, wide - 2,
-                TOP + SIDE - hit * SIDE, hit * SIDE, x + 1, wide - 2,
-                TOP + SIDE - fmax(hit, sure) * SIDE, (fmax(hit, sure) - low) * SIDE, x + 1,
-                wide - 2, TOP + SIDE + GAP + UNDER - part, part);
+                TOP + SIDE - low * SIDE, low * SIDE, sure > hit ? "over" : "under", x + 1,
+                wide - 2, TOP + SIDE - fmax(hit, sure) * SIDE, (fmax(hit, sure) - low) * SIDE,
+                x + 1, wide - 2, TOP + SIDE + GAP + UNDER - part, part);
     }
     fprintf(file,
             "<line class=\"mid\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>"
@@ -76,6 +77,14 @@ static double row_sum(const app_heat *heat, size_t row)
     return sum > 0 ? sum : 1;
 }
 
+/* CSS pixels for a side of `cells`: as near to 600 as whole pixels a cell allow, 24 at most each. */
+static int side_of(size_t cells)
+{
+    const size_t each = cells >= 600 ? 1 : 600 / cells;
+
+    return (int)(cells * (each > 24 ? 24 : each));
+}
+
 /* A table too large for figures: a picture of one pixel a cell, white to blue. */
 static base_status heat_picture(app_page *page, const app_heat *heat, base_error *err)
 {
@@ -96,10 +105,9 @@ static base_status heat_picture(app_page *page, const app_heat *heat, base_error
         }
     }
     if (status == BASE_OK) {
-        const size_t times = heat->columns < 600 ? 600 / heat->columns : 1;
-
         fputs("<figure>", page->out.file);
-        status = app_page_picture(page, &image, (int)(heat->columns * times), "heat map", err);
+        status = app_page_picture(page, &image, side_of(heat->columns), side_of(heat->rows),
+                                  "heat map", err);
         fputs("<figcaption>down: ", page->out.file);
         app_page_text(page, heat->row_title);
         fputs("; across: ", page->out.file);
@@ -128,53 +136,63 @@ static void name_put(app_page *page, const char *const *names, size_t i, size_t 
     app_page_text(page, text);
 }
 
+enum { HEAT_LEFT = 130, HEAT_UNDER = 96, HEAT_TOP = 22 };
+
+/* Name, squares and figures of one row, `cell` units high. */
+static void heat_row(app_page *page, const app_heat *heat, size_t row, int cell)
+{
+    FILE *file = page->out.file;
+    const double sum = row_sum(heat, row);
+    const int y = HEAT_TOP + (int)row * cell;
+
+    fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", HEAT_LEFT - 8,
+            y + cell / 2 + 4);
+    name_put(page, heat->row_names, row, 18);
+    fputs("</text>\n", file);
+    for (size_t c = 0; c < heat->columns; c++) {
+        const unsigned long long n = heat->values[row * heat->columns + c];
+        const int x = HEAT_LEFT + (int)c * cell;
+        const double share = (double)n / sum;
+
+        fprintf(file,
+                "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" class=\"bar\" "
+                "fill-opacity=\"%.3f\"/>",
+                x, y, cell - 1, cell - 1, 0.03 + 0.97 * sqrt(share));
+        if (n > 0 && cell >= 30)
+            fprintf(file,
+                    "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" "
+                    "style=\"font-size:11px%s\">%llu</text>",
+                    x + (cell - 1) / 2.0, y + cell / 2 + 4,
+                    share > 0.3 ? ";fill:var(--paper)" : "",
+                    heat->percent ? (unsigned long long)llround(100 * share) : n);
+        fputc('\n', file);
+    }
+}
+
 base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err)
 {
-    enum { LEFT = 130, UNDER = 118, TOP = 22 };
     FILE *file = page->out.file;
+    const size_t most = heat->rows > heat->columns ? heat->rows : heat->columns;
 
-    if (heat->rows > APP_CHART_NAMED || heat->columns > APP_CHART_NAMED)
+    if (most > APP_CHART_NAMED)
         return heat_picture(page, heat, err);
-    const int cell = heat->columns <= 12 ? 42 : heat->columns <= 20 ? 30 : 20;
-    const int wide = LEFT + (int)heat->columns * cell + 50;
-    const int high = TOP + (int)heat->rows * cell + UNDER;
+    const int cell = most <= 12 ? 42 : most <= 20 ? 30 : 18;
+    const int wide = HEAT_LEFT + (int)heat->columns * cell + 50;
+    const int high = HEAT_TOP + (int)heat->rows * cell + HEAT_UNDER;
 
     fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", wide,
             high, wide);
-    fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"13\">across: ", LEFT);
+    fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"13\">across: ", HEAT_LEFT);
     app_page_text(page, heat->column_title);
     fputs(", down: ", file);
     app_page_text(page, heat->row_title);
     fputs("</text>\n", file);
-    for (size_t r = 0; r < heat->rows; r++) {
-        const double sum = row_sum(heat, r);
-        const int y = TOP + (int)r * cell;
-
-        fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", LEFT - 8,
-                y + cell / 2 + 4);
-        name_put(page, heat->row_names, r, 18);
-        fputs("</text>\n", file);
-        for (size_t c = 0; c < heat->columns; c++) {
-            const unsigned long long n = heat->values[r * heat->columns + c];
-            const int x = LEFT + (int)c * cell;
-            const double share = (double)n / sum;
-
-            fprintf(file,
-                    "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" class=\"bar\" "
-                    "fill-opacity=\"%.3f\"/>",
-                    x, y, cell - 1, cell - 1, 0.03 + 0.97 * sqrt(share));
-            if (n > 0 && cell >= 30)
-                fprintf(file,
-                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" "
-                        "style=\"font-size:11px%s\">%llu</text>",
-                        x + (cell - 1) / 2.0, y + cell / 2 + 4,
-                        share > 0.3 ? ";fill:var(--paper)" : "", n);
-            fputc('\n', file);
-        }
-    }
+    for (size_t r = 0; r < heat->rows; r++)
+        heat_row(page, heat, r, cell);
     for (size_t c = 0; c < heat->columns; c++) {
         fprintf(file, "<text transform=\"translate(%d %d) rotate(40)\">",
-                LEFT + (int)c * cell + cell / 2 - 4, TOP + (int)heat->rows * cell + 14);
+                HEAT_LEFT + (int)c * cell + cell / 2 - 4,
+                HEAT_TOP + (int)heat->rows * cell + 14);
         name_put(page, heat->column_names, c, 18);
         fputs("</text>\n", file);
     }
@@ -186,7 +204,7 @@ void app_chart_columns(app_page *page, const double *values, size_t count, const
 {
     enum { LEFT = 8, TOP = 8, HIGH = 120, UNDER = 22 };
     FILE *file = page->out.file;
-    const int wide = count <= 16 ? 22 : count <= 64 ? 8 : 3;
+    const int wide = count <= 16 ? 26 : count <= 64 ? 8 : 3;
     const int across = wide * (int)count;
     double largest = 0, sum = 0;
 

@@ -201,7 +201,7 @@ static base_status experts(const app_evaluation *e, app_page *page, char **names
     }
     fputs("</div>\n", page->out.file);
     app_page_section(page, "Which experts serve which classes",
-                     "Last sparse block: share of each class's tokens by expert.");
+                     "Last sparse block: per cent of each class's tokens that go to each expert.");
     const app_usage *usage = &e->usage[e->moe_count - 1];
     const app_heat heat = {
         .values = usage->table,
@@ -210,6 +210,7 @@ static base_status experts(const app_evaluation *e, app_page *page, char **names
         .row_names = (const char *const *)names,
         .row_title = "class",
         .column_title = "expert",
+        .percent = true,
     };
     status = app_chart_heat(page, &heat, err);
     return status;
@@ -230,17 +231,18 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
         return status;
     names = class_names(e);
     headline(e, &page);
-    app_page_section(&page, "Calibration",
-                     "Blue: how often answers of this confidence are right. Orange: how far that "
-                     "is from the confidence. Below: how many images.");
+    fputs("<div class=\"row\"><section>", page.out.file);
+    app_page_section(&page, "Calibration", "Orange: surer than right. Green: righter than sure.");
     app_chart_reliability(&page, e->score.bin_total, e->score.bin_right,
                           e->score.bin_confidence, APP_SCORE_BINS);
+    fputs("</section><section class=\"wide\">", page.out.file);
     status = classes(e, &page, err);
+    fputs("</section></div>\n", page.out.file);
     if (status == BASE_OK)
         status = confusion(e, &page, names, err);
     if (status == BASE_OK)
         status = examples(e, &page, "Surest mistakes",
-                          "Wrong answers given with the most confidence. Orange: the label.",
+                          "Wrong answers given with the most confidence. Green bar: the label.",
                           e->wrong, e->wrong_count, err);
     if (status == BASE_OK)
         status = examples(e, &page, "Right answers", "Spread evenly over the set.", e->right,

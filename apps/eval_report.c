@@ -7,6 +7,30 @@
 
 enum { CONFUSED_SHOWN = 8, CLASSES_SHOWN = 20, NAME_COLUMN = 24 };
 
+/* A name in a column of NAME_COLUMN characters, cut if it must be, and two blanks. UTF-8. */
+static void column_print(const char *name)
+{
+    size_t letters = 0;
+
+    for (; *name; name++) {
+        letters += ((unsigned char)*name & 0xc0) != 0x80;
+        if (letters > NAME_COLUMN)
+            break;
+        putchar(*name);
+    }
+    for (; letters < NAME_COLUMN + 2; letters++)
+        putchar(' ');
+    if (*name)
+        putchar(' '); /* the letter that did not fit was counted */
+}
+
+static void class_print(const app_evaluation *e, size_t c)
+{
+    char name[APP_NAME_BYTES];
+
+    column_print(app_network_class(name, sizeof name, &e->network, e->source, c));
+}
+
 static void headline_print(const app_evaluation *e)
 {
     char name[APP_NAME_BYTES], a[32], b[32];
@@ -37,37 +61,38 @@ static void headline_print(const app_evaluation *e)
 static void classes_print(const app_evaluation *e)
 {
     const app_score *s = &e->score;
-    char name[APP_NAME_BYTES];
 
     if (s->classes > CLASSES_SHOWN)
         return;
-    printf("\n%-*s  images  top-1\n", NAME_COLUMN, "class");
-    for (size_t c = 0; c < s->classes; c++)
-        if (s->class_total[c] > 0)
-            printf("%-*s  %6llu  %5.1f %%\n", NAME_COLUMN,
-                   app_network_class(name, sizeof name, &e->network, e->source, c),
-                   (unsigned long long)s->class_total[c],
-                   100.0 * (double)s->class_right[c] / (double)s->class_total[c]);
+    putchar('\n');
+    column_print("class");
+    printf("images  top-1\n");
+    for (size_t c = 0; c < s->classes; c++) {
+        if (s->class_total[c] == 0)
+            continue;
+        class_print(e, c);
+        printf("%6llu  %5.1f %%\n", (unsigned long long)s->class_total[c],
+               100.0 * (double)s->class_right[c] / (double)s->class_total[c]);
+    }
 }
 
 static void confused_print(const app_evaluation *e)
 {
     app_confused pairs[CONFUSED_SHOWN];
     const size_t count = app_score_confused(pairs, CONFUSED_SHOWN, &e->score);
-    char is[APP_NAME_BYTES], as[APP_NAME_BYTES];
 
     if (count == 0)
         return;
-    printf("\n%-*s  %-*s  images  of class\n", NAME_COLUMN, "most often confused", NAME_COLUMN,
-           "taken for");
-    for (size_t i = 0; i < count; i++)
-        printf("%-*s  %-*s  %6llu   %5.1f %%\n", NAME_COLUMN,
-               app_network_class(is, sizeof is, &e->network, e->source, pairs[i].label),
-               NAME_COLUMN,
-               app_network_class(as, sizeof as, &e->network, e->source, pairs[i].answer),
-               (unsigned long long)pairs[i].count,
-               100.0 * (double)pairs[i].count /
-                   (double)e->score.class_total[pairs[i].label]);
+    putchar('\n');
+    column_print("most often confused");
+    column_print("taken for");
+    printf("images  of class\n");
+    for (size_t i = 0; i < count; i++) {
+        class_print(e, pairs[i].label);
+        class_print(e, pairs[i].answer);
+        printf("%6llu   %5.1f %%\n", (unsigned long long)pairs[i].count,
+               100.0 * (double)pairs[i].count / (double)e->score.class_total[pairs[i].label]);
+    }
 }
 
 static void experts_print(const app_evaluation *e)

@@ -21,7 +21,8 @@ static const char STYLE[] =
     "padding:10px 18px 12px;min-width:104px}"
     ".card b{display:block;font-size:25px;line-height:1.25;font-weight:600}"
     ".card span{color:var(--soft);font-size:13px;display:block}\n"
-    ".row{display:flex;flex-wrap:wrap;gap:28px;align-items:flex-start}\n"
+    ".row{display:flex;flex-wrap:wrap;gap:10px 40px;align-items:flex-start}"
+    ".row>section{min-width:0}.row>section.wide{flex:1 1 420px}\n"
     ".bars{display:grid;grid-template-columns:minmax(80px,max-content) minmax(120px,1fr) "
     "max-content;gap:3px 12px;align-items:center;max-width:720px;font-size:14px}"
     ".bars .track{background:var(--card);border-radius:3px;height:14px}"
@@ -29,12 +30,15 @@ static const char STYLE[] =
     ".bars .mark{background:var(--orange)}"
     ".bars .name{overflow-wrap:anywhere}"
     ".bars .value{color:var(--soft);text-align:right}\n"
-    ".shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(172px,1fr));gap:14px}"
+    ".shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:12px}"
     ".shot{background:var(--card);border:1px solid var(--line);border-radius:8px;"
     "padding:10px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}"
     ".shot img{display:block;margin:0 auto 8px}"
-    ".shot .bars{grid-template-columns:1fr 44px 36px;gap:2px 6px;font-size:12px}"
-    ".shot .track,.shot .fill{height:9px}\n"
+    ".shot .bars{grid-template-columns:minmax(0,1fr) 30px 32px;gap:2px 5px;font-size:12px;"
+    "margin-top:2px}"
+    ".shot .name{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}"
+    ".shot .track,.shot .fill{height:8px}.shot .track{background:var(--line)}"
+    ".shot .mark{background:var(--green)}\n"
     "figure{margin:0}figcaption{color:var(--soft);font-size:13px}"
     "img.px{image-rendering:pixelated}\n"
     ".right{color:var(--green)}.wrong{color:var(--red)}\n"
@@ -45,7 +49,8 @@ static const char STYLE[] =
     "svg{max-width:100%;height:auto}"
     "svg text{fill:var(--ink);font-size:12px;font-family:inherit}"
     "svg .soft{fill:var(--soft)}svg .grid{stroke:var(--line)}"
-    "svg .bar{fill:var(--blue)}svg .gap{fill:var(--orange);fill-opacity:.35}"
+    "svg .bar{fill:var(--blue)}svg .over{fill:var(--orange);fill-opacity:.45}"
+    "svg .under{fill:var(--green);fill-opacity:.6}"
     "svg .mid{stroke:var(--soft);stroke-dasharray:5 4}svg .bar.mark{fill:var(--orange)}\n"
     "footer{margin-top:48px;color:var(--soft);font-size:13px;"
     "border-top:1px solid var(--line);padding-top:8px}\n";
@@ -191,7 +196,7 @@ static void base64_put(FILE *file, const unsigned char *bytes, size_t count)
     }
 }
 
-base_status app_page_picture(app_page *page, const data_image *image, int side,
+base_status app_page_picture(app_page *page, const data_image *image, int width, int height,
                              const char *caption, base_error *err)
 {
     unsigned char *png = NULL;
@@ -200,8 +205,8 @@ base_status app_page_picture(app_page *page, const data_image *image, int side,
 
     if (status != BASE_OK)
         return status;
-    fprintf(page->out.file, "<img%s width=\"%d\" alt=\"",
-            image->width < (size_t)side ? " class=\"px\"" : "", side);
+    fprintf(page->out.file, "<img%s width=\"%d\" height=\"%d\" alt=\"",
+            image->width < (size_t)width ? " class=\"px\"" : "", width, height);
     app_page_text(page, caption);
     fputs("\" src=\"data:image/png;base64,", page->out.file);
     base64_put(page->out.file, png, bytes);
@@ -229,15 +234,15 @@ base_status app_page_shot(app_page *page, const app_shot *shot, base_error *err)
     app_page_text(page, shot->name);
     fputs("\">", file);
     const base_status status =
-        app_page_picture(page, shot->picture, SIDE, shot->answer, err);
+        app_page_picture(page, shot->picture, SIDE, SIDE, shot->answer, err);
     fprintf(file, "<b class=\"%s\">",
             !shot->truth   ? ""
             : shot->right ? "right"
                           : "wrong");
     app_page_text(page, shot->answer);
     fputs("</b>", file);
-    if (shot->truth && !shot->right) {
-        fputs("<br><span class=\"soft\">is ", file);
+    if (shot->truth) {
+        fputs("<br><span class=\"soft\">label ", file);
         app_page_text(page, shot->truth);
         fputs("</span>", file);
     }

@@ -46,9 +46,9 @@ typedef struct app_bar {
 } app_bar;
 void app_page_bars(app_page *page, const app_bar *bars, size_t count);
 
-/* <img> with the picture as PNG inside, shown `side` CSS pixels wide, hard pixel edges when enlarged.
+/* <img> with the picture as PNG inside, shown in so many CSS pixels, hard pixel edges when enlarged.
  * Fails for want of memory only. */
-base_status app_page_picture(app_page *page, const data_image *image, int side,
+base_status app_page_picture(app_page *page, const data_image *image, int width, int height,
                              const char *caption, base_error *err);
 
 /* A picture with the network's answers below it. */
@@ -80,6 +80,7 @@ typedef struct app_heat {
     size_t rows, columns;
     const char *const *row_names, *const *column_names; /* each may be NULL: numbers */
     const char *row_title, *column_title;
+    bool percent; /* figures are per cent of the row in place of the values */
 } app_heat;
 base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err);
 /* Loads of experts as columns with a line at their mean. */

@@ -209,7 +209,7 @@ const char *app_network_class(char *out, size_t out_bytes, const app_network *ne
 
     if (!name)
         return app_network_label(out, out_bytes, network, source, c);
-    snprintf(out, out_bytes, "%s %s", label, name);
+    snprintf(out, out_bytes, "%s", name);
     return out;
 }
 

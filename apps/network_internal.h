@@ -66,7 +66,7 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
  * number. Safe to print. For results that programs read. */
 const char *app_network_label(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
-/* The same for people: ImageNet's numbers get their short name, "n01440764 tench". */
+/* The same for people: "tench" where ImageNet's label is "n01440764". */
 const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
 /* "vmoe-nano", or "vit 192 x 12, 8 experts" where the checkpoint has no name. */

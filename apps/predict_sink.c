@@ -40,8 +40,7 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
         sink->has_page = status == BASE_OK;
         if (sink->has_page) {
             app_page_section(&sink->page, "Predictions",
-                             source ? "Green: as labelled. Red: not. Orange bar: the label."
-                                    : NULL);
+                             source ? "Green: as labelled. Red: not." : NULL);
             app_page_shots_begin(&sink->page);
         }
     }
@@ -186,6 +185,9 @@ base_status predict_sink_commit(predict_sink *sink, json_t **list, base_error *e
         status = app_npy_commit(&sink->inputs, err);
     if (status == BASE_OK && sink->has_page) {
         app_page_shots_end(&sink->page);
+        if (sink->known > 0)
+            fprintf(sink->page.out.file, "<p><br>%llu of %llu as labelled.</p>\n",
+                    (unsigned long long)sink->right, (unsigned long long)sink->known);
         status = app_page_commit(&sink->page, err);
     }
     *list = sink->list;
