@@ -124,7 +124,7 @@ static base_status note_skipped(app_trainer *t, base_error *err)
     name_the_layer(layer, sizeof layer, t);
     return base_fail(err, BASE_NUMERIC,
                      "%d steps in a row were not finite, the last is step %" PRIu64
-                     ", first seen in %s; the last checkpoint in '%s' is intact",
+                     ", first seen in %s; checkpoints in '%s' are as they were",
                      SKIPPED_MAX, t->at.step, layer, t->out);
 }
 

@@ -74,6 +74,7 @@ static void setup(void)
 static void teardown(void)
 {
     base_free(said);
+    said = NULL;
     test_folder_remove(dir);
 }
 
