@@ -3,26 +3,29 @@
  * First part: one sample from decoded pixels to its place in a batch (image.c, transform.c,
  * augment.c), as the loader calls it. Second part: sources and their layouts (source*.c).
  *
- * The order of random draws is part of every result (data.md 7, 8). One sample, one stream of
- * BASE_PURPOSE_AUGMENT: crop, flip (data_train_transform), then erasing (data_erase). One batch, one
- * stream of BASE_PURPOSE_MIX (data_mix_batch). */
+ * The order of random draws is part of every result (data.md 7, 8). One sample, one stream
+ * of BASE_PURPOSE_AUGMENT: crop, flip (data_train_transform), then erasing (data_erase).
+ * One batch, one stream of BASE_PURPOSE_MIX (data_mix_batch). */
 #ifndef DATA_DATA_INTERNAL_H
 #define DATA_DATA_INTERNAL_H
 
 #include "data/data.h"
 
-/* ---- one sample ----------------------------------------------------------------------------- */
+/* ---- one sample ---------------------------------------------------------------------- */
 
-/* In place: RGB to grey, L = (19595 R + 38470 G + 7471 B + 32768) >> 16 (Pillow's convert('L')), or
- * grey to three equal channels. channels 1 or 3; nothing happens when image has them already. Called
- * right after decoding, so that all that follows works on the channels of the network. Fails only for
- * want of memory; image is then unchanged. */
+/* In place: RGB to grey, L = (19595 R + 38470 G + 7471 B + 32768) >> 16 (Pillow's
+ * convert('L')), or grey to three equal channels. channels 1 or 3; nothing happens when
+ * image has them already. Called right after decoding, so that all that follows works on
+ * the channels of the network. Fails only for want of memory; image is then unchanged. */
 base_status data_image_convert(data_image *image, size_t channels, base_error *err);
 
-/* Training geometry: the crop named by augment, then the flip, to [size, size, channels of in], 8 bit.
- *   DATA_CROP_RANDOM  random resized crop (data.md 7): up to 10 tries of area, ratio, top, left
- *   DATA_CROP_PADDED  to size x size if it is not (as DATA_CROP_EVAL with resize = size), augment's
- *                     padding of zeros on each side, crop at top, left = below(2 * padding + 1)
+/* Training geometry: the crop named by augment, then the flip, to [size, size, channels of
+ * in], 8 bit.
+ *   DATA_CROP_RANDOM  random resized crop (data.md 7): up to 10 tries of area, ratio, top,
+ *                     left
+ *   DATA_CROP_PADDED  to size x size if it is not (as DATA_CROP_EVAL with resize = size),
+ *                     augment's padding of zeros on each side, crop at top, left =
+ *                     below(2 * padding + 1)
  *   DATA_CROP_EVAL    data_eval_transform with resize and size, no draws
  * Then one uniform draw for the flip when its probability is above 0. resize is used by
  * DATA_CROP_EVAL only. out must not be in, nor one of scratch's images. */
@@ -31,38 +34,40 @@ base_status data_train_transform(data_image *out, const data_image *in,
                                  data_filter filter, base_rng *rng, data_scratch *scratch,
                                  base_error *err);
 
-/* table [channels][256]: (v / 255 - mean[c]) / std[c], each step in float32: equals torchvision's
- * ToTensor and Normalize to the bit. channels 1..3, std > 0. Cannot fail. */
+/* table [channels][256]: (v / 255 - mean[c]) / std[c], each step in float32: equals
+ * torchvision's ToTensor and Normalize to the bit. channels 1..3, std > 0. Cannot fail. */
 void data_normalise_table(float *table, const float *mean, const float *std,
                           size_t channels);
 
 /* out [C, H, W] from in [H, W, C], C = in->channels, by table [C][256]. Cannot fail. */
 void data_normalise(float *out, const data_image *in, const float *table);
 
-/* Random erasing (Zhong et al. 2017) of one normalised sample, planes [channels, size, size]: with
- * probability augment->erase a rectangle of 0.02..0.33 of the area, sides' ratio 0.3..3.3, becomes 0,
- * or standard normal numbers (erase_noise). Draws nothing when the probability is 0. Cannot fail. */
+/* Random erasing (Zhong et al. 2017) of one normalised sample, planes [channels, size,
+ * size]: with probability augment->erase a rectangle of 0.02..0.33 of the area, sides'
+ * ratio 0.3..3.3, becomes 0, or standard normal numbers (erase_noise). Draws nothing when
+ * the probability is 0. Cannot fail. */
 void data_erase(float *planes, size_t channels, size_t size, const data_augment *augment,
                 base_rng *rng);
 
-/* ---- one batch ------------------------------------------------------------------------------ */
+/* ---- one batch ----------------------------------------------------------------------- */
 
-/* Mixup (Zhang et al. 2017) or CutMix (Yun et al. 2019) of a finished batch in place, timm's pairing:
- * sample i with sample count - 1 - i (the middle one of an odd batch with itself), one weight for the
- * batch. images [count, channels, size, size]. Fills labels_b [count] (the partner's label) and
- * weight_a [count] (the weight of labels[i] in the target, 0..1); an unmixed batch gets labels and 1.
- * Draws nothing when augment has neither. Cannot fail. */
+/* Mixup (Zhang et al. 2017) or CutMix (Yun et al. 2019) of a finished batch in place,
+ * timm's pairing: sample i with sample count - 1 - i (the middle one of an odd batch with
+ * itself), one weight for the batch. images [count, channels, size, size]. Fills labels_b
+ * [count] (the partner's label) and weight_a [count] (the weight of labels[i] in the
+ * target, 0..1); an unmixed batch gets labels and 1. Draws nothing when augment has
+ * neither. Cannot fail. */
 void data_mix_batch(float *images, int32_t *labels_b, float *weight_a,
                     const int32_t *labels, size_t count, size_t channels, size_t size,
                     const data_augment *augment, base_rng *rng);
 
-/* ---- sources -------------------------------------------------------------------------------- */
+/* ---- sources ------------------------------------------------------------------------- */
 
 enum {
     DATA_IMAGENET_CLASSES = 1000,
     DATA_CLASSES_MAX = 65536, /* ImageNet-21k has 21841 */
     DATA_NAME_MAX = 4096,     /* bytes of a path below the class folder */
-    DATA_DEPTH_MAX = 16       /* folders below the class folder (data.md 1: links may go round) */
+    DATA_DEPTH_MAX = 16       /* folders on a path, the class folder included (data.md 1) */
 };
 
 /* Label of a WordNet id in ILSVRC2012, -1: none of the 1000. Safe from several threads. */
@@ -76,7 +81,7 @@ typedef struct data_record {
     uint32_t size;      /* bytes */
     uint32_t container; /* folder layout: number of the class folder */
     int32_t label;      /* -1: unknown */
-    uint32_t name;      /* folder: data_index_name; tar: bytes from the header to the data */
+    uint32_t name; /* folder: data_index_name; tar: bytes from the header to the data */
 } data_record;
 
 enum { DATA_UNREADABLE_LARGE = 1, DATA_UNREADABLE_SPARSE = 2 };
@@ -101,8 +106,8 @@ static inline const char *data_index_name(const data_index *index, uint32_t name
     return index->block[name / DATA_BLOCK_BYTES] + name % DATA_BLOCK_BYTES;
 }
 
-/* Adds a record. name (at most DATA_NAME_MAX bytes) is copied and its place put into the record;
- * NULL keeps record->name. */
+/* Adds a record. name (at most DATA_NAME_MAX bytes) is copied and its place put into the
+ * record; NULL keeps record->name. */
 base_status data_index_add(data_index *index, const data_record *record, const char *name,
                            base_error *err);
 void data_index_drop_names(data_index *index);
@@ -142,9 +147,11 @@ struct data_source {
 struct data_layout {
     const char *name;
     const char *holds; /* "a folder with ...": ends "expected ..." */
-    /* Whether the path looks like this layout, at little cost. The path may not exist (idx: prefix). */
+    /* Whether the path looks like this layout, at little cost. The path may not exist (idx:
+     * prefix). */
     bool (*fits)(const char *path);
-    /* Fills source, whose layout and path are set; what it took is freed by data_source_close. */
+    /* Fills source, whose layout and path are set; what it took is freed by
+     * data_source_close. */
     base_status (*open)(data_source *source, const data_source_options *options,
                         base_error *err);
     /* record->size bytes into to; err: the reason alone. Safe from several threads. */
@@ -157,13 +164,14 @@ struct data_layout {
 
 extern const data_layout data_layout_folder, data_layout_tar, data_layout_idx;
 
-/* The end of indexing for layouts with class folders: decides the labels (data.md 1), puts the records
- * in canonical order (label, path bytewise; a later member of the same name wins), fills the notice.
- * On entry a record's label is its class number in table, its name lies in the index. */
+/* The end of indexing for layouts with class folders: decides the labels (data.md 1), puts
+ * the records in canonical order (label, path bytewise; a later member of the same name
+ * wins), fills the notice. On entry a record's label is its class number in table, its name
+ * lies in the index. */
 base_status data_source_finish(data_source *source, const data_class_table *table,
                                const data_source_options *options, base_error *err);
-/* The checks that every layout ends with (no images, a single class), and the fingerprint. present:
- * classes that have a folder or images of their own. */
+/* The checks that every layout ends with (no images, a single class), and the fingerprint.
+ * present: classes that have a folder or images of their own. */
 base_status data_source_seal(data_source *source, size_t present,
                              const data_source_options *options, base_error *err);
 /* Labels for the classes of the table: label_of [table->count], and source->classes. */
@@ -178,19 +186,19 @@ bool data_grow(void *at, size_t *room, size_t want, size_t each);
 bool data_is_image_name(const char *name);
 /* 0..DATA_CLASSES_MAX-1 from digits alone, else -1. */
 int32_t data_class_number(const char *name);
-/* Exactly bytes bytes from offset; EINTR and short reads handled, EIO tried three times. err: the
- * reason alone ("truncated", "read error: ..."). Safe from several threads. */
+/* Exactly bytes bytes from offset; EINTR and short reads handled, EIO tried three times.
+ * err: the reason alone ("truncated", "read error: ..."). Safe from several threads. */
 base_status data_pread(int fd, unsigned char *to, size_t bytes, uint64_t offset,
                        base_error *err);
-/* As data_source_image, for files of at most max_bytes, with the reason of an odd or damaged sample in
- * note. */
+/* As data_source_image, for files of at most max_bytes, with the reason of an odd or
+ * damaged sample in note. */
 base_status data_source_image_within(const data_source *source, size_t i, data_image *out,
                                      data_health *health, data_decoder *decoder,
                                      unsigned char **buffer, size_t *buffer_bytes,
                                      size_t max_bytes, char *note, size_t note_bytes,
                                      base_error *err);
 
-/* ---- order ---------------------------------------------------------------------------------- */
+/* ---- order --------------------------------------------------------------------------- */
 
 /* Which sample stands at a position of an epoch. */
 typedef struct data_order {
@@ -202,14 +210,16 @@ typedef struct data_order {
     uint32_t **permutation; /* [slots][count] */
 } data_order;
 
-/* limit 0: all samples; else the first limit of the permutation of BASE_PURPOSE_SUBSET. slots 0: the
- * source's order. The caller destroys *out. */
+/* limit 0: all samples; else the first limit of the permutation of BASE_PURPOSE_SUBSET.
+ * slots 0: the source's order. The caller destroys *out. */
 base_status data_order_create(data_order *out, size_t samples, size_t limit, uint64_t seed,
                               size_t slots, base_error *err);
 void data_order_destroy(data_order *order);
-/* Makes the permutation of the epoch unless it is there; overwrites that of epoch - slots. */
+/* Makes the permutation of the epoch unless it is there; overwrites that of epoch - slots.
+ */
 void data_order_prepare(data_order *order, uint64_t epoch);
-/* The sample at position 0 .. count - 1. The epoch must be prepared. Safe from several threads. */
+/* The sample at position 0 .. count - 1. The epoch must be prepared. Safe from several
+ * threads. */
 uint32_t data_order_sample(const data_order *order, uint64_t epoch, size_t position);
 
 #endif

@@ -1,7 +1,7 @@
 /* imagenet_classes.c - the 1000 classes of ILSVRC2012: WordNet ids and short names.
  * The label of a class is the rank of its id among the sorted ids (Russakovsky et al. 2015,
- * "ImageNet Large Scale Visual Recognition Challenge"); that is the row here. A table of facts:
- * never edit by hand, and never sort it by name. */
+ * "ImageNet Large Scale Visual Recognition Challenge"); that is the row here. A table of
+ * facts: never edit by hand, and never sort it by name. */
 #include "data/data.h"
 #include "data/data_internal.h"
 

@@ -1,9 +1,10 @@
 /* loader.c - batches in order from any number of threads (data.md 4).
  *
- * A ring of slots holds the batches in the making. Workers claim places from one counter, at most as
- * many batches ahead of the consumer as there are slots, so memory is bounded by construction; the one
- * that fills the last place completes the batch. One lock guards the counter; places are claimed a few
- * at a time. What a place holds depends on (seed, epoch, sample) alone: all else here is free to change. */
+ * A ring of slots holds the batches in the making. Workers claim places from one counter,
+ * at most as many batches ahead of the consumer as there are slots, so memory is bounded by
+ * construction; the one that fills the last place completes the batch. One lock guards the
+ * counter; places are claimed a few at a time. What a place holds depends on (seed, epoch,
+ * sample) alone: all else here is free to change. */
 #include "data/loader_internal.h"
 
 #include <math.h>
@@ -42,15 +43,16 @@ data_loader_config data_loader_defaults(void)
     };
 }
 
-/* ---- workers ---------------------------------------------------------------------------- */
+/* ---- workers ----------------------------------------------------------------------------
+ */
 
 /* Fresh slot for the batch that is claimed next. With the lock. */
 static void open_slot(data_loader *l, loader_slot *slot)
 {
     const bool training = l->config.training;
-    const size_t left =
-        training ? l->config.batch
-                 : l->order.count - (size_t)l->claim_batch * l->config.batch;
+    const size_t left = training
+                            ? l->config.batch
+                            : l->order.count - (size_t)l->claim_batch * l->config.batch;
 
     slot->batch = l->claim_batch;
     slot->epoch = training ? l->claim_batch / l->steps : l->eval_epoch;
@@ -69,7 +71,8 @@ static bool may_claim(const data_loader *l)
            (l->config.training || l->claim_batch < l->steps);
 }
 
-/* Claims, fills and hands in a few places. With the lock, which is given up while filling. */
+/* Claims, fills and hands in a few places. With the lock, which is given up while filling.
+ */
 static void work(loader_worker *worker)
 {
     data_loader *l = worker->loader;
@@ -127,7 +130,8 @@ static void *worker_main(void *user)
     return NULL;
 }
 
-/* ---- making and ending ------------------------------------------------------------------ */
+/* ---- making and ending ------------------------------------------------------------------
+ */
 
 static bool is_share(double x)
 {
@@ -139,35 +143,40 @@ static base_status check_config(const data_loader_config *c, base_error *err)
     const data_augment *a = &c->augment;
 
     if (c->batch == 0 || c->size == 0 || c->queue == 0 || c->threads > THREADS_MOST)
-        return base_fail(err, BASE_USAGE,
-                         "a loader of batch %zu, size %zu, queue %zu and %zu threads, expected "
-                         "at least 1 of each and 0 to %d threads",
-                         c->batch, c->size, c->queue, c->threads, THREADS_MOST);
+        return base_fail(
+            err, BASE_USAGE,
+            "a loader of batch %zu, size %zu, queue %zu and %zu threads, expected "
+            "at least 1 of each and 0 to %d threads",
+            c->batch, c->size, c->queue, c->threads, THREADS_MOST);
     if (c->channels != 1 && c->channels != 3)
         return base_fail(err, BASE_USAGE, "%zu channels, expected 1 or 3", c->channels);
     for (size_t i = 0; i < c->channels; i++) {
         if (!isfinite(c->mean[i]) || !isfinite(c->std[i]) || !(c->std[i] > 0))
-            return base_fail(err, BASE_USAGE,
-                             "mean %g and deviation %g of channel %zu, expected finite numbers "
-                             "and a deviation above 0",
-                             (double)c->mean[i], (double)c->std[i], i);
+            return base_fail(
+                err, BASE_USAGE,
+                "mean %g and deviation %g of channel %zu, expected finite numbers "
+                "and a deviation above 0",
+                (double)c->mean[i], (double)c->std[i], i);
     }
     if (!(c->max_bad >= 0))
         return base_fail(err, BASE_USAGE, "a share of %g bad samples, expected 0 or more",
                          c->max_bad);
     if (!c->training)
         return BASE_OK;
+    const bool ranges = a->area_low > 0 && a->area_low <= a->area_high &&
+                        a->area_high <= 1 && a->ratio_low > 0 &&
+                        a->ratio_low <= a->ratio_high && isfinite(a->ratio_high);
     if (!is_share(a->flip) || !is_share(a->erase) || !is_share(a->mix_probability) ||
         !(a->mixup >= 0) || !(a->cutmix >= 0) || !isfinite(a->mixup) ||
-        !isfinite(a->cutmix) || a->padding < 0 || !(a->area_low > 0) ||
-        !(a->area_low <= a->area_high) || !(a->area_high <= 1) || !(a->ratio_low > 0) ||
-        !(a->ratio_low <= a->ratio_high) || !isfinite(a->ratio_high))
-        return base_fail(err, BASE_USAGE,
-                         "augmentation out of range: probabilities 0 to 1, mixup and cutmix 0 or "
-                         "more, padding 0 or more, area above 0 to 1, ratio above 0, low to high");
+        !isfinite(a->cutmix) || a->padding < 0 || (a->crop == DATA_CROP_RANDOM && !ranges))
+        return base_fail(
+            err, BASE_USAGE,
+            "augmentation out of range: probabilities 0 to 1, mixup and cutmix 0 or "
+            "more, padding 0 or more, area above 0 to 1, ratio above 0, low to high");
     if (c->bytes && (a->erase > 0 || a->mixup > 0 || a->cutmix > 0))
-        return base_fail(err, BASE_USAGE,
-                         "erasing, mixup and cutmix work on normalised batches, not on bytes");
+        return base_fail(
+            err, BASE_USAGE,
+            "erasing, mixup and cutmix work on normalised batches, not on bytes");
     return BASE_OK;
 }
 
@@ -286,7 +295,8 @@ base_status data_loader_create(data_loader **out, const data_source *source,
     pthread_cond_init(&l->ready, NULL);
     pthread_cond_init(&l->idle, NULL);
     status = make_buffers(l, err);
-    /* Epochs that the batches in flight can belong to: an older permutation is needed no more. */
+    /* Epochs that the batches in flight can belong to: an older permutation is needed no
+     * more. */
     const size_t epochs = (l->slot_count - 1 + l->steps - 1) / l->steps + 1;
     if (status == BASE_OK)
         status = data_order_create(&l->order, samples, config->limit, config->seed,
@@ -331,7 +341,8 @@ void data_loader_destroy(data_loader *l)
     base_free(l);
 }
 
-/* ---- the consumer ----------------------------------------------------------------------- */
+/* ---- the consumer -----------------------------------------------------------------------
+ */
 
 /* Waits for batch l->released, or makes it. */
 static loader_slot *take_slot(data_loader *l)

@@ -1,7 +1,8 @@
-/* loader_fill.c - one place of a batch: read, decode, transform, normalise; and the policy for samples
- * that cannot be used (data.md 10). A bad sample in training is replaced by the next good one of the
- * epoch's permutation, a rule without state: any thread, any resume finds the same one.
- * Free to change: nothing that draws. Relied on elsewhere: the lines that name samples. */
+/* loader_fill.c - one place of a batch: read, decode, transform, normalise; and the policy
+ * for samples that cannot be used (data.md 10). A bad sample in training is replaced by the
+ * next good one of the epoch's permutation, a rule without state: any thread, any resume
+ * finds the same one. Free to change: nothing that draws. Relied on elsewhere: the lines
+ * that name samples. */
 #include "data/loader_internal.h"
 
 #include <string.h>
@@ -36,7 +37,8 @@ static base_status fill_with(loader_worker *worker, loader_slot *slot, size_t p,
 
     base_status status = data_source_image_within(
         l->source, sample, &worker->decoded, health, worker->decoder, &worker->buffer,
-        &worker->buffer_bytes, config->limits.max_file_bytes, note, LOADER_REASON_BYTES, err);
+        &worker->buffer_bytes, config->limits.max_file_bytes, note, LOADER_REASON_BYTES,
+        err);
     if (status == BASE_OK)
         status = data_image_convert(&worker->decoded, config->channels, err);
     if (status == BASE_OK && config->training)
@@ -123,14 +125,13 @@ static void describe(char *out, size_t out_bytes, const data_loader *l,
 
     if (r->label >= 0)
         base_quote(class, sizeof class, data_source_class_name(source, (size_t)r->label));
-    used = (size_t)snprintf(out, out_bytes, "%s sample: %s: %s (sample %u, class %s",
-                            kinds[event->health],
-                            data_source_name(source, event->sample, name, sizeof name),
-                            base_quote(reason, sizeof reason, event->reason),
-                            (unsigned)event->sample, class);
+    used = (size_t)snprintf(
+        out, out_bytes, "%s sample: %s: %s (sample %u, class %s", kinds[event->health],
+        data_source_name(source, event->sample, name, sizeof name),
+        base_quote(reason, sizeof reason, event->reason), (unsigned)event->sample, class);
     if (used < out_bytes && r->size != UINT32_MAX)
-        used += (size_t)snprintf(out + used, out_bytes - used, ", %u bytes",
-                                 (unsigned)r->size);
+        used +=
+            (size_t)snprintf(out + used, out_bytes - used, ", %u bytes", (unsigned)r->size);
     if (used < out_bytes && r->size != UINT32_MAX && source->file_bytes > 0)
         used += (size_t)snprintf(out + used, out_bytes - used, " at offset %ju",
                                  (uintmax_t)r->offset);
@@ -168,7 +169,9 @@ static void name_sample(data_loader *l, const loader_event *event, const char *l
         say(l, line);
     } else if (*lines == most) {
         snprintf(end, sizeof end, "further %s samples are only counted",
-                 bad ? "bad" : odd ? "odd" : "damaged");
+                 bad   ? "bad"
+                 : odd ? "odd"
+                       : "damaged");
         say(l, end);
     }
     ++*lines;
@@ -194,11 +197,11 @@ static base_status judge(data_loader *l, const loader_slot *slot, size_t p,
                          "last is a %s",
                          l->bad_distinct, l->order.count, l->bad_most, line);
     if (slot->failed == p)
-        return base_fail(err, BASE_FORMAT,
-                         "too many bad samples: no good one among %zu in a row; the first is "
-                         "a %s",
-                         l->bad_most + 1 < l->order.count ? l->bad_most + 1 : l->order.count,
-                         line);
+        return base_fail(
+            err, BASE_FORMAT,
+            "too many bad samples: no good one among %zu in a row; the first is "
+            "a %s",
+            l->bad_most + 1 < l->order.count ? l->bad_most + 1 : l->order.count, line);
     return BASE_OK;
 }
 

@@ -1,5 +1,5 @@
-/* loader_internal.h - between loader.c (slots, threads, what the caller sees) and loader_fill.c (what
- * goes into a place of a batch, and what is said about it). */
+/* loader_internal.h - between loader.c (slots, threads, what the caller sees) and
+ * loader_fill.c (what goes into a place of a batch, and what is said about it). */
 #ifndef DATA_LOADER_INTERNAL_H
 #define DATA_LOADER_INTERNAL_H
 
@@ -12,17 +12,19 @@ enum { LOADER_REASON_BYTES = 200 };
 /* How the sample of a position fared. */
 typedef struct loader_event {
     data_health health;
-    uint32_t sample; /* that belongs there by the order; a replacement is in slot->samples */
+    uint32_t
+        sample; /* that belongs there by the order; a replacement is in slot->samples */
     char reason[LOADER_REASON_BYTES];
 } loader_event;
 
-/* One batch in the making. Between claim and ready its places belong to the workers that claimed them. */
+/* One batch in the making. Between claim and ready its places belong to the workers that
+ * claimed them. */
 typedef struct loader_slot {
     uint64_t batch; /* counted from the first of epoch 0; UINT64_MAX: none yet */
     uint64_t epoch, step;
     size_t count, done; /* places, and those filled: guarded by the lock */
-    size_t failed;      /* the lowest place without any usable sample, SIZE_MAX: none; guarded */
-    bool ready;         /* guarded */
+    size_t failed; /* the lowest place without any usable sample, SIZE_MAX: none; guarded */
+    bool ready;    /* guarded */
     float *images;
     unsigned char *bytes;
     int32_t *labels, *labels_b;
@@ -78,8 +80,8 @@ struct data_loader {
 bool loader_fill(loader_worker *worker, loader_slot *slot, size_t p);
 /* The whole batch stands: mixes it. */
 void loader_complete(data_loader *loader, loader_slot *slot);
-/* Counts and names what went wrong in a finished batch, from the consumer's thread, in the order of
- * places, so that lines and errors are the same for any number of threads. */
+/* Counts and names what went wrong in a finished batch, from the consumer's thread, in the
+ * order of places, so that lines and errors are the same for any number of threads. */
 base_status loader_report(data_loader *loader, const loader_slot *slot, base_error *err);
 
 #endif

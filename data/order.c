@@ -1,6 +1,6 @@
-/* order.c - which sample stands where in an epoch (data.md 3). A permutation is a function of (seed,
- * epoch) alone, so resuming computes it again and reads nothing. Free to change: when permutations
- * are made. Relied on elsewhere, for ever: which ones they are. */
+/* order.c - which sample stands where in an epoch (data.md 3). A permutation is a function
+ * of (seed, epoch) alone, so resuming computes it again and reads nothing. Free to change:
+ * when permutations are made. Relied on elsewhere, for ever: which ones they are. */
 #include "data/data_internal.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The first limit numbers of a seeded permutation, ascending: the same ones at every run. */
+/* The first limit numbers of a seeded permutation, ascending: the same ones at every run.
+ */
 static bool choose_subset(data_order *order, size_t samples)
 {
     base_rng rng = base_rng_make(order->seed, BASE_PURPOSE_SUBSET, 0, 0, 0);

@@ -23,7 +23,8 @@
 enum {
     BITS = 32 - 8 - 2, /* of a weight's fraction; two bits for overshoot and sign */
     HALF = 1 << (BITS - 1),
-    CACHED = 8, /* axes kept; photographs come in a few common sizes */
+    BLOCK_LEAST = 8192, /* bytes of an axis's weights */
+    CACHED = 8,         /* axes kept; photographs come in a few common sizes */
     PART =
         240 /* values of a row summed at a time, in the first-level cache; 3 divides it */
 };
@@ -132,13 +133,19 @@ static base_status axis_fill(axis *line, size_t count, base_error *err)
         return base_fail(err, BASE_NO_MEMORY, "no memory to resize %zu to %zu", line->in,
                          line->out);
     if (bytes > line->block_bytes) {
-        void *block = base_alloc(bytes, 1);
+        /* A power of two: crops of ever new sizes soon ask for no more memory. */
+        size_t room = BLOCK_LEAST;
+        while (room < bytes && room <= SIZE_MAX / 2)
+            room *= 2;
+        if (room < bytes)
+            room = bytes;
+        void *block = base_alloc(room, 1);
         if (!block)
             return base_fail(err, BASE_NO_MEMORY, "no memory to resize %zu to %zu",
                              line->in, line->out);
         base_free(line->block);
         line->block = block;
-        line->block_bytes = bytes;
+        line->block_bytes = room;
     }
     /* doubles, sizes, 32-bit numbers: each behind what is aligned more strictly */
     double *real = line->block;

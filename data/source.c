@@ -1,7 +1,8 @@
 /* source.c - data sets as numbered samples, whatever their packaging (data.md 1, 2).
- * Here: the table of layouts, telling them apart, and what is the same for all. A new layout is a file
- * source_<name>.c and one line in the table. Free to change: how a layout is recognised. Relied on
- * elsewhere: the numbering of samples, the fingerprint, names in messages. */
+ * Here: the table of layouts, telling them apart, and what is the same for all. A new
+ * layout is a file source_<name>.c and one line in the table. Free to change: how a layout
+ * is recognised. Relied on elsewhere: the numbering of samples, the fingerprint, names in
+ * messages. */
 #include "data/data_internal.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ static const data_layout *const layouts[] = {
 enum {
     LAYOUTS = sizeof layouts / sizeof *layouts,
     DEFAULT_MAX_FILE_BYTES = 256 << 20, /* data_decode_limits' own default */
-    NAME_BYTES = DATA_NAME_MAX + 512    /* a class and a path below it */
+    SPARE_BYTES = 8192,
+    NAME_BYTES = DATA_NAME_MAX + 512 /* a class and a path below it */
 };
 
 /* "folder, tar, idx" */
@@ -33,8 +35,8 @@ static const char *layout_names(char *out, size_t out_bytes)
     return out;
 }
 
-/* Splits "LAYOUT:PATH". A word before a colon that is no layout is an error, unless a file of the
- * whole name exists. *layout NULL: to be recognised. */
+/* Splits "LAYOUT:PATH". A word before a colon that is no layout is an error, unless a file
+ * of the whole name exists. *layout NULL: to be recognised. */
 static base_status split_spec(const data_layout **layout, const char **path,
                               const char *spec, base_error *err)
 {
@@ -269,8 +271,8 @@ static base_status read_within(const data_source *source, size_t i, unsigned cha
     if (r->size == 0)
         return base_fail(err, BASE_FORMAT, "empty file");
     if (r->size > *buffer_bytes) {
-        /* A half more than needed: files of about one size settle after the first few. */
-        const size_t room = (size_t)r->size + r->size / 2;
+        /* Rather more than needed: files of about one size settle after the first few. */
+        const size_t room = (size_t)r->size + r->size / 2 + SPARE_BYTES;
         unsigned char *wider = base_alloc(room, 1);
         if (!wider)
             return base_fail(err, BASE_NO_MEMORY, "no memory for %u bytes",

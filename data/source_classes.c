@@ -1,10 +1,10 @@
 /* source_classes.c - which label a class folder gets (data.md 1). The rules, in this order:
- *   1. a list was given (the training set's, a checkpoint's): the place in that list; folders that are
- *      all decimal numbers, and not names in the list, are places themselves;
- *   2. ImageNet: all names are among the 1000 WordNet ids and the network has 1000 outputs: the rank
- *      among the 1000, so that a subset of three classes does not become 0, 1, 2;
- *   3. all names are decimal numbers (ImageNet-V2 has 0 .. 999): the number. Bytewise order would give
- *      0, 1, 10, 100;
+ *   1. a list was given (the training set's, a checkpoint's): the place in that list; folders
+ *      that are all decimal numbers, and not names in the list, are places themselves;
+ *   2. ImageNet: all names are among the 1000 WordNet ids and the network has 1000 outputs:
+ *      the rank among the 1000, so that a subset of three does not become 0, 1, 2;
+ *   3. all names are decimal numbers (ImageNet-V2 has 0 .. 999): the number. Bytewise order
+ *      would give 0, 1, 10, 100;
  *   4. otherwise the rank of the name, bytewise.
  * Free to change: the texts. Relied on elsewhere: the rules. */
 #include "data/data_internal.h"
@@ -64,7 +64,8 @@ static bool all_numbers(const data_class_table *table)
     return true;
 }
 
-/* The name that is the first (bytewise) not to be in the list, with what it was expected to be. */
+/* The name that is the first (bytewise) not to be in the list, with what it was expected to
+ * be. */
 static base_status unknown_class(const data_source *source, const char *name,
                                  const place *places, size_t count, base_error *err)
 {

@@ -1,7 +1,7 @@
 /* source_folder.c - a folder with one folder of images for each class (data.md 1).
- * Links to files and folders are followed, as people build subsets with them; a folder that is its own
- * ancestor is left out, and so is what lies deeper than DATA_DEPTH_MAX. Free to change: the walk.
- * Relied on elsewhere: bytewise order of whole paths, what is ignored. */
+ * Links to files and folders are followed, as people build subsets with them; a folder that
+ * is its own ancestor is left out, and so is what lies deeper than DATA_DEPTH_MAX. Free to
+ * change: the walk. Relied on elsewhere: bytewise order of whole paths, what is ignored. */
 #include "data/data_internal.h"
 
 #include <dirent.h>
@@ -42,7 +42,8 @@ static void listing_free(listing *l)
     *l = (listing){0};
 }
 
-/* Folders as if their names ended in '/': so the walk meets whole paths in bytewise order. */
+/* Folders as if their names ended in '/': so the walk meets whole paths in bytewise order.
+ */
 static int compare_entries(const void *a, const void *b)
 {
     const entry *x = a, *y = b;
@@ -140,7 +141,8 @@ static base_status cannot_read(const walk *w, const char *class, const char *bel
     return base_fail_errno(err, "cannot read the folder '%s'", shown);
 }
 
-/* Opens the folder name below fd. False with errno; *skip: it is one of its own ancestors. */
+/* Opens the folder name below fd. False with errno; *skip: it is one of its own ancestors.
+ */
 static bool enter(int *out, bool *skip, walk *w, int fd, const char *name)
 {
     struct stat info;
@@ -157,8 +159,8 @@ static bool enter(int *out, bool *skip, walk *w, int fd, const char *name)
     return true;
 }
 
-/* All images in the folder fd (closed here) of class, whose path below the class folder is w->path, of
- * used bytes. Recursion is bounded by DATA_DEPTH_MAX. */
+/* All images in the folder fd (closed here) of class, whose path below the class folder is
+ * w->path, of used bytes. Recursion is bounded by DATA_DEPTH_MAX. */
 static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
                                base_error *err)
 {

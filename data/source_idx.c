@@ -1,9 +1,10 @@
 /* source_idx.c - IDX files, the format of MNIST and Fashion-MNIST (data.md 1), gzip or not.
- * Big-endian: 00 00 08 nd (08: unsigned bytes), nd sizes of 32 bits, the bytes. Images have nd 3 (count,
- * rows, columns) or 4 (channels last, 1 or 3), labels nd 1. Both are read into memory once.
- * Class names: the lines of classes.txt beside the files; the ten known ones when the path says
- * fashion-mnist (Xiao, Rasul, Vollgraf 2017); else the numbers. Numbers agree with any class list.
- * Free to change: the texts. Relied on elsewhere: sample numbers are file order. */
+ * Big-endian: 00 00 08 nd (08: unsigned bytes), nd sizes of 32 bits, the bytes. Images have
+ * nd 3 (count, rows, columns) or 4 (channels last, 1 or 3), labels nd 1. Both are read into
+ * memory once. Class names: the lines of classes.txt beside the files; the ten known ones
+ * when the path says fashion-mnist (Xiao, Rasul, Vollgraf 2017); else the numbers. Numbers
+ * agree with any class list. Free to change: the texts. Relied on elsewhere: sample numbers
+ * are file order. */
 #include "data/source_idx_internal.h"
 
 #include <fcntl.h>
@@ -40,7 +41,8 @@ static void idx_free(idx_file *f)
     *f = (idx_file){0};
 }
 
-/* ---- reading one file ------------------------------------------------------------------- */
+/* ---- reading one file -------------------------------------------------------------------
+ */
 
 /* Exactly bytes bytes, or the reason: a damaged gzip stream or the end of the file. */
 static base_status gz_read(gzFile file, const char *path, unsigned char *to, size_t bytes,
@@ -113,8 +115,8 @@ static base_status read_header(idx_file *f, gzFile file, bool images, size_t lim
     return BASE_OK;
 }
 
-/* The bytes after the header: memory grows with what is really there, so that a small file that tells
- * of a gigabyte costs nothing. */
+/* The bytes after the header: memory grows with what is really there, so that a small file
+ * that tells of a gigabyte costs nothing. */
 static base_status read_bytes(idx_file *f, gzFile file, base_error *err)
 {
     const size_t head = MAGIC_BYTES + 4 * f->dims;
@@ -169,7 +171,8 @@ static base_status idx_load(idx_file *f, bool images, size_t limit, base_error *
     return status;
 }
 
-/* ---- class names ------------------------------------------------------------------------ */
+/* ---- class names ------------------------------------------------------------------------
+ */
 
 /* Lower case; does any part of the path say fashion-mnist (fashion_mnist, FashionMNIST)? */
 static bool is_fashion(const char *path)
@@ -178,7 +181,8 @@ static bool is_fashion(const char *path)
            strcasestr(path, "fashionmnist");
 }
 
-/* Splits text into lines in place, without trailing blanks, '\r' and empty lines at the end. */
+/* Splits text into lines in place, without trailing blanks, '\r' and empty lines at the
+ * end. */
 static size_t split_lines(char **lines, size_t room, char *text)
 {
     size_t count = 0, last = 0;
@@ -197,7 +201,8 @@ static size_t split_lines(char **lines, size_t room, char *text)
     return last;
 }
 
-/* Names of classes.txt beside the images, in memory that *text owns; 0 without such a file. */
+/* Names of classes.txt beside the images, in memory that *text owns; 0 without such a file.
+ */
 static base_status read_names(char **text, char **lines, size_t *count, const char *images,
                               base_error *err)
 {
@@ -231,7 +236,8 @@ static bool is_plain(const char *const *names, size_t count)
     return true;
 }
 
-/* source->classes for labels 0 .. highest, from names (may be NULL) and the list of the options. */
+/* source->classes for labels 0 .. highest, from names (may be NULL) and the list of the
+ * options. */
 static base_status set_classes(data_source *source, const char *const *names, size_t count,
                                size_t highest, const data_source_options *options,
                                base_error *err)
@@ -276,7 +282,8 @@ static base_status set_classes(data_source *source, const char *const *names, si
     return BASE_OK;
 }
 
-/* ---- the layout ------------------------------------------------------------------------- */
+/* ---- the layout -------------------------------------------------------------------------
+ */
 
 /* One record a sample, in file order. *highest: the largest label. */
 static base_status fill_index(data_source *source, const idx_file *images,

@@ -1,7 +1,8 @@
-/* source_idx_find.c - which two files an IDX path means: one of them, a folder with one set, or the
- * beginning of their names ("DIR/train"). Names are those of MNIST: SET-images-idx3-ubyte with
- * SET-labels-idx1-ubyte, '.' in place of '-' before idx as some mirrors have it, with or without .gz.
- * Free to change: all of it, as long as these names are found. */
+/* source_idx_find.c - which two files an IDX path means: one of them, a folder with one
+ * set, or the beginning of their names ("DIR/train"). Names are those of MNIST:
+ * SET-images-idx3-ubyte with SET-labels-idx1-ubyte, '.' in place of '-' before idx as some
+ * mirrors have it, with or without .gz. Free to change: all of it, as long as these names
+ * are found. */
 #include "data/source_idx_internal.h"
 
 #include <dirent.h>
@@ -9,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Bytes of the name before "idxN-ubyte" or "idxN-ubyte.gz" and the '-' or '.' in front; 0: no such name. */
+/* Bytes of the name before "idxN-ubyte" or "idxN-ubyte.gz" and the '-' or '.' in front; 0:
+ * no such name. */
 static size_t stem_bytes(const char *name, char dims)
 {
     const char end[] = {'i', 'd', 'x', dims, '-', 'u', 'b', 'y', 't', 'e', '\0'};
@@ -42,8 +44,9 @@ static bool is_gz(const char *name)
     return n > 3 && strcmp(name + n - 3, ".gz") == 0;
 }
 
-/* The images file of the folder whose set is called prefix (of prefix_bytes; SIZE_MAX: any set), in new
- * memory; an uncompressed one goes before its .gz. *sets counts the sets met, list names two of them. */
+/* The images file of the folder whose set is called prefix (of prefix_bytes; SIZE_MAX: any
+ * set), in new memory; an uncompressed one goes before its .gz. *sets counts the sets met,
+ * list names two of them. */
 static char *find_images(const char *folder, const char *prefix, size_t prefix_bytes,
                          size_t *sets, char list[2][64])
 {

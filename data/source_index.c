@@ -1,7 +1,8 @@
 /* source_index.c - the compact list of samples: 24 bytes each and their names (data.md 2).
- * Records and names lie in pieces that never move, so growing neither copies nor doubles memory.
- * Free to change: the sizes of the pieces, the sort. Relied on elsewhere: the canonical order
- * (label, path bytewise), the same for a folder and a tar of the same images. */
+ * Records and names lie in pieces that never move, so growing neither copies nor doubles
+ * memory. Free to change: the sizes of the pieces, the sort. Relied on elsewhere: the
+ * canonical order (label, path bytewise), the same for a folder and a tar of the same
+ * images. */
 #include "data/data_internal.h"
 
 #include <errno.h>
@@ -101,7 +102,8 @@ void data_index_destroy(data_index *index)
     *index = (data_index){0};
 }
 
-/* ---- class names ------------------------------------------------------------------------ */
+/* ---- class names ------------------------------------------------------------------------
+ */
 
 base_status data_class_add(uint32_t *out, data_class_table *table, const char *name,
                            base_error *err)
@@ -173,9 +175,11 @@ int32_t data_class_number(const char *name)
     return value;
 }
 
-/* ---- canonical order -------------------------------------------------------------------- */
+/* ---- canonical order --------------------------------------------------------------------
+ */
 
-/* By label, path, then place in the container: of two members of one name the later stands last. */
+/* By label, path, then place in the container: of two members of one name the later stands
+ * last. */
 static int compare_records(const data_index *index, const data_record *a,
                            const data_record *b)
 {
@@ -204,7 +208,8 @@ static bool in_order(const data_index *index)
     return true;
 }
 
-/* Sorts numbers, not records (a quarter of the memory), then moves the records along the cycles. */
+/* Sorts numbers, not records (a quarter of the memory), then moves the records along the
+ * cycles. */
 static base_status sort_records(data_index *index, base_error *err)
 {
     if (in_order(index))
@@ -307,7 +312,8 @@ done:
     return status;
 }
 
-/* ---- reading ---------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------
+ */
 
 base_status data_pread(int fd, unsigned char *to, size_t bytes, uint64_t offset,
                        base_error *err)

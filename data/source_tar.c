@@ -1,8 +1,9 @@
-/* source_tar.c - a tar archive of class folders, read where it lies: one pass over the headers, then
- * pread (data.md 2). libarchive knows the dialects (ustar, GNU long names, PAX, base-256 sizes, V7) and
- * checks every header's sum; sizes are checked here against the file before anything is skipped.
- * No names are kept: a message reads them again from the header, which lies right before the data.
- * Free to change: the size of reads. Relied on elsewhere: the texts with offsets. */
+/* source_tar.c - a tar archive of class folders, read where it lies: one pass over the
+ * headers, then pread (data.md 2). libarchive knows the dialects (ustar, GNU long names,
+ * PAX, base-256 sizes, V7) and checks every header's sum; sizes are checked here against
+ * the file before anything is skipped. No names are kept: a message reads them again from
+ * the header, which lies right before the data. Free to change: the size of reads. Relied
+ * on elsewhere: the texts with offsets. */
 #include "data/data_internal.h"
 
 #include <archive.h>
@@ -58,18 +59,17 @@ static la_int64_t tape_skip(struct archive *a, void *user, la_int64_t bytes)
     return bytes;
 }
 
-/* An archive object that reads from t, or NULL without memory. */
-static struct archive *tape_open(tape *t)
+/* An archive object that reads from t, or NULL without memory. *got: what opening came to.
+ */
+static struct archive *tape_open(tape *t, int *got)
 {
     struct archive *a = archive_read_new();
 
     if (!a)
         return NULL;
-    if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
-        archive_read_open2(a, t, NULL, tape_read, tape_skip, NULL) != ARCHIVE_OK) {
-        archive_read_free(a);
-        return NULL;
-    }
+    *got = archive_read_support_format_tar(a);
+    if (*got == ARCHIVE_OK)
+        *got = archive_read_open2(a, t, NULL, tape_read, tape_skip, NULL);
     return a;
 }
 
@@ -91,12 +91,13 @@ static bool sum_is_right(int fd, uint64_t offset)
     return sum == told;
 }
 
-/* libarchive has refused a header. Finds the block it means. */
-static base_status bad_header(const data_source *source, struct archive *a, base_error *err)
+/* libarchive has refused a header (and tells no position after that). start: where it began
+ * to read. Records that belong to a member may lie between there and the block it means. */
+static base_status bad_header(const data_source *source, struct archive *a, uint64_t start,
+                              base_error *err)
 {
-    const uint64_t start = (uint64_t)archive_read_header_position(a);
     const uint64_t end = (uint64_t)archive_filter_bytes(a, 0);
-    const uint64_t tries[] = {start, end >= TAR_BLOCK ? end - TAR_BLOCK : 0, end};
+    const uint64_t tries[] = {start, end >= start + TAR_BLOCK ? end - TAR_BLOCK : start};
     char text[200];
 
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
@@ -112,8 +113,9 @@ static base_status bad_header(const data_source *source, struct archive *a, base
                      base_quote(text, sizeof text, why ? why : "unreadable header"));
 }
 
-/* The path of a member without "./" and doubled slashes into out [DATA_NAME_MAX + 1]: "CLASS/...".
- * NULL when it is to be ignored: hidden, too long, or without a name. A directory ends in '/'. */
+/* The path of a member without "./" and doubled slashes into out [DATA_NAME_MAX + 1]:
+ * "CLASS/...". NULL when it is to be ignored: hidden, too long, or without a name. A
+ * directory ends in '/'. */
 static const char *member_name(char *out, struct archive_entry *entry)
 {
     const char *from = archive_entry_pathname(entry);
@@ -145,7 +147,9 @@ typedef struct scan {
     data_source *source;
     struct archive *archive;
     data_class_table table;
-    uint64_t last_end; /* of the last member's data, padded to whole blocks */
+    uint64_t next;     /* offset of the next header */
+    bool after_sparse; /* next is the data of a sparse member, whose end only libarchive
+                          knows */
     size_t inner;      /* members that are archives themselves */
     char name[DATA_NAME_MAX + 1];
 } scan;
@@ -229,8 +233,9 @@ static base_status next_member(scan *s, bool *end, base_error *err)
     base_status status;
 
     *end = false;
-    /* An archive cut in the padding of its last member has all its data: no reason to refuse. */
-    if (s->last_end > source->file_bytes) {
+    /* An archive cut in the padding of its last member has all its data: no reason to
+     * refuse. */
+    if (s->next > source->file_bytes) {
         *end = true;
         return BASE_OK;
     }
@@ -241,19 +246,25 @@ static base_status next_member(scan *s, bool *end, base_error *err)
     }
     if (got != ARCHIVE_OK &&
         got != ARCHIVE_WARN) /* a warning: a name in no known encoding */
-        return bad_header(source, s->archive, err);
+        return bad_header(source, s->archive,
+                          s->after_sparse
+                              ? (uint64_t)archive_filter_bytes(s->archive, 0) - TAR_BLOCK
+                              : s->next,
+                          err);
     const uint64_t at = (uint64_t)archive_filter_bytes(s->archive, 0);
     const bool sparse = archive_entry_sparse_count(entry) > 0;
     const char *name = member_name(s->name, entry);
     uint64_t size = 0;
     if (archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry))
         size = (uint64_t)archive_entry_size(entry);
-    /* A sparse member's size is not that of its bytes here: libarchive finds its end. */
+    /* A sparse member's size is not that of its bytes in the archive. */
+    s->next = at;
+    s->after_sparse = sparse;
     if (!sparse) {
         status = check_size(s, name ? name : "", at, size, err);
         if (status != BASE_OK)
             return status;
-        s->last_end = at + (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+        s->next = at + (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
     }
     if (!name) {
         source->ignored++;
@@ -317,6 +328,7 @@ static base_status tar_open(data_source *source, const data_source_options *opti
     tape *t = NULL;
     scan *s = NULL;
     bool end = false;
+    int got = ARCHIVE_OK;
 
     if (status != BASE_OK)
         return status;
@@ -326,17 +338,19 @@ static base_status tar_open(data_source *source, const data_source_options *opti
         t->fd = source->fd;
         t->end = source->file_bytes;
         s->source = source;
-        s->archive = tape_open(t);
+        s->archive = tape_open(t, &got);
     }
     if (!t || !s || !s->archive) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", source->path);
         goto done;
     }
+    if (got != ARCHIVE_OK)
+        status = bad_header(source, s->archive, 0, err);
     while (status == BASE_OK && !end)
         status = next_member(s, &end, err);
     if (status != BASE_OK)
         goto done;
-    if (s->last_end >= source->file_bytes)
+    if (s->next >= source->file_bytes)
         data_source_note(source, "the archive ends without its two blocks of zeros");
     if (source->index.count == 0 && s->inner > 0) {
         status = base_fail(err, BASE_UNSUPPORTED,
@@ -365,7 +379,8 @@ done:
     return status;
 }
 
-/* Reads the header of the record again. Without it (file replaced, unreadable member) the offset. */
+/* Reads the header of the record again. Without it (file replaced, unreadable member) the
+ * offset. */
 static void tar_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
 {
     const data_record *r = data_index_at(&source->index, i);
@@ -373,16 +388,18 @@ static void tar_relative(const data_source *source, size_t i, char *out, size_t 
     struct archive_entry *entry;
     struct archive *a = NULL;
     bool found = false;
+    int got;
 
     tape *t = r->size == UINT32_MAX ? NULL : base_alloc(1, sizeof *t);
     if (t) {
         t->fd = source->fd;
         t->at = r->offset - r->name;
         t->end = source->file_bytes;
-        a = tape_open(t);
+        a = tape_open(t, &got);
     }
     if (a) {
-        const int got = archive_read_next_header(a, &entry);
+        if (got == ARCHIVE_OK)
+            got = archive_read_next_header(a, &entry);
         found = (got == ARCHIVE_OK || got == ARCHIVE_WARN) && member_name(name, entry);
         archive_read_free(a);
     }
@@ -406,7 +423,8 @@ static bool ends_in(const char *path, const char *end)
     return a >= b && strcasecmp(path + a - b, end) == 0;
 }
 
-/* By name, so that damaged and compressed archives meet the right message, or by "ustar". */
+/* By name, so that damaged and compressed archives meet the right message, or by "ustar".
+ */
 static bool tar_fits(const char *path)
 {
     static const char *const names[] = {".tar",     ".tar.gz", ".tgz",

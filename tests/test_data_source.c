@@ -1,0 +1,398 @@
+/* test_data_source.c - folders of class folders: order, labels, names, and what is refused.
+ */
+#include "data/data_internal.h"
+
+#include "tests/test_run.h"
+#include "tests/test_set.h"
+
+static char *root;
+
+static void setup(void)
+{
+    root = test_folder_make();
+}
+
+static void teardown(void)
+{
+    test_folder_remove(root);
+}
+
+START_TEST(samples_stand_in_bytewise_order_of_label_and_path)
+{
+    set_name_file(root, "b/2.png");
+    set_name_file(root, "b/10.png");
+    set_name_file(root, "B/1.JPEG");
+    set_name_file(root, "a/s0.jpg");
+    set_name_file(root, "a/s/deep/x.jpg"); /* '.' < '/' < '0' */
+    set_name_file(root, "a/s/a.jpg");
+    set_name_file(root, "a/s.jpg");
+    data_source *source = set_open(root, NULL);
+
+    ck_assert_str_eq(data_source_layout(source), "folder");
+    ck_assert_str_eq(data_source_path(source), root);
+    ck_assert_uint_eq(data_source_classes(source), 3);
+    ck_assert_str_eq(data_source_class_name(source, 0), "B");
+    ck_assert_str_eq(data_source_class_name(source, 2), "b");
+    ck_assert_ptr_null(data_source_class_name(source, 3));
+    set_lists(source, "0 B/1.JPEG\n"
+                      "1 a/s.jpg\n1 a/s/a.jpg\n1 a/s/deep/x.jpg\n1 a/s0.jpg\n"
+                      "2 b/10.png\n2 b/2.png\n");
+    set_holds(source, 3, "a/s/deep/x.jpg");
+    ck_assert_str_eq(data_source_notice(source), "");
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(messages_name_samples_safely)
+{
+    char name[300], *path = base_text("%s/a/x\ny.png", root);
+
+    set_name_file(root, "a/x\ny.png");
+    set_name_file(root, "b/z.png");
+    char *slashes = base_text("folder:%s//", root);
+    data_source *source = set_open(slashes, NULL);
+    data_source_name(source, 0, name, sizeof name);
+    ck_assert_ptr_null(strchr(name, '\n'));
+    ck_assert_msg(strstr(name, "/a/x\\x0ay.png") != NULL, "%s", name);
+    data_source_name(source, 1, name, sizeof name);
+    ck_assert_int_eq(strncmp(name, root, strlen(root)), 0);
+    ck_assert_str_eq(name + strlen(root), "/b/z.png");
+    data_source_close(source);
+    base_free(slashes);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(what_is_no_image_is_ignored_and_counted)
+{
+    set_name_file(root, "README.txt");    /* 1 */
+    set_name_file(root, "loose.png");     /* 2: in no class */
+    set_name_file(root, ".hidden/x.png"); /* 3: the folder */
+    set_name_file(root, "a/._x.JPEG");    /* 4 */
+    set_name_file(root, "a/Thumbs.db");   /* 5 */
+    set_name_file(root, "a/jpg");         /* 6 */
+    set_name_file(root, "a/x.JpG");
+    set_name_file(root, "b/y.jpeg");
+    char *link = test_path(root, "b/broken.png"); /* 7 */
+    ck_assert_int_eq(symlink("nowhere", link), 0);
+    char *pipe = test_path(root, "b/pipe.png"); /* 8 */
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    data_source *source = set_open(root, NULL);
+
+    set_lists(source, "0 a/x.JpG\n1 b/y.jpeg\n");
+    ck_assert_uint_eq(data_source_ignored(source), 8);
+    ck_assert_str_eq(data_source_notice(source),
+                     "1 images outside of any class folder ignored");
+    data_source_close(source);
+    base_free(link);
+    base_free(pipe);
+}
+END_TEST
+
+START_TEST(links_are_followed_but_not_in_circles)
+{
+    char *other = test_folder_make();
+    char *to_class = test_path(root, "b"), *circle = test_path(root, "a/up");
+    char *file = test_path(root, "a/link.png"), *target = test_path(other, "x.png");
+
+    set_name_file(other, "x.png");
+    set_name_file(root, "a/0.png");
+    ck_assert_int_eq(symlink(other, to_class), 0);
+    ck_assert_int_eq(symlink(root, circle), 0);
+    ck_assert_int_eq(symlink(target, file), 0);
+    data_source *source = set_open(root, NULL);
+    set_lists(source, "0 a/0.png\n0 a/link.png\n1 b/x.png\n");
+    ck_assert_uint_eq(data_source_ignored(source), 1);
+    set_holds(source, 1, "x.png");
+    data_source_close(source);
+    base_free(to_class);
+    base_free(circle);
+    base_free(file);
+    base_free(target);
+    test_folder_remove(other);
+}
+END_TEST
+
+START_TEST(a_class_without_images_keeps_its_index_with_a_notice)
+{
+    set_name_file(root, "a/1.png");
+    set_folder(root, "b");
+    set_name_file(root, "c/1.png");
+    data_source *source = set_open(root, NULL);
+
+    ck_assert_uint_eq(data_source_classes(source), 3);
+    set_lists(source, "0 a/1.png\n2 c/1.png\n");
+    ck_assert_str_eq(data_source_notice(source),
+                     "1 of 3 class folders without images: 'b'");
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(wordnet_ids_keep_their_global_labels_for_1000_outputs)
+{
+    const data_source_options model = {.classes_of_model = 1000};
+    const data_source_options small = {.classes_of_model = 10};
+
+    set_name_file(root, "n02119789/1.png"); /* kit fox */
+    set_name_file(root, "n01443537/1.png"); /* goldfish */
+    data_source *source = set_open(root, &model);
+    ck_assert_uint_eq(data_source_classes(source), 1000);
+    set_lists(source, "1 n01443537/1.png\n278 n02119789/1.png\n");
+    ck_assert_str_eq(data_source_class_name(source, 999), "n15075141");
+    data_source_close(source);
+
+    source = set_open(root, &small);
+    set_lists(source, "0 n01443537/1.png\n1 n02119789/1.png\n");
+    data_source_close(source);
+
+    set_name_file(root, "n99999999/1.png"); /* no class of ILSVRC2012 */
+    source = set_open(root, &model);
+    set_lists(source, "0 n01443537/1.png\n1 n02119789/1.png\n2 n99999999/1.png\n");
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(imagenet_has_its_thousand_names)
+{
+    ck_assert_str_eq(data_imagenet_name("n01440764"), "tench");
+    ck_assert_str_eq(data_imagenet_name("n02119789"), "kit fox");
+    ck_assert_ptr_null(data_imagenet_name("n00000000"));
+    ck_assert_ptr_null(data_imagenet_name(""));
+    for (size_t i = 0; i < 1000; i++)
+        ck_assert_int_eq(data_imagenet_label(data_imagenet_wnid(i)), (int)i);
+    ck_assert_ptr_null(data_imagenet_wnid(1000));
+}
+END_TEST
+
+START_TEST(numbers_are_labels)
+{
+    set_name_file(root, "10/1.png");
+    set_name_file(root, "9/1.png");
+    set_name_file(root, "1/1.png");
+    data_source *source = set_open(root, NULL);
+
+    set_lists(source, "1 1/1.png\n9 9/1.png\n10 10/1.png\n");
+    ck_assert_uint_eq(data_source_classes(source), 11);
+    ck_assert_str_eq(data_source_class_name(source, 4), "4");
+    data_source_close(source);
+
+    const data_source_options model = {.classes_of_model = 20};
+    source = set_open(root, &model);
+    ck_assert_uint_eq(data_source_classes(source), 20);
+    data_source_close(source);
+
+    const data_source_options few = {.classes_of_model = 10};
+    set_refused(root, &few, BASE_MISMATCH, "has the class '10', expected 0 to 9");
+}
+END_TEST
+
+START_TEST(a_given_list_decides_the_labels)
+{
+    static const char *const list[] = {"dog", "cat", "bird"};
+    const data_source_options options = {.class_list = list, .class_list_count = 3};
+
+    set_name_file(root, "bird/1.png");
+    set_name_file(root, "dog/1.png");
+    data_source *source = set_open(root, &options);
+    ck_assert_uint_eq(data_source_classes(source), 3);
+    set_lists(source, "0 dog/1.png\n2 bird/1.png\n");
+    data_source_close(source);
+
+    set_name_file(root, "cow/1.png");
+    set_refused(root, &options, BASE_MISMATCH,
+                "has the class 'cow', which is not among the 3 known classes (the next in "
+                "order is 'dog')");
+}
+END_TEST
+
+START_TEST(numbers_are_places_in_a_given_list)
+{
+    static const char *const list[] = {"dog", "cat", "bird"};
+    const data_source_options options = {.class_list = list, .class_list_count = 3};
+
+    set_name_file(root, "2/1.png");
+    set_name_file(root, "0/1.png");
+    data_source *source = set_open(root, &options);
+    set_lists(source, "0 0/1.png\n2 2/1.png\n");
+    ck_assert_str_eq(data_source_class_name(source, 2), "bird");
+    data_source_close(source);
+    set_name_file(root, "3/1.png");
+    set_refused(root, &options, BASE_MISMATCH, "has the class '3'");
+}
+END_TEST
+
+START_TEST(the_fingerprint_tells_other_data)
+{
+    set_name_file(root, "a/1.png");
+    set_name_file(root, "b/1.png");
+    data_source *source = set_open(root, NULL);
+    const uint64_t first = data_source_fingerprint(source);
+    data_source_close(source);
+
+    source = set_open(root, NULL);
+    ck_assert_uint_eq(data_source_fingerprint(source), first);
+    data_source_close(source);
+
+    set_file(root, "b/1.png", "longer than before", 18);
+    source = set_open(root, NULL);
+    ck_assert_uint_ne(data_source_fingerprint(source), first);
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(a_file_that_changed_is_a_bad_sample_with_its_reason)
+{
+    set_name_file(root, "a/1.png");
+    set_name_file(root, "a/2.png");
+    set_name_file(root, "a/3.png");
+    set_name_file(root, "b/4.png");
+    set_file(root, "b/5.png", "", 0);
+    data_source *source = set_open(root, NULL);
+    char *gone = test_path(root, "a/1.png");
+
+    ck_assert_int_eq(unlink(gone), 0);
+    set_file(root, "a/2.png", "a", 1);
+    set_file(root, "a/3.png", "much more than there was", 24);
+    set_unreadable(source, 0, "read error: No such file");
+    set_unreadable(source, 1, "truncated");
+    set_unreadable(source, 2, "read error: 24 bytes, but 7 when it was indexed");
+    set_holds(source, 3, "b/4.png");
+    set_unreadable(source, 4, "empty file");
+    data_source_close(source);
+    base_free(gone);
+}
+END_TEST
+
+START_TEST(many_samples_unsorted_by_label_come_out_sorted)
+{
+    char name[64], last[64] = "";
+    int32_t label = 0;
+
+    for (unsigned i = 0; i < 600;
+         i++) { /* folders 0 .. 11: 10 and 11 are walked before 2 */
+        snprintf(name, sizeof name, "%u/%u.png", i % 12, i * 7919 % 1000);
+        set_name_file(root, name);
+    }
+    data_source *source = set_open(root, NULL);
+    ck_assert_uint_eq(data_source_count(source), 600);
+    for (size_t i = 0; i < 600; i++) {
+        data_source_relative_name(source, i, name, sizeof name);
+        const int32_t now = data_source_label(source, i);
+        ck_assert(now > label || (now == label && strcmp(name, last) > 0));
+        set_holds(source, i, name);
+        label = now;
+        snprintf(last, sizeof last, "%s", name);
+    }
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(absent_empty_and_strange_paths_are_refused_by_name)
+{
+    char *none = test_path(root, "none"), *file = test_path(root, "notes.txt");
+    char *empty = test_path(root, "empty"), *spec = base_text("folder:%s", file);
+
+    set_refused(none, NULL, BASE_IO, "none': No such file or directory");
+    set_folder(root, "empty");
+    set_refused(empty, NULL, BASE_FORMAT,
+                "empty' holds no images, expected a folder with one folder of images");
+    set_name_file(root, "notes.txt");
+    set_refused(file, NULL, BASE_FORMAT, "notes.txt' is no data set, expected a folder");
+    set_refused(spec, NULL, BASE_IO, "notes.txt': Not a directory");
+    set_refused("", NULL, BASE_USAGE, "names no data");
+    set_refused("folder:", NULL, BASE_USAGE, "names no data");
+    set_refused("shoebox:there", NULL, BASE_USAGE,
+                "'shoebox' is no layout of data, expected one of folder, tar, idx");
+    base_free(none);
+    base_free(file);
+    base_free(empty);
+    base_free(spec);
+}
+END_TEST
+
+START_TEST(images_without_class_folders_are_refused)
+{
+    set_name_file(root, "1.png");
+    set_name_file(root, "2.png");
+    set_refused(root, NULL, BASE_FORMAT, "holds 2 images but no class folders");
+}
+END_TEST
+
+START_TEST(one_class_is_refused_unless_allowed)
+{
+    const data_source_options allowed = {.allow_single_class = true};
+
+    set_name_file(root, "only/1.png");
+    set_refused(root, NULL, BASE_FORMAT,
+                "has one class only ('only'), expected two or more");
+    data_source *source = set_open(root, &allowed);
+    ck_assert_uint_eq(data_source_classes(source), 1);
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(two_folders_for_one_number_are_refused)
+{
+    set_name_file(root, "1/1.png");
+    set_name_file(root, "01/1.png");
+    set_refused(root, NULL, BASE_FORMAT, "has two folders for class 1: '01' and '1'");
+}
+END_TEST
+
+START_TEST(a_path_that_can_be_two_things_asks)
+{
+    set_name_file(root, "a/1.png");
+    set_name_file(root, "train-images-idx3-ubyte");
+    set_refused(root, NULL, BASE_USAGE, "can be read in two ways: write 'folder:");
+}
+END_TEST
+
+START_TEST(folders_deeper_than_the_limit_are_ignored)
+{
+    char name[128] = "a/";
+
+    set_name_file(root, "b/1.png");
+    for (int depth = 0; depth < 17; depth++) {
+        strncat(name, "d/", sizeof name - strlen(name) - 1);
+        char *file = base_text("%sx.png", name);
+        set_name_file(root, file);
+        base_free(file);
+    }
+    data_source *source = set_open(root, NULL);
+    ck_assert_uint_eq(data_source_count(source), 1 + DATA_DEPTH_MAX - 1);
+    ck_assert_uint_eq(data_source_ignored(source), 1);
+    data_source_close(source);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data_source");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core, samples_stand_in_bytewise_order_of_label_and_path);
+    tcase_add_test(core, messages_name_samples_safely);
+    tcase_add_test(core, what_is_no_image_is_ignored_and_counted);
+    tcase_add_test(core, links_are_followed_but_not_in_circles);
+    tcase_add_test(core, a_class_without_images_keeps_its_index_with_a_notice);
+    tcase_add_test(core, wordnet_ids_keep_their_global_labels_for_1000_outputs);
+    tcase_add_test(core, imagenet_has_its_thousand_names);
+    tcase_add_test(core, numbers_are_labels);
+    tcase_add_test(core, a_given_list_decides_the_labels);
+    tcase_add_test(core, numbers_are_places_in_a_given_list);
+    tcase_add_test(core, the_fingerprint_tells_other_data);
+    tcase_add_test(core, a_file_that_changed_is_a_bad_sample_with_its_reason);
+    tcase_add_test(core, many_samples_unsorted_by_label_come_out_sorted);
+    tcase_add_test(limits, absent_empty_and_strange_paths_are_refused_by_name);
+    tcase_add_test(limits, images_without_class_folders_are_refused);
+    tcase_add_test(limits, one_class_is_refused_unless_allowed);
+    tcase_add_test(limits, two_folders_for_one_number_are_refused);
+    tcase_add_test(limits, a_path_that_can_be_two_things_asks);
+    tcase_add_test(limits, folders_deeper_than_the_limit_are_ignored);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}

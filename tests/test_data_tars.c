@@ -1,0 +1,153 @@
+/* test_data_tars.c - the folder of odd and hostile archives, where it is at hand: below the
+ * folder named by VMOE_SHARED, with its manifest. Leaves with 77 without it. */
+#include "data/data_internal.h"
+
+#include <jansson.h>
+
+#include "tests/test_run.h"
+#include "tests/test_set.h"
+
+static const char *shared;
+
+/* Archives of layouts that are not class folders: another layout's tests. */
+static bool is_foreign(const char *name)
+{
+    static const char *const names[] = {"tar_of_tars.tar", "ilsvrc_val.tar",
+                                        "wds-000000.tar"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return !strstr(name, ".tar");
+}
+
+/* Samples by name and label, in order. */
+static void check_samples(const data_source *source, const json_t *expected,
+                          const char *file)
+{
+    char name[DATA_NAME_MAX + 512];
+    size_t i;
+    const json_t *pair;
+
+    ck_assert_msg(data_source_count(source) == json_array_size(expected), "%s", file);
+    json_array_foreach(expected, i, pair)
+    {
+        data_source_relative_name(source, i, name, sizeof name);
+        ck_assert_str_eq(name, json_string_value(json_array_get(pair, 0)));
+        ck_assert_int_eq(data_source_label(source, i),
+                         (int)json_integer_value(json_array_get(pair, 1)));
+    }
+}
+
+START_TEST(every_archive_is_read_or_refused_as_its_manifest_says)
+{
+    const data_source_options options = {.allow_single_class = true};
+    char *path = base_text("%s/golden/tars/manifest.json", shared);
+    json_t *manifest = json_load_file(path, 0, NULL), *entry;
+    const char *file;
+    size_t checked = 0;
+
+    ck_assert_msg(manifest != NULL, "cannot read '%s'", path);
+    base_free(path);
+    json_object_foreach(manifest, file, entry)
+    {
+        const char *error = json_string_value(json_object_get(entry, "error"));
+        data_source *source = NULL;
+        base_error err = {0};
+        if (is_foreign(file))
+            continue;
+        path = base_text("%s/golden/tars/%s", shared, file);
+        const base_status status = data_source_open(&source, path, &options, &err);
+        if (error) { /* the part before ';' is the text, the rest a remark */
+            char part[200];
+            snprintf(part, sizeof part, "%.*s", (int)strcspn(error, ";"), error);
+            ck_assert_msg(status != BASE_OK && strstr(err.text, part), "%s: %s", file,
+                          err.text);
+        } else {
+            ck_assert_msg(status == BASE_OK, "%s: %s", file, err.text);
+            check_samples(source, json_object_get(entry, "samples"), file);
+            ck_assert_uint_eq(
+                data_source_classes(source),
+                (size_t)json_integer_value(json_object_get(entry, "classes")));
+            if (json_object_get(entry, "ignored"))
+                ck_assert_uint_eq(
+                    data_source_ignored(source),
+                    (size_t)json_integer_value(json_object_get(entry, "ignored")));
+        }
+        data_source_close(source);
+        base_free(path);
+        checked++;
+    }
+    ck_assert_uint_ge(checked, 10);
+    json_decref(manifest);
+}
+END_TEST
+
+/* Every bad image inside a tar fares as it does as a file. */
+START_TEST(bad_images_fare_alike_in_a_tar)
+{
+    char *folder = base_text("%s/golden", shared), *path;
+    char *root = test_folder_make(), name[512];
+    const data_source_options options = {.allow_single_class = true};
+    unsigned char *bytes = NULL;
+    size_t room = 0, compared = 0;
+    data_source *files = set_open(folder, &options);
+    data_loader_config config = data_loader_defaults();
+    data_loader *a = NULL, *b = NULL;
+    data_batch x, y;
+
+    FILE *tar = set_tar_open(&path, root, "x.tar");
+    for (size_t i = 0; i < data_source_count(files); i++) {
+        size_t size = 0;
+        data_source_relative_name(files, i, name, sizeof name);
+        if (data_source_read(files, i, &bytes, &room, &size, NULL) != BASE_OK)
+            size = 0; /* the empty one */
+        set_member(tar, name, '0', bytes, size);
+    }
+    set_tar_end(tar);
+    data_source *packed = set_open(path, &options);
+    ck_assert_uint_eq(data_source_fingerprint(packed), data_source_fingerprint(files));
+    config.skip_bad = true;
+    config.size = 64;
+    config.threads = 2;
+    ck_assert_int_eq(data_loader_create(&a, files, &config, NULL), BASE_OK);
+    ck_assert_int_eq(data_loader_create(&b, packed, &config, NULL), BASE_OK);
+    do {
+        ck_assert_int_eq(data_loader_next(a, &x, NULL), BASE_OK);
+        ck_assert_int_eq(data_loader_next(b, &y, NULL), BASE_OK);
+        ck_assert_uint_eq(x.count, y.count);
+        ck_assert(x.count == 0 ||
+                  memcmp(x.images, y.images, x.count * 3 * 64 * 64 * sizeof(float)) == 0);
+        ck_assert(x.count == 0 ||
+                  memcmp(x.labels, y.labels, x.count * sizeof *x.labels) == 0);
+        compared += x.count;
+    } while (x.count > 0);
+    ck_assert_uint_eq(compared, data_source_count(files));
+    ck_assert_uint_eq(data_loader_counts(a).bad, data_loader_counts(b).bad);
+    ck_assert_uint_ge(data_loader_counts(a).bad, 10);
+    data_loader_destroy(a);
+    data_loader_destroy(b);
+    data_source_close(files);
+    data_source_close(packed);
+    base_free(bytes);
+    base_free(folder);
+    base_free(path);
+    test_folder_remove(root);
+}
+END_TEST
+
+int main(void)
+{
+    shared = getenv("VMOE_SHARED");
+    if (!shared || !*shared)
+        return TEST_SKIP;
+
+    Suite *suite = suite_create("data_tars");
+    TCase *core = tcase_create("Core");
+    tcase_set_timeout(core, 120);
+    tcase_add_test(core, every_archive_is_read_or_refused_as_its_manifest_says);
+    tcase_add_test(core, bad_images_fare_alike_in_a_tar);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
