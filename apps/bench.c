@@ -1,5 +1,6 @@
-/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in bench_step.c and
- * bench_decode.c. Relied on elsewhere: the columns of the CSV (bench/run reads them by name). */
+/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in
+ * bench_step.c and bench_decode.c. Relied on elsewhere: the columns of the CSV
+ * (bench/run reads them by name). */
 #include "apps/bench_internal.h"
 
 #include <stdlib.h>
@@ -9,18 +10,42 @@
 #define AT(member) offsetof(bench_args, member)
 
 static const app_option options[] = {
-    {.name = "size-name", .value = "NAME", .kind = APP_LIST, .at = AT(size_names),
+    {.name = "size-name",
+     .value = "NAME",
+     .kind = APP_LIST,
+     .at = AT(size_names),
      .help = "networks to time, as words after the case: NAME, NAME:PIXELS or a checkpoint "
              "(default vmoe-nano vmoe-micro)"},
-    {.name = "rounds", .value = "N", .kind = APP_INT, .at = AT(rounds), .low = BENCH_ROUNDS,
-     .high = BENCH_ROUNDS_MAX, .help = "timed rounds, the median of them is reported"},
-    {.name = "warmup", .value = "N", .kind = APP_INT, .at = AT(warmup), .low = 0, .high = 1000,
+    {.name = "rounds",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(rounds),
+     .low = BENCH_ROUNDS,
+     .high = BENCH_ROUNDS_MAX,
+     .help = "timed rounds, the median of them is reported"},
+    {.name = "warmup",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(warmup),
+     .low = 0,
+     .high = 1000,
      .help = "rounds before that are not counted"},
-    {.name = "classes", .value = "K", .kind = APP_INT, .at = AT(classes), .low = 2,
-     .high = 1000000, .help = "of a network by name"},
-    {.name = "router", .value = "NAME", .kind = APP_TEXT, .at = AT(router),
+    {.name = "classes",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(classes),
+     .low = 2,
+     .high = 1000000,
+     .help = "of a network by name"},
+    {.name = "router",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(router),
      .help = "of a network by name (default ssr)"},
-    {.name = "data", .value = "DATA", .kind = APP_TEXT, .at = AT(data),
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
      .help = "images for the case decode"},
 };
 
@@ -34,7 +59,8 @@ typedef struct bench_case {
 static const bench_case cases[] = {
     {"step", bench_step, false, "a training step: forward, loss, backward, AdamW"},
     {"infer", bench_infer, false, "a forward pass"},
-    {"router", bench_router, false, "time in routing, router by router, as share of a step"},
+    {"router", bench_router, false,
+     "time in routing, router by router, as share of a step"},
     {"decode", bench_decode, true, "files to pixels, to inputs, to batches"},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
@@ -97,10 +123,10 @@ const char *bench_machine(char *out, size_t out_bytes)
     return out;
 }
 
-/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of 8 from 64
- * pixels on (model.md, named sizes). */
-static base_status config_named(vit_config *out, const char *subject, const bench_args *args,
-                                base_error *err)
+/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of
+ * 8 from 64 pixels on (model.md, named sizes). */
+static base_status config_named(vit_config *out, const char *subject,
+                                const bench_args *args, base_error *err)
 {
     vit_config config = vit_config_defaults();
     const char *colon = strchr(subject, ':');
@@ -109,8 +135,9 @@ static base_status config_named(vit_config *out, const char *subject, const benc
 
     snprintf(name, sizeof name, "%.*s", colon ? (int)(colon - subject) : 63, subject);
     if (colon && (!base_parse_int(&pixels, colon + 1) || pixels < 1 || pixels > 4096))
-        return base_fail(err, BASE_USAGE, "'%s': '%s' is not a number of pixels from 1 to 4096",
-                         subject, colon + 1);
+        return base_fail(err, BASE_USAGE,
+                         "'%s': '%s' is not a number of pixels from 1 to 4096", subject,
+                         colon + 1);
     base_status status = vit_config_select(&config, name, err);
     if (status == BASE_OK && args->router)
         status = vit_router_select(&config.moe.router, args->router, err);
@@ -159,8 +186,8 @@ static const bench_case *case_find(const char *word)
     return NULL;
 }
 
-static base_status cases_run(const bench_args *args, char **words, size_t count, json_t *results,
-                             base_error *err)
+static base_status cases_run(const bench_args *args, char **words, size_t count,
+                             json_t *results, base_error *err)
 {
     static const char *const usual[] = {"vmoe-nano", "vmoe-micro"};
     const bench_case *only = count > 0 ? case_find(words[0]) : NULL;

@@ -1,5 +1,5 @@
-/* bench_decode.c - the case decode: what the way from files to batches costs. Files lie in memory
- * for the first two rows, so that the disk is not measured. */
+/* bench_decode.c - the case decode: what the way from files to batches costs. Files lie
+ * in memory for the first two rows, so that the disk is not measured. */
 #include "apps/bench_internal.h"
 
 #include <string.h>
@@ -40,7 +40,8 @@ static base_status files_read(file_set *files, const data_source *source, size_t
                                   &files->size[i], err);
         files->megabytes += (double)files->size[i] / 1e6;
         if (status != BASE_OK)
-            base_error_prepend(err, "'%s': ", data_source_name(source, i, name, sizeof name));
+            base_error_prepend(err,
+                               "'%s': ", data_source_name(source, i, name, sizeof name));
     }
     return status;
 }
@@ -56,12 +57,12 @@ static void row_put(const bench_context *context, const char *what, size_t image
         fflush(stdout);
     }
     if (context->results)
-        json_array_append_new(
-            context->results,
-            json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}", "case", "decode", "what", what,
-                      "images", (json_int_t)images, "threads", (json_int_t)threads,
-                      "images_per_s", n / t.median, "min_images_per_s", n / t.high,
-                      "max_images_per_s", n / t.low));
+        json_array_append_new(context->results,
+                              json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}", "case",
+                                        "decode", "what", what, "images",
+                                        (json_int_t)images, "threads", (json_int_t)threads,
+                                        "images_per_s", n / t.median, "min_images_per_s",
+                                        n / t.high, "max_images_per_s", n / t.low));
 }
 
 /* Decodes every image, and makes it ready at 224 pixels when crop is asked for. */
@@ -74,13 +75,14 @@ static base_status pass(const file_set *files, const data_source *source, bool c
     char name[1024];
 
     for (size_t i = 0; i < files->count && status == BASE_OK; i++) {
-        status = data_decode(&image[0], &health, decoder, files->bytes[i], files->size[i], NULL,
-                             0, err);
+        status = data_decode(&image[0], &health, decoder, files->bytes[i], files->size[i],
+                             NULL, 0, err);
         if (status == BASE_OK && crop)
-            status = data_eval_transform(&image[1], &image[0], 256, 224, DATA_FILTER_BILINEAR,
-                                         scratch, err);
+            status = data_eval_transform(&image[1], &image[0], 256, 224,
+                                         DATA_FILTER_BILINEAR, scratch, err);
         if (status != BASE_OK)
-            base_error_prepend(err, "'%s': ", data_source_name(source, i, name, sizeof name));
+            base_error_prepend(err,
+                               "'%s': ", data_source_name(source, i, name, sizeof name));
     }
     return status;
 }
@@ -169,7 +171,8 @@ base_status bench_decode(const bench_context *context, base_error *err)
     if (status != BASE_OK)
         return status;
     const size_t most = limit > 0 ? limit : SAMPLES;
-    const size_t count = data_source_count(source) < most ? data_source_count(source) : most;
+    const size_t count =
+        data_source_count(source) < most ? data_source_count(source) : most;
     data_source_uniform(source, &width, &height, &channels);
     if (context->print)
         printf("program,case,what,images,threads,images_per_s,min_images_per_s,"

@@ -1,6 +1,6 @@
-/* bench_internal.h - what the cases of vmoe bench share. A case is one function and one line in bench.c's
- * table; it warms up, times at least BENCH_ROUNDS rounds, and prints the median with the fastest and the
- * slowest as CSV, one header a case. */
+/* bench_internal.h - what the cases of vmoe bench share. A case is one function and one
+ * line in bench.c's table; it warms up, times at least BENCH_ROUNDS rounds, and prints
+ * the median with the fastest and the slowest as CSV, one header a case. */
 #ifndef APPS_BENCH_INTERNAL_H
 #define APPS_BENCH_INTERNAL_H
 

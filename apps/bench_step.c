@@ -1,6 +1,6 @@
-/* bench_step.c - the cases step, infer and router: random images through a network. What a step is,
- * is what train does with a batch that is ready: forward, softmax loss on soft targets, backward,
- * clipping, AdamW. Relied on elsewhere: the columns' names. */
+/* bench_step.c - the cases step, infer and router: random images through a network. What
+ * a step is, is what train does with a batch that is ready: forward, softmax loss on
+ * soft targets, backward, clipping, AdamW. Relied on elsewhere: the columns' names. */
 #include "apps/bench_internal.h"
 
 #include <math.h>
@@ -89,15 +89,16 @@ static base_status train_step(step_rig *rig, const bench_args *args, base_error 
 static base_status infer_step(step_rig *rig, const bench_args *args, base_error *err)
 {
     (void)args;
-    const base_status status =
-        vit_run_forward(rig->run, rig->logits, rig->images, rig->batch, &(vit_step){0}, err);
+    const base_status status = vit_run_forward(rig->run, rig->logits, rig->images,
+                                               rig->batch, &(vit_step){0}, err);
 
     if (status == BASE_OK)
         routing_time(rig);
     return status;
 }
 
-typedef base_status (*step_function)(step_rig *rig, const bench_args *args, base_error *err);
+typedef base_status (*step_function)(step_rig *rig, const bench_args *args,
+                                     base_error *err);
 
 /* Warm-up, then the rounds; times of the whole and of routing. */
 static base_status rig_time(bench_times *whole, bench_times *routing, step_rig *rig,
@@ -120,7 +121,8 @@ static base_status rig_time(bench_times *whole, bench_times *routing, step_rig *
     }
     for (size_t i = 0; i < rig->batch * rig->classes; i++)
         if (!isfinite(rig->logits[i]))
-            return base_fail(err, BASE_NUMERIC, "logits are not finite, timing means nothing");
+            return base_fail(err, BASE_NUMERIC,
+                             "logits are not finite, timing means nothing");
     return BASE_OK;
 }
 
@@ -149,17 +151,18 @@ static void row_put(const bench_context *context, const char *name, const char *
         return;
     json_array_append_new(
         context->results,
-        json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "case", name,
-                  "size", subject, "image", c->image, "batch", (json_int_t)rig->batch,
+        json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "case",
+                  name, "size", subject, "image", c->image, "batch", (json_int_t)rig->batch,
                   "parameters", (json_int_t)vit_model_floats(rig->model), "rounds",
-                  (json_int_t)args->rounds, "median_ms", 1e3 * t.median, "min_ms", 1e3 * t.low,
-                  "max_ms", 1e3 * t.high, "images_per_s", images / t.median, "gflop_per_s",
-                  gflops, "peak_mib", peak));
+                  (json_int_t)args->rounds, "median_ms", 1e3 * t.median, "min_ms",
+                  1e3 * t.low, "max_ms", 1e3 * t.high, "images_per_s", images / t.median,
+                  "gflop_per_s", gflops, "peak_mib", peak));
 }
 
 /* The cases step and infer differ in mode, function and cost of a round. */
-static base_status passes_bench(const bench_context *context, const char *name, vit_mode mode,
-                                step_function step, double passes, base_error *err)
+static base_status passes_bench(const bench_context *context, const char *name,
+                                vit_mode mode, step_function step, double passes,
+                                base_error *err)
 {
     bench_times whole, routing;
     base_status status = BASE_OK;
@@ -176,7 +179,8 @@ static base_status passes_bench(const bench_context *context, const char *name, 
         if (status == BASE_OK)
             status = rig_time(&whole, &routing, &rig, context->args, step, err);
         if (status == BASE_OK)
-            row_put(context, name, context->subjects[i], &rig, bench_spread_of(&whole), passes);
+            row_put(context, name, context->subjects[i], &rig, bench_spread_of(&whole),
+                    passes);
         rig_close(&rig);
     }
     return status;
@@ -184,8 +188,8 @@ static base_status passes_bench(const bench_context *context, const char *name, 
 
 base_status bench_step(const bench_context *context, base_error *err)
 {
-    /* Backward: one product for the input's gradient and one for the weights', each as much work as
-     * the forward one. */
+    /* Backward: one product for the input's gradient and one for the weights', each as
+     * much work as the forward one. */
     return passes_bench(context, "step", VIT_MODE_TRAIN, train_step, 3, err);
 }
 
@@ -194,7 +198,7 @@ base_status bench_infer(const bench_context *context, base_error *err)
     return passes_bench(context, "infer", VIT_MODE_INFER, infer_step, 1, err);
 }
 
-/* ---- routers -------------------------------------------------------------------------------- */
+/* ---- routers ------------------------------------------------------------------------- */
 
 typedef struct router_setup {
     const char *label, *router, *key, *value;
@@ -211,17 +215,17 @@ static void router_row(const bench_context *context, const char *subject, const 
                        size_t batch, double step, double routing)
 {
     if (context->print) {
-        printf("vmoe-%s,router,%s,%s,%zu,%lld,%.3f,%.3f,%.3f\n", BASE_VERSION, subject, label,
-               batch, (long long)context->args->common.threads, 1e3 * step, 1e3 * routing,
-               100 * routing / step);
+        printf("vmoe-%s,router,%s,%s,%zu,%lld,%.3f,%.3f,%.3f\n", BASE_VERSION, subject,
+               label, batch, (long long)context->args->common.threads, 1e3 * step,
+               1e3 * routing, 100 * routing / step);
         fflush(stdout);
     }
     if (context->results)
         json_array_append_new(
             context->results,
-            json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f}", "case", "router", "size", subject,
-                      "router", label, "batch", (json_int_t)batch, "step_ms", 1e3 * step,
-                      "routing_ms", 1e3 * routing, "share", routing / step));
+            json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f}", "case", "router", "size",
+                      subject, "router", label, "batch", (json_int_t)batch, "step_ms",
+                      1e3 * step, "routing_ms", 1e3 * routing, "share", routing / step));
 }
 
 static base_status setup_time(double *step, double *routing, const char *subject,
@@ -236,8 +240,8 @@ static base_status setup_time(double *step, double *routing, const char *subject
         vit_config config = *vit_model_config(rig.model);
 
         if (!vit_config_is_sparse(&config))
-            status = base_fail(err, BASE_USAGE, "'%s' has no experts, expected a sparse network",
-                               subject);
+            status = base_fail(err, BASE_USAGE,
+                               "'%s' has no experts, expected a sparse network", subject);
         if (status == BASE_OK)
             status = vit_router_select(&config.moe.router, setup->router, err);
         if (status == BASE_OK && setup->key)
@@ -262,19 +266,21 @@ base_status bench_router(const bench_context *context, base_error *err)
     base_status status = BASE_OK;
 
     if (context->print)
-        printf("program,case,size,router,batch,threads,step_ms,routing_ms,routing_percent\n");
+        printf(
+            "program,case,size,router,batch,threads,step_ms,routing_ms,routing_percent\n");
     for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
         const char *subject = context->subjects[i];
         double step[SETUP_COUNT], routing[SETUP_COUNT];
 
         for (size_t s = 0; s < SETUP_COUNT && status == BASE_OK; s++) {
-            /* Sinkhorn at p = 0.01 is too rare for a median: the mean cost is known from 0 and 1. */
+            /* Sinkhorn at p = 0.01 is too rare for a median: the mean cost is known from
+             * 0 and 1. */
             if (s == SETUP_P001)
                 continue;
             status = setup_time(&step[s], &routing[s], subject, &setups[s], context, err);
             if (status == BASE_OK)
-                router_row(context, subject, setups[s].label, (size_t)context->args->common.batch,
-                           step[s], routing[s]);
+                router_row(context, subject, setups[s].label,
+                           (size_t)context->args->common.batch, step[s], routing[s]);
         }
         if (status == BASE_OK)
             router_row(context, subject, setups[SETUP_P001].label,

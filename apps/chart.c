@@ -1,5 +1,6 @@
-/* chart.c - the charts of result pages, as SVG: calibration, tables as heat maps, loads of experts.
- * Free to change: sizes and colours. Relied on elsewhere: a chart of nothing draws empty axes. */
+/* chart.c - the charts of result pages, as SVG: calibration, tables as heat maps, loads
+ * of experts. Free to change: sizes and colours. Relied on elsewhere: a chart of nothing
+ * draws empty axes. */
 #include "apps/html_internal.h"
 
 #include <math.h>
@@ -23,12 +24,13 @@ void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t
         const double y = TOP + SIDE - tick * SIDE / 5.0;
         const double x = LEFT + tick * SIDE / 5.0;
 
-        fprintf(file,
-                "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.1f</text>"
-                "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.1f</text>\n",
-                LEFT, LEFT + SIDE, y, y, LEFT - 6, y + 4, tick / 5.0, x,
-                TOP + SIDE + GAP + UNDER + 15, tick / 5.0);
+        fprintf(
+            file,
+            "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+            "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.1f</text>"
+            "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.1f</text>\n",
+            LEFT, LEFT + SIDE, y, y, LEFT - 6, y + 4, tick / 5.0, x,
+            TOP + SIDE + GAP + UNDER + 15, tick / 5.0);
     }
     for (size_t b = 0; b < count; b++) {
         const double wide = (double)SIDE / (double)count;
@@ -51,8 +53,9 @@ void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t
                 "fill-opacity=\".6\"/></g>\n",
                 sure, hit, (unsigned long long)total[b], x + 1, wide - 2,
                 TOP + SIDE - low * SIDE, low * SIDE, sure > hit ? "over" : "under", x + 1,
-                wide - 2, TOP + SIDE - fmax(hit, sure) * SIDE, (fmax(hit, sure) - low) * SIDE,
-                x + 1, wide - 2, TOP + SIDE + GAP + UNDER - part, part);
+                wide - 2, TOP + SIDE - fmax(hit, sure) * SIDE,
+                (fmax(hit, sure) - low) * SIDE, x + 1, wide - 2,
+                TOP + SIDE + GAP + UNDER - part, part);
     }
     fprintf(file,
             "<line class=\"mid\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>"
@@ -77,12 +80,11 @@ static double row_sum(const app_heat *heat, size_t row)
     return sum > 0 ? sum : 1;
 }
 
-/* CSS pixels for a side of `cells`: as near to 600 as whole pixels a cell allow, 24 at most each. */
+/* CSS pixels for a side of `cells`: as near to 600 as whole pixels a cell allow, 24 at
+ * most each. */
 static int side_of(size_t cells)
 {
-    const size_t each = cells >= 600 ? 1 : 600 / cells;
-
-    return (int)(cells * (each > 24 ? 24 : each));
+    return (int)(cells <= 25 ? 24 * cells : cells >= 600 ? cells : cells * (600 / cells));
 }
 
 /* A table too large for figures: a picture of one pixel a cell, white to blue. */
@@ -200,7 +202,8 @@ base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err
     return BASE_OK;
 }
 
-void app_chart_columns(app_page *page, const double *values, size_t count, const char *title)
+void app_chart_columns(app_page *page, const double *values, size_t count,
+                       const char *title)
 {
     enum { LEFT = 8, TOP = 8, HIGH = 120, UNDER = 22 };
     FILE *file = page->out.file;
@@ -213,7 +216,8 @@ void app_chart_columns(app_page *page, const double *values, size_t count, const
         sum += values[i];
     }
     const double mean = count > 0 ? sum / (double)count : 0;
-    /* An even load stands at two thirds of the height or lower, so that evenness is visible. */
+    /* An even load stands at two thirds of the height or lower, so that evenness is
+     * visible. */
     const double top = fmax(largest, 1.5 * mean) > 0 ? fmax(largest, 1.5 * mean) : 1;
 
     fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n",
@@ -221,12 +225,13 @@ void app_chart_columns(app_page *page, const double *values, size_t count, const
     for (size_t i = 0; i < count; i++) {
         const double high = values[i] / top * HIGH;
 
-        fprintf(file,
-                "<rect class=\"bar%s\" x=\"%.1f\" width=\"%.1f\" y=\"%.2f\" height=\"%.2f\">"
-                "<title>expert %zu: %.2f of the mean, %.0f assignments</title></rect>\n",
-                values[i] < 0.01 * mean ? " mark" : "", LEFT + (double)i * wide + wide * 0.08,
-                wide * 0.84, TOP + HIGH - high, high, i, mean > 0 ? values[i] / mean : 0,
-                values[i]);
+        fprintf(
+            file,
+            "<rect class=\"bar%s\" x=\"%.1f\" width=\"%.1f\" y=\"%.2f\" height=\"%.2f\">"
+            "<title>expert %zu: %.2f of the mean, %.0f assignments</title></rect>\n",
+            values[i] < 0.01 * mean ? " mark" : "", LEFT + (double)i * wide + wide * 0.08,
+            wide * 0.84, TOP + HIGH - high, high, i, mean > 0 ? values[i] / mean : 0,
+            values[i]);
         if (wide >= 20)
             fprintf(file,
                     "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu"

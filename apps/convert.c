@@ -1,6 +1,7 @@
-/* convert.c - vmoe convert: another program's checkpoint, or one of ours, to a new checkpoint: other
- * input size, other classes, experts in place of MLPs, bf16 weights.
- * Relied on elsewhere: the order of the changes (load with size and classes, upcycle, labels). */
+/* convert.c - vmoe convert: another program's checkpoint, or one of ours, to a new
+ * checkpoint: other input size, other classes, experts in place of MLPs, bf16 weights.
+ * Relied on elsewhere: the order of the changes (load with size and classes, upcycle,
+ * labels). */
 #include <string.h>
 
 #include "apps/network_internal.h"
@@ -16,23 +17,61 @@ typedef struct convert_args {
 #define AT(member) offsetof(convert_args, member)
 
 static const app_option options[] = {
-    {.name = "upcycle", .value = "LAYERS", .kind = APP_TEXT, .at = AT(upcycle),
-     .help = "blocks whose MLP becomes experts, each a copy of it: every:2, last:2 or 1,3,5"},
-    {.name = "experts", .value = "E", .kind = APP_INT, .at = AT(experts), .low = 1,
-     .high = VIT_EXPERTS_MAX, .help = "experts of such a block (default 8)"},
-    {.name = "k", .value = "K", .kind = APP_INT, .at = AT(k), .low = 1,
-     .high = VIT_EXPERTS_MAX, .help = "experts that a token meets (default 2)"},
-    {.name = "router", .value = "NAME", .kind = APP_TEXT, .at = AT(router),
+    {.name = "upcycle",
+     .value = "LAYERS",
+     .kind = APP_TEXT,
+     .at = AT(upcycle),
+     .help =
+         "blocks whose MLP becomes experts, each a copy of it: every:2, last:2 or 1,3,5"},
+    {.name = "experts",
+     .value = "E",
+     .kind = APP_INT,
+     .at = AT(experts),
+     .low = 1,
+     .high = VIT_EXPERTS_MAX,
+     .help = "experts of such a block (default 8)"},
+    {.name = "k",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(k),
+     .low = 1,
+     .high = VIT_EXPERTS_MAX,
+     .help = "experts that a token meets (default 2)"},
+    {.name = "router",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(router),
      .help = "router of such a block; of a sparse network: its new router (default ssr)"},
-    {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set),
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(set),
      .help = "options of the router: p=0.1 cost=softmax"},
-    {.name = "image", .value = "S", .kind = APP_INT, .at = AT(image), .low = 1, .high = 4096,
+    {.name = "image",
+     .value = "S",
+     .kind = APP_INT,
+     .at = AT(image),
+     .low = 1,
+     .high = 4096,
      .help = "side of the input; position embeddings are resampled (default: as it is)"},
-    {.name = "classes", .value = "K", .kind = APP_INT, .at = AT(classes), .low = 1,
-     .high = 1000000, .help = "a fresh head of so many classes when it has another number"},
-    {.name = "heads", .value = "H", .kind = APP_INT, .at = AT(heads), .low = 1, .high = 1024,
+    {.name = "classes",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(classes),
+     .low = 1,
+     .high = 1000000,
+     .help = "a fresh head of so many classes when it has another number"},
+    {.name = "heads",
+     .value = "H",
+     .kind = APP_INT,
+     .at = AT(heads),
+     .low = 1,
+     .high = 1024,
      .help = "attention heads of a file that does not say (default: width / 64)"},
-    {.name = "labels", .value = "FILE", .kind = APP_TEXT, .at = AT(labels),
+    {.name = "labels",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(labels),
      .help = "class names, one a line, in the order of the logits"},
 };
 
@@ -50,7 +89,8 @@ static const app_syntax syntax = {
 };
 
 /* Chosen router and its options on top of what moe has. */
-static base_status router_set(vit_moe_config *moe, const convert_args *args, base_error *err)
+static base_status router_set(vit_moe_config *moe, const convert_args *args,
+                              base_error *err)
 {
     base_status status = BASE_OK;
 
@@ -88,8 +128,9 @@ static base_status experts_set(vit_model **model, const convert_args *args, base
         config.moe.k = config.moe.experts > 1 ? 2 : 1;
     if (args->upcycle) {
         if (vit_config_is_sparse(&config))
-            return base_fail(err, BASE_MISMATCH,
-                             "the network has experts already, --upcycle expects a dense one");
+            return base_fail(
+                err, BASE_MISMATCH,
+                "the network has experts already, --upcycle expects a dense one");
         status = vit_router_select(&config.moe.router, "ssr", err);
         if (status == BASE_OK)
             status = vit_config_layers_set(&config, args->upcycle, err);
@@ -102,7 +143,8 @@ static base_status experts_set(vit_model **model, const convert_args *args, base
         return status;
     if (!args->upcycle)
         return vit_model_config_set(*model, &config, err);
-    status = vit_model_upcycle(&made, *model, &config.moe, (uint64_t)args->common.seed, err);
+    status =
+        vit_model_upcycle(&made, *model, &config.moe, (uint64_t)args->common.seed, err);
     if (status != BASE_OK)
         return status;
     vit_model_destroy(*model);
@@ -130,8 +172,9 @@ static base_status lines_split(const char **lines, size_t room, size_t *count, c
         if (*at == '\0' && next == text + bytes)
             break;
         if (*at == '\0')
-            return base_fail(err, BASE_FORMAT, "'%s' line %zu is empty, expected a class name",
-                             path, have + 1);
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' line %zu is empty, expected a class name", path,
+                             have + 1);
         if (have < room)
             lines[have] = at;
         have++;
@@ -147,16 +190,16 @@ static base_status labels_set(vit_model *model, const char *path, base_error *er
     const char **lines = base_alloc(classes, sizeof *lines);
     char *text = NULL;
     size_t bytes = 0, count = 0;
-    base_status status = base_file_read(&text, &bytes, path, (size_t)64 << 20, err);
 
-    if (status == BASE_OK && !lines)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names", classes);
+    if (!lines)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names", classes);
+    base_status status = base_file_read(&text, &bytes, path, (size_t)64 << 20, err);
     if (status == BASE_OK)
         status = lines_split(lines, classes, &count, text, bytes, path, err);
     if (status == BASE_OK && count != classes)
         status = base_fail(err, BASE_MISMATCH,
-                           "'%s' has %zu class names, expected the %zu of the network", path,
-                           count, classes);
+                           "'%s' has %zu class names, expected the %zu of the network",
+                           path, count, classes);
     if (status == BASE_OK)
         status = vit_model_labels_set(model, lines, count, err);
     base_free(text);
@@ -172,7 +215,8 @@ static base_status args_check(const convert_args *args, base_error *err)
     return BASE_OK;
 }
 
-static void summary_print(const vit_model *model, const char *path, const app_common *common)
+static void summary_print(const vit_model *model, const char *path,
+                          const app_common *common)
 {
     const vit_config *c = vit_model_config(model);
     char name[128], a[32], b[32];
@@ -184,19 +228,21 @@ static void summary_print(const vit_model *model, const char *path, const app_co
              common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
 }
 
-static json_t *convert_json(const vit_model *model, const convert_args *args, const char *in,
-                            const char *out)
+static json_t *convert_json(const vit_model *model, const convert_args *args,
+                            const char *in, const char *out)
 {
     json_t *json = app_json_begin(&args->common, "convert", in, NULL);
 
     json_object_set_new(json, "out", json_string(out));
-    json_object_set_new(json, "parameters", json_integer((json_int_t)vit_model_floats(model)));
+    json_object_set_new(json, "parameters",
+                        json_integer((json_int_t)vit_model_floats(model)));
     json_object_set_new(json, "active_parameters",
                         json_integer((json_int_t)vit_model_active_floats(model)));
     return json;
 }
 
-/* Pictures that were taken as they are had the old size: now they are brought to the new one. */
+/* Pictures that were taken as they are had the old size: now they are brought to the new
+ * one. */
 static base_status resize_set(vit_model *model, base_error *err)
 {
     vit_config config = *vit_model_config(model);
@@ -210,8 +256,9 @@ static base_status resize_set(vit_model *model, base_error *err)
 static base_status convert(const convert_args *args, const char *in, const char *out,
                            base_error *err)
 {
-    const vit_load_options load = {
-        .heads = (int)args->heads, .image = (int)args->image, .classes = (int)args->classes};
+    const vit_load_options load = {.heads = (int)args->heads,
+                                   .image = (int)args->image,
+                                   .classes = (int)args->classes};
     char *path = NULL;
     vit_model *model = NULL;
     base_status status = app_model_path(&path, in, err);
@@ -220,7 +267,8 @@ static base_status convert(const convert_args *args, const char *in, const char 
         status = vit_model_load(&model, path, &load, err);
     if (status == BASE_OK && args->image > 0)
         status = resize_set(model, err);
-    if (status == BASE_OK && (args->upcycle || args->k > 0 || args->router || args->set.count))
+    if (status == BASE_OK &&
+        (args->upcycle || args->k > 0 || args->router || args->set.count))
         status = experts_set(&model, args, err);
     if (status == BASE_OK && args->labels)
         status = labels_set(model, args->labels, err);
@@ -229,7 +277,8 @@ static base_status convert(const convert_args *args, const char *in, const char 
     if (status == BASE_OK) {
         summary_print(model, out, &args->common);
         if (args->common.json)
-            status = app_json_write(&args->common, convert_json(model, args, path, out), err);
+            status =
+                app_json_write(&args->common, convert_json(model, args, path, out), err);
     }
     vit_model_destroy(model);
     base_free(path);

@@ -1,6 +1,6 @@
-/* eval.c - vmoe eval: how right a checkpoint is on a data set. One pass over the images in order;
- * every figure is a count or a sum in that order, so batches and threads change nothing.
- * Relied on elsewhere: exit status 1 with a partial report after Ctrl-C. */
+/* eval.c - vmoe eval: how right a checkpoint is on a data set. One pass over the images
+ * in order; every figure is a count or a sum in that order, so batches and threads
+ * change nothing. Relied on elsewhere: exit status 1 with a partial report after Ctrl-C. */
 #include "apps/eval_internal.h"
 
 #include <string.h>
@@ -16,21 +16,32 @@ typedef struct eval_args {
 #define AT(member) offsetof(eval_args, member)
 
 static const app_option options[] = {
-    {.name = "data", .value = "DATA", .kind = APP_TEXT, .at = AT(data), .required = true,
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .required = true,
      .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
     APP_VIEW_OPTIONS(eval_args),
-    {.name = "bad-samples", .value = "WHAT", .kind = APP_CHOICE, .at = AT(bad_samples),
+    {.name = "bad-samples",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(bad_samples),
      .choices = "fail|skip",
      .help = "at an image that cannot be used: stop, or count it as wrong"},
-    {.name = "html", .value = "FILE", .kind = APP_TEXT, .at = AT(html),
+    {.name = "html",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(html),
      .help = "a page with calibration, confusion, classes, examples and experts"},
 };
 
 static const app_syntax syntax = {
     .command = "eval",
     .usage = "MODEL --data DATA [options]",
-    .about = "Top-1, top-5, loss, calibration error, confusion of classes and load of experts.\n"
-             "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
+    .about =
+        "Top-1, top-5, loss, calibration error, confusion of classes and load of experts.\n"
+        "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .words = "MODEL",
@@ -52,8 +63,8 @@ static void evaluation_close(app_evaluation *e)
     app_network_close(&e->network);
 }
 
-static base_status evaluation_open(app_evaluation *e, const char *model, const eval_args *args,
-                                   base_error *err)
+static base_status evaluation_open(app_evaluation *e, const char *model,
+                                   const eval_args *args, base_error *err)
 {
     base_status status = app_network_open(&e->network, model, &args->view, err);
 
@@ -94,8 +105,8 @@ static base_status example_fill(app_example *out, const app_evaluation *e,
     return app_network_picture(&out->picture, &e->network, image, err);
 }
 
-/* Keeps what the page shows: the mistakes made with the most confidence, and the first right answer
- * of each twelfth of the set. */
+/* Keeps what the page shows: the mistakes made with the most confidence, and the first
+ * right answer of each twelfth of the set. */
 static base_status examples_keep(app_evaluation *e, const app_verdict *verdict,
                                  const float *image, const float *logits, size_t sample,
                                  int32_t label, base_error *err)
@@ -105,7 +116,8 @@ static base_status examples_keep(app_evaluation *e, const app_verdict *verdict,
 
         if (e->right_count == APP_EXAMPLES || e->score.samples <= due)
             return BASE_OK;
-        return example_fill(&e->right[e->right_count++], e, image, logits, sample, label, err);
+        return example_fill(&e->right[e->right_count++], e, image, logits, sample, label,
+                            err);
     }
     size_t at = e->wrong_count;
     while (at > 0 && verdict->confidence > e->wrong[at - 1].probability[0])
@@ -139,11 +151,12 @@ static void routing_add(app_evaluation *e, const vit_run *run, const data_batch 
     e->batches++;
 }
 
-static base_status batch_add(app_evaluation *e, const data_batch *batch, const float *logits,
-                             bool examples, base_error *err)
+static base_status batch_add(app_evaluation *e, const data_batch *batch,
+                             const float *logits, bool examples, base_error *err)
 {
     const size_t classes = e->network.classes;
-    const size_t floats = (size_t)e->network.config->channels * e->network.size * e->network.size;
+    const size_t floats =
+        (size_t)e->network.config->channels * e->network.size * e->network.size;
     base_status status = BASE_OK;
     char name[1024];
 
@@ -151,8 +164,9 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch, const f
         const int32_t label = data_source_label(e->source, batch->samples[i]);
 
         if (label < 0)
-            return base_fail(err, BASE_FORMAT, "'%s' has no label",
-                             data_source_name(e->source, batch->samples[i], name, sizeof name));
+            return base_fail(
+                err, BASE_FORMAT, "'%s' has no label",
+                data_source_name(e->source, batch->samples[i], name, sizeof name));
         if (batch->bad[i]) {
             app_score_add(&e->score, label, NULL);
             continue;
@@ -160,9 +174,10 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch, const f
         const float *row = logits + i * classes;
         const app_verdict verdict = app_verdict_make(row, classes, label);
         if (!verdict.finite)
-            return base_fail(err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
-                             e->network.path,
-                             data_source_name(e->source, batch->samples[i], name, sizeof name));
+            return base_fail(
+                err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
+                e->network.path,
+                data_source_name(e->source, batch->samples[i], name, sizeof name));
         app_score_add(&e->score, label, &verdict);
         if (examples)
             status = examples_keep(e, &verdict, batch->images + i * floats, row,
@@ -188,7 +203,8 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     config.log = app_progress_log;
     config.log_user = &progress;
     if (!logits)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
+        status =
+            base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
     if (status == BASE_OK)
         status = vit_run_create(&run, e->network.model, config.batch, VIT_MODE_INFER,
                                 (vit_precision)args->common.precision, err);
@@ -203,7 +219,8 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
         if (status != BASE_OK || batch.count == 0)
             break;
         const double before = base_seconds();
-        status = vit_run_forward(run, logits, batch.images, batch.count, &(vit_step){0}, err);
+        status =
+            vit_run_forward(run, logits, batch.images, batch.count, &(vit_step){0}, err);
         if (status != BASE_OK)
             break;
         e->network_seconds += base_seconds() - before;
@@ -269,10 +286,10 @@ int app_eval(int argc, char **argv)
     if (status == BASE_OK)
         status = evaluation_report(e, &args, &err);
     if (status == BASE_OK && e->interrupted)
-        status = base_fail(&err, BASE_INTERRUPTED,
-                           "stopped after %llu of %llu images, the figures are of those",
-                           (unsigned long long)e->score.samples,
-                           (unsigned long long)e->planned);
+        status =
+            base_fail(&err, BASE_INTERRUPTED,
+                      "stopped after %llu of %llu images, the figures are of those",
+                      (unsigned long long)e->score.samples, (unsigned long long)e->planned);
     evaluation_close(e);
     base_free(e);
     return status == BASE_OK ? APP_DONE : app_fail("eval", &err);

@@ -1,4 +1,5 @@
-/* eval_internal.h - what an evaluation knows when it is over, for its table, JSON and page. */
+/* eval_internal.h - what an evaluation knows when it is over, for its table, JSON and
+ * page. */
 #ifndef APPS_EVAL_INTERNAL_H
 #define APPS_EVAL_INTERNAL_H
 

@@ -1,5 +1,5 @@
-/* eval_page.c - the page of an evaluation: headline, calibration, classes, confusion, examples,
- * experts. Free to change: all of it. */
+/* eval_page.c - the page of an evaluation: headline, calibration, classes, confusion,
+ * examples, experts. Free to change: all of it. */
 #include "apps/eval_internal.h"
 #include "apps/html_internal.h"
 
@@ -30,7 +30,10 @@ static void headline(const app_evaluation *e, app_page *page)
         {"top-5", text[1], "label among five"},
         {"loss", text[2], "nats an image"},
         {"calibration error", text[3], "expected, 15 bins"},
-        {"images", text[4], s->bad ? note[1] : e->interrupted ? "stopped early" : "all used"},
+        {"images", text[4],
+         s->bad           ? note[1]
+         : e->interrupted ? "stopped early"
+                          : "all used"},
         {"images/s", text[5], "reading included"},
     };
     app_page_cards(page, cards, sizeof cards / sizeof cards[0]);
@@ -127,7 +130,8 @@ static base_status confusion(const app_evaluation *e, app_page *page, char **nam
         fputs("</td><td>", page->out.file);
         app_page_text(page, app_network_class(name, sizeof name, &e->network, e->source,
                                               pairs[i].answer));
-        fprintf(page->out.file, "</td><td class=\"n\">%llu</td><td class=\"n\">%.1f %%</td></tr>\n",
+        fprintf(page->out.file,
+                "</td><td class=\"n\">%llu</td><td class=\"n\">%.1f %%</td></tr>\n",
                 (unsigned long long)pairs[i].count,
                 100.0 * (double)pairs[i].count /
                     (double)e->score.class_total[pairs[i].label]);
@@ -187,21 +191,24 @@ static base_status experts(const app_evaluation *e, app_page *page, char **names
 
     if (e->moe_count == 0)
         return BASE_OK;
-    app_page_section(page, "Experts",
-                     "Tokens that each expert got over the whole set; the dashed line is an even "
-                     "load. An expert below 1 % of it is dead.");
+    app_page_section(
+        page, "Experts",
+        "Tokens that each expert got over the whole set; the dashed line is an even "
+        "load. An expert below 1 % of it is dead.");
     fputs("<div class=\"row\">", page->out.file);
     for (size_t l = 0; l < e->moe_count; l++) {
         const vit_load_metrics m = vit_load_summary(&e->load[l]);
         char title[160];
 
-        snprintf(title, sizeof title, "block %zu: CV %.3f, fullest %.2f of the mean, %.0f dead",
-                 e->blocks[l], m.cv, m.max_violation + 1, m.dead);
+        snprintf(title, sizeof title,
+                 "block %zu: CV %.3f, fullest %.2f of the mean, %.0f dead", e->blocks[l],
+                 m.cv, m.max_violation + 1, m.dead);
         app_chart_columns(page, e->load[l].load, e->load[l].experts, title);
     }
     fputs("</div>\n", page->out.file);
-    app_page_section(page, "Which experts serve which classes",
-                     "Last sparse block: per cent of each class's tokens that go to each expert.");
+    app_page_section(
+        page, "Which experts serve which classes",
+        "Last sparse block: per cent of each class's tokens that go to each expert.");
     const app_usage *usage = &e->usage[e->moe_count - 1];
     const app_heat heat = {
         .values = usage->table,
@@ -232,7 +239,8 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
     names = class_names(e);
     headline(e, &page);
     fputs("<div class=\"row\"><section>", page.out.file);
-    app_page_section(&page, "Calibration", "Orange: surer than right. Green: righter than sure.");
+    app_page_section(&page, "Calibration",
+                     "Orange: surer than right. Green: righter than sure.");
     app_chart_reliability(&page, e->score.bin_total, e->score.bin_right,
                           e->score.bin_confidence, APP_SCORE_BINS);
     fputs("</section><section class=\"wide\">", page.out.file);
@@ -241,12 +249,13 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
     if (status == BASE_OK)
         status = confusion(e, &page, names, err);
     if (status == BASE_OK)
-        status = examples(e, &page, "Surest mistakes",
-                          "Wrong answers given with the most confidence. Green bar: the label.",
-                          e->wrong, e->wrong_count, err);
+        status =
+            examples(e, &page, "Surest mistakes",
+                     "Wrong answers given with the most confidence. Green bar: the label.",
+                     e->wrong, e->wrong_count, err);
     if (status == BASE_OK)
-        status = examples(e, &page, "Right answers", "Spread evenly over the set.", e->right,
-                          e->right_count, err);
+        status = examples(e, &page, "Right answers", "Spread evenly over the set.",
+                          e->right, e->right_count, err);
     if (status == BASE_OK)
         status = experts(e, &page, names, err);
     base_free(names);

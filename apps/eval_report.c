@@ -1,13 +1,14 @@
 /* eval_report.c - the results of an evaluation as a table and as JSON (docs/json.md).
- * Free to change: the table. Relied on elsewhere: the keys of the JSON; fractions are 0..1 there
- * and per cent on paper. */
+ * Free to change: the table. Relied on elsewhere: the keys of the JSON; fractions are
+ * 0..1 there and per cent on paper. */
 #include "apps/eval_internal.h"
 
 #include <string.h>
 
 enum { CONFUSED_SHOWN = 8, CLASSES_SHOWN = 20, NAME_COLUMN = 24 };
 
-/* A name in a column of NAME_COLUMN characters, cut if it must be, and two blanks. UTF-8. */
+/* A name in a column of NAME_COLUMN characters, cut if it must be, and two blanks.
+ * UTF-8. */
 static void column_print(const char *name)
 {
     size_t letters = 0;
@@ -91,7 +92,8 @@ static void confused_print(const app_evaluation *e)
         class_print(e, pairs[i].label);
         class_print(e, pairs[i].answer);
         printf("%6llu   %5.1f %%\n", (unsigned long long)pairs[i].count,
-               100.0 * (double)pairs[i].count / (double)e->score.class_total[pairs[i].label]);
+               100.0 * (double)pairs[i].count /
+                   (double)e->score.class_total[pairs[i].label]);
     }
 }
 
@@ -103,8 +105,8 @@ static void experts_print(const app_evaluation *e)
     for (size_t l = 0; l < e->moe_count; l++) {
         const vit_load_metrics m = vit_load_summary(&e->load[l]);
 
-        printf("block %-2zu  %6.3f  %8.3f  %8.3f  %4.0f  %7.4f  %5.2f %%\n", e->blocks[l], m.cv,
-               m.max_violation + 1, m.min_ratio, m.dead, m.entropy, 100 * m.dropped);
+        printf("block %-2zu  %6.3f  %8.3f  %8.3f  %4.0f  %7.4f  %5.2f %%\n", e->blocks[l],
+               m.cv, m.max_violation + 1, m.min_ratio, m.dead, m.entropy, 100 * m.dropped);
     }
 }
 
@@ -149,11 +151,10 @@ static json_t *classes_json(const app_evaluation *e)
         json_object_set_new(one, "name", json_string(name));
         json_object_set_new(one, "count", json_integer((json_int_t)s->class_total[c]));
         json_object_set_new(one, "predicted", json_integer((json_int_t)s->predicted[c]));
-        json_object_set_new(
-            one, "top1",
-            s->class_total[c]
-                ? json_real((double)s->class_right[c] / (double)s->class_total[c])
-                : json_null());
+        json_object_set_new(one, "top1",
+                            s->class_total[c] ? json_real((double)s->class_right[c] /
+                                                          (double)s->class_total[c])
+                                              : json_null());
         json_array_append_new(classes, one);
     }
     return classes;
@@ -245,7 +246,8 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     app_score_interval(&low, &high, s->top1, s->samples);
     json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
     json_object_set_new(json, "seconds", json_real(e->seconds));
-    json_object_set_new(json, "images_per_second", json_real((double)s->samples / e->seconds));
+    json_object_set_new(json, "images_per_second",
+                        json_real((double)s->samples / e->seconds));
     json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
     json_object_set_new(json, "complete", json_boolean(!e->interrupted));
     json_object_set_new(json, "preprocessing", preprocessing_json(&e->network));

@@ -1,6 +1,6 @@
-/* html.c - pages of results that stand alone: head, styles, cards, bars, pictures as data: URIs.
- * Free to change: everything a reader sees. Relied on elsewhere: texts are escaped here and nowhere
- * else, and a page never refers to another file. */
+/* html.c - pages of results that stand alone: head, styles, cards, bars, pictures as
+ * data: URIs. Free to change: everything a reader sees. Relied on elsewhere: texts are
+ * escaped here and nowhere else, and a page never refers to another file. */
 #include "apps/html_internal.h"
 
 #include <string.h>
@@ -30,7 +30,8 @@ static const char STYLE[] =
     ".bars .mark{background:var(--orange)}"
     ".bars .name{overflow-wrap:anywhere}"
     ".bars .value{color:var(--soft);text-align:right}\n"
-    ".shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:12px}"
+    ".shots{display:grid;gap:12px;"
+    "grid-template-columns:repeat(auto-fill,minmax(150px,1fr))}"
     ".shot{background:var(--card);border:1px solid var(--line);border-radius:8px;"
     "padding:10px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}"
     ".shot img{display:block;margin:0 auto 8px}"
@@ -62,9 +63,10 @@ base_status app_page_open(app_page *page, const char *path, const char *title,
 
     if (status != BASE_OK)
         return status;
-    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
-          page->out.file);
+    fputs(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+        page->out.file);
     app_page_text(page, title);
     fprintf(page->out.file, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", STYLE);
     app_page_text(page, title);
@@ -98,7 +100,8 @@ void app_page_section(app_page *page, const char *heading, const char *note)
     }
 }
 
-/* Bytes of the UTF-8 character at text, 0 if it is none (RFC 3629, table 3-7 of Unicode). */
+/* Bytes of the UTF-8 character at text, 0 if it is none (RFC 3629, table 3-7 of
+ * Unicode). */
 static size_t utf8_length(const unsigned char *text)
 {
     const unsigned char c = text[0];
@@ -235,10 +238,7 @@ base_status app_page_shot(app_page *page, const app_shot *shot, base_error *err)
     fputs("\">", file);
     const base_status status =
         app_page_picture(page, shot->picture, SIDE, SIDE, shot->answer, err);
-    fprintf(file, "<b class=\"%s\">",
-            !shot->truth   ? ""
-            : shot->right ? "right"
-                          : "wrong");
+    fprintf(file, "<b class=\"%s\">", !shot->truth ? "" : shot->right ? "right" : "wrong");
     app_page_text(page, shot->answer);
     fputs("</b>", file);
     if (shot->truth) {

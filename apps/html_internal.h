@@ -1,14 +1,14 @@
-/* html_internal.h - pages of results: one HTML file that needs nothing else (no network, no scripts,
- * pictures inside), light or dark as the reader's system asks.
+/* html_internal.h - pages of results: one HTML file that needs nothing else (no network,
+ * no scripts, pictures inside), light or dark as the reader's system asks.
  *
  *     app_page page;
- *     if (app_page_open(&page, "eval.html", "vmoe eval", "model on data", &err) == BASE_OK) {
+ *     if (app_page_open(&page, "eval.html", "vmoe eval", "m on d", &err) == BASE_OK) {
  *         app_page_section(&page, "Accuracy", NULL);
  *         app_page_cards(&page, cards, 3);
  *         status = app_page_commit(&page, &err);
  *     }
- * Everything but open, picture and commit cannot fail: a full disk shows at commit. All texts are
- * escaped, whatever a class or a file is called. */
+ * Everything but open, picture and commit cannot fail: a full disk shows at commit. All
+ * texts are escaped, whatever a class or a file is called. */
 #ifndef APPS_HTML_INTERNAL_H
 #define APPS_HTML_INTERNAL_H
 
@@ -19,8 +19,8 @@ typedef struct app_page {
     base_writer out; /* out.file: write HTML of your own here */
 } app_page;
 
-/* The head of the page with its styles, a heading and a line below it. On success page must end in
- * commit or abandon. */
+/* The head of the page with its styles, a heading and a line below it. On success page
+ * must end in commit or abandon. */
 base_status app_page_open(app_page *page, const char *path, const char *title,
                           const char *lead, base_error *err);
 /* The end of the page with the program's version; the file appears. Closes in any case. */
@@ -38,7 +38,8 @@ typedef struct app_card {
 } app_card;
 void app_page_cards(app_page *page, const app_card *cards, size_t count);
 
-/* Bars below one another, each with its name and its value as text; share in 0..1 of the width. */
+/* Bars below one another, each with its name and its value as text; share in 0..1 of the
+ * width. */
 typedef struct app_bar {
     const char *name, *value;
     double share;
@@ -46,8 +47,8 @@ typedef struct app_bar {
 } app_bar;
 void app_page_bars(app_page *page, const app_bar *bars, size_t count);
 
-/* <img> with the picture as PNG inside, shown in so many CSS pixels, hard pixel edges when enlarged.
- * Fails for want of memory only. */
+/* <img> with the picture as PNG inside, shown in so many CSS pixels, hard pixel edges
+ * when enlarged. Fails for want of memory only. */
 base_status app_page_picture(app_page *page, const data_image *image, int width, int height,
                              const char *caption, base_error *err);
 
@@ -66,14 +67,16 @@ void app_page_shots_begin(app_page *page);
 void app_page_shots_end(app_page *page);
 base_status app_page_shot(app_page *page, const app_shot *shot, base_error *err);
 
-/* ---- charts (chart.c), as SVG inside the page ------------------------------------------- */
+/* ---- charts (chart.c), as SVG inside the page ---------------------------------------- */
 
-/* Calibration of Guo et al. 2017: in bin b of count equal ones of the confidence 0..1, total[b] samples
- * of which right[b] were right, with confidences that add up to confidence[b]. */
+/* Calibration of Guo et al. 2017: in bin b of count equal ones of the confidence 0..1,
+ * total[b] samples of which right[b] were right, with confidences that add up to
+ * confidence[b]. */
 void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t *right,
                            const double *confidence, size_t count);
-/* values [rows, columns] >= 0, coloured by their share of the row's sum; a square each. Up to
- * APP_CHART_NAMED rows carry names (NULL names: numbers) and figures, larger ones are a picture. */
+/* values [rows, columns] >= 0, coloured by their share of the row's sum; a square each.
+ * Up to APP_CHART_NAMED rows carry names (NULL names: numbers) and figures, larger ones
+ * are a picture. */
 enum { APP_CHART_NAMED = 40 };
 typedef struct app_heat {
     const uint64_t *values;
@@ -84,6 +87,7 @@ typedef struct app_heat {
 } app_heat;
 base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err);
 /* Loads of experts as columns with a line at their mean. */
-void app_chart_columns(app_page *page, const double *values, size_t count, const char *title);
+void app_chart_columns(app_page *page, const double *values, size_t count,
+                       const char *title);
 
 #endif

@@ -1,6 +1,6 @@
-/* inspect.c - vmoe inspect: what a checkpoint is: network, layers, parameters, cost, router, classes.
- * Free to change: the table. Relied on elsewhere: the keys of the JSON (docs/json.md), where
- * "config" is the checkpoint's own. */
+/* inspect.c - vmoe inspect: what a checkpoint is: network, layers, parameters, cost,
+ * router, classes. Free to change: the table. Relied on elsewhere: the keys of the JSON
+ * (docs/json.md), where "config" is the checkpoint's own. */
 #include <string.h>
 
 #include "apps/network_internal.h"
@@ -11,15 +11,18 @@ typedef struct inspect_args {
 } inspect_args;
 
 static const app_option options[] = {
-    {.name = "tensors", .kind = APP_FLAG, .at = offsetof(inspect_args, tensors),
+    {.name = "tensors",
+     .kind = APP_FLAG,
+     .at = offsetof(inspect_args, tensors),
      .help = "every tensor with its shape"},
 };
 
 static const app_syntax syntax = {
     .command = "inspect",
     .usage = "MODEL [options]",
-    .about = "Layers, parameters, active parameters, cost of one image, router and classes.\n"
-             "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
+    .about =
+        "Layers, parameters, active parameters, cost of one image, router and classes.\n"
+        "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .words = "MODEL",
@@ -111,8 +114,8 @@ static void layers_print(const vit_model *model)
 
     printf("\n%-12s %-44s %13s %13s\n", "layer", "", "parameters", "active");
     size_t floats = floats_of(model, "patch_embed.");
-    snprintf(what, sizeof what, "%d x %d x %d pixels to %d, %zu patches", c->patch, c->patch,
-             c->channels, c->width, patches);
+    snprintf(what, sizeof what, "%d x %d x %d pixels to %d, %zu patches", c->patch,
+             c->patch, c->channels, c->width, patches);
     layer_print("patch_embed", what, floats, floats);
     floats = floats_of(model, "pos_embed") + floats_of(model, "cls_token");
     snprintf(what, sizeof what, "%zu tokens, %s%s", vit_config_tokens(c),
@@ -124,8 +127,8 @@ static void layers_print(const vit_model *model)
 
         snprintf(name, sizeof name, "block %d", i);
         if (sparse)
-            snprintf(what, sizeof what, "attention %d heads, %d of %d experts of %d", c->heads,
-                     c->moe.k, c->moe.experts, c->mlp);
+            snprintf(what, sizeof what, "attention %d heads, %d of %d experts of %d",
+                     c->heads, c->moe.k, c->moe.experts, c->mlp);
         else
             snprintf(what, sizeof what, "attention %d heads, MLP %d", c->heads, c->mlp);
         floats = block_floats(model, i, "");
@@ -148,7 +151,8 @@ static void router_print(const vit_config *c)
 
     if (!vit_config_is_sparse(c))
         return;
-    printf("\nrouter      %s: %s\n", moe->router.name, vit_router_summary(moe->router.name));
+    printf("\nrouter      %s: %s\n", moe->router.name,
+           vit_router_summary(moe->router.name));
     for (size_t i = 0; options_of && options_of[i].name; i++)
         printf("  %-18s %-10s %s\n", options_of[i].name,
                vit_router_get(&moe->router, options_of[i].name, value, sizeof value),
@@ -179,7 +183,8 @@ static void labels_print(const app_network *network)
     if (network->labels) {
         printf(": ");
         for (size_t i = 0; i < network->classes && i < SHOWN; i++)
-            printf("%s%s", i ? ", " : "", base_quote(name, sizeof name, network->labels[i]));
+            printf("%s%s", i ? ", " : "",
+                   base_quote(name, sizeof name, network->labels[i]));
         if (network->classes > SHOWN)
             printf(", ...");
     } else {
@@ -281,8 +286,8 @@ int app_inspect(int argc, char **argv)
         if (!args.common.json || strcmp(args.common.json, "-") != 0)
             inspect_print(&network, &facts, args.tensors);
         if (args.common.json)
-            status = app_json_write(&args.common, inspect_json(&network, &facts, &args.common),
-                                    &err);
+            status = app_json_write(&args.common,
+                                    inspect_json(&network, &facts, &args.common), &err);
     }
     app_network_close(&network);
     return status == BASE_OK ? APP_DONE : app_fail("inspect", &err);

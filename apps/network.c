@@ -1,5 +1,6 @@
-/* network.c - MODEL and DATA of a command line. Relied on elsewhere: a run's folder means its best
- * checkpoint, and what the options leave open comes from the checkpoint (cli.md). */
+/* network.c - MODEL and DATA of a command line. Relied on elsewhere: a run's folder
+ * means its best checkpoint, and what the options leave open comes from the checkpoint
+ * (cli.md). */
 #include "apps/network_internal.h"
 
 #include <math.h>
@@ -60,8 +61,8 @@ static base_status routing_set(app_network *network, const app_view *view, base_
     return vit_model_config_set(network->model, &config, err);
 }
 
-/* Size, resize and filter: the option, else the checkpoint's. A resize that is not given keeps its
- * proportion to a crop that is. */
+/* Size, resize and filter: the option, else the checkpoint's. A resize that is not given
+ * keeps its proportion to a crop that is. */
 static void sight_set(app_network *network, const vit_config *stored, const app_view *view)
 {
     const bool other = view->size > 0 && view->size != stored->crop;
@@ -73,13 +74,15 @@ static void sight_set(app_network *network, const vit_config *stored, const app_
     if (other && stored->resize == 0)
         network->resize = network->size;
     else if (other)
-        network->resize = (size_t)lround((double)network->size * stored->resize / stored->crop);
+        network->resize =
+            (size_t)lround((double)network->size * stored->resize / stored->crop);
     if (view->resize >= 0)
         network->resize = (size_t)view->resize;
     network->filter = view->interpolation == 1   ? DATA_FILTER_BILINEAR
                       : view->interpolation == 2 ? DATA_FILTER_BICUBIC
-                      : strcmp(stored->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
-                                                                      : DATA_FILTER_BILINEAR;
+                      : strcmp(stored->interpolation, "bicubic") == 0
+                          ? DATA_FILTER_BICUBIC
+                          : DATA_FILTER_BILINEAR;
 }
 
 static base_status labels_borrow(app_network *network, base_error *err)
@@ -142,8 +145,8 @@ void app_network_close(app_network *network)
     *network = (app_network){0};
 }
 
-base_status app_network_data(data_source **out, const app_network *network, const char *spec,
-                             base_error *err)
+base_status app_network_data(data_source **out, const app_network *network,
+                             const char *spec, base_error *err)
 {
     const data_source_options options = {
         .classes_of_model = network->classes,
@@ -160,8 +163,9 @@ base_status app_network_data(data_source **out, const app_network *network, cons
         const size_t found = data_source_classes(source);
 
         data_source_close(source);
-        return base_fail(err, BASE_MISMATCH, "'%s' has %zu classes, expected the %zu of '%s'",
-                         spec, found, network->classes, network->path);
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' has %zu classes, expected the %zu of '%s'", spec, found,
+                         network->classes, network->path);
     }
     *out = source;
     return BASE_OK;
@@ -183,11 +187,13 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
 }
 
 /* Borrowed, as the file has it; NULL: unknown. */
-static const char *raw_label(const app_network *network, const data_source *source, size_t c)
+static const char *raw_label(const app_network *network, const data_source *source,
+                             size_t c)
 {
     if (network->labels)
         return network->labels[c];
-    return source && c < data_source_classes(source) ? data_source_class_name(source, c) : NULL;
+    return source && c < data_source_classes(source) ? data_source_class_name(source, c)
+                                                     : NULL;
 }
 
 const char *app_network_label(char *out, size_t out_bytes, const app_network *network,
@@ -207,9 +213,10 @@ const char *app_network_class(char *out, size_t out_bytes, const app_network *ne
     const char *label = raw_label(network, source, c);
     const char *name = label ? data_imagenet_name(label) : NULL;
 
-    if (!name)
-        return app_network_label(out, out_bytes, network, source, c);
-    snprintf(out, out_bytes, "%s", name);
+    if (!label)
+        snprintf(out, out_bytes, "class %zu", c);
+    else
+        base_quote(out, out_bytes, name ? name : label);
     return out;
 }
 

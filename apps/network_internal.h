@@ -1,12 +1,13 @@
-/* network_internal.h - MODEL and DATA of a command line: the checkpoint, how it wants its pictures,
- * what it calls its classes. Shared by eval, predict, inspect, convert and bench. */
+/* network_internal.h - MODEL and DATA of a command line: the checkpoint, how it wants
+ * its pictures, what it calls its classes. Shared by eval, predict, inspect, convert and
+ * bench. */
 #ifndef APPS_NETWORK_INTERNAL_H
 #define APPS_NETWORK_INTERNAL_H
 
 #include "apps/app_internal.h"
 
-/* How pictures are made ready and tokens routed, as options; the defaults mean "as the checkpoint
- * says". Part of the struct of a command's arguments. */
+/* How pictures are made ready and tokens routed, as options; the defaults mean "as the
+ * checkpoint says". Part of the struct of a command's arguments. */
 typedef struct app_view {
     int64_t resize;    /* shorter side before the crop, 0: none, -1: not given */
     int64_t size;      /* side of the network's input, 0: not given */
@@ -18,32 +19,49 @@ typedef struct app_view {
 app_view app_view_defaults(void);
 
 /* Lines of an option table for a struct `type` with a member `app_view view`. */
-#define APP_VIEW_OPTIONS(type)                                                                 \
-    {.name = "size", .value = "S", .kind = APP_INT, .at = offsetof(type, view.size), .low = 1, \
-     .high = 4096,                                                                             \
-     .help = "side of the network's input; position embeddings are resampled (default: the "   \
-             "checkpoint's)"},                                                                 \
-        {.name = "resize", .value = "R", .kind = APP_INT, .at = offsetof(type, view.resize),   \
-         .low = 0, .high = 16384,                                                              \
-         .help = "shorter side before the centre crop, 0: image as it is (default: the "       \
-                 "checkpoint's)"},                                                             \
-        {.name = "interpolation", .value = "I", .kind = APP_CHOICE,                            \
-         .at = offsetof(type, view.interpolation), .choices = "checkpoint|bilinear|bicubic",   \
-         .help = "filter of the resize"},                                                      \
-        {.name = "capacity", .value = "F", .kind = APP_REAL,                                   \
-         .at = offsetof(type, view.capacity), .low = 0, .high = 1000,                          \
-         .help = "capacity factor of the experts, 0: no token is dropped (default: the "       \
-                 "checkpoint's)"},                                                             \
-    {                                                                                          \
-        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                       \
-        .help = "with a capacity: the surest tokens choose first (batch-prioritised routing)"  \
+#define APP_VIEW_OPTIONS(type)                                                             \
+    {.name = "size",                                                                       \
+     .value = "S",                                                                         \
+     .kind = APP_INT,                                                                      \
+     .at = offsetof(type, view.size),                                                      \
+     .low = 1,                                                                             \
+     .high = 4096,                                                                         \
+     .help =                                                                               \
+         "side of the network's input; position embeddings are resampled (default: the "   \
+         "checkpoint's)"},                                                                 \
+        {.name = "resize",                                                                 \
+         .value = "R",                                                                     \
+         .kind = APP_INT,                                                                  \
+         .at = offsetof(type, view.resize),                                                \
+         .low = 0,                                                                         \
+         .high = 16384,                                                                    \
+         .help = "shorter side before the centre crop, 0: image as it is (default: the "   \
+                 "checkpoint's)"},                                                         \
+        {.name = "interpolation",                                                          \
+         .value = "I",                                                                     \
+         .kind = APP_CHOICE,                                                               \
+         .at = offsetof(type, view.interpolation),                                         \
+         .choices = "checkpoint|bilinear|bicubic",                                         \
+         .help = "filter of the resize"},                                                  \
+        {.name = "capacity",                                                               \
+         .value = "F",                                                                     \
+         .kind = APP_REAL,                                                                 \
+         .at = offsetof(type, view.capacity),                                              \
+         .low = 0,                                                                         \
+         .high = 1000,                                                                     \
+         .help = "capacity factor of the experts, 0: no token is dropped (default: the "   \
+                 "checkpoint's)"},                                                         \
+    {                                                                                      \
+        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                   \
+        .help =                                                                            \
+            "with a capacity: the surest tokens choose first (batch-prioritised routing)"  \
     }
 
 typedef struct app_network {
     vit_model *model;
-    char *path;              /* of the checkpoint file */
+    char *path;               /* of the checkpoint file */
     const vit_config *config; /* the model's */
-    const char **labels;     /* [classes] borrowed from the model, NULL: unknown */
+    const char **labels;      /* [classes] borrowed from the model, NULL: unknown */
     size_t classes;
     size_t size, resize; /* pixels, after the options */
     data_filter filter;
@@ -51,22 +69,25 @@ typedef struct app_network {
 } app_network;
 
 /* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else
- * last/model.safetensors, else model.safetensors in it. The caller frees *out with base_free. */
+ * last/model.safetensors, else model.safetensors in it. The caller frees *out with
+ * base_free. */
 base_status app_model_path(char **out, const char *word, base_error *err);
 /* Loads MODEL and settles the options of view (NULL: none). The caller closes *out. */
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
                              base_error *err);
 void app_network_close(app_network *network); /* zeroed is fine */
 /* DATA for this network: class lists must agree. The caller closes *out. */
-base_status app_network_data(data_source **out, const app_network *network, const char *spec,
-                             base_error *err);
-/* The loader that feeds the network in evaluation; batch, limit, seed and threads from common. */
+base_status app_network_data(data_source **out, const app_network *network,
+                             const char *spec, base_error *err);
+/* The loader that feeds the network in evaluation; batch, limit, seed and threads from
+ * common. */
 data_loader_config app_network_loader(const app_network *network, const app_common *common);
-/* Name of class c into out: the checkpoint's, else the data set's (source may be NULL), else its
- * number. Safe to print. For results that programs read. */
+/* Name of class c into out: the checkpoint's, else the data set's (source may be NULL),
+ * else its number. Safe to print. For results that programs read. */
 const char *app_network_label(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
-/* The same for people: "tench" where ImageNet's label is "n01440764". */
+/* The same for people: "tench" where ImageNet's label is "n01440764", "class 7" where there
+ * is only a number. */
 const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
 /* "vmoe-nano", or "vit 192 x 12, 8 experts" where the checkpoint has no name. */

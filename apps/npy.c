@@ -1,8 +1,8 @@
 /* npy.c - writes NumPy's .npy format 1.0: float32, little-endian, C order (cli.md).
- * Follows NumPy's format description (numpy.lib.format, "Format Version 1.0"): magic, version,
- * length of the header as 16 bits, a Python dictionary filled with spaces up to a multiple of 64
- * bytes, then the values. Relied on elsewhere: the header is always 128 bytes, so that it can be
- * written again at the end. */
+ * Follows NumPy's format description (numpy.lib.format, "Format Version 1.0"): magic,
+ * version, length of the header as 16 bits, a Python dictionary filled with spaces up to
+ * a multiple of 64 bytes, then the values. Relied on elsewhere: the header is always 128
+ * bytes, so that it can be written again at the end. */
 #include "apps/npy_internal.h"
 
 #include <errno.h>
@@ -53,7 +53,8 @@ base_status app_npy_open(app_npy *npy, const char *path, const size_t *row, int 
     for (int i = 0; i < rank; i++) {
         made.row[i] = row[i];
         if (!base_mul_size(&made.row_floats, made.row_floats, row[i]))
-            return base_fail(err, BASE_UNSUPPORTED, "'%s': a row has too many numbers", path);
+            return base_fail(err, BASE_UNSUPPORTED, "'%s': a row has too many numbers",
+                             path);
     }
     status = base_writer_open(&made.out, path, err);
     if (status == BASE_OK && fseek(made.out.file, 0, SEEK_SET) != 0)

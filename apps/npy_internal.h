@@ -1,4 +1,5 @@
-/* npy_internal.h - float32 tables of unknown length as NumPy files, for the commands of apps/.
+/* npy_internal.h - float32 tables of unknown length as NumPy files, for the commands of
+ * apps/.
  *
  *     app_npy npy;
  *     if (app_npy_open(&npy, "logits.npy", (size_t[]){10}, 1, &err) == BASE_OK) ...
@@ -20,9 +21,9 @@ typedef struct app_npy {
     size_t rows; /* written so far */
 } app_npy;
 
-/* Starts a file of shape [rows, row...]; the rows are counted as they come. On success it must end in
- * commit or abandon. path must be a file that can be written twice (no pipe): the shape is at the
- * front and known last. */
+/* Starts a file of shape [rows, row...]; the rows are counted as they come. On success
+ * it must end in commit or abandon. path must be a file that can be written twice (no
+ * pipe): the shape is at the front and known last. */
 base_status app_npy_open(app_npy *npy, const char *path, const size_t *row, int rank,
                          base_error *err);
 /* Adds rows [rows, row...]. On failure err names the file. */

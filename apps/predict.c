@@ -1,6 +1,6 @@
-/* predict.c - vmoe predict: the classes of image files or of a data set, raw logits, and what the
- * network was fed. Relied on elsewhere: an image that cannot be used gets one line on stderr, the
- * others go on, and the exit status is 1. */
+/* predict.c - vmoe predict: the classes of image files or of a data set, raw logits, and
+ * what the network was fed. Relied on elsewhere: an image that cannot be used gets one
+ * line on stderr, the others go on, and the exit status is 1. */
 #include "apps/predict_internal.h"
 
 #include <string.h>
@@ -8,18 +8,38 @@
 #define AT(member) offsetof(predict_args, member)
 
 static const app_option options[] = {
-    {.name = "data", .value = "DATA", .kind = APP_TEXT, .at = AT(data),
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
      .help = "a data set in place of image files: a path, or LAYOUT:PATH"},
-    {.name = "top", .value = "K", .kind = APP_INT, .at = AT(top), .low = 1, .high = 1000,
+    {.name = "top",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(top),
+     .low = 1,
+     .high = 1000,
      .help = "classes to show of each image"},
     APP_VIEW_OPTIONS(predict_args),
-    {.name = "logits", .value = "F.npy", .kind = APP_TEXT, .at = AT(logits),
+    {.name = "logits",
+     .value = "F.npy",
+     .kind = APP_TEXT,
+     .at = AT(logits),
      .help = "raw logits, [n, classes] float32, a row for each image that could be read"},
-    {.name = "inputs", .value = "F.npy", .kind = APP_TEXT, .at = AT(inputs),
+    {.name = "inputs",
+     .value = "F.npy",
+     .kind = APP_TEXT,
+     .at = AT(inputs),
      .help = "what the network was fed, normalised, [n, C, H, W] float32"},
-    {.name = "html", .value = "FILE", .kind = APP_TEXT, .at = AT(html),
+    {.name = "html",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(html),
      .help = "a page of pictures with their classes"},
-    {.name = "write-png", .value = "DIR", .kind = APP_TEXT, .at = AT(write_png),
+    {.name = "write-png",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(write_png),
      .help = "what the network saw, as one PNG file an image"},
 };
 
@@ -53,7 +73,7 @@ static void bad_report(predict_work *work, const base_error *err)
     fprintf(stderr, "vmoe predict: %s\n", err->text);
 }
 
-/* ---- image files -------------------------------------------------------------------------- */
+/* ---- image files --------------------------------------------------------------------- */
 
 typedef struct file_reader {
     data_decoder *decoder;
@@ -78,21 +98,23 @@ static void grey_take(data_image *image)
         const unsigned char *in = image->pixels + 3 * i;
 
         image->pixels[i] =
-            (unsigned char)((19595u * in[0] + 38470u * in[1] + 7471u * in[2] + 32768u) >> 16);
+            (unsigned char)((19595u * in[0] + 38470u * in[1] + 7471u * in[2] + 32768u) >>
+                            16);
     }
     image->channels = 1;
 }
 
-/* 8-bit [S, S, C] to normalised [C, S, S], exactly as the loader does it: (x / 255 - mean) / std. */
+/* 8-bit [S, S, C] to normalised [C, S, S], exactly as the loader does it: (x / 255 -
+ * mean) / std. */
 static void normalise(float *out, const data_image *crop, const vit_config *config)
 {
     const size_t plane = crop->width * crop->height;
 
     for (size_t i = 0; i < plane; i++)
         for (size_t c = 0; c < crop->channels; c++)
-            out[c * plane + i] = ((float)crop->pixels[i * crop->channels + c] / 255.0f -
-                                  config->mean[c]) /
-                                 config->std[c];
+            out[c * plane + i] =
+                ((float)crop->pixels[i * crop->channels + c] / 255.0f - config->mean[c]) /
+                config->std[c];
 }
 
 /* One file into input [C, S, S]. err names it. */
@@ -101,7 +123,8 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
 {
     const app_network *network = &work->network;
     data_health health = DATA_HEALTH_OK;
-    base_status status = data_image_load(&reader->image, &health, reader->decoder, path, err);
+    base_status status =
+        data_image_load(&reader->image, &health, reader->decoder, path, err);
 
     if (status == BASE_OK && network->config->channels == 1)
         grey_take(&reader->image);
@@ -112,8 +135,8 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
         return status;
     if (health == DATA_HEALTH_DAMAGED) {
         work->damaged++;
-        fprintf(stderr, "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n",
-                path);
+        fprintf(stderr,
+                "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n", path);
     }
     normalise(input, &reader->crop, network->config);
     return BASE_OK;
@@ -122,12 +145,11 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
 static base_status batch_answer(predict_work *work, predict_sink *sink, const float *inputs,
                                 char **names, size_t count, base_error *err)
 {
-    const size_t floats = (size_t)work->network.config->channels * work->network.size *
-                          work->network.size;
-    base_status status =
-        count == 0 ? BASE_OK
-                   : vit_run_forward(work->run, work->logits, inputs, count, &(vit_step){0},
-                                     err);
+    const size_t floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
+    base_status status = count == 0 ? BASE_OK
+                                    : vit_run_forward(work->run, work->logits, inputs,
+                                                      count, &(vit_step){0}, err);
 
     for (size_t i = 0; i < count && status == BASE_OK; i++)
         status = predict_sink_add(sink, names[i], -1, inputs + i * floats,
@@ -140,21 +162,25 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
                                  base_error *err)
 {
     const data_decode_limits limits = data_loader_defaults().limits;
-    const size_t floats = (size_t)work->network.config->channels * work->network.size *
-                          work->network.size;
+    const size_t floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
     const size_t batch = (size_t)args->common.batch;
     file_reader reader = {0};
     float *inputs = base_alloc(batch, floats * sizeof *inputs);
     char **names = base_alloc(batch, sizeof *names);
-    base_status status = data_decoder_create(&reader.decoder, &limits, err);
     size_t filled = 0;
 
-    if (status == BASE_OK && (!inputs || !names))
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
+    if (!inputs || !names) {
+        base_free(inputs);
+        base_free(names);
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
+    }
+    base_status status = data_decoder_create(&reader.decoder, &limits, err);
     for (size_t i = 0; i < count && status == BASE_OK && !app_stop_asked(); i++) {
         base_error reason = {0};
 
-        if (file_read(inputs + filled * floats, &reader, work, words[i], &reason) == BASE_OK)
+        if (file_read(inputs + filled * floats, &reader, work, words[i], &reason) ==
+            BASE_OK)
             names[filled++] = words[i];
         else
             bad_report(work, &reason);
@@ -169,7 +195,7 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
     return status;
 }
 
-/* ---- a data set --------------------------------------------------------------------------- */
+/* ---- a data set ---------------------------------------------------------------------- */
 
 static void bad_log(void *user, const char *line)
 {
@@ -182,8 +208,8 @@ static void bad_log(void *user, const char *line)
 static base_status data_predict(predict_work *work, predict_sink *sink,
                                 const predict_args *args, base_error *err)
 {
-    const size_t floats = (size_t)work->network.config->channels * work->network.size *
-                          work->network.size;
+    const size_t floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
     data_loader_config config = app_network_loader(&work->network, &args->common);
     data_loader *loader = NULL;
     data_batch batch;
@@ -212,8 +238,9 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
                 continue;
             }
             data_source_name(work->source, batch.samples[i], name, sizeof name);
-            status = predict_sink_add(sink, name, batch.labels[i], batch.images + i * floats,
-                                      work->logits + i * work->network.classes, err);
+            status =
+                predict_sink_add(sink, name, batch.labels[i], batch.images + i * floats,
+                                 work->logits + i * work->network.classes, err);
         }
         if (status != BASE_OK)
             break;
@@ -224,10 +251,10 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
     return status;
 }
 
-/* ---- the command -------------------------------------------------------------------------- */
+/* ---- the command --------------------------------------------------------------------- */
 
-static base_status work_open(predict_work *work, const predict_args *args, const char *model,
-                             base_error *err)
+static base_status work_open(predict_work *work, const predict_args *args,
+                             const char *model, base_error *err)
 {
     base_status status = app_network_open(&work->network, model, &args->view, err);
 
@@ -286,9 +313,8 @@ static base_status args_check(predict_args *args, size_t words, base_error *err)
 
 int app_predict(int argc, char **argv)
 {
-    predict_args args = {.common = app_common_defaults(),
-                         .view = app_view_defaults(),
-                         .top = 3};
+    predict_args args = {
+        .common = app_common_defaults(), .view = app_view_defaults(), .top = 3};
     predict_work work = {0};
     predict_sink sink = {0};
     char **words = NULL;

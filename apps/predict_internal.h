@@ -1,4 +1,5 @@
-/* predict_internal.h - where the answers of vmoe predict go: lines, JSON, npy files, a page, pictures. */
+/* predict_internal.h - where the answers of vmoe predict go: lines, JSON, npy files, a
+ * page, pictures. */
 #ifndef APPS_PREDICT_INTERNAL_H
 #define APPS_PREDICT_INTERNAL_H
 
@@ -25,14 +26,14 @@ typedef struct predict_sink {
     bool has_logits, has_inputs, has_page;
     bool print; /* a line an image on stdout */
     data_image picture;
-    size_t *top;          /* [args->top] */
-    double *probability;  /* [args->top] */
-    uint64_t images;      /* answered */
+    size_t *top;           /* [args->top] */
+    double *probability;   /* [args->top] */
+    uint64_t images;       /* answered */
     uint64_t right, known; /* with a label: answered rightly, all */
 } predict_sink;
 
-/* Opens what the options name. On failure nothing is left behind. network, source and args are
- * borrowed until commit or abandon. */
+/* Opens what the options name. On failure nothing is left behind. network, source and
+ * args are borrowed until commit or abandon. */
 base_status predict_sink_open(predict_sink *sink, const predict_args *args,
                               const app_network *network, const data_source *source,
                               base_error *err);

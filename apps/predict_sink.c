@@ -1,5 +1,6 @@
-/* predict_sink.c - where the answers of vmoe predict go. Relied on elsewhere: rows of --logits and
- * --inputs are the images that could be read, in the order of the printed lines. */
+/* predict_sink.c - where the answers of vmoe predict go. Relied on elsewhere: rows of
+ * --logits and --inputs are the images that could be read, in the order of the printed
+ * lines. */
 #include "apps/predict_internal.h"
 
 #include <math.h>
@@ -11,7 +12,8 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
                               const app_network *network, const data_source *source,
                               base_error *err)
 {
-    const size_t shape[3] = {(size_t)network->config->channels, network->size, network->size};
+    const size_t shape[3] = {(size_t)network->config->channels, network->size,
+                             network->size};
     base_status status = BASE_OK;
     char lead[1200], name[512], data[512];
 
@@ -34,7 +36,8 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
         sink->has_inputs = status == BASE_OK;
     }
     if (status == BASE_OK && args->html) {
-        snprintf(lead, sizeof lead, "%s on %s", base_quote(name, sizeof name, network->path),
+        snprintf(lead, sizeof lead, "%s on %s",
+                 base_quote(name, sizeof name, network->path),
                  source ? base_quote(data, sizeof data, args->data) : "images");
         status = app_page_open(&sink->page, args->html, "vmoe predict", lead, err);
         sink->has_page = status == BASE_OK;
@@ -82,7 +85,8 @@ static void list_add(predict_sink *sink, const char *name, int32_t label, size_t
         json_t *answer = json_object();
 
         json_object_set_new(answer, "class", json_integer((json_int_t)sink->top[i]));
-        json_object_set_new(answer, "name", json_string(app_network_label(text, sizeof text, sink->network,
+        json_object_set_new(answer, "name",
+                            json_string(app_network_label(text, sizeof text, sink->network,
                                                           sink->source, sink->top[i])));
         json_object_set_new(answer, "probability", app_json_real(sink->probability[i]));
         json_array_append_new(top, answer);
@@ -91,8 +95,8 @@ static void list_add(predict_sink *sink, const char *name, int32_t label, size_t
     json_array_append_new(sink->list, one);
 }
 
-static base_status page_add(predict_sink *sink, const char *name, int32_t label, size_t count,
-                            base_error *err)
+static base_status page_add(predict_sink *sink, const char *name, int32_t label,
+                            size_t count, base_error *err)
 {
     char names[PAGE_TOP][NAME_BYTES], values[PAGE_TOP][16], truth[NAME_BYTES];
     app_bar bars[PAGE_TOP];
@@ -118,8 +122,8 @@ static base_status page_add(predict_sink *sink, const char *name, int32_t label,
     return app_page_shot(&sink->page, &shot, err);
 }
 
-/* DIR/00012-Sneaker.png: the place in the list, and the label, or the answer without one. Letters that
- * could leave the folder or trouble a shell become "_". */
+/* DIR/00012-Sneaker.png: the place in the list, and the label, or the answer without
+ * one. Letters that could leave the folder or trouble a shell become "_". */
 static base_status png_add(predict_sink *sink, int32_t label, base_error *err)
 {
     char name[NAME_BYTES];
@@ -150,7 +154,8 @@ base_status predict_sink_add(predict_sink *sink, const char *name, int32_t label
 
     for (size_t c = 0; c < classes; c++)
         if (!isfinite(logits[c]))
-            return base_fail(err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
+            return base_fail(err, BASE_NUMERIC,
+                             "'%s' gives logits that are not finite for '%s'",
                              sink->network->path, name);
     app_verdict_top(sink->top, sink->probability, count, logits, classes);
     if (label >= 0) {

@@ -1,7 +1,7 @@
-/* score.c - counting how right a classifier is. Follows Guo, Pleiss, Sun, Weinberger 2017, "On
- * Calibration of Modern Neural Networks", section 2, for the expected calibration error.
- * Relied on elsewhere: ties go to the lower class number; a bad sample is a wrong answer that has
- * no loss and no confidence. */
+/* score.c - counting how right a classifier is. Follows Guo, Pleiss, Sun, Weinberger
+ * 2017, "On Calibration of Modern Neural Networks", section 2, for the expected
+ * calibration error. Relied on elsewhere: ties go to the lower class number; a bad
+ * sample is a wrong answer that has no loss and no confidence. */
 #include "apps/score_internal.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 /* log of the sum of exp of the logits, taken out of the largest one: never overflows. */
 static double log_sum_exp(const float *logits, size_t classes, double largest)
 {
-    double sum = 0;
+    double sum = 0; /* 1 or more in the end: the largest itself */
 
     for (size_t c = 0; c < classes; c++)
         sum += exp((double)logits[c] - largest);
@@ -35,7 +35,7 @@ app_verdict app_verdict_make(const float *logits, size_t classes, int32_t label)
         return out;
     const size_t target = (size_t)label;
     for (size_t c = 0; c < classes; c++)
-        if (logits[c] > logits[target] || (logits[c] == logits[target] && c < target))
+        if (logits[c] > logits[target] || (c < target && logits[c] == logits[target]))
             out.rank++;
     out.loss = whole - (double)logits[target];
     return out;
@@ -55,7 +55,8 @@ void app_verdict_top(size_t *classes_out, double *probabilities, size_t count,
             continue;
         if (have < count)
             have++;
-        memmove(classes_out + at + 1, classes_out + at, (have - 1 - at) * sizeof *classes_out);
+        memmove(classes_out + at + 1, classes_out + at,
+                (have - 1 - at) * sizeof *classes_out);
         classes_out[at] = c;
     }
     if (have == 0)

@@ -1,4 +1,5 @@
-/* score_internal.h - counting how right a classifier is: top-1, top-5, loss, calibration, confusion.
+/* score_internal.h - counting how right a classifier is: top-1, top-5, loss,
+ * calibration, confusion.
  *
  *     app_score score;
  *     app_score_create(&score, classes, &err);
@@ -6,16 +7,17 @@
  *     app_score_add(&score, label, &v);          in the order of the samples
  *     printf("%.2f %%\n", 100 * app_score_top1(&score));
  *     app_score_destroy(&score);
- * Counts are whole numbers and the loss is added in double in the order of the calls: the result does not
- * depend on batches or threads. */
+ * Counts are whole numbers and the loss is added in double in the order of the calls:
+ * the result does not depend on batches or threads. */
 #ifndef APPS_SCORE_INTERNAL_H
 #define APPS_SCORE_INTERNAL_H
 
 #include "base/base.h"
 
 enum {
-    APP_SCORE_BINS = 15,            /* of equal width (Guo et al. 2017, section 2) */
-    APP_SCORE_CONFUSION_MAX = 2048, /* classes up to which the whole table is kept: 32 MiB */
+    APP_SCORE_BINS = 15, /* of equal width (Guo et al. 2017, section 2) */
+    APP_SCORE_CONFUSION_MAX =
+        2048, /* classes up to which the whole table is kept: 32 MiB */
     APP_SCORE_TOP = 5
 };
 
@@ -28,10 +30,11 @@ typedef struct app_verdict {
     double loss;       /* softmax cross-entropy, nats */
 } app_verdict;
 
-/* logits [classes]; label 0..classes - 1, or -1 when unknown (rank and loss are 0 then). In double.
- * Cannot fail. */
+/* logits [classes]; label 0..classes - 1, or -1 when unknown (rank and loss are 0 then).
+ * In double. Cannot fail. */
 app_verdict app_verdict_make(const float *logits, size_t classes, int32_t label);
-/* The `count` most probable classes, best first, with their softmax probabilities; count <= classes. */
+/* The `count` most probable classes, best first, with their softmax probabilities; count
+ * <= classes. */
 void app_verdict_top(size_t *classes_out, double *probabilities, size_t count,
                      const float *logits, size_t classes);
 
@@ -60,7 +63,8 @@ double app_score_loss(const app_score *score);
 /* Expected calibration error 0..1: sum over bins of |right - confidence| / samples. */
 double app_score_ece(const app_score *score);
 
-/* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples >= 1. */
+/* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples
+ * >= 1. */
 void app_score_interval(double *low, double *high, uint64_t right, uint64_t samples);
 
 /* Two classes that are taken for one another. */

@@ -1,7 +1,7 @@
-/* usage.c - which experts serve which classes: the table of classes by experts, mutual information and
- * purity (routing.md 12). A finite sample shows some information where there is none; its size is
- * the mean over shuffled labels, and the shuffles are whole images, since the tokens of one image
- * share their label. */
+/* usage.c - which experts serve which classes: the table of classes by experts, mutual
+ * information and purity (routing.md 12). A finite sample shows some information where
+ * there is none; its size is the mean over shuffled labels, and the shuffles are whole
+ * images, since the tokens of one image share their label. */
 #include "apps/usage_internal.h"
 
 #include <math.h>
@@ -10,8 +10,8 @@
 /* Above this the counts of single images are not kept. */
 static const size_t counts_limit_bytes = (size_t)256 << 20;
 
-base_status app_usage_create(app_usage *usage, size_t images, size_t classes, size_t experts,
-                             base_error *err)
+base_status app_usage_create(app_usage *usage, size_t images, size_t classes,
+                             size_t experts, base_error *err)
 {
     app_usage made = {.classes = classes, .experts = experts, .room = images};
     size_t bytes = 0;
@@ -37,7 +37,8 @@ void app_usage_destroy(app_usage *usage)
     *usage = (app_usage){0};
 }
 
-void app_usage_add(app_usage *usage, int32_t label, const vit_routing *routing, size_t image)
+void app_usage_add(app_usage *usage, int32_t label, const vit_routing *routing,
+                   size_t image)
 {
     const size_t first = image * routing->tokens_per_image;
     const size_t last = first + routing->tokens_per_image;
@@ -92,7 +93,8 @@ app_usage_metrics app_usage_table(const uint64_t *table, size_t classes, size_t 
         of_expert += entropy_term((double)sum / all);
         best += (double)largest;
     }
-    /* MI = H(class) + H(expert) - H(class, expert); rounding may leave it a hair below 0. */
+    /* MI = H(class) + H(expert) - H(class, expert); rounding may leave it a hair below
+     * 0. */
     out.mutual = fmax(of_class + of_expert - joint, 0);
     out.normalised =
         of_class > 0 && of_expert > 0 ? out.mutual / sqrt(of_class * of_expert) : 0;
@@ -109,7 +111,8 @@ static double mutual_of_shuffled(const app_usage *usage, uint64_t seed)
     double sum = 0;
 
     for (uint64_t shuffle = 0; table && order && shuffle < APP_USAGE_SHUFFLES; shuffle++) {
-        base_rng rng = base_rng_make(seed, BASE_PURPOSE_SUBSET, shuffle, usage->experts, 12);
+        base_rng rng =
+            base_rng_make(seed, BASE_PURPOSE_SUBSET, shuffle, usage->experts, 12);
 
         base_rng_permutation(&rng, order, usage->images);
         memset(table, 0, cells * sizeof *table);

@@ -119,7 +119,8 @@ START_TEST(wrong_usage_is_status_2)
     r = program_run(dir, "bench", "step", "vmoe-nano:33", NULL);
     ck_assert_int_eq(r.code, 2);
     program_result_free(&r);
-    program_refused(program_run(dir, "bench", "step", "--rounds", "3", NULL), 2, "--rounds");
+    program_refused(program_run(dir, "bench", "step", "--rounds", "3", NULL), 2,
+                    "--rounds");
     r = program_run(dir, "bench", "router", "vit-nano", NULL);
     ck_assert_int_eq(r.code, 2);
     ck_assert_ptr_nonnull(strstr(r.err, "vit-nano"));

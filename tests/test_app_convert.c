@@ -1,4 +1,5 @@
-/* test_app_convert.c - vmoe convert: upcycling keeps the logits, bf16 and other sizes work. */
+/* test_app_convert.c - vmoe convert: upcycling keeps the logits, bf16 and other sizes
+ * work. */
 #include <math.h>
 
 #include "tests/test_program.h"
@@ -43,22 +44,23 @@ static void logits_of(float out_logits[2 * SAMPLE_CLASSES], const vit_model *mod
 
     for (size_t i = 0; i < sizeof images / sizeof images[0]; i++)
         images[i] = (float)base_rng_normal(&rng);
-    ck_assert_msg(vit_run_create(&run, model, 2, VIT_MODE_INFER, VIT_PRECISION_FP32, &err) ==
-                      BASE_OK,
-                  "%s", err.text);
-    ck_assert_int_eq(vit_run_forward(run, out_logits, images, 2, &(vit_step){0}, &err), BASE_OK);
+    ck_assert_msg(
+        vit_run_create(&run, model, 2, VIT_MODE_INFER, VIT_PRECISION_FP32, &err) == BASE_OK,
+        "%s", err.text);
+    ck_assert_int_eq(vit_run_forward(run, out_logits, images, 2, &(vit_step){0}, &err),
+                     BASE_OK);
     vit_run_destroy(run);
 }
 
 START_TEST(equal_experts_answer_like_the_mlp)
 {
-    /* Komatsuzaki et al. 2023: with gates that sum to 1 (ssr renormalises) a fresh upcycled network
-     * is the dense one. */
+    /* Komatsuzaki et al. 2023: with gates that sum to 1 (ssr renormalises) a fresh
+     * upcycled network is the dense one. */
     float before[2 * SAMPLE_CLASSES], after[2 * SAMPLE_CLASSES];
     vit_model *dense = loaded(in);
 
-    program_done(program_run(dir, "convert", in, out, "--upcycle", "every:2", "--experts", "4",
-                             NULL));
+    program_done(program_run(dir, "convert", in, out, "--upcycle", "every:2", "--experts",
+                             "4", NULL));
     vit_model *sparse = loaded(out);
     ck_assert(!vit_model_config(sparse)->moe.layer[0]);
     ck_assert(vit_model_config(sparse)->moe.layer[1]);
@@ -78,8 +80,9 @@ START_TEST(the_router_and_its_options_are_set)
 {
     char value[32];
 
-    program_done(program_run(dir, "convert", in, out, "--upcycle", "1", "--k", "1", "--router",
-                             "ssr", "--set", "p=0.25", "router.cost=linear", NULL));
+    program_done(program_run(dir, "convert", in, out, "--upcycle", "1", "--k", "1",
+                             "--router", "ssr", "--set", "p=0.25", "router.cost=linear",
+                             NULL));
     vit_model *model = loaded(out);
     const vit_moe_config *moe = &vit_model_config(model)->moe;
     ck_assert_int_eq(moe->k, 1);
@@ -155,16 +158,19 @@ START_TEST(impossible_changes_are_refused)
                                 "--k", "3", NULL),
                     2, "k");
     program_refused(program_run(dir, "convert", in, out, "--upcycle", "9", NULL), 2, "9");
-    program_refused(program_run(dir, "convert", in, out, "--upcycle", "1", "--router", "sssr",
-                                NULL),
-                    2, "ssr");
-    program_refused(program_run(dir, "convert", in, out, "--upcycle", "1", "--set", "p", NULL),
-                    2, "KEY=VALUE");
-    program_refused(program_run(dir, "convert", in, out, "--upcycle", "1", "--set", "p=7", NULL),
-                    2, "p");
+    program_refused(
+        program_run(dir, "convert", in, out, "--upcycle", "1", "--router", "sssr", NULL), 2,
+        "ssr");
+    program_refused(
+        program_run(dir, "convert", in, out, "--upcycle", "1", "--set", "p", NULL), 2,
+        "KEY=VALUE");
+    program_refused(
+        program_run(dir, "convert", in, out, "--upcycle", "1", "--set", "p=7", NULL), 2,
+        "p");
     program_refused(program_run(dir, "convert", in, out, "--labels", labels, NULL), 1,
                     "2 class names");
-    program_refused(program_run(dir, "convert", in, "/no/folder/x", NULL), 1, "/no/folder/x");
+    program_refused(program_run(dir, "convert", in, "/no/folder/x", NULL), 1,
+                    "/no/folder/x");
     ck_assert(!test_exists(out));
     program_done(program_run(dir, "convert", in, out, "--upcycle", "1", NULL));
     program_refused(program_run(dir, "convert", out, in, "--upcycle", "1", NULL), 1,
@@ -178,7 +184,8 @@ START_TEST(labels_with_gaps_are_refused)
     char *labels = test_path(dir, "labels.txt");
 
     test_write(labels, "a\n\nb\n", 5);
-    program_refused(program_run(dir, "convert", in, out, "--labels", labels, NULL), 1, "line 2");
+    program_refused(program_run(dir, "convert", in, out, "--labels", labels, NULL), 1,
+                    "line 2");
     test_write(labels, "a\0b\nc\nd\n", 8);
     program_refused(program_run(dir, "convert", in, out, "--labels", labels, NULL), 1,
                     "zero byte");

@@ -58,8 +58,9 @@ START_TEST(the_figures_do_not_depend_on_batch_or_threads)
     double first[3] = {0};
 
     for (size_t i = 0; i < 3; i++) {
-        program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--batch",
-                                 batches[i], "--threads", i == 1 ? "1" : "2", NULL));
+        program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
+                                 "--batch", batches[i], "--threads", i == 1 ? "1" : "2",
+                                 NULL));
         json_t *e = program_json(json);
         for (size_t k = 0; k < 3; k++) {
             const double value = json_number_of(e, keys[k]);
@@ -77,9 +78,10 @@ END_TEST
 START_TEST(the_json_has_the_keys_of_the_contract)
 {
     static const char *const keys[] = {
-        "vmoe",    "command", "model", "data", "seed",        "precision", "threads",
-        "samples", "seconds", "top1",  "top5", "loss",        "ece",       "calibration",
-        "classes", "confused", "confusion", "moe", "complete", "preprocessing"};
+        "vmoe",      "command",   "model",   "data",        "seed",
+        "precision", "threads",   "samples", "seconds",     "top1",
+        "top5",      "loss",      "ece",     "calibration", "classes",
+        "confused",  "confusion", "moe",     "complete",    "preprocessing"};
 
     program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
     json_t *e = program_json(json);
@@ -161,8 +163,9 @@ END_TEST
 
 START_TEST(the_options_override_the_checkpoint)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--size", "16",
-                             "--interpolation", "bicubic", "--capacity", "1", "--bpr", NULL));
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--size",
+                             "16", "--interpolation", "bicubic", "--capacity", "1", "--bpr",
+                             NULL));
     json_t *e = program_json(json);
     json_t *p = json_object_get(e, "preprocessing");
 
@@ -175,8 +178,8 @@ END_TEST
 
 START_TEST(the_limit_takes_that_many)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--limit", "5",
-                             NULL));
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--limit",
+                             "5", NULL));
     json_t *e = program_json(json);
 
     ck_assert_double_eq(json_number_of(e, "samples"), 5);
@@ -190,17 +193,21 @@ START_TEST(wrong_usage_is_status_2)
     program_refused(program_run(dir, "eval", "--data", data, NULL), 2, "MODEL");
     program_refused(program_run(dir, "eval", model, "--data", data, "--colour", NULL), 2,
                     "--colour");
-    program_refused(program_run(dir, "eval", model, "--data", data, "--batch", "0", NULL), 2,
-                    "--batch");
-    program_refused(program_run(dir, "eval", model, "--data", data, "--bpr", NULL), 2, "--bpr");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--batch", "0", NULL),
+                    2, "--batch");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--bpr", NULL), 2,
+                    "--bpr");
 }
 END_TEST
 
 START_TEST(missing_things_are_named)
 {
-    program_refused(program_run(dir, "eval", "/no/model", "--data", data, NULL), 1, "/no/model");
-    program_refused(program_run(dir, "eval", data, "--data", data, NULL), 1, "holds no checkpoint");
-    program_refused(program_run(dir, "eval", model, "--data", "/no/data", NULL), 1, "/no/data");
+    program_refused(program_run(dir, "eval", "/no/model", "--data", data, NULL), 1,
+                    "/no/model");
+    program_refused(program_run(dir, "eval", data, "--data", data, NULL), 1,
+                    "holds no checkpoint");
+    program_refused(program_run(dir, "eval", model, "--data", "/no/data", NULL), 1,
+                    "/no/data");
 }
 END_TEST
 
@@ -221,13 +228,14 @@ START_TEST(a_bad_image_stops_or_counts_as_wrong)
     char *bad = test_path(data, "red/1.png");
 
     test_write(bad, "no picture", 10);
-    program_result r = program_run(dir, "eval", model, "--data", data, "--json", json, NULL);
+    program_result r =
+        program_run(dir, "eval", model, "--data", data, "--json", json, NULL);
     ck_assert_int_eq(r.code, 1);
     ck_assert_ptr_nonnull(strstr(r.err, "red/1.png"));
     ck_assert(!test_exists(json));
     program_result_free(&r);
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--bad-samples",
-                             "skip", NULL));
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
+                             "--bad-samples", "skip", NULL));
     json_t *e = program_json(json);
     ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
     ck_assert_double_eq(json_number_of(e, "bad"), 1);
@@ -251,8 +259,8 @@ END_TEST
 
 START_TEST(a_page_that_cannot_be_written_is_named)
 {
-    program_result r =
-        program_run(dir, "eval", model, "--data", data, "--html", "/no/folder/x.html", NULL);
+    program_result r = program_run(dir, "eval", model, "--data", data, "--html",
+                                   "/no/folder/x.html", NULL);
 
     ck_assert_int_eq(r.code, 1);
     ck_assert_ptr_nonnull(strstr(r.err, "/no/folder/x.html"));

@@ -24,11 +24,11 @@ static void teardown(void)
 
 START_TEST(the_parameters_are_counted_by_hand)
 {
-    /* width 8, patch 4, 3 channels, 4 patches + class token, mlp 12, block 0 dense, block 1 with 4
-     * experts of which a token meets 2.
-     * patch 8*48+8 = 392; position 5*8 + 8 = 48; attention 24*8+24 + 8*8+8 = 288; norms 2*16 = 32;
-     * MLP 12*8+12 + 8*12+8 = 212; router 4*8 = 32; norm 16; head 3*8+3 = 27.
-     * all: 392+48 + (320+212) + (320+32+4*212) + 16+27 = 2215; active: 2 experts fewer. */
+    /* width 8, patch 4, 3 channels, 4 patches + class token, mlp 12, block 0 dense,
+     * block 1 with 4 experts of which a token meets 2. patch 8*48+8 = 392; position 5*8
+     * + 8 = 48; attention 24*8+24 + 8*8+8 = 288; norms 2*16 = 32; MLP 12*8+12 + 8*12+8 =
+     * 212; router 4*8 = 32; norm 16; head 3*8+3 = 27. all: 392+48 + (320+212) +
+     * (320+32+4*212) + 16+27 = 2215; active: 2 experts fewer. */
     program_done(program_run(dir, "inspect", model, "--json", json, NULL));
     json_t *i = program_json(json);
     json_t *block = json_array_get(json_object_get(i, "blocks"), 1);

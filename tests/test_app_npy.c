@@ -1,4 +1,5 @@
-/* test_app_npy.c - npy files: the bytes of format 1.0, counted rows, nothing half-written. */
+/* test_app_npy.c - npy files: the bytes of format 1.0, counted rows, nothing
+ * half-written. */
 #include "apps/npy_internal.h"
 
 #include <sys/stat.h>
@@ -28,7 +29,8 @@ static unsigned char *bytes_of(size_t *count)
     char *text = NULL;
     base_error err = {0};
 
-    ck_assert_msg(base_file_read(&text, count, path, 1 << 20, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(base_file_read(&text, count, path, 1 << 20, &err) == BASE_OK, "%s",
+                  err.text);
     return (unsigned char *)text;
 }
 
@@ -52,7 +54,7 @@ START_TEST(the_header_is_numpys_format_1)
     for (size_t i = 10 + sizeof dictionary - 1; i < HEADER - 1; i++)
         ck_assert_int_eq(bytes[i], ' ');
     ck_assert_int_eq(bytes[HEADER - 1], '\n');
-    ck_assert_mem_eq(bytes + HEADER, "\x00\x00\x80\x3f", 4); /* 1.0f, little-endian */
+    ck_assert_mem_eq(bytes + HEADER, "\x00\x00\x80\x3f", 4);      /* 1.0f, little-endian */
     ck_assert_mem_eq(bytes + HEADER + 12, "\x00\x00\x80\xc0", 4); /* -4.0f */
     base_free(bytes);
 }

@@ -1,4 +1,5 @@
-/* test_app_predict.c - vmoe predict as a user runs it: files and data sets give the same logits. */
+/* test_app_predict.c - vmoe predict as a user runs it: files and data sets give the same
+ * logits. */
 #include <math.h>
 
 #include "tests/test_program.h"
@@ -53,13 +54,14 @@ START_TEST(files_and_a_data_set_give_the_same_logits)
                              "--inputs", inputs, NULL));
     float *all = npy_read(logits, SAMPLE_COUNT, SAMPLE_CLASSES);
     float *fed = npy_read(inputs, SAMPLE_COUNT, INPUT);
-    program_done(program_run(dir, "predict", model, a, b, "--logits", logits, "--inputs", inputs,
-                             NULL));
+    program_done(program_run(dir, "predict", model, a, b, "--logits", logits, "--inputs",
+                             inputs, NULL));
     float *two = npy_read(logits, 2, SAMPLE_CLASSES);
     float *fed2 = npy_read(inputs, 2, INPUT);
     ck_assert_mem_eq(fed, fed2, 2 * INPUT * sizeof *fed);
     for (size_t i = 0; i < 2 * SAMPLE_CLASSES; i++)
-        ck_assert_double_eq_tol((double)all[i], (double)two[i], 1e-5); /* another shape, another order of sums */
+        ck_assert_double_eq_tol((double)all[i], (double)two[i],
+                                1e-5); /* another shape, another order of sums */
     base_free(all);
     base_free(fed);
     base_free(two);
@@ -100,9 +102,9 @@ START_TEST(the_logits_are_those_of_the_network)
     float *all = npy_read(logits, SAMPLE_COUNT, SAMPLE_CLASSES);
     float *fed = npy_read(inputs, SAMPLE_COUNT, INPUT);
     ck_assert_int_eq(vit_model_load(&net, model, NULL, &err), BASE_OK);
-    ck_assert_int_eq(vit_run_create(&run, net, SAMPLE_COUNT, VIT_MODE_INFER,
-                                    VIT_PRECISION_FP32, &err),
-                     BASE_OK);
+    ck_assert_int_eq(
+        vit_run_create(&run, net, SAMPLE_COUNT, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+        BASE_OK);
     ck_assert_int_eq(vit_run_forward(run, mine, fed, SAMPLE_COUNT, &(vit_step){0}, &err),
                      BASE_OK);
     for (size_t i = 0; i < SAMPLE_COUNT * SAMPLE_CLASSES; i++)
@@ -140,8 +142,8 @@ START_TEST(pictures_come_out_as_the_network_saw_them)
     float *fed = npy_read(inputs, SAMPLE_COUNT, INPUT);
     ck_assert(test_exists(first));
     /* Fed again without a resize, they are the same inputs to the bit. */
-    program_done(program_run(dir, "predict", model, first, "--resize", "0", "--inputs", inputs,
-                             NULL));
+    program_done(program_run(dir, "predict", model, first, "--resize", "0", "--inputs",
+                             inputs, NULL));
     float *again = npy_read(inputs, 1, INPUT);
     ck_assert_mem_eq(fed, again, INPUT * sizeof *fed);
     base_free(fed);
@@ -172,8 +174,8 @@ START_TEST(a_broken_image_does_not_stop_the_others)
     char *a = test_path(data, "blue/0.png"), *b = test_path(dir, "broken.png");
 
     test_write(b, "\x89PNG\r\n\x1a\n", 8);
-    program_result r = program_run(dir, "predict", model, b, a, "/no/such.png", "--logits",
-                                   logits, NULL);
+    program_result r =
+        program_run(dir, "predict", model, b, a, "/no/such.png", "--logits", logits, NULL);
     ck_assert_int_eq(r.code, 1);
     ck_assert_ptr_nonnull(strstr(r.err, "broken.png"));
     ck_assert_ptr_nonnull(strstr(r.err, "/no/such.png"));
@@ -190,8 +192,8 @@ START_TEST(a_broken_image_in_a_set_does_not_stop_the_others)
     char *bad = test_path(data, "green/2.png");
 
     test_write(bad, "", 0);
-    program_result r = program_run(dir, "predict", model, "--data", data, "--logits", logits,
-                                   NULL);
+    program_result r =
+        program_run(dir, "predict", model, "--data", data, "--logits", logits, NULL);
     ck_assert_int_eq(r.code, 1);
     ck_assert_ptr_nonnull(strstr(r.err, "green/2.png"));
     base_free(npy_read(logits, SAMPLE_COUNT - 1, SAMPLE_CLASSES));
@@ -202,8 +204,8 @@ END_TEST
 
 START_TEST(only_broken_images_give_an_empty_table)
 {
-    program_result r = program_run(dir, "predict", model, "/no/a.png", "/no/b.png", "--logits",
-                                   logits, NULL);
+    program_result r = program_run(dir, "predict", model, "/no/a.png", "/no/b.png",
+                                   "--logits", logits, NULL);
 
     ck_assert_int_eq(r.code, 1);
     base_free(npy_read(logits, 0, SAMPLE_CLASSES));
@@ -219,8 +221,8 @@ START_TEST(names_cannot_break_the_page_or_the_terminal)
     char *out = test_path(dir, "pictures");
 
     sample_model_save(model, &config, odd);
-    program_result r = program_run(dir, "predict", model, a, "--html", page, "--write-png", out,
-                                   NULL);
+    program_result r =
+        program_run(dir, "predict", model, a, "--html", page, "--write-png", out, NULL);
     ck_assert_int_eq(r.code, 0);
     ck_assert_ptr_null(strchr(r.out, 0x1b));
     char *text = program_text(page);
@@ -239,7 +241,8 @@ START_TEST(wrong_usage_is_status_2)
     program_refused(program_run(dir, "predict", model, NULL), 2, "no image");
     program_refused(program_run(dir, "predict", model, "x.png", "--data", data, NULL), 2,
                     "--data");
-    program_refused(program_run(dir, "predict", model, "x.png", "--top", "0", NULL), 2, "--top");
+    program_refused(program_run(dir, "predict", model, "x.png", "--top", "0", NULL), 2,
+                    "--top");
 }
 END_TEST
 

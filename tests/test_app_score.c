@@ -1,4 +1,5 @@
-/* test_app_score.c - counting how right a classifier is, and which experts serve which classes. */
+/* test_app_score.c - counting how right a classifier is, and which experts serve which
+ * classes. */
 #include "apps/score_internal.h"
 #include "apps/usage_internal.h"
 
@@ -63,11 +64,11 @@ static app_verdict verdict(size_t predicted, double confidence, size_t rank, dou
 
 START_TEST(the_score_is_the_sum_by_hand)
 {
-    /* Four samples of class 0, 0, 1, 1, answers 0, 1, 1, 0; the last one is unusable besides.
-     * top-1 2/5, top-5 3/5 (ranks 0 3 0 7 and the bad one), loss (1+2+3+4)/4. */
+    /* Four samples of class 0, 0, 1, 1, answers 0, 1, 1, 0; the last one is unusable
+     * besides. top-1 2/5, top-5 3/5 (ranks 0 3 0 7 and the bad one), loss (1+2+3+4)/4. */
     app_score score;
-    app_verdict v[4] = {verdict(0, 0.9, 0, 1), verdict(1, 0.95, 3, 2), verdict(1, 0.35, 0, 3),
-                        verdict(0, 0.35, 7, 4)};
+    app_verdict v[4] = {verdict(0, 0.9, 0, 1), verdict(1, 0.95, 3, 2),
+                        verdict(1, 0.35, 0, 3), verdict(0, 0.35, 7, 4)};
     const int32_t label[4] = {0, 0, 1, 1};
 
     ck_assert_int_eq(app_score_create(&score, 10, NULL), BASE_OK);
@@ -121,8 +122,8 @@ END_TEST
 
 START_TEST(the_interval_is_wilsons)
 {
-    /* 50 of 100: 0.5 +- 1.959964 sqrt(.0025 + z^2/40000) / (1 + z^2/100) = 0.40383 to 0.59617
-     * (the value statsmodels' proportion_confint gives). */
+    /* 50 of 100: 0.5 +- 1.959964 sqrt(.0025 + z^2/40000) / (1 + z^2/100) = 0.40383 to
+     * 0.59617 (the value statsmodels' proportion_confint gives). */
     double low, high;
 
     app_score_interval(&low, &high, 50, 100);
@@ -137,7 +138,8 @@ END_TEST
 
 START_TEST(class_usage_matches_the_golden_table)
 {
-    /* routing.md 12: MI .30483619 nats, H(Y) .69314718, H(e) 1.0456635; purity (30 + 28 + 10)/80. */
+    /* routing.md 12: MI .30483619 nats, H(Y) .69314718, H(e) 1.0456635; purity (30 + 28
+     * + 10)/80. */
     const uint64_t table[6] = {30, 5, 5, 2, 28, 10};
     const app_usage_metrics m = app_usage_table(table, 2, 3);
 
@@ -175,8 +177,8 @@ static void usage_fill(app_usage *usage, const int32_t *labels, const uint16_t *
 
 START_TEST(chance_is_taken_off_the_information)
 {
-    /* 40 images of four classes: experts by class carry ln 4 nats, experts by coin nearly nothing,
-     * though the counts alone show some. */
+    /* 40 images of four classes: experts by class carry ln 4 nats, experts by coin
+     * nearly nothing, though the counts alone show some. */
     enum { IMAGES = 40 };
     int32_t labels[IMAGES];
     uint16_t by_class[IMAGES], by_coin[IMAGES];
@@ -255,7 +257,8 @@ END_TEST
 
 START_TEST(bins_hold_their_upper_edge)
 {
-    /* 1/15 belongs to the first bin, 0 too, 1 to the last (Guo et al. 2017: ((m-1)/M, m/M]). */
+    /* 1/15 belongs to the first bin, 0 too, 1 to the last (Guo et al. 2017: ((m-1)/M,
+     * m/M]). */
     app_score score;
     const double confidence[3] = {0, 1.0 / 15, 1};
 

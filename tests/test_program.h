@@ -1,4 +1,5 @@
-/* test_program.h - runs vmoe as a user does: arguments in; stdout, stderr and exit status out. */
+/* test_program.h - runs vmoe as a user does: arguments in; stdout, stderr and exit
+ * status out. */
 #ifndef TESTS_TEST_PROGRAM_H
 #define TESTS_TEST_PROGRAM_H
 
@@ -74,7 +75,8 @@ static inline program_result program_run(const char *dir, ...)
     return result;
 }
 
-/* One line on stderr that holds the words, nothing on stdout, this exit status; frees the result. */
+/* One line on stderr that holds the words, nothing on stdout, this exit status; frees
+ * the result. */
 static inline void program_refused(program_result result, int code, const char *words)
 {
     ck_assert_msg(result.code == code, "exit status %d (%s), expected %d", result.code,

@@ -1,5 +1,5 @@
-/* test_sample.h - a small checkpoint and a small data set for tests of the commands: three classes,
- * pictures of 12 x 10 pixels as PNG, a network on 8 x 8. */
+/* test_sample.h - a small checkpoint and a small data set for tests of the commands:
+ * three classes, pictures of 12 x 10 pixels as PNG, a network on 8 x 8. */
 #ifndef TESTS_TEST_SAMPLE_H
 #define TESTS_TEST_SAMPLE_H
 
@@ -65,8 +65,8 @@ static inline void sample_picture_save(const char *path, size_t label, size_t nu
     ck_assert_int_eq(data_image_reserve(&image, 12, 10, 3, &err), BASE_OK);
     for (size_t i = 0; i < 12 * 10; i++)
         for (size_t c = 0; c < 3; c++)
-            image.pixels[3 * i + c] = (unsigned char)(base_rng_below(&rng, 100) +
-                                                      (c + label == 2 ? 155 : 0));
+            image.pixels[3 * i + c] =
+                (unsigned char)(base_rng_below(&rng, 100) + (c + label == 2 ? 155 : 0));
     ck_assert_msg(data_png_write(path, &image, &err) == BASE_OK, "%s", err.text);
     data_image_destroy(&image);
 }
