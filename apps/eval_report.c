@@ -97,17 +97,44 @@ static void confused_print(const app_evaluation *e)
     }
 }
 
-static void experts_print(const app_evaluation *e)
+/* The plain mean over layers of what the table shows (routing.md 12). */
+static vit_load_metrics layers_mean(const app_evaluation *e)
 {
-    if (e->moe_count == 0)
-        return;
-    printf("\nexperts  load CV  max/mean  min/mean  dead  entropy  dropped\n");
+    const double n = e->moe_count ? (double)e->moe_count : 1;
+    vit_load_metrics mean = {0};
+
     for (size_t l = 0; l < e->moe_count; l++) {
         const vit_load_metrics m = vit_load_summary(&e->load[l]);
 
-        printf("block %-2zu  %6.3f  %8.3f  %8.3f  %4.0f  %7.4f  %5.2f %%\n", e->blocks[l],
-               m.cv, m.max_violation + 1, m.min_ratio, m.dead, m.entropy, 100 * m.dropped);
+        mean.cv += m.cv / n;
+        mean.max_violation += m.max_violation / n;
+        mean.min_ratio += m.min_ratio / n;
+        mean.dead += m.dead / n;
+        mean.entropy += m.entropy / n;
+        mean.dropped += m.dropped / n;
     }
+    return mean;
+}
+
+static void load_print(const char *name, vit_load_metrics m)
+{
+    printf("%-8s  %6.3f  %8.3f  %8.3f  %4.3g  %7.4f  %5.2f %%\n", name, m.cv,
+           m.max_violation + 1, m.min_ratio, m.dead, m.entropy, 100 * m.dropped);
+}
+
+static void experts_print(const app_evaluation *e)
+{
+    char name[32];
+
+    if (e->moe_count == 0)
+        return;
+    printf("\nexperts   load CV  max/mean  min/mean  dead  entropy  dropped\n");
+    for (size_t l = 0; l < e->moe_count; l++) {
+        snprintf(name, sizeof name, "block %zu", e->blocks[l]);
+        load_print(name, vit_load_summary(&e->load[l]));
+    }
+    if (e->moe_count > 1)
+        load_print("mean", layers_mean(e));
 }
 
 void app_eval_print(const app_evaluation *e)
@@ -212,6 +239,10 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
         json_object_set_new(batch, "load_cv", app_json_real(e->batch_cv[l] / batches));
         json_object_set_new(batch, "max_violation",
                             app_json_real(e->batch_violation[l] / batches));
+        const vit_load_metrics m = vit_load_summary(&e->load[l]);
+
+        json_object_set_new(layer, "gate_lost", app_json_real(m.gate_lost));
+        json_object_set_new(layer, "routing_seconds", app_json_real(m.seconds));
         json_object_set_new(layer, "batch_mean", batch);
         json_object_set_new(classes, "mutual_information", app_json_real(usage.mutual));
         json_object_set_new(classes, "above_chance", app_json_real(usage.mutual_extra));
@@ -221,6 +252,18 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
         json_array_append_new(layers, layer);
     }
     return layers;
+}
+
+/* null for a dense network. */
+static json_t *experts_mean_json(const app_evaluation *e)
+{
+    const vit_load_metrics m = layers_mean(e);
+
+    if (e->moe_count == 0)
+        return json_null();
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_cv", m.cv, "max_violation",
+                     m.max_violation, "min_ratio", m.min_ratio, "dead", m.dead, "entropy",
+                     m.entropy, "dropped", m.dropped);
 }
 
 static json_t *preprocessing_json(const app_network *network)
@@ -264,5 +307,6 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "confused", confused_json(e));
     json_object_set_new(json, "confusion", confusion_json(s));
     json_object_set_new(json, "moe", experts_json(e, (uint64_t)common->seed));
+    json_object_set_new(json, "moe_mean", experts_mean_json(e));
     return json;
 }
