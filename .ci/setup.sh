@@ -78,6 +78,11 @@ run_suites()
     shift
     # Threads that wait should sleep: two programs run at a time.
     export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+    # The larger test material, for those who have it beside the source tree.
+    if [ -z "${VMOE_SHARED:-}" ] && [ -d ../shared/golden ]; then
+        VMOE_SHARED=$(cd ../shared && pwd)
+        export VMOE_SHARED
+    fi
     rm -f "$folder/meson-logs/testlog.json"
     meson test -C "$folder" --no-rebuild --print-errorlogs "$@"
     .ci/count-tests "$folder/meson-logs/testlog.json"
