@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { CONFUSED_SHOWN = 8, CLASSES_SHOWN = 20, NAME_COLUMN = 24 };
+enum { CONFUSED_SHOWN = 8, CLASSES_SHOWN = 20, NAME_COLUMN = 24, DENSE_CLASSES = 200 };
 
 /* A name in a column of NAME_COLUMN characters, cut if it must be, and two blanks.
  * UTF-8. */
@@ -187,10 +187,26 @@ static json_t *classes_json(const app_evaluation *e)
     return classes;
 }
 
-/* [label][answer], or null for very many classes. */
-static json_t *confusion_json(const app_score *s)
+/* label, answer, count of every pair that occurs, one after the other; null without a table. */
+static json_t *cells_json(const app_score *s)
 {
     if (!s->confusion)
+        return json_null();
+    json_t *cells = json_array();
+    for (size_t i = 0; i < s->classes * s->classes; i++) {
+        if (s->confusion[i] == 0)
+            continue;
+        json_array_append_new(cells, json_integer((json_int_t)(i / s->classes)));
+        json_array_append_new(cells, json_integer((json_int_t)(i % s->classes)));
+        json_array_append_new(cells, json_integer((json_int_t)s->confusion[i]));
+    }
+    return cells;
+}
+
+/* [label][answer], or null where a million zeroes would be written. */
+static json_t *confusion_json(const app_score *s)
+{
+    if (!s->confusion || s->classes > DENSE_CLASSES)
         return json_null();
     json_t *rows = json_array();
     for (size_t r = 0; r < s->classes; r++) {
@@ -306,6 +322,8 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "classes", classes_json(e));
     json_object_set_new(json, "confused", confused_json(e));
     json_object_set_new(json, "confusion", confusion_json(s));
+    if (s->classes > DENSE_CLASSES)
+        json_object_set_new(json, "confusion_cells", cells_json(s));
     json_object_set_new(json, "moe", experts_json(e, (uint64_t)common->seed));
     json_object_set_new(json, "moe_mean", experts_mean_json(e));
     return json;
