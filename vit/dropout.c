@@ -2,8 +2,8 @@
  * backward pass draws the same mask again, so no mask is stored and a resumed run repeats it. */
 #include "vit/run_internal.h"
 
-void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step, uint64_t site,
-                 uint64_t first_token)
+void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step,
+                 uint64_t site, uint64_t first_token)
 {
     const float keep = (float)(1.0 / (1.0 - rate));
     const uint32_t limit = (uint32_t)(rate * 65536.0 + 0.5); /* 16 random bits an element */
@@ -22,7 +22,8 @@ void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *s
 
 float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image)
 {
-    base_rng rng = base_rng_make(step->seed, BASE_PURPOSE_DROP_PATH, step->step, site, image);
+    base_rng rng =
+        base_rng_make(step->seed, BASE_PURPOSE_DROP_PATH, step->step, site, image);
     return base_rng_uniform(&rng) < rate ? 0.0f : (float)(1.0 / (1.0 - rate));
 }
 
@@ -31,11 +32,18 @@ double vit_drop_path_rate(const vit_config *config, size_t i)
     return config->depth > 1 ? config->drop_path * (double)i / (config->depth - 1) : 0.0;
 }
 
-float vit_branch_scale(const vit_run *run, size_t i, uint64_t site, size_t b)
+void vit_branch_scales_draw(vit_run *run)
 {
-    const double rate = run->training ? vit_drop_path_rate(&run->config, i) : 0.0;
-    return rate > 0 ? vit_drop_path(rate, &run->step, 8 * i + site, run->step.first_sample + b)
-                    : 1.0f;
+    static const uint64_t site[2] = {VIT_SITE_ATTENTION, VIT_SITE_MLP};
+    for (size_t i = 0; i < (size_t)run->config.depth; i++) {
+        const double rate = run->training ? vit_drop_path_rate(&run->config, i) : 0.0;
+        for (size_t j = 0; j < 2; j++)
+            for (size_t b = 0; b < run->batch; b++)
+                run->block[i].branch_scale[j][b] =
+                    rate > 0 ? vit_drop_path(rate, &run->step, 8 * i + site[j],
+                                             run->step.first_sample + b)
+                             : 1.0f;
+    }
 }
 
 bool vit_branch_regularised(const vit_run *run, size_t i)
@@ -44,8 +52,8 @@ bool vit_branch_regularised(const vit_run *run, size_t i)
            (run->config.dropout > 0 || vit_drop_path_rate(&run->config, i) > 0);
 }
 
-void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site, size_t first,
-                           size_t rows)
+void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site,
+                           size_t first, size_t rows)
 {
     if (!vit_branch_regularised(run, i))
         return;
@@ -56,7 +64,8 @@ void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site
     if (vit_drop_path_rate(&run->config, i) <= 0)
         return;
     for (size_t r = 0; r < rows; r++) {
-        const float scale = vit_branch_scale(run, i, site, (first + r) / n);
+        const float scale =
+            run->block[i].branch_scale[site == VIT_SITE_MLP][(first + r) / n];
         if (scale != 1.0f)
             for (size_t j = 0; j < d; j++)
                 y[r * d + j] *= scale;

@@ -22,8 +22,8 @@ static void tasks_plan(expert_tasks *out, const vit_dispatch *dispatch, size_t e
     out->experts = experts;
     out->first[0] = 0;
     for (size_t e = 0; e < experts; e++)
-        out->first[e + 1] = out->first[e] + vit_row_blocks(dispatch->offset[e + 1] -
-                                                           dispatch->offset[e]);
+        out->first[e + 1] =
+            out->first[e] + vit_row_blocks(dispatch->offset[e + 1] - dispatch->offset[e]);
 }
 
 /* Rows of a task, and its expert. */
@@ -76,13 +76,13 @@ static void experts_forward(vit_run *run, size_t i)
             memcpy(in + r * d,
                    s->norm2 + s->pass.token[s->dispatch.assignment[first + r]] * d,
                    d * sizeof *in);
-        vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, in, d, w->fc1_weight + e * m * d, d,
-                 0.0f, hidden, m);
+        vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, in, d,
+                 w->fc1_weight + e * m * d, d, 0.0f, hidden, m);
         run->kernels->bias_gelu(active, hidden, w->fc1_bias + e * m, rows, m, tanh_form);
         if (drop)
             expert_dropout(active, run, i, VIT_SITE_EXPERT_HIDDEN, e, first, rows, m);
-        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m, w->fc2_weight + e * d * m,
-                 m, 0.0f, out, d);
+        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m,
+                 w->fc2_weight + e * d * m, m, 0.0f, out, d);
         run->kernels->bias(out, w->fc2_bias + e * d, rows, d);
         if (drop)
             expert_dropout(out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
@@ -100,8 +100,7 @@ static void combine(vit_run *run, size_t i, float *out, const float *base)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
         const size_t end = vit_min(run->tokens, first + VIT_ROWS);
         for (size_t t = first; t < end; t++) {
-            const float scale =
-                vit_branch_scale(run, i, VIT_SITE_MLP, t / run->tokens_per_image);
+            const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = out + t * d;
             if (!base)
                 memset(row, 0, d * sizeof *row);
@@ -169,7 +168,8 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
 }
 
 /* Gradients of gates, rows and rows' inputs, and what the weight products need. */
-static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks, const float *d_y)
+static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks,
+                             const float *d_y)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
@@ -185,8 +185,7 @@ static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks, 
         float *d_out = run->d_rows_out + first * d, *d_hidden = run->d_hidden + first * m;
         for (size_t r = 0; r < rows; r++) {
             const size_t a = s->dispatch.assignment[first + r], t = s->pass.token[a];
-            const float scale =
-                vit_branch_scale(run, i, VIT_SITE_MLP, t / run->tokens_per_image);
+            const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = d_out + r * d;
             run->d_gate[a] =
                 scale * run->kernels->dot(d_y + t * d, s->rows_out + (first + r) * d, d);
@@ -195,8 +194,8 @@ static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks, 
         }
         if (drop)
             expert_dropout(d_out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
-        vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_out, d, w->fc2_weight + e * d * m,
-                 m, 0.0f, d_hidden, m);
+        vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_out, d,
+                 w->fc2_weight + e * d * m, m, 0.0f, d_hidden, m);
         if (drop)
             expert_dropout(d_hidden, run, i, VIT_SITE_EXPERT_HIDDEN, e, first, rows, m);
         run->kernels->gelu_backward(d_hidden, s->hidden + first * m, rows * m, tanh_form);
@@ -245,9 +244,9 @@ void vit_moe_backward(vit_run *run, size_t i)
 
     if (join) {
         float *d_h = run->d_norm;
-        join->backward(d_h, run->d_joined, run->d_carry[1], run->d_x, run->d_carry[0], s->x1,
-                       s->joined, s->carry_in, s->carry, run->tokens * d, (int)s->moe_index,
-                       &run->config.moe.router);
+        join->backward(d_h, run->d_joined, run->d_carry[1], run->d_x, run->d_carry[0],
+                       s->x1, s->joined, s->carry_in, s->carry, run->tokens * d,
+                       (int)s->moe_index, &run->config.moe.router);
         memcpy(run->d_x, d_h, run->tokens * d * sizeof *d_h);
         float *swap = run->d_carry[0];
         run->d_carry[0] = run->d_carry[1];
@@ -262,7 +261,7 @@ void vit_moe_backward(vit_run *run, size_t i)
     if (train)
         experts_weights_backward(run, i, &tasks);
 
-    /* home again: the gradient of norm2's output, from the token's rows and from the router */
+        /* home again: the gradient of norm2's output, from the token's rows and from the router */
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t t = 0; t < run->tokens; t++) {
         float *row = run->d_norm + t * d;
@@ -289,13 +288,13 @@ void vit_moe_backward(vit_run *run, size_t i)
         memset(sums, 0, 2 * d * sizeof *sums);
         run->kernels->norm_backward(run->d_x + first * d, train ? sums : NULL, sums + d,
                                     run->d_norm + first * d, s->x1 + first * d,
-                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight, rows,
-                                    d);
+                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight,
+                                    rows, d);
     }
     if (train) {
-        vit_partial_add(run->gradients.block[i].norm2_weight, run, vit_row_blocks(run->tokens),
-                        0, d);
-        vit_partial_add(run->gradients.block[i].norm2_bias, run, vit_row_blocks(run->tokens), d,
-                        d);
+        vit_partial_add(run->gradients.block[i].norm2_weight, run,
+                        vit_row_blocks(run->tokens), 0, d);
+        vit_partial_add(run->gradients.block[i].norm2_bias, run,
+                        vit_row_blocks(run->tokens), d, d);
     }
 }

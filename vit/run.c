@@ -36,7 +36,8 @@ static size_t max_size(size_t a, size_t b)
 static void plan_routing(vit_run *run, vit_block_state *s)
 {
     const vit_router_shape *shape = &s->pass.shape;
-    const size_t count = s->router->assignments(shape), t = shape->tokens, e = shape->experts;
+    const size_t count = s->router->assignments(shape), t = shape->tokens,
+                 e = shape->experts;
     base_arena *arena = &run->arena;
     s->pass.probs = base_arena_take(arena, t * e, sizeof(double));
     s->pass.start = base_arena_take(arena, t + 1, sizeof(uint32_t));
@@ -69,7 +70,8 @@ static size_t rows_max(const vit_run *run)
 static void plan_block(vit_run *run, size_t i, bool wants_probs)
 {
     vit_block_state *s = &run->block[i];
-    const size_t t = run->tokens, d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const size_t t = run->tokens, d = (size_t)run->config.width,
+                 m = (size_t)run->config.mlp;
     const size_t n = run->tokens_per_image;
     const bool moe = run->config.moe.layer[i];
     const size_t rows = moe ? rows_max(run) : 0;
@@ -78,7 +80,8 @@ static void plan_block(vit_run *run, size_t i, bool wants_probs)
     s->rstd1 = floats(run, t);
     s->norm1 = floats(run, t * d);
     s->qkv = floats(run, t * 3 * d);
-    s->probs = wants_probs ? floats(run, run->batch * (size_t)run->config.heads * n * n) : NULL;
+    s->probs =
+        wants_probs ? floats(run, run->batch * (size_t)run->config.heads * n * n) : NULL;
     s->attention = floats(run, t * d);
     s->x1 = floats(run, t * d);
     s->mean2 = floats(run, t);
@@ -94,7 +97,8 @@ static void plan_block(vit_run *run, size_t i, bool wants_probs)
 static void plan_shared(vit_run *run)
 {
     vit_block_state shared = {0};
-    const size_t t = run->tokens, d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const size_t t = run->tokens, d = (size_t)run->config.width,
+                 m = (size_t)run->config.mlp;
     const size_t rows = rows_max(run), n = run->tokens_per_image;
     float *x = floats(run, t * d), *mean = floats(run, t), *rstd = floats(run, t);
     float *normed = floats(run, t * d);
@@ -126,7 +130,8 @@ static void plan_shared(vit_run *run)
 
 static void plan_backward(vit_run *run)
 {
-    const size_t t = run->tokens, d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const size_t t = run->tokens, d = (size_t)run->config.width,
+                 m = (size_t)run->config.mlp;
     const size_t rows = rows_max(run), n = run->tokens_per_image;
 
     run->d_pooled = floats(run, run->batch * d);
@@ -140,7 +145,8 @@ static void plan_backward(vit_run *run)
     run->d_gate = floats(run, rows);
     run->partial_width = max_size(5 * d, m + 3 * d);
     const size_t blocks = max_size(vit_row_blocks(t), run->batch);
-    const size_t tasks = vit_row_blocks(rows) + (size_t)(rows ? run->config.moe.experts : 0);
+    const size_t tasks =
+        vit_row_blocks(rows) + (size_t)(rows ? run->config.moe.experts : 0);
     run->partial = floats(run, max_size(blocks, tasks) * run->partial_width);
     for (size_t i = 0; i < run->moe_count; i++) {
         const vit_router *router = run->block[run->moe_block[i]].router;
@@ -177,6 +183,9 @@ static void plan(vit_run *run)
                 run->last = next;
         }
     }
+    for (size_t i = 0; i < (size_t)c->depth; i++)
+        for (size_t j = 0; j < 2; j++)
+            run->block[i].branch_scale[j] = floats(run, run->batch);
     const float *carry = NULL;
     for (size_t i = 0; i < run->moe_count; i++) {
         vit_block_state *s = &run->block[run->moe_block[i]];
@@ -244,20 +253,21 @@ static base_status bf16_create(vit_run *run, base_error *err)
                          (size_t)run->config.patch;
     const size_t wide = max_size(max_size(3 * d, m), max_size(classes, patch));
     const size_t rows = max_size(run->tokens, rows_max(run)) + VIT_ROWS;
-    return vit_bf16_create(&run->exec.bf16,
-                           &(vit_bf16_plan){
-                               .weights = vit_model_weights_const(run->model),
-                               .weight_floats = vit_model_floats(run->model),
-                               .threads = run->threads,
-                               .block_floats = max_size(n + VIT_ROWS, VIT_ROWS) * max_size(wide, n),
-                               .wide_floats = rows * wide,
-                               .result_floats = max_size(rows * classes, wide * wide),
-                           },
-                           err);
+    return vit_bf16_create(
+        &run->exec.bf16,
+        &(vit_bf16_plan){
+            .weights = vit_model_weights_const(run->model),
+            .weight_floats = vit_model_floats(run->model),
+            .threads = run->threads,
+            .block_floats = max_size(n + VIT_ROWS, VIT_ROWS) * max_size(wide, n),
+            .wide_floats = rows * wide,
+            .result_floats = max_size(rows * classes, wide * wide),
+        },
+        err);
 }
 
-base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch, vit_mode mode,
-                           vit_precision precision, base_error *err)
+base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
+                           vit_mode mode, vit_precision precision, base_error *err)
 {
     if (batch == 0)
         return base_fail(err, BASE_USAGE, "batch is 0, expected at least 1 image");
@@ -274,11 +284,13 @@ base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch, 
     run->arena = (base_arena){.at = base_alloc(bytes, 1), .bytes = bytes};
     if (!run->arena.at) {
         base_free(run);
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu: %.1f GiB needed",
-                         batch, (double)bytes / (double)(1 << 30));
+        return base_fail(err, BASE_NO_MEMORY,
+                         "no memory for a batch of %zu: %.1f GiB needed", batch,
+                         (double)bytes / (double)(1 << 30));
     }
     plan(run);
-    run->weights = vit_parameters_at(model, vit_model_weights((vit_model *)(uintptr_t)model));
+    run->weights =
+        vit_parameters_at(model, vit_model_weights((vit_model *)(uintptr_t)model));
     if (mode == VIT_MODE_TRAIN)
         run->gradients = vit_parameters_at(model, run->gradient_block);
     if (run->sincos)
@@ -308,7 +320,8 @@ static base_status exec_status(vit_run *run, const char *what, base_error *err)
 {
     if (!atomic_exchange(&run->exec.failed, false))
         return BASE_OK;
-    return base_fail(err, BASE_INTERNAL, "oneDNN refused a matrix product in the %s pass", what);
+    return base_fail(err, BASE_INTERNAL, "oneDNN refused a matrix product in the %s pass",
+                     what);
 }
 
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
@@ -326,6 +339,7 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
 
     if (run->exec.bf16)
         vit_bf16_refresh(run->exec.bf16);
+    vit_branch_scales_draw(run);
     vit_embed_forward(run, run->block[0].x, images);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
         float *next = i + 1 < (size_t)run->config.depth ? run->block[i + 1].x : run->last;

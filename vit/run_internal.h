@@ -42,6 +42,7 @@ typedef struct vit_block_state {
     float *carry;              /* the same after it */
     size_t moe_index;
     double seconds;            /* of routing and dispatch in the last forward pass */
+    float *branch_scale[2];    /* [B] stochastic depth of each image: attention, MLP or experts */
 } vit_block_state;
 
 struct vit_run {
@@ -111,8 +112,8 @@ void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *s
 float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image);
 /* Stochastic depth rate of block i: linear from 0 to config->drop_path. */
 double vit_drop_path_rate(const vit_config *config, size_t i);
-/* The factor of image b at a site in this pass: 1 outside training. */
-float vit_branch_scale(const vit_run *run, size_t i, uint64_t site, size_t b);
+/* Fills branch_scale of every block for this pass: 1 outside training. */
+void vit_branch_scales_draw(vit_run *run);
 /* y [rows, D], rows first .. of the batch: dropout, then stochastic depth of block i. */
 void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site, size_t first,
                            size_t rows);
