@@ -166,8 +166,8 @@ extern const data_layout data_layout_folder, data_layout_tar, data_layout_idx;
 
 /* The end of indexing for layouts with class folders: decides the labels (data.md 1), puts
  * the records in canonical order (label, path bytewise; a later member of the same name
- * wins), fills the notice. On entry a record's label is its class number in table, its name
- * lies in the index. */
+ * wins), fills the notice. On entry a record's label is its class number in table; its name
+ * lies in the index, or no names do and records stand by class and path already. */
 base_status data_source_finish(data_source *source, const data_class_table *table,
                                const data_source_options *options, base_error *err);
 /* The checks that every layout ends with (no images, a single class), and the fingerprint.

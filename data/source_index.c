@@ -178,31 +178,32 @@ int32_t data_class_number(const char *name)
 /* ---- canonical order --------------------------------------------------------------------
  */
 
-/* By label, path, then place in the container: of two members of one name the later stands
- * last. */
-static int compare_records(const data_index *index, const data_record *a,
-                           const data_record *b)
+/* Records a and b by label, path, then place in the container: of two members of one name
+ * the later stands last. Without names they came in the order of paths. */
+static int compare_records(const data_index *index, uint32_t a, uint32_t b)
 {
-    if (a->label != b->label)
-        return a->label < b->label ? -1 : 1;
+    const data_record *x = data_index_at(index, a), *y = data_index_at(index, b);
+
+    if (x->label != y->label)
+        return x->label < y->label ? -1 : 1;
+    if (index->block_count == 0)
+        return a < b ? -1 : a > b;
     const int order =
-        strcmp(data_index_name(index, a->name), data_index_name(index, b->name));
+        strcmp(data_index_name(index, x->name), data_index_name(index, y->name));
     if (order != 0)
         return order;
-    return a->offset < b->offset ? -1 : a->offset > b->offset;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
 static int compare_numbers(const void *a, const void *b, void *index)
 {
-    return compare_records(index, data_index_at(index, *(const uint32_t *)a),
-                           data_index_at(index, *(const uint32_t *)b));
+    return compare_records(index, *(const uint32_t *)a, *(const uint32_t *)b);
 }
 
 static bool in_order(const data_index *index)
 {
     for (size_t i = 1; i < index->count; i++) {
-        if (compare_records(index, data_index_at(index, i - 1), data_index_at(index, i)) >
-            0)
+        if (compare_records(index, (uint32_t)(i - 1), (uint32_t)i) > 0)
             return false;
     }
     return true;
@@ -243,6 +244,8 @@ static void drop_overwritten(data_source *source)
     data_index *index = &source->index;
     size_t kept = 0;
 
+    if (index->block_count == 0)
+        return; /* names came in ascending order */
     for (size_t i = 0; i < index->count; i++) {
         const data_record *r = data_index_at(index, i);
         const data_record *next = i + 1 < index->count ? data_index_at(index, i + 1) : NULL;

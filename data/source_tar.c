@@ -151,8 +151,26 @@ typedef struct scan {
     bool after_sparse; /* next is the data of a sparse member, whose end only libarchive
                           knows */
     size_t inner;      /* members that are archives themselves */
+    /* Most archives come in canonical order: then no name needs to be kept for sorting. */
+    bool keep_names;
+    bool disordered; /* a sample came too early: scan again with names */
+    uint32_t last_class;
+    char last[DATA_NAME_MAX + 1]; /* the last sample, below its class */
     char name[DATA_NAME_MAX + 1];
 } scan;
+
+/* Whether a sample stands behind the one before it, by class and path. */
+static bool follows(scan *s, uint32_t class, const char *below)
+{
+    const int order = s->source->index.count == 0
+                          ? -1
+                          : strcmp(s->table.name[s->last_class], s->table.name[class]);
+    const bool good = order < 0 || (order == 0 && strcmp(s->last, below) < 0);
+
+    s->last_class = class;
+    snprintf(s->last, sizeof s->last, "%s", below);
+    return good;
+}
 
 /* Refuses a member that does not fit into the file. Everything here is below 2^63. */
 static base_status check_size(const scan *s, const char *name, uint64_t at, uint64_t size,
@@ -211,6 +229,10 @@ static base_status take_member(scan *s, struct archive_entry *entry, uint64_t at
         s->source->ignored++;
         return BASE_OK;
     }
+    if (!s->keep_names && !follows(s, class, slash + 1)) {
+        s->disordered = true;
+        return BASE_OK;
+    }
     const uint64_t header = (uint64_t)archive_read_header_position(s->archive);
     const bool sparse = archive_entry_sparse_count(entry) > 0;
     const bool fits = size < UINT32_MAX;
@@ -222,7 +244,8 @@ static base_status take_member(scan *s, struct archive_entry *entry, uint64_t at
         .container = (uint32_t)(at - header), /* moves to name when the names go */
         .label = (int32_t) class,
     };
-    return data_index_add(&s->source->index, &record, slash + 1, err);
+    return data_index_add(&s->source->index, &record, s->keep_names ? slash + 1 : NULL,
+                          err);
 }
 
 /* The next header. *end: there is none. */
@@ -321,33 +344,50 @@ static base_status open_file(data_source *source, base_error *err)
     return refuse_compressed(source, err);
 }
 
+/* All headers, from the first. */
+static base_status scan_all(scan *s, tape *t, bool keep_names, base_error *err)
+{
+    base_status status = BASE_OK;
+    bool end = false;
+    int got;
+
+    data_index_destroy(&s->source->index);
+    data_class_table_destroy(&s->table);
+    *s = (scan){.source = s->source, .keep_names = keep_names};
+    s->source->ignored = 0;
+    t->at = 0;
+    s->archive = tape_open(t, &got);
+    if (!s->archive)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", s->source->path);
+    if (got != ARCHIVE_OK)
+        status = bad_header(s->source, s->archive, 0, err);
+    while (status == BASE_OK && !end && !s->disordered)
+        status = next_member(s, &end, err);
+    archive_read_free(s->archive);
+    return status;
+}
+
 static base_status tar_open(data_source *source, const data_source_options *options,
                             base_error *err)
 {
     base_status status = open_file(source, err);
     tape *t = NULL;
     scan *s = NULL;
-    bool end = false;
-    int got = ARCHIVE_OK;
 
     if (status != BASE_OK)
         return status;
     t = base_alloc(1, sizeof *t);
     s = base_alloc(1, sizeof *s);
-    if (t && s) {
-        t->fd = source->fd;
-        t->end = source->file_bytes;
-        s->source = source;
-        s->archive = tape_open(t, &got);
-    }
-    if (!t || !s || !s->archive) {
+    if (!t || !s) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", source->path);
         goto done;
     }
-    if (got != ARCHIVE_OK)
-        status = bad_header(source, s->archive, 0, err);
-    while (status == BASE_OK && !end)
-        status = next_member(s, &end, err);
+    t->fd = source->fd;
+    t->end = source->file_bytes;
+    s->source = source;
+    status = scan_all(s, t, false, err);
+    if (status == BASE_OK && s->disordered)
+        status = scan_all(s, t, true, err);
     if (status != BASE_OK)
         goto done;
     if (s->next >= source->file_bytes)
@@ -369,11 +409,8 @@ static base_status tar_open(data_source *source, const data_source_options *opti
     }
     posix_fadvise(source->fd, 0, 0, POSIX_FADV_RANDOM);
 done:
-    if (s) {
+    if (s)
         data_class_table_destroy(&s->table);
-        if (s->archive)
-            archive_read_free(s->archive);
-    }
     base_free(s);
     base_free(t);
     return status;

@@ -75,6 +75,25 @@ START_TEST(a_tar_and_a_folder_number_their_samples_alike)
 }
 END_TEST
 
+/* No names are kept of an archive in canonical order; the labels may stand in another. */
+START_TEST(an_archive_in_order_needs_no_names_for_other_labels)
+{
+    static const char *const list[] = {"c", "a", "b"};
+    const data_source_options options = {.class_list = list, .class_list_count = 3};
+
+    set_name_member(tar, "a/1.png");
+    set_name_member(tar, "a/2.png");
+    set_name_member(tar, "b/1.png");
+    set_name_member(tar, "c/1.png");
+    set_name_member(tar, "c/2.png");
+    set_tar_end(tar);
+    data_source *source = set_open(path, &options);
+    set_lists(source, "0 c/1.png\n0 c/2.png\n1 a/1.png\n1 a/2.png\n2 b/1.png\n");
+    set_holds(source, 1, "c/2.png");
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(leading_dots_and_directories_are_no_samples)
 {
     set_member(tar, "./", '5', "", 0);
@@ -350,6 +369,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, a_tar_and_a_folder_number_their_samples_alike);
+    tcase_add_test(core, an_archive_in_order_needs_no_names_for_other_labels);
     tcase_add_test(core, leading_dots_and_directories_are_no_samples);
     tcase_add_test(core, links_hidden_and_climbing_names_are_ignored_and_counted);
     tcase_add_test(core, long_names_of_all_dialects_are_read);
