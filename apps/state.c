@@ -85,6 +85,7 @@ static void describe(pair_list *list, const app_trainer *t, const char *recipe)
     add_number(list, "epoch", part / t->parts_in_epoch);
     add_number(list, "step_in_epoch", part % t->parts_in_epoch);
     add_number(list, "seed", (uint64_t)t->recipe.train.seed);
+    add_number(list, "threads", (uint64_t)t->common->threads);
     add_hash(list, "train_fingerprint", t->train);
     add_hash(list, "val_fingerprint", t->val);
     add_text(list, "recipe", recipe);
@@ -238,6 +239,20 @@ static base_status check_state(const app_trainer *t, const vit_tensor_file *file
     return status;
 }
 
+/* Sums inside the network's kernels are split by threads: another number is allowed, but worth a line. */
+static void note_threads(const app_trainer *t, const vit_tensor_file *file)
+{
+    const char *text = vit_tensors_metadata(file, "threads");
+    int64_t threads = 0;
+
+    if (text && base_parse_int(&threads, text) && threads != t->common->threads)
+        app_note(
+            t->common,
+            "%-12sthe run began with %lld threads and goes on with %lld: the last bits of "
+            "its weights may differ",
+            "resume", (long long)threads, (long long)t->common->threads);
+}
+
 static base_status load_weights(app_trainer *t, const char *path, base_error *err)
 {
     vit_model *stored = NULL;
@@ -309,8 +324,10 @@ base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
         status = vit_optimizer_restore(trainer->optimizer, file, err);
     if (status == BASE_OK)
         status = load_weights(trainer, weights, err);
-    if (status == BASE_OK)
+    if (status == BASE_OK) {
         trainer->at = at;
+        note_threads(trainer, file);
+    }
 done:
     vit_tensors_close(file);
     base_free(path);

@@ -177,6 +177,27 @@ static base_status take_up(app_trainer *t, const train_args *args, base_error *e
 
 /* ---- the result ------------------------------------------------------------------------------------ */
 
+/* Share of the time waiting for pictures above which a person should hear of it (data.md 4). */
+static const double wait_share = 0.2;
+
+/* What the loader met on its way; nothing when all was well. */
+static void note_loader(const app_trainer *t, double seconds)
+{
+    const data_counts counts = data_loader_counts(t->train_loader);
+
+    if (counts.odd + counts.damaged + counts.bad > 0)
+        app_note(t->common,
+                 "pictures: %" PRIu64 " odd, %" PRIu64 " damaged but used, %" PRIu64
+                 " unreadable and replaced",
+                 counts.odd, counts.damaged, counts.bad);
+    if (counts.wait_seconds > wait_share * seconds)
+        app_note(
+            t->common,
+            "the network waited %.0f %% of the time for pictures, a higher data.workers may "
+            "help",
+            100 * counts.wait_seconds / seconds);
+}
+
 static base_status report(const app_trainer *t, const train_args *args, double seconds,
                           base_error *err)
 {
@@ -187,6 +208,7 @@ static base_status report(const app_trainer *t, const train_args *args, double s
            100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
            app_loss_text(loss, sizeof loss, t->at.last_loss),
            app_duration(duration, sizeof duration, seconds));
+    note_loader(t, seconds);
     app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'", t->out,
              t->path[2]);
     if (!args->common.json)

@@ -74,6 +74,7 @@ typedef struct app_trainer {
     double timed_seconds,
         timed_images;                  /* of steps since the last line, this process only */
     double shown_loss, shown_accuracy; /* smoothed, for the progress line */
+    uint64_t shown_count;
     double eval_seconds;
 } app_trainer;
 

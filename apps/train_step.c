@@ -61,7 +61,9 @@ static base_status run_part(app_trainer *t, int part, bool *finite, base_error *
         sums->aux_loss += aux * (double)batch.count;
         sums->correct += correct;
         sums->images += (double)batch.count;
-        const double keep = t->shown_loss < 0 ? 0 : 0.98;
+        /* The mean of the first passes, later a fading one. */
+        const double n = (double)t->shown_count++;
+        const double keep = n < 50 ? n / (n + 1) : 0.98;
         t->shown_loss = keep * t->shown_loss + (1 - keep) * loss;
         t->shown_accuracy =
             keep * t->shown_accuracy + (1 - keep) * correct / (double)batch.count;

@@ -221,8 +221,7 @@ base_status app_trainer_create(app_trainer *out, const app_common *common,
 {
     app_trainer *t = out;
 
-    *t =
-        (app_trainer){.common = common, .recipe = *recipe, .out = folder, .shown_loss = -1};
+    *t = (app_trainer){.common = common, .recipe = *recipe, .out = folder};
     t->progress.on = !common->quiet;
     base_status status = open_sources(t, err);
     if (status == BASE_OK)
