@@ -260,9 +260,9 @@ END_TEST
 
 START_TEST(epochs_shorter_than_the_queue_keep_their_order)
 {
-    data_loader_config config = training(4);
+    data_loader_config config = training(48); /* several places a claim */
 
-    make_set(6); /* one batch an epoch, six in flight */
+    make_set(50); /* one batch an epoch, six in flight */
     open_set();
     const uint64_t plain = run_hash(&config, 20);
     config.threads = 3;
@@ -458,9 +458,16 @@ START_TEST(training_replaces_a_bad_sample_by_the_next_good_one)
     config.log_user = &log;
     same_for_all_threads(config, 17);
     log = (lines){0};
+    config.augment.mix_probability = 0;
     data_loader *loader = make_loader(&config);
     for (size_t step = 0; step < 5; step++) {
         const data_batch b = next(loader);
+        if (step == 1) { /* one sample thrice: twice as a replacement, once as itself */
+            const size_t bytes = SIDE * SIDE * 3 * sizeof(float);
+            const char *at = (const char *)b.images;
+            ck_assert_int_eq(memcmp(at + bytes, at + 2 * bytes, bytes), 0);
+            ck_assert_int_ne(memcmp(at + bytes, at + 3 * bytes, bytes), 0);
+        }
         for (size_t i = 0; i < 4; i++) {
             const size_t p = step * 4 + i;
             const uint32_t wanted = p == 5 || p == 6 ? order[7]
