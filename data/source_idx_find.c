@@ -31,7 +31,8 @@ static size_t set_bytes(const char *name)
     static const char tail[] = "images";
     const size_t n = stem_bytes(name, '3');
 
-    if (n < sizeof tail - 1 || memcmp(name + n - (sizeof tail - 1), tail, sizeof tail - 1))
+    if (n < sizeof tail - 1 ||
+        memcmp(name + n - (sizeof tail - 1), tail, sizeof tail - 1) != 0)
         return n;
     const size_t set = n - (sizeof tail - 1);
     return set > 0 && (name[set - 1] == '-' || name[set - 1] == '.') ? set - 1 : set;
@@ -113,7 +114,7 @@ base_status idx_find_images(char **out, const char *path, base_error *err)
     char list[2][64], *folder = NULL;
     const char *slash = strrchr(path, '/');
     struct stat info;
-    size_t sets;
+    size_t sets = 0;
 
     *out = NULL;
     if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode)) {

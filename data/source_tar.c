@@ -435,9 +435,10 @@ static void tar_relative(const data_source *source, size_t i, char *out, size_t 
         a = tape_open(t, &got);
     }
     if (a) {
-        if (got == ARCHIVE_OK)
+        if (got == ARCHIVE_OK) {
             got = archive_read_next_header(a, &entry);
-        found = (got == ARCHIVE_OK || got == ARCHIVE_WARN) && member_name(name, entry);
+            found = (got == ARCHIVE_OK || got == ARCHIVE_WARN) && member_name(name, entry);
+        }
         archive_read_free(a);
     }
     base_free(t);
