@@ -162,7 +162,7 @@ bool idx_find_fits(const char *path)
     char *images = NULL;
     struct stat info;
 
-    if (stat(path, &info) == 0 && S_ISREG(info.st_mode))
+    if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
         return stem_bytes(slash ? slash + 1 : path, '3') > 0 ||
                stem_bytes(slash ? slash + 1 : path, '1') > 0;
     const base_status status = idx_find_images(&images, path, NULL);
