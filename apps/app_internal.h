@@ -97,7 +97,8 @@ int app_fail(const char *command, const base_error *err);
 void app_common_apply(app_common *common, const char *command);
 /* One line to stderr unless quiet. */
 void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 3);
-/* From now on SIGINT and SIGTERM only ask to stop; a second one ends the program at once. */
+/* From now on SIGINT and SIGTERM only ask to stop; one more, a second later, ends the program at
+ * once. Call it before any other thread begins: they inherit the blocked signals. */
 void app_stop_install(void);
 bool app_stop_asked(void);
 /* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
