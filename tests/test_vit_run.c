@@ -7,11 +7,8 @@
 #include <string.h>
 
 #include "tests/test_run.h"
+#include "tests/test_slope.h"
 #include "vit/vit.h"
-
-/* Directional derivative by (f(+h) - f(-h)) / 2h of an fp32 network: rounding of f (1e-6) over h
- * (5e-4 of the tensor's size) and the third derivative leave about 2e-3 of the largest slope. */
-static const double tolerance = 4e-3;
 
 typedef struct net_case {
     const char *name;
@@ -81,26 +78,15 @@ static const net_case cases[] = {
      .options = {{"p", "0"}}},
 };
 
-enum { BATCH = 6, IMAGE = 12, CHANNELS = 3, CLASSES = 5 };
-enum { IMAGE_FLOATS = CHANNELS * IMAGE * IMAGE };
-
 static vit_config config_of(const net_case *c)
 {
     base_error err = {0};
-    vit_config config = vit_config_defaults();
-    config.image = config.crop = IMAGE;
-    config.patch = 4;
-    config.width = 24;
-    config.depth = 3;
-    config.heads = 3;
-    config.mlp = 40;
-    config.classes = CLASSES;
+    vit_config config = slope_config();
     config.pool = c->pool;
     config.gelu = c->gelu;
     config.position = c->position;
     config.dropout = c->dropout;
     config.drop_path = c->drop_path;
-    config.moe.experts = 4;
     config.moe.k = c->k;
     config.moe.capacity = c->capacity;
     config.moe.group_images = c->group_images;
@@ -116,146 +102,36 @@ static vit_config config_of(const net_case *c)
     return config;
 }
 
-/* A model whose every weight matters: the zero head and class token are drawn too. */
 static vit_model *model_of(const net_case *c)
 {
-    base_error err = {0};
-    vit_model *model = NULL;
     const vit_config config = config_of(c);
-    ck_assert_msg(vit_model_create(&model, &config, &err) == BASE_OK, "%s", err.text);
-    vit_model_init(model, 7);
-    base_rng rng = base_rng_make(11, BASE_PURPOSE_TEST, 0, 0, 0);
-    float *w = vit_model_weights(model);
-    for (size_t i = 0; i < vit_model_floats(model); i++)
-        w[i] += (float)(0.15 * base_rng_normal(&rng));
-    return model;
+    return slope_model(&config);
 }
 
-static void fill(float *out, size_t count, uint64_t stream)
+/* One slot more than the batch: the smaller pass must not read what the larger one would. */
+static void check_slopes(const net_case *c, vit_mode mode)
 {
-    base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, stream, 0, 0);
-    for (size_t i = 0; i < count; i++)
-        out[i] = (float)base_rng_normal(&rng);
-}
-
-/* phi = sum_j weight_j logits_j + auxiliary losses, in double. */
-static double phi(vit_run *run, const float *images, const float *weight)
-{
-    static const vit_step step = {
-        .seed = 3, .step = 4, .first_sample = 12, .loss_scale = 1};
     base_error err = {0};
-    float logits[BATCH * CLASSES];
-    ck_assert_msg(vit_run_forward(run, logits, images, BATCH, &step, &err) == BASE_OK, "%s",
-                  err.text);
-    double sum = vit_run_aux_loss(run);
-    for (size_t i = 0; i < BATCH * CLASSES; i++)
-        sum += (double)weight[i] * (double)logits[i];
-    return sum;
-}
-
-/* Which experts all tokens chose, as a number: finite differences must not cross a change. */
-static uint64_t choices(const vit_run *run)
-{
-    uint64_t hash = 0;
-    for (size_t i = 0; i < vit_run_moe_count(run); i++) {
-        const vit_routing r = vit_run_routing(run, i);
-        for (size_t a = 0; a < r.count; a++)
-            hash = base_key((const uint64_t[]){hash, r.expert[a], r.kept[a]}, 3);
-    }
-    return hash;
-}
-
-/* The slope of phi along a unit direction in at [count], and what gradient says. */
-static void check_direction(vit_run *run, float *at, const float *gradient, size_t count,
-                            const float *images, const float *weight, const char *net,
-                            const char *name)
-{
-    static float saved[8192], direction[8192];
-    double norm = 0, size = 0, expected = 0, slope_bound = 0;
-    ck_assert_uint_le(count, 8192);
-    fill(direction, count, 99);
-    for (size_t i = 0; i < count; i++) {
-        norm += (double)direction[i] * (double)direction[i];
-        size += (double)at[i] * (double)at[i];
-        slope_bound += (double)gradient[i] * (double)gradient[i];
-    }
-    norm = sqrt(norm);
-    double h = 1e-3 * (sqrt(size) + 0.05);
-    memcpy(saved, at, count * sizeof *at);
-    double value[2];
-    uint64_t chosen[2];
-    do {
-        h /= 2;
-        for (int side = 0; side < 2; side++) {
-            for (size_t i = 0; i < count; i++)
-                at[i] = (float)((double)saved[i] +
-                                (side ? h : -h) * (double)direction[i] / norm);
-            value[side] = phi(run, images, weight);
-            chosen[side] = choices(run);
-        }
-    } while (chosen[0] != chosen[1] && h > 2e-5);
-    memcpy(at, saved, count * sizeof *at);
-    for (size_t i = 0; i < count; i++)
-        expected += (double)gradient[i] * (double)direction[i] / norm;
-    const double slope = (value[1] - value[0]) / (2 * h);
-    const double scale = sqrt(slope_bound / (double)count) * 3 + 0.02;
-    ck_assert_msg(fabs(slope - expected) <= tolerance * scale + 2e-3 * fabs(expected),
-                  "%s: %s: finite difference %.6f, backward %.6f (scale %.4f)", net, name,
-                  slope, expected, scale);
+    vit_model *model = model_of(c);
+    vit_run *run = NULL;
+    ck_assert_msg(vit_run_create(&run, model, SLOPE_BATCH + 1, mode, VIT_PRECISION_FP32,
+                                 &err) == BASE_OK,
+                  "%s", err.text);
+    ck_assert_int_eq(vit_run_gradients(run) != NULL, mode == VIT_MODE_TRAIN);
+    slope_check_all(run, model, c->name);
+    vit_run_destroy(run);
+    vit_model_destroy(model);
 }
 
 START_TEST(backward_equals_finite_differences)
 {
-    const net_case *c = &cases[_i];
-    base_error err = {0};
-    static float images[BATCH * IMAGE_FLOATS], d_images[BATCH * IMAGE_FLOATS];
-    float weight[BATCH * CLASSES];
-    vit_model *model = model_of(c);
-    vit_run *run = NULL;
-    fill(images, BATCH * IMAGE_FLOATS, 1);
-    fill(weight, BATCH * CLASSES, 2);
-    ck_assert_msg(vit_run_create(&run, model, BATCH + 1, VIT_MODE_TRAIN, VIT_PRECISION_FP32,
-                                 &err) == BASE_OK,
-                  "%s", err.text);
-    phi(run, images, weight);
-    vit_run_gradients_zero(run);
-    ck_assert_msg(vit_run_backward(run, d_images, weight, &err) == BASE_OK, "%s", err.text);
-    float *gradient = base_alloc(vit_model_floats(model), sizeof(float));
-    memcpy(gradient, vit_run_gradients(run), vit_model_floats(model) * sizeof(float));
-
-    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
-        const vit_parameter *p = vit_model_parameter(model, i);
-        check_direction(run, vit_model_weights(model) + p->offset, gradient + p->offset,
-                        p->count, images, weight, c->name, p->name);
-    }
-    check_direction(run, images, d_images, BATCH * IMAGE_FLOATS, images, weight, c->name,
-                    "images");
-    base_free(gradient);
-    vit_run_destroy(run);
-    vit_model_destroy(model);
+    check_slopes(&cases[_i], VIT_MODE_TRAIN);
 }
 END_TEST
 
 START_TEST(input_gradient_mode_equals_finite_differences)
 {
-    const net_case *c = &cases[_i];
-    base_error err = {0};
-    static float images[BATCH * IMAGE_FLOATS], d_images[BATCH * IMAGE_FLOATS];
-    float weight[BATCH * CLASSES];
-    vit_model *model = model_of(c);
-    vit_run *run = NULL;
-    fill(images, BATCH * IMAGE_FLOATS, 1);
-    fill(weight, BATCH * CLASSES, 2);
-    ck_assert_int_eq(vit_run_create(&run, model, BATCH, VIT_MODE_INPUT_GRADIENT,
-                                    VIT_PRECISION_FP32, &err),
-                     BASE_OK);
-    phi(run, images, weight);
-    ck_assert_int_eq(vit_run_backward(run, d_images, weight, &err), BASE_OK);
-    ck_assert_ptr_null(vit_run_gradients(run));
-    check_direction(run, images, d_images, BATCH * IMAGE_FLOATS, images, weight, c->name,
-                    "images");
-    vit_run_destroy(run);
-    vit_model_destroy(model);
+    check_slopes(&cases[_i], VIT_MODE_INPUT_GRADIENT);
 }
 END_TEST
 
@@ -263,21 +139,21 @@ START_TEST(evaluation_of_one_image_ignores_its_neighbours)
 {
     const net_case *c = &cases[_i];
     base_error err = {0};
-    static float images[BATCH * IMAGE_FLOATS];
-    float together[BATCH * CLASSES], alone[CLASSES];
+    static float images[SLOPE_BATCH * SLOPE_FLOATS];
+    float together[SLOPE_BATCH * SLOPE_CLASSES], alone[SLOPE_CLASSES];
     vit_model *model = model_of(c);
     vit_run *run = NULL;
-    fill(images, BATCH * IMAGE_FLOATS, 1);
+    slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
     ck_assert_int_eq(
-        vit_run_create(&run, model, BATCH, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+        vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
         BASE_OK);
-    vit_run_forward(run, together, images, BATCH, &(vit_step){0}, &err);
-    for (size_t b = 0; b < BATCH; b++) {
-        vit_run_forward(run, alone, images + b * IMAGE_FLOATS, 1, &(vit_step){.seed = b},
+    vit_run_forward(run, together, images, SLOPE_BATCH, &(vit_step){0}, &err);
+    for (size_t b = 0; b < SLOPE_BATCH; b++) {
+        vit_run_forward(run, alone, images + b * SLOPE_FLOATS, 1, &(vit_step){.seed = b},
                         &err);
-        for (size_t j = 0; j < CLASSES; j++)
-            ck_assert_double_eq_tol((double)alone[j], (double)together[b * CLASSES + j],
-                                    2e-5);
+        for (size_t j = 0; j < SLOPE_CLASSES; j++)
+            ck_assert_double_eq_tol((double)alone[j],
+                                    (double)together[b * SLOPE_CLASSES + j], 2e-5);
     }
     vit_run_destroy(run);
     vit_model_destroy(model);
@@ -288,21 +164,21 @@ START_TEST(steps_allocate_nothing_and_repeat_to_the_bit)
 {
     const net_case *c = &cases[_i];
     base_error err = {0};
-    static float images[BATCH * IMAGE_FLOATS];
-    float weight[BATCH * CLASSES];
+    static float images[SLOPE_BATCH * SLOPE_FLOATS];
+    float weight[SLOPE_BATCH * SLOPE_CLASSES];
     vit_model *model = model_of(c);
     vit_run *run = NULL;
-    fill(images, BATCH * IMAGE_FLOATS, 1);
-    fill(weight, BATCH * CLASSES, 2);
+    slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
+    slope_fill(weight, SLOPE_BATCH * SLOPE_CLASSES, 2);
     ck_assert_int_eq(
-        vit_run_create(&run, model, BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, &err),
+        vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, &err),
         BASE_OK);
     const size_t count = vit_model_floats(model);
     float *first = base_alloc(count, sizeof *first);
     const uint64_t before = base_alloc_count();
     for (int round = 0; round < 3; round++) {
         vit_run_gradients_zero(run);
-        phi(run, images, weight);
+        slope_phi(run, images, weight);
         vit_run_backward(run, NULL, weight, &err);
         if (round == 0)
             memcpy(first, vit_run_gradients(run), count * sizeof *first);
@@ -320,27 +196,27 @@ START_TEST(accumulated_halves_equal_the_whole_batch)
     /* dense, or routed without statistics of the batch: halves with first_sample add up */
     const net_case *c = &cases[_i];
     base_error err = {0};
-    static float images[BATCH * IMAGE_FLOATS];
-    float weight[BATCH * CLASSES], logits[BATCH * CLASSES];
+    static float images[SLOPE_BATCH * SLOPE_FLOATS];
+    float weight[SLOPE_BATCH * SLOPE_CLASSES], logits[SLOPE_BATCH * SLOPE_CLASSES];
     vit_model *model = model_of(c);
     vit_run *run = NULL;
-    fill(images, BATCH * IMAGE_FLOATS, 1);
-    fill(weight, BATCH * CLASSES, 2);
+    slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
+    slope_fill(weight, SLOPE_BATCH * SLOPE_CLASSES, 2);
     ck_assert_int_eq(
-        vit_run_create(&run, model, BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, &err),
+        vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, &err),
         BASE_OK);
-    const size_t count = vit_model_floats(model), half = BATCH / 2;
+    const size_t count = vit_model_floats(model), half = SLOPE_BATCH / 2;
     float *whole = base_alloc(count, sizeof *whole);
     vit_step step = {.seed = 3, .step = 1};
     vit_run_gradients_zero(run);
-    vit_run_forward(run, logits, images, BATCH, &step, &err);
+    vit_run_forward(run, logits, images, SLOPE_BATCH, &step, &err);
     vit_run_backward(run, NULL, weight, &err);
     memcpy(whole, vit_run_gradients(run), count * sizeof *whole);
     vit_run_gradients_zero(run);
-    for (size_t first = 0; first < BATCH; first += half) {
+    for (size_t first = 0; first < SLOPE_BATCH; first += half) {
         step.first_sample = first;
-        vit_run_forward(run, logits, images + first * IMAGE_FLOATS, half, &step, &err);
-        vit_run_backward(run, NULL, weight + first * CLASSES, &err);
+        vit_run_forward(run, logits, images + first * SLOPE_FLOATS, half, &step, &err);
+        vit_run_backward(run, NULL, weight + first * SLOPE_CLASSES, &err);
     }
     double difference = 0, size = 0;
     for (size_t i = 0; i < count; i++) {
@@ -361,22 +237,22 @@ START_TEST(bf16_stays_near_fp32)
      * in fp32, but on inputs that differ: a token near a tie may change its expert. */
     const net_case *c = &cases[_i];
     base_error err = {0};
-    static float images[BATCH * IMAGE_FLOATS];
-    float weight[BATCH * CLASSES], logits[2][BATCH * CLASSES];
+    static float images[SLOPE_BATCH * SLOPE_FLOATS];
+    float weight[SLOPE_BATCH * SLOPE_CLASSES], logits[2][SLOPE_BATCH * SLOPE_CLASSES];
     const vit_step step = {.seed = 3, .step = 1};
     vit_model *model = model_of(c);
     const size_t count = vit_model_floats(model);
     float *gradient[2];
     if (!vit_bf16_available())
         return;
-    fill(images, BATCH * IMAGE_FLOATS, 1);
-    fill(weight, BATCH * CLASSES, 2);
+    slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
+    slope_fill(weight, SLOPE_BATCH * SLOPE_CLASSES, 2);
     for (int i = 0; i < 2; i++) {
         vit_run *run = NULL;
-        ck_assert_int_eq(vit_run_create(&run, model, BATCH, VIT_MODE_TRAIN,
+        ck_assert_int_eq(vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_TRAIN,
                                         i ? VIT_PRECISION_BF16 : VIT_PRECISION_FP32, &err),
                          BASE_OK);
-        ck_assert_int_eq(vit_run_forward(run, logits[i], images, BATCH, &step, &err),
+        ck_assert_int_eq(vit_run_forward(run, logits[i], images, SLOPE_BATCH, &step, &err),
                          BASE_OK);
         ck_assert_int_eq(vit_run_backward(run, NULL, weight, &err), BASE_OK);
         gradient[i] = base_alloc(count, sizeof(float));
@@ -390,7 +266,7 @@ START_TEST(bf16_stays_near_fp32)
     }
     ck_assert_double_le(sqrt(difference), 0.03 * sqrt(size));
     ck_assert_double_gt(difference, 0); /* it really was bf16 */
-    for (size_t i = 0; i < BATCH * CLASSES; i++)
+    for (size_t i = 0; i < SLOPE_BATCH * SLOPE_CLASSES; i++)
         ck_assert_double_eq_tol((double)logits[0][i], (double)logits[1][i], 0.05);
     base_free(gradient[0]);
     base_free(gradient[1]);
@@ -403,8 +279,8 @@ START_TEST(refuses_batches_it_was_not_planned_for)
     base_error err = {0};
     vit_model *model = model_of(&cases[0]);
     vit_run *run = NULL;
-    static float images[BATCH * IMAGE_FLOATS];
-    float logits[BATCH * CLASSES];
+    static float images[SLOPE_BATCH * SLOPE_FLOATS];
+    float logits[SLOPE_BATCH * SLOPE_CLASSES];
     ck_assert_int_eq(
         vit_run_create(&run, model, 0, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
         BASE_USAGE);

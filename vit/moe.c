@@ -114,17 +114,28 @@ static void combine(vit_run *run, size_t i, float *out, const float *base)
     }
 }
 
+/* What the layer's norm reads: the stream, unless the router enters it elsewhere. */
+static const float *entry(const vit_block_state *s)
+{
+    return s->router->join && s->router->join->enter ? s->entered : s->x1;
+}
+
 void vit_moe_forward(vit_run *run, size_t i, float *x_next)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
     const vit_moe_config *moe = &run->config.moe;
+    const vit_router_join *join = s->router->join;
     const size_t d = (size_t)run->config.width;
+    const float *in = entry(s);
 
+    if (join && join->enter)
+        join->enter(s->entered, s->x1, s->carry_in, run->tokens * d, (int)s->moe_index,
+                    &moe->router);
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS)
         run->kernels->norm(s->norm2 + first * d, s->mean2 + first, s->rstd2 + first,
-                           s->x1 + first * d, w->norm2_weight, w->norm2_bias,
+                           in + first * d, w->norm2_weight, w->norm2_bias,
                            vit_min(VIT_ROWS, run->tokens - first), d, VIT_NORM_EPS);
 
     const double start = base_seconds();
@@ -160,7 +171,6 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     s->seconds = base_seconds() - start;
 
     experts_forward(run, i);
-    const vit_router_join *join = s->router->join;
     combine(run, i, join ? s->joined : x_next, join ? NULL : s->x1);
     if (join)
         join->forward(x_next, s->carry, s->x1, s->joined, s->carry_in, run->tokens * d,
@@ -240,7 +250,8 @@ void vit_moe_backward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width;
     const bool train = run->mode == VIT_MODE_TRAIN;
     const vit_router_join *join = s->router->join;
-    const float *d_y = run->d_x;
+    const float *d_y = run->d_x, *in = entry(s);
+    float *d_in = run->d_x; /* the norm's gradient is added here */
 
     if (join) {
         float *d_h = run->d_norm;
@@ -252,6 +263,10 @@ void vit_moe_backward(vit_run *run, size_t i)
         run->d_carry[0] = run->d_carry[1];
         run->d_carry[1] = swap;
         d_y = run->d_joined;
+        if (join->enter) {
+            d_in = run->d_entered;
+            memset(d_in, 0, run->tokens * d * sizeof *d_in);
+        }
     }
 
     expert_tasks tasks;
@@ -286,11 +301,13 @@ void vit_moe_backward(vit_run *run, size_t i)
         const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
         float *sums = run->partial + first / VIT_ROWS * run->partial_width;
         memset(sums, 0, 2 * d * sizeof *sums);
-        run->kernels->norm_backward(run->d_x + first * d, train ? sums : NULL, sums + d,
-                                    run->d_norm + first * d, s->x1 + first * d,
-                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight,
-                                    rows, d);
+        run->kernels->norm_backward(
+            d_in + first * d, train ? sums : NULL, sums + d, run->d_norm + first * d,
+            in + first * d, s->mean2 + first, s->rstd2 + first, w->norm2_weight, rows, d);
     }
+    if (join && join->enter)
+        join->enter_backward(run->d_x, run->d_carry[0], d_in, run->tokens * d,
+                             (int)s->moe_index, &run->config.moe.router);
     if (train) {
         vit_partial_add(run->gradients.block[i].norm2_weight, run,
                         vit_row_blocks(run->tokens), 0, d);

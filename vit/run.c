@@ -53,6 +53,7 @@ static void plan_routing(vit_run *run, vit_block_state *s)
     if (s->router->join) {
         const size_t d = (size_t)run->config.width;
         s->joined = floats(run, t * d);
+        s->entered = s->router->join->enter ? floats(run, t * d) : NULL;
         s->carry = floats(run, t * d * s->router->join->carry_width);
     }
 }
@@ -154,6 +155,7 @@ static void plan_backward(vit_run *run)
             run->d_attention = floats(run, run->batch * (size_t)run->config.heads * n * n);
         if (router->join && !run->d_joined) {
             run->d_joined = floats(run, t * d);
+            run->d_entered = router->join->enter ? floats(run, t * d) : NULL;
             for (size_t j = 0; j < 2; j++)
                 run->d_carry[j] = floats(run, t * d * router->join->carry_width);
         }
@@ -210,7 +212,8 @@ static void plan(vit_run *run)
 }
 
 /* A run whose sizes are known but whose memory is not there yet. */
-static void prepare(vit_run *run, const vit_model *model, size_t batch, vit_mode mode)
+static void prepare(vit_run *run, const vit_model *model, const vit_router *router,
+                    size_t batch, vit_mode mode)
 {
     memset(run, 0, sizeof *run);
     run->model = model;
@@ -225,7 +228,7 @@ static void prepare(vit_run *run, const vit_model *model, size_t batch, vit_mode
         if (!run->config.moe.layer[i])
             continue;
         vit_block_state *s = &run->block[i];
-        s->router = vit_router_find(run->config.moe.router.name);
+        s->router = router;
         s->pass.shape = vit_model_router_shape(model, batch);
         s->pass.shape.config = &run->config.moe.router;
         s->moe_index = run->moe_count;
@@ -233,12 +236,18 @@ static void prepare(vit_run *run, const vit_model *model, size_t batch, vit_mode
     }
 }
 
+/* NULL for a dense model, whose config may name anything. */
+static const vit_router *router_of(const vit_model *model)
+{
+    return vit_router_find(vit_model_config(model)->moe.router.name);
+}
+
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode)
 {
     vit_run *run = base_alloc(1, sizeof *run);
     if (!run)
         return 0;
-    prepare(run, model, batch, mode);
+    prepare(run, model, router_of(model), batch, mode);
     plan(run);
     const size_t bytes = run->arena.used;
     base_free(run);
@@ -269,6 +278,13 @@ static base_status bf16_create(vit_run *run, base_error *err)
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
                            vit_mode mode, vit_precision precision, base_error *err)
 {
+    return vit_run_create_with(out, model, router_of(model), batch, mode, precision, err);
+}
+
+base_status vit_run_create_with(vit_run **out, const vit_model *model,
+                                const vit_router *router, size_t batch, vit_mode mode,
+                                vit_precision precision, base_error *err)
+{
     if (batch == 0)
         return base_fail(err, BASE_USAGE, "batch is 0, expected at least 1 image");
     size_t tokens;
@@ -278,7 +294,7 @@ base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
     vit_run *run = base_alloc(1, sizeof *run);
     if (!run)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a run");
-    prepare(run, model, batch, mode);
+    prepare(run, model, router, batch, mode);
     plan(run);
     const size_t bytes = run->arena.used;
     run->arena = (base_arena){.at = base_alloc(bytes, 1), .bytes = bytes};

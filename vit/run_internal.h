@@ -27,22 +27,24 @@ typedef struct vit_block_state {
     float *x;                     /* [T, D] input of the block */
     float *mean1, *rstd1, *norm1; /* [T], [T], [T, D] */
     float *qkv;                   /* [T, 3D] */
-    float *probs;                 /* [B, H, N, N]; inference: NULL unless the router wants it */
-    float *attention;             /* [T, D] heads side by side */
-    float *x1;                    /* [T, D] after the attention's residual */
+    float *probs;     /* [B, H, N, N]; inference: NULL unless the router wants it */
+    float *attention; /* [T, D] heads side by side */
+    float *x1;        /* [T, D] after the attention's residual */
     float *mean2, *rstd2, *norm2;
-    float *hidden, *active;       /* before and after GELU: [T, M], experts [rows, M] */
+    float *hidden, *active; /* before and after GELU: [T, M], experts [rows, M] */
     /* MoE blocks only */
     vit_router_pass pass;
     vit_dispatch dispatch;
     const vit_router *router;
     float *rows_in, *rows_out; /* [rows, D] */
-    float *joined;             /* [T, D] the layer's output, only when the router joins itself */
-    const float *carry_in;     /* [T, carry_width * D] before this layer, zero at the first */
-    float *carry;              /* the same after it */
+    float *joined;  /* [T, D] the layer's output, only when the router joins itself */
+    float *entered; /* [T, D] what it is computed from, only when join->enter is there */
+    const float *carry_in; /* [T, carry_width * D] before this layer, zero at the first */
+    float *carry;          /* the same after it */
     size_t moe_index;
-    double seconds;            /* of routing and dispatch in the last forward pass */
-    float *branch_scale[2];    /* [B] stochastic depth of each image: attention, MLP or experts */
+    double seconds; /* of routing and dispatch in the last forward pass */
+    float *
+        branch_scale[2]; /* [B] stochastic depth of each image: attention, MLP or experts */
 } vit_block_state;
 
 struct vit_run {
@@ -58,35 +60,41 @@ struct vit_run {
     size_t batch_max;
     /* sizes of the current batch */
     size_t batch, tokens_per_image, tokens;
-    bool training;  /* this forward pass draws noise and dropout */
+    bool training; /* this forward pass draws noise and dropout */
     vit_step step;
     base_arena arena;
     /* shared buffers */
-    float *patches;            /* [B * patches, C * P * P] */
-    float *sincos;             /* [N, D], NULL when positions are learned */
+    float *patches; /* [B * patches, C * P * P] */
+    float *sincos;  /* [N, D], NULL when positions are learned */
     vit_block_state block[VIT_DEPTH_MAX];
-    float *last;               /* [T, D] output of the last block */
-    float *pooled_in;          /* [B, D] class tokens, token pooling only */
-    float *mean, *rstd;        /* of the last norm: [B] or [T] */
-    float *pooled;             /* [B, D] */
-    float *final_norm;         /* gap: [T, D] */
-    float *d_pooled;           /* [B, D] */
-    float *d_x, *d_norm;       /* [T, D] gradient of the stream; of a norm's output or attention */
-    float *d_qkv;              /* [T, 3D] */
-    float *d_hidden;           /* [max(T, rows), M] */
-    float *d_branch;           /* [T, D] gradient of a branch after dropout, if dropout is on */
-    float *d_rows_out, *d_rows_in; /* [rows, D] */
-    float *d_gate;             /* [assignments] */
-    float *d_attention;        /* [B, H, N, N], only if a router wants it */
-    float *d_carry[2], *d_joined;
-    float *partial;            /* [blocks of rows, partial_width] sums of biases and norms */
+    float *last;        /* [T, D] output of the last block */
+    float *pooled_in;   /* [B, D] class tokens, token pooling only */
+    float *mean, *rstd; /* of the last norm: [B] or [T] */
+    float *pooled;      /* [B, D] */
+    float *final_norm;  /* gap: [T, D] */
+    float *d_pooled;    /* [B, D] */
+    float *d_x,
+        *d_norm;     /* [T, D] gradient of the stream; of a norm's output or attention */
+    float *d_qkv;    /* [T, 3D] */
+    float *d_hidden; /* [max(T, rows), M] */
+    float *d_branch; /* [T, D] gradient of a branch after dropout, if dropout is on */
+    float *d_rows_out, *d_rows_in;            /* [rows, D] */
+    float *d_gate;                            /* [assignments] */
+    float *d_attention;                       /* [B, H, N, N], only if a router wants it */
+    float *d_carry[2], *d_joined, *d_entered; /* only when a router joins itself */
+    float *partial; /* [blocks of rows, partial_width] sums of biases and norms */
     size_t partial_width;
-    float *scratch;            /* [threads, scratch_floats] */
+    float *scratch; /* [threads, scratch_floats] */
     size_t scratch_floats;
     size_t moe_block[VIT_DEPTH_MAX]; /* block of the i-th MoE layer */
     size_t moe_count;
 };
 
+/* vit_run_create with this router in place of the one that the model names, whose parameters and options
+ * it shares (NULL: a dense model). A router is tried here before it stands in the table. */
+base_status vit_run_create_with(vit_run **out, const vit_model *model,
+                                const vit_router *router, size_t batch, vit_mode mode,
+                                vit_precision precision, base_error *err);
 /* This thread's scratch, inside a parallel region. */
 float *vit_scratch(const vit_run *run);
 /* Number of blocks of VIT_ROWS rows. */
@@ -105,8 +113,8 @@ void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, s
 /* ---- dropout.c: masks are functions of their keys, drawn again in backward -------------------- */
 
 /* y [rows, n] *= 0 or 1 / (1 - rate); row r belongs to token first_token + r of the global batch. */
-void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step, uint64_t site,
-                 uint64_t first_token);
+void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step,
+                 uint64_t site, uint64_t first_token);
 /* 0 or 1 / (1 - rate) of one image at a site (Huang et al. 2016, "Deep networks with stochastic
  * depth", with the inverse scaling of timm). */
 float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image);
@@ -115,8 +123,8 @@ double vit_drop_path_rate(const vit_config *config, size_t i);
 /* Fills branch_scale of every block for this pass: 1 outside training. */
 void vit_branch_scales_draw(vit_run *run);
 /* y [rows, D], rows first .. of the batch: dropout, then stochastic depth of block i. */
-void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site, size_t first,
-                           size_t rows);
+void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site,
+                           size_t first, size_t rows);
 /* Whether that does anything in this pass. */
 bool vit_branch_regularised(const vit_run *run, size_t i);
 

@@ -14,8 +14,9 @@
 /* One per run: where failures of the library below are collected, so that kernels return void. */
 typedef struct vit_bf16 vit_bf16;
 typedef struct vit_exec {
-    atomic_bool failed; /* a oneDNN call refused; forward and backward report BASE_INTERNAL */
-    vit_bf16 *bf16;     /* products in bf16 with fp32 accumulation; NULL: fp32 */
+    atomic_bool
+        failed;     /* a oneDNN call refused; forward and backward report BASE_INTERNAL */
+    vit_bf16 *bf16; /* products in bf16 with fp32 accumulation; NULL: fp32 */
 } vit_exec;
 
 /* C [m, n] = alpha * op(A) * op(B) + beta * C through oneDNN. op(A) is [m, k], op(B) is [k, n]; ta: A is
@@ -39,9 +40,9 @@ void vit_bf16_destroy(vit_bf16 *bf16);
 /* Rounds the weights anew, to nearest even: once a forward pass. */
 void vit_bf16_refresh(vit_bf16 *bf16);
 /* vit_gemm with operands rounded to bf16. False when oneDNN refuses. */
-bool vit_bf16_gemm(vit_bf16 *bf16, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
-                   const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
-                   size_t ldc);
+bool vit_bf16_gemm(vit_bf16 *bf16, bool ta, bool tb, size_t m, size_t n, size_t k,
+                   float alpha, const float *a, size_t lda, const float *b, size_t ldb,
+                   float beta, float *c, size_t ldc);
 
 /* ---- kernels: plain loops compiled for several instruction sets (kernels.c) ------------------ */
 
@@ -53,7 +54,8 @@ typedef struct vit_kernels {
     /* h [rows, n] += bias [n] */
     void (*bias)(float *h, const float *bias, size_t rows, size_t n);
     /* h += bias, then a = gelu(h); a may be h */
-    void (*bias_gelu)(float *a, float *h, const float *bias, size_t rows, size_t n, int tanh_form);
+    void (*bias_gelu)(float *a, float *h, const float *bias, size_t rows, size_t n,
+                      int tanh_form);
     /* d [n] *= gelu'(h) */
     void (*gelu_backward)(float *d, const float *h, size_t n, int tanh_form);
     /* sum [n] += the sum over rows of d [rows, n] */
@@ -70,8 +72,9 @@ typedef struct vit_kernels {
     /* d = p * (d - <d, p>), in place in d */
     void (*softmax_backward)(float *d, const float *p, size_t rows, size_t n, size_t ld);
     /* AdamW on n floats: decay is lr * weight_decay (0: none); c1, c2 the bias corrections */
-    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float scale, float lr,
-                  float beta1, float beta2, float eps, float decay, float c1, float c2);
+    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float scale,
+                  float lr, float beta1, float beta2, float eps, float decay, float c1,
+                  float c2);
     double (*sum_squares)(const float *x, size_t n);
     /* fp32 to bf16, nearest even; NaN stays NaN */
     void (*to_bf16)(uint16_t *out, const float *x, size_t n);
@@ -80,7 +83,8 @@ typedef struct vit_kernels {
     /* out [rows, n] standard normals: number j of row r is number j % 4 of the Philox4x32-10 block with
      * counter {first + r (two words), j / 4, 0}, words (0, 1) and (2, 3) by Box-Muller on their upper
      * 24 bits: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v. */
-    void (*normals)(float *out, size_t rows, size_t n, const uint32_t key[2], uint64_t first);
+    void (*normals)(float *out, size_t rows, size_t n, const uint32_t key[2],
+                    uint64_t first);
 } vit_kernels;
 
 /* The best set for this processor. */
@@ -97,7 +101,7 @@ typedef struct vit_router_shape {
     size_t group_tokens;     /* tokens routed together; the last group may be smaller */
     size_t width;            /* D */
     size_t heads;
-    size_t experts;          /* E */
+    size_t experts; /* E */
     size_t k;
 } vit_router_shape;
 
@@ -115,10 +119,11 @@ typedef struct vit_router_pass {
     const float *x;                                /* [T, D] router input */
     const float *param[VIT_ROUTER_PARAMETERS_MAX]; /* in declared order */
     const float *attention;                        /* [B, H, N, N] if wanted, else NULL */
-    bool training;  /* noise, Sinkhorn draw and losses apply */
-    uint64_t seed, step, layer, first_token; /* keys of the draws; token t is first_token + t */
+    bool training; /* noise, Sinkhorn draw and losses apply */
+    uint64_t seed, step, layer,
+        first_token;   /* keys of the draws; token t is first_token + t */
     double loss_scale; /* of the auxiliary losses */
-    void *state; /* state_bytes, 64-aligned, kept from forward to backward */
+    void *state;       /* state_bytes, 64-aligned, kept from forward to backward */
     /* outputs of forward, planned by the caller */
     double *probs;    /* [T, E] softmax of the clean logits */
     uint32_t *start;  /* [T + 1] */
@@ -126,7 +131,7 @@ typedef struct vit_router_pass {
     uint16_t *expert; /* [count] */
     float *gate;      /* [count] */
     size_t count;
-    double aux_loss;  /* weighted, mean over groups, not times loss_scale */
+    double aux_loss; /* weighted, mean over groups, not times loss_scale */
     bool used_sinkhorn, sinkhorn_converged;
     int sinkhorn_iterations;
     double sinkhorn_residual;
@@ -136,10 +141,18 @@ typedef struct vit_router_pass {
     float *d_attention;                        /* adds; NULL: not wanted */
 } vit_router_pass;
 
-/* How the layer's output y joins the stream: h_next = h + y unless the router brings its own (Teo and
- * Nguyen 2024, MomentumSMoE). carry is [T, carry_width * D], zero before the first MoE layer. */
+/* How the layer meets the stream h [T, D]: it computes y from h and h_next = h + y, unless the router
+ * brings its own (Teo and Nguyen 2024, MomentumSMoE). carry [T, carry_width * D] goes from MoE layer to
+ * MoE layer of one pass and is zero before the first. floats: T * D; moe_index: 0, 1, ... */
 typedef struct vit_router_join {
     size_t carry_width;
+    /* in: what the layer computes y from in place of h; NULL: h itself. */
+    void (*enter)(float *in, const float *h, const float *carry_in, size_t floats,
+                  int moe_index, const vit_router_config *config);
+    /* Adds to d_h and d_carry_in, which backward has filled; NULL when enter is. */
+    void (*enter_backward)(float *d_h, float *d_carry_in, const float *d_in, size_t floats,
+                           int moe_index, const vit_router_config *config);
+    /* h_next may be h, and nothing else overlaps: each float in its turn. */
     void (*forward)(float *h_next, float *carry_out, const float *h, const float *y,
                     const float *carry_in, size_t floats, int moe_index,
                     const vit_router_config *config);
@@ -186,19 +199,20 @@ enum { VIT_ROW_DROPPED = UINT32_MAX };
 typedef struct vit_dispatch {
     /* [count]: row of the assignment, VIT_ROW_DROPPED when over capacity */
     uint32_t *row;
-    bool *kept;            /* [count] */
-    uint32_t *assignment;  /* [rows]: which assignment a row serves */
-    size_t offset[VIT_EXPERTS_MAX + 1]; /* rows of expert e: offset[e] .. offset[e + 1] - 1 */
+    bool *kept;           /* [count] */
+    uint32_t *assignment; /* [rows]: which assignment a row serves */
+    size_t
+        offset[VIT_EXPERTS_MAX + 1]; /* rows of expert e: offset[e] .. offset[e + 1] - 1 */
     size_t rows;
-    uint32_t *scratch;     /* [2 * T + 2 * E + 2] */
+    uint32_t *scratch; /* [2 * T + 2 * E + 2] */
 } vit_dispatch;
 
 typedef struct vit_dispatch_rule {
     size_t group_tokens;
     size_t experts;
-    double capacity;  /* factor, 0: dropless */
+    double capacity; /* factor, 0: dropless */
     int multiple;
-    size_t k;         /* of the capacity formula */
+    size_t k; /* of the capacity formula */
     bool bpr;
 } vit_dispatch_rule;
 
@@ -214,7 +228,8 @@ void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t
 typedef struct vit_block_parameters {
     float *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias;
     float *norm2_weight, *norm2_bias;
-    float *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias; /* dense [M, D] ..; experts [E, M, D] .. */
+    float *fc1_weight, *fc1_bias, *fc2_weight,
+        *fc2_bias; /* dense [M, D] ..; experts [E, M, D] .. */
     float *router[VIT_ROUTER_PARAMETERS_MAX];
 } vit_block_parameters;
 
