@@ -123,7 +123,7 @@ static void open_training(training *t, const char *folder, const char *router)
     data_loader_config loader = data_loader_defaults();
     loader.training = true;
     loader.batch = BATCH;
-    loader.threads = 1;
+    loader.threads = 0;
     loader.size = SIDE;
     loader.channels = 3;
     loader.augment.crop = DATA_CROP_RANDOM;
