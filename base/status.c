@@ -1,31 +1,45 @@
 /* status.c - status codes with one line of text, and names made safe to print.
  * Follows git's and systemd's rules for messages (style.md 2.4). Free to change: the buffers.
- * Relied on elsewhere: base_fail returns the status it was given and never fails itself. */
+ * Relied on elsewhere: base_fail returns the status it was given and never fails itself; a text is
+ * one line, whatever the names in it. */
 #include "base/base.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Formats aside first, so that an argument may point into err->text. */
-static void set_text(base_error *err, base_status status, const char *format, va_list args)
-    BASE_PRINTF(3, 0);
+enum { LONGEST = 8192, TAIL = 256 };
 
-static void set_text(base_error *err, base_status status, const char *format, va_list args)
+/* One printable line: names in it may hold anything. A text that is too long loses its middle,
+ * because the subject stands at the beginning and the reason at the end. */
+static void put_text(base_error *err, const char *text)
 {
-    char text[sizeof err->text];
+    char safe[LONGEST];
 
-    vsnprintf(text, sizeof text, format, args);
-    memcpy(err->text, text, strlen(text) + 1);
-    err->status = status;
+    base_quote(safe, sizeof safe, text);
+    const size_t length = strlen(safe);
+    if (length < sizeof err->text) {
+        memcpy(err->text, safe, length + 1);
+        return;
+    }
+    size_t head = sizeof err->text - sizeof "..." - TAIL, tail = length - TAIL;
+    while ((safe[head] & 0xc0) == 0x80) /* not inside a character */
+        head--;
+    while ((safe[tail] & 0xc0) == 0x80)
+        tail++;
+    snprintf(err->text, sizeof err->text, "%.*s...%s", (int)head, safe, safe + tail);
 }
 
+/* Every text is formatted aside first, so that an argument may point into err->text. */
 base_status base_fail(base_error *err, base_status status, const char *format, ...)
 {
     if (err) {
+        char text[LONGEST];
         va_list args;
         va_start(args, format);
-        set_text(err, status, format, args);
+        vsnprintf(text, sizeof text, format, args);
         va_end(args);
+        put_text(err, text);
+        err->status = status;
     }
     return status;
 }
@@ -36,14 +50,16 @@ base_status base_fail_errno(base_error *err, const char *format, ...)
     const base_status status = number == ENOMEM ? BASE_NO_MEMORY : BASE_IO;
 
     if (err) {
-        char reason[128];
+        char text[LONGEST], reason[128];
         va_list args;
         va_start(args, format);
-        set_text(err, status, format, args);
+        vsnprintf(text, sizeof text - sizeof reason - 2, format, args);
         va_end(args);
-        const size_t used = strlen(err->text);
-        snprintf(err->text + used, sizeof err->text - used, ": %s",
+        const size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, ": %s",
                  strerror_r(number, reason, sizeof reason));
+        put_text(err, text);
+        err->status = status;
     }
     return status;
 }
@@ -52,15 +68,14 @@ void base_error_prepend(base_error *err, const char *format, ...)
 {
     if (!err)
         return;
-    char head[sizeof err->text];
+    char text[LONGEST];
     va_list args;
     va_start(args, format);
-    vsnprintf(head, sizeof head, format, args);
+    vsnprintf(text, sizeof text - sizeof err->text, format, args);
     va_end(args);
-    const size_t used = strlen(head);
-    memmove(err->text + used, err->text, sizeof err->text - used);
-    memcpy(err->text, head, used);
-    err->text[sizeof err->text - 1] = 0;
+    const size_t used = strlen(text);
+    memcpy(text + used, err->text, strlen(err->text) + 1);
+    put_text(err, text);
 }
 
 /* Bytes of the printable UTF-8 character at s, or 0: a control character (C0, DEL, C1), an

@@ -67,11 +67,43 @@ START_TEST(long_texts_are_cut)
     errno = ENOSPC;
     base_fail_errno(&err, "%s", wide);
     ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
+    ck_assert_ptr_nonnull(strstr(err.text, "www: No space left on device"));
     base_error_prepend(&err, "head: ");
     ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
+    ck_assert_ptr_nonnull(strstr(err.text, "www: No space left on device"));
     ck_assert(strncmp(err.text, "head: www", 9) == 0);
     base_error_prepend(&err, "%s", wide);
     ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
+}
+END_TEST
+
+START_TEST(long_texts_are_cut_between_characters)
+{
+    base_error err = {0};
+    char wide[3000];
+
+    for (size_t shift = 0; shift < 3; shift++) {
+        memset(wide, 'w', shift);
+        for (size_t at = shift; at < sizeof wide - 3; at += 3)
+            memcpy(wide + at, "\xe2\x82\xac", 4);
+        base_fail(&err, BASE_IO, "%s", wide);
+        ck_assert_uint_ge(strlen(err.text), sizeof err.text - 8);
+        ck_assert_ptr_nonnull(strstr(err.text, "\xe2\x82\xac...\xe2\x82\xac"));
+    }
+}
+END_TEST
+
+START_TEST(texts_are_one_line_whatever_the_names)
+{
+    base_error err = {0};
+
+    base_fail(&err, BASE_IO, "no '%s' here", "a\nb\x1b[2J");
+    ck_assert_str_eq(err.text, "no 'a\\x0ab\\x1b[2J' here");
+    base_error_prepend(&err, "'%s': ", "c\r");
+    ck_assert_str_eq(err.text, "'c\\x0d': no 'a\\x0ab\\x1b[2J' here");
+    errno = ENOENT;
+    base_fail_errno(&err, "cannot open '%s'", "\xff\n");
+    ck_assert_str_eq(err.text, "cannot open '\\xff\\x0a': No such file or directory");
 }
 END_TEST
 
@@ -133,7 +165,9 @@ int main(void)
     tcase_add_test(core, prepend_puts_context_in_front);
     tcase_add_test(core, quote_keeps_printable_text);
     tcase_add_test(core, quote_escapes_control_characters_and_invalid_utf8);
+    tcase_add_test(core, texts_are_one_line_whatever_the_names);
     tcase_add_test(limits, long_texts_are_cut);
+    tcase_add_test(limits, long_texts_are_cut_between_characters);
     tcase_add_test(limits, quote_cuts_between_characters);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
