@@ -34,12 +34,12 @@
 /* ---- status and error text ------------------------------------------------------------- */
 
 typedef enum base_status {
-    BASE_OK = 0,          /* done */
-    BASE_USAGE = 1,       /* an option, key or setting that the user wrote is wrong */
-    BASE_IO = 2,          /* a file cannot be opened, read or written; disk full */
-    BASE_FORMAT = 3,      /* the bytes of a file are not what its format demands */
-    BASE_MISMATCH = 4,    /* two things that must agree do not (shape, class list, recipe) */
-    BASE_NO_MEMORY = 5,   /* memory could not be had */
+    BASE_OK = 0,        /* done */
+    BASE_USAGE = 1,     /* an option, key or setting that the user wrote is wrong */
+    BASE_IO = 2,        /* a file cannot be opened, read or written; disk full */
+    BASE_FORMAT = 3,    /* the bytes of a file are not what its format demands */
+    BASE_MISMATCH = 4,  /* two things that must agree do not (shape, class list, recipe) */
+    BASE_NO_MEMORY = 5, /* memory could not be had */
     BASE_UNSUPPORTED = 6, /* valid, but not something this program does */
     BASE_INTERRUPTED = 7, /* the user asked to stop */
     BASE_NUMERIC = 8,     /* not finite where a number was needed */
@@ -105,14 +105,14 @@ void base_arena_rewind(base_arena *arena, size_t mark);
 /* What a stream is for. The values are part of every result: never renumber, only add. */
 typedef enum base_purpose {
     BASE_PURPOSE_TEST = 1,
-    BASE_PURPOSE_INIT = 2,          /* a = parameter index, b = expert */
-    BASE_PURPOSE_ORDER = 3,         /* a = epoch: permutation of the samples */
-    BASE_PURPOSE_AUGMENT = 4,       /* a = epoch, b = sample, c = copy or replacement */
-    BASE_PURPOSE_MIX = 5,           /* a = epoch, b = step in the epoch: mixup, cutmix */
-    BASE_PURPOSE_SUBSET = 6,        /* the first N of a seeded order (--limit) */
-    BASE_PURPOSE_DROPOUT = 7,       /* a = step, b = site, c = token of the global batch */
-    BASE_PURPOSE_DROP_PATH = 8,     /* a = step, b = site, c = image of the global batch */
-    BASE_PURPOSE_ROUTER_NOISE = 9,  /* step, layer; token in the counter (vit/kernels.c) */
+    BASE_PURPOSE_INIT = 2,           /* a = parameter index, b = expert */
+    BASE_PURPOSE_ORDER = 3,          /* a = epoch: permutation of the samples */
+    BASE_PURPOSE_AUGMENT = 4,        /* a = epoch, b = sample, c = copy or replacement */
+    BASE_PURPOSE_MIX = 5,            /* a = epoch, b = step in the epoch: mixup, cutmix */
+    BASE_PURPOSE_SUBSET = 6,         /* the first N of a seeded order (--limit) */
+    BASE_PURPOSE_DROPOUT = 7,        /* a = step, b = site, c = token of the global batch */
+    BASE_PURPOSE_DROP_PATH = 8,      /* a = step, b = site, c = image of the global batch */
+    BASE_PURPOSE_ROUTER_NOISE = 9,   /* step, layer; token in the counter (vit/kernels.c) */
     BASE_PURPOSE_ROUTER_SELECT = 10, /* a = step, b = layer: SSR's Bernoulli draw */
     BASE_PURPOSE_CORRUPT = 11,
     BASE_PURPOSE_ATTACK = 12
@@ -132,7 +132,8 @@ void base_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t 
 uint64_t base_key(const uint64_t *values, size_t count);
 
 /* The stream of (seed, purpose, a, b, c). */
-base_rng base_rng_make(uint64_t seed, base_purpose purpose, uint64_t a, uint64_t b, uint64_t c);
+base_rng base_rng_make(uint64_t seed, base_purpose purpose, uint64_t a, uint64_t b,
+                       uint64_t c);
 uint32_t base_rng_u32(base_rng *rng);
 uint64_t base_rng_u64(base_rng *rng);
 /* [0, 1), 53 random bits. */

@@ -27,13 +27,13 @@
 typedef struct data_image {
     unsigned char *pixels;
     size_t width, height;
-    size_t channels;       /* 3; 1 for IDX images that stay grey */
+    size_t channels; /* 3; 1 for IDX images that stay grey */
     size_t capacity_bytes;
 } data_image;
 
 void data_image_destroy(data_image *image); /* frees the pixels, zeroes the struct */
-base_status data_image_reserve(data_image *image, size_t width, size_t height, size_t channels,
-                               base_error *err);
+base_status data_image_reserve(data_image *image, size_t width, size_t height,
+                               size_t channels, base_error *err);
 
 /* data.md 5 and 10: how a sample decoded. */
 typedef enum data_health {
@@ -57,8 +57,8 @@ void data_decoder_destroy(data_decoder *decoder);
  * (BASE_UNSUPPORTED, BASE_NO_MEMORY) with the reason of data.md 10 in err; else reason in note
  * (note_bytes may be 0). */
 base_status data_decode(data_image *out, data_health *health, data_decoder *decoder,
-                        const unsigned char *bytes, size_t size, char *note, size_t note_bytes,
-                        base_error *err);
+                        const unsigned char *bytes, size_t size, char *note,
+                        size_t note_bytes, base_error *err);
 /* Reads and decodes one file. err names the path. */
 base_status data_image_load(data_image *out, data_health *health, data_decoder *decoder,
                             const char *path, base_error *err);
@@ -87,25 +87,27 @@ void data_scratch_destroy(data_scratch *scratch);
 /* Pillow's antialiased fixed-point resize, bit exact (data.md 6): the part `from` of in becomes an image
  * of its own and is resized to width x height; only the part `to` of that result is computed and
  * stored (NULL: all). out must not be in. */
-base_status data_resize(data_image *out, const data_image *in, const data_box *from, size_t width,
-                        size_t height, const data_box *to, data_filter filter,
+base_status data_resize(data_image *out, const data_image *in, const data_box *from,
+                        size_t width, size_t height, const data_box *to, data_filter filter,
                         data_scratch *scratch, base_error *err);
 
 /* Evaluation preprocessing as torchvision on Pillow images: shorter side to resize (0: none), centre
  * crop to crop with zero padding where the image is smaller (data.md 7). Bit exact. */
-base_status data_eval_transform(data_image *out, const data_image *in, size_t resize, size_t crop,
-                                data_filter filter, data_scratch *scratch, base_error *err);
+base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
+                                size_t crop, data_filter filter, data_scratch *scratch,
+                                base_error *err);
 
 /* ---- sources ------------------------------------------------------------------------------- */
 
 typedef struct data_source data_source;
 
 typedef struct data_source_options {
-    size_t classes_of_model;       /* 1000 applies the ImageNet rule of data.md 1; 0: unknown */
-    const char *const *class_list; /* names that must agree (a checkpoint's labels), or NULL */
+    size_t classes_of_model; /* 1000 applies the ImageNet rule of data.md 1; 0: unknown */
+    /* Names that must agree (a checkpoint's labels), or NULL. */
+    const char *const *class_list;
     size_t class_list_count;
-    size_t idx_max_bytes;          /* of an inflated IDX file; 0: 1 GiB */
-    bool allow_single_class;       /* predict and eval may have one class, training not */
+    size_t idx_max_bytes;    /* of an inflated IDX file; 0: 1 GiB */
+    bool allow_single_class; /* predict and eval may have one class, training not */
 } data_source_options;
 
 /* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx; more layouts are lines in a table.
@@ -123,12 +125,14 @@ const char *data_source_class_name(const data_source *source, size_t label); /* 
 const char *data_imagenet_name(const char *wnid);
 int32_t data_source_label(const data_source *source, size_t i);
 /* "PATH" or "PATH!MEMBER" or "PATH[12]" into out, by base_quote. Returns out. */
-const char *data_source_name(const data_source *source, size_t i, char *out, size_t out_bytes);
+const char *data_source_name(const data_source *source, size_t i, char *out,
+                             size_t out_bytes);
 /* Path below the class folder's parent, "CLASS/FILE", as it is: what trees of results are named by.
  * Never absolute, no part of it begins with '.'; IDX: "CLASS/00012.png". */
 const char *data_source_relative_name(const data_source *source, size_t i, char *out,
                                       size_t out_bytes);
-size_t data_source_ignored(const data_source *source); /* names that were no images, links, ... */
+/* Names that were no images, links, ... */
+size_t data_source_ignored(const data_source *source);
 /* One line about anything odd found while indexing ("" if nothing), e.g. empty class folders. */
 const char *data_source_notice(const data_source *source);
 /* Channels and side of the images if all are equal by format (IDX), else 0. */
@@ -143,7 +147,8 @@ base_status data_source_read(const data_source *source, size_t i, unsigned char 
 /* Sample i decoded (IDX: its pixels). err holds the reason only; data_source_name has the name. */
 base_status data_source_image(const data_source *source, size_t i, data_image *out,
                               data_health *health, data_decoder *decoder,
-                              unsigned char **buffer, size_t *buffer_bytes, base_error *err);
+                              unsigned char **buffer, size_t *buffer_bytes,
+                              base_error *err);
 
 /* ---- loader -------------------------------------------------------------------------------- */
 
@@ -159,49 +164,53 @@ typedef struct data_augment {
     double ratio_low, ratio_high; /* 3/4..4/3 */
     int padding;                  /* padded crop, pixels a side, 4 */
     double flip;                  /* probability, 0.5; 0: off */
-    double mixup, cutmix;         /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
-    double mix_probability;       /* of a batch being mixed at all, 1 */
-    double erase;                 /* probability of random erasing, 0: off */
-    bool erase_noise;             /* per-pixel normal numbers in place of 0 */
+    double mixup, cutmix;   /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
+    double mix_probability; /* of a batch being mixed at all, 1 */
+    double erase;           /* probability of random erasing, 0: off */
+    bool erase_noise;       /* per-pixel normal numbers in place of 0 */
 } data_augment;
 
 typedef struct data_loader_config {
-    bool training;      /* shuffled, endless over epochs, augmented, last partial batch dropped */
-    size_t batch;       /* images a batch */
-    size_t limit;       /* > 0: only the first limit samples of the seeded order (the same at every run) */
+    /* Shuffled, endless over epochs, augmented, last partial batch dropped. */
+    bool training;
+    size_t batch; /* images a batch */
+    size_t limit; /* > 0: the first limit samples of the seeded order, always the same */
     uint64_t seed;
-    size_t threads;     /* workers, 0: load in the caller's thread; same batches */
-    size_t queue;       /* batch slots, 3 */
-    size_t size;        /* side of the network's input */
-    size_t channels;    /* 3, or 1: grey (luma of RGB sources, (19595 R + 38470 G + 7471 B + 32768) >> 16) */
-    size_t resize;      /* evaluation: shorter side, 0: none */
+    size_t threads; /* workers, 0: load in the caller's thread; same batches */
+    size_t queue;   /* batch slots, 3 */
+    size_t size;    /* side of the network's input */
+    /* 3, or 1: grey, of RGB sources (19595 R + 38470 G + 7471 B + 32768) >> 16. */
+    size_t channels;
+    size_t resize; /* evaluation: shorter side, 0: none */
     data_filter filter;
     float mean[3], std[3];
-    bool bytes;         /* deliver 8-bit [B, S, S, C] in batch.bytes in place of normalised floats */
+    bool bytes; /* 8-bit [B, S, S, C] in batch.bytes in place of normalised floats */
     data_augment augment;
     data_decode_limits limits;
-    double max_bad;     /* training: bad samples beyond max(50, max_bad * count) stop the run (0.001) */
-    bool strict;        /* a damaged or bad sample stops at once */
-    bool skip_bad;      /* evaluation: count a bad sample as wrong instead of failing */
+    /* Training: more than max(50, max_bad * count) bad samples stop the run (0.001). */
+    double max_bad;
+    bool strict;   /* a damaged or bad sample stops at once */
+    bool skip_bad; /* evaluation: count a bad sample as wrong instead of failing */
     /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's thread. */
     void (*log)(void *user, const char *line);
     void *log_user;
 } data_loader_config;
 
-data_loader_config data_loader_defaults(void); /* evaluation at 224, ImageNet mean and std */
+/* Evaluation at 224, ImageNet mean and std. */
+data_loader_config data_loader_defaults(void);
 
 /* A filled slot, borrowed until the next call of data_loader_next or _seek. */
 typedef struct data_batch {
-    size_t count;              /* images; 0: the evaluation is over */
-    const float *images;       /* [count, C, S, S] normalised, NULL with bytes */
+    size_t count;               /* images; 0: the evaluation is over */
+    const float *images;        /* [count, C, S, S] normalised, NULL with bytes */
     const unsigned char *bytes; /* [count, S, S, C], NULL without */
-    const int32_t *labels;     /* [count]; -1: unknown, or a bad sample in evaluation */
-    const int32_t *labels_b;   /* [count]: the partner's label (= labels when not mixed) */
-    const float *weight_a;     /* [count]: weight of labels in the target, 1 when not mixed */
-    const uint32_t *samples;   /* [count] numbers in the source */
-    const bool *bad;           /* [count]: evaluation with skip_bad, image is all zero */
+    const int32_t *labels;      /* [count]; -1: unknown, or a bad sample in evaluation */
+    const int32_t *labels_b;    /* [count]: the partner's label (= labels when not mixed) */
+    const float *weight_a;   /* [count]: weight of labels in the target, 1 when not mixed */
+    const uint32_t *samples; /* [count] numbers in the source */
+    const bool *bad;         /* [count]: evaluation with skip_bad, image is all zero */
     uint64_t epoch;
-    uint64_t step;             /* batch number in the epoch */
+    uint64_t step; /* batch number in the epoch */
 } data_batch;
 
 typedef struct data_loader data_loader;
@@ -211,9 +220,11 @@ void data_loader_destroy(data_loader *loader); /* joins all threads, at any time
 /* Batches in order; waits for the workers. */
 base_status data_loader_next(data_loader *loader, data_batch *out, base_error *err);
 /* Goes on at batch `step` of `epoch` without reading what lies before (resume). Training: any epoch. */
-base_status data_loader_seek(data_loader *loader, uint64_t epoch, uint64_t step, base_error *err);
-size_t data_loader_steps(const data_loader *loader);   /* batches of one epoch */
-size_t data_loader_samples(const data_loader *loader); /* samples of one epoch before dropping */
+base_status data_loader_seek(data_loader *loader, uint64_t epoch, uint64_t step,
+                             base_error *err);
+size_t data_loader_steps(const data_loader *loader); /* batches of one epoch */
+/* Samples of one epoch before dropping. */
+size_t data_loader_samples(const data_loader *loader);
 
 typedef struct data_counts {
     uint64_t ok, odd, damaged, bad;

@@ -114,7 +114,8 @@ END_TEST
 
 START_TEST(bf16_rounds_to_nearest_even)
 {
-    const float in[] = {1.0f, 1.00390625f, 1.01171875f, -1.0f, 0.0f, 3.4e38f, INFINITY, NAN};
+    const float in[] = {1.0f, 1.00390625f, 1.01171875f, -1.0f,
+                        0.0f, 3.4e38f,     INFINITY,    NAN};
     const uint16_t expected[] = {0x3f80, 0x3f80, 0x3f82, 0xbf80, 0, 0x7f80, 0x7f80};
     uint16_t out[8];
     k->to_bf16(out, in, 8);
@@ -137,10 +138,10 @@ START_TEST(normals_are_the_documented_draws)
         const uint64_t row = first + i / N;
         const size_t j = i % N;
         uint32_t word[4];
-        base_philox4x32(word,
-                        (const uint32_t[]){(uint32_t)row, (uint32_t)(row >> 32),
-                                           (uint32_t)(j / 4), 0},
-                        key);
+        base_philox4x32(
+            word,
+            (const uint32_t[]){(uint32_t)row, (uint32_t)(row >> 32), (uint32_t)(j / 4), 0},
+            key);
         const size_t pair = j % 4 / 2 * 2;
         const double u = ldexp(word[pair] >> 8, -24), v = ldexp(word[pair + 1] >> 8, -24);
         const double expected =

@@ -72,15 +72,15 @@ static void head_backward(vit_run *run, const vit_block_state *s, size_t task, f
     const float *d_o = run->d_norm + b * n * d + h * per_head;
     float *d_q = run->d_qkv + b * n * 3 * d + h * per_head;
 
-    vit_gemm(&run->exec, false, true, n, n, per_head, 1.0f, d_o, d, q + 2 * d, 3 * d, beta, d_p,
-             n);
+    vit_gemm(&run->exec, false, true, n, n, per_head, 1.0f, d_o, d, q + 2 * d, 3 * d, beta,
+             d_p, n);
     vit_gemm(&run->exec, true, false, n, per_head, n, 1.0f, p, n, d_o, d, 0.0f, d_q + 2 * d,
              3 * d);
     run->kernels->softmax_backward(d_p, p, n, n, n);
-    vit_gemm(&run->exec, false, false, n, per_head, n, scale, d_p, n, q + d, 3 * d, 0.0f, d_q,
-             3 * d);
-    vit_gemm(&run->exec, true, false, n, per_head, n, scale, d_p, n, q, 3 * d, 0.0f, d_q + d,
-             3 * d);
+    vit_gemm(&run->exec, false, false, n, per_head, n, scale, d_p, n, q + d, 3 * d, 0.0f,
+             d_q, 3 * d);
+    vit_gemm(&run->exec, true, false, n, per_head, n, scale, d_p, n, q, 3 * d, 0.0f,
+             d_q + d, 3 * d);
 }
 
 void vit_attention_backward(vit_run *run, size_t i)
@@ -110,8 +110,8 @@ void vit_attention_backward(vit_run *run, size_t i)
                 vit_branch_regularise(run->d_branch + first * d, run, i, VIT_SITE_ATTENTION,
                                       first, rows);
             }
-            vit_gemm(&run->exec, false, false, rows, d, d, 1.0f, d_y, d, w->proj_weight, d, 0.0f,
-                     run->d_norm + first * d, d);
+            vit_gemm(&run->exec, false, false, rows, d, d, 1.0f, d_y, d, w->proj_weight, d,
+                     0.0f, run->d_norm + first * d, d);
             if (train) {
                 float *sums = run->partial + first / VIT_ROWS * run->partial_width;
                 memset(sums, 0, d * sizeof *sums);
@@ -128,8 +128,8 @@ void vit_attention_backward(vit_run *run, size_t i)
     const size_t blocks = vit_row_blocks(run->tokens);
     if (train) {
         const vit_block_parameters *g = &run->gradients.block[i];
-        vit_gemm(&run->exec, true, false, d, d, run->tokens, 1.0f, d_branch, d, s->attention, d,
-                 1.0f, g->proj_weight, d);
+        vit_gemm(&run->exec, true, false, d, d, run->tokens, 1.0f, d_branch, d,
+                 s->attention, d, 1.0f, g->proj_weight, d);
         vit_partial_add(g->proj_bias, run, blocks, 0, d);
         vit_gemm(&run->exec, true, false, 3 * d, d, run->tokens, 1.0f, run->d_qkv, 3 * d,
                  s->norm1, d, 1.0f, g->qkv_weight, d);
@@ -146,9 +146,9 @@ void vit_attention_backward(vit_run *run, size_t i)
             memset(sums, 0, 5 * d * sizeof *sums);
             run->kernels->column_sum(sums, run->d_qkv + first * 3 * d, rows, 3 * d);
         }
-        run->kernels->norm_backward(run->d_x + first * d, train ? sums + 3 * d : NULL,
-                                    sums + 4 * d, scratch, s->x + first * d, s->mean1 + first,
-                                    s->rstd1 + first, w->norm1_weight, rows, d);
+        run->kernels->norm_backward(
+            run->d_x + first * d, train ? sums + 3 * d : NULL, sums + 4 * d, scratch,
+            s->x + first * d, s->mean1 + first, s->rstd1 + first, w->norm1_weight, rows, d);
     }
     if (train) {
         const vit_block_parameters *g = &run->gradients.block[i];

@@ -105,8 +105,8 @@ void vit_embed_backward(vit_run *run, float *d_images, float *d_x)
     if (run->training && run->config.dropout > 0) {
 #pragma omp parallel for schedule(static) num_threads(run->threads)
         for (size_t b = 0; b < run->batch; b++)
-            vit_dropout(d_x + b * n * d, n, d, run->config.dropout, &run->step, VIT_SITE_EMBED,
-                        (run->step.first_sample + b) * n);
+            vit_dropout(d_x + b * n * d, n, d, run->config.dropout, &run->step,
+                        VIT_SITE_EMBED, (run->step.first_sample + b) * n);
     }
     if (run->mode == VIT_MODE_TRAIN) {
         embed_sums(run, d_x, extra);
@@ -142,8 +142,8 @@ void vit_head_forward(vit_run *run, float *logits)
     if (run->config.pool == VIT_POOL_TOKEN) {
         for (size_t i = 0; i < b; i++)
             memcpy(run->pooled_in + i * d, run->last + i * n * d, d * sizeof *run->last);
-        run->kernels->norm(run->pooled, run->mean, run->rstd, run->pooled_in, w->norm_weight,
-                           w->norm_bias, b, d, VIT_NORM_EPS);
+        run->kernels->norm(run->pooled, run->mean, run->rstd, run->pooled_in,
+                           w->norm_weight, w->norm_bias, b, d, VIT_NORM_EPS);
     } else {
 #pragma omp parallel for schedule(static) num_threads(run->threads)
         for (size_t i = 0; i < b; i++) {
@@ -157,8 +157,8 @@ void vit_head_forward(vit_run *run, float *logits)
                 mean[j] /= (float)n;
         }
     }
-    vit_gemm(&run->exec, false, true, b, classes, d, 1.0f, run->pooled, d, w->head_weight, d,
-             0.0f, logits, classes);
+    vit_gemm(&run->exec, false, true, b, classes, d, 1.0f, run->pooled, d, w->head_weight,
+             d, 0.0f, logits, classes);
     run->kernels->bias(logits, w->head_bias, b, classes);
 }
 
@@ -171,11 +171,11 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
     float *d_gamma = train ? run->gradients.norm_weight : NULL;
     float *d_beta = train ? run->gradients.norm_bias : NULL;
 
-    vit_gemm(&run->exec, false, false, b, d, classes, 1.0f, d_logits, classes, w->head_weight, d,
-             0.0f, run->d_pooled, d);
+    vit_gemm(&run->exec, false, false, b, d, classes, 1.0f, d_logits, classes,
+             w->head_weight, d, 0.0f, run->d_pooled, d);
     if (train) {
-        vit_gemm(&run->exec, true, false, classes, d, b, 1.0f, d_logits, classes, run->pooled, d,
-                 1.0f, run->gradients.head_weight, d);
+        vit_gemm(&run->exec, true, false, classes, d, b, 1.0f, d_logits, classes,
+                 run->pooled, d, 1.0f, run->gradients.head_weight, d);
         run->kernels->column_sum(run->gradients.head_bias, d_logits, b, classes);
     }
     memset(d_x, 0, run->tokens * d * sizeof *d_x);
@@ -196,8 +196,8 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
             for (size_t j = 0; j < d; j++)
                 d_normed[t * d + j] = run->d_pooled[i * d + j] / (float)n;
         memset(sums, 0, 2 * d * sizeof *sums);
-        run->kernels->norm_backward(d_x + i * n * d, train ? sums : NULL, sums + d, d_normed,
-                                    run->last + i * n * d, run->mean + i * n,
+        run->kernels->norm_backward(d_x + i * n * d, train ? sums : NULL, sums + d,
+                                    d_normed, run->last + i * n * d, run->mean + i * n,
                                     run->rstd + i * n, w->norm_weight, n, d);
     }
     if (train) {

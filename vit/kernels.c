@@ -29,7 +29,8 @@ static inline float exp_fast(float x)
     p = p * f + 1.0f;
     uint32_t bits; /* unsigned: shifts and wraps are defined for any x, NaN too */
     memcpy(&bits, &n, sizeof bits);
-    const uint32_t e = (bits - 0x4B400000u + 127u) << 23; /* r + 127 in the exponent field */
+    /* r + 127 in the exponent field */
+    const uint32_t e = (bits - 0x4B400000u + 127u) << 23;
     float scale;
     memcpy(&scale, &e, sizeof scale);
     return x < -87.3f ? 0.0f : p * scale;
@@ -42,8 +43,9 @@ static inline float normal_cdf(float x, float *e)
     const float t = 1.0f / (1.0f + 0.3275911f * z);
     *e = exp_fast(-z * z);
     const float poly =
-        t * (0.254829592f +
-             t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+        t *
+        (0.254829592f +
+         t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
     const float half = 0.5f * poly * *e; /* (1 - erf(z)) / 2 */
     return x < 0.0f ? half : 1.0f - half;
 }
@@ -79,7 +81,8 @@ static void add_bias(float *h, const float *bias, size_t rows, size_t n)
             h[r * n + i] += bias[i];
 }
 
-static void bias_gelu(float *a, float *h, const float *bias, size_t rows, size_t n, int tanh_form)
+static void bias_gelu(float *a, float *h, const float *bias, size_t rows, size_t n,
+                      int tanh_form)
 {
     for (size_t r = 0; r < rows; r++) {
         float *hr = h + r * n, *ar = a + r * n;
@@ -159,7 +162,7 @@ static void norm_backward(float *d_x, float *d_gamma, float *d_beta, const float
 {
     for (size_t r = 0; r < rows; r++) {
         const float *xr = x + r * n, *dr = d_y + r * n;
-        float *or = d_x + r * n;
+        float *to = d_x + r * n;
         const float mu = mean[r], rs = rstd[r];
         float s1 = 0, s2 = 0;
 #pragma omp simd reduction(+ : s1, s2)
@@ -172,7 +175,7 @@ static void norm_backward(float *d_x, float *d_gamma, float *d_beta, const float
         s2 /= (float)n;
 #pragma omp simd
         for (size_t i = 0; i < n; i++)
-            or[i] += rs * (dr[i] * gamma[i] - s1 - (xr[i] - mu) * rs * s2);
+            to[i] += rs * (dr[i] * gamma[i] - s1 - (xr[i] - mu) * rs * s2);
         if (d_gamma) {
 #pragma omp simd
             for (size_t i = 0; i < n; i++) {
@@ -217,8 +220,9 @@ static void softmax_backward(float *d, const float *p, size_t rows, size_t n, si
     }
 }
 
-static void adamw(float *w, float *m, float *v, const float *g, size_t n, float scale, float lr,
-                  float beta1, float beta2, float eps, float decay, float c1, float c2)
+static void adamw(float *w, float *m, float *v, const float *g, size_t n, float scale,
+                  float lr, float beta1, float beta2, float eps, float decay, float c1,
+                  float c2)
 {
     const float step = lr / c1, root = 1.0f / sqrtf(c2);
     for (size_t i = 0; i < n; i++) {
@@ -244,7 +248,8 @@ static void to_bf16(uint16_t *out, const float *x, size_t n)
         uint32_t bits;
         memcpy(&bits, x + i, sizeof bits);
         const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-        out[i] = (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+        out[i] =
+            (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
     }
 }
 
@@ -270,7 +275,8 @@ static inline float log_fast(float x)
     memcpy(&m, &mantissa, sizeof m);
     const float s = (m - 1.0f) / (m + 1.0f), q = s * s;
     const float p =
-        2.0f * s * (1.0f + q * (1.0f / 3 + q * (1.0f / 5 + q * (1.0f / 7 + q * (1.0f / 9)))));
+        2.0f * s *
+        (1.0f + q * (1.0f / 3 + q * (1.0f / 5 + q * (1.0f / 7 + q * (1.0f / 9)))));
     return p + (float)e * 0.69314718055994531f;
 }
 
@@ -290,7 +296,8 @@ static inline void turn(float *c, float *s, float u)
 
 static const float from_24_bits = 1.0f / (1 << 24);
 
-static void normals(float *out, size_t rows, size_t n, const uint32_t key[2], uint64_t first)
+static void normals(float *out, size_t rows, size_t n, const uint32_t key[2],
+                    uint64_t first)
 {
     for (size_t block = 0; 4 * block < n; block++) {
         const size_t wanted = n - 4 * block < 4 ? n - 4 * block : 4;
@@ -299,7 +306,8 @@ static void normals(float *out, size_t rows, size_t n, const uint32_t key[2], ui
             uint32_t c0 = (uint32_t)(first + r), c1 = (uint32_t)((first + r) >> 32);
             uint32_t c2 = (uint32_t)block, c3 = 0, k0 = key[0], k1 = key[1];
             for (int round = 0; round < 10; round++) {
-                const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+                const uint64_t p0 = (uint64_t)0xD2511F53u * c0,
+                               p1 = (uint64_t)0xCD9E8D57u * c2;
                 c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
                 c1 = (uint32_t)p1;
                 c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;

@@ -30,8 +30,8 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
             vit_dropout(active, rows, m, run->config.dropout, &run->step,
                         8 * i + VIT_SITE_HIDDEN,
                         run->step.first_sample * run->tokens_per_image + first);
-        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m, w->fc2_weight, m, 0.0f,
-                 scratch, d);
+        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m, w->fc2_weight, m,
+                 0.0f, scratch, d);
         run->kernels->bias(scratch, w->fc2_bias, rows, d);
         vit_branch_regularise(scratch, run, i, VIT_SITE_MLP, first, rows);
         if (x_next != s->x1)
@@ -62,7 +62,8 @@ void vit_mlp_backward(vit_run *run, size_t i)
         float *d_hidden = run->d_hidden + first * m;
         float *sums = run->partial + first / VIT_ROWS * run->partial_width;
         if (regularised)
-            vit_branch_regularise(run->d_branch + first * d, run, i, VIT_SITE_MLP, first, rows);
+            vit_branch_regularise(run->d_branch + first * d, run, i, VIT_SITE_MLP, first,
+                                  rows);
         const float *d_y = (train || regularised ? run->d_branch : run->d_x) + first * d;
         vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_y, d, w->fc2_weight, m, 0.0f,
                  d_hidden, m);
@@ -71,8 +72,8 @@ void vit_mlp_backward(vit_run *run, size_t i)
                         8 * i + VIT_SITE_HIDDEN,
                         run->step.first_sample * run->tokens_per_image + first);
         run->kernels->gelu_backward(d_hidden, s->hidden + first * m, rows * m, tanh_form);
-        vit_gemm(&run->exec, false, false, rows, d, m, 1.0f, d_hidden, m, w->fc1_weight, d, 0.0f,
-                 scratch, d);
+        vit_gemm(&run->exec, false, false, rows, d, m, 1.0f, d_hidden, m, w->fc1_weight, d,
+                 0.0f, scratch, d);
         if (train) {
             memset(sums, 0, (m + 3 * d) * sizeof *sums);
             run->kernels->column_sum(sums, d_hidden, rows, m);
@@ -80,16 +81,16 @@ void vit_mlp_backward(vit_run *run, size_t i)
         }
         run->kernels->norm_backward(run->d_x + first * d, train ? sums + m + d : NULL,
                                     sums + m + 2 * d, scratch, s->x1 + first * d,
-                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight, rows,
-                                    d);
+                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight,
+                                    rows, d);
     }
     if (!train)
         return;
     const vit_block_parameters *g = &run->gradients.block[i];
-    vit_gemm(&run->exec, true, false, d, m, run->tokens, 1.0f, run->d_branch, d, s->active, m,
-             1.0f, g->fc2_weight, m);
-    vit_gemm(&run->exec, true, false, m, d, run->tokens, 1.0f, run->d_hidden, m, s->norm2, d,
-             1.0f, g->fc1_weight, d);
+    vit_gemm(&run->exec, true, false, d, m, run->tokens, 1.0f, run->d_branch, d, s->active,
+             m, 1.0f, g->fc2_weight, m);
+    vit_gemm(&run->exec, true, false, m, d, run->tokens, 1.0f, run->d_hidden, m, s->norm2,
+             d, 1.0f, g->fc1_weight, d);
     vit_partial_add(g->fc1_bias, run, blocks, 0, m);
     vit_partial_add(g->fc2_bias, run, blocks, m, d);
     vit_partial_add(g->norm2_weight, run, blocks, m + d, d);

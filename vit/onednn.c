@@ -17,12 +17,13 @@ void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, fl
     if (m == 0 || n == 0)
         return;
     if (exec->bf16) {
-        if (!vit_bf16_gemm(exec->bf16, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc))
+        if (!vit_bf16_gemm(exec->bf16, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c,
+                           ldc))
             atomic_store(&exec->failed, true);
         return;
     }
-    if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k,
-                   alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
+    if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
+                   (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
                    (dnnl_dim_t)ldc) != dnnl_success)
         atomic_store(&exec->failed, true);
 }
@@ -56,5 +57,6 @@ bool vit_bf16_available(void)
 void vit_onednn_version(char *out, size_t out_bytes)
 {
     const dnnl_version_t *v = dnnl_version();
-    snprintf(out, out_bytes, "oneDNN %d.%d.%d (%s)", v->major, v->minor, v->patch, isa_name());
+    snprintf(out, out_bytes, "oneDNN %d.%d.%d (%s)", v->major, v->minor, v->patch,
+             isa_name());
 }

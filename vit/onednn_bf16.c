@@ -47,8 +47,8 @@ struct vit_bf16 {
 /* ---- the difference between 2.x and 3.x ---------------------------------------------------- */
 
 #if DNNL_VERSION_MAJOR >= 3
-static dnnl_status_t matmul_create(product *p, dnnl_engine_t engine, const dnnl_dims_t dims[3],
-                                   const dnnl_dims_t strides[3])
+static dnnl_status_t matmul_create(product *p, dnnl_engine_t engine,
+                                   const dnnl_dims_t dims[3], const dnnl_dims_t strides[3])
 {
     static const dnnl_data_type_t types[3] = {dnnl_bf16, dnnl_bf16, dnnl_f32};
     dnnl_memory_t *const memory[3] = {&p->a, &p->b, &p->c};
@@ -72,8 +72,8 @@ static dnnl_status_t matmul_create(product *p, dnnl_engine_t engine, const dnnl_
     return status;
 }
 #else
-static dnnl_status_t matmul_create(product *p, dnnl_engine_t engine, const dnnl_dims_t dims[3],
-                                   const dnnl_dims_t strides[3])
+static dnnl_status_t matmul_create(product *p, dnnl_engine_t engine,
+                                   const dnnl_dims_t dims[3], const dnnl_dims_t strides[3])
 {
     static const dnnl_data_type_t types[3] = {dnnl_bf16, dnnl_bf16, dnnl_f32};
     dnnl_memory_t *const memory[3] = {&p->a, &p->b, &p->c};
@@ -83,7 +83,8 @@ static dnnl_status_t matmul_create(product *p, dnnl_engine_t engine, const dnnl_
     dnnl_status_t status = dnnl_success;
 
     for (size_t i = 0; i < 3 && status == dnnl_success; i++)
-        status = dnnl_memory_desc_init_by_strides(&desc[i], 2, dims[i], types[i], strides[i]);
+        status =
+            dnnl_memory_desc_init_by_strides(&desc[i], 2, dims[i], types[i], strides[i]);
     if (status == dnnl_success)
         status = dnnl_matmul_desc_init(&operation, &desc[0], &desc[1], NULL, &desc[2]);
     if (status == dnnl_success)
@@ -140,9 +141,9 @@ static dnnl_status_t product_make(product *p, dnnl_engine_t engine, const produc
 /* The product of this shape, NULL when oneDNN refuses. */
 static product *product_find(vit_bf16 *bf16, worker *w, const product_shape *s)
 {
-    const uint64_t key = base_key((const uint64_t[]){s->m, s->n, s->k, s->lda, s->ldb,
-                                                     (uint64_t)s->ta * 2 + s->tb},
-                                  6);
+    const uint64_t key = base_key(
+        (const uint64_t[]){s->m, s->n, s->k, s->lda, s->ldb, (uint64_t)s->ta * 2 + s->tb},
+        6);
     size_t i = (size_t)(key % SLOTS);
     while (w->slot[i].primitive && !same_shape(&w->slot[i].shape, s))
         i = (i + 1) % SLOTS;
@@ -181,7 +182,8 @@ base_status vit_bf16_create(vit_bf16 **out, const vit_bf16_plan *plan, base_erro
             w->slot = base_alloc(SLOTS, sizeof *w->slot);
             w->a = base_alloc(floats, sizeof *w->a);
             w->b = base_alloc(floats, sizeof *w->b);
-            w->c = base_alloc(wide ? plan->result_floats : plan->block_floats, sizeof *w->c);
+            w->c =
+                base_alloc(wide ? plan->result_floats : plan->block_floats, sizeof *w->c);
             ok = w->slot && w->a && w->b && w->c &&
                  dnnl_stream_create(&w->stream, bf16->engine, dnnl_stream_default_flags) ==
                      dnnl_success;
@@ -244,15 +246,15 @@ static size_t round_up(size_t value, size_t multiple)
     return (value + multiple - 1) / multiple * multiple;
 }
 
-bool vit_bf16_gemm(vit_bf16 *bf16, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
-                   const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
-                   size_t ldc)
+bool vit_bf16_gemm(vit_bf16 *bf16, bool ta, bool tb, size_t m, size_t n, size_t k,
+                   float alpha, const float *a, size_t lda, const float *b, size_t ldb,
+                   float beta, float *c, size_t ldc)
 {
     const bool inside = omp_in_parallel();
     const int threads = inside ? 1 : bf16->plan.threads;
     worker *w = &bf16->workers[inside ? omp_get_thread_num() : bf16->plan.threads];
-    const bool weight = b >= bf16->plan.weights &&
-                        b < bf16->plan.weights + bf16->plan.weight_floats;
+    const bool weight =
+        b >= bf16->plan.weights && b < bf16->plan.weights + bf16->plan.weight_floats;
     product_shape s = {
         .m = ta ? m : round_up(m, ROW_MULTIPLE),
         .n = n,

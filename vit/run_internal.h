@@ -42,9 +42,8 @@ typedef struct vit_block_state {
     const float *carry_in; /* [T, carry_width * D] before this layer, zero at the first */
     float *carry;          /* the same after it */
     size_t moe_index;
-    double seconds; /* of routing and dispatch in the last forward pass */
-    float *
-        branch_scale[2]; /* [B] stochastic depth of each image: attention, MLP or experts */
+    double seconds;         /* of routing and dispatch in the last forward pass */
+    float *branch_scale[2]; /* [B] stochastic depth: of attention, of MLP or experts */
 } vit_block_state;
 
 struct vit_run {
@@ -73,11 +72,11 @@ struct vit_run {
     float *pooled;      /* [B, D] */
     float *final_norm;  /* gap: [T, D] */
     float *d_pooled;    /* [B, D] */
-    float *d_x,
-        *d_norm;     /* [T, D] gradient of the stream; of a norm's output or attention */
-    float *d_qkv;    /* [T, 3D] */
-    float *d_hidden; /* [max(T, rows), M] */
-    float *d_branch; /* [T, D] gradient of a branch after dropout, if dropout is on */
+    float *d_x;         /* [T, D] gradient of the stream */
+    float *d_norm;      /* [T, D] of a norm's output or of the heads' */
+    float *d_qkv;       /* [T, 3D] */
+    float *d_hidden;    /* [max(T, rows), M] */
+    float *d_branch;    /* [T, D] gradient of a branch after dropout, if dropout is on */
     float *d_rows_out, *d_rows_in;            /* [rows, D] */
     float *d_gate;                            /* [assignments] */
     float *d_attention;                       /* [B, H, N, N], only if a router wants it */

@@ -44,26 +44,26 @@ typedef struct vit_moe_config {
     int k;                     /* experts per token, 1..E */
     double capacity;           /* capacity factor in training, 0: dropless */
     double eval_capacity;      /* the same in evaluation, 0: dropless */
-    int capacity_multiple;     /* C is rounded up to a multiple of this (4; 1: not at all) */
-    bool bpr;                  /* training: batch-prioritised routing (with capacity) */
-    bool eval_bpr;             /* the same in evaluation */
-    int group_images;          /* images routed together, 0: the whole local batch */
-    double dropout;            /* inside experts, after GELU and after fc2, 0..<1 */
+    int capacity_multiple; /* C is rounded up to a multiple of this (4; 1: not at all) */
+    bool bpr;              /* training: batch-prioritised routing (with capacity) */
+    bool eval_bpr;         /* the same in evaluation */
+    int group_images;      /* images routed together, 0: the whole local batch */
+    double dropout;        /* inside experts, after GELU and after fc2, 0..<1 */
     vit_router_config router;
 } vit_moe_config;
 
 /* Everything that is needed to rebuild the network and to feed it. */
 typedef struct vit_config {
-    char name[48];   /* of the size it came from, "" if none */
-    int image;       /* pixels a side, divisible by patch */
-    int channels;    /* 1 or 3 */
-    int patch;       /* P, pixels a side */
-    int width;       /* D, divisible by heads */
-    int depth;       /* L, 1..VIT_DEPTH_MAX */
-    int heads;       /* H */
-    int mlp;         /* M */
-    int classes;     /* K, >= 1 (at least 2 to train) */
-    vit_pool pool;   /* token: class token in front of the patches; gap: mean over patches */
+    char name[48]; /* of the size it came from, "" if none */
+    int image;     /* pixels a side, divisible by patch */
+    int channels;  /* 1 or 3 */
+    int patch;     /* P, pixels a side */
+    int width;     /* D, divisible by heads */
+    int depth;     /* L, 1..VIT_DEPTH_MAX */
+    int heads;     /* H */
+    int mlp;       /* M */
+    int classes;   /* K, >= 1 (at least 2 to train) */
+    vit_pool pool; /* token: class token in front of the patches; gap: mean over patches */
     vit_gelu gelu;
     vit_position position;
     vit_init init;
@@ -138,35 +138,36 @@ typedef struct vit_routing {
     int sinkhorn_iterations;
     double sinkhorn_residual;
     bool sinkhorn_converged;
-    double seconds;          /* spent in routing, forward */
+    double seconds; /* spent in routing, forward */
 } vit_routing;
 
 /* Load metrics of one MoE layer (routing.md 12), sums over any number of passes. */
 typedef struct vit_load {
     size_t experts;
     double tokens, assignments, dropped, orphans; /* orphans: tokens with no kept expert */
-    double load[VIT_EXPERTS_MAX];                 /* assignments per expert, before dropping */
-    double importance[VIT_EXPERTS_MAX];           /* sum of probabilities per expert */
-    double gate_max, entropy, gate_lost;          /* sums over tokens: largest gate, row entropy */
+    double load[VIT_EXPERTS_MAX];        /* assignments per expert, before dropping */
+    double importance[VIT_EXPERTS_MAX];  /* sum of probabilities per expert */
+    double gate_max, entropy, gate_lost; /* sums over tokens: largest gate, row entropy */
     double passes, sinkhorn_passes, sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed;
     double seconds;
 } vit_load;
 
 typedef struct vit_load_metrics {
-    double entropy;         /* normalised load entropy, 0..1 */
-    double max_violation;   /* max load / mean load - 1 */
-    double min_ratio;       /* min load / mean load */
-    double cv;              /* population std / mean of the loads */
+    double entropy;       /* normalised load entropy, 0..1 */
+    double max_violation; /* max load / mean load - 1 */
+    double min_ratio;     /* min load / mean load */
+    double cv;            /* population std / mean of the loads */
     double importance_cv;
-    double dead;            /* experts below 1 % of the mean load */
-    double dropped;         /* fraction of assignments */
-    double orphans;         /* fraction of tokens without a kept expert */
-    double gate_lost;       /* mean gate mass lost per token */
-    double gate_max;        /* mean of the largest gate */
-    double prob_entropy;    /* mean row entropy of the probabilities, nats */
-    double sinkhorn_share;  /* fraction of passes */
-    double sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed; /* means over those passes, count */
-    double seconds;         /* in routing, all passes */
+    double dead;           /* experts below 1 % of the mean load */
+    double dropped;        /* fraction of assignments */
+    double orphans;        /* fraction of tokens without a kept expert */
+    double gate_lost;      /* mean gate mass lost per token */
+    double gate_max;       /* mean of the largest gate */
+    double prob_entropy;   /* mean row entropy of the probabilities, nats */
+    double sinkhorn_share; /* fraction of passes */
+    double sinkhorn_iterations, sinkhorn_residual; /* means over those passes */
+    double sinkhorn_failed;                        /* how many of them */
+    double seconds;                                /* in routing, all passes */
 } vit_load_metrics;
 
 void vit_load_add(vit_load *load, const vit_routing *routing);
@@ -178,12 +179,12 @@ typedef struct vit_model vit_model;
 
 /* One parameter tensor. All parameters lie in one block of floats. */
 typedef struct vit_parameter {
-    char name[80];     /* timm's, model.md */
+    char name[80]; /* timm's, model.md */
     size_t shape[4];
     int rank;
-    size_t offset;     /* first float in the block */
-    size_t count;      /* floats */
-    bool decay;        /* a matrix: weight decay applies */
+    size_t offset; /* first float in the block */
+    size_t count;  /* floats */
+    bool decay;    /* a matrix: weight decay applies */
 } vit_parameter;
 
 /* A model with all weights zero; config is checked and copied. The caller destroys it. */
@@ -192,10 +193,10 @@ void vit_model_destroy(vit_model *model);
 /* Draws the weights (model.md "Initialisation", routing.md 0.4 for init = vmoe). Cannot fail. */
 void vit_model_init(vit_model *model, uint64_t seed);
 const vit_config *vit_model_config(const vit_model *model);
-size_t vit_model_parameter_count(const vit_model *model);       /* tensors */
+size_t vit_model_parameter_count(const vit_model *model); /* tensors */
 const vit_parameter *vit_model_parameter(const vit_model *model, size_t i);
 const vit_parameter *vit_model_parameter_find(const vit_model *model, const char *name);
-float *vit_model_weights(vit_model *model);       /* [vit_model_floats] */
+float *vit_model_weights(vit_model *model); /* [vit_model_floats] */
 const float *vit_model_weights_const(const vit_model *model);
 size_t vit_model_floats(const vit_model *model);
 /* Parameters that one token meets: with k of E experts counted. */
@@ -208,7 +209,8 @@ base_status vit_model_labels_set(vit_model *model, const char *const *labels, si
                                  base_error *err);
 /* Changes settings that do not touch the weights (capacity, routing in evaluation, router options).
  * BASE_MISMATCH when a shape would change. Runs of the model must be made anew afterwards. */
-base_status vit_model_config_set(vit_model *model, const vit_config *config, base_error *err);
+base_status vit_model_config_set(vit_model *model, const vit_config *config,
+                                 base_error *err);
 
 /* ---- files ------------------------------------------------------------------------------ */
 
@@ -216,24 +218,25 @@ base_status vit_model_config_set(vit_model *model, const vit_config *config, bas
  * Every name, shape, type, offset and value is checked before use; NaN or infinity is refused.
  * options may be NULL. The caller destroys *out. */
 typedef struct vit_load_options {
-    int heads;       /* of a file without our metadata, 0: width / 64 */
-    int image;       /* > 0: resample the position embedding to this input size (bicubic) */
-    int classes;     /* > 0 and different: a fresh zero head of this size */
+    int heads;   /* of a file without our metadata, 0: width / 64 */
+    int image;   /* > 0: resample the position embedding to this input size (bicubic) */
+    int classes; /* > 0 and different: a fresh zero head of this size */
 } vit_load_options;
-base_status vit_model_load(vit_model **out, const char *path, const vit_load_options *options,
-                           base_error *err);
+base_status vit_model_load(vit_model **out, const char *path,
+                           const vit_load_options *options, base_error *err);
 /* model.safetensors, whole or not at all. precision bf16 rounds to nearest even. */
-base_status vit_model_save(const vit_model *model, const char *path, vit_precision precision,
-                           base_error *err);
+base_status vit_model_save(const vit_model *model, const char *path,
+                           vit_precision precision, base_error *err);
 /* The config as JSON text (keys of model.md, labels included); base_free. NULL: no memory. */
 char *vit_model_config_json(const vit_model *model);
 /* Resamples pos_embed for another input size: bicubic as timm's (a = -0.5, half-pixel centres,
  * antialiased), class token kept. The caller destroys *out. */
-base_status vit_model_resize(vit_model **out, const vit_model *model, int image, base_error *err);
+base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
+                             base_error *err);
 /* A dense model to a sparse one (Komatsuzaki et al. 2023, "Sparse upcycling"): MLPs of the chosen
  * blocks copied into every expert; routers drawn from seed. moe: layers, experts, k, router. */
-base_status vit_model_upcycle(vit_model **out, const vit_model *dense, const vit_moe_config *moe,
-                              uint64_t seed, base_error *err);
+base_status vit_model_upcycle(vit_model **out, const vit_model *dense,
+                              const vit_moe_config *moe, uint64_t seed, base_error *err);
 
 /* Any set of named tensors in a safetensors file: what state.safetensors is made of. */
 typedef struct vit_tensor {
@@ -254,7 +257,8 @@ void vit_tensors_close(vit_tensor_file *file);
 size_t vit_tensors_count(const vit_tensor_file *file);
 const vit_tensor *vit_tensors_at(const vit_tensor_file *file, size_t i);
 const vit_tensor *vit_tensors_find(const vit_tensor_file *file, const char *name);
-const char *vit_tensors_metadata(const vit_tensor_file *file, const char *key); /* NULL: none */
+/* NULL: none */
+const char *vit_tensors_metadata(const vit_tensor_file *file, const char *key);
 
 /* ---- running it -------------------------------------------------------------------------- */
 
@@ -268,16 +272,17 @@ typedef enum vit_mode {
 typedef struct vit_step {
     uint64_t seed;
     uint64_t step;         /* optimiser step, from 0 */
-    uint64_t first_sample; /* place of the first image in the step's global batch (accumulation) */
-    double loss_scale;     /* weight of this pass's auxiliary losses, e.g. its share of the batch; 0 counts as 1 */
+    uint64_t first_sample; /* place of the first image in the step's global batch */
+    /* Weight of this pass's auxiliary losses, e.g. its share of the batch; 0 counts as 1. */
+    double loss_scale;
 } vit_step;
 
 typedef struct vit_run vit_run;
 
 /* Plans and takes all memory for up to batch images; nothing is allocated by forward and backward.
  * The model must outlive the run; the run reads its weights at every pass. */
-base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch, vit_mode mode,
-                           vit_precision precision, base_error *err);
+base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
+                           vit_mode mode, vit_precision precision, base_error *err);
 void vit_run_destroy(vit_run *run);
 /* Bytes that create would take for activations and gradients. */
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
@@ -305,25 +310,30 @@ typedef enum vit_loss { VIT_LOSS_SOFTMAX, VIT_LOSS_SIGMOID } vit_loss;
  * d_logits [B, K] (may be NULL) is overwritten by scale times the gradient of that mean.
  * sigmoid: sum over classes of binary cross-entropies (Beyer et al. 2020). Finite logits give a
  * finite loss. Cannot fail. */
-double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample, const float *logits,
-                        const float *targets, size_t batch, size_t classes, double scale);
+double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample,
+                        const float *logits, const float *targets, size_t batch,
+                        size_t classes, double scale);
 /* targets [B, K] from label a, label b, weight of a (mixup, cutmix) and label smoothing e: each
  * label becomes e / K everywhere plus 1 - e on the class, then a and b are mixed. */
-void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b, const float *weight_a,
-                      size_t batch, size_t classes, double smoothing);
+void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b,
+                      const float *weight_a, size_t batch, size_t classes,
+                      double smoothing);
 
 /* ---- optimisers --------------------------------------------------------------------------- */
 
-typedef enum vit_optimizer_kind { VIT_OPTIMIZER_ADAMW, VIT_OPTIMIZER_SGD } vit_optimizer_kind;
+typedef enum vit_optimizer_kind {
+    VIT_OPTIMIZER_ADAMW,
+    VIT_OPTIMIZER_SGD
+} vit_optimizer_kind;
 
 typedef struct vit_optimizer_config {
     vit_optimizer_kind kind;
     double beta1, beta2, eps; /* AdamW (Loshchilov and Hutter 2019, as PyTorch's AdamW) */
     double momentum;          /* SGD */
     bool nesterov;
-    double weight_decay;      /* on matrices only; decoupled for AdamW, in the gradient for SGD */
-    double clip;              /* global norm, 0: off */
-    double ema;               /* decay of the averaged weights, 0: off */
+    double weight_decay; /* matrices only; decoupled for AdamW, in the gradient for SGD */
+    double clip;         /* global norm, 0: off */
+    double ema;          /* decay of the averaged weights, 0: off */
 } vit_optimizer_config;
 
 typedef struct vit_optimizer vit_optimizer;
@@ -341,8 +351,8 @@ vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *mod
 /* Averaged weights [floats], NULL when ema is 0. */
 const float *vit_optimizer_ema(const vit_optimizer *optimizer);
 /* The state as tensors for vit_tensors_write, and back. *count in: room, out: how many. */
-base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out, size_t *count,
-                                base_error *err);
+base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out,
+                                size_t *count, base_error *err);
 base_status vit_optimizer_restore(vit_optimizer *optimizer, const vit_tensor_file *file,
                                   base_error *err);
 
@@ -354,10 +364,10 @@ typedef enum vit_schedule_kind {
 } vit_schedule_kind;
 typedef struct vit_schedule {
     vit_schedule_kind kind;
-    double peak;       /* learning rate after warm-up */
-    double final;      /* at the end (cosine, linear) */
-    uint64_t warmup;   /* steps, linear from 0: step s has peak * (s + 1) / warmup */
-    uint64_t total;    /* steps */
+    double peak;        /* learning rate after warm-up */
+    double final;       /* at the end (cosine, linear) */
+    uint64_t warmup;    /* steps, linear from 0: step s has peak * (s + 1) / warmup */
+    uint64_t total;     /* steps */
     uint64_t timescale; /* rsqrt: peak * sqrt(timescale / (timescale + s - warmup)) */
 } vit_schedule;
 double vit_schedule_lr(const vit_schedule *schedule, uint64_t step);

@@ -14,9 +14,8 @@
 /* One per run: where failures of the library below are collected, so that kernels return void. */
 typedef struct vit_bf16 vit_bf16;
 typedef struct vit_exec {
-    atomic_bool
-        failed;     /* a oneDNN call refused; forward and backward report BASE_INTERNAL */
-    vit_bf16 *bf16; /* products in bf16 with fp32 accumulation; NULL: fp32 */
+    atomic_bool failed; /* a oneDNN call refused: the pass reports BASE_INTERNAL */
+    vit_bf16 *bf16;     /* products in bf16 with fp32 accumulation; NULL: fp32 */
 } vit_exec;
 
 /* C [m, n] = alpha * op(A) * op(B) + beta * C through oneDNN. op(A) is [m, k], op(B) is [k, n]; ta: A is
@@ -119,9 +118,9 @@ typedef struct vit_router_pass {
     const float *x;                                /* [T, D] router input */
     const float *param[VIT_ROUTER_PARAMETERS_MAX]; /* in declared order */
     const float *attention;                        /* [B, H, N, N] if wanted, else NULL */
-    bool training; /* noise, Sinkhorn draw and losses apply */
-    uint64_t seed, step, layer,
-        first_token;   /* keys of the draws; token t is first_token + t */
+    bool training;              /* noise, Sinkhorn draw and losses apply */
+    uint64_t seed, step, layer; /* keys of the draws, with token first_token + t */
+    uint64_t first_token;
     double loss_scale; /* of the auxiliary losses */
     void *state;       /* state_bytes, 64-aligned, kept from forward to backward */
     /* outputs of forward, planned by the caller */
@@ -201,8 +200,8 @@ typedef struct vit_dispatch {
     uint32_t *row;
     bool *kept;           /* [count] */
     uint32_t *assignment; /* [rows]: which assignment a row serves */
-    size_t
-        offset[VIT_EXPERTS_MAX + 1]; /* rows of expert e: offset[e] .. offset[e + 1] - 1 */
+    /* Rows of expert e: offset[e] .. offset[e + 1] - 1. */
+    size_t offset[VIT_EXPERTS_MAX + 1];
     size_t rows;
     uint32_t *scratch; /* [2 * T + 2 * E + 2] */
 } vit_dispatch;
@@ -228,8 +227,8 @@ void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t
 typedef struct vit_block_parameters {
     float *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias;
     float *norm2_weight, *norm2_bias;
-    float *fc1_weight, *fc1_bias, *fc2_weight,
-        *fc2_bias; /* dense [M, D] ..; experts [E, M, D] .. */
+    float *fc1_weight, *fc1_bias; /* dense [M, D], [M]; experts [E, M, D], [E, M] */
+    float *fc2_weight, *fc2_bias; /* dense [D, M], [D]; experts [E, D, M], [E, D] */
     float *router[VIT_ROUTER_PARAMETERS_MAX];
 } vit_block_parameters;
 

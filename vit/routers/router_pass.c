@@ -132,7 +132,8 @@ void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass)
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const vit_kernels *kernels = vit_kernels_get();
     const uint64_t key = base_key(
-        (const uint64_t[]){pass->seed, BASE_PURPOSE_ROUTER_NOISE, pass->step, pass->layer}, 4);
+        (const uint64_t[]){pass->seed, BASE_PURPOSE_ROUTER_NOISE, pass->step, pass->layer},
+        4);
     const uint32_t words[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
