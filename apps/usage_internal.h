@@ -3,7 +3,7 @@
  *     app_usage usage;
  *     app_usage_create(&usage, images, classes, experts, &err);
  *     app_usage_add(&usage, label, &routing, image);    once an image
- *     app_usage_metrics m = app_usage_summary(&usage, seed, &err);
+ *     app_usage_metrics m = app_usage_summary(&usage, seed);
  *     app_usage_destroy(&usage);
  */
 #ifndef APPS_USAGE_INTERNAL_H
@@ -22,9 +22,8 @@ typedef struct app_usage {
 } app_usage;
 
 typedef struct app_usage_metrics {
-    double mutual; /* MI(class; expert), nats, as counted */
-    double
-        mutual_extra; /* less the mean MI of shuffled labels; NaN when not kept per image */
+    double mutual;       /* MI(class; expert), nats, as counted */
+    double mutual_extra; /* less the mean of shuffled labels; NaN: not kept per image */
     double normalised; /* MI / sqrt(H(class) H(expert)), as counted; 0 if an entropy is 0 */
     double purity;     /* sum over experts of their largest class / all */
 } app_usage_metrics;

@@ -1,4 +1,4 @@
-/* source_classes.c - which label a class folder gets (data.md 1). The rules, in this order:
+/* source_classes.c - which label each class folder has (data.md 1). The rules, in this order:
  *   1. a list was given (the training set's, a checkpoint's): the place in that list; folders
  *      that are all decimal numbers, and not names in the list, are places themselves;
  *   2. ImageNet: all names are among the 1000 WordNet ids and the network has 1000 outputs:
