@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUOTED = 160 };
+enum { QUOTED = 160, SPELLED = 512 /* as in checkpoints */ };
 
 static base_status no_memory(base_error *err, size_t classes)
 {
@@ -50,9 +50,20 @@ static int compare_places(const void *a, const void *b)
     return order != 0 ? order : x->label < y->label ? -1 : x->label > y->label;
 }
 
-static int find_place(const void *name, const void *at)
+static int compare_name(const void *name, const void *at)
 {
     return strcmp(name, ((const place *)at)->name);
+}
+
+/* A checkpoint spells the names of folders that are no UTF-8 as base_quote does. */
+static const place *find_place(const char *name, const place *places, size_t count)
+{
+    char spelled[SPELLED];
+    const place *at = bsearch(name, places, count, sizeof *places, compare_name);
+
+    return at ? at
+              : bsearch(base_quote(spelled, sizeof spelled, name), places, count,
+                        sizeof *places, compare_name);
 }
 
 static bool all_numbers(const data_class_table *table)
@@ -103,8 +114,7 @@ static base_status from_list(data_source *source, int32_t *label_of,
     qsort(places, count, sizeof *places, compare_places);
     for (size_t i = 0; i < table->count; i++) {
         const uint32_t id = table->sorted[i];
-        const place *at =
-            bsearch(table->name[id], places, count, sizeof *places, find_place);
+        const place *at = find_place(table->name[id], places, count);
         label_of[id] = at ? at->label : -1;
         if (!at && !unknown)
             unknown = table->name[id];

@@ -141,7 +141,9 @@ base_status idx_find_images(char **out, const char *path, base_error *err)
                              list[!swap], sets == 2 ? "" : ", ...");
         }
     } else {
-        folder = slash ? base_text("%.*s/", (int)(slash - path), path) : base_text(".");
+        folder = !slash          ? base_text(".")
+                 : slash == path ? base_text("/")
+                                 : base_text("%.*s", (int)(slash - path), path);
         if (folder)
             *out = find_images(folder, slash ? slash + 1 : path,
                                strlen(slash ? slash + 1 : path), &sets, list);

@@ -486,7 +486,7 @@ static bool tar_fits(const char *path)
 
 const data_layout data_layout_tar = {
     .name = "tar",
-    .holds = "a tar archive of such folders",
+    .holds = "a tar archive of class folders",
     .fits = tar_fits,
     .open = tar_open,
     .read = tar_read,

@@ -205,6 +205,19 @@ START_TEST(a_given_list_decides_the_labels)
 }
 END_TEST
 
+START_TEST(a_list_may_spell_what_is_no_utf8)
+{
+    static const char *const list[] = {"caf\\xe9", "tea"};
+    const data_source_options options = {.class_list = list, .class_list_count = 2};
+
+    set_name_file(root, "caf\xe9/1.png");
+    set_name_file(root, "tea/1.png");
+    data_source *source = set_open(root, &options);
+    set_lists(source, "0 caf\xe9/1.png\n1 tea/1.png\n");
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(numbers_are_places_in_a_given_list)
 {
     static const char *const list[] = {"dog", "cat", "bird"};
@@ -382,6 +395,7 @@ int main(void)
     tcase_add_test(core, imagenet_has_its_thousand_names);
     tcase_add_test(core, numbers_are_labels);
     tcase_add_test(core, a_given_list_decides_the_labels);
+    tcase_add_test(core, a_list_may_spell_what_is_no_utf8);
     tcase_add_test(core, numbers_are_places_in_a_given_list);
     tcase_add_test(core, the_fingerprint_tells_other_data);
     tcase_add_test(core, a_file_that_changed_is_a_bad_sample_with_its_reason);
