@@ -108,8 +108,8 @@ static base_status parse_offsets(entry *e, const json_t *offsets, size_t bytes, 
 {
     if (json_array_size(offsets) != 2 || !to_size(&e->begin, json_array_get(offsets, 0)) ||
         !to_size(&e->end, json_array_get(offsets, 1)))
-        return base_fail(err, BASE_FORMAT, "'%s' tensor '%s' has no data_offsets", path,
-                         name);
+        return base_fail(err, BASE_FORMAT,
+                         "'%s' tensor '%s' has no data_offsets of two counts", path, name);
     if (e->begin > e->end || e->end > room)
         return base_fail(err, BASE_FORMAT,
                          "'%s' tensor '%s' lies at bytes %zu to %zu, the file holds %zu",
