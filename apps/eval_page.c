@@ -18,8 +18,12 @@ static void headline(const app_evaluation *e, app_page *page)
     snprintf(text[0], TEXT, "%.2f %%", 100 * app_score_top1(s));
     snprintf(note[0], TEXT, "95 %%: %.2f to %.2f", 100 * low, 100 * high);
     snprintf(text[1], TEXT, "%.2f %%", 100 * app_score_top5(s));
-    snprintf(text[2], TEXT, "%.4f", app_score_loss(s));
-    snprintf(text[3], TEXT, "%.2f %%", 100 * app_score_ece(s));
+    snprintf(text[2], TEXT, "%s", "none");
+    snprintf(text[3], TEXT, "%s", "none");
+    if (s->samples > s->bad) {
+        snprintf(text[2], TEXT, "%.4f", app_score_loss(s));
+        snprintf(text[3], TEXT, "%.2f %%", 100 * app_score_ece(s));
+    }
     snprintf(text[4], TEXT, "%s", app_thousands(number, sizeof number, s->samples));
     snprintf(note[1], TEXT, "%llu unusable", (unsigned long long)s->bad);
     snprintf(text[5], TEXT, "%s",

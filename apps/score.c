@@ -141,7 +141,7 @@ double app_score_loss(const app_score *score)
 {
     const uint64_t usable = score->samples - score->bad;
 
-    return usable ? score->loss / (double)usable : 0;
+    return usable ? score->loss / (double)usable : (double)NAN;
 }
 
 double app_score_ece(const app_score *score)
@@ -151,7 +151,7 @@ double app_score_ece(const app_score *score)
 
     for (size_t b = 0; b < APP_SCORE_BINS; b++)
         sum += fabs((double)score->bin_right[b] - score->bin_confidence[b]);
-    return usable ? sum / (double)usable : 0;
+    return usable ? sum / (double)usable : (double)NAN;
 }
 
 void app_score_interval(double *low, double *high, uint64_t right, uint64_t samples)

@@ -58,9 +58,10 @@ void app_score_add(app_score *score, int32_t label, const app_verdict *verdict);
 /* Fractions 0..1 of all samples; 0 without samples. */
 double app_score_top1(const app_score *score);
 double app_score_top5(const app_score *score);
-/* Mean over usable samples, nats. */
+/* Mean over usable samples, nats; NaN without any. */
 double app_score_loss(const app_score *score);
-/* Expected calibration error 0..1: sum over bins of |right - confidence| / samples. */
+/* Expected calibration error 0..1: sum over bins of |right - confidence| / usable samples; NaN
+ * without any. */
 double app_score_ece(const app_score *score);
 
 /* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples
