@@ -231,20 +231,22 @@ static bool refuse(const parse *p, const char *format, ...)
 static bool store_number(void *value, const app_option *o, const char *text, const parse *p)
 {
     char name[256];
+    const int digits = o->kind == APP_INT ? 16 : 15; /* 2^53 in full, 0.1 as it is */
     double x = 0;
     int64_t n = 0;
     bool good;
 
     if (o->kind == APP_INT) {
-        good = base_parse_int(&n, text);
+        good = base_parse_int(&n, text) && n <= (int64_t)o->high; /* x is rounded */
         x = (double)n;
     } else {
         good = base_parse_real(&x, text);
     }
     if (!good || x < o->low || x > o->high)
-        return refuse(p, "--%s '%s' is not %s from %.15g to %.15g", o->name,
+        return refuse(p, "--%s '%s' is not %s from %.*g to %.*g", o->name,
                       base_quote(name, sizeof name, text),
-                      o->kind == APP_INT ? "a whole number" : "a number", o->low, o->high);
+                      o->kind == APP_INT ? "a whole number" : "a number", digits, o->low,
+                      digits, o->high);
     if (o->kind == APP_INT)
         *(int64_t *)value = n;
     else
@@ -316,6 +318,8 @@ static bool parse_option(void *args, bool *seen, parse *p)
 
     if (!o) {
         char word[128], shown[256];
+        if (length == 4 && strncmp(name, "help", 4) == 0)
+            return refuse(p, "--help takes no value");
         snprintf(word, sizeof word, "%.*s", length < 100 ? (int)length : 100, name);
         const char *near = app_nearest(word, option_name, p->syntax);
         return refuse(p, "unknown option '--%s'%s%s%s, see vmoe %s --help",
@@ -382,7 +386,7 @@ static bool parse_all(void *args, size_t *count, bool *seen, parse *p)
             return refuse(p, "--%s %s is missing", o->name, o->value);
     }
     if (syntax->words && *count < syntax->words_low)
-        return refuse(p, "%s is missing, usage: vmoe %s %s", syntax->words, syntax->command,
+        return refuse(p, "expected %s, usage: vmoe %s %s", syntax->words, syntax->command,
                       syntax->usage);
     if (syntax->words && *count > syntax->words_high)
         return refuse(p, "unexpected word '%s', expected at most %zu (%s)",

@@ -114,12 +114,39 @@ static const char *key_name(const void *user, size_t i)
     return names->text;
 }
 
+static bool router_declares(const char *router, const char *name)
+{
+    const vit_router_option *o = vit_router_options(router);
+
+    for (; o && o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* "sinkhorn, ssr": the routers that have the key; "" when none has it. */
+static const char *routers_with(char *out, size_t out_bytes, const char *name)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; vit_router_name(i) && used < out_bytes; i++)
+        if (router_declares(vit_router_name(i), name))
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", used ? ", " : "",
+                                     vit_router_name(i));
+    return out;
+}
+
 static base_status unknown_key(const app_recipe *r, const char *section, const char *name,
                                base_error *err)
 {
     key_names names = {.options = vit_router_options(r->config.moe.router.name)};
-    char full[160], shown[256], meant[160] = "";
+    char full[160], shown[256], owners[160], meant[160] = "";
 
+    if (strcmp(section, "router") == 0 && routers_with(owners, sizeof owners, name)[0])
+        return base_fail(err, BASE_USAGE,
+                         "'router.%s' is no key of the router '%s', but of %s", name,
+                         r->config.moe.router.name, owners);
     /* The right word in the wrong section is nearer than any slip of the finger. */
     for (size_t i = 0; i < app_key_count && !meant[0]; i++)
         if (strcmp(app_keys[i].name, name) == 0)
@@ -137,16 +164,6 @@ static base_status unknown_key(const app_recipe *r, const char *section, const c
     }
     return base_fail(err, BASE_USAGE, "unknown key '%s', the nearest is '%s'",
                      base_quote(shown, sizeof shown, full), meant);
-}
-
-static bool router_declares(const app_recipe *r, const char *name)
-{
-    const vit_router_option *o = vit_router_options(r->config.moe.router.name);
-
-    for (; o && o->name; o++)
-        if (strcmp(o->name, name) == 0)
-            return true;
-    return false;
 }
 
 /* model.md speaks of moe.layers: the section moe is router by another name. */
@@ -168,7 +185,8 @@ static base_status apply_one(app_recipe *r, const app_assignment *a, base_error 
 
     if (key)
         return app_key_set(r, key, a->text, err);
-    if (strcmp(section, "router") == 0 && router_declares(r, a->name))
+    if (strcmp(section, "router") == 0 &&
+        router_declares(r->config.moe.router.name, a->name))
         return vit_router_set(&r->config.moe.router, a->name, a->text, err);
     return unknown_key(r, section, a->name, err);
 }
@@ -298,6 +316,19 @@ static base_status check_training(const app_recipe *r, base_error *err)
                          "'model.classes' is %d, expected at least 2 to train",
                          r->config.classes);
     return BASE_OK;
+}
+
+void app_recipe_network(vit_config *out, const app_recipe *recipe)
+{
+    const vit_config *c = &recipe->config;
+    vit_config named = *c;
+
+    *out = *c;
+    if (vit_config_select(&named, c->name, NULL) != BASE_OK ||
+        vit_config_is_sparse(&named) != vit_config_is_sparse(c) ||
+        named.patch != c->patch || named.width != c->width || named.depth != c->depth ||
+        named.heads != c->heads || named.mlp != c->mlp)
+        out->name[0] = '\0';
 }
 
 base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts,

@@ -2,6 +2,7 @@
  * resolved recipe, comparing a run's recipe with the one it is resumed with.
  * inih (Ben Hoyt) splits sections and pairs; our reader hands it the lines, so that every refusal can
  * name the line. Relied on elsewhere: the form "section.key = value" of the fixed text (state files). */
+#include <errno.h>
 #include <ini.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -76,8 +77,8 @@ base_status app_recipe_find(char **path, const char *name, base_error *err)
 
     if (strchr(name, '/') || (length > 4 && strcmp(name + length - 4, ".ini") == 0)) {
         if (access(name, R_OK) != 0)
-            return base_fail(err, BASE_USAGE, "cannot read the recipe '%s'",
-                             base_quote(shown, sizeof shown, name));
+            return base_fail(err, BASE_USAGE, "cannot read the recipe '%s': %s",
+                             base_quote(shown, sizeof shown, name), strerror(errno));
         *path = base_text("%s", name);
         return *path ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", name);
     }

@@ -77,6 +77,8 @@ base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *
 /* Applies "section.key=value" (--set), all at once: their order does not matter. */
 base_status app_recipe_set(app_recipe *recipe, const char *const *assignments, size_t count,
                            base_error *err);
+/* The network of a resolved recipe. It has the name of its size only when it has its measures. */
+void app_recipe_network(vit_config *out, const app_recipe *recipe);
 /* Fills in what was left to the data and to other keys; refuses impossible combinations. */
 base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts,
                                base_error *err);

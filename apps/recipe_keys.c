@@ -228,9 +228,10 @@ static base_status set_number(void *value, const app_key *key, const char *text,
         real = (double)whole;
     }
     if (!good || real < key->low || real > key->high) {
-        snprintf(expected, sizeof expected, "%s from %.16g to %.16g",
-                 key->kind == APP_KEY_REAL ? "a number" : "a whole number", key->low,
-                 key->high);
+        const int digits = key->kind == APP_KEY_REAL ? 15 : 16; /* 2^53 in full */
+        snprintf(expected, sizeof expected, "%s from %.*g to %.*g",
+                 key->kind == APP_KEY_REAL ? "a number" : "a whole number", digits,
+                 key->low, digits, key->high);
         return refuse(key, text, expected, err);
     }
     if (key->kind == APP_KEY_REAL)

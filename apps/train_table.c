@@ -75,13 +75,14 @@ static void print_layers(const app_trainer *t)
 
 static void print_data(const char *label, const data_source *source, size_t used)
 {
-    char count[32], all[32] = "";
+    char count[32], all[32] = "", path[1024];
 
     app_thousands(count, sizeof count, used);
     if (used != data_source_count(source))
         app_thousands(all, sizeof all, data_source_count(source));
     fprintf(stderr, "%-12s%s:%s, %s%s%s images, %zu classes\n", label,
-            data_source_layout(source), data_source_path(source), count,
+            data_source_layout(source),
+            base_quote(path, sizeof path, data_source_path(source)), count,
             all[0] ? " of " : "", all, data_source_classes(source));
     if (data_source_notice(source)[0])
         fprintf(stderr, "%-12s%s\n", "", data_source_notice(source));
@@ -94,13 +95,13 @@ void app_trainer_print(const app_trainer *trainer)
                                         "padded crop"};
     const app_trainer *t = trainer;
     const app_recipe *r = &t->recipe;
-    char steps[32], onednn[96];
+    char steps[32], onednn[96], out[1024], name[160];
 
     if (t->common->quiet)
         return;
     vit_onednn_version(onednn, sizeof onednn);
-    fprintf(stderr, "vmoe %s     train into '%s' by recipe '%s'\n", BASE_VERSION, t->out,
-            r->name);
+    fprintf(stderr, "vmoe %s     train into '%s' by recipe '%s'\n", BASE_VERSION,
+            base_quote(out, sizeof out, t->out), base_quote(name, sizeof name, r->name));
     print_data("data", t->train, data_loader_samples(t->train_loader));
     print_data("validation", t->val, data_loader_samples(t->val_loader));
     fprintf(stderr, "%-12s%d x %d, %s, %s%s%s%s%s\n", "pictures", r->config.image,
@@ -109,7 +110,7 @@ void app_trainer_print(const app_trainer *trainer)
             r->augment.cutmix > 0 ? ", cutmix" : "",
             r->augment.erase > 0 ? ", erasing" : "");
     fprintf(stderr, "%-12s%s, %.1f MFLOP an image\n", "network",
-            r->config.name[0] ? r->config.name : "of its own size",
+            vit_model_config(t->model)->name[0] ? r->config.name : "of its own size",
             vit_model_flops(t->model) / 1e6);
     print_layers(t);
     fprintf(stderr,

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "apps/network_internal.h"
 #include "apps/train_internal.h"
 
 /* ---- data -------------------------------------------------------------------------------------- */
@@ -100,15 +101,19 @@ static base_status create_loaders(app_trainer *t, base_error *err)
 /* model.init_from: weights of a checkpoint with the same tensors. */
 static base_status start_from(app_trainer *t, base_error *err)
 {
-    const char *path = t->recipe.init_from;
     const vit_load_options options = {.image = t->recipe.config.image,
                                       .classes = t->recipe.config.classes,
                                       .heads = t->recipe.config.heads};
     vit_model *start = NULL;
-    base_status status = vit_model_load(&start, path, &options, err);
+    char *path = NULL;
+    base_status status = app_model_path(&path, t->recipe.init_from, err);
 
-    if (status != BASE_OK)
+    if (status == BASE_OK)
+        status = vit_model_load(&start, path, &options, err);
+    if (status != BASE_OK) {
+        base_free(path);
         return status;
+    }
     for (size_t i = 0; i < vit_model_parameter_count(t->model) && status == BASE_OK; i++) {
         const vit_parameter *p = vit_model_parameter(t->model, i);
         const vit_parameter *q = vit_model_parameter_find(start, p->name);
@@ -121,6 +126,7 @@ static base_status start_from(app_trainer *t, base_error *err)
                    vit_model_weights_const(start) + q->offset, p->count * sizeof(float));
     }
     vit_model_destroy(start);
+    base_free(path);
     return status;
 }
 
@@ -146,10 +152,12 @@ static base_status create_network(app_trainer *t, base_error *err)
 {
     const app_recipe *r = &t->recipe;
     const vit_precision precision = (vit_precision)t->common->precision;
+    vit_config config;
 
-    base_status status = vit_model_create(&t->model, &r->config, err);
+    app_recipe_network(&config, r);
+    base_status status = vit_model_create(&t->model, &config, err);
     if (status == BASE_OK && r->optimizer.ema > 0)
-        status = vit_model_create(&t->averaged, &r->config, err);
+        status = vit_model_create(&t->averaged, &config, err);
     if (status == BASE_OK)
         status = set_labels(t, err);
     if (status != BASE_OK)

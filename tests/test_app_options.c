@@ -202,7 +202,7 @@ END_TEST
 START_TEST(what_is_missing_or_too_much_is_named)
 {
     refused(parse("m", NULL), "--out DIR is missing");
-    refused(parse("--out", "d", NULL), "MODEL is missing");
+    refused(parse("--out", "d", NULL), "expected MODEL, usage: vmoe ");
     refused(parse("m", "n", "o", "--out", "d", NULL), "unexpected word 'o'");
     refused(parse("m", "--out", NULL), "--out needs a value (DIR)");
     refused(parse("m", "--out", "", NULL), "--out is empty");

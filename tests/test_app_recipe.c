@@ -215,7 +215,8 @@ START_TEST(an_unknown_key_is_refused_with_line_and_nearest)
     refused("\n\n[train]\nlr = 0.1\n", "line 4: unknown key 'train.lr', the nearest is "
                                        "'optimizer.lr'");
     refused("[routr]\nk = 1\n", "the nearest is 'router.k'");
-    refused("[router]\nname = softmax\nxi = 0.1\n", "line 3: unknown key 'router.xi'");
+    refused("[router]\nname = softmax\nxi = 0.1\n",
+            "line 3: 'router.xi' is no key of the router 'softmax', but of sinkhorn, ssr");
     refused("lr = 1\n", "line 1: unknown key '.lr'");
 }
 END_TEST
@@ -231,6 +232,8 @@ START_TEST(a_wrong_value_is_refused_with_what_was_expected)
     refused("[router]\nbpr = maybe\n", "expected true or false");
     refused("[router]\nname = srs\n", "ssr");
     refused("[model]\nsize = vmoe-nana\n", "vmoe-nano");
+    refused("[router]\ngate = renorm\n",
+            "line 2: 'router.gate' is no key of the router 'ssr', but of softmax");
     refused("[router]\np = 2\n", "line 2");
 }
 END_TEST
@@ -288,6 +291,28 @@ START_TEST(impossible_combinations_name_the_key)
 }
 END_TEST
 
+START_TEST(a_network_of_other_measures_has_not_the_name)
+{
+    static const char *const others[] = {"width = 120\n", "depth = 5\n", "patch = 8\n",
+                                         "mlp = 96\n", "[router]\nlayers = none\n"};
+    vit_config config;
+    app_recipe r =
+        resolved(parsed("[model]\nsize = vmoe-nano\npool = gap\n[router]\nexperts = 4\n"),
+                 ten_classes);
+
+    app_recipe_network(&config, &r);
+    ck_assert_str_eq(config.name, "vmoe-nano");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        char *text = base_text("[model]\nsize = vmoe-nano\n%s", others[i]);
+        r = resolved(parsed(text), ten_classes);
+        app_recipe_network(&config, &r);
+        ck_assert_str_eq(config.name, "");
+        ck_assert_str_eq(r.config.name, "vmoe-nano"); /* what the recipe is built on */
+        base_free(text);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_recipe");
@@ -296,6 +321,7 @@ int main(void)
 
     tcase_add_test(core, the_size_comes_first_wherever_it_stands);
     tcase_add_test(core, experts_follow_a_changed_depth);
+    tcase_add_test(core, a_network_of_other_measures_has_not_the_name);
     tcase_add_test(core, options_of_the_router_stand_beside_its_name);
     tcase_add_test(core, another_router_by_set_drops_the_options_of_the_first);
     tcase_add_test(core, the_data_decides_what_is_left_open);
