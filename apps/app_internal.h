@@ -145,10 +145,14 @@ const char *app_thousands(char *out, size_t out_bytes, uint64_t value);
  * caller adds samples, seconds and the results, and gives it to app_json_write. NULL: no memory. */
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data);
+/* A text; bytes that are no UTF-8 (names of files may have them) become \xNN. */
+json_t *app_json_text(const char *text);
 /* A number, or null for what is not finite. */
 json_t *app_json_real(double value);
 /* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
 json_t *app_json_load(size_t block, const vit_load *load);
+/* Whether the file can be written: asked before work that takes hours, not after it. NULL and "-": yes. */
+base_status app_output_check(const char *path, base_error *err);
 /* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json over. */
 base_status app_json_write(const app_common *common, json_t *json, base_error *err);
 

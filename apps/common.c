@@ -32,14 +32,15 @@ void app_common_apply(app_common *common, const char *command)
 
 void app_note(const app_common *common, const char *format, ...)
 {
+    char text[2048], line[2048];
     va_list list;
 
     if (common->quiet)
         return;
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s\n", base_quote(line, sizeof line, text));
 }
 
 /* The only state that outlives a command: whether the user has asked to stop. */

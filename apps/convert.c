@@ -233,7 +233,7 @@ static json_t *convert_json(const vit_model *model, const convert_args *args,
 {
     json_t *json = app_json_begin(&args->common, "convert", in, NULL);
 
-    json_object_set_new(json, "out", json_string(out));
+    json_object_set_new(json, "out", app_json_text(out));
     json_object_set_new(json, "parameters",
                         json_integer((json_int_t)vit_model_floats(model)));
     json_object_set_new(json, "active_parameters",

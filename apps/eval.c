@@ -276,7 +276,11 @@ int app_eval(int argc, char **argv)
         base_fail(&err, BASE_NO_MEMORY, "no memory for the counters");
         return app_fail("eval", &err);
     }
-    base_status status = evaluation_open(e, words[0], &args, &err);
+    base_status status = app_output_check(args.common.json, &err);
+    if (status == BASE_OK)
+        status = app_output_check(args.html, &err);
+    if (status == BASE_OK)
+        status = evaluation_open(e, words[0], &args, &err);
     if (status == BASE_OK && data_source_notice(e->source)[0])
         app_note(&args.common, "vmoe eval: %s", data_source_notice(e->source));
     if (status == BASE_OK)

@@ -34,24 +34,27 @@ static void class_print(const app_evaluation *e, size_t c)
 
 static void headline_print(const app_evaluation *e)
 {
-    char name[APP_NAME_BYTES], a[32], b[32];
+    char name[APP_NAME_BYTES], path[1024], a[32], b[32];
     const app_score *s = &e->score;
     double low, high;
 
     app_score_interval(&low, &high, s->top1, s->samples);
-    printf("model   %s (%s, %s parameters)\n", e->network.path,
+    printf("model   %s (%s, %s parameters)\n",
+           base_quote(path, sizeof path, e->network.path),
            app_network_name(name, sizeof name, e->network.config),
            app_thousands(a, sizeof a, vit_model_floats(e->network.model)));
-    printf("data    %s (%s of %s images, %zu classes)\n", e->data,
-           app_thousands(a, sizeof a, s->samples),
+    printf("data    %s (%s of %s images, %zu classes)\n",
+           base_quote(path, sizeof path, e->data), app_thousands(a, sizeof a, s->samples),
            app_thousands(b, sizeof b, data_source_count(e->source)),
            data_source_classes(e->source));
     printf("\ntop-1   %6.2f %%   95 %%: %.2f to %.2f\n", 100 * app_score_top1(s), 100 * low,
            100 * high);
     if (s->classes > APP_SCORE_TOP)
         printf("top-5   %6.2f %%\n", 100 * app_score_top5(s));
-    printf("loss    %6.4f\n", app_score_loss(s));
-    printf("ECE     %6.2f %%   %d bins\n", 100 * app_score_ece(s), APP_SCORE_BINS);
+    if (s->samples > s->bad) {
+        printf("loss    %6.4f\n", app_score_loss(s));
+        printf("ECE     %6.2f %%   %d bins\n", 100 * app_score_ece(s), APP_SCORE_BINS);
+    }
     if (s->bad > 0)
         printf("bad     %6llu     unusable images, counted as wrong\n",
                (unsigned long long)s->bad);
@@ -313,8 +316,8 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "top1", json_real(app_score_top1(s)));
     json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
     json_object_set_new(json, "top5", json_real(app_score_top5(s)));
-    json_object_set_new(json, "loss", json_real(app_score_loss(s)));
-    json_object_set_new(json, "ece", json_real(app_score_ece(s)));
+    json_object_set_new(json, "loss", app_json_real(app_score_loss(s)));
+    json_object_set_new(json, "ece", app_json_real(app_score_ece(s)));
     json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
     json_object_set_new(json, "odd", json_integer((json_int_t)e->counts.odd));
     json_object_set_new(json, "damaged", json_integer((json_int_t)e->counts.damaged));

@@ -210,9 +210,9 @@ static void inspect_print(const app_network *network, const file_facts *facts, b
 {
     const vit_config *c = network->config;
     const vit_model *model = network->model;
-    char name[128], a[32], b[32];
+    char name[1024], a[32], b[32];
 
-    printf("file        %s\n", network->path);
+    printf("file        %s\n", base_quote(name, sizeof name, network->path));
     printf("            %s bytes, %s, %s\n", app_thousands(a, sizeof a, network->bytes),
            facts->type, facts->format);
     printf("network     %s\n", app_network_name(name, sizeof name, c));

@@ -2,12 +2,24 @@
  * Relied on elsewhere: the names of the keys. */
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "apps/app_internal.h"
 
 json_t *app_json_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *app_json_text(const char *text)
+{
+    json_t *json = json_string(text); /* NULL for what is no UTF-8 */
+
+    if (!json) {
+        char quoted[4096];
+        json = json_string(base_quote(quoted, sizeof quoted, text));
+    }
+    return json;
 }
 
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
@@ -21,9 +33,9 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
     json_object_set_new(json, "vmoe", json_string(BASE_VERSION));
     json_object_set_new(json, "command", json_string(command));
     if (model)
-        json_object_set_new(json, "model", json_string(model));
+        json_object_set_new(json, "model", app_json_text(model));
     if (data)
-        json_object_set_new(json, "data", json_string(data));
+        json_object_set_new(json, "data", app_json_text(data));
     json_object_set_new(json, "seed", json_integer(common->seed));
     json_object_set_new(json, "precision",
                         json_string(precisions[common->precision == VIT_PRECISION_BF16]));
@@ -58,6 +70,21 @@ json_t *app_json_load(size_t block, const vit_load *load)
     json_object_set_new(json, "sinkhorn_failed", app_json_real(m.sinkhorn_failed));
     json_object_set_new(json, "load", loads);
     return json;
+}
+
+base_status app_output_check(const char *path, base_error *err)
+{
+    base_writer trial = {0};
+    struct stat info;
+
+    if (!path || strcmp(path, "-") == 0)
+        return BASE_OK;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        return BASE_OK; /* opening a pipe is not without effect */
+    const base_status status = base_writer_open(&trial, path, err);
+    if (status == BASE_OK)
+        base_writer_abandon(&trial);
+    return status;
 }
 
 base_status app_json_write(const app_common *common, json_t *json, base_error *err)

@@ -1,7 +1,10 @@
 /* main.c - the program vmoe: finds the command and hands over. A command is one file in apps/ and
  * one line in the table below. Relied on elsewhere: exit status 0 done, 1 failed, 2 wrong usage. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/app_internal.h"
 
@@ -52,7 +55,32 @@ static void print_version(void)
            base_cpu_count());
 }
 
-int main(int argc, char **argv)
+/* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, and what is
+ * printed would go there. */
+static void take_descriptors(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = dup(fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Results that nobody got are a failed run: a full disk, a pipe that was closed. */
+static int finish(int exit_status)
+{
+    const bool lost = ferror(stdout) != 0;
+
+    errno = 0;
+    if (fflush(stdout) == 0 && !lost)
+        return exit_status;
+    fprintf(stderr, "vmoe: cannot write the results to standard output: %s\n",
+            errno ? strerror(errno) : "some of them are lost");
+    return exit_status == APP_DONE ? APP_FAILED : exit_status;
+}
+
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_help(stderr);
@@ -77,4 +105,10 @@ int main(int argc, char **argv)
             base_quote(name, sizeof name, argv[1]), near ? ", did you mean '" : "",
             near ? near : "", near ? "'" : "");
     return APP_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    take_descriptors();
+    return finish(run(argc, argv));
 }

@@ -308,6 +308,10 @@ static base_status args_check(predict_args *args, size_t words, base_error *err)
         return base_fail(err, BASE_USAGE, "IMAGE files and --data, expected one of them");
     if (!args->data && words < 2)
         return base_fail(err, BASE_USAGE, "no image, expected IMAGE files or --data DATA");
+    if (args->logits && args->inputs && strcmp(args->logits, args->inputs) == 0)
+        return base_fail(err, BASE_USAGE,
+                         "--logits and --inputs are both '%s', expected two files",
+                         args->logits);
     return BASE_OK;
 }
 
@@ -335,7 +339,9 @@ int app_predict(int argc, char **argv)
     if (!args.data && (size_t)args.common.batch > files)
         args.common.batch = (int64_t)files; /* memory for what there is */
     const double started = base_seconds();
-    status = work_open(&work, &args, words[0], &err);
+    status = app_output_check(args.common.json, &err);
+    if (status == BASE_OK)
+        status = work_open(&work, &args, words[0], &err);
     if (status == BASE_OK)
         status = predict_sink_open(&sink, &args, &work.network, work.source, &err);
     if (status == BASE_OK) {

@@ -2,6 +2,7 @@
  * to where it stood. The contract is the table of commands in docs/.
  * Relied on elsewhere: files in the run's folder, --resume, exit status. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -214,8 +215,8 @@ static base_status report(const app_trainer *t, const train_args *args, double s
     if (!args->common.json)
         return BASE_OK;
     json = app_json_begin(&args->common, "train", t->out, t->recipe.data.train);
-    json_object_set_new(json, "val", json_string(t->recipe.data.val));
-    json_object_set_new(json, "recipe", json_string(t->recipe.name));
+    json_object_set_new(json, "val", app_json_text(t->recipe.data.val));
+    json_object_set_new(json, "recipe", app_json_text(t->recipe.name));
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)data_loader_samples(t->train_loader)));
     json_object_set_new(json, "seconds", app_json_real(seconds));
@@ -282,5 +283,6 @@ int app_train(int argc, char **argv)
         return app_fail("train", &err);
     }
     app_stop_install();
+    signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
     return train(&args, &err) == BASE_OK ? APP_DONE : app_fail("train", &err);
 }

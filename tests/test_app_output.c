@@ -1,0 +1,161 @@
+/* test_app_output.c - where results go: what cannot be delivered is a failed run, what cannot be
+ * written is refused before the work, and no name breaks a line or a JSON file. */
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+static char *dir, *data, *model;
+
+static void setup(void)
+{
+    const vit_config config = sample_config(true);
+
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    model = test_path(dir, "m.safetensors");
+    ck_assert_int_eq(base_folder_make(data, NULL), BASE_OK);
+    sample_folder_make(data);
+    sample_model_save(model, &config, NULL);
+}
+
+static void teardown(void)
+{
+    base_free(model);
+    base_free(data);
+    test_folder_remove(dir);
+}
+
+/* Exit status of `vmoe WORDS`, where the shell joins WORDS with redirections. */
+static int shell(const char *words)
+{
+    char *line = base_text("\"$VMOE_PROGRAM\" %s", words);
+    const int state = system(line); /* words are this file's own */
+
+    base_free(line);
+    ck_assert(WIFEXITED(state));
+    return WEXITSTATUS(state);
+}
+
+START_TEST(results_that_nobody_gets_are_a_failed_run)
+{
+    char *talk = test_path(dir, "talk.txt");
+    char *words = base_text("inspect '%s' >/dev/full 2>'%s'", model, talk);
+
+    ck_assert_int_eq(shell(words), 1);
+    char *text = program_text(talk);
+    ck_assert_str_eq(text, "vmoe: cannot write the results to standard output: No space "
+                           "left on device\n");
+    base_free(text);
+    base_free(words);
+    words = base_text("inspect '%s' --json - >/dev/full 2>/dev/null", model);
+    ck_assert_int_eq(shell(words), 1);
+    base_free(words);
+    base_free(talk);
+}
+END_TEST
+
+START_TEST(a_closed_descriptor_is_not_given_to_a_file)
+{
+    char *logits = test_path(dir, "l.npy"), *bytes = NULL;
+    char *words =
+        base_text("predict '%s' --data '%s' --logits '%s' >&- 2>&-", model, data, logits);
+    size_t count = 0;
+
+    ck_assert_int_eq(shell(words), 0);
+    ck_assert_int_eq(base_file_read(&bytes, &count, logits, 1 << 20, NULL), BASE_OK);
+    ck_assert_uint_eq(count,
+                      128 + 12 * 3 * sizeof(float)); /* header, 12 images, 3 classes */
+    base_free(bytes);
+    base_free(words);
+    base_free(logits);
+}
+END_TEST
+
+START_TEST(files_that_cannot_be_written_are_refused_first)
+{
+    program_refused(
+        program_run(dir, "eval", model, "--data", data, "--json", "/none/r.json", NULL), 1,
+        "cannot write '/none/r.json'");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--html", data, NULL),
+                    1, "is a folder, expected a file");
+    program_refused(
+        program_run(dir, "predict", model, "--data", data, "--json", "/none/r.json", NULL),
+        1, "cannot write '/none/r.json'");
+    program_refused(program_run(dir, "predict", model, "--data", data, "--logits", "x.npy",
+                                "--inputs", "x.npy", NULL),
+                    2, "--logits and --inputs are both 'x.npy'");
+}
+END_TEST
+
+START_TEST(no_name_breaks_the_line)
+{
+    program_refused(program_run(dir, "eval", "a\nb\x1b[2J", "--data", data, NULL), 1,
+                    "cannot open 'a\\x0ab\\x1b[2J': No such file");
+    program_refused(program_run(dir, "predict", model, "x\n.png", NULL), 1,
+                    "cannot open 'x\\x0a.png': No such file");
+}
+END_TEST
+
+START_TEST(no_name_breaks_the_json)
+{
+    char *odd = test_path(dir, "caf\xe9"), *results = test_path(dir, "r.json");
+
+    ck_assert_int_eq(rename(model, odd), 0);
+    program_done(program_run(dir, "inspect", odd, "--json", results, NULL));
+    json_t *json = program_json(results);
+    const char *name = json_string_value(json_object_get(json, "model"));
+    ck_assert_ptr_nonnull(name);
+    ck_assert_ptr_nonnull(strstr(name, "caf\\xe9"));
+    json_decref(json);
+    base_free(results);
+    base_free(odd);
+}
+END_TEST
+
+START_TEST(no_usable_image_is_no_loss_of_zero)
+{
+    static const char *const classes[] = {"blue", "green"};
+    char *bad = test_path(dir, "bad"), *results = test_path(dir, "r.json");
+
+    for (size_t i = 0; i < 2; i++) {
+        char *folder = test_path(bad, classes[i]), *file = test_path(folder, "x.png");
+        ck_assert_int_eq(base_folder_make(folder, NULL), BASE_OK);
+        test_write(file, "junk", 4);
+        base_free(file);
+        base_free(folder);
+    }
+    program_result r = program_run(dir, "eval", model, "--data", bad, "--bad-samples",
+                                   "skip", "--json", results, NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_ptr_null(strstr(r.out, "loss"));
+    program_result_free(&r);
+    json_t *json = program_json(results);
+    ck_assert(json_is_null(json_object_get(json, "loss")));
+    ck_assert(json_is_null(json_object_get(json, "ece")));
+    ck_assert_double_eq(json_number_of(json, "top1"), 0);
+    json_decref(json);
+    base_free(results);
+    base_free(bad);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_output");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_set_timeout(core, 60);
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, results_that_nobody_gets_are_a_failed_run);
+    tcase_add_test(core, files_that_cannot_be_written_are_refused_first);
+    suite_add_tcase(suite, core);
+    tcase_set_timeout(limits, 60);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, a_closed_descriptor_is_not_given_to_a_file);
+    tcase_add_test(limits, no_name_breaks_the_line);
+    tcase_add_test(limits, no_name_breaks_the_json);
+    tcase_add_test(limits, no_usable_image_is_no_loss_of_zero);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
