@@ -104,9 +104,16 @@ static void draw(app_progress *p, const char *figures, double now)
         app_duration(left, sizeof left, (double)(p->total - p->done) / speed);
     else
         snprintf(left, sizeof left, "?");
-    snprintf(line, sizeof line, "%s%s%s %3.0f %%  %s %s/s  %s left%s%s", p->what,
-             bar[0] ? " " : "", bar, 100.0 * share, rate, p->unit, left,
-             figures[0] ? "  " : "", figures);
+    for (int narrow = 0; narrow < 2; narrow++) {
+        if (narrow) /* the bar gives way to the figures */
+            bar[0] = '\0';
+        const int length =
+            snprintf(line, sizeof line, "%s%s%s %3.0f %%  %s %s/s  %s left%s%s", p->what,
+                     bar[0] ? " " : "", bar, 100.0 * share, rate, p->unit, left,
+                     figures[0] ? "  " : "", figures);
+        if (length < p->columns)
+            break;
+    }
     if (p->terminal) {
         /* One place stays free: a full line would make some terminals wrap. */
         fprintf(stderr, "\r\033[K%.*s", p->columns - 1, line);
