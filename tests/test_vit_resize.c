@@ -1,5 +1,6 @@
 /* test_vit_resize.c - position embeddings resampled: against torch's interpolate as timm
  * calls it (tests/reference/make_training.py), class token kept, refusals. */
+#include <limits.h>
 #include <string.h>
 
 #include "tests/test_model.h"
@@ -104,6 +105,10 @@ START_TEST(a_size_that_is_no_multiple_of_the_patch_is_refused)
                  "'image' is 13, expected a multiple of patch (4)");
     test_refused(vit_model_resize(&other, model, 0, &err), BASE_USAGE, &err,
                  "'image' is 0");
+    test_refused(vit_model_resize(&other, model, INT_MAX, &err), BASE_USAGE, &err,
+                 "'image' is 2147483647");
+    test_refused(vit_model_resize(&other, model, INT_MIN, &err), BASE_USAGE, &err,
+                 "'image' is -2147483648");
     ck_assert_ptr_null(other);
     vit_model_destroy(model);
 }

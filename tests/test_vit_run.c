@@ -274,6 +274,39 @@ START_TEST(bf16_stays_near_fp32)
 }
 END_TEST
 
+/* More images than tokens have room for elsewhere: one token an image, two classes. What does not fit
+ * would be seen by the sanitizers. */
+START_TEST(bf16_has_room_for_the_head_of_a_large_batch)
+{
+    enum { IMAGES = 301, CLASSES = 2, SIDE = 4 };
+    base_error err = {0};
+    vit_run *run = NULL;
+    vit_model *model = NULL;
+    vit_config config = slope_config();
+    config.image = config.crop = config.resize = SIDE;
+    config.pool = VIT_POOL_GAP;
+    config.classes = CLASSES;
+    ck_assert_msg(vit_model_create(&model, &config, &err) == BASE_OK, "%s", err.text);
+    vit_model_init(model, 1);
+    const size_t floats = (size_t)IMAGES * 3 * SIDE * SIDE;
+    float *images = base_alloc(floats, sizeof *images);
+    float *logits = base_alloc(IMAGES, CLASSES * sizeof *logits);
+    slope_fill(images, floats, 1);
+    ck_assert_int_eq(vit_run_create(&run, model, IMAGES, VIT_MODE_INPUT_GRADIENT,
+                                    VIT_PRECISION_BF16, &err),
+                     BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, logits, images, IMAGES, &(vit_step){0}, &err),
+                     BASE_OK);
+    ck_assert_int_eq(vit_run_backward(run, images, logits, &err), BASE_OK);
+    for (size_t i = 0; i < floats; i++)
+        ck_assert(isfinite(images[i]));
+    base_free(images);
+    base_free(logits);
+    vit_run_destroy(run);
+    vit_model_destroy(model);
+}
+END_TEST
+
 START_TEST(refuses_batches_it_was_not_planned_for)
 {
     base_error err = {0};
@@ -306,6 +339,7 @@ int main(void)
     tcase_add_loop_test(core, steps_allocate_nothing_and_repeat_to_the_bit, 0, count);
     tcase_add_loop_test(core, accumulated_halves_equal_the_whole_batch, 0, 3);
     tcase_add_loop_test(core, bf16_stays_near_fp32, 0, 3);
+    tcase_add_test(limits, bf16_has_room_for_the_head_of_a_large_batch);
     tcase_add_loop_test(gradient, backward_equals_finite_differences, 0, count);
     tcase_add_loop_test(gradient, input_gradient_mode_equals_finite_differences, 0, count);
     tcase_add_test(limits, refuses_batches_it_was_not_planned_for);

@@ -41,17 +41,6 @@ static float from_half(uint16_t half)
     return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-/* Round to nearest even; NaN stays NaN. */
-static uint16_t to_bf16(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    if (isnan(value))
-        return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
 /* count values of any floating type; false: some other type. */
 static bool convert(float *out, const vit_tensor *t, size_t count)
 {
@@ -76,14 +65,6 @@ static bool convert(float *out, const vit_tensor *t, size_t count)
 
 /* ---- matching the file against the plan ---------------------------------------------- */
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name);
-    const size_t e = strlen(end);
-
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
 static bool is_head(const char *name)
 {
     return strcmp(name, "head.weight") == 0 || strcmp(name, "head.bias") == 0;
@@ -95,7 +76,7 @@ static bool stays_zero(const source *s, const vit_parameter *p)
 {
     if (s->fresh_head && is_head(p->name))
         return true;
-    return s->foreign && ends_with(p->name, "attn.qkv.bias") &&
+    return s->foreign && vit_name_ends(p->name, "attn.qkv.bias") &&
            !vit_tensors_find(s->file, p->name);
 }
 
@@ -264,8 +245,8 @@ base_status vit_model_save(const vit_model *model, const char *path,
         status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
         goto done;
     }
-    for (size_t i = 0; narrow && i < model->floats; i++)
-        bf16[i] = to_bf16(model->weights[i]);
+    if (narrow)
+        vit_kernels_get()->to_bf16(bf16, model->weights, model->floats);
     for (size_t i = 0; i < model->count; i++) {
         const vit_parameter *p = &model->parameter[i];
         tensor[i] =

@@ -33,14 +33,6 @@ typedef struct draw {
     bool alike;     /* all experts get the same values */
 } draw;
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name);
-    const size_t e = strlen(end);
-
-    return n >= e && strcmp(name + n - e, end) == 0;
-}
-
 static double truncated_normal(base_rng *rng, double std)
 {
     double z;
@@ -73,7 +65,7 @@ static draw law_of_bias(const vit_model *model, const vit_parameter *p)
 
     if (vmoe && strcmp(p->name, "head.bias") == 0)
         return (draw){LAW_CONSTANT, -log((double)c->classes), 1, false};
-    if (vmoe && (ends_with(p->name, "fc1.bias") || ends_with(p->name, "fc2.bias")))
+    if (vmoe && (vit_name_ends(p->name, "fc1.bias") || vit_name_ends(p->name, "fc2.bias")))
         return (draw){LAW_NORMAL, vmoe_bias_std, p->rank == 2 ? p->shape[0] : 1, true};
     return (draw){LAW_ZERO, 0, 1, false};
 }
@@ -85,7 +77,7 @@ static draw law_of_matrix(const vit_model *model, const vit_parameter *p)
     const size_t experts = p->rank == 3 ? p->shape[0] : 1;
     const double in = (double)p->shape[p->rank - 1];
     const double rows = (double)p->shape[p->rank - 2];
-    const double out = ends_with(p->name, "qkv.weight") ? rows / 3 : rows;
+    const double out = vit_name_ends(p->name, "qkv.weight") ? rows / 3 : rows;
 
     if (vmoe)
         return (draw){LAW_UNIFORM, sqrt(6 / (in + out)), experts, true};
@@ -108,8 +100,8 @@ static draw law_of(const vit_model *model, const vit_parameter *p)
                     : (draw){LAW_UNIFORM, 1 / sqrt(fan_in), 1, false};
     }
     if (strstr(p->name, "norm"))
-        return (draw){LAW_CONSTANT, ends_with(p->name, "weight") ? 1 : 0, 1, false};
-    if (ends_with(p->name, "bias"))
+        return (draw){LAW_CONSTANT, vit_name_ends(p->name, "weight") ? 1 : 0, 1, false};
+    if (vit_name_ends(p->name, "bias"))
         return law_of_bias(model, p);
     return law_of_matrix(model, p);
 }

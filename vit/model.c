@@ -198,6 +198,14 @@ void vit_model_destroy(vit_model *model)
     base_free(model);
 }
 
+bool vit_name_ends(const char *name, const char *end)
+{
+    const size_t n = strlen(name);
+    const size_t e = strlen(end);
+
+    return n >= e && strcmp(name + n - e, end) == 0;
+}
+
 /* ---- what it holds ------------------------------------------------------------------- */
 
 const vit_config *vit_model_config(const vit_model *model)

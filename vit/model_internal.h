@@ -26,6 +26,8 @@ base_status vit_model_weights_take(vit_model *model, base_error *err);
 void vit_model_init_parameter(vit_model *model, size_t i, uint64_t seed);
 /* Shape as "[10, 192]" into out. Returns out. */
 const char *vit_shape_text(char *out, size_t out_bytes, const size_t *shape, int rank);
+/* Whether the name of a parameter ends so. */
+bool vit_name_ends(const char *name, const char *end);
 /* index of the block in a name like blocks.3.mlp.fc1.weight, -1 if there is none. */
 int vit_block_index(const char *name);
 

@@ -4,6 +4,7 @@
  * without antialias), half-pixel centres, the filter widened by the scale when
  * shrinking, weights normalised to sum 1 at the borders. Separable: columns first, then
  * rows. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -114,9 +115,9 @@ base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
 
     config.image = image;
     config.crop = image;
-    /* The margin of the evaluation crop keeps its share. */
-    config.resize =
-        (int)((double)config.resize * (double)image / (double)model->config.image + 0.5);
+    /* The margin of the evaluation crop keeps its share. vit_model_create refuses odd sizes. */
+    const double share = (double)image / (double)model->config.image;
+    config.resize = (int)fmax(0, fmin(config.resize * share + 0.5, INT_MAX));
     base_status status = vit_model_create(&m, &config, err);
     for (size_t i = 0; status == BASE_OK && i < m->count; i++)
         status = carry_over(m, &m->parameter[i], model, err);

@@ -262,6 +262,7 @@ static base_status bf16_create(vit_run *run, base_error *err)
                          (size_t)run->config.patch;
     const size_t wide = max_size(max_size(3 * d, m), max_size(classes, patch));
     const size_t rows = max_size(run->tokens, rows_max(run)) + VIT_ROWS;
+    const size_t images = run->batch + VIT_ROWS; /* rows of the head */
     return vit_bf16_create(
         &run->exec.bf16,
         &(vit_bf16_plan){
@@ -270,7 +271,7 @@ static base_status bf16_create(vit_run *run, base_error *err)
             .threads = run->threads,
             .block_floats = max_size(n + VIT_ROWS, VIT_ROWS) * max_size(wide, n),
             .wide_floats = rows * wide,
-            .result_floats = max_size(rows * classes, wide * wide),
+            .result_floats = max_size(images * max_size(classes, d), wide * wide),
         },
         err);
 }
