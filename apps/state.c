@@ -286,6 +286,15 @@ static char *last_folder(const app_trainer *t)
     return NULL;
 }
 
+bool app_state_exists(const app_trainer *trainer)
+{
+    char *folder = last_folder(trainer);
+    const bool found = folder != NULL;
+
+    base_free(folder);
+    return found;
+}
+
 base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
 {
     base_status status = BASE_OK;

@@ -110,6 +110,8 @@ void app_trainer_print(const app_trainer *trainer);
 /* Writes model (weights in fp32) and state into FOLDER/NAME, exchanged as a whole. */
 base_status app_state_save(app_trainer *trainer, const char *name, const vit_model *model,
                            base_error *err);
+/* Whether the run's folder has a checkpoint to go on from. */
+bool app_state_exists(const app_trainer *trainer);
 /* Continues at FOLDER/last: weights, optimiser, position. BASE_MISMATCH when recipe or data changed.
  * *found false: there is no checkpoint, nothing was done. */
 base_status app_state_load(app_trainer *trainer, bool *found, base_error *err);

@@ -163,7 +163,7 @@ static base_status create_network(app_trainer *t, base_error *err)
     if (status != BASE_OK)
         return status;
     vit_model_init(t->model, (uint64_t)r->train.seed);
-    if (r->init_from[0])
+    if (r->init_from[0] && !app_state_exists(t)) /* a run that goes on has its weights */
         status = start_from(t, err);
     if (status ==
         BASE_OK) /* copies the weights into the averages: after their first values */

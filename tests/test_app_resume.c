@@ -82,6 +82,22 @@ START_TEST(a_finished_run_resumed_does_nothing)
 }
 END_TEST
 
+START_TEST(going_on_needs_no_checkpoint_to_start_from)
+{
+    char *first = test_path(dir, "first"), *out = test_path(dir, "run");
+    char *from = base_text("model.init_from=%s", first);
+
+    program_done(program_run(dir, TINY, first, "--set", "train.epochs=2", NULL));
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", from, NULL));
+    ck_assert_int_eq(base_folder_remove(first, NULL), BASE_OK);
+    program_done(
+        program_run(dir, TINY, out, "--resume", "--set", "train.epochs=2", from, NULL));
+    base_free(from);
+    base_free(first);
+    base_free(out);
+}
+END_TEST
+
 START_TEST(a_changed_recipe_is_refused_with_the_key)
 {
     char *out = test_path(dir, "run");
@@ -195,6 +211,7 @@ int main(void)
     tcase_add_test(core, a_run_killed_anywhere_ends_with_the_same_bytes);
     tcase_add_test(core, a_run_asked_to_stop_saves_and_goes_on);
     tcase_add_test(core, a_finished_run_resumed_does_nothing);
+    tcase_add_test(core, going_on_needs_no_checkpoint_to_start_from);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
     tcase_add_checked_fixture(limits, setup, teardown);
