@@ -310,13 +310,7 @@ const char *app_key_get(char *out, size_t out_bytes, const app_recipe *recipe,
     }
     case APP_KEY_REAL:
         memcpy(&real, value, sizeof real);
-        /* The fewest digits that read back to the same bits. */
-        for (int digits = 6; digits <= 17; digits++) {
-            double back = 0;
-            snprintf(out, out_bytes, "%.*g", digits, real);
-            if (base_parse_real(&back, out) && back == real)
-                break;
-        }
+        base_real_text(out, out_bytes, real);
         break;
     }
     return out;

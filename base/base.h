@@ -153,6 +153,8 @@ void base_rng_permutation(base_rng *rng, uint32_t *out, size_t count);
 /* The whole of text as a number; false (out untouched) for anything else, nan and inf included. */
 bool base_parse_real(double *out, const char *text);
 bool base_parse_int(int64_t *out, const char *text); /* decimal only */
+/* value as the shortest decimal that reads back to the same bits into out (room for 32). Returns out. */
+const char *base_real_text(char *out, size_t out_bytes, double value);
 /* Number of single-character edits between a and b, for "did you mean" (Levenshtein). Both up to 63
  * characters are compared; the rest is ignored. */
 size_t base_edit_distance(const char *a, const char *b);

@@ -61,6 +61,23 @@ bool base_parse_real(double *out, const char *text)
     return true;
 }
 
+const char *base_real_text(char *out, size_t out_bytes, double value)
+{
+    const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    const locale_t before = uselocale(plain); /* 0, for want of memory, changes nothing */
+    double back = 0;
+
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, out_bytes, "%.*g", digits, value);
+        if (base_parse_real(&back, out) && back == value)
+            break;
+    }
+    uselocale(before);
+    if (plain)
+        freelocale(plain);
+    return out;
+}
+
 bool base_parse_int(int64_t *out, const char *text)
 {
     const char *digits = skip_sign(text);

@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <locale.h>
+#include <math.h>
 #include <string.h>
 
 #include "tests/test_run.h"
@@ -82,6 +83,27 @@ START_TEST(integers_are_decimal_and_whole)
 }
 END_TEST
 
+START_TEST(real_text_is_short_and_reads_back)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } known[] = {{0, "0"},         {0.1, "0.1"},      {-2.5, "-2.5"},
+                 {3e-4, "0.0003"}, {1e300, "1e+300"}, {1.0 / 3, "0.3333333333333333"}};
+    char out[32];
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        ck_assert_str_eq(base_real_text(out, sizeof out, known[i].value), known[i].text);
+    base_rng rng = base_rng_make(1, BASE_PURPOSE_TEST, 0, 0, 0);
+    for (int i = 0; i < 200; i++) {
+        const double value = base_rng_normal(&rng) * pow(10, i - 100);
+        double back = 0;
+        ck_assert(base_parse_real(&back, base_real_text(out, sizeof out, value)));
+        ck_assert_double_eq(back, value);
+    }
+}
+END_TEST
+
 START_TEST(edit_distance_counts_edits)
 {
     ck_assert_uint_eq(base_edit_distance("", ""), 0);
@@ -133,6 +155,7 @@ int main(void)
     tcase_add_test(core, reals_are_read_whole);
     tcase_add_test(core, the_locale_does_not_move_the_point);
     tcase_add_test(core, integers_are_decimal_and_whole);
+    tcase_add_test(core, real_text_is_short_and_reads_back);
     tcase_add_test(core, edit_distance_counts_edits);
     tcase_add_test(core, text_is_formatted_into_new_memory);
     tcase_add_test(limits, other_text_is_no_real);

@@ -174,18 +174,6 @@ base_status vit_router_set(vit_router_config *config, const char *key, const cha
     return BASE_OK;
 }
 
-/* The shortest decimal that reads back as value. */
-static void number_text(char *out, size_t out_bytes, double value)
-{
-    double back = 0.0;
-
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(out, out_bytes, "%.*g", digits, value);
-        if (base_parse_real(&back, out) && back == value)
-            return;
-    }
-}
-
 const char *vit_router_get(const vit_router_config *config, const char *key, char *out,
                            size_t out_bytes)
 {
@@ -199,7 +187,7 @@ const char *vit_router_get(const vit_router_config *config, const char *key, cha
     } else if (i != SIZE_MAX && isnan(config->option[i])) {
         snprintf(word, sizeof word, "auto");
     } else if (i != SIZE_MAX) {
-        number_text(word, sizeof word, config->option[i]);
+        base_real_text(word, sizeof word, config->option[i]);
     }
     snprintf(out, out_bytes, "%s", word);
     return out;
