@@ -79,6 +79,7 @@ typedef struct file_reader {
     data_decoder *decoder;
     data_image image, crop;
     data_scratch scratch;
+    float table[3 * 256]; /* of data_normalise */
 } file_reader;
 
 static void file_reader_destroy(file_reader *reader)
@@ -87,34 +88,6 @@ static void file_reader_destroy(file_reader *reader)
     data_image_destroy(&reader->image);
     data_image_destroy(&reader->crop);
     data_scratch_destroy(&reader->scratch);
-}
-
-/* RGB to grey in place, by data.h's luma; before the resize, as the loader does it. */
-static void grey_take(data_image *image)
-{
-    const size_t count = image->width * image->height;
-
-    for (size_t i = 0; i < count; i++) {
-        const unsigned char *in = image->pixels + 3 * i;
-
-        image->pixels[i] =
-            (unsigned char)((19595u * in[0] + 38470u * in[1] + 7471u * in[2] + 32768u) >>
-                            16);
-    }
-    image->channels = 1;
-}
-
-/* 8-bit [S, S, C] to normalised [C, S, S], exactly as the loader does it: (x / 255 -
- * mean) / std. */
-static void normalise(float *out, const data_image *crop, const vit_config *config)
-{
-    const size_t plane = crop->width * crop->height;
-
-    for (size_t i = 0; i < plane; i++)
-        for (size_t c = 0; c < crop->channels; c++)
-            out[c * plane + i] =
-                ((float)crop->pixels[i * crop->channels + c] / 255.0f - config->mean[c]) /
-                config->std[c];
 }
 
 /* One file into input [C, S, S]. err names it. */
@@ -126,8 +99,8 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
     base_status status =
         data_image_load(&reader->image, &health, reader->decoder, path, err);
 
-    if (status == BASE_OK && network->config->channels == 1)
-        grey_take(&reader->image);
+    if (status == BASE_OK) /* before the resize, as the loader does it */
+        status = data_image_convert(&reader->image, (size_t)network->config->channels, err);
     if (status == BASE_OK)
         status = data_eval_transform(&reader->crop, &reader->image, network->resize,
                                      network->size, network->filter, &reader->scratch, err);
@@ -138,7 +111,7 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
         fprintf(stderr,
                 "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n", path);
     }
-    normalise(input, &reader->crop, network->config);
+    data_normalise(input, &reader->crop, reader->table);
     return BASE_OK;
 }
 
@@ -175,6 +148,8 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
         base_free(names);
         return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
     }
+    data_normalise_table(reader.table, work->network.config->mean,
+                         work->network.config->std, (size_t)work->network.config->channels);
     base_status status = data_decoder_create(&reader.decoder, &limits, err);
     for (size_t i = 0; i < count && status == BASE_OK && !app_stop_asked(); i++) {
         base_error reason = {0};

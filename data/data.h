@@ -35,6 +35,12 @@ void data_image_destroy(data_image *image); /* frees the pixels, zeroes the stru
 base_status data_image_reserve(data_image *image, size_t width, size_t height,
                                size_t channels, base_error *err);
 
+/* In place: RGB to grey, L = (19595 R + 38470 G + 7471 B + 32768) >> 16 (Pillow's
+ * convert('L')), or grey to three equal channels. channels 1 or 3; nothing happens when
+ * image has them already. Called right after decoding, so that all that follows works on
+ * the channels of the network. Fails only for want of memory; image is then unchanged. */
+base_status data_image_convert(data_image *image, size_t channels, base_error *err);
+
 /* data.md 5 and 10: how a sample decoded. */
 typedef enum data_health {
     DATA_HEALTH_OK,
@@ -96,6 +102,14 @@ base_status data_resize(data_image *out, const data_image *in, const data_box *f
 base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
                                 size_t crop, data_filter filter, data_scratch *scratch,
                                 base_error *err);
+
+/* table [channels][256]: (v / 255 - mean[c]) / std[c], each step in float32: equals
+ * torchvision's ToTensor and Normalize to the bit. channels 1..3, std > 0. Cannot fail. */
+void data_normalise_table(float *table, const float *mean, const float *std,
+                          size_t channels);
+
+/* out [C, H, W] from in [H, W, C], C = in->channels, by table [C][256]. Cannot fail. */
+void data_normalise(float *out, const data_image *in, const float *table);
 
 /* ---- sources ------------------------------------------------------------------------------- */
 

@@ -13,12 +13,6 @@
 
 /* ---- one sample ---------------------------------------------------------------------- */
 
-/* In place: RGB to grey, L = (19595 R + 38470 G + 7471 B + 32768) >> 16 (Pillow's
- * convert('L')), or grey to three equal channels. channels 1 or 3; nothing happens when
- * image has them already. Called right after decoding, so that all that follows works on
- * the channels of the network. Fails only for want of memory; image is then unchanged. */
-base_status data_image_convert(data_image *image, size_t channels, base_error *err);
-
 /* Training geometry: the crop named by augment, then the flip, to [size, size, channels of
  * in], 8 bit.
  *   DATA_CROP_RANDOM  random resized crop (data.md 7): up to 10 tries of area, ratio, top,
@@ -33,14 +27,6 @@ base_status data_train_transform(data_image *out, const data_image *in,
                                  const data_augment *augment, size_t resize, size_t size,
                                  data_filter filter, base_rng *rng, data_scratch *scratch,
                                  base_error *err);
-
-/* table [channels][256]: (v / 255 - mean[c]) / std[c], each step in float32: equals
- * torchvision's ToTensor and Normalize to the bit. channels 1..3, std > 0. Cannot fail. */
-void data_normalise_table(float *table, const float *mean, const float *std,
-                          size_t channels);
-
-/* out [C, H, W] from in [H, W, C], C = in->channels, by table [C][256]. Cannot fail. */
-void data_normalise(float *out, const data_image *in, const float *table);
 
 /* Random erasing (Zhong et al. 2017) of one normalised sample, planes [channels, size,
  * size]: with probability augment->erase a rectangle of 0.02..0.33 of the area, sides'
