@@ -274,13 +274,14 @@ uint64_t app_trainer_epochs(const app_trainer *trainer, uint64_t step)
     return step * (uint64_t)trainer->recipe.train.accumulate / trainer->parts_in_epoch;
 }
 
-/* Whether the step that was just done finished an epoch whose number is a multiple of every. */
+/* Whether the step that was just done finished an epoch whose number is a multiple of every (a step may
+ * finish several: accumulation over a small set). */
 static bool epoch_due(const app_trainer *t, uint64_t every)
 {
     const uint64_t now = app_trainer_epochs(t, t->at.step);
 
-    return t->at.step > 0 && every > 0 && now > app_trainer_epochs(t, t->at.step - 1) &&
-           now % every == 0;
+    return t->at.step > 0 && every > 0 &&
+           now / every > app_trainer_epochs(t, t->at.step - 1) / every;
 }
 
 static bool evaluation_due(const app_trainer *t)
