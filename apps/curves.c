@@ -195,18 +195,24 @@ static void draw_frame(const panel *p)
 
     fprintf(p->out, "<text x=\"%d\" y=\"%.1f\" class=\"title\">%s</text>\n", LEFT,
             p->top - 12, p->title);
-    for (double y = p->y_low; y <= p->y_high + p->y_step / 2; y += p->y_step)
+    const int rows = (int)lround((p->y_high - p->y_low) / p->y_step);
+    const int columns = (int)(p->x_high * 1.0001 / x_step);
+    for (int i = 0; i <= rows; i++) {
+        const double y = p->y_low + i * p->y_step;
         fprintf(p->out,
                 "<line x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>"
                 "<text x=\"%d\" y=\"%.1f\" class=\"left\">%.4g</text>\n",
                 LEFT, right, place_y(p, y), place_y(p, y), LEFT - 8, place_y(p, y) + 4,
                 fabs(y) < p->y_step / 1e6 ? 0.0 : y);
-    for (double x = 0; x <= p->x_high * 1.0001; x += x_step)
+    }
+    for (int i = 0; i <= columns; i++) {
+        const double x = i * x_step;
         fprintf(p->out,
                 "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"axis\"/>"
                 "<text x=\"%.1f\" y=\"%.1f\" class=\"below\">%.6g</text>\n",
                 place_x(p, x), place_x(p, x), bottom, bottom + 5, place_x(p, x),
                 bottom + 19, x);
+    }
     fprintf(p->out,
             "<line x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" class=\"axis\"/>\n", LEFT,
             right, bottom, bottom);

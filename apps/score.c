@@ -4,6 +4,7 @@
  * sample is a wrong answer that has no loss and no confidence. */
 #include "apps/score_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ static double log_sum_exp(const float *logits, size_t classes, double largest)
 {
     double sum = 0; /* 1 or more in the end: the largest itself */
 
+    assert(classes > 0);
     for (size_t c = 0; c < classes; c++)
         sum += exp((double)logits[c] - largest);
     return largest + log(sum);

@@ -1,5 +1,5 @@
 /* train.c - vmoe train: from options to a recipe, from a recipe to a run, and a run that was stopped back
- * to where it stood. The contract is the table of commands in docs/.
+ * to where it stood. docs/json.md describes its results.
  * Relied on elsewhere: files in the run's folder, --resume, exit status. */
 #include <inttypes.h>
 #include <signal.h>

@@ -23,6 +23,7 @@ static double softmax_sample(float *d, const float *z, const float *t, size_t cl
     double mass = 0; /* of the targets: 1 but for odd mixtures */
     double loss = 0;
 
+    assert(classes > 0);
     for (size_t k = 1; k < classes; k++)
         if ((double)z[k] > top)
             top = (double)z[k];

@@ -63,7 +63,7 @@ static void experts_forward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
     const int tanh_form = run->config.gelu == VIT_GELU_TANH;
     const bool drop = run->training && run->config.moe.dropout > 0;
-    expert_tasks tasks;
+    expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
@@ -269,7 +269,7 @@ void vit_moe_backward(vit_run *run, size_t i)
         }
     }
 
-    expert_tasks tasks;
+    expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
     experts_backward(run, i, &tasks, d_y);
