@@ -1,6 +1,7 @@
 /* eval.c - vmoe eval: how right a checkpoint is on a data set. One pass over the images
  * in order; every figure is a count or a sum in that order, so batches and threads
- * change nothing. Relied on elsewhere: exit status 1 with a partial report after Ctrl-C. */
+ * change nothing but the last bits of logits. Relied on elsewhere: exit status 1 with a
+ * partial report after Ctrl-C. */
 #include "apps/eval_internal.h"
 
 #include <string.h>

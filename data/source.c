@@ -5,6 +5,7 @@
  * messages. */
 #include "data/data_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static const data_layout *const layouts[] = {
 };
 
 enum {
-    LAYOUTS = sizeof layouts / sizeof *layouts,
+    LAYOUTS = sizeof layouts / sizeof layouts[0],
     DEFAULT_MAX_FILE_BYTES = 256 << 20, /* data_decode_limits' own default */
     SPARE_BYTES = 8192,
     NAME_BYTES = DATA_NAME_MAX + 512 /* a class and a path below it */
@@ -104,6 +105,7 @@ base_status data_source_open(data_source **out, const char *spec,
         status = recognise(&layout, path, err);
     if (status != BASE_OK)
         return status;
+    assert(layout);
     source = base_alloc(1, sizeof *source);
     if (source) {
         source->fd = -1;

@@ -9,6 +9,7 @@
  * Free to change: the texts. Relied on elsewhere: the rules. */
 #include "data/data_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,7 @@ static base_status from_list(data_source *source, int32_t *label_of,
     place *places = base_alloc(count, sizeof *places);
     if (status == BASE_OK && !places)
         status = no_memory(err, count);
+    assert(places || status != BASE_OK);
     for (size_t i = 0; i < count && status == BASE_OK; i++) {
         places[i] = (place){options->class_list[i], (int32_t)i};
         status = set_class(source, i, options->class_list[i], err);

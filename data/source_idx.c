@@ -7,6 +7,7 @@
  * are file order. */
 #include "data/source_idx_internal.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
@@ -152,6 +153,8 @@ static base_status read_bytes(idx_file *f, gzFile file, base_error *err)
 static base_status idx_load(idx_file *f, bool images, size_t limit, base_error *err)
 {
     gzFile file;
+
+    assert(f->path);
     const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
@@ -297,6 +300,7 @@ static base_status fill_index(data_source *source, const idx_file *images,
     if (bytes >= UINT32_MAX)
         return base_fail(err, BASE_FORMAT, "'%s' has images of %zu bytes", images->path,
                          bytes);
+    assert(labels->bytes);
     *highest = *present = 0;
     for (size_t i = 0; i < images->size[0] && status == BASE_OK; i++) {
         const size_t label = labels->bytes[i];

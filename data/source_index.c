@@ -5,6 +5,7 @@
  * images. */
 #include "data/data_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ base_status data_index_add(data_index *index, const data_record *record, const c
         return base_fail(err, BASE_UNSUPPORTED, "more than %u samples",
                          (unsigned)UINT32_MAX);
     if (index->count % DATA_CHUNK_RECORDS == 0) {
-        if (!data_grow(&index->chunk, &index->chunk_room, chunk + 1, sizeof *index->chunk))
+        if (!data_grow(&index->chunk, &index->chunk_room, chunk + 1, sizeof(data_record *)))
             goto no_memory;
         if (!index->chunk[chunk])
             index->chunk[chunk] = base_alloc(DATA_CHUNK_RECORDS, sizeof **index->chunk);
@@ -249,6 +250,7 @@ static void drop_overwritten(data_source *source)
     for (size_t i = 0; i < index->count; i++) {
         const data_record *r = data_index_at(index, i);
         const data_record *next = i + 1 < index->count ? data_index_at(index, i + 1) : NULL;
+        assert(r);
         if (next && next->label == r->label &&
             strcmp(data_index_name(index, next->name), data_index_name(index, r->name)) ==
                 0)

@@ -86,6 +86,7 @@ static void bias_gelu(float *a, float *h, const float *bias, size_t rows, size_t
 {
     for (size_t r = 0; r < rows; r++) {
         float *hr = h + r * n, *ar = a + r * n;
+        /* NOLINTNEXTLINE(bugprone-branch-clone): clang does not compare the loops' bodies */
         if (tanh_form) {
 #pragma omp simd
             for (size_t i = 0; i < n; i++) {
@@ -108,6 +109,7 @@ static void bias_gelu(float *a, float *h, const float *bias, size_t rows, size_t
 
 static void gelu_backward(float *d, const float *h, size_t n, int tanh_form)
 {
+    /* NOLINTNEXTLINE(bugprone-branch-clone): as above */
     if (tanh_form) {
 #pragma omp simd
         for (size_t i = 0; i < n; i++) {
