@@ -1,6 +1,5 @@
 /* test_vit_router.h - what the tests of routers share: the golden logits of the design
- * (routing.md 0.4), comparisons, and a router with all its buffers. Every function here
- * fails the test itself. */
+ * (routing.md 0.4) and comparisons, which fail the test themselves. */
 #ifndef TESTS_TEST_VIT_ROUTER_H
 #define TESTS_TEST_VIT_ROUTER_H
 

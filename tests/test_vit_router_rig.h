@@ -1,0 +1,169 @@
+/* test_vit_router_rig.h - a router with all its buffers, run as the network runs it, and the variants
+ * of routers that every test of a whole pass goes through. */
+#ifndef TESTS_TEST_VIT_ROUTER_RIG_H
+#define TESTS_TEST_VIT_ROUTER_RIG_H
+
+#include "tests/test_vit_router.h"
+
+enum { CANARY = 0x5A, CANARY_BYTES = 256 };
+
+static inline void expect_close(float got, float want, double tolerance)
+{
+    ck_assert_double_eq_tol((double)got, (double)want, tolerance);
+}
+
+/* A router with all that a pass needs. loss = sum of gate * weight + auxiliary loss. */
+typedef struct rig {
+    const vit_router *router;
+    vit_router_config config;
+    vit_exec exec;
+    vit_router_pass pass;
+    float *x, *w, *d_x, *d_w, *weight;
+    unsigned char *state;
+    size_t state_bytes;
+} rig;
+
+static inline void configure(rig *r, const char *name, const char *options)
+{
+    char text[256], *rest = text;
+
+    ck_assert_int_eq(vit_router_select(&r->config, name, NULL), BASE_OK);
+    r->router = vit_router_find(name);
+    snprintf(text, sizeof text, "%s", options);
+    while (*rest) {
+        base_error err = {0};
+        char *key = rest, *value = strchr(key, '=') + 1;
+        rest = value + strcspn(value, " ");
+        if (*rest)
+            *rest++ = 0;
+        value[-1] = 0;
+        ck_assert_msg(vit_router_set(&r->config, key, value, &err) == BASE_OK, "%s",
+                      err.text);
+    }
+}
+
+static inline void *take(size_t count, size_t bytes)
+{
+    void *at = base_alloc(count, bytes);
+
+    ck_assert_ptr_nonnull(at);
+    return at;
+}
+
+/* Normal tokens, weights and gradients of test stream number stream. */
+static inline void rig_fill(rig *r, uint64_t stream)
+{
+    const vit_router_shape *s = &r->pass.shape;
+    base_rng rng = base_rng_make(3, BASE_PURPOSE_TEST, stream, 0, 0);
+
+    for (size_t i = 0; i < s->tokens * s->width; i++)
+        r->x[i] = (float)base_rng_normal(&rng);
+    for (size_t i = 0; i < s->experts * s->width; i++)
+        r->w[i] = (float)(1.2 * base_rng_normal(&rng) / sqrt((double)s->width));
+    for (size_t i = 0; i < r->router->assignments(s); i++)
+        r->weight[i] = (float)base_rng_normal(&rng);
+}
+
+static inline void rig_open(rig *r, const char *name, const char *options,
+                            vit_router_shape shape)
+{
+    memset(r, 0, sizeof *r);
+    configure(r, name, options);
+    shape.config = &r->config;
+    vit_router_pass *p = &r->pass;
+    *p = (vit_router_pass){.shape = shape,
+                           .exec = &r->exec,
+                           .training = true,
+                           .seed = 7,
+                           .step = 3,
+                           .layer = 1,
+                           .loss_scale = 1.0};
+    const size_t t = shape.tokens, count = r->router->assignments(&shape);
+    r->state_bytes = r->router->state_bytes(&shape);
+    r->state = take(r->state_bytes + CANARY_BYTES, 1);
+    memset(r->state + r->state_bytes, CANARY, CANARY_BYTES);
+    r->x = take(t * shape.width, sizeof(float));
+    r->w = take(shape.experts * shape.width, sizeof(float));
+    r->d_x = take(t * shape.width, sizeof(float));
+    r->d_w = take(shape.experts * shape.width, sizeof(float));
+    r->weight = take(count, sizeof(float));
+    p->state = r->state;
+    p->x = r->x;
+    p->param[0] = r->w;
+    p->d_x = r->d_x;
+    p->d_param[0] = r->d_w;
+    p->probs = take(t * shape.experts, sizeof(double));
+    p->start = take(t + 1, sizeof(uint32_t));
+    p->token = take(count, sizeof(uint32_t));
+    p->expert = take(count, sizeof(uint16_t));
+    p->gate = take(count, sizeof(float));
+    rig_fill(r, 0);
+}
+
+static inline void rig_close(rig *r)
+{
+    for (size_t i = 0; i < CANARY_BYTES; i++)
+        ck_assert_uint_eq(r->state[r->state_bytes + i], CANARY);
+    ck_assert(!atomic_load(&r->exec.failed));
+    base_free(r->state);
+    base_free(r->x);
+    base_free(r->w);
+    base_free(r->d_x);
+    base_free(r->d_w);
+    base_free(r->weight);
+    base_free(r->pass.probs);
+    base_free(r->pass.start);
+    base_free(r->pass.token);
+    base_free(r->pass.expert);
+    base_free(r->pass.gate);
+}
+
+static inline double rig_loss(rig *r)
+{
+    double sum = 0.0;
+
+    r->router->forward(&r->pass);
+    for (size_t a = 0; a < r->pass.count; a++)
+        sum += (double)r->pass.gate[a] * (double)r->weight[a];
+    return sum + r->pass.loss_scale * r->pass.aux_loss;
+}
+
+__attribute__((unused)) static const vit_router_shape usual = {.tokens = 21,
+                                                               .tokens_per_image = 3,
+                                                               .group_tokens = 9,
+                                                               .width = 6,
+                                                               .heads = 1,
+                                                               .experts = 5,
+                                                               .k = 2};
+
+typedef struct variant {
+    const char *router, *options;
+    size_t k;
+} variant;
+
+#define EXACT "p=1 max_iter=10000 delta=0.000000000001 "
+__attribute__((unused)) static const variant variants[] = {
+    {"softmax", "balance=0.5 z=0.1", 2},
+    {"softmax", "balance=0.5 balance_count=all z=0.1 noise=0.3", 2},
+    {"softmax", "gate=prob balance=0 noise=0.5", 3},
+    {"softmax", "balance=0.5", 1},
+    {"vmoe", "importance=0.7 load=0.6", 2},
+    {"vmoe", "importance=0.7 load=0.6 noise=2", 1},
+    {"vmoe", "importance=0.7 load=0.6 noise=0", 5},
+    {"sinkhorn", "", 1},
+    {"sinkhorn", "", 2},
+    {"sinkhorn", "gate=sigmoid scope=group", 3},
+    {"ssr", "p=0 noise=0.5", 2},
+    {"ssr", "p=0 noise=0.5", 1},
+    {"ssr", EXACT, 2},
+    {"ssr", EXACT "scope=group init=paper xi=0.5", 2},
+    {"ssr", EXACT "cost=softmax", 2},
+    {"ssr", EXACT "cost=softmax noise_ot=logits noise=0.5", 3},
+    {"ssr", EXACT "noise_ot=logits noise=0.5", 2},
+    {"ssr", EXACT "noise_ot=none noise=0.5", 2},
+    {"ssr", EXACT "cost=softmax scope=group", 1},
+    {"ssr", EXACT, 1},
+};
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+#endif
