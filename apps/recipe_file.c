@@ -380,6 +380,10 @@ void app_recipe_print_keys(void)
         printf("%s.%s = %s%s\n    %s\n", key->section, key->name,
                app_key_get(value, sizeof value, &defaults, key), range, key->help);
     }
+    printf("named sizes (model.size):");
+    for (size_t i = 0; vit_config_name(i); i++)
+        printf(" %s", vit_config_name(i));
+    printf("\n");
     for (size_t i = 0; vit_router_name(i); i++) {
         const char *name = vit_router_name(i);
         printf("with router.name = %s: %s\n", name, vit_router_summary(name));

@@ -86,6 +86,10 @@ static void print_data(const char *label, const data_source *source, size_t used
             all[0] ? " of " : "", all, data_source_classes(source));
     if (data_source_notice(source)[0])
         fprintf(stderr, "%-12s%s\n", "", data_source_notice(source));
+    if (data_source_ignored(source) > 0)
+        fprintf(stderr,
+                "%-12s%s other names ignored: no images, hidden, or links to nowhere\n", "",
+                app_thousands(count, sizeof count, data_source_ignored(source)));
 }
 
 void app_trainer_print(const app_trainer *trainer)
