@@ -101,6 +101,8 @@ void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 
  * once. Call it before any other thread begins: they inherit the blocked signals. */
 void app_stop_install(void);
 bool app_stop_asked(void);
+/* Where results go that are for people: stdout, or stderr where --json - has stdout for itself. */
+FILE *app_result_stream(const app_common *common);
 /* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
  * rest stays as it is. */
 void app_loader_feed(data_loader_config *out, const vit_config *config);

@@ -43,6 +43,11 @@ void app_note(const app_common *common, const char *format, ...)
     fprintf(stderr, "%s\n", base_quote(line, sizeof line, text));
 }
 
+FILE *app_result_stream(const app_common *common)
+{
+    return common->json && strcmp(common->json, "-") == 0 ? stderr : stdout;
+}
+
 /* The only state that outlives a command: whether the user has asked to stop. */
 static atomic_bool stop_asked;
 

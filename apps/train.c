@@ -205,10 +205,11 @@ static base_status report(const app_trainer *t, const train_args *args, double s
     char duration[32], loss[32];
     json_t *json = NULL;
 
-    printf("best top-1 %.2f %% at step %" PRIu64 ", last top-1 %.2f %%, loss %s, %s\n",
-           100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
-           app_loss_text(loss, sizeof loss, t->at.last_loss),
-           app_duration(duration, sizeof duration, seconds));
+    fprintf(app_result_stream(&args->common),
+            "best top-1 %.2f %% at step %" PRIu64 ", last top-1 %.2f %%, loss %s, %s\n",
+            100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
+            app_loss_text(loss, sizeof loss, t->at.last_loss),
+            app_duration(duration, sizeof duration, seconds));
     note_loader(t, seconds);
     app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'", t->out,
              t->path[2]);

@@ -330,13 +330,14 @@ static base_status evaluate(app_trainer *t, base_error *err)
     if (status != BASE_OK)
         return status;
     app_progress_end(&t->progress);
-    printf("epoch %g  step %" PRIu64 "  top-1 %.2f %%  loss %s  (%s)%s\n",
-           (double)t->at.step * t->recipe.train.accumulate / (double)t->parts_in_epoch,
-           t->at.step, 100 * t->at.last_accuracy,
-           app_loss_text(loss, sizeof loss, t->at.last_loss),
-           app_duration(seconds, sizeof seconds, t->eval_seconds - before),
-           better ? "  best" : "");
-    fflush(stdout);
+    fprintf(app_result_stream(t->common),
+            "epoch %g  step %" PRIu64 "  top-1 %.2f %%  loss %s  (%s)%s\n",
+            (double)t->at.step * t->recipe.train.accumulate / (double)t->parts_in_epoch,
+            t->at.step, 100 * t->at.last_accuracy,
+            app_loss_text(loss, sizeof loss, t->at.last_loss),
+            app_duration(seconds, sizeof seconds, t->eval_seconds - before),
+            better ? "  best" : "");
+    fflush(app_result_stream(t->common));
     if (better)
         status = app_state_save(t, "best", t->averaged ? t->averaged : t->model, err);
     return status == BASE_OK ? app_curves_write(t->path[2], t->path[1], err) : status;

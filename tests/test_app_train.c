@@ -50,6 +50,23 @@ START_TEST(quiet_prints_results_only)
 }
 END_TEST
 
+START_TEST(json_on_stdout_has_it_for_itself)
+{
+    char *out = test_path(dir, "run");
+    program_result r =
+        program_run(dir, TINY, out, "--json", "-", "--set", "train.epochs=2", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    json_t *json = json_loads(r.out, 0, NULL);
+    ck_assert_msg(json != NULL, "%s", r.out);
+    ck_assert_double_eq(json_number_of(json, "steps"), 6);
+    ck_assert_ptr_nonnull(strstr(r.err, "epoch 2  step 6  top-1 "));
+    json_decref(json);
+    program_result_free(&r);
+    base_free(out);
+}
+END_TEST
+
 START_TEST(max_steps_ends_in_the_middle_of_an_epoch)
 {
     char *out = test_path(dir, "run");
@@ -187,6 +204,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_run_leaves_its_files_and_its_numbers);
     tcase_add_test(core, quiet_prints_results_only);
+    tcase_add_test(core, json_on_stdout_has_it_for_itself);
     tcase_add_test(core, max_steps_ends_in_the_middle_of_an_epoch);
     tcase_add_test(core, threads_of_the_loader_change_nothing);
     tcase_add_test(core, another_seed_is_another_run);
