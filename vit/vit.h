@@ -14,6 +14,9 @@
  * Tensors are float32, row-major. Letters: B images, N tokens of an image (class token included),
  * T = B * N, D width, H heads, M hidden size of the MLP, E experts, k experts per token, K classes.
  * Objects are used by one thread at a time; a model may be shared by several runs that only read it.
+ * Signals: oneDNN's generated kernels use the stack pointer freely, so a handler that runs on the stack
+ * of a computing thread corrupts memory (seen with 2.6). Block signals in threads that call run
+ * functions, or install handlers with SA_ONSTACK and an alternate stack in every thread.
  * Kernels use OpenMP threads (omp_set_num_threads). Results for a fixed number of threads are
  * reproducible to the bit. */
 #ifndef VIT_VIT_H
