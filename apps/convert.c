@@ -118,6 +118,12 @@ static base_status experts_set(vit_model **model, const convert_args *args, base
     vit_model *made = NULL;
     base_status status = BASE_OK;
 
+    if (!args->upcycle && !vit_config_is_sparse(&config))
+        return base_fail(err, BASE_USAGE,
+                         "the network has no experts, --%s means nothing without --upcycle",
+                         args->k > 0    ? "k"
+                         : args->router ? "router"
+                                        : "set");
     if (args->experts > 0)
         config.moe.experts = (int)args->experts;
     else if (args->upcycle)

@@ -157,6 +157,10 @@ START_TEST(impossible_changes_are_refused)
     program_refused(program_run(dir, "convert", in, out, "--upcycle", "1", "--experts", "2",
                                 "--k", "3", NULL),
                     2, "k");
+    program_refused(program_run(dir, "convert", in, out, "--k", "1", NULL), 2,
+                    "the network has no experts, --k means nothing");
+    program_refused(program_run(dir, "convert", in, out, "--router", "softmax", NULL), 2,
+                    "--router means nothing");
     program_refused(program_run(dir, "convert", in, out, "--upcycle", "9", NULL), 2, "9");
     program_refused(
         program_run(dir, "convert", in, out, "--upcycle", "1", "--router", "sssr", NULL), 2,
