@@ -122,6 +122,15 @@ typedef struct data_source_options {
     size_t class_list_count;
     size_t idx_max_bytes;    /* of an inflated IDX file; 0: 1 GiB */
     bool allow_single_class; /* predict and eval may have one class, training not */
+    bool allow_unlabelled; /* images without labels are data too: classes 0, labels -1 */
+    /* "train", "val" or "test": which part of a layout that has several (ilsvrc, kaggle,
+     * cifar-bin, a folder of these); NULL: val. */
+    const char *split;
+    /* Labels of ILSVRC2012's validation images (data.md 1, any form, or the devkit's .tar.gz).
+     * NULL: what lies beside the images. */
+    const char *val_labels;
+    const char *class_map;   /* TSV or JSON: class folder, label; NULL: none */
+    const char *index_cache; /* folder, "none", or NULL: the user's cache folder */
 } data_source_options;
 
 /* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx; more layouts are lines in a table.
@@ -164,6 +173,38 @@ base_status data_source_image(const data_source *source, size_t i, data_image *o
                               unsigned char **buffer, size_t *buffer_bytes,
                               base_error *err);
 
+/* ---- ImageNet-C trees --------------------------------------------------------------------- */
+
+/* CORRUPTION/SEVERITY/CLASS/FILE, or the same below group folders (noise, blur, weather, digital,
+ * extra; Hendrycks and Dietterich 2019), or `vmoe corrupt`'s tree. Each (corruption, severity) is a
+ * part, a data set of its own that is indexed only when it is opened.
+ *
+ *     data_imagenet_c *tree = NULL;
+ *     if (data_imagenet_c_open(&tree, "imagenet-c", &err) != BASE_OK) ...
+ *     for (size_t p = 0; p < data_imagenet_c_count(tree); p++) {
+ *         const char *corruption = data_imagenet_c_corruption(tree, p);   "gaussian_noise"
+ *         int severity = data_imagenet_c_severity(tree, p);               1..5, clean 0
+ *         data_source *source = NULL;
+ *         if (data_imagenet_c_source(&source, tree, p, &options, &err) != BASE_OK) ...
+ *         data_source_close(source);
+ *     }
+ *     data_imagenet_c_close(tree);
+ */
+typedef struct data_imagenet_c data_imagenet_c;
+/* Lists the parts: the 15 corruptions in the paper's order, the 4 extra ones, then any others by
+ * name; severities ascending. BASE_FORMAT when there is none. The caller closes *out. */
+base_status data_imagenet_c_open(data_imagenet_c **out, const char *path, base_error *err);
+void data_imagenet_c_close(data_imagenet_c *tree);
+size_t data_imagenet_c_count(const data_imagenet_c *tree);
+const char *data_imagenet_c_corruption(const data_imagenet_c *tree, size_t part);
+int data_imagenet_c_severity(const data_imagenet_c *tree, size_t part);
+/* The part's folder, DIR/noise/gaussian_noise/3. */
+const char *data_imagenet_c_path(const data_imagenet_c *tree, size_t part);
+/* As data_source_open of the part's folder. The caller closes *out. */
+base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tree,
+                                   size_t part, const data_source_options *options,
+                                   base_error *err);
+
 /* ---- loader -------------------------------------------------------------------------------- */
 
 typedef enum data_crop {
@@ -205,6 +246,13 @@ typedef struct data_loader_config {
     double max_bad;
     bool strict;   /* a damaged or bad sample stops at once */
     bool skip_bad; /* evaluation: count a bad sample as wrong instead of failing */
+    /* Training, NULL: none. Changes the picture [size, size, channels] in place, after its geometry and
+     * before it is normalised; keep its measures. Called from the workers: worker is 0 .. threads - 1
+     * (0 when threads is 0), one call of a worker at a time. What it does must follow from (epoch,
+     * sample) alone. It should fail for want of memory only: a failure makes the sample a bad one. */
+    base_status (*alter)(void *user, size_t worker, data_image *image, uint64_t epoch,
+                         uint32_t sample, base_error *err);
+    void *alter_user;
     /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's thread. */
     void (*log)(void *user, const char *line);
     void *log_user;

@@ -48,6 +48,9 @@ static base_status fill_with(loader_worker *worker, loader_slot *slot, size_t p,
     else if (status == BASE_OK)
         status = data_eval_transform(&worker->shaped, &worker->decoded, config->resize,
                                      config->size, config->filter, &worker->scratch, err);
+    if (status == BASE_OK && config->training && config->alter)
+        status = config->alter(config->alter_user, (size_t)(worker - l->workers),
+                               &worker->shaped, slot->epoch, sample, err);
     if (status == BASE_OK)
         write_place(worker, slot, p, &rng);
     return status;
