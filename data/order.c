@@ -89,3 +89,26 @@ uint32_t data_order_sample(const data_order *order, uint64_t epoch, size_t posit
 
     return order->subset ? order->subset[at] : at;
 }
+
+base_status data_source_subset(uint32_t **out, size_t *count, const data_source *source,
+                               size_t limit, uint64_t seed, base_error *err)
+{
+    data_order order = {0};
+    base_status status =
+        data_order_create(&order, data_source_count(source), limit, seed, 0, err);
+
+    if (status != BASE_OK)
+        return status;
+    uint32_t *samples = base_alloc(order.count, sizeof *samples);
+    for (size_t i = 0; samples && i < order.count; i++)
+        samples[i] = data_order_sample(&order, 0, i);
+    if (samples) {
+        *out = samples;
+        *count = order.count;
+    } else {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the order of %zu samples",
+                           order.count);
+    }
+    data_order_destroy(&order);
+    return status;
+}
