@@ -151,6 +151,10 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     pass->layer = i;
     pass->first_token = run->step.first_sample * run->tokens_per_image;
     pass->loss_scale = run->step.loss_scale;
+    pass->fixed_step = vit_run_set_count(run);
+    pass->fixed = run->fixed
+                      ? run->fixed + s->moe_index * run->tokens_per_image * (size_t)moe->k
+                      : NULL;
     pass->aux_loss = 0;
     pass->used_sinkhorn = false;
     pass->sinkhorn_converged = true;

@@ -347,6 +347,9 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
     if (batch == 0 || batch > run->batch_max)
         return base_fail(err, BASE_USAGE, "batch of %zu images, expected 1 to %zu", batch,
                          run->batch_max);
+    if (run->fixed && batch > run->fixed_images)
+        return base_fail(err, BASE_USAGE, "batch of %zu images, routing is fixed for %zu",
+                         batch, run->fixed_images);
     run->batch = batch;
     run->tokens = batch * run->tokens_per_image;
     run->training = run->mode == VIT_MODE_TRAIN;
@@ -413,6 +416,42 @@ double vit_run_aux_loss(const vit_run *run)
 size_t vit_run_moe_count(const vit_run *run)
 {
     return run->moe_count;
+}
+
+size_t vit_run_set_count(const vit_run *run)
+{
+    return run->moe_count * run->tokens_per_image * (size_t)run->config.moe.k;
+}
+
+void vit_run_routing_sets(const vit_run *run, uint16_t *sets)
+{
+    const size_t numbers = run->tokens_per_image * (size_t)run->config.moe.k;
+
+    for (size_t image = 0; image < run->batch; image++)
+        for (size_t i = 0; i < run->moe_count; i++, sets += numbers)
+            memcpy(sets, run->block[run->moe_block[i]].pass.expert + image * numbers,
+                   numbers * sizeof *sets);
+}
+
+base_status vit_run_routing_fix(vit_run *run, const uint16_t *sets, size_t images,
+                                base_error *err)
+{
+    if (sets && run->mode == VIT_MODE_TRAIN)
+        return base_fail(err, BASE_USAGE, "a training run chooses its experts itself");
+    for (size_t i = 0; sets && i < run->moe_count; i++) {
+        const vit_router *router = run->block[run->moe_block[i]].router;
+
+        if (!router->replays)
+            return base_fail(err, BASE_UNSUPPORTED, "the router '%s' cannot replay choices",
+                             router->name);
+    }
+    for (size_t i = 0; sets && i < images * vit_run_set_count(run); i++)
+        if (sets[i] >= run->config.moe.experts)
+            return base_fail(err, BASE_USAGE, "expert %d of %d", sets[i],
+                             run->config.moe.experts);
+    run->fixed = sets && run->moe_count > 0 ? sets : NULL;
+    run->fixed_images = images;
+    return BASE_OK;
 }
 
 vit_routing vit_run_routing(const vit_run *run, size_t i)

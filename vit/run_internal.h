@@ -87,6 +87,8 @@ struct vit_run {
     size_t scratch_floats;
     size_t moe_block[VIT_DEPTH_MAX]; /* block of the i-th MoE layer */
     size_t moe_count;
+    const uint16_t *fixed; /* [fixed_images, set count] borrowed; NULL: routing is free */
+    size_t fixed_images;
 };
 
 /* vit_run_create with this router in place of the one that the model names, whose parameters and options

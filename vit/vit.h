@@ -304,6 +304,21 @@ double vit_run_aux_loss(const vit_run *run);
 /* Number of MoE layers; routing of the i-th (in block order) in the last forward pass. */
 size_t vit_run_moe_count(const vit_run *run);
 vit_routing vit_run_routing(const vit_run *run, size_t i);
+/* Replay: what a network answers when tokens go to experts that were chosen before, e.g. those of the
+ * clean image when it sees the adversarial one. Sets of an image are vit_run_set_count numbers
+ * [MoE layers, N, k] of experts; 0 for a dense model. */
+size_t vit_run_set_count(const vit_run *run);
+/* sets [B, vit_run_set_count] of the last forward pass, best expert first, dropped ones too. Only of
+ * routers that vit_run_routing_fix takes. */
+void vit_run_routing_sets(const vit_run *run, uint16_t *sets);
+/* From now on image i of a pass goes by sets[i] in place of the router's choice; gates are computed
+ * anew from its own router logits on those experts, and backward passes are those of that network. The
+ * sets of an image itself change no bit. sets [images, set count] are borrowed until the next call;
+ * NULL: routing is free again. Passes then take at most `images` images. BASE_USAGE for a training run
+ * or an expert that is not there, BASE_UNSUPPORTED for a router that cannot do it; nothing changes
+ * then. */
+base_status vit_run_routing_fix(vit_run *run, const uint16_t *sets, size_t images,
+                                base_error *err);
 
 /* ---- losses ------------------------------------------------------------------------------ */
 

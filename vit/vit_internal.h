@@ -122,6 +122,9 @@ typedef struct vit_router_pass {
     uint64_t seed, step, layer; /* keys of the draws, with token first_token + t */
     uint64_t first_token;
     double loss_scale; /* of the auxiliary losses */
+    /* Replay (routers that say so): image i goes to fixed[i * fixed_step + ...] [N, k]; NULL: free. */
+    const uint16_t *fixed;
+    size_t fixed_step;
     void *state;       /* state_bytes, 64-aligned, kept from forward to backward */
     /* outputs of forward, planned by the caller */
     double *probs;    /* [T, E] softmax of the clean logits */
@@ -167,6 +170,7 @@ typedef struct vit_router {
     const char *summary; /* one line, with the source */
     const vit_router_option *options;
     bool wants_attention;
+    bool replays; /* k experts a token, and outside training forward follows pass->fixed */
     const vit_router_join *join; /* NULL: h + y */
     /* Refuses what this router cannot do (k = 1 with renormalised gates, ...). */
     base_status (*check)(const vit_config *config, base_error *err);

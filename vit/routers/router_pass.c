@@ -191,6 +191,16 @@ void vit_route_publish(vit_router_pass *pass, const vit_route_state *state)
     }
 }
 
+/* The sets of another pass in place of a choice. */
+static void replay(vit_router_pass *pass)
+{
+    const size_t numbers = pass->shape.tokens_per_image * pass->shape.k;
+
+    for (size_t i = 0; i * numbers < pass->shape.tokens * pass->shape.k; i++)
+        memcpy(pass->expert + i * numbers, pass->fixed + i * pass->fixed_step,
+               numbers * sizeof *pass->expert);
+}
+
 void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
                            double sigma, vit_route_gate kind)
 {
@@ -205,7 +215,10 @@ void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
         score = state->score;
         p = state->p;
     }
-    vit_route_top(pass->expert, score, &s);
+    if (pass->fixed)
+        replay(pass);
+    else
+        vit_route_top(pass->expert, score, &s);
     vit_route_gate_forward(pass, state, kind, score, p);
     vit_route_publish(pass, state);
 }

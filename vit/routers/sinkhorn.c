@@ -103,6 +103,7 @@ const vit_router vit_router_sinkhorn = {
     .name = "sinkhorn",
     .summary = "balanced plan on every training step, detached (Clark et al. 2022, S-BASE)",
     .options = options,
+    .replays = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,

@@ -119,6 +119,7 @@ const vit_router vit_router_softmax = {
     .name = "softmax",
     .summary = "top-k softmax with a balance loss (Shazeer et al. 2017, Fedus et al. 2022)",
     .options = options,
+    .replays = true,
     .check = check,
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,

@@ -221,6 +221,7 @@ const vit_router vit_router_ssr = {
         "Selective Sinkhorn Routing: top-k softmax, balanced on a few training steps "
         "(arXiv 2511.08972)",
     .options = options,
+    .replays = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,

@@ -89,6 +89,7 @@ const vit_router vit_router_vmoe = {
     .name = "vmoe",
     .summary = "noisy top-k with importance and load losses (Riquelme et al. 2021)",
     .options = options,
+    .replays = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,
