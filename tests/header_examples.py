@@ -31,6 +31,7 @@ int {room}_example({arguments})
 """
 ARGUMENTS = {
     "base": "uint64_t seed",
+    "corrupt": "unsigned char *out, const unsigned char *in",
     "vit": "float *logits, const float *images",
 }
 
