@@ -1,0 +1,90 @@
+/* corruption_internal.h - corruptions as options of a command: which of them, how severe, with what
+ * settings; and a crew of workers, one a thread. Shared by corrupt, eval, train and bench.
+ *
+ *     app_selection selection = {0};
+ *     app_crew crew = {0};
+ *     if (app_selection_parse(&selection, &args.corruption, &err) == BASE_OK &&
+ *         app_crew_open(&crew, &args.corruption, size, seed, threads, &err) == BASE_OK)
+ *         corrupt_apply(crew.worker[thread], ...);
+ *     app_crew_close(&crew);
+ */
+#ifndef APPS_CORRUPTION_INTERNAL_H
+#define APPS_CORRUPTION_INTERNAL_H
+
+#include "apps/app_internal.h"
+#include "corrupt/corrupt.h"
+
+enum { APP_PAIRS_MAX = CORRUPT_KIND_COUNT * CORRUPT_SEVERITY_MAX };
+
+/* Part of the struct of a command's arguments. */
+typedef struct app_corruption {
+    app_list names, severities;
+    int preset;        /* index into "auto|224|299|64|32" */
+    const char *frost; /* folder of the original photographs, NULL: procedural */
+} app_corruption;
+
+/* Lines of an option table for a struct `type` with a member `app_corruption corruption`. */
+#define APP_CORRUPTION_OPTIONS(type)                                                       \
+    {.name = "corrupt",                                                                    \
+     .value = "NAME",                                                                      \
+     .kind = APP_LIST,                                                                     \
+     .at = offsetof(type, corruption.names),                                               \
+     .help = "corruptions, or groups of them: noise, blur, weather, digital (these four: " \
+             "bench), extra, all (bench and extra); clean: the picture as it is"},         \
+        {.name = "severity",                                                               \
+         .value = "S",                                                                     \
+         .kind = APP_LIST,                                                                 \
+         .at = offsetof(type, corruption.severities),                                      \
+         .help = "1 to 5, several as 1,3,5 or 1-3 (default 1-5)"},                         \
+        {.name = "preset",                                                                 \
+         .value = "P",                                                                     \
+         .kind = APP_CHOICE,                                                               \
+         .at = offsetof(type, corruption.preset),                                          \
+         .choices = "auto|224|299|64|32",                                                  \
+         .help = "table of parameters: 224 ImageNet-C, 64 Tiny-ImageNet-C, 32 CIFAR-C; "   \
+                 "auto: that of the size, else 224"},                                      \
+    {                                                                                      \
+        .name = "frost-dir", .value = "DIR", .kind = APP_TEXT,                             \
+        .at = offsetof(type, corruption.frost),                                            \
+        .help = "the original frost photographs, frost1.png ... frost5.jpg, in place of "  \
+                "procedural ones"                                                          \
+    }
+
+typedef struct app_pair {
+    corrupt_kind kind;
+    int severity; /* 1..5 */
+} app_pair;
+
+typedef struct app_selection {
+    bool clean;
+    app_pair pair[APP_PAIRS_MAX]; /* by kind, then by severity */
+    size_t count;
+    bool severity[CORRUPT_SEVERITY_MAX + 1]; /* [1..5] */
+} app_selection;
+
+/* BASE_USAGE names the word and the nearest known one. No names at all select nothing. */
+base_status app_selection_parse(app_selection *out, const app_corruption *args,
+                                base_error *err);
+/* One line for --help and refusals of other words: every corruption with what it does. */
+void app_corruptions_print(FILE *out);
+/* Adds the kinds that a name or group means to kinds; *clean for "clean". */
+base_status app_corruption_add(bool kinds[CORRUPT_KIND_COUNT], bool *clean,
+                               const char *word, base_error *err);
+/* Adds the severities of "3", "1-3", "1,5". */
+base_status app_severity_add(bool severities[CORRUPT_SEVERITY_MAX + 1], const char *word,
+                             base_error *err);
+
+typedef struct app_crew {
+    corrupt_set *set;
+    corrupt_preset preset;
+    corrupt_worker **worker; /* [count] */
+    size_t count;
+    uint64_t frost_key; /* of the photographs' pixels, 0: procedural */
+} app_crew;
+
+/* size: side of the pictures, decides an automatic preset. */
+base_status app_crew_open(app_crew *out, const app_corruption *args, size_t size,
+                          uint64_t seed, size_t workers, base_error *err);
+void app_crew_close(app_crew *crew); /* zeroed is fine */
+
+#endif
