@@ -3,5 +3,12 @@
 
 const corrupt_entry *const corrupt_table[CORRUPT_KIND_COUNT] = {
     [CORRUPT_KIND_GAUSSIAN_NOISE] = &corrupt_gaussian_noise,
+    [CORRUPT_KIND_SHOT_NOISE] = &corrupt_shot_noise,
+    [CORRUPT_KIND_IMPULSE_NOISE] = &corrupt_impulse_noise,
+    [CORRUPT_KIND_DEFOCUS_BLUR] = &corrupt_defocus_blur,
+    [CORRUPT_KIND_GLASS_BLUR] = &corrupt_glass_blur,
+    [CORRUPT_KIND_MOTION_BLUR] = &corrupt_motion_blur,
+    [CORRUPT_KIND_ZOOM_BLUR] = &corrupt_zoom_blur,
     [CORRUPT_KIND_SPECKLE_NOISE] = &corrupt_speckle_noise,
+    [CORRUPT_KIND_GAUSSIAN_BLUR] = &corrupt_gaussian_blur,
 };

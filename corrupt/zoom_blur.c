@@ -1,0 +1,106 @@
+/* zoom_blur.c - the mean of an image and its clipped zooms. Hendrycks and Dietterich 2019, in f32 as there;
+ * the first zoom has the factor 1, so that the image counts twice. */
+#include "corrupt/corrupt_internal.h"
+
+#include <string.h>
+
+/* The zooms of one output row are summed in a row of four floats a pixel, so that a pixel is one short vector;
+ * the fourth is not used. */
+enum { ZOOMS_MAX = 32, PIXEL = 4 };
+
+static void add_row(float *restrict sum, const float *line,
+                    const corrupt_zoom_axis *columns, size_t width)
+{
+    for (size_t x = 0; x < width; x++) {
+        const float *from = line + (size_t)columns->at[x] * 3;
+        const float part = columns->part[x];
+        for (size_t c = 0; c < PIXEL; c++)
+            sum[x * PIXEL + c] += from[c] + part * (from[c + 3] - from[c]);
+    }
+}
+
+/* line [width, 3] between two rows of the image. */
+static void blend_rows(float *restrict line, const unsigned char *a, const unsigned char *b,
+                       float part, const float *levels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const float low = levels[a[i]];
+        line[i] = low + part * (levels[b[i]] - low);
+    }
+}
+
+static base_status apply(corrupt_job *job, base_error *err)
+{
+    const size_t height = job->height, width = job->width, line_count = width * 3;
+    const double first = job->params[0], step = job->params[1];
+    const int zooms = (int)job->params[2];
+    corrupt_zoom_axis rows[ZOOMS_MAX], columns[ZOOMS_MAX];
+    float levels[256];
+
+    for (int i = 1; i < zooms; i++) {
+        const double zoom = first + i * step;
+        if (corrupt_zoom_axis_make(&rows[i], job, height, zoom, err) != BASE_OK ||
+            corrupt_zoom_axis_make(&columns[i], job, width, zoom, err) != BASE_OK)
+            return BASE_NO_MEMORY;
+    }
+    float *sum = corrupt_scratch(job, width * PIXEL, sizeof *sum, err);
+    /* One pixel and one float more: what lies right of the last pixel has weight 0, the fourth float none. */
+    float *line = corrupt_scratch(job, line_count + PIXEL, sizeof *line, err);
+    if (!sum || !line)
+        return BASE_NO_MEMORY;
+    memset(line + line_count, 0, PIXEL * sizeof *line);
+    for (int v = 0; v < 256; v++)
+        levels[v] = (float)(v / 255.0);
+
+    for (size_t y = 0; y < height; y++) {
+        const unsigned char *here = job->in + y * line_count;
+        for (size_t x = 0; x < width; x++) {
+            for (size_t c = 0; c < 3; c++)
+                sum[x * PIXEL + c] = levels[here[x * 3 + c]];
+            sum[x * PIXEL + 3] = 0.0f;
+        }
+        for (int i = 1; i < zooms; i++) {
+            const unsigned char *a = job->in + rows[i].at[y] * line_count;
+            const float part = rows[i].part[y];
+            const unsigned char *b = part > 0.0f ? a + line_count : a;
+            blend_rows(line, a, b, part, levels, line_count);
+            add_row(sum, line, &columns[i], width);
+        }
+        const float count = (float)(zooms + 1);
+        unsigned char *out = job->out + y * line_count;
+        for (size_t x = 0; x < width; x++) {
+            for (size_t c = 0; c < 3; c++)
+                out[x * 3 + c] = corrupt_byte_f32(
+                    (levels[here[x * 3 + c]] + sum[x * PIXEL + c]) / count);
+        }
+    }
+    return BASE_OK;
+}
+
+const corrupt_entry corrupt_zoom_blur = {
+    .name = "zoom_blur",
+    .summary = "the camera moves towards the scene",
+    .group = CORRUPT_GROUP_BLUR,
+    .params = {[CORRUPT_PRESET_224] = {{{1, .01, 12}},
+                                       {{1, .01, 16}},
+                                       {{1, .02, 11}},
+                                       {{1, .02, 13}},
+                                       {{1, .03, 11}}},
+               [CORRUPT_PRESET_299] = {{{1, .01, 12}},
+                                       {{1, .01, 16}},
+                                       {{1, .02, 11}},
+                                       {{1, .02, 13}},
+                                       {{1, .03, 11}}},
+               [CORRUPT_PRESET_64] = {{{1, .01, 7}},
+                                      {{1, .01, 12}},
+                                      {{1, .01, 16}},
+                                      {{1, .01, 21}},
+                                      {{1, .01, 26}}},
+               [CORRUPT_PRESET_32] = {{{1, .01, 7}},
+                                      {{1, .01, 12}},
+                                      {{1, .01, 16}},
+                                      {{1, .01, 21}},
+                                      {{1, .01, 26}}}},
+    .alexnet = {.70008, .76992, .80784, .84198, .87198},
+    .apply = apply,
+};
