@@ -1,5 +1,5 @@
 /* parts_internal.h - the pure functions that methods are made of, each tested on its own: the plane in the box
- * of FAB, windows, patterns and schedule of Square, the sparse step and the three budgets of L1-APGD, Adam.
+ * of FAB, windows, patterns and schedule of Square, the three budgets of L1-APGD, Adam.
  * No state, no model, no printing; nothing here can fail. */
 #ifndef ATTACKS_PARTS_INTERNAL_H
 #define ATTACKS_PARTS_INTERNAL_H
@@ -28,13 +28,11 @@ double attack_square_share(double p0, size_t i, size_t queries, bool rescale);
 /* Side of the window for share p: Linf >= 1; L2 odd and >= 3; at most the short side. */
 size_t attack_square_side(double p, size_t height, size_t width, attack_norm norm);
 /* The pattern E(s) [side, side] of unit L2 norm, upper part positive, lower part negative; transposed: left
- * part positive. side >= 2. */
+ * part positive. side >= 1 (1: the number 1). */
 void attack_square_pattern(float *out, size_t side, bool transposed);
 
-/* ---- L1 APGD (l1.c): Croce and Hein 2021, "Mind the box" ------------------------------------- */
+/* ---- L1-APGD (apgd_l1.c): Croce and Hein 2021, "Mind the box" ---------------------------------- */
 
-/* The magnitude of the keep-th largest |g| of g [count], 1 <= keep <= count: exact, without memory or sorting. */
-float attack_kth_magnitude(const float *g, size_t count, size_t keep);
 /* Steps of the three phases with budgets 3 eps, 2 eps and eps: ceil(.3 N), ceil(.3 N), the rest. */
 void attack_l1_phases(size_t steps[3], size_t total);
 

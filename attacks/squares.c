@@ -61,7 +61,11 @@ static void rectangles(float *out, size_t b, size_t from, size_t a, double sign)
 
 void attack_square_pattern(float *out, size_t side, bool transposed)
 {
-    assert(side >= 2);
+    assert(side >= 1);
+    if (side == 1) {
+        out[0] = 1;
+        return;
+    }
     rectangles(out, side, 0, side / 2, 1);
     rectangles(out, side, side / 2, side - side / 2, -1);
     for (size_t i = 0; i < side * side; i++)
