@@ -108,16 +108,16 @@ typedef struct attack_lane {
     /* The driver's. */
     size_t index; /* in the run's samples */
     attack_want want;
-    bool invalid, met_gradient, zero_grad, found, tried;
-    double best_value, best_norm, best_margin;
+    bool invalid, zero_grad, found;
+    double best_value, best_norm,
+        best_margin; /* of what is kept in best; norm: MINIMAL only */
     int32_t best_prediction;
     size_t best_step, evaluations, grad_evals, draws_right, draws;
-    float *best;         /* [D] */
-    float *logits_store; /* [classes] */
-    float *gradient_store;
+    float *best;      /* [D]: the success if found, else the highest loss */
+    double top_value; /* highest loss so far */
     size_t curve_filled;
     double curve[ATTACK_CURVE_MAX];
-    base_status fault; /* what the driver found wrong with the last point */
+    bool fault; /* a success outside its budget: the attack is wrong */
 } attack_lane;
 
 struct attack_method {
@@ -134,6 +134,9 @@ struct attack_method {
 extern const attack_method attack_method_noise, attack_method_fgsm, attack_method_pgd,
     attack_method_mi_fgsm, attack_method_apgd_ce, attack_method_apgd_dlr,
     attack_method_apgd_t;
+extern const attack_method attack_method_apgd_l1_ce, attack_method_apgd_l1_dlr,
+    attack_method_apgd_l1_t, attack_method_fab, attack_method_fab_t, attack_method_square,
+    attack_method_spsa, attack_method_cw;
 
 /* NULL past the end; NULL for an unknown name. */
 const attack_method *attack_method_at(size_t i);
@@ -158,10 +161,11 @@ double attack_norm1(const float *v, size_t count);
  * from or g. */
 void attack_ascend(float *point, const float *from, const float *g, double scale,
                    const float *x, size_t count, attack_norm norm, double eps);
-/* The k-th largest of |g| over the coordinates where mask is NULL or not 0, k >= 1; 0 with fewer. scratch
- * [count] is overwritten. */
-float attack_kth_largest(float *scratch, const float *g, const float *mask, size_t count,
-                         size_t k);
+/* mask [count] becomes 1 at the k largest of |g| among the coordinates where it is not 0 (lowest
+ * index on ties; all of them when there are fewer) and 0 elsewhere; scratch [count] is overwritten.
+ * Returns how many are left. */
+size_t attack_keep_largest(float *mask, float *scratch, const float *g, size_t count,
+                           size_t k);
 /* A random start inside the ball and the box: Linf uniform, L2 uniform in the ball, L1 a projected
  * normal. */
 void attack_random_start(float *point, const attack_lane *lane, base_rng *rng);
@@ -174,20 +178,27 @@ bool attack_loss_is_targeted(attack_loss loss);
 /* z_label - max of the others, NaN when a logit is not finite or there is one class. */
 double attack_margin(const float *logits, size_t classes, int32_t label);
 
-/* ---- APGD's schedule, for tests ------------------------------------------------------------- */
+/* ---- APGD's schedule ------------------------------------------------------------------------ */
 
-/* Steps after which APGD with n iterations looks back (Croce and Hein 2020, section 3.1), at most room of
- * them; returns how many. */
-size_t attack_apgd_reviews(size_t *out, size_t room, size_t n);
-
-typedef struct attack_apgd_review {
-    bool halved;       /* at the last review; true before the first */
-    double best_check; /* best loss at the last review */
-} attack_apgd_review;
-/* Whether to halve the step after k steps with the losses history[0] (before the first of them) ..
- * history[k], best the best loss so far; updates *review. */
-bool attack_apgd_halve(attack_apgd_review *review, const double *history, size_t k,
-                       double best);
+/* When APGD with n iterations looks back, and whether the step is halved then (Croce and Hein 2020,
+ * section 3.1). */
+typedef struct attack_apgd_clock {
+    size_t spacing, shrink,
+        smallest;        /* steps from the last review to the next; how it falls */
+    size_t since, rises; /* since the last review: steps; how many raised the loss */
+    double last;         /* loss of the step before */
+    bool halved;         /* at the last review; true before the first */
+    double best_check;   /* best loss at the last review */
+} attack_apgd_clock;
+typedef enum attack_apgd_tick {
+    ATTACK_APGD_ON,    /* no review */
+    ATTACK_APGD_KEEP,  /* a review, the step stays */
+    ATTACK_APGD_HALVE, /* halve the step and go back to the best image */
+} attack_apgd_tick;
+/* loss: at the start. */
+attack_apgd_clock attack_apgd_clock_make(size_t n, double loss);
+/* After a step: its loss, and the best one so far, that one included. */
+attack_apgd_tick attack_apgd_clock_step(attack_apgd_clock *clock, double loss, double best);
 
 /* ---- the run ------------------------------------------------------------------------------- */
 
@@ -196,7 +207,9 @@ typedef struct attack_trial {
     uint8_t broken, invalid, zero_grad, unconfirmed, targeted, seen;
     uint16_t rounds; /* finished */
     uint16_t broken_round;
-    float norm; /* of its example; of the smallest found for a MINIMAL one; NaN: none */
+    float norm; /* of its example; NaN: none */
+    float
+        minimal_norm; /* MINIMAL: the smallest misclassified, in budget or not; NaN: none */
     uint64_t queries; /* evaluations until it was broken or gave up */
     uint64_t grad_evals;
     uint32_t draws, draws_right;
@@ -207,11 +220,16 @@ typedef struct attack_entry {
     attack_result result;
     uint8_t *broke; /* [n] */
     size_t rounds;  /* targets times restarts */
-    bool complete;
     /* Sums over samples in units of 2^-20, so that the order of addition does not matter. */
     int64_t curve_sum[ATTACK_CURVE_MAX];
     size_t curve_samples;
 } attack_entry;
+
+/* A success that waits for its confirming pass. */
+typedef struct attack_pending {
+    size_t index, step;
+    int32_t target;
+} attack_pending;
 
 struct attack_run {
     attack_target target;
@@ -222,32 +240,43 @@ struct attack_run {
     bool clean_done;
     float *clean_logits; /* [n, classes] */
     attack_sample *samples;
-    uint8_t *has_adversarial; /* [n]: row of adversarial differs from the image */
-    float *adversarial;       /* [n, D] */
+    uint8_t *tried;     /* [n]: its row of adversarial is no more the image itself */
+    float *adversarial; /* [n, D] */
     attack_entry *entries;
-    size_t entry_count, entry_room;
-    attack_trial *trials; /* [n] of the entry at work; its index, or SIZE_MAX */
-    size_t trials_of;
+    size_t entry_count;
+    attack_trial *trials; /* [n] of the entry at work */
+    size_t trials_of;     /* its index, SIZE_MAX: none */
 
-    /* Working memory, sized by add. */
+    /* Working memory. */
     attack_lane *lanes; /* [target.batch] */
-    float *lane_arrays;
+    float *lane_arrays; /* [batch, arrays_each, D] */
     unsigned char *lane_states;
-    size_t arrays_each, state_each;
+    size_t arrays_each, state_each;    /* arrays: point and best first; state in bytes */
+    float *eot_gradients, *eot_logits; /* [batch, D], [batch, classes]; NULL: not needed */
     float *batch_images, *batch_gradients; /* [batch, D] */
     float *batch_logits, *batch_d_logits;  /* [batch, classes] */
     size_t *batch_lane;                    /* [batch]: which lane an image is of */
     float *pending;                        /* [batch, D]: successes to be confirmed */
-    struct attack_pending *pending_list;   /* [batch] */
+    attack_pending *pending_list;          /* [batch] */
     size_t pending_count;
-    size_t *queue; /* [n] */
+    bool *confirmed;    /* [batch] */
+    float *batch_clean; /* [batch, D]: fixed_routing, else NULL */
+    size_t *queue;      /* [n] */
+    double *sorting;    /* [n] */
 };
 
+attack_task attack_task_make(const attack_run *run, const attack_spec *spec);
 /* Classifies the clean images once. */
 base_status attack_clean_pass(attack_run *run, base_error *err);
 /* One attack until it is complete or stopped. */
 base_status attack_drive(attack_run *run, size_t entry, base_error *err);
+/* What a lane has come to goes into the run; its success waits among the pending ones, which are confirmed
+ * when they fill a batch. */
+base_status attack_finish(attack_run *run, size_t entry, size_t round, attack_lane *lane,
+                          base_error *err);
+/* Classifies the pending successes by the plain logits; those that repeat break their samples. */
+base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_error *err);
 /* result of an entry from its trials. */
-void attack_entry_summarise(attack_run *run, size_t entry);
+void attack_summarise(attack_run *run, size_t entry);
 
 #endif

@@ -149,39 +149,55 @@ static void swap(float *a, float *b)
     *b = kept;
 }
 
-/* Quickselect in decreasing order, middle of three as pivot, three parts (Dijkstra's flag): ties are
- * common among gradients of saturated pixels. O(count) in the mean. */
-float attack_kth_largest(float *scratch, const float *g, const float *mask, size_t count,
-                         size_t k)
+/* The k-th largest of v [count], 1 <= k <= count, whose order is lost. Quickselect, middle of three
+ * as pivot, three parts (Dijkstra's flag): ties are common among gradients. O(count) in the mean. */
+static float kth_largest(float *v, size_t count, size_t k)
 {
-    size_t have = 0;
+    size_t low = 0, high = count - 1;
 
-    for (size_t i = 0; i < count; i++)
-        if (!mask || mask[i] != 0)
-            scratch[have++] = fabsf(g[i]);
-    if (k == 0 || k > have)
-        return 0;
-    size_t low = 0, high = have - 1;
     for (;;) {
-        const float a = scratch[low], b = scratch[low + (high - low) / 2],
-                    c = scratch[high];
+        const float a = v[low], b = v[low + (high - low) / 2], c = v[high];
         const float pivot = fmaxf(fminf(a, b), fminf(fmaxf(a, b), c));
-        size_t above = low, i = low, below = high; /* the pivot's part: above .. below */
-        while (i <= below) {
-            if (scratch[i] > pivot)
-                swap(&scratch[i++], &scratch[above++]);
-            else if (scratch[i] < pivot)
-                swap(&scratch[i], &scratch[below--]);
+        size_t first = low, i = low, last = high; /* the pivot's part in the end */
+        while (i <= last) {
+            if (v[i] > pivot)
+                swap(&v[i++], &v[first++]);
+            else if (v[i] < pivot)
+                swap(&v[i], &v[last--]);
             else
                 i++;
         }
-        if (k - 1 < above)
-            high = above - 1;
-        else if (k - 1 > below)
-            low = below + 1;
+        if (k - 1 < first)
+            high = first - 1;
+        else if (k - 1 > last)
+            low = last + 1;
         else
             return pivot;
     }
+}
+
+size_t attack_keep_largest(float *mask, float *scratch, const float *g, size_t count,
+                           size_t k)
+{
+    size_t have = 0, above = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        mask[i] = mask[i] != 0;
+        if (mask[i] != 0)
+            scratch[have++] = fabsf(g[i]);
+    }
+    if (have <= k)
+        return have;
+    const float least = k > 0 ? kth_largest(scratch, have, k) : INFINITY;
+    for (size_t i = 0; i < count; i++)
+        above += mask[i] != 0 && fabsf(g[i]) > least;
+    size_t ties = k - above;
+    for (size_t i = 0; i < count; i++) {
+        const bool tie = mask[i] != 0 && fabsf(g[i]) == least && ties > 0;
+        mask[i] = mask[i] != 0 && (tie || fabsf(g[i]) > least);
+        ties -= tie;
+    }
+    return k;
 }
 
 void attack_random_start(float *point, const attack_lane *lane, base_rng *rng)

@@ -30,6 +30,11 @@ int {room}_example({arguments})
 }}
 """
 ARGUMENTS = {
+    "attacks": """void *net,
+    base_status (*net_logits)(void *, float *, const float *, size_t, base_error *),
+    base_status (*net_forward)(void *, float *, const float *, size_t, base_error *),
+    base_status (*net_gradient)(void *, float *, const float *, base_error *),
+    const float *images, const int32_t *labels""",
     "base": "uint64_t seed",
     "corrupt": "unsigned char *out, const unsigned char *in",
     "vit": "float *logits, const float *images",

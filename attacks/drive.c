@@ -1,0 +1,408 @@
+/* drive.c - one attack over all samples it is let at: lanes, batches, early stop (attacks.md 4).
+ * A lane is refilled as soon as its sample is finished, so a batch is full until the queue is empty; lanes
+ * that need no gradient are evaluated apart, without backward. Free to change: the order of lanes in
+ * a batch. Relied on elsewhere: a sample's course depends on its key, its image and the model alone. */
+#include "attacks/attacks_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+base_rng attack_lane_rng(const attack_lane *lane, uint64_t step)
+{
+    uint64_t words[24] = {lane->restart, lane->rank};
+    size_t count = 2;
+
+    for (const char *c = lane->task->spec->method->name; *c && count < 24; c++)
+        words[count++] = (uint64_t)(unsigned char)*c;
+    return base_rng_make(lane->task->seed, BASE_PURPOSE_ATTACK, base_key(words, count),
+                         lane->sample, step);
+}
+
+/* ---- targets ------------------------------------------------------------------------------ */
+
+/* The wrong class of the given rank by the clean logits, lowest class first on ties. */
+static int32_t ranked_class(const attack_lane *lane, size_t classes, size_t rank)
+{
+    int32_t last = -1;
+
+    for (size_t turn = 0; turn <= rank; turn++) {
+        int32_t best = -1;
+        for (int32_t c = 0; (size_t)c < classes; c++) {
+            const float z = lane->clean_logits[c];
+            const bool later = last < 0 || z < lane->clean_logits[last] ||
+                               (z == lane->clean_logits[last] && c > last);
+            if (c != lane->label && later && (best < 0 || z > lane->clean_logits[best]))
+                best = c;
+        }
+        last = best;
+    }
+    return last;
+}
+
+static int32_t choose_target(const attack_lane *lane)
+{
+    const attack_task *task = lane->task;
+    const size_t classes = task->classes;
+    base_rng rng;
+
+    switch (task->plan.aim) {
+    case ATTACK_AIM_NONE: break;
+    case ATTACK_AIM_RANDOM:
+        rng = attack_lane_rng(lane, UINT64_MAX);
+        return (int32_t)(((size_t)lane->label + 1 + base_rng_below(&rng, classes - 1)) %
+                         classes);
+    case ATTACK_AIM_LEAST: return ranked_class(lane, classes, classes - 2);
+    case ATTACK_AIM_SECOND: return ranked_class(lane, classes, 0);
+    case ATTACK_AIM_NEXT: return (int32_t)(((size_t)lane->label + 1) % classes);
+    case ATTACK_AIM_RANKS: return ranked_class(lane, classes, lane->rank);
+    }
+    return -1;
+}
+
+/* ---- one lane ------------------------------------------------------------------------------ */
+
+static void lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
+                       size_t index, size_t round)
+{
+    attack_lane fresh = {.task = task,
+                         .x = run->images + index * run->count,
+                         .clean_logits = run->clean_logits + index * task->classes,
+                         .label = run->labels[index],
+                         .sample = run->config.samples ? run->config.samples[index]
+                                                       : (uint32_t)index,
+                         .rank = round / task->plan.restarts,
+                         .restart = round % task->plan.restarts,
+                         .state = lane->state,
+                         .point = lane->point,
+                         .loss = task->plan.loss,
+                         .candidate = true,
+                         .index = index,
+                         .best_value = -INFINITY,
+                         .best_norm = INFINITY,
+                         .best_margin = NAN,
+                         .best_prediction = -1,
+                         .best = lane->best,
+                         .top_value = -INFINITY};
+
+    memcpy(fresh.array, lane->array, sizeof fresh.array);
+    memset(fresh.state, 0, run->state_each);
+    *lane = fresh;
+    lane->target = choose_target(lane);
+    lane->want = task->spec->method->begin(lane);
+}
+
+static bool all_finite(const float *v, size_t count)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += v[i] * 0; /* 0, or NaN from the first that is not finite */
+    return sum == 0;
+}
+
+static bool all_zero(const float *v, size_t count)
+{
+    size_t i = 0;
+
+    while (i < count && v[i] == 0)
+        i++;
+    return i == count;
+}
+
+/* Inside budget and range, with the tolerances of attacks.md 2. */
+static bool feasible(const attack_lane *lane)
+{
+    const attack_task *task = lane->task;
+    const double slack = task->norm == ATTACK_NORM_LINF ? 1e-6 : 1e-5 * task->eps + 1e-6;
+
+    for (size_t i = 0; i < task->count; i++)
+        if (!(lane->point[i] >= 0 && lane->point[i] <= 1))
+            return false;
+    return attack_distance(lane->point, lane->x, task->count, task->norm) <=
+           task->eps + slack;
+}
+
+static void keep_point(attack_lane *lane)
+{
+    memcpy(lane->best, lane->point, lane->task->count * sizeof *lane->best);
+    lane->best_value = lane->value;
+    lane->best_step = lane->step;
+    lane->best_prediction = lane->prediction;
+    lane->best_margin = attack_margin(lane->logits, lane->task->classes, lane->label);
+}
+
+/* What is worth keeping of a point that was classified wrongly, or not. */
+static void judge(attack_lane *lane, bool wrong)
+{
+    const bool minimal = lane->task->spec->method->flags & ATTACK_MINIMAL;
+
+    if (minimal && wrong) {
+        const double norm =
+            attack_distance(lane->point, lane->x, lane->task->count, lane->task->norm);
+        if (norm < lane->best_norm) {
+            keep_point(lane);
+            lane->best_norm = norm;
+            lane->found = norm <= lane->task->eps;
+        }
+    } else if (!minimal && wrong) {
+        lane->fault = !feasible(lane);
+        if (!lane->found || lane->value > lane->best_value)
+            keep_point(lane);
+        lane->found = true;
+    } else if (!minimal && !lane->found &&
+               (lane->best_prediction < 0 || lane->value > lane->best_value)) {
+        keep_point(lane);
+    }
+}
+
+static void lane_answer(attack_lane *lane, const attack_result *result)
+{
+    const attack_task *task = lane->task;
+
+    lane->evaluations += task->plan.eot;
+    if (lane->gradient)
+        lane->grad_evals += task->plan.eot;
+    if (lane->prediction < 0 ||
+        (lane->gradient && !all_finite(lane->gradient, task->count))) {
+        lane->invalid = true;
+        lane->want = ATTACK_WANT_NO_MORE;
+        return;
+    }
+    if (lane->gradient && lane->grad_evals == task->plan.eot)
+        lane->zero_grad = all_zero(lane->gradient, task->count);
+    if (lane->candidate) {
+        while (lane->curve_filled < result->curve_count &&
+               result->curve_step[lane->curve_filled] < lane->step)
+            lane->curve[lane->curve_filled++] = lane->top_value;
+        lane->top_value = fmax(lane->top_value, lane->value);
+        lane->draws++;
+        lane->draws_right += lane->prediction == lane->label;
+        judge(lane, lane->prediction != lane->label);
+    }
+    lane->want = (lane->found && task->early_stop) || lane->fault
+                     ? ATTACK_WANT_NO_MORE
+                     : task->spec->method->next(lane);
+}
+
+/* ---- evaluating all lanes -------------------------------------------------------------------- */
+
+/* The rows first .. first + count of the batch, with or without gradient; adds to eot's sums. */
+static base_status evaluate_rows(attack_run *run, size_t first, size_t count, bool gradient,
+                                 base_error *err)
+{
+    const attack_target *target = &run->target;
+    float *logits = run->batch_logits + first * target->classes;
+    float *d_logits = run->batch_d_logits + first * target->classes;
+    const float *images = run->batch_images + first * run->count;
+    base_status status = BASE_OK;
+
+    if (run->config.fixed_routing)
+        status =
+            target->freeze(target->user, run->batch_clean + first * run->count, count, err);
+    if (status == BASE_OK)
+        status = (gradient ? target->forward : target->logits)(target->user, logits, images,
+                                                               count, err);
+    if (status != BASE_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        attack_lane *lane = &run->lanes[run->batch_lane[first + i]];
+        float *z = logits + i * target->classes, *d = d_logits + i * target->classes;
+        if (attack_predict(z, target->classes) < 0) {
+            memset(d, 0, target->classes * sizeof *d);
+            lane->value = NAN;
+        } else {
+            lane->value += attack_loss_compute(gradient ? d : NULL, lane->loss, z,
+                                               target->classes, lane->label, lane->target);
+        }
+    }
+    return gradient
+               ? target->gradient(target->user, run->batch_gradients + first * run->count,
+                                  d_logits, err)
+               : BASE_OK;
+}
+
+/* The mean over eot evaluations in batch_logits, batch_gradients and the lanes' values. */
+static base_status evaluate_mean(attack_run *run, size_t first, size_t count, bool gradient,
+                                 size_t eot, base_error *err)
+{
+    const size_t logits = count * run->target.classes, pixels = count * run->count;
+    float *z = run->batch_logits + first * run->target.classes;
+    float *g = run->batch_gradients + first * run->count;
+
+    if (eot == 1 || count == 0)
+        return count > 0 ? evaluate_rows(run, first, count, gradient, err) : BASE_OK;
+    memset(run->eot_logits, 0, logits * sizeof *z);
+    memset(run->eot_gradients, 0, pixels * sizeof *g);
+    for (size_t turn = 0; turn < eot; turn++) {
+        const base_status status = evaluate_rows(run, first, count, gradient, err);
+        if (status != BASE_OK)
+            return status;
+        for (size_t i = 0; i < logits; i++)
+            run->eot_logits[i] += z[i] / (float)eot;
+        for (size_t i = 0; gradient && i < pixels; i++)
+            run->eot_gradients[i] += g[i] / (float)eot;
+    }
+    memcpy(z, run->eot_logits, logits * sizeof *z);
+    if (gradient)
+        memcpy(g, run->eot_gradients, pixels * sizeof *g);
+    for (size_t i = 0; i < count; i++)
+        run->lanes[run->batch_lane[first + i]].value /= (double)eot;
+    return BASE_OK;
+}
+
+static base_status evaluate_lanes(attack_run *run, const attack_task *task, size_t active,
+                                  base_error *err)
+{
+    size_t rows = 0, with_gradient = 0;
+    base_status status = BASE_OK;
+
+    for (int pass = 0; pass < 2; pass++) {
+        const attack_want want = pass == 0 ? ATTACK_WANT_GRADIENT : ATTACK_WANT_LOGITS;
+        for (size_t i = 0; i < active; i++) {
+            attack_lane *lane = &run->lanes[i];
+            if (lane->want != want)
+                continue;
+            lane->value = 0;
+            lane->logits = run->batch_logits + rows * task->classes;
+            lane->gradient = pass == 0 ? run->batch_gradients + rows * run->count : NULL;
+            memcpy(run->batch_images + rows * run->count, lane->point,
+                   run->count * sizeof(float));
+            if (run->config.fixed_routing)
+                memcpy(run->batch_clean + rows * run->count, lane->x,
+                       run->count * sizeof(float));
+            run->batch_lane[rows++] = i;
+        }
+        with_gradient = pass == 0 ? rows : with_gradient;
+    }
+    status = evaluate_mean(run, 0, with_gradient, true, task->plan.eot, err);
+    if (status == BASE_OK)
+        status = evaluate_mean(run, with_gradient, rows - with_gradient, false,
+                               task->plan.eot, err);
+    if (run->config.fixed_routing) {
+        const base_status freed = run->target.freeze(run->target.user, NULL, 0, err);
+        status = status == BASE_OK ? freed : status;
+    }
+    for (size_t i = 0; status == BASE_OK && i < active; i++)
+        run->lanes[i].prediction = attack_predict(run->lanes[i].logits, task->classes);
+    return status;
+}
+
+/* ---- one attack ------------------------------------------------------------------------------ */
+
+/* The samples whose turn it is in a round. */
+static size_t fill_queue(attack_run *run, const attack_task *task, size_t round)
+{
+    const bool minimal = task->spec->method->flags & ATTACK_MINIMAL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->n; i++) {
+        const attack_trial *trial = &run->trials[i];
+        const bool on = !trial->broken || (minimal && !task->early_stop);
+        if (trial->seen && on && trial->rounds == round)
+            run->queue[count++] = i;
+    }
+    return count;
+}
+
+static void tell(const attack_run *run, size_t entry, size_t round, size_t done,
+                 size_t total)
+{
+    const attack_progress progress = {.attack = run->entries[entry].result.name,
+                                      .index = entry,
+                                      .count = run->entry_count,
+                                      .restart = round,
+                                      .restarts = run->entries[entry].rounds,
+                                      .done = done,
+                                      .total = total,
+                                      .robust = attack_run_robust(run)};
+
+    if (run->config.progress)
+        run->config.progress(run->config.user, &progress);
+}
+
+/* Hands finished lanes over and moves the others to the front. */
+static base_status collect(attack_run *run, size_t entry, size_t round, size_t *active,
+                           base_error *err)
+{
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; status == BASE_OK && i < *active;) {
+        if (run->lanes[i].want != ATTACK_WANT_NO_MORE) {
+            i++;
+            continue;
+        }
+        status = attack_finish(run, entry, round, &run->lanes[i], err);
+        const attack_lane kept = run->lanes[i];
+        run->lanes[i] = run->lanes[--*active];
+        run->lanes[*active] = kept;
+    }
+    return status;
+}
+
+static base_status drive_round(attack_run *run, size_t entry, const attack_task *task,
+                               size_t round, base_error *err)
+{
+    const attack_result *result = &run->entries[entry].result;
+    const size_t total = fill_queue(run, task, round);
+    size_t taken = 0, active = 0;
+    base_status status = BASE_OK;
+
+    while (status == BASE_OK && (taken < total || active > 0)) {
+        if (run->config.stop && run->config.stop(run->config.user)) {
+            status = base_fail(err, BASE_INTERRUPTED, "stopped during the attack '%s'",
+                               result->spec);
+            break;
+        }
+        while (active < run->target.batch && taken < total)
+            lane_begin(run, task, &run->lanes[active++], run->queue[taken++], round);
+        status = evaluate_lanes(run, task, active, err);
+        if (status != BASE_OK)
+            break;
+#pragma omp parallel for schedule(dynamic)
+        for (size_t i = 0; i < active; i++)
+            lane_answer(&run->lanes[i], result);
+        status = collect(run, entry, round, &active, err);
+        tell(run, entry, round, taken - active, total);
+    }
+    if (status != BASE_OK && status != BASE_INTERRUPTED)
+        return status;
+    base_error flushing = {0};
+    const base_status flushed = attack_confirm(run, entry, round, &flushing);
+    if (flushed == BASE_OK)
+        return status;
+    if (err)
+        *err = flushing;
+    return flushed;
+}
+
+static void start_trials(attack_run *run, size_t entry)
+{
+    if (run->trials_of == entry)
+        return; /* goes on after a stop */
+    for (size_t i = 0; i < run->n; i++) {
+        const attack_sample *sample = &run->samples[i];
+        const bool seen = sample->right &&
+                          (run->config.mode == ATTACK_MODE_INDIVIDUAL || !sample->broken);
+        run->trials[i] = (attack_trial){.seen = seen, .norm = NAN, .minimal_norm = NAN};
+    }
+    run->trials_of = entry;
+}
+
+base_status attack_drive(attack_run *run, size_t entry, base_error *err)
+{
+    const attack_task task = attack_task_make(run, &run->entries[entry].spec);
+    const double start = base_seconds();
+    base_status status = BASE_OK;
+
+    start_trials(run, entry);
+    /* Without a budget nothing can change: the clean pass has judged x. */
+    for (size_t round = 0;
+         status == BASE_OK && task.eps > 0 && round < run->entries[entry].rounds; round++)
+        status = drive_round(run, entry, &task, round, err);
+    run->entries[entry].result.seconds += base_seconds() - start;
+    run->entries[entry].result.complete = status == BASE_OK;
+    attack_summarise(run, entry);
+    if (status == BASE_OK)
+        run->trials_of = SIZE_MAX;
+    return status;
+}

@@ -1,0 +1,99 @@
+/* fgsm.c - one step along the gradient, and its iterated form with momentum.
+ * Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"; Dong et al. 2018,
+ * "Boosting adversarial attacks with momentum" (MI-FGSM). No random start in either. */
+#include "attacks/attacks_internal.h"
+
+#include <string.h>
+
+static const attack_option fgsm_options[] = {
+    {"loss", "ce|margin|dlr", 0, 0, 0, false, "what the gradient is of"},
+    {0},
+};
+
+/* In the order of the choices. */
+static const attack_loss losses[] = {ATTACK_LOSS_CE, ATTACK_LOSS_MARGIN, ATTACK_LOSS_DLR};
+
+static void fgsm_plan(attack_plan *plan, const attack_spec *spec, const attack_task *task)
+{
+    (void)task;
+    plan->steps = 1;
+    plan->loss = losses[(size_t)attack_spec_value(spec, "loss")];
+}
+
+static attack_want begin_at_image(attack_lane *lane)
+{
+    memcpy(lane->point, lane->x, lane->task->count * sizeof *lane->point);
+    return ATTACK_WANT_GRADIENT;
+}
+
+static attack_want fgsm_next(attack_lane *lane)
+{
+    const attack_task *task = lane->task;
+
+    if (lane->step++ == 1)
+        return ATTACK_WANT_NO_MORE;
+    attack_ascend(lane->point, lane->x, lane->gradient, task->eps, lane->x, task->count,
+                  task->norm, task->eps);
+    return ATTACK_WANT_LOGITS;
+}
+
+const attack_method attack_method_fgsm = {
+    .name = "fgsm",
+    .summary = "one gradient step of the full budget (Goodfellow et al. 2015)",
+    .options = fgsm_options,
+    .norms = ATTACK_LINF | ATTACK_L2,
+    .plan = fgsm_plan,
+    .begin = begin_at_image,
+    .next = fgsm_next,
+};
+
+static const attack_option mi_options[] = {
+    {"steps", NULL, 10, 1, 100000, true, "gradient steps"},
+    {"decay", NULL, 1, 0, 10, false, "of the momentum, mu"},
+    {"loss", "ce|margin|dlr", 0, 0, 0, false, "what the gradient is of"},
+    {0},
+};
+
+enum { MOMENTUM, MI_ARRAYS };
+
+static void mi_plan(attack_plan *plan, const attack_spec *spec, const attack_task *task)
+{
+    (void)task;
+    plan->steps = (size_t)attack_spec_value(spec, "steps");
+    plan->loss = losses[(size_t)attack_spec_value(spec, "loss")];
+}
+
+static attack_want mi_begin(attack_lane *lane)
+{
+    memset(lane->array[MOMENTUM], 0, lane->task->count * sizeof *lane->array[MOMENTUM]);
+    return begin_at_image(lane);
+}
+
+static attack_want mi_next(attack_lane *lane)
+{
+    const attack_task *task = lane->task;
+    const double decay = attack_spec_value(task->spec, "decay");
+    const double norm = attack_norm1(lane->gradient, task->count);
+    float *momentum = lane->array[MOMENTUM];
+
+    if (lane->step == task->plan.steps)
+        return ATTACK_WANT_NO_MORE;
+    for (size_t i = 0; norm > 0 && i < task->count; i++)
+        momentum[i] =
+            (float)(decay * (double)momentum[i] + (double)lane->gradient[i] / norm);
+    attack_ascend(lane->point, lane->point, momentum, task->eps / (double)task->plan.steps,
+                  lane->x, task->count, task->norm, task->eps);
+    lane->step++;
+    return lane->step == task->plan.steps ? ATTACK_WANT_LOGITS : ATTACK_WANT_GRADIENT;
+}
+
+const attack_method attack_method_mi_fgsm = {
+    .name = "mi-fgsm",
+    .summary = "gradient steps with momentum (Dong et al. 2018)",
+    .options = mi_options,
+    .norms = ATTACK_LINF | ATTACK_L2,
+    .arrays = MI_ARRAYS,
+    .plan = mi_plan,
+    .begin = mi_begin,
+    .next = mi_next,
+};
