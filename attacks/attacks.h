@@ -1,6 +1,7 @@
 /* attacks.h - adversarial search against any differentiable classifier, and the checks that say whether
  * its outcome can be believed.
  *
+ *     base_error err = {0};
  *     attack_target target = {.user = net, .classes = 10, .channels = 3, .height = 32,
  *                             .width = 32, .batch = 64, .logits = net_logits,
  *                             .forward = net_forward, .gradient = net_gradient};
@@ -15,8 +16,8 @@
  *
  * The variable of an attack is the image in [0, 1], [C, H, W] float32, before mean and std: the target
  * normalises inside. Budgets are in those units. D = C * H * W; norms run over all D numbers.
- * Every random number is keyed by (seed, attack, restart, target rank, sample, step): results do not depend on the
- * batch size, on compaction or on threads. */
+ * Every random number is keyed by (seed, attack, restart, target rank, sample, step): results do not
+ * depend on the batch size, on compaction or on threads. */
 #ifndef ATTACKS_ATTACKS_H
 #define ATTACKS_ATTACKS_H
 
