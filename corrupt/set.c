@@ -33,6 +33,7 @@ struct corrupt_worker {
     const corrupt_set *set;
     scratch_block blocks[SCRATCH_BLOCKS];
     size_t block_count, current;
+    corrupt_codec *codec;
 };
 
 /* ---- the set ------------------------------------------------------------------------------ */
@@ -168,6 +169,11 @@ base_status corrupt_worker_create(corrupt_worker **out, const corrupt_set *set,
     corrupt_worker *worker = base_alloc(1, sizeof *worker);
     if (!worker)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a worker of the corruptions");
+    const base_status status = corrupt_codec_create(&worker->codec, err);
+    if (status != BASE_OK) {
+        base_free(worker);
+        return status;
+    }
     worker->set = set;
     *out = worker;
     return BASE_OK;
@@ -186,7 +192,13 @@ void corrupt_worker_destroy(corrupt_worker *worker)
     if (!worker)
         return;
     blocks_free(worker);
+    corrupt_codec_destroy(worker->codec);
     base_free(worker);
+}
+
+corrupt_codec *corrupt_worker_codec(corrupt_worker *worker)
+{
+    return worker->codec;
 }
 
 /* A new last block of at least bytes; at least doubles what there is. */
