@@ -56,6 +56,14 @@
 #define corrupt_zoom_plane CORRUPT_FOR_SET(corrupt_zoom_plane)
 #define corrupt_motion CORRUPT_FOR_SET(corrupt_motion)
 
+/* Short vectors for the loops whose sums must stay in registers: GCC's and Clang's extension, split into
+ * smaller ones where the set has none so long. Load and store by memcpy. */
+typedef double corrupt_f64x8 __attribute__((vector_size(64)));
+typedef float corrupt_f32x16 __attribute__((vector_size(64)));
+typedef uint16_t corrupt_u16x32 __attribute__((vector_size(64)));
+typedef float corrupt_f32x4 __attribute__((vector_size(16)));
+typedef uint16_t corrupt_u16x8 __attribute__((vector_size(16)));
+
 /* ---- the table ---------------------------------------------------------------------------- */
 
 enum { CORRUPT_PARAMS_MAX = 8 };

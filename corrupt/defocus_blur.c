@@ -2,7 +2,8 @@
  * disk as OpenCV makes it there, in f32; where its smoothed border is mirrored its sum exceeds 1, and the
  * image brightens: kept.
  * The samples are integers and a disk has few different weights, so the samples of one weight are added as
- * 16-bit integers, exactly, and multiplied once. */
+ * 16-bit integers, exactly, and multiplied once. A run of neighbours in a row is the difference of two
+ * running sums, modulo 2^16. */
 #include "corrupt/corrupt_internal.h"
 
 #include <string.h>
@@ -10,21 +11,30 @@
 enum {
     HALF_MAX = 12, /* radius 12 of preset 299 */
     SIDE_MAX = 2 * HALF_MAX + 1,
-    TAPS_MAX = SIDE_MAX * SIDE_MAX,
-    GROUP_MAX = 65535 / 255, /* taps whose sum fits 16 bits */
-    BLOCK = 64
+    CELLS_MAX = SIDE_MAX * SIDE_MAX,
+    GROUP_MAX = 65535 / 255, /* cells whose sum fits 16 bits */
+    RUN_MIN = 3,             /* from this length on two running sums are fewer */
+    LANES = 32,
+    PARTS = LANES / 8,
+    PAD = HALF_MAX + 1
 };
+
+/* What is added or taken off: a sample, or the sum of the row before it. */
+typedef struct disk_term {
+    signed char dx, dy;
+    bool sum, minus;
+} disk_term;
 
 typedef struct disk_group {
     double weight;
-    uint32_t first, count; /* taps */
+    uint32_t plus, minus; /* so many terms of each sort, one after the other */
 } disk_group;
 
 typedef struct disk {
-    int half; /* taps reach -half .. half */
-    uint32_t groups;
-    disk_group group[TAPS_MAX];
-    signed char dx[TAPS_MAX], dy[TAPS_MAX];
+    int half; /* cells reach -half .. half */
+    uint32_t groups, terms;
+    disk_group group[CELLS_MAX];
+    disk_term term[CELLS_MAX];
 } disk;
 
 /* d c b | a b c d | c b a, for any i. */
@@ -94,99 +104,145 @@ static size_t prepare_bytes(const double *params)
     return sizeof(disk);
 }
 
+/* Takes the cells of about this weight out of the kernel (0 then), at most GROUP_MAX: a group of their mean
+ * weight, so that the kernel's sum, which decides flat areas, stays what it is. f32 arithmetic gives mirrored
+ * and turned cells last bits of their own: those belong together. */
+static void add_group(disk *d, float *kernel, float weight)
+{
+    const int side = 2 * d->half + 1;
+    const float near = weight * 1e-6f;
+    disk_term runs[CELLS_MAX], minus[CELLS_MAX];
+    uint32_t plus_count = 0, minus_count = 0, cells = 0;
+    double sum = 0.0;
+
+    for (int y = 0; y < side; y++) {
+        for (int x = 0; x < side;) {
+            int end = x;
+            for (; end < side && cells < GROUP_MAX; end++, cells++) {
+                float *cell = &kernel[y * side + end];
+                if (*cell < weight - near || *cell > weight + near)
+                    break;
+                sum += (double)*cell;
+                *cell = 0.0f;
+            }
+            const signed char dy = (signed char)(y - d->half);
+            const signed char from = (signed char)(x - d->half);
+            const signed char to = (signed char)(end - d->half);
+            if (end - x >= RUN_MIN) {
+                runs[plus_count++] = (disk_term){to, dy, true, false};
+                minus[minus_count++] = (disk_term){from, dy, true, true};
+            } else {
+                for (signed char i = from; i < to; i++)
+                    runs[plus_count++] = (disk_term){i, dy, false, false};
+            }
+            x = end > x ? end : x + 1;
+        }
+    }
+    d->group[d->groups++] = (disk_group){sum / cells, plus_count, minus_count};
+    memcpy(d->term + d->terms, runs, plus_count * sizeof *runs);
+    memcpy(d->term + d->terms + plus_count, minus, minus_count * sizeof *minus);
+    d->terms += plus_count + minus_count;
+}
+
 static void prepare(void *to, const double *params)
 {
-    const float nothing = 1e-12f; /* in all below 1e-9 */
-    float kernel[TAPS_MAX];
+    const float nothing = 1e-9f; /* in all below 1e-7 of a level */
+    float kernel[CELLS_MAX];
     disk *d = to;
 
     d->half = fill_kernel(kernel, params);
-    const int side = 2 * d->half + 1;
-    uint32_t taps = 0;
-    for (int i = 0; i < side * side; i++) {
-        const float weight = kernel[i];
-        if (weight < nothing)
-            continue; /* outside, or in an earlier group */
-        disk_group *group = NULL;
-        for (int j = i; j < side * side; j++) {
-            if (kernel[j] < weight || kernel[j] > weight)
-                continue;
-            if (!group || group->count == GROUP_MAX) {
-                group = &d->group[d->groups++];
-                *group = (disk_group){.weight = (double)weight, .first = taps};
-            }
-            group->count++;
-            d->dx[taps] = (signed char)(j % side - d->half);
-            d->dy[taps] = (signed char)(j / side - d->half);
-            taps++;
-            kernel[j] = 0.0f;
-        }
+    const int cells = (2 * d->half + 1) * (2 * d->half + 1);
+    for (int i = 0; i < cells; i++) {
+        while (kernel[i] >= nothing)
+            add_group(d, kernel, kernel[i]);
     }
 }
 
-static void sum_taps(unsigned char *restrict out, const uint16_t *const *tap, const disk *d,
-                     size_t count)
+/* LANES samples more than count are read and written. */
+static void sum_terms(unsigned char *restrict out, const uint16_t *const *term,
+                      const disk *d, size_t count)
 {
-    for (size_t x = 0; x < count; x += BLOCK) {
-        double total[BLOCK] = {0};
+    for (size_t x = 0; x < count; x += LANES) {
+        corrupt_f64x8 total[PARTS] = {0};
+        const uint16_t *const *at = term;
         for (uint32_t g = 0; g < d->groups; g++) {
             const disk_group *group = &d->group[g];
-            uint16_t sum[BLOCK] = {0};
-            for (uint32_t i = group->first; i < group->first + group->count; i++) {
-                const uint16_t *from = tap[i] + x;
-                for (size_t j = 0; j < BLOCK; j++)
-                    sum[j] = (uint16_t)(sum[j] + from[j]);
+            corrupt_u16x32 sum = {0}, from;
+            for (uint32_t i = 0; i < group->plus; i++) {
+                memcpy(&from, *at++ + x, sizeof from);
+                sum += from;
             }
-            for (size_t j = 0; j < BLOCK; j++)
-                total[j] += group->weight * sum[j];
+            for (uint32_t i = 0; i < group->minus; i++) {
+                memcpy(&from, *at++ + x, sizeof from);
+                sum -= from;
+            }
+            corrupt_u16x8 part[PARTS];
+            memcpy(part, &sum, sizeof part);
+            for (int j = 0; j < PARTS; j++)
+                total[j] += group->weight * __builtin_convertvector(part[j], corrupt_f64x8);
         }
-        unsigned char bytes[BLOCK];
-        for (size_t j = 0; j < BLOCK; j++)
-            bytes[j] = (unsigned char)(int32_t)(total[j] < 255.0 ? total[j] : 255.0);
-        memcpy(out + x, bytes, count - x < BLOCK ? count - x : BLOCK);
+        double all[LANES];
+        memcpy(all, total, sizeof all);
+        for (size_t j = 0; j < LANES; j++)
+            out[x + j] = (unsigned char)(int32_t)(all[j] < 255.0 ? all[j] : 255.0);
     }
 }
 
-/* A row in 16 bits, mirrored at both ends, and nothing beyond up to a whole block. */
-static void fill_row(uint16_t *to, const unsigned char *in, size_t width, size_t pad)
+/* A row in 16 bits, mirrored at both ends: to [PAD + width + PAD, 3], and in sums the sum of what lies
+ * left of each sample (modulo 2^16). */
+static void fill_row(uint16_t *to, uint16_t *sums, const unsigned char *in, size_t width)
 {
-    uint16_t *inner = to + pad * 3;
+    uint16_t *inner = to + PAD * 3;
 
     for (size_t x = 0; x < width * 3; x++)
         inner[x] = in[x];
-    for (size_t i = 0; i < pad; i++) {
-        const size_t left = reflect_101((ptrdiff_t)i - (ptrdiff_t)pad, width);
+    for (size_t i = 0; i < PAD; i++) {
+        const size_t left = reflect_101((ptrdiff_t)i - PAD, width);
         const size_t right = reflect_101((ptrdiff_t)(width + i), width);
         for (size_t c = 0; c < 3; c++) {
             to[i * 3 + c] = in[left * 3 + c];
             inner[(width + i) * 3 + c] = in[right * 3 + c];
         }
     }
-    memset(inner + (width + pad) * 3, 0, BLOCK * sizeof *to);
+    uint16_t red = 0, green = 0, blue = 0;
+    for (size_t x = 0; x < (width + 2 * PAD) * 3; x += 3) {
+        sums[x] = red;
+        sums[x + 1] = green;
+        sums[x + 2] = blue;
+        red = (uint16_t)(red + to[x]);
+        green = (uint16_t)(green + to[x + 1]);
+        blue = (uint16_t)(blue + to[x + 2]);
+    }
 }
 
 static base_status apply(corrupt_job *job, base_error *err)
 {
     const disk *d = corrupt_prepared(job, CORRUPT_KIND_DEFOCUS_BLUR);
     const size_t height = job->height, width = job->width, half = (size_t)d->half;
-    const size_t line = (width + 2 * half) * 3 + BLOCK;
+    const size_t line = (width + 2 * PAD) * 3 + LANES;
     const size_t kept = 2 * half + 1 < height ? 2 * half + 1 : height;
-    const disk_group *last = &d->group[d->groups - 1];
-    const uint32_t taps = last->first + last->count;
-    uint16_t *ring = corrupt_scratch(job, kept * line, sizeof *ring, err);
-    if (!ring)
+    /* Row r and its running sums lie in slot r % kept. */
+    uint16_t *ring = corrupt_scratch(job, kept * 2 * line, sizeof *ring, err);
+    unsigned char *last = corrupt_scratch(job, width * 3 + LANES, 1, err);
+    if (!ring || !last)
         return BASE_NO_MEMORY;
+    memset(ring, 0,
+           kept * 2 * line * sizeof *ring); /* what lies beyond a row is read too */
 
     size_t filled = 0;
     for (size_t y = 0; y < height; y++) {
-        const uint16_t *tap[TAPS_MAX];
-        for (; filled < height && (kept == height || filled <= y + half); filled++)
-            fill_row(ring + filled % kept * line, job->in + filled * width * 3, width,
-                     half);
-        for (uint32_t i = 0; i < taps; i++)
-            tap[i] = ring + reflect_101((ptrdiff_t)y + d->dy[i], height) % kept * line +
-                     (size_t)(d->half + d->dx[i]) * 3;
-        sum_taps(job->out + y * width * 3, tap, d, width * 3);
+        const uint16_t *at[CELLS_MAX];
+        for (; filled < height && (kept == height || filled <= y + half); filled++) {
+            uint16_t *slot = ring + filled % kept * 2 * line;
+            fill_row(slot, slot + line, job->in + filled * width * 3, width);
+        }
+        for (uint32_t i = 0; i < d->terms; i++) {
+            const disk_term *term = &d->term[i];
+            at[i] = ring + reflect_101((ptrdiff_t)y + term->dy, height) % kept * 2 * line +
+                    (term->sum ? line : 0) + (size_t)(PAD + term->dx) * 3;
+        }
+        sum_terms(last, at, d, width * 3);
+        memcpy(job->out + y * width * 3, last, width * 3);
     }
     return BASE_OK;
 }

@@ -74,7 +74,7 @@ static size_t border_at(ptrdiff_t i, size_t extent, corrupt_border border)
 
 /* ---- bytes -------------------------------------------------------------------------------- */
 
-enum { BLOCK_F64 = 32 };
+enum { LANES = 8, VECTORS = 4, BLOCK_F64 = LANES * VECTORS };
 
 /* out [count]: row[radius] times the middle tap, then the pairs from the outside in. */
 static void sum_rows_f64(double *restrict out, const double *const *row, const double *taps,
@@ -83,13 +83,18 @@ static void sum_rows_f64(double *restrict out, const double *const *row, const d
     size_t x = 0;
 
     for (; x + BLOCK_F64 <= count; x += BLOCK_F64) {
-        double sum[BLOCK_F64];
-        for (size_t j = 0; j < BLOCK_F64; j++)
-            sum[j] = row[radius][x + j] * taps[radius];
+        corrupt_f64x8 sum[VECTORS], a, b;
+        for (size_t j = 0; j < VECTORS; j++) {
+            memcpy(&a, row[radius] + x + j * LANES, sizeof a);
+            sum[j] = a * taps[radius];
+        }
         for (size_t i = 0; i < radius; i++) {
-            const double *a = row[i] + x, *b = row[2 * radius - i] + x;
-            for (size_t j = 0; j < BLOCK_F64; j++)
-                sum[j] += (a[j] + b[j]) * taps[i];
+            const double *left = row[i] + x, *right = row[2 * radius - i] + x;
+            for (size_t j = 0; j < VECTORS; j++) {
+                memcpy(&a, left + j * LANES, sizeof a);
+                memcpy(&b, right + j * LANES, sizeof b);
+                sum[j] += (a + b) * taps[i];
+            }
         }
         memcpy(out + x, sum, sizeof sum);
     }
@@ -153,7 +158,7 @@ base_status corrupt_gauss_bytes(corrupt_job *job, unsigned char *out,
 
 /* ---- planes ------------------------------------------------------------------------------- */
 
-enum { BLOCK_F32 = 64 };
+enum { LANES_F32 = 16, BLOCK_F32 = LANES_F32 * VECTORS };
 
 /* out [count] = sum over i of weight[i] row[i], in this order. */
 static void weigh_rows(float *restrict out, const float *const *row, const float *weight,
@@ -162,11 +167,12 @@ static void weigh_rows(float *restrict out, const float *const *row, const float
     size_t x = 0;
 
     for (; x + BLOCK_F32 <= count; x += BLOCK_F32) {
-        float sum[BLOCK_F32] = {0};
+        corrupt_f32x16 sum[VECTORS] = {0}, a;
         for (size_t i = 0; i < rows; i++) {
-            const float *a = row[i] + x;
-            for (size_t j = 0; j < BLOCK_F32; j++)
-                sum[j] += a[j] * weight[i];
+            for (size_t j = 0; j < VECTORS; j++) {
+                memcpy(&a, row[i] + x + j * LANES_F32, sizeof a);
+                sum[j] += a * weight[i];
+            }
         }
         memcpy(out + x, sum, sizeof sum);
     }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TAPS_MAX = 64, BLOCK = 32 };
+enum { TAPS_MAX = 64, LANES = 8, VECTORS = 4, BLOCK = LANES * VECTORS };
 
 typedef struct streak {
     size_t count;
@@ -43,14 +43,17 @@ static void sum_taps(unsigned char *restrict out, const double *const *tap,
     size_t x = 0;
 
     for (; x + BLOCK <= count; x += BLOCK) {
-        double sum[BLOCK] = {0};
+        corrupt_f64x8 sum[VECTORS] = {0}, from;
         for (size_t i = 0; i < taps; i++) {
-            const double *from = tap[i] + x;
-            for (size_t j = 0; j < BLOCK; j++)
-                sum[j] += weight[i] * from[j];
+            for (size_t j = 0; j < VECTORS; j++) {
+                memcpy(&from, tap[i] + x + j * LANES, sizeof from);
+                sum[j] += weight[i] * from;
+            }
         }
+        double all[BLOCK];
+        memcpy(all, sum, sizeof all);
         for (size_t j = 0; j < BLOCK; j++)
-            out[x + j] = cut(sum[j]);
+            out[x + j] = cut(all[j]);
     }
     for (; x < count; x++) {
         double sum = 0.0;

@@ -11,7 +11,7 @@ enum { LEVELS = 256, PIECE = 4096 };
 
 typedef struct column {
     uint32_t limit; /* of the word's lower bits: below it or not */
-    unsigned char below, above;
+    unsigned char below_above[2];
 } column;
 
 typedef struct shot_table {
@@ -58,7 +58,7 @@ static void fill_columns(column *out, double *share, const unsigned char *bytes,
     }
     while (smalls > 0 && larges > 0) {
         const uint32_t s = small[--smalls], l = large[larges - 1];
-        out[s] = (column){(uint32_t)(share[s] * full + 0.5), bytes[s], bytes[l]};
+        out[s] = (column){(uint32_t)(share[s] * full + 0.5), {bytes[s], bytes[l]}};
         share[l] -= 1.0 - share[s];
         if (share[l] < 1.0) {
             larges--;
@@ -68,11 +68,11 @@ static void fill_columns(column *out, double *share, const unsigned char *bytes,
     /* What is left is full but for rounding. */
     while (larges > 0) {
         const uint32_t l = large[--larges];
-        out[l] = (column){0, bytes[l], bytes[l]};
+        out[l] = (column){0, {bytes[l], bytes[l]}};
     }
     while (smalls > 0) {
         const uint32_t s = small[--smalls];
-        out[s] = (column){0, bytes[s], bytes[s]};
+        out[s] = (column){0, {bytes[s], bytes[s]}};
     }
 }
 
@@ -121,7 +121,7 @@ static base_status apply(corrupt_job *job, base_error *err)
         for (size_t i = 0; i < piece; i++) {
             const column *at =
                 table->at + ((size_t)in[i] << bits | words[i] >> (32 - bits));
-            out[i] = (words[i] & mask) < at->limit ? at->below : at->above;
+            out[i] = at->below_above[(words[i] & mask) >= at->limit];
         }
     }
     return BASE_OK;

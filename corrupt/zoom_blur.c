@@ -13,20 +13,21 @@ static void add_row(float *restrict sum, const float *line,
 {
     for (size_t x = 0; x < width; x++) {
         const float *from = line + (size_t)columns->at[x] * 3;
-        const float part = columns->part[x];
-        for (size_t c = 0; c < PIXEL; c++)
-            sum[x * PIXEL + c] += from[c] + part * (from[c + 3] - from[c]);
+        corrupt_f32x4 left, right, all;
+        memcpy(&left, from, sizeof left);
+        memcpy(&right, from + 3, sizeof right);
+        memcpy(&all, sum + x * PIXEL, sizeof all);
+        all += left + columns->part[x] * (right - left);
+        memcpy(sum + x * PIXEL, &all, sizeof all);
     }
 }
 
 /* line [width, 3] between two rows of the image. */
-static void blend_rows(float *restrict line, const unsigned char *a, const unsigned char *b,
-                       float part, const float *levels, size_t count)
+static void blend_rows(float *restrict line, const float *a, const float *b, float part,
+                       size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        const float low = levels[a[i]];
-        line[i] = low + part * (levels[b[i]] - low);
-    }
+    for (size_t i = 0; i < count; i++)
+        line[i] = a[i] + part * (b[i] - a[i]);
 }
 
 static base_status apply(corrupt_job *job, base_error *err)
@@ -46,32 +47,35 @@ static base_status apply(corrupt_job *job, base_error *err)
     float *sum = corrupt_scratch(job, width * PIXEL, sizeof *sum, err);
     /* One pixel and one float more: what lies right of the last pixel has weight 0, the fourth float none. */
     float *line = corrupt_scratch(job, line_count + PIXEL, sizeof *line, err);
-    if (!sum || !line)
+    float *image = corrupt_scratch(job, height * line_count, sizeof *image, err);
+    if (!sum || !line || !image)
         return BASE_NO_MEMORY;
     memset(line + line_count, 0, PIXEL * sizeof *line);
     for (int v = 0; v < 256; v++)
         levels[v] = (float)(v / 255.0);
+    for (size_t i = 0; i < height * line_count; i++)
+        image[i] = levels[job->in[i]];
 
     for (size_t y = 0; y < height; y++) {
-        const unsigned char *here = job->in + y * line_count;
+        const float *here = image + y * line_count;
         for (size_t x = 0; x < width; x++) {
             for (size_t c = 0; c < 3; c++)
-                sum[x * PIXEL + c] = levels[here[x * 3 + c]];
+                sum[x * PIXEL + c] = here[x * 3 + c];
             sum[x * PIXEL + 3] = 0.0f;
         }
         for (int i = 1; i < zooms; i++) {
-            const unsigned char *a = job->in + rows[i].at[y] * line_count;
+            const float *a = image + rows[i].at[y] * line_count;
             const float part = rows[i].part[y];
-            const unsigned char *b = part > 0.0f ? a + line_count : a;
-            blend_rows(line, a, b, part, levels, line_count);
+            const float *b = part > 0.0f ? a + line_count : a;
+            blend_rows(line, a, b, part, line_count);
             add_row(sum, line, &columns[i], width);
         }
         const float count = (float)(zooms + 1);
         unsigned char *out = job->out + y * line_count;
         for (size_t x = 0; x < width; x++) {
             for (size_t c = 0; c < 3; c++)
-                out[x * 3 + c] = corrupt_byte_f32(
-                    (levels[here[x * 3 + c]] + sum[x * PIXEL + c]) / count);
+                out[x * 3 + c] =
+                    corrupt_byte_f32((here[x * 3 + c] + sum[x * PIXEL + c]) / count);
         }
     }
     return BASE_OK;
