@@ -173,6 +173,7 @@ const attack_method attack_method_apgd_ce = {
     .plan = plan_ce,
     .begin = begin,
     .next = next,
+    .in_l1 = &attack_method_apgd_l1_ce,
 };
 
 const attack_method attack_method_apgd_dlr = {
@@ -185,6 +186,7 @@ const attack_method attack_method_apgd_dlr = {
     .plan = plan_dlr,
     .begin = begin,
     .next = next,
+    .in_l1 = &attack_method_apgd_l1_dlr,
 };
 
 const attack_method attack_method_apgd_t = {
@@ -197,4 +199,5 @@ const attack_method attack_method_apgd_t = {
     .plan = plan_target,
     .begin = begin,
     .next = next,
+    .in_l1 = &attack_method_apgd_l1_t,
 };

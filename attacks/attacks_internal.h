@@ -129,6 +129,7 @@ struct attack_method {
     void (*plan)(attack_plan *plan, const attack_spec *spec, const attack_task *task);
     attack_want (*begin)(attack_lane *lane);
     attack_want (*next)(attack_lane *lane);
+    const attack_method *in_l1; /* takes its place in L1, where it has another form; NULL: none */
 };
 
 extern const attack_method attack_method_noise, attack_method_fgsm, attack_method_pgd,

@@ -8,11 +8,11 @@
 #include <string.h>
 
 static const attack_method *const methods[] = {
-    &attack_method_noise,     &attack_method_fgsm,       &attack_method_pgd,
-    &attack_method_mi_fgsm,   &attack_method_apgd_ce,    &attack_method_apgd_dlr,
-    &attack_method_apgd_t,    &attack_method_apgd_l1_ce, &attack_method_apgd_l1_dlr,
-    &attack_method_apgd_l1_t, &attack_method_fab,        &attack_method_fab_t,
-    &attack_method_square,    &attack_method_spsa,       &attack_method_cw,
+    &attack_method_noise,      &attack_method_fgsm,        &attack_method_pgd,
+    &attack_method_mi_fgsm,    &attack_method_apgd_ce,     &attack_method_apgd_dlr,
+    &attack_method_apgd_t,     &attack_method_fab,         &attack_method_fab_t,
+    &attack_method_square,     &attack_method_spsa,        &attack_method_cw,
+    &attack_method_apgd_l1_ce, &attack_method_apgd_l1_dlr, &attack_method_apgd_l1_t,
 };
 
 static const size_t method_count = sizeof methods / sizeof *methods;
@@ -25,9 +25,14 @@ typedef struct preset {
 static const preset presets[] = {
     {"quick", "noise fgsm pgd apgd-ce:steps=50", "noise fgsm pgd apgd-ce:steps=50",
      "noise pgd apgd-ce:steps=50"},
-    /* AutoAttack, Croce and Hein 2020 */
-    {"standard", "apgd-ce apgd-t", "apgd-ce apgd-t", NULL},
-    {"rand", "apgd-ce:eot=20 apgd-dlr:eot=20", "apgd-ce:eot=20 apgd-dlr:eot=20", NULL},
+    /* AutoAttack, Croce and Hein 2020; in L1 without Square, whose L1 form is not here */
+    {"standard", "apgd-ce apgd-t fab-t square", "apgd-ce apgd-t fab-t square",
+     "apgd-ce:restarts=5 apgd-t:targets=5 fab-t"},
+    {"plus", "apgd-ce:restarts=5 apgd-dlr:restarts=5 fab:restarts=5 square apgd-t fab-t",
+     "apgd-ce:restarts=5 apgd-dlr:restarts=5 fab:restarts=5 square apgd-t fab-t",
+     "apgd-ce:restarts=5 apgd-dlr:restarts=5 fab:restarts=5 apgd-t fab-t"},
+    {"rand", "apgd-ce:eot=20 apgd-dlr:eot=20", "apgd-ce:eot=20 apgd-dlr:eot=20",
+     "apgd-ce:eot=20 apgd-dlr:eot=20"},
     /* Puigcerver et al. 2022 (arXiv 2210.10253): their ball holds by the step alone */
     {"vmoe-pgd40", "pgd:steps=40,relative=1,start=none", NULL, NULL},
     {"cnn-moe-pgd20", "pgd:steps=20,alpha=2/255", NULL, NULL},
@@ -71,7 +76,8 @@ bool attack_knows_norm(const char *name, attack_norm norm)
 {
     const attack_method *method = attack_method_find(name);
 
-    return method && (method->norms >> norm & 1u);
+    return method &&
+           ((method->norms >> norm & 1u) || (norm == ATTACK_NORM_L1 && method->in_l1));
 }
 
 const char *attack_preset_name(size_t i)
@@ -229,6 +235,8 @@ base_status attack_spec_parse(attack_spec *out, const char *text, attack_norm no
     spec.method = attack_method_find(copy);
     if (!spec.method)
         return unknown_attack(copy, err);
+    if (norm == ATTACK_NORM_L1 && spec.method->in_l1)
+        spec.method = spec.method->in_l1;
     base_status status = check_norm(spec.method, norm, err);
     for (size_t i = 0; spec.method->options[i].name; i++) {
         assert(i < ATTACK_OPTIONS_MAX);
