@@ -21,7 +21,7 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(out),
      .help = "folder of the tree: DIR/CORRUPTION/SEVERITY/CLASS/FILE and DIR/manifest.txt"},
-    APP_CORRUPTION_OPTIONS(corrupt_args),
+    APP_CORRUPTION_OPTIONS(corrupt_args, corruption),
     {.name = "size",
      .value = "S",
      .kind = APP_INT,
@@ -182,6 +182,8 @@ static base_status tree_open(app_tree *tree, base_error *err)
         status =
             app_crew_open(&tree->crew, &args->corruption, (size_t)args->size,
                           (uint64_t)args->common.seed, (size_t)args->common.threads, err);
+    if (status == BASE_OK)
+        status = app_crew_check(&tree->crew, &tree->selection, (size_t)args->size, err);
     if (status != BASE_OK || !args->data)
         return status;
     status = data_source_open(&tree->source, args->data, &plain, err);

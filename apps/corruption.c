@@ -251,6 +251,25 @@ base_status app_crew_open(app_crew *out, const app_corruption *args, size_t size
     return status;
 }
 
+base_status app_crew_check(const app_crew *crew, const app_selection *selection,
+                           size_t size, base_error *err)
+{
+    data_image in = {0}, out = {0};
+    base_status status = data_image_reserve(&in, size, size, 3, err);
+
+    if (status == BASE_OK)
+        status = data_image_reserve(&out, size, size, 3, err);
+    if (status == BASE_OK)
+        memset(in.pixels, 128, size * size * 3);
+    for (size_t i = 0; i < selection->count && status == BASE_OK; i++)
+        status =
+            corrupt_apply(crew->worker[0], out.pixels, in.pixels, size, size,
+                          selection->pair[i].kind, selection->pair[i].severity, 0, err);
+    data_image_destroy(&in);
+    data_image_destroy(&out);
+    return status;
+}
+
 void app_crew_close(app_crew *crew)
 {
     for (size_t i = 0; i < crew->count; i++)

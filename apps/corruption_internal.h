@@ -23,29 +23,29 @@ typedef struct app_corruption {
     const char *frost; /* folder of the original photographs, NULL: procedural */
 } app_corruption;
 
-/* Lines of an option table for a struct `type` with a member `app_corruption corruption`. */
-#define APP_CORRUPTION_OPTIONS(type)                                                       \
+/* Lines of an option table for a struct `type` whose `member` is an app_corruption. */
+#define APP_CORRUPTION_OPTIONS(type, member)                                               \
     {.name = "corrupt",                                                                    \
      .value = "NAME",                                                                      \
      .kind = APP_LIST,                                                                     \
-     .at = offsetof(type, corruption.names),                                               \
+     .at = offsetof(type, member.names),                                                   \
      .help = "corruptions, or groups of them: noise, blur, weather, digital (these four: " \
              "bench), extra, all (bench and extra); clean: the picture as it is"},         \
         {.name = "severity",                                                               \
          .value = "S",                                                                     \
          .kind = APP_LIST,                                                                 \
-         .at = offsetof(type, corruption.severities),                                      \
+         .at = offsetof(type, member.severities),                                          \
          .help = "1 to 5, several as 1,3,5 or 1-3 (default 1-5)"},                         \
         {.name = "preset",                                                                 \
          .value = "P",                                                                     \
          .kind = APP_CHOICE,                                                               \
-         .at = offsetof(type, corruption.preset),                                          \
+         .at = offsetof(type, member.preset),                                              \
          .choices = "auto|224|299|64|32",                                                  \
          .help = "table of parameters: 224 ImageNet-C, 64 Tiny-ImageNet-C, 32 CIFAR-C; "   \
                  "auto: that of the size, else 224"},                                      \
     {                                                                                      \
         .name = "frost-dir", .value = "DIR", .kind = APP_TEXT,                             \
-        .at = offsetof(type, corruption.frost),                                            \
+        .at = offsetof(type, member.frost),                                                \
         .help = "the original frost photographs, frost1.png ... frost5.jpg, in place of "  \
                 "procedural ones"                                                          \
     }
@@ -85,6 +85,10 @@ typedef struct app_crew {
 /* size: side of the pictures, decides an automatic preset. */
 base_status app_crew_open(app_crew *out, const app_corruption *args, size_t size,
                           uint64_t seed, size_t workers, base_error *err);
+/* Tries every selected corruption once at this size, so that one that cannot do it is refused before
+ * the work begins. */
+base_status app_crew_check(const app_crew *crew, const app_selection *selection,
+                           size_t size, base_error *err);
 void app_crew_close(app_crew *crew); /* zeroed is fine */
 
 #endif

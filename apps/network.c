@@ -145,15 +145,20 @@ void app_network_close(app_network *network)
     *network = (app_network){0};
 }
 
-base_status app_network_data(data_source **out, const app_network *network,
-                             const char *spec, base_error *err)
+data_source_options app_network_options(const app_network *network)
 {
-    const data_source_options options = {
+    return (data_source_options){
         .classes_of_model = network->classes,
         .class_list = network->labels,
         .class_list_count = network->labels ? network->classes : 0,
         .allow_single_class = true,
     };
+}
+
+base_status app_network_data(data_source **out, const app_network *network,
+                             const char *spec, base_error *err)
+{
+    const data_source_options options = app_network_options(network);
     data_source *source = NULL;
     const base_status status = data_source_open(&source, spec, &options, err);
 

@@ -76,6 +76,8 @@ base_status app_model_path(char **out, const char *word, base_error *err);
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
                              base_error *err);
 void app_network_close(app_network *network); /* zeroed is fine */
+/* What DATA must agree with. Borrows from network. */
+data_source_options app_network_options(const app_network *network);
 /* DATA for this network: class lists must agree. The caller closes *out. */
 base_status app_network_data(data_source **out, const app_network *network,
                              const char *spec, base_error *err);

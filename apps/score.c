@@ -68,10 +68,9 @@ void app_verdict_top(size_t *classes_out, double *probabilities, size_t count,
         probabilities[i] = exp((double)logits[classes_out[i]] - whole);
 }
 
-base_status app_score_create(app_score *score, size_t classes, base_error *err)
+static base_status create(app_score *score, size_t classes, bool whole, base_error *err)
 {
     app_score made = {.classes = classes};
-    const bool whole = classes <= APP_SCORE_CONFUSION_MAX;
 
     made.class_total = base_alloc(classes, sizeof *made.class_total);
     made.class_right = base_alloc(classes, sizeof *made.class_right);
@@ -85,6 +84,16 @@ base_status app_score_create(app_score *score, size_t classes, base_error *err)
     }
     *score = made;
     return BASE_OK;
+}
+
+base_status app_score_create(app_score *score, size_t classes, base_error *err)
+{
+    return create(score, classes, classes <= APP_SCORE_CONFUSION_MAX, err);
+}
+
+base_status app_score_create_small(app_score *score, size_t classes, base_error *err)
+{
+    return create(score, classes, false, err);
 }
 
 void app_score_destroy(app_score *score)
