@@ -86,7 +86,8 @@ static inline base_status test_net_gradient(void *user, float *d_images,
     (void)err;
     net->gradients += net->count;
     for (size_t b = 0; b < net->count; b++) {
-        const float *d = d_logits + b * net->classes, *h = net->activations + b * net->hidden;
+        const float *d = d_logits + b * net->classes,
+                    *h = net->activations + b * net->hidden;
         float *out = d_images + b * net->inputs;
         const size_t width = net->hidden > 0 ? net->hidden : net->inputs;
         memset(out, 0, net->inputs * sizeof *out);
