@@ -8,7 +8,6 @@
  * leaves behind (one step and libjpeg itself) owns nothing. */
 #include "data/decode_internal.h"
 
-#include <assert.h>
 #include <setjmp.h>
 #include <string.h>
 
@@ -19,6 +18,7 @@ enum {
     /* Honest encoders write about 10; each scan costs a pass over all blocks. */
     MAX_SCANS = 500,
     RGB = 3,
+    RGBX = 4,
     CMYK = 4
 };
 
@@ -42,10 +42,10 @@ struct decode_jpeg {
     bool end_is_fatal; /* in headers and in files of several scans */
     bool saw_end, saw_hit_marker;
     decode_note *note; /* of the image in work */
-    data_image *out;
+    const decode_want *want;
     const unsigned char *bytes;
     size_t size;
-    unsigned char *row; /* one row of CMYK */
+    unsigned char *row; /* RGBX as wide as the picture, then as much for CMYK */
     size_t row_bytes;
 };
 
@@ -190,9 +190,11 @@ static void step_start(decode_jpeg *jpeg)
 {
     struct jpeg_decompress_struct *info = &jpeg->info;
 
-    info->out_color_space = info->num_components == CMYK ? JCS_CMYK : JCS_RGB;
+    info->out_color_space = info->num_components == CMYK ? JCS_CMYK : JCS_EXT_RGBX;
     info->dct_method = JDCT_ISLOW;
     info->do_fancy_upsampling = TRUE;
+    info->scale_num = jpeg->want->eighths;
+    info->scale_denom = 8;
     jpeg_start_decompress(info);
 }
 
@@ -205,28 +207,49 @@ static unsigned char multiply(unsigned a, unsigned b)
 }
 
 /* The bytes are inverted inks (Adobe's habit, taken for granted as Pillow does). */
-static void cmyk_to_rgb(unsigned char *rgb, const unsigned char *cmyk, size_t width)
+static void cmyk_to_rgbx(unsigned char *rgbx, const unsigned char *cmyk, size_t width)
 {
-    for (size_t x = 0; x < width; x++, rgb += RGB, cmyk += CMYK) {
-        rgb[0] = multiply(cmyk[0], cmyk[3]);
-        rgb[1] = multiply(cmyk[1], cmyk[3]);
-        rgb[2] = multiply(cmyk[2], cmyk[3]);
+    for (size_t x = 0; x < width; x++, rgbx += RGBX, cmyk += CMYK) {
+        rgbx[0] = multiply(cmyk[0], cmyk[3]);
+        rgbx[1] = multiply(cmyk[1], cmyk[3]);
+        rgbx[2] = multiply(cmyk[2], cmyk[3]);
+        rgbx[3] = 0;
     }
 }
 
+/* Only the rows and columns that are wanted see the inverse DCT (data.md 9): one pixel more
+ * on the left, the right and above, whose neighbours fancy upsampling lacks, is thrown
+ * away. One skip alone, from row 0: others begin at wrong rows (libjpeg-turbo 2.1, 3.0). */
 static void step_rows(decode_jpeg *jpeg)
 {
     struct jpeg_decompress_struct *info = &jpeg->info;
+    const decode_want *want = jpeg->want;
     const bool inks = info->num_components == CMYK;
-    const size_t width = jpeg->out->width;
+    const size_t end = want->top + want->height;
+    unsigned char *row = inks ? jpeg->row + jpeg->row_bytes / 2 : jpeg->row;
+    JDIMENSION left = want->left > 0 ? (JDIMENSION)want->left - 1 : 0;
+    JDIMENSION width = (JDIMENSION)(want->left + want->width) - left;
 
+    if (left + width < info->output_width)
+        width++;
+    if (width < info->output_width)
+        jpeg_crop_scanline(info, &left, &width);
+    else
+        left = 0;
+    if (want->top > 1)
+        jpeg_skip_scanlines(info, (JDIMENSION)want->top - 1);
     while (info->output_scanline < info->output_height) {
-        unsigned char *to = jpeg->out->pixels + info->output_scanline * width * RGB;
-        JSAMPROW row = inks ? jpeg->row : to;
+        const size_t y = info->output_scanline;
+        if (y >= end && !want->whole)
+            return; /* jpeg_reset forgets the rest */
         if (jpeg_read_scanlines(info, &row, 1) != 1)
             continue; /* cannot happen: the source never suspends */
+        if (y < want->top || y >= end)
+            continue;
+        const size_t skip = want->left - left;
         if (inks)
-            cmyk_to_rgb(to, jpeg->row, width);
+            cmyk_to_rgbx(jpeg->row, row + skip * CMYK, want->width);
+        want->take(want->user, inks ? jpeg->row : row + skip * RGBX);
     }
     jpeg_finish_decompress(info);
 }
@@ -246,7 +269,7 @@ static void jpeg_reset(decode_jpeg *jpeg)
         info->ac_huff_tbl_ptrs[i] = NULL;
     }
     jpeg->note = NULL;
-    jpeg->out = NULL;
+    jpeg->want = NULL;
     jpeg->bytes = NULL;
     jpeg->size = 0;
 }
@@ -281,27 +304,28 @@ static base_status refuse(const decode_jpeg *jpeg, base_error *err)
 
 static base_status reserve_row(decode_jpeg *jpeg, base_error *err)
 {
+    /* at most DECODE_MAX_SIDE wide */
     const size_t bytes =
-        (size_t)jpeg->info.image_width * CMYK; /* at most DECODE_MAX_SIDE */
+        2 * ((size_t)jpeg->info.image_width * RGBX + KERNEL_SLACK + RGBX * DCTSIZE);
 
     if (bytes <= jpeg->row_bytes)
         return BASE_OK;
-    unsigned char *row = base_alloc(bytes, 1);
+    unsigned char *row = base_alloc(2 * bytes, 1);
     if (!row)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a row of %zu bytes", bytes);
     base_free(jpeg->row);
     jpeg->row = row;
-    jpeg->row_bytes = bytes;
+    jpeg->row_bytes = 2 * bytes;
     return BASE_OK;
 }
 
-/* What the header promises: can it be decoded, and may it? Reserves the memory for it. */
-static base_status accept(data_image *out, decode_jpeg *jpeg,
-                          const data_decode_limits *limits, base_error *err)
+/* What the header promises: can it be decoded, and may it? */
+static base_status accept(decode_jpeg *jpeg, const data_decode_limits *limits,
+                          base_error *err)
 {
     const struct jpeg_decompress_struct *info = &jpeg->info;
     const int parts = info->num_components;
-    base_status status =
+    const base_status status =
         decode_check_size(info->image_width, info->image_height, limits, err);
 
     if (status != BASE_OK)
@@ -312,45 +336,42 @@ static base_status accept(data_image *out, decode_jpeg *jpeg,
     if (parts != 1 && parts != RGB && parts != CMYK)
         return base_fail(err, BASE_UNSUPPORTED,
                          "unsupported format JPEG with %d components", parts);
-    status = data_image_reserve(out, info->image_width, info->image_height, RGB, err);
-    if (status == BASE_OK && parts == CMYK)
-        status = reserve_row(jpeg, err);
-    return status;
+    return reserve_row(jpeg, err);
 }
 
-base_status decode_jpeg_image(data_image *out, decode_note *note, decode_jpeg *jpeg,
-                              const unsigned char *bytes, size_t size,
-                              const data_decode_limits *limits, base_error *err)
+base_status decode_jpeg_open(size_t *width, size_t *height, decode_note *note,
+                             decode_jpeg *jpeg, const unsigned char *bytes, size_t size,
+                             const data_decode_limits *limits, base_error *err)
 {
-    base_status status = BASE_OK;
-
     jpeg->failure = FAILURE_NONE;
     jpeg->end_is_fatal = true;
     jpeg->saw_end = jpeg->saw_hit_marker = false;
     jpeg->note = note;
-    jpeg->out = out;
     jpeg->bytes = bytes;
     jpeg->size = size;
-    if (!guarded(jpeg, step_header)) {
-        status = refuse(jpeg, err);
-        goto done;
-    }
-    status = accept(out, jpeg, limits, err);
+    if (!guarded(jpeg, step_header))
+        return refuse(jpeg, err);
+    const base_status status = accept(jpeg, limits, err);
     if (status != BASE_OK)
-        goto done;
-    if (!guarded(jpeg, step_start)) {
-        status = refuse(jpeg, err);
-        goto done;
-    }
-    assert(jpeg->info.output_width == out->width &&
-           jpeg->info.output_height == out->height);
-    if (!guarded(jpeg, step_rows))
-        status = refuse(jpeg, err);
-    else if (jpeg->saw_end && jpeg->saw_hit_marker) /* libjpeg filled the rest with grey */
-        status = base_fail(err, BASE_FORMAT, "truncated");
-done:
+        return status;
+    *width = jpeg->info.image_width;
+    *height = jpeg->info.image_height;
+    return BASE_OK;
+}
+
+base_status decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg, base_error *err)
+{
+    jpeg->want = want;
+    if (!guarded(jpeg, step_start) || !guarded(jpeg, step_rows))
+        return refuse(jpeg, err);
+    if (jpeg->saw_end && jpeg->saw_hit_marker) /* libjpeg filled the rest with grey */
+        return base_fail(err, BASE_FORMAT, "truncated");
+    return BASE_OK;
+}
+
+void decode_jpeg_close(decode_jpeg *jpeg)
+{
     jpeg_reset(jpeg);
-    return status;
 }
 
 base_status decode_jpeg_create(decode_jpeg **out, base_error *err)

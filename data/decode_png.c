@@ -127,13 +127,12 @@ static size_t big_endian(const unsigned char *at)
     return (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
 }
 
-base_status decode_png_image(data_image *out, decode_note *note, const unsigned char *bytes,
-                             size_t size, const data_decode_limits *limits, base_error *err)
+base_status decode_png_image(data_image *out, const unsigned char *bytes, size_t size,
+                             const data_decode_limits *limits, base_error *err)
 {
     png_state state = {.bytes = bytes, .size = size, .out = out};
     base_status status = BASE_OK;
 
-    (void)note; /* a PNG is right or it is bad: checksums tell */
     if (size < HEADER_BYTES)
         return base_fail(err, BASE_FORMAT, "truncated");
     if (memcmp(bytes + SIGN_BYTES + 4, "IHDR", 4) ==

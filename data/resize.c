@@ -1,361 +1,292 @@
 /* resize.c - Pillow's antialiased resize in fixed point, to the bit (data.md 6). Follows
  * Pillow's Resample.c: the filter is stretched by the reduction factor, horizontal pass
  * first, then vertical, each rounded to 8 bits (Pillow 13 takes the cheaper pass first and
- * then differs by a level or two; published figures are older). Integer sums, so their
- * order is free to change, as is the cache. Relied on elsewhere: every byte; only what `to`
- * asks for is computed. */
-#include "data/data.h"
+ * then differs by a level or two; published figures are older). Rows are resized as they
+ * come; a ring keeps what the vertical pass still needs. Integer sums, so their order is
+ * free to change, as are cache and ring. Relied on elsewhere: every byte. The weights are
+ * made in resize_axis.c. */
+#include "data/resize_axis_internal.h"
+#include "data/resize_internal.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
-/* The compiler makes these functions twice, for AVX2 (where a 32-bit product is one
- * instruction, not four) and for all else; the loader of programs picks one, before the
- * thread sanitizer is ready. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) &&                      \
-    !defined(__clang__) && !defined(__SANITIZE_THREAD__)
-#define FOR_EACH_MACHINE __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_EACH_MACHINE
-#endif
+enum { PIXEL = 4, RGB = 3, GUARD = 64 /* bytes before and behind a row */ };
 
-enum {
-    BITS = 32 - 8 - 2, /* of a weight's fraction; two bits for overshoot and sign */
-    HALF = 1 << (BITS - 1),
-    BLOCK_LEAST = 8192, /* bytes of an axis's weights */
-    CACHED = 8,         /* axes kept; photographs come in a few common sizes */
-    PART =
-        240 /* values of a row summed at a time, in the first-level cache; 3 divides it */
-};
+/* Memory that only grows, to powers of two: sizes that always change soon fit. */
+typedef struct room {
+    unsigned char *at;
+    size_t bytes;
+} room;
 
-/* Weights of one axis: output first + i takes inputs low[i] .. low[i] + taps[i] - 1. */
-typedef struct axis {
-    size_t in, out, first, count; /* the key, with filter; count 0: empty */
-    data_filter filter;
-    uint64_t used;   /* when last: the longest unused is replaced */
-    size_t most;     /* weights a row */
-    size_t *low;     /* [count] */
-    size_t *taps;    /* [count] */
-    int32_t *weight; /* [count, most] */
-    void *block;     /* the memory of the three */
-    size_t block_bytes;
-} axis;
-
-typedef struct cache {
-    axis axes[CACHED];
-    uint64_t uses;
-} cache;
+typedef struct resizer {
+    axis_cache axes;
+    const data_kernels *kernels;
+    /* the resize in work */
+    resize_plan plan;
+    data_box need;
+    const axis *across, *down; /* NULL: that side keeps its size */
+    size_t row_pixels;         /* of the rows in the ring */
+    size_t ring_rows, ring_step;
+    size_t over;   /* pixels behind a row that are read, their weights 0 */
+    size_t pushed; /* rows so far */
+    size_t made;   /* rows of the part so far */
+    room ring, row, line;
+    room rows; /* pointers for the vertical pass */
+} resizer;
 
 void data_scratch_destroy(data_scratch *scratch)
 {
     if (!scratch)
         return;
-    cache *kept = scratch->at;
-    for (size_t i = 0; kept && i < CACHED; i++)
-        base_free(kept->axes[i].block);
-    base_free(kept);
+    resizer *r = scratch->at;
+    if (r) {
+        axis_cache_destroy(&r->axes);
+        base_free(r->ring.at);
+        base_free(r->row.at);
+        base_free(r->line.at);
+        base_free(r->rows.at);
+    }
+    base_free(r);
     data_image_destroy(&scratch->image[0]);
     data_image_destroy(&scratch->image[1]);
     *scratch = (data_scratch){0};
 }
 
-/* ---- weights ------------------------------------------------------------------------- */
-
-static double filter_radius(data_filter filter)
+static bool room_for(room *memory, size_t bytes)
 {
-    return filter == DATA_FILTER_BICUBIC ? 2.0 : 1.0;
+    size_t more = 4096;
+
+    if (bytes <= memory->bytes)
+        return true;
+    while (more < bytes && more <= SIZE_MAX / 2)
+        more *= 2;
+    unsigned char *at = base_alloc(more < bytes ? bytes : more, 1);
+    if (!at)
+        return false;
+    base_free(memory->at);
+    *memory = (room){at, more < bytes ? bytes : more};
+    return true;
 }
 
-/* The triangle, or Keys 1981 with a = -0.5 in Pillow's order of operations. */
-static double filter_value(data_filter filter, double x)
+/* Made at the first call. NULL: no memory. */
+static resizer *resizer_of(data_scratch *scratch)
 {
-    const double a = -0.5;
-
-    x = fabs(x);
-    if (filter == DATA_FILTER_BILINEAR)
-        return x < 1.0 ? 1.0 - x : 0.0;
-    if (x < 1.0)
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-    if (x < 2.0)
-        return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
-    return 0.0;
-}
-
-static int32_t fixed_point(double weight)
-{
-    const double scaled = weight * (double)(1 << BITS);
-
-    return (int32_t)(scaled < 0.0 ? scaled - 0.5 : scaled + 0.5);
-}
-
-/* Output i of one axis: its inputs and their weights. real [most] is working memory. */
-static void axis_fill_one(axis *line, size_t i, double *real)
-{
-    const double scale = (double)line->in / (double)line->out;
-    const double stretch = scale < 1.0 ? 1.0 : scale;
-    const double radius = filter_radius(line->filter) * stretch;
-    const double inverse = 1.0 / stretch;
-    const double centre = ((double)(line->first + i) + 0.5) * scale;
-    const double from = centre - radius + 0.5;
-    const size_t low = from > 0.0 ? (size_t)from : 0;
-    size_t high = (size_t)(centre + radius + 0.5);
-    double sum = 0.0;
-
-    if (high > line->in)
-        high = line->in;
-    const size_t taps = high - low;
-    assert(low < high && taps <= line->most);
-    for (size_t k = 0; k < taps; k++) {
-        real[k] = filter_value(line->filter, ((double)(k + low) - centre + 0.5) * inverse);
-        sum += real[k];
+    if (!scratch->at) {
+        scratch->at = base_alloc(1, sizeof(resizer));
+        scratch->bytes = scratch->at ? sizeof(resizer) : 0;
+        if (scratch->at)
+            ((resizer *)scratch->at)->kernels = data_kernels_get();
     }
-    int32_t *weight = line->weight + i * line->most;
-    for (size_t k = 0; k < taps; k++)
-        weight[k] = fixed_point(sum != 0.0 ? real[k] / sum : real[k]);
-    line->low[i] = low;
-    line->taps[i] = taps;
+    return scratch->at;
 }
 
-/* Memory for line's key, then all its outputs. The key is void until the end. */
-static base_status axis_fill(axis *line, size_t count, base_error *err)
+base_status resize_use_kernels(data_scratch *scratch, const data_kernels *kernels,
+                               base_error *err)
 {
-    const double scale = (double)line->in / (double)line->out;
-    const double radius = filter_radius(line->filter) * (scale < 1.0 ? 1.0 : scale);
-    size_t weights, bytes;
+    resizer *r = resizer_of(scratch);
 
-    line->count = 0;
-    line->most = (size_t)ceil(radius) * 2 + 1;
-    if (!base_mul_size(&weights, count, line->most) ||
-        !base_mul_size(&bytes, weights, sizeof *line->weight) ||
-        !base_add_size(&bytes, bytes, line->most * sizeof(double)) ||
-        !base_add_size(&bytes, bytes, 2 * count * sizeof(size_t)))
-        return base_fail(err, BASE_NO_MEMORY, "no memory to resize %zu to %zu", line->in,
-                         line->out);
-    if (bytes > line->block_bytes) {
-        /* A power of two: crops of ever new sizes soon ask for no more memory. */
-        size_t room = BLOCK_LEAST;
-        while (room < bytes && room <= SIZE_MAX / 2)
-            room *= 2;
-        if (room < bytes)
-            room = bytes;
-        void *block = base_alloc(room, 1);
-        if (!block)
-            return base_fail(err, BASE_NO_MEMORY, "no memory to resize %zu to %zu",
-                             line->in, line->out);
-        base_free(line->block);
-        line->block = block;
-        line->block_bytes = room;
-    }
-    /* doubles, sizes, 32-bit numbers: each behind what is aligned more strictly */
-    double *real = line->block;
-    line->low = (void *)(real + line->most);
-    line->taps = line->low + count;
-    line->weight = (void *)(line->taps + count);
-    for (size_t i = 0; i < count; i++)
-        axis_fill_one(line, i, real);
-    line->count = count;
+    if (!r)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to resize an image");
+    r->kernels = kernels;
     return BASE_OK;
 }
 
-/* The axis from the cache, or made now; borrowed until CACHED - 1 others were asked for. */
-static base_status axis_get(const axis **found, cache *kept, size_t in, size_t out,
-                            size_t first, size_t count, data_filter filter, base_error *err)
+resize_plan resize_plan_box(data_image *out, const data_box *box, size_t width,
+                            size_t height, data_filter filter)
 {
-    axis *oldest = &kept->axes[0];
+    return (resize_plan){
+        .in_width = box->width,
+        .in_height = box->height,
+        .x1 = (double)box->width,
+        .y1 = (double)box->height,
+        .width = width,
+        .height = height,
+        .part = {0, 0, width, height},
+        .filter = filter,
+        .out = out,
+    };
+}
 
-    kept->uses++;
-    for (size_t i = 0; i < CACHED; i++) {
-        axis *line = &kept->axes[i];
-        if (line->in == in && line->out == out && line->first == first &&
-            line->count == count && line->filter == filter) {
-            line->used = kept->uses;
-            *found = line;
-            return BASE_OK;
+/* An axis that keeps its size copies pixels. */
+static bool keeps(size_t in, double low, double high, size_t out)
+{
+    return out == in && !(low > 0.0) && !(high < (double)in);
+}
+
+base_status resize_begin(data_scratch *scratch, const resize_plan *plan, data_box *need,
+                         base_error *err)
+{
+    const data_box part = plan->part;
+    resizer *r = resizer_of(scratch);
+    base_status status = BASE_OK;
+
+    assert(part.width > 0 && part.left + part.width <= plan->width);
+    assert(part.height > 0 && part.top + part.height <= plan->height);
+    if (!r)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to resize an image");
+    r->plan = *plan;
+    r->across = r->down = NULL;
+    r->need = part;
+    if (!keeps(plan->in_width, plan->x0, plan->x1, plan->width)) {
+        const axis_key key = {plan->in_width, plan->width, part.left,    part.width,
+                              plan->x0,       plan->x1,    plan->filter, true};
+        status = axis_get(&r->across, &r->axes, &key, r->kernels, err);
+        if (status == BASE_OK)
+            axis_span(r->across, &r->need.left, &r->need.width);
+    }
+    if (status == BASE_OK && !keeps(plan->in_height, plan->y0, plan->y1, plan->height)) {
+        const axis_key key = {plan->in_height, plan->height, part.top,     part.height,
+                              plan->y0,        plan->y1,     plan->filter, false};
+        status = axis_get(&r->down, &r->axes, &key, r->kernels, err);
+        if (status == BASE_OK)
+            axis_span(r->down, &r->need.top, &r->need.height);
+    }
+    if (status != BASE_OK)
+        return status;
+    r->over = r->across ? r->across->over : 0;
+    const size_t taps = r->down ? r->down->groups * KERNEL_TAPS : 1;
+    r->ring_rows = taps;
+    r->ring_step = (part.width * PIXEL + 2 * GUARD + 63) / 64 * 64;
+    size_t bytes;
+    if (!base_mul_size(&bytes, r->ring_step, r->ring_rows) || !room_for(&r->ring, bytes) ||
+        !room_for(&r->line, r->ring_step) ||
+        !room_for(&r->row, (r->need.width + r->over) * PIXEL + 2 * GUARD) ||
+        !room_for(&r->rows, taps * sizeof(void *)))
+        return base_fail(err, BASE_NO_MEMORY, "no memory to resize %zu x %zu pixels",
+                         plan->in_width, plan->in_height);
+    r->pushed = r->made = 0;
+    *need = r->need;
+    return BASE_OK;
+}
+
+void resize_rewind(void *scratch)
+{
+    resizer *r = ((data_scratch *)scratch)->at;
+
+    r->pushed = r->made = 0;
+}
+
+/* A finished row of the part into out. */
+static void emit(resizer *r, const unsigned char *rgbx)
+{
+    const resize_plan *p = &r->plan;
+    data_image *out = p->out;
+    const size_t width = p->part.width;
+    unsigned char *to =
+        out->pixels + ((p->top + r->made) * out->width + p->left) * out->channels;
+
+    r->made++;
+    if (out->channels == RGB) {
+        r->kernels->pack_rgb(to, rgbx, width, p->flip);
+        return;
+    }
+    for (size_t x = 0; x < width; x++)
+        to[x] = rgbx[PIXEL * (p->flip ? width - 1 - x : x)];
+}
+
+/* Rows of the part whose last source row is there. */
+static void make_rows(resizer *r)
+{
+    const axis *down = r->down;
+    const unsigned char **rows = (void *)r->rows.at;
+    const size_t taps = down->groups * KERNEL_TAPS;
+
+    for (; r->made < r->plan.part.height;) {
+        const size_t first = down->low[r->made] - r->need.top;
+        const size_t last = first + down->taps[r->made] - 1;
+        if (last >= r->pushed)
+            return;
+        for (size_t k = 0; k < taps; k++) { /* those behind the last have weight 0 */
+            const size_t row = first + k < last ? first + k : last;
+            rows[k] = r->ring.at + row % r->ring_rows * r->ring_step;
         }
-        if (line->used < oldest->used)
-            oldest = line;
+        r->kernels->down(r->line.at, rows, down->weight + r->made * taps, taps,
+                         r->plan.part.width * PIXEL);
+        emit(r, r->line.at);
     }
-    axis *line = oldest;
-    line->used = kept->uses;
-    line->in = in;
-    line->out = out;
-    line->first = first;
-    line->filter = filter;
-    const base_status status = axis_fill(line, count, err);
-    if (status == BASE_OK)
-        *found = line;
-    return status;
 }
 
-/* ---- passes -------------------------------------------------------------------------- */
-
-static unsigned char clip(int32_t sum)
+/* Pillow's convert('L'), in all channels. */
+static void to_luma(unsigned char *out, const unsigned char *rgbx, size_t count)
 {
-    const int32_t value = sum >> BITS; /* arithmetic, as every compiler we know does it */
-
-    return (unsigned char)(value < 0 ? 0 : value > 255 ? 255 : value);
+    for (size_t i = 0; i < PIXEL * count; i += PIXEL) {
+        const unsigned l =
+            (19595u * rgbx[i] + 38470u * rgbx[i + 1] + 7471u * rgbx[i + 2] + 32768u) >> 16;
+        out[i] = out[i + 1] = out[i + 2] = out[i + 3] = (unsigned char)l;
+    }
 }
 
-/* Output values first .. first + count - 1 of a row of RGB, as sums. */
-static void horizontal_sums_rgb(int32_t *sum, const unsigned char *in, const axis *line,
-                                size_t first, size_t count)
+void resize_push(void *scratch, const unsigned char *rgbx)
 {
-    for (size_t x = 0; x < count; x++) {
-        const unsigned char *p = in + 3 * line->low[first + x];
-        const int32_t *w = line->weight + (first + x) * line->most;
-        const size_t taps = line->taps[first + x];
-        int32_t red = HALF, green = HALF, blue = HALF;
-        for (size_t k = 0; k < taps; k++) {
-            red += p[3 * k] * w[k];
-            green += p[3 * k + 1] * w[k];
-            blue += p[3 * k + 2] * w[k];
+    resizer *r = ((data_scratch *)scratch)->at;
+
+    if (r->pushed >= r->need.height)
+        return;
+    if (r->plan.grey) {
+        to_luma(r->row.at, rgbx, r->need.width);
+        rgbx = r->row.at;
+    } else if (r->over * PIXEL > KERNEL_SLACK && rgbx != r->row.at) {
+        memcpy(r->row.at, rgbx, r->need.width * PIXEL);
+        rgbx = r->row.at;
+    }
+    if (!r->across && !r->down) {
+        r->pushed++;
+        emit(r, rgbx);
+        return;
+    }
+    unsigned char *to = r->ring.at + r->pushed % r->ring_rows * r->ring_step;
+    if (r->across)
+        r->kernels->across(to, rgbx, r->across->from, r->across->packed, r->across->weight,
+                           r->plan.part.width, r->across->groups);
+    else
+        memcpy(to, rgbx, r->plan.part.width * PIXEL);
+    r->pushed++;
+    if (r->down)
+        make_rows(r);
+    else
+        emit(r, to);
+}
+
+void resize_push_frame(data_scratch *scratch, const data_image *frame, size_t left,
+                       size_t top)
+{
+    resizer *r = scratch->at;
+    const size_t step = frame->width * frame->channels;
+    const unsigned char *in = frame->pixels + (top + r->need.top) * step +
+                              (left + r->need.left) * frame->channels;
+    unsigned char *row = r->row.at;
+
+    for (size_t y = 0; y < r->need.height; y++, in += step) {
+        if (frame->channels == RGB) {
+            r->kernels->unpack_rgb(row, in, r->need.width);
+        } else {
+            for (size_t x = 0; x < r->need.width; x++)
+                memset(row + PIXEL * x, in[x], PIXEL);
         }
-        sum[3 * x] = red;
-        sum[3 * x + 1] = green;
-        sum[3 * x + 2] = blue;
+        resize_push(scratch, row);
     }
-}
-
-static void horizontal_sums_grey(int32_t *sum, const unsigned char *in, const axis *line,
-                                 size_t first, size_t count)
-{
-    for (size_t x = 0; x < count; x++) {
-        const unsigned char *p = in + line->low[first + x];
-        const int32_t *w = line->weight + (first + x) * line->most;
-        const size_t taps = line->taps[first + x];
-        sum[x] = HALF;
-        for (size_t k = 0; k < taps; k++)
-            sum[x] += p[k] * w[k];
-    }
-}
-
-/* out [rows, line->count, channels] from rows of in, in_step bytes apart. */
-static void horizontal_pass(unsigned char *out, const unsigned char *in, size_t in_step,
-                            size_t rows, size_t channels, const axis *line)
-{
-    const size_t at_once = PART / channels;
-    int32_t sum[PART];
-
-    for (size_t y = 0; y < rows; y++, in += in_step) {
-        for (size_t x = 0; x < line->count; x += at_once) {
-            const size_t count = line->count - x < at_once ? line->count - x : at_once;
-            if (channels == 3)
-                horizontal_sums_rgb(sum, in, line, x, count);
-            else
-                horizontal_sums_grey(sum, in, line, x, count);
-            for (size_t i = 0; i < count * channels; i++)
-                out[i] = clip(sum[i]);
-            out += count * channels;
-        }
-    }
-}
-
-/* count <= PART neighbouring bytes of one output row; two input rows at a time. */
-FOR_EACH_MACHINE static void vertical_part(unsigned char *restrict out,
-                                           const unsigned char *in, size_t in_step,
-                                           const int32_t *weight, size_t taps, size_t count)
-{
-    int32_t sum[PART];
-    size_t k = taps % 2;
-
-    if (k == 0)
-        memset(sum, 0, count * sizeof *sum);
-    for (size_t i = 0; k == 1 && i < count; i++)
-        sum[i] = in[i] * weight[0];
-    for (; k < taps; k += 2) {
-        const unsigned char *a = in + k * in_step, *b = a + in_step;
-        const int32_t wa = weight[k], wb = weight[k + 1];
-        for (size_t i = 0; i < count; i++)
-            sum[i] += a[i] * wa + b[i] * wb;
-    }
-    for (size_t i = 0; i < count; i++)
-        out[i] = clip(sum[i] + HALF);
-}
-
-/* out [line->count, width bytes] from in, whose row 0 is row first_row of the axis. */
-static void vertical_pass(unsigned char *out, const unsigned char *in, size_t in_step,
-                          size_t first_row, size_t width, const axis *line)
-{
-    for (size_t y = 0; y < line->count; y++, out += width) {
-        const unsigned char *from = in + (line->low[y] - first_row) * in_step;
-        const int32_t *weight = line->weight + y * line->most;
-        for (size_t x = 0; x < width; x += PART)
-            vertical_part(out + x, from + x, in_step, weight, line->taps[y],
-                          width - x < PART ? width - x : PART);
-    }
-}
-
-/* ---- the whole ----------------------------------------------------------------------- */
-
-/* Made at the first call. NULL: no memory. */
-static cache *cache_get(data_scratch *scratch)
-{
-    if (!scratch->at) {
-        scratch->at = base_alloc(1, sizeof(cache));
-        scratch->bytes = scratch->at ? sizeof(cache) : 0;
-    }
-    return scratch->at;
 }
 
 base_status data_resize(data_image *out, const data_image *in, const data_box *from,
                         size_t width, size_t height, const data_box *to, data_filter filter,
                         data_scratch *scratch, base_error *err)
 {
-    const size_t channels = in->channels;
-    const data_box source = from ? *from : (data_box){0, 0, in->width, in->height};
-    const data_box part = to ? *to : (data_box){0, 0, width, height};
-    const axis *across = NULL, *down = NULL;
-    base_status status = BASE_OK;
+    const data_box whole = {0, 0, in->width, in->height};
+    const data_box *box = from ? from : &whole;
+    data_box need;
 
-    assert(channels == 1 || channels == 3);
-    assert(source.width > 0 && source.left + source.width <= in->width);
-    assert(source.height > 0 && source.top + source.height <= in->height);
-    assert(part.width > 0 && part.left + part.width <= width);
-    assert(part.height > 0 && part.top + part.height <= height);
-
-    cache *kept = cache_get(scratch);
-    if (!kept)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to resize an image");
-    if (width != source.width)
-        status = axis_get(&across, kept, source.width, width, part.left, part.width, filter,
-                          err);
-    if (status == BASE_OK && height != source.height)
-        status = axis_get(&down, kept, source.height, height, part.top, part.height, filter,
-                          err);
+    assert(in->channels == 1 || in->channels == 3);
+    assert(box->width > 0 && box->left + box->width <= in->width);
+    assert(box->height > 0 && box->top + box->height <= in->height);
+    resize_plan plan = resize_plan_box(out, box, width, height, filter);
+    if (to)
+        plan.part = *to;
+    base_status status = resize_begin(scratch, &plan, &need, err);
     if (status == BASE_OK)
-        status = data_image_reserve(out, part.width, part.height, channels, err);
-    if (status != BASE_OK)
-        return status;
-
-    /* The rows that the vertical pass needs, top to bottom of the axis. */
-    const size_t last = part.height - 1;
-    const size_t first_row = down ? down->low[0] : part.top;
-    const size_t rows = down ? down->low[last] + down->taps[last] - first_row : part.height;
-    size_t step = in->width * channels;
-    const unsigned char *pixels =
-        in->pixels + (source.top + first_row) * step + source.left * channels;
-
-    if (across) {
-        data_image *between = out;
-        if (down) {
-            between = &scratch->image[0];
-            status = data_image_reserve(between, part.width, rows, channels, err);
-            if (status != BASE_OK)
-                return status;
-        }
-        horizontal_pass(between->pixels, pixels, step, rows, channels, across);
-        pixels = between->pixels;
-        step = part.width * channels;
-    } else {
-        pixels += part.left * channels;
-    }
-    const size_t row_bytes = part.width * channels;
-    if (down) {
-        vertical_pass(out->pixels, pixels, step, first_row, row_bytes, down);
-    } else if (!across) {
-        for (size_t y = 0; y < rows; y++)
-            memcpy(out->pixels + y * row_bytes, pixels + y * step, row_bytes);
-    }
-    return BASE_OK;
+        status =
+            data_image_reserve(out, plan.part.width, plan.part.height, in->channels, err);
+    if (status == BASE_OK)
+        resize_push_frame(scratch, in, box->left, box->top);
+    return status;
 }
