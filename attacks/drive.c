@@ -339,6 +339,10 @@ static base_status collect(attack_run *run, size_t entry, size_t round, size_t *
     return status;
 }
 
+enum {
+    WORTH_THREADS = 2048
+}; /* pixels of all lanes below which threads cost more than they save */
+
 static base_status drive_round(attack_run *run, size_t entry, const attack_task *task,
                                size_t round, base_error *err)
 {
@@ -358,7 +362,7 @@ static base_status drive_round(attack_run *run, size_t entry, const attack_task 
         status = evaluate_lanes(run, task, active, err);
         if (status != BASE_OK)
             break;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (active * task->count >= WORTH_THREADS)
         for (size_t i = 0; i < active; i++)
             lane_answer(&run->lanes[i], result);
         status = collect(run, entry, round, &active, err);

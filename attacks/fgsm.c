@@ -73,11 +73,11 @@ static attack_want mi_next(attack_lane *lane)
 {
     const attack_task *task = lane->task;
     const double decay = attack_spec_value(task->spec, "decay");
-    const double norm = attack_norm1(lane->gradient, task->count);
     float *momentum = lane->array[MOMENTUM];
 
     if (lane->step == task->plan.steps)
         return ATTACK_WANT_NO_MORE;
+    const double norm = attack_norm1(lane->gradient, task->count);
     for (size_t i = 0; norm > 0 && i < task->count; i++)
         momentum[i] =
             (float)(decay * (double)momentum[i] + (double)lane->gradient[i] / norm);
