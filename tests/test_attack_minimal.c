@@ -1,0 +1,140 @@
+/* test_attack_minimal.c - FAB, FAB-T and CW find the smallest change, against the known distance of linear models. */
+#include <float.h>
+
+#include "tests/test_attack_toy.h"
+#include "tests/test_run.h"
+
+static const attack_norm norms[] = {ATTACK_NORM_LINF, ATTACK_NORM_L2, ATTACK_NORM_L1};
+
+static toy model;
+
+/* Runs spec with a budget that no sample needs and compares every norm with the distance. */
+static void compare_norms(const char *spec, attack_norm norm, double tolerance)
+{
+    attack_config config = attack_config_defaults();
+
+    config.norm = norm;
+    config.eps = norm == ATTACK_NORM_LINF ? 1 : norm == ATTACK_NORM_L2 ? 8 : TOY_FLOATS;
+    config.early_stop = false;
+    attack_run *run = toy_attack(&model, spec, &config);
+    size_t compared = 0;
+    for (size_t i = 0; i < TOY_IMAGES; i++) {
+        const attack_sample s = attack_run_sample(run, i);
+        const double expected = toy_distance(&model, i, norm);
+        ck_assert(s.right && s.broken);
+        ck_assert_double_ge((double)s.norm, expected * (1 - 1e-4));
+        /* L1 moves a few coordinates far: the box may lengthen the way */
+        if (norm == ATTACK_NORM_L1 && expected > 0.25)
+            continue;
+        /* 1e-4: the length of CW's last steps */
+        ck_assert_double_le((double)s.norm, expected * (1 + tolerance) + 1e-4);
+        compared++;
+    }
+    ck_assert_uint_gt(compared, TOY_IMAGES / 4);
+    attack_run_destroy(run);
+}
+
+START_TEST(fab_finds_the_nearest_class)
+{
+    toy_make(&model, 5, 1);
+    compare_norms("fab", norms[_i], 0.02);
+}
+END_TEST
+
+START_TEST(fab_t_finds_the_nearest_of_its_targets)
+{
+    toy_make(&model, 5, 1);
+    compare_norms("fab-t:targets=4", norms[_i], 0.02);
+}
+END_TEST
+
+/* Two classes: with more CW may settle on the boundary of the class that was second at first. */
+START_TEST(cw_finds_the_nearest_point_of_the_other_class)
+{
+    toy_make(&model, 2, 1);
+    compare_norms("cw:steps=400,rounds=9,lr=0.001", ATTACK_NORM_L2, 0.02);
+}
+END_TEST
+
+/* With two classes the broken set is known to the last sample. */
+START_TEST(success_means_a_norm_within_eps)
+{
+    attack_config config = attack_config_defaults();
+    const char *const spec = _i < 3   ? "fab-t"
+                             : _i < 6 ? "fab"
+                                      : "cw:steps=400,rounds=9,lr=0.001";
+    double distances[TOY_IMAGES], middle = 0;
+
+    toy_make(&model, 2, 1);
+    config.norm = _i < 6 ? norms[_i % 3] : ATTACK_NORM_L2;
+    for (size_t i = 0; i < TOY_IMAGES; i++) {
+        distances[i] = toy_distance(&model, i, config.norm);
+        middle += distances[i] / TOY_IMAGES;
+    }
+    config.eps = middle;
+    attack_run *run = toy_attack(&model, spec, &config);
+    size_t broken = 0;
+    for (size_t i = 0; i < TOY_IMAGES; i++) {
+        const attack_sample s = attack_run_sample(run, i);
+        broken += s.broken;
+        if (s.broken)
+            ck_assert_double_le((double)s.norm, config.eps + 1e-6);
+        if (distances[i] > config.eps * 1.0001)
+            ck_assert(!s.broken);
+        if (distances[i] < config.eps * 0.98 && config.norm != ATTACK_NORM_L1)
+            ck_assert(s.broken);
+    }
+    ck_assert_uint_gt(broken, 0);
+    ck_assert_uint_lt(broken, TOY_IMAGES);
+    attack_run_destroy(run);
+}
+END_TEST
+
+/* A fixed c far too small finds nothing; the search raises it until it does. */
+START_TEST(cw_needs_its_search_over_c)
+{
+    attack_config config = attack_config_defaults();
+
+    toy_make(&model, 5, 1);
+    config.norm = ATTACK_NORM_L2;
+    config.eps = 8;
+    attack_run *fixed = toy_attack(&model, "cw:steps=200,rounds=1,c=1e-5", &config);
+    attack_run *search = toy_attack(&model, "cw:steps=200,rounds=7,c=1e-5", &config);
+    ck_assert_uint_lt(attack_run_result(fixed, 0)->broken, TOY_IMAGES / 2);
+    ck_assert_uint_eq(attack_run_result(search, 0)->broken, TOY_IMAGES);
+    attack_run_destroy(fixed);
+    attack_run_destroy(search);
+}
+END_TEST
+
+START_TEST(restarts_of_fab_begin_elsewhere_and_do_no_harm)
+{
+    attack_config config = attack_config_defaults();
+
+    toy_make(&model, 5, 2);
+    config.norm = norms[_i];
+    config.eps = norms[_i] == ATTACK_NORM_LINF ? 0.02
+                 : norms[_i] == ATTACK_NORM_L2 ? 0.3
+                                               : 1;
+    attack_run *one = toy_attack(&model, "fab:steps=20", &config);
+    attack_run *three = toy_attack(&model, "fab:steps=20,restarts=3", &config);
+    for (size_t i = 0; i < TOY_IMAGES; i++)
+        ck_assert(!attack_run_sample(one, i).broken || attack_run_sample(three, i).broken);
+    attack_run_destroy(one);
+    attack_run_destroy(three);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attack_minimal");
+    TCase *core = tcase_create("Core");
+    tcase_add_loop_test(core, fab_finds_the_nearest_class, 0, 3);
+    tcase_add_loop_test(core, fab_t_finds_the_nearest_of_its_targets, 0, 3);
+    tcase_add_test(core, cw_finds_the_nearest_point_of_the_other_class);
+    tcase_add_loop_test(core, success_means_a_norm_within_eps, 0, 7);
+    tcase_add_test(core, cw_needs_its_search_over_c);
+    tcase_add_loop_test(core, restarts_of_fab_begin_elsewhere_and_do_no_harm, 0, 3);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
