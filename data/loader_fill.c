@@ -132,10 +132,10 @@ static void describe(char *out, size_t out_bytes, const data_loader *l,
         out, out_bytes, "%s sample: %s: %s (sample %u, class %s", kinds[event->health],
         data_source_name(source, event->sample, name, sizeof name),
         base_quote(reason, sizeof reason, event->reason), (unsigned)event->sample, class);
-    if (used < out_bytes && r->size != UINT32_MAX)
+    if (used < out_bytes && data_record_readable(r))
         used +=
             (size_t)snprintf(out + used, out_bytes - used, ", %u bytes", (unsigned)r->size);
-    if (used < out_bytes && r->size != UINT32_MAX && source->file_bytes > 0)
+    if (used < out_bytes && data_record_readable(r) && source->file_bytes > 0)
         used += (size_t)snprintf(out + used, out_bytes - used, " at offset %ju",
                                  (uintmax_t)r->offset);
     if (used < out_bytes)

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 static const data_layout *const layouts[] = {
-    &data_layout_folder,
-    &data_layout_tar,
-    &data_layout_idx,
+    &data_layout_folder, &data_layout_tar,        &data_layout_ilsvrc, &data_layout_kaggle,
+    &data_layout_wds,    &data_layout_list,       &data_layout_idx,    &data_layout_cifar,
+    &data_layout_images, &data_layout_imagenet_c,
 };
 
 enum {
@@ -64,18 +64,22 @@ static base_status split_spec(const data_layout **layout, const char **path,
 
 static base_status recognise(const data_layout **out, const char *path, base_error *err)
 {
-    const data_layout *found = NULL;
+    const data_layout *found = NULL, *other = NULL;
     struct stat info;
+    int best = 0;
 
     for (size_t i = 0; i < LAYOUTS; i++) {
-        if (!layouts[i]->fits(path))
+        const int fit = layouts[i]->fits(path);
+        if (fit == 0 || fit < best)
             continue;
-        if (found)
-            return base_fail(err, BASE_USAGE,
-                             "'%s' can be read in two ways: write '%s:%s' or '%s:%s'", path,
-                             found->name, path, layouts[i]->name, path);
-        found = layouts[i];
+        other = fit == best ? layouts[i] : NULL;
+        found = fit == best ? found : layouts[i];
+        best = fit;
     }
+    if (other)
+        return base_fail(err, BASE_USAGE,
+                         "'%s' can be read in two ways: write '%s:%s' or '%s:%s'", path,
+                         found->name, path, other->name, path);
     if (!found && stat(path, &info) != 0)
         return base_fail_errno(err, "cannot open '%s'", path);
     if (!found && S_ISDIR(info.st_mode))
@@ -86,6 +90,27 @@ static base_status recognise(const data_layout **out, const char *path, base_err
                          data_layout_idx.holds);
     *out = found;
     return BASE_OK;
+}
+
+/* The index from the cache or from the files, then labels. */
+static base_status fill(data_source *source, const data_source_options *options,
+                        base_error *err)
+{
+    const data_layout *layout = source->layout;
+    base_status status = BASE_OK;
+
+    if (layout->prepare)
+        status = layout->prepare(source, options, err);
+    if (status != BASE_OK)
+        return status;
+    if (!layout->cached || !data_cache_load(source, options)) {
+        status = layout->scan(source, options, err);
+        if (status == BASE_OK && layout->cached)
+            data_cache_store(source, options);
+    }
+    if (status == BASE_OK && !layout->sets_labels)
+        status = data_source_finish(source, options, err);
+    return status;
 }
 
 base_status data_source_open(data_source **out, const char *spec,
@@ -118,7 +143,7 @@ base_status data_source_open(data_source **out, const char *spec,
     }
     for (size_t n = strlen(source->path); n > 1 && source->path[n - 1] == '/'; n--)
         source->path[n - 1] = '\0';
-    status = layout->open(source, options ? options : &defaults, err);
+    status = fill(source, options ? options : &defaults, err);
 done:
     if (status == BASE_OK)
         *out = source;
@@ -127,12 +152,41 @@ done:
     return status;
 }
 
+base_status data_source_witness(data_source *source, const char *path,
+                                const struct stat *info, base_error *err)
+{
+    const bool folder = S_ISDIR(info->st_mode);
+    data_witness made = {
+        .size = folder ? 0 : (uint64_t)info->st_size,
+        .mtime = (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec,
+        .inode = base_key((uint64_t[]){info->st_dev, info->st_ino}, 2),
+    };
+
+    if (!source->layout->cached)
+        return BASE_OK;
+    made.path = base_text("%s", path);
+    if (!made.path || !data_grow(&source->witness, &source->witness_room,
+                                 source->witness_count + 1, sizeof made)) {
+        base_free(made.path);
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the names of folders");
+    }
+    source->witness[source->witness_count++] = made;
+    return BASE_OK;
+}
+
 void data_source_close(data_source *source)
 {
     if (!source)
         return;
     data_index_destroy(&source->index);
     data_class_table_destroy(&source->folders);
+    data_class_table_destroy(&source->table);
+    data_files_destroy(source->files);
+    for (size_t i = 0; i < source->witness_count; i++)
+        base_free(source->witness[i].path);
+    base_free(source->witness);
+    base_free(source->truth_path);
+    base_free(source->base);
     for (size_t i = 0; source->classes && i < source->class_count; i++)
         base_free(source->classes[i]);
     base_free(source->classes);
@@ -155,35 +209,6 @@ void data_source_note(data_source *source, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof source->notice - (size_t)(text - source->notice), format, args);
     va_end(args);
-}
-
-base_status data_source_seal(data_source *source, size_t present,
-                             const data_source_options *options, base_error *err)
-{
-    if (source->index.count == 0 && source->ignored == 0)
-        return base_fail(err, BASE_FORMAT, "'%s' holds no images, expected %s",
-                         source->path, source->layout->holds);
-    if (source->index.count == 0)
-        return base_fail(
-            err, BASE_FORMAT,
-            "'%s' holds no images, but %zu names that are none (or lie in no class "
-            "folder), expected %s",
-            source->path, source->ignored, source->layout->holds);
-    if (!options->allow_single_class &&
-        (source->class_count == 1 || (!options->class_list && present == 1))) {
-        const int32_t label = data_index_at(&source->index, 0)->label;
-        char shown[128];
-        return base_fail(
-            err, BASE_FORMAT, "'%s' has one class only ('%s'), expected two or more",
-            source->path, base_quote(shown, sizeof shown, source->classes[label]));
-    }
-    uint64_t hash = base_key((uint64_t[]){source->index.count}, 1);
-    for (size_t i = 0; i < source->index.count; i++) {
-        const data_record *r = data_index_at(&source->index, i);
-        hash = base_key((uint64_t[]){hash, (uint64_t)(int64_t)r->label, r->size}, 3);
-    }
-    source->fingerprint = hash;
-    return BASE_OK;
 }
 
 const char *data_source_layout(const data_source *source)
@@ -213,7 +238,23 @@ const char *data_source_class_name(const data_source *source, size_t label)
 
 int32_t data_source_label(const data_source *source, size_t i)
 {
-    return data_index_at(&source->index, i)->label;
+    const int32_t label = data_index_at(&source->index, i)->label;
+
+    return label < 0 ? -1 : label; /* below -1: a number that is out of range */
+}
+
+void data_class_folder(char *out, size_t out_bytes, const data_source *source,
+                       int32_t label)
+{
+    const char *class = label >= 0 ? source->classes[label] : "";
+    size_t used = 0;
+
+    for (; class[used] && used + 2 < out_bytes; used++)
+        out[used] =
+            class[used] == '/' || (used == 0 && class[used] == '.') ? '-' : class[used];
+    if (used > 0)
+        out[used++] = '/';
+    out[used] = '\0';
 }
 
 const char *data_source_relative_name(const data_source *source, size_t i, char *out,
@@ -228,7 +269,9 @@ const char *data_source_name(const data_source *source, size_t i, char *out,
 {
     char name[NAME_BYTES], whole[NAME_BYTES + 1024];
 
-    if (source->layout->join) {
+    if (source->layout->whole) {
+        source->layout->whole(source, i, whole, sizeof whole);
+    } else if (source->layout->join) {
         source->layout->relative(source, i, name, sizeof name);
         snprintf(whole, sizeof whole, "%s%c%s", source->path, source->layout->join, name);
     } else {
@@ -260,15 +303,30 @@ uint64_t data_source_fingerprint(const data_source *source)
     return source->fingerprint;
 }
 
+/* The reason of a sample that the index knows to be bad. */
+static base_status unreadable(const data_record *r, base_error *err)
+{
+    switch (r->size - DATA_SIZE_MOST) {
+    case DATA_NO_IMAGE_PART: return base_fail(err, BASE_FORMAT, "no image part");
+    case DATA_NO_LABEL_PART: return base_fail(err, BASE_FORMAT, "no label part");
+    case DATA_LABEL_RANGE:
+        return base_fail(err, BASE_FORMAT, "label out of range %lld",
+                         -2 - (long long)r->label);
+    case DATA_SPARSE:
+        return base_fail(err, BASE_UNSUPPORTED, "unsupported format sparse tar member");
+    default: return base_fail(err, BASE_FORMAT, "file too large");
+    }
+}
+
 static base_status read_within(const data_source *source, size_t i, unsigned char **buffer,
                                size_t *buffer_bytes, size_t *size, size_t max_bytes,
                                base_error *err)
 {
     const data_record *r = data_index_at(&source->index, i);
 
-    if (r->size == UINT32_MAX && r->offset == DATA_UNREADABLE_SPARSE)
-        return base_fail(err, BASE_UNSUPPORTED, "unsupported format sparse tar member");
-    if (r->size > max_bytes || r->size == UINT32_MAX)
+    if (!data_record_readable(r))
+        return unreadable(r, err);
+    if (r->size > max_bytes)
         return base_fail(err, BASE_FORMAT, "file too large");
     if (r->size == 0)
         return base_fail(err, BASE_FORMAT, "empty file");
@@ -307,7 +365,7 @@ base_status data_source_image_within(const data_source *source, size_t i, data_i
     *health = DATA_HEALTH_BAD;
     if (note_bytes > 0)
         note[0] = '\0';
-    if (source->pixels) {
+    if (source->width > 0 && data_record_readable(data_index_at(&source->index, i))) {
         status =
             data_image_reserve(out, source->width, source->height, source->channels, err);
         if (status != BASE_OK)
@@ -320,6 +378,14 @@ base_status data_source_image_within(const data_source *source, size_t i, data_i
     if (status != BASE_OK)
         return status;
     return data_decode(out, health, decoder, *buffer, size, note, note_bytes, err);
+}
+
+void data_source_advise(const data_source *source, size_t i)
+{
+    const data_record *r = data_index_at(&source->index, i);
+
+    if (source->layout->advise && data_record_readable(r) && r->size > 0)
+        source->layout->advise(source, r);
 }
 
 base_status data_source_image(const data_source *source, size_t i, data_image *out,

@@ -6,6 +6,8 @@
  *   3. all names are decimal numbers (ImageNet-V2 has 0 .. 999): the number. Bytewise order
  *      would give 0, 1, 10, 100;
  *   4. otherwise the rank of the name, bytewise.
+ * Before all of them stands a class map file. A list of the numbers 0..999 (a model trained
+ * on shards with numeric labels) knows ImageNet's ids too.
  * Free to change: the texts. Relied on elsewhere: the rules. */
 #include "data/data_internal.h"
 
@@ -76,6 +78,25 @@ static bool all_numbers(const data_class_table *table)
     return true;
 }
 
+static bool all_imagenet(const data_class_table *table)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (data_imagenet_label(table->name[i]) < 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether the names of a list are their places. */
+static bool is_numbers(const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (data_class_number(names[i]) != (int32_t)i)
+            return false;
+    }
+    return true;
+}
+
 /* The name that is the first (bytewise) not to be in the list, with what it was expected to
  * be. */
 static base_status unknown_class(const data_source *source, const char *name,
@@ -121,6 +142,12 @@ static base_status from_list(data_source *source, int32_t *label_of,
         if (!at && !unknown)
             unknown = table->name[id];
     }
+    if (unknown && count == DATA_IMAGENET_CLASSES && all_imagenet(table) &&
+        is_numbers(options->class_list, count)) {
+        unknown = NULL;
+        for (size_t i = 0; i < table->count; i++)
+            label_of[i] = data_imagenet_label(table->name[i]);
+    }
     if (unknown && all_numbers(table)) {
         unknown = NULL;
         for (size_t i = 0; i < table->count; i++) {
@@ -135,15 +162,6 @@ static base_status from_list(data_source *source, int32_t *label_of,
 done:
     base_free(places);
     return status;
-}
-
-static bool all_imagenet(const data_class_table *table)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        if (data_imagenet_label(table->name[i]) < 0)
-            return false;
-    }
-    return true;
 }
 
 static base_status from_imagenet(data_source *source, int32_t *label_of,
@@ -216,6 +234,8 @@ base_status data_classes_decide(data_source *source, int32_t *label_of,
                                 const data_class_table *table,
                                 const data_source_options *options, base_error *err)
 {
+    if (options->class_map)
+        return data_classes_map(source, label_of, table, options, err);
     if (options->class_list && options->class_list_count > 0)
         return from_list(source, label_of, table, options, err);
     if (options->classes_of_model == DATA_IMAGENET_CLASSES && all_imagenet(table))
@@ -223,4 +243,24 @@ base_status data_classes_decide(data_source *source, int32_t *label_of,
     if (all_numbers(table))
         return from_numbers(source, label_of, table, options, err);
     return from_names(source, label_of, table, err);
+}
+
+base_status data_classes_number(data_source *source, size_t highest,
+                                const data_source_options *options, base_error *err)
+{
+    const bool listed = options->class_list && options->class_list_count > 0;
+    const size_t count = listed                      ? options->class_list_count
+                         : options->classes_of_model ? options->classes_of_model
+                                                     : highest + 1;
+    char number[24];
+
+    if (count > DATA_CLASSES_MAX)
+        return base_fail(err, BASE_UNSUPPORTED, "'%s': more than %d classes", source->path,
+                         DATA_CLASSES_MAX);
+    base_status status = make_room(source, count, err);
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        snprintf(number, sizeof number, "%zu", i);
+        status = set_class(source, i, listed ? options->class_list[i] : number, err);
+    }
+    return status;
 }

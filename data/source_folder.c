@@ -28,7 +28,9 @@ typedef struct listing {
 
 typedef struct walk {
     data_source *source;
+    const char *prefix; /* of the folder that holds the class folders, below base */
     uint32_t container;
+    int32_t label;
     struct stat ancestor[DATA_DEPTH_MAX + 2]; /* the root, the class folder, ... */
     size_t depth;                             /* ancestors that count */
     char path[DATA_NAME_MAX + 1];             /* below the class folder */
@@ -131,11 +133,12 @@ static bool list(listing *out, int fd)
 static base_status cannot_read(const walk *w, const char *class, const char *below,
                                base_error *err)
 {
+    const char *base = data_source_base(w->source);
     char shown[512],
-        *path = base_text("%s/%s%s%s", w->source->path, class, *below ? "/" : "", below);
+        *path = base_text("%s/%s%s%s%s", base, w->prefix, class, *below ? "/" : "", below);
     const int number = errno;
 
-    base_quote(shown, sizeof shown, path ? path : w->source->path);
+    base_quote(shown, sizeof shown, path ? path : base);
     base_free(path);
     errno = number;
     return base_fail_errno(err, "cannot read the folder '%s'", shown);
@@ -159,6 +162,20 @@ static bool enter(int *out, bool *skip, walk *w, int fd, const char *name)
     return true;
 }
 
+/* Remembers the folder that was entered last. */
+static base_status witness_folder(const walk *w, const char *class, base_error *err)
+{
+    char *path = base_text("%s/%s%s%s%s", data_source_base(w->source), w->prefix, class,
+                           w->path[0] ? "/" : "", w->path);
+
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the names of folders");
+    const base_status status =
+        data_source_witness(w->source, path, &w->ancestor[w->depth], err);
+    base_free(path);
+    return status;
+}
+
 /* All images in the folder fd (closed here) of class, whose path below the class folder is
  * w->path, of used bytes. Recursion is bounded by DATA_DEPTH_MAX. */
 static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
@@ -173,6 +190,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
         close(fd);
         return status;
     }
+    status = witness_folder(w, class, err);
     w->depth++;
     w->source->ignored += l.ignored;
     for (size_t i = 0; i < l.count && status == BASE_OK; i++) {
@@ -188,10 +206,10 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
                  e->folder ? "/" : "");
         if (!e->folder) {
             const data_record record = {
-                .offset = e->bytes < UINT32_MAX ? 0 : DATA_UNREADABLE_LARGE,
-                .size = e->bytes < UINT32_MAX ? (uint32_t)e->bytes : UINT32_MAX,
+                .size = e->bytes <= DATA_SIZE_MOST ? (uint32_t)e->bytes
+                                                   : data_size_unreadable(DATA_LARGE),
                 .container = w->container,
-                .label = (int32_t)w->container,
+                .label = w->label,
             };
             status = data_index_add(&w->source->index, &record, w->path, err);
         } else if (!enter(&inner, &skip, w, fd, e->name)) {
@@ -212,15 +230,33 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
     return status;
 }
 
-/* One class folder of the root. */
-static base_status walk_class(walk *w, const char *class, base_error *err)
+/* Its number as a container and as a class. */
+static base_status add_class(walk *w, const char *class, base_error *err)
+{
+    char *folder = base_text("%s%s", w->prefix, class);
+    uint32_t number = 0;
+
+    if (!folder)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for class names");
+    base_status status = data_class_add(&w->container, &w->source->folders, folder, err);
+    if (status == BASE_OK)
+        status = data_class_add(&number, &w->source->table, class, err);
+    w->label = (int32_t)number;
+    base_free(folder);
+    if (status != BASE_OK)
+        base_error_prepend(err, "'%s': ", w->source->path);
+    return status;
+}
+
+/* One class folder of the root fd. */
+static base_status walk_class(walk *w, int root, const char *class, base_error *err)
 {
     bool skip;
     int fd;
 
     w->path[0] = '\0';
     w->depth = 1;
-    if (!enter(&fd, &skip, w, w->source->fd, class)) {
+    if (!enter(&fd, &skip, w, root, class)) {
         const base_status status = cannot_read(w, class, "", err);
         if (fd >= 0)
             close(fd);
@@ -231,71 +267,144 @@ static base_status walk_class(walk *w, const char *class, base_error *err)
         close(fd);
         return BASE_OK;
     }
-    const base_status status =
-        data_class_add(&w->container, &w->source->folders, class, err);
+    const base_status status = add_class(w, class, err);
     if (status != BASE_OK) {
-        base_error_prepend(err, "'%s': ", w->source->path);
         close(fd);
         return status;
     }
     return walk_folder(w, fd, class, 0, err);
 }
 
-static base_status folder_open(data_source *source, const data_source_options *options,
-                               base_error *err)
+const char *data_source_base(const data_source *source)
+{
+    return source->base ? source->base : source->path;
+}
+
+base_status data_folder_scan(data_source *source, int fd, const char *prefix,
+                             base_error *err)
 {
     base_status status = BASE_OK;
     listing l = {0};
-    walk w = {.source = source};
+    walk w = {.source = source, .prefix = prefix};
     size_t loose = 0, folders = 0;
 
-    source->fd = open(source->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (source->fd < 0 || fstat(source->fd, &w.ancestor[0]) != 0)
-        return base_fail_errno(err, "cannot open the folder '%s'", source->path);
-    const int fd = fcntl(source->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0 || !list(&l, fd))
-        return base_fail_errno(err, "cannot read the folder '%s'", source->path);
+    const int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fstat(fd, &w.ancestor[0]) != 0 || again < 0 || !list(&l, again))
+        return base_fail_errno(err, "cannot read the folder '%s%s%s'",
+                               data_source_base(source), *prefix ? "/" : "", prefix);
+    char *path = base_text("%s/%s", data_source_base(source), prefix);
+    status = path ? data_source_witness(source, path, &w.ancestor[0], err)
+                  : base_fail(err, BASE_NO_MEMORY, "no memory for the names of folders");
+    base_free(path);
     source->ignored += l.ignored;
     for (size_t i = 0; i < l.count && status == BASE_OK; i++) {
         if (l.at[i].folder) {
             folders++;
-            status = walk_class(&w, l.at[i].name, err);
+            status = walk_class(&w, fd, l.at[i].name, err);
         } else {
             loose++;
             source->ignored++;
         }
     }
     listing_free(&l);
+    source->labelling = DATA_LABELS_CLASSES;
+    source->names = true;
     if (status != BASE_OK)
         return status;
     if (folders == 0 && loose > 0)
         return base_fail(err, BASE_FORMAT,
                          "'%s' holds %zu images but no class folders, expected %s",
-                         source->path, loose, source->layout->holds);
+                         source->path, loose, data_layout_folder.holds);
     if (loose > 0)
         data_source_note(source, "%zu images outside of any class folder ignored", loose);
-    return data_source_finish(source, &source->folders, options, err);
+    return BASE_OK;
 }
 
-static void folder_relative(const data_source *source, size_t i, char *out,
-                            size_t out_bytes)
+base_status data_folder_scan_flat(data_source *source, base_error *err)
+{
+    walk w = {.source = source, .prefix = ""};
+
+    const int fd = fcntl(source->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0 || fstat(fd, &w.ancestor[0]) != 0) {
+        const base_status status = cannot_read(&w, "", "", err);
+        if (fd >= 0)
+            close(fd);
+        return status;
+    }
+    source->labelling = DATA_LABELS_NONE;
+    source->names = true;
+    const base_status status = data_class_add(&w.container, &source->folders, ".", err);
+    if (status != BASE_OK) {
+        close(fd);
+        return status;
+    }
+    return walk_folder(&w, fd, ".", 0, err);
+}
+
+/* ---- the layout -------------------------------------------------------------------------
+ */
+
+base_status data_folder_prepare(data_source *source, const data_source_options *options,
+                                base_error *err)
+{
+    (void)options;
+    source->fd = open(data_source_base(source), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (source->fd < 0)
+        return base_fail_errno(err, "cannot open the folder '%s'",
+                               data_source_base(source));
+    return BASE_OK;
+}
+
+static base_status folder_scan(data_source *source, const data_source_options *options,
+                               base_error *err)
+{
+    (void)options;
+    const base_status status = data_folder_scan(source, source->fd, "", err);
+    return status == BASE_OK ? data_source_sort(source, err) : status;
+}
+
+void data_folder_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
 {
     const data_record *r = data_index_at(&source->index, i);
+    const char *name = data_index_name(&source->index, r->name);
+    char class[DATA_NAME_MAX];
 
-    snprintf(out, out_bytes, "%s/%s", source->folders.name[r->container],
+    if (source->labelling == DATA_LABELS_CLASSES) {
+        snprintf(out, out_bytes, "%s/%s", source->folders.name[r->container], name);
+    } else {
+        data_class_folder(class, sizeof class, source, r->label);
+        snprintf(out, out_bytes, "%s%s", class, name);
+    }
+}
+
+/* base, the container below it, the name. */
+void data_folder_whole(const data_source *source, size_t i, char *out, size_t out_bytes)
+{
+    const data_record *r = data_index_at(&source->index, i);
+    const char *folder = source->folders.name[r->container];
+
+    snprintf(out, out_bytes, "%s/%s%s%s", data_source_base(source),
+             strcmp(folder, ".") == 0 ? "" : folder, strcmp(folder, ".") == 0 ? "" : "/",
              data_index_name(&source->index, r->name));
 }
 
-static base_status folder_read(const data_source *source, const data_record *record,
-                               unsigned char *to, base_error *err)
+/* Opens the record's file. False with errno. */
+static int open_record(const data_source *source, const data_record *record)
 {
-    char path[DATA_NAME_MAX + 512];
-    struct stat info;
-    base_status status;
+    char path[2 * DATA_NAME_MAX + 2];
 
     snprintf(path, sizeof path, "%s/%s", source->folders.name[record->container],
              data_index_name(&source->index, record->name));
-    const int fd = openat(source->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return openat(source->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+base_status data_folder_read(const data_source *source, const data_record *record,
+                             unsigned char *to, base_error *err)
+{
+    struct stat info;
+    base_status status;
+
+    const int fd = open_record(source, record);
     if (fd < 0)
         return base_fail_errno(err, "read error");
     if (fstat(fd, &info) != 0)
@@ -310,6 +419,16 @@ static base_status folder_read(const data_source *source, const data_record *rec
         status = data_pread(fd, to, record->size, 0, err);
     close(fd);
     return status;
+}
+
+void data_folder_advise(const data_source *source, const data_record *record)
+{
+    const int fd = open_record(source, record);
+
+    if (fd < 0)
+        return; /* reading will say why */
+    posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+    close(fd);
 }
 
 /* An image below one of the first class folders, or one folder further down. */
@@ -336,12 +455,12 @@ static bool holds_image(int fd, int depth)
     return found;
 }
 
-static bool folder_fits(const char *path)
+static int folder_fits(const char *path)
 {
     const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return false;
+        return 0;
     const bool fits = holds_image(fd, 0);
     close(fd);
     return fits;
@@ -351,8 +470,12 @@ const data_layout data_layout_folder = {
     .name = "folder",
     .holds = "a folder with one folder of images for each class",
     .fits = folder_fits,
-    .open = folder_open,
-    .read = folder_read,
-    .relative = folder_relative,
+    .prepare = data_folder_prepare,
+    .scan = folder_scan,
+    .read = data_folder_read,
+    .relative = data_folder_relative,
+    .whole = data_folder_whole,
+    .advise = data_folder_advise,
     .join = '/',
+    .cached = true,
 };

@@ -317,7 +317,7 @@ static base_status fill_index(data_source *source, const idx_file *images,
     return status;
 }
 
-static base_status idx_open(data_source *source, const data_source_options *options,
+static base_status idx_scan(data_source *source, const data_source_options *options,
                             base_error *err)
 {
     const size_t limit = options->idx_max_bytes ? options->idx_max_bytes : (size_t)1 << 30;
@@ -392,7 +392,8 @@ const data_layout data_layout_idx = {
     .name = "idx",
     .holds = "a pair of IDX files (*-images-idx3-ubyte, *-labels-idx1-ubyte, also .gz)",
     .fits = idx_find_fits,
-    .open = idx_open,
+    .scan = idx_scan,
+    .sets_labels = true,
     .read = idx_read,
     .relative = idx_relative,
     .join = '\0',

@@ -158,7 +158,7 @@ base_status idx_find_images(char **out, const char *path, base_error *err)
     return *out ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
 }
 
-bool idx_find_fits(const char *path)
+int idx_find_fits(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *images = NULL;

@@ -6,7 +6,7 @@
 #include "data/data_internal.h"
 
 /* Whether path may mean IDX files. */
-bool idx_find_fits(const char *path);
+int idx_find_fits(const char *path);
 /* The images file that path stands for: itself, the one set of a folder, or the set of a
  * prefix. The caller frees *out. BASE_USAGE: several sets, or a file of another name;
  * BASE_FORMAT: a folder without any; BASE_IO: nothing of that name. */

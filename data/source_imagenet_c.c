@@ -214,3 +214,62 @@ base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tre
     base_free(spec);
     return status;
 }
+
+/* ---- all parts as one data set ------------------------------------------------------------ */
+
+static base_status tree_scan(data_source *source, const data_source_options *options,
+                             base_error *err)
+{
+    data_imagenet_c *tree = NULL;
+    base_status status = data_imagenet_c_open(&tree, source->path, err);
+    const size_t skip = strlen(source->path) + 1;
+
+    (void)options;
+    for (size_t i = 0; status == BASE_OK && i < tree->count; i++) {
+        const int fd = open(tree->part[i].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char *prefix = base_text("%s/", tree->part[i].path + skip);
+        if (fd < 0)
+            status =
+                base_fail_errno(err, "cannot open the folder '%s'", tree->part[i].path);
+        else if (!prefix)
+            status = base_fail(err, BASE_NO_MEMORY, "no memory for the parts of a tree");
+        else
+            status = data_folder_scan(source, fd, prefix, err);
+        base_free(prefix);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (status == BASE_OK)
+        data_source_note(source, "all %zu corruptions and severities in one", tree->count);
+    data_imagenet_c_close(tree);
+    return status;
+}
+
+static int tree_fits(const char *path)
+{
+    data_imagenet_c *tree = NULL;
+    struct stat info;
+
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode) ||
+        data_imagenet_c_open(&tree, path, NULL) != BASE_OK)
+        return 0;
+    /* Folders of numbers in folders may be anything: a known corruption must be there. */
+    const int fits = tree->part[0].rank < KNOWN ? 2 : 0;
+    data_imagenet_c_close(tree);
+    return fits;
+}
+
+/* The whole tree; one part of it is a folder of class folders. Order: label, then parts. */
+const data_layout data_layout_imagenet_c = {
+    .name = "imagenet-c",
+    .holds = "an ImageNet-C tree (CORRUPTION/SEVERITY/CLASS/FILE)",
+    .fits = tree_fits,
+    .prepare = data_folder_prepare,
+    .scan = tree_scan,
+    .read = data_folder_read,
+    .relative = data_folder_relative,
+    .whole = data_folder_whole,
+    .advise = data_folder_advise,
+    .join = '/',
+    .cached = true,
+};

@@ -85,6 +85,23 @@ no_memory:
                      index->count);
 }
 
+base_status data_index_reserve(data_index *index, size_t count, base_error *err)
+{
+    const size_t chunks = (count + DATA_CHUNK_RECORDS - 1) / DATA_CHUNK_RECORDS;
+
+    if (!data_grow(&index->chunk, &index->chunk_room, chunks, sizeof(data_record *)))
+        goto no_memory;
+    for (size_t i = 0; i < chunks; i++) {
+        if (!index->chunk[i])
+            index->chunk[i] = base_alloc(DATA_CHUNK_RECORDS, sizeof **index->chunk);
+        if (!index->chunk[i])
+            goto no_memory;
+    }
+    return BASE_OK;
+no_memory:
+    return base_fail(err, BASE_NO_MEMORY, "no memory for an index of %zu samples", count);
+}
+
 void data_index_drop_names(data_index *index)
 {
     for (size_t i = 0; i < index->block_count; i++)
@@ -174,147 +191,6 @@ int32_t data_class_number(const char *name)
             return -1;
     }
     return value;
-}
-
-/* ---- canonical order --------------------------------------------------------------------
- */
-
-/* Records a and b by label, path, then place in the container: of two members of one name
- * the later stands last. Without names they came in the order of paths. */
-static int compare_records(const data_index *index, uint32_t a, uint32_t b)
-{
-    const data_record *x = data_index_at(index, a), *y = data_index_at(index, b);
-
-    if (x->label != y->label)
-        return x->label < y->label ? -1 : 1;
-    if (index->block_count == 0)
-        return a < b ? -1 : a > b;
-    const int order =
-        strcmp(data_index_name(index, x->name), data_index_name(index, y->name));
-    if (order != 0)
-        return order;
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
-static int compare_numbers(const void *a, const void *b, void *index)
-{
-    return compare_records(index, *(const uint32_t *)a, *(const uint32_t *)b);
-}
-
-static bool in_order(const data_index *index)
-{
-    for (size_t i = 1; i < index->count; i++) {
-        if (compare_records(index, (uint32_t)(i - 1), (uint32_t)i) > 0)
-            return false;
-    }
-    return true;
-}
-
-/* Sorts numbers, not records (a quarter of the memory), then moves the records along the
- * cycles. */
-static base_status sort_records(data_index *index, base_error *err)
-{
-    if (in_order(index))
-        return BASE_OK;
-    uint32_t *from = base_alloc(index->count, sizeof *from);
-    if (!from)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to sort %zu samples",
-                         index->count);
-    for (size_t i = 0; i < index->count; i++)
-        from[i] = (uint32_t)i;
-    qsort_r(from, index->count, sizeof *from, compare_numbers, index);
-    for (size_t start = 0; start < index->count; start++) {
-        const data_record kept = *data_index_at(index, start);
-        size_t at = start;
-        while (from[at] != start) {
-            const size_t next = from[at];
-            *data_index_at(index, at) = *data_index_at(index, next);
-            from[at] = (uint32_t)at;
-            at = next;
-        }
-        *data_index_at(index, at) = kept;
-        from[at] = (uint32_t)at;
-    }
-    base_free(from);
-    return BASE_OK;
-}
-
-/* Of members of the same name only the last counts, as unpacking leaves it. */
-static void drop_overwritten(data_source *source)
-{
-    data_index *index = &source->index;
-    size_t kept = 0;
-
-    if (index->block_count == 0)
-        return; /* names came in ascending order */
-    for (size_t i = 0; i < index->count; i++) {
-        const data_record *r = data_index_at(index, i);
-        const data_record *next = i + 1 < index->count ? data_index_at(index, i + 1) : NULL;
-        assert(r);
-        if (next && next->label == r->label &&
-            strcmp(data_index_name(index, next->name), data_index_name(index, r->name)) ==
-                0)
-            source->ignored++;
-        else
-            *data_index_at(index, kept++) = *r;
-    }
-    index->count = kept;
-}
-
-/* Names the classes without an image; the order of the table, at most three of them. */
-static void note_empty_classes(data_source *source, const size_t *images,
-                               const data_class_table *table)
-{
-    char list[200] = "", shown[64];
-    size_t empty = 0;
-
-    for (size_t i = 0; i < table->count; i++) {
-        const char *name = table->name[table->sorted[i]];
-        if (images[table->sorted[i]] > 0)
-            continue;
-        const size_t used = strlen(list);
-        if (empty < 3)
-            snprintf(list + used, sizeof list - used, "%s'%s'", empty ? ", " : "",
-                     base_quote(shown, sizeof shown, name));
-        empty++;
-    }
-    if (empty > 0)
-        data_source_note(source, "%zu of %zu class folders without images: %s%s", empty,
-                         table->count, list, empty > 3 ? ", ..." : "");
-}
-
-base_status data_source_finish(data_source *source, const data_class_table *table,
-                               const data_source_options *options, base_error *err)
-{
-    data_index *index = &source->index;
-    base_status status = BASE_OK;
-    int32_t *label_of = base_alloc(table->count, sizeof *label_of);
-    size_t *images = base_alloc(table->count, sizeof *images);
-
-    if (!label_of || !images) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes", table->count);
-        goto done;
-    }
-    /* A set without any image has no class list worth judging: data_source_seal says so. */
-    if (index->count > 0)
-        status = data_classes_decide(source, label_of, table, options, err);
-    if (status != BASE_OK)
-        goto done;
-    for (size_t i = 0; i < index->count; i++) {
-        data_record *r = data_index_at(index, i);
-        images[r->label]++;
-        r->label = label_of[r->label];
-    }
-    status = sort_records(index, err);
-    if (status != BASE_OK)
-        goto done;
-    drop_overwritten(source);
-    note_empty_classes(source, images, table);
-    status = data_source_seal(source, table->count, options, err);
-done:
-    base_free(label_of);
-    base_free(images);
-    return status;
 }
 
 /* ---- reading ----------------------------------------------------------------------------
