@@ -119,14 +119,14 @@ void corrupt_scratch_rewind(corrupt_job *job, size_t mark);
 /* What the entry's prepare filled for this severity. */
 const void *corrupt_prepared(const corrupt_job *job, corrupt_kind kind);
 
-/* Frost's pictures (textures.c): decoded once a set, read by all threads. */
+/* Frost's pictures (textures.c): made once a set, read by all threads. */
 typedef struct corrupt_textures corrupt_textures;
 base_status corrupt_textures_create(corrupt_textures **out, const corrupt_config *config,
                                     base_error *err);
 void corrupt_textures_destroy(corrupt_textures *textures);
 /* "procedural v1" or "originals". */
 const char *corrupt_textures_name(const corrupt_textures *textures);
-const corrupt_textures *corrupt_set_textures(const corrupt_set *set);
+corrupt_textures *corrupt_set_textures(const corrupt_set *set);
 
 /* The JPEG coder and decoder of one worker (codec.c); made with the worker. */
 typedef struct corrupt_codec corrupt_codec;

@@ -20,6 +20,7 @@ struct corrupt_set {
     corrupt_entries table; /* of the chosen instruction set */
     const char *instructions;
     void *prepared[CORRUPT_KIND_COUNT][CORRUPT_SEVERITY_MAX];
+    corrupt_textures *textures;
 };
 
 /* One block when warm; while a first image asks for more and more, several. Block i starts at position
@@ -125,6 +126,8 @@ base_status corrupt_set_create(corrupt_set **out, const corrupt_config *config,
     memset(set->config.frost, 0, sizeof set->config.frost); /* borrowed, not kept */
     set->table = find_table(&set->instructions, NULL);
     status = set_prepare(set, err);
+    if (status == BASE_OK)
+        status = corrupt_textures_create(&set->textures, config, err);
     if (status != BASE_OK) {
         corrupt_set_destroy(set);
         return status;
@@ -141,7 +144,18 @@ void corrupt_set_destroy(corrupt_set *set)
         for (int s = 0; s < CORRUPT_SEVERITY_MAX; s++)
             base_free(set->prepared[kind][s]);
     }
+    corrupt_textures_destroy(set->textures);
     base_free(set);
+}
+
+corrupt_textures *corrupt_set_textures(const corrupt_set *set)
+{
+    return set->textures;
+}
+
+const char *corrupt_set_frost(const corrupt_set *set)
+{
+    return corrupt_textures_name(set->textures);
 }
 
 bool corrupt_set_instructions(corrupt_set *set, const char *name)

@@ -10,6 +10,7 @@ const corrupt_entry *const corrupt_table[CORRUPT_KIND_COUNT] = {
     [CORRUPT_KIND_MOTION_BLUR] = &corrupt_motion_blur,
     [CORRUPT_KIND_ZOOM_BLUR] = &corrupt_zoom_blur,
     [CORRUPT_KIND_SNOW] = &corrupt_snow,
+    [CORRUPT_KIND_FROST] = &corrupt_frost,
     [CORRUPT_KIND_FOG] = &corrupt_fog,
     [CORRUPT_KIND_BRIGHTNESS] = &corrupt_brightness,
     [CORRUPT_KIND_CONTRAST] = &corrupt_contrast,
