@@ -56,6 +56,41 @@ static const char STYLE[] =
     "footer{margin-top:48px;color:var(--soft);font-size:13px;"
     "border-top:1px solid var(--line);padding-top:8px}\n";
 
+/* Of reports: plot.c's colours, banners, triples of pictures; narrow screens and paper. */
+static const char REPORT_STYLE[] =
+    ".c0{--s:var(--blue)}.c1{--s:var(--orange)}.c2{--s:#8a5fbf}.c3{--s:#2a9d8f}"
+    ".c4{--s:#c2577f}.c5{--s:#8d8423}.c6{--s:#5b6b7c}.c7{--s:#b5543a}"
+    ".grey{--s:var(--line)}.green{--s:var(--green)}"
+    "svg .line{fill:none;stroke:var(--s);stroke-width:2;stroke-linejoin:round}"
+    "svg .line.dash{stroke-dasharray:5 4}svg .dot,svg rect[class^=c]{fill:var(--s)}"
+    "svg .band{fill:var(--s);fill-opacity:.15}svg .heat{fill:var(--orange)}\n"
+    ".legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--soft)}"
+    ".key{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:6px;"
+    "background:var(--s)}.key.dash{height:0;background:none;border-top:3px dashed "
+    "var(--s);vertical-align:3px}"
+    ".parts{display:flex;height:26px;border-radius:5px;overflow:hidden;margin:8px 0 6px;"
+    "max-width:860px}.parts i{background:var(--s);min-width:1px}\n"
+    ".banner{border:1px solid var(--line);border-left:6px solid var(--s);border-radius:6px;"
+    "padding:10px 16px;margin:16px 0;background:var(--card)}.banner b{color:var(--s)}"
+    ".banner ul{margin:6px 0 0;padding-left:20px}"
+    ".pass{--s:var(--green)}.warn{--s:var(--orange)}.fail{--s:var(--red)}"
+    ".skipped{--s:var(--soft)}.badge{color:var(--s);font-weight:600;white-space:nowrap}\n"
+    ".scroll{overflow-x:auto;max-width:100%}.scroll td,.scroll th{white-space:nowrap}"
+    ".triples{display:grid;gap:12px;"
+    "grid-template-columns:repeat(auto-fill,minmax(310px,1fr))}"
+    ".triple{background:var(--card);border:1px solid var(--line);border-radius:8px;"
+    "padding:10px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}"
+    ".triple .imgs{display:grid;grid-template-columns:repeat(4,1fr);gap:6px;"
+    "margin-bottom:6px;text-align:center;color:var(--soft);font-size:11px}"
+    ".triple img{display:block;width:100%;height:auto}code{overflow-wrap:anywhere}\n"
+    "@media(max-width:480px){body{padding:16px 12px 40px}.card{flex:1 1 38%;min-width:0}"
+    ".card b{font-size:20px}.triples{grid-template-columns:1fr}}\n"
+    "@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#ccc;--card:#fafafa}"
+    "body{max-width:none;padding:0;font-size:11px}h2{break-after:avoid}"
+    "figure,.card,.shot,.triple,tr,.banner{break-inside:avoid}"
+    ".scroll{overflow:visible}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
+    "\n";
+
 base_status app_page_open(app_page *page, const char *path, const char *title,
                           const char *lead, base_error *err)
 {
@@ -68,7 +103,8 @@ base_status app_page_open(app_page *page, const char *path, const char *title,
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
         page->out.file);
     app_page_text(page, title);
-    fprintf(page->out.file, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", STYLE);
+    fprintf(page->out.file, "</title>\n<style>\n%s%s</style>\n</head>\n<body>\n<h1>", STYLE,
+            REPORT_STYLE);
     app_page_text(page, title);
     fputs("</h1>\n<p class=\"soft\">", page->out.file);
     app_page_text(page, lead);

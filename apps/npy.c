@@ -1,4 +1,4 @@
-/* npy.c - writes NumPy's .npy format 1.0: float32, little-endian, C order (cli.md).
+/* npy.c - writes NumPy's .npy format 1.0: float32 or int32, little-endian, C order (cli.md).
  * Follows NumPy's format description (numpy.lib.format, "Format Version 1.0"): magic,
  * version, length of the header as 16 bits, a Python dictionary filled with spaces up to
  * a multiple of 64 bytes, then the values. Relied on elsewhere: the header is always 128
@@ -17,7 +17,8 @@ static bool header_fill(unsigned char out[HEADER_BYTES], const app_npy *npy)
         0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, HEADER_BYTES - PREFIX_BYTES, 0};
     char text[256];
     int at = snprintf(text, sizeof text,
-                      "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu,", npy->rows);
+                      "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,",
+                      npy->whole ? "<i4" : "<f4", npy->rows);
 
     for (int i = 0; i < npy->rank; i++)
         at += snprintf(text + at, sizeof text - (size_t)at, "%s%zu", i ? ", " : " ",
@@ -109,6 +110,30 @@ base_status app_npy_commit(app_npy *npy, base_error *err)
     if (status == BASE_OK)
         return base_writer_commit(&npy->out, err);
     base_writer_abandon(&npy->out);
+    return status;
+}
+
+base_status app_npy_whole_write(const char *path, const int32_t *values, size_t count,
+                                base_error *err)
+{
+    app_npy npy = {.whole = true, .row_floats = 1};
+    base_status status = base_writer_open(&npy.out, path, err);
+
+    if (status == BASE_OK)
+        status = header_write(&npy, err);
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        const uint32_t bits = (uint32_t)values[i];
+        unsigned char bytes[4];
+
+        for (int b = 0; b < 4; b++)
+            bytes[b] = (unsigned char)(bits >> (8 * b) & 0xff);
+        if (fwrite(bytes, 4, 1, npy.out.file) != 1)
+            status = base_fail_errno(err, "cannot write '%s'", path);
+    }
+    npy.rows = count;
+    if (status == BASE_OK)
+        return app_npy_commit(&npy, err);
+    app_npy_abandon(&npy);
     return status;
 }
 

@@ -19,6 +19,7 @@ typedef struct app_npy {
     int rank;                     /* of one row, 0..3; the file's is one more */
     size_t row_floats;
     size_t rows; /* written so far */
+    bool whole;  /* int32 in place of float32 */
 } app_npy;
 
 /* Starts a file of shape [rows, row...]; the rows are counted as they come. On success
@@ -30,6 +31,9 @@ base_status app_npy_open(app_npy *npy, const char *path, const size_t *row, int 
 base_status app_npy_append(app_npy *npy, const float *values, size_t rows, base_error *err);
 /* Writes the shape and puts the file in its place; closes in any case. */
 base_status app_npy_commit(app_npy *npy, base_error *err);
+/* A whole file of int32, shape [count]. */
+base_status app_npy_whole_write(const char *path, const int32_t *values, size_t count,
+                                base_error *err);
 /* Safe on a zeroed struct and after commit. */
 void app_npy_abandon(app_npy *npy);
 

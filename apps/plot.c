@@ -1,0 +1,322 @@
+/* plot.c - the charts of reports, as SVG. Free to change: all that a reader sees. Relied on elsewhere: nothing
+ * but numbers is written unescaped. */
+#include "apps/plot_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- lines -------------------------------------------------------------------------------------- */
+
+enum { LEFT = 52, TOP = 12, RIGHT = 30, UNDER = 44 };
+
+typedef struct frame {
+    FILE *file;
+    const app_axes *axes;
+    double x_low, x_high;
+} frame;
+
+static double place_x(const frame *f, double x)
+{
+    const double span = f->x_high > f->x_low ? f->x_high - f->x_low : 1;
+
+    return LEFT + (x - f->x_low) / span * f->axes->width;
+}
+
+static double place_y(const frame *f, double y)
+{
+    const double span = f->axes->y_high - f->axes->y_low;
+    const double share = span > 0 ? (y - f->axes->y_low) / span : 0.5;
+
+    return TOP + f->axes->height * (1 - fmin(fmax(share, 0), 1));
+}
+
+/* 1, 2, 2.5 or 5 times a power of ten, so that about five of them make the span. */
+static double nice_step(double span)
+{
+    static const double steps[] = {1, 2, 2.5, 5, 10};
+    const double rough = span / 5, power = pow(10, floor(log10(rough > 0 ? rough : 1)));
+
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        if (steps[i] * power >= rough)
+            return steps[i] * power;
+    return 10 * power;
+}
+
+static void y_axis(app_page *page, const frame *f)
+{
+    const app_axes *axes = f->axes;
+    const double step = nice_step(axes->y_high - axes->y_low);
+
+    for (double tick = ceil(axes->y_low / step - 1e-9);
+         tick * step <= axes->y_high + step * 1e-9; tick++) {
+        const double y = tick * step + 0.0, at = place_y(f, y); /* never -0 */
+
+        fprintf(
+            f->file,
+            "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+            "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g%s</text>\n",
+            LEFT, LEFT + axes->width, at, at, LEFT - 6, at + 4,
+            axes->percent           ? 100 * y
+            : fabs(y) < step * 1e-6 ? 0
+                                    : y,
+            axes->percent ? " %" : "");
+    }
+    fprintf(f->file,
+            "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"11\" "
+            "text-anchor=\"middle\">",
+            -(TOP + axes->height / 2));
+    app_page_text(page, axes->y_title);
+    fputs("</text>\n", f->file);
+}
+
+static void x_axis(app_page *page, const frame *f)
+{
+    const app_axes *axes = f->axes;
+    const int y = TOP + axes->height;
+    const double step = nice_step(f->x_high - f->x_low);
+    double room = -1e9;
+
+    for (size_t i = 0; i < axes->tick_count; i++) {
+        const double x = place_x(f, axes->ticks[i]);
+
+        fprintf(f->file,
+                "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x,
+                y, y + 4);
+        if (x - room < 9.0 * (double)strlen(axes->tick_names[i]))
+            continue; /* names would touch */
+        room = x;
+        fprintf(f->file, "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
+                x, y + 18);
+        app_page_text(page, axes->tick_names[i]);
+        fputs("</text>\n", f->file);
+    }
+    for (double x = f->x_low; axes->tick_count == 0 && x <= f->x_high + step * 1e-9;
+         x += step)
+        fprintf(
+            f->file,
+            "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>\n",
+            place_x(f, x), y + 18, x);
+    fprintf(f->file, "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
+            LEFT + axes->width / 2, y + 36);
+    app_page_text(page, axes->x_title);
+    fputs("</text>\n", f->file);
+}
+
+static void band(const frame *f, const app_line *line)
+{
+    fprintf(f->file, "<polygon class=\"band c%d\" points=\"", line->colour);
+    for (size_t i = 0; i < line->count; i++)
+        fprintf(f->file, "%.1f,%.1f ", place_x(f, line->x[i]), place_y(f, line->high[i]));
+    for (size_t i = line->count; i-- > 0;)
+        fprintf(f->file, "%.1f,%.1f ", place_x(f, line->x[i]), place_y(f, line->low[i]));
+    fputs("\"/>\n", f->file);
+}
+
+static void line_draw(app_page *page, const frame *f, const app_line *line, bool dots)
+{
+    bool pen = false;
+
+    fprintf(f->file, "<path class=\"line c%d%s\" d=\"", line->colour,
+            line->dashed ? " dash" : "");
+    for (size_t i = 0; i < line->count; i++) {
+        if (!isfinite(line->y[i])) {
+            pen = false;
+            continue;
+        }
+        fprintf(f->file, "%c%.1f %.1f", pen ? 'L' : 'M', place_x(f, line->x[i]),
+                place_y(f, line->y[i]));
+        pen = true;
+    }
+    fputs("\"/>\n", f->file);
+    for (size_t i = 0; i < line->count && dots; i++) {
+        if (!isfinite(line->y[i]))
+            continue;
+        fprintf(f->file,
+                "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>",
+                line->colour, place_x(f, line->x[i]), place_y(f, line->y[i]));
+        app_page_text(page, line->name);
+        fprintf(f->file, f->axes->percent ? ": %.2f %%" : ": %.4g",
+                f->axes->percent ? 100 * line->y[i] : line->y[i]);
+        fputs("</title></circle>\n", f->file);
+    }
+}
+
+void app_plot_lines(app_page *page, const app_line *lines, size_t count,
+                    const app_axes *axes)
+{
+    FILE *file = page->out.file;
+    frame f = {.file = file, .axes = axes, .x_low = INFINITY, .x_high = -INFINITY};
+    const int wide = LEFT + axes->width + RIGHT, high = TOP + axes->height + UNDER;
+
+    for (size_t l = 0; l < count; l++) {
+        for (size_t i = 0; i < lines[l].count; i++) {
+            f.x_low = fmin(f.x_low, lines[l].x[i]);
+            f.x_high = fmax(f.x_high, lines[l].x[i]);
+        }
+    }
+    if (!(f.x_high >= f.x_low))
+        f.x_low = f.x_high = 0;
+    fprintf(file,
+            "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"",
+            wide, high, wide);
+    app_page_text(page, axes->y_title);
+    fputs(" over ", file);
+    app_page_text(page, axes->x_title);
+    fputs("\">\n", file);
+    y_axis(page, &f);
+    x_axis(page, &f);
+    for (size_t l = 0; l < count; l++)
+        if (lines[l].low && lines[l].high && lines[l].count > 1)
+            band(&f, &lines[l]);
+    for (size_t l = count; l-- > 0;) /* the first on top */
+        line_draw(page, &f, &lines[l], lines[l].count <= 24);
+    fputs("</svg>", file);
+    if (count > 1 || lines[0].name[0]) {
+        fputs("<figcaption class=\"legend\">", file);
+        for (size_t l = 0; l < count; l++) {
+            fprintf(file, "<span><i class=\"key c%d%s\"></i>", lines[l].colour,
+                    lines[l].dashed ? " dash" : "");
+            app_page_text(page, lines[l].name);
+            fputs("</span>", file);
+        }
+        fputs("</figcaption>", file);
+    }
+    fputs("</figure>\n", file);
+}
+
+/* ---- a grid of shares -------------------------------------------------------------------------------- */
+
+void app_plot_grid(app_page *page, const app_grid *grid)
+{
+    enum { NAMES = 66, HEAD = 22, FOOT = 22 };
+    FILE *file = page->out.file;
+    const int cell = grid->columns <= 16 ? 40 : grid->columns <= 32 ? 24 : 12;
+    const int row = cell < 26 ? 26 : cell > 32 ? 32 : cell;
+    const int wide = NAMES + (int)grid->columns * cell + 4;
+    const int high = HEAD + (int)grid->rows * row + FOOT;
+
+    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", wide,
+            high, wide);
+    for (size_t r = 0; r < grid->rows; r++) {
+        const int y = HEAD + (int)r * row;
+
+        fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", NAMES - 8,
+                y + row / 2 + 4);
+        app_page_text(page, grid->row_names[r]);
+        fputs("</text>\n", file);
+        for (size_t c = 0; c < grid->columns; c++) {
+            const double v = grid->values[r * grid->columns + c];
+            const double dark = isfinite(v) && grid->top > 0 ? fmin(v / grid->top, 1) : 0;
+
+            fprintf(
+                file,
+                "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"2\" class=\"heat\" "
+                "fill-opacity=\"%.3f\"><title>expert %zu: %.1f %%</title></rect>",
+                NAMES + (int)c * cell, y, cell - 2, row - 2, 0.04 + 0.92 * dark, c,
+                isfinite(v) ? 100 * v : 0);
+            if (isfinite(v) && cell >= 24)
+                fprintf(file,
+                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" "
+                        "style=\"font-size:11px%s\">%.0f</text>",
+                        NAMES + (int)c * cell + (cell - 2) / 2.0, y + row / 2 + 3,
+                        dark > 0.55 ? ";fill:var(--paper)" : "", 100 * v);
+            fputc('\n', file);
+        }
+    }
+    for (size_t c = 0; c < grid->columns && cell >= 24; c++)
+        fprintf(
+            file,
+            "<text class=\"soft\" x=\"%.1f\" y=\"14\" text-anchor=\"middle\">%zu</text>\n",
+            NAMES + (int)c * cell + (cell - 2) / 2.0, c);
+    fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"%d\">", NAMES, high - 5);
+    app_page_text(page, grid->column_title);
+    fputs("</text>\n</svg><figcaption>", file);
+    app_page_text(page, grid->title);
+    fputs("</figcaption></figure>\n", file);
+}
+
+/* ---- pairs of columns --------------------------------------------------------------------------------- */
+
+static double sum_of(const double *values, size_t count)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += values[i];
+    return sum > 0 ? sum : 1;
+}
+
+void app_plot_pairs(app_page *page, const double *first, const double *second, size_t count,
+                    const char *title)
+{
+    enum { EDGE = 6, HIGH = 90, FOOT = 20 };
+    FILE *file = page->out.file;
+    const int wide = count <= 16 ? 26 : count <= 64 ? 12 : 5;
+    const double a = sum_of(first, count), b = sum_of(second, count);
+    double top = 1.5 / (count ? (double)count : 1);
+
+    for (size_t i = 0; i < count; i++)
+        top = fmax(top, fmax(first[i] / a, second[i] / b));
+    const int across = 2 * EDGE + wide * (int)count;
+    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", across,
+            EDGE + HIGH + FOOT, across);
+    for (size_t i = 0; i < count; i++) {
+        const double h[2] = {first[i] / a / top * HIGH, second[i] / b / top * HIGH};
+
+        for (int j = 0; j < 2; j++)
+            fprintf(file,
+                    "<rect class=\"c%d\" x=\"%.1f\" width=\"%.1f\" y=\"%.1f\" "
+                    "height=\"%.1f\"><title>expert %zu: %.1f %% clean, %.1f %% "
+                    "adversarial</title></rect>",
+                    j, EDGE + wide * ((double)i + 0.08 + 0.43 * j), wide * 0.4,
+                    EDGE + HIGH - h[j], h[j], i, 100 * first[i] / a, 100 * second[i] / b);
+        if (wide >= 20)
+            fprintf(file,
+                    "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu"
+                    "</text>",
+                    EDGE + wide * ((double)i + 0.5), EDGE + HIGH + 15, i);
+        fputc('\n', file);
+    }
+    fprintf(file,
+            "<line class=\"mid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n</svg>",
+            EDGE, across - EDGE, EDGE + HIGH - HIGH / top / (count ? (double)count : 1),
+            EDGE + HIGH - HIGH / top / (count ? (double)count : 1));
+    fputs("<figcaption>", file);
+    app_page_text(page, title);
+    fputs("</figcaption></figure>\n", file);
+}
+
+/* ---- a bar of parts ------------------------------------------------------------------------------------ */
+
+static const char *part_class(char *out, size_t bytes, int colour)
+{
+    if (colour >= 0)
+        snprintf(out, bytes, "c%d", colour);
+    else
+        snprintf(out, bytes, "%s", colour == -1 ? "grey" : "green");
+    return out;
+}
+
+void app_plot_parts(app_page *page, const app_part *parts, size_t count)
+{
+    FILE *file = page->out.file;
+    char colour[16];
+
+    fputs("<div class=\"parts\">", file);
+    for (size_t i = 0; i < count; i++) {
+        if (!(parts[i].share > 0))
+            continue;
+        fprintf(file, "<i class=\"%s\" style=\"width:%.3f%%\" title=\"",
+                part_class(colour, sizeof colour, parts[i].colour), 100 * parts[i].share);
+        app_page_text(page, parts[i].name);
+        fprintf(file, ": %.2f %%\"></i>", 100 * parts[i].share);
+    }
+    fputs("</div><p class=\"legend\">", file);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(file, "<span><i class=\"key %s\"></i>",
+                part_class(colour, sizeof colour, parts[i].colour));
+        app_page_text(page, parts[i].name);
+        fprintf(file, " %.2f %%</span>", 100 * parts[i].share);
+    }
+    fputs("</p>\n", file);
+}

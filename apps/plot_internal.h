@@ -1,0 +1,55 @@
+/* plot_internal.h - the charts of reports about several numbers that share an axis: lines with intervals, shares
+ * in a grid, paired columns, a bar of parts. SVG inside a page; colours are the page's (html.c). Cannot
+ * fail; a chart of nothing draws empty axes. */
+#ifndef APPS_PLOT_INTERNAL_H
+#define APPS_PLOT_INTERNAL_H
+
+#include "apps/html_internal.h"
+
+/* Points by rising x; low and high (NULL: none) are drawn as a band. y NaN: a gap. */
+typedef struct app_line {
+    const char *name;
+    const double *x, *y, *low, *high;
+    size_t count;
+    int colour;  /* 0..APP_PLOT_COLOURS - 1 */
+    bool dashed; /* a control */
+} app_line;
+enum { APP_PLOT_COLOURS = 8 };
+
+typedef struct app_axes {
+    const char *x_title, *y_title;
+    double y_low, y_high;
+    bool percent;        /* y is a share, told in per cent */
+    const double *ticks; /* [tick_count] on x, named by tick_names */
+    const char *const *tick_names;
+    size_t tick_count; /* 0: five numbers */
+    int width, height; /* of the plot itself */
+} app_axes;
+
+/* A figure with its legend. */
+void app_plot_lines(app_page *page, const app_line *lines, size_t count,
+                    const app_axes *axes);
+
+/* values [rows, columns] in 0..top (darkest), NaN: blank; with per cent in the cells where there is room. */
+typedef struct app_grid {
+    const double *values;
+    size_t rows, columns;
+    const char *const *row_names;
+    double top;
+    const char *title, *column_title;
+} app_grid;
+void app_plot_grid(app_page *page, const app_grid *grid);
+
+/* Columns side by side: first in the page's blue, second in orange; each divided by the sum of its own. */
+void app_plot_pairs(app_page *page, const double *first, const double *second, size_t count,
+                    const char *title);
+
+/* One bar of parts, from left to right, each with its share of the whole in 0..1. */
+typedef struct app_part {
+    const char *name;
+    double share;
+    int colour; /* -1: grey, -2: green */
+} app_part;
+void app_plot_parts(app_page *page, const app_part *parts, size_t count);
+
+#endif
