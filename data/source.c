@@ -318,9 +318,9 @@ static base_status unreadable(const data_record *r, base_error *err)
     }
 }
 
-static base_status read_within(const data_source *source, size_t i, unsigned char **buffer,
-                               size_t *buffer_bytes, size_t *size, size_t max_bytes,
-                               base_error *err)
+base_status data_source_read_within(const data_source *source, size_t i,
+                                    unsigned char **buffer, size_t *buffer_bytes,
+                                    size_t *size, size_t max_bytes, base_error *err)
 {
     const data_record *r = data_index_at(&source->index, i);
 
@@ -350,7 +350,8 @@ static base_status read_within(const data_source *source, size_t i, unsigned cha
 base_status data_source_read(const data_source *source, size_t i, unsigned char **buffer,
                              size_t *buffer_bytes, size_t *size, base_error *err)
 {
-    return read_within(source, i, buffer, buffer_bytes, size, DEFAULT_MAX_FILE_BYTES, err);
+    return data_source_read_within(source, i, buffer, buffer_bytes, size,
+                                   DEFAULT_MAX_FILE_BYTES, err);
 }
 
 base_status data_source_image_within(const data_source *source, size_t i, data_image *out,
@@ -374,7 +375,8 @@ base_status data_source_image_within(const data_source *source, size_t i, data_i
         return source->layout->read(source, data_index_at(&source->index, i), out->pixels,
                                     err);
     }
-    status = read_within(source, i, buffer, buffer_bytes, &size, max_bytes, err);
+    status =
+        data_source_read_within(source, i, buffer, buffer_bytes, &size, max_bytes, err);
     if (status != BASE_OK)
         return status;
     return data_decode(out, health, decoder, *buffer, size, note, note_bytes, err);

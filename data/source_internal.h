@@ -325,6 +325,10 @@ int32_t data_class_number(const char *name);
  * err: the reason alone ("truncated", "read error: ..."). Safe from several threads. */
 base_status data_pread(int fd, unsigned char *to, size_t bytes, uint64_t offset,
                        base_error *err);
+/* As data_source_read, for files of at most max_bytes. */
+base_status data_source_read_within(const data_source *source, size_t i,
+                                    unsigned char **buffer, size_t *buffer_bytes,
+                                    size_t *size, size_t max_bytes, base_error *err);
 /* As data_source_image, for files of at most max_bytes, with the reason of an odd or
  * damaged sample in note. */
 base_status data_source_image_within(const data_source *source, size_t i, data_image *out,
