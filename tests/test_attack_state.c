@@ -1,0 +1,196 @@
+/* test_attack_state.c - a run in a file: what was stopped goes on to the same end; what is damaged or of another
+ * run is refused and changes nothing. */
+#include "attacks/attacks_internal.h"
+#include "test_attack_rig.h"
+#include "test_folder.h"
+
+static char *folder;
+static char path[600], text[700];
+
+static void prepare(void)
+{
+    setup();
+    folder = test_folder_make();
+    snprintf(path, sizeof path, "%s/attack.state", folder);
+}
+
+static void clear(void)
+{
+    test_folder_remove(folder);
+    teardown();
+}
+
+typedef struct stopper {
+    size_t asked, limit;
+} stopper;
+
+static bool stop_at(void *user)
+{
+    stopper *s = user;
+
+    return s->asked++ >= s->limit;
+}
+
+/* A run stopped after `limit` questions, and its file. */
+static void save_stopped(attack_config config, const char *attacks, size_t limit)
+{
+    stopper s = {.limit = limit};
+    base_error err = {0};
+
+    config.stop = stop_at;
+    config.user = &s;
+    attack_run *run = make(&config, 7, attacks);
+    ck_assert_int_eq(attack_run_go(run, &err), BASE_INTERRUPTED);
+    ck_assert_msg(attack_run_save(run, path, 77, &err) == BASE_OK, "%s", err.text);
+    attack_run_destroy(run);
+}
+
+static void check_refused(const attack_config *config, const char *attacks,
+                          uint64_t fingerprint, base_status expected)
+{
+    base_error err = {0};
+    attack_run *run = make(config, 7, attacks);
+
+    ck_assert_int_eq(attack_run_load(run, path, fingerprint, &err), expected);
+    ck_assert(err.text[0] != 0 && !strchr(err.text, '\n'));
+    ck_assert_int_eq(attack_run_go(run, &err), BASE_OK);
+    attack_run *fresh = search(config, 7, attacks);
+    check_same(fresh, run);
+    attack_run_destroy(run);
+    attack_run_destroy(fresh);
+}
+
+START_TEST(a_saved_run_goes_on_to_the_same_end)
+{
+    for (int norm = 0; norm < 2; norm++) {
+        attack_config config = attack_config_defaults();
+        config.norm = (attack_norm)norm;
+        config.eps = BUDGETS[norm];
+        config.mode = norm == 0 ? ATTACK_MODE_CASCADE : ATTACK_MODE_INDIVIDUAL;
+        config.early_stop = norm == 0;
+        attack_run *whole = search(&config, 7, LISTS[norm]);
+        for (size_t limit = 0; limit < 90; limit += 11) {
+            base_error err = {0};
+            save_stopped(config, LISTS[norm], limit);
+            attack_run *run = make(&config, 16, LISTS[norm]);
+            ck_assert_msg(attack_run_load(run, path, 77, &err) == BASE_OK, "%s", err.text);
+            ck_assert_int_eq(attack_run_go(run, &err), BASE_OK);
+            check_same(whole, run);
+            attack_run_destroy(run);
+        }
+        attack_run_destroy(whole);
+    }
+}
+END_TEST
+
+START_TEST(a_finished_run_needs_no_model_and_takes_more_attacks)
+{
+    attack_config config = attack_config_defaults();
+    base_error err = {0};
+
+    config.eps = BUDGETS[0];
+    attack_run *whole = search(&config, 7, "fgsm pgd:steps=8");
+    ck_assert_int_eq(attack_run_save(whole, path, 1, &err), BASE_OK);
+    net.forwards = 0;
+    attack_run *again = make(&config, 7, "fgsm pgd:steps=8");
+    ck_assert_int_eq(attack_run_load(again, path, 1, &err), BASE_OK);
+    ck_assert_int_eq(attack_run_go(again, &err), BASE_OK);
+    ck_assert_uint_eq(net.forwards, 0);
+    check_same(whole, again);
+    ck_assert_int_eq(attack_run_add(whole, "apgd-ce:steps=20", &err), BASE_OK);
+    ck_assert_int_eq(attack_run_go(whole, &err), BASE_OK);
+    attack_run *more = make(&config, 7, "fgsm pgd:steps=8 apgd-ce:steps=20");
+    ck_assert_int_eq(attack_run_load(more, path, 1, &err), BASE_OK);
+    ck_assert_int_eq(attack_run_go(more, &err), BASE_OK);
+    check_same(whole, more);
+    attack_run_destroy(whole);
+    attack_run_destroy(again);
+    attack_run_destroy(more);
+}
+END_TEST
+
+START_TEST(another_run_is_refused)
+{
+    attack_config config = attack_config_defaults();
+
+    config.eps = BUDGETS[0];
+    save_stopped(config, "fgsm pgd:steps=8", 8);
+    check_refused(&config, "fgsm pgd:steps=8", 78, BASE_MISMATCH);
+    check_refused(&config, "fgsm pgd:steps=9", 77, BASE_MISMATCH);
+    check_refused(&config, "fgsm", 77, BASE_MISMATCH);
+    config.eps *= 2;
+    check_refused(&config, "fgsm pgd:steps=8", 77, BASE_MISMATCH);
+    config.eps /= 2;
+    config.seed = 1;
+    check_refused(&config, "fgsm pgd:steps=8", 77, BASE_MISMATCH);
+    config.seed = 0;
+    images[5] += 0.001f;
+    check_refused(&config, "fgsm pgd:steps=8", 77, BASE_MISMATCH);
+}
+END_TEST
+
+START_TEST(damage_is_found_wherever_it_is)
+{
+    attack_config config = attack_config_defaults();
+    base_error err = {0};
+    char *bytes;
+    size_t count;
+
+    config.eps = BUDGETS[0];
+    save_stopped(config, "fgsm pgd:steps=8", 8);
+    ck_assert_int_eq(base_file_read(&bytes, &count, path, 1 << 24, &err), BASE_OK);
+    attack_run *run = make(&config, 7, "fgsm pgd:steps=8");
+    for (size_t at = 0; at < count; at += at < 200 ? 1 : 997) {
+        bytes[at] ^= 4;
+        test_write(path, bytes, count);
+        ck_assert_int_ne(attack_run_load(run, path, 77, &err), BASE_OK);
+        bytes[at] ^= 4;
+    }
+    for (size_t keep = 0; keep < count; keep += keep < 100 ? 1 : 1009) {
+        test_write(path, bytes, keep);
+        ck_assert_int_eq(attack_run_load(run, path, 77, &err), BASE_FORMAT);
+    }
+    char *longer = base_alloc(count + 1, 1);
+    ck_assert_ptr_nonnull(longer);
+    memcpy(longer, bytes, count);
+    test_write(path, longer, count + 1);
+    ck_assert_int_eq(attack_run_load(run, path, 77, &err), BASE_FORMAT);
+    snprintf(text, sizeof text, "'%s' is not the whole state of an attack", path);
+    ck_assert_str_eq(err.text, text);
+    test_write(path, bytes, count);
+    ck_assert_int_eq(attack_run_load(run, path, 77, &err), BASE_OK);
+    base_free(longer);
+    base_free(bytes);
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(a_missing_file_is_named)
+{
+    attack_config config = attack_config_defaults();
+    base_error err = {0};
+    attack_run *run = make(&config, 7, "fgsm");
+
+    ck_assert_int_eq(attack_run_load(run, path, 77, &err), BASE_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, path));
+    ck_assert_int_eq(attack_run_save(run, "/nowhere/attack.state", 77, &err), BASE_IO);
+    attack_run_destroy(run);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attack_state");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, prepare, clear);
+    tcase_add_checked_fixture(limits, prepare, clear);
+    tcase_add_test(core, a_saved_run_goes_on_to_the_same_end);
+    tcase_add_test(core, a_finished_run_needs_no_model_and_takes_more_attacks);
+    tcase_add_test(limits, another_run_is_refused);
+    tcase_add_test(limits, damage_is_found_wherever_it_is);
+    tcase_add_test(limits, a_missing_file_is_named);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
