@@ -1,0 +1,657 @@
+/* test_data_layouts.c - ImageNet in its shapes: as downloaded, Kaggle's, WebDataset, lists,
+ * CIFAR's binary files, ImageNet-C trees, plain folders; labels' files and class maps. */
+#include "data/data_internal.h"
+
+#include <zlib.h>
+
+#include "tests/test_run.h"
+#include "tests/test_set.h"
+
+static char *root;
+
+static void setup(void)
+{
+    root = test_folder_make();
+}
+
+static void teardown(void)
+{
+    test_folder_remove(root);
+}
+
+static const data_source_options one = {.allow_single_class = true};
+static const data_source_options imagenet = {.classes_of_model = 1000,
+                                             .allow_single_class = true};
+static const data_source_options unlabelled = {.allow_single_class = true,
+                                               .allow_unlabelled = true};
+
+static void set_text(const char *name, const char *text)
+{
+    set_file(root, name, text, strlen(text));
+}
+
+/* A tar of files that hold their names, as bytes: base_free. */
+static char *tar_of(size_t *bytes, const char *const *names, size_t count)
+{
+    char *path, *out = NULL;
+    FILE *tar = set_tar_open(&path, root, "inner");
+
+    for (size_t i = 0; i < count; i++)
+        set_name_member(tar, names[i]);
+    set_tar_end(tar);
+    ck_assert_int_eq(base_file_read(&out, bytes, path, 1 << 20, NULL), BASE_OK);
+    ck_assert_int_eq(unlink(path), 0);
+    base_free(path);
+    return out;
+}
+
+/* ---- ILSVRC2012 ------------------------------------------------------------------------- */
+
+static void write_train(const char *name)
+{
+    static const char *const fish[] = {"n01443537_9.JPEG", "n01443537_10.JPEG", "x.txt"};
+    static const char *const fox[] = {"n02119789_1.JPEG"};
+    size_t bytes;
+    char *path, *inner;
+    FILE *tar = set_tar_open(&path, root, name);
+
+    inner = tar_of(&bytes, fox, 1);
+    set_member(tar, "n02119789.tar", '0', inner, bytes);
+    base_free(inner);
+    inner = tar_of(&bytes, fish, 3);
+    set_member(tar, "n01443537.tar", '0', inner, bytes);
+    base_free(inner);
+    set_tar_end(tar);
+    base_free(path);
+}
+
+START_TEST(a_tar_of_tars_is_read_at_both_levels_in_the_order_of_class_folders)
+{
+    char name[600];
+
+    write_train("train.tar");
+    char *path = test_path(root, "train.tar");
+    data_source *source = set_open(path, &imagenet);
+    ck_assert_str_eq(data_source_layout(source), "ilsvrc");
+    set_lists(source, "1 n01443537/n01443537_10.JPEG\n1 n01443537/n01443537_9.JPEG\n"
+                      "278 n02119789/n02119789_1.JPEG\n");
+    set_holds(source, 0, "n01443537_10.JPEG");
+    set_holds(source, 2, "n02119789_1.JPEG");
+    ck_assert_uint_eq(data_source_ignored(source), 1);
+    data_source_name(source, 1, name, sizeof name);
+    ck_assert_ptr_nonnull(strstr(name, "train.tar!n01443537.tar/n01443537_9.JPEG"));
+    data_source_close(source);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(an_inner_archive_that_is_cut_is_refused_with_its_offset)
+{
+    char *path, zeros[3 * SET_BLOCK] = "short";
+    FILE *tar = set_tar_open(&path, root, "train.tar");
+    const set_header h = set_header_make("n01443537_1.JPEG", '0', 4000);
+
+    memcpy(zeros, h.at, SET_BLOCK);
+    set_member(tar, "n01443537.tar", '0', zeros, 2 * SET_BLOCK);
+    set_tar_end(tar);
+    set_refused(path, &imagenet, BASE_FORMAT,
+                "member n01443537_1.JPEG ends beyond the end of the archive");
+    base_free(path);
+}
+END_TEST
+
+static void write_val(const char *name)
+{
+    char *path;
+    FILE *tar = set_tar_open(&path, root, name);
+
+    set_name_member(tar, "ILSVRC2012_val_00000003.JPEG");
+    set_name_member(tar, "ILSVRC2012_val_00000001.JPEG");
+    set_name_member(tar, "ILSVRC2012_val_00000002.JPEG");
+    set_tar_end(tar);
+    base_free(path);
+}
+
+/* The labels of the three images with this file of labels. */
+static void check_val(const char *labels, const char *text, const char *expected)
+{
+    char *path = test_path(root, "ILSVRC2012_img_val.tar"), *file = test_path(root, labels);
+    data_source_options options = imagenet;
+
+    set_text(labels, text);
+    options.val_labels = file;
+    data_source *source = set_open(path, &options);
+    set_lists(source, expected);
+    data_source_close(source);
+    base_free(path);
+    base_free(file);
+}
+
+#define VAL "ILSVRC2012_val_0000000"
+
+START_TEST(validation_labels_are_read_in_all_their_forms)
+{
+    static const char expected[] = "278 n02119789/" VAL "1.JPEG\n"
+                                   "0 n01440764/" VAL "2.JPEG\n"
+                                   "1 n01443537/" VAL "3.JPEG\n";
+
+    write_val("ILSVRC2012_img_val.tar");
+    check_val("ids.txt", "1\n449\n450\n", expected); /* the kit's own numbers */
+    check_val("indices.txt", "278\n0\n1\n", expected);
+    check_val("wnids.txt", "n02119789\r\nn01440764\r\nn01443537\r\n", expected);
+    check_val("caffe.txt", VAL "3.JPEG 1\n" VAL "1.JPEG 278\n" VAL "2.JPEG 0\n", expected);
+    check_val("named.txt",
+              "val/" VAL "3.JPEG n01443537\n" VAL "1.JPEG n02119789 7 8\n" VAL
+              "2.JPEG n01440764\n",
+              expected);
+    check_val("LOC.csv",
+              "ImageId,PredictionString\n" VAL "2,n01440764 85 1 499 272 \n" VAL
+              "1,n02119789 1 2 3 4 n02119789 5 6 7 8 \n" VAL "3,n01443537 1 2 3 4\n",
+              expected);
+}
+END_TEST
+
+START_TEST(the_kit_beside_the_archive_is_found_and_read_as_it_is)
+{
+    char *path = NULL, *packed = test_path(root, "ILSVRC2012_devkit_t12.tar.gz");
+    char *kit, *bytes = NULL;
+    size_t count;
+    FILE *tar = set_tar_open(&kit, root, "kit");
+
+    write_val("ILSVRC2012_img_val.tar");
+    path = test_path(root, "ILSVRC2012_img_val.tar");
+    set_refused(path, &imagenet, BASE_USAGE, "without their labels, expected --val-labels");
+    set_name_member(tar, "ILSVRC2012_devkit_t12/readme.txt");
+    set_member(tar, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
+               '0', "1\n449\n450\n", 10);
+    set_tar_end(tar);
+    ck_assert_int_eq(base_file_read(&bytes, &count, kit, 1 << 20, NULL), BASE_OK);
+    gzFile gz = gzopen(packed, "wb");
+    ck_assert_int_eq(gzwrite(gz, bytes, (unsigned)count), (int)count);
+    gzclose(gz);
+    data_source *source = set_open(path, &imagenet);
+    ck_assert_int_eq(data_source_label(source, 0), 278);
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source), "3 ILSVRC2012 ids from 1"));
+    data_source_close(source);
+
+    /* The folder of both archives: the split says which. */
+    write_train("ILSVRC2012_img_train.tar");
+    data_source_options train = imagenet;
+    train.split = "train";
+    source = set_open(root, &train);
+    ck_assert_uint_eq(data_source_count(source), 3);
+    set_holds(source, 0, "n01443537_10.JPEG");
+    data_source_close(source);
+    source = set_open(root, &imagenet);
+    set_holds(source, 0, VAL "1.JPEG");
+    data_source_close(source);
+    base_free(bytes);
+    base_free(kit);
+    base_free(packed);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(files_of_labels_that_do_not_fit_are_refused)
+{
+    static const struct {
+        const char *text, *part;
+        base_status status;
+    } bad[] = {
+        {"1\n2\n", "holds labels of 2 images (2 ILSVRC2012 ids from 1), but",
+         BASE_MISMATCH},
+        {"1\n2\n1001\n", "line 3: '1001' is no ILSVRC2012 id from 1 to 1000", BASE_FORMAT},
+        {"0\n2\n1000\n", "line 3: '1000' is no index from 0 to 999", BASE_FORMAT},
+        {"1\nn01440764\n2\n", "line 2: 'n01440764' is no", BASE_FORMAT},
+        {"1\nx 2\n3\n", "line 2: expected one word", BASE_FORMAT},
+        {VAL "1 5\n" VAL "1.JPEG 6\n" VAL "2 6\n", "has a label already", BASE_FORMAT},
+        {VAL "1 5\n" VAL "2 6\n" VAL "7 6\n", "has no label for '" VAL "3.JPEG'",
+         BASE_MISMATCH},
+        {"", "holds no labels", BASE_FORMAT},
+    };
+    char *file = test_path(root, "labels.txt");
+    data_source_options options = imagenet;
+
+    write_val("val.tar");
+    options.val_labels = file;
+    char *path = test_path(root, "val.tar");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        test_write(file, bad[i].text, strlen(bad[i].text));
+        set_refused(path, &options, bad[i].status, bad[i].part);
+    }
+    options.val_labels = "/nowhere/labels";
+    set_refused(path, &options, BASE_IO, "/nowhere/labels");
+    base_free(path);
+    base_free(file);
+}
+END_TEST
+
+START_TEST(images_without_labels_serve_predictions_only)
+{
+    write_val("val.tar");
+    char *path = test_path(root, "val.tar");
+    data_source *source = set_open(path, &unlabelled);
+    ck_assert_uint_eq(data_source_classes(source), 0);
+    set_lists(source, "-1 " VAL "1.JPEG\n-1 " VAL "2.JPEG\n-1 " VAL "3.JPEG\n");
+    data_source_close(source);
+    base_free(path);
+
+    set_name_file(root, "photos/b.png");
+    set_name_file(root, "photos/a.jpg");
+    set_name_file(root, "photos/notes.txt");
+    path = test_path(root, "photos");
+    source = set_open(path, &unlabelled);
+    ck_assert_str_eq(data_source_layout(source), "images");
+    set_lists(source, "-1 a.jpg\n-1 b.png\n");
+    set_holds(source, 1, "photos/b.png");
+    ck_assert_uint_eq(data_source_ignored(source), 1);
+    data_source_close(source);
+    set_refused(path, &one, BASE_FORMAT, "holds 2 images but no class folders");
+    base_free(path);
+}
+END_TEST
+
+/* ---- Kaggle -------------------------------------------------------------------------------- */
+
+START_TEST(kaggles_tree_is_read_by_split)
+{
+    static const char *const paths[] = {"", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC",
+                                        "ILSVRC/Data/CLS-LOC/val"};
+    data_source_options train = imagenet;
+    char name[600];
+
+    set_name_file(root, "ILSVRC/Data/CLS-LOC/train/n02119789/n02119789_1.JPEG");
+    set_name_file(root, "ILSVRC/Data/CLS-LOC/train/n01443537/n01443537_2.JPEG");
+    set_name_file(root, "ILSVRC/Data/CLS-LOC/val/" VAL "2.JPEG");
+    set_name_file(root, "ILSVRC/Data/CLS-LOC/val/" VAL "1.JPEG");
+    set_name_file(root, "ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_00000001.JPEG");
+    set_text("LOC_val_solution.csv", "ImageId,PredictionString\n" VAL
+                                     "2,n01443537 1 2 3 4 \n" VAL "1,n02119789 1 2 3 4 \n");
+    for (size_t i = 0; i < 4; i++) {
+        char *path = test_path(root, paths[i]);
+        data_source *source = set_open(path, &imagenet);
+        ck_assert_str_eq(data_source_layout(source), "kaggle");
+        set_lists(source, "278 n02119789/" VAL "1.JPEG\n1 n01443537/" VAL "2.JPEG\n");
+        set_holds(source, 0, "ILSVRC/Data/CLS-LOC/val/" VAL "1.JPEG");
+        data_source_name(source, 1, name, sizeof name);
+        ck_assert_ptr_nonnull(strstr(name, "/CLS-LOC/val/" VAL "2.JPEG"));
+        data_source_close(source);
+        base_free(path);
+    }
+    train.split = "train";
+    data_source *source = set_open(root, &train);
+    set_lists(source, "1 n01443537/n01443537_2.JPEG\n278 n02119789/n02119789_1.JPEG\n");
+    set_holds(source, 0, "ILSVRC/Data/CLS-LOC/train/n01443537/n01443537_2.JPEG");
+    data_source_close(source);
+    train.split = "test";
+    train.allow_unlabelled = true;
+    source = set_open(root, &train);
+    set_lists(source, "-1 ILSVRC2012_test_00000001.JPEG\n");
+    data_source_close(source);
+}
+END_TEST
+
+/* ---- WebDataset ------------------------------------------------------------------------------ */
+
+START_TEST(shards_are_samples_of_keys_in_order)
+{
+    char *path, name[600];
+    FILE *tar = set_tar_open(&path, root, "x-000001.tar");
+
+    set_member(tar, "k/9.cls", '0', " 3 \n", 4); /* the label may come first */
+    set_name_member(tar, "k/9.png");
+    set_member(tar, "k/9.txt", '0', "words", 5);
+    set_tar_end(tar);
+    base_free(path);
+    tar = set_tar_open(&path, root, "x-000000.tar");
+    set_member(tar, "__meta__.json", '0', "{}", 2);
+    set_name_member(tar, "a/0001.png");
+    set_name_member(tar, "a/0001.JPG"); /* better than png */
+    set_member(tar, "a/0001.json", '0', "{\"cls\": 7, \"x\": [1]}", 20);
+    set_name_member(tar, "a/0002.v1.png"); /* its part is v1.png */
+    set_member(tar, "a/0002.cls", '0', "1", 1);
+    set_name_member(tar, "a/0003.jpeg");
+    set_name_member(tar, "b/0003.jpeg"); /* another key */
+    set_member(tar, "b/0003.cls", '0', "0", 1);
+    set_name_member(tar, "b/0004.jpg");
+    set_member(tar, "b/0004.cls", '0', "70000", 5);
+    set_name_member(tar, "b/0005.jpg");
+    set_member(tar, "b/0005.cls", '0', "-4", 2);
+    set_tar_end(tar);
+    base_free(path);
+
+    path = test_path(root, "x-{000000..000001}.tar");
+    data_source *source = set_open(path, &one);
+    ck_assert_str_eq(data_source_layout(source), "wds");
+    set_lists(source, "7 7/x-000000/a/0001.JPG\n1 1/x-000000/a/0002\n-1 x-000000/a/0003\n"
+                      "0 0/x-000000/b/0003.jpeg\n-1 x-000000/b/0004\n-1 x-000000/b/0005\n"
+                      "3 3/x-000001/k/9.png\n");
+    ck_assert_uint_eq(data_source_classes(source), 8);
+    set_holds(source, 0, "a/0001.JPG");
+    set_unreadable(source, 1, "no image part");
+    set_unreadable(source, 2, "no label part");
+    set_unreadable(source, 4, "label out of range 70000");
+    set_unreadable(source, 5, "label out of range");
+    set_holds(source, 6, "k/9.png");
+    data_source_name(source, 6, name, sizeof name);
+    ck_assert_ptr_nonnull(strstr(name, "x-000001.tar!k/9.png"));
+    data_source_close(source);
+    base_free(path);
+
+    /* The same shards by folder, glob and list; a model with fewer classes. */
+    const char *const others[] = {"", "x-*.tar", "x-{000000,000001}.tar"};
+    const data_source_options five = {.classes_of_model = 5, .allow_single_class = true};
+    for (size_t i = 0; i < 3; i++) {
+        path = test_path(root, others[i]);
+        source = set_open(path, &five);
+        ck_assert_uint_eq(data_source_count(source), 7);
+        set_unreadable(source, 0, "label out of range 7");
+        ck_assert_int_eq(data_source_label(source, 0), -1);
+        data_source_close(source);
+        base_free(path);
+    }
+}
+END_TEST
+
+START_TEST(strange_shard_names_are_refused)
+{
+    char *path = test_path(root, "x-{0000..0001}.tar");
+
+    set_refused(path, &one, BASE_IO, "x-0000.tar'");
+    base_free(path);
+    path = test_path(root, "x-{a..b}.tar");
+    set_refused(path, &one, BASE_USAGE, "'{a..b}' is no range of shards");
+    base_free(path);
+    path = test_path(root, "x-*.tar");
+    set_refused(path, &one, BASE_IO, "no file matches");
+    base_free(path);
+}
+END_TEST
+
+/* Whether two sources give the same samples; bytes of b's sample i are those of a's. */
+static void check_same(const data_source *a, const data_source *b)
+{
+    unsigned char *x = NULL, *y = NULL;
+    size_t x_room = 0, y_room = 0, x_size = 0, y_size = 0;
+
+    ck_assert_uint_eq(data_source_count(a), data_source_count(b));
+    ck_assert_uint_eq(data_source_fingerprint(a), data_source_fingerprint(b));
+    for (size_t i = 0; i < data_source_count(a); i++) {
+        ck_assert_int_eq(data_source_read(a, i, &x, &x_room, &x_size, NULL), BASE_OK);
+        ck_assert_int_eq(data_source_read(b, i, &y, &y_room, &y_size, NULL), BASE_OK);
+        ck_assert_uint_eq(x_size, y_size);
+        ck_assert_mem_eq(x, y, x_size);
+        ck_assert_int_eq(data_source_label(a, i), data_source_label(b, i));
+    }
+    base_free(x);
+    base_free(y);
+}
+
+START_TEST(one_set_has_the_same_numbers_in_every_form)
+{
+    static const char *const names[] = {"n01440764/b.JPEG", "n01440764/a.JPEG",
+                                        "n01443537/10.JPEG", "n01443537/9.JPEG",
+                                        "n02119789/x/y.JPEG"};
+    static const char *const order[] = {"n01440764/a.JPEG", "n01440764/b.JPEG",
+                                        "n01443537/10.JPEG", "n01443537/9.JPEG",
+                                        "n02119789/x/y.JPEG"};
+    static const char *const labels[] = {"0", "0", "1", "1", "278"};
+    char *tree = test_path(root, "tree"), *tar_path, *wds_path, name[64];
+    FILE *tar = set_tar_open(&tar_path, root, "x.tar");
+    FILE *wds = set_tar_open(&wds_path, root, "wds.tar");
+    char *list_path = test_path(root, "list.txt");
+    FILE *list = fopen(list_path, "w");
+
+    for (size_t i = 0; i < 5; i++) {
+        set_name_file(tree, names[i]);
+        set_name_member(tar, names[i]);
+        snprintf(name, sizeof name, "%zu.jpg", i);
+        set_member(wds, name, '0', order[i], strlen(order[i]));
+        snprintf(name, sizeof name, "%zu.cls", i);
+        set_member(wds, name, '0', labels[i], strlen(labels[i]));
+        fprintf(list, i % 2 ? "x.tar!%s\t%s\n" : "tree/%s\t%s\n", order[i], labels[i]);
+    }
+    set_tar_end(tar);
+    set_tar_end(wds);
+    fclose(list);
+    data_source *a = set_open(tree, &imagenet);
+    const char *const others[] = {tar_path, wds_path, list_path};
+    for (size_t i = 0; i < 3; i++) {
+        data_source *b = set_open(others[i], &imagenet);
+        check_same(a, b);
+        data_source_close(b);
+    }
+    data_source_close(a);
+    base_free(tree);
+    base_free(tar_path);
+    base_free(wds_path);
+    base_free(list_path);
+}
+END_TEST
+
+/* ---- lists, CIFAR, trees ------------------------------------------------------------------ */
+
+START_TEST(a_list_names_its_images_and_labels)
+{
+    char *path = test_path(root, "list.tsv"), *tar_path, text[900], name[600];
+    FILE *tar;
+
+    set_folder(root, "deep");
+    tar = set_tar_open(&tar_path, root, "deep/x.tar");
+    set_name_member(tar, "in/1.png");
+    set_tar_end(tar);
+    set_name_file(root, "z.png");
+    snprintf(text, sizeof text,
+             "# remark\n\nz.png\tzebra\n%s!in/1.png\tape\n%s/z.png\tape\r\n", tar_path,
+             root);
+    test_write(path, text, strlen(text));
+    data_source *source = set_open(path, NULL);
+    ck_assert_str_eq(data_source_layout(source), "list");
+    set_lists(source, "1 zebra/000000-z.png\n0 ape/000001-1.png\n0 ape/000002-z.png\n");
+    set_holds(source, 0, "z.png");
+    set_holds(source, 1, "in/1.png");
+    set_holds(source, 2, "z.png");
+    data_source_name(source, 1, name, sizeof name);
+    ck_assert_ptr_nonnull(strstr(name, "deep/x.tar!in/1.png"));
+    data_source_close(source);
+
+    test_write(path, "z.png\t4\nz.png\t2\n", 16);
+    source = set_open(path, NULL);
+    ck_assert_uint_eq(data_source_classes(source), 5);
+    ck_assert_int_eq(data_source_label(source, 0), 4);
+    data_source_close(source);
+    test_write(path, "z.png\n", 6);
+    source = set_open(path, &unlabelled);
+    ck_assert_int_eq(data_source_label(source, 0), -1);
+    data_source_close(source);
+
+    test_write(path, "z.png\t4\nz.png\tape\n", 18);
+    set_refused(path, NULL, BASE_FORMAT,
+                "line 2: some labels are numbers and some are names");
+    test_write(path, "z.png\t4\nz.png\n", 14);
+    set_refused(path, NULL, BASE_FORMAT, "line 2: some lines have a label");
+    test_write(path, "z.png\t4\nno.png\t5\n", 17);
+    set_refused(path, NULL, BASE_IO, "line 2: cannot open 'no.png'");
+    snprintf(text, sizeof text, "%s!in/2.png\t1\n", tar_path);
+    test_write(path, text, strlen(text));
+    set_refused(path, NULL, BASE_FORMAT, "holds no 'in/2.png'");
+    base_free(tar_path);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(cifars_binary_files_become_pixels)
+{
+    enum { RECORD = 3073 };
+    unsigned char bytes[2 * RECORD];
+    data_image image = {0};
+    data_health health;
+    char name[64];
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 7 + i / 1024);
+    bytes[0] = 9;
+    bytes[RECORD] = 0;
+    set_file(root, "test_batch.bin", bytes, sizeof bytes);
+    set_file(root, "data_batch_1.bin", bytes + RECORD, RECORD);
+    set_text("batches.meta.txt", "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\n"
+                                 "ship\ntruck\n\n");
+    data_source *source = set_open(root, &one);
+    ck_assert_str_eq(data_source_layout(source), "cifar-bin");
+    ck_assert_uint_eq(data_source_count(source), 2);
+    ck_assert_uint_eq(data_source_classes(source), 10);
+    ck_assert_int_eq(data_source_label(source, 0), 9);
+    data_source_relative_name(source, 0, name, sizeof name);
+    ck_assert_str_eq(name, "truck/test_batch-00000.png");
+    ck_assert_int_eq(data_source_image(source, 1, &image, &health, NULL, NULL, NULL, NULL),
+                     BASE_OK);
+    ck_assert_uint_eq(image.width, 32);
+    for (size_t p = 0; p < 1024; p += 77)
+        for (size_t c = 0; c < 3; c++)
+            ck_assert_uint_eq(image.pixels[3 * p + c], bytes[RECORD + 1 + 1024 * c + p]);
+    data_source_close(source);
+    data_source_options train = one;
+    train.split = "train";
+    source = set_open(root, &train);
+    ck_assert_uint_eq(data_source_count(source), 1);
+    data_source_close(source);
+    set_file(root, "test_batch.bin", bytes, 3000);
+    set_refused(root, &one, BASE_FORMAT, "has 3000 bytes, expected a multiple of 3073");
+    data_image_destroy(&image);
+}
+END_TEST
+
+START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
+{
+    data_imagenet_c *tree = NULL;
+    data_source *source = NULL;
+
+    set_name_file(root, "weather/fog/5/n01440764/x.JPEG");
+    set_name_file(root, "weather/fog/1/n01440764/x.JPEG");
+    set_name_file(root, "noise/gaussian_noise/2/n01443537/y.JPEG");
+    set_name_file(root, "own/3/n01443537/y.JPEG");
+    set_folder(root, "weather/fog/9"); /* no severity */
+    ck_assert_int_eq(data_imagenet_c_open(&tree, root, NULL), BASE_OK);
+    ck_assert_uint_eq(data_imagenet_c_count(tree), 4);
+    ck_assert_str_eq(data_imagenet_c_corruption(tree, 0), "gaussian_noise");
+    ck_assert_str_eq(data_imagenet_c_corruption(tree, 1), "fog");
+    ck_assert_int_eq(data_imagenet_c_severity(tree, 1), 1);
+    ck_assert_int_eq(data_imagenet_c_severity(tree, 2), 5);
+    ck_assert_str_eq(data_imagenet_c_corruption(tree, 3), "own");
+    ck_assert_int_eq(data_imagenet_c_source(&source, tree, 2, &imagenet, NULL), BASE_OK);
+    set_lists(source, "0 n01440764/x.JPEG\n");
+    set_holds(source, 0, "weather/fog/5/n01440764/x.JPEG");
+    data_source_close(source);
+    data_imagenet_c_close(tree);
+
+    source = set_open(root, &imagenet); /* all of it */
+    ck_assert_str_eq(data_source_layout(source), "imagenet-c");
+    ck_assert_uint_eq(data_source_count(source), 4);
+    set_lists(source, "0 weather/fog/1/n01440764/x.JPEG\n0 weather/fog/5/n01440764/x.JPEG\n"
+                      "1 noise/gaussian_noise/2/n01443537/y.JPEG\n"
+                      "1 own/3/n01443537/y.JPEG\n");
+    set_holds(source, 1, "weather/fog/5/n01440764/x.JPEG");
+    data_source_close(source);
+    set_folder(root, "nothing");
+    char *path = test_path(root, "nothing");
+    base_error err = {0};
+    ck_assert_int_eq(data_imagenet_c_open(&tree, path, &err), BASE_FORMAT);
+    base_free(path);
+}
+END_TEST
+
+/* ---- class maps ---------------------------------------------------------------------------- */
+
+START_TEST(a_class_map_decides_the_labels)
+{
+    static const char *const forms[] = {"folder\tlabel\ncat\t1\ndog\t0\nwolf\t0\n",
+                                        "{\"cat\": 1, \"dog\": 0, \"wolf\": 0}",
+                                        "# two kinds\ndog\t0\r\nwolf\t0\r\ncat\t1\r\n"};
+    char *map = test_path(root, "map"), *set = test_path(root, "set");
+    data_source_options options = {.class_map = map};
+
+    set_name_file(set, "cat/x.png");
+    set_name_file(set, "dog/x.png");
+    set_name_file(set, "wolf/x.png"); /* the same name, and both stay */
+    for (size_t i = 0; i < 3; i++) {
+        set_text("map", forms[i]);
+        data_source *source = set_open(set, &options);
+        set_lists(source, "0 dog/x.png\n0 wolf/x.png\n1 cat/x.png\n");
+        ck_assert_uint_eq(data_source_classes(source), 2);
+        ck_assert_str_eq(data_source_class_name(source, 0), "dog");
+        set_holds(source, 1, "wolf/x.png");
+        data_source_close(source);
+    }
+    set_text("map", "[\"wolf\", \"dog\", \"cat\"]");
+    data_source *source = set_open(set, &options);
+    set_lists(source, "0 wolf/x.png\n1 dog/x.png\n2 cat/x.png\n");
+    data_source_close(source);
+    set_text("map", "{\"4\": [\"wolf\", \"Wolf\"], \"0\": [\"dog\"], \"2\": \"cat\"}");
+    source = set_open(set, &options);
+    set_lists(source, "0 dog/x.png\n2 cat/x.png\n4 wolf/x.png\n");
+    data_source_close(source);
+
+    set_text("map", "cat\t1\ndog\t0\n");
+    set_refused(set, &options, BASE_MISMATCH, "has the class 'wolf', which is not in");
+    set_text("map", "cat\t1\ndog\tzero\n");
+    set_refused(set, &options, BASE_FORMAT, "line 2: 'dog\\x09zero', expected a folder");
+    set_text("map", "cat\t1\ncat\t0\n");
+    set_refused(set, &options, BASE_FORMAT, "maps 'cat' twice");
+    set_text("map", "{\"cat\": 1.5}");
+    set_refused(set, &options, BASE_FORMAT, "the value of 'cat'");
+    set_text("map", "{\"cat\": 1");
+    set_refused(set, &options, BASE_FORMAT, "line 1:");
+    set_text("map", "cat\t1\ndog\t0\nwolf\t9\n");
+    options.classes_of_model = 3;
+    set_refused(set, &options, BASE_MISMATCH, "has the label 9, expected 0 to 2");
+    base_free(map);
+    base_free(set);
+}
+END_TEST
+
+START_TEST(a_model_trained_on_numbers_knows_imagenets_ids)
+{
+    static char text[1000][4];
+    const char *list[1000];
+    const data_source_options options = {
+        .class_list = list, .class_list_count = 1000, .allow_single_class = true};
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text[i], sizeof text[i], "%d", i);
+        list[i] = text[i];
+    }
+    set_name_file(root, "n02119789/x.png");
+    data_source *source = set_open(root, &options);
+    ck_assert_int_eq(data_source_label(source, 0), 278);
+    data_source_close(source);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data_layouts");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core,
+                   a_tar_of_tars_is_read_at_both_levels_in_the_order_of_class_folders);
+    tcase_add_test(core, validation_labels_are_read_in_all_their_forms);
+    tcase_add_test(core, the_kit_beside_the_archive_is_found_and_read_as_it_is);
+    tcase_add_test(core, images_without_labels_serve_predictions_only);
+    tcase_add_test(core, kaggles_tree_is_read_by_split);
+    tcase_add_test(core, shards_are_samples_of_keys_in_order);
+    tcase_add_test(core, one_set_has_the_same_numbers_in_every_form);
+    tcase_add_test(core, a_list_names_its_images_and_labels);
+    tcase_add_test(core, cifars_binary_files_become_pixels);
+    tcase_add_test(core, a_tree_of_corruptions_lists_its_parts_and_opens_each);
+    tcase_add_test(core, a_class_map_decides_the_labels);
+    tcase_add_test(core, a_model_trained_on_numbers_knows_imagenets_ids);
+    tcase_add_test(limits, an_inner_archive_that_is_cut_is_refused_with_its_offset);
+    tcase_add_test(limits, files_of_labels_that_do_not_fit_are_refused);
+    tcase_add_test(limits, strange_shard_names_are_refused);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
