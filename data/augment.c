@@ -1,14 +1,11 @@
-/* augment.c - what training does to a picture: crop, flip, erasing; and to a batch: mixup,
- * cutmix. Follows data.md 7 and 8 (torchvision's random resized crop, timm's mixing and
- * erasing). Free to change: the loops. Relied on elsewhere: the order of draws, which is
+/* augment.c - what training does to a shaped picture: erasing; and to a batch: mixup,
+ * cutmix. Follows data.md 8 (timm's mixing and erasing); crop and flip: transform.c. Free to change: the loops. Relied on elsewhere: the order of draws, which is
  * part of every result. */
 #include "data/data_internal.h"
 
-#include <assert.h>
 #include <math.h>
-#include <string.h>
 
-enum { TRIES = 10 }; /* of a random crop or rectangle, then the fallback */
+enum { TRIES = 10 }; /* of a random rectangle */
 
 /* Zhong et al. 2017, with timm's larger area. */
 static const double erase_area_low = 0.02, erase_area_high = 0.33;
@@ -25,124 +22,6 @@ static double log_uniform_in(base_rng *rng, double low, double high)
 }
 
 /* ---- one picture --------------------------------------------------------------------- */
-
-/* The largest centred box whose ratio is allowed. */
-static data_box fallback_box(size_t width, size_t height, const data_augment *augment)
-{
-    const double ratio = (double)width / (double)height;
-    data_box box = {0, 0, width, height};
-
-    if (ratio < augment->ratio_low)
-        box.height = (size_t)nearbyint((double)width / augment->ratio_low);
-    else if (ratio > augment->ratio_high)
-        box.width = (size_t)nearbyint((double)height * augment->ratio_high);
-    box.width = box.width < 1 ? 1 : box.width > width ? width : box.width;
-    box.height = box.height < 1 ? 1 : box.height > height ? height : box.height;
-    box.left = (width - box.width) / 2;
-    box.top = (height - box.height) / 2;
-    return box;
-}
-
-/* torchvision's RandomResizedCrop.get_params: nearbyint rounds halves to even, as Python
- * does. */
-static data_box random_box(size_t width, size_t height, const data_augment *augment,
-                           base_rng *rng)
-{
-    const double area = (double)width * (double)height;
-
-    for (int i = 0; i < TRIES; i++) {
-        const double part = area * uniform_in(rng, augment->area_low, augment->area_high);
-        const double ratio = log_uniform_in(rng, augment->ratio_low, augment->ratio_high);
-        const double w = nearbyint(sqrt(part * ratio));
-        const double h = nearbyint(sqrt(part / ratio));
-        if (!(w > 0.0 && w <= (double)width && h > 0.0 && h <= (double)height))
-            continue;
-        data_box box = {.width = (size_t)w, .height = (size_t)h};
-        box.top = (size_t)base_rng_below(rng, height - box.height + 1);
-        box.left = (size_t)base_rng_below(rng, width - box.width + 1);
-        return box;
-    }
-    return fallback_box(width, height, augment);
-}
-
-/* out [size, size] is the window of in [size, size] that starts `padding` pixels of zeros
- * before the picture, plus (left, top), each 0..2 * padding. */
-static base_status padded_crop(data_image *out, const data_image *in, size_t padding,
-                               size_t left, size_t top, base_error *err)
-{
-    const size_t size = in->width, channels = in->channels;
-    const size_t lost =
-        left > padding ? left - padding : 0; /* columns beyond the left edge */
-    const size_t gap = left < padding ? padding - left : 0; /* columns of zeros before */
-    const base_status status = data_image_reserve(out, size, size, channels, err);
-
-    if (status != BASE_OK)
-        return status;
-    memset(out->pixels, 0, size * size * channels);
-    for (size_t y = 0; y < size; y++) {
-        const size_t row = y + top; /* of the padded picture */
-        if (row < padding || row - padding >= size || lost + gap >= size)
-            continue;
-        memcpy(out->pixels + (y * size + gap) * channels,
-               in->pixels + ((row - padding) * size + lost) * channels,
-               (size - lost - gap) * channels);
-    }
-    return BASE_OK;
-}
-
-static void flip(data_image *image)
-{
-    const size_t width = image->width, channels = image->channels;
-
-    for (size_t y = 0; y < image->height; y++) {
-        unsigned char *left = image->pixels + y * width * channels;
-        unsigned char *right = left + (width - 1) * channels;
-        for (; left < right; left += channels, right -= channels) {
-            for (size_t c = 0; c < channels; c++) {
-                const unsigned char kept = left[c];
-                left[c] = right[c];
-                right[c] = kept;
-            }
-        }
-    }
-}
-
-base_status data_train_transform(data_image *out, const data_image *in,
-                                 const data_augment *augment, size_t resize, size_t size,
-                                 data_filter filter, base_rng *rng, data_scratch *scratch,
-                                 base_error *err)
-{
-    base_status status = BASE_OK;
-
-    switch (augment->crop) {
-    case DATA_CROP_RANDOM: {
-        const data_box box = random_box(in->width, in->height, augment, rng);
-        status = data_resize(out, in, &box, size, size, NULL, filter, scratch, err);
-        break;
-    }
-    case DATA_CROP_PADDED: {
-        assert(augment->padding >= 0);
-        const size_t padding = (size_t)augment->padding;
-        if (in->width != size || in->height != size) {
-            /* Never smaller than size, so this uses image[0] of scratch at most. */
-            status = data_eval_transform(&scratch->image[1], in, size, size, filter,
-                                         scratch, err);
-            in = &scratch->image[1];
-        }
-        const size_t top = (size_t)base_rng_below(rng, 2 * padding + 1);
-        const size_t left = (size_t)base_rng_below(rng, 2 * padding + 1);
-        if (status == BASE_OK)
-            status = padded_crop(out, in, padding, left, top, err);
-        break;
-    }
-    case DATA_CROP_EVAL:
-        status = data_eval_transform(out, in, resize, size, filter, scratch, err);
-        break;
-    }
-    if (status == BASE_OK && augment->flip > 0.0 && base_rng_uniform(rng) < augment->flip)
-        flip(out);
-    return status;
-}
 
 void data_erase(float *planes, size_t channels, size_t size, const data_augment *augment,
                 base_rng *rng)

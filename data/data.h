@@ -233,7 +233,7 @@ typedef struct data_augment {
 typedef struct data_loader_config {
     /* Shuffled, endless over epochs, augmented, last partial batch dropped. */
     bool training;
-    size_t batch; /* images a batch */
+    size_t batch; /* images a batch, of all ranks together */
     size_t limit; /* > 0: the first limit samples of the seeded order, always the same */
     uint64_t seed;
     size_t threads; /* workers, 0: load in the caller's thread; same batches */
@@ -245,6 +245,16 @@ typedef struct data_loader_config {
     data_filter filter;
     float mean[3], std[3];
     bool bytes; /* 8-bit [B, S, S, C] in batch.bytes in place of normalised floats */
+    /* Training: JPEGs are decoded at 1/2, 1/4 or 1/8 scale where the crop stays larger than the input:
+     * quicker for photographs of several megapixels, not the same pixels. True: never. */
+    bool exact;
+    /* This process loads part `rank` of `ranks` (0 of 0 or 1: all). Training: its share of every batch,
+     * which ranks must divide; evaluation: samples rank * N / ranks up to (rank + 1) * N / ranks. The ranks
+     * together load what one would, every sample once. */
+    size_t rank, ranks;
+    bool keep_last; /* training: an epoch's last, smaller batch too; a rank's part may be empty */
+    /* Training: every sample this many times running, each differently augmented (0, 1: once). */
+    size_t repeats;
     data_augment augment;
     data_decode_limits limits;
     /* Training: more than max(50, max_bad * count) bad samples stop the run (0.001). */
@@ -269,6 +279,7 @@ data_loader_config data_loader_defaults(void);
 /* A filled slot, borrowed until the next call of data_loader_next or _seek. */
 typedef struct data_batch {
     size_t count;               /* images; 0: the evaluation is over */
+    size_t global_count;        /* images of the batch over all ranks (training) */
     const float *images;        /* [count, C, S, S] normalised, NULL with bytes */
     const unsigned char *bytes; /* [count, S, S, C], NULL without */
     const int32_t *labels;      /* [count]; -1: unknown, or a bad sample in evaluation */

@@ -2,6 +2,7 @@
  * planes. Follows data.md 7 and 8 (Pillow's luma, torchvision's ToTensor and Normalize).
  * Free to change: the loops. Relied on elsewhere: every value, to the bit. */
 #include "data/data_internal.h"
+#include "data/shape_internal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -136,4 +137,39 @@ void data_normalise(float *out, const data_image *in, const float *table)
     assert(in->channels == 1);
     for (size_t i = 0; i < count; i++)
         out[i] = table[in->pixels[i]];
+}
+
+void data_normaliser_make(data_normaliser *out, const float *mean, const float *std,
+                          size_t channels, const data_kernels *kernels)
+{
+    unsigned char levels[LEVELS * 3];
+    float planes[LEVELS * 3];
+
+    data_normalise_table(out->table, mean, std, channels);
+    out->kernels = NULL;
+    if (channels != 3)
+        return;
+    for (size_t i = 0; i < sizeof levels; i++)
+        levels[i] = (unsigned char)(i / 3);
+    memcpy(out->mean, mean, sizeof out->mean);
+    memcpy(out->std, std, sizeof out->std);
+    if (kernels->normalise(planes, LEVELS, levels, LEVELS, mean, std) == LEVELS &&
+        memcmp(planes, out->table, sizeof planes) == 0)
+        out->kernels = kernels;
+}
+
+void data_normaliser_run(float *out, const data_image *in, const data_normaliser *by)
+{
+    const size_t count = in->width * in->height;
+    size_t done = 0;
+
+    if (in->channels != 3 || !by->kernels) {
+        data_normalise(out, in, by->table);
+        return;
+    }
+    done = by->kernels->normalise(out, count, in->pixels, count, by->mean, by->std);
+    for (size_t i = done; i < count; i++) {
+        for (size_t c = 0; c < 3; c++)
+            out[c * count + i] = by->table[c * LEVELS + in->pixels[3 * i + c]];
+    }
 }

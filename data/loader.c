@@ -46,18 +46,33 @@ data_loader_config data_loader_defaults(void)
 /* ---- workers ----------------------------------------------------------------------------
  */
 
+/* Where part `rank` of `ranks` begins in count things. */
+static size_t share_of(size_t count, size_t rank, size_t ranks)
+{
+    /* rank * count / ranks without its overflow */
+    return count / ranks * rank + count % ranks * rank / ranks;
+}
+
 /* Fresh slot for the batch that is claimed next. With the lock. */
 static void open_slot(data_loader *l, loader_slot *slot)
 {
     const bool training = l->config.training;
-    const size_t left = training
-                            ? l->config.batch
-                            : l->order.count - (size_t)l->claim_batch * l->config.batch;
+    const size_t whole = l->config.batch, rank = l->config.rank, ranks = l->config.ranks;
 
     slot->batch = l->claim_batch;
     slot->epoch = training ? l->claim_batch / l->steps : l->eval_epoch;
     slot->step = training ? l->claim_batch % l->steps : l->claim_batch;
-    slot->count = left < l->config.batch ? left : l->config.batch;
+    if (training) { /* batch s is positions s * whole on, cut into parts by rank */
+        const size_t at = (size_t)slot->step * whole, left = l->positions - at;
+        slot->global_count = left < whole ? left : whole;
+        const size_t first = share_of(slot->global_count, rank, ranks);
+        slot->first = at + first;
+        slot->count = share_of(slot->global_count, rank + 1, ranks) - first;
+    } else {
+        slot->first = l->own + (size_t)slot->step * l->batch;
+        slot->count = l->end - slot->first < l->batch ? l->end - slot->first : l->batch;
+        slot->global_count = slot->count;
+    }
     slot->done = 0;
     slot->failed = SIZE_MAX;
     slot->ready = false;
@@ -148,6 +163,11 @@ static base_status check_config(const data_loader_config *c, base_error *err)
             "a loader of batch %zu, size %zu, queue %zu and %zu threads, expected "
             "at least 1 of each and 0 to %d threads",
             c->batch, c->size, c->queue, c->threads, THREADS_MOST);
+    if (c->ranks > 1 ? c->rank >= c->ranks || c->batch % c->ranks != 0 : c->rank > 0)
+        return base_fail(err, BASE_USAGE,
+                         "rank %zu of %zu with batches of %zu, expected a rank below the "
+                         "ranks, whose number divides the batch",
+                         c->rank, c->ranks, c->batch);
     if (c->channels != 1 && c->channels != 3)
         return base_fail(err, BASE_USAGE, "%zu channels, expected 1 or 3", c->channels);
     for (size_t i = 0; i < c->channels; i++) {
@@ -180,23 +200,24 @@ static base_status check_config(const data_loader_config *c, base_error *err)
     return BASE_OK;
 }
 
-static bool make_slot(loader_slot *slot, const data_loader_config *c, size_t sample_bytes)
+static bool make_slot(loader_slot *slot, const data_loader *l)
 {
+    const size_t batch = l->batch;
     size_t values;
 
     slot->batch = UINT64_MAX;
-    if (!base_mul_size(&values, c->batch, sample_bytes))
+    if (!base_mul_size(&values, batch, l->sample_bytes))
         return false;
-    if (c->bytes)
+    if (l->config.bytes)
         slot->bytes = base_alloc(values, 1);
     else
         slot->images = base_alloc(values, sizeof(float));
-    slot->labels = base_alloc(c->batch, sizeof *slot->labels);
-    slot->labels_b = base_alloc(c->batch, sizeof *slot->labels_b);
-    slot->weight_a = base_alloc(c->batch, sizeof *slot->weight_a);
-    slot->samples = base_alloc(c->batch, sizeof *slot->samples);
-    slot->bad = base_alloc(c->batch, sizeof *slot->bad);
-    slot->event = base_alloc(c->batch, sizeof *slot->event);
+    slot->labels = base_alloc(batch, sizeof *slot->labels);
+    slot->labels_b = base_alloc(batch, sizeof *slot->labels_b);
+    slot->weight_a = base_alloc(batch, sizeof *slot->weight_a);
+    slot->samples = base_alloc(batch, sizeof *slot->samples);
+    slot->bad = base_alloc(batch, sizeof *slot->bad);
+    slot->event = base_alloc(batch, sizeof *slot->event);
     return (slot->bytes || slot->images) && slot->labels && slot->labels_b &&
            slot->weight_a && slot->samples && slot->bad && slot->event;
 }
@@ -228,11 +249,11 @@ static base_status make_buffers(data_loader *l, base_error *err)
     l->named = base_alloc(data_source_count(l->source) / 8 + 1, 1);
     good = good && l->slots && l->workers && l->named;
     for (size_t i = 0; i < l->slot_count && good; i++)
-        good = make_slot(&l->slots[i], c, l->sample_bytes);
+        good = make_slot(&l->slots[i], l);
     if (!good)
         return base_fail(err, BASE_NO_MEMORY,
                          "no memory for %zu batches of %zu images of %zu x %zu",
-                         l->slot_count, c->batch, c->size, c->size);
+                         l->slot_count, l->batch, c->size, c->size);
     base_status status = BASE_OK;
     for (size_t i = 0; i < l->worker_count && status == BASE_OK; i++) {
         l->workers[i].loader = l;
@@ -262,6 +283,39 @@ static base_status start_threads(data_loader *l, base_error *err)
     return status;
 }
 
+/* What an epoch of count samples is for this rank. */
+static base_status lay_out(data_loader *l, size_t count, base_error *err)
+{
+    data_loader_config *c = &l->config;
+
+    c->ranks = c->ranks > 0 ? c->ranks : 1;
+    l->repeats = c->training && c->repeats > 1 ? c->repeats : 1;
+    l->batch = c->batch / c->ranks;
+    if (!base_mul_size(&l->positions, count, l->repeats))
+        return base_fail(err, BASE_USAGE, "%zu samples %zu times are too many", count,
+                         l->repeats);
+    if (c->training && !c->keep_last && l->positions < c->batch)
+        return base_fail(err, BASE_USAGE,
+                         "'%s' gives %zu samples, fewer than a batch of %zu",
+                         data_source_path(l->source), l->positions, c->batch);
+    l->own = share_of(count, c->rank, c->ranks);
+    l->end = share_of(count, c->rank + 1, c->ranks);
+    l->steps = c->training ? l->positions / c->batch : (l->end - l->own) / l->batch;
+    if (c->training ? c->keep_last && l->positions % c->batch > 0
+                    : (l->end - l->own) % l->batch > 0)
+        l->steps++;
+    l->rule = (shape_rule){
+        .augment = c->training ? &c->augment : NULL,
+        .resize = c->resize,
+        .size = c->size,
+        .channels = c->channels,
+        .filter = c->filter,
+        .exact = c->exact,
+        .to_end = c->strict,
+    };
+    return BASE_OK;
+}
+
 base_status data_loader_create(data_loader **out, const data_source *source,
                                const data_loader_config *config, base_error *err)
 {
@@ -272,24 +326,24 @@ base_status data_loader_create(data_loader **out, const data_source *source,
 
     if (status != BASE_OK)
         return status;
-    if (config->training && count < config->batch)
-        return base_fail(err, BASE_USAGE,
-                         "'%s' gives %zu samples, fewer than a batch of %zu",
-                         data_source_path(source), count, config->batch);
     data_loader *l = base_alloc(1, sizeof *l);
     if (!l)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a loader");
     l->source = source;
     l->config = *config;
-    l->steps = config->training ? count / config->batch
-                                : (count + config->batch - 1) / config->batch;
+    status = lay_out(l, count, err);
+    if (status != BASE_OK) {
+        base_free(l);
+        return status;
+    }
     const double share = config->max_bad * (double)count;
     l->bad_most = share < (double)count ? (size_t)share : count;
     if (l->bad_most < BAD_ALWAYS)
         l->bad_most = BAD_ALWAYS;
-    const size_t per_thread = config->batch / (4 * (config->threads + 1));
+    const size_t per_thread = l->batch / (4 * (config->threads + 1));
     l->grain = per_thread < 1 ? 1 : per_thread < GRAIN_MOST ? per_thread : GRAIN_MOST;
-    data_normalise_table(l->table, config->mean, config->std, config->channels);
+    data_normaliser_make(&l->normaliser, config->mean, config->std, config->channels,
+                         data_kernels_get());
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->opened, NULL);
     pthread_cond_init(&l->ready, NULL);
@@ -297,10 +351,11 @@ base_status data_loader_create(data_loader **out, const data_source *source,
     status = make_buffers(l, err);
     /* Epochs that the batches in flight can belong to: an older permutation is needed no
      * more. */
-    const size_t epochs = (l->slot_count - 1 + l->steps - 1) / l->steps + 1;
+    const size_t epochs =
+        config->training ? (l->slot_count - 1 + l->steps - 1) / l->steps + 1 : 0;
     if (status == BASE_OK)
-        status = data_order_create(&l->order, samples, config->limit, config->seed,
-                                   config->training ? epochs : 0, err);
+        status =
+            data_order_create(&l->order, samples, config->limit, config->seed, epochs, err);
     if (status == BASE_OK)
         status = start_threads(l, err);
     if (status == BASE_OK)
@@ -386,6 +441,7 @@ base_status data_loader_next(data_loader *l, data_batch *out, base_error *err)
     l->borrowed = true;
     *out = (data_batch){
         .count = slot->count,
+        .global_count = slot->global_count,
         .images = slot->images,
         .bytes = slot->bytes,
         .labels = slot->labels,

@@ -9,51 +9,67 @@
 
 enum { BAD_LINES = 20, OTHER_LINES = 5, LINE_BYTES = 2048 };
 
-/* The finished place: bytes, or normalised planes. */
-static void write_place(loader_worker *worker, loader_slot *slot, size_t p, base_rng *rng)
+/* The picture of a sample in its final shape. */
+static base_status shape_sample(loader_worker *worker, data_image *out, uint32_t sample,
+                                base_rng *rng, data_health *health, char *note,
+                                base_error *err)
 {
     const data_loader *l = worker->loader;
     const data_loader_config *config = &l->config;
+    base_status status;
+    size_t size = 0;
 
-    if (config->bytes) {
-        memcpy(slot->bytes + p * l->sample_bytes, worker->shaped.pixels, l->sample_bytes);
-        return;
+    if (l->source->width > 0) { /* a layout of raw pixels */
+        status = data_source_image_within(
+            l->source, sample, &worker->decoded, health, worker->decoder, &worker->buffer,
+            &worker->buffer_bytes, config->limits.max_file_bytes, note, LOADER_REASON_BYTES,
+            err);
+        if (status == BASE_OK)
+            status = data_image_convert(&worker->decoded, config->channels, err);
+        if (status == BASE_OK)
+            status =
+                shape_image(out, &worker->decoded, &l->rule, rng, &worker->scratch, err);
+        return status;
     }
-    float *planes = slot->images + p * l->sample_bytes;
-    data_normalise(planes, &worker->shaped, l->table);
-    if (config->training)
-        data_erase(planes, config->channels, config->size, &config->augment, rng);
+    note[0] = 0;
+    status =
+        data_source_read_within(l->source, sample, &worker->buffer, &worker->buffer_bytes,
+                                &size, config->limits.max_file_bytes, err);
+    if (status != BASE_OK)
+        return status;
+    return shape_file(out, health, worker->decoder, worker->buffer, size, &l->rule, rng,
+                      &worker->scratch, note, LOADER_REASON_BYTES, err);
 }
 
-/* Sample into place p. copy: 1 for a replacement. */
+/* Sample into place p: bytes straight, floats by way of a picture that fits the cache. copy
+ * counts the repeats of a sample, twice, plus 1 for a replacement. */
 static base_status fill_with(loader_worker *worker, loader_slot *slot, size_t p,
                              uint32_t sample, uint64_t copy, data_health *health,
                              char *note, base_error *err)
 {
     const data_loader *l = worker->loader;
     const data_loader_config *config = &l->config;
+    data_image *out = &worker->shaped;
     base_rng rng =
         base_rng_make(config->seed, BASE_PURPOSE_AUGMENT, slot->epoch, sample, copy);
+    data_image place = {0};
 
-    base_status status = data_source_image_within(
-        l->source, sample, &worker->decoded, health, worker->decoder, &worker->buffer,
-        &worker->buffer_bytes, config->limits.max_file_bytes, note, LOADER_REASON_BYTES,
-        err);
-    if (status == BASE_OK)
-        status = data_image_convert(&worker->decoded, config->channels, err);
-    if (status == BASE_OK && config->training)
-        status = data_train_transform(&worker->shaped, &worker->decoded, &config->augment,
-                                      config->resize, config->size, config->filter, &rng,
-                                      &worker->scratch, err);
-    else if (status == BASE_OK)
-        status = data_eval_transform(&worker->shaped, &worker->decoded, config->resize,
-                                     config->size, config->filter, &worker->scratch, err);
+    if (config->bytes) {
+        place.pixels = slot->bytes + p * l->sample_bytes;
+        place.capacity_bytes = l->sample_bytes;
+        out = &place;
+    }
+    base_status status = shape_sample(worker, out, sample, &rng, health, note, err);
     if (status == BASE_OK && config->training && config->alter)
-        status = config->alter(config->alter_user, (size_t)(worker - l->workers),
-                               &worker->shaped, slot->epoch, sample, err);
-    if (status == BASE_OK)
-        write_place(worker, slot, p, &rng);
-    return status;
+        status = config->alter(config->alter_user, (size_t)(worker - l->workers), out,
+                               slot->epoch, sample, err);
+    if (status != BASE_OK || config->bytes)
+        return status;
+    float *planes = slot->images + p * l->sample_bytes;
+    data_normaliser_run(planes, out, &l->normaliser);
+    if (config->training)
+        data_erase(planes, config->channels, config->size, &config->augment, &rng);
+    return BASE_OK;
 }
 
 /* An image of zeros, as if it were not there. */
@@ -69,7 +85,8 @@ bool loader_fill(loader_worker *worker, loader_slot *slot, size_t p)
 {
     const data_loader *l = worker->loader;
     const size_t count = l->order.count;
-    const size_t position = (size_t)slot->step * l->config.batch + p;
+    const size_t position = (slot->first + p) / l->repeats;
+    const uint64_t copy = 2 * ((slot->first + p) % l->repeats);
     loader_event *event = &slot->event[p];
     char note[LOADER_REASON_BYTES];
     data_health health;
@@ -80,7 +97,7 @@ bool loader_fill(loader_worker *worker, loader_slot *slot, size_t p)
         const uint32_t sample =
             data_order_sample(&l->order, slot->epoch, (position + t) % count);
         const base_status status =
-            fill_with(worker, slot, p, sample, t > 0, &health, note, &err);
+            fill_with(worker, slot, p, sample, copy + (t > 0), &health, note, &err);
         if (t == 0) {
             event->health = status == BASE_OK ? health : DATA_HEALTH_BAD;
             snprintf(event->reason, sizeof event->reason, "%.*s", LOADER_REASON_BYTES - 1,

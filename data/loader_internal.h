@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "data/data_internal.h"
+#include "data/shape_internal.h"
 
 enum { LOADER_REASON_BYTES = 200 };
 
@@ -22,7 +23,9 @@ typedef struct loader_event {
 typedef struct loader_slot {
     uint64_t batch; /* counted from the first of epoch 0; UINT64_MAX: none yet */
     uint64_t epoch, step;
-    size_t count, done; /* places, and those filled: guarded by the lock */
+    size_t first;        /* position of place 0 in the epoch */
+    size_t global_count; /* images of all ranks */
+    size_t count, done;  /* places, and those filled: guarded by the lock */
     size_t failed; /* the lowest place without any usable sample, SIZE_MAX: none; guarded */
     bool ready;    /* guarded */
     float *images;
@@ -49,11 +52,16 @@ struct data_loader {
     const data_source *source;
     data_loader_config config;
     data_order order;
+    size_t batch;        /* places of a batch: this rank's */
+    size_t repeats;      /* at least 1 */
+    size_t positions;    /* of an epoch: samples times repeats */
+    size_t own, end;     /* evaluation: this rank's positions */
     size_t steps;        /* batches of an epoch */
     size_t bad_most;     /* bad samples that training bears */
     size_t sample_bytes; /* size * size * channels */
     size_t grain;        /* places claimed at once */
-    float table[3 * 256];
+    shape_rule rule;
+    data_normaliser normaliser;
 
     loader_slot *slots;
     size_t slot_count;

@@ -1,10 +1,17 @@
-/* transform.c - evaluation preprocessing, as torchvision does it on Pillow images (data.md
- * 7). Free to change: how little is computed. Relied on elsewhere: every byte, published
- * accuracies hang on it. */
+/* transform.c - geometry of evaluation and training (data.md 7): evaluation as torchvision
+ * does it on Pillow images, torchvision's random resized crop, the padded crop of small
+ * pictures, the flip. Free to change: how little is computed. Relied on elsewhere: every
+ * byte of evaluation, published accuracies hang on it; the order of draws. */
 #include "data/data_internal.h"
+#include "data/shape_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
+
+enum { TRIES = 10 /* of a random crop, then the fallback */ };
+
+/* ---- evaluation -------------------------------------------------------------------------- */
 
 /* One axis of a centre crop: how much zero padding comes first, and where the crop
  * starts. */
@@ -34,36 +41,159 @@ static size_t long_side(size_t resize, size_t side, size_t short_side)
     return (size_t)((double)(resize * side) / (double)short_side);
 }
 
+static shape eval_shape(size_t width, size_t height, size_t resize, size_t crop)
+{
+    shape s = {.box = {0, 0, width, height}, .width = width, .height = height};
+
+    if (resize > 0 && width <= height) {
+        s.height = long_side(resize, height, width);
+        s.width = resize;
+    } else if (resize > 0) {
+        s.width = long_side(resize, width, height);
+        s.height = resize;
+    }
+    const span x = span_of(s.width, crop), y = span_of(s.height, crop);
+    s.part = (data_box){x.start, y.start, x.count, y.count};
+    s.left = x.pad;
+    s.top = y.pad;
+    return s;
+}
+
+/* ---- training ---------------------------------------------------------------------------- */
+
+static double uniform_in(base_rng *rng, double low, double high)
+{
+    return low + (high - low) * base_rng_uniform(rng);
+}
+
+/* The largest centred box whose ratio is allowed. */
+static data_box fallback_box(size_t width, size_t height, const data_augment *augment)
+{
+    const double ratio = (double)width / (double)height;
+    data_box box = {0, 0, width, height};
+
+    if (ratio < augment->ratio_low)
+        box.height = (size_t)nearbyint((double)width / augment->ratio_low);
+    else if (ratio > augment->ratio_high)
+        box.width = (size_t)nearbyint((double)height * augment->ratio_high);
+    box.width = box.width < 1 ? 1 : box.width > width ? width : box.width;
+    box.height = box.height < 1 ? 1 : box.height > height ? height : box.height;
+    box.left = (width - box.width) / 2;
+    box.top = (height - box.height) / 2;
+    return box;
+}
+
+/* torchvision's RandomResizedCrop.get_params: nearbyint rounds halves to even, as Python
+ * does. */
+static data_box random_box(size_t width, size_t height, const data_augment *augment,
+                           base_rng *rng)
+{
+    const double area = (double)width * (double)height;
+    const double ratio_low = log(augment->ratio_low), ratio_high = log(augment->ratio_high);
+
+    for (int i = 0; i < TRIES; i++) {
+        const double part = area * uniform_in(rng, augment->area_low, augment->area_high);
+        const double ratio = exp(uniform_in(rng, ratio_low, ratio_high));
+        const double w = nearbyint(sqrt(part * ratio));
+        const double h = nearbyint(sqrt(part / ratio));
+        if (!(w > 0.0 && w <= (double)width && h > 0.0 && h <= (double)height))
+            continue;
+        data_box box = {.width = (size_t)w, .height = (size_t)h};
+        box.top = (size_t)base_rng_below(rng, height - box.height + 1);
+        box.left = (size_t)base_rng_below(rng, width - box.width + 1);
+        return box;
+    }
+    return fallback_box(width, height, augment);
+}
+
+/* One axis of the padded crop: the window of `size` that starts at `at` of the picture with
+ * `padding` zeros on both sides. */
+static span padded_span(size_t size, size_t padding, size_t at)
+{
+    const size_t lost = at > padding ? at - padding : 0;
+    const size_t gap = at < padding ? padding - at : 0;
+    const size_t gone = lost + gap;
+
+    return (span){.pad = gap, .start = lost, .count = gone < size ? size - gone : 0};
+}
+
+/* To size x size if it is not, then the padded crop of that. */
+static shape padded_shape(size_t width, size_t height, size_t size, size_t padding,
+                          base_rng *rng)
+{
+    const size_t resize = width == size && height == size ? 0 : size;
+    shape s = eval_shape(width, height, resize, size);
+    const span y = padded_span(size, padding, (size_t)base_rng_below(rng, 2 * padding + 1));
+    const span x = padded_span(size, padding, (size_t)base_rng_below(rng, 2 * padding + 1));
+
+    s.empty = x.count == 0 || y.count == 0;
+    s.part.left += s.empty ? 0 : x.start;
+    s.part.top += s.empty ? 0 : y.start;
+    s.part.width = s.empty ? 1 : x.count;
+    s.part.height = s.empty ? 1 : y.count;
+    s.left = s.empty ? 0 : x.pad;
+    s.top = s.empty ? 0 : y.pad;
+    return s;
+}
+
+shape shape_of(size_t width, size_t height, const shape_rule *rule, base_rng *rng)
+{
+    const data_augment *augment = rule->augment;
+    const size_t size = rule->size;
+
+    assert(size > 0);
+    if (!augment)
+        return eval_shape(width, height, rule->resize, size);
+    shape s = {0};
+    switch (augment->crop) {
+    case DATA_CROP_RANDOM:
+        s = (shape){
+            .box = random_box(width, height, augment, rng),
+            .width = size,
+            .height = size,
+            .part = {0, 0, size, size},
+        };
+        break;
+    case DATA_CROP_PADDED:
+        assert(augment->padding >= 0);
+        s = padded_shape(width, height, size, (size_t)augment->padding, rng);
+        break;
+    case DATA_CROP_EVAL: s = eval_shape(width, height, rule->resize, size); break;
+    }
+    if (augment->flip > 0.0 && base_rng_uniform(rng) < augment->flip) {
+        s.flip = true;
+        s.left = size - s.left - s.part.width;
+    }
+    return s;
+}
+
+unsigned shape_scale(const shape *s)
+{
+    unsigned eighths = 8;
+
+    while (eighths > 1 && s->box.width * eighths / 2 >= s->width * 8 &&
+           s->box.height * eighths / 2 >= s->height * 8)
+        eighths /= 2;
+    return eighths;
+}
+
+/* ---- pictures in memory ------------------------------------------------------------------ */
+
+base_status data_train_transform(data_image *out, const data_image *in,
+                                 const data_augment *augment, size_t resize, size_t size,
+                                 data_filter filter, base_rng *rng, data_scratch *scratch,
+                                 base_error *err)
+{
+    const shape_rule rule = {augment, resize, size, in->channels, filter, true, true};
+
+    return shape_image(out, in, &rule, rng, scratch, err);
+}
+
 base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
                                 size_t crop, data_filter filter, data_scratch *scratch,
                                 base_error *err)
 {
-    size_t width = in->width, height = in->height;
+    const shape_rule rule = {NULL, resize, crop, in->channels, filter, true, true};
 
-    assert(crop > 0);
-    if (resize > 0 && width <= height) {
-        height = long_side(resize, height, width);
-        width = resize;
-    } else if (resize > 0) {
-        width = long_side(resize, width, height);
-        height = resize;
-    }
-    const span x = span_of(width, crop), y = span_of(height, crop);
-    const data_box part = {x.start, y.start, x.count, y.count};
-    if (x.count == crop && y.count == crop)
-        return data_resize(out, in, NULL, width, height, &part, filter, scratch, err);
-
-    data_image *inner = &scratch->image[1];
-    base_status status =
-        data_resize(inner, in, NULL, width, height, &part, filter, scratch, err);
-    if (status == BASE_OK)
-        status = data_image_reserve(out, crop, crop, in->channels, err);
-    if (status != BASE_OK)
-        return status;
-    const size_t channels = in->channels;
-    memset(out->pixels, 0, crop * crop * channels);
-    for (size_t row = 0; row < y.count; row++)
-        memcpy(out->pixels + ((y.pad + row) * crop + x.pad) * channels,
-               inner->pixels + row * x.count * channels, x.count * channels);
-    return BASE_OK;
+    return shape_image(out, in, &rule, NULL, scratch, err);
 }
