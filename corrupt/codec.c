@@ -5,37 +5,11 @@
  *
  * libjpeg's error_exit may not return. guarded() is the only setjmp, and what longjmp leaves behind (one
  * step and libjpeg itself) owns nothing. */
-#include "corrupt/corrupt_internal.h"
+#include "corrupt/codec_internal.h"
 
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
-#include <jpeglib.h>
-
 enum { RGB = 3, FIRST_BYTES = 64 * 1024 };
-
-struct corrupt_codec {
-    /* Two coders, as one that has made tables for an image would keep them for the next: the second makes
-     * them for every image. */
-    struct jpeg_compress_struct coder[2];
-    struct jpeg_decompress_struct decoder;
-    struct jpeg_error_mgr errors;
-    struct jpeg_destination_mgr target;
-    struct jpeg_source_mgr source;
-    jmp_buf jump;
-    char text[JMSG_LENGTH_MAX];
-    bool no_memory;
-    /* the file, and how much of it is written */
-    unsigned char *file;
-    size_t file_bytes, size;
-    /* the job of the steps */
-    const unsigned char *in;
-    unsigned char *out;
-    size_t height, width;
-    int quality;
-    bool optimise; /* Huffman tables made for the image */
-};
 
 /* ---- what libjpeg calls -------------------------------------------------------------- */
 
@@ -44,6 +18,12 @@ _Noreturn static void on_error(j_common_ptr info)
     corrupt_codec *codec = info->client_data;
 
     info->err->format_message(info, codec->text);
+    longjmp(codec->jump, 1);
+}
+
+_Noreturn void corrupt_codec_starve(corrupt_codec *codec)
+{
+    codec->no_memory = true;
     longjmp(codec->jump, 1);
 }
 
@@ -73,10 +53,8 @@ static boolean target_grow(j_compress_ptr info)
     const size_t old = codec->file_bytes;
     unsigned char *larger = base_alloc(old, 2);
 
-    if (!larger) {
-        codec->no_memory = true;
-        longjmp(codec->jump, 1);
-    }
+    if (!larger)
+        corrupt_codec_starve(codec);
     memcpy(larger, codec->file, old);
     base_free(codec->file);
     codec->file = larger;
@@ -139,6 +117,9 @@ static void step_create(corrupt_codec *codec)
     jpeg_create_compress(&codec->coder[0]);
     jpeg_create_compress(&codec->coder[1]);
     jpeg_create_decompress(&codec->decoder);
+    for (int i = 0; i < 2; i++)
+        corrupt_pool_install((j_common_ptr)&codec->coder[i]);
+    corrupt_pool_install((j_common_ptr)&codec->decoder);
 }
 
 static void step_encode(corrupt_codec *codec)
@@ -292,6 +273,7 @@ void corrupt_codec_destroy(corrupt_codec *codec)
     jpeg_destroy_compress(&codec->coder[0]);
     jpeg_destroy_compress(&codec->coder[1]);
     jpeg_destroy_decompress(&codec->decoder);
+    corrupt_pool_free(&codec->pool);
     base_free(codec->file);
     base_free(codec);
 }
