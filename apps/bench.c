@@ -1,5 +1,5 @@
 /* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in
- * bench_step.c and bench_decode.c. Relied on elsewhere: the columns of the CSV
+ * bench_step.c, bench_corrupt.c and bench_decode.c. Relied on elsewhere: the columns of the CSV
  * (bench/run reads them by name). */
 #include "apps/bench_internal.h"
 
@@ -46,34 +46,38 @@ static const app_option options[] = {
      .value = "DATA",
      .kind = APP_TEXT,
      .at = AT(data),
-     .help = "images for the case decode"},
+     .help = "images for the cases decode and corrupt"},
 };
 
 typedef struct bench_case {
     const char *name;
     base_status (*run)(const bench_context *context, base_error *err);
     bool needs_data;
+    bool by_name; /* not among "all": its words are no networks */
     const char *does;
 } bench_case;
 
 static const bench_case cases[] = {
-    {"step", bench_step, false, "a training step: forward, loss, backward, AdamW"},
-    {"infer", bench_infer, false, "a forward pass"},
-    {"router", bench_router, false,
+    {"step", bench_step, false, false, "a training step: forward, loss, backward, AdamW"},
+    {"infer", bench_infer, false, false, "a forward pass"},
+    {"router", bench_router, false, false,
      "time in routing, router by router, as share of a step"},
-    {"decode", bench_decode, true, "files to pixels, to inputs, to batches"},
+    {"corrupt", bench_corrupt, false, true, "the corruptions of ImageNet-C, one by one"},
+    {"decode", bench_decode, true, false, "files to pixels, to inputs, to batches"},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
 
 static const app_syntax syntax = {
     .command = "bench",
-    .usage = "[step|infer|router|decode] [NAME ... or MODEL ...] [options]",
-    .about = "Times a case (all that need no --data when none is named) and prints CSV:\n"
-             "  step    a training step: forward, loss, backward, AdamW\n"
-             "  infer   a forward pass\n"
-             "  router  time in routing, router by router, as share of a step\n"
-             "  decode  files to pixels, to inputs, to batches (--data)\n"
-             "Random images; the machine should do nothing else meanwhile.",
+    .usage = "[step|infer|router|corrupt|decode] [NAME ... or MODEL ...] [options]",
+    .about =
+        "Times a case (step, infer and router when none is named) and prints CSV:\n"
+        "  step    a training step: forward, loss, backward, AdamW\n"
+        "  infer   a forward pass\n"
+        "  router  time in routing, router by router, as share of a step\n"
+        "  corrupt the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
+        "  decode  files to pixels, to inputs, to batches (--data)\n"
+        "Random images; the machine should do nothing else meanwhile.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .words = "a case and networks",
@@ -203,13 +207,16 @@ static base_status cases_run(const bench_args *args, char **words, size_t count,
         .args = args,
         .subjects = have > 0 ? subjects : usual,
         .subject_count = have > 0 ? have : 2,
+        .named = have > 0,
         .results = results,
         .print = !args->common.json || strcmp(args->common.json, "-") != 0,
     };
     if (only && only->needs_data && !args->data)
         return base_fail(err, BASE_USAGE, "the case '%s' needs --data DATA", only->name);
     for (size_t i = 0; i < CASE_COUNT && status == BASE_OK; i++) {
-        if (only ? only != &cases[i] : cases[i].needs_data && !args->data)
+        const bool wanted = !cases[i].by_name && (!cases[i].needs_data || args->data);
+
+        if (only ? only != &cases[i] : !wanted)
             continue;
         status = cases[i].run(&context, err);
     }

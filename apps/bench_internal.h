@@ -20,6 +20,7 @@ typedef struct bench_context {
     const bench_args *args;
     const char *const *subjects; /* size names (NAME or NAME:PIXELS) or checkpoints */
     size_t subject_count;
+    bool named;      /* subjects are the user's, not the usual ones */
     json_t *results; /* array; NULL: not wanted */
     bool print;      /* CSV on stdout */
 } bench_context;
@@ -44,5 +45,6 @@ base_status bench_step(const bench_context *context, base_error *err);
 base_status bench_infer(const bench_context *context, base_error *err);
 base_status bench_router(const bench_context *context, base_error *err);
 base_status bench_decode(const bench_context *context, base_error *err);
+base_status bench_corrupt(const bench_context *context, base_error *err);
 
 #endif

@@ -12,6 +12,7 @@ typedef struct eval_args {
     const char *data;
     const char *html;
     int bad_samples; /* index into "fail|skip" */
+    app_robust_args robust;
 } eval_args;
 
 #define AT(member) offsetof(eval_args, member)
@@ -35,13 +36,36 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(html),
      .help = "a page with calibration, confusion, classes, examples and experts"},
+    APP_CORRUPTION_OPTIONS(eval_args, robust.corruption),
+    {.name = "imagenet-c",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(robust.tree),
+     .help =
+         "corrupted images from the files of an ImageNet-C tree in place of on the fly"},
+    {.name = "jpeg",
+     .value = "Q",
+     .kind = APP_INT,
+     .at = AT(robust.jpeg),
+     .low = 1,
+     .high = 100,
+     .help = "corrupted images go through JPEG of this quality last: 85 as the published "
+             "files did (default: they do not)"},
+    {.name = "alexnet-clean",
+     .value = "E",
+     .kind = APP_REAL,
+     .at = AT(robust.alexnet_clean),
+     .low = 0,
+     .high = 1,
+     .help = "AlexNet's error on clean images, for relative mCE"},
 };
 
 static const app_syntax syntax = {
     .command = "eval",
     .usage = "MODEL --data DATA [options]",
     .about =
-        "Top-1, top-5, loss, calibration error, confusion of classes and load of experts.\n"
+        "Top-1, top-5, loss, calibration error, confusion of classes and load of experts;\n"
+        "with --corrupt or --imagenet-c also under the corruptions of ImageNet-C, and mCE.\n"
         "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
@@ -60,6 +84,7 @@ static void evaluation_close(app_evaluation *e)
     for (size_t l = 0; l < e->moe_count; l++)
         app_usage_destroy(&e->usage[l]);
     app_score_destroy(&e->score);
+    app_robust_close(e->robust);
     data_source_close(e->source);
     app_network_close(&e->network);
 }
@@ -90,7 +115,15 @@ static base_status evaluation_open(app_evaluation *e, const char *model,
                                   (size_t)e->network.config->moe.experts, err);
         e->moe_count += status == BASE_OK;
     }
+    if (status == BASE_OK && (args->robust.corruption.names.count > 0 || args->robust.tree))
+        status = app_robust_open(&e->robust, &args->robust, &e->network, e->source,
+                                 &args->common, args->html != NULL, err);
     return status;
+}
+
+static bool on_the_fly(const app_evaluation *e)
+{
+    return e->robust && !e->robust->args->tree;
 }
 
 static base_status example_fill(app_example *out, const app_evaluation *e,
@@ -187,6 +220,34 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
     return status;
 }
 
+/* The clean images of the batch through the network, then what is made of them. *done: images, all
+ * passes counted. */
+static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
+                             data_batch *batch, bool examples, app_progress *progress,
+                             uint64_t *done, base_error *err)
+{
+    if (on_the_fly(e))
+        batch->images = app_robust_feed(e->robust, batch);
+    if (!batch->images)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch->count);
+    const double before = base_seconds();
+    base_status status =
+        vit_run_forward(run, logits, batch->images, batch->count, &(vit_step){0}, err);
+    if (status != BASE_OK)
+        return status;
+    e->network_seconds += base_seconds() - before;
+    routing_add(e, run, batch);
+    status = batch_add(e, batch, logits, examples, err);
+    *done += batch->count;
+    if (status != BASE_OK)
+        return status;
+    app_progress_update(progress, *done, "top-1 %.2f %%  loss %.4f",
+                        100 * app_score_top1(&e->score), app_score_loss(&e->score));
+    if (on_the_fly(e))
+        status = app_robust_batch(e->robust, run, logits, batch, progress, done, err);
+    return status;
+}
+
 /* The pass over the data. Stops early, with what there is, when the user asks to. */
 static base_status evaluation_run(app_evaluation *e, const eval_args *args, base_error *err)
 {
@@ -198,11 +259,16 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     app_progress progress = {0};
     float *logits = base_alloc(config.batch, e->network.classes * sizeof *logits);
     const double started = base_seconds();
+    uint64_t done_images = 0;
     base_status status = BASE_OK;
 
     config.skip_bad = skip;
     config.log = app_progress_log;
     config.log_user = &progress;
+    if (on_the_fly(e)) { /* pixels, which the corruptions want in colour */
+        config.bytes = true;
+        config.channels = 3;
+    }
     if (!logits)
         status =
             base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
@@ -214,23 +280,21 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     if (status != BASE_OK)
         goto done;
     e->planned = data_loader_samples(loader);
-    app_progress_start(&progress, &args->common, "eval", "images", e->planned, 0);
+    const uint64_t passes = e->robust ? app_robust_passes(e->robust) : 1;
+    app_progress_start(&progress, &args->common, "eval", "images", passes * e->planned, 0);
     while (!(e->interrupted = app_stop_asked())) {
         status = data_loader_next(loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)
             break;
-        const double before = base_seconds();
-        status =
-            vit_run_forward(run, logits, batch.images, batch.count, &(vit_step){0}, err);
+        status = batch_run(e, run, logits, &batch, args->html != NULL, &progress,
+                           &done_images, err);
         if (status != BASE_OK)
             break;
-        e->network_seconds += base_seconds() - before;
-        routing_add(e, run, &batch);
-        status = batch_add(e, &batch, logits, args->html != NULL, err);
-        if (status != BASE_OK)
-            break;
-        app_progress_update(&progress, e->score.samples, "top-1 %.2f %%  loss %.4f",
-                            100 * app_score_top1(&e->score), app_score_loss(&e->score));
+    }
+    app_progress_end(&progress);
+    if (status == BASE_OK && e->robust && e->robust->args->tree && !e->interrupted) {
+        status = app_robust_tree(e->robust, run, &args->common, skip, err);
+        e->interrupted = e->robust->interrupted;
     }
     e->counts = data_loader_counts(loader);
     e->seconds = base_seconds() - started;
@@ -262,7 +326,9 @@ static base_status evaluation_report(const app_evaluation *e, const eval_args *a
 
 int app_eval(int argc, char **argv)
 {
-    eval_args args = {.common = app_common_defaults(), .view = app_view_defaults()};
+    eval_args args = {.common = app_common_defaults(),
+                      .view = app_view_defaults(),
+                      .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN};
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;

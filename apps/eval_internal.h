@@ -4,6 +4,7 @@
 #define APPS_EVAL_INTERNAL_H
 
 #include "apps/network_internal.h"
+#include "apps/robust_internal.h"
 #include "apps/score_internal.h"
 #include "apps/usage_internal.h"
 
@@ -38,6 +39,7 @@ typedef struct app_evaluation {
     double seconds;         /* all: reading, preparing, network */
     double network_seconds; /* in forward passes */
     bool interrupted;
+    app_robust *robust; /* corruptions; NULL: none asked for */
 } app_evaluation;
 
 /* The table on stdout (eval_report.c). */

@@ -242,13 +242,16 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
         return status;
     names = class_names(e);
     headline(e, &page);
+    if (e->robust)
+        status = app_robust_page(&page, e->robust, &e->score, err);
     fputs("<div class=\"row\"><section>", page.out.file);
     app_page_section(&page, "Calibration",
                      "Orange: surer than right. Green: righter than sure.");
     app_chart_reliability(&page, e->score.bin_total, e->score.bin_right,
                           e->score.bin_confidence, APP_SCORE_BINS);
     fputs("</section><section class=\"wide\">", page.out.file);
-    status = classes(e, &page, err);
+    if (status == BASE_OK)
+        status = classes(e, &page, err);
     fputs("</section></div>\n", page.out.file);
     if (status == BASE_OK)
         status = confusion(e, &page, names, err);

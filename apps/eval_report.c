@@ -146,6 +146,8 @@ void app_eval_print(const app_evaluation *e)
     classes_print(e);
     confused_print(e);
     experts_print(e);
+    if (e->robust)
+        app_robust_print(e->robust, &e->score);
 }
 
 static json_t *bins_json(const app_score *s)
@@ -329,5 +331,7 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
         json_object_set_new(json, "confusion_cells", cells_json(s));
     json_object_set_new(json, "moe", experts_json(e, (uint64_t)common->seed));
     json_object_set_new(json, "moe_mean", experts_mean_json(e));
+    if (e->robust)
+        json_object_set_new(json, "robust", app_robust_json(e->robust, &e->score));
     return json;
 }

@@ -22,6 +22,7 @@ static const command commands[] = {
     {"inspect", app_inspect, "layers, parameters, cost and router of a checkpoint"},
     {"convert", app_convert,
      "timm's or dense checkpoints to ours; experts, input size, bf16"},
+    {"corrupt", app_corrupt, "the corruptions of ImageNet-C on a data set, as files"},
     {"bench", app_bench, "the benchmarks behind the README's numbers"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

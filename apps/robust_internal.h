@@ -78,6 +78,8 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
                             const app_network *network, const data_source *source,
                             const app_common *common, bool specimens, base_error *err);
 void app_robust_close(app_robust *robust);
+/* Corrupted images that went through the network. */
+uint64_t app_robust_images(const app_robust *robust);
 /* Passes of a network for each clean image, the clean one included. */
 size_t app_robust_passes(const app_robust *robust);
 /* The clean images of a batch of bytes [count, S, S, 3] as the network's input, borrowed. */

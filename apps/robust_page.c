@@ -6,6 +6,16 @@
 
 enum { TEXT = 64, NAME = 128, LINES = CORRUPT_KIND_COUNT + 1 };
 
+/* "gaussian noise": with blanks, so that a narrow page can break the name. */
+static const char *spoken(char out[NAME], corrupt_kind kind)
+{
+    snprintf(out, NAME, "%s", corrupt_kind_name(kind));
+    for (char *at = out; *at; at++)
+        if (*at == '_')
+            *at = ' ';
+    return out;
+}
+
 static void headline(const app_robust *r, const corrupt_errors *errors, app_page *page)
 {
     const double mce = corrupt_mce(errors);
@@ -47,7 +57,7 @@ static void headline(const app_robust *r, const corrupt_errors *errors, app_page
 
 static void bars(const corrupt_errors *errors, app_page *page)
 {
-    char values[LINES][TEXT];
+    char values[LINES][TEXT], names[LINES][NAME];
     app_bar list[LINES];
     size_t count = 0;
 
@@ -66,8 +76,8 @@ static void bars(const corrupt_errors *errors, app_page *page)
         if (isnan(ce))
             snprintf(values[count], TEXT, "%.1f %%", 100 * error);
         else
-            snprintf(values[count], TEXT, "%.1f %%  CE %.0f", 100 * error, 100 * ce);
-        list[count] = (app_bar){corrupt_kind_name((corrupt_kind)k), values[count], error,
+            snprintf(values[count], TEXT, "%.1f %%, CE %.0f", 100 * error, 100 * ce);
+        list[count] = (app_bar){spoken(names[count], (corrupt_kind)k), values[count], error,
                                 k >= CORRUPT_BENCH_COUNT};
         count++;
     }
@@ -93,14 +103,14 @@ static void curve(app_page *page, const corrupt_errors *errors, corrupt_kind kin
                   bool alexnet)
 {
     FILE *file = page->out.file;
-    char points[8 * TEXT] = "";
+    char points[8 * TEXT] = "", name[NAME];
     size_t used = 0;
 
     fprintf(file,
             "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" "
             "aria-label=\"error by severity\"><text x=\"%d\" y=\"13\">",
             WIDE, HIGH, WIDE, LEFT);
-    app_page_text(page, corrupt_kind_name(kind));
+    app_page_text(page, spoken(name, kind));
     fputs("</text>\n", file);
     for (int tick = 0; tick <= 2; tick++)
         fprintf(file,
@@ -183,8 +193,9 @@ static base_status specimens(const app_robust *r, app_page *page, base_error *er
     app_page_shots_begin(page);
     for (size_t i = 0; i < r->specimen_count && status == BASE_OK; i++) {
         const app_specimen *s = &r->specimen[i];
-        const char *what = i == 0 ? "clean" : corrupt_kind_name(s->pair.kind);
-        char names[APP_ROBUST_TOP][NAME], values[APP_ROBUST_TOP][TEXT], answer[2 * NAME];
+        char kind[NAME];
+        const char *what = i == 0 ? "clean" : spoken(kind, s->pair.kind);
+        char names[APP_ROBUST_TOP][NAME], values[APP_ROBUST_TOP][TEXT], answer[2 * NAME + 4];
         app_bar list[APP_ROBUST_TOP];
 
         for (size_t t = 0; t < s->top_count; t++) {
@@ -215,6 +226,7 @@ static void routing(const app_robust *r, const corrupt_errors *errors, app_page 
 {
     FILE *file = page->out.file;
     corrupt_kind kinds[CORRUPT_KIND_COUNT];
+    char name[NAME];
     size_t rows = 0;
 
     if (r->moe_count == 0 || r->args->tree)
@@ -239,7 +251,7 @@ static void routing(const app_robust *r, const corrupt_errors *errors, app_page 
         const int y = HEAD + (int)i * CELL_HIGH;
 
         fprintf(file, "\n<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n",
-                NAMES_WIDE - 8, y + CELL_HIGH / 2 + 4, corrupt_kind_name(kinds[i]));
+                NAMES_WIDE - 8, y + CELL_HIGH / 2 + 4, spoken(name, kinds[i]));
         for (size_t l = 0; l < r->moe_count; l++) {
             const app_agreement sum = app_robust_agreement(r, kinds[i], l);
             const double overlap = app_agreement_all(&sum).overlap;

@@ -22,6 +22,15 @@ void app_robust_errors(corrupt_errors *out, const app_robust *r, const app_score
     }
 }
 
+uint64_t app_robust_images(const app_robust *r)
+{
+    uint64_t images = 0;
+
+    for (size_t c = 0; c < r->selection.count; c++)
+        images += r->cell[c].score.samples;
+    return images;
+}
+
 bool app_robust_comparable(const app_robust *r)
 {
     return r->network->classes == IMAGENET_CLASSES;
