@@ -1,0 +1,383 @@
+/* test_attack_limits.c - bad input gives one clear line or a marked entry, never a crash or a silent number. */
+#include "attacks/attacks_internal.h"
+#include "test_attack_net.h"
+#include "test_run.h"
+
+enum { N = 12, SIDE = 4, INPUTS = SIDE * SIDE, CLASSES = 5 };
+
+static const char *const ALL =
+    "noise fgsm pgd:steps=5 pgd:steps=4,targets=9 mi-fgsm:steps=4 "
+    "apgd-ce:steps=10 apgd-dlr:steps=10 apgd-t:steps=8";
+
+static test_net net;
+static float images[N * INPUTS];
+static int32_t labels[N];
+static base_error err;
+
+static void make_net(size_t classes)
+{
+    net = test_net_make(INPUTS, 6, classes, 3);
+    test_net_samples(&net, images, labels, N, 0.2, 0.8, 3);
+}
+
+static void setup(void)
+{
+    make_net(CLASSES);
+    err = (base_error){0};
+}
+
+static void teardown(void)
+{
+    test_net_free(&net);
+}
+
+static base_status create(attack_run **run, const attack_config *config, size_t n)
+{
+    const attack_target target = test_net_target(&net, 1, SIDE, 5);
+
+    return attack_run_create(run, &target, config, images, labels, n, &err);
+}
+
+static attack_run *search(const attack_config *config, const char *attacks)
+{
+    attack_run *run = NULL;
+
+    ck_assert_msg(create(&run, config, N) == BASE_OK, "%s", err.text);
+    ck_assert_msg(attack_run_add(run, attacks, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(attack_run_go(run, &err) == BASE_OK, "%s", err.text);
+    return run;
+}
+
+/* The run is refused with this text. */
+static void refused(const attack_config *config, size_t n, base_status status,
+                    const char *text)
+{
+    attack_run *run = NULL;
+
+    ck_assert_int_eq(create(&run, config, n), status);
+    ck_assert_ptr_null(run);
+    ck_assert_str_eq(err.text, text);
+}
+
+START_TEST(budgets_out_of_range_are_refused)
+{
+    attack_config config = attack_config_defaults();
+
+    config.eps = 8;
+    refused(&config, N, BASE_USAGE,
+            "eps is 8, but pixels lie in 0..1: did you mean 8/255?");
+    config.eps = 256;
+    refused(&config, N, BASE_USAGE, "eps is 256, expected 0 to 1 in linf");
+    config.eps = -0.1;
+    refused(&config, N, BASE_USAGE, "eps is -0.1, expected 0 to 1 in linf");
+    config.eps = NAN;
+    refused(&config, N, BASE_USAGE, "eps is nan, expected 0 to 1 in linf");
+    config.norm = ATTACK_NORM_L2;
+    config.eps = 4.1;
+    refused(&config, N, BASE_USAGE, "eps is 4.1, expected 0 to 4 in l2");
+    config.norm = ATTACK_NORM_L1;
+    config.eps = 17;
+    refused(&config, N, BASE_USAGE, "eps is 17, expected 0 to 16 in l1");
+}
+END_TEST
+
+START_TEST(no_images_are_refused)
+{
+    const attack_config config = attack_config_defaults();
+
+    refused(&config, 0, BASE_USAGE, "there are no images to attack");
+}
+END_TEST
+
+START_TEST(pixels_and_labels_out_of_range_are_named)
+{
+    const attack_config config = attack_config_defaults();
+
+    images[3 * INPUTS + 2] = 1.5f;
+    refused(&config, N, BASE_NUMERIC, "image 3 has the pixel value 1.5, expected 0 to 1");
+    images[3 * INPUTS + 2] = NAN;
+    refused(&config, N, BASE_NUMERIC, "image 3 has the pixel value nan, expected 0 to 1");
+    images[3 * INPUTS + 2] = 0.5f;
+    labels[4] = CLASSES;
+    refused(&config, N, BASE_USAGE, "image 4 has label 5, expected 0 to 4");
+    labels[4] = -1;
+    refused(&config, N, BASE_USAGE, "image 4 has label -1, expected 0 to 4");
+}
+END_TEST
+
+START_TEST(routing_that_cannot_be_fixed_is_refused)
+{
+    attack_config config = attack_config_defaults();
+
+    config.fixed_routing = true;
+    refused(&config, N, BASE_USAGE,
+            "routing cannot be fixed: the model has none, or cannot hold it");
+}
+END_TEST
+
+START_TEST(one_class_is_refused)
+{
+    const attack_config config = attack_config_defaults();
+
+    teardown();
+    make_net(1);
+    refused(&config, N, BASE_USAGE,
+            "the model tells 1 class apart, an attack needs at least 2");
+}
+END_TEST
+
+/* dlr with two classes, the targeted ratio with three, nine targets where there are fewer. */
+START_TEST(few_classes_fall_back_and_say_so)
+{
+    attack_config config = attack_config_defaults();
+
+    config.eps = 0.05;
+    for (size_t classes = 2; classes <= 4; classes++) {
+        teardown();
+        make_net(classes);
+        attack_run *run = search(&config, ALL);
+        const attack_result *dlr = attack_run_result(run, 6),
+                            *t = attack_run_result(run, 7);
+        ck_assert_str_eq(dlr->loss, classes < 3 ? "margin" : "dlr");
+        ck_assert_str_eq(t->loss, classes < 4 ? "margin-target" : "dlr-target");
+        ck_assert_uint_eq(t->restarts, classes - 1);
+        ck_assert_int_eq(dlr->note[0] != 0, classes < 3);
+        ck_assert(t->note[0] != 0);
+        ck_assert_uint_lt(attack_run_robust(run), N);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+START_TEST(without_a_budget_nothing_changes)
+{
+    for (int norm = 0; norm < 3; norm++) {
+        attack_config config = attack_config_defaults();
+        config.norm = (attack_norm)norm;
+        config.eps = 0;
+        attack_run *run = search(&config, norm == 2 ? "noise pgd apgd-ce fab" : ALL);
+        ck_assert_uint_eq(attack_run_clean(run), N);
+        ck_assert_uint_eq(attack_run_robust(run), N);
+        ck_assert(memcmp(attack_run_adversarial(run), images, sizeof images) == 0);
+        ck_assert(attack_run_result(run, 1)->complete);
+        ck_assert_uint_eq(attack_run_result(run, 1)->evaluated, N);
+        ck_assert_double_eq(attack_run_result(run, 0)->draw_accuracy, 1);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+START_TEST(a_model_that_is_wrong_on_everything_has_nothing_to_attack)
+{
+    const attack_config config = attack_config_defaults();
+
+    for (size_t i = 0; i < N; i++)
+        labels[i] = (labels[i] + 1) % CLASSES;
+    attack_run *run = search(&config, ALL);
+    ck_assert_uint_eq(attack_run_clean(run), 0);
+    ck_assert_uint_eq(attack_run_robust(run), 0);
+    for (size_t a = 0; a < attack_run_count(run); a++) {
+        const attack_result *result = attack_run_result(run, a);
+        ck_assert(result->complete);
+        ck_assert_uint_eq(result->evaluated, 0);
+        ck_assert_uint_eq(result->broken, 0);
+        ck_assert(isnan(result->median_norm) && isnan(result->queries_median));
+    }
+    ck_assert(memcmp(attack_run_adversarial(run), images, sizeof images) == 0);
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(logits_that_are_no_numbers_mark_all_samples)
+{
+    const attack_config config = attack_config_defaults();
+
+    net.nan_logits = true;
+    attack_run *run = search(&config, ALL);
+    ck_assert_uint_eq(attack_run_clean(run), 0);
+    for (size_t i = 0; i < N; i++) {
+        const attack_sample sample = attack_run_sample(run, i);
+        ck_assert(sample.invalid && !sample.right && !sample.broken);
+        ck_assert_int_eq(sample.clean_prediction, -1);
+        ck_assert(isnan(sample.clean_margin));
+    }
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(gradients_that_are_no_numbers_are_counted_and_break_nothing)
+{
+    const attack_config config = attack_config_defaults();
+
+    net.nan_gradient = true;
+    attack_run *run =
+        search(&config, "fgsm pgd:start=none,steps=5 apgd-t:steps=8,targets=2");
+    for (size_t a = 0; a < 2; a++) {
+        ck_assert_uint_eq(attack_run_result(run, a)->invalid, N);
+        ck_assert_uint_eq(attack_run_result(run, a)->broken, 0);
+    }
+    for (size_t i = 0; i < N; i++)
+        ck_assert(attack_run_sample(run, i).invalid);
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(gradients_of_zero_are_counted_and_move_nothing)
+{
+    attack_config config = attack_config_defaults();
+
+    net.gradient_scale = 0;
+    attack_run *run = search(&config, "fgsm pgd:start=none,steps=5 mi-fgsm:steps=4");
+    for (size_t a = 0; a < 3; a++)
+        ck_assert_uint_eq(attack_run_result(run, a)->zero_grad, N);
+    ck_assert_uint_eq(attack_run_robust(run), N);
+    ck_assert(memcmp(attack_run_adversarial(run), images, sizeof images) == 0);
+    attack_run_destroy(run);
+}
+END_TEST
+
+/* Logits drawn anew at every call: what broke in the search is asked again before it counts. */
+START_TEST(a_success_that_does_not_repeat_does_not_count)
+{
+    attack_config config = attack_config_defaults();
+
+    config.eps = 1e-6;
+    net.noise = 1;
+    attack_run *run = search(&config, "pgd:steps=20");
+    const attack_result *result = attack_run_result(run, 0);
+    ck_assert_uint_gt(result->unconfirmed, 0);
+    ck_assert_uint_le(result->broken + result->unconfirmed, result->evaluated);
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(means_over_evaluations_steady_a_random_model)
+{
+    attack_config config = attack_config_defaults();
+
+    config.eps = 0.02;
+    attack_run *run = search(&config, "rand");
+    ck_assert_double_ge(attack_run_result(run, 0)->forward_evals,
+                        20 * (double)attack_run_result(run, 0)->evaluated);
+    attack_run *plain = search(&config, "apgd-ce apgd-dlr");
+    for (size_t i = 0; i < N; i++)
+        ck_assert_int_eq(attack_run_sample(run, i).broken,
+                         attack_run_sample(plain, i).broken);
+    attack_run_destroy(run);
+    attack_run_destroy(plain);
+}
+END_TEST
+
+/* ---- specs ----------------------------------------------------------------------------------- */
+
+static void add_refused(attack_run *run, const char *spec, const char *text)
+{
+    const size_t before = attack_run_count(run);
+
+    ck_assert_int_eq(attack_run_add(run, spec, &err), BASE_USAGE);
+    ck_assert_str_eq(err.text, text);
+    ck_assert_uint_eq(attack_run_count(run), before);
+}
+
+START_TEST(specs_that_mean_nothing_are_refused_with_the_nearest)
+{
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+
+    ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+    add_refused(run, "pgf", "no attack or preset is called 'pgf'; the nearest is 'pgd'");
+    add_refused(run, "fgsm standrad",
+                "no attack or preset is called 'standrad'; the nearest is 'standard'");
+    add_refused(run, "pgd:step=4",
+                "attack 'pgd' has no option 'step'; the nearest is 'steps'");
+    add_refused(run, "pgd:steps=0", "attack 'pgd': 'steps' is 0, expected 1 to 100000");
+    add_refused(run, "pgd:steps=2.5",
+                "attack 'pgd': 'steps' is '2.5', expected a whole number");
+    add_refused(run, "pgd:alpha=2/0", "attack 'pgd': 'alpha' is '2/0', expected a number");
+    add_refused(run, "pgd:loss=mse",
+                "attack 'pgd': 'loss' is 'mse', expected ce|margin|dlr");
+    add_refused(run, "pgd:loss=m", "attack 'pgd': 'loss' is 'm', expected ce|margin|dlr");
+    add_refused(run, "pgd:steps", "attack 'pgd': 'steps' is not of the form key=value");
+    add_refused(run, "pgd:", "attack 'pgd': '' is not of the form key=value");
+    add_refused(run, " ", "the list of attacks is empty");
+    add_refused(run, "pgd:restarts=1000,targets=1000,steps=7,alpha=0x1p",
+                "attack 'pgd': 'alpha' is '0x1p', expected a number");
+    attack_run_destroy(run);
+    config.norm = ATTACK_NORM_L1;
+    ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+    add_refused(run, "fgsm", "attack 'fgsm' works in linf, l2, not in l1");
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(fractions_and_words_are_understood)
+{
+    attack_spec spec;
+
+    ck_assert_int_eq(attack_spec_parse(&spec,
+                                       "pgd:alpha=2/255,steps=7,loss=margin,aim=least",
+                                       ATTACK_NORM_LINF, &err),
+                     BASE_OK);
+    ck_assert_double_eq_tol(attack_spec_value(&spec, "alpha"), 2.0 / 255, 1e-15);
+    ck_assert_double_eq(attack_spec_value(&spec, "steps"), 7);
+    ck_assert_double_eq(attack_spec_value(&spec, "loss"), 1);
+    ck_assert_double_eq(attack_spec_value(&spec, "aim"), 2);
+    ck_assert_str_eq(spec.text, "pgd:alpha=2/255,steps=7,loss=margin,aim=least");
+}
+END_TEST
+
+START_TEST(every_preset_and_attack_is_understood)
+{
+    for (int norm = 0; norm < 3; norm++) {
+        attack_config config = attack_config_defaults();
+        attack_run *run = NULL;
+        config.norm = (attack_norm)norm;
+        config.eps = 0.5;
+        ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+        for (size_t i = 0; attack_preset_name(i); i++)
+            if (attack_preset(attack_preset_name(i), config.norm))
+                ck_assert_msg(attack_run_add(run, attack_preset_name(i), &err) == BASE_OK,
+                              "%s", err.text);
+        for (size_t i = 0; attack_name(i); i++) {
+            const bool knows = attack_knows_norm(attack_name(i), config.norm);
+            ck_assert_int_eq(attack_run_add(run, attack_name(i), &err),
+                             knows ? BASE_OK : BASE_USAGE);
+            ck_assert(attack_summary(attack_name(i))[0] != 0);
+            ck_assert_ptr_nonnull(attack_options(attack_name(i)));
+        }
+        attack_run_destroy(run);
+    }
+    ck_assert_ptr_null(attack_summary("nothing"));
+    ck_assert_ptr_null(attack_options("nothing"));
+    ck_assert_ptr_null(attack_preset("nothing", ATTACK_NORM_LINF));
+    ck_assert(!attack_knows_norm("nothing", ATTACK_NORM_LINF));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attack_limits");
+    TCase *limits = tcase_create("Limits"), *specs = tcase_create("Specs");
+
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(specs, setup, teardown);
+    tcase_add_test(limits, budgets_out_of_range_are_refused);
+    tcase_add_test(limits, no_images_are_refused);
+    tcase_add_test(limits, pixels_and_labels_out_of_range_are_named);
+    tcase_add_test(limits, routing_that_cannot_be_fixed_is_refused);
+    tcase_add_test(limits, one_class_is_refused);
+    tcase_add_test(limits, few_classes_fall_back_and_say_so);
+    tcase_add_test(limits, without_a_budget_nothing_changes);
+    tcase_add_test(limits, a_model_that_is_wrong_on_everything_has_nothing_to_attack);
+    tcase_add_test(limits, logits_that_are_no_numbers_mark_all_samples);
+    tcase_add_test(limits, gradients_that_are_no_numbers_are_counted_and_break_nothing);
+    tcase_add_test(limits, gradients_of_zero_are_counted_and_move_nothing);
+    tcase_add_test(limits, a_success_that_does_not_repeat_does_not_count);
+    tcase_add_test(limits, means_over_evaluations_steady_a_random_model);
+    tcase_add_test(specs, specs_that_mean_nothing_are_refused_with_the_nearest);
+    tcase_add_test(specs, fractions_and_words_are_understood);
+    tcase_add_test(specs, every_preset_and_attack_is_understood);
+    suite_add_tcase(suite, limits);
+    suite_add_tcase(suite, specs);
+    return test_run(suite);
+}
