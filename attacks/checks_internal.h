@@ -1,0 +1,59 @@
+/* checks_internal.h - the workbench of the checks: a few images that the model gets right, small runs on them,
+ * and verdicts. Private to checks*.c and their tests. */
+#ifndef ATTACKS_CHECKS_INTERNAL_H
+#define ATTACKS_CHECKS_INTERNAL_H
+
+#include "attacks/attacks_internal.h"
+
+typedef struct attack_bench {
+    const attack_run *run; /* the run that is checked */
+    const attack_check_options *options;
+    attack_check *checks;
+    size_t n, count, classes; /* check samples, floats of one, classes */
+    float *images;            /* [n, D], all classified rightly */
+    int32_t *labels;          /* [n] */
+    uint32_t *samples;        /* [n]: their global numbers */
+    float *logits;            /* [n, classes], clean */
+    uint8_t *white; /* [n]: broken by a white-box attack of the checks at the run's eps */
+    char pgd[64];   /* spec of the checks' PGD */
+} attack_bench;
+
+/* Check number 1..19. */
+attack_check *attack_bench_check(attack_bench *bench, int number);
+void attack_check_set(attack_check *check, attack_verdict verdict, double value,
+                      double limit, const char *format, ...) BASE_PRINTF(5, 6);
+
+/* What a run of the checks changes of the checked run's configuration. */
+typedef struct attack_bench_settings {
+    double eps;
+    uint64_t seed;
+    bool all_steps;
+    const attack_target *target; /* NULL: the model itself */
+} attack_bench_settings;
+
+/* One attack of its own on the check samples. The caller destroys *out. */
+base_status attack_bench_go(attack_run **out, const attack_bench *bench, const char *spec,
+                            const attack_bench_settings *settings, base_error *err);
+/* Broken by the only attack of a run of attack_bench_go. */
+size_t attack_bench_broken(const attack_run *run);
+/* Adds to bench->white what that run broke. */
+void attack_bench_count_white(attack_bench *bench, const attack_run *run);
+size_t attack_bench_white(const attack_bench *bench);
+/* Logits [n, classes] of images [n, D], in batches of at most `together`. */
+base_status attack_bench_logits(const attack_target *target, float *logits,
+                                const float *images, size_t n, size_t together,
+                                base_error *err);
+/* Paired counts may differ by this before one attack counts as weaker: 1 sample or share of n. */
+double attack_bench_slack(size_t n, double share);
+
+/* The groups of checks, each filling those named; in this order, for later ones use what earlier ones
+ * found. An error ends them all. */
+base_status attack_checks_outcome(attack_bench *bench, base_error *err); /* 12, 15, 16 */
+base_status attack_checks_model(attack_bench *bench, base_error *err);   /* 10, 13, 14 */
+base_status attack_checks_slope(attack_bench *bench, base_error *err);   /* 19 */
+base_status attack_checks_strength(attack_bench *bench,
+                                   base_error *err);                   /* 1-6, 9, 17, 18 */
+base_status attack_checks_curve(attack_bench *bench, base_error *err); /* 11 */
+base_status attack_checks_outside(attack_bench *bench, base_error *err); /* 7, 8 */
+
+#endif

@@ -1,0 +1,331 @@
+/* test_attack_checks.c - an honest model passes the checks; each planted fault is caught by the check that is
+ * there for it (attacks.md 13.6). */
+#include "attacks/attacks_internal.h"
+
+#include <stdio.h>
+
+#include "tests/test_attack_toy.h"
+#include "tests/test_run.h"
+
+static toy model, other;
+static attack_check checks[ATTACK_CHECK_COUNT];
+
+/* The checks after a run of PGD; C16 compares with `ordinary`. */
+static void check_model(toy *t, const attack_config *config, size_t ordinary)
+{
+    base_error err = {0};
+    attack_check_options options = attack_check_options_defaults();
+
+    options.ordinary_right = ordinary;
+    attack_run *run = toy_attack(t, "pgd", config);
+    ck_assert_msg(attack_checks(checks, run, &options, &err) == BASE_OK, "%s", err.text);
+    attack_run_destroy(run);
+}
+
+static attack_verdict verdict(int number)
+{
+    return checks[number - 1].verdict;
+}
+
+/* A budget that breaks about half of an honest model's images. */
+static attack_config half_broken(const toy *t)
+{
+    attack_config config = attack_config_defaults();
+    double sum = 0;
+
+    for (size_t i = 0; i < TOY_IMAGES; i++)
+        sum += toy_distance(t, i, ATTACK_NORM_LINF) / TOY_IMAGES;
+    config.eps = sum;
+    return config;
+}
+
+START_TEST(honest_models_pass)
+{
+    toy_make(&model, _i == 0 ? 10 : 4, _i == 0 ? 1 : 2);
+    const attack_config config = half_broken(&model);
+    check_model(&model, &config, TOY_IMAGES);
+    for (int c = 1; c <= ATTACK_CHECK_COUNT; c++) {
+        ck_assert_str_ne(checks[c - 1].text, "");
+        ck_assert_msg(verdict(c) == (c == 8 ? ATTACK_VERDICT_SKIPPED : ATTACK_VERDICT_PASS),
+                      "C%d is %d: %s", c, (int)verdict(c), checks[c - 1].text);
+    }
+}
+END_TEST
+
+START_TEST(honest_models_pass_in_other_norms)
+{
+    toy_make(&model, 10, 1);
+    attack_config config = attack_config_defaults();
+    config.norm = _i == 0 ? ATTACK_NORM_L2 : ATTACK_NORM_L1;
+    config.eps = 0;
+    for (size_t i = 0; i < TOY_IMAGES; i++)
+        config.eps += toy_distance(&model, i, config.norm) / TOY_IMAGES;
+    check_model(&model, &config, TOY_IMAGES);
+    for (int c = 1; c <= ATTACK_CHECK_COUNT; c++)
+        ck_assert_msg(verdict(c) != ATTACK_VERDICT_FAIL, "C%d: %s", c, checks[c - 1].text);
+    ck_assert_int_eq(verdict(7), _i == 0 ? ATTACK_VERDICT_PASS : ATTACK_VERDICT_SKIPPED);
+}
+END_TEST
+
+START_TEST(a_hidden_gradient_is_caught)
+{
+    toy_make(&model, 10, 1);
+    model.gradient = 0;
+    const attack_config config = half_broken(&model);
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(10), ATTACK_VERDICT_WARN);
+    ck_assert_int_eq(verdict(7), ATTACK_VERDICT_FAIL);
+    ck_assert_int_eq(verdict(19), ATTACK_VERDICT_FAIL);
+}
+END_TEST
+
+/* Softmax saturates, its gradient is 0 in float32; the difference of logits ratio does not care. */
+START_TEST(logits_times_a_thousand_are_caught_and_dlr_still_works)
+{
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    attack_run *honest = toy_attack(&model, "apgd-dlr", &config);
+    model.scale = 1000;
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(10), ATTACK_VERDICT_WARN);
+    attack_run *scaled = toy_attack(&model, "apgd-dlr", &config);
+    ck_assert_uint_eq(attack_run_result(scaled, 0)->broken,
+                      attack_run_result(honest, 0)->broken);
+    ck_assert_uint_gt(attack_run_result(scaled, 0)->broken, TOY_IMAGES / 4);
+    attack_run_destroy(honest);
+    attack_run_destroy(scaled);
+}
+END_TEST
+
+START_TEST(noise_in_the_router_is_caught)
+{
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    model.noise = 0.05;
+    check_model(&model, &config, SIZE_MAX);
+    ck_assert_int_eq(verdict(13), ATTACK_VERDICT_FAIL);
+    ck_assert_ptr_nonnull(strstr(checks[12].text, "F-RANDOM"));
+}
+END_TEST
+
+START_TEST(routing_with_capacity_is_caught)
+{
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    model.crowded = true;
+    check_model(&model, &config, SIZE_MAX);
+    ck_assert_int_eq(verdict(13), ATTACK_VERDICT_FAIL);
+    ck_assert_ptr_nonnull(strstr(checks[12].text, "F-BATCH"));
+}
+END_TEST
+
+START_TEST(forgotten_normalisation_is_caught)
+{
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    model.shift = 0.2f; /* the ordinary evaluation had none and found all right */
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(16), ATTACK_VERDICT_FAIL);
+}
+END_TEST
+
+START_TEST(eps_in_units_of_255_is_refused_with_a_hint)
+{
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    base_error err = {0};
+
+    toy_make(&model, 10, 1);
+    const attack_target target = toy_target(&model);
+    config.eps = 8;
+    ck_assert_int_eq(attack_run_create(&run, &target, &config, model.images, model.labels,
+                                       TOY_IMAGES, &err),
+                     BASE_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "8/255"));
+}
+END_TEST
+
+/* Examples made with 255 times less or more than what the report says. */
+START_TEST(examples_outside_their_budget_are_caught)
+{
+    base_error err = {0};
+    const attack_check_options options = attack_check_options_defaults();
+
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    attack_run *run = toy_attack(&model, "pgd", &config);
+    run->config.eps /= 255;
+    ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+    ck_assert_int_eq(verdict(12), ATTACK_VERDICT_FAIL);
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(a_gradient_of_the_wrong_sign_is_caught)
+{
+    toy_make(&model, 10, 1);
+    model.gradient = -1;
+    const attack_config config = half_broken(&model);
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(6), ATTACK_VERDICT_WARN);
+    ck_assert_int_eq(verdict(7), ATTACK_VERDICT_FAIL);
+    ck_assert_int_eq(verdict(11), ATTACK_VERDICT_WARN);
+    ck_assert_int_eq(verdict(19), ATTACK_VERDICT_FAIL);
+}
+END_TEST
+
+/* Examples of an honest twin beat a model that hides its gradient. */
+START_TEST(transfer_beats_a_hidden_gradient)
+{
+    base_error err = {0};
+    attack_check_options options = attack_check_options_defaults();
+
+    for (int hidden = 0; hidden < 2; hidden++) {
+        toy_make(&model, 10, 1);
+        toy_make(&other, 10, 1);
+        model.gradient = hidden ? 0 : 1;
+        const attack_target twin = toy_target(&other);
+        options.transfer = &twin;
+        const attack_config config = half_broken(&model);
+        attack_run *run = toy_attack(&model, "pgd", &config);
+        ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+        ck_assert_int_eq(verdict(8), hidden ? ATTACK_VERDICT_FAIL : ATTACK_VERDICT_PASS);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+/* Pixel 0 chooses the expert. Next to the border every difference would cross it: none is taken. A little away
+ * from it shorter steps do. */
+START_TEST(slopes_are_not_taken_across_experts)
+{
+    base_error err = {0};
+    const attack_check_options options = attack_check_options_defaults();
+
+    for (int away = 0; away < 2; away++) {
+        toy_make(&model, 4, 2);
+        for (size_t i = 0; i < TOY_IMAGES; i++) {
+            float logits[TOY_CLASSES_MAX];
+            model.images[i * TOY_FLOATS] = away ? 0.501f : nextafterf(0.5f, 1);
+            toy_logits(&model, logits, model.images + i * TOY_FLOATS, 1, NULL);
+            model.labels[i] = attack_predict(logits, 4);
+        }
+        const attack_config config = attack_config_defaults();
+        attack_run *run = toy_attack(&model, "fgsm", &config);
+        ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+        size_t skipped = 0;
+        const char *tail = strchr(checks[18].text, ';');
+        ck_assert(verdict(19) == ATTACK_VERDICT_SKIPPED ||
+                  (tail && sscanf(tail, "; %zu", &skipped) == 1));
+        if (away)
+            ck_assert_msg(verdict(19) == ATTACK_VERDICT_PASS, "%s", checks[18].text);
+        else /* some steps are too short to be seen in float32 */
+            ck_assert_msg(!tail || skipped > 40, "%s", checks[18].text);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+/* ---- limits ------------------------------------------------------------------------------- */
+
+START_TEST(two_and_three_classes_are_told)
+{
+    toy_make(&model, (size_t)_i, 1);
+    const attack_config config = half_broken(&model);
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(15), ATTACK_VERDICT_WARN);
+    for (int c = 1; c <= ATTACK_CHECK_COUNT; c++)
+        ck_assert_msg(verdict(c) != ATTACK_VERDICT_FAIL, "C%d: %s", c, checks[c - 1].text);
+}
+END_TEST
+
+START_TEST(a_model_that_is_wrong_on_everything_is_skipped_over)
+{
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    for (size_t i = 0; i < TOY_IMAGES; i++)
+        model.labels[i] = (model.labels[i] + 1) % 10;
+    check_model(&model, &config, 0);
+    ck_assert_int_eq(verdict(16), ATTACK_VERDICT_PASS);
+    ck_assert_int_eq(verdict(13), ATTACK_VERDICT_PASS);
+    static const int skipped[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 17, 18, 19};
+    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0]; i++)
+        ck_assert_int_eq(verdict(skipped[i]), ATTACK_VERDICT_SKIPPED);
+}
+END_TEST
+
+START_TEST(logits_that_are_not_numbers_are_told)
+{
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    model.nan = true;
+    check_model(&model, &config, SIZE_MAX);
+    ck_assert_int_eq(verdict(13), ATTACK_VERDICT_WARN);
+    for (int c = 1; c <= ATTACK_CHECK_COUNT; c++)
+        ck_assert_str_ne(checks[c - 1].text, "");
+}
+END_TEST
+
+START_TEST(without_a_budget_strength_is_skipped)
+{
+    toy_make(&model, 10, 1);
+    attack_config config = attack_config_defaults();
+    config.eps = 0;
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(1), ATTACK_VERDICT_SKIPPED);
+    ck_assert_int_eq(verdict(7), ATTACK_VERDICT_SKIPPED);
+    ck_assert_int_eq(verdict(12), ATTACK_VERDICT_PASS);
+    ck_assert_int_eq(verdict(19), ATTACK_VERDICT_PASS);
+}
+END_TEST
+
+static bool stop_at_once(void *user)
+{
+    (void)user;
+    return true;
+}
+
+START_TEST(checks_that_are_stopped_say_so)
+{
+    base_error err = {0};
+    attack_check_options options = attack_check_options_defaults();
+
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    attack_run *run = toy_attack(&model, "fgsm", &config);
+    options.stop = stop_at_once;
+    ck_assert_int_eq(attack_checks(checks, run, &options, &err), BASE_INTERRUPTED);
+    for (int c = 1; c <= ATTACK_CHECK_COUNT; c++)
+        ck_assert_int_eq(verdict(c), ATTACK_VERDICT_SKIPPED);
+    attack_run_destroy(run);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attack_checks");
+    TCase *core = tcase_create("Core");
+    tcase_add_loop_test(core, honest_models_pass, 0, 2);
+    tcase_add_loop_test(core, honest_models_pass_in_other_norms, 0, 2);
+    tcase_add_test(core, slopes_are_not_taken_across_experts);
+    suite_add_tcase(suite, core);
+    TCase *faults = tcase_create("Planted faults");
+    tcase_add_test(faults, a_hidden_gradient_is_caught);
+    tcase_add_test(faults, logits_times_a_thousand_are_caught_and_dlr_still_works);
+    tcase_add_test(faults, noise_in_the_router_is_caught);
+    tcase_add_test(faults, routing_with_capacity_is_caught);
+    tcase_add_test(faults, forgotten_normalisation_is_caught);
+    tcase_add_test(faults, eps_in_units_of_255_is_refused_with_a_hint);
+    tcase_add_test(faults, examples_outside_their_budget_are_caught);
+    tcase_add_test(faults, a_gradient_of_the_wrong_sign_is_caught);
+    tcase_add_test(faults, transfer_beats_a_hidden_gradient);
+    suite_add_tcase(suite, faults);
+    TCase *limits = tcase_create("Limits");
+    tcase_add_loop_test(limits, two_and_three_classes_are_told, 2, 4);
+    tcase_add_test(limits, a_model_that_is_wrong_on_everything_is_skipped_over);
+    tcase_add_test(limits, logits_that_are_not_numbers_are_told);
+    tcase_add_test(limits, without_a_budget_strength_is_skipped);
+    tcase_add_test(limits, checks_that_are_stopped_say_so);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
