@@ -39,6 +39,7 @@ app_recipe app_recipe_defaults(void)
                   .seed = 1,
                   .eval_every = 1,
                   .log_every = 50},
+        .adversary = {.steps = 10, .eps = 8.0 / 255, .beta = 6},
     };
 
     vit_config_select(&r.config, "vmoe-ti16", NULL); /* a name of the table: cannot fail */

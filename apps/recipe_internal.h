@@ -14,6 +14,14 @@
 
 enum { APP_RECIPE_TEXT = 1024 }; /* room for a path */
 
+/* What training makes of its images (train_adversary.c). */
+typedef enum app_adversary_kind {
+    APP_ADVERSARY_NONE,
+    APP_ADVERSARY_PGD,
+    APP_ADVERSARY_FGSM_RS,
+    APP_ADVERSARY_TRADES
+} app_adversary_kind;
+
 typedef enum app_crop {
     APP_CROP_AUTO,
     APP_CROP_EVAL,
@@ -60,6 +68,11 @@ typedef struct app_recipe {
         int64_t checkpoint_every, log_every;
         int eval_every;
     } train;
+    struct {
+        int kind; /* an app_adversary_kind */
+        int steps;
+        double eps, alpha, beta; /* eps and alpha in pixels of 0..1 */
+    } adversary;
 } app_recipe;
 
 /* What only the data knows. */

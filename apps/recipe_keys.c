@@ -158,6 +158,15 @@ const app_key app_keys[] = {
     CHOICE_KEY("train", "precision", train.precision, "fp32|bf16", "of matrix products"),
     CHOICE_KEY("train", "loss", train.loss, "softmax|sigmoid", "cross-entropy"),
     REAL_KEY("train", "label_smoothing", train.label_smoothing, 0, 0.99, "0: off"),
+    CHOICE_KEY("train", "adversarial", adversary.kind, "none|pgd|fgsm-rs|trades",
+               "train on images made worse on purpose, Linf"),
+    REAL_KEY("train", "adversarial_eps", adversary.eps, 0, 1,
+             "their budget, pixels being 0 to 1: 8/255"),
+    INT_KEY("train", "adversarial_steps", adversary.steps, 1, 1000, "of pgd and trades"),
+    REAL_KEY("train", "adversarial_alpha", adversary.alpha, 0, 1,
+             "a step; 0: 2.5 eps / steps, fgsm-rs 1.25 eps"),
+    REAL_KEY("train", "adversarial_beta", adversary.beta, 0, 1000,
+             "trades: weight of the divergence"),
     LONG_KEY("train", "checkpoint_every", train.checkpoint_every, 0, WHOLE_MAX,
              "steps, 0: every epoch"),
     INT_KEY("train", "eval_every", train.eval_every, 0, 1000000,
@@ -213,6 +222,23 @@ static base_status refuse(const app_key *key, const char *text, const char *expe
                      key->name, base_quote(shown, sizeof shown, text), expected);
 }
 
+/* "0.031" or "8/255". */
+static bool parse_share(double *out, const char *text)
+{
+    char top[32];
+    double numerator, denominator;
+    const char *slash = strchr(text, '/');
+
+    if (!slash || slash - text >= (ptrdiff_t)sizeof top)
+        return base_parse_real(out, text);
+    snprintf(top, sizeof top, "%.*s", (int)(slash - text), text);
+    if (!base_parse_real(&numerator, top) || !base_parse_real(&denominator, slash + 1) ||
+        !(denominator > 0))
+        return false;
+    *out = numerator / denominator;
+    return true;
+}
+
 static base_status set_number(void *value, const app_key *key, const char *text,
                               base_error *err)
 {
@@ -222,7 +248,7 @@ static base_status set_number(void *value, const app_key *key, const char *text,
     bool good;
 
     if (key->kind == APP_KEY_REAL) {
-        good = base_parse_real(&real, text);
+        good = parse_share(&real, text);
     } else {
         good = base_parse_int(&whole, text);
         real = (double)whole;

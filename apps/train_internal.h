@@ -31,6 +31,24 @@ void app_metrics_close(app_metrics *metrics);
 base_status app_curves_write(const char *svg_path, const char *metrics_path,
                              base_error *err);
 
+/* ---- adversarial training (train_adversary.c) ------------------------------------------- */
+
+typedef struct app_adversary app_adversary;
+
+/* For batches of up to batch images; recipe (resolved) and model are borrowed. */
+base_status app_adversary_create(app_adversary **out, const app_recipe *recipe,
+                                 const vit_model *model, size_t batch,
+                                 vit_precision precision, base_error *err);
+void app_adversary_destroy(app_adversary *adversary);
+/* *out [count, C, S, S]: the images, normalised, made worse for their targets [count, K]; borrowed until the
+ * next call. seed, step and first_sample of step key the draws. */
+base_status app_adversary_make(const float **out, app_adversary *adversary,
+                               const float *images, const float *targets, size_t count,
+                               const vit_step *step, base_error *err);
+/* KL(softmax(clean) || softmax(worse)), nats, and its gradients [classes] (NULL: not wanted). */
+double app_adversary_divergence(float *d_clean, float *d_worse, const float *clean,
+                                const float *worse, size_t classes);
+
 /* ---- the trainer (trainer.c) ------------------------------------------------------------- */
 
 /* Sums since the last line of metrics.jsonl. Doubles only: stored as they lie. */
@@ -59,6 +77,8 @@ typedef struct app_trainer {
     vit_model *model, *averaged; /* averaged: EMA weights, NULL without */
     vit_optimizer *optimizer;
     vit_run *run, *eval_run;
+    app_adversary *adversary; /* NULL: plain training */
+    float *worse_logits;      /* [part, K], trades only */
     vit_schedule schedule;
     float *logits, *d_logits, *targets; /* [largest batch, K] */
     vit_load *load;                     /* [MoE layers], sums like app_position.sums */

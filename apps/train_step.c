@@ -26,6 +26,59 @@ static size_t count_correct(const float *logits, const data_batch *batch, size_t
 
 /* ---- the passes of a step --------------------------------------------------------------------- */
 
+/* With TRADES two passes of a part carry the routers' losses: half each. */
+static vit_step half_of(const vit_step *step, bool trades)
+{
+    vit_step out = *step;
+
+    if (trades)
+        out.loss_scale /= 2;
+    return out;
+}
+
+/* The gradient of beta * KL(clean || worse), mean over the part, with respect to clean's logits is added to
+ * d_logits. */
+static void add_divergence(app_trainer *t, size_t count, double share)
+{
+    const size_t classes = (size_t)t->recipe.config.classes;
+    const float scale = (float)(t->recipe.adversary.beta * share / (double)count);
+    float *d_clean = t->targets; /* not needed any more */
+
+    for (size_t i = 0; i < count * classes; i += classes) {
+        app_adversary_divergence(d_clean + i, NULL, t->logits + i, t->worse_logits + i,
+                                 classes);
+        for (size_t c = i; c < i + classes; c++)
+            t->d_logits[c] += scale * d_clean[c];
+    }
+}
+
+/* TRADES' second pass, first in time: the worse images, backward from beta * KL(clean || worse). The clean
+ * logits come from a pass that is repeated later for its own backward; its draws are the same. */
+static base_status run_worse(app_trainer *t, const float *clean, const float *worse,
+                             size_t count, const vit_step *step, double *divergence,
+                             base_error *err)
+{
+    const size_t classes = (size_t)t->recipe.config.classes;
+    const double beta = t->recipe.adversary.beta;
+    const vit_step half = half_of(step, true);
+
+    base_status status = vit_run_forward(t->run, t->logits, clean, count, &half, err);
+    if (status == BASE_OK)
+        status = vit_run_forward(t->run, t->worse_logits, worse, count, &half, err);
+    if (status != BASE_OK)
+        return status;
+    const float scale = (float)(beta / t->recipe.train.accumulate / (double)count);
+    double sum = 0;
+    for (size_t i = 0; i < count * classes; i += classes) {
+        sum += app_adversary_divergence(NULL, t->d_logits + i, t->logits + i,
+                                        t->worse_logits + i, classes);
+        for (size_t c = i; c < i + classes; c++)
+            t->d_logits[c] *= scale;
+    }
+    *divergence = beta * sum / (double)count;
+    return isfinite(sum) ? vit_run_backward(t->run, NULL, t->d_logits, err) : BASE_OK;
+}
+
 /* One pass over the next part of the step; *finite false when its loss is not. */
 static base_status run_part(app_trainer *t, int part, bool *finite, base_error *err)
 {
@@ -43,12 +96,26 @@ static base_status run_part(app_trainer *t, int part, bool *finite, base_error *
                            .loss_scale = share};
     vit_targets_fill(t->targets, batch.labels, batch.labels_b, batch.weight_a, batch.count,
                      classes, t->recipe.train.label_smoothing);
-    status = vit_run_forward(t->run, t->logits, batch.images, batch.count, &step, err);
+    const float *images = batch.images, *worse = NULL;
+    if (t->adversary)
+        status = app_adversary_make(&worse, t->adversary, images, t->targets, batch.count,
+                                    &step, err);
+    const bool trades = t->recipe.adversary.kind == APP_ADVERSARY_TRADES;
+    double divergence = 0;
+    if (status == BASE_OK && trades)
+        status = run_worse(t, images, worse, batch.count, &step, &divergence, err);
+    const vit_step last = half_of(&step, trades);
+    if (status == BASE_OK)
+        status = vit_run_forward(t->run, t->logits, worse && !trades ? worse : images,
+                                 batch.count, &last, err);
     if (status != BASE_OK)
         return status;
     const double loss =
         vit_loss_compute((vit_loss)t->recipe.train.loss, t->d_logits, NULL, t->logits,
-                         t->targets, batch.count, classes, share);
+                         t->targets, batch.count, classes, share) +
+        divergence;
+    if (trades)
+        add_divergence(t, batch.count, share);
     const double aux = vit_run_aux_loss(t->run);
     const double correct = (double)count_correct(t->logits, &batch, classes);
     for (size_t i = 0; i < t->moe_count; i++) {

@@ -170,6 +170,8 @@ static base_status create_network(app_trainer *t, base_error *err)
         status = vit_optimizer_create(&t->optimizer, t->model, &r->optimizer, err);
     if (status == BASE_OK)
         status = vit_run_create(&t->run, t->model, t->part, VIT_MODE_TRAIN, precision, err);
+    if (status == BASE_OK && r->adversary.kind != APP_ADVERSARY_NONE)
+        status = app_adversary_create(&t->adversary, r, t->model, t->part, precision, err);
     if (status == BASE_OK)
         status =
             vit_run_create(&t->eval_run, t->averaged ? t->averaged : t->model,
@@ -188,14 +190,15 @@ static base_status create_buffers(app_trainer *t, base_error *err)
         t->logits = base_alloc(floats, sizeof(float));
         t->d_logits = base_alloc(floats, sizeof(float));
         t->targets = base_alloc(floats, sizeof(float));
+        t->worse_logits = base_alloc(floats, sizeof(float));
     }
     t->load = base_alloc(t->moe_count, sizeof *t->load);
     t->eval_load = base_alloc(t->moe_count, sizeof *t->eval_load);
     t->path[0] = base_text("%s/recipe.ini", t->out);
     t->path[1] = base_text("%s/metrics.jsonl", t->out);
     t->path[2] = base_text("%s/curves.svg", t->out);
-    if (!t->logits || !t->d_logits || !t->targets || !t->load || !t->eval_load ||
-        !t->path[0] || !t->path[1] || !t->path[2])
+    if (!t->logits || !t->d_logits || !t->targets || !t->worse_logits || !t->load ||
+        !t->eval_load || !t->path[0] || !t->path[1] || !t->path[2])
         return base_fail(err, BASE_NO_MEMORY, "no memory for the training run");
     return BASE_OK;
 }
@@ -252,6 +255,7 @@ void app_trainer_destroy(app_trainer *trainer)
     data_loader_destroy(t->val_loader);
     data_source_close(t->train);
     data_source_close(t->val);
+    app_adversary_destroy(t->adversary);
     vit_run_destroy(t->run);
     vit_run_destroy(t->eval_run);
     vit_optimizer_destroy(t->optimizer);
@@ -260,6 +264,7 @@ void app_trainer_destroy(app_trainer *trainer)
     base_free(t->logits);
     base_free(t->d_logits);
     base_free(t->targets);
+    base_free(t->worse_logits);
     base_free(t->load);
     base_free(t->eval_load);
     for (size_t i = 0; i < sizeof t->path / sizeof t->path[0]; i++)
