@@ -587,7 +587,8 @@ static void adopt(data_source *source, data_source *cached)
     cached->files = NULL;
 }
 
-bool data_cache_load(data_source *source, const data_source_options *options)
+bool data_cache_load(data_source *source, const data_source_options *options, char *note,
+                     size_t note_bytes)
 {
     char *file = data_cache_file(source, options), *key = key_of(source, options);
     data_source *cached = base_alloc(1, sizeof *cached);
@@ -606,10 +607,10 @@ bool data_cache_load(data_source *source, const data_source_options *options)
     if (good)
         adopt(source, cached);
     else if (status == BASE_FORMAT)
-        data_source_note(source, "%s; indexed again", err.text);
+        snprintf(note, note_bytes, "%.300s; indexed again", err.text);
     else
-        data_source_note(source,
-                         "the data has changed since it was indexed: indexed again");
+        snprintf(note, note_bytes,
+                 "the data has changed since it was indexed: indexed again");
 done:
     data_source_close(cached);
     base_free(file);

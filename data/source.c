@@ -98,16 +98,19 @@ static base_status fill(data_source *source, const data_source_options *options,
 {
     const data_layout *layout = source->layout;
     base_status status = BASE_OK;
+    char note[400] = "";
 
     if (layout->prepare)
         status = layout->prepare(source, options, err);
     if (status != BASE_OK)
         return status;
-    if (!layout->cached || !data_cache_load(source, options)) {
+    if (!layout->cached || !data_cache_load(source, options, note, sizeof note)) {
         status = layout->scan(source, options, err);
         if (status == BASE_OK && layout->cached)
             data_cache_store(source, options);
     }
+    if (note[0])
+        data_source_note(source, "%s", note);
     if (status == BASE_OK && !layout->sets_labels)
         status = data_source_finish(source, options, err);
     return status;

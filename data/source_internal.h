@@ -342,9 +342,10 @@ void data_source_advise(const data_source *source, size_t i);
 
 /* ---- cache of indices (index_cache.c) ---------------------------------------------------- */
 
-/* Fills what a scan and data_source_sort would fill. False: there is no cached index, or it
- * is stale or damaged (said in the notice); the source is then as before. */
-bool data_cache_load(data_source *source, const data_source_options *options);
+/* Fills what a scan would fill. False: there is no cached index, or it is stale or damaged
+ * (said in note); the source is then as before. */
+bool data_cache_load(data_source *source, const data_source_options *options, char *note,
+                     size_t note_bytes);
 /* Keeps the index for the next time. Failing to is no error. */
 void data_cache_store(data_source *source, const data_source_options *options);
 /* The parts of the above, for tests. out is zeroed but for its layout; the witnesses are not

@@ -1,0 +1,299 @@
+/* test_data_cache.c - the index that is kept between runs: the same samples as from a scan,
+ * built again when anything changed, never trusted when damaged. */
+#include "data/data_internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "tests/test_run.h"
+#include "tests/test_set.h"
+
+static char *root, *set, *cache;
+static data_source_options options;
+
+static void setup(void)
+{
+    root = test_folder_make();
+    set = test_path(root, "set");
+    cache = test_path(root, "cache");
+    options = (data_source_options){.index_cache = cache, .allow_single_class = true};
+}
+
+static void teardown(void)
+{
+    base_free(set);
+    base_free(cache);
+    test_folder_remove(root);
+}
+
+/* What has just been written is not cached: it may change within its time. */
+static void make_old(const char *path, int seconds)
+{
+    struct timespec times[2];
+
+    clock_gettime(CLOCK_REALTIME, &times[0]);
+    times[0].tv_sec -= seconds;
+    times[1] = times[0];
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void make_folder_old(const char *name, int seconds)
+{
+    char *path = test_path(root, name);
+
+    make_old(path, seconds);
+    base_free(path);
+}
+
+/* The one file of the cache (base_free), NULL: there is none. */
+static char *cached_file(void)
+{
+    DIR *dir = opendir(cache);
+    const struct dirent *d;
+    char *path = NULL;
+
+    while (dir && (d = readdir(dir)) != NULL) {
+        if (d->d_name[0] == '.')
+            continue;
+        ck_assert_ptr_null(path);
+        path = test_path(cache, d->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    return path;
+}
+
+static void make_tree(void)
+{
+    set_name_file(set, "a/1.png");
+    set_name_file(set, "a/deep/2.png");
+    set_name_file(set, "b/3.png");
+    set_name_file(set, "b/no image");
+    make_folder_old("set", 100);
+    make_folder_old("set/a", 100);
+    make_folder_old("set/a/deep", 100);
+    make_folder_old("set/b", 100);
+}
+
+static const char tree_text[] = "0 a/1.png\n0 a/deep/2.png\n1 b/3.png\n";
+
+START_TEST(a_second_opening_takes_the_index_from_the_cache)
+{
+    make_tree();
+    data_source *a = set_open(set, &options);
+    char *file = cached_file();
+    ck_assert_ptr_nonnull(file);
+
+    /* To see that it is the cache that is read: a name of it changes, with its sum. */
+    char *bytes = NULL;
+    size_t size;
+    ck_assert_int_eq(base_file_read(&bytes, &size, file, 1 << 20, NULL), BASE_OK);
+    char *at = memmem(bytes, size, "3.png", 5);
+    ck_assert_ptr_nonnull(at);
+    at[0] = '4';
+    const uint64_t sum = data_cache_sum(0, bytes, size - sizeof sum);
+    memcpy(bytes + size - sizeof sum, &sum, sizeof sum);
+    test_write(file, bytes, size);
+    data_source *b = set_open(set, &options);
+    set_lists(a, tree_text);
+    set_lists(b, "0 a/1.png\n0 a/deep/2.png\n1 b/4.png\n");
+    set_holds(b, 1, "a/deep/2.png");
+    ck_assert_uint_eq(data_source_ignored(b), 1);
+    ck_assert_uint_eq(data_source_fingerprint(a), data_source_fingerprint(b));
+    ck_assert_str_eq(data_source_notice(b), "");
+
+    /* Labels are decided anew: they depend on the options. */
+    const char *const list[] = {"b", "a"};
+    data_source_options listed = options;
+    listed.class_list = list;
+    listed.class_list_count = 2;
+    data_source *c = set_open(set, &listed);
+    set_lists(c, "0 b/4.png\n1 a/1.png\n1 a/deep/2.png\n");
+    data_source_close(a);
+    data_source_close(b);
+    data_source_close(c);
+    base_free(bytes);
+    base_free(file);
+}
+END_TEST
+
+START_TEST(a_change_of_any_folder_is_noticed)
+{
+    static const char *const places[] = {"set", "set/b", "set/a/deep"};
+
+    make_tree();
+    for (int i = 0; i < 3; i++) {
+        data_source_close(set_open(set, &options));
+        make_folder_old(places[i], 50 - i); /* as if a file had come */
+        data_source *source = set_open(set, &options);
+        ck_assert_ptr_nonnull(strstr(data_source_notice(source),
+                                     "the data has changed since it was indexed"));
+        set_lists(source, tree_text);
+        data_source_close(source);
+        source = set_open(set, &options); /* and the cache is right again */
+        ck_assert_str_eq(data_source_notice(source), "");
+        data_source_close(source);
+    }
+    set_name_file(set, "b/9.png");
+    data_source *source = set_open(set, &options);
+    ck_assert_uint_eq(data_source_count(source), 4);
+    data_source_close(source);
+}
+END_TEST
+
+START_TEST(what_was_written_just_now_is_not_kept)
+{
+    set_name_file(set, "a/1.png");
+    data_source_close(set_open(set, &options));
+    ck_assert_ptr_null(cached_file());
+    options.index_cache = "none";
+    make_folder_old("set", 100);
+    make_folder_old("set/a", 100);
+    data_source_close(set_open(set, &options));
+    ck_assert_ptr_null(cached_file());
+}
+END_TEST
+
+START_TEST(small_sets_are_not_kept_unasked)
+{
+    make_tree();
+    ck_assert_int_eq(setenv("XDG_CACHE_HOME", root, 1), 0);
+    options.index_cache = NULL;
+    data_source_close(set_open(set, &options));
+    char *path = test_path(root, "vmoe");
+    ck_assert(!test_exists(path));
+    base_free(path);
+}
+END_TEST
+
+START_TEST(archives_and_shards_are_kept_with_their_files)
+{
+    char *path, name[600];
+    FILE *tar = set_tar_open(&path, root, "x-0.tar");
+
+    set_name_member(tar, "b/1.png"); /* out of order */
+    set_name_member(tar, "a/1.png");
+    set_tar_end(tar);
+    make_old(path, 100);
+    for (int i = 0; i < 2; i++) {
+        data_source *source = set_open(path, &options);
+        set_lists(source, "0 a/1.png\n1 b/1.png\n");
+        set_holds(source, 0, "a/1.png");
+        data_source_name(source, 1, name, sizeof name);
+        ck_assert_ptr_nonnull(strstr(name, "x-0.tar!b/1.png"));
+        ck_assert_str_eq(data_source_notice(source), "");
+        data_source_close(source);
+    }
+    char *file = cached_file();
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(unlink(file), 0);
+    base_free(file);
+    make_old(path, 90);
+
+    /* Shards: one more of them is other data. */
+    char *both = test_path(root, "x-*.tar"), *second;
+    char *spec = base_text("wds:%s", both);
+    tar = set_tar_open(&second, root, "x-0.tar");
+    set_name_member(tar, "1.jpg");
+    set_member(tar, "1.cls", '0', "1", 1);
+    set_tar_end(tar);
+    make_old(second, 100);
+    data_source_close(set_open(spec, &options));
+    data_source *source = set_open(spec, &options);
+    ck_assert_str_eq(data_source_notice(source), "");
+    ck_assert_uint_eq(data_source_count(source), 1);
+    set_holds(source, 0, "1.jpg");
+    data_source_close(source);
+    base_free(second);
+    tar = set_tar_open(&second, root, "x-1.tar");
+    set_name_member(tar, "1.jpg");
+    set_member(tar, "1.cls", '0', "1", 1);
+    set_tar_end(tar);
+    source = set_open(spec, &options);
+    ck_assert_uint_eq(data_source_count(source), 2);
+    data_source_close(source);
+    base_free(spec);
+    base_free(both);
+    base_free(second);
+    base_free(path);
+}
+END_TEST
+
+/* Whether the bytes are taken for an index of the tree. */
+static base_status read_bytes(const char *file, const char *bytes, size_t size)
+{
+    data_source *out = base_alloc(1, sizeof *out);
+    char *key = base_text("folder val %s", set);
+    base_error err = {0};
+
+    test_write(file, bytes, size);
+    out->layout = &data_layout_folder;
+    out->fd = -1;
+    const base_status status = data_cache_read(out, file, key, &err);
+    ck_assert(status == BASE_OK || strstr(err.text, file) != NULL);
+    data_source_close(out);
+    base_free(key);
+    return status;
+}
+
+START_TEST(every_changed_byte_and_every_cut_is_noticed)
+{
+    char *bytes = NULL, *spare = test_path(root, "spare");
+    size_t size;
+
+    make_tree();
+    data_source_close(set_open(set, &options));
+    char *file = cached_file();
+    ck_assert_int_eq(base_file_read(&bytes, &size, file, 1 << 20, NULL), BASE_OK);
+    ck_assert_int_eq(read_bytes(spare, bytes, size), BASE_OK);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] ^= 1 << i % 8;
+        ck_assert_int_eq(read_bytes(spare, bytes, size), BASE_FORMAT);
+        bytes[i] ^= 1 << i % 8;
+        ck_assert_int_eq(read_bytes(spare, bytes, i), BASE_FORMAT);
+    }
+    base_free(bytes);
+    base_free(spare);
+    base_free(file);
+}
+END_TEST
+
+START_TEST(a_damaged_cache_is_built_again_with_a_notice)
+{
+    make_tree();
+    data_source_close(set_open(set, &options));
+    char *file = cached_file();
+    test_write(file, "vmoeidx", 8);
+    data_source *source = set_open(set, &options);
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source),
+                                 "is damaged: it ends too early; "
+                                 "indexed again"));
+    set_lists(source, tree_text);
+    data_source_close(source);
+    source = set_open(set, &options);
+    ck_assert_str_eq(data_source_notice(source), "");
+    data_source_close(source);
+    base_free(file);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data_cache");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core, a_second_opening_takes_the_index_from_the_cache);
+    tcase_add_test(core, a_change_of_any_folder_is_noticed);
+    tcase_add_test(core, archives_and_shards_are_kept_with_their_files);
+    tcase_add_test(limits, what_was_written_just_now_is_not_kept);
+    tcase_add_test(limits, small_sets_are_not_kept_unasked);
+    tcase_add_test(limits, every_changed_byte_and_every_cut_is_noticed);
+    tcase_add_test(limits, a_damaged_cache_is_built_again_with_a_notice);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
