@@ -12,9 +12,11 @@
 #include <string.h>
 
 enum {
-    SIDE = 8,   /* of a block */
-    EDGE = 64,  /* bytes before a row of a plane, for its neighbours on the left */
-    MORE = 128, /* and behind */
+    SIDE = 8,     /* of a block */
+    TOGETHER = 8, /* MCUs decoded before their inverse DCT */
+    VECTOR = 4,   /* blocks that the inverse DCT takes at once, at most */
+    EDGE = 64,    /* bytes before a row of a plane, for its neighbours on the left */
+    MORE = 128,   /* and behind */
     CENTRE = 128
 };
 
@@ -112,11 +114,17 @@ static bool expect_marker(decode_quick *q, unsigned char marker)
     return true;
 }
 
-/* One row of MCUs; restart intervals end where they want. */
-static bool scan_row(decode_quick *q, const data_kernels *kernels)
+/* The next count MCUs, from column `from` of a row; their coefficients are kept or not.
+ * Restart intervals end where they want. */
+static bool scan_mcus(decode_quick *q, size_t from, size_t count, bool keep,
+                      const data_kernels *kernels)
 {
-    for (size_t at = 0; at < q->mcus;) {
-        size_t count = q->mcus - at;
+    const size_t end = from + count;
+
+    q->scan.first = from;
+    q->scan.kept = keep ? count : 0;
+    while (from < end) {
+        size_t now = end - from;
         if (q->restart > 0) {
             if (q->restart_left == 0) {
                 if (!segment_ends(q) ||
@@ -128,12 +136,12 @@ static bool scan_row(decode_quick *q, const data_kernels *kernels)
                 for (size_t p = 0; p < q->scan.parts; p++)
                     q->scan.part[p].last_dc = 0;
             }
-            count = count < q->restart_left ? count : q->restart_left;
-            q->restart_left -= count;
+            now = now < q->restart_left ? now : q->restart_left;
+            q->restart_left -= now;
         }
-        if (!kernels->scan(&q->scan, at, count) || bits_left(&q->scan) < 0)
+        if (!kernels->scan(&q->scan, from, now) || bits_left(&q->scan) < 0)
             return false;
-        at += count;
+        from += now;
     }
     return true;
 }
@@ -155,17 +163,17 @@ static size_t piece(layout *l, size_t bytes)
     return at;
 }
 
-/* Coefficients of a row of MCUs, planes of two of them, and rows on their way. */
+/* Coefficients of a few MCUs, planes of two rows of them, and rows on their way. */
 static bool make_room(decode_quick *q, size_t width)
 {
     layout l = {0};
 
     for (size_t p = 0; p < q->scan.parts; p++) {
         scan_component *part = &q->scan.part[p];
-        part->row_blocks = part->across * q->scan.kept;
-        q->step[p] = EDGE + part->row_blocks * SIDE + MORE;
-        l.coefs[p] = piece(&l, ((part->row_blocks + 1) * part->down + 4) * SCAN_COEFS *
-                                   sizeof(int16_t));
+        part->row_blocks = part->across * TOGETHER;
+        q->step[p] = EDGE + part->across * q->kept * SIDE + MORE;
+        l.coefs[p] =
+            piece(&l, (part->row_blocks + 1) * part->down * SCAN_COEFS * sizeof(int16_t));
         l.plane[p] = piece(&l, 2 * SIDE * part->down * q->step[p] + EDGE);
     }
     for (size_t i = 0; i < 2; i++)
@@ -176,10 +184,6 @@ static bool make_room(decode_quick *q, size_t width)
     for (size_t p = 0; p < q->scan.parts; p++) {
         q->scan.part[p].coefs = (void *)(q->work.at + l.coefs[p]);
         q->plane[p] = q->work.at + l.plane[p] + EDGE;
-        /* what vectors of blocks read behind the last row of them */
-        memset(q->scan.part[p].coefs +
-                   q->scan.part[p].down * (q->scan.part[p].row_blocks + 1) * SCAN_COEFS,
-               0, 4 * SCAN_COEFS * sizeof(int16_t));
     }
     q->up[0] = q->work.at + l.up[0];
     q->up[1] = q->work.at + l.up[1];
@@ -197,31 +201,59 @@ static unsigned char *plane_row(const decode_quick *q, size_t p, size_t y)
     return q->plane[p] + y % rows * q->step[p];
 }
 
-/* The coefficients of MCU row m to the planes, and chroma's edges to their neighbours. */
-static bool transform(decode_quick *q, size_t m, const data_kernels *kernels)
+/* The coefficients of count MCUs from column `from` of row m to the planes. */
+static bool transform(decode_quick *q, size_t m, size_t from, size_t count,
+                      const data_kernels *kernels)
 {
     for (size_t p = 0; p < q->scan.parts; p++) {
         const scan_component *part = &q->scan.part[p];
+        const size_t column = (from - q->first) * part->across * SIDE;
         for (size_t v = 0; v < part->down; v++) {
             int16_t *coefs = part->coefs + v * (part->row_blocks + 1) * SCAN_COEFS;
-            memset(coefs + part->row_blocks * SCAN_COEFS, 0,
-                   SCAN_COEFS * sizeof *coefs); /* the spare */
-            if (!kernels->idct(plane_row(q, p, (m * part->down + v) * SIDE), q->step[p],
-                               coefs, q->quant[p], part->row_blocks))
+            const size_t blocks = part->across * count;
+            /* what a vector of blocks reads behind the last */
+            memset(coefs + blocks * SCAN_COEFS, 0,
+                   (VECTOR - blocks % VECTOR) % VECTOR * SCAN_COEFS * sizeof *coefs);
+            if (!kernels->idct(plane_row(q, p, (m * part->down + v) * SIDE) + column,
+                               q->step[p], coefs, q->quant[p], blocks))
                 return false;
         }
-        if (p == 0 || q->across == 1)
-            continue;
-        const size_t first = q->scan.first * SIDE, columns = (q->width + 1) / 2;
+    }
+    return true;
+}
+
+/* Chroma's edges to their neighbours outside of the picture. */
+static void spread_edges(decode_quick *q, size_t m)
+{
+    const size_t first = q->first * SIDE, columns = (q->width + 1) / 2;
+
+    for (size_t p = 1; p < q->scan.parts && q->across == 2; p++) {
         for (size_t y = m * SIDE; y < (m + 1) * SIDE; y++) {
             unsigned char *row = plane_row(q, p, y);
             if (first == 0)
                 row[-1] = row[0];
-            if (columns - first <= part->row_blocks * SIDE)
+            if (columns - first <= q->kept * SIDE)
                 row[columns - first] = row[columns - first - 1];
         }
     }
-    return true;
+}
+
+/* Row m of MCUs into the planes, what is kept of it. last: nothing more is read. */
+static bool decode_mcu_row(decode_quick *q, size_t m, bool last,
+                           const data_kernels *kernels)
+{
+    const size_t end = q->first + q->kept;
+
+    if (!scan_mcus(q, 0, q->first, false, kernels))
+        return false;
+    /* A few at a time: their coefficients stay in the first-level cache. */
+    for (size_t at = q->first; at < end; at += TOGETHER) {
+        const size_t count = end - at < TOGETHER ? end - at : TOGETHER;
+        if (!scan_mcus(q, at, count, true, kernels) || !transform(q, m, at, count, kernels))
+            return false;
+    }
+    spread_edges(q, m);
+    return last || scan_mcus(q, end, q->mcus - end, false, kernels);
 }
 
 /* Row y of the picture to the one who wants it. */
@@ -232,10 +264,10 @@ static void hand_out(decode_quick *q, size_t y, const decode_want *want,
     const size_t count = (want->left + want->width - 1) / q->across - first + 1;
     const unsigned char *chroma[2] = {q->up[0], q->up[0]};
     const unsigned char *luma =
-        plane_row(q, 0, y) + want->left - q->scan.first * SIDE * q->across;
+        plane_row(q, 0, y) + want->left - q->first * SIDE * q->across;
 
     for (size_t p = 1; p < q->scan.parts; p++) {
-        const size_t skip = first - q->scan.first * SIDE;
+        const size_t skip = first - q->first * SIDE;
         unsigned char *up = q->up[p - 1];
         chroma[p - 1] = up + want->left % q->across;
         if (q->down == 2) {
@@ -269,10 +301,9 @@ bool decode_quick_rows(const decode_want *want, decode_quick *q,
 
     if (want->eighths != 8)
         return false;
-    q->scan.first = left / wide;
+    q->first = left / wide;
     const size_t last = last_column / wide < q->mcus ? last_column / wide : q->mcus - 1;
-    const size_t kept = last - q->scan.first + 1;
-    q->scan.kept = kept;
+    q->kept = last - q->first + 1;
     q->next = q->data_start;
     q->restart_left = q->restart;
     q->restart_next = 0;
@@ -285,12 +316,13 @@ bool decode_quick_rows(const decode_want *want, decode_quick *q,
         const bool wanted = m >= top / high && m <= last_row / high;
         if (m > last_row / high && !want->whole)
             return true;
-        q->scan.kept = wanted ? kept : 0;
-        if (!scan_row(q, kernels))
-            return false;
-        if (!wanted)
+        if (!wanted) {
+            if (!scan_mcus(q, 0, q->mcus, false, kernels))
+                return false;
             continue;
-        if (!transform(q, m, kernels))
+        }
+        if (!decode_mcu_row(q, m, !want->whole && (m == last_row / high || m + 1 == rows),
+                            kernels))
             return false;
         /* The last row of an MCU waits for the chroma below, but at the end. */
         const size_t ready =

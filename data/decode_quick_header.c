@@ -23,16 +23,16 @@ enum {
 
 /* ---- Huffman tables ---------------------------------------------------------------------- */
 
-/* One symbol without a second. used 0: nothing is known. */
+/* One symbol without a second. */
 static uint64_t single(int v, unsigned used, unsigned run)
 {
-    return (uint64_t)(uint16_t)v | (uint64_t)(uint16_t)v << 16 |
-           (uint64_t)used << ENTRY_USED | (uint64_t)run << ENTRY_RUN | (uint64_t)used << 56;
+    return (uint64_t)used | (uint64_t)run << ENTRY_RUN | (uint64_t)used << ENTRY_FIRST |
+           (uint64_t)(uint16_t)v << ENTRY_VALUE | (uint64_t)(uint16_t)v << ENTRY_SECOND;
 }
 
 static uint64_t slow(unsigned symbol, unsigned length)
 {
-    return symbol | (uint64_t)length << ENTRY_USED | (uint64_t)1 << ENTRY_SLOW;
+    return (uint64_t)length | (uint64_t)1 << ENTRY_SLOW | (uint64_t)symbol << ENTRY_VALUE;
 }
 
 /* All entries that begin with the code. */
@@ -61,25 +61,22 @@ static void place_code(scan_table *t, unsigned code, unsigned length, unsigned s
 /* Where two coefficients fit one look, the entry gives both. */
 static void place_pairs(scan_table *t)
 {
-    uint32_t first[LEFT]; /* value, used, run of the single symbols; 0: slow */
+    uint64_t first[LEFT]; /* the single symbols */
 
+    memcpy(first, t->entry, sizeof first);
     for (size_t i = 0; i < LEFT; i++) {
-        const uint64_t e = t->entry[i];
-        first[i] = e >> ENTRY_SLOW ? 0
-                                   : (uint32_t)(e & 0xffff) |
-                                         (uint32_t)(e >> ENTRY_USED & 0xffff) << 16;
-    }
-    for (size_t i = 0; i < LEFT; i++) {
-        const unsigned used = first[i] >> 16 & 255, run = first[i] >> 24;
-        if (used == 0 || run == ENTRY_END)
+        const uint64_t e = first[i];
+        const unsigned used = (unsigned)e & 63;
+        if (e >> ENTRY_SLOW & 1 || (e >> ENTRY_RUN & 255) == ENTRY_END)
             continue;
-        const uint32_t next = first[i << used & (LEFT - 1)];
-        const unsigned both = used + (next >> 16 & 255);
-        if (both == used || both > SCAN_LOOK)
+        const uint64_t next = first[i << used & (LEFT - 1)];
+        const unsigned both = used + ((unsigned)next & 63);
+        if (next >> ENTRY_SLOW & 1 || both > SCAN_LOOK)
             continue;
-        t->entry[i] = (uint64_t)(first[i] & 0xffff) | (uint64_t)(next & 0xffff) << 16 |
-                      (uint64_t)both << ENTRY_USED | (uint64_t)run << ENTRY_RUN |
-                      (uint64_t)((next >> 24) + 1) << ENTRY_STEP | (uint64_t)used << 56;
+        const uint64_t step = (next >> ENTRY_RUN & 255) + 1, low = 0xffff;
+        t->entry[i] = both | (e & (uint64_t)255 << ENTRY_RUN) | step << ENTRY_STEP |
+                      (uint64_t)used << ENTRY_FIRST | (e & low << ENTRY_VALUE) |
+                      (next & low << ENTRY_SECOND);
     }
 }
 

@@ -18,6 +18,7 @@ struct decode_quick {
     size_t width, height;
     size_t across, down; /* luma samples to one of chroma, 1 or 2 */
     size_t mcus;         /* of a row */
+    size_t first, kept;  /* of them: those whose pixels are wanted */
     size_t restart;      /* interval in MCUs, 0: none */
     size_t restart_left;
     unsigned restart_next;

@@ -31,15 +31,18 @@ enum {
 };
 
 /* What the next SCAN_LOOK bits hold: up to two coefficients with their values, so that a
- * step of the loop costs one load. Fields from bit 0: value 16, second value 16, bits used
- * 8, zeros before 8, step to the second 8 (0: there is none, then both are the same), kind
- * 8. */
+ * step of the loop costs one load. Fields from bit 0, where a shift finds its count without
+ * further ado: bits used 8, zeros before 8, step to the second coefficient 8 (0: there is
+ * none, then both values are the same), bits of the first alone 7, slow 1, value 16, second
+ * value 16. */
 enum {
-    ENTRY_USED = 32,
-    ENTRY_RUN = 40,
-    ENTRY_STEP = 48,
-    ENTRY_END = 128, /* as a run: the end of the block */
-    ENTRY_SLOW = 63  /* bit: the value, or the code itself, is longer */
+    ENTRY_RUN = 8,
+    ENTRY_STEP = 16,
+    ENTRY_FIRST = 24,
+    ENTRY_SLOW = 31, /* the value, or the code itself, is longer; value: the symbol */
+    ENTRY_VALUE = 32,
+    ENTRY_SECOND = 48,
+    ENTRY_END = 128 /* as a run: the end of the block */
 };
 
 /* One Huffman table, DC or AC. */

@@ -47,12 +47,12 @@ static inline void use(reader *r, unsigned count)
 /* A code longer than SCAN_LOOK, or one whose value is: the symbol, -1 for none. Refills. */
 static inline int slow_symbol(reader *r, const scan_table *table, uint64_t entry)
 {
-    const unsigned known = (unsigned)(entry >> ENTRY_USED) & 255;
+    const unsigned known = (unsigned)entry & 63;
 
     refill(r);
     if (known > 0) {
         use(r, known);
-        return (int)(entry & 255);
+        return (int)(entry >> ENTRY_VALUE & 255);
     }
     const uint32_t code = (uint32_t)(r->bits >> 48);
     unsigned length = SCAN_LOOK + 1;
@@ -78,15 +78,15 @@ static inline int value(reader *r, unsigned size)
 static inline bool dc_value(reader *r, scan_component *part)
 {
     const uint64_t entry = part->dc->entry[r->bits >> (BITS_MOST - SCAN_LOOK)];
-    int difference = (int16_t)entry;
+    int difference = (int16_t)(entry >> ENTRY_VALUE);
 
-    if (entry >> ENTRY_SLOW) {
+    if (entry >> ENTRY_SLOW & 1) {
         const int size = slow_symbol(r, part->dc, entry);
         if (size < 0)
             return false;
         difference = value(r, (unsigned)size);
     } else {
-        use(r, (unsigned)(entry >> ENTRY_USED) & 255);
+        use(r, (unsigned)entry & 63);
     }
     part->last_dc += difference;
     return part->last_dc <= part->dc_limit && part->last_dc >= -part->dc_limit;
@@ -108,18 +108,18 @@ static inline bool block(reader *r, scan_component *part, int16_t *coefs)
         for (int i = 0; i < LOOKS; i++) {
             before = r->bits;
             entry = table[before >> (BITS_MOST - SCAN_LOOK)];
-            if (entry >> ENTRY_SLOW)
+            if (entry >> ENTRY_SLOW & 1)
                 break;
-            use(r, (unsigned)(entry >> ENTRY_USED) & 255);
+            use(r, (unsigned)entry & 63);
             first = k + ((unsigned)(entry >> ENTRY_RUN) & 255);
-            coefs[natural[first]] = (int16_t)entry;
+            coefs[natural[first]] = (int16_t)(entry >> ENTRY_VALUE);
             k = first + ((unsigned)(entry >> ENTRY_STEP) & 255);
-            coefs[natural[k]] = (int16_t)(entry >> 16);
+            coefs[natural[k]] = (int16_t)(entry >> ENTRY_SECOND);
             k++;
             if (k >= SCAN_COEFS)
                 goto end;
         }
-        if (!(entry >> ENTRY_SLOW))
+        if (!(entry >> ENTRY_SLOW & 1))
             continue;
         const int symbol = slow_symbol(r, part->ac, entry);
         if (symbol < 0)
@@ -137,8 +137,8 @@ static inline bool block(reader *r, scan_component *part, int16_t *coefs)
     }
 end:
     if (first == SCAN_COEFS - 1) { /* a second coefficient belongs to the next block */
-        const unsigned used = (unsigned)(entry >> ENTRY_USED) & 255;
-        const unsigned own = (unsigned)(entry >> 56) & 127;
+        const unsigned used = (unsigned)entry & 63;
+        const unsigned own = (unsigned)(entry >> ENTRY_FIRST) & 127;
         r->bits = before << own;
         r->have += used - own;
         return true;
