@@ -24,6 +24,7 @@ app_recipe app_recipe_defaults(void)
                  .queue = 3,
                  .max_bad = 0.001},
         .augment = data_loader_defaults().augment,
+        .corrupt = {.severity = "1-3", .probability = 1},
         .optimizer = {.kind = VIT_OPTIMIZER_ADAMW,
                       .beta1 = 0.9,
                       .beta2 = 0.999,

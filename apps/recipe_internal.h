@@ -37,6 +37,9 @@ typedef struct app_recipe {
     char init_from[APP_RECIPE_TEXT];
     struct {
         char train[APP_RECIPE_TEXT], val[APP_RECIPE_TEXT]; /* DATA of cli.md */
+        /* Files about it (data_source_options), empty: none. */
+        char val_labels[APP_RECIPE_TEXT], class_map[APP_RECIPE_TEXT];
+        char index_cache[APP_RECIPE_TEXT];
         char mean[64], std[64]; /* a name, or one number per channel */
         int channels;           /* 0: the data's */
         int resize;             /* -1: image / 0.875 from 128 pixels on, else image */
@@ -49,6 +52,10 @@ typedef struct app_recipe {
     } data;
     int crop; /* an app_crop */
     data_augment augment;
+    struct {
+        char names[256], severity[32]; /* app_corruption_add, app_severity_add */
+        double probability;
+    } corrupt;
     vit_optimizer_config optimizer;
     double lr;
     struct {

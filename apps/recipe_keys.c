@@ -81,6 +81,12 @@ const app_key app_keys[] = {
 
     FREE_KEY("data", "train", APP_KEY_TEXT, data.train, 0, 0, "training images (--data)"),
     FREE_KEY("data", "val", APP_KEY_TEXT, data.val, 0, 0, "validation images (--val)"),
+    FREE_KEY("data", "val_labels", APP_KEY_TEXT, data.val_labels, 0, 0,
+             "labels of ILSVRC2012's validation images (default: what lies beside them)"),
+    FREE_KEY("data", "class_map", APP_KEY_TEXT, data.class_map, 0, 0,
+             "label of each class folder, TSV or JSON (default: by name)"),
+    FREE_KEY("data", "index_cache", APP_KEY_TEXT, data.index_cache, 0, 0,
+             "folder where indices are kept, or none (default: the user's cache folder)"),
     INT_KEY("data", "image", config.image, 1, 8192, "pixels a side of the network's input"),
     INT_KEY("data", "channels", data.channels, 0, 3, "1: grey, 3: colour, 0: the data's"),
     TEXT_KEY("data", "mean", data.mean,
@@ -121,6 +127,13 @@ const app_key app_keys[] = {
     REAL_KEY("augment", "erase", augment.erase, 0, 1, "probability of random erasing"),
     BOOL_KEY("augment", "erase_noise", augment.erase_noise,
              "erase with noise in place of 0"),
+    TEXT_KEY("augment", "corrupt", corrupt.names,
+             "ImageNet-C's corruptions, one of them a picture: names, groups, bench, extra, "
+             "clean (as it is); empty: off"),
+    TEXT_KEY("augment", "corrupt_severity", corrupt.severity,
+             "of these, drawn evenly: 3, 1-3, 1,5"),
+    REAL_KEY("augment", "corrupt_probability", corrupt.probability, 0, 1,
+             "of a picture being corrupted at all"),
 
     CHOICE_KEY("optimizer", "name", optimizer.kind, "adamw|sgd", "rule of the update"),
     REAL_KEY("optimizer", "lr", lr, 0, 1000, "learning rate after warm-up"),

@@ -7,6 +7,7 @@
 #ifndef APPS_TRAIN_INTERNAL_H
 #define APPS_TRAIN_INTERNAL_H
 
+#include "apps/augment_internal.h"
 #include "apps/recipe_internal.h"
 
 /* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
@@ -74,6 +75,7 @@ typedef struct app_trainer {
     char *path[4]; /* recipe.ini, metrics.jsonl, curves.svg, and room for messages */
     data_source *train, *val;
     data_loader *train_loader, *val_loader;
+    app_augment *augment; /* of the training loader; NULL: none */
     vit_model *model, *averaged; /* averaged: EMA weights, NULL without */
     vit_optimizer *optimizer;
     vit_run *run, *eval_run;

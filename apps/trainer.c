@@ -15,7 +15,13 @@ static base_status open_sources(app_trainer *t, base_error *err)
 {
     const app_recipe *r = &t->recipe;
     const char **names = NULL;
-    data_source_options options = {.classes_of_model = (size_t)r->config.classes};
+    data_source_options options = {
+        .classes_of_model = (size_t)r->config.classes,
+        .split = "train",
+        .val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL,
+        .class_map = r->data.class_map[0] ? r->data.class_map : NULL,
+        .index_cache = r->data.index_cache[0] ? r->data.index_cache : NULL,
+    };
 
     base_status status = data_source_open(&t->train, r->data.train, &options, err);
     if (status != BASE_OK)
@@ -31,6 +37,7 @@ static base_status open_sources(app_trainer *t, base_error *err)
         names[i] = data_source_class_name(t->train, i);
     options.class_list = names;
     options.class_list_count = classes;
+    options.split = "val";
     options.allow_single_class = true; /* of the training classes: others may be missing */
     status = data_source_open(&t->val, r->data.val, &options, err);
     base_free(names);
@@ -89,6 +96,11 @@ static base_status create_loaders(app_trainer *t, base_error *err)
     c.batch = t->part;
     c.limit = (size_t)r->data.limit;
     c.augment = r->augment;
+    status = app_augment_create(&t->augment, r, c.threads > 0 ? c.threads : 1, err);
+    if (status != BASE_OK)
+        return status;
+    c.alter = t->augment ? app_augment_alter : NULL;
+    c.alter_user = t->augment;
     status = data_loader_create(&t->train_loader, t->train, &c, err);
     if (status != BASE_OK)
         return status;
@@ -253,6 +265,7 @@ void app_trainer_destroy(app_trainer *trainer)
     app_metrics_close(&t->metrics);
     data_loader_destroy(t->train_loader);
     data_loader_destroy(t->val_loader);
+    app_augment_destroy(t->augment); /* after the loader that calls it */
     data_source_close(t->train);
     data_source_close(t->val);
     app_adversary_destroy(t->adversary);

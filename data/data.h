@@ -262,11 +262,12 @@ typedef struct data_loader_config {
     bool strict;   /* a damaged or bad sample stops at once */
     bool skip_bad; /* evaluation: count a bad sample as wrong instead of failing */
     /* Training, NULL: none. Changes the picture [size, size, channels] in place, after its geometry and
-     * before it is normalised; keep its measures. Called from the workers: worker is 0 .. threads - 1
-     * (0 when threads is 0), one call of a worker at a time. What it does must follow from (epoch,
-     * sample) alone. It should fail for want of memory only: a failure makes the sample a bad one. */
+     * before it is normalised; keep its measures and its memory. Called from the workers: worker is
+     * 0 .. threads - 1 (0 when threads is 0), one call of a worker at a time. What it does must follow
+     * from (epoch, sample, copy) alone; copy counts the repeats of a sample and its use as a replacement.
+     * It should fail for want of memory only: a failure makes the sample a bad one. */
     base_status (*alter)(void *user, size_t worker, data_image *image, uint64_t epoch,
-                         uint32_t sample, base_error *err);
+                         uint32_t sample, uint64_t copy, base_error *err);
     void *alter_user;
     /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's thread. */
     void (*log)(void *user, const char *line);

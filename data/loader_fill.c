@@ -62,7 +62,7 @@ static base_status fill_with(loader_worker *worker, loader_slot *slot, size_t p,
     base_status status = shape_sample(worker, out, sample, &rng, health, note, err);
     if (status == BASE_OK && config->training && config->alter)
         status = config->alter(config->alter_user, (size_t)(worker - l->workers), out,
-                               slot->epoch, sample, err);
+                               slot->epoch, sample, copy, err);
     if (status != BASE_OK || config->bytes)
         return status;
     float *planes = slot->images + p * l->sample_bytes;
