@@ -60,7 +60,7 @@ static inline void test_corrupt_picture(unsigned char *picture, size_t height, s
 {
     for (uint32_t y = 0; y < height; y++) {
         for (uint32_t x = 0; x < width; x++) {
-            const uint32_t tile = y / 28 * 8 + x / 28;
+            const uint32_t tile = y / 23 * 10 + x / 23;
             const uint32_t tint = (tile * 2654435761u) >> 8;
             const uint32_t grain = ((y * 7919u + x) * 2246822519u) >> 26; /* 0..63 */
             for (uint32_t c = 0; c < 3; c++) {
@@ -69,7 +69,7 @@ static inline void test_corrupt_picture(unsigned char *picture, size_t height, s
                     v = tile % 2 ? 255 : 0;
                 else if (tile % 5 == 0)
                     v = tint & 0xff;
-                else if (y / 28 % 2)
+                else if (y / 23 % 2)
                     v = (v * 3 + grain * 4) / 4;
                 else
                     v = (v + (x * (c + 1) + y * (3 - c)) / 2 % 256) / 2;
