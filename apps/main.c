@@ -23,6 +23,9 @@ static const command commands[] = {
     {"convert", app_convert,
      "timm's or dense checkpoints to ours; experts, input size, bf16"},
     {"corrupt", app_corrupt, "the corruptions of ImageNet-C on a data set, as files"},
+    {"attack", app_attack_command,
+     "accuracy under adversarial attack, with checks and a report"},
+    {"report", app_report, "several models side by side, from their results"},
     {"bench", app_bench, "the benchmarks behind the README's numbers"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
