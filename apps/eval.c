@@ -11,6 +11,7 @@ typedef struct eval_args {
     app_view view;
     const char *data;
     const char *html;
+    const char *ood;
     int bad_samples; /* index into "fail|skip" */
     app_robust_args robust;
 } eval_args;
@@ -36,6 +37,12 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(html),
      .help = "a page with calibration, confusion, classes, examples and experts"},
+    {.name = "ood",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(ood),
+     .help = "images of none of the classes, as ImageNet-O: how well they are told from "
+             "those of --data (AUPR, AUROC, FPR95)"},
     APP_CORRUPTION_OPTIONS(eval_args, robust.corruption),
     {.name = "imagenet-c",
      .value = "DIR",
@@ -85,6 +92,7 @@ static void evaluation_close(app_evaluation *e)
         app_usage_destroy(&e->usage[l]);
     app_score_destroy(&e->score);
     app_robust_close(e->robust);
+    app_subset_close(&e->subset);
     data_source_close(e->source);
     app_network_close(&e->network);
 }
@@ -104,6 +112,8 @@ static base_status evaluation_open(app_evaluation *e, const char *model,
         return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
                          args->data);
     status = app_score_create(&e->score, e->network.classes, err);
+    if (status == BASE_OK)
+        status = app_subset_open(&e->subset, &e->network, e->source, args->ood, err);
     if (status != BASE_OK)
         return status;
     const size_t layers = app_network_blocks(e->blocks, e->network.config);
@@ -197,14 +207,14 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
     for (size_t i = 0; i < batch->count && status == BASE_OK; i++) {
         const int32_t label = data_source_label(e->source, batch->samples[i]);
 
-        if (label < 0)
-            return base_fail(
-                err, BASE_FORMAT, "'%s' has no label",
-                data_source_name(e->source, batch->samples[i], name, sizeof name));
         if (batch->bad[i]) {
             app_score_add(&e->score, label, NULL);
             continue;
         }
+        if (label < 0)
+            return base_fail(
+                err, BASE_FORMAT, "'%s' has no label",
+                data_source_name(e->source, batch->samples[i], name, sizeof name));
         const float *row = logits + i * classes;
         const app_verdict verdict = app_verdict_make(row, classes, label);
         if (!verdict.finite)
@@ -213,6 +223,7 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
                 e->network.path,
                 data_source_name(e->source, batch->samples[i], name, sizeof name));
         app_score_add(&e->score, label, &verdict);
+        app_subset_add(&e->subset, label, row);
         if (examples)
             status = examples_keep(e, &verdict, batch->images + i * floats, row,
                                    batch->samples[i], label, err);
@@ -296,6 +307,9 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
         status = app_robust_tree(e->robust, run, &args->common, skip, err);
         e->interrupted = e->robust->interrupted;
     }
+    if (status == BASE_OK && e->subset.ood && !e->interrupted)
+        status = app_subset_ood(&e->subset, &e->network, run, &args->common, skip,
+                                &e->interrupted, err);
     e->counts = data_loader_counts(loader);
     e->seconds = base_seconds() - started;
 done:

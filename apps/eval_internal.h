@@ -6,6 +6,7 @@
 #include "apps/network_internal.h"
 #include "apps/robust_internal.h"
 #include "apps/score_internal.h"
+#include "apps/subset_internal.h"
 #include "apps/usage_internal.h"
 
 enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
@@ -40,6 +41,7 @@ typedef struct app_evaluation {
     double network_seconds; /* in forward passes */
     bool interrupted;
     app_robust *robust; /* corruptions; NULL: none asked for */
+    app_subset subset;  /* among the classes present; ImageNet-O */
 } app_evaluation;
 
 /* The table on stdout (eval_report.c). */

@@ -43,6 +43,33 @@ static void headline(const app_evaluation *e, app_page *page)
     app_page_cards(page, cards, sizeof cards / sizeof cards[0]);
 }
 
+/* Accuracy among the classes present, and images of none of them. */
+static void subset_cards(const app_evaluation *e, app_page *page)
+{
+    const app_subset *t = &e->subset;
+    const double n = e->score.samples ? (double)e->score.samples : 1;
+    char text[4][TEXT], note[2][TEXT];
+    app_card cards[4];
+    size_t count = 0;
+
+    if (app_subset_is_part(t)) {
+        snprintf(text[0], TEXT, "%.2f %%", 100 * (double)t->top1 / n);
+        snprintf(note[0], TEXT, "among the %zu present", t->count);
+        cards[count++] = (app_card){"top-1, classes present", text[0], note[0]};
+    }
+    if (t->ood && !e->interrupted) {
+        snprintf(text[1], TEXT, "%.2f %%", 100 * t->detection.aupr);
+        snprintf(text[2], TEXT, "%.2f %%", 100 * t->detection.auroc);
+        snprintf(text[3], TEXT, "%.2f %%", 100 * t->detection.fpr95);
+        snprintf(note[1], TEXT, "%zu images of no class", t->outside_count);
+        cards[count++] = (app_card){"AUPR", text[1], note[1]};
+        cards[count++] = (app_card){"AUROC", text[2], "by largest probability"};
+        cards[count++] = (app_card){"FPR95", text[3], "at 95 % recall"};
+    }
+    if (count > 0)
+        app_page_cards(page, cards, count);
+}
+
 /* Sorts class numbers by accuracy, worst first; the comparison needs the score. */
 static int by_accuracy(const void *left, const void *right, void *user)
 {
@@ -242,6 +269,7 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
         return status;
     names = class_names(e);
     headline(e, &page);
+    subset_cards(e, &page);
     if (e->robust)
         status = app_robust_page(&page, e->robust, &e->score, err);
     fputs("<div class=\"row\"><section>", page.out.file);

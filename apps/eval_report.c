@@ -62,6 +62,33 @@ static void headline_print(const app_evaluation *e)
            app_duration(a, sizeof a, e->seconds));
 }
 
+/* The classes that the data has, when they are not all; and images of none of them. */
+static void subset_print(const app_evaluation *e)
+{
+    const app_subset *t = &e->subset;
+    const double n = e->score.samples ? (double)e->score.samples : 1;
+    char path[1024], number[32];
+
+    if (app_subset_is_part(t)) {
+        printf("\namong the %zu classes present, of %zu\n", t->count, t->classes);
+        printf("top-1   %6.2f %%\n", 100 * (double)t->top1 / n);
+        if (t->count > APP_SCORE_TOP)
+            printf("top-5   %6.2f %%\n", 100 * (double)t->top5 / n);
+    }
+    if (!t->ood || e->interrupted)
+        return;
+    printf("\nood     %s (%s images", base_quote(path, sizeof path, t->data),
+           app_thousands(number, sizeof number, t->outside_count));
+    printf(" told from %s of %zu classes)\n",
+           app_thousands(number, sizeof number, t->inside_count), t->mask_count);
+    printf("AUPR    %6.2f %%   by chance %.2f\n", 100 * t->detection.aupr,
+           100 * (double)t->outside_count / (double)(t->outside_count + t->inside_count));
+    printf("AUROC   %6.2f %%\nFPR95   %6.2f %%\n", 100 * t->detection.auroc,
+           100 * t->detection.fpr95);
+    if (t->bad > 0)
+        printf("bad     %6llu     unusable images, left out\n", (unsigned long long)t->bad);
+}
+
 static void classes_print(const app_evaluation *e)
 {
     const app_score *s = &e->score;
@@ -143,6 +170,7 @@ static void experts_print(const app_evaluation *e)
 void app_eval_print(const app_evaluation *e)
 {
     headline_print(e);
+    subset_print(e);
     classes_print(e);
     confused_print(e);
     experts_print(e);
@@ -287,6 +315,35 @@ static json_t *experts_mean_json(const app_evaluation *e)
                      m.entropy, "dropped", m.dropped);
 }
 
+/* null when all classes of the network are there. */
+static json_t *subset_json(const app_evaluation *e)
+{
+    const app_subset *t = &e->subset;
+    const double n = e->score.samples ? (double)e->score.samples : 1;
+    double low, high;
+
+    if (!app_subset_is_part(t) || e->score.samples == 0)
+        return json_null();
+    app_score_interval(&low, &high, t->top1, e->score.samples);
+    return json_pack("{s:I, s:f, s:[f, f], s:f}", "classes", (json_int_t)t->count, "top1",
+                     (double)t->top1 / n, "top1_interval", low, high, "top5",
+                     (double)t->top5 / n);
+}
+
+/* null without --ood, and when it was stopped. */
+static json_t *ood_json(const app_evaluation *e)
+{
+    const app_subset *t = &e->subset;
+
+    if (!t->ood || e->interrupted)
+        return json_null();
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "data",
+                     app_json_text(t->data), "images", (json_int_t)t->outside_count, "bad",
+                     (json_int_t)t->bad, "against", (json_int_t)t->inside_count, "classes",
+                     (json_int_t)t->mask_count, "aupr", t->detection.aupr, "auroc",
+                     t->detection.auroc, "fpr95", t->detection.fpr95);
+}
+
 static json_t *preprocessing_json(const app_network *network)
 {
     json_t *json = json_object();
@@ -320,6 +377,8 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "top5", json_real(app_score_top5(s)));
     json_object_set_new(json, "loss", app_json_real(app_score_loss(s)));
     json_object_set_new(json, "ece", app_json_real(app_score_ece(s)));
+    json_object_set_new(json, "subset", subset_json(e));
+    json_object_set_new(json, "ood", ood_json(e));
     json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
     json_object_set_new(json, "odd", json_integer((json_int_t)e->counts.odd));
     json_object_set_new(json, "damaged", json_integer((json_int_t)e->counts.damaged));

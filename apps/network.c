@@ -127,6 +127,7 @@ base_status app_network_open(app_network *out, const char *word, const app_view 
         goto done;
     network.config = vit_model_config(network.model);
     network.classes = (size_t)network.config->classes;
+    network.data = view->data;
     network.bytes = stat(network.path, &info) == 0 ? (uint64_t)info.st_size : 0;
     status = labels_borrow(&network, err);
 done:
@@ -145,14 +146,26 @@ void app_network_close(app_network *network)
     *network = (app_network){0};
 }
 
+void app_data_apply(data_source_options *out, const app_data_args *args)
+{
+    out->split = args->split;
+    out->val_labels = args->val_labels;
+    out->class_map = args->class_map;
+    out->index_cache = args->index_cache;
+    out->allow_unlabelled = args->unlabelled;
+}
+
 data_source_options app_network_options(const app_network *network)
 {
-    return (data_source_options){
+    data_source_options options = {
         .classes_of_model = network->classes,
         .class_list = network->labels,
         .class_list_count = network->labels ? network->classes : 0,
         .allow_single_class = true,
     };
+
+    app_data_apply(&options, &network->data);
+    return options;
 }
 
 base_status app_network_data(data_source **out, const app_network *network,
@@ -161,7 +174,6 @@ base_status app_network_data(data_source **out, const app_network *network,
     const data_source_options options = app_network_options(network);
     data_source *source = NULL;
     const base_status status = data_source_open(&source, spec, &options, err);
-
     if (status != BASE_OK)
         return status;
     if (data_source_classes(source) > network->classes) {

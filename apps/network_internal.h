@@ -6,6 +6,43 @@
 
 #include "apps/app_internal.h"
 
+/* How DATA is read, as options; zeroed: as it comes. Part of the struct of a command's
+ * arguments, or of its app_view. */
+typedef struct app_data_args {
+    const char *split, *val_labels, *class_map, *index_cache;
+    bool unlabelled; /* no option: the command works without labels */
+} app_data_args;
+
+/* Lines of an option table for a struct `type` with a member `app_data_args member`. */
+#define APP_DATA_OPTIONS(type, member)                                                     \
+    {.name = "split",                                                                      \
+     .value = "NAME",                                                                      \
+     .kind = APP_TEXT,                                                                     \
+     .at = offsetof(type, member.split),                                                   \
+     .help = "train, val or test, of data that has several parts: ilsvrc, kaggle, "        \
+             "cifar-bin (default val)"},                                                   \
+        {.name = "val-labels",                                                             \
+         .value = "FILE",                                                                  \
+         .kind = APP_TEXT,                                                                 \
+         .at = offsetof(type, member.val_labels),                                          \
+         .help = "labels of ILSVRC2012's validation images: ground truth, devkit, "        \
+                 "LOC_val_solution.csv, NAME LABEL lines (default: what lies beside "      \
+                 "them)"},                                                                 \
+        {.name = "class-map",                                                              \
+         .value = "FILE",                                                                  \
+         .kind = APP_TEXT,                                                                 \
+         .at = offsetof(type, member.class_map),                                           \
+         .help = "label of each class folder, TSV or JSON (default: by name)"},            \
+    {                                                                                      \
+        .name = "index-cache", .value = "DIR", .kind = APP_TEXT,                           \
+        .at = offsetof(type, member.index_cache),                                          \
+        .help = "folder where the index of the data is kept, or none (default: of large "  \
+                "data, the user's cache folder)"                                           \
+    }
+
+/* The options of args into those of a source; the rest stays. */
+void app_data_apply(data_source_options *out, const app_data_args *args);
+
 /* How pictures are made ready and tokens routed, as options; the defaults mean "as the
  * checkpoint says". Part of the struct of a command's arguments. */
 typedef struct app_view {
@@ -14,13 +51,14 @@ typedef struct app_view {
     int interpolation; /* index into "checkpoint|bilinear|bicubic" */
     double capacity;   /* capacity factor, 0: dropless, -1: not given */
     bool bpr;          /* batch-prioritised routing */
+    app_data_args data;
 } app_view;
 
 app_view app_view_defaults(void);
 
 /* Lines of an option table for a struct `type` with a member `app_view view`. */
 #define APP_VIEW_OPTIONS(type)                                                             \
-    {.name = "size",                                                                       \
+    APP_DATA_OPTIONS(type, view.data), {.name = "size",                                                                       \
      .value = "S",                                                                         \
      .kind = APP_INT,                                                                      \
      .at = offsetof(type, view.size),                                                      \
@@ -66,6 +104,7 @@ typedef struct app_network {
     size_t size, resize; /* pixels, after the options */
     data_filter filter;
     uint64_t bytes; /* of the file */
+    app_data_args data; /* as the options say */
 } app_network;
 
 /* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else

@@ -118,7 +118,8 @@ void app_score_add(app_score *score, int32_t label, const app_verdict *verdict)
     const size_t target = (size_t)label;
 
     score->samples++;
-    score->class_total[target]++;
+    if (label >= 0)
+        score->class_total[target]++;
     if (!verdict) {
         score->bad++;
         return;

@@ -55,7 +55,8 @@ base_status app_score_create(app_score *score, size_t classes, base_error *err);
 /* The same without the table of confusion: some kilobytes for a thousand classes. */
 base_status app_score_create_small(app_score *score, size_t classes, base_error *err);
 void app_score_destroy(app_score *score);
-/* verdict NULL: the sample could not be used. label 0..classes - 1. */
+/* verdict NULL: the sample could not be used. label 0..classes - 1, without a verdict also
+ * -1: unknown. */
 void app_score_add(app_score *score, int32_t label, const app_verdict *verdict);
 /* Fractions 0..1 of all samples; 0 without samples. */
 double app_score_top1(const app_score *score);

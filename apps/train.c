@@ -11,7 +11,7 @@
 
 typedef struct train_args {
     app_common common;
-    const char *data, *val, *recipe, *out;
+    const char *data, *val, *val_labels, *class_map, *recipe, *out;
     app_list set;
     bool resume, keys;
 } train_args;
@@ -31,6 +31,18 @@ static const app_option train_options[] = {
      .kind = APP_TEXT,
      .at = AT(val),
      .help = "images to validate on (default: the recipe's data.val)"},
+    {.name = "val-labels",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(val_labels),
+     .help = "labels of ILSVRC2012's validation images (default: the recipe's "
+             "data.val_labels, or what lies beside them)"},
+    {.name = "class-map",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(class_map),
+     .help = "label of each class folder, TSV or JSON (default: the recipe's "
+             "data.class_map, or by name)"},
     {.name = "recipe",
      .value = "NAME",
      .kind = APP_TEXT,
@@ -109,6 +121,12 @@ static base_status apply_options(app_recipe *recipe, const train_args *args,
         status = app_key_set(recipe, train, args->data, err);
     if (status == BASE_OK && args->val)
         status = app_key_set(recipe, val, args->val, err);
+    if (status == BASE_OK && args->val_labels)
+        status =
+            app_key_set(recipe, app_key_find("data", "val_labels"), args->val_labels, err);
+    if (status == BASE_OK && args->class_map)
+        status =
+            app_key_set(recipe, app_key_find("data", "class_map"), args->class_map, err);
     return status;
 }
 
