@@ -1,0 +1,420 @@
+/* test_app_corrupt.c - vmoe corrupt as a user runs it: the tree, its manifest, going on, refusals. */
+#include <signal.h>
+#include <time.h>
+
+#include "corrupt/corrupt.h"
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+static char *dir, *data, *tree, *json;
+
+static void setup(void)
+{
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    tree = test_path(dir, "tree");
+    json = test_path(dir, "result.json");
+    sample_folder_make(data);
+}
+
+static void teardown(void)
+{
+    base_free(data);
+    base_free(tree);
+    base_free(json);
+    test_folder_remove(dir);
+}
+
+/* Runs with size 8 from 9 and PNG files; the words of one more option with its value. */
+static void write_tree(const char *names, const char *severities, const char *option,
+                       const char *value)
+{
+    program_done(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size", "8",
+                             "--resize", "9", "--format", "png", "--corrupt", names,
+                             "--severity", severities, "--json", json, option, value,
+                             NULL));
+}
+
+/* Files below a folder, and how many of them end in ".part". */
+static size_t count_files(const char *folder, size_t *parts)
+{
+    char *words = base_text("find '%s' -type f", folder);
+    FILE *list = popen(words, "r");
+    char line[4096];
+    size_t count = 0;
+
+    ck_assert_ptr_nonnull(list);
+    while (fgets(line, sizeof line, list)) {
+        count++;
+        if (parts && strstr(line, ".part\n"))
+            ++*parts;
+    }
+    pclose(list);
+    base_free(words);
+    return count;
+}
+
+static void image_load(data_image *out, const char *path)
+{
+    const data_decode_limits limits = data_loader_defaults().limits;
+    data_decoder *decoder = NULL;
+    data_health health;
+    base_error err = {0};
+
+    ck_assert_int_eq(data_decoder_create(&decoder, &limits, &err), BASE_OK);
+    ck_assert_msg(data_image_load(out, &health, decoder, path, &err) == BASE_OK, "%s",
+                  err.text);
+    data_decoder_destroy(decoder);
+}
+
+/* What the library makes of a source image under the key of a name. */
+static void expected_make(data_image *out, const char *path, const char *name,
+                          corrupt_kind kind, int severity)
+{
+    corrupt_config config = corrupt_config_defaults();
+    corrupt_set *set = NULL;
+    corrupt_worker *worker = NULL;
+    data_image in = {0}, crop = {0};
+    data_scratch scratch = {0};
+    base_error err = {0};
+
+    config.preset = corrupt_preset_of_size(8, 8);
+    image_load(&in, path);
+    ck_assert_int_eq(
+        data_eval_transform(&crop, &in, 9, 8, DATA_FILTER_BILINEAR, &scratch, &err),
+        BASE_OK);
+    ck_assert_int_eq(corrupt_set_create(&set, &config, &err), BASE_OK);
+    ck_assert_int_eq(corrupt_worker_create(&worker, set, &err), BASE_OK);
+    ck_assert_int_eq(data_image_reserve(out, 8, 8, 3, &err), BASE_OK);
+    ck_assert_int_eq(corrupt_apply(worker, out->pixels, crop.pixels, 8, 8, kind, severity,
+                                   corrupt_name_key(name), &err),
+                     BASE_OK);
+    corrupt_worker_destroy(worker);
+    corrupt_set_destroy(set);
+    data_image_destroy(&in);
+    data_image_destroy(&crop);
+    data_scratch_destroy(&scratch);
+}
+
+START_TEST(every_image_has_a_file_for_each_pair)
+{
+    static const char *const there[] = {
+        "tree/fog/2/blue/0.png", "tree/fog/3/red/3.png", "tree/clean/0/green/1.png",
+        "tree/gaussian_blur/2/green/2.png", "tree/manifest.txt"};
+
+    write_tree("fog,clean,gaussian_blur", "2-3", NULL, NULL);
+    for (size_t i = 0; i < sizeof there / sizeof there[0]; i++) {
+        char *path = test_path(dir, there[i]);
+
+        ck_assert_msg(test_exists(path), "no '%s'", there[i]);
+        base_free(path);
+    }
+    ck_assert_uint_eq(count_files(tree, NULL), 5 * SAMPLE_COUNT + 1);
+    json_t *r = program_json(json);
+    ck_assert_double_eq(json_number_of(r, "samples"), SAMPLE_COUNT);
+    ck_assert_double_eq(json_number_of(r, "written"), 5 * SAMPLE_COUNT);
+    ck_assert_double_eq(json_number_of(r, "kept"), 0);
+    json_decref(r);
+}
+END_TEST
+
+START_TEST(the_pixels_are_those_of_the_library)
+{
+    static const corrupt_kind kinds[] = {CORRUPT_KIND_GAUSSIAN_NOISE, CORRUPT_KIND_FROST,
+                                         CORRUPT_KIND_ELASTIC_TRANSFORM};
+    char *source = test_path(data, "green/2.png");
+
+    write_tree("gaussian_noise,frost,elastic_transform", "4", NULL, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        char *path = base_text("%s/%s/4/green/2.png", tree, corrupt_kind_name(kinds[i]));
+        data_image found = {0}, wanted = {0};
+
+        image_load(&found, path);
+        expected_make(&wanted, source, "green/2.png", kinds[i], 4);
+        ck_assert_uint_eq(found.width, 8);
+        ck_assert_mem_eq(found.pixels, wanted.pixels, 8 * 8 * 3);
+        data_image_destroy(&found);
+        data_image_destroy(&wanted);
+        base_free(path);
+    }
+    base_free(source);
+}
+END_TEST
+
+START_TEST(threads_and_neighbours_change_nothing)
+{
+    char *alone = test_path(dir, "alone"), *one = test_path(dir, "alone/red"),
+         *file = test_path(one, "1.png"), *other = test_path(dir, "other");
+    size_t bytes = 0;
+    char *wanted = NULL;
+
+    write_tree("impulse_noise", "5", "--threads", "2");
+    ck_assert_int_eq(base_folder_make(one, NULL), BASE_OK);
+    sample_picture_save(file, 2, 1);
+    program_done(program_run(dir, "corrupt", "--data", alone, "--out", other, "--size", "8",
+                             "--resize", "9", "--format", "png", "--corrupt",
+                             "impulse_noise", "--threads", "1", NULL));
+    char *a = test_path(tree, "impulse_noise/5/red/1.png");
+    char *b = test_path(other, "impulse_noise/5/red/1.png");
+    ck_assert_int_eq(base_file_read(&wanted, &bytes, a, 1 << 20, NULL), BASE_OK);
+    char *found = NULL;
+    size_t found_bytes = 0;
+    ck_assert_int_eq(base_file_read(&found, &found_bytes, b, 1 << 20, NULL), BASE_OK);
+    ck_assert_uint_eq(found_bytes, bytes);
+    ck_assert_mem_eq(found, wanted, bytes);
+    base_free(found);
+    base_free(wanted);
+    base_free(a);
+    base_free(b);
+    base_free(alone);
+    base_free(one);
+    base_free(file);
+    base_free(other);
+}
+END_TEST
+
+START_TEST(the_manifest_says_how_it_was_made)
+{
+    static const char *const lines[] = {"frost textures: procedural v1\n",
+                                        "size: 8\n",
+                                        "resize: 9\n",
+                                        "format: png\n",
+                                        "preset: 224\n",
+                                        "corruptions: clean 0; snow 1 5\n",
+                                        "state: complete\n"};
+    char *path = test_path(tree, "manifest.txt");
+
+    write_tree("snow,clean", "1,5", NULL, NULL);
+    char *text = program_text(path);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        ck_assert_msg(strstr(text, lines[i]) != NULL, "no '%s' in:\n%s", lines[i], text);
+    base_free(text);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(finished_files_are_kept)
+{
+    char *cut = test_path(tree, "contrast/1/blue/0.png");
+    char *gone = test_path(tree, "contrast/1/red/2.png");
+    char *part = test_path(tree, "contrast/1/red/2.png.part");
+    char *before = NULL, *after = NULL;
+    size_t bytes = 0, again = 0, parts = 0;
+
+    write_tree("contrast", "1", NULL, NULL);
+    ck_assert_int_eq(base_file_read(&before, &bytes, cut, 1 << 20, NULL), BASE_OK);
+    ck_assert_int_eq(truncate(cut, (off_t)bytes - 3), 0);
+    ck_assert_int_eq(rename(gone, part), 0);
+    write_tree("contrast,fog", "1", NULL, NULL); /* more may join */
+    json_t *r = program_json(json);
+    ck_assert_double_eq(json_number_of(r, "kept"), SAMPLE_COUNT - 2);
+    ck_assert_double_eq(json_number_of(r, "written"), SAMPLE_COUNT + 2);
+    json_decref(r);
+    ck_assert_int_eq(base_file_read(&after, &again, cut, 1 << 20, NULL), BASE_OK);
+    ck_assert_uint_eq(again, bytes);
+    ck_assert_mem_eq(after, before, bytes);
+    ck_assert_uint_eq(count_files(tree, &parts), 2 * SAMPLE_COUNT + 1);
+    ck_assert_uint_eq(parts, 0);
+    base_free(before);
+    base_free(after);
+    base_free(cut);
+    base_free(gone);
+    base_free(part);
+}
+END_TEST
+
+START_TEST(jpeg_files_keep_their_name_and_get_another_ending)
+{
+    char *path = test_path(tree, "pixelate/2/blue/1.JPEG");
+    char *text = NULL;
+    size_t bytes = 0;
+
+    program_done(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size", "8",
+                             "--corrupt", "pixelate", "--severity", "2", NULL));
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 1 << 20, NULL), BASE_OK);
+    ck_assert_mem_eq(text, "\xff\xd8\xff", 3);
+    /* Quality 85: the first entry of the luma table, 16, becomes (16 * 30 + 50) / 100. */
+    const char *table = memmem(text, bytes, "\xff\xdb", 2);
+    ck_assert_ptr_nonnull(table);
+    ck_assert_int_eq(table[5], 5);
+    base_free(text);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(the_sheet_shows_every_pair)
+{
+    char *sheet = test_path(dir, "sheet.png"), *file = test_path(data, "red/0.png");
+    data_image image = {0};
+
+    program_done(program_run(dir, "corrupt", "--sheet", sheet, "--sheet-image", file,
+                             "--size", "8", "--corrupt", "blur", "--severity", "1,3",
+                             "--tile", "32", NULL));
+    image_load(&image, sheet);
+    ck_assert_uint_gt(image.width, 3 * 32);
+    ck_assert_uint_ge(image.height, 4 * 32);
+    ck_assert_uint_lt(image.height, 5 * 36 + 32);
+    data_image_destroy(&image);
+    base_free(sheet);
+    base_free(file);
+}
+END_TEST
+
+START_TEST(an_interruption_keeps_what_is_whole)
+{
+    char *manifest = test_path(tree, "manifest.txt"), *first = test_path(tree, "fog");
+    const char *program = getenv("VMOE_PROGRAM");
+    const struct timespec moment = {.tv_nsec = 5000000};
+    int state = 0;
+    size_t parts = 0;
+
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        const int nowhere = open("/dev/null", O_WRONLY);
+
+        dup2(nowhere, STDOUT_FILENO);
+        dup2(nowhere, STDERR_FILENO);
+        execl(program ? program : "vmoe", "vmoe", "corrupt", "--data", data, "--out", tree,
+              "--size", "640", "--corrupt", "fog", "all", "--quiet", (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 4000 && !test_exists(first); i++)
+        nanosleep(&moment, NULL);
+    ck_assert_int_eq(kill(child, SIGINT), 0);
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert_int_eq(WIFEXITED(state) ? WEXITSTATUS(state) : -1, 1);
+    ck_assert_uint_gt(count_files(tree, &parts), 1);
+    ck_assert_uint_eq(parts, 0);
+    char *text = program_text(manifest);
+    ck_assert_ptr_nonnull(strstr(text, "state: unfinished\n"));
+    base_free(text);
+    base_free(manifest);
+    base_free(first);
+}
+END_TEST
+
+START_TEST(wrong_usage_is_status_2)
+{
+    program_refused(program_run(dir, "corrupt", "--data", data, NULL), 2, "--out");
+    program_refused(program_run(dir, "corrupt", "--out", tree, NULL), 2, "--data");
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                                "gausian_noise", NULL),
+                    2, "did you mean 'gaussian_noise'");
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                                "fog,", "snow,,fog", NULL),
+                    2, "empty word");
+    program_refused(
+        program_run(dir, "corrupt", "--data", data, "--out", tree, "--severity", "6", NULL),
+        2, "severity '6'");
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--severity",
+                                "3-1", NULL),
+                    2, "severity '3-1'");
+    program_refused(
+        program_run(dir, "corrupt", "--data", data, "--out", tree, "--format", "gif", NULL),
+        2, "jpeg|png");
+    ck_assert(!test_exists(tree));
+}
+END_TEST
+
+START_TEST(other_settings_are_refused)
+{
+    write_tree("fog", "1", NULL, NULL);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size",
+                                "8", "--resize", "9", "--format", "png", "--corrupt", "fog",
+                                "--seed", "5", NULL),
+                    1, "seed: 0");
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size",
+                                "8", "--resize", "9", "--corrupt", "fog", NULL),
+                    1, "format: png");
+    char *manifest = test_path(tree, "manifest.txt");
+    ck_assert_int_eq(unlink(manifest), 0);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size",
+                                "8", "--corrupt", "fog", NULL),
+                    1, "manifest.txt");
+    base_free(manifest);
+}
+END_TEST
+
+START_TEST(what_is_missing_is_named)
+{
+    char *frost = test_path(dir, "frost"), *file = test_path(data, "blue/0.png");
+    char *below = test_path(file, "tree");
+
+    ck_assert_int_eq(base_folder_make(frost, NULL), BASE_OK);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                                "frost", "--frost-dir", frost, NULL),
+                    1, "frost1.png");
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", below, "--corrupt",
+                                "fog", NULL),
+                    1, "blue/0.png");
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--resize",
+                                "0", "--size", "8", "--corrupt", "fog", "--quiet", NULL),
+                    1, "12 x 10 pixels, expected 8 x 8");
+    base_free(frost);
+    base_free(file);
+    base_free(below);
+}
+END_TEST
+
+START_TEST(two_images_never_become_one_file)
+{
+    char *other = test_path(data, "blue/0.jpg"), *file = test_path(data, "blue/0.png");
+    char *bytes = NULL;
+    size_t count = 0;
+
+    ck_assert_int_eq(base_file_read(&bytes, &count, file, 1 << 20, NULL), BASE_OK);
+    test_write(other, bytes, count);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                                "fog", "--size", "8", "--quiet", "--format", "png", NULL),
+                    1, "same file");
+    base_free(bytes);
+    base_free(other);
+    base_free(file);
+}
+END_TEST
+
+START_TEST(a_bad_image_stops_or_is_left_out)
+{
+    char *file = test_path(data, "blue/0.png");
+
+    test_write(file, "no picture", 10);
+    program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                                "fog", "--size", "8", "--quiet", NULL),
+                    1, "blue/0.png");
+    program_done(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
+                             "fog", "--size", "8", "--bad-samples", "skip", "--json", json,
+                             NULL));
+    json_t *r = program_json(json);
+    ck_assert_double_eq(json_number_of(r, "bad"), 1);
+    ck_assert_double_eq(json_number_of(r, "samples"), SAMPLE_COUNT - 1);
+    json_decref(r);
+    base_free(file);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_corrupt");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, every_image_has_a_file_for_each_pair);
+    tcase_add_test(core, the_pixels_are_those_of_the_library);
+    tcase_add_test(core, threads_and_neighbours_change_nothing);
+    tcase_add_test(core, the_manifest_says_how_it_was_made);
+    tcase_add_test(core, finished_files_are_kept);
+    tcase_add_test(core, jpeg_files_keep_their_name_and_get_another_ending);
+    tcase_add_test(core, the_sheet_shows_every_pair);
+    tcase_add_test(core, an_interruption_keeps_what_is_whole);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, wrong_usage_is_status_2);
+    tcase_add_test(limits, other_settings_are_refused);
+    tcase_add_test(limits, what_is_missing_is_named);
+    tcase_add_test(limits, two_images_never_become_one_file);
+    tcase_add_test(limits, a_bad_image_stops_or_is_left_out);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
