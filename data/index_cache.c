@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -229,25 +230,33 @@ static void put_all(sink *s, const data_source *source, const text *t)
     s->good = s->good && fwrite(&sum, sizeof sum, 1, s->file) == 1;
 }
 
+/* Under a name of its own, so that two runs that begin together do not mix, then renamed.
+ * Not flushed to the disk: what a power cut leaves has a wrong sum. */
 base_status data_cache_write(const data_source *source, const char *file, const char *key,
                              base_error *err)
 {
-    base_writer writer = {0};
+    base_status status = BASE_OK;
     text t = {0};
+    char *part = base_text("%s.XXXXXX", file);
+    const int fd = part ? mkostemp(part, O_CLOEXEC) : -1;
+    sink s = {.file = fd < 0 ? NULL : fdopen(fd, "wb"), .good = true};
 
-    base_status status = base_writer_open(&writer, file, err);
-    if (status != BASE_OK)
-        return status;
-    sink s = {.file = writer.file, .good = true};
-    if (collect(&t, source, key))
+    if (s.file && collect(&t, source, key))
         put_all(&s, source, &t);
     else
         s.good = false;
+    if (s.file && fclose(s.file) != 0)
+        s.good = false;
+    else if (!s.file && fd >= 0)
+        close(fd);
+    if (!s.good || rename(part, file) != 0) {
+        status = base_fail(err, BASE_IO, "cannot write '%s'", file);
+        if (fd >= 0)
+            unlink(part);
+    }
     base_free(t.at);
-    if (s.good)
-        return base_writer_commit(&writer, err);
-    base_writer_abandon(&writer);
-    return base_fail(err, BASE_IO, "cannot write '%s'", file);
+    base_free(part);
+    return status;
 }
 
 /* A folder or file may still change without its time changing: then nothing is kept. */
