@@ -56,13 +56,28 @@
 #define corrupt_zoom_plane CORRUPT_FOR_SET(corrupt_zoom_plane)
 #define corrupt_motion CORRUPT_FOR_SET(corrupt_motion)
 
-/* Short vectors for the loops whose sums must stay in registers: GCC's and Clang's extension, split into
- * smaller ones where the set has none so long. Load and store by memcpy. */
-typedef double corrupt_f64x8 __attribute__((vector_size(64)));
-typedef float corrupt_f32x16 __attribute__((vector_size(64)));
-typedef uint16_t corrupt_u16x32 __attribute__((vector_size(64)));
+/* Short vectors of the set's own length for the loops whose sums must stay in registers: GCC's and Clang's
+ * extension. Load and store by memcpy. */
+#if defined(__AVX512F__)
+#define CORRUPT_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define CORRUPT_VECTOR_BYTES 32
+#else
+#define CORRUPT_VECTOR_BYTES 16
+#endif
+enum {
+    CORRUPT_F64S = CORRUPT_VECTOR_BYTES / 8,
+    CORRUPT_F32S = CORRUPT_VECTOR_BYTES / 4,
+    CORRUPT_U16S = CORRUPT_VECTOR_BYTES / 2
+};
+typedef double corrupt_f64s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
+typedef float corrupt_f32s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
+typedef uint16_t corrupt_u16s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
+/* As many integers as there are f64 in a vector. */
+typedef int32_t corrupt_i32s_of_f64 __attribute__((vector_size(CORRUPT_VECTOR_BYTES / 2)));
+typedef uint16_t corrupt_u16s_of_f64 __attribute__((vector_size(CORRUPT_VECTOR_BYTES / 4)));
+/* A pixel. */
 typedef float corrupt_f32x4 __attribute__((vector_size(16)));
-typedef uint16_t corrupt_u16x8 __attribute__((vector_size(16)));
 
 /* ---- the table ---------------------------------------------------------------------------- */
 

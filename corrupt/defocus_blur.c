@@ -14,8 +14,8 @@ enum {
     CELLS_MAX = SIDE_MAX * SIDE_MAX,
     GROUP_MAX = 65535 / 255, /* cells whose sum fits 16 bits */
     RUN_MIN = 3,             /* from this length on two running sums are fewer */
-    LANES = 32,
-    PARTS = LANES / 8,
+    LANES = CORRUPT_U16S,
+    PARTS = LANES / CORRUPT_F64S,
     PAD = HALF_MAX + 1
 };
 
@@ -163,11 +163,11 @@ static void sum_terms(unsigned char *restrict out, const uint16_t *const *term,
                       const disk *d, size_t count)
 {
     for (size_t x = 0; x < count; x += LANES) {
-        corrupt_f64x8 total[PARTS] = {0};
+        corrupt_f64s total[PARTS] = {0};
         const uint16_t *const *at = term;
         for (uint32_t g = 0; g < d->groups; g++) {
             const disk_group *group = &d->group[g];
-            corrupt_u16x32 sum = {0}, from;
+            corrupt_u16s sum = {0}, from;
             for (uint32_t i = 0; i < group->plus; i++) {
                 memcpy(&from, *at++ + x, sizeof from);
                 sum += from;
@@ -176,10 +176,14 @@ static void sum_terms(unsigned char *restrict out, const uint16_t *const *term,
                 memcpy(&from, *at++ + x, sizeof from);
                 sum -= from;
             }
-            corrupt_u16x8 part[PARTS];
+            corrupt_u16s_of_f64 part[PARTS];
             memcpy(part, &sum, sizeof part);
-            for (int j = 0; j < PARTS; j++)
-                total[j] += group->weight * __builtin_convertvector(part[j], corrupt_f64x8);
+            for (int j = 0; j < PARTS;
+                 j++) { /* by way of 32 bits: for that there are instructions */
+                const corrupt_i32s_of_f64 whole =
+                    __builtin_convertvector(part[j], corrupt_i32s_of_f64);
+                total[j] += group->weight * __builtin_convertvector(whole, corrupt_f64s);
+            }
         }
         double all[LANES];
         memcpy(all, total, sizeof all);

@@ -74,7 +74,7 @@ static size_t border_at(ptrdiff_t i, size_t extent, corrupt_border border)
 
 /* ---- bytes -------------------------------------------------------------------------------- */
 
-enum { LANES = 8, VECTORS = 4, BLOCK_F64 = LANES * VECTORS };
+enum { VECTORS = 4, BLOCK_F64 = CORRUPT_F64S * VECTORS };
 
 /* out [count]: row[radius] times the middle tap, then the pairs from the outside in. */
 static void sum_rows_f64(double *restrict out, const double *const *row, const double *taps,
@@ -83,16 +83,16 @@ static void sum_rows_f64(double *restrict out, const double *const *row, const d
     size_t x = 0;
 
     for (; x + BLOCK_F64 <= count; x += BLOCK_F64) {
-        corrupt_f64x8 sum[VECTORS], a, b;
+        corrupt_f64s sum[VECTORS], a, b;
         for (size_t j = 0; j < VECTORS; j++) {
-            memcpy(&a, row[radius] + x + j * LANES, sizeof a);
+            memcpy(&a, row[radius] + x + j * CORRUPT_F64S, sizeof a);
             sum[j] = a * taps[radius];
         }
         for (size_t i = 0; i < radius; i++) {
             const double *left = row[i] + x, *right = row[2 * radius - i] + x;
             for (size_t j = 0; j < VECTORS; j++) {
-                memcpy(&a, left + j * LANES, sizeof a);
-                memcpy(&b, right + j * LANES, sizeof b);
+                memcpy(&a, left + j * CORRUPT_F64S, sizeof a);
+                memcpy(&b, right + j * CORRUPT_F64S, sizeof b);
                 sum[j] += (a + b) * taps[i];
             }
         }
@@ -158,7 +158,7 @@ base_status corrupt_gauss_bytes(corrupt_job *job, unsigned char *out,
 
 /* ---- planes ------------------------------------------------------------------------------- */
 
-enum { LANES_F32 = 16, BLOCK_F32 = LANES_F32 * VECTORS };
+enum { BLOCK_F32 = CORRUPT_F32S * VECTORS };
 
 /* out [count] = sum over i of weight[i] row[i], in this order. */
 static void weigh_rows(float *restrict out, const float *const *row, const float *weight,
@@ -167,10 +167,10 @@ static void weigh_rows(float *restrict out, const float *const *row, const float
     size_t x = 0;
 
     for (; x + BLOCK_F32 <= count; x += BLOCK_F32) {
-        corrupt_f32x16 sum[VECTORS] = {0}, a;
+        corrupt_f32s sum[VECTORS] = {0}, a;
         for (size_t i = 0; i < rows; i++) {
             for (size_t j = 0; j < VECTORS; j++) {
-                memcpy(&a, row[i] + x + j * LANES_F32, sizeof a);
+                memcpy(&a, row[i] + x + j * CORRUPT_F32S, sizeof a);
                 sum[j] += a * weight[i];
             }
         }

@@ -20,8 +20,9 @@ static base_status apply(corrupt_job *job, base_error *err)
         corrupt_random_words(words, piece, &job->rng);
         for (size_t i = 0; i < piece; i++) {
             const int32_t word = (int32_t)(words[i] >> 1);
-            const int32_t failed = word < black ? 0 : 255;
-            out[i] = (unsigned char)(word < white ? failed : in[i]);
+            const int32_t failed = word < white ? -1 : 0; /* as masks: no branch */
+            const int32_t value = word < black ? 0 : 255;
+            out[i] = (unsigned char)((value & failed) | (in[i] & ~failed));
         }
     }
     return BASE_OK;

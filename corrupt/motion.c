@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TAPS_MAX = 64, LANES = 8, VECTORS = 4, BLOCK = LANES * VECTORS };
+enum { TAPS_MAX = 64, VECTORS = 4, BLOCK = CORRUPT_F64S * VECTORS };
 
 typedef struct streak {
     size_t count;
@@ -43,10 +43,10 @@ static void sum_taps(unsigned char *restrict out, const double *const *tap,
     size_t x = 0;
 
     for (; x + BLOCK <= count; x += BLOCK) {
-        corrupt_f64x8 sum[VECTORS] = {0}, from;
+        corrupt_f64s sum[VECTORS] = {0}, from;
         for (size_t i = 0; i < taps; i++) {
             for (size_t j = 0; j < VECTORS; j++) {
-                memcpy(&from, tap[i] + x + j * LANES, sizeof from);
+                memcpy(&from, tap[i] + x + j * CORRUPT_F64S, sizeof from);
                 sum[j] += weight[i] * from;
             }
         }
