@@ -122,7 +122,7 @@ static bool scan_mcus(decode_quick *q, size_t from, size_t count, bool keep,
     const size_t end = from + count;
 
     q->scan.first = from;
-    q->scan.kept = keep ? count : 0;
+    q->scan.keep = keep;
     while (from < end) {
         size_t now = end - from;
         if (q->restart > 0) {

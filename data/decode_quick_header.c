@@ -38,7 +38,7 @@ static uint64_t slow(unsigned symbol, unsigned length)
 /* All entries that begin with the code. */
 static void place_code(scan_table *t, unsigned code, unsigned length, unsigned symbol)
 {
-    const unsigned size = t->ac ? symbol & 15 : symbol, run = t->ac ? symbol >> 4 : 0;
+    const unsigned size = symbol & 15, run = symbol >> 4;
     const unsigned spare = SCAN_LOOK - length; /* bits behind the code */
     uint64_t *entry = t->entry + ((size_t)code << spare);
 
@@ -49,13 +49,23 @@ static void place_code(scan_table *t, unsigned code, unsigned length, unsigned s
     }
     const unsigned rest = spare - size;
     for (int v = 0; v < 1 << size; v++) {
-        const int half = size > 0 ? 1 << (size - 1) : 0;
-        const int value = size == 0 ? 0 : v < half ? v - 2 * half + 1 : v;
-        const unsigned zeros = t->ac && size == 0 && run != 15 ? (unsigned)ENTRY_END : run;
+        const int span = (1 << size) - 1;
+        const int value = 2 * v <= span ? v - span : v;
+        const unsigned zeros = size == 0 && run != 15 ? (unsigned)ENTRY_END : run;
         const uint64_t one = single(value, length + size, zeros);
         for (size_t i = 0; i < (size_t)1 << rest; i++)
             *entry++ = one;
     }
+}
+
+/* A DC code: its value follows in a second step. */
+static void place_dc_code(scan_table *t, unsigned code, unsigned length, unsigned size)
+{
+    const unsigned spare = SCAN_LOOK_DC - length;
+    uint64_t *entry = t->entry + ((size_t)code << spare);
+
+    for (size_t i = 0; i < (size_t)1 << spare; i++)
+        entry[i] = (uint64_t)length | (uint64_t)size << ENTRY_VALUE;
 }
 
 /* Where two coefficients fit one look, the entry gives both. */
@@ -99,7 +109,7 @@ bool quick_table_make(scan_table *t, const unsigned char bits[17],
     t->symbols = total;
     memcpy(t->bits, bits, sizeof t->bits);
     memcpy(t->symbol, symbols, total);
-    for (size_t i = 0; i < LEFT; i++)
+    for (size_t i = 0; i < (size_t)1 << (ac ? SCAN_LOOK : SCAN_LOOK_DC); i++)
         t->entry[i] = slow(0, 0);
     size_t n = 0;
     for (unsigned l = 1; l <= 16; l++, code <<= 1) {
@@ -109,8 +119,10 @@ bool quick_table_make(scan_table *t, const unsigned char bits[17],
                 return false;
             if (code >= 1u << l)
                 return false;
-            if (l <= SCAN_LOOK)
+            if (ac && l <= SCAN_LOOK)
                 place_code(t, code, l, symbols[n]);
+            else if (!ac && l <= SCAN_LOOK_DC)
+                place_dc_code(t, code, l, symbols[n]);
         }
         if (code > 1u << l)
             return false;

@@ -22,12 +22,11 @@ enum {
 /* ---- entropy-coded JPEG data ----------------------------------------------------------- */
 
 enum {
-    SCAN_LOOK = 11,  /* bits that one look into a table resolves */
-    SCAN_PAD = 512,  /* zeros behind the data: no block is longer */
-    SCAN_COEFS = 64, /* of a block */
-    SCAN_SPARE = 64, /* more values that a block's memory has: stray writes end there */
-    SCAN_COMPONENTS = 3,
-    SCAN_BLOCKS = 4 /* of one component in an MCU, at most */
+    SCAN_LOOK_DC = 9, /* the same of a DC table, for codes alone */
+    SCAN_LOOK = 11,   /* bits that one look into a table resolves */
+    SCAN_PAD = 512,   /* zeros behind the data: no block is longer */
+    SCAN_COEFS = 64,  /* of a block */
+    SCAN_COMPONENTS = 3
 };
 
 /* What the next SCAN_LOOK bits hold: up to two coefficients with their values, so that a
@@ -62,10 +61,10 @@ typedef struct scan_component {
     size_t across, down; /* blocks in an MCU */
     int dc_limit;        /* |DC| beyond is left to libjpeg */
     int last_dc;
-    /* [down][blocks of a row][64], natural order, those of MCUs first .. first + kept - 1
-     * alone; SCAN_SPARE more behind. NULL: nothing is kept. */
+    /* [down][row_blocks + 1][64], natural order, from MCU `first` on: a spare block ends
+     * each row */
     int16_t *coefs;
-    size_t row_blocks; /* across * kept */
+    size_t row_blocks;
 } scan_component;
 
 typedef struct scan_state {
@@ -74,7 +73,8 @@ typedef struct scan_state {
     unsigned have;
     scan_component part[SCAN_COMPONENTS];
     size_t parts;
-    size_t first, kept; /* MCUs of a row whose coefficients are kept */
+    size_t first; /* MCU of the row whose coefficients come first */
+    bool keep;    /* or they are only passed over */
 } scan_state;
 
 /* ---- the table -------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ static inline int slow_symbol(reader *r, const scan_table *table, uint64_t entry
         return (int)(entry >> ENTRY_VALUE & 255);
     }
     const uint32_t code = (uint32_t)(r->bits >> 48);
-    unsigned length = SCAN_LOOK + 1;
+    unsigned length = 1;
     while (code >= table->limit[length])
         length++;
     if (length > 16)
@@ -67,33 +67,35 @@ static inline int slow_symbol(reader *r, const scan_table *table, uint64_t entry
 /* The value of size bits, 0..15 (T.81, F.2.2.1). */
 static inline int value(reader *r, unsigned size)
 {
-    if (size == 0)
-        return 0;
-    const int v = (int)(r->bits >> (BITS_MOST - size));
-    const int least = 1 << (size - 1);
+    const int v = (int)(r->bits >> 1 >> (BITS_MOST - 1 - size));
+    const int span = (int)(1u << size) - 1;
+
     use(r, size);
-    return v < least ? v - 2 * least + 1 : v;
+    return 2 * v <= span ? v - span : v;
 }
 
+/* In two steps, as the sizes of differences are too even to guess which are short. */
 static inline bool dc_value(reader *r, scan_component *part)
 {
-    const uint64_t entry = part->dc->entry[r->bits >> (BITS_MOST - SCAN_LOOK)];
-    int difference = (int16_t)(entry >> ENTRY_VALUE);
+    const uint64_t entry = part->dc->entry[r->bits >> (BITS_MOST - SCAN_LOOK_DC)];
+    unsigned size = (unsigned)(entry >> ENTRY_VALUE) & 15;
 
     if (entry >> ENTRY_SLOW & 1) {
-        const int size = slow_symbol(r, part->dc, entry);
-        if (size < 0)
+        const int symbol = slow_symbol(r, part->dc, entry);
+        if (symbol < 0)
             return false;
-        difference = value(r, (unsigned)size);
+        size = (unsigned)symbol;
     } else {
         use(r, (unsigned)entry & 63);
     }
-    part->last_dc += difference;
+    part->last_dc += value(r, size);
     return part->last_dc <= part->dc_limit && part->last_dc >= -part->dc_limit;
 }
 
-/* coefs: zeros; one more value may be written behind. */
-static inline bool block(reader *r, scan_component *part, int16_t *coefs)
+/* coefs: zeros; one more value may be written behind. Not kept: only passed over. Made
+ * twice by the compiler, hence the constant keep. */
+static inline __attribute__((always_inline)) bool block(reader *r, scan_component *part,
+                                                        int16_t *coefs, const bool keep)
 {
     const uint64_t *table = part->ac->entry;
     unsigned k = 1, first = 0;
@@ -102,7 +104,8 @@ static inline bool block(reader *r, scan_component *part, int16_t *coefs)
     refill(r);
     if (!dc_value(r, part))
         return false;
-    coefs[0] = (int16_t)part->last_dc;
+    if (keep)
+        coefs[0] = (int16_t)part->last_dc;
     for (;;) {
         refill(r);
         for (int i = 0; i < LOOKS; i++) {
@@ -112,9 +115,11 @@ static inline bool block(reader *r, scan_component *part, int16_t *coefs)
                 break;
             use(r, (unsigned)entry & 63);
             first = k + ((unsigned)(entry >> ENTRY_RUN) & 255);
-            coefs[natural[first]] = (int16_t)(entry >> ENTRY_VALUE);
             k = first + ((unsigned)(entry >> ENTRY_STEP) & 255);
-            coefs[natural[k]] = (int16_t)(entry >> ENTRY_SECOND);
+            if (keep) {
+                coefs[natural[first]] = (int16_t)(entry >> ENTRY_VALUE);
+                coefs[natural[k]] = (int16_t)(entry >> ENTRY_SECOND);
+            }
             k++;
             if (k >= SCAN_COEFS)
                 goto end;
@@ -130,7 +135,10 @@ static inline bool block(reader *r, scan_component *part, int16_t *coefs)
         first = k + run;
         if (first >= SCAN_COEFS)
             return false;
-        coefs[natural[first]] = (int16_t)value(r, size);
+        if (keep)
+            coefs[natural[first]] = (int16_t)value(r, size);
+        else
+            use(r, size);
         k = first + 1;
         if (k == SCAN_COEFS)
             return true;
@@ -146,29 +154,37 @@ end:
     return k == SCAN_COEFS || k > ENTRY_END;
 }
 
-bool kernels_scan(scan_state *state, size_t from, size_t mcus)
+/* MCU m of the row, its coefficients kept or not. */
+static inline __attribute__((always_inline)) bool mcu(reader *r, scan_state *state,
+                                                      size_t m, const bool keep)
 {
-    reader r = {state->at, state->bits, state->have};
-    int16_t dropped[SCAN_COEFS + SCAN_SPARE];
-
-    for (size_t m = from; m < from + mcus; m++) {
-        const bool kept = m >= state->first && m - state->first < state->kept;
-        for (size_t p = 0; p < state->parts; p++) {
-            scan_component *part = &state->part[p];
-            for (size_t v = 0; v < part->down; v++) {
-                for (size_t h = 0; h < part->across; h++) {
-                    int16_t *coefs = dropped;
-                    if (kept && part->coefs) {
-                        const size_t column = (m - state->first) * part->across + h;
-                        coefs = part->coefs + v * (part->row_blocks + 1) * SCAN_COEFS +
-                                column * SCAN_COEFS;
-                        memset(coefs, 0, SCAN_COEFS * sizeof *coefs);
-                    }
-                    if (r.at > state->end + sizeof(uint64_t) || !block(&r, part, coefs))
-                        return false;
+    for (size_t p = 0; p < state->parts; p++) {
+        scan_component *part = &state->part[p];
+        const size_t across = part->across;
+        for (size_t v = 0; v < part->down; v++) {
+            for (size_t h = 0; h < across; h++) {
+                int16_t *coefs = part->coefs;
+                if (keep) {
+                    const size_t column = (m - state->first) * across + h;
+                    coefs += (v * (part->row_blocks + 1) + column) * SCAN_COEFS;
+                    memset(coefs, 0, SCAN_COEFS * sizeof *coefs);
                 }
+                if (r->at > state->end + sizeof(uint64_t) || !block(r, part, coefs, keep))
+                    return false;
             }
         }
+    }
+    return true;
+}
+
+bool kernels_scan(scan_state *state, size_t from, size_t mcus)
+{
+    const bool keep = state->keep;
+    reader r = {state->at, state->bits, state->have};
+
+    for (size_t m = from; m < from + mcus; m++) {
+        if (!(keep ? mcu(&r, state, m, true) : mcu(&r, state, m, false)))
+            return false;
     }
     state->at = r.at;
     state->bits = r.bits;
