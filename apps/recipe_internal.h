@@ -49,6 +49,8 @@ typedef struct app_recipe {
         int queue;
         double max_bad;
         bool strict;
+        bool exact;
+        int repeats;
     } data;
     int crop; /* an app_crop */
     data_augment augment;

@@ -108,6 +108,10 @@ const app_key app_keys[] = {
         "data", "max_bad", data.max_bad, 0, 1,
         "share of unreadable training images that stops the run (50 are always borne)"),
     BOOL_KEY("data", "strict", data.strict, "one damaged image stops the run"),
+    BOOL_KEY("data", "exact", data.exact,
+             "decode at full scale even where a crop is much larger than the input"),
+    INT_KEY("data", "repeats", data.repeats, 1, 64,
+            "times that an epoch shows a sample, each differently augmented"),
 
     CHOICE_KEY(
         "augment", "crop", crop, "auto|eval|random|padded",

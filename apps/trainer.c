@@ -96,6 +96,8 @@ static base_status create_loaders(app_trainer *t, base_error *err)
     c.batch = t->part;
     c.limit = (size_t)r->data.limit;
     c.augment = r->augment;
+    c.exact = r->data.exact;
+    c.repeats = (size_t)r->data.repeats;
     status = app_augment_create(&t->augment, r, c.threads > 0 ? c.threads : 1, err);
     if (status != BASE_OK)
         return status;
