@@ -1,0 +1,389 @@
+/* test_app_eval_corrupt.c - vmoe eval under corruption: on the fly beside files, metrics, routing,
+ * refusals; and the agreement of two passes by brute force. */
+#include <math.h>
+
+#include "apps/agreement_internal.h"
+#include "corrupt/corrupt.h"
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+static char *dir, *data, *model, *tree, *json, *page;
+
+static void setup(void)
+{
+    const vit_config config = sample_config(true);
+
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    model = test_path(dir, "model.safetensors");
+    tree = test_path(dir, "tree");
+    json = test_path(dir, "result.json");
+    page = test_path(dir, "page.html");
+    sample_folder_make(data);
+    sample_model_save(model, &config, sample_labels);
+}
+
+static void teardown(void)
+{
+    base_free(data);
+    base_free(model);
+    base_free(tree);
+    base_free(json);
+    base_free(page);
+    test_folder_remove(dir);
+}
+
+/* vmoe eval with two options more (NULL: none): json_decref. */
+static json_t *evaluate(const char *a, const char *b, const char *c, const char *d)
+{
+    program_done(
+        program_run(dir, "eval", model, "--data", data, "--json", json, a, b, c, d, NULL));
+    return program_json(json);
+}
+
+static json_t *robust_of(const json_t *e)
+{
+    json_t *r = json_object_get(e, "robust");
+
+    ck_assert_ptr_nonnull(r);
+    return r;
+}
+
+static void write_tree(const char *names, const char *severities, const char *format)
+{
+    program_done(program_run(dir, "corrupt", "--data", data, "--out", tree, "--size", "8",
+                             "--resize", "9", "--format", format, "--corrupt", names,
+                             "--severity", severities, NULL));
+}
+
+/* The same cells with the same figures; a product may be summed in another order. */
+static void cells_equal(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"severity", "samples", "error", "loss", "ece"};
+    const json_t *x = json_object_get(robust_of(a), "cells");
+    const json_t *y = json_object_get(robust_of(b), "cells");
+
+    ck_assert_uint_gt(json_array_size(x), 0);
+    ck_assert_uint_eq(json_array_size(x), json_array_size(y));
+    for (size_t i = 0; i < json_array_size(x); i++) {
+        const json_t *p = json_array_get(x, i), *q = json_array_get(y, i);
+
+        ck_assert_str_eq(json_string_value(json_object_get(p, "corruption")),
+                         json_string_value(json_object_get(q, "corruption")));
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+            ck_assert_double_eq_tol(json_number_of(p, keys[k]), json_number_of(q, keys[k]),
+                                    1e-5);
+    }
+}
+
+START_TEST(on_the_fly_equals_the_png_tree)
+{
+    write_tree("shot_noise,fog,frost,saturate", "2,5", "png");
+    json_t *a = evaluate("--corrupt", "shot_noise,fog,frost,saturate", "--severity", "2,5");
+    json_t *b = evaluate("--imagenet-c", tree, NULL, NULL);
+    cells_equal(a, b);
+    ck_assert(json_is_null(json_object_get(robust_of(a), "tree")));
+    ck_assert_str_eq(json_string_value(json_object_get(robust_of(b), "tree")), tree);
+    json_decref(a);
+    json_decref(b);
+}
+END_TEST
+
+START_TEST(with_jpeg_it_equals_the_jpeg_tree)
+{
+    write_tree("gaussian_noise,contrast", "1", "jpeg");
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
+                             "--corrupt", "gaussian_noise,contrast", "--severity", "1",
+                             "--jpeg", "85", NULL));
+    json_t *a = program_json(json);
+    json_t *b = evaluate("--imagenet-c", tree, NULL, NULL);
+    cells_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+}
+END_TEST
+
+START_TEST(the_clean_figures_stay_what_they_were)
+{
+    static const char *const keys[] = {"top1", "loss", "ece", "samples"};
+    json_t *a = evaluate(NULL, NULL, NULL, NULL);
+    json_t *b = evaluate("--corrupt", "contrast", "--severity", "5");
+
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+        ck_assert_double_eq(json_number_of(a, keys[k]), json_number_of(b, keys[k]));
+    ck_assert_ptr_null(json_object_get(a, "robust"));
+    json_decref(a);
+    json_decref(b);
+}
+END_TEST
+
+START_TEST(batch_and_threads_change_nothing)
+{
+    json_t *a = evaluate("--corrupt", "snow,glass_blur,spatter", "--batch", "5");
+    json_t *b = evaluate("--corrupt", "snow,glass_blur,spatter", "--threads", "1");
+
+    cells_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+}
+END_TEST
+
+START_TEST(mce_follows_from_the_cells)
+{
+    double ours[CORRUPT_BENCH_COUNT] = {0}, theirs = 0, sum = 0, relative = 0;
+    json_t *e = evaluate("--corrupt", "all", "--alexnet-clean", "0.4");
+    const json_t *r = robust_of(e), *cells = json_object_get(r, "cells");
+    const double clean = 1 - json_number_of(e, "top1");
+    size_t i = 0;
+
+    ck_assert_uint_eq(json_array_size(cells), CORRUPT_KIND_COUNT * CORRUPT_SEVERITY_MAX);
+    for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++) {
+        theirs = 0;
+        for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++, i++) {
+            ours[k] += json_number_of(json_array_get(cells, i), "error");
+            theirs += corrupt_alexnet_error((corrupt_kind)k, s);
+        }
+        sum += ours[k] / theirs / CORRUPT_BENCH_COUNT;
+        relative += (ours[k] - CORRUPT_SEVERITY_MAX * clean) /
+                    (theirs - CORRUPT_SEVERITY_MAX * 0.4) / CORRUPT_BENCH_COUNT;
+    }
+    ck_assert_double_eq_tol(json_number_of(r, "mce"), sum, 1e-6);
+    ck_assert_double_eq_tol(json_number_of(r, "relative_mce"), relative, 1e-6);
+    ck_assert(json_is_false(json_object_get(r, "comparable"))); /* three classes */
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "corruptions")),
+                      CORRUPT_KIND_COUNT);
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(an_incomplete_benchmark_has_no_mce)
+{
+    json_t *e = evaluate("--corrupt", "noise", "--severity", "1-3");
+    const json_t *r = robust_of(e);
+
+    ck_assert(json_is_null(json_object_get(r, "mce")));
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "cells")), 9);
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(routing_is_compared_with_the_clean_image)
+{
+    json_t *e = evaluate("--corrupt", "brightness,gaussian_noise", "--severity", "5");
+    const json_t *cells = json_object_get(robust_of(e), "cells");
+
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *cell = json_array_get(cells, i);
+        const json_t *layer = json_array_get(json_object_get(cell, "moe"), 0);
+        const json_t *all = json_object_get(layer, "agreement");
+
+        ck_assert_double_eq(json_number_of(layer, "layer"), 1);
+        ck_assert_double_ge(json_number_of(layer, "load_cv"), 0);
+        ck_assert_double_lt(json_number_of(all, "overlap"), 1);
+        ck_assert_double_gt(json_number_of(all, "overlap"), 0);
+        ck_assert_double_gt(json_number_of(all, "shift"), 0);
+        ck_assert_double_lt(json_number_of(all, "shift"), 1);
+    }
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(grey_and_dense_networks_work)
+{
+    vit_config config = sample_config(false);
+
+    config.channels = 1;
+    sample_model_save(model, &config, sample_labels);
+    json_t *e = evaluate("--corrupt", "all", "--severity", "3");
+    const json_t *cell = json_array_get(json_object_get(robust_of(e), "cells"), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(cell, "moe")), 0);
+    ck_assert_double_eq(json_number_of(cell, "samples"), SAMPLE_COUNT);
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(the_table_and_the_page_show_it)
+{
+    program_result r = program_run(dir, "eval", model, "--data", data, "--corrupt", "bench",
+                                   "--html", page, "--quiet", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_str_eq(r.err, "");
+    ck_assert_ptr_nonnull(strstr(r.out, "jpeg_compression"));
+    ck_assert_ptr_nonnull(strstr(r.out, "relative mCE"));
+    ck_assert_ptr_nonnull(strstr(r.out, "no published figure"));
+    ck_assert_ptr_nonnull(strstr(r.out, "frost textures: procedural v1"));
+    ck_assert_ptr_nonnull(strstr(r.out, "same experts"));
+    program_result_free(&r);
+    char *text = program_text(page);
+    ck_assert_ptr_null(strstr(text, "http"));
+    ck_assert_ptr_null(strstr(text, "nan"));
+    ck_assert_ptr_nonnull(strstr(text, "Error by severity"));
+    ck_assert_ptr_nonnull(strstr(text, "Change of routing"));
+    ck_assert_ptr_nonnull(strstr(text, "One image under each corruption"));
+    base_free(text);
+}
+END_TEST
+
+START_TEST(wrong_words_are_refused)
+{
+    program_refused(
+        program_run(dir, "eval", model, "--data", data, "--corrupt", "defocus", NULL), 2,
+        "unknown corruption 'defocus'");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--corrupt", "fog",
+                                "--severity", "0", NULL),
+                    2, "severity '0'");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--corrupt", "fog",
+                                "--jpeg", "101", NULL),
+                    2, "--jpeg");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--corrupt", "frost",
+                                "--frost-dir", dir, NULL),
+                    1, "frost1.png");
+}
+END_TEST
+
+START_TEST(an_incomplete_tree_is_named)
+{
+    char *file = test_path(tree, "fog/3/red/1.png");
+
+    write_tree("fog,snow", "2-3", "png");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--imagenet-c", tree,
+                                "--corrupt", "fog,frost", "--severity", "2", NULL),
+                    1, "'frost/2'");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--imagenet-c", tree,
+                                "--severity", "1", NULL),
+                    1, "no corruption at these severities");
+    ck_assert_int_eq(unlink(file), 0);
+    program_refused(program_run(dir, "eval", model, "--data", data, "--imagenet-c", tree,
+                                "--quiet", NULL),
+                    1, "not complete");
+    program_refused(
+        program_run(dir, "eval", model, "--data", data, "--imagenet-c", data, NULL), 1,
+        data);
+    base_free(file);
+}
+END_TEST
+
+/* ---- agreement of two passes ----------------------------------------------------------------- */
+
+enum { IMAGES = 3, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
+
+/* Counts what app_trace_compare adds, from copies of both routings. */
+typedef struct choice {
+    bool has[16];
+    int first;
+    double probs[16];
+} choice;
+
+static choice choice_of(const vit_routing *r, size_t t)
+{
+    choice c = {.first = -1};
+
+    for (size_t a = r->start[t]; a < r->start[t + 1]; a++) {
+        if (!r->kept[a])
+            continue;
+        c.first = c.first < 0 ? r->expert[a] : c.first;
+        c.has[r->expert[a]] = true;
+    }
+    for (size_t e = 0; e < r->experts; e++)
+        c.probs[e] = r->probs[t * r->experts + e];
+    return c;
+}
+
+START_TEST(agreement_is_what_counting_says)
+{
+    base_error err = {0};
+    vit_config config = sample_config(true);
+    vit_model *network = NULL;
+    vit_run *run = NULL;
+    static float images[2][IMAGES * FLOATS];
+    float logits[IMAGES * SAMPLE_CLASSES];
+    base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, 0, 0, 0);
+    app_trace trace;
+    app_agreement same[1] = {{.tokens = {0}}}, other[1] = {{.tokens = {0}}};
+    choice before[256];
+
+    config.moe.eval_capacity = 1; /* some tokens lose their experts */
+    for (size_t i = 0; i < IMAGES * FLOATS; i++) {
+        images[0][i] = (float)base_rng_normal(&rng);
+        images[1][i] = images[0][i] + 0.7f * (float)base_rng_normal(&rng);
+    }
+    ck_assert_int_eq(vit_model_load(&network, model, NULL, &err), BASE_OK);
+    ck_assert_int_eq(vit_model_config_set(network, &config, &err), BASE_OK);
+    ck_assert_int_eq(
+        vit_run_create(&run, network, IMAGES, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+        BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, logits, images[0], IMAGES, &(vit_step){0}, &err),
+                     BASE_OK);
+    vit_routing r = vit_run_routing(run, 0);
+    ck_assert_uint_le(r.tokens, 256);
+    ck_assert_int_eq(app_trace_create(&trace, 1, r.tokens, r.experts, &err), BASE_OK);
+    app_trace_take(&trace, run);
+    for (size_t t = 0; t < r.tokens; t++)
+        before[t] = choice_of(&r, t);
+    for (size_t i = 0; i < IMAGES; i++)
+        app_trace_compare(same, &trace, run, i, false);
+
+    ck_assert_int_eq(vit_run_forward(run, logits, images[1], IMAGES, &(vit_step){0}, &err),
+                     BASE_OK);
+    r = vit_run_routing(run, 0);
+    double overlap = 0, first = 0, moved = 0, empty = 0;
+    for (size_t t = 0; t < r.tokens; t++) {
+        const choice b = choice_of(&r, t), a = before[t];
+        int both = 0, any = 0;
+
+        for (size_t e = 0; e < r.experts; e++) {
+            both += a.has[e] && b.has[e];
+            any += a.has[e] || b.has[e];
+            moved += fabs(a.probs[e] - b.probs[e]) / 2;
+        }
+        overlap += any ? (double)both / any : 0;
+        first += a.first == b.first;
+        empty += a.first < 0;
+    }
+    app_trace_compare(other, &trace, run, 0, true);
+    app_trace_compare(other, &trace, run, 1, false);
+    app_trace_compare(other, &trace, run, 2, true);
+    const double tokens = (double)r.tokens;
+    ck_assert_double_eq(other->tokens[0], tokens / 3);
+    ck_assert_double_eq(other->tokens[1], 2 * tokens / 3);
+    const app_agreement_means m = app_agreement_all(other), s = app_agreement_all(same);
+    ck_assert_double_eq_tol(m.overlap, overlap / tokens, 1e-12);
+    ck_assert_double_eq_tol(m.first, first / tokens, 1e-12);
+    ck_assert_double_eq_tol(m.moved, moved / tokens, 1e-12);
+    ck_assert_double_lt(m.overlap, 1);
+    /* With itself: all but the tokens that no expert kept, which have no overlap. */
+    ck_assert_double_eq_tol(s.overlap, 1 - empty / tokens, 1e-12);
+    ck_assert_double_eq(s.first, 1);
+    ck_assert_double_eq(s.moved, 0);
+    ck_assert(isnan(app_agreement_of(same, 1).overlap));
+    app_trace_destroy(&trace);
+    vit_run_destroy(run);
+    vit_model_destroy(network);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_eval_corrupt");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, on_the_fly_equals_the_png_tree);
+    tcase_add_test(core, with_jpeg_it_equals_the_jpeg_tree);
+    tcase_add_test(core, the_clean_figures_stay_what_they_were);
+    tcase_add_test(core, batch_and_threads_change_nothing);
+    tcase_add_test(core, mce_follows_from_the_cells);
+    tcase_add_test(core, an_incomplete_benchmark_has_no_mce);
+    tcase_add_test(core, routing_is_compared_with_the_clean_image);
+    tcase_add_test(core, grey_and_dense_networks_work);
+    tcase_add_test(core, the_table_and_the_page_show_it);
+    tcase_add_test(core, agreement_is_what_counting_says);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, wrong_words_are_refused);
+    tcase_add_test(limits, an_incomplete_tree_is_named);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
