@@ -94,7 +94,7 @@ START_TEST(routers_stand_side_by_side)
 }
 END_TEST
 
-START_TEST(decoding_is_timed_in_three_stages)
+START_TEST(decoding_is_timed_by_stage_and_path)
 {
     char *data = test_path(dir, "data");
 
@@ -102,7 +102,14 @@ START_TEST(decoding_is_timed_in_three_stages)
     program_result r =
         program_run(dir, "bench", "decode", "--data", data, "--threads", "2", NULL);
     ck_assert_msg(r.code == 0, "%s", r.err);
-    ck_assert_uint_eq(lines_of(r.out), 4);
+    ck_assert_uint_eq(lines_of(r.out), 8);
+    static const char *const rows[] = {
+        "read", "read and decode whole", "eval", "train 8 bit", "train", "train batches"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *cell = base_text(",decode,%s,", rows[i]);
+        ck_assert_msg(strstr(r.out, cell) != NULL, "no row '%s'", rows[i]);
+        base_free(cell);
+    }
     table_check(r.out);
     program_result_free(&r);
     base_free(data);
@@ -149,7 +156,7 @@ int main(void)
     tcase_add_test(core, a_step_is_one_row);
     tcase_add_test(core, a_forward_pass_is_timed_by_name);
     tcase_add_test(core, routers_stand_side_by_side);
-    tcase_add_test(core, decoding_is_timed_in_three_stages);
+    tcase_add_test(core, decoding_is_timed_by_stage_and_path);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 120);
     tcase_add_checked_fixture(limits, setup, teardown);
