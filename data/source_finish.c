@@ -62,6 +62,70 @@ static void move_records(data_index *index, uint32_t *from)
     }
 }
 
+/* Stable order by key of label, counting; keys of them, rank NULL: the label itself. */
+static base_status order_by_label(data_index *index, const uint32_t *rank, size_t keys,
+                                  base_error *err)
+{
+    base_status status = BASE_OK;
+    size_t last = 0;
+    bool ordered = true;
+
+    for (size_t i = 0; i < index->count && ordered; i++) {
+        const size_t label = (size_t)data_index_at(index, i)->label;
+        const size_t key = rank ? rank[label] : label;
+        ordered = last <= key;
+        last = key;
+    }
+    if (ordered)
+        return BASE_OK;
+    size_t *place = base_alloc(keys + 1, sizeof *place);
+    uint32_t *from = base_alloc(index->count, sizeof *from);
+    if (!place || !from) {
+        status =
+            base_fail(err, BASE_NO_MEMORY, "no memory to sort %zu samples", index->count);
+        goto done;
+    }
+    for (size_t i = 0; i < index->count; i++) {
+        const size_t label = (size_t)data_index_at(index, i)->label;
+        place[(rank ? rank[label] : label) + 1]++;
+    }
+    for (size_t c = 0; c < keys; c++)
+        place[c + 1] += place[c];
+    for (size_t i = 0; i < index->count; i++) {
+        const size_t label = (size_t)data_index_at(index, i)->label;
+        from[place[rank ? rank[label] : label]++] = (uint32_t)i;
+    }
+    move_records(index, from);
+done:
+    base_free(place);
+    base_free(from);
+    return status;
+}
+
+/* The place of each class among the names (base_free), NULL: no memory. */
+static uint32_t *ranks_of(const data_class_table *table, base_error *err)
+{
+    uint32_t *rank = base_alloc(table->count, sizeof *rank);
+
+    if (!rank)
+        base_fail(err, BASE_NO_MEMORY, "no memory to sort %zu classes", table->count);
+    for (size_t i = 0; rank && i < table->count; i++)
+        rank[table->sorted[i]] = (uint32_t)i;
+    return rank;
+}
+
+base_status data_source_order_classes(data_source *source, base_error *err)
+{
+    uint32_t *rank = ranks_of(&source->table, err);
+
+    if (!rank)
+        return BASE_NO_MEMORY;
+    const base_status status =
+        order_by_label(&source->index, rank, source->table.count, err);
+    base_free(rank);
+    return status;
+}
+
 /* Sorts numbers, not records: a quarter of the memory. */
 static base_status sort_records(data_index *index, sorting *s, base_error *err)
 {
@@ -104,12 +168,9 @@ base_status data_source_sort(data_source *source, base_error *err)
     uint32_t *rank = NULL;
 
     if (classes) {
-        rank = base_alloc(source->table.count, sizeof *rank);
+        rank = ranks_of(&source->table, err);
         if (!rank)
-            return base_fail(err, BASE_NO_MEMORY, "no memory to sort %zu classes",
-                             source->table.count);
-        for (size_t i = 0; i < source->table.count; i++)
-            rank[source->table.sorted[i]] = (uint32_t)i;
+            return BASE_NO_MEMORY;
     }
     sorting s = {.index = &source->index, .rank = rank};
     const base_status status = sort_records(&source->index, &s, err);
@@ -144,37 +205,6 @@ static void note_empty_classes(data_source *source, const size_t *images,
                          table->count, list, empty > 3 ? ", ..." : "");
 }
 
-/* Stable order by label, counting. */
-static base_status order_by_label(data_source *source, base_error *err)
-{
-    data_index *index = &source->index;
-    bool ordered = true;
-
-    for (size_t i = 1; i < index->count && ordered; i++)
-        ordered = data_index_at(index, i - 1)->label <= data_index_at(index, i)->label;
-    if (ordered)
-        return BASE_OK;
-    size_t *place = base_alloc(source->class_count + 1, sizeof *place);
-    uint32_t *from = base_alloc(index->count, sizeof *from);
-    base_status status = BASE_OK;
-    if (!place || !from) {
-        status =
-            base_fail(err, BASE_NO_MEMORY, "no memory to sort %zu samples", index->count);
-        goto done;
-    }
-    for (size_t i = 0; i < index->count; i++)
-        place[data_index_at(index, i)->label + 1]++;
-    for (size_t c = 0; c < source->class_count; c++)
-        place[c + 1] += place[c];
-    for (size_t i = 0; i < index->count; i++)
-        from[place[data_index_at(index, i)->label]++] = (uint32_t)i;
-    move_records(index, from);
-done:
-    base_free(place);
-    base_free(from);
-    return status;
-}
-
 /* Records' labels are numbers of table. */
 static base_status label_classes(data_source *source, const data_class_table *table,
                                  bool reorder, const data_source_options *options,
@@ -200,7 +230,7 @@ static base_status label_classes(data_source *source, const data_class_table *ta
         r->label = label_of[r->label];
     }
     if (reorder && index->count > 0)
-        status = order_by_label(source, err);
+        status = order_by_label(index, NULL, source->class_count, err);
     if (status != BASE_OK)
         goto done;
     note_empty_classes(source, images, table);

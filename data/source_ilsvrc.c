@@ -149,63 +149,14 @@ static base_status ilsvrc_prepare(data_source *source, const data_source_options
 
 /* ---- indexing -------------------------------------------------------------------------- */
 
-typedef struct inner {
-    data_index index; /* of one inner archive; label: bytes from the header to the data */
-    uint32_t *order;
-    size_t order_room;
-} inner;
-
-static int compare_names(const void *a, const void *b, void *user)
-{
-    const data_index *index = user;
-    const data_record *x = data_index_at(index, *(const uint32_t *)a);
-    const data_record *y = data_index_at(index, *(const uint32_t *)b);
-    const int order =
-        strcmp(data_index_name(index, x->name), data_index_name(index, y->name));
-
-    return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
-}
-
-/* The images of one class come into the source, by name, without their names. */
-static base_status take_class(data_source *source, inner *in, uint32_t class,
-                              base_error *err)
-{
-    base_status status = BASE_OK;
-    const data_index *index = &in->index;
-
-    if (!data_grow(&in->order, &in->order_room, index->count, sizeof *in->order))
-        return base_fail(err, BASE_NO_MEMORY, "no memory to sort %zu samples",
-                         index->count);
-    for (size_t i = 0; i < index->count; i++)
-        in->order[i] = (uint32_t)i;
-    if (index->count > 0)
-        qsort_r(in->order, index->count, sizeof *in->order, compare_names, &in->index);
-    for (size_t i = 0; i < index->count && status == BASE_OK; i++) {
-        data_record r = *data_index_at(index, in->order[i]);
-        const data_record *next =
-            i + 1 < index->count ? data_index_at(index, in->order[i + 1]) : NULL;
-        if (next && strcmp(data_index_name(index, r.name),
-                           data_index_name(index, next->name)) == 0) {
-            source->ignored++; /* overwritten by the next */
-            continue;
-        }
-        r.name = (uint32_t)r.label;
-        r.label = (int32_t) class;
-        status = data_index_add(&source->index, &r, NULL, err);
-    }
-    return status;
-}
-
 /* One inner archive, in the bytes of the member m. */
-static base_status scan_inner(data_source *source, inner *in, int fd,
+static base_status scan_inner(data_source *source, data_run *run, int fd,
                               const data_tar_member *m, uint32_t class, base_error *err)
 {
     data_tar *tar = NULL;
     data_tar_member member;
     bool done = false;
 
-    in->index.count = 0;
-    data_index_drop_names(&in->index);
     base_status status = data_tar_open(&tar, fd, data_files_path(source->files, 0), m->at,
                                        m->at + m->size, err);
     while (status == BASE_OK) {
@@ -216,12 +167,11 @@ static base_status scan_inner(data_source *source, inner *in, int fd,
             source->ignored += !member.folder;
             continue;
         }
-        data_record r = data_tar_record(&member, 0, 0);
-        r.label = (int32_t)r.name;
-        status = data_index_add(&in->index, &r, member.name, err);
+        const data_record r = data_tar_record(&member, 0, (int32_t) class);
+        status = data_run_add(run, &r, member.name, err);
     }
     data_tar_close(tar);
-    return status == BASE_OK ? take_class(source, in, class, err) : status;
+    return status == BASE_OK ? data_run_end(run, source, err) : status;
 }
 
 /* Inner archives in the order of their classes: the outer one may have another. */
@@ -241,13 +191,12 @@ static base_status scan_parts(data_source *source, int fd, part *parts, size_t c
                               base_error *err)
 {
     base_status status = BASE_OK;
-    inner in = {0};
+    data_run run = {0};
 
     qsort_r(parts, count, sizeof *parts, compare_parts, &source->table);
     for (size_t i = 0; i < count && status == BASE_OK; i++)
-        status = scan_inner(source, &in, fd, &parts[i].member, parts[i].class, err);
-    data_index_destroy(&in.index);
-    base_free(in.order);
+        status = scan_inner(source, &run, fd, &parts[i].member, parts[i].class, err);
+    data_run_destroy(&run);
     return status;
 }
 

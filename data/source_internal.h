@@ -88,6 +88,21 @@ base_status data_index_reserve(data_index *index, size_t count, base_error *err)
 void data_index_drop_names(data_index *index);
 void data_index_destroy(data_index *index);
 
+/* Records of one class of an archive, with their names until the class is complete
+ * (source_run.c). Zero it, destroy it. */
+typedef struct data_run {
+    data_index index;
+    uint32_t *order;
+    size_t room;
+} data_run;
+
+/* record->name: bytes from the header to the data, as it stays. name is copied. */
+base_status data_run_add(data_run *run, const data_record *record, const char *name,
+                         base_error *err);
+/* The records go into the source, by name, without their names; the run is empty again. */
+base_status data_run_end(data_run *run, data_source *source, base_error *err);
+void data_run_destroy(data_run *run);
+
 /* Names, numbered in the order they appear. */
 typedef struct data_class_table {
     char **name;
@@ -292,6 +307,8 @@ base_status data_source_witness(data_source *source, const char *path,
  * of members with one name in one class the last one stays. The records' names must be
  * in the index. */
 base_status data_source_sort(data_source *source, base_error *err);
+/* The same for classes each of which is in order: no names are needed. */
+base_status data_source_order_classes(data_source *source, base_error *err);
 /* Labels (data.md 1), order by label, notice, checks, fingerprint. */
 base_status data_source_finish(data_source *source, const data_source_options *options,
                                base_error *err);

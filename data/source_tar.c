@@ -11,24 +11,36 @@ typedef struct scan {
     data_source *source;
     data_tar *tar;
     size_t inner; /* members that are archives themselves */
-    /* Most archives come in canonical order: then no name needs to be kept for sorting. */
+    /* Nearly always the members of a class follow one another: then only their names are
+     * kept, until the class is complete. */
     bool keep_names;
-    bool disordered; /* a sample came too early: scan again with names */
-    uint32_t last_class;
-    char last[DATA_NAME_MAX + 1]; /* the last sample, below its class */
+    bool scattered; /* a class came again: scan again with all names */
+    data_run run;
+    int32_t class;                            /* of the run, -1: none yet */
+    unsigned char seen[DATA_CLASSES_MAX / 8]; /* a bit a class that had its run */
 } scan;
 
-/* Whether a sample stands behind the one before it, by class and path. */
-static bool follows(scan *s, uint32_t class, const char *below)
+/* A sample, by its class and its path below the class. */
+static base_status take_sample(scan *s, const data_tar_member *m, uint32_t class,
+                               const char *below, base_error *err)
 {
-    char *const *name = s->source->table.name;
-    const int order =
-        s->source->index.count == 0 ? -1 : strcmp(name[s->last_class], name[class]);
-    const bool good = order < 0 || (order == 0 && strcmp(s->last, below) < 0);
+    data_record record = data_tar_record(m, 0, (int32_t) class);
+    base_status status = BASE_OK;
 
-    s->last_class = class;
-    snprintf(s->last, sizeof s->last, "%s", below);
-    return good;
+    if (s->keep_names) {
+        record.container = record.name; /* moves back to name when the names go */
+        return data_index_add(&s->source->index, &record, below, err);
+    }
+    if (s->class != (int32_t) class) {
+        if (s->seen[class / 8] & 1u << class % 8) {
+            s->scattered = true;
+            return BASE_OK;
+        }
+        s->seen[class / 8] |= (unsigned char)(1u << class % 8);
+        s->class = (int32_t) class;
+        status = data_run_end(&s->run, s->source, err);
+    }
+    return status == BASE_OK ? data_run_add(&s->run, &record, below, err) : status;
 }
 
 /* A sample, a class, or ignored. */
@@ -64,14 +76,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
         source->ignored++;
         return BASE_OK;
     }
-    if (!s->keep_names && !follows(s, class, slash + 1)) {
-        s->disordered = true;
-        return BASE_OK;
-    }
-    data_record record = data_tar_record(m, 0, (int32_t) class);
-    if (s->keep_names)
-        record.container = record.name; /* moves back to name when the names go */
-    return data_index_add(&source->index, &record, s->keep_names ? slash + 1 : NULL, err);
+    return take_sample(s, m, class, slash + 1, err);
 }
 
 /* All headers, from the first. */
@@ -83,20 +88,38 @@ static base_status scan_all(scan *s, int fd, bool keep_names, base_error *err)
 
     data_index_destroy(&source->index);
     data_class_table_destroy(&source->table);
-    *s = (scan){.source = source, .keep_names = keep_names};
+    data_run_destroy(&s->run);
+    *s = (scan){.source = source, .keep_names = keep_names, .class = -1};
     source->ignored = 0;
     source->names = keep_names;
     base_status status =
         data_tar_open(&s->tar, fd, source->path, 0, source->file_bytes, err);
-    while (status == BASE_OK && !s->disordered) {
+    while (status == BASE_OK && !s->scattered) {
         status = data_tar_next(s->tar, &member, &done, err);
         if (status != BASE_OK || done)
             break;
         status = take_member(s, &member, err);
     }
-    if (status == BASE_OK && !s->disordered && data_tar_cut(s->tar))
+    if (status == BASE_OK && !s->scattered)
+        status = data_run_end(&s->run, source, err);
+    if (status == BASE_OK && !s->scattered && data_tar_cut(s->tar))
         data_source_note(source, "the archive ends without its two blocks of zeros");
     data_tar_close(s->tar);
+    return status;
+}
+
+/* Sorts samples whose names are all there, then lets the names go. */
+static base_status sort_scattered(data_source *source, base_error *err)
+{
+    const base_status status = data_source_sort(source, err);
+
+    data_index_drop_names(&source->index);
+    source->names = false;
+    for (size_t i = 0; i < source->index.count; i++) {
+        data_record *r = data_index_at(&source->index, i);
+        r->name = r->container;
+        r->container = 0;
+    }
     return status;
 }
 
@@ -109,6 +132,7 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
     (void)options;
     if (!s)
         return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", source->path);
+    source->labelling = DATA_LABELS_CLASSES;
     base_status status = data_tar_hold(&fd, source, 0, err);
     if (status != BASE_OK) {
         base_free(s);
@@ -116,24 +140,17 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
     }
     s->source = source;
     status = scan_all(s, fd, false, err);
-    if (status == BASE_OK && s->disordered)
+    if (status == BASE_OK && s->scattered)
         status = scan_all(s, fd, true, err);
     data_files_release(source->files, 0);
     if (status == BASE_OK && source->index.count == 0 && s->inner > 0)
         status = base_fail(err, BASE_UNSUPPORTED,
                            "'%s' holds %zu tar archives and no images, expected %s",
                            source->path, s->inner, source->layout->holds);
-    if (status == BASE_OK && s->keep_names) {
-        status = data_source_sort(source, err);
-        data_index_drop_names(&source->index);
-        source->names = false;
-        for (size_t i = 0; i < source->index.count; i++) {
-            data_record *r = data_index_at(&source->index, i);
-            r->name = r->container;
-            r->container = 0;
-        }
-    }
-    source->labelling = DATA_LABELS_CLASSES;
+    if (status == BASE_OK)
+        status = s->keep_names ? sort_scattered(source, err)
+                               : data_source_order_classes(source, err);
+    data_run_destroy(&s->run);
     base_free(s);
     return status;
 }
