@@ -72,9 +72,11 @@ enum {
 };
 typedef double corrupt_f64s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
 typedef float corrupt_f32s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
+typedef uint64_t corrupt_u64s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
 typedef uint16_t corrupt_u16s __attribute__((vector_size(CORRUPT_VECTOR_BYTES)));
 /* As many integers as there are f64 in a vector. */
 typedef int32_t corrupt_i32s_of_f64 __attribute__((vector_size(CORRUPT_VECTOR_BYTES / 2)));
+typedef uint32_t corrupt_u32s_of_u64 __attribute__((vector_size(CORRUPT_VECTOR_BYTES / 2)));
 typedef uint16_t corrupt_u16s_of_f64 __attribute__((vector_size(CORRUPT_VECTOR_BYTES / 4)));
 /* A pixel. */
 typedef float corrupt_f32x4 __attribute__((vector_size(16)));

@@ -5,39 +5,90 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 enum { PHILOX_ROUNDS = 10, LANES = 16, RUN = 4 * LANES };
 
-/* The next run: out[LANES w + b] is word w of block b. The low 64 bits of the counter never wrap: an image
- * draws far fewer than 2^64 blocks. */
-static void next_run(uint32_t out[RUN], base_rng *rng)
+/* The low halves of a times m, in full: compilers see the one instruction for it in no loop of plain C. */
+#if defined(__SSE2__)
+static inline corrupt_u64s times(corrupt_u64s a, corrupt_u64s m)
 {
-    const uint64_t first = (uint64_t)rng->counter[1] << 32 | rng->counter[0];
-    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
+#if defined(__AVX512F__)
+    return (corrupt_u64s)_mm512_mul_epu32((__m512i)a, (__m512i)m);
+#elif defined(__AVX2__)
+    return (corrupt_u64s)_mm256_mul_epu32((__m256i)a, (__m256i)m);
+#else
+    return (corrupt_u64s)_mm_mul_epu32((__m128i)a, (__m128i)m);
+#endif
+}
+#else
+static inline corrupt_u64s times(corrupt_u64s a, corrupt_u64s m)
+{
+    return (a & UINT32_MAX) * m;
+}
+#endif
 
-    for (int b = 0; b < LANES; b++) {
-        c0[b] = (uint32_t)(first + (uint64_t)b);
-        c1[b] = (uint32_t)((first + (uint64_t)b) >> 32);
-        c2[b] = rng->counter[2];
-        c3[b] = rng->counter[3];
-    }
+/* A stream with the keys of all rounds. */
+typedef struct philox {
+    base_rng *rng;
+    corrupt_u64s k0[PHILOX_ROUNDS], k1[PHILOX_ROUNDS];
+} philox;
+
+/* At a fresh block. */
+static void philox_begin(philox *p, base_rng *rng)
+{
+    const corrupt_u64s zero = {0};
     uint32_t k0 = rng->key[0], k1 = rng->key[1];
+
+    rng->left = 0;
+    p->rng = rng;
     for (int round = 0; round < PHILOX_ROUNDS; round++) {
-        for (int b = 0; b < LANES; b++) {
-            const uint64_t p0 = (uint64_t)UINT32_C(0xD2511F53) * c0[b];
-            const uint64_t p1 = (uint64_t)UINT32_C(0xCD9E8D57) * c2[b];
-            c0[b] = (uint32_t)(p1 >> 32) ^ c1[b] ^ k0;
-            c1[b] = (uint32_t)p1;
-            c2[b] = (uint32_t)(p0 >> 32) ^ c3[b] ^ k1;
-            c3[b] = (uint32_t)p0;
-        }
+        p->k0[round] = zero + k0;
+        p->k1[round] = zero + k1;
         k0 += 0x9E3779B9;
         k1 += 0xBB67AE85;
     }
-    memcpy(out, c0, sizeof c0);
-    memcpy(out + LANES, c1, sizeof c1);
-    memcpy(out + 2 * LANES, c2, sizeof c2);
-    memcpy(out + 3 * LANES, c3, sizeof c3);
+}
+
+/* The next run: out[LANES w + b] is word w of block b. A lane of 64 bits holds a word of 32; what lies above is
+ * not looked at. Two vectors go side by side, as a round's steps wait for each other. The low 64 bits of the
+ * counter never wrap: an image draws far fewer than 2^64 blocks. */
+static void next_run(uint32_t out[RUN], const philox *p)
+{
+    base_rng *rng = p->rng;
+    const uint64_t first = (uint64_t)rng->counter[1] << 32 | rng->counter[0];
+    const corrupt_u64s zero = {0}, m0 = zero + UINT32_C(0xD2511F53),
+                       m1 = zero + UINT32_C(0xCD9E8D57);
+    uint64_t lanes[2 * CORRUPT_F64S], wide[RUN];
+
+    for (uint64_t b = 0; b < LANES; b += 2 * CORRUPT_F64S) {
+        corrupt_u64s c0[2], c1[2], c2[2], c3[2];
+        for (uint64_t i = 0; i < 2 * CORRUPT_F64S; i++)
+            lanes[i] = first + b + i;
+        memcpy(c0, lanes, sizeof c0);
+        for (int v = 0; v < 2; v++) {
+            c1[v] = c0[v] >> 32;
+            c2[v] = zero + rng->counter[2];
+            c3[v] = zero + rng->counter[3];
+        }
+        for (int round = 0; round < PHILOX_ROUNDS; round++) {
+            for (int v = 0; v < 2; v++) {
+                const corrupt_u64s p0 = times(c0[v], m0), p1 = times(c2[v], m1);
+                c0[v] = (p1 >> 32) ^ (c1[v] ^ p->k0[round]);
+                c1[v] = p1;
+                c2[v] = (p0 >> 32) ^ (c3[v] ^ p->k1[round]);
+                c3[v] = p0;
+            }
+        }
+        memcpy(wide + b, c0, sizeof c0);
+        memcpy(wide + LANES + b, c1, sizeof c1);
+        memcpy(wide + 2 * LANES + b, c2, sizeof c2);
+        memcpy(wide + 3 * LANES + b, c3, sizeof c3);
+    }
+    for (int i = 0; i < RUN; i++)
+        out[i] = (uint32_t)wide[i];
     rng->counter[0] = (uint32_t)(first + LANES);
     rng->counter[1] = (uint32_t)((first + LANES) >> 32);
 }
@@ -45,21 +96,22 @@ static void next_run(uint32_t out[RUN], base_rng *rng)
 void corrupt_random_words(uint32_t *out, size_t count, base_rng *rng)
 {
     uint32_t last[RUN];
+    philox p;
 
-    rng->left = 0;
+    philox_begin(&p, rng);
     for (; count >= RUN; count -= RUN, out += RUN)
-        next_run(out, rng);
+        next_run(out, &p);
     if (count > 0) {
-        next_run(last, rng);
+        next_run(last, &p);
         memcpy(out, last, count * sizeof *out);
     }
 }
 
-static void uniform_run(float out[RUN], base_rng *rng)
+static void uniform_run(float out[RUN], const philox *p)
 {
     uint32_t words[RUN];
 
-    next_run(words, rng);
+    next_run(words, p);
     for (int i = 0; i < RUN; i++)
         out[i] = (float)(int32_t)(words[i] >> 8) * 0x1p-24f;
 }
@@ -67,12 +119,13 @@ static void uniform_run(float out[RUN], base_rng *rng)
 void corrupt_random_uniform(float *out, size_t count, base_rng *rng)
 {
     float last[RUN];
+    philox p;
 
-    rng->left = 0;
+    philox_begin(&p, rng);
     for (; count >= RUN; count -= RUN, out += RUN)
-        uniform_run(out, rng);
+        uniform_run(out, &p);
     if (count > 0) {
-        uniform_run(last, rng);
+        uniform_run(last, &p);
         memcpy(out, last, count * sizeof *out);
     }
 }
@@ -104,11 +157,11 @@ static inline float log_f32(float u)
 
 /* A word is a pair of a uniform radius and a uniform angle: the first half of a run gives radii, the second
  * angles; the cosines come first, then the sines. */
-static void normal_run(float out[RUN], base_rng *rng)
+static void normal_run(float out[RUN], const philox *p)
 {
     uint32_t words[RUN];
 
-    next_run(words, rng);
+    next_run(words, p);
     for (int i = 0; i < RUN / 2; i++) {
         /* 31 bits, moved off zero by half a step: the longest radius is sqrt(2 ln 2^32) = 6.66. */
         const float u = ((float)(int32_t)(words[i] >> 1) + 0.5f) * 0x1p-31f;
@@ -136,12 +189,13 @@ static void normal_run(float out[RUN], base_rng *rng)
 void corrupt_random_normal(float *out, size_t count, base_rng *rng)
 {
     float last[RUN];
+    philox p;
 
-    rng->left = 0;
+    philox_begin(&p, rng);
     for (; count >= RUN; count -= RUN, out += RUN)
-        normal_run(out, rng);
+        normal_run(out, &p);
     if (count > 0) {
-        normal_run(last, rng);
+        normal_run(last, &p);
         memcpy(out, last, count * sizeof *out);
     }
 }
