@@ -44,6 +44,8 @@ typedef struct app_evaluation {
     app_subset subset;  /* among the classes present; ImageNet-O */
 } app_evaluation;
 
+/* Images through the network, corrupted ones included, a second (eval_report.c). */
+double app_eval_rate(const app_evaluation *e);
 /* The table on stdout (eval_report.c). */
 void app_eval_print(const app_evaluation *e);
 /* All results; NULL: no memory. The schema is in docs/json.md. */

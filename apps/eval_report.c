@@ -32,6 +32,13 @@ static void class_print(const app_evaluation *e, size_t c)
     column_print(app_network_class(name, sizeof name, &e->network, e->source, c));
 }
 
+double app_eval_rate(const app_evaluation *e)
+{
+    const uint64_t corrupted = e->robust ? app_robust_images(e->robust) : 0;
+
+    return (double)(e->score.samples + corrupted) / e->seconds;
+}
+
 static void headline_print(const app_evaluation *e)
 {
     char name[APP_NAME_BYTES], path[1024], a[32], b[32];
@@ -58,7 +65,7 @@ static void headline_print(const app_evaluation *e)
     if (s->bad > 0)
         printf("bad     %6llu     unusable images, counted as wrong\n",
                (unsigned long long)s->bad);
-    printf("rate    %6.0f images/s, %s in all\n", (double)s->samples / e->seconds,
+    printf("rate    %6.0f images/s, %s in all\n", app_eval_rate(e),
            app_duration(a, sizeof a, e->seconds));
 }
 
@@ -368,7 +375,7 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
     json_object_set_new(json, "seconds", json_real(e->seconds));
     json_object_set_new(json, "images_per_second",
-                        json_real((double)s->samples / e->seconds));
+                        json_real(app_eval_rate(e)));
     json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
     json_object_set_new(json, "complete", json_boolean(!e->interrupted));
     json_object_set_new(json, "preprocessing", preprocessing_json(&e->network));
