@@ -147,6 +147,17 @@ START_TEST(pixelate_takes_whole_pixels)
 }
 END_TEST
 
+/* 0.6 of 11 is 6: box 2 ends at the middle of pixel 5 to the last bit, which Pillow's 1 / scale pushes out. */
+START_TEST(pixelate_rounds_the_ends_of_boxes_as_pillow)
+{
+    static const unsigned char in[11] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110};
+    static const unsigned char expected[11] = {15, 15, 35, 35,  50, 65,
+                                               65, 85, 85, 105, 105};
+
+    check_pixelate(in, expected, 1, 11, 1);
+}
+END_TEST
+
 /* ---- jpeg ----------------------------------------------------------------------------- */
 
 /* Where a marker's segment begins, behind its two bytes. */
@@ -190,6 +201,12 @@ static void check_tables(int quality, int luma_0, int luma_1, int chroma_0, int 
                                            0x22, 0,  2, 0x11, 1,  3, 0x11, 1};
     ck_assert_ptr_nonnull(frame);
     check_bytes(frame, wanted, sizeof wanted);
+    /* not the Huffman table that everybody has: made for this picture */
+    const unsigned char *codes = find_marker(bytes, size, 0xc4, 0);
+    static const unsigned char everybodys[] = {0, 0, 1, 5, 1, 1, 1, 1, 1,
+                                               1, 0, 0, 0, 0, 0, 0, 0};
+    ck_assert_ptr_nonnull(codes);
+    ck_assert_mem_ne(codes + 2, everybodys, sizeof everybodys);
 }
 
 START_TEST(jpeg_has_the_scaled_tables_of_annex_k)
@@ -410,6 +427,7 @@ int main(void)
     tcase_add_test(core, contrast_draws_towards_the_mean_of_a_channel);
     tcase_add_test(core, pixelate_rounds_after_each_axis);
     tcase_add_test(core, pixelate_takes_whole_pixels);
+    tcase_add_test(core, pixelate_rounds_the_ends_of_boxes_as_pillow);
     tcase_add_test(core, jpeg_has_the_scaled_tables_of_annex_k);
     tcase_add_test(core, jpeg_is_the_same_whatever_went_before);
     tcase_add_test(core, an_affine_map_takes_its_points);

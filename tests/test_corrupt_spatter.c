@@ -65,6 +65,21 @@ START_TEST(weak_edges_stay_where_they_touch_strong_ones)
 }
 END_TEST
 
+/* A tent: beside a ridge of 37 the sum is 4 * 36 + 6 = 150, which is not above 150. */
+START_TEST(the_upper_threshold_itself_is_weak)
+{
+    unsigned char bytes[ROWS * COLUMNS], edges[ROWS * COLUMNS];
+
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        const int away = i / COLUMNS < 16 ? 16 - i / COLUMNS : i / COLUMNS - 16;
+        bytes[i] = (unsigned char)(i % COLUMNS < COLUMNS / 2 ? 0 : 37 - away);
+    }
+    find_edges(edges, bytes, ROWS, COLUMNS);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        ck_assert_uint_eq(edges[i], 0);
+}
+END_TEST
+
 START_TEST(edges_of_tiny_pictures_are_looked_for_inside)
 {
     unsigned char bytes[9] = {0, 255, 0, 255, 255, 0, 9, 80, 200}, edges[9];
@@ -214,6 +229,7 @@ int main(void)
     tcase_add_checked_fixture(core, open_rig, close_rig);
     tcase_add_test(core, an_edge_is_one_pixel_wide_and_strictly_above_the_threshold);
     tcase_add_test(core, weak_edges_stay_where_they_touch_strong_ones);
+    tcase_add_test(core, the_upper_threshold_itself_is_weak);
     tcase_add_test(core, distances_go_by_chamfer_moves);
     tcase_add_test(core, equalised_levels_are_counts);
     tcase_add_test(core, a_dot_has_its_relief);

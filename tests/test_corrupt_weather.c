@@ -132,7 +132,7 @@ enum { TALL = 13, WIDE = 12 };
 /* Picture k: value(k, y, x) in red, 7 in green and blue. */
 static unsigned char value(int k, int y, int x)
 {
-    return (unsigned char)(5 * (k + 5 * (x % 2 + 2 * (y % 3))));
+    return (unsigned char)(4 * (k + 5 * (x % 3 + 3 * (y % 4))));
 }
 
 static corrupt_config handed_in(unsigned char pixels[CORRUPT_FROST_COUNT][TALL * WIDE * 3])
@@ -150,28 +150,28 @@ static corrupt_config handed_in(unsigned char pixels[CORRUPT_FROST_COUNT][TALL *
 }
 
 /* Pieces of 10 x 10: rows 0..2 (13 - 10 - 1) and columns 0..1 of five pictures, 30 pieces and no other; each
- * is missed by 900 draws with a chance of 10^-13. Black times 1 plus 0.4 of 5 n is 2 n. */
+ * is missed by 900 draws with a chance of 10^-13. Black plus 0.4 of 4 n is 1.6 n,
+ * cut. */
 START_TEST(frost_cuts_every_piece_of_every_picture)
 {
     unsigned char pixels[CORRUPT_FROST_COUNT][TALL * WIDE * 3];
     const corrupt_config config = handed_in(pixels);
     test_corrupt t = test_corrupt_open(&config);
     unsigned char in[300] = {0}, out[300];
-    int seen[30] = {0};
+    int seen[60] = {0};
 
     memset(pixels, 255, sizeof pixels); /* the set has its own copies */
     ck_assert_str_eq(corrupt_set_frost(t.set), "originals");
     for (uint64_t key = 0; key < 900; key++) {
         test_corrupt_apply(&t, out, in, 10, 10, CORRUPT_KIND_FROST, 1, key);
-        const int n = out[0] / 2, k = n % 5, left = n / 5 % 2, top = n / 10;
-        ck_assert_int_lt(n, 30);
-        ck_assert_uint_eq(out[0] % 2, 0);
+        const int n = (out[0] * 5 + 7) / 8, k = n % 5, left = n / 5 % 3, top = n / 15;
+        ck_assert(left < 2 && top < 3);
         seen[n]++;
         for (int i = 0; i < 100; i++)
-            ck_assert_uint_eq(out[3 * i], value(k, top + i / 10, left + i % 10) / 5 * 2);
+            ck_assert_uint_eq(out[3 * i], value(k, top + i / 10, left + i % 10) * 4 / 10);
     }
-    for (int n = 0; n < 30; n++)
-        ck_assert_int_gt(seen[n], 0);
+    for (int n = 0; n < 60; n++)
+        ck_assert((seen[n] > 0) == (n / 5 % 3 < 2 && n / 15 < 3));
     test_corrupt_close(&t);
 }
 END_TEST
