@@ -17,6 +17,7 @@
 enum {
     /* Honest encoders write about 10; each scan costs a pass over all blocks. */
     MAX_SCANS = 500,
+    NARROW = 16, /* columns: fancy upsampling of a very few gives other bytes (2.1.5) */
     RGB = 3,
     RGBX = 4,
     CMYK = 4
@@ -230,8 +231,13 @@ static void step_rows(decode_jpeg *jpeg)
     JDIMENSION left = want->left > 0 ? (JDIMENSION)want->left - 1 : 0;
     JDIMENSION width = (JDIMENSION)(want->left + want->width) - left;
 
-    if (left + width < info->output_width)
-        width++;
+    width = width + 1 < NARROW ? NARROW : width + 1;
+    if (info->output_width >= NARROW && left > info->output_width - NARROW) {
+        width += left - (info->output_width - NARROW);
+        left = info->output_width - NARROW;
+    }
+    if (width > info->output_width - left)
+        width = info->output_width - left;
     if (width < info->output_width)
         jpeg_crop_scanline(info, &left, &width);
     else

@@ -151,7 +151,8 @@ end:
         r->have += used - own;
         return true;
     }
-    return k == SCAN_COEFS || k > ENTRY_END;
+    /* Full, or ended: by the second entry after a coefficient inside, or by the first. */
+    return k == SCAN_COEFS || (k > ENTRY_END && (first < SCAN_COEFS || first > ENTRY_END));
 }
 
 /* MCU m of the row, its coefficients kept or not. */
