@@ -140,6 +140,63 @@ START_TEST(l1_apgd_counts_only_the_last_phase)
 }
 END_TEST
 
+/* ---- limits ------------------------------------------------------------------------------- */
+
+enum { FEW = 3, TWO_CLASSES = 0, NO_NUMBERS, NO_GRADIENT, CORNERS, DARK, BAD_COUNT };
+
+/* The toy of one limit and its few images. */
+static void make_bad(int kind)
+{
+    toy_make(&model, kind == TWO_CLASSES ? 2 : 5, 1);
+    for (size_t i = 0; i < FEW * TOY_FLOATS; i++) {
+        float *x = &model.images[i];
+        *x = kind == CORNERS ? (*x > 0.5f ? 1.0f : 0.0f) : kind == DARK ? 0.0f : *x;
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        float logits[TOY_CLASSES_MAX];
+        toy_logits(&model, logits, model.images + i * TOY_FLOATS, 1, NULL);
+        model.labels[i] = attack_predict(logits, model.classes);
+    }
+    model.nan = kind == NO_NUMBERS;
+    model.gradient = kind == NO_GRADIENT ? 0 : 1;
+}
+
+/* Every attack, norm and limit: an end without a fault, inside budget and range. */
+START_TEST(every_attack_comes_to_an_end_on_bad_models)
+{
+    static const double budgets[] = {0.01, 0.2, 1};
+    const char *name = attack_name((size_t)_i);
+    base_error err = {0};
+
+    for (int norm = ATTACK_NORM_LINF; name && norm <= ATTACK_NORM_L1; norm++) {
+        for (int kind = 0; kind < BAD_COUNT; kind++) {
+            attack_config config = attack_config_defaults();
+            attack_run *run = NULL;
+            if (!attack_knows_norm(name, (attack_norm)norm))
+                continue;
+            make_bad(kind);
+            const attack_target target = toy_target(&model);
+            config.norm = (attack_norm)norm;
+            config.eps = budgets[norm];
+            ck_assert(attack_run_create(&run, &target, &config, model.images, model.labels,
+                                        FEW, &err) == BASE_OK);
+            ck_assert(attack_run_add(run, name, &err) == BASE_OK);
+            ck_assert_msg(attack_run_go(run, &err) == BASE_OK, "%s", err.text);
+            const float *v = attack_run_adversarial(run);
+            for (size_t i = 0; i < FEW * TOY_FLOATS; i++)
+                ck_assert_msg(v[i] >= 0 && v[i] <= 1, "%s in %s", name,
+                              attack_norm_name(config.norm));
+            for (size_t i = 0; i < FEW; i++)
+                ck_assert(attack_distance(v + i * TOY_FLOATS, model.images + i * TOY_FLOATS,
+                                          TOY_FLOATS,
+                                          config.norm) <= config.eps * (1 + 1e-5) + 1e-6);
+            ck_assert_uint_eq(attack_run_result(run, 0)->unconfirmed, 0);
+            attack_run_destroy(run);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_search");
@@ -151,5 +208,8 @@ int main(void)
     tcase_add_loop_test(core, l1_apgd_breaks_what_is_within_reach, 0, 3);
     tcase_add_test(core, l1_apgd_counts_only_the_last_phase);
     suite_add_tcase(suite, core);
+    TCase *limits = tcase_create("Limits");
+    tcase_add_loop_test(limits, every_attack_comes_to_an_end_on_bad_models, 0, 20);
+    suite_add_tcase(suite, limits);
     return test_run(suite);
 }
