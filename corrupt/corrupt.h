@@ -7,25 +7,26 @@
  *     if (corrupt_set_create(&set, &config, &err) != BASE_OK ||
  *         corrupt_worker_create(&worker, set, &err) != BASE_OK)
  *         return app_fail(&err);
- *     corrupt_apply(worker, out, in, 224, 224, CORRUPT_KIND_FOG, 3, corrupt_name_key("a/b.JPEG"),
- *                   &err);
+ *     if (corrupt_apply(worker, out, in, 224, 224, CORRUPT_KIND_FOG, 3,
+ *                       corrupt_name_key("a/b.JPEG"), &err) != BASE_OK)
+ *         return app_fail(&err);
  *     corrupt_worker_destroy(worker);
  *     corrupt_set_destroy(set);
  *
- * Follows the public scripts of Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness
- * to Common Corruptions and Perturbations" (ICLR), their slips included: what they published is the
- * benchmark. Images are [H, W, 3], 8-bit sRGB, rows top to bottom, packed. Every random number is
- * keyed by (seed, corruption, severity, image key): an image looks the same alone, in any order, on
- * any thread and on any processor. */
+ * Follows the public scripts of Hendrycks and Dietterich 2019, "Benchmarking Neural Network
+ * Robustness to Common Corruptions and Perturbations" (ICLR), their slips included: what
+ * they published is the benchmark. Images are [H, W, 3], 8-bit sRGB, rows top to bottom,
+ * packed. Every random number is keyed by (seed, corruption, severity, image key): an image
+ * looks the same alone, in any order, on any thread and on any processor. */
 #ifndef CORRUPT_CORRUPT_H
 #define CORRUPT_CORRUPT_H
 
 #include "base/base.h"
 
-/* ---- what there is ----------------------------------------------------------------------- */
+/* ---- what there is ------------------------------------------------------------------- */
 
-/* In the order of the paper; the first fifteen are the benchmark, the last four for validation. The
- * numbers are part of every random stream: never renumber, only add. */
+/* In the order of the paper; the first fifteen are the benchmark, the last four for
+ * validation. The numbers are part of every random stream: never renumber, only add. */
 typedef enum corrupt_kind {
     CORRUPT_KIND_GAUSSIAN_NOISE,
     CORRUPT_KIND_SHOT_NOISE,
@@ -74,12 +75,12 @@ bool corrupt_kind_is_random(corrupt_kind kind);
 /* False (out untouched) for an unknown name. */
 bool corrupt_kind_find(corrupt_kind *out, const char *name);
 
-/* AlexNet's published top-1 error 0..1 on a benchmark corruption (the paper's table; NaN for the
- * extra ones), and on clean images: what mCE divides by. */
+/* AlexNet's published top-1 error 0..1 on a benchmark corruption (the paper's table; NaN
+ * for the extra ones), and on clean images: what mCE divides by. */
 double corrupt_alexnet_error(corrupt_kind kind, int severity);
 #define CORRUPT_ALEXNET_CLEAN 0.4348
 
-/* ---- settings ---------------------------------------------------------------------------- */
+/* ---- settings ------------------------------------------------------------------------ */
 
 /* Which published table of parameters; never interpolated. */
 typedef enum corrupt_preset {
@@ -105,15 +106,16 @@ enum { CORRUPT_FROST_COUNT = 5 }; /* frost1 .. frost5: the scripts never draw th
 typedef struct corrupt_config {
     corrupt_preset preset;
     uint64_t seed;
-    /* The originals frost1 .. frost5 in order, or all pixels NULL: procedural textures v1, whose
-     * numbers are not comparable with published ones (corrupt_set_frost says which). */
+    /* The originals frost1 .. frost5 in order, or all pixels NULL: procedural textures v1,
+     * whose numbers are not comparable with published ones (corrupt_set_frost says
+     * which). */
     corrupt_texture frost[CORRUPT_FROST_COUNT];
 } corrupt_config;
 
 /* Preset 224, seed 0, procedural frost. */
 corrupt_config corrupt_config_defaults(void);
 
-/* ---- work --------------------------------------------------------------------------------- */
+/* ---- work ---------------------------------------------------------------------------- */
 
 /* What all threads share and only read: tables, textures. */
 typedef struct corrupt_set corrupt_set;
@@ -124,50 +126,56 @@ void corrupt_set_destroy(corrupt_set *set);
 /* "procedural v1" or "originals". For ever. */
 const char *corrupt_set_frost(const corrupt_set *set);
 
-/* Scratch memory of one thread; the set must outlive it. It grows with the first images of a size and
- * is then reused: no allocation an image. */
+/* Scratch memory of one thread; the set must outlive it. It grows with the first images of
+ * a size and is then reused: no allocation an image. */
 typedef struct corrupt_worker corrupt_worker;
 base_status corrupt_worker_create(corrupt_worker **out, const corrupt_set *set,
                                   base_error *err);
 void corrupt_worker_destroy(corrupt_worker *worker);
 
-/* 64-bit key of an image's name, "CLASS/FILE": what names the image in every random stream. */
+/* 64-bit key of an image's name, "CLASS/FILE": what names the image in every random
+ * stream. */
 uint64_t corrupt_name_key(const char *name);
 
 /* out [height, width, 3] from in [height, width, 3]; out must not overlap in. Sides 1 ..
- * CORRUPT_SIDE_MAX; severity 1..5. Sizes that a corruption cannot do are BASE_UNSUPPORTED with one line that says
- * which; else it fails only for want of memory. out is undefined on failure. */
+ * CORRUPT_SIDE_MAX; severity 1..5. Sizes that a corruption cannot do are BASE_UNSUPPORTED
+ * with one line that says which; else it fails only for want of memory. out is undefined on
+ * failure. */
 base_status corrupt_apply(corrupt_worker *worker, unsigned char *out,
                           const unsigned char *in, size_t height, size_t width,
                           corrupt_kind kind, int severity, uint64_t image_key,
                           base_error *err);
 
-/* The step that ImageNet-C's stored files went through: JPEG at the quality (1..100; 85 there), 4:2:0,
- * and decoded again. out may be in. */
+/* The step that ImageNet-C's stored files went through: JPEG at the quality (1..100; 85
+ * there), 4:2:0, and decoded again. out may be in. */
 base_status corrupt_jpeg_roundtrip(corrupt_worker *worker, unsigned char *out,
                                    const unsigned char *in, size_t height, size_t width,
                                    int quality, base_error *err);
-/* The JPEG file itself (optimised Huffman tables), borrowed until the worker's next call. */
+/* The JPEG file itself (optimised Huffman tables), borrowed until the worker's next
+ * call. */
 base_status corrupt_jpeg_encode(corrupt_worker *worker, const unsigned char **bytes,
                                 size_t *size, const unsigned char *in, size_t height,
                                 size_t width, int quality, base_error *err);
 
-/* ---- metrics ------------------------------------------------------------------------------ */
+/* ---- metrics ------------------------------------------------------------------------- */
 
-/* Top-1 errors 0..1 of a model, by kind and severity (index severity - 1); NaN: not measured. */
+/* Top-1 errors 0..1 of a model, by kind and severity (index severity - 1); NaN: not
+ * measured. */
 typedef struct corrupt_errors {
     double clean;
     double error[CORRUPT_KIND_COUNT][CORRUPT_SEVERITY_MAX];
 } corrupt_errors;
 
-/* Hendrycks and Dietterich 2019, section 4.3, all fractions (1 = AlexNet's). NaN where a needed error was
- * not measured: CE needs all five severities, mCE all fifteen corruptions. */
+/* Hendrycks and Dietterich 2019, section 4.3, all fractions (1 = AlexNet's). NaN where a
+ * needed error was not measured: CE needs all five severities, mCE all fifteen
+ * corruptions. */
 double corrupt_ce(const corrupt_errors *errors, corrupt_kind kind);
 double corrupt_relative_ce(const corrupt_errors *errors, corrupt_kind kind,
                            double alexnet_clean);
 double corrupt_mce(const corrupt_errors *errors);
 double corrupt_relative_mce(const corrupt_errors *errors, double alexnet_clean);
-/* Mean error over the measured severities of a kind; over the fifteen (unnormalised mCE). */
+/* Mean error over the measured severities of a kind; over the fifteen (unnormalised
+ * mCE). */
 double corrupt_mean_error(const corrupt_errors *errors, corrupt_kind kind);
 double corrupt_bench_error(const corrupt_errors *errors);
 

@@ -1,20 +1,21 @@
-/* corrupt_internal.h - what the files of corrupt/ share: the entry of a corruption, the job that it is
- * given, and the building blocks (random fields, filters, zoom, motion, colour). Private to
- * corrupt/ and its tests.
+/* corrupt_internal.h - what the files of corrupt/ share: the entry of a corruption, the job
+ * that it is given, and the building blocks (random fields, filters, zoom, motion, colour).
+ * Private to corrupt/ and its tests.
  *
  * A corruption is one file with one corrupt_entry, one line in table.c, one in meson.build.
  *
- * Every file of an algorithm is compiled once per instruction set (meson.build): plain C loops that the
- * compiler turns into vectors, with -ffp-contract=off and no reassociation, so that all of them give the
- * same bytes. Two rules keep this true: no function of libm but sqrt, floor, ceil, fabs and their like (exp,
- * sin ... differ between processors: math.c has its own), and no lane count in the order of a sum.
- * A non-static name of such a file is listed in "instruction sets" below. */
+ * Every file of an algorithm is compiled once per instruction set (meson.build): plain C
+ * loops that the compiler turns into vectors, with -ffp-contract=off and no reassociation,
+ * so that all of them give the same bytes. Two rules keep this true: no function of libm
+ * but sqrt, floor, ceil, fabs and their like (exp, sin ... differ between processors:
+ * math.c has its own), and no lane count in the order of a sum. A non-static name of such a
+ * file is listed in "instruction sets" below. */
 #ifndef CORRUPT_CORRUPT_INTERNAL_H
 #define CORRUPT_CORRUPT_INTERNAL_H
 
 #include "corrupt/corrupt.h"
 
-/* ---- instruction sets ---------------------------------------------------------------------
+/* ---- instruction sets -------------------------------------------------------------------
  * corrupt_fog becomes corrupt_fog_avx512 in the build for that set. */
 #ifndef CORRUPT_SET
 #define CORRUPT_SET base /* tests and the files that are compiled once */
@@ -56,8 +57,8 @@
 #define corrupt_zoom_plane CORRUPT_FOR_SET(corrupt_zoom_plane)
 #define corrupt_motion CORRUPT_FOR_SET(corrupt_motion)
 
-/* Short vectors of the set's own length for the loops whose sums must stay in registers: GCC's and Clang's
- * extension. Load and store by memcpy. */
+/* Short vectors of the set's own length for the loops whose sums must stay in registers:
+ * GCC's and Clang's extension. Load and store by memcpy. */
 #if defined(__AVX512F__)
 #define CORRUPT_VECTOR_BYTES 64
 #elif defined(__AVX2__)
@@ -81,7 +82,7 @@ typedef uint16_t corrupt_u16s_of_f64 __attribute__((vector_size(CORRUPT_VECTOR_B
 /* A pixel. */
 typedef float corrupt_f32x4 __attribute__((vector_size(16)));
 
-/* ---- the table ---------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------- */
 
 enum { CORRUPT_PARAMS_MAX = 8 };
 
@@ -110,25 +111,27 @@ typedef struct corrupt_entry {
     corrupt_params params[CORRUPT_PRESET_COUNT][CORRUPT_SEVERITY_MAX];
     double alexnet[CORRUPT_SEVERITY_MAX]; /* 0: not in the benchmark */
     base_status (*apply)(corrupt_job *job, base_error *err);
-    /* Optional, for tables that the images of a severity share: prepare_bytes says how many bytes, prepare
-     * fills them once when the set is made, corrupt_prepared gives them to apply. */
+    /* Optional, for tables that the images of a severity share: prepare_bytes says how many
+     * bytes, prepare fills them once when the set is made, corrupt_prepared gives them to
+     * apply. */
     size_t (*prepare_bytes)(const double *params);
     void (*prepare)(void *table, const double *params);
 } corrupt_entry;
 
-extern const corrupt_entry corrupt_gaussian_noise, corrupt_shot_noise, corrupt_impulse_noise,
-    corrupt_defocus_blur, corrupt_glass_blur, corrupt_motion_blur, corrupt_zoom_blur,
-    corrupt_snow, corrupt_frost, corrupt_fog, corrupt_brightness, corrupt_contrast,
-    corrupt_elastic_transform, corrupt_pixelate, corrupt_jpeg_compression,
+extern const corrupt_entry corrupt_gaussian_noise, corrupt_shot_noise,
+    corrupt_impulse_noise, corrupt_defocus_blur, corrupt_glass_blur, corrupt_motion_blur,
+    corrupt_zoom_blur, corrupt_snow, corrupt_frost, corrupt_fog, corrupt_brightness,
+    corrupt_contrast, corrupt_elastic_transform, corrupt_pixelate, corrupt_jpeg_compression,
     corrupt_speckle_noise, corrupt_gaussian_blur, corrupt_spatter, corrupt_saturate;
 
 /* All corruptions of one instruction set, by kind (table.c). */
 extern const corrupt_entry *const corrupt_table[CORRUPT_KIND_COUNT];
 
-/* ---- what a corruption is given (set.c) --------------------------------------------------- */
+/* ---- what a corruption is given (set.c) ---------------------------------------------- */
 
-/* Scratch of count * bytes_each, aligned to 64, not zeroed, valid until the job ends. NULL with err
- * filled when memory is short. Allocates only while the worker has not seen such an image before. */
+/* Scratch of count * bytes_each, aligned to 64, not zeroed, valid until the job ends. NULL
+ * with err filled when memory is short. Allocates only while the worker has not seen such
+ * an image before. */
 void *corrupt_scratch(corrupt_job *job, size_t count, size_t bytes_each, base_error *err);
 /* The scratch taken after mark was read may be used again. */
 size_t corrupt_scratch_mark(const corrupt_job *job);
@@ -151,12 +154,12 @@ base_status corrupt_codec_create(corrupt_codec **out, base_error *err);
 void corrupt_codec_destroy(corrupt_codec *codec);
 corrupt_codec *corrupt_worker_codec(corrupt_worker *worker);
 
-/* Makes the set use one build of the kernels, "base", "avx2" or "avx512", instead of the best one; false
- * when this processor or this build has no such. For tests. */
+/* Makes the set use one build of the kernels, "base", "avx2" or "avx512", instead of the
+ * best one; false when this processor or this build has no such. For tests. */
 bool corrupt_set_instructions(corrupt_set *set, const char *name);
 const char *corrupt_set_instructions_name(const corrupt_set *set);
 
-/* ---- numbers ------------------------------------------------------------------------------ */
+/* ---- numbers ------------------------------------------------------------------------- */
 
 /* clip(r, 0, 1) * 255, cut to 8 bits: the scripts' rule, never rounding. r is not NaN. */
 static inline unsigned char corrupt_byte(double r)
@@ -181,14 +184,16 @@ static inline float corrupt_grey(float red, float green, float blue)
     return 0.299f * red + 0.587f * green + 0.114f * blue;
 }
 
-/* e^x to about one unit in the last place, -745 <= x <= 709; the same bits everywhere (math.c). */
+/* e^x to about one unit in the last place, -745 <= x <= 709; the same bits everywhere
+ * (math.c). */
 double corrupt_exp(double x);
 /* Cosine and sine of an angle in degrees, |degrees| <= 36000; multiples of 90 are exact. */
 void corrupt_cos_sin(double *cosine, double *sine, double degrees);
 
-/* ---- random fields (random.c) -------------------------------------------------------------
- * In runs of 64 values from sixteen Philox blocks: value 16 w + b of a run is word w of block b. Each call
- * starts at a fresh run, so a field may be drawn in pieces of a multiple of 64. */
+/* ---- random fields (random.c) -----------------------------------------------------------
+ * In runs of 64 values from sixteen Philox blocks: value 16 w + b of a run is word w of
+ * block b. Each call starts at a fresh run, so a field may be drawn in pieces of a multiple
+ * of 64. */
 
 void corrupt_random_words(uint32_t *out, size_t count, base_rng *rng);
 /* Multiples of 2^-24 in [0, 1). */
@@ -196,15 +201,15 @@ void corrupt_random_uniform(float *out, size_t count, base_rng *rng);
 /* Standard normal (Box-Muller in f32 on 32-bit uniforms: |value| < 6.8). */
 void corrupt_random_normal(float *out, size_t count, base_rng *rng);
 
-/* ---- filters (gauss.c) -------------------------------------------------------------------- */
+/* ---- filters (gauss.c) --------------------------------------------------------------- */
 
 typedef enum corrupt_border {
     CORRUPT_BORDER_NEAREST,  /* a a | a b c d | d d */
     CORRUPT_BORDER_SYMMETRIC /* b a | a b c d | d c */
 } corrupt_border;
 
-/* trunc(255 clip(G(sigma) x)), x = v / 255, T = 4, nearest, in f64 in the order of scipy: bit-equal to it.
- * out and in [height, width, channels], may be the same. */
+/* trunc(255 clip(G(sigma) x)), x = v / 255, T = 4, nearest, in f64 in the order of scipy:
+ * bit-equal to it. out and in [height, width, channels], may be the same. */
 base_status corrupt_gauss_bytes(corrupt_job *job, unsigned char *out,
                                 const unsigned char *in, size_t height, size_t width,
                                 size_t channels, double sigma, base_error *err);
@@ -213,10 +218,11 @@ base_status corrupt_gauss_plane(corrupt_job *job, float *plane, size_t height, s
                                 double sigma, corrupt_border border, double truncate,
                                 base_error *err);
 
-/* ---- zoom (zoom.c) ------------------------------------------------------------------------ */
+/* ---- zoom (zoom.c) ------------------------------------------------------------------- */
 
 /* Where the outputs of one axis of the clipped zoom sample the input: output k is
- * (1 - part[k]) * in[at[k]] + part[k] * in[at[k] + 1]; at[k] + 1 < extent, or part[k] is 0. */
+ * (1 - part[k]) * in[at[k]] + part[k] * in[at[k] + 1]; at[k] + 1 < extent, or part[k] is
+ * 0. */
 typedef struct corrupt_zoom_axis {
     uint32_t *at;
     float *part;
@@ -229,7 +235,7 @@ base_status corrupt_zoom_axis_make(corrupt_zoom_axis *out, corrupt_job *job, siz
 base_status corrupt_zoom_plane(corrupt_job *job, float *out, const float *in, size_t height,
                                size_t width, double zoom, base_error *err);
 
-/* ---- motion (motion.c) -------------------------------------------------------------------- */
+/* ---- motion (motion.c) --------------------------------------------------------------- */
 
 /* M(in, radius, sigma, angle in degrees), bit-equal to ImageMagick. out and in
  * [height, width, channels], apart; 1 or 3 channels. */

@@ -1,9 +1,9 @@
-/* defocus_blur.c - out of focus: correlation with an anti-aliased disk. Hendrycks and Dietterich 2019, the
- * disk as OpenCV makes it there, in f32; where its smoothed border is mirrored its sum exceeds 1, and the
- * image brightens: kept.
- * The samples are integers and a disk has few different weights, so the samples of one weight are added as
- * 16-bit integers, exactly, and multiplied once. A run of neighbours in a row is the difference of two
- * running sums, modulo 2^16. */
+/* defocus_blur.c - out of focus: correlation with an anti-aliased disk. Hendrycks and
+ * Dietterich 2019, the disk as OpenCV makes it there, in f32; where its smoothed border is
+ * mirrored its sum exceeds 1, and the image brightens: kept. The samples are integers and a
+ * disk has few different weights, so the samples of one weight are added as 16-bit
+ * integers, exactly, and multiplied once. A run of neighbours in a row is the difference of
+ * two running sums, modulo 2^16. */
 #include "corrupt/corrupt_internal.h"
 
 #include <string.h>
@@ -65,7 +65,8 @@ static void smooth_line(float *line, int count, int step, const float *taps, int
     }
 }
 
-/* The kernel [side, side] and its half; params are the radius and the sigma of its smoothing. */
+/* The kernel [side, side] and its half; params are the radius and the sigma of its
+ * smoothing. */
 static int fill_kernel(float *kernel, const double *params)
 {
     const double radius = params[0], sigma = params[1];
@@ -104,9 +105,10 @@ static size_t prepare_bytes(const double *params)
     return sizeof(disk);
 }
 
-/* Takes the cells of about this weight out of the kernel (0 then), at most GROUP_MAX: a group of their mean
- * weight, so that the kernel's sum, which decides flat areas, stays what it is. f32 arithmetic gives mirrored
- * and turned cells last bits of their own: those belong together. */
+/* Takes the cells of about this weight out of the kernel (0 then), at most GROUP_MAX: a
+ * group of their mean weight, so that the kernel's sum, which decides flat areas, stays
+ * what it is. f32 arithmetic gives mirrored and turned cells last bits of their own: those
+ * belong together. */
 static void add_group(disk *d, float *kernel, float weight)
 {
     const int side = 2 * d->half + 1;
@@ -192,8 +194,8 @@ static void sum_terms(unsigned char *restrict out, const uint16_t *const *term,
     }
 }
 
-/* A row in 16 bits, mirrored at both ends: to [PAD + width + PAD, 3], and in sums the sum of what lies
- * left of each sample (modulo 2^16). */
+/* A row in 16 bits, mirrored at both ends: to [PAD + width + PAD, 3], and in sums the sum
+ * of what lies left of each sample (modulo 2^16). */
 static void fill_row(uint16_t *to, uint16_t *sums, const unsigned char *in, size_t width)
 {
     uint16_t *inner = to + PAD * 3;

@@ -1,7 +1,7 @@
-/* gauss.c - the Gaussian filter: separable, first along y, then along x. On bytes in f64 and in the order of
- * scipy 1.10 (ndimage correlate1d and _gaussian_kernel1d), so that not one sample differs; on planes of
- * random numbers in f32.
- * Free to change: how rows are kept. Relied on elsewhere: the order of every sum. */
+/* gauss.c - the Gaussian filter: separable, first along y, then along x. On bytes in f64
+ * and in the order of scipy 1.10 (ndimage correlate1d and _gaussian_kernel1d), so that not
+ * one sample differs; on planes of random numbers in f32. Free to change: how rows are
+ * kept. Relied on elsewhere: the order of every sum. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>
@@ -11,10 +11,11 @@ enum {
     PAIRWISE_BLOCK = 128 /* of numpy's sum */
 };
 
-/* ---- taps --------------------------------------------------------------------------------- */
+/* ---- taps ---------------------------------------------------------------------------- */
 
-/* numpy's sum of a contiguous array: eight partial sums below 128 values, halves above. Copied because
- * the last bit of the taps' sum decides where a flat area falls when it is cut to 8 bits. */
+/* numpy's sum of a contiguous array: eight partial sums below 128 values, halves above.
+ * Copied because the last bit of the taps' sum decides where a flat area falls when it is
+ * cut to 8 bits. */
 static double pairwise_sum(const double *a, size_t count)
 {
     if (count < 8) {
@@ -72,7 +73,7 @@ static size_t border_at(ptrdiff_t i, size_t extent, corrupt_border border)
     return (size_t)(folded < n ? folded : 2 * n - 1 - folded);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------------------- */
 
 enum { VECTORS = 4, BLOCK_F64 = CORRUPT_F64S * VECTORS };
 
@@ -119,7 +120,8 @@ base_status corrupt_gauss_bytes(corrupt_job *job, unsigned char *out,
     }
     const size_t mark = corrupt_scratch_mark(job);
     double *taps = corrupt_scratch(job, taps_count, sizeof *taps, err);
-    /* The rows around the present one as f64, row r in slot r % taps_count; one row of sums, padded. */
+    /* The rows around the present one as f64, row r in slot r % taps_count; one row of
+     * sums, padded. */
     double *ring = corrupt_scratch(job, taps_count * line, sizeof *ring, err);
     double *middle = corrupt_scratch(job, line + 2 * pad, sizeof *middle, err);
     double *last = corrupt_scratch(job, line, sizeof *last, err);
@@ -156,7 +158,7 @@ base_status corrupt_gauss_bytes(corrupt_job *job, unsigned char *out,
     return BASE_OK;
 }
 
-/* ---- planes ------------------------------------------------------------------------------- */
+/* ---- planes -------------------------------------------------------------------------- */
 
 enum { BLOCK_F32 = CORRUPT_F32S * VECTORS };
 
@@ -184,8 +186,8 @@ static void weigh_rows(float *restrict out, const float *const *row, const float
     }
 }
 
-/* A kernel longer than the line meets its samples again and again: folded [extent, extent], row p are the
- * samples' weights for output p (transposed: column p). */
+/* A kernel longer than the line meets its samples again and again: folded [extent, extent],
+ * row p are the samples' weights for output p (transposed: column p). */
 static void fold_taps(float *folded, double *line, size_t extent, const double *taps,
                       size_t radius, corrupt_border border, bool transposed)
 {

@@ -1,6 +1,6 @@
-/* gaussian_noise.c - gaussian noise and speckle noise: normal noise on every sample, alone or times the
- * sample. Hendrycks and Dietterich 2019; the two share their loop.
- * Relied on elsewhere: sample i takes normal i of the image's stream. */
+/* gaussian_noise.c - gaussian noise and speckle noise: normal noise on every sample, alone
+ * or times the sample. Hendrycks and Dietterich 2019; the two share their loop. Relied on
+ * elsewhere: sample i takes normal i of the image's stream. */
 #include "corrupt/corrupt_internal.h"
 
 enum { PIECE = 4096 };

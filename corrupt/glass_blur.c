@@ -1,13 +1,14 @@
-/* glass_blur.c - frosted glass: pixels copied from near neighbours, between two Gaussian filters.
- * Hendrycks and Dietterich 2019. The script means to swap two pixels, but its array views alias, so that the
- * source keeps its value: a copy. Rows and columns 0 .. d and the last d - 1 stay, as there. */
+/* glass_blur.c - frosted glass: pixels copied from near neighbours, between two Gaussian
+ * filters. Hendrycks and Dietterich 2019. The script means to swap two pixels, but its
+ * array views alias, so that the source keeps its value: a copy. Rows and columns 0 .. d
+ * and the last d - 1 stay, as there. */
 #include "corrupt/corrupt_internal.h"
 
 #include <string.h>
 
-/* One pass: rows and columns from the far end to the near, u[h][w] = u[h + dy][w + dx], -d <= dy, dx < d.
- * dx comes from the upper half of a random word, dy from the lower: a probability is off by less than
- * 2^-16. */
+/* One pass: rows and columns from the far end to the near, u[h][w] = u[h + dy][w + dx], -d
+ * <= dy, dx < d. dx comes from the upper half of a random word, dy from the lower: a
+ * probability is off by less than 2^-16. */
 static void shuffle(corrupt_job *job, unsigned char *u, size_t d, uint32_t *words)
 {
     const size_t height = job->height, width = job->width;

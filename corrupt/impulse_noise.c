@@ -1,5 +1,5 @@
-/* impulse_noise.c - samples that fail: 0 or 255 with probability p, each half the time. Hendrycks and
- * Dietterich 2019; channels fail on their own, hence coloured dots. */
+/* impulse_noise.c - samples that fail: 0 or 255 with probability p, each half the time.
+ * Hendrycks and Dietterich 2019; channels fail on their own, hence coloured dots. */
 #include "corrupt/corrupt_internal.h"
 
 enum { PIECE = 4096 };

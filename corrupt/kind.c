@@ -1,5 +1,6 @@
-/* kind.c - what the corruptions, groups and presets are called, and AlexNet's errors on them. Free to
- * change: the summaries. Relied on elsewhere: the names, which are folders and JSON keys. */
+/* kind.c - what the corruptions, groups and presets are called, and AlexNet's errors on
+ * them. Free to change: the summaries. Relied on elsewhere: the names, which are folders
+ * and JSON keys. */
 #include "corrupt/corrupt_internal.h"
 
 #include <assert.h>
@@ -43,7 +44,7 @@ bool corrupt_kind_is_random(corrupt_kind kind)
 bool corrupt_kind_find(corrupt_kind *out, const char *name)
 {
     for (int kind = 0; kind < CORRUPT_KIND_COUNT; kind++) {
-        if (corrupt_table[kind] && strcmp(name, corrupt_table[kind]->name) == 0) {
+        if (strcmp(name, corrupt_table[kind]->name) == 0) {
             *out = (corrupt_kind)kind;
             return true;
         }

@@ -1,6 +1,6 @@
-/* math.c - e^x, cosine and sine that give the same bits on every processor: those of libm pick another
- * routine where there is a fused multiply-add. Sums of Taylor's series in f64 after reduction to a small
- * argument; for parameters (taps, offsets), not for pixels.
+/* math.c - e^x, cosine and sine that give the same bits on every processor: those of libm
+ * pick another routine where there is a fused multiply-add. Sums of Taylor's series in f64
+ * after reduction to a small argument; for parameters (taps, offsets), not for pixels.
  * Relied on elsewhere: every stored result depends on the last bit. */
 #include "corrupt/corrupt_internal.h"
 

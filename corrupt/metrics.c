@@ -1,5 +1,6 @@
-/* metrics.c - from errors to the figures of the paper: CE, mCE and their relative forms. Hendrycks and
- * Dietterich 2019, section 4.3. Free to change: nothing; the figures are compared with published ones. */
+/* metrics.c - from errors to the figures of the paper: CE, mCE and their relative forms.
+ * Hendrycks and Dietterich 2019, section 4.3. Free to change: nothing; the figures are
+ * compared with published ones. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>

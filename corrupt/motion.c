@@ -1,6 +1,7 @@
-/* motion.c - motion blur of bytes as ImageMagick 6.9 (Q16) does it: a one-sided Gaussian streak along an
- * angle, whole-pixel offsets, sums in f64, 16 bits between. Free to change: how rows are kept. Relied on
- * elsewhere: the order of the sum, which decides the last bit. */
+/* motion.c - motion blur of bytes as ImageMagick 6.9 (Q16) does it: a one-sided Gaussian
+ * streak along an angle, whole-pixel offsets, sums in f64, 16 bits between. Free to change:
+ * how rows are kept. Relied on elsewhere: the order of the sum, which decides the last
+ * bit. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* motion_blur.c - the camera moved: a streak at an angle of -45 to 45 degrees. Hendrycks and Dietterich
- * 2019, by ImageMagick. */
+/* motion_blur.c - the camera moved: a streak at an angle of -45 to 45 degrees. Hendrycks
+ * and Dietterich 2019, by ImageMagick. */
 #include "corrupt/corrupt_internal.h"
 
 static base_status apply(corrupt_job *job, base_error *err)

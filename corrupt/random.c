@@ -1,6 +1,7 @@
-/* random.c - many random numbers at once: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011) on sixteen
- * counters side by side, and normals from pairs of words (Box and Muller 1958).
- * Nothing here is free to change but speed: every stored result depends on the values and their order. */
+/* random.c - many random numbers at once: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011)
+ * on sixteen counters side by side, and normals from pairs of words (Box and Muller 1958).
+ * Nothing here is free to change but speed: every stored result depends on the values and
+ * their order. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>
@@ -11,7 +12,8 @@
 
 enum { PHILOX_ROUNDS = 10, LANES = 16, RUN = 4 * LANES };
 
-/* The low halves of a times m, in full: compilers see the one instruction for it in no loop of plain C. */
+/* The low halves of a times m, in full: compilers see the one instruction for it in no loop
+ * of plain C. */
 #if defined(__SSE2__)
 static inline corrupt_u64s times(corrupt_u64s a, corrupt_u64s m)
 {
@@ -52,9 +54,10 @@ static void philox_begin(philox *p, base_rng *rng)
     }
 }
 
-/* The next run: out[LANES w + b] is word w of block b. A lane of 64 bits holds a word of 32; what lies above is
- * not looked at. Two vectors go side by side, as a round's steps wait for each other. The low 64 bits of the
- * counter never wrap: an image draws far fewer than 2^64 blocks. */
+/* The next run: out[LANES w + b] is word w of block b. A lane of 64 bits holds a word of
+ * 32; what lies above is not looked at. Two vectors go side by side, as a round's steps
+ * wait for each other. The low 64 bits of the counter never wrap: an image draws far fewer
+ * than 2^64 blocks. */
 static void next_run(uint32_t out[RUN], const philox *p)
 {
     base_rng *rng = p->rng;
@@ -130,8 +133,8 @@ void corrupt_random_uniform(float *out, size_t count, base_rng *rng)
     }
 }
 
-/* Natural logarithm of 0 < u <= 1: u = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), and the polynomial for
- * log(1 + f) of Moshier's Cephes library (logf, 2e-7). */
+/* Natural logarithm of 0 < u <= 1: u = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), and the
+ * polynomial for log(1 + f) of Moshier's Cephes library (logf, 2e-7). */
 static inline float log_f32(float u)
 {
     int32_t bits;
@@ -155,20 +158,21 @@ static inline float log_f32(float u)
     return f + (p * f * z - 0.5f * z) + (float)e * 0.69314718f;
 }
 
-/* A word is a pair of a uniform radius and a uniform angle: the first half of a run gives radii, the second
- * angles; the cosines come first, then the sines. */
+/* A word is a pair of a uniform radius and a uniform angle: the first half of a run gives
+ * radii, the second angles; the cosines come first, then the sines. */
 static void normal_run(float out[RUN], const philox *p)
 {
     uint32_t words[RUN];
 
     next_run(words, p);
     for (int i = 0; i < RUN / 2; i++) {
-        /* 31 bits, moved off zero by half a step: the longest radius is sqrt(2 ln 2^32) = 6.66. */
+        /* 31 bits, moved off zero by half a step: the longest radius is sqrt(2 ln 2^32) =
+         * 6.66. */
         const float u = ((float)(int32_t)(words[i] >> 1) + 0.5f) * 0x1p-31f;
         const float radius = sqrtf(-2.0f * log_f32(u));
 
-        /* The angle is 2 pi word / 2^32: the nearest quarter turn and -pi/4 <= t < pi/4 beyond it;
-         * polynomials of Cephes (sinf, cosf, 1e-7). */
+        /* The angle is 2 pi word / 2^32: the nearest quarter turn and -pi/4 <= t < pi/4
+         * beyond it; polynomials of Cephes (sinf, cosf, 1e-7). */
         const uint32_t word = words[RUN / 2 + i];
         const uint32_t quarter = (word + UINT32_C(0x20000000)) >> 30;
         const float t = (float)(int32_t)(word - (quarter << 30)) * 1.46291807926716e-9f;

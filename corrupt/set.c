@@ -1,6 +1,6 @@
-/* set.c - the set that all threads share, the worker of one thread with its scratch memory, and the one
- * call that corrupts an image. Free to change: how scratch is had. Relied on elsewhere: the key of every
- * random stream, (seed, kind, severity, image). */
+/* set.c - the set that all threads share, the worker of one thread with its scratch memory,
+ * and the one call that corrupts an image. Free to change: how scratch is had. Relied on
+ * elsewhere: the key of every random stream, (seed, kind, severity, image). */
 #include "corrupt/corrupt_internal.h"
 
 #include <string.h>
@@ -23,8 +23,8 @@ struct corrupt_set {
     corrupt_textures *textures;
 };
 
-/* One block when warm; while a first image asks for more and more, several. Block i starts at position
- * `start` of the worker's scratch, counted over all blocks. */
+/* One block when warm; while a first image asks for more and more, several. Block i starts
+ * at position `start` of the worker's scratch, counted over all blocks. */
 typedef struct scratch_block {
     unsigned char *at;
     size_t start, bytes, used;
@@ -37,9 +37,10 @@ struct corrupt_worker {
     corrupt_codec *codec;
 };
 
-/* ---- the set ------------------------------------------------------------------------------ */
+/* ---- the set ------------------------------------------------------------------------- */
 
-/* The fastest build that this processor runs, or the one of that name; NULL when it has no such. */
+/* The fastest build that this processor runs, or the one of that name; NULL when it has no
+ * such. */
 static corrupt_entries find_table(const char **instructions, const char *name)
 {
     struct {
@@ -94,7 +95,7 @@ static base_status set_prepare(corrupt_set *set, base_error *err)
 {
     for (int kind = 0; kind < CORRUPT_KIND_COUNT; kind++) {
         const corrupt_entry *entry = set->table[kind];
-        if (!entry || !entry->prepare)
+        if (!entry->prepare)
             continue;
         for (int s = 0; s < CORRUPT_SEVERITY_MAX; s++) {
             const double *params = entry->params[set->config.preset][s].at;
@@ -175,7 +176,7 @@ const char *corrupt_set_instructions_name(const corrupt_set *set)
     return set->instructions;
 }
 
-/* ---- the worker and its scratch ----------------------------------------------------------- */
+/* ---- the worker and its scratch ------------------------------------------------------ */
 
 base_status corrupt_worker_create(corrupt_worker **out, const corrupt_set *set,
                                   base_error *err)
@@ -308,7 +309,7 @@ const void *corrupt_prepared(const corrupt_job *job, corrupt_kind kind)
     return job->set->prepared[kind][job->severity - 1];
 }
 
-/* ---- an image ----------------------------------------------------------------------------- */
+/* ---- an image ------------------------------------------------------------------------ */
 
 uint64_t corrupt_name_key(const char *name)
 {
@@ -342,9 +343,6 @@ base_status corrupt_apply(corrupt_worker *worker, unsigned char *out,
                          "an image of %zu x %zu, expected 1 to %d pixels a side", width,
                          height, CORRUPT_SIDE_MAX);
     const corrupt_entry *entry = set->table[kind];
-    if (!entry)
-        return base_fail(err, BASE_UNSUPPORTED, "corruption %d is not in this build",
-                         (int)kind);
     const uint64_t what = (uint64_t)kind * 8 + (uint64_t)severity;
     corrupt_job job = {
         .worker = worker,

@@ -1,8 +1,8 @@
 /* shot_noise.c - photons: Poisson(c x) / c on every sample. Hendrycks and Dietterich 2019.
- * A sample has 256 levels, so its law is known beforehand: the exact Poisson probabilities of every level,
- * added up by the byte that comes out, as Walker's alias tables (Vose 1991, "A linear algorithm for
- * generating random numbers with a given distribution"). One 32-bit word picks a column and a side of
- * it; a probability is off by at most 2^-32. */
+ * A sample has 256 levels, so its law is known beforehand: the exact Poisson probabilities
+ * of every level, added up by the byte that comes out, as Walker's alias tables (Vose 1991,
+ * "A linear algorithm for generating random numbers with a given distribution"). One 32-bit
+ * word picks a column and a side of it; a probability is off by at most 2^-32. */
 #include "corrupt/corrupt_internal.h"
 
 #include <string.h>
@@ -43,8 +43,8 @@ static size_t prepare_bytes(const double *params)
     return sizeof(shot_table) + ((size_t)LEVELS << column_bits(params[0])) * sizeof(column);
 }
 
-/* Vose's algorithm: share [columns] are the probabilities times columns; bytes what they stand for. Columns with too
- * little are filled up from one with too much. */
+/* Vose's algorithm: share [columns] are the probabilities times columns; bytes what they
+ * stand for. Columns with too little are filled up from one with too much. */
 static void fill_columns(column *out, double *share, const unsigned char *bytes,
                          uint32_t columns, double full)
 {

@@ -1,6 +1,6 @@
-/* zoom.c - the clipped zoom: cut out the middle, enlarge it linearly from corner to corner (scipy's zoom of
- * order 1), trim to the size. Hendrycks and Dietterich 2019, clipped_zoom; each axis on its own, so that any
- * shape works. */
+/* zoom.c - the clipped zoom: cut out the middle, enlarge it linearly from corner to corner
+ * (scipy's zoom of order 1), trim to the size. Hendrycks and Dietterich 2019, clipped_zoom;
+ * each axis on its own, so that any shape works. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>

@@ -1,11 +1,11 @@
-/* zoom_blur.c - the mean of an image and its clipped zooms. Hendrycks and Dietterich 2019, in f32 as there;
- * the first zoom has the factor 1, so that the image counts twice. */
+/* zoom_blur.c - the mean of an image and its clipped zooms. Hendrycks and Dietterich 2019,
+ * in f32 as there; the first zoom has the factor 1, so that the image counts twice. */
 #include "corrupt/corrupt_internal.h"
 
 #include <string.h>
 
-/* The zooms of one output row are summed in a row of four floats a pixel, so that a pixel is one short vector;
- * the fourth is not used. */
+/* The zooms of one output row are summed in a row of four floats a pixel, so that a pixel
+ * is one short vector; the fourth is not used. */
 enum { ZOOMS_MAX = 32, PIXEL = 4 };
 
 static void add_row(float *restrict sum, const float *line,
@@ -45,7 +45,8 @@ static base_status apply(corrupt_job *job, base_error *err)
             return BASE_NO_MEMORY;
     }
     float *sum = corrupt_scratch(job, width * PIXEL, sizeof *sum, err);
-    /* One pixel and one float more: what lies right of the last pixel has weight 0, the fourth float none. */
+    /* One pixel and one float more: what lies right of the last pixel has weight 0, the
+     * fourth float none. */
     float *line = corrupt_scratch(job, line_count + PIXEL, sizeof *line, err);
     float *image = corrupt_scratch(job, height * line_count, sizeof *image, err);
     if (!sum || !line || !image)

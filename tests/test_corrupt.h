@@ -1,5 +1,6 @@
-/* test_corrupt.h - what the tests of corrupt/ share: a set with a worker, a job for the building blocks, and
- * a picture made of integers, the same here and in tests/reference/corrupt_model.py. */
+/* test_corrupt.h - what the tests of corrupt/ share: a set with a worker, a job for the
+ * building blocks, and a picture made of integers, the same here and in
+ * tests/reference/corrupt_model.py. */
 #ifndef TESTS_TEST_CORRUPT_H
 #define TESTS_TEST_CORRUPT_H
 
@@ -54,8 +55,8 @@ static inline void test_corrupt_apply(test_corrupt *t, unsigned char *out,
                   width, height, t->err.text);
 }
 
-/* picture [height, width, 3]: slopes, tiles of flat colour with grey, black and white ones among them, and
- * a fine texture in every second row of tiles. */
+/* picture [height, width, 3]: slopes, tiles of flat colour with grey, black and white ones
+ * among them, and a fine texture in every second row of tiles. */
 static inline void test_corrupt_picture(unsigned char *picture, size_t height, size_t width)
 {
     for (uint32_t y = 0; y < height; y++) {

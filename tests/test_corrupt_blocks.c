@@ -1,5 +1,6 @@
-/* test_corrupt_blocks.c - the building blocks: filters and zoom against their definitions written out, motion
- * blur against ImageMagick's answer, the disk's sum, glass blur's copies, and the laws of the noises. */
+/* test_corrupt_blocks.c - the building blocks: filters and zoom against their definitions
+ * written out, motion blur against ImageMagick's answer, the disk's sum, glass blur's
+ * copies, and the laws of the noises. */
 #include <math.h>
 
 #include "tests/test_corrupt.h"
@@ -20,7 +21,7 @@ static void close_rig(void)
     test_corrupt_close(&rig);
 }
 
-/* ---- filters ------------------------------------------------------------------------------ */
+/* ---- filters ------------------------------------------------------------------------- */
 
 static double plain_tap(int i, double sigma, int radius)
 {
@@ -129,7 +130,7 @@ START_TEST(filtered_bytes_are_cut_not_rounded)
 }
 END_TEST
 
-/* ---- zoom --------------------------------------------------------------------------------- */
+/* ---- zoom ---------------------------------------------------------------------------- */
 
 /* corruptions.md 2.2: for 224, the side that is cut and the side it is enlarged to. */
 START_TEST(zooms_of_224_are_the_published_ones)
@@ -184,7 +185,7 @@ START_TEST(a_zoomed_plane_is_linear_between_its_samples)
 }
 END_TEST
 
-/* ---- motion ------------------------------------------------------------------------------- */
+/* ---- motion -------------------------------------------------------------------------- */
 
 /* corruptions.md 2.4: what ImageMagick 6.9 makes of a white dot. */
 START_TEST(a_dot_becomes_imagemagicks_streak)
@@ -215,15 +216,16 @@ START_TEST(a_dot_becomes_imagemagicks_streak)
 }
 END_TEST
 
-/* ---- corruptions -------------------------------------------------------------------------- */
+/* ---- corruptions --------------------------------------------------------------------- */
 
 static void constant(unsigned char *picture, size_t count, int level)
 {
     memset(picture, level, count);
 }
 
-/* corruptions.md 2.3: the mirrored border makes the disk of radius 8 sum to 1.012975 and that of radius 10
- * to 1.010786; 200 * 1.012975 = 202.6, 200 * 1.010786 = 202.2, and white stays white. */
+/* corruptions.md 2.3: the mirrored border makes the disk of radius 8 sum to 1.012975 and
+ * that of radius 10 to 1.010786; 200 * 1.012975 = 202.6, 200 * 1.010786 = 202.2, and white
+ * stays white. */
 START_TEST(large_disks_brighten_a_little)
 {
     enum { SIDE = 40, SAMPLES = SIDE * SIDE * 3 };
@@ -261,8 +263,8 @@ START_TEST(a_dot_becomes_a_disk)
 }
 END_TEST
 
-/* Preset 32, severity 1: sigma .05 filters nothing, one pass with offsets -1 and 0. Each pixel holds its
- * own number. */
+/* Preset 32, severity 1: sigma .05 filters nothing, one pass with offsets -1 and 0. Each
+ * pixel holds its own number. */
 START_TEST(glass_copies_from_above_and_left_and_spares_the_frame)
 {
     enum { SIDE = 15, D = 1 };
@@ -295,7 +297,8 @@ START_TEST(glass_copies_from_above_and_left_and_spares_the_frame)
 }
 END_TEST
 
-/* Flat pictures: the share of every byte against the Poisson law, level by level; chi square. */
+/* Flat pictures: the share of every byte against the Poisson law, level by level; chi
+ * square. */
 START_TEST(shot_noise_is_poisson)
 {
     enum { SIDE = 128, SAMPLES = SIDE * SIDE * 3 };
@@ -332,8 +335,8 @@ START_TEST(shot_noise_is_poisson)
 }
 END_TEST
 
-/* Share p of the samples, half black and half white, each channel on its own: both of two channels fail with
- * p^2. */
+/* Share p of the samples, half black and half white, each channel on its own: both of two
+ * channels fail with p^2. */
 START_TEST(impulses_hit_single_samples)
 {
     enum { SIDE = 200, PIXELS = SIDE * SIDE };
@@ -359,8 +362,8 @@ START_TEST(impulses_hit_single_samples)
 }
 END_TEST
 
-/* Around 128 no sample is clipped: mean 127.5 (cut to 8 bits) and the sd of the table; speckle's is times
- * 128 / 255. */
+/* Around 128 no sample is clipped: mean 127.5 (cut to 8 bits) and the sd of the table;
+ * speckle's is times 128 / 255. */
 START_TEST(normal_noise_has_its_width)
 {
     enum { SIDE = 200, SAMPLES = SIDE * SIDE * 3 };

@@ -1,6 +1,7 @@
-/* test_corrupt_features.h - what a corrupted picture is judged by when its random numbers are not the
- * reference's: 34 figures of the picture and of its difference from the clean one, and how far each may lie
- * from the reference's mean beside its spread from seed to seed. */
+/* test_corrupt_features.h - what a corrupted picture is judged by when its random numbers
+ * are not the reference's: 34 figures of the picture and of its difference from the clean
+ * one, and how far each may lie from the reference's mean beside its spread from seed to
+ * seed. */
 #ifndef TESTS_TEST_CORRUPT_FEATURES_H
 #define TESTS_TEST_CORRUPT_FEATURES_H
 
@@ -67,8 +68,8 @@ static inline double test_pairs_correlation(const test_pairs *p)
     return both > 1e-9 ? (p->ab - p->a * p->b / p->n) / both : 0.0;
 }
 
-/* Discrete Fourier transform of in[0], in[step] ... (n values) by the smallest factors of n; turn [n step] are
- * the roots of unity. */
+/* Discrete Fourier transform of in[0], in[step] ... (n values) by the smallest factors of
+ * n; turn [n step] are the roots of unity. */
 static inline void test_transform(complex double *out, const complex double *in, int n,
                                   int step, const complex double *turn)
 {
@@ -102,8 +103,8 @@ static inline void test_turns(complex double *turn, int n)
         turn[i] = cexp(CMPLX(0.0, -2.0 * 3.14159265358979323846 * i / n));
 }
 
-/* Power of a plane in four rings of frequencies, in cycles a pixel; without its mean they add up to its
- * variance. */
+/* Power of a plane in four rings of frequencies, in cycles a pixel; without its mean they
+ * add up to its variance. */
 static inline void test_bands(double band[4], const double *plane, int height, int width)
 {
     static complex double rows[FEATURE_SIDE_MAX * FEATURE_SIDE_MAX];

@@ -1,7 +1,8 @@
-/* test_corrupt_golden.c - all corruptions at severities 1, 3 and 5 against the outputs of the published
- * scripts, where those are at hand: below the folder named by VMOE_SHARED. Sample by sample for the
- * deterministic ones; for the others by features beside the reference's own spread from seed to seed. And typical
- * errors, which must fail. Leaves with 77 without the pictures. */
+/* test_corrupt_golden.c - all corruptions at severities 1, 3 and 5 against the outputs of
+ * the published scripts, where those are at hand: below the folder named by VMOE_SHARED.
+ * Sample by sample for the deterministic ones; for the others by features beside the
+ * reference's own spread from seed to seed. And typical errors, which must fail. Leaves
+ * with 77 without the pictures. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,8 +13,9 @@
 
 enum { SIDE = 224, SAMPLES = SIDE * SIDE * 3, PICTURES = 4, SEVERITIES = 3 };
 
-/* One file: |difference| <= ONE_SPREADS sd + 2 allowances; RARE of all may lie beyond, none beyond HARD times
- * that. Means over files: |difference| <= MEAN_SPREADS standard errors + 1 allowance. */
+/* One file: |difference| <= ONE_SPREADS sd + 2 allowances; RARE of all may lie beyond, none
+ * beyond HARD times that. Means over files: |difference| <= MEAN_SPREADS standard errors +
+ * 1 allowance. */
 #define ONE_SPREADS 8.0
 #define RARE 0.01
 #define HARD 3.0
@@ -32,7 +34,7 @@ static unsigned char clean[PICTURES][SAMPLES], candidate[SAMPLES], golden[SAMPLE
 static spread spreads[CORRUPT_KIND_COUNT][PICTURES][SEVERITIES][FEATURE_COUNT];
 static test_corrupt rig;
 
-/* ---- files -------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
 static void load(unsigned char *pixels, const char *kind, int severity, const char *picture)
 {
@@ -120,7 +122,7 @@ static void close_all(void)
     test_corrupt_close(&rig);
 }
 
-/* ---- judgement ---------------------------------------------------------------------------- */
+/* ---- judgement ----------------------------------------------------------------------- */
 
 /* Makes candidate [SAMPLES] for a picture. */
 typedef void (*maker)(int kind, int severity, int picture);
@@ -310,7 +312,7 @@ done:
 }
 END_TEST
 
-/* ---- errors that must be seen ------------------------------------------------------------- */
+/* ---- errors that must be seen -------------------------------------------------------- */
 
 static void untouched(int kind, int severity, int picture)
 {
@@ -319,8 +321,8 @@ static void untouched(int kind, int severity, int picture)
     memcpy(candidate, clean[picture], SAMPLES);
 }
 
-/* The warp of elastic_transform varies so much from seed to seed that 1 and 2, and 3 and 4, cannot be told
- * apart on twelve pictures: two severities on. */
+/* The warp of elastic_transform varies so much from seed to seed that 1 and 2, and 3 and 4,
+ * cannot be told apart on twelve pictures: two severities on. */
 static int steps_of(int kind)
 {
     return kind == CORRUPT_KIND_ELASTIC_TRANSFORM ? 2 : 1;
@@ -437,7 +439,8 @@ static void with_param(int kind, int severity, int picture, int which, double va
     ck_assert_msg(corrupt_table[kind]->apply(&job, &err) == BASE_OK, "%s", err.text);
 }
 
-/* The reference's amplitude is the square of a number that falls by decay: it falls by decay^2. */
+/* The reference's amplitude is the square of a number that falls by decay: it falls by
+ * decay^2. */
 static void fog_with_linear_amplitude(int kind, int severity, int picture)
 {
     with_param(kind, severity, picture, 1,

@@ -1,4 +1,5 @@
-/* test_corrupt_metrics.c - CE, mCE and their relative forms, worked by hand; AlexNet's errors. */
+/* test_corrupt_metrics.c - CE, mCE and their relative forms, worked by hand; AlexNet's
+ * errors. */
 #include "corrupt/corrupt.h"
 
 #include <math.h>
@@ -50,8 +51,9 @@ START_TEST(alexnet_errors_have_their_means)
 }
 END_TEST
 
-/* Fog: (.2 + .25 + .3 + .35 + .4) / (.67474 + .7605 + .84378 + .8726 + .945) = 1.5 / 4.09662
- * = .366155513...; above clean .1 the numerator is 1.0, AlexNet's above .4348 is 4.09662 - 2.174. */
+/* Fog: (.2 + .25 + .3 + .35 + .4) / (.67474 + .7605 + .84378 + .8726 + .945) = 1.5 /
+ * 4.09662 = .366155513...; above clean .1 the numerator is 1.0, AlexNet's above .4348 is
+ * 4.09662 - 2.174. */
 START_TEST(ce_is_the_quotient_of_two_sums)
 {
     corrupt_errors errors = nothing_measured();

@@ -1,5 +1,5 @@
-/* test_corrupt_random.c - the bulk random fields against single Philox blocks and against their laws; e^x and
- * the sines against the C library. */
+/* test_corrupt_random.c - the bulk random fields against single Philox blocks and against
+ * their laws; e^x and the sines against the C library. */
 #include <math.h>
 
 #include "tests/test_corrupt.h"
@@ -70,7 +70,8 @@ START_TEST(normals_are_box_and_mullers)
             const double u = (words[i] / 2 + 0.5) * 0x1p-31;
             const double radius = sqrt(-2.0 * log(u));
             const double angle = 2.0 * pi * words[RUN / 2 + i] * 0x1p-32;
-            /* f32: 24 bits of u near 1 leave 2^-24 of the logarithm, hence 3e-4 of a small radius */
+            /* f32: 24 bits of u near 1 leave 2^-24 of the logarithm, hence 3e-4 of a small
+             * radius */
             const double near = radius < 0.01 ? 4e-4 : 4e-6;
             ck_assert_double_eq_tol((double)normals[i], radius * cos(angle), near);
             ck_assert_double_eq_tol((double)normals[RUN / 2 + i], radius * sin(angle),

@@ -1,7 +1,8 @@
-/* test_corrupt_scores.c - all corruptions at all severities on a picture made of integers, against an
- * independent model on other libraries (tests/reference/corrupt_model.py, its figures in
- * tests/golden/corruptions.tsv): distance from the clean picture, mean and standard deviation; and
- * the distance grows with the severity as it does there. Needs no data. */
+/* test_corrupt_scores.c - all corruptions at all severities on a picture made of integers,
+ * against an independent model on other libraries (tests/reference/corrupt_model.py, its
+ * figures in tests/golden/corruptions.tsv): distance from the clean picture, mean and
+ * standard deviation; and the distance grows with the severity as it does there. Needs no
+ * data. */
 #include <math.h>
 
 #include "tests/test_corrupt.h"
@@ -9,8 +10,8 @@
 
 enum { SIDE = 224, SAMPLES = SIDE * SIDE * 3, FIGURES = 3, KEYS = 4 };
 
-/* Deterministic ones: single samples that fall beside a whole number. Random ones: spreads of one picture,
- * estimated from 32 seeds, and half a level cut off in the noises' f32. */
+/* Deterministic ones: single samples that fall beside a whole number. Random ones: spreads
+ * of one picture, estimated from 32 seeds, and half a level cut off in the noises' f32. */
 #define EXACT 0.01
 #define SPREADS 5.0
 #define ALLOWANCE 0.1
@@ -141,7 +142,8 @@ START_TEST(figures_are_the_models)
 }
 END_TEST
 
-/* Every pair of severities whose distances differ clearly in the model differs in the same sense here. */
+/* Every pair of severities whose distances differ clearly in the model differs in the same
+ * sense here. */
 START_TEST(severity_matters_as_in_the_model)
 {
     double distance[CORRUPT_SEVERITY_MAX], found[FIGURES];
@@ -167,9 +169,9 @@ START_TEST(severity_matters_as_in_the_model)
 }
 END_TEST
 
-/* In the paper's sense, for those whose parameters are one scale: not elastic_transform, whose first two
- * severities are another warp, nor saturate, which takes colour away and then adds it, nor frost and fog, which
- * depend on the draw. */
+/* In the paper's sense, for those whose parameters are one scale: not elastic_transform,
+ * whose first two severities are another warp, nor saturate, which takes colour away and
+ * then adds it, nor frost and fog, which depend on the draw. */
 START_TEST(distance_grows_with_severity)
 {
     static const int kinds[] = {CORRUPT_KIND_GAUSSIAN_NOISE, CORRUPT_KIND_SHOT_NOISE,

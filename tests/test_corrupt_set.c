@@ -1,5 +1,6 @@
-/* test_corrupt_set.c - the room's promises: names, refusals, the same bytes in any order, on any thread, with
- * any instruction set and preset, at any size; no memory an image after the first. */
+/* test_corrupt_set.c - the room's promises: names, refusals, the same bytes in any order,
+ * on any thread, with any instruction set and preset, at any size; no memory an image after
+ * the first. */
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -72,7 +73,7 @@ static const char *const names[CORRUPT_KIND_COUNT] = {"gaussian_noise",
                                                       "spatter",
                                                       "saturate"};
 
-/* ---- names -------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------- */
 
 START_TEST(corruptions_are_called_as_published)
 {
@@ -122,7 +123,7 @@ START_TEST(image_names_have_their_keys)
 }
 END_TEST
 
-/* ---- the same bytes ----------------------------------------------------------------------- */
+/* ---- the same bytes ------------------------------------------------------------------ */
 
 /* A hash of what becomes of one image. */
 static uint64_t outcome(test_corrupt *t, const unsigned char *in, int kind, int severity,
@@ -238,7 +239,7 @@ START_TEST(threads_and_order_do_not_matter)
 }
 END_TEST
 
-/* ---- memory ------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------- */
 
 static unsigned long taken(void)
 {
@@ -283,7 +284,7 @@ START_TEST(images_after_the_first_take_no_memory)
 }
 END_TEST
 
-/* ---- sizes and refusals ------------------------------------------------------------------- */
+/* ---- sizes and refusals -------------------------------------------------------------- */
 
 /* Every kind at a size: works, or is refused with one line; the bytes beyond out stay. */
 static void check_size(test_corrupt *t, size_t height, size_t width,
