@@ -238,6 +238,9 @@ typedef struct data_loader_config {
     uint64_t seed;
     size_t threads; /* workers, 0: load in the caller's thread; same batches */
     size_t queue;   /* batch slots, 3 */
+    /* The system is told which files come in the next batch, so that it reads while this one is decoded;
+     * true. */
+    bool readahead;
     size_t size;    /* side of the network's input */
     /* 3, or 1: grey, of RGB sources (19595 R + 38470 G + 7471 B + 32768) >> 16. */
     size_t channels;

@@ -21,6 +21,7 @@ data_loader_config data_loader_defaults(void)
         .batch = 64,
         .threads = cpus > 1 ? (size_t)cpus - 1 : 1, /* one is left for the network */
         .queue = 3,
+        .readahead = true,
         .size = 224,
         .channels = 3,
         .resize = 256,
@@ -86,6 +87,20 @@ static bool may_claim(const data_loader *l)
            (l->config.training || l->claim_batch < l->steps);
 }
 
+/* Tells the system of the samples that stand in these places one batch on: of this rank, too,
+ * whatever the ranks. Nothing across the end of an epoch. */
+static void look_ahead(const data_loader *l, const loader_slot *slot, size_t first,
+                       size_t end)
+{
+    const bool training = l->config.training;
+    const size_t on = slot->first + (training ? l->config.batch : l->batch);
+    const size_t last = training ? l->positions : l->end;
+
+    for (size_t p = first; p < end && on + p < last; p++)
+        data_source_advise(
+            l->source, data_order_sample(&l->order, slot->epoch, (on + p) / l->repeats));
+}
+
 /* Claims, fills and hands in a few places. With the lock, which is given up while filling.
  */
 static void work(loader_worker *worker)
@@ -109,6 +124,8 @@ static void work(loader_worker *worker)
     const bool fill = first < slot->failed;
     pthread_mutex_unlock(&l->lock);
 
+    if (fill && l->config.readahead)
+        look_ahead(l, slot, first, end);
     for (size_t p = first; p < end && fill && failed == SIZE_MAX; p++) {
         if (!loader_fill(worker, slot, p))
             failed = p;

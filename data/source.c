@@ -22,6 +22,7 @@ enum {
     LAYOUTS = sizeof layouts / sizeof layouts[0],
     DEFAULT_MAX_FILE_BYTES = 256 << 20, /* data_decode_limits' own default */
     SPARE_BYTES = 8192,
+    ADVISE_BYTES = 16384,            /* less is read with its neighbours, or at once */
     NAME_BYTES = DATA_NAME_MAX + 512 /* a class and a path below it */
 };
 
@@ -389,7 +390,7 @@ void data_source_advise(const data_source *source, size_t i)
 {
     const data_record *r = data_index_at(&source->index, i);
 
-    if (source->layout->advise && data_record_readable(r) && r->size > 0)
+    if (source->layout->advise && data_record_readable(r) && r->size >= ADVISE_BYTES)
         source->layout->advise(source, r);
 }
 
