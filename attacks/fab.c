@@ -191,7 +191,8 @@ static attack_want next(attack_lane *lane)
 
 const attack_method attack_method_fab = {
     .name = "fab",
-    .summary = "smallest change to the nearest class (Croce and Hein 2020)",
+    .summary =
+        "smallest change to any class, a gradient for each at every step (Croce and Hein 2020)",
     .options = options,
     .norms = ATTACK_ALL_NORMS,
     .flags = ATTACK_MINIMAL,

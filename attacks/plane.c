@@ -2,6 +2,7 @@
  * Follows Croce and Hein 2020 (arXiv 1907.02044), section 3.2. differs: where they sort the breakpoints we
  * climb from below by Newton's method on the piecewise linear sum, which ends at the exact piece in a few
  * passes and needs no memory. Free to change: the search. Relied on elsewhere: the result. */
+#include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
 #include <math.h>
@@ -12,16 +13,15 @@ enum { TURNS_MAX = 200 };
 
 double attack_norm_of(const float *d, size_t count, attack_norm norm)
 {
-    double sum = 0;
+    double most = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        const double a = fabs((double)d[i]);
-        if (norm == ATTACK_NORM_LINF)
-            sum = a > sum ? a : sum;
-        else
-            sum += norm == ATTACK_NORM_L2 ? a * a : a;
-    }
-    return norm == ATTACK_NORM_L2 ? sqrt(sum) : sum;
+    if (norm == ATTACK_NORM_L2)
+        return attack_norm2(d, count);
+    if (norm == ATTACK_NORM_L1)
+        return attack_norm1(d, count);
+    for (size_t i = 0; i < count; i++)
+        most = fmax(most, fabs((double)d[i]));
+    return most;
 }
 
 double attack_dual_norm_of(const float *w, size_t count, attack_norm norm)
