@@ -1,4 +1,5 @@
-/* adam.c - Adam (Kingma and Ba 2015, algorithm 1) for attacks that search with it: CW and SPSA. */
+/* adam.c - Adam (Kingma and Ba 2015, algorithm 1) for attacks that search with it: CW
+ * and SPSA. */
 #include "attacks/parts_internal.h"
 
 #include <math.h>

@@ -1,8 +1,9 @@
-/* apgd_l1.c - APGD in the L1 ball: sparse steps whose sparsity and size follow the best point found so far,
- * and three phases with budgets 3 eps, 2 eps, eps. Only points of the last phase count.
- * Follows Croce and Hein 2021, "Mind the box: l1-APGD for sparse adversarial attacks on image classifiers"
- * (arXiv 2103.01208), algorithm 1 and section 3.4, with AutoAttack's constants. Free to change: nothing that alters
- * the sequence of points; the reviews are relied on for comparison with AutoAttack. */
+/* apgd_l1.c - APGD in the L1 ball: sparse steps whose sparsity and size follow the best
+ * point found so far, and three phases with budgets 3 eps, 2 eps, eps. Only points of
+ * the last phase count. Follows Croce and Hein 2021, "Mind the box: l1-APGD for sparse
+ * adversarial attacks on image classifiers" (arXiv 2103.01208), algorithm 1 and section
+ * 3.4, with AutoAttack's constants. Free to change: nothing that alters the sequence of
+ * points; the reviews are relied on for comparison with AutoAttack. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 

@@ -1,7 +1,8 @@
-/* checks.c - whether the outcome of a run can be believed: 19 checks, each with a verdict and its numbers
- * (attacks.md 11; after Carlini et al. 2019, "On evaluating adversarial robustness", arXiv 1902.06705, and Pintor
- * et al. 2022, "Indicators of attack failure", arXiv 2106.09947). Passing them proves nothing; failing
- * one means that robust accuracy is not to be quoted. Here: the workbench and the order. */
+/* checks.c - whether the outcome of a run can be believed: 19 checks, each with a
+ * verdict and its numbers (attacks.md 11; after Carlini et al. 2019, "On evaluating
+ * adversarial robustness", arXiv 1902.06705, and Pintor et al. 2022, "Indicators of
+ * attack failure", arXiv 2106.09947). Passing them proves nothing; failing one means
+ * that robust accuracy is not to be quoted. Here: the workbench and the order. */
 #include "attacks/checks_internal.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* checks_curve.c - C11: whether the loss rises, never falls in its best, and settles, on the samples that PGD did
- * not break; and how often a step lowers it. */
+/* checks_curve.c - C11: whether the loss rises, never falls in its best, and settles, on
+ * the samples that PGD did not break; and how often a step lowers it. */
 #include "attacks/checks_internal.h"
 
 #include <math.h>
@@ -34,7 +34,8 @@ static base_status look(double *loss, float *gradient, const attack_bench *bench
                              : status;
 }
 
-/* point = Proj(point + alpha direction); in L1, where no such step is defined, along g / norm2(g). */
+/* point = Proj(point + alpha direction); in L1, where no such step is defined, along g /
+ * norm2(g). */
 static void step(float *point, const float *x, const float *g, const attack_bench *bench,
                  double alpha)
 {
@@ -52,7 +53,8 @@ typedef struct memory {
     double loss[WALKERS], last[WALKERS], best[WALKERS];
 } memory;
 
-/* Plain PGD from the clean images, written here a second time so that the driver is not its own judge. */
+/* Plain PGD from the clean images, written here a second time so that the driver is not
+ * its own judge. */
 static base_status walk_on(walk *w, const attack_bench *bench, const float *images,
                            const int32_t *labels, memory *m, base_error *err)
 {
@@ -132,7 +134,8 @@ base_status attack_checks_curve(attack_bench *bench, base_error *err)
         return status;
 
     const double rise = w.end - w.start, rest = rise > 0 ? (w.end - w.late) / rise : 1;
-    /* Of broken samples the loss may rise without end: only that it rises is asked of them. */
+    /* Of broken samples the loss may rise without end: only that it rises is asked of
+     * them. */
     const bool well = rise > 0 && w.monotone && (!survivors || rest <= SETTLED);
     attack_check_set(
         check, well ? ATTACK_VERDICT_PASS : ATTACK_VERDICT_WARN, rest, SETTLED,

@@ -1,5 +1,5 @@
-/* checks_internal.h - the workbench of the checks: a few images that the model gets right, small runs on them,
- * and verdicts. Private to checks*.c and their tests. */
+/* checks_internal.h - the workbench of the checks: a few images that the model gets
+ * right, small runs on them, and verdicts. Private to checks*.c and their tests. */
 #ifndef ATTACKS_CHECKS_INTERNAL_H
 #define ATTACKS_CHECKS_INTERNAL_H
 
@@ -43,11 +43,12 @@ size_t attack_bench_white(const attack_bench *bench);
 base_status attack_bench_logits(const attack_target *target, float *logits,
                                 const float *images, size_t n, size_t together,
                                 base_error *err);
-/* Paired counts may differ by this before one attack counts as weaker: 1 sample or share of n. */
+/* Paired counts may differ by this before one attack counts as weaker: 1 sample or share
+ * of n. */
 double attack_bench_slack(size_t n, double share);
 
-/* The groups of checks, each filling those named; in this order, for later ones use what earlier ones
- * found. An error ends them all. */
+/* The groups of checks, each filling those named; in this order, for later ones use what
+ * earlier ones found. An error ends them all. */
 base_status attack_checks_outcome(attack_bench *bench, base_error *err); /* 12, 15, 16 */
 base_status attack_checks_model(attack_bench *bench, base_error *err);   /* 10, 13, 14 */
 base_status attack_checks_slope(attack_bench *bench, base_error *err);   /* 19 */

@@ -1,5 +1,5 @@
-/* checks_model.c - checks of the model itself, without an attack: C10 gradients at the start, C13 repeatable and
- * independent of neighbours, C14 logits. */
+/* checks_model.c - checks of the model itself, without an attack: C10 gradients at the
+ * start, C13 repeatable and independent of neighbours, C14 logits. */
 #include "attacks/checks_internal.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@ enum {
 
 static const double AGREE = 1e-4; /* of logits (attacks.md 9.3, 9.4) */
 
-/* ---- C10 ---------------------------------------------------------------------------------- */
+/* ---- C10 ----------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -24,7 +24,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Counts clean images whose gradient of the loss is zero to the last number; norms [n] may be NULL. */
+/* Counts clean images whose gradient of the loss is zero to the last number; norms [n]
+ * may be NULL. */
 static base_status zero_gradients(size_t *zero, double *norms, const attack_bench *bench,
                                   attack_loss loss, float *logits, float *d_logits,
                                   float *gradients, base_error *err)
@@ -98,7 +99,7 @@ static base_status gradients(attack_bench *bench, base_error *err)
     return status;
 }
 
-/* ---- C13 ---------------------------------------------------------------------------------- */
+/* ---- C13 ----------------------------------------------------------------------------- */
 
 typedef struct difference {
     double largest; /* of logits over the scale of the image's */
@@ -214,7 +215,7 @@ static base_status repeatable(attack_bench *bench, base_error *err)
     return status;
 }
 
-/* ---- C14 ---------------------------------------------------------------------------------- */
+/* ---- C14 ----------------------------------------------------------------------------- */
 
 /* Probabilities: all in [0, 1], sum 1. */
 static bool is_distribution(const float *z, size_t classes)

@@ -1,4 +1,5 @@
-/* checks_outcome.c - checks of what the run left behind: C12 stored examples, C15 classes, C16 clean count. */
+/* checks_outcome.c - checks of what the run left behind: C12 stored examples, C15
+ * classes, C16 clean count. */
 #include "attacks/checks_internal.h"
 
 #include <math.h>
@@ -34,7 +35,8 @@ static void inspect(faults *f, const attack_run *run, size_t i)
     f->same += run->samples[i].broken && norm == 0;
 }
 
-/* C12: budget, range, finite, changed where broken; and broken still, in a pass of another order. */
+/* C12: budget, range, finite, changed where broken; and broken still, in a pass of
+ * another order. */
 static base_status stored(attack_bench *bench, base_error *err)
 {
     const attack_run *run = bench->run;

@@ -1,5 +1,6 @@
-/* checks_outside.c - checks by attacks that do not use the model's gradient: C7 black-box search, C8 examples
- * made for another model. If they break what the gradient could not, the gradient is masked. */
+/* checks_outside.c - checks by attacks that do not use the model's gradient: C7
+ * black-box search, C8 examples made for another model. If they break what the gradient
+ * could not, the gradient is masked. */
 #include "attacks/checks_internal.h"
 
 #include <math.h>

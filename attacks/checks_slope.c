@@ -1,8 +1,8 @@
-/* checks_slope.c - C19: the model's input gradient against central differences of its logits, along directions in
- * which no token changes its experts (attacks.md 9.2). A linear function of the logits with random
- * weights is differentiated, so that no loss can saturate; two step lengths are extrapolated to none
- * (Richardson), and directions on which they disagree, or that cross a change of experts, are skipped and
- * counted. */
+/* checks_slope.c - C19: the model's input gradient against central differences of its
+ * logits, along directions in which no token changes its experts (attacks.md 9.2). A
+ * linear function of the logits with random weights is differentiated, so that no loss
+ * can saturate; two step lengths are extrapolated to none (Richardson), and directions
+ * on which they disagree, or that cross a change of experts, are skipped and counted. */
 #include "attacks/checks_internal.h"
 
 #include <math.h>

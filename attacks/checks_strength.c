@@ -1,5 +1,6 @@
-/* checks_strength.c - checks by attacks of known order of strength, on the same few images: C1 to C6, C9, C17 and
- * C18. What ought to be stronger may be weaker by one sample or 0.2 % (attacks.md 11). */
+/* checks_strength.c - checks by attacks of known order of strength, on the same few
+ * images: C1 to C6, C9, C17 and C18. What ought to be stronger may be weaker by one
+ * sample or 0.2 % (attacks.md 11). */
 #include "attacks/checks_internal.h"
 
 #include <math.h>
@@ -36,7 +37,7 @@ static base_status white_box(size_t *broken, attack_bench *bench, const char *sp
     return BASE_OK;
 }
 
-/* ---- C1, C2: budgets ------------------------------------------------------------------------ */
+/* ---- C1, C2: budgets ----------------------------------------------------------------- */
 
 static base_status broken_at(size_t *broken, const attack_bench *bench, double eps,
                              base_error *err)
@@ -95,7 +96,7 @@ static base_status budgets(attack_bench *bench, size_t base, base_error *err)
     return BASE_OK;
 }
 
-/* ---- C3, C6: one step, noise ------------------------------------------------------------------ */
+/* ---- C3, C6: one step, noise --------------------------------------------------------- */
 
 static base_status simple_attacks(attack_bench *bench, size_t base, base_error *err)
 {
@@ -141,7 +142,7 @@ static base_status simple_attacks(attack_bench *bench, size_t base, base_error *
     return BASE_OK;
 }
 
-/* ---- C4, C5, C9: more steps, restarts, targets -------------------------------------------------- */
+/* ---- C4, C5, C9: more steps, restarts, targets --------------------------------------- */
 
 static base_status more_steps(attack_bench *bench, size_t base, base_error *err)
 {
@@ -222,7 +223,7 @@ static base_status targets(attack_bench *bench, base_error *err)
     return BASE_OK;
 }
 
-/* ---- C17, C18: failures and seeds -------------------------------------------------------------- */
+/* ---- C17, C18: failures and seeds ---------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {

@@ -1,7 +1,8 @@
-/* cw.c - CW-L2: the smallest L2 change by Adam in the space of arctanh, with a binary search over the weight c
- * of the misclassification term for each sample. Without that search the outcome says little (attacks.md 7).
- * Follows Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks" (arXiv
- * 1608.04644), section VI.A, and the stopping rule of its code. */
+/* cw.c - CW-L2: the smallest L2 change by Adam in the space of arctanh, with a binary
+ * search over the weight c of the misclassification term for each sample. Without that
+ * search the outcome says little (attacks.md 7). Follows Carlini and Wagner 2017,
+ * "Towards evaluating the robustness of neural networks" (arXiv 1608.04644), section
+ * VI.A, and the stopping rule of its code. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
@@ -96,7 +97,8 @@ static attack_want next(attack_lane *lane)
     const size_t steps = (size_t)attack_spec_value(spec, "steps");
     const size_t tenth = steps >= 10 ? steps / 10 : 1;
     const double kappa = attack_spec_value(spec, "kappa");
-    /* minimised: |v - x|^2 + c max(z_y - max of others, -kappa); lane->value is the latter's negative */
+    /* minimised: |v - x|^2 + c max(z_y - max of others, -kappa); lane->value is the
+     * latter's negative */
     const double distance =
         attack_distance(lane->point, lane->x, task->count, ATTACK_NORM_L2);
     const double loss = distance * distance + s->c * fmax(-lane->value, -kappa);

@@ -1,8 +1,10 @@
-/* fab.c - FAB and FAB-T: the nearest wrongly classified point, by projecting onto the boundary of the linearised
- * model inside the box, pulled towards the clean image, and stepping back after each success.
- * Follows Croce and Hein 2020 (arXiv 1907.02044), algorithm 1; targeted as in AutoAttack (arXiv 2003.01690).
- * differs: gradients and the check of a new point share one pass of the model while the search has not crossed
- * the boundary. Free to change: that. Relied on: the sequence of points. */
+/* fab.c - FAB and FAB-T: the nearest wrongly classified point, by projecting onto the
+ * boundary of the linearised model inside the box, pulled towards the clean image, and
+ * stepping back after each success. Follows Croce and Hein 2020 (arXiv 1907.02044),
+ * algorithm 1; targeted as in AutoAttack (arXiv 2003.01690).
+ * differs: gradients and the check of a new point share one pass of the model while the
+ * search has not crossed the boundary. Free to change: that. Relied on: the sequence of
+ * points. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
@@ -113,7 +115,8 @@ static attack_want begin(attack_lane *lane)
     return planes(lane);
 }
 
-/* point = clamp((1 - a)(point + eta d1) + a (x + eta d0)), a = |d1| / (|d1| + |d0|), at most alpha. */
+/* point = clamp((1 - a)(point + eta d1) + a (x + eta d0)), a = |d1| / (|d1| + |d0|), at
+ * most alpha. */
 static void advance(attack_lane *lane, const float *w, double gap)
 {
     const attack_task *task = lane->task;
@@ -192,7 +195,7 @@ static attack_want next(attack_lane *lane)
 const attack_method attack_method_fab = {
     .name = "fab",
     .summary =
-        "smallest change to any class, a gradient for each at every step (Croce and Hein 2020)",
+        "smallest change, a gradient of each class at each step (Croce and Hein 2020)",
     .options = options,
     .norms = ATTACK_ALL_NORMS,
     .flags = ATTACK_MINIMAL,

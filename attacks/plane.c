@@ -1,14 +1,16 @@
-/* plane.c - the nearest point of a plane inside the box [0, 1]^D: the projection that FAB lives on.
- * Follows Croce and Hein 2020 (arXiv 1907.02044), section 3.2. differs: where they sort the breakpoints we
- * climb from below by Newton's method on the piecewise linear sum, which ends at the exact piece in a few
- * passes and needs no memory. Free to change: the search. Relied on elsewhere: the result. */
+/* plane.c - the nearest point of a plane inside the box [0, 1]^D: the projection that
+ * FAB lives on. Follows Croce and Hein 2020 (arXiv 1907.02044), section 3.2. differs:
+ * where they sort the breakpoints we climb from below by Newton's method on the
+ * piecewise linear sum, which ends at the exact piece in a few passes and needs no
+ * memory. Free to change: the search. Relied on elsewhere: the result. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Newton's method passes at least one breakpoint a turn, in practice most of them at once. */
+/* Newton's method passes at least one breakpoint a turn, in practice most of them at
+ * once. */
 enum { TURNS_MAX = 200 };
 
 double attack_norm_of(const float *d, size_t count, attack_norm norm)
@@ -41,8 +43,9 @@ static inline double room(float v, float w, bool up)
     return r > 0 ? r : 0;
 }
 
-/* Linf and L2: |d_i| = min(lam u_i, room_i), u_i = 1 or |w_i|, where sum |w_i| |d_i| = gap. The sum is a
- * concave function of lam, so Newton's method from 0 climbs to the root without passing it. */
+/* Linf and L2: |d_i| = min(lam u_i, room_i), u_i = 1 or |w_i|, where sum |w_i| |d_i| =
+ * gap. The sum is a concave function of lam, so Newton's method from 0 climbs to the
+ * root without passing it. */
 static double level(const float *v, const float *w, double gap, bool up, size_t count,
                     attack_norm norm)
 {
@@ -68,9 +71,9 @@ static double level(const float *v, const float *w, double gap, bool up, size_t 
     return lam;
 }
 
-/* L1: coordinates of largest |w| first. The threshold is found by bisecting the bit patterns of
- * non-negative floats, which are ordered as the floats are: the largest t with sum over |w_i| >= t
- * of |w_i| room_i >= gap. */
+/* L1: coordinates of largest |w| first. The threshold is found by bisecting the bit
+ * patterns of non-negative floats, which are ordered as the floats are: the largest t
+ * with sum over |w_i| >= t of |w_i| room_i >= gap. */
 static float threshold(const float *v, const float *w, double gap, bool up, size_t count)
 {
     uint32_t low = 0, high = 0x7f800000; /* 0 reaches, infinity does not */

@@ -1,7 +1,8 @@
-/* spsa.c - ascent along gradients estimated from differences of the loss: asks for logits only.
- * Follows Uesato et al. 2018, "Adversarial risk and the dangers of evaluating against weak attacks"
- * (arXiv 1802.05666), algorithm 1, after Spall 1992. The estimate is taken at the current point: a widely used
- * PyTorch version takes it at a constant one and overstates robustness (attacks.md 7). Probes are not clipped. */
+/* spsa.c - ascent along gradients estimated from differences of the loss: asks for
+ * logits only. Follows Uesato et al. 2018, "Adversarial risk and the dangers of
+ * evaluating against weak attacks" (arXiv 1802.05666), algorithm 1, after Spall 1992.
+ * The estimate is taken at the current point: a widely used PyTorch version takes it at
+ * a constant one and overstates robustness (attacks.md 7). Probes are not clipped. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
@@ -10,8 +11,8 @@
 enum { CURRENT, DIRECTION, GRADIENT, MEAN, SQUARE, ARRAYS };
 
 typedef struct spsa_state {
-    size_t
-        probe; /* 0: the current point is being looked at; 2 i + 1, 2 i + 2: both sides of pair i */
+    /* 0: the current point is being looked at; 2 i + 1, 2 i + 2: the sides of pair i. */
+    size_t probe;
     double plus; /* loss on the plus side */
 } spsa_state;
 

@@ -1,7 +1,9 @@
-/* square.c - Square: random search with squares of shrinking size that asks for logits only.
- * Follows Andriushchenko et al. 2020 (arXiv 1912.00049), algorithms 1 to 3, and AutoAttack's schedule.
- * differs: places, signs and orientation are drawn for each sample, not for a batch, so that a result does not hang
- * on its neighbours. On images that are not square the side is capped by the shorter one. */
+/* square.c - Square: random search with squares of shrinking size that asks for logits
+ * only. Follows Andriushchenko et al. 2020 (arXiv 1912.00049), algorithms 1 to 3, and
+ * AutoAttack's schedule.
+ * differs: places, signs and orientation are drawn for each sample, not for a batch, so
+ * that a result does not hang on its neighbours. On images that are not square the side
+ * is capped by the shorter one. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
@@ -118,8 +120,8 @@ static bool inside(const window *w, size_t row, size_t column)
            column < w->left + w->side;
 }
 
-/* One channel of algorithm 3: the pattern takes over the mass of both windows and its share of what the
- * budget has left; the second window is emptied. delta [H, W]. */
+/* One channel of algorithm 3: the pattern takes over the mass of both windows and its
+ * share of what the budget has left; the second window is emptied. delta [H, W]. */
 static void move_mass(float *delta, const float *pattern, float sign, const window *w1,
                       const window *w2, size_t width, double spare)
 {

@@ -1,6 +1,7 @@
-/* squares.c - windows, schedule and patterns of the Square attack.
- * Follows Andriushchenko, Croce, Flammarion and Hein 2020 (arXiv 1912.00049), sections 3.3 and 3.4, and the
- * schedule of AutoAttack's code. All of it is relied on: published numbers hang on these values. */
+/* squares.c - windows, schedule and patterns of the Square attack. Follows
+ * Andriushchenko, Croce, Flammarion and Hein 2020 (arXiv 1912.00049), sections 3.3 and
+ * 3.4, and the schedule of AutoAttack's code. All of it is relied on: published numbers
+ * hang on these values. */
 #include "attacks/parts_internal.h"
 
 #include <assert.h>
@@ -31,9 +32,10 @@ size_t attack_square_side(double p, size_t height, size_t width, attack_norm nor
     return s < shorter ? s : shorter;
 }
 
-/* R(a, b): nested rectangles around the middle of rows [from, from + a) of out [b, b], of weights 1 / (j + 1)^2,
- * scaled by sign to unit L2 norm. A cell's value depends only on the smallest rectangle that holds it, so rings are
- * written from the outermost inwards with a running sum. */
+/* R(a, b): nested rectangles around the middle of rows [from, from + a) of out [b, b],
+ * of weights 1 / (j + 1)^2, scaled by sign to unit L2 norm. A cell's value depends only
+ * on the smallest rectangle that holds it, so rings are written from the outermost
+ * inwards with a running sum. */
 static void rectangles(float *out, size_t b, size_t from, size_t a, double sign)
 {
     double sum = 0, square = 0;

@@ -1,5 +1,5 @@
-/* test_attack_checks.c - an honest model passes the checks; each planted fault is caught by the check that is
- * there for it (attacks.md 13.6). */
+/* test_attack_checks.c - an honest model passes the checks; each planted fault is caught
+ * by the check that is there for it (attacks.md 13.6). */
 #include "attacks/attacks_internal.h"
 
 #include <stdio.h>
@@ -79,7 +79,8 @@ START_TEST(a_hidden_gradient_is_caught)
 }
 END_TEST
 
-/* Softmax saturates, its gradient is 0 in float32; the difference of logits ratio does not care. */
+/* Softmax saturates, its gradient is 0 in float32; the difference of logits ratio does
+ * not care. */
 START_TEST(logits_times_a_thousand_are_caught_and_dlr_still_works)
 {
     toy_make(&model, 10, 1);
@@ -195,8 +196,8 @@ START_TEST(transfer_beats_a_hidden_gradient)
 }
 END_TEST
 
-/* Pixel 0 chooses the expert. Next to the border every difference would cross it: none is taken. A little away
- * from it shorter steps do. */
+/* Pixel 0 chooses the expert. Next to the border every difference would cross it: none
+ * is taken. A little away from it shorter steps do. */
 START_TEST(slopes_are_not_taken_across_experts)
 {
     base_error err = {0};
@@ -226,7 +227,7 @@ START_TEST(slopes_are_not_taken_across_experts)
 }
 END_TEST
 
-/* ---- limits ------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------- */
 
 START_TEST(two_and_three_classes_are_told)
 {

@@ -1,4 +1,5 @@
-/* test_attack_minimal.c - FAB, FAB-T and CW find the smallest change, against the known distance of linear models. */
+/* test_attack_minimal.c - FAB, FAB-T and CW find the smallest change, against the known
+ * distance of linear models. */
 #include <float.h>
 
 #include "tests/test_attack_toy.h"
@@ -8,7 +9,8 @@ static const attack_norm norms[] = {ATTACK_NORM_LINF, ATTACK_NORM_L2, ATTACK_NOR
 
 static toy model;
 
-/* Runs spec with a budget that no sample needs and compares every norm with the distance. */
+/* Runs spec with a budget that no sample needs and compares every norm with the
+ * distance. */
 static void compare_norms(const char *spec, attack_norm norm, double tolerance)
 {
     attack_config config = attack_config_defaults();
@@ -48,7 +50,8 @@ START_TEST(fab_t_finds_the_nearest_of_its_targets)
 }
 END_TEST
 
-/* Two classes: with more CW may settle on the boundary of the class that was second at first. */
+/* Two classes: with more CW may settle on the boundary of the class that was second at
+ * first. */
 START_TEST(cw_finds_the_nearest_point_of_the_other_class)
 {
     toy_make(&model, 2, 1);

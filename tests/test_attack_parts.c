@@ -1,4 +1,5 @@
-/* test_attack_parts.c - Square's schedule, windows and patterns; phases of L1-APGD; Adam. */
+/* test_attack_parts.c - Square's schedule, windows and patterns; phases of L1-APGD;
+ * Adam. */
 #include "attacks/parts_internal.h"
 
 #include <math.h>
@@ -80,7 +81,8 @@ START_TEST(phases_add_up)
 }
 END_TEST
 
-/* First step of Adam: m / (1 - b1) = g, v / (1 - b2) = g^2, so every weight moves by lr against g's sign. */
+/* First step of Adam: m / (1 - b1) = g, v / (1 - b2) = g^2, so every weight moves by lr
+ * against g's sign. */
 START_TEST(adam_first_moves_by_lr)
 {
     float w[3] = {1, 1, 1}, m[3] = {0}, v[3] = {0};

@@ -1,4 +1,5 @@
-/* test_attack_plane.c - the plane-in-box move against brute force over which coordinates are full. */
+/* test_attack_plane.c - the plane-in-box move against brute force over which coordinates
+ * are full. */
 #include "attacks/parts_internal.h"
 
 #include <float.h>
@@ -11,9 +12,9 @@ enum { DIM_MAX = 6, TRIALS = 400 };
 
 static const attack_norm norms[] = {ATTACK_NORM_LINF, ATTACK_NORM_L2, ATTACK_NORM_L1};
 
-/* The smallest norm of a move over all choices of full coordinates: the optimum of a linear or convex
- * quadratic problem in a box has such a form. Linf and L2: the others share one level. L1: all others but one
- * stay. DBL_MAX: out of reach. */
+/* The smallest norm of a move over all choices of full coordinates: the optimum of a
+ * linear or convex quadratic problem in a box has such a form. Linf and L2: the others
+ * share one level. L1: all others but one stay. DBL_MAX: out of reach. */
 static double brute(const float *v, const float *w, double gap, size_t count,
                     attack_norm norm)
 {

@@ -1,5 +1,5 @@
-/* test_attack_search.c - Square, SPSA and L1-APGD break linear models where the geometry says that they can, never
- * where it says that they cannot, and keep to their budgets. */
+/* test_attack_search.c - Square, SPSA and L1-APGD break linear models where the geometry
+ * says that they can, never where it says that they cannot, and keep to their budgets. */
 #include "tests/test_attack_toy.h"
 #include "tests/test_run.h"
 
@@ -86,8 +86,51 @@ START_TEST(spsa_breaks_what_is_within_reach)
 }
 END_TEST
 
-/* Estimated at the current point: with one pair a step and a loss that is linear, Adam's first step goes lr along the
- * one direction, whichever sign the estimate has. */
+enum { RECORDS_MAX = 16 };
+static float recorded[RECORDS_MAX][TOY_FLOATS];
+static size_t record_count;
+
+static base_status record_logits(void *user, float *logits, const float *images,
+                                 size_t count, base_error *err)
+{
+    if (record_count < RECORDS_MAX)
+        memcpy(recorded[record_count++], images, sizeof recorded[0]);
+    return toy_logits(user, logits, images, count, err);
+}
+
+/* Asked for are the clean image, the start, two probes, the next point, two probes, the
+ * last point. A widely used version probes around a constant point instead. */
+START_TEST(spsa_probes_around_the_current_point)
+{
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    base_error err = {0};
+
+    toy_make(&model, 2, 1);
+    attack_target target = toy_target(&model);
+    target.logits = record_logits;
+    record_count = 0;
+    config.eps = toy_distance(&model, 0, ATTACK_NORM_LINF) / 2;
+    ck_assert(attack_run_create(&run, &target, &config, model.images, model.labels, 1,
+                                &err) == BASE_OK);
+    ck_assert(attack_run_add(run, "spsa:steps=2,pairs=1,lr=0.001", &err) == BASE_OK);
+    ck_assert(attack_run_go(run, &err) == BASE_OK);
+    ck_assert_uint_eq(record_count, 8);
+    for (size_t at = 1; at <= 4; at += 3) {
+        size_t moved = 0;
+        for (size_t i = 0; i < TOY_FLOATS; i++) {
+            const double plus = (double)recorded[at + 1][i];
+            const double minus = (double)recorded[at + 2][i];
+            ck_assert_double_eq_tol((plus + minus) / 2, (double)recorded[at][i], 1e-6);
+            ck_assert_double_eq_tol(fabs(plus - minus), 0.02, 1e-6);
+            moved += recorded[at + 3][i] != recorded[at][i];
+        }
+        ck_assert_uint_gt(moved, TOY_FLOATS / 4);
+    }
+    attack_run_destroy(run);
+}
+END_TEST
+
 START_TEST(spsa_counts_its_queries)
 {
     attack_config config = attack_config_defaults();
@@ -140,7 +183,7 @@ START_TEST(l1_apgd_counts_only_the_last_phase)
 }
 END_TEST
 
-/* ---- limits ------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------- */
 
 enum { FEW = 3, TWO_CLASSES = 0, NO_NUMBERS, NO_GRADIENT, CORNERS, DARK, BAD_COUNT };
 
@@ -204,6 +247,7 @@ int main(void)
     tcase_add_loop_test(core, square_breaks_what_is_well_within_reach, 0, 2);
     tcase_add_loop_test(core, square_takes_images_that_are_not_square, 0, 2);
     tcase_add_test(core, spsa_breaks_what_is_within_reach);
+    tcase_add_test(core, spsa_probes_around_the_current_point);
     tcase_add_test(core, spsa_counts_its_queries);
     tcase_add_loop_test(core, l1_apgd_breaks_what_is_within_reach, 0, 3);
     tcase_add_test(core, l1_apgd_counts_only_the_last_phase);

@@ -1,6 +1,7 @@
-/* test_attack_toy.h - small models of known geometry to attack, with faults that can be planted.
- * z = scale * W_e (x - 1/2 - shift): linear, or of two linear experts of which pixel 0 chooses one. For a linear model
- * the distance to the boundary with class j is (z_y - z_j) / dual norm of (w_y - w_j). */
+/* test_attack_toy.h - small models of known geometry to attack, with faults that can be
+ * planted. z = scale * W_e (x - 1/2 - shift): linear, or of two linear experts of which
+ * pixel 0 chooses one. For a linear model the distance to the boundary with class j is
+ * (z_y - z_j) / dual norm of (w_y - w_j). */
 #ifndef TESTS_TEST_ATTACK_TOY_H
 #define TESTS_TEST_ATTACK_TOY_H
 
@@ -27,8 +28,8 @@ typedef struct toy {
     double scale;    /* of the logits: 1000 saturates softmax */
     double gradient; /* factor of the gradient: 0 hides it, -1 turns it round */
     double noise;    /* deviation of what is added to every logit, new at every call */
-    bool
-        crowded; /* experts with a capacity of one image: who comes later loses half the pixels */
+    /* Experts have a capacity of one image: who comes later loses half the pixels. */
+    bool crowded;
     float shift; /* subtracted from pixels: another one than the model was made for */
     bool nan; /* answers that are not numbers, for images whose pixel 0 is above a half */
     /* What a pass leaves for the gradient. */
@@ -94,8 +95,8 @@ static inline void toy_signature(void *user, uint64_t *signature)
         signature[i] = t->chosen[i];
 }
 
-/* Random weights, images around the middle of the box, labelled as the model sees them. One thread: the
- * model is too small for more. */
+/* Random weights, images around the middle of the box, labelled as the model sees them.
+ * One thread: the model is too small for more. */
 static inline void toy_make(toy *t, size_t classes, size_t experts)
 {
     omp_set_num_threads(1);
@@ -128,7 +129,8 @@ static inline attack_target toy_target(toy *t)
                            .signature = t->experts > 1 ? toy_signature : NULL};
 }
 
-/* Norm of the smallest change of a linear toy's image i that reaches another class, without the box. */
+/* Norm of the smallest change of a linear toy's image i that reaches another class,
+ * without the box. */
 static inline double toy_distance(const toy *t, size_t i, attack_norm norm)
 {
     const float *x = t->images + i * TOY_FLOATS;
