@@ -8,6 +8,8 @@
 
 #include "corrupt/corrupt_internal.h"
 
+#include <math.h>
+
 enum { CORRUPT_HSV_PIECE = 256 }; /* pixels: three planes of f64 stay in the first cache */
 
 static inline double corrupt_hsv_clip(double v)
@@ -17,65 +19,77 @@ static inline double corrupt_hsv_clip(double v)
     return low < 1.0 ? low : 1.0;
 }
 
-/* Saturation becomes clip(S * factor + offset), value clip(V + lift); factor 1 and offset 0 leave the
- * saturation, lift 0 leaves the value. Planes [count] of 8-bit colours, in place. */
-static inline void corrupt_hsv_planes(unsigned char *red, unsigned char *green,
-                                      unsigned char *blue, size_t count, double factor,
-                                      double offset, double lift)
+/* A piece of the image as planes. The steps are loops of their own because a compiler turns a choice into a
+ * vector operation only where few choices meet. */
+typedef struct corrupt_hsv {
+    unsigned char colour[3][CORRUPT_HSV_PIECE]; /* red, green, blue */
+    double turn[CORRUPT_HSV_PIECE];             /* 6 H, 0 <= 6 H < 6 */
+    double saturation[CORRUPT_HSV_PIECE], value[CORRUPT_HSV_PIECE];
+    /* the three other colours of a sector, and its number 0..5 */
+    double p[CORRUPT_HSV_PIECE], q[CORRUPT_HSV_PIECE], t[CORRUPT_HSV_PIECE];
+    double sector[CORRUPT_HSV_PIECE];
+} corrupt_hsv;
+
+static inline void corrupt_hsv_from_rgb(corrupt_hsv *hsv, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const double r = red[i] / 255.0, g = green[i] / 255.0, b = blue[i] / 255.0;
+        const double r = hsv->colour[0][i] / 255.0;
+        const double g = hsv->colour[1][i] / 255.0;
+        const double b = hsv->colour[2][i] / 255.0;
         const double rg_high = r > g ? r : g, rg_low = r < g ? r : g;
         const double high = rg_high > b ? rg_high : b, low = rg_low < b ? rg_low : b;
         const double d = high - low;
-        const double s0 = d / (high > 0.0 ? high : 1.0);
-
-        /* tie order: the later test wins */
-        double over = g - b, sector = 0.0;
-        over = g == high ? b - r : over;
-        sector = g == high ? 2.0 : sector;
-        over = b == high ? r - g : over;
-        sector = b == high ? 4.0 : sector;
-        const double turn = (sector + over / (d > 0.0 ? d : 1.0)) / 6.0;
-        const double wrapped = turn < 0.0 ? turn + 1.0 : turn;
-        const double h = d > 0.0 ? wrapped : 0.0;
-
-        const double s = corrupt_hsv_clip(s0 * factor + offset);
-        const double v = corrupt_hsv_clip(high + lift);
-
-        const double h6 = h * 6.0;
-        const double j = (double)(int32_t)h6;
-        const double f = h6 - j;
-        const double p = v * (1.0 - s);
-        const double q = v * (1.0 - f * s);
-        const double t = v * (1.0 - (1.0 - f) * s);
-
-        double to_r = v, to_g = p, to_b = q; /* j = 5 */
-        to_r = j == 4.0 ? t : to_r;
-        to_b = j == 4.0 ? v : to_b;
-        to_r = j == 3.0 ? p : to_r;
-        to_g = j == 3.0 ? q : to_g;
-        to_b = j == 3.0 ? v : to_b;
-        to_r = j == 2.0 ? p : to_r;
-        to_g = j == 2.0 ? v : to_g;
-        to_b = j == 2.0 ? t : to_b;
-        to_r = j == 1.0 ? q : to_r;
-        to_g = j == 1.0 ? v : to_g;
-        to_b = j == 1.0 ? p : to_b;
-        to_r = j == 0.0 ? v : to_r;
-        to_g = j == 0.0 ? t : to_g;
-        to_b = j == 0.0 ? p : to_b;
-        red[i] = corrupt_byte(to_r);
-        green[i] = corrupt_byte(to_g);
-        blue[i] = corrupt_byte(to_b);
+        /* hue times 6 but for whole turns; red's, green's and blue's, the last of equals */
+        const double by_red = g - b, by_green = b - r, by_blue = r - g;
+        const double sector = b == high ? 4.0 : g == high ? 2.0 : 0.0;
+        const double over = b == high ? by_blue : g == high ? by_green : by_red;
+        hsv->value[i] = high;
+        hsv->saturation[i] = d / (high > 0.0 ? high : 1.0);
+        hsv->turn[i] = (sector + over / (d > 0.0 ? d : 1.0)) / 6.0;
+        hsv->sector[i] = d;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const double wrapped = hsv->turn[i] < 0.0 ? hsv->turn[i] + 1.0 : hsv->turn[i];
+        hsv->turn[i] = (hsv->sector[i] > 0.0 ? wrapped : 0.0) * 6.0;
     }
 }
 
-/* The whole image of the job. Cannot fail. */
+static inline void corrupt_hsv_to_rgb(corrupt_hsv *hsv, size_t count)
+{
+    const double *v = hsv->value, *p = hsv->p, *q = hsv->q, *t = hsv->t, *j = hsv->sector;
+
+    for (size_t i = 0; i < count; i++) {
+        const double whole = (double)(int32_t)hsv->turn[i];
+        const double f = hsv->turn[i] - whole, s = hsv->saturation[i];
+        hsv->sector[i] = whole;
+        hsv->p[i] = v[i] * (1.0 - s);
+        hsv->q[i] = v[i] * (1.0 - f * s);
+        hsv->t[i] = v[i] * (1.0 - (1.0 - f) * s);
+    }
+    /* by sector: v t p, q v p, p v t, p q v, t p v, v p q */
+    for (size_t i = 0; i < count; i++)
+        hsv->colour[0][i] = corrupt_byte(fabs(j[i] - 2.5) < 1.0   ? p[i]
+                                         : fabs(j[i] - 2.5) > 2.0 ? v[i]
+                                         : j[i] < 2.5             ? q[i]
+                                                                  : t[i]);
+    for (size_t i = 0; i < count; i++)
+        hsv->colour[1][i] = corrupt_byte(j[i] > 3.5               ? p[i]
+                                         : fabs(j[i] - 1.5) < 1.0 ? v[i]
+                                         : j[i] < 1.5             ? t[i]
+                                                                  : q[i]);
+    for (size_t i = 0; i < count; i++)
+        hsv->colour[2][i] = corrupt_byte(j[i] < 1.5               ? p[i]
+                                         : fabs(j[i] - 3.5) < 1.0 ? v[i]
+                                         : j[i] < 3.5             ? t[i]
+                                                                  : q[i]);
+}
+
+/* The whole image of the job: saturation becomes clip(S factor + offset), value clip(V + lift). Factor 1 and
+ * offset 0 leave the saturation, lift 0 leaves the value. Cannot fail. */
 static inline void corrupt_hsv_image(corrupt_job *job, double factor, double offset,
                                      double lift)
 {
-    unsigned char red[CORRUPT_HSV_PIECE], green[CORRUPT_HSV_PIECE], blue[CORRUPT_HSV_PIECE];
+    corrupt_hsv hsv;
     const size_t count = job->height * job->width;
 
     for (size_t at = 0; at < count; at += CORRUPT_HSV_PIECE) {
@@ -84,17 +98,18 @@ static inline void corrupt_hsv_image(corrupt_job *job, double factor, double off
         const unsigned char *in = job->in + 3 * at;
         unsigned char *out = job->out + 3 * at;
 
+        for (size_t i = 0; i < piece; i++)
+            for (size_t c = 0; c < 3; c++)
+                hsv.colour[c][i] = in[3 * i + c];
+        corrupt_hsv_from_rgb(&hsv, piece);
         for (size_t i = 0; i < piece; i++) {
-            red[i] = in[3 * i];
-            green[i] = in[3 * i + 1];
-            blue[i] = in[3 * i + 2];
+            hsv.saturation[i] = corrupt_hsv_clip(hsv.saturation[i] * factor + offset);
+            hsv.value[i] = corrupt_hsv_clip(hsv.value[i] + lift);
         }
-        corrupt_hsv_planes(red, green, blue, piece, factor, offset, lift);
-        for (size_t i = 0; i < piece; i++) {
-            out[3 * i] = red[i];
-            out[3 * i + 1] = green[i];
-            out[3 * i + 2] = blue[i];
-        }
+        corrupt_hsv_to_rgb(&hsv, piece);
+        for (size_t i = 0; i < piece; i++)
+            for (size_t c = 0; c < 3; c++)
+                out[3 * i + c] = hsv.colour[c][i];
     }
 }
 
