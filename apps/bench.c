@@ -62,6 +62,8 @@ static const bench_case cases[] = {
     {"infer", bench_infer, false, false, "a forward pass"},
     {"router", bench_router, false, false,
      "time in routing, router by router, as share of a step"},
+    {"attack", bench_attack, false, true,
+     "a step of PGD beside a forward pass of the same batch"},
     {"corrupt", bench_corrupt, false, true, "the corruptions of ImageNet-C, one by one"},
     {"decode", bench_decode, true, false, "files to pixels, to inputs, to batches"},
 };
@@ -69,12 +71,13 @@ enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
 
 static const app_syntax syntax = {
     .command = "bench",
-    .usage = "[step|infer|router|corrupt|decode] [NAME ... or MODEL ...] [options]",
+    .usage = "[step|infer|router|attack|corrupt|decode] [NAME ... or MODEL ...] [options]",
     .about =
         "Times a case (step, infer and router when none is named) and prints CSV:\n"
         "  step    a training step: forward, loss, backward, AdamW\n"
         "  infer   a forward pass\n"
         "  router  time in routing, router by router, as share of a step\n"
+        "  attack  a step of PGD beside a forward pass of the same batch\n"
         "  corrupt the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
         "  decode  files to pixels, to inputs, to batches (--data)\n"
         "Random images; the machine should do nothing else meanwhile.",

@@ -46,5 +46,6 @@ base_status bench_infer(const bench_context *context, base_error *err);
 base_status bench_router(const bench_context *context, base_error *err);
 base_status bench_decode(const bench_context *context, base_error *err);
 base_status bench_corrupt(const bench_context *context, base_error *err);
+base_status bench_attack(const bench_context *context, base_error *err);
 
 #endif

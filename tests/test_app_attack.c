@@ -1,0 +1,464 @@
+/* test_app_attack.c - vmoe attack as a user runs it, on twelve pictures and a drawn network. Labels are the
+ * network's own answers, so that there is something to break. */
+#include <math.h>
+#include <signal.h>
+#include <time.h>
+
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+enum { HEADER = 128, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
+
+static char *dir, *data, *model, *out, *other;
+
+static void setup(void)
+{
+    const vit_config config = sample_config(true);
+
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    model = test_path(dir, "model.safetensors");
+    out = test_path(dir, "out");
+    other = test_path(dir, "other");
+    sample_folder_make(data);
+    sample_model_save(model, &config, sample_labels);
+}
+
+static void teardown(void)
+{
+    base_free(data);
+    base_free(model);
+    base_free(out);
+    base_free(other);
+    test_folder_remove(dir);
+}
+
+#define ATTACK "attack", model, "--data", data, "--labels", "predicted", "--out"
+
+static json_t *result(const char *folder)
+{
+    char *path = test_path(folder, "report.json");
+    json_t *json = program_json(path);
+
+    base_free(path);
+    return json;
+}
+
+static char *file_of(const char *folder, const char *name, size_t *bytes)
+{
+    char *path = test_path(folder, name), *text = NULL;
+
+    ck_assert_int_eq(base_file_read(&text, bytes, path, (size_t)64 << 20, NULL), BASE_OK);
+    base_free(path);
+    return text;
+}
+
+static double number_at(const json_t *json, const char *section, const char *key)
+{
+    return json_number_of(json_object_get(json, section), key);
+}
+
+static void files_equal(const char *name)
+{
+    size_t a = 0, b = 0;
+    char *x = file_of(out, name, &a), *y = file_of(other, name, &b);
+
+    ck_assert_uint_eq(a, b);
+    ck_assert_mem_eq(x, y, a);
+    base_free(x);
+    base_free(y);
+}
+
+/* ---- Core ------------------------------------------------------------------------------------------ */
+
+START_TEST(the_folder_holds_what_the_contract_names)
+{
+    static const char *const keys[] = {"vmoe",   "command",    "schema",    "version",
+                                       "seed",   "complete",   "tool",      "model",
+                                       "data",   "threat",     "clean",     "attacks",
+                                       "sweep",  "worst_case", "per_class", "routing",
+                                       "checks", "samples",    "adv_file",  "samples_file"};
+    size_t bytes = 0, lines = 0;
+
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm,pgd:steps=4", "--eps",
+                             "0,4/255,0.1", "--checks", "off", NULL));
+    json_t *json = result(out);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        ck_assert_msg(json_object_get(json, keys[i]), "no key '%s'", keys[i]);
+    ck_assert(json_is_true(json_object_get(json, "complete")));
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "attacks")), 2);
+    ck_assert_double_eq_tol(number_at(json, "threat", "eps"), 0.1, 1e-12); /* the last */
+    ck_assert_double_eq(number_at(json, "clean", "acc"), 1);
+    json_decref(json);
+    char *csv = file_of(out, "samples.csv", &bytes);
+    for (size_t i = 0; i < bytes; i++)
+        lines += csv[i] == '\n';
+    ck_assert_uint_eq(lines, SAMPLE_COUNT + 1);
+    ck_assert_ptr_nonnull(strstr(csv, ",robust_4/255,"));
+    base_free(csv);
+    char *labels = file_of(out, "labels.npy", &bytes);
+    ck_assert_uint_eq(bytes, HEADER + 4 * SAMPLE_COUNT);
+    ck_assert_ptr_nonnull(strstr(labels + 10, "<i4"));
+    base_free(labels);
+    char *page = file_of(out, "report.html", &bytes);
+    ck_assert_ptr_null(strstr(page, "http"));
+    ck_assert_ptr_null(strstr(page, "<script"));
+    ck_assert_ptr_nonnull(strstr(page, "Accuracy over budgets"));
+    ck_assert_ptr_nonnull(strstr(page, "</html>"));
+    base_free(page);
+    char *state = test_path(out, "state");
+    ck_assert(!test_exists(state));
+    base_free(state);
+}
+END_TEST
+
+START_TEST(stored_examples_keep_their_budget)
+{
+    size_t bytes = 0;
+
+    program_done(program_run(dir, ATTACK, out, "--attack", "apgd-ce:steps=10", "--eps",
+                             "8/255", "--checks", "off", NULL));
+    char *adv = file_of(out, "adv.npy", &bytes);
+    char *clean = file_of(out, "clean.npy", &bytes);
+    ck_assert_uint_eq(bytes, HEADER + 4 * SAMPLE_COUNT * FLOATS);
+    double largest = 0;
+    for (size_t i = 0; i < SAMPLE_COUNT * FLOATS; i++) {
+        float v, x;
+
+        memcpy(&v, adv + HEADER + 4 * i, sizeof v);
+        memcpy(&x, clean + HEADER + 4 * i, sizeof x);
+        ck_assert(v >= 0 && v <= 1);
+        largest = fmax(largest, fabs((double)v - (double)x));
+    }
+    ck_assert_double_le(largest, 8.0 / 255 + 1e-6);
+    ck_assert_double_ge(largest, 4.0 / 255); /* something was done */
+    base_free(adv);
+    base_free(clean);
+}
+END_TEST
+
+START_TEST(clean_accuracy_is_that_of_eval)
+{
+    char *json = test_path(dir, "eval.json");
+
+    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
+    program_done(program_run(dir, "attack", model, "--data", data, "--out", out, "--attack",
+                             "fgsm", "--eps", "2/255", "--checks", "off", NULL));
+    json_t *e = program_json(json), *a = result(out);
+    ck_assert_double_eq(json_number_of(e, "top1"), number_at(a, "clean", "acc"));
+    ck_assert_double_eq_tol(json_number_of(e, "loss"), number_at(a, "clean", "loss"), 1e-9);
+    json_decref(e);
+    json_decref(a);
+    base_free(json);
+}
+END_TEST
+
+START_TEST(accuracy_falls_with_the_budget)
+{
+    double last = 2;
+    size_t i, seen = 0;
+    json_t *one;
+
+    program_done(program_run(dir, ATTACK, out, "--attack", "quick", "--eps",
+                             "0,1/255,16/255,1", "--checks", "off", NULL));
+    json_t *json = result(out);
+    json_array_foreach(json_object_get(json, "sweep"), i, one)
+    {
+        if (strcmp(json_string_value(json_object_get(one, "attack")), "worst_case") != 0)
+            continue;
+        const double robust = json_number_of(one, "robust_acc");
+        if (seen++ == 0)
+            ck_assert_double_eq(robust, number_at(json, "clean", "acc"));
+        ck_assert_double_le(robust, last);
+        last = robust;
+    }
+    ck_assert_uint_eq(seen, 4);
+    json_decref(json);
+}
+END_TEST
+
+START_TEST(batches_and_threads_change_nothing)
+{
+    static const char *const batches[] = {"1", "5"}, *const threads[] = {"1", "2"};
+
+    program_done(program_run(dir, ATTACK, out, "--attack", "pgd:steps=5,square:queries=30",
+                             "--eps", "4/255", "--checks", "off", NULL));
+    for (size_t i = 0; i < 2; i++) {
+        program_done(program_run(dir, ATTACK, other, "--attack",
+                                 "pgd:steps=5,square:queries=30", "--eps", "4/255",
+                                 "--checks", "off", "--batch", batches[i], "--threads",
+                                 threads[i], NULL));
+        files_equal("adv.npy"); /* margins may differ in their last digits */
+    }
+}
+END_TEST
+
+START_TEST(the_routing_has_its_control)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "pgd:steps=5", "--eps", "32/255",
+                             "--checks", "off", NULL));
+    json_t *json = result(out);
+    json_t *routing = json_object_get(json, "routing");
+    json_t *layers = json_object_get(routing, "layers");
+    ck_assert_uint_eq(json_array_size(layers), 1);
+    json_t *layer = json_array_get(layers, 0);
+    const double changed = json_number_of(layer, "changed");
+    ck_assert(changed >= 0 && changed <= 1);
+    ck_assert(json_number_of(layer, "control_changed") >= 0);
+    ck_assert_double_ge(json_number_of(layer, "iou"), 1 - changed - 1e-9);
+    ck_assert_ptr_nonnull(json_object_get(routing, "replay"));
+    json_decref(json);
+}
+END_TEST
+
+START_TEST(a_dense_network_has_no_routing)
+{
+    const vit_config config = sample_config(false);
+
+    sample_model_save(model, &config, sample_labels);
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "4/255",
+                             "--checks", "off", NULL));
+    json_t *json = result(out);
+    ck_assert(json_is_null(json_object_get(json, "routing")));
+    json_decref(json);
+}
+END_TEST
+
+START_TEST(checks_come_with_their_numbers)
+{
+    size_t i;
+    json_t *one;
+
+    program_done(program_run(dir, ATTACK, out, "--attack", "pgd:steps=5", "--eps", "4/255",
+                             "--transfer", model, NULL));
+    json_t *json = result(out);
+    json_t *checks = json_object_get(json, "checks");
+    ck_assert_uint_eq(json_array_size(checks), 19);
+    json_array_foreach(checks, i, one)
+    {
+        const char *id = json_string_value(json_object_get(one, "id"));
+        const char *status = json_string_value(json_object_get(one, "status"));
+
+        ck_assert_ptr_nonnull(json_string_value(json_object_get(one, "text")));
+        if (strcmp(id, "C8") == 0 || strcmp(id, "C16") == 0 || strcmp(id, "C19") == 0)
+            ck_assert_msg(strcmp(status, "PASS") == 0, "%s: %s", id,
+                          json_string_value(json_object_get(one, "text")));
+    }
+    json_decref(json);
+}
+END_TEST
+
+/* ---- Resume ---------------------------------------------------------------------------------------- */
+
+static pid_t start_long(const char *folder)
+{
+    const char *program = getenv("VMOE_PROGRAM");
+    const pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        const int null = open("/dev/null", O_WRONLY);
+
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        execlp(program ? program : "vmoe", "vmoe", ATTACK, folder, "--attack",
+               "fgsm,pgd:steps=1500", "--eps", "1/25500", "--checks", "off", "--threads",
+               "1", (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+/* A budget of a hundredth of a grey value breaks nothing: all steps are made. */
+START_TEST(a_stopped_attack_leaves_a_report_and_goes_on)
+{
+    char *state = test_path(out, "state/linf-3.92156863e-05.state");
+    int code = 0;
+
+    const pid_t child = start_long(out);
+    for (int i = 0; i < 2000 && !test_exists(state); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    kill(child, SIGINT);
+    ck_assert_int_eq(waitpid(child, &code, 0), child);
+    ck_assert(WIFEXITED(code));
+    json_t *json = result(out);
+    if (WEXITSTATUS(code) == 1) { /* else it was done before the signal came */
+        ck_assert(json_is_false(json_object_get(json, "complete")));
+        ck_assert(test_exists(state));
+    }
+    json_decref(json);
+    if (WEXITSTATUS(code) == 1)
+        program_done(program_run(dir, ATTACK, out, "--attack", "fgsm,pgd:steps=1500",
+                                 "--eps", "1/25500", "--checks", "off", "--threads", "1",
+                                 "--resume", NULL));
+    program_done(program_run(dir, ATTACK, other, "--attack", "fgsm,pgd:steps=1500", "--eps",
+                             "1/25500", "--checks", "off", "--threads", "1", NULL));
+    files_equal("adv.npy");
+    files_equal("samples.csv");
+    ck_assert(!test_exists(state));
+    base_free(state);
+}
+END_TEST
+
+/* ---- Limits ---------------------------------------------------------------------------------------- */
+
+START_TEST(budgets_without_sense_are_refused)
+{
+    static const char *const bad[][2] = {
+        {"8", "did you mean 8/255"}, {"-1/255", "below 0"},       {"abc", "is no budget"},
+        {"1/0", "is no budget"},     {"nan", "is no budget"},     {"", "--eps"},
+        {"300", "above 1"},          {"1/255,0.1,1/255", "twice"}};
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        program_refused(
+            program_run(dir, ATTACK, out, "--eps", bad[i][0], "--attack", "fgsm", NULL), 2,
+            bad[i][1]);
+    program_refused(program_run(dir, ATTACK, out, "--eps", "300", "--norm", "l2",
+                                "--attack", "fgsm", NULL),
+                    2, "largest distance");
+}
+END_TEST
+
+START_TEST(unknown_attacks_name_the_nearest)
+{
+    program_refused(
+        program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", "pdg", "--quiet", NULL),
+        2, "'pgd'");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "pgd:stepz=3", "--quiet", NULL),
+                    2, "'steps'");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", "fgsm",
+                                "--steps", "5", NULL),
+                    2, "--steps means nothing");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", ",", NULL),
+                    2, "names no attack");
+}
+END_TEST
+
+START_TEST(what_is_missing_is_named)
+{
+    char *empty = test_path(dir, "empty");
+
+    ck_assert_int_eq(base_folder_make(empty, NULL), BASE_OK);
+    program_refused(program_run(dir, "attack", model, "--data", empty, "--eps", "1/255",
+                                "--out", out, NULL),
+                    1, "empty");
+    program_refused(program_run(dir, "attack", "/no/model", "--data", data, "--eps",
+                                "1/255", "--out", out, NULL),
+                    1, "/no/model");
+    program_refused(program_run(dir, "attack", model, "--data", data, "--out", out, NULL),
+                    2, "--eps");
+    base_free(empty);
+}
+END_TEST
+
+/* Three classes: apgd-t's loss needs four and says what it does instead. */
+START_TEST(too_few_classes_fall_back_and_say_so)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "apgd-t:steps=5", "--eps",
+                             "4/255", "--checks", "off", NULL));
+    json_t *json = result(out);
+    json_t *attack = json_array_get(json_object_get(json, "attacks"), 0);
+    ck_assert(json_is_string(json_object_get(attack, "note")));
+    json_decref(json);
+}
+END_TEST
+
+/* The bias says blue, and there is nothing blue. */
+START_TEST(a_network_that_is_wrong_on_everything_is_reported)
+{
+    const vit_config config = sample_config(true);
+    char *blue = test_path(data, "blue");
+    vit_model *loaded = NULL;
+
+    sample_model_save(model, &config, sample_labels);
+    ck_assert_int_eq(vit_model_load(&loaded, model, NULL, NULL), BASE_OK);
+    const vit_parameter *bias = vit_model_parameter_find(loaded, "head.bias");
+    vit_model_weights(loaded)[bias->offset] = 1e4f;
+    ck_assert_int_eq(vit_model_save(loaded, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(loaded);
+    ck_assert_int_eq(base_folder_remove(blue, NULL), BASE_OK);
+    program_done(program_run(dir, "attack", model, "--data", data, "--eps", "1/255,4/255",
+                             "--out", out, "--attack", "fgsm,pgd:steps=3", NULL));
+    json_t *json = result(out);
+    ck_assert_double_eq(number_at(json, "clean", "k"), 0);
+    ck_assert_double_eq(number_at(json, "worst_case", "k"), 0);
+    ck_assert(json_is_null(json_object_get(json_object_get(json, "worst_case"), "asr")));
+    json_decref(json);
+    base_free(blue);
+}
+END_TEST
+
+START_TEST(logits_that_are_not_finite_stop_it)
+{
+    const vit_config config = sample_config(true);
+    vit_model *loaded = NULL;
+
+    sample_model_save(model, &config, sample_labels);
+    ck_assert_int_eq(vit_model_load(&loaded, model, NULL, NULL), BASE_OK);
+    const vit_parameter *head = vit_model_parameter_find(loaded, "head.weight");
+    for (size_t i = 0; i < head->count; i++)
+        vit_model_weights(loaded)[head->offset + i] = 3e38f;
+    ck_assert_int_eq(vit_model_save(loaded, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(loaded);
+    program_refused(program_run(dir, "attack", model, "--data", data, "--eps", "1/255",
+                                "--out", out, "--quiet", NULL),
+                    1, "not finite");
+}
+END_TEST
+
+/* Experts that drop tokens for the sake of other images. */
+START_TEST(capacity_routing_is_refused_or_fails_the_check)
+{
+    vit_config config = sample_config(true);
+
+    config.moe.eval_capacity = 0.5;
+    config.moe.capacity_multiple = 1;
+    sample_model_save(model, &config, sample_labels);
+    program_refused(program_run(dir, ATTACK, out, "--eps", "4/255", "--quiet", NULL), 2,
+                    "--allow-batch-dependence");
+    program_done(program_run(dir, ATTACK, other, "--eps", "4/255", "--attack", "fgsm",
+                             "--capacity", "0", "--checks", "off", NULL));
+    program_result r =
+        program_run(dir, ATTACK, out, "--eps", "4/255", "--attack", "pgd:steps=3",
+                    "--allow-batch-dependence", "--strict", "--quiet", NULL);
+    ck_assert_msg(r.code == 3, "exit status %d: %s", r.code, r.err);
+    program_result_free(&r);
+    json_t *json = result(out);
+    const json_t *named = json_object_get(json_object_get(json, "model"), "routing_mode");
+    ck_assert_str_eq(json_string_value(named), "batch");
+    json_decref(json);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_attack");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *resume = tcase_create("Resume");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(resume, setup, teardown);
+    tcase_add_test(core, the_folder_holds_what_the_contract_names);
+    tcase_add_test(core, stored_examples_keep_their_budget);
+    tcase_add_test(core, clean_accuracy_is_that_of_eval);
+    tcase_add_test(core, accuracy_falls_with_the_budget);
+    tcase_add_test(core, batches_and_threads_change_nothing);
+    tcase_add_test(core, the_routing_has_its_control);
+    tcase_add_test(core, a_dense_network_has_no_routing);
+    tcase_add_test(core, checks_come_with_their_numbers);
+    tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
+    tcase_add_test(limits, budgets_without_sense_are_refused);
+    tcase_add_test(limits, unknown_attacks_name_the_nearest);
+    tcase_add_test(limits, what_is_missing_is_named);
+    tcase_add_test(limits, too_few_classes_fall_back_and_say_so);
+    tcase_add_test(limits, a_network_that_is_wrong_on_everything_is_reported);
+    tcase_add_test(limits, logits_that_are_not_finite_stop_it);
+    tcase_add_test(limits, capacity_routing_is_refused_or_fails_the_check);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, resume);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
