@@ -95,4 +95,5 @@ def main():
             (folder / stem).write_bytes(content)
 
 
-main()
+if __name__ == "__main__":
+    main()
