@@ -69,13 +69,15 @@ static base_status gradients(attack_bench *bench, base_error *err)
     float *logits = base_alloc(batch, 2 * bench->classes * sizeof(float));
     float *pixels = base_alloc(batch, bench->count * sizeof(float));
     double *norms = base_alloc(n, sizeof *norms);
-    base_status status = BASE_OK;
-    if (!logits || !pixels || !norms)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
-    float *d_logits = logits ? logits + batch * bench->classes : NULL;
-    if (status == BASE_OK)
-        status = zero_gradients(&ce, norms, bench, ATTACK_LOSS_CE, logits, d_logits, pixels,
-                                err);
+    if (!logits || !pixels || !norms) {
+        base_free(logits);
+        base_free(pixels);
+        base_free(norms);
+        return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
+    }
+    float *d_logits = logits + batch * bench->classes;
+    base_status status =
+        zero_gradients(&ce, norms, bench, ATTACK_LOSS_CE, logits, d_logits, pixels, err);
     if (status == BASE_OK)
         status = zero_gradients(&margin, NULL, bench, ATTACK_LOSS_MARGIN, logits, d_logits,
                                 pixels, err);
@@ -178,12 +180,15 @@ static base_status repeatable(attack_bench *bench, base_error *err)
     float *first = base_alloc(n, 2 * classes * sizeof(float));
     float *images = base_alloc(batch, run->count * sizeof(float));
     float *logits = base_alloc(batch, classes * sizeof(float));
-    base_status status = BASE_OK;
 
-    if (!first || !images || !logits)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
-    if (status == BASE_OK)
-        status = attack_bench_logits(&run->target, first, run->images, n, batch, err);
+    if (!first || !images || !logits) {
+        base_free(first);
+        base_free(images);
+        base_free(logits);
+        return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
+    }
+    base_status status =
+        attack_bench_logits(&run->target, first, run->images, n, batch, err);
     for (int turn = 1; turn < TURNS && status == BASE_OK; turn++) {
         float *second = first + n * classes;
         status = attack_bench_logits(&run->target, second, run->images, n, batch, err);

@@ -47,8 +47,12 @@ static base_status stored(attack_bench *bench, base_error *err)
     float *logits = base_alloc(batch, run->target.classes * sizeof(float));
     size_t *which = base_alloc(batch, sizeof *which);
 
-    if (!images || !logits || !which)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
+    if (!images || !logits || !which) {
+        base_free(images);
+        base_free(logits);
+        base_free(which);
+        return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
+    }
     for (size_t i = 0; i < run->n; i++)
         inspect(&f, run, i);
     for (size_t i = run->n, have = 0; i > 0 && status == BASE_OK; i--) {
