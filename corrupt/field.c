@@ -15,7 +15,7 @@ static const double last_phase = 5.5;
 static const double pi = 3.14159265358979323846;
 static const double truncate = 3.0; /* of the scripts: taps up to 3 sigma */
 
-enum { WIDE = 16, ROWS = 4 };
+enum { WIDE = 16 /* the longest vector */, ROWS = 8 };
 
 /* One axis. Cosines are padded to a multiple of WIDE with zeros. */
 typedef struct axis {
@@ -74,26 +74,26 @@ static bool axis_make(axis *out, corrupt_job *job, size_t extent, double sigma,
     return true;
 }
 
-/* part [rows, padded] = field [rows, extent] times the basis; rows <= ROWS, so that the sums stay in
+/* part [rows, padded] = field [rows, extent] times the basis; the sums of ROWS rows stay in
  * registers and do not wait for one another. */
 static void project_rows(float *part, const float *field, size_t rows, const axis *across)
 {
-    for (size_t k = 0; k < across->padded; k += WIDE) {
-        const float *basis = across->basis + k;
-        float sum[ROWS][WIDE] = {{0}};
-        if (rows == ROWS) {
-            for (size_t x = 0; x < across->extent; x++, basis += across->padded)
+    const size_t extent = across->extent, padded = across->padded;
+
+    for (size_t k = 0; k < padded; k += CORRUPT_F32S) {
+        corrupt_f32s sum[ROWS] = {0}, basis;
+        for (size_t x = 0; x < extent; x++) {
+            memcpy(&basis, across->basis + x * padded + k, sizeof basis);
+            if (rows == ROWS) {
                 for (size_t r = 0; r < ROWS; r++)
-                    for (size_t j = 0; j < WIDE; j++)
-                        sum[r][j] += field[r * across->extent + x] * basis[j];
-        } else {
-            for (size_t x = 0; x < across->extent; x++, basis += across->padded)
+                    sum[r] += basis * field[r * extent + x];
+            } else {
                 for (size_t r = 0; r < rows; r++)
-                    for (size_t j = 0; j < WIDE; j++)
-                        sum[r][j] += field[r * across->extent + x] * basis[j];
+                    sum[r] += basis * field[r * extent + x];
+            }
         }
         for (size_t r = 0; r < rows; r++)
-            memcpy(part + r * across->padded + k, sum[r], sizeof sum[r]);
+            memcpy(part + r * padded + k, &sum[r], sizeof sum[r]);
     }
 }
 
@@ -107,21 +107,24 @@ static void add_row(float *restrict to, const float *from, float weight, size_t 
 static void compose_row(float *restrict out, const float *part, const float *turned,
                         const axis *across)
 {
-    enum { BLOCK = 64 };
+    enum { VECTORS = 4, BLOCK = VECTORS * CORRUPT_F32S };
     const size_t extent = across->extent;
     size_t x = 0;
 
     for (; x + BLOCK <= extent; x += BLOCK) {
-        float sum[BLOCK] = {0};
-        for (size_t k = 0; k < across->cosines; k++)
-            for (size_t j = 0; j < BLOCK; j++)
-                sum[j] += part[k] * turned[k * extent + x + j];
+        corrupt_f32s sum[VECTORS] = {0}, wave;
+        for (size_t k = 0; k < across->cosines; k++) {
+            for (size_t j = 0; j < VECTORS; j++) {
+                memcpy(&wave, turned + k * extent + x + j * CORRUPT_F32S, sizeof wave);
+                sum[j] += wave * part[k];
+            }
+        }
         memcpy(out + x, sum, sizeof sum);
     }
     for (; x < extent; x++) {
         float sum = 0.0f;
         for (size_t k = 0; k < across->cosines; k++)
-            sum += part[k] * turned[k * extent + x];
+            sum += turned[k * extent + x] * part[k];
         out[x] = sum;
     }
 }

@@ -12,6 +12,8 @@
 #define corrupt_mean_3x3 CORRUPT_FOR_SET(corrupt_mean_3x3)
 #define corrupt_affine CORRUPT_FOR_SET(corrupt_affine)
 #define corrupt_warp CORRUPT_FOR_SET(corrupt_warp)
+#define corrupt_displace CORRUPT_FOR_SET(corrupt_displace)
+#define corrupt_bytes_of_row CORRUPT_FOR_SET(corrupt_bytes_of_row)
 #define corrupt_smooth_field CORRUPT_FOR_SET(corrupt_smooth_field)
 
 /* fog.c: the plasma fractal on a torus of side x side, side a power of two. map holds uniforms of [0, 1) on
@@ -38,15 +40,26 @@ void corrupt_relief(unsigned char *out, const unsigned char *in, size_t height,
 void corrupt_mean_3x3(unsigned char *out, const unsigned char *in, size_t height,
                       size_t width);
 
-/* elastic_transform.c */
+/* warp.c: pictures of four floats a pixel, the fourth unused. */
 
-/* The affine map from three points to three others, by rows: x' = m[0] x + m[1] y + m[2], y' = m[3] x + ...;
- * false when the points lie on a line. */
+/* The affine map from three points to three others, by rows: x' = m[0] x + m[1] y + m[2],
+ * y' = m[3] x + ...; false when the points lie on a line. */
 bool corrupt_affine(double m[6], double from[3][2], double to[3][2]);
-/* Four floats a pixel: out is in under the affine map m, as OpenCV's warpAffine does (bilinear, 1/32 pixel,
- * reflect-101). */
-void corrupt_warp(float *out, const float *in, size_t height, size_t width,
-                  const double m[6]);
+/* out is in under the affine map m, as OpenCV's warpAffine makes it (1/32 pixel,
+ * reflect-101). out and in apart. */
+base_status corrupt_warp(corrupt_job *job, float *out, const float *in, size_t height,
+                         size_t width, const double m[6], base_error *err);
+/* out [height, width, 3] at (y, x) is in at (y + dy, x + dx), symmetric border; fields of
+ * |values| below 10^6. */
+base_status corrupt_displace(corrupt_job *job, unsigned char *out, const float *in,
+                             const float *dx, const float *dy, size_t height, size_t width,
+                             base_error *err);
+/* out [width, 3] from a row of such a picture; four [width, 4] is scratch. */
+void corrupt_bytes_of_row(unsigned char *out, unsigned char *four, const float *row,
+                          size_t width);
+
+/* field.c */
+
 /* Uniforms of [-1, 1) [height, width], filtered by G(sigma; symmetric, T = 3), times alpha; in place. */
 base_status corrupt_smooth_field(corrupt_job *job, float *field, size_t height,
                                  size_t width, double sigma, float alpha, base_error *err);

@@ -320,7 +320,8 @@ static void check_warp(double scale, double shift, const double expected[4])
     for (int i = 0; i < 3 * 4; i++)
         for (int c = 0; c < 4; c++)
             in[4 * i + c] = (float)(10 * (i % 4) + c);
-    corrupt_warp(out, in, 3, 4, m);
+    corrupt_job job = test_corrupt_job(&rig, 1);
+    ck_assert_int_eq(corrupt_warp(&job, out, in, 3, 4, m, &rig.err), BASE_OK);
     for (int i = 0; i < 3 * 4; i++)
         for (int c = 0; c < 3; c++)
             ck_assert_double_eq_tol((double)out[4 * i + c], expected[i % 4] + c, NEAR_F32);
