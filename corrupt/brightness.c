@@ -1,5 +1,5 @@
-/* brightness.c - brightness: a constant added to the value of HSV. Follows Hendrycks and Dietterich 2019,
- * make_imagenet_c.py. Bit-equal to it in f64. */
+/* brightness.c - brightness: a constant added to the value of HSV. Follows Hendrycks and
+ * Dietterich 2019, make_imagenet_c.py. Bit-equal to it in f64. */
 #include "corrupt/hsv_internal.h"
 
 static base_status apply(corrupt_job *job, base_error *err)

@@ -1,10 +1,11 @@
-/* codec.c - the border to libjpeg-turbo: one coder and one decoder a worker, in memory, with errors as
- * text. Its defaults after a quality with baseline forced (4:2:0, integer DCT, fancy upsampling) are what
- * Pillow uses, so the pixels equal the scripts'. Free to change: how bytes are kept. Relied on elsewhere:
- * an image comes out the same whatever went before.
+/* codec.c - the border to libjpeg-turbo: one coder and one decoder a worker, in memory,
+ * with errors as text. Its defaults after a quality with baseline forced (4:2:0, integer
+ * DCT, fancy upsampling) are what Pillow uses, so the pixels equal the scripts'. Free to
+ * change: how bytes are kept. Relied on elsewhere: an image comes out the same whatever
+ * went before.
  *
- * libjpeg's error_exit may not return. guarded() is the only setjmp, and what longjmp leaves behind (one
- * step and libjpeg itself) owns nothing. */
+ * libjpeg's error_exit may not return. guarded() is the only setjmp, and what longjmp
+ * leaves behind (one step and libjpeg itself) owns nothing. */
 #include "corrupt/codec_internal.h"
 
 #include <string.h>

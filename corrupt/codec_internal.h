@@ -1,4 +1,5 @@
-/* codec_internal.h - the coder and decoder of a worker, and the memory that libjpeg works in. */
+/* codec_internal.h - the coder and decoder of a worker, and the memory that libjpeg
+ * works in. */
 #ifndef CORRUPT_CODEC_INTERNAL_H
 #define CORRUPT_CODEC_INTERNAL_H
 
@@ -11,7 +12,8 @@
 
 enum { CORRUPT_POOL_BLOCKS = 40 };
 
-/* What libjpeg takes for one image: one block when warm; while an image asks for more, several. */
+/* What libjpeg takes for one image: one block when warm; while an image asks for more,
+ * several. */
 typedef struct corrupt_pool {
     struct {
         unsigned char *at;
@@ -25,8 +27,8 @@ typedef struct corrupt_pool {
 } corrupt_pool;
 
 struct corrupt_codec {
-    /* Two coders, as one that has made tables for an image would keep them for the next: the second
-     * makes them for every image. */
+    /* Two coders, as one that has made tables for an image would keep them for the next:
+     * the second makes them for every image. */
     struct jpeg_compress_struct coder[2];
     struct jpeg_decompress_struct decoder;
     struct jpeg_error_mgr errors;
@@ -47,7 +49,8 @@ struct corrupt_codec {
     bool optimise; /* Huffman tables made for the image */
 };
 
-/* Puts the pool in place of libjpeg's memory for images. info->client_data is the codec. Cannot fail. */
+/* Puts the pool in place of libjpeg's memory for images. info->client_data is the codec.
+ * Cannot fail. */
 void corrupt_pool_install(j_common_ptr info);
 void corrupt_pool_free(corrupt_pool *pool);
 /* Leaves the step of libjpeg under way: there is no memory. */

@@ -1,8 +1,9 @@
-/* codec_memory.c - the memory of images inside libjpeg, so that an image after the first takes none from the
- * system: libjpeg frees and takes it anew for each. Its manager's methods are pointers for exactly this
- * (libjpeg-turbo, jpeglib.h, struct jpeg_memory_mgr; structure.txt, "Memory manager"). What lives as long as
- * the object stays with libjpeg's own methods. Free to change: how blocks grow. Relied on elsewhere:
- * rows aligned and padded for the vector code of libjpeg-turbo. */
+/* codec_memory.c - the memory of images inside libjpeg, so that an image after the first
+ * takes none from the system: libjpeg frees and takes it anew for each. Its manager's
+ * methods are pointers for exactly this (libjpeg-turbo, jpeglib.h, struct
+ * jpeg_memory_mgr; structure.txt, "Memory manager"). What lives as long as the object
+ * stays with libjpeg's own methods. Free to change: how blocks grow. Relied on
+ * elsewhere: rows aligned and padded for the vector code of libjpeg-turbo. */
 #include "corrupt/codec_internal.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
-/* contrast.c - contrast: distance from the mean of each channel times a factor. Follows Hendrycks and
- * Dietterich 2019, make_imagenet_c.py. Bit-equal to it in f64: the sum of the mean runs pixel by
- * pixel, as numpy's does over the outer axes. */
+/* contrast.c - contrast: distance from the mean of each channel times a factor. Follows
+ * Hendrycks and Dietterich 2019, make_imagenet_c.py. Bit-equal to it in f64: the sum of
+ * the mean runs pixel by pixel, as numpy's does over the outer axes. */
 #include "corrupt/corrupt_internal.h"
 
 static base_status apply(corrupt_job *job, base_error *err)

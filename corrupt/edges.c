@@ -1,7 +1,8 @@
-/* edges.c - the image operations of spatter's water: edges, distance to them, equalisation, relief.
- * Follows OpenCV 4.6 (canny.cpp, distransf.cpp, histogram.cpp) in its integer arithmetic: equal bytes.
- * Canny 1986, "A computational approach to edge detection"; Borgefors 1986, "Distance transformations in
- * digital images". Free to change: how rows are kept. */
+/* edges.c - the image operations of spatter's water: edges, distance to them,
+ * equalisation, relief. Follows OpenCV 4.6 (canny.cpp, distransf.cpp, histogram.cpp) in
+ * its integer arithmetic: equal bytes. Canny 1986, "A computational approach to edge
+ * detection"; Borgefors 1986, "Distance transformations in digital images". Free to
+ * change: how rows are kept. */
 #include "corrupt/parts_internal.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ static inline size_t mirror(ptrdiff_t at, size_t extent)
     return (size_t)at < extent ? (size_t)at : extent - 2;
 }
 
-/* ---- edges ---------------------------------------------------------------------------- */
+/* ---- edges --------------------------------------------------------------------------- */
 
 /* Three rows and columns l, x, r of them. */
 static inline void sobel_at(int16_t *gx, int16_t *gy, const unsigned char *above,
@@ -45,7 +46,8 @@ static void sobel_row(int16_t *gx, int16_t *gy, int16_t *size, const unsigned ch
         size[x] = (int16_t)((gx[x] < 0 ? -gx[x] : gx[x]) + (gy[x] < 0 ? -gy[x] : gy[x]));
 }
 
-/* Whether the gradient (gx, gy) of size *m is the largest across the edge; step: cells of a row of m. */
+/* Whether the gradient (gx, gy) of size *m is the largest across the edge; step: cells
+ * of a row of m. */
 static bool is_ridge(const int16_t *m, ptrdiff_t step, int gx, int gy)
 {
     const int64_t ax = gx < 0 ? -gx : gx, ay = (int64_t)(gy < 0 ? -gy : gy) << 15;
@@ -117,7 +119,7 @@ base_status corrupt_canny(corrupt_job *job, unsigned char *edges,
     return BASE_OK;
 }
 
-/* ---- distance ------------------------------------------------------------------------- */
+/* ---- distance ------------------------------------------------------------------------ */
 
 /* In 1/65536 pixel, as OpenCV rounds its floats. */
 enum { STRAIGHT = 65536, DIAGONAL = 91750, KNIGHT = 143976, FAR_AWAY = 1 << 30 };
@@ -127,7 +129,8 @@ static inline int32_t least(int32_t a, int32_t b)
     return a < b ? a : b;
 }
 
-/* The rows one and two away, without the neighbour in the same row. Rows are padded by two cells. */
+/* The rows one and two away, without the neighbour in the same row. Rows are padded by
+ * two cells. */
 static void chamfer_row(int32_t *to, const int32_t *one, const int32_t *two, size_t width)
 {
     for (size_t x = 0; x < width; x++) {
@@ -169,7 +172,7 @@ base_status corrupt_chamfer(corrupt_job *job, int32_t *distance, const unsigned 
     return BASE_OK;
 }
 
-/* ---- levels and relief ---------------------------------------------------------------- */
+/* ---- levels and relief --------------------------------------------------------------- */
 
 void corrupt_equalise(unsigned char *bytes, size_t count)
 {

@@ -1,14 +1,16 @@
 /* elastic_transform.c - elastic_transform: a random affine map, then a smooth random
- * displacement of every pixel. Follows Hendrycks and Dietterich 2019, make_imagenet_c.py, after
- * Simard, Steinkraus and Platt 2003 ("Best practices for convolutional neural networks").
- * Relied on elsewhere: the order of the draws: six numbers of the affine map, the field of x,
- * the field of y. The sampling: warp.c; the smooth fields: field.c. */
+ * displacement of every pixel. Follows Hendrycks and Dietterich 2019,
+ * make_imagenet_c.py, after Simard, Steinkraus and Platt 2003 ("Best practices for
+ * convolutional neural networks"). Relied on elsewhere: the order of the draws: six
+ * numbers of the affine map, the field of x, the field of y. The sampling: warp.c; the
+ * smooth fields: field.c. */
 #include "corrupt/parts_internal.h"
 
 enum { ALPHA, SIGMA, SHIFT };
 enum { LANES = 4 /* floats a pixel: three colours and a spare, so that one is a vector */ };
 
-/* The corners of a square in the middle, each moved by less than shift pixels along x and y. */
+/* The corners of a square in the middle, each moved by less than shift pixels along x
+ * and y. */
 static void draw_affine(double m[6], corrupt_job *job)
 {
     const double shift = job->params[SHIFT];

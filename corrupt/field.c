@@ -1,16 +1,16 @@
-/* field.c - the smooth random field of elastic_transform. A Gaussian filter with the symmetric border is
- * diagonal in the basis of the discrete cosine transform (Strang 1999, "The discrete cosine transform",
- * DCT-2), with the transform of its taps as eigenvalues. A wide filter leaves but a few of the cosines, so a
- * projection on those replaces a thousand taps; a narrow one is filtered as it is.
- * Free to change: which way is taken, with the outcome within about 0.35 % of
- * the field's deviation. */
+/* field.c - the smooth random field of elastic_transform. A Gaussian filter with the
+ * symmetric border is diagonal in the basis of the discrete cosine transform (Strang
+ * 1999, "The discrete cosine transform", DCT-2), with the transform of its taps as
+ * eigenvalues. A wide filter leaves but a few of the cosines, so a projection on those
+ * replaces a thousand taps; a narrow one is filtered as it is. Free to change: which way
+ * is taken, with the outcome within about 0.35 % of the field's deviation. */
 #include "corrupt/parts_internal.h"
 
 #include <string.h>
 
-/* The border repeats with a period of 2 extent, and cosine k has k half waves in extent: beyond
- * pi k sigma / extent = 5.5 what is left is the ripple of the taps' cut at 3 sigma, 0.25 % of the power's
- * root along an axis. */
+/* The border repeats with a period of 2 extent, and cosine k has k half waves in extent:
+ * beyond pi k sigma / extent = 5.5 what is left is the ripple of the taps' cut at 3
+ * sigma, 0.25 % of the power's root along an axis. */
 static const double last_phase = 5.5;
 static const double pi = 3.14159265358979323846;
 static const double truncate = 3.0; /* of the scripts: taps up to 3 sigma */

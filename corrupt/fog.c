@@ -1,7 +1,7 @@
-/* fog.c - fog: a plasma fractal added to the image. Follows Hendrycks and Dietterich 2019,
- * make_imagenet_c.py, whose fractal is the diamond-square algorithm (Fournier, Fussell, Carpenter 1982)
- * on a torus with an amplitude that falls by decay squared a level. Relied on elsewhere: which cell a
- * random number belongs to. */
+/* fog.c - fog: a plasma fractal added to the image. Follows Hendrycks and Dietterich
+ * 2019, make_imagenet_c.py, whose fractal is the diamond-square algorithm (Fournier,
+ * Fussell, Carpenter 1982) on a torus with an amplitude that falls by decay squared a
+ * level. Relied on elsewhere: which cell a random number belongs to. */
 #include "corrupt/parts_internal.h"
 
 /* A cell becomes the mean of four plus amplitude * (2 u - 1), where u is what it holds. */

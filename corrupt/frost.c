@@ -1,5 +1,6 @@
-/* frost.c - frost: a piece of a picture of frost added to the darkened image. Follows Hendrycks and
- * Dietterich 2019, make_imagenet_c.py, in f64 and its order of operations. The pictures: textures.c. */
+/* frost.c - frost: a piece of a picture of frost added to the darkened image. Follows
+ * Hendrycks and Dietterich 2019, make_imagenet_c.py, in f64 and its order of operations.
+ * The pictures: textures.c. */
 #include "corrupt/textures_internal.h"
 
 #include <math.h>
@@ -15,10 +16,10 @@ static void melt(unsigned char *out, const unsigned char *in, const unsigned cha
     }
 }
 
-/* ---- pictures that are too small ------------------------------------------------------ */
+/* ---- pictures that are too small ----------------------------------------------------- */
 
-/* Keys 1981, "Cubic convolution interpolation", with OpenCV's a = -0.75: weights of the samples at
- * floor - 1 .. floor + 2 for the part 0..1 after floor. */
+/* Keys 1981, "Cubic convolution interpolation", with OpenCV's a = -0.75: weights of the
+ * samples at floor - 1 .. floor + 2 for the part 0..1 after floor. */
 static void cubic(float weight[4], double part)
 {
     const double a = -0.75, t = part, u = 1.0 - part;
@@ -52,7 +53,8 @@ static tap tap_of(size_t i, size_t extent, size_t large)
     return out;
 }
 
-/* The rows and columns from (top, left) on, as large as the image, of the picture enlarged to tall x wide. */
+/* The rows and columns from (top, left) on, as large as the image, of the picture
+ * enlarged to tall x wide. */
 static unsigned char *enlarge(corrupt_job *job, const corrupt_picture *picture, size_t tall,
                               size_t wide, size_t top, size_t left, base_error *err)
 {
@@ -88,7 +90,7 @@ static unsigned char *enlarge(corrupt_job *job, const corrupt_picture *picture, 
     return out;
 }
 
-/* ---- an image ------------------------------------------------------------------------- */
+/* ---- an image ------------------------------------------------------------------------ */
 
 static base_status apply(corrupt_job *job, base_error *err)
 {

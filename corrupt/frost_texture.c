@@ -1,10 +1,11 @@
-/* frost_texture.c - procedural pictures of frost, version 1, in place of photographs that are not ours:
- * clouds of value noise, ice ferns that grow and branch at 60 degrees, grain. The power in each band of
- * frequencies and the mean colours are those of the five originals (the design's section 6; a test holds
- * them to it), the shapes are not. Nothing here is free to change: a version is a data set.
+/* frost_texture.c - procedural pictures of frost, version 1, in place of photographs that
+ * are not ours: clouds of value noise, ice ferns that grow and branch at 60 degrees, grain.
+ * The power in each band of frequencies and the mean colours are those of the five
+ * originals (the design's section 6; a test holds them to it), the shapes are not. Nothing
+ * here is free to change: a version is a data set.
  *
- * The plane is a torus of SIDE x SIDE, so a picture has no edge. Arithmetic is f32 in a fixed order, no libm
- * but sqrtf and floorf: the same bytes everywhere. */
+ * The plane is a torus of SIDE x SIDE, so a picture has no edge. Arithmetic is f32 in a
+ * fixed order, no libm but sqrtf and floorf: the same bytes everywhere. */
 #include "corrupt/textures_internal.h"
 
 #include <math.h>
@@ -75,7 +76,7 @@ static const recipe recipes[CORRUPT_FROST_COUNT] = {
      .grain = 0.3f},
 };
 
-/* ---- layers --------------------------------------------------------------------------- */
+/* ---- layers -------------------------------------------------------------------------- */
 
 /* Mean 0 and the given standard deviation. */
 static void normalise(float *plane, float deviation)
@@ -92,7 +93,8 @@ static void normalise(float *plane, float deviation)
         plane[i] = (plane[i] - (float)mean) * scale;
 }
 
-/* Adds weight times noise that is random on a lattice of that many pixels, smooth between. */
+/* Adds weight times noise that is random on a lattice of that many pixels, smooth
+ * between. */
 static void add_noise(float *plane, size_t cell, float weight, base_rng *rng)
 {
     enum { FINEST = SIDE / 8 };
@@ -134,8 +136,8 @@ static inline void splat(float *plane, float x, float y, float light)
     plane[bottom + right_at] += light * right * low;
 }
 
-/* A needle from (x, y) along the unit vector (dx, dy) that thins out, with needles of the next order to both
- * sides; bend: turn in radians a pixel. */
+/* A needle from (x, y) along the unit vector (dx, dy) that thins out, with needles of
+ * the next order to both sides; bend: turn in radians a pixel. */
 static void grow(float *plane, float x, float y, float dx, float dy, float length,
                  float light, float bend, float gap, int order, base_rng *rng)
 {
@@ -204,7 +206,7 @@ static void smooth(float *plane, float *work)
     }
 }
 
-/* ---- a picture ------------------------------------------------------------------------ */
+/* ---- a picture ----------------------------------------------------------------------- */
 
 static void add(float *to, const float *from)
 {
@@ -212,12 +214,13 @@ static void add(float *to, const float *from)
         to[i] += from[i];
 }
 
-/* luma: clouds, mist, and the ferns' plane split by ever wider filters, each layer at its power. The other three
- * are scratch [CELLS]. */
+/* luma: clouds, mist, and the ferns' plane split by ever wider filters, each layer at
+ * its power. The other three are scratch [CELLS]. */
 static void make_luma(float *luma, float *plane, float *before, float *work,
                       const recipe *how, base_rng *rng)
 {
-    /* of weights 1/4, 1/2, 1/4: deviations of 0.7, 1.4 and 2.8 pixels, all passes so far together */
+    /* of weights 1/4, 1/2, 1/4: deviations of 0.7, 1.4 and 2.8 pixels, all passes so far
+     * together */
     static const int passes[BANDS] = {0, 12, 3, 1};
 
     memset(luma, 0, CELLS * sizeof *luma);

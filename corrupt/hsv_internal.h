@@ -1,8 +1,8 @@
-/* hsv_internal.h - to hue, saturation and value, a change there, and back: the loop of brightness and of
- * saturate. Follows scikit-image's rgb2hsv and hsv2rgb (Smith 1978, "Color gamut transform pairs",
- * SIGGRAPH, by sectors) in f64 and in its order of operations: bit-equal to it. Free to change: the
- * size of a piece. Relied on elsewhere: a grey pixel has hue and saturation 0, ties are blue's before
- * green's before red's. */
+/* hsv_internal.h - to hue, saturation and value, a change there, and back: the loop of
+ * brightness and of saturate. Follows scikit-image's rgb2hsv and hsv2rgb (Smith 1978,
+ * "Color gamut transform pairs", SIGGRAPH, by sectors) in f64 and in its order of
+ * operations: bit-equal to it. Free to change: the size of a piece. Relied on elsewhere:
+ * a grey pixel has hue and saturation 0, ties are blue's before green's before red's. */
 #ifndef CORRUPT_HSV_INTERNAL_H
 #define CORRUPT_HSV_INTERNAL_H
 
@@ -19,8 +19,8 @@ static inline double corrupt_hsv_clip(double v)
     return low < 1.0 ? low : 1.0;
 }
 
-/* A piece of the image as planes. The steps are loops of their own because a compiler turns a choice into a
- * vector operation only where few choices meet. */
+/* A piece of the image as planes. The steps are loops of their own because a compiler
+ * turns a choice into a vector operation only where few choices meet. */
 typedef struct corrupt_hsv {
     unsigned char colour[3][CORRUPT_HSV_PIECE]; /* red, green, blue */
     double turn[CORRUPT_HSV_PIECE];             /* 6 H, 0 <= 6 H < 6 */
@@ -84,8 +84,9 @@ static inline void corrupt_hsv_to_rgb(corrupt_hsv *hsv, size_t count)
                                                                   : q[i]);
 }
 
-/* The whole image of the job: saturation becomes clip(S factor + offset), value clip(V + lift). Factor 1 and
- * offset 0 leave the saturation, lift 0 leaves the value. Cannot fail. */
+/* The whole image of the job: saturation becomes clip(S factor + offset), value clip(V +
+ * lift). Factor 1 and offset 0 leave the saturation, lift 0 leaves the value. Cannot
+ * fail. */
 static inline void corrupt_hsv_image(corrupt_job *job, double factor, double offset,
                                      double lift)
 {

@@ -1,6 +1,6 @@
-/* jpeg_compression.c - jpeg_compression: through JPEG of low quality and back. Follows Hendrycks and
- * Dietterich 2019, make_imagenet_c.py, which saves with Pillow: baseline, 4:2:0. Bit-equal to it with
- * libjpeg-turbo (codec.c). */
+/* jpeg_compression.c - jpeg_compression: through JPEG of low quality and back. Follows
+ * Hendrycks and Dietterich 2019, make_imagenet_c.py, which saves with Pillow: baseline,
+ * 4:2:0. Bit-equal to it with libjpeg-turbo (codec.c). */
 #include "corrupt/corrupt_internal.h"
 
 static base_status apply(corrupt_job *job, base_error *err)

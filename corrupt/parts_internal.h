@@ -16,19 +16,20 @@
 #define corrupt_bytes_of_row CORRUPT_FOR_SET(corrupt_bytes_of_row)
 #define corrupt_smooth_field CORRUPT_FOR_SET(corrupt_smooth_field)
 
-/* fog.c: the plasma fractal on a torus of side x side, side a power of two. map holds uniforms of [0, 1) on
- * entry, that of a cell where the cell is; its values, the least 0 and the greatest 1 (all 0 for
- * side 1), on return. Cannot fail. */
+/* fog.c: the plasma fractal on a torus of side x side, side a power of two. map holds
+ * uniforms of [0, 1) on entry, that of a cell where the cell is; its values, the least 0
+ * and the greatest 1 (all 0 for side 1), on return. Cannot fail. */
 void corrupt_plasma(float *map, size_t side, double decay);
 
 /* spatter.c and edges.c: planes [height, width]. */
 
-/* edges[i] becomes 1 on the edges that Canny finds in bytes with thresholds low and high, else 0. */
+/* edges[i] becomes 1 on the edges that Canny finds in bytes with thresholds low and
+ * high, else 0. */
 base_status corrupt_canny(corrupt_job *job, unsigned char *edges,
                           const unsigned char *bytes, size_t height, size_t width, int low,
                           int high, base_error *err);
-/* distance to the nearest edge in 1/65536 pixel by the 5 x 5 chamfer (1, 1.4, 2.1969); far above any side
- * where there is none. */
+/* distance to the nearest edge in 1/65536 pixel by the 5 x 5 chamfer (1, 1.4, 2.1969);
+ * far above any side where there is none. */
 base_status corrupt_chamfer(corrupt_job *job, int32_t *distance, const unsigned char *edges,
                             size_t height, size_t width, base_error *err);
 /* Histogram equalisation of count bytes in place; a constant plane stays. Cannot fail. */
@@ -60,7 +61,8 @@ void corrupt_bytes_of_row(unsigned char *out, unsigned char *four, const float *
 
 /* field.c */
 
-/* Uniforms of [-1, 1) [height, width], filtered by G(sigma; symmetric, T = 3), times alpha; in place. */
+/* Uniforms of [-1, 1) [height, width], filtered by G(sigma; symmetric, T = 3), times
+ * alpha; in place. */
 base_status corrupt_smooth_field(corrupt_job *job, float *field, size_t height,
                                  size_t width, double sigma, float alpha, base_error *err);
 

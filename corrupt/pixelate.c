@@ -1,8 +1,8 @@
-/* pixelate.c - pixelate: shrunk to a share of each side by a box filter, enlarged again. Follows
- * Hendrycks and Dietterich 2019, make_imagenet_c.py, which calls Pillow's resize with BOX (Pillow,
- * src/libImaging/Resample.c: whole pixels, never a part of one; along x, then along y, 8 bits
- * between, coefficients of 22 fractional bits). Bit-equal to it. Relied on elsewhere: enlarging
- * repeats pixels. */
+/* pixelate.c - pixelate: shrunk to a share of each side by a box filter, enlarged again.
+ * Follows Hendrycks and Dietterich 2019, make_imagenet_c.py, which calls Pillow's resize
+ * with BOX (Pillow, src/libImaging/Resample.c: whole pixels, never a part of one; along
+ * x, then along y, 8 bits between, coefficients of 22 fractional bits). Bit-equal to it.
+ * Relied on elsewhere: enlarging repeats pixels. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>

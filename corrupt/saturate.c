@@ -1,6 +1,6 @@
-/* saturate.c - saturate: the saturation of HSV times a factor plus an offset. Follows Hendrycks and
- * Dietterich 2019, make_imagenet_c.py. Bit-equal to it in f64. A grey pixel has hue 0, so an offset
- * tints it red: the benchmark does that too. */
+/* saturate.c - saturate: the saturation of HSV times a factor plus an offset. Follows
+ * Hendrycks and Dietterich 2019, make_imagenet_c.py. Bit-equal to it in f64. A grey
+ * pixel has hue 0, so an offset tints it red: the benchmark does that too. */
 #include "corrupt/hsv_internal.h"
 
 static base_status apply(corrupt_job *job, base_error *err)

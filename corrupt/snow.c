@@ -1,7 +1,7 @@
-/* snow.c - snow: flakes from a thresholded field of noise, blurred along a direction, over a whitened
- * image. Follows Hendrycks and Dietterich 2019, make_imagenet_c.py. Free to change: how much of the
- * field is drawn, as the zoom looks at its centre only. Relied on elsewhere: the order of the draws, the angle
- * first. */
+/* snow.c - snow: flakes from a thresholded field of noise, blurred along a direction,
+ * over a whitened image. Follows Hendrycks and Dietterich 2019, make_imagenet_c.py. Free
+ * to change: how much of the field is drawn, as the zoom looks at its centre only.
+ * Relied on elsewhere: the order of the draws, the angle first. */
 #include "corrupt/corrupt_internal.h"
 
 #include <math.h>

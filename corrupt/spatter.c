@@ -1,6 +1,7 @@
-/* spatter.c - spatter: drops of water or of mud on the lens. Follows Hendrycks and Dietterich 2019,
- * make_imagenet_c.py: blobs of a blurred field of noise; mud covers, water shines by its distance to
- * the edges of the drops. The operations on the drops: edges.c. */
+/* spatter.c - spatter: drops of water or of mud on the lens. Follows Hendrycks and
+ * Dietterich 2019, make_imagenet_c.py: blobs of a blurred field of noise; mud covers,
+ * water shines by its distance to the edges of the drops. The operations on the drops:
+ * edges.c. */
 #include "corrupt/parts_internal.h"
 
 enum { LOC, SD, SIGMA, THRESHOLD, STRENGTH, KIND };
@@ -35,8 +36,9 @@ static base_status throw_mud(corrupt_job *job, float *layer, base_error *err)
     return BASE_OK;
 }
 
-/* Mean of 3 x 3, reflect-101, of distances cut at 20 pixels, then cut to whole pixels. OpenCV means in f64
- * and f32; the values are multiples of 1/65536, and no mean comes near enough to a whole pixel to tell. */
+/* Mean of 3 x 3, reflect-101, of distances cut at 20 pixels, then cut to whole pixels.
+ * OpenCV means in f64 and f32; the values are multiples of 1/65536, and no mean comes
+ * near enough to a whole pixel to tell. */
 static void whole_pixels(unsigned char *out, int32_t *distance, size_t height, size_t width)
 {
     const int32_t farthest = FARTHEST * 65536, nine = 9 * 65536;

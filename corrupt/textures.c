@@ -1,7 +1,8 @@
-/* textures.c - frost's pictures: the originals that were handed in, or procedural ones, at the scale of
- * the preset. Made once a set, the procedural ones when a first image wants frost (most sets never do).
- * Follows Hendrycks and Dietterich 2019: the scripts for small images shrink the pictures by plain bilinear
- * interpolation, without antialiasing. */
+/* textures.c - frost's pictures: the originals that were handed in, or procedural ones,
+ * at the scale of the preset. Made once a set, the procedural ones when a first image
+ * wants frost (most sets never do). Follows Hendrycks and Dietterich 2019: the scripts
+ * for small images shrink the pictures by plain bilinear interpolation, without
+ * antialiasing. */
 #include "corrupt/textures_internal.h"
 
 #include <math.h>

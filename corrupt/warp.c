@@ -1,7 +1,7 @@
-/* warp.c - pictures sampled between their pixels: under an affine map, in OpenCV's steps of
- * 1/32 pixel, and along a field of displacements, as scipy does. Bilinear, four floats a
- * pixel. Follows OpenCV 4.6 (imgwarp.cpp, warpAffine) and scipy 1.10 (map_coordinates, order
- * 1). Free to change: how a row is worked. */
+/* warp.c - pictures sampled between their pixels: under an affine map, in OpenCV's steps
+ * of 1/32 pixel, and along a field of displacements, as scipy does. Bilinear, four
+ * floats a pixel. Follows OpenCV 4.6 (imgwarp.cpp, warpAffine) and scipy 1.10
+ * (map_coordinates, order 1). Free to change: how a row is worked. */
 #include "corrupt/parts_internal.h"
 
 #include <math.h>
@@ -40,8 +40,8 @@ static void invert(double out[6], const double m[6])
     out[5] = -out[3] * m[2] - out[4] * m[5];
 }
 
-/* To the nearest integer, halves to even; cut so that two of them can be added. Half a million
- * pixels outside, one mirrored pixel is as good as another. */
+/* To the nearest integer, halves to even; cut so that two of them can be added. Half a
+ * million pixels outside, one mirrored pixel is as good as another. */
 static int32_t round_to_int(double v)
 {
     const double most = 536870912.0; /* 2^29 */
@@ -52,8 +52,8 @@ static int32_t round_to_int(double v)
 
 /* ---- a row of samples ---------------------------------------------------------------- */
 
-/* Where each output of a row lies: the pixel up and left of it, and the parts 0..1 of the way
- * to the next. */
+/* Where each output of a row lies: the pixel up and left of it, and the parts 0..1 of
+ * the way to the next. */
 typedef struct places {
     int32_t *x, *y;
     float *right, *low;
@@ -160,7 +160,8 @@ base_status corrupt_warp(corrupt_job *job, float *out, const float *in, size_t h
     return BASE_OK;
 }
 
-/* The integer below v, |v| < 2^31; floorf is a call where there is no instruction for it. */
+/* The integer below v, |v| < 2^31; floorf is a call where there is no instruction for
+ * it. */
 static inline int32_t floor_to_int(float v)
 {
     const int32_t cut = (int32_t)v;

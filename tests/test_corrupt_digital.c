@@ -1,13 +1,14 @@
-/* test_corrupt_digital.c - brightness, saturate, contrast, pixelate, jpeg_compression and elastic_transform on cases
- * worked by hand or by scikit-image 0.26 and numpy, and their limits. */
+/* test_corrupt_digital.c - brightness, saturate, contrast, pixelate, jpeg_compression
+ * and elastic_transform on cases worked by hand or by scikit-image 0.26 and numpy, and
+ * their limits. */
 #include <math.h>
 
 #include "corrupt/parts_internal.h"
 #include "tests/test_corrupt.h"
 #include "tests/test_run.h"
 
-/* Cut cosine series lose 0.35 % of a field's deviation on average (field.c), a single field up to thrice
- * that. */
+/* Cut cosine series lose 0.35 % of a field's deviation on average (field.c), a single
+ * field up to thrice that. */
 #define FIELD_CUT 0.01
 /* f32 sums of some hundred products. */
 #define NEAR_F32 1e-5
@@ -32,7 +33,7 @@ static void check_bytes(const unsigned char *out, const unsigned char *expected,
                       expected[i]);
 }
 
-/* ---- colour --------------------------------------------------------------------------- */
+/* ---- colour -------------------------------------------------------------------------- */
 
 enum { COLOURS = 12 };
 /* greys, ties of two channels, hues before and after red, black and white */
@@ -106,7 +107,7 @@ START_TEST(contrast_draws_towards_the_mean_of_a_channel)
 }
 END_TEST
 
-/* ---- pixelate ------------------------------------------------------------------------- */
+/* ---- pixelate ------------------------------------------------------------------------ */
 
 /* The red channel; the others are 7. */
 static void check_pixelate(const unsigned char *in, const unsigned char *expected,
@@ -125,8 +126,8 @@ static void check_pixelate(const unsigned char *in, const unsigned char *expecte
     }
 }
 
-/* Half of 2 x 4: along x (1+2)/2 -> 2, (10+20)/2 = 15, (1+1)/2 = 1, (10+11)/2 -> 11; then along y
- * (2+1)/2 -> 2, (15+11)/2 = 13: each mean is rounded, halves up. */
+/* Half of 2 x 4: along x (1+2)/2 -> 2, (10+20)/2 = 15, (1+1)/2 = 1, (10+11)/2 -> 11;
+ * then along y (2+1)/2 -> 2, (15+11)/2 = 13: each mean is rounded, halves up. */
 START_TEST(pixelate_rounds_after_each_axis)
 {
     static const unsigned char in[8] = {1, 2, 10, 20, 1, 1, 10, 11};
@@ -136,8 +137,8 @@ START_TEST(pixelate_rounds_after_each_axis)
 }
 END_TEST
 
-/* 0.6 of 5 is 3: boxes of 5/3 pixels have the whole pixels {0, 1}, {2}, {3, 4}; enlarged, columns take
- * floor((x + 0.5) 3/5) = 0 0 1 2 2. */
+/* 0.6 of 5 is 3: boxes of 5/3 pixels have the whole pixels {0, 1}, {2}, {3, 4};
+ * enlarged, columns take floor((x + 0.5) 3/5) = 0 0 1 2 2. */
 START_TEST(pixelate_takes_whole_pixels)
 {
     static const unsigned char in[5] = {10, 21, 50, 7, 8};
@@ -147,7 +148,8 @@ START_TEST(pixelate_takes_whole_pixels)
 }
 END_TEST
 
-/* 0.6 of 11 is 6: box 2 ends at the middle of pixel 5 to the last bit, which Pillow's 1 / scale pushes out. */
+/* 0.6 of 11 is 6: box 2 ends at the middle of pixel 5 to the last bit, which Pillow's 1
+ * / scale pushes out. */
 START_TEST(pixelate_rounds_the_ends_of_boxes_as_pillow)
 {
     static const unsigned char in[11] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110};
@@ -158,7 +160,7 @@ START_TEST(pixelate_rounds_the_ends_of_boxes_as_pillow)
 }
 END_TEST
 
-/* ---- jpeg ----------------------------------------------------------------------------- */
+/* ---- jpeg ---------------------------------------------------------------------------- */
 
 /* Where a marker's segment begins, behind its two bytes. */
 static const unsigned char *find_marker(const unsigned char *bytes, size_t size, int marker,
@@ -173,8 +175,8 @@ static const unsigned char *find_marker(const unsigned char *bytes, size_t size,
     return NULL;
 }
 
-/* Annex K scaled: S = 5000 / q below 50, else 200 - 2q; (16 S + 50) / 100 and (11 S + 50) / 100 lead the
- * luma table, 17 and 18 the chroma table. */
+/* Annex K scaled: S = 5000 / q below 50, else 200 - 2q; (16 S + 50) / 100 and (11 S +
+ * 50) / 100 lead the luma table, 17 and 18 the chroma table. */
 static void check_tables(int quality, int luma_0, int luma_1, int chroma_0, int chroma_1)
 {
     unsigned char in[20 * 40 * 3];
@@ -293,7 +295,7 @@ START_TEST(jpeg_grows_and_refuses)
 }
 END_TEST
 
-/* ---- elastic -------------------------------------------------------------------------- */
+/* ---- elastic ------------------------------------------------------------------------- */
 
 /* (0,0) (1,0) (0,1) to (5,7) (7,8) (4,10): x' = 2x - y + 5, y' = x + 3y + 7. */
 START_TEST(an_affine_map_takes_its_points)
@@ -354,7 +356,8 @@ static void draw_field(float *field, size_t count, uint64_t seed)
         field[i] = (float)(2.0 * base_rng_uniform(&rng) - 1.0);
 }
 
-/* The wide filters' way against the sum over all taps, relative to the field's deviation. */
+/* The wide filters' way against the sum over all taps, relative to the field's
+ * deviation. */
 static void check_field(size_t height, size_t width, double sigma, double allowed)
 {
     float field[96 * 96], plain[96 * 96];

@@ -1,5 +1,5 @@
-/* test_corrupt_spatter.c - the image operations under spatter on cases worked by hand, and what its drops may do to
- * a picture. */
+/* test_corrupt_spatter.c - the image operations under spatter on cases worked by hand,
+ * and what its drops may do to a picture. */
 #include "corrupt/parts_internal.h"
 #include "tests/test_corrupt.h"
 #include "tests/test_run.h"
@@ -18,7 +18,7 @@ static void close_rig(void)
     test_corrupt_close(&rig);
 }
 
-/* ---- edges ---------------------------------------------------------------------------- */
+/* ---- edges --------------------------------------------------------------------------- */
 
 enum { ROWS = 32, COLUMNS = 8 };
 
@@ -45,8 +45,8 @@ static void check_step(int first, int fall, int column)
                       first, fall, i % COLUMNS, i / COLUMNS);
 }
 
-/* Sobel gives 4 h on both sides of a step of h; of equals the left one stays. 4 * 37 = 148 is not above
- * 150, 4 * 38 is. */
+/* Sobel gives 4 h on both sides of a step of h; of equals the left one stays. 4 * 37 =
+ * 148 is not above 150, 4 * 38 is. */
 START_TEST(an_edge_is_one_pixel_wide_and_strictly_above_the_threshold)
 {
     check_step(38, 0, 3);
@@ -56,8 +56,9 @@ START_TEST(an_edge_is_one_pixel_wide_and_strictly_above_the_threshold)
 }
 END_TEST
 
-/* A step that falls by 1 a row: 4 h + 6 right of it, 4 h + 2 left of it. Its upper rows are above 150, the lowest,
- * 4 * 14 + 6, above 50: one hangs on the other. From 36 down none is above 150. */
+/* A step that falls by 1 a row: 4 h + 6 right of it, 4 h + 2 left of it. Its upper rows
+ * are above 150, the lowest, 4 * 14 + 6, above 50: one hangs on the other. From 36 down
+ * none is above 150. */
 START_TEST(weak_edges_stay_where_they_touch_strong_ones)
 {
     check_step(45, 1, 4);
@@ -93,10 +94,10 @@ START_TEST(edges_of_tiny_pictures_are_looked_for_inside)
 }
 END_TEST
 
-/* ---- distance ------------------------------------------------------------------------- */
+/* ---- distance ------------------------------------------------------------------------ */
 
-/* In 1/65536: straight 65536, diagonal 91750, knight 143976. (3, 1) is a knight's move and a straight one,
- * (3, 2) a knight's move and a diagonal. */
+/* In 1/65536: straight 65536, diagonal 91750, knight 143976. (3, 1) is a knight's move
+ * and a straight one, (3, 2) a knight's move and a diagonal. */
 START_TEST(distances_go_by_chamfer_moves)
 {
     static const int32_t by_offset[4][4] = {{0, 65536, 131072, 196608},
@@ -120,9 +121,10 @@ START_TEST(distances_go_by_chamfer_moves)
 }
 END_TEST
 
-/* ---- levels --------------------------------------------------------------------------- */
+/* ---- levels -------------------------------------------------------------------------- */
 
-/* 8 bytes, two at the first level: 255 / 6 = 42.5 a byte; 42.5 itself goes to the even 42. */
+/* 8 bytes, two at the first level: 255 / 6 = 42.5 a byte; 42.5 itself goes to the even
+ * 42. */
 START_TEST(equalised_levels_are_counts)
 {
     unsigned char bytes[8] = {30, 10, 200, 30, 10, 20, 200, 30};
@@ -138,7 +140,8 @@ START_TEST(equalised_levels_are_counts)
 }
 END_TEST
 
-/* The kernel turned by 180 degrees around a dot of 10, negative values cut; times 20, cut at 255 too. */
+/* The kernel turned by 180 degrees around a dot of 10, negative values cut; times 20,
+ * cut at 255 too. */
 START_TEST(a_dot_has_its_relief)
 {
     static const unsigned char expected[9] = {20, 10, 0, 10, 10, 0, 0, 0, 0};
@@ -164,7 +167,8 @@ START_TEST(a_dot_has_its_relief)
 }
 END_TEST
 
-/* 13 / 9 rounds to 1, 14 / 9 to 2; the mirror shows a dot beside the corner four times there, twice at a side. */
+/* 13 / 9 rounds to 1, 14 / 9 to 2; the mirror shows a dot beside the corner four times
+ * there, twice at a side. */
 START_TEST(means_round_to_nearest)
 {
     unsigned char in[9] = {0, 0, 0, 0, 13, 0, 0, 0, 0}, out[9];
@@ -181,11 +185,12 @@ START_TEST(means_round_to_nearest)
 }
 END_TEST
 
-/* ---- drops ---------------------------------------------------------------------------- */
+/* ---- drops --------------------------------------------------------------------------- */
 
 enum { SIDE = 120, SAMPLES = SIDE * SIDE * 3 };
 
-/* On white, mud of weight 0.8 to 1 leaves at most 51 + 0.8 of its colour: (63, 42, 20) -> 101, 84, 67. */
+/* On white, mud of weight 0.8 to 1 leaves at most 51 + 0.8 of its colour: (63, 42, 20)
+ * -> 101, 84, 67. */
 START_TEST(mud_covers_or_leaves_alone)
 {
     static const int most[3] = {101, 84, 67};
@@ -203,7 +208,8 @@ START_TEST(mud_covers_or_leaves_alone)
 }
 END_TEST
 
-/* The brightest drop has strength 0.5: it adds 87.5, 119, 119 levels of pale turquoise to 50. */
+/* The brightest drop has strength 0.5: it adds 87.5, 119, 119 levels of pale turquoise
+ * to 50. */
 START_TEST(water_shines_up_to_its_strength)
 {
     unsigned char in[SAMPLES], out[SAMPLES], most[3] = {0};

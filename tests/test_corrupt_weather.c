@@ -1,6 +1,6 @@
-/* test_corrupt_weather.c - fog's plasma on maps worked by hand, what fog and snow do to flat pictures, frost's
- * pictures as they are picked, cut, shrunk and enlarged, and the procedural ones against the originals'
- * figures. */
+/* test_corrupt_weather.c - fog's plasma on maps worked by hand, what fog and snow do to
+ * flat pictures, frost's pictures as they are picked, cut, shrunk and enlarged, and the
+ * procedural ones against the originals' figures. */
 #include <math.h>
 #include <pthread.h>
 
@@ -25,7 +25,7 @@ static void close_rig(void)
     test_corrupt_close(&rig);
 }
 
-/* ---- fog ------------------------------------------------------------------------------ */
+/* ---- fog ----------------------------------------------------------------------------- */
 
 static void check_map(const float *map, const double *expected, double high, size_t count)
 {
@@ -33,8 +33,9 @@ static void check_map(const float *map, const double *expected, double high, siz
         ck_assert_double_eq_tol((double)map[i], expected[i] / high, NEAR_F32);
 }
 
-/* The amplitude is wobble squared, 10^4: the centre 0.75 -> 5000; its row neighbour (5000 + 5000)/4 = 2500, 0.5
- * adds 0; its column neighbour 2500 + 0.25 -> 2500 - 5000. Then 2500 up and over 7500. */
+/* The amplitude is wobble squared, 10^4: the centre 0.75 -> 5000; its row neighbour
+ * (5000 + 5000)/4 = 2500, 0.5 adds 0; its column neighbour 2500 + 0.25 -> 2500 - 5000.
+ * Then 2500 up and over 7500. */
 START_TEST(plasma_of_two_cells_is_worked_by_hand)
 {
     float map[4] = {0.9f, 0.5f, 0.25f, 0.75f};
@@ -44,8 +45,9 @@ START_TEST(plasma_of_two_cells_is_worked_by_hand)
 }
 END_TEST
 
-/* Uniforms of 0.5 add nothing but at (2, 2), 5000, and (1, 1), where decay 2 left 2500 / 2. Everything else are
- * means of four, and (1, 1) itself is (0 + 2500 + 2500 + 5000)/4 + 1250. */
+/* Uniforms of 0.5 add nothing but at (2, 2), 5000, and (1, 1), where decay 2 left 2500 /
+ * 2. Everything else are means of four, and (1, 1) itself is (0 + 2500 + 2500 + 5000)/4
+ * + 1250. */
 START_TEST(plasma_of_four_cells_is_worked_by_hand)
 {
     static const double expected[16] = {0,      2187.5, 2500,   1875, /**/
@@ -78,8 +80,8 @@ END_TEST
 
 enum { HEIGHT = 63, WIDTH = 64, SAMPLES = HEIGHT * WIDTH * 3 };
 
-/* White: (1 + 1.5 p)/2.5, from 102 to 255, and the map of 64 x 64 ends in the row that is cut. Black: the brightest
- * sample is 0, and so is all. */
+/* White: (1 + 1.5 p)/2.5, from 102 to 255, and the map of 64 x 64 ends in the row that
+ * is cut. Black: the brightest sample is 0, and so is all. */
 START_TEST(fog_keeps_the_brightest_level)
 {
     unsigned char in[SAMPLES], out[SAMPLES];
@@ -101,10 +103,10 @@ START_TEST(fog_keeps_the_brightest_level)
 }
 END_TEST
 
-/* ---- snow ----------------------------------------------------------------------------- */
+/* ---- snow ---------------------------------------------------------------------------- */
 
-/* The layer and the layer turned by 180 degrees: on a flat picture the outcome is its own half turn. Between
- * the flakes of severity 5, black is 0.45 * 0.5 = 57.375. */
+/* The layer and the layer turned by 180 degrees: on a flat picture the outcome is its
+ * own half turn. Between the flakes of severity 5, black is 0.45 * 0.5 = 57.375. */
 START_TEST(snow_falls_from_both_ends)
 {
     unsigned char in[SAMPLES] = {0}, out[SAMPLES];
@@ -125,7 +127,7 @@ START_TEST(snow_falls_from_both_ends)
 }
 END_TEST
 
-/* ---- frost, handed in ----------------------------------------------------------------- */
+/* ---- frost, handed in ---------------------------------------------------------------- */
 
 enum { TALL = 13, WIDE = 12 };
 
@@ -149,9 +151,9 @@ static corrupt_config handed_in(unsigned char pixels[CORRUPT_FROST_COUNT][TALL *
     return config;
 }
 
-/* Pieces of 10 x 10: rows 0..2 (13 - 10 - 1) and columns 0..1 of five pictures, 30 pieces and no other; each
- * is missed by 900 draws with a chance of 10^-13. Black plus 0.4 of 4 n is 1.6 n,
- * cut. */
+/* Pieces of 10 x 10: rows 0..2 (13 - 10 - 1) and columns 0..1 of five pictures, 30
+ * pieces and no other; each is missed by 900 draws with a chance of 10^-13. Black plus
+ * 0.4 of 4 n is 1.6 n, cut. */
 START_TEST(frost_cuts_every_piece_of_every_picture)
 {
     unsigned char pixels[CORRUPT_FROST_COUNT][TALL * WIDE * 3];
@@ -198,8 +200,8 @@ START_TEST(frost_is_a_weighted_sum)
 }
 END_TEST
 
-/* A slope of 10 a pixel, 10 pixels: at 0.2 two pixels that sample 0.5 * 5 - 0.5 = 2 and 7; at 0.3 three, at
- * 1.1667, 4.5 and 7.8333. No mean over what is skipped. */
+/* A slope of 10 a pixel, 10 pixels: at 0.2 two pixels that sample 0.5 * 5 - 0.5 = 2 and
+ * 7; at 0.3 three, at 1.1667, 4.5 and 7.8333. No mean over what is skipped. */
 static void check_shrunk(corrupt_preset preset, size_t side, const unsigned char *expected)
 {
     unsigned char slope[10 * 10 * 3];
@@ -237,8 +239,8 @@ START_TEST(small_presets_shrink_the_pictures)
 }
 END_TEST
 
-/* A picture as large as the image grows by 1.1, a smaller one until it covers the image: the slope goes on rising
- * without a jump, and a flat channel stays flat. */
+/* A picture as large as the image grows by 1.1, a smaller one until it covers the image:
+ * the slope goes on rising without a jump, and a flat channel stays flat. */
 START_TEST(pictures_that_are_too_small_grow)
 {
     enum { H = 40, W = 26 };
@@ -256,7 +258,8 @@ START_TEST(pictures_that_are_too_small_grow)
             ck_assert_uint_eq(out[3 * i + 1], 4); /* 0.7 * 7 */
             if (i % W == 0)
                 continue;
-            /* by 40/13 * 1.1 = 3.4: 20 / 3.4 * 0.7 = 4.1 a pixel, but for the cubic's swing at the ends */
+            /* by 40/13 * 1.1 = 3.4: 20 / 3.4 * 0.7 = 4.1 a pixel, but for the cubic's
+             * swing at the ends */
             const int step = out[3 * i] - out[3 * i - 3];
             ck_assert(step >= -2 && step <= 6);
         }
@@ -288,9 +291,10 @@ START_TEST(frost_pictures_come_all_or_none)
 }
 END_TEST
 
-/* ---- frost, procedural ---------------------------------------------------------------- */
+/* ---- frost, procedural --------------------------------------------------------------- */
 
-/* The originals in crops of 224: means of red, green, blue, power of the luma in four bands. */
+/* The originals in crops of 224: means of red, green, blue, power of the luma in four
+ * bands. */
 static const struct {
     double mean[3], band[4];
 } originals[CORRUPT_FROST_COUNT] = {{{75, 147, 164}, {153, 15, 34, 46}},
