@@ -128,6 +128,36 @@ START_TEST(a_class_without_images_keeps_its_index_with_a_notice)
 }
 END_TEST
 
+START_TEST(a_folder_of_train_and_val_is_read_by_split)
+{
+    const data_source_options train = {.split = "train"}, test = {.split = "test"};
+
+    set_name_file(root, "train/a/1.png");
+    set_name_file(root, "train/b/2.png");
+    set_name_file(root, "val/a/3.png");
+    set_name_file(root, "val/b/4.png");
+    data_source *source = set_open(root, &train);
+    set_lists(source, "0 a/1.png\n1 b/2.png\n");
+    set_holds(source, 0, "train/a/1.png");
+    data_source_close(source);
+    source = set_open(root, NULL);
+    set_lists(source, "0 a/3.png\n1 b/4.png\n");
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source), "/val'"));
+    data_source_close(source);
+    set_refused(root, &test, BASE_IO, "holds no folder for the split test");
+}
+END_TEST
+
+START_TEST(trains_and_tests_may_be_classes)
+{
+    set_name_file(root, "test/1.png");
+    set_name_file(root, "train/2.png");
+    data_source *source = set_open(root, NULL);
+    set_lists(source, "0 test/1.png\n1 train/2.png\n");
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(wordnet_ids_keep_their_global_labels_for_1000_outputs)
 {
     const data_source_options model = {.classes_of_model = 1000};
@@ -391,6 +421,8 @@ int main(void)
     tcase_add_test(core, what_is_no_image_is_ignored_and_counted);
     tcase_add_test(core, links_are_followed_but_not_in_circles);
     tcase_add_test(core, a_class_without_images_keeps_its_index_with_a_notice);
+    tcase_add_test(core, a_folder_of_train_and_val_is_read_by_split);
+    tcase_add_test(core, trains_and_tests_may_be_classes);
     tcase_add_test(core, wordnet_ids_keep_their_global_labels_for_1000_outputs);
     tcase_add_test(core, imagenet_has_its_thousand_names);
     tcase_add_test(core, numbers_are_labels);
