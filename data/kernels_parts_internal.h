@@ -5,6 +5,11 @@
 
 #include "data/kernels_internal.h"
 
+#ifndef DATA_KERNELS_SET /* one set alone, as fuzzers build it */
+#define DATA_KERNELS_SET data_kernels_base
+#define DATA_KERNELS_ISA "base"
+#endif
+
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define KERNELS_AVX512
 #elif defined(__AVX2__) && defined(__BMI2__) && defined(__FMA__)
