@@ -1,0 +1,159 @@
+/* test_app_report.c - vmoe report: models side by side from the files of other commands. */
+#include <math.h>
+
+#include "apps/report_internal.h"
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+static char *dir, *data, *page;
+static char *model[2], *folder[2], *eval[2];
+
+static void setup(void)
+{
+    static const char *const names[2] = {"plain", "hardened"};
+    const vit_config config[2] = {sample_config(true), sample_config(false)};
+
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    page = test_path(dir, "page.html");
+    sample_folder_make(data);
+    for (size_t i = 0; i < 2; i++) {
+        char name[64];
+
+        snprintf(name, sizeof name, "%s.safetensors", names[i]);
+        model[i] = test_path(dir, name);
+        snprintf(name, sizeof name, "attack-%zu", i);
+        folder[i] = test_path(dir, name);
+        snprintf(name, sizeof name, "eval-%zu.json", i);
+        eval[i] = test_path(dir, name);
+        sample_model_save(model[i], &config[i], sample_labels);
+    }
+}
+
+static void teardown(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        base_free(model[i]);
+        base_free(folder[i]);
+        base_free(eval[i]);
+    }
+    base_free(data);
+    base_free(page);
+    test_folder_remove(dir);
+}
+
+static void results_make(size_t i)
+{
+    program_done(
+        program_run(dir, "eval", model[i], "--data", data, "--json", eval[i], NULL));
+    program_done(program_run(dir, "attack", model[i], "--data", data, "--out", folder[i],
+                             "--attack", "fgsm", "--eps", "0,8/255", "--checks", "off",
+                             NULL));
+}
+
+START_TEST(two_models_stand_side_by_side)
+{
+    char *json = test_path(dir, "set.json");
+
+    results_make(0);
+    results_make(1);
+    program_done(program_run(dir, "report", folder[0], eval[0], folder[1], eval[1], "--out",
+                             page, "--json", json, NULL));
+    char *text = program_text(page);
+    ck_assert_ptr_null(strstr(text, "http"));
+    ck_assert_ptr_null(strstr(text, "<script"));
+    ck_assert_ptr_nonnull(strstr(text, "plain"));
+    ck_assert_ptr_nonnull(strstr(text, "hardened"));
+    ck_assert_ptr_nonnull(strstr(text, "clean accuracy"));
+    ck_assert_ptr_nonnull(strstr(text, "linf 8/255"));
+    ck_assert_ptr_nonnull(strstr(text, "McNemar"));
+    ck_assert_ptr_nonnull(strstr(text, "tokens with other experts"));
+    ck_assert_ptr_nonnull(strstr(text, "</html>"));
+    base_free(text);
+    json_t *set = program_json(json);
+    ck_assert_uint_eq(json_array_size(json_object_get(set, "models")), 2);
+    json_decref(set);
+    base_free(json);
+}
+END_TEST
+
+START_TEST(a_folder_of_results_is_enough)
+{
+    results_make(0);
+    program_done(
+        program_run(dir, "report", dir, "--out", page, NULL)); /* eval and attack below */
+    char *text = program_text(page);
+    ck_assert_ptr_nonnull(strstr(text, "plain"));
+    ck_assert_ptr_nonnull(strstr(text, "linf 8/255"));
+    ck_assert_ptr_nonnull(strstr(text, "calibration error"));
+    base_free(text);
+}
+END_TEST
+
+START_TEST(what_is_no_result_is_refused)
+{
+    char *bad = test_path(dir, "bad.json"), *empty = test_path(dir, "empty");
+
+    test_write(bad, "{\"a\": 1}", 8);
+    ck_assert_int_eq(base_folder_make(empty, NULL), BASE_OK);
+    program_refused(program_run(dir, "report", bad, "--out", page, "--quiet", NULL), 1,
+                    "no result");
+    test_write(bad, "{\"a\": ", 6);
+    program_refused(program_run(dir, "report", bad, "--out", page, "--quiet", NULL), 1,
+                    "no JSON");
+    program_refused(program_run(dir, "report", empty, "--out", page, "--quiet", NULL), 1,
+                    "holds no results");
+    program_refused(program_run(dir, "report", "/no/file", "--out", page, "--quiet", NULL),
+                    1, "/no/file");
+    program_refused(program_run(dir, "report", "--out", page, NULL), 2, "RESULT");
+    ck_assert(!test_exists(page));
+    base_free(bad);
+    base_free(empty);
+}
+END_TEST
+
+START_TEST(damaged_samples_are_named)
+{
+    results_make(0);
+    results_make(1);
+    char *csv = test_path(folder[1], "samples.csv");
+    char *text = program_text(csv);
+    text[strcspn(text, "\n") + 1] = 'x';
+    test_write(csv, text, strlen(text));
+    program_refused(
+        program_run(dir, "report", folder[0], folder[1], "--out", page, "--quiet", NULL), 1,
+        "damaged");
+    base_free(text);
+    base_free(csv);
+}
+END_TEST
+
+/* C(n, i) / 2^n summed up to the smaller count, twice. */
+START_TEST(the_exact_test_is_that_of_the_binomial)
+{
+    ck_assert_double_eq(app_exact_test(0, 0), 1);
+    ck_assert_double_eq(app_exact_test(5, 5), 1);
+    ck_assert_double_eq_tol(app_exact_test(0, 10), 2.0 / 1024, 1e-12);
+    ck_assert_double_eq_tol(app_exact_test(9, 1), 2.0 * 11 / 1024, 1e-12);
+    ck_assert_double_eq_tol(app_exact_test(3, 9), 2.0 * (1 + 12 + 66 + 220) / 4096, 1e-12);
+    ck_assert_double_lt(app_exact_test(100, 300), 1e-20);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_report");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core, two_models_stand_side_by_side);
+    tcase_add_test(core, a_folder_of_results_is_enough);
+    tcase_add_test(core, the_exact_test_is_that_of_the_binomial);
+    tcase_add_test(limits, what_is_no_result_is_refused);
+    tcase_add_test(limits, damaged_samples_are_named);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
