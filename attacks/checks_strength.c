@@ -201,7 +201,7 @@ static base_status more_restarts(attack_bench *bench, base_error *err)
 static base_status targets(attack_bench *bench, base_error *err)
 {
     const double slack = attack_bench_slack(bench->n, WEAKER);
-    const size_t steps = bench->options->steps;
+    const size_t steps = (bench->options->steps + 1) / 2; /* many targets: shorter */
     const size_t targets = bench->classes - 1 < TARGETS ? bench->classes - 1 : TARGETS;
     char spec[96];
     size_t one = 0, all = 0;
