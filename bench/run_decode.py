@@ -66,7 +66,7 @@ def main(words):
     parser.add_argument("data", nargs="+", metavar="DATA")
     parser.add_argument("--vmoe", default=HERE.parent / "build" / "apps" / "vmoe")
     parser.add_argument("--python", default=sys.executable, help="one with the peers")
-    parser.add_argument("--peers", nargs="+", default=["pillow", "opencv", "torchvision.io"])
+    parser.add_argument("--peers", nargs="+", default=["pillow", "opencv", "torchvision.io", "dali"])
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)),
                         help="all run on this one, -1: anywhere")
     parser.add_argument("--limit", type=int, default=400, help="images")

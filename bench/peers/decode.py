@@ -7,8 +7,8 @@ image after the other, and leaves a normalised float32 array [3, S, S]. The phot
     eval   resize 256, centre crop 224, normalise, bilinear (and bicubic)
     small  decode, pad 4, random crop, flip, normalise at the images' own size (32 or 64 pixels)
 
-in Pillow + torchvision, OpenCV (INTER_AREA for reductions, as its documentation advises), and
-torchvision.io (libjpeg-turbo into tensors, antialiased resizing). One CSV line per pipeline: median,
+in Pillow + torchvision, OpenCV (INTER_AREA for reductions, as its documentation advises),
+torchvision.io (libjpeg-turbo into tensors, antialiased resizing), and DALI's CPU operators. One CSV line per pipeline: median,
 smallest and largest rate of --rounds rounds. The row `decode` is the decoder alone.
 
     python decode.py --kind train --rounds 5 FOLDER
@@ -199,6 +199,62 @@ def tensor_pipelines(kind):
         yield name, "small", chain(v2.RandomHorizontalFlip())
 
 
+def dali_pipelines(kind):
+    """DALI's CPU operators, its region decoding for the random crop; a batch at a time, as it works."""
+    import nvidia.dali as dali
+    from nvidia.dali import fn, pipeline_def, types
+
+    name = f"dali-cpu-{dali.__version__}"
+    mean, std = (255 * MEAN).tolist(), (255 * STD).tolist()
+    side = 224
+
+    def normalised(images, mirror=0, **crop):
+        return fn.crop_mirror_normalize(images, dtype=types.FLOAT, output_layout="CHW", mean=mean,
+                                        std=std, mirror=mirror, **crop)
+
+    def decode(raw):
+        return fn.decoders.image(raw, device="cpu", output_type=types.RGB)
+
+    def train(raw):
+        images = fn.decoders.image_random_crop(raw, device="cpu", output_type=types.RGB,
+                                               random_area=[0.08, 1.0],
+                                               random_aspect_ratio=[3 / 4, 4 / 3])
+        images = fn.resize(images, size=[side, side], interp_type=types.INTERP_LINEAR)
+        return normalised(images, fn.random.coin_flip(probability=0.5))
+
+    def evaluation(interpolation):
+        def graph(raw):
+            images = fn.resize(decode(raw), resize_shorter=256, interp_type=interpolation)
+            return normalised(images, crop=(side, side))
+        return graph
+
+    def epoch_of(graph):
+        @pipeline_def(batch_size=40, num_threads=1, device_id=None, exec_async=False,
+                      exec_pipelined=False, prefetch_queue_depth=1, seed=1)
+        def build():
+            return graph(fn.external_source(name="raw"))
+
+        pipeline = build()
+        pipeline.build()
+
+        def epoch(files):
+            for at in range(0, len(files), 40):
+                batch = [np.frombuffer(raw, np.uint8) for raw in files[at:at + 40]]
+                pipeline.feed_input("raw", batch + batch[:1] * (40 - len(batch)))
+                pipeline.run()
+        return epoch
+
+    graphs = {"train": {"train": train},
+              "eval": {"eval bilinear": evaluation(types.INTERP_LINEAR),
+                       "eval bicubic": evaluation(types.INTERP_CUBIC)},
+              "small": {"small": lambda raw: normalised(decode(raw),
+                                                        fn.random.coin_flip(probability=0.5))}}
+    for what, graph in {"decode": decode, **graphs[kind]}.items():
+        run = lambda raw: None  # noqa: E731 - a batch at a time, see epoch
+        run.epoch = epoch_of(graph)
+        yield name, what, run
+
+
 def read_all(path, limit):
     path = pathlib.Path(path)
     if path.is_dir():
@@ -218,7 +274,8 @@ def machine():
         return "unknown"
 
 
-PEERS = {"pillow": pillow_pipelines, "opencv": opencv_pipelines, "torchvision.io": tensor_pipelines}
+PEERS = {"pillow": pillow_pipelines, "opencv": opencv_pipelines, "torchvision.io": tensor_pipelines,
+         "dali": dali_pipelines}
 
 
 def main():
@@ -243,8 +300,11 @@ def main():
             rates = []
             for turn in range(args.rounds + 1):
                 start = time.perf_counter()
-                for raw in files:
-                    run(raw)
+                if hasattr(run, "epoch"):
+                    run.epoch(files)
+                else:
+                    for raw in files:
+                        run(raw)
                 if turn > 0:
                     rates.append(len(files) / (time.perf_counter() - start))
             out.writerow([name, what, len(files), f"{statistics.median(rates):.1f}",
