@@ -104,6 +104,7 @@ static base_status evaluation_open(app_evaluation *e, const char *model,
 
     if (status != BASE_OK)
         return status;
+    e->network.data.quiet = args->common.quiet;
     status = app_network_data(&e->source, &e->network, args->data, err);
     if (status != BASE_OK)
         return status;

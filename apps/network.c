@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 app_view app_view_defaults(void)
 {
@@ -153,6 +154,22 @@ void app_data_apply(data_source_options *out, const app_data_args *args)
     out->class_map = args->class_map;
     out->index_cache = args->index_cache;
     out->allow_unlabelled = args->unlabelled;
+    out->indexing = args->quiet ? NULL : app_data_indexing;
+}
+
+void app_data_indexing(void *user, size_t samples, double seconds, bool done)
+{
+    enum { PLAIN_SECONDS = 30 };
+    const bool terminal = isatty(STDERR_FILENO) == 1;
+    char number[32];
+
+    (void)user;
+    app_thousands(number, sizeof number, samples);
+    if (terminal)
+        fprintf(stderr, "\rindexing: %s samples, %.0f/s\033[K%s", number,
+                (double)samples / seconds, done ? "\n" : "");
+    else if (done || fmod(seconds, PLAIN_SECONDS) < 1) /* it is called once a second */
+        fprintf(stderr, "indexing: %s samples, %.0f s\n", number, seconds);
 }
 
 data_source_options app_network_options(const app_network *network)

@@ -11,6 +11,7 @@
 typedef struct app_data_args {
     const char *split, *val_labels, *class_map, *index_cache;
     bool unlabelled; /* no option: the command works without labels */
+    bool quiet;      /* no option: says nothing while it indexes */
 } app_data_args;
 
 /* Lines of an option table for a struct `type` with a member `app_data_args member`. */
@@ -42,6 +43,8 @@ typedef struct app_data_args {
 
 /* The options of args into those of a source; the rest stays. */
 void app_data_apply(data_source_options *out, const app_data_args *args);
+/* For data_source_options.indexing: a line on a terminal, a plain one every 30 s elsewhere. */
+void app_data_indexing(void *user, size_t samples, double seconds, bool done);
 
 /* How pictures are made ready and tokens routed, as options; the defaults mean "as the
  * checkpoint says". Part of the struct of a command's arguments. */

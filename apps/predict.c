@@ -234,6 +234,7 @@ static base_status work_open(predict_work *work, const predict_args *args,
     base_status status = app_network_open(&work->network, model, &args->view, err);
 
     work->network.data.unlabelled = true;
+    work->network.data.quiet = args->common.quiet;
     if (status == BASE_OK && args->data)
         status = app_network_data(&work->source, &work->network, args->data, err);
     if (status == BASE_OK)

@@ -21,6 +21,7 @@ static base_status open_sources(app_trainer *t, base_error *err)
         .val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL,
         .class_map = r->data.class_map[0] ? r->data.class_map : NULL,
         .index_cache = r->data.index_cache[0] ? r->data.index_cache : NULL,
+        .indexing = t->common->quiet ? NULL : app_data_indexing,
     };
 
     base_status status = data_source_open(&t->train, r->data.train, &options, err);

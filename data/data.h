@@ -131,6 +131,10 @@ typedef struct data_source_options {
     const char *val_labels;
     const char *class_map;   /* TSV or JSON: class folder, label; NULL: none */
     const char *index_cache; /* folder, "none", or NULL: the user's cache folder */
+    /* Called about once a second while indexing takes longer than two, and a last time with done; from the
+     * caller's thread. NULL: nobody asks. */
+    void (*indexing)(void *user, size_t samples, double seconds, bool done);
+    void *indexing_user;
 } data_source_options;
 
 /* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx; more layouts are lines in a table.

@@ -93,6 +93,34 @@ static base_status recognise(const data_layout **out, const char *path, base_err
     return BASE_OK;
 }
 
+void data_source_tick(data_source *source)
+{
+    enum { EVERY = 256 }; /* samples: the clock is asked no more often */
+
+    if (++source->ticks % EVERY != 0 || !source->asking || !source->asking->indexing)
+        return;
+    const double now = base_seconds();
+    if (now - source->scan_started < 2 || now - source->scan_told < 1)
+        return;
+    source->scan_told = now;
+    source->asking->indexing(source->asking->indexing_user, source->ticks,
+                             now - source->scan_started, false);
+}
+
+/* The scan of the layout, which may take minutes. */
+static base_status scan(data_source *source, const data_source_options *options,
+                        base_error *err)
+{
+    source->asking = options;
+    source->scan_started = base_seconds();
+    const base_status status = source->layout->scan(source, options, err);
+    if (source->scan_told > 0)
+        options->indexing(options->indexing_user, source->ticks,
+                          base_seconds() - source->scan_started, true);
+    source->asking = NULL;
+    return status;
+}
+
 /* The index from the cache or from the files, then labels. */
 static base_status fill(data_source *source, const data_source_options *options,
                         base_error *err)
@@ -106,7 +134,7 @@ static base_status fill(data_source *source, const data_source_options *options,
     if (status != BASE_OK)
         return status;
     if (!layout->cached || !data_cache_load(source, options, note, sizeof note)) {
-        status = layout->scan(source, options, err);
+        status = scan(source, options, err);
         if (status == BASE_OK && layout->cached)
             data_cache_store(source, options);
     }

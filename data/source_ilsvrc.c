@@ -169,6 +169,7 @@ static base_status scan_inner(data_source *source, data_run *run, int fd,
         }
         const data_record r = data_tar_record(&member, 0, (int32_t) class);
         status = data_run_add(run, &r, member.name, err);
+        data_source_tick(source);
     }
     data_tar_close(tar);
     return status == BASE_OK ? data_run_end(run, source, err) : status;

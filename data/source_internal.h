@@ -235,6 +235,9 @@ struct data_source {
     char *truth_path;      /* file of labels that the layout found */
     data_witness *witness; /* [witness_count] */
     size_t witness_room, witness_count;
+    const data_source_options *asking; /* during the scan: whom to tell how far it is */
+    double scan_started, scan_told;
+    size_t ticks;          /* samples met */
     unsigned char *pixels; /* idx: all images [count, height, width, channels] */
     size_t width, height, channels;
 };
@@ -303,6 +306,8 @@ void data_class_folder(char *out, size_t out_bytes, const data_source *source,
 /* Remembers a file or folder for the cache. */
 base_status data_source_witness(data_source *source, const char *path,
                                 const struct stat *info, base_error *err);
+/* Called for each sample that a scan meets: tells how far it is, now and then. */
+void data_source_tick(data_source *source);
 /* Canonical order of what a scan found: class name, path, bytewise (without classes: path);
  * of members with one name in one class the last one stays. The records' names must be
  * in the index. */

@@ -304,6 +304,7 @@ static base_status read_lines(lines *l, base_error *err)
         if (status != BASE_OK || done)
             break;
         status = take_line(l, err);
+        data_source_tick(l->source);
     }
     return status;
 }

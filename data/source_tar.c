@@ -76,6 +76,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
         source->ignored++;
         return BASE_OK;
     }
+    data_source_tick(source);
     return take_sample(s, m, class, slash + 1, err);
 }
 

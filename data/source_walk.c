@@ -198,6 +198,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
                 .label = w->label,
             };
             status = data_index_add(&w->source->index, &record, w->path, err);
+            data_source_tick(w->source);
         } else if (!enter(&inner, &skip, w, fd, e->name)) {
             status = cannot_read(w, class, w->path, err);
             if (inner >= 0)

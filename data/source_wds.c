@@ -115,6 +115,7 @@ static base_status end_sample(scan *s, base_error *err)
     if (!s->now.open)
         return BASE_OK;
     s->now.open = false;
+    data_source_tick(s->source);
     const bool told =
         s->now.cls ? read_cls(&label, s) : s->now.json && read_json(&label, s);
     s->labels += s->now.cls || s->now.json;
