@@ -76,6 +76,9 @@ typedef struct attack_config {
      * iterate of the highest loss is kept (the smallest norm for fab, fab-t, cw): loss curves. */
     bool early_stop;
     bool fixed_routing; /* search with the clean image's experts, judge on the true model */
+    /* For models whose answer depends on an image's neighbours: samples are always shown in the same
+     * groups of target.batch consecutive ones, finished ones included, and judged in them. */
+    bool fixed_batch;
     /* Asked between evaluations: true ends the run with what is known. NULL: never. */
     bool (*stop)(void *user);
     /* After every evaluation of a batch; NULL: none. */
@@ -210,7 +213,8 @@ typedef enum attack_loss {
     ATTACK_LOSS_MARGIN,
     ATTACK_LOSS_MARGIN_TARGET,
     ATTACK_LOSS_DLR,
-    ATTACK_LOSS_DLR_TARGET
+    ATTACK_LOSS_DLR_TARGET,
+    ATTACK_LOSS_REACH_TARGET /* z_t - max of the others: CW's, towards a target */
 } attack_loss;
 const char *attack_loss_name(attack_loss loss);
 /* Loss that the attacker maximises, and its gradient d_logits [classes] (may be NULL); target is used by the

@@ -27,6 +27,7 @@ static const attack_option options[] = {
     {"rounds", NULL, 5, 1, 30, true, "of the binary search over c"},
     {"c", NULL, 0.01, 1e-9, 1e9, false, "first weight of the misclassification term"},
     {"lr", NULL, 0.005, 1e-9, 10, false, "step length of Adam"},
+    {"aim", "none|random|least|second|next", 0, 0, 0, false, "towards which wrong class"},
     {"kappa", NULL, 0, 0, 1e6, false, "margin by which the wrong class must win"},
     {0},
 };
@@ -36,7 +37,8 @@ static void plan(attack_plan *p, const attack_spec *spec, const attack_task *tas
     (void)task;
     p->steps =
         (size_t)(attack_spec_value(spec, "steps") * attack_spec_value(spec, "rounds"));
-    p->loss = ATTACK_LOSS_MARGIN;
+    p->aim = (attack_aim)attack_spec_value(spec, "aim");
+    p->loss = p->aim == ATTACK_AIM_NONE ? ATTACK_LOSS_MARGIN : ATTACK_LOSS_REACH_TARGET;
 }
 
 /* point = (tanh(w) + 1) / 2 */
@@ -97,8 +99,8 @@ static attack_want next(attack_lane *lane)
     const size_t steps = (size_t)attack_spec_value(spec, "steps");
     const size_t tenth = steps >= 10 ? steps / 10 : 1;
     const double kappa = attack_spec_value(spec, "kappa");
-    /* minimised: |v - x|^2 + c max(z_y - max of others, -kappa); lane->value is the
-     * latter's negative */
+    /* minimised: |v - x|^2 + c max(z_y - max of others, -kappa), towards a target c max(max
+     * of others - z_t, -kappa); lane->value is the negative of the maximum's argument */
     const double distance =
         attack_distance(lane->point, lane->x, task->count, ATTACK_NORM_L2);
     const double loss = distance * distance + s->c * fmax(-lane->value, -kappa);

@@ -12,8 +12,8 @@ static const double TINY =
 
 const char *attack_loss_name(attack_loss loss)
 {
-    static const char *const names[] = {"ce",  "ce-target", "margin", "margin-target",
-                                        "dlr", "dlr-target"};
+    static const char *const names[] = {"ce",  "ce-target",  "margin",      "margin-target",
+                                        "dlr", "dlr-target", "reach-target"};
 
     return names[loss];
 }
@@ -30,7 +30,7 @@ attack_loss attack_loss_fallback(attack_loss loss, size_t classes)
 bool attack_loss_is_targeted(attack_loss loss)
 {
     return loss == ATTACK_LOSS_CE_TARGET || loss == ATTACK_LOSS_MARGIN_TARGET ||
-           loss == ATTACK_LOSS_DLR_TARGET;
+           loss == ATTACK_LOSS_DLR_TARGET || loss == ATTACK_LOSS_REACH_TARGET;
 }
 
 int32_t attack_predict(const float *logits, size_t classes)
@@ -156,10 +156,13 @@ double attack_loss_compute(float *d_logits, attack_loss loss, const float *logit
     case ATTACK_LOSS_DLR: return dlr(d_logits, logits, classes, y);
     case ATTACK_LOSS_DLR_TARGET: return dlr_target(d_logits, logits, classes, y, t);
     case ATTACK_LOSS_MARGIN:
-    case ATTACK_LOSS_MARGIN_TARGET: break;
+    case ATTACK_LOSS_MARGIN_TARGET:
+    case ATTACK_LOSS_REACH_TARGET: break;
     }
     const size_t up = loss == ATTACK_LOSS_MARGIN ? best_other(logits, classes, y) : t;
+    const size_t down =
+        loss == ATTACK_LOSS_REACH_TARGET ? best_other(logits, classes, t) : y;
     put(d_logits, up, 1);
-    put(d_logits, y, -1);
-    return (double)logits[up] - (double)logits[y];
+    put(d_logits, down, -1);
+    return (double)logits[up] - (double)logits[down];
 }

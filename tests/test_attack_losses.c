@@ -42,6 +42,8 @@ START_TEST(values_by_hand)
     ck_assert_double_eq(attack_loss_compute(NULL, ATTACK_LOSS_MARGIN, z, 4, 1, -1), -1);
     ck_assert_double_eq(attack_loss_compute(NULL, ATTACK_LOSS_MARGIN_TARGET, z, 4, 1, 3),
                         -3);
+    ck_assert_double_eq(attack_loss_compute(NULL, ATTACK_LOSS_REACH_TARGET, z, 4, 0, 2),
+                        -1);
     /* (2 - 3) / (3 - 1) */
     ck_assert_double_eq_tol(attack_loss_compute(NULL, ATTACK_LOSS_DLR, z, 4, 1, -1), -0.5,
                             1e-9);
@@ -54,11 +56,12 @@ END_TEST
 START_TEST(gradients_match_finite_differences)
 {
     const float z[6] = {0.3f, 2.1f, -1.2f, 1.4f, 0.9f, -0.4f}; /* order: 1 3 4 0 5 2 */
-    const attack_loss losses[] = {ATTACK_LOSS_CE,     ATTACK_LOSS_CE_TARGET,
-                                  ATTACK_LOSS_MARGIN, ATTACK_LOSS_MARGIN_TARGET,
-                                  ATTACK_LOSS_DLR,    ATTACK_LOSS_DLR_TARGET};
+    const attack_loss losses[] = {ATTACK_LOSS_CE,          ATTACK_LOSS_CE_TARGET,
+                                  ATTACK_LOSS_MARGIN,      ATTACK_LOSS_MARGIN_TARGET,
+                                  ATTACK_LOSS_DLR,         ATTACK_LOSS_DLR_TARGET,
+                                  ATTACK_LOSS_REACH_TARGET};
 
-    for (size_t l = 0; l < 6; l++)
+    for (size_t l = 0; l < 7; l++)
         for (int32_t y = 0; y < 6; y++)
             for (int32_t t = 0; t < 6; t++)
                 if (t != y)
