@@ -390,6 +390,31 @@ START_TEST(normal_noise_has_its_width)
 }
 END_TEST
 
+/* Correlation of the noise of one image at two severities, and of two kinds of noise: five
+ * standard errors of independent ones; one stream for both would give nearly 1. */
+START_TEST(kinds_and_severities_have_streams_of_their_own)
+{
+    enum { SIDE = 100, SAMPLES = SIDE * SIDE * 3 };
+    static unsigned char in[SAMPLES], out[3][SAMPLES];
+    double sum[3] = {0};
+
+    constant(in, SAMPLES, 128);
+    test_corrupt_apply(&rig, out[0], in, SIDE, SIDE, CORRUPT_KIND_GAUSSIAN_NOISE, 1, 4);
+    test_corrupt_apply(&rig, out[1], in, SIDE, SIDE, CORRUPT_KIND_GAUSSIAN_NOISE, 2, 4);
+    test_corrupt_apply(&rig, out[2], in, SIDE, SIDE, CORRUPT_KIND_SPECKLE_NOISE, 1, 4);
+    for (int i = 0; i < SAMPLES; i++) {
+        for (int a = 0; a < 3; a++) {
+            const int b = (a + 1) % 3;
+            sum[a] += (out[a][i] - 127.5) * (out[b][i] - 127.5);
+        }
+    }
+    const double sd[3] = {.08 * 255, .12 * 255, .15 * 128};
+    for (int a = 0; a < 3; a++)
+        ck_assert_double_eq_tol(sum[a] / SAMPLES / (sd[a] * sd[(a + 1) % 3]), 0.0,
+                                5.0 / sqrt(SAMPLES));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("corrupt blocks");
@@ -406,6 +431,7 @@ int main(void)
     tcase_add_test(core, shot_noise_is_poisson);
     tcase_add_test(core, impulses_hit_single_samples);
     tcase_add_test(core, normal_noise_has_its_width);
+    tcase_add_test(core, kinds_and_severities_have_streams_of_their_own);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }
