@@ -129,7 +129,8 @@ struct attack_method {
     void (*plan)(attack_plan *plan, const attack_spec *spec, const attack_task *task);
     attack_want (*begin)(attack_lane *lane);
     attack_want (*next)(attack_lane *lane);
-    const attack_method *in_l1; /* takes its place in L1, where it has another form; NULL: none */
+    const attack_method
+        *in_l1; /* takes its place in L1, where it has another form; NULL: none */
 };
 
 extern const attack_method attack_method_noise, attack_method_fgsm, attack_method_pgd,
@@ -230,6 +231,7 @@ typedef struct attack_entry {
 typedef struct attack_pending {
     size_t index, step;
     int32_t target;
+    bool found; /* false: a neighbour that completes the group of fixed_batch */
 } attack_pending;
 
 struct attack_run {
@@ -271,10 +273,27 @@ attack_task attack_task_make(const attack_run *run, const attack_spec *spec);
 base_status attack_clean_pass(attack_run *run, base_error *err);
 /* One attack until it is complete or stopped. */
 base_status attack_drive(attack_run *run, size_t entry, base_error *err);
-/* What a lane has come to goes into the run; its success waits among the pending ones, which are confirmed
- * when they fill a batch. */
-base_status attack_finish(attack_run *run, size_t entry, size_t round, attack_lane *lane,
-                          base_error *err);
+/* One round over the fixed groups of fixed_batch. */
+base_status attack_drive_groups(attack_run *run, size_t entry, const attack_task *task,
+                                size_t round, base_error *err);
+/* Whether a sample takes part in a round. */
+bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
+                  size_t round);
+/* Gives a sample to a lane; begin of the method. */
+void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
+                       size_t index, size_t round);
+/* Judges the point that was evaluated, then next of the method. */
+void attack_lane_answer(attack_lane *lane, const attack_result *result);
+/* Logits and, if wanted, gradients of the rows first .. first + count of batch_images, whose lanes are in
+ * batch_lane; the mean of eot evaluations. Lanes that are finished get no gradient. */
+base_status attack_evaluate(attack_run *run, size_t first, size_t count, bool gradient,
+                            size_t eot, base_error *err);
+/* Tells config.progress. */
+void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
+                 size_t total);
+/* What a lane has come to, but for its success, goes into the run. */
+base_status attack_note(attack_run *run, size_t entry, size_t round,
+                        const attack_lane *lane, base_error *err);
 /* Classifies the pending successes by the plain logits; those that repeat break their samples. */
 base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_error *err);
 /* result of an entry from its trials. */

@@ -61,7 +61,7 @@ static int32_t choose_target(const attack_lane *lane)
 
 /* ---- one lane ------------------------------------------------------------------------------ */
 
-static void lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
+void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
                        size_t index, size_t round)
 {
     attack_lane fresh = {.task = task,
@@ -155,7 +155,7 @@ static void judge(attack_lane *lane, bool wrong)
     }
 }
 
-static void lane_answer(attack_lane *lane, const attack_result *result)
+void attack_lane_answer(attack_lane *lane, const attack_result *result)
 {
     const attack_task *task = lane->task;
 
@@ -207,13 +207,16 @@ static base_status evaluate_rows(attack_run *run, size_t first, size_t count, bo
     for (size_t i = 0; i < count; i++) {
         attack_lane *lane = &run->lanes[run->batch_lane[first + i]];
         float *z = logits + i * target->classes, *d = d_logits + i * target->classes;
-        if (attack_predict(z, target->classes) < 0) {
+        const bool finite = attack_predict(z, target->classes) >= 0;
+        const bool slope = lane->want == ATTACK_WANT_GRADIENT && finite;
+        if (gradient && !slope)
             memset(d, 0, target->classes * sizeof *d);
-            lane->value = NAN;
-        } else {
-            lane->value += attack_loss_compute(gradient ? d : NULL, lane->loss, z,
-                                               target->classes, lane->label, lane->target);
-        }
+        if (lane->want == ATTACK_WANT_NO_MORE)
+            continue;
+        lane->value += finite
+                           ? attack_loss_compute(slope ? d : NULL, lane->loss, z,
+                                                 target->classes, lane->label, lane->target)
+                           : (double)NAN;
     }
     return gradient
                ? target->gradient(target->user, run->batch_gradients + first * run->count,
@@ -222,8 +225,8 @@ static base_status evaluate_rows(attack_run *run, size_t first, size_t count, bo
 }
 
 /* The mean over eot evaluations in batch_logits, batch_gradients and the lanes' values. */
-static base_status evaluate_mean(attack_run *run, size_t first, size_t count, bool gradient,
-                                 size_t eot, base_error *err)
+base_status attack_evaluate(attack_run *run, size_t first, size_t count, bool gradient,
+                            size_t eot, base_error *err)
 {
     const size_t logits = count * run->target.classes, pixels = count * run->count;
     float *z = run->batch_logits + first * run->target.classes;
@@ -274,10 +277,10 @@ static base_status evaluate_lanes(attack_run *run, const attack_task *task, size
         }
         with_gradient = pass == 0 ? rows : with_gradient;
     }
-    status = evaluate_mean(run, 0, with_gradient, true, task->plan.eot, err);
+    status = attack_evaluate(run, 0, with_gradient, true, task->plan.eot, err);
     if (status == BASE_OK)
-        status = evaluate_mean(run, with_gradient, rows - with_gradient, false,
-                               task->plan.eot, err);
+        status = attack_evaluate(run, with_gradient, rows - with_gradient, false,
+                                 task->plan.eot, err);
     if (run->config.fixed_routing) {
         const base_status freed = run->target.freeze(run->target.user, NULL, 0, err);
         status = status == BASE_OK ? freed : status;
@@ -289,22 +292,28 @@ static base_status evaluate_lanes(attack_run *run, const attack_task *task, size
 
 /* ---- one attack ------------------------------------------------------------------------------ */
 
+bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
+                  size_t round)
+{
+    const attack_trial *trial = &run->trials[index];
+    const bool minimal = task->spec->method->flags & ATTACK_MINIMAL;
+
+    return trial->seen && trial->rounds == round &&
+           (!trial->broken || (minimal && !task->early_stop));
+}
+
 /* The samples whose turn it is in a round. */
 static size_t fill_queue(attack_run *run, const attack_task *task, size_t round)
 {
-    const bool minimal = task->spec->method->flags & ATTACK_MINIMAL;
     size_t count = 0;
 
-    for (size_t i = 0; i < run->n; i++) {
-        const attack_trial *trial = &run->trials[i];
-        const bool on = !trial->broken || (minimal && !task->early_stop);
-        if (trial->seen && on && trial->rounds == round)
+    for (size_t i = 0; i < run->n; i++)
+        if (attack_is_on(run, task, i, round))
             run->queue[count++] = i;
-    }
     return count;
 }
 
-static void tell(const attack_run *run, size_t entry, size_t round, size_t done,
+void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
                  size_t total)
 {
     const attack_progress progress = {.attack = run->entries[entry].result.name,
@@ -320,6 +329,22 @@ static void tell(const attack_run *run, size_t entry, size_t round, size_t done,
         run->config.progress(run->config.user, &progress);
 }
 
+/* A lane's success waits among the pending ones, which are confirmed when they fill a batch. */
+static base_status finish(attack_run *run, size_t entry, size_t round,
+                          const attack_lane *lane, base_error *err)
+{
+    const base_status status = attack_note(run, entry, round, lane, err);
+
+    if (status != BASE_OK || !lane->found)
+        return status;
+    memcpy(run->pending + run->pending_count * run->count, lane->best,
+           run->count * sizeof(float));
+    run->pending_list[run->pending_count++] =
+        (attack_pending){lane->index, lane->best_step, lane->target, true};
+    return run->pending_count < run->target.batch ? BASE_OK
+                                                  : attack_confirm(run, entry, round, err);
+}
+
 /* Hands finished lanes over and moves the others to the front. */
 static base_status collect(attack_run *run, size_t entry, size_t round, size_t *active,
                            base_error *err)
@@ -331,7 +356,7 @@ static base_status collect(attack_run *run, size_t entry, size_t round, size_t *
             i++;
             continue;
         }
-        status = attack_finish(run, entry, round, &run->lanes[i], err);
+        status = finish(run, entry, round, &run->lanes[i], err);
         const attack_lane kept = run->lanes[i];
         run->lanes[i] = run->lanes[--*active];
         run->lanes[*active] = kept;
@@ -339,9 +364,8 @@ static base_status collect(attack_run *run, size_t entry, size_t round, size_t *
     return status;
 }
 
-enum {
-    WORTH_THREADS = 2048
-}; /* pixels of all lanes below which threads cost more than they save */
+/* Pixels of all lanes below which threads cost more than they save. */
+enum { WORTH_THREADS = 2048 };
 
 static base_status drive_round(attack_run *run, size_t entry, const attack_task *task,
                                size_t round, base_error *err)
@@ -358,15 +382,15 @@ static base_status drive_round(attack_run *run, size_t entry, const attack_task 
             break;
         }
         while (active < run->target.batch && taken < total)
-            lane_begin(run, task, &run->lanes[active++], run->queue[taken++], round);
+            attack_lane_begin(run, task, &run->lanes[active++], run->queue[taken++], round);
         status = evaluate_lanes(run, task, active, err);
         if (status != BASE_OK)
             break;
 #pragma omp parallel for schedule(dynamic) if (active * task->count >= WORTH_THREADS)
         for (size_t i = 0; i < active; i++)
-            lane_answer(&run->lanes[i], result);
+            attack_lane_answer(&run->lanes[i], result);
         status = collect(run, entry, round, &active, err);
-        tell(run, entry, round, taken - active, total);
+        attack_tell(run, entry, round, taken - active, total);
     }
     if (status != BASE_OK && status != BASE_INTERRUPTED)
         return status;
@@ -402,7 +426,8 @@ base_status attack_drive(attack_run *run, size_t entry, base_error *err)
     /* Without a budget nothing can change: the clean pass has judged x. */
     for (size_t round = 0;
          status == BASE_OK && task.eps > 0 && round < run->entries[entry].rounds; round++)
-        status = drive_round(run, entry, &task, round, err);
+        status = (run->config.fixed_batch ? attack_drive_groups
+                                          : drive_round)(run, entry, &task, round, err);
     run->entries[entry].result.seconds += base_seconds() - start;
     run->entries[entry].result.complete = status == BASE_OK;
     attack_summarise(run, entry);

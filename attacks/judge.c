@@ -73,6 +73,22 @@ static void break_sample(attack_run *run, size_t entry, size_t round, size_t row
     memcpy(run->adversarial + i * run->count, example, run->count * sizeof *example);
 }
 
+/* The best try at a sample that is not broken. */
+static void keep_try(attack_run *run, size_t index, const float *image, int32_t prediction,
+                     double margin)
+{
+    attack_sample *sample = &run->samples[index];
+
+    if (sample->broken)
+        return;
+    run->tried[index] = 1;
+    memcpy(run->adversarial + index * run->count, image, run->count * sizeof *image);
+    sample->prediction = prediction;
+    sample->margin = (float)margin;
+    sample->norm = (float)attack_distance(image, run->images + index * run->count,
+                                          run->count, run->config.norm);
+}
+
 base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_error *err)
 {
     const size_t count = run->pending_count, classes = run->target.classes;
@@ -90,10 +106,14 @@ base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_err
         const attack_pending *pending = &run->pending_list[row];
         const int32_t prediction = attack_predict(logits, classes);
         run->confirmed[row] = prediction >= 0 && prediction != run->labels[pending->index];
-        if (run->confirmed[row])
+        run->confirmed[row] = run->confirmed[row] && pending->found;
+        if (run->confirmed[row]) {
             break_sample(run, entry, round, row, logits);
-        else
+        } else if (pending->found) {
             run->trials[pending->index].unconfirmed = 1;
+            keep_try(run, pending->index, run->pending + row * run->count, prediction,
+                     attack_margin(logits, classes, run->labels[pending->index]));
+        }
     }
     for (size_t i = 0; i < count * run->count; i++)
         run->batch_images[i] = rintf(255 * run->pending[i]) / 255;
@@ -116,22 +136,20 @@ static int64_t curve_unit(double value)
     return (int64_t)rint(unit * (value > limit ? limit : value > -limit ? value : -limit));
 }
 
-static void add_curve(attack_entry *entry, attack_lane *lane)
+static void add_curve(attack_entry *entry, const attack_lane *lane)
 {
-    while (lane->curve_filled < entry->result.curve_count)
-        lane->curve[lane->curve_filled++] = lane->top_value;
     for (size_t i = 0; i < entry->result.curve_count; i++)
-        entry->curve_sum[i] += curve_unit(lane->curve[i]);
+        entry->curve_sum[i] +=
+            curve_unit(i < lane->curve_filled ? lane->curve[i] : lane->top_value);
     entry->curve_samples++;
 }
 
-base_status attack_finish(attack_run *run, size_t entry, size_t round, attack_lane *lane,
-                          base_error *err)
+base_status attack_note(attack_run *run, size_t entry, size_t round,
+                        const attack_lane *lane, base_error *err)
 {
     const size_t i = lane->index;
     const bool minimal = run->entries[entry].spec.method->flags & ATTACK_MINIMAL;
     attack_trial *trial = &run->trials[i];
-    attack_sample *sample = &run->samples[i];
 
     if (lane->fault)
         return base_fail(
@@ -146,29 +164,14 @@ base_status attack_finish(attack_run *run, size_t entry, size_t round, attack_la
     if (round == 0)
         trial->zero_grad = lane->zero_grad;
     if (lane->invalid)
-        trial->invalid = sample->invalid = true;
+        trial->invalid = run->samples[i].invalid = true;
     else if (round == 0)
         add_curve(&run->entries[entry], lane);
     if (minimal && lane->best_prediction >= 0 &&
         !((double)trial->minimal_norm <= lane->best_norm))
         trial->minimal_norm = (float)lane->best_norm;
-    if (lane->found) {
-        memcpy(run->pending + run->pending_count * run->count, lane->best,
-               run->count * sizeof(float));
-        run->pending_list[run->pending_count++] =
-            (attack_pending){i, lane->best_step, lane->target};
-        return run->pending_count < run->target.batch
-                   ? BASE_OK
-                   : attack_confirm(run, entry, round, err);
-    }
-    if (!minimal && !sample->broken && lane->best_prediction >= 0) {
-        run->tried[i] = 1;
-        memcpy(run->adversarial + i * run->count, lane->best, run->count * sizeof(float));
-        sample->prediction = lane->best_prediction;
-        sample->margin = (float)lane->best_margin;
-        sample->norm = (float)attack_distance(lane->best, run->images + i * run->count,
-                                              run->count, run->config.norm);
-    }
+    if (!minimal && !lane->found && lane->best_prediction >= 0)
+        keep_try(run, i, lane->best, lane->best_prediction, lane->best_margin);
     return BASE_OK;
 }
 

@@ -50,6 +50,8 @@ static uint64_t setup_hash(const attack_run *run)
                               config->seed,
                               (uint64_t)config->mode,
                               config->early_stop,
+                              config->fixed_batch,
+                              config->fixed_batch ? run->target.batch : 0,
                               config->fixed_routing,
                               run->n,
                               run->target.classes,
