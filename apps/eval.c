@@ -126,7 +126,7 @@ static base_status evaluation_open(app_evaluation *e, const char *model,
                                   (size_t)e->network.config->moe.experts, err);
         e->moe_count += status == BASE_OK;
     }
-    if (status == BASE_OK && (args->robust.corruption.names.count > 0 || args->robust.tree))
+    if (status == BASE_OK)
         status = app_robust_open(&e->robust, &args->robust, &e->network, e->source,
                                  &args->common, args->html != NULL, err);
     return status;

@@ -93,12 +93,37 @@ static base_status buffers_create(app_robust *r, base_error *err)
                             (size_t)config->moe.experts, err);
 }
 
+/* Options that would be passed over in silence. */
+static base_status args_check(const app_robust_args *args, base_error *err)
+{
+    const app_corruption *c = &args->corruption;
+    const char *stray = args->jpeg > 0   ? "jpeg"
+                        : c->frost       ? "frost-dir"
+                        : c->preset != 0 ? "preset"
+                                         : NULL;
+
+    if (args->tree && stray)
+        return base_fail(err, BASE_USAGE,
+                         "--%s means nothing with --imagenet-c, whose files are made",
+                         stray);
+    if (c->severities.count > 0 && !stray)
+        stray = "severity";
+    if (!args->tree && c->names.count == 0 && stray)
+        return base_fail(err, BASE_USAGE, "--%s needs --corrupt NAME%s", stray,
+                         strcmp(stray, "severity") == 0 ? " or --imagenet-c DIR" : "");
+    return BASE_OK;
+}
+
 base_status app_robust_open(app_robust **out, const app_robust_args *args,
                             const app_network *network, const data_source *source,
                             const app_common *common, bool specimens, base_error *err)
 {
-    app_robust *r = base_alloc(1, sizeof *r);
+    base_status status = args_check(args, err);
 
+    *out = NULL;
+    if (status != BASE_OK || (args->corruption.names.count == 0 && !args->tree))
+        return status;
+    app_robust *r = base_alloc(1, sizeof *r);
     if (!r)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
     r->args = args;
@@ -108,7 +133,7 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
     r->wants_specimens = specimens && !args->tree;
     r->specimen_sample = SIZE_MAX;
     r->moe_count = app_network_blocks(r->blocks, network->config);
-    base_status status = app_selection_parse(&r->selection, &args->corruption, err);
+    status = app_selection_parse(&r->selection, &args->corruption, err);
     if (status == BASE_OK && args->tree)
         status = tree_select(&r->selection, args, err);
     else if (status == BASE_OK)

@@ -73,7 +73,7 @@ typedef struct app_robust {
 } app_robust;
 
 /* What to measure; everything else stays borrowed. With args->tree the parts that the tree has, all or the
- * named ones. */
+ * named ones. *out NULL: nothing was asked for; BASE_USAGE for options that mean nothing then. */
 base_status app_robust_open(app_robust **out, const app_robust_args *args,
                             const app_network *network, const data_source *source,
                             const app_common *common, bool specimens, base_error *err);

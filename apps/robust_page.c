@@ -39,10 +39,12 @@ static void headline(const app_robust *r, const corrupt_errors *errors, app_page
             "mCE", text[0], app_robust_comparable(r) ? "AlexNet: 100" : "not comparable"};
         cards[count++] = (app_card){"relative mCE", text[1], "loss against clean"};
     }
-    snprintf(text[2], TEXT, "%.1f %%", 100 * (isnan(bench) ? sum / cells : bench));
-    cards[count++] = (app_card){"error, corrupted", text[2],
-                                isnan(bench) ? "mean of what was measured"
-                                             : "mean of the benchmark's 15"};
+    if (cells > 0) {
+        snprintf(text[2], TEXT, "%.1f %%", 100 * (isnan(bench) ? sum / cells : bench));
+        cards[count++] = (app_card){"error, corrupted", text[2],
+                                    isnan(bench) ? "mean of what was measured"
+                                                 : "mean of the benchmark's 15"};
+    }
     snprintf(text[3], TEXT, "%.1f %%", 100 * errors->clean);
     snprintf(note, TEXT, "%zu pairs measured", r->selection.count);
     cards[count++] = (app_card){"error, clean", text[3], note};
@@ -195,7 +197,8 @@ static base_status specimens(const app_robust *r, app_page *page, base_error *er
         const app_specimen *s = &r->specimen[i];
         char kind[NAME];
         const char *what = i == 0 ? "clean" : spoken(kind, s->pair.kind);
-        char names[APP_ROBUST_TOP][NAME], values[APP_ROBUST_TOP][TEXT], answer[2 * NAME + 4];
+        char names[APP_ROBUST_TOP][NAME], values[APP_ROBUST_TOP][TEXT],
+            answer[2 * NAME + 4];
         app_bar list[APP_ROBUST_TOP];
 
         for (size_t t = 0; t < s->top_count; t++) {

@@ -159,7 +159,11 @@ END_TEST
 
 START_TEST(an_incomplete_benchmark_has_no_mce)
 {
-    json_t *e = evaluate("--corrupt", "noise", "--severity", "1-3");
+    json_t *e = evaluate("--corrupt", "clean", "--html", page);
+    ck_assert(json_is_null(json_object_get(robust_of(e), "mce")));
+    ck_assert_uint_eq(json_array_size(json_object_get(robust_of(e), "cells")), 0);
+    json_decref(e);
+    e = evaluate("--corrupt", "noise", "--severity", "1-3");
     const json_t *r = robust_of(e);
 
     ck_assert(json_is_null(json_object_get(r, "mce")));
@@ -240,6 +244,12 @@ START_TEST(wrong_words_are_refused)
     program_refused(program_run(dir, "eval", model, "--data", data, "--corrupt", "frost",
                                 "--frost-dir", dir, NULL),
                     1, "frost1.png");
+    program_refused(
+        program_run(dir, "eval", model, "--data", data, "--severity", "3", NULL), 2,
+        "--severity needs --corrupt");
+    program_refused(program_run(dir, "eval", model, "--data", data, "--imagenet-c", tree,
+                                "--jpeg", "85", NULL),
+                    2, "--jpeg");
 }
 END_TEST
 
