@@ -166,7 +166,7 @@ void decode_close(data_decoder *decoder)
 
 bool decode_can_scale(const data_decoder *decoder)
 {
-    return decoder->kind == KIND_JPEG;
+    return decoder->kind != KIND_PNG;
 }
 
 size_t decode_scaled(size_t side, unsigned eighths)

@@ -171,10 +171,10 @@ static bool make_room(decode_quick *q, size_t width)
     for (size_t p = 0; p < q->scan.parts; p++) {
         scan_component *part = &q->scan.part[p];
         part->row_blocks = part->across * TOGETHER;
-        q->step[p] = EDGE + part->across * q->kept * SIDE + MORE;
+        q->step[p] = EDGE + part->across * q->kept * q->side[p] + MORE;
         l.coefs[p] =
             piece(&l, (part->row_blocks + 1) * part->down * SCAN_COEFS * sizeof(int16_t));
-        l.plane[p] = piece(&l, 2 * SIDE * part->down * q->step[p] + EDGE);
+        l.plane[p] = piece(&l, 2 * q->side[p] * part->down * q->step[p] + EDGE);
     }
     for (size_t i = 0; i < 2; i++)
         l.up[i] = piece(&l, width + 2 * MORE);
@@ -196,7 +196,7 @@ static bool make_room(decode_quick *q, size_t width)
 /* Row y of a component's plane, which holds two rows of MCUs. */
 static unsigned char *plane_row(const decode_quick *q, size_t p, size_t y)
 {
-    const size_t rows = 2 * SIDE * q->scan.part[p].down;
+    const size_t rows = 2 * q->side[p] * q->scan.part[p].down;
 
     return q->plane[p] + y % rows * q->step[p];
 }
@@ -207,15 +207,18 @@ static bool transform(decode_quick *q, size_t m, size_t from, size_t count,
 {
     for (size_t p = 0; p < q->scan.parts; p++) {
         const scan_component *part = &q->scan.part[p];
-        const size_t column = (from - q->first) * part->across * SIDE;
+        const size_t side = q->side[p];
+        const size_t column = (from - q->first) * part->across * side;
         for (size_t v = 0; v < part->down; v++) {
             int16_t *coefs = part->coefs + v * (part->row_blocks + 1) * SCAN_COEFS;
+            unsigned char *to = plane_row(q, p, (m * part->down + v) * side) + column;
             const size_t blocks = part->across * count;
             /* what a vector of blocks reads behind the last */
             memset(coefs + blocks * SCAN_COEFS, 0,
                    (VECTOR - blocks % VECTOR) % VECTOR * SCAN_COEFS * sizeof *coefs);
-            if (!kernels->idct(plane_row(q, p, (m * part->down + v) * SIDE) + column,
-                               q->step[p], coefs, q->quant[p], blocks))
+            if (side < SIDE
+                    ? !kernels->idct_small(to, q->step[p], coefs, q->quant[p], blocks, side)
+                    : !kernels->idct(to, q->step[p], coefs, q->quant[p], blocks))
                 return false;
         }
     }
@@ -227,7 +230,7 @@ static void spread_edges(decode_quick *q, size_t m)
 {
     const size_t first = q->first * SIDE, columns = (q->width + 1) / 2;
 
-    for (size_t p = 1; p < q->scan.parts && q->across == 2; p++) {
+    for (size_t p = 1; p < q->scan.parts && q->up_across == 2; p++) {
         for (size_t y = m * SIDE; y < (m + 1) * SIDE; y++) {
             unsigned char *row = plane_row(q, p, y);
             if (first == 0)
@@ -260,23 +263,23 @@ static bool decode_mcu_row(decode_quick *q, size_t m, bool last,
 static void hand_out(decode_quick *q, size_t y, const decode_want *want,
                      const data_kernels *kernels)
 {
-    const size_t first = want->left / q->across; /* chroma column */
-    const size_t count = (want->left + want->width - 1) / q->across - first + 1;
+    const size_t first = want->left / q->up_across; /* chroma column */
+    const size_t count = (want->left + want->width - 1) / q->up_across - first + 1;
     const unsigned char *chroma[2] = {q->up[0], q->up[0]};
     const unsigned char *luma =
-        plane_row(q, 0, y) + want->left - q->first * SIDE * q->across;
+        plane_row(q, 0, y) + want->left - q->first * q->side[0] * q->across;
 
     for (size_t p = 1; p < q->scan.parts; p++) {
-        const size_t skip = first - q->first * SIDE;
+        const size_t skip = first - q->first * q->side[p];
         unsigned char *up = q->up[p - 1];
-        chroma[p - 1] = up + want->left % q->across;
-        if (q->down == 2) {
+        chroma[p - 1] = up + want->left % q->up_across;
+        if (q->up_down == 2) {
             const size_t rows = (q->height + 1) / 2, near = y / 2;
             const size_t far = y % 2 == 0 ? (near > 0 ? near - 1 : 0)
                                           : (near + 1 < rows ? near + 1 : near);
             kernels->double_rows(up, plane_row(q, p, near) + skip,
                                  plane_row(q, p, far) + skip, count);
-        } else if (q->across == 2) {
+        } else if (q->up_across == 2) {
             kernels->double_row(up, plane_row(q, p, y) + skip, count);
         } else {
             chroma[p - 1] = plane_row(q, p, y) + skip;
@@ -286,21 +289,35 @@ static void hand_out(decode_quick *q, size_t y, const decode_want *want,
     want->take(want->user, q->row);
 }
 
+/* How large blocks become, and how much chroma is left to be doubled: at a scale its blocks
+ * are as large as they can (libjpeg's jdmaster.c). False: not done here. */
+static bool choose_sides(decode_quick *q, unsigned eighths)
+{
+    const bool full = eighths == SIDE;
+
+    if (!full && q->across != q->down)
+        return false;
+    q->side[0] = eighths;
+    q->side[1] = q->side[2] = full ? SIDE : eighths * q->across;
+    q->up_across = full ? q->across : 1;
+    q->up_down = full ? q->down : 1;
+    return true;
+}
+
 bool decode_quick_rows(const decode_want *want, decode_quick *q,
                        const data_kernels *kernels)
 {
-    const size_t high = SIDE * q->down; /* of an MCU */
-    const size_t reach = q->down == 2 ? 2 : 0, aside = q->across == 2 ? 2 : 0;
+    if (!choose_sides(q, want->eighths))
+        return false;
+    const size_t high = q->side[0] * q->down, wide = q->side[0] * q->across; /* of an MCU */
+    const size_t reach = q->up_down == 2 ? 2 : 0, aside = q->up_across == 2 ? 2 : 0;
     const size_t last_column = want->left + want->width - 1 + aside;
     const size_t last_row = want->top + want->height - 1 + reach;
-    const size_t rows = (q->height + high - 1) / high;
+    const size_t rows = (q->height + SIDE * q->down - 1) / (SIDE * q->down);
     const size_t top = want->top > reach ? want->top - reach : 0;
     const size_t left = want->left > aside ? want->left - aside : 0;
-    const size_t wide = SIDE * q->across;
     size_t y = want->top;
 
-    if (want->eighths != 8)
-        return false;
     q->first = left / wide;
     const size_t last = last_column / wide < q->mcus ? last_column / wide : q->mcus - 1;
     q->kept = last - q->first + 1;
@@ -326,7 +343,7 @@ bool decode_quick_rows(const decode_want *want, decode_quick *q,
             return false;
         /* The last row of an MCU waits for the chroma below, but at the end. */
         const size_t ready =
-            q->down == 2 && m + 1 < rows ? (m + 1) * high - 1 : (m + 1) * high;
+            q->up_down == 2 && m + 1 < rows ? (m + 1) * high - 1 : (m + 1) * high;
         for (; y < ready && y < want->top + want->height; y++)
             hand_out(q, y, want, kernels);
     }

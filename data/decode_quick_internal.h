@@ -16,10 +16,12 @@ struct decode_quick {
     const unsigned char *bytes, *data_start, *next;
     size_t size;
     size_t width, height;
-    size_t across, down; /* luma samples to one of chroma, 1 or 2 */
-    size_t mcus;         /* of a row */
-    size_t first, kept;  /* of them: those whose pixels are wanted */
-    size_t restart;      /* interval in MCUs, 0: none */
+    size_t across, down;          /* luma samples to one of chroma, 1 or 2 */
+    size_t mcus;                  /* of a row */
+    size_t side[SCAN_COMPONENTS]; /* pixels a block becomes, 8 at full scale */
+    size_t up_across, up_down;    /* how much chroma is doubled, 1 or 2 */
+    size_t first, kept;           /* of them: those whose pixels are wanted */
+    size_t restart;               /* interval in MCUs, 0: none */
     size_t restart_left;
     unsigned restart_next;
     uint16_t quant[SCAN_COMPONENTS][SCAN_COEFS]; /* natural order */

@@ -106,6 +106,9 @@ typedef struct data_kernels {
      * False: a product is beyond +-8191, which no encoder makes of 8-bit samples. */
     bool (*idct)(unsigned char *out, size_t step, const int16_t *coefs,
                  const uint16_t *quant, size_t count);
+    /* The same to side x side pixels a block, side 4, 2 or 1 (libjpeg's jidctred.c). */
+    bool (*idct_small)(unsigned char *out, size_t step, const int16_t *coefs,
+                       const uint16_t *quant, size_t count, size_t side);
     /* Chroma to twice its columns, fancy (libjpeg's h2v1): out [2 * count] from in [-1 ..
      * count]. */
     void (*double_row)(unsigned char *out, const unsigned char *in, size_t count);

@@ -11,8 +11,9 @@
 enum {
     SIDE = 8, /* of a block */
     CONST_BITS = 13,
-    PASS1_BITS = 2, /* kept between the passes */
-    LIMIT = 8192,   /* of a product of coefficient and quantiser */
+    PASS1_BITS = 2,     /* kept between the passes */
+    LIMIT = 8192,       /* of a product of coefficient and quantiser */
+    LIMIT_SMALL = 1536, /* the same for reduced sizes, whose sums have 32 bits alone */
     F_0_298 = 2446,
     F_0_390 = 3196,
     F_0_541 = 4433,
@@ -24,7 +25,18 @@ enum {
     F_1_961 = 16069,
     F_2_053 = 16819,
     F_2_562 = 20995,
-    F_3_072 = 25172
+    F_3_072 = 25172,
+    /* of the reduced ones */
+    F_0_211 = 1730,
+    F_0_509 = 4176,
+    F_0_601 = 4926,
+    F_0_720 = 5906,
+    F_0_850 = 6967,
+    F_1_061 = 8697,
+    F_1_272 = 10426,
+    F_1_451 = 11893,
+    F_2_172 = 17799,
+    F_3_624 = 29692
 };
 
 /* ---- the inverse DCT -------------------------------------------------------------------- */
@@ -275,6 +287,89 @@ bool kernels_idct(unsigned char *out, size_t step, const int16_t *coefs,
 }
 
 #endif
+
+/* ---- reduced sizes ----------------------------------------------------------------------- */
+
+static int32_t rounded(int32_t v, int bits)
+{
+    return (v + (1 << (bits - 1))) >> bits;
+}
+
+static unsigned char sample(int32_t v)
+{
+    return (unsigned char)(v < -128 ? 0 : v > 127 ? 255 : v + 128);
+}
+
+/* Eight values, `step` apart, to four. */
+static void reduce_to_4(int32_t out[4], const int32_t *v, size_t step, int bits)
+{
+    const int32_t v1 = v[step], v3 = v[3 * step], v5 = v[5 * step], v7 = v[7 * step];
+    const int32_t even = v[2 * step] * F_1_847 - v[6 * step] * F_0_765;
+    const int32_t dc = v[0] * (1 << (CONST_BITS + 1));
+    const int32_t inner = -v7 * F_0_211 + v5 * F_1_451 - v3 * F_2_172 + v1 * F_1_061;
+    const int32_t outer = -v7 * F_0_509 - v5 * F_0_601 + v3 * F_0_899 + v1 * F_2_562;
+
+    out[0] = rounded(dc + even + outer, bits);
+    out[3] = rounded(dc + even - outer, bits);
+    out[1] = rounded(dc - even + inner, bits);
+    out[2] = rounded(dc - even - inner, bits);
+}
+
+static void reduce_to_2(int32_t out[2], const int32_t *v, size_t step, int bits)
+{
+    const int32_t dc = v[0] * (1 << (CONST_BITS + 2));
+    const int32_t odd = v[step] * F_3_624 - v[3 * step] * F_1_272 + v[5 * step] * F_0_850 -
+                        v[7 * step] * F_0_720;
+
+    out[0] = rounded(dc + odd, bits);
+    out[1] = rounded(dc - odd, bits);
+}
+
+/* v: the block's products, natural order. */
+static void reduce(unsigned char *out, size_t step, const int32_t *v, size_t side)
+{
+    const int more = side == 4 ? 1 : 2;
+    int32_t kept[4 * SIDE], row[4];
+
+    if (side == 1) {
+        out[0] = sample(rounded(v[0], 3));
+        return;
+    }
+    for (size_t x = 0; x < SIDE; x++) {
+        int32_t column[4];
+        if (side == 4)
+            reduce_to_4(column, v + x, SIDE, CONST_BITS - PASS1_BITS + more);
+        else
+            reduce_to_2(column, v + x, SIDE, CONST_BITS - PASS1_BITS + more);
+        for (size_t y = 0; y < side; y++)
+            kept[y * SIDE + x] = column[y];
+    }
+    for (size_t y = 0; y < side; y++) {
+        if (side == 4)
+            reduce_to_4(row, kept + y * SIDE, 1, CONST_BITS + PASS1_BITS + 3 + more);
+        else
+            reduce_to_2(row, kept + y * SIDE, 1, CONST_BITS + PASS1_BITS + 3 + more);
+        for (size_t x = 0; x < side; x++)
+            out[y * step + x] = sample(row[x]);
+    }
+}
+
+bool kernels_idct_small(unsigned char *out, size_t step, const int16_t *coefs,
+                        const uint16_t *quant, size_t count, size_t side)
+{
+    for (size_t i = 0; i < count; i++, coefs += SCAN_COEFS, out += side) {
+        int32_t v[SCAN_COEFS];
+        bool good = true;
+        for (size_t k = 0; k < SCAN_COEFS; k++) {
+            v[k] = coefs[k] * quant[k];
+            good &= v[k] >= -LIMIT_SMALL && v[k] < LIMIT_SMALL;
+        }
+        if (!good)
+            return false;
+        reduce(out, step, v, side);
+    }
+    return true;
+}
 
 /* ---- upsampling and colour -------------------------------------------------------------- */
 

@@ -25,6 +25,7 @@
 #define kernels_unpack_rgb KERNELS_NAME(DATA_KERNELS_SET, unpack_rgb)
 #define kernels_normalise KERNELS_NAME(DATA_KERNELS_SET, normalise)
 #define kernels_idct KERNELS_NAME(DATA_KERNELS_SET, idct)
+#define kernels_idct_small KERNELS_NAME(DATA_KERNELS_SET, idct_small)
 #define kernels_double_row KERNELS_NAME(DATA_KERNELS_SET, double_row)
 #define kernels_double_rows KERNELS_NAME(DATA_KERNELS_SET, double_rows)
 #define kernels_ycc_rgbx KERNELS_NAME(DATA_KERNELS_SET, ycc_rgbx)
@@ -41,6 +42,8 @@ size_t kernels_normalise(float *planes, size_t plane, const unsigned char *rgb,
                          size_t count, const float mean[3], const float std[3]);
 bool kernels_idct(unsigned char *out, size_t step, const int16_t *coefs,
                   const uint16_t *quant, size_t count);
+bool kernels_idct_small(unsigned char *out, size_t step, const int16_t *coefs,
+                        const uint16_t *quant, size_t count, size_t side);
 void kernels_double_row(unsigned char *out, const unsigned char *in, size_t count);
 void kernels_double_rows(unsigned char *out, const unsigned char *near,
                          const unsigned char *far, size_t count);

@@ -205,6 +205,7 @@ const data_kernels DATA_KERNELS_SET = {
     .unpack_rgb = kernels_unpack_rgb,
     .normalise = kernels_normalise,
     .idct = kernels_idct,
+    .idct_small = kernels_idct_small,
     .double_row = kernels_double_row,
     .double_rows = kernels_double_rows,
     .ycc_rgbx = kernels_ycc_rgbx,

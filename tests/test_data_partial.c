@@ -175,13 +175,19 @@ static data_image whole_at_scale(data_decoder *decoder, const unsigned char *byt
 
 START_TEST(a_part_at_a_scale_equals_that_part_of_the_whole)
 {
-    data_decoder *decoder = decoder_make(NULL, false);
+    data_decoder *decoder = decoder_make(NULL, false), *slow = decoder_make(NULL, true);
 
     for (size_t k = 0; k < JPEG_KINDS; k++) {
         unsigned char *bytes;
         const size_t size = jpeg_make(&bytes, &jpeg_kinds[k], 197, 150, 90);
         for (unsigned eighths = 4; eighths >= 1; eighths /= 2) {
-            data_image whole = whole_at_scale(decoder, bytes, size, eighths);
+            data_image whole = whole_at_scale(slow, bytes, size, eighths);
+            const data_box all = {0, 0, whole.width, whole.height};
+            for (size_t set = 0; data_kernels_at(set); set++) {
+                decode_choose(decoder, data_kernels_at(set), false);
+                check_part(decoder, &whole, eighths, bytes, size, all, true,
+                           jpeg_kinds[k].name);
+            }
             base_rng rng = base_rng_make(k, BASE_PURPOSE_TEST, eighths, 0, 0);
             for (int i = 0; i < 12; i++)
                 check_part(decoder, &whole, eighths, bytes, size,
@@ -191,7 +197,9 @@ START_TEST(a_part_at_a_scale_equals_that_part_of_the_whole)
         }
         free(bytes);
     }
+    ck_assert_uint_gt(decode_quick_count(decoder), 5 * 3 * 12);
     data_decoder_destroy(decoder);
+    data_decoder_destroy(slow);
 }
 END_TEST
 
