@@ -221,7 +221,8 @@ static base_status look_at(decode_case *c, base_error *err)
 
 base_status bench_decode(const bench_context *context, base_error *err)
 {
-    const data_source_options options = {.allow_single_class = true};
+    const data_source_options options = {.allow_single_class = true,
+                                         .allow_unlabelled = true};
     const size_t limit = (size_t)context->args->common.limit;
     data_source *source = NULL;
     size_t width = 0, height = 0, channels = 0;
