@@ -276,8 +276,8 @@ static void sweep(const app_attack *a, app_page *page)
                                .ticks = s->x,
                                .tick_names = s->names,
                                .tick_count = s->count,
-                               .width = 560,
-                               .height = 280};
+                               .width = 460,
+                               .height = 250};
         app_plot_lines(page, lines, count, &axes);
     }
     base_free(s);
@@ -449,7 +449,7 @@ static void setting(app_page *page, const char *name, const char *value)
 {
     fputs("<tr><td class=\"soft\">", page->out.file);
     app_page_text(page, name);
-    fputs("</td><td>", page->out.file);
+    fputs("</td><td style=\"overflow-wrap:anywhere\">", page->out.file);
     app_page_text(page, value);
     fputs("</td></tr>\n", page->out.file);
 }

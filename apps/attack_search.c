@@ -400,6 +400,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
     a->config.mode = (attack_mode)a->args->mode;
     a->config.early_stop = !a->args->all_steps;
     a->config.fixed_routing = a->args->fixed_routing;
+    a->config.fixed_batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
     a->config.samples = a->samples;
     a->config.stop = stop_asked;
     app_progress_start(&a->progress, &a->args->common, "attack", "samples",
@@ -414,8 +415,12 @@ base_status app_attack_search(app_attack *a, base_error *err)
         status = routing_search(a, &done, err);
     if (status == BASE_OK && done && a->args->checks == 0)
         status = checks_search(a, err);
-    if (status == BASE_INTERRUPTED || (status == BASE_OK && !done))
-        return a->run ? BASE_OK : status;
+    if (status == BASE_INTERRUPTED || (status == BASE_OK && !done)) {
+        /* Nothing is known before the clean images have been looked at. */
+        if (a->run && attack_run_clean(a->run) > 0)
+            return BASE_OK;
+        return base_fail(err, BASE_INTERRUPTED, "stopped before the first attack");
+    }
     a->complete = status == BASE_OK;
     return a->complete ? state_remove(a, err) : status;
 }

@@ -219,7 +219,7 @@ void app_plot_grid(app_page *page, const app_grid *grid)
                         "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" "
                         "style=\"font-size:11px%s\">%.0f</text>",
                         NAMES + (int)c * cell + (cell - 2) / 2.0, y + row / 2 + 3,
-                        dark > 0.55 ? ";fill:var(--paper)" : "", 100 * v);
+                        dark > 0.75 ? ";fill:var(--paper)" : "", 100 * v);
             fputc('\n', file);
         }
     }

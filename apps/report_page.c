@@ -259,8 +259,8 @@ static void chart(const app_report_set *set, app_page *page, const char *norm,
                            .ticks = b->eps,
                            .tick_names = names,
                            .tick_count = b->count,
-                           .width = 560,
-                           .height = 280};
+                           .width = 460,
+                           .height = 250};
     if (count > 0 && b->count > 1)
         app_plot_lines(page, lines, count, &axes);
     base_free(curves);
