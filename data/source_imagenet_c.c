@@ -245,15 +245,29 @@ static base_status tree_scan(data_source *source, const data_source_options *opt
     return status;
 }
 
+/* Whether a folder of this name lies in path. */
+static bool holds(const char *path, const char *name)
+{
+    char *below = base_text("%s/%s", path, name);
+    const bool found = below && is_folder(below);
+
+    base_free(below);
+    return found;
+}
+
+/* A known corruption or group must be there: folders of numbers in folders may be anything,
+ * and a thousand class folders are not looked into. */
 static int tree_fits(const char *path)
 {
     data_imagenet_c *tree = NULL;
-    struct stat info;
+    bool likely = false;
 
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode) ||
-        data_imagenet_c_open(&tree, path, NULL) != BASE_OK)
+    for (size_t i = 0; i < KNOWN && !likely; i++)
+        likely = holds(path, known[i]);
+    for (size_t i = 0; i < GROUPS && !likely; i++)
+        likely = holds(path, groups[i]);
+    if (!likely || data_imagenet_c_open(&tree, path, NULL) != BASE_OK)
         return 0;
-    /* Folders of numbers in folders may be anything: a known corruption must be there. */
     const int fits = tree->part[0].rank < KNOWN ? 2 : 0;
     data_imagenet_c_close(tree);
     return fits;
