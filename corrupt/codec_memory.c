@@ -119,7 +119,7 @@ static JBLOCKARRAY alloc_blocks(j_common_ptr info, int pool, JDIMENSION blocks,
                                 JDIMENSION count)
 {
     corrupt_codec *codec = codec_of(info);
-    JBLOCKARRAY rows = alloc_small(info, pool, product(codec, count, sizeof *rows));
+    JBLOCKARRAY rows = alloc_small(info, pool, product(codec, count, sizeof(JBLOCKROW)));
     JBLOCKROW at =
         alloc_large(info, pool, product(codec, (size_t)blocks * count, sizeof *at));
 

@@ -15,8 +15,8 @@ static void draw_affine(double m[6], corrupt_job *job)
 {
     const double shift = job->params[SHIFT];
     const size_t least = job->height < job->width ? job->height : job->width;
-    const double q = (double)(least / 3);
-    const double cx = (double)(job->width / 2), cy = (double)(job->height / 2);
+    const size_t reach = least / 3, middle_x = job->width / 2, middle_y = job->height / 2;
+    const double q = (double)reach, cx = (double)middle_x, cy = (double)middle_y;
     double from[3][2] = {{cx + q, cy + q}, {cx + q, cy - q}, {cx - q, cy - q}};
     double to[3][2];
 

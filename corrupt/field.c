@@ -6,6 +6,7 @@
  * is taken, with the outcome within about 0.35 % of the field's deviation. */
 #include "corrupt/parts_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The border repeats with a period of 2 extent, and cosine k has k half waves in extent:
@@ -39,6 +40,7 @@ static bool axis_make(axis *out, corrupt_job *job, size_t extent, double sigma,
     const size_t count = cosines_needed(extent, sigma);
     const size_t padded = (count + WIDE - 1) / WIDE * WIDE;
 
+    assert(period > 0);
     *out = (axis){
         .extent = extent,
         .cosines = count,

@@ -146,8 +146,8 @@ static void grow(float *plane, float x, float y, float dx, float dy, float lengt
     const float shortest = 3.0f;
     float next = gap * (float)base_rng_uniform(rng);
 
-    for (float walked = 0.0f; walked < length; walked += step) {
-        const float left = 1.0f - walked / length;
+    for (int i = 0; (float)i * step < length; i++) {
+        const float walked = (float)i * step, left = 1.0f - walked / length;
         splat(plane, x, y, light * (0.3f + 0.7f * left));
         if (order < LAST_ORDER && walked >= next) {
             const float twig =

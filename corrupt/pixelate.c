@@ -54,6 +54,35 @@ static size_t small_side(size_t extent, double share)
     return small > 0 ? small : 1; /* the scripts have no image this small */
 }
 
+/* to [columns, 3]: the means of the boxes of a row. */
+static void shrink_row(unsigned char *to, const unsigned char *in, const box *across,
+                       size_t columns)
+{
+    for (size_t x = 0; x < columns; x++) {
+        const unsigned char *at = in + (size_t)across[x].first * 3;
+        uint32_t sum[3] = {0};
+        for (uint32_t k = 0; k < across[x].count; k++)
+            for (size_t c = 0; c < 3; c++)
+                sum[c] += at[3 * k + c];
+        for (size_t c = 0; c < 3; c++)
+            to[3 * x + c] = mean_of(sum[c], across[x].weight);
+    }
+}
+
+/* to [count]: the mean of a box of rows; sum [count] is scratch. */
+static void shrink_rows(unsigned char *to, uint32_t *sum, const unsigned char *narrow,
+                        const box *down, size_t count)
+{
+    memset(sum, 0, count * sizeof *sum);
+    for (uint32_t k = 0; k < down->count; k++) {
+        const unsigned char *at = narrow + (down->first + k) * count;
+        for (size_t i = 0; i < count; i++)
+            sum[i] += at[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = mean_of(sum[i], down->weight);
+}
+
 static base_status apply(corrupt_job *job, base_error *err)
 {
     const size_t height = job->height, width = job->width;
@@ -65,8 +94,7 @@ static base_status apply(corrupt_job *job, base_error *err)
     unsigned char *narrow = corrupt_scratch(job, height * columns, 3, err);
     uint32_t *sum = corrupt_scratch(job, columns * 3, sizeof *sum, err);
     unsigned char *line = corrupt_scratch(job, columns, 3, err);
-    const unsigned char *made = NULL;
-    size_t made_row = SIZE_MAX;
+    size_t last = SIZE_MAX; /* the small row above */
 
     if (!across || !down || !from || !narrow || !sum || !line)
         return BASE_NO_MEMORY;
@@ -74,46 +102,20 @@ static base_status apply(corrupt_job *job, base_error *err)
     boxes_make(down, rows, height);
     for (size_t x = 0; x < width; x++)
         from[x] = (uint32_t)(((double)x + 0.5) * ((double)columns / (double)width));
-
-    for (size_t y = 0; y < height; y++) {
-        const unsigned char *in = job->in + y * width * 3;
-        unsigned char *to = narrow + y * columns * 3;
-        for (size_t x = 0; x < columns; x++) {
-            const unsigned char *at = in + (size_t)across[x].first * 3;
-            uint32_t s0 = 0, s1 = 0, s2 = 0;
-            for (uint32_t k = 0; k < across[x].count; k++) {
-                s0 += at[3 * k];
-                s1 += at[3 * k + 1];
-                s2 += at[3 * k + 2];
-            }
-            to[3 * x] = mean_of(s0, across[x].weight);
-            to[3 * x + 1] = mean_of(s1, across[x].weight);
-            to[3 * x + 2] = mean_of(s2, across[x].weight);
-        }
-    }
+    for (size_t y = 0; y < height; y++)
+        shrink_row(narrow + y * columns * 3, job->in + y * width * 3, across, columns);
     for (size_t y = 0; y < height; y++) {
         unsigned char *out = job->out + y * width * 3;
         const size_t row = (size_t)(((double)y + 0.5) * ((double)rows / (double)height));
-        if (row == made_row) {
-            memcpy(out, made, width * 3);
+        if (row == last) {
+            memcpy(out, out - width * 3, width * 3);
             continue;
         }
-        memset(sum, 0, columns * 3 * sizeof *sum);
-        for (uint32_t k = 0; k < down[row].count; k++) {
-            const unsigned char *at = narrow + (down[row].first + k) * columns * 3;
-            for (size_t i = 0; i < columns * 3; i++)
-                sum[i] += at[i];
-        }
-        for (size_t i = 0; i < columns * 3; i++)
-            line[i] = mean_of(sum[i], down[row].weight);
-        for (size_t x = 0; x < width; x++) {
-            const unsigned char *pixel = line + (size_t)from[x] * 3;
-            out[3 * x] = pixel[0];
-            out[3 * x + 1] = pixel[1];
-            out[3 * x + 2] = pixel[2];
-        }
-        made = out;
-        made_row = row;
+        last = row;
+        shrink_rows(line, sum, narrow, &down[row], columns * 3);
+        for (size_t x = 0; x < width; x++)
+            for (size_t c = 0; c < 3; c++)
+                out[3 * x + c] = line[(size_t)from[x] * 3 + c];
     }
     return BASE_OK;
 }
