@@ -1,8 +1,10 @@
-/* kernels_jpeg.c - from coefficients to pixels as libjpeg-turbo does it with JDCT_ISLOW and
- * fancy upsampling, to the byte. Compiled once per instruction set (kernels_internal.h).
+/* kernels_jpeg.c - from coefficients to samples as libjpeg-turbo does it with JDCT_ISLOW, to
+ * the byte. Compiled once per instruction set (kernels_internal.h).
  * The inverse DCT is that of Loeffler, Ligtenberg and Moschytz 1989 with 13-bit constants,
  * in the order of jidctint.c, with the 16-bit saturation of its SIMD forms. */
 #include "data/kernels_parts_internal.h"
+
+#include <string.h>
 
 #if defined(KERNELS_AVX512) || defined(KERNELS_AVX2)
 #include <immintrin.h>
@@ -290,6 +292,104 @@ bool kernels_idct(unsigned char *out, size_t step, const int16_t *coefs,
 
 /* ---- reduced sizes ----------------------------------------------------------------------- */
 
+/* What one size does alone: the mean. */
+static bool means(unsigned char *out, const int16_t *coefs, const uint16_t *quant,
+                  size_t count)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < count; i++) {
+        const int32_t v = coefs[SCAN_COEFS * i] * quant[0];
+        const int32_t mean = ((v + 4) >> 3) + 128;
+        good = good && v >= -LIMIT_SMALL && v <= LIMIT_SMALL;
+        out[i] = (unsigned char)(mean < 0 ? 0 : mean > 255 ? 255 : mean);
+    }
+    return good;
+}
+
+#if defined(KERNELS_AVX512) || defined(KERNELS_AVX2)
+
+/* Eight vectors to four, as pass does to eight. The upper half of v becomes zero. */
+static inline void reduce_to_4(wide v[SIDE], int bits)
+{
+    const halves even = weigh(v[2], v[6], pair(F_1_847, -F_0_765));
+    const halves dc = {W(srai_epi32)(W(unpacklo_epi16)(W_ZERO, v[0]), 15 - CONST_BITS),
+                       W(srai_epi32)(W(unpackhi_epi16)(W_ZERO, v[0]), 15 - CONST_BITS)};
+    const halves inner = plus(weigh(v[7], v[5], pair(-F_0_211, F_1_451)),
+                              weigh(v[3], v[1], pair(-F_2_172, F_1_061)));
+    const halves outer = plus(weigh(v[7], v[5], pair(-F_0_509, -F_0_601)),
+                              weigh(v[3], v[1], pair(F_0_899, F_2_562)));
+    const halves sum = plus(dc, even), difference = minus(dc, even);
+
+    v[0] = descale(plus(sum, outer), bits);
+    v[3] = descale(minus(sum, outer), bits);
+    v[1] = descale(plus(difference, inner), bits);
+    v[2] = descale(minus(difference, inner), bits);
+    v[4] = v[5] = v[6] = v[7] = W_ZERO;
+}
+
+static inline void reduce_to_2(wide v[SIDE], int bits)
+{
+    const halves dc = {W(srai_epi32)(W(unpacklo_epi16)(W_ZERO, v[0]), 14 - CONST_BITS),
+                       W(srai_epi32)(W(unpackhi_epi16)(W_ZERO, v[0]), 14 - CONST_BITS)};
+    const halves odd = plus(weigh(v[1], v[3], pair(F_3_624, -F_1_272)),
+                            weigh(v[5], v[7], pair(F_0_850, -F_0_720)));
+
+    v[0] = descale(plus(dc, odd), bits);
+    v[1] = descale(minus(dc, odd), bits);
+    v[2] = v[3] = v[4] = v[5] = v[6] = v[7] = W_ZERO;
+}
+
+/* Four rows of up to four words of each block to its 16 bytes. */
+static inline wide rows_of_4(const wide v[SIDE])
+{
+    const wide ab = W(unpacklo_epi16)(v[0], v[1]), cd = W(unpacklo_epi16)(v[2], v[3]);
+
+    return W(add_epi8)(W(packs_epi16)(W(unpacklo_epi32)(ab, cd), W(unpackhi_epi32)(ab, cd)),
+                       W(set1_epi8)((char)0x80));
+}
+
+/* Reads as many blocks as fit a vector. */
+bool kernels_idct_small(unsigned char *out, size_t step, const int16_t *coefs,
+                        const uint16_t *quant, size_t count, size_t side)
+{
+    wide beyond = W_ZERO, most = W_ZERO;
+
+    if (side == 1)
+        return means(out, coefs, quant, count);
+    for (size_t i = 0; i < count; i += TOGETHER) {
+        unsigned char rows[TOGETHER][16];
+        wide v[SIDE];
+        for (size_t r = 0; r < SIDE; r++) {
+            const wide coef = load_row(coefs + SCAN_COEFS * i, r);
+            const wide by = W_ROW(quant + SIDE * r);
+            v[r] = W(mullo_epi16)(coef, by);
+            beyond = W_OR(beyond, W_XOR(W(mulhi_epi16)(coef, by), W(srai_epi16)(v[r], 15)));
+            most = W(max_epu16)(most, W(abs_epi16)(v[r]));
+        }
+        if (side == 4) {
+            reduce_to_4(v, CONST_BITS - PASS1_BITS + 1);
+            transpose(v);
+            reduce_to_4(v, CONST_BITS + PASS1_BITS + 3 + 1);
+        } else {
+            reduce_to_2(v, CONST_BITS - PASS1_BITS + 2);
+            transpose(v);
+            reduce_to_2(v, CONST_BITS + PASS1_BITS + 3 + 2);
+        }
+        const wide bytes = rows_of_4(v);
+        memcpy(rows, &bytes, sizeof rows);
+        const size_t here = count - i < TOGETHER ? count - i : TOGETHER;
+        for (size_t o = 0; o < here; o++) {
+            for (size_t y = 0; y < side; y++)
+                memcpy(out + y * step + side * (i + o), rows[o] + 4 * y, side);
+        }
+    }
+    beyond = W_OR(beyond, W(subs_epu16)(most, W(set1_epi16)(LIMIT_SMALL)));
+    return !W_ANY(beyond);
+}
+
+#else
+
 static int32_t rounded(int32_t v, int bits)
 {
     return (v + (1 << (bits - 1))) >> bits;
@@ -331,10 +431,6 @@ static void reduce(unsigned char *out, size_t step, const int32_t *v, size_t sid
     const int more = side == 4 ? 1 : 2;
     int32_t kept[4 * SIDE], row[4];
 
-    if (side == 1) {
-        out[0] = sample(rounded(v[0], 3));
-        return;
-    }
     for (size_t x = 0; x < SIDE; x++) {
         int32_t column[4];
         if (side == 4)
@@ -357,138 +453,20 @@ static void reduce(unsigned char *out, size_t step, const int32_t *v, size_t sid
 bool kernels_idct_small(unsigned char *out, size_t step, const int16_t *coefs,
                         const uint16_t *quant, size_t count, size_t side)
 {
+    if (side == 1)
+        return means(out, coefs, quant, count);
     for (size_t i = 0; i < count; i++, coefs += SCAN_COEFS, out += side) {
         int32_t v[SCAN_COEFS];
         bool good = true;
         for (size_t k = 0; k < SCAN_COEFS; k++) {
             v[k] = coefs[k] * quant[k];
-            good &= v[k] >= -LIMIT_SMALL && v[k] < LIMIT_SMALL;
+            good = good && v[k] >= -LIMIT_SMALL && v[k] <= LIMIT_SMALL;
         }
         if (!good)
             return false;
         reduce(out, step, v, side);
     }
     return true;
-}
-
-/* ---- upsampling and colour -------------------------------------------------------------- */
-
-/* jdsample.c: three quarters of the nearer sample, one of the further; 1 and 2 are added
- * before the shift in turn. */
-void kernels_double_row(unsigned char *out, const unsigned char *in, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const int three = 3 * in[i];
-        out[2 * i] = (unsigned char)((three + in[(ptrdiff_t)i - 1] + 1) >> 2);
-        out[2 * i + 1] = (unsigned char)((three + in[i + 1] + 2) >> 2);
-    }
-}
-
-#if defined(KERNELS_AVX512) || defined(KERNELS_AVX2)
-
-/* 3 near + far of 16 columns. */
-static inline __m256i column_sums(const unsigned char *near, const unsigned char *far)
-{
-    const __m256i n = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)near));
-    const __m256i f = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)far));
-
-    return _mm256_add_epi16(_mm256_add_epi16(n, f), _mm256_add_epi16(n, n));
-}
-
-/* Reads KERNEL_SLACK behind, writes up to 30 bytes more. */
-void kernels_double_rows(unsigned char *out, const unsigned char *near,
-                         const unsigned char *far, size_t count)
-{
-    for (size_t i = 0; i < count; i += 16) {
-        const __m256i own = column_sums(near + i, far + i);
-        const __m256i left = column_sums(near + i - 1, far + i - 1);
-        const __m256i right = column_sums(near + i + 1, far + i + 1);
-        const __m256i three = _mm256_add_epi16(own, _mm256_add_epi16(own, own));
-        const __m256i even = _mm256_srli_epi16(
-            _mm256_add_epi16(_mm256_add_epi16(three, left), _mm256_set1_epi16(8)), 4);
-        const __m256i odd = _mm256_srli_epi16(
-            _mm256_add_epi16(_mm256_add_epi16(three, right), _mm256_set1_epi16(7)), 4);
-        _mm256_storeu_si256((void *)(out + 2 * i),
-                            _mm256_or_si256(even, _mm256_slli_epi16(odd, 8)));
-    }
-}
-
-/* (v * factor + 32768) >> 16 */
-static inline __m256i share(__m256i v, short factor)
-{
-    const __m256i twice =
-        _mm256_mulhi_epi16(_mm256_add_epi16(v, v), _mm256_set1_epi16(factor));
-
-    return _mm256_srai_epi16(_mm256_add_epi16(twice, _mm256_set1_epi16(1)), 1);
-}
-
-/* Reads and writes KERNEL_SLACK more. */
-void kernels_ycc_rgbx(unsigned char *out, const unsigned char *y, const unsigned char *cb,
-                      const unsigned char *cr, size_t count)
-{
-    const __m256i centre = _mm256_set1_epi16(128);
-    /* 0.34414 and 0.71414 - 1 in 16 bits */
-    const __m256i green = _mm256_set1_epi32((int)(18734u << 16 | (uint16_t)-22554));
-    const __m256i half = _mm256_set1_epi32(1 << 15);
-
-    for (size_t i = 0; i < count; i += 16) {
-        const __m256i l = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(y + i)));
-        const __m256i b = _mm256_sub_epi16(
-            _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(cb + i))), centre);
-        const __m256i r = _mm256_sub_epi16(
-            _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(cr + i))), centre);
-        const __m256i red =
-            _mm256_add_epi16(_mm256_add_epi16(l, r), share(r, 26345)); /* 1.402 */
-        const __m256i blue = _mm256_add_epi16(_mm256_add_epi16(l, _mm256_add_epi16(b, b)),
-                                              share(b, -14942)); /* 1.772 */
-        const __m256i low = _mm256_madd_epi16(_mm256_unpacklo_epi16(b, r), green);
-        const __m256i high = _mm256_madd_epi16(_mm256_unpackhi_epi16(b, r), green);
-        const __m256i both =
-            _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, half), 16),
-                               _mm256_srai_epi32(_mm256_add_epi32(high, half), 16));
-        const __m256i g = _mm256_add_epi16(_mm256_sub_epi16(l, r), both);
-        /* in each 128-bit lane: 8 red, 8 blue; 8 green, 8 of nothing */
-        const __m256i rb = _mm256_packus_epi16(red, blue);
-        const __m256i gx = _mm256_packus_epi16(g, g);
-        const __m256i rg = _mm256_unpacklo_epi8(rb, gx);
-        const __m256i bx = _mm256_unpackhi_epi8(rb, gx);
-        const __m256i first = _mm256_unpacklo_epi16(rg, bx);
-        const __m256i second = _mm256_unpackhi_epi16(rg, bx);
-        _mm256_storeu_si256((void *)(out + 4 * i),
-                            _mm256_permute2x128_si256(first, second, 0x20));
-        _mm256_storeu_si256((void *)(out + 4 * i + 32),
-                            _mm256_permute2x128_si256(first, second, 0x31));
-    }
-}
-
-#else
-
-void kernels_double_rows(unsigned char *out, const unsigned char *near,
-                         const unsigned char *far, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const unsigned char *n = near + i, *f = far + i;
-        const int own = 3 * (3 * n[0] + f[0]);
-        out[2 * i] = (unsigned char)((own + 3 * n[-1] + f[-1] + 8) >> 4);
-        out[2 * i + 1] = (unsigned char)((own + 3 * n[1] + f[1] + 7) >> 4);
-    }
-}
-
-static unsigned char clip(int v)
-{
-    return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-void kernels_ycc_rgbx(unsigned char *out, const unsigned char *y, const unsigned char *cb,
-                      const unsigned char *cr, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const int b = cb[i] - 128, r = cr[i] - 128;
-        out[4 * i] = clip(y[i] + ((91881 * r + 32768) >> 16));
-        out[4 * i + 1] = clip(y[i] + ((-22554 * b - 46802 * r + 32768) >> 16));
-        out[4 * i + 2] = clip(y[i] + ((116130 * b + 32768) >> 16));
-        out[4 * i + 3] = 0;
-    }
 }
 
 #endif
