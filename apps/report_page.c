@@ -329,6 +329,17 @@ static void routing_rows(const app_report_set *set, app_page *page, const char *
     fputs("<p></p>", page->out.file);
     snprintf(name, sizeof name, "routing under %s attack, mean over blocks", norm);
     table_begin(set, page, name);
+    fputs("<tr><td>at the budget</td>", page->out.file);
+    for (size_t m = 0; m < set->count; m++) {
+        const app_report_attack *attack = attack_of(&set->model[m], norm);
+        const char *eps =
+            attack ? app_report_string(attack->json, "threat.eps_text") : NULL;
+
+        fputs("<td class=\"n\">", page->out.file);
+        app_page_text(page, eps ? eps : "");
+        fputs("</td>", page->out.file);
+    }
+    fputs("</tr>\n", page->out.file);
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         for (size_t m = 0; m < set->count; m++) {
             const app_report_attack *attack = attack_of(&set->model[m], norm);
