@@ -7,7 +7,7 @@ Both on one core, in one session, on the same picture: the first of DIR (a folde
 shorter side at 256 pixels and the middle 224 cut out. CSV: milliseconds an image of every corruption and
 severity, medians of --rounds images; then the fifteen of the benchmark in all. ratio = peer_ms / vmoe_ms:
 above 1 vmoe is faster. --scripts adds the functions on the libraries of the original scripts
-(tests/reference/corrupt_model.py; glass blur in plain Python as there), once each.
+(tests/reference/corrupt_model.py; glass blur is the package's own loop, which is theirs), once each.
 
 Needs numpy, scipy, scikit-image, OpenCV, Pillow, imagecorruptions. The package was written for numpy 1
 and older scikit-image: three names are put back below. Its glass blur is a loop in plain Python, seconds
@@ -110,13 +110,19 @@ def ours(program, data, rounds):
 
 
 def scripts():
-    """The original functions' stand-ins, by name, with glass blur in plain Python."""
+    """The original functions' stand-ins: by name, what to call with a picture and a severity."""
     sys.path.insert(0, str(HERE.parent.parent / "tests" / "reference"))
     import corrupt_model
 
-    loop = corrupt_model.copy_pixels
-    corrupt_model.copy_pixels = getattr(loop, "py_func", loop)
-    return {model.__name__: (model, params) for model, _, params in corrupt_model.MODELS}
+    rng = np.random.default_rng(0)
+    calls = {
+        model.__name__: lambda v, severity, model=model, params=params: model(
+            v.copy(), params[severity - 1], rng
+        )
+        for model, _, params in corrupt_model.MODELS
+    }
+    calls["glass_blur"] = imagecorruptions.corruption_dict["glass_blur"]  # before it is compiled
+    return calls
 
 
 def main():
@@ -129,10 +135,9 @@ def main():
     cv2.setNumThreads(1)
     picture = first_picture(args.data)
     vmoe = ours(args.vmoe, args.data, args.rounds)
+    models = scripts() if args.scripts else {}
     if njit:
         imagecorruptions.corruption_dict["glass_blur"] = compiled_glass_blur()
-    models = scripts() if args.scripts else {}
-    rng = np.random.default_rng(0)
     out = csv.writer(sys.stdout)
     out.writerow(["corruption", "severity", "vmoe_ms", "package_ms", "ratio"]
                  + ["scripts_ms", "scripts_ratio"] * bool(models))
@@ -146,8 +151,7 @@ def main():
 
             peers = [median_ms(package, args.rounds)]
             if models:
-                model, params = models[name]
-                peers.append(median_ms(lambda: model(picture.copy(), params[severity - 1], rng), 1))
+                peers.append(median_ms(lambda: models[name](picture, severity), 1))
             us = vmoe[name, str(severity)]
             row = [f"{us:.3f}"]
             for peer in peers:

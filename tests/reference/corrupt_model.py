@@ -8,6 +8,7 @@ tests/test_corrupt.h (integers only), it gives per corruption and severity the m
 the clean picture, the mean and the standard deviation of the samples, each with its spread over
 seeds: what tests/test_corrupt_scores.c compares with.
 """
+import functools
 import io
 import math
 import sys
@@ -45,6 +46,7 @@ def picture(height, width):
     return out
 
 
+@functools.cache
 def frost_textures():
     return [picture(240 + 16 * i, 300 + 8 * i) for i in range(5)]
 
