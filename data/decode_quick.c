@@ -171,6 +171,7 @@ static bool make_room(decode_quick *q, size_t width)
     for (size_t p = 0; p < q->scan.parts; p++) {
         scan_component *part = &q->scan.part[p];
         part->row_blocks = part->across * TOGETHER;
+        part->dc_only = q->side[p] == 1;
         q->step[p] = EDGE + part->across * q->kept * q->side[p] + MORE;
         l.coefs[p] =
             piece(&l, (part->row_blocks + 1) * part->down * SCAN_COEFS * sizeof(int16_t));

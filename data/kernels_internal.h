@@ -59,6 +59,7 @@ typedef struct scan_table {
 typedef struct scan_component {
     const scan_table *dc, *ac;
     size_t across, down; /* blocks in an MCU */
+    bool dc_only;        /* of kept blocks, all that is wanted */
     int dc_limit;        /* |DC| beyond is left to libjpeg */
     int last_dc;
     /* [down][row_blocks + 1][64], natural order, from MCU `first` on: a spare block ends

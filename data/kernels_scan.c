@@ -104,8 +104,6 @@ static inline __attribute__((always_inline)) bool block(reader *r, scan_componen
     refill(r);
     if (!dc_value(r, part))
         return false;
-    if (keep)
-        coefs[0] = (int16_t)part->last_dc;
     for (;;) {
         refill(r);
         for (int i = 0; i < LOOKS; i++) {
@@ -165,13 +163,21 @@ static inline __attribute__((always_inline)) bool mcu(reader *r, scan_state *sta
         for (size_t v = 0; v < part->down; v++) {
             for (size_t h = 0; h < across; h++) {
                 int16_t *coefs = part->coefs;
+                bool good = r->at <= state->end + sizeof(uint64_t);
                 if (keep) {
                     const size_t column = (m - state->first) * across + h;
                     coefs += (v * (part->row_blocks + 1) + column) * SCAN_COEFS;
-                    memset(coefs, 0, SCAN_COEFS * sizeof *coefs);
                 }
-                if (r->at > state->end + sizeof(uint64_t) || !block(r, part, coefs, keep))
+                if (keep && !part->dc_only) {
+                    memset(coefs, 0, SCAN_COEFS * sizeof *coefs);
+                    good = good && block(r, part, coefs, true);
+                } else {
+                    good = good && block(r, part, coefs, false);
+                }
+                if (!good)
                     return false;
+                if (keep)
+                    coefs[0] = (int16_t)part->last_dc;
             }
         }
     }
