@@ -74,6 +74,23 @@ static void replay_line(const app_attack *a, app_page *page)
     fputs("</p>\n", page->out.file);
 }
 
+static void capacity_line(const app_attack *a, app_page *page)
+{
+    char text[400];
+
+    if (!a->trained.known)
+        return;
+    snprintf(
+        text, sizeof text,
+        "Trained with capacity %g, attacked without: with it %.2f %% of the clean images are "
+        "right, %.2f %% of the assignments are dropped, and %.2f %% under attack.",
+        a->trained.capacity, 100 * (double)a->trained.right / (double)a->n,
+        100 * a->trained.dropped[0], 100 * a->trained.dropped[1]);
+    fputs("<p>", page->out.file);
+    app_page_text(page, text);
+    fputs("</p>\n", page->out.file);
+}
+
 /* Share of its tokens that an expert lost, [layers, experts]. */
 static double *left_shares(const app_routing *r, app_group group, double *top)
 {
@@ -155,6 +172,7 @@ void app_attack_routing_page(const app_attack *a, app_page *page)
         "right. A claim about routing needs the column of random noise beside it.");
     layers_table(r, page);
     replay_line(a, page);
+    capacity_line(a, page);
     heat(r, page);
     usage(r, page);
 }

@@ -144,6 +144,11 @@ typedef struct app_attack {
     size_t points, main;  /* main: the point that is reported in full, the last of --eps */
     attack_config config; /* of main */
     attack_run *run;      /* of main */
+    struct { /* with the capacity that it was trained with (attack_capacity.c) */
+        bool known;
+        double capacity, dropped[2]; /* share of assignments: clean, adversarial */
+        size_t right;                /* clean */
+    } trained;
     bool has_checks, has_routing, complete;
     attack_check check[ATTACK_CHECK_COUNT];
     app_routing routing;
@@ -161,6 +166,8 @@ base_status app_attack_search(app_attack *a, base_error *err);
 base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args,
                              base_error *err);
 
+/* Fills a->trained where training dropped tokens and the attack does not (attack_capacity.c). */
+base_status app_attack_capacity(app_attack *a, base_error *err);
 /* Checks that failed. */
 size_t app_attack_fails(const app_attack *a);
 /* "dropless", "per_sample" or "batch": whom a token's experts depend on. */

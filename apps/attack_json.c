@@ -297,6 +297,14 @@ static json_t *routing_json(const app_attack *a)
     for (size_t l = 0; l < r->layers; l++)
         json_array_append_new(layers, layer_json(r, l));
     json_object_set_new(json, "control", json_string("random noise, same eps"));
+    if (a->trained.known)
+        json_object_set_new(
+            json, "trained_capacity",
+            json_pack("{s:f, s:f, s:o}", "capacity", a->trained.capacity, "clean_acc",
+                      (double)a->trained.right / (double)a->n, "dropped",
+                      pair_json(a->trained.dropped[0], a->trained.dropped[1])));
+    else
+        json_object_set_new(json, "trained_capacity", json_null());
     json_object_set_new(json, "samples", count_json(r->attacked));
     json_object_set_new(json, "layers", layers);
     if (r->replayed) {

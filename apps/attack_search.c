@@ -413,6 +413,8 @@ base_status app_attack_search(app_attack *a, base_error *err)
     app_progress_end(&a->progress);
     if (status == BASE_OK)
         status = routing_search(a, &done, err);
+    if (status == BASE_OK && done)
+        status = app_attack_capacity(a, err);
     if (status == BASE_OK && done && a->args->checks == 0)
         status = checks_search(a, err);
     if (status == BASE_INTERRUPTED || (status == BASE_OK && !done)) {

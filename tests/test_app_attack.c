@@ -408,6 +408,26 @@ START_TEST(logits_that_are_not_finite_stop_it)
 }
 END_TEST
 
+START_TEST(the_trained_capacity_is_told)
+{
+    vit_config config = sample_config(true);
+
+    config.moe.capacity = 0.5;
+    config.moe.capacity_multiple = 1;
+    sample_model_save(model, &config, sample_labels);
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "4/255",
+                             "--checks", "off", NULL));
+    json_t *json = result(out);
+    const json_t *trained =
+        json_object_get(json_object_get(json, "routing"), "trained_capacity");
+    ck_assert_double_eq(json_number_of(trained, "capacity"), 0.5);
+    /* half of the room that all assignments need */
+    ck_assert_double_ge(
+        json_number_value(json_array_get(json_object_get(trained, "dropped"), 0)), 0.49);
+    json_decref(json);
+}
+END_TEST
+
 /* Experts that drop tokens for the sake of other images. */
 START_TEST(capacity_routing_is_refused_or_fails_the_check)
 {
@@ -448,6 +468,7 @@ int main(void)
     tcase_add_test(core, batches_and_threads_change_nothing);
     tcase_add_test(core, the_routing_has_its_control);
     tcase_add_test(core, a_dense_network_has_no_routing);
+    tcase_add_test(core, the_trained_capacity_is_told);
     tcase_add_test(core, checks_come_with_their_numbers);
     tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
     tcase_add_test(limits, budgets_without_sense_are_refused);
