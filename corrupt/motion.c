@@ -97,10 +97,11 @@ base_status corrupt_motion(corrupt_job *job, unsigned char *out, const unsigned 
         high = s.dy[i] > high ? s.dy[i] : high;
     }
     const size_t mark = corrupt_scratch_mark(job);
-    /* Rows y + low .. y + high, row r in slot r % kept. */
+    /* Rows y + low .. y + high, row r in slot r % kept. Room for any angle, so that a later
+     * image needs no more than the first. */
     const size_t pad = s.count, line = (width + 2 * pad) * channels;
     const size_t kept = (size_t)(high - low) + 1;
-    double *ring = corrupt_scratch(job, kept * line, sizeof *ring, err);
+    double *ring = corrupt_scratch(job, s.count * line, sizeof *ring, err);
     if (!ring)
         return BASE_NO_MEMORY;
 
