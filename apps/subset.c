@@ -1,9 +1,9 @@
-/* subset.c - accuracy among the classes that the data has, and telling apart what has none of
- * them. Follows Hendrycks, Zhao, Basart, Steinhardt, Song 2021, "Natural Adversarial
+/* subset.c - accuracy among the classes that the data has, and telling apart what has none
+ * of them. Follows Hendrycks, Zhao, Basart, Steinhardt, Song 2021, "Natural Adversarial
  * Examples", and the evaluation its authors published: logits are cut to the classes whose
- * folders the set has, the softmax is over these alone, and the anomaly score of an image is
- * the negative of its largest probability; ImageNet-O is set against the validation images
- * of its 200 classes, its images being the positives. */
+ * folders the set has, the softmax is over these alone, and the anomaly score of an image
+ * is the negative of its largest probability; ImageNet-O is set against the validation
+ * images of its 200 classes, its images being the positives. */
 #include "apps/subset_internal.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 
 #include "apps/score_internal.h"
 
-/* ---- detection ------------------------------------------------------------------------------ */
+/* ---- detection ---------------------------------------------------------------------- */
 
 static int descending(const void *a, const void *b)
 {
@@ -51,7 +51,7 @@ app_detection app_detection_measure(double *positive, size_t p, double *negative
     return out;
 }
 
-/* ---- the set --------------------------------------------------------------------------------- */
+/* ---- the set ------------------------------------------------------------------------ */
 
 /* Classes with a sample; how many. */
 static size_t mark_present(bool *present, const data_source *source, size_t classes)

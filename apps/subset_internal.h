@@ -40,8 +40,8 @@ typedef struct app_subset {
     app_detection detection;
 } app_subset;
 
-/* ood: DATA of images of none of the classes, or NULL. Folders that are class names say which
- * classes count, as its authors have it; without labels all of them. */
+/* ood: DATA of images of none of the classes, or NULL. Folders that are class names say
+ * which classes count, as its authors have it; without labels all of them. */
 base_status app_subset_open(app_subset *subset, const app_network *network,
                             const data_source *source, const char *ood, base_error *err);
 void app_subset_close(app_subset *subset); /* zeroed is fine */

@@ -1,8 +1,8 @@
-/* source_cifar.c - the binary version of CIFAR-10 and CIFAR-100 (Krizhevsky 2009): records of
- * one label byte (CIFAR-100: coarse, then fine) and 3072 bytes, the planes R, G, B of 32 x 32
- * pixels. Split train: data_batch_*.bin or train.bin; else test_batch.bin or test.bin. Names
- * from batches.meta.txt or fine_label_names.txt beside them. Free to change: the texts.
- * Relied on elsewhere: order of files and records. */
+/* source_cifar.c - the binary version of CIFAR-10 and CIFAR-100 (Krizhevsky 2009): records
+ * of one label byte (CIFAR-100: coarse, then fine) and 3072 bytes, the planes R, G, B of 32
+ * x 32 pixels. Split train: data_batch_*.bin or train.bin; else test_batch.bin or test.bin.
+ * Names from batches.meta.txt or fine_label_names.txt beside them. Free to change: the
+ * texts. Relied on elsewhere: order of files and records. */
 #include "data/data_internal.h"
 
 #include <string.h>

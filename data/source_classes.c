@@ -1,6 +1,8 @@
-/* source_classes.c - which label each class folder has (data.md 1). The rules, in this order:
- *   1. a list was given (the training set's, a checkpoint's): the place in that list; folders
- *      that are all decimal numbers, and not names in the list, are places themselves;
+/* source_classes.c - which label each class folder has (data.md 1). The rules, in
+ * this order:
+ *   1. a list was given (the training set's, a checkpoint's): the place in that list;
+ *      folders that are all decimal numbers, and not names in the list, are places
+ *      themselves;
  *   2. ImageNet: all names are among the 1000 WordNet ids and the network has 1000 outputs:
  *      the rank among the 1000, so that a subset of three does not become 0, 1, 2;
  *   3. all names are decimal numbers (ImageNet-V2 has 0 .. 999): the number. Bytewise order

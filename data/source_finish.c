@@ -1,6 +1,6 @@
-/* source_finish.c - from what a scan found to numbered, labelled samples (data.md 1, 2): the
- * canonical order, then labels and the order by label, then the checks. Free to change: the
- * sort. Relied on elsewhere: order (label, class name, path bytewise), the same for a
+/* source_finish.c - from what a scan found to numbered, labelled samples (data.md 1, 2):
+ * the canonical order, then labels and the order by label, then the checks. Free to change:
+ * the sort. Relied on elsewhere: order (label, class name, path bytewise), the same for a
  * folder, a tar and shards of the same images. */
 #include "data/data_internal.h"
 
@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- canonical order --------------------------------------------------------------------
- */
+/* ---- canonical order ---------------------------------------------------------------- */
 
 typedef struct sorting {
     const data_index *index;
@@ -180,8 +179,7 @@ base_status data_source_sort(data_source *source, base_error *err)
     return status;
 }
 
-/* ---- labels -----------------------------------------------------------------------------
- */
+/* ---- labels ------------------------------------------------------------------------- */
 
 /* Names the classes without an image; the order of the table, at most three of them. */
 static void note_empty_classes(data_source *source, const size_t *images,

@@ -1,6 +1,6 @@
-/* source_folder.c - a folder with one folder of images for each class (data.md 1), and what all
- * layouts of loose files share: reading, names. Free to change: how a split is told. Relied on
- * elsewhere: names in messages. */
+/* source_folder.c - a folder with one folder of images for each class (data.md 1), and what
+ * all layouts of loose files share: reading, names. Free to change: how a split is told.
+ * Relied on elsewhere: names in messages. */
 #include "data/source_folder_internal.h"
 
 #include <errno.h>

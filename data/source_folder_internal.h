@@ -1,5 +1,5 @@
-/* source_folder_internal.h - between source_walk.c (the walk over a tree) and source_folder.c
- * (the layout, reading). */
+/* source_folder_internal.h - between source_walk.c (the walk over a tree) and
+ * source_folder.c (the layout, reading). */
 #ifndef DATA_SOURCE_FOLDER_INTERNAL_H
 #define DATA_SOURCE_FOLDER_INTERNAL_H
 
@@ -19,8 +19,8 @@ typedef struct folder_listing {
         ignored; /* names that are no images: hidden ones, other files, broken links, ... */
 } folder_listing;
 
-/* The names in the folder fd, sorted as if folders' names ended in '/'. Closes fd. False: errno
- * says why not. */
+/* The names in the folder fd, sorted as if folders' names ended in '/'. Closes fd. False:
+ * errno says why not. */
 bool folder_list(folder_listing *out, int fd);
 void folder_listing_free(folder_listing *l);
 

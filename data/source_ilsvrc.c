@@ -1,9 +1,9 @@
-/* source_ilsvrc.c - ILSVRC2012 as it is downloaded, never unpacked (data.md 1): the training
- * archive is a tar of one tar for each class, read at both levels where it lies; the
- * validation archive holds flat images whose labels stand in the development kit. The path
- * is one of the archives or the folder that holds them. Free to change: where the kit is
- * looked for. Relied on elsewhere: train is ordered as the class folders would be, val by
- * name. */
+/* source_ilsvrc.c - ILSVRC2012 as it is downloaded, never unpacked (data.md 1): the
+ * training archive is a tar of one tar for each class, read at both levels where it lies;
+ * the validation archive holds flat images whose labels stand in the development kit. The
+ * path is one of the archives or the folder that holds them. Free to change: where the kit
+ * is looked for. Relied on elsewhere: train is ordered as the class folders would be, val
+ * by name. */
 #include "data/data_internal.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static bool is_file(const char *path)
     return path && stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-/* ---- finding -------------------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------------------ */
 
 static const char *base_name(const char *name)
 {
@@ -147,7 +147,7 @@ static base_status ilsvrc_prepare(data_source *source, const data_source_options
     return status;
 }
 
-/* ---- indexing -------------------------------------------------------------------------- */
+/* ---- indexing ----------------------------------------------------------------------- */
 
 /* One inner archive, in the bytes of the member m. */
 static base_status scan_inner(data_source *source, data_run *run, int fd,

@@ -1,8 +1,8 @@
-/* source_imagenet_c.c - the parts of an ImageNet-C tree (data.md 1; Hendrycks and Dietterich
- * 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations").
- * A part is a folder CORRUPTION/SEVERITY; opening one is opening a folder of class folders.
- * Free to change: the order of unknown corruptions. Relied on elsewhere: the paper's order
- * of the known ones. */
+/* source_imagenet_c.c - the parts of an ImageNet-C tree (data.md 1; Hendrycks and
+ * Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and
+ * Perturbations"). A part is a folder CORRUPTION/SEVERITY; opening one is opening a folder
+ * of class folders. Free to change: the order of unknown corruptions. Relied on elsewhere:
+ * the paper's order of the known ones. */
 #include "data/data_internal.h"
 
 #include <dirent.h>
@@ -215,7 +215,7 @@ base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tre
     return status;
 }
 
-/* ---- all parts as one data set ------------------------------------------------------------ */
+/* ---- all parts as one data set ------------------------------------------------------ */
 
 static base_status tree_scan(data_source *source, const data_source_options *options,
                              base_error *err)

@@ -1,10 +1,10 @@
-/* source_internal.h - sources and their layouts (source*.c, tar.c, files.c, index_cache.c):
+/* source_internal.h - sources and their layouts (source*.c, tar.c, files.c, index_*.c):
  * what they share inside this room. Part of data_internal.h.
  *
- * Opening goes in steps: a layout's scan fills the index with samples whose label is a class
- * of source->table (or a number, or still unknown); data_source_sort puts them in canonical
- * order; that is what the cache holds. data_source_finish then decides the labels, which
- * depend on the model and the options, not on the files. */
+ * Opening goes in steps: a layout's scan fills the index with samples whose label is a
+ * class of source->table (or a number, or still unknown); data_source_sort puts them in
+ * canonical order; that is what the cache holds. data_source_finish then decides the
+ * labels, which depend on the model and the options, not on the files. */
 #ifndef DATA_SOURCE_INTERNAL_H
 #define DATA_SOURCE_INTERNAL_H
 
@@ -23,11 +23,11 @@ enum {
 int32_t data_imagenet_label(const char *wnid);
 /* The WordNet id of a label, NULL beyond 999. */
 const char *data_imagenet_wnid(size_t label);
-/* The number 1..1000 that the development kit gives the class of a label (0..999): its order
- * is not that of the WordNet ids. */
+/* The number 1..1000 that the development kit gives the class of a label (0..999): its
+ * order is not that of the WordNet ids. */
 int data_imagenet_kit_id(size_t label);
 
-/* ---- index --------------------------------------------------------------------------- */
+/* ---- index -------------------------------------------------------------------------- */
 
 /* One sample, 24 bytes (data.md 2). */
 typedef struct data_record {
@@ -115,7 +115,7 @@ base_status data_class_add(uint32_t *out, data_class_table *table, const char *n
                            base_error *err);
 void data_class_table_destroy(data_class_table *table);
 
-/* ---- files that samples lie in (files.c) ----------------------------------------------- */
+/* ---- files that samples lie in (files.c) -------------------------------------------- */
 
 /* Archives, opened when they are read, at most DATA_FILES_OPEN at a time. */
 typedef struct data_files data_files;
@@ -131,15 +131,15 @@ const char *data_files_path(const data_files *files, size_t number);
 uint64_t data_files_bytes(const data_files *files, size_t number);
 /* What stat said when the file joined. */
 const struct stat *data_files_stat(const data_files *files, size_t number);
-/* The descriptor of a file, valid until data_files_release. err: the reason alone. Safe from
- * several threads. */
+/* The descriptor of a file, valid until data_files_release. err: the reason alone. Safe
+ * from several threads. */
 base_status data_files_hold(int *fd, data_files *files, size_t number, base_error *err);
 void data_files_release(data_files *files, size_t number);
 /* bytes bytes from offset. err: the reason alone. Safe from several threads. */
 base_status data_files_read(data_files *files, size_t number, unsigned char *to,
                             size_t bytes, uint64_t offset, base_error *err);
 
-/* ---- walking over a tar (tar.c) -------------------------------------------------------- */
+/* ---- walking over a tar (tar.c) ----------------------------------------------------- */
 
 enum { DATA_TAR_BLOCK = 512 };
 
@@ -164,8 +164,8 @@ void data_tar_close(data_tar *tar); /* NULL is fine */
 base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_error *err);
 /* After the last member: the archive ended without its two blocks of zeros. */
 bool data_tar_cut(const data_tar *tar);
-/* The name of the member whose header begins at offset header, into out [DATA_NAME_MAX + 2].
- * False: not to be read. */
+/* The name of the member whose header begins at offset header, into
+ * out [DATA_NAME_MAX + 2]. False: not to be read. */
 bool data_tar_name(char *out, int fd, uint64_t header, uint64_t end);
 /* An error for compressed files; BASE_OK for anything else. */
 base_status data_tar_refuse_compressed(int fd, const char *path, base_error *err);
@@ -181,19 +181,19 @@ base_status data_tar_hold(int *fd, const data_source *source, uint32_t number,
 /* A record of a member that is a sample. */
 data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_t label);
 
-/* ---- labels of validation images (source_truth.c) ---------------------------------------- */
+/* ---- labels of validation images (source_truth.c) ----------------------------------- */
 
 /* A file of labels: the line's number is the image's, or names with labels (data.md 1). */
 typedef struct data_truth data_truth;
 base_status data_truth_load(data_truth **out, const char *path, base_error *err);
 void data_truth_destroy(data_truth *truth); /* NULL is fine */
 size_t data_truth_count(const data_truth *truth);
-/* The class of an image by its file name (path and ending do not matter); NULL: not told. */
+/* The class of an image by its file name (path and ending do not matter), or NULL. */
 const char *data_truth_class(const data_truth *truth, const char *name);
 /* "50000 ILSVRC2012 ids": what the file turned out to hold. */
 const char *data_truth_kind(const data_truth *truth);
 
-/* ---- sources --------------------------------------------------------------------------- */
+/* ---- sources ------------------------------------------------------------------------ */
 
 typedef struct data_layout data_layout;
 
@@ -249,21 +249,21 @@ struct data_layout {
     /* How surely the path is of this layout: 0 not, 1 it can be read so, 2 it is just this.
      * At little cost. The path may not exist (idx: prefix; wds: braces). */
     int (*fits)(const char *path);
-    /* Before the scan, or in place of it when the cache knows the index: base, fd, the names
-     * of archives. May be NULL. */
+    /* Before the scan, or in place of it when the cache knows the index: base, fd, the
+     * names of archives. May be NULL. */
     base_status (*prepare)(data_source *source, const data_source_options *options,
                            base_error *err);
-    /* Fills index (in canonical order), table, folders, labelling, names, witnesses. What it
-     * took is freed by data_source_close. */
+    /* Fills index (in canonical order), table, folders, labelling, names, witnesses. What
+     * it took is freed by data_source_close. */
     base_status (*scan)(data_source *source, const data_source_options *options,
                         base_error *err);
-    /* record->size bytes into to; uniform sources: pixels [height, width, channels]. err: the
-     * reason alone. Safe from several threads. */
+    /* record->size bytes into to; uniform sources: pixels [height, width, channels]. err:
+     * the reason alone. Safe from several threads. */
     base_status (*read)(const data_source *source, const data_record *record,
                         unsigned char *to, base_error *err);
     /* "CLASS/FILE". */
     void (*relative)(const data_source *source, size_t i, char *out, size_t out_bytes);
-    /* The whole name as messages show it (not yet quoted). NULL: path, join, relative name. */
+    /* The whole name as messages show it (not quoted). NULL: path, join, relative name. */
     void (*whole)(const data_source *source, size_t i, char *out, size_t out_bytes);
     /* The system may begin to read the record's bytes. May be NULL. */
     void (*advise)(const data_source *source, const data_record *record);
@@ -276,7 +276,7 @@ extern const data_layout data_layout_folder, data_layout_tar, data_layout_idx,
     data_layout_ilsvrc, data_layout_kaggle, data_layout_wds, data_layout_list,
     data_layout_cifar, data_layout_images, data_layout_imagenet_c;
 
-/* ---- what layouts have in common -------------------------------------------------------- */
+/* ---- what layouts have in common ---------------------------------------------------- */
 
 /* The folder layouts' scans (source_folder.c). prefix: of the container's names ("" or
  * "noise/fog/3/"); fd is borrowed. */
@@ -296,11 +296,12 @@ void data_folder_advise(const data_source *source, const data_record *record);
 /* Reading from source->files, for archives. */
 base_status data_archive_read(const data_source *source, const data_record *record,
                               unsigned char *to, base_error *err);
-/* The member's name from its header, into out [DATA_NAME_MAX + 2]; false: not to be read. */
+/* The member's name from its header, into out [DATA_NAME_MAX + 2]; false: unreadable. */
 bool data_archive_name(char *out, const data_source *source, const data_record *record);
 void data_archive_advise(const data_source *source, const data_record *record);
 
-/* "CLASS/" of a label as the name of a folder, "" for -1: free text ("T-shirt/top") made safe. */
+/* "CLASS/" of a label as the name of a folder, "" for -1: free text ("T-shirt/top") made
+ * safe. */
 void data_class_folder(char *out, size_t out_bytes, const data_source *source,
                        int32_t label);
 /* Remembers a file or folder for the cache. */
@@ -362,7 +363,7 @@ base_status data_source_image_within(const data_source *source, size_t i, data_i
  * threads. */
 void data_source_advise(const data_source *source, size_t i);
 
-/* ---- cache of indices (index_cache.c) ---------------------------------------------------- */
+/* ---- cache of indices (index_cache.c, index_file.c) ------------------------------ */
 
 /* Fills what a scan would fill. False: there is no cached index, or it is stale or damaged
  * (said in note); the source is then as before. */
@@ -370,12 +371,14 @@ bool data_cache_load(data_source *source, const data_source_options *options, ch
                      size_t note_bytes);
 /* Keeps the index for the next time. Failing to is no error. */
 void data_cache_store(data_source *source, const data_source_options *options);
-/* The parts of the above, for tests. out is zeroed but for its layout; the witnesses are not
- * compared with the disk. BASE_FORMAT: damaged. */
+/* The parts of the above, for tests. out is zeroed but for its layout; the witnesses are
+ * not compared with the disk. BASE_FORMAT: damaged. */
 base_status data_cache_read(data_source *out, const char *file, const char *key,
                             base_error *err);
 base_status data_cache_write(const data_source *source, const char *file, const char *key,
                              base_error *err);
+/* The path from the root on (base_free), NULL: no memory. Links are not resolved. */
+char *data_absolute_path(const char *path);
 /* The cache's file (base_free), NULL: none. */
 char *data_cache_file(const data_source *source, const data_source_options *options);
 /* The sum over count bytes (whole words of 8), going on from sum (first: 0). */

@@ -1,7 +1,7 @@
 /* source_kaggle.c - ImageNet as Kaggle hands it out (data.md 1): ILSVRC/Data/CLS-LOC/ with
- * train/CLASS/FILE, val/FILE and test/FILE, the labels of val in LOC_val_solution.csv beside
- * ILSVRC. The path is the root, or any folder on the way to CLS-LOC, or its val or test.
- * Free to change: where the CSV is looked for. */
+ * train/CLASS/FILE, val/FILE and test/FILE, the labels of val in LOC_val_solution.csv
+ * beside ILSVRC. The path is the root, or any folder on the way to CLS-LOC, or its val or
+ * test. Free to change: where the CSV is looked for. */
 #include "data/data_internal.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static bool is_folder(const char *path)
     return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* The CLS-LOC folder of a path (base_free), NULL: none. *split: the path is a part of it. */
+/* The CLS-LOC folder of a path (base_free), NULL: none. *split: path is a part of it. */
 static char *find_base(const char *path, const char **split)
 {
     static const char *const below[] = {"/ILSVRC/Data/CLS-LOC", "/Data/CLS-LOC",

@@ -31,7 +31,7 @@ typedef struct lines {
     char text[LINE_BYTES];
 } lines;
 
-/* ---- lines ----------------------------------------------------------------------------- */
+/* ---- lines -------------------------------------------------------------------------- */
 
 /* The next line that is neither empty nor a remark, without its end; *done: no more. */
 static base_status next_line(lines *l, bool *done, base_error *err)
@@ -160,7 +160,7 @@ static base_status take_line(lines *l, base_error *err)
     return status == BASE_OK ? data_index_add(&l->source->index, &r, name, err) : status;
 }
 
-/* ---- members of archives ---------------------------------------------------------------- */
+/* ---- members of archives ------------------------------------------------------------ */
 
 static const char *member_of(const data_source *source, const data_record *r)
 {
@@ -270,7 +270,7 @@ done:
     return status;
 }
 
-/* ---- the layout -------------------------------------------------------------------------- */
+/* ---- the layout --------------------------------------------------------------------- */
 
 static base_status list_prepare(data_source *source, const data_source_options *options,
                                 base_error *err)

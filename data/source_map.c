@@ -1,8 +1,8 @@
-/* source_map.c - a class map: a file that says which label a class folder has, for data sets
- * whose folders follow no rule (data.md 1). TSV lines "folder<TAB>label", or JSON: an object
- * {"folder": label}, a list of folders in the order of labels, or the widespread
- * imagenet_class_index.json, {"0": ["n01440764", "tench"], ...}. Several folders may share a
- * label. Free to change: the texts. */
+/* source_map.c - a class map: a file that says which label a class folder has, for data
+ * sets whose folders follow no rule (data.md 1). TSV lines "folder<TAB>label", or JSON: an
+ * object {"folder": label}, a list of folders in the order of labels, or the widespread
+ * imagenet_class_index.json, {"0": ["n01440764", "tench"], ...}. Several folders may share
+ * a label. Free to change: the texts. */
 #include "data/data_internal.h"
 
 #include <jansson.h>

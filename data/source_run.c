@@ -1,7 +1,7 @@
-/* source_run.c - the samples of one class of an archive, put in order before their names are
- * let go: an index of a whole archive then needs no names, only those of a class at a time.
- * Free to change: the sort. Relied on elsewhere: order by path, bytewise; of members with
- * one name the last one stays. */
+/* source_run.c - the samples of one class of an archive, put in order before their names
+ * are let go: an index of a whole archive then needs no names, only those of a class at a
+ * time. Free to change: the sort. Relied on elsewhere: order by path, bytewise; of members
+ * with one name the last one stays. */
 #include "data/data_internal.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* source_tar.c - a tar archive of class folders, read where it lies (data.md 1). No names are
- * kept: a message reads them again from the header, which lies right before the data. Free
- * to change: when a second pass is made. Relied on elsewhere: numbers of samples as in a
- * folder of the same files. */
+/* source_tar.c - a tar archive of class folders, read where it lies (data.md 1). No names
+ * are kept: a message reads them again from the header, which lies right before the data.
+ * Free to change: when a second pass is made. Relied on elsewhere: numbers of samples as in
+ * a folder of the same files. */
 #include "data/data_internal.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 /* source_truth.c - labels of ILSVRC2012's validation images, which lie in no class folders
  * (data.md 1). Told apart by content: numbers of the development kit (1..1000, in its own
  * order), indices (0..999), WordNet ids, one a line; "NAME LABEL" lines (Caffe's val.txt,
- * Tiny ImageNet's val_annotations.txt); Kaggle's LOC_val_solution.csv; the development kit's
- * archive itself, compressed or not. Free to change: the texts. Relied on elsewhere: what is
- * an id and what an index. */
+ * Tiny ImageNet's val_annotations.txt); Kaggle's LOC_val_solution.csv; the development
+ * kit's archive itself, compressed or not. Free to change: the texts. Relied on elsewhere:
+ * what is an id and what an index. */
 #include "data/data_internal.h"
 
 #include <archive.h>
@@ -51,7 +51,7 @@ const char *data_truth_kind(const data_truth *truth)
     return truth->kind;
 }
 
-/* ---- reading ------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------ */
 
 /* The member that holds the numbers, out of the development kit. */
 static base_status read_kit(char **out, size_t *bytes, const char *path, base_error *err)
@@ -110,7 +110,7 @@ static base_status read_text(char **out, size_t *bytes, const char *path, base_e
     return status;
 }
 
-/* ---- what a line says ------------------------------------------------------------------ */
+/* ---- what a line says --------------------------------------------------------------- */
 
 static bool is_wnid(const char *word)
 {

@@ -1,7 +1,8 @@
 /* source_walk.c - the images in a tree of folders, in bytewise order of their whole paths
- * (data.md 1). Links to files and folders are followed, as people build subsets with them; a
- * folder that is its own ancestor is left out, and so is what lies deeper than
- * DATA_DEPTH_MAX. Free to change: the walk. Relied on elsewhere: the order, what is ignored. */
+ * (data.md 1). Links to files and folders are followed, as people build subsets with them;
+ * a folder that is its own ancestor is left out, and so is what lies deeper than
+ * DATA_DEPTH_MAX. Free to change: the walk. Relied on elsewhere: the order, what is
+ * ignored. */
 #include "data/source_folder_internal.h"
 
 #include <dirent.h>

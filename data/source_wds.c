@@ -58,7 +58,7 @@ static part_kind kind_of(const char *part)
     return PART_OTHER;
 }
 
-/* ---- labels --------------------------------------------------------------------------- */
+/* ---- labels ------------------------------------------------------------------------- */
 
 /* A whole number with blanks around it. */
 static bool parse_label(int64_t *out, const char *text)
@@ -131,7 +131,7 @@ static base_status end_sample(scan *s, base_error *err)
     return data_index_add(&s->source->index, &r, NULL, err);
 }
 
-/* ---- members ---------------------------------------------------------------------------- */
+/* ---- members ------------------------------------------------------------------------ */
 
 static base_status take_member(scan *s, const data_tar_member *m, base_error *err)
 {
@@ -200,8 +200,8 @@ static base_status scan_shard(scan *s, base_error *err)
     return status;
 }
 
-/* Samples without a label part are bad; but without any label in all shards these are images
- * to be predicted. */
+/* Samples without a label part are bad; but without any label in all shards these are
+ * images to be predicted. */
 static void settle_missing(data_source *source, size_t labels)
 {
     for (size_t i = 0; i < source->index.count; i++) {
@@ -253,7 +253,7 @@ static base_status wds_prepare(data_source *source, const data_source_options *o
     return status;
 }
 
-/* ---- names ----------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------- */
 
 /* The image's member, or the key of a sample that is no good. */
 static void member_of(const data_source *source, size_t i, char *out, size_t out_bytes)

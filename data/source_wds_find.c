@@ -1,6 +1,7 @@
-/* source_wds_find.c - which shards a WebDataset path means (data.md 1), and whether a tar is a
- * shard: the first image has a companion of the same key. Free to change: how many members
- * are looked at. Relied on elsewhere: shards are sorted bytewise by their whole paths. */
+/* source_wds_find.c - which shards a WebDataset path means (data.md 1), and whether a tar
+ * is a shard: the first image has a companion of the same key. Free to change: how many
+ * members are looked at. Relied on elsewhere: shards are sorted bytewise by their whole
+ * paths. */
 #include <dirent.h>
 #include <errno.h>
 #include <glob.h>
@@ -177,7 +178,7 @@ base_status wds_list_shards(wds_list *out, const char *spec, base_error *err)
     return BASE_OK;
 }
 
-/* ---- recognising ------------------------------------------------------------------------ */
+/* ---- recognising -------------------------------------------------------------------- */
 
 /* The stem up to the first dot of the base name; *part: what follows. */
 static size_t stem_bytes(const char *name, const char **part)

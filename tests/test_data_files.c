@@ -1,5 +1,5 @@
-/* test_data_files.c - more archives than may be open at a time, read by several threads; and
- * archives that change behind the reader's back. */
+/* test_data_files.c - more archives than may be open at a time, read by several threads;
+ * and archives that change behind the reader's back. */
 #include "data/data_internal.h"
 
 #include <dirent.h>

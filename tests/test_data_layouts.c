@@ -45,7 +45,7 @@ static char *tar_of(size_t *bytes, const char *const *names, size_t count)
     return out;
 }
 
-/* ---- ILSVRC2012 ------------------------------------------------------------------------- */
+/* ---- ILSVRC2012 --------------------------------------------------------------------- */
 
 static void write_train(const char *name)
 {
@@ -251,7 +251,7 @@ START_TEST(images_without_labels_serve_predictions_only)
 }
 END_TEST
 
-/* ---- Kaggle -------------------------------------------------------------------------------- */
+/* ---- Kaggle ------------------------------------------------------------------------- */
 
 START_TEST(kaggles_tree_is_read_by_split)
 {
@@ -291,7 +291,7 @@ START_TEST(kaggles_tree_is_read_by_split)
 }
 END_TEST
 
-/* ---- WebDataset ------------------------------------------------------------------------------ */
+/* ---- WebDataset --------------------------------------------------------------------- */
 
 START_TEST(shards_are_samples_of_keys_in_order)
 {
@@ -429,7 +429,7 @@ START_TEST(one_set_has_the_same_numbers_in_every_form)
 }
 END_TEST
 
-/* ---- lists, CIFAR, trees ------------------------------------------------------------------ */
+/* ---- lists, CIFAR, trees ------------------------------------------------------------ */
 
 START_TEST(a_list_names_its_images_and_labels)
 {
@@ -560,7 +560,7 @@ START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
 }
 END_TEST
 
-/* ---- class maps ---------------------------------------------------------------------------- */
+/* ---- class maps --------------------------------------------------------------------- */
 
 START_TEST(a_class_map_decides_the_labels)
 {

@@ -1,5 +1,5 @@
-/* fuzz_index.c - any bytes as the kept index of a folder, an archive, shards and a list (the
- * first byte says which), signed, so that what lies behind the sum is met, too. */
+/* fuzz_index.c - any bytes as the kept index of a folder, an archive, shards and a list
+ * (the first byte says which), signed, so that what lies behind the sum is met, too. */
 #include <sys/mman.h>
 
 #include "tests/fuzz/fuzz_source.h"

@@ -1,5 +1,5 @@
-/* fuzz_source.h - what the fuzz targets of data sets share: a folder of one's own, what holds
- * for every source that opens, and changes that keep the sums of tar headers right. */
+/* fuzz_source.h - what the fuzz targets of data sets share: a folder of one's own, what
+ * holds for every source that opens, and changes that keep sums of tar headers right. */
 #ifndef TESTS_FUZZ_FUZZ_SOURCE_H
 #define TESTS_FUZZ_FUZZ_SOURCE_H
 

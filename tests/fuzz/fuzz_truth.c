@@ -1,5 +1,5 @@
-/* fuzz_truth.c - any bytes as a file of labels (ids, indices, WordNet ids, NAME LABEL lines,
- * Kaggle's CSV, the development kit's archive), then asked for images. */
+/* fuzz_truth.c - any bytes as a file of labels (ids, indices, WordNet ids, NAME LABEL
+ * lines, Kaggle's CSV, the development kit's archive), then asked for images. */
 #include <sys/mman.h>
 
 #include "tests/fuzz/fuzz_source.h"
