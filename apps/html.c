@@ -86,8 +86,8 @@ static const char REPORT_STYLE[] =
     "@media(max-width:480px){body{padding:16px 12px 40px}.card{flex:1 1 38%;min-width:0}"
     ".card b{font-size:20px}.triples{grid-template-columns:1fr}}\n"
     "@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#ccc;--card:#fafafa}"
-    "body{max-width:none;padding:0;font-size:11px}h2{break-after:avoid}"
-    "figure,.card,.shot,.triple,tr,.banner{break-inside:avoid}"
+    "body{max-width:none;padding:0;font-size:12px}h2,h2+p{break-after:avoid}"
+    "figure,.bars,.card,.shot,.triple,tr,.banner{break-inside:avoid}"
     ".scroll{overflow:visible}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
     "\n";
 
