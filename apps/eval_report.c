@@ -50,8 +50,9 @@ static void headline_print(const app_evaluation *e)
            base_quote(path, sizeof path, e->network.path),
            app_network_name(name, sizeof name, e->network.config),
            app_thousands(a, sizeof a, vit_model_floats(e->network.model)));
-    printf("data    %s (%s of %s images, %zu classes)\n",
-           base_quote(path, sizeof path, e->data), app_thousands(a, sizeof a, s->samples),
+    printf("data    %s (%s, %s of %s images, %zu classes)\n",
+           base_quote(path, sizeof path, e->data), data_source_layout(e->source),
+           app_thousands(a, sizeof a, s->samples),
            app_thousands(b, sizeof b, data_source_count(e->source)),
            data_source_classes(e->source));
     printf("\ntop-1   %6.2f %%   95 %%: %.2f to %.2f\n", 100 * app_score_top1(s), 100 * low,
@@ -372,10 +373,10 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     if (!json)
         return NULL;
     app_score_interval(&low, &high, s->top1, s->samples);
+    json_object_set_new(json, "layout", json_string(data_source_layout(e->source)));
     json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
     json_object_set_new(json, "seconds", json_real(e->seconds));
-    json_object_set_new(json, "images_per_second",
-                        json_real(app_eval_rate(e)));
+    json_object_set_new(json, "images_per_second", json_real(app_eval_rate(e)));
     json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
     json_object_set_new(json, "complete", json_boolean(!e->interrupted));
     json_object_set_new(json, "preprocessing", preprocessing_json(&e->network));
