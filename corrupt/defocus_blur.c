@@ -6,6 +6,7 @@
  * two running sums, modulo 2^16. */
 #include "corrupt/corrupt_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -113,7 +114,7 @@ static void add_group(disk *d, float *kernel, float weight)
 {
     const int side = 2 * d->half + 1;
     const float near = weight * 1e-6f;
-    disk_term runs[CELLS_MAX], minus[CELLS_MAX];
+    disk_term runs[CELLS_MAX] = {0}, minus[CELLS_MAX] = {0};
     uint32_t plus_count = 0, minus_count = 0, cells = 0;
     double sum = 0.0;
 
@@ -149,7 +150,7 @@ static void add_group(disk *d, float *kernel, float weight)
 static void prepare(void *to, const double *params)
 {
     const float nothing = 1e-9f; /* in all below 1e-7 of a level */
-    float kernel[CELLS_MAX];
+    float kernel[CELLS_MAX] = {0};
     disk *d = to;
 
     d->half = fill_kernel(kernel, params);
@@ -170,11 +171,14 @@ static void sum_terms(unsigned char *restrict out, const uint16_t *const *term,
         for (uint32_t g = 0; g < d->groups; g++) {
             const disk_group *group = &d->group[g];
             corrupt_u16s sum = {0}, from;
+            /* The groups' terms add up to what the caller filled: clang cannot see that. */
             for (uint32_t i = 0; i < group->plus; i++) {
+                /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
                 memcpy(&from, *at++ + x, sizeof from);
                 sum += from;
             }
             for (uint32_t i = 0; i < group->minus; i++) {
+                /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
                 memcpy(&from, *at++ + x, sizeof from);
                 sum -= from;
             }
@@ -227,17 +231,18 @@ static base_status apply(corrupt_job *job, base_error *err)
     const size_t height = job->height, width = job->width, half = (size_t)d->half;
     const size_t line = (width + 2 * PAD) * 3 + LANES;
     const size_t kept = 2 * half + 1 < height ? 2 * half + 1 : height;
+    const uint16_t *at[CELLS_MAX] = {0};
     /* Row r and its running sums lie in slot r % kept. */
     uint16_t *ring = corrupt_scratch(job, kept * 2 * line, sizeof *ring, err);
     unsigned char *last = corrupt_scratch(job, width * 3 + LANES, 1, err);
     if (!ring || !last)
         return BASE_NO_MEMORY;
+    assert(kept > 0);
     memset(ring, 0,
            kept * 2 * line * sizeof *ring); /* what lies beyond a row is read too */
 
     size_t filled = 0;
     for (size_t y = 0; y < height; y++) {
-        const uint16_t *at[CELLS_MAX];
         for (; filled < height && (kept == height || filled <= y + half); filled++) {
             uint16_t *slot = ring + filled % kept * 2 * line;
             fill_row(slot, slot + line, job->in + filled * width * 3, width);

@@ -220,7 +220,7 @@ static base_status filter_columns(corrupt_job *job, float *plane, size_t height,
     const float **row = corrupt_scratch(job, fold ? height : taps_count, sizeof *row, err);
     float *folded =
         fold ? corrupt_scratch(job, height * height, sizeof *folded, err) : last;
-    double *line = fold ? corrupt_scratch(job, height, sizeof *line, err) : (double *)row;
+    double *line = corrupt_scratch(job, height, sizeof *line, err); /* to fold with */
 
     if (!ring || !last || !row || !folded || !line)
         return BASE_NO_MEMORY;
@@ -257,7 +257,7 @@ static base_status filter_rows(corrupt_job *job, float *plane, size_t height, si
     float *copy = corrupt_scratch(job, padded, sizeof *copy, err);
     const float **row = corrupt_scratch(job, fold ? width : taps_count, sizeof *row, err);
     float *folded = fold ? corrupt_scratch(job, width * width, sizeof *folded, err) : copy;
-    double *line = fold ? corrupt_scratch(job, width, sizeof *line, err) : (double *)row;
+    double *line = corrupt_scratch(job, width, sizeof *line, err); /* to fold with */
 
     if (!copy || !row || !folded || !line)
         return BASE_NO_MEMORY;

@@ -326,6 +326,7 @@ uint64_t corrupt_name_key(const char *name)
     return key;
 }
 
+/* out is written through the job: NOLINTNEXTLINE(readability-non-const-parameter) */
 base_status corrupt_apply(corrupt_worker *worker, unsigned char *out,
                           const unsigned char *in, size_t height, size_t width,
                           corrupt_kind kind, int severity, uint64_t image_key,
