@@ -111,6 +111,10 @@ static const app_option options[] = {
      .required = true,
      .help = "folder of report.html, report.json, samples.csv, adv.npy, clean.npy, "
              "labels.npy"},
+    {.name = "list",
+     .kind = APP_FLAG,
+     .at = AT(list),
+     .help = "alone: every attack with its options, and the presets"},
     APP_VIEW_OPTIONS(attack_args),
 };
 
@@ -310,6 +314,11 @@ int app_attack_command(int argc, char **argv)
     size_t count = 0;
     int code = APP_USAGE;
     base_error err = {0};
+
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        app_attack_list();
+        return APP_DONE;
+    }
     char *line = command_line(argc, argv); /* parsing moves the words */
 
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv)) {

@@ -109,7 +109,7 @@ typedef struct attack_args {
     const char *data, *attack, *eps, *out, *transfer;
     int norm, mode, aim, checks, labels; /* indices into the choices of attack.c */
     int64_t steps, restarts;             /* 0: the attacks' own */
-    bool strict, resume, all_steps, fixed_routing, allow_batch_dependence;
+    bool strict, resume, list, all_steps, fixed_routing, allow_batch_dependence;
 } attack_args;
 
 /* What is known at one budget. */
@@ -178,6 +178,8 @@ json_t *app_attack_json(const app_attack *a);
 base_status app_attack_write(const app_attack *a, base_error *err);
 /* The table on stdout (attack_table.c). */
 void app_attack_print(const app_attack *a);
+/* Every attack with its options, and the presets, on stdout. */
+void app_attack_list(void);
 /* report.html (attack_page.c). */
 base_status app_attack_page(const app_attack *a, const char *path, base_error *err);
 /* Its parts: pictures (attack_pictures.c), the routing (attack_experts.c). */

@@ -127,3 +127,55 @@ void app_attack_print(const app_attack *a)
     routing_print(a);
     checks_print(a);
 }
+
+/* ---- vmoe attack --list ------------------------------------------------------------------------------- */
+
+static void option_print(const attack_option *o)
+{
+    char initial[64];
+
+    if (o->choices) {
+        const char *word = o->choices;
+
+        for (int i = 0; i < (int)o->initial; i++)
+            word = strchr(word, '|') + 1;
+        snprintf(initial, sizeof initial, "%.*s", (int)strcspn(word, "|"), word);
+    } else if (isnan(o->initial)) {
+        snprintf(initial, sizeof initial, "auto");
+    } else {
+        base_real_text(initial, sizeof initial, o->initial);
+    }
+    printf("    %-10s %-8s %s%s%s%s\n", o->name, initial, o->help, o->choices ? " (" : "",
+           o->choices ? o->choices : "", o->choices ? ")" : "");
+}
+
+void app_attack_list(void)
+{
+    static const attack_norm norms[] = {ATTACK_NORM_LINF, ATTACK_NORM_L2, ATTACK_NORM_L1};
+
+    printf("attacks, with their options and defaults: NAME or NAME:key=value,...\n");
+    for (size_t i = 0; attack_name(i); i++) {
+        const char *name = attack_name(i);
+
+        printf("\n%s (", name);
+        for (size_t n = 0, shown = 0; n < 3; n++)
+            if (attack_knows_norm(name, norms[n]))
+                printf("%s%s", shown++ ? ", " : "", attack_norm_name(norms[n]));
+        printf("): %s\n", attack_summary(name));
+        for (const attack_option *o = attack_options(name); o && o->name; o++)
+            option_print(o);
+    }
+    printf("\npresets\n");
+    for (size_t i = 0; attack_preset_name(i); i++) {
+        const char *last = NULL;
+
+        for (size_t n = 0; n < 3; n++) {
+            const char *specs = attack_preset(attack_preset_name(i), norms[n]);
+
+            if (specs && (!last || strcmp(specs, last) != 0))
+                printf("  %-14s %-5s %s\n", attack_preset_name(i),
+                       attack_norm_name(norms[n]), specs);
+            last = specs ? specs : last;
+        }
+    }
+}

@@ -336,6 +336,17 @@ START_TEST(unknown_attacks_name_the_nearest)
 }
 END_TEST
 
+START_TEST(the_list_needs_nothing)
+{
+    program_result r = program_run(dir, "attack", "--list", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_ptr_nonnull(strstr(r.out, "apgd-ce (linf, l2, l1)"));
+    ck_assert_ptr_nonnull(strstr(r.out, "standard"));
+    program_result_free(&r);
+}
+END_TEST
+
 START_TEST(what_is_missing_is_named)
 {
     char *empty = test_path(dir, "empty");
@@ -473,6 +484,7 @@ int main(void)
     tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
     tcase_add_test(limits, budgets_without_sense_are_refused);
     tcase_add_test(limits, unknown_attacks_name_the_nearest);
+    tcase_add_test(limits, the_list_needs_nothing);
     tcase_add_test(limits, what_is_missing_is_named);
     tcase_add_test(limits, too_few_classes_fall_back_and_say_so);
     tcase_add_test(limits, a_network_that_is_wrong_on_everything_is_reported);
