@@ -222,12 +222,25 @@ typedef enum data_crop {
     DATA_CROP_PADDED  /* resize to the input size if needed, zero padding, random crop */
 } data_crop;
 
+/* What happens to the colours and shapes of a picture after its crop and flip. */
+typedef enum data_policy_kind {
+    DATA_POLICY_NONE,
+    DATA_POLICY_RANDAUGMENT, /* Cubuk et al. 2020, operations and magnitudes of torchvision (bins 0..30) */
+    DATA_POLICY_VMOE,        /* the same idea as V-MoE and big_vision do it (magnitude 0..10 and above) */
+    DATA_POLICY_THREE        /* 3-Augment (Touvron et al. 2022): grey, solarize or blur, each a third */
+} data_policy_kind;
+
 typedef struct data_augment {
     data_crop crop;
     double area_low, area_high;   /* random resized crop, 0.08..1 */
     double ratio_low, ratio_high; /* 3/4..4/3 */
     int padding;                  /* padded crop, pixels a side, 4 */
     double flip;                  /* probability, 0.5; 0: off */
+    data_policy_kind policy;
+    int policy_operations;   /* RandAugment: operations a picture, 2 */
+    double policy_magnitude; /* RandAugment: 9 of torchvision's 30 */
+    /* ColorJitter: factors from 1 - j to 1 + j, hue from -j to j turns (at most 0.5); 0: off. */
+    double jitter_brightness, jitter_contrast, jitter_saturation, jitter_hue;
     double mixup, cutmix;   /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
     double mix_probability; /* of a batch being mixed at all, 1 */
     double erase;           /* probability of random erasing, 0: off */

@@ -4,7 +4,8 @@
  * augment.c), as the loader calls it. Sources and their layouts: source_internal.h.
  *
  * The order of random draws is part of every result (data.md 7, 8). One sample, one stream
- * of BASE_PURPOSE_AUGMENT: crop, flip (data_train_transform), then erasing (data_erase).
+ * of BASE_PURPOSE_AUGMENT: crop, flip (data_train_transform), policy and colour jitter
+ * (data_policy), then erasing (data_erase).
  * One batch, one stream of BASE_PURPOSE_MIX (data_mix_batch). */
 #ifndef DATA_DATA_INTERNAL_H
 #define DATA_DATA_INTERNAL_H
@@ -28,6 +29,17 @@ base_status data_train_transform(data_image *out, const data_image *in,
                                  const data_augment *augment, size_t resize, size_t size,
                                  data_filter filter, base_rng *rng, data_scratch *scratch,
                                  base_error *err);
+
+/* augment's policy, then its colour jitter, on an 8-bit picture in place. Draws nothing when both are
+ * off. Fails for want of memory only. */
+base_status data_policy(data_image *image, const data_augment *augment, base_rng *rng,
+                        data_scratch *scratch, base_error *err);
+/* One operation of a policy by its number in policy.c, for tests. */
+base_status data_operation_torchvision(data_image *image, int op, double magnitude, bool negative,
+                                       data_scratch *scratch, base_error *err);
+base_status data_operation_vmoe(data_image *image, int op, double magnitude, bool negative,
+                                const size_t cutout[2], data_scratch *scratch,
+                                base_error *err);
 
 /* Random erasing (Zhong et al. 2017) of one normalised sample, planes [channels, size,
  * size]: with probability augment->erase a rectangle of 0.02..0.33 of the area, sides'

@@ -37,6 +37,8 @@ data_loader_config data_loader_defaults(void)
                 .ratio_high = 4.0 / 3,
                 .padding = 4,
                 .flip = 0.5,
+                .policy_operations = 2,
+                .policy_magnitude = 9,
                 .mix_probability = 1,
             },
         .limits = {.max_pixels = 178956970, .max_file_bytes = (size_t)256 << 20},
@@ -210,6 +212,15 @@ static base_status check_config(const data_loader_config *c, base_error *err)
             err, BASE_USAGE,
             "augmentation out of range: probabilities 0 to 1, mixup and cutmix 0 or "
             "more, padding 0 or more, area above 0 to 1, ratio above 0, low to high");
+    if (a->policy_operations < 0 || a->policy_operations > 16 ||
+        !(a->policy_magnitude >= 0) || !(a->policy_magnitude <= 30) ||
+        !(a->jitter_brightness >= 0) || !(a->jitter_contrast >= 0) ||
+        !(a->jitter_saturation >= 0) || !isfinite(a->jitter_brightness) ||
+        !isfinite(a->jitter_contrast) || !isfinite(a->jitter_saturation) ||
+        !(a->jitter_hue >= 0) || !(a->jitter_hue <= 0.5))
+        return base_fail(err, BASE_USAGE,
+                         "augmentation out of range: 0 to 16 operations of magnitude 0 to "
+                         "30, jitter 0 or more, of the hue 0 to 0.5");
     if (c->bytes && (a->erase > 0 || a->mixup > 0 || a->cutmix > 0))
         return base_fail(
             err, BASE_USAGE,

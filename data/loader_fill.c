@@ -60,6 +60,8 @@ static base_status fill_with(loader_worker *worker, loader_slot *slot, size_t p,
         out = &place;
     }
     base_status status = shape_sample(worker, out, sample, &rng, health, note, err);
+    if (status == BASE_OK && config->training)
+        status = data_policy(out, &config->augment, &rng, &worker->scratch, err);
     if (status == BASE_OK && config->training && config->alter)
         status = config->alter(config->alter_user, (size_t)(worker - l->workers), out,
                                slot->epoch, sample, copy, err);

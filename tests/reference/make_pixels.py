@@ -193,7 +193,8 @@ def erasures():
             print(f'    {{{sample}, {size}, {", ".join(map(str, box))}}},')
 
 
-for title, make in [("resize", resizes), ("evaluation", evals), ("random crop", random_crops),
-                    ("padded crop", padded_crops), ("erasing", erasures)]:
-    print(f"{title}:")
-    make()
+if __name__ == "__main__":
+    for title, make in [("resize", resizes), ("evaluation", evals), ("random crop", random_crops),
+                        ("padded crop", padded_crops), ("erasing", erasures)]:
+        print(f"{title}:")
+        make()
