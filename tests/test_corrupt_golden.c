@@ -459,6 +459,7 @@ static void glass_as_a_swap(int kind, int severity, int picture)
     base_rng rng = picture_rng(severity, picture);
     corrupt_job job = test_corrupt_job(&rig, 0);
     const int d = (int)params[1];
+    const uint64_t offsets = 2 * (uint64_t)d;
     unsigned char kept[3];
 
     ck_assert_int_eq(corrupt_gauss_bytes(&job, candidate, clean[picture], SIDE, SIDE, 3,
@@ -467,8 +468,8 @@ static void glass_as_a_swap(int kind, int severity, int picture)
     for (int pass = 0; pass < (int)params[2]; pass++) {
         for (int h = SIDE - d; h > d; h--) {
             for (int w = SIDE - d; w > d; w--) {
-                const int dx = (int)base_rng_below(&rng, (uint64_t)(2 * d)) - d;
-                const int dy = (int)base_rng_below(&rng, (uint64_t)(2 * d)) - d;
+                const int dx = (int)base_rng_below(&rng, offsets) - d;
+                const int dy = (int)base_rng_below(&rng, offsets) - d;
                 unsigned char *a = &candidate[(h * SIDE + w) * 3];
                 unsigned char *b = &candidate[((h + dy) * SIDE + w + dx) * 3];
                 memcpy(kept, a, 3);
