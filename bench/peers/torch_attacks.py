@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """torch_attacks.py - our attacks beside PyTorch's on one checkpoint, at equal budgets.
 
-    torch_attacks.py --vmoe build/apps/vmoe --model RUN --data DATA [--limit N] [--norm linf|l2]
+    torch_attacks.py --vmoe build/apps/vmoe --model RUN --data DATA [--limit N] [--norm linf|l2|l1]
                      [--eps 8/255] [--only pgd,apgd-ce,...] [--no-speed]
 
 `vmoe attack --mode individual` writes its images, labels and examples; torchattacks and pyautoattack
@@ -117,6 +117,41 @@ def autoattack(parts, queries=5000):
     return attack
 
 
+NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # AutoAttack's
+
+
+def fab_of(steps, targets):
+    """targets 0: towards the nearest of all classes."""
+
+    def attack(model, norm, eps, x, y):
+        from pyautoattack.fab_pt import FABAttack_PT
+
+        return FABAttack_PT(model, norm=NAMES[norm], eps=eps, n_iter=steps, targeted=targets > 0,
+                            n_target_classes=max(targets, 1)).perturb(x, y)
+
+    return attack
+
+
+def square_of(queries):
+    def attack(model, norm, eps, x, y):
+        from pyautoattack.square import SquareAttack
+
+        return SquareAttack(model, norm=NAMES[norm], eps=eps, n_queries=queries,
+                            resc_schedule=False).perturb(x, y)
+
+    return attack
+
+
+def apgd_l1(loss, steps):
+    def attack(model, norm, eps, x, y):
+        from pyautoattack.autopgd_base import APGDAttack
+
+        return APGDAttack(model, n_iter=steps, norm="L1", eps=eps, loss=loss,
+                          use_largereps=True).perturb(x, y)
+
+    return attack
+
+
 def torchattacks_cw(steps, rates):
     """Its c is fixed: one run for each of rates, the smallest change of each sample counts."""
 
@@ -143,10 +178,24 @@ PEERS = [
     ("apgd-t", "apgd-t", "pyautoattack", autoattack(["apgd-t"])),
     ("fab-t", "fab-t", "pyautoattack", autoattack(["fab-t"])),
     ("square", "square:queries=1000", "pyautoattack", autoattack(["square"], 1000)),
-    # three rounds of the search, three values of c; l2 only
+    # shorter ones, for a busy machine: only by --only
+    ("fab-30", "fab-t:targets=3,steps=30", "pyautoattack", fab_of(30, 3)),
+    ("fab-all", "fab:steps=10", "pyautoattack", fab_of(10, 0)),
+    ("square-500", "square:queries=500", "pyautoattack", square_of(500)),
+    ("l1-ce", "apgd-ce:steps=50", "pyautoattack", apgd_l1("ce", 50)),
+    ("l1-dlr", "apgd-dlr:steps=50", "pyautoattack", apgd_l1("dlr", 50)),
+    # three rounds of the search, three values of c
     ("cw", "cw:steps=100,rounds=3,c=1,lr=0.01", "torchattacks", torchattacks_cw(100, (0.1, 1, 10))),
 ]
-ONLY_NORM = {"fgsm": "linf", "cw": "l2"}
+ONLY_NORM = {"fgsm": "linf", "cw": "l2", "l1-ce": "l1", "l1-dlr": "l1"}
+SHORT = ("fab-30", "fab-all", "square-500")
+IN_L1 = ("l1-ce", "l1-dlr", "fab-30", "fab-all")
+
+
+def wanted(name, norm, only):
+    if ONLY_NORM.get(name, norm) != norm or (norm == "l1" and name not in IN_L1):
+        return False
+    return name in only if only else name not in SHORT
 
 
 def right(model, x, y):
@@ -179,7 +228,7 @@ def judge(model, ours, norm, eps, say):
     """Our examples, read from the file by NumPy, judged by PyTorch."""
     x, adv = ours["x"].double(), ours["adv"].double()
     delta = (adv - x).flatten(1)
-    size = delta.abs().amax(1) if norm == "linf" else delta.norm(dim=1)
+    size = {"linf": delta.abs().amax(1), "l2": delta.norm(dim=1), "l1": delta.abs().sum(1)}[norm]
     broken = ours["broken"]
     wrong = ~right(model, ours["adv"], ours["y"])
     agreed = (wrong & broken).sum().item() / max(1, broken.sum().item())
@@ -217,7 +266,7 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--limit", type=int, default=500)
-    parser.add_argument("--norm", choices=("linf", "l2"), default="linf")
+    parser.add_argument("--norm", choices=("linf", "l2", "l1"), default="linf")
     parser.add_argument("--eps", default="8/255")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", help="attacks, separated by commas")
@@ -244,7 +293,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         found = {}
         for name, spec, peer, attack in PEERS:
-            if (only and name not in only) or ONLY_NORM.get(name, args.norm) != args.norm:
+            if not wanted(name, args.norm, only):
                 continue
             if spec not in found:
                 found[spec] = run_ours(args, spec, pathlib.Path(scratch) / str(len(found)))
