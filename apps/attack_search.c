@@ -3,6 +3,7 @@
  * a headline. Relied on elsewhere: OUT/state holds what --resume goes on from, and is gone when all is done. */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/attack_internal.h"
 
@@ -342,6 +343,10 @@ static base_status state_folder(const app_attack *a, base_error *err)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the name of a folder");
     if (!a->args->resume)
         status = base_folder_remove(path, err);
+    else if (access(path, F_OK) != 0)
+        app_note(&a->args->common,
+                 "vmoe attack: '%s' holds nothing to go on from, beginning anew",
+                 a->args->out);
     if (status == BASE_OK)
         status = base_folder_make(path, err);
     base_free(path);
