@@ -35,45 +35,67 @@ static void inspect(faults *f, const attack_run *run, size_t i)
     f->same += run->samples[i].broken && norm == 0;
 }
 
-/* C12: budget, range, finite, changed where broken; and broken still, in a pass of
- * another order. */
+/* Which stored images to look at again, and in what order: the broken ones from the
+ * last, so that they meet other neighbours than before; all of them in their groups
+ * where neighbours matter. */
+static size_t arrange(size_t *order, const attack_run *run)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->n; i++) {
+        const size_t at = run->config.fixed_batch ? i : run->n - 1 - i;
+        if (run->config.fixed_batch || run->samples[at].broken)
+            order[count++] = at;
+    }
+    return count;
+}
+
+/* Adds to f->right the broken ones that are classified rightly, or not at all, after
+ * all. */
+static base_status look_again(faults *f, const attack_run *run, const size_t *order,
+                              size_t total, float *images, float *logits, base_error *err)
+{
+    const attack_target *target = &run->target;
+    const size_t batch = target->batch, classes = target->classes;
+
+    for (size_t first = 0; first < total; first += batch) {
+        const size_t count = total - first < batch ? total - first : batch;
+        for (size_t i = 0; i < count; i++)
+            memcpy(images + i * run->count,
+                   run->adversarial + order[first + i] * run->count,
+                   run->count * sizeof(float));
+        const base_status status = target->logits(target->user, logits, images, count, err);
+        if (status != BASE_OK)
+            return status;
+        for (size_t i = 0; i < count; i++) {
+            const size_t at = order[first + i];
+            const int32_t seen = attack_predict(logits + i * classes, classes);
+            f->right += run->samples[at].broken && (seen < 0 || seen == run->labels[at]);
+        }
+    }
+    return BASE_OK;
+}
+
+/* C12: budget, range, finite, changed where broken; and broken still when looked at
+ * again. */
 static base_status stored(attack_bench *bench, base_error *err)
 {
     const attack_run *run = bench->run;
     faults f = {0};
-    base_status status = BASE_OK;
-    const size_t batch = run->target.batch;
-    float *images = base_alloc(batch, run->count * sizeof(float));
-    float *logits = base_alloc(batch, run->target.classes * sizeof(float));
-    size_t *which = base_alloc(batch, sizeof *which);
+    float *images = base_alloc(run->target.batch, run->count * sizeof(float));
+    float *logits = base_alloc(run->target.batch, run->target.classes * sizeof(float));
+    size_t *order = base_alloc(run->n, sizeof *order);
+    base_status status;
 
-    if (!images || !logits || !which) {
-        base_free(images);
-        base_free(logits);
-        base_free(which);
-        return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
-    }
     for (size_t i = 0; i < run->n; i++)
         inspect(&f, run, i);
-    for (size_t i = run->n, have = 0; i > 0 && status == BASE_OK; i--) {
-        if (run->samples[i - 1].broken) {
-            memcpy(images + have * run->count, run->adversarial + (i - 1) * run->count,
-                   run->count * sizeof(float));
-            which[have++] = i - 1;
-        }
-        if (have == 0 || (have < batch && i > 1))
-            continue;
-        status = run->target.logits(run->target.user, logits, images, have, err);
-        for (size_t j = 0; j < have && status == BASE_OK; j++) {
-            const int32_t seen =
-                attack_predict(logits + j * run->target.classes, run->target.classes);
-            f.right += seen < 0 || seen == run->labels[which[j]];
-        }
-        have = 0;
-    }
+    if (images && logits && order)
+        status = look_again(&f, run, order, arrange(order, run), images, logits, err);
+    else
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
     base_free(images);
     base_free(logits);
-    base_free(which);
+    base_free(order);
     if (status != BASE_OK)
         return status;
     const size_t wrong = f.outside + f.too_far + f.same + f.right;
