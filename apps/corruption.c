@@ -93,8 +93,10 @@ static base_status kinds_add(void *user, const char *word, base_error *err)
 base_status app_corruption_add(bool kinds[CORRUPT_KIND_COUNT], bool *clean,
                                const char *word, base_error *err)
 {
-    kinds_user user = {kinds, clean};
+    kinds_user user;
 
+    user.kinds = kinds;
+    user.clean = clean;
     return words_each(word, "corruption", kinds_add, &user, err);
 }
 
@@ -238,7 +240,9 @@ base_status app_crew_open(app_crew *out, const app_corruption *args, size_t size
         status = corrupt_set_create(&crew.set, &config, err);
     for (size_t i = 0; i < CORRUPT_FROST_COUNT; i++)
         data_image_destroy(&frost[i]);
-    if (status == BASE_OK && !(crew.worker = base_alloc(workers, sizeof *crew.worker)))
+    crew.worker = base_alloc(
+        workers, sizeof *crew.worker); /* NOLINT(bugprone-sizeof-expression): pointers */
+    if (status == BASE_OK && !crew.worker)
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu workers", workers);
     while (status == BASE_OK && crew.count < workers) {
         status = corrupt_worker_create(&crew.worker[crew.count], crew.set, err);
