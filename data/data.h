@@ -158,8 +158,20 @@ const char *data_source_name(const data_source *source, size_t i, char *out,
  * Never absolute, no part of it begins with '.'; IDX: "CLASS/00012.png". */
 const char *data_source_relative_name(const data_source *source, size_t i, char *out,
                                       size_t out_bytes);
-/* Names that were no images, links, ... */
-size_t data_source_ignored(const data_source *source);
+/* Why a name of the data set is no sample. */
+typedef enum data_ignored {
+    DATA_IGNORED_OTHER,   /* its name is not an image's */
+    DATA_IGNORED_HIDDEN,  /* begins with '.'; in an archive also: climbs, or is too long */
+    DATA_IGNORED_LINK,    /* in an archive, to nowhere or in a circle; devices */
+    DATA_IGNORED_OUTSIDE, /* of any class folder */
+    DATA_IGNORED_DEEP,    /* below too many folders */
+    DATA_IGNORED_AGAIN,   /* a later member of the archive has the same name */
+    DATA_IGNORED_COUNT
+} data_ignored;
+size_t data_source_ignored(const data_source *source); /* for whatever reason */
+size_t data_source_ignored_for(const data_source *source, data_ignored reason);
+/* "no image by its name". For ever. */
+const char *data_ignored_name(data_ignored reason);
 /* One line about anything odd found while indexing ("" if nothing), e.g. empty class folders. */
 const char *data_source_notice(const data_source *source);
 /* Channels and side of the images if all are equal by format (IDX), else 0. */

@@ -134,7 +134,7 @@ static void adopt(data_source *source, data_source *cached)
     source->index = cached->index;
     source->folders = cached->folders;
     source->table = cached->table;
-    source->ignored = cached->ignored;
+    memcpy(source->ignored, cached->ignored, sizeof source->ignored);
     source->labelling = cached->labelling;
     source->names = cached->names;
     source->as_found = cached->as_found;

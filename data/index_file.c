@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 1,
+    VERSION = 2,
     ORDER_MARK = 0x01020304, /* the machine's byte order */
     TEXT_MOST = 1 << 28,
     RECORD_BYTES = 24
@@ -22,7 +22,7 @@ typedef struct header {
     uint32_t order, version;
     uint64_t text_bytes; /* key, notice, paths of witnesses, archives, folders, classes */
     uint64_t witnesses, archives, folders, classes;
-    uint64_t samples, names_bytes, ignored;
+    uint64_t samples, names_bytes, ignored[DATA_IGNORED_COUNT];
     uint32_t labelling, names, as_found, zero;
 } header;
 
@@ -130,7 +130,7 @@ static void put_all(sink *s, const data_source *source, const text *t)
 {
     const data_index *index = &source->index;
     const size_t names = source->names ? names_bytes(index) : 0;
-    const header h = {
+    header h = {
         .magic = "vmoeidx",
         .order = ORDER_MARK,
         .version = VERSION,
@@ -141,12 +141,13 @@ static void put_all(sink *s, const data_source *source, const text *t)
         .classes = source->table.count,
         .samples = index->count,
         .names_bytes = names,
-        .ignored = source->ignored,
         .labelling = source->labelling,
         .names = source->names,
         .as_found = source->as_found,
     };
 
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        h.ignored[i] = source->ignored[i];
     put(s, &h, sizeof h);
     put(s, t->at, t->bytes);
     for (size_t i = 0; i < source->witness_count; i++) {
@@ -238,8 +239,12 @@ static base_status check_header(const tap *t, const header *h, uint64_t file_byt
         return base_fail(err, BASE_FORMAT, "'%s' was written by another version", t->file);
     if (h->text_bytes > TEXT_MOST || h->witnesses > TEXT_MOST || h->archives > TEXT_MOST ||
         h->folders > DATA_CLASSES_MAX || h->classes > DATA_CLASSES_MAX ||
-        h->samples > UINT32_MAX || h->names_bytes > UINT32_MAX || h->ignored > INT64_MAX)
+        h->samples > UINT32_MAX || h->names_bytes > UINT32_MAX)
         return damaged(t, err, "its counts are out of range");
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++) {
+        if (h->ignored[i] > UINT32_MAX)
+            return damaged(t, err, "its counts are out of range");
+    }
     const uint64_t want =
         sizeof *h + padded((size_t)h->text_bytes) + h->witnesses * sizeof(number_witness) +
         h->samples * RECORD_BYTES + padded((size_t)h->names_bytes) + sizeof(uint64_t);
@@ -439,7 +444,8 @@ static base_status read_all(data_source *out, tap *t, const char *key, base_erro
         (data_pread(t->fd, (unsigned char *)&sum, sizeof sum, t->at, NULL) != BASE_OK ||
          sum != t->sum))
         status = damaged(t, err, "its sum is wrong");
-    out->ignored = (size_t)h.ignored;
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        out->ignored[i] = (size_t)h.ignored[i];
     out->labelling = (data_labelling)h.labelling;
     out->names = h.names == 1;
     out->as_found = h.as_found == 1;

@@ -314,7 +314,30 @@ const char *data_source_name(const data_source *source, size_t i, char *out,
 
 size_t data_source_ignored(const data_source *source)
 {
-    return source->ignored;
+    size_t sum = 0;
+
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        sum += source->ignored[i];
+    return sum;
+}
+
+size_t data_source_ignored_for(const data_source *source, data_ignored reason)
+{
+    return source->ignored[reason];
+}
+
+const char *data_ignored_name(data_ignored reason)
+{
+    static const char *const names[DATA_IGNORED_COUNT] = {
+        [DATA_IGNORED_OTHER] = "no image by its name",
+        [DATA_IGNORED_HIDDEN] = "hidden or unsafe name",
+        [DATA_IGNORED_LINK] = "link or device",
+        [DATA_IGNORED_OUTSIDE] = "outside of any class folder",
+        [DATA_IGNORED_DEEP] = "too deep",
+        [DATA_IGNORED_AGAIN] = "overwritten by a later member",
+    };
+
+    return names[reason];
 }
 
 const char *data_source_notice(const data_source *source)

@@ -154,7 +154,7 @@ static void drop_overwritten(data_source *source, const sorting *s)
         if (next && (!s->rank || next->label == r->label) &&
             strcmp(data_index_name(index, next->name), data_index_name(index, r->name)) ==
                 0)
-            source->ignored++;
+            source->ignored[DATA_IGNORED_AGAIN]++;
         else
             *data_index_at(index, kept++) = *r;
     }
@@ -354,7 +354,7 @@ base_status data_source_finish(data_source *source, const data_source_options *o
 base_status data_source_seal(data_source *source, size_t present,
                              const data_source_options *options, base_error *err)
 {
-    if (source->index.count == 0 && source->ignored == 0)
+    if (source->index.count == 0 && data_source_ignored(source) == 0)
         return base_fail(err, BASE_FORMAT, "'%s' holds no images, expected %s",
                          source->path, source->layout->holds);
     if (source->index.count == 0)
@@ -362,7 +362,7 @@ base_status data_source_seal(data_source *source, size_t present,
             err, BASE_FORMAT,
             "'%s' holds no images, but %zu names that are none (or lie in no class "
             "folder), expected %s",
-            source->path, source->ignored, source->layout->holds);
+            source->path, data_source_ignored(source), source->layout->holds);
     if (!options->allow_single_class && source->class_count > 0 &&
         (source->class_count == 1 || (!options->class_list && present == 1))) {
         const int32_t label = data_index_at(&source->index, 0)->label;

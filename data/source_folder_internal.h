@@ -15,8 +15,7 @@ typedef struct folder_entry {
 typedef struct folder_listing {
     folder_entry *at;
     size_t room, count;
-    size_t
-        ignored; /* names that are no images: hidden ones, other files, broken links, ... */
+    size_t ignored[DATA_IGNORED_COUNT];
 } folder_listing;
 
 /* The names in the folder fd, sorted as if folders' names ended in '/'. Closes fd. False:

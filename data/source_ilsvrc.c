@@ -164,7 +164,7 @@ static base_status scan_inner(data_source *source, data_run *run, int fd,
         if (status != BASE_OK || done)
             break;
         if (!member.name || !member.file || !data_is_image_name(member.name)) {
-            source->ignored += !member.folder;
+            data_tar_ignore(source, &member);
             continue;
         }
         const data_record r = data_tar_record(&member, 0, (int32_t) class);
@@ -243,7 +243,7 @@ static base_status walk_outer(data_source *source, int fd, base_error *err)
             const data_record r = data_tar_record(&m, 0, 0);
             status = data_index_add(&source->index, &r, m.name, err);
         } else {
-            source->ignored += !m.folder;
+            data_tar_ignore(source, &m);
         }
     }
     if (status == BASE_OK && data_tar_cut(tar))

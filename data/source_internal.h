@@ -178,6 +178,8 @@ base_status data_tar_join(data_source *source, uint32_t *number, const char *pat
  * releases it. */
 base_status data_tar_hold(int *fd, const data_source *source, uint32_t number,
                           base_error *err);
+/* Counts a member that is no sample; folders count nowhere. */
+void data_tar_ignore(data_source *source, const data_tar_member *m);
 /* A record of a member that is a sample. */
 data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_t label);
 
@@ -220,7 +222,7 @@ struct data_source {
     data_index index;
     char **classes; /* [class_count] by label */
     size_t class_count;
-    size_t ignored;
+    size_t ignored[DATA_IGNORED_COUNT];
     char notice[512];
     uint64_t fingerprint;
     int fd;              /* folder layouts: base; else -1 */

@@ -43,6 +43,15 @@ static base_status take_sample(scan *s, const data_tar_member *m, uint32_t class
     return status == BASE_OK ? data_run_add(&s->run, &record, below, err) : status;
 }
 
+void data_tar_ignore(data_source *source, const data_tar_member *m)
+{
+    if (m->folder)
+        return;
+    source->ignored[!m->file   ? DATA_IGNORED_LINK
+                    : !m->name ? DATA_IGNORED_HIDDEN
+                               : DATA_IGNORED_OTHER]++;
+}
+
 /* A sample, a class, or ignored. */
 static base_status take_member(scan *s, const data_tar_member *m, base_error *err)
 {
@@ -51,7 +60,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
     uint32_t class;
 
     if (!m->name || (!m->folder && !m->file)) {
-        source->ignored++;
+        source->ignored[m->name ? DATA_IGNORED_LINK : DATA_IGNORED_HIDDEN]++;
         return BASE_OK;
     }
     if (m->folder && !slash &&
@@ -61,7 +70,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
     }
     if (!slash) {
         s->inner += data_ends_in(m->name, ".tar");
-        source->ignored += m->file;
+        source->ignored[DATA_IGNORED_OUTSIDE] += m->file;
         return BASE_OK;
     }
     *slash = '\0';
@@ -73,7 +82,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
     if (m->folder)
         return BASE_OK;
     if (!data_is_image_name(slash + 1)) {
-        source->ignored++;
+        data_tar_ignore(source, m);
         return BASE_OK;
     }
     data_source_tick(source);
@@ -91,7 +100,7 @@ static base_status scan_all(scan *s, int fd, bool keep_names, base_error *err)
     data_class_table_destroy(&source->table);
     data_run_destroy(&s->run);
     *s = (scan){.source = source, .keep_names = keep_names, .class = -1};
-    source->ignored = 0;
+    memset(source->ignored, 0, sizeof source->ignored);
     source->names = keep_names;
     base_status status =
         data_tar_open(&s->tar, fd, source->path, 0, source->file_bytes, err);

@@ -70,7 +70,7 @@ static bool classify(folder_listing *l, DIR *dir, const struct dirent *d)
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
         return true;
     if (d->d_name[0] == '.' || (d->d_type == DT_REG && !image)) {
-        l->ignored++;
+        l->ignored[d->d_name[0] == '.' ? DATA_IGNORED_HIDDEN : DATA_IGNORED_OTHER]++;
         return true;
     }
     if (d->d_type == DT_DIR)
@@ -79,12 +79,14 @@ static bool classify(folder_listing *l, DIR *dir, const struct dirent *d)
         /* Links to nowhere are ignored; anything else must not make samples vanish. */
         if (errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
             return false;
+        l->ignored[DATA_IGNORED_LINK]++;
+        return true;
     } else if (S_ISDIR(info.st_mode)) { /* or a link to one */
         return folder_listing_add(l, d->d_name, true, 0);
     } else if (S_ISREG(info.st_mode) && image) {
         return folder_listing_add(l, d->d_name, false, (uint64_t)info.st_size);
     }
-    l->ignored++;
+    l->ignored[S_ISREG(info.st_mode) ? DATA_IGNORED_OTHER : DATA_IGNORED_LINK]++;
     return true;
 }
 
@@ -129,6 +131,12 @@ static base_status cannot_read(const walk *w, const char *class, const char *bel
     base_free(path);
     errno = number;
     return base_fail_errno(err, "cannot read the folder '%s'", shown);
+}
+
+static void add_ignored(data_source *source, const folder_listing *l)
+{
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        source->ignored[i] += l->ignored[i];
 }
 
 /* Opens the folder name below fd. False with errno; *skip: it is one of its own ancestors.
@@ -179,14 +187,14 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
     }
     status = witness_folder(w, class, err);
     w->depth++;
-    w->source->ignored += l.ignored;
+    add_ignored(w->source, &l);
     for (size_t i = 0; i < l.count && status == BASE_OK; i++) {
         const folder_entry *e = &l.at[i];
         const size_t bytes = strlen(e->name) + (e->folder ? 1 : 0);
         int inner = -1;
         bool skip = false;
         if (used + bytes > DATA_NAME_MAX || (e->folder && w->depth > DATA_DEPTH_MAX)) {
-            w->source->ignored++;
+            w->source->ignored[DATA_IGNORED_DEEP]++;
             continue;
         }
         snprintf(w->path + used, sizeof w->path - used, "%s%s", e->name,
@@ -205,7 +213,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
             if (inner >= 0)
                 close(inner);
         } else if (skip) {
-            w->source->ignored++;
+            w->source->ignored[DATA_IGNORED_LINK]++;
             close(inner);
         } else {
             status = walk_folder(w, inner, class, used + bytes, err);
@@ -251,7 +259,7 @@ static base_status walk_class(walk *w, int root, const char *class, base_error *
         return status;
     }
     if (skip) {
-        w->source->ignored++;
+        w->source->ignored[DATA_IGNORED_LINK]++;
         close(fd);
         return BASE_OK;
     }
@@ -279,14 +287,14 @@ base_status data_folder_scan(data_source *source, int fd, const char *prefix,
     status = path ? data_source_witness(source, path, &w.ancestor[0], err)
                   : base_fail(err, BASE_NO_MEMORY, "no memory for the names of folders");
     base_free(path);
-    source->ignored += l.ignored;
+    add_ignored(source, &l);
     for (size_t i = 0; i < l.count && status == BASE_OK; i++) {
         if (l.at[i].folder) {
             folders++;
             status = walk_class(&w, fd, l.at[i].name, err);
         } else {
             loose++;
-            source->ignored++;
+            source->ignored[DATA_IGNORED_OUTSIDE]++;
         }
     }
     folder_listing_free(&l);

@@ -140,12 +140,12 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
     base_status status = BASE_OK;
 
     if (!m->name || !m->file || !*base || strncmp(base, "__", 2) == 0) {
-        s->source->ignored += !m->folder;
+        data_tar_ignore(s->source, m);
         return BASE_OK;
     }
     const size_t key = key_bytes(m->name);
     if (!m->name[key]) { /* no part */
-        s->source->ignored++;
+        s->source->ignored[DATA_IGNORED_OTHER]++;
         return BASE_OK;
     }
     if (!s->now.open || strncmp(s->now.key, m->name, key) != 0 || s->now.key[key]) {
