@@ -233,23 +233,33 @@ static base_status side_bench(const bench_context *context, size_t side, base_er
     return status;
 }
 
+/* The i-th word as pixels a side. */
+static base_status side_of(int64_t *out, const bench_context *context, size_t i,
+                           base_error *err)
+{
+    *out = USUAL_SIDE;
+    if (!context->named ||
+        (base_parse_int(out, context->subjects[i]) && *out >= 1 && *out <= 4096))
+        return BASE_OK;
+    return base_fail(err, BASE_USAGE, "'%s' is not a number of pixels from 1 to 4096",
+                     context->subjects[i]);
+}
+
 base_status bench_corrupt(const bench_context *context, base_error *err)
 {
     const size_t count = context->named ? context->subject_count : 1;
     base_status status = BASE_OK;
+    int64_t side = 0;
 
-    if (context->print)
+    for (size_t i = 0; i < count && status == BASE_OK; i++)
+        status = side_of(&side, context, i, err);
+    if (status == BASE_OK && context->print)
         printf("program,case,corruption,severity,size,threads,rounds,median_ms,min_ms,"
                "max_ms\n");
     for (size_t i = 0; i < count && status == BASE_OK; i++) {
-        int64_t side = USUAL_SIDE;
-
-        if (context->named &&
-            (!base_parse_int(&side, context->subjects[i]) || side < 1 || side > 4096))
-            return base_fail(err, BASE_USAGE,
-                             "'%s' is not a number of pixels from 1 to 4096",
-                             context->subjects[i]);
-        status = side_bench(context, (size_t)side, err);
+        status = side_of(&side, context, i, err);
+        if (status == BASE_OK)
+            status = side_bench(context, (size_t)side, err);
     }
     return status;
 }

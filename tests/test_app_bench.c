@@ -66,6 +66,22 @@ START_TEST(a_step_is_one_row)
 }
 END_TEST
 
+START_TEST(every_corruption_is_a_row)
+{
+    program_result r = program_run(dir, "bench", "corrupt", "16", "--warmup", "0",
+                                   "--threads", "2", "--json", json, NULL);
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_uint_eq(lines_of(r.out), 1 + 19 * 5 + 3); /* head, pairs, sums */
+    table_check(r.out);
+    ck_assert_ptr_nonnull(strstr(r.out, ",corrupt,fog,3,16,1,9,"));
+    ck_assert_ptr_nonnull(strstr(r.out, ",corrupt,bench,1-5,16,2,9,"));
+    program_result_free(&r);
+    program_refused(program_run(dir, "bench", "corrupt", "vmoe-nano", NULL), 2,
+                    "'vmoe-nano' is not a number of pixels");
+}
+END_TEST
+
 START_TEST(a_forward_pass_is_timed_by_name)
 {
     program_result r = program_run(dir, "bench", "infer", "--size-name", "vmoe-nano:16",
@@ -154,6 +170,7 @@ int main(void)
     tcase_set_timeout(core, 120);
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_step_is_one_row);
+    tcase_add_test(core, every_corruption_is_a_row);
     tcase_add_test(core, a_forward_pass_is_timed_by_name);
     tcase_add_test(core, routers_stand_side_by_side);
     tcase_add_test(core, decoding_is_timed_by_stage_and_path);
