@@ -68,6 +68,20 @@ base_status data_decode(data_image *out, data_health *health, data_decoder *deco
 /* Reads and decodes one file. err names the path. */
 base_status data_image_load(data_image *out, data_health *health, data_decoder *decoder,
                             const char *path, base_error *err);
+/* What the header of a file says. */
+typedef enum data_format { DATA_FORMAT_OTHER, DATA_FORMAT_JPEG, DATA_FORMAT_PNG } data_format;
+typedef struct data_about {
+    data_format format; /* by the first bytes */
+    size_t width, height;
+    int components;   /* 1 grey, 2 grey and alpha, 3 colour (or palette), 4 CMYK or alpha */
+    int bits;         /* of a sample */
+    bool progressive; /* PNG: interlaced */
+    bool palette;
+    int orientation; /* of EXIF, 1..8; 0: none. Decoding leaves pictures as they lie */
+} data_about;
+/* Decodes nothing, takes no memory. False: no header of a JPEG or PNG, or a broken one; format says
+ * which kind it began as. */
+bool data_probe(data_about *out, const unsigned char *bytes, size_t size);
 /* 8-bit RGB or grey to a PNG file, whole or not at all. */
 base_status data_png_write(const char *path, const data_image *image, base_error *err);
 /* The same into memory (base_free). */
@@ -144,6 +158,8 @@ base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err);
 void data_source_close(data_source *source);
 const char *data_source_layout(const data_source *source);
+/* What its layout is: "a folder with one folder of images for each class". */
+const char *data_source_holds(const data_source *source);
 const char *data_source_path(const data_source *source);
 size_t data_source_count(const data_source *source);   /* samples */
 size_t data_source_classes(const data_source *source); /* 0: no labels */
@@ -151,6 +167,8 @@ const char *data_source_class_name(const data_source *source, size_t label); /* 
 /* "tench" for "n01440764": the short name of one of ImageNet's 1000 classes, else NULL. For ever. */
 const char *data_imagenet_name(const char *wnid);
 int32_t data_source_label(const data_source *source, size_t i);
+/* Bytes of sample i as it is stored; 0: it is empty, or known to be unusable. */
+size_t data_source_bytes(const data_source *source, size_t i);
 /* "PATH" or "PATH!MEMBER" or "PATH[12]" into out, by base_quote. Returns out. */
 const char *data_source_name(const data_source *source, size_t i, char *out,
                              size_t out_bytes);
@@ -301,6 +319,10 @@ typedef struct data_loader_config {
     base_status (*alter)(void *user, size_t worker, data_image *image, uint64_t epoch,
                          uint32_t sample, uint64_t copy, base_error *err);
     void *alter_user;
+    /* Called once for each sample that is not quite right, in the log or not, with its reason; from the
+     * consumer's thread. */
+    void (*named)(void *user, size_t sample, data_health health, const char *reason);
+    void *named_user;
     /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's thread. */
     void (*log)(void *user, const char *line);
     void *log_user;

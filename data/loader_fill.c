@@ -241,6 +241,9 @@ base_status loader_report(data_loader *loader, const loader_slot *slot, base_err
         const bool first = first_time(loader, event->sample);
         if (first && event->health == DATA_HEALTH_BAD)
             loader->bad_distinct++;
+        if (first && loader->config.named)
+            loader->config.named(loader->config.named_user, event->sample, event->health,
+                                 event->reason);
         describe(line, sizeof line, loader, event);
         const base_status status = judge(loader, slot, p, line, err);
         if (status != BASE_OK)

@@ -248,6 +248,11 @@ const char *data_source_layout(const data_source *source)
     return source->layout->name;
 }
 
+const char *data_source_holds(const data_source *source)
+{
+    return source->layout->holds;
+}
+
 const char *data_source_path(const data_source *source)
 {
     return source->path;
@@ -273,6 +278,15 @@ int32_t data_source_label(const data_source *source, size_t i)
     const int32_t label = data_index_at(&source->index, i)->label;
 
     return label < 0 ? -1 : label; /* below -1: a number that is out of range */
+}
+
+size_t data_source_bytes(const data_source *source, size_t i)
+{
+    const data_record *r = data_index_at(&source->index, i);
+
+    if (source->pixels)
+        return source->width * source->height * source->channels;
+    return data_record_readable(r) ? r->size : 0;
 }
 
 void data_class_folder(char *out, size_t out_bytes, const data_source *source,

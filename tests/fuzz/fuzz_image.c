@@ -30,6 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         (image.channels != 3 || image.width == 0 || image.height == 0 ||
          image.width * image.height > limits.max_pixels))
         abort();
+    data_about about;
+    if (data_probe(&about, bytes, size) && status == BASE_OK &&
+        (about.width != image.width || about.height != image.height))
+        abort();
     if (status == BASE_OK && image.width * image.height < 4096) {
         const data_augment augment = {.crop = DATA_CROP_RANDOM,
                                       .area_low = 0.08,
