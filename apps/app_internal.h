@@ -20,6 +20,7 @@ int app_eval(int argc, char **argv);
 int app_predict(int argc, char **argv);
 int app_inspect(int argc, char **argv);
 int app_convert(int argc, char **argv);
+int app_data(int argc, char **argv);
 int app_corrupt(int argc, char **argv);
 int app_bench(int argc, char **argv);
 int app_attack_command(int argc, char **argv);

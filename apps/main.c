@@ -22,6 +22,7 @@ static const command commands[] = {
     {"inspect", app_inspect, "layers, parameters, cost and router of a checkpoint"},
     {"convert", app_convert,
      "timm's or dense checkpoints to ours; experts, input size, bf16"},
+    {"data", app_data, "what a data set holds, a contact sheet, what is broken in it"},
     {"corrupt", app_corrupt, "the corruptions of ImageNet-C on a data set, as files"},
     {"attack", app_attack_command,
      "accuracy under adversarial attack, with checks and a report"},
