@@ -3,6 +3,7 @@
  * change nothing but the last bits of logits. Relied on elsewhere: exit status 1 with a
  * partial report after Ctrl-C. */
 #include "apps/eval_internal.h"
+#include "apps/survey_internal.h"
 
 #include <string.h>
 
@@ -13,6 +14,8 @@ typedef struct eval_args {
     const char *html;
     const char *ood;
     int bad_samples; /* index into "fail|skip" */
+    const char *bad_list;
+    bool strict;
     app_robust_args robust;
 } eval_args;
 
@@ -32,6 +35,15 @@ static const app_option options[] = {
      .at = AT(bad_samples),
      .choices = "fail|skip",
      .help = "at an image that cannot be used: stop, or count it as wrong"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "samples of --data that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
+    {.name = "strict",
+     .kind = APP_FLAG,
+     .at = AT(strict),
+     .help = "stop at a damaged image of --data, too, whatever --bad-samples says"},
     {.name = "html",
      .value = "FILE",
      .kind = APP_TEXT,
@@ -268,6 +280,8 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     data_loader *loader = NULL;
     vit_run *run = NULL;
     data_batch batch;
+    app_bad_list list = {0};
+    app_bad_source bad = {&list, e->source};
     app_progress progress = {0};
     float *logits = base_alloc(config.batch, e->network.classes * sizeof *logits);
     const double started = base_seconds();
@@ -275,6 +289,9 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     base_status status = BASE_OK;
 
     config.skip_bad = skip;
+    config.strict = args->strict;
+    config.named = app_bad_source_named;
+    config.named_user = &bad;
     config.log = app_progress_log;
     config.log_user = &progress;
     if (on_the_fly(e)) { /* pixels, which the corruptions want in colour */
@@ -284,6 +301,8 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     if (!logits)
         status =
             base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
+    if (status == BASE_OK)
+        status = app_bad_list_open(&list, args->bad_list, false, err);
     if (status == BASE_OK)
         status = vit_run_create(&run, e->network.model, config.batch, VIT_MODE_INFER,
                                 (vit_precision)args->common.precision, err);
@@ -315,6 +334,10 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     e->seconds = base_seconds() - started;
 done:
     app_progress_end(&progress);
+    if (status == BASE_OK)
+        status = app_bad_list_close(&list, err);
+    else
+        app_bad_list_close(&list, NULL);
     data_loader_destroy(loader);
     vit_run_destroy(run);
     base_free(logits);

@@ -2,6 +2,7 @@
  * what the network was fed. Relied on elsewhere: an image that cannot be used gets one
  * line on stderr, the others go on, and the exit status is 1. */
 #include "apps/predict_internal.h"
+#include "apps/survey_internal.h"
 
 #include <string.h>
 
@@ -36,6 +37,11 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(html),
      .help = "a page of pictures with their classes"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "images that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
     {.name = "write-png",
      .value = "DIR",
      .kind = APP_TEXT,
@@ -64,6 +70,8 @@ typedef struct predict_work {
     uint64_t bad;
     uint64_t damaged;
     app_progress progress;
+    app_bad_list list;
+    app_bad_source named;
 } predict_work;
 
 static void bad_report(predict_work *work, const base_error *err)
@@ -108,6 +116,9 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
         return status;
     if (health == DATA_HEALTH_DAMAGED) {
         work->damaged++;
+        char name[1100];
+        app_bad_list_add(&work->list, base_quote(name, sizeof name, path), health,
+                         "parts of the picture may be wrong");
         fprintf(stderr,
                 "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n", path);
     }
@@ -153,12 +164,16 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
     base_status status = data_decoder_create(&reader.decoder, &limits, err);
     for (size_t i = 0; i < count && status == BASE_OK && !app_stop_asked(); i++) {
         base_error reason = {0};
+        char name[1100];
 
         if (file_read(inputs + filled * floats, &reader, work, words[i], &reason) ==
-            BASE_OK)
+            BASE_OK) {
             names[filled++] = words[i];
-        else
+        } else {
+            app_bad_list_add(&work->list, base_quote(name, sizeof name, words[i]),
+                             DATA_HEALTH_BAD, reason.text);
             bad_report(work, &reason);
+        }
         if (filled == batch || i + 1 == count) {
             status = batch_answer(work, sink, inputs, names, filled, err);
             filled = 0;
@@ -191,6 +206,9 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
     char name[1100];
 
     config.skip_bad = true;
+    work->named = (app_bad_source){&work->list, work->source};
+    config.named = app_bad_source_named;
+    config.named_user = &work->named;
     config.log = bad_log;
     config.log_user = work;
     base_status status = data_loader_create(&loader, work->source, &config, err);
@@ -320,6 +338,8 @@ int app_predict(int argc, char **argv)
     if (status == BASE_OK)
         status = work_open(&work, &args, words[0], &err);
     if (status == BASE_OK)
+        status = app_bad_list_open(&work.list, args.bad_list, false, &err);
+    if (status == BASE_OK)
         status = predict_sink_open(&sink, &args, &work.network, work.source, &err);
     if (status == BASE_OK) {
         status = args.data ? data_predict(&work, &sink, &args, &err)
@@ -331,6 +351,10 @@ int app_predict(int argc, char **argv)
     }
     if (status == BASE_OK && app_stop_asked())
         status = base_fail(&err, BASE_INTERRUPTED, "stopped, what was answered is written");
+    if (status == BASE_OK)
+        status = app_bad_list_close(&work.list, &err);
+    else
+        app_bad_list_close(&work.list, NULL);
     work_close(&work);
     if (status != BASE_OK)
         return app_fail("predict", &err);

@@ -11,7 +11,7 @@
 typedef struct predict_args {
     app_common common;
     app_view view;
-    const char *data, *logits, *inputs, *html, *write_png;
+    const char *data, *logits, *inputs, *html, *write_png, *bad_list;
     int64_t top;
 } predict_args;
 

@@ -104,10 +104,11 @@ const app_key app_keys[] = {
     FREE_KEY("data", "workers", APP_KEY_INT, data.workers, -1, 256,
              "loader threads, -1: one for four threads of the network, 0: none"),
     FREE_KEY("data", "queue", APP_KEY_INT, data.queue, 2, 64, "batches held ready"),
-    REAL_KEY(
-        "data", "max_bad", data.max_bad, 0, 1,
+    FREE_KEY(
+        "data", "max_bad", APP_KEY_REAL, data.max_bad, 0, 1,
         "share of unreadable training images that stops the run (50 are always borne)"),
-    BOOL_KEY("data", "strict", data.strict, "one damaged image stops the run"),
+    FREE_KEY("data", "strict", APP_KEY_BOOL, data.strict, 0, 1,
+             "one damaged or unreadable image stops the run (--strict)"),
     BOOL_KEY("data", "exact", data.exact,
              "decode at full scale even where a crop is much larger than the input"),
     INT_KEY("data", "repeats", data.repeats, 1, 64,
@@ -123,8 +124,9 @@ const app_key app_keys[] = {
     INT_KEY("augment", "padding", augment.padding, 0, 1024,
             "pixels a side of the padded crop"),
     REAL_KEY("augment", "flip", augment.flip, 0, 1, "probability of mirroring"),
-    CHOICE_KEY("augment", "policy", augment.policy, "none|randaugment|vmoe|three",
-               "randaugment: torchvision's; vmoe: V-MoE's and big_vision's; three: DeiT III's"),
+    CHOICE_KEY(
+        "augment", "policy", augment.policy, "none|randaugment|vmoe|three",
+        "randaugment: torchvision's; vmoe: V-MoE's and big_vision's; three: DeiT III's"),
     INT_KEY("augment", "policy_operations", augment.policy_operations, 0, 16,
             "of RandAugment, a picture"),
     REAL_KEY("augment", "policy_magnitude", augment.policy_magnitude, 0, 30,
@@ -143,9 +145,10 @@ const app_key app_keys[] = {
     REAL_KEY("augment", "erase", augment.erase, 0, 1, "probability of random erasing"),
     BOOL_KEY("augment", "erase_noise", augment.erase_noise,
              "erase with noise in place of 0"),
-    TEXT_KEY("augment", "corrupt", corrupt.names,
-             "ImageNet-C's corruptions, one of them a picture: names, groups, bench, extra, "
-             "clean (as it is); empty: off"),
+    TEXT_KEY(
+        "augment", "corrupt", corrupt.names,
+        "ImageNet-C's corruptions, one of them a picture: names, groups, bench, extra, "
+        "clean (as it is); empty: off"),
     TEXT_KEY("augment", "corrupt_severity", corrupt.severity,
              "of these, drawn evenly: 3, 1-3, 1,5"),
     REAL_KEY("augment", "corrupt_probability", corrupt.probability, 0, 1,

@@ -11,9 +11,9 @@
 
 typedef struct train_args {
     app_common common;
-    const char *data, *val, *val_labels, *class_map, *recipe, *out;
+    const char *data, *val, *val_labels, *class_map, *recipe, *out, *bad_list;
     app_list set;
-    bool resume, keys;
+    bool resume, keys, strict;
 } train_args;
 
 #define AT(member) offsetof(train_args, member)
@@ -65,6 +65,16 @@ static const app_option train_options[] = {
      .kind = APP_FLAG,
      .at = AT(resume),
      .help = "go on with the run in --out; begin it where there is no checkpoint yet"},
+    {.name = "strict",
+     .kind = APP_FLAG,
+     .at = AT(strict),
+     .help = "stop at the first damaged or unreadable image (data.strict = true)"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "samples that are odd, damaged or unreadable, as they are met: "
+             "KIND<tab>NAME<tab>REASON; --resume adds to it"},
     {.name = "keys",
      .kind = APP_FLAG,
      .at = AT(keys),
@@ -121,6 +131,8 @@ static base_status apply_options(app_recipe *recipe, const train_args *args,
         status = app_key_set(recipe, train, args->data, err);
     if (status == BASE_OK && args->val)
         status = app_key_set(recipe, val, args->val, err);
+    if (status == BASE_OK && args->strict)
+        recipe->data.strict = true;
     if (status == BASE_OK && args->val_labels)
         status =
             app_key_set(recipe, app_key_find("data", "val_labels"), args->val_labels, err);
@@ -256,6 +268,7 @@ static base_status train(train_args *args, base_error *err)
     const double begin = base_seconds();
     app_recipe recipe;
     app_trainer trainer = {0};
+    app_bad_list list = {0};
 
     base_status status = build_recipe(&recipe, args, err);
     if (status != BASE_OK)
@@ -269,7 +282,10 @@ static base_status train(train_args *args, base_error *err)
             "'%s' holds a run already ('%s'), go on with --resume or name another "
             "folder",
             args->out, trace);
-    status = app_trainer_create(&trainer, &args->common, &recipe, args->out, err);
+    status = app_bad_list_open(&list, args->bad_list, args->resume, err);
+    if (status == BASE_OK)
+        status =
+            app_trainer_create(&trainer, &args->common, &recipe, args->out, &list, err);
     if (status == BASE_OK)
         app_trainer_print(&trainer);
     if (status == BASE_OK)
@@ -281,6 +297,10 @@ static base_status train(train_args *args, base_error *err)
         status = report(&trainer, args, base_seconds() - begin, err);
     }
     app_trainer_destroy(&trainer);
+    if (status == BASE_OK)
+        status = app_bad_list_close(&list, err);
+    else
+        app_bad_list_close(&list, NULL);
     return status;
 }
 

@@ -9,6 +9,7 @@
 
 #include "apps/augment_internal.h"
 #include "apps/recipe_internal.h"
+#include "apps/survey_internal.h"
 
 /* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
 
@@ -75,7 +76,8 @@ typedef struct app_trainer {
     char *path[4]; /* recipe.ini, metrics.jsonl, curves.svg, and room for messages */
     data_source *train, *val;
     data_loader *train_loader, *val_loader;
-    app_augment *augment; /* of the training loader; NULL: none */
+    app_bad_source bad_train, bad_val;
+    app_augment *augment;        /* of the training loader; NULL: none */
     vit_model *model, *averaged; /* averaged: EMA weights, NULL without */
     vit_optimizer *optimizer;
     vit_run *run, *eval_run;
@@ -100,11 +102,12 @@ typedef struct app_trainer {
     double eval_seconds;
 } app_trainer;
 
-/* Opens the data, resolves the recipe, builds network, runs, loaders. recipe may still hold unresolved
+/* Opens the data, resolves the recipe, builds network, runs, loaders. bad_list, open or zeroed, is told
+ * of samples that are not right. recipe may still hold unresolved
  * keys. On failure app_trainer_destroy still has to be called. */
 base_status app_trainer_create(app_trainer *out, const app_common *common,
                                const app_recipe *recipe, const char *folder,
-                               base_error *err);
+                               app_bad_list *bad_list, base_error *err);
 void app_trainer_destroy(app_trainer *trainer);
 /* From the current position to the end. BASE_INTERRUPTED: asked to stop, checkpoint written. */
 base_status app_trainer_run(app_trainer *trainer, base_error *err);

@@ -88,12 +88,15 @@ static base_status create_loaders(app_trainer *t, base_error *err)
     c.batch = (size_t)r->train.eval_batch;
     c.limit = (size_t)r->data.val_limit;
     c.skip_bad = true;
+    c.named = app_bad_source_named;
+    c.named_user = &t->bad_val;
     base_status status = data_loader_create(&t->val_loader, t->val, &c, err);
     if (status != BASE_OK)
         return status;
     t->part = (size_t)(r->train.batch / r->train.accumulate);
     c.training = true;
     c.skip_bad = false;
+    c.named_user = &t->bad_train;
     c.batch = t->part;
     c.limit = (size_t)r->data.limit;
     c.augment = r->augment;
@@ -243,13 +246,15 @@ static void plan(app_trainer *t)
 
 base_status app_trainer_create(app_trainer *out, const app_common *common,
                                const app_recipe *recipe, const char *folder,
-                               base_error *err)
+                               app_bad_list *bad_list, base_error *err)
 {
     app_trainer *t = out;
 
     *t = (app_trainer){.common = common, .recipe = *recipe, .out = folder};
     t->progress.on = !common->quiet;
     base_status status = open_sources(t, err);
+    t->bad_train = (app_bad_source){bad_list, t->train};
+    t->bad_val = (app_bad_source){bad_list, t->val};
     if (status == BASE_OK)
         status = resolve_recipe(t, err);
     if (status == BASE_OK)
