@@ -140,6 +140,9 @@ const app_key app_keys[] = {
     REAL_KEY("augment", "mixup", augment.mixup, 0, 100, "Beta parameter of mixup, 0: off"),
     REAL_KEY("augment", "cutmix", augment.cutmix, 0, 100,
              "Beta parameter of cutmix, 0: off"),
+    CHOICE_KEY("augment", "mixup_style", augment.mix_style, "timm|torchvision|vmoe",
+               "who is mixed with whom: mirrored batch; the one before; the next one, with "
+               "the smaller weight"),
     REAL_KEY("augment", "mix_probability", augment.mix_probability, 0, 1,
              "of a batch being mixed"),
     REAL_KEY("augment", "erase", augment.erase, 0, 1, "probability of random erasing"),

@@ -4,6 +4,7 @@
 #include "data/data_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { TRIES = 10 }; /* of a random rectangle */
 
@@ -81,6 +82,40 @@ static void cutmix_pair(float *a, float *b, size_t channels, size_t size,
     }
 }
 
+/* count values at `at` of each sample, step apart: those of the partner, by weight; all
+ * samples are a ring, so that only the values of one must be remembered. */
+static void ring_mix(float *images, size_t at, size_t values, size_t count, size_t step,
+                     bool next, double weight)
+{
+    enum { AT_ONCE = 1024 };
+    const float own = (float)weight, other = (float)(1.0 - weight);
+    float first[AT_ONCE];
+
+    for (size_t done = 0; done < values; done += AT_ONCE) {
+        const size_t n = values - done < AT_ONCE ? values - done : AT_ONCE;
+        /* Samples in an order in which each partner is still as it was, but for the last. */
+        float *x = images + at + done + (next ? 0 : (count - 1) * step);
+        memcpy(first, x, n * sizeof *first);
+        for (size_t i = 0; i < count; i++) {
+            const float *partner = i + 1 == count ? first : next ? x + step : x - step;
+            for (size_t k = 0; k < n; k++)
+                x[k] = x[k] * own + partner[k] * other;
+            if (i + 1 < count)
+                x = next ? x + step : x - step;
+        }
+    }
+}
+
+/* The same for the box alone, which becomes the partner's. */
+static void ring_cut(float *images, size_t count, size_t channels, size_t size, bool next,
+                     const data_box *box)
+{
+    for (size_t c = 0; c < channels; c++)
+        for (size_t y = 0; y < box->height; y++)
+            ring_mix(images, (c * size + box->top + y) * size + box->left, box->width,
+                     count, channels * size * size, next, 0.0);
+}
+
 /* centre - half .. centre + half, cut at 0 and size. */
 static void clipped(size_t *start, size_t *count, size_t centre, size_t half, size_t size)
 {
@@ -105,31 +140,59 @@ static data_box cutmix_box(double *weight, size_t size, base_rng *rng)
     return box;
 }
 
+static size_t partner_of(size_t i, size_t count, data_mix_style style)
+{
+    switch (style) {
+    case DATA_MIX_TORCHVISION: return i > 0 ? i - 1 : count - 1;
+    case DATA_MIX_VMOE: return i + 1 < count ? i + 1 : 0;
+    case DATA_MIX_TIMM: break;
+    }
+    return count - 1 - i;
+}
+
+/* timm's pairs change places. */
+static void mirror_mix(float *images, size_t count, size_t channels, size_t size,
+                       const data_box *cut, double weight)
+{
+    const size_t step = channels * size * size;
+
+    for (size_t i = 0; i < count / 2; i++) { /* the middle of an odd batch stays */
+        float *a = images + i * step, *b = images + (count - 1 - i) * step;
+        if (cut)
+            cutmix_pair(a, b, channels, size, cut);
+        else
+            mixup_pair(a, b, step, weight);
+    }
+}
+
 void data_mix_batch(float *images, int32_t *labels_b, float *weight_a,
                     const int32_t *labels, size_t count, size_t channels, size_t size,
                     const data_augment *augment, base_rng *rng)
 {
-    const size_t step = channels * size * size;
+    const data_mix_style style = augment->mix_style;
     const bool cut_wanted = augment->cutmix > 0.0, mix_wanted = augment->mixup > 0.0;
-    const bool mixed =
-        (cut_wanted || mix_wanted) && (augment->mix_probability >= 1.0 ||
-                                       base_rng_uniform(rng) < augment->mix_probability);
+    const bool mixed = count > 0 && (cut_wanted || mix_wanted) &&
+                       (augment->mix_probability >= 1.0 ||
+                        base_rng_uniform(rng) < augment->mix_probability);
     double weight = 1.0;
 
     if (mixed) {
         const bool cut = cut_wanted && (!mix_wanted || base_rng_uniform(rng) < 0.5);
         weight = base_rng_beta(rng, cut ? augment->cutmix : augment->mixup);
+        /* V-MoE: Dirichlet(p, p), whose parts are Beta(p, p), sorted. */
+        if (!cut && style == DATA_MIX_VMOE && weight < 0.5)
+            weight = 1.0 - weight;
         const data_box box = cut ? cutmix_box(&weight, size, rng) : (data_box){0};
-        for (size_t i = 0; i < count / 2; i++) { /* the middle of an odd batch stays */
-            float *a = images + i * step, *b = images + (count - 1 - i) * step;
-            if (cut)
-                cutmix_pair(a, b, channels, size, &box);
-            else
-                mixup_pair(a, b, step, weight);
-        }
+        if (style == DATA_MIX_TIMM)
+            mirror_mix(images, count, channels, size, cut ? &box : NULL, weight);
+        else if (cut)
+            ring_cut(images, count, channels, size, style == DATA_MIX_VMOE, &box);
+        else
+            ring_mix(images, 0, channels * size * size, count, channels * size * size,
+                     style == DATA_MIX_VMOE, weight);
     }
     for (size_t i = 0; i < count; i++) {
-        labels_b[i] = mixed ? labels[count - 1 - i] : labels[i];
+        labels_b[i] = mixed ? labels[partner_of(i, count, style)] : labels[i];
         weight_a[i] = (float)weight;
     }
 }

@@ -260,6 +260,13 @@ typedef enum data_policy_kind {
     DATA_POLICY_THREE        /* 3-Augment (Touvron et al. 2022): grey, solarize or blur, each a third */
 } data_policy_kind;
 
+/* Which sample of a batch another is mixed with, by mixup and cutmix. */
+typedef enum data_mix_style {
+    DATA_MIX_TIMM,        /* i with count - 1 - i */
+    DATA_MIX_TORCHVISION, /* i with i - 1, the first with the last */
+    DATA_MIX_VMOE         /* i with i + 1, the last with the first; mixup's larger weight is i's own */
+} data_mix_style;
+
 typedef struct data_augment {
     data_crop crop;
     double area_low, area_high;   /* random resized crop, 0.08..1 */
@@ -271,7 +278,8 @@ typedef struct data_augment {
     double policy_magnitude; /* RandAugment: 9 of torchvision's 30 */
     /* ColorJitter: factors from 1 - j to 1 + j, hue from -j to j turns (at most 0.5); 0: off. */
     double jitter_brightness, jitter_contrast, jitter_saturation, jitter_hue;
-    double mixup, cutmix;   /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
+    double mixup, cutmix; /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
+    data_mix_style mix_style;
     double mix_probability; /* of a batch being mixed at all, 1 */
     double erase;           /* probability of random erasing, 0: off */
     bool erase_noise;       /* per-pixel normal numbers in place of 0 */

@@ -51,8 +51,8 @@ void data_erase(float *planes, size_t channels, size_t size, const data_augment 
 /* ---- one batch ----------------------------------------------------------------------- */
 
 /* Mixup (Zhang et al. 2017) or CutMix (Yun et al. 2019) of a finished batch in place,
- * timm's pairing: sample i with sample count - 1 - i (the middle one of an odd batch with
- * itself), one weight for the batch. images [count, channels, size, size]. Fills labels_b
+ * paired by augment->mix_style, one weight for the batch; timm's pairing leaves the middle
+ * one of an odd batch as it is. Takes no memory. images [count, channels, size, size]. Fills labels_b
  * [count] (the partner's label) and weight_a [count] (the weight of labels[i] in the
  * target, 0..1); an unmixed batch gets labels and 1. Draws nothing when augment has
  * neither. Cannot fail. */

@@ -264,6 +264,74 @@ START_TEST(cutmix_swaps_a_box_and_weighs_by_what_is_left)
 }
 END_TEST
 
+START_TEST(neighbours_are_mixed_as_torchvision_and_vmoe_do)
+{
+    enum { SIDE = 23, STEP = 3 * SIDE * SIDE, MOST = 5 }; /* more values than go at once */
+    static float images[MOST * STEP];
+    float weight[MOST];
+    int32_t labels[MOST], labels_b[MOST];
+
+    for (int cut = 0; cut < 2; cut++) {
+        for (uint64_t turn = 0; turn < 60; turn++) {
+            const bool next = turn % 2 == 1;
+            const size_t count = 1 + turn % MOST;
+            const data_augment augment = {.mixup = cut ? 0 : 0.5,
+                                          .cutmix = cut ? 1 : 0,
+                                          .mix_style =
+                                              next ? DATA_MIX_VMOE : DATA_MIX_TORCHVISION,
+                                          .mix_probability = 1};
+            base_rng rng = base_rng_make(SEED, BASE_PURPOSE_MIX, 1, turn, 0), again = rng;
+            double own = base_rng_beta(&again, cut ? 1 : 0.5);
+            const long half = (long)(SIDE * sqrt(1.0 - own)) / 2;
+            const long row = (long)base_rng_below(&again, SIDE);
+            const long column = (long)base_rng_below(&again, SIDE);
+            if (next && own < 0.5 && !cut)
+                own = 1 - own;
+            batch_fill(images, labels, count, STEP);
+            data_mix_batch(images, labels_b, weight, labels, count, 3, SIDE, &augment,
+                           &rng);
+            for (size_t i = 0; i < count; i++) {
+                const size_t other = next ? (i + 1) % count : (i + count - 1) % count;
+                ck_assert_int_eq(labels_b[i], labels[other]);
+                if (!cut)
+                    ck_assert_double_eq_tol((double)weight[i], own, mix_tolerance);
+                for (size_t k = 0; k < STEP; k++) {
+                    const long y = (long)(k / SIDE % SIDE), x = (long)(k % SIDE);
+                    const bool in_box = y >= row - half && y < row + half &&
+                                        x >= column - half && x < column + half;
+                    const double w = cut ? (in_box ? 0 : 1) : own;
+                    ck_assert_double_eq_tol((double)images[i * STEP + k],
+                                            w * (double)(i + 1) +
+                                                (1 - w) * (double)(other + 1),
+                                            MOST * mix_tolerance);
+                }
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(vmoes_own_weight_is_the_larger)
+{
+    const data_augment augment = {
+        .mixup = 0.2, .mix_style = DATA_MIX_VMOE, .mix_probability = 1};
+    float images[4], weight[4];
+    int32_t labels[4], labels_b[4];
+    double sum = 0;
+
+    for (uint64_t turn = 0; turn < 2000; turn++) {
+        base_rng rng = base_rng_make(SEED, BASE_PURPOSE_MIX, 2, turn, 0);
+        batch_fill(images, labels, 4, 1);
+        data_mix_batch(images, labels_b, weight, labels, 4, 1, 1, &augment, &rng);
+        ck_assert(weight[0] >= 0.5f && weight[0] <= 1.0f);
+        sum += (double)weight[0];
+    }
+    /* The mean of max(x, 1 - x), x from Beta(0.2, 0.2), is P(Beta(1.2, 0.2) > 0.5);
+     * the deviation of 2000 draws is 0.0031. */
+    ck_assert_double_eq_tol(sum / 2000, 0.8988, 0.01);
+}
+END_TEST
+
 START_TEST(both_are_chosen_about_equally_often)
 {
     const data_augment augment = {.mixup = 1.0, .cutmix = 1.0, .mix_probability = 0.5};
@@ -339,6 +407,8 @@ int main(void)
     tcase_add_test(core, erasing_with_noise_fills_in_normal_numbers);
     tcase_add_test(core, mixup_blends_each_sample_with_its_mirror);
     tcase_add_test(core, cutmix_swaps_a_box_and_weighs_by_what_is_left);
+    tcase_add_test(core, neighbours_are_mixed_as_torchvision_and_vmoe_do);
+    tcase_add_test(core, vmoes_own_weight_is_the_larger);
     tcase_add_test(core, both_are_chosen_about_equally_often);
     tcase_add_test(edges, nothing_asked_for_draws_and_changes_nothing);
     tcase_add_test(edges, a_batch_of_one_mixes_with_itself);

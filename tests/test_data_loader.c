@@ -1,5 +1,7 @@
 /* test_data_loader.c - batches: the same for any number of threads, exact after a seek, within the
  * memory that was taken at first. Samples that cannot be used: test_data_loader_bad.c. */
+#include <math.h>
+
 #include "tests/test_loader.h"
 
 START_TEST(batches_do_not_depend_on_threads)
@@ -16,6 +18,60 @@ START_TEST(batches_do_not_depend_on_threads)
     same_for_all_threads(config, 7); /* six batches and the end */
     config.channels = 1;
     same_for_all_threads(config, 7);
+}
+END_TEST
+
+START_TEST(policies_draw_the_same_with_any_number_of_threads)
+{
+    uint64_t hash[4] = {0};
+
+    make_set(23);
+    open_set();
+    for (int policy = DATA_POLICY_NONE; policy <= DATA_POLICY_THREE; policy++) {
+        data_loader_config config = training(5);
+        config.augment.policy = (data_policy_kind)policy;
+        config.augment.jitter_brightness = 0.3;
+        config.augment.jitter_hue = 0.1;
+        config.augment.mix_style = (data_mix_style)(policy % 3);
+        config.repeats = 2;
+        same_for_all_threads(config, 12);
+        hash[policy] = run_hash(&config, 12);
+        for (int i = 0; i < policy; i++)
+            ck_assert_uint_ne(hash[i], hash[policy]);
+        config.bytes = true; /* the same pictures, before they are normalised */
+        config.augment.mixup = config.augment.cutmix = config.augment.erase = 0;
+        same_for_all_threads(config, 12);
+    }
+}
+END_TEST
+
+START_TEST(bytes_are_the_floats_before_normalising)
+{
+    data_loader_config config = training(5);
+
+    make_set(10);
+    open_set();
+    config.augment.policy = DATA_POLICY_VMOE;
+    config.augment.policy_magnitude = 15;
+    config.augment.mixup = config.augment.cutmix = config.augment.erase = 0;
+    for (int c = 0; c < 3; c++) {
+        config.mean[c] = 0;
+        config.std[c] = 1;
+    }
+    data_loader *floats = make_loader(&config);
+    config.bytes = true;
+    data_loader *bytes = make_loader(&config);
+    for (int step = 0; step < 4; step++) {
+        const data_batch a = next(floats), b = next(bytes);
+        for (size_t i = 0; i < a.count; i++)
+            for (size_t k = 0; k < SIDE * SIDE * 3; k++) {
+                const size_t plane = k % 3 * SIDE * SIDE + k / 3;
+                const float value = a.images[i * SIDE * SIDE * 3 + plane];
+                ck_assert(value == (float)b.bytes[i * SIDE * SIDE * 3 + k] / 255.0f);
+            }
+    }
+    data_loader_destroy(floats);
+    data_loader_destroy(bytes);
 }
 END_TEST
 
@@ -371,6 +427,21 @@ START_TEST(settings_out_of_range_are_refused)
     config = training(4);
     config.bytes = true;
     check_refused(config, "not on bytes");
+    config = training(4);
+    config.augment.policy_operations = 17;
+    check_refused(config, "0 to 16 operations");
+    config = training(4);
+    config.augment.policy_magnitude = 30.5;
+    check_refused(config, "augmentation out of range");
+    config = training(4);
+    config.augment.jitter_hue = 0.51;
+    check_refused(config, "of the hue 0 to 0.5");
+    config = training(4);
+    config.augment.jitter_contrast = -1;
+    check_refused(config, "jitter 0 or more");
+    config = training(4);
+    config.augment.jitter_saturation = INFINITY;
+    check_refused(config, "jitter 0 or more");
     data_loader *loader = NULL;
     config = training(4);
     config.size = SIZE_MAX / 4;
@@ -406,6 +477,8 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, batches_do_not_depend_on_threads);
+    tcase_add_test(core, policies_draw_the_same_with_any_number_of_threads);
+    tcase_add_test(core, bytes_are_the_floats_before_normalising);
     tcase_add_test(core, batches_do_not_depend_on_the_packaging);
     tcase_add_test(core, evaluation_shows_every_sample_once_in_order);
     tcase_add_test(core, an_epoch_is_the_seeded_permutation);
