@@ -1,0 +1,248 @@
+/* test_app_data.c - vmoe data as a user runs it, and the lists of bad samples of all commands. */
+#include "tests/test_program.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+#include "tests/test_set.h"
+
+static char *dir, *data, *list, *json;
+
+static void setup(void)
+{
+    dir = test_folder_make();
+    data = test_path(dir, "data");
+    list = test_path(dir, "list.tsv");
+    json = test_path(dir, "data.json");
+    sample_folder_make(data);
+}
+
+static void teardown(void)
+{
+    base_free(data);
+    base_free(list);
+    base_free(json);
+    test_folder_remove(dir);
+}
+
+/* A file of the fuzzer's folder as data/NAME. */
+static void put_image(const char *from, const char *name)
+{
+    const char *tests = getenv("VMOE_TESTS");
+    char *path = base_text("%s/fuzz/image/%s", tests ? tests : "tests", from),
+         *bytes = NULL;
+    size_t size = 0;
+
+    ck_assert_int_eq(base_file_read(&bytes, &size, path, 1 << 20, NULL), BASE_OK);
+    set_file(data, name, bytes, size);
+    base_free(bytes);
+    base_free(path);
+}
+
+static json_int_t number_at(const json_t *object, const char *group, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(object, group), key));
+}
+
+START_TEST(a_sound_set_is_described)
+{
+    program_result r = program_run(dir, "data", data, "--json", json, NULL);
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_ptr_nonnull(strstr(r.out, "layout    folder (recognised: "));
+    ck_assert_ptr_nonnull(strstr(r.out, "classes   3, 4 to 4 images each"));
+    program_result_free(&r);
+    json_t *j = program_json(json);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "layout")), "folder");
+    ck_assert_int_eq((int)json_number_of(j, "samples"), SAMPLE_COUNT);
+    ck_assert_int_eq((int)json_array_size(json_object_get(j, "classes")), 3);
+    ck_assert_int_eq(number_at(j, "kinds", "PNG"), SAMPLE_COUNT);
+    const json_t *sizes = json_object_get(j, "sizes");
+    ck_assert_int_eq(number_at(sizes, "width", "min"), 12);
+    ck_assert_int_eq(number_at(sizes, "height", "max"), 10);
+    json_decref(j);
+    char *named = base_text("folder:%s", data);
+    r = program_run(dir, "data", named, NULL);
+    ck_assert_ptr_nonnull(strstr(r.out, "layout    folder (as you say: "));
+    program_result_free(&r);
+    base_free(named);
+}
+END_TEST
+
+static void spoil(void)
+{
+    put_image("no_end.jpg", "blue/odd.jpg");
+    put_image("damaged.jpg", "green/damaged.jpg");
+    put_image("page.html", "red/page.jpg");
+    put_image("cmyk.jpg", "red/cmyk.jpeg");
+    put_image("progressive.jpg", "red/progressive.JPEG");
+    put_image("rgb8.png", "blue/png.JPEG");
+    put_image("grey.jpg", "blue/grey.jpg");
+    set_file(data, "blue/notes.txt", "x", 1);
+    set_file(data, "blue/.hidden.png", "x", 1);
+}
+
+START_TEST(verify_names_what_is_broken)
+{
+    spoil();
+    program_result r = program_run(dir, "data", data, "--verify", "--bad-list", list,
+                                   "--json", json, "--threads", "2", NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_ptr_nonnull(strstr(r.out, "/red/page.jpg: unknown format\n"));
+    ck_assert_ptr_nonnull(strstr(r.out, "16 ok, 1 odd, 1 damaged, 1 bad"));
+    ck_assert_ptr_nonnull(strstr(r.err, "1 bad and 1 damaged of 19 samples"));
+    json_t *j = program_json(json);
+    ck_assert_int_eq(number_at(j, "kinds", "CMYK"), 1);
+    ck_assert_int_eq(number_at(j, "kinds", "progressive"), 1);
+    ck_assert_int_eq(number_at(j, "kinds", "misnamed"), 1);
+    ck_assert_int_eq(number_at(j, "kinds", "grey"), 1);
+    ck_assert_int_eq(number_at(j, "ignored", "hidden or unsafe name"), 1);
+    ck_assert_int_eq(number_at(j, "ignored", "no image by its name"), 1);
+    ck_assert_int_eq(number_at(j, "health", "bad"), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "flaws")), 3);
+    json_decref(j);
+    char *lines = program_text(list);
+    char *expected = base_text("odd\t%s/blue/odd.jpg\tend marker missing\n", data);
+    ck_assert_ptr_eq(strstr(lines, expected), lines);
+    ck_assert_ptr_nonnull(strstr(lines, "\nbad\t"));
+    base_free(expected);
+    base_free(lines);
+    program_result_free(&r);
+}
+END_TEST
+
+/* All but the line that says how long it took. */
+static char *without_time(program_result *r)
+{
+    char *time = strstr(r->out, "\ntime ");
+
+    ck_assert_ptr_nonnull(time);
+    *time = '\0';
+    char *text = base_text("%s", r->out);
+    program_result_free(r);
+    return text;
+}
+
+START_TEST(output_does_not_depend_on_threads)
+{
+    char *sheet = test_path(dir, "a.png"), *again = test_path(dir, "b.png"), *a, *b;
+    char *one_sheet = NULL, *other_sheet = NULL;
+    size_t bytes = 0, other_bytes = 0;
+
+    spoil();
+    program_result r = program_run(dir, "data", data, "--verify", "--threads", "1",
+                                   "--sheet", sheet, "--tiles", "7", "--tile", "32", NULL);
+    a = without_time(&r);
+    r = program_run(dir, "data", data, "--verify", "--threads", "3", "--sheet", again,
+                    "--tiles", "7", "--tile", "32", NULL);
+    b = without_time(&r);
+    ck_assert_str_eq(a, b);
+    ck_assert_int_eq(base_file_read(&one_sheet, &bytes, sheet, 1 << 24, NULL), BASE_OK);
+    ck_assert_int_eq(base_file_read(&other_sheet, &other_bytes, again, 1 << 24, NULL),
+                     BASE_OK);
+    ck_assert_uint_eq(bytes, other_bytes);
+    ck_assert_mem_eq(one_sheet, other_sheet, bytes);
+    base_free(one_sheet);
+    r = program_run(dir, "data", data, "--seed", "5", "--sheet", again, "--tiles", "7",
+                    "--tile", "32", NULL);
+    program_result_free(&r);
+    ck_assert_int_eq(base_file_read(&one_sheet, &bytes, again, 1 << 24, NULL), BASE_OK);
+    ck_assert(bytes != other_bytes || memcmp(one_sheet, other_sheet, bytes) != 0);
+    base_free(one_sheet);
+    base_free(other_sheet);
+    base_free(a);
+    base_free(b);
+    base_free(sheet);
+    base_free(again);
+}
+END_TEST
+
+START_TEST(the_page_shows_pictures_and_escapes_names)
+{
+    char *page = test_path(dir, "page.html");
+
+    put_image("page.html", "red/a<b>.jpg");
+    program_result r =
+        program_run(dir, "data", data, "--verify", "--html", page, "--tile", "32", NULL);
+    ck_assert_int_eq(r.code, 1);
+    program_result_free(&r);
+    char *text = program_text(page);
+    ck_assert_ptr_nonnull(strstr(text, "data:image/png;base64,"));
+    ck_assert_ptr_nonnull(strstr(text, "a&lt;b&gt;.jpg"));
+    ck_assert_ptr_null(strstr(text, "a<b>"));
+    base_free(text);
+    base_free(page);
+}
+END_TEST
+
+START_TEST(eval_predict_and_train_keep_lists)
+{
+    const vit_config config = sample_config(false);
+    char *model = test_path(dir, "model.safetensors"), *out = test_path(dir, "run");
+
+    sample_model_save(model, &config, sample_labels);
+    put_image("damaged.jpg", "green/damaged.jpg");
+    put_image("page.html", "red/page.jpg");
+    program_done(program_run(dir, "eval", model, "--data", data, "--bad-samples", "skip",
+                             "--bad-list", list, NULL));
+    char *of_eval = program_text(list);
+    ck_assert_ptr_nonnull(strstr(of_eval, "/green/damaged.jpg\tcorrupt: "));
+    ck_assert_ptr_nonnull(strstr(of_eval, "/red/page.jpg\tunknown format\n"));
+    program_result r =
+        program_run(dir, "predict", model, "--data", data, "--bad-list", list, NULL);
+    ck_assert_int_eq(r.code, 1);
+    program_result_free(&r);
+    char *of_predict = program_text(list);
+    ck_assert_str_eq(of_eval, of_predict);
+    r = program_run(dir, "eval", model, "--data", data, "--bad-samples", "skip", "--strict",
+                    NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_ptr_nonnull(strstr(r.err, "damaged sample: "));
+    program_result_free(&r);
+    r = program_run(dir, "train", "--data", data, "--val", data, "--set", "data.image=8",
+                    "model.patch=4", "model.width=8", "model.depth=2", "model.heads=2",
+                    "model.mlp=8", "train.max_steps=5", "train.batch=4", "--threads", "1",
+                    "--bad-list", list, "--out", out, NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    program_result_free(&r);
+    char *of_train = program_text(list);
+    ck_assert_ptr_nonnull(strstr(of_train, "bad\t"));
+    ck_assert_ptr_nonnull(strstr(of_train, "/red/page.jpg\tunknown format\n"));
+    base_folder_remove(out, NULL);
+    r = program_run(dir, "train", "--data", data, "--val", data, "--set", "data.image=8",
+                    "model.patch=4", "model.width=8", "model.depth=2", "model.heads=2",
+                    "model.mlp=8", "train.epochs=2", "train.batch=4", "--threads", "1",
+                    "--strict", "--out", out, NULL);
+    ck_assert_int_eq(r.code, 1);
+    program_result_free(&r);
+    base_free(of_eval);
+    base_free(of_predict);
+    base_free(of_train);
+    base_free(model);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(wrong_usage_is_refused)
+{
+    program_refused(program_run(dir, "data", NULL), 2, "DATA");
+    program_refused(program_run(dir, "data", data, "--tile", "3", NULL), 2, "--tile");
+    program_refused(program_run(dir, "data", "/nowhere/at/all", NULL), 1, "cannot open");
+    program_refused(program_run(dir, "data", data, "--sheet", "/nowhere/x.png", NULL), 1,
+                    "/nowhere/x.png");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_data");
+    TCase *core = tcase_create("Core");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, a_sound_set_is_described);
+    tcase_add_test(core, verify_names_what_is_broken);
+    tcase_add_test(core, output_does_not_depend_on_threads);
+    tcase_add_test(core, the_page_shows_pictures_and_escapes_names);
+    tcase_add_test(core, eval_predict_and_train_keep_lists);
+    tcase_add_test(core, wrong_usage_is_refused);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
