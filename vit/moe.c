@@ -155,6 +155,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     pass->fixed = run->fixed
                       ? run->fixed + s->moe_index * run->tokens_per_image * (size_t)moe->k
                       : NULL;
+    pass->logits = NULL;
     pass->aux_loss = 0;
     pass->used_sinkhorn = false;
     pass->sinkhorn_converged = true;

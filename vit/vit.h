@@ -136,6 +136,7 @@ typedef struct vit_routing {
     const float *gate;       /* [count] */
     const bool *kept;        /* [count]: false when dropped for capacity */
     const double *probs;     /* [T, E] router probabilities (softmax of the clean logits) */
+    const double *logits;    /* [T, E] behind probs, without noise; NULL: has none */
     double aux_loss;         /* weighted auxiliary loss of this layer, mean over groups */
     bool used_sinkhorn;      /* this pass */
     int sinkhorn_iterations;
@@ -296,6 +297,12 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
  * included. d_images [B, C, S, S] is overwritten unless NULL (TRAIN) and required (INPUT_GRADIENT). */
 base_status vit_run_backward(vit_run *run, float *d_images, const float *d_logits,
                              base_error *err);
+/* The same for a loss that looks at the routers too: d_routing [MoE layers, B * N, E] is its gradient in
+ * vit_routing.logits (NULL: it does not look). INPUT_GRADIENT runs with experts only, BASE_USAGE else;
+ * BASE_UNSUPPORTED for a router that shows no logits. d_logits may then be NULL: a loss of the routers
+ * alone, without the work behind the last of them. The choice of experts is constant. */
+base_status vit_run_backward_routing(vit_run *run, float *d_images, const float *d_logits,
+                                     const float *d_routing, base_error *err);
 /* Gradients of all parameters, same order as the weights; NULL unless TRAIN. */
 float *vit_run_gradients(vit_run *run);
 void vit_run_gradients_zero(vit_run *run);

@@ -125,18 +125,22 @@ typedef struct vit_router_pass {
     /* Replay (routers that say so): image i goes to fixed[i * fixed_step + ...] [N, k]; NULL: free. */
     const uint16_t *fixed;
     size_t fixed_step;
-    void *state;       /* state_bytes, 64-aligned, kept from forward to backward */
+    void *state; /* state_bytes, 64-aligned, kept from forward to backward */
     /* outputs of forward, planned by the caller */
-    double *probs;    /* [T, E] softmax of the clean logits */
-    uint32_t *start;  /* [T + 1] */
-    uint32_t *token;  /* [count], token order; best first within a token */
-    uint16_t *expert; /* [count] */
-    float *gate;      /* [count] */
+    double *probs;        /* [T, E] softmax of the clean logits */
+    const double *logits; /* [T, E] those; NULL: a router that has none to show */
+    uint32_t *start;      /* [T + 1] */
+    uint32_t *token;      /* [count], token order; best first within a token */
+    uint16_t *expert;     /* [count] */
+    float *gate;          /* [count] */
     size_t count;
     double aux_loss; /* weighted, mean over groups, not times loss_scale */
     bool used_sinkhorn, sinkhorn_converged;
     int sinkhorn_iterations;
     double sinkhorn_residual;
+    /* Of a loss of the logits themselves, which backward adds to theirs; NULL: none. Only for routers whose
+     * forward sets logits. */
+    const float *d_logits; /* [T, E] */
     /* outputs of backward */
     float *d_x;                                /* [T, D], adds */
     float *d_param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */

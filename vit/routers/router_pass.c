@@ -107,6 +107,7 @@ void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
     for (size_t i = 0; i < count; i++)
         state->z[i] = (double)state->narrow[i];
     vit_route_softmax(pass->probs, state->z, &s);
+    pass->logits = state->z;
     pass->aux_loss = 0.0;
     pass->used_sinkhorn = pass->sinkhorn_converged = false;
     pass->sinkhorn_iterations = 0;
@@ -119,7 +120,7 @@ void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *sta
     float *d_z = state->narrow;
 
     for (size_t i = 0; i < t * e; i++)
-        d_z[i] = (float)state->d_z[i];
+        d_z[i] = (float)(state->d_z[i] + (pass->d_logits ? (double)pass->d_logits[i] : 0));
     if (pass->d_param[0])
         product(pass->exec, true, false, e, d, t, d_z, e, pass->x, d, 1.0f,
                 pass->d_param[0]);

@@ -44,10 +44,10 @@ typedef enum vit_route_gate {
     VIT_ROUTE_GATE_SIGMOID
 } vit_route_gate;
 
-/* state->z = x weight^T in single precision, pass->probs = softmax(z) in double; the pass's
- * reports about losses and Sinkhorn are cleared. */
+/* state->z = x weight^T in single precision, which pass->logits shows, pass->probs =
+ * softmax(z) in double; the pass's reports about losses and Sinkhorn are cleared. */
 void vit_route_logits(vit_router_pass *pass, const vit_route_state *state);
-/* Adds to pass->d_x and pass->d_param[0] from state->d_z. */
+/* Adds to pass->d_x and pass->d_param[0] from state->d_z plus pass->d_logits. */
 void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state);
 /* out [T, E] += scale * eps, eps standard normal, keyed by the token's place in the global
  * batch. */

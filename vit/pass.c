@@ -1,0 +1,188 @@
+/* pass.c - forward and backward over the blocks of a planned run, and what a pass shows of its routing.
+ * Free to change: the order of work inside a block. Relied on elsewhere: nothing is allocated; a refused
+ * call changes nothing; backward runs in reverse block order over what the last forward kept. */
+#include <string.h>
+
+#include "vit/run_internal.h"
+
+static base_status exec_status(vit_run *run, const char *what, base_error *err)
+{
+    if (!atomic_exchange(&run->exec.failed, false))
+        return BASE_OK;
+    return base_fail(err, BASE_INTERNAL, "oneDNN refused a matrix product in the %s pass",
+                     what);
+}
+
+base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
+                            const vit_step *step, base_error *err)
+{
+    if (batch == 0 || batch > run->batch_max)
+        return base_fail(err, BASE_USAGE, "batch of %zu images, expected 1 to %zu", batch,
+                         run->batch_max);
+    if (run->fixed && batch > run->fixed_images)
+        return base_fail(err, BASE_USAGE, "batch of %zu images, routing is fixed for %zu",
+                         batch, run->fixed_images);
+    run->batch = batch;
+    run->tokens = batch * run->tokens_per_image;
+    run->training = run->mode == VIT_MODE_TRAIN;
+    run->step = *step;
+    if (run->step.loss_scale <= 0)
+        run->step.loss_scale = 1.0;
+
+    if (run->exec.bf16)
+        vit_bf16_refresh(run->exec.bf16);
+    vit_branch_scales_draw(run);
+    vit_embed_forward(run, run->block[0].x, images);
+    for (size_t i = 0; i < (size_t)run->config.depth; i++) {
+        float *next = i + 1 < (size_t)run->config.depth ? run->block[i + 1].x : run->last;
+        vit_attention_forward(run, i);
+        if (run->config.moe.layer[i])
+            vit_moe_forward(run, i, next);
+        else
+            vit_mlp_forward(run, i, next);
+    }
+    vit_head_forward(run, logits);
+    return exec_status(run, "forward", err);
+}
+
+base_status vit_run_backward(vit_run *run, float *d_images, const float *d_logits,
+                             base_error *err)
+{
+    return vit_run_backward_routing(run, d_images, d_logits, NULL, err);
+}
+
+/* Every MoE layer's part of d_routing goes to its router; NULL: none of them has one. */
+static base_status routing_gradients_set(vit_run *run, const float *d_routing,
+                                         base_error *err)
+{
+    const size_t numbers = run->tokens * (size_t)run->config.moe.experts;
+
+    if (d_routing && (run->mode != VIT_MODE_INPUT_GRADIENT || run->moe_count == 0))
+        return base_fail(err, BASE_USAGE,
+                         "router logits get a gradient in an input gradient run with "
+                         "experts only");
+    for (size_t i = 0; i < run->moe_count; i++) {
+        vit_block_state *s = &run->block[run->moe_block[i]];
+
+        if (d_routing && !s->pass.logits)
+            return base_fail(err, BASE_UNSUPPORTED, "the router '%s' shows no logits",
+                             s->router->name);
+        s->pass.d_logits = d_routing ? d_routing + i * numbers : NULL;
+    }
+    return BASE_OK;
+}
+
+base_status vit_run_backward_routing(vit_run *run, float *d_images, const float *d_logits,
+                                     const float *d_routing, base_error *err)
+{
+    size_t blocks = (size_t)run->config.depth;
+
+    if (run->mode == VIT_MODE_INFER)
+        return base_fail(err, BASE_USAGE, "an inference run has no backward pass");
+    const base_status status = routing_gradients_set(run, d_routing, err);
+    if (status != BASE_OK)
+        return status;
+    for (size_t j = 0; j < 2 && run->d_joined; j++)
+        memset(run->d_carry[j], 0,
+               run->tokens * (size_t)run->config.width *
+                   run->block[run->moe_block[0]].router->join->carry_width * sizeof(float));
+    if (d_logits || !d_routing) {
+        vit_head_backward(run, run->d_x, d_logits);
+    } else { /* nothing behind the last router matters */
+        blocks = run->moe_block[run->moe_count - 1] + 1;
+        memset(run->d_x, 0, run->tokens * (size_t)run->config.width * sizeof(float));
+    }
+    for (size_t i = blocks; i-- > 0;) {
+        if (run->config.moe.layer[i])
+            vit_moe_backward(run, i);
+        else
+            vit_mlp_backward(run, i);
+        vit_attention_backward(run, i);
+    }
+    vit_embed_backward(run, d_images, run->d_x);
+    return exec_status(run, "backward", err);
+}
+
+float *vit_run_gradients(vit_run *run)
+{
+    return run->mode == VIT_MODE_TRAIN ? run->gradient_block : NULL;
+}
+
+void vit_run_gradients_zero(vit_run *run)
+{
+    if (run->mode == VIT_MODE_TRAIN)
+        memset(run->gradient_block, 0, vit_model_floats(run->model) * sizeof(float));
+}
+
+double vit_run_aux_loss(const vit_run *run)
+{
+    double sum = 0;
+    for (size_t i = 0; i < run->moe_count; i++)
+        sum += run->block[run->moe_block[i]].pass.aux_loss;
+    return sum;
+}
+
+size_t vit_run_moe_count(const vit_run *run)
+{
+    return run->moe_count;
+}
+
+size_t vit_run_set_count(const vit_run *run)
+{
+    return run->moe_count * run->tokens_per_image * (size_t)run->config.moe.k;
+}
+
+void vit_run_routing_sets(const vit_run *run, uint16_t *sets)
+{
+    const size_t numbers = run->tokens_per_image * (size_t)run->config.moe.k;
+
+    for (size_t image = 0; image < run->batch; image++)
+        for (size_t i = 0; i < run->moe_count; i++, sets += numbers)
+            memcpy(sets, run->block[run->moe_block[i]].pass.expert + image * numbers,
+                   numbers * sizeof *sets);
+}
+
+base_status vit_run_routing_fix(vit_run *run, const uint16_t *sets, size_t images,
+                                base_error *err)
+{
+    if (sets && run->mode == VIT_MODE_TRAIN)
+        return base_fail(err, BASE_USAGE, "a training run chooses its experts itself");
+    for (size_t i = 0; sets && i < run->moe_count; i++) {
+        const vit_router *router = run->block[run->moe_block[i]].router;
+
+        if (!router->replays)
+            return base_fail(err, BASE_UNSUPPORTED, "the router '%s' cannot replay choices",
+                             router->name);
+    }
+    for (size_t i = 0; sets && i < images * vit_run_set_count(run); i++)
+        if (sets[i] >= run->config.moe.experts)
+            return base_fail(err, BASE_USAGE, "expert %d of %d", sets[i],
+                             run->config.moe.experts);
+    run->fixed = sets && run->moe_count > 0 ? sets : NULL;
+    run->fixed_images = images;
+    return BASE_OK;
+}
+
+vit_routing vit_run_routing(const vit_run *run, size_t i)
+{
+    const vit_block_state *s = &run->block[run->moe_block[i]];
+    return (vit_routing){
+        .tokens = run->tokens,
+        .tokens_per_image = run->tokens_per_image,
+        .experts = s->pass.shape.experts,
+        .count = s->pass.count,
+        .start = s->pass.start,
+        .token = s->pass.token,
+        .expert = s->pass.expert,
+        .gate = s->pass.gate,
+        .kept = s->dispatch.kept,
+        .probs = s->pass.probs,
+        .logits = s->pass.logits,
+        .aux_loss = s->pass.aux_loss,
+        .used_sinkhorn = s->pass.used_sinkhorn,
+        .sinkhorn_iterations = s->pass.sinkhorn_iterations,
+        .sinkhorn_residual = s->pass.sinkhorn_residual,
+        .sinkhorn_converged = s->pass.sinkhorn_converged,
+        .seconds = s->seconds,
+    };
+}
