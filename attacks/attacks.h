@@ -48,6 +48,14 @@ typedef struct attack_target {
      * images: equal when all their choices of experts were. Finite differences hold only between
      * images of one signature. */
     void (*signature)(void *user, uint64_t *signature);
+    /* Optional, both or none (NULL: no experts to choose from), for the attack 'router'. As forward, and loss
+     * [count]: over MoE layers and tokens the sum of the largest router logit outside the set of experts
+     * that clean[i] [count, C, H, W] has on its own, minus the smallest inside it. Routing is free. Then
+     * d_images of the sum of these losses, the choice of experts being constant. */
+    base_status (*route_forward)(void *user, float *logits, double *loss,
+                                 const float *images, const float *clean, size_t count,
+                                 base_error *err);
+    base_status (*route_gradient)(void *user, float *d_images, base_error *err);
 } attack_target;
 
 /* ---- threat model and settings ------------------------------------------------------------ */
@@ -127,7 +135,8 @@ base_status attack_run_create(attack_run **out, const attack_target *target,
 void attack_run_destroy(attack_run *run);
 /* Appends an attack by its spec, "NAME" or "NAME:key=value,...", all of a preset, or several of these
  * separated by blanks; takes the memory that they need. Values: numbers, fractions such as 2/255, words.
- * BASE_USAGE names what is wrong and the nearest name; nothing was added then. */
+ * BASE_USAGE names what is wrong and the nearest name; nothing was added then. 'router' is alone in its run:
+ * it looks for other experts, all steps are made, and adversarial holds its highest loss, right or wrong. */
 base_status attack_run_add(attack_run *run, const char *spec, base_error *err);
 /* Runs what has been added and not yet run; the first call classifies the clean images. Allocates
  * nothing. BASE_INTERRUPTED: stopped; what was found is kept and another call goes on. */

@@ -29,7 +29,10 @@ enum {
     ATTACK_MINIMAL = 1,
     ATTACK_ALL_STEPS =
         2, /* never stops early: what it counts needs every evaluation (noise) */
-    ATTACK_BLACK_BOX = 4 /* never wants a gradient */
+    ATTACK_BLACK_BOX = 4, /* never wants a gradient */
+    /* Maximises the target's routing loss in place of one of the logits, never stops early and keeps its
+     * highest point, right or wrong; alone in its run. */
+    ATTACK_ROUTING = 8
 };
 
 typedef struct attack_method attack_method;
@@ -93,7 +96,7 @@ typedef struct attack_lane {
     /* The answer about the last point, before next. */
     const float *logits;   /* [classes], finite; the mean of eot evaluations */
     const float *gradient; /* [D] of the loss, finite; only if it was wanted */
-    double value;          /* lane->loss at point */
+    double value;          /* lane->loss at point; of a ROUTING method the routing loss */
     int32_t prediction;
 
     /* What begin and next say. */
@@ -138,7 +141,7 @@ extern const attack_method attack_method_noise, attack_method_fgsm, attack_metho
     attack_method_apgd_t;
 extern const attack_method attack_method_apgd_l1_ce, attack_method_apgd_l1_dlr,
     attack_method_apgd_l1_t, attack_method_fab, attack_method_fab_t, attack_method_square,
-    attack_method_spsa, attack_method_cw;
+    attack_method_spsa, attack_method_cw, attack_method_router;
 
 /* NULL past the end; NULL for an unknown name. */
 const attack_method *attack_method_at(size_t i);
@@ -262,10 +265,11 @@ struct attack_run {
     float *pending;                        /* [batch, D]: successes to be confirmed */
     attack_pending *pending_list;          /* [batch] */
     size_t pending_count;
-    bool *confirmed;    /* [batch] */
-    float *batch_clean; /* [batch, D]: fixed_routing, else NULL */
-    size_t *queue;      /* [n] */
-    double *sorting;    /* [n] */
+    bool *confirmed;     /* [batch] */
+    float *batch_clean;  /* [batch, D]: fixed_routing, ROUTING, else NULL */
+    double *batch_route; /* [batch]: ROUTING, else NULL */
+    size_t *queue;       /* [n] */
+    double *sorting;     /* [n] */
 };
 
 attack_task attack_task_make(const attack_run *run, const attack_spec *spec);
@@ -285,9 +289,9 @@ void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *la
 /* Judges the point that was evaluated, then next of the method. */
 void attack_lane_answer(attack_lane *lane, const attack_result *result);
 /* Logits and, if wanted, gradients of the rows first .. first + count of batch_images, whose lanes are in
- * batch_lane; the mean of eot evaluations. Lanes that are finished get no gradient. */
-base_status attack_evaluate(attack_run *run, size_t first, size_t count, bool gradient,
-                            size_t eot, base_error *err);
+ * batch_lane; the mean of the plan's eot evaluations. Lanes that are finished get no gradient. */
+base_status attack_evaluate(attack_run *run, const attack_task *task, size_t first,
+                            size_t count, bool gradient, base_error *err);
 /* Tells config.progress. */
 void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
                  size_t total);

@@ -134,9 +134,16 @@ static void keep_point(attack_lane *lane)
 /* What is worth keeping of a point that was classified wrongly, or not. */
 static void judge(attack_lane *lane, bool wrong)
 {
-    const bool minimal = lane->task->spec->method->flags & ATTACK_MINIMAL;
+    const unsigned flags = lane->task->spec->method->flags;
+    const bool minimal = flags & ATTACK_MINIMAL;
 
-    if (minimal && wrong) {
+    if (flags & ATTACK_ROUTING) {
+        if (lane->best_prediction >= 0 && !(lane->value > lane->best_value))
+            return;
+        keep_point(lane);
+        lane->found = wrong;
+        lane->fault = !feasible(lane);
+    } else if (minimal && wrong) {
         const double norm =
             attack_distance(lane->point, lane->x, lane->task->count, lane->task->norm);
         if (norm < lane->best_norm) {
@@ -186,6 +193,31 @@ void attack_lane_answer(attack_lane *lane, const attack_result *result)
 
 /* ---- evaluating all lanes -------------------------------------------------------------------- */
 
+/* The same rows for a ROUTING method: the target has its own loss. */
+static base_status evaluate_routing(attack_run *run, size_t first, size_t count,
+                                    bool gradient, base_error *err)
+{
+    const attack_target *target = &run->target;
+    const float *logits = run->batch_logits + first * target->classes;
+    const base_status status =
+        target->route_forward(target->user, run->batch_logits + first * target->classes,
+                              run->batch_route, run->batch_images + first * run->count,
+                              run->batch_clean + first * run->count, count, err);
+
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        attack_lane *lane = &run->lanes[run->batch_lane[first + i]];
+        if (lane->want == ATTACK_WANT_NO_MORE)
+            continue;
+        lane->value = attack_predict(logits + i * target->classes, target->classes) >= 0
+                          ? run->batch_route[i]
+                          : (double)NAN;
+    }
+    if (status != BASE_OK || !gradient)
+        return status;
+    return target->route_gradient(target->user, run->batch_gradients + first * run->count,
+                                  err);
+}
+
 /* The rows first .. first + count of the batch, with or without gradient; adds to eot's sums. */
 static base_status evaluate_rows(attack_run *run, size_t first, size_t count, bool gradient,
                                  base_error *err)
@@ -225,13 +257,16 @@ static base_status evaluate_rows(attack_run *run, size_t first, size_t count, bo
 }
 
 /* The mean over eot evaluations in batch_logits, batch_gradients and the lanes' values. */
-base_status attack_evaluate(attack_run *run, size_t first, size_t count, bool gradient,
-                            size_t eot, base_error *err)
+base_status attack_evaluate(attack_run *run, const attack_task *task, size_t first,
+                            size_t count, bool gradient, base_error *err)
 {
+    const size_t eot = task->plan.eot;
     const size_t logits = count * run->target.classes, pixels = count * run->count;
     float *z = run->batch_logits + first * run->target.classes;
     float *g = run->batch_gradients + first * run->count;
 
+    if (count > 0 && (task->spec->method->flags & ATTACK_ROUTING))
+        return evaluate_routing(run, first, count, gradient, err);
     if (eot == 1 || count == 0)
         return count > 0 ? evaluate_rows(run, first, count, gradient, err) : BASE_OK;
     memset(run->eot_logits, 0, logits * sizeof *z);
@@ -270,17 +305,17 @@ static base_status evaluate_lanes(attack_run *run, const attack_task *task, size
             lane->gradient = pass == 0 ? run->batch_gradients + rows * run->count : NULL;
             memcpy(run->batch_images + rows * run->count, lane->point,
                    run->count * sizeof(float));
-            if (run->config.fixed_routing)
+            if (run->batch_clean)
                 memcpy(run->batch_clean + rows * run->count, lane->x,
                        run->count * sizeof(float));
             run->batch_lane[rows++] = i;
         }
         with_gradient = pass == 0 ? rows : with_gradient;
     }
-    status = attack_evaluate(run, 0, with_gradient, true, task->plan.eot, err);
+    status = attack_evaluate(run, task, 0, with_gradient, true, err);
     if (status == BASE_OK)
-        status = attack_evaluate(run, with_gradient, rows - with_gradient, false,
-                                 task->plan.eot, err);
+        status =
+            attack_evaluate(run, task, with_gradient, rows - with_gradient, false, err);
     if (run->config.fixed_routing) {
         const base_status freed = run->target.freeze(run->target.user, NULL, 0, err);
         status = status == BASE_OK ? freed : status;

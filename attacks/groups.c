@@ -41,11 +41,11 @@ static base_status evaluate(attack_run *run, const attack_task *task, size_t fir
         lane->value = 0;
         memcpy(run->batch_images + row * run->count, lane->point,
                run->count * sizeof(float));
-        if (run->config.fixed_routing)
+        if (run->batch_clean)
             memcpy(run->batch_clean + row * run->count,
                    run->images + (first + row) * run->count, run->count * sizeof(float));
     }
-    const base_status status = attack_evaluate(run, 0, rows, gradient, task->plan.eot, err);
+    const base_status status = attack_evaluate(run, task, 0, rows, gradient, err);
     if (!run->config.fixed_routing)
         return status;
     const base_status freed = run->target.freeze(run->target.user, NULL, 0, err);

@@ -13,6 +13,7 @@ static const attack_method *const methods[] = {
     &attack_method_apgd_t,     &attack_method_fab,         &attack_method_fab_t,
     &attack_method_square,     &attack_method_spsa,        &attack_method_cw,
     &attack_method_apgd_l1_ce, &attack_method_apgd_l1_dlr, &attack_method_apgd_l1_t,
+    &attack_method_router,
 };
 
 static const size_t method_count = sizeof methods / sizeof *methods;

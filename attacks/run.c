@@ -159,6 +159,7 @@ void attack_run_destroy(attack_run *run)
     base_free(run->confirmed);
     base_free(run->sorting);
     base_free(run->batch_clean);
+    base_free(run->batch_route);
     base_free(run->lane_arrays);
     base_free(run->lane_states);
     base_free(run->eot_gradients);
@@ -183,7 +184,7 @@ attack_task attack_task_make(const attack_run *run, const attack_spec *spec)
         .plan = {
             .steps = 1, .restarts = 1, .targets = 1, .eot = 1, .loss = ATTACK_LOSS_MARGIN}};
 
-    if (spec->method->flags & ATTACK_ALL_STEPS)
+    if (spec->method->flags & (ATTACK_ALL_STEPS | ATTACK_ROUTING))
         task.early_stop = false;
     spec->method->plan(&task.plan, spec, &task);
     task.plan.loss = attack_loss_fallback(task.plan.loss, task.classes);
@@ -207,6 +208,10 @@ static void describe(attack_entry *entry, const attack_run *run, const attack_ta
     result->loss = attack_loss_name(task->plan.loss);
     entry->rounds = task->plan.targets * task->plan.restarts;
     result->restarts = entry->rounds;
+    if (method->flags & ATTACK_ROUTING) {
+        result->loss = "routing";
+        result->restarts = (size_t)attack_spec_value(&entry->spec, "restarts");
+    }
     if (asked.loss != task->plan.loss)
         snprintf(result->note, sizeof result->note,
                  "%s in place of %s: %zu classes are too few", result->loss,
@@ -263,7 +268,7 @@ static base_status grow_lanes(attack_run *run, const attack_spec *specs, size_t 
 {
     size_t arrays = run->arrays_each, state = run->state_each, floats;
     const size_t batch = run->target.batch;
-    bool eot = false;
+    bool eot = false, routing = false;
 
     if (arrays == 0)
         arrays = 2; /* point and best */
@@ -272,6 +277,7 @@ static base_status grow_lanes(attack_run *run, const attack_spec *specs, size_t 
         arrays = method->arrays + 2 > arrays ? method->arrays + 2 : arrays;
         state = method->state_bytes > state ? method->state_bytes : state;
         eot = eot || attack_task_make(run, &specs[i]).plan.eot > 1;
+        routing = routing || (method->flags & ATTACK_ROUTING);
     }
     state =
         (state + 63) / 64 * 64; /* a cache line each: lanes belong to different threads */
@@ -280,6 +286,12 @@ static base_status grow_lanes(attack_run *run, const attack_spec *specs, size_t 
         run->eot_logits = base_alloc(batch, run->target.classes * sizeof(float));
         if (!run->eot_gradients || !run->eot_logits)
             return base_fail(err, BASE_NO_MEMORY, "no memory for means over evaluations");
+    }
+    if (routing && !run->batch_route) {
+        run->batch_route = base_alloc(batch, sizeof *run->batch_route);
+        run->batch_clean = base_alloc(batch, run->count * sizeof(float));
+        if (!run->batch_route || !run->batch_clean)
+            return base_fail(err, BASE_NO_MEMORY, "no memory for the clean images");
     }
     if (arrays == run->arrays_each && state == run->state_each)
         return BASE_OK;
@@ -341,6 +353,34 @@ static base_status add_entries(attack_run *run, const attack_spec *specs, size_t
     return BASE_OK;
 }
 
+/* A search for other experts can be made, and stands alone: examples are of one kind in a run. */
+static base_status check_routing(const attack_run *run, const attack_spec *specs,
+                                 size_t count, base_error *err)
+{
+    const attack_spec *router = NULL;
+
+    for (size_t i = 0; i < run->entry_count + count && !router; i++) {
+        const attack_spec *spec = i < count ? &specs[i] : &run->entries[i - count].spec;
+        router = spec->method->flags & ATTACK_ROUTING ? spec : NULL;
+    }
+    if (!router)
+        return BASE_OK;
+    if (!run->target.route_forward || !run->target.route_gradient)
+        return base_fail(err, BASE_USAGE,
+                         "attack '%s' needs a model with experts to choose from",
+                         router->text);
+    if (run->config.fixed_routing)
+        return base_fail(err, BASE_USAGE,
+                         "attack '%s' looks for other experts, but the routing is fixed",
+                         router->text);
+    if (run->entry_count + count > 1)
+        return base_fail(err, BASE_USAGE,
+                         "attack '%s' needs a run of its own: it looks for other experts, "
+                         "not for mistakes",
+                         router->text);
+    return BASE_OK;
+}
+
 base_status attack_run_add(attack_run *run, const char *spec, base_error *err)
 {
     enum { ROOM = 64 };
@@ -359,6 +399,8 @@ base_status attack_run_add(attack_run *run, const char *spec, base_error *err)
                 err, BASE_USAGE, "attack '%s' has %zu rounds, expected at most %d",
                 specs[i].text, task.plan.targets * task.plan.restarts, UINT16_MAX);
     }
+    if (status == BASE_OK)
+        status = check_routing(run, specs, count, err);
     if (status == BASE_OK)
         status = grow_lanes(run, specs, count, err);
     if (status == BASE_OK)

@@ -339,7 +339,8 @@ START_TEST(every_preset_and_attack_is_understood)
                 ck_assert_msg(attack_run_add(run, attack_preset_name(i), &err) == BASE_OK,
                               "%s", err.text);
         for (size_t i = 0; attack_name(i); i++) {
-            const bool knows = attack_knows_norm(attack_name(i), config.norm);
+            const bool knows = attack_knows_norm(attack_name(i), config.norm) &&
+                               strcmp(attack_name(i), "router") != 0; /* no experts */
             ck_assert_int_eq(attack_run_add(run, attack_name(i), &err),
                              knows ? BASE_OK : BASE_USAGE);
             ck_assert(attack_summary(attack_name(i))[0] != 0);

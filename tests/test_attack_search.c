@@ -211,6 +211,9 @@ START_TEST(every_attack_comes_to_an_end_on_bad_models)
     const char *name = attack_name((size_t)_i);
     base_error err = {0};
 
+    if (name && strcmp(name, "router") == 0)
+        return; /* needs experts: test_attack_router.c */
+
     for (int norm = ATTACK_NORM_LINF; name && norm <= ATTACK_NORM_L1; norm++) {
         for (int kind = 0; kind < BAD_COUNT; kind++) {
             attack_config config = attack_config_defaults();
