@@ -13,9 +13,12 @@
 enum {
     SIDE = 8, /* of a block */
     CONST_BITS = 13,
-    PASS1_BITS = 2,     /* kept between the passes */
-    LIMIT = 8192,       /* of a product of coefficient and quantiser */
-    LIMIT_SMALL = 1536, /* the same for reduced sizes, whose sums have 32 bits alone */
+    PASS1_BITS = 2, /* kept between the passes */
+    LIMIT = 8192,   /* of a product of coefficient and quantiser */
+    /* The same for reduced sizes, whose sums have 32 bits alone. To four samples the terms of
+     * a pass add up to at most 77910 = 2^14 + 15137 + 6270 + (1730 + 11893 + 17799 + 8697):
+     * (1448 * 77910 >> 12) * 77910 is below 2^31. 8-bit samples come to about 1100. */
+    LIMIT_SMALL = 1448,
     F_0_298 = 2446,
     F_0_390 = 3196,
     F_0_541 = 4433,
