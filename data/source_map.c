@@ -99,11 +99,13 @@ static base_status read_json(map *m, const char *text, size_t bytes, base_error 
     json_error_t why;
     const char *key;
     json_t *value;
+    char shown[2 * JSON_ERROR_TEXT_LENGTH];
     size_t i;
 
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
-    if (!json)
-        return base_fail(err, BASE_FORMAT, "'%s' line %d: %s", m->path, why.line, why.text);
+    if (!json) /* its text cites the file */
+        return base_fail(err, BASE_FORMAT, "'%s' line %d: %s", m->path, why.line,
+                         base_quote(shown, sizeof shown, why.text));
     if (json_is_object(json)) {
         json_object_foreach(json, key, value)
         {
