@@ -308,23 +308,33 @@ static void page_table(app_page *page, const app_survey *s)
     fputs("</table>\n", out);
 }
 
-static void page_classes(app_page *page, const app_survey *s)
+static base_status page_classes(app_page *page, const app_survey *s, base_error *err)
 {
+    typedef struct words {
+        char name[200], value[32];
+    } words;
     const size_t classes = data_source_classes(s->source);
+    words *text = base_alloc(classes + 1, sizeof *text);
+    app_bar *bars = base_alloc(classes + 1, sizeof *bars);
+    base_status status = BASE_OK;
 
-    if (classes == 0)
-        return;
-    app_page_section(page, "Images of each class", NULL);
-    for (size_t c = 0; c < classes; c++) {
-        char text[300], value[32];
-        const app_bar bar = {class_text(text, sizeof text, s, c),
-                             app_thousands(value, sizeof value, s->per_class[c]),
-                             s->class_sizes.high > 0
-                                 ? (double)s->per_class[c] / (double)s->class_sizes.high
-                                 : 0,
-                             false};
-        app_page_bars(page, &bar, 1);
+    if (!text || !bars)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes", classes);
+    for (size_t c = 0; c < classes && status == BASE_OK; c++) {
+        const double share = (double)s->per_class[c] / (double)s->class_sizes.high;
+        bars[c] = (app_bar){
+            .name = class_text(text[c].name, sizeof text[c].name, s, c),
+            .value = app_thousands(text[c].value, sizeof text[c].value, s->per_class[c]),
+            .share = s->class_sizes.high > 0 ? share : 0,
+        };
     }
+    if (status == BASE_OK && classes > 0) {
+        app_page_section(page, "Images of each class", NULL);
+        app_page_bars(page, bars, classes);
+    }
+    base_free(text);
+    base_free(bars);
+    return status;
 }
 
 static base_status page_pictures(app_page *page, const app_survey *s, base_error *err)
@@ -376,11 +386,12 @@ base_status app_survey_page(const app_survey *s, const char *path, base_error *e
         return status;
     page_cards(&page, s);
     status = page_pictures(&page, s, err);
-    if (status != BASE_OK) {
-        app_page_abandon(&page);
-        return status;
+    if (status == BASE_OK) {
+        page_table(&page, s);
+        status = page_classes(&page, s, err);
     }
-    page_table(&page, s);
-    page_classes(&page, s);
-    return app_page_commit(&page, err);
+    if (status == BASE_OK)
+        return app_page_commit(&page, err);
+    app_page_abandon(&page);
+    return status;
 }
