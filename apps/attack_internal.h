@@ -34,6 +34,11 @@ base_status app_target_freeze(app_target *target, const float *images, size_t co
 bool app_target_replays(const app_target *target);
 /* The run behind app_target_look, for its routing. */
 const vit_run *app_target_run(const app_target *target);
+/* Adds to loss [B] of each image the sum over its tokens of the largest router logit outside the token's set
+ * minus the smallest inside it; slope [T, E] is overwritten with the gradient. Image i's sets [N, k] lie at
+ * sets + i * set_step. routing->logits must be there (attack_route.c). */
+void app_route_loss(double *loss, float *slope, const vit_routing *routing,
+                    const uint16_t *sets, size_t set_step, size_t k);
 
 /* ---- budgets (attack_budget.c) ---------------------------------------------------------------- */
 

@@ -17,6 +17,11 @@ struct app_target {
     float *logits;  /* [batch, K] that nobody asked for */
     uint16_t *sets; /* [batch, set count] of freeze */
     bool replays;
+    /* Of route_forward and route_gradient; NULL where there are no experts to choose from. */
+    uint16_t *clean_sets; /* [batch, set count] of clean */
+    float *clean;         /* [batch, C, S, S]: the first clean_count are known */
+    float *slope;         /* [MoE layers, T, E] */
+    size_t clean_count;
 };
 
 /* input = (images - mean) / std: the two steps of data_normalise_table in float32. */
@@ -63,15 +68,10 @@ static base_status target_forward(void *user, float *logits, const float *images
 }
 
 /* d/dx = d/dx_normalised / std. */
-static base_status target_gradient(void *user, float *d_images, const float *d_logits,
-                                   base_error *err)
+static void denormalise(float *d_images, const app_target *t)
 {
-    app_target *t = user;
-    const base_status status = vit_run_backward(t->gradient, d_images, d_logits, err);
     const size_t rows = t->last_count * t->channels;
 
-    if (status != BASE_OK)
-        return status;
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {
         const float std = t->network->config->std[row % t->channels];
@@ -79,7 +79,17 @@ static base_status target_gradient(void *user, float *d_images, const float *d_l
         for (size_t i = 0; i < t->plane; i++)
             d_images[row * t->plane + i] /= std;
     }
-    return BASE_OK;
+}
+
+static base_status target_gradient(void *user, float *d_images, const float *d_logits,
+                                   base_error *err)
+{
+    app_target *t = user;
+    const base_status status = vit_run_backward(t->gradient, d_images, d_logits, err);
+
+    if (status == BASE_OK)
+        denormalise(d_images, t);
+    return status;
 }
 
 static base_status fix_both(app_target *t, const uint16_t *sets, size_t count,
@@ -109,6 +119,76 @@ static base_status target_freeze(void *user, const float *images, size_t count,
                                  base_error *err)
 {
     return app_target_freeze(user, images, count, err);
+}
+
+/* The clean images' own sets into clean_sets, in the precision that judges. An attack shows the same images
+ * step after step. */
+static base_status clean_look(app_target *t, const float *clean, size_t count,
+                              base_error *err)
+{
+    const size_t bytes = count * t->channels * t->plane * sizeof *clean;
+
+    if (count <= t->clean_count && memcmp(clean, t->clean, bytes) == 0)
+        return BASE_OK;
+    t->clean_count = 0;
+    const base_status status = pass(t, t->infer, t->logits, clean, count, err);
+    if (status != BASE_OK)
+        return status;
+    vit_run_routing_sets(t->infer, t->clean_sets);
+    memcpy(t->clean, clean, bytes);
+    t->clean_count = count;
+    return BASE_OK;
+}
+
+static base_status target_route_forward(void *user, float *logits, double *loss,
+                                        const float *images, const float *clean,
+                                        size_t count, base_error *err)
+{
+    app_target *t = user;
+    const size_t k = (size_t)t->network->config->moe.k;
+    float *slope = t->slope;
+    base_status status = clean_look(t, clean, count, err);
+
+    if (status == BASE_OK)
+        status = pass(t, t->gradient, logits, images, count, err);
+    if (status != BASE_OK)
+        return status;
+    memset(loss, 0, count * sizeof *loss);
+    for (size_t l = 0; l < vit_run_moe_count(t->gradient); l++) {
+        const vit_routing r = vit_run_routing(t->gradient, l);
+
+        app_route_loss(loss, slope, &r, t->clean_sets + l * r.tokens_per_image * k,
+                       vit_run_set_count(t->gradient), k);
+        slope += r.tokens * r.experts;
+    }
+    return BASE_OK;
+}
+
+static base_status target_route_gradient(void *user, float *d_images, base_error *err)
+{
+    app_target *t = user;
+    const base_status status =
+        vit_run_backward_routing(t->gradient, d_images, NULL, t->slope, err);
+
+    if (status == BASE_OK)
+        denormalise(d_images, t);
+    return status;
+}
+
+/* Sets can be read, and there are experts outside them. */
+static base_status route_open(app_target *t, base_error *err)
+{
+    const vit_moe_config *moe = &t->network->config->moe;
+    const size_t sets = vit_run_set_count(t->infer), k = (size_t)moe->k;
+
+    if (!t->replays || moe->k >= moe->experts)
+        return BASE_OK;
+    t->clean_sets = base_alloc(t->batch, sets * sizeof *t->clean_sets);
+    t->clean = base_alloc(t->batch, t->channels * t->plane * sizeof *t->clean);
+    t->slope = base_alloc(t->batch, sets / k * (size_t)moe->experts * sizeof *t->slope);
+    if (t->clean_sets && t->clean && t->slope)
+        return BASE_OK;
+    return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", t->batch);
 }
 
 /* A sum over a token's experts does not care for their order; the rest is chained. */
@@ -160,6 +240,8 @@ base_status app_target_create(app_target **out, const app_network *network, size
     t->replays = vit_run_set_count(t->infer) > 0 &&
                  vit_run_routing_fix(t->infer, t->sets, 0, NULL) == BASE_OK;
     status = fix_both(t, NULL, 0, err);
+    if (status == BASE_OK)
+        status = route_open(t, err);
 done:
     if (status == BASE_OK)
         *out = t;
@@ -177,6 +259,9 @@ void app_target_destroy(app_target *target)
     base_free(target->input);
     base_free(target->logits);
     base_free(target->sets);
+    base_free(target->clean_sets);
+    base_free(target->clean);
+    base_free(target->slope);
     base_free(target);
 }
 
@@ -194,6 +279,8 @@ attack_target app_target_table(app_target *target)
         .gradient = target_gradient,
         .freeze = target->replays ? target_freeze : NULL,
         .signature = vit_run_moe_count(target->infer) > 0 ? target_signature : NULL,
+        .route_forward = target->slope ? target_route_forward : NULL,
+        .route_gradient = target->slope ? target_route_gradient : NULL,
     };
 }
 

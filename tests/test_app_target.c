@@ -146,6 +146,85 @@ START_TEST(frozen_images_keep_their_experts)
 }
 END_TEST
 
+static void route(double *loss, const float *in, size_t count)
+{
+    ck_assert_int_eq(table.route_forward(table.user, again, loss, in, images, count, NULL),
+                     BASE_OK);
+}
+
+/* Of the image itself no loss is positive; the sum over a batch has the slope that the target says. */
+START_TEST(the_routing_loss_reaches_the_pixels)
+{
+    static float gradient[COUNT * FLOATS];
+    uint64_t before[COUNT], after[COUNT];
+    double loss[COUNT], moved[2][COUNT];
+    const double h = 1e-3;
+    size_t compared = 0;
+
+    route(loss, images, COUNT);
+    look(logits, images);
+    for (size_t i = 0; i < COUNT; i++)
+        ck_assert_double_lt(loss[i], 0);
+    for (size_t i = 0; i < COUNT * CLASSES; i++)
+        ck_assert_double_eq_tol((double)logits[i], (double)again[i], 1e-5);
+    route(loss, other, COUNT);
+    ck_assert_int_eq(table.route_gradient(table.user, gradient, NULL), BASE_OK);
+    static float probe[COUNT * FLOATS];
+    for (size_t at = 0; at < FLOATS; at += 7) {
+        for (int side = 0; side < 2; side++) {
+            memcpy(probe, other, sizeof probe);
+            for (size_t i = 0; i < COUNT; i++)
+                probe[i * FLOATS + at] += (float)(side ? h : -h);
+            route(moved[side], probe, COUNT);
+            table.signature(table.user, side ? after : before);
+        }
+        for (size_t i = 0; i < COUNT; i++) {
+            const double wanted = (double)gradient[i * FLOATS + at];
+            const double slope = (moved[1][i] - moved[0][i]) / (2 * h);
+
+            if (before[i] != after[i])
+                continue;
+            compared++;
+            ck_assert_double_eq_tol(slope, wanted, 5e-3 + 2e-2 * fabs(wanted));
+        }
+    }
+    ck_assert_uint_ge(compared, 100);
+}
+END_TEST
+
+/* Who stands beside whom, and what was looked at before, does not matter. */
+START_TEST(an_image_has_its_own_routing_loss)
+{
+    double all[COUNT], one;
+
+    route(all, other, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(table.route_forward(table.user, again, &one, other + i * FLOATS,
+                                             images + i * FLOATS, 1, NULL),
+                         BASE_OK);
+        ck_assert_double_eq_tol(one, all[i], 1e-5);
+    }
+}
+END_TEST
+
+START_TEST(the_routing_loss_is_as_by_hand)
+{
+    /* two images of two tokens; sets of 2 among 3 experts, with room for another layer's */
+    const double z[4][3] = {{3, 2, 1}, {0, 5, 1}, {1, 1, 1}, {-1, 0, 4}};
+    const uint16_t sets[2][6] = {{0, 1, 0, 1, 9, 9}, {2, 0, 1, 2, 9, 9}};
+    const vit_routing routing = {
+        .tokens = 4, .tokens_per_image = 2, .experts = 3, .logits = &z[0][0]};
+    float slope[12];
+    double loss[2] = {10, 20};
+
+    app_route_loss(loss, slope, &routing, &sets[0][0], 6, 2);
+    ck_assert_double_eq(loss[0], 10 + (1 - 2) + (1 - 0));
+    ck_assert_double_eq(loss[1], 20 + (1 - 1) + (-1 - 0));
+    const float wanted[12] = {0, -1, 1, -1, 0, 1, -1, 1, 0, 1, -1, 0};
+    ck_assert_mem_eq(slope, wanted, sizeof wanted);
+}
+END_TEST
+
 START_TEST(distributions_diverge_as_by_hand)
 {
     const double p[2] = {1, 0}, q[2] = {0, 1}, r[2] = {0.5, 0.5};
@@ -319,6 +398,9 @@ int main(void)
     tcase_add_test(core, a_byte_is_what_the_loader_makes_of_it);
     tcase_add_test(core, the_gradient_is_of_the_pixels);
     tcase_add_test(core, frozen_images_keep_their_experts);
+    tcase_add_test(core, the_routing_loss_reaches_the_pixels);
+    tcase_add_test(core, an_image_has_its_own_routing_loss);
+    tcase_add_test(text, the_routing_loss_is_as_by_hand);
     tcase_add_test(text, distributions_diverge_as_by_hand);
     tcase_add_test(text, budgets_are_read_as_they_are_written);
     tcase_add_test(text, options_go_to_the_attacks_that_have_them);
