@@ -360,8 +360,9 @@ static base_status page_pictures(app_page *page, const app_survey *s, base_error
         const app_shot shot = {
             .picture = &picture,
             .name = data_source_name(s->source, samples[i], name, sizeof name),
-            .answer = app_survey_label(label, sizeof label, s, samples[i]),
-            .truth = bad ? "unreadable" : NULL,
+            .answer =
+                bad ? "unreadable" : app_survey_label(label, sizeof label, s, samples[i]),
+            .truth = bad ? app_survey_label(label, sizeof label, s, samples[i]) : NULL,
         };
         if (status == BASE_OK)
             status = app_page_shot(page, &shot, err);
