@@ -1,5 +1,6 @@
-/* report.c - vmoe report: models side by side, from files alone. Relied on elsewhere: a model is one column,
- * however many files tell of it, in the order in which they were named. */
+/* report.c - vmoe report: models side by side, from files alone. Relied on elsewhere: a
+ * model is one column, however many files tell of it, in the order in which they were
+ * named. */
 #include <math.h>
 
 #include "apps/report_internal.h"
@@ -59,10 +60,12 @@ static void table_print(const app_report_set *set)
             const json_t *json = m->attack[a].json;
             const char *norm = app_report_string(json, "threat.norm");
             const char *eps = app_report_string(json, "threat.eps_text");
+            char shown[2][32]; /* words of a file */
 
-            printf("%s  %.2f %% (%s %s)", a ? "," : "",
-                   100 * app_report_number(json, "worst_case.robust_acc"),
-                   norm ? norm : "?", eps ? eps : "?");
+            printf("%s", a ? "," : "");
+            cell_print(app_report_number(json, "worst_case.robust_acc"));
+            printf(" (%s %s)", base_quote(shown[0], sizeof shown[0], norm ? norm : "?"),
+                   base_quote(shown[1], sizeof shown[1], eps ? eps : "?"));
         }
         putchar('\n');
     }
@@ -86,7 +89,7 @@ static json_t *set_json(const app_report_set *set, const app_common *common)
         for (size_t a = 0; a < m->attacks; a++)
             json_array_append_new(
                 attacks,
-                json_pack("{s:O, s:O, s:O}", "threat",
+                json_pack("{s:O?, s:O?, s:O?}", "threat",
                           json_object_get(m->attack[a].json, "threat"), "worst_case",
                           json_object_get(m->attack[a].json, "worst_case"), "sweep",
                           json_object_get(m->attack[a].json, "sweep")));

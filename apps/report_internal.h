@@ -1,8 +1,10 @@
-/* report_internal.h - several models side by side, from the JSON files of their evaluations and attacks. */
+/* report_internal.h - several models side by side, from the JSON files of their evaluations
+ * and attacks. */
 #ifndef APPS_REPORT_INTERNAL_H
 #define APPS_REPORT_INTERNAL_H
 
 #include "apps/app_internal.h"
+#include "apps/html_internal.h"
 
 enum { APP_REPORT_MODELS = 8, APP_REPORT_ATTACKS = 6, APP_REPORT_NAME = 96 };
 
@@ -25,8 +27,9 @@ typedef struct app_report_set {
     size_t count;
 } app_report_set;
 
-/* Adds what a word names: a JSON file, or a folder: every *.json in it and in its folders (report_read.c).
- * Files that are no results of ours are left out in a folder and refused by name. */
+/* Adds what a word names: a JSON file, or a folder: every *.json in it and in its folders
+ * (report_read.c). Files that are no results of ours are left out in a folder and refused
+ * by name. */
 base_status app_report_add(app_report_set *set, const char *word, base_error *err);
 void app_report_close(app_report_set *set);
 
@@ -41,8 +44,8 @@ typedef struct app_report_share {
 } app_report_share;
 bool app_report_at(app_report_share *out, const json_t *attack, double eps);
 
-/* Samples of one attack that lie in the file: id, and whether it was robust at a budget; base_free. *count 0: the
- * file has no such column. */
+/* Samples of one attack that lie in the file: id, and whether it was robust at a budget;
+ * base_free. *count 0: the file has no such column. */
 typedef struct app_report_sample {
     uint32_t id;
     bool right, robust;
@@ -50,10 +53,35 @@ typedef struct app_report_sample {
 base_status app_report_samples(app_report_sample **out, size_t *count, const char *path,
                                const char *eps_text, base_error *err);
 
-/* Two-sided exact test of b against c discordant pairs (McNemar 1947; binomial on b of b + c with 1/2). */
+/* Two-sided exact test of b against c discordant pairs (McNemar 1947; binomial on b of b +
+ * c with 1/2). */
 double app_exact_test(size_t b, size_t c);
 
-/* The page (report_page.c). */
+/* ---- the page (report_page.c) -------------------------------------------------------- */
+
 base_status app_report_page(const app_report_set *set, const char *path, base_error *err);
+
+/* A table with a column a model; first: above the names of rows. */
+void app_report_table_begin(const app_report_set *set, app_page *page, const char *first);
+void app_report_table_end(app_page *page);
+
+typedef enum app_report_kind {
+    APP_REPORT_SHARE, /* 0..1, shown in percent */
+    APP_REPORT_NUMBER,
+    APP_REPORT_COUNT,
+    APP_REPORT_FLOPS
+} app_report_kind;
+typedef enum app_report_best {
+    APP_REPORT_BEST_NONE,
+    APP_REPORT_BEST_HIGH,
+    APP_REPORT_BEST_LOW
+} app_report_best;
+/* One row, values [set->count], NaN: unknown; the best bold; left out where no model has
+ * it. */
+void app_report_row(const app_report_set *set, app_page *page, const char *name,
+                    const double *values, app_report_kind kind, app_report_best best);
+
+/* All about attacks (report_attacks.c). */
+base_status app_report_attacks(const app_report_set *set, app_page *page, base_error *err);
 
 #endif

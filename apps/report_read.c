@@ -1,6 +1,6 @@
-/* report_read.c - reads the results of evaluations and attacks (docs/json.md, docs/attacks.md) and sorts them by
- * the checkpoint that they are of. Whatever is not in a file is simply not shown: files of older versions are
- * fine. */
+/* report_read.c - reads the results of evaluations and attacks (docs/json.md,
+ * docs/attacks.md) and sorts them by the checkpoint that they are of. Whatever is not in a
+ * file is simply not shown: files of older versions are fine. */
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { JSON_MAX_BYTES = 256 << 20, CSV_MAX_BYTES = 1 << 30, COLUMNS_MAX = 128 };
 
-/* ---- numbers ---------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------- */
 
 static const json_t *found(const json_t *json, const char *keys)
 {
@@ -77,7 +77,7 @@ double app_exact_test(size_t b, size_t c)
     return fmin(2 * sum, 1);
 }
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
 /* "runs/quickstart" of "runs/quickstart/best/model.safetensors", else the file's path. */
 static void name_of(char out[APP_REPORT_NAME], const char *path)
@@ -172,7 +172,7 @@ static base_status attack_take(app_report_model *model, json_t *json, const char
 static base_status file_take(app_report_set *set, const char *path, bool *known,
                              base_error *err)
 {
-    char *text = NULL;
+    char *text = NULL, shown[2 * JSON_ERROR_TEXT_LENGTH];
     size_t bytes = 0;
     json_error_t why;
     base_status status = base_file_read(&text, &bytes, path, JSON_MAX_BYTES, err);
@@ -182,9 +182,9 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
         return status;
     json_t *json = json_loadb(text, bytes, 0, &why);
     base_free(text);
-    if (!json)
+    if (!json) /* its text cites the file */
         return base_fail(err, BASE_FORMAT, "'%s' is no JSON: line %d: %s", path, why.line,
-                         why.text);
+                         base_quote(shown, sizeof shown, why.text));
     const char *command = app_report_string(json, "command");
     const bool attack = command && strcmp(command, "attack") == 0;
     const char *of = app_report_string(json, attack ? "model.path" : "model");
@@ -218,39 +218,51 @@ static int is_folder(const struct dirent *entry)
     return entry->d_name[0] != '.' && strcmp(entry->d_name, "state") != 0;
 }
 
-/* *.json of a folder in alphabetical order, then those one folder below. */
+/* The entries of a folder in alphabetical order (free, and each of them). */
+static base_status folder_list(struct dirent ***list, int *count, const char *path,
+                               int (*wanted)(const struct dirent *entry), base_error *err)
+{
+    *list = NULL;
+    *count = scandir(path, list, wanted, alphasort);
+    if (*count >= 0)
+        return BASE_OK;
+    *count = 0;
+    return base_fail_errno(err, "cannot read the folder '%s'", path);
+}
+
+/* Its *.json, then those one folder below. */
 static base_status folder_take(app_report_set *set, const char *path, bool below,
                                size_t *taken, base_error *err)
 {
-    struct dirent **list = NULL;
-    base_status status = BASE_OK;
+    struct dirent **list;
     struct stat info;
+    int count;
 
-    int count = scandir(path, &list, is_json, alphasort);
-    for (int i = 0; i < count; i++) {
-        char *file = base_text("%s/%s", path, list[i]->d_name);
-        bool known = false;
+    for (int turn = 0; turn < 1 + below; turn++) {
+        const bool folders = turn == 1;
+        base_status status =
+            folder_list(&list, &count, path, folders ? is_folder : is_json, err);
+        for (int i = 0; i < count; i++) {
+            char *name = base_text("%s/%s", path, list[i]->d_name);
+            bool known = false;
 
-        if (status == BASE_OK && file && stat(file, &info) == 0 && S_ISREG(info.st_mode))
-            status = file_take(set, file, &known, err);
-        *taken += known;
-        base_free(file);
-        free(list[i]);
+            if (status == BASE_OK && !name)
+                status = base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+            else if (status != BASE_OK || stat(name, &info) != 0)
+                known = false; /* a link to nowhere is no result */
+            else if (folders && S_ISDIR(info.st_mode))
+                status = folder_take(set, name, false, taken, err);
+            else if (!folders && S_ISREG(info.st_mode))
+                status = file_take(set, name, &known, err);
+            *taken += known;
+            base_free(name);
+            free(list[i]);
+        }
+        free(list);
+        if (status != BASE_OK)
+            return status;
     }
-    free(list);
-    list = NULL;
-    count = below && status == BASE_OK ? scandir(path, &list, is_folder, alphasort) : 0;
-    for (int i = 0; i < count; i++) {
-        char *folder = base_text("%s/%s", path, list[i]->d_name);
-
-        if (status == BASE_OK && folder && stat(folder, &info) == 0 &&
-            S_ISDIR(info.st_mode))
-            status = folder_take(set, folder, false, taken, err);
-        base_free(folder);
-        free(list[i]);
-    }
-    free(list);
-    return status;
+    return BASE_OK;
 }
 
 base_status app_report_add(app_report_set *set, const char *word, base_error *err)
@@ -296,7 +308,7 @@ void app_report_close(app_report_set *set)
     *set = (app_report_set){0};
 }
 
-/* ---- samples.csv --------------------------------------------------------------------------------------- */
+/* ---- samples.csv --------------------------------------------------------------------- */
 
 /* The column called name in a line of a CSV without quotes, SIZE_MAX: none. */
 static size_t column_of(const char *line, const char *name)

@@ -129,6 +129,60 @@ START_TEST(damaged_samples_are_named)
 }
 END_TEST
 
+/* Written by hand: what another program, or an older version, may leave. */
+static void attack_write(const char *path, const char *of, const char *on, const char *more)
+{
+    char text[600];
+
+    snprintf(
+        text, sizeof text,
+        "{\"command\": \"attack\", \"model\": {\"path\": \"%s\"%s}, \"data\": {\"name\": "
+        "\"%s\"}, \"threat\": {\"norm\": \"linf\"}, \"sweep\": [{\"attack\": "
+        "\"worst_case\", \"eps\": 0.5, \"eps_text\": \"0.5\", \"robust_acc\": 0.25, "
+        "\"n\": 4, \"k\": 1}]}",
+        of, more, on);
+    test_write(path, text, strlen(text));
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+        count++;
+    return count;
+}
+
+START_TEST(attacks_on_other_data_stand_apart)
+{
+    char *json = test_path(dir, "set.json"), *one = test_path(dir, "one.json");
+    char *two = test_path(dir, "two.json"), *three = test_path(dir, "three.json");
+
+    attack_write(one, "a", "here", "");
+    attack_write(two, "b", "there", ", \"parameters\": -1e300");
+    attack_write(three, "c", "here", "");
+    program_done(
+        program_run(dir, "report", one, two, three, "--out", page, "--json", json, NULL));
+    char *text = program_text(page);
+    ck_assert_uint_eq(count_of(text, "Under attack, linf"), 2);
+    ck_assert_uint_eq(count_of(text, "On here."), 1);
+    ck_assert_uint_eq(count_of(text, "On there."), 1);
+    ck_assert_uint_eq(count_of(text, "25.00 %"), 3);
+    ck_assert_ptr_nonnull(strstr(text, "-1e+300")); /* not as a count */
+    json_t *set = program_json(json);
+    const json_t *first = json_array_get(json_object_get(set, "models"), 0);
+    const json_t *attack = json_array_get(json_object_get(first, "attacks"), 0);
+    ck_assert(json_is_object(attack)); /* though there is no worst_case */
+    ck_assert(json_is_null(json_object_get(attack, "worst_case")));
+    json_decref(set);
+    base_free(text);
+    base_free(json);
+    base_free(one);
+    base_free(two);
+    base_free(three);
+}
+END_TEST
+
 /* C(n, i) / 2^n summed up to the smaller count, twice. */
 START_TEST(the_exact_test_is_that_of_the_binomial)
 {
@@ -153,6 +207,7 @@ int main(void)
     tcase_add_test(core, the_exact_test_is_that_of_the_binomial);
     tcase_add_test(limits, what_is_no_result_is_refused);
     tcase_add_test(limits, damaged_samples_are_named);
+    tcase_add_test(limits, attacks_on_other_data_stand_apart);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);
