@@ -116,14 +116,11 @@ static base_status apply(corrupt_job *job, base_error *err)
     }
     const size_t top = (size_t)base_rng_below(&job->rng, tall - height);
     const size_t left = (size_t)base_rng_below(&job->rng, wide - width);
-    const unsigned char *piece = picture.pixels + (top * wide + left) * 3;
-    size_t step = wide * 3;
-    if (!fits) {
-        piece = enlarge(job, &picture, tall, wide, top, left, err);
-        if (!piece)
-            return BASE_NO_MEMORY;
-        step = width * 3;
-    }
+    const unsigned char *piece = fits ? picture.pixels + (top * wide + left) * 3
+                                      : enlarge(job, &picture, tall, wide, top, left, err);
+    const size_t step = fits ? wide * 3 : width * 3;
+    if (!piece)
+        return BASE_NO_MEMORY;
     for (size_t y = 0; y < height; y++)
         melt(job->out + y * width * 3, job->in + y * width * 3, piece + y * step, width * 3,
              job->params[0], job->params[1]);
