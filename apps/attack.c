@@ -24,7 +24,7 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(attack),
      .help = "attacks and presets, separated by commas: standard, quick, plus, rand, pgd, "
-             "apgd-ce, pgd:steps=40,restarts=5, ..."},
+             "apgd-ce, pgd:steps=40,restarts=5, ...; router: other experts, apart"},
     {.name = "norm",
      .value = "NORM",
      .kind = APP_CHOICE,
@@ -212,9 +212,15 @@ static base_status attack_open(app_attack *a, const char *model, base_error *err
         strftime(a->started, sizeof a->started, "%Y-%m-%dT%H:%M:%SZ", &utc);
     base_status status = app_attack_specs(a->specs, args, err);
     if (status == BASE_OK)
+        status = attack_specs_check(a->specs, (attack_norm)args->norm, err);
+    if (status == BASE_OK)
+        status = app_attack_router_take(a, err);
+    if (status == BASE_OK)
         status = app_network_open(&a->network, model, &args->view, err);
     if (status == BASE_OK)
         status = independence_check(a, err);
+    if (status == BASE_OK)
+        status = app_attack_router_check(a, err);
     if (status != BASE_OK)
         return status;
     app_budget list[APP_BUDGETS_MAX];
@@ -244,6 +250,8 @@ static void attack_close(app_attack *a)
 {
     attack_run_destroy(a->run);
     app_routing_destroy(&a->routing);
+    attack_run_destroy(a->router.run);
+    app_routing_destroy(&a->router.routing);
     for (size_t i = 0; i < a->points; i++)
         base_free(a->point[i].left);
     base_free(a->images);

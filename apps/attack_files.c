@@ -77,11 +77,13 @@ static base_status json_write(const app_attack *a, const char *path, base_error 
 
 base_status app_attack_write(const app_attack *a, base_error *err)
 {
-    static const char *const names[] = {"samples.csv", "adv.npy", "clean.npy", "labels.npy",
-                                        "report.json"};
+    static const char *const names[] = {"samples.csv", "adv.npy",        "clean.npy",
+                                        "labels.npy",  "adv_router.npy", "report.json"};
     base_status status = BASE_OK;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0] && status == BASE_OK; i++) {
+        if (i == 4 && !a->router.run)
+            continue;
         char *path = base_text("%s/%s", a->args->out, names[i]);
 
         if (!path)
@@ -94,6 +96,8 @@ base_status app_attack_write(const app_attack *a, base_error *err)
             status = images_write(a, path, a->images, err);
         else if (i == 3)
             status = app_npy_whole_write(path, a->labels, a->n, err);
+        else if (i == 4)
+            status = images_write(a, path, attack_run_adversarial(a->router.run), err);
         else /* last: with it the others are there */
             status = json_write(a, path, err);
         base_free(path);

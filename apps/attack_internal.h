@@ -149,6 +149,12 @@ typedef struct app_attack {
     size_t points, main;  /* main: the point that is reported in full, the last of --eps */
     attack_config config; /* of main */
     attack_run *run;      /* of main */
+    struct { /* the search for other experts, at the budget of main (attack_router.c) */
+        char spec[192];  /* "": not asked for */
+        attack_run *run; /* NULL: not begun */
+        bool has_routing;
+        app_routing routing; /* of its examples */
+    } router;
     struct { /* with the capacity that it was trained with (attack_capacity.c) */
         bool known;
         double capacity, dropped[2]; /* share of assignments: clean, adversarial */
@@ -171,6 +177,14 @@ base_status app_attack_search(app_attack *a, base_error *err);
 base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args,
                              base_error *err);
 
+/* Moves the spec of the attack 'router' from a->specs to a->router.spec; then, with the network open, says
+ * whether it can be made (attack_router.c). */
+base_status app_attack_router_take(app_attack *a, base_error *err);
+base_status app_attack_router_check(const app_attack *a, base_error *err);
+/* It in the three forms of the report; nothing where it was not made. */
+json_t *app_attack_router_json(const app_attack *a);
+void app_attack_router_print(const app_attack *a);
+void app_attack_router_page(const app_attack *a, app_page *page);
 /* Fills a->trained where training dropped tokens and the attack does not (attack_capacity.c). */
 base_status app_attack_capacity(app_attack *a, base_error *err);
 /* Checks that failed. */
@@ -179,6 +193,9 @@ size_t app_attack_fails(const app_attack *a);
 const char *app_attack_routing_mode(const app_attack *a);
 /* The report (attack_json.c, docs/attacks.md); NULL: no memory. */
 json_t *app_attack_json(const app_attack *a);
+/* Its parts: one attack, whose share of the clean right ones is its asr; one MoE layer. */
+json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size_t clean);
+json_t *app_attack_layer_json(const app_routing *r, size_t l);
 /* report.json, samples.csv, adv.npy, clean.npy, labels.npy (attack_files.c). */
 base_status app_attack_write(const app_attack *a, base_error *err);
 /* The table on stdout (attack_table.c). */

@@ -87,7 +87,7 @@ static json_t *params_json(const attack_result *r)
     return params;
 }
 
-static json_t *attack_json(const app_attack *a, const attack_result *r, size_t clean)
+json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size_t clean)
 {
     const double n = (double)a->n;
     json_t *json = json_object();
@@ -239,7 +239,7 @@ static double total_of(const double *values, size_t count)
     return sum;
 }
 
-static json_t *layer_json(const app_routing *r, size_t l)
+json_t *app_attack_layer_json(const app_routing *r, size_t l)
 {
     const app_shift *all = &r->shift[APP_GROUP_ALL][l];
     const app_shift *broken = &r->shift[APP_GROUP_BROKEN][l];
@@ -295,7 +295,7 @@ static json_t *routing_json(const app_attack *a)
         return json_null();
     }
     for (size_t l = 0; l < r->layers; l++)
-        json_array_append_new(layers, layer_json(r, l));
+        json_array_append_new(layers, app_attack_layer_json(r, l));
     json_object_set_new(json, "control", json_string("random noise, same eps"));
     if (a->trained.known)
         json_object_set_new(
@@ -440,7 +440,7 @@ json_t *app_attack_json(const app_attack *a)
     if (!json)
         return NULL;
     for (size_t i = 0; i < p->count; i++)
-        json_array_append_new(attacks, attack_json(a, &p->result[i], p->clean));
+        json_array_append_new(attacks, app_attack_result_json(a, &p->result[i], p->clean));
     json_object_set_new(json, "schema", json_string("moe-attack-report"));
     json_object_set_new(json, "version", json_integer(SCHEMA_VERSION));
     json_object_set_new(json, "complete", json_boolean(a->complete));
@@ -465,6 +465,7 @@ json_t *app_attack_json(const app_attack *a)
     json_object_set_new(json, "sweep", sweep_json(a));
     json_object_set_new(json, "per_class", classes_json(a));
     json_object_set_new(json, "routing", routing_json(a));
+    json_object_set_new(json, "router_attack", app_attack_router_json(a));
     json_object_set_new(json, "checks", checks_json(a));
     json_object_set_new(json, "samples_file", json_string("samples.csv"));
     json_object_set_new(json, "adv_file", json_string("adv.npy"));

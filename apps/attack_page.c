@@ -519,6 +519,7 @@ base_status app_attack_page(const app_attack *a, const char *path, base_error *e
     sweep(a, &page);
     curves(a, &page);
     app_attack_routing_page(a, &page);
+    app_attack_router_page(a, &page);
     classes(a, &page);
     status = app_attack_pictures(a, &page, err);
     checks(a, &page);

@@ -150,8 +150,9 @@ static bool spec_at(char *out, size_t bytes, const char *specs, size_t i)
 typedef struct watch {
     app_attack *a;
     const app_point *point;
-    const char *path; /* of the state */
-    size_t place;     /* of the point in the order of work */
+    const char *specs; /* attacks, separated by blanks */
+    const char *path;  /* of the state */
+    size_t place;      /* of the point in the order of work */
 } watch;
 
 static bool stop_asked(void *user)
@@ -178,32 +179,33 @@ static void progress_show(void *user, const attack_progress *p)
                         100 * (double)p->robust / (double)a->n);
 }
 
-/* OUT/state/linf-0.0313725.state (base_free). */
-static char *state_path(const app_attack *a, double eps)
+/* OUT/state/linf-0.0313725.state, name in front (base_free). */
+static char *state_path(const app_attack *a, const char *name, double eps)
 {
-    return base_text("%s/state/%s-%.9g.state", a->args->out,
+    return base_text("%s/state/%s%s-%.9g.state", a->args->out, name,
                      attack_norm_name((attack_norm)a->args->norm), eps);
 }
 
 /* Attacks are added one after the other: after each the state is written. With --resume as many are added at
  * once as the state knows. */
-static base_status state_resume(size_t *added, attack_run *run, const app_attack *a,
-                                const char *path, base_error *err)
+static base_status state_resume(size_t *added, attack_run *run, const watch *w,
+                                base_error *err)
 {
+    const app_attack *a = w->a;
     char spec[192];
     base_status status = BASE_OK;
-    FILE *file = fopen(path, "rbe");
+    FILE *file = fopen(w->path, "rbe");
 
     *added = 0;
     if (!file)
         return BASE_OK;
     fclose(file);
-    while (spec_at(spec, sizeof spec, a->specs, *added)) {
+    while (spec_at(spec, sizeof spec, w->specs, *added)) {
         status = attack_run_add(run, spec, err);
         if (status != BASE_OK)
             return status;
         ++*added;
-        status = attack_run_load(run, path, a->fingerprint, err);
+        status = attack_run_load(run, w->path, a->fingerprint, err);
         if (status != BASE_MISMATCH)
             break;
     }
@@ -283,7 +285,7 @@ static base_status point_go(attack_run *run, watch *w, size_t added, base_error 
     char spec[192];
     base_status status = added > 0 ? go_and_save(run, w, err) : BASE_OK;
 
-    while (status == BASE_OK && spec_at(spec, sizeof spec, w->a->specs, added)) {
+    while (status == BASE_OK && spec_at(spec, sizeof spec, w->specs, added)) {
         status = attack_run_add(run, spec, err);
         added++;
         if (status == BASE_OK)
@@ -299,8 +301,8 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     const attack_target table = app_target_table(a->target);
     attack_run *run = NULL;
     size_t added = 0;
-    char *path = state_path(a, point->budget.eps);
-    watch w = {.a = a, .point = point, .path = path, .place = place};
+    char *path = state_path(a, "", point->budget.eps);
+    watch w = {.a = a, .point = point, .specs = a->specs, .path = path, .place = place};
     attack_config config = a->config;
     base_status status = BASE_OK;
 
@@ -314,7 +316,7 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     if (status == BASE_OK)
         status = attack_run_create(&run, &table, &config, a->images, a->labels, a->n, err);
     if (status == BASE_OK && a->args->resume)
-        status = state_resume(&added, run, a, path, err);
+        status = state_resume(&added, run, &w, err);
     if (status == BASE_OK)
         status = point_go(run, &w, added, err);
     if (status == BASE_OK || status == BASE_INTERRUPTED)
@@ -328,6 +330,35 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
         run = NULL;
     }
     attack_run_destroy(run);
+    base_free(path);
+    return status;
+}
+
+/* The search for other experts at the budget of main: a run of its own, which breaks nothing. */
+static base_status router_search(app_attack *a, size_t place, base_error *err)
+{
+    const attack_target table = app_target_table(a->target);
+    const app_point *point = &a->point[a->main];
+    char *path = state_path(a, "router-", point->budget.eps);
+    watch w = {
+        .a = a, .point = point, .specs = a->router.spec, .path = path, .place = place};
+    attack_config config = a->config;
+    size_t added = 0;
+
+    config.user = &w;
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    attack_run *run = NULL;
+    base_status status =
+        attack_run_create(&run, &table, &config, a->images, a->labels, a->n, err);
+    if (status == BASE_OK && a->args->resume)
+        status = state_resume(&added, run, &w, err);
+    if (status == BASE_OK)
+        status = point_go(run, &w, added, err);
+    if (status == BASE_OK || (status == BASE_INTERRUPTED && attack_run_clean(run) > 0))
+        a->router.run = run;
+    else
+        attack_run_destroy(run);
     base_free(path);
     return status;
 }
@@ -370,10 +401,17 @@ static base_status routing_search(app_attack *a, bool *done, base_error *err)
     if (vit_run_moe_count(app_target_run(a->target)) == 0)
         return BASE_OK;
     app_network_blocks(a->routing.blocks, a->network.config);
-    const base_status status =
+    base_status status =
         app_routing_measure(&a->routing, a->target, (size_t)a->args->common.batch, a->run,
                             a->images, &a->config, a->n, done, err);
     a->has_routing = status == BASE_OK && *done;
+    if (!a->has_routing || !a->router.run)
+        return status;
+    app_network_blocks(a->router.routing.blocks, a->network.config);
+    status =
+        app_routing_measure(&a->router.routing, a->target, (size_t)a->args->common.batch,
+                            a->router.run, a->images, &a->config, a->n, done, err);
+    a->router.has_routing = status == BASE_OK && *done;
     return status;
 }
 
@@ -409,12 +447,14 @@ base_status app_attack_search(app_attack *a, base_error *err)
     a->config.samples = a->samples;
     a->config.stop = stop_asked;
     app_progress_start(&a->progress, &a->args->common, "attack", "samples",
-                       (uint64_t)(a->points * a->n), 0);
+                       (uint64_t)((a->points + (a->router.spec[0] != 0)) * a->n), 0);
     if (status == BASE_OK)
         status = point_search(a, &a->point[a->main], place++, &a->run, err);
     for (size_t i = 0; i < a->points && status == BASE_OK; i++)
         if (i != a->main)
             status = point_search(a, &a->point[i], place++, NULL, err);
+    if (status == BASE_OK && a->router.spec[0])
+        status = router_search(a, place, err);
     app_progress_end(&a->progress);
     if (status == BASE_OK)
         status = routing_search(a, &done, err);

@@ -125,6 +125,7 @@ void app_attack_print(const app_attack *a)
     attacks_print(a, p);
     sweep_print(a);
     routing_print(a);
+    app_attack_router_print(a);
     checks_print(a);
 }
 

@@ -122,6 +122,10 @@ bool attack_knows_norm(const char *name, attack_norm norm);
 const char *attack_preset_name(size_t i);
 const char *attack_preset(const char *name, attack_norm norm);
 
+/* Whether a list of specs and presets, separated by blanks, is understood: what attack_run_add would say of the
+ * words, before there is a run. */
+base_status attack_specs_check(const char *specs, attack_norm norm, base_error *err);
+
 /* ---- running ------------------------------------------------------------------------------ */
 
 typedef struct attack_run attack_run;

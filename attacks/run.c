@@ -233,6 +233,9 @@ static void describe(attack_entry *entry, const attack_run *run, const attack_ta
     result->queries_median = result->draw_accuracy = NAN;
 }
 
+/* Most attacks that are added at once. */
+enum { LIST_ROOM = 64 };
+
 /* The next word of a list separated by blanks, as an attack or the words of a preset. */
 static base_status parse_list(attack_spec *out, size_t *count, size_t room,
                               const char *list, attack_norm norm, bool in_preset,
@@ -259,6 +262,18 @@ static base_status parse_list(attack_spec *out, size_t *count, size_t room,
         at += length;
         at += strspn(at, " ");
     }
+    return status;
+}
+
+base_status attack_specs_check(const char *specs, attack_norm norm, base_error *err)
+{
+    size_t count = 0;
+    attack_spec *parsed = base_alloc(LIST_ROOM, sizeof *parsed);
+    const base_status status =
+        parsed ? parse_list(parsed, &count, LIST_ROOM, specs, norm, false, err)
+               : base_fail(err, BASE_NO_MEMORY, "no memory for a list of attacks");
+
+    base_free(parsed);
     return status;
 }
 
@@ -383,11 +398,10 @@ static base_status check_routing(const attack_run *run, const attack_spec *specs
 
 base_status attack_run_add(attack_run *run, const char *spec, base_error *err)
 {
-    enum { ROOM = 64 };
     size_t count = 0;
-    attack_spec *specs = base_alloc(ROOM, sizeof *specs);
+    attack_spec *specs = base_alloc(LIST_ROOM, sizeof *specs);
     base_status status =
-        specs ? parse_list(specs, &count, ROOM, spec, run->config.norm, false, err)
+        specs ? parse_list(specs, &count, LIST_ROOM, spec, run->config.norm, false, err)
               : base_fail(err, BASE_NO_MEMORY, "no memory for a list of attacks");
 
     if (status == BASE_OK && count == 0)

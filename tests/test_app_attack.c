@@ -212,6 +212,43 @@ START_TEST(the_routing_has_its_control)
 }
 END_TEST
 
+/* The search for other experts moves more tokens than noise does, and changes nothing of the accuracy. */
+START_TEST(the_router_attack_is_told_apart)
+{
+    static const char *const files[] = {"adv.npy", "samples.csv"};
+    size_t bytes = 0;
+
+    program_done(program_run(dir, ATTACK, out, "--attack", "router:steps=8,pgd:steps=5",
+                             "--eps", "2/255,32/255", "--checks", "off", NULL));
+    json_t *json = result(out), *attack = json_object_get(json, "router_attack");
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "attacks")), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(attack, "loss")), "routing");
+    const json_t *layers = json_object_get(attack, "layers");
+    ck_assert_uint_eq(json_array_size(layers), 1);
+    const json_t *layer = json_array_get(layers, 0);
+    ck_assert_double_gt(json_number_of(layer, "changed"),
+                        json_number_of(layer, "control_changed"));
+    ck_assert_double_ge(json_number_of(layer, "changed"),
+                        json_number_of(layer, "attack_changed"));
+    const double robust = number_at(json, "worst_case", "robust_acc");
+    json_decref(json);
+    char *v = file_of(out, "adv_router.npy", &bytes);
+    ck_assert_uint_eq(bytes, HEADER + SAMPLE_COUNT * FLOATS * sizeof(float));
+    base_free(v);
+    char *page = file_of(out, "report.html", &bytes);
+    ck_assert_ptr_nonnull(strstr(page, "Attack on the routing"));
+    base_free(page);
+    program_done(program_run(dir, ATTACK, other, "--attack", "pgd:steps=5", "--eps",
+                             "2/255,32/255", "--checks", "off", NULL));
+    json = result(other);
+    ck_assert(json_is_null(json_object_get(json, "router_attack")));
+    ck_assert_double_eq(number_at(json, "worst_case", "robust_acc"), robust);
+    json_decref(json);
+    for (size_t i = 0; i < 2; i++)
+        files_equal(files[i]);
+}
+END_TEST
+
 START_TEST(a_dense_network_has_no_routing)
 {
     const vit_config config = sample_config(false);
@@ -222,6 +259,9 @@ START_TEST(a_dense_network_has_no_routing)
     json_t *json = result(out);
     ck_assert(json_is_null(json_object_get(json, "routing")));
     json_decref(json);
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm,router", "--eps",
+                                "4/255", "--quiet", NULL),
+                    2, "is dense");
 }
 END_TEST
 
@@ -333,6 +373,26 @@ START_TEST(unknown_attacks_name_the_nearest)
                     2, "--steps means nothing");
     program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", ",", NULL),
                     2, "names no attack");
+}
+END_TEST
+
+START_TEST(a_router_attack_without_sense_is_refused)
+{
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", "router",
+                                "--quiet", NULL),
+                    2, "name an attack beside it");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "router,pgd,router:steps=2", "--quiet", NULL),
+                    2, "2 times");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "pgd,router", "--fixed-routing", "--quiet", NULL),
+                    2, "--fixed-routing");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "5", "--norm", "l1", "--attack",
+                                "pgd,router", "--quiet", NULL),
+                    2, "not in l1");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "pgd,router:stepz=3", "--quiet", NULL),
+                    2, "'steps'");
 }
 END_TEST
 
@@ -478,12 +538,14 @@ int main(void)
     tcase_add_test(core, accuracy_falls_with_the_budget);
     tcase_add_test(core, batches_and_threads_change_nothing);
     tcase_add_test(core, the_routing_has_its_control);
+    tcase_add_test(core, the_router_attack_is_told_apart);
     tcase_add_test(core, a_dense_network_has_no_routing);
     tcase_add_test(core, the_trained_capacity_is_told);
     tcase_add_test(core, checks_come_with_their_numbers);
     tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
     tcase_add_test(limits, budgets_without_sense_are_refused);
     tcase_add_test(limits, unknown_attacks_name_the_nearest);
+    tcase_add_test(limits, a_router_attack_without_sense_is_refused);
     tcase_add_test(limits, the_list_needs_nothing);
     tcase_add_test(limits, what_is_missing_is_named);
     tcase_add_test(limits, too_few_classes_fall_back_and_say_so);
