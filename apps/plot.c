@@ -7,7 +7,13 @@
 
 /* ---- lines -------------------------------------------------------------------------------------- */
 
-enum { LEFT = 52, TOP = 12, RIGHT = 30, UNDER = 44 };
+enum {
+    LEFT = 52,
+    TOP = 12,
+    RIGHT = 30,
+    UNDER = 44,
+    TICKS_MOST = 12 /* a span of a few units in the last place has no end of them */
+};
 
 typedef struct frame {
     FILE *file;
@@ -46,11 +52,13 @@ static void y_axis(app_page *page, const frame *f)
 {
     const app_axes *axes = f->axes;
     const double step = nice_step(axes->y_high - axes->y_low);
+    const double first = ceil(axes->y_low / step - 1e-9);
 
-    for (double tick = ceil(axes->y_low / step - 1e-9);
-         tick * step <= axes->y_high + step * 1e-9; tick++) {
-        const double y = tick * step + 0.0, at = place_y(f, y); /* never -0 */
+    for (int i = 0; i < TICKS_MOST; i++) {
+        const double y = (first + i) * step + 0.0, at = place_y(f, y); /* never -0 */
 
+        if (y > axes->y_high + step * 1e-9)
+            break;
         fprintf(
             f->file,
             "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
@@ -90,12 +98,16 @@ static void x_axis(app_page *page, const frame *f)
         app_page_text(page, axes->tick_names[i]);
         fputs("</text>\n", f->file);
     }
-    for (double x = f->x_low; axes->tick_count == 0 && x <= f->x_high + step * 1e-9;
-         x += step)
+    for (int i = 0; axes->tick_count == 0 && i < TICKS_MOST; i++) {
+        const double x = f->x_low + i * step;
+
+        if (x > f->x_high + step * 1e-9)
+            break;
         fprintf(
             f->file,
             "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>\n",
             place_x(f, x), y + 18, x);
+    }
     fprintf(f->file, "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
             LEFT + axes->width / 2, y + 36);
     app_page_text(page, axes->x_title);
@@ -171,7 +183,7 @@ void app_plot_lines(app_page *page, const app_line *lines, size_t count,
     for (size_t l = count; l-- > 0;) /* the first on top */
         line_draw(page, &f, &lines[l], lines[l].count <= 24);
     fputs("</svg>", file);
-    if (count > 1 || lines[0].name[0]) {
+    if (count > 1 || (count == 1 && lines[0].name[0])) {
         fputs("<figcaption class=\"legend\">", file);
         for (size_t l = 0; l < count; l++) {
             fprintf(file, "<span><i class=\"key c%d%s\"></i>", lines[l].colour,
