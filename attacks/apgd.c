@@ -140,7 +140,8 @@ static const attack_option target_options[] = {
     {0},
 };
 
-static void plan_ce(attack_plan *plan, const attack_spec *spec, const attack_task *task)
+void attack_apgd_plan_ce(attack_plan *plan, const attack_spec *spec,
+                         const attack_task *task)
 {
     (void)task;
     plan->steps = (size_t)attack_spec_value(spec, "steps");
@@ -149,15 +150,17 @@ static void plan_ce(attack_plan *plan, const attack_spec *spec, const attack_tas
     plan->loss = ATTACK_LOSS_CE;
 }
 
-static void plan_dlr(attack_plan *plan, const attack_spec *spec, const attack_task *task)
+void attack_apgd_plan_dlr(attack_plan *plan, const attack_spec *spec,
+                          const attack_task *task)
 {
-    plan_ce(plan, spec, task);
+    attack_apgd_plan_ce(plan, spec, task);
     plan->loss = ATTACK_LOSS_DLR;
 }
 
-static void plan_target(attack_plan *plan, const attack_spec *spec, const attack_task *task)
+void attack_apgd_plan_target(attack_plan *plan, const attack_spec *spec,
+                             const attack_task *task)
 {
-    plan_ce(plan, spec, task);
+    attack_apgd_plan_ce(plan, spec, task);
     plan->loss = ATTACK_LOSS_DLR_TARGET;
     plan->aim = ATTACK_AIM_RANKS;
     plan->targets = (size_t)attack_spec_value(spec, "targets");
@@ -170,7 +173,7 @@ const attack_method attack_method_apgd_ce = {
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = ARRAYS,
     .state_bytes = sizeof(apgd_state),
-    .plan = plan_ce,
+    .plan = attack_apgd_plan_ce,
     .begin = begin,
     .next = next,
     .in_l1 = &attack_method_apgd_l1_ce,
@@ -183,7 +186,7 @@ const attack_method attack_method_apgd_dlr = {
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = ARRAYS,
     .state_bytes = sizeof(apgd_state),
-    .plan = plan_dlr,
+    .plan = attack_apgd_plan_dlr,
     .begin = begin,
     .next = next,
     .in_l1 = &attack_method_apgd_l1_dlr,
@@ -196,7 +199,7 @@ const attack_method attack_method_apgd_t = {
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = ARRAYS,
     .state_bytes = sizeof(apgd_state),
-    .plan = plan_target,
+    .plan = attack_apgd_plan_target,
     .begin = begin,
     .next = next,
     .in_l1 = &attack_method_apgd_l1_t,

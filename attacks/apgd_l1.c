@@ -178,29 +178,6 @@ static const attack_option target_options[] = {
     {0},
 };
 
-static void plan_ce(attack_plan *plan, const attack_spec *spec, const attack_task *task)
-{
-    (void)task;
-    plan->steps = (size_t)attack_spec_value(spec, "steps");
-    plan->restarts = (size_t)attack_spec_value(spec, "restarts");
-    plan->eot = (size_t)attack_spec_value(spec, "eot");
-    plan->loss = ATTACK_LOSS_CE;
-}
-
-static void plan_dlr(attack_plan *plan, const attack_spec *spec, const attack_task *task)
-{
-    plan_ce(plan, spec, task);
-    plan->loss = ATTACK_LOSS_DLR;
-}
-
-static void plan_target(attack_plan *plan, const attack_spec *spec, const attack_task *task)
-{
-    plan_ce(plan, spec, task);
-    plan->loss = ATTACK_LOSS_DLR_TARGET;
-    plan->aim = ATTACK_AIM_RANKS;
-    plan->targets = (size_t)attack_spec_value(spec, "targets");
-}
-
 const attack_method attack_method_apgd_l1_ce = {
     .name = "apgd-l1-ce",
     .summary = "sparse Auto-PGD on the cross-entropy, three budgets (Croce and Hein 2021)",
@@ -208,7 +185,7 @@ const attack_method attack_method_apgd_l1_ce = {
     .norms = ATTACK_L1,
     .arrays = ARRAYS,
     .state_bytes = sizeof(l1_state),
-    .plan = plan_ce,
+    .plan = attack_apgd_plan_ce,
     .begin = begin,
     .next = next,
 };
@@ -220,7 +197,7 @@ const attack_method attack_method_apgd_l1_dlr = {
     .norms = ATTACK_L1,
     .arrays = ARRAYS,
     .state_bytes = sizeof(l1_state),
-    .plan = plan_dlr,
+    .plan = attack_apgd_plan_dlr,
     .begin = begin,
     .next = next,
 };
@@ -232,7 +209,7 @@ const attack_method attack_method_apgd_l1_t = {
     .norms = ATTACK_L1,
     .arrays = ARRAYS,
     .state_bytes = sizeof(l1_state),
-    .plan = plan_target,
+    .plan = attack_apgd_plan_target,
     .begin = begin,
     .next = next,
 };

@@ -204,6 +204,13 @@ typedef enum attack_apgd_tick {
 attack_apgd_clock attack_apgd_clock_make(size_t n, double loss);
 /* After a step: its loss, and the best one so far, that one included. */
 attack_apgd_tick attack_apgd_clock_step(attack_apgd_clock *clock, double loss, double best);
+/* The plans of apgd-ce, apgd-dlr and apgd-t in every norm. */
+void attack_apgd_plan_ce(attack_plan *plan, const attack_spec *spec,
+                         const attack_task *task);
+void attack_apgd_plan_dlr(attack_plan *plan, const attack_spec *spec,
+                          const attack_task *task);
+void attack_apgd_plan_target(attack_plan *plan, const attack_spec *spec,
+                             const attack_task *task);
 
 /* ---- the run ------------------------------------------------------------------------------- */
 
@@ -300,7 +307,7 @@ base_status attack_note(attack_run *run, size_t entry, size_t round,
                         const attack_lane *lane, base_error *err);
 /* Classifies the pending successes by the plain logits; those that repeat break their samples. */
 base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_error *err);
-/* result of an entry from its trials. */
-void attack_summarise(attack_run *run, size_t entry);
+/* result of entry `index` from its trials. */
+void attack_summarise(attack_run *run, size_t index);
 
 #endif
