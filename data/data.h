@@ -14,16 +14,18 @@
  *     data_loader_destroy(loader);
  *     data_source_close(source);
  *
- * Images are 8-bit RGB, rows top to bottom, packed, until they enter a batch. A value never depends on
- * threads, batch size or order: every draw is keyed by (seed, purpose, epoch, sample). */
+ * Images are 8-bit RGB, rows top to bottom, packed, until they enter a batch. A value never
+ * depends on threads, batch size or order: every draw is keyed by (seed, purpose, epoch,
+ * sample). */
 #ifndef DATA_DATA_H
 #define DATA_DATA_H
 
 #include "base/base.h"
 
-/* ---- images ------------------------------------------------------------------------------ */
+/* ---- images -------------------------------------------------------------------------- */
 
-/* pixels [height, width, channels], 8 bit; the memory is reused: data_image_reserve grows it. */
+/* pixels [height, width, channels], 8 bit; the memory is reused: data_image_reserve grows
+ * it. */
 typedef struct data_image {
     unsigned char *pixels;
     size_t width, height;
@@ -59,9 +61,9 @@ typedef struct data_decoder data_decoder;
 base_status data_decoder_create(data_decoder **out, const data_decode_limits *limits,
                                 base_error *err);
 void data_decoder_destroy(data_decoder *decoder);
-/* JPEG or PNG told by the first bytes, to 8-bit RGB by the rules of data.md 5. BAD returns BASE_FORMAT
- * (BASE_UNSUPPORTED, BASE_NO_MEMORY) with the reason of data.md 10 in err; else reason in note
- * (note_bytes may be 0). */
+/* JPEG or PNG told by the first bytes, to 8-bit RGB by the rules of data.md 5. BAD returns
+ * BASE_FORMAT (BASE_UNSUPPORTED, BASE_NO_MEMORY) with the reason of data.md 10 in err; else
+ * reason in note (note_bytes may be 0). */
 base_status data_decode(data_image *out, data_health *health, data_decoder *decoder,
                         const unsigned char *bytes, size_t size, char *note,
                         size_t note_bytes, base_error *err);
@@ -69,7 +71,11 @@ base_status data_decode(data_image *out, data_health *health, data_decoder *deco
 base_status data_image_load(data_image *out, data_health *health, data_decoder *decoder,
                             const char *path, base_error *err);
 /* What the header of a file says. */
-typedef enum data_format { DATA_FORMAT_OTHER, DATA_FORMAT_JPEG, DATA_FORMAT_PNG } data_format;
+typedef enum data_format {
+    DATA_FORMAT_OTHER,
+    DATA_FORMAT_JPEG,
+    DATA_FORMAT_PNG
+} data_format;
 typedef struct data_about {
     data_format format; /* by the first bytes */
     size_t width, height;
@@ -79,8 +85,8 @@ typedef struct data_about {
     bool palette;
     int orientation; /* of EXIF, 1..8; 0: none. Decoding leaves pictures as they lie */
 } data_about;
-/* Decodes nothing, takes no memory. False: no header of a JPEG or PNG, or a broken one; format says
- * which kind it began as. */
+/* Decodes nothing, takes no memory. False: no header of a JPEG or PNG, or a broken one;
+ * format says which kind it began as. */
 bool data_probe(data_about *out, const unsigned char *bytes, size_t size);
 /* 8-bit RGB or grey to a PNG file, whole or not at all. */
 base_status data_png_write(const char *path, const data_image *image, base_error *err);
@@ -88,7 +94,7 @@ base_status data_png_write(const char *path, const data_image *image, base_error
 base_status data_png_encode(unsigned char **out, size_t *bytes, const data_image *image,
                             base_error *err);
 
-/* ---- geometry ----------------------------------------------------------------------------- */
+/* ---- geometry ------------------------------------------------------------------------ */
 
 typedef enum data_filter { DATA_FILTER_BILINEAR, DATA_FILTER_BICUBIC } data_filter;
 
@@ -104,15 +110,16 @@ typedef struct data_scratch {
 } data_scratch;
 void data_scratch_destroy(data_scratch *scratch);
 
-/* Pillow's antialiased fixed-point resize, bit exact (data.md 6): the part `from` of in becomes an image
- * of its own and is resized to width x height; only the part `to` of that result is computed and
- * stored (NULL: all). out must not be in. */
+/* Pillow's antialiased fixed-point resize, bit exact (data.md 6): the part `from` of in
+ * becomes an image of its own and is resized to width x height; only the part `to` of that
+ * result is computed and stored (NULL: all). out must not be in. */
 base_status data_resize(data_image *out, const data_image *in, const data_box *from,
                         size_t width, size_t height, const data_box *to, data_filter filter,
                         data_scratch *scratch, base_error *err);
 
-/* Evaluation preprocessing as torchvision on Pillow images: shorter side to resize (0: none), centre
- * crop to crop with zero padding where the image is smaller (data.md 7). Bit exact. */
+/* Evaluation preprocessing as torchvision on Pillow images: shorter side to resize (0:
+ * none), centre crop to crop with zero padding where the image is smaller (data.md 7). Bit
+ * exact. */
 base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
                                 size_t crop, data_filter filter, data_scratch *scratch,
                                 base_error *err);
@@ -125,7 +132,7 @@ void data_normalise_table(float *table, const float *mean, const float *std,
 /* out [C, H, W] from in [H, W, C], C = in->channels, by table [C][256]. Cannot fail. */
 void data_normalise(float *out, const data_image *in, const float *table);
 
-/* ---- sources ------------------------------------------------------------------------------- */
+/* ---- sources ------------------------------------------------------------------------- */
 
 typedef struct data_source data_source;
 
@@ -136,24 +143,26 @@ typedef struct data_source_options {
     size_t class_list_count;
     size_t idx_max_bytes;    /* of an inflated IDX file; 0: 1 GiB */
     bool allow_single_class; /* predict and eval may have one class, training not */
-    bool allow_unlabelled; /* images without labels are data too: classes 0, labels -1 */
+    bool allow_unlabelled;   /* images without labels are data too: classes 0, labels -1 */
     /* "train", "val" or "test": which part of a layout that has several (ilsvrc, kaggle,
      * cifar-bin, a folder of these); NULL: val. */
     const char *split;
-    /* Labels of ILSVRC2012's validation images (data.md 1, any form, or the devkit's .tar.gz).
-     * NULL: what lies beside the images. */
+    /* Labels of ILSVRC2012's validation images (data.md 1, any form, or the devkit's
+     * .tar.gz). NULL: what lies beside the images. */
     const char *val_labels;
     const char *class_map;   /* TSV or JSON: class folder, label; NULL: none */
     const char *index_cache; /* folder, "none", or NULL: the user's cache folder */
-    /* Called about once a second while indexing takes longer than two, and a last time with done; from the
-     * caller's thread. NULL: nobody asks. */
+    /* Called about once a second while indexing takes longer than two, and a last time with
+     * done; from the caller's thread. NULL: nobody asks. */
     void (*indexing)(void *user, size_t samples, double seconds, bool done);
     void *indexing_user;
 } data_source_options;
 
-/* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx; more layouts are lines in a table.
- * idx: a folder with one pair of files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
- * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. options may be NULL. The caller closes *out. */
+/* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx, ilsvrc, kaggle, wds,
+ * list, cifar-bin, images or imagenet-c (docs/data.md). idx: a folder with one pair of
+ * files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
+ * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. options may be
+ * NULL. The caller closes *out. */
 base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err);
 void data_source_close(data_source *source);
@@ -164,7 +173,8 @@ const char *data_source_path(const data_source *source);
 size_t data_source_count(const data_source *source);   /* samples */
 size_t data_source_classes(const data_source *source); /* 0: no labels */
 const char *data_source_class_name(const data_source *source, size_t label); /* borrowed */
-/* "tench" for "n01440764": the short name of one of ImageNet's 1000 classes, else NULL. For ever. */
+/* "tench" for "n01440764": the short name of one of ImageNet's 1000 classes, else NULL. For
+ * ever. */
 const char *data_imagenet_name(const char *wnid);
 int32_t data_source_label(const data_source *source, size_t i);
 /* Bytes of sample i as it is stored; 0: it is empty, or known to be unusable. */
@@ -172,8 +182,8 @@ size_t data_source_bytes(const data_source *source, size_t i);
 /* "PATH" or "PATH!MEMBER" or "PATH[12]" into out, by base_quote. Returns out. */
 const char *data_source_name(const data_source *source, size_t i, char *out,
                              size_t out_bytes);
-/* Path below the class folder's parent, "CLASS/FILE", as it is: what trees of results are named by.
- * Never absolute, no part of it begins with '.'; IDX: "CLASS/00012.png". */
+/* Path below the class folder's parent, "CLASS/FILE", as it is: what trees of results are
+ * named by. Never absolute, no part of it begins with '.'; IDX: "CLASS/00012.png". */
 const char *data_source_relative_name(const data_source *source, size_t i, char *out,
                                       size_t out_bytes);
 /* Why a name of the data set is no sample. */
@@ -190,28 +200,31 @@ size_t data_source_ignored(const data_source *source); /* for whatever reason */
 size_t data_source_ignored_for(const data_source *source, data_ignored reason);
 /* "no image by its name". For ever. */
 const char *data_ignored_name(data_ignored reason);
-/* One line about anything odd found while indexing ("" if nothing), e.g. empty class folders. */
+/* One line about anything odd found while indexing ("" if nothing), e.g. empty class
+ * folders. */
 const char *data_source_notice(const data_source *source);
-/* Channels and side of the images if all are equal by format (IDX), else 0. */
+/* Sides and channels of the images if all are equal by format (idx, cifar-bin), else 0. */
 void data_source_uniform(const data_source *source, size_t *width, size_t *height,
                          size_t *channels);
 /* Hash of count, labels and sizes: a resumed run must see the same data. */
 uint64_t data_source_fingerprint(const data_source *source);
-/* Bytes of sample i, read with pread into *buffer (grown with base_alloc/base_free), safe from several
- * threads. err says why not, without the name. */
+/* Bytes of sample i, read with pread into *buffer (grown with base_alloc/base_free), safe
+ * from several threads. err says why not, without the name. */
 base_status data_source_read(const data_source *source, size_t i, unsigned char **buffer,
                              size_t *buffer_bytes, size_t *size, base_error *err);
-/* Sample i decoded (IDX: its pixels). err holds the reason only; data_source_name has the name. */
+/* Sample i decoded (IDX: its pixels). err holds the reason only; data_source_name has the
+ * name. */
 base_status data_source_image(const data_source *source, size_t i, data_image *out,
                               data_health *health, data_decoder *decoder,
                               unsigned char **buffer, size_t *buffer_bytes,
                               base_error *err);
 
-/* ---- ImageNet-C trees --------------------------------------------------------------------- */
+/* ---- ImageNet-C trees ---------------------------------------------------------------- */
 
-/* CORRUPTION/SEVERITY/CLASS/FILE, or the same below group folders (noise, blur, weather, digital,
- * extra; Hendrycks and Dietterich 2019), or `vmoe corrupt`'s tree. Each (corruption, severity) is a
- * part, a data set of its own that is indexed only when it is opened.
+/* CORRUPTION/SEVERITY/CLASS/FILE, or the same below group folders (noise, blur, weather,
+ * digital, extra; Hendrycks and Dietterich 2019), or `vmoe corrupt`'s tree. Each
+ * (corruption, severity) is a part, a data set of its own that is indexed only when it is
+ * opened.
  *
  *     data_imagenet_c *tree = NULL;
  *     if (data_imagenet_c_open(&tree, "imagenet-c", &err) != BASE_OK) ...
@@ -225,8 +238,9 @@ base_status data_source_image(const data_source *source, size_t i, data_image *o
  *     data_imagenet_c_close(tree);
  */
 typedef struct data_imagenet_c data_imagenet_c;
-/* Lists the parts: the 15 corruptions in the paper's order, the 4 extra ones, then any others by
- * name; severities ascending. BASE_FORMAT when there is none. The caller closes *out. */
+/* Lists the parts: the 15 corruptions in the paper's order, the 4 extra ones, then any
+ * others by name; severities ascending. BASE_FORMAT when there is none. The caller closes
+ * *out. */
 base_status data_imagenet_c_open(data_imagenet_c **out, const char *path, base_error *err);
 void data_imagenet_c_close(data_imagenet_c *tree);
 size_t data_imagenet_c_count(const data_imagenet_c *tree);
@@ -239,12 +253,12 @@ base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tre
                                    size_t part, const data_source_options *options,
                                    base_error *err);
 
-/* The samples that an evaluation with this limit (0: all) and seed takes, ascending, [*count] of
- * them; base_free. The same ones that a loader delivers. */
+/* The samples that an evaluation with this limit (0: all) and seed takes, ascending,
+ * [*count] of them; base_free. The same ones that a loader delivers. */
 base_status data_source_subset(uint32_t **out, size_t *count, const data_source *source,
                                size_t limit, uint64_t seed, base_error *err);
 
-/* ---- loader -------------------------------------------------------------------------------- */
+/* ---- loader -------------------------------------------------------------------------- */
 
 typedef enum data_crop {
     DATA_CROP_EVAL,   /* data_eval_transform */
@@ -255,16 +269,20 @@ typedef enum data_crop {
 /* What happens to the colours and shapes of a picture after its crop and flip. */
 typedef enum data_policy_kind {
     DATA_POLICY_NONE,
-    DATA_POLICY_RANDAUGMENT, /* Cubuk et al. 2020, operations and magnitudes of torchvision (bins 0..30) */
-    DATA_POLICY_VMOE,        /* the same idea as V-MoE and big_vision do it (magnitude 0..10 and above) */
-    DATA_POLICY_THREE        /* 3-Augment (Touvron et al. 2022): grey, solarize or blur, each a third */
+    DATA_POLICY_RANDAUGMENT, /* Cubuk et al. 2020, operations and magnitudes of torchvision
+                                (bins 0..30) */
+    DATA_POLICY_VMOE, /* the same idea as V-MoE and big_vision do it (magnitude 0..10 and
+                         above) */
+    DATA_POLICY_THREE /* 3-Augment (Touvron et al. 2022): grey, solarize or blur, each a
+                         third */
 } data_policy_kind;
 
 /* Which sample of a batch another is mixed with, by mixup and cutmix. */
 typedef enum data_mix_style {
     DATA_MIX_TIMM,        /* i with count - 1 - i */
     DATA_MIX_TORCHVISION, /* i with i - 1, the first with the last */
-    DATA_MIX_VMOE         /* i with i + 1, the last with the first; mixup's larger weight is i's own */
+    DATA_MIX_VMOE /* i with i + 1, the last with the first; mixup's larger weight is its
+                     own */
 } data_mix_style;
 
 typedef struct data_augment {
@@ -276,7 +294,8 @@ typedef struct data_augment {
     data_policy_kind policy;
     int policy_operations;   /* RandAugment: operations a picture, 2 */
     double policy_magnitude; /* RandAugment: 9 of torchvision's 30 */
-    /* ColorJitter: factors from 1 - j to 1 + j, hue from -j to j turns (at most 0.5); 0: off. */
+    /* ColorJitter: factors from 1 - j to 1 + j, hue from -j to j turns (at most 0.5); 0:
+     * off. */
     double jitter_brightness, jitter_contrast, jitter_saturation, jitter_hue;
     double mixup, cutmix; /* Beta parameters, 0: off; both: cutmix with probability 0.5 */
     data_mix_style mix_style;
@@ -293,25 +312,28 @@ typedef struct data_loader_config {
     uint64_t seed;
     size_t threads; /* workers, 0: load in the caller's thread; same batches */
     size_t queue;   /* batch slots, 3 */
-    /* The system is told which files come in the next batch, so that it reads while this one is decoded;
-     * true. */
+    /* The system is told which files come in the next batch, so that it reads while this
+     * one is decoded; true. */
     bool readahead;
-    size_t size;    /* side of the network's input */
+    size_t size; /* side of the network's input */
     /* 3, or 1: grey, of RGB sources (19595 R + 38470 G + 7471 B + 32768) >> 16. */
     size_t channels;
     size_t resize; /* evaluation: shorter side, 0: none */
     data_filter filter;
     float mean[3], std[3];
     bool bytes; /* 8-bit [B, S, S, C] in batch.bytes in place of normalised floats */
-    /* Training: JPEGs are decoded at 1/2, 1/4 or 1/8 scale where the crop stays larger than the input:
-     * quicker for photographs of several megapixels, not the same pixels. True: never. */
+    /* Training: JPEGs are decoded at 1/2, 1/4 or 1/8 scale where the crop stays larger than
+     * the input: quicker for photographs of several megapixels, not the same pixels. True:
+     * never. */
     bool exact;
-    /* This process loads part `rank` of `ranks` (0 of 0 or 1: all). Training: its share of every batch,
-     * which ranks must divide; evaluation: samples rank * N / ranks up to (rank + 1) * N / ranks. The ranks
-     * together load what one would, every sample once. */
+    /* This process loads part `rank` of `ranks` (0 of 0 or 1: all). Training: its share of
+     * every batch, which ranks must divide; evaluation: samples rank * N / ranks up to
+     * (rank + 1) * N / ranks. The ranks together load what one would, every sample once. */
     size_t rank, ranks;
-    bool keep_last; /* training: an epoch's last, smaller batch too; a rank's part may be empty */
-    /* Training: every sample this many times running, each differently augmented (0, 1: once). */
+    bool keep_last; /* training: an epoch's last, smaller batch too; a rank's part may be
+                       empty */
+    /* Training: every sample this many times running, each differently augmented (0, 1:
+     * once). */
     size_t repeats;
     data_augment augment;
     data_decode_limits limits;
@@ -319,19 +341,21 @@ typedef struct data_loader_config {
     double max_bad;
     bool strict;   /* a damaged or bad sample stops at once */
     bool skip_bad; /* evaluation: count a bad sample as wrong instead of failing */
-    /* Training, NULL: none. Changes the picture [size, size, channels] in place, after its geometry and
-     * before it is normalised; keep its measures and its memory. Called from the workers: worker is
-     * 0 .. threads - 1 (0 when threads is 0), one call of a worker at a time. What it does must follow
-     * from (epoch, sample, copy) alone; copy counts the repeats of a sample and its use as a replacement.
-     * It should fail for want of memory only: a failure makes the sample a bad one. */
+    /* Training, NULL: none. Changes the picture [size, size, channels] in place, after its
+     * geometry and before it is normalised; keep its measures and its memory. Called from
+     * the workers: worker is 0 .. threads - 1 (0 when threads is 0), one call of a worker
+     * at a time. What it does must follow from (epoch, sample, copy) alone; copy counts the
+     * repeats of a sample and its use as a replacement. It should fail for want of memory
+     * only: a failure makes the sample a bad one. */
     base_status (*alter)(void *user, size_t worker, data_image *image, uint64_t epoch,
                          uint32_t sample, uint64_t copy, base_error *err);
     void *alter_user;
-    /* Called once for each sample that is not quite right, in the log or not, with its reason; from the
-     * consumer's thread. */
+    /* Called once for each sample that is not quite right, in the log or not, with its
+     * reason; from the consumer's thread. */
     void (*named)(void *user, size_t sample, data_health health, const char *reason);
     void *named_user;
-    /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's thread. */
+    /* Called with one line for the log ("bad sample: PATH: REASON"), from the consumer's
+     * thread. */
     void (*log)(void *user, const char *line);
     void *log_user;
 } data_loader_config;
@@ -360,7 +384,8 @@ base_status data_loader_create(data_loader **out, const data_source *source,
 void data_loader_destroy(data_loader *loader); /* joins all threads, at any time */
 /* Batches in order; waits for the workers. */
 base_status data_loader_next(data_loader *loader, data_batch *out, base_error *err);
-/* Goes on at batch `step` of `epoch` without reading what lies before (resume). Training: any epoch. */
+/* Goes on at batch `step` of `epoch` without reading what lies before (resume). Training:
+ * any epoch. */
 base_status data_loader_seek(data_loader *loader, uint64_t epoch, uint64_t step,
                              base_error *err);
 size_t data_loader_steps(const data_loader *loader); /* batches of one epoch */
@@ -373,7 +398,8 @@ typedef struct data_counts {
 } data_counts;
 data_counts data_loader_counts(const data_loader *loader);
 
-/* "libjpeg-turbo 2.1.5, libpng 1.6.39, libarchive 3.6.2, zlib 1.2.13", borrowed for ever. */
+/* "libjpeg-turbo 2.1.5, libpng 1.6.39, libarchive 3.6.2, zlib 1.2.13", borrowed for
+ * ever. */
 const char *data_versions(void);
 
 #endif
