@@ -150,9 +150,10 @@ static bool spec_at(char *out, size_t bytes, const char *specs, size_t i)
 typedef struct watch {
     app_attack *a;
     const app_point *point;
-    const char *specs; /* attacks, separated by blanks */
-    const char *path;  /* of the state */
-    size_t place;      /* of the point in the order of work */
+    const char *specs;  /* attacks, separated by blanks */
+    const char *path;   /* of the state */
+    size_t place;       /* of the point in the order of work */
+    double saved, took; /* the state was written: when, and in how many seconds */
 } watch;
 
 static bool stop_asked(void *user)
@@ -177,6 +178,26 @@ static void progress_show(void *user, const attack_progress *p)
                         "eps %s  %s%s  %zu of %zu  robust %.1f %%", w->point->budget.text,
                         p->attack, p->restarts > 1 ? " (restarts)" : "", p->done, p->total,
                         100 * (double)p->robust / (double)a->n);
+}
+
+/* Half a minute of work may be lost to a machine that dies; large examples are written less often, a
+ * twentieth of the time being enough. */
+static bool save_due(void *user)
+{
+    const watch *w = user;
+
+    return base_seconds() - w->saved > fmax(30, 20 * w->took);
+}
+
+static base_status state_save(void *user, const attack_run *run, base_error *err)
+{
+    watch *w = user;
+    const double began = base_seconds();
+    const base_status status = attack_run_save(run, w->path, w->a->fingerprint, err);
+
+    w->saved = base_seconds();
+    w->took = w->saved - began;
+    return status;
 }
 
 /* OUT/state/linf-0.0313725.state, name in front (base_free). */
@@ -253,6 +274,8 @@ static base_status control_measure(app_attack *a, app_point *point,
         return BASE_OK;
     }
     plain.progress = NULL;
+    plain.save_due = NULL;
+    plain.save = NULL;
     plain.fixed_routing = false;
     base_status status =
         attack_run_create(&run, &table, &plain, a->images, a->labels, a->n, err);
@@ -267,14 +290,14 @@ static base_status control_measure(app_attack *a, app_point *point,
 }
 
 /* Attacks whatever has been added, then writes the state. */
-static base_status go_and_save(attack_run *run, const watch *w, base_error *err)
+static base_status go_and_save(attack_run *run, watch *w, base_error *err)
 {
     const base_status status = attack_run_go(run, err);
     base_error other = {0};
 
     if (status != BASE_OK && status != BASE_INTERRUPTED)
         return status;
-    if (attack_run_save(run, w->path, w->a->fingerprint, &other) == BASE_OK)
+    if (state_save(w, run, &other) == BASE_OK)
         return status;
     *err = other;
     return other.status;
@@ -308,7 +331,10 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
 
     config.eps = point->budget.eps;
     config.progress = progress_show;
+    config.save_due = save_due;
+    config.save = state_save;
     config.user = &w;
+    w.saved = base_seconds();
     point->noise_accuracy = (double)NAN;
     point->left = base_alloc(a->n, sizeof *point->left);
     if (!path || !point->left)
@@ -346,6 +372,7 @@ static base_status router_search(app_attack *a, size_t place, base_error *err)
     size_t added = 0;
 
     config.user = &w;
+    w.saved = base_seconds();
     if (!path)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
     attack_run *run = NULL;

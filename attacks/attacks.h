@@ -75,6 +75,8 @@ typedef struct attack_progress {
     size_t index, count, restart, restarts, done, total, robust;
 } attack_progress;
 
+typedef struct attack_run attack_run;
+
 typedef struct attack_config {
     attack_norm norm;
     double eps; /* 0 (nothing can change) to 1 for Linf, sqrt(D) for L2, D for L1 */
@@ -91,7 +93,12 @@ typedef struct attack_config {
     bool (*stop)(void *user);
     /* After every evaluation of a batch; NULL: none. */
     void (*progress)(void *user, const attack_progress *progress);
-    void *user; /* of stop and progress */
+    /* Asked between evaluations: true has save called once all that is finished has been
+     * judged, so that attack_run_save(run) keeps everything but the samples at work. A save
+     * that fails ends the run with its status. NULL, both: never. */
+    bool (*save_due)(void *user);
+    base_status (*save)(void *user, const attack_run *run, base_error *err);
+    void *user; /* of stop, progress, save_due and save */
     const uint32_t
         *samples; /* [n] global numbers that key the random draws; NULL: 0, 1, ... */
 } attack_config;
@@ -127,8 +134,6 @@ const char *attack_preset(const char *name, attack_norm norm);
 base_status attack_specs_check(const char *specs, attack_norm norm, base_error *err);
 
 /* ---- running ------------------------------------------------------------------------------ */
-
-typedef struct attack_run attack_run;
 
 /* images [n, C, H, W] in [0, 1] and labels [n] in 0..classes-1 are borrowed until destroy, as is
  * config->samples; target and config are copied. BASE_USAGE for budgets out of range (8 instead of

@@ -299,6 +299,9 @@ void attack_lane_answer(attack_lane *lane, const attack_result *result);
  * batch_lane; the mean of the plan's eot evaluations. Lanes that are finished get no gradient. */
 base_status attack_evaluate(attack_run *run, const attack_task *task, size_t first,
                             size_t count, bool gradient, base_error *err);
+/* Judges what is pending and has config.save called, if it is time. */
+base_status attack_save_if_due(attack_run *run, size_t entry, size_t round,
+                               base_error *err);
 /* Tells config.progress. */
 void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
                  size_t total);

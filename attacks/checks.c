@@ -79,6 +79,8 @@ base_status attack_bench_go(attack_run **out, const attack_bench *bench, const c
     config.samples = bench->samples;
     config.stop = bench->options->stop;
     config.progress = NULL;
+    config.save_due = NULL;
+    config.save = NULL;
     config.user = bench->options->user;
     if (settings->target)
         config.fixed_routing = false;

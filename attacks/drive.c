@@ -364,6 +364,16 @@ void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
         run->config.progress(run->config.user, &progress);
 }
 
+base_status attack_save_if_due(attack_run *run, size_t entry, size_t round, base_error *err)
+{
+    const attack_config *config = &run->config;
+
+    if (!config->save_due || !config->save || !config->save_due(config->user))
+        return BASE_OK;
+    const base_status status = attack_confirm(run, entry, round, err);
+    return status == BASE_OK ? config->save(config->user, run, err) : status;
+}
+
 /* A lane's success waits among the pending ones, which are confirmed when they fill a batch. */
 static base_status finish(attack_run *run, size_t entry, size_t round,
                           const attack_lane *lane, base_error *err)
@@ -425,6 +435,8 @@ static base_status drive_round(attack_run *run, size_t entry, const attack_task 
         for (size_t i = 0; i < active; i++)
             attack_lane_answer(&run->lanes[i], result);
         status = collect(run, entry, round, &active, err);
+        if (status == BASE_OK)
+            status = attack_save_if_due(run, entry, round, err);
         attack_tell(run, entry, round, taken - active, total);
     }
     if (status != BASE_OK && status != BASE_INTERRUPTED)

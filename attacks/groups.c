@@ -52,7 +52,8 @@ static base_status evaluate(attack_run *run, const attack_task *task, size_t fir
     return status == BASE_OK ? freed : status;
 }
 
-/* The lanes read their answers. Returns how many go on; the others stand still at their best. */
+/* The lanes read their answers. Returns how many go on; the others stand still at their best, or where they
+ * ended when there is none (a search for the smallest norm that found no mistake). */
 static size_t answer(attack_run *run, const attack_task *task, const attack_result *result,
                      size_t rows)
 {
@@ -119,6 +120,8 @@ base_status attack_drive_groups(attack_run *run, size_t entry, const attack_task
             status = evaluate(run, task, first, rows, err);
             if (status == BASE_OK)
                 active = answer(run, task, result, rows);
+            if (status == BASE_OK)
+                status = attack_save_if_due(run, entry, round, err);
             attack_tell(run, entry, round, first, run->n);
         }
         if (status == BASE_OK && any)

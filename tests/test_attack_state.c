@@ -83,6 +83,73 @@ START_TEST(a_saved_run_goes_on_to_the_same_end)
 }
 END_TEST
 
+static bool save_at(void *user)
+{
+    stopper *s = user;
+
+    return s->asked++ == s->limit;
+}
+
+static base_status save_here(void *user, const attack_run *run, base_error *err)
+{
+    (void)user;
+    return attack_run_save(run, path, 77, err);
+}
+
+/* Written in the middle of an attack, as by a run that is then killed; writing changes nothing. */
+START_TEST(a_run_saved_on_its_way_goes_on_to_the_same_end)
+{
+    static const char *const list = "pgd:steps=8,restarts=2 fab-t:steps=6,targets=2";
+
+    for (size_t turn = 0; turn < 12; turn++) {
+        attack_config config = attack_config_defaults();
+        stopper s = {.limit = 1 + 7 * turn};
+        base_error err = {0};
+
+        config.eps = BUDGETS[0];
+        config.fixed_batch = turn % 2;
+        attack_run *whole = search(&config, 7, list);
+        config.save_due = save_at;
+        config.save = save_here;
+        config.user = &s;
+        attack_run *saved = search(&config, 7, list);
+        ck_assert_uint_gt(s.asked, s.limit);
+        check_same(whole, saved);
+        config.save_due = NULL;
+        attack_run *run = make(&config, 7, list);
+        ck_assert_msg(attack_run_load(run, path, 77, &err) == BASE_OK, "%s", err.text);
+        ck_assert_int_eq(attack_run_go(run, &err), BASE_OK);
+        check_same(whole, run);
+        attack_run_destroy(whole);
+        attack_run_destroy(saved);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+static base_status save_nothing(void *user, const attack_run *run, base_error *err)
+{
+    (void)user, (void)run;
+    return base_fail(err, BASE_IO, "the disk is full");
+}
+
+START_TEST(a_save_that_fails_ends_the_run)
+{
+    attack_config config = attack_config_defaults();
+    stopper s = {.limit = 3};
+    base_error err = {0};
+
+    config.eps = BUDGETS[0];
+    config.save_due = save_at;
+    config.save = save_nothing;
+    config.user = &s;
+    attack_run *run = make(&config, 7, "pgd:steps=8");
+    ck_assert_int_eq(attack_run_go(run, &err), BASE_IO);
+    ck_assert_str_eq(err.text, "the disk is full");
+    attack_run_destroy(run);
+}
+END_TEST
+
 START_TEST(a_finished_run_needs_no_model_and_takes_more_attacks)
 {
     attack_config config = attack_config_defaults();
@@ -186,6 +253,8 @@ int main(void)
     tcase_add_checked_fixture(core, prepare, clear);
     tcase_add_checked_fixture(limits, prepare, clear);
     tcase_add_test(core, a_saved_run_goes_on_to_the_same_end);
+    tcase_add_test(core, a_run_saved_on_its_way_goes_on_to_the_same_end);
+    tcase_add_test(core, a_save_that_fails_ends_the_run);
     tcase_add_test(core, a_finished_run_needs_no_model_and_takes_more_attacks);
     tcase_add_test(limits, another_run_is_refused);
     tcase_add_test(limits, damage_is_found_wherever_it_is);
