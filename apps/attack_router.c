@@ -125,7 +125,7 @@ static void answers_text(char *out, size_t bytes, const app_attack *a)
     snprintf(
         out, bytes,
         "%zu of %zu images (%.2f %%, 95 %%: %.2f to %.2f) are right under it, though it "
-        "does not look for mistakes; nothing above counts these examples%s",
+        "does not look for mistakes; no other row counts these examples%s",
         r->robust, a->n, 100 * (double)r->robust / (double)a->n, 100 * low, 100 * high,
         r->complete ? "" : "; it was stopped");
 }
