@@ -1,6 +1,7 @@
 /* augment.c - what training does to a shaped picture: erasing; and to a batch: mixup,
- * cutmix. Follows data.md 8 (timm's mixing and erasing); crop and flip: transform.c. Free to change: the loops. Relied on elsewhere: the order of draws, which is
- * part of every result. */
+ * cutmix. Follows data.md 8 (timm's mixing and erasing); crop and flip: transform.c. Free to
+ * change: the loops. Relied on elsewhere: the order of draws, which is part of every
+ * result. */
 #include "data/data_internal.h"
 
 #include <math.h>
