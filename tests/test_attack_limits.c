@@ -310,6 +310,17 @@ START_TEST(specs_that_mean_nothing_are_refused_with_the_nearest)
 }
 END_TEST
 
+START_TEST(lists_are_checked_before_there_is_a_run)
+{
+    ck_assert_int_eq(
+        attack_specs_check("standard pgd:steps=7 router", ATTACK_NORM_L2, &err), BASE_OK);
+    ck_assert_int_eq(attack_specs_check("fgsm pgd:stepz=7", ATTACK_NORM_L2, &err),
+                     BASE_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "'steps'"));
+    ck_assert_int_eq(attack_specs_check("pgd router", ATTACK_NORM_L1, &err), BASE_USAGE);
+}
+END_TEST
+
 START_TEST(fractions_and_words_are_understood)
 {
     attack_spec spec;
@@ -376,6 +387,7 @@ int main(void)
     tcase_add_test(limits, a_success_that_does_not_repeat_does_not_count);
     tcase_add_test(limits, means_over_evaluations_steady_a_random_model);
     tcase_add_test(specs, specs_that_mean_nothing_are_refused_with_the_nearest);
+    tcase_add_test(specs, lists_are_checked_before_there_is_a_run);
     tcase_add_test(specs, fractions_and_words_are_understood);
     tcase_add_test(specs, every_preset_and_attack_is_understood);
     suite_add_tcase(suite, limits);
