@@ -22,6 +22,8 @@ static bool has_option(const char *name, const char *key)
     return false;
 }
 
+enum { WORD_MAX = 120 }; /* characters of an attack with its options */
+
 /* ",key=value" behind a spec whose attack has the option and whose text does not set it. */
 static bool option_append(char *spec, size_t bytes, const char *key, const char *value)
 {
@@ -97,23 +99,28 @@ base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args
     bool used[3] = {args->steps == 0, args->restarts == 0, args->aim == 0};
     const attack_norm norm = (attack_norm)args->norm;
     base_status status = BASE_OK;
-    char word[160], spec[192];
+    char word[WORD_MAX + 1], spec[192];
     size_t length = 0, count = 0;
 
     out[0] = '\0';
     for (const char *at = args->attack; *at && status == BASE_OK;) {
         const size_t chars = word_length(at);
 
-        snprintf(word, sizeof word, "%.*s", chars < 159 ? (int)chars : 159, at);
+        snprintf(word, sizeof word, "%.*s", chars < WORD_MAX ? (int)chars : WORD_MAX, at);
         at += chars;
         at += *at == ',' || *at == ' ';
         if (chars == 0)
             continue;
+        if (chars > WORD_MAX)
+            return base_fail(err, BASE_USAGE,
+                             "--attack '%.40s...' has %zu characters, expected at most %d",
+                             word, chars, (int)WORD_MAX);
         const char *specs = spelled_out(word, norm, err, &status);
         while (status == BASE_OK && *specs) {
             const size_t part = strcspn(specs, " ");
 
-            snprintf(spec, sizeof spec, "%.*s", part < 159 ? (int)part : 159, specs);
+            snprintf(spec, sizeof spec, "%.*s", part < WORD_MAX ? (int)part : WORD_MAX,
+                     specs);
             specs += part + (specs[part] == ' ');
             options_put(spec, sizeof spec, args, used);
             length += (size_t)snprintf(out + length, APP_ATTACK_SPECS - length, "%s%s",

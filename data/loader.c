@@ -167,6 +167,11 @@ static void *worker_main(void *user)
 /* ---- making and ending ------------------------------------------------------------------
  */
 
+static bool is_jitter(double value)
+{
+    return value >= 0 && value <= 10;
+}
+
 static bool is_share(double x)
 {
     return x >= 0 && x <= 1;
@@ -214,13 +219,12 @@ static base_status check_config(const data_loader_config *c, base_error *err)
             "more, padding 0 or more, area above 0 to 1, ratio above 0, low to high");
     if (a->policy_operations < 0 || a->policy_operations > 16 ||
         !(a->policy_magnitude >= 0) || !(a->policy_magnitude <= 30) ||
-        !(a->jitter_brightness >= 0) || !(a->jitter_contrast >= 0) ||
-        !(a->jitter_saturation >= 0) || !isfinite(a->jitter_brightness) ||
-        !isfinite(a->jitter_contrast) || !isfinite(a->jitter_saturation) ||
-        !(a->jitter_hue >= 0) || !(a->jitter_hue <= 0.5))
+        !is_jitter(a->jitter_brightness) || !is_jitter(a->jitter_contrast) ||
+        !is_jitter(a->jitter_saturation) || !(a->jitter_hue >= 0) ||
+        !(a->jitter_hue <= 0.5))
         return base_fail(err, BASE_USAGE,
                          "augmentation out of range: 0 to 16 operations of magnitude 0 to "
-                         "30, jitter 0 or more, of the hue 0 to 0.5");
+                         "30, jitter 0 to 10, of the hue 0 to 0.5");
     if (c->bytes && (a->erase > 0 || a->mixup > 0 || a->cutmix > 0))
         return base_fail(
             err, BASE_USAGE,

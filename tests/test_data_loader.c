@@ -438,10 +438,10 @@ START_TEST(settings_out_of_range_are_refused)
     check_refused(config, "of the hue 0 to 0.5");
     config = training(4);
     config.augment.jitter_contrast = -1;
-    check_refused(config, "jitter 0 or more");
+    check_refused(config, "jitter 0 to 10");
     config = training(4);
     config.augment.jitter_saturation = INFINITY;
-    check_refused(config, "jitter 0 or more");
+    check_refused(config, "jitter 0 to 10");
     data_loader *loader = NULL;
     config = training(4);
     config.size = SIZE_MAX / 4;
