@@ -27,8 +27,7 @@ static void headline(const app_evaluation *e, app_page *page)
     snprintf(text[4], TEXT, "%s", app_thousands(number, sizeof number, s->samples));
     snprintf(note[1], TEXT, "%llu unusable", (unsigned long long)s->bad);
     snprintf(text[5], TEXT, "%s",
-             app_thousands(number, sizeof number,
-                           (uint64_t)(app_eval_rate(e) + 0.5)));
+             app_thousands(number, sizeof number, (uint64_t)(app_eval_rate(e) + 0.5)));
     const app_card cards[] = {
         {"top-1", text[0], note[0]},
         {"top-5", text[1], "label among five"},

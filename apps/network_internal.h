@@ -60,42 +60,43 @@ typedef struct app_view {
 app_view app_view_defaults(void);
 
 /* Lines of an option table for a struct `type` with a member `app_view view`. */
-#define APP_VIEW_OPTIONS(type)                                                             \
-    APP_DATA_OPTIONS(type, view.data), {.name = "size",                                                                       \
-     .value = "S",                                                                         \
-     .kind = APP_INT,                                                                      \
-     .at = offsetof(type, view.size),                                                      \
-     .low = 1,                                                                             \
-     .high = 4096,                                                                         \
-     .help =                                                                               \
-         "side of the network's input; position embeddings are resampled (default: the "   \
-         "checkpoint's)"},                                                                 \
-        {.name = "resize",                                                                 \
-         .value = "R",                                                                     \
-         .kind = APP_INT,                                                                  \
-         .at = offsetof(type, view.resize),                                                \
-         .low = 0,                                                                         \
-         .high = 16384,                                                                    \
-         .help = "shorter side before the centre crop, 0: image as it is (default: the "   \
-                 "checkpoint's)"},                                                         \
-        {.name = "interpolation",                                                          \
-         .value = "I",                                                                     \
-         .kind = APP_CHOICE,                                                               \
-         .at = offsetof(type, view.interpolation),                                         \
-         .choices = "checkpoint|bilinear|bicubic",                                         \
-         .help = "filter of the resize"},                                                  \
-        {.name = "capacity",                                                               \
-         .value = "F",                                                                     \
-         .kind = APP_REAL,                                                                 \
-         .at = offsetof(type, view.capacity),                                              \
-         .low = 0,                                                                         \
-         .high = 1000,                                                                     \
-         .help = "capacity factor of the experts, 0: no token is dropped (default: the "   \
-                 "checkpoint's)"},                                                         \
-    {                                                                                      \
-        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                   \
-        .help =                                                                            \
-            "with a capacity: the surest tokens choose first (batch-prioritised routing)"  \
+#define APP_VIEW_OPTIONS(type)                                                               \
+    APP_DATA_OPTIONS(type, view.data),                                                       \
+        {.name = "size",                                                                     \
+         .value = "S",                                                                       \
+         .kind = APP_INT,                                                                    \
+         .at = offsetof(type, view.size),                                                    \
+         .low = 1,                                                                           \
+         .high = 4096,                                                                       \
+         .help =                                                                             \
+             "side of the network's input; position embeddings are resampled (default: the " \
+             "checkpoint's)"},                                                               \
+        {.name = "resize",                                                                   \
+         .value = "R",                                                                       \
+         .kind = APP_INT,                                                                    \
+         .at = offsetof(type, view.resize),                                                  \
+         .low = 0,                                                                           \
+         .high = 16384,                                                                      \
+         .help = "shorter side before the centre crop, 0: image as it is (default: the "     \
+                 "checkpoint's)"},                                                           \
+        {.name = "interpolation",                                                            \
+         .value = "I",                                                                       \
+         .kind = APP_CHOICE,                                                                 \
+         .at = offsetof(type, view.interpolation),                                           \
+         .choices = "checkpoint|bilinear|bicubic",                                           \
+         .help = "filter of the resize"},                                                    \
+        {.name = "capacity",                                                                 \
+         .value = "F",                                                                       \
+         .kind = APP_REAL,                                                                   \
+         .at = offsetof(type, view.capacity),                                                \
+         .low = 0,                                                                           \
+         .high = 1000,                                                                       \
+         .help = "capacity factor of the experts, 0: no token is dropped (default: the "     \
+                 "checkpoint's)"},                                                           \
+    {                                                                                        \
+        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                     \
+        .help =                                                                              \
+            "with a capacity: the surest tokens choose first (batch-prioritised routing)"    \
     }
 
 typedef struct app_network {
@@ -106,7 +107,7 @@ typedef struct app_network {
     size_t classes;
     size_t size, resize; /* pixels, after the options */
     data_filter filter;
-    uint64_t bytes; /* of the file */
+    uint64_t bytes;     /* of the file */
     app_data_args data; /* as the options say */
 } app_network;
 

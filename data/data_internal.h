@@ -35,8 +35,9 @@ base_status data_train_transform(data_image *out, const data_image *in,
 base_status data_policy(data_image *image, const data_augment *augment, base_rng *rng,
                         data_scratch *scratch, base_error *err);
 /* One operation of a policy by its number in policy.c, for tests. */
-base_status data_operation_torchvision(data_image *image, int op, double magnitude, bool negative,
-                                       data_scratch *scratch, base_error *err);
+base_status data_operation_torchvision(data_image *image, int op, double magnitude,
+                                       bool negative, data_scratch *scratch,
+                                       base_error *err);
 base_status data_operation_vmoe(data_image *image, int op, double magnitude, bool negative,
                                 const size_t cutout[2], data_scratch *scratch,
                                 base_error *err);
