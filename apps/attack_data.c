@@ -121,7 +121,7 @@ static base_status batch_take(app_attack *a, reader *r, const data_batch *batch,
 /* What the samples and the model are, for people and for --resume. */
 static void identify(app_attack *a)
 {
-    app_sha256 ids = app_sha256_begin();
+    base_sha256 ids = base_sha256_begin();
     uint64_t hash = base_key((const uint64_t[]){a->n, a->floats}, 2);
 
     for (size_t i = 0; i < a->n; i++) {
@@ -130,10 +130,10 @@ static void identify(app_attack *a)
             (unsigned char)(id & 0xff), (unsigned char)(id >> 8 & 0xff),
             (unsigned char)(id >> 16 & 0xff), (unsigned char)(id >> 24)};
 
-        app_sha256_add(&ids, bytes, sizeof bytes);
+        base_sha256_add(&ids, bytes, sizeof bytes);
         hash = base_key((const uint64_t[]){hash, id, (uint64_t)a->labels[i]}, 3);
     }
-    app_sha256_end(a->ids_hash, &ids);
+    base_sha256_end(a->ids_hash, &ids);
     for (size_t i = 0; i < a->n * a->floats; i++) {
         uint32_t pixel;
 
@@ -157,7 +157,7 @@ base_status app_attack_read(app_attack *a, base_error *err)
     if (status == BASE_OK)
         status = samples_reserve(a, n, err);
     if (status == BASE_OK)
-        status = app_sha256_file(a->model_hash, a->network.path, err);
+        status = base_sha256_file(a->model_hash, a->network.path, err);
     app_progress_start(&a->progress, &a->args->common, "read", "images", n, 0);
     while (status == BASE_OK && a->n < n) {
         status = data_loader_next(r.loader, &batch, err);

@@ -11,7 +11,6 @@
 
 #include "apps/html_internal.h"
 #include "apps/network_internal.h"
-#include "apps/sha256_internal.h"
 #include "attacks/attacks.h"
 
 /* ---- the network as a target (attack_target.c) ------------------------------------------------ */
@@ -142,7 +141,7 @@ typedef struct app_attack {
     uint32_t *samples; /* [n] numbers in the source */
     size_t ordinary;   /* right in the ordinary evaluation */
     double clean_loss; /* of it, nats */
-    char model_hash[APP_SHA256_TEXT], ids_hash[APP_SHA256_TEXT];
+    char model_hash[BASE_SHA256_TEXT], ids_hash[BASE_SHA256_TEXT];
     uint64_t fingerprint; /* of model, samples and pixels: what a state belongs to */
     char specs[APP_ATTACK_SPECS]; /* attacks, separated by blanks */
     app_point point[APP_BUDGETS_MAX];

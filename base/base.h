@@ -190,6 +190,26 @@ base_status base_folder_replace(const char *live, const char *fresh, base_error 
 /* printf into new memory (the caller frees it with base_free), or NULL. */
 char *base_text(const char *format, ...) BASE_PRINTF(1, 2);
 
+/* ---- sums of bytes -----------------------------------------------------------------------
+ * SHA-256 (FIPS 180-4): begin, add as often as you like, end. */
+
+enum { BASE_SHA256_TEXT = 65 };
+
+typedef struct base_sha256 {
+    uint32_t state[8];
+    uint64_t bytes;
+    unsigned char block[64];
+} base_sha256;
+
+base_sha256 base_sha256_begin(void);
+void base_sha256_add(base_sha256 *hash, const void *bytes, size_t count);
+/* The sum as 64 hexadecimal digits. The hash is used up. */
+void base_sha256_end(char out[BASE_SHA256_TEXT], base_sha256 *hash);
+/* The three at once, of count bytes. Cannot fail. */
+void base_sha256_text(char out[BASE_SHA256_TEXT], const void *bytes, size_t count);
+/* Of a whole file. err names it. */
+base_status base_sha256_file(char out[BASE_SHA256_TEXT], const char *path, base_error *err);
+
 /* ---- machine --------------------------------------------------------------------------- */
 
 /* Seconds of a clock that only goes forward. */

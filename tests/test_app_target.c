@@ -278,24 +278,6 @@ START_TEST(options_go_to_the_attacks_that_have_them)
 }
 END_TEST
 
-START_TEST(sha256_is_that_of_the_standard)
-{
-    char text[APP_SHA256_TEXT];
-    app_sha256 hash = app_sha256_begin();
-
-    app_sha256_add(&hash, "abc", 3);
-    app_sha256_end(text, &hash);
-    ck_assert_str_eq(text,
-                     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    hash = app_sha256_begin();
-    for (int i = 0; i < 1000; i++)
-        app_sha256_add(&hash, "aaaaaaaaaa", 10);
-    app_sha256_end(text, &hash);
-    ck_assert_str_eq(text,
-                     "27dd1f61b867b6a0f6e9d8a41c43231de52107e53ae424de8f847b821db4b711");
-}
-END_TEST
-
 /* ---- training on worse images ------------------------------------------------------------------------- */
 
 static const app_adversary_kind kinds[] = {APP_ADVERSARY_PGD, APP_ADVERSARY_FGSM_RS,
@@ -404,7 +386,6 @@ int main(void)
     tcase_add_test(text, distributions_diverge_as_by_hand);
     tcase_add_test(text, budgets_are_read_as_they_are_written);
     tcase_add_test(text, options_go_to_the_attacks_that_have_them);
-    tcase_add_test(text, sha256_is_that_of_the_standard);
     tcase_add_loop_test(training, worse_images_are_feasible_keyed_and_worse, 0, 3);
     tcase_add_test(training, the_divergence_has_its_gradients);
     suite_add_tcase(suite, core);

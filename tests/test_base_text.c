@@ -1,4 +1,4 @@
-/* test_base_text.c - numbers, distances, formatted memory. */
+/* test_base_text.c - numbers, distances, formatted memory, sums of bytes. */
 #include "base/base.h"
 
 #include <locale.h>
@@ -146,6 +146,43 @@ START_TEST(text_is_formatted_into_new_memory)
 }
 END_TEST
 
+START_TEST(sha256_is_that_of_the_standard)
+{
+    char text[BASE_SHA256_TEXT];
+    base_sha256 hash = base_sha256_begin();
+
+    base_sha256_add(&hash, "abc", 3);
+    base_sha256_end(text, &hash);
+    ck_assert_str_eq(text,
+                     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    hash = base_sha256_begin();
+    for (int i = 0; i < 1000; i++)
+        base_sha256_add(&hash, "aaaaaaaaaa", 10);
+    base_sha256_end(text, &hash);
+    ck_assert_str_eq(text,
+                     "27dd1f61b867b6a0f6e9d8a41c43231de52107e53ae424de8f847b821db4b711");
+}
+END_TEST
+
+/* Around the lengths where the padding needs a block of its own. */
+START_TEST(sha256_of_pieces_is_that_of_the_whole)
+{
+    unsigned char bytes[200];
+    char whole[BASE_SHA256_TEXT], pieces[BASE_SHA256_TEXT];
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 7);
+    for (size_t count = 0; count <= sizeof bytes; count++) {
+        base_sha256 hash = base_sha256_begin();
+        for (size_t at = 0; at < count; at += 13)
+            base_sha256_add(&hash, bytes + at, count - at < 13 ? count - at : 13);
+        base_sha256_end(pieces, &hash);
+        base_sha256_text(whole, bytes, count);
+        ck_assert_str_eq(pieces, whole);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base_text");
@@ -158,6 +195,8 @@ int main(void)
     tcase_add_test(core, real_text_is_short_and_reads_back);
     tcase_add_test(core, edit_distance_counts_edits);
     tcase_add_test(core, text_is_formatted_into_new_memory);
+    tcase_add_test(core, sha256_is_that_of_the_standard);
+    tcase_add_test(limits, sha256_of_pieces_is_that_of_the_whole);
     tcase_add_test(limits, other_text_is_no_real);
     tcase_add_test(limits, edit_distance_ignores_what_is_beyond_63);
     suite_add_tcase(suite, core);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "tests/test_run.h"
-#include "tests/test_sha256.h"
 
 #define TEST_IMAGENET_MEAN                                                                 \
     {                                                                                      \
@@ -53,7 +52,7 @@ static void check_pixels(const data_image *image, const json_t *expected, const 
     ck_assert_msg(image->width == size_of(expected, "width") &&
                       image->height == size_of(expected, "height") && image->channels == 3,
                   "%s is %zu x %zu", name, image->width, image->height);
-    test_sha256(sum, image->pixels, image->width * image->height * 3);
+    base_sha256_text(sum, image->pixels, image->width * image->height * 3);
     ck_assert_msg(*wanted == 0 || strcmp(sum, wanted) == 0, "%s has other pixels", name);
 }
 
@@ -170,7 +169,7 @@ static void check_sample(data_decoder *decoder, data_scratch *scratch, const jso
 
     ck_assert_msg(data_image_load(&image, &health, decoder, path, &err) == BASE_OK, "%s",
                   err.text);
-    test_sha256(sum, image.pixels, image.width * image.height * 3);
+    base_sha256_text(sum, image.pixels, image.width * image.height * 3);
     ck_assert_str_eq(sum, text_of(sample, "decoded_rgb_sha256"));
     json_array_foreach(json_object_get(sample, "outputs"), i, output)
     {

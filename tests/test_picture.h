@@ -9,8 +9,6 @@
 
 #include <check.h>
 
-#include "tests/test_sha256.h"
-
 /* The value of channel c at (x, y). */
 static inline unsigned char picture_value(size_t x, size_t y, size_t c)
 {
@@ -39,9 +37,9 @@ static inline data_image picture_make(size_t width, size_t height, size_t channe
 /* Fails unless the SHA-256 of the pixels begins with digest. */
 #define picture_check(image, digest)                                                       \
     do {                                                                                   \
-        char picture_sum[65];                                                              \
-        test_sha256(picture_sum, (image)->pixels,                                          \
-                    (image)->width *(image)->height *(image)->channels);                   \
+        char picture_sum[BASE_SHA256_TEXT];                                                \
+        base_sha256_text(picture_sum, (image)->pixels,                                     \
+                         (image)->width *(image)->height *(image)->channels);              \
         picture_sum[strlen(digest)] = 0;                                                   \
         ck_assert_str_eq(picture_sum, digest);                                             \
     } while (0)
