@@ -103,35 +103,34 @@ def vmoe(image, name, magnitude, negative):
     raise ValueError(name)
 
 
+def row(width, height, what, digests):
+    print(f"    {{{width}, {height}, {what}, {{" + ", ".join(f'"{d}"' for d in digests) + "}},")
+
+
 def main():
     print("/* torchvision */")
     for w, h in SIZES:
         for op, name in enumerate(NAMES):
-            for magnitude, negative in ((9, False), (9, True), (30, False), (17, True)):
-                d = digest(torchvision(picture(w, h), name, magnitude, negative))
-                print(f'    {{{w}, {h}, {op}, {magnitude}, {str(negative).lower()}, "{d}"}},')
+            row(w, h, op, [digest(torchvision(picture(w, h), name, magnitude, negative))
+                           for magnitude, negative in ((9, False), (9, True), (30, False), (17, True))])
     print("/* vmoe */")
     ops = {"Invert": 14, "Rotate": 5, "Posterize": 10, "Solarize": 11, "Contrast": 8, "Brightness": 6,
            "Sharpness": 9, "ShearX": 1, "ShearY": 2, "TranslateX": 3, "TranslateY": 4, "Cutout": 15,
            "SolarizeAdd": 16}
     for w, h in SIZES:
         for name, op in ops.items():
-            for magnitude, negative in ((5, False), (10, True), (20, False)):
-                if name == "Sharpness" and min(w, h) < 3:
-                    continue
-                d = digest(vmoe(picture(w, h), name, magnitude, negative))
-                print(f'    {{{w}, {h}, {op}, {magnitude}, {str(negative).lower()}, "{d}"}},')
-    print("/* hue, blur, grey, solarize */")
+            if name == "Sharpness" and min(w, h) < 3:
+                continue
+            row(w, h, op, [digest(vmoe(picture(w, h), name, magnitude, negative))
+                           for magnitude, negative in ((5, False), (10, True), (20, False))])
+    print("/* parts */")
     for w, h in SIZES:
         p = picture(w, h)
-        for shift in (-0.5, -0.1, 0.05, 0.4):
-            print(f'    {{{w}, {h}, HUE, {shift}, "{digest(F.adjust_hue(p, shift))}"}},')
-        for radius in (0.1, 0.7, 1.3, 2.0, 5.5):
-            print(f'    {{{w}, {h}, BLUR, {radius}, "{digest(p.filter(ImageFilter.GaussianBlur(radius)))}"}},')
-        print(f'    {{{w}, {h}, GREY, 0, "{digest(ImageOps.grayscale(p).convert("RGB"))}"}},')
-        print(f'    {{{w}, {h}, SOLARIZE, 128, "{digest(ImageOps.solarize(p, 128))}"}},')
-        for factor in (0.0, 0.3, 1.7):
-            print(f'    {{{w}, {h}, COLOUR, {factor}, "{digest(ImageEnhance.Color(p).enhance(factor))}"}},')
+        row(w, h, "HUE", [digest(F.adjust_hue(p, shift)) for shift in (-0.5, -0.1, 0.05, 0.4)])
+        row(w, h, "BLUR", [digest(p.filter(ImageFilter.GaussianBlur(r))) for r in (0.1, 0.7, 1.3, 2.0, 5.5)])
+        row(w, h, "GREY", [digest(ImageOps.grayscale(p).convert("RGB"))])
+        row(w, h, "SOLARIZE", [digest(ImageOps.solarize(p, 128))])
+        row(w, h, "COLOUR", [digest(ImageEnhance.Color(p).enhance(factor)) for factor in (0.0, 0.3, 1.7)])
 
 
 if __name__ == "__main__":
