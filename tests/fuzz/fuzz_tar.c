@@ -1,12 +1,5 @@
 /* fuzz_tar.c - any bytes as a tar archive: indexed, every sample named and read. */
-#include "data/data.h"
-
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_archive.h"
 
 enum { ROOM = 65536 };
 
@@ -38,39 +31,14 @@ static void check_samples(const data_source *source, size_t file_bytes)
     }
 }
 
-/* libFuzzer's own changes; absent from replay. */
-size_t LLVMFuzzerMutate(uint8_t *bytes, size_t size, size_t room) __attribute__((weak));
-size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t room, unsigned seed);
-
-/* Changes, then gives most headers a right sum again: else nothing behind the first one is
- * ever met. A header is what stands where a checksum field ends in its 0 and blank. */
-size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t room, unsigned seed)
-{
-    size = LLVMFuzzerMutate(bytes, size, room);
-    for (size_t at = 0; seed % 8 != 0 && at + 512 <= size; at += 512) {
-        unsigned sum = 8 * ' ';
-        char text[9];
-        if (at > 0 && (bytes[at + 154] != 0 || bytes[at + 155] != ' '))
-            continue;
-        for (size_t i = 0; i < 512; i++)
-            sum += i >= 148 && i < 156 ? 0 : bytes[at + i];
-        snprintf(text, sizeof text, "%06o", sum & 0777777);
-        memcpy(bytes + at + 148, text, 7);
-        bytes[at + 155] = ' ';
-    }
-    return size;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     const data_source_options options = {.allow_single_class = true};
     data_source *source = NULL;
     base_error err = {0};
     char spec[64];
-    const int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    const int fd = fuzz_file(bytes, size);
 
-    if (fd < 0 || write(fd, bytes, size) != (ssize_t)size)
-        abort();
     snprintf(spec, sizeof spec, "tar:/proc/self/fd/%d", fd);
     if (data_source_open(&source, spec, &options, &err) == BASE_OK)
         check_samples(source, size);
