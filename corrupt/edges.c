@@ -202,6 +202,27 @@ static inline unsigned char cut(int v)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
+/* What becomes of sample x from the rows around it; l and r are its neighbours' columns. */
+typedef unsigned char (*around)(const unsigned char *above, const unsigned char *row,
+                                const unsigned char *below, size_t l, size_t x, size_t r);
+
+/* Each sample by its neighbours, reflect-101. Inlined, so that `of` is, too. */
+static inline void each_3x3(unsigned char *out, const unsigned char *in, size_t height,
+                            size_t width, around of)
+{
+    for (size_t y = 0; y < height; y++) {
+        const unsigned char *row = in + y * width;
+        const unsigned char *above = in + mirror((ptrdiff_t)y - 1, height) * width;
+        const unsigned char *below = in + mirror((ptrdiff_t)y + 1, height) * width;
+        unsigned char *to = out + y * width;
+        for (size_t x = 1; x + 1 < width; x++)
+            to[x] = of(above, row, below, x - 1, x, x + 1);
+        to[0] = of(above, row, below, mirror(-1, width), 0, mirror(1, width));
+        to[width - 1] = of(above, row, below, mirror((ptrdiff_t)width - 2, width),
+                           width - 1, mirror((ptrdiff_t)width, width));
+    }
+}
+
 static inline unsigned char relief_of(const unsigned char *above, const unsigned char *row,
                                       const unsigned char *below, size_t l, size_t x,
                                       size_t r)
@@ -213,17 +234,7 @@ static inline unsigned char relief_of(const unsigned char *above, const unsigned
 void corrupt_relief(unsigned char *out, const unsigned char *in, size_t height,
                     size_t width)
 {
-    for (size_t y = 0; y < height; y++) {
-        const unsigned char *row = in + y * width;
-        const unsigned char *above = in + mirror((ptrdiff_t)y - 1, height) * width;
-        const unsigned char *below = in + mirror((ptrdiff_t)y + 1, height) * width;
-        unsigned char *to = out + y * width;
-        for (size_t x = 1; x + 1 < width; x++)
-            to[x] = relief_of(above, row, below, x - 1, x, x + 1);
-        to[0] = relief_of(above, row, below, mirror(-1, width), 0, mirror(1, width));
-        to[width - 1] = relief_of(above, row, below, mirror((ptrdiff_t)width - 2, width),
-                                  width - 1, mirror((ptrdiff_t)width, width));
-    }
+    each_3x3(out, in, height, width, relief_of);
 }
 
 static inline unsigned char mean_of(const unsigned char *above, const unsigned char *row,
@@ -239,15 +250,5 @@ static inline unsigned char mean_of(const unsigned char *above, const unsigned c
 void corrupt_mean_3x3(unsigned char *out, const unsigned char *in, size_t height,
                       size_t width)
 {
-    for (size_t y = 0; y < height; y++) {
-        const unsigned char *row = in + y * width;
-        const unsigned char *above = in + mirror((ptrdiff_t)y - 1, height) * width;
-        const unsigned char *below = in + mirror((ptrdiff_t)y + 1, height) * width;
-        unsigned char *to = out + y * width;
-        for (size_t x = 1; x + 1 < width; x++)
-            to[x] = mean_of(above, row, below, x - 1, x, x + 1);
-        to[0] = mean_of(above, row, below, mirror(-1, width), 0, mirror(1, width));
-        to[width - 1] = mean_of(above, row, below, mirror((ptrdiff_t)width - 2, width),
-                                width - 1, mirror((ptrdiff_t)width, width));
-    }
+    each_3x3(out, in, height, width, mean_of);
 }
