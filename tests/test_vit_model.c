@@ -88,6 +88,8 @@ START_TEST(operations_and_active_weights_by_hand)
 
     ck_assert(vit_model_flops(a) == 2 * (1536 + 3360 + 2 * 960 + 24));
     ck_assert(vit_model_flops(b) == 2 * (1536 + 3360 + 3040 + 24));
+    ck_assert(vit_model_flops_spent(b, 10) == vit_model_flops(b)); /* k N of one layer */
+    ck_assert(vit_model_flops_spent(b, 3) == 2 * (1536 + 3360 + 960 + 3 * 192 + 160 + 24));
     ck_assert_uint_eq(vit_model_active_floats(b),
                       vit_model_floats(b) - 2 * (2 * 8 * 12 + 12 + 8));
     vit_model_destroy(b);

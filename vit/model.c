@@ -296,20 +296,28 @@ size_t vit_model_active_floats(const vit_model *model)
     return model->floats - idle * (2 * d * h + h + d);
 }
 
-double vit_model_flops(const vit_model *model)
+double vit_model_flops_spent(const vit_model *model, double assignments)
 {
     const vit_config *c = &model->config;
     const double n = (double)vit_config_tokens(c);
     const int side = c->image / c->patch;
     const double d = c->width;
-    const double mlp = 2 * n * d * c->mlp; /* multiply-adds of one MLP over all tokens */
+    const double mlp = 2 * d * c->mlp; /* multiply-adds of one MLP on one token */
     const double moe = (double)moe_layers(c);
     const double attention = n * d * 3 * d + 2 * n * n * d + n * d * d;
     const double patch = (double)side * side * d * c->channels * c->patch * c->patch;
     const double router = n * d * c->moe.experts;
 
-    return 2 * (patch + c->depth * attention + (c->depth - moe) * mlp +
-                moe * (c->moe.k * mlp + router) + d * c->classes);
+    return 2 * (patch + c->depth * attention + (c->depth - moe) * n * mlp +
+                assignments * mlp + moe * router + d * c->classes);
+}
+
+double vit_model_flops(const vit_model *model)
+{
+    const vit_config *c = &model->config;
+
+    return vit_model_flops_spent(model, (double)moe_layers(c) * c->moe.k *
+                                            (double)vit_config_tokens(c));
 }
 
 /* ---- labels and settings ------------------------------------------------------------- */

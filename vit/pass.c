@@ -186,3 +186,25 @@ vit_routing vit_run_routing(const vit_run *run, size_t i)
         .seconds = s->seconds,
     };
 }
+
+const float *vit_run_router_input(const vit_run *run, size_t i)
+{
+    return run->mode == VIT_MODE_INFER ? NULL : run->block[run->moe_block[i]].pass.x;
+}
+
+base_status vit_run_capacity_set(vit_run *run, double factor, bool bpr, base_error *err)
+{
+    vit_config config = run->config;
+
+    if (run->mode == VIT_MODE_TRAIN)
+        return base_fail(err, BASE_USAGE,
+                         "a training run goes by moe.capacity, not by another");
+    config.moe.eval_capacity = factor;
+    config.moe.eval_bpr = bpr;
+    const base_status status = vit_config_check(&config, err);
+    if (status != BASE_OK)
+        return status;
+    run->config.moe.eval_capacity = factor;
+    run->config.moe.eval_bpr = bpr;
+    return BASE_OK;
+}

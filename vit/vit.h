@@ -207,6 +207,9 @@ size_t vit_model_floats(const vit_model *model);
 size_t vit_model_active_floats(const vit_model *model);
 /* Floating-point operations of one forward pass of one image (multiply and add count as two). */
 double vit_model_flops(const vit_model *model);
+/* The same when its tokens have so many kept assignments, all MoE layers together: a dropped one costs
+ * nothing. k N MoE layers of them give vit_model_flops. */
+double vit_model_flops_spent(const vit_model *model, double assignments);
 /* Class names in logit order, NULL if unknown. set copies count names; count must be classes. */
 const char *vit_model_label(const vit_model *model, size_t i);
 base_status vit_model_labels_set(vit_model *model, const char *const *labels, size_t count,
@@ -311,6 +314,12 @@ double vit_run_aux_loss(const vit_run *run);
 /* Number of MoE layers; routing of the i-th (in block order) in the last forward pass. */
 size_t vit_run_moe_count(const vit_run *run);
 vit_routing vit_run_routing(const vit_run *run, size_t i);
+/* What the router of the i-th MoE layer saw in the last forward pass: [T, D], after the block's second
+ * norm. Borrowed until the next pass. NULL in an inference run, whose blocks share their memory. */
+const float *vit_run_router_input(const vit_run *run, size_t i);
+/* From now on passes go by this capacity in place of the model's moe.eval_capacity and moe.eval_bpr; 0:
+ * dropless. BASE_USAGE for a training run or what vit_config_check refuses; nothing changes then. */
+base_status vit_run_capacity_set(vit_run *run, double factor, bool bpr, base_error *err);
 /* Replay: what a network answers when tokens go to experts that were chosen before, e.g. those of the
  * clean image when it sees the adversarial one. Sets of an image are vit_run_set_count numbers
  * [MoE layers, N, k] of experts; 0 for a dense model. */
