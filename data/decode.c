@@ -45,7 +45,7 @@ static bool starts(const unsigned char *bytes, size_t size, size_t at, const cha
     return size >= at + sign_bytes && memcmp(bytes + at, sign, sign_bytes) == 0;
 }
 
-void decode_note_add(decode_note *note, data_health health, const char *text)
+void data_decode_note_add(decode_note *note, data_health health, const char *text)
 {
     if (health <= note->health)
         return;
@@ -53,8 +53,8 @@ void decode_note_add(decode_note *note, data_health health, const char *text)
     snprintf(note->text, sizeof note->text, "%s", text);
 }
 
-base_status decode_check_size(size_t width, size_t height, const data_decode_limits *limits,
-                              base_error *err)
+base_status data_decode_check_size(size_t width, size_t height,
+                                   const data_decode_limits *limits, base_error *err)
 {
     size_t pixels;
 
@@ -75,9 +75,9 @@ base_status data_decoder_create(data_decoder **out, const data_decode_limits *li
         return base_fail(err, BASE_NO_MEMORY, "no memory for an image decoder");
     decoder->limits = *limits;
     decoder->kernels = data_kernels_get();
-    base_status status = decode_jpeg_create(&decoder->jpeg, err);
+    base_status status = data_decode_jpeg_create(&decoder->jpeg, err);
     if (status == BASE_OK)
-        status = decode_quick_create(&decoder->quick, err);
+        status = data_decode_quick_create(&decoder->quick, err);
     if (status == BASE_OK)
         *out = decoder;
     else
@@ -89,20 +89,21 @@ void data_decoder_destroy(data_decoder *decoder)
 {
     if (!decoder)
         return;
-    decode_jpeg_destroy(decoder->jpeg);
-    decode_quick_destroy(decoder->quick);
+    data_decode_jpeg_destroy(decoder->jpeg);
+    data_decode_quick_destroy(decoder->quick);
     data_image_destroy(&decoder->frame);
     base_free(decoder->row);
     base_free(decoder);
 }
 
-void decode_choose(data_decoder *decoder, const data_kernels *kernels, bool libjpeg_only)
+void data_decode_choose(data_decoder *decoder, const data_kernels *kernels,
+                        bool libjpeg_only)
 {
     decoder->kernels = kernels ? kernels : data_kernels_get();
     decoder->libjpeg_only = libjpeg_only;
 }
 
-uint64_t decode_quick_count(const data_decoder *decoder)
+uint64_t data_decode_quick_count(const data_decoder *decoder)
 {
     return decoder->quick_count;
 }
@@ -114,12 +115,12 @@ static base_status open_jpeg(size_t *width, size_t *height, data_decoder *decode
 {
     decoder->kind = KIND_JPEG;
     decoder->note = (decode_note){.health = DATA_HEALTH_OK};
-    return decode_jpeg_open(width, height, &decoder->note, decoder->jpeg, decoder->bytes,
-                            decoder->size, &decoder->limits, err);
+    return data_decode_jpeg_open(width, height, &decoder->note, decoder->jpeg,
+                                 decoder->bytes, decoder->size, &decoder->limits, err);
 }
 
-base_status decode_open(size_t *width, size_t *height, data_decoder *decoder,
-                        const unsigned char *bytes, size_t size, base_error *err)
+base_status data_decode_open(size_t *width, size_t *height, data_decoder *decoder,
+                             const unsigned char *bytes, size_t size, base_error *err)
 {
     decoder->kind = KIND_NONE;
     decoder->note = (decode_note){.health = DATA_HEALTH_OK};
@@ -131,15 +132,15 @@ base_status decode_open(size_t *width, size_t *height, data_decoder *decoder,
         return base_fail(err, BASE_FORMAT, "file too large");
     if (starts(bytes, size, 0, "\xff\xd8\xff", 3)) {
         if (decoder->libjpeg_only ||
-            !decode_quick_open(width, height, decoder->quick, bytes, size) ||
-            decode_check_size(*width, *height, &decoder->limits, NULL) != BASE_OK)
+            !data_decode_quick_open(width, height, decoder->quick, bytes, size) ||
+            data_decode_check_size(*width, *height, &decoder->limits, NULL) != BASE_OK)
             return open_jpeg(width, height, decoder, err);
         decoder->kind = KIND_QUICK;
         return BASE_OK;
     }
     if (starts(bytes, size, 0, "\x89PNG\r\n\x1a\n", 8)) {
         const base_status status =
-            decode_png_image(&decoder->frame, bytes, size, &decoder->limits, err);
+            data_decode_png_image(&decoder->frame, bytes, size, &decoder->limits, err);
         if (status != BASE_OK)
             return status;
         decoder->kind = KIND_PNG;
@@ -155,21 +156,21 @@ base_status decode_open(size_t *width, size_t *height, data_decoder *decoder,
     return base_fail(err, BASE_FORMAT, "unknown format");
 }
 
-void decode_close(data_decoder *decoder)
+void data_decode_close(data_decoder *decoder)
 {
     if (decoder->kind == KIND_JPEG)
-        decode_jpeg_close(decoder->jpeg);
+        data_decode_jpeg_close(decoder->jpeg);
     decoder->kind = KIND_NONE;
     decoder->bytes = NULL;
     decoder->size = 0;
 }
 
-bool decode_can_scale(const data_decoder *decoder)
+bool data_decode_can_scale(const data_decoder *decoder)
 {
     return decoder->kind != KIND_PNG;
 }
 
-size_t decode_scaled(size_t side, unsigned eighths)
+size_t data_decode_scaled(size_t side, unsigned eighths)
 {
     return (side * eighths + 7) / 8;
 }
@@ -198,8 +199,8 @@ static base_status frame_rows(const decode_want *want, data_decoder *decoder,
     return BASE_OK;
 }
 
-base_status decode_rows(const decode_want *want, decode_note *note, data_decoder *decoder,
-                        base_error *err)
+base_status data_decode_rows(const decode_want *want, decode_note *note,
+                             data_decoder *decoder, base_error *err)
 {
     base_status status = BASE_OK;
     size_t width, height;
@@ -209,7 +210,7 @@ base_status decode_rows(const decode_want *want, decode_note *note, data_decoder
         return frame_rows(want, decoder, err);
     }
     if (decoder->kind == KIND_QUICK) {
-        if (decode_quick_rows(want, decoder->quick, decoder->kernels)) {
+        if (data_decode_quick_rows(want, decoder->quick, decoder->kernels)) {
             decoder->quick_count++;
             *note = decoder->note;
             return BASE_OK;
@@ -218,7 +219,7 @@ base_status decode_rows(const decode_want *want, decode_note *note, data_decoder
         status = open_jpeg(&width, &height, decoder, err);
     }
     if (status == BASE_OK)
-        status = decode_jpeg_rows(want, decoder->jpeg, err);
+        status = data_decode_jpeg_rows(want, decoder->jpeg, err);
     *note = decoder->note;
     return status;
 }
@@ -254,13 +255,14 @@ static base_status decode_whole(data_image *out, decode_note *note, data_decoder
                         .take = fill_row,
                         .rewind = fill_again,
                         .user = &filler};
-    base_status status = decode_open(&want.width, &want.height, decoder, bytes, size, err);
+    base_status status =
+        data_decode_open(&want.width, &want.height, decoder, bytes, size, err);
 
     if (status == BASE_OK)
         status = data_image_reserve(out, want.width, want.height, 3, err);
     if (status == BASE_OK)
-        status = decode_rows(&want, note, decoder, err);
-    decode_close(decoder);
+        status = data_decode_rows(&want, note, decoder, err);
+    data_decode_close(decoder);
     return status;
 }
 

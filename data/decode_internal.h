@@ -18,11 +18,11 @@ typedef struct decode_note {
 
 /* The text without health: sets both. Later notes of the same or a lesser gravity are
  * dropped. */
-void decode_note_add(decode_note *note, data_health health, const char *text);
+void data_decode_note_add(decode_note *note, data_health health, const char *text);
 
 /* BASE_OK, or BASE_FORMAT with the reason "too large WxH". Before any allocation. */
-base_status decode_check_size(size_t width, size_t height, const data_decode_limits *limits,
-                              base_error *err);
+base_status data_decode_check_size(size_t width, size_t height,
+                                   const data_decode_limits *limits, base_error *err);
 
 /* Which pixels of an image are wanted, and who takes them. */
 typedef struct decode_want {
@@ -37,53 +37,56 @@ typedef struct decode_want {
 
 /* ---- a decoder, image by image ---------------------------------------------------------- */
 
-/* Reads the header of bytes [size], which stay where they are until decode_close. Always
- * ends in decode_close. Fails as data_decode. */
-base_status decode_open(size_t *width, size_t *height, data_decoder *decoder,
-                        const unsigned char *bytes, size_t size, base_error *err);
+/* Reads the header of bytes [size], which stay where they are until data_decode_close. Always
+ * ends in data_decode_close. Fails as data_decode. */
+base_status data_decode_open(size_t *width, size_t *height, data_decoder *decoder,
+                             const unsigned char *bytes, size_t size, base_error *err);
 /* The side of the picture at a scale. */
-size_t decode_scaled(size_t side, unsigned eighths);
+size_t data_decode_scaled(size_t side, unsigned eighths);
 /* JPEG: may be wanted at less than full scale. */
-bool decode_can_scale(const data_decoder *decoder);
-base_status decode_rows(const decode_want *want, decode_note *note, data_decoder *decoder,
-                        base_error *err);
-void decode_close(data_decoder *decoder);
+bool data_decode_can_scale(const data_decoder *decoder);
+base_status data_decode_rows(const decode_want *want, decode_note *note,
+                             data_decoder *decoder, base_error *err);
+void data_decode_close(data_decoder *decoder);
 /* For tests and benchmarks: kernels (NULL: the best), and whether libjpeg does it all. */
-void decode_choose(data_decoder *decoder, const data_kernels *kernels, bool libjpeg_only);
+void data_decode_choose(data_decoder *decoder, const data_kernels *kernels,
+                        bool libjpeg_only);
 /* How many images libjpeg was not needed for. */
-uint64_t decode_quick_count(const data_decoder *decoder);
+uint64_t data_decode_quick_count(const data_decoder *decoder);
 
 /* ---- JPEG, clean baseline files alone --------------------------------------------------- */
 
 typedef struct decode_quick decode_quick;
-base_status decode_quick_create(decode_quick **out, base_error *err);
-void decode_quick_destroy(decode_quick *quick);
+base_status data_decode_quick_create(decode_quick **out, base_error *err);
+void data_decode_quick_destroy(decode_quick *quick);
 /* Whether the header is one of those that are decoded here. */
-bool decode_quick_open(size_t *width, size_t *height, decode_quick *quick,
-                       const unsigned char *bytes, size_t size);
+bool data_decode_quick_open(size_t *width, size_t *height, decode_quick *quick,
+                            const unsigned char *bytes, size_t size);
 /* False: libjpeg must do it, from the first row. */
-bool decode_quick_rows(const decode_want *want, decode_quick *quick,
-                       const data_kernels *kernels);
+bool data_decode_quick_rows(const decode_want *want, decode_quick *quick,
+                            const data_kernels *kernels);
 
 /* ---- JPEG by libjpeg -------------------------------------------------------------------- */
 
 /* The libjpeg object with its buffers, kept from image to image. */
 typedef struct decode_jpeg decode_jpeg;
-base_status decode_jpeg_create(decode_jpeg **out, base_error *err);
-void decode_jpeg_destroy(decode_jpeg *jpeg);
+base_status data_decode_jpeg_create(decode_jpeg **out, base_error *err);
+void data_decode_jpeg_destroy(decode_jpeg *jpeg);
 /* bytes [size] begin with FF D8 FF. On failure err holds the reason. Always ends in
- * decode_jpeg_close. */
-base_status decode_jpeg_open(size_t *width, size_t *height, decode_note *note,
-                             decode_jpeg *jpeg, const unsigned char *bytes, size_t size,
-                             const data_decode_limits *limits, base_error *err);
-base_status decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg, base_error *err);
-void decode_jpeg_close(decode_jpeg *jpeg);
+ * data_decode_jpeg_close. */
+base_status data_decode_jpeg_open(size_t *width, size_t *height, decode_note *note,
+                                  decode_jpeg *jpeg, const unsigned char *bytes,
+                                  size_t size, const data_decode_limits *limits,
+                                  base_error *err);
+base_status data_decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg,
+                                  base_error *err);
+void data_decode_jpeg_close(decode_jpeg *jpeg);
 
 /* ---- PNG -------------------------------------------------------------------------------- */
 
 /* bytes [size] begin with the signature of PNG. The whole picture; libpng has no object to
  * keep. */
-base_status decode_png_image(data_image *out, const unsigned char *bytes, size_t size,
-                             const data_decode_limits *limits, base_error *err);
+base_status data_decode_png_image(data_image *out, const unsigned char *bytes, size_t size,
+                                  const data_decode_limits *limits, base_error *err);
 
 #endif

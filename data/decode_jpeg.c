@@ -81,14 +81,15 @@ static void on_message(j_common_ptr info, int level)
     switch (info->err->msg_code) {
     case JWRN_JFIF_MAJOR:
     case JWRN_ADOBE_XFORM:
-        decode_note_add(jpeg->note, DATA_HEALTH_ODD, "unknown version in the header");
+        data_decode_note_add(jpeg->note, DATA_HEALTH_ODD, "unknown version in the header");
         break;
     case JWRN_EXTRANEOUS_DATA:
-        decode_note_add(jpeg->note, DATA_HEALTH_ODD, "extraneous bytes before a marker");
+        data_decode_note_add(jpeg->note, DATA_HEALTH_ODD,
+                             "extraneous bytes before a marker");
         break;
     case JWRN_JPEG_EOF:
         jpeg->saw_end = true;
-        decode_note_add(jpeg->note, DATA_HEALTH_ODD, "end marker missing");
+        data_decode_note_add(jpeg->note, DATA_HEALTH_ODD, "end marker missing");
         break;
     default:
         if (info->err->msg_code == JWRN_HIT_MARKER)
@@ -99,7 +100,7 @@ static void on_message(j_common_ptr info, int level)
         info->err->format_message(info, jpeg->failure_text);
         memcpy(text + 9, jpeg->failure_text, sizeof text - 9);
         text[sizeof text - 1] = 0;
-        decode_note_add(jpeg->note, DATA_HEALTH_DAMAGED, text);
+        data_decode_note_add(jpeg->note, DATA_HEALTH_DAMAGED, text);
         break;
     }
 }
@@ -332,7 +333,7 @@ static base_status accept(decode_jpeg *jpeg, const data_decode_limits *limits,
     const struct jpeg_decompress_struct *info = &jpeg->info;
     const int parts = info->num_components;
     const base_status status =
-        decode_check_size(info->image_width, info->image_height, limits, err);
+        data_decode_check_size(info->image_width, info->image_height, limits, err);
 
     if (status != BASE_OK)
         return status;
@@ -345,9 +346,10 @@ static base_status accept(decode_jpeg *jpeg, const data_decode_limits *limits,
     return reserve_row(jpeg, err);
 }
 
-base_status decode_jpeg_open(size_t *width, size_t *height, decode_note *note,
-                             decode_jpeg *jpeg, const unsigned char *bytes, size_t size,
-                             const data_decode_limits *limits, base_error *err)
+base_status data_decode_jpeg_open(size_t *width, size_t *height, decode_note *note,
+                                  decode_jpeg *jpeg, const unsigned char *bytes,
+                                  size_t size, const data_decode_limits *limits,
+                                  base_error *err)
 {
     jpeg->failure = FAILURE_NONE;
     jpeg->end_is_fatal = true;
@@ -365,7 +367,8 @@ base_status decode_jpeg_open(size_t *width, size_t *height, decode_note *note,
     return BASE_OK;
 }
 
-base_status decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg, base_error *err)
+base_status data_decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg,
+                                  base_error *err)
 {
     jpeg->want = want;
     if (!guarded(jpeg, step_start) || !guarded(jpeg, step_rows))
@@ -375,12 +378,12 @@ base_status decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg, base_er
     return BASE_OK;
 }
 
-void decode_jpeg_close(decode_jpeg *jpeg)
+void data_decode_jpeg_close(decode_jpeg *jpeg)
 {
     jpeg_reset(jpeg);
 }
 
-base_status decode_jpeg_create(decode_jpeg **out, base_error *err)
+base_status data_decode_jpeg_create(decode_jpeg **out, base_error *err)
 {
     decode_jpeg *jpeg = base_alloc(1, sizeof *jpeg);
 
@@ -414,7 +417,7 @@ base_status decode_jpeg_create(decode_jpeg **out, base_error *err)
     return BASE_OK;
 }
 
-void decode_jpeg_destroy(decode_jpeg *jpeg)
+void data_decode_jpeg_destroy(decode_jpeg *jpeg)
 {
     if (!jpeg)
         return;

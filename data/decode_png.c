@@ -127,8 +127,8 @@ static size_t big_endian(const unsigned char *at)
     return (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
 }
 
-base_status decode_png_image(data_image *out, const unsigned char *bytes, size_t size,
-                             const data_decode_limits *limits, base_error *err)
+base_status data_decode_png_image(data_image *out, const unsigned char *bytes, size_t size,
+                                  const data_decode_limits *limits, base_error *err)
 {
     png_state state = {.bytes = bytes, .size = size, .out = out};
     base_status status = BASE_OK;
@@ -137,8 +137,8 @@ base_status decode_png_image(data_image *out, const unsigned char *bytes, size_t
         return base_fail(err, BASE_FORMAT, "truncated");
     if (memcmp(bytes + SIGN_BYTES + 4, "IHDR", 4) ==
         0) { /* else libpng says what is wrong */
-        status = decode_check_size(big_endian(bytes + SIZE_AT),
-                                   big_endian(bytes + SIZE_AT + 4), limits, err);
+        status = data_decode_check_size(big_endian(bytes + SIZE_AT),
+                                        big_endian(bytes + SIZE_AT + 4), limits, err);
         if (status != BASE_OK)
             return status;
     }

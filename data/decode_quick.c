@@ -22,14 +22,14 @@ enum {
 
 /* ---- memory ------------------------------------------------------------------------------ */
 
-base_status decode_quick_create(decode_quick **out, base_error *err)
+base_status data_decode_quick_create(decode_quick **out, base_error *err)
 {
     *out = base_alloc(1, sizeof **out);
     return *out ? BASE_OK
                 : base_fail(err, BASE_NO_MEMORY, "no memory for an image decoder");
 }
 
-void decode_quick_destroy(decode_quick *q)
+void data_decode_quick_destroy(decode_quick *q)
 {
     if (!q)
         return;
@@ -305,8 +305,8 @@ static bool choose_sides(decode_quick *q, unsigned eighths)
     return true;
 }
 
-bool decode_quick_rows(const decode_want *want, decode_quick *q,
-                       const data_kernels *kernels)
+bool data_decode_quick_rows(const decode_want *want, decode_quick *q,
+                            const data_kernels *kernels)
 {
     if (!choose_sides(q, want->eighths))
         return false;

@@ -90,8 +90,8 @@ static void place_pairs(scan_table *t)
     }
 }
 
-bool quick_table_make(scan_table *t, const unsigned char bits[17],
-                      const unsigned char *symbols, bool ac)
+bool data_quick_table_make(scan_table *t, const unsigned char bits[17],
+                           const unsigned char *symbols, bool ac)
 {
     size_t total = 0;
     uint32_t code = 0;
@@ -187,7 +187,7 @@ static bool tables(decode_quick *q, header *h, const unsigned char *at, size_t s
         }
         const size_t class = at[0] >> 4, number = at[0] & 15;
         if (total > 256 || size < 17 + total ||
-            !quick_table_make(&q->table[class][number], bits, at + 17, class == 1))
+            !data_quick_table_make(&q->table[class][number], bits, at + 17, class == 1))
             return false;
         h->table_seen[class][number] = true;
         at += 17 + total;
@@ -282,8 +282,8 @@ static bool application(header *h, unsigned marker, const unsigned char *at, siz
     return true;
 }
 
-bool decode_quick_open(size_t *width, size_t *height, decode_quick *q,
-                       const unsigned char *bytes, size_t size)
+bool data_decode_quick_open(size_t *width, size_t *height, decode_quick *q,
+                            const unsigned char *bytes, size_t size)
 {
     header h = {0};
     size_t at = 2;

@@ -39,7 +39,7 @@ struct decode_quick {
 
 /* The table of a DHT segment: counts of codes by length, symbols. False: not a prefix code
  * that libjpeg takes. */
-bool quick_table_make(scan_table *table, const unsigned char bits[17],
-                      const unsigned char *symbols, bool ac);
+bool data_quick_table_make(scan_table *table, const unsigned char bits[17],
+                           const unsigned char *symbols, bool ac);
 
 #endif

@@ -129,7 +129,7 @@ static void work(loader_worker *worker)
     if (fill && l->config.readahead)
         look_ahead(l, slot, first, end);
     for (size_t p = first; p < end && fill && failed == SIZE_MAX; p++) {
-        if (!loader_fill(worker, slot, p))
+        if (!data_loader_fill(worker, slot, p))
             failed = p;
     }
     pthread_mutex_lock(&l->lock);
@@ -138,7 +138,7 @@ static void work(loader_worker *worker)
         slot->failed = failed;
     if (slot->done == slot->count) {
         pthread_mutex_unlock(&l->lock);
-        loader_complete(l, slot);
+        data_loader_complete(l, slot);
         pthread_mutex_lock(&l->lock);
         slot->ready = true;
         pthread_cond_signal(&l->ready);
@@ -467,7 +467,7 @@ base_status data_loader_next(data_loader *l, data_batch *out, base_error *err)
         return BASE_OK;
     }
     const loader_slot *slot = take_slot(l);
-    const base_status status = loader_report(l, slot, &l->failure);
+    const base_status status = data_loader_report(l, slot, &l->failure);
     if (status != BASE_OK)
         return base_fail(err, status, "%s", l->failure.text);
     l->borrowed = true;

@@ -1,4 +1,4 @@
-/* loader_fill.c - one place of a batch: read, decode, transform, normalise; and the policy
+/* data_loader_fill.c - one place of a batch: read, decode, transform, normalise; and the policy
  * for samples that cannot be used (data.md 10). A bad sample in training is replaced by the
  * next good one of the epoch's permutation, a rule without state: any thread, any resume
  * finds the same one. Free to change: nothing that draws. Relied on elsewhere: the lines
@@ -27,8 +27,8 @@ static base_status shape_sample(loader_worker *worker, data_image *out, uint32_t
         if (status == BASE_OK)
             status = data_image_convert(&worker->decoded, config->channels, err);
         if (status == BASE_OK)
-            status =
-                shape_image(out, &worker->decoded, &l->rule, rng, &worker->scratch, err);
+            status = data_shape_image(out, &worker->decoded, &l->rule, rng,
+                                      &worker->scratch, err);
         return status;
     }
     note[0] = 0;
@@ -37,8 +37,8 @@ static base_status shape_sample(loader_worker *worker, data_image *out, uint32_t
                                 &size, config->limits.max_file_bytes, err);
     if (status != BASE_OK)
         return status;
-    return shape_file(out, health, worker->decoder, worker->buffer, size, &l->rule, rng,
-                      &worker->scratch, note, LOADER_REASON_BYTES, err);
+    return data_shape_file(out, health, worker->decoder, worker->buffer, size, &l->rule,
+                           rng, &worker->scratch, note, LOADER_REASON_BYTES, err);
 }
 
 /* Sample into place p: bytes straight, floats by way of a picture that fits the cache. copy
@@ -83,7 +83,7 @@ static void blank_place(const data_loader *l, loader_slot *slot, size_t p)
         memset(slot->images + p * l->sample_bytes, 0, l->sample_bytes * sizeof(float));
 }
 
-bool loader_fill(loader_worker *worker, loader_slot *slot, size_t p)
+bool data_loader_fill(loader_worker *worker, loader_slot *slot, size_t p)
 {
     const data_loader *l = worker->loader;
     const size_t count = l->order.count;
@@ -123,7 +123,7 @@ bool loader_fill(loader_worker *worker, loader_slot *slot, size_t p)
     return !l->config.training;
 }
 
-void loader_complete(data_loader *loader, loader_slot *slot)
+void data_loader_complete(data_loader *loader, loader_slot *slot)
 {
     const data_loader_config *config = &loader->config;
 
@@ -227,7 +227,8 @@ static base_status judge(data_loader *l, const loader_slot *slot, size_t p,
     return BASE_OK;
 }
 
-base_status loader_report(data_loader *loader, const loader_slot *slot, base_error *err)
+base_status data_loader_report(data_loader *loader, const loader_slot *slot,
+                               base_error *err)
 {
     uint64_t *const count[] = {&loader->counts.ok, &loader->counts.odd,
                                &loader->counts.damaged, &loader->counts.bad};

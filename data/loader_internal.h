@@ -1,5 +1,5 @@
 /* loader_internal.h - between loader.c (slots, threads, what the caller sees) and
- * loader_fill.c (what goes into a place of a batch, and what is said about it). */
+ * data_loader_fill.c (what goes into a place of a batch, and what is said about it). */
 #ifndef DATA_LOADER_INTERNAL_H
 #define DATA_LOADER_INTERNAL_H
 
@@ -85,11 +85,12 @@ struct data_loader {
 };
 
 /* Fills place p of the slot. False: no usable sample (training), see its event. */
-bool loader_fill(loader_worker *worker, loader_slot *slot, size_t p);
+bool data_loader_fill(loader_worker *worker, loader_slot *slot, size_t p);
 /* The whole batch stands: mixes it. */
-void loader_complete(data_loader *loader, loader_slot *slot);
+void data_loader_complete(data_loader *loader, loader_slot *slot);
 /* Counts and names what went wrong in a finished batch, from the consumer's thread, in the
  * order of places, so that lines and errors are the same for any number of threads. */
-base_status loader_report(data_loader *loader, const loader_slot *slot, base_error *err);
+base_status data_loader_report(data_loader *loader, const loader_slot *slot,
+                               base_error *err);
 
 #endif

@@ -41,7 +41,7 @@ void data_scratch_destroy(data_scratch *scratch)
         return;
     resizer *r = scratch->at;
     if (r) {
-        axis_cache_destroy(&r->axes);
+        data_axis_cache_destroy(&r->axes);
         base_free(r->ring.at);
         base_free(r->row.at);
         base_free(r->line.at);
@@ -81,8 +81,8 @@ static resizer *resizer_of(data_scratch *scratch)
     return scratch->at;
 }
 
-base_status resize_use_kernels(data_scratch *scratch, const data_kernels *kernels,
-                               base_error *err)
+base_status data_resize_use_kernels(data_scratch *scratch, const data_kernels *kernels,
+                                    base_error *err)
 {
     resizer *r = resizer_of(scratch);
 
@@ -92,8 +92,8 @@ base_status resize_use_kernels(data_scratch *scratch, const data_kernels *kernel
     return BASE_OK;
 }
 
-resize_plan resize_plan_box(data_image *out, const data_box *box, size_t width,
-                            size_t height, data_filter filter)
+resize_plan data_resize_plan_box(data_image *out, const data_box *box, size_t width,
+                                 size_t height, data_filter filter)
 {
     return (resize_plan){
         .in_width = box->width,
@@ -114,8 +114,8 @@ static bool keeps(size_t in, double low, double high, size_t out)
     return out == in && !(low > 0.0) && !(high < (double)in);
 }
 
-base_status resize_begin(data_scratch *scratch, const resize_plan *plan, data_box *need,
-                         base_error *err)
+base_status data_resize_begin(data_scratch *scratch, const resize_plan *plan,
+                              data_box *need, base_error *err)
 {
     const data_box part = plan->part;
     resizer *r = resizer_of(scratch);
@@ -131,16 +131,16 @@ base_status resize_begin(data_scratch *scratch, const resize_plan *plan, data_bo
     if (!keeps(plan->in_width, plan->x0, plan->x1, plan->width)) {
         const axis_key key = {plan->in_width, plan->width, part.left,    part.width,
                               plan->x0,       plan->x1,    plan->filter, true};
-        status = axis_get(&r->across, &r->axes, &key, r->kernels, err);
+        status = data_axis_get(&r->across, &r->axes, &key, r->kernels, err);
         if (status == BASE_OK)
-            axis_span(r->across, &r->need.left, &r->need.width);
+            data_axis_span(r->across, &r->need.left, &r->need.width);
     }
     if (status == BASE_OK && !keeps(plan->in_height, plan->y0, plan->y1, plan->height)) {
         const axis_key key = {plan->in_height, plan->height, part.top,     part.height,
                               plan->y0,        plan->y1,     plan->filter, false};
-        status = axis_get(&r->down, &r->axes, &key, r->kernels, err);
+        status = data_axis_get(&r->down, &r->axes, &key, r->kernels, err);
         if (status == BASE_OK)
-            axis_span(r->down, &r->need.top, &r->need.height);
+            data_axis_span(r->down, &r->need.top, &r->need.height);
     }
     if (status != BASE_OK)
         return status;
@@ -160,7 +160,7 @@ base_status resize_begin(data_scratch *scratch, const resize_plan *plan, data_bo
     return BASE_OK;
 }
 
-void resize_rewind(void *scratch)
+void data_resize_rewind(void *scratch)
 {
     resizer *r = ((data_scratch *)scratch)->at;
 
@@ -217,7 +217,7 @@ static void to_luma(unsigned char *out, const unsigned char *rgbx, size_t count)
     }
 }
 
-void resize_push(void *scratch, const unsigned char *rgbx)
+void data_resize_push(void *scratch, const unsigned char *rgbx)
 {
     resizer *r = ((data_scratch *)scratch)->at;
 
@@ -248,8 +248,8 @@ void resize_push(void *scratch, const unsigned char *rgbx)
         emit(r, to);
 }
 
-void resize_push_frame(data_scratch *scratch, const data_image *frame, size_t left,
-                       size_t top)
+void data_resize_push_frame(data_scratch *scratch, const data_image *frame, size_t left,
+                            size_t top)
 {
     resizer *r = scratch->at;
     const size_t step = frame->width * frame->channels;
@@ -264,7 +264,7 @@ void resize_push_frame(data_scratch *scratch, const data_image *frame, size_t le
             for (size_t x = 0; x < r->need.width; x++)
                 memset(row + PIXEL * x, in[x], PIXEL);
         }
-        resize_push(scratch, row);
+        data_resize_push(scratch, row);
     }
 }
 
@@ -279,14 +279,14 @@ base_status data_resize(data_image *out, const data_image *in, const data_box *f
     assert(in->channels == 1 || in->channels == 3);
     assert(box->width > 0 && box->left + box->width <= in->width);
     assert(box->height > 0 && box->top + box->height <= in->height);
-    resize_plan plan = resize_plan_box(out, box, width, height, filter);
+    resize_plan plan = data_resize_plan_box(out, box, width, height, filter);
     if (to)
         plan.part = *to;
-    base_status status = resize_begin(scratch, &plan, &need, err);
+    base_status status = data_resize_begin(scratch, &plan, &need, err);
     if (status == BASE_OK)
         status =
             data_image_reserve(out, plan.part.width, plan.part.height, in->channels, err);
     if (status == BASE_OK)
-        resize_push_frame(scratch, in, box->left, box->top);
+        data_resize_push_frame(scratch, in, box->left, box->top);
     return status;
 }

@@ -9,7 +9,7 @@
 
 enum { BLOCK_LEAST = 16384, OUTPUTS_AT_ONCE = 4 };
 
-void axis_cache_destroy(axis_cache *cache)
+void data_axis_cache_destroy(axis_cache *cache)
 {
     for (size_t i = 0; i < AXIS_CACHED; i++)
         base_free(cache->axes[i].block);
@@ -184,8 +184,8 @@ static bool same_key(const axis_key *a, const axis_key *b)
            a->packed == b->packed;
 }
 
-base_status axis_get(const axis **out, axis_cache *cache, const axis_key *key,
-                     const data_kernels *kernels, base_error *err)
+base_status data_axis_get(const axis **out, axis_cache *cache, const axis_key *key,
+                          const data_kernels *kernels, base_error *err)
 {
     axis *oldest = &cache->axes[0];
 
@@ -207,7 +207,7 @@ base_status axis_get(const axis **out, axis_cache *cache, const axis_key *key,
     return status;
 }
 
-void axis_span(const axis *line, size_t *first, size_t *count)
+void data_axis_span(const axis *line, size_t *first, size_t *count)
 {
     const size_t last = line->key.count - 1;
 

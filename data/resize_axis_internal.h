@@ -41,10 +41,10 @@ typedef struct axis_cache {
 
 /* The axis from the cache, or made now; borrowed until AXIS_CACHED - 1 others were asked
  * for. */
-base_status axis_get(const axis **out, axis_cache *cache, const axis_key *key,
-                     const data_kernels *kernels, base_error *err);
+base_status data_axis_get(const axis **out, axis_cache *cache, const axis_key *key,
+                          const data_kernels *kernels, base_error *err);
 /* The inputs that the outputs take: first and count. */
-void axis_span(const axis *line, size_t *first, size_t *count);
-void axis_cache_destroy(axis_cache *cache);
+void data_axis_span(const axis *line, size_t *first, size_t *count);
+void data_axis_cache_destroy(axis_cache *cache);
 
 #endif

@@ -22,23 +22,23 @@ typedef struct resize_plan {
 } resize_plan;
 
 /* The plan that resizes the box of a picture, its filter seeing nothing outside. */
-resize_plan resize_plan_box(data_image *out, const data_box *box, size_t width,
-                            size_t height, data_filter filter);
+resize_plan data_resize_plan_box(data_image *out, const data_box *box, size_t width,
+                                 size_t height, data_filter filter);
 
 /* Starts; out has its size already (or is NULL until resize_output). need: the source
  * pixels that must be pushed. */
-base_status resize_begin(data_scratch *scratch, const resize_plan *plan, data_box *need,
-                         base_error *err);
+base_status data_resize_begin(data_scratch *scratch, const resize_plan *plan,
+                              data_box *need, base_error *err);
 /* The next row of need: need.width pixels RGBX, KERNEL_SLACK readable bytes behind them.
  * Cannot fail. */
-void resize_push(void *scratch, const unsigned char *rgbx);
+void data_resize_push(void *scratch, const unsigned char *rgbx);
 /* Back to the first row. */
-void resize_rewind(void *scratch);
+void data_resize_rewind(void *scratch);
 /* Pushes all of need from a frame of RGB or grey pixels. */
-void resize_push_frame(data_scratch *scratch, const data_image *frame, size_t left,
-                       size_t top);
+void data_resize_push_frame(data_scratch *scratch, const data_image *frame, size_t left,
+                            size_t top);
 /* Other kernels than the best, for tests; before the first resize. */
-base_status resize_use_kernels(data_scratch *scratch, const data_kernels *kernels,
-                               base_error *err);
+base_status data_resize_use_kernels(data_scratch *scratch, const data_kernels *kernels,
+                                    base_error *err);
 
 #endif

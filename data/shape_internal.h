@@ -30,23 +30,23 @@ typedef struct shape {
 } shape;
 
 /* rng: training only, draws as data_train_transform says. */
-shape shape_of(size_t width, size_t height, const shape_rule *rule, base_rng *rng);
+shape data_shape_of(size_t width, size_t height, const shape_rule *rule, base_rng *rng);
 
 /* The smallest scale in eighths (8, 4, 2, 1) at which the box still has the pixels that it
  * becomes. */
-unsigned shape_scale(const shape *s);
+unsigned data_shape_scale(const shape *s);
 
 /* A picture in memory, out [size, size, channels of in]. */
-base_status shape_image(data_image *out, const data_image *in, const shape_rule *rule,
-                        base_rng *rng, data_scratch *scratch, base_error *err);
+base_status data_shape_image(data_image *out, const data_image *in, const shape_rule *rule,
+                             base_rng *rng, data_scratch *scratch, base_error *err);
 
 /* The bytes of a file, decoded as far as needed straight into out [size, size, channels].
  * health and note as in data_decode; training files are judged up to the last row needed
  * unless to_end. */
-base_status shape_file(data_image *out, data_health *health, data_decoder *decoder,
-                       const unsigned char *bytes, size_t size, const shape_rule *rule,
-                       base_rng *rng, data_scratch *scratch, char *note, size_t note_bytes,
-                       base_error *err);
+base_status data_shape_file(data_image *out, data_health *health, data_decoder *decoder,
+                            const unsigned char *bytes, size_t size, const shape_rule *rule,
+                            base_rng *rng, data_scratch *scratch, char *note,
+                            size_t note_bytes, base_error *err);
 
 /* Normalisation: by table, or by arithmetic that was found to equal it for all 256 levels. */
 typedef struct data_normaliser {

@@ -72,7 +72,7 @@ static int cifar_fits(const char *path)
             break;
     }
     const int fits = list.count > 0 ? 2 : 0;
-    wds_list_free(&list);
+    data_wds_list_free(&list);
     return fits;
 }
 
@@ -95,7 +95,7 @@ static base_status cifar_prepare(data_source *source, const data_source_options 
                                source->layout->holds);
         for (size_t i = 0; i < list.count && status == BASE_OK; i++)
             status = data_tar_join(source, &number, list.path[i], err);
-        wds_list_free(&list);
+        data_wds_list_free(&list);
     }
     return status;
 }

@@ -32,11 +32,11 @@ static bool holds_folders(const char *path)
     folder_listing l = {0};
     bool folders = false;
 
-    if (fd < 0 || !folder_list(&l, fd))
+    if (fd < 0 || !data_folder_list(&l, fd))
         return false;
     for (size_t i = 0; i < l.count && (i == 0 || folders); i++)
         folders = l.at[i].folder;
-    folder_listing_free(&l);
+    data_folder_listing_free(&l);
     return folders;
 }
 
@@ -65,7 +65,7 @@ static base_status choose_split(data_source *source, const data_source_options *
     size_t splits = 0;
     char *found = NULL;
 
-    if (fd < 0 || !folder_list(&l, fd))
+    if (fd < 0 || !data_folder_list(&l, fd))
         return base_fail_errno(err, "cannot open the folder '%s'", source->path);
     for (size_t i = 0; i < l.count; i++) {
         if (!l.at[i].folder || split_of(l.at[i].name) == 0)
@@ -81,7 +81,7 @@ static base_status choose_split(data_source *source, const data_source_options *
     size_t folders = 0;
     for (size_t i = 0; i < l.count; i++)
         folders += l.at[i].folder;
-    folder_listing_free(&l);
+    data_folder_listing_free(&l);
     if (splits > 0 && splits == folders) {
         if (!found)
             return base_fail(err, BASE_IO, "'%s' holds no folder for the split %s",
@@ -185,7 +185,7 @@ static bool holds_image(int fd, int depth)
     folder_listing l;
     const int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-    if (again < 0 || !folder_list(&l, again))
+    if (again < 0 || !data_folder_list(&l, again))
         return false;
     for (size_t i = 0; i < l.count && !found; i++) {
         if (!l.at[i].folder) {
@@ -198,7 +198,7 @@ static bool holds_image(int fd, int depth)
             close(inner);
         }
     }
-    folder_listing_free(&l);
+    data_folder_listing_free(&l);
     return found;
 }
 

@@ -20,7 +20,7 @@ typedef struct folder_listing {
 
 /* The names in the folder fd, sorted as if folders' names ended in '/'. Closes fd. False:
  * errno says why not. */
-bool folder_list(folder_listing *out, int fd);
-void folder_listing_free(folder_listing *l);
+bool data_folder_list(folder_listing *out, int fd);
+void data_folder_listing_free(folder_listing *l);
 
 #endif

@@ -325,9 +325,9 @@ static base_status idx_scan(data_source *source, const data_source_options *opti
     char *text = NULL, *lines[LABEL_CLASSES];
     const char *names[LABEL_CLASSES];
     size_t count = 0, highest = 0, present = 0;
-    base_status status = idx_find_images(&images.path, source->path, err);
+    base_status status = data_idx_find_images(&images.path, source->path, err);
 
-    if (status == BASE_OK && !(labels.path = idx_find_labels(images.path)))
+    if (status == BASE_OK && !(labels.path = data_idx_find_labels(images.path)))
         status = base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", source->path);
     if (status == BASE_OK)
         status = idx_load(&images, true, limit, err);
@@ -391,7 +391,7 @@ static void idx_relative(const data_source *source, size_t i, char *out, size_t 
 const data_layout data_layout_idx = {
     .name = "idx",
     .holds = "a pair of IDX files (*-images-idx3-ubyte, *-labels-idx1-ubyte, also .gz)",
-    .fits = idx_find_fits,
+    .fits = data_idx_find_fits,
     .scan = idx_scan,
     .sets_labels = true,
     .read = idx_read,

@@ -83,7 +83,7 @@ static char *find_images(const char *folder, const char *prefix, size_t prefix_b
     return found;
 }
 
-char *idx_find_labels(const char *images)
+char *data_idx_find_labels(const char *images)
 {
     const char *slash = strrchr(images, '/');
     const char *name = slash ? slash + 1 : images;
@@ -109,7 +109,7 @@ char *idx_find_labels(const char *images)
     return plain;
 }
 
-base_status idx_find_images(char **out, const char *path, base_error *err)
+base_status data_idx_find_images(char **out, const char *path, base_error *err)
 {
     char list[2][64], *folder = NULL;
     const char *slash = strrchr(path, '/');
@@ -158,7 +158,7 @@ base_status idx_find_images(char **out, const char *path, base_error *err)
     return *out ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
 }
 
-int idx_find_fits(const char *path)
+int data_idx_find_fits(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *images = NULL;
@@ -167,7 +167,7 @@ int idx_find_fits(const char *path)
     if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
         return stem_bytes(slash ? slash + 1 : path, '3') > 0 ||
                stem_bytes(slash ? slash + 1 : path, '1') > 0;
-    const base_status status = idx_find_images(&images, path, NULL);
+    const base_status status = data_idx_find_images(&images, path, NULL);
     base_free(images);
     return status == BASE_OK || status == BASE_USAGE; /* several sets: opening names them */
 }

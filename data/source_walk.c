@@ -23,7 +23,7 @@ typedef struct walk {
     char path[DATA_NAME_MAX + 1];             /* below the class folder */
 } walk;
 
-void folder_listing_free(folder_listing *l)
+void data_folder_listing_free(folder_listing *l)
 {
     for (size_t i = 0; i < l->count; i++)
         base_free(l->at[i].name);
@@ -90,7 +90,7 @@ static bool classify(folder_listing *l, DIR *dir, const struct dirent *d)
     return true;
 }
 
-bool folder_list(folder_listing *out, int fd)
+bool data_folder_list(folder_listing *out, int fd)
 {
     folder_listing l = {0};
     const struct dirent *d;
@@ -109,7 +109,7 @@ bool folder_list(folder_listing *out, int fd)
     } while (d && number == 0);
     closedir(dir);
     if (number != 0) {
-        folder_listing_free(&l);
+        data_folder_listing_free(&l);
         errno = number;
         return false;
     }
@@ -180,7 +180,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
     folder_listing l;
     const int again = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* list closes its own */
 
-    if (again < 0 || !folder_list(&l, again)) {
+    if (again < 0 || !data_folder_list(&l, again)) {
         status = cannot_read(w, class, w->path, err);
         close(fd);
         return status;
@@ -221,7 +221,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
     }
     w->depth--;
     w->path[used] = '\0';
-    folder_listing_free(&l);
+    data_folder_listing_free(&l);
     close(fd);
     return status;
 }
@@ -280,7 +280,7 @@ base_status data_folder_scan(data_source *source, int fd, const char *prefix,
     size_t loose = 0, folders = 0;
 
     const int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (fstat(fd, &w.ancestor[0]) != 0 || again < 0 || !folder_list(&l, again))
+    if (fstat(fd, &w.ancestor[0]) != 0 || again < 0 || !data_folder_list(&l, again))
         return base_fail_errno(err, "cannot read the folder '%s%s%s'",
                                data_source_base(source), *prefix ? "/" : "", prefix);
     char *path = base_text("%s/%s", data_source_base(source), prefix);
@@ -297,7 +297,7 @@ base_status data_folder_scan(data_source *source, int fd, const char *prefix,
             source->ignored[DATA_IGNORED_OUTSIDE]++;
         }
     }
-    folder_listing_free(&l);
+    data_folder_listing_free(&l);
     source->labelling = DATA_LABELS_CLASSES;
     source->names = true;
     if (status != BASE_OK)

@@ -243,13 +243,13 @@ static base_status wds_prepare(data_source *source, const data_source_options *o
                                base_error *err)
 {
     wds_list list = {0};
-    base_status status = wds_list_shards(&list, source->path, err);
+    base_status status = data_wds_list_shards(&list, source->path, err);
     uint32_t number;
 
     (void)options;
     for (size_t i = 0; i < list.count && status == BASE_OK; i++)
         status = data_tar_join(source, &number, list.path[i], err);
-    wds_list_free(&list);
+    data_wds_list_free(&list);
     return status;
 }
 
@@ -299,7 +299,7 @@ const data_layout data_layout_wds = {
     .name = "wds",
     .holds =
         "WebDataset shards: tar files with .jpg and .cls (or .json) members of one key",
-    .fits = wds_fits,
+    .fits = data_wds_fits,
     .prepare = wds_prepare,
     .scan = wds_scan,
     .read = data_archive_read,

@@ -13,7 +13,7 @@
 
 enum { SHARDS_MOST = 1 << 20, FIRST_LOOKED = 64, SPEC_BYTES = 4096 };
 
-void wds_list_free(wds_list *list)
+void data_wds_list_free(wds_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
         base_free(list->path[i]);
@@ -153,7 +153,7 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-base_status wds_list_shards(wds_list *out, const char *spec, base_error *err)
+base_status data_wds_list_shards(wds_list *out, const char *spec, base_error *err)
 {
     struct stat info;
     base_status status;
@@ -240,7 +240,7 @@ static bool is_shard(const char *path)
     return found;
 }
 
-int wds_fits(const char *path)
+int data_wds_fits(const char *path)
 {
     wds_list list = {0};
     struct stat info;
@@ -251,11 +251,11 @@ int wds_fits(const char *path)
         return 0;
     if (there && !S_ISDIR(info.st_mode) && !data_tar_looks(path))
         return 0;
-    if (wds_list_shards(&list, path, NULL) == BASE_OK && list.count > 0 &&
+    if (data_wds_list_shards(&list, path, NULL) == BASE_OK && list.count > 0 &&
         is_shard(list.path[0]))
         fits = 2;
     else if (!there)
         fits = 1; /* opening says what is missing */
-    wds_list_free(&list);
+    data_wds_list_free(&list);
     return fits;
 }

@@ -11,9 +11,9 @@ typedef struct wds_list {
 
 /* The shards that spec means: a tar, a folder of tars, brace ranges x-{0000..1023}.tar and
  * {a,b}, globs. The caller frees *out in any case. */
-base_status wds_list_shards(wds_list *out, const char *spec, base_error *err);
-void wds_list_free(wds_list *list);
+base_status data_wds_list_shards(wds_list *out, const char *spec, base_error *err);
+void data_wds_list_free(wds_list *list);
 /* As data_layout.fits. */
-int wds_fits(const char *path);
+int data_wds_fits(const char *path);
 
 #endif

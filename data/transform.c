@@ -136,7 +136,7 @@ static shape padded_shape(size_t width, size_t height, size_t size, size_t paddi
     return s;
 }
 
-shape shape_of(size_t width, size_t height, const shape_rule *rule, base_rng *rng)
+shape data_shape_of(size_t width, size_t height, const shape_rule *rule, base_rng *rng)
 {
     const data_augment *augment = rule->augment;
     const size_t size = rule->size;
@@ -167,7 +167,7 @@ shape shape_of(size_t width, size_t height, const shape_rule *rule, base_rng *rn
     return s;
 }
 
-unsigned shape_scale(const shape *s)
+unsigned data_shape_scale(const shape *s)
 {
     unsigned eighths = 8;
 
@@ -186,7 +186,7 @@ base_status data_train_transform(data_image *out, const data_image *in,
 {
     const shape_rule rule = {augment, resize, size, in->channels, filter, true, true};
 
-    return shape_image(out, in, &rule, rng, scratch, err);
+    return data_shape_image(out, in, &rule, rng, scratch, err);
 }
 
 base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
@@ -195,5 +195,5 @@ base_status data_eval_transform(data_image *out, const data_image *in, size_t re
 {
     const shape_rule rule = {NULL, resize, crop, in->channels, filter, true, true};
 
-    return shape_image(out, in, &rule, NULL, scratch, err);
+    return data_shape_image(out, in, &rule, NULL, scratch, err);
 }

@@ -37,7 +37,7 @@ static data_decoder *decoder_make(const data_kernels *kernels, bool libjpeg_only
     data_decoder *decoder = NULL;
 
     ck_assert_int_eq(data_decoder_create(&decoder, &limits, NULL), BASE_OK);
-    decode_choose(decoder, kernels, libjpeg_only);
+    data_decode_choose(decoder, kernels, libjpeg_only);
     return decoder;
 }
 
@@ -86,11 +86,12 @@ static void check_part(data_decoder *decoder, const data_image *whole, unsigned 
     base_error err = {0};
 
     r.pixels = base_alloc(box.width * box.height, 3);
-    ck_assert_int_eq(decode_open(&width, &height, decoder, bytes, size, &err), BASE_OK);
-    ck_assert_uint_eq(decode_scaled(width, eighths), whole->width);
-    ck_assert_uint_eq(decode_scaled(height, eighths), whole->height);
-    ck_assert_msg(decode_rows(&want, &note, decoder, &err) == BASE_OK, "%s", err.text);
-    decode_close(decoder);
+    ck_assert_int_eq(data_decode_open(&width, &height, decoder, bytes, size, &err),
+                     BASE_OK);
+    ck_assert_uint_eq(data_decode_scaled(width, eighths), whole->width);
+    ck_assert_uint_eq(data_decode_scaled(height, eighths), whole->height);
+    ck_assert_msg(data_decode_rows(&want, &note, decoder, &err) == BASE_OK, "%s", err.text);
+    data_decode_close(decoder);
     ck_assert_int_eq(note.health, DATA_HEALTH_OK);
     ck_assert_uint_eq(r.taken, box.height);
     for (size_t y = 0; y < box.height; y++)
@@ -163,13 +164,14 @@ static data_image whole_at_scale(data_decoder *decoder, const unsigned char *byt
     decode_note note;
     size_t width, height;
 
-    ck_assert_int_eq(decode_open(&width, &height, decoder, bytes, size, NULL), BASE_OK);
-    want.width = r.width = decode_scaled(width, eighths);
-    want.height = r.height = decode_scaled(height, eighths);
+    ck_assert_int_eq(data_decode_open(&width, &height, decoder, bytes, size, NULL),
+                     BASE_OK);
+    want.width = r.width = data_decode_scaled(width, eighths);
+    want.height = r.height = data_decode_scaled(height, eighths);
     ck_assert_int_eq(data_image_reserve(&image, r.width, r.height, 3, NULL), BASE_OK);
     r.pixels = image.pixels;
-    ck_assert_int_eq(decode_rows(&want, &note, decoder, NULL), BASE_OK);
-    decode_close(decoder);
+    ck_assert_int_eq(data_decode_rows(&want, &note, decoder, NULL), BASE_OK);
+    data_decode_close(decoder);
     return image;
 }
 
@@ -184,7 +186,7 @@ START_TEST(a_part_at_a_scale_equals_that_part_of_the_whole)
             data_image whole = whole_at_scale(slow, bytes, size, eighths);
             const data_box all = {0, 0, whole.width, whole.height};
             for (size_t set = 0; data_kernels_at(set); set++) {
-                decode_choose(decoder, data_kernels_at(set), false);
+                data_decode_choose(decoder, data_kernels_at(set), false);
                 check_part(decoder, &whole, eighths, bytes, size, all, true,
                            jpeg_kinds[k].name);
             }
@@ -197,7 +199,7 @@ START_TEST(a_part_at_a_scale_equals_that_part_of_the_whole)
         }
         free(bytes);
     }
-    ck_assert_uint_gt(decode_quick_count(decoder), 5 * 3 * 12);
+    ck_assert_uint_gt(data_decode_quick_count(decoder), 5 * 3 * 12);
     data_decoder_destroy(decoder);
     data_decoder_destroy(slow);
 }
@@ -225,7 +227,8 @@ START_TEST(clean_baseline_files_do_not_need_libjpeg)
         const size_t size = jpeg_make(&bytes, &jpeg_kinds[k], 40, 40, 85);
         ck_assert_int_eq(data_decode(&image, &health, decoder, bytes, size, NULL, 0, NULL),
                          BASE_OK);
-        ck_assert_msg(decode_quick_count(decoder) == quick[k], "%s", jpeg_kinds[k].name);
+        ck_assert_msg(data_decode_quick_count(decoder) == quick[k], "%s",
+                      jpeg_kinds[k].name);
         data_image_destroy(&image);
         data_decoder_destroy(decoder);
         free(bytes);
@@ -292,16 +295,17 @@ static void check_shaped(const unsigned char *bytes, size_t size, const data_ima
     data_health health;
     base_error err = {0};
 
-    ck_assert_int_eq(resize_use_kernels(&on_the_way, kernels, NULL), BASE_OK);
-    ck_assert_int_eq(resize_use_kernels(&then, data_kernels_at(0), NULL), BASE_OK);
-    ck_assert_msg(shape_file(&got, &health, decoder, bytes, size, rule, &first, &on_the_way,
-                             NULL, 0, &err) == BASE_OK,
+    ck_assert_int_eq(data_resize_use_kernels(&on_the_way, kernels, NULL), BASE_OK);
+    ck_assert_int_eq(data_resize_use_kernels(&then, data_kernels_at(0), NULL), BASE_OK);
+    ck_assert_msg(data_shape_file(&got, &health, decoder, bytes, size, rule, &first,
+                                  &on_the_way, NULL, 0, &err) == BASE_OK,
                   "%s", err.text);
     ck_assert_int_eq(data_image_reserve(&source, whole->width, whole->height, 3, NULL),
                      BASE_OK);
     memcpy(source.pixels, whole->pixels, whole->width * whole->height * 3);
     ck_assert_int_eq(data_image_convert(&source, rule->channels, NULL), BASE_OK);
-    ck_assert_int_eq(shape_image(&expected, &source, rule, &second, &then, NULL), BASE_OK);
+    ck_assert_int_eq(data_shape_image(&expected, &source, rule, &second, &then, NULL),
+                     BASE_OK);
     ck_assert_uint_eq(got.width, rule->size);
     ck_assert_uint_eq(got.channels, rule->channels);
     ck_assert_mem_eq(got.pixels, expected.pixels, rule->size * rule->size * rule->channels);
@@ -376,8 +380,9 @@ START_TEST(scaled_decoding_is_near_and_only_where_pixels_are_left_over)
                                          .channels = 3,
                                          .exact = exact};
                 base_rng rng = base_rng_make(1, BASE_PURPOSE_TEST, 0, 0, 0);
-                ck_assert_int_eq(shape_file(&image[exact], &health, decoder, bytes, size,
-                                            &rule, &rng, &scratch, NULL, 0, NULL),
+                ck_assert_int_eq(data_shape_file(&image[exact], &health, decoder, bytes,
+                                                 size, &rule, &rng, &scratch, NULL, 0,
+                                                 NULL),
                                  BASE_OK);
             }
             double sum = 0;
@@ -391,9 +396,9 @@ START_TEST(scaled_decoding_is_near_and_only_where_pixels_are_left_over)
     const shape four = {.box = {0, 0, 896, 1000}, .width = 224, .height = 224};
     const shape nearly = {.box = {0, 0, 895, 1000}, .width = 224, .height = 224};
     const shape smaller = {.box = {0, 0, 447, 1000}, .width = 224, .height = 224};
-    ck_assert_uint_eq(shape_scale(&four), 2);
-    ck_assert_uint_eq(shape_scale(&nearly), 4);
-    ck_assert_uint_eq(shape_scale(&smaller), 8);
+    ck_assert_uint_eq(data_shape_scale(&four), 2);
+    ck_assert_uint_eq(data_shape_scale(&nearly), 4);
+    ck_assert_uint_eq(data_shape_scale(&smaller), 8);
     data_image_destroy(&image[0]);
     data_image_destroy(&image[1]);
     data_scratch_destroy(&scratch);

@@ -44,11 +44,11 @@ static void part(data_decoder *decoder, const data_image *whole, unsigned eighth
     base_error err = {0};
     decode_note note;
 
-    if (decode_open(&width, &height, decoder, bytes, size, &err) == BASE_OK) {
-        if (eighths < 8 && !decode_can_scale(decoder))
+    if (data_decode_open(&width, &height, decoder, bytes, size, &err) == BASE_OK) {
+        if (eighths < 8 && !data_decode_can_scale(decoder))
             eighths = 8;
-        width = decode_scaled(width, eighths);
-        height = decode_scaled(height, eighths);
+        width = data_decode_scaled(width, eighths);
+        height = data_decode_scaled(height, eighths);
         checker c = {.whole = eighths == 8 ? whole : NULL};
         c.box.left = (size_t)base_rng_below(rng, width);
         c.box.top = (size_t)base_rng_below(rng, height);
@@ -63,11 +63,11 @@ static void part(data_decoder *decoder, const data_image *whole, unsigned eighth
                                   .take = check_row,
                                   .rewind = check_again,
                                   .user = &c};
-        const base_status status = decode_rows(&want, &note, decoder, &err);
+        const base_status status = data_decode_rows(&want, &note, decoder, &err);
         if (whole && eighths == 8 && (status != BASE_OK || c.taken != c.box.height))
             abort();
     }
-    decode_close(decoder);
+    data_decode_close(decoder);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -91,8 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         return 0;
     while (data_kernels_at(sets))
         sets++;
-    decode_choose(quick, data_kernels_at(size % sets), false);
-    decode_choose(slow, NULL, true);
+    data_decode_choose(quick, data_kernels_at(size % sets), false);
+    data_decode_choose(slow, NULL, true);
     const base_status of_quick =
         data_decode(&a, &of_a, quick, bytes, size, note_a, sizeof note_a, &err);
     const base_status of_slow =
@@ -108,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     part(slow, of_slow == BASE_OK && of_b == DATA_HEALTH_OK ? &b : NULL, 8, bytes, size,
          &rng);
     part(slow, NULL, 1u << base_rng_below(&rng, 3), bytes, size, &rng);
-    shape_file(&shaped, &of_a, quick, bytes, size, &rule, &rng, &scratch, NULL, 0, &err);
+    data_shape_file(&shaped, &of_a, quick, bytes, size, &rule, &rng, &scratch, NULL, 0,
+                    &err);
     return 0;
 }
