@@ -36,7 +36,7 @@ static void ball_backward(float *d_h, float *d_y, float *d_carry_in, const float
 {
     for (size_t i = 0; i < floats; i++) {
         const float d_m = d_carry_out[i] + d_h_next[i];
-        d_h[i] = d_h_next[i];
+        d_h[i] = d_h_next[i]; /* may be the same, as below */
         d_y[i] = b.gamma * d_m;
         d_carry_in[i] = b.mu * d_m;
     }
@@ -132,9 +132,10 @@ static void robust_backward(float *d_h, float *d_y, float *d_carry_in,
     const float beta = moe_index > 0 ? robust_beta : 0.0f;
     (void)h, (void)y, (void)carry_in, (void)carry_out, (void)config;
     for (size_t i = 0; i < floats; i++) {
-        d_h[i] = (1.0f + beta) * d_h_next[i] + d_carry_out[i];
-        d_y[i] = robust_step * d_h_next[i];
-        d_carry_in[i] = -beta * d_h_next[i];
+        const float d_next = d_h_next[i];
+        d_h[i] = (1.0f + beta) * d_next + d_carry_out[i];
+        d_y[i] = robust_step * d_next;
+        d_carry_in[i] = -beta * d_next;
     }
 }
 

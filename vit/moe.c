@@ -89,12 +89,15 @@ static void experts_forward(vit_run *run, size_t i)
     }
 }
 
-/* Adds each token's results, weighted by its gates, to base: out = base + scale * sum, or overwrites
- * out when base is NULL. */
-static void combine(vit_run *run, size_t i, float *out, const float *base)
+/* Adds each token's results, weighted by its gates, to the stream: x_next = x1 + scale * sum, or what the
+ * router makes of both. */
+static void combine(vit_run *run, size_t i, float *x_next)
 {
     const vit_block_state *s = &run->block[i];
+    const vit_router_join *join = s->router->join;
     const size_t d = (size_t)run->config.width;
+    const float *base = join ? NULL : s->x1;
+    float *out = join ? s->joined : x_next;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
@@ -110,6 +113,12 @@ static void combine(vit_run *run, size_t i, float *out, const float *base)
                 if (s->dispatch.kept[a])
                     run->kernels->axpy(row, scale * s->pass.gate[a],
                                        s->rows_out + (size_t)s->dispatch.row[a] * d, d);
+        }
+        if (join) {
+            const size_t at = first * d, carried = at * join->carry_width;
+            join->forward(x_next + at, s->carry + carried, s->x1 + at, s->joined + at,
+                          s->carry_in + carried, (end - first) * d, (int)s->moe_index,
+                          &run->config.moe.router);
         }
     }
 }
@@ -129,14 +138,15 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     const size_t d = (size_t)run->config.width;
     const float *in = entry(s);
 
-    if (join && join->enter)
-        join->enter(s->entered, s->x1, s->carry_in, run->tokens * d, (int)s->moe_index,
-                    &moe->router);
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS)
-        run->kernels->norm(s->norm2 + first * d, s->mean2 + first, s->rstd2 + first,
-                           in + first * d, w->norm2_weight, w->norm2_bias,
-                           vit_min(VIT_ROWS, run->tokens - first), d, VIT_NORM_EPS);
+    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
+        const size_t rows = vit_min(VIT_ROWS, run->tokens - first), at = first * d;
+        if (join && join->enter)
+            join->enter(s->entered + at, s->x1 + at, s->carry_in + at * join->carry_width,
+                        rows * d, (int)s->moe_index, &moe->router);
+        run->kernels->norm(s->norm2 + at, s->mean2 + first, s->rstd2 + first, in + at,
+                           w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
+    }
 
     const double start = base_seconds();
     vit_router_pass *pass = &s->pass;
@@ -176,10 +186,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     s->seconds = base_seconds() - start;
 
     experts_forward(run, i);
-    combine(run, i, join ? s->joined : x_next, join ? NULL : s->x1);
-    if (join)
-        join->forward(x_next, s->carry, s->x1, s->joined, s->carry_in, run->tokens * d,
-                      (int)s->moe_index, &moe->router);
+    combine(run, i, x_next);
 }
 
 /* Gradients of gates, rows and rows' inputs, and what the weight products need. */
@@ -248,6 +255,25 @@ static void experts_weights_backward(vit_run *run, size_t i, const expert_tasks 
     }
 }
 
+/* The gradient of the stream behind a router's join, to those of the layer's output, of the stream before
+ * it and of what is carried. */
+static void leave_backward(vit_run *run, size_t i)
+{
+    const vit_block_state *s = &run->block[i];
+    const vit_router_join *join = s->router->join;
+    const size_t d = (size_t)run->config.width;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
+        const size_t at = first * d, carried = at * join->carry_width;
+        join->backward(run->d_x + at, run->d_joined + at, run->d_carry + carried,
+                       run->d_x + at, run->d_carry + carried, s->x1 + at, s->joined + at,
+                       s->carry_in + carried, s->carry + carried,
+                       vit_min(VIT_ROWS, run->tokens - first) * d, (int)s->moe_index,
+                       &run->config.moe.router);
+    }
+}
+
 void vit_moe_backward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
@@ -255,24 +281,13 @@ void vit_moe_backward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width;
     const bool train = run->mode == VIT_MODE_TRAIN;
     const vit_router_join *join = s->router->join;
-    const float *d_y = run->d_x, *in = entry(s);
-    float *d_in = run->d_x; /* the norm's gradient is added here */
+    const bool enters = join && join->enter;
+    const float *d_y = join ? run->d_joined : run->d_x, *in = entry(s);
+    float *d_in =
+        enters ? run->d_entered : run->d_x; /* the norm's gradient is added here */
 
-    if (join) {
-        float *d_h = run->d_norm;
-        join->backward(d_h, run->d_joined, run->d_carry[1], run->d_x, run->d_carry[0],
-                       s->x1, s->joined, s->carry_in, s->carry, run->tokens * d,
-                       (int)s->moe_index, &run->config.moe.router);
-        memcpy(run->d_x, d_h, run->tokens * d * sizeof *d_h);
-        float *swap = run->d_carry[0];
-        run->d_carry[0] = run->d_carry[1];
-        run->d_carry[1] = swap;
-        d_y = run->d_joined;
-        if (join->enter) {
-            d_in = run->d_entered;
-            memset(d_in, 0, run->tokens * d * sizeof *d_in);
-        }
-    }
+    if (join)
+        leave_backward(run, i);
 
     expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
@@ -303,16 +318,19 @@ void vit_moe_backward(vit_run *run, size_t i)
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
+        const size_t rows = vit_min(VIT_ROWS, run->tokens - first), at = first * d;
         float *sums = run->partial + first / VIT_ROWS * run->partial_width;
         memset(sums, 0, 2 * d * sizeof *sums);
-        run->kernels->norm_backward(
-            d_in + first * d, train ? sums : NULL, sums + d, run->d_norm + first * d,
-            in + first * d, s->mean2 + first, s->rstd2 + first, w->norm2_weight, rows, d);
+        if (enters)
+            memset(d_in + at, 0, rows * d * sizeof *d_in);
+        run->kernels->norm_backward(d_in + at, train ? sums : NULL, sums + d,
+                                    run->d_norm + at, in + at, s->mean2 + first,
+                                    s->rstd2 + first, w->norm2_weight, rows, d);
+        if (enters)
+            join->enter_backward(run->d_x + at, run->d_carry + at * join->carry_width,
+                                 d_in + at, rows * d, (int)s->moe_index,
+                                 &run->config.moe.router);
     }
-    if (join && join->enter)
-        join->enter_backward(run->d_x, run->d_carry[0], d_in, run->tokens * d,
-                             (int)s->moe_index, &run->config.moe.router);
     if (train) {
         vit_partial_add(run->gradients.block[i].norm2_weight, run,
                         vit_row_blocks(run->tokens), 0, d);

@@ -82,8 +82,8 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
     const base_status status = routing_gradients_set(run, d_routing, err);
     if (status != BASE_OK)
         return status;
-    for (size_t j = 0; j < 2 && run->d_joined; j++)
-        memset(run->d_carry[j], 0,
+    if (run->d_joined)
+        memset(run->d_carry, 0,
                run->tokens * (size_t)run->config.width *
                    run->block[run->moe_block[0]].router->join->carry_width * sizeof(float));
     if (d_logits || !d_routing) {

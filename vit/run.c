@@ -156,8 +156,7 @@ static void plan_backward(vit_run *run)
         if (router->join && !run->d_joined) {
             run->d_joined = floats(run, t * d);
             run->d_entered = router->join->enter ? floats(run, t * d) : NULL;
-            for (size_t j = 0; j < 2; j++)
-                run->d_carry[j] = floats(run, t * d * router->join->carry_width);
+            run->d_carry = floats(run, t * d * router->join->carry_width);
         }
     }
 }

@@ -77,10 +77,10 @@ struct vit_run {
     float *d_qkv;       /* [T, 3D] */
     float *d_hidden;    /* [max(T, rows), M] */
     float *d_branch;    /* [T, D] gradient of a branch after dropout, if dropout is on */
-    float *d_rows_out, *d_rows_in;            /* [rows, D] */
-    float *d_gate;                            /* [assignments] */
-    float *d_attention;                       /* [B, H, N, N], only if a router wants it */
-    float *d_carry[2], *d_joined, *d_entered; /* only when a router joins itself */
+    float *d_rows_out, *d_rows_in;         /* [rows, D] */
+    float *d_gate;                         /* [assignments] */
+    float *d_attention;                    /* [B, H, N, N], only if a router wants it */
+    float *d_carry, *d_joined, *d_entered; /* only when a router joins itself */
     float *partial; /* [blocks of rows, partial_width] sums of biases and norms */
     size_t partial_width;
     float *scratch; /* [threads, scratch_floats] */

@@ -149,7 +149,8 @@ typedef struct vit_router_pass {
 
 /* How the layer meets the stream h [T, D]: it computes y from h and h_next = h + y, unless the router
  * brings its own (Teo and Nguyen 2024, MomentumSMoE). carry [T, carry_width * D] goes from MoE layer to
- * MoE layer of one pass and is zero before the first. floats: T * D; moe_index: 0, 1, ... */
+ * MoE layer of one pass and is zero before the first. Each function is called from several threads at once,
+ * each on some tokens: floats is their number times D; moe_index: 0, 1, ... */
 typedef struct vit_router_join {
     size_t carry_width;
     /* in: what the layer computes y from in place of h; NULL: h itself. */
@@ -162,7 +163,8 @@ typedef struct vit_router_join {
     void (*forward)(float *h_next, float *carry_out, const float *h, const float *y,
                     const float *carry_in, size_t floats, int moe_index,
                     const vit_router_config *config);
-    /* d_h, d_y, d_carry_in are overwritten from d_h_next and d_carry_out */
+    /* d_h, d_y, d_carry_in are overwritten from d_h_next and d_carry_out. d_h may be d_h_next, d_carry_in
+     * may be d_carry_out, and nothing else overlaps: each float in its turn. */
     void (*backward)(float *d_h, float *d_y, float *d_carry_in, const float *d_h_next,
                      const float *d_carry_out, const float *h, const float *y,
                      const float *carry_in, const float *carry_out, size_t floats,
