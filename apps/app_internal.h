@@ -25,6 +25,7 @@ int app_corrupt(int argc, char **argv);
 int app_bench(int argc, char **argv);
 int app_attack_command(int argc, char **argv);
 int app_report(int argc, char **argv);
+int app_compare_command(int argc, char **argv);
 
 /* ---- options (options.c) ------------------------------------------------------------------ */
 

@@ -27,6 +27,8 @@ static const command commands[] = {
     {"attack", app_attack_command,
      "accuracy under adversarial attack, with checks and a report"},
     {"report", app_report, "several models side by side, from their results"},
+    {"compare", app_compare_command,
+     "train routers side by side and compare them, with seeds and spread"},
     {"bench", app_bench, "the benchmarks behind the README's numbers"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

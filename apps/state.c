@@ -57,12 +57,16 @@ static void add_number(pair_list *list, const char *key, uint64_t number)
     add_text(list, key, value);
 }
 
+const char *app_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
+{
+    snprintf(out, out_bytes, "%016" PRIx64, data_source_fingerprint(source));
+    return out;
+}
+
 static void add_hash(pair_list *list, const char *key, const data_source *source)
 {
-    char *value = list->value[list->count];
-
-    snprintf(value, VALUE_BYTES, "%016" PRIx64, data_source_fingerprint(source));
-    add_text(list, key, value);
+    add_text(list, key,
+             app_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
 }
 
 static void describe(pair_list *list, const app_trainer *t, const char *recipe)
@@ -209,7 +213,7 @@ static base_status same_data(const vit_tensor_file *file, const char *key,
     const char *stored = vit_tensors_metadata(file, key);
     char now[VALUE_BYTES];
 
-    snprintf(now, sizeof now, "%016" PRIx64, data_source_fingerprint(source));
+    app_state_fingerprint(now, sizeof now, source);
     if (stored && strcmp(stored, now) == 0)
         return BASE_OK;
     return base_fail(err, BASE_MISMATCH,
@@ -273,12 +277,12 @@ static base_status load_weights(app_trainer *t, const char *path, base_error *er
 
 /* The folder of the last checkpoint (base_free): "last", or "last.old" when a kill fell between two
  * renames; NULL when there is none. */
-static char *last_folder(const app_trainer *t)
+static char *last_folder(const char *run)
 {
     static const char *const names[] = {"last", "last.old"};
 
     for (size_t i = 0; i < 2; i++) {
-        char *folder = base_text("%s/%s", t->out, names[i]);
+        char *folder = base_text("%s/%s", run, names[i]);
         if (folder && access(folder, F_OK) == 0)
             return folder;
         base_free(folder);
@@ -288,11 +292,51 @@ static char *last_folder(const app_trainer *t)
 
 bool app_state_exists(const app_trainer *trainer)
 {
-    char *folder = last_folder(trainer);
+    char *folder = last_folder(trainer->out);
     const bool found = folder != NULL;
 
     base_free(folder);
     return found;
+}
+
+base_status app_state_peek(app_state_facts *out, bool *found, const char *folder,
+                           base_error *err)
+{
+    static const char *const keys[] = {"recipe", "train_fingerprint", "val_fingerprint"};
+    const char *text[3];
+    vit_tensor_file *file = NULL;
+    app_state_facts facts = {0};
+    char *last = last_folder(folder);
+    char *path = last ? base_text("%s/state.safetensors", last) : NULL;
+    base_status status = BASE_OK;
+
+    *found = last != NULL;
+    *out = facts;
+    if (!last)
+        goto done;
+    status = path ? vit_tensors_open(&file, path, err)
+                  : base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", last);
+    if (status == BASE_OK)
+        status = read_position(&facts.at, file, path, err);
+    for (size_t i = 0; i < 3 && status == BASE_OK; i++) {
+        text[i] = vit_tensors_metadata(file, keys[i]);
+        if (!text[i])
+            status = base_fail(err, BASE_FORMAT, "'%s' is not the state of a run", path);
+    }
+    if (status != BASE_OK)
+        goto done;
+    snprintf(facts.train, sizeof facts.train, "%.40s", text[1]);
+    snprintf(facts.val, sizeof facts.val, "%.40s", text[2]);
+    facts.recipe = base_text("%s", text[0]);
+    if (facts.recipe)
+        *out = facts;
+    else
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
+done:
+    vit_tensors_close(file);
+    base_free(path);
+    base_free(last);
+    return status;
 }
 
 base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
@@ -300,7 +344,7 @@ base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
     base_status status = BASE_OK;
     vit_tensor_file *file = NULL;
     app_position at = {0};
-    char *folder = last_folder(trainer);
+    char *folder = last_folder(trainer->out);
     char *weights = base_text("%s/model.safetensors", folder ? folder : "");
     char *path = base_text("%s/state.safetensors", folder ? folder : "");
     char name[32];

@@ -102,9 +102,13 @@ typedef struct app_trainer {
     double eval_seconds;
 } app_trainer;
 
-/* Opens the data, resolves the recipe, builds network, runs, loaders. bad_list, open or zeroed, is told
- * of samples that are not right. recipe may still hold unresolved
+/* Opens the data, resolves the recipe, builds the loaders and counts the steps: all but the network.
+ * bad_list, open or zeroed, is told of samples that are not right. recipe may still hold unresolved
  * keys. On failure app_trainer_destroy still has to be called. */
+base_status app_trainer_plan(app_trainer *out, const app_common *common,
+                             const app_recipe *recipe, const char *folder,
+                             app_bad_list *bad_list, base_error *err);
+/* The same, and network, optimiser and runs. */
 base_status app_trainer_create(app_trainer *out, const app_common *common,
                                const app_recipe *recipe, const char *folder,
                                app_bad_list *bad_list, base_error *err);
@@ -137,6 +141,17 @@ base_status app_state_save(app_trainer *trainer, const char *name, const vit_mod
                            base_error *err);
 /* Whether the run's folder has a checkpoint to go on from. */
 bool app_state_exists(const app_trainer *trainer);
+/* What a checkpoint says of itself without its network being built. */
+typedef struct app_state_facts {
+    app_position at;
+    char train[48], val[48]; /* fingerprints of the data */
+    char *recipe;            /* its fixed text, base_free */
+} app_state_facts;
+/* Of FOLDER/last of a run's folder. *found false: there is no checkpoint, *out is zeroed. */
+base_status app_state_peek(app_state_facts *out, bool *found, const char *folder,
+                           base_error *err);
+/* A fingerprint as the state holds it into out. */
+const char *app_state_fingerprint(char *out, size_t out_bytes, const data_source *source);
 /* Continues at FOLDER/last: weights, optimiser, position. BASE_MISMATCH when recipe or data changed.
  * *found false: there is no checkpoint, nothing was done. */
 base_status app_state_load(app_trainer *trainer, bool *found, base_error *err);

@@ -244,9 +244,9 @@ static void plan(app_trainer *t)
     };
 }
 
-base_status app_trainer_create(app_trainer *out, const app_common *common,
-                               const app_recipe *recipe, const char *folder,
-                               app_bad_list *bad_list, base_error *err)
+base_status app_trainer_plan(app_trainer *out, const app_common *common,
+                             const app_recipe *recipe, const char *folder,
+                             app_bad_list *bad_list, base_error *err)
 {
     app_trainer *t = out;
 
@@ -259,11 +259,20 @@ base_status app_trainer_create(app_trainer *out, const app_common *common,
         status = resolve_recipe(t, err);
     if (status == BASE_OK)
         status = create_loaders(t, err);
-    if (status != BASE_OK)
-        return status;
-    plan(t);
-    status = create_network(t, err);
-    return status == BASE_OK ? create_buffers(t, err) : status;
+    if (status == BASE_OK)
+        plan(t);
+    return status;
+}
+
+base_status app_trainer_create(app_trainer *out, const app_common *common,
+                               const app_recipe *recipe, const char *folder,
+                               app_bad_list *bad_list, base_error *err)
+{
+    base_status status = app_trainer_plan(out, common, recipe, folder, bad_list, err);
+
+    if (status == BASE_OK)
+        status = create_network(out, err);
+    return status == BASE_OK ? create_buffers(out, err) : status;
 }
 
 void app_trainer_destroy(app_trainer *trainer)

@@ -1,0 +1,175 @@
+/* compare.c - vmoe compare: which router, and is it more robust? Trains every router with every seed, evaluates,
+ * writes the table (docs/compare.md). Relied on elsewhere: the same command goes on wherever it was stopped. */
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/compare_internal.h"
+
+#define AT(member) offsetof(app_compare_args, member)
+
+static const app_option options[] = {
+    {.name = "routers",
+     .value = "LIST",
+     .kind = APP_LIST,
+     .at = AT(routers),
+     .help =
+         "routers, separated by commas: [label=]router[:key=value ...] with keys of the "
+         "recipe's [router]: ssr,softmax,fast=vmoe:capacity=1.05:eval_capacity=4"},
+    {.name = "preset",
+     .value = "NAME",
+     .kind = APP_CHOICE,
+     .at = AT(preset),
+     .choices = APP_PRESETS,
+     .help = "all: every router without capacities, and V-MoE with its own; ssr-ablation: "
+             "SSR's settings, one at a time"},
+    {.name = "seeds",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(seeds),
+     .low = 1,
+     .high = APP_SEEDS_MAX,
+     .help = "trainings of each router: train.seed 1 to N"},
+    {.name = "recipe",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(recipe),
+     .help = "network and budget of all trainings: a recipe by name or INI file"},
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help = "images to train on (default: the recipe's data.train)"},
+    {.name = "val",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(val),
+     .help = "images to evaluate on (default: the recipe's data.val)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(set),
+     .help = "override keys of the recipe for all routers"},
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .required = true,
+     .help = "folder of the comparison: compare.html, compare.json, runs.csv, summary.csv, "
+             "runs/LABEL/seed-N"},
+    {.name = "jobs",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(jobs),
+     .low = 1,
+     .high = 64,
+     .help = "trainings at a time; they share --threads"},
+    {.name = "no-train",
+     .kind = APP_FLAG,
+     .at = AT(no_train),
+     .help = "only what is trained already"},
+    {.name = "no-evaluation",
+     .kind = APP_FLAG,
+     .at = AT(no_evaluation),
+     .help = "train only"},
+    {.name = "status",
+     .kind = APP_FLAG,
+     .at = AT(status),
+     .help = "say how far every run is, and leave"},
+};
+
+static const app_syntax syntax = {
+    .command = "compare",
+    .usage = "--routers LIST --recipe R --data DATA --val DATA --out DIR [options]",
+    .about =
+        "Trains each router with each seed on the same recipe, evaluates all of them and "
+        "writes one page.\nStopped anywhere, the same command goes on; runs in DIR that are "
+        "trained already are taken over.\n--seed, --batch and --precision are those of the "
+        "evaluation and, precision, of training.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+};
+
+static void plan_note(const app_compare *c)
+{
+    size_t finished = 0, begun = 0;
+    const app_compare_args *args = c->args;
+
+    for (size_t i = 0; i < c->runs; i++) {
+        finished += c->run[i].state == APP_RUN_FINISHED;
+        begun += c->run[i].state == APP_RUN_BEGUN;
+    }
+    app_note(&args->common,
+             "%-12s%zu routers, %lld seed%s, %llu steps each: %zu of %zu runs are trained, "
+             "%zu begun",
+             "compare", c->entries.count, (long long)args->seeds,
+             args->seeds > 1 ? "s" : "", (unsigned long long)c->total, finished, c->runs,
+             begun);
+}
+
+/* The table tells of them; the exit status, too. */
+static base_status failures(const app_compare *c, base_error *err)
+{
+    size_t failed = 0, first = 0;
+    char name[128];
+
+    for (size_t i = c->runs; i-- > 0;) {
+        if (c->run[i].state == APP_RUN_FAILED) {
+            failed++;
+            first = i;
+        }
+    }
+    if (failed == 0)
+        return BASE_OK;
+    return base_fail(
+        err, BASE_NUMERIC, "%zu of %zu runs failed, the first is %s: %s", failed, c->runs,
+        app_compare_name(name, sizeof name, c, &c->run[first]), c->run[first].reason);
+}
+
+static base_status compare_all(app_compare *c, const app_compare_args *args,
+                               base_error *err)
+{
+    base_status status = app_compare_open(c, args, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (args->status) {
+        app_compare_print(c);
+        return BASE_OK;
+    }
+    plan_note(c);
+    if (!args->no_train)
+        status = app_compare_train(c, err);
+    return status == BASE_OK ? failures(c, err) : status;
+}
+
+int app_compare_command(int argc, char **argv)
+{
+    app_compare_args args = {.common = app_common_defaults(), .seeds = 3, .jobs = 1};
+    base_error err = {0};
+    int code = APP_USAGE;
+
+    args.common.precision = -1; /* not given: the recipe decides */
+    args.common.batch = 0;
+    args.common.limit = -1;
+    if (!app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
+        return code;
+    if (args.common.limit >= 0) {
+        base_fail(&err, BASE_USAGE,
+                  "--limit means nothing here, see --eval-limit and --set data.limit=N");
+        return app_fail("compare", &err);
+    }
+    app_common_apply(&args.common, "compare");
+    app_stop_install();
+    app_compare *compare = base_alloc(1, sizeof *compare);
+    if (!compare) {
+        base_fail(&err, BASE_NO_MEMORY, "no memory for a comparison");
+        return app_fail("compare", &err);
+    }
+    compare->lock = -1;
+    base_status status = app_output_check(args.common.json, &err);
+    if (status == BASE_OK)
+        status = compare_all(compare, &args, &err);
+    app_compare_close(compare);
+    base_free(compare);
+    return status == BASE_OK ? APP_DONE : app_fail("compare", &err);
+}

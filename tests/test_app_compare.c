@@ -1,0 +1,266 @@
+/* test_app_compare.c - vmoe compare as a user runs it: trainings that are taken over, stopped, killed, refused;
+ * labels and presets. */
+#include "apps/compare_internal.h"
+#include "tests/test_run.h"
+#include "tests/test_train.h"
+
+#define SHORT "train.epochs=6"
+/* What every comparison here is given; further words follow. */
+#define COMPARE                                                                            \
+    "compare", "--data", data, "--val", data, "--recipe", recipe, "--threads", "1",        \
+        "--no-evaluation", "--out"
+
+/* A run of the comparison is what vmoe train makes of the same settings. */
+static void same_as_trained(const char *run, const char *set, const char *seed)
+{
+    char *alone = test_path(dir, "alone");
+
+    program_done(program_run(dir, TINY, alone, "--quiet", "--set", SHORT, set, seed, NULL));
+    same_run("alone", run);
+    same_metrics("alone", run);
+    ck_assert_int_eq(base_folder_remove(alone, NULL), BASE_OK);
+    base_free(alone);
+}
+
+START_TEST(every_router_is_trained_with_every_seed)
+{
+    char *out = test_path(dir, "cmp");
+
+    program_done(program_run(dir, COMPARE, out, "--routers", "ssr,plain=softmax", "--seeds",
+                             "2", "--set", SHORT, NULL));
+    same_as_trained("cmp/runs/ssr/seed-1", "router.name=ssr", "train.seed=1");
+    same_as_trained("cmp/runs/plain/seed-2", "router.name=softmax", "train.seed=2");
+    base_free(out);
+}
+END_TEST
+
+START_TEST(trainings_side_by_side_are_those_one_after_another)
+{
+    char *out = test_path(dir, "cmp");
+
+    program_done(program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "2",
+                             "--jobs", "3", "--set", SHORT, NULL));
+    same_as_trained("cmp/runs/softmax/seed-1", "router.name=softmax", "train.seed=1");
+    same_as_trained("cmp/runs/ssr/seed-2", "router.name=ssr", "train.seed=2");
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_finished_run_is_taken_over)
+{
+    char *out = test_path(dir, "cmp"), *run = test_path(out, "runs/softmax/seed-1");
+    char *log = test_path(out, "runs/softmax/seed-1.log");
+
+    program_done(program_run(dir, TINY, run, "--quiet", "--set", SHORT,
+                             "router.name=softmax", "train.seed=1", NULL));
+    program_result r = program_run(dir, COMPARE, out, "--routers", "softmax,ssr", "--seeds",
+                                   "1", "--set", SHORT, NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_msg(strstr(r.err, "1 of 2 runs are trained") != NULL, "%s", r.err);
+    ck_assert(!test_exists(log)); /* nobody touched it */
+    program_result_free(&r);
+    base_free(log);
+    base_free(run);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_killed_comparison_goes_on_to_the_same_bytes)
+{
+    char *out = test_path(dir, "cmp"), *state;
+    const char *const words[] = {COMPARE,  out, "--routers", "ssr,softmax", "--seeds", "1",
+                                 "--jobs", "2", "--set",     SHORT,         NULL};
+
+    state = test_path(out, "runs/softmax/seed-1/last/state.safetensors");
+    const pid_t child = start(0, words);
+    for (int i = 0; i < 5000 && !test_exists(state); i++)
+        rest(0.002);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(finish(child), -SIGKILL);
+    program_done(program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "1",
+                             "--set", SHORT, NULL));
+    same_as_trained("cmp/runs/softmax/seed-1", "router.name=softmax", "train.seed=1");
+    same_as_trained("cmp/runs/ssr/seed-1", "router.name=ssr", "train.seed=1");
+    base_free(state);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_stopped_comparison_writes_checkpoints_and_goes_on)
+{
+    char *out = test_path(dir, "cmp"), *metrics, *state, *talk, *text;
+    const char *const words[] = {COMPARE,
+                                 out,
+                                 "--routers",
+                                 "ssr",
+                                 "--seeds",
+                                 "1",
+                                 "--set",
+                                 "train.checkpoint_every=10000",
+                                 "train.epochs=2000",
+                                 NULL};
+
+    metrics = test_path(out, "runs/ssr/seed-1/metrics.jsonl");
+    state = test_path(out, "runs/ssr/seed-1/last/state.safetensors");
+    const pid_t child = start(0, words);
+    struct stat info = {0};
+    for (int i = 0; i < 5000 && info.st_size == 0; i++) {
+        rest(0.002);
+        if (stat(metrics, &info) != 0)
+            info.st_size = 0;
+    }
+    kill(child, SIGINT);
+    ck_assert_int_eq(finish(child), 1);
+    talk = test_path(dir, "started.txt");
+    text = program_text(talk);
+    ck_assert_msg(strstr(text, "the same command goes on") != NULL, "%s", text);
+    ck_assert(test_exists(state));
+    base_free(text);
+    base_free(talk);
+    base_free(state);
+    base_free(metrics);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_training_that_fails_does_not_lose_the_others)
+{
+    char *out = test_path(dir, "cmp");
+    char *block =
+        test_path(out, "runs/ssr/seed-1/metrics.jsonl"); /* where a file should be */
+
+    ck_assert_int_eq(base_folder_make(block, NULL), BASE_OK);
+    program_result r = program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds",
+                                   "1", "--set", SHORT, NULL);
+    ck_assert_msg(r.code == 1, "%s", r.err);
+    ck_assert_msg(strstr(r.err, "ssr seed 1: cannot write '") != NULL, "%s", r.err);
+    ck_assert_msg(strstr(r.err, "softmax seed 1: top-1") != NULL, "%s", r.err);
+    ck_assert_msg(strstr(r.err, "1 of 2 runs failed, the first is ssr seed 1") != NULL,
+                  "%s", r.err);
+    program_result_free(&r);
+    base_free(block);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_changed_recipe_is_refused_with_run_and_key)
+{
+    char *out = test_path(dir, "cmp");
+
+    program_done(program_run(dir, COMPARE, out, "--routers", "ssr", "--seeds", "1", "--set",
+                             "train.epochs=2", NULL));
+    program_refused(program_run(dir, COMPARE, out, "--routers", "ssr", "--seeds", "1",
+                                "--set", "train.epochs=2", "optimizer.lr=0.5", NULL),
+                    1, "ssr seed 1 (");
+    program_refused(program_run(dir, COMPARE, out, "--routers", "ssr", "--seeds", "1",
+                                "--set", "train.epochs=2", "optimizer.lr=0.5", NULL),
+                    1, "'optimizer.lr' was '0.003' when the run began and is '0.5' now");
+    /* Under a label of before, but another router. */
+    program_refused(program_run(dir, COMPARE, out, "--routers", "ssr=softmax", "--seeds",
+                                "1", "--set", "train.epochs=2", NULL),
+                    1, "'router.name' was 'ssr'");
+    /* What does not change the result may change. */
+    program_done(program_run(dir, COMPARE, out, "--routers", "ssr", "--seeds", "1", "--set",
+                             "train.epochs=2", "train.log_every=7", NULL));
+    base_free(out);
+}
+END_TEST
+
+START_TEST(wrong_words_are_refused_before_a_folder_is_made)
+{
+    char *out = test_path(dir, "cmp");
+    static const struct {
+        const char *routers, *words;
+    } wrong[] = {
+        {"softmx", "'softmx' is not one of"},
+        {"ssr,ssr", "'ssr' is there twice"},
+        {"ssr:p=2", "router.p '2'"},
+        {"softmax:p=0.5", "'router.p' is no key of the router 'softmax'"},
+        {"softmax:cold", "'cold' of the router 'softmax' is not of the form key=value"},
+        {"9=softmax", "does not begin with a letter"},
+        {"softmax:name=ssr", "is no setting of a router"},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        program_refused(program_run(dir, COMPARE, out, "--routers", wrong[i].routers, NULL),
+                        2, wrong[i].words);
+    program_refused(program_run(dir, COMPARE, out, NULL), 2, "--routers LIST or --preset");
+    program_refused(
+        program_run(dir, COMPARE, out, "--routers", "ssr", "--limit", "3", NULL), 2,
+        "--limit means nothing here");
+    program_refused(
+        program_run(dir, COMPARE, out, "--routers", "ssr", "--set", "train.seed=3", NULL),
+        2, "routers and seeds are those of --routers and --seeds");
+    ck_assert(!test_exists(out));
+    base_free(out);
+}
+END_TEST
+
+START_TEST(words_become_entries)
+{
+    app_entries e = {0};
+
+    ck_assert_int_eq(app_entries_add(&e,
+                                     "ssr,a=vmoe:capacity=1.05:bpr=true,"
+                                     "softmax:layers=1,3:k=2,b=softmax:layers=every:2,"
+                                     "x=1=ssr:p=0.1",
+                                     NULL),
+                     BASE_OK);
+    ck_assert_uint_eq(e.count, 5);
+    ck_assert_str_eq(e.entry[0].label, "ssr");
+    ck_assert_uint_eq(e.entry[0].settings, 0);
+    ck_assert_str_eq(e.entry[1].label, "a");
+    ck_assert_str_eq(e.entry[1].router, "vmoe");
+    ck_assert_str_eq(e.entry[1].setting[0], "router.capacity=1.05");
+    ck_assert_str_eq(e.entry[1].setting[1], "router.bpr=true");
+    ck_assert_str_eq(e.entry[2].label, "softmax-layers=1-3-k=2");
+    ck_assert_str_eq(e.entry[2].setting[0], "router.layers=1,3");
+    ck_assert_str_eq(e.entry[2].setting[1], "router.k=2");
+    ck_assert_str_eq(e.entry[3].setting[0], "router.layers=every:2");
+    ck_assert_str_eq(e.entry[4].label, "x=1");
+    ck_assert_str_eq(e.entry[4].router, "ssr");
+}
+END_TEST
+
+START_TEST(presets_hold_every_router_and_the_ablations)
+{
+    app_entries e = {0};
+    size_t routers = 0;
+
+    while (vit_router_name(routers))
+        routers++;
+    ck_assert_int_eq(app_entries_preset(&e, 1, NULL), BASE_OK);
+    ck_assert_uint_eq(e.count, routers + 2);
+    e = (app_entries){0};
+    ck_assert_int_eq(app_entries_add(&e, "ssr", NULL), BASE_OK);
+    ck_assert_int_eq(app_entries_preset(&e, 2, NULL), BASE_OK);
+    ck_assert_uint_eq(e.count, 13);
+    for (size_t i = 0; i < e.count; i++)
+        ck_assert_str_eq(e.entry[i].router, "ssr");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_compare");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_set_timeout(core, 240);
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, every_router_is_trained_with_every_seed);
+    tcase_add_test(core, trainings_side_by_side_are_those_one_after_another);
+    tcase_add_test(core, a_finished_run_is_taken_over);
+    tcase_add_test(core, a_killed_comparison_goes_on_to_the_same_bytes);
+    tcase_add_test(core, a_stopped_comparison_writes_checkpoints_and_goes_on);
+    tcase_add_test(core, a_training_that_fails_does_not_lose_the_others);
+    tcase_add_test(core, words_become_entries);
+    tcase_add_test(core, presets_hold_every_router_and_the_ablations);
+    suite_add_tcase(suite, core);
+    tcase_set_timeout(limits, 240);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, a_changed_recipe_is_refused_with_run_and_key);
+    tcase_add_test(limits, wrong_words_are_refused_before_a_folder_is_made);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
