@@ -122,13 +122,16 @@ void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t
                         const float *gate, size_t tokens, const vit_dispatch_rule *rule)
 {
     const size_t count = start[tokens];
+    const size_t view = rule->view_tokens > 0 ? rule->view_tokens : tokens;
     const size_t group =
-        rule->group_tokens > 0 && rule->group_tokens < tokens ? rule->group_tokens : tokens;
+        rule->group_tokens > 0 && rule->group_tokens < view ? rule->group_tokens : view;
 
     if (rule->capacity > 0.0)
-        for (size_t first = 0; first < tokens; first += group)
-            group_keep(out, first, tokens - first < group ? tokens - first : group, start,
-                       expert, gate, rule);
+        for (size_t first = 0, rows; first < tokens; first += rows) {
+            const size_t rest = view - first % view;
+            rows = rest < group ? rest : group;
+            group_keep(out, first, rows, start, expert, gate, rule);
+        }
     else
         memset(out->kept, true, count * sizeof *out->kept);
     place_rows(out, expert, count, rule->experts);

@@ -4,7 +4,8 @@
  *
  * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is one block of rows
  * of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small experts and large ones
- * share the threads evenly, and nothing is padded.
+ * share the threads evenly, and nothing is padded. A router with two views of the tokens (S2MoE, training
+ * only) has 2T of them here: T + t is the other view of t, its rows follow the norm's in norm2.
  * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
 #include <omp.h>
 #include <string.h>
@@ -50,10 +51,17 @@ static void expert_dropout(float *y, const vit_run *run, size_t i, uint64_t site
     const vit_block_state *s = &run->block[i];
     for (size_t r = 0; r < rows; r++) {
         const size_t token = s->pass.token[s->dispatch.assignment[first + r]];
+        const uint64_t view = token / run->tokens; /* a mask of its own */
         vit_dropout(y + r * n, 1, n, run->config.moe.dropout, &run->step,
-                    expert_site(i, site, e),
-                    run->step.first_sample * run->tokens_per_image + token);
+                    expert_site(i, site, e) + (view << 32),
+                    run->step.first_sample * run->tokens_per_image + token % run->tokens);
     }
+}
+
+/* Stochastic depth of a token's result; that of two views is scaled after they are mixed. */
+static float token_scale(const vit_run *run, const vit_block_state *s, size_t t)
+{
+    return s->views > 1 ? 1.0f : s->branch_scale[1][t / run->tokens_per_image];
 }
 
 static void experts_forward(vit_run *run, size_t i)
@@ -89,6 +97,40 @@ static void experts_forward(vit_run *run, size_t i)
     }
 }
 
+/* row [D] = base (NULL: 0; may be row) */
+static void row_start(float *row, const float *base, size_t d)
+{
+    if (!base)
+        memset(row, 0, d * sizeof *row);
+    else if (base != row)
+        memcpy(row, base, d * sizeof *row);
+}
+
+/* row [D] += scale times a token's results, weighted by its gates. */
+static void token_add(const vit_run *run, const vit_block_state *s, float *row, size_t t,
+                      float scale)
+{
+    const size_t d = (size_t)run->config.width;
+    for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+        if (s->dispatch.kept[a])
+            run->kernels->axpy(row, scale * s->pass.gate[a],
+                               s->rows_out + (size_t)s->dispatch.row[a] * d, d);
+}
+
+/* The results of two views, and what the router mixes of them. */
+static void views_forward(vit_run *run, size_t i)
+{
+    vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t t = 0; t < s->views * run->tokens; t++) {
+        row_start(s->both + t * d, NULL, d);
+        token_add(run, s, s->both + t * d, t, 1.0f);
+    }
+    s->router->views->mix(&s->pass, run->mixed, s->both);
+}
+
 /* Adds each token's results, weighted by its gates, to the stream: x_next = x1 + scale * sum, or what the
  * router makes of both. */
 static void combine(vit_run *run, size_t i, float *x_next)
@@ -105,14 +147,11 @@ static void combine(vit_run *run, size_t i, float *x_next)
         for (size_t t = first; t < end; t++) {
             const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = out + t * d;
-            if (!base)
-                memset(row, 0, d * sizeof *row);
-            else if (base != out)
-                memcpy(row, base + t * d, d * sizeof *row);
-            for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
-                if (s->dispatch.kept[a])
-                    run->kernels->axpy(row, scale * s->pass.gate[a],
-                                       s->rows_out + (size_t)s->dispatch.row[a] * d, d);
+            row_start(row, base ? base + t * d : NULL, d);
+            if (s->views > 1)
+                run->kernels->axpy(row, scale, run->mixed + t * d, d);
+            else
+                token_add(run, s, row, t, scale);
         }
         if (join) {
             const size_t at = first * d, carried = at * join->carry_width;
@@ -154,6 +193,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     if (moe->group_images == 0)
         pass->shape.group_tokens = run->tokens;
     pass->x = s->norm2;
+    pass->view = s->views > 1 ? s->norm2 + run->tokens * d : NULL;
     pass->attention = s->router->wants_attention ? s->probs : NULL;
     pass->training = run->training;
     pass->seed = run->step.seed;
@@ -174,8 +214,10 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
         pass->param[p] = w->router[p];
     s->router->forward(pass);
-    vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate, run->tokens,
+    vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate,
+                       s->views * run->tokens,
                        &(vit_dispatch_rule){
+                           .view_tokens = run->tokens,
                            .group_tokens = pass->shape.group_tokens,
                            .experts = (size_t)moe->experts,
                            .capacity = run->training ? moe->capacity : moe->eval_capacity,
@@ -186,6 +228,8 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     s->seconds = base_seconds() - start;
 
     experts_forward(run, i);
+    if (s->views > 1)
+        views_forward(run, i);
     combine(run, i, x_next);
 }
 
@@ -207,7 +251,7 @@ static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks,
         float *d_out = run->d_rows_out + first * d, *d_hidden = run->d_hidden + first * m;
         for (size_t r = 0; r < rows; r++) {
             const size_t a = s->dispatch.assignment[first + r], t = s->pass.token[a];
-            const float scale = s->branch_scale[1][t / run->tokens_per_image];
+            const float scale = token_scale(run, s, t);
             float *row = d_out + r * d;
             run->d_gate[a] =
                 scale * run->kernels->dot(d_y + t * d, s->rows_out + (first + r) * d, d);
@@ -274,6 +318,21 @@ static void leave_backward(vit_run *run, size_t i)
     }
 }
 
+/* d_both [2T, D] from the gradient d_y [T, D] of the layer's output. */
+static void views_backward(vit_run *run, size_t i, const float *d_y)
+{
+    vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t t = 0; t < run->tokens; t++) {
+        row_start(run->mixed + t * d, NULL, d);
+        run->kernels->axpy(run->mixed + t * d,
+                           s->branch_scale[1][t / run->tokens_per_image], d_y + t * d, d);
+    }
+    s->router->views->mix_backward(&s->pass, run->d_both, run->mixed, s->both);
+}
+
 void vit_moe_backward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
@@ -289,6 +348,12 @@ void vit_moe_backward(vit_run *run, size_t i)
     if (join)
         leave_backward(run, i);
 
+    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
+        s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
+    if (s->views > 1) {
+        views_backward(run, i, d_y);
+        d_y = run->d_both;
+    }
     expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
@@ -298,7 +363,7 @@ void vit_moe_backward(vit_run *run, size_t i)
 
         /* home again: the gradient of norm2's output, from the token's rows and from the router */
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t t = 0; t < run->tokens; t++) {
+    for (size_t t = 0; t < s->views * run->tokens; t++) {
         float *row = run->d_norm + t * d;
         memset(row, 0, d * sizeof *row);
         for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
@@ -307,13 +372,12 @@ void vit_moe_backward(vit_run *run, size_t i)
                                    run->d_rows_in + (size_t)s->dispatch.row[a] * d, d);
     }
     s->pass.d_x = run->d_norm;
+    s->pass.d_view = s->views > 1 ? run->d_norm + run->tokens * d : NULL;
     s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
     if (s->pass.d_attention)
         memset(run->d_attention, 0,
                run->batch * (size_t)run->config.heads * run->tokens_per_image *
                    run->tokens_per_image * sizeof *run->d_attention);
-    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
-        s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
     s->router->backward(&s->pass, run->d_gate);
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)

@@ -170,7 +170,7 @@ vit_routing vit_run_routing(const vit_run *run, size_t i)
         .tokens = run->tokens,
         .tokens_per_image = run->tokens_per_image,
         .experts = s->pass.shape.experts,
-        .count = s->pass.count,
+        .count = s->pass.start[run->tokens], /* of the first view */
         .start = s->pass.start,
         .token = s->pass.token,
         .expert = s->pass.expert,
@@ -194,7 +194,7 @@ const float *vit_run_router_input(const vit_run *run, size_t i)
 
 base_status vit_run_capacity_set(vit_run *run, double factor, bool bpr, base_error *err)
 {
-    vit_config config = run->config;
+    vit_config config = *vit_model_config(run->model); /* its k, whatever evaluation uses */
 
     if (run->mode == VIT_MODE_TRAIN)
         return base_fail(err, BASE_USAGE,

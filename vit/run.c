@@ -36,11 +36,11 @@ static size_t max_size(size_t a, size_t b)
 static void plan_routing(vit_run *run, vit_block_state *s)
 {
     const vit_router_shape *shape = &s->pass.shape;
-    const size_t count = s->router->assignments(shape), t = shape->tokens,
+    const size_t count = s->views * s->router->assignments(shape), t = shape->tokens,
                  e = shape->experts;
     base_arena *arena = &run->arena;
     s->pass.probs = base_arena_take(arena, t * e, sizeof(double));
-    s->pass.start = base_arena_take(arena, t + 1, sizeof(uint32_t));
+    s->pass.start = base_arena_take(arena, s->views * t + 1, sizeof(uint32_t));
     s->pass.token = base_arena_take(arena, count, sizeof(uint32_t));
     s->pass.expert = base_arena_take(arena, count, sizeof(uint16_t));
     s->pass.gate = base_arena_take(arena, count, sizeof(float));
@@ -50,6 +50,8 @@ static void plan_routing(vit_run *run, vit_block_state *s)
     s->dispatch.kept = base_arena_take(arena, count, sizeof(bool));
     s->dispatch.assignment = base_arena_take(arena, count, sizeof(uint32_t));
     s->dispatch.scratch = base_arena_take(arena, 2 * t + 2 * e + 2, sizeof(uint32_t));
+    if (s->views > 1)
+        s->both = floats(run, s->views * t * (size_t)run->config.width);
     if (s->router->join) {
         const size_t d = (size_t)run->config.width;
         s->joined = floats(run, t * d);
@@ -64,8 +66,15 @@ static size_t rows_max(const vit_run *run)
     size_t rows = 0;
     for (size_t i = 0; i < (size_t)run->config.depth; i++)
         if (run->config.moe.layer[i])
-            rows = run->block[i].router->assignments(&run->block[i].pass.shape);
+            rows = run->block[i].views *
+                   run->block[i].router->assignments(&run->block[i].pass.shape);
     return rows;
+}
+
+/* Views of the tokens in the MoE layers, 1 without any. */
+static size_t views_max(const vit_run *run)
+{
+    return run->moe_count > 0 ? run->block[run->moe_block[0]].views : 1;
 }
 
 static void plan_block(vit_run *run, size_t i, bool wants_probs)
@@ -87,7 +96,7 @@ static void plan_block(vit_run *run, size_t i, bool wants_probs)
     s->x1 = floats(run, t * d);
     s->mean2 = floats(run, t);
     s->rstd2 = floats(run, t);
-    s->norm2 = floats(run, t * d);
+    s->norm2 = floats(run, (moe ? s->views : 1) * t * d);
     s->hidden = floats(run, (moe ? rows : t) * m);
     s->active = floats(run, (moe ? rows : t) * m);
     s->rows_in = floats(run, rows * d);
@@ -137,7 +146,7 @@ static void plan_backward(vit_run *run)
 
     run->d_pooled = floats(run, run->batch * d);
     run->d_x = floats(run, t * d);
-    run->d_norm = floats(run, t * d);
+    run->d_norm = floats(run, views_max(run) * t * d);
     run->d_qkv = floats(run, t * 3 * d);
     run->d_hidden = floats(run, max_size(t, rows) * m);
     run->d_branch = floats(run, t * d);
@@ -149,6 +158,8 @@ static void plan_backward(vit_run *run)
     const size_t tasks =
         vit_row_blocks(rows) + (size_t)(rows ? run->config.moe.experts : 0);
     run->partial = floats(run, max_size(blocks, tasks) * run->partial_width);
+    run->d_both = views_max(run) > 1 ? floats(run, 2 * t * d) : NULL;
+    run->mixed = views_max(run) > 1 ? floats(run, t * d) : NULL;
     for (size_t i = 0; i < run->moe_count; i++) {
         const vit_router *router = run->block[run->moe_block[i]].router;
         if (router->wants_attention && !run->d_attention)
@@ -223,6 +234,9 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
     run->tokens_per_image = vit_config_tokens(&run->config);
     run->tokens = batch * run->tokens_per_image;
     run->kernels = vit_kernels_get();
+    if (mode != VIT_MODE_TRAIN && router && router->eval_k &&
+        vit_config_is_sparse(&run->config))
+        run->config.moe.k = (int)router->eval_k(&run->config);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
         if (!run->config.moe.layer[i])
             continue;
@@ -230,6 +244,8 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
         s->router = router;
         s->pass.shape = vit_model_router_shape(model, batch);
         s->pass.shape.config = &run->config.moe.router;
+        s->pass.shape.k = (size_t)run->config.moe.k;
+        s->views = mode == VIT_MODE_TRAIN && router->views ? 2 : 1;
         s->moe_index = run->moe_count;
         run->moe_block[run->moe_count++] = i;
     }

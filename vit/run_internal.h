@@ -30,12 +30,14 @@ typedef struct vit_block_state {
     float *probs;     /* [B, H, N, N]; inference: NULL unless the router wants it */
     float *attention; /* [T, D] heads side by side */
     float *x1;        /* [T, D] after the attention's residual */
-    float *mean2, *rstd2, *norm2;
-    float *hidden, *active; /* before and after GELU: [T, M], experts [rows, M] */
+    float *mean2, *rstd2, *norm2; /* norm2 [views * T, D] in MoE blocks */
+    float *hidden, *active;       /* before and after GELU: [T, M], experts [rows, M] */
     /* MoE blocks only */
     vit_router_pass pass;
     vit_dispatch dispatch;
     const vit_router *router;
+    size_t views;              /* 2: a training run of a router with two views, else 1 */
+    float *both;               /* [2T, D] the experts' results, only with two views */
     float *rows_in, *rows_out; /* [rows, D] */
     float *joined;  /* [T, D] the layer's output, only when the router joins itself */
     float *entered; /* [T, D] what it is computed from, only when join->enter is there */
@@ -73,7 +75,7 @@ struct vit_run {
     float *final_norm;  /* gap: [T, D] */
     float *d_pooled;    /* [B, D] */
     float *d_x;         /* [T, D] gradient of the stream */
-    float *d_norm;      /* [T, D] of a norm's output or of the heads' */
+    float *d_norm;      /* [views * T, D] of a norm's output or of the heads' */
     float *d_qkv;       /* [T, 3D] */
     float *d_hidden;    /* [max(T, rows), M] */
     float *d_branch;    /* [T, D] gradient of a branch after dropout, if dropout is on */
@@ -81,6 +83,8 @@ struct vit_run {
     float *d_gate;                         /* [assignments] */
     float *d_attention;                    /* [B, H, N, N], only if a router wants it */
     float *d_carry, *d_joined, *d_entered; /* only when a router joins itself */
+    float *d_both;                         /* [2T, D], only with two views */
+    float *mixed;   /* [T, D] the output mixed of them, then its gradient */
     float *partial; /* [blocks of rows, partial_width] sums of biases and norms */
     size_t partial_width;
     float *scratch; /* [threads, scratch_floats] */

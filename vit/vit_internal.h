@@ -115,7 +115,8 @@ typedef struct vit_router_parameter {
 typedef struct vit_router_pass {
     vit_router_shape shape; /* tokens: of this batch */
     vit_exec *exec;
-    const float *x;                                /* [T, D] router input */
+    const float *x; /* [T, D] router input */
+    float *view;    /* [T, D] the other view, made by forward; NULL: one view only */
     const float *param[VIT_ROUTER_PARAMETERS_MAX]; /* in declared order */
     const float *attention;                        /* [B, H, N, N] if wanted, else NULL */
     bool training;              /* noise, Sinkhorn draw and losses apply */
@@ -126,7 +127,7 @@ typedef struct vit_router_pass {
     const uint16_t *fixed;
     size_t fixed_step;
     void *state; /* state_bytes, 64-aligned, kept from forward to backward */
-    /* outputs of forward, planned by the caller */
+    /* outputs of forward, planned by the caller; with a view of 2T tokens, T + t that of t's */
     double *probs;        /* [T, E] softmax of the clean logits */
     const double *logits; /* [T, E] those; NULL: a router that has none to show */
     uint32_t *start;      /* [T + 1] */
@@ -142,7 +143,8 @@ typedef struct vit_router_pass {
      * forward sets logits. */
     const float *d_logits; /* [T, E] */
     /* outputs of backward */
-    float *d_x;                                /* [T, D], adds */
+    float *d_x;          /* [T, D], adds */
+    const float *d_view; /* [T, D] what the experts made of it; forward's view's gradient */
     float *d_param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */
     float *d_attention;                        /* adds; NULL: not wanted */
 } vit_router_pass;
@@ -171,16 +173,30 @@ typedef struct vit_router_join {
                      int moe_index, const vit_router_config *config);
 } vit_router_join;
 
+/* Two views of every token in training (S2MoE, routing.md 8): the experts run on x and on view, both [T, D],
+ * and the layer's output is what the router mixes of the two results. Other passes have one view. */
+typedef struct vit_router_views {
+    /* y [T, D] from both [2T, D], the view's results behind those of x; may add to aux_loss. */
+    void (*mix)(vit_router_pass *pass, float *y, const float *both);
+    /* d_both [2T, D] overwritten, losses of the results included. Runs before backward, which folds
+     * pass->d_view and what mixing says of x into d_x. */
+    void (*mix_backward)(vit_router_pass *pass, float *d_both, const float *d_y,
+                         const float *both);
+} vit_router_views;
+
 typedef struct vit_router {
     const char *name;
     const char *summary; /* one line, with the source */
     const vit_router_option *options;
     bool wants_attention;
     bool replays; /* k experts a token, and outside training forward follows pass->fixed */
-    const vit_router_join *join; /* NULL: h + y */
+    const vit_router_join *join;   /* NULL: h + y */
+    const vit_router_views *views; /* NULL: one view of the tokens */
+    /* Experts of a token outside training; NULL: k of the network. */
+    size_t (*eval_k)(const vit_config *config);
     /* Refuses what this router cannot do (k = 1 with renormalised gates, ...). */
     base_status (*check)(const vit_config *config, base_error *err);
-    /* Largest number of assignments for shape->tokens tokens. */
+    /* Largest number of assignments for shape->tokens tokens of one view. */
     size_t (*assignments)(const vit_router_shape *shape);
     /* Fills out with the parameter tensors, returns how many. The first is "weight" [E, D]. */
     size_t (*parameters)(const vit_router_shape *shape, vit_router_parameter *out);
@@ -217,6 +233,7 @@ typedef struct vit_dispatch {
 } vit_dispatch;
 
 typedef struct vit_dispatch_rule {
+    size_t view_tokens; /* groups start anew after so many; 0: never */
     size_t group_tokens;
     size_t experts;
     double capacity; /* factor, 0: dropless */
