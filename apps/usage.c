@@ -1,11 +1,11 @@
-/* usage.c - which experts serve which classes: the table of classes by experts, mutual
- * information and purity (routing.md 12). A finite sample shows some information where
+/* usage.c - which experts serve which classes: fills the table of classes by experts that
+ * contingency.c measures (routing.md 12). A finite sample shows some information where
  * there is none; its size is the mean over shuffled labels, and the shuffles are whole
  * images, since the tokens of one image share their label. */
 #include "apps/usage_internal.h"
+#include "apps/statistics_internal.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Above this the counts of single images are not kept. */
 static const size_t counts_limit_bytes = (size_t)256 << 20;
@@ -58,83 +58,25 @@ void app_usage_add(app_usage *usage, int32_t label, const vit_routing *routing,
     usage->images++;
 }
 
-static double entropy_term(double p)
-{
-    return p > 0 ? -p * log(p) : 0;
-}
-
 app_usage_metrics app_usage_table(const uint64_t *table, size_t classes, size_t experts)
 {
-    app_usage_metrics out = {.mutual_extra = NAN};
-    double all = 0, of_class = 0, of_expert = 0, joint = 0, best = 0;
+    const app_table_stats s = app_table_measure(table, classes, experts);
 
-    for (size_t i = 0; i < classes * experts; i++)
-        all += (double)table[i];
-    if (!(all > 0))
-        return out;
-    for (size_t c = 0; c < classes; c++) {
-        double sum = 0;
-
-        for (size_t e = 0; e < experts; e++) {
-            sum += (double)table[c * experts + e];
-            joint += entropy_term((double)table[c * experts + e] / all);
-        }
-        of_class += entropy_term(sum / all);
-    }
-    for (size_t e = 0; e < experts; e++) {
-        uint64_t sum = 0, largest = 0;
-
-        for (size_t c = 0; c < classes; c++) {
-            const uint64_t n = table[c * experts + e];
-
-            sum += n;
-            largest = n > largest ? n : largest;
-        }
-        of_expert += entropy_term((double)sum / all);
-        best += (double)largest;
-    }
-    /* MI = H(class) + H(expert) - H(class, expert); rounding may leave it a hair below
-     * 0. */
-    out.mutual = fmax(of_class + of_expert - joint, 0);
-    out.normalised =
-        of_class > 0 && of_expert > 0 ? out.mutual / sqrt(of_class * of_expert) : 0;
-    out.purity = best / all;
-    return out;
-}
-
-/* The mean MI when the labels are dealt out to the images anew; NaN without memory. */
-static double mutual_of_shuffled(const app_usage *usage, uint64_t seed)
-{
-    const size_t cells = usage->classes * usage->experts;
-    uint64_t *table = base_alloc(cells, sizeof *table);
-    uint32_t *order = base_alloc(usage->images, sizeof *order);
-    double sum = 0;
-
-    for (uint64_t shuffle = 0; table && order && shuffle < APP_USAGE_SHUFFLES; shuffle++) {
-        base_rng rng =
-            base_rng_make(seed, BASE_PURPOSE_SUBSET, shuffle, usage->experts, 12);
-
-        base_rng_permutation(&rng, order, usage->images);
-        memset(table, 0, cells * sizeof *table);
-        for (size_t i = 0; i < usage->images; i++) {
-            uint64_t *row = table + (size_t)usage->labels[order[i]] * usage->experts;
-
-            for (size_t e = 0; e < usage->experts; e++)
-                row[e] += usage->counts[i * usage->experts + e];
-        }
-        sum += app_usage_table(table, usage->classes, usage->experts).mutual;
-    }
-    const bool good = table && order;
-    base_free(table);
-    base_free(order);
-    return good ? sum / APP_USAGE_SHUFFLES : (double)NAN;
+    return (app_usage_metrics){.mutual = s.mutual,
+                               .mutual_extra = NAN,
+                               .normalised = s.normalised,
+                               .purity = s.purity};
 }
 
 app_usage_metrics app_usage_summary(const app_usage *usage, uint64_t seed)
 {
     app_usage_metrics out = app_usage_table(usage->table, usage->classes, usage->experts);
+    app_table_stats chance;
 
-    if (usage->counts && usage->labels && usage->images <= usage->room && usage->images > 0)
-        out.mutual_extra = out.mutual - mutual_of_shuffled(usage, seed);
+    if (usage->counts && usage->labels && usage->images <= usage->room &&
+        usage->images > 0 &&
+        app_table_chance(&chance, usage->counts, usage->labels, usage->images,
+                         usage->classes, usage->experts, seed, NULL) == BASE_OK)
+        out.mutual_extra = out.mutual - chance.mutual;
     return out;
 }

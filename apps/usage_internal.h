@@ -11,8 +11,6 @@
 
 #include "vit/vit.h"
 
-enum { APP_USAGE_SHUFFLES = 20 }; /* permutations of the labels, routing.md 12 */
-
 typedef struct app_usage {
     size_t classes, experts;
     size_t images, room; /* seen, expected */
@@ -36,7 +34,7 @@ void app_usage_add(app_usage *usage, int32_t label, const vit_routing *routing,
                    size_t image);
 /* MI, NMI and purity of a table [classes, experts]. Cannot fail. */
 app_usage_metrics app_usage_table(const uint64_t *table, size_t classes, size_t experts);
-/* The same for all that was added, with the bias taken off by APP_USAGE_SHUFFLES
+/* The same for all that was added, with the bias taken off by APP_TABLE_SHUFFLES
  * permutations of the images' labels. Without memory for that mutual_extra is NaN. */
 app_usage_metrics app_usage_summary(const app_usage *usage, uint64_t seed);
 
