@@ -15,6 +15,9 @@ static const vit_router *const routers[] = {
     &vit_router_vmoe,
     &vit_router_sinkhorn,
     &vit_router_ssr,
+    &vit_router_momentum,
+    &vit_router_adam,
+    &vit_router_robust_momentum,
 };
 enum { ROUTER_COUNT = sizeof routers / sizeof routers[0], WORD_BYTES = 64 };
 

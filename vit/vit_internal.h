@@ -216,6 +216,9 @@ extern const vit_router vit_router_softmax;
 extern const vit_router vit_router_vmoe;
 extern const vit_router vit_router_sinkhorn;
 extern const vit_router vit_router_ssr;
+extern const vit_router vit_router_momentum;
+extern const vit_router vit_router_adam;
+extern const vit_router vit_router_robust_momentum;
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
 

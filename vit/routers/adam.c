@@ -1,0 +1,135 @@
+/* adam.c - router "adam": the routing of "softmax" in layers of which the first meets the stream as a
+ * step of Adam, the later ones as a heavy ball. Follows Teo and Nguyen 2024, "MomentumSMoE" (arXiv
+ * 2410.14574, AdamSMoE) as in the code released with it, routing.md 6: p = (1 - beta1) y and
+ * v = (1 - beta2) y^2 start at 0 and serve the first MoE layer only, without bias correction, so that
+ * h' = h + adam_gamma p / sqrt(v + eps) - kappa h; the momentum that later layers carry starts as gamma y.
+ * differs: kappa, the decoupled weight decay, is 0 here; the authors' 1 cancels the residual, which
+ * their post-norm blocks add again outside and ours do not.
+ *
+ * The update saturates: with the authors' numbers it is 3.162 sign(y) for |y| far above 3e-3, and the
+ * experts of that layer hardly learn through it (they do through the momentum). */
+#include <math.h>
+
+#include "vit/routers/momentum_internal.h"
+#include "vit/routers/softmax_internal.h"
+
+static const vit_router_option options[] = {
+    {.name = "mu",
+     .initial = 0.7,
+     .high = 1.0,
+     .help = "share of the momentum that stays from MoE layer to MoE layer "
+             "(MomentumSMoE's scripts: 0.7; its command line: 0.9)"},
+    {.name = "gamma",
+     .initial = 1.0,
+     .low = -1e3,
+     .high = 1e3,
+     .help = "weight of the experts' output in the momentum (MomentumSMoE: 1)"},
+    {.name = "adam_gamma",
+     .initial = 1.0,
+     .low = -1e3,
+     .high = 1e3,
+     .help = "weight of the Adam step of the first MoE layer (AdamSMoE: 1)"},
+    {.name = "beta1",
+     .initial = 0.9,
+     .high = 1.0,
+     .help = "decay of Adam's mean in the first MoE layer, which starts at 0 (AdamSMoE: "
+             "0.9)"},
+    {.name = "beta2",
+     .initial = 0.999,
+     .high = 1.0,
+     .help = "decay of Adam's mean square in the first MoE layer, which starts at 0 "
+             "(AdamSMoE: 0.999)"},
+    {.name = "eps",
+     .initial = 1e-8,
+     .low = 1e-12,
+     .high = 1.0,
+     .help = "added to Adam's mean square under the root (AdamSMoE: 1e-8)"},
+    {.name = "kappa",
+     .high = 1.0,
+     .help =
+         "decoupled weight decay of the stream in the first MoE layer (AdamSMoE's code: "
+         "1, which cancels the residual and suits its post-norm blocks; 0 is our "
+         "choice for pre-norm)"},
+    VIT_SOFTMAX_OPTIONS,
+    {.name = NULL},
+};
+
+typedef struct adam_numbers {
+    vit_heavy_ball ball;
+    float first;  /* adam_gamma (1 - beta1): the step is first * y / sqrt(v) */
+    float second; /* 1 - beta2 */
+    float eps, kept;
+} adam_numbers;
+
+static adam_numbers numbers_of(const vit_router_config *c)
+{
+    return (adam_numbers){
+        .ball = {.mu = (float)vit_router_option_value(c, "mu"),
+                 .gamma = (float)vit_router_option_value(c, "gamma")},
+        .first = (float)(vit_router_option_value(c, "adam_gamma") *
+                         (1.0 - vit_router_option_value(c, "beta1"))),
+        .second = (float)(1.0 - vit_router_option_value(c, "beta2")),
+        .eps = (float)vit_router_option_value(c, "eps"),
+        .kept = (float)(1.0 - vit_router_option_value(c, "kappa")),
+    };
+}
+
+static void forward(float *h_next, float *carry_out, const float *h, const float *y,
+                    const float *carry_in, size_t floats, int moe_index,
+                    const vit_router_config *config)
+{
+    const adam_numbers a = numbers_of(config);
+
+    if (moe_index > 0) {
+        vit_heavy_ball_forward(h_next, carry_out, h, y, carry_in, floats, a.ball);
+        return;
+    }
+#pragma omp simd
+    for (size_t i = 0; i < floats; i++) {
+        carry_out[i] = a.ball.gamma * y[i];
+        h_next[i] = a.kept * h[i] + a.first * y[i] / sqrtf(a.second * y[i] * y[i] + a.eps);
+    }
+}
+
+/* The step's derivative is first * eps / v^1.5 with v = second y^2 + eps: what p and what v give, added
+ * in closed form, so that nothing cancels where it saturates. */
+static void backward(float *d_h, float *d_y, float *d_carry_in, const float *d_h_next,
+                     const float *d_carry_out, const float *h, const float *y,
+                     const float *carry_in, const float *carry_out, size_t floats,
+                     int moe_index, const vit_router_config *config)
+{
+    const adam_numbers a = numbers_of(config);
+
+    (void)h, (void)carry_in, (void)carry_out;
+    if (moe_index > 0) {
+        vit_heavy_ball_backward(d_h, d_y, d_carry_in, d_h_next, d_carry_out, floats,
+                                a.ball);
+        return;
+    }
+#pragma omp simd
+    for (size_t i = 0; i < floats; i++) {
+        const float v = a.second * y[i] * y[i] + a.eps;
+        const float d_next = d_h_next[i], d_moved = d_carry_out[i];
+        d_h[i] = a.kept * d_next;
+        d_y[i] = a.first * (a.eps / v) / sqrtf(v) * d_next + a.ball.gamma * d_moved;
+        d_carry_in[i] = 0.0f; /* nothing comes before */
+    }
+}
+
+static const vit_router_join join = {
+    .carry_width = 1, .forward = forward, .backward = backward};
+
+const vit_router vit_router_adam = {
+    .name = "adam",
+    .summary = "softmax routing, an Adam step at the first MoE layer, then heavy-ball "
+               "momentum (Teo and Nguyen 2024, AdamSMoE)",
+    .options = options,
+    .replays = true,
+    .join = &join,
+    .check = vit_softmax_check,
+    .assignments = vit_route_assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = vit_route_state_bytes,
+    .forward = vit_softmax_forward,
+    .backward = vit_softmax_backward,
+};

@@ -1,0 +1,90 @@
+/* momentum.c - router "momentum": the routing of "softmax" in layers that meet the stream as a heavy
+ * ball. Follows Teo and Nguyen 2024, "MomentumSMoE" (arXiv 2410.14574) and the code released with it,
+ * routing.md 6: an SMoE layer is a step of gradient descent, and a momentum m with the stream's shape
+ * goes from MoE layer to MoE layer of one pass, is 0 before the first and takes gradients.
+ * differs: the authors' code takes the momentum away from the stream (the same with experts of the
+ * other sign, and they start symmetric); added, mu = 0 and gamma = 1 are the plain residual. Their
+ * blocks are post-norm, ours pre-norm. */
+#include "vit/routers/momentum_internal.h"
+#include "vit/routers/softmax_internal.h"
+
+static const vit_router_option options[] = {
+    {.name = "mu",
+     .initial = 0.7,
+     .high = 1.0,
+     .help = "share of the momentum that stays from MoE layer to MoE layer "
+             "(MomentumSMoE's scripts: 0.7; its command line: 0.9; 0: none)"},
+    {.name = "gamma",
+     .initial = 1.0,
+     .low = -1e3,
+     .high = 1e3,
+     .help = "weight of the experts' output in the momentum (MomentumSMoE: 1)"},
+    VIT_SOFTMAX_OPTIONS,
+    {.name = NULL},
+};
+
+void vit_heavy_ball_forward(float *h_next, float *m_next, const float *h, const float *y,
+                            const float *m, size_t floats, vit_heavy_ball ball)
+{
+#pragma omp simd
+    for (size_t i = 0; i < floats; i++) {
+        const float moved = ball.mu * m[i] + ball.gamma * y[i];
+        m_next[i] = moved;
+        h_next[i] = h[i] + moved;
+    }
+}
+
+void vit_heavy_ball_backward(float *d_h, float *d_y, float *d_m, const float *d_h_next,
+                             const float *d_m_next, size_t floats, vit_heavy_ball ball)
+{
+#pragma omp simd
+    for (size_t i = 0; i < floats; i++) {
+        const float d_next = d_h_next[i], d_moved = d_m_next[i] + d_next;
+        d_h[i] = d_next;
+        d_y[i] = ball.gamma * d_moved;
+        d_m[i] = ball.mu * d_moved;
+    }
+}
+
+static vit_heavy_ball ball_of(const vit_router_config *config)
+{
+    return (vit_heavy_ball){.mu = (float)vit_router_option_value(config, "mu"),
+                            .gamma = (float)vit_router_option_value(config, "gamma")};
+}
+
+static void forward(float *h_next, float *carry_out, const float *h, const float *y,
+                    const float *carry_in, size_t floats, int moe_index,
+                    const vit_router_config *config)
+{
+    (void)moe_index;
+    vit_heavy_ball_forward(h_next, carry_out, h, y, carry_in, floats, ball_of(config));
+}
+
+static void backward(float *d_h, float *d_y, float *d_carry_in, const float *d_h_next,
+                     const float *d_carry_out, const float *h, const float *y,
+                     const float *carry_in, const float *carry_out, size_t floats,
+                     int moe_index, const vit_router_config *config)
+{
+    (void)h, (void)y, (void)carry_in, (void)carry_out, (void)moe_index;
+    vit_heavy_ball_backward(d_h, d_y, d_carry_in, d_h_next, d_carry_out, floats,
+                            ball_of(config));
+}
+
+static const vit_router_join join = {
+    .carry_width = 1, .forward = forward, .backward = backward};
+
+const vit_router vit_router_momentum = {
+    .name = "momentum",
+    .summary =
+        "softmax routing, layers joined by heavy-ball momentum (Teo and Nguyen 2024, "
+        "MomentumSMoE)",
+    .options = options,
+    .replays = true,
+    .join = &join,
+    .check = vit_softmax_check,
+    .assignments = vit_route_assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = vit_route_state_bytes,
+    .forward = vit_softmax_forward,
+    .backward = vit_softmax_backward,
+};

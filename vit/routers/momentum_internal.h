@@ -1,0 +1,20 @@
+/* momentum_internal.h - the heavy ball that "momentum" and the later layers of "adam" share
+ * (momentum.c). Private to vit/. */
+#ifndef VIT_ROUTERS_MOMENTUM_INTERNAL_H
+#define VIT_ROUTERS_MOMENTUM_INTERNAL_H
+
+#include <stddef.h>
+
+typedef struct vit_heavy_ball {
+    float mu;    /* how much of the momentum stays */
+    float gamma; /* weight of the layer's output */
+} vit_heavy_ball;
+
+/* m' = mu m + gamma y, h_next = h + m'. All [floats], m_next the new momentum. h_next may be h. */
+void vit_heavy_ball_forward(float *h_next, float *m_next, const float *h, const float *y,
+                            const float *m, size_t floats, vit_heavy_ball ball);
+/* d_h, d_y, d_m overwritten. d_h may be d_h_next, d_m may be d_m_next. */
+void vit_heavy_ball_backward(float *d_h, float *d_y, float *d_m, const float *d_h_next,
+                             const float *d_m_next, size_t floats, vit_heavy_ball ball);
+
+#endif
