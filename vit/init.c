@@ -121,8 +121,7 @@ static bool draw_by_router(vit_model *model, size_t i, uint64_t seed)
         r++;
     const vit_router_shape shape = vit_model_router_shape(model, 1);
     base_rng rng = base_rng_make(seed, BASE_PURPOSE_INIT, i, 0, 0);
-    router->init(model->weights + model->parameter[i].offset, r, &shape, &rng);
-    return true;
+    return router->init(model->weights + model->parameter[i].offset, r, &shape, &rng);
 }
 
 void vit_model_init_parameter(vit_model *model, size_t i, uint64_t seed)

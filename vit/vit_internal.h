@@ -200,8 +200,9 @@ typedef struct vit_router {
     size_t (*assignments)(const vit_router_shape *shape);
     /* Fills out with the parameter tensors, returns how many. The first is "weight" [E, D]. */
     size_t (*parameters)(const vit_router_shape *shape, vit_router_parameter *out);
-    /* Draws parameter i; NULL: truncated normal, std D^-1/2 (model.md). */
-    void (*init)(float *out, size_t i, const vit_router_shape *shape, base_rng *rng);
+    /* Draws parameter i, or leaves it (false) to the usual law; NULL: all to that. It is the truncated normal
+     * of std D^-1/2 (model.md). */
+    bool (*init)(float *out, size_t i, const vit_router_shape *shape, base_rng *rng);
     size_t (*state_bytes)(const vit_router_shape *shape);
     void (*forward)(vit_router_pass *pass);
     /* d_gate [count], 0 for dropped assignments. Adds the auxiliary losses' gradient times loss_scale. */

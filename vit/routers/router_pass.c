@@ -51,10 +51,9 @@ vit_route_size vit_route_group(size_t *first, const vit_router_shape *shape, siz
     return s;
 }
 
-/* Always single precision, whatever the experts run in (routing.md 14.7). */
-static void product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
-                    const float *a, size_t lda, const float *b, size_t ldb, float beta,
-                    float *c)
+void vit_route_product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
+                       const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                       float *c)
 {
     vit_exec plain = {0};
 
@@ -102,8 +101,8 @@ void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const size_t d = pass->shape.width, count = s.tokens * s.experts;
 
-    product(pass->exec, false, true, s.tokens, s.experts, d, pass->x, d, pass->param[0], d,
-            0.0f, state->narrow);
+    vit_route_product(pass->exec, false, true, s.tokens, s.experts, d, pass->x, d,
+                      pass->param[0], d, 0.0f, state->narrow);
     for (size_t i = 0; i < count; i++)
         state->z[i] = (double)state->narrow[i];
     vit_route_softmax(pass->probs, state->z, &s);
@@ -122,9 +121,10 @@ void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *sta
     for (size_t i = 0; i < t * e; i++)
         d_z[i] = (float)(state->d_z[i] + (pass->d_logits ? (double)pass->d_logits[i] : 0));
     if (pass->d_param[0])
-        product(pass->exec, true, false, e, d, t, d_z, e, pass->x, d, 1.0f,
-                pass->d_param[0]);
-    product(pass->exec, false, false, t, d, e, d_z, e, pass->param[0], d, 1.0f, pass->d_x);
+        vit_route_product(pass->exec, true, false, e, d, t, d_z, e, pass->x, d, 1.0f,
+                          pass->d_param[0]);
+    vit_route_product(pass->exec, false, false, t, d, e, d_z, e, pass->param[0], d, 1.0f,
+                      pass->d_x);
 }
 
 void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass)
@@ -202,6 +202,16 @@ static void replay(vit_router_pass *pass)
                numbers * sizeof *pass->expert);
 }
 
+void vit_route_choose(vit_router_pass *pass, const double *score)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+
+    if (pass->fixed)
+        replay(pass);
+    else
+        vit_route_top(pass->expert, score, &s);
+}
+
 void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
                            double sigma, vit_route_gate kind)
 {
@@ -216,10 +226,7 @@ void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
         score = state->score;
         p = state->p;
     }
-    if (pass->fixed)
-        replay(pass);
-    else
-        vit_route_top(pass->expert, score, &s);
+    vit_route_choose(pass, score);
     vit_route_gate_forward(pass, state, kind, score, p);
     vit_route_publish(pass, state);
 }

@@ -44,6 +44,11 @@ typedef enum vit_route_gate {
     VIT_ROUTE_GATE_SIGMOID
 } vit_route_gate;
 
+/* C [m, n] = op(A) op(B) + beta C as vit_gemm, C's rows dense; single precision whatever the experts
+ * run in (routing.md 14.7). */
+void vit_route_product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
+                       const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                       float *c);
 /* state->z = x weight^T in single precision, which pass->logits shows, pass->probs =
  * softmax(z) in double; the pass's reports about losses and Sinkhorn are cleared. */
 void vit_route_logits(vit_router_pass *pass, const vit_route_state *state);
@@ -52,6 +57,8 @@ void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *sta
 /* out [T, E] += scale * eps, eps standard normal, keyed by the token's place in the global
  * batch. */
 void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass);
+/* pass->expert [T, k]: the k best of score [T, E], or the sets of a replay. */
+void vit_route_choose(vit_router_pass *pass, const double *score);
 /* state->gate from the logits z [T, E], p = softmax(z) and pass->expert. */
 void vit_route_gate_forward(const vit_router_pass *pass, const vit_route_state *state,
                             vit_route_gate kind, const double *z, const double *p);
