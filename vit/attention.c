@@ -25,12 +25,15 @@ void vit_attention_forward(vit_run *run, size_t i)
 #pragma omp for schedule(dynamic, 1)
         for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
             const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
+            double mark = vit_lap_start(run);
             run->kernels->norm(s->norm1 + first * d, s->mean1 + first, s->rstd1 + first,
                                s->x + first * d, w->norm1_weight, w->norm1_bias, rows, d,
                                VIT_NORM_EPS);
+            vit_lap(run, &mark, VIT_PART_NORM);
             vit_gemm(&run->exec, false, true, rows, 3 * d, d, 1.0f, s->norm1 + first * d, d,
                      w->qkv_weight, d, 0.0f, s->qkv + first * 3 * d, 3 * d);
             run->kernels->bias(s->qkv + first * 3 * d, w->qkv_bias, rows, 3 * d);
+            vit_lap(run, &mark, VIT_PART_PROJECTION);
         }
 
 #pragma omp for schedule(dynamic, 1)
@@ -38,16 +41,21 @@ void vit_attention_forward(vit_run *run, size_t i)
             const size_t b = task / heads, h = task % heads;
             const float *q = s->qkv + b * n * 3 * d + h * per_head;
             float *p = s->probs ? s->probs + task * n * n : scratch;
+            double mark = vit_lap_start(run);
             vit_gemm(&run->exec, false, true, n, n, per_head, scale, q, 3 * d, q + d, 3 * d,
                      0.0f, p, n);
+            vit_lap(run, &mark, VIT_PART_ATTENTION);
             run->kernels->softmax(p, n, n, n);
+            vit_lap(run, &mark, VIT_PART_SOFTMAX);
             vit_gemm(&run->exec, false, false, n, per_head, n, 1.0f, p, n, q + 2 * d, 3 * d,
                      0.0f, s->attention + b * n * d + h * per_head, d);
+            vit_lap(run, &mark, VIT_PART_ATTENTION);
         }
 
 #pragma omp for schedule(dynamic, 1)
         for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
             const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
+            double mark = vit_lap_start(run);
             vit_gemm(&run->exec, false, true, rows, d, d, 1.0f, s->attention + first * d, d,
                      w->proj_weight, d, 0.0f, scratch, d);
             run->kernels->bias(scratch, w->proj_bias, rows, d);
@@ -56,6 +64,7 @@ void vit_attention_forward(vit_run *run, size_t i)
             if (x1 != s->x + first * d)
                 memcpy(x1, s->x + first * d, rows * d * sizeof *x1);
             run->kernels->axpy(x1, 1.0f, scratch, rows * d);
+            vit_lap(run, &mark, VIT_PART_PROJECTION);
         }
     }
 }
@@ -71,16 +80,20 @@ static void head_backward(vit_run *run, const vit_block_state *s, size_t task, f
     const float *p = s->probs + task * n * n;
     const float *d_o = run->d_norm + b * n * d + h * per_head;
     float *d_q = run->d_qkv + b * n * 3 * d + h * per_head;
+    double mark = vit_lap_start(run);
 
     vit_gemm(&run->exec, false, true, n, n, per_head, 1.0f, d_o, d, q + 2 * d, 3 * d, beta,
              d_p, n);
     vit_gemm(&run->exec, true, false, n, per_head, n, 1.0f, p, n, d_o, d, 0.0f, d_q + 2 * d,
              3 * d);
+    vit_lap(run, &mark, VIT_PART_ATTENTION);
     run->kernels->softmax_backward(d_p, p, n, n, n);
+    vit_lap(run, &mark, VIT_PART_SOFTMAX);
     vit_gemm(&run->exec, false, false, n, per_head, n, scale, d_p, n, q + d, 3 * d, 0.0f,
              d_q, 3 * d);
     vit_gemm(&run->exec, true, false, n, per_head, n, scale, d_p, n, q, 3 * d, 0.0f,
              d_q + d, 3 * d);
+    vit_lap(run, &mark, VIT_PART_ATTENTION);
 }
 
 void vit_attention_backward(vit_run *run, size_t i)
@@ -104,6 +117,7 @@ void vit_attention_backward(vit_run *run, size_t i)
         for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
             const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
             const float *d_y = d_branch + first * d;
+            double mark = vit_lap_start(run);
             if (regularised) {
                 memcpy(run->d_branch + first * d, run->d_x + first * d,
                        rows * d * sizeof *scratch);
@@ -117,6 +131,7 @@ void vit_attention_backward(vit_run *run, size_t i)
                 memset(sums, 0, d * sizeof *sums);
                 run->kernels->column_sum(sums, d_y, rows, d);
             }
+            vit_lap(run, &mark, VIT_PART_PROJECTION);
         }
 
 #pragma omp for schedule(dynamic, 1)
@@ -126,6 +141,7 @@ void vit_attention_backward(vit_run *run, size_t i)
     }
 
     const size_t blocks = vit_row_blocks(run->tokens);
+    double alone = vit_lap_start(run);
     if (train) {
         const vit_block_parameters *g = &run->gradients.block[i];
         vit_gemm(&run->exec, true, false, d, d, run->tokens, 1.0f, d_branch, d,
@@ -133,6 +149,7 @@ void vit_attention_backward(vit_run *run, size_t i)
         vit_partial_add(g->proj_bias, run, blocks, 0, d);
         vit_gemm(&run->exec, true, false, 3 * d, d, run->tokens, 1.0f, run->d_qkv, 3 * d,
                  s->norm1, d, 1.0f, g->qkv_weight, d);
+        vit_lap_alone(run, &alone, VIT_PART_PROJECTION);
     }
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
@@ -140,20 +157,26 @@ void vit_attention_backward(vit_run *run, size_t i)
         const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
         float *sums = run->partial + first / VIT_ROWS * run->partial_width;
         float *scratch = vit_scratch(run);
+        double mark = vit_lap_start(run);
         vit_gemm(&run->exec, false, false, rows, d, 3 * d, 1.0f, run->d_qkv + first * 3 * d,
                  3 * d, w->qkv_weight, d, 0.0f, scratch, d);
         if (train) {
             memset(sums, 0, 5 * d * sizeof *sums);
             run->kernels->column_sum(sums, run->d_qkv + first * 3 * d, rows, 3 * d);
         }
+        vit_lap(run, &mark, VIT_PART_PROJECTION);
         run->kernels->norm_backward(
             run->d_x + first * d, train ? sums + 3 * d : NULL, sums + 4 * d, scratch,
             s->x + first * d, s->mean1 + first, s->rstd1 + first, w->norm1_weight, rows, d);
+        vit_lap(run, &mark, VIT_PART_NORM);
     }
     if (train) {
         const vit_block_parameters *g = &run->gradients.block[i];
+        alone = vit_lap_start(run);
         vit_partial_add(g->qkv_bias, run, blocks, 0, 3 * d);
+        vit_lap_alone(run, &alone, VIT_PART_PROJECTION);
         vit_partial_add(g->norm1_weight, run, blocks, 3 * d, d);
         vit_partial_add(g->norm1_bias, run, blocks, 4 * d, d);
+        vit_lap_alone(run, &alone, VIT_PART_NORM);
     }
 }

@@ -63,6 +63,7 @@ void vit_embed_forward(vit_run *run, float *x, const float *images)
     for (size_t b = 0; b < run->batch; b++) {
         float *patches = run->patches + b * g.count * g.floats;
         float *xb = x + b * n * d;
+        double mark = vit_lap_start(run);
         unfold(patches, images + b * image_floats, &g);
         vit_gemm(&run->exec, false, true, g.count, d, g.floats, 1.0f, patches, g.floats,
                  w->patch_weight, g.floats, 0.0f, xb + extra * d, d);
@@ -73,6 +74,7 @@ void vit_embed_forward(vit_run *run, float *x, const float *images)
         if (run->training && run->config.dropout > 0)
             vit_dropout(xb, n, d, run->config.dropout, &run->step, VIT_SITE_EMBED,
                         (run->step.first_sample + b) * n);
+        vit_lap(run, &mark, VIT_PART_PATCH);
     }
 }
 

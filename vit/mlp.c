@@ -20,9 +20,11 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
         const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
         float *scratch = vit_scratch(run);
         float *hidden = s->hidden + first * m, *active = s->active + first * m;
+        double mark = vit_lap_start(run);
         run->kernels->norm(s->norm2 + first * d, s->mean2 + first, s->rstd2 + first,
                            s->x1 + first * d, w->norm2_weight, w->norm2_bias, rows, d,
                            VIT_NORM_EPS);
+        vit_lap(run, &mark, VIT_PART_NORM);
         vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, s->norm2 + first * d, d,
                  w->fc1_weight, d, 0.0f, hidden, m);
         run->kernels->bias_gelu(active, hidden, w->fc1_bias, rows, m, tanh_form);
@@ -37,6 +39,7 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
         if (x_next != s->x1)
             memcpy(x_next + first * d, s->x1 + first * d, rows * d * sizeof *scratch);
         run->kernels->axpy(x_next + first * d, 1.0f, scratch, rows * d);
+        vit_lap(run, &mark, VIT_PART_MLP);
     }
 }
 
@@ -52,8 +55,10 @@ void vit_mlp_backward(vit_run *run, size_t i)
     const size_t blocks = vit_row_blocks(run->tokens);
     /* with nothing dropped the branch's gradient is the stream's, but that changes in the sweep: the
      * products for fc2's weight need it as it was */
+    double alone = vit_lap_start(run);
     if (train || regularised)
         memcpy(run->d_branch, run->d_x, run->tokens * d * sizeof *run->d_x);
+    vit_lap_alone(run, &alone, VIT_PART_MLP);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
@@ -61,6 +66,7 @@ void vit_mlp_backward(vit_run *run, size_t i)
         float *scratch = vit_scratch(run);
         float *d_hidden = run->d_hidden + first * m;
         float *sums = run->partial + first / VIT_ROWS * run->partial_width;
+        double mark = vit_lap_start(run);
         if (regularised)
             vit_branch_regularise(run->d_branch + first * d, run, i, VIT_SITE_MLP, first,
                                   rows);
@@ -79,13 +85,16 @@ void vit_mlp_backward(vit_run *run, size_t i)
             run->kernels->column_sum(sums, d_hidden, rows, m);
             run->kernels->column_sum(sums + m, d_y, rows, d);
         }
+        vit_lap(run, &mark, VIT_PART_MLP);
         run->kernels->norm_backward(run->d_x + first * d, train ? sums + m + d : NULL,
                                     sums + m + 2 * d, scratch, s->x1 + first * d,
                                     s->mean2 + first, s->rstd2 + first, w->norm2_weight,
                                     rows, d);
+        vit_lap(run, &mark, VIT_PART_NORM);
     }
     if (!train)
         return;
+    alone = vit_lap_start(run);
     const vit_block_parameters *g = &run->gradients.block[i];
     vit_gemm(&run->exec, true, false, d, m, run->tokens, 1.0f, run->d_branch, d, s->active,
              m, 1.0f, g->fc2_weight, m);
@@ -93,6 +102,8 @@ void vit_mlp_backward(vit_run *run, size_t i)
              d, 1.0f, g->fc1_weight, d);
     vit_partial_add(g->fc1_bias, run, blocks, 0, m);
     vit_partial_add(g->fc2_bias, run, blocks, m, d);
+    vit_lap_alone(run, &alone, VIT_PART_MLP);
     vit_partial_add(g->norm2_weight, run, blocks, m + d, d);
     vit_partial_add(g->norm2_bias, run, blocks, m + 2 * d, d);
+    vit_lap_alone(run, &alone, VIT_PART_NORM);
 }

@@ -80,10 +80,12 @@ static void experts_forward(vit_run *run, size_t i)
         const size_t rows = task_rows(&first, &e, &tasks, &s->dispatch, task);
         float *in = s->rows_in + first * d, *out = s->rows_out + first * d;
         float *hidden = s->hidden + first * m, *active = s->active + first * m;
+        double mark = vit_lap_start(run);
         for (size_t r = 0; r < rows; r++)
             memcpy(in + r * d,
                    s->norm2 + s->pass.token[s->dispatch.assignment[first + r]] * d,
                    d * sizeof *in);
+        vit_lap(run, &mark, VIT_PART_DISPATCH);
         vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, in, d,
                  w->fc1_weight + e * m * d, d, 0.0f, hidden, m);
         run->kernels->bias_gelu(active, hidden, w->fc1_bias + e * m, rows, m, tanh_form);
@@ -94,6 +96,7 @@ static void experts_forward(vit_run *run, size_t i)
         run->kernels->bias(out, w->fc2_bias + e * d, rows, d);
         if (drop)
             expert_dropout(out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
+        vit_lap(run, &mark, VIT_PART_EXPERTS);
     }
 }
 
@@ -144,6 +147,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
         const size_t end = vit_min(run->tokens, first + VIT_ROWS);
+        double mark = vit_lap_start(run);
         for (size_t t = first; t < end; t++) {
             const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = out + t * d;
@@ -159,6 +163,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
                           s->carry_in + carried, (end - first) * d, (int)s->moe_index,
                           &run->config.moe.router);
         }
+        vit_lap(run, &mark, VIT_PART_COMBINE);
     }
 }
 
@@ -180,14 +185,18 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
         const size_t rows = vit_min(VIT_ROWS, run->tokens - first), at = first * d;
+        double mark = vit_lap_start(run);
         if (join && join->enter)
             join->enter(s->entered + at, s->x1 + at, s->carry_in + at * join->carry_width,
                         rows * d, (int)s->moe_index, &moe->router);
+        vit_lap(run, &mark, VIT_PART_COMBINE);
         run->kernels->norm(s->norm2 + at, s->mean2 + first, s->rstd2 + first, in + at,
                            w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
+        vit_lap(run, &mark, VIT_PART_NORM);
     }
 
     const double start = base_seconds();
+    double alone = vit_lap_start(run);
     vit_router_pass *pass = &s->pass;
     pass->shape.tokens = run->tokens;
     if (moe->group_images == 0)
@@ -214,6 +223,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
         pass->param[p] = w->router[p];
     s->router->forward(pass);
+    vit_lap_alone(run, &alone, VIT_PART_ROUTER);
     vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate,
                        s->views * run->tokens,
                        &(vit_dispatch_rule){
@@ -226,10 +236,13 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
                            .bpr = run->training ? moe->bpr : moe->eval_bpr,
                        });
     s->seconds = base_seconds() - start;
+    vit_lap_alone(run, &alone, VIT_PART_DISPATCH);
 
     experts_forward(run, i);
+    alone = vit_lap_start(run);
     if (s->views > 1)
         views_forward(run, i);
+    vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     combine(run, i, x_next);
 }
 
@@ -249,6 +262,7 @@ static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks,
         size_t first, e;
         const size_t rows = task_rows(&first, &e, tasks, &s->dispatch, task);
         float *d_out = run->d_rows_out + first * d, *d_hidden = run->d_hidden + first * m;
+        double mark = vit_lap_start(run);
         for (size_t r = 0; r < rows; r++) {
             const size_t a = s->dispatch.assignment[first + r], t = s->pass.token[a];
             const float scale = token_scale(run, s, t);
@@ -258,6 +272,7 @@ static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks,
             memset(row, 0, d * sizeof *row);
             run->kernels->axpy(row, scale * s->pass.gate[a], d_y + t * d, d);
         }
+        vit_lap(run, &mark, VIT_PART_COMBINE);
         if (drop)
             expert_dropout(d_out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
         vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_out, d,
@@ -273,6 +288,7 @@ static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks,
             run->kernels->column_sum(sums, d_hidden, rows, m);
             run->kernels->column_sum(sums + m, d_out, rows, d);
         }
+        vit_lap(run, &mark, VIT_PART_EXPERTS);
     }
 }
 
@@ -310,11 +326,33 @@ static void leave_backward(vit_run *run, size_t i)
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
         const size_t at = first * d, carried = at * join->carry_width;
+        double mark = vit_lap_start(run);
         join->backward(run->d_x + at, run->d_joined + at, run->d_carry + carried,
                        run->d_x + at, run->d_carry + carried, s->x1 + at, s->joined + at,
                        s->carry_in + carried, s->carry + carried,
                        vit_min(VIT_ROWS, run->tokens - first) * d, (int)s->moe_index,
                        &run->config.moe.router);
+        vit_lap(run, &mark, VIT_PART_COMBINE);
+    }
+}
+
+/* d_norm = the gradient of norm2's output from each token's rows, to which the router's is added. */
+static void rows_home(vit_run *run, size_t i)
+{
+    const vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width, tokens = s->views * run->tokens;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < tokens; first += VIT_ROWS) {
+        const size_t end = vit_min(tokens, first + VIT_ROWS);
+        double mark = vit_lap_start(run);
+        memset(run->d_norm + first * d, 0, (end - first) * d * sizeof *run->d_norm);
+        for (size_t t = first; t < end; t++)
+            for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+                if (s->dispatch.kept[a])
+                    run->kernels->axpy(run->d_norm + t * d, 1.0f,
+                                       run->d_rows_in + (size_t)s->dispatch.row[a] * d, d);
+        vit_lap(run, &mark, VIT_PART_DISPATCH);
     }
 }
 
@@ -350,27 +388,23 @@ void vit_moe_backward(vit_run *run, size_t i)
 
     for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
         s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
+    double alone = vit_lap_start(run);
     if (s->views > 1) {
         views_backward(run, i, d_y);
         d_y = run->d_both;
     }
+    vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
     experts_backward(run, i, &tasks, d_y);
+    alone = vit_lap_start(run);
     if (train)
         experts_weights_backward(run, i, &tasks);
+    vit_lap_alone(run, &alone, VIT_PART_EXPERTS);
+    rows_home(run, i);
 
-        /* home again: the gradient of norm2's output, from the token's rows and from the router */
-#pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t t = 0; t < s->views * run->tokens; t++) {
-        float *row = run->d_norm + t * d;
-        memset(row, 0, d * sizeof *row);
-        for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
-            if (s->dispatch.kept[a])
-                run->kernels->axpy(row, 1.0f,
-                                   run->d_rows_in + (size_t)s->dispatch.row[a] * d, d);
-    }
+    alone = vit_lap_start(run);
     s->pass.d_x = run->d_norm;
     s->pass.d_view = s->views > 1 ? run->d_norm + run->tokens * d : NULL;
     s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
@@ -379,26 +413,32 @@ void vit_moe_backward(vit_run *run, size_t i)
                run->batch * (size_t)run->config.heads * run->tokens_per_image *
                    run->tokens_per_image * sizeof *run->d_attention);
     s->router->backward(&s->pass, run->d_gate);
+    vit_lap_alone(run, &alone, VIT_PART_ROUTER);
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
         const size_t rows = vit_min(VIT_ROWS, run->tokens - first), at = first * d;
         float *sums = run->partial + first / VIT_ROWS * run->partial_width;
+        double mark = vit_lap_start(run);
         memset(sums, 0, 2 * d * sizeof *sums);
         if (enters)
             memset(d_in + at, 0, rows * d * sizeof *d_in);
         run->kernels->norm_backward(d_in + at, train ? sums : NULL, sums + d,
                                     run->d_norm + at, in + at, s->mean2 + first,
                                     s->rstd2 + first, w->norm2_weight, rows, d);
+        vit_lap(run, &mark, VIT_PART_NORM);
         if (enters)
             join->enter_backward(run->d_x + at, run->d_carry + at * join->carry_width,
                                  d_in + at, rows * d, (int)s->moe_index,
                                  &run->config.moe.router);
+        vit_lap(run, &mark, VIT_PART_COMBINE);
     }
+    alone = vit_lap_start(run);
     if (train) {
         vit_partial_add(run->gradients.block[i].norm2_weight, run,
                         vit_row_blocks(run->tokens), 0, d);
         vit_partial_add(run->gradients.block[i].norm2_bias, run,
                         vit_row_blocks(run->tokens), d, d);
+        vit_lap_alone(run, &alone, VIT_PART_NORM);
     }
 }

@@ -13,6 +13,12 @@ static base_status exec_status(vit_run *run, const char *what, base_error *err)
                      what);
 }
 
+static void pass_end(vit_run *run, double start)
+{
+    if (run->profile.on)
+        run->profile.passes += base_seconds() - start;
+}
+
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err)
 {
@@ -28,6 +34,7 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
     run->step = *step;
     if (run->step.loss_scale <= 0)
         run->step.loss_scale = 1.0;
+    const double start = vit_lap_start(run);
 
     if (run->exec.bf16)
         vit_bf16_refresh(run->exec.bf16);
@@ -41,7 +48,10 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
         else
             vit_mlp_forward(run, i, next);
     }
+    double mark = vit_lap_start(run);
     vit_head_forward(run, logits);
+    vit_lap_alone(run, &mark, VIT_PART_HEAD);
+    pass_end(run, start);
     return exec_status(run, "forward", err);
 }
 
@@ -82,12 +92,15 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
     const base_status status = routing_gradients_set(run, d_routing, err);
     if (status != BASE_OK)
         return status;
+    const double start = vit_lap_start(run);
     if (run->d_joined)
         memset(run->d_carry, 0,
                run->tokens * (size_t)run->config.width *
                    run->block[run->moe_block[0]].router->join->carry_width * sizeof(float));
     if (d_logits || !d_routing) {
+        double mark = vit_lap_start(run);
         vit_head_backward(run, run->d_x, d_logits);
+        vit_lap_alone(run, &mark, VIT_PART_HEAD);
     } else { /* nothing behind the last router matters */
         blocks = run->moe_block[run->moe_count - 1] + 1;
         memset(run->d_x, 0, run->tokens * (size_t)run->config.width * sizeof(float));
@@ -99,7 +112,10 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
             vit_mlp_backward(run, i);
         vit_attention_backward(run, i);
     }
+    double mark = vit_lap_start(run);
     vit_embed_backward(run, d_images, run->d_x);
+    vit_lap_alone(run, &mark, VIT_PART_PATCH);
+    pass_end(run, start);
     return exec_status(run, "backward", err);
 }
 

@@ -219,6 +219,7 @@ static void plan(vit_run *run)
         run->gradient_block = floats(run, vit_model_floats(run->model));
     run->scratch_floats = max_size(n * n, VIT_ROWS * d) + 16;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
+    vit_profile_plan(run);
 }
 
 /* A run whose sizes are known but whose memory is not there yet. */
@@ -321,6 +322,7 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
                          (double)bytes / (double)(1 << 30));
     }
     plan(run);
+    vit_run_profile(run, false);
     run->weights =
         vit_parameters_at(model, vit_model_weights((vit_model *)(uintptr_t)model));
     if (mode == VIT_MODE_TRAIN)

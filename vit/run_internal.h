@@ -48,6 +48,17 @@ typedef struct vit_block_state {
     float *branch_scale[2]; /* [B] stochastic depth: of attention, of MLP or experts */
 } vit_block_state;
 
+/* One thread's seconds in each part, on cache lines of its own. */
+typedef struct vit_profile_thread {
+    _Alignas(64) double seconds[VIT_PART_COUNT];
+} vit_profile_thread;
+
+typedef struct vit_profile {
+    bool on;
+    double passes;              /* seconds of whole passes */
+    vit_profile_thread *thread; /* [threads + 1]: of regions, then of what runs outside */
+} vit_profile;
+
 struct vit_run {
     const vit_model *model;
     vit_config config;
@@ -93,6 +104,7 @@ struct vit_run {
     size_t moe_count;
     const uint16_t *fixed; /* [fixed_images, set count] borrowed; NULL: routing is free */
     size_t fixed_images;
+    vit_profile profile;
 };
 
 /* vit_run_create with this router in place of the one that the model names, whose parameters and options
@@ -114,6 +126,29 @@ static inline size_t vit_min(size_t a, size_t b)
 
 /* sum [n] += partial [blocks, ld] columns at, in block order: the same for any number of threads. */
 void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, size_t n);
+
+/* ---- profile.c: laps --------------------------------------------------------------------------- */
+
+void vit_profile_plan(vit_run *run);
+void vit_lap_add(const vit_run *run, double *mark, vit_part part);
+void vit_lap_alone_add(const vit_run *run, double *mark, vit_part part);
+/* The moment at which a thread begins to work on something. */
+static inline double vit_lap_start(const vit_run *run)
+{
+    return run->profile.on ? base_seconds() : 0.0;
+}
+/* Inside a parallel region: this thread's time since *mark went to part; *mark is now. */
+static inline void vit_lap(const vit_run *run, double *mark, vit_part part)
+{
+    if (run->profile.on)
+        vit_lap_add(run, mark, part);
+}
+/* The same outside, where other threads wait or work for this one. */
+static inline void vit_lap_alone(const vit_run *run, double *mark, vit_part part)
+{
+    if (run->profile.on)
+        vit_lap_alone_add(run, mark, part);
+}
 
 /* ---- dropout.c: masks are functions of their keys, drawn again in backward -------------------- */
 

@@ -336,6 +336,33 @@ void vit_run_routing_sets(const vit_run *run, uint16_t *sets);
 base_status vit_run_routing_fix(vit_run *run, const uint16_t *sets, size_t images,
                                 base_error *err);
 
+/* Where the time of passes goes. */
+typedef enum vit_part {
+    VIT_PART_PATCH,      /* pixels to tokens: patches, position, class token */
+    VIT_PART_NORM,       /* LayerNorm of the blocks */
+    VIT_PART_PROJECTION, /* qkv and output projection, with bias and residual */
+    VIT_PART_ATTENTION,  /* products of scores and values */
+    VIT_PART_SOFTMAX,    /* of the scores */
+    VIT_PART_MLP,        /* dense blocks: products, bias, GELU, residual */
+    VIT_PART_ROUTER,
+    VIT_PART_DISPATCH, /* assignments to rows; gathering rows, and their gradients' way home */
+    VIT_PART_EXPERTS,
+    VIT_PART_COMBINE, /* rows times gates to tokens; residual and what a router joins itself */
+    VIT_PART_HEAD,    /* last norm, pooling, classifier */
+    VIT_PART_OTHER, /* what no part claims: threads that wait, weights that are converted */
+    VIT_PART_COUNT
+} vit_part;
+
+/* "patch", "norm", ...; NULL past the end. */
+const char *vit_part_name(vit_part part);
+/* From now on passes are measured (on) or not, from zero. Off, as a run is made, it costs nothing that
+ * can be measured; on, a clock reading a part and block of rows. Results stay the same to the bit. */
+void vit_run_profile(vit_run *run, bool on);
+/* Wall-clock seconds of each part in the forward and backward passes since then: what threads spent in
+ * it, divided by the threads of the region, plus what ran outside regions. The sum is the wall time
+ * of the passes. */
+void vit_run_profile_read(const vit_run *run, double seconds[VIT_PART_COUNT]);
+
 /* ---- losses ------------------------------------------------------------------------------ */
 
 typedef enum vit_loss { VIT_LOSS_SOFTMAX, VIT_LOSS_SIGMOID } vit_loss;
