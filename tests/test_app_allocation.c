@@ -116,7 +116,7 @@ static void open_training(training *t, const char *folder, const char *router)
     config.moe.k = 2;
     config.moe.layer[1] = true;
     ck_assert_int_eq(vit_router_select(&config.moe.router, router, &err), BASE_OK);
-    if (config.moe.router.name[1] == 's') /* ssr: a plan at every step */
+    if (strcmp(router, "ssr") == 0) /* a plan at every step */
         ck_assert_int_eq(vit_router_set(&config.moe.router, "p", "1", &err), BASE_OK);
     ck_assert_msg(data_source_open(&t->source, folder, NULL, &err) == BASE_OK, "%s",
                   err.text);
@@ -176,7 +176,8 @@ static bool step(training *t, uint64_t number)
     return ok;
 }
 
-static const char *const routers[] = {"softmax", "vmoe", "sinkhorn", "ssr"};
+static const char *const routers[] = {"softmax",     "vmoe",  "sinkhorn",     "ssr",
+                                      "sinkhorn-ot", "usmoe", "expert-choice"};
 
 START_TEST(steps_take_no_memory_after_the_second)
 {

@@ -12,8 +12,8 @@ static float weight[LOGITS], routed_weight[ROUTED], logits[LOGITS];
 static uint16_t sets[SLOPE_BATCH * ROUTED_LAYERS * 10 * ROUTED_K];
 
 /* Without adam, whose step is a jump to differences: see test_vit_router_momentum.c. */
-static const char *const routers[] = {"softmax", "vmoe",     "sinkhorn",
-                                      "ssr",     "momentum", "robust-momentum"};
+static const char *const routers[] = {
+    "softmax", "vmoe", "sinkhorn", "ssr", "momentum", "robust-momentum", "sinkhorn-ot"};
 enum { ROUTERS = sizeof routers / sizeof routers[0] };
 
 static vit_model *model;

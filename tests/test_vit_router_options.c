@@ -4,8 +4,10 @@
 
 static vit_config sparse(const char *router, int experts, int k)
 {
-    vit_config c = {.moe = {.experts = experts, .k = k}};
+    vit_config c = vit_config_defaults();
 
+    c.moe.experts = experts;
+    c.moe.k = k;
     ck_assert_int_eq(vit_router_select(&c.moe.router, router, NULL), BASE_OK);
     return c;
 }

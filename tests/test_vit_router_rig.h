@@ -141,6 +141,27 @@ typedef struct variant {
     size_t k;
 } variant;
 
+/* What was chosen, in one number. */
+static inline uint64_t rig_choice(const rig *r)
+{
+    uint64_t key = base_key(&(uint64_t){r->pass.count}, 1);
+
+    for (size_t a = 0; a < r->pass.count; a++)
+        key = base_key((const uint64_t[]){key, r->pass.token[a], r->pass.expert[a]}, 3);
+    return key;
+}
+
+/* Whether tokens are routed with the help of other images', in evaluation too. */
+static inline bool rig_sees_the_batch(const rig *r)
+{
+    const bool always = strcmp(r->router->name, "sinkhorn-ot") == 0 ||
+                        strcmp(r->router->name, "expert-choice") == 0;
+    char scope[64];
+
+    vit_router_get(&r->config, "scope", scope, sizeof scope);
+    return always && strcmp(scope, "image") != 0;
+}
+
 #define EXACT "p=1 max_iter=10000 delta=0.000000000001 "
 __attribute__((unused)) static const variant variants[] = {
     {"softmax", "balance=0.5 z=0.1", 2},
@@ -163,6 +184,17 @@ __attribute__((unused)) static const variant variants[] = {
     {"ssr", EXACT "noise_ot=none noise=0.5", 2},
     {"ssr", EXACT "cost=softmax scope=group", 1},
     {"ssr", EXACT, 1},
+    {"sinkhorn-ot", "", 2},
+    {"sinkhorn-ot", "scope=group noise=0", 1},
+    {"sinkhorn-ot", "combine=plan iterations=5000", 2},
+    {"sinkhorn-ot", "combine=plan iterations=5000 scope=global xi=0.7", 1},
+    {"usmoe", "", 2},
+    {"usmoe", "alpha=0 select=token", 2},
+    {"usmoe", "alpha=0.3 divide=row eval_k=1.3", 3},
+    {"usmoe", "alpha=1 divide=row eval_k=4", 1},
+    {"expert-choice", "", 2},
+    {"expert-choice", "scope=group cf=1.3 noise=0", 1},
+    {"expert-choice", "scope=group multiple=1 cf=0.7", 3},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 

@@ -18,6 +18,9 @@ static const vit_router *const routers[] = {
     &vit_router_momentum,
     &vit_router_adam,
     &vit_router_robust_momentum,
+    &vit_router_sinkhorn_ot,
+    &vit_router_usmoe,
+    &vit_router_expert_choice,
 };
 enum { ROUTER_COUNT = sizeof routers / sizeof routers[0], WORD_BYTES = 64 };
 

@@ -220,6 +220,9 @@ extern const vit_router vit_router_ssr;
 extern const vit_router vit_router_momentum;
 extern const vit_router vit_router_adam;
 extern const vit_router vit_router_robust_momentum;
+extern const vit_router vit_router_sinkhorn_ot;
+extern const vit_router vit_router_usmoe;
+extern const vit_router vit_router_expert_choice;
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
 

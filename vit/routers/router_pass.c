@@ -96,6 +96,14 @@ vit_route_state vit_route_state_of(const vit_router_pass *pass)
     return state;
 }
 
+void vit_route_reports_clear(vit_router_pass *pass)
+{
+    pass->aux_loss = 0.0;
+    pass->used_sinkhorn = pass->sinkhorn_converged = false;
+    pass->sinkhorn_iterations = 0;
+    pass->sinkhorn_residual = 0.0;
+}
+
 void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
@@ -107,10 +115,7 @@ void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
         state->z[i] = (double)state->narrow[i];
     vit_route_softmax(pass->probs, state->z, &s);
     pass->logits = state->z;
-    pass->aux_loss = 0.0;
-    pass->used_sinkhorn = pass->sinkhorn_converged = false;
-    pass->sinkhorn_iterations = 0;
-    pass->sinkhorn_residual = 0.0;
+    vit_route_reports_clear(pass);
 }
 
 void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state)
@@ -240,46 +245,112 @@ void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
 
 /* ---- balanced scores ----------------------------------------------------------------- */
 
-double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape)
+/* Small blocks are balanced side by side, each in its own scratch; as many at once: */
+enum { SLICES_MAX = 32 };
+
+static size_t block_tokens(const vit_router_shape *shape, vit_route_scope scope)
 {
-    const vit_route_size s = vit_route_size_of(shape);
+    size_t tokens = shape->tokens;
+
+    if (scope == VIT_ROUTE_SCOPE_GROUP)
+        tokens = group_tokens(shape);
+    else if (scope == VIT_ROUTE_SCOPE_IMAGE && shape->tokens_per_image < tokens)
+        tokens = shape->tokens_per_image;
+    return tokens;
+}
+
+size_t vit_route_blocks(const vit_router_shape *shape, vit_route_scope scope)
+{
+    const size_t b = block_tokens(shape, scope);
+
+    return (shape->tokens + b - 1) / b;
+}
+
+vit_route_size vit_route_block(size_t *first, const vit_router_shape *shape,
+                               vit_route_scope scope, size_t i)
+{
+    const size_t b = block_tokens(shape, scope);
+    vit_route_size s = vit_route_size_of(shape);
+
+    *first = i * b;
+    s.tokens = shape->tokens - *first < b ? shape->tokens - *first : b;
+    return s;
+}
+
+static size_t slices_of(const vit_router_shape *shape, vit_route_scope scope)
+{
+    const size_t blocks = vit_route_blocks(shape, scope);
+
+    return blocks < SLICES_MAX ? blocks : SLICES_MAX;
+}
+
+/* Doubles of scratch for one block; the first one is the largest. */
+static size_t slice_doubles(const vit_router_shape *shape, vit_route_scope scope)
+{
+    size_t first;
+    const vit_route_size s = vit_route_block(&first, shape, scope, 0);
     const size_t forward = vit_route_plan_work(&s) + s.experts;
     const size_t backward = vit_route_plan_backward_work(&s);
 
-    return base_arena_take(arena, forward > backward ? forward : backward, sizeof(double));
+    return forward > backward ? forward : backward;
 }
 
-/* Tokens balanced together, number i. */
-static vit_route_size balanced_group(size_t *first, const vit_router_shape *shape,
-                                     const vit_route_sinkhorn_rule *rule, size_t i)
+double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape,
+                                vit_route_scope scope)
 {
-    *first = 0;
-    return rule->per_group ? vit_route_group(first, shape, i) : vit_route_size_of(shape);
+    return base_arena_take(arena, slices_of(shape, scope) * slice_doubles(shape, scope),
+                           sizeof(double));
+}
+
+/* Balances block i; the pass's report of it into *r. */
+static void block_forward(vit_route_plan_result *r, const vit_router_pass *pass,
+                          const vit_route_state *state, const vit_route_sinkhorn_rule *rule,
+                          size_t i, double *work)
+{
+    size_t first;
+    const vit_route_size s = vit_route_block(&first, &pass->shape, rule->scope, i);
+    const size_t n = s.experts;
+    double *score = state->score + first * n, *g = work + vit_route_plan_work(&s);
+
+    for (size_t j = 0; j < s.tokens * n; j++)
+        score[j] /= rule->xi;
+    const vit_route_plan_result own =
+        vit_route_plan(state->p + first * n, g, score, &s, &rule->plan, NULL, work);
+    for (size_t t = 0; t < s.tokens; t++)
+        for (size_t e = 0; e < n; e++)
+            score[t * n + e] += g[e];
+    if (r->iterations < own.iterations)
+        r->iterations = own.iterations;
+    if (!(r->residual >= own.residual))
+        r->residual = own.residual;
+    r->converged = r->converged && own.converged;
 }
 
 void vit_route_sinkhorn_forward(vit_router_pass *pass, const vit_route_state *state,
                                 const vit_route_sinkhorn_rule *rule, double *work)
 {
-    const size_t groups = rule->per_group ? vit_route_groups(&pass->shape) : 1;
+    const size_t blocks = vit_route_blocks(&pass->shape, rule->scope);
+    const size_t slices = slices_of(&pass->shape, rule->scope);
+    const size_t doubles = slice_doubles(&pass->shape, rule->scope);
+    vit_route_plan_result result[SLICES_MAX];
+    size_t first;
+    const vit_route_size whole = vit_route_size_of(&pass->shape);
+    const vit_route_size one = vit_route_block(&first, &pass->shape, rule->scope, 0);
 
     pass->used_sinkhorn = pass->sinkhorn_converged = true;
-    for (size_t i = 0; i < groups; i++) {
-        size_t first;
-        const vit_route_size s = balanced_group(&first, &pass->shape, rule, i);
-        const size_t n = s.experts;
-        double *score = state->score + first * n, *g = work + vit_route_plan_work(&s);
-        for (size_t j = 0; j < s.tokens * n; j++)
-            score[j] /= rule->xi;
-        const vit_route_plan_result r =
-            vit_route_plan(state->p + first * n, g, score, &s, &rule->plan, NULL, work);
-        for (size_t t = 0; t < s.tokens; t++)
-            for (size_t e = 0; e < n; e++)
-                score[t * n + e] += g[e];
-        if (pass->sinkhorn_iterations < r.iterations)
-            pass->sinkhorn_iterations = r.iterations;
-        if (!(pass->sinkhorn_residual >= r.residual))
-            pass->sinkhorn_residual = r.residual;
-        pass->sinkhorn_converged = pass->sinkhorn_converged && r.converged;
+#pragma omp parallel for schedule(static) if (slices > 1 && vit_route_is_large(&whole) &&  \
+                                              !vit_route_is_large(&one))
+    for (size_t j = 0; j < slices; j++) {
+        result[j] = (vit_route_plan_result){.converged = true};
+        for (size_t i = j; i < blocks; i += slices)
+            block_forward(&result[j], pass, state, rule, i, work + j * doubles);
+    }
+    for (size_t j = 0; j < slices; j++) {
+        if (pass->sinkhorn_iterations < result[j].iterations)
+            pass->sinkhorn_iterations = result[j].iterations;
+        if (!(pass->sinkhorn_residual >= result[j].residual))
+            pass->sinkhorn_residual = result[j].residual;
+        pass->sinkhorn_converged = pass->sinkhorn_converged && result[j].converged;
     }
 }
 
@@ -287,18 +358,27 @@ void vit_route_sinkhorn_backward(vit_router_pass *pass, const vit_route_state *s
                                  const vit_route_sinkhorn_rule *rule, bool exact,
                                  double *work)
 {
-    const size_t groups = rule->per_group ? vit_route_groups(&pass->shape) : 1;
+    const size_t blocks = vit_route_blocks(&pass->shape, rule->scope);
+    const size_t slices = slices_of(&pass->shape, rule->scope);
+    const size_t doubles = slice_doubles(&pass->shape, rule->scope);
     const size_t n = pass->shape.experts;
+    size_t unused;
+    const vit_route_size whole = vit_route_size_of(&pass->shape);
+    const vit_route_size one = vit_route_block(&unused, &pass->shape, rule->scope, 0);
 
-    for (size_t i = 0; i < groups; i++) {
-        size_t first;
-        const vit_route_size s = balanced_group(&first, &pass->shape, rule, i);
-        const double *h = state->d_z + first * n, *plan = state->p + first * n;
-        double *d_c = state->score + first * n;
-        if (exact)
-            vit_route_plan_backward(d_c, h, plan, rule->xi, &s, work);
-        else
-            vit_route_plan_frozen(d_c, h, plan, rule->xi, &s);
+#pragma omp parallel for schedule(static) if (slices > 1 && vit_route_is_large(&whole) &&  \
+                                              !vit_route_is_large(&one))
+    for (size_t j = 0; j < slices; j++) {
+        for (size_t i = j; i < blocks; i += slices) {
+            size_t first;
+            const vit_route_size s = vit_route_block(&first, &pass->shape, rule->scope, i);
+            const double *h = state->d_z + first * n, *plan = state->p + first * n;
+            double *d_c = state->score + first * n;
+            if (exact)
+                vit_route_plan_backward(d_c, h, plan, rule->xi, &s, work + j * doubles);
+            else
+                vit_route_plan_frozen(d_c, h, plan, rule->xi, &s);
+        }
     }
     memcpy(state->d_z, state->score, pass->shape.tokens * n * sizeof *state->d_z);
 }

@@ -49,6 +49,8 @@ typedef enum vit_route_gate {
 void vit_route_product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
                        const float *a, size_t lda, const float *b, size_t ldb, float beta,
                        float *c);
+/* Clears what a pass reports about losses and Sinkhorn. */
+void vit_route_reports_clear(vit_router_pass *pass);
 /* state->z = x weight^T in single precision, which pass->logits shows, pass->probs =
  * softmax(z) in double; the pass's reports about losses and Sinkhorn are cleared. */
 void vit_route_logits(vit_router_pass *pass, const vit_route_state *state);
@@ -68,15 +70,29 @@ void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state 
 /* Fills start, token, gate and count of a pass from state->gate; expert [T, k] is set. */
 void vit_route_publish(vit_router_pass *pass, const vit_route_state *state);
 
+/* Tokens that are routed with one another's help: blocks of tokens that follow one another. */
+typedef enum vit_route_scope {
+    VIT_ROUTE_SCOPE_GLOBAL, /* all of the batch */
+    VIT_ROUTE_SCOPE_GROUP,  /* each routing group */
+    VIT_ROUTE_SCOPE_IMAGE
+} vit_route_scope;
+
+/* Number of blocks, >= 1; tokens first .. first + size.tokens - 1 of block i. Only the last may be
+ * smaller. */
+size_t vit_route_blocks(const vit_router_shape *shape, vit_route_scope scope);
+vit_route_size vit_route_block(size_t *first, const vit_router_shape *shape,
+                               vit_route_scope scope, size_t i);
+
 /* How tokens are balanced (routing.md 4.1, 4.3). */
 typedef struct vit_route_sinkhorn_rule {
-    double xi;      /* entropy weight, > 0 */
-    bool per_group; /* each routing group on its own, else the whole batch */
+    double xi; /* entropy weight, > 0 */
+    vit_route_scope scope;
     vit_route_plan_rule plan;
 } vit_route_sinkhorn_rule;
 
 /* Scratch for the two functions below, after vit_route_state_plan. */
-double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape);
+double *vit_route_sinkhorn_take(base_arena *arena, const vit_router_shape *shape,
+                                vit_route_scope scope);
 /* state->score [T, E]: the cost on entry, cost / xi plus potentials on return (its k
  * largest are the plan's); state->p = the plan. Sets what the pass reports about Sinkhorn:
  * the most iterations, the largest residual, and whether all groups converged. */
@@ -95,5 +111,18 @@ void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
                            double sigma, vit_route_gate kind);
 void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
                             double sigma, vit_route_gate kind, const float *d_gate);
+
+/* ---- sets of pairs of any size (router_pairs.c) --------------------------------------- */
+
+/* mark [count * step], places 0, step, 2 step ...: 1 for the m largest scores, ties to the lower place,
+ * else 0. m <= count. key [count]: scratch. Time is linear in count, whatever the scores. */
+void vit_route_mark_largest(uint8_t *mark, const double *score, size_t count, size_t step,
+                            size_t m, uint64_t *key);
+/* Fills start, token, expert, gate and count of a pass from mark [T, E] and gate [T, E]: pairs in token
+ * order, the largest gate of a token first, ties to the lower expert. */
+void vit_route_pairs_publish(vit_router_pass *pass, const uint8_t *mark,
+                             const double *gate);
+/* d [T, E] overwritten: d_gate [count] at the pass's pairs, 0 elsewhere. */
+void vit_route_pairs_backward(double *d, const vit_router_pass *pass, const float *d_gate);
 
 #endif

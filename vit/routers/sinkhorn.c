@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum { GATE_AUTO, GATE_PROB, GATE_SIGMOID }; /* choices of "gate" */
-enum { SCOPE_GLOBAL, SCOPE_GROUP };          /* choices of "scope" */
 
 static const vit_router_option options[] = {
     {.name = "gate",
@@ -35,7 +34,7 @@ static const vit_router_option options[] = {
              "E) (our scale; Megatron-LM watches the change of the scaling instead)"},
     {.name = "scope",
      .choices = "global|group",
-     .initial = SCOPE_GLOBAL,
+     .initial = VIT_ROUTE_SCOPE_GLOBAL,
      .help = "tokens balanced together: all of the batch, or each routing group"},
     {.name = NULL},
 };
@@ -53,7 +52,7 @@ static vit_route_sinkhorn_rule rule_of(const vit_router_config *c)
 {
     return (vit_route_sinkhorn_rule){
         .xi = vit_router_option_value(c, "xi"),
-        .per_group = vit_router_option_value(c, "scope") == SCOPE_GROUP,
+        .scope = (vit_route_scope)vit_router_option_value(c, "scope"),
         .plan = {.max_iter = (int)vit_router_option_value(c, "max_iter"),
                  .delta = vit_router_option_value(c, "delta")},
     };
@@ -65,7 +64,7 @@ static size_t state_bytes(const vit_router_shape *shape)
     vit_route_state unused;
 
     vit_route_state_plan(&unused, &arena, shape);
-    vit_route_sinkhorn_take(&arena, shape);
+    vit_route_sinkhorn_take(&arena, shape, rule_of(shape->config).scope);
     return arena.used;
 }
 
@@ -76,12 +75,12 @@ static void forward(vit_router_pass *pass)
     vit_route_state state;
 
     vit_route_state_plan(&state, &arena, &pass->shape);
-    double *work = vit_route_sinkhorn_take(&arena, &pass->shape);
+    const vit_route_sinkhorn_rule rule = rule_of(pass->shape.config);
+    double *work = vit_route_sinkhorn_take(&arena, &pass->shape, rule.scope);
     if (!pass->training) {
         vit_route_top_forward(pass, &state, 0.0, gate_of(&pass->shape));
         return;
     }
-    const vit_route_sinkhorn_rule rule = rule_of(pass->shape.config);
     vit_route_logits(pass, &state);
     memcpy(state.score, state.z, s.tokens * s.experts * sizeof *state.score);
     vit_route_sinkhorn_forward(pass, &state, &rule, work);

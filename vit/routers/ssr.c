@@ -13,7 +13,6 @@ enum { COST_LINEAR, COST_SOFTMAX };                      /* choices of "cost" */
 enum { INIT_ZERO, INIT_PAPER };                          /* choices of "init" */
 enum { NOISE_OT_COST, NOISE_OT_LOGITS, NOISE_OT_NONE };  /* choices of "noise_ot" */
 enum { GRADIENT_EXACT, GRADIENT_FROZEN, GRADIENT_NONE }; /* choices of "gradient" */
-enum { SCOPE_GLOBAL, SCOPE_GROUP };                      /* choices of "scope" */
 
 static const vit_router_option options[] = {
     {.name = "p",
@@ -64,7 +63,7 @@ static const vit_router_option options[] = {
              "or plan detached (the sources do not say; exact is our choice)"},
     {.name = "scope",
      .choices = "global|group",
-     .initial = SCOPE_GLOBAL,
+     .initial = VIT_ROUTE_SCOPE_GLOBAL,
      .help = "tokens balanced together: all of the batch, or each routing group"},
     {.name = NULL},
 };
@@ -92,7 +91,7 @@ static ssr_settings settings_of(const vit_router_shape *shape)
         .rule = {.xi = !isnan(xi)     ? xi
                        : softmax_cost ? 0.5
                                       : 1.0,
-                 .per_group = vit_router_option_value(c, "scope") == SCOPE_GROUP,
+                 .scope = (vit_route_scope)vit_router_option_value(c, "scope"),
                  .plan = {.max_iter = (int)vit_router_option_value(c, "max_iter"),
                           .delta = vit_router_option_value(c, "delta"),
                           .paper_init = vit_router_option_value(c, "init") == INIT_PAPER}},
@@ -113,7 +112,7 @@ static void plan_state(ssr_state *out, base_arena *arena, const vit_router_shape
     const ssr_settings set = settings_of(shape);
 
     vit_route_state_plan(&out->base, arena, shape);
-    out->work = vit_route_sinkhorn_take(arena, shape);
+    out->work = vit_route_sinkhorn_take(arena, shape, set.rule.scope);
     out->cost_softmax = NULL;
     if (set.softmax_cost && set.noise_ot == NOISE_OT_LOGITS)
         out->cost_softmax =

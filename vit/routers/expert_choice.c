@@ -1,0 +1,203 @@
+/* expert_choice.c - router "expert-choice": every expert takes the tokens that want it most. Follows Zhou
+ * et al. 2022, "Mixture-of-experts with expert choice routing" (arXiv 2202.09368, known from the
+ * published paper, not read again), and the top-items-per-expert router of the V-MoE code, which
+ * was read (routing.md 10): softmax over the experts of the noisy logits, each expert's C largest
+ * of the tokens routed together, probabilities as gates, no auxiliary loss, the same rule in
+ * evaluation. A token may get none. Differs: each image is routed on its own unless
+ * router.scope says otherwise. */
+#include "vit/routers/router_pass_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SCOPE_GROUP, SCOPE_IMAGE }; /* choices of "scope" */
+
+static const vit_router_option options[] = {
+    {.name = "cf",
+     .initial = NAN,
+     .low = 1e-3,
+     .high = VIT_EXPERTS_MAX,
+     .help = "experts a token gets on average: an expert takes T * cf / E of T tokens "
+             "(auto: router.k, the same work as routers that choose k; V-MoE code: no k)"},
+    {.name = "multiple",
+     .initial = NAN,
+     .low = 1,
+     .high = 4096,
+     .integer = true,
+     .help = "that number is rounded up to a multiple of this (auto: 4 for scope group as "
+             "the V-MoE code, 1 for scope image, where 4 would add many, our choice)"},
+    {.name = "noise",
+     .initial = 1.0,
+     .high = 1e3,
+     .help = "normal noise on the logits in training, standard deviation times the number "
+             "of experts (V-MoE: 1)"},
+    {.name = "scope",
+     .choices = "group|image",
+     .initial = SCOPE_IMAGE,
+     .help =
+         "tokens that an expert chooses among, in evaluation too: those of a routing "
+         "group as in the source (moe.group_images; results depend on the batch), or of "
+         "one image (our choice)"},
+    {.name = NULL},
+};
+
+typedef struct choice_settings {
+    double cf, sigma;
+    vit_route_scope scope;
+    int multiple;
+} choice_settings;
+
+static choice_settings settings_of(const vit_router_shape *shape)
+{
+    const vit_router_config *c = shape->config;
+    const bool by_image = vit_router_option_value(c, "scope") == SCOPE_IMAGE;
+    const double cf = vit_router_option_value(c, "cf");
+    const double multiple = vit_router_option_value(c, "multiple");
+
+    return (choice_settings){
+        .cf = isnan(cf) ? (double)shape->k : cf,
+        .sigma = vit_router_option_value(c, "noise") / (double)shape->experts,
+        .scope = by_image ? VIT_ROUTE_SCOPE_IMAGE : VIT_ROUTE_SCOPE_GROUP,
+        .multiple = !isnan(multiple) ? (int)multiple
+                    : by_image       ? 1
+                                     : 4,
+    };
+}
+
+/* C of an expert for a block of tokens. */
+static size_t capacity_of(const choice_settings *set, const vit_route_size *s)
+{
+    const size_t c = vit_capacity(s->tokens, s->experts, 1, set->cf, set->multiple);
+
+    return c < s->tokens ? c : s->tokens;
+}
+
+static base_status check(const vit_config *config, base_error *err)
+{
+    const vit_moe_config *moe = &config->moe;
+    const base_status status = vit_route_check(config, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (moe->capacity > 0.0 || moe->eval_capacity > 0.0)
+        return base_fail(err, BASE_USAGE,
+                         "'moe.%s' is %g with router expert-choice, expected 0 (an expert "
+                         "takes as many tokens as router.cf says)",
+                         moe->capacity > 0.0 ? "capacity" : "eval_capacity",
+                         moe->capacity > 0.0 ? moe->capacity : moe->eval_capacity);
+    const double cf = vit_router_option_value(&moe->router, "cf");
+    if (!isnan(cf) && cf > moe->experts)
+        return base_fail(err, BASE_USAGE,
+                         "'router.cf' is %g, expected at most the number of experts (%d)",
+                         cf, moe->experts);
+    const double least = (double)moe->experts / (double)vit_config_tokens(config);
+    if ((isnan(cf) ? moe->k : cf) < least)
+        return base_fail(err, BASE_USAGE,
+                         "'router.cf' gives an expert less than one token of an image of "
+                         "%zu, expected %.3g or more, or fewer experts than %d",
+                         vit_config_tokens(config), least, moe->experts);
+    return BASE_OK;
+}
+
+static size_t assignments(const vit_router_shape *shape)
+{
+    const choice_settings set = settings_of(shape);
+    const size_t blocks = vit_route_blocks(shape, set.scope);
+    size_t first, sum = 0;
+    const vit_route_size one = vit_route_block(&first, shape, set.scope, 0);
+    const vit_route_size last = vit_route_block(&first, shape, set.scope, blocks - 1);
+
+    sum = (blocks - 1) * capacity_of(&set, &one) + capacity_of(&set, &last);
+    return sum * shape->experts;
+}
+
+typedef struct choice_state {
+    vit_route_state base; /* score, p: of the noisy logits in training */
+    uint8_t *mark;        /* [T, E] */
+    uint64_t *key;        /* [T, E] scratch */
+} choice_state;
+
+static void plan_state(choice_state *out, base_arena *arena, const vit_router_shape *shape)
+{
+    const size_t all = shape->tokens * shape->experts;
+
+    vit_route_state_plan(&out->base, arena, shape);
+    out->mark = base_arena_take(arena, all, sizeof *out->mark);
+    out->key = base_arena_take(arena, all, sizeof *out->key);
+}
+
+static size_t state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    choice_state unused;
+
+    plan_state(&unused, &arena, shape);
+    return arena.used;
+}
+
+static choice_state state_of(const vit_router_pass *pass)
+{
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    choice_state state;
+
+    plan_state(&state, &arena, &pass->shape);
+    return state;
+}
+
+/* Whether p is that of the noisy logits. */
+static bool is_noisy(const vit_router_pass *pass, const choice_settings *set)
+{
+    return pass->training && set->sigma > 0.0;
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const choice_settings set = settings_of(&pass->shape);
+    const choice_state state = state_of(pass);
+    const size_t n = s.experts, blocks = vit_route_blocks(&pass->shape, set.scope);
+    const double *p = pass->probs;
+
+    vit_route_logits(pass, &state.base);
+    if (is_noisy(pass, &set)) {
+        memcpy(state.base.score, state.base.z, s.tokens * n * sizeof *state.base.score);
+        vit_route_noise_add(state.base.score, set.sigma, pass);
+        vit_route_softmax(state.base.p, state.base.score, &s);
+        p = state.base.p;
+    }
+#pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
+    for (size_t job = 0; job < blocks * n; job++) {
+        const size_t e = job % n;
+        size_t first;
+        const vit_route_size b = vit_route_block(&first, &pass->shape, set.scope, job / n);
+        vit_route_mark_largest(state.mark + first * n + e, p + first * n + e, b.tokens, n,
+                               capacity_of(&set, &b), state.key + first * n + e * b.tokens);
+    }
+    vit_route_pairs_publish(pass, state.mark, p);
+}
+
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const choice_settings set = settings_of(&pass->shape);
+    const choice_state state = state_of(pass);
+
+    vit_route_pairs_backward(state.base.d_z, pass, d_gate);
+    vit_route_softmax_backward(state.base.d_z,
+                               is_noisy(pass, &set) ? state.base.p : pass->probs, &s);
+    vit_route_logits_backward(pass, &state.base);
+}
+
+const vit_router vit_router_expert_choice = {
+    .name = "expert-choice",
+    .summary =
+        "every expert takes its best tokens (V-MoE code; Zhou et al. 2022, paper not "
+        "read again)",
+    .options = options,
+    .check = check,
+    .assignments = assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = state_bytes,
+    .forward = forward,
+    .backward = backward,
+};

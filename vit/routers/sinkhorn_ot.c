@@ -1,0 +1,134 @@
+/* sinkhorn_ot.c - router "sinkhorn-ot": a balanced plan chooses in training and in evaluation. Follows
+ * the KL router of the code released with Liu et al. 2023, "Sparsity-constrained optimal
+ * transport" (google-research/vmoe, projects/sparsity_constrained_ot), which it is the
+ * comparison of; routing.md 3, second variant: rows sum to 1, columns to T / E, entropy weight
+ * 1, exactly 20 iterations from u = 1, top-k of the plan of the noisy logits, weights from the
+ * softmax of the clean ones, no auxiliary loss. Differs: tokens are balanced image by image
+ * unless router.scope says otherwise, so that evaluation does not depend on the batch. */
+#include "vit/routers/router_pass_internal.h"
+
+#include <string.h>
+
+enum { COMBINE_SOFTMAX, COMBINE_PLAN }; /* choices of "combine" */
+
+static const vit_router_option options[] = {
+    {.name = "combine",
+     .choices = "softmax|plan",
+     .initial = COMBINE_SOFTMAX,
+     .help = "weight of a chosen expert: its probability without noise, or its entry of "
+             "the plan, learned by implicit differentiation (sparsity-constrained OT code: "
+             "softmax, plan as its option)"},
+    {.name = "xi",
+     .initial = 1.0,
+     .low = 1e-4,
+     .high = 1e4,
+     .help = "entropy weight of the plan (sparsity-constrained OT code: 1)"},
+    {.name = "iterations",
+     .initial = 20,
+     .low = 1,
+     .high = 100000,
+     .integer = true,
+     .help = "Sinkhorn iterations, always all of them (sparsity-constrained OT code: 20)"},
+    {.name = "noise",
+     .initial = 1.0,
+     .high = 1e3,
+     .help = "normal noise on the logits of the plan in training, standard deviation times "
+             "the number of experts (V-MoE: 1)"},
+    {.name = "scope",
+     .choices = "global|group|image",
+     .initial = VIT_ROUTE_SCOPE_IMAGE,
+     .help = "tokens balanced together, in evaluation too: all of the batch, each routing "
+             "group as in the source, or each image (our choice: evaluation then does not "
+             "depend on the batch)"},
+    {.name = NULL},
+};
+
+typedef struct ot_settings {
+    double sigma;
+    bool by_plan;
+    vit_route_sinkhorn_rule rule;
+} ot_settings;
+
+static ot_settings settings_of(const vit_router_shape *shape)
+{
+    const vit_router_config *c = shape->config;
+
+    return (ot_settings){
+        .sigma = vit_router_option_value(c, "noise") / (double)shape->experts,
+        .by_plan = vit_router_option_value(c, "combine") == COMBINE_PLAN,
+        /* delta 0 is never reached; the source's first half-step is the columns' */
+        .rule = {.xi = vit_router_option_value(c, "xi"),
+                 .scope = (vit_route_scope)vit_router_option_value(c, "scope"),
+                 .plan = {.max_iter = (int)vit_router_option_value(c, "iterations"),
+                          .delta = 0.0,
+                          .paper_init = true}},
+    };
+}
+
+/* Returns Sinkhorn's scratch behind the usual state. */
+static double *plan_state(vit_route_state *out, base_arena *arena,
+                          const vit_router_shape *shape)
+{
+    vit_route_state_plan(out, arena, shape);
+    return vit_route_sinkhorn_take(arena, shape, settings_of(shape).rule.scope);
+}
+
+static size_t state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    vit_route_state unused;
+
+    plan_state(&unused, &arena, shape);
+    return arena.used;
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const ot_settings set = settings_of(&pass->shape);
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    vit_route_state state;
+    double *work = plan_state(&state, &arena, &pass->shape);
+
+    vit_route_logits(pass, &state);
+    memcpy(state.score, state.z, s.tokens * s.experts * sizeof *state.score);
+    if (pass->training && set.sigma > 0.0)
+        vit_route_noise_add(state.score, set.sigma, pass);
+    vit_route_sinkhorn_forward(pass, &state, &set.rule, work);
+    pass->sinkhorn_converged =
+        true; /* a fixed number of iterations is what was asked for */
+    vit_route_choose(pass, state.score);
+    vit_route_gate_forward(pass, &state, VIT_ROUTE_GATE_PROB, state.z,
+                           set.by_plan ? state.p : pass->probs);
+    vit_route_publish(pass, &state);
+}
+
+/* By plan: the gradient of the plan that the iterations tend to, at the one they reached, as the
+ * source's implicit differentiation. */
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    const ot_settings set = settings_of(&pass->shape);
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    vit_route_state state;
+    double *work = plan_state(&state, &arena, &pass->shape);
+
+    vit_route_gate_backward(pass, &state, VIT_ROUTE_GATE_PROB,
+                            set.by_plan ? state.p : pass->probs, d_gate);
+    if (set.by_plan)
+        vit_route_sinkhorn_backward(pass, &state, &set.rule, true, work);
+    vit_route_logits_backward(pass, &state);
+}
+
+const vit_router vit_router_sinkhorn_ot = {
+    .name = "sinkhorn-ot",
+    .summary =
+        "balanced plan in training and evaluation (code of Liu et al. 2023, KL router)",
+    .options = options,
+    .replays = true,
+    .check = vit_route_check,
+    .assignments = vit_route_assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = state_bytes,
+    .forward = forward,
+    .backward = backward,
+};
