@@ -13,7 +13,8 @@ typedef struct eval_args {
     const char *data;
     const char *html;
     const char *ood;
-    int bad_samples; /* index into "fail|skip" */
+    const char *capacity; /* a number, or a list of them; NULL: the checkpoint's */
+    int bad_samples;      /* index into "fail|skip" */
     const char *bad_list;
     bool strict;
     app_robust_args robust;
@@ -28,7 +29,20 @@ static const app_option options[] = {
      .at = AT(data),
      .required = true,
      .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
-    APP_VIEW_OPTIONS(eval_args),
+    APP_SIGHT_OPTIONS(eval_args),
+    {.name = "capacity",
+     .value = "F,...",
+     .kind = APP_TEXT,
+     .at = AT(capacity),
+     .help =
+         "capacity factor of the experts, 0: no token is dropped (default: the "
+         "checkpoint's); a list, 4,2,1,0.5: accuracy against compute, without limits and "
+         "with each of them (Riquelme et al. 2021, section 4), images in seeded order"},
+    {.name = "bpr",
+     .kind = APP_FLAG,
+     .at = AT(view.bpr),
+     .help = "with a capacity: the surest tokens choose first (batch-prioritised routing); "
+             "with a list: both orders"},
     {.name = "bad-samples",
      .value = "WHAT",
      .kind = APP_CHOICE,
@@ -84,7 +98,8 @@ static const app_syntax syntax = {
     .usage = "MODEL --data DATA [options]",
     .about =
         "Top-1, top-5, loss, calibration error, confusion of classes and load of experts;\n"
-        "with --corrupt or --imagenet-c also under the corruptions of ImageNet-C, and mCE.\n"
+        "with --corrupt or --imagenet-c also under the corruptions of ImageNet-C, and mCE;\n"
+        "with --capacity 4,2,1,... accuracy against compute.\n"
         "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
@@ -103,16 +118,50 @@ static void evaluation_close(app_evaluation *e)
     for (size_t l = 0; l < e->moe_count; l++)
         app_usage_destroy(&e->usage[l]);
     app_score_destroy(&e->score);
+    app_capacity_close(&e->sweep);
     app_robust_close(e->robust);
     app_subset_close(&e->subset);
     data_source_close(e->source);
     app_network_close(&e->network);
 }
 
-static base_status evaluation_open(app_evaluation *e, const char *model,
-                                   const eval_args *args, base_error *err)
+/* --capacity: one number is how the network is evaluated, several are a sweep, which sets the evaluation
+ * itself free of limits. */
+static base_status capacity_take(app_capacity *sweep, eval_args *args, base_error *err)
 {
-    base_status status = app_network_open(&e->network, model, &args->view, err);
+    char name[256];
+
+    if (!args->capacity)
+        return BASE_OK;
+    if (strchr(args->capacity, ',')) {
+        const base_status status =
+            app_capacity_parse(sweep, args->capacity, args->view.bpr, err);
+
+        if (status == BASE_OK &&
+            (args->robust.tree || args->robust.corruption.names.count > 0))
+            return base_fail(err, BASE_USAGE,
+                             "a list of capacities is for clean images, expected one "
+                             "--capacity with --corrupt or --imagenet-c");
+        args->view.capacity = 0;
+        args->view.bpr = false;
+        return status;
+    }
+    if (!base_parse_real(&args->view.capacity, args->capacity) || args->view.capacity < 0 ||
+        args->view.capacity > APP_VIEW_CAPACITY_MOST)
+        return base_fail(err, BASE_USAGE,
+                         "--capacity '%s' is not a number from 0 to %d, nor a list of them",
+                         base_quote(name, sizeof name, args->capacity),
+                         APP_VIEW_CAPACITY_MOST);
+    return BASE_OK;
+}
+
+static base_status evaluation_open(app_evaluation *e, const char *model, eval_args *args,
+                                   base_error *err)
+{
+    base_status status = capacity_take(&e->sweep, args, err);
+
+    if (status == BASE_OK)
+        status = app_network_open(&e->network, model, &args->view, err);
 
     if (status != BASE_OK)
         return status;
@@ -138,6 +187,8 @@ static base_status evaluation_open(app_evaluation *e, const char *model,
                                   (size_t)e->network.config->moe.experts, err);
         e->moe_count += status == BASE_OK;
     }
+    if (status == BASE_OK && e->sweep.factors > 0)
+        status = app_capacity_open(&e->sweep, &e->network, images, &args->common, err);
     if (status == BASE_OK)
         status = app_robust_open(&e->robust, &args->robust, &e->network, e->source,
                                  &args->common, args->html != NULL, err);
@@ -267,6 +318,9 @@ static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
         return status;
     app_progress_update(progress, *done, "top-1 %.2f %%  loss %.4f",
                         100 * app_score_top1(&e->score), app_score_loss(&e->score));
+    if (e->sweep.points > 0)
+        status = app_capacity_batch(&e->sweep, run, logits, batch, e->source, progress,
+                                    done, err);
     if (on_the_fly(e))
         status = app_robust_batch(e->robust, run, logits, batch, progress, done, err);
     return status;
@@ -290,6 +344,7 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
 
     config.skip_bad = skip;
     config.strict = args->strict;
+    config.shuffled = e->sweep.points > 0; /* neighbours compete: not all of one class */
     config.named = app_bad_source_named;
     config.named_user = &bad;
     config.log = app_progress_log;
@@ -311,7 +366,9 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     if (status != BASE_OK)
         goto done;
     e->planned = data_loader_samples(loader);
-    const uint64_t passes = e->robust ? app_robust_passes(e->robust) : 1;
+    const uint64_t passes = e->robust             ? app_robust_passes(e->robust)
+                            : e->sweep.points > 0 ? e->sweep.points
+                                                  : 1;
     app_progress_start(&progress, &args->common, "eval", "images", passes * e->planned, 0);
     while (!(e->interrupted = app_stop_asked())) {
         status = data_loader_next(loader, &batch, err);

@@ -3,6 +3,7 @@
 #ifndef APPS_EVAL_INTERNAL_H
 #define APPS_EVAL_INTERNAL_H
 
+#include "apps/capacity_internal.h"
 #include "apps/network_internal.h"
 #include "apps/robust_internal.h"
 #include "apps/score_internal.h"
@@ -41,6 +42,7 @@ typedef struct app_evaluation {
     double network_seconds; /* in forward passes */
     bool interrupted;
     app_robust *robust; /* corruptions; NULL: none asked for */
+    app_capacity sweep; /* of capacities; no points: none asked for */
     app_subset subset;  /* among the classes present; ImageNet-O */
 } app_evaluation;
 

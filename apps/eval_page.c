@@ -269,6 +269,8 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
     names = class_names(e);
     headline(e, &page);
     subset_cards(e, &page);
+    if (e->sweep.points > 0)
+        app_capacity_page(&page, &e->sweep);
     if (e->robust)
         status = app_robust_page(&page, e->robust, &e->score, err);
     fputs("<div class=\"row\"><section>", page.out.file);

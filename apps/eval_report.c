@@ -182,6 +182,8 @@ void app_eval_print(const app_evaluation *e)
     classes_print(e);
     confused_print(e);
     experts_print(e);
+    if (e->sweep.points > 0)
+        app_capacity_print(&e->sweep);
     if (e->robust)
         app_robust_print(e->robust, &e->score);
 }
@@ -398,6 +400,8 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
         json_object_set_new(json, "confusion_cells", cells_json(s));
     json_object_set_new(json, "moe", experts_json(e, (uint64_t)common->seed));
     json_object_set_new(json, "moe_mean", experts_mean_json(e));
+    if (e->sweep.points > 0)
+        json_object_set_new(json, "capacity", app_capacity_json(&e->sweep));
     if (e->robust)
         json_object_set_new(json, "robust", app_robust_json(e->robust, &e->score));
     return json;

@@ -53,6 +53,8 @@ static base_status routing_set(app_network *network, const app_view *view, base_
     }
     if (view->capacity >= 0)
         config.moe.eval_capacity = view->capacity;
+    if (view->capacity == 0)
+        config.moe.eval_bpr = false; /* no one is dropped, whoever comes first */
     if (view->bpr) {
         if (!(config.moe.eval_capacity > 0))
             return base_fail(err, BASE_USAGE,

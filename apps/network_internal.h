@@ -59,8 +59,8 @@ typedef struct app_view {
 
 app_view app_view_defaults(void);
 
-/* Lines of an option table for a struct `type` with a member `app_view view`. */
-#define APP_VIEW_OPTIONS(type)                                                               \
+/* Lines of an option table for a struct `type` with a member `app_view view`: data and pictures. */
+#define APP_SIGHT_OPTIONS(type)                                                              \
     APP_DATA_OPTIONS(type, view.data),                                                       \
         {.name = "size",                                                                     \
          .value = "S",                                                                       \
@@ -79,25 +79,29 @@ app_view app_view_defaults(void);
          .high = 16384,                                                                      \
          .help = "shorter side before the centre crop, 0: image as it is (default: the "     \
                  "checkpoint's)"},                                                           \
-        {.name = "interpolation",                                                            \
-         .value = "I",                                                                       \
-         .kind = APP_CHOICE,                                                                 \
-         .at = offsetof(type, view.interpolation),                                           \
-         .choices = "checkpoint|bilinear|bicubic",                                           \
-         .help = "filter of the resize"},                                                    \
-        {.name = "capacity",                                                                 \
-         .value = "F",                                                                       \
-         .kind = APP_REAL,                                                                   \
-         .at = offsetof(type, view.capacity),                                                \
-         .low = 0,                                                                           \
-         .high = 1000,                                                                       \
-         .help = "capacity factor of the experts, 0: no token is dropped (default: the "     \
-                 "checkpoint's)"},                                                           \
     {                                                                                        \
-        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                     \
-        .help =                                                                              \
-            "with a capacity: the surest tokens choose first (batch-prioritised routing)"    \
+        .name = "interpolation", .value = "I", .kind = APP_CHOICE,                           \
+        .at = offsetof(type, view.interpolation),                                            \
+        .choices = "checkpoint|bilinear|bicubic", .help = "filter of the resize"             \
     }
+
+/* The same with how tokens are routed. */
+#define APP_VIEW_OPTIONS(type)                                                             \
+    APP_SIGHT_OPTIONS(type),                                                               \
+        {.name = "capacity",                                                               \
+         .value = "F",                                                                     \
+         .kind = APP_REAL,                                                                 \
+         .at = offsetof(type, view.capacity),                                              \
+         .low = 0,                                                                         \
+         .high = APP_VIEW_CAPACITY_MOST,                                                   \
+         .help = "capacity factor of the experts, 0: no token is dropped (default: the "   \
+                 "checkpoint's)"},                                                         \
+    {                                                                                      \
+        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                   \
+        .help =                                                                            \
+            "with a capacity: the surest tokens choose first (batch-prioritised routing)"  \
+    }
+enum { APP_VIEW_CAPACITY_MOST = 1000 };
 
 typedef struct app_network {
     vit_model *model;

@@ -310,6 +310,9 @@ typedef struct data_loader_config {
     size_t batch; /* images a batch, of all ranks together */
     size_t limit; /* > 0: the first limit samples of the seeded order, always the same */
     uint64_t seed;
+    /* Evaluation: in the order of training's epoch 0 in place of the data's own, where the images
+     * of a batch must not be of one class. */
+    bool shuffled;
     size_t threads; /* workers, 0: load in the caller's thread; same batches */
     size_t queue;   /* batch slots, 3 */
     /* The system is told which files come in the next batch, so that it reads while this

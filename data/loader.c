@@ -383,8 +383,10 @@ base_status data_loader_create(data_loader **out, const data_source *source,
     status = make_buffers(l, err);
     /* Epochs that the batches in flight can belong to: an older permutation is needed no
      * more. */
-    const size_t epochs =
-        config->training ? (l->slot_count - 1 + l->steps - 1) / l->steps + 1 : 0;
+    const size_t epochs = config->training
+                              ? (l->slot_count - 1 + l->steps - 1) / l->steps + 1
+                          : config->shuffled ? 1
+                                             : 0;
     if (status == BASE_OK)
         status =
             data_order_create(&l->order, samples, config->limit, config->seed, epochs, err);

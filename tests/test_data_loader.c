@@ -131,6 +131,34 @@ START_TEST(evaluation_shows_every_sample_once_in_order)
 }
 END_TEST
 
+START_TEST(a_shuffled_evaluation_is_the_seeded_permutation)
+{
+    data_loader_config config = evaluation(8);
+    uint32_t order[21];
+    base_rng rng = base_rng_make(9, BASE_PURPOSE_ORDER, 0, 0, 0);
+    size_t shown = 0;
+
+    config.shuffled = true;
+    config.seed = 9;
+    config.threads = 2;
+    make_set(21);
+    open_set();
+    base_rng_permutation(&rng, order, 21);
+    data_loader *loader = make_loader(&config);
+    for (;;) {
+        const data_batch b = next(loader);
+        if (b.count == 0)
+            break;
+        for (size_t i = 0; i < b.count; i++, shown++) {
+            ck_assert_uint_eq(b.samples[i], order[shown]);
+            ck_assert_int_eq(b.labels[i], data_source_label(source, order[shown]));
+        }
+    }
+    ck_assert_uint_eq(shown, 21); /* the last, smaller batch too */
+    data_loader_destroy(loader);
+}
+END_TEST
+
 START_TEST(an_epoch_is_the_seeded_permutation)
 {
     const data_loader_config config = training(4);
@@ -481,6 +509,7 @@ int main(void)
     tcase_add_test(core, bytes_are_the_floats_before_normalising);
     tcase_add_test(core, batches_do_not_depend_on_the_packaging);
     tcase_add_test(core, evaluation_shows_every_sample_once_in_order);
+    tcase_add_test(core, a_shuffled_evaluation_is_the_seeded_permutation);
     tcase_add_test(core, an_epoch_is_the_seeded_permutation);
     tcase_add_test(core, epochs_shorter_than_the_queue_keep_their_order);
     tcase_add_test(core, seeking_goes_on_as_if_never_interrupted);
