@@ -11,9 +11,11 @@ static float images[FLOATS], slope[2][FLOATS], direction[FLOATS], moved[FLOATS];
 static float weight[LOGITS], routed_weight[ROUTED], logits[LOGITS];
 static uint16_t sets[SLOPE_BATCH * ROUTED_LAYERS * 10 * ROUTED_K];
 
-/* Without adam, whose step is a jump to differences: see test_vit_router_momentum.c. */
-static const char *const routers[] = {
-    "softmax", "vmoe", "sinkhorn", "ssr", "momentum", "robust-momentum", "sinkhorn-ot"};
+/* Without adam, whose step is a jump to differences, and similarity, whose choices change too soon: see
+ * test_vit_router_momentum.c and test_vit_router_graph.c. */
+static const char *const routers[] = {"softmax",     "vmoe",     "sinkhorn",
+                                      "ssr",         "momentum", "robust-momentum",
+                                      "sinkhorn-ot", "attention"};
 enum { ROUTERS = sizeof routers / sizeof routers[0] };
 
 static vit_model *model;

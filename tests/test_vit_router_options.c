@@ -14,8 +14,10 @@ static vit_config sparse(const char *router, int experts, int k)
 
 START_TEST(table_names_the_routers_in_order)
 {
-    const char *const names[] = {"softmax",  "vmoe", "sinkhorn",       "ssr",
-                                 "momentum", "adam", "robust-momentum"};
+    const char *const names[] = {
+        "softmax",  "vmoe",          "sinkhorn",        "ssr",
+        "momentum", "adam",          "robust-momentum", "sinkhorn-ot",
+        "usmoe",    "expert-choice", "similarity",      "attention"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         ck_assert_str_eq(vit_router_name(i), names[i]);

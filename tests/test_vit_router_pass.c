@@ -108,6 +108,9 @@ START_TEST(evaluation_sees_every_token_alone)
         const size_t a = whole.pass.start[first];
         const size_t count = whole.pass.start[first + 9] - a;
         memcpy(alone.x, whole.x + first * part.width, 9 * part.width * sizeof(float));
+        if (alone.attention)
+            memcpy(alone.attention, whole.attention + first * part.tokens_per_image,
+                   rig_pairs(&part) * sizeof(float));
         alone.router->forward(&alone.pass);
         ck_assert_uint_eq(alone.pass.count, count);
         ck_assert_mem_eq(alone.pass.expert, whole.pass.expert + a,

@@ -19,6 +19,7 @@ typedef struct rig {
     vit_exec exec;
     vit_router_pass pass;
     float *x, *w, *d_x, *d_w, *weight;
+    float *attention, *d_attention; /* of routers that want it */
     unsigned char *state;
     size_t state_bytes;
 } rig;
@@ -48,6 +49,29 @@ static inline void *take(size_t count, size_t bytes)
 
     ck_assert_ptr_nonnull(at);
     return at;
+}
+
+/* Number of attention weights; images may be smaller than planned, so that all are there. */
+static inline size_t rig_pairs(const vit_router_shape *s)
+{
+    const size_t images = (s->tokens + s->tokens_per_image - 1) / s->tokens_per_image;
+
+    return images * s->heads * s->tokens_per_image * s->tokens_per_image;
+}
+
+/* Attention of tokens and heads that differ; rows sum to 1. */
+static inline void rig_attention_open(rig *r)
+{
+    const size_t n = r->pass.shape.tokens_per_image, count = rig_pairs(&r->pass.shape);
+    base_rng rng = base_rng_make(3, BASE_PURPOSE_TEST, 77, 0, 0);
+
+    r->attention = take(count, sizeof(float));
+    r->d_attention = take(count, sizeof(float));
+    for (size_t i = 0; i < count; i++)
+        r->attention[i] = (float)base_rng_normal(&rng);
+    vit_kernels_get()->softmax(r->attention, count / n, n, n);
+    r->pass.attention = r->attention;
+    r->pass.d_attention = r->d_attention;
 }
 
 /* Normal tokens, weights and gradients of test stream number stream. */
@@ -97,6 +121,8 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     p->token = take(count, sizeof(uint32_t));
     p->expert = take(count, sizeof(uint16_t));
     p->gate = take(count, sizeof(float));
+    if (r->router->wants_attention)
+        rig_attention_open(r);
     rig_fill(r, 0);
 }
 
@@ -111,6 +137,8 @@ static inline void rig_close(rig *r)
     base_free(r->d_x);
     base_free(r->d_w);
     base_free(r->weight);
+    base_free(r->attention);
+    base_free(r->d_attention);
     base_free(r->pass.probs);
     base_free(r->pass.start);
     base_free(r->pass.token);
@@ -195,6 +223,12 @@ __attribute__((unused)) static const variant variants[] = {
     {"expert-choice", "", 2},
     {"expert-choice", "scope=group cf=1.3 noise=0", 1},
     {"expert-choice", "scope=group multiple=1 cf=0.7", 3},
+    {"similarity", "balance=0.5 z=0.1", 2},
+    {"similarity", "lambda=0.6 tau=0.5 gate=prob noise=0.3", 3},
+    {"similarity", "lambda=0.7 mix=logit balance=0.5 noise=0.3", 2},
+    {"similarity", "mix=logit tau=2", 1},
+    {"attention", "lambda=0.6 balance=0.5", 2},
+    {"attention", "mix=logit", 1},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 

@@ -21,6 +21,8 @@ static const vit_router *const routers[] = {
     &vit_router_sinkhorn_ot,
     &vit_router_usmoe,
     &vit_router_expert_choice,
+    &vit_router_similarity,
+    &vit_router_attention,
 };
 enum { ROUTER_COUNT = sizeof routers / sizeof routers[0], WORD_BYTES = 64 };
 

@@ -223,6 +223,8 @@ extern const vit_router vit_router_robust_momentum;
 extern const vit_router vit_router_sinkhorn_ot;
 extern const vit_router vit_router_usmoe;
 extern const vit_router vit_router_expert_choice;
+extern const vit_router vit_router_similarity;
+extern const vit_router vit_router_attention;
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
 

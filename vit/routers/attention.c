@@ -1,0 +1,90 @@
+/* attention.c - router "attention": every token's scores are averaged over the tokens that it attends to,
+ * by the mean of the heads of the attention of the same block. GoT-inspired: follows routing.md 7, a
+ * reconstruction of the attention-aware routing of arXiv 2505.00792 (graph of tokens), not the
+ * authors' method. The mixing is in graph.c. Relied on elsewhere: attention is read as the block
+ * computed it, rows summing to 1, before any dropout. */
+#include <string.h>
+
+#include "vit/routers/graph_internal.h"
+
+static const vit_router_option options[] = {
+    VIT_GRAPH_OPTIONS,
+    VIT_SOFTMAX_OPTIONS,
+    {.name = NULL},
+};
+
+static size_t state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    vit_graph_state unused;
+
+    vit_graph_state_plan(&unused, &arena, shape);
+    return arena.used;
+}
+
+static vit_graph_state state_of(const vit_router_pass *pass)
+{
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    vit_graph_state state;
+
+    vit_graph_state_plan(&state, &arena, &pass->shape);
+    return state;
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const vit_graph_state state = state_of(pass);
+    const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
+    const size_t images = vit_graph_images(&pass->shape);
+    const vit_kernels *kernels = vit_kernels_get();
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < images; i++) {
+        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
+        const float *probs = pass->attention + i * heads * n * n;
+        float *sim = state.sim + g.at;
+        for (size_t t = 0; t < g.count; t++) {
+            memset(sim + t * g.count, 0, g.count * sizeof *sim);
+            for (size_t h = 0; h < heads; h++)
+                kernels->axpy(sim + t * g.count, 1.0f / (float)heads,
+                              probs + (h * n + t) * n, g.count);
+        }
+    }
+    vit_graph_forward(pass, &state);
+}
+
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    const vit_graph_state state = state_of(pass);
+    const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
+    const size_t images = vit_graph_images(&pass->shape);
+    const vit_kernels *kernels = vit_kernels_get();
+
+    vit_graph_backward(pass, &state, d_gate);
+    if (!pass->d_attention || !vit_graph_learns(pass))
+        return;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < images; i++) {
+        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
+        float *d_probs = pass->d_attention + i * heads * n * n;
+        for (size_t h = 0; h < heads; h++)
+            for (size_t t = 0; t < g.count; t++)
+                kernels->axpy(d_probs + (h * n + t) * n, 1.0f / (float)heads,
+                              state.d_sim + g.at + t * g.count, g.count);
+    }
+}
+
+const vit_router vit_router_attention = {
+    .name = "attention",
+    .summary = "softmax routing, scores averaged over attended tokens (GoT-inspired, a "
+               "reconstruction of arXiv 2505.00792)",
+    .options = options,
+    .wants_attention = true,
+    .replays = true,
+    .check = vit_softmax_check,
+    .assignments = vit_route_assignments,
+    .parameters = vit_route_parameters,
+    .state_bytes = state_bytes,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,203 @@
+/* similarity.c - router "similarity": every token's scores are averaged over the tokens of its image that
+ * are like it, Sim = softmax of the rows of X X^T / (sqrt(D) tau), or of X W X^T with a learned W that
+ * starts as the identity. GoT-inspired: follows routing.md 7, a reconstruction of the
+ * similarity-aware routing of arXiv 2505.00792 (graph of tokens), not the authors' method. The mixing
+ * is in graph.c. Free to change: the order of products. */
+#include <math.h>
+#include <string.h>
+
+#include "vit/routers/graph_internal.h"
+
+static const vit_router_option options[] = {
+    {.name = "tau",
+     .initial = 1.0,
+     .low = 1e-3,
+     .high = 1e6,
+     .help = "temperature of the similarities, over sqrt(width) (GoT-inspired "
+             "reconstruction, our choice; large: all tokens of an image weigh the same)"},
+    {.name = "bilinear",
+     .choices = "off|on",
+     .initial = 0,
+     .help = "on: a learned matrix between the tokens, which starts as the identity "
+             "(GoT-inspired reconstruction)"},
+    VIT_GRAPH_OPTIONS,
+    VIT_SOFTMAX_OPTIONS,
+    {.name = NULL},
+};
+
+static bool is_bilinear(const vit_router_config *config)
+{
+    return vit_router_option_value(config, "bilinear") != 0;
+}
+
+static base_status check(const vit_config *config, base_error *err)
+{
+    const vit_router_config *c = &config->moe.router;
+    const base_status status = vit_softmax_check(config, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (is_bilinear(c) && vit_router_option_value(c, "detach_sim") != 0)
+        return base_fail(err, BASE_USAGE,
+                         "'router.bilinear' is on with router.detach_sim on (the matrix "
+                         "would never learn), expected one of them off");
+    return BASE_OK;
+}
+
+static size_t parameters(const vit_router_shape *shape, vit_router_parameter *out)
+{
+    const size_t count = vit_route_parameters(shape, out);
+
+    if (!is_bilinear(shape->config))
+        return count;
+    out[count] = (vit_router_parameter){.name = "similarity.weight",
+                                        .shape = {shape->width, shape->width},
+                                        .rank = 2,
+                                        .decay = true};
+    return count + 1;
+}
+
+/* The matrix starts as the identity. */
+static bool init(float *out, size_t i, const vit_router_shape *shape, base_rng *rng)
+{
+    const size_t d = shape->width;
+
+    (void)rng;
+    if (i == 0)
+        return false;
+    memset(out, 0, d * d * sizeof *out);
+    for (size_t j = 0; j < d; j++)
+        out[j * d + j] = 1.0f;
+    return true;
+}
+
+typedef struct similarity_state {
+    vit_graph_state graph;
+    float *y, *d_y; /* [T, D] X W, bilinear only */
+} similarity_state;
+
+static void plan_state(similarity_state *out, base_arena *arena,
+                       const vit_router_shape *shape)
+{
+    const size_t floats = is_bilinear(shape->config) ? shape->tokens * shape->width : 0;
+
+    vit_graph_state_plan(&out->graph, arena, shape);
+    out->y = base_arena_take(arena, floats, sizeof(float));
+    out->d_y = base_arena_take(arena, floats, sizeof(float));
+}
+
+static size_t state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    similarity_state unused;
+
+    plan_state(&unused, &arena, shape);
+    return arena.used;
+}
+
+static similarity_state state_of(const vit_router_pass *pass)
+{
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    similarity_state state;
+
+    plan_state(&state, &arena, &pass->shape);
+    return state;
+}
+
+static float scale_of(const vit_router_pass *pass)
+{
+    return (float)(1.0 / (sqrt((double)pass->shape.width) *
+                          vit_router_option_value(pass->shape.config, "tau")));
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const similarity_state state = state_of(pass);
+    const size_t t = pass->shape.tokens, d = pass->shape.width;
+    const size_t images = vit_graph_images(&pass->shape);
+    const bool bilinear = is_bilinear(pass->shape.config);
+    const float *left = bilinear ? state.y : pass->x, scale = scale_of(pass);
+    const vit_kernels *kernels = vit_kernels_get();
+
+    if (bilinear)
+        vit_route_product(pass->exec, false, false, t, d, d, pass->x, d, pass->param[1], d,
+                          0.0f, state.y);
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < images; i++) {
+        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
+        float *sim = state.graph.sim + g.at;
+        vit_route_product(pass->exec, false, true, g.count, g.count, d, left + g.first * d,
+                          d, pass->x + g.first * d, d, 0.0f, sim);
+        for (size_t j = 0; j < g.count * g.count; j++)
+            sim[j] *= scale;
+        kernels->softmax(sim, g.count, g.count, g.count);
+    }
+    vit_graph_forward(pass, &state.graph);
+}
+
+/* u [n, n] = (u + u^T) in place. */
+static void symmetrise(float *u, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++)
+            u[i * n + j] = u[j * n + i] = u[i * n + j] + u[j * n + i];
+}
+
+/* Gradients of one image's tokens from d_sim, and of its rows of X W. */
+static void image_backward(vit_router_pass *pass, const similarity_state *state,
+                           vit_graph_image g, const vit_kernels *kernels)
+{
+    const size_t d = pass->shape.width, n = g.count;
+    const float scale = scale_of(pass), *x = pass->x + g.first * d;
+    float *u = state->graph.d_sim + g.at, *d_x = pass->d_x + g.first * d;
+
+    kernels->softmax_backward(u, state->graph.sim + g.at, n, n, n);
+    for (size_t j = 0; j < n * n; j++)
+        u[j] *= scale;
+    if (!is_bilinear(pass->shape.config)) {
+        symmetrise(u, n);
+        vit_route_product(pass->exec, false, false, n, d, n, u, n, x, d, 1.0f, d_x);
+        return;
+    }
+    vit_route_product(pass->exec, false, false, n, d, n, u, n, x, d, 0.0f,
+                      state->d_y + g.first * d);
+    vit_route_product(pass->exec, true, false, n, d, n, u, n, state->y + g.first * d, d,
+                      1.0f, d_x);
+}
+
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    const similarity_state state = state_of(pass);
+    const size_t t = pass->shape.tokens, d = pass->shape.width;
+    const size_t images = vit_graph_images(&pass->shape);
+    const vit_kernels *kernels = vit_kernels_get();
+
+    vit_graph_backward(pass, &state.graph, d_gate);
+    if (!vit_graph_learns(pass))
+        return;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < images; i++)
+        image_backward(pass, &state, vit_graph_image_at(&pass->shape, i), kernels);
+    if (!is_bilinear(pass->shape.config))
+        return;
+    vit_route_product(pass->exec, false, true, t, d, d, state.d_y, d, pass->param[1], d,
+                      1.0f, pass->d_x);
+    if (pass->d_param[1])
+        vit_route_product(pass->exec, true, false, d, d, t, pass->x, d, state.d_y, d, 1.0f,
+                          pass->d_param[1]);
+}
+
+const vit_router vit_router_similarity = {
+    .name = "similarity",
+    .summary = "softmax routing, scores averaged over similar tokens (GoT-inspired, a "
+               "reconstruction of arXiv 2505.00792)",
+    .options = options,
+    .replays = true,
+    .check = check,
+    .assignments = vit_route_assignments,
+    .parameters = parameters,
+    .init = init,
+    .state_bytes = state_bytes,
+    .forward = forward,
+    .backward = backward,
+};
