@@ -38,6 +38,13 @@ static const char *const files[] = {
     "ssr_group",    /* a plan for each group, capacity by priority */
     "ssr_frozen",   /* potentials held constant, three experts */
     "ssr_plain",    /* a step without Sinkhorn, noise on the logits */
+    "momentum",     /* heavy ball carried over a dense block */
+    "adam",         /* Adam's step at the first MoE layer, heavy ball at the second */
+    "robust_momentum",  /* the layer reads the stream ahead of where it is */
+    "similarity",       /* probabilities of similar tokens, groups of two images */
+    "similarity_logit", /* logits, a learned matrix between the tokens */
+    "attention",        /* probabilities of attended tokens, every block sparse */
+    "attention_k1",     /* logits, detached, one expert */
 };
 enum { FILE_COUNT = sizeof files / sizeof files[0], DENSE_COUNT = 2 };
 

@@ -10,7 +10,7 @@ and what PyTorch in double precision (vmoe_torch.py, autograd) makes of it:
 Metadata: config (JSON as in a checkpoint), loss (softmax | sigmoid), seed and step of the draws.
 Seeds are searched until no routing decision is near a tie.
 
-    python tests/reference/make_golden.py [OUT_DIR]
+    python tests/reference/make_golden.py [OUT_DIR [CASE ...]]
 """
 
 import json
@@ -83,6 +83,22 @@ CASES = {
     "ssr_frozen": (config_of(moe=sparse(ssr(cost="linear", xi=1.0, gradient="frozen"), k=3)),
                    "softmax"),
     "ssr_plain": (config_of(moe=sparse(ssr(cost="linear", p=0.0, noise=0.3))), "softmax"),
+    "momentum": (config_of(depth=3, moe=sparse(
+        {"name": "momentum", "mu": 0.7, "gamma": 0.9, "balance": 0.1}, layers=(0, 2))), "softmax"),
+    "adam": (config_of(moe=sparse({"name": "adam", "eps": 0.001, "kappa": 0.25, "beta1": 0.8,
+                                   "balance": 0.1}, layers=(0, 1))), "softmax"),
+    "robust_momentum": (config_of(moe=sparse(
+        {"name": "robust-momentum", "L": 10.0, "m": 1.0, "rho": 0.8, "step": 0.7,
+         "balance": 0.1}, layers=(0, 1))), "softmax"),
+    "similarity": (config_of(moe=sparse({"name": "similarity", "tau": 2.0, "lambda": 0.8,
+                                         "balance": 0.1}, group_images=2)), "softmax"),
+    "similarity_logit": (config_of(moe=sparse(
+        {"name": "similarity", "bilinear": "on", "mix": "logit", "balance": 0.1, "z": 0.05},
+        layers=(0, 1))), "softmax"),
+    "attention": (config_of(moe=sparse({"name": "attention", "lambda": 0.8, "balance": 0.1},
+                                       layers=(0, 1))), "softmax"),
+    "attention_k1": (config_of(pool="gap", moe=sparse(
+        {"name": "attention", "mix": "logit", "detach_sim": "on"}, k=1)), "softmax"),
 }
 
 
@@ -111,6 +127,8 @@ def shapes_of(c):
         name, lead = (b + "moe.experts.", (E,)) if i in c["moe"]["layers"] else (b + "mlp.", ())
         if lead:
             out[b + "moe.router.weight"] = ((E, D), D**-0.5, 0)
+            if c["moe"]["router"].get("bilinear") == "on":
+                out[b + "moe.router.similarity.weight"] = ((D, D), D**-0.5, 0)
         out[name + "fc1.weight"] = (lead + (M, D), D**-0.5, 0)
         out[name + "fc1.bias"] = (lead + (M,), 0.2, 0)
         out[name + "fc2.weight"] = (lead + (D, M), M**-0.5, 0)
@@ -197,4 +215,5 @@ if __name__ == "__main__":
     target.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for case, (settings, kind) in CASES.items():
-        make(case, settings, kind, target)
+        if len(sys.argv) <= 2 or case in sys.argv[2:]:
+            make(case, settings, kind, target)

@@ -2,8 +2,10 @@
 
 Nothing here is shared with the C code but the formulas' sources: Dosovitskiy et al. 2021 (ViT),
 Riquelme et al. 2021 (V-MoE), Fedus et al. 2021 (balance loss), Zoph et al. 2022 (z-loss), Clark et
-al. 2022 (Sinkhorn routing) and Selective Sinkhorn Routing (arXiv 2511.08972). All gradients come from
-autograd; the Sinkhorn plan's by unrolling its iterations, not by the implicit formula of the C code.
+al. 2022 (Sinkhorn routing), Selective Sinkhorn Routing (arXiv 2511.08972), Teo and Nguyen 2024
+(MomentumSMoE), and the reconstructions of routing.md 6 and 7 (robust momentum, graph of tokens). All
+gradients come from autograd; the Sinkhorn plan's by unrolling its iterations, not by the implicit
+formula of the C code.
 
     model = Network.load("model.safetensors", dtype=torch.float64)
     out = model.forward(images, train=True)       # out.logits, out.aux, out.routing
@@ -192,7 +194,84 @@ def route_ssr(z, k, router, train, noise, drawn=None):
     return Route(choice, a, z.new_zeros(()), score_margin(score.exp(), k), plan)
 
 
-ROUTERS = {"softmax": route_softmax, "vmoe": route_vmoe, "sinkhorn": route_sinkhorn,
+def route_graph(z, k, router, train, sim):
+    """Scores mixed over the tokens of an image by sim [T, T] (routing.md 7, a reconstruction)."""
+    share = router.get("lambda", 1.0)
+    if router.get("mix", "prob") == "logit":
+        q = torch.softmax((1 - share) * z + share * (sim @ z), 1)
+    else:
+        p = torch.softmax(z, 1)
+        q = (1 - share) * p + share * (sim @ p)
+    choice = top_k(q, k)
+    gate = router.get("gate", "auto")
+    a = q.gather(1, choice)
+    if gate == "renorm" or (gate == "auto" and k >= 2):
+        a = a / a.sum(1, keepdim=True)
+    aux = z.new_zeros(())
+    if train:
+        aux = aux + router.get("balance", 0.01) * balance_loss(
+            z, choice, router.get("balance_count", "first"))
+        aux = aux + router.get("z", 0.0) * z_loss(z)
+    return Route(choice, a, aux, score_margin(q, k))
+
+
+def similarities(x, router, weight=None, attention=None):
+    """[T, T] of all images, zero between them; x [B, N, D], attention [B, H, N, N]."""
+    if router["name"] == "attention":
+        sim = attention.mean(1)
+    else:
+        left = x if weight is None else x @ weight
+        sim = torch.softmax(left @ x.transpose(1, 2) /
+                            (math.sqrt(x.shape[2]) * router.get("tau", 1.0)), 2)
+    return torch.block_diag(*(sim.detach() if router.get("detach_sim") == "on" else sim))
+
+
+# ---- joins of a layer and the stream (routing.md 6) ------------------------------------------
+
+
+def robust_numbers(router):
+    """step, beta, eta of the robust momentum method from L, m and rho, unless given."""
+    L, m, rho = (router.get(n, d) for n, d in (("L", 1.25), ("m", 0.1), ("rho", 0.8)))
+    kappa = L / m
+    step = kappa * (1 - rho) ** 2 * (1 + rho) / L
+    beta = kappa * rho**3 / (kappa - 1)
+    eta = rho**3 / ((kappa - 1) * (1 - rho) ** 2 * (1 + rho))
+    return router.get("step", step), router.get("beta", beta), router.get("eta", eta)
+
+
+class Join:
+    """What consecutive MoE layers carry: enter(h) is what a layer reads, leave(h, y) the stream
+    behind it. One a forward pass."""
+
+    def __init__(self, router):
+        self.router, self.first, self.carry = router, True, None
+
+    def enter(self, h):
+        if self.router["name"] != "robust-momentum" or self.first:
+            return h
+        return h + robust_numbers(self.router)[2] * (h - self.carry)
+
+    def leave(self, h, y):
+        r, first = self.router, self.first
+        self.first = False
+        if r["name"] == "robust-momentum":
+            step, beta, _ = robust_numbers(r)
+            before, self.carry = h if first else self.carry, h
+            return h + beta * (h - before) + step * y
+        if r["name"] not in ("momentum", "adam"):
+            return h + y
+        m = r.get("gamma", 1.0) * y + (0 if first else r.get("mu", 0.7) * self.carry)
+        self.carry = m
+        if r["name"] == "momentum" or not first:
+            return h + m
+        p, v = (1 - r.get("beta1", 0.9)) * y, (1 - r.get("beta2", 0.999)) * y.square()
+        return (h + r.get("adam_gamma", 1.0) * p / torch.sqrt(v + r.get("eps", 1e-8))
+                - r.get("kappa", 0.0) * h)
+
+
+ROUTERS = {"momentum": route_softmax, "adam": route_softmax, "robust-momentum": route_softmax,
+           "similarity": route_graph, "attention": route_graph,
+           "softmax": route_softmax, "vmoe": route_vmoe, "sinkhorn": route_sinkhorn,
            "ssr": route_ssr}
 
 
@@ -273,9 +352,9 @@ class Network:
         qkv = F.linear(x, w[name + "qkv.weight"], w[name + "qkv.bias"])
         q, k, v = qkv.reshape(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
         score = q @ k.transpose(2, 3) * (width // heads) ** -0.5
-        y = torch.softmax(score, 3) @ v
-        y = y.transpose(1, 2).reshape(batch, tokens, width)
-        return F.linear(y, w[name + "proj.weight"], w[name + "proj.bias"])
+        attention = torch.softmax(score, 3)
+        y = (attention @ v).transpose(1, 2).reshape(batch, tokens, width)
+        return F.linear(y, w[name + "proj.weight"], w[name + "proj.bias"]), attention
 
     def gelu(self, x):
         return F.gelu(x, approximate="tanh" if self.config.get("gelu") == "tanh" else "none")
@@ -285,7 +364,7 @@ class Network:
         h = self.gelu(F.linear(x, w[name + "fc1.weight"], w[name + "fc1.bias"]))
         return F.linear(h, w[name + "fc2.weight"], w[name + "fc2.bias"])
 
-    def experts(self, x, name, train, noise, drawn):
+    def experts(self, x, name, train, noise, drawn, attention=None):
         """x [B, N, D] -> (y, auxiliary loss, routing of the layer)."""
         w, moe = self.weights, self.moe
         batch, per_image, width = x.shape
@@ -297,11 +376,16 @@ class Network:
         priority = moe.get("bpr" if train else "eval_bpr", False)
         # A plan over the whole batch (scope = global) is one routing group; capacity keeps its own.
         whole = router["name"] in ("sinkhorn", "ssr") and router.get("scope", "global") == "global"
+        graph = router["name"] in ("similarity", "attention")
+        sim = similarities(x, router, w.get(name + "router.similarity.weight"),
+                           attention) if graph else None
         choice, gate, aux, margin, plans = [], [], [], math.inf, []
         for part in groups(batch, batch if whole else images, per_image):
             extra = {"drawn": drawn} if router["name"] == "ssr" else {}
-            route = ROUTERS[router["name"]](z[part], k, router, train,
-                                            None if noise is None else noise[part], **extra)
+            given = None if noise is None else noise[part]
+            if graph:
+                given = sim[part, part]
+            route = ROUTERS[router["name"]](z[part], k, router, train, given, **extra)
             choice.append(route.choice)
             gate.append(route.gate)
             aux.append(route.aux)
@@ -340,17 +424,20 @@ class Network:
             x = x + w["pos_embed"]
         width = c["width"]
         aux, routing = x.new_zeros(()), []
+        join = Join(self.moe["router"]) if self.moe else None
         for i in range(c["depth"]):
             name = f"blocks.{i}."
             h = F.layer_norm(x, (width,), w[name + "norm1.weight"], w[name + "norm1.bias"], 1e-6)
-            x = x + self.attention(h, name + "attn.")
-            h = F.layer_norm(x, (width,), w[name + "norm2.weight"], w[name + "norm2.bias"], 1e-6)
+            y, attention = self.attention(h, name + "attn.")
+            x = x + y
+            h = join.enter(x) if i in self.layers else x
+            h = F.layer_norm(h, (width,), w[name + "norm2.weight"], w[name + "norm2.bias"], 1e-6)
             if i in self.layers:
                 y, loss, info = self.experts(h, name + "moe.", train, (noise or {}).get(i),
-                                             (drawn or {}).get(i))
+                                             (drawn or {}).get(i), attention)
                 aux = aux + loss
                 routing.append({"block": i, **info})
-                x = x + y
+                x = join.leave(x, y)
             else:
                 x = x + self.mlp(h, name + "mlp.")
         x = F.layer_norm(x, (width,), w["norm.weight"], w["norm.bias"], 1e-6)
@@ -381,7 +468,7 @@ def task_loss(logits, targets, kind="softmax"):
 
 
 def check():
-    """The golden numbers of routing.md sections 0.4, 1, 2, 3 and 4.12."""
+    """The golden numbers of routing.md sections 0.4, 1, 2, 3, 4.12 and 6."""
     d = torch.float64
     Z = torch.tensor([[2, .5, -1], [1.5, 1, -.5], [1.8, -.3, .4], [.2, .9, .1]], dtype=d)
     worst = 0.0
@@ -400,6 +487,9 @@ def check():
         f(z).backward()
         return z.grad
 
+    for got, want in zip(robust_numbers({"L": 10.0, "m": 1.0, "rho": 0.8}),
+                         (.072, .56888889, .79012346)):
+        same("robust momentum", got, want)
     choice = top_k(Z, 2)
     assert choice.tolist() == [[0, 1], [0, 1], [0, 2], [1, 0]]
     gate = torch.softmax(Z, 1).gather(1, choice)
