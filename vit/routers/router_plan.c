@@ -4,31 +4,36 @@
  * design. With row sums exact, a plan is a row softmax of l + g with one potential g_e per
  * expert: only g is sought. Free to change: how g is found. Relied on elsewhere: rows sum
  * to 1, stopping rule, g's mean is 0. */
+#include "vit/routers/router_kernels_internal.h"
 #include "vit/routers/router_math_internal.h"
 
 #include <math.h>
 #include <string.h>
 
 /* How far a potential may move, in nats, before the exponentials are taken anew. What
- * underflows in between is below exp(-745 + 60) of its row. */
+ * is 0 in between is below exp(-708 + 60) of its row. */
 static const double potential_drift = 30.0;
 /* Column sums below this are recomputed in logarithms: the sum itself has lost digits. */
 static const double column_floor = 1e-290;
 
-/* kernel [T, E] = exp(l + g - m), m the maximum of the row. */
+/* First token and number of tokens of chunk c. */
+static size_t chunk_rows(size_t *first, size_t c, const vit_route_size *s)
+{
+    *first = c * VIT_ROUTE_CHUNK;
+    return s->tokens - *first < VIT_ROUTE_CHUNK ? s->tokens - *first : VIT_ROUTE_CHUNK;
+}
+
+/* kernel [T, E] = exp(l + g - m), m the maximum of the row, in the blocks of router_kernels. */
 static void exponentials(double *kernel, const double *l, const double *g,
                          const vit_route_size *s)
 {
-    const size_t n = s->experts;
+    const vit_route_kernels *kernels = vit_route_kernels_get();
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(s))
-    for (size_t t = 0; t < s->tokens; t++) {
-        double top = l[t * n] + g[0];
-        for (size_t e = 1; e < n; e++)
-            if (l[t * n + e] + g[e] > top)
-                top = l[t * n + e] + g[e];
-        for (size_t e = 0; e < n; e++)
-            kernel[t * n + e] = exp(l[t * n + e] + g[e] - top);
+    for (size_t c = 0; c < vit_route_chunks(s->tokens); c++) {
+        size_t first;
+        const size_t rows = chunk_rows(&first, c, s), at = first * s->experts;
+        kernels->plan_kernel(kernel + at, l + at, g, rows, s->experts);
     }
 }
 
@@ -36,26 +41,32 @@ static void exponentials(double *kernel, const double *l, const double *g,
 static void columns(double *column, const double *kernel, const double *v,
                     const vit_route_size *s, double *work)
 {
+    const vit_route_kernels *kernels = vit_route_kernels_get();
     const size_t n = s->experts, chunks = vit_route_chunks(s->tokens);
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(s))
     for (size_t c = 0; c < chunks; c++) {
-        const size_t end = c + 1 < chunks ? (c + 1) * VIT_ROUTE_CHUNK : s->tokens;
-        double *partial = work + c * n;
-        memset(partial, 0, n * sizeof *partial);
-        for (size_t t = c * VIT_ROUTE_CHUNK; t < end; t++) {
-            const double *row = kernel + t * n;
-            double sum = 0.0;
-            for (size_t e = 0; e < n; e++)
-                sum += row[e] * v[e];
-            const double u = 1.0 / sum;
-            for (size_t e = 0; e < n; e++)
-                partial[e] += row[e] * u;
-        }
+        size_t first;
+        const size_t rows = chunk_rows(&first, c, s);
+        kernels->plan_columns(work + c * n, kernel + first * n, v, rows, n);
     }
     vit_route_partial_sum(column, work, chunks, n);
     for (size_t e = 0; e < n; e++)
         column[e] *= v[e];
+}
+
+/* plan [T, E] = softmax of the rows of l + g. */
+static void plan_rows(double *plan, const double *l, const double *g,
+                      const vit_route_size *s)
+{
+    const vit_route_kernels *kernels = vit_route_kernels_get();
+
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t c = 0; c < vit_route_chunks(s->tokens); c++) {
+        size_t first;
+        const size_t rows = chunk_rows(&first, c, s), at = first * s->experts;
+        kernels->softmax(plan + at, l + at, g, rows, s->experts);
+    }
 }
 
 /* log(exp(a) + exp(b)), a may be -infinity. */
@@ -163,15 +174,7 @@ vit_route_plan_result vit_route_plan(double *plan, double *g, const double *l,
             g[e] += v[e];
         centre(g, n);
     }
-    exponentials(plan, l, g, s);
-#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
-    for (size_t t = 0; t < s->tokens; t++) {
-        double sum = 0.0;
-        for (size_t e = 0; e < n; e++)
-            sum += plan[t * n + e];
-        for (size_t e = 0; e < n; e++)
-            plan[t * n + e] /= sum;
-    }
+    plan_rows(plan, l, g, s);
     return result;
 }
 
