@@ -82,6 +82,7 @@ static void x_axis(app_page *page, const frame *f)
     const app_axes *axes = f->axes;
     const int y = TOP + axes->height;
     const double step = nice_step(f->x_high - f->x_low);
+    const double first = ceil(f->x_low / step - 1e-9) * step;
     double room = -1e9;
 
     for (size_t i = 0; i < axes->tick_count; i++) {
@@ -99,7 +100,7 @@ static void x_axis(app_page *page, const frame *f)
         fputs("</text>\n", f->file);
     }
     for (int i = 0; axes->tick_count == 0 && i < TICKS_MOST; i++) {
-        const double x = f->x_low + i * step;
+        const double x = first + i * step + 0.0; /* never -0 */
 
         if (x > f->x_high + step * 1e-9)
             break;
