@@ -176,8 +176,9 @@ static bool step(training *t, uint64_t number)
     return ok;
 }
 
-static const char *const routers[] = {"softmax",     "vmoe",  "sinkhorn",     "ssr",
-                                      "sinkhorn-ot", "usmoe", "expert-choice"};
+static const char *const routers[] = {
+    "softmax",       "vmoe", "sinkhorn",        "ssr",        "sinkhorn-ot", "usmoe",
+    "expert-choice", "adam", "robust-momentum", "similarity", "attention"};
 
 START_TEST(steps_take_no_memory_after_the_second)
 {

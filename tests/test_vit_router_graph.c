@@ -247,6 +247,25 @@ START_TEST(a_bilinear_matrix_starts_as_the_identity)
 }
 END_TEST
 
+/* Ten tokens an image of width 24, four experts: X X^T and Sim P beside softmax's. */
+START_TEST(operations_of_mixing_are_counted)
+{
+    vit_model *mixed = similarity_model("off"), *bilinear = similarity_model("on");
+    vit_config config = *vit_model_config(mixed);
+    vit_model *plain = NULL;
+
+    ck_assert_int_eq(vit_router_select(&config.moe.router, "softmax", NULL), BASE_OK);
+    ck_assert_int_eq(vit_model_create(&plain, &config, NULL), BASE_OK);
+    ck_assert_double_eq(vit_model_flops(mixed) - vit_model_flops(plain),
+                        2 * (10 * 10 * 24 + 10 * 10 * 4));
+    ck_assert_double_eq(vit_model_flops(bilinear) - vit_model_flops(mixed),
+                        2 * 10 * 24 * 24);
+    vit_model_destroy(mixed);
+    vit_model_destroy(bilinear);
+    vit_model_destroy(plain);
+}
+END_TEST
+
 /* ---- Gradient ------------------------------------------------------------------------------ */
 
 typedef struct network {
@@ -382,6 +401,7 @@ int main(void)
     tcase_add_test(core, identical_tokens_get_identical_experts);
     tcase_add_loop_test(core, without_mixing_it_is_softmax, 0, UNMIXED);
     tcase_add_test(core, a_bilinear_matrix_starts_as_the_identity);
+    tcase_add_test(core, operations_of_mixing_are_counted);
     tcase_add_loop_test(gradient, backward_equals_finite_differences, 0, NETWORKS);
     tcase_add_loop_test(gradient, input_gradient_mode_equals_finite_differences, 0,
                         NETWORKS);

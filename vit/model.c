@@ -296,6 +296,15 @@ size_t vit_model_active_floats(const vit_model *model)
     return model->floats - idle * (2 * d * h + h + d);
 }
 
+/* Multiply-adds of one MoE layer's router on one image, without the logits. */
+static double router_operations(const vit_model *model)
+{
+    const vit_router *router = vit_router_find(model->config.moe.router.name);
+    const vit_router_shape shape = vit_model_router_shape(model, 1);
+
+    return router && router->operations ? router->operations(&shape) : 0;
+}
+
 double vit_model_flops_spent(const vit_model *model, double assignments)
 {
     const vit_config *c = &model->config;
@@ -306,7 +315,7 @@ double vit_model_flops_spent(const vit_model *model, double assignments)
     const double moe = (double)moe_layers(c);
     const double attention = n * d * 3 * d + 2 * n * n * d + n * d * d;
     const double patch = (double)side * side * d * c->channels * c->patch * c->patch;
-    const double router = n * d * c->moe.experts;
+    const double router = n * d * c->moe.experts + router_operations(model);
 
     return 2 * (patch + c->depth * attention + (c->depth - moe) * n * mlp +
                 assignments * mlp + moe * router + d * c->classes);

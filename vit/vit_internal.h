@@ -204,6 +204,8 @@ typedef struct vit_router {
      * of std D^-1/2 (model.md). */
     bool (*init)(float *out, size_t i, const vit_router_shape *shape, base_rng *rng);
     size_t (*state_bytes)(const vit_router_shape *shape);
+    /* Multiply-adds for shape->tokens tokens beside those of the logits; NULL: none worth counting. */
+    double (*operations)(const vit_router_shape *shape);
     void (*forward)(vit_router_pass *pass);
     /* d_gate [count], 0 for dropped assignments. Adds the auxiliary losses' gradient times loss_scale. */
     void (*backward)(vit_router_pass *pass, const float *d_gate);

@@ -22,6 +22,13 @@ static size_t state_bytes(const vit_router_shape *shape)
     return arena.used;
 }
 
+/* Mixing, and the mean over heads. */
+static double operations(const vit_router_shape *shape)
+{
+    return vit_graph_operations(shape) +
+           (double)shape->tokens * (double)shape->tokens_per_image * (double)shape->heads;
+}
+
 static vit_graph_state state_of(const vit_router_pass *pass)
 {
     base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
@@ -85,6 +92,7 @@ const vit_router vit_router_attention = {
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,
     .state_bytes = state_bytes,
+    .operations = operations,
     .forward = forward,
     .backward = backward,
 };

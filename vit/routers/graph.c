@@ -21,6 +21,11 @@ void vit_graph_state_plan(vit_graph_state *out, base_arena *arena,
     out->d_sim = base_arena_take(arena, pairs, sizeof(float));
 }
 
+double vit_graph_operations(const vit_router_shape *shape)
+{
+    return (double)shape->tokens * (double)shape->tokens_per_image * (double)shape->experts;
+}
+
 static bool mixes_logits(const vit_router_pass *pass)
 {
     return vit_router_option_value(pass->shape.config, "mix") == VIT_GRAPH_MIX_LOGIT;

@@ -63,6 +63,8 @@ void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state);
 /* Adds to pass->d_x and pass->d_param[0]; overwrites state->d_sim. */
 void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
                         const float *d_gate);
+/* Multiply-adds of mixing (member of vit_router). */
+double vit_graph_operations(const vit_router_shape *shape);
 /* Whether similarities take gradients. */
 bool vit_graph_learns(const vit_router_pass *pass);
 

@@ -95,6 +95,15 @@ static size_t state_bytes(const vit_router_shape *shape)
     return arena.used;
 }
 
+/* Mixing, X X^T, and X W. */
+static double operations(const vit_router_shape *shape)
+{
+    const double t = (double)shape->tokens, d = (double)shape->width;
+
+    return vit_graph_operations(shape) + t * (double)shape->tokens_per_image * d +
+           (is_bilinear(shape->config) ? t * d * d : 0);
+}
+
 static similarity_state state_of(const vit_router_pass *pass)
 {
     base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
@@ -198,6 +207,7 @@ const vit_router vit_router_similarity = {
     .parameters = parameters,
     .init = init,
     .state_bytes = state_bytes,
+    .operations = operations,
     .forward = forward,
     .backward = backward,
 };
