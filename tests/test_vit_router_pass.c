@@ -42,7 +42,7 @@ START_TEST(gradients_are_those_of_central_differences)
 {
     const variant *v = &variants[_i];
     vit_router_shape shape = usual;
-    double by_x[21 * 6], by_w[5 * 6];
+    double by_x[21 * 6], by_param[VIT_ROUTER_PARAMETERS_MAX][5 * 6];
     bool done = false;
     rig r;
 
@@ -55,13 +55,15 @@ START_TEST(gradients_are_those_of_central_differences)
         rig_fill(&r, stream);
         rig_loss(&r);
         const uint64_t chosen = rig_choice(&r);
-        done = differences(by_x, &r, r.x, shape.tokens * shape.width, chosen) &&
-               differences(by_w, &r, r.w, shape.experts * shape.width, chosen);
+        done = differences(by_x, &r, r.x, shape.tokens * shape.width, chosen);
+        for (size_t i = 0; done && i < r.params; i++)
+            done = differences(by_param[i], &r, r.param[i], r.count[i], chosen);
     }
     rig_loss(&r);
     r.router->backward(&r.pass, r.weight);
     expect_gradient(r.d_x, by_x, shape.tokens * shape.width);
-    expect_gradient(r.d_w, by_w, shape.experts * shape.width);
+    for (size_t i = 0; i < r.params; i++)
+        expect_gradient(r.d_param[i], by_param[i], r.count[i]);
     rig_close(&r);
 }
 END_TEST
@@ -78,7 +80,8 @@ START_TEST(gradients_are_added_and_those_not_wanted_left_out)
     rig_loss(&r);
     r.router->backward(&r.pass, r.weight);
     memcpy(once, r.d_x, sizeof once);
-    r.pass.d_param[0] = NULL;
+    for (size_t i = 0; i < r.params; i++)
+        r.pass.d_param[i] = NULL;
     r.router->backward(&r.pass, r.weight); /* a second backward of the same forward */
     for (size_t i = 0; i < shape.tokens * shape.width; i++)
         expect_close(r.d_x[i], 2.0f * once[i], 1e-5);
@@ -100,7 +103,7 @@ START_TEST(evaluation_sees_every_token_alone)
     whole.pass.training = alone.pass.training = false;
     alone.pass.seed = 99; /* nothing is drawn */
     alone.pass.step = 12;
-    memcpy(alone.w, whole.w, part.experts * part.width * sizeof(float));
+    rig_parameters_copy(&alone, &whole);
     whole.router->forward(&whole.pass);
     ck_assert_double_eq(whole.pass.aux_loss, 0.0);
     ck_assert(whole.pass.used_sinkhorn == (strcmp(v->router, "sinkhorn-ot") == 0));

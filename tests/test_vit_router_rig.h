@@ -18,8 +18,11 @@ typedef struct rig {
     vit_router_config config;
     vit_exec exec;
     vit_router_pass pass;
-    float *x, *w, *d_x, *d_w, *weight;
     float *attention, *d_attention; /* of routers that want it */
+    float *x, *d_x, *weight;
+    size_t params, count[VIT_ROUTER_PARAMETERS_MAX]; /* floats of each */
+    float *param[VIT_ROUTER_PARAMETERS_MAX], *d_param[VIT_ROUTER_PARAMETERS_MAX];
+    float *w, *d_w; /* the first of them */
     unsigned char *state;
     size_t state_bytes;
 } rig;
@@ -82,10 +85,19 @@ static inline void rig_fill(rig *r, uint64_t stream)
 
     for (size_t i = 0; i < s->tokens * s->width; i++)
         r->x[i] = (float)base_rng_normal(&rng);
-    for (size_t i = 0; i < s->experts * s->width; i++)
+    for (size_t i = 0; i < r->count[0]; i++)
         r->w[i] = (float)(1.2 * base_rng_normal(&rng) / sqrt((double)s->width));
     for (size_t i = 0; i < r->router->assignments(s); i++)
         r->weight[i] = (float)base_rng_normal(&rng);
+    for (size_t p = 1; p < r->params; p++)
+        for (size_t i = 0; i < r->count[p]; i++) /* a single one is a temperature */
+            r->param[p][i] = r->count[p] == 1 ? 0.7f : (float)base_rng_normal(&rng);
+}
+
+static inline void rig_parameters_copy(rig *to, const rig *from)
+{
+    for (size_t p = 0; p < to->params; p++)
+        memcpy(to->param[p], from->param[p], to->count[p] * sizeof(float));
 }
 
 static inline void rig_open(rig *r, const char *name, const char *options,
@@ -107,15 +119,21 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     r->state = take(r->state_bytes + CANARY_BYTES, 1);
     memset(r->state + r->state_bytes, CANARY, CANARY_BYTES);
     r->x = take(t * shape.width, sizeof(float));
-    r->w = take(shape.experts * shape.width, sizeof(float));
     r->d_x = take(t * shape.width, sizeof(float));
-    r->d_w = take(shape.experts * shape.width, sizeof(float));
     r->weight = take(count, sizeof(float));
     p->state = r->state;
     p->x = r->x;
-    p->param[0] = r->w;
     p->d_x = r->d_x;
-    p->d_param[0] = r->d_w;
+    vit_router_parameter declared[VIT_ROUTER_PARAMETERS_MAX];
+    r->params = r->router->parameters(&shape, declared);
+    for (size_t i = 0; i < r->params; i++) {
+        r->count[i] =
+            declared[i].shape[0] * (declared[i].rank > 1 ? declared[i].shape[1] : 1);
+        p->param[i] = r->param[i] = take(r->count[i], sizeof(float));
+        p->d_param[i] = r->d_param[i] = take(r->count[i], sizeof(float));
+    }
+    r->w = r->param[0];
+    r->d_w = r->d_param[0];
     p->probs = take(t * shape.experts, sizeof(double));
     p->start = take(t + 1, sizeof(uint32_t));
     p->token = take(count, sizeof(uint32_t));
@@ -133,9 +151,11 @@ static inline void rig_close(rig *r)
     ck_assert(!atomic_load(&r->exec.failed));
     base_free(r->state);
     base_free(r->x);
-    base_free(r->w);
     base_free(r->d_x);
-    base_free(r->d_w);
+    for (size_t i = 0; i < r->params; i++) {
+        base_free(r->param[i]);
+        base_free(r->d_param[i]);
+    }
     base_free(r->weight);
     base_free(r->attention);
     base_free(r->d_attention);
@@ -214,8 +234,8 @@ __attribute__((unused)) static const variant variants[] = {
     {"ssr", EXACT, 1},
     {"sinkhorn-ot", "", 2},
     {"sinkhorn-ot", "scope=group noise=0", 1},
-    {"sinkhorn-ot", "combine=plan iterations=5000", 2},
-    {"sinkhorn-ot", "combine=plan iterations=5000 scope=global xi=0.7", 1},
+    {"sinkhorn-ot", "combine=plan iterations=400", 2},
+    {"sinkhorn-ot", "combine=plan iterations=400 scope=global xi=0.7", 1},
     {"usmoe", "", 2},
     {"usmoe", "alpha=0 select=token", 2},
     {"usmoe", "alpha=0.3 divide=row eval_k=1.3", 3},
@@ -223,13 +243,16 @@ __attribute__((unused)) static const variant variants[] = {
     {"expert-choice", "", 2},
     {"expert-choice", "scope=group cf=1.3 noise=0", 1},
     {"expert-choice", "scope=group multiple=1 cf=0.7", 3},
-    {"similarity", "balance=0.5 z=0.1", 2},
+    /*A*/ {"similarity", "balance=0.5 z=0.1", 2},
     {"similarity", "lambda=0.6 tau=0.5 gate=prob noise=0.3", 3},
     {"similarity", "lambda=0.7 mix=logit balance=0.5 noise=0.3", 2},
     {"similarity", "mix=logit tau=2", 1},
     {"attention", "lambda=0.6 balance=0.5", 2},
     {"attention", "mix=logit", 1},
-};
+    /*B*/ {"xmoe", "balance=0.5 dim=3", 2},
+    {"xmoe", "balance=0.5 balance_count=all gate=sigmoid balance_temperature=0.8 dim=4", 1},
+    {"xmoe", "variant=code balance=0.5 gate=prob", 3},
+    /*C*/};
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 #endif

@@ -198,7 +198,8 @@ typedef struct vit_router {
     base_status (*check)(const vit_config *config, base_error *err);
     /* Largest number of assignments for shape->tokens tokens of one view. */
     size_t (*assignments)(const vit_router_shape *shape);
-    /* Fills out with the parameter tensors, returns how many. The first is "weight" [E, D]. */
+    /* Fills out with the parameter tensors, returns how many. The first is "weight" [E, D]
+     * (xmoe: [E, its own width]). */
     size_t (*parameters)(const vit_router_shape *shape, vit_router_parameter *out);
     /* Draws parameter i, or leaves it (false) to the usual law; NULL: all to that. It is the truncated normal
      * of std D^-1/2 (model.md). */
@@ -227,6 +228,7 @@ extern const vit_router vit_router_usmoe;
 extern const vit_router vit_router_expert_choice;
 extern const vit_router vit_router_similarity;
 extern const vit_router vit_router_attention;
+extern const vit_router vit_router_xmoe;
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
 
