@@ -217,7 +217,7 @@ static base_status transfer_open(app_attack *a, base_error *err)
                              (vit_precision)a->args->common.precision, err);
 }
 
-static base_status attack_open(app_attack *a, const char *model, base_error *err)
+base_status app_attack_open(app_attack *a, const char *model, base_error *err)
 {
     const attack_args *args = a->args;
     const time_t now = time(NULL);
@@ -260,8 +260,7 @@ static base_status attack_open(app_attack *a, const char *model, base_error *err
     return status;
 }
 
-/* A zeroed one is fine. */
-static void attack_close(app_attack *a)
+void app_attack_close(app_attack *a)
 {
     attack_run_destroy(a->run);
     app_routing_destroy(&a->routing);
@@ -307,7 +306,7 @@ static base_status report(app_attack *a, double began, base_error *err)
 static base_status attack_run_all(app_attack *a, const char *model, base_error *err)
 {
     const double began = base_seconds();
-    base_status status = attack_open(a, model, err);
+    base_status status = app_attack_open(a, model, err);
 
     if (status == BASE_OK && data_source_notice(a->source)[0])
         app_note(&a->args->common, "vmoe attack: %s", data_source_notice(a->source));
@@ -362,7 +361,7 @@ int app_attack_command(int argc, char **argv)
         status = attack_run_all(a, words[0], &err);
     const size_t fails = status == BASE_OK ? app_attack_fails(a) : 0;
     if (a)
-        attack_close(a);
+        app_attack_close(a);
     base_free(a);
     base_free(line);
     if (status != BASE_OK)

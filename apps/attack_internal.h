@@ -166,6 +166,10 @@ typedef struct app_attack {
     app_progress progress;
 } app_attack;
 
+/* Attacks, network, budgets, data and a->args->out, by a->args; the rest of a must be zeroed. On failure
+ * app_attack_close still has to be called (attack.c). */
+base_status app_attack_open(app_attack *a, const char *model, base_error *err);
+void app_attack_close(app_attack *a);
 /* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does (attack_data.c). */
 base_status app_attack_read(app_attack *a, base_error *err);
 /* Every attack at every budget, then routing and checks (attack_search.c). a->complete stays false when asked

@@ -63,6 +63,34 @@ static const app_option options[] = {
      .low = 1,
      .high = 64,
      .help = "trainings at a time; they share --threads"},
+    {.name = "eval-limit",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(eval_limit),
+     .low = 0,
+     .high = 4294967295.0,
+     .help = "images under corruptions and attack, the first of the seeded order, the same "
+             "for all; 0: all"},
+    {.name = "eps",
+     .value = "LIST",
+     .kind = APP_TEXT,
+     .at = AT(eps),
+     .help =
+         "budgets of PGD in Linf, pixels being 0 to 1; the routing is looked at under the "
+         "last one"},
+    {.name = "steps",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(steps),
+     .low = 1,
+     .high = 100000,
+     .help = "of PGD"},
+    {.name = "checkpoint",
+     .value = "WHICH",
+     .kind = APP_CHOICE,
+     .at = AT(checkpoint),
+     .choices = "last|best",
+     .help = "last: of the end of the budget; best: chosen on --val, which flatters all"},
     {.name = "no-train",
      .kind = APP_FLAG,
      .at = AT(no_train),
@@ -71,6 +99,11 @@ static const app_option options[] = {
      .kind = APP_FLAG,
      .at = AT(no_evaluation),
      .help = "train only"},
+    {.name = "no-corruptions",
+     .kind = APP_FLAG,
+     .at = AT(no_corruptions),
+     .help = "leave them out"},
+    {.name = "no-attack", .kind = APP_FLAG, .at = AT(no_attack), .help = "leave it out"},
     {.name = "status",
      .kind = APP_FLAG,
      .at = AT(status),
@@ -113,7 +146,7 @@ static base_status failures(const app_compare *c, base_error *err)
     char name[128];
 
     for (size_t i = c->runs; i-- > 0;) {
-        if (c->run[i].state == APP_RUN_FAILED) {
+        if (c->run[i].reason[0]) {
             failed++;
             first = i;
         }
@@ -139,12 +172,19 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
     plan_note(c);
     if (!args->no_train)
         status = app_compare_train(c, err);
+    if (status == BASE_OK && !args->no_evaluation)
+        status = app_compare_evaluate(c, err);
     return status == BASE_OK ? failures(c, err) : status;
 }
 
 int app_compare_command(int argc, char **argv)
 {
-    app_compare_args args = {.common = app_common_defaults(), .seeds = 3, .jobs = 1};
+    app_compare_args args = {.common = app_common_defaults(),
+                             .seeds = 3,
+                             .jobs = 1,
+                             .eval_limit = 1000,
+                             .eps = "1/255,2/255",
+                             .steps = 20};
     base_error err = {0};
     int code = APP_USAGE;
 

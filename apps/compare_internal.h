@@ -25,7 +25,7 @@ typedef struct app_compare_args {
     int preset;     /* index into app_preset_names */
     int checkpoint; /* index into "last|best" */
     int64_t seeds, jobs, eval_limit, steps, rounds;
-    bool no_train, no_evaluation, no_timing, status;
+    bool no_train, no_evaluation, no_corruptions, no_attack, no_timing, status;
 } app_compare_args;
 
 /* ---- the plan (compare_plan.c) ------------------------------------------------------------ */
@@ -54,6 +54,14 @@ base_status app_entries_preset(app_entries *entries, int preset, base_error *err
 
 /* ---- runs (compare_runs.c) ------------------------------------------------------------------ */
 
+/* What is measured of a trained run: the files eval.json, corrupt.json, attack.json in its folder. */
+typedef enum app_measure {
+    APP_MEASURE_CLEAN, /* all of --val, as vmoe eval */
+    APP_MEASURE_CORRUPT, /* the benchmark's corruptions on --eval-limit images, as vmoe eval */
+    APP_MEASURE_ATTACK, /* PGD on the same images, as vmoe attack */
+    APP_MEASURE_COUNT
+} app_measure;
+
 typedef enum app_run_state {
     APP_RUN_NEW,
     APP_RUN_BEGUN,
@@ -70,7 +78,8 @@ typedef struct app_compare_run {
     app_run_state state;
     uint64_t step; /* of its checkpoint */
     double accuracy;
-    char reason[512]; /* of a failure */
+    char reason[512];                  /* of a failure, also in its evaluation; "": none */
+    json_t *result[APP_MEASURE_COUNT]; /* NULL: not measured (yet) */
 } app_compare_run;
 
 typedef struct app_compare {
@@ -82,6 +91,8 @@ typedef struct app_compare {
     app_recipe_facts facts;
     char train[48], val[48]; /* fingerprints of the data */
     uint64_t total;          /* steps of a training */
+    int64_t eval_batch;      /* images of an evaluation pass */
+    int precision;           /* a vit_precision, of trainings and evaluations */
     int lock;                /* descriptor of DIR/lock, -1 */
 } app_compare;
 
@@ -108,5 +119,16 @@ void app_compare_print(const app_compare *compare);
 /* Trains what is not finished, --jobs at a time, each in a process of its own. A training that fails is marked
  * and the others go on. BASE_INTERRUPTED: asked to stop, all checkpoints are written. */
 base_status app_compare_train(app_compare *compare, base_error *err);
+
+/* ---- evaluation (compare_eval.c) ---------------------------------------------------------------- */
+
+/* Measures every trained run and fills in run->result. What lies beside a run is kept when checkpoint, data and
+ * settings are the same. A measurement that fails leaves its reason with the run, and the others go on.
+ * BASE_INTERRUPTED: asked to stop. */
+base_status app_compare_evaluate(app_compare *compare, base_error *err);
+/* Fills run->result with what was measured before, and measures nothing. */
+base_status app_compare_recall(app_compare *compare, base_error *err);
+/* The checkpoint of a run that is evaluated (base_free), NULL: no memory. */
+char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run);
 
 #endif

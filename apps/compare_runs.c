@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apps/attack_internal.h"
 #include "apps/compare_internal.h"
 
 /* Seconds that trainings of a comparison that was killed get to write their checkpoints and leave. */
@@ -171,6 +172,24 @@ const char *app_compare_name(char *out, size_t out_bytes, const app_compare *com
 
 /* ---- all of them ------------------------------------------------------------------------------------ */
 
+/* What the measures cannot do is said before hours of training. */
+static base_status measures_check(const app_compare *c, const app_recipe *recipe,
+                                  base_error *err)
+{
+    const size_t floats = (size_t)recipe->config.channels * (size_t)recipe->config.image *
+                          (size_t)recipe->config.image;
+    app_budget budgets[APP_BUDGETS_MAX];
+    size_t count = 0;
+
+    if (recipe->optimizer.ema > 0 && c->args->checkpoint == 0)
+        return base_fail(err, BASE_USAGE,
+                         "'optimizer.ema' averages weights, which only best/ holds: give "
+                         "--checkpoint best");
+    if (c->args->no_attack)
+        return BASE_OK;
+    return app_budgets_parse(budgets, &count, c->args->eps, ATTACK_NORM_LINF, floats, err);
+}
+
 /* What only the data says: classes, fingerprints, how many steps a training has. */
 static base_status data_open(app_compare *c, base_error *err)
 {
@@ -187,6 +206,10 @@ static base_status data_open(app_compare *c, base_error *err)
         app_state_fingerprint(c->train, sizeof c->train, trainer.train);
         app_state_fingerprint(c->val, sizeof c->val, trainer.val);
         c->total = trainer.total;
+        c->eval_batch = c->args->common.batch > 0 ? c->args->common.batch
+                                                  : trainer.recipe.train.eval_batch;
+        c->precision = trainer.recipe.train.precision;
+        status = measures_check(c, &trainer.recipe, err);
     }
     app_trainer_destroy(&trainer);
     return status;
@@ -284,6 +307,8 @@ void app_compare_close(app_compare *compare)
     for (size_t i = 0; i < compare->runs; i++) {
         base_free(compare->run[i].folder);
         base_free(compare->run[i].log);
+        for (size_t m = 0; m < APP_MEASURE_COUNT; m++)
+            json_decref(compare->run[i].result[m]);
     }
     base_free(compare->run);
     if (compare->lock >= 0)

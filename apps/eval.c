@@ -7,20 +7,7 @@
 
 #include <string.h>
 
-typedef struct eval_args {
-    app_common common;
-    app_view view;
-    const char *data;
-    const char *html;
-    const char *ood;
-    const char *capacity; /* a number, or a list of them; NULL: the checkpoint's */
-    int bad_samples;      /* index into "fail|skip" */
-    const char *bad_list;
-    bool strict;
-    app_robust_args robust;
-} eval_args;
-
-#define AT(member) offsetof(eval_args, member)
+#define AT(member) offsetof(app_eval_args, member)
 
 static const app_option options[] = {
     {.name = "data",
@@ -29,7 +16,7 @@ static const app_option options[] = {
      .at = AT(data),
      .required = true,
      .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
-    APP_SIGHT_OPTIONS(eval_args),
+    APP_SIGHT_OPTIONS(app_eval_args),
     {.name = "capacity",
      .value = "F,...",
      .kind = APP_TEXT,
@@ -69,7 +56,7 @@ static const app_option options[] = {
      .at = AT(ood),
      .help = "images of none of the classes, as ImageNet-O: how well they are told from "
              "those of --data (AUPR, AUROC, FPR95)"},
-    APP_CORRUPTION_OPTIONS(eval_args, robust.corruption),
+    APP_CORRUPTION_OPTIONS(app_eval_args, robust.corruption),
     {.name = "imagenet-c",
      .value = "DIR",
      .kind = APP_TEXT,
@@ -108,8 +95,7 @@ static const app_syntax syntax = {
     .words_high = 1,
 };
 
-/* Everything that is not a count: zeroed memory is fine. */
-static void evaluation_close(app_evaluation *e)
+void app_eval_close(app_evaluation *e)
 {
     for (size_t i = 0; i < APP_EXAMPLES; i++) {
         data_image_destroy(&e->wrong[i].picture);
@@ -127,7 +113,7 @@ static void evaluation_close(app_evaluation *e)
 
 /* --capacity: one number is how the network is evaluated, several are a sweep, which sets the evaluation
  * itself free of limits. */
-static base_status capacity_take(app_capacity *sweep, eval_args *args, base_error *err)
+static base_status capacity_take(app_capacity *sweep, app_eval_args *args, base_error *err)
 {
     char name[256];
 
@@ -155,8 +141,8 @@ static base_status capacity_take(app_capacity *sweep, eval_args *args, base_erro
     return BASE_OK;
 }
 
-static base_status evaluation_open(app_evaluation *e, const char *model, eval_args *args,
-                                   base_error *err)
+base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *args,
+                          base_error *err)
 {
     base_status status = capacity_take(&e->sweep, args, err);
 
@@ -326,8 +312,7 @@ static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
     return status;
 }
 
-/* The pass over the data. Stops early, with what there is, when the user asks to. */
-static base_status evaluation_run(app_evaluation *e, const eval_args *args, base_error *err)
+base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err)
 {
     const bool skip = args->bad_samples == 1;
     data_loader_config config = app_network_loader(&e->network, &args->common);
@@ -369,7 +354,8 @@ static base_status evaluation_run(app_evaluation *e, const eval_args *args, base
     const uint64_t passes = e->robust             ? app_robust_passes(e->robust)
                             : e->sweep.points > 0 ? e->sweep.points
                                                   : 1;
-    app_progress_start(&progress, &args->common, "eval", "images", passes * e->planned, 0);
+    app_progress_start(&progress, &args->common, args->what ? args->what : "eval", "images",
+                       passes * e->planned, 0);
     while (!(e->interrupted = app_stop_asked())) {
         status = data_loader_next(loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)
@@ -402,7 +388,7 @@ done:
 }
 
 /* Table, JSON and page. */
-static base_status evaluation_report(const app_evaluation *e, const eval_args *args,
+static base_status evaluation_report(const app_evaluation *e, const app_eval_args *args,
                                      base_error *err)
 {
     base_status status = BASE_OK;
@@ -421,9 +407,9 @@ static base_status evaluation_report(const app_evaluation *e, const eval_args *a
 
 int app_eval(int argc, char **argv)
 {
-    eval_args args = {.common = app_common_defaults(),
-                      .view = app_view_defaults(),
-                      .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN};
+    app_eval_args args = {.common = app_common_defaults(),
+                          .view = app_view_defaults(),
+                          .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN};
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;
@@ -442,11 +428,11 @@ int app_eval(int argc, char **argv)
     if (status == BASE_OK)
         status = app_output_check(args.html, &err);
     if (status == BASE_OK)
-        status = evaluation_open(e, words[0], &args, &err);
+        status = app_eval_open(e, words[0], &args, &err);
     if (status == BASE_OK && data_source_notice(e->source)[0])
         app_note(&args.common, "vmoe eval: %s", data_source_notice(e->source));
     if (status == BASE_OK)
-        status = evaluation_run(e, &args, &err);
+        status = app_eval_run(e, &args, &err);
     if (status == BASE_OK && e->interrupted && e->score.samples == 0)
         status = base_fail(&err, BASE_INTERRUPTED, "stopped before the first image");
     if (status == BASE_OK)
@@ -456,7 +442,7 @@ int app_eval(int argc, char **argv)
             base_fail(&err, BASE_INTERRUPTED,
                       "stopped after %llu of %llu images, the figures are of those",
                       (unsigned long long)e->score.samples, (unsigned long long)e->planned);
-    evaluation_close(e);
+    app_eval_close(e);
     base_free(e);
     return status == BASE_OK ? APP_DONE : app_fail("eval", &err);
 }

@@ -12,6 +12,21 @@
 
 enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
 
+/* What is evaluated, and how. */
+typedef struct app_eval_args {
+    app_common common;
+    app_view view;
+    const char *data;
+    const char *html;
+    const char *ood;
+    const char *capacity; /* a number, or a list of them; NULL: the checkpoint's */
+    int bad_samples;      /* index into "fail|skip" */
+    const char *bad_list;
+    bool strict;
+    app_robust_args robust;
+    const char *what; /* no option: first word of the progress line; NULL: eval */
+} app_eval_args;
+
 /* One image that the page shows. */
 typedef struct app_example {
     data_image picture; /* as the network saw it */
@@ -46,6 +61,13 @@ typedef struct app_evaluation {
     app_subset subset;  /* among the classes present; ImageNet-O */
 } app_evaluation;
 
+/* Network, data and counters; e must be zeroed. model: a checkpoint or a run's folder. args->capacity goes into
+ * args->view. On failure app_eval_close still has to be called (eval.c). */
+base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *args,
+                          base_error *err);
+/* The pass over the data. Stops early, with what there is, when the user asks to: e->interrupted. */
+base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err);
+void app_eval_close(app_evaluation *e);
 /* Images through the network, corrupted ones included, a second (eval_report.c). */
 double app_eval_rate(const app_evaluation *e);
 /* The table on stdout (eval_report.c). */
