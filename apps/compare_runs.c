@@ -181,6 +181,8 @@ static base_status measures_check(const app_compare *c, const app_recipe *recipe
     app_budget budgets[APP_BUDGETS_MAX];
     size_t count = 0;
 
+    if (c->args->no_evaluation)
+        return BASE_OK;
     if (recipe->optimizer.ema > 0 && c->args->checkpoint == 0)
         return base_fail(err, BASE_USAGE,
                          "'optimizer.ema' averages weights, which only best/ holds: give "
