@@ -45,6 +45,14 @@ static const char *const files[] = {
     "similarity_logit", /* logits, a learned matrix between the tokens */
     "attention",        /* probabilities of attended tokens, every block sparse */
     "attention_k1",     /* logits, detached, one expert */
+    "sinkhorn_ot",      /* twenty iterations, each image on its own, clean weights */
+    "sinkhorn_ot_plan", /* entries of the plan, learned through it, groups of two images */
+    "usmoe",            /* the best pairs of each image */
+    "usmoe_divide",     /* over the row sum, fewer pairs in evaluation */
+    "expert_choice",    /* experts take tokens of each image, noise */
+    "expert_choice_group", /* of two images, rounded up to a multiple of 4 */
+    "xmoe",                /* cosine, learned temperature, two dimensions */
+    "xmoe_code",           /* tokens not normalised, sigmoid gates, balance over groups */
 };
 enum { FILE_COUNT = sizeof files / sizeof files[0], DENSE_COUNT = 2 };
 
@@ -328,6 +336,18 @@ START_TEST(input_gradient_agrees_with_pytorch)
 }
 END_TEST
 
+/* Whether experts are shared out among the images of a group, in evaluation too. */
+static bool sees_the_batch(const vit_config *config)
+{
+    const vit_router_config *router = &config->moe.router;
+    const bool always = strcmp(router->name, "sinkhorn-ot") == 0 ||
+                        strcmp(router->name, "expert-choice") == 0;
+    char scope[16];
+
+    vit_router_get(router, "scope", scope, sizeof scope);
+    return config->moe.eval_capacity > 0 || (always && strcmp(scope, "image") != 0);
+}
+
 /* Without capacity limits an image's logits do not depend on its neighbours. */
 START_TEST(one_image_alone_gives_the_same_logits)
 {
@@ -337,7 +357,7 @@ START_TEST(one_image_alone_gives_the_same_logits)
     float *logits = base_alloc(g.batch * g.classes, sizeof *logits);
     const size_t pixels = g.pixels / g.batch;
 
-    if (vit_model_config(g.model)->moe.eval_capacity == 0.0) {
+    if (!sees_the_batch(vit_model_config(g.model))) {
         must(vit_run_create(&run, g.model, 1, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
              &err);
         for (size_t b = 0; b < g.batch; b++)

@@ -99,6 +99,23 @@ CASES = {
                                        layers=(0, 1))), "softmax"),
     "attention_k1": (config_of(pool="gap", moe=sparse(
         {"name": "attention", "mix": "logit", "detach_sim": "on"}, k=1)), "softmax"),
+    "sinkhorn_ot": (config_of(moe=sparse({"name": "sinkhorn-ot", "noise": 1.0}, layers=(0, 1))),
+                    "softmax"),
+    "sinkhorn_ot_plan": (config_of(moe=sparse(
+        {"name": "sinkhorn-ot", "noise": 0.5, "combine": "plan", "iterations": 500, "xi": 0.7,
+         "scope": "group"}, group_images=2)), "softmax"),
+    "usmoe": (config_of(moe=sparse({"name": "usmoe"}, layers=(0, 1))), "softmax"),
+    "usmoe_divide": (config_of(pool="gap", moe=sparse(
+        {"name": "usmoe", "alpha": 0.3, "divide": "row", "eval_k": 1.4})), "softmax"),
+    "expert_choice": (config_of(moe=sparse({"name": "expert-choice", "noise": 1.0},
+                                           layers=(0, 1))), "softmax"),
+    "expert_choice_group": (config_of(moe=sparse(
+        {"name": "expert-choice", "noise": 0.0, "scope": "group", "cf": 1.5},
+        group_images=2)), "softmax"),
+    "xmoe": (config_of(moe=sparse({"name": "xmoe", "balance": 0.1}, layers=(0, 1))), "softmax"),
+    "xmoe_code": (config_of(moe=sparse(
+        {"name": "xmoe", "variant": "code", "dim": 5, "gate": "sigmoid", "balance": 0.2,
+         "balance_count": "all"}, k=1, group_images=2)), "softmax"),
 }
 
 
@@ -126,7 +143,13 @@ def shapes_of(c):
         out[b + "norm2.bias"] = ((D,), 0.2, 0)
         name, lead = (b + "moe.experts.", (E,)) if i in c["moe"]["layers"] else (b + "mlp.", ())
         if lead:
-            out[b + "moe.router.weight"] = ((E, D), D**-0.5, 0)
+            router = c["moe"]["router"]
+            dim = router.get("dim", max(E // 2, 2)) if router["name"] == "xmoe" else D
+            out[b + "moe.router.weight"] = ((E, dim), dim**-0.5, 0)
+            if router["name"] == "xmoe":
+                out[b + "moe.router.projection"] = ((dim, D), D**-0.5, 0)
+                if router.get("variant", "paper") == "paper":
+                    out[b + "moe.router.temperature"] = ((1,), 0.05, 0.5)
             if c["moe"]["router"].get("bilinear") == "on":
                 out[b + "moe.router.similarity.weight"] = ((D, D), D**-0.5, 0)
         out[name + "fc1.weight"] = (lead + (M, D), D**-0.5, 0)

@@ -226,6 +226,93 @@ def similarities(x, router, weight=None, attention=None):
     return torch.block_diag(*(sim.detach() if router.get("detach_sim") == "on" else sim))
 
 
+# ---- routers whose tokens compete; cosine logits (routing.md 3, 5, 9, 10) ------------------------
+
+
+def scalings(cost, xi, iterations):
+    """Cuturi's iterations from u = 1, columns first: diag(u) exp(cost / xi) diag(v)."""
+    kernel = torch.exp(cost / xi)
+    u = torch.ones(cost.shape[0], dtype=cost.dtype)
+    for _ in range(iterations):
+        v = cost.shape[0] / cost.shape[1] / (kernel.T @ u)
+        u = 1 / (kernel @ v)
+    return u[:, None] * kernel * v
+
+
+def route_sinkhorn_ot(z, k, router, train, noise):
+    sigma = router.get("noise", 1.0) / z.shape[1] if train else 0.0
+    noisy = z + sigma * noise if sigma > 0 else z
+    plan = scalings(noisy, router.get("xi", 1.0), int(router.get("iterations", 20)))
+    choice = top_k(plan, k)
+    by_plan = router.get("combine", "softmax") == "plan"
+    gate = (plan if by_plan else torch.softmax(z, 1)).gather(1, choice)
+    return Route(choice, gate, z.new_zeros(()), score_margin(plan, k))
+
+
+def pairs(mask, gate):
+    """[T, E] chosen pairs to choice [T, E], best first, -1 where a token has no more."""
+    order = torch.sort(torch.where(mask, gate.detach(), -1.0), dim=1, descending=True,
+                       stable=True).indices
+    chosen = mask.gather(1, order)
+    return torch.where(chosen, order, -1), torch.where(chosen, gate.gather(1, order), 0.0)
+
+
+def largest(score, count):
+    """Mask of the `count` largest of a vector, ties to the lower place; margin to the next."""
+    order = torch.sort(score.detach(), descending=True, stable=True)
+    mask = torch.zeros_like(score, dtype=torch.bool)
+    mask[order.indices[:count]] = True
+    inside = 0 < count < len(score)
+    return mask, float(order.values[count - 1] - order.values[count]) if inside else math.inf
+
+
+def route_usmoe(z, k, router, train, noise):
+    alpha = router.get("alpha", 0.5)
+    score = (1 - alpha) * torch.softmax(z, 1) + alpha * 2 / z.shape[1] * torch.sigmoid(z)
+    budget = k if train else router.get("eval_k", k)
+    mask, margin = largest(score.reshape(-1), math.floor(z.shape[0] * budget + 0.5))
+    gate = score
+    if router.get("divide", "none") == "row":
+        gate = score / score.sum(1, keepdim=True)
+    return Route(*pairs(mask.reshape(z.shape), gate), z.new_zeros(()), margin)
+
+
+def route_expert_choice(z, k, router, train, noise):
+    tokens, experts = z.shape
+    sigma = router.get("noise", 1.0) / experts if train else 0.0
+    p = torch.softmax(z + sigma * noise if sigma > 0 else z, 1)
+    multiple = router.get("multiple", 1 if router.get("scope", "image") == "image" else 4)
+    rows = min(capacity_of(tokens, experts, 1, router.get("cf", k), multiple), tokens)
+    columns = [largest(p[:, e], rows) for e in range(experts)]
+    mask = torch.stack([c[0] for c in columns], 1)
+    return Route(*pairs(mask, p), z.new_zeros(()), min(c[1] for c in columns))
+
+
+def cosines(x, weight, projection, router):
+    """<W_r x, v / |v|> [T, E], of unit tokens unless variant = code."""
+    r = x @ projection.T
+    if router.get("variant", "paper") == "paper":
+        r = F.normalize(r, dim=1, eps=1e-4)
+    return r @ F.normalize(weight, dim=1, eps=1e-4).T
+
+
+def route_xmoe(z, k, router, train, s):
+    p = torch.softmax(z, 1)
+    choice = top_k(p, k)
+    gate = router.get("gate", "auto")
+    if gate == "auto":
+        gate = "prob" if k == 1 else "renorm"
+    a = {"prob": p, "sigmoid": torch.sigmoid(z)}[gate].gather(1, choice) if gate != "renorm" \
+        else renorm(z, choice)
+    aux = z.new_zeros(())
+    if train:
+        fixed = router.get("balance_temperature",
+                           0.3 if router.get("variant", "paper") == "paper" else 1.0)
+        aux = router.get("balance", 0.01) * balance_loss(s / fixed, choice,
+                                                         router.get("balance_count", "first"))
+    return Route(choice, a, aux, score_margin(p, k))
+
+
 # ---- joins of a layer and the stream (routing.md 6) ------------------------------------------
 
 
@@ -272,7 +359,10 @@ class Join:
 ROUTERS = {"momentum": route_softmax, "adam": route_softmax, "robust-momentum": route_softmax,
            "similarity": route_graph, "attention": route_graph,
            "softmax": route_softmax, "vmoe": route_vmoe, "sinkhorn": route_sinkhorn,
-           "ssr": route_ssr}
+           "ssr": route_ssr, "sinkhorn-ot": route_sinkhorn_ot, "usmoe": route_usmoe,
+           "expert-choice": route_expert_choice, "xmoe": route_xmoe}
+# Tokens of these compete image by image, if no scope is given.
+BY_IMAGE = ("sinkhorn-ot", "usmoe", "expert-choice")
 
 
 def capacity_of(tokens, experts, k, factor, multiple):
@@ -294,6 +384,8 @@ def keep_mask(choice, gate, experts, capacity, priority):
     for j in range(k):
         for t in order:
             e = chosen[t][j]
+            if e < 0:
+                continue
             kept[t, j] = used[e] < capacity
             used[e] += 1
     return kept
@@ -371,20 +463,30 @@ class Network:
         experts, k, router = moe["experts"], moe["k"], moe["router"]
         images = moe.get("group_images", 0) or batch
         flat = x.reshape(-1, width)
-        z = flat @ w[name + "router.weight"].T
+        s = None
+        if router["name"] == "xmoe":
+            s = cosines(flat, w[name + "router.weight"], w[name + "router.projection"], router)
+            tau = w.get(name + "router.temperature")
+            z = s if tau is None else s / tau.clamp(min=1e-4)
+        else:
+            z = flat @ w[name + "router.weight"].T
         factor = moe.get("capacity" if train else "eval_capacity", 0.0)
         priority = moe.get("bpr" if train else "eval_bpr", False)
         # A plan over the whole batch (scope = global) is one routing group; capacity keeps its own.
-        whole = router["name"] in ("sinkhorn", "ssr") and router.get("scope", "global") == "global"
+        scope = router.get("scope", "image" if router["name"] in BY_IMAGE else
+                           "global" if router["name"] in ("sinkhorn", "ssr") else "group")
+        together = {"global": batch, "group": images, "image": 1}[scope]
         graph = router["name"] in ("similarity", "attention")
         sim = similarities(x, router, w.get(name + "router.similarity.weight"),
                            attention) if graph else None
         choice, gate, aux, margin, plans = [], [], [], math.inf, []
-        for part in groups(batch, batch if whole else images, per_image):
+        for part in groups(batch, together, per_image):
             extra = {"drawn": drawn} if router["name"] == "ssr" else {}
             given = None if noise is None else noise[part]
             if graph:
                 given = sim[part, part]
+            elif s is not None:
+                given = s[part]
             route = ROUTERS[router["name"]](z[part], k, router, train, given, **extra)
             choice.append(route.choice)
             gate.append(route.gate)
@@ -561,6 +663,30 @@ def check():
     plain = route_sinkhorn(Z, 2, {"xi": .5}, False, None)
     loads = [torch.bincount(r.choice.reshape(-1), minlength=3).tolist() for r in (plain, train)]
     assert loads == [[4, 3, 1], [3, 3, 2]], loads
+    r = route_usmoe(Z, 2, {}, True, None)
+    dense = torch.zeros_like(Z).scatter_add(1, r.choice.clamp(min=0), r.gate)
+    same("usmoe", dense, [[.68639754, .29513164, 0], [.55957332, .41778991, 0],
+                          [.65126550, 0, 0], [.31087491, .49393179, .29044752]])
+    r = route_expert_choice(Z, 2, {"cf": 1.5}, False, None)
+    assert [sorted(e for e in row if e >= 0) for row in r.choice.tolist()] == \
+        [[0], [1], [0, 2], [1, 2]]
+    x = torch.tensor([[.5, -1, .3], [1.2, .4, -.7], [-.6, .9, .8]], dtype=d, requires_grad=True)
+    project = torch.tensor([[.7, .1, -.5], [-.2, .9, .4]], dtype=d, requires_grad=True)
+    vectors = torch.tensor([[1, .2], [-.3, .8], [-.6, -.9]], dtype=d, requires_grad=True)
+    tau = torch.tensor(.3, dtype=d, requires_grad=True)
+    s = cosines(x, vectors, project, {})
+    r = route_xmoe(s / tau, 2, {}, False, s)
+    (r.gate * d_gate[:3].gather(1, r.choice)).sum().backward()
+    same("cosines", s, [[-.084144964, -.96998683, .76409852], [.94709032, -.46897124, -.44273593],
+                        [-.32515550, .98561841, -.43876334]])
+    same("d temperature", tau.grad, .36212480)
+    same("d x", x.grad, [[.021926003, .0065483701, -.014715439],
+                         [.0030356503, -.025440562, -.0093334920],
+                         [.011120152, .011928613, -.0050795755]])
+    same("d projection", project.grad.T, [[.00039690840, -.038279276], [-.016663099, -.0048028150],
+                                          [.027503430, .029517169]])
+    same("d vectors", vectors.grad, [[-.0058823716, .029411858], [.0076213113, .0028579917],
+                                     [.011019749, -.0073464994]])
     small = sinkhorn(torch.tensor([[.73, .27], [.27, .73]], dtype=d), .5)
     assert abs(float(small.log_plan.exp()[0, 0]) - .715) < 1e-3
     print(f"routing.md: all golden numbers agree, largest error {worst:.2g}")
