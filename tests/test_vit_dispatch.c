@@ -1,5 +1,7 @@
 /* test_vit_dispatch.c - capacity, the position rule, batch-prioritised routing and the rows
  * of experts (routing.md 0.3, 0.4 and 2). */
+#include <omp.h>
+
 #include "tests/test_vit_router.h"
 
 enum { ROOM = 4096 };
@@ -159,6 +161,33 @@ START_TEST(enough_capacity_is_dropless)
 }
 END_TEST
 
+START_TEST(many_tokens_are_placed_alike_by_any_number_of_threads)
+{
+    static const size_t experts[] = {8, VIT_EXPERTS_MAX};
+    static uint32_t row[ROOM];
+
+    for (size_t i = 0; i < 4; i++) {
+        const vit_dispatch_rule rule = {.experts = experts[i / 2],
+                                        .k = 2,
+                                        .capacity = i % 2 ? 0.5 : 0.0,
+                                        .multiple = 1};
+        fill_random(2045, rule.experts, 2, 8 + i);
+        for (int threads = 1; threads <= 3; threads++) {
+            omp_set_num_threads(threads);
+            build(&rule);
+            expect_consistent(rule.experts);
+            if (threads > 1)
+                ck_assert_mem_eq(at.row, row, at.start[at.tokens] * sizeof *row);
+            memcpy(row, at.row, sizeof row);
+        }
+        if (rule.capacity > 0.0)
+            ck_assert_uint_lt(at.d.rows, at.start[at.tokens]);
+        else
+            ck_assert_uint_eq(at.d.rows, at.start[at.tokens]);
+    }
+}
+END_TEST
+
 START_TEST(no_expert_is_over_capacity_and_none_is_left_idle)
 {
     const vit_dispatch_rule rule = {
@@ -297,6 +326,7 @@ int main(void)
     tcase_add_test(core, golden_tokens_are_kept_in_order_of_priority);
     tcase_add_test(core, dropless_keeps_all_in_token_order);
     tcase_add_test(core, enough_capacity_is_dropless);
+    tcase_add_test(core, many_tokens_are_placed_alike_by_any_number_of_threads);
     tcase_add_loop_test(core, no_expert_is_over_capacity_and_none_is_left_idle, 0, 2);
     tcase_add_test(core, priority_keeps_the_largest_of_each_choice);
     tcase_add_test(core, equal_priorities_keep_the_earlier_token);

@@ -20,42 +20,39 @@ size_t vit_capacity(size_t tokens, size_t experts, size_t k, double factor, int 
     return capacity - capacity % m;
 }
 
-/* A token's largest gate, -1 when it has no expert (gates are not negative). */
-static float priority(const float *gate, const uint32_t *start, uint32_t token)
+/* A number that is smaller the earlier the token's turn is: the bits of its largest gate, which order
+ * numbers that are not negative as the numbers themselves, upside down. A token without expert is last. */
+static uint32_t rank(const float *gate, const uint32_t *start, uint32_t token)
 {
     float top = -1.0f;
+    uint32_t bits;
 
     for (uint32_t a = start[token]; a < start[token + 1]; a++)
         if (gate[a] > top)
             top = gate[a];
-    return top;
+    memcpy(&bits, &top, sizeof bits);
+    return top < 0.0f ? UINT32_MAX : 0x7fffffffu - (bits & 0x7fffffffu);
 }
 
-/* Merges order[low..mid) and order[mid..high), each in falling priority, into out; ties
- * keep the left one first. */
-static void merge(uint32_t *out, const uint32_t *order, size_t low, size_t mid, size_t high,
-                  const float *gate, const uint32_t *start)
-{
-    size_t left = low, right = mid;
-
-    for (size_t i = low; i < high; i++) {
-        const bool take_right =
-            left == mid || (right < high && priority(gate, start, order[right]) >
-                                                priority(gate, start, order[left]));
-        out[i] = take_right ? order[right++] : order[left++];
-    }
-}
-
-/* order [count] = tokens first.. in falling priority, ties by token (stable merge sort,
- * bottom up). spare [count]. Returns where the result is: order or spare. */
+/* order [count] = tokens first.. in falling priority, ties by token: a radix sort from the lowest digit up,
+ * stable at each. spare [count]. Returns where the result is: order or spare. */
 static uint32_t *sort_by_priority(uint32_t *order, uint32_t *spare, size_t count,
                                   const float *gate, const uint32_t *start)
 {
-    for (size_t width = 1; width < count; width *= 2) {
-        for (size_t low = 0; low < count; low += 2 * width) {
-            const size_t mid = low + width < count ? low + width : count;
-            const size_t high = mid + width < count ? mid + width : count;
-            merge(spare, order, low, mid, high, gate, start);
+    enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+
+    for (int shift = 0; shift < 32; shift += DIGIT_BITS) {
+        uint32_t next[DIGITS] = {0}, sum = 0;
+        for (size_t i = 0; i < count; i++)
+            next[rank(gate, start, order[i]) >> shift & (DIGITS - 1)]++;
+        for (size_t digit = 0; digit < DIGITS; digit++) {
+            const uint32_t here = next[digit];
+            next[digit] = sum;
+            sum += here;
+        }
+        for (size_t i = 0; i < count; i++) {
+            const uint32_t digit = rank(gate, start, order[i]) >> shift & (DIGITS - 1);
+            spare[next[digit]++] = order[i];
         }
         uint32_t *swap = order;
         order = spare;
@@ -93,35 +90,53 @@ static void group_keep(vit_dispatch *out, size_t first, size_t count, const uint
     }
 }
 
-/* Stable counting sort of the kept assignments by expert. */
-static void place_rows(vit_dispatch *out, const uint16_t *expert, size_t count,
-                       size_t experts)
-{
-    size_t next[VIT_EXPERTS_MAX] = {0};
+enum { SORT_TOKENS = 512 }; /* counted by one thread at a time */
 
-    for (size_t a = 0; a < count; a++)
-        next[expert[a]] += out->kept[a];
-    out->rows = 0;
-    for (size_t e = 0; e < experts; e++) {
-        out->offset[e] = out->rows;
-        out->rows += next[e];
-        next[e] = out->offset[e];
-    }
-    out->offset[experts] = out->rows;
-    for (size_t a = 0; a < count; a++) {
-        if (!out->kept[a]) {
-            out->row[a] = VIT_ROW_DROPPED;
-            continue;
+/* Stable counting sort of the kept assignments by expert: every chunk of tokens counts, learns from the
+ * counts of those before it where its rows begin, and fills them. all: nothing is dropped. */
+static void place_rows(vit_dispatch *out, const uint32_t *start, const uint16_t *expert,
+                       size_t tokens, size_t experts, bool all)
+{
+    const size_t chunks = (tokens + SORT_TOKENS - 1) / SORT_TOKENS;
+    uint32_t *next = out->scratch; /* [chunks, E], at most T / 2 + E numbers */
+    uint32_t rows = 0;
+
+#pragma omp parallel for schedule(static) if (chunks > 2)
+    for (size_t c = 0; c < chunks; c++) {
+        const size_t end = c + 1 < chunks ? (c + 1) * SORT_TOKENS : tokens;
+        uint32_t *mine = next + c * experts;
+        memset(mine, 0, experts * sizeof *mine);
+        for (size_t a = start[c * SORT_TOKENS]; a < start[end]; a++) {
+            out->kept[a] = all || out->kept[a];
+            mine[expert[a]] += out->kept[a];
         }
-        out->row[a] = (uint32_t)next[expert[a]]++;
-        out->assignment[out->row[a]] = (uint32_t)a;
+    }
+    for (size_t e = 0; e < experts; e++) {
+        out->offset[e] = rows;
+        for (size_t c = 0; c < chunks; c++) {
+            const uint32_t here = next[c * experts + e];
+            next[c * experts + e] = rows;
+            rows += here;
+        }
+    }
+    out->offset[experts] = out->rows = rows;
+#pragma omp parallel for schedule(static) if (chunks > 2)
+    for (size_t c = 0; c < chunks; c++) {
+        const size_t end = c + 1 < chunks ? (c + 1) * SORT_TOKENS : tokens;
+        uint32_t *mine = next + c * experts;
+        for (size_t a = start[c * SORT_TOKENS]; a < start[end]; a++) {
+            out->row[a] = VIT_ROW_DROPPED;
+            if (out->kept[a]) {
+                out->row[a] = mine[expert[a]]++;
+                out->assignment[out->row[a]] = (uint32_t)a;
+            }
+        }
     }
 }
 
 void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t *expert,
                         const float *gate, size_t tokens, const vit_dispatch_rule *rule)
 {
-    const size_t count = start[tokens];
     const size_t view = rule->view_tokens > 0 ? rule->view_tokens : tokens;
     const size_t group =
         rule->group_tokens > 0 && rule->group_tokens < view ? rule->group_tokens : view;
@@ -132,7 +147,5 @@ void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t
             rows = rest < group ? rest : group;
             group_keep(out, first, rows, start, expert, gate, rule);
         }
-    else
-        memset(out->kept, true, count * sizeof *out->kept);
-    place_rows(out, expert, count, rule->experts);
+    place_rows(out, start, expert, tokens, rule->experts, !(rule->capacity > 0.0));
 }

@@ -2,33 +2,28 @@
  * Follows routing.md 0.2 of the design (both gate conventions). Free to change: the loops.
  * Relied on elsewhere: ties go to the lower expert, sums over tokens depend on the shape
  * alone. */
+#include "vit/routers/router_kernels_internal.h"
 #include "vit/routers/router_math_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-static void softmax_row(double *p, const double *z, size_t n)
+/* Rows of n numbers through the vectorised softmax, a chunk at a time. */
+static void softmax_rows(double *p, const double *z, size_t n, const vit_route_size *s)
 {
-    double top = z[0], sum = 0.0;
+    const vit_route_kernels *kernels = vit_route_kernels_get();
 
-    for (size_t e = 1; e < n; e++)
-        if (z[e] > top)
-            top = z[e];
-    for (size_t e = 0; e < n; e++) {
-        p[e] = exp(z[e] - top);
-        sum += p[e];
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t += VIT_ROUTE_CHUNK) {
+        const size_t rows =
+            s->tokens - t < VIT_ROUTE_CHUNK ? s->tokens - t : VIT_ROUTE_CHUNK;
+        kernels->softmax(p + t * n, z + t * n, NULL, rows, n);
     }
-    for (size_t e = 0; e < n; e++)
-        p[e] /= sum;
 }
 
 void vit_route_softmax(double *p, const double *z, const vit_route_size *s)
 {
-    const size_t n = s->experts;
-
-#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
-    for (size_t t = 0; t < s->tokens; t++)
-        softmax_row(p + t * n, z + t * n, n);
+    softmax_rows(p, z, s->experts, s);
 }
 
 void vit_route_softmax_backward(double *d, const double *p, const vit_route_size *s)
@@ -71,35 +66,39 @@ void vit_route_top(uint16_t *expert, const double *score, const vit_route_size *
 void vit_route_gates(double *gate, const double *p, const uint16_t *expert,
                      const vit_route_size *s)
 {
-    for (size_t a = 0; a < s->tokens * s->k; a++)
-        gate[a] = p[a / s->k * s->experts + expert[a]];
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t++)
+        for (size_t a = t * s->k; a < (t + 1) * s->k; a++)
+            gate[a] = p[t * s->experts + expert[a]];
 }
 
 void vit_route_gates_backward(double *d_p, const double *d_gate, const uint16_t *expert,
                               const vit_route_size *s)
 {
-    memset(d_p, 0, s->tokens * s->experts * sizeof *d_p);
-    for (size_t a = 0; a < s->tokens * s->k; a++)
-        d_p[a / s->k * s->experts + expert[a]] = d_gate[a];
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t++) {
+        memset(d_p + t * s->experts, 0, s->experts * sizeof *d_p);
+        for (size_t a = t * s->k; a < (t + 1) * s->k; a++)
+            d_p[t * s->experts + expert[a]] = d_gate[a];
+    }
 }
 
 void vit_route_gates_renorm(double *gate, const double *score, const uint16_t *expert,
                             const vit_route_size *s)
 {
     vit_route_gates(gate, score, expert, s);
-#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
-    for (size_t t = 0; t < s->tokens; t++)
-        softmax_row(gate + t * s->k, gate + t * s->k, s->k);
+    softmax_rows(gate, gate, s->k, s);
 }
 
 void vit_route_gates_renorm_backward(double *d_score, const double *gate,
                                      const double *d_gate, const uint16_t *expert,
                                      const vit_route_size *s)
 {
-    memset(d_score, 0, s->tokens * s->experts * sizeof *d_score);
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
     for (size_t t = 0; t < s->tokens; t++) {
         const double *a = gate + t * s->k, *d = d_gate + t * s->k;
         double mean = 0.0;
+        memset(d_score + t * s->experts, 0, s->experts * sizeof *d_score);
         for (size_t j = 0; j < s->k; j++)
             mean += a[j] * d[j];
         for (size_t j = 0; j < s->k; j++)
@@ -110,16 +109,21 @@ void vit_route_gates_renorm_backward(double *d_score, const double *gate,
 void vit_route_gates_sigmoid(double *gate, const double *z, const uint16_t *expert,
                              const vit_route_size *s)
 {
-    for (size_t a = 0; a < s->tokens * s->k; a++)
-        gate[a] = 1.0 / (1.0 + exp(-z[a / s->k * s->experts + expert[a]]));
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t++)
+        for (size_t a = t * s->k; a < (t + 1) * s->k; a++)
+            gate[a] = 1.0 / (1.0 + exp(-z[t * s->experts + expert[a]]));
 }
 
 void vit_route_gates_sigmoid_backward(double *d_z, const double *gate, const double *d_gate,
                                       const uint16_t *expert, const vit_route_size *s)
 {
-    memset(d_z, 0, s->tokens * s->experts * sizeof *d_z);
-    for (size_t a = 0; a < s->tokens * s->k; a++)
-        d_z[a / s->k * s->experts + expert[a]] = d_gate[a] * gate[a] * (1.0 - gate[a]);
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t++) {
+        memset(d_z + t * s->experts, 0, s->experts * sizeof *d_z);
+        for (size_t a = t * s->k; a < (t + 1) * s->k; a++)
+            d_z[t * s->experts + expert[a]] = d_gate[a] * gate[a] * (1.0 - gate[a]);
+    }
 }
 
 void vit_route_partial_sum(double *sum, const double *partial, size_t chunks,

@@ -111,6 +111,7 @@ void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
 
     vit_route_product(pass->exec, false, true, s.tokens, s.experts, d, pass->x, d,
                       pass->param[0], d, 0.0f, state->narrow);
+#pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t i = 0; i < count; i++)
         state->z[i] = (double)state->narrow[i];
     vit_route_softmax(pass->probs, state->z, &s);
@@ -121,8 +122,10 @@ void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
 void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state)
 {
     const size_t t = pass->shape.tokens, e = pass->shape.experts, d = pass->shape.width;
+    const vit_route_size s = vit_route_size_of(&pass->shape);
     float *d_z = state->narrow;
 
+#pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t i = 0; i < t * e; i++)
         d_z[i] = (float)(state->d_z[i] + (pass->d_logits ? (double)pass->d_logits[i] : 0));
     if (pass->d_param[0])
@@ -170,6 +173,7 @@ void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state 
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
 
+#pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t a = 0; a < s.tokens * s.k; a++)
         state->d_gate[a] = (double)d_gate[a];
     if (kind == VIT_ROUTE_GATE_PROB) {
@@ -186,14 +190,17 @@ void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state 
 
 void vit_route_publish(vit_router_pass *pass, const vit_route_state *state)
 {
-    const size_t k = pass->shape.k;
+    const vit_route_size s = vit_route_size_of(&pass->shape);
 
-    pass->count = pass->shape.tokens * k;
-    for (size_t t = 0; t <= pass->shape.tokens; t++)
-        pass->start[t] = (uint32_t)(t * k);
-    for (size_t a = 0; a < pass->count; a++) {
-        pass->token[a] = (uint32_t)(a / k);
-        pass->gate[a] = (float)state->gate[a];
+    pass->count = s.tokens * s.k;
+    pass->start[s.tokens] = (uint32_t)pass->count;
+#pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
+    for (size_t t = 0; t < s.tokens; t++) {
+        pass->start[t] = (uint32_t)(t * s.k);
+        for (size_t a = t * s.k; a < (t + 1) * s.k; a++) {
+            pass->token[a] = (uint32_t)t;
+            pass->gate[a] = (float)state->gate[a];
+        }
     }
 }
 
