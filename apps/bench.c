@@ -1,11 +1,13 @@
 /* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in
- * bench_step.c, bench_corrupt.c and bench_decode.c. Relied on elsewhere: the columns of the CSV
+ * bench_step.c, bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere: the columns of the CSV
  * (bench/run reads them by name). */
 #include "apps/bench_internal.h"
+#include "apps/recipe_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define AT(member) offsetof(bench_args, member)
 
@@ -42,6 +44,24 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(router),
      .help = "of a network by name (default ssr)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(settings),
+     .help = "settings of a network by name, as of a recipe: router.k=1 router.experts=64 "
+             "model.depth=6"},
+    {.name = "no-ceiling",
+     .kind = APP_FLAG,
+     .at = AT(no_ceiling),
+     .help = "step and infer: do not time oneDNN's plain products beside the network"},
+    {.name = "table",
+     .kind = APP_FLAG,
+     .at = AT(table),
+     .help = "step and infer: tables for people, not CSV (default on a terminal)"},
+    {.name = "paced",
+     .kind = APP_FLAG,
+     .at = AT(paced),
+     .help = "step and infer: each round waits for a line on standard input (bench/run)"},
     {.name = "data",
      .value = "DATA",
      .kind = APP_TEXT,
@@ -61,7 +81,9 @@ static const bench_case cases[] = {
     {"step", bench_step, false, false, "a training step: forward, loss, backward, AdamW"},
     {"infer", bench_infer, false, false, "a forward pass"},
     {"router", bench_router, false, false,
-     "time in routing, router by router, as share of a step"},
+     "routers beside the softmax router, and routing's share of a step"},
+    {"sinkhorn", bench_sinkhorn, false, false,
+     "the balanced plan of 12,608 tokens and 32 experts on one core"},
     {"attack", bench_attack, false, true,
      "a step of PGD beside a forward pass of the same batch"},
     {"corrupt", bench_corrupt, false, true, "the corruptions of ImageNet-C, one by one"},
@@ -71,15 +93,20 @@ enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
 
 static const app_syntax syntax = {
     .command = "bench",
-    .usage = "[step|infer|router|attack|corrupt|decode] [NAME ... or MODEL ...] [options]",
+    .usage = "[step|infer|router|sinkhorn|attack|corrupt|decode] [NAME ... or MODEL ...] "
+             "[options]",
     .about =
-        "Times a case (step, infer and router when none is named) and prints CSV:\n"
-        "  step    a training step: forward, loss, backward, AdamW\n"
-        "  infer   a forward pass\n"
-        "  router  time in routing, router by router, as share of a step\n"
-        "  attack  a step of PGD beside a forward pass of the same batch\n"
-        "  corrupt the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
-        "  decode  files to pixels, to inputs, to batches (--data)\n"
+        "Times a case (step, infer, router and sinkhorn when none is named) and prints CSV:\n"
+        "  step     a training step: forward, loss, backward, AdamW; with its parts, its\n"
+        "           memory, and its share of the ceiling: what oneDNN's plain products of\n"
+        "           the same shapes, precision and threads reach in the same minutes\n"
+        "  infer    a forward pass, likewise\n"
+        "  router   every router beside the softmax router in turn, and what routing\n"
+        "           (router, dispatch, combine) takes of a step\n"
+        "  sinkhorn the balanced plan of 12,608 tokens and 32 experts on one core\n"
+        "  attack   a step of PGD beside a forward pass of the same batch\n"
+        "  corrupt  the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
+        "  decode   files to pixels, to inputs, to batches (--data)\n"
         "Random images; the machine should do nothing else meanwhile.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
@@ -130,35 +157,42 @@ const char *bench_machine(char *out, size_t out_bytes)
     return out;
 }
 
-/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of
- * 8 from 64 pixels on (model.md, named sizes). */
+/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of 8 from 64 pixels
+ * on (model.md, named sizes). --router and --set change it as they would change a recipe. */
 static base_status config_named(vit_config *out, const char *subject,
                                 const bench_args *args, base_error *err)
 {
-    vit_config config = vit_config_defaults();
+    app_recipe recipe = app_recipe_defaults();
     const char *colon = strchr(subject, ':');
-    char name[64];
+    char text[5][96];
+    const char *at[5];
+    size_t count = 0;
     int64_t pixels = 0;
 
-    snprintf(name, sizeof name, "%.*s", colon ? (int)(colon - subject) : 63, subject);
     if (colon && (!base_parse_int(&pixels, colon + 1) || pixels < 1 || pixels > 4096))
         return base_fail(err, BASE_USAGE,
                          "'%s': '%s' is not a number of pixels from 1 to 4096", subject,
                          colon + 1);
-    base_status status = vit_config_select(&config, name, err);
-    if (status == BASE_OK && args->router)
-        status = vit_router_select(&config.moe.router, args->router, err);
-    if (status != BASE_OK)
-        return status;
-    if (pixels > 0) {
-        config.image = config.crop = config.resize = (int)pixels;
-        if (pixels >= 64 && strstr(name, "-micro"))
-            config.patch = 8;
-    }
-    config.classes = (int)args->classes;
-    status = vit_config_check(&config, err);
+    snprintf(recipe.name, sizeof recipe.name, "%s", subject);
+    snprintf(text[count++], sizeof *text, "model.size=%.*s",
+             colon ? (int)(colon - subject) : 63, subject);
+    snprintf(text[count++], sizeof *text, "model.classes=%lld", (long long)args->classes);
+    if (args->router)
+        snprintf(text[count++], sizeof *text, "router.name=%s", args->router);
+    if (pixels > 0)
+        snprintf(text[count++], sizeof *text, "data.image=%lld", (long long)pixels);
+    if (pixels >= 64 && strstr(subject, "-micro"))
+        snprintf(text[count++], sizeof *text, "model.patch=8");
+    for (size_t i = 0; i < count; i++)
+        at[i] = text[i];
+    base_status status = app_recipe_set(&recipe, at, count, err);
+    if (status == BASE_OK && args->settings.count > 0)
+        status = app_recipe_set(&recipe, args->settings.at, args->settings.count, err);
     if (status == BASE_OK)
-        *out = config;
+        status = app_recipe_resolve(
+            &recipe, &(app_recipe_facts){.classes = (size_t)args->classes}, err);
+    if (status == BASE_OK)
+        app_recipe_network(out, &recipe);
     return status;
 }
 
@@ -213,6 +247,7 @@ static base_status cases_run(const bench_args *args, char **words, size_t count,
         .named = have > 0,
         .results = results,
         .print = !args->common.json || strcmp(args->common.json, "-") != 0,
+        .table = args->table || isatty(STDOUT_FILENO),
     };
     if (only && only->needs_data && !args->data)
         return base_fail(err, BASE_USAGE, "the case '%s' needs --data DATA", only->name);

@@ -47,10 +47,25 @@ static void table_check(const char *text)
     }
 }
 
+/* The field of a column, by name, in the second line of a table; -1: there is none. */
+static double field_of(const char *text, const char *column)
+{
+    const char *head = text, *row = strchr(text, '\n') + 1;
+    const size_t length = strlen(column);
+
+    while (strncmp(head, column, length) != 0 || !strchr(",\n", head[length])) {
+        head = strpbrk(head, ",\n");
+        row = strpbrk(row, ",\n");
+        if (*head++ == '\n' || *row++ == '\n')
+            return -1;
+    }
+    return strtod(row, NULL);
+}
+
 START_TEST(a_step_is_one_row)
 {
-    program_result r =
-        program_run(dir, "bench", "step", model, "--batch", "2", "--json", json, NULL);
+    program_result r = program_run(dir, "bench", "step", model, "--batch", "2", "--threads",
+                                   "1", "--json", json, NULL);
 
     ck_assert_msg(r.code == 0, "%s", r.err);
     ck_assert_uint_eq(lines_of(r.out), 2);
@@ -61,7 +76,96 @@ START_TEST(a_step_is_one_row)
     ck_assert_double_gt(json_number_of(row, "median_ms"), 0);
     ck_assert_double_le(json_number_of(row, "min_ms"), json_number_of(row, "median_ms"));
     ck_assert_double_le(json_number_of(row, "median_ms"), json_number_of(row, "max_ms"));
+    ck_assert_double_gt(json_number_of(row, "ceiling_ms"), 0);
+    ck_assert_double_gt(json_number_of(row, "share"), 0);
+    ck_assert_double_gt(field_of(r.out, "ceiling_gflop_per_s"), 0);
+    ck_assert_double_gt(field_of(r.out, "peak_mib"), 1);
     json_decref(b);
+    program_result_free(&r);
+}
+END_TEST
+
+/* What the parts and the products of a row say adds up to what the row says. */
+START_TEST(parts_and_products_add_up)
+{
+    program_result r = program_run(dir, "bench", "step", model, "--batch", "3", "--threads",
+                                   "1", "--json", json, NULL);
+    double ms = 0, part_flops = 0, product_flops = 0, ceiling = 0;
+    json_t *part, *product;
+    size_t i;
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    json_t *b = program_json(json);
+    json_t *row = json_array_get(json_object_get(b, "results"), 0);
+    json_array_foreach(json_object_get(row, "parts"), i, part)
+    {
+        ms += json_number_of(part, "ms");
+        part_flops += json_number_of(part, "gflop");
+        ceiling += json_number_of(part, "ceiling_ms");
+    }
+    json_array_foreach(json_object_get(row, "products"), i, product) product_flops +=
+        2e-9 * json_number_of(product, "count") * json_number_of(product, "batch") *
+        json_number_of(product, "m") * json_number_of(product, "n") *
+        json_number_of(product, "k");
+    const double flops = json_number_of(row, "gflop");
+    ck_assert_double_eq_tol(part_flops, flops, 1e-9 * flops);
+    ck_assert_double_eq_tol(product_flops, flops, 1e-9 * flops);
+    ck_assert_double_gt(ms, 0);
+    ck_assert_double_gt(ceiling, 0);
+    json_decref(b);
+    program_result_free(&r);
+}
+END_TEST
+
+START_TEST(people_get_a_table)
+{
+    program_result r = program_run(dir, "bench", "infer", model, "--batch", "2",
+                                   "--threads", "1", "--table", "--no-ceiling", NULL);
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_ptr_nonnull(strstr(r.out, "inference of 2 images, fp32"));
+    ck_assert_ptr_nonnull(strstr(r.out, "GFLOP/s"));
+    ck_assert_ptr_nonnull(strstr(r.out, "\n  experts "));
+    ck_assert_ptr_null(strstr(r.out, "ceiling"));
+    ck_assert_ptr_null(strstr(r.out, "program,"));
+    program_result_free(&r);
+}
+END_TEST
+
+START_TEST(settings_change_a_network_by_name)
+{
+    program_result r = program_run(dir, "bench", "infer", "vmoe-nano:16", "--batch", "2",
+                                   "--threads", "1", "--no-ceiling", "--set", "router.k=1",
+                                   "router.experts=4", "model.depth=2", NULL);
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_double_eq(field_of(r.out, "k"), 1);
+    ck_assert_double_eq(field_of(r.out, "experts"), 4);
+    /* patches, head, two blocks' attention and norms, one MLP, four experts, router */
+    ck_assert_double_eq(field_of(r.out, "parameters"),
+                        18 * 96 + 48 * 96 + 96 + 97 * 1000 + 2 * 96 +
+                            2 * (4 * 96 * 97 + 4 * 96) + 5 * (2 * 96 * 192 + 192 + 96) +
+                            4 * 96);
+    ck_assert_ptr_nonnull(strstr(r.out, ",,,,")); /* no ceiling */
+    program_result_free(&r);
+    r = program_run(dir, "bench", "infer", "vmoe-nano", "--set", "router.experst=4", NULL);
+    ck_assert_int_eq(r.code, 2);
+    ck_assert_ptr_nonnull(strstr(r.err, "experts"));
+    program_result_free(&r);
+}
+END_TEST
+
+START_TEST(the_balanced_plan_is_one_row)
+{
+    program_result r =
+        program_run(dir, "bench", "sinkhorn", "--warmup", "0", "--json", json, NULL);
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_uint_eq(lines_of(r.out), 2);
+    table_check(r.out);
+    ck_assert_double_eq(field_of(r.out, "tokens"), 12608);
+    ck_assert_double_eq(field_of(r.out, "iterations"), 100);
+    ck_assert_double_gt(field_of(r.out, "median_ms"), 0);
     program_result_free(&r);
 }
 END_TEST
@@ -84,8 +188,8 @@ END_TEST
 
 START_TEST(a_forward_pass_is_timed_by_name)
 {
-    program_result r = program_run(dir, "bench", "infer", "--size-name", "vmoe-nano:16",
-                                   "--batch", "2", "--classes", "10", NULL);
+    program_result r = program_run(dir, "bench", "infer", "--threads", "1", "--size-name",
+                                   "vmoe-nano:16", "--batch", "2", "--classes", "10", NULL);
 
     ck_assert_msg(r.code == 0, "%s", r.err);
     ck_assert_uint_eq(lines_of(r.out), 2);
@@ -97,15 +201,31 @@ END_TEST
 
 START_TEST(routers_stand_side_by_side)
 {
-    static const char *const names[] = {"softmax", "vmoe",       "sinkhorn",
-                                        "ssr p=0", "ssr p=0.01", "ssr p=1"};
-    program_result r = program_run(dir, "bench", "router", model, "--batch", "2", NULL);
+    program_result r = program_run(dir, "bench", "router", model, "--batch", "2",
+                                   "--warmup", "0", "--json", json, NULL);
+    size_t rows = 2, i; /* ssr has three */
+    json_t *row;
 
     ck_assert_msg(r.code == 0, "%s", r.err);
-    ck_assert_uint_eq(lines_of(r.out), 7);
     table_check(r.out);
-    for (size_t i = 0; i < 6; i++)
-        ck_assert_ptr_nonnull(strstr(r.out, names[i]));
+    for (i = 0; vit_router_name(i); i++) {
+        char *cell = base_text(",%s%s,2,", vit_router_name(i),
+                               strcmp(vit_router_name(i), "ssr") == 0 ? " p=1" : "");
+        ck_assert_msg(strstr(r.out, cell) || strstr(r.err, vit_router_name(i)),
+                      "router '%s' is neither timed nor left out", vit_router_name(i));
+        rows += strstr(r.out, cell) != NULL;
+        base_free(cell);
+    }
+    ck_assert_uint_eq(lines_of(r.out), rows + 1);
+    json_t *b = program_json(json);
+    json_array_foreach(json_object_get(b, "results"), i, row)
+    {
+        ck_assert_double_gt(json_number_of(row, "ratio"), 0);
+        ck_assert_double_gt(json_number_of(row, "share"), 0);
+        ck_assert_double_lt(json_number_of(row, "share"), 1);
+    }
+    ck_assert_uint_eq(i, rows);
+    json_decref(b);
     program_result_free(&r);
 }
 END_TEST
@@ -170,6 +290,10 @@ int main(void)
     tcase_set_timeout(core, 120);
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_step_is_one_row);
+    tcase_add_test(core, parts_and_products_add_up);
+    tcase_add_test(core, people_get_a_table);
+    tcase_add_test(core, settings_change_a_network_by_name);
+    tcase_add_test(core, the_balanced_plan_is_one_row);
     tcase_add_test(core, every_corruption_is_a_row);
     tcase_add_test(core, a_forward_pass_is_timed_by_name);
     tcase_add_test(core, routers_stand_side_by_side);

@@ -433,6 +433,53 @@ typedef struct vit_schedule {
 } vit_schedule;
 double vit_schedule_lr(const vit_schedule *schedule, uint64_t step);
 
+/* ---- the ceiling: the products of a pass, and oneDNN alone at them ------------------------ */
+
+typedef enum vit_product_kind {
+    VIT_PRODUCT_FORWARD,
+    VIT_PRODUCT_INPUT, /* gradient of an activation */
+    VIT_PRODUCT_WEIGHT /* gradient of a parameter */
+} vit_product_kind;
+
+/* C [m, n] = op(A) op(B): op(A) is [m, k], op(B) is [k, n]. */
+typedef struct vit_product {
+    const char *name; /* "qkv" */
+    vit_part part;
+    vit_product_kind kind;
+    bool single;    /* in fp32 whatever the precision */
+    bool ta, tb;    /* stored transposed */
+    bool weight;    /* B is a parameter: may lie in any layout */
+    size_t batch;   /* independent products of one call: attention's heads; else 1 */
+    size_t m, n, k; /* of each of them */
+    size_t count;   /* such calls in a pass */
+} vit_product;
+
+enum { VIT_PRODUCTS_MAX = 40 };
+/* All matrix products of a pass over batch images: TRAIN and INPUT_GRADIENT with their backward. Experts
+ * get equal shares of the tokens. Fills at most room of out, returns how many there are. */
+size_t vit_model_products(vit_product *out, size_t room, const vit_model *model,
+                          size_t batch, vit_mode mode);
+/* Floating-point operations of one call. */
+double vit_product_flops(const vit_product *product);
+/* Of all products of a pass: INFER gives batch * vit_model_flops; TRAIN three times that without the
+ * gradient of the images, which nobody computes. Recomputed activations do not count. */
+double vit_model_pass_flops(const vit_model *model, size_t batch, vit_mode mode);
+
+/* Times each of these products with oneDNN alone: one wide call over all rows and threads, weights in the
+ * layout that oneDNN likes best, nothing else done; of several ways the fastest. Takes some tenths of a
+ * second a product and as much memory as the largest operands. The caller destroys it. */
+typedef struct vit_ceiling vit_ceiling;
+base_status vit_ceiling_create(vit_ceiling **out, const vit_model *model, size_t batch,
+                               vit_mode mode, vit_precision precision, base_error *err);
+void vit_ceiling_destroy(vit_ceiling *ceiling);
+/* Times every product anew; the seconds that a pass would take if it were products alone. */
+double vit_ceiling_round(vit_ceiling *ceiling);
+size_t vit_ceiling_count(const vit_ceiling *ceiling);
+const vit_product *vit_ceiling_product(const vit_ceiling *ceiling, size_t i);
+/* Of one call of product i in the last round; and how it was made: "matmul". */
+double vit_ceiling_seconds(const vit_ceiling *ceiling, size_t i);
+const char *vit_ceiling_form(const vit_ceiling *ceiling, size_t i);
+
 /* ---- about ------------------------------------------------------------------------------- */
 
 /* "oneDNN 2.6.3 (avx512_core_bf16)" and the like into out. */
