@@ -461,7 +461,8 @@ size_t vit_model_products(vit_product *out, size_t room, const vit_model *model,
                           size_t batch, vit_mode mode);
 /* Floating-point operations of one call. */
 double vit_product_flops(const vit_product *product);
-/* Of all products of a pass: INFER gives batch * vit_model_flops; TRAIN three times that without the
+/* Of all products of a pass: INFER gives batch * vit_model_flops, less what a router does beside its
+ * logits; TRAIN three times that without the
  * gradient of the images, which nobody computes. Recomputed activations do not count. */
 double vit_model_pass_flops(const vit_model *model, size_t batch, vit_mode mode);
 
