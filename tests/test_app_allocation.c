@@ -178,7 +178,8 @@ static bool step(training *t, uint64_t number)
 
 static const char *const routers[] = {
     "softmax",       "vmoe", "sinkhorn",        "ssr",        "sinkhorn-ot", "usmoe",
-    "expert-choice", "adam", "robust-momentum", "similarity", "attention",   "xmoe"};
+    "expert-choice", "adam", "robust-momentum", "similarity", "attention",   "xmoe",
+    "s2moe"};
 
 START_TEST(steps_take_no_memory_after_the_second)
 {

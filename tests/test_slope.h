@@ -94,6 +94,8 @@ static inline void slope_check(vit_run *run, float *at, const float *gradient, s
     }
     norm = sqrt(norm);
     double h = 1e-3 * (sqrt(size) + 0.05);
+    if (count <= 32) /* few numbers: their slope is small against the rounding of f */
+        h = fmax(h, 0.04 / sqrt((double)count));
     memcpy(saved, at, count * sizeof *at);
     double value[2];
     uint64_t chosen[2];

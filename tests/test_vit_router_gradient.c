@@ -13,9 +13,9 @@ static uint16_t sets[SLOPE_BATCH * ROUTED_LAYERS * 10 * ROUTED_K];
 
 /* Without adam, whose step is a jump to differences, and similarity, whose choices change too soon: see
  * test_vit_router_momentum.c and test_vit_router_graph.c. */
-static const char *const routers[] = {"softmax",     "vmoe",     "sinkhorn",
-                                      "ssr",         "momentum", "robust-momentum",
-                                      "sinkhorn-ot", "attention"};
+static const char *const routers[] = {"softmax",     "vmoe",      "sinkhorn",
+                                      "ssr",         "momentum",  "robust-momentum",
+                                      "sinkhorn-ot", "attention", "s2moe"};
 enum { ROUTERS = sizeof routers / sizeof routers[0] };
 
 static vit_model *model;

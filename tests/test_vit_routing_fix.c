@@ -10,9 +10,9 @@ static float images[2][SLOPE_BATCH * SLOPE_FLOATS];
 static float logits[3][SLOPE_BATCH * SLOPE_CLASSES];
 static uint16_t sets[2][SLOPE_BATCH * FIX_SETS];
 
-static const char *const routers[] = {"softmax",    "vmoe",        "sinkhorn",
-                                      "ssr",        "sinkhorn-ot", "momentum",
-                                      "similarity", "attention",   "xmoe"};
+static const char *const routers[] = {"softmax",     "vmoe",     "sinkhorn",   "ssr",
+                                      "sinkhorn-ot", "momentum", "similarity", "attention",
+                                      "xmoe",        "s2moe"};
 enum { ROUTERS = sizeof routers / sizeof routers[0] };
 
 static vit_model *model_of(const char *router)

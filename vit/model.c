@@ -272,6 +272,7 @@ vit_router_shape vit_model_router_shape(const vit_model *model, size_t batch)
         .heads = (size_t)c->heads,
         .experts = (size_t)c->moe.experts,
         .k = (size_t)c->moe.k,
+        .views = 1,
     };
 }
 

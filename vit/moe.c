@@ -61,7 +61,7 @@ static void expert_dropout(float *y, const vit_run *run, size_t i, uint64_t site
 /* Stochastic depth of a token's result; that of two views is scaled after they are mixed. */
 static float token_scale(const vit_run *run, const vit_block_state *s, size_t t)
 {
-    return s->views > 1 ? 1.0f : s->branch_scale[1][t / run->tokens_per_image];
+    return s->pass.shape.views > 1 ? 1.0f : s->branch_scale[1][t / run->tokens_per_image];
 }
 
 static void experts_forward(vit_run *run, size_t i)
@@ -127,7 +127,7 @@ static void views_forward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t t = 0; t < s->views * run->tokens; t++) {
+    for (size_t t = 0; t < s->pass.shape.views * run->tokens; t++) {
         row_start(s->both + t * d, NULL, d);
         token_add(run, s, s->both + t * d, t, 1.0f);
     }
@@ -152,7 +152,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
             const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = out + t * d;
             row_start(row, base ? base + t * d : NULL, d);
-            if (s->views > 1)
+            if (s->pass.shape.views > 1)
                 run->kernels->axpy(row, scale, run->mixed + t * d, d);
             else
                 token_add(run, s, row, t, scale);
@@ -202,7 +202,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     if (moe->group_images == 0)
         pass->shape.group_tokens = run->tokens;
     pass->x = s->norm2;
-    pass->view = s->views > 1 ? s->norm2 + run->tokens * d : NULL;
+    pass->view = s->pass.shape.views > 1 ? s->norm2 + run->tokens * d : NULL;
     pass->attention = s->router->wants_attention ? s->probs : NULL;
     pass->training = run->training;
     pass->seed = run->step.seed;
@@ -225,7 +225,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     s->router->forward(pass);
     vit_lap_alone(run, &alone, VIT_PART_ROUTER);
     vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate,
-                       s->views * run->tokens,
+                       s->pass.shape.views * run->tokens,
                        &(vit_dispatch_rule){
                            .view_tokens = run->tokens,
                            .group_tokens = pass->shape.group_tokens,
@@ -240,7 +240,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
 
     experts_forward(run, i);
     alone = vit_lap_start(run);
-    if (s->views > 1)
+    if (s->pass.shape.views > 1)
         views_forward(run, i);
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     combine(run, i, x_next);
@@ -340,7 +340,7 @@ static void leave_backward(vit_run *run, size_t i)
 static void rows_home(vit_run *run, size_t i)
 {
     const vit_block_state *s = &run->block[i];
-    const size_t d = (size_t)run->config.width, tokens = s->views * run->tokens;
+    const size_t d = (size_t)run->config.width, tokens = s->pass.shape.views * run->tokens;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < tokens; first += VIT_ROWS) {
@@ -389,7 +389,7 @@ void vit_moe_backward(vit_run *run, size_t i)
     for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
         s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
     double alone = vit_lap_start(run);
-    if (s->views > 1) {
+    if (s->pass.shape.views > 1) {
         views_backward(run, i, d_y);
         d_y = run->d_both;
     }
@@ -406,7 +406,7 @@ void vit_moe_backward(vit_run *run, size_t i)
 
     alone = vit_lap_start(run);
     s->pass.d_x = run->d_norm;
-    s->pass.d_view = s->views > 1 ? run->d_norm + run->tokens * d : NULL;
+    s->pass.d_view = s->pass.shape.views > 1 ? run->d_norm + run->tokens * d : NULL;
     s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
     if (s->pass.d_attention)
         memset(run->d_attention, 0,

@@ -23,6 +23,7 @@ static const vit_router *const routers[] = {
     &vit_router_expert_choice,
     &vit_router_similarity,
     &vit_router_attention,
+    &vit_router_s2moe,
     &vit_router_xmoe,
 };
 enum { ROUTER_COUNT = sizeof routers / sizeof routers[0], WORD_BYTES = 64 };

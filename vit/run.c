@@ -36,11 +36,11 @@ static size_t max_size(size_t a, size_t b)
 static void plan_routing(vit_run *run, vit_block_state *s)
 {
     const vit_router_shape *shape = &s->pass.shape;
-    const size_t count = s->views * s->router->assignments(shape), t = shape->tokens,
-                 e = shape->experts;
+    const size_t count = s->pass.shape.views * s->router->assignments(shape),
+                 t = shape->tokens, e = shape->experts;
     base_arena *arena = &run->arena;
     s->pass.probs = base_arena_take(arena, t * e, sizeof(double));
-    s->pass.start = base_arena_take(arena, s->views * t + 1, sizeof(uint32_t));
+    s->pass.start = base_arena_take(arena, s->pass.shape.views * t + 1, sizeof(uint32_t));
     s->pass.token = base_arena_take(arena, count, sizeof(uint32_t));
     s->pass.expert = base_arena_take(arena, count, sizeof(uint16_t));
     s->pass.gate = base_arena_take(arena, count, sizeof(float));
@@ -50,8 +50,8 @@ static void plan_routing(vit_run *run, vit_block_state *s)
     s->dispatch.kept = base_arena_take(arena, count, sizeof(bool));
     s->dispatch.assignment = base_arena_take(arena, count, sizeof(uint32_t));
     s->dispatch.scratch = base_arena_take(arena, 2 * t + 2 * e + 2, sizeof(uint32_t));
-    if (s->views > 1)
-        s->both = floats(run, s->views * t * (size_t)run->config.width);
+    if (s->pass.shape.views > 1)
+        s->both = floats(run, s->pass.shape.views * t * (size_t)run->config.width);
     if (s->router->join) {
         const size_t d = (size_t)run->config.width;
         s->joined = floats(run, t * d);
@@ -66,7 +66,7 @@ static size_t rows_max(const vit_run *run)
     size_t rows = 0;
     for (size_t i = 0; i < (size_t)run->config.depth; i++)
         if (run->config.moe.layer[i])
-            rows = run->block[i].views *
+            rows = run->block[i].pass.shape.views *
                    run->block[i].router->assignments(&run->block[i].pass.shape);
     return rows;
 }
@@ -74,7 +74,7 @@ static size_t rows_max(const vit_run *run)
 /* Views of the tokens in the MoE layers, 1 without any. */
 static size_t views_max(const vit_run *run)
 {
-    return run->moe_count > 0 ? run->block[run->moe_block[0]].views : 1;
+    return run->moe_count > 0 ? run->block[run->moe_block[0]].pass.shape.views : 1;
 }
 
 static void plan_block(vit_run *run, size_t i, bool wants_probs)
@@ -96,7 +96,7 @@ static void plan_block(vit_run *run, size_t i, bool wants_probs)
     s->x1 = floats(run, t * d);
     s->mean2 = floats(run, t);
     s->rstd2 = floats(run, t);
-    s->norm2 = floats(run, (moe ? s->views : 1) * t * d);
+    s->norm2 = floats(run, (moe ? s->pass.shape.views : 1) * t * d);
     s->hidden = floats(run, (moe ? rows : t) * m);
     s->active = floats(run, (moe ? rows : t) * m);
     s->rows_in = floats(run, rows * d);
@@ -246,7 +246,7 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
         s->pass.shape = vit_model_router_shape(model, batch);
         s->pass.shape.config = &run->config.moe.router;
         s->pass.shape.k = (size_t)run->config.moe.k;
-        s->views = mode == VIT_MODE_TRAIN && router->views ? 2 : 1;
+        s->pass.shape.views = mode == VIT_MODE_TRAIN && router->views ? 2 : 1;
         s->moe_index = run->moe_count;
         run->moe_block[run->moe_count++] = i;
     }

@@ -36,7 +36,6 @@ typedef struct vit_block_state {
     vit_router_pass pass;
     vit_dispatch dispatch;
     const vit_router *router;
-    size_t views;              /* 2: a training run of a router with two views, else 1 */
     float *both;               /* [2T, D] the experts' results, only with two views */
     float *rows_in, *rows_out; /* [rows, D] */
     float *joined;  /* [T, D] the layer's output, only when the router joins itself */

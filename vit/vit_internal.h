@@ -102,6 +102,7 @@ typedef struct vit_router_shape {
     size_t heads;
     size_t experts; /* E */
     size_t k;
+    size_t views; /* 2: a training run of a router with two views, else 1 */
 } vit_router_shape;
 
 typedef struct vit_router_parameter {
@@ -143,8 +144,8 @@ typedef struct vit_router_pass {
      * forward sets logits. */
     const float *d_logits; /* [T, E] */
     /* outputs of backward */
-    float *d_x;          /* [T, D], adds */
-    const float *d_view; /* [T, D] what the experts made of it; forward's view's gradient */
+    float *d_x;    /* [T, D], adds */
+    float *d_view; /* [T, D] of the view, from the experts; may be added to */
     float *d_param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */
     float *d_attention;                        /* adds; NULL: not wanted */
 } vit_router_pass;
@@ -228,6 +229,7 @@ extern const vit_router vit_router_usmoe;
 extern const vit_router vit_router_expert_choice;
 extern const vit_router vit_router_similarity;
 extern const vit_router vit_router_attention;
+extern const vit_router vit_router_s2moe;
 extern const vit_router vit_router_xmoe;
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
