@@ -112,6 +112,14 @@ CASES = {
     "expert_choice_group": (config_of(moe=sparse(
         {"name": "expert-choice", "noise": 0.0, "scope": "group", "cf": 1.5},
         group_images=2)), "softmax"),
+    "s2moe": (config_of(moe=sparse({"name": "s2moe", "balance": 0.1, "uncertainty": 0.5},
+                                   layers=(0, 1))), "softmax"),
+    "s2moe_own": (config_of(pool="gap", moe=sparse(
+        {"name": "s2moe", "sd": 0.5, "mu": 0.7, "temp": 0.4, "contrast_scope": "image",
+         "view_routing": "own", "gate": "prob"}, group_images=2)), "softmax"),
+    "s2moe_inputs": (config_of(moe=sparse(
+        {"name": "s2moe", "statistics": "none", "sd": 0.3, "mu": 0.2, "contrast": "inputs",
+         "z": 0.1}, k=1, capacity=0.8, capacity_multiple=1)), "softmax"),
     "xmoe": (config_of(moe=sparse({"name": "xmoe", "balance": 0.1}, layers=(0, 1))), "softmax"),
     "xmoe_code": (config_of(moe=sparse(
         {"name": "xmoe", "variant": "code", "dim": 5, "gate": "sigmoid", "balance": 0.2,
@@ -150,6 +158,9 @@ def shapes_of(c):
                 out[b + "moe.router.projection"] = ((dim, D), D**-0.5, 0)
                 if router.get("variant", "paper") == "paper":
                     out[b + "moe.router.temperature"] = ((1,), 0.05, 0.5)
+            if router["name"] == "s2moe":
+                out[b + "moe.router.mix.weight"] = ((1, D), D**-0.5, 0)
+                out[b + "moe.router.mix.bias"] = ((1,), 0.5, 0)
             if c["moe"]["router"].get("bilinear") == "on":
                 out[b + "moe.router.similarity.weight"] = ((D, D), D**-0.5, 0)
         out[name + "fc1.weight"] = (lead + (M, D), D**-0.5, 0)
@@ -165,9 +176,16 @@ def shapes_of(c):
 
 def draws_of(c, batch):
     """The noise that the C code draws in training, by block."""
-    if c["moe"]["router"].get("noise", 0.0) <= 0:
+    views = c["moe"]["router"]["name"] == "s2moe"
+    if c["moe"]["router"].get("noise", 0.0) <= 0 and not views:
         return None
     tokens = batch * ((c["image"] // c["patch"]) ** 2 + (c["pool"] == "token"))
+    if views:
+        return {layer: torch.tensor([[philox.normals(DRAW_SEED, philox.ROUTER_VIEW, DRAW_STEP,
+                                                     layer, t, c["width"], which)
+                                      for t in range(tokens)] for which in range(2)],
+                                    dtype=torch.float64)
+                for layer in c["moe"]["layers"]}
     return {layer: torch.tensor([philox.normals(DRAW_SEED, philox.ROUTER_NOISE, DRAW_STEP, layer,
                                                 t, c["moe"]["experts"]) for t in range(tokens)],
                                 dtype=torch.float64)

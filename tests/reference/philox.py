@@ -7,7 +7,7 @@ routers' noise exactly as the C code does.
 
 import math
 
-ROUTER_NOISE, ROUTER_SELECT = 9, 10
+ROUTER_NOISE, ROUTER_SELECT, ROUTER_VIEW = 9, 10, 13
 M64 = (1 << 64) - 1
 
 
@@ -28,10 +28,10 @@ def mix(z):
     return z ^ z >> 31
 
 
-def normals(seed, purpose, step, layer, token, count):
+def normals(seed, purpose, step, layer, token, count, *more):
     """The routers' noise of one token: vit_kernels.normals in vit/kernels.c, in double precision."""
     h = 0
-    for value in (seed, purpose, step, layer):
+    for value in (seed, purpose, step, layer, *more):
         h = mix(h ^ value)
     out = []
     for block in range((count + 3) // 4):

@@ -3,7 +3,8 @@
 Nothing here is shared with the C code but the formulas' sources: Dosovitskiy et al. 2021 (ViT),
 Riquelme et al. 2021 (V-MoE), Fedus et al. 2021 (balance loss), Zoph et al. 2022 (z-loss), Clark et
 al. 2022 (Sinkhorn routing), Selective Sinkhorn Routing (arXiv 2511.08972), Teo and Nguyen 2024
-(MomentumSMoE), and the reconstructions of routing.md 6 and 7 (robust momentum, graph of tokens). All
+(MomentumSMoE), van den Oord et al. 2018 (InfoNCE), and the reconstructions of routing.md 6, 7 and 8
+(robust momentum, graph of tokens, S2MoE after secondary sources). All
 gradients come from autograd; the Sinkhorn plan's by unrolling its iterations, not by the implicit
 formula of the C code.
 
@@ -313,6 +314,35 @@ def route_xmoe(z, k, router, train, s):
     return Route(choice, a, aux, score_margin(p, k))
 
 
+# ---- two views of the tokens (routing.md 8) ----------------------------------------------------
+
+
+def noisy_view(x, router, noise):
+    """x [B, N, D] to n1 x + n2 with noise [2, B * N, D]; statistics per image, without gradient."""
+    known = x.detach()
+    mean, sd = torch.ones_like(known[:, :1]), torch.ones_like(known[:, :1])
+    if router.get("statistics", "image") == "image":
+        mean, sd = known.mean(1, keepdim=True), known.std(1, keepdim=True)
+    eps = noise.reshape(2, *x.shape)
+    sd = router.get("sd", 1.0) * sd
+    return (1 + sd * eps[0]) * x + router.get("mu", 1.0) * mean + sd * eps[1]
+
+
+def info_nce(a, b, temp):
+    """Cross-entropy of finding row i of b by row i of a, both [T, D], by their cosines."""
+    score = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / temp
+    return F.cross_entropy(score, torch.arange(len(a)))
+
+
+def contrast(first, second, router, per_image):
+    """The weighted loss; the sampling of tokens from a large batch is not modelled."""
+    if router.get("contrast_scope", "batch") == "batch":
+        per_image = len(first)
+    parts = [info_nce(a, b, router.get("temp", 1.0))
+             for a, b in zip(first.split(per_image), second.split(per_image))]
+    return router.get("uncertainty", 0.1) * torch.stack(parts).mean()
+
+
 # ---- joins of a layer and the stream (routing.md 6) ------------------------------------------
 
 
@@ -358,7 +388,7 @@ class Join:
 
 ROUTERS = {"momentum": route_softmax, "adam": route_softmax, "robust-momentum": route_softmax,
            "similarity": route_graph, "attention": route_graph,
-           "softmax": route_softmax, "vmoe": route_vmoe, "sinkhorn": route_sinkhorn,
+           "softmax": route_softmax, "s2moe": route_softmax, "vmoe": route_vmoe, "sinkhorn": route_sinkhorn,
            "ssr": route_ssr, "sinkhorn-ot": route_sinkhorn_ot, "usmoe": route_usmoe,
            "expert-choice": route_expert_choice, "xmoe": route_xmoe}
 # Tokens of these compete image by image, if no scope is given.
@@ -456,6 +486,18 @@ class Network:
         h = self.gelu(F.linear(x, w[name + "fc1.weight"], w[name + "fc1.bias"]))
         return F.linear(h, w[name + "fc2.weight"], w[name + "fc2.bias"])
 
+    def combined(self, flat, name, choice, gate, kept):
+        """Sum over the kept experts of each row of flat [T, D], weighted by the gates."""
+        w = self.weights
+        y = torch.zeros_like(flat)
+        for e in range(self.moe["experts"]):
+            token, rank = ((choice == e) & kept).nonzero(as_tuple=True)
+            h = self.gelu(F.linear(flat[token], w[name + "experts.fc1.weight"][e],
+                                   w[name + "experts.fc1.bias"][e]))
+            h = F.linear(h, w[name + "experts.fc2.weight"][e], w[name + "experts.fc2.bias"][e])
+            y = y.index_add(0, token, gate[token, rank].unsqueeze(1) * h)
+        return y
+
     def experts(self, x, name, train, noise, drawn, attention=None):
         """x [B, N, D] -> (y, auxiliary loss, routing of the layer)."""
         w, moe = self.weights, self.moe
@@ -482,7 +524,7 @@ class Network:
         choice, gate, aux, margin, plans = [], [], [], math.inf, []
         for part in groups(batch, together, per_image):
             extra = {"drawn": drawn} if router["name"] == "ssr" else {}
-            given = None if noise is None else noise[part]
+            given = None if noise is None or router["name"] == "s2moe" else noise[part]
             if graph:
                 given = sim[part, part]
             elif s is not None:
@@ -500,13 +542,20 @@ class Network:
                 rows = capacity_of(part.stop - part.start, experts, k, factor,
                                    moe.get("capacity_multiple", 4))
                 kept[part] = keep_mask(choice[part], gate[part], experts, rows, priority)
-        y = torch.zeros_like(flat)
-        for e in range(experts):
-            token, rank = ((choice == e) & kept).nonzero(as_tuple=True)
-            h = self.gelu(F.linear(flat[token], w[name + "experts.fc1.weight"][e],
-                                   w[name + "experts.fc1.bias"][e]))
-            h = F.linear(h, w[name + "experts.fc2.weight"][e], w[name + "experts.fc2.bias"][e])
-            y = y.index_add(0, token, gate[token, rank].unsqueeze(1) * h)
+        y = self.combined(flat, name, choice, gate, kept)
+        if router["name"] == "s2moe" and train:
+            view = noisy_view(x, router, noise).reshape(-1, width)
+            other = choice, gate, kept
+            if router.get("view_routing", "same") == "own":
+                r = route_softmax(view @ w[name + "router.weight"].T, k, router, False, None)
+                margin = min(margin, r.margin)
+                other = r.choice, r.gate, torch.ones_like(kept)
+            noisy = self.combined(view, name, *other)
+            pair = (flat, view) if router.get("contrast") == "inputs" else (y, noisy)
+            aux = [torch.stack(aux).mean() + contrast(*pair, router, per_image)]
+            q = torch.sigmoid(flat @ w[name + "router.mix.weight"].T
+                              + w[name + "router.mix.bias"])
+            y = q * y + (1 - q) * noisy
         info = {"choice": choice, "gate": gate.detach(), "kept": kept, "margin": margin,
                 "plans": plans, "z": z.detach()}
         return y.reshape(x.shape), torch.stack(aux).mean(), info
