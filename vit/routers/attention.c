@@ -38,6 +38,16 @@ static vit_graph_state state_of(const vit_router_pass *pass)
     return state;
 }
 
+/* A head's attention as rows that can be added in one go: all of a whole image is one. */
+typedef struct head_rows {
+    size_t rows, floats;
+} head_rows;
+
+static head_rows head_rows_of(vit_graph_image g, size_t n)
+{
+    return g.count == n ? (head_rows){1, n * n} : (head_rows){g.count, g.count};
+}
+
 static void forward(vit_router_pass *pass)
 {
     const vit_graph_state state = state_of(pass);
@@ -49,13 +59,13 @@ static void forward(vit_router_pass *pass)
     for (size_t i = 0; i < images; i++) {
         const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
         const float *probs = pass->attention + i * heads * n * n;
+        const head_rows r = head_rows_of(g, n);
         float *sim = state.sim + g.at;
-        for (size_t t = 0; t < g.count; t++) {
-            memset(sim + t * g.count, 0, g.count * sizeof *sim);
-            for (size_t h = 0; h < heads; h++)
-                kernels->axpy(sim + t * g.count, 1.0f / (float)heads,
-                              probs + (h * n + t) * n, g.count);
-        }
+        memset(sim, 0, g.count * g.count * sizeof *sim);
+        for (size_t h = 0; h < heads; h++)
+            for (size_t t = 0; t < r.rows; t++)
+                kernels->axpy(sim + t * r.floats, 1.0f / (float)heads,
+                              probs + (h * n + t) * n, r.floats);
     }
     vit_graph_forward(pass, &state);
 }
@@ -73,11 +83,12 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++) {
         const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
+        const head_rows r = head_rows_of(g, n);
         float *d_probs = pass->d_attention + i * heads * n * n;
         for (size_t h = 0; h < heads; h++)
-            for (size_t t = 0; t < g.count; t++)
+            for (size_t t = 0; t < r.rows; t++)
                 kernels->axpy(d_probs + (h * n + t) * n, 1.0f / (float)heads,
-                              state.d_sim + g.at + t * g.count, g.count);
+                              state.d_sim + g.at + t * r.floats, r.floats);
     }
 }
 
