@@ -145,7 +145,7 @@ static base_status target_route_forward(void *user, float *logits, double *loss,
                                         size_t count, base_error *err)
 {
     app_target *t = user;
-    const size_t k = (size_t)t->network->config->moe.k;
+    const size_t k = (size_t)vit_config_eval_k(t->network->config);
     float *slope = t->slope;
     base_status status = clean_look(t, clean, count, err);
 
@@ -179,9 +179,10 @@ static base_status target_route_gradient(void *user, float *d_images, base_error
 static base_status route_open(app_target *t, base_error *err)
 {
     const vit_moe_config *moe = &t->network->config->moe;
-    const size_t sets = vit_run_set_count(t->infer), k = (size_t)moe->k;
+    const size_t sets = vit_run_set_count(t->infer),
+                 k = (size_t)vit_config_eval_k(t->network->config);
 
-    if (!t->replays || moe->k >= moe->experts)
+    if (!t->replays || (int)k >= moe->experts)
         return BASE_OK;
     t->clean_sets = base_alloc(t->batch, sets * sizeof *t->clean_sets);
     t->clean = base_alloc(t->batch, t->channels * t->plane * sizeof *t->clean);

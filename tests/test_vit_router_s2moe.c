@@ -135,7 +135,14 @@ START_TEST(evaluation_may_use_fewer_experts)
     float logits[LOGITS];
     vit_model *model = slope_model(&config);
     vit_run *run = NULL;
+    const vit_config full = config_of("s2moe", 2, "");
+    vit_model *usual = slope_model(&full);
 
+    ck_assert_int_eq(vit_config_eval_k(&config), 1);
+    ck_assert_int_eq(vit_config_eval_k(&full), 2);
+    ck_assert_double_lt(vit_model_flops(model), vit_model_flops(usual));
+    ck_assert_uint_lt(vit_model_active_floats(model), vit_model_active_floats(usual));
+    vit_model_destroy(usual);
     slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
     ck_assert_int_eq(
         vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_INFER, VIT_PRECISION_FP32, NULL),

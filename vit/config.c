@@ -181,6 +181,14 @@ bool vit_config_is_sparse(const vit_config *config)
     return false;
 }
 
+int vit_config_eval_k(const vit_config *config)
+{
+    const vit_router *router =
+        vit_config_is_sparse(config) ? vit_router_find(config->moe.router.name) : NULL;
+
+    return router && router->eval_k ? (int)router->eval_k(config) : config->moe.k;
+}
+
 size_t vit_config_tokens(const vit_config *config)
 {
     const size_t side = (size_t)(config->image / config->patch);

@@ -292,7 +292,7 @@ size_t vit_model_active_floats(const vit_model *model)
     const vit_config *c = &model->config;
     const size_t d = (size_t)c->width;
     const size_t h = (size_t)c->mlp;
-    const size_t idle = moe_layers(c) * (size_t)(c->moe.experts - c->moe.k);
+    const size_t idle = moe_layers(c) * (size_t)(c->moe.experts - vit_config_eval_k(c));
 
     return model->floats - idle * (2 * d * h + h + d);
 }
@@ -326,7 +326,7 @@ double vit_model_flops(const vit_model *model)
 {
     const vit_config *c = &model->config;
 
-    return vit_model_flops_spent(model, (double)moe_layers(c) * c->moe.k *
+    return vit_model_flops_spent(model, (double)moe_layers(c) * vit_config_eval_k(c) *
                                             (double)vit_config_tokens(c));
 }
 

@@ -236,7 +236,7 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
     run->tokens = batch * run->tokens_per_image;
     run->kernels = vit_kernels_get();
     if (mode != VIT_MODE_TRAIN && router && router->eval_k &&
-        vit_config_is_sparse(&run->config))
+        vit_config_is_sparse(&run->config)) /* of this router, not of the named one */
         run->config.moe.k = (int)router->eval_k(&run->config);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
         if (!run->config.moe.layer[i])

@@ -96,6 +96,8 @@ base_status vit_config_check(const vit_config *config, base_error *err);
 bool vit_config_is_sparse(const vit_config *config);
 /* N: tokens of one image, class token included. */
 size_t vit_config_tokens(const vit_config *config);
+/* Experts of a token outside training: moe.k, unless the router wants fewer there. */
+int vit_config_eval_k(const vit_config *config);
 
 /* ---- routers ---------------------------------------------------------------------------- */
 
