@@ -114,9 +114,9 @@ static base_status heat_picture(app_page *page, const app_heat *heat, base_error
         app_page_text(page, heat->row_title);
         fputs("; across: ", page->out.file);
         app_page_text(page, heat->column_title);
-        fputs("; both in the order of the class list, colour by the root of the row's share"
-              "</figcaption></figure>\n",
-              page->out.file);
+        fprintf(page->out.file,
+                "; %s, colour by the root of the row's share</figcaption></figure>\n",
+                heat->order ? heat->order : "both in the order of the class list");
     }
     data_image_destroy(&image);
     return status;
@@ -180,7 +180,8 @@ base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err
         return heat_picture(page, heat, err);
     const int cell = most <= 12 ? 42 : most <= 20 ? 30 : 18;
     const int wide = HEAT_LEFT + (int)heat->columns * cell + 50;
-    const int high = HEAT_TOP + (int)heat->rows * cell + HEAT_UNDER;
+    const int under = heat->column_names ? HEAT_UNDER : 24;
+    const int high = HEAT_TOP + (int)heat->rows * cell + under;
 
     fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", wide,
             high, wide);
@@ -192,9 +193,13 @@ base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err
     for (size_t r = 0; r < heat->rows; r++)
         heat_row(page, heat, r, cell);
     for (size_t c = 0; c < heat->columns; c++) {
-        fprintf(file, "<text transform=\"translate(%d %d) rotate(40)\">",
-                HEAT_LEFT + (int)c * cell + cell / 2 - 4,
-                HEAT_TOP + (int)heat->rows * cell + 14);
+        const int x = HEAT_LEFT + (int)c * cell + cell / 2;
+        const int y = HEAT_TOP + (int)heat->rows * cell + 14;
+
+        if (heat->column_names)
+            fprintf(file, "<text transform=\"translate(%d %d) rotate(40)\">", x - 4, y);
+        else
+            fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", x, y + 2);
         name_put(page, heat->column_names, c, 18);
         fputs("</text>\n", file);
     }

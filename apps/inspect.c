@@ -1,27 +1,77 @@
 /* inspect.c - vmoe inspect: what a checkpoint is: network, layers, parameters, cost,
- * router, classes. Free to change: the table. Relied on elsewhere: the keys of the JSON
+ * router, classes; with --experts what its experts do (experts.c). Free to change: the table. Relied on elsewhere: the keys of the JSON
  * (docs/json.md), where "config" is the checkpoint's own. */
 #include <string.h>
 
-#include "apps/network_internal.h"
+#include "apps/experts_internal.h"
 
 typedef struct inspect_args {
     app_common common;
     bool tensors;
+    app_view view;
+    app_study_args study;
 } inspect_args;
+
+#define AT(member) offsetof(inspect_args, member)
+
+enum { STUDY_TOKENS = 8000, STUDY_POINTS = 1500 };
 
 static const app_option options[] = {
     {.name = "tensors",
      .kind = APP_FLAG,
-     .at = offsetof(inspect_args, tensors),
+     .at = AT(tensors),
      .help = "every tensor with its shape"},
+    {.name = "experts",
+     .kind = APP_FLAG,
+     .at = AT(study.experts),
+     .help = "what the experts have specialised in, on --data: classes by experts, mutual "
+             "information, linear probes, embeddings, pictures"},
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(study.data),
+     .help = "with --experts: labelled images, a path or LAYOUT:PATH"},
+    {.name = "html",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(study.html),
+     .help = "with --experts: a page with tables, plots and pictures"},
+    {.name = "csv",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(study.csv),
+     .help = "with --experts: measures.csv, usage.csv, experts.csv, embedding.csv, "
+             "patches.csv in this folder"},
+    {.name = "against",
+     .value = "MODEL",
+     .kind = APP_TEXT,
+     .at = AT(study.against),
+     .help = "with --experts: another checkpoint of the same run: the share of tokens that "
+             "it sends elsewhere (flip rate)"},
+    {.name = "tokens",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(study.tokens),
+     .low = 16,
+     .high = 1000000,
+     .help =
+         "with --experts: patches that the probes of a layer are fitted to and tested on"},
+    {.name = "points",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(study.points),
+     .low = 3,
+     .high = 20000,
+     .help = "with --experts: patches that are embedded; t-SNE takes time by its square"},
+    APP_VIEW_OPTIONS(inspect_args),
 };
 
 static const app_syntax syntax = {
     .command = "inspect",
     .usage = "MODEL [options]",
     .about =
-        "Layers, parameters, active parameters, cost of one image, router and classes.\n"
+        "Layers, parameters, active parameters, cost of one image, router and classes; with\n"
+        "--experts --data DATA what its experts have specialised in.\n"
         "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
@@ -268,7 +318,9 @@ static json_t *inspect_json(const app_network *network, const file_facts *facts,
 
 int app_inspect(int argc, char **argv)
 {
-    inspect_args args = {.common = app_common_defaults()};
+    inspect_args args = {.common = app_common_defaults(),
+                         .view = app_view_defaults(),
+                         .study = {.tokens = STUDY_TOKENS, .points = STUDY_POINTS}};
     app_network network = {0};
     file_facts facts = {0};
     char **words = NULL;
@@ -279,7 +331,14 @@ int app_inspect(int argc, char **argv)
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     app_common_apply(&args.common, "inspect");
-    base_status status = app_network_open(&network, words[0], NULL, &err);
+    args.study.view = &args.view;
+    base_status status = app_study_check(&args.study, &err);
+    if (status == BASE_OK && args.study.experts) {
+        status = app_study_command(words[0], &args.study, &args.common, &err);
+        return status == BASE_OK ? APP_DONE : app_fail("inspect", &err);
+    }
+    if (status == BASE_OK)
+        status = app_network_open(&network, words[0], NULL, &err);
     if (status == BASE_OK)
         status = file_facts_read(&facts, network.path, &err);
     if (status == BASE_OK) {

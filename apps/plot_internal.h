@@ -1,6 +1,6 @@
 /* plot_internal.h - the charts of reports about several numbers that share an axis: lines with intervals, shares
- * in a grid, paired columns, a bar of parts. SVG inside a page; colours are the page's (html.c). Cannot
- * fail; a chart of nothing draws empty axes. */
+ * in a grid, paired columns, a bar of parts, clouds of points. SVG inside a page; colours are the page's
+ * (html.c). Cannot fail but for memory; a chart of nothing draws empty axes. */
 #ifndef APPS_PLOT_INTERNAL_H
 #define APPS_PLOT_INTERNAL_H
 
@@ -51,5 +51,18 @@ typedef struct app_part {
     int colour; /* -1: grey, -2: green */
 } app_part;
 void app_plot_parts(app_page *page, const app_part *parts, size_t count);
+
+/* Points in the plane, at [count, 2], in the colours of their groups (-1: grey); the most frequent groups up to
+ * APP_SCATTER_COLOURS have one, the others are grey, too, and it says so. Groups without names (NULL) are
+ * numbers; title is plain ASCII. Fails for want of memory only. scatter.c */
+enum { APP_SCATTER_COLOURS = 16 };
+typedef struct app_scatter {
+    const float *at;
+    const int32_t *group; /* [count] -1..groups - 1 */
+    size_t count, groups;
+    const char *const *names; /* [groups] */
+    const char *title;
+} app_scatter;
+base_status app_plot_scatter(app_page *page, const app_scatter *scatter, base_error *err);
 
 #endif
