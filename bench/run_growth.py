@@ -19,7 +19,7 @@ AXES = {
     "batch": ("images in a batch", (8, 16, 32, 64, 128)),
     "depth": ("blocks", (2, 4, 6, 12, 24)),
     "experts": ("experts, k = 2", (4, 8, 16, 32, 64)),
-    "k": ("experts of a token, of 8", (1, 2, 4, 8)),
+    "k": ("experts that a token meets, of 8", (1, 2, 4, 8)),
 }
 KEYS = {"depth": "model.depth", "experts": "router.experts", "k": "router.k"}
 COLUMNS = ("axis", "value", "size", "batch", "threads", "precision", "gflop", "median_ms", "min_ms", "max_ms",
