@@ -160,6 +160,17 @@ static void load_print(const char *name, vit_load_metrics m)
            m.max_violation + 1, m.min_ratio, m.dead, m.entropy, 100 * m.dropped);
 }
 
+/* Nothing where all tokens have equally many experts. */
+static void spread_print(size_t block, vit_load_metrics m)
+{
+    if (m.fewest < m.most)
+        printf(
+            "block %zu: %g to %g experts a token, mean %.3f; 1 or more %.1f %%, 2 %.1f %%, "
+            "4 %.1f %%, 8 %.1f %%\n",
+            block, m.fewest, m.most, m.kept, 100 * m.at_least[0], 100 * m.at_least[1],
+            100 * m.at_least[2], 100 * m.at_least[3]);
+}
+
 static void experts_print(const app_evaluation *e)
 {
     char name[32];
@@ -173,6 +184,8 @@ static void experts_print(const app_evaluation *e)
     }
     if (e->moe_count > 1)
         load_print("mean", layers_mean(e));
+    for (size_t l = 0; l < e->moe_count; l++)
+        spread_print(e->blocks[l], vit_load_summary(&e->load[l]));
 }
 
 void app_eval_print(const app_evaluation *e)
@@ -301,6 +314,11 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
         const vit_load_metrics m = vit_load_summary(&e->load[l]);
 
         json_object_set_new(layer, "gate_lost", app_json_real(m.gate_lost));
+        json_object_set_new(layer, "experts_per_token",
+                            json_pack("{s:f, s:f, s:f, s:[f, f, f, f]}", "min", m.fewest,
+                                      "mean", m.kept, "max", m.most, "at_least_1_2_4_8",
+                                      m.at_least[0], m.at_least[1], m.at_least[2],
+                                      m.at_least[3]));
         json_object_set_new(layer, "routing_seconds", app_json_real(m.seconds));
         json_object_set_new(layer, "batch_mean", batch);
         json_object_set_new(classes, "mutual_information", app_json_real(usage.mutual));

@@ -47,6 +47,9 @@ START_TEST(golden_loads_have_the_golden_metrics)
     ck_assert_double_eq(m.dropped, 0);
     ck_assert_double_eq(m.dead, 0);
     ck_assert_double_eq(m.seconds, .25);
+    ck_assert_double_eq(m.fewest, 2);
+    ck_assert_double_eq(m.most, 2);
+    expect_golden(m.at_least, (const double[]){1, 1, 0, 0}, VIT_LOAD_LEVELS);
     ck_assert_double_eq(m.sinkhorn_share, 0);
     ck_assert_double_eq(m.sinkhorn_iterations, 0);
 }
@@ -63,7 +66,37 @@ START_TEST(dropped_assignments_orphans_and_lost_gates_are_counted)
     ck_assert_double_eq(m.dropped, 4. / 8);
     ck_assert_double_eq(m.orphans, 1. / 4);
     ck_assert_double_eq(m.gate_lost, (.5 + .5 + .75 + .25) / 4);
+    ck_assert_double_eq(m.fewest, 0); /* kept: 2, 0, 1, 1 */
+    ck_assert_double_eq(m.most, 2);
+    ck_assert_double_eq(m.kept, 1);
+    expect_golden(m.at_least, (const double[]){.75, .25, 0, 0}, VIT_LOAD_LEVELS);
     expect_golden(load.load, (const double[]){4, 3, 1}, 3); /* before dropping */
+}
+END_TEST
+
+/* Routers whose tokens have any number of experts: 0, 4, 1, 3. */
+START_TEST(tokens_may_have_any_number_of_experts)
+{
+    const uint32_t from[TOKENS + 1] = {0, 0, 4, 5, 8};
+    const uint16_t to[8] = {0, 1, 2, 0, 1, 0, 1, 2};
+    vit_load load = {0};
+    vit_routing r = golden_routing(even, all_kept);
+
+    r.start = from;
+    r.expert = to;
+    vit_load_add(&load, &r);
+    vit_load_metrics m = vit_load_summary(&load);
+    ck_assert_double_eq(m.orphans, 1. / 4);
+    ck_assert_double_eq(m.fewest, 0);
+    ck_assert_double_eq(m.most, 4);
+    ck_assert_double_eq(m.kept, 2);
+    expect_golden(m.at_least, (const double[]){.75, .5, .25, 0}, VIT_LOAD_LEVELS);
+    r.start = start;
+    r.expert = expert;
+    vit_load_add(&load, &r); /* two each */
+    m = vit_load_summary(&load);
+    ck_assert_double_eq(m.fewest, 0);
+    expect_golden(m.at_least, (const double[]){.875, .75, .125, 0}, VIT_LOAD_LEVELS);
 }
 END_TEST
 
@@ -156,6 +189,7 @@ int main(void)
 
     tcase_add_test(core, golden_loads_have_the_golden_metrics);
     tcase_add_test(core, dropped_assignments_orphans_and_lost_gates_are_counted);
+    tcase_add_test(core, tokens_may_have_any_number_of_experts);
     tcase_add_test(core, passes_add_up);
     tcase_add_test(core, dead_experts_are_those_below_a_hundredth_of_the_mean);
     tcase_add_test(limits, nothing_counted_gives_zeros);

@@ -12,14 +12,13 @@ static const double dead_share = 0.01;
 /* What one token adds: its gates and what became of them. */
 static void token_add(vit_load *load, const vit_routing *r, size_t t)
 {
-    double top = 0.0, lost = 0.0;
-    bool orphan = true;
+    double top = 0.0, lost = 0.0, kept = 0.0;
 
     for (uint32_t a = r->start[t]; a < r->start[t + 1]; a++) {
         load->load[r->expert[a]] += 1.0;
         top = fmax(top, (double)r->gate[a]);
         if (r->kept[a]) {
-            orphan = false;
+            kept += 1.0;
         } else {
             load->dropped += 1.0;
             lost += (double)r->gate[a];
@@ -27,7 +26,11 @@ static void token_add(vit_load *load, const vit_routing *r, size_t t)
     }
     load->gate_max += top;
     load->gate_lost += lost;
-    load->orphans += orphan;
+    load->orphans += kept == 0.0;
+    load->most = fmax(load->most, kept);
+    load->fewest = fmin(load->fewest, kept);
+    for (int i = 0; i < VIT_LOAD_LEVELS; i++)
+        load->at_least[i] += kept >= (double)(1 << i);
 }
 
 void vit_load_add(vit_load *load, const vit_routing *routing)
@@ -36,6 +39,8 @@ void vit_load_add(vit_load *load, const vit_routing *routing)
 
     assert(load->experts == 0 || load->experts == n);
     load->experts = n;
+    if (load->tokens == 0.0)
+        load->fewest = INFINITY;
     load->tokens += (double)routing->tokens;
     load->assignments += (double)routing->count;
     for (size_t t = 0; t < routing->tokens; t++) {
@@ -110,5 +115,10 @@ vit_load_metrics vit_load_summary(const vit_load *load)
     m.sinkhorn_residual = mean_of(load->sinkhorn_residual, load->sinkhorn_passes);
     m.sinkhorn_failed = load->sinkhorn_failed;
     m.seconds = load->seconds;
+    m.fewest = isinf(load->fewest) ? 0.0 : load->fewest;
+    m.most = load->most;
+    m.kept = mean_of(load->assignments - load->dropped, load->tokens);
+    for (int i = 0; i < VIT_LOAD_LEVELS; i++)
+        m.at_least[i] = mean_of(load->at_least[i], load->tokens);
     return m;
 }

@@ -147,6 +147,7 @@ typedef struct vit_routing {
     double seconds; /* spent in routing, forward */
 } vit_routing;
 
+enum { VIT_LOAD_LEVELS = 4 };
 /* Load metrics of one MoE layer (routing.md 12), sums over any number of passes. */
 typedef struct vit_load {
     size_t experts;
@@ -156,6 +157,8 @@ typedef struct vit_load {
     double gate_max, entropy, gate_lost; /* sums over tokens: largest gate, row entropy */
     double passes, sinkhorn_passes, sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed;
     double seconds;
+    double fewest, most;             /* kept experts of a token, over all tokens */
+    double at_least[VIT_LOAD_LEVELS]; /* tokens with 1, 2, 4, 8 or more of them */
 } vit_load;
 
 typedef struct vit_load_metrics {
@@ -174,6 +177,8 @@ typedef struct vit_load_metrics {
     double sinkhorn_iterations, sinkhorn_residual; /* means over those passes */
     double sinkhorn_failed;                        /* how many of them */
     double seconds;                                /* in routing, all passes */
+    double fewest, most, kept; /* kept experts of a token: least, most, mean */
+    double at_least[VIT_LOAD_LEVELS]; /* fraction of tokens with 1, 2, 4, 8 or more */
 } vit_load_metrics;
 
 void vit_load_add(vit_load *load, const vit_routing *routing);
