@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apps/compare_internal.h"
+#include "apps/compare_table_internal.h"
 
 #define AT(member) offsetof(app_compare_args, member)
 
@@ -91,6 +91,18 @@ static const app_option options[] = {
      .at = AT(checkpoint),
      .choices = "last|best",
      .help = "last: of the end of the budget; best: chosen on --val, which flatters all"},
+    {.name = "baseline",
+     .value = "LABEL",
+     .kind = APP_TEXT,
+     .at = AT(baseline),
+     .help = "what the others are held against (default: ssr, else the first)"},
+    {.name = "rounds",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(rounds),
+     .low = 3,
+     .high = 1000,
+     .help = "training steps of each router that are timed, in turn"},
     {.name = "no-train",
      .kind = APP_FLAG,
      .at = AT(no_train),
@@ -104,6 +116,10 @@ static const app_option options[] = {
      .at = AT(no_corruptions),
      .help = "leave them out"},
     {.name = "no-attack", .kind = APP_FLAG, .at = AT(no_attack), .help = "leave it out"},
+    {.name = "no-timing",
+     .kind = APP_FLAG,
+     .at = AT(no_timing),
+     .help = "do not time steps; an older timing stands"},
     {.name = "status",
      .kind = APP_FLAG,
      .at = AT(status),
@@ -158,6 +174,69 @@ static base_status failures(const app_compare *c, base_error *err)
         app_compare_name(name, sizeof name, c, &c->run[first]), c->run[first].reason);
 }
 
+static base_status json_write(const app_table *table, base_error *err)
+{
+    const app_compare_args *args = table->compare->args;
+    app_common writes = args->common;
+    char *path = base_text("%s/compare.json", args->out);
+
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    writes.json = path;
+    base_status status = app_json_write(&writes, app_compare_json(table), err);
+    if (status == BASE_OK && args->common.json)
+        status = app_json_write(&args->common, app_compare_json(table), err);
+    base_free(path);
+    return status;
+}
+
+/* The files and the table of what is known. */
+static base_status results_write(const app_compare *c, json_t *timing, base_error *err)
+{
+    app_table table = {0};
+    base_status status = app_table_create(&table, c, timing, err);
+
+    if (status == BASE_OK)
+        status = app_compare_csv(&table, err);
+    if (status == BASE_OK)
+        status = json_write(&table, err);
+    if (status == BASE_OK &&
+        (!c->args->common.json || strcmp(c->args->common.json, "-") != 0))
+        app_compare_table_print(&table);
+    if (status == BASE_OK)
+        app_note(&c->args->common, "%-12s%s/compare.html", "page", c->args->out);
+    app_table_destroy(&table);
+    return status;
+}
+
+/* After the trainings: what is left to measure, then the results, also of a comparison that was stopped. */
+static base_status measure_and_write(app_compare *c, base_status trained, base_error *err)
+{
+    const app_compare_args *args = c->args;
+    base_error write_err = {0};
+    json_t *timing = NULL;
+    base_status status = trained;
+
+    if (status == BASE_OK)
+        status = app_compare_evaluate(c, err);
+    else if (status == BASE_INTERRUPTED)
+        app_compare_recall(c, NULL);
+    if (status == BASE_OK)
+        status = app_compare_time(&timing, c, !args->no_timing, err);
+    else if (status == BASE_INTERRUPTED)
+        app_compare_time(&timing, c, false, NULL);
+    if (status == BASE_OK || status == BASE_INTERRUPTED) {
+        const base_status written = results_write(c, timing, &write_err);
+        if (written != BASE_OK) {
+            status = written;
+            if (err)
+                *err = write_err;
+        }
+    }
+    json_decref(timing);
+    return status == BASE_OK ? failures(c, err) : status;
+}
+
 static base_status compare_all(app_compare *c, const app_compare_args *args,
                                base_error *err)
 {
@@ -172,9 +251,9 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
     plan_note(c);
     if (!args->no_train)
         status = app_compare_train(c, err);
-    if (status == BASE_OK && !args->no_evaluation)
-        status = app_compare_evaluate(c, err);
-    return status == BASE_OK ? failures(c, err) : status;
+    if (args->no_evaluation)
+        return status == BASE_OK ? failures(c, err) : status;
+    return measure_and_write(c, status, err);
 }
 
 int app_compare_command(int argc, char **argv)
@@ -184,7 +263,8 @@ int app_compare_command(int argc, char **argv)
                              .jobs = 1,
                              .eval_limit = 1000,
                              .eps = "1/255,2/255",
-                             .steps = 20};
+                             .steps = 20,
+                             .rounds = 30};
     base_error err = {0};
     int code = APP_USAGE;
 

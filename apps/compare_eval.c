@@ -66,26 +66,29 @@ static json_t *result_read(const app_compare_run *run, app_measure measure, cons
     return json;
 }
 
-/* Takes json over; *out is it again. */
-static base_status result_write(json_t **out, const app_compare_run *run,
-                                const app_common *common, app_measure measure,
-                                const char *key, json_t *json, base_error *err)
+/* Takes json over. The run's result is then what the file says, rounded as another day reads it. */
+static base_status result_write(app_compare_run *run, const app_common *common,
+                                app_measure measure, const char *key, json_t *json,
+                                base_error *err)
 {
     app_common writes = *common;
     char *path = base_text("%s/%s", run->folder, files[measure]);
     base_status status;
 
-    if (!json || !path) {
+    if (json && path) {
+        json_object_set_new(json, "compare", json_string(key));
+        writes.json = path;
+        status = app_json_write(&writes, json, err);
+    } else {
+        json_decref(json);
         status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
-        goto done;
     }
-    json_object_set_new(json, "compare", json_string(key));
-    writes.json = path;
-    status = app_json_write(&writes, json_incref(json), err);
-    if (status == BASE_OK)
-        *out = json_incref(json);
-done:
-    json_decref(json);
+    if (status == BASE_OK) {
+        run->result[measure] = result_read(run, measure, key);
+        if (!run->result[measure])
+            status =
+                base_fail(err, BASE_IO, "'%s' does not read back as it was written", path);
+    }
     base_free(path);
     return status;
 }
@@ -236,7 +239,7 @@ static base_status measure_make(app_compare *c, app_compare_run *run, app_measur
     else
         status = evaluate(&json, c, model, what, measure == APP_MEASURE_CORRUPT, err);
     if (status == BASE_OK)
-        status = result_write(&run->result[measure], run, &common, measure, key, json, err);
+        status = result_write(run, &common, measure, key, json, err);
     return status;
 }
 

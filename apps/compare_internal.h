@@ -128,6 +128,10 @@ base_status app_compare_train(app_compare *compare, base_error *err);
 base_status app_compare_evaluate(app_compare *compare, base_error *err);
 /* Fills run->result with what was measured before, and measures nothing. */
 base_status app_compare_recall(app_compare *compare, base_error *err);
+/* What a training step costs with each router (compare_time.c), as timing.json: read where it is of the same
+ * routers and machine, else made and written; *out NULL: nothing is trained. make false: read only. */
+base_status app_compare_time(json_t **out, const app_compare *compare, bool make,
+                             base_error *err);
 /* The checkpoint of a run that is evaluated (base_free), NULL: no memory. */
 char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run);
 

@@ -9,8 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "apps/attack_internal.h"
-#include "apps/compare_internal.h"
+#include "apps/compare_table_internal.h"
 
 /* Seconds that trainings of a comparison that was killed get to write their checkpoints and leave. */
 enum { LOCK_PATIENCE = 20 };
@@ -287,6 +286,9 @@ base_status app_compare_open(app_compare *out, const app_compare_args *args,
         status = app_entries_preset(&c->entries, args->preset, err);
     if (status == BASE_OK && c->entries.count == 0)
         status = base_fail(err, BASE_USAGE, "--routers LIST or --preset NAME is missing");
+    size_t baseline;
+    if (status == BASE_OK)
+        status = app_table_baseline(&baseline, c, err);
     if (status == BASE_OK)
         status = base_recipe(&c->recipe, args, err);
     if (status == BASE_OK)

@@ -1,0 +1,66 @@
+/* compare_stats.c - mean and spread over seeds, and whether a difference of two means is more than the spread
+ * makes likely. Few seeds are the rule: n - 1 in the spread, Student's t in the verdict. Cannot fail. */
+#include <math.h>
+
+#include "apps/compare_table_internal.h"
+
+app_mean_std app_mean_std_of(const double *values, size_t count)
+{
+    app_mean_std s = {.mean = (double)NAN, .std = (double)NAN};
+    double sum = 0, squares = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (isfinite(values[i])) {
+            sum += values[i];
+            s.count++;
+        }
+    }
+    if (s.count == 0)
+        return s;
+    s.mean = sum / (double)s.count;
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(values[i]))
+            squares += (values[i] - s.mean) * (values[i] - s.mean);
+    if (s.count > 1)
+        s.std = sqrt(squares / (double)(s.count - 1));
+    return s;
+}
+
+double app_t_limit(size_t df)
+{
+    static const double table[] = {
+        12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
+        2.2010,  2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
+        2.0796,  2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423};
+    enum { ROWS = sizeof table / sizeof table[0] };
+    const double z = 1.959963985, n = (double)df;
+
+    if (df == 0)
+        return INFINITY;
+    if (df <= ROWS)
+        return table[df - 1];
+    /* Cornish and Fisher's expansion about the normal quantile (Abramowitz and Stegun 26.7.5). */
+    return z + (pow(z, 3) + z) / (4 * n) +
+           (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * n * n);
+}
+
+app_difference app_difference_of(const app_mean_std *a, const app_mean_std *b)
+{
+    const double na = (double)a->count, nb = (double)b->count;
+    app_difference d = {.points = a->mean - b->mean,
+                        .spread = (double)NAN,
+                        .spreads = (double)NAN,
+                        .limit = (double)NAN};
+
+    if (a->count == 0 || b->count == 0 || a->count + b->count < 3)
+        return d;
+    const double squares = (a->count > 1 ? (na - 1) * a->std * a->std : 0) +
+                           (b->count > 1 ? (nb - 1) * b->std * b->std : 0);
+    d.spread = sqrt(squares / (na + nb - 2));
+    d.limit = app_t_limit(a->count + b->count - 2) * sqrt(1 / na + 1 / nb);
+    if (d.spread > 0) {
+        d.spreads = d.points / d.spread;
+        d.clear = fabs(d.spreads) > d.limit;
+    }
+    return d;
+}

@@ -1,0 +1,272 @@
+/* test_app_compare_table.c - what vmoe compare measures and writes: means and spreads, columns of the CSV files,
+ * what is kept and what is measured again. */
+#include "apps/compare_table_internal.h"
+#include "tests/test_run.h"
+#include "tests/test_train.h"
+
+/* Sums of a handful of numbers near 1, in double. */
+#define CLOSE 1e-12
+
+#define COMPARE                                                                            \
+    "compare", "--data", data, "--val", data, "--recipe", recipe, "--threads", "1",        \
+        "--rounds", "3", "--eval-limit", "6", "--steps", "2", "--set", "train.epochs=1",   \
+        "optimizer.lr=0", "optimizer.ema=0", "data.image=16", "--out"
+
+START_TEST(mean_and_spread_of_three_seeds)
+{
+    /* 1, 2, 6: mean 3, squares 4 + 1 + 9 = 14, over n - 1 = 2: 7 */
+    const double values[] = {1, 2, 6}, holes[] = {NAN, 5, NAN};
+    app_mean_std s = app_mean_std_of(values, 3);
+
+    ck_assert_uint_eq(s.count, 3);
+    ck_assert_double_eq_tol(s.mean, 3, CLOSE);
+    ck_assert_double_eq_tol(s.std, sqrt(7), CLOSE);
+    s = app_mean_std_of(holes, 3);
+    ck_assert_uint_eq(s.count, 1);
+    ck_assert_double_eq(s.mean, 5);
+    ck_assert(isnan(s.std));
+    s = app_mean_std_of(holes, 1);
+    ck_assert_uint_eq(s.count, 0);
+    ck_assert(isnan(s.mean));
+}
+END_TEST
+
+START_TEST(a_difference_is_told_in_spreads)
+{
+    /* Means 5 and 3; (2 * 1 + 2 * 9) / 4 = 5; limit 2.7764 * sqrt(2 / 3). */
+    const app_mean_std a = {3, 5, 1}, b = {3, 3, 3}, one = {1, 4, NAN},
+                       none = {0, NAN, NAN};
+    app_difference d = app_difference_of(&a, &b);
+
+    ck_assert_double_eq_tol(d.points, 2, CLOSE);
+    ck_assert_double_eq_tol(d.spread, sqrt(5), CLOSE);
+    ck_assert_double_eq_tol(d.spreads, 2 / sqrt(5), CLOSE);
+    ck_assert_double_eq_tol(d.limit, 2.7764 * sqrt(2.0 / 3), 1e-4);
+    ck_assert(!d.clear);
+    const app_mean_std far = {3, 10, 1}, near = {3, 3, 1};
+    ck_assert(app_difference_of(&far, &near).clear);
+    ck_assert_double_lt(app_difference_of(&near, &far).spreads, 0);
+    /* One seed against three: the three's spread, 2 degrees of freedom. */
+    d = app_difference_of(&one, &a);
+    ck_assert_double_eq_tol(d.spread, 1, CLOSE);
+    ck_assert_double_eq_tol(d.limit, 4.3027 * sqrt(4.0 / 3), 1e-4);
+    d = app_difference_of(&one, &one);
+    ck_assert_double_eq(d.points, 0);
+    ck_assert(isnan(d.spread) && !d.clear);
+    ck_assert(isnan(app_difference_of(&a, &none).points));
+}
+END_TEST
+
+START_TEST(t_limits_are_those_of_the_tables)
+{
+    ck_assert_double_eq_tol(app_t_limit(1), 12.7062, 1e-4);
+    ck_assert_double_eq_tol(app_t_limit(4), 2.7764, 1e-4);
+    ck_assert_double_eq_tol(app_t_limit(30), 2.0423, 1e-4);
+    ck_assert_double_eq_tol(app_t_limit(31), 2.0395,
+                            1e-4); /* scipy.stats.t.ppf(.975, 31) */
+    ck_assert_double_eq_tol(app_t_limit(60), 2.0003, 1e-4);
+    ck_assert_double_eq_tol(app_t_limit(1000), 1.9623, 1e-4);
+    ck_assert(isinf(app_t_limit(0)));
+}
+END_TEST
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+/* Field `column` of row `row` of a CSV without quotes, base_free. */
+static char *csv_field(const char *text, size_t row, size_t column)
+{
+    for (; row > 0; row--) {
+        text = strchr(text, '\n');
+        ck_assert_ptr_nonnull(text);
+        text++;
+    }
+    for (; column > 0; column--) {
+        text += strcspn(text, ",\n");
+        ck_assert_int_eq(*text, ',');
+        text++;
+    }
+    return base_text("%.*s", (int)strcspn(text, ",\n"), text);
+}
+
+static size_t csv_column(const char *text, const char *name)
+{
+    for (size_t i = 0;; i++) {
+        char *field = csv_field(text, 0, i);
+        const bool found = strcmp(field, name) == 0;
+        base_free(field);
+        if (found)
+            return i;
+    }
+}
+
+static double csv_number(const char *text, size_t row, const char *name)
+{
+    char *field = csv_field(text, row, csv_column(text, name));
+    double value = (double)NAN;
+
+    base_parse_real(&value, field);
+    base_free(field);
+    return value;
+}
+
+static char *out_text(const char *out, const char *name)
+{
+    char *path = test_path(out, name), *text = program_text(path);
+
+    base_free(path);
+    return text;
+}
+
+START_TEST(the_csv_files_agree_with_one_another)
+{
+    static const char *const names[] = {"top1",
+                                        "loss",
+                                        "corrupted_error",
+                                        "mce_softmax",
+                                        "robust_2/255",
+                                        "load_cv",
+                                        "routing_change_corrupted",
+                                        "routing_change_attacked",
+                                        "train_load_cv",
+                                        "parameters",
+                                        "flops"};
+    char *out = test_path(dir, "cmp");
+
+    program_done(
+        program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "2", NULL));
+    char *runs = out_text(out, "runs.csv"), *summary = out_text(out, "summary.csv");
+    char *label = csv_field(summary, 1, 0);
+    const size_t first = strcmp(label, "ssr") == 0 ? 1 : 3; /* rows of the best entry */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *mean = base_text("%s_mean", names[i]), *std = base_text("%s_std", names[i]);
+        const double a = csv_number(runs, first, names[i]),
+                     b = csv_number(runs, first + 1, names[i]);
+        ck_assert_msg(isfinite(a) && isfinite(b), "%s is not known", names[i]);
+        ck_assert_double_eq_tol(csv_number(summary, 1, mean), (a + b) / 2,
+                                1e-6 * (fabs(a) + 1));
+        ck_assert_double_eq_tol(csv_number(summary, 1, std), fabs(a - b) / sqrt(2),
+                                1e-6 * (fabs(a) + 1));
+        base_free(mean);
+        base_free(std);
+    }
+    /* softmax against itself, and the steps, which are timed once a router */
+    for (size_t r = 3; r <= 4; r++)
+        ck_assert_double_eq_tol(csv_number(runs, r, "mce_softmax"), 1, CLOSE);
+    ck_assert_double_gt(csv_number(runs, 1, "step_ms"), 0);
+    ck_assert_double_eq(csv_number(runs, 1, "step_ms"), csv_number(runs, 2, "step_ms"));
+    ck_assert_double_eq(csv_number(runs, 1, "step_ratio"), 1);
+    char *status = csv_field(runs, 1, csv_column(runs, "status"));
+    ck_assert_str_eq(status, "finished");
+    base_free(status);
+    base_free(label);
+    base_free(runs);
+    base_free(summary);
+    base_free(out);
+}
+END_TEST
+
+static struct timespec changed(const char *out, const char *name)
+{
+    char *path = test_path(out, name);
+    struct stat info;
+
+    ck_assert_msg(stat(path, &info) == 0, "%s is missing", path);
+    base_free(path);
+    return info.st_mtim;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+START_TEST(only_what_changed_is_measured_again)
+{
+    static const char *const files[] = {"runs/softmax/seed-1/eval.json",
+                                        "runs/softmax/seed-1/corrupt.json",
+                                        "runs/softmax/seed-1/attack.json", "timing.json"};
+    char *out = test_path(dir, "cmp");
+    struct timespec before[4];
+
+    program_done(
+        program_run(dir, COMPARE, out, "--routers", "softmax", "--seeds", "1", NULL));
+    for (size_t i = 0; i < 4; i++)
+        before[i] = changed(out, files[i]);
+    char *first = out_text(out, "summary.csv");
+    program_done(
+        program_run(dir, COMPARE, out, "--routers", "softmax", "--seeds", "1", NULL));
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_msg(same_time(before[i], changed(out, files[i])), "%s", files[i]);
+    char *second = out_text(out, "summary.csv");
+    ck_assert_str_eq(first, second);
+    program_done(program_run(dir, COMPARE, out, "--routers", "softmax", "--seeds", "1",
+                             "--eps", "4/255", "--no-timing", NULL));
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_msg(same_time(before[i], changed(out, files[i])) == (i != 2), "%s",
+                      files[i]);
+    base_free(first);
+    base_free(second);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_failed_training_stands_in_the_table)
+{
+    char *out = test_path(dir, "cmp"), *block;
+
+    block = test_path(out, "runs/ssr/seed-1/metrics.jsonl");
+    ck_assert_int_eq(base_folder_make(block, NULL), BASE_OK);
+    program_result r =
+        program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "1", NULL);
+    ck_assert_int_eq(r.code, 1);
+    program_result_free(&r);
+    char *runs = out_text(out, "runs.csv");
+    char *status = csv_field(runs, 1, csv_column(runs, "status"));
+    ck_assert_str_eq(status, "failed");
+    ck_assert(isnan(csv_number(runs, 1, "top1")));
+    ck_assert(isfinite(csv_number(runs, 2, "top1")));
+    base_free(status);
+    base_free(runs);
+    base_free(block);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(what_cannot_be_measured_is_refused_at_once)
+{
+    char *out = test_path(dir, "cmp");
+
+    program_refused(program_run(dir, COMPARE, out, "--routers", "ssr", "--eps", "8", NULL),
+                    2, "'8'");
+    program_refused(
+        program_run(dir, COMPARE, out, "--routers", "ssr", "--baseline", "softmax", NULL),
+        2, "--baseline 'softmax' is none of the labels compared");
+    program_refused(program_run(dir, COMPARE, out, "--routers", "ssr", "--set",
+                                "optimizer.ema=0.9", NULL),
+                    2, "only best/ holds");
+    ck_assert(!test_exists(out));
+    base_free(out);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_compare_table");
+    TCase *core = tcase_create("Core");
+    TCase *limits = tcase_create("Limits");
+
+    tcase_set_timeout(core, 240);
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, mean_and_spread_of_three_seeds);
+    tcase_add_test(core, a_difference_is_told_in_spreads);
+    tcase_add_test(core, t_limits_are_those_of_the_tables);
+    tcase_add_test(core, the_csv_files_agree_with_one_another);
+    tcase_add_test(core, only_what_changed_is_measured_again);
+    suite_add_tcase(suite, core);
+    tcase_set_timeout(limits, 240);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, a_failed_training_stands_in_the_table);
+    tcase_add_test(limits, what_cannot_be_measured_is_refused_at_once);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
