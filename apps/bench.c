@@ -251,6 +251,9 @@ static base_status cases_run(const bench_args *args, char **words, size_t count,
     };
     if (only && only->needs_data && !args->data)
         return base_fail(err, BASE_USAGE, "the case '%s' needs --data DATA", only->name);
+    if (only && only->run == bench_sinkhorn && have > 0)
+        return base_fail(err, BASE_USAGE, "the case 'sinkhorn' takes no networks, not '%s'",
+                         subjects[0]);
     for (size_t i = 0; i < CASE_COUNT && status == BASE_OK; i++) {
         const bool wanted = !cases[i].by_name && (!cases[i].needs_data || args->data);
 

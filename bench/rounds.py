@@ -62,7 +62,7 @@ def peer(args, kind, case, size, batch, precision, experts=8, k=2):
              "--precision", precision, "--warmup", args.warmup, "--classes", args.classes, "--experts",
              experts, "--k", k, "--paced"]
     if script == "runtimes.py":
-        words += ["--runtime", kind]
+        words += ["--runtime", kind] + (["--keep", args.keep] if args.keep else [])
     else:
         words += ["--infer"] * (case == "infer") + ["--compile"] * (kind == "compiled")
     return Program(kind, words)
@@ -85,6 +85,7 @@ def parser(doc):
     p = argparse.ArgumentParser(prog="bench/run", description=doc.splitlines()[0])
     p.add_argument("--vmoe", default=HERE.parent / "build" / "apps" / "vmoe")
     p.add_argument("--python", default=sys.executable, help="one with torch")
+    p.add_argument("--keep", metavar="FOLDER", help="where networks exported for runtimes are kept")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--classes", type=int, default=1000)
     p.add_argument("--rounds", type=int, default=9, help="at least 9")

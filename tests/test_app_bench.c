@@ -255,6 +255,8 @@ END_TEST
 START_TEST(wrong_usage_is_status_2)
 {
     program_refused(program_run(dir, "bench", "decode", NULL), 2, "--data");
+    program_refused(program_run(dir, "bench", "sinkhorn", "vmoe-nano", NULL), 2,
+                    "'vmoe-nano'");
     program_result r = program_run(dir, "bench", "step", "vmoe-nono", NULL);
     ck_assert_int_eq(r.code, 2);
     ck_assert_ptr_nonnull(strstr(r.err, "vmoe-nano"));

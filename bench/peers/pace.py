@@ -78,6 +78,8 @@ def run(args, program, case, prepare):
     for size in args.sizes:
         work, image, parameters = prepare(size)
         seconds = rounds(work, args)
+        if not seconds:
+            continue  # nobody asked for a round
         median = statistics.median(seconds)
         row = {
             "program": program, "case": case, "size": size, "image": image, "batch": args.batch,

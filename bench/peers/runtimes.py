@@ -7,6 +7,7 @@ rows by nonzero, since a list of counts cannot be traced. bf16: OpenVINO's infer
 CPU kernels have none. One CSV line per size. Needs torch, onnx and the runtime.
 """
 
+import pathlib
 import sys
 import tempfile
 import warnings
@@ -21,11 +22,14 @@ def export(size, args, folder):
     network = networks.Network(size, args.classes, args.experts, args.k, args.depth, sliced=False)
     network.eval()
     images = torch.randn(args.batch, 3, network.image, network.image)
-    path = f"{folder}/{size.replace(':', '-')}.onnx"
+    name = f"{size}-{args.batch}-{args.classes}-{args.experts}-{args.k}-{args.depth}".replace(":", "-")
+    path = pathlib.Path(folder) / f"{name}.onnx"
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(network, (images,), path, input_names=["images"], output_names=["logits"],
-                          opset_version=17, dynamo=False)
+        if not path.exists():
+            torch.onnx.export(network, (images,), f"{path}.part", input_names=["images"],
+                              output_names=["logits"], opset_version=17, dynamo=False)
+            path.with_suffix(".onnx.part").rename(path)
         expected = network(images)
     parameters = sum(p.numel() for p in network.parameters())
     return path, images.numpy(), expected.numpy(), network.image, parameters
@@ -39,7 +43,7 @@ def onnxruntime_session(path, images, args):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = args.threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"images": images})[0], onnxruntime.__version__
 
 
@@ -53,7 +57,7 @@ def openvino_session(path, images, args):
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "bf16" if args.precision == "bf16" else "f32",
     }
-    request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+    request = core.compile_model(core.read_model(str(path)), "CPU", settings).create_infer_request()
     tensor = openvino.Tensor(images, shared_memory=True)
     request.set_input_tensor(tensor)
 
@@ -67,6 +71,7 @@ def openvino_session(path, images, args):
 def main():
     parser = pace.parser(__doc__)
     parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), required=True)
+    parser.add_argument("--keep", metavar="FOLDER", help="where exported networks are kept for the next time")
     args = parser.parse_args()
     torch.set_num_threads(args.threads or torch.get_num_threads())
     args.threads = torch.get_num_threads()
@@ -76,7 +81,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
 
         def prepare(size):
-            path, images, expected, image, parameters = export(size, args, folder)
+            path, images, expected, image, parameters = export(size, args, args.keep or folder)
             work, _ = session(path, images, args)
             error = float(abs(work() - expected).max() / abs(expected).max())
             if not error < (0.1 if args.precision == "bf16" else 1e-3):
