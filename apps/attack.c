@@ -136,9 +136,10 @@ const char *app_attack_routing_mode(const app_attack *a)
 {
     const vit_moe_config *moe = &a->network.config->moe;
 
-    if (!vit_config_is_sparse(a->network.config) || !(moe->eval_capacity > 0))
-        return "dropless";
-    return moe->group_images == 1 ? "per_sample" : "batch";
+    if (vit_config_mixes_images(a->network.config))
+        return "batch";
+    return vit_config_is_sparse(a->network.config) && moe->eval_capacity > 0 ? "per_sample"
+                                                                             : "dropless";
 }
 
 size_t app_attack_fails(const app_attack *a)
@@ -190,6 +191,12 @@ static base_status independence_check(const app_attack *a, base_error *err)
 {
     if (strcmp(app_attack_routing_mode(a), "batch") != 0 || a->args->allow_batch_dependence)
         return BASE_OK;
+    if (!(a->network.config->moe.eval_capacity > 0))
+        return base_fail(err, BASE_USAGE,
+                         "'%s' routes the images of a batch together (router '%s'): an "
+                         "image's experts depend on the others; --allow-batch-dependence "
+                         "goes on and marks the report",
+                         a->network.path, a->network.config->moe.router.name);
     return base_fail(
         err, BASE_USAGE,
         "'%s' evaluates with capacity %g: an image's experts depend on the other "

@@ -315,6 +315,46 @@ START_TEST(checks_name_the_key)
 }
 END_TEST
 
+/* Sets vit_config_mixes_images apart: what the report of an attack must say. */
+START_TEST(routers_say_whether_images_decide_about_one_another)
+{
+    const struct {
+        const char *router, *options;
+        double eval_capacity;
+        int group_images;
+        bool mixes;
+    } cases[] = {
+        {"usmoe", "", 0, 0, false},
+        {"softmax", "", 0, 0, false},
+        {"ssr", "scope=global p=1", 0, 0, false}, /* no plan in evaluation */
+        {"softmax", "", 2, 0, true},
+        {"softmax", "", 2, 1, false},
+        {"expert-choice", "", 0, 0, false},
+        {"expert-choice", "scope=group", 0, 0, true},
+        {"expert-choice", "scope=group", 0, 1, false},
+        {"sinkhorn-ot", "", 0, 0, false},
+        {"sinkhorn-ot", "scope=group", 0, 4, true},
+        {"sinkhorn-ot", "scope=global", 0, 1, true},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vit_config c = vit_config_defaults();
+        rig r;
+
+        configure(&r, cases[i].router, cases[i].options);
+        c.moe.router = r.config;
+        c.moe.eval_capacity = cases[i].eval_capacity;
+        c.moe.group_images = cases[i].group_images;
+        ck_assert(!vit_config_mixes_images(&c)); /* dense */
+        c.moe.layer[1] = true;
+        ck_assert_msg(vit_config_mixes_images(&c) == cases[i].mixes, "case %zu", i);
+    }
+    ck_assert(vit_router_replays("xmoe"));
+    ck_assert(!vit_router_replays("usmoe"));
+    ck_assert(!vit_router_replays("nearest"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_router_pairs");
@@ -331,6 +371,7 @@ int main(void)
     tcase_add_test(limits, the_largest_are_marked_ties_to_the_lower_place);
     tcase_add_test(limits, many_scores_are_selected_as_sorting_would);
     tcase_add_test(limits, checks_name_the_key);
+    tcase_add_test(limits, routers_say_whether_images_decide_about_one_another);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

@@ -189,6 +189,17 @@ int vit_config_eval_k(const vit_config *config)
     return router && router->eval_k ? (int)router->eval_k(config) : config->moe.k;
 }
 
+bool vit_config_mixes_images(const vit_config *config)
+{
+    const vit_moe_config *moe = &config->moe;
+    const vit_router *router = vit_router_find(moe->router.name);
+
+    if (!vit_config_is_sparse(config))
+        return false;
+    return (moe->eval_capacity > 0 && moe->group_images != 1) ||
+           (router && router->mixes_images && router->mixes_images(config));
+}
+
 size_t vit_config_tokens(const vit_config *config)
 {
     const size_t side = (size_t)(config->image / config->patch);

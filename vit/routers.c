@@ -48,6 +48,13 @@ const char *vit_router_summary(const char *name)
     return router ? router->summary : NULL;
 }
 
+bool vit_router_replays(const char *name)
+{
+    const vit_router *router = vit_router_find(name);
+
+    return router && router->replays;
+}
+
 const vit_router_option *vit_router_options(const char *name)
 {
     const vit_router *router = vit_router_find(name);

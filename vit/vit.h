@@ -94,6 +94,9 @@ base_status vit_config_layers_set(vit_config *config, const char *text, base_err
 base_status vit_config_check(const vit_config *config, base_error *err);
 /* Any MoE layer at all. */
 bool vit_config_is_sparse(const vit_config *config);
+/* Whether in evaluation an image's logits depend on the images beside it: they share a capacity, or the
+ * router lets their tokens compete. */
+bool vit_config_mixes_images(const vit_config *config);
 /* N: tokens of one image, class token included. */
 size_t vit_config_tokens(const vit_config *config);
 /* Experts of a token outside training: moe.k, unless the router wants fewer there. */
@@ -115,6 +118,8 @@ const char *vit_router_name(size_t i);
 const char *vit_router_summary(const char *name);
 /* Options that this router understands, ended by name NULL; NULL for an unknown router. */
 const vit_router_option *vit_router_options(const char *name);
+/* Whether it gives every token k experts and can be held to sets of them (vit_run_routing_fix). */
+bool vit_router_replays(const char *name);
 /* Sets name and fills all options with their defaults. */
 base_status vit_router_select(vit_router_config *config, const char *name, base_error *err);
 /* One option from text; BASE_USAGE names the router, the value, the range or the nearest option. */

@@ -195,6 +195,8 @@ typedef struct vit_router {
     const vit_router_views *views; /* NULL: one view of the tokens */
     /* Experts of a token outside training; NULL: k of the network. */
     size_t (*eval_k)(const vit_config *config);
+    /* Whether tokens of different images decide about one another in evaluation; NULL: never. */
+    bool (*mixes_images)(const vit_config *config);
     /* Refuses what this router cannot do (k = 1 with renormalised gates, ...). */
     base_status (*check)(const vit_config *config, base_error *err);
     /* Largest number of assignments for shape->tokens tokens of one view. */

@@ -99,6 +99,12 @@ static base_status check(const vit_config *config, base_error *err)
     return BASE_OK;
 }
 
+static bool mixes_images(const vit_config *config)
+{
+    return vit_router_option_value(&config->moe.router, "scope") == SCOPE_GROUP &&
+           config->moe.group_images != 1;
+}
+
 static size_t assignments(const vit_router_shape *shape)
 {
     const choice_settings set = settings_of(shape);
@@ -194,6 +200,7 @@ const vit_router vit_router_expert_choice = {
         "every expert takes its best tokens (V-MoE code; Zhou et al. 2022, paper not "
         "read again)",
     .options = options,
+    .mixes_images = mixes_images,
     .check = check,
     .assignments = assignments,
     .parameters = vit_route_parameters,

@@ -73,6 +73,14 @@ static double *plan_state(vit_route_state *out, base_arena *arena,
     return vit_route_sinkhorn_take(arena, shape, settings_of(shape).rule.scope);
 }
 
+static bool mixes_images(const vit_config *config)
+{
+    const double scope = vit_router_option_value(&config->moe.router, "scope");
+
+    return scope == VIT_ROUTE_SCOPE_GLOBAL ||
+           (scope == VIT_ROUTE_SCOPE_GROUP && config->moe.group_images != 1);
+}
+
 static size_t state_bytes(const vit_router_shape *shape)
 {
     base_arena arena = {0};
@@ -125,6 +133,7 @@ const vit_router vit_router_sinkhorn_ot = {
         "balanced plan in training and evaluation (code of Liu et al. 2023, KL router)",
     .options = options,
     .replays = true,
+    .mixes_images = mixes_images,
     .check = vit_route_check,
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,
