@@ -355,6 +355,38 @@ START_TEST(routers_say_whether_images_decide_about_one_another)
 }
 END_TEST
 
+static double flops(const char *router, const char *options)
+{
+    vit_config c = vit_config_defaults(); /* ViT-Ti: 197 tokens, width 192, MLP 768 */
+    vit_model *model = NULL;
+    rig r;
+
+    configure(&r, router, options);
+    c.moe.router = r.config;
+    c.moe.experts = 8;
+    c.moe.k = 2;
+    c.moe.layer[1] = c.moe.layer[3] = true;
+    ck_assert_int_eq(vit_model_create(&model, &c, NULL), BASE_OK);
+    const double sum = vit_model_flops(model);
+    vit_model_destroy(model);
+    return sum;
+}
+
+START_TEST(operations_follow_the_number_of_pairs)
+{
+    const double usual_flops = flops("softmax", ""), pair = 2 * 2 * 192 * 768, layers = 2;
+
+    ck_assert_double_eq(flops("usmoe", ""), usual_flops);
+    ck_assert_double_eq(flops("usmoe", "eval_k=1.5"),
+                        usual_flops - layers * (394 - 296) * pair); /* round(295.5) */
+    ck_assert_double_eq(flops("expert-choice", ""),                 /* 8 * ceil(49.25) */
+                        usual_flops + layers * (400 - 394) * pair);
+    ck_assert_double_eq(flops("expert-choice", "scope=group"), usual_flops);
+    ck_assert_double_eq(flops("xmoe", ""), /* four dimensions */
+                        usual_flops + layers * 2 * 197 * (4.0 * 192 + 4 * 8 - 192 * 8));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_router_pairs");
@@ -368,6 +400,7 @@ int main(void)
     tcase_add_test(core, expert_choice_fills_every_expert_alike);
     tcase_add_test(core, sinkhorn_ot_chooses_by_the_golden_plan);
     tcase_add_test(core, sinkhorn_ot_makes_twenty_updates_of_the_scalings);
+    tcase_add_test(core, operations_follow_the_number_of_pairs);
     tcase_add_test(limits, the_largest_are_marked_ties_to_the_lower_place);
     tcase_add_test(limits, many_scores_are_selected_as_sorting_would);
     tcase_add_test(limits, checks_name_the_key);

@@ -325,9 +325,14 @@ double vit_model_flops_spent(const vit_model *model, double assignments)
 double vit_model_flops(const vit_model *model)
 {
     const vit_config *c = &model->config;
+    const vit_router *router =
+        vit_config_is_sparse(c) ? vit_router_find(c->moe.router.name) : NULL;
+    const vit_router_shape shape = vit_model_router_shape(model, 1);
+    const double pairs = router && router->pairs
+                             ? router->pairs(&shape)
+                             : (double)vit_config_eval_k(c) * (double)vit_config_tokens(c);
 
-    return vit_model_flops_spent(model, (double)moe_layers(c) * vit_config_eval_k(c) *
-                                            (double)vit_config_tokens(c));
+    return vit_model_flops_spent(model, (double)moe_layers(c) * pairs);
 }
 
 /* ---- labels and settings ------------------------------------------------------------- */

@@ -195,6 +195,9 @@ typedef struct vit_router {
     const vit_router_views *views; /* NULL: one view of the tokens */
     /* Experts of a token outside training; NULL: k of the network. */
     size_t (*eval_k)(const vit_config *config);
+    /* Assignments of one image outside training on average, shape: of one; NULL: experts of a token
+     * times N. */
+    double (*pairs)(const vit_router_shape *shape);
     /* Whether tokens of different images decide about one another in evaluation; NULL: never. */
     bool (*mixes_images)(const vit_config *config);
     /* Refuses what this router cannot do (k = 1 with renormalised gates, ...). */

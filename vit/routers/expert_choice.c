@@ -117,6 +117,15 @@ static size_t assignments(const vit_router_shape *shape)
     return sum * shape->experts;
 }
 
+/* A group's share is without the rounding, which is small in a large one. */
+static double pairs(const vit_router_shape *shape)
+{
+    const choice_settings set = settings_of(shape);
+
+    return set.scope == VIT_ROUTE_SCOPE_IMAGE ? (double)assignments(shape)
+                                              : (double)shape->tokens * set.cf;
+}
+
 typedef struct choice_state {
     vit_route_state base; /* score, p: of the noisy logits in training */
     uint8_t *mark;        /* [T, E] */
@@ -200,6 +209,7 @@ const vit_router vit_router_expert_choice = {
         "every expert takes its best tokens (V-MoE code; Zhou et al. 2022, paper not "
         "read again)",
     .options = options,
+    .pairs = pairs,
     .mixes_images = mixes_images,
     .check = check,
     .assignments = assignments,

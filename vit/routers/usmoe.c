@@ -99,6 +99,13 @@ static size_t assignments(const vit_router_shape *shape)
     return images * pairs_of(n, k) + pairs_of(shape->tokens - images * n, k);
 }
 
+static double pairs(const vit_router_shape *shape)
+{
+    const usmoe_settings set = settings_of(shape);
+
+    return (double)pairs_of(shape->tokens, set.eval_k);
+}
+
 typedef struct usmoe_state {
     vit_route_state base; /* score: s; p: what becomes gates, s unless divided */
     uint8_t *mark;        /* [T, E] */
@@ -222,6 +229,7 @@ const vit_router vit_router_usmoe = {
     .name = "usmoe",
     .summary = "the best token-expert pairs of an image (USMoE code, arXiv 2503.22996)",
     .options = options,
+    .pairs = pairs,
     .check = check,
     .assignments = assignments,
     .parameters = vit_route_parameters,

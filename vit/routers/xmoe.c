@@ -137,6 +137,15 @@ static size_t parameters(const vit_router_shape *shape, vit_router_parameter *ou
     return 3;
 }
 
+/* The logits cost the projection and the cosines, not a row of the width for each expert. */
+static double operations(const vit_router_shape *shape)
+{
+    const double dim = (double)settings_of(shape).dim, e = (double)shape->experts;
+    const double width = (double)shape->width;
+
+    return (double)shape->tokens * (dim * (width + e) - width * e);
+}
+
 /* ---- first values -------------------------------------------------------------------- */
 
 /* out [lines x length], lines <= length, strides between lines and inside them: normal numbers
@@ -404,6 +413,7 @@ const vit_router vit_router_xmoe = {
         "2022, X-MoE, paper not read again)",
     .options = options,
     .replays = true,
+    .operations = operations,
     .check = check,
     .assignments = vit_route_assignments,
     .parameters = parameters,
