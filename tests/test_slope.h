@@ -79,9 +79,9 @@ static inline uint64_t slope_choices(const vit_run *run)
 }
 
 /* The slope of phi along a unit direction in at [count], and what gradient says. */
-static inline void slope_check(vit_run *run, float *at, const float *gradient, size_t count,
-                               const float *images, const float *weight, const char *net,
-                               const char *name)
+static inline void slope_check(vit_run *run, vit_model *model, float *at,
+                               const float *gradient, size_t count, const float *images,
+                               const float *weight, const char *net, const char *name)
 {
     static float saved[8192], direction[8192];
     double norm = 0, size = 0, expected = 0, slope_bound = 0;
@@ -105,11 +105,13 @@ static inline void slope_check(vit_run *run, float *at, const float *gradient, s
             for (size_t i = 0; i < count; i++)
                 at[i] = (float)((double)saved[i] +
                                 (side ? h : -h) * (double)direction[i] / norm);
+            vit_model_weights(model); /* at may be among them */
             value[side] = slope_phi(run, images, weight);
             chosen[side] = slope_choices(run);
         }
     } while (chosen[0] != chosen[1] && h > 2e-5);
     memcpy(at, saved, count * sizeof *at);
+    vit_model_weights(model);
     for (size_t i = 0; i < count; i++)
         expected += (double)gradient[i] * (double)direction[i] / norm;
     const double slope = (value[1] - value[0]) / (2 * h);
@@ -137,13 +139,13 @@ static inline void slope_check_all(vit_run *run, vit_model *model, const char *n
         memcpy(gradient, vit_run_gradients(run), floats * sizeof *gradient);
         for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
             const vit_parameter *p = vit_model_parameter(model, i);
-            slope_check(run, vit_model_weights(model) + p->offset, gradient + p->offset,
-                        p->count, images, weight, net, p->name);
+            slope_check(run, model, vit_model_weights(model) + p->offset,
+                        gradient + p->offset, p->count, images, weight, net, p->name);
         }
         base_free(gradient);
     }
-    slope_check(run, images, d_images, SLOPE_BATCH * SLOPE_FLOATS, images, weight, net,
-                "images");
+    slope_check(run, model, images, d_images, SLOPE_BATCH * SLOPE_FLOATS, images, weight,
+                net, "images");
 }
 
 #endif

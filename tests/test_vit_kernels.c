@@ -14,11 +14,13 @@ static const double close_enough = 5e-7;
 
 static float x[MOST], y[MOST], z[MOST], w[MOST];
 static const vit_kernels *k;
+static const vit_operand_kernels *o; /* fp32 */
 
 static void setup(void)
 {
     base_rng rng = base_rng_make(1, BASE_PURPOSE_TEST, 0, 0, 0);
     k = vit_kernels_get();
+    o = &k->operand[VIT_PRECISION_FP32];
     for (size_t i = 0; i < MOST; i++) {
         x[i] = (float)(3 * base_rng_normal(&rng));
         y[i] = (float)base_rng_normal(&rng);
@@ -51,16 +53,15 @@ static double gelu_of(double v, int tanh_form, double *slope)
 START_TEST(gelu_equals_the_formula)
 {
     for (int form = 0; form < 2; form++) {
-        float h[MOST], a[MOST], d[MOST];
-        memcpy(h, x, sizeof h);
-        k->bias_gelu(a, h, y, 1, MOST, form);
+        float a[MOST], again[MOST], d[MOST];
+        o->gelu(a, x, MOST, form);
         for (size_t i = 0; i < MOST; i++)
             d[i] = 1;
-        k->gelu_backward(d, h, MOST, form);
+        o->gelu_backward(d, again, x, MOST, form);
+        ck_assert_mem_eq(a, again, sizeof a);
         for (size_t i = 0; i < MOST; i++) {
             double slope;
-            ck_assert_double_eq((double)h[i], (double)(x[i] + y[i]));
-            check_near(a[i], gelu_of((double)h[i], form, &slope), "gelu", i);
+            check_near(a[i], gelu_of((double)x[i], form, &slope), "gelu", i);
             ck_assert_double_eq_tol((double)d[i], slope, 2e-6);
         }
     }
@@ -71,12 +72,13 @@ START_TEST(softmax_and_its_gradient_equal_the_formula)
 {
     for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
         const size_t n = lengths[l];
-        float p[MOST], d[MOST];
+        const float scale = 0.5f;
+        float s[MOST], p[MOST], d[MOST];
         double top = -INFINITY, sum = 0, inner = 0;
-        memcpy(p, x, sizeof p);
-        memcpy(d, y, sizeof d);
-        k->softmax(p, 1, n, n);
-        k->softmax_backward(d, p, 1, n, n);
+        for (size_t i = 0; i < MOST; i++)
+            s[i] = x[i] / scale;
+        o->softmax(p, s, 1, n, scale);
+        o->softmax_backward(d, y, p, 1, n, scale);
         for (size_t i = 0; i < n; i++)
             top = fmax(top, (double)x[i]);
         for (size_t i = 0; i < n; i++)
@@ -86,7 +88,8 @@ START_TEST(softmax_and_its_gradient_equal_the_formula)
         for (size_t i = 0; i < n; i++) {
             const double expected = exp((double)x[i] - top) / sum;
             check_near(p[i], expected, "softmax", i);
-            check_near(d[i], expected * ((double)y[i] - inner), "softmax backward", i);
+            check_near(d[i], (double)scale * expected * ((double)y[i] - inner),
+                       "softmax backward", i);
         }
     }
 }
@@ -98,7 +101,7 @@ START_TEST(norm_equals_the_formula)
         const size_t n = lengths[l];
         float out[MOST], mean, rstd;
         double mu = 0, var = 0;
-        k->norm(out, &mean, &rstd, y, w, z, 1, n, 1e-6f);
+        o->norm(out, &mean, &rstd, y, w, z, 1, n, 1e-6f);
         for (size_t i = 0; i < n; i++)
             mu += (double)y[i] / (double)n;
         for (size_t i = 0; i < n; i++)
@@ -167,32 +170,113 @@ START_TEST(sums_and_products_equal_the_formula)
             squares += (double)x[i] * (double)x[i];
             size += fabs((double)x[i] * (double)y[i]);
         }
-        ck_assert_double_eq_tol((double)k->dot(x, y, n), inner, 2e-6 * size);
+        ck_assert_double_eq_tol((double)o->dot(x, y, n), inner, 2e-6 * size);
         ck_assert_double_eq_tol(k->sum_squares(x, n), squares, 1e-9 * squares);
     }
 }
 END_TEST
 
+/* The numbers that operands of this precision stand for. */
+static void numbers_of(float *out, const void *operands, size_t n, vit_precision precision)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = precision == VIT_PRECISION_BF16
+                                  ? (uint32_t)((const uint16_t *)operands)[i] << 16
+                                  : ((const uint32_t *)operands)[i];
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+/* Each loop on rounded operands gives the fp32 loop's result on the same numbers, rounded once. */
+START_TEST(bf16_loops_round_the_fp32_results)
+{
+    enum { ROWS = 6, N = 37, ALL = ROWS * N };
+    const vit_operand_kernels *half = &k->operand[VIT_PRECISION_BF16];
+    uint16_t in[ALL], other[ALL], out[ALL], made[ALL], expected[ALL];
+    float wide[ALL], second[ALL], result[ALL], again[ALL], sums[2][N] = {{0}};
+    float mean[ROWS], rstd[ROWS];
+
+    half->round(in, 1.0f, x, ALL);
+    half->round(other, 1.0f, y, ALL);
+    numbers_of(wide, in, ALL, VIT_PRECISION_BF16);
+    numbers_of(second, other, ALL, VIT_PRECISION_BF16);
+
+    half->norm(out, mean, rstd, y, w, z, ROWS, N, 1e-6f);
+    o->norm(result, mean, rstd, y, w, z, ROWS, N, 1e-6f);
+    k->to_bf16(expected, result, ALL);
+    ck_assert_mem_eq(out, expected, sizeof out);
+    for (int form = 0; form < 2; form++) {
+        half->gelu(out, in, ALL, form);
+        o->gelu(result, wide, ALL, form);
+        k->to_bf16(expected, result, ALL);
+        ck_assert_mem_eq(out, expected, sizeof out);
+        memcpy(out, other, sizeof out);
+        memcpy(result, second, sizeof result);
+        half->gelu_backward(out, made, in, ALL, form);
+        o->gelu_backward(result, again, wide, ALL, form);
+        ck_assert_mem_eq(made, expected, sizeof made);
+        k->to_bf16(expected, result, ALL);
+        ck_assert_mem_eq(out, expected, sizeof out);
+    }
+    half->column_sum(sums[0], in, ROWS, N);
+    o->column_sum(sums[1], wide, ROWS, N);
+    ck_assert_mem_eq(sums[0], sums[1], sizeof sums[0]);
+    memcpy(again, y, sizeof again);
+    memcpy(wide, y, sizeof wide);
+    half->softmax(out, again, ROWS, N, 0.25f);
+    o->softmax(result, wide, ROWS, N, 0.25f);
+    k->to_bf16(expected, result, ALL);
+    ck_assert_mem_eq(out, expected, sizeof out);
+    numbers_of(wide, out, ALL, VIT_PRECISION_BF16);
+    half->softmax_backward(made, z, out, ROWS, N, 0.25f);
+    o->softmax_backward(result, z, wide, ROWS, N, 0.25f);
+    k->to_bf16(expected, result, ALL);
+    ck_assert_mem_eq(made, expected, sizeof made);
+    memcpy(out, other, sizeof out);
+    half->multiply(out, w, ALL);
+    o->multiply(second, w, ALL);
+    k->to_bf16(expected, second, ALL);
+    ck_assert_mem_eq(out, expected, sizeof out);
+    numbers_of(second, other, ALL, VIT_PRECISION_BF16);
+    memcpy(result, z, sizeof result);
+    memcpy(again, z, sizeof again);
+    half->axpy(result, 0.5f, other, ALL);
+    o->axpy(again, 0.5f, second, ALL);
+    ck_assert_mem_eq(result, again, sizeof again);
+    ck_assert_double_eq_tol((double)half->dot(z, other, ALL),
+                            (double)o->dot(z, second, ALL), 1e-4);
+}
+END_TEST
+
 START_TEST(nan_survives_every_kernel)
 {
-    float v[40], h[40], mean, rstd;
-    for (int form = 0; form < 2; form++) {
-        memset(v, 0, sizeof v);
-        memset(h, 0, sizeof h);
-        h[33] = NAN;
-        k->bias_gelu(v, h, z, 1, 40, form);
-        ck_assert(isnan(v[33]));
-        v[33] = 1;
-        k->gelu_backward(v, h, 40, form);
+    for (int precision = 0; precision < 2; precision++) {
+        const vit_operand_kernels *of = &k->operand[precision];
+        float v[40], h[40], other[40], mean, rstd;
+        uint32_t a[40], d[40], made[40];
+        for (int form = 0; form < 2; form++) {
+            memset(h, 0, sizeof h);
+            h[33] = NAN;
+            of->round(a, 1.0f, h, 40);
+            of->round(d, 1.0f, w, 40);
+            of->gelu_backward(d, made, a, 40, form);
+            of->gelu(a, a, 40, form);
+            numbers_of(v, a, 40, (vit_precision)precision);
+            ck_assert(isnan(v[33]));
+            numbers_of(v, d, 40, (vit_precision)precision);
+            ck_assert(isnan(v[33]));
+            numbers_of(v, made, 40, (vit_precision)precision);
+            ck_assert(isnan(v[33]));
+        }
+        of->norm(a, &mean, &rstd, h, w, z, 1, 40, 1e-6f);
+        numbers_of(v, a, 40, (vit_precision)precision);
+        ck_assert(isnan(v[0]));
+        memcpy(other, h, sizeof other);
+        of->softmax(a, other, 1, 40, 1.0f);
+        numbers_of(v, a, 40, (vit_precision)precision);
+        ck_assert(isnan(v[0]));
         ck_assert(isnan(v[33]));
     }
-    memset(h, 0, sizeof h);
-    h[33] = NAN;
-    k->norm(v, &mean, &rstd, h, w, z, 1, 40, 1e-6f);
-    ck_assert(isnan(v[0]));
-    k->softmax(h, 1, 40, 40);
-    ck_assert(isnan(h[0]));
-    ck_assert(isnan(h[33]));
 }
 END_TEST
 
@@ -206,6 +290,7 @@ int main(void)
     tcase_add_test(core, softmax_and_its_gradient_equal_the_formula);
     tcase_add_test(core, norm_equals_the_formula);
     tcase_add_test(core, bf16_rounds_to_nearest_even);
+    tcase_add_test(core, bf16_loops_round_the_fp32_results);
     tcase_add_test(core, normals_are_the_documented_draws);
     tcase_add_test(core, sums_and_products_equal_the_formula);
     tcase_add_test(limits, nan_survives_every_kernel);

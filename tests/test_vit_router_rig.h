@@ -72,7 +72,7 @@ static inline void rig_attention_open(rig *r)
     r->d_attention = take(count, sizeof(float));
     for (size_t i = 0; i < count; i++)
         r->attention[i] = (float)base_rng_normal(&rng);
-    vit_kernels_get()->softmax(r->attention, count / n, n, n);
+    vit_kernels_fp32()->softmax(r->attention, r->attention, count / n, n, 1.0f);
     r->pass.attention = r->attention;
     r->pass.d_attention = r->d_attention;
 }

@@ -1,7 +1,7 @@
 /* attention.c - x1 = x + proj(softmax(q k^T / sqrt(D / H)) v), q, k, v from norm1(x)
  * (Vaswani et al. 2017, section 3.2.2; pre-norm as Dosovitskiy et al. 2021, equation 2).
  *
- * Three sweeps: norm and qkv per block of rows; the products of one head of one image per task, read
+ * Three sweeps: norm and qkv per block of rows; the products of some heads of one image per task, read
  * straight out of qkv [T, 3D] by their row distance, so that nothing is permuted; projection and
  * residual per block of rows. Backward walks the same sweeps in reverse. */
 #include <math.h>
@@ -10,159 +10,243 @@
 
 #include "vit/run_internal.h"
 
+/* What the tasks of the middle sweep have in common. */
+typedef struct heads_plan {
+    size_t d, heads, n, per_head, group, tasks;
+    float scale;
+} heads_plan;
+
+static heads_plan heads_of(const vit_run *run)
+{
+    const size_t d = (size_t)run->config.width, heads = (size_t)run->config.heads;
+
+    return (heads_plan){
+        .d = d,
+        .heads = heads,
+        .n = run->tokens_per_image,
+        .per_head = d / heads,
+        .group = run->heads_group,
+        .tasks = run->batch * heads / run->heads_group,
+        .scale = 1.0f / sqrtf((float)(d / heads)),
+    };
+}
+
+/* First number of a task's heads in a tensor [T, ld] whose heads lie side by side. */
+static size_t heads_at(const heads_plan *h, size_t task, size_t ld)
+{
+    const size_t head = task * h->group;
+
+    return head / h->heads * h->n * ld + head % h->heads * h->per_head;
+}
+
+/* s [group, N, N] fp32 = a b^T of heads, a and b with lda and ldb numbers between tokens */
+static void scores(vit_run *run, const heads_plan *h, const void *a, size_t lda,
+                   const void *b, size_t ldb, float *s)
+{
+    const vit_product_shape shape = {.batch = h->group,
+                                     .m = h->n,
+                                     .n = h->n,
+                                     .k = h->per_head,
+                                     .tb = true,
+                                     .lda = lda,
+                                     .ldb = ldb,
+                                     .ldc = h->n,
+                                     .step_a = h->per_head,
+                                     .step_b = h->per_head,
+                                     .step_c = h->n * h->n,
+                                     .c_fp32 = true};
+    vit_multiply(&run->exec, &shape, a, b, s);
+}
+
+/* c = p b or p^T b of heads, p [group, N, N] */
+static void mixtures(vit_run *run, const heads_plan *h, const void *p, bool transposed,
+                     const void *b, size_t ldb, void *c, size_t ldc)
+{
+    const vit_product_shape shape = {.batch = h->group,
+                                     .m = h->n,
+                                     .n = h->per_head,
+                                     .k = h->n,
+                                     .ta = transposed,
+                                     .lda = h->n,
+                                     .ldb = ldb,
+                                     .ldc = ldc,
+                                     .step_a = h->n * h->n,
+                                     .step_b = h->per_head,
+                                     .step_c = h->per_head};
+    vit_multiply(&run->exec, &shape, p, b, c);
+}
+
+/* Probabilities and outputs of a task's heads. */
+static void heads_forward(vit_run *run, const vit_block_state *s, const heads_plan *h,
+                          size_t task)
+{
+    const size_t d = h->d, n = h->n, floats = h->group * n * n;
+    const void *q = vit_at(run, s->qkv, heads_at(h, task, 3 * d));
+    float *logits = vit_scratch(run);
+    void *p = vit_at_or(run, s->probs, task * floats, logits + floats);
+    double mark = vit_lap_start(run);
+
+    scores(run, h, q, 3 * d, vit_at(run, q, d), 3 * d, logits);
+    vit_lap(run, &mark, VIT_PART_ATTENTION);
+    run->operand->softmax(p, logits, h->group * n, n, h->scale);
+    if (s->probs_fp32 && s->probs_fp32 != s->probs) {
+        float *kept = s->probs_fp32 + task * floats;
+        memset(kept, 0, floats * sizeof *kept);
+        run->operand->axpy(kept, 1.0f, p, floats);
+    }
+    vit_lap(run, &mark, VIT_PART_SOFTMAX);
+    mixtures(run, h, p, false, vit_at(run, q, 2 * d), 3 * d,
+             vit_at(run, s->attention, heads_at(h, task, d)), d);
+    vit_lap(run, &mark, VIT_PART_ATTENTION);
+}
+
 void vit_attention_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
-    const size_t d = (size_t)run->config.width, heads = (size_t)run->config.heads;
-    const size_t n = run->tokens_per_image, per_head = d / heads;
-    const float scale = 1.0f / sqrtf((float)per_head);
+    const heads_plan heads = heads_of(run);
+    const size_t d = heads.d, step = run->block_rows;
 
 #pragma omp parallel num_threads(run->threads)
     {
         float *scratch = vit_scratch(run);
 
 #pragma omp for schedule(dynamic, 1)
-        for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-            const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
+        for (size_t first = 0; first < run->tokens; first += step) {
+            const size_t rows = vit_min(step, run->tokens - first);
+            void *normed = vit_at_or(run, s->norm1, first * d, scratch);
             double mark = vit_lap_start(run);
-            run->kernels->norm(s->norm1 + first * d, s->mean1 + first, s->rstd1 + first,
-                               s->x + first * d, w->norm1_weight, w->norm1_bias, rows, d,
-                               VIT_NORM_EPS);
+            run->operand->norm(normed, s->mean1 + first, s->rstd1 + first, s->x + first * d,
+                               w->norm1_weight, w->norm1_bias, rows, d, VIT_NORM_EPS);
             vit_lap(run, &mark, VIT_PART_NORM);
-            vit_gemm(&run->exec, false, true, rows, 3 * d, d, 1.0f, s->norm1 + first * d, d,
-                     w->qkv_weight, d, 0.0f, s->qkv + first * 3 * d, 3 * d);
-            run->kernels->bias(s->qkv + first * 3 * d, w->qkv_bias, rows, 3 * d);
+            vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, normed,
+                               vit_at(run, s->qkv, first * 3 * d), false);
             vit_lap(run, &mark, VIT_PART_PROJECTION);
         }
 
 #pragma omp for schedule(dynamic, 1)
-        for (size_t task = 0; task < run->batch * heads; task++) {
-            const size_t b = task / heads, h = task % heads;
-            const float *q = s->qkv + b * n * 3 * d + h * per_head;
-            float *p = s->probs ? s->probs + task * n * n : scratch;
-            double mark = vit_lap_start(run);
-            vit_gemm(&run->exec, false, true, n, n, per_head, scale, q, 3 * d, q + d, 3 * d,
-                     0.0f, p, n);
-            vit_lap(run, &mark, VIT_PART_ATTENTION);
-            run->kernels->softmax(p, n, n, n);
-            vit_lap(run, &mark, VIT_PART_SOFTMAX);
-            vit_gemm(&run->exec, false, false, n, per_head, n, 1.0f, p, n, q + 2 * d, 3 * d,
-                     0.0f, s->attention + b * n * d + h * per_head, d);
-            vit_lap(run, &mark, VIT_PART_ATTENTION);
-        }
+        for (size_t task = 0; task < heads.tasks; task++)
+            heads_forward(run, s, &heads, task);
 
 #pragma omp for schedule(dynamic, 1)
-        for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-            const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
+        for (size_t first = 0; first < run->tokens; first += step) {
+            const size_t rows = vit_min(step, run->tokens - first);
             double mark = vit_lap_start(run);
-            vit_gemm(&run->exec, false, true, rows, d, d, 1.0f, s->attention + first * d, d,
-                     w->proj_weight, d, 0.0f, scratch, d);
-            run->kernels->bias(scratch, w->proj_bias, rows, d);
+            vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_PROJ, rows,
+                               vit_at(run, s->attention, first * d), scratch, true);
             vit_branch_regularise(scratch, run, i, VIT_SITE_ATTENTION, first, rows);
-            float *x1 = s->x1 + first * d;
-            if (x1 != s->x + first * d)
-                memcpy(x1, s->x + first * d, rows * d * sizeof *x1);
-            run->kernels->axpy(x1, 1.0f, scratch, rows * d);
+            run->kernels->add(s->x1 + first * d, s->x + first * d, scratch, rows * d);
             vit_lap(run, &mark, VIT_PART_PROJECTION);
         }
     }
 }
 
-/* Gradients of q, k, v of one head of one image. d_p: n * n floats of scratch, or d_attention. */
-static void head_backward(vit_run *run, const vit_block_state *s, size_t task, float *d_p,
-                          float beta, float scale)
+/* Gradients of q, k, v of a task's heads. */
+static void heads_backward(vit_run *run, const vit_block_state *s, const heads_plan *h,
+                           size_t task, bool extra)
 {
-    const size_t d = (size_t)run->config.width, heads = (size_t)run->config.heads;
-    const size_t n = run->tokens_per_image, per_head = d / heads;
-    const size_t b = task / heads, h = task % heads;
-    const float *q = s->qkv + b * n * 3 * d + h * per_head;
-    const float *p = s->probs + task * n * n;
-    const float *d_o = run->d_norm + b * n * d + h * per_head;
-    float *d_q = run->d_qkv + b * n * 3 * d + h * per_head;
+    const size_t d = h->d, n = h->n, floats = h->group * n * n;
+    const void *q = vit_at(run, s->qkv, heads_at(h, task, 3 * d));
+    const void *p = vit_at(run, s->probs, task * floats);
+    const void *d_o = vit_at(run, run->d_heads, heads_at(h, task, d));
+    void *d_q = vit_at(run, run->d_qkv, heads_at(h, task, 3 * d));
+    float *d_p = vit_scratch(run);
+    void *d_s = d_p + floats;
     double mark = vit_lap_start(run);
 
-    vit_gemm(&run->exec, false, true, n, n, per_head, 1.0f, d_o, d, q + 2 * d, 3 * d, beta,
-             d_p, n);
-    vit_gemm(&run->exec, true, false, n, per_head, n, 1.0f, p, n, d_o, d, 0.0f, d_q + 2 * d,
-             3 * d);
+    scores(run, h, d_o, d, vit_at(run, q, 2 * d), 3 * d, d_p);
+    if (extra)
+        run->kernels->add(d_p, d_p, run->d_attention + task * floats, floats);
+    mixtures(run, h, p, true, d_o, d, vit_at(run, d_q, 2 * d), 3 * d);
     vit_lap(run, &mark, VIT_PART_ATTENTION);
-    run->kernels->softmax_backward(d_p, p, n, n, n);
+    run->operand->softmax_backward(d_s, d_p, p, h->group * n, n, h->scale);
     vit_lap(run, &mark, VIT_PART_SOFTMAX);
-    vit_gemm(&run->exec, false, false, n, per_head, n, scale, d_p, n, q + d, 3 * d, 0.0f,
-             d_q, 3 * d);
-    vit_gemm(&run->exec, true, false, n, per_head, n, scale, d_p, n, q, 3 * d, 0.0f,
-             d_q + d, 3 * d);
+    mixtures(run, h, d_s, false, vit_at(run, q, d), 3 * d, d_q, 3 * d);
+    mixtures(run, h, d_s, true, q, 3 * d, vit_at(run, d_q, d), 3 * d);
     vit_lap(run, &mark, VIT_PART_ATTENTION);
+}
+
+/* Where the gradient of the branch lies: in the stream's itself when it is an operand as it is. */
+static void *branch_gradient(const vit_run *run, size_t i)
+{
+    const bool same =
+        run->precision == VIT_PRECISION_FP32 && !vit_branch_regularised(run, i);
+
+    return same ? run->d_x : run->d_branch;
+}
+
+/* The branch's gradient from the stream's; d_heads <- that of the heads' outputs. */
+static void projection_backward(vit_run *run, size_t i, size_t first, size_t rows)
+{
+    const size_t d = (size_t)run->config.width;
+    void *d_y = vit_at(run, branch_gradient(run, i), first * d);
+    double mark = vit_lap_start(run);
+
+    if (vit_branch_regularised(run, i)) {
+        float *scratch = vit_scratch(run);
+        memcpy(scratch, run->d_x + first * d, rows * d * sizeof *scratch);
+        vit_branch_regularise(scratch, run, i, VIT_SITE_ATTENTION, first, rows);
+        run->operand->round(d_y, 1.0f, scratch, rows * d);
+    } else if (run->precision == VIT_PRECISION_BF16) {
+        run->operand->round(d_y, 1.0f, run->d_x + first * d, rows * d);
+    }
+    vit_linear_backward(&run->exec, run->block[i].linear + VIT_LINEAR_PROJ, rows, d_y,
+                        vit_at(run, run->d_heads, first * d), false);
+    if (run->mode == VIT_MODE_TRAIN) {
+        float *sums = run->partial + first / run->block_rows * run->partial_width;
+        memset(sums, 0, d * sizeof *sums);
+        run->operand->column_sum(sums, d_y, rows, d);
+    }
+    vit_lap(run, &mark, VIT_PART_PROJECTION);
 }
 
 void vit_attention_backward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
+    const vit_block_parameters *g = &run->gradients.block[i];
     const bool train = run->mode == VIT_MODE_TRAIN;
-    const size_t d = (size_t)run->config.width, heads = (size_t)run->config.heads;
-    const size_t n = run->tokens_per_image, per_head = d / heads;
-    const float scale = 1.0f / sqrtf((float)per_head);
-    const bool regularised = vit_branch_regularised(run, i);
-    const float *d_branch = regularised ? run->d_branch : run->d_x;
+    const heads_plan heads = heads_of(run);
+    const size_t d = heads.d, step = run->block_rows, t = run->tokens;
+    const size_t blocks = (t + step - 1) / step;
     const bool extra = s->router && s->router->wants_attention;
 
 #pragma omp parallel num_threads(run->threads)
     {
-        float *scratch = vit_scratch(run);
-
-        /* d_norm <- gradient of the heads' outputs */
 #pragma omp for schedule(dynamic, 1)
-        for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-            const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
-            const float *d_y = d_branch + first * d;
-            double mark = vit_lap_start(run);
-            if (regularised) {
-                memcpy(run->d_branch + first * d, run->d_x + first * d,
-                       rows * d * sizeof *scratch);
-                vit_branch_regularise(run->d_branch + first * d, run, i, VIT_SITE_ATTENTION,
-                                      first, rows);
-            }
-            vit_gemm(&run->exec, false, false, rows, d, d, 1.0f, d_y, d, w->proj_weight, d,
-                     0.0f, run->d_norm + first * d, d);
-            if (train) {
-                float *sums = run->partial + first / VIT_ROWS * run->partial_width;
-                memset(sums, 0, d * sizeof *sums);
-                run->kernels->column_sum(sums, d_y, rows, d);
-            }
-            vit_lap(run, &mark, VIT_PART_PROJECTION);
-        }
+        for (size_t first = 0; first < t; first += step)
+            projection_backward(run, i, first, vit_min(step, t - first));
 
 #pragma omp for schedule(dynamic, 1)
-        for (size_t task = 0; task < run->batch * heads; task++)
-            head_backward(run, s, task, extra ? run->d_attention + task * n * n : scratch,
-                          extra ? 1.0f : 0.0f, scale);
+        for (size_t task = 0; task < heads.tasks; task++)
+            heads_backward(run, s, &heads, task, extra);
     }
 
-    const size_t blocks = vit_row_blocks(run->tokens);
-    double alone = vit_lap_start(run);
     if (train) {
-        const vit_block_parameters *g = &run->gradients.block[i];
-        vit_gemm(&run->exec, true, false, d, d, run->tokens, 1.0f, d_branch, d,
-                 s->attention, d, 1.0f, g->proj_weight, d);
+        double alone = vit_lap_start(run);
         vit_partial_add(g->proj_bias, run, blocks, 0, d);
-        vit_gemm(&run->exec, true, false, 3 * d, d, run->tokens, 1.0f, run->d_qkv, 3 * d,
-                 s->norm1, d, 1.0f, g->qkv_weight, d);
+        vit_gradients_add(
+            run,
+            (const vit_gradient[]){
+                {3 * d, d, t, run->d_qkv, s->norm1, g->qkv_weight},
+                {d, d, t, branch_gradient(run, i), s->attention, g->proj_weight},
+            },
+            2);
         vit_lap_alone(run, &alone, VIT_PART_PROJECTION);
     }
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
-        float *sums = run->partial + first / VIT_ROWS * run->partial_width;
+    for (size_t first = 0; first < t; first += step) {
+        const size_t rows = vit_min(step, t - first);
+        const void *d_qkv = vit_at(run, run->d_qkv, first * 3 * d);
+        float *sums = run->partial + first / step * run->partial_width;
         float *scratch = vit_scratch(run);
         double mark = vit_lap_start(run);
-        vit_gemm(&run->exec, false, false, rows, d, 3 * d, 1.0f, run->d_qkv + first * 3 * d,
-                 3 * d, w->qkv_weight, d, 0.0f, scratch, d);
+        vit_linear_backward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, d_qkv, scratch,
+                            true);
         if (train) {
             memset(sums, 0, 5 * d * sizeof *sums);
-            run->kernels->column_sum(sums, run->d_qkv + first * 3 * d, rows, 3 * d);
+            run->operand->column_sum(sums, d_qkv, rows, 3 * d);
         }
         vit_lap(run, &mark, VIT_PART_PROJECTION);
         run->kernels->norm_backward(
@@ -171,8 +255,7 @@ void vit_attention_backward(vit_run *run, size_t i)
         vit_lap(run, &mark, VIT_PART_NORM);
     }
     if (train) {
-        const vit_block_parameters *g = &run->gradients.block[i];
-        alone = vit_lap_start(run);
+        double alone = vit_lap_start(run);
         vit_partial_add(g->qkv_bias, run, blocks, 0, 3 * d);
         vit_lap_alone(run, &alone, VIT_PART_PROJECTION);
         vit_partial_add(g->norm1_weight, run, blocks, 3 * d, d);

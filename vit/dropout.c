@@ -2,20 +2,26 @@
  * backward pass draws the same mask again, so no mask is stored and a resumed run repeats it. */
 #include "vit/run_internal.h"
 
-void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step,
-                 uint64_t site, uint64_t first_token)
+void vit_dropout(const vit_operand_kernels *kernels, void *y, size_t bytes, size_t rows,
+                 size_t n, double rate, const vit_step *step, uint64_t site,
+                 uint64_t first_token)
 {
+    enum { PIECE = 512 };
     const float keep = (float)(1.0 / (1.0 - rate));
     const uint32_t limit = (uint32_t)(rate * 65536.0 + 0.5); /* 16 random bits an element */
+    float mask[PIECE];
+
     for (size_t r = 0; r < rows; r++) {
         base_rng rng = base_rng_make(step->seed, BASE_PURPOSE_DROPOUT, step->step, site,
                                      first_token + r);
-        float *yr = y + r * n;
-        for (size_t i = 0; i < n; i += 2) {
-            const uint32_t word = base_rng_u32(&rng);
-            yr[i] *= (word & 0xffffu) < limit ? 0.0f : keep;
-            if (i + 1 < n)
-                yr[i + 1] *= word >> 16 < limit ? 0.0f : keep;
+        for (size_t at = 0; at < n; at += PIECE) {
+            const size_t count = n - at < PIECE ? n - at : PIECE;
+            for (size_t i = 0; i < count; i += 2) {
+                const uint32_t word = base_rng_u32(&rng);
+                mask[i] = (word & 0xffffu) < limit ? 0.0f : keep;
+                mask[i + 1] = word >> 16 < limit ? 0.0f : keep;
+            }
+            kernels->multiply((unsigned char *)y + (r * n + at) * bytes, mask, count);
         }
     }
 }
@@ -59,8 +65,8 @@ void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site
         return;
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
     if (run->config.dropout > 0)
-        vit_dropout(y, rows, d, run->config.dropout, &run->step, 8 * i + site,
-                    run->step.first_sample * n + first);
+        vit_dropout(run->fp32, y, sizeof *y, rows, d, run->config.dropout, &run->step,
+                    8 * i + site, run->step.first_sample * n + first);
     if (vit_drop_path_rate(&run->config, i) <= 0)
         return;
     for (size_t r = 0; r < rows; r++) {

@@ -26,16 +26,17 @@ static patch_grid grid_of(const vit_config *c)
     };
 }
 
-/* One image [C, S, S] and its patches [count, C * P * P], in either direction. */
-static void unfold(float *patches, const float *image, const patch_grid *g)
+/* One image [C, S, S] to its patches [count, C * P * P] as operands, and back from fp32. */
+static void unfold(const vit_run *run, void *patches, const float *image,
+                   const patch_grid *g)
 {
     for (size_t p = 0; p < g->count; p++) {
         const size_t top = p / g->per_side * g->patch, left = p % g->per_side * g->patch;
         for (size_t c = 0; c < g->channels; c++)
             for (size_t y = 0; y < g->patch; y++)
-                memcpy(patches + p * g->floats + (c * g->patch + y) * g->patch,
-                       image + (c * g->side + top + y) * g->side + left,
-                       g->patch * sizeof *image);
+                run->operand->round(
+                    vit_at(run, patches, p * g->floats + (c * g->patch + y) * g->patch),
+                    1.0f, image + (c * g->side + top + y) * g->side + left, g->patch);
     }
 }
 
@@ -51,6 +52,15 @@ static void fold(float *image, const float *patches, const patch_grid *g)
     }
 }
 
+static void embed_dropout(const vit_run *run, float *x, size_t b)
+{
+    const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
+
+    if (run->training && run->config.dropout > 0)
+        vit_dropout(run->fp32, x, sizeof *x, n, d, run->config.dropout, &run->step,
+                    VIT_SITE_EMBED, (run->step.first_sample + b) * n);
+}
+
 void vit_embed_forward(vit_run *run, float *x, const float *images)
 {
     const patch_grid g = grid_of(&run->config);
@@ -61,19 +71,16 @@ void vit_embed_forward(vit_run *run, float *x, const float *images)
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
     for (size_t b = 0; b < run->batch; b++) {
-        float *patches = run->patches + b * g.count * g.floats;
+        void *patches = vit_at(run, run->patches, b * g.count * g.floats);
         float *xb = x + b * n * d;
         double mark = vit_lap_start(run);
-        unfold(patches, images + b * image_floats, &g);
-        vit_gemm(&run->exec, false, true, g.count, d, g.floats, 1.0f, patches, g.floats,
-                 w->patch_weight, g.floats, 0.0f, xb + extra * d, d);
-        run->kernels->bias(xb + extra * d, w->patch_bias, g.count, d);
+        unfold(run, patches, images + b * image_floats, &g);
+        vit_linear_forward(&run->exec, VIT_LINEAR_PATCH, g.count, patches, xb + extra * d,
+                           true);
         if (extra)
             memcpy(xb, w->cls_token, d * sizeof *xb);
-        run->kernels->axpy(xb, 1.0f, run->sincos ? run->sincos : w->pos_embed, n * d);
-        if (run->training && run->config.dropout > 0)
-            vit_dropout(xb, n, d, run->config.dropout, &run->step, VIT_SITE_EMBED,
-                        (run->step.first_sample + b) * n);
+        run->kernels->add(xb, xb, run->sincos ? run->sincos : w->pos_embed, n * d);
+        embed_dropout(run, xb, b);
         vit_lap(run, &mark, VIT_PART_PATCH);
     }
 }
@@ -89,13 +96,13 @@ static void embed_sums(vit_run *run, const float *d_x, size_t extra)
         for (size_t b = 0; b < run->batch; b++) {
             const float *row = d_x + (b * n + t) * d;
             if (!run->sincos)
-                run->kernels->axpy(g->pos_embed + t * d, 1.0f, row, d);
+                run->fp32->axpy(g->pos_embed + t * d, 1.0f, row, d);
             if (t < extra)
-                run->kernels->axpy(g->cls_token, 1.0f, row, d);
+                run->fp32->axpy(g->cls_token, 1.0f, row, d);
         }
     }
     for (size_t b = 0; b < run->batch; b++)
-        run->kernels->column_sum(g->patch_bias, d_x + (b * n + extra) * d, n - extra, d);
+        run->fp32->column_sum(g->patch_bias, d_x + (b * n + extra) * d, n - extra, d);
 }
 
 void vit_embed_backward(vit_run *run, float *d_images, float *d_x)
@@ -104,64 +111,81 @@ void vit_embed_backward(vit_run *run, float *d_images, float *d_x)
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
     const size_t extra = n - g.count, image_floats = g.channels * g.side * g.side;
 
-    if (run->training && run->config.dropout > 0) {
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-        for (size_t b = 0; b < run->batch; b++)
-            vit_dropout(d_x + b * n * d, n, d, run->config.dropout, &run->step,
-                        VIT_SITE_EMBED, (run->step.first_sample + b) * n);
-    }
+    for (size_t b = 0; b < run->batch; b++)
+        embed_dropout(run, d_x + b * n * d, b);
     if (run->mode == VIT_MODE_TRAIN) {
         embed_sums(run, d_x, extra);
         /* rows without the class token are contiguous per image only: move them together */
-        float *rows = extra ? run->d_norm : d_x;
-        if (extra) {
+        void *rows = run->d_branch;
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-            for (size_t b = 0; b < run->batch; b++)
-                memcpy(rows + b * g.count * d, d_x + (b * n + extra) * d,
-                       g.count * d * sizeof *rows);
-        }
-        vit_gemm(&run->exec, true, false, d, g.floats, run->batch * g.count, 1.0f, rows, d,
-                 run->patches, g.floats, 1.0f, run->gradients.patch_weight, g.floats);
+        for (size_t b = 0; b < run->batch; b++)
+            run->operand->round(vit_at(run, rows, b * g.count * d), 1.0f,
+                                d_x + (b * n + extra) * d, g.count * d);
+        vit_gradients_add(run,
+                          &(vit_gradient){d, g.floats, run->batch * g.count, rows,
+                                          run->patches, run->gradients.patch_weight},
+                          1);
     }
     if (!d_images)
         return;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
     for (size_t b = 0; b < run->batch; b++) {
-        float *patches = run->patches + b * g.count * g.floats; /* not needed any more */
-        vit_gemm(&run->exec, false, false, g.count, g.floats, d, 1.0f,
-                 d_x + (b * n + extra) * d, d, run->weights.patch_weight, g.floats, 0.0f,
-                 patches, g.floats);
+        /* the operands of the forward pass are not needed any more */
+        float *patches = (float *)run->patches + b * g.count * g.floats;
+        void *rows = vit_at(run, run->d_branch, b * g.count * d);
+        run->operand->round(rows, 1.0f, d_x + (b * n + extra) * d, g.count * d);
+        vit_linear_backward(&run->exec, VIT_LINEAR_PATCH, g.count, rows, patches, true);
         fold(d_images + b * image_floats, patches, &g);
+    }
+}
+
+/* The head's rows, one for each image, in pieces for the threads. */
+static void head_products(vit_run *run, const void *in, void *out, bool backward)
+{
+    const size_t b = run->batch, d = (size_t)run->config.width;
+    const size_t classes = (size_t)run->config.classes;
+    const size_t step = (b + (size_t)run->threads - 1) / (size_t)run->threads;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < b; first += step) {
+        const size_t rows = vit_min(step, b - first);
+        if (backward)
+            vit_linear_backward(&run->exec, VIT_LINEAR_HEAD, rows,
+                                vit_at(run, in, first * classes), (float *)out + first * d,
+                                true);
+        else
+            vit_linear_forward(&run->exec, VIT_LINEAR_HEAD, rows,
+                               vit_at(run, in, first * d), (float *)out + first * classes,
+                               true);
     }
 }
 
 void vit_head_forward(vit_run *run, float *logits)
 {
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image, b = run->batch;
-    const size_t classes = (size_t)run->config.classes;
     const vit_parameters *w = &run->weights;
 
     if (run->config.pool == VIT_POOL_TOKEN) {
         for (size_t i = 0; i < b; i++)
             memcpy(run->pooled_in + i * d, run->last + i * n * d, d * sizeof *run->last);
-        run->kernels->norm(run->pooled, run->mean, run->rstd, run->pooled_in,
+        run->operand->norm(run->pooled, run->mean, run->rstd, run->pooled_in,
                            w->norm_weight, w->norm_bias, b, d, VIT_NORM_EPS);
     } else {
 #pragma omp parallel for schedule(static) num_threads(run->threads)
         for (size_t i = 0; i < b; i++) {
-            float *normed = run->final_norm + i * n * d, *mean = run->pooled + i * d;
-            run->kernels->norm(normed, run->mean + i * n, run->rstd + i * n,
-                               run->last + i * n * d, w->norm_weight, w->norm_bias, n, d,
-                               VIT_NORM_EPS);
+            float *normed = run->final_norm + i * n * d, *mean = run->pooled_in + i * d;
+            run->fp32->norm(normed, run->mean + i * n, run->rstd + i * n,
+                            run->last + i * n * d, w->norm_weight, w->norm_bias, n, d,
+                            VIT_NORM_EPS);
             memset(mean, 0, d * sizeof *mean);
-            run->kernels->column_sum(mean, normed, n, d);
+            run->fp32->column_sum(mean, normed, n, d);
             for (size_t j = 0; j < d; j++)
                 mean[j] /= (float)n;
+            run->operand->round(vit_at(run, run->pooled, i * d), 1.0f, mean, d);
         }
     }
-    vit_gemm(&run->exec, false, true, b, classes, d, 1.0f, run->pooled, d, w->head_weight,
-             d, 0.0f, logits, classes);
-    run->kernels->bias(logits, w->head_bias, b, classes);
+    head_products(run, run->pooled, logits, false);
 }
 
 void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
@@ -173,12 +197,14 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
     float *d_gamma = train ? run->gradients.norm_weight : NULL;
     float *d_beta = train ? run->gradients.norm_bias : NULL;
 
-    vit_gemm(&run->exec, false, false, b, d, classes, 1.0f, d_logits, classes,
-             w->head_weight, d, 0.0f, run->d_pooled, d);
+    run->operand->round(run->d_logits, 1.0f, d_logits, b * classes);
+    head_products(run, run->d_logits, run->d_pooled, true);
     if (train) {
-        vit_gemm(&run->exec, true, false, classes, d, b, 1.0f, d_logits, classes,
-                 run->pooled, d, 1.0f, run->gradients.head_weight, d);
-        run->kernels->column_sum(run->gradients.head_bias, d_logits, b, classes);
+        vit_gradients_add(run,
+                          &(vit_gradient){classes, d, b, run->d_logits, run->pooled,
+                                          run->gradients.head_weight},
+                          1);
+        run->fp32->column_sum(run->gradients.head_bias, d_logits, b, classes);
     }
     memset(d_x, 0, run->tokens * d * sizeof *d_x);
     if (run->config.pool == VIT_POOL_TOKEN) {

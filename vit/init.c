@@ -147,6 +147,7 @@ void vit_model_init_parameter(vit_model *model, size_t i, uint64_t seed)
 
 void vit_model_init(vit_model *model, uint64_t seed)
 {
+    model->version++;
     for (size_t i = 0; i < model->count; i++)
         vit_model_init_parameter(model, i, seed);
 }

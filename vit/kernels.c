@@ -59,103 +59,47 @@ static inline float tanh_fast(float u)
 static const float tanh_scale = 0.79788456080286536f; /* sqrt(2 / pi) */
 static const float tanh_cubic = 0.044715f;
 
-static void axpy(float *y, float a, const float *x, size_t n)
+/* ---- the loops between products, for operands in fp32 and in bf16 ---------------------------- */
+
+static inline float widen(uint16_t x)
+{
+    const uint32_t bits = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* To nearest even; NaN stays NaN. */
+static inline uint16_t narrow(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+}
+
+#define OPERAND float
+#define LOAD(x) (x)
+#define STORE(x) (x)
+#define NAME(f) fp32_##f
+#include "vit/kernels_operand.h"
+#undef OPERAND
+#undef LOAD
+#undef STORE
+#undef NAME
+
+#define OPERAND uint16_t
+#define LOAD(x) widen(x)
+#define STORE(x) narrow(x)
+#define NAME(f) bf16_##f
+#include "vit/kernels_operand.h"
+
+/* ---- fp32 alone -------------------------------------------------------------------------------- */
+
+static void add(float *y, const float *x, const float *branch, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] += a * x[i];
-}
-
-static float dot(const float *a, const float *b, size_t n)
-{
-    float s = 0;
-#pragma omp simd reduction(+ : s)
-    for (size_t i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
-}
-
-static void add_bias(float *h, const float *bias, size_t rows, size_t n)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < n; i++)
-            h[r * n + i] += bias[i];
-}
-
-static void bias_gelu(float *a, float *h, const float *bias, size_t rows, size_t n,
-                      int tanh_form)
-{
-    for (size_t r = 0; r < rows; r++) {
-        float *hr = h + r * n, *ar = a + r * n;
-        /* NOLINTNEXTLINE(bugprone-branch-clone): clang does not compare the loops' bodies */
-        if (tanh_form) {
-#pragma omp simd
-            for (size_t i = 0; i < n; i++) {
-                const float x = hr[i] + bias[i];
-                hr[i] = x;
-                ar[i] = 0.5f * x *
-                        (1.0f + tanh_fast(tanh_scale * (x + tanh_cubic * x * x * x)));
-            }
-        } else {
-#pragma omp simd
-            for (size_t i = 0; i < n; i++) {
-                const float x = hr[i] + bias[i];
-                float e;
-                hr[i] = x;
-                ar[i] = x * normal_cdf(x, &e);
-            }
-        }
-    }
-}
-
-static void gelu_backward(float *d, const float *h, size_t n, int tanh_form)
-{
-    /* NOLINTNEXTLINE(bugprone-branch-clone): as above */
-    if (tanh_form) {
-#pragma omp simd
-        for (size_t i = 0; i < n; i++) {
-            const float x = h[i];
-            const float t = tanh_fast(tanh_scale * (x + tanh_cubic * x * x * x));
-            const float du = tanh_scale * (1.0f + 3.0f * tanh_cubic * x * x);
-            d[i] *= 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
-        }
-    } else {
-#pragma omp simd
-        for (size_t i = 0; i < n; i++) {
-            float e;
-            const float cdf = normal_cdf(h[i], &e);
-            d[i] *= cdf + h[i] * 0.39894228040143268f * e; /* phi = e / sqrt(2 pi) */
-        }
-    }
-}
-
-static void column_sum(float *sum, const float *d, size_t rows, size_t n)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < n; i++)
-            sum[i] += d[r * n + i];
-}
-
-static void norm(float *y, float *mean, float *rstd, const float *x, const float *gamma,
-                 const float *beta, size_t rows, size_t n, float eps)
-{
-    for (size_t r = 0; r < rows; r++) {
-        const float *xr = x + r * n;
-        float *yr = y + r * n;
-        float sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-        for (size_t i = 0; i < n; i++)
-            sum += xr[i];
-        const float mu = sum / (float)n;
-#pragma omp simd reduction(+ : squares)
-        for (size_t i = 0; i < n; i++)
-            squares += (xr[i] - mu) * (xr[i] - mu);
-        const float rs = 1.0f / sqrtf(squares / (float)n + eps);
-#pragma omp simd
-        for (size_t i = 0; i < n; i++)
-            yr[i] = (xr[i] - mu) * rs * gamma[i] + beta[i];
-        mean[r] = mu;
-        rstd[r] = rs;
-    }
+        y[i] = x[i] + branch[i];
 }
 
 static void norm_backward(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
@@ -188,40 +132,6 @@ static void norm_backward(float *d_x, float *d_gamma, float *d_beta, const float
     }
 }
 
-static void softmax(float *s, size_t rows, size_t n, size_t ld)
-{
-    for (size_t r = 0; r < rows; r++) {
-        float *sr = s + r * ld;
-        float top = sr[0], sum = 0;
-#pragma omp simd reduction(max : top)
-        for (size_t i = 0; i < n; i++)
-            top = sr[i] > top ? sr[i] : top;
-#pragma omp simd reduction(+ : sum)
-        for (size_t i = 0; i < n; i++) {
-            const float e = exp_fast(sr[i] - top);
-            sr[i] = e;
-            sum += e;
-        }
-        const float inverse = 1.0f / sum;
-        for (size_t i = 0; i < n; i++)
-            sr[i] *= inverse;
-    }
-}
-
-static void softmax_backward(float *d, const float *p, size_t rows, size_t n, size_t ld)
-{
-    for (size_t r = 0; r < rows; r++) {
-        float *dr = d + r * ld;
-        const float *pr = p + r * ld;
-        float s = 0;
-#pragma omp simd reduction(+ : s)
-        for (size_t i = 0; i < n; i++)
-            s += dr[i] * pr[i];
-        for (size_t i = 0; i < n; i++)
-            dr[i] = pr[i] * (dr[i] - s);
-    }
-}
-
 static void adamw(float *w, float *m, float *v, const float *g, size_t n, float scale,
                   float lr, float beta1, float beta2, float eps, float decay, float c1,
                   float c2)
@@ -246,24 +156,8 @@ static double sum_squares(const float *x, size_t n)
 
 static void to_bf16(uint16_t *out, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-        out[i] =
-            (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
-    }
-}
-
-static void scale_add(float *c, const float *t, float alpha, float beta, size_t n)
-{
-    if (beta == 0.0f) {
-        for (size_t i = 0; i < n; i++)
-            c[i] = alpha * t[i];
-        return;
-    }
     for (size_t i = 0; i < n; i++)
-        c[i] = alpha * t[i] + beta * c[i];
+        out[i] = narrow(x[i]);
 }
 
 /* log x for x in [2^-24, 1]: x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 atanh((m - 1) / (m + 1)). */
@@ -334,22 +228,23 @@ static void normals(float *out, size_t rows, size_t n, const uint32_t key[2],
     }
 }
 
+#define OPERAND_KERNELS(set)                                                               \
+    {                                                                                      \
+        .norm = set##_norm, .gelu = set##_gelu, .gelu_backward = set##_gelu_backward,      \
+        .column_sum = set##_column_sum, .softmax = set##_softmax,                          \
+        .softmax_backward = set##_softmax_backward, .round = set##_round,                  \
+        .multiply = set##_multiply, .axpy = set##_axpy, .dot = set##_dot,                  \
+    }
+
 extern const vit_kernels VIT_KERNELS_SET;
 const vit_kernels VIT_KERNELS_SET = {
     .isa = VIT_KERNELS_ISA,
-    .axpy = axpy,
-    .dot = dot,
-    .bias = add_bias,
-    .bias_gelu = bias_gelu,
-    .gelu_backward = gelu_backward,
-    .column_sum = column_sum,
-    .norm = norm,
+    .operand = {[VIT_PRECISION_FP32] = OPERAND_KERNELS(fp32),
+                [VIT_PRECISION_BF16] = OPERAND_KERNELS(bf16)},
+    .add = add,
     .norm_backward = norm_backward,
-    .softmax = softmax,
-    .softmax_backward = softmax_backward,
     .adamw = adamw,
     .sum_squares = sum_squares,
     .to_bf16 = to_bf16,
-    .scale_add = scale_add,
     .normals = normals,
 };

@@ -36,3 +36,8 @@ const vit_route_kernels *vit_route_kernels_get(void)
 {
     return best_set().routing;
 }
+
+const vit_operand_kernels *vit_kernels_fp32(void)
+{
+    return &vit_kernels_get()->operand[VIT_PRECISION_FP32];
+}

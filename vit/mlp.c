@@ -1,105 +1,113 @@
 /* mlp.c - the dense block's second half: x_next = x1 + fc2(gelu(fc1(norm2(x1)))).
  *
- * One sweep forward and one backward: a block of rows goes through the norm, both products, bias, GELU
- * and the residual while it is in the cache. Dropout after GELU and after fc2, as timm's Mlp. */
+ * One sweep forward and one backward: a block of rows goes through the norm, both products, GELU and the
+ * residual while it is in the cache. Of the hidden layer only the values before GELU are kept; the
+ * backward sweep, which needs their normal distribution function anyway, makes those behind it again.
+ * Dropout after GELU and after fc2, as timm's Mlp. */
 #include <omp.h>
 #include <string.h>
 
 #include "vit/run_internal.h"
+
+static void hidden_dropout(const vit_run *run, size_t i, void *y, size_t first, size_t rows)
+{
+    if (run->training && run->config.dropout > 0)
+        vit_dropout(run->operand, y, run->operand_bytes, rows, (size_t)run->config.mlp,
+                    run->config.dropout, &run->step, 8 * i + VIT_SITE_HIDDEN,
+                    run->step.first_sample * run->tokens_per_image + first);
+}
 
 void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const size_t step = run->block_rows;
     const int tanh_form = run->config.gelu == VIT_GELU_TANH;
-    const bool drop = run->training && run->config.dropout > 0;
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
-        float *scratch = vit_scratch(run);
-        float *hidden = s->hidden + first * m, *active = s->active + first * m;
+    for (size_t first = 0; first < run->tokens; first += step) {
+        const size_t rows = vit_min(step, run->tokens - first);
+        float *scratch = vit_scratch(run), *normed_here = scratch + VIT_ROWS * d;
+        void *active = normed_here + VIT_ROWS * d;
+        void *normed = vit_at_or(run, s->norm2, first * d, normed_here);
+        void *hidden = vit_at_or(run, s->hidden, first * m, active);
         double mark = vit_lap_start(run);
-        run->kernels->norm(s->norm2 + first * d, s->mean2 + first, s->rstd2 + first,
-                           s->x1 + first * d, w->norm2_weight, w->norm2_bias, rows, d,
-                           VIT_NORM_EPS);
+        run->operand->norm(normed, s->mean2 + first, s->rstd2 + first, s->x1 + first * d,
+                           w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
         vit_lap(run, &mark, VIT_PART_NORM);
-        vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, s->norm2 + first * d, d,
-                 w->fc1_weight, d, 0.0f, hidden, m);
-        run->kernels->bias_gelu(active, hidden, w->fc1_bias, rows, m, tanh_form);
-        if (drop)
-            vit_dropout(active, rows, m, run->config.dropout, &run->step,
-                        8 * i + VIT_SITE_HIDDEN,
-                        run->step.first_sample * run->tokens_per_image + first);
-        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m, w->fc2_weight, m,
-                 0.0f, scratch, d);
-        run->kernels->bias(scratch, w->fc2_bias, rows, d);
+        vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_FC1, rows, normed, hidden,
+                           false);
+        run->operand->gelu(active, hidden, rows * m, tanh_form);
+        hidden_dropout(run, i, active, first, rows);
+        vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_FC2, rows, active, scratch,
+                           true);
         vit_branch_regularise(scratch, run, i, VIT_SITE_MLP, first, rows);
-        if (x_next != s->x1)
-            memcpy(x_next + first * d, s->x1 + first * d, rows * d * sizeof *scratch);
-        run->kernels->axpy(x_next + first * d, 1.0f, scratch, rows * d);
+        run->kernels->add(x_next + first * d, s->x1 + first * d, scratch, rows * d);
         vit_lap(run, &mark, VIT_PART_MLP);
     }
 }
 
+/* One block of rows: d_branch, d_hidden, active and the sums of the biases' and the norm's gradients. */
+static void rows_backward(vit_run *run, size_t i, size_t first, size_t rows)
+{
+    const vit_block_state *s = &run->block[i];
+    const bool train = run->mode == VIT_MODE_TRAIN;
+    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    float *scratch = vit_scratch(run), *spare = scratch + VIT_ROWS * d;
+    float *sums = run->partial + first / run->block_rows * run->partial_width;
+    void *d_y = vit_at(run, run->d_branch, first * d);
+    void *d_hidden = vit_at(run, run->d_hidden, first * m);
+    void *active = vit_at_or(run, run->active, first * m, spare);
+    double mark = vit_lap_start(run);
+
+    if (vit_branch_regularised(run, i)) {
+        memcpy(scratch, run->d_x + first * d, rows * d * sizeof *scratch);
+        vit_branch_regularise(scratch, run, i, VIT_SITE_MLP, first, rows);
+        run->operand->round(d_y, 1.0f, scratch, rows * d);
+    } else {
+        run->operand->round(d_y, 1.0f, run->d_x + first * d, rows * d);
+    }
+    vit_linear_backward(&run->exec, s->linear + VIT_LINEAR_FC2, rows, d_y, d_hidden, false);
+    hidden_dropout(run, i, d_hidden, first, rows);
+    run->operand->gelu_backward(d_hidden, active, vit_at(run, s->hidden, first * m),
+                                rows * m, run->config.gelu == VIT_GELU_TANH);
+    if (train)
+        hidden_dropout(run, i, active, first, rows);
+    vit_linear_backward(&run->exec, s->linear + VIT_LINEAR_FC1, rows, d_hidden, scratch,
+                        true);
+    if (train) {
+        memset(sums, 0, (m + 3 * d) * sizeof *sums);
+        run->operand->column_sum(sums, d_hidden, rows, m);
+        run->operand->column_sum(sums + m, d_y, rows, d);
+    }
+    vit_lap(run, &mark, VIT_PART_MLP);
+    run->kernels->norm_backward(run->d_x + first * d, train ? sums + m + d : NULL,
+                                sums + m + 2 * d, scratch, s->x1 + first * d,
+                                s->mean2 + first, s->rstd2 + first,
+                                run->weights.block[i].norm2_weight, rows, d);
+    vit_lap(run, &mark, VIT_PART_NORM);
+}
+
 void vit_mlp_backward(vit_run *run, size_t i)
 {
-    vit_block_state *s = &run->block[i];
-    const vit_block_parameters *w = &run->weights.block[i];
+    const vit_block_state *s = &run->block[i];
+    const vit_block_parameters *g = &run->gradients.block[i];
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
-    const int tanh_form = run->config.gelu == VIT_GELU_TANH;
-    const bool train = run->mode == VIT_MODE_TRAIN;
-    const bool drop = run->training && run->config.dropout > 0;
-    const bool regularised = vit_branch_regularised(run, i);
-    const size_t blocks = vit_row_blocks(run->tokens);
-    /* with nothing dropped the branch's gradient is the stream's, but that changes in the sweep: the
-     * products for fc2's weight need it as it was */
-    double alone = vit_lap_start(run);
-    if (train || regularised)
-        memcpy(run->d_branch, run->d_x, run->tokens * d * sizeof *run->d_x);
-    vit_lap_alone(run, &alone, VIT_PART_MLP);
+    const size_t t = run->tokens, step = run->block_rows, blocks = (t + step - 1) / step;
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t rows = vit_min(VIT_ROWS, run->tokens - first);
-        float *scratch = vit_scratch(run);
-        float *d_hidden = run->d_hidden + first * m;
-        float *sums = run->partial + first / VIT_ROWS * run->partial_width;
-        double mark = vit_lap_start(run);
-        if (regularised)
-            vit_branch_regularise(run->d_branch + first * d, run, i, VIT_SITE_MLP, first,
-                                  rows);
-        const float *d_y = (train || regularised ? run->d_branch : run->d_x) + first * d;
-        vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_y, d, w->fc2_weight, m, 0.0f,
-                 d_hidden, m);
-        if (drop)
-            vit_dropout(d_hidden, rows, m, run->config.dropout, &run->step,
-                        8 * i + VIT_SITE_HIDDEN,
-                        run->step.first_sample * run->tokens_per_image + first);
-        run->kernels->gelu_backward(d_hidden, s->hidden + first * m, rows * m, tanh_form);
-        vit_gemm(&run->exec, false, false, rows, d, m, 1.0f, d_hidden, m, w->fc1_weight, d,
-                 0.0f, scratch, d);
-        if (train) {
-            memset(sums, 0, (m + 3 * d) * sizeof *sums);
-            run->kernels->column_sum(sums, d_hidden, rows, m);
-            run->kernels->column_sum(sums + m, d_y, rows, d);
-        }
-        vit_lap(run, &mark, VIT_PART_MLP);
-        run->kernels->norm_backward(run->d_x + first * d, train ? sums + m + d : NULL,
-                                    sums + m + 2 * d, scratch, s->x1 + first * d,
-                                    s->mean2 + first, s->rstd2 + first, w->norm2_weight,
-                                    rows, d);
-        vit_lap(run, &mark, VIT_PART_NORM);
-    }
-    if (!train)
+    for (size_t first = 0; first < t; first += step)
+        rows_backward(run, i, first, vit_min(step, t - first));
+    if (run->mode != VIT_MODE_TRAIN)
         return;
-    alone = vit_lap_start(run);
-    const vit_block_parameters *g = &run->gradients.block[i];
-    vit_gemm(&run->exec, true, false, d, m, run->tokens, 1.0f, run->d_branch, d, s->active,
-             m, 1.0f, g->fc2_weight, m);
-    vit_gemm(&run->exec, true, false, m, d, run->tokens, 1.0f, run->d_hidden, m, s->norm2,
-             d, 1.0f, g->fc1_weight, d);
+    double alone = vit_lap_start(run);
+    vit_gradients_add(run,
+                      (const vit_gradient[]){
+                          {d, m, t, run->d_branch, run->active, g->fc2_weight},
+                          {m, d, t, run->d_hidden, s->norm2, g->fc1_weight},
+                      },
+                      2);
     vit_partial_add(g->fc1_bias, run, blocks, 0, m);
     vit_partial_add(g->fc2_bias, run, blocks, m, d);
     vit_lap_alone(run, &alone, VIT_PART_MLP);

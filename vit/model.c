@@ -233,7 +233,13 @@ const vit_parameter *vit_model_parameter_find(const vit_model *model, const char
 
 float *vit_model_weights(vit_model *model)
 {
+    model->version++;
     return model->weights;
+}
+
+uint64_t vit_model_version(const vit_model *model)
+{
+    return model->version;
 }
 
 const float *vit_model_weights_const(const vit_model *model)

@@ -5,7 +5,7 @@
  * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is one block of rows
  * of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small experts and large ones
  * share the threads evenly, and nothing is padded. A router with two views of the tokens (S2MoE, training
- * only) has 2T of them here: T + t is the other view of t, its rows follow the norm's in norm2.
+ * only) has 2T of them here: T + t is the other view of t, its rows follow the norm's in `routed`.
  * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
 #include <omp.h>
 #include <string.h>
@@ -18,6 +18,20 @@ typedef struct expert_tasks {
     size_t experts;
 } expert_tasks;
 
+/* One block of rows of an expert. */
+typedef struct expert_block {
+    size_t expert;
+    size_t assignment; /* the first, in dispatch order */
+    size_t first;      /* the first row in the buffers */
+    size_t rows;       /* that have an assignment */
+    size_t padded;     /* what products run on; the rest is zero */
+} expert_block;
+
+static size_t round_up(size_t value, size_t multiple)
+{
+    return (value + multiple - 1) / multiple * multiple;
+}
+
 static void tasks_plan(expert_tasks *out, const vit_dispatch *dispatch, size_t experts)
 {
     out->experts = experts;
@@ -27,16 +41,45 @@ static void tasks_plan(expert_tasks *out, const vit_dispatch *dispatch, size_t e
             out->first[e] + vit_row_blocks(dispatch->offset[e + 1] - dispatch->offset[e]);
 }
 
-/* Rows of a task, and its expert. */
-static size_t task_rows(size_t *first, size_t *expert, const expert_tasks *tasks,
-                        const vit_dispatch *dispatch, size_t task)
+/* Experts' rows begin at multiples, so that their last blocks can be padded in place. */
+static void places_plan(vit_block_state *s, size_t experts)
+{
+    s->place[0] = 0;
+    for (size_t e = 0; e < experts; e++)
+        s->place[e + 1] =
+            s->place[e] +
+            round_up(s->dispatch.offset[e + 1] - s->dispatch.offset[e], VIT_ROWS_MULTIPLE);
+}
+
+static expert_block task_block(const expert_tasks *tasks, const vit_block_state *s,
+                               size_t task)
 {
     size_t e = 0;
     while (tasks->first[e + 1] <= task)
         e++;
-    *expert = e;
-    *first = dispatch->offset[e] + (task - tasks->first[e]) * VIT_ROWS;
-    return vit_min(VIT_ROWS, dispatch->offset[e + 1] - *first);
+    const size_t before = (task - tasks->first[e]) * VIT_ROWS;
+    const size_t at = s->dispatch.offset[e] + before;
+    const size_t rows = vit_min(VIT_ROWS, s->dispatch.offset[e + 1] - at);
+    return (expert_block){.expert = e,
+                          .assignment = at,
+                          .first = s->place[e] + before,
+                          .rows = rows,
+                          .padded = round_up(rows, VIT_ROWS_MULTIPLE)};
+}
+
+/* Where the result of a kept assignment lies. */
+static size_t assignment_row(const vit_block_state *s, size_t a)
+{
+    const size_t e = s->pass.expert[a];
+    return s->dispatch.row[a] - s->dispatch.offset[e] + s->place[e];
+}
+
+/* Zeroes the rows behind a block's, [.., D]. */
+static void padding_clear(const vit_run *run, const expert_block *b, void *rows)
+{
+    const size_t d = (size_t)run->config.width;
+    memset(vit_at(run, rows, b->rows * d), 0,
+           (b->padded - b->rows) * d * run->operand_bytes);
 }
 
 static uint64_t expert_site(size_t i, uint64_t site, size_t e)
@@ -45,15 +88,16 @@ static uint64_t expert_site(size_t i, uint64_t site, size_t e)
 }
 
 /* Dropout of rows of one expert; the mask belongs to the token, wherever its row lies. */
-static void expert_dropout(float *y, const vit_run *run, size_t i, uint64_t site, size_t e,
-                           size_t first, size_t rows, size_t n)
+static void expert_dropout(void *y, const vit_run *run, size_t i, uint64_t site,
+                           const expert_block *b, size_t n)
 {
     const vit_block_state *s = &run->block[i];
-    for (size_t r = 0; r < rows; r++) {
-        const size_t token = s->pass.token[s->dispatch.assignment[first + r]];
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t token = s->pass.token[s->dispatch.assignment[b->assignment + r]];
         const uint64_t view = token / run->tokens; /* a mask of its own */
-        vit_dropout(y + r * n, 1, n, run->config.moe.dropout, &run->step,
-                    expert_site(i, site, e) + (view << 32),
+        vit_dropout(run->operand, vit_at(run, y, r * n), run->operand_bytes, 1, n,
+                    run->config.moe.dropout, &run->step,
+                    expert_site(i, site, b->expert) + (view << 32),
                     run->step.first_sample * run->tokens_per_image + token % run->tokens);
     }
 }
@@ -64,39 +108,46 @@ static float token_scale(const vit_run *run, const vit_block_state *s, size_t t)
     return s->pass.shape.views > 1 ? 1.0f : s->branch_scale[1][t / run->tokens_per_image];
 }
 
+static void block_forward(vit_run *run, size_t i, const expert_block *b)
+{
+    const vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    const size_t linear = s->linear + 2 * b->expert;
+    const bool drop = run->training && run->config.moe.dropout > 0;
+    float *scratch = vit_scratch(run);
+    void *active = scratch + VIT_ROWS * d;
+    void *in = vit_at_or(run, s->rows_in, b->first * d, scratch);
+    void *hidden = vit_at_or(run, s->hidden, b->first * m, active);
+    void *out = vit_at(run, s->rows_out, b->first * d);
+    double mark = vit_lap_start(run);
+
+    for (size_t r = 0; r < b->rows; r++)
+        run->operand->round(
+            vit_at(run, in, r * d), 1.0f,
+            s->routed + s->pass.token[s->dispatch.assignment[b->assignment + r]] * d, d);
+    padding_clear(run, b, in);
+    vit_lap(run, &mark, VIT_PART_DISPATCH);
+    vit_linear_forward(&run->exec, linear + VIT_LINEAR_FC1, b->padded, in, hidden, false);
+    run->operand->gelu(active, hidden, b->padded * m, run->config.gelu == VIT_GELU_TANH);
+    if (drop)
+        expert_dropout(active, run, i, VIT_SITE_EXPERT_HIDDEN, b, m);
+    vit_linear_forward(&run->exec, linear + VIT_LINEAR_FC2, b->padded, active, out, false);
+    if (drop)
+        expert_dropout(out, run, i, VIT_SITE_EXPERT, b, d);
+    vit_lap(run, &mark, VIT_PART_EXPERTS);
+}
+
 static void experts_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
-    const vit_block_parameters *w = &run->weights.block[i];
-    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
-    const int tanh_form = run->config.gelu == VIT_GELU_TANH;
-    const bool drop = run->training && run->config.moe.dropout > 0;
     expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
+    places_plan(s, tasks.experts);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
     for (size_t task = 0; task < tasks.first[tasks.experts]; task++) {
-        size_t first, e;
-        const size_t rows = task_rows(&first, &e, &tasks, &s->dispatch, task);
-        float *in = s->rows_in + first * d, *out = s->rows_out + first * d;
-        float *hidden = s->hidden + first * m, *active = s->active + first * m;
-        double mark = vit_lap_start(run);
-        for (size_t r = 0; r < rows; r++)
-            memcpy(in + r * d,
-                   s->norm2 + s->pass.token[s->dispatch.assignment[first + r]] * d,
-                   d * sizeof *in);
-        vit_lap(run, &mark, VIT_PART_DISPATCH);
-        vit_gemm(&run->exec, false, true, rows, m, d, 1.0f, in, d,
-                 w->fc1_weight + e * m * d, d, 0.0f, hidden, m);
-        run->kernels->bias_gelu(active, hidden, w->fc1_bias + e * m, rows, m, tanh_form);
-        if (drop)
-            expert_dropout(active, run, i, VIT_SITE_EXPERT_HIDDEN, e, first, rows, m);
-        vit_gemm(&run->exec, false, true, rows, d, m, 1.0f, active, m,
-                 w->fc2_weight + e * d * m, m, 0.0f, out, d);
-        run->kernels->bias(out, w->fc2_bias + e * d, rows, d);
-        if (drop)
-            expert_dropout(out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
-        vit_lap(run, &mark, VIT_PART_EXPERTS);
+        const expert_block b = task_block(&tasks, s, task);
+        block_forward(run, i, &b);
     }
 }
 
@@ -116,8 +167,8 @@ static void token_add(const vit_run *run, const vit_block_state *s, float *row, 
     const size_t d = (size_t)run->config.width;
     for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
         if (s->dispatch.kept[a])
-            run->kernels->axpy(row, scale * s->pass.gate[a],
-                               s->rows_out + (size_t)s->dispatch.row[a] * d, d);
+            run->operand->axpy(row, scale * s->pass.gate[a],
+                               vit_at(run, s->rows_out, assignment_row(s, a) * d), d);
 }
 
 /* The results of two views, and what the router mixes of them. */
@@ -153,7 +204,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
             float *row = out + t * d;
             row_start(row, base ? base + t * d : NULL, d);
             if (s->pass.shape.views > 1)
-                run->kernels->axpy(row, scale, run->mixed + t * d, d);
+                run->fp32->axpy(row, scale, run->mixed + t * d, d);
             else
                 token_add(run, s, row, t, scale);
         }
@@ -190,8 +241,8 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
             join->enter(s->entered + at, s->x1 + at, s->carry_in + at * join->carry_width,
                         rows * d, (int)s->moe_index, &moe->router);
         vit_lap(run, &mark, VIT_PART_COMBINE);
-        run->kernels->norm(s->norm2 + at, s->mean2 + first, s->rstd2 + first, in + at,
-                           w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
+        run->fp32->norm(s->routed + at, s->mean2 + first, s->rstd2 + first, in + at,
+                        w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
         vit_lap(run, &mark, VIT_PART_NORM);
     }
 
@@ -201,9 +252,9 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     pass->shape.tokens = run->tokens;
     if (moe->group_images == 0)
         pass->shape.group_tokens = run->tokens;
-    pass->x = s->norm2;
-    pass->view = s->pass.shape.views > 1 ? s->norm2 + run->tokens * d : NULL;
-    pass->attention = s->router->wants_attention ? s->probs : NULL;
+    pass->x = s->routed;
+    pass->view = s->pass.shape.views > 1 ? s->routed + run->tokens * d : NULL;
+    pass->attention = s->probs_fp32;
     pass->training = run->training;
     pass->seed = run->step.seed;
     pass->step = run->step.step;
@@ -247,49 +298,48 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
 }
 
 /* Gradients of gates, rows and rows' inputs, and what the weight products need. */
-static void experts_backward(vit_run *run, size_t i, const expert_tasks *tasks,
-                             const float *d_y)
+static void block_backward(vit_run *run, size_t i, const expert_block *b, float *sums,
+                           const float *d_y)
 {
-    vit_block_state *s = &run->block[i];
-    const vit_block_parameters *w = &run->weights.block[i];
+    const vit_block_state *s = &run->block[i];
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
-    const int tanh_form = run->config.gelu == VIT_GELU_TANH;
+    const size_t linear = s->linear + 2 * b->expert;
     const bool drop = run->training && run->config.moe.dropout > 0;
     const bool train = run->mode == VIT_MODE_TRAIN;
+    void *d_out = vit_at(run, run->d_rows_out, b->first * d);
+    void *d_hidden = vit_at(run, run->d_hidden, b->first * m);
+    void *active = vit_at_or(run, run->active, b->first * m, vit_scratch(run));
+    double mark = vit_lap_start(run);
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t task = 0; task < tasks->first[tasks->experts]; task++) {
-        size_t first, e;
-        const size_t rows = task_rows(&first, &e, tasks, &s->dispatch, task);
-        float *d_out = run->d_rows_out + first * d, *d_hidden = run->d_hidden + first * m;
-        double mark = vit_lap_start(run);
-        for (size_t r = 0; r < rows; r++) {
-            const size_t a = s->dispatch.assignment[first + r], t = s->pass.token[a];
-            const float scale = token_scale(run, s, t);
-            float *row = d_out + r * d;
-            run->d_gate[a] =
-                scale * run->kernels->dot(d_y + t * d, s->rows_out + (first + r) * d, d);
-            memset(row, 0, d * sizeof *row);
-            run->kernels->axpy(row, scale * s->pass.gate[a], d_y + t * d, d);
-        }
-        vit_lap(run, &mark, VIT_PART_COMBINE);
-        if (drop)
-            expert_dropout(d_out, run, i, VIT_SITE_EXPERT, e, first, rows, d);
-        vit_gemm(&run->exec, false, false, rows, m, d, 1.0f, d_out, d,
-                 w->fc2_weight + e * d * m, m, 0.0f, d_hidden, m);
-        if (drop)
-            expert_dropout(d_hidden, run, i, VIT_SITE_EXPERT_HIDDEN, e, first, rows, m);
-        run->kernels->gelu_backward(d_hidden, s->hidden + first * m, rows * m, tanh_form);
-        vit_gemm(&run->exec, false, false, rows, d, m, 1.0f, d_hidden, m,
-                 w->fc1_weight + e * m * d, d, 0.0f, run->d_rows_in + first * d, d);
-        if (train) {
-            float *sums = run->partial + task * run->partial_width;
-            memset(sums, 0, (m + d) * sizeof *sums);
-            run->kernels->column_sum(sums, d_hidden, rows, m);
-            run->kernels->column_sum(sums + m, d_out, rows, d);
-        }
-        vit_lap(run, &mark, VIT_PART_EXPERTS);
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t a = s->dispatch.assignment[b->assignment + r], t = s->pass.token[a];
+        const float scale = token_scale(run, s, t);
+        run->d_gate[a] =
+            scale *
+            run->operand->dot(d_y + t * d, vit_at(run, s->rows_out, (b->first + r) * d), d);
+        run->operand->round(vit_at(run, d_out, r * d), scale * s->pass.gate[a], d_y + t * d,
+                            d);
     }
+    padding_clear(run, b, d_out);
+    vit_lap(run, &mark, VIT_PART_COMBINE);
+    if (drop)
+        expert_dropout(d_out, run, i, VIT_SITE_EXPERT, b, d);
+    vit_linear_backward(&run->exec, linear + VIT_LINEAR_FC2, b->padded, d_out, d_hidden,
+                        false);
+    if (drop)
+        expert_dropout(d_hidden, run, i, VIT_SITE_EXPERT_HIDDEN, b, m);
+    run->operand->gelu_backward(d_hidden, active, vit_at(run, s->hidden, b->first * m),
+                                b->padded * m, run->config.gelu == VIT_GELU_TANH);
+    if (drop && train)
+        expert_dropout(active, run, i, VIT_SITE_EXPERT_HIDDEN, b, m);
+    vit_linear_backward(&run->exec, linear + VIT_LINEAR_FC1, b->padded, d_hidden,
+                        vit_at(run, run->d_rows_in, b->first * d), false);
+    if (train) {
+        memset(sums, 0, (m + d) * sizeof *sums);
+        run->operand->column_sum(sums, d_hidden, b->rows, m);
+        run->operand->column_sum(sums + m, d_out, b->rows, d);
+    }
+    vit_lap(run, &mark, VIT_PART_EXPERTS);
 }
 
 static void experts_weights_backward(vit_run *run, size_t i, const expert_tasks *tasks)
@@ -297,21 +347,52 @@ static void experts_weights_backward(vit_run *run, size_t i, const expert_tasks 
     const vit_block_state *s = &run->block[i];
     const vit_block_parameters *g = &run->gradients.block[i];
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
+    vit_gradient list[2 * VIT_EXPERTS_MAX];
 
     for (size_t e = 0; e < tasks->experts; e++) {
-        const size_t first = s->dispatch.offset[e];
-        const size_t rows = s->dispatch.offset[e + 1] - first;
-        if (rows == 0)
-            continue;
-        vit_gemm(&run->exec, true, false, d, m, rows, 1.0f, run->d_rows_out + first * d, d,
-                 s->active + first * m, m, 1.0f, g->fc2_weight + e * d * m, m);
-        vit_gemm(&run->exec, true, false, m, d, rows, 1.0f, run->d_hidden + first * m, m,
-                 s->rows_in + first * d, d, 1.0f, g->fc1_weight + e * m * d, d);
+        const size_t first = s->place[e];
+        const size_t rows = s->dispatch.offset[e + 1] - s->dispatch.offset[e];
+        const void *d_out = vit_at(run, run->d_rows_out, first * d);
+        const void *d_hidden = vit_at(run, run->d_hidden, first * m);
+        list[2 * e] = (vit_gradient){d,
+                                     m,
+                                     rows,
+                                     d_out,
+                                     vit_at(run, run->active, first * m),
+                                     g->fc2_weight + e * d * m};
+        list[2 * e + 1] = (vit_gradient){m,
+                                         d,
+                                         rows,
+                                         d_hidden,
+                                         vit_at(run, s->rows_in, first * d),
+                                         g->fc1_weight + e * m * d};
         for (size_t task = tasks->first[e]; task < tasks->first[e + 1]; task++) {
             const float *sums = run->partial + task * run->partial_width;
-            run->kernels->axpy(g->fc1_bias + e * m, 1.0f, sums, m);
-            run->kernels->axpy(g->fc2_bias + e * d, 1.0f, sums + m, d);
+            run->fp32->axpy(g->fc1_bias + e * m, 1.0f, sums, m);
+            run->fp32->axpy(g->fc2_bias + e * d, 1.0f, sums + m, d);
         }
+    }
+    vit_gradients_add(run, list, 2 * tasks->experts);
+}
+
+/* d_norm = the gradient of the norm's output from each token's rows, to which the router's is added. */
+static void rows_home(vit_run *run, size_t i)
+{
+    const vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width, tokens = s->pass.shape.views * run->tokens;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t first = 0; first < tokens; first += VIT_ROWS) {
+        const size_t end = vit_min(tokens, first + VIT_ROWS);
+        double mark = vit_lap_start(run);
+        memset(run->d_norm + first * d, 0, (end - first) * d * sizeof *run->d_norm);
+        for (size_t t = first; t < end; t++)
+            for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+                if (s->dispatch.kept[a])
+                    run->operand->axpy(
+                        run->d_norm + t * d, 1.0f,
+                        vit_at(run, run->d_rows_in, assignment_row(s, a) * d), d);
+        vit_lap(run, &mark, VIT_PART_DISPATCH);
     }
 }
 
@@ -336,26 +417,6 @@ static void leave_backward(vit_run *run, size_t i)
     }
 }
 
-/* d_norm = the gradient of norm2's output from each token's rows, to which the router's is added. */
-static void rows_home(vit_run *run, size_t i)
-{
-    const vit_block_state *s = &run->block[i];
-    const size_t d = (size_t)run->config.width, tokens = s->pass.shape.views * run->tokens;
-
-#pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < tokens; first += VIT_ROWS) {
-        const size_t end = vit_min(tokens, first + VIT_ROWS);
-        double mark = vit_lap_start(run);
-        memset(run->d_norm + first * d, 0, (end - first) * d * sizeof *run->d_norm);
-        for (size_t t = first; t < end; t++)
-            for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
-                if (s->dispatch.kept[a])
-                    run->kernels->axpy(run->d_norm + t * d, 1.0f,
-                                       run->d_rows_in + (size_t)s->dispatch.row[a] * d, d);
-        vit_lap(run, &mark, VIT_PART_DISPATCH);
-    }
-}
-
 /* d_both [2T, D] from the gradient d_y [T, D] of the layer's output. */
 static void views_backward(vit_run *run, size_t i, const float *d_y)
 {
@@ -365,8 +426,8 @@ static void views_backward(vit_run *run, size_t i, const float *d_y)
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t t = 0; t < run->tokens; t++) {
         row_start(run->mixed + t * d, NULL, d);
-        run->kernels->axpy(run->mixed + t * d,
-                           s->branch_scale[1][t / run->tokens_per_image], d_y + t * d, d);
+        run->fp32->axpy(run->mixed + t * d, s->branch_scale[1][t / run->tokens_per_image],
+                        d_y + t * d, d);
     }
     s->router->views->mix_backward(&s->pass, run->d_both, run->mixed, s->both);
 }
@@ -397,7 +458,11 @@ void vit_moe_backward(vit_run *run, size_t i)
     expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
-    experts_backward(run, i, &tasks, d_y);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
+    for (size_t task = 0; task < tasks.first[tasks.experts]; task++) {
+        const expert_block b = task_block(&tasks, s, task);
+        block_backward(run, i, &b, run->partial + task * run->partial_width, d_y);
+    }
     alone = vit_lap_start(run);
     if (train)
         experts_weights_backward(run, i, &tasks);

@@ -1,14 +1,10 @@
-/* onednn.c - matrix products for all of vit/; with onednn_bf16.c the only place that includes
- * oneDNN's header.
+/* onednn.c - plain fp32 products, and what oneDNN says of itself; vit/onednn*.c alone include its header.
  *
- * fp32 products go through dnnl_sgemm, which is the same in oneDNN 2.6 and 3.x. Called from inside
- * a parallel region it works on the calling thread alone, so layers run one product per block of rows
- * and finish the block (bias, GELU, residual, norm) while it is in the cache.
+ * Plain products go through dnnl_sgemm, which is the same in oneDNN 2.6 and 3.x: gradients of fp32 weights
+ * and routers. Called from inside a parallel region it works on the calling thread alone.
  * Free to change: how a product is computed. Relied on elsewhere: row-major meaning, no dependence
  * of the result on anything but operands, shapes and the number of threads. */
-#include <dnnl.h>
-
-#include "vit/vit_internal.h"
+#include "vit/onednn.h"
 
 void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
               const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
@@ -16,12 +12,6 @@ void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, fl
 {
     if (m == 0 || n == 0)
         return;
-    if (exec->bf16) {
-        if (!vit_bf16_gemm(exec->bf16, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c,
-                           ldc))
-            atomic_store(&exec->failed, true);
-        return;
-    }
     if (dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
                    (dnnl_dim_t)k, alpha, a, (dnnl_dim_t)lda, b, (dnnl_dim_t)ldb, beta, c,
                    (dnnl_dim_t)ldc) != dnnl_success)

@@ -206,9 +206,10 @@ vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *mod
     if (!isfinite(norm) || norm * scale > norm_limit || !isfinite(lr))
         return (vit_optimizer_result){.grad_norm = norm, .skipped = true};
     o->step++;
+    float *weights = vit_model_weights(model);
 #pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
     for (size_t i = 0; i < o->chunks; i++)
-        step_chunk(o, i, model->weights, gradients, lr, scale);
+        step_chunk(o, i, weights, gradients, lr, scale);
     return (vit_optimizer_result){.grad_norm = norm};
 }
 

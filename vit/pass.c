@@ -19,6 +19,23 @@ static void pass_end(vit_run *run, double start)
         run->profile.passes += base_seconds() - start;
 }
 
+/* How work is cut: into the planned blocks when there are many of them, else into one for each thread.
+ * Sums over blocks stay the same for any number of threads: training has the planned blocks always. */
+static void blocks_size(vit_run *run)
+{
+    enum { MANY = 4 };
+    const size_t threads = (size_t)run->threads, blocks = vit_row_blocks(run->tokens);
+    const size_t group = vit_heads_together(run);
+    const size_t groups = run->batch * (size_t)run->config.heads / group;
+
+    run->heads_group = groups < MANY * threads ? 1 : group;
+    run->block_rows = VIT_ROWS;
+    if (run->mode != VIT_MODE_TRAIN && blocks < MANY * threads) {
+        const size_t even = (blocks + threads - 1) / threads * threads;
+        run->block_rows = (run->tokens + even - 1) / even;
+    }
+}
+
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err)
 {
@@ -30,14 +47,14 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
                          batch, run->fixed_images);
     run->batch = batch;
     run->tokens = batch * run->tokens_per_image;
+    blocks_size(run);
     run->training = run->mode == VIT_MODE_TRAIN;
     run->step = *step;
     if (run->step.loss_scale <= 0)
         run->step.loss_scale = 1.0;
     const double start = vit_lap_start(run);
 
-    if (run->exec.bf16)
-        vit_bf16_refresh(run->exec.bf16);
+    vit_products_refresh(&run->exec, vit_model_version(run->model));
     vit_branch_scales_draw(run);
     vit_embed_forward(run, run->block[0].x, images);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {

@@ -9,6 +9,11 @@
 
 #include "vit/run_internal.h"
 
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 float *vit_scratch(const vit_run *run)
 {
     return run->scratch + (size_t)omp_get_thread_num() * run->scratch_floats;
@@ -17,7 +22,50 @@ float *vit_scratch(const vit_run *run)
 void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, size_t n)
 {
     for (size_t b = 0; b < blocks; b++)
-        run->kernels->axpy(sum, 1.0f, run->partial + b * run->partial_width + at, n);
+        run->fp32->axpy(sum, 1.0f, run->partial + b * run->partial_width + at, n);
+}
+
+/* Pieces of a gradient are cut along its longer side. Enough of them for even loads; none under MIN_PIECE
+ * wide, where the product itself becomes slow. */
+enum { MIN_PIECE = 96, PIECES_PER_THREAD = 4 };
+
+void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count)
+{
+    const size_t wanted = (PIECES_PER_THREAD * (size_t)run->threads + count - 1) / count;
+    const size_t pieces = wanted < 2 ? 2 : wanted;
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
+    for (size_t task = 0; task < count * pieces; task++) {
+        const vit_gradient *g = &list[task / pieces];
+        const bool tall = g->m > g->n;
+        const size_t longer = tall ? g->m : g->n, part = task % pieces;
+        const size_t width =
+            max_size(MIN_PIECE, ((longer + pieces - 1) / pieces + 15) / 16 * 16);
+        const size_t first = part * width;
+        if (first >= longer)
+            continue;
+        const size_t size = vit_min(width, longer - first);
+        if (tall)
+            vit_product_gradient(&run->exec, size, g->n, g->k, vit_at(run, g->a, first),
+                                 g->m, g->b, g->n, g->c + first * g->n, g->n);
+        else
+            vit_product_gradient(&run->exec, g->m, size, g->k, g->a, g->m,
+                                 vit_at(run, g->b, first), g->n, g->c + first, g->n);
+    }
+}
+
+/* Heads whose scores fit the second-level cache together with their probabilities. */
+enum { GROUP_FLOATS = 1 << 16 };
+
+size_t vit_heads_together(const vit_run *run)
+{
+    const size_t heads = (size_t)run->config.heads, n = run->tokens_per_image;
+    size_t group = 1;
+
+    for (size_t g = 1; g <= heads; g++)
+        if (heads % g == 0 && g * n * n <= GROUP_FLOATS)
+            group = g;
+    return group;
 }
 
 /* ---- planning ---------------------------------------------------------------------------- */
@@ -27,9 +75,9 @@ static float *floats(vit_run *run, size_t count)
     return base_arena_take(&run->arena, count, sizeof(float));
 }
 
-static size_t max_size(size_t a, size_t b)
+static void *operands(vit_run *run, size_t count)
 {
-    return a > b ? a : b;
+    return base_arena_take(&run->arena, count, run->operand_bytes);
 }
 
 /* Where tokens went must outlive the pass in every mode: metrics read it. */
@@ -67,7 +115,8 @@ static size_t rows_max(const vit_run *run)
     for (size_t i = 0; i < (size_t)run->config.depth; i++)
         if (run->config.moe.layer[i])
             rows = run->block[i].pass.shape.views *
-                   run->block[i].router->assignments(&run->block[i].pass.shape);
+                       run->block[i].router->assignments(&run->block[i].pass.shape) +
+                   VIT_ROWS_MULTIPLE * (size_t)run->config.moe.experts;
     return rows;
 }
 
@@ -77,62 +126,59 @@ static size_t views_max(const vit_run *run)
     return run->moe_count > 0 ? run->block[run->moe_block[0]].pass.shape.views : 1;
 }
 
-static void plan_block(vit_run *run, size_t i, bool wants_probs)
+static void plan_block(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     const size_t t = run->tokens, d = (size_t)run->config.width,
                  m = (size_t)run->config.mlp;
     const size_t n = run->tokens_per_image;
+    const size_t probs = run->batch * (size_t)run->config.heads * n * n;
     const bool moe = run->config.moe.layer[i];
     const size_t rows = moe ? rows_max(run) : 0;
 
     s->mean1 = floats(run, t);
     s->rstd1 = floats(run, t);
-    s->norm1 = floats(run, t * d);
-    s->qkv = floats(run, t * 3 * d);
-    s->probs =
-        wants_probs ? floats(run, run->batch * (size_t)run->config.heads * n * n) : NULL;
-    s->attention = floats(run, t * d);
+    s->norm1 = operands(run, t * d);
+    s->qkv = operands(run, t * 3 * d);
+    s->probs = operands(run, probs);
+    if (s->router && s->router->wants_attention)
+        s->probs_fp32 =
+            run->precision == VIT_PRECISION_FP32 ? s->probs : floats(run, probs);
+    s->attention = operands(run, t * d);
     s->x1 = floats(run, t * d);
     s->mean2 = floats(run, t);
     s->rstd2 = floats(run, t);
-    s->norm2 = floats(run, (moe ? s->pass.shape.views : 1) * t * d);
-    s->hidden = floats(run, (moe ? rows : t) * m);
-    s->active = floats(run, (moe ? rows : t) * m);
-    s->rows_in = floats(run, rows * d);
-    s->rows_out = floats(run, rows * d);
+    s->norm2 = moe ? NULL : operands(run, t * d);
+    s->routed = moe ? floats(run, s->pass.shape.views * t * d) : NULL;
+    s->hidden = operands(run, (moe ? rows : t) * m);
+    s->rows_in = operands(run, rows * d);
+    s->rows_out = operands(run, rows * d);
 }
 
-/* One set of buffers for all blocks of an inference run. */
+/* One set of buffers for all blocks of an inference run; what is used up within a block of rows lives in
+ * the threads' scratch. */
 static void plan_shared(vit_run *run)
 {
-    vit_block_state shared = {0};
-    const size_t t = run->tokens, d = (size_t)run->config.width,
-                 m = (size_t)run->config.mlp;
+    const size_t t = run->tokens, d = (size_t)run->config.width;
     const size_t rows = rows_max(run), n = run->tokens_per_image;
     float *x = floats(run, t * d), *mean = floats(run, t), *rstd = floats(run, t);
-    float *normed = floats(run, t * d);
+    float *routed = rows > 0 ? floats(run, t * d) : NULL, *probs = NULL;
+    void *qkv = operands(run, t * 3 * d), *attention = operands(run, t * d);
+    void *rows_out = operands(run, rows * d);
 
-    shared.qkv = floats(run, t * 3 * d);
-    shared.attention = floats(run, t * d);
-    shared.hidden = floats(run, max_size(t, rows) * m);
-    shared.rows_in = floats(run, rows * d);
-    shared.rows_out = floats(run, rows * d);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
         vit_block_state *s = &run->block[i];
         s->x = s->x1 = x;
         s->mean1 = s->mean2 = mean;
         s->rstd1 = s->rstd2 = rstd;
-        s->norm1 = s->norm2 = normed;
-        s->qkv = shared.qkv;
-        s->attention = shared.attention;
-        s->hidden = s->active = shared.hidden;
-        s->rows_in = shared.rows_in;
-        s->rows_out = shared.rows_out;
+        s->qkv = qkv;
+        s->attention = attention;
+        s->routed = routed;
+        s->rows_out = rows_out;
         if (s->router && s->router->wants_attention) {
-            if (!shared.probs)
-                shared.probs = floats(run, run->batch * (size_t)run->config.heads * n * n);
-            s->probs = shared.probs;
+            if (!probs)
+                probs = floats(run, run->batch * (size_t)run->config.heads * n * n);
+            s->probs_fp32 = probs;
         }
     }
     run->last = x;
@@ -144,14 +190,17 @@ static void plan_backward(vit_run *run)
                  m = (size_t)run->config.mlp;
     const size_t rows = rows_max(run), n = run->tokens_per_image;
 
+    run->d_logits = operands(run, run->batch * (size_t)run->config.classes);
     run->d_pooled = floats(run, run->batch * d);
     run->d_x = floats(run, t * d);
     run->d_norm = floats(run, views_max(run) * t * d);
-    run->d_qkv = floats(run, t * 3 * d);
-    run->d_hidden = floats(run, max_size(t, rows) * m);
-    run->d_branch = floats(run, t * d);
-    run->d_rows_out = floats(run, rows * d);
-    run->d_rows_in = floats(run, rows * d);
+    run->d_heads = run->d_norm;
+    run->d_qkv = operands(run, t * 3 * d);
+    run->d_hidden = operands(run, max_size(t, rows) * m);
+    run->active = run->mode == VIT_MODE_TRAIN ? operands(run, max_size(t, rows) * m) : NULL;
+    run->d_branch = operands(run, t * d);
+    run->d_rows_out = operands(run, rows * d);
+    run->d_rows_in = operands(run, rows * d);
     run->d_gate = floats(run, rows);
     run->partial_width = max_size(5 * d, m + 3 * d);
     const size_t blocks = max_size(vit_row_blocks(t), run->batch);
@@ -187,7 +236,7 @@ static void plan(vit_run *run)
     } else {
         run->block[0].x = floats(run, t * d);
         for (size_t i = 0; i < (size_t)c->depth; i++) {
-            plan_block(run, i, true);
+            plan_block(run, i);
             float *next = floats(run, t * d);
             if (i + 1 < (size_t)c->depth)
                 run->block[i + 1].x = next;
@@ -211,20 +260,23 @@ static void plan(vit_run *run)
     run->pooled_in = floats(run, run->batch * d);
     run->mean = floats(run, normed);
     run->rstd = floats(run, normed);
-    run->pooled = floats(run, run->batch * d);
+    run->pooled = operands(run, run->batch * d);
     run->final_norm = c->pool == VIT_POOL_GAP ? floats(run, t * d) : NULL;
     if (run->mode != VIT_MODE_INFER)
         plan_backward(run);
     if (run->mode == VIT_MODE_TRAIN)
         run->gradient_block = floats(run, vit_model_floats(run->model));
-    run->scratch_floats = max_size(n * n, VIT_ROWS * d) + 16;
+    /* scores and probabilities of heads; a block's rows of every width that a layer needs */
+    const size_t heads = 2 * vit_heads_together(run) * n * n;
+    const size_t block = VIT_ROWS * (2 * d + max_size((size_t)c->mlp, 2 * d));
+    run->scratch_floats = max_size(heads, block) + 64;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
     vit_profile_plan(run);
 }
 
 /* A run whose sizes are known but whose memory is not there yet. */
 static void prepare(vit_run *run, const vit_model *model, const vit_router *router,
-                    size_t batch, vit_mode mode)
+                    size_t batch, vit_mode mode, vit_precision precision)
 {
     memset(run, 0, sizeof *run);
     run->model = model;
@@ -235,6 +287,10 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
     run->tokens_per_image = vit_config_tokens(&run->config);
     run->tokens = batch * run->tokens_per_image;
     run->kernels = vit_kernels_get();
+    run->precision = precision;
+    run->fp32 = &run->kernels->operand[VIT_PRECISION_FP32];
+    run->operand = &run->kernels->operand[precision];
+    run->operand_bytes = precision == VIT_PRECISION_BF16 ? sizeof(uint16_t) : sizeof(float);
     if (mode != VIT_MODE_TRAIN && router && router->eval_k &&
         vit_config_is_sparse(&run->config)) /* of this router, not of the named one */
         run->config.moe.k = (int)router->eval_k(&run->config);
@@ -263,33 +319,59 @@ size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode)
     vit_run *run = base_alloc(1, sizeof *run);
     if (!run)
         return 0;
-    prepare(run, model, router_of(model), batch, mode);
+    prepare(run, model, router_of(model), batch, mode, VIT_PRECISION_FP32);
     plan(run);
     const size_t bytes = run->arena.used;
     base_free(run);
     return bytes;
 }
 
-static base_status bf16_create(vit_run *run, base_error *err)
+/* Every linear layer of the network, for packing: the list that VIT_LINEAR_* number. */
+static size_t linears_list(vit_linear *out, vit_run *run)
 {
-    const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
-    const size_t n = run->tokens_per_image, classes = (size_t)run->config.classes;
-    const size_t patch = (size_t)run->config.channels * (size_t)run->config.patch *
-                         (size_t)run->config.patch;
-    const size_t wide = max_size(max_size(3 * d, m), max_size(classes, patch));
-    const size_t rows = max_size(run->tokens, rows_max(run)) + VIT_ROWS;
-    const size_t images = run->batch + VIT_ROWS; /* rows of the head */
-    return vit_bf16_create(
-        &run->exec.bf16,
-        &(vit_bf16_plan){
-            .weights = vit_model_weights_const(run->model),
-            .weight_floats = vit_model_floats(run->model),
-            .threads = run->threads,
-            .block_floats = max_size(n + VIT_ROWS, VIT_ROWS) * max_size(wide, n),
-            .wide_floats = rows * wide,
-            .result_floats = max_size(images * max_size(classes, d), wide * wide),
-        },
-        err);
+    const vit_config *c = &run->config;
+    const vit_parameters *w = &run->weights;
+    const size_t d = (size_t)c->width, m = (size_t)c->mlp, classes = (size_t)c->classes;
+    const size_t patch = (size_t)c->channels * (size_t)c->patch * (size_t)c->patch;
+    size_t count = 0;
+
+    out[count++] = (vit_linear){w->patch_weight, w->patch_bias, d, patch};
+    out[count++] = (vit_linear){w->head_weight, w->head_bias, classes, d};
+    for (size_t i = 0; i < (size_t)c->depth; i++) {
+        const vit_block_parameters *b = &w->block[i];
+        const size_t experts = c->moe.layer[i] ? (size_t)c->moe.experts : 1;
+
+        run->block[i].linear = count;
+        out[count++] = (vit_linear){b->qkv_weight, b->qkv_bias, 3 * d, d};
+        out[count++] = (vit_linear){b->proj_weight, b->proj_bias, d, d};
+        for (size_t e = 0; e < experts; e++) {
+            out[count++] =
+                (vit_linear){b->fc1_weight + e * m * d, b->fc1_bias + e * m, m, d};
+            out[count++] =
+                (vit_linear){b->fc2_weight + e * d * m, b->fc2_bias + e * d, d, m};
+        }
+    }
+    return count;
+}
+
+static base_status products_create(vit_run *run, base_error *err)
+{
+    const size_t most =
+        VIT_LINEAR_BLOCKS +
+        (size_t)run->config.depth * (2 + 2 * max_size(1, (size_t)run->config.moe.experts));
+    vit_linear *list = base_alloc(most, sizeof *list);
+
+    if (!list)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a run");
+    const vit_products_plan plan = {.precision = run->precision,
+                                    .threads = run->threads,
+                                    .backward = run->mode != VIT_MODE_INFER,
+                                    .count = linears_list(list, run),
+                                    .linears = list,
+                                    .result_floats = run->scratch_floats};
+    const base_status status = vit_products_create(&run->exec.products, &plan, err);
+    base_free(list);
+    return status;
 }
 
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
@@ -311,7 +393,7 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
     vit_run *run = base_alloc(1, sizeof *run);
     if (!run)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a run");
-    prepare(run, model, router, batch, mode);
+    prepare(run, model, router, batch, mode, precision);
     plan(run);
     const size_t bytes = run->arena.used;
     run->arena = (base_arena){.at = base_alloc(bytes, 1), .bytes = bytes};
@@ -324,13 +406,12 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
     plan(run);
     vit_run_profile(run, false);
     run->weights =
-        vit_parameters_at(model, vit_model_weights((vit_model *)(uintptr_t)model));
+        vit_parameters_at(model, (float *)(uintptr_t)vit_model_weights_const(model));
     if (mode == VIT_MODE_TRAIN)
         run->gradients = vit_parameters_at(model, run->gradient_block);
     if (run->sincos)
         vit_position_sincos(run->sincos, &run->config);
-    const base_status status =
-        precision == VIT_PRECISION_BF16 ? bf16_create(run, err) : BASE_OK;
+    const base_status status = products_create(run, err);
     if (status != BASE_OK) {
         vit_run_destroy(run);
         return status;
@@ -343,7 +424,7 @@ void vit_run_destroy(vit_run *run)
 {
     if (!run)
         return;
-    vit_bf16_destroy(run->exec.bf16);
+    vit_products_destroy(run->exec.products);
     base_free(run->arena.at);
     base_free(run);
 }

@@ -7,8 +7,9 @@
 #include "vit/vit_internal.h"
 
 /* Rows that one thread takes through a chain of products at a time: large enough for oneDNN to run at
- * full speed, small enough for the block's results to stay in the second-level cache. */
-enum { VIT_ROWS = 128 };
+ * full speed, small enough for the block's results to stay in the second-level cache. Rows of an expert
+ * are padded to VIT_ROWS_MULTIPLE, so that primitives are made for few numbers of rows. */
+enum { VIT_ROWS = 128, VIT_ROWS_MULTIPLE = 16 };
 /* LayerNorm's epsilon (model.md). */
 #define VIT_NORM_EPS 1e-6f
 
@@ -22,22 +23,30 @@ enum {
     VIT_SITE_EMBED = 5
 };
 
-/* What one block keeps from forward to backward. T tokens. In inference all blocks share one. */
+/* What one block keeps from forward to backward. T tokens. In inference all blocks share one. void:
+ * operands of products, fp32 or bf16 (vit_at); NULL where they live in a thread's scratch alone. */
 typedef struct vit_block_state {
-    float *x;                     /* [T, D] input of the block */
-    float *mean1, *rstd1, *norm1; /* [T], [T], [T, D] */
-    float *qkv;                   /* [T, 3D] */
-    float *probs;     /* [B, H, N, N]; inference: NULL unless the router wants it */
-    float *attention; /* [T, D] heads side by side */
-    float *x1;        /* [T, D] after the attention's residual */
-    float *mean2, *rstd2, *norm2; /* norm2 [views * T, D] in MoE blocks */
-    float *hidden, *active;       /* before and after GELU: [T, M], experts [rows, M] */
+    float *x;             /* [T, D] input of the block */
+    float *mean1, *rstd1; /* [T] */
+    void *norm1;          /* [T, D] */
+    void *qkv;            /* [T, 3D] */
+    void *probs;          /* [B, H, N, N] */
+    float *probs_fp32;    /* the same for a router that wants it */
+    void *attention;      /* [T, D] heads side by side */
+    float *x1;            /* [T, D] after the attention's residual */
+    float *mean2, *rstd2;
+    void *norm2;  /* [T, D], dense blocks */
+    void *hidden; /* [T, M] before GELU, experts [rows, M] */
+    size_t
+        linear; /* first of the block's layers: qkv, proj, then fc1, fc2 (of each expert) */
     /* MoE blocks only */
     vit_router_pass pass;
     vit_dispatch dispatch;
     const vit_router *router;
-    float *both;               /* [2T, D] the experts' results, only with two views */
-    float *rows_in, *rows_out; /* [rows, D] */
+    float *both;   /* [2T, D] the experts' results, only with two views */
+    float *routed; /* [views * T, D] the norm's output, which routers read in fp32 */
+    size_t place[VIT_EXPERTS_MAX + 1]; /* first row of each expert in the rows below */
+    void *rows_in, *rows_out;          /* [rows, D] */
     float *joined;  /* [T, D] the layer's output, only when the router joins itself */
     float *entered; /* [T, D] what it is computed from, only when join->enter is there */
     const float *carry_in; /* [T, carry_width * D] before this layer, zero at the first */
@@ -67,29 +76,37 @@ struct vit_run {
     vit_mode mode;
     vit_exec exec;
     const vit_kernels *kernels;
+    const vit_operand_kernels *fp32, *operand; /* of kernels; operand: of this precision */
+    vit_precision precision;
+    size_t operand_bytes;
     int threads;
     size_t batch_max;
     /* sizes of the current batch */
     size_t batch, tokens_per_image, tokens;
-    bool training; /* this forward pass draws noise and dropout */
+    size_t block_rows;  /* rows that a thread takes at a time, at most VIT_ROWS */
+    size_t heads_group; /* heads that a thread takes at a time */
+    bool training;      /* this forward pass draws noise and dropout */
     vit_step step;
     base_arena arena;
     /* shared buffers */
-    float *patches; /* [B * patches, C * P * P] */
-    float *sincos;  /* [N, D], NULL when positions are learned */
+    void *patches; /* [B * patches, C * P * P], room for fp32 */
+    float *sincos; /* [N, D], NULL when positions are learned */
     vit_block_state block[VIT_DEPTH_MAX];
     float *last;        /* [T, D] output of the last block */
     float *pooled_in;   /* [B, D] class tokens, token pooling only */
     float *mean, *rstd; /* of the last norm: [B] or [T] */
-    float *pooled;      /* [B, D] */
+    void *pooled;       /* [B, D] */
     float *final_norm;  /* gap: [T, D] */
+    void *d_logits;     /* [B, K] */
     float *d_pooled;    /* [B, D] */
     float *d_x;         /* [T, D] gradient of the stream */
-    float *d_norm;      /* [views * T, D] of a norm's output or of the heads' */
-    float *d_qkv;       /* [T, 3D] */
-    float *d_hidden;    /* [max(T, rows), M] */
-    float *d_branch;    /* [T, D] gradient of a branch after dropout, if dropout is on */
-    float *d_rows_out, *d_rows_in;         /* [rows, D] */
+    float *d_norm;      /* [views * T, D] of a norm's output */
+    void *d_heads;      /* [T, D] of the heads' outputs, in d_norm's place */
+    void *d_qkv;        /* [T, 3D] */
+    void *d_hidden;     /* [max(T, rows), M] */
+    void *active;       /* [max(T, rows), M] GELU once more, for fc2's gradient */
+    void *d_branch;     /* [T, D] gradient of a branch, after dropout if that is on */
+    void *d_rows_out, *d_rows_in;          /* [rows, D] */
     float *d_gate;                         /* [assignments] */
     float *d_attention;                    /* [B, H, N, N], only if a router wants it */
     float *d_carry, *d_joined, *d_entered; /* only when a router joins itself */
@@ -113,6 +130,17 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
                                 vit_precision precision, base_error *err);
 /* This thread's scratch, inside a parallel region. */
 float *vit_scratch(const vit_run *run);
+/* Number index of operands. */
+static inline void *vit_at(const vit_run *run, const void *operands, size_t index)
+{
+    return (unsigned char *)(uintptr_t)operands + index * run->operand_bytes;
+}
+/* The same, or spare where they are not kept. */
+static inline void *vit_at_or(const vit_run *run, const void *operands, size_t index,
+                              void *spare)
+{
+    return operands ? vit_at(run, operands, index) : spare;
+}
 /* Number of blocks of VIT_ROWS rows. */
 static inline size_t vit_row_blocks(size_t rows)
 {
@@ -122,6 +150,18 @@ static inline size_t vit_min(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
+
+/* How many heads of an image one thread takes at a time in a large batch. */
+size_t vit_heads_together(const vit_run *run);
+
+/* One gradient of a weight: c [m, n] += a^T b with a [k, m], b [k, n]; a and b are operands. */
+typedef struct vit_gradient {
+    size_t m, n, k;
+    const void *a, *b;
+    float *c;
+} vit_gradient;
+/* All of them, cut into pieces that the threads share. */
+void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count);
 
 /* sum [n] += partial [blocks, ld] columns at, in block order: the same for any number of threads. */
 void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, size_t n);
@@ -151,9 +191,11 @@ static inline void vit_lap_alone(const vit_run *run, double *mark, vit_part part
 
 /* ---- dropout.c: masks are functions of their keys, drawn again in backward -------------------- */
 
-/* y [rows, n] *= 0 or 1 / (1 - rate); row r belongs to token first_token + r of the global batch. */
-void vit_dropout(float *y, size_t rows, size_t n, double rate, const vit_step *step,
-                 uint64_t site, uint64_t first_token);
+/* y [rows, n] *= 0 or 1 / (1 - rate); row r belongs to token first_token + r of the global batch. y: numbers
+ * of the kernels' kind, `bytes` each. */
+void vit_dropout(const vit_operand_kernels *kernels, void *y, size_t bytes, size_t rows,
+                 size_t n, double rate, const vit_step *step, uint64_t site,
+                 uint64_t first_token);
 /* 0 or 1 / (1 - rate) of one image at a site (Huang et al. 2016, "Deep networks with stochastic
  * depth", with the inverse scaling of timm). */
 float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image);
@@ -173,6 +215,9 @@ bool vit_branch_regularised(const vit_run *run, size_t i);
 void vit_embed_forward(vit_run *run, float *x, const float *images);
 /* Parameter gradients from d_x [T, D] (TRAIN), d_images (may be NULL). */
 void vit_embed_backward(vit_run *run, float *d_images, float *d_x);
+/* The network's first layers in the list of products: patches and head, then the blocks'. */
+enum { VIT_LINEAR_PATCH, VIT_LINEAR_HEAD, VIT_LINEAR_BLOCKS };
+enum { VIT_LINEAR_QKV, VIT_LINEAR_PROJ, VIT_LINEAR_FC1, VIT_LINEAR_FC2 };
 /* Last norm, pooling and head: logits [B, K] from run->last. */
 void vit_head_forward(vit_run *run, float *logits);
 /* d_x [T, D] is overwritten. */

@@ -212,7 +212,9 @@ const vit_config *vit_model_config(const vit_model *model);
 size_t vit_model_parameter_count(const vit_model *model); /* tensors */
 const vit_parameter *vit_model_parameter(const vit_model *model, size_t i);
 const vit_parameter *vit_model_parameter_find(const vit_model *model, const char *name);
-float *vit_model_weights(vit_model *model); /* [vit_model_floats] */
+/* [vit_model_floats], to be written: runs of the model pack them anew at their next pass. Who keeps the
+ * pointer and writes again after a pass calls this again. */
+float *vit_model_weights(vit_model *model);
 const float *vit_model_weights_const(const vit_model *model);
 size_t vit_model_floats(const vit_model *model);
 /* Parameters that one token meets: with k of E experts counted. */
@@ -299,7 +301,8 @@ typedef struct vit_step {
 typedef struct vit_run vit_run;
 
 /* Plans and takes all memory for up to batch images; nothing is allocated by forward and backward.
- * The model must outlive the run; the run reads its weights at every pass. */
+ * The model must outlive the run. Weights are packed for the products at the first pass and after
+ * every vit_model_weights, vit_model_init and optimiser step on the model; other passes find them packed. */
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
                            vit_mode mode, vit_precision precision, base_error *err);
 void vit_run_destroy(vit_run *run);

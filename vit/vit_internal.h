@@ -12,64 +12,101 @@
 /* ---- execution ------------------------------------------------------------------------- */
 
 /* One per run: where failures of the library below are collected, so that kernels return void. */
-typedef struct vit_bf16 vit_bf16;
+typedef struct vit_products vit_products;
 typedef struct vit_exec {
     atomic_bool failed; /* a oneDNN call refused: the pass reports BASE_INTERNAL */
-    vit_bf16 *bf16;     /* products in bf16 with fp32 accumulation; NULL: fp32 */
+    vit_products *products;
 } vit_exec;
 
-/* C [m, n] = alpha * op(A) * op(B) + beta * C through oneDNN. op(A) is [m, k], op(B) is [k, n]; ta: A is
- * stored [k, m]; ld*: floats between rows as stored. Threads: all of them when called outside a
+/* C [m, n] = alpha * op(A) * op(B) + beta * C in fp32 through oneDNN. op(A) is [m, k], op(B) is [k, n]; ta:
+ * A is stored [k, m]; ld*: floats between rows as stored. Threads: all of them when called outside a
  * parallel region, the calling one inside. Deterministic for a fixed number of threads. */
 void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
               const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
               size_t ldc);
 
-/* What bf16 products need: cached primitives, scratch for each of threads, a bf16 copy of the weights.
- * block_floats: the largest operand or result inside a parallel region; wide_floats, result_floats: the
- * largest operand and result outside. */
-typedef struct vit_bf16_plan {
-    const float *weights;
-    size_t weight_floats;
+/* ---- products of the run's precision: operands fp32 or bf16, fp32 sums (onednn_product.c, _linear.c) ----
+ * Operands are void: numbers of 4 or 2 bytes. All of them run on the calling thread, which is one of a
+ * region of at most plan.threads. */
+
+/* A layer y = x W^T + bias with W [out, in], bias [out] (NULL: none). */
+typedef struct vit_linear {
+    const float *weight, *bias;
+    size_t out, in;
+} vit_linear;
+
+typedef struct vit_products_plan {
+    vit_precision precision;
     int threads;
-    size_t block_floats, wide_floats, result_floats;
-} vit_bf16_plan;
-base_status vit_bf16_create(vit_bf16 **out, const vit_bf16_plan *plan, base_error *err);
-void vit_bf16_destroy(vit_bf16 *bf16);
-/* Rounds the weights anew, to nearest even: once a forward pass. */
-void vit_bf16_refresh(vit_bf16 *bf16);
-/* vit_gemm with operands rounded to bf16. False when oneDNN refuses. */
-bool vit_bf16_gemm(vit_bf16 *bf16, bool ta, bool tb, size_t m, size_t n, size_t k,
-                   float alpha, const float *a, size_t lda, const float *b, size_t ldb,
-                   float beta, float *c, size_t ldc);
+    bool backward; /* vit_linear_backward too */
+    const vit_linear
+        *linears; /* [count], copied; weights and biases must outlive the products */
+    size_t count;
+    size_t result_floats; /* of the largest result, for scratch */
+} vit_products_plan;
+base_status vit_products_create(vit_products **out, const vit_products_plan *plan,
+                                base_error *err);
+void vit_products_destroy(vit_products *products);
+/* Packs all weights, unless those of this version are packed. Uses all threads. */
+void vit_products_refresh(vit_exec *exec, uint64_t version);
+/* y [rows, out] from x [rows, in], by the index of the layer; y in fp32 or as operands are. */
+void vit_linear_forward(vit_exec *exec, size_t linear, size_t rows, const void *x, void *y,
+                        bool fp32);
+/* d_x [rows, in] = d_y [rows, out] W */
+void vit_linear_backward(vit_exec *exec, size_t linear, size_t rows, const void *d_y,
+                         void *d_x, bool fp32);
+
+/* C = op(A) op(B), batch times, step_* numbers apart. */
+typedef struct vit_product_shape {
+    size_t batch, m, n, k;
+    bool ta, tb;
+    size_t lda, ldb, ldc, step_a, step_b, step_c;
+    bool c_fp32; /* else C as operands are */
+} vit_product_shape;
+void vit_multiply(vit_exec *exec, const vit_product_shape *shape, const void *a,
+                  const void *b, void *c);
+/* C [m, n] += A^T B with A [k, m], B [k, n]: the gradient of a weight from k rows. C is fp32. */
+void vit_product_gradient(vit_exec *exec, size_t m, size_t n, size_t k, const void *a,
+                          size_t lda, const void *b, size_t ldb, float *c, size_t ldc);
 
 /* ---- kernels: plain loops compiled for several instruction sets (kernels.c) ------------------ */
 
+/* Loops whose results are operands of the next product: void pointers are numbers of 4 or 2 bytes, fp32 or
+ * bf16 rounded to nearest even; the arithmetic is fp32. */
+typedef struct vit_operand_kernels {
+    /* y = (x - mean) / sqrt(var + eps) * gamma + beta for each row of n; mean and rstd [rows] */
+    void (*norm)(void *y, float *mean, float *rstd, const float *x, const float *gamma,
+                 const float *beta, size_t rows, size_t n, float eps);
+    /* a = gelu(h); a may be h */
+    void (*gelu)(void *a, const void *h, size_t n, int tanh_form);
+    /* d *= gelu'(h), a = gelu(h) */
+    void (*gelu_backward)(void *d, void *a, const void *h, size_t n, int tanh_form);
+    /* sum [n] += the sum over rows of d [rows, n] */
+    void (*column_sum)(float *sum, const void *d, size_t rows, size_t n);
+    /* p = softmax(scale * s) for each row of n, scale > 0; s is overwritten, by
+     * p if they are the same */
+    void (*softmax)(void *p, float *s, size_t rows, size_t n, float scale);
+    /* out = scale * p * (d - <d, p>); fp32: out may be d */
+    void (*softmax_backward)(void *out, const float *d, const void *p, size_t rows,
+                             size_t n, float scale);
+    /* y = a * x */
+    void (*round)(void *y, float a, const float *x, size_t n);
+    /* y *= factor */
+    void (*multiply)(void *y, const float *factor, size_t n);
+    /* y += a * x */
+    void (*axpy)(float *y, float a, const void *x, size_t n);
+    float (*dot)(const float *a, const void *b, size_t n);
+} vit_operand_kernels;
+
 typedef struct vit_kernels {
     const char *isa;
-    /* y [n] += a * x */
-    void (*axpy)(float *y, float a, const float *x, size_t n);
-    float (*dot)(const float *a, const float *b, size_t n);
-    /* h [rows, n] += bias [n] */
-    void (*bias)(float *h, const float *bias, size_t rows, size_t n);
-    /* h += bias, then a = gelu(h); a may be h */
-    void (*bias_gelu)(float *a, float *h, const float *bias, size_t rows, size_t n,
-                      int tanh_form);
-    /* d [n] *= gelu'(h) */
-    void (*gelu_backward)(float *d, const float *h, size_t n, int tanh_form);
-    /* sum [n] += the sum over rows of d [rows, n] */
-    void (*column_sum)(float *sum, const float *d, size_t rows, size_t n);
-    /* y = (x - mean) / sqrt(var + eps) * gamma + beta for each row of n; mean and rstd [rows] */
-    void (*norm)(float *y, float *mean, float *rstd, const float *x, const float *gamma,
-                 const float *beta, size_t rows, size_t n, float eps);
+    vit_operand_kernels operand[2]; /* by vit_precision */
+    /* y [n] = x + branch; y may be x */
+    void (*add)(float *y, const float *x, const float *branch, size_t n);
     /* d_x += ... ; d_gamma, d_beta += (NULL: not wanted) */
     void (*norm_backward)(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
                           const float *x, const float *mean, const float *rstd,
                           const float *gamma, size_t rows, size_t n);
-    /* rows of n with ld floats between them, in place */
-    void (*softmax)(float *s, size_t rows, size_t n, size_t ld);
-    /* d = p * (d - <d, p>), in place in d */
-    void (*softmax_backward)(float *d, const float *p, size_t rows, size_t n, size_t ld);
     /* AdamW on n floats: decay is lr * weight_decay (0: none); c1, c2 the bias corrections */
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float scale,
                   float lr, float beta1, float beta2, float eps, float decay, float c1,
@@ -77,8 +114,6 @@ typedef struct vit_kernels {
     double (*sum_squares)(const float *x, size_t n);
     /* fp32 to bf16, nearest even; NaN stays NaN */
     void (*to_bf16)(uint16_t *out, const float *x, size_t n);
-    /* c = alpha * t + beta * c */
-    void (*scale_add)(float *c, const float *t, float alpha, float beta, size_t n);
     /* out [rows, n] standard normals: number j of row r is number j % 4 of the Philox4x32-10 block with
      * counter {first + r (two words), j / 4, 0}, words (0, 1) and (2, 3) by Box-Muller on their upper
      * 24 bits: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v. */
@@ -88,6 +123,8 @@ typedef struct vit_kernels {
 
 /* The best set for this processor. */
 const vit_kernels *vit_kernels_get(void);
+/* Its loops on fp32 operands. */
+const vit_operand_kernels *vit_kernels_fp32(void);
 
 /* ---- routers (vit/routers/, one file each) ---------------------------------------------------- */
 
@@ -287,6 +324,8 @@ typedef struct vit_parameters {
 
 /* Points into any block of vit_model_floats floats: the weights, gradients, moments. */
 vit_parameters vit_parameters_at(const vit_model *model, float *block);
+/* Another number after each change of the weights. */
+uint64_t vit_model_version(const vit_model *model);
 /* The router's shape for layer planning: tokens = batch * N. */
 vit_router_shape vit_model_router_shape(const vit_model *model, size_t batch);
 /* Fixed position embedding [N, D] of position = sincos, for which pos_embed is NULL: nothing is stored

@@ -53,7 +53,7 @@ static void forward(vit_router_pass *pass)
     const vit_graph_state state = state_of(pass);
     const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
     const size_t images = vit_graph_images(&pass->shape);
-    const vit_kernels *kernels = vit_kernels_get();
+    const vit_operand_kernels *kernels = vit_kernels_fp32();
 
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++) {
@@ -75,7 +75,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     const vit_graph_state state = state_of(pass);
     const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
     const size_t images = vit_graph_images(&pass->shape);
-    const vit_kernels *kernels = vit_kernels_get();
+    const vit_operand_kernels *kernels = vit_kernels_fp32();
 
     vit_graph_backward(pass, &state, d_gate);
     if (!pass->d_attention || !vit_graph_learns(pass))

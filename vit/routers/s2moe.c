@@ -444,7 +444,7 @@ static void gates_backward(vit_router_pass *pass, const s2moe_state *state,
         memset(other.d_x, 0, t * d * sizeof *other.d_x);
         vit_route_top_backward(&other, &state->other, 0.0, set->gate, d_gate + count);
         vit_route_logits_backward(&other, &state->other);
-        vit_kernels_get()->axpy(pass->d_view, 1.0f, other.d_x, t * d);
+        vit_kernels_fp32()->axpy(pass->d_view, 1.0f, other.d_x, t * d);
     } else {
         for (size_t a = 0; a < count; a++)
             state->d_gate[a] = d_gate[a] + d_gate[count + a];

@@ -126,7 +126,7 @@ static void forward(vit_router_pass *pass)
     const size_t images = vit_graph_images(&pass->shape);
     const bool bilinear = is_bilinear(pass->shape.config);
     const float *left = bilinear ? state.y : pass->x, scale = scale_of(pass);
-    const vit_kernels *kernels = vit_kernels_get();
+    const vit_operand_kernels *kernels = vit_kernels_fp32();
 
     if (bilinear)
         vit_route_product(pass->exec, false, false, t, d, d, pass->x, d, pass->param[1], d,
@@ -139,7 +139,7 @@ static void forward(vit_router_pass *pass)
                           d, pass->x + g.first * d, d, 0.0f, sim);
         for (size_t j = 0; j < g.count * g.count; j++)
             sim[j] *= scale;
-        kernels->softmax(sim, g.count, g.count, g.count);
+        kernels->softmax(sim, sim, g.count, g.count, 1.0f);
     }
     vit_graph_forward(pass, &state.graph);
 }
@@ -154,13 +154,13 @@ static void symmetrise(float *u, size_t n)
 
 /* Gradients of one image's tokens from d_sim, and of its rows of X W. */
 static void image_backward(vit_router_pass *pass, const similarity_state *state,
-                           vit_graph_image g, const vit_kernels *kernels)
+                           vit_graph_image g, const vit_operand_kernels *kernels)
 {
     const size_t d = pass->shape.width, n = g.count;
     const float scale = scale_of(pass), *x = pass->x + g.first * d;
     float *u = state->graph.d_sim + g.at, *d_x = pass->d_x + g.first * d;
 
-    kernels->softmax_backward(u, state->graph.sim + g.at, n, n, n);
+    kernels->softmax_backward(u, u, state->graph.sim + g.at, n, n, 1.0f);
     for (size_t j = 0; j < n * n; j++)
         u[j] *= scale;
     if (!is_bilinear(pass->shape.config)) {
@@ -179,7 +179,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     const similarity_state state = state_of(pass);
     const size_t t = pass->shape.tokens, d = pass->shape.width;
     const size_t images = vit_graph_images(&pass->shape);
-    const vit_kernels *kernels = vit_kernels_get();
+    const vit_operand_kernels *kernels = vit_kernels_fp32();
 
     vit_graph_backward(pass, &state.graph, d_gate);
     if (!vit_graph_learns(pass))
