@@ -350,7 +350,7 @@ START_TEST(what_a_run_keeps_changes_no_bit)
     ck_assert_mem_eq(bare, kept, sizeof kept);
     /* routers' products are cut by the batch: their last bits follow it */
     for (size_t i = 0; i < LOGITS; i++)
-        ck_assert_double_eq_tol((double)alone[i], (double)kept[i], _i >= 2 ? 1e-3 : 0.0);
+        ck_assert_double_le(fabs((double)alone[i] - (double)kept[i]), _i >= 2 ? 1e-3 : 0.0);
     ck_assert_mem_eq(threads, kept, sizeof kept);
 end:
     vit_model_destroy(model);
