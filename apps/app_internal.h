@@ -106,6 +106,9 @@ void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 
  * once. Call it before any other thread begins: they inherit the blocked signals. */
 void app_stop_install(void);
 bool app_stop_asked(void);
+/* The words of a command as one line that a shell would read back (base_free); NULL: no memory. Parsing moves
+ * the words: ask before it. */
+char *app_command_line(int argc, char **argv);
 /* Where results go that are for people: stdout, or stderr where --json - has stdout for itself. */
 FILE *app_result_stream(const app_common *common);
 /* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the

@@ -153,39 +153,6 @@ size_t app_attack_fails(const app_attack *a)
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-/* A word behind the line, quoted where a shell would not read it back as it is; frees line.
- * NULL: no memory. */
-static char *word_add(char *line, const char *word)
-{
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                               "0123456789-_=+.,:/@%";
-    const bool plain = *word && word[strspn(word, safe)] == '\0';
-    char *made = plain ? base_text("%s %s", line, word) : base_text("%s '", line);
-
-    base_free(line);
-    for (const char *at = word; made && !plain;) {
-        const size_t part = strcspn(at, "'");
-        char *longer = base_text("%s%.*s%s", made, (int)part, at, at[part] ? "'\\''" : "'");
-
-        base_free(made);
-        made = longer;
-        if (!at[part])
-            break;
-        at += part + 1;
-    }
-    return made;
-}
-
-/* The words of the command as one line that a shell would read back. */
-static char *command_line(int argc, char **argv)
-{
-    char *line = base_text("vmoe");
-
-    for (int i = 0; i < argc && line; i++)
-        line = word_add(line, argv[i]);
-    return line;
-}
-
 /* The attack must know whom a token's experts depend on. */
 static base_status independence_check(const app_attack *a, base_error *err)
 {
@@ -348,7 +315,7 @@ int app_attack_command(int argc, char **argv)
         app_attack_list();
         return APP_DONE;
     }
-    char *line = command_line(argc, argv); /* parsing moves the words */
+    char *line = app_command_line(argc, argv); /* parsing moves the words */
 
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv)) {
         base_free(line);

@@ -118,3 +118,35 @@ size_t app_loader_threads(int64_t threads)
 
     return (size_t)(workers < 1 ? 1 : workers > 8 ? 8 : workers);
 }
+
+/* A word behind the line, quoted where a shell would not read it back as it is; frees line.
+ * NULL: no memory. */
+static char *word_add(char *line, const char *word)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "0123456789-_=+.,:/@%";
+    const bool plain = *word && word[strspn(word, safe)] == '\0';
+    char *made = plain ? base_text("%s %s", line, word) : base_text("%s '", line);
+
+    base_free(line);
+    for (const char *at = word; made && !plain;) {
+        const size_t part = strcspn(at, "'");
+        char *longer = base_text("%s%.*s%s", made, (int)part, at, at[part] ? "'\\''" : "'");
+
+        base_free(made);
+        made = longer;
+        if (!at[part])
+            break;
+        at += part + 1;
+    }
+    return made;
+}
+
+char *app_command_line(int argc, char **argv)
+{
+    char *line = base_text("vmoe");
+
+    for (int i = 0; i < argc && line; i++)
+        line = word_add(line, argv[i]);
+    return line;
+}

@@ -200,6 +200,8 @@ static base_status results_write(const app_compare *c, json_t *timing, base_erro
         status = app_compare_csv(&table, err);
     if (status == BASE_OK)
         status = json_write(&table, err);
+    if (status == BASE_OK)
+        status = app_compare_page(&table, err);
     if (status == BASE_OK &&
         (!c->args->common.json || strcmp(c->args->common.json, "-") != 0))
         app_compare_table_print(&table);
@@ -256,6 +258,26 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
     return measure_and_write(c, status, err);
 }
 
+static base_status run(app_compare_args *args, base_error *err)
+{
+    if (args->common.limit >= 0)
+        return base_fail(err, BASE_USAGE,
+                         "--limit means nothing here, see --eval-limit and --set "
+                         "data.limit=N");
+    app_common_apply(&args->common, "compare");
+    app_stop_install();
+    app_compare *compare = base_alloc(1, sizeof *compare);
+    if (!compare)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a comparison");
+    compare->lock = -1;
+    base_status status = app_output_check(args->common.json, err);
+    if (status == BASE_OK)
+        status = compare_all(compare, args, err);
+    app_compare_close(compare);
+    base_free(compare);
+    return status;
+}
+
 int app_compare_command(int argc, char **argv)
 {
     app_compare_args args = {.common = app_common_defaults(),
@@ -271,25 +293,10 @@ int app_compare_command(int argc, char **argv)
     args.common.precision = -1; /* not given: the recipe decides */
     args.common.batch = 0;
     args.common.limit = -1;
-    if (!app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
-        return code;
-    if (args.common.limit >= 0) {
-        base_fail(&err, BASE_USAGE,
-                  "--limit means nothing here, see --eval-limit and --set data.limit=N");
-        return app_fail("compare", &err);
-    }
-    app_common_apply(&args.common, "compare");
-    app_stop_install();
-    app_compare *compare = base_alloc(1, sizeof *compare);
-    if (!compare) {
-        base_fail(&err, BASE_NO_MEMORY, "no memory for a comparison");
-        return app_fail("compare", &err);
-    }
-    compare->lock = -1;
-    base_status status = app_output_check(args.common.json, &err);
-    if (status == BASE_OK)
-        status = compare_all(compare, &args, &err);
-    app_compare_close(compare);
-    base_free(compare);
-    return status == BASE_OK ? APP_DONE : app_fail("compare", &err);
+    char *line = app_command_line(argc, argv);
+    args.command_line = line ? line : "vmoe compare";
+    if (app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
+        code = run(&args, &err) == BASE_OK ? APP_DONE : app_fail("compare", &err);
+    base_free(line);
+    return code;
 }

@@ -204,6 +204,7 @@ json_t *app_compare_json(const app_table *table)
 
     if (!json || !entries)
         return NULL;
+    json_object_set_new(json, "command_line", app_json_text(args->command_line));
     json_object_set_new(json, "val", app_json_text(c->recipe.data.val));
     json_object_set_new(json, "recipe", app_json_text(c->recipe.name));
     json_object_set_new(json, "steps", json_integer((json_int_t)c->total));

@@ -25,6 +25,7 @@ typedef struct app_compare_args {
     int preset;     /* index into app_preset_names */
     int checkpoint; /* index into "last|best" */
     int64_t seeds, jobs, eval_limit, steps, rounds;
+    const char *command_line;
     bool no_train, no_evaluation, no_corruptions, no_attack, no_timing, status;
 } app_compare_args;
 

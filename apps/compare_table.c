@@ -6,32 +6,34 @@
 #include "apps/compare_table_internal.h"
 
 static const app_figure figures[APP_FIGURE_COUNT] = {
-    [APP_FIGURE_TOP1] = {"top1", "clean top-1", APP_KIND_SHARE, 1},
-    [APP_FIGURE_LOSS] = {"loss", "loss", APP_KIND_NUMBER, -1},
-    [APP_FIGURE_ECE] = {"ece", "calibration error", APP_KIND_SHARE, -1},
-    [APP_FIGURE_CORRUPTED] = {"corrupted_error", "corrupted error", APP_KIND_SHARE, -1},
-    [APP_FIGURE_MCE] = {"mce_softmax", "mCE (softmax 100)", APP_KIND_SHARE, -1},
-    [APP_FIGURE_LOAD_CV] = {"load_cv", "load CV", APP_KIND_NUMBER, -1},
-    [APP_FIGURE_LOAD_ENTROPY] = {"load_entropy", "load entropy", APP_KIND_NUMBER, 1},
-    [APP_FIGURE_VIOLATION] = {"max_violation", "max violation", APP_KIND_NUMBER, -1},
-    [APP_FIGURE_DEAD] = {"dead", "dead experts", APP_KIND_NUMBER, -1},
-    [APP_FIGURE_DROPPED] = {"dropped", "dropped", APP_KIND_SHARE, -1},
-    [APP_FIGURE_ORPHANS] = {"orphans", "orphans", APP_KIND_SHARE, -1},
-    [APP_FIGURE_MOVED_CORRUPTED] = {"routing_change_corrupted", "corrupted", APP_KIND_SHARE,
-                                    0},
-    [APP_FIGURE_MOVED_ATTACKED] = {"routing_change_attacked", "adversarial", APP_KIND_SHARE,
-                                   0},
-    [APP_FIGURE_MOVED_NOISE] = {"routing_change_noise", "random noise", APP_KIND_SHARE, 0},
-    [APP_FIGURE_TRAIN_LOSS] = {"train_loss", "training loss", APP_KIND_NUMBER, -1},
-    [APP_FIGURE_TRAIN_CV] = {"train_load_cv", "load CV in training", APP_KIND_NUMBER, -1},
+    [APP_FIGURE_TOP1] = {"top1", "clean top-1", APP_KIND_SHARE, 1, 2},
+    [APP_FIGURE_LOSS] = {"loss", "loss", APP_KIND_NUMBER, -1, 3},
+    [APP_FIGURE_ECE] = {"ece", "calibration error", APP_KIND_SHARE, -1, 1},
+    [APP_FIGURE_CORRUPTED] = {"corrupted_error", "corrupted error", APP_KIND_SHARE, -1, 2},
+    [APP_FIGURE_MCE] = {"mce_softmax", "mCE (softmax 100)", APP_KIND_SHARE, -1, 1},
+    [APP_FIGURE_LOAD_CV] = {"load_cv", "load CV", APP_KIND_NUMBER, -1, 3},
+    [APP_FIGURE_LOAD_ENTROPY] = {"load_entropy", "load entropy", APP_KIND_NUMBER, 1, 3},
+    [APP_FIGURE_VIOLATION] = {"max_violation", "max violation", APP_KIND_NUMBER, -1, 3},
+    [APP_FIGURE_DEAD] = {"dead", "dead experts", APP_KIND_NUMBER, -1, 1},
+    [APP_FIGURE_DROPPED] = {"dropped", "dropped", APP_KIND_SHARE, -1, 2},
+    [APP_FIGURE_ORPHANS] = {"orphans", "orphans", APP_KIND_SHARE, -1, 2},
+    [APP_FIGURE_MOVED_CORRUPTED] = {"routing_change_corrupted", "routing change, corrupted",
+                                    APP_KIND_SHARE, 0, 1},
+    [APP_FIGURE_MOVED_ATTACKED] = {"routing_change_attacked", "routing change, attacked",
+                                   APP_KIND_SHARE, 0, 1},
+    [APP_FIGURE_MOVED_NOISE] = {"routing_change_noise", "routing change, random noise",
+                                APP_KIND_SHARE, 0, 1},
+    [APP_FIGURE_TRAIN_LOSS] = {"train_loss", "training loss", APP_KIND_NUMBER, -1, 3},
+    [APP_FIGURE_TRAIN_CV] = {"train_load_cv", "load CV in training", APP_KIND_NUMBER, -1,
+                             3},
     [APP_FIGURE_TRAIN_DROPPED] = {"train_dropped", "dropped in training", APP_KIND_SHARE,
-                                  -1},
-    [APP_FIGURE_SINKHORN] = {"sinkhorn_share", "Sinkhorn passes", APP_KIND_SHARE, 0},
-    [APP_FIGURE_STEP_MS] = {"step_ms", "ms a step", APP_KIND_NUMBER, -1},
-    [APP_FIGURE_STEP_RATIO] = {"step_ratio", "step, baseline 100", APP_KIND_SHARE, -1},
-    [APP_FIGURE_PARAMETERS] = {"parameters", "parameters", APP_KIND_COUNT, 0},
-    [APP_FIGURE_ACTIVE] = {"active_parameters", "active", APP_KIND_COUNT, 0},
-    [APP_FIGURE_FLOPS] = {"flops", "FLOPs an image", APP_KIND_FLOPS, -1},
+                                  -1, 2},
+    [APP_FIGURE_SINKHORN] = {"sinkhorn_share", "Sinkhorn passes", APP_KIND_SHARE, 0, 1},
+    [APP_FIGURE_STEP_MS] = {"step_ms", "ms a step", APP_KIND_NUMBER, -1, 1},
+    [APP_FIGURE_STEP_RATIO] = {"step_ratio", "step, baseline 100", APP_KIND_SHARE, -1, 1},
+    [APP_FIGURE_PARAMETERS] = {"parameters", "parameters", APP_KIND_COUNT, 0, 0},
+    [APP_FIGURE_ACTIVE] = {"active_parameters", "active", APP_KIND_COUNT, 0, 0},
+    [APP_FIGURE_FLOPS] = {"flops", "FLOPs an image", APP_KIND_FLOPS, -1, 2},
 };
 
 /* ---- values of one run ---------------------------------------------------------------------------- */
@@ -284,6 +286,7 @@ static base_status figures_make(app_table *t, base_error *err)
         snprintf(f->title, sizeof f->title, "PGD %s", budgets[i].text);
         f->kind = APP_KIND_SHARE;
         f->better = 1;
+        f->digits = 2;
     }
     return status;
 }

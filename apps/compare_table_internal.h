@@ -53,6 +53,7 @@ typedef struct app_figure {
     char title[48]; /* of the page */
     app_figure_kind kind;
     int better; /* 1: more, -1: less, 0: neither */
+    int digits; /* behind the point, as it is shown */
 } app_figure;
 
 /* ---- statistics --------------------------------------------------------------------------------- */
@@ -123,7 +124,7 @@ typedef struct app_training_means {
 } app_training_means;
 app_training_means app_training_means_of(const app_compare_run *run);
 
-/* ---- writing (compare_csv.c, compare_page.c) ------------------------------------------------------ */
+/* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) -------------------------------------- */
 
 /* runs.csv and summary.csv in DIR. */
 base_status app_compare_csv(const app_table *table, base_error *err);
@@ -131,6 +132,28 @@ base_status app_compare_csv(const app_table *table, base_error *err);
 json_t *app_compare_json(const app_table *table);
 /* compare.html in DIR. */
 base_status app_compare_page(const app_table *table, base_error *err);
+/* Its charts: each router's seeds, training curves, errors by corruption. */
+base_status app_compare_dots(const app_table *table, app_page *page, base_error *err);
+base_status app_compare_curves(const app_table *table, app_page *page, base_error *err);
+void app_compare_corruptions(const app_table *table, app_page *page);
+/* Its words (compare_notes.c): a label with its mark; the routers; the method; the timing; every run. */
+void app_compare_label(app_page *page, const app_entry *entry);
+void app_compare_routers(app_page *page, const app_table *table);
+void app_compare_method(app_page *page, const app_table *table);
+void app_compare_timing_note(app_page *page, const app_table *table);
+void app_compare_runs(app_page *page, const app_table *table);
+/* What a reader asks first: clean, corrupted, attacked; how many. */
+size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
+/* A difference as "+0.42 (1.3 spreads)" into out, "" when it is not known; the class of its colour: "right" when
+ * a is clearly better, "wrong" when it is clearly worse, else "". */
+const char *app_difference_text(char *out, size_t out_bytes, const app_difference *d,
+                                const app_figure *figure);
+const char *app_difference_class(const app_difference *d, const app_figure *figure);
+/* "59.25 +- 0.31" with a real plus-minus sign, in the figure's unit, into out. */
+const char *app_figure_text(char *out, size_t out_bytes, const app_mean_std *s,
+                            const app_figure *figure);
+/* Whether the router is marked as a reconstruction by its own summary. */
+bool app_entry_reconstructed(const app_entry *entry);
 /* The table on stdout. */
 void app_compare_table_print(const app_table *table);
 

@@ -197,6 +197,103 @@ void app_plot_lines(app_page *page, const app_line *lines, size_t count,
     fputs("</figure>\n", file);
 }
 
+/* ---- rows of dots ------------------------------------------------------------------------------------ */
+
+/* What all values, means and bars lie between, with a margin. */
+static void dots_span(double *low, double *high, const app_dots *rows, size_t count)
+{
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (size_t r = 0; r < count; r++) {
+        const double bar = isfinite(rows[r].std) ? rows[r].std : 0;
+        *low = fmin(*low, rows[r].mean - bar); /* fmin and fmax pass over NaN */
+        *high = fmax(*high, rows[r].mean + bar);
+        for (size_t i = 0; i < rows[r].count; i++) {
+            *low = fmin(*low, rows[r].values[i]);
+            *high = fmax(*high, rows[r].values[i]);
+        }
+    }
+    if (!(*high >= *low))
+        *low = *high = 0;
+    const double margin =
+        *high > *low ? 0.06 * (*high - *low) : fmax(fabs(*high) * 0.1, 0.01);
+    *low -= margin;
+    *high += margin;
+}
+
+void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const char *title,
+                   bool percent)
+{
+    enum { ROW = 22, WIDE = 250, EDGE = 14, FOOT = 24, LETTER = 7, NAMES_MOST = 190 };
+    FILE *file = page->out.file;
+    const double scale = percent ? 100 : 1;
+    double low, high;
+    size_t letters = 4;
+
+    for (size_t r = 0; r < count; r++)
+        if (strlen(rows[r].name) > letters)
+            letters = strlen(rows[r].name);
+    const int names =
+        LETTER * (int)letters + 10 < NAMES_MOST ? LETTER * (int)letters + 10 : NAMES_MOST;
+    const int across = names + WIDE + EDGE, down = 4 + ROW * (int)count + FOOT;
+    dots_span(&low, &high, rows, count);
+    const double step = nice_step(high - low), zoom = WIDE / (high - low);
+    fputs("<figure><figcaption><b>", file);
+    app_page_text(page, title);
+    fprintf(file,
+            "</b></figcaption><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n",
+            across, down, across);
+    for (int i = 0; i < TICKS_MOST; i++) {
+        const double x = (ceil(low / step - 1e-9) + i) * step,
+                     at = names + (x - low) * zoom;
+        if (x > high)
+            break;
+        fprintf(file,
+                "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"2\" y2=\"%d\"/>"
+                "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g%s"
+                "</text>\n",
+                at, at, down - FOOT + 4, at, down - 6,
+                fabs(x) < step * 1e-6 ? 0 : scale * x, percent ? " %" : "");
+    }
+    for (size_t r = 0; r < count; r++) {
+        const app_dots *d = &rows[r];
+        const double y = 4 + ROW * ((double)r + 0.5);
+
+        if (d->mark && isfinite(d->mean))
+            fprintf(file,
+                    "<line class=\"mid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"2\" y2=\"%d\"/>\n",
+                    names + (d->mean - low) * zoom, names + (d->mean - low) * zoom,
+                    down - FOOT + 4);
+        fprintf(file, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\"%s>", names - 8, y + 4,
+                (size_t)(NAMES_MOST - 10) / LETTER < strlen(d->name)
+                    ? " textLength=\"176\" lengthAdjust=\"spacingAndGlyphs\""
+                    : "");
+        app_page_text(page, d->name);
+        fprintf(file, "</text><g class=\"c%d\">", d->mark ? 1 : 0);
+        if (isfinite(d->mean) && isfinite(d->std))
+            fprintf(file,
+                    "<line class=\"line\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" "
+                    "stroke-opacity=\".45\" style=\"stroke-width:6\"/>",
+                    names + (d->mean - d->std - low) * zoom,
+                    names + (d->mean + d->std - low) * zoom, y, y);
+        for (size_t i = 0; i < d->count; i++)
+            if (isfinite(d->values[i]))
+                fprintf(file,
+                        "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\" "
+                        "fill-opacity=\".75\"><title>%.4g%s</title></circle>",
+                        names + (d->values[i] - low) * zoom, y, scale * d->values[i],
+                        percent ? " %" : "");
+        if (isfinite(d->mean))
+            fprintf(
+                file,
+                "<line class=\"line\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                names + (d->mean - low) * zoom, names + (d->mean - low) * zoom, y - 7,
+                y + 7);
+        fputs("</g>\n", file);
+    }
+    fputs("</svg></figure>\n", file);
+}
+
 /* ---- a grid of shares -------------------------------------------------------------------------------- */
 
 void app_plot_grid(app_page *page, const app_grid *grid)

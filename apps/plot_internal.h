@@ -30,6 +30,18 @@ typedef struct app_axes {
 void app_plot_lines(app_page *page, const app_line *lines, size_t count,
                     const app_axes *axes);
 
+/* A row of dots for each name: every value, their mean with a bar of one standard deviation either way. */
+typedef struct app_dots {
+    const char *name;
+    const double *values; /* [count], NaN: left out */
+    size_t count;
+    double mean, std; /* std NaN: no bar; mean NaN: an empty row */
+    bool mark;        /* in the second colour, its mean as a line through all rows */
+} app_dots;
+/* percent: values are shares, told in per cent. title stands above. */
+void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const char *title,
+                   bool percent);
+
 /* values [rows, columns] in 0..top (darkest), NaN: blank; with per cent in the cells where there is room. */
 typedef struct app_grid {
     const double *values;

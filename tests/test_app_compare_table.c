@@ -165,6 +165,44 @@ START_TEST(the_csv_files_agree_with_one_another)
 }
 END_TEST
 
+START_TEST(the_page_stands_alone_and_names_all)
+{
+    static const char *const words[] = {"Routers compared",
+                                        "2 routers with 2 seeds each",
+                                        "Against ssr",
+                                        "<sup class=\"mark\"",
+                                        "a reconstruction of arXiv",
+                                        "Corruption by corruption",
+                                        "Load of the experts",
+                                        "training loss",
+                                        "vmoe compare --data "};
+    char *out = test_path(dir, "cmp");
+
+    program_result r = program_run(dir, COMPARE, out, "--routers", "ssr,near=similarity",
+                                   "--seeds", "2", "--json", "-", NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    json_t *json = json_loads(r.out, 0, NULL), *entry;
+    size_t i;
+    ck_assert_msg(json != NULL, "%s", r.out);
+    ck_assert_str_eq(json_string_value(json_object_get(json, "baseline")), "ssr");
+    json_array_foreach(json_object_get(json, "entries"), i, entry)
+    {
+        ck_assert_uint_eq(json_array_size(json_object_get(entry, "runs")), 2);
+        ck_assert_uint_gt(json_array_size(json_object_get(entry, "evaluations")), 0);
+    }
+    ck_assert_uint_eq(i, 2);
+    json_decref(json);
+    char *page = out_text(out, "compare.html");
+    for (i = 0; i < sizeof words / sizeof words[0]; i++)
+        ck_assert_msg(strstr(page, words[i]) != NULL, "'%s' is not on the page", words[i]);
+    ck_assert_ptr_null(strstr(page, "http"));
+    ck_assert_ptr_null(strstr(page, "nan"));
+    base_free(page);
+    program_result_free(&r);
+    base_free(out);
+}
+END_TEST
+
 static struct timespec changed(const char *out, const char *name)
 {
     char *path = test_path(out, name);
@@ -261,6 +299,7 @@ int main(void)
     tcase_add_test(core, a_difference_is_told_in_spreads);
     tcase_add_test(core, t_limits_are_those_of_the_tables);
     tcase_add_test(core, the_csv_files_agree_with_one_another);
+    tcase_add_test(core, the_page_stands_alone_and_names_all);
     tcase_add_test(core, only_what_changed_is_measured_again);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
