@@ -213,42 +213,48 @@ static void baseline_put(app_page *page, const app_table *t)
 
 /* ---- sections --------------------------------------------------------------------------------------------- */
 
-static void card_fill(app_card *card, char note[96], char value[96], const app_table *t,
-                      size_t figure, const char *label)
+typedef struct best_card {
+    char value[96], note[96], label[64];
+} best_card;
+
+/* Who is best at a figure; false: nobody, or all alike. */
+static bool card_fill(best_card *out, const app_table *t, size_t figure, const char *label)
 {
     const size_t best = figure_best(t, figure);
+    char text[80];
 
     if (best == SIZE_MAX)
-        return;
-    snprintf(value, 96, "%s", t->compare->entries.entry[best].label);
-    app_figure_text(note, 96, app_table_spread(t, best, figure), &t->figure[figure]);
-    const size_t used = strlen(note);
-    snprintf(note + used, 96 - used, " %s",
-             t->figure[figure].kind == APP_KIND_SHARE ? "%" : "");
-    *card = (app_card){.label = label, .value = value, .note = note};
+        return false;
+    snprintf(out->label, sizeof out->label, "%s", label);
+    snprintf(out->value, sizeof out->value, "%s", t->compare->entries.entry[best].label);
+    snprintf(out->note, sizeof out->note, "%s%s",
+             app_figure_text(text, sizeof text, app_table_spread(t, best, figure),
+                             &t->figure[figure]),
+             t->figure[figure].kind == APP_KIND_SHARE ? " %" : "");
+    return true;
 }
 
 static void cards_put(app_page *page, const app_table *t)
 {
-    char notes[4][96], values[4][96], labels[2][64];
-    app_card cards[4];
+    enum { CARDS = 3 };
+    best_card texts[CARDS];
+    app_card cards[CARDS];
+    char attacked[64];
     size_t count = 0;
 
-    if (figure_known(t, APP_FIGURE_TOP1))
-        card_fill(&cards[count], notes[count], values[count], t, APP_FIGURE_TOP1,
-                  "best clean top-1"),
-            count++;
-    if (figure_known(t, APP_FIGURE_CORRUPTED))
-        card_fill(&cards[count], notes[count], values[count], t, APP_FIGURE_CORRUPTED,
-                  "least error under corruptions"),
-            count++;
-    if (t->figures > APP_FIGURE_COUNT && figure_known(t, t->figures - 1)) {
-        snprintf(labels[0], sizeof labels[0], "best under %s",
+    count += card_fill(&texts[count], t, APP_FIGURE_TOP1, "best clean top-1");
+    count +=
+        card_fill(&texts[count], t, APP_FIGURE_CORRUPTED, "least error under corruptions");
+    if (t->figures > APP_FIGURE_COUNT) {
+        snprintf(attacked, sizeof attacked, "best under %s",
                  t->figure[t->figures - 1].title);
-        card_fill(&cards[count], notes[count], values[count], t, t->figures - 1, labels[0]);
-        count++;
+        count += card_fill(&texts[count], t, t->figures - 1, attacked);
     }
-    app_page_cards(page, cards, count);
+    for (size_t i = 0; i < count; i++)
+        cards[i] = (app_card){
+            .label = texts[i].label, .value = texts[i].value, .note = texts[i].note};
+    if (count > 0)
+        app_page_cards(page, cards, count);
 }
 
 /* What failed or is not there yet, before any number. */
