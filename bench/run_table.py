@@ -51,7 +51,8 @@ def rows_make():
                 targets = {"share": 60 if "micro" in size else 70, "eager": 1.4}
             else:
                 targets = {"share": 55 if "micro" in size else 65, "eager": 2.5}
-            others = ("eager", "compiled") + (("fp32",) if precision == "bf16" else ())
+            others = ("eager",) + (("compiled",) if size.endswith(("ti16", "micro")) else ())
+            others += ("fp32",) if precision == "bf16" else ()
             rows.append(Row(f"step-{precision}-{size}", "step", size, batch, precision, others, targets))
     for precision in ("fp32", "bf16"):
         for size, batch in SIZES:
