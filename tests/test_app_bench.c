@@ -155,6 +155,34 @@ START_TEST(settings_change_a_network_by_name)
 }
 END_TEST
 
+/* What bench/run relies on: three lines in, three rounds and a row out. */
+START_TEST(a_paced_run_makes_a_round_a_line)
+{
+    int ends[2];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(write(ends[1], "\n\n\n", 3), 3);
+    close(ends[1]);
+    ck_assert_int_eq(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    program_result r = program_run(dir, "bench", "infer", model, "--batch", "2",
+                                   "--threads", "1", "--no-ceiling", "--paced", NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    const char *at = strstr(r.out, "\nready\nround ");
+    ck_assert_ptr_nonnull(at);
+    size_t rounds = 0;
+    for (at = strstr(at, "\nround "); at; at = strstr(at + 1, "\nround "))
+        rounds++;
+    ck_assert_uint_eq(rounds, 3);
+    ck_assert_ptr_nonnull(strstr(r.out, ",ssr,3,")); /* router, steps */
+    program_result_free(&r);
+    r = program_run(dir, "bench", "infer", model, "--no-ceiling", "--paced", "--batch", "1",
+                    "--threads", "1", NULL); /* the pipe is empty now */
+    ck_assert_int_eq(r.code, 2);
+    ck_assert_ptr_nonnull(strstr(r.err, "standard input"));
+    program_result_free(&r);
+}
+END_TEST
+
 START_TEST(the_balanced_plan_is_one_row)
 {
     program_result r =
@@ -295,6 +323,7 @@ int main(void)
     tcase_add_test(core, parts_and_products_add_up);
     tcase_add_test(core, people_get_a_table);
     tcase_add_test(core, settings_change_a_network_by_name);
+    tcase_add_test(core, a_paced_run_makes_a_round_a_line);
     tcase_add_test(core, the_balanced_plan_is_one_row);
     tcase_add_test(core, every_corruption_is_a_row);
     tcase_add_test(core, a_forward_pass_is_timed_by_name);
