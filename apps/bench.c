@@ -50,6 +50,12 @@ static const app_option options[] = {
      .at = AT(settings),
      .help = "settings of a network by name, as of a recipe: router.k=1 router.experts=64 "
              "model.depth=6"},
+    {.name = "recompute",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(recompute),
+     .choices = "none|attention|block",
+     .help = "step and router: what backward computes again in place of keeping it"},
     {.name = "no-ceiling",
      .kind = APP_FLAG,
      .at = AT(no_ceiling),

@@ -13,6 +13,7 @@ typedef struct bench_args {
     app_list size_names, settings;
     const char *router, *data;
     int64_t rounds, warmup, classes;
+    int recompute; /* a vit_recompute */
     bool no_ceiling, table, paced;
 } bench_args;
 
@@ -52,6 +53,8 @@ enum {
     BENCH_PARTS
 };
 const char *bench_part_name(size_t part);
+/* "none", "attention" or "block". */
+const char *bench_recompute_name(const bench_args *args);
 
 /* Of the passes since bench_rig_clear. */
 typedef struct bench_pass_times {
@@ -118,7 +121,7 @@ void bench_csv_head(void);
 void bench_csv_row(const bench_result *r, const bench_args *args);
 void bench_table(const bench_result *r, const bench_args *args);
 /* NULL: no memory. */
-json_t *bench_json(const bench_result *r);
+json_t *bench_json(const bench_result *r, const bench_args *args);
 
 /* ---- a process of its own (bench_child.c) ------------------------------------------------------ */
 

@@ -12,6 +12,13 @@ const char *bench_part_name(size_t part)
                                      : vit_part_name((vit_part)part);
 }
 
+const char *bench_recompute_name(const bench_args *args)
+{
+    static const char *const names[] = {"none", "attention", "block"};
+
+    return names[args->recompute];
+}
+
 void bench_rig_close(bench_rig *rig)
 {
     vit_optimizer_destroy(rig->optimizer);
@@ -52,8 +59,12 @@ base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
         rig->images[i] = (float)base_rng_normal(&rng);
     for (size_t i = 0; i < rig->batch; i++)
         rig->targets[i * rig->classes + base_rng_below(&rng, rig->classes)] = 1;
-    base_status status = vit_run_create(&rig->run, rig->model, rig->batch, mode,
-                                        (vit_precision)args->common.precision, err);
+    base_status status = vit_run_create_options(
+        &rig->run, rig->model, rig->batch,
+        &(vit_run_options){.mode = mode,
+                           .precision = (vit_precision)args->common.precision,
+                           .recompute = (vit_recompute)args->recompute},
+        err);
     if (status == BASE_OK && mode == VIT_MODE_TRAIN)
         status = vit_optimizer_create(&rig->optimizer, rig->model, &optimizer, err);
     if (status == BASE_OK)

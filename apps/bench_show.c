@@ -36,7 +36,7 @@ void bench_csv_head(void)
            "ceiling_gflop_per_s,share_percent,peak_mib,forward_ms,backward_ms");
     for (size_t i = 0; i < BENCH_PARTS; i++)
         printf(",%s_ms", bench_part_name(i));
-    printf(",machine\n");
+    printf(",recompute,machine\n");
 }
 
 void bench_csv_row(const bench_result *r, const bench_args *args)
@@ -58,7 +58,7 @@ void bench_csv_row(const bench_result *r, const bench_args *args)
     printf("%.1f,%.3f,%.3f", r->peak_mib, 1e3 * r->forward, 1e3 * r->backward);
     for (size_t i = 0; i < BENCH_PARTS; i++)
         printf(",%.3f", 1e3 * r->part[i]);
-    printf(",%s\n", bench_machine(machine, sizeof machine));
+    printf(",%s,%s\n", bench_recompute_name(args), bench_machine(machine, sizeof machine));
     fflush(stdout);
 }
 
@@ -151,7 +151,7 @@ static json_t *products_json(const bench_result *r)
     return products;
 }
 
-json_t *bench_json(const bench_result *r)
+json_t *bench_json(const bench_result *r, const bench_args *args)
 {
     json_t *row = json_pack(
         "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
@@ -170,6 +170,7 @@ json_t *bench_json(const bench_result *r)
         json_object_set_new(row, "k", json_integer(r->config.moe.k));
         json_object_set_new(row, "router", json_string(r->config.moe.router.name));
     }
+    json_object_set_new(row, "recompute", json_string(bench_recompute_name(args)));
     json_object_set_new(row, "parts", parts_json(r));
     if (has_ceiling(r)) {
         json_object_set_new(row, "ceiling_ms", json_real(1e3 * r->ceiling.median));

@@ -22,7 +22,7 @@ static base_status subject_run(void *user, json_t *results, base_error *err)
     if (status == BASE_OK && context->print)
         (context->table ? bench_table : bench_csv_row)(result, context->args);
     if (status == BASE_OK && context->results)
-        json_array_append_new(results, bench_json(result));
+        json_array_append_new(results, bench_json(result, context->args));
     base_free(result);
     return status;
 }

@@ -72,7 +72,7 @@ typedef struct app_recipe {
         int64_t max_steps;
         int batch, accumulate, eval_batch;
         int64_t seed;
-        int precision, loss; /* a vit_precision, a vit_loss */
+        int precision, recompute, loss; /* a vit_precision, a vit_recompute, a vit_loss */
         double label_smoothing;
         int64_t checkpoint_every, log_every;
         int eval_every;

@@ -31,6 +31,10 @@
     {                                                                                      \
         s, n, APP_KEY_TEXT, AT(member), 0, 0, NULL, false, help                            \
     }
+#define FREE_CHOICE_KEY(s, n, member, choices, help)                                       \
+    {                                                                                      \
+        s, n, APP_KEY_CHOICE, AT(member), 0, 0, choices, true, help                        \
+    }
 #define FREE_KEY(s, n, kind, member, low, high, help)                                      \
     {                                                                                      \
         s, n, kind, AT(member), low, high, NULL, true, help                                \
@@ -191,6 +195,9 @@ const app_key app_keys[] = {
             "images of an evaluation pass, 0: batch / accumulate"),
     LONG_KEY("train", "seed", train.seed, 0, WHOLE_MAX, "of every random number"),
     CHOICE_KEY("train", "precision", train.precision, "fp32|bf16", "of matrix products"),
+    FREE_CHOICE_KEY("train", "recompute", train.recompute, "none|attention|block",
+                    "what backward computes again in place of keeping it: less memory, the "
+                    "same numbers"),
     CHOICE_KEY("train", "loss", train.loss, "softmax|sigmoid", "cross-entropy"),
     REAL_KEY("train", "label_smoothing", train.label_smoothing, 0, 0.99, "0: off"),
     CHOICE_KEY("train", "adversarial", adversary.kind, "none|pgd|fgsm-rs|trades",

@@ -40,7 +40,12 @@ base_status app_adversary_create(app_adversary **out, const app_recipe *recipe,
                          .channels = (size_t)c->channels,
                          .classes = (size_t)c->classes};
     a->floats = a->plane * a->channels;
-    status = vit_run_create(&a->run, model, batch, VIT_MODE_INPUT_GRADIENT, precision, err);
+    status = vit_run_create_options(
+        &a->run, model, batch,
+        &(vit_run_options){.mode = VIT_MODE_INPUT_GRADIENT,
+                           .precision = precision,
+                           .recompute = (vit_recompute)recipe->train.recompute},
+        err);
     if (status == BASE_OK) {
         a->images = base_alloc(batch, a->floats * sizeof(float));
         a->gradients = base_alloc(batch, a->floats * sizeof(float));

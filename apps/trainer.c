@@ -187,7 +187,12 @@ static base_status create_network(app_trainer *t, base_error *err)
         BASE_OK) /* copies the weights into the averages: after their first values */
         status = vit_optimizer_create(&t->optimizer, t->model, &r->optimizer, err);
     if (status == BASE_OK)
-        status = vit_run_create(&t->run, t->model, t->part, VIT_MODE_TRAIN, precision, err);
+        status = vit_run_create_options(
+            &t->run, t->model, t->part,
+            &(vit_run_options){.mode = VIT_MODE_TRAIN,
+                               .precision = precision,
+                               .recompute = (vit_recompute)r->train.recompute},
+            err);
     if (status == BASE_OK && r->adversary.kind != APP_ADVERSARY_NONE)
         status = app_adversary_create(&t->adversary, r, t->model, t->part, precision, err);
     if (status == BASE_OK)

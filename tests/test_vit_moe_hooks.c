@@ -364,8 +364,8 @@ static vit_run *run_of(const vit_model *model, const vit_router *router, vit_mod
 {
     vit_run *run = NULL;
     base_error err = {0};
-    ck_assert_msg(vit_run_create_with(&run, model, router, SLOPE_BATCH + 1, mode,
-                                      VIT_PRECISION_FP32, &err) == BASE_OK,
+    ck_assert_msg(vit_run_create_with(&run, model, router, SLOPE_BATCH + 1,
+                                      &(vit_run_options){.mode = mode}, &err) == BASE_OK,
                   "%s", err.text);
     return run;
 }

@@ -141,13 +141,29 @@ void vit_attention_forward(vit_run *run, size_t i)
     }
 }
 
+/* The probabilities of heads whose own were not kept, behind what else heads_backward has in scratch. */
+static const void *probs_again(vit_run *run, const heads_plan *h, const void *q)
+{
+    const size_t floats = h->group * h->n * h->n;
+    float *logits = vit_scratch(run);
+    void *p = logits + 2 * floats;
+    double mark = vit_lap_start(run);
+
+    scores(run, h, q, 3 * h->d, vit_at(run, q, h->d), 3 * h->d, logits);
+    vit_lap(run, &mark, VIT_PART_ATTENTION);
+    run->operand->softmax(p, logits, h->group * h->n, h->n, h->scale);
+    vit_lap(run, &mark, VIT_PART_SOFTMAX);
+    return p;
+}
+
 /* Gradients of q, k, v of a task's heads. */
 static void heads_backward(vit_run *run, const vit_block_state *s, const heads_plan *h,
                            size_t task, bool extra)
 {
     const size_t d = h->d, n = h->n, floats = h->group * n * n;
     const void *q = vit_at(run, s->qkv, heads_at(h, task, 3 * d));
-    const void *p = vit_at(run, s->probs, task * floats);
+    const void *p =
+        s->probs ? vit_at(run, s->probs, task * floats) : probs_again(run, h, q);
     const void *d_o = vit_at(run, run->d_heads, heads_at(h, task, d));
     void *d_q = vit_at(run, run->d_qkv, heads_at(h, task, 3 * d));
     float *d_p = vit_scratch(run);

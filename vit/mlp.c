@@ -38,6 +38,10 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
         vit_lap(run, &mark, VIT_PART_NORM);
         vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_FC1, rows, normed, hidden,
                            false);
+        if (run->again) { /* backward has no use for the rest */
+            vit_lap(run, &mark, VIT_PART_MLP);
+            continue;
+        }
         run->operand->gelu(active, hidden, rows * m, tanh_form);
         hidden_dropout(run, i, active, first, rows);
         vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_FC2, rows, active, scratch,

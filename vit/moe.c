@@ -108,6 +108,19 @@ static float token_scale(const vit_run *run, const vit_block_state *s, size_t t)
     return s->pass.shape.views > 1 ? 1.0f : s->branch_scale[1][t / run->tokens_per_image];
 }
 
+/* in [padded, D] = what the router read of the rows' tokens. */
+static void gather(const vit_run *run, const vit_block_state *s, const expert_block *b,
+                   void *in)
+{
+    const size_t d = (size_t)run->config.width;
+
+    for (size_t r = 0; r < b->rows; r++)
+        run->operand->round(
+            vit_at(run, in, r * d), 1.0f,
+            s->routed + s->pass.token[s->dispatch.assignment[b->assignment + r]] * d, d);
+    padding_clear(run, b, in);
+}
+
 static void block_forward(vit_run *run, size_t i, const expert_block *b)
 {
     const vit_block_state *s = &run->block[i];
@@ -121,11 +134,7 @@ static void block_forward(vit_run *run, size_t i, const expert_block *b)
     void *out = vit_at(run, s->rows_out, b->first * d);
     double mark = vit_lap_start(run);
 
-    for (size_t r = 0; r < b->rows; r++)
-        run->operand->round(
-            vit_at(run, in, r * d), 1.0f,
-            s->routed + s->pass.token[s->dispatch.assignment[b->assignment + r]] * d, d);
-    padding_clear(run, b, in);
+    gather(run, s, b, in);
     vit_lap(run, &mark, VIT_PART_DISPATCH);
     vit_linear_forward(&run->exec, linear + VIT_LINEAR_FC1, b->padded, in, hidden, false);
     run->operand->gelu(active, hidden, b->padded * m, run->config.gelu == VIT_GELU_TANH);
@@ -219,7 +228,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
 }
 
 /* What the layer's norm reads: the stream, unless the router enters it elsewhere. */
-static const float *entry(const vit_block_state *s)
+const float *vit_moe_entry(const vit_block_state *s)
 {
     return s->router->join && s->router->join->enter ? s->entered : s->x1;
 }
@@ -231,7 +240,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     const vit_moe_config *moe = &run->config.moe;
     const vit_router_join *join = s->router->join;
     const size_t d = (size_t)run->config.width;
-    const float *in = entry(s);
+    const float *in = vit_moe_entry(s);
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
@@ -286,7 +295,8 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
                            .k = (size_t)moe->k,
                            .bpr = run->training ? moe->bpr : moe->eval_bpr,
                        });
-    s->seconds = base_seconds() - start;
+    if (!run->again)
+        s->seconds = base_seconds() - start;
     vit_lap_alone(run, &alone, VIT_PART_DISPATCH);
 
     experts_forward(run, i);
@@ -294,7 +304,9 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     if (s->pass.shape.views > 1)
         views_forward(run, i);
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
-    combine(run, i, x_next);
+    if (!run->again ||
+        join) /* backward reads what a router joins, and nothing else of this */
+        combine(run, i, x_next);
 }
 
 /* Gradients of gates, rows and rows' inputs, and what the weight products need. */
@@ -322,6 +334,9 @@ static void block_backward(vit_run *run, size_t i, const expert_block *b, float 
     }
     padding_clear(run, b, d_out);
     vit_lap(run, &mark, VIT_PART_COMBINE);
+    if (train && run->recompute == VIT_RECOMPUTE_ATTENTION)
+        gather(run, s, b, vit_at(run, s->rows_in, b->first * d));
+    vit_lap(run, &mark, VIT_PART_DISPATCH);
     if (drop)
         expert_dropout(d_out, run, i, VIT_SITE_EXPERT, b, d);
     vit_linear_backward(&run->exec, linear + VIT_LINEAR_FC2, b->padded, d_out, d_hidden,
@@ -440,7 +455,7 @@ void vit_moe_backward(vit_run *run, size_t i)
     const bool train = run->mode == VIT_MODE_TRAIN;
     const vit_router_join *join = s->router->join;
     const bool enters = join && join->enter;
-    const float *d_y = join ? run->d_joined : run->d_x, *in = entry(s);
+    const float *d_y = join ? run->d_joined : run->d_x, *in = vit_moe_entry(s);
     float *d_in =
         enters ? run->d_entered : run->d_x; /* the norm's gradient is added here */
 

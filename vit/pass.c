@@ -36,6 +36,18 @@ static void blocks_size(vit_run *run)
     }
 }
 
+void vit_block_forward(vit_run *run, size_t i)
+{
+    float *next = i + 1 < (size_t)run->config.depth ? run->block[i + 1].x : run->last;
+
+    vit_attention_forward(run, i);
+    if (run->config.moe.layer[i])
+        vit_moe_forward(run, i, next);
+    else
+        vit_mlp_forward(run, i, next);
+    run->held = i;
+}
+
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err)
 {
@@ -57,14 +69,8 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
     vit_products_refresh(&run->exec, vit_model_version(run->model));
     vit_branch_scales_draw(run);
     vit_embed_forward(run, run->block[0].x, images);
-    for (size_t i = 0; i < (size_t)run->config.depth; i++) {
-        float *next = i + 1 < (size_t)run->config.depth ? run->block[i + 1].x : run->last;
-        vit_attention_forward(run, i);
-        if (run->config.moe.layer[i])
-            vit_moe_forward(run, i, next);
-        else
-            vit_mlp_forward(run, i, next);
-    }
+    for (size_t i = 0; i < (size_t)run->config.depth; i++)
+        vit_block_forward(run, i);
     double mark = vit_lap_start(run);
     vit_head_forward(run, logits);
     vit_lap_alone(run, &mark, VIT_PART_HEAD);
@@ -123,10 +129,12 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
         memset(run->d_x, 0, run->tokens * (size_t)run->config.width * sizeof(float));
     }
     for (size_t i = blocks; i-- > 0;) {
+        vit_recall_block(run, i);
         if (run->config.moe.layer[i])
             vit_moe_backward(run, i);
         else
             vit_mlp_backward(run, i);
+        vit_recall_attention(run, i);
         vit_attention_backward(run, i);
     }
     double mark = vit_lap_start(run);
@@ -222,7 +230,9 @@ vit_routing vit_run_routing(const vit_run *run, size_t i)
 
 const float *vit_run_router_input(const vit_run *run, size_t i)
 {
-    return run->mode == VIT_MODE_INFER ? NULL : run->block[run->moe_block[i]].pass.x;
+    const bool kept = run->mode != VIT_MODE_INFER && run->recompute == VIT_RECOMPUTE_NONE;
+
+    return kept ? run->block[run->moe_block[i]].pass.x : NULL;
 }
 
 base_status vit_run_capacity_set(vit_run *run, double factor, bool bpr, base_error *err)

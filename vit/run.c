@@ -80,6 +80,20 @@ static void *operands(vit_run *run, size_t count)
     return base_arena_take(&run->arena, count, run->operand_bytes);
 }
 
+/* What a router's own way to join the stream and its second view of the tokens need: outputs of the layer,
+ * of which only carry is read by other blocks. */
+static void plan_joined(vit_run *run, vit_block_state *s)
+{
+    const size_t t = run->tokens, d = (size_t)run->config.width;
+
+    if (s->pass.shape.views > 1)
+        s->both = floats(run, s->pass.shape.views * t * d);
+    if (s->router && s->router->join) {
+        s->joined = floats(run, t * d);
+        s->entered = s->router->join->enter ? floats(run, t * d) : NULL;
+    }
+}
+
 /* Where tokens went must outlive the pass in every mode: metrics read it. */
 static void plan_routing(vit_run *run, vit_block_state *s)
 {
@@ -98,14 +112,11 @@ static void plan_routing(vit_run *run, vit_block_state *s)
     s->dispatch.kept = base_arena_take(arena, count, sizeof(bool));
     s->dispatch.assignment = base_arena_take(arena, count, sizeof(uint32_t));
     s->dispatch.scratch = base_arena_take(arena, 2 * t + 2 * e + 2, sizeof(uint32_t));
-    if (s->pass.shape.views > 1)
-        s->both = floats(run, s->pass.shape.views * t * (size_t)run->config.width);
-    if (s->router->join) {
-        const size_t d = (size_t)run->config.width;
-        s->joined = floats(run, t * d);
-        s->entered = s->router->join->enter ? floats(run, t * d) : NULL;
-        s->carry = floats(run, t * d * s->router->join->carry_width);
-    }
+    if (s->router->join)
+        s->carry =
+            floats(run, t * (size_t)run->config.width * s->router->join->carry_width);
+    if (run->mode == VIT_MODE_INFER)
+        plan_joined(run, s);
 }
 
 /* Rows that the experts of a layer work on at most: 0 in a dense network. */
@@ -126,6 +137,14 @@ static size_t views_max(const vit_run *run)
     return run->moe_count > 0 ? run->block[run->moe_block[0]].pass.shape.views : 1;
 }
 
+/* Where a layer's input lies that only the gradient of the layer's weight reads. */
+static void *weight_input(vit_run *run, void *shared, size_t count)
+{
+    if (run->mode != VIT_MODE_TRAIN)
+        return NULL;
+    return run->recompute == VIT_RECOMPUTE_ATTENTION ? shared : operands(run, count);
+}
+
 static void plan_block(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
@@ -135,12 +154,14 @@ static void plan_block(vit_run *run, size_t i)
     const size_t probs = run->batch * (size_t)run->config.heads * n * n;
     const bool moe = run->config.moe.layer[i];
     const size_t rows = moe ? rows_max(run) : 0;
+    const bool again = run->recompute == VIT_RECOMPUTE_ATTENTION;
+    const bool keeps_probs = !again || (s->router && s->router->wants_attention);
 
     s->mean1 = floats(run, t);
     s->rstd1 = floats(run, t);
-    s->norm1 = operands(run, t * d);
+    s->norm1 = weight_input(run, run->normed, t * d);
     s->qkv = operands(run, t * 3 * d);
-    s->probs = operands(run, probs);
+    s->probs = keeps_probs ? operands(run, probs) : NULL;
     if (s->router && s->router->wants_attention)
         s->probs_fp32 =
             run->precision == VIT_PRECISION_FP32 ? s->probs : floats(run, probs);
@@ -148,11 +169,41 @@ static void plan_block(vit_run *run, size_t i)
     s->x1 = floats(run, t * d);
     s->mean2 = floats(run, t);
     s->rstd2 = floats(run, t);
-    s->norm2 = moe ? NULL : operands(run, t * d);
-    s->routed = moe ? floats(run, s->pass.shape.views * t * d) : NULL;
+    s->norm2 = moe ? NULL : weight_input(run, run->normed, t * d);
+    if (moe)
+        s->routed = again && s->pass.shape.views == 1
+                        ? run->routed
+                        : floats(run, s->pass.shape.views * t * d);
     s->hidden = operands(run, (moe ? rows : t) * m);
-    s->rows_in = operands(run, rows * d);
+    s->rows_in = weight_input(run, run->rows_in, rows * d);
     s->rows_out = operands(run, rows * d);
+    plan_joined(run, s);
+}
+
+/* Every block's input, and what it keeps beside it: each on its own, or all in one place. */
+static void plan_blocks(vit_run *run)
+{
+    const size_t t = run->tokens, d = (size_t)run->config.width;
+    const size_t depth = (size_t)run->config.depth, rows = rows_max(run);
+    size_t most = 0;
+
+    if (run->recompute == VIT_RECOMPUTE_ATTENTION) {
+        run->routed = rows > 0 ? floats(run, t * d) : NULL;
+        run->normed = run->mode == VIT_MODE_TRAIN ? operands(run, t * d) : NULL;
+        run->rows_in = run->mode == VIT_MODE_TRAIN ? operands(run, rows * d) : NULL;
+    }
+    for (size_t i = 0; i < depth; i++)
+        run->block[i].x = floats(run, t * d);
+    run->last = floats(run, t * d);
+    const size_t mark = run->arena.used;
+    for (size_t i = 0; i < depth; i++) {
+        plan_block(run, i);
+        if (run->recompute == VIT_RECOMPUTE_BLOCK) {
+            most = max_size(most, run->arena.used - mark);
+            base_arena_rewind(&run->arena, mark);
+        }
+    }
+    base_arena_take(&run->arena, most, 1);
 }
 
 /* One set of buffers for all blocks of an inference run; what is used up within a block of rows lives in
@@ -231,19 +282,10 @@ static void plan(vit_run *run)
     run->d_attention = run->d_joined = NULL;
     run->patches = floats(run, run->batch * patches * patch_floats);
     run->sincos = c->position == VIT_POSITION_SINCOS ? floats(run, n * d) : NULL;
-    if (run->mode == VIT_MODE_INFER) {
+    if (run->mode == VIT_MODE_INFER)
         plan_shared(run);
-    } else {
-        run->block[0].x = floats(run, t * d);
-        for (size_t i = 0; i < (size_t)c->depth; i++) {
-            plan_block(run, i);
-            float *next = floats(run, t * d);
-            if (i + 1 < (size_t)c->depth)
-                run->block[i + 1].x = next;
-            else
-                run->last = next;
-        }
-    }
+    else
+        plan_blocks(run);
     for (size_t i = 0; i < (size_t)c->depth; i++)
         for (size_t j = 0; j < 2; j++)
             run->block[i].branch_scale[j] = floats(run, run->batch);
@@ -266,8 +308,9 @@ static void plan(vit_run *run)
         plan_backward(run);
     if (run->mode == VIT_MODE_TRAIN)
         run->gradient_block = floats(run, vit_model_floats(run->model));
-    /* scores and probabilities of heads; a block's rows of every width that a layer needs */
-    const size_t heads = 2 * vit_heads_together(run) * n * n;
+    /* scores and probabilities of heads, those again too; a block's rows of every width that a layer needs */
+    const size_t matrices = run->recompute == VIT_RECOMPUTE_ATTENTION ? 3 : 2;
+    const size_t heads = matrices * vit_heads_together(run) * n * n;
     const size_t block = VIT_ROWS * (2 * d + max_size((size_t)c->mlp, 2 * d));
     run->scratch_floats = max_size(heads, block) + 64;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
@@ -276,21 +319,25 @@ static void plan(vit_run *run)
 
 /* A run whose sizes are known but whose memory is not there yet. */
 static void prepare(vit_run *run, const vit_model *model, const vit_router *router,
-                    size_t batch, vit_mode mode, vit_precision precision)
+                    size_t batch, const vit_run_options *options)
 {
+    const vit_mode mode = options->mode;
+
     memset(run, 0, sizeof *run);
     run->model = model;
     run->config = *vit_model_config(model);
     run->mode = mode;
+    run->recompute = mode == VIT_MODE_INFER ? VIT_RECOMPUTE_NONE : options->recompute;
     run->threads = omp_get_max_threads();
     run->batch = run->batch_max = batch;
     run->tokens_per_image = vit_config_tokens(&run->config);
     run->tokens = batch * run->tokens_per_image;
     run->kernels = vit_kernels_get();
-    run->precision = precision;
+    run->precision = options->precision;
     run->fp32 = &run->kernels->operand[VIT_PRECISION_FP32];
-    run->operand = &run->kernels->operand[precision];
-    run->operand_bytes = precision == VIT_PRECISION_BF16 ? sizeof(uint16_t) : sizeof(float);
+    run->operand = &run->kernels->operand[options->precision];
+    run->operand_bytes =
+        options->precision == VIT_PRECISION_BF16 ? sizeof(uint16_t) : sizeof(float);
     if (mode != VIT_MODE_TRAIN && router && router->eval_k &&
         vit_config_is_sparse(&run->config)) /* of this router, not of the named one */
         run->config.moe.k = (int)router->eval_k(&run->config);
@@ -316,10 +363,16 @@ static const vit_router *router_of(const vit_model *model)
 
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode)
 {
+    return vit_run_bytes_options(model, batch, &(vit_run_options){.mode = mode});
+}
+
+size_t vit_run_bytes_options(const vit_model *model, size_t batch,
+                             const vit_run_options *options)
+{
     vit_run *run = base_alloc(1, sizeof *run);
     if (!run)
         return 0;
-    prepare(run, model, router_of(model), batch, mode, VIT_PRECISION_FP32);
+    prepare(run, model, router_of(model), batch, options);
     plan(run);
     const size_t bytes = run->arena.used;
     base_free(run);
@@ -377,12 +430,19 @@ static base_status products_create(vit_run *run, base_error *err)
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
                            vit_mode mode, vit_precision precision, base_error *err)
 {
-    return vit_run_create_with(out, model, router_of(model), batch, mode, precision, err);
+    return vit_run_create_options(
+        out, model, batch, &(vit_run_options){.mode = mode, .precision = precision}, err);
+}
+
+base_status vit_run_create_options(vit_run **out, const vit_model *model, size_t batch,
+                                   const vit_run_options *options, base_error *err)
+{
+    return vit_run_create_with(out, model, router_of(model), batch, options, err);
 }
 
 base_status vit_run_create_with(vit_run **out, const vit_model *model,
-                                const vit_router *router, size_t batch, vit_mode mode,
-                                vit_precision precision, base_error *err)
+                                const vit_router *router, size_t batch,
+                                const vit_run_options *options, base_error *err)
 {
     if (batch == 0)
         return base_fail(err, BASE_USAGE, "batch is 0, expected at least 1 image");
@@ -393,7 +453,7 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
     vit_run *run = base_alloc(1, sizeof *run);
     if (!run)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a run");
-    prepare(run, model, router, batch, mode, precision);
+    prepare(run, model, router, batch, options);
     plan(run);
     const size_t bytes = run->arena.used;
     run->arena = (base_arena){.at = base_alloc(bytes, 1), .bytes = bytes};
@@ -407,7 +467,7 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
     vit_run_profile(run, false);
     run->weights =
         vit_parameters_at(model, (float *)(uintptr_t)vit_model_weights_const(model));
-    if (mode == VIT_MODE_TRAIN)
+    if (run->mode == VIT_MODE_TRAIN)
         run->gradients = vit_parameters_at(model, run->gradient_block);
     if (run->sincos)
         vit_position_sincos(run->sincos, &run->config);

@@ -74,6 +74,9 @@ struct vit_run {
     vit_parameters gradients; /* TRAIN only */
     float *gradient_block;
     vit_mode mode;
+    vit_recompute recompute;
+    size_t held; /* block whose state its buffers hold, with VIT_RECOMPUTE_BLOCK */
+    bool again;  /* a block's forward runs a second time, for its backward */
     vit_exec exec;
     const vit_kernels *kernels;
     const vit_operand_kernels *fp32, *operand; /* of kernels; operand: of this precision */
@@ -92,6 +95,10 @@ struct vit_run {
     void *patches; /* [B * patches, C * P * P], room for fp32 */
     float *sincos; /* [N, D], NULL when positions are learned */
     vit_block_state block[VIT_DEPTH_MAX];
+    /* VIT_RECOMPUTE_ATTENTION: one place for what every block makes again */
+    void *normed;       /* [T, D] */
+    float *routed;      /* [T, D] */
+    void *rows_in;      /* [rows, D] */
     float *last;        /* [T, D] output of the last block */
     float *pooled_in;   /* [B, D] class tokens, token pooling only */
     float *mean, *rstd; /* of the last norm: [B] or [T] */
@@ -126,8 +133,8 @@ struct vit_run {
 /* vit_run_create with this router in place of the one that the model names, whose parameters and options
  * it shares (NULL: a dense model). A router is tried here before it stands in the table. */
 base_status vit_run_create_with(vit_run **out, const vit_model *model,
-                                const vit_router *router, size_t batch, vit_mode mode,
-                                vit_precision precision, base_error *err);
+                                const vit_router *router, size_t batch,
+                                const vit_run_options *options, base_error *err);
 /* This thread's scratch, inside a parallel region. */
 float *vit_scratch(const vit_run *run);
 /* Number index of operands. */
@@ -209,6 +216,15 @@ void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site
 /* Whether that does anything in this pass. */
 bool vit_branch_regularised(const vit_run *run, size_t i);
 
+/* ---- recompute.c: what backward reads of a block and nobody kept ------------------------------- */
+
+/* Runs block i forward (pass.c). */
+void vit_block_forward(vit_run *run, size_t i);
+/* Before the backward pass of block i: the whole block, or its second norm. */
+void vit_recall_block(vit_run *run, size_t i);
+/* Before the backward pass of its attention: its first norm. */
+void vit_recall_attention(vit_run *run, size_t i);
+
 /* ---- layers ------------------------------------------------------------------------------ */
 
 /* images [B, C, S, S] to tokens in x [T, D]. */
@@ -232,5 +248,7 @@ void vit_mlp_backward(vit_run *run, size_t i);
 /* x_next = x1 + experts(norm2(x1)). */
 void vit_moe_forward(vit_run *run, size_t i, float *x_next);
 void vit_moe_backward(vit_run *run, size_t i);
+/* What a MoE layer's norm reads: the stream, unless the router enters it elsewhere. */
+const float *vit_moe_entry(const vit_block_state *s);
 
 #endif

@@ -162,7 +162,7 @@ typedef struct vit_load {
     double gate_max, entropy, gate_lost; /* sums over tokens: largest gate, row entropy */
     double passes, sinkhorn_passes, sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed;
     double seconds;
-    double fewest, most;             /* kept experts of a token, over all tokens */
+    double fewest, most;              /* kept experts of a token, over all tokens */
     double at_least[VIT_LOAD_LEVELS]; /* tokens with 1, 2, 4, 8 or more of them */
 } vit_load;
 
@@ -182,7 +182,7 @@ typedef struct vit_load_metrics {
     double sinkhorn_iterations, sinkhorn_residual; /* means over those passes */
     double sinkhorn_failed;                        /* how many of them */
     double seconds;                                /* in routing, all passes */
-    double fewest, most, kept; /* kept experts of a token: least, most, mean */
+    double fewest, most, kept;        /* kept experts of a token: least, most, mean */
     double at_least[VIT_LOAD_LEVELS]; /* fraction of tokens with 1, 2, 4, 8 or more */
 } vit_load_metrics;
 
@@ -306,8 +306,28 @@ typedef struct vit_run vit_run;
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
                            vit_mode mode, vit_precision precision, base_error *err);
 void vit_run_destroy(vit_run *run);
-/* Bytes that create would take for activations and gradients. */
+/* What a backward pass computes again instead of finding it kept: less memory for more time. Draws are
+ * keyed, so the numbers are the same to the bit. */
+typedef enum vit_recompute {
+    VIT_RECOMPUTE_NONE,
+    VIT_RECOMPUTE_ATTENTION, /* the attention's probabilities */
+    VIT_RECOMPUTE_BLOCK /* whole blocks from their inputs (Chen et al. 2016, "Training deep
+                              * nets with sublinear memory cost") */
+} vit_recompute;
+
+typedef struct vit_run_options {
+    vit_mode mode;
+    vit_precision precision;
+    vit_recompute recompute; /* no effect on VIT_MODE_INFER */
+} vit_run_options;
+
+/* vit_run_create with every choice. */
+base_status vit_run_create_options(vit_run **out, const vit_model *model, size_t batch,
+                                   const vit_run_options *options, base_error *err);
+/* Bytes that create would take for activations and gradients: in fp32, or with every choice. */
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
+size_t vit_run_bytes_options(const vit_model *model, size_t batch,
+                             const vit_run_options *options);
 /* logits [B, K] from normalised images [B, C, S, S]; 1 <= batch <= the planned one. */
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err);
@@ -330,7 +350,8 @@ double vit_run_aux_loss(const vit_run *run);
 size_t vit_run_moe_count(const vit_run *run);
 vit_routing vit_run_routing(const vit_run *run, size_t i);
 /* What the router of the i-th MoE layer saw in the last forward pass: [T, D], after the block's second
- * norm. Borrowed until the next pass. NULL in an inference run, whose blocks share their memory. */
+ * norm. Borrowed until the next pass. NULL in a run whose blocks share their memory: in inference, and
+ * when something is computed again. */
 const float *vit_run_router_input(const vit_run *run, size_t i);
 /* From now on passes go by this capacity in place of the model's moe.eval_capacity and moe.eval_bpr; 0:
  * dropless. BASE_USAGE for a training run or what vit_config_check refuses; nothing changes then. */
