@@ -1,6 +1,7 @@
 """rounds.py - programs that take rounds in turn: `vmoe bench --paced` and the peers (peers/pace.py)."""
 
 import argparse
+import atexit
 import csv
 import os
 import pathlib
@@ -17,11 +18,14 @@ PEERS = ("eager", "compiled", "onnxruntime", "openvino")
 class Program:
     """One program, started and waited for until it is warm; then a round at a time."""
 
+    started = []  # of this session, so that none outlives it
+
     def __init__(self, name, command):
         self.name, self.command = name, [str(word) for word in command]
         self.times, self.lines = [], []
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, bufsize=1)
+        Program.started.append(self.process)
         self.expect("ready")
 
     def fail(self):
@@ -48,6 +52,13 @@ class Program:
             self.fail()
         self.row = rows[0]
         return self.row
+
+
+@atexit.register
+def stop_all():
+    for process in Program.started:
+        if process.poll() is None:
+            process.kill()
 
 
 def vmoe(args, case, size, batch, precision, settings=(), name="vmoe", threads=0):

@@ -37,40 +37,35 @@ class Row:
 
 
 # images of a batch: 3,000 to 6,300 tokens
-SIZES = (("vit-ti16", 32), ("vit-s16", 16), ("vmoe-ti16", 32), ("vmoe-s16", 16), ("vmoe-s32", 64),
-         ("vit-micro", 64), ("vmoe-micro", 64))
+SIZES = {"vit-ti16": 16, "vmoe-ti16": 16, "vit-micro": 64, "vmoe-micro": 64, "vmoe-s32": 64, "vit-s16": 16,
+         "vmoe-s16": 16}
+
+
+def step_row(precision, size):
+    sparse, micro = size.startswith("vmoe"), "micro" in size
+    targets = {"share": (65 if sparse else 70) - 10 * micro, "eager": 2.5 if sparse else 1.4}
+    others = ("eager", "compiled")
+    if precision == "bf16":
+        targets, others = {"fp32": 1.6, "eager": 2.0}, ("eager", "compiled", "fp32")
+    return Row(f"step-{precision}-{size}", "step", size, SIZES[size], precision, others, targets)
+
+
+def infer_row(precision, size):
+    batch = 2 * SIZES[size] if "ti16" in size else SIZES[size]
+    others = ("eager", "compiled", "openvino", "onnxruntime" if precision == "fp32" else "fp32")
+    targets = {kind: 1.0 for kind in others if kind != "fp32"}
+    targets["share"] = (80 if precision == "fp32" else 60) - 10 * ("micro" in size)
+    return Row(f"infer-{precision}-{size}", "infer", size, batch, precision, others, targets)
 
 
 def rows_make():
-    rows = []
-    for precision in ("fp32", "bf16"):
-        for size, batch in SIZES:
-            if precision == "bf16":
-                targets = {"fp32": 1.6, "eager": 2.0}
-            elif size.startswith("vit"):
-                targets = {"share": 60 if "micro" in size else 70, "eager": 1.4}
-            else:
-                targets = {"share": 55 if "micro" in size else 65, "eager": 2.5}
-            others = ("eager",) + (("compiled",) if size.endswith(("ti16", "micro")) else ())
-            others += ("fp32",) if precision == "bf16" else ()
-            rows.append(Row(f"step-{precision}-{size}", "step", size, batch, precision, others, targets))
-    for precision in ("fp32", "bf16"):
-        for size, batch in SIZES:
-            targets = {"share": (80 if precision == "fp32" else 60) - 10 * ("micro" in size),
-                       "eager": 1.0, "compiled": 1.0, "openvino": 1.0}
-            others = ("eager", "compiled", "openvino")
-            if precision == "fp32":
-                others += ("onnxruntime",)
-                targets["onnxruntime"] = 1.0
-            else:
-                others += ("fp32",)
-            rows.append(Row(f"infer-{precision}-{size}", "infer", size, batch, precision, others, targets))
+    rows = [make(precision, size) for make in (step_row, infer_row) for precision in ("fp32", "bf16")
+            for size in SIZES]
     for size in ("vit-ti16", "vmoe-ti16", "vmoe-s16"):
         rows.append(Row(f"latency-fp32-{size}", "infer", size, 1, "fp32",
-                        ("eager", "compiled", "onnxruntime", "openvino"), {}))
-    for size, batch in (("vmoe-ti16", 32), ("vmoe-s16", 16)):
-        rows.append(Row(f"dense-{size}", "step", size, batch, "fp32", ("dense",), {},
-                        ("router.k=1",)))
+                        ("eager", "compiled", "openvino", "onnxruntime"), {}))
+    for size in ("vmoe-ti16", "vmoe-s16"):
+        rows.append(Row(f"dense-{size}", "step", size, SIZES[size], "fp32", ("dense",), {}, ("router.k=1",)))
     return rows
 
 

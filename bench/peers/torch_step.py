@@ -37,6 +37,7 @@ def main():
         images = torch.randn(args.batch, 3, network.image, network.image)
         network.train(not args.infer)
         image = network.image
+        torch._dynamo.config.recompile_limit = 64  # a graph for each kind of block
         forward = torch.compile(network) if args.compile else network
         if args.infer:
             return lambda: infer(forward, images), image, parameters
