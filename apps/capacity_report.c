@@ -46,10 +46,9 @@ app_capacity_kept app_capacity_measure(const app_capacity *sweep, size_t point)
 /* What an order is called; nothing is dropped by routers with a budget. */
 static const char *order_of(const app_capacity *sweep, const app_capacity_point *p)
 {
-    return p->capacity <= 0 ? "no limit"
-           : sweep->option  ? "budget"
-           : p->bpr         ? "priority"
-                            : "vanilla";
+    if (sweep->option)
+        return p->capacity > 0 ? "budget" : "as it is";
+    return !(p->capacity > 0) ? "no limit" : p->bpr ? "priority" : "vanilla";
 }
 
 /* Tokens that share the capacity, in words. */
@@ -242,7 +241,7 @@ static void plot(app_page *page, const app_capacity *sweep, bool by_flops)
         return;
     free_x[0] = by_flops ? app_capacity_measure(sweep, 0).flops / 1e9 : curves[0].x[0];
     free_x[1] = curves[0].x[curves[0].count - 1];
-    lines[count++] = (app_line){.name = "no limit",
+    lines[count++] = (app_line){.name = order_of(sweep, &sweep->point[0]),
                                 .x = free_x,
                                 .y = free_y,
                                 .count = by_flops ? 1 : 2,

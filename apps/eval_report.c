@@ -3,6 +3,7 @@
  * 0..1 there and per cent on paper. */
 #include "apps/eval_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CONFUSED_SHOWN = 8, CLASSES_SHOWN = 20, NAME_COLUMN = 24, DENSE_CLASSES = 200 };
@@ -331,16 +332,34 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
     return layers;
 }
 
-/* null for a dense network. */
-static json_t *experts_mean_json(const app_evaluation *e)
+/* The mean over the layers of every figure that they have, by key; lists and the layer's number are left out,
+ * a figure that one of them lacks is null. */
+static json_t *mean_json(const json_t *layers, const char *inside)
 {
-    const vit_load_metrics m = layers_mean(e);
+    const double n = (double)json_array_size(layers);
+    json_t *mean = json_object(), *first = json_array_get(layers, 0), *value;
+    const char *key;
 
-    if (e->moe_count == 0)
-        return json_null();
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_cv", m.cv, "max_violation",
-                     m.max_violation, "min_ratio", m.min_ratio, "dead", m.dead, "entropy",
-                     m.entropy, "dropped", m.dropped);
+    if (inside)
+        first = json_object_get(first, inside);
+    json_object_foreach(first, key, value)
+    {
+        double sum = 0;
+
+        if (json_is_object(value) && !inside)
+            json_object_set_new(mean, key, mean_json(layers, key));
+        if ((!json_is_number(value) && !json_is_null(value)) || strcmp(key, "layer") == 0)
+            continue;
+        for (size_t l = 0; l < json_array_size(layers); l++) {
+            const json_t *layer = json_array_get(layers, l);
+            const json_t *of =
+                json_object_get(inside ? json_object_get(layer, inside) : layer, key);
+
+            sum += json_is_number(of) ? json_number_value(of) / n : (double)NAN;
+        }
+        json_object_set_new(mean, key, app_json_real(sum));
+    }
+    return mean;
 }
 
 /* null when all classes of the network are there. */
@@ -416,8 +435,10 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "confusion", confusion_json(s));
     if (s->classes > DENSE_CLASSES)
         json_object_set_new(json, "confusion_cells", cells_json(s));
-    json_object_set_new(json, "moe", experts_json(e, (uint64_t)common->seed));
-    json_object_set_new(json, "moe_mean", experts_mean_json(e));
+    json_t *moe = experts_json(e, (uint64_t)common->seed);
+    json_object_set_new(json, "moe_mean",
+                        e->moe_count > 0 ? mean_json(moe, NULL) : json_null());
+    json_object_set_new(json, "moe", moe);
     if (e->sweep.points > 0)
         json_object_set_new(json, "capacity", app_capacity_json(&e->sweep));
     if (e->robust)

@@ -93,12 +93,12 @@ static void against_print(const app_study *s)
 
     if (!s->args->against)
         return;
-    printf("\nagainst %s       first choice flipped  1 - IoU of the experts  shift of P\n",
-           base_quote(path, sizeof path, s->other.path));
+    printf("\nagainst %s\n", base_quote(path, sizeof path, s->other.path));
+    printf("           first choice flipped  1 - IoU of the experts  shift of P\n");
     for (size_t l = 0; l < s->layers; l++) {
         const app_agreement_means m = app_agreement_all(&s->layer[l].agreement);
 
-        printf("block %-3zu %32.2f %% %22.2f %%     %7.4f\n", s->layer[l].block,
+        printf("block %-3zu %20.2f %% %22.2f %%     %7.4f\n", s->layer[l].block,
                100 * (1 - m.first), 100 * (1 - m.overlap), m.moved);
     }
 }

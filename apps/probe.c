@@ -14,11 +14,14 @@ enum {
     PAIRS = 10, /* of L-BFGS */
     ITERATIONS_MOST = 200,
     HALVINGS_MOST = 30,
+    GAIN_STEPS = 5,
     THREADS_FROM = 1 << 18, /* products: fewer are done before a thread wakes up */
     ROWS = 256,             /* summed in float32 before they go to double */
     LANES = 8               /* classes are padded to a multiple of this */
 };
 static const double GRADIENT_SMALL = 1e-4; /* largest slope at the end */
+static const double GAIN_SMALL =
+    1e-6; /* relative, over GAIN_STEPS steps: it is flat here */
 static const double ARMIJO = 1e-4;
 
 typedef struct fit {
@@ -68,13 +71,12 @@ static double slope_of(float *logits, const fit *f, size_t label)
         largest = logits[c] > largest ? logits[c] : largest;
     const double own = (double)logits[label] - (double)largest;
     for (size_t c = 0; c < f->classes; c++) {
-        const double p = exp((double)logits[c] - (double)largest);
-
-        sum += p;
-        logits[c] = (float)p;
+        logits[c] = expf(logits[c] - largest);
+        sum += (double)logits[c];
     }
+    const float scale = (float)(1 / sum);
     for (size_t c = 0; c < f->classes; c++)
-        logits[c] = (float)((double)logits[c] / sum);
+        logits[c] *= scale;
     logits[label] -= 1.0f;
     for (size_t c = f->classes; c < f->wide; c++)
         logits[c] = 0.0f;
@@ -233,10 +235,15 @@ static void minimise(app_probe *out, fit *f, memory *m, double *vectors[5])
 {
     double *w = vectors[0], *g = vectors[1], *w_next = vectors[2], *g_next = vectors[3];
     double *step = vectors[4];
-    double value = objective(g, f, w);
+    double value = objective(g, f, w), before[GAIN_STEPS];
 
     for (out->iterations = 0; out->iterations < ITERATIONS_MOST; out->iterations++) {
-        out->converged = largest(g, m->size) < GRADIENT_SMALL;
+        double *past = &before[out->iterations % GAIN_STEPS];
+
+        out->converged =
+            largest(g, m->size) < GRADIENT_SMALL ||
+            (out->iterations >= GAIN_STEPS && *past - value < GAIN_SMALL * value);
+        *past = value;
         if (out->converged)
             break;
         direction(step, m, g);
