@@ -26,6 +26,7 @@ int app_bench(int argc, char **argv);
 int app_attack_command(int argc, char **argv);
 int app_report(int argc, char **argv);
 int app_compare_command(int argc, char **argv);
+int app_vae_command(int argc, char **argv);
 
 /* ---- options (options.c) ------------------------------------------------------------------ */
 

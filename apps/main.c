@@ -29,6 +29,8 @@ static const command commands[] = {
     {"report", app_report, "several models side by side, from their results"},
     {"compare", app_compare_command,
      "train routers side by side and compare them, with seeds and spread"},
+    {"vae", app_vae_command,
+     "train an autoencoder of experts on small images and see what they became"},
     {"bench", app_bench, "the benchmarks behind the README's numbers"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

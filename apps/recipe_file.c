@@ -178,8 +178,8 @@ static int take_pair(void *user, const char *section, const char *name, const ch
     return 1;
 }
 
-base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text,
-                             size_t bytes, base_error *err)
+base_status app_assignments_parse(app_assignment **out, size_t *count, const char *label,
+                                  const char *text, size_t bytes, base_error *err)
 {
     app_assignment *list = base_alloc(ASSIGNMENT_MAX, sizeof *list);
     int *lines = base_alloc(ASSIGNMENT_MAX, sizeof *lines);
@@ -199,15 +199,19 @@ base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *
         r.status = base_fail(err, BASE_USAGE,
                              "'%s' line %d is neither '[section]' nor 'key = value'", label,
                              bad_line > 0 ? bad_line : r.line);
-    if (r.status == BASE_OK)
-        r.status = app_recipe_apply(recipe, list, r.count, err);
 done:
-    base_free(list);
     base_free(lines);
-    return r.status;
+    if (r.status != BASE_OK) {
+        base_free(list);
+        return r.status;
+    }
+    *out = list;
+    *count = r.count;
+    return BASE_OK;
 }
 
-base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *err)
+base_status app_assignments_load(app_assignment **out, size_t *count, const char *name,
+                                 base_error *err)
 {
     char *path = NULL, *text = NULL;
     size_t bytes = 0;
@@ -216,51 +220,89 @@ base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *er
     if (status == BASE_OK)
         status = base_file_read(&text, &bytes, path, FILE_MAX, err);
     if (status == BASE_OK)
-        status = app_recipe_parse(recipe, path, text, bytes, err);
-    if (status == BASE_OK)
-        snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
+        status = app_assignments_parse(out, count, path, text, bytes, err);
     base_free(text);
     base_free(path);
+    return status;
+}
+
+base_status app_assignments_words(app_assignment **out, size_t *count,
+                                  const char *const *words, size_t word_count,
+                                  base_error *err)
+{
+    app_assignment *list = base_alloc(word_count, sizeof *list);
+
+    if (!list)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for --set");
+    for (size_t i = 0; i < word_count; i++) {
+        const char *equal = strchr(words[i], '=');
+        const char *dot = strchr(words[i], '.');
+        char shown[160];
+        if (!equal || !dot || dot > equal || dot == words[i] || dot - words[i] > 63 ||
+            equal - dot > 63 || strlen(equal) > APP_RECIPE_TEXT) {
+            base_free(list);
+            return base_fail(err, BASE_USAGE,
+                             "--set '%s' is not of the form section.key=value",
+                             base_quote(shown, sizeof shown, words[i]));
+        }
+        snprintf(list[i].where, sizeof list[i].where, "--set");
+        snprintf(list[i].section, sizeof list[i].section, "%.*s", (int)(dot - words[i]),
+                 words[i]);
+        snprintf(list[i].name, sizeof list[i].name, "%.*s", (int)(equal - dot - 1),
+                 dot + 1);
+        snprintf(list[i].text, sizeof list[i].text, "%s", equal + 1);
+    }
+    *out = list;
+    *count = word_count;
+    return BASE_OK;
+}
+
+/* Applies a list that was read, if it was, and frees it. */
+static base_status apply_list(app_recipe *recipe, base_status status, app_assignment *list,
+                              size_t count, base_error *err)
+{
+    if (status == BASE_OK)
+        status = app_recipe_apply(recipe, list, count, err);
+    base_free(list);
+    return status;
+}
+
+base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text,
+                             size_t bytes, base_error *err)
+{
+    app_assignment *list = NULL;
+    size_t count = 0;
+    const base_status status =
+        app_assignments_parse(&list, &count, label, text, bytes, err);
+
+    return apply_list(recipe, status, list, count, err);
+}
+
+base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *err)
+{
+    app_assignment *list = NULL;
+    size_t count = 0;
+    base_status status = app_assignments_load(&list, &count, name, err);
+
+    status = apply_list(recipe, status, list, count, err);
+    if (status == BASE_OK)
+        snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
     return status;
 }
 
 base_status app_recipe_set(app_recipe *recipe, const char *const *assignments, size_t count,
                            base_error *err)
 {
-    base_status status = BASE_OK;
-    app_assignment *list = base_alloc(count, sizeof *list);
+    app_assignment *list = NULL;
+    size_t made = 0;
+    const base_status status = app_assignments_words(&list, &made, assignments, count, err);
 
-    if (!list)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for --set");
-    for (size_t i = 0; i < count; i++) {
-        const char *equal = strchr(assignments[i], '=');
-        const char *dot = strchr(assignments[i], '.');
-        char shown[160];
-        if (!equal || !dot || dot > equal || dot == assignments[i] ||
-            dot - assignments[i] > 63 || equal - dot > 63 ||
-            strlen(equal) > APP_RECIPE_TEXT) {
-            status = base_fail(err, BASE_USAGE,
-                               "--set '%s' is not of the form section.key=value",
-                               base_quote(shown, sizeof shown, assignments[i]));
-            goto done;
-        }
-        snprintf(list[i].where, sizeof list[i].where, "--set");
-        snprintf(list[i].section, sizeof list[i].section, "%.*s",
-                 (int)(dot - assignments[i]), assignments[i]);
-        snprintf(list[i].name, sizeof list[i].name, "%.*s", (int)(equal - dot - 1),
-                 dot + 1);
-        snprintf(list[i].text, sizeof list[i].text, "%s", equal + 1);
-    }
-    status = app_recipe_apply(recipe, list, count, err);
-done:
-    base_free(list);
-    return status;
+    return apply_list(recipe, status, list, made, err);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-/* Whether inih would read the line back as it is. */
-static bool survives(const char *text)
+bool app_value_survives(const char *text)
 {
     const size_t length = strlen(text);
 
@@ -301,7 +343,7 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
         }
         app_key_get(value, sizeof value, recipe, key);
         fprintf(out.file, "; %s\n", key->help);
-        if (survives(value))
+        if (app_value_survives(value))
             fprintf(out.file, "%s = %s\n", key->name, value);
         else
             fprintf(out.file,

@@ -124,6 +124,17 @@ typedef struct app_assignment {
     char where[192], section[64], name[64], text[APP_RECIPE_TEXT];
 } app_assignment;
 
+/* The assignments of INI text, or of --set; *out [*count], base_free. */
+base_status app_assignments_parse(app_assignment **out, size_t *count, const char *label,
+                                  const char *text, size_t bytes, base_error *err);
+base_status app_assignments_words(app_assignment **out, size_t *count,
+                                  const char *const *words, size_t word_count,
+                                  base_error *err);
+/* Those of the recipe NAME or FILE. */
+base_status app_assignments_load(app_assignment **out, size_t *count, const char *name,
+                                 base_error *err);
+/* Whether inih would read the value back as it is: only such values go into a recipe.ini. */
+bool app_value_survives(const char *text);
 /* Applies a layer of assignments: the named size first, then the router, then the rest. */
 base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments,
                              size_t count, base_error *err);
@@ -150,11 +161,11 @@ typedef struct app_key {
 extern const app_key app_keys[];
 extern const size_t app_key_count;
 
-/* Stores text under the key; BASE_USAGE says what was expected. */
-base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text,
+/* Stores text under the key of settings, an app_recipe for app_keys; BASE_USAGE says what was expected. */
+base_status app_key_set(void *settings, const app_key *key, const char *text,
                         base_error *err);
 /* The value as text that app_key_set reads back to the same bits. */
-const char *app_key_get(char *out, size_t out_bytes, const app_recipe *recipe,
+const char *app_key_get(char *out, size_t out_bytes, const void *settings,
                         const app_key *key);
 const app_key *app_key_find(const char *section, const char *name);
 

@@ -311,10 +311,10 @@ static base_status set_number(void *value, const app_key *key, const char *text,
     return BASE_OK;
 }
 
-base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text,
+base_status app_key_set(void *settings, const app_key *key, const char *text,
                         base_error *err)
 {
-    void *value = (char *)recipe + key->at;
+    void *value = (char *)settings + key->at;
     char expected[192];
     int index;
 
@@ -347,10 +347,10 @@ base_status app_key_set(app_recipe *recipe, const app_key *key, const char *text
     return set_number(value, key, text, err);
 }
 
-const char *app_key_get(char *out, size_t out_bytes, const app_recipe *recipe,
+const char *app_key_get(char *out, size_t out_bytes, const void *settings,
                         const app_key *key)
 {
-    const void *value = (const char *)recipe + key->at;
+    const void *value = (const char *)settings + key->at;
     int number = 0;
     int64_t whole = 0;
     double real = 0;

@@ -116,8 +116,9 @@ typedef enum base_purpose {
     BASE_PURPOSE_ROUTER_SELECT = 10, /* a = step, b = layer: SSR's Bernoulli draw */
     BASE_PURPOSE_CORRUPT = 11,
     BASE_PURPOSE_ATTACK = 12,
-    BASE_PURPOSE_ROUTER_VIEW = 13,  /* step, layer; token in the counter: S2MoE's noise */
-    BASE_PURPOSE_ROUTER_SAMPLE = 14 /* a = step, b = layer: tokens of S2MoE's loss */
+    BASE_PURPOSE_ROUTER_VIEW = 13,   /* step, layer; token in the counter: S2MoE's noise */
+    BASE_PURPOSE_ROUTER_SAMPLE = 14, /* a = step, b = layer: tokens of S2MoE's loss */
+    BASE_PURPOSE_VAE_SAMPLE = 15     /* step; image in the counter (vit/vae_run.c) */
 } base_purpose;
 
 typedef struct base_rng {

@@ -1,0 +1,123 @@
+/* test_app_vae.c - vmoe vae as a user runs it: a run that was stopped ends with the same bytes, labels choose
+ * experts when asked to, what cannot be is refused. */
+#include "tests/test_run.h"
+#include "tests/test_train.h"
+
+/* 12 pictures in batches of 4: 3 steps an epoch. */
+static const char small[] = "[vae]\nexperts = 3\nlatent = 3\nhidden = 12\ndecoder = 6\n"
+                            "sharpen = 1\nbalance = 0.5\n[data]\nimage = 8\n"
+                            "[schedule]\nwarmup = 2\n[train]\nepochs = 4\nbatch = 4\n"
+                            "log_every = 5\nseed = 3\n";
+
+static void open_folder(void)
+{
+    setup();
+    test_write(recipe, small, strlen(small));
+}
+
+#define SMALL                                                                              \
+    "vae", "--data", data, "--val", data, "--recipe", recipe, "--threads", "1", "--out"
+
+START_TEST(a_run_stopped_in_an_epoch_ends_with_the_same_bytes)
+{
+    static const char *const files[] = {"model.safetensors", "last/model.safetensors",
+                                        "last/state.safetensors", "metrics.jsonl"};
+    char *whole = test_path(dir, "whole"), *cut = test_path(dir, "cut");
+
+    program_done(program_run(dir, SMALL, whole, NULL));
+    program_refused(
+        program_run(dir, SMALL, cut, "--quiet", "--set", "train.stop_after=7", NULL), 1,
+        "stopped at step 7, go on with --resume");
+    /* The recipe is that of the run's folder. */
+    program_done(program_run(dir, "vae", "--threads", "1", "--out", cut, "--resume",
+                             "--set", "train.stop_after=0", NULL));
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        same_file("whole", "cut", files[i]);
+    base_free(whole);
+    base_free(cut);
+}
+END_TEST
+
+START_TEST(results_say_what_the_gate_did)
+{
+    char *out = test_path(dir, "run"), *path = test_path(out, "result.json"),
+         *page = test_path(out, "page.html");
+
+    program_done(program_run(dir, SMALL, out, NULL));
+    json_t *json = program_json(path);
+    ck_assert_str_eq(json_string_value(json_object_get(json, "routing")), "learned");
+    ck_assert_double_gt(json_number_of(json, "mse_all"), 0);
+    ck_assert_double_eq(json_number_of(json, "gate_agreement"), 1);
+    size_t images = 0;
+    for (size_t e = 0; e < 3; e++)
+        images +=
+            (size_t)json_integer_value(json_array_get(json_object_get(json, "load"), e));
+    ck_assert_uint_eq(images, (size_t)json_number_of(json, "samples"));
+    json_decref(json);
+    char *text = program_text(page);
+    ck_assert_ptr_nonnull(strstr(text, "The same image by every expert"));
+    base_free(text);
+    base_free(page);
+    base_free(path);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(labels_choose_experts_when_asked_to)
+{
+    char *out = test_path(dir, "run"), *path = test_path(out, "result.json");
+
+    program_done(
+        program_run(dir, SMALL, out, "--routing", "label", "--experts", "2", NULL));
+    json_t *json = program_json(path);
+    const json_t *table = json_object_get(json, "table");
+    ck_assert(json_is_null(json_object_get(json, "mse_all")));
+    for (size_t y = 0; y < json_array_size(table); y++)
+        for (size_t e = 0; e < 2; e++) {
+            const json_int_t n =
+                json_integer_value(json_array_get(json_array_get(table, y), e));
+            ck_assert_msg((n > 0) == (y % 2 == e), "class %zu, expert %zu: %d images", y, e,
+                          (int)n);
+        }
+    json_decref(json);
+    base_free(path);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(what_cannot_be_is_refused)
+{
+    char *out = test_path(dir, "run");
+
+    program_refused(program_run(dir, SMALL, out, "--set", "vae.expert=3", NULL), 2,
+                    "unknown key 'vae.expert' of vmoe vae, the nearest is 'vae.experts'");
+    program_refused(program_run(dir, SMALL, out, "--routing", "gate", NULL), 2,
+                    "'vae.routing' is 'gate', expected one of learned|label");
+    program_refused(program_run(dir, SMALL, out, "--precision", "bf16", NULL), 1,
+                    "fp32 only");
+    program_refused(program_run(dir, "vae", "--out", out, NULL), 2,
+                    "--data DATA is missing");
+    program_done(program_run(dir, SMALL, out, NULL));
+    program_refused(program_run(dir, SMALL, out, NULL), 1, "holds a run already");
+    program_refused(
+        program_run(dir, SMALL, out, "--resume", "--quiet", "--set", "vae.beta=2", NULL), 1,
+        "'vae.beta = 2' is not what the run began with");
+    base_free(out);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_vae");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+
+    tcase_add_checked_fixture(core, open_folder, teardown);
+    tcase_add_checked_fixture(limits, open_folder, teardown);
+    tcase_add_test(core, a_run_stopped_in_an_epoch_ends_with_the_same_bytes);
+    tcase_add_test(core, results_say_what_the_gate_did);
+    tcase_add_test(core, labels_choose_experts_when_asked_to);
+    tcase_add_test(limits, what_cannot_be_is_refused);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
