@@ -247,8 +247,9 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
     if (status != BASE_OK)
         return status;
     if (args->status) {
+        status = app_compare_recall(c, err);
         app_compare_print(c);
-        return BASE_OK;
+        return status;
     }
     plan_note(c);
     if (!args->no_train)

@@ -26,27 +26,6 @@ size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX])
     return count;
 }
 
-void app_compare_timing_note(app_page *page, const app_table *table)
-{
-    const char *machine = app_report_string(table->timing, "machine");
-
-    if (!machine)
-        return;
-    fprintf(
-        page->out.file,
-        "<p class=\"soft\">A step: median of %.0f rounds in which all trained networks make "
-        "one step in turn on the same batch of %.0f, %.0f thread%s, ",
-        app_report_number(table->timing, "rounds"),
-        app_report_number(table->timing, "batch"),
-        app_report_number(table->timing, "threads"),
-        app_report_number(table->timing, "threads") > 1 ? "s" : "");
-    app_page_text(page, machine);
-    fputs(
-        ". The ratio is the median of each round's. Of a router that plans by chance p, a step "
-        "without and one with the plan, weighted by p.</p>\n",
-        page->out.file);
-}
-
 void app_compare_routers(app_page *page, const app_table *table)
 {
     const app_compare *c = table->compare;

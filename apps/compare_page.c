@@ -297,8 +297,7 @@ static base_status sections_put(app_page *page, const app_table *t, base_error *
         APP_FIGURE_TRAIN_CV, APP_FIGURE_TRAIN_DROPPED, APP_FIGURE_SINKHORN};
     static const size_t moved[] = {APP_FIGURE_MOVED_CORRUPTED, APP_FIGURE_MOVED_ATTACKED,
                                    APP_FIGURE_MOVED_NOISE};
-    static const size_t cost[] = {APP_FIGURE_STEP_MS,    APP_FIGURE_STEP_RATIO,
-                                  APP_FIGURE_PARAMETERS, APP_FIGURE_ACTIVE,
+    static const size_t cost[] = {APP_FIGURE_PARAMETERS, APP_FIGURE_ACTIVE,
                                   APP_FIGURE_FLOPS,      APP_FIGURE_LOSS,
                                   APP_FIGURE_ECE,        APP_FIGURE_TRAIN_LOSS};
 
@@ -338,7 +337,8 @@ static base_status sections_put(app_page *page, const app_table *t, base_error *
     }
     app_page_section(page, "Cost and fit", NULL);
     figures_put(page, t, cost, sizeof cost / sizeof cost[0]);
-    app_compare_timing_note(page, t);
+    if (t->timing)
+        app_compare_steps(page, t);
     app_page_section(page, "Training", "Means over seeds.");
     status = app_compare_curves(t, page, err);
     app_compare_routers(page, t);

@@ -323,6 +323,8 @@ void app_compare_close(app_compare *compare)
 void app_compare_print(const app_compare *compare)
 {
     static const char *const words[] = {"not begun", "begun", "finished", "failed"};
+    static const char *const measured[APP_MEASURE_COUNT] = {"  clean", " corruptions",
+                                                            " attack"};
     FILE *out = app_result_stream(&compare->args->common);
     size_t counts[4] = {0};
 
@@ -336,6 +338,9 @@ void app_compare_print(const app_compare *compare)
                 run->step, compare->total);
         if (run->state == APP_RUN_FINISHED)
             fprintf(out, "  top-1 %.2f %%", 100 * run->accuracy);
+        for (size_t m = 0; m < APP_MEASURE_COUNT; m++)
+            if (run->result[m])
+                fputs(measured[m], out);
         fprintf(out, "%s%s\n", run->reason[0] ? "  " : "", run->reason);
     }
     fprintf(out, "%zu runs: %zu finished, %zu begun, %zu not begun\n", compare->runs,

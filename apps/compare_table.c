@@ -30,7 +30,7 @@ static const app_figure figures[APP_FIGURE_COUNT] = {
                                   -1, 2},
     [APP_FIGURE_SINKHORN] = {"sinkhorn_share", "Sinkhorn passes", APP_KIND_SHARE, 0, 1},
     [APP_FIGURE_STEP_MS] = {"step_ms", "ms a step", APP_KIND_NUMBER, -1, 1},
-    [APP_FIGURE_STEP_RATIO] = {"step_ratio", "step, baseline 100", APP_KIND_SHARE, -1, 1},
+    [APP_FIGURE_STEP_RATIO] = {"step_ratio", "step", APP_KIND_SHARE, -1, 1},
     [APP_FIGURE_PARAMETERS] = {"parameters", "parameters", APP_KIND_COUNT, 0, 0},
     [APP_FIGURE_ACTIVE] = {"active_parameters", "active", APP_KIND_COUNT, 0, 0},
     [APP_FIGURE_FLOPS] = {"flops", "FLOPs an image", APP_KIND_FLOPS, -1, 2},
@@ -184,57 +184,22 @@ static void mce_fill(app_table *t)
     }
 }
 
-/* ---- timing -------------------------------------------------------------------------------------------- */
-
-/* The rounds of an entry, NULL: not timed. */
-static const json_t *rounds_of(const app_table *t, size_t entry)
-{
-    const json_t *entries = json_object_get(t->timing, "entries");
-
-    return json_object_get(json_object_get(entries, t->compare->entries.entry[entry].label),
-                           "rounds_ms");
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Median of the rounds, each divided by the same round of other (NULL: 1). */
-static double rounds_median(const json_t *rounds, const json_t *other)
-{
-    const size_t n = json_array_size(rounds);
-    double *values = base_alloc(n, sizeof *values), median = (double)NAN;
-
-    if (!values || n == 0 || (other && json_array_size(other) != n)) {
-        base_free(values);
-        return median;
-    }
-    for (size_t i = 0; i < n; i++)
-        values[i] = json_number_value(json_array_get(rounds, i)) /
-                    (other ? json_number_value(json_array_get(other, i)) : 1);
-    qsort(values, n, sizeof *values, by_value);
-    median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-    base_free(values);
-    return median;
-}
-
 static void timing_fill(app_table *t)
 {
     const size_t seeds = (size_t)t->compare->args->seeds;
-    const json_t *baseline = rounds_of(t, t->baseline);
+    const size_t plain = app_step_reference(t);
 
     for (size_t run = 0; run < t->compare->runs; run++) {
-        const json_t *rounds = rounds_of(t, run / seeds);
+        const bool known = t->compare->run[run].result[APP_MEASURE_CLEAN] != NULL;
         double *v = t->value + run * t->figures;
-        const bool known = rounds && t->compare->run[run].result[APP_MEASURE_CLEAN];
 
-        v[APP_FIGURE_STEP_MS] = known ? rounds_median(rounds, NULL) : (double)NAN;
+        v[APP_FIGURE_STEP_MS] =
+            known ? app_step_of(t, run / seeds, SIZE_MAX).median : (double)NAN;
         v[APP_FIGURE_STEP_RATIO] =
-            known && baseline ? rounds_median(rounds, baseline) : (double)NAN;
+            known ? app_step_of(t, run / seeds, plain).median : (double)NAN;
     }
+    snprintf(t->figure[APP_FIGURE_STEP_RATIO].title, sizeof t->figure[0].title,
+             "step (%.24s 100)", t->compare->entries.entry[plain].label);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------- */

@@ -32,7 +32,7 @@ typedef enum app_figure_id {
     APP_FIGURE_TRAIN_DROPPED,
     APP_FIGURE_SINKHORN, /* share of the MoE layers' training passes with a plan */
     APP_FIGURE_STEP_MS,
-    APP_FIGURE_STEP_RATIO, /* against the baseline's, 1: the same */
+    APP_FIGURE_STEP_RATIO, /* against softmax's, else the baseline's, 1: the same */
     APP_FIGURE_PARAMETERS,
     APP_FIGURE_ACTIVE,
     APP_FIGURE_FLOPS,
@@ -124,6 +124,20 @@ typedef struct app_training_means {
 } app_training_means;
 app_training_means app_training_means_of(const app_compare_run *run);
 
+/* ---- steps (compare_steps.c) ---------------------------------------------------------------------- */
+
+/* Median and quartiles over the rounds of the timing, milliseconds or, with another entry, the ratio of each
+ * round; NaN: not timed. */
+typedef struct app_step {
+    double median, low, high;
+} app_step;
+/* other SIZE_MAX: milliseconds. */
+app_step app_step_of(const app_table *table, size_t entry, size_t other);
+/* The entry that steps are held against: softmax, else the baseline. */
+size_t app_step_reference(const app_table *table);
+/* The table of the page, and how it was measured. */
+void app_compare_steps(app_page *page, const app_table *table);
+
 /* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) -------------------------------------- */
 
 /* runs.csv and summary.csv in DIR. */
@@ -136,11 +150,10 @@ base_status app_compare_page(const app_table *table, base_error *err);
 base_status app_compare_dots(const app_table *table, app_page *page, base_error *err);
 base_status app_compare_curves(const app_table *table, app_page *page, base_error *err);
 void app_compare_corruptions(const app_table *table, app_page *page);
-/* Its words (compare_notes.c): a label with its mark; the routers; the method; the timing; every run. */
+/* Its words (compare_notes.c): a label with its mark; the routers; the method; every run. */
 void app_compare_label(app_page *page, const app_entry *entry);
 void app_compare_routers(app_page *page, const app_table *table);
 void app_compare_method(app_page *page, const app_table *table);
-void app_compare_timing_note(app_page *page, const app_table *table);
 void app_compare_runs(app_page *page, const app_table *table);
 /* What a reader asks first: clean, corrupted, attacked; how many. */
 size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);

@@ -97,7 +97,12 @@ static void name_of(char out[APP_REPORT_NAME], const char *path)
     }
     snprintf(safe, sizeof safe, "%.*s", length < 1000 ? (int)length : 1000, path);
     const char *last = strrchr(safe, '/');
-    base_quote(out, APP_REPORT_NAME, last && last[1] ? last + 1 : safe);
+    const char *name = last && last[1] ? last + 1 : safe;
+    if (strncmp(name, "seed-", 5) == 0 &&
+        name > safe + 1) /* vmoe compare's ROUTER/seed-N */
+        for (name -= 2; name > safe && name[-1] != '/';)
+            name--;
+    base_quote(out, APP_REPORT_NAME, name);
 }
 
 static app_report_model *model_of(app_report_set *set, const char *path, base_error *err)

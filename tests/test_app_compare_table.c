@@ -154,7 +154,7 @@ START_TEST(the_csv_files_agree_with_one_another)
         ck_assert_double_eq_tol(csv_number(runs, r, "mce_softmax"), 1, CLOSE);
     ck_assert_double_gt(csv_number(runs, 1, "step_ms"), 0);
     ck_assert_double_eq(csv_number(runs, 1, "step_ms"), csv_number(runs, 2, "step_ms"));
-    ck_assert_double_eq(csv_number(runs, 1, "step_ratio"), 1);
+    ck_assert_double_eq(csv_number(runs, 3, "step_ratio"), 1);
     char *status = csv_field(runs, 1, csv_column(runs, "status"));
     ck_assert_str_eq(status, "finished");
     base_free(status);
@@ -167,15 +167,11 @@ END_TEST
 
 START_TEST(the_page_stands_alone_and_names_all)
 {
-    static const char *const words[] = {"Routers compared",
-                                        "2 routers with 2 seeds each",
-                                        "Against ssr",
-                                        "<sup class=\"mark\"",
-                                        "a reconstruction of arXiv",
-                                        "Corruption by corruption",
-                                        "Load of the experts",
-                                        "training loss",
-                                        "vmoe compare --data "};
+    static const char *const words[] = {
+        "Routers compared",    "2 routers with 2 seeds each", "Against ssr",
+        "<sup class=\"mark\"", "a reconstruction of arXiv",   "Corruption by corruption",
+        "A training step",     "Load of the experts",         "training loss",
+        "vmoe compare --data "};
     char *out = test_path(dir, "cmp");
 
     program_result r = program_run(dir, COMPARE, out, "--routers", "ssr,near=similarity",
@@ -197,6 +193,18 @@ START_TEST(the_page_stands_alone_and_names_all)
         ck_assert_msg(strstr(page, words[i]) != NULL, "'%s' is not on the page", words[i]);
     ck_assert_ptr_null(strstr(page, "http"));
     ck_assert_ptr_null(strstr(page, "nan"));
+    /* Its runs are runs like others to vmoe report. */
+    char *first = test_path(out, "runs/ssr/seed-1"),
+         *second = test_path(out, "runs/near/seed-2");
+    char *both = test_path(dir, "both.html");
+    program_done(program_run(dir, "report", first, second, "--out", both, NULL));
+    char *text = program_text(both);
+    ck_assert_ptr_nonnull(strstr(text, ">ssr/seed-1<"));
+    ck_assert_ptr_nonnull(strstr(text, ">near/seed-2<"));
+    base_free(text);
+    base_free(both);
+    base_free(second);
+    base_free(first);
     base_free(page);
     program_result_free(&r);
     base_free(out);
