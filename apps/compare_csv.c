@@ -116,6 +116,7 @@ static json_t *difference_json(const app_difference *d)
 {
     json_t *json = json_object();
 
+    json_object_set_new(json, "count", json_integer((json_int_t)d->count));
     json_object_set_new(json, "difference", app_json_real(d->points));
     json_object_set_new(json, "spread", app_json_real(d->spread));
     json_object_set_new(json, "spreads", app_json_real(d->spreads));
@@ -171,7 +172,7 @@ static json_t *entry_json(const app_table *t, size_t e)
         app_json_text(app_entry_settings(settings, sizeof settings, entry)));
     for (size_t f = 0; f < t->figures; f++) {
         const app_mean_std *s = app_table_spread(t, e, f);
-        const app_difference d = app_difference_of(s, app_table_spread(t, t->baseline, f));
+        const app_difference d = app_table_difference(t, e, t->baseline, f);
         json_object_set_new(figures, t->figure[f].key,
                             json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)s->count,
                                       "mean", app_json_real(s->mean), "std",

@@ -88,8 +88,7 @@ static void figures_put(app_page *page, const app_table *t, const size_t *list,
         for (size_t k = 0; k < count; k++) {
             const app_figure *f = &t->figure[list[k]];
             const app_mean_std *s = app_table_spread(t, e, list[k]);
-            const app_difference d =
-                app_difference_of(s, app_table_spread(t, t->baseline, list[k]));
+            const app_difference d = app_table_difference(t, e, t->baseline, list[k]);
             const size_t best = figure_best(t, list[k]);
             const bool bold =
                 best != SIZE_MAX && s->mean == app_table_spread(t, best, list[k])->mean;
@@ -124,7 +123,7 @@ static void verdict_put(app_page *page, const app_table *t, size_t figure)
         return;
     for (size_t e = 0; e < c->entries.count; e++) {
         const app_mean_std *other = app_table_spread(t, e, figure);
-        const app_difference d = app_difference_of(own, other);
+        const app_difference d = app_table_difference(t, t->baseline, e, figure);
         const char *word = app_difference_class(&d, f);
 
         if (e == t->baseline || other->count == 0)
@@ -151,7 +150,7 @@ static void verdict_put(app_page *page, const app_table *t, size_t figure)
     app_page_text(page,
                   app_figure_text(text, sizeof text, app_table_spread(t, best, figure), f));
     if (best != t->baseline) {
-        const app_difference d = app_difference_of(own, app_table_spread(t, best, figure));
+        const app_difference d = app_table_difference(t, t->baseline, best, figure);
         fputs(f->kind == APP_KIND_SHARE ? " %; " : "; ", page->out.file);
         app_page_text(page, label);
         fputs(" lies ", page->out.file);
@@ -177,11 +176,12 @@ static void baseline_put(app_page *page, const app_table *t)
     snprintf(heading, sizeof heading, "Against %s", label);
     app_page_section(
         page, heading,
-        "The difference of two means in points, and in brackets in spreads: the "
-        "standard deviation of one training over seeds, pooled over both. Green: "
-        "the router is clearly better than the baseline, red: clearly worse "
-        "(two-sided t test at 95 %, not corrected for how many are compared); "
-        "black: the seeds do not tell them apart.");
+        "Differences by seed, whose data order and first weights all routers share: "
+        "their mean in points, plus or minus their standard deviation, and in "
+        "brackets how many of these spreads it is. Green: clearly better than the "
+        "baseline, red: clearly worse (paired two-sided t test at 95 %, not "
+        "corrected for how many are compared); black: the seeds do not tell them "
+        "apart.");
     fputs("<ul>\n", file);
     for (size_t k = 0; k < count; k++)
         verdict_put(page, t, list[k]);
@@ -196,8 +196,7 @@ static void baseline_put(app_page *page, const app_table *t)
         fprintf(file, "</td><td class=\"n\">%zu</td>",
                 app_table_spread(t, e, APP_FIGURE_TOP1)->count);
         for (size_t k = 0; k < count; k++) {
-            const app_difference d = app_difference_of(
-                app_table_spread(t, e, list[k]), app_table_spread(t, t->baseline, list[k]));
+            const app_difference d = app_table_difference(t, e, t->baseline, list[k]);
             if (!figure_known(t, list[k]))
                 continue;
             fprintf(file, "<td class=\"n %s\">",

@@ -45,20 +45,20 @@ double app_t_limit(size_t df)
            (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * n * n);
 }
 
-app_difference app_difference_of(const app_mean_std *a, const app_mean_std *b)
+app_difference app_difference_of(const double *a, const double *b, size_t count)
 {
-    const double na = (double)a->count, nb = (double)b->count;
-    app_difference d = {.points = a->mean - b->mean,
-                        .spread = (double)NAN,
+    double by_seed[APP_SEEDS_MAX];
+
+    for (size_t i = 0; i < count; i++)
+        by_seed[i] = a[i] - b[i];
+    const app_mean_std s = app_mean_std_of(by_seed, count);
+    app_difference d = {.count = s.count,
+                        .points = s.mean,
+                        .spread = s.std,
                         .spreads = (double)NAN,
                         .limit = (double)NAN};
-
-    if (a->count == 0 || b->count == 0 || a->count + b->count < 3)
-        return d;
-    const double squares = (a->count > 1 ? (na - 1) * a->std * a->std : 0) +
-                           (b->count > 1 ? (nb - 1) * b->std * b->std : 0);
-    d.spread = sqrt(squares / (na + nb - 2));
-    d.limit = app_t_limit(a->count + b->count - 2) * sqrt(1 / na + 1 / nb);
+    if (s.count > 1)
+        d.limit = app_t_limit(s.count - 1) / sqrt((double)s.count);
     if (d.spread > 0) {
         d.spreads = d.points / d.spread;
         d.clear = fabs(d.spreads) > d.limit;
@@ -98,8 +98,8 @@ const char *app_difference_text(char *out, size_t out_bytes, const app_differenc
     if (!isfinite(d->points))
         out[0] = '\0';
     else if (isfinite(d->spreads))
-        snprintf(out, out_bytes, "%+.*f (%.1f spreads)", figure->digits, points,
-                 fabs(d->spreads));
+        snprintf(out, out_bytes, "%+.*f \xc2\xb1 %.*f (%.1f)", figure->digits, points,
+                 figure->digits, unit_of(figure) * d->spread, fabs(d->spreads));
     else
         snprintf(out, out_bytes, "%+.*f", figure->digits, points);
     return out;

@@ -362,6 +362,19 @@ double app_table_value(const app_table *table, size_t run, size_t figure)
     return table->value[run * table->figures + figure];
 }
 
+app_difference app_table_difference(const app_table *table, size_t entry, size_t other,
+                                    size_t figure)
+{
+    const size_t seeds = (size_t)table->compare->args->seeds;
+    double a[APP_SEEDS_MAX], b[APP_SEEDS_MAX];
+
+    for (size_t s = 0; s < seeds; s++) {
+        a[s] = app_table_value(table, entry * seeds + s, figure);
+        b[s] = app_table_value(table, other * seeds + s, figure);
+    }
+    return app_difference_of(a, b, seeds);
+}
+
 const app_mean_std *app_table_spread(const app_table *table, size_t entry, size_t figure)
 {
     return &table->spread[entry * table->figures + figure];

@@ -67,15 +67,19 @@ typedef struct app_mean_std {
 /* NaN among values are left out. */
 app_mean_std app_mean_std_of(const double *values, size_t count);
 
-/* Two entries on one figure. */
+/* Two entries on one figure: differences by seed, because a seed's data order and first weights are the same
+ * for all routers and much of the spread over seeds with them. */
 typedef struct app_difference {
-    double points;  /* mean - mean of the other; NaN: unknown */
-    double spread;  /* of one run, pooled over both; NaN: unknown */
+    size_t count;   /* seeds that both have */
+    double points;  /* mean of value - value of the other; NaN: unknown */
+    double spread;  /* standard deviation of these differences, n - 1; NaN: unknown */
     double spreads; /* points / spread */
-    double limit;   /* spreads beyond which it is hardly chance: two-sided t test at 95 % */
-    bool clear;     /* beyond it */
+    double
+        limit; /* spreads beyond which it is hardly chance: two-sided paired t test at 95 % */
+    bool clear; /* beyond it */
 } app_difference;
-app_difference app_difference_of(const app_mean_std *a, const app_mean_std *b);
+/* a, b [count] by seed, NaN: unknown. */
+app_difference app_difference_of(const double *a, const double *b, size_t count);
 /* Student's t that 97.5 % lie below, df >= 1 (2.7764 at 4). */
 double app_t_limit(size_t df);
 
@@ -106,6 +110,9 @@ typedef struct app_table {
 base_status app_table_create(app_table *out, const app_compare *compare, json_t *timing,
                              base_error *err);
 void app_table_destroy(app_table *table); /* zeroed is fine */
+/* entry against other. */
+app_difference app_table_difference(const app_table *table, size_t entry, size_t other,
+                                    size_t figure);
 /* The entry that --baseline means; BASE_USAGE for a label that is none. */
 base_status app_table_baseline(size_t *out, const app_compare *compare, base_error *err);
 double app_table_value(const app_table *table, size_t run, size_t figure);

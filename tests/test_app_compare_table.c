@@ -31,29 +31,31 @@ START_TEST(mean_and_spread_of_three_seeds)
 }
 END_TEST
 
-START_TEST(a_difference_is_told_in_spreads)
+START_TEST(a_difference_is_told_by_seed_and_in_spreads)
 {
-    /* Means 5 and 3; (2 * 1 + 2 * 9) / 4 = 5; limit 2.7764 * sqrt(2 / 3). */
-    const app_mean_std a = {3, 5, 1}, b = {3, 3, 3}, one = {1, 4, NAN},
-                       none = {0, NAN, NAN};
-    app_difference d = app_difference_of(&a, &b);
+    /* Differences 1, 2, 6: mean 3, standard deviation sqrt(7); limit 4.3027 / sqrt(3). */
+    const double a[] = {11, 22, 36}, b[] = {10, 20, 30}, near[] = {10.9, 21, 31.1};
+    const double one[] = {NAN, 22, NAN}, none[] = {NAN, NAN, NAN};
+    app_difference d = app_difference_of(a, b, 3);
 
-    ck_assert_double_eq_tol(d.points, 2, CLOSE);
-    ck_assert_double_eq_tol(d.spread, sqrt(5), CLOSE);
-    ck_assert_double_eq_tol(d.spreads, 2 / sqrt(5), CLOSE);
-    ck_assert_double_eq_tol(d.limit, 2.7764 * sqrt(2.0 / 3), 1e-4);
+    ck_assert_uint_eq(d.count, 3);
+    ck_assert_double_eq_tol(d.points, 3, CLOSE);
+    ck_assert_double_eq_tol(d.spread, sqrt(7), CLOSE);
+    ck_assert_double_eq_tol(d.spreads, 3 / sqrt(7), CLOSE);
+    ck_assert_double_eq_tol(d.limit, 4.3027 / sqrt(3), 1e-4);
     ck_assert(!d.clear);
-    const app_mean_std far = {3, 10, 1}, near = {3, 3, 1};
-    ck_assert(app_difference_of(&far, &near).clear);
-    ck_assert_double_lt(app_difference_of(&near, &far).spreads, 0);
-    /* One seed against three: the three's spread, 2 degrees of freedom. */
-    d = app_difference_of(&one, &a);
-    ck_assert_double_eq_tol(d.spread, 1, CLOSE);
-    ck_assert_double_eq_tol(d.limit, 4.3027 * sqrt(4.0 / 3), 1e-4);
-    d = app_difference_of(&one, &one);
-    ck_assert_double_eq(d.points, 0);
+    /* 0.9, 1, 1.1: ten spreads, whatever the seeds themselves spread. */
+    d = app_difference_of(b, near, 3);
+    ck_assert_double_eq_tol(d.spreads, -10, 1e-9);
+    ck_assert(d.clear);
+    d = app_difference_of(one, b, 3); /* one seed: a difference, no spread */
+    ck_assert_uint_eq(d.count, 1);
+    ck_assert_double_eq(d.points, 2);
     ck_assert(isnan(d.spread) && !d.clear);
-    ck_assert(isnan(app_difference_of(&a, &none).points));
+    ck_assert(isnan(app_difference_of(a, none, 3).points));
+    d = app_difference_of(a, a, 3); /* itself */
+    ck_assert_double_eq(d.points, 0);
+    ck_assert(isnan(d.spreads) && !d.clear);
 }
 END_TEST
 
@@ -304,7 +306,7 @@ int main(void)
     tcase_set_timeout(core, 240);
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, mean_and_spread_of_three_seeds);
-    tcase_add_test(core, a_difference_is_told_in_spreads);
+    tcase_add_test(core, a_difference_is_told_by_seed_and_in_spreads);
     tcase_add_test(core, t_limits_are_those_of_the_tables);
     tcase_add_test(core, the_csv_files_agree_with_one_another);
     tcase_add_test(core, the_page_stands_alone_and_names_all);
