@@ -188,6 +188,117 @@ START_TEST(a_file_gives_the_same_network)
 }
 END_TEST
 
+/* ---- Against PyTorch (tests/reference/vae_torch.py) ---------------------------------------- */
+
+/* fp32 against double precision: sums of some tens of products. */
+static const double golden_tolerance = 2e-5;
+
+static const float *golden_of(const vit_tensor_file *file, const char *pass,
+                              const char *name, size_t count)
+{
+    char full[128];
+    size_t found = 1;
+
+    snprintf(full, sizeof full, "%s%s", pass, name);
+    const vit_tensor *t = vit_tensors_find(file, full);
+    ck_assert_msg(t != NULL, "no tensor '%s'", full);
+    for (int i = 0; i < t->rank; i++)
+        found *= t->shape[i];
+    ck_assert_uint_eq(found, count);
+    return t->data;
+}
+
+static double number_of(const vit_tensor_file *file, const char *key)
+{
+    double value = 0;
+
+    ck_assert_msg(base_parse_real(&value, vit_tensors_metadata(file, key)), "%s", key);
+    return value;
+}
+
+static vit_vae *golden_vae(const vit_tensor_file *file)
+{
+    const vit_vae_config c = {.image = (int)number_of(file, "image"),
+                              .channels = (int)number_of(file, "channels"),
+                              .hidden = (int)number_of(file, "hidden"),
+                              .latent = (int)number_of(file, "latent"),
+                              .experts = (int)number_of(file, "experts"),
+                              .decoder = (int)number_of(file, "decoder"),
+                              .beta = number_of(file, "beta"),
+                              .balance = number_of(file, "balance"),
+                              .sharpen = number_of(file, "sharpen")};
+    vit_vae *vae = NULL;
+
+    ck_assert_msg(vit_vae_create(&vae, &c, &err) == BASE_OK, "%s", err.text);
+    for (size_t i = 0; i < vit_vae_parameter_count(vae); i++) {
+        const vit_parameter *p = vit_vae_parameter(vae, i);
+        memcpy(vit_vae_weights(vae) + p->offset,
+               golden_of(file, "weights/", p->name, p->count), p->count * sizeof(float));
+    }
+    return vae;
+}
+
+static void expect_close(const float *got, const float *want, size_t count,
+                         const char *name)
+{
+    double most = 0, size = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        most = fmax(most, fabs((double)got[i] - (double)want[i]));
+        size = fmax(size, fabs((double)want[i]));
+    }
+    ck_assert_msg(most <= golden_tolerance * fmax(size, 0.1), "%s: error %g of %g", name,
+                  most, size);
+}
+
+START_TEST(losses_and_gradients_are_those_of_pytorch)
+{
+    const char *pass = _i ? "given/" : "all/", *tests = getenv("VMOE_TESTS");
+    char *path = base_text("%s/golden/vae.safetensors", tests ? tests : "tests");
+    vit_tensor_file *file = NULL;
+    vit_vae_run *run = NULL;
+    vit_vae_losses l;
+    char name[128];
+
+    ck_assert_msg(vit_tensors_open(&file, path, &err) == BASE_OK, "%s", err.text);
+    vit_vae *vae = golden_vae(file);
+    const vit_tensor *pictures = vit_tensors_find(file, "images");
+    const size_t batch = pictures->shape[0],
+                 pixels = pictures->shape[1] * pictures->shape[2] * pictures->shape[3];
+    const int64_t *chosen = vit_tensors_find(file, "expert")->data;
+    int32_t expert[8] = {0};
+    int64_t draw_seed = 0;
+    for (size_t i = 0; i < batch; i++)
+        expert[i] = (int32_t)chosen[i];
+    ck_assert(base_parse_int(&draw_seed, vit_tensors_metadata(file, "draw_seed")));
+    const vit_step sample = {.seed = (uint64_t)draw_seed,
+                             .step = (uint64_t)number_of(file, "draw_step"),
+                             .first_sample = (uint64_t)number_of(file, "draw_first")};
+    ck_assert_int_eq(vit_vae_run_create(&run, vae, batch, true, NULL), BASE_OK);
+    ck_assert_int_eq(vit_vae_forward(run, &l, pictures->data, batch,
+                                     _i ? VIT_VAE_GIVEN : VIT_VAE_ALL, expert, &sample,
+                                     NULL),
+                     BASE_OK);
+    expect_close(vit_vae_pixels(run), golden_of(file, pass, "pixels", batch * pixels),
+                 batch * pixels, "pixels");
+    const float found[] = {(float)l.squares, (float)l.kl, (float)l.balance,
+                           (float)l.entropy, (float)l.total};
+    expect_close(found, golden_of(file, pass, "losses", 5), 5, "losses");
+    vit_vae_gradients_zero(run);
+    ck_assert_int_eq(vit_vae_backward(run, 1, NULL), BASE_OK);
+    for (size_t i = 0; i < vit_vae_parameter_count(vae); i++) {
+        const vit_parameter *p = vit_vae_parameter(vae, i);
+        snprintf(name, sizeof name, "grad/%s", p->name);
+        expect_close(vit_vae_gradients(run) + p->offset,
+                     golden_of(file, pass, name, p->count), p->count, name);
+    }
+    vit_vae_run_destroy(run);
+    vit_vae_destroy(vae);
+    vit_tensors_close(file);
+    base_free(path);
+}
+END_TEST
+
 /* ---- Gradient ------------------------------------------------------------------------------ */
 
 /* Derivative along a random direction of each tensor; h leaves the rounding of a loss near 10, 1e-6, over
@@ -277,6 +388,7 @@ int main(void)
     tcase_add_test(core, all_decoders_are_each_alone_weighted);
     tcase_add_test(core, draws_belong_to_the_image);
     tcase_add_test(core, a_file_gives_the_same_network);
+    tcase_add_loop_test(core, losses_and_gradients_are_those_of_pytorch, 0, 2);
     tcase_add_loop_test(gradient, backward_equals_finite_differences, 0, 3);
     tcase_add_test(limits, what_cannot_be_is_refused);
     suite_add_tcase(suite, core);

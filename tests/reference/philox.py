@@ -7,7 +7,7 @@ routers' noise exactly as the C code does.
 
 import math
 
-ROUTER_NOISE, ROUTER_SELECT, ROUTER_VIEW = 9, 10, 13
+ROUTER_NOISE, ROUTER_SELECT, ROUTER_VIEW, VAE_SAMPLE = 9, 10, 13, 15
 M64 = (1 << 64) - 1
 
 
@@ -32,7 +32,7 @@ def normals(seed, purpose, step, layer, token, count, *more):
     """The routers' noise of one token: vit_kernels.normals in vit/kernels.c, in double precision."""
     h = 0
     for value in (seed, purpose, step, layer, *more):
-        h = mix(h ^ value)
+        h = h if value is None else mix(h ^ value)  # no layer: the autoencoder's draws
     out = []
     for block in range((count + 3) // 4):
         w = philox4x32((token & 0xFFFFFFFF, token >> 32, block, 0), (h & 0xFFFFFFFF, h >> 32))
