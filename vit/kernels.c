@@ -145,6 +145,12 @@ static void adamw(float *w, float *m, float *v, const float *g, size_t n, float 
     }
 }
 
+static void average(float *mean, const float *w, size_t n, float keep)
+{
+    for (size_t i = 0; i < n; i++)
+        mean[i] = keep * mean[i] + (1.0f - keep) * w[i];
+}
+
 static double sum_squares(const float *x, size_t n)
 {
     double s = 0;
@@ -244,6 +250,7 @@ const vit_kernels VIT_KERNELS_SET = {
     .add = add,
     .norm_backward = norm_backward,
     .adamw = adamw,
+    .average = average,
     .sum_squares = sum_squares,
     .to_bf16 = to_bf16,
     .normals = normals,

@@ -165,12 +165,6 @@ static void sgd(float *w, float *first, const float *g, size_t n, float scale, f
     }
 }
 
-static void average(float *ema, const float *w, size_t n, float keep)
-{
-    for (size_t i = 0; i < n; i++)
-        ema[i] = keep * ema[i] + (1.0f - keep) * w[i];
-}
-
 static void step_chunk(vit_optimizer *o, size_t i, float *weights, const float *gradients,
                        double lr, double scale)
 {
@@ -192,7 +186,7 @@ static void step_chunk(vit_optimizer *o, size_t i, float *weights, const float *
             (float)c->momentum, c->nesterov, (float)decay);
     }
     if (o->ema)
-        average(o->ema + at, w, n, (float)c->ema);
+        o->kernels->average(o->ema + at, w, n, (float)c->ema);
 }
 
 vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,

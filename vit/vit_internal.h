@@ -111,6 +111,8 @@ typedef struct vit_kernels {
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, float scale,
                   float lr, float beta1, float beta2, float eps, float decay, float c1,
                   float c2);
+    /* mean = keep * mean + (1 - keep) * w */
+    void (*average)(float *mean, const float *w, size_t n, float keep);
     double (*sum_squares)(const float *x, size_t n);
     /* fp32 to bf16, nearest even; NaN stays NaN */
     void (*to_bf16)(uint16_t *out, const float *x, size_t n);
