@@ -16,7 +16,7 @@ static const char style[] =
     "max-width:120px}"
     ".fig td:first-child,.heat td:first-child{position:sticky;left:0;"
     "background:var(--paper)}.base td{background:var(--card)}"
-    ".base td:first-child{background:var(--card)}.mark{color:var(--orange)}"
+    ".base td:first-child{background:var(--card)}.mark{color:var(--orange);line-height:0}"
     "</style>\n";
 
 /* ---- tables of figures ------------------------------------------------------------------------------- */
@@ -256,23 +256,32 @@ static void cards_put(app_page *page, const app_table *t)
         app_page_cards(page, cards, count);
 }
 
+static bool measured(const app_compare *c, const app_compare_run *run)
+{
+    return run->result[APP_MEASURE_CLEAN] &&
+           (run->result[APP_MEASURE_CORRUPT] || c->args->no_corruptions) &&
+           (run->result[APP_MEASURE_ATTACK] || c->args->no_attack);
+}
+
 /* What failed or is not there yet, before any number. */
 static void missing_put(app_page *page, const app_table *t)
 {
     const app_compare *c = t->compare;
-    size_t failed = 0, untrained = 0;
+    size_t failed = 0, untrained = 0, unmeasured = 0;
     char name[128];
 
     for (size_t r = 0; r < c->runs; r++) {
         failed += c->run[r].reason[0] != '\0';
         untrained += !c->run[r].reason[0] && c->run[r].state != APP_RUN_FINISHED;
+        unmeasured += !c->run[r].reason[0] && c->run[r].state == APP_RUN_FINISHED &&
+                      !measured(c, &c->run[r]);
     }
-    if (failed + untrained == 0)
+    if (failed + untrained + unmeasured == 0)
         return;
     fprintf(
         page->out.file,
-        "<div class=\"banner warn\"><b>%zu of %zu runs are not in these figures</b><ul>\n",
-        failed + untrained, c->runs);
+        "<div class=\"banner warn\"><b>%zu of %zu runs are not in all of these figures</b><ul>\n",
+        failed + untrained + unmeasured, c->runs);
     for (size_t r = 0; r < c->runs && failed > 0; r++) {
         if (!c->run[r].reason[0])
             continue;
@@ -284,6 +293,9 @@ static void missing_put(app_page *page, const app_table *t)
     }
     if (untrained > 0)
         fprintf(page->out.file, "<li>%zu not trained to the end yet</li>\n", untrained);
+    if (unmeasured > 0)
+        fprintf(page->out.file, "<li>%zu trained, but not measured in full yet</li>\n",
+                unmeasured);
     fputs("</ul></div>\n", page->out.file);
 }
 

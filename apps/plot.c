@@ -224,7 +224,7 @@ static void dots_span(double *low, double *high, const app_dots *rows, size_t co
 void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const char *title,
                    bool percent)
 {
-    enum { ROW = 22, WIDE = 250, EDGE = 14, FOOT = 24, LETTER = 7, NAMES_MOST = 190 };
+    enum { ROW = 22, WIDE = 250, EDGE = 14, FOOT = 24, LETTER = 8, NAMES_MOST = 200 };
     FILE *file = page->out.file;
     const double scale = percent ? 100 : 1;
     double low, high;
@@ -266,7 +266,7 @@ void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const cha
                     down - FOOT + 4);
         fprintf(file, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\"%s>", names - 8, y + 4,
                 (size_t)(NAMES_MOST - 10) / LETTER < strlen(d->name)
-                    ? " textLength=\"176\" lengthAdjust=\"spacingAndGlyphs\""
+                    ? " textLength=\"186\" lengthAdjust=\"spacingAndGlyphs\""
                     : "");
         app_page_text(page, d->name);
         fprintf(file, "</text><g class=\"c%d\">", d->mark ? 1 : 0);
