@@ -25,6 +25,9 @@ static base_status tables_measure(app_study *s, app_study_layer *layer, uint64_t
     return BASE_OK;
 }
 
+/* Below this share of the mean load an expert is dead (routing.md 12) and its lifts mean nothing. */
+static const double dead_share = 0.01;
+
 /* Each expert's classes by lift, the largest first, equal ones by class number. */
 static void lifts_measure(const app_study *s, app_study_layer *layer)
 {
@@ -43,7 +46,8 @@ static void lifts_measure(const app_study *s, app_study_layer *layer)
         for (size_t e = 0; e < s->experts && of_class > 0; e++) {
             app_study_lift *top = layer->top + e * APP_STUDY_TOP;
             const double share = (double)table[c * s->experts + e] / of_class;
-            const double lift = of_expert[e] > 0 ? share / (of_expert[e] / all) : 0;
+            const bool dead = of_expert[e] * (double)s->experts < dead_share * all;
+            const double lift = dead ? 0 : share / (of_expert[e] / all);
             size_t at = APP_STUDY_TOP;
 
             while (at > 0 && lift > top[at - 1].lift)

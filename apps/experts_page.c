@@ -202,27 +202,34 @@ static base_status heat(const app_study *s, const app_study_layer *layer, app_pa
 {
     favour *order = base_alloc(s->classes, sizeof *order);
     uint64_t *table = base_alloc(s->classes * s->experts, sizeof *table);
+    const char **sorted = base_alloc(s->classes, sizeof *sorted);
     const bool large = s->classes > APP_CHART_NAMED || s->experts > APP_CHART_NAMED;
+    size_t rows = s->classes;
     base_status status = BASE_OK;
 
-    if (!order || !table) {
+    if (!order || !table || !sorted) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory for a table");
         goto done;
     }
     favours_fill(order, s, layer);
-    for (size_t c = 0; c < s->classes; c++)
-        memcpy(table + c * s->experts,
-               layer->of[APP_STUDY_PATCHES].table +
-                   (large ? order[c].class : c) * s->experts,
+    while (large && rows > 1 && !(order[rows - 1].lift > 0))
+        rows--; /* classes without images stand last */
+    for (size_t r = 0; r < rows; r++) {
+        const size_t c = large ? order[r].class : r;
+
+        sorted[r] = names[c];
+        memcpy(table + r * s->experts, layer->of[APP_STUDY_PATCHES].table + c * s->experts,
                s->experts * sizeof *table);
+    }
     status = app_chart_heat(
         page,
         &(app_heat){.values = table,
-                    .rows = s->classes,
+                    .rows = rows,
                     .columns = s->experts,
-                    .row_names = (const char *const *)names,
+                    .row_names = sorted,
                     .row_title =
-                        large ? "classes, sorted by the expert that they favour" : "class",
+                        large ? "classes with images, sorted by the expert that they favour"
+                              : "class",
                     .column_title = large ? "expert" : "expert (per cent of the class)",
                     .order = "usage.csv has the numbers",
                     .percent = true},
@@ -230,6 +237,7 @@ static base_status heat(const app_study *s, const app_study_layer *layer, app_pa
 done:
     base_free(order);
     base_free(table);
+    base_free(sorted);
     return status;
 }
 

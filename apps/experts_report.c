@@ -116,6 +116,8 @@ static void lifts_print(const app_study *s)
                    layer->load.assignments > 0
                        ? 100 * layer->load.load[e] / layer->load.assignments
                        : 0.0);
+            if (!(layer->top[e * APP_STUDY_TOP].lift > 0))
+                printf("too few tokens");
             for (size_t i = 0; i < APP_STUDY_TOP; i++) {
                 const app_study_lift *t = &layer->top[e * APP_STUDY_TOP + i];
 
