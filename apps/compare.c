@@ -221,7 +221,7 @@ static base_status measure_and_write(app_compare *c, base_status trained, base_e
 
     if (status == BASE_OK)
         status = app_compare_evaluate(c, err);
-    else if (status == BASE_INTERRUPTED)
+    if (status == BASE_INTERRUPTED)
         app_compare_recall(c, NULL);
     if (status == BASE_OK)
         status = app_compare_time(&timing, c, !args->no_timing, err);

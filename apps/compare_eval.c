@@ -255,16 +255,16 @@ static bool wanted(const app_compare *c, app_measure measure)
 static base_status measure_take(app_compare *c, app_compare_run *run, app_measure measure,
                                 bool make, bool *made, base_error *err)
 {
-    char hash[BASE_SHA256_TEXT];
     char *model = app_compare_checkpoint(c, run), *key = NULL;
     base_status status = BASE_OK;
 
     *made = false;
     if (!model)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
-    status = base_sha256_file(hash, model, err);
+    if (!run->model_hash[0])
+        status = base_sha256_file(run->model_hash, model, err);
     if (status == BASE_OK) {
-        key = key_make(c, hash, measure);
+        key = key_make(c, run->model_hash, measure);
         if (!key)
             status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
     }
@@ -290,7 +290,7 @@ static base_status measures_take(app_compare *c, bool make, base_error *err)
         for (size_t i = 0; i < c->runs && wanted(c, (app_measure)m); i++) {
             app_compare_run *run = app_compare_run_at(c, i % entries, i / entries);
             bool made = false;
-            if (run->state != APP_RUN_FINISHED || run->reason[0])
+            if (run->state != APP_RUN_FINISHED || run->reason[0] || run->result[m])
                 continue;
             if (make && app_stop_asked())
                 return base_fail(err, BASE_INTERRUPTED,

@@ -79,7 +79,9 @@ typedef struct app_compare_run {
     app_run_state state;
     uint64_t step; /* of its checkpoint */
     double accuracy;
-    char reason[512];                  /* of a failure, also in its evaluation; "": none */
+    char reason[512]; /* of a failure, also in its evaluation; "": none */
+    char model_hash
+        [BASE_SHA256_TEXT]; /* of the checkpoint that is evaluated; "": not read */
     json_t *result[APP_MEASURE_COUNT]; /* NULL: not measured (yet) */
 } app_compare_run;
 

@@ -154,7 +154,7 @@ static void verdict_put(app_page *page, const app_table *t, size_t figure)
         fputs(f->kind == APP_KIND_SHARE ? " %; " : "; ", page->out.file);
         app_page_text(page, label);
         fputs(" lies ", page->out.file);
-        app_page_text(page, app_difference_text(text, sizeof text, &d, f));
+        app_page_text(page, app_difference_text(text, sizeof text, &d, f, " spreads"));
         fputs(" from it", page->out.file);
     } else {
         fputs(f->kind == APP_KIND_SHARE ? " %" : "", page->out.file);
@@ -201,8 +201,8 @@ static void baseline_put(app_page *page, const app_table *t)
                 continue;
             fprintf(file, "<td class=\"n %s\">",
                     app_difference_class(&d, &t->figure[list[k]]));
-            app_page_text(page,
-                          app_difference_text(text, sizeof text, &d, &t->figure[list[k]]));
+            app_page_text(
+                page, app_difference_text(text, sizeof text, &d, &t->figure[list[k]], ""));
             fputs("</td>", file);
         }
         fputs("</tr>\n", file);

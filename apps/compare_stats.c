@@ -91,15 +91,15 @@ const char *app_figure_text(char *out, size_t out_bytes, const app_mean_std *s,
 }
 
 const char *app_difference_text(char *out, size_t out_bytes, const app_difference *d,
-                                const app_figure *figure)
+                                const app_figure *figure, const char *word)
 {
     const double points = unit_of(figure) * d->points;
 
     if (!isfinite(d->points))
         out[0] = '\0';
     else if (isfinite(d->spreads))
-        snprintf(out, out_bytes, "%+.*f \xc2\xb1 %.*f (%.1f)", figure->digits, points,
-                 figure->digits, unit_of(figure) * d->spread, fabs(d->spreads));
+        snprintf(out, out_bytes, "%+.*f \xc2\xb1 %.*f (%.1f%s)", figure->digits, points,
+                 figure->digits, unit_of(figure) * d->spread, fabs(d->spreads), word);
     else
         snprintf(out, out_bytes, "%+.*f", figure->digits, points);
     return out;

@@ -164,10 +164,11 @@ void app_compare_method(app_page *page, const app_table *table);
 void app_compare_runs(app_page *page, const app_table *table);
 /* What a reader asks first: clean, corrupted, attacked; how many. */
 size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
-/* A difference as "+0.42 (1.3 spreads)" into out, "" when it is not known; the class of its colour: "right" when
- * a is clearly better, "wrong" when it is clearly worse, else "". */
+/* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with a real plus-minus sign;
+ * "" when it is not known. The class of its colour: "right" when a is clearly better, "wrong" when it is
+ * clearly worse, else "". */
 const char *app_difference_text(char *out, size_t out_bytes, const app_difference *d,
-                                const app_figure *figure);
+                                const app_figure *figure, const char *word);
 const char *app_difference_class(const app_difference *d, const app_figure *figure);
 /* "59.25 +- 0.31" with a real plus-minus sign, in the figure's unit, into out. */
 const char *app_figure_text(char *out, size_t out_bytes, const app_mean_std *s,
