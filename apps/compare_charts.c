@@ -93,13 +93,15 @@ static void curves_draw(const app_table *t, app_page *page, app_line *lines,
                 high = fmax(high, y[k]);
             }
         }
-        if (c->count > 0)
-            lines[count++] = (app_line){.name = t->compare->entries.entry[e].label,
-                                        .x = c->step,
-                                        .y = y,
-                                        .count = c->count,
-                                        .colour = (int)(i % APP_PLOT_COLOURS),
-                                        .dashed = i / APP_PLOT_COLOURS % 2 == 1};
+        if (c->count == 0)
+            continue;
+        lines[count] = (app_line){.name = t->compare->entries.entry[e].label,
+                                  .x = c->step,
+                                  .y = y,
+                                  .count = c->count,
+                                  .colour = (int)(i % APP_PLOT_COLOURS),
+                                  .dashed = i / APP_PLOT_COLOURS % 2 == 1};
+        count++;
     }
     if (!(high >= low))
         return;

@@ -88,51 +88,63 @@ app_training_means app_training_means_of(const app_compare_run *run)
     return m;
 }
 
+/* Sums of `count` places, and the steps of the first seed's lines, which are the curve's. */
+static base_status curve_begin(app_curve *c, double **weight, const line *lines,
+                               size_t count, base_error *err)
+{
+    *weight = base_alloc(count, sizeof **weight);
+    c->step = base_alloc(count, sizeof *c->step);
+    c->loss = base_alloc(count, sizeof *c->loss);
+    c->accuracy = base_alloc(count, sizeof *c->accuracy);
+    c->cv = base_alloc(count, sizeof *c->cv);
+    if (!*weight || !c->step || !c->loss || !c->accuracy || !c->cv)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a curve");
+    c->count = count;
+    for (size_t i = 0; i < count; i++)
+        c->step[i] = lines[i].step;
+    return BASE_OK;
+}
+
+/* A line logged at a step that is not the curve's is passed over. */
+static void curve_add(app_curve *c, double *weight, const line *lines, size_t count)
+{
+    for (size_t i = 0, at = 0; i < count; i++) {
+        while (at < c->count && c->step[at] < lines[i].step)
+            at++;
+        if (at == c->count || c->step[at] != lines[i].step)
+            continue;
+        c->loss[at] += lines[i].loss;
+        c->accuracy[at] += lines[i].accuracy;
+        c->cv[at] += lines[i].cv;
+        weight[at]++;
+    }
+}
+
 base_status app_curve_read(app_curve *out, const app_compare *compare, size_t entry,
                            const char *kind, base_error *err)
 {
     const size_t seeds = (size_t)compare->args->seeds;
-    app_curve c = {0};
     double *weight = NULL;
     base_status status = BASE_OK;
 
-    *out = c;
+    *out = (app_curve){0};
     for (size_t s = 0; s < seeds && status == BASE_OK; s++) {
         const app_compare_run *run = app_compare_run_at(compare, entry, s);
         size_t count = 0;
         line *lines = run->state == APP_RUN_FINISHED ? lines_read(&count, run, kind) : NULL;
 
-        if (count > 0 && !c.step) { /* the first seed's steps are the curve's */
-            c.count = count;
-            c.step = base_alloc(count, sizeof *c.step);
-            c.loss = base_alloc(count, sizeof *c.loss);
-            c.accuracy = base_alloc(count, sizeof *c.accuracy);
-            c.cv = base_alloc(count, sizeof *c.cv);
-            weight = base_alloc(count, sizeof *weight);
-            if (!c.step || !c.loss || !c.accuracy || !c.cv || !weight)
-                status = base_fail(err, BASE_NO_MEMORY, "no memory for a curve");
-            for (size_t i = 0; i < count && status == BASE_OK; i++)
-                c.step[i] = lines[i].step;
-        }
-        for (size_t i = 0, at = 0; i < count && status == BASE_OK; i++) {
-            while (at < c.count && c.step[at] < lines[i].step)
-                at++;
-            if (at == c.count || c.step[at] != lines[i].step)
-                continue; /* logged at another step */
-            c.loss[at] += lines[i].loss;
-            c.accuracy[at] += lines[i].accuracy;
-            c.cv[at] += lines[i].cv;
-            weight[at]++;
-        }
+        if (count > 0 && !weight)
+            status = curve_begin(out, &weight, lines, count, err);
+        if (count > 0 && status == BASE_OK)
+            curve_add(out, weight, lines, count);
         base_free(lines);
     }
-    for (size_t i = 0; i < c.count && status == BASE_OK; i++) {
-        c.loss[i] /= weight[i];
-        c.accuracy[i] /= weight[i];
-        c.cv[i] /= weight[i];
+    for (size_t i = 0; weight && status == BASE_OK && i < out->count; i++) {
+        out->loss[i] /= weight[i];
+        out->accuracy[i] /= weight[i];
+        out->cv[i] /= weight[i];
     }
     base_free(weight);
-    *out = c;
     return status;
 }
 

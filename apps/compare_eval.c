@@ -268,9 +268,9 @@ static base_status measure_take(app_compare *c, app_compare_run *run, app_measur
         if (!key)
             status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
     }
-    if (status == BASE_OK)
+    if (key)
         run->result[measure] = result_read(run, measure, key);
-    if (status == BASE_OK && !run->result[measure] && make) {
+    if (key && !run->result[measure] && make) {
         status = measure_make(c, run, measure, model, key, err);
         *made = true;
     }
