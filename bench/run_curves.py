@@ -13,6 +13,7 @@ mean distance of two fp32 seeds; evaluation losses and accuracies.
 import argparse
 import itertools
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -56,6 +57,14 @@ def report(fp32, bf16, steps):
                                              for _, last in runs), file=sys.stderr)
 
 
+def ticks(low, high):
+    """About five round numbers from low to high."""
+    rough = (high - low) / 5
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(power * f for f in (1, 2, 2.5, 5, 10) if power * f >= rough)
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
 def draw(fp32, bf16, steps, title):
     low = [min(f[s] for f, _ in fp32) for s in steps]
     high = [max(f[s] for f, _ in fp32) for s in steps]
@@ -78,11 +87,10 @@ def draw(fp32, bf16, steps, title):
            f'<text class="soft" x="{LEFT + 32}" y="39">fp32, {len(fp32)} seeds: least to most, mean</text>'
            f'<line class="low" x1="{LEFT + 240}" x2="{LEFT + 266}" y1="35" y2="35"/>'
            f'<text class="soft" x="{LEFT + 272}" y="39">bf16, {len(bf16)} seeds</text>']
-    for i in range(6):
-        value = floor + (roof - floor) * i / 5
+    for value in ticks(floor, roof):
         out.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-                   f'<text class="soft" x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-        step = steps[0] + (steps[-1] - steps[0]) * i / 5
+                   f'<text class="soft" x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
+    for step in ticks(steps[0], steps[-1]):
         out.append(f'<text class="soft" x="{x(step):.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">'
                    f'{step:.0f}</text>')
     out.append(f'<text class="soft" x="{LEFT + WIDTH / 2}" y="{TOP + HEIGHT + 34}" text-anchor="middle">step</text>')
