@@ -8,17 +8,20 @@
 app_mean_std app_mean_std_of(const double *values, size_t count)
 {
     app_mean_std s = {.mean = (double)NAN, .std = (double)NAN};
-    double sum = 0, squares = 0;
+    double sum = 0, squares = 0, low = INFINITY, high = -INFINITY;
 
     for (size_t i = 0; i < count; i++) {
         if (isfinite(values[i])) {
             sum += values[i];
+            low = fmin(low, values[i]);
+            high = fmax(high, values[i]);
             s.count++;
         }
     }
     if (s.count == 0)
         return s;
-    s.mean = sum / (double)s.count;
+    s.mean =
+        low == high ? low : sum / (double)s.count; /* equal ones have no spread at all */
     for (size_t i = 0; i < count; i++)
         if (isfinite(values[i]))
             squares += (values[i] - s.mean) * (values[i] - s.mean);

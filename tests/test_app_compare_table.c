@@ -21,6 +21,10 @@ START_TEST(mean_and_spread_of_three_seeds)
     ck_assert_uint_eq(s.count, 3);
     ck_assert_double_eq_tol(s.mean, 3, CLOSE);
     ck_assert_double_eq_tol(s.std, sqrt(7), CLOSE);
+    const double equal[] = {0.1, 0.1, 0.1}; /* their sum / 3 is not 0.1 */
+    s = app_mean_std_of(equal, 3);
+    ck_assert_double_eq(s.mean, 0.1);
+    ck_assert_double_eq(s.std, 0);
     s = app_mean_std_of(holes, 3);
     ck_assert_uint_eq(s.count, 1);
     ck_assert_double_eq(s.mean, 5);
