@@ -84,7 +84,7 @@ typedef struct app_heat {
     const char *const *row_names, *const *column_names; /* each may be NULL: numbers */
     const char *row_title, *column_title;
     const char *order; /* of a picture, in its caption; NULL: that of the class list */
-    bool percent; /* figures are per cent of the row in place of the values */
+    bool percent;      /* figures are per cent of the row in place of the values */
 } app_heat;
 base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err);
 /* Loads of experts as columns with a line at their mean. */

@@ -73,7 +73,8 @@ static inline uint64_t slope_choices(const vit_run *run)
     for (size_t i = 0; i < vit_run_moe_count(run); i++) {
         const vit_routing r = vit_run_routing(run, i);
         for (size_t a = 0; a < r.count; a++)
-            hash = base_key((const uint64_t[]){hash, r.token[a], r.expert[a], r.kept[a]}, 4);
+            hash =
+                base_key((const uint64_t[]){hash, r.token[a], r.expert[a], r.kept[a]}, 4);
     }
     return hash;
 }

@@ -51,9 +51,9 @@ static const char *const files[] = {
     "usmoe_divide",     /* over the row sum, fewer pairs in evaluation */
     "expert_choice",    /* experts take tokens of each image, noise */
     "expert_choice_group", /* of two images, rounded up to a multiple of 4 */
-    "s2moe",        /* two views, contrast of the experts' results over the batch */
-    "s2moe_own",    /* the noisy view routed anew, contrast within the images */
-    "s2moe_inputs", /* one expert, contrast of the inputs, capacity, fixed noise */
+    "s2moe",               /* two views, contrast of the experts' results over the batch */
+    "s2moe_own",           /* the noisy view routed anew, contrast within the images */
+    "s2moe_inputs",        /* one expert, contrast of the inputs, capacity, fixed noise */
     "xmoe",                /* cosine, learned temperature, two dimensions */
     "xmoe_code",           /* tokens not normalised, sigmoid gates, balance over groups */
 };

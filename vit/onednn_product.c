@@ -294,7 +294,7 @@ bool vit_product_execute(const vit_products *products, const vit_product_key *ke
 }
 
 void vit_multiply(vit_exec *exec, const vit_product_shape *s, const void *a, const void *b,
-                 void *c)
+                  void *c)
 {
     vit_product_key key;
 

@@ -11,20 +11,13 @@
 #include "vit/routers/router_pass_internal.h"
 
 static const vit_router *const routers[] = {
-    &vit_router_softmax,
-    &vit_router_vmoe,
-    &vit_router_sinkhorn,
-    &vit_router_ssr,
-    &vit_router_momentum,
-    &vit_router_adam,
-    &vit_router_robust_momentum,
-    &vit_router_sinkhorn_ot,
-    &vit_router_usmoe,
-    &vit_router_expert_choice,
-    &vit_router_similarity,
-    &vit_router_attention,
-    &vit_router_s2moe,
-    &vit_router_xmoe,
+    &vit_router_softmax,         &vit_router_vmoe,
+    &vit_router_sinkhorn,        &vit_router_ssr,
+    &vit_router_momentum,        &vit_router_adam,
+    &vit_router_robust_momentum, &vit_router_sinkhorn_ot,
+    &vit_router_usmoe,           &vit_router_expert_choice,
+    &vit_router_similarity,      &vit_router_attention,
+    &vit_router_s2moe,           &vit_router_xmoe,
 };
 enum { ROUTER_COUNT = sizeof routers / sizeof routers[0], WORD_BYTES = 64 };
 
