@@ -324,7 +324,8 @@ typedef struct vit_run_options {
 /* vit_run_create with every choice. */
 base_status vit_run_create_options(vit_run **out, const vit_model *model, size_t batch,
                                    const vit_run_options *options, base_error *err);
-/* Bytes that create would take for activations and gradients: in fp32, or with every choice. */
+/* Bytes that create would take for activations and gradients: in fp32, or with every choice. Packed
+ * copies of the weights come on top, at most 4 bytes a weight. */
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
 size_t vit_run_bytes_options(const vit_model *model, size_t batch,
                              const vit_run_options *options);

@@ -126,40 +126,7 @@ static double pairs(const vit_router_shape *shape)
                                               : (double)shape->tokens * set.cf;
 }
 
-typedef struct choice_state {
-    vit_route_state base; /* score, p: of the noisy logits in training */
-    uint8_t *mark;        /* [T, E] */
-    uint64_t *key;        /* [T, E] scratch */
-} choice_state;
-
-static void plan_state(choice_state *out, base_arena *arena, const vit_router_shape *shape)
-{
-    const size_t all = shape->tokens * shape->experts;
-
-    vit_route_state_plan(&out->base, arena, shape);
-    out->mark = base_arena_take(arena, all, sizeof *out->mark);
-    out->key = base_arena_take(arena, all, sizeof *out->key);
-}
-
-static size_t state_bytes(const vit_router_shape *shape)
-{
-    base_arena arena = {0};
-    choice_state unused;
-
-    plan_state(&unused, &arena, shape);
-    return arena.used;
-}
-
-static choice_state state_of(const vit_router_pass *pass)
-{
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
-    choice_state state;
-
-    plan_state(&state, &arena, &pass->shape);
-    return state;
-}
-
-/* Whether p is that of the noisy logits. */
+/* Whether state.base.p is that of the noisy logits. */
 static bool is_noisy(const vit_router_pass *pass, const choice_settings *set)
 {
     return pass->training && set->sigma > 0.0;
@@ -169,7 +136,7 @@ static void forward(vit_router_pass *pass)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const choice_settings set = settings_of(&pass->shape);
-    const choice_state state = state_of(pass);
+    const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
     const size_t n = s.experts, blocks = vit_route_blocks(&pass->shape, set.scope);
     const double *p = pass->probs;
 
@@ -195,7 +162,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const choice_settings set = settings_of(&pass->shape);
-    const choice_state state = state_of(pass);
+    const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
 
     vit_route_pairs_backward(state.base.d_z, pass, d_gate);
     vit_route_softmax_backward(state.base.d_z,
@@ -214,7 +181,7 @@ const vit_router vit_router_expert_choice = {
     .check = check,
     .assignments = assignments,
     .parameters = vit_route_parameters,
-    .state_bytes = state_bytes,
+    .state_bytes = vit_route_pairs_state_bytes,
     .forward = forward,
     .backward = backward,
 };

@@ -42,6 +42,34 @@ static uint64_t threshold(uint64_t *key, size_t count, size_t m, size_t *ties)
     return key[0];
 }
 
+static void state_plan(vit_route_pairs_state *out, base_arena *arena,
+                       const vit_router_shape *shape)
+{
+    const size_t all = shape->tokens * shape->experts;
+
+    vit_route_state_plan(&out->base, arena, shape);
+    out->mark = base_arena_take(arena, all, sizeof *out->mark);
+    out->key = base_arena_take(arena, all, sizeof *out->key);
+}
+
+size_t vit_route_pairs_state_bytes(const vit_router_shape *shape)
+{
+    base_arena arena = {0};
+    vit_route_pairs_state unused;
+
+    state_plan(&unused, &arena, shape);
+    return arena.used;
+}
+
+vit_route_pairs_state vit_route_pairs_state_of(const vit_router_pass *pass)
+{
+    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    vit_route_pairs_state state;
+
+    state_plan(&state, &arena, &pass->shape);
+    return state;
+}
+
 void vit_route_mark_largest(uint8_t *mark, const double *score, size_t count, size_t step,
                             size_t m, uint64_t *key)
 {

@@ -118,6 +118,14 @@ void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
  * else 0. m <= count. key [count]: scratch. Time is linear in count, whatever the scores. */
 void vit_route_mark_largest(uint8_t *mark, const double *score, size_t count, size_t step,
                             size_t m, uint64_t *key);
+/* What a router of pairs keeps from forward to backward. */
+typedef struct vit_route_pairs_state {
+    vit_route_state base;
+    uint8_t *mark; /* [T, E] the chosen pairs */
+    uint64_t *key; /* [T, E] scratch of the selection */
+} vit_route_pairs_state;
+size_t vit_route_pairs_state_bytes(const vit_router_shape *shape);
+vit_route_pairs_state vit_route_pairs_state_of(const vit_router_pass *pass);
 /* Fills start, token, expert, gate and count of a pass from mark [T, E] and gate [T, E]: pairs in token
  * order, the largest gate of a token first, ties to the lower expert. */
 void vit_route_pairs_publish(vit_router_pass *pass, const uint8_t *mark,

@@ -106,46 +106,13 @@ static double pairs(const vit_router_shape *shape)
     return (double)pairs_of(shape->tokens, set.eval_k);
 }
 
-typedef struct usmoe_state {
-    vit_route_state base; /* score: s; p: what becomes gates, s unless divided */
-    uint8_t *mark;        /* [T, E] */
-    uint64_t *key;        /* [T, E] scratch */
-} usmoe_state;
-
-static void plan_state(usmoe_state *out, base_arena *arena, const vit_router_shape *shape)
-{
-    const size_t all = shape->tokens * shape->experts;
-
-    vit_route_state_plan(&out->base, arena, shape);
-    out->mark = base_arena_take(arena, all, sizeof *out->mark);
-    out->key = base_arena_take(arena, all, sizeof *out->key);
-}
-
-static size_t state_bytes(const vit_router_shape *shape)
-{
-    base_arena arena = {0};
-    usmoe_state unused;
-
-    plan_state(&unused, &arena, shape);
-    return arena.used;
-}
-
-static usmoe_state state_of(const vit_router_pass *pass)
-{
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
-    usmoe_state state;
-
-    plan_state(&state, &arena, &pass->shape);
-    return state;
-}
-
 static double sigmoid(double z)
 {
     return 1.0 / (1.0 + exp(-z));
 }
 
 /* score = s, p = s or s over its row sum. */
-static void scores_fill(const usmoe_state *state, const double *probs,
+static void scores_fill(const vit_route_pairs_state *state, const double *probs,
                         const vit_route_size *s, const usmoe_settings *set)
 {
     const size_t n = s->experts;
@@ -169,7 +136,7 @@ static void forward(vit_router_pass *pass)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const usmoe_settings set = settings_of(&pass->shape);
-    const usmoe_state state = state_of(pass);
+    const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
     const size_t n = s.experts, block = block_tokens(&pass->shape, &set);
     const double k = pass->training ? (double)s.k : set.eval_k;
 
@@ -185,7 +152,7 @@ static void forward(vit_router_pass *pass)
 }
 
 /* base.d_z: from the gradient of the gates to that of the logits. */
-static void scores_backward(const usmoe_state *state, const double *probs,
+static void scores_backward(const vit_route_pairs_state *state, const double *probs,
                             const vit_route_size *s, const usmoe_settings *set)
 {
     const size_t n = s->experts;
@@ -218,7 +185,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const usmoe_settings set = settings_of(&pass->shape);
-    const usmoe_state state = state_of(pass);
+    const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
 
     vit_route_pairs_backward(state.base.d_z, pass, d_gate);
     scores_backward(&state, pass->probs, &s, &set);
@@ -233,7 +200,7 @@ const vit_router vit_router_usmoe = {
     .check = check,
     .assignments = assignments,
     .parameters = vit_route_parameters,
-    .state_bytes = state_bytes,
+    .state_bytes = vit_route_pairs_state_bytes,
     .forward = forward,
     .backward = backward,
 };

@@ -27,7 +27,8 @@ static const vit_router_option options[] = {
      .initial = VARIANT_PAPER,
      .help =
          "paper: cosine over a learned temperature (X-MoE, from the published paper, not "
-         "read again); code: the token not normalised, no temperature (torchscale)"},
+         "read again); code: the token not normalised, no temperature (torchscale, which "
+         "also rescales the experts' vectors before every pass; here once, at the start)"},
     {.name = "dim",
      .initial = NAN,
      .low = 1,
