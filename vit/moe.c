@@ -4,8 +4,9 @@
  *
  * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is one block of rows
  * of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small experts and large ones
- * share the threads evenly, and nothing is padded. A router with two views of the tokens (S2MoE, training
- * only) has 2T of them here: T + t is the other view of t, its rows follow the norm's in `routed`.
+ * share the threads evenly; an expert's last block is padded to VIT_ROWS_MULTIPLE. A router with two
+ * views of the tokens (S2MoE, training only) has 2T of them here: T + t is the other view of t, its rows
+ * follow the norm's in `routed`.
  * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
 #include <omp.h>
 #include <string.h>

@@ -14,16 +14,7 @@
 #include "vit/routers/softmax_internal.h"
 
 static const vit_router_option options[] = {
-    {.name = "mu",
-     .initial = 0.7,
-     .high = 1.0,
-     .help = "share of the momentum that stays from MoE layer to MoE layer "
-             "(MomentumSMoE's scripts: 0.7; its command line: 0.9)"},
-    {.name = "gamma",
-     .initial = 1.0,
-     .low = -1e3,
-     .high = 1e3,
-     .help = "weight of the experts' output in the momentum (MomentumSMoE: 1)"},
+    VIT_HEAVY_BALL_OPTIONS,
     {.name = "adam_gamma",
      .initial = 1.0,
      .low = -1e3,

@@ -5,6 +5,18 @@
 
 #include <stddef.h>
 
+/* Its entries of a list of vit_router_option. */
+#define VIT_HEAVY_BALL_OPTIONS                                                             \
+    {.name = "mu",                                                                         \
+     .initial = 0.7,                                                                       \
+     .high = 1.0,                                                                          \
+     .help = "share of the momentum that stays from MoE layer to MoE layer "               \
+             "(MomentumSMoE's scripts: 0.7; its command line: 0.9; 0: none)"},             \
+    {                                                                                      \
+        .name = "gamma", .initial = 1.0, .low = -1e3, .high = 1e3,                         \
+        .help = "weight of the experts' output in the momentum (MomentumSMoE: 1)"          \
+    }
+
 typedef struct vit_heavy_ball {
     float mu;    /* how much of the momentum stays */
     float gamma; /* weight of the layer's output */
