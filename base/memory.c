@@ -6,8 +6,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
+/* Blocks from `large` bytes on are laid on whole pages of `huge` bytes, which the kernel is asked for: loops over
+ * many rows then miss the address cache (TLB) far less often. Where it has none, nothing changes. */
+static const size_t huge = (size_t)2 << 20, large = (size_t)4 << 20;
 
 static _Atomic uint64_t alloc_calls;
 
@@ -48,9 +52,16 @@ void *base_alloc(size_t count, size_t bytes_each)
         return NULL;
     if (bytes == 0)
         bytes = ALIGNMENT;
-    void *at = aligned_alloc(ALIGNMENT, bytes);
-    if (at)
-        memset(at, 0, bytes);
+    const bool pages = bytes >= large && bytes <= PTRDIFF_MAX - huge;
+    void *at = pages ? aligned_alloc(huge, (bytes + huge - 1) / huge * huge)
+                     : aligned_alloc(ALIGNMENT, bytes);
+    if (!at)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (pages)
+        (void)madvise(at, bytes, MADV_HUGEPAGE);
+#endif
+    memset(at, 0, bytes);
     return at;
 }
 

@@ -16,7 +16,8 @@
 /* Tasks of the experts: task number to expert and first row. */
 typedef struct expert_tasks {
     size_t first[VIT_EXPERTS_MAX + 1]; /* first task of each expert */
-    size_t experts;
+    size_t experts, whole;             /* whole: tasks of VIT_ROWS rows */
+    size_t last[VIT_EXPERTS_MAX]; /* what is left of an expert, most rows first: task */
 } expert_tasks;
 
 /* One block of rows of an expert. */
@@ -35,11 +36,38 @@ static size_t round_up(size_t value, size_t multiple)
 
 static void tasks_plan(expert_tasks *out, const vit_dispatch *dispatch, size_t experts)
 {
+    size_t left[VIT_EXPERTS_MAX], count = 0; /* rows of last's tasks */
+
     out->experts = experts;
     out->first[0] = 0;
-    for (size_t e = 0; e < experts; e++)
-        out->first[e + 1] =
-            out->first[e] + vit_row_blocks(dispatch->offset[e + 1] - dispatch->offset[e]);
+    for (size_t e = 0; e < experts; e++) {
+        const size_t rows = dispatch->offset[e + 1] - dispatch->offset[e];
+        out->first[e + 1] = out->first[e] + vit_row_blocks(rows);
+        if (rows % VIT_ROWS == 0)
+            continue;
+        size_t at = count++;
+        for (; at > 0 && left[at - 1] < rows % VIT_ROWS; at--) {
+            left[at] = left[at - 1];
+            out->last[at] = out->last[at - 1];
+        }
+        left[at] = rows % VIT_ROWS;
+        out->last[at] = out->first[e + 1] - 1;
+    }
+    out->whole = out->first[experts] - count;
+}
+
+/* The order in which threads take the tasks: whole blocks by expert, then what is left, smallest last, so
+ * that threads end together. */
+static size_t task_at(const expert_tasks *tasks, const vit_dispatch *dispatch, size_t index)
+{
+    if (index >= tasks->whole)
+        return tasks->last[index - tasks->whole];
+    for (size_t e = 0;; e++) {
+        const size_t whole = (dispatch->offset[e + 1] - dispatch->offset[e]) / VIT_ROWS;
+        if (index < whole)
+            return tasks->first[e] + index;
+        index -= whole;
+    }
 }
 
 /* Experts' rows begin at multiples, so that their last blocks can be padded in place. */
@@ -155,8 +183,8 @@ static void experts_forward(vit_run *run, size_t i)
     places_plan(s, tasks.experts);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t task = 0; task < tasks.first[tasks.experts]; task++) {
-        const expert_block b = task_block(&tasks, s, task);
+    for (size_t index = 0; index < tasks.first[tasks.experts]; index++) {
+        const expert_block b = task_block(&tasks, s, task_at(&tasks, &s->dispatch, index));
         block_forward(run, i, &b);
     }
 }
@@ -206,8 +234,8 @@ static void combine(vit_run *run, size_t i, float *x_next)
     float *out = join ? s->joined : x_next;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t end = vit_min(run->tokens, first + VIT_ROWS);
+    for (size_t first = 0; first < run->tokens; first += run->block_rows) {
+        const size_t end = vit_min(run->tokens, first + run->block_rows);
         double mark = vit_lap_start(run);
         for (size_t t = first; t < end; t++) {
             const float scale = s->branch_scale[1][t / run->tokens_per_image];
@@ -244,8 +272,8 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     const float *in = vit_moe_entry(s);
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t rows = vit_min(VIT_ROWS, run->tokens - first), at = first * d;
+    for (size_t first = 0; first < run->tokens; first += run->block_rows) {
+        const size_t rows = vit_min(run->block_rows, run->tokens - first), at = first * d;
         double mark = vit_lap_start(run);
         if (join && join->enter)
             join->enter(s->entered + at, s->x1 + at, s->carry_in + at * join->carry_width,
@@ -398,8 +426,8 @@ static void rows_home(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width, tokens = s->pass.shape.views * run->tokens;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < tokens; first += VIT_ROWS) {
-        const size_t end = vit_min(tokens, first + VIT_ROWS);
+    for (size_t first = 0; first < tokens; first += run->block_rows) {
+        const size_t end = vit_min(tokens, first + run->block_rows);
         double mark = vit_lap_start(run);
         memset(run->d_norm + first * d, 0, (end - first) * d * sizeof *run->d_norm);
         for (size_t t = first; t < end; t++)
@@ -421,13 +449,13 @@ static void leave_backward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
+    for (size_t first = 0; first < run->tokens; first += run->block_rows) {
         const size_t at = first * d, carried = at * join->carry_width;
         double mark = vit_lap_start(run);
         join->backward(run->d_x + at, run->d_joined + at, run->d_carry + carried,
                        run->d_x + at, run->d_carry + carried, s->x1 + at, s->joined + at,
                        s->carry_in + carried, s->carry + carried,
-                       vit_min(VIT_ROWS, run->tokens - first) * d, (int)s->moe_index,
+                       vit_min(run->block_rows, run->tokens - first) * d, (int)s->moe_index,
                        &run->config.moe.router);
         vit_lap(run, &mark, VIT_PART_COMBINE);
     }
@@ -475,7 +503,8 @@ void vit_moe_backward(vit_run *run, size_t i)
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t task = 0; task < tasks.first[tasks.experts]; task++) {
+    for (size_t index = 0; index < tasks.first[tasks.experts]; index++) {
+        const size_t task = task_at(&tasks, &s->dispatch, index);
         const expert_block b = task_block(&tasks, s, task);
         block_backward(run, i, &b, run->partial + task * run->partial_width, d_y);
     }
@@ -497,9 +526,9 @@ void vit_moe_backward(vit_run *run, size_t i)
     vit_lap_alone(run, &alone, VIT_PART_ROUTER);
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
-        const size_t rows = vit_min(VIT_ROWS, run->tokens - first), at = first * d;
-        float *sums = run->partial + first / VIT_ROWS * run->partial_width;
+    for (size_t first = 0; first < run->tokens; first += run->block_rows) {
+        const size_t rows = vit_min(run->block_rows, run->tokens - first), at = first * d;
+        float *sums = run->partial + first / run->block_rows * run->partial_width;
         double mark = vit_lap_start(run);
         memset(sums, 0, 2 * d * sizeof *sums);
         if (enters)
@@ -516,10 +545,9 @@ void vit_moe_backward(vit_run *run, size_t i)
     }
     alone = vit_lap_start(run);
     if (train) {
-        vit_partial_add(run->gradients.block[i].norm2_weight, run,
-                        vit_row_blocks(run->tokens), 0, d);
-        vit_partial_add(run->gradients.block[i].norm2_bias, run,
-                        vit_row_blocks(run->tokens), d, d);
+        const size_t blocks = (run->tokens + run->block_rows - 1) / run->block_rows;
+        vit_partial_add(run->gradients.block[i].norm2_weight, run, blocks, 0, d);
+        vit_partial_add(run->gradients.block[i].norm2_bias, run, blocks, d, d);
         vit_lap_alone(run, &alone, VIT_PART_NORM);
     }
 }

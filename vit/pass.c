@@ -19,21 +19,16 @@ static void pass_end(vit_run *run, double start)
         run->profile.passes += base_seconds() - start;
 }
 
-/* How work is cut: into the planned blocks when there are many of them, else into one for each thread.
- * Sums over blocks stay the same for any number of threads: training has the planned blocks always. */
+/* How work is cut: even blocks of at most VIT_ROWS rows, as many for one thread as for another. */
 static void blocks_size(vit_run *run)
 {
     enum { MANY = 4 };
-    const size_t threads = (size_t)run->threads, blocks = vit_row_blocks(run->tokens);
-    const size_t group = vit_heads_together(run);
+    const size_t threads = (size_t)run->threads, group = vit_heads_together(run);
     const size_t groups = run->batch * (size_t)run->config.heads / group;
+    const size_t blocks = (vit_row_blocks(run->tokens) + threads - 1) / threads * threads;
 
     run->heads_group = groups < MANY * threads ? 1 : group;
-    run->block_rows = VIT_ROWS;
-    if (run->mode != VIT_MODE_TRAIN && blocks < MANY * threads) {
-        const size_t even = (blocks + threads - 1) / threads * threads;
-        run->block_rows = (run->tokens + even - 1) / even;
-    }
+    run->block_rows = (run->tokens + blocks - 1) / blocks;
 }
 
 void vit_block_forward(vit_run *run, size_t i)

@@ -11,14 +11,14 @@ static void norm_again(vit_run *run, const vit_operand_kernels *kernels, void *o
                        size_t bytes, const float *x, float *mean, float *rstd,
                        const float *weight, const float *bias)
 {
-    const size_t d = (size_t)run->config.width;
+    const size_t d = (size_t)run->config.width, step = run->block_rows;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += VIT_ROWS) {
+    for (size_t first = 0; first < run->tokens; first += step) {
         double mark = vit_lap_start(run);
         kernels->norm((unsigned char *)out + first * d * bytes, mean + first, rstd + first,
-                      x + first * d, weight, bias, vit_min(VIT_ROWS, run->tokens - first),
-                      d, VIT_NORM_EPS);
+                      x + first * d, weight, bias, vit_min(step, run->tokens - first), d,
+                      VIT_NORM_EPS);
         vit_lap(run, &mark, VIT_PART_NORM);
     }
 }

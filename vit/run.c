@@ -254,7 +254,7 @@ static void plan_backward(vit_run *run)
     run->d_rows_in = operands(run, rows * d);
     run->d_gate = floats(run, rows);
     run->partial_width = max_size(5 * d, m + 3 * d);
-    const size_t blocks = max_size(vit_row_blocks(t), run->batch);
+    const size_t blocks = max_size(vit_row_blocks(t) + (size_t)run->threads, run->batch);
     const size_t tasks =
         vit_row_blocks(rows) + (size_t)(rows ? run->config.moe.experts : 0);
     run->partial = floats(run, max_size(blocks, tasks) * run->partial_width);
