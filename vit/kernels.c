@@ -1,97 +1,64 @@
-/* kernels.c - the plain loops of the network, written so that the compiler vectorises them. The build
+/* kernels.c - the plain loops of the network, on the vectors of kernels_vector.h. The build
  * compiles this file once per instruction set with VIT_KERNELS_SET and VIT_KERNELS_ISA defined;
  * kernels_select.c picks one at run time.
  *
- * exp, erf and tanh are our own because a library call would keep a loop scalar: exp by range
- * reduction and a degree-6 polynomial (relative error below 2e-7), erf by Abramowitz and Stegun 1964,
- * formula 7.1.26 (absolute error below 1.5e-7, the rounding of fp32).
+ * exp and erf are our own because a library call would keep a loop scalar. 2^f is a polynomial, on
+ * [-1/2, 1/2] the best one of its degree (Remez): relative error 7.5e-8 for fp32, 7.5e-5 for bf16, where half a unit
+ * in the last place is 2e-3 to 4e-3. erfc(z / sqrt 2) / 2 is exp(-z^2 / 2) times a rational function
+ * of degrees 2 and 3, fitted for z up to 13.4: for fp32 the absolute error is the smallest (6e-8; the
+ * relative one reaches 5e-3 where the product is below 1e-30), for bf16 the relative one (2.3e-5).
  * NaN in gives NaN out everywhere: the trainer's check for finite numbers depends on it. */
 #include <math.h>
 #include <string.h>
 
+#include "vit/kernels_vector.h"
 #include "vit/vit_internal.h"
 
-static inline float exp_fast(float x)
-{
-    /* below -87.3 the result is under FLT_MIN: 0; above 88.7 it is clamped near FLT_MAX.
-     * The comparisons are written so that NaN stays NaN. */
-    const float c = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
-    const float n = c * 1.44269504088896341f + 12582912.0f; /* rounds to an integer */
-    const float r = n - 12582912.0f;
-    float f = c - r * 0.693359375f; /* log 2 in two parts (Cody and Waite) */
-    f = f - r * -2.12194440e-4f;
-    float p = 1.0f / 720.0f;
-    p = p * f + 1.0f / 120.0f;
-    p = p * f + 1.0f / 24.0f;
-    p = p * f + 1.0f / 6.0f;
-    p = p * f + 0.5f;
-    p = p * f + 1.0f;
-    p = p * f + 1.0f;
-    uint32_t bits; /* unsigned: shifts and wraps are defined for any x, NaN too */
-    memcpy(&bits, &n, sizeof bits);
-    /* r + 127 in the exponent field */
-    const uint32_t e = (bits - 0x4B400000u + 127u) << 23;
-    float scale;
-    memcpy(&scale, &e, sizeof scale);
-    return x < -87.3f ? 0.0f : p * scale;
-}
+static const float log2_e = 1.44269504088896341f;
 
-/* Phi(x) = (1 + erf(x / sqrt 2)) / 2 and e = exp(-x^2 / 2), which both GELU and its gradient need. */
-static inline float normal_cdf(float x, float *e)
-{
-    const float z = fabsf(x) * 0.70710678118654752f;
-    const float t = 1.0f / (1.0f + 0.3275911f * z);
-    *e = exp_fast(-z * z);
-    const float poly =
-        t *
-        (0.254829592f +
-         t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-    const float half = 0.5f * poly * *e; /* (1 - erf(z)) / 2 */
-    return x < 0.0f ? half : 1.0f - half;
-}
+static const float fp32_exp2_coefficients[] = {
+    1.00000007f, 0.693146944f, 0.240221202f, 0.0555071309f, 0.00967554189f, 0.00132764725f};
+static const float bf16_exp2_coefficients[] = {0.999928057f, 0.693260968f, 0.242611140f,
+                                               0.0551716723f};
 
-static inline float tanh_fast(float u)
-{
-    return 1.0f - 2.0f / (exp_fast(2.0f * u) + 1.0f);
-}
+/* Numerator from z^0 to z^2, denominator from z^0 to z^3. */
+static const float fp32_tail_coefficients[] = {0.5000000595f, 0.2156019672f, 0.0406294399f,
+                                               1.0f,          1.2290970357f, 0.5618412145f,
+                                               0.1000938317f};
+static const float bf16_tail_coefficients[] = {0.5000115540f, 0.2772843617f, 0.0621088455f,
+                                               1.0f,          1.3531745165f, 0.7002945353f,
+                                               0.1554975637f};
+
+/* From here on exp(-z^2 / 2) is 0 in vec_exp2. */
+static const float tail_end = 13.265f;
 
 /* Hendrycks and Gimpel 2016, the tanh form. */
 static const float tanh_scale = 0.79788456080286536f; /* sqrt(2 / pi) */
 static const float tanh_cubic = 0.044715f;
 
+/* Rows at a time: while the sum over one waits, the others are worked on. More rows are more streams from
+ * memory, which is why loops with several of them take two. */
+#define ROWS 4
+
 /* ---- the loops between products, for operands in fp32 and in bf16 ---------------------------- */
 
-static inline float widen(uint16_t x)
-{
-    const uint32_t bits = (uint32_t)x << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-/* To nearest even; NaN stays NaN. */
-static inline uint16_t narrow(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
-}
-
 #define OPERAND float
-#define LOAD(x) (x)
-#define STORE(x) (x)
+#define LOAD(p, n) vec_load(p, n, 0)
+#define STORE(p, x, n) vec_store(p, x, n)
 #define NAME(f) fp32_##f
+#define DEGREE 5
 #include "vit/kernels_operand.h"
 #undef OPERAND
 #undef LOAD
 #undef STORE
 #undef NAME
+#undef DEGREE
 
 #define OPERAND uint16_t
-#define LOAD(x) widen(x)
-#define STORE(x) narrow(x)
+#define LOAD(p, n) vec_load_bf16(p, n)
+#define STORE(p, x, n) vec_store_half(p, vec_narrow(x), n)
 #define NAME(f) bf16_##f
+#define DEGREE 3
 #include "vit/kernels_operand.h"
 
 /* ---- fp32 alone -------------------------------------------------------------------------------- */
@@ -102,34 +69,56 @@ static void add(float *y, const float *x, const float *branch, size_t n)
         y[i] = x[i] + branch[i];
 }
 
+static inline void norm_backward_rows(int rows, float *d_x, float *d_gamma, float *d_beta,
+                                      const float *d_y, const float *x, const float *mean,
+                                      const float *rstd, const float *gamma, size_t n)
+{
+    vec s1[2] = {vec_of(0)}, s2[2] = {vec_of(0)};
+    float a[2], b[2]; /* d_x += rstd (d_y gamma - b - a (x - mean)) */
+
+    VEC_EACH(i, left, n, {
+        const vec w = vec_load(gamma + i, left, 0);
+        for (int j = 0; j < rows; j++) {
+            const vec g = vec_load(d_y + j * n + i, left, 0) * w;
+            s1[j] += g;
+            s2[j] += g * (vec_load(x + j * n + i, left, 0) - mean[j]);
+        }
+    });
+    for (int j = 0; j < rows; j++)
+        a[j] = vec_sum(s2[j]) / (float)n * rstd[j] * rstd[j];
+    for (int j = 0; j < rows; j++)
+        b[j] = vec_sum(s1[j]) / (float)n;
+    VEC_EACH(i, left, n, {
+        const vec w = vec_load(gamma + i, left, 0);
+        vec to_gamma = vec_of(0), to_beta = vec_of(0);
+        for (int j = 0; j < rows; j++) {
+            float *to = d_x + j * n + i;
+            const vec d = vec_load(d_y + j * n + i, left, 0);
+            const vec off = vec_load(x + j * n + i, left, 0) - mean[j];
+            vec_store(to, vec_load(to, left, 0) + (d * w - b[j] - off * a[j]) * rstd[j],
+                      left);
+            to_gamma += d * off * rstd[j];
+            to_beta += d;
+        }
+        if (d_gamma) {
+            vec_store(d_gamma + i, vec_load(d_gamma + i, left, 0) + to_gamma, left);
+            vec_store(d_beta + i, vec_load(d_beta + i, left, 0) + to_beta, left);
+        }
+    });
+}
+
 static void norm_backward(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
                           const float *x, const float *mean, const float *rstd,
                           const float *gamma, size_t rows, size_t n)
 {
-    for (size_t r = 0; r < rows; r++) {
-        const float *xr = x + r * n, *dr = d_y + r * n;
-        float *to = d_x + r * n;
-        const float mu = mean[r], rs = rstd[r];
-        float s1 = 0, s2 = 0;
-#pragma omp simd reduction(+ : s1, s2)
-        for (size_t i = 0; i < n; i++) {
-            const float g = dr[i] * gamma[i];
-            s1 += g;
-            s2 += g * (xr[i] - mu) * rs;
-        }
-        s1 /= (float)n;
-        s2 /= (float)n;
-#pragma omp simd
-        for (size_t i = 0; i < n; i++)
-            to[i] += rs * (dr[i] * gamma[i] - s1 - (xr[i] - mu) * rs * s2);
-        if (d_gamma) {
-#pragma omp simd
-            for (size_t i = 0; i < n; i++) {
-                d_gamma[i] += dr[i] * (xr[i] - mu) * rs;
-                d_beta[i] += dr[i];
-            }
-        }
-    }
+    size_t r = 0;
+
+    for (; r + 2 <= rows; r += 2)
+        norm_backward_rows(2, d_x + r * n, d_gamma, d_beta, d_y + r * n, x + r * n,
+                           mean + r, rstd + r, gamma, n);
+    for (; r < rows; r++)
+        norm_backward_rows(1, d_x + r * n, d_gamma, d_beta, d_y + r * n, x + r * n,
+                           mean + r, rstd + r, gamma, n);
 }
 
 static void adamw(float *w, float *m, float *v, const float *g, size_t n, float scale,
@@ -162,8 +151,9 @@ static double sum_squares(const float *x, size_t n)
 
 static void to_bf16(uint16_t *out, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = narrow(x[i]);
+    VEC_EACH(i, left, n, {
+        vec_store_half(out + i, vec_narrow_exact(vec_load(x + i, left, 0)), left);
+    });
 }
 
 /* log x for x in [2^-24, 1]: x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 atanh((m - 1) / (m + 1)). */

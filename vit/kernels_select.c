@@ -1,4 +1,4 @@
-/* kernels_select.c - which build of kernels.c and of routers/router_kernels.c runs on this processor. */
+/* kernels_select.c - which builds of kernels.c and of routers/router_kernels.c run on this processor. */
 #include "vit/routers/router_kernels_internal.h"
 #include "vit/vit_internal.h"
 
@@ -7,6 +7,9 @@ extern const vit_route_kernels vit_route_kernels_base;
 #ifdef VIT_KERNELS_X86
 extern const vit_kernels vit_kernels_avx2, vit_kernels_avx512;
 extern const vit_route_kernels vit_route_kernels_avx2, vit_route_kernels_avx512;
+#ifdef VIT_KERNELS_X86_BF16
+extern const vit_kernels vit_kernels_avx512_bf16;
+#endif
 #endif
 
 typedef struct kernel_set {
@@ -14,27 +17,53 @@ typedef struct kernel_set {
     const vit_route_kernels *routing;
 } kernel_set;
 
-static kernel_set best_set(void)
+enum { SETS_MAX = 4 };
+
+/* The sets that run here, the best one last; returns how many. */
+static size_t usable_sets(kernel_set out[SETS_MAX])
 {
+    size_t count = 0;
+
+    out[count++] = (kernel_set){&vit_kernels_base, &vit_route_kernels_base};
 #ifdef VIT_KERNELS_X86
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        return (kernel_set){&vit_kernels_avx512, &vit_route_kernels_avx512};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (kernel_set){&vit_kernels_avx2, &vit_route_kernels_avx2};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        out[count++] = (kernel_set){&vit_kernels_avx2, &vit_route_kernels_avx2};
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) {
+            out[count++] = (kernel_set){&vit_kernels_avx512, &vit_route_kernels_avx512};
+#ifdef VIT_KERNELS_X86_BF16
+            if (__builtin_cpu_supports("avx512bf16"))
+                out[count++] =
+                    (kernel_set){&vit_kernels_avx512_bf16, &vit_route_kernels_avx512};
 #endif
-    return (kernel_set){&vit_kernels_base, &vit_route_kernels_base};
+        }
+    }
+#endif
+    return count;
+}
+
+const vit_kernels *vit_kernels_at(size_t i)
+{
+    kernel_set sets[SETS_MAX];
+
+    return i < usable_sets(sets) ? sets[i].network : NULL;
 }
 
 const vit_kernels *vit_kernels_get(void)
 {
-    return best_set().network;
+    kernel_set sets[SETS_MAX];
+    const size_t count = usable_sets(sets);
+
+    return sets[count - 1].network;
 }
 
 const vit_route_kernels *vit_route_kernels_get(void)
 {
-    return best_set().routing;
+    kernel_set sets[SETS_MAX];
+    const size_t count = usable_sets(sets);
+
+    return sets[count - 1].routing;
 }
 
 const vit_operand_kernels *vit_kernels_fp32(void)

@@ -72,7 +72,8 @@ void vit_product_gradient(vit_exec *exec, size_t m, size_t n, size_t k, const vo
 /* ---- kernels: plain loops compiled for several instruction sets (kernels.c) ------------------ */
 
 /* Loops whose results are operands of the next product: void pointers are numbers of 4 or 2 bytes, fp32 or
- * bf16 rounded to nearest even; the arithmetic is fp32. */
+ * bf16 rounded to nearest even; the arithmetic is fp32. Numbers below 2^-126 may become 0 in bf16: the
+ * processor's own conversion does that. */
 typedef struct vit_operand_kernels {
     /* y = (x - mean) / sqrt(var + eps) * gamma + beta for each row of n; mean and rstd [rows] */
     void (*norm)(void *y, float *mean, float *rstd, const float *x, const float *gamma,
@@ -114,7 +115,7 @@ typedef struct vit_kernels {
     /* mean = keep * mean + (1 - keep) * w */
     void (*average)(float *mean, const float *w, size_t n, float keep);
     double (*sum_squares)(const float *x, size_t n);
-    /* fp32 to bf16, nearest even; NaN stays NaN */
+    /* fp32 to bf16, nearest even, for files: the same on every processor; NaN stays NaN */
     void (*to_bf16)(uint16_t *out, const float *x, size_t n);
     /* out [rows, n] standard normals: number j of row r is number j % 4 of the Philox4x32-10 block with
      * counter {first + r (two words), j / 4, 0}, words (0, 1) and (2, 3) by Box-Muller on their upper
@@ -123,6 +124,8 @@ typedef struct vit_kernels {
                     uint64_t first);
 } vit_kernels;
 
+/* Set i of those that run on this processor, from the plain one to the best; NULL: no more. */
+const vit_kernels *vit_kernels_at(size_t i);
 /* The best set for this processor. */
 const vit_kernels *vit_kernels_get(void);
 /* Its loops on fp32 operands. */
