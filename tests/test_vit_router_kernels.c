@@ -90,6 +90,52 @@ START_TEST(columns_of_the_plan_equal_plain_sums)
 }
 END_TEST
 
+START_TEST(chances_and_densities_equal_the_formula)
+{
+    set_of(_i);
+    for (size_t j = 0; j < EXPERTS_COUNT; j++) {
+        const size_t n = experts_of[j];
+        for (size_t t = 0; t < 50; t++) {
+            double sum[EXPERTS_MOST] = {0}, d[EXPERTS_MOST], expected = 0;
+            const double tau = v[t % EXPERTS_MOST], sigma = 0.4; /* u to 40 */
+            for (size_t e = 0; e < n; e++)
+                d[e] = 1.0;
+            k->chance_add(sum, l + t * n, tau, 1 / sigma, n);
+            const double total = k->density_add(d, g, l + t * n, tau, 1 / sigma, n);
+            for (size_t e = 0; e < n; e++) {
+                const double u = (l[t * n + e] - tau) / sigma;
+                const double chance = 0.5 * erfc(-u / M_SQRT2);
+                const double part = g[e] * exp(-0.5 * u * u);
+                check_near(sum[e], chance, "chance", e);
+                ck_assert_double_le(fabs(sum[e] - chance), 4e-6 * chance);
+                check_near(d[e], 1.0 + part, "density", e);
+                expected += part;
+            }
+            check_near(total, expected, "sum", n);
+        }
+    }
+}
+END_TEST
+
+START_TEST(chances_without_limits)
+{
+    const double z[] = {INFINITY, -INFINITY, NAN, 0.0};
+    double sum[] = {0, 0, 0, 0}, d[] = {0, 0, 0, 0}, one[] = {1, 1, 1, 1};
+
+    set_of(_i);
+    k->chance_add(sum, z, 0.0, 1.0, 4);
+    ck_assert_double_eq(sum[0], 1.0);
+    ck_assert_double_lt(sum[1], 1e-290);
+    ck_assert(isnan(sum[2]));
+    check_near(sum[3], 0.5, "chance", 3);
+    ck_assert(isnan(k->density_add(d, one, z, 0.0, 1.0, 4)));
+    ck_assert_double_eq(d[0], 0.0);
+    ck_assert_double_eq(d[1], 0.0);
+    ck_assert(isnan(d[2]));
+    check_near(d[3], 1.0, "density", 3);
+}
+END_TEST
+
 START_TEST(what_is_far_below_the_maximum_is_zero)
 {
     set_of(_i);
@@ -136,6 +182,8 @@ int main(void)
 
     tcase_add_loop_test(core, softmax_equals_the_formula, 0, 2);
     tcase_add_loop_test(core, columns_of_the_plan_equal_plain_sums, 0, 2);
+    tcase_add_loop_test(core, chances_and_densities_equal_the_formula, 0, 2);
+    tcase_add_loop_test(limits, chances_without_limits, 0, 2);
     tcase_add_loop_test(limits, what_is_far_below_the_maximum_is_zero, 0, 2);
     tcase_add_loop_test(limits, nan_and_infinity_fill_their_row_and_column_sums, 0, 2);
     suite_add_tcase(suite, core);

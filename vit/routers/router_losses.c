@@ -3,6 +3,7 @@
  * 2022 (Switch), Zoph et al. 2022 (ST-MoE), Riquelme et al. 2021 (V-MoE, and the code
  * released with it). Free to change: the loops. Relied on elsewhere: values and gradients
  * of one group, unweighted. */
+#include "vit/routers/router_kernels_internal.h"
 #include "vit/routers/router_math_internal.h"
 
 #include <math.h>
@@ -97,37 +98,33 @@ static void chance_sum(double *partial, const double *z, const double *noisy, do
                        const uint16_t *expert, size_t first, size_t end,
                        const vit_route_size *s)
 {
+    const vit_route_kernels *kernels = vit_route_kernels_get();
     const size_t n = s->experts;
 
     memset(partial, 0, n * sizeof *partial);
-    for (size_t t = first; t < end; t++) {
-        const double tau = noisy[t * n + expert[t * s->k + s->k - 1]];
-        for (size_t e = 0; e < n; e++) /* erfc: no cancellation far below the threshold */
-            partial[e] += 0.5 * erfc(-(z[t * n + e] - tau) / (sigma * M_SQRT2));
-    }
+    for (size_t t = first; t < end; t++)
+        kernels->chance_add(partial, z + t * n, noisy[t * n + expert[t * s->k + s->k - 1]],
+                            1.0 / sigma, n);
 }
 
-/* d_z += scale * (D_te - [e = e*] sum_f D_tf), D = b_e phi(u_te) / (sigma T); e* is the
- * k-th best. */
+/* d_z += D_te - [e = e*] sum_f D_tf, D = scale b_e phi(u_te) / (sigma T); e* is the k-th best. b is
+ * overwritten. */
 static void load_gradient_add(double *d_z, double scale, const double *z,
                               const double *noisy, double sigma, const uint16_t *expert,
-                              const double *b, const vit_route_size *s)
+                              double *b, const vit_route_size *s)
 {
+    const vit_route_kernels *kernels = vit_route_kernels_get();
     const size_t n = s->experts;
     const double sqrt_two_pi = 2.50662827463100050242;
-    const double factor = scale / (sqrt_two_pi * sigma * (double)s->tokens);
 
+    for (size_t e = 0; e < n; e++)
+        b[e] *= scale / (sqrt_two_pi * sigma * (double)s->tokens);
 #pragma omp parallel for schedule(static) if (vit_route_is_large(s))
     for (size_t t = 0; t < s->tokens; t++) {
         const size_t last = t * n + expert[t * s->k + s->k - 1];
-        double sum = 0.0;
-        for (size_t e = 0; e < n; e++) {
-            const double u = (z[t * n + e] - noisy[last]) / sigma;
-            const double d = factor * b[e] * exp(-0.5 * u * u);
-            d_z[t * n + e] += d;
-            sum += d;
-        }
-        d_z[last] -= sum; /* the path through the threshold: every row sums to 0 */
+        /* the path through the threshold: every row sums to 0 */
+        d_z[last] -=
+            kernels->density_add(d_z + t * n, b, z + t * n, noisy[last], 1.0 / sigma, n);
     }
 }
 
