@@ -76,14 +76,13 @@ static inline void norm_backward_rows(int rows, float *d_x, float *d_gamma, floa
     vec s1[2] = {vec_of(0)}, s2[2] = {vec_of(0)};
     float a[2], b[2]; /* d_x += rstd (d_y gamma - b - a (x - mean)) */
 
-    VEC_EACH(i, left, n, {
-        const vec w = vec_load(gamma + i, left, 0);
-        for (int j = 0; j < rows; j++) {
-            const vec g = vec_load(d_y + j * n + i, left, 0) * w;
+    for (int j = 0; j < rows; j++)
+        VEC_EACH(i, left, n, {
+            const vec g = vec_load(d_y + j * n + i, left, 0) * vec_load(gamma + i, left, 0);
             s1[j] += g;
             s2[j] += g * (vec_load(x + j * n + i, left, 0) - mean[j]);
-        }
-    });
+            __builtin_prefetch(d_x + j * n + i, 1); /* far away, and needed next */
+        });
     for (int j = 0; j < rows; j++)
         a[j] = vec_sum(s2[j]) / (float)n * rstd[j] * rstd[j];
     for (int j = 0; j < rows; j++)

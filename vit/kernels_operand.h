@@ -7,33 +7,30 @@
  *   DEGREE         of the polynomial for 2^f
  * No include guard: it is meant to be read twice. */
 
+/* Each sweep goes from row to row, as memory likes it; the sums over all rows are then ready at once. */
 static inline void NAME(norm_rows)(int rows, OPERAND *y, float *mean, float *rstd,
                                    const float *x, const float *gamma, const float *beta,
                                    size_t n, float eps)
 {
     vec sum[ROWS] = {vec_of(0)}, squares[ROWS] = {vec_of(0)};
 
-    VEC_EACH(i, left, n, {
-        for (int j = 0; j < rows; j++)
-            sum[j] += vec_load(x + j * n + i, left, 0);
-    });
+    for (int j = 0; j < rows; j++)
+        VEC_EACH(i, left, n, { sum[j] += vec_load(x + j * n + i, left, 0); });
     for (int j = 0; j < rows; j++)
         mean[j] = vec_sum(sum[j]) / (float)n;
-    VEC_EACH(i, left, n, {
-        for (int j = 0; j < rows; j++) {
+    for (int j = 0; j < rows; j++)
+        VEC_EACH(i, left, n, {
             const vec off = vec_load(x + j * n + i, left, mean[j]) - mean[j];
             squares[j] += off * off;
-        }
-    });
+        });
     for (int j = 0; j < rows; j++)
         rstd[j] = 1.0f / sqrtf(vec_sum(squares[j]) / (float)n + eps);
-    VEC_EACH(i, left, n, {
-        const vec g = vec_load(gamma + i, left, 0), b = vec_load(beta + i, left, 0);
-        for (int j = 0; j < rows; j++) {
+    for (int j = 0; j < rows; j++)
+        VEC_EACH(i, left, n, {
+            const vec g = vec_load(gamma + i, left, 0), b = vec_load(beta + i, left, 0);
             const vec off = vec_load(x + j * n + i, left, 0) - mean[j];
             STORE(y + j * n + i, off * rstd[j] * g + b, left);
-        }
-    });
+        });
 }
 
 static void NAME(norm)(void *to, float *mean, float *rstd, const float *x,
