@@ -37,6 +37,7 @@ typedef struct app_common {
     int precision;    /* a vit_precision */
     int64_t batch;    /* images a step, 1..65536 */
     int64_t limit;    /* first N samples of the seeded order, 0: all */
+    bool pin;         /* done by app_pin */
     bool quiet;       /* only results and errors */
     const char *json; /* file for the results, "-": stdout; NULL: none */
 } app_common;
@@ -98,7 +99,7 @@ const char *app_nearest(const char *word, const char *(*next)(const void *user, 
 
 /* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */
 int app_fail(const char *command, const base_error *err);
-/* Resolves threads (0: base_cpu_count), sets OpenMP's number, takes precision back to fp32 with one
+/* Resolves threads (0: app_cpu_count), sets OpenMP's number, takes precision back to fp32 with one
  * line when bf16 has no instructions here. Call once after app_parse. */
 void app_common_apply(app_common *common, const char *command);
 /* One line to stderr unless quiet. */
@@ -117,8 +118,25 @@ FILE *app_result_stream(const app_common *common);
 void app_loader_feed(data_loader_config *out, const vit_config *config);
 /* Index of the largest of row [count], the first of equals; count >= 1. */
 size_t app_arg_max(const float *row, size_t count);
-/* Worker threads of a loader when nothing is said: one per four threads, 1 to 8. */
-size_t app_loader_threads(int64_t threads);
+
+/* ---- processors (cores.c) ------------------------------------------------------------------ */
+
+/* Processors that OpenMP's threads may use, within the quota of a control group; at least 1. */
+int app_cpu_count(void);
+/* Whether OpenMP binds its threads. */
+bool app_is_bound(void);
+/* Their numbers, in OpenMP's order when it binds threads. As base_cpus_allowed. */
+size_t app_cpus_allowed(int *ids, size_t most);
+/* Those that part `part` of `parts` programs side by side should use. */
+size_t app_cpus_part(int *ids, size_t most, size_t part, size_t parts);
+/* With --pin among argv: starts the program again with each of OpenMP's threads bound to a processor, unless
+ * that is done or the environment says how to bind them. Call it first of all. */
+void app_pin(char **argv);
+/* Threads of a loader, with those of the network as helpers. workers: as the user wants, below 0: as the split
+ * says. */
+void app_loader_threads(data_loader_config *out, const app_common *common, int64_t workers);
+/* OpenMP's number in a training: the loader's part is left out. Before the loaders are made. */
+void app_threads_share(const app_common *common);
 
 /* ---- progress (progress.c) ---------------------------------------------------------------- */
 

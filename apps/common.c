@@ -20,7 +20,7 @@ int app_fail(const char *command, const base_error *err)
 void app_common_apply(app_common *common, const char *command)
 {
     if (common->threads < 1)
-        common->threads = base_cpu_count();
+        common->threads = app_cpu_count();
     omp_set_num_threads((int)common->threads);
     if (common->precision == VIT_PRECISION_BF16 && !vit_bf16_available()) {
         fprintf(stderr,
@@ -110,13 +110,6 @@ size_t app_arg_max(const float *row, size_t count)
         if (row[i] > row[best])
             best = i;
     return best;
-}
-
-size_t app_loader_threads(int64_t threads)
-{
-    const int64_t workers = threads / 4;
-
-    return (size_t)(workers < 1 ? 1 : workers > 8 ? 8 : workers);
 }
 
 /* A word behind the line, quoted where a shell would not read it back as it is; frees line.

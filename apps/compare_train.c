@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,6 +25,7 @@ static const double look_seconds = 1; /* from one look at the metrics to the nex
 /* A training at work. */
 typedef struct job {
     pid_t child;
+    size_t part; /* of the processors, with --pin: no other job at work has it */
     app_compare_run *run;
     uint64_t step; /* as its metrics say */
     double loss, accuracy;
@@ -86,12 +88,16 @@ static size_t words_make(const char *words[WORDS_MAX], char text[3][48],
     words[n++] = "--threads";
     words[n++] = text[0];
     words[n++] = "--resume";
+    if (args->common.pin)
+        words[n++] = "--pin";
     words[n] = NULL;
     return n;
 }
 
-/* In the child, where only what is safe between fork and exec may be called. */
-static _Noreturn void child_become(const char *const *words, int log, pid_t parent)
+/* In the child, where only what is safe between fork and exec may be called. cpus: the processors that it is
+ * to keep to, NULL: any. */
+static _Noreturn void child_become(const char *const *words, int log, pid_t parent,
+                                   const cpu_set_t *cpus, size_t bytes)
 {
     const int nothing = open("/dev/null", O_RDONLY);
 
@@ -102,10 +108,43 @@ static _Noreturn void child_become(const char *const *words, int log, pid_t pare
         dup2(nothing, STDIN_FILENO);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
+    if (cpus)
+        sched_setaffinity(0, bytes, cpus);
     execv("/proc/self/exe", (char *const *)(uintptr_t)words);
     static const char failed[] = "vmoe train: cannot start the program again\n";
     const ssize_t written = write(STDERR_FILENO, failed, sizeof failed - 1);
     _exit(written < 0 ? APP_USAGE : APP_FAILED);
+}
+
+/* The lowest part of the processors that no job at work has. */
+static size_t free_part(const crew *w)
+{
+    for (size_t part = 0;; part++) {
+        bool taken = false;
+        for (size_t i = 0; i < w->count; i++)
+            taken = taken || w->job[i].part == part;
+        if (!taken)
+            return part;
+    }
+}
+
+/* The processors of a part; NULL without --pin. CPU_FREE. */
+static cpu_set_t *part_cpus(size_t *bytes, const app_compare_args *args, size_t part)
+{
+    if (!args->common.pin)
+        return NULL;
+    int *ids = base_alloc(BASE_CPUS_MAX, sizeof *ids);
+    cpu_set_t *set = CPU_ALLOC(BASE_CPUS_MAX);
+    const size_t count =
+        ids ? app_cpus_part(ids, BASE_CPUS_MAX, part, (size_t)args->jobs) : 0;
+
+    *bytes = CPU_ALLOC_SIZE(BASE_CPUS_MAX);
+    if (set)
+        CPU_ZERO_S(*bytes, set);
+    for (size_t i = 0; i < count && set; i++)
+        CPU_SET_S((size_t)ids[i], *bytes, set);
+    base_free(ids);
+    return set;
 }
 
 static base_status child_start(crew *w, app_compare_run *run, base_error *err)
@@ -122,16 +161,21 @@ static base_status child_start(crew *w, app_compare_run *run, base_error *err)
     snprintf(router, sizeof router, "router.name=%s",
              w->compare->entries.entry[run->entry].router);
     words_make(words, text, w->compare, run, router);
+    const size_t part = free_part(w);
+    size_t bytes = 0;
+    cpu_set_t *cpus = part_cpus(&bytes, w->compare->args, part);
     const pid_t parent = getpid();
     fflush(NULL);
     const pid_t child = fork();
     if (child == 0)
-        child_become(words, log, parent);
+        child_become(words, log, parent, cpus, bytes);
     if (child < 0)
         status = base_fail_errno(err, "cannot start a training");
     close(log);
+    CPU_FREE(cpus);
     if (status == BASE_OK)
         w->job[w->count++] = (job){.child = child,
+                                   .part = part,
                                    .run = run,
                                    .step = run->step,
                                    .loss = -1,

@@ -61,7 +61,7 @@ static void print_version(void)
     vit_onednn_version(onednn, sizeof onednn);
     printf("vmoe %s\n%s\n%s\n", BASE_VERSION, onednn, data_versions());
     printf("bf16 instructions: %s\nthreads: %d\n", vit_bf16_available() ? "yes" : "no",
-           base_cpu_count());
+           app_cpu_count());
 }
 
 /* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, and what is
@@ -119,5 +119,6 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     take_descriptors();
+    app_pin(argv);
     return finish(run(argc, argv));
 }

@@ -218,7 +218,7 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
     config.batch = (size_t)common->batch;
     config.limit = (size_t)common->limit;
     config.seed = (uint64_t)common->seed;
-    config.threads = app_loader_threads(common->threads);
+    app_loader_threads(&config, common, -1);
     return config;
 }
 

@@ -106,7 +106,7 @@ const app_key app_keys[] = {
     LONG_KEY("data", "val_limit", data.val_limit, 0, 4294967295.0,
              "validate on the first N of the seeded order, 0: all"),
     FREE_KEY("data", "workers", APP_KEY_INT, data.workers, -1, 256,
-             "loader threads, -1: one for four threads of the network, 0: none"),
+             "loader threads, -1: one in eight of the threads, at least 1, 0: none"),
     FREE_KEY("data", "queue", APP_KEY_INT, data.queue, 2, 64, "batches held ready"),
     FREE_KEY(
         "data", "max_bad", APP_KEY_REAL, data.max_bad, 0, 1,

@@ -222,11 +222,9 @@ static void note_loader(const app_trainer *t, double seconds)
                  " unreadable and replaced",
                  counts.odd, counts.damaged, counts.bad);
     if (counts.wait_seconds > wait_share * seconds)
-        app_note(
-            t->common,
-            "the network waited %.0f %% of the time for pictures, a higher data.workers may "
-            "help",
-            100 * counts.wait_seconds / seconds);
+        app_note(t->common, "the network waited %.0f %% of the time for pictures%s",
+                 100 * counts.wait_seconds / seconds,
+                 t->recipe.data.workers >= 0 ? ", a higher data.workers may help" : "");
 }
 
 static base_status report(const app_trainer *t, const train_args *args, double seconds,
@@ -275,6 +273,7 @@ static base_status train(train_args *args, base_error *err)
         return status;
     args->common.precision = recipe.train.precision;
     app_common_apply(&args->common, "train");
+    app_threads_share(&args->common);
     const char *trace = args->resume ? NULL : run_inside(args->out);
     if (trace)
         return base_fail(

@@ -125,8 +125,8 @@ void app_trainer_print(const app_trainer *trainer)
             r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
             schedules[r->schedule.kind], t->schedule.warmup,
             r->optimizer.ema > 0 ? ", averaged weights" : "");
-    fprintf(stderr, "%-12s%d threads, %s, %s, seed %lld\n", "machine",
-            (int)t->common->threads,
+    fprintf(stderr, "%-12s%d threads%s, %s, %s, seed %lld\n", "machine",
+            (int)t->common->threads, app_is_bound() ? ", pinned" : "",
             t->common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", onednn,
             (long long)r->train.seed);
 }

@@ -77,8 +77,7 @@ static base_status create_loaders(app_trainer *t, base_error *err)
 
     app_loader_feed(&c, &r->config);
     c.seed = (uint64_t)r->train.seed;
-    c.threads = r->data.workers < 0 ? app_loader_threads(t->common->threads)
-                                    : (size_t)r->data.workers;
+    app_loader_threads(&c, t->common, r->data.workers);
     c.queue = (size_t)r->data.queue;
     c.max_bad = r->data.max_bad;
     c.strict = r->data.strict;
@@ -102,7 +101,7 @@ static base_status create_loaders(app_trainer *t, base_error *err)
     c.augment = r->augment;
     c.exact = r->data.exact;
     c.repeats = (size_t)r->data.repeats;
-    status = app_augment_create(&t->augment, r, c.threads > 0 ? c.threads : 1, err);
+    status = app_augment_create(&t->augment, r, c.threads + c.helpers, err);
     if (status != BASE_OK)
         return status;
     c.alter = t->augment ? app_augment_alter : NULL;

@@ -55,7 +55,7 @@ static base_status open_loaders(app_vae *v, base_error *err)
         c.std[i] = 1;
     }
     c.seed = (uint64_t)r->seed;
-    c.threads = app_loader_threads(v->common->threads);
+    app_loader_threads(&c, v->common, -1);
     c.log = app_progress_log;
     c.log_user = &v->progress;
     c.batch = (size_t)r->batch;
@@ -78,6 +78,7 @@ base_status app_vae_open(app_vae *out, const app_common *common,
     app_vae *v = out;
 
     *v = (app_vae){.common = common, .recipe = *recipe, .out = folder};
+    app_threads_share(common);
     v->metrics_path = base_text("%s/metrics.jsonl", folder);
     v->expert = base_alloc((size_t)recipe->batch, sizeof *v->expert);
     if (!v->metrics_path || !v->expert)

@@ -1,7 +1,7 @@
 /* base.h - the ground floor: what every room of vmoe needs and nothing more.
  *
  * Status and error text, checked sizes, memory that is counted, arenas, keyed random streams,
- * strict number parsing, files that are never half-written, clock and processor count.
+ * strict number parsing, files that are never half-written, clock and processors.
  * Nothing here prints, exits, or keeps global mutable state (but the allocation counter).
  *
  *     base_error err = {0};
@@ -219,7 +219,47 @@ base_status base_sha256_file(char out[BASE_SHA256_TEXT], const char *path, base_
 double base_seconds(void);
 /* Processors this process may use: affinity mask and cgroup quota respected, at least 1. */
 int base_cpu_count(void);
+/* The quota alone, in whole processors, at least 1; INT_MAX: none. */
+int base_cpu_quota(void);
 /* Peak resident memory of this process in bytes, 0 if unknown. */
 size_t base_peak_bytes(void);
+
+/* ---- cores -----------------------------------------------------------------------------
+ * A plan of processors: which there are, in which order threads take them, who gets how many. */
+
+/* A processor as the kernel numbers it: one thread of a core. */
+typedef struct base_cpu {
+    int id;
+    int core;    /* the same for all threads of a core */
+    int package; /* socket */
+    int sibling; /* set by base_cpus_order: 0 the first of its core, 1 the second, ... */
+} base_cpu;
+
+enum { BASE_CPUS_MAX = 4096 };
+/* Fills ids [most] with the processors that the calling thread may run on, rising; returns how many, 0 when
+ * the kernel does not say. */
+size_t base_cpus_allowed(int *ids, size_t most);
+/* Looks up core and package of each; a processor that the kernel says nothing of is a core of package 0. */
+void base_cpus_describe(base_cpu *out, const int *ids, size_t count);
+/* Sorts by package, core and id; siblings_last: the first processor of every core before any second. */
+void base_cpus_order(base_cpu *cpus, size_t count, bool siblings_last);
+/* Keeps part `part` of `parts`, whole cores where they go round, at the front and returns how many those are,
+ * at least 1 of count >= 1. Programs side by side take a part each. */
+size_t base_cpus_part(base_cpu *cpus, size_t count, size_t part, size_t parts);
+
+/* How the threads of a program that trains are shared out. */
+typedef struct base_thread_split {
+    size_t network;
+    size_t loaders; /* beside it, in the background */
+} base_thread_split;
+
+/* threads at least 1. From 8 on the loader has one in eight of them and the network the others; fewer are
+ * all the network's, with one loader thread that runs in the gaps. workers: loader threads that the user
+ * wants, below 0: these. The network's number depends on threads alone. */
+base_thread_split base_threads_split(size_t threads, int64_t workers);
+/* The calling thread may run on these processors alone. False: the kernel refuses, nothing changed. */
+bool base_thread_allow(const int *ids, size_t count);
+/* From now on the calling thread gives way to the others of this program (SCHED_BATCH, a nice value 5 higher). */
+void base_thread_background(void);
 
 #endif

@@ -148,10 +148,15 @@ static int cgroup_count(void)
     return smallest;
 }
 
+int base_cpu_quota(void)
+{
+    return cgroup_count();
+}
+
 int base_cpu_count(void)
 {
     const int allowed = affinity_count();
-    const int quota = cgroup_count();
+    const int quota = base_cpu_quota();
     const int count = allowed < quota ? allowed : quota;
 
     return count < 1 ? 1 : count;

@@ -313,8 +313,18 @@ typedef struct data_loader_config {
     /* Evaluation: in the order of training's epoch 0 in place of the data's own, where the images
      * of a batch must not be of one class. */
     bool shuffled;
-    size_t threads; /* workers, 0: load in the caller's thread; same batches */
+    /* Workers, 0: load while the caller waits, in its thread or by its helpers; same batches. */
+    size_t threads;
+    /* Threads of the caller's that load too while it waits for a batch, 0: none. together calls
+     * member(arg, i) for each i below count, at the same time as far as it can, and returns when all
+     * have returned. */
+    size_t helpers;
+    void (*together)(size_t count, void (*member)(void *arg, size_t i), void *arg);
     size_t queue;   /* batch slots, 3 */
+    /* Called by each worker thread before its first batch, NULL: never. The place to say what the
+     * system should do with it: its priority, its processors. */
+    void (*enter)(void *user);
+    void *enter_user;
     /* The system is told which files come in the next batch, so that it reads while this
      * one is decoded; true. */
     bool readahead;
@@ -346,7 +356,7 @@ typedef struct data_loader_config {
     bool skip_bad; /* evaluation: count a bad sample as wrong instead of failing */
     /* Training, NULL: none. Changes the picture [size, size, channels] in place, after its
      * geometry and before it is normalised; keep its measures and its memory. Called from
-     * the workers: worker is 0 .. threads - 1 (0 when threads is 0), one call of a worker
+     * the workers: worker is below threads + helpers (0 when both are 0), one call of a worker
      * at a time. What it does must follow from (epoch, sample, copy) alone; copy counts the
      * repeats of a sample and its use as a replacement. It should fail for want of memory
      * only: a failure makes the sample a bad one. */

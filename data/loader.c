@@ -103,9 +103,8 @@ static void look_ahead(const data_loader *l, const loader_slot *slot, size_t fir
             l->source, data_order_sample(&l->order, slot->epoch, (on + p) / l->repeats));
 }
 
-/* Claims, fills and hands in a few places. With the lock, which is given up while filling.
- */
-static void work(loader_worker *worker)
+/* Claims, fills and hands in up to `most` places. With the lock, which is given up while filling. */
+static void work(loader_worker *worker, size_t most)
 {
     data_loader *l = worker->loader;
     loader_slot *slot = &l->slots[l->claim_batch % l->slot_count];
@@ -114,7 +113,7 @@ static void work(loader_worker *worker)
         open_slot(l, slot);
     const size_t first = l->claim_at;
     const size_t left = slot->count - first;
-    const size_t end = first + (left < l->grain ? left : l->grain);
+    const size_t end = first + (left < most ? left : most);
     size_t failed = SIZE_MAX;
     l->claim_at = end;
     if (end == slot->count) {
@@ -153,10 +152,12 @@ static void *worker_main(void *user)
     loader_worker *worker = user;
     data_loader *l = worker->loader;
 
+    if (l->config.enter)
+        l->config.enter(l->config.enter_user);
     pthread_mutex_lock(&l->lock);
     while (!l->quit) {
         if (may_claim(l))
-            work(worker);
+            work(worker, l->grain);
         else
             pthread_cond_wait(&l->opened, &l->lock);
     }
@@ -181,12 +182,12 @@ static base_status check_config(const data_loader_config *c, base_error *err)
 {
     const data_augment *a = &c->augment;
 
-    if (c->batch == 0 || c->size == 0 || c->queue == 0 || c->threads > THREADS_MOST)
+    if (c->batch == 0 || c->size == 0 || c->queue == 0 || c->threads > THREADS_MOST || c->helpers > THREADS_MOST)
         return base_fail(
             err, BASE_USAGE,
-            "a loader of batch %zu, size %zu, queue %zu and %zu threads, expected "
-            "at least 1 of each and 0 to %d threads",
-            c->batch, c->size, c->queue, c->threads, THREADS_MOST);
+            "a loader of batch %zu, size %zu, queue %zu, %zu threads and %zu helpers, "
+            "expected at least 1 of each and 0 to %d threads and helpers",
+            c->batch, c->size, c->queue, c->threads, c->helpers, THREADS_MOST);
     if (c->ranks > 1 ? c->rank >= c->ranks || c->batch % c->ranks != 0 : c->rank > 0)
         return base_fail(err, BASE_USAGE,
                          "rank %zu of %zu with batches of %zu, expected a rank below the "
@@ -275,7 +276,7 @@ static base_status make_buffers(data_loader *l, base_error *err)
                 base_mul_size(&l->sample_bytes, pixels, c->channels);
 
     l->slot_count = c->threads > 0 ? c->queue : 1;
-    l->worker_count = c->threads > 0 ? c->threads : 1;
+    l->worker_count = c->threads + c->helpers > 0 ? c->threads + c->helpers : 1;
     l->slots = base_alloc(l->slot_count, sizeof *l->slots);
     l->workers = base_alloc(l->worker_count, sizeof *l->workers);
     l->named = base_alloc(data_source_count(l->source) / 8 + 1, 1);
@@ -372,7 +373,7 @@ base_status data_loader_create(data_loader **out, const data_source *source,
     l->bad_most = share < (double)count ? (size_t)share : count;
     if (l->bad_most < BAD_ALWAYS)
         l->bad_most = BAD_ALWAYS;
-    const size_t per_thread = l->batch / (4 * (config->threads + 1));
+    const size_t per_thread = l->batch / (4 * (config->threads + config->helpers + 1));
     l->grain = per_thread < 1 ? 1 : per_thread < GRAIN_MOST ? per_thread : GRAIN_MOST;
     data_normaliser_make(&l->normaliser, config->mean, config->std, config->channels,
                          data_kernels_get());
@@ -433,21 +434,39 @@ void data_loader_destroy(data_loader *l)
 /* ---- the consumer -----------------------------------------------------------------------
  */
 
-/* Waits for batch l->released, or makes it. */
+/* A helper: takes places of the batch that the consumer waits for, one by one so that all end together. */
+static void help(void *loader, size_t i)
+{
+    data_loader *l = loader;
+
+    pthread_mutex_lock(&l->lock);
+    while (l->claim_batch == l->released && may_claim(l))
+        work(&l->workers[l->config.threads + i], 1);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Waits for batch l->released, or makes what nobody has begun of it. */
 static loader_slot *take_slot(data_loader *l)
 {
     loader_slot *slot;
 
     pthread_mutex_lock(&l->lock);
     slot = &l->slots[l->released % l->slot_count];
-    if (l->threads == 0) {
-        while (slot->batch != l->released || !slot->ready)
-            work(&l->workers[0]);
-    } else if (slot->batch != l->released || !slot->ready) {
+    if (slot->batch != l->released || !slot->ready) {
         const double since = base_seconds();
-        while (slot->batch != l->released || !slot->ready)
-            pthread_cond_wait(&l->ready, &l->lock);
-        l->counts.wait_seconds += base_seconds() - since;
+        if (l->config.helpers > 0 && l->claim_batch == l->released) {
+            pthread_mutex_unlock(&l->lock);
+            l->config.together(l->config.helpers, help, l);
+            pthread_mutex_lock(&l->lock);
+        }
+        while (slot->batch != l->released || !slot->ready) {
+            if (l->threads == 0)
+                work(&l->workers[0], l->grain);
+            else
+                pthread_cond_wait(&l->ready, &l->lock);
+        }
+        if (l->threads > 0)
+            l->counts.wait_seconds += base_seconds() - since;
     }
     pthread_mutex_unlock(&l->lock);
     return slot;

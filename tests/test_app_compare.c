@@ -39,7 +39,7 @@ START_TEST(trainings_side_by_side_are_those_one_after_another)
     char *out = test_path(dir, "cmp");
 
     program_done(program_run(dir, COMPARE, out, "--routers", "ssr,softmax", "--seeds", "2",
-                             "--jobs", "3", "--set", SHORT, NULL));
+                             "--jobs", "3", "--pin", "--set", SHORT, NULL));
     same_as_trained("cmp/runs/softmax/seed-1", "router.name=softmax", "train.seed=1");
     same_as_trained("cmp/runs/ssr/seed-2", "router.name=ssr", "train.seed=2");
     base_free(out);

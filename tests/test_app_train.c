@@ -90,6 +90,34 @@ START_TEST(threads_of_the_loader_change_nothing)
 }
 END_TEST
 
+/* The same run, bound to processors or not; frees what it says. */
+static void run_bound(const char *name, const char *pin, bool bound)
+{
+    char *out = test_path(dir, name);
+    program_result r =
+        program_run(dir, "train", "--data", data, "--val", data, "--recipe", recipe,
+                    "--threads", "2", "--out", out, "--set", "train.epochs=4", pin, NULL);
+
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_msg((strstr(r.err, "2 threads, pinned") != NULL) == bound, "%s", r.err);
+    program_result_free(&r);
+    base_free(out);
+}
+
+START_TEST(pinned_threads_make_the_same_run)
+{
+    run_bound("free", NULL, false);
+    run_bound("pinned", "--pin", true);
+    same_run("free", "pinned");
+    setenv("OMP_PROC_BIND", "false", 1); /* the environment's word is the last */
+    run_bound("refused", "--pin", false);
+    setenv("OMP_PROC_BIND", "spread", 1);
+    run_bound("spread", NULL, true);
+    same_run("free", "spread");
+    unsetenv("OMP_PROC_BIND");
+}
+END_TEST
+
 START_TEST(another_seed_is_another_run)
 {
     char *one = test_path(dir, "one"), *two = test_path(dir, "two"), *a, *b;
@@ -207,6 +235,7 @@ int main(void)
     tcase_add_test(core, json_on_stdout_has_it_for_itself);
     tcase_add_test(core, max_steps_ends_in_the_middle_of_an_epoch);
     tcase_add_test(core, threads_of_the_loader_change_nothing);
+    tcase_add_test(core, pinned_threads_make_the_same_run);
     tcase_add_test(core, another_seed_is_another_run);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);

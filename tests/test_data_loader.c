@@ -1,6 +1,7 @@
 /* test_data_loader.c - batches: the same for any number of threads, exact after a seek, within the
  * memory that was taken at first. Samples that cannot be used: test_data_loader_bad.c. */
 #include <math.h>
+#include <pthread.h>
 
 #include "tests/test_loader.h"
 
@@ -18,6 +19,78 @@ START_TEST(batches_do_not_depend_on_threads)
     same_for_all_threads(config, 7); /* six batches and the end */
     config.channels = 1;
     same_for_all_threads(config, 7);
+}
+END_TEST
+
+/* A helper's share of a call of together. */
+typedef struct member_call {
+    void (*member)(void *arg, size_t i);
+    void *arg;
+    size_t i;
+} member_call;
+
+static _Atomic size_t calls_together;
+
+static void *member_main(void *user)
+{
+    const member_call *call = user;
+
+    call->member(call->arg, call->i);
+    return NULL;
+}
+
+static void together(size_t count, void (*member)(void *arg, size_t i), void *arg)
+{
+    pthread_t thread[8];
+    member_call call[8];
+
+    calls_together++;
+    for (size_t i = 0; i < count; i++) {
+        call[i] = (member_call){member, arg, i};
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, member_main, &call[i]), 0);
+    }
+    for (size_t i = 0; i < count; i++)
+        pthread_join(thread[i], NULL);
+}
+
+START_TEST(helpers_make_the_same_batches)
+{
+    make_set(23);
+    open_set();
+    for (int evaluates = 0; evaluates < 2; evaluates++) {
+        data_loader_config config = evaluates ? evaluation(4) : training(4);
+        const uint64_t alone = run_hash(&config, 7);
+        config.together = together;
+        for (size_t helpers = 1; helpers <= 3; helpers++) {
+            config.helpers = helpers;
+            for (size_t threads = 0; threads <= 2; threads++) {
+                config.threads = threads;
+                ck_assert_uint_eq(run_hash(&config, 7), alone);
+            }
+        }
+    }
+    ck_assert_uint_gt(calls_together, 0);
+}
+END_TEST
+
+static void enter(void *user)
+{
+    _Atomic size_t *entered = user;
+    ++*entered;
+}
+
+START_TEST(each_worker_enters_once)
+{
+    data_loader_config config = training(4);
+    _Atomic size_t entered = 0;
+
+    make_set(23);
+    open_set();
+    config.threads = 3;
+    config.enter = enter;
+    config.enter_user = &entered;
+    run_hash(&config, 7);
+    ck_assert_uint_eq(entered, 3);
 }
 END_TEST
 
@@ -505,6 +578,8 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, batches_do_not_depend_on_threads);
+    tcase_add_test(core, helpers_make_the_same_batches);
+    tcase_add_test(core, each_worker_enters_once);
     tcase_add_test(core, policies_draw_the_same_with_any_number_of_threads);
     tcase_add_test(core, bytes_are_the_floats_before_normalising);
     tcase_add_test(core, batches_do_not_depend_on_the_packaging);
