@@ -26,11 +26,11 @@ static patch_grid grid_of(const vit_config *c)
     };
 }
 
-/* One image [C, S, S] to its patches [count, C * P * P] as operands, and back from fp32. */
+/* Patches first .. end - 1 of an image [C, S, S] to patches [count, C * P * P] as operands. */
 static void unfold(const vit_run *run, void *patches, const float *image,
-                   const patch_grid *g)
+                   const patch_grid *g, size_t first, size_t end)
 {
-    for (size_t p = 0; p < g->count; p++) {
+    for (size_t p = first; p < end; p++) {
         const size_t top = p / g->per_side * g->patch, left = p % g->per_side * g->patch;
         for (size_t c = 0; c < g->channels; c++)
             for (size_t y = 0; y < g->patch; y++)
@@ -40,6 +40,7 @@ static void unfold(const vit_run *run, void *patches, const float *image,
     }
 }
 
+/* All of them back from fp32. */
 static void fold(float *image, const float *patches, const patch_grid *g)
 {
     for (size_t p = 0; p < g->count; p++) {
@@ -61,26 +62,51 @@ static void embed_dropout(const vit_run *run, float *x, size_t b)
                     VIT_SITE_EMBED, (run->step.first_sample + b) * n);
 }
 
+/* Pieces of an image that are embedded on their own: as many images as threads or few more would leave
+ * threads without work. */
+static size_t pieces_of_image(const vit_run *run)
+{
+    enum { MANY = 4 };
+    const size_t threads = (size_t)run->threads;
+    size_t pieces = 1;
+
+    if (run->training || run->batch >= MANY * threads)
+        return 1;
+    while (run->batch * pieces % threads != 0)
+        pieces++;
+    return pieces;
+}
+
 void vit_embed_forward(vit_run *run, float *x, const float *images)
 {
     const patch_grid g = grid_of(&run->config);
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
     const size_t extra = n - g.count; /* the class token */
     const size_t image_floats = g.channels * g.side * g.side;
+    const size_t pieces = pieces_of_image(run), step = (g.count + pieces - 1) / pieces;
     const vit_parameters *w = &run->weights;
+    const float *position = run->sincos ? run->sincos : w->pos_embed;
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t b = 0; b < run->batch; b++) {
+    for (size_t task = 0; task < run->batch * pieces; task++) {
+        const size_t b = task / pieces, first = task % pieces * step;
+        const size_t end = vit_min(first + step, g.count);
+        if (first >= end)
+            continue;
         void *patches = vit_at(run, run->patches, b * g.count * g.floats);
-        float *xb = x + b * n * d;
+        /* tokens: those of the patches, and what stands before the first */
+        const size_t token = first == 0 ? 0 : first + extra;
+        float *xb = x + b * n * d, *rows = xb + token * d;
         double mark = vit_lap_start(run);
-        unfold(run, patches, images + b * image_floats, &g);
-        vit_linear_forward(&run->exec, VIT_LINEAR_PATCH, g.count, patches, xb + extra * d,
+        unfold(run, patches, images + b * image_floats, &g, first, end);
+        vit_linear_forward(&run->exec, VIT_LINEAR_PATCH, end - first,
+                           vit_at(run, patches, first * g.floats), xb + (first + extra) * d,
                            true);
-        if (extra)
+        if (first == 0 && extra)
             memcpy(xb, w->cls_token, d * sizeof *xb);
-        run->kernels->add(xb, xb, run->sincos ? run->sincos : w->pos_embed, n * d);
-        embed_dropout(run, xb, b);
+        run->kernels->add(rows, rows, position + token * d, (end + extra - token) * d);
+        if (pieces == 1)
+            embed_dropout(run, xb, b);
         vit_lap(run, &mark, VIT_PART_PATCH);
     }
 }
