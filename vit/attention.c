@@ -1,111 +1,19 @@
 /* attention.c - x1 = x + proj(softmax(q k^T / sqrt(D / H)) v), q, k, v from norm1(x)
  * (Vaswani et al. 2017, section 3.2.2; pre-norm as Dosovitskiy et al. 2021, equation 2).
  *
- * Three sweeps: norm and qkv per block of rows; the products of some heads of one image per task, read
- * straight out of qkv [T, 3D] by their row distance, so that nothing is permuted; projection and
+ * Three sweeps: norm and qkv per block of rows; some heads per task (attention_heads.c); projection and
  * residual per block of rows. Backward walks the same sweeps in reverse. */
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
 #include "vit/run_internal.h"
 
-/* What the tasks of the middle sweep have in common. */
-typedef struct heads_plan {
-    size_t d, heads, n, per_head, group, tasks;
-    float scale;
-} heads_plan;
-
-static heads_plan heads_of(const vit_run *run)
-{
-    const size_t d = (size_t)run->config.width, heads = (size_t)run->config.heads;
-
-    return (heads_plan){
-        .d = d,
-        .heads = heads,
-        .n = run->tokens_per_image,
-        .per_head = d / heads,
-        .group = run->heads_group,
-        .tasks = run->batch * heads / run->heads_group,
-        .scale = 1.0f / sqrtf((float)(d / heads)),
-    };
-}
-
-/* First number of a task's heads in a tensor [T, ld] whose heads lie side by side. */
-static size_t heads_at(const heads_plan *h, size_t task, size_t ld)
-{
-    const size_t head = task * h->group;
-
-    return head / h->heads * h->n * ld + head % h->heads * h->per_head;
-}
-
-/* s [group, N, N] fp32 = a b^T of heads, a and b with lda and ldb numbers between tokens */
-static void scores(vit_run *run, const heads_plan *h, const void *a, size_t lda,
-                   const void *b, size_t ldb, float *s)
-{
-    const vit_product_shape shape = {.batch = h->group,
-                                     .m = h->n,
-                                     .n = h->n,
-                                     .k = h->per_head,
-                                     .tb = true,
-                                     .lda = lda,
-                                     .ldb = ldb,
-                                     .ldc = h->n,
-                                     .step_a = h->per_head,
-                                     .step_b = h->per_head,
-                                     .step_c = h->n * h->n,
-                                     .c_fp32 = true};
-    vit_multiply(&run->exec, &shape, a, b, s);
-}
-
-/* c = p b or p^T b of heads, p [group, N, N] */
-static void mixtures(vit_run *run, const heads_plan *h, const void *p, bool transposed,
-                     const void *b, size_t ldb, void *c, size_t ldc)
-{
-    const vit_product_shape shape = {.batch = h->group,
-                                     .m = h->n,
-                                     .n = h->per_head,
-                                     .k = h->n,
-                                     .ta = transposed,
-                                     .lda = h->n,
-                                     .ldb = ldb,
-                                     .ldc = ldc,
-                                     .step_a = h->n * h->n,
-                                     .step_b = h->per_head,
-                                     .step_c = h->per_head};
-    vit_multiply(&run->exec, &shape, p, b, c);
-}
-
-/* Probabilities and outputs of a task's heads. */
-static void heads_forward(vit_run *run, const vit_block_state *s, const heads_plan *h,
-                          size_t task)
-{
-    const size_t d = h->d, n = h->n, floats = h->group * n * n;
-    const void *q = vit_at(run, s->qkv, heads_at(h, task, 3 * d));
-    float *logits = vit_scratch(run);
-    void *p = vit_at_or(run, s->probs, task * floats, logits + floats);
-    double mark = vit_lap_start(run);
-
-    scores(run, h, q, 3 * d, vit_at(run, q, d), 3 * d, logits);
-    vit_lap(run, &mark, VIT_PART_ATTENTION);
-    run->operand->softmax(p, logits, h->group * n, n, h->scale);
-    if (s->probs_fp32 && s->probs_fp32 != s->probs) {
-        float *kept = s->probs_fp32 + task * floats;
-        memset(kept, 0, floats * sizeof *kept);
-        run->operand->axpy(kept, 1.0f, p, floats);
-    }
-    vit_lap(run, &mark, VIT_PART_SOFTMAX);
-    mixtures(run, h, p, false, vit_at(run, q, 2 * d), 3 * d,
-             vit_at(run, s->attention, heads_at(h, task, d)), d);
-    vit_lap(run, &mark, VIT_PART_ATTENTION);
-}
-
 void vit_attention_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
-    const heads_plan heads = heads_of(run);
-    const size_t d = heads.d, step = run->block_rows;
+    const size_t d = (size_t)run->config.width, step = run->block_rows;
+    const size_t tasks = vit_heads_tasks(run, true);
 
 #pragma omp parallel num_threads(run->threads)
     {
@@ -119,14 +27,17 @@ void vit_attention_forward(vit_run *run, size_t i)
             run->operand->norm(normed, s->mean1 + first, s->rstd1 + first, s->x + first * d,
                                w->norm1_weight, w->norm1_bias, rows, d, VIT_NORM_EPS);
             vit_lap(run, &mark, VIT_PART_NORM);
-            vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, normed,
-                               vit_at(run, s->qkv, first * 3 * d), false);
+            void *qkv = vit_at(run, scratch, rows * d);
+            vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, normed, qkv,
+                               false);
             vit_lap(run, &mark, VIT_PART_PROJECTION);
+            vit_heads_place(run, s->qkv, qkv, 3, first, rows);
+            vit_lap(run, &mark, VIT_PART_ATTENTION);
         }
 
 #pragma omp for schedule(dynamic, 1)
-        for (size_t task = 0; task < heads.tasks; task++)
-            heads_forward(run, s, &heads, task);
+        for (size_t task = 0; task < tasks; task++)
+            vit_heads_forward(run, s, task);
 
 #pragma omp for schedule(dynamic, 1)
         for (size_t first = 0; first < run->tokens; first += step) {
@@ -139,47 +50,6 @@ void vit_attention_forward(vit_run *run, size_t i)
             vit_lap(run, &mark, VIT_PART_PROJECTION);
         }
     }
-}
-
-/* The probabilities of heads whose own were not kept, behind what else heads_backward has in scratch. */
-static const void *probs_again(vit_run *run, const heads_plan *h, const void *q)
-{
-    const size_t floats = h->group * h->n * h->n;
-    float *logits = vit_scratch(run);
-    void *p = logits + 2 * floats;
-    double mark = vit_lap_start(run);
-
-    scores(run, h, q, 3 * h->d, vit_at(run, q, h->d), 3 * h->d, logits);
-    vit_lap(run, &mark, VIT_PART_ATTENTION);
-    run->operand->softmax(p, logits, h->group * h->n, h->n, h->scale);
-    vit_lap(run, &mark, VIT_PART_SOFTMAX);
-    return p;
-}
-
-/* Gradients of q, k, v of a task's heads. */
-static void heads_backward(vit_run *run, const vit_block_state *s, const heads_plan *h,
-                           size_t task, bool extra)
-{
-    const size_t d = h->d, n = h->n, floats = h->group * n * n;
-    const void *q = vit_at(run, s->qkv, heads_at(h, task, 3 * d));
-    const void *p =
-        s->probs ? vit_at(run, s->probs, task * floats) : probs_again(run, h, q);
-    const void *d_o = vit_at(run, run->d_heads, heads_at(h, task, d));
-    void *d_q = vit_at(run, run->d_qkv, heads_at(h, task, 3 * d));
-    float *d_p = vit_scratch(run);
-    void *d_s = d_p + floats;
-    double mark = vit_lap_start(run);
-
-    scores(run, h, d_o, d, vit_at(run, q, 2 * d), 3 * d, d_p);
-    if (extra)
-        run->kernels->add(d_p, d_p, run->d_attention + task * floats, floats);
-    mixtures(run, h, p, true, d_o, d, vit_at(run, d_q, 2 * d), 3 * d);
-    vit_lap(run, &mark, VIT_PART_ATTENTION);
-    run->operand->softmax_backward(d_s, d_p, p, h->group * n, n, h->scale);
-    vit_lap(run, &mark, VIT_PART_SOFTMAX);
-    mixtures(run, h, d_s, false, vit_at(run, q, d), 3 * d, d_q, 3 * d);
-    mixtures(run, h, d_s, true, q, 3 * d, vit_at(run, d_q, d), 3 * d);
-    vit_lap(run, &mark, VIT_PART_ATTENTION);
 }
 
 /* Where the gradient of the branch lies: in the stream's itself when it is an operand as it is. */
@@ -196,10 +66,10 @@ static void projection_backward(vit_run *run, size_t i, size_t first, size_t row
 {
     const size_t d = (size_t)run->config.width;
     void *d_y = vit_at(run, branch_gradient(run, i), first * d);
+    float *scratch = vit_scratch(run);
     double mark = vit_lap_start(run);
 
     if (vit_branch_regularised(run, i)) {
-        float *scratch = vit_scratch(run);
         memcpy(scratch, run->d_x + first * d, rows * d * sizeof *scratch);
         vit_branch_regularise(scratch, run, i, VIT_SITE_ATTENTION, first, rows);
         run->operand->round(d_y, 1.0f, scratch, rows * d);
@@ -207,13 +77,15 @@ static void projection_backward(vit_run *run, size_t i, size_t first, size_t row
         run->operand->round(d_y, 1.0f, run->d_x + first * d, rows * d);
     }
     vit_linear_backward(&run->exec, run->block[i].linear + VIT_LINEAR_PROJ, rows, d_y,
-                        vit_at(run, run->d_heads, first * d), false);
+                        scratch, false);
     if (run->mode == VIT_MODE_TRAIN) {
         float *sums = run->partial + first / run->block_rows * run->partial_width;
         memset(sums, 0, d * sizeof *sums);
         run->operand->column_sum(sums, d_y, rows, d);
     }
     vit_lap(run, &mark, VIT_PART_PROJECTION);
+    vit_heads_place(run, run->d_heads, scratch, 1, first, rows);
+    vit_lap(run, &mark, VIT_PART_ATTENTION);
 }
 
 void vit_attention_backward(vit_run *run, size_t i)
@@ -222,9 +94,8 @@ void vit_attention_backward(vit_run *run, size_t i)
     const vit_block_parameters *w = &run->weights.block[i];
     const vit_block_parameters *g = &run->gradients.block[i];
     const bool train = run->mode == VIT_MODE_TRAIN;
-    const heads_plan heads = heads_of(run);
-    const size_t d = heads.d, step = run->block_rows, t = run->tokens;
-    const size_t blocks = (t + step - 1) / step;
+    const size_t d = (size_t)run->config.width, step = run->block_rows, t = run->tokens;
+    const size_t blocks = (t + step - 1) / step, tasks = vit_heads_tasks(run, false);
     const bool extra = s->router && s->router->wants_attention;
 
 #pragma omp parallel num_threads(run->threads)
@@ -234,8 +105,8 @@ void vit_attention_backward(vit_run *run, size_t i)
             projection_backward(run, i, first, vit_min(step, t - first));
 
 #pragma omp for schedule(dynamic, 1)
-        for (size_t task = 0; task < heads.tasks; task++)
-            heads_backward(run, s, &heads, task, extra);
+        for (size_t task = 0; task < tasks; task++)
+            vit_heads_backward(run, s, task, extra);
     }
 
     if (train) {

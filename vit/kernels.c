@@ -47,7 +47,10 @@ static const float tanh_cubic = 0.044715f;
 #define STORE(p, x, n) vec_store(p, x, n)
 #define NAME(f) fp32_##f
 #define DEGREE 5
+#define LANE 4
 #include "vit/kernels_operand.h"
+#include "vit/kernels_rows.h"
+#undef LANE
 #undef OPERAND
 #undef LOAD
 #undef STORE
@@ -59,7 +62,9 @@ static const float tanh_cubic = 0.044715f;
 #define STORE(p, x, n) vec_store_half(p, vec_narrow(x), n)
 #define NAME(f) bf16_##f
 #define DEGREE 3
+#define LANE 8
 #include "vit/kernels_operand.h"
+#include "vit/kernels_rows.h"
 
 /* ---- fp32 alone -------------------------------------------------------------------------------- */
 
@@ -229,6 +234,7 @@ static void normals(float *out, size_t rows, size_t n, const uint32_t key[2],
         .column_sum = set##_column_sum, .softmax = set##_softmax,                          \
         .softmax_backward = set##_softmax_backward, .round = set##_round,                  \
         .multiply = set##_multiply, .axpy = set##_axpy, .dot = set##_dot,                  \
+        .copy = set##_copy, .transpose = set##_transpose,                                  \
     }
 
 extern const vit_kernels VIT_KERNELS_SET;

@@ -303,13 +303,12 @@ void vit_multiply(vit_exec *exec, const vit_product_shape *s, const void *a, con
     key.m = s->m;
     key.n = s->n;
     key.k = s->k;
-    key.lda = s->lda;
-    key.ldb = s->ldb;
-    key.ldc = s->ldc;
-    key.step_a = s->step_a;
-    key.step_b = s->step_b;
-    key.step_c = s->step_c;
-    key.ta = s->ta;
+    key.lda = s->k;
+    key.ldb = s->tb ? s->k : s->n;
+    key.ldc = s->n;
+    key.step_a = s->m * s->k;
+    key.step_b = s->k * s->n;
+    key.step_c = s->m * s->n;
     key.tb = s->tb;
     key.c_fp32 = s->c_fp32;
     if (!vit_product_execute(exec->products, &key,

@@ -22,12 +22,10 @@ static void pass_end(vit_run *run, double start)
 /* How work is cut: even blocks of at most VIT_ROWS rows, as many for one thread as for another. */
 static void blocks_size(vit_run *run)
 {
-    enum { MANY = 4 };
-    const size_t threads = (size_t)run->threads, group = vit_heads_together(run);
-    const size_t groups = run->batch * (size_t)run->config.heads / group;
+    const size_t threads = (size_t)run->threads;
     const size_t blocks = (vit_row_blocks(run->tokens) + threads - 1) / threads * threads;
 
-    run->heads_group = groups < MANY * threads ? 1 : group;
+    vit_heads_cut(run);
     run->block_rows = (run->tokens + blocks - 1) / blocks;
 }
 

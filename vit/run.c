@@ -54,20 +54,6 @@ void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count)
     }
 }
 
-/* Heads whose scores fit the second-level cache together with their probabilities. */
-enum { GROUP_FLOATS = 1 << 16 };
-
-size_t vit_heads_together(const vit_run *run)
-{
-    const size_t heads = (size_t)run->config.heads, n = run->tokens_per_image;
-    size_t group = 1;
-
-    for (size_t g = 1; g <= heads; g++)
-        if (heads % g == 0 && g * n * n <= GROUP_FLOATS)
-            group = g;
-    return group;
-}
-
 /* ---- planning ---------------------------------------------------------------------------- */
 
 static float *floats(vit_run *run, size_t count)
@@ -308,11 +294,9 @@ static void plan(vit_run *run)
         plan_backward(run);
     if (run->mode == VIT_MODE_TRAIN)
         run->gradient_block = floats(run, vit_model_floats(run->model));
-    /* scores and probabilities of heads, those again too; a block's rows of every width that a layer needs */
-    const size_t matrices = run->recompute == VIT_RECOMPUTE_ATTENTION ? 3 : 2;
-    const size_t heads = matrices * vit_heads_together(run) * n * n;
+    /* a block's rows of every width that a layer needs */
     const size_t block = VIT_ROWS * (2 * d + max_size((size_t)c->mlp, 2 * d));
-    run->scratch_floats = max_size(heads, block) + 64;
+    run->scratch_floats = (max_size(vit_heads_scratch(run), block) + 63) / 64 * 64 + 64;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
     vit_profile_plan(run);
 }

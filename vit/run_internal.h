@@ -29,7 +29,7 @@ typedef struct vit_block_state {
     float *x;             /* [T, D] input of the block */
     float *mean1, *rstd1; /* [T] */
     void *norm1;          /* [T, D] */
-    void *qkv;            /* [T, 3D] */
+    void *qkv;            /* q, k, v: [3, B, H, N, D / H] */
     void *probs;          /* [B, H, N, N] */
     float *probs_fp32;    /* the same for a router that wants it */
     void *attention;      /* [T, D] heads side by side */
@@ -88,6 +88,7 @@ struct vit_run {
     size_t batch, tokens_per_image, tokens;
     size_t block_rows;  /* rows that a thread takes at a time, at most VIT_ROWS */
     size_t heads_group; /* heads that a thread takes at a time */
+    size_t heads_parts; /* parts of their queries, forward: more than 1 when heads are few */
     bool training;      /* this forward pass draws noise and dropout */
     vit_step step;
     base_arena arena;
@@ -108,7 +109,7 @@ struct vit_run {
     float *d_pooled;    /* [B, D] */
     float *d_x;         /* [T, D] gradient of the stream */
     float *d_norm;      /* [views * T, D] of a norm's output */
-    void *d_heads;      /* [T, D] of the heads' outputs, in d_norm's place */
+    void *d_heads;      /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
     void *d_qkv;        /* [T, 3D] */
     void *d_hidden;     /* [max(T, rows), M] */
     void *active;       /* [max(T, rows), M] GELU once more, for fc2's gradient */
@@ -158,8 +159,20 @@ static inline size_t vit_min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* How many heads of an image one thread takes at a time in a large batch. */
-size_t vit_heads_together(const vit_run *run);
+/* ---- attention_heads.c: the middle sweep of attention ----------------------------------------------- */
+
+/* Floats of a thread's scratch for the largest batch. */
+size_t vit_heads_scratch(const vit_run *run);
+/* Cuts the batch's heads into tasks: heads_group, heads_parts. */
+void vit_heads_cut(vit_run *run);
+size_t vit_heads_tasks(const vit_run *run, bool forward);
+/* to [kinds, B, H, N, D / H] <- from [rows, kinds * D], rows first .. of the batch. */
+void vit_heads_place(const vit_run *run, void *to, const void *from, size_t kinds,
+                     size_t first, size_t rows);
+/* Inside a parallel region: probabilities and outputs of a task's heads; gradients of their q, k, v. extra: a
+ * router adds to the gradient of the probabilities. */
+void vit_heads_forward(vit_run *run, const vit_block_state *s, size_t task);
+void vit_heads_backward(vit_run *run, const vit_block_state *s, size_t task, bool extra);
 
 /* One gradient of a weight: c [m, n] += a^T b with a [k, m], b [k, n]; a and b are operands. */
 typedef struct vit_gradient {

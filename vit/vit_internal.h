@@ -56,11 +56,11 @@ void vit_linear_forward(vit_exec *exec, size_t linear, size_t rows, const void *
 void vit_linear_backward(vit_exec *exec, size_t linear, size_t rows, const void *d_y,
                          void *d_x, bool fp32);
 
-/* C = op(A) op(B), batch times, step_* numbers apart. */
+/* C [batch, m, n] = A [batch, m, k] op(B), B [batch, k, n], or [batch, n, k] with tb. All of them dense, for
+ * strided or transposed operands get slow products (oneDNN 2.6: half the speed). */
 typedef struct vit_product_shape {
     size_t batch, m, n, k;
-    bool ta, tb;
-    size_t lda, ldb, ldc, step_a, step_b, step_c;
+    bool tb;
     bool c_fp32; /* else C as operands are */
 } vit_product_shape;
 void vit_multiply(vit_exec *exec, const vit_product_shape *shape, const void *a,
@@ -97,6 +97,11 @@ typedef struct vit_operand_kernels {
     /* y += a * x */
     void (*axpy)(float *y, float a, const void *x, size_t n);
     float (*dot)(const float *a, const void *b, size_t n);
+    /* to [rows, n] <- from [rows, n], to [n, rows] <- from^T, with ld_* numbers from row to row */
+    void (*copy)(void *to, size_t ld_to, const void *from, size_t ld_from, size_t rows,
+                 size_t n);
+    void (*transpose)(void *to, size_t ld_to, const void *from, size_t ld_from, size_t rows,
+                      size_t n);
 } vit_operand_kernels;
 
 typedef struct vit_kernels {
