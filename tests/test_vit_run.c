@@ -206,7 +206,13 @@ START_TEST(steps_allocate_nothing_and_repeat_to_the_bit)
         if (round == 0)
             memcpy(first, vit_run_gradients(run), count * sizeof *first);
         ck_assert_int_eq(memcmp(first, vit_run_gradients(run), count * sizeof *first), 0);
+        /* a gradient that is no number is gone with the next zeros */
+        for (size_t i = 0; i < count; i++)
+            vit_run_gradients(run)[i] = NAN;
     }
+    vit_run_gradients_zero(run);
+    for (size_t i = 0; i < count; i++)
+        ck_assert(vit_run_gradients(run)[i] == 0);
     ck_assert_uint_eq(base_alloc_count(), before);
     base_free(first);
     vit_run_destroy(run);

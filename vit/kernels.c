@@ -160,6 +160,8 @@ static void to_bf16(uint16_t *out, const float *x, size_t n)
     });
 }
 
+#include "vit/kernels_layout.h"
+
 /* log x for x in [2^-24, 1]: x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 atanh((m - 1) / (m + 1)). */
 static inline float log_fast(float x)
 {
@@ -249,4 +251,5 @@ const vit_kernels VIT_KERNELS_SET = {
     .sum_squares = sum_squares,
     .to_bf16 = to_bf16,
     .normals = normals,
+    .pack_rows = bf16_pack_rows,
 };

@@ -52,7 +52,8 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
     }
 }
 
-/* One block of rows: d_branch, d_hidden, active and the sums of the biases' and the norm's gradients. */
+/* One block of rows: d_branch, d_hidden, active and the sums of the biases' and the norm's gradients.
+ * Without gradients of weights nobody reads d_hidden and active afterwards. */
 static void rows_backward(vit_run *run, size_t i, size_t first, size_t rows)
 {
     const vit_block_state *s = &run->block[i];
@@ -61,8 +62,8 @@ static void rows_backward(vit_run *run, size_t i, size_t first, size_t rows)
     float *scratch = vit_scratch(run), *spare = scratch + VIT_ROWS * d;
     float *sums = run->partial + first / run->block_rows * run->partial_width;
     void *d_y = vit_at(run, run->d_branch, first * d);
-    void *d_hidden = vit_at(run, run->d_hidden, first * m);
-    void *active = vit_at_or(run, run->active, first * m, spare);
+    void *d_hidden = vit_at_or(run, run->d_hidden, first * m, spare);
+    void *active = vit_at_or(run, run->active, first * m, vit_at(run, spare, VIT_ROWS * m));
     double mark = vit_lap_start(run);
 
     if (vit_branch_regularised(run, i)) {

@@ -347,9 +347,12 @@ static void block_backward(vit_run *run, size_t i, const expert_block *b, float 
     const size_t linear = s->linear + 2 * b->expert;
     const bool drop = run->training && run->config.moe.dropout > 0;
     const bool train = run->mode == VIT_MODE_TRAIN;
-    void *d_out = vit_at(run, run->d_rows_out, b->first * d);
-    void *d_hidden = vit_at(run, run->d_hidden, b->first * m);
-    void *active = vit_at_or(run, run->active, b->first * m, vit_scratch(run));
+    float *scratch = vit_scratch(run);
+    void *hidden_here = vit_at(run, scratch, VIT_ROWS * d);
+    void *d_out = vit_at_or(run, run->d_rows_out, b->first * d, scratch);
+    void *d_hidden = vit_at_or(run, run->d_hidden, b->first * m, hidden_here);
+    void *active =
+        vit_at_or(run, run->active, b->first * m, vit_at(run, hidden_here, VIT_ROWS * m));
     double mark = vit_lap_start(run);
 
     for (size_t r = 0; r < b->rows; r++) {

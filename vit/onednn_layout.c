@@ -33,6 +33,26 @@ dnnl_status_t vit_layout_make(vit_layout *out, int rank, const dnnl_dim_t *dims,
     return status;
 }
 
+dnnl_status_t vit_layout_make_paired(vit_layout *out, dnnl_dim_t k, dnnl_dim_t n,
+                                     size_t width)
+{
+    const dnnl_format_tag_t tag = width == 64   ? dnnl_BA16a64b2a
+                                  : width == 32 ? dnnl_BA16a32b2a
+                                                : dnnl_BA16a16b2a;
+    const dnnl_dims_t dims = {k, n};
+
+    memset(out, 0, sizeof *out);
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl_status_t status =
+        dnnl_memory_desc_create_with_tag(&out->desc, 2, dims, dnnl_bf16, tag);
+#else
+    const dnnl_status_t status =
+        dnnl_memory_desc_init_by_tag(&out->desc, 2, dims, dnnl_bf16, tag);
+#endif
+    out->there = status == dnnl_success;
+    return status;
+}
+
 dnnl_status_t vit_layout_copy(vit_layout *out, const vit_layout *layout)
 {
     dnnl_status_t status = dnnl_success;
@@ -94,8 +114,9 @@ static dnnl_status_t layout_query(vit_layout *out, const_dnnl_primitive_desc_t m
 }
 
 dnnl_status_t vit_matmul_make(dnnl_primitive_t *out, vit_layout *scratch, vit_layout *b,
-                              const vit_matmul *matmul, dnnl_engine_t engine)
+                              vit_matmul *matmul, dnnl_engine_t engine)
 {
+    const char *name = NULL;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_post_ops_t after = NULL;
     dnnl_primitive_desc_t desc = NULL;
@@ -133,6 +154,9 @@ dnnl_status_t vit_matmul_make(dnnl_primitive_t *out, vit_layout *scratch, vit_la
         status = layout_query(scratch, desc, dnnl_query_scratchpad_md);
     if (status == dnnl_success && b)
         status = layout_query(b, desc, dnnl_query_weights_md);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
+    matmul->blocked = status == dnnl_success && strstr(name, "brg") != NULL;
     if (status == dnnl_success)
         status = dnnl_primitive_create(out, desc);
     if (desc)

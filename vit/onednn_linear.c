@@ -2,15 +2,16 @@
  * of rows.
  *
  * A weight W [out, in] is copied into the layout that oneDNN's product wants, in bf16 rounded to nearest
- * even on the way; only when the model says that its weights changed, so never again in inference. Packing
- * W for the backward product in fp32 gains nothing (bench/LOG.md): that one reads the weight as stored. */
+ * even on the way; only when the model says that its weights changed, so never again in inference. In bf16
+ * our kernels make both layouts in one pass over W (kernels_layout.h); oneDNN's reorders where it has no
+ * blocked kernels. Packing W for the backward product in fp32 gains nothing (bench/LOG.md): that one reads
+ * the weight as stored. */
 #include <string.h>
 
 #include "vit/onednn_product.h"
 
 /* Rows a layout is chosen for; any number may come. */
 enum { PLANNED_ROWS = 128 };
-enum { PACKED_FORWARD = 1, PACKED_BACKWARD = 2 };
 
 static void key_fill(vit_product_key *key, const vit_products *products,
                      const vit_linear *linear, size_t rows, bool backward, bool c_fp32)
@@ -24,7 +25,7 @@ static void key_fill(vit_product_key *key, const vit_products *products,
     key->ldc = key->n;
     key->c_fp32 = c_fp32 || products->type == dnnl_f32;
     key->bias = !backward && linear->bias;
-    key->packed = backward ? PACKED_BACKWARD : PACKED_FORWARD;
+    key->packed = backward ? VIT_B_BACKWARD : VIT_B_FORWARD;
 }
 
 /* The layout of a pack, and where the weight comes from. */
@@ -43,6 +44,14 @@ static dnnl_status_t pack_plan(vit_pack *pack, vit_layout *stored,
     if (backward && products->type == dnnl_f32)
         return vit_layout_copy(&pack->layout, stored);
     key_fill(&key, products, linear, PLANNED_ROWS, backward, false);
+    if (products->type == dnnl_bf16) {
+        vit_product_key paired = key;
+        paired.packed = VIT_B_PAIRED;
+        if (vit_product_pairs(products, &paired)) {
+            pack->width = vit_pairs_width(key.n);
+            return vit_layout_make_paired(&pack->layout, dims[0], dims[1], pack->width);
+        }
+    }
     return vit_product_layout(&pack->layout, products, &key);
 }
 
@@ -60,6 +69,10 @@ static bool pack_bind(vit_pack *pack, const vit_layout *stored, unsigned char *a
 {
     void *weight = (void *)(uintptr_t)linear->weight;
 
+    pack->at = at;
+    if (pack->width > 0)
+        return vit_layout_memory(&pack->memory, &pack->layout, products->engine, at) ==
+               dnnl_success;
     if (pack_bytes(pack, stored) == 0)
         return vit_layout_memory(&pack->memory, &pack->layout, products->engine, weight) ==
                dnnl_success;
@@ -96,6 +109,33 @@ static bool packs_walk(vit_products *products, size_t *bytes)
     return ok;
 }
 
+/* Rows of a task; all of them together also fill the columns that a paired layout adds. */
+enum { TASK_ROWS = 32, WIDEST = 64 };
+
+static size_t weight_tasks(const vit_packed_linear *packed, const vit_linear *linear)
+{
+    const size_t rows = (linear->out + WIDEST - 1) / WIDEST * WIDEST;
+
+    return packed->forward.width > 0 || packed->backward.width > 0 ? rows / TASK_ROWS : 1;
+}
+
+static bool tasks_plan(vit_products *products)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < products->plan.count; i++)
+        count += weight_tasks(&products->packed[i], &products->linears[i]);
+    products->tasks = base_alloc(count + 1, sizeof *products->tasks);
+    if (!products->tasks)
+        return false;
+    for (size_t i = 0; i < products->plan.count; i++)
+        for (size_t t = 0; t < weight_tasks(&products->packed[i], &products->linears[i]);
+             t++)
+            products->tasks[products->task_count++] =
+                (vit_pack_task){.linear = i, .first = t * TASK_ROWS};
+    return true;
+}
+
 bool vit_linears_create(vit_products *products)
 {
     const size_t count = products->plan.count;
@@ -109,7 +149,7 @@ bool vit_linears_create(vit_products *products)
         memcpy(products->linears, products->plan.linears,
                count * sizeof *products->linears);
     products->plan.linears = products->linears;
-    if (!packs_walk(products, &bytes))
+    if (!packs_walk(products, &bytes) || !tasks_plan(products))
         return false;
     products->room = base_alloc(bytes + 1, 1);
     return products->room && packs_walk(products, &bytes);
@@ -133,6 +173,7 @@ void vit_linears_destroy(vit_products *products)
         pack_destroy(&products->packed[i].backward);
     }
     base_free(products->packed);
+    base_free(products->tasks);
     base_free(products->linears);
     base_free(products->room);
 }
@@ -148,16 +189,31 @@ static bool pack_fill(const vit_products *products, const vit_pack *pack)
             dnnl_stream_wait(stream) == dnnl_success);
 }
 
+static bool task_run(const vit_products *products, const vit_pack_task *task)
+{
+    const vit_linear *l = &products->linears[task->linear];
+    const vit_pack *forward = &products->packed[task->linear].forward;
+    const vit_pack *backward = &products->packed[task->linear].backward;
+    const bool whole = task->first == 0;
+
+    if (forward->width > 0 || backward->width > 0)
+        products->kernels->pack_rows(forward->width > 0 ? forward->at : NULL,
+                                     backward->width > 0 ? backward->at : NULL, l->weight,
+                                     task->first, l->out, l->in, forward->width,
+                                     backward->width);
+    return !whole || (pack_fill(products, forward) && pack_fill(products, backward));
+}
+
 void vit_products_refresh(vit_exec *exec, uint64_t version)
 {
+    enum { TOGETHER = 4 };
     vit_products *products = exec->products;
 
     if (products->fresh && products->version == version)
         return;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(products->plan.threads)
-    for (size_t i = 0; i < products->plan.count; i++)
-        if (!pack_fill(products, &products->packed[i].forward) ||
-            !pack_fill(products, &products->packed[i].backward))
+#pragma omp parallel for schedule(dynamic, TOGETHER) num_threads(products->plan.threads)
+    for (size_t i = 0; i < products->task_count; i++)
+        if (!task_run(products, &products->tasks[i]))
             atomic_store(&exec->failed, true);
     products->version = version;
     products->fresh = true;

@@ -58,6 +58,7 @@ base_status vit_products_create(vit_products **out, const vit_products_plan *pla
 
     if (ok) {
         products->plan = *plan;
+        products->kernels = vit_kernels_get();
         products->type = plan->precision == VIT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
         products->bytes = plan->precision == VIT_PRECISION_BF16 ? 2 : 4;
         products->workers = base_alloc((size_t)plan->threads, sizeof *products->workers);
@@ -119,7 +120,7 @@ dnnl_stream_t vit_product_stream(const vit_product_worker *worker)
 /* A primitive is made for the one thread that runs it, however many the process may use: oneDNN's blocks
  * depend on that number. */
 static dnnl_status_t made_for_one_thread(dnnl_primitive_t *out, vit_layout *scratch,
-                                         vit_layout *b, const vit_matmul *matmul,
+                                         vit_layout *b, vit_matmul *matmul,
                                          dnnl_engine_t engine)
 {
     const int threads = omp_get_max_threads();
@@ -152,7 +153,9 @@ static dnnl_status_t layouts_make(vit_matmul *out, const vit_products *products,
     out->adds = key->adds;
     dnnl_status_t status =
         vit_layout_make(&out->a, rank, a_dims + skip, products->type, a_step + skip);
-    if (status == dnnl_success)
+    if (status == dnnl_success && key->packed == VIT_B_PAIRED)
+        status = vit_layout_make_paired(&out->b, k, n, vit_pairs_width(key->n));
+    else if (status == dnnl_success)
         status = b ? vit_layout_copy(&out->b, b)
                    : vit_layout_make(&out->b, rank, b_dims + skip, products->type,
                                      b_step + skip);
@@ -192,6 +195,22 @@ dnnl_status_t vit_product_layout(vit_layout *b, const vit_products *products,
     if (primitive)
         dnnl_primitive_destroy(primitive);
     return status;
+}
+
+bool vit_product_pairs(const vit_products *products, const vit_product_key *key)
+{
+    dnnl_primitive_t primitive = NULL;
+    vit_layout scratch = {0};
+    vit_matmul matmul;
+    dnnl_status_t status = layouts_make(&matmul, products, key, NULL);
+
+    if (status == dnnl_success)
+        status = made_for_one_thread(&primitive, &scratch, NULL, &matmul, products->engine);
+    layouts_destroy(&matmul);
+    vit_layout_destroy(&scratch);
+    if (primitive)
+        dnnl_primitive_destroy(primitive);
+    return status == dnnl_success && matmul.blocked;
 }
 
 /* Memory objects without data of their own, scratch room for the largest product so far. */
@@ -316,11 +335,11 @@ void vit_multiply(vit_exec *exec, const vit_product_shape *s, const void *a, con
         atomic_store(&exec->failed, true);
 }
 
-/* c [m, n] += a [k, m]^T b [k, n] in bf16. k is given at the call: experts have another number of rows at
+/* c [m, n] = a [k, m]^T b [k, n] in bf16, or +=. k is given at the call: experts have another number of rows at
  * every step. */
 static bool gradient_bf16(const vit_products *products, size_t m, size_t n, size_t k,
                           const void *a, size_t lda, const void *b, size_t ldb, float *c,
-                          size_t ldc)
+                          size_t ldc, bool adds)
 {
     const dnnl_dim_t a_dims[2] = {(dnnl_dim_t)m, (dnnl_dim_t)k};
     const dnnl_dim_t b_dims[2] = {(dnnl_dim_t)k, (dnnl_dim_t)n};
@@ -338,7 +357,7 @@ static bool gradient_bf16(const vit_products *products, size_t m, size_t n, size
     key.ldc = ldc;
     key.ta = true;
     key.c_fp32 = true;
-    key.adds = true;
+    key.adds = adds;
     bool ok = vit_layout_make(&layout[0], 2, a_dims, dnnl_bf16, a_step) == dnnl_success &&
               vit_layout_make(&layout[1], 2, b_dims, dnnl_bf16, b_step) == dnnl_success &&
               vit_layout_memory(&args.memory_a, &layout[0], products->engine,
@@ -354,12 +373,17 @@ static bool gradient_bf16(const vit_products *products, size_t m, size_t n, size
 }
 
 void vit_product_gradient(vit_exec *exec, size_t m, size_t n, size_t k, const void *a,
-                          size_t lda, const void *b, size_t ldb, float *c, size_t ldc)
+                          size_t lda, const void *b, size_t ldb, float *c, size_t ldc,
+                          bool adds)
 {
-    if (k == 0)
+    if (k == 0) {
+        for (size_t i = 0; !adds && i < m; i++)
+            memset(c + i * ldc, 0, n * sizeof *c);
         return;
+    }
     if (exec->products->type == dnnl_f32)
-        vit_gemm(exec, true, false, m, n, k, 1.0f, a, lda, b, ldb, 1.0f, c, ldc);
-    else if (!gradient_bf16(exec->products, m, n, k, a, lda, b, ldb, c, ldc))
+        vit_gemm(exec, true, false, m, n, k, 1.0f, a, lda, b, ldb, adds ? 1.0f : 0.0f, c,
+                 ldc);
+    else if (!gradient_bf16(exec->products, m, n, k, a, lda, b, ldb, c, ldc, adds))
         atomic_store(&exec->failed, true);
 }

@@ -6,13 +6,20 @@
 
 typedef struct vit_product_worker vit_product_worker;
 
+/* Columns that stand side by side when n of them are laid out in pairs. */
+static inline size_t vit_pairs_width(size_t n)
+{
+    return n >= 64 ? 64 : n > 16 ? 32 : 16;
+}
+
 /* What a primitive is made for. Compared as bytes: fill from memset. */
 typedef struct vit_product_key {
     size_t batch, m, n, k; /* k 0: known at the call alone */
     size_t lda, ldb, ldc, step_a, step_b, step_c;
     bool ta, tb, c_fp32, bias, adds;
-    unsigned char packed; /* which packed layout b has, 0: strides */
+    unsigned char packed; /* how b lies: VIT_B_* */
 } vit_product_key;
+enum { VIT_B_STRIDED, VIT_B_FORWARD, VIT_B_BACKWARD, VIT_B_PAIRED };
 
 typedef struct vit_product_args {
     const void *a, *b, *bias;
@@ -25,7 +32,9 @@ typedef struct vit_product_args {
 typedef struct vit_pack {
     vit_layout layout;
     dnnl_memory_t memory;
-    dnnl_primitive_t reorder; /* NULL: the product reads the weight as it is stored */
+    size_t width;             /* of its pairs, which kernels make; 0: not in pairs */
+    void *at;                 /* when they do */
+    dnnl_primitive_t reorder; /* NULL: kernels, or the product reads the weight as stored */
     dnnl_memory_t source;
 } vit_pack;
 
@@ -33,17 +42,26 @@ typedef struct vit_packed_linear {
     vit_pack forward, backward;
 } vit_packed_linear;
 
+/* Rows of one weight that kernels pack, or the weight whole where reorders do. */
+typedef struct vit_pack_task {
+    size_t linear, first;
+} vit_pack_task;
+
 struct vit_products {
     vit_products_plan plan;
+    const vit_kernels *kernels;
     dnnl_data_type_t type; /* of operands */
     size_t bytes;          /* of one */
     dnnl_engine_t engine;
     vit_product_worker *workers; /* [threads] */
     vit_packed_linear *packed;   /* [linears] */
-    vit_linear *linears;         /* [linears] */
-    unsigned char *room;         /* of all packed weights */
-    uint64_t version;            /* of the weights that are packed */
-    bool fresh;                  /* something is packed */
+    vit_pack_task *tasks;        /* [task_count] what packing shares among threads */
+    size_t task_count;
+    vit_linear *linears; /* [linears] */
+    unsigned char *room; /* of all packed weights */
+    uint64_t version;    /* of the weights that are packed */
+    bool fresh;          /* something is packed */
+    bool paired;         /* gradients take turned and paired operands */
 };
 
 bool vit_linears_create(vit_products *products);
@@ -53,6 +71,8 @@ dnnl_stream_t vit_product_stream(const vit_product_worker *worker);
 /* The layout that oneDNN wants b in; the caller destroys it. */
 dnnl_status_t vit_product_layout(vit_layout *b, const vit_products *products,
                                  const vit_product_key *key);
+/* Whether oneDNN has a blocked kernel for this product with b in pairs. */
+bool vit_product_pairs(const vit_products *products, const vit_product_key *key);
 /* On the calling thread. False when oneDNN refuses. */
 bool vit_product_execute(const vit_products *products, const vit_product_key *key,
                          const vit_product_args *args);

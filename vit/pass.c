@@ -133,19 +133,9 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
     double mark = vit_lap_start(run);
     vit_embed_backward(run, d_images, run->d_x);
     vit_lap_alone(run, &mark, VIT_PART_PATCH);
+    run->fresh = false;
     pass_end(run, start);
     return exec_status(run, "backward", err);
-}
-
-float *vit_run_gradients(vit_run *run)
-{
-    return run->mode == VIT_MODE_TRAIN ? run->gradient_block : NULL;
-}
-
-void vit_run_gradients_zero(vit_run *run)
-{
-    if (run->mode == VIT_MODE_TRAIN)
-        memset(run->gradient_block, 0, vit_model_floats(run->model) * sizeof(float));
 }
 
 double vit_run_aux_loss(const vit_run *run)

@@ -25,35 +25,6 @@ void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, s
         run->fp32->axpy(sum, 1.0f, run->partial + b * run->partial_width + at, n);
 }
 
-/* Pieces of a gradient are cut along its longer side. Enough of them for even loads; none under MIN_PIECE
- * wide, where the product itself becomes slow. */
-enum { MIN_PIECE = 96, PIECES_PER_THREAD = 4 };
-
-void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count)
-{
-    const size_t wanted = (PIECES_PER_THREAD * (size_t)run->threads + count - 1) / count;
-    const size_t pieces = wanted < 2 ? 2 : wanted;
-
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t task = 0; task < count * pieces; task++) {
-        const vit_gradient *g = &list[task / pieces];
-        const bool tall = g->m > g->n;
-        const size_t longer = tall ? g->m : g->n, part = task % pieces;
-        const size_t width =
-            max_size(MIN_PIECE, ((longer + pieces - 1) / pieces + 15) / 16 * 16);
-        const size_t first = part * width;
-        if (first >= longer)
-            continue;
-        const size_t size = vit_min(width, longer - first);
-        if (tall)
-            vit_product_gradient(&run->exec, size, g->n, g->k, vit_at(run, g->a, first),
-                                 g->m, g->b, g->n, g->c + first * g->n, g->n);
-        else
-            vit_product_gradient(&run->exec, g->m, size, g->k, g->a, g->m,
-                                 vit_at(run, g->b, first), g->n, g->c + first, g->n);
-    }
-}
-
 /* ---- planning ---------------------------------------------------------------------------- */
 
 static float *floats(vit_run *run, size_t count)
@@ -233,10 +204,13 @@ static void plan_backward(vit_run *run)
     run->d_norm = floats(run, views_max(run) * t * d);
     run->d_heads = run->d_norm;
     run->d_qkv = operands(run, t * 3 * d);
-    run->d_hidden = operands(run, max_size(t, rows) * m);
-    run->active = run->mode == VIT_MODE_TRAIN ? operands(run, max_size(t, rows) * m) : NULL;
     run->d_branch = operands(run, t * d);
-    run->d_rows_out = operands(run, rows * d);
+    run->d_hidden = run->active = run->d_rows_out = NULL;
+    if (run->mode == VIT_MODE_TRAIN) {
+        run->d_hidden = operands(run, max_size(t, rows) * m);
+        run->active = operands(run, max_size(t, rows) * m);
+        run->d_rows_out = operands(run, rows * d);
+    }
     run->d_rows_in = operands(run, rows * d);
     run->d_gate = floats(run, rows);
     run->partial_width = max_size(5 * d, m + 3 * d);
@@ -295,7 +269,7 @@ static void plan(vit_run *run)
     if (run->mode == VIT_MODE_TRAIN)
         run->gradient_block = floats(run, vit_model_floats(run->model));
     /* a block's rows of every width that a layer needs */
-    const size_t block = VIT_ROWS * (2 * d + max_size((size_t)c->mlp, 2 * d));
+    const size_t block = VIT_ROWS * (2 * d + 2 * max_size((size_t)c->mlp, 2 * d));
     run->scratch_floats = (max_size(vit_heads_scratch(run), block) + 63) / 64 * 64 + 64;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
     vit_profile_plan(run);

@@ -90,6 +90,7 @@ struct vit_run {
     size_t heads_group; /* heads that a thread takes at a time */
     size_t heads_parts; /* parts of their queries, forward: more than 1 when heads are few */
     bool training;      /* this forward pass draws noise and dropout */
+    bool fresh;         /* gradients of weights are to be written, not added to */
     vit_step step;
     base_arena arena;
     /* shared buffers */
@@ -111,12 +112,14 @@ struct vit_run {
     float *d_norm;      /* [views * T, D] of a norm's output */
     void *d_heads;      /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
     void *d_qkv;        /* [T, 3D] */
+    /* Outside training the next three are kept for a block of rows alone, in the threads' scratch: NULL. */
     void *d_hidden;     /* [max(T, rows), M] */
     void *active;       /* [max(T, rows), M] GELU once more, for fc2's gradient */
+    void *d_rows_out;   /* [rows, D] */
     void *d_branch;     /* [T, D] gradient of a branch, after dropout if that is on */
-    void *d_rows_out, *d_rows_in;          /* [rows, D] */
-    float *d_gate;                         /* [assignments] */
-    float *d_attention;                    /* [B, H, N, N], only if a router wants it */
+    void *d_rows_in;    /* [rows, D] */
+    float *d_gate;      /* [assignments] */
+    float *d_attention; /* [B, H, N, N], only if a router wants it */
     float *d_carry, *d_joined, *d_entered; /* only when a router joins itself */
     float *d_both;                         /* [2T, D], only with two views */
     float *mixed;   /* [T, D] the output mixed of them, then its gradient */
@@ -174,7 +177,10 @@ void vit_heads_place(const vit_run *run, void *to, const void *from, size_t kind
 void vit_heads_forward(vit_run *run, const vit_block_state *s, size_t task);
 void vit_heads_backward(vit_run *run, const vit_block_state *s, size_t task, bool extra);
 
-/* One gradient of a weight: c [m, n] += a^T b with a [k, m], b [k, n]; a and b are operands. */
+/* ---- gradients.c: of weights, from operands that a backward sweep left ------------------------- */
+
+/* c [m, n] += a^T b with operands a [k, m] and b [k, n]. The first pass after vit_run_gradients_zero writes c
+ * in place of adding. */
 typedef struct vit_gradient {
     size_t m, n, k;
     const void *a, *b;

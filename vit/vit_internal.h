@@ -42,6 +42,7 @@ typedef struct vit_products_plan {
     const vit_linear
         *linears; /* [count], copied; weights and biases must outlive the products */
     size_t count;
+    size_t paired_from; /* from this layer on gradients take paired operands, if they can */
     size_t result_floats; /* of the largest result, for scratch */
 } vit_products_plan;
 base_status vit_products_create(vit_products **out, const vit_products_plan *plan,
@@ -65,9 +66,10 @@ typedef struct vit_product_shape {
 } vit_product_shape;
 void vit_multiply(vit_exec *exec, const vit_product_shape *shape, const void *a,
                   const void *b, void *c);
-/* C [m, n] += A^T B with A [k, m], B [k, n]: the gradient of a weight from k rows. C is fp32. */
+/* C [m, n] = A^T B with A [k, m], B [k, n], or += : the gradient of a weight from k rows. C is fp32. */
 void vit_product_gradient(vit_exec *exec, size_t m, size_t n, size_t k, const void *a,
-                          size_t lda, const void *b, size_t ldb, float *c, size_t ldc);
+                          size_t lda, const void *b, size_t ldb, float *c, size_t ldc,
+                          bool adds);
 
 /* ---- kernels: plain loops compiled for several instruction sets (kernels.c) ------------------ */
 
@@ -127,6 +129,11 @@ typedef struct vit_kernels {
      * 24 bits: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v. */
     void (*normals)(float *out, size_t rows, size_t n, const uint32_t key[2],
                     uint64_t first);
+    /* 32 rows of W [out, in] from row `first`, rounded to nearest even, where they belong in W^T and in W
+     * laid out in pairs (kernels_layout.h) of so many columns, 16, 32 or 64; NULL: not wanted. All rows up to
+     * a multiple of the width must be asked for. */
+    void (*pack_rows)(uint16_t *forward, uint16_t *backward, const float *w, size_t first,
+                      size_t out, size_t in, size_t width_forward, size_t width_backward);
 } vit_kernels;
 
 /* Set i of those that run on this processor, from the plain one to the best; NULL: no more. */
