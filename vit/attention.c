@@ -15,13 +15,15 @@ void vit_attention_forward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width, step = run->block_rows;
     const size_t tasks = vit_heads_tasks(run, true);
 
+    vit_share_cut(run, 0, (run->tokens + step - 1) / step);
+    vit_share_cut(run, 1, tasks);
+    vit_share_cut(run, 2, (run->tokens + step - 1) / step);
 #pragma omp parallel num_threads(run->threads)
     {
         float *scratch = vit_scratch(run);
 
-#pragma omp for schedule(dynamic, 1)
-        for (size_t first = 0; first < run->tokens; first += step) {
-            const size_t rows = vit_min(step, run->tokens - first);
+        for (size_t block; vit_share_take(run, 0, &block);) {
+            const size_t first = block * step, rows = vit_min(step, run->tokens - first);
             void *normed = vit_at_or(run, s->norm1, first * d, scratch);
             double mark = vit_lap_start(run);
             run->operand->norm(normed, s->mean1 + first, s->rstd1 + first, s->x + first * d,
@@ -35,13 +37,12 @@ void vit_attention_forward(vit_run *run, size_t i)
             vit_lap(run, &mark, VIT_PART_ATTENTION);
         }
 
-#pragma omp for schedule(dynamic, 1)
-        for (size_t task = 0; task < tasks; task++)
+#pragma omp barrier
+        for (size_t task; vit_share_take(run, 1, &task);)
             vit_heads_forward(run, s, task);
-
-#pragma omp for schedule(dynamic, 1)
-        for (size_t first = 0; first < run->tokens; first += step) {
-            const size_t rows = vit_min(step, run->tokens - first);
+#pragma omp barrier
+        for (size_t block; vit_share_take(run, 2, &block);) {
+            const size_t first = block * step, rows = vit_min(step, run->tokens - first);
             double mark = vit_lap_start(run);
             vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_PROJ, rows,
                                vit_at(run, s->attention, first * d), scratch, true);
@@ -98,14 +99,14 @@ void vit_attention_backward(vit_run *run, size_t i)
     const size_t blocks = (t + step - 1) / step, tasks = vit_heads_tasks(run, false);
     const bool extra = s->router && s->router->wants_attention;
 
+    vit_share_cut(run, 0, blocks);
+    vit_share_cut(run, 1, tasks);
 #pragma omp parallel num_threads(run->threads)
     {
-#pragma omp for schedule(dynamic, 1)
-        for (size_t first = 0; first < t; first += step)
-            projection_backward(run, i, first, vit_min(step, t - first));
-
-#pragma omp for schedule(dynamic, 1)
-        for (size_t task = 0; task < tasks; task++)
+        for (size_t block; vit_share_take(run, 0, &block);)
+            projection_backward(run, i, block * step, vit_min(step, t - block * step));
+#pragma omp barrier
+        for (size_t task; vit_share_take(run, 1, &task);)
             vit_heads_backward(run, s, task, extra);
     }
 
@@ -122,9 +123,10 @@ void vit_attention_backward(vit_run *run, size_t i)
         vit_lap_alone(run, &alone, VIT_PART_PROJECTION);
     }
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t first = 0; first < t; first += step) {
-        const size_t rows = vit_min(step, t - first);
+    vit_share_cut(run, 0, blocks);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t block; vit_share_take(run, 0, &block);) {
+        const size_t first = block * step, rows = vit_min(step, t - first);
         const void *d_qkv = vit_at(run, run->d_qkv, first * 3 * d);
         float *sums = run->partial + first / step * run->partial_width;
         float *scratch = vit_scratch(run);

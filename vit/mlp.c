@@ -25,9 +25,10 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
     const size_t step = run->block_rows;
     const int tanh_form = run->config.gelu == VIT_GELU_TANH;
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t first = 0; first < run->tokens; first += step) {
-        const size_t rows = vit_min(step, run->tokens - first);
+    vit_share_cut(run, 0, (run->tokens + step - 1) / step);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t block; vit_share_take(run, 0, &block);) {
+        const size_t first = block * step, rows = vit_min(step, run->tokens - first);
         float *scratch = vit_scratch(run), *normed_here = scratch + VIT_ROWS * d;
         void *active = normed_here + VIT_ROWS * d;
         void *normed = vit_at_or(run, s->norm2, first * d, normed_here);
@@ -101,9 +102,10 @@ void vit_mlp_backward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
     const size_t t = run->tokens, step = run->block_rows, blocks = (t + step - 1) / step;
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t first = 0; first < t; first += step)
-        rows_backward(run, i, first, vit_min(step, t - first));
+    vit_share_cut(run, 0, blocks);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t block; vit_share_take(run, 0, &block);)
+        rows_backward(run, i, block * step, vit_min(step, t - block * step));
     if (run->mode != VIT_MODE_TRAIN)
         return;
     double alone = vit_lap_start(run);

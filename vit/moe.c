@@ -182,8 +182,9 @@ static void experts_forward(vit_run *run, size_t i)
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     places_plan(s, tasks.experts);
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t index = 0; index < tasks.first[tasks.experts]; index++) {
+    vit_share_cut(run, 0, tasks.first[tasks.experts]);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t index; vit_share_take(run, 0, &index);) {
         const expert_block b = task_block(&tasks, s, task_at(&tasks, &s->dispatch, index));
         block_forward(run, i, &b);
     }
@@ -505,8 +506,9 @@ void vit_moe_backward(vit_run *run, size_t i)
     expert_tasks tasks = {0};
     tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(run->threads)
-    for (size_t index = 0; index < tasks.first[tasks.experts]; index++) {
+    vit_share_cut(run, 0, tasks.first[tasks.experts]);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t index; vit_share_take(run, 0, &index);) {
         const size_t task = task_at(&tasks, &s->dispatch, index);
         const expert_block b = task_block(&tasks, s, task);
         block_backward(run, i, &b, run->partial + task * run->partial_width, d_y);

@@ -67,6 +67,13 @@ typedef struct vit_profile {
     vit_profile_thread *thread; /* [threads + 1]: of regions, then of what runs outside */
 } vit_profile;
 
+/* What is left of a thread's part of a sweep; on a line of its own. */
+typedef struct vit_share {
+    _Alignas(64) atomic_size_t next;
+    size_t end;
+} vit_share;
+enum { VIT_SHARES = 3 }; /* sweeps of one parallel region at most */
+
 struct vit_run {
     const vit_model *model;
     vit_config config;
@@ -88,9 +95,10 @@ struct vit_run {
     size_t batch, tokens_per_image, tokens;
     size_t block_rows;  /* rows that a thread takes at a time, at most VIT_ROWS */
     size_t heads_group; /* heads that a thread takes at a time */
-    size_t heads_parts; /* parts of their queries, forward: more than 1 when heads are few */
-    bool training;      /* this forward pass draws noise and dropout */
-    bool fresh;         /* gradients of weights are to be written, not added to */
+    size_t
+        heads_parts; /* parts of their queries, forward: more than 1 when heads are few */
+    bool training;   /* this forward pass draws noise and dropout */
+    bool fresh;      /* gradients of weights are to be written, not added to */
     vit_step step;
     base_arena arena;
     /* shared buffers */
@@ -132,6 +140,7 @@ struct vit_run {
     const uint16_t *fixed; /* [fixed_images, set count] borrowed; NULL: routing is free */
     size_t fixed_images;
     vit_profile profile;
+    vit_share *share; /* [VIT_SHARES, threads] */
 };
 
 /* vit_run_create with this router in place of the one that the model names, whose parameters and options
@@ -139,6 +148,14 @@ struct vit_run {
 base_status vit_run_create_with(vit_run **out, const vit_model *model,
                                 const vit_router *router, size_t batch,
                                 const vit_run_options *options, base_error *err);
+/* ---- share.c: the tasks of a sweep, to the threads -------------------------------------------- */
+
+/* Outside a parallel region: `count` tasks for sweep 0 .. VIT_SHARES - 1 of the next one. */
+void vit_share_cut(vit_run *run, size_t sweep, size_t count);
+/* Inside: the calling thread's next task, its own first; false when none is left of anybody's. Cut in the
+ * same way, a block of rows meets the same thread in every sweep, whose caches have it. */
+bool vit_share_take(vit_run *run, size_t sweep, size_t *task);
+
 /* This thread's scratch, inside a parallel region. */
 float *vit_scratch(const vit_run *run);
 /* Number index of operands. */
