@@ -236,7 +236,7 @@ static void normals(float *out, size_t rows, size_t n, const uint32_t key[2],
         .column_sum = set##_column_sum, .softmax = set##_softmax,                          \
         .softmax_backward = set##_softmax_backward, .round = set##_round,                  \
         .multiply = set##_multiply, .axpy = set##_axpy, .dot = set##_dot,                  \
-        .copy = set##_copy, .transpose = set##_transpose,                                  \
+        .pack_rows = set##_pack_rows, .copy = set##_copy, .transpose = set##_transpose,    \
     }
 
 extern const vit_kernels VIT_KERNELS_SET;
@@ -251,5 +251,4 @@ const vit_kernels VIT_KERNELS_SET = {
     .sum_squares = sum_squares,
     .to_bf16 = to_bf16,
     .normals = normals,
-    .pack_rows = bf16_pack_rows,
 };

@@ -21,9 +21,9 @@ typedef struct vit_layout {
 /* dims and strides [rank]; strides NULL: as the primitive likes it best. */
 dnnl_status_t vit_layout_make(vit_layout *out, int rank, const dnnl_dim_t *dims,
                               dnnl_data_type_t type, const dnnl_dim_t *strides);
-/* B [k, n] in pairs of rows, `width` columns side by side (kernels_layout.h). */
-dnnl_status_t vit_layout_make_paired(vit_layout *out, dnnl_dim_t k, dnnl_dim_t n,
-                                     size_t width);
+/* Columns of a block, when this layout of B [k, n] is one of those of kernels_layout.h; else 0. */
+size_t vit_layout_width(const vit_layout *layout, dnnl_dim_t k, dnnl_dim_t n,
+                        dnnl_data_type_t type);
 dnnl_status_t vit_layout_copy(vit_layout *out, const vit_layout *layout);
 void vit_layout_destroy(vit_layout *layout);
 size_t vit_layout_bytes(const vit_layout *layout);
@@ -41,7 +41,7 @@ typedef struct vit_matmul {
 } vit_matmul;
 /* The primitive, its scratch and, unless NULL, the layout that it wants b in. The caller destroys all. */
 dnnl_status_t vit_matmul_make(dnnl_primitive_t *out, vit_layout *scratch, vit_layout *b,
-                              vit_matmul *matmul, dnnl_engine_t engine);
+                              const vit_matmul *matmul, dnnl_engine_t engine);
 /* A copy from one layout to another, types included. */
 dnnl_status_t vit_reorder_make(dnnl_primitive_t *out, const vit_layout *from,
                                const vit_layout *to, dnnl_engine_t engine);

@@ -33,26 +33,6 @@ dnnl_status_t vit_layout_make(vit_layout *out, int rank, const dnnl_dim_t *dims,
     return status;
 }
 
-dnnl_status_t vit_layout_make_paired(vit_layout *out, dnnl_dim_t k, dnnl_dim_t n,
-                                     size_t width)
-{
-    const dnnl_format_tag_t tag = width == 64   ? dnnl_BA16a64b2a
-                                  : width == 32 ? dnnl_BA16a32b2a
-                                                : dnnl_BA16a16b2a;
-    const dnnl_dims_t dims = {k, n};
-
-    memset(out, 0, sizeof *out);
-#if DNNL_VERSION_MAJOR >= 3
-    const dnnl_status_t status =
-        dnnl_memory_desc_create_with_tag(&out->desc, 2, dims, dnnl_bf16, tag);
-#else
-    const dnnl_status_t status =
-        dnnl_memory_desc_init_by_tag(&out->desc, 2, dims, dnnl_bf16, tag);
-#endif
-    out->there = status == dnnl_success;
-    return status;
-}
-
 dnnl_status_t vit_layout_copy(vit_layout *out, const vit_layout *layout)
 {
     dnnl_status_t status = dnnl_success;
@@ -85,6 +65,36 @@ bool vit_layout_equal(const vit_layout *a, const vit_layout *b)
     return a->there && b->there && dnnl_memory_desc_equal(DESC(a), DESC(b));
 }
 
+size_t vit_layout_width(const vit_layout *layout, dnnl_dim_t k, dnnl_dim_t n,
+                        dnnl_data_type_t type)
+{
+    static const struct {
+        size_t width;
+        dnnl_format_tag_t fp32, bf16;
+    } known[] = {
+        {64, dnnl_BA16a64b, dnnl_BA16a64b2a},
+        {32, dnnl_BA16a32b, dnnl_BA16a32b2a},
+        {16, dnnl_BA16a16b, dnnl_BA16a16b2a},
+    };
+    const dnnl_dims_t dims = {k, n};
+    size_t width = 0;
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0] && width == 0; i++) {
+        const dnnl_format_tag_t tag = type == dnnl_bf16 ? known[i].bf16 : known[i].fp32;
+        vit_layout other = {0};
+#if DNNL_VERSION_MAJOR >= 3
+        other.there = dnnl_memory_desc_create_with_tag(&other.desc, 2, dims, type, tag) ==
+                      dnnl_success;
+#else
+        other.there =
+            dnnl_memory_desc_init_by_tag(&other.desc, 2, dims, type, tag) == dnnl_success;
+#endif
+        width = vit_layout_equal(layout, &other) ? known[i].width : 0;
+        vit_layout_destroy(&other);
+    }
+    return width;
+}
+
 dnnl_status_t vit_layout_memory(dnnl_memory_t *out, const vit_layout *layout,
                                 dnnl_engine_t engine, void *at)
 {
@@ -114,9 +124,8 @@ static dnnl_status_t layout_query(vit_layout *out, const_dnnl_primitive_desc_t m
 }
 
 dnnl_status_t vit_matmul_make(dnnl_primitive_t *out, vit_layout *scratch, vit_layout *b,
-                              vit_matmul *matmul, dnnl_engine_t engine)
+                              const vit_matmul *matmul, dnnl_engine_t engine)
 {
-    const char *name = NULL;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_post_ops_t after = NULL;
     dnnl_primitive_desc_t desc = NULL;
@@ -154,9 +163,6 @@ dnnl_status_t vit_matmul_make(dnnl_primitive_t *out, vit_layout *scratch, vit_la
         status = layout_query(scratch, desc, dnnl_query_scratchpad_md);
     if (status == dnnl_success && b)
         status = layout_query(b, desc, dnnl_query_weights_md);
-    if (status == dnnl_success)
-        status = dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
-    matmul->blocked = status == dnnl_success && strstr(name, "brg") != NULL;
     if (status == dnnl_success)
         status = dnnl_primitive_create(out, desc);
     if (desc)

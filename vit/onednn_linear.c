@@ -2,10 +2,10 @@
  * of rows.
  *
  * A weight W [out, in] is copied into the layout that oneDNN's product wants, in bf16 rounded to nearest
- * even on the way; only when the model says that its weights changed, so never again in inference. In bf16
- * our kernels make both layouts in one pass over W (kernels_layout.h); oneDNN's reorders where it has no
- * blocked kernels. Packing W for the backward product in fp32 gains nothing (bench/LOG.md): that one reads
- * the weight as stored. */
+ * even on the way; only when the model says that its weights changed, so never again in inference. Our
+ * kernels make the layouts that oneDNN usually wants (kernels_layout.h), in bf16 both in one pass over W;
+ * its reorders make others. Packing W for the backward product in fp32 gains nothing (bench/LOG.md): that
+ * one reads the weight as stored. */
 #include <string.h>
 
 #include "vit/onednn_product.h"
@@ -44,15 +44,11 @@ static dnnl_status_t pack_plan(vit_pack *pack, vit_layout *stored,
     if (backward && products->type == dnnl_f32)
         return vit_layout_copy(&pack->layout, stored);
     key_fill(&key, products, linear, PLANNED_ROWS, backward, false);
-    if (products->type == dnnl_bf16) {
-        vit_product_key paired = key;
-        paired.packed = VIT_B_PAIRED;
-        if (vit_product_pairs(products, &paired)) {
-            pack->width = vit_pairs_width(key.n);
-            return vit_layout_make_paired(&pack->layout, dims[0], dims[1], pack->width);
-        }
-    }
-    return vit_product_layout(&pack->layout, products, &key);
+    status = vit_product_layout(&pack->layout, products, &key);
+    pack->width = status == dnnl_success
+                      ? vit_layout_width(&pack->layout, dims[0], dims[1], products->type)
+                      : 0;
+    return status;
 }
 
 static size_t pack_bytes(const vit_pack *pack, const vit_layout *stored)

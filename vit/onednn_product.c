@@ -58,7 +58,7 @@ base_status vit_products_create(vit_products **out, const vit_products_plan *pla
 
     if (ok) {
         products->plan = *plan;
-        products->kernels = vit_kernels_get();
+        products->kernels = &vit_kernels_get()->operand[plan->precision];
         products->type = plan->precision == VIT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
         products->bytes = plan->precision == VIT_PRECISION_BF16 ? 2 : 4;
         products->workers = base_alloc((size_t)plan->threads, sizeof *products->workers);
@@ -120,7 +120,7 @@ dnnl_stream_t vit_product_stream(const vit_product_worker *worker)
 /* A primitive is made for the one thread that runs it, however many the process may use: oneDNN's blocks
  * depend on that number. */
 static dnnl_status_t made_for_one_thread(dnnl_primitive_t *out, vit_layout *scratch,
-                                         vit_layout *b, vit_matmul *matmul,
+                                         vit_layout *b, const vit_matmul *matmul,
                                          dnnl_engine_t engine)
 {
     const int threads = omp_get_max_threads();
@@ -153,9 +153,7 @@ static dnnl_status_t layouts_make(vit_matmul *out, const vit_products *products,
     out->adds = key->adds;
     dnnl_status_t status =
         vit_layout_make(&out->a, rank, a_dims + skip, products->type, a_step + skip);
-    if (status == dnnl_success && key->packed == VIT_B_PAIRED)
-        status = vit_layout_make_paired(&out->b, k, n, vit_pairs_width(key->n));
-    else if (status == dnnl_success)
+    if (status == dnnl_success)
         status = b ? vit_layout_copy(&out->b, b)
                    : vit_layout_make(&out->b, rank, b_dims + skip, products->type,
                                      b_step + skip);
@@ -195,22 +193,6 @@ dnnl_status_t vit_product_layout(vit_layout *b, const vit_products *products,
     if (primitive)
         dnnl_primitive_destroy(primitive);
     return status;
-}
-
-bool vit_product_pairs(const vit_products *products, const vit_product_key *key)
-{
-    dnnl_primitive_t primitive = NULL;
-    vit_layout scratch = {0};
-    vit_matmul matmul;
-    dnnl_status_t status = layouts_make(&matmul, products, key, NULL);
-
-    if (status == dnnl_success)
-        status = made_for_one_thread(&primitive, &scratch, NULL, &matmul, products->engine);
-    layouts_destroy(&matmul);
-    vit_layout_destroy(&scratch);
-    if (primitive)
-        dnnl_primitive_destroy(primitive);
-    return status == dnnl_success && matmul.blocked;
 }
 
 /* Memory objects without data of their own, scratch room for the largest product so far. */

@@ -6,12 +6,6 @@
 
 typedef struct vit_product_worker vit_product_worker;
 
-/* Columns that stand side by side when n of them are laid out in pairs. */
-static inline size_t vit_pairs_width(size_t n)
-{
-    return n >= 64 ? 64 : n > 16 ? 32 : 16;
-}
-
 /* What a primitive is made for. Compared as bytes: fill from memset. */
 typedef struct vit_product_key {
     size_t batch, m, n, k; /* k 0: known at the call alone */
@@ -19,7 +13,7 @@ typedef struct vit_product_key {
     bool ta, tb, c_fp32, bias, adds;
     unsigned char packed; /* how b lies: VIT_B_* */
 } vit_product_key;
-enum { VIT_B_STRIDED, VIT_B_FORWARD, VIT_B_BACKWARD, VIT_B_PAIRED };
+enum { VIT_B_STRIDED, VIT_B_FORWARD, VIT_B_BACKWARD };
 
 typedef struct vit_product_args {
     const void *a, *b, *bias;
@@ -32,7 +26,7 @@ typedef struct vit_product_args {
 typedef struct vit_pack {
     vit_layout layout;
     dnnl_memory_t memory;
-    size_t width;             /* of its pairs, which kernels make; 0: not in pairs */
+    size_t width;             /* of its blocks, which kernels fill; 0: they do not */
     void *at;                 /* when they do */
     dnnl_primitive_t reorder; /* NULL: kernels, or the product reads the weight as stored */
     dnnl_memory_t source;
@@ -49,7 +43,7 @@ typedef struct vit_pack_task {
 
 struct vit_products {
     vit_products_plan plan;
-    const vit_kernels *kernels;
+    const vit_operand_kernels *kernels;
     dnnl_data_type_t type; /* of operands */
     size_t bytes;          /* of one */
     dnnl_engine_t engine;
@@ -71,8 +65,6 @@ dnnl_stream_t vit_product_stream(const vit_product_worker *worker);
 /* The layout that oneDNN wants b in; the caller destroys it. */
 dnnl_status_t vit_product_layout(vit_layout *b, const vit_products *products,
                                  const vit_product_key *key);
-/* Whether oneDNN has a blocked kernel for this product with b in pairs. */
-bool vit_product_pairs(const vit_products *products, const vit_product_key *key);
 /* On the calling thread. False when oneDNN refuses. */
 bool vit_product_execute(const vit_products *products, const vit_product_key *key,
                          const vit_product_args *args);

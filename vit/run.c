@@ -272,8 +272,8 @@ static void plan(vit_run *run)
     const size_t block = VIT_ROWS * (2 * d + 2 * max_size((size_t)c->mlp, 2 * d));
     run->scratch_floats = (max_size(vit_heads_scratch(run), block) + 63) / 64 * 64 + 64;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
-    run->share = base_arena_take(&run->arena, VIT_SHARES * (size_t)run->threads,
-                                 sizeof *run->share);
+    run->share =
+        base_arena_take(&run->arena, VIT_SHARES * (size_t)run->threads, sizeof *run->share);
     vit_profile_plan(run);
 }
 

@@ -99,6 +99,11 @@ typedef struct vit_operand_kernels {
     /* y += a * x */
     void (*axpy)(float *y, float a, const void *x, size_t n);
     float (*dot)(const float *a, const void *b, size_t n);
+    /* 32 rows of W [out, in] from row `first`, where they belong in W^T and, bf16 alone, in W laid out in
+     * blocks (kernels_layout.h) of so many columns, multiples of 16 that divide 256; NULL: not wanted. All
+     * rows up to a multiple of the width must be asked for. */
+    void (*pack_rows)(void *forward, void *backward, const float *w, size_t first,
+                      size_t out, size_t in, size_t width_forward, size_t width_backward);
     /* to [rows, n] <- from [rows, n], to [n, rows] <- from^T, with ld_* numbers from row to row */
     void (*copy)(void *to, size_t ld_to, const void *from, size_t ld_from, size_t rows,
                  size_t n);
@@ -129,11 +134,6 @@ typedef struct vit_kernels {
      * 24 bits: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v. */
     void (*normals)(float *out, size_t rows, size_t n, const uint32_t key[2],
                     uint64_t first);
-    /* 32 rows of W [out, in] from row `first`, rounded to nearest even, where they belong in W^T and in W
-     * laid out in pairs (kernels_layout.h) of so many columns, 16, 32 or 64; NULL: not wanted. All rows up to
-     * a multiple of the width must be asked for. */
-    void (*pack_rows)(uint16_t *forward, uint16_t *backward, const float *w, size_t first,
-                      size_t out, size_t in, size_t width_forward, size_t width_backward);
 } vit_kernels;
 
 /* Set i of those that run on this processor, from the plain one to the best; NULL: no more. */
