@@ -11,100 +11,10 @@
 #include <omp.h>
 #include <string.h>
 
-#include "vit/run_internal.h"
-
-/* Tasks of the experts: task number to expert and first row. */
-typedef struct expert_tasks {
-    size_t first[VIT_EXPERTS_MAX + 1]; /* first task of each expert */
-    size_t experts, whole;             /* whole: tasks of VIT_ROWS rows */
-    size_t last[VIT_EXPERTS_MAX]; /* what is left of an expert, most rows first: task */
-} expert_tasks;
-
-/* One block of rows of an expert. */
-typedef struct expert_block {
-    size_t expert;
-    size_t assignment; /* the first, in dispatch order */
-    size_t first;      /* the first row in the buffers */
-    size_t rows;       /* that have an assignment */
-    size_t padded;     /* what products run on; the rest is zero */
-} expert_block;
-
-static size_t round_up(size_t value, size_t multiple)
-{
-    return (value + multiple - 1) / multiple * multiple;
-}
-
-static void tasks_plan(expert_tasks *out, const vit_dispatch *dispatch, size_t experts)
-{
-    size_t left[VIT_EXPERTS_MAX], count = 0; /* rows of last's tasks */
-
-    out->experts = experts;
-    out->first[0] = 0;
-    for (size_t e = 0; e < experts; e++) {
-        const size_t rows = dispatch->offset[e + 1] - dispatch->offset[e];
-        out->first[e + 1] = out->first[e] + vit_row_blocks(rows);
-        if (rows % VIT_ROWS == 0)
-            continue;
-        size_t at = count++;
-        for (; at > 0 && left[at - 1] < rows % VIT_ROWS; at--) {
-            left[at] = left[at - 1];
-            out->last[at] = out->last[at - 1];
-        }
-        left[at] = rows % VIT_ROWS;
-        out->last[at] = out->first[e + 1] - 1;
-    }
-    out->whole = out->first[experts] - count;
-}
-
-/* The order in which threads take the tasks: whole blocks by expert, then what is left, smallest last, so
- * that threads end together. */
-static size_t task_at(const expert_tasks *tasks, const vit_dispatch *dispatch, size_t index)
-{
-    if (index >= tasks->whole)
-        return tasks->last[index - tasks->whole];
-    for (size_t e = 0;; e++) {
-        const size_t whole = (dispatch->offset[e + 1] - dispatch->offset[e]) / VIT_ROWS;
-        if (index < whole)
-            return tasks->first[e] + index;
-        index -= whole;
-    }
-}
-
-/* Experts' rows begin at multiples, so that their last blocks can be padded in place. */
-static void places_plan(vit_block_state *s, size_t experts)
-{
-    s->place[0] = 0;
-    for (size_t e = 0; e < experts; e++)
-        s->place[e + 1] =
-            s->place[e] +
-            round_up(s->dispatch.offset[e + 1] - s->dispatch.offset[e], VIT_ROWS_MULTIPLE);
-}
-
-static expert_block task_block(const expert_tasks *tasks, const vit_block_state *s,
-                               size_t task)
-{
-    size_t e = 0;
-    while (tasks->first[e + 1] <= task)
-        e++;
-    const size_t before = (task - tasks->first[e]) * VIT_ROWS;
-    const size_t at = s->dispatch.offset[e] + before;
-    const size_t rows = vit_min(VIT_ROWS, s->dispatch.offset[e + 1] - at);
-    return (expert_block){.expert = e,
-                          .assignment = at,
-                          .first = s->place[e] + before,
-                          .rows = rows,
-                          .padded = round_up(rows, VIT_ROWS_MULTIPLE)};
-}
-
-/* Where the result of a kept assignment lies. */
-static size_t assignment_row(const vit_block_state *s, size_t a)
-{
-    const size_t e = s->pass.expert[a];
-    return s->dispatch.row[a] - s->dispatch.offset[e] + s->place[e];
-}
+#include "vit/moe_tasks.h"
 
 /* Zeroes the rows behind a block's, [.., D]. */
-static void padding_clear(const vit_run *run, const expert_block *b, void *rows)
+static void padding_clear(const vit_run *run, const vit_expert_block *b, void *rows)
 {
     const size_t d = (size_t)run->config.width;
     memset(vit_at(run, rows, b->rows * d), 0,
@@ -118,7 +28,7 @@ static uint64_t expert_site(size_t i, uint64_t site, size_t e)
 
 /* Dropout of rows of one expert; the mask belongs to the token, wherever its row lies. */
 static void expert_dropout(void *y, const vit_run *run, size_t i, uint64_t site,
-                           const expert_block *b, size_t n)
+                           const vit_expert_block *b, size_t n)
 {
     const vit_block_state *s = &run->block[i];
     for (size_t r = 0; r < b->rows; r++) {
@@ -138,7 +48,7 @@ static float token_scale(const vit_run *run, const vit_block_state *s, size_t t)
 }
 
 /* in [padded, D] = what the router read of the rows' tokens. */
-static void gather(const vit_run *run, const vit_block_state *s, const expert_block *b,
+static void gather(const vit_run *run, const vit_block_state *s, const vit_expert_block *b,
                    void *in)
 {
     const size_t d = (size_t)run->config.width;
@@ -150,7 +60,7 @@ static void gather(const vit_run *run, const vit_block_state *s, const expert_bl
     padding_clear(run, b, in);
 }
 
-static void block_forward(vit_run *run, size_t i, const expert_block *b)
+static void block_forward(vit_run *run, size_t i, const vit_expert_block *b)
 {
     const vit_block_state *s = &run->block[i];
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
@@ -178,14 +88,15 @@ static void block_forward(vit_run *run, size_t i, const expert_block *b)
 static void experts_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
-    expert_tasks tasks = {0};
-    tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
-    places_plan(s, tasks.experts);
+    vit_expert_tasks tasks = {0};
+    vit_expert_tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
+    vit_expert_places_plan(s, tasks.experts);
 
     vit_share_cut(run, 0, tasks.first[tasks.experts]);
 #pragma omp parallel num_threads(run->threads)
     for (size_t index; vit_share_take(run, 0, &index);) {
-        const expert_block b = task_block(&tasks, s, task_at(&tasks, &s->dispatch, index));
+        const vit_expert_block b = vit_expert_task_block(
+            &tasks, s, vit_expert_task_at(&tasks, &s->dispatch, index));
         block_forward(run, i, &b);
     }
 }
@@ -207,7 +118,7 @@ static void token_add(const vit_run *run, const vit_block_state *s, float *row, 
     for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
         if (s->dispatch.kept[a])
             run->operand->axpy(row, scale * s->pass.gate[a],
-                               vit_at(run, s->rows_out, assignment_row(s, a) * d), d);
+                               vit_at(run, s->rows_out, vit_expert_row(s, a) * d), d);
 }
 
 /* The results of two views, and what the router mixes of them. */
@@ -340,7 +251,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
 }
 
 /* Gradients of gates, rows and rows' inputs, and what the weight products need. */
-static void block_backward(vit_run *run, size_t i, const expert_block *b, float *sums,
+static void block_backward(vit_run *run, size_t i, const vit_expert_block *b, float *sums,
                            const float *d_y)
 {
     const vit_block_state *s = &run->block[i];
@@ -390,7 +301,7 @@ static void block_backward(vit_run *run, size_t i, const expert_block *b, float 
     vit_lap(run, &mark, VIT_PART_EXPERTS);
 }
 
-static void experts_weights_backward(vit_run *run, size_t i, const expert_tasks *tasks)
+static void experts_weights_backward(vit_run *run, size_t i, const vit_expert_tasks *tasks)
 {
     const vit_block_state *s = &run->block[i];
     const vit_block_parameters *g = &run->gradients.block[i];
@@ -439,7 +350,7 @@ static void rows_home(vit_run *run, size_t i)
                 if (s->dispatch.kept[a])
                     run->operand->axpy(
                         run->d_norm + t * d, 1.0f,
-                        vit_at(run, run->d_rows_in, assignment_row(s, a) * d), d);
+                        vit_at(run, run->d_rows_in, vit_expert_row(s, a) * d), d);
         vit_lap(run, &mark, VIT_PART_DISPATCH);
     }
 }
@@ -503,14 +414,14 @@ void vit_moe_backward(vit_run *run, size_t i)
         d_y = run->d_both;
     }
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
-    expert_tasks tasks = {0};
-    tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
+    vit_expert_tasks tasks = {0};
+    vit_expert_tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
     memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
     vit_share_cut(run, 0, tasks.first[tasks.experts]);
 #pragma omp parallel num_threads(run->threads)
     for (size_t index; vit_share_take(run, 0, &index);) {
-        const size_t task = task_at(&tasks, &s->dispatch, index);
-        const expert_block b = task_block(&tasks, s, task);
+        const size_t task = vit_expert_task_at(&tasks, &s->dispatch, index);
+        const vit_expert_block b = vit_expert_task_block(&tasks, s, task);
         block_backward(run, i, &b, run->partial + task * run->partial_width, d_y);
     }
     alone = vit_lap_start(run);

@@ -342,7 +342,8 @@ base_status vit_run_backward(vit_run *run, float *d_images, const float *d_logit
  * alone, without the work behind the last of them. The choice of experts is constant. */
 base_status vit_run_backward_routing(vit_run *run, float *d_images, const float *d_logits,
                                      const float *d_routing, base_error *err);
-/* Gradients of all parameters, same order as the weights; NULL unless TRAIN. */
+/* Gradients of all parameters, same order as the weights; NULL unless TRAIN. After zeroing, ask again before
+ * reading: most zeros are left to the next backward pass, which writes in place of adding. */
 float *vit_run_gradients(vit_run *run);
 void vit_run_gradients_zero(vit_run *run);
 /* Sum over MoE layers of the routers' weighted auxiliary losses in the last forward pass. */
