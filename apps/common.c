@@ -1,8 +1,10 @@
 /* common.c - what every command does alike: fail with one line, take its threads, notice Ctrl-C,
  * feed a loader what a network wants to see.
  * Relied on elsewhere: the form "vmoe COMMAND: TEXT" and the exit status. */
+#include <errno.h>
 #include <omp.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -54,12 +56,19 @@ static atomic_bool stop_asked;
 /* Waits for the signals that all other threads block. Programs like timeout(1) send theirs twice in a row,
  * to the process and to its group: only one that comes a second later means that the user has lost
  * patience. */
-static void *wait_for_stop(void *set)
+typedef struct stop_listener {
+    sigset_t set;
+    sem_t there; /* the thread has begun to listen */
+} stop_listener;
+
+static void *wait_for_stop(void *user)
 {
+    stop_listener *listener = user;
     double first = 0;
     int number = 0;
 
-    while (sigwait(set, &number) == 0) {
+    sem_post(&listener->there);
+    while (sigwait(&listener->set, &number) == 0) {
         const double now = base_seconds();
         if (!atomic_exchange(&stop_asked, true))
             first = now;
@@ -73,17 +82,23 @@ void app_stop_install(void)
 {
     /* Not a handler: oneDNN's generated matrix products use the stack pointer for other things, and the
      * frame of a handler on their stack lands in the heap (seen with oneDNN 2.6 on AVX-512). */
-    static sigset_t set;
+    static stop_listener listener;
     pthread_t thread;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (pthread_create(&thread, NULL, wait_for_stop, &set) == 0)
-        pthread_detach(thread);
-    else
-        pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* Ctrl-C then just ends the program */
+    sigemptyset(&listener.set);
+    sigaddset(&listener.set, SIGINT);
+    sigaddset(&listener.set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &listener.set, NULL);
+    if (sem_init(&listener.there, 0, 0) != 0 ||
+        pthread_create(&thread, NULL, wait_for_stop, &listener) != 0) {
+        pthread_sigmask(SIG_UNBLOCK, &listener.set,
+                        NULL); /* Ctrl-C just ends the program */
+        return;
+    }
+    pthread_detach(thread);
+    /* A fork while the thread is being set up would leave its child with locks that nobody opens. */
+    while (sem_wait(&listener.there) != 0 && errno == EINTR)
+        ;
 }
 
 bool app_stop_asked(void)

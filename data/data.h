@@ -320,7 +320,7 @@ typedef struct data_loader_config {
      * have returned. */
     size_t helpers;
     void (*together)(size_t count, void (*member)(void *arg, size_t i), void *arg);
-    size_t queue;   /* batch slots, 3 */
+    size_t queue; /* batch slots, 3 */
     /* Called by each worker thread before its first batch, NULL: never. The place to say what the
      * system should do with it: its priority, its processors. */
     void (*enter)(void *user);

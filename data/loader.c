@@ -182,7 +182,8 @@ static base_status check_config(const data_loader_config *c, base_error *err)
 {
     const data_augment *a = &c->augment;
 
-    if (c->batch == 0 || c->size == 0 || c->queue == 0 || c->threads > THREADS_MOST || c->helpers > THREADS_MOST)
+    if (c->batch == 0 || c->size == 0 || c->queue == 0 || c->threads > THREADS_MOST ||
+        c->helpers > THREADS_MOST)
         return base_fail(
             err, BASE_USAGE,
             "a loader of batch %zu, size %zu, queue %zu, %zu threads and %zu helpers, "

@@ -160,20 +160,16 @@ START_TEST(products_of_heads_equal_plain_sums)
     slope_fill(weight, HEADS * N * N, 2);
     operands_make(operand_x, x, HEADS * N * WIDTH, precision);
     operands_make(operand_y, weight, HEADS * N * N, precision);
-    vit_multiply(&exec,
-                 &(vit_product_shape){.batch = HEADS,
-                                      .m = N,
-                                      .n = N,
-                                      .k = WIDTH,
-                                      .tb = true,
-                                      .c_fp32 = true},
-                 operand_x, operand_x, found);
+    vit_multiply(
+        &exec,
+        &(vit_product_shape){
+            .batch = HEADS, .m = N, .n = N, .k = WIDTH, .tb = true, .c_fp32 = true},
+        operand_x, operand_x, found);
     for (size_t h = 0; h < HEADS; h++)
         multiply(expected + h * N * N, x + h * N * WIDTH, WIDTH, false, x + h * N * WIDTH,
                  WIDTH, true, NULL, N, N, WIDTH);
     check_close(HEADS * N * N, 1e-4, "scores", N);
-    vit_multiply(&exec,
-                 &(vit_product_shape){.batch = HEADS, .m = N, .n = WIDTH, .k = N},
+    vit_multiply(&exec, &(vit_product_shape){.batch = HEADS, .m = N, .n = WIDTH, .k = N},
                  operand_y, operand_x, out);
     for (size_t h = 0; h < HEADS; h++)
         multiply(expected + h * N * WIDTH, weight + h * N * N, N, false, x + h * N * WIDTH,
@@ -211,8 +207,8 @@ START_TEST(gradients_of_weights_add_up)
             for (size_t j = 0; j < N; j++)
                 expected[i * N + j] += sum[i * LDC + j];
         const float beside = sum[N];
-        vit_product_gradient(&exec, M, N, rows[r], operand_x, LDA, operand_y, LDB, sum,
-                             LDC, true);
+        vit_product_gradient(&exec, M, N, rows[r], operand_x, LDA, operand_y, LDB, sum, LDC,
+                             true);
         for (size_t i = 0; i < M; i++)
             memcpy(found + i * N, sum + i * LDC, N * sizeof *found);
         check_close(M * N, 1e-4, "gradient", rows[r]);
