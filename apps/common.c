@@ -53,14 +53,14 @@ FILE *app_result_stream(const app_common *common)
 /* The only state that outlives a command: whether the user has asked to stop. */
 static atomic_bool stop_asked;
 
-/* Waits for the signals that all other threads block. Programs like timeout(1) send theirs twice in a row,
- * to the process and to its group: only one that comes a second later means that the user has lost
- * patience. */
 typedef struct stop_listener {
     sigset_t set;
     sem_t there; /* the thread has begun to listen */
 } stop_listener;
 
+/* Waits for the signals that all other threads block. Programs like timeout(1) send theirs twice in a row,
+ * to the process and to its group: only one that comes a second later means that the user has lost
+ * patience. */
 static void *wait_for_stop(void *user)
 {
     stop_listener *listener = user;

@@ -3,7 +3,6 @@
  *
  * Three sweeps: norm and qkv per block of rows; some heads per task (attention_heads.c); projection and
  * residual per block of rows. Backward walks the same sweeps in reverse. */
-#include <omp.h>
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -15,9 +14,9 @@ void vit_attention_forward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width, step = run->block_rows;
     const size_t tasks = vit_heads_tasks(run, true);
 
-    vit_share_cut(run, 0, (run->tokens + step - 1) / step);
+    vit_share_cut(run, 0, vit_blocks(run));
     vit_share_cut(run, 1, tasks);
-    vit_share_cut(run, 2, (run->tokens + step - 1) / step);
+    vit_share_cut(run, 2, vit_blocks(run));
 #pragma omp parallel num_threads(run->threads)
     {
         float *scratch = vit_scratch(run);
@@ -96,7 +95,7 @@ void vit_attention_backward(vit_run *run, size_t i)
     const vit_block_parameters *g = &run->gradients.block[i];
     const bool train = run->mode == VIT_MODE_TRAIN;
     const size_t d = (size_t)run->config.width, step = run->block_rows, t = run->tokens;
-    const size_t blocks = (t + step - 1) / step, tasks = vit_heads_tasks(run, false);
+    const size_t blocks = vit_blocks(run), tasks = vit_heads_tasks(run, false);
     const bool extra = s->router && s->router->wants_attention;
 
     vit_share_cut(run, 0, blocks);

@@ -4,7 +4,6 @@
  * every pixel is used once, so unfolding the patches costs one copy and the convolution is one matrix
  * product with the weight [D, C * P * P] as it is stored. Free to change: how. Relied on elsewhere: token
  * order (row-major over the grid, class token first). */
-#include <omp.h>
 #include <string.h>
 
 #include "vit/run_internal.h"

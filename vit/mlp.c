@@ -4,7 +4,6 @@
  * residual while it is in the cache. Of the hidden layer only the values before GELU are kept; the
  * backward sweep, which needs their normal distribution function anyway, makes those behind it again.
  * Dropout after GELU and after fc2, as timm's Mlp. */
-#include <omp.h>
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -25,7 +24,7 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
     const size_t step = run->block_rows;
     const int tanh_form = run->config.gelu == VIT_GELU_TANH;
 
-    vit_share_cut(run, 0, (run->tokens + step - 1) / step);
+    vit_share_cut(run, 0, vit_blocks(run));
 #pragma omp parallel num_threads(run->threads)
     for (size_t block; vit_share_take(run, 0, &block);) {
         const size_t first = block * step, rows = vit_min(step, run->tokens - first);
@@ -100,7 +99,7 @@ void vit_mlp_backward(vit_run *run, size_t i)
     const vit_block_state *s = &run->block[i];
     const vit_block_parameters *g = &run->gradients.block[i];
     const size_t d = (size_t)run->config.width, m = (size_t)run->config.mlp;
-    const size_t t = run->tokens, step = run->block_rows, blocks = (t + step - 1) / step;
+    const size_t t = run->tokens, step = run->block_rows, blocks = vit_blocks(run);
 
     vit_share_cut(run, 0, blocks);
 #pragma omp parallel num_threads(run->threads)

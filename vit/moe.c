@@ -8,7 +8,6 @@
  * views of the tokens (S2MoE, training only) has 2T of them here: T + t is the other view of t, its rows
  * follow the norm's in `routed`.
  * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
-#include <omp.h>
 #include <string.h>
 
 #include "vit/moe_tasks.h"
@@ -461,7 +460,7 @@ void vit_moe_backward(vit_run *run, size_t i)
     }
     alone = vit_lap_start(run);
     if (train) {
-        const size_t blocks = (run->tokens + run->block_rows - 1) / run->block_rows;
+        const size_t blocks = vit_blocks(run);
         vit_partial_add(run->gradients.block[i].norm2_weight, run, blocks, 0, d);
         vit_partial_add(run->gradients.block[i].norm2_bias, run, blocks, d, d);
         vit_lap_alone(run, &alone, VIT_PART_NORM);

@@ -2,7 +2,6 @@
  * forward made it: draws are functions of their keys, and every product has its block of rows, so the
  * numbers are the same to the bit. Where a layer needs only a piece again (the probabilities of a head, the
  * rows of an expert) it does so itself. */
-#include <omp.h>
 
 #include "vit/run_internal.h"
 

@@ -194,6 +194,12 @@ void vit_heads_place(const vit_run *run, void *to, const void *from, size_t kind
 void vit_heads_forward(vit_run *run, const vit_block_state *s, size_t task);
 void vit_heads_backward(vit_run *run, const vit_block_state *s, size_t task, bool extra);
 
+/* Blocks of block_rows rows that the batch's tokens make. */
+static inline size_t vit_blocks(const vit_run *run)
+{
+    return (run->tokens + run->block_rows - 1) / run->block_rows;
+}
+
 /* ---- gradients.c: of weights, from operands that a backward sweep left ------------------------- */
 
 /* c [m, n] += a^T b with operands a [k, m] and b [k, n]. The first pass after vit_run_gradients_zero writes c
