@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "apps/attack_internal.h"
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 enum { TEXT = 160 };
 
@@ -17,7 +17,7 @@ static void share(FILE *file, double count, double of)
         fputs("<td class=\"n\">&ndash;</td>", file);
 }
 
-static void layers_table(const app_routing *r, app_page *page)
+static void layers_table(const app_routing *r, show_page *page)
 {
     FILE *file = page->out.file;
 
@@ -51,7 +51,7 @@ static void layers_table(const app_routing *r, app_page *page)
     fputs("</table></div>\n", file);
 }
 
-static void replay_line(const app_attack *a, app_page *page)
+static void replay_line(const app_attack *a, show_page *page)
 {
     const app_routing *r = &a->routing;
     char text[600];
@@ -70,11 +70,11 @@ static void replay_line(const app_attack *a, app_page *page)
         100 * (double)r->clean_right / (double)a->n,
         100 * (double)r->attacked / (double)a->n);
     fputs("<p>", page->out.file);
-    app_page_text(page, text);
+    show_page_text(page, text);
     fputs("</p>\n", page->out.file);
 }
 
-static void capacity_line(const app_attack *a, app_page *page)
+static void capacity_line(const app_attack *a, show_page *page)
 {
     char text[400];
 
@@ -87,7 +87,7 @@ static void capacity_line(const app_attack *a, app_page *page)
         a->trained.capacity, 100 * (double)a->trained.right / (double)a->n,
         100 * a->trained.dropped[0], 100 * a->trained.dropped[1]);
     fputs("<p>", page->out.file);
-    app_page_text(page, text);
+    show_page_text(page, text);
     fputs("</p>\n", page->out.file);
 }
 
@@ -106,7 +106,7 @@ static double *left_shares(const app_routing *r, app_group group, double *top)
     return values;
 }
 
-static void heat(const app_routing *r, app_page *page)
+static void heat(const app_routing *r, show_page *page)
 {
     char names[VIT_DEPTH_MAX][24];
     const char *rows[VIT_DEPTH_MAX];
@@ -118,30 +118,30 @@ static void heat(const app_routing *r, app_page *page)
         snprintf(names[l], sizeof names[l], "block %zu", r->blocks[l]);
         rows[l] = names[l];
     }
-    app_grid grid = {.rows = r->layers,
-                     .columns = r->experts,
-                     .row_names = rows,
-                     .top = top,
-                     .column_title = "expert"};
+    show_grid grid = {.rows = r->layers,
+                      .columns = r->experts,
+                      .row_names = rows,
+                      .top = top,
+                      .column_title = "expert"};
     fputs("<div class=\"row\">", page->out.file);
     if (attack && noise) {
         grid.values = attack;
         grid.title = "attack: per cent of its tokens that an expert lost";
-        app_plot_grid(page, &grid);
+        show_plot_grid(page, &grid);
         grid.values = noise;
         grid.title = "random noise of the same budget, same colours";
-        app_plot_grid(page, &grid);
+        show_plot_grid(page, &grid);
     }
     fputs("</div>\n", page->out.file);
     base_free(attack);
     base_free(noise);
 }
 
-static void usage(const app_routing *r, app_page *page)
+static void usage(const app_routing *r, show_page *page)
 {
     char title[TEXT];
 
-    app_page_section(
+    show_page_section(
         page, "Load of the experts",
         "Share of the tokens, clean (blue) and adversarial (orange); the dashed line is "
         "an even load.");
@@ -155,18 +155,18 @@ static void usage(const app_routing *r, app_page *page)
                      "block %zu: dropped %.2f %%, under attack %.2f %%", r->blocks[l],
                      100 * s->dropped[0] / s->assigned[0],
                      100 * s->dropped[1] / s->assigned[1]);
-        app_plot_pairs(page, s->usage[0], s->usage[1], r->experts, title);
+        show_plot_pairs(page, s->usage[0], s->usage[1], r->experts, title);
     }
     fputs("</div>\n", page->out.file);
 }
 
-void app_attack_routing_page(const app_attack *a, app_page *page)
+void app_attack_routing_page(const app_attack *a, show_page *page)
 {
     const app_routing *r = &a->routing;
 
     if (!a->has_routing || r->attacked == 0)
         return;
-    app_page_section(
+    show_page_section(
         page, "Routing",
         "Share of the tokens whose set of experts changed, over all images that were "
         "right. A claim about routing needs the column of random noise beside it.");

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "apps/attack_internal.h"
-#include "apps/npy_internal.h"
+#include "show/show.h"
 
 /* A number, or nothing where there is none. */
 static void cell(FILE *file, double value)
@@ -55,15 +55,15 @@ static base_status images_write(const app_attack *a, const char *path, const flo
 {
     const size_t shape[3] = {(size_t)a->network.config->channels, a->network.size,
                              a->network.size};
-    app_npy npy;
-    base_status status = app_npy_open(&npy, path, shape, 3, err);
+    show_npy npy;
+    base_status status = show_npy_open(&npy, path, shape, 3, err);
 
     if (status != BASE_OK)
         return status;
-    status = app_npy_append(&npy, images, a->n, err);
+    status = show_npy_append(&npy, images, a->n, err);
     if (status == BASE_OK)
-        return app_npy_commit(&npy, err);
-    app_npy_abandon(&npy);
+        return show_npy_commit(&npy, err);
+    show_npy_abandon(&npy);
     return status;
 }
 
@@ -95,7 +95,7 @@ base_status app_attack_write(const app_attack *a, base_error *err)
         else if (i == 2)
             status = images_write(a, path, a->images, err);
         else if (i == 3)
-            status = app_npy_whole_write(path, a->labels, a->n, err);
+            status = show_npy_whole_write(path, a->labels, a->n, err);
         else if (i == 4)
             status = images_write(a, path, attack_run_adversarial(a->router.run), err);
         else /* last: with it the others are there */

@@ -9,7 +9,7 @@
 #ifndef APPS_ATTACK_INTERNAL_H
 #define APPS_ATTACK_INTERNAL_H
 
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "attacks/attacks.h"
 
@@ -187,7 +187,7 @@ base_status app_attack_router_check(const app_attack *a, base_error *err);
 /* It in the three forms of the report; nothing where it was not made. */
 json_t *app_attack_router_json(const app_attack *a);
 void app_attack_router_print(const app_attack *a);
-void app_attack_router_page(const app_attack *a, app_page *page);
+void app_attack_router_page(const app_attack *a, show_page *page);
 /* Fills a->trained where training dropped tokens and the attack does not (attack_capacity.c). */
 base_status app_attack_capacity(app_attack *a, base_error *err);
 /* Checks that failed. */
@@ -208,7 +208,7 @@ void app_attack_list(void);
 /* report.html (attack_page.c). */
 base_status app_attack_page(const app_attack *a, const char *path, base_error *err);
 /* Its parts: pictures (attack_pictures.c), the routing (attack_experts.c). */
-base_status app_attack_pictures(const app_attack *a, app_page *page, base_error *err);
-void app_attack_routing_page(const app_attack *a, app_page *page);
+base_status app_attack_pictures(const app_attack *a, show_page *page, base_error *err);
+void app_attack_routing_page(const app_attack *a, show_page *page);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "apps/attack_internal.h"
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 #include "apps/score_internal.h"
 
 enum { TEXT = 96, CLASSES_SHOWN = 20 };
@@ -20,7 +20,7 @@ static const app_point *main_point(const app_attack *a)
 
 /* ---- headline ----------------------------------------------------------------------------------------- */
 
-static void headline(const app_attack *a, app_page *page)
+static void headline(const app_attack *a, show_page *page)
 {
     const app_point *p = main_point(a);
     const double n = (double)a->n;
@@ -41,25 +41,25 @@ static void headline(const app_attack *a, app_page *page)
     snprintf(note[2], TEXT, "%zu of %zu right ones", p->clean - p->robust, p->clean);
     snprintf(text[4], TEXT, "%s %s", attack_norm_name(a->config.norm), p->budget.text);
     app_budget_text(eps, sizeof eps, &p->budget, a->config.norm);
-    const app_card cards[] = {
+    const show_card cards[] = {
         {"clean accuracy", text[0], note[0]},
         {"robust accuracy", text[1], note[1]},
         {"attack success", text[3], note[2]},
         {"budget", text[4], eps},
         {"images", text[2], a->complete ? "all used" : "stopped early"},
     };
-    app_page_cards(page, cards, sizeof cards / sizeof cards[0]);
+    show_page_cards(page, cards, sizeof cards / sizeof cards[0]);
 }
 
-static void fact(app_page *page, const char *text)
+static void fact(show_page *page, const char *text)
 {
     fputs("<li>", page->out.file);
-    app_page_text(page, text);
+    show_page_text(page, text);
     fputs("</li>\n", page->out.file);
 }
 
 /* What a reader must know before he believes a figure. */
-static void facts(const app_attack *a, app_page *page)
+static void facts(const app_attack *a, show_page *page)
 {
     char text[400];
 
@@ -90,7 +90,7 @@ static void facts(const app_attack *a, app_page *page)
     }
 }
 
-static void banner(const app_attack *a, app_page *page)
+static void banner(const app_attack *a, show_page *page)
 {
     size_t count[4] = {0};
 
@@ -121,14 +121,14 @@ static void banner(const app_attack *a, app_page *page)
 
 /* ---- attacks ------------------------------------------------------------------------------------------- */
 
-static void attacks(const app_attack *a, app_page *page)
+static void attacks(const app_attack *a, show_page *page)
 {
     const app_point *p = main_point(a);
     FILE *file = page->out.file;
     const double n = (double)a->n;
     char time[32];
 
-    app_page_section(
+    show_page_section(
         page, "Attacks",
         a->args->mode == ATTACK_MODE_CASCADE
             ? "In order: each one sees what those before it left. Robust accuracy "
@@ -146,10 +146,10 @@ static void attacks(const app_attack *a, app_page *page)
 
         app_score_interval(&low, &high, r->robust_after, a->n);
         fputs("<tr><td>", file);
-        app_page_text(page, r->spec);
+        show_page_text(page, r->spec);
         if (r->note[0]) {
             fputs("<br><span class=\"soft\">", file);
-            app_page_text(page, r->note);
+            show_page_text(page, r->note);
             fputs("</span>", file);
         }
         fprintf(
@@ -176,25 +176,25 @@ static void attacks(const app_attack *a, app_page *page)
 }
 
 /* Who broke what: wrong before, each attack's share, what is left. */
-static void waterfall(const app_attack *a, app_page *page)
+static void waterfall(const app_attack *a, show_page *page)
 {
     const app_point *p = main_point(a);
-    app_part parts[APP_ATTACKS_MAX + 2];
+    show_part parts[APP_ATTACKS_MAX + 2];
     const double n = (double)a->n;
     size_t left = p->clean, count = 0;
 
     if (a->args->mode != ATTACK_MODE_CASCADE)
         return;
-    parts[count++] = (app_part){"wrong before", (n - (double)p->clean) / n, -1};
+    parts[count++] = (show_part){"wrong before", (n - (double)p->clean) / n, -1};
     for (size_t i = 0; i < p->count; i++) {
         const size_t after = p->result[i].robust_after;
 
-        parts[count++] = (app_part){p->result[i].name, (double)(left - after) / n,
-                                    (int)((i + 1) % APP_PLOT_COLOURS)};
+        parts[count++] = (show_part){p->result[i].name, (double)(left - after) / n,
+                                     (int)((i + 1) % SHOW_PLOT_COLOURS)};
         left = after;
     }
-    parts[count++] = (app_part){"not broken", (double)p->robust / n, -2};
-    app_plot_parts(page, parts, count);
+    parts[count++] = (show_part){"not broken", (double)p->robust / n, -2};
+    show_plot_parts(page, parts, count);
 }
 
 /* ---- accuracy over budgets ------------------------------------------------------------------------------ */
@@ -240,12 +240,12 @@ static void sweep_fill(sweep_rows *s, const app_attack *a)
     }
 }
 
-static void sweep(const app_attack *a, app_page *page)
+static void sweep(const app_attack *a, show_page *page)
 {
     static const char worst[] = "worst case, 95 %", noise[] = "random noise";
     const app_point *p = main_point(a);
     sweep_rows *s = base_alloc(1, sizeof *s);
-    app_line lines[APP_ATTACKS_MAX + 2];
+    show_line lines[APP_ATTACKS_MAX + 2];
     size_t count = 0;
 
     if (!s)
@@ -253,39 +253,39 @@ static void sweep(const app_attack *a, app_page *page)
     sweep_fill(s, a);
     if (s->count > 1) {
         lines[count++] =
-            (app_line){worst, s->x, s->worst, s->low, s->high, s->count, 0, false};
-        for (size_t r = 0; r + 1 < p->count && p->count <= APP_PLOT_COLOURS; r++)
+            (show_line){worst, s->x, s->worst, s->low, s->high, s->count, 0, false};
+        for (size_t r = 0; r + 1 < p->count && p->count <= SHOW_PLOT_COLOURS; r++)
             if (strcmp(p->result[r].name, "noise") != 0)
-                lines[count++] = (app_line){p->result[r].name,
-                                            s->x,
-                                            s->attack[r],
-                                            NULL,
-                                            NULL,
-                                            s->count,
-                                            (int)(r + 1) % APP_PLOT_COLOURS,
-                                            false};
-        lines[count++] = (app_line){noise, s->x, s->noise, NULL, NULL, s->count, 6, true};
-        app_page_section(
+                lines[count++] = (show_line){p->result[r].name,
+                                             s->x,
+                                             s->attack[r],
+                                             NULL,
+                                             NULL,
+                                             s->count,
+                                             (int)(r + 1) % SHOW_PLOT_COLOURS,
+                                             false};
+        lines[count++] = (show_line){noise, s->x, s->noise, NULL, NULL, s->count, 6, true};
+        show_page_section(
             page, "Accuracy over budgets",
             "Random noise of the same size is the control: the distance between "
             "the two lines is what the attack's aim does.");
-        const app_axes axes = {.x_title = "budget (eps)",
-                               .y_title = "accuracy",
-                               .y_high = 1,
-                               .percent = true,
-                               .ticks = s->x,
-                               .tick_names = s->names,
-                               .tick_count = s->count,
-                               .width = 460,
-                               .height = 250};
-        app_plot_lines(page, lines, count, &axes);
+        const show_axes axes = {.x_title = "budget (eps)",
+                                .y_title = "accuracy",
+                                .y_high = 1,
+                                .percent = true,
+                                .ticks = s->x,
+                                .tick_names = s->names,
+                                .tick_count = s->count,
+                                .width = 460,
+                                .height = 250};
+        show_plot_lines(page, lines, count, &axes);
     }
     base_free(s);
 }
 
 /* ---- curves ------------------------------------------------------------------------------------------------ */
 
-static void curves(const app_attack *a, app_page *page)
+static void curves(const app_attack *a, show_page *page)
 {
     const app_point *p = main_point(a);
     bool begun = false;
@@ -306,36 +306,36 @@ static void curves(const app_attack *a, app_page *page)
         if (!(high >= low))
             continue;
         if (!begun) {
-            app_page_section(
+            show_page_section(
                 page, "Loss over steps",
                 "Mean over the samples of the best loss so far. Flat at the end: "
                 "more steps would gain little.");
             fputs("<div class=\"row\">", page->out.file);
         }
         begun = true;
-        const app_line line = {"",
-                               x,
-                               r->curve,
-                               NULL,
-                               NULL,
-                               r->curve_count,
-                               (int)((i + 1) % APP_PLOT_COLOURS),
-                               false};
+        const show_line line = {"",
+                                x,
+                                r->curve,
+                                NULL,
+                                NULL,
+                                r->curve_count,
+                                (int)((i + 1) % SHOW_PLOT_COLOURS),
+                                false};
         char title[TEXT];
         snprintf(title, sizeof title, "%s: %s", r->name, r->loss);
-        const app_axes axes = {.x_title = "step",
-                               .y_title = title,
-                               .y_low = low,
-                               .y_high = high > low ? high : low + 1,
-                               .width = 210,
-                               .height = 130};
-        app_plot_lines(page, &line, 1, &axes);
+        const show_axes axes = {.x_title = "step",
+                                .y_title = title,
+                                .y_low = low,
+                                .y_high = high > low ? high : low + 1,
+                                .width = 210,
+                                .height = 130};
+        show_plot_lines(page, &line, 1, &axes);
     }
     if (begun)
         fputs("</div>\n", page->out.file);
 }
 
-static void restarts(const app_attack *a, app_page *page)
+static void restarts(const app_attack *a, show_page *page)
 {
     const app_point *p = main_point(a);
     bool begun = false;
@@ -348,7 +348,7 @@ static void restarts(const app_attack *a, app_page *page)
         if (!begun)
             fputs("<p class=\"soft\">Broken after each start or target: ", page->out.file);
         begun = true;
-        app_page_text(page, r->name);
+        show_page_text(page, r->name);
         for (size_t k = 0; k < r->by_restart_count; k++)
             fprintf(page->out.file, " %zu", r->by_restart[k]);
         fputs(". ", page->out.file);
@@ -373,7 +373,7 @@ static int by_robustness(const void *left, const void *right)
     return a < b ? -1 : a > b ? 1 : (x->class > y->class) - (x->class < y->class);
 }
 
-static void classes(const app_attack *a, app_page *page)
+static void classes(const app_attack *a, show_page *page)
 {
     const size_t count = a->network.classes;
     class_row *rows = base_alloc(count, sizeof *rows);
@@ -391,7 +391,7 @@ static void classes(const app_attack *a, app_page *page)
         row->left += main_point(a)->left[i];
     }
     qsort(rows, count, sizeof *rows, by_robustness);
-    app_page_section(
+    show_page_section(
         page, "Classes",
         count > CLASSES_SHOWN
             ? "Pale: accuracy on clean images. Dark: what the attacks left. The 20 "
@@ -404,8 +404,8 @@ static void classes(const app_attack *a, app_page *page)
         const double robust = 100 * (double)rows[i].left / n;
 
         fputs("<div class=\"name\">", page->out.file);
-        app_page_text(page, app_network_class(name, sizeof name, &a->network, a->source,
-                                              rows[i].class));
+        show_page_text(page, app_network_class(name, sizeof name, &a->network, a->source,
+                                               rows[i].class));
         fprintf(
             page->out.file,
             "</div><div class=\"track\" style=\"position:relative\"><div class=\"fill\" "
@@ -420,13 +420,13 @@ static void classes(const app_attack *a, app_page *page)
 
 /* ---- verdicts, settings -------------------------------------------------------------------------------------- */
 
-static void checks(const app_attack *a, app_page *page)
+static void checks(const app_attack *a, show_page *page)
 {
     FILE *file = page->out.file;
 
     if (!a->has_checks)
         return;
-    app_page_section(
+    show_page_section(
         page, "Checks",
         "Whether the search was strong enough to be believed (attacks fail silently: "
         "Carlini et al. 2019, Croce and Hein 2020).");
@@ -436,30 +436,30 @@ static void checks(const app_attack *a, app_page *page)
         const attack_check *c = &a->check[i];
 
         fprintf(file, "<tr><td class=\"soft\">%s</td><td>", c->id);
-        app_page_text(page, c->title);
+        show_page_text(page, c->title);
         fprintf(file, "</td><td class=\"%s\"><span class=\"badge\">%s</span></td><td>",
                 words[c->verdict], words[c->verdict]);
-        app_page_text(page, c->text);
+        show_page_text(page, c->text);
         fputs("</td></tr>\n", file);
     }
     fputs("</table>\n", file);
 }
 
-static void setting(app_page *page, const char *name, const char *value)
+static void setting(show_page *page, const char *name, const char *value)
 {
     fputs("<tr><td class=\"soft\">", page->out.file);
-    app_page_text(page, name);
+    show_page_text(page, name);
     fputs("</td><td style=\"overflow-wrap:anywhere\">", page->out.file);
-    app_page_text(page, value);
+    show_page_text(page, value);
     fputs("</td></tr>\n", page->out.file);
 }
 
-static void settings(const app_attack *a, app_page *page)
+static void settings(const app_attack *a, show_page *page)
 {
     const vit_config *c = a->network.config;
     char text[1400], name[128], safe[1024], time[32];
 
-    app_page_section(page, "Settings", NULL);
+    show_page_section(page, "Settings", NULL);
     fputs("<table>\n", page->out.file);
     snprintf(text, sizeof text, "%s (%s), %s",
              base_quote(safe, sizeof safe, a->network.path),
@@ -487,9 +487,9 @@ static void settings(const app_attack *a, app_page *page)
              a->started);
     setting(page, "took", text);
     fputs("<tr><td class=\"soft\">command</td><td><code>", page->out.file);
-    app_page_text(page, a->command_line);
+    show_page_text(page, a->command_line);
     fputs("</code></td></tr>\n</table>\n", page->out.file);
-    app_page_section(page, "What this does not say", NULL);
+    show_page_section(page, "What this does not say", NULL);
     fputs(
         "<p>Robust accuracy is an upper bound: what these attacks did not find, others may. It is "
         "of these images and this threat only. Passing checks is no proof of robustness, and an "
@@ -501,14 +501,14 @@ static void settings(const app_attack *a, app_page *page)
 
 base_status app_attack_page(const app_attack *a, const char *path, base_error *err)
 {
-    app_page page = {0};
+    show_page page = {0};
     char lead[1600], name[128], model[512], data[512];
 
     snprintf(lead, sizeof lead, "%s (%s) on %s, %zu pixels a side",
              base_quote(model, sizeof model, a->network.path),
              app_network_name(name, sizeof name, a->network.config),
              base_quote(data, sizeof data, a->args->data), a->network.size);
-    base_status status = app_page_open(&page, path, "Adversarial robustness", lead, err);
+    base_status status = show_page_open(&page, path, "Adversarial robustness", lead, err);
     if (status != BASE_OK)
         return status;
     headline(a, &page);
@@ -525,7 +525,7 @@ base_status app_attack_page(const app_attack *a, const char *path, base_error *e
     checks(a, &page);
     settings(a, &page);
     if (status == BASE_OK)
-        return app_page_commit(&page, err);
-    app_page_abandon(&page);
+        return show_page_commit(&page, err);
+    show_page_abandon(&page);
     return status;
 }

@@ -12,7 +12,7 @@ enum { BROKEN_SHOWN = 8, SURVIVED_SHOWN = 4, SIDE = 160, NAME = 128 };
 
 typedef struct gallery {
     const app_attack *a;
-    app_page *page;
+    show_page *page;
     data_image picture;
     float *shown;    /* [D] */
     float *logits;   /* [K] */
@@ -36,8 +36,8 @@ static void picture_put(gallery *g, const float *pixels, const char *caption)
             g->picture.pixels[i * channels + c] = (unsigned char)lroundf(
                 255.0f * fminf(fmaxf(pixels[c * plane + i], 0.0f), 1.0f));
     fputs("<div>", g->page->out.file);
-    g->status = app_page_picture(g->page, &g->picture, SIDE, SIDE, caption, g->err);
-    app_page_text(g->page, caption);
+    g->status = show_page_picture(g->page, &g->picture, SIDE, SIDE, caption, g->err);
+    show_page_text(g->page, caption);
     fputs("</div>\n", g->page->out.file);
 }
 
@@ -63,8 +63,8 @@ static void patches_put(gallery *g, const float *x, const float *v)
                 (unsigned char)lround(none[c] + share * (all[c] - none[c]));
     }
     fputs("<div>", g->page->out.file);
-    g->status = app_page_picture(g->page, &g->picture, SIDE, SIDE,
-                                 "patches with other experts", g->err);
+    g->status = show_page_picture(g->page, &g->picture, SIDE, SIDE,
+                                  "patches with other experts", g->err);
     fputs("other experts</div>\n", g->page->out.file);
 }
 
@@ -83,8 +83,8 @@ static void answer_put(gallery *g, const float *image, int32_t label)
     app_verdict_top(&top, &probability, 1, g->logits, a->network.classes);
     fprintf(g->page->out.file, "<b class=\"%s\">",
             (int32_t)top == label ? "right" : "wrong");
-    app_page_text(g->page,
-                  app_network_class(name, sizeof name, &a->network, a->source, top));
+    show_page_text(g->page,
+                   app_network_class(name, sizeof name, &a->network, a->source, top));
     fprintf(g->page->out.file, "</b> %.0f %%", 100 * probability);
 }
 
@@ -115,13 +115,13 @@ static void triple_put(gallery *g, size_t i)
     fputs(" &rarr; ", file);
     answer_put(g, v, s.label);
     fputs("<br><span class=\"soft\">label ", file);
-    app_page_text(g->page, app_network_class(name, sizeof name, &a->network, a->source,
-                                             (size_t)s.label));
+    show_page_text(g->page, app_network_class(name, sizeof name, &a->network, a->source,
+                                              (size_t)s.label));
     fprintf(file, ", sample %u, %s %.4g", a->samples[i], attack_norm_name(a->config.norm),
             (double)s.norm);
     if (s.broken && s.attack >= 0 && (size_t)s.attack < p->count) {
         fputs(", by ", file);
-        app_page_text(g->page, p->result[s.attack].name);
+        show_page_text(g->page, p->result[s.attack].name);
         fprintf(file, " at step %d", s.step);
     }
     if (a->has_routing && isfinite(a->routing.change[i]))
@@ -146,7 +146,7 @@ static void triples_put(gallery *g, const uint32_t *order, bool broken, size_t m
     fputs("</div>\n", g->page->out.file);
 }
 
-base_status app_attack_pictures(const app_attack *a, app_page *page, base_error *err)
+base_status app_attack_pictures(const app_attack *a, show_page *page, base_error *err)
 {
     const app_point *p = &a->point[a->main];
     base_rng rng = base_rng_make((uint64_t)a->args->common.seed, BASE_PURPOSE_SUBSET, a->n,
@@ -163,14 +163,15 @@ base_status app_attack_pictures(const app_attack *a, app_page *page, base_error 
     }
     base_rng_permutation(&rng, order, a->n);
     if (p->clean > p->robust) {
-        app_page_section(page, "Broken",
-                         "Drawn by chance from all broken samples. The third picture shows "
-                         "what was added, enlarged; the fourth where tokens went to other "
-                         "experts, the darker the more layers.");
+        show_page_section(
+            page, "Broken",
+            "Drawn by chance from all broken samples. The third picture shows "
+            "what was added, enlarged; the fourth where tokens went to other "
+            "experts, the darker the more layers.");
         triples_put(&g, order, true, BROKEN_SHOWN);
     }
     if (p->robust > 0) {
-        app_page_section(
+        show_page_section(
             page, "Survived",
             "Drawn by chance from what no attack broke; the last one's best try.");
         triples_put(&g, order, false, SURVIVED_SHOWN);

@@ -167,7 +167,7 @@ static void row_write(FILE *file, const app_shift *router, const app_shift *atta
             moved(router, layers), moved(attack, layers), moved(noise, layers));
 }
 
-void app_attack_router_page(const app_attack *a, app_page *page)
+void app_attack_router_page(const app_attack *a, show_page *page)
 {
     const app_routing *r = &a->router.routing;
     FILE *file = page->out.file;
@@ -175,7 +175,7 @@ void app_attack_router_page(const app_attack *a, app_page *page)
 
     if (!a->router.run || !a->router.has_routing || !a->has_routing || r->attacked == 0)
         return;
-    app_page_section(
+    show_page_section(
         page, "Attack on the routing",
         "A search for other experts, not for mistakes, with the same budget: share "
         "of the tokens whose set of experts changed, beside the attacks on the "
@@ -199,8 +199,8 @@ void app_attack_router_page(const app_attack *a, app_page *page)
               r->shift[APP_GROUP_CONTROL], r->layers);
     fputs("<td></td><td></td></tr>\n</table></div>\n<p>", file);
     answers_text(text, sizeof text, a);
-    app_page_text(page, attack_run_result(a->router.run, 0)->spec);
-    app_page_text(page, ": ");
-    app_page_text(page, text);
+    show_page_text(page, attack_run_result(a->router.run, 0)->spec);
+    show_page_text(page, ": ");
+    show_page_text(page, text);
     fputs(".</p>\n", file);
 }

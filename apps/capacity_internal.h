@@ -12,7 +12,7 @@
 #ifndef APPS_CAPACITY_INTERNAL_H
 #define APPS_CAPACITY_INTERNAL_H
 
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "apps/score_internal.h"
 
@@ -73,6 +73,6 @@ app_capacity_kept app_capacity_measure(const app_capacity *sweep, size_t point);
 void app_capacity_print(const app_capacity *sweep);
 json_t *app_capacity_json(const app_capacity *sweep);
 /* A section with both plots and the table. */
-void app_capacity_page(app_page *page, const app_capacity *sweep);
+void app_capacity_page(show_page *page, const app_capacity *sweep);
 
 #endif

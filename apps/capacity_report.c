@@ -1,7 +1,7 @@
 /* capacity_report.c - a capacity sweep as a table, as JSON (docs/json.md) and as plots. Free to change: table and
  * plots. Relied on elsewhere: the keys of the JSON. */
 #include "apps/capacity_internal.h"
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -211,10 +211,10 @@ static void curve_fill(curve *out, const app_capacity *sweep, bool bpr, bool by_
 }
 
 /* Top-1 over operations or capacity: vanilla, by priority, and the network without limits. */
-static void plot(app_page *page, const app_capacity *sweep, bool by_flops)
+static void plot(show_page *page, const app_capacity *sweep, bool by_flops)
 {
     curve curves[2];
-    app_line lines[3];
+    show_line lines[3];
     char names[APP_CAPACITY_MOST][16];
     const char *tick_names[APP_CAPACITY_MOST];
     const double reference = app_score_top1(&sweep->point[0].score);
@@ -227,48 +227,48 @@ static void plot(app_page *page, const app_capacity *sweep, bool by_flops)
             low = fmin(low, curves[c].low[i]);
             high = fmax(high, curves[c].high[i]);
         }
-        lines[count++] = (app_line){.name = c               ? "by priority (BPR)"
-                                            : sweep->option ? "budget"
-                                                            : "vanilla order",
-                                    .x = curves[c].x,
-                                    .y = curves[c].y,
-                                    .low = curves[c].low,
-                                    .high = curves[c].high,
-                                    .count = curves[c].count,
-                                    .colour = c};
+        lines[count++] = (show_line){.name = c               ? "by priority (BPR)"
+                                             : sweep->option ? "budget"
+                                                             : "vanilla order",
+                                     .x = curves[c].x,
+                                     .y = curves[c].y,
+                                     .low = curves[c].low,
+                                     .high = curves[c].high,
+                                     .count = curves[c].count,
+                                     .colour = c};
     }
     if (curves[0].count == 0)
         return;
     free_x[0] = by_flops ? app_capacity_measure(sweep, 0).flops / 1e9 : curves[0].x[0];
     free_x[1] = curves[0].x[curves[0].count - 1];
-    lines[count++] = (app_line){.name = order_of(sweep, &sweep->point[0]),
-                                .x = free_x,
-                                .y = free_y,
-                                .count = by_flops ? 1 : 2,
-                                .colour = 3,
-                                .dashed = true};
+    lines[count++] = (show_line){.name = order_of(sweep, &sweep->point[0]),
+                                 .x = free_x,
+                                 .y = free_y,
+                                 .count = by_flops ? 1 : 2,
+                                 .colour = 3,
+                                 .dashed = true};
     for (size_t i = 0; i < curves[0].count; i++) {
         snprintf(names[i], sizeof names[i], "%g", sweep->point[curves[0].at[i]].capacity);
         tick_names[i] = names[i];
     }
     const double margin = fmax(0.03 * (high - low), 0.002);
-    app_plot_lines(page, lines, count,
-                   &(app_axes){
-                       .x_title = by_flops ? "GFLOP spent on an image"
-                                           : "capacity factor (logarithmic)",
-                       .y_title = "top-1",
-                       .y_low = fmax(low - margin, 0),
-                       .y_high = fmin(high + margin, 1),
-                       .percent = true,
-                       .ticks = curves[0].x,
-                       .tick_names = tick_names,
-                       .tick_count = by_flops ? 0 : curves[0].count,
-                       .width = 400,
-                       .height = 260,
-                   });
+    show_plot_lines(page, lines, count,
+                    &(show_axes){
+                        .x_title = by_flops ? "GFLOP spent on an image"
+                                            : "capacity factor (logarithmic)",
+                        .y_title = "top-1",
+                        .y_low = fmax(low - margin, 0),
+                        .y_high = fmin(high + margin, 1),
+                        .percent = true,
+                        .ticks = curves[0].x,
+                        .tick_names = tick_names,
+                        .tick_count = by_flops ? 0 : curves[0].count,
+                        .width = 400,
+                        .height = 260,
+                    });
 }
 
-static void row(app_page *page, const app_capacity *sweep, size_t i)
+static void row(show_page *page, const app_capacity *sweep, size_t i)
 {
     static const size_t shown[] = {0, 1, 3, 5, 6}; /* of the levels; all are in the JSON */
     const app_capacity_point *p = &sweep->point[i];
@@ -292,7 +292,7 @@ static void row(app_page *page, const app_capacity *sweep, size_t i)
             100 * k.dropped, 100 * k.no_expert, k.flops / 1e9);
 }
 
-void app_capacity_page(app_page *page, const app_capacity *sweep)
+void app_capacity_page(show_page *page, const app_capacity *sweep)
 {
     char group[256], note[640];
 
@@ -302,7 +302,7 @@ void app_capacity_page(app_page *page, const app_capacity *sweep)
         "al. 2021, section 4): %s. By priority, the tokens with the largest gate choose "
         "first. Bands: 95 %% intervals.",
         group_text(group, sizeof group, sweep));
-    app_page_section(page, "Accuracy against compute", note);
+    show_page_section(page, "Accuracy against compute", note);
     fputs("<div class=\"row\">", page->out.file);
     plot(page, sweep, true);
     plot(page, sweep, false);

@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "apps/compare_table_internal.h"
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 enum { CURVE_WIDE = 286, CURVE_HIGH = 210 };
 
 /* ---- seeds ------------------------------------------------------------------------------------------ */
 
-static void figure_dots(const app_table *t, app_page *page, app_dots *rows, double *values,
-                        size_t figure, const char *title)
+static void figure_dots(const app_table *t, show_page *page, show_dots *rows,
+                        double *values, size_t figure, const char *title)
 {
     const app_compare *c = t->compare;
     const size_t seeds = (size_t)c->args->seeds;
@@ -23,15 +23,15 @@ static void figure_dots(const app_table *t, app_page *page, app_dots *rows, doub
 
         for (size_t k = 0; k < seeds; k++)
             own[k] = app_table_value(t, e * seeds + k, figure);
-        rows[i] = (app_dots){.name = c->entries.entry[e].label,
-                             .values = own,
-                             .count = seeds,
-                             .mean = s->mean,
-                             .std = s->std,
-                             .mark = e == t->baseline};
+        rows[i] = (show_dots){.name = c->entries.entry[e].label,
+                              .values = own,
+                              .count = seeds,
+                              .mean = s->mean,
+                              .std = s->std,
+                              .mark = e == t->baseline};
     }
-    app_plot_dots(page, rows, c->entries.count, title,
-                  t->figure[figure].kind == APP_KIND_SHARE);
+    show_plot_dots(page, rows, c->entries.count, title,
+                   t->figure[figure].kind == APP_KIND_SHARE);
 }
 
 static bool known(const app_table *t, size_t figure)
@@ -42,11 +42,11 @@ static bool known(const app_table *t, size_t figure)
     return false;
 }
 
-base_status app_compare_dots(const app_table *table, app_page *page, base_error *err)
+base_status app_compare_dots(const app_table *table, show_page *page, base_error *err)
 {
     const app_compare *c = table->compare;
     const size_t seeds = (size_t)c->args->seeds;
-    app_dots *rows = base_alloc(c->entries.count, sizeof *rows);
+    show_dots *rows = base_alloc(c->entries.count, sizeof *rows);
     double *values = base_alloc(c->entries.count * seeds, sizeof *values);
     char title[96];
 
@@ -75,7 +75,7 @@ base_status app_compare_dots(const app_table *table, app_page *page, base_error 
 /* ---- curves ----------------------------------------------------------------------------------------- */
 
 /* One chart of a number of all entries; picks it from a curve. */
-static void curves_draw(const app_table *t, app_page *page, app_line *lines,
+static void curves_draw(const app_table *t, show_page *page, show_line *lines,
                         const app_curve *curves, double *(*pick)(const app_curve *c),
                         const char *title, bool percent)
 {
@@ -95,26 +95,26 @@ static void curves_draw(const app_table *t, app_page *page, app_line *lines,
         }
         if (c->count == 0)
             continue;
-        lines[count] = (app_line){.name = t->compare->entries.entry[e].label,
-                                  .x = c->step,
-                                  .y = y,
-                                  .count = c->count,
-                                  .colour = (int)(i % APP_PLOT_COLOURS),
-                                  .dashed = i / APP_PLOT_COLOURS % 2 == 1};
+        lines[count] = (show_line){.name = t->compare->entries.entry[e].label,
+                                   .x = c->step,
+                                   .y = y,
+                                   .count = c->count,
+                                   .colour = (int)(i % SHOW_PLOT_COLOURS),
+                                   .dashed = i / SHOW_PLOT_COLOURS % 2 == 1};
         count++;
     }
     if (!(high >= low))
         return;
     const double margin = high > low ? 0.04 * (high - low) : 0.05;
-    const app_axes axes = {.x_title = "step",
-                           .y_title = title,
-                           .y_low = low - margin,
-                           .y_high = high + margin,
-                           .percent = percent,
-                           .width = CURVE_WIDE,
-                           .height = CURVE_HIGH};
+    const show_axes axes = {.x_title = "step",
+                            .y_title = title,
+                            .y_low = low - margin,
+                            .y_high = high + margin,
+                            .percent = percent,
+                            .width = CURVE_WIDE,
+                            .height = CURVE_HIGH};
     fputs("<section style=\"max-width:372px\">", page->out.file);
-    app_plot_lines(page, lines, count, &axes);
+    show_plot_lines(page, lines, count, &axes);
     fputs("</section>\n", page->out.file);
 }
 
@@ -133,9 +133,9 @@ static double *pick_cv(const app_curve *c)
     return c->cv;
 }
 
-base_status app_compare_curves(const app_table *table, app_page *page, base_error *err)
+base_status app_compare_curves(const app_table *table, show_page *page, base_error *err)
 {
-    app_line *lines = base_alloc(table->compare->entries.count, sizeof *lines);
+    show_line *lines = base_alloc(table->compare->entries.count, sizeof *lines);
 
     if (!lines)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a chart");
@@ -151,7 +151,7 @@ base_status app_compare_curves(const app_table *table, app_page *page, base_erro
 
 /* ---- corruptions -------------------------------------------------------------------------------------- */
 
-void app_compare_corruptions(const app_table *table, app_page *page)
+void app_compare_corruptions(const app_table *table, show_page *page)
 {
     const app_compare *c = table->compare;
     FILE *file = page->out.file;
@@ -163,7 +163,7 @@ void app_compare_corruptions(const app_table *table, app_page *page)
         for (char *at = name; *at; at++)
             *at = *at == '_' ? ' ' : *at;
         fputs("<th class=\"up\"><span>", file);
-        app_page_text(page, name);
+        show_page_text(page, name);
         fputs("</span></th>", file);
     }
     fputs("</tr>\n", file);
@@ -174,7 +174,7 @@ void app_compare_corruptions(const app_table *table, app_page *page)
         if (isnan(row[0]))
             continue;
         fputs("<tr><td>", file);
-        app_page_text(page, c->entries.entry[e].label);
+        show_page_text(page, c->entries.entry[e].label);
         fputs("</td>", file);
         for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++) {
             double low = INFINITY, high = -INFINITY;

@@ -6,9 +6,9 @@
 
 #include "apps/compare_table_internal.h"
 
-void app_compare_label(app_page *page, const app_entry *entry)
+void app_compare_label(show_page *page, const app_entry *entry)
 {
-    app_page_text(page, entry->label);
+    show_page_text(page, entry->label);
     if (app_entry_reconstructed(entry))
         fputs("<sup class=\"mark\" title=\"a reconstruction, see Routers\">R</sup>",
               page->out.file);
@@ -26,16 +26,16 @@ size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX])
     return count;
 }
 
-void app_compare_routers(app_page *page, const app_table *table)
+void app_compare_routers(show_page *page, const app_table *table)
 {
     const app_compare *c = table->compare;
     char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
     FILE *file = page->out.file;
 
-    app_page_section(page, "Routers",
-                     "What each is and whom it follows. Marked R: partly or wholly a "
-                     "reconstruction, because the source was not to be had in full; its "
-                     "figures say nothing about its authors' method.");
+    show_page_section(page, "Routers",
+                      "What each is and whom it follows. Marked R: partly or wholly a "
+                      "reconstruction, because the source was not to be had in full; its "
+                      "figures say nothing about its authors' method.");
     fputs("<table><tr><th>label</th><th>router</th><th>settings</th></tr>\n", file);
     for (size_t i = 0; i < c->entries.count; i++) {
         const app_entry *entry = &c->entries.entry[table->order[i]];
@@ -43,17 +43,17 @@ void app_compare_routers(app_page *page, const app_table *table)
         fputs("<tr><td>", file);
         app_compare_label(page, entry);
         fputs("</td><td><b>", file);
-        app_page_text(page, entry->router);
+        show_page_text(page, entry->router);
         fputs("</b>: ", file);
-        app_page_text(page, summary ? summary : "");
+        show_page_text(page, summary ? summary : "");
         fputs("</td><td>", file);
-        app_page_text(page, app_entry_settings(settings, sizeof settings, entry));
+        show_page_text(page, app_entry_settings(settings, sizeof settings, entry));
         fputs("</td></tr>\n", file);
     }
     fputs("</table>\n", file);
 }
 
-void app_compare_runs(app_page *page, const app_table *table)
+void app_compare_runs(show_page *page, const app_table *table)
 {
     static const char *const words[] = {"not begun", "begun", "trained", "failed"};
     const app_compare *c = table->compare;
@@ -61,13 +61,13 @@ void app_compare_runs(app_page *page, const app_table *table)
     size_t list[APP_FIGURES_MAX];
     const size_t count = app_main_figures(table, list);
 
-    app_page_section(page, "Every run", NULL);
+    show_page_section(page, "Every run", NULL);
     fputs("<details><summary>seeds one by one</summary>\n<div class=\"scroll\"><table "
           "class=\"fig\"><tr><th>router</th><th class=\"n\">seed</th><th></th>",
           file);
     for (size_t k = 0; k < count; k++) {
         fputs("<th class=\"n\">", file);
-        app_page_text(page, table->figure[list[k]].title);
+        show_page_text(page, table->figure[list[k]].title);
         fputs("</th>", file);
     }
     fputs("</tr>\n", file);
@@ -89,14 +89,14 @@ void app_compare_runs(app_page *page, const app_table *table)
     fputs("</table></div></details>\n", file);
 }
 
-void app_compare_method(app_page *page, const app_table *table)
+void app_compare_method(show_page *page, const app_table *table)
 {
     const app_compare *c = table->compare;
     const app_compare_args *args = c->args;
     FILE *file = page->out.file;
     char number[32], images[96] = "all images";
 
-    app_page_section(page, "What is equal, and how it was measured", NULL);
+    show_page_section(page, "What is equal, and how it was measured", NULL);
     fputs(
         "<ul>\n<li>Equal for all: backbone, experts and k, data and its order for a seed, "
         "augmentation, optimiser, schedule, number of steps, the random weights' seed. Only "
@@ -110,7 +110,7 @@ void app_compare_method(app_page *page, const app_table *table)
             ? "the best checkpoint by accuracy on the same images, which flatters all"
             : "the last checkpoint: nothing is chosen by the images that it is judged on");
     fputs("<li>Clean: all of ", file);
-    app_page_text(page, c->recipe.data.val);
+    show_page_text(page, c->recipe.data.val);
     fprintf(file,
             ". Loads are of the same pass, before dropping, mean over MoE layers.</li>\n");
     if (args->eval_limit > 0)
@@ -127,7 +127,7 @@ void app_compare_method(app_page *page, const app_table *table)
         fprintf(file,
                 "<li>Attack: PGD in Linf, %lld steps, random start, one restart, budgets ",
                 (long long)args->steps);
-        app_page_text(page, args->eps);
+        show_page_text(page, args->eps);
         fprintf(file,
                 ", on %s. One attack is an upper bound on robustness: vmoe attack looks "
                 "harder.</li>\n",
@@ -140,6 +140,6 @@ void app_compare_method(app_page *page, const app_table *table)
         "<li>&plusmn; is the standard deviation of one training over seeds (n - 1). With few "
         "seeds it is itself uncertain.</li>\n</ul>\n<p><code>",
         file);
-    app_page_text(page, args->command_line);
+    show_page_text(page, args->command_line);
     fputs("</code></p>\n", file);
 }

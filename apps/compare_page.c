@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "apps/compare_table_internal.h"
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 static const char style[] =
     "<style>body{max-width:1240px}.heat td,.heat th{padding:3px 8px}"
@@ -54,7 +54,7 @@ static const char *unit_of(const app_figure *f)
     return f->kind == APP_KIND_SHARE ? ", %" : f->kind == APP_KIND_FLOPS ? ", M" : "";
 }
 
-static void head_put(app_page *page, const app_table *t, const size_t *list, size_t count)
+static void head_put(show_page *page, const app_table *t, const size_t *list, size_t count)
 {
     fputs("<div class=\"scroll\"><table class=\"fig\"><tr><th>router</th><th class=\"n\">"
           "seeds</th>",
@@ -63,15 +63,15 @@ static void head_put(app_page *page, const app_table *t, const size_t *list, siz
         if (!figure_known(t, list[i]))
             continue;
         fputs("<th class=\"n\">", page->out.file);
-        app_page_text(page, t->figure[list[i]].title);
-        app_page_text(page, unit_of(&t->figure[list[i]]));
+        show_page_text(page, t->figure[list[i]].title);
+        show_page_text(page, unit_of(&t->figure[list[i]]));
         fputs("</th>", page->out.file);
     }
     fputs("</tr>\n", page->out.file);
 }
 
 /* Rows by clean accuracy; the best of a column bold; clear differences from the baseline in colour. */
-static void figures_put(app_page *page, const app_table *t, const size_t *list,
+static void figures_put(show_page *page, const app_table *t, const size_t *list,
                         size_t count)
 {
     const app_compare *c = t->compare;
@@ -97,7 +97,7 @@ static void figures_put(app_page *page, const app_table *t, const size_t *list,
                 continue;
             fprintf(file, "<td class=\"n %s\">%s", app_difference_class(&d, f),
                     bold ? "<b>" : "");
-            app_page_text(page, app_figure_text(text, sizeof text, s, f));
+            show_page_text(page, app_figure_text(text, sizeof text, s, f));
             fputs(bold ? "</b></td>" : "</td>", file);
         }
         fputs("</tr>\n", file);
@@ -108,7 +108,7 @@ static void figures_put(app_page *page, const app_table *t, const size_t *list,
 /* ---- against the baseline ------------------------------------------------------------------------------ */
 
 /* "clean top-1: ssr is clearly better than 2, clearly worse than 1, not to be told apart from 8". */
-static void verdict_put(app_page *page, const app_table *t, size_t figure)
+static void verdict_put(show_page *page, const app_table *t, size_t figure)
 {
     const app_compare *c = t->compare;
     const app_figure *f = &t->figure[figure];
@@ -134,10 +134,10 @@ static void verdict_put(app_page *page, const app_table *t, size_t figure)
         tied += word[0] == '\0';
     }
     fputs("<li><b>", page->out.file);
-    app_page_text(page, f->title);
+    show_page_text(page, f->title);
     fputs("</b>: ", page->out.file);
     if (spread) {
-        app_page_text(page, label);
+        show_page_text(page, label);
         fprintf(page->out.file,
                 " is clearly better than %zu, clearly worse than %zu, not to be told apart "
                 "from %zu. ",
@@ -145,16 +145,16 @@ static void verdict_put(app_page *page, const app_table *t, size_t figure)
     } else {
         fputs("one seed tells no difference from chance. ", page->out.file);
     }
-    app_page_text(page, c->entries.entry[best].label);
+    show_page_text(page, c->entries.entry[best].label);
     fputs(" has the best mean, ", page->out.file);
-    app_page_text(page,
-                  app_figure_text(text, sizeof text, app_table_spread(t, best, figure), f));
+    show_page_text(
+        page, app_figure_text(text, sizeof text, app_table_spread(t, best, figure), f));
     if (best != t->baseline) {
         const app_difference d = app_table_difference(t, t->baseline, best, figure);
         fputs(f->kind == APP_KIND_SHARE ? " %; " : "; ", page->out.file);
-        app_page_text(page, label);
+        show_page_text(page, label);
         fputs(" lies ", page->out.file);
-        app_page_text(page, app_difference_text(text, sizeof text, &d, f, " spreads"));
+        show_page_text(page, app_difference_text(text, sizeof text, &d, f, " spreads"));
         fputs(" from it", page->out.file);
     } else {
         fputs(f->kind == APP_KIND_SHARE ? " %" : "", page->out.file);
@@ -162,7 +162,7 @@ static void verdict_put(app_page *page, const app_table *t, size_t figure)
     fputs(".</li>\n", page->out.file);
 }
 
-static void baseline_put(app_page *page, const app_table *t)
+static void baseline_put(show_page *page, const app_table *t)
 {
     const app_compare *c = t->compare;
     const char *label = c->entries.entry[t->baseline].label;
@@ -174,7 +174,7 @@ static void baseline_put(app_page *page, const app_table *t)
     if (c->entries.count < 2)
         return;
     snprintf(heading, sizeof heading, "Against %s", label);
-    app_page_section(
+    show_page_section(
         page, heading,
         "Differences by seed, whose data order and first weights all routers share: "
         "their mean in points, plus or minus their standard deviation, and in "
@@ -201,7 +201,7 @@ static void baseline_put(app_page *page, const app_table *t)
                 continue;
             fprintf(file, "<td class=\"n %s\">",
                     app_difference_class(&d, &t->figure[list[k]]));
-            app_page_text(
+            show_page_text(
                 page, app_difference_text(text, sizeof text, &d, &t->figure[list[k]], ""));
             fputs("</td>", file);
         }
@@ -233,11 +233,11 @@ static bool card_fill(best_card *out, const app_table *t, size_t figure, const c
     return true;
 }
 
-static void cards_put(app_page *page, const app_table *t)
+static void cards_put(show_page *page, const app_table *t)
 {
     enum { CARDS = 3 };
     best_card texts[CARDS];
-    app_card cards[CARDS];
+    show_card cards[CARDS];
     char attacked[64];
     size_t count = 0;
 
@@ -250,10 +250,10 @@ static void cards_put(app_page *page, const app_table *t)
         count += card_fill(&texts[count], t, t->figures - 1, attacked);
     }
     for (size_t i = 0; i < count; i++)
-        cards[i] = (app_card){
+        cards[i] = (show_card){
             .label = texts[i].label, .value = texts[i].value, .note = texts[i].note};
     if (count > 0)
-        app_page_cards(page, cards, count);
+        show_page_cards(page, cards, count);
 }
 
 static bool measured(const app_compare *c, const app_compare_run *run)
@@ -264,7 +264,7 @@ static bool measured(const app_compare *c, const app_compare_run *run)
 }
 
 /* What failed or is not there yet, before any number. */
-static void missing_put(app_page *page, const app_table *t)
+static void missing_put(show_page *page, const app_table *t)
 {
     const app_compare *c = t->compare;
     size_t failed = 0, untrained = 0, unmeasured = 0;
@@ -286,9 +286,9 @@ static void missing_put(app_page *page, const app_table *t)
         if (!c->run[r].reason[0])
             continue;
         fputs("<li>", page->out.file);
-        app_page_text(page, app_compare_name(name, sizeof name, c, &c->run[r]));
+        show_page_text(page, app_compare_name(name, sizeof name, c, &c->run[r]));
         fputs(" failed: ", page->out.file);
-        app_page_text(page, c->run[r].reason);
+        show_page_text(page, c->run[r].reason);
         fputs("</li>\n", page->out.file);
     }
     if (untrained > 0)
@@ -299,7 +299,7 @@ static void missing_put(app_page *page, const app_table *t)
     fputs("</ul></div>\n", page->out.file);
 }
 
-static base_status sections_put(app_page *page, const app_table *t, base_error *err)
+static base_status sections_put(show_page *page, const app_table *t, base_error *err)
 {
     size_t list[APP_FIGURES_MAX], count = app_main_figures(t, list);
     static const size_t loads[] = {
@@ -316,13 +316,13 @@ static base_status sections_put(app_page *page, const app_table *t, base_error *
     list[count++] = APP_FIGURE_LOAD_CV;
     list[count++] = APP_FIGURE_MOVED_CORRUPTED;
     list[count++] = APP_FIGURE_STEP_RATIO;
-    app_page_section(
+    show_page_section(
         page, "The table",
         "Mean over seeds and the standard deviation of one training. The best mean "
         "of a column is bold, the baseline's row shaded; green and red are clearly "
         "better and clearly worse than the baseline.");
     figures_put(page, t, list, count);
-    app_page_section(
+    show_page_section(
         page, "Every seed",
         "A dot is a training, the tick their mean, the bar one standard deviation "
         "either way; orange is the baseline, the dashed line its mean.");
@@ -331,26 +331,27 @@ static base_status sections_put(app_page *page, const app_table *t, base_error *
         return status;
     baseline_put(page, t);
     if (figure_known(t, APP_FIGURE_CORRUPTED)) {
-        app_page_section(page, "Corruption by corruption",
-                         "Error in per cent, mean over severities and seeds. Darker: worse "
-                         "among these routers; bold: the least.");
+        show_page_section(
+            page, "Corruption by corruption",
+            "Error in per cent, mean over severities and seeds. Darker: worse "
+            "among these routers; bold: the least.");
         app_compare_corruptions(t, page);
     }
-    app_page_section(page, "Load of the experts", NULL);
+    show_page_section(page, "Load of the experts", NULL);
     figures_put(page, t, loads, sizeof loads / sizeof loads[0]);
     if (figure_known(t, APP_FIGURE_MOVED_CORRUPTED) ||
         figure_known(t, APP_FIGURE_MOVED_ATTACKED)) {
-        app_page_section(
+        show_page_section(
             page, "Change of routing",
             "Share of a token's experts that are others than on the clean image "
             "(1 - IoU).");
         figures_put(page, t, moved, sizeof moved / sizeof moved[0]);
     }
-    app_page_section(page, "Cost and fit", NULL);
+    show_page_section(page, "Cost and fit", NULL);
     figures_put(page, t, cost, sizeof cost / sizeof cost[0]);
     if (t->timing)
         app_compare_steps(page, t);
-    app_page_section(page, "Training", "Means over seeds.");
+    show_page_section(page, "Training", "Means over seeds.");
     status = app_compare_curves(t, page, err);
     app_compare_routers(page, t);
     app_compare_method(page, t);
@@ -363,7 +364,7 @@ base_status app_compare_page(const app_table *table, base_error *err)
     const app_compare *c = table->compare;
     char *path = base_text("%s/compare.html", c->args->out);
     char lead[320], steps[32], network[128];
-    app_page page;
+    show_page page;
 
     if (!path)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
@@ -372,7 +373,7 @@ base_status app_compare_page(const app_table *table, base_error *err)
              c->entries.count, (long long)c->args->seeds, c->args->seeds > 1 ? "s" : "",
              app_network_name(network, sizeof network, &c->recipe.config), c->recipe.name,
              app_thousands(steps, sizeof steps, c->total), c->recipe.train.batch);
-    base_status status = app_page_open(&page, path, "Routers compared", lead, err);
+    base_status status = show_page_open(&page, path, "Routers compared", lead, err);
     base_free(path);
     if (status != BASE_OK)
         return status;
@@ -381,7 +382,7 @@ base_status app_compare_page(const app_table *table, base_error *err)
     cards_put(&page, table);
     status = sections_put(&page, table, err);
     if (status == BASE_OK)
-        return app_page_commit(&page, err);
-    app_page_abandon(&page);
+        return show_page_commit(&page, err);
+    show_page_abandon(&page);
     return status;
 }

@@ -83,7 +83,7 @@ static void step_put(FILE *file, app_step step, double unit, int digits)
         fputs("<td class=\"n\">&ndash;</td><td></td>", file);
 }
 
-void app_compare_steps(app_page *page, const app_table *table)
+void app_compare_steps(show_page *page, const app_table *table)
 {
     const app_compare *c = table->compare;
     const size_t plain = app_step_reference(table);
@@ -91,21 +91,21 @@ void app_compare_steps(app_page *page, const app_table *table)
     const double threads = app_report_number(table->timing, "threads");
     FILE *file = page->out.file;
 
-    app_page_section(page, "A training step", NULL);
+    show_page_section(page, "A training step", NULL);
     fprintf(
         file,
         "<p class=\"soft\">Median and quartiles of %.0f rounds; in a round every trained "
         "network makes one step in turn, on the same batch of %.0f images, %.0f thread%s, ",
         app_report_number(table->timing, "rounds"),
         app_report_number(table->timing, "batch"), threads, threads > 1 ? "s" : "");
-    app_page_text(page, machine ? machine : "");
+    show_page_text(page, machine ? machine : "");
     fputs(
         ". Ratios are of the same round. A router that plans by chance p makes both kinds of "
         "step, which count by p; the last column is the one with the plan.</p>\n"
         "<div class=\"scroll\"><table class=\"fig\"><tr><th>router</th><th class=\"n\">ms"
         "</th><th class=\"n\">quartiles</th><th class=\"n\">",
         file);
-    app_page_text(page, c->entries.entry[plain].label);
+    show_page_text(page, c->entries.entry[plain].label);
     fputs(
         " is 100</th><th class=\"n\">quartiles</th><th class=\"n\">with plan, ms</th></tr>\n",
         file);

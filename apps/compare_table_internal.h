@@ -143,7 +143,7 @@ app_step app_step_of(const app_table *table, size_t entry, size_t other);
 /* The entry that steps are held against: softmax, else the baseline. */
 size_t app_step_reference(const app_table *table);
 /* The table of the page, and how it was measured. */
-void app_compare_steps(app_page *page, const app_table *table);
+void app_compare_steps(show_page *page, const app_table *table);
 
 /* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) -------------------------------------- */
 
@@ -154,14 +154,14 @@ json_t *app_compare_json(const app_table *table);
 /* compare.html in DIR. */
 base_status app_compare_page(const app_table *table, base_error *err);
 /* Its charts: each router's seeds, training curves, errors by corruption. */
-base_status app_compare_dots(const app_table *table, app_page *page, base_error *err);
-base_status app_compare_curves(const app_table *table, app_page *page, base_error *err);
-void app_compare_corruptions(const app_table *table, app_page *page);
+base_status app_compare_dots(const app_table *table, show_page *page, base_error *err);
+base_status app_compare_curves(const app_table *table, show_page *page, base_error *err);
+void app_compare_corruptions(const app_table *table, show_page *page);
 /* Its words (compare_notes.c): a label with its mark; the routers; the method; every run. */
-void app_compare_label(app_page *page, const app_entry *entry);
-void app_compare_routers(app_page *page, const app_table *table);
-void app_compare_method(app_page *page, const app_table *table);
-void app_compare_runs(app_page *page, const app_table *table);
+void app_compare_label(show_page *page, const app_entry *entry);
+void app_compare_routers(show_page *page, const app_table *table);
+void app_compare_method(show_page *page, const app_table *table);
+void app_compare_runs(show_page *page, const app_table *table);
 /* What a reader asks first: clean, corrupted, attacked; how many. */
 size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
 /* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with a real plus-minus sign;

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/survey_internal.h"
 
 enum { CLASSES_SHOWN = 24, FLAWS_SHOWN = 20 };
@@ -254,10 +254,10 @@ base_status app_survey_json(const app_survey *s, base_error *err)
 
 /* ---- the page -------------------------------------------------------------------------------- */
 
-static void page_cards(app_page *page, const app_survey *s)
+static void page_cards(show_page *page, const app_survey *s)
 {
     char images[32], bytes[32], classes[32], bad[32], spread[64], median[64], scope[160];
-    const app_card cards[] = {
+    const show_card cards[] = {
         {"images", images, bytes},
         {"classes", classes, spread},
         {"bad", bad, scope},
@@ -273,15 +273,15 @@ static void page_cards(app_page *page, const app_survey *s)
     scope_text(scope, sizeof scope, s);
     snprintf(median, sizeof median, "%" PRIu64 " x %" PRIu64, s->width.middle,
              s->height.middle);
-    app_page_cards(page, cards, sizeof cards / sizeof cards[0]);
+    show_page_cards(page, cards, sizeof cards / sizeof cards[0]);
 }
 
-static void page_table(app_page *page, const app_survey *s)
+static void page_table(show_page *page, const app_survey *s)
 {
     FILE *out = page->out.file;
     char name[1100];
 
-    app_page_section(page, "Kinds", NULL);
+    show_page_section(page, "Kinds", NULL);
     fputs("<table>", out);
     for (int k = 0; k < APP_PICTURE_KINDS; k++)
         if (s->kinds[k] > 0)
@@ -296,48 +296,48 @@ static void page_table(app_page *page, const app_survey *s)
     fputs("</table>\n", out);
     if (s->flaws == 0)
         return;
-    app_page_section(page, "Not quite right", NULL);
+    show_page_section(page, "Not quite right", NULL);
     fputs("<table><tr><th>sample<th>health<th>reason", out);
     for (size_t i = 0; i < s->flaws && i < 200; i++) {
         fputs("<tr><td>", out);
-        app_page_text(page,
-                      data_source_name(s->source, s->flaw[i].sample, name, sizeof name));
+        show_page_text(page,
+                       data_source_name(s->source, s->flaw[i].sample, name, sizeof name));
         fprintf(out, "<td>%s<td>", app_health_name(s->flaw[i].health));
-        app_page_text(page, s->flaw[i].reason);
+        show_page_text(page, s->flaw[i].reason);
     }
     fputs("</table>\n", out);
 }
 
-static base_status page_classes(app_page *page, const app_survey *s, base_error *err)
+static base_status page_classes(show_page *page, const app_survey *s, base_error *err)
 {
     typedef struct words {
         char name[200], value[32];
     } words;
     const size_t classes = data_source_classes(s->source);
     words *text = base_alloc(classes + 1, sizeof *text);
-    app_bar *bars = base_alloc(classes + 1, sizeof *bars);
+    show_bar *bars = base_alloc(classes + 1, sizeof *bars);
     base_status status = BASE_OK;
 
     if (!text || !bars)
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes", classes);
     for (size_t c = 0; c < classes && status == BASE_OK; c++) {
         const double share = (double)s->per_class[c] / (double)s->class_sizes.high;
-        bars[c] = (app_bar){
+        bars[c] = (show_bar){
             .name = class_text(text[c].name, sizeof text[c].name, s, c),
             .value = app_thousands(text[c].value, sizeof text[c].value, s->per_class[c]),
             .share = s->class_sizes.high > 0 ? share : 0,
         };
     }
     if (status == BASE_OK && classes > 0) {
-        app_page_section(page, "Images of each class", NULL);
-        app_page_bars(page, bars, classes);
+        show_page_section(page, "Images of each class", NULL);
+        show_page_bars(page, bars, classes);
     }
     base_free(text);
     base_free(bars);
     return status;
 }
 
-static base_status page_pictures(app_page *page, const app_survey *s, base_error *err)
+static base_status page_pictures(show_page *page, const app_survey *s, base_error *err)
 {
     const data_decode_limits limits = data_loader_defaults().limits;
     data_image picture = {0};
@@ -351,13 +351,13 @@ static base_status page_pictures(app_page *page, const app_survey *s, base_error
 
     if (status == BASE_OK)
         status = data_decoder_create(&decoder, &limits, err);
-    app_page_section(page, "Pictures", "Drawn by the seed.");
-    app_page_shots_begin(page);
+    show_page_section(page, "Pictures", "Drawn by the seed.");
+    show_page_shots_begin(page);
     for (size_t i = 0; i < count && status == BASE_OK; i++) {
         bool bad = false;
         status = app_survey_tile(&picture, s, samples[i], decoder, &buffer, &buffer_bytes,
                                  &scratch, &bad, err);
-        const app_shot shot = {
+        const show_shot shot = {
             .picture = &picture,
             .name = data_source_name(s->source, samples[i], name, sizeof name),
             .answer =
@@ -365,9 +365,9 @@ static base_status page_pictures(app_page *page, const app_survey *s, base_error
             .truth = bad ? app_survey_label(label, sizeof label, s, samples[i]) : NULL,
         };
         if (status == BASE_OK)
-            status = app_page_shot(page, &shot, err);
+            status = show_page_shot(page, &shot, err);
     }
-    app_page_shots_end(page);
+    show_page_shots_end(page);
     data_decoder_destroy(decoder);
     data_scratch_destroy(&scratch);
     data_image_destroy(&picture);
@@ -379,9 +379,9 @@ static base_status page_pictures(app_page *page, const app_survey *s, base_error
 base_status app_survey_page(const app_survey *s, const char *path, base_error *err)
 {
     char layout[400];
-    app_page page;
+    show_page page;
     base_status status =
-        app_page_open(&page, path, s->data, layout_text(layout, sizeof layout, s), err);
+        show_page_open(&page, path, s->data, layout_text(layout, sizeof layout, s), err);
 
     if (status != BASE_OK)
         return status;
@@ -392,7 +392,7 @@ base_status app_survey_page(const app_survey *s, const char *path, base_error *e
         status = page_classes(&page, s, err);
     }
     if (status == BASE_OK)
-        return app_page_commit(&page, err);
-    app_page_abandon(&page);
+        return show_page_commit(&page, err);
+    show_page_abandon(&page);
     return status;
 }

@@ -13,7 +13,7 @@
 #define APPS_EXPERTS_INTERNAL_H
 
 #include "apps/agreement_internal.h"
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "apps/score_internal.h"
 #include "apps/statistics_internal.h"

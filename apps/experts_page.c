@@ -2,7 +2,7 @@
  * What is drawn is limited so that a page of a thousand classes by 64 experts can still be read; it says so
  * where it leaves out, and the CSV files have everything. */
 #include "apps/experts_internal.h"
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static char **class_names(const app_study *s)
     return names;
 }
 
-static void headline(const app_study *s, app_page *page)
+static void headline(const app_study *s, show_page *page)
 {
     const app_study_layer *best = &s->layer[0], *sharp = best;
     char text[5][TEXT], note[3][TEXT], number[32];
@@ -48,14 +48,14 @@ static void headline(const app_study *s, app_page *page)
     snprintf(note[1], TEXT, "nats above chance, block %zu", best->block);
     snprintf(text[4], TEXT, "%.1f %%", 100 * sharp->of_expert.test);
     snprintf(note[2], TEXT, "of tokens, block %zu", sharp->block);
-    const app_card cards[] = {
+    const show_card cards[] = {
         {"images", text[0], s->interrupted ? "stopped early" : "all used"},
         {"top-1", text[1], "of these images"},
         {"experts", text[2], note[0]},
         {"class tells expert", text[3], note[1]},
         {"expert is linear", text[4], note[2]},
     };
-    app_page_cards(page, cards, sizeof cards / sizeof cards[0]);
+    show_page_cards(page, cards, sizeof cards / sizeof cards[0]);
 }
 
 static void cell(FILE *file, bool known, double value, const char *format)
@@ -68,11 +68,11 @@ static void cell(FILE *file, bool known, double value, const char *format)
     fputs("</td>", file);
 }
 
-static void tables(const app_study *s, app_page *page)
+static void tables(const app_study *s, show_page *page)
 {
     FILE *file = page->out.file;
 
-    app_page_section(
+    show_page_section(
         page, "What the class says about the expert",
         "Counts of class y and expert e over kept assignments. MI: mutual information in "
         "nats; above chance: less the mean of 20 shuffles of the labels; NMI: MI / sqrt(H(y) "
@@ -104,7 +104,7 @@ static void tables(const app_study *s, app_page *page)
     fputs("</table></div>\n", file);
 }
 
-static void probes(const app_study *s, app_page *page)
+static void probes(const app_study *s, show_page *page)
 {
     FILE *file = page->out.file;
     const bool against = s->args->against != NULL;
@@ -116,7 +116,7 @@ static void probes(const app_study *s, app_page *page)
         "fitted to %zu patches, tested on %zu of other images. By chance: always the "
         "commonest answer.",
         APP_PROBE_L2, s->layer[0].of_label.train_count, s->layer[0].of_label.test_count);
-    app_page_section(page, "Linear probes, loads and gates", note);
+    show_page_section(page, "Linear probes, loads and gates", note);
     fprintf(file,
             "<div class=\"scroll\"><table><tr><th>block</th><th class=\"n\">finds the "
             "expert</th><th class=\"n\">by chance</th><th class=\"n\">finds the class</th>"
@@ -151,7 +151,7 @@ static void probes(const app_study *s, app_page *page)
 
         fputs("<p class=\"soft\">Flipped: tokens whose first choice is another expert in ",
               file);
-        app_page_text(page, base_quote(path, sizeof path, s->other.path));
+        show_page_text(page, base_quote(path, sizeof path, s->other.path));
         fputs("; 1 - IoU: of the sets of kept experts.</p>\n", file);
     }
 }
@@ -197,13 +197,13 @@ static void favours_fill(favour *out, const app_study *s, const app_study_layer 
     qsort(out, s->classes, sizeof *out, by_expert);
 }
 
-static base_status heat(const app_study *s, const app_study_layer *layer, app_page *page,
+static base_status heat(const app_study *s, const app_study_layer *layer, show_page *page,
                         char **names, base_error *err)
 {
     favour *order = base_alloc(s->classes, sizeof *order);
     uint64_t *table = base_alloc(s->classes * s->experts, sizeof *table);
     const char **sorted = base_alloc(s->classes, sizeof *sorted);
-    const bool large = s->classes > APP_CHART_NAMED || s->experts > APP_CHART_NAMED;
+    const bool large = s->classes > SHOW_CHART_NAMED || s->experts > SHOW_CHART_NAMED;
     size_t rows = s->classes;
     base_status status = BASE_OK;
 
@@ -221,18 +221,19 @@ static base_status heat(const app_study *s, const app_study_layer *layer, app_pa
         memcpy(table + r * s->experts, layer->of[APP_STUDY_PATCHES].table + c * s->experts,
                s->experts * sizeof *table);
     }
-    status = app_chart_heat(
+    status = show_chart_heat(
         page,
-        &(app_heat){.values = table,
-                    .rows = rows,
-                    .columns = s->experts,
-                    .row_names = sorted,
-                    .row_title =
-                        large ? "classes with images, sorted by the expert that they favour"
-                              : "class",
-                    .column_title = large ? "expert" : "expert (per cent of the class)",
-                    .order = "usage.csv has the numbers",
-                    .percent = true},
+        &(show_heat){.values = table,
+                     .rows = rows,
+                     .columns = s->experts,
+                     .row_names = sorted,
+                     .row_title =
+                         large
+                             ? "classes with images, sorted by the expert that they favour"
+                             : "class",
+                     .column_title = large ? "expert" : "expert (per cent of the class)",
+                     .order = "usage.csv has the numbers",
+                     .percent = true},
         err);
 done:
     base_free(order);
@@ -242,7 +243,7 @@ done:
 }
 
 static base_status scatters(const app_study *s, const app_study_layer *layer,
-                            app_page *page, char **names, base_error *err)
+                            show_page *page, char **names, base_error *err)
 {
     int32_t *expert = base_alloc(s->points, sizeof *expert);
     int32_t *label = base_alloc(s->points, sizeof *label);
@@ -267,9 +268,9 @@ static base_status scatters(const app_study *s, const app_study_layer *layer,
                          : 0.0,
         layer->divergence);
     fputs("<p class=\"soft\">", page->out.file);
-    app_page_text(page, note);
+    show_page_text(page, note);
     fputs("</p><div class=\"scatters\">", page->out.file);
-    const app_scatter plots[] = {
+    const show_scatter plots[] = {
         {layer->pca, expert, s->points, s->experts, NULL, "PCA, by expert"},
         {layer->pca, label, s->points, s->classes, (const char *const *)names,
          "PCA, by class"},
@@ -278,7 +279,7 @@ static base_status scatters(const app_study *s, const app_study_layer *layer,
          "t-SNE, by class"},
     };
     for (size_t i = 0; i < sizeof plots / sizeof plots[0] && status == BASE_OK; i++)
-        status = app_plot_scatter(page, &plots[i], err);
+        status = show_plot_scatter(page, &plots[i], err);
     fputs("</div>\n", page->out.file);
 done:
     base_free(expert);
@@ -287,7 +288,7 @@ done:
 }
 
 /* Pictures in a row of four; their names as titles. */
-static base_status strip(const app_study *s, app_page *page, const app_study_shot *shots,
+static base_status strip(const app_study *s, show_page *page, const app_study_shot *shots,
                          size_t count, bool framed, base_error *err)
 {
     base_status status = BASE_OK;
@@ -308,10 +309,10 @@ static base_status strip(const app_study *s, app_page *page, const app_study_sho
                  data_source_name(s->source, shots[i].sample, name, sizeof name),
                  (double)shots[i].rank);
         fputs("<span title=\"", page->out.file);
-        app_page_text(page, title);
+        show_page_text(page, title);
         fputs("\">", page->out.file);
-        status = app_page_picture(page, &picture, PICTURE, PICTURE, class, err);
-        app_page_text(page, class);
+        status = show_page_picture(page, &picture, PICTURE, PICTURE, class, err);
+        show_page_text(page, class);
         fputs("</span>", page->out.file);
     }
     fputs("</div>\n", page->out.file);
@@ -320,7 +321,7 @@ static base_status strip(const app_study *s, app_page *page, const app_study_sho
 }
 
 static base_status expert_card(const app_study *s, const app_study_layer *layer,
-                               app_page *page, char **names, size_t e, base_error *err)
+                               show_page *page, char **names, size_t e, base_error *err)
 {
     FILE *file = page->out.file;
     const double share =
@@ -336,7 +337,7 @@ static base_status expert_card(const app_study *s, const app_study_layer *layer,
         if (t->lift <= 0)
             continue;
         fputs(i ? ", " : "", file);
-        app_page_text(page, names[t->class]);
+        show_page_text(page, names[t->class]);
         fprintf(file, " %.2f", t->lift);
     }
     fputs("</p>", file);
@@ -351,7 +352,7 @@ static base_status expert_card(const app_study *s, const app_study_layer *layer,
 }
 
 /* Experts by load, at most so many that the page stays readable. */
-static base_status cards(const app_study *s, const app_study_layer *layer, app_page *page,
+static base_status cards(const app_study *s, const app_study_layer *layer, show_page *page,
                          char **names, base_error *err)
 {
     const size_t fair = CARDS_MOST / s->layers;
@@ -389,7 +390,7 @@ static base_status cards(const app_study *s, const app_study_layer *layer, app_p
 }
 
 static base_status layer_put(const app_study *s, const app_study_layer *layer,
-                             app_page *page, char **names, bool open, base_error *err)
+                             show_page *page, char **names, bool open, base_error *err)
 {
     const vit_load_metrics m = vit_load_summary(&layer->load);
     char title[160];
@@ -399,7 +400,7 @@ static base_status layer_put(const app_study *s, const app_study_layer *layer,
     base_status status = heat(s, layer, page, names, err);
     snprintf(title, sizeof title, "loads: CV %.3f, fullest %.2f of the mean, %.0f dead",
              m.cv, m.max_violation + 1, m.dead);
-    app_chart_columns(page, layer->load.load, s->experts, title);
+    show_chart_columns(page, layer->load.load, s->experts, title);
     fputs("</div>\n", page->out.file);
     if (status == BASE_OK)
         status = scatters(s, layer, page, names, err);
@@ -412,7 +413,7 @@ static base_status layer_put(const app_study *s, const app_study_layer *layer,
 base_status app_study_page(const app_study *s, const char *path, base_error *err)
 {
     char name[APP_STUDY_NAME_BYTES], safe[2][512], lead[1400];
-    app_page page = {0};
+    show_page page = {0};
     char **names = class_names(s);
 
     if (!names)
@@ -422,19 +423,19 @@ base_status app_study_page(const app_study *s, const char *path, base_error *err
              app_network_name(name, sizeof name, s->network.config),
              s->network.config->moe.router.name,
              base_quote(safe[1], sizeof safe[1], s->data));
-    base_status status = app_page_open(&page, path, "vmoe inspect: experts", lead, err);
+    base_status status = show_page_open(&page, path, "vmoe inspect: experts", lead, err);
     if (status != BASE_OK)
         goto done;
     headline(s, &page);
     tables(s, &page);
     probes(s, &page);
-    app_page_section(&page, "Layer by layer", NULL);
+    show_page_section(&page, "Layer by layer", NULL);
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++)
         status = layer_put(s, &s->layer[l], &page, names, l + 1 == s->layers, err);
     if (status == BASE_OK)
-        status = app_page_commit(&page, err);
+        status = show_page_commit(&page, err);
     else
-        app_page_abandon(&page);
+        show_page_abandon(&page);
 done:
     base_free(names);
     return status;

@@ -3,9 +3,9 @@
 #ifndef APPS_PREDICT_INTERNAL_H
 #define APPS_PREDICT_INTERNAL_H
 
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/network_internal.h"
-#include "apps/npy_internal.h"
+#include "show/show.h"
 #include "apps/score_internal.h"
 
 typedef struct predict_args {
@@ -20,8 +20,8 @@ typedef struct predict_sink {
     const predict_args *args;
     const app_network *network;
     const data_source *source; /* NULL: images by name */
-    app_npy logits, inputs;
-    app_page page;
+    show_npy logits, inputs;
+    show_page page;
     json_t *list;
     bool has_logits, has_inputs, has_page;
     bool print; /* a line an image on stdout */

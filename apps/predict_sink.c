@@ -28,23 +28,23 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
     if (status == BASE_OK && args->write_png)
         status = base_folder_make(args->write_png, err);
     if (status == BASE_OK && args->logits) {
-        status = app_npy_open(&sink->logits, args->logits, &network->classes, 1, err);
+        status = show_npy_open(&sink->logits, args->logits, &network->classes, 1, err);
         sink->has_logits = status == BASE_OK;
     }
     if (status == BASE_OK && args->inputs) {
-        status = app_npy_open(&sink->inputs, args->inputs, shape, 3, err);
+        status = show_npy_open(&sink->inputs, args->inputs, shape, 3, err);
         sink->has_inputs = status == BASE_OK;
     }
     if (status == BASE_OK && args->html) {
         snprintf(lead, sizeof lead, "%s on %s",
                  base_quote(name, sizeof name, network->path),
                  source ? base_quote(data, sizeof data, args->data) : "images");
-        status = app_page_open(&sink->page, args->html, "vmoe predict", lead, err);
+        status = show_page_open(&sink->page, args->html, "vmoe predict", lead, err);
         sink->has_page = status == BASE_OK;
         if (sink->has_page) {
-            app_page_section(&sink->page, "Predictions",
-                             source ? "Green: as labelled. Red: not." : NULL);
-            app_page_shots_begin(&sink->page);
+            show_page_section(&sink->page, "Predictions",
+                              source ? "Green: as labelled. Red: not." : NULL);
+            show_page_shots_begin(&sink->page);
         }
     }
     if (status != BASE_OK)
@@ -99,18 +99,18 @@ static base_status page_add(predict_sink *sink, const char *name, int32_t label,
                             size_t count, base_error *err)
 {
     char names[PAGE_TOP][NAME_BYTES], values[PAGE_TOP][16], truth[NAME_BYTES];
-    app_bar bars[PAGE_TOP];
+    show_bar bars[PAGE_TOP];
 
     if (count > PAGE_TOP)
         count = PAGE_TOP;
     for (size_t i = 0; i < count; i++) {
         snprintf(values[i], sizeof values[i], "%.0f %%", 100 * sink->probability[i]);
-        bars[i] = (app_bar){.name = class_name(sink, names[i], sink->top[i]),
-                            .value = values[i],
-                            .share = sink->probability[i],
-                            .mark = label >= 0 && sink->top[i] == (size_t)label};
+        bars[i] = (show_bar){.name = class_name(sink, names[i], sink->top[i]),
+                             .value = values[i],
+                             .share = sink->probability[i],
+                             .mark = label >= 0 && sink->top[i] == (size_t)label};
     }
-    const app_shot shot = {
+    const show_shot shot = {
         .picture = &sink->picture,
         .name = name,
         .answer = names[0],
@@ -119,7 +119,7 @@ static base_status page_add(predict_sink *sink, const char *name, int32_t label,
         .bars = bars,
         .bar_count = count,
     };
-    return app_page_shot(&sink->page, &shot, err);
+    return show_page_shot(&sink->page, &shot, err);
 }
 
 /* DIR/00012-Sneaker.png: the place in the list, and the label, or the answer without
@@ -167,9 +167,9 @@ base_status predict_sink_add(predict_sink *sink, const char *name, int32_t label
     if (sink->list)
         list_add(sink, name, label, count);
     if (sink->has_logits)
-        status = app_npy_append(&sink->logits, logits, 1, err);
+        status = show_npy_append(&sink->logits, logits, 1, err);
     if (status == BASE_OK && sink->has_inputs)
-        status = app_npy_append(&sink->inputs, input, 1, err);
+        status = show_npy_append(&sink->inputs, input, 1, err);
     if (status == BASE_OK && (sink->has_page || sink->args->write_png))
         status = app_network_picture(&sink->picture, sink->network, input, err);
     if (status == BASE_OK && sink->has_page)
@@ -185,15 +185,15 @@ base_status predict_sink_commit(predict_sink *sink, json_t **list, base_error *e
     base_status status = BASE_OK;
 
     if (sink->has_logits)
-        status = app_npy_commit(&sink->logits, err);
+        status = show_npy_commit(&sink->logits, err);
     if (status == BASE_OK && sink->has_inputs)
-        status = app_npy_commit(&sink->inputs, err);
+        status = show_npy_commit(&sink->inputs, err);
     if (status == BASE_OK && sink->has_page) {
-        app_page_shots_end(&sink->page);
+        show_page_shots_end(&sink->page);
         if (sink->known > 0)
             fprintf(sink->page.out.file, "<p><br>%llu of %llu as labelled.</p>\n",
                     (unsigned long long)sink->right, (unsigned long long)sink->known);
-        status = app_page_commit(&sink->page, err);
+        status = show_page_commit(&sink->page, err);
     }
     *list = sink->list;
     sink->list = NULL;
@@ -203,9 +203,9 @@ base_status predict_sink_commit(predict_sink *sink, json_t **list, base_error *e
 
 void predict_sink_abandon(predict_sink *sink)
 {
-    app_npy_abandon(&sink->logits);
-    app_npy_abandon(&sink->inputs);
-    app_page_abandon(&sink->page);
+    show_npy_abandon(&sink->logits);
+    show_npy_abandon(&sink->inputs);
+    show_page_abandon(&sink->page);
     data_image_destroy(&sink->picture);
     json_decref(sink->list);
     sink->list = NULL;

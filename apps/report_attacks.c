@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 #include "apps/report_internal.h"
 
 enum {
@@ -124,11 +124,11 @@ typedef struct curve {
     size_t count;
 } curve;
 
-static void chart(const app_report_set *set, app_page *page, const subject *of,
+static void chart(const app_report_set *set, show_page *page, const subject *of,
                   const budgets *b)
 {
     curve *curves = base_alloc(set->count, sizeof *curves);
-    app_line lines[APP_REPORT_MODELS];
+    show_line lines[APP_REPORT_MODELS];
     const char *names[BUDGETS_MAX];
     size_t count = 0;
 
@@ -149,24 +149,24 @@ static void chart(const app_report_set *set, app_page *page, const subject *of,
             c->high[c->count++] = share.high;
         }
         if (c->count > 0)
-            lines[count++] = (app_line){set->model[m].name, c->x,   c->y, c->low, c->high,
-                                        c->count,           (int)m, false};
+            lines[count++] = (show_line){set->model[m].name, c->x,   c->y, c->low, c->high,
+                                         c->count,           (int)m, false};
     }
-    const app_axes axes = {.x_title = "budget (eps)",
-                           .y_title = "robust accuracy",
-                           .y_high = 1,
-                           .percent = true,
-                           .ticks = b->eps,
-                           .tick_names = names,
-                           .tick_count = b->count,
-                           .width = 460,
-                           .height = 250};
+    const show_axes axes = {.x_title = "budget (eps)",
+                            .y_title = "robust accuracy",
+                            .y_high = 1,
+                            .percent = true,
+                            .ticks = b->eps,
+                            .tick_names = names,
+                            .tick_count = b->count,
+                            .width = 460,
+                            .height = 250};
     if (count > 0 && b->count > 1)
-        app_plot_lines(page, lines, count, &axes);
+        show_plot_lines(page, lines, count, &axes);
     base_free(curves);
 }
 
-static void robust_rows(const app_report_set *set, app_page *page, const subject *of,
+static void robust_rows(const app_report_set *set, show_page *page, const subject *of,
                         const budgets *b)
 {
     double values[APP_REPORT_MODELS];
@@ -199,7 +199,7 @@ static void robust_rows(const app_report_set *set, app_page *page, const subject
         json_array_foreach(list, i, one)
         {
             fputs(sep, page->out.file);
-            app_page_text(page, json_string_value(one) ? json_string_value(one) : "?");
+            show_page_text(page, json_string_value(one) ? json_string_value(one) : "?");
             sep = ", ";
         }
         if (attack)
@@ -224,7 +224,7 @@ static double layers_mean(const json_t *layers, const char *key)
 }
 
 /* Means over the layers at each model's own budget. */
-static void routing_rows(const app_report_set *set, app_page *page, const subject *of)
+static void routing_rows(const app_report_set *set, show_page *page, const subject *of)
 {
     static const struct {
         const char *name, *key;
@@ -246,7 +246,7 @@ static void routing_rows(const app_report_set *set, app_page *page, const subjec
             attack ? app_report_string(attack->json, "threat.eps_text") : NULL;
 
         fputs("<td class=\"n\">", page->out.file);
-        app_page_text(page, eps ? eps : "");
+        show_page_text(page, eps ? eps : "");
         fputs("</td>", page->out.file);
     }
     fputs("</tr>\n", page->out.file);
@@ -288,7 +288,7 @@ static bool same_samples(const app_report_attack *a, const app_report_attack *b)
     return a->samples && b->samples && x && y && strcmp(x, y) == 0;
 }
 
-static base_status pair_put(app_page *page, const app_report_model *left,
+static base_status pair_put(show_page *page, const app_report_model *left,
                             const app_report_model *right, const app_report_attack *a,
                             const app_report_attack *b, const char *eps, base_error *err)
 {
@@ -310,11 +310,11 @@ static base_status pair_put(app_page *page, const app_report_model *left,
             const double p = app_exact_test(only[0], only[1]);
 
             fputs("<tr><td>", page->out.file);
-            app_page_text(page, left->name);
+            show_page_text(page, left->name);
             fputs("</td><td>", page->out.file);
-            app_page_text(page, right->name);
+            show_page_text(page, right->name);
             fputs("</td><td class=\"n\">", page->out.file);
-            app_page_text(page, eps);
+            show_page_text(page, eps);
             fprintf(
                 page->out.file,
                 "</td><td class=\"n\">%zu</td><td class=\"n\">%zu</td><td class=\"n\">%s%.3g"
@@ -328,7 +328,7 @@ static base_status pair_put(app_page *page, const app_report_model *left,
     return status;
 }
 
-static base_status tests(const app_report_set *set, app_page *page, const subject *of,
+static base_status tests(const app_report_set *set, show_page *page, const subject *of,
                          const budgets *b, base_error *err)
 {
     base_status status = BASE_OK;
@@ -361,8 +361,8 @@ static base_status tests(const app_report_set *set, app_page *page, const subjec
     return status;
 }
 
-static base_status subject_put(const app_report_set *set, app_page *page, const subject *of,
-                               base_error *err)
+static base_status subject_put(const app_report_set *set, show_page *page,
+                               const subject *of, base_error *err)
 {
     char heading[TEXT], note[2 * NAME], data[NAME];
     budgets b;
@@ -376,7 +376,7 @@ static base_status subject_put(const app_report_set *set, app_page *page, const 
              "bound, as good as the attacks. Bands: 95 %% (Wilson).",
              *of->data ? "On " : "", base_quote(data, sizeof data, of->data),
              *of->data ? ". " : "");
-    app_page_section(page, heading, note);
+    show_page_section(page, heading, note);
     chart(set, page, of, &b);
     robust_rows(set, page, of, &b);
     const base_status status = tests(set, page, of, &b, err);
@@ -384,7 +384,7 @@ static base_status subject_put(const app_report_set *set, app_page *page, const 
     return status;
 }
 
-base_status app_report_attacks(const app_report_set *set, app_page *page, base_error *err)
+base_status app_report_attacks(const app_report_set *set, show_page *page, base_error *err)
 {
     static const char *const norms[] = {"linf", "l2", "l1"};
     subject subjects[SUBJECTS_MAX];

@@ -4,7 +4,7 @@
 #define APPS_REPORT_INTERNAL_H
 
 #include "apps/app_internal.h"
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 
 enum { APP_REPORT_MODELS = 8, APP_REPORT_ATTACKS = 6, APP_REPORT_NAME = 96 };
 
@@ -62,8 +62,8 @@ double app_exact_test(size_t b, size_t c);
 base_status app_report_page(const app_report_set *set, const char *path, base_error *err);
 
 /* A table with a column a model; first: above the names of rows. */
-void app_report_table_begin(const app_report_set *set, app_page *page, const char *first);
-void app_report_table_end(app_page *page);
+void app_report_table_begin(const app_report_set *set, show_page *page, const char *first);
+void app_report_table_end(show_page *page);
 
 typedef enum app_report_kind {
     APP_REPORT_SHARE, /* 0..1, shown in percent */
@@ -78,10 +78,10 @@ typedef enum app_report_best {
 } app_report_best;
 /* One row, values [set->count], NaN: unknown; the best bold; left out where no model has
  * it. */
-void app_report_row(const app_report_set *set, app_page *page, const char *name,
+void app_report_row(const app_report_set *set, show_page *page, const char *name,
                     const double *values, app_report_kind kind, app_report_best best);
 
 /* All about attacks (report_attacks.c). */
-base_status app_report_attacks(const app_report_set *set, app_page *page, base_error *err);
+base_status app_report_attacks(const app_report_set *set, show_page *page, base_error *err);
 
 #endif

@@ -8,20 +8,20 @@
 
 /* ---- tables -------------------------------------------------------------------------- */
 
-void app_report_table_begin(const app_report_set *set, app_page *page, const char *first)
+void app_report_table_begin(const app_report_set *set, show_page *page, const char *first)
 {
     fputs("<div class=\"scroll\"><table><tr><th>", page->out.file);
-    app_page_text(page, first);
+    show_page_text(page, first);
     fputs("</th>", page->out.file);
     for (size_t i = 0; i < set->count; i++) {
         fputs("<th class=\"n\">", page->out.file);
-        app_page_text(page, set->model[i].name);
+        show_page_text(page, set->model[i].name);
         fputs("</th>", page->out.file);
     }
     fputs("</tr>\n", page->out.file);
 }
 
-void app_report_table_end(app_page *page)
+void app_report_table_end(show_page *page)
 {
     fputs("</table></div>\n", page->out.file);
 }
@@ -42,7 +42,7 @@ static void value_put(FILE *file, double value, app_report_kind kind)
         fprintf(file, "%.4g", value);
 }
 
-void app_report_row(const app_report_set *set, app_page *page, const char *name,
+void app_report_row(const app_report_set *set, show_page *page, const char *name,
                     const double *values, app_report_kind kind, app_report_best best)
 {
     FILE *file = page->out.file;
@@ -59,7 +59,7 @@ void app_report_row(const app_report_set *set, app_page *page, const char *name,
     if (known == 0)
         return;
     fputs("<tr><td>", file);
-    app_page_text(page, name);
+    show_page_text(page, name);
     fputs("</td>", file);
     for (size_t i = 0; i < set->count; i++) {
         const bool bold = best != APP_REPORT_BEST_NONE && known > 1 && values[i] == top;
@@ -96,7 +96,7 @@ static double known_of(const app_report_model *m, const char *key)
     return app_report_number(m->inspect, key);
 }
 
-static void overview(const app_report_set *set, app_page *page)
+static void overview(const app_report_set *set, show_page *page)
 {
     static const struct {
         const char *name, *keys;
@@ -120,7 +120,7 @@ static void overview(const app_report_set *set, app_page *page)
     };
     double values[APP_REPORT_MODELS];
 
-    app_page_section(page, "Overview", "The best value of a row is bold.");
+    show_page_section(page, "Overview", "The best value of a row is bold.");
     app_report_table_begin(set, page, "");
     for (size_t i = 0; i < set->count; i++)
         values[i] = clean_of(&set->model[i]);
@@ -158,7 +158,7 @@ static double corruption_error(const app_report_model *m, const char *name)
     return (double)NAN;
 }
 
-static void corruptions(const app_report_set *set, app_page *page)
+static void corruptions(const app_report_set *set, show_page *page)
 {
     const app_report_model *first = NULL;
     double values[APP_REPORT_MODELS];
@@ -170,8 +170,8 @@ static void corruptions(const app_report_set *set, app_page *page)
             first = &set->model[m];
     if (!first)
         return;
-    app_page_section(page, "Under corruption",
-                     "Error, mean over the severities that were measured.");
+    show_page_section(page, "Under corruption",
+                      "Error, mean over the severities that were measured.");
     app_report_table_begin(set, page, "corruption");
     json_array_foreach(
         json_object_get(json_object_get(first->robust, "robust"), "corruptions"), i, one)
@@ -186,20 +186,20 @@ static void corruptions(const app_report_set *set, app_page *page)
     app_report_table_end(page);
 }
 
-static void sources(const app_report_set *set, app_page *page)
+static void sources(const app_report_set *set, show_page *page)
 {
     FILE *file = page->out.file;
 
-    app_page_section(page, "Sources", NULL);
+    show_page_section(page, "Sources", NULL);
     fputs("<table>\n", file);
     for (size_t i = 0; i < set->count; i++) {
         const app_report_model *m = &set->model[i];
         char safe[1024];
 
         fputs("<tr><td>", file);
-        app_page_text(page, m->name);
+        show_page_text(page, m->name);
         fputs("</td><td style=\"overflow-wrap:anywhere\">", file);
-        app_page_text(page, base_quote(safe, sizeof safe, m->path));
+        show_page_text(page, base_quote(safe, sizeof safe, m->path));
         fprintf(file, "</td><td class=\"soft\">%s%s%s%zu attack%s</td></tr>\n",
                 m->eval ? "eval, " : "", m->robust ? "corruptions, " : "",
                 m->inspect ? "inspect, " : "", m->attacks, m->attacks == 1 ? "" : "s");
@@ -209,12 +209,12 @@ static void sources(const app_report_set *set, app_page *page)
 
 base_status app_report_page(const app_report_set *set, const char *path, base_error *err)
 {
-    app_page page = {0};
+    show_page page = {0};
     char lead[128];
 
     snprintf(lead, sizeof lead, "%zu model%s side by side", set->count,
              set->count == 1 ? "" : "s");
-    base_status status = app_page_open(&page, path, "Comparison of models", lead, err);
+    base_status status = show_page_open(&page, path, "Comparison of models", lead, err);
     if (status != BASE_OK)
         return status;
     overview(set, &page);
@@ -222,7 +222,7 @@ base_status app_report_page(const app_report_set *set, const char *path, base_er
     corruptions(set, &page);
     sources(set, &page);
     if (status == BASE_OK)
-        return app_page_commit(&page, err);
-    app_page_abandon(&page);
+        return show_page_commit(&page, err);
+    show_page_abandon(&page);
     return status;
 }

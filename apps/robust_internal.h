@@ -13,7 +13,7 @@
 
 #include "apps/agreement_internal.h"
 #include "apps/corruption_internal.h"
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "apps/score_internal.h"
 
@@ -112,7 +112,7 @@ app_agreement app_robust_agreement(const app_robust *robust, corrupt_kind kind,
                                    size_t layer);
 void app_robust_print(const app_robust *robust, const app_score *clean);
 json_t *app_robust_json(const app_robust *robust, const app_score *clean);
-base_status app_robust_page(app_page *page, const app_robust *robust,
+base_status app_robust_page(show_page *page, const app_robust *robust,
                             const app_score *clean, base_error *err);
 
 #endif

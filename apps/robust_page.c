@@ -16,14 +16,14 @@ static const char *spoken(char out[NAME], corrupt_kind kind)
     return out;
 }
 
-static void headline(const app_robust *r, const corrupt_errors *errors, app_page *page)
+static void headline(const app_robust *r, const corrupt_errors *errors, show_page *page)
 {
     const double mce = corrupt_mce(errors);
     const double relative = corrupt_relative_mce(errors, r->args->alexnet_clean);
     const double bench = corrupt_bench_error(errors);
     char text[4][TEXT], note[TEXT];
     double sum = 0, cells = 0;
-    app_card cards[4];
+    show_card cards[4];
     size_t count = 0;
 
     for (size_t c = 0; c < r->selection.count; c++) {
@@ -35,20 +35,20 @@ static void headline(const app_robust *r, const corrupt_errors *errors, app_page
     if (!isnan(mce)) {
         snprintf(text[0], TEXT, "%.1f", 100 * mce);
         snprintf(text[1], TEXT, "%.1f", 100 * relative);
-        cards[count++] = (app_card){
+        cards[count++] = (show_card){
             "mCE", text[0], app_robust_comparable(r) ? "AlexNet: 100" : "not comparable"};
-        cards[count++] = (app_card){"relative mCE", text[1], "loss against clean"};
+        cards[count++] = (show_card){"relative mCE", text[1], "loss against clean"};
     }
     if (cells > 0) {
         snprintf(text[2], TEXT, "%.1f %%", 100 * (isnan(bench) ? sum / cells : bench));
-        cards[count++] = (app_card){"error, corrupted", text[2],
-                                    isnan(bench) ? "mean of what was measured"
-                                                 : "mean of the benchmark's 15"};
+        cards[count++] = (show_card){"error, corrupted", text[2],
+                                     isnan(bench) ? "mean of what was measured"
+                                                  : "mean of the benchmark's 15"};
     }
     snprintf(text[3], TEXT, "%.1f %%", 100 * errors->clean);
     snprintf(note, TEXT, "%zu pairs measured", r->selection.count);
-    cards[count++] = (app_card){"error, clean", text[3], note};
-    app_page_cards(page, cards, count);
+    cards[count++] = (show_card){"error, clean", text[3], note};
+    show_page_cards(page, cards, count);
     if (!isnan(mce) && !app_robust_comparable(r))
         fputs(
             "<p class=\"soft\">CE and mCE divide by AlexNet&#39;s errors on ImageNet&#39;s "
@@ -57,17 +57,17 @@ static void headline(const app_robust *r, const corrupt_errors *errors, app_page
             page->out.file);
 }
 
-static void bars(const corrupt_errors *errors, app_page *page)
+static void bars(const corrupt_errors *errors, show_page *page)
 {
     char values[LINES][TEXT], names[LINES][NAME];
-    app_bar list[LINES];
+    show_bar list[LINES];
     size_t count = 0;
 
-    app_page_section(page, "Error by corruption",
-                     "Mean over the severities. Orange: clean, and the extra corruptions "
-                     "that are not in mCE.");
+    show_page_section(page, "Error by corruption",
+                      "Mean over the severities. Orange: clean, and the extra corruptions "
+                      "that are not in mCE.");
     snprintf(values[count], TEXT, "%.1f %%", 100 * errors->clean);
-    list[count] = (app_bar){"clean", values[count], errors->clean, true};
+    list[count] = (show_bar){"clean", values[count], errors->clean, true};
     count++;
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
         const double error = corrupt_mean_error(errors, (corrupt_kind)k);
@@ -79,11 +79,11 @@ static void bars(const corrupt_errors *errors, app_page *page)
             snprintf(values[count], TEXT, "%.1f %%", 100 * error);
         else
             snprintf(values[count], TEXT, "%.1f %%, CE %.0f", 100 * error, 100 * ce);
-        list[count] = (app_bar){spoken(names[count], (corrupt_kind)k), values[count], error,
-                                k >= CORRUPT_BENCH_COUNT};
+        list[count] = (show_bar){spoken(names[count], (corrupt_kind)k), values[count],
+                                 error, k >= CORRUPT_BENCH_COUNT};
         count++;
     }
-    app_page_bars(page, list, count);
+    show_page_bars(page, list, count);
 }
 
 /* ---- curves ------------------------------------------------------------------------------ */
@@ -101,7 +101,7 @@ static double y_of(double share)
 }
 
 /* One corruption: ours in blue, AlexNet's dashed, clean error as a dotted line. */
-static void curve(app_page *page, const corrupt_errors *errors, corrupt_kind kind,
+static void curve(show_page *page, const corrupt_errors *errors, corrupt_kind kind,
                   bool alexnet)
 {
     FILE *file = page->out.file;
@@ -112,7 +112,7 @@ static void curve(app_page *page, const corrupt_errors *errors, corrupt_kind kin
             "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" "
             "aria-label=\"error by severity\"><text x=\"%d\" y=\"13\">",
             WIDE, HIGH, WIDE, LEFT);
-    app_page_text(page, spoken(name, kind));
+    show_page_text(page, spoken(name, kind));
     fputs("</text>\n", file);
     for (int tick = 0; tick <= 2; tick++)
         fprintf(file,
@@ -161,15 +161,15 @@ static void curve(app_page *page, const corrupt_errors *errors, corrupt_kind kin
             points);
 }
 
-static void curves(const app_robust *r, const corrupt_errors *errors, app_page *page)
+static void curves(const app_robust *r, const corrupt_errors *errors, show_page *page)
 {
     const bool alexnet = app_robust_comparable(r);
 
-    app_page_section(page, "Error by severity",
-                     alexnet
-                         ? "Per cent. Blue: this network. Dashed: AlexNet. Dotted: this "
-                           "network on clean images."
-                         : "Per cent. Dotted: clean images.");
+    show_page_section(page, "Error by severity",
+                      alexnet
+                          ? "Per cent. Blue: this network. Dashed: AlexNet. Dotted: this "
+                            "network on clean images."
+                          : "Per cent. Dotted: clean images.");
     fputs("<div class=\"row\" style=\"gap:10px 16px\">\n", page->out.file);
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
         if (!isnan(corrupt_mean_error(errors, (corrupt_kind)k)))
@@ -179,7 +179,7 @@ static void curves(const app_robust *r, const corrupt_errors *errors, app_page *
 
 /* ---- one image ----------------------------------------------------------------------------- */
 
-static base_status specimens(const app_robust *r, app_page *page, base_error *err)
+static base_status specimens(const app_robust *r, show_page *page, base_error *err)
 {
     base_status status = BASE_OK;
     char note[2048], name[1024], truth[NAME];
@@ -191,32 +191,32 @@ static base_status specimens(const app_robust *r, app_page *page, base_error *er
     snprintf(note, sizeof note, "%s (%s), severity %d. Green bar: the label.",
              data_source_name(r->source, r->specimen_sample, name, sizeof name), truth,
              r->specimen_severity);
-    app_page_section(page, "One image under each corruption", note);
-    app_page_shots_begin(page);
+    show_page_section(page, "One image under each corruption", note);
+    show_page_shots_begin(page);
     for (size_t i = 0; i < r->specimen_count && status == BASE_OK; i++) {
         const app_specimen *s = &r->specimen[i];
         char kind[NAME];
         const char *what = i == 0 ? "clean" : spoken(kind, s->pair.kind);
         char names[APP_ROBUST_TOP][NAME], values[APP_ROBUST_TOP][TEXT],
             answer[2 * NAME + 4];
-        app_bar list[APP_ROBUST_TOP];
+        show_bar list[APP_ROBUST_TOP];
 
         for (size_t t = 0; t < s->top_count; t++) {
             snprintf(values[t], TEXT, "%.0f %%", 100 * s->probability[t]);
-            list[t] = (app_bar){
+            list[t] = (show_bar){
                 app_network_class(names[t], NAME, r->network, r->source, s->top[t]),
                 values[t], s->probability[t], s->top[t] == (size_t)r->specimen_label};
         }
         snprintf(answer, sizeof answer, "%s: %s", what, names[0]);
-        const app_shot shot = {.picture = &s->picture,
-                               .name = what,
-                               .answer = answer,
-                               .truth = NULL,
-                               .bars = list,
-                               .bar_count = s->top_count};
-        status = app_page_shot(page, &shot, err);
+        const show_shot shot = {.picture = &s->picture,
+                                .name = what,
+                                .answer = answer,
+                                .truth = NULL,
+                                .bars = list,
+                                .bar_count = s->top_count};
+        status = show_page_shot(page, &shot, err);
     }
-    app_page_shots_end(page);
+    show_page_shots_end(page);
     return status;
 }
 
@@ -225,7 +225,7 @@ static base_status specimens(const app_robust *r, app_page *page, base_error *er
 enum { CELL_WIDE = 54, CELL_HIGH = 24, NAMES_WIDE = 140, HEAD = 26 };
 
 /* Rows: clean is not among them, it agrees with itself. */
-static void routing(const app_robust *r, const corrupt_errors *errors, app_page *page)
+static void routing(const app_robust *r, const corrupt_errors *errors, show_page *page)
 {
     FILE *file = page->out.file;
     corrupt_kind kinds[CORRUPT_KIND_COUNT];
@@ -237,7 +237,7 @@ static void routing(const app_robust *r, const corrupt_errors *errors, app_page 
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
         if (!isnan(corrupt_mean_error(errors, (corrupt_kind)k)))
             kinds[rows++] = (corrupt_kind)k;
-    app_page_section(
+    show_page_section(
         page, "Change of routing",
         "Per cent of a token's experts that are others than on the clean image "
         "(1 - intersection / union, mean over tokens and severities), by sparse "
@@ -273,7 +273,7 @@ static void routing(const app_robust *r, const corrupt_errors *errors, app_page 
     fputs("\n</svg></figure>\n", file);
 }
 
-base_status app_robust_page(app_page *page, const app_robust *r, const app_score *clean,
+base_status app_robust_page(show_page *page, const app_robust *r, const app_score *clean,
                             base_error *err)
 {
     corrupt_errors errors;

@@ -8,7 +8,7 @@
 #ifndef APPS_VAE_INTERNAL_H
 #define APPS_VAE_INTERNAL_H
 
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 #include "apps/statistics_internal.h"
 #include "apps/train_internal.h"
 

@@ -1,6 +1,6 @@
 /* vae_page.c - the page of vmoe vae: figures, what each expert reconstructs, the same image by every expert,
  * classes by experts, the latents in the plane. Free to change: all of it. */
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 #include "apps/vae_internal.h"
 
 #include <math.h>
@@ -43,19 +43,19 @@ static void sheet_put(sheet *s, size_t column, size_t row, const float *pixels)
             }
 }
 
-static base_status sheet_show(app_page *page, sheet *s, const char *caption,
+static base_status sheet_show(show_page *page, sheet *s, const char *caption,
                               base_error *err)
 {
     const int width = (int)(s->columns * SHOWN), height = (int)(s->rows * SHOWN);
     base_status status = BASE_OK;
 
     fputs("<div class=\"scroll\">", page->out.file);
-    status = app_page_picture(page, &s->image, width, height, caption, err);
+    status = show_page_picture(page, &s->image, width, height, caption, err);
     fputs("</div>\n", page->out.file);
     return status;
 }
 
-static void headline(const app_vae *v, const app_vae_measures *m, app_page *page)
+static void headline(const app_vae *v, const app_vae_measures *m, show_page *page)
 {
     char text[5][TEXT], note[3][TEXT];
 
@@ -72,7 +72,7 @@ static void headline(const app_vae *v, const app_vae_measures *m, app_page *page
              m->chance.purity);
     snprintf(text[4], TEXT, "%.1f %% / %.1f %%", 100 * m->of_expert.test,
              100 * m->of_label.test);
-    const app_card cards[] = {
+    const show_card cards[] = {
         {"squared error", text[0], note[0]},
         {"of all decoders", isnan(m->all) ? "none" : text[1],
          isnan(m->all) ? "labels choose" : "weighted by the gate"},
@@ -80,11 +80,11 @@ static void headline(const app_vae *v, const app_vae_measures *m, app_page *page
         {"NMI class, expert", text[3], note[2]},
         {"linear probes", text[4], "latent to expert / to class"},
     };
-    app_page_cards(page, cards, sizeof cards / sizeof cards[0]);
+    show_page_cards(page, cards, sizeof cards / sizeof cards[0]);
 }
 
 /* The images that an expert serves, above what it makes of them. */
-static base_status experts_show(app_vae *v, const app_vae_measures *m, app_page *page,
+static base_status experts_show(app_vae *v, const app_vae_measures *m, show_page *page,
                                 const char *const *names, base_error *err)
 {
     const size_t pixels = (size_t)v->recipe.config.channels *
@@ -118,7 +118,7 @@ static base_status experts_show(app_vae *v, const app_vae_measures *m, app_page 
             sheet_put(&sheets[e], filled[e]++, 1, vit_vae_pixels(v->run) + i * pixels);
         }
     }
-    app_page_section(
+    show_page_section(
         page, "What each expert reconstructs",
         "The first images of the validation set that go to the expert, and "
         "below each what it makes of its latent's mean. Classes by their share "
@@ -140,7 +140,7 @@ static base_status experts_show(app_vae *v, const app_vae_measures *m, app_page 
                 break;
             told[best] = true;
             fputs(rank ? ", " : "", page->out.file);
-            app_page_text(page, names[best]);
+            show_page_text(page, names[best]);
             fprintf(page->out.file, " %.0f %%",
                     100 * (double)m->table[best * m->experts + e] / (double)m->load[e]);
         }
@@ -156,7 +156,7 @@ static base_status experts_show(app_vae *v, const app_vae_measures *m, app_page 
 }
 
 /* One image of each class by the expert in use and by every decoder. */
-static base_status each_show(app_vae *v, const app_vae_measures *m, app_page *page,
+static base_status each_show(app_vae *v, const app_vae_measures *m, show_page *page,
                              base_error *err)
 {
     const size_t pixels = (size_t)v->recipe.config.channels *
@@ -200,12 +200,12 @@ static base_status each_show(app_vae *v, const app_vae_measures *m, app_page *pa
             sheet_put(&s, y, above + e, vit_vae_pixels(v->run));
         }
     }
-    app_page_section(page, "The same image by every expert",
-                     learned
-                         ? "Rows: the first image of each class, the gate-weighted sum of "
-                           "all decoders, then expert 0, 1, ... alone."
-                         : "Rows: the first image of each class, then expert 0, 1, ... "
-                           "alone.");
+    show_page_section(page, "The same image by every expert",
+                      learned
+                          ? "Rows: the first image of each class, the gate-weighted sum of "
+                            "all decoders, then expert 0, 1, ... alone."
+                          : "Rows: the first image of each class, then expert 0, 1, ... "
+                            "alone.");
     if (status == BASE_OK)
         status = sheet_show(page, &s, "one image a class, every expert", err);
     data_image_destroy(&s.image);
@@ -213,11 +213,11 @@ static base_status each_show(app_vae *v, const app_vae_measures *m, app_page *pa
     return status;
 }
 
-static void tables(const app_vae_measures *m, app_page *page)
+static void tables(const app_vae_measures *m, show_page *page)
 {
     FILE *file = page->out.file;
 
-    app_page_section(
+    show_page_section(
         page, "Classes and experts",
         "Images of class y with expert e. MI: mutual information in nats; NMI: MI / "
         "sqrt(H(y) H(e)); purity: share of images in their expert's commonest class; by "
@@ -240,7 +240,7 @@ static void tables(const app_vae_measures *m, app_page *page)
             100 * m->of_label.test, 100 * m->of_label.chance);
 }
 
-static base_status planes(const app_vae_measures *m, app_page *page,
+static base_status planes(const app_vae_measures *m, show_page *page,
                           const char *const *names, base_error *err)
 {
     int32_t *group = base_alloc(m->points, 4 * sizeof *group);
@@ -265,16 +265,16 @@ static base_status planes(const app_vae_measures *m, app_page *page,
         "(perplexity 30, divergence %.3f) keeps neighbours, not distances.",
         m->points, m->total > 0 ? 100 * (m->variance[0] + m->variance[1]) / m->total : 0.0,
         m->near_points, m->divergence);
-    app_page_section(page, "The latents in the plane", note);
+    show_page_section(page, "The latents in the plane", note);
     fputs("<div class=\"scatters\">", page->out.file);
-    const app_scatter plots[] = {
+    const show_scatter plots[] = {
         {m->pca, expert, m->points, m->experts, NULL, "PCA, by expert"},
         {m->pca, label, m->points, m->classes, names, "PCA, by class"},
         {m->tsne, near_expert, m->near_points, m->experts, NULL, "t-SNE, by expert"},
         {m->tsne, near_label, m->near_points, m->classes, names, "t-SNE, by class"},
     };
     for (size_t i = 0; i < sizeof plots / sizeof plots[0] && status == BASE_OK; i++)
-        status = app_plot_scatter(page, &plots[i], err);
+        status = show_plot_scatter(page, &plots[i], err);
     fputs("</div>\n", page->out.file);
     base_free(group);
     return status;
@@ -285,7 +285,7 @@ base_status app_vae_page(app_vae *v, const app_vae_measures *m, const char *path
 {
     const char **names = base_alloc(m->classes, sizeof *names);
     char lead[1024], safe[400];
-    app_page page = {0};
+    show_page page = {0};
 
     if (!names)
         return base_fail(err, BASE_NO_MEMORY, "no memory for %zu names", m->classes);
@@ -299,7 +299,7 @@ base_status app_vae_page(app_vae *v, const app_vae_measures *m, const char *path
         v->recipe.routing == APP_VAE_LABEL ? "class y to expert y mod E"
                                            : "chosen by the learned gate",
         base_quote(safe, sizeof safe, v->recipe.val));
-    base_status status = app_page_open(&page, path, "vmoe vae", lead, err);
+    base_status status = show_page_open(&page, path, "vmoe vae", lead, err);
     if (status != BASE_OK)
         goto done;
     headline(v, m, &page);
@@ -309,22 +309,22 @@ base_status app_vae_page(app_vae *v, const app_vae_measures *m, const char *path
     if (status == BASE_OK) {
         tables(m, &page);
         status =
-            app_chart_heat(&page,
-                           &(app_heat){.values = m->table,
-                                       .rows = m->classes,
-                                       .columns = m->experts,
-                                       .row_names = names,
-                                       .row_title = "class",
-                                       .column_title = "expert (per cent of the class)",
-                                       .percent = true},
-                           err);
+            show_chart_heat(&page,
+                            &(show_heat){.values = m->table,
+                                         .rows = m->classes,
+                                         .columns = m->experts,
+                                         .row_names = names,
+                                         .row_title = "class",
+                                         .column_title = "expert (per cent of the class)",
+                                         .percent = true},
+                            err);
     }
     if (status == BASE_OK)
         status = planes(m, &page, names, err);
     if (status == BASE_OK)
-        status = app_page_commit(&page, err);
+        status = show_page_commit(&page, err);
     else
-        app_page_abandon(&page);
+        show_page_abandon(&page);
 done:
     base_free(names);
     return status;

@@ -1,7 +1,7 @@
-/* html.c - pages of results that stand alone: head, styles, cards, bars, pictures as
+/* page.c - pages of results that stand alone: head, styles, cards, bars, pictures as
  * data: URIs. Free to change: everything a reader sees. Relied on elsewhere: texts are
  * escaped here and nowhere else, and a page never refers to another file. */
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 
 #include <string.h>
 
@@ -100,8 +100,8 @@ static const char REPORT_STYLE[] =
     ".scroll{overflow:visible}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
     "\n";
 
-base_status app_page_open(app_page *page, const char *path, const char *title,
-                          const char *lead, base_error *err)
+base_status show_page_open(show_page *page, const char *path, const char *title,
+                           const char *lead, base_error *err)
 {
     const base_status status = base_writer_open(&page->out, path, err);
 
@@ -111,36 +111,36 @@ base_status app_page_open(app_page *page, const char *path, const char *title,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
         page->out.file);
-    app_page_text(page, title);
+    show_page_text(page, title);
     fprintf(page->out.file, "</title>\n<style>\n%s%s</style>\n</head>\n<body>\n<h1>", STYLE,
             REPORT_STYLE);
-    app_page_text(page, title);
+    show_page_text(page, title);
     fputs("</h1>\n<p class=\"soft\">", page->out.file);
-    app_page_text(page, lead);
+    show_page_text(page, lead);
     fputs("</p>\n", page->out.file);
     return BASE_OK;
 }
 
-base_status app_page_commit(app_page *page, base_error *err)
+base_status show_page_commit(show_page *page, base_error *err)
 {
     fputs("<footer>made by vmoe " BASE_VERSION "</footer>\n</body>\n</html>\n",
           page->out.file);
     return base_writer_commit(&page->out, err);
 }
 
-void app_page_abandon(app_page *page)
+void show_page_abandon(show_page *page)
 {
     base_writer_abandon(&page->out);
 }
 
-void app_page_section(app_page *page, const char *heading, const char *note)
+void show_page_section(show_page *page, const char *heading, const char *note)
 {
     fputs("<h2>", page->out.file);
-    app_page_text(page, heading);
+    show_page_text(page, heading);
     fputs("</h2>\n", page->out.file);
     if (note) {
         fputs("<p class=\"soft\">", page->out.file);
-        app_page_text(page, note);
+        show_page_text(page, note);
         fputs("</p>\n", page->out.file);
     }
 }
@@ -165,7 +165,7 @@ static size_t utf8_length(const unsigned char *text)
     return length;
 }
 
-void app_page_text(app_page *page, const char *text)
+void show_page_text(show_page *page, const char *text)
 {
     FILE *file = page->out.file;
 
@@ -190,18 +190,18 @@ void app_page_text(app_page *page, const char *text)
     }
 }
 
-void app_page_cards(app_page *page, const app_card *cards, size_t count)
+void show_page_cards(show_page *page, const show_card *cards, size_t count)
 {
     fputs("<div class=\"cards\">\n", page->out.file);
     for (size_t i = 0; i < count; i++) {
         fputs("<div class=\"card\"><span>", page->out.file);
-        app_page_text(page, cards[i].label);
+        show_page_text(page, cards[i].label);
         fputs("</span><b>", page->out.file);
-        app_page_text(page, cards[i].value);
+        show_page_text(page, cards[i].value);
         fputs("</b>", page->out.file);
         if (cards[i].note) {
             fputs("<span>", page->out.file);
-            app_page_text(page, cards[i].note);
+            show_page_text(page, cards[i].note);
             fputs("</span>", page->out.file);
         }
         fputs("</div>\n", page->out.file);
@@ -209,19 +209,19 @@ void app_page_cards(app_page *page, const app_card *cards, size_t count)
     fputs("</div>\n", page->out.file);
 }
 
-void app_page_bars(app_page *page, const app_bar *bars, size_t count)
+void show_page_bars(show_page *page, const show_bar *bars, size_t count)
 {
     fputs("<div class=\"bars\">\n", page->out.file);
     for (size_t i = 0; i < count; i++) {
         const double share = bars[i].share >= 0 && bars[i].share <= 1 ? bars[i].share : 0;
 
         fputs("<div class=\"name\">", page->out.file);
-        app_page_text(page, bars[i].name);
+        show_page_text(page, bars[i].name);
         fprintf(page->out.file,
                 "</div><div class=\"track\"><div class=\"fill%s\" style=\"width:%.2f%%\">"
                 "</div></div><div class=\"value\">",
                 bars[i].mark ? " mark" : "", 100 * share);
-        app_page_text(page, bars[i].value);
+        show_page_text(page, bars[i].value);
         fputs("</div>\n", page->out.file);
     }
     fputs("</div>\n", page->out.file);
@@ -244,8 +244,8 @@ static void base64_put(FILE *file, const unsigned char *bytes, size_t count)
     }
 }
 
-base_status app_page_picture(app_page *page, const data_image *image, int width, int height,
-                             const char *caption, base_error *err)
+base_status show_page_picture(show_page *page, const data_image *image, int width,
+                              int height, const char *caption, base_error *err)
 {
     unsigned char *png = NULL;
     size_t bytes = 0;
@@ -255,7 +255,7 @@ base_status app_page_picture(app_page *page, const data_image *image, int width,
         return status;
     fprintf(page->out.file, "<img%s width=\"%d\" height=\"%d\" alt=\"",
             image->width < (size_t)width ? " class=\"px\"" : "", width, height);
-    app_page_text(page, caption);
+    show_page_text(page, caption);
     fputs("\" src=\"data:image/png;base64,", page->out.file);
     base64_put(page->out.file, png, bytes);
     fputs("\">", page->out.file);
@@ -263,35 +263,35 @@ base_status app_page_picture(app_page *page, const data_image *image, int width,
     return BASE_OK;
 }
 
-void app_page_shots_begin(app_page *page)
+void show_page_shots_begin(show_page *page)
 {
     fputs("<div class=\"shots\">\n", page->out.file);
 }
 
-void app_page_shots_end(app_page *page)
+void show_page_shots_end(show_page *page)
 {
     fputs("</div>\n", page->out.file);
 }
 
-base_status app_page_shot(app_page *page, const app_shot *shot, base_error *err)
+base_status show_page_shot(show_page *page, const show_shot *shot, base_error *err)
 {
     enum { SIDE = 112 };
     FILE *file = page->out.file;
 
     fputs("<div class=\"shot\" title=\"", file);
-    app_page_text(page, shot->name);
+    show_page_text(page, shot->name);
     fputs("\">", file);
     const base_status status =
-        app_page_picture(page, shot->picture, SIDE, SIDE, shot->answer, err);
+        show_page_picture(page, shot->picture, SIDE, SIDE, shot->answer, err);
     fprintf(file, "<b class=\"%s\">", !shot->truth ? "" : shot->right ? "right" : "wrong");
-    app_page_text(page, shot->answer);
+    show_page_text(page, shot->answer);
     fputs("</b>", file);
     if (shot->truth) {
         fputs("<br><span class=\"soft\">label ", file);
-        app_page_text(page, shot->truth);
+        show_page_text(page, shot->truth);
         fputs("</span>", file);
     }
-    app_page_bars(page, shot->bars, shot->bar_count);
+    show_page_bars(page, shot->bars, shot->bar_count);
     fputs("</div>\n", file);
     return status;
 }

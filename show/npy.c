@@ -3,7 +3,7 @@
  * version, length of the header as 16 bits, a Python dictionary filled with spaces up to
  * a multiple of 64 bytes, then the values. Relied on elsewhere: the header is always 128
  * bytes, so that it can be written again at the end. */
-#include "apps/npy_internal.h"
+#include "show/show.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 enum { HEADER_BYTES = 128, PREFIX_BYTES = 10 };
 
 /* The 128 bytes in front of the values. False when the shape does not fit in them. */
-static bool header_fill(unsigned char out[HEADER_BYTES], const app_npy *npy)
+static bool header_fill(unsigned char out[HEADER_BYTES], const show_npy *npy)
 {
     static const unsigned char prefix[PREFIX_BYTES] = {
         0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, HEADER_BYTES - PREFIX_BYTES, 0};
@@ -33,7 +33,7 @@ static bool header_fill(unsigned char out[HEADER_BYTES], const app_npy *npy)
     return true;
 }
 
-static base_status header_write(app_npy *npy, base_error *err)
+static base_status header_write(show_npy *npy, base_error *err)
 {
     unsigned char header[HEADER_BYTES];
 
@@ -45,10 +45,10 @@ static base_status header_write(app_npy *npy, base_error *err)
     return BASE_OK;
 }
 
-base_status app_npy_open(app_npy *npy, const char *path, const size_t *row, int rank,
-                         base_error *err)
+base_status show_npy_open(show_npy *npy, const char *path, const size_t *row, int rank,
+                          base_error *err)
 {
-    app_npy made = {.rank = rank, .row_floats = 1};
+    show_npy made = {.rank = rank, .row_floats = 1};
     base_status status;
 
     for (int i = 0; i < rank; i++) {
@@ -80,7 +80,8 @@ static void float_put(unsigned char out[4], float value)
         out[i] = (unsigned char)(bits >> (8 * i) & 0xff);
 }
 
-base_status app_npy_append(app_npy *npy, const float *values, size_t rows, base_error *err)
+base_status show_npy_append(show_npy *npy, const float *values, size_t rows,
+                            base_error *err)
 {
     unsigned char bytes[4 * 1024];
     size_t left = rows * npy->row_floats;
@@ -99,7 +100,7 @@ base_status app_npy_append(app_npy *npy, const float *values, size_t rows, base_
     return BASE_OK;
 }
 
-base_status app_npy_commit(app_npy *npy, base_error *err)
+base_status show_npy_commit(show_npy *npy, base_error *err)
 {
     base_status status = BASE_OK;
 
@@ -113,10 +114,10 @@ base_status app_npy_commit(app_npy *npy, base_error *err)
     return status;
 }
 
-base_status app_npy_whole_write(const char *path, const int32_t *values, size_t count,
-                                base_error *err)
+base_status show_npy_whole_write(const char *path, const int32_t *values, size_t count,
+                                 base_error *err)
 {
-    app_npy npy = {.whole = true, .row_floats = 1};
+    show_npy npy = {.whole = true, .row_floats = 1};
     base_status status = base_writer_open(&npy.out, path, err);
 
     if (status == BASE_OK)
@@ -132,12 +133,12 @@ base_status app_npy_whole_write(const char *path, const int32_t *values, size_t 
     }
     npy.rows = count;
     if (status == BASE_OK)
-        return app_npy_commit(&npy, err);
-    app_npy_abandon(&npy);
+        return show_npy_commit(&npy, err);
+    show_npy_abandon(&npy);
     return status;
 }
 
-void app_npy_abandon(app_npy *npy)
+void show_npy_abandon(show_npy *npy)
 {
     base_writer_abandon(&npy->out);
 }

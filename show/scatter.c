@@ -1,6 +1,6 @@
 /* scatter.c - points in the plane coloured by group, as SVG: a path for each group, whose strokes of no length are
  * the dots. Free to change: all that a reader sees. */
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static int by_number(const void *a, const void *b)
 /* class="..." and, beyond the page's eight colours, style="...". */
 static void colour_put(FILE *file, const char *class, size_t i)
 {
-    static const char *const more[APP_SCATTER_COLOURS - NAMED] = {
+    static const char *const more[SHOW_SCATTER_COLOURS - NAMED] = {
         "#d3302f", "#e5c227", "#22a7d6", "#7cb83f",
         "#4345c9", "#f29ab2", "#0f6b4f", "#a9814f"};
 
@@ -45,7 +45,7 @@ typedef struct view {
     double low[2], scale;
 } view;
 
-static view view_of(const app_scatter *s)
+static view view_of(const show_scatter *s)
 {
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     view v = {.scale = 1};
@@ -63,7 +63,7 @@ static view view_of(const app_scatter *s)
 }
 
 /* The dots of the points whose colour is this one; SIZE_MAX: of no group that has a colour. */
-static void dots_put(FILE *file, const app_scatter *s, const view *v,
+static void dots_put(FILE *file, const show_scatter *s, const view *v,
                      const size_t *colour_of, size_t colour)
 {
     fputs("<path ", file);
@@ -83,7 +83,7 @@ static void dots_put(FILE *file, const app_scatter *s, const view *v,
     fputs("\"/>\n", file);
 }
 
-base_status app_plot_scatter(app_page *page, const app_scatter *s, base_error *err)
+base_status show_plot_scatter(show_page *page, const show_scatter *s, base_error *err)
 {
     FILE *file = page->out.file;
     group *groups = base_alloc(s->groups, sizeof *groups);
@@ -104,7 +104,7 @@ base_status app_plot_scatter(app_page *page, const app_scatter *s, base_error *e
         if (s->group[i] >= 0)
             groups[s->group[i]].count++;
     qsort(groups, s->groups, sizeof *groups, by_count);
-    while (shown < s->groups && shown < APP_SCATTER_COLOURS && groups[shown].count > 0)
+    while (shown < s->groups && shown < SHOW_SCATTER_COLOURS && groups[shown].count > 0)
         shown++;
     qsort(groups, shown, sizeof *groups, by_number);
     for (size_t g = 0; g < shown; g++)
@@ -125,7 +125,7 @@ base_status app_plot_scatter(app_page *page, const app_scatter *s, base_error *e
         colour_put(file, "key", g);
         fputs("></i>", file);
         if (s->names)
-            app_page_text(page, s->names[groups[g].number]);
+            show_page_text(page, s->names[groups[g].number]);
         else
             fprintf(file, "%zu", groups[g].number);
         fputs("</span>", file);

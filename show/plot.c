@@ -1,6 +1,6 @@
 /* plot.c - the charts of reports, as SVG. Free to change: all that a reader sees. Relied on elsewhere: nothing
  * but numbers is written unescaped. */
-#include "apps/plot_internal.h"
+#include "show/plot_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,7 +17,7 @@ enum {
 
 typedef struct frame {
     FILE *file;
-    const app_axes *axes;
+    const show_axes *axes;
     double x_low, x_high;
 } frame;
 
@@ -48,9 +48,9 @@ static double nice_step(double span)
     return 10 * power;
 }
 
-static void y_axis(app_page *page, const frame *f)
+static void y_axis(show_page *page, const frame *f)
 {
-    const app_axes *axes = f->axes;
+    const show_axes *axes = f->axes;
     const double step = nice_step(axes->y_high - axes->y_low);
     const double first = ceil(axes->y_low / step - 1e-9);
 
@@ -73,13 +73,13 @@ static void y_axis(app_page *page, const frame *f)
             "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"11\" "
             "text-anchor=\"middle\">",
             -(TOP + axes->height / 2));
-    app_page_text(page, axes->y_title);
+    show_page_text(page, axes->y_title);
     fputs("</text>\n", f->file);
 }
 
-static void x_axis(app_page *page, const frame *f)
+static void x_axis(show_page *page, const frame *f)
 {
-    const app_axes *axes = f->axes;
+    const show_axes *axes = f->axes;
     const int y = TOP + axes->height;
     const double step = nice_step(f->x_high - f->x_low);
     const double first = ceil(f->x_low / step - 1e-9) * step;
@@ -96,7 +96,7 @@ static void x_axis(app_page *page, const frame *f)
         room = x;
         fprintf(f->file, "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
                 x, y + 18);
-        app_page_text(page, axes->tick_names[i]);
+        show_page_text(page, axes->tick_names[i]);
         fputs("</text>\n", f->file);
     }
     for (int i = 0; axes->tick_count == 0 && i < TICKS_MOST; i++) {
@@ -111,11 +111,11 @@ static void x_axis(app_page *page, const frame *f)
     }
     fprintf(f->file, "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
             LEFT + axes->width / 2, y + 36);
-    app_page_text(page, axes->x_title);
+    show_page_text(page, axes->x_title);
     fputs("</text>\n", f->file);
 }
 
-static void band(const frame *f, const app_line *line)
+static void band(const frame *f, const show_line *line)
 {
     fprintf(f->file, "<polygon class=\"band c%d\" points=\"", line->colour);
     for (size_t i = 0; i < line->count; i++)
@@ -125,7 +125,7 @@ static void band(const frame *f, const app_line *line)
     fputs("\"/>\n", f->file);
 }
 
-static void line_draw(app_page *page, const frame *f, const app_line *line, bool dots)
+static void line_draw(show_page *page, const frame *f, const show_line *line, bool dots)
 {
     bool pen = false;
 
@@ -147,15 +147,15 @@ static void line_draw(app_page *page, const frame *f, const app_line *line, bool
         fprintf(f->file,
                 "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>",
                 line->colour, place_x(f, line->x[i]), place_y(f, line->y[i]));
-        app_page_text(page, line->name);
+        show_page_text(page, line->name);
         fprintf(f->file, f->axes->percent ? ": %.2f %%" : ": %.4g",
                 f->axes->percent ? 100 * line->y[i] : line->y[i]);
         fputs("</title></circle>\n", f->file);
     }
 }
 
-void app_plot_lines(app_page *page, const app_line *lines, size_t count,
-                    const app_axes *axes)
+void show_plot_lines(show_page *page, const show_line *lines, size_t count,
+                     const show_axes *axes)
 {
     FILE *file = page->out.file;
     frame f = {.file = file, .axes = axes, .x_low = INFINITY, .x_high = -INFINITY};
@@ -172,9 +172,9 @@ void app_plot_lines(app_page *page, const app_line *lines, size_t count,
     fprintf(file,
             "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"",
             wide, high, wide);
-    app_page_text(page, axes->y_title);
+    show_page_text(page, axes->y_title);
     fputs(" over ", file);
-    app_page_text(page, axes->x_title);
+    show_page_text(page, axes->x_title);
     fputs("\">\n", file);
     y_axis(page, &f);
     x_axis(page, &f);
@@ -189,7 +189,7 @@ void app_plot_lines(app_page *page, const app_line *lines, size_t count,
         for (size_t l = 0; l < count; l++) {
             fprintf(file, "<span><i class=\"key c%d%s\"></i>", lines[l].colour,
                     lines[l].dashed ? " dash" : "");
-            app_page_text(page, lines[l].name);
+            show_page_text(page, lines[l].name);
             fputs("</span>", file);
         }
         fputs("</figcaption>", file);
@@ -200,7 +200,7 @@ void app_plot_lines(app_page *page, const app_line *lines, size_t count,
 /* ---- rows of dots ------------------------------------------------------------------------------------ */
 
 /* What all values, means and bars lie between, with a margin. */
-static void dots_span(double *low, double *high, const app_dots *rows, size_t count)
+static void dots_span(double *low, double *high, const show_dots *rows, size_t count)
 {
     *low = INFINITY;
     *high = -INFINITY;
@@ -221,8 +221,8 @@ static void dots_span(double *low, double *high, const app_dots *rows, size_t co
     *high += margin;
 }
 
-void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const char *title,
-                   bool percent)
+void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const char *title,
+                    bool percent)
 {
     enum { ROW = 22, WIDE = 250, EDGE = 14, FOOT = 24, LETTER = 8, NAMES_MOST = 200 };
     FILE *file = page->out.file;
@@ -239,7 +239,7 @@ void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const cha
     dots_span(&low, &high, rows, count);
     const double step = nice_step(high - low), zoom = WIDE / (high - low);
     fputs("<figure><figcaption><b>", file);
-    app_page_text(page, title);
+    show_page_text(page, title);
     fprintf(file,
             "</b></figcaption><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n",
             across, down, across);
@@ -256,7 +256,7 @@ void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const cha
                 fabs(x) < step * 1e-6 ? 0 : scale * x, percent ? " %" : "");
     }
     for (size_t r = 0; r < count; r++) {
-        const app_dots *d = &rows[r];
+        const show_dots *d = &rows[r];
         const double y = 4 + ROW * ((double)r + 0.5);
 
         if (d->mark && isfinite(d->mean))
@@ -268,7 +268,7 @@ void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const cha
                 (size_t)(NAMES_MOST - 10) / LETTER < strlen(d->name)
                     ? " textLength=\"186\" lengthAdjust=\"spacingAndGlyphs\""
                     : "");
-        app_page_text(page, d->name);
+        show_page_text(page, d->name);
         fprintf(file, "</text><g class=\"c%d\">", d->mark ? 1 : 0);
         if (isfinite(d->mean) && isfinite(d->std))
             fprintf(file,
@@ -296,7 +296,7 @@ void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const cha
 
 /* ---- a grid of shares -------------------------------------------------------------------------------- */
 
-void app_plot_grid(app_page *page, const app_grid *grid)
+void show_plot_grid(show_page *page, const show_grid *grid)
 {
     enum { NAMES = 66, HEAD = 22, FOOT = 22 };
     FILE *file = page->out.file;
@@ -312,7 +312,7 @@ void app_plot_grid(app_page *page, const app_grid *grid)
 
         fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", NAMES - 8,
                 y + row / 2 + 4);
-        app_page_text(page, grid->row_names[r]);
+        show_page_text(page, grid->row_names[r]);
         fputs("</text>\n", file);
         for (size_t c = 0; c < grid->columns; c++) {
             const double v = grid->values[r * grid->columns + c];
@@ -339,9 +339,9 @@ void app_plot_grid(app_page *page, const app_grid *grid)
             "<text class=\"soft\" x=\"%.1f\" y=\"14\" text-anchor=\"middle\">%zu</text>\n",
             NAMES + (int)c * cell + (cell - 2) / 2.0, c);
     fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"%d\">", NAMES, high - 5);
-    app_page_text(page, grid->column_title);
+    show_page_text(page, grid->column_title);
     fputs("</text>\n</svg><figcaption>", file);
-    app_page_text(page, grid->title);
+    show_page_text(page, grid->title);
     fputs("</figcaption></figure>\n", file);
 }
 
@@ -356,8 +356,8 @@ static double sum_of(const double *values, size_t count)
     return sum > 0 ? sum : 1;
 }
 
-void app_plot_pairs(app_page *page, const double *first, const double *second, size_t count,
-                    const char *title)
+void show_plot_pairs(show_page *page, const double *first, const double *second,
+                     size_t count, const char *title)
 {
     enum { EDGE = 6, HIGH = 90, FOOT = 20 };
     FILE *file = page->out.file;
@@ -392,7 +392,7 @@ void app_plot_pairs(app_page *page, const double *first, const double *second, s
             EDGE, across - EDGE, EDGE + HIGH - HIGH / top / (count ? (double)count : 1),
             EDGE + HIGH - HIGH / top / (count ? (double)count : 1));
     fputs("<figcaption>", file);
-    app_page_text(page, title);
+    show_page_text(page, title);
     fputs("</figcaption></figure>\n", file);
 }
 
@@ -407,7 +407,7 @@ static const char *part_class(char *out, size_t bytes, int colour)
     return out;
 }
 
-void app_plot_parts(app_page *page, const app_part *parts, size_t count)
+void show_plot_parts(show_page *page, const show_part *parts, size_t count)
 {
     FILE *file = page->out.file;
     char colour[16];
@@ -418,14 +418,14 @@ void app_plot_parts(app_page *page, const app_part *parts, size_t count)
             continue;
         fprintf(file, "<i class=\"%s\" style=\"width:%.3f%%\" title=\"",
                 part_class(colour, sizeof colour, parts[i].colour), 100 * parts[i].share);
-        app_page_text(page, parts[i].name);
+        show_page_text(page, parts[i].name);
         fprintf(file, ": %.2f %%\"></i>", 100 * parts[i].share);
     }
     fputs("</div><p class=\"legend\">", file);
     for (size_t i = 0; i < count; i++) {
         fprintf(file, "<span><i class=\"key %s\"></i>",
                 part_class(colour, sizeof colour, parts[i].colour));
-        app_page_text(page, parts[i].name);
+        show_page_text(page, parts[i].name);
         fprintf(file, " %.2f %%</span>", 100 * parts[i].share);
     }
     fputs("</p>\n", file);

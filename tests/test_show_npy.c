@@ -1,6 +1,6 @@
-/* test_app_npy.c - npy files: the bytes of format 1.0, counted rows, nothing
+/* test_show_npy.c - npy files: the bytes of format 1.0, counted rows, nothing
  * half-written. */
-#include "apps/npy_internal.h"
+#include "show/show.h"
 
 #include <sys/stat.h>
 
@@ -40,13 +40,13 @@ START_TEST(the_header_is_numpys_format_1)
     static const char dictionary[] =
         "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
     const float rows[6] = {1, 2, 3, -4, 0.5f, 1e-3f};
-    app_npy npy;
+    show_npy npy;
     size_t count = 0;
 
-    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){3}, 1, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_append(&npy, rows, 1, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_append(&npy, rows + 3, 1, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_open(&npy, path, (size_t[]){3}, 1, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_append(&npy, rows, 1, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_append(&npy, rows + 3, 1, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_commit(&npy, NULL), BASE_OK);
     unsigned char *bytes = bytes_of(&count);
     ck_assert_uint_eq(count, HEADER + sizeof rows);
     ck_assert_mem_eq(bytes, "\x93NUMPY\x01\x00\x76\x00", 10);
@@ -63,12 +63,12 @@ END_TEST
 START_TEST(rows_of_rank_three_give_a_shape_of_four)
 {
     float rows[2 * 3 * 4 * 4] = {0};
-    app_npy npy;
+    show_npy npy;
     size_t count = 0;
 
-    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){3, 4, 4}, 3, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_append(&npy, rows, 2, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_open(&npy, path, (size_t[]){3, 4, 4}, 3, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_append(&npy, rows, 2, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_commit(&npy, NULL), BASE_OK);
     unsigned char *bytes = bytes_of(&count);
     ck_assert_ptr_nonnull(strstr((char *)bytes + 10, "'shape': (2, 3, 4, 4), }"));
     ck_assert_uint_eq(count, HEADER + sizeof rows);
@@ -80,14 +80,14 @@ START_TEST(more_values_than_the_buffer_arrive_whole)
 {
     enum { ROWS = 3000 };
     static float rows[ROWS];
-    app_npy npy;
+    show_npy npy;
     size_t count = 0;
 
     for (size_t i = 0; i < ROWS; i++)
         rows[i] = (float)i;
-    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){1}, 1, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_append(&npy, rows, ROWS, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_open(&npy, path, (size_t[]){1}, 1, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_append(&npy, rows, ROWS, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_commit(&npy, NULL), BASE_OK);
     unsigned char *bytes = bytes_of(&count);
     ck_assert_uint_eq(count, HEADER + sizeof rows);
     ck_assert_mem_eq(bytes + HEADER, rows, sizeof rows); /* on a little-endian machine */
@@ -97,11 +97,11 @@ END_TEST
 
 START_TEST(no_rows_give_an_empty_table)
 {
-    app_npy npy;
+    show_npy npy;
     size_t count = 0;
 
-    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){10}, 1, NULL), BASE_OK);
-    ck_assert_int_eq(app_npy_commit(&npy, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_open(&npy, path, (size_t[]){10}, 1, NULL), BASE_OK);
+    ck_assert_int_eq(show_npy_commit(&npy, NULL), BASE_OK);
     unsigned char *bytes = bytes_of(&count);
     ck_assert_uint_eq(count, HEADER);
     ck_assert_ptr_nonnull(strstr((char *)bytes + 10, "'shape': (0, 10), }"));
@@ -111,27 +111,27 @@ END_TEST
 
 START_TEST(an_abandoned_file_leaves_the_older_one)
 {
-    app_npy npy;
-    app_npy zero = {0};
+    show_npy npy;
+    show_npy zero = {0};
 
     test_write(path, "old", 3);
-    ck_assert_int_eq(app_npy_open(&npy, path, (size_t[]){1}, 1, NULL), BASE_OK);
-    app_npy_abandon(&npy);
-    app_npy_abandon(&npy);
-    app_npy_abandon(&zero);
+    ck_assert_int_eq(show_npy_open(&npy, path, (size_t[]){1}, 1, NULL), BASE_OK);
+    show_npy_abandon(&npy);
+    show_npy_abandon(&npy);
+    show_npy_abandon(&zero);
     test_holds(path, "old");
 }
 END_TEST
 
 START_TEST(a_pipe_is_refused)
 {
-    app_npy npy;
+    show_npy npy;
     base_error err = {0};
 
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     FILE *reader = fopen(path, "r+"); /* so that opening to write does not wait */
     ck_assert_ptr_nonnull(reader);
-    ck_assert_int_ne(app_npy_open(&npy, path, (size_t[]){1}, 1, &err), BASE_OK);
+    ck_assert_int_ne(show_npy_open(&npy, path, (size_t[]){1}, 1, &err), BASE_OK);
     ck_assert_ptr_nonnull(strstr(err.text, "out.npy"));
     fclose(reader);
 }
@@ -139,10 +139,10 @@ END_TEST
 
 START_TEST(a_missing_folder_is_named)
 {
-    app_npy npy;
+    show_npy npy;
     base_error err = {0};
 
-    ck_assert_int_eq(app_npy_open(&npy, "/no/such/folder/x.npy", (size_t[]){1}, 1, &err),
+    ck_assert_int_eq(show_npy_open(&npy, "/no/such/folder/x.npy", (size_t[]){1}, 1, &err),
                      BASE_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "/no/such/folder/x.npy"));
 }
@@ -150,7 +150,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("app_npy");
+    Suite *suite = suite_create("show_npy");
     TCase *core = tcase_create("Core");
     TCase *limits = tcase_create("Limits");
 

@@ -1,22 +1,22 @@
 /* plot_internal.h - the charts of reports about several numbers that share an axis: lines with intervals, shares
  * in a grid, paired columns, a bar of parts, clouds of points. SVG inside a page; colours are the page's
- * (html.c). Cannot fail but for memory; a chart of nothing draws empty axes. */
-#ifndef APPS_PLOT_INTERNAL_H
-#define APPS_PLOT_INTERNAL_H
+ * (page.c). Cannot fail but for memory; a chart of nothing draws empty axes. */
+#ifndef SHOW_PLOT_INTERNAL_H
+#define SHOW_PLOT_INTERNAL_H
 
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 
 /* Points by rising x; low and high (NULL: none) are drawn as a band. y NaN: a gap. */
-typedef struct app_line {
+typedef struct show_line {
     const char *name;
     const double *x, *y, *low, *high;
     size_t count;
-    int colour;  /* 0..APP_PLOT_COLOURS - 1 */
+    int colour;  /* 0..SHOW_PLOT_COLOURS - 1 */
     bool dashed; /* a control */
-} app_line;
-enum { APP_PLOT_COLOURS = 8 };
+} show_line;
+enum { SHOW_PLOT_COLOURS = 8 };
 
-typedef struct app_axes {
+typedef struct show_axes {
     const char *x_title, *y_title;
     double y_low, y_high;
     bool percent;        /* y is a share, told in per cent */
@@ -24,57 +24,58 @@ typedef struct app_axes {
     const char *const *tick_names;
     size_t tick_count; /* 0: five numbers */
     int width, height; /* of the plot itself */
-} app_axes;
+} show_axes;
 
 /* A figure with its legend. */
-void app_plot_lines(app_page *page, const app_line *lines, size_t count,
-                    const app_axes *axes);
+void show_plot_lines(show_page *page, const show_line *lines, size_t count,
+                     const show_axes *axes);
 
 /* A row of dots for each name: every value, their mean with a bar of one standard deviation either way. */
-typedef struct app_dots {
+typedef struct show_dots {
     const char *name;
     const double *values; /* [count], NaN: left out */
     size_t count;
     double mean, std; /* std NaN: no bar; mean NaN: an empty row */
     bool mark;        /* in the second colour, its mean as a line through all rows */
-} app_dots;
+} show_dots;
 /* percent: values are shares, told in per cent. title stands above. */
-void app_plot_dots(app_page *page, const app_dots *rows, size_t count, const char *title,
-                   bool percent);
+void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const char *title,
+                    bool percent);
 
 /* values [rows, columns] in 0..top (darkest), NaN: blank; with per cent in the cells where there is room. */
-typedef struct app_grid {
+typedef struct show_grid {
     const double *values;
     size_t rows, columns;
     const char *const *row_names;
     double top;
     const char *title, *column_title;
-} app_grid;
-void app_plot_grid(app_page *page, const app_grid *grid);
+} show_grid;
+void show_plot_grid(show_page *page, const show_grid *grid);
 
 /* Columns side by side: first in the page's blue, second in orange; each divided by the sum of its own. */
-void app_plot_pairs(app_page *page, const double *first, const double *second, size_t count,
-                    const char *title);
+void show_plot_pairs(show_page *page, const double *first, const double *second,
+                     size_t count, const char *title);
 
 /* One bar of parts, from left to right, each with its share of the whole in 0..1. */
-typedef struct app_part {
+typedef struct show_part {
     const char *name;
     double share;
     int colour; /* -1: grey, -2: green */
-} app_part;
-void app_plot_parts(app_page *page, const app_part *parts, size_t count);
+} show_part;
+void show_plot_parts(show_page *page, const show_part *parts, size_t count);
 
 /* Points in the plane, at [count, 2], in the colours of their groups (-1: grey); the most frequent groups up to
- * APP_SCATTER_COLOURS have one, the others are grey, too, and it says so. Groups without names (NULL) are
+ * SHOW_SCATTER_COLOURS have one, the others are grey, too, and it says so. Groups without names (NULL) are
  * numbers; title is plain ASCII. Fails for want of memory only. scatter.c */
-enum { APP_SCATTER_COLOURS = 16 };
-typedef struct app_scatter {
+enum { SHOW_SCATTER_COLOURS = 16 };
+typedef struct show_scatter {
     const float *at;
     const int32_t *group; /* [count] -1..groups - 1 */
     size_t count, groups;
     const char *const *names; /* [groups] */
     const char *title;
-} app_scatter;
-base_status app_plot_scatter(app_page *page, const app_scatter *scatter, base_error *err);
+} show_scatter;
+base_status show_plot_scatter(show_page *page, const show_scatter *scatter,
+                              base_error *err);
 
 #endif

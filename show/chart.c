@@ -1,13 +1,13 @@
 /* chart.c - the charts of result pages, as SVG: calibration, tables as heat maps, loads
  * of experts. Free to change: sizes and colours. Relied on elsewhere: a chart of nothing
  * draws empty axes. */
-#include "apps/html_internal.h"
+#include "show/page_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t *right,
-                           const double *confidence, size_t count)
+void show_chart_reliability(show_page *page, const uint64_t *total, const uint64_t *right,
+                            const double *confidence, size_t count)
 {
     enum { LEFT = 46, TOP = 10, SIDE = 300, GAP = 16, UNDER = 64 };
     FILE *file = page->out.file;
@@ -71,7 +71,7 @@ void app_chart_reliability(app_page *page, const uint64_t *total, const uint64_t
 }
 
 /* The sum of one row, at least 1. */
-static double row_sum(const app_heat *heat, size_t row)
+static double row_sum(const show_heat *heat, size_t row)
 {
     double sum = 0;
 
@@ -88,7 +88,7 @@ static int side_of(size_t cells)
 }
 
 /* A table too large for figures: a picture of one pixel a cell, white to blue. */
-static base_status heat_picture(app_page *page, const app_heat *heat, base_error *err)
+static base_status heat_picture(show_page *page, const show_heat *heat, base_error *err)
 {
     static const int none[3] = {246, 248, 250}, all[3] = {18, 70, 130};
     data_image image = {0};
@@ -108,12 +108,12 @@ static base_status heat_picture(app_page *page, const app_heat *heat, base_error
     }
     if (status == BASE_OK) {
         fputs("<figure>", page->out.file);
-        status = app_page_picture(page, &image, side_of(heat->columns), side_of(heat->rows),
-                                  "heat map", err);
+        status = show_page_picture(page, &image, side_of(heat->columns),
+                                   side_of(heat->rows), "heat map", err);
         fputs("<figcaption>down: ", page->out.file);
-        app_page_text(page, heat->row_title);
+        show_page_text(page, heat->row_title);
         fputs("; across: ", page->out.file);
-        app_page_text(page, heat->column_title);
+        show_page_text(page, heat->column_title);
         fprintf(page->out.file,
                 "; %s, colour by the root of the row's share</figcaption></figure>\n",
                 heat->order ? heat->order : "both in the order of the class list");
@@ -122,7 +122,7 @@ static base_status heat_picture(app_page *page, const app_heat *heat, base_error
     return status;
 }
 
-static void name_put(app_page *page, const char *const *names, size_t i, size_t most)
+static void name_put(show_page *page, const char *const *names, size_t i, size_t most)
 {
     char text[96];
 
@@ -135,13 +135,13 @@ static void name_put(app_page *page, const char *const *names, size_t i, size_t 
     while (cut > 0 && cut < length && ((unsigned char)names[i][cut] & 0xc0) == 0x80)
         cut--; /* not in the middle of a character */
     snprintf(text, sizeof text, "%.*s%s", (int)cut, names[i], cut < length ? ".." : "");
-    app_page_text(page, text);
+    show_page_text(page, text);
 }
 
 enum { HEAT_LEFT = 130, HEAT_UNDER = 96, HEAT_TOP = 22 };
 
 /* Name, squares and figures of one row, `cell` units high. */
-static void heat_row(app_page *page, const app_heat *heat, size_t row, int cell)
+static void heat_row(show_page *page, const show_heat *heat, size_t row, int cell)
 {
     FILE *file = page->out.file;
     const double sum = row_sum(heat, row);
@@ -171,12 +171,12 @@ static void heat_row(app_page *page, const app_heat *heat, size_t row, int cell)
     }
 }
 
-base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err)
+base_status show_chart_heat(show_page *page, const show_heat *heat, base_error *err)
 {
     FILE *file = page->out.file;
     const size_t most = heat->rows > heat->columns ? heat->rows : heat->columns;
 
-    if (most > APP_CHART_NAMED)
+    if (most > SHOW_CHART_NAMED)
         return heat_picture(page, heat, err);
     const int cell = most <= 12 ? 42 : most <= 20 ? 30 : 18;
     const int wide = HEAT_LEFT + (int)heat->columns * cell + 50;
@@ -186,9 +186,9 @@ base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err
     fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", wide,
             high, wide);
     fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"13\">across: ", HEAT_LEFT);
-    app_page_text(page, heat->column_title);
+    show_page_text(page, heat->column_title);
     fputs(", down: ", file);
-    app_page_text(page, heat->row_title);
+    show_page_text(page, heat->row_title);
     fputs("</text>\n", file);
     for (size_t r = 0; r < heat->rows; r++)
         heat_row(page, heat, r, cell);
@@ -207,8 +207,8 @@ base_status app_chart_heat(app_page *page, const app_heat *heat, base_error *err
     return BASE_OK;
 }
 
-void app_chart_columns(app_page *page, const double *values, size_t count,
-                       const char *title)
+void show_chart_columns(show_page *page, const double *values, size_t count,
+                        const char *title)
 {
     enum { LEFT = 8, TOP = 8, HIGH = 120, UNDER = 22 };
     FILE *file = page->out.file;
@@ -248,6 +248,6 @@ void app_chart_columns(app_page *page, const double *values, size_t count,
             "<figcaption>",
             LEFT, LEFT + across, TOP + HIGH - mean / top * HIGH,
             TOP + HIGH - mean / top * HIGH);
-    app_page_text(page, title);
+    show_page_text(page, title);
     fputs("</figcaption></figure>\n", file);
 }
