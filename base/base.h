@@ -105,20 +105,21 @@ void base_arena_rewind(base_arena *arena, size_t mark);
 /* What a stream is for. The values are part of every result: never renumber, only add. */
 typedef enum base_purpose {
     BASE_PURPOSE_TEST = 1,
-    BASE_PURPOSE_INIT = 2,           /* a = parameter index, b = expert */
-    BASE_PURPOSE_ORDER = 3,          /* a = epoch: permutation of the samples */
-    BASE_PURPOSE_AUGMENT = 4,        /* a = epoch, b = sample, c = copy or replacement */
-    BASE_PURPOSE_MIX = 5,            /* a = epoch, b = step in the epoch: mixup, cutmix */
-    BASE_PURPOSE_SUBSET = 6,         /* the first N of a seeded order (--limit) */
-    BASE_PURPOSE_DROPOUT = 7,        /* a = step, b = site, c = token of the global batch */
-    BASE_PURPOSE_DROP_PATH = 8,      /* a = step, b = site, c = image of the global batch */
-    BASE_PURPOSE_ROUTER_NOISE = 9,   /* step, layer; token in the counter (vit/kernels.c) */
+    BASE_PURPOSE_INIT = 2,      /* a = parameter index, b = expert */
+    BASE_PURPOSE_ORDER = 3,     /* a = epoch: permutation of the samples */
+    BASE_PURPOSE_AUGMENT = 4,   /* a = epoch, b = sample, c = copy or replacement */
+    BASE_PURPOSE_MIX = 5,       /* a = epoch, b = step in the epoch: mixup, cutmix */
+    BASE_PURPOSE_SUBSET = 6,    /* the first N of a seeded order (--limit) */
+    BASE_PURPOSE_DROPOUT = 7,   /* a = step, b = site, c = token of the global batch */
+    BASE_PURPOSE_DROP_PATH = 8, /* a = step, b = site, c = image of the global batch */
+    BASE_PURPOSE_ROUTER_NOISE =
+        9, /* step, layer; token in the counter (vit/kernels/kernels.c) */
     BASE_PURPOSE_ROUTER_SELECT = 10, /* a = step, b = layer: SSR's Bernoulli draw */
     BASE_PURPOSE_CORRUPT = 11,
     BASE_PURPOSE_ATTACK = 12,
     BASE_PURPOSE_ROUTER_VIEW = 13,   /* step, layer; token in the counter: S2MoE's noise */
     BASE_PURPOSE_ROUTER_SAMPLE = 14, /* a = step, b = layer: tokens of S2MoE's loss */
-    BASE_PURPOSE_VAE_SAMPLE = 15     /* step; image in the counter (vit/vae_run.c) */
+    BASE_PURPOSE_VAE_SAMPLE = 15     /* step; image in the counter (vit/vae/run.c) */
 } base_purpose;
 
 typedef struct base_rng {

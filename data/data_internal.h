@@ -11,7 +11,7 @@
 #define DATA_DATA_INTERNAL_H
 
 #include "data/data.h"
-#include "data/source_internal.h"
+#include "data/sources/sources_internal.h"
 
 /* ---- one sample ---------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #define DATA_SHAPE_INTERNAL_H
 
 #include "data/data.h"
-#include "data/decode_internal.h"
+#include "data/decode/decode_internal.h"
 #include "data/resize_internal.h"
 
 /* How pictures are shaped. */

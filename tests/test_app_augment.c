@@ -1,6 +1,6 @@
 /* test_app_augment.c - augment.corrupt: what is drawn hangs on (seed, epoch, sample, copy) alone, so that a
  * run is the same with any number of workers and after any kill. */
-#include "apps/augment_internal.h"
+#include "apps/train/augment_internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 

@@ -2,7 +2,7 @@
  * network. */
 #include <math.h>
 
-#include "apps/capacity_internal.h"
+#include "apps/eval/capacity_internal.h"
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"

@@ -1,6 +1,6 @@
 /* test_app_compare.c - vmoe compare as a user runs it: trainings that are taken over, stopped, killed, refused;
  * labels and presets. */
-#include "apps/compare_internal.h"
+#include "apps/compare/internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 

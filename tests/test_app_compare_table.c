@@ -1,6 +1,6 @@
 /* test_app_compare_table.c - what vmoe compare measures and writes: means and spreads, columns of the CSV files,
  * what is kept and what is measured again. */
-#include "apps/compare_table_internal.h"
+#include "apps/compare/table_internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 

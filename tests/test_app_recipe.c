@@ -1,6 +1,6 @@
 /* test_app_recipe.c - recipes: layers of keys, what is refused and with which line, what survives being
  * written and read again. */
-#include "apps/recipe_internal.h"
+#include "apps/train/recipe_internal.h"
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
 

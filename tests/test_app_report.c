@@ -1,7 +1,7 @@
 /* test_app_report.c - vmoe report: models side by side from the files of other commands. */
 #include <math.h>
 
-#include "apps/report_internal.h"
+#include "apps/report/internal.h"
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"

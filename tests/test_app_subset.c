@@ -1,7 +1,7 @@
 /* test_app_subset.c - accuracy among the classes that the data has, and telling apart
  * images of none of them. Reference values: scikit-learn 1.9 (average_precision_score,
  * roc_auc_score) and the authors' fpr_and_fdr_at_recall. */
-#include "apps/subset_internal.h"
+#include "apps/eval/subset_internal.h"
 
 #include <math.h>
 

@@ -2,8 +2,8 @@
  * vmoe attack and of adversarial training that can be called. */
 #include <math.h>
 
-#include "apps/attack_internal.h"
-#include "apps/train_internal.h"
+#include "apps/attack/internal.h"
+#include "apps/train/internal.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
 

@@ -6,6 +6,7 @@
 
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
+#include "vit/vae/vae.h"
 #include "vit/vit.h"
 
 enum { BATCH = 5, SIDE = 6, PIXELS = SIDE * SIDE, LATENT = 3, EXPERTS = 4 };

@@ -10,7 +10,7 @@
  * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
 #include <string.h>
 
-#include "vit/moe_tasks.h"
+#include "vit/moe_tasks_internal.h"
 
 /* Zeroes the rows behind a block's, [.., D]. */
 static void padding_clear(const vit_run *run, const vit_expert_block *b, void *rows)

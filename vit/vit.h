@@ -519,10 +519,6 @@ const vit_product *vit_ceiling_product(const vit_ceiling *ceiling, size_t i);
 double vit_ceiling_seconds(const vit_ceiling *ceiling, size_t i);
 const char *vit_ceiling_form(const vit_ceiling *ceiling, size_t i);
 
-/* ---- an autoencoder of experts ----------------------------------------------------------- */
-
-#include "vit/vae.h"
-
 /* ---- about ------------------------------------------------------------------------------- */
 
 /* "oneDNN 2.6.3 (avx512_core_bf16)" and the like into out. */

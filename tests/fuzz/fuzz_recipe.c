@@ -1,6 +1,6 @@
 /* fuzz_recipe.c - any bytes as a recipe; what is taken must resolve or be refused with a reason, and must
  * read back the same after being written. */
-#include "apps/recipe_internal.h"
+#include "apps/train/recipe_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -29,7 +29,7 @@ def mix(z):
 
 
 def normals(seed, purpose, step, layer, token, count, *more):
-    """The routers' noise of one token: vit_kernels.normals in vit/kernels.c, in double precision."""
+    """The routers' noise of one token: vit_kernels.normals in vit/kernels/kernels.c, in double precision."""
     h = 0
     for value in (seed, purpose, step, layer, *more):
         h = h if value is None else mix(h ^ value)  # no layer: the autoencoder's draws

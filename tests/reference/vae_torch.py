@@ -1,4 +1,4 @@
-"""vae_torch.py - writes tests/golden/vae.safetensors: the autoencoder of experts (vit/vae.h) once more in
+"""vae_torch.py - writes tests/golden/vae.safetensors: the autoencoder of experts (vit/vae/vae.h) once more in
 PyTorch, double precision, gradients by autograd. weights/NAME, images [B, C, S, S], then for the passes all
 (gate-weighted sum of the decoders) and given (decoder of expert [B] alone): PASS/pixels, PASS/losses [5]
 (squares, kl, balance, entropy, total), PASS/grad/NAME.

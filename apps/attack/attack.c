@@ -1,0 +1,344 @@
+/* attack.c - vmoe attack: how much accuracy is left when somebody looks for mistakes, what happened to the
+ * routing, and whether the answer can be believed (attacks.md; docs/attacks.md).
+ * Relied on elsewhere: exit status 3 with --strict when a check fails; after Ctrl-C a whole report of what
+ * was found, marked as not complete, and status 1. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "apps/attack/internal.h"
+
+enum { APP_CHECK_FAILED = 3 }; /* exit status of --strict */
+
+#define AT(member) offsetof(attack_args, member)
+
+static const app_option options[] = {
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .required = true,
+     .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
+    {.name = "attack",
+     .value = "LIST",
+     .kind = APP_TEXT,
+     .at = AT(attack),
+     .help = "attacks and presets, separated by commas: standard, quick, plus, rand, pgd, "
+             "apgd-ce, pgd:steps=40,restarts=5, ...; router: other experts, apart"},
+    {.name = "norm",
+     .value = "NORM",
+     .kind = APP_CHOICE,
+     .at = AT(norm),
+     .choices = "linf|l2|l1",
+     .help = "how distance is measured, over all numbers of an image"},
+    {.name = "eps",
+     .value = "LIST",
+     .kind = APP_TEXT,
+     .at = AT(eps),
+     .required = true,
+     .help = "budgets, pixels being 0 to 1: 8/255 or 0,1/255,2/255,4/255; the last one is "
+             "reported in full"},
+    {.name = "steps",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(steps),
+     .low = 1,
+     .high = 100000,
+     .help = "of every attack that has steps (default: each one's own)"},
+    {.name = "restarts",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(restarts),
+     .low = 1,
+     .high = 1000,
+     .help = "of every attack that has them (default: each one's own)"},
+    {.name = "targeted",
+     .value = "AIM",
+     .kind = APP_CHOICE,
+     .at = AT(aim),
+     .choices = "none|random|least|second|next",
+     .help = "class to reach, of every attack that can aim"},
+    {.name = "mode",
+     .value = "MODE",
+     .kind = APP_CHOICE,
+     .at = AT(mode),
+     .choices = "cascade|individual",
+     .help = "cascade: an attack sees what those before it left; individual: every attack "
+             "sees every image that was right"},
+    {.name = "all-steps",
+     .kind = APP_FLAG,
+     .at = AT(all_steps),
+     .help = "no early stop: all steps are made and the strongest iterate is kept"},
+    {.name = "fixed-routing",
+     .kind = APP_FLAG,
+     .at = AT(fixed_routing),
+     .help = "search with the clean image's experts held; judged on the true model"},
+    {.name = "checks",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(checks),
+     .choices = "on|off",
+     .help = "19 checks of whether the result can be believed"},
+    {.name = "strict",
+     .kind = APP_FLAG,
+     .at = AT(strict),
+     .help = "exit status 3 when a check fails"},
+    {.name = "transfer",
+     .value = "MODEL2",
+     .kind = APP_TEXT,
+     .at = AT(transfer),
+     .help = "another checkpoint, whose adversarial examples are tried too (check C8)"},
+    {.name = "labels",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(labels),
+     .choices = "true|predicted",
+     .help = "predicted: the model's own clean answers stand for labels, as some older "
+             "tools do; marked in the report"},
+    {.name = "resume",
+     .kind = APP_FLAG,
+     .at = AT(resume),
+     .help = "go on with a stopped attack; examples already found are kept"},
+    {.name = "allow-batch-dependence",
+     .kind = APP_FLAG,
+     .at = AT(allow_batch_dependence),
+     .help = "attack a network whose experts drop tokens for the sake of other images; "
+             "marked in the report"},
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .required = true,
+     .help = "folder of report.html, report.json, samples.csv, adv.npy, clean.npy, "
+             "labels.npy"},
+    {.name = "list",
+     .kind = APP_FLAG,
+     .at = AT(list),
+     .help = "alone: every attack with its options, and the presets"},
+    APP_VIEW_OPTIONS(attack_args),
+};
+
+static const app_syntax syntax = {
+    .command = "attack",
+    .usage = "MODEL --data DATA --eps LIST --out DIR [options]",
+    .about =
+        "Accuracy that is left under attack, with the routing's part in it and checks of\n"
+        "whether the figures can be believed. MODEL is a checkpoint or the folder of a run.\n"
+        "vmoe attack MODEL --data DATA --eps 1/255,2/255,4/255 --limit 1000 --out report",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "MODEL",
+    .words_low = 1,
+    .words_high = 1,
+};
+
+const char *app_attack_routing_mode(const app_attack *a)
+{
+    const vit_moe_config *moe = &a->network.config->moe;
+
+    if (vit_config_mixes_images(a->network.config))
+        return "batch";
+    return vit_config_is_sparse(a->network.config) && moe->eval_capacity > 0 ? "per_sample"
+                                                                             : "dropless";
+}
+
+size_t app_attack_fails(const app_attack *a)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < ATTACK_CHECK_COUNT && a->has_checks; i++)
+        count += a->check[i].verdict == ATTACK_VERDICT_FAIL;
+    return count;
+}
+
+/* ---- opening -------------------------------------------------------------------------------------- */
+
+/* The attack must know whom a token's experts depend on. */
+static base_status independence_check(const app_attack *a, base_error *err)
+{
+    if (strcmp(app_attack_routing_mode(a), "batch") != 0 || a->args->allow_batch_dependence)
+        return BASE_OK;
+    if (!(a->network.config->moe.eval_capacity > 0))
+        return base_fail(err, BASE_USAGE,
+                         "'%s' routes the images of a batch together (router '%s'): an "
+                         "image's experts depend on the others; --allow-batch-dependence "
+                         "goes on and marks the report",
+                         a->network.path, a->network.config->moe.router.name);
+    return base_fail(
+        err, BASE_USAGE,
+        "'%s' evaluates with capacity %g: an image's experts depend on the other "
+        "images of its batch; --capacity 0 evaluates without, "
+        "--allow-batch-dependence goes on and marks the report",
+        a->network.path, a->network.config->moe.eval_capacity);
+}
+
+static base_status transfer_open(app_attack *a, base_error *err)
+{
+    base_status status =
+        app_network_open(&a->other, a->args->transfer, &a->args->view, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (a->other.classes != a->network.classes || a->other.size != a->network.size ||
+        a->other.config->channels != a->network.config->channels)
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' takes %zu pixels and has %zu classes, expected the %zu and %zu "
+            "of '%s'",
+            a->other.path, a->other.size, a->other.classes, a->network.size,
+            a->network.classes, a->network.path);
+    return app_target_create(&a->transfer, &a->other, (size_t)a->args->common.batch,
+                             (vit_precision)a->args->common.precision, err);
+}
+
+base_status app_attack_open(app_attack *a, const char *model, base_error *err)
+{
+    const attack_args *args = a->args;
+    const time_t now = time(NULL);
+    struct tm utc;
+
+    if (gmtime_r(&now, &utc))
+        strftime(a->started, sizeof a->started, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    base_status status = app_attack_specs(a->specs, args, err);
+    if (status == BASE_OK)
+        status = attack_specs_check(a->specs, (attack_norm)args->norm, err);
+    if (status == BASE_OK)
+        status = app_attack_router_take(a, err);
+    if (status == BASE_OK)
+        status = app_network_open(&a->network, model, &args->view, err);
+    if (status == BASE_OK)
+        status = independence_check(a, err);
+    if (status == BASE_OK)
+        status = app_attack_router_check(a, err);
+    if (status != BASE_OK)
+        return status;
+    app_budget list[APP_BUDGETS_MAX];
+    status = app_budgets_parse(
+        list, &a->points, args->eps, (attack_norm)args->norm,
+        (size_t)a->network.config->channels * a->network.size * a->network.size, err);
+    for (size_t i = 0; i < a->points && status == BASE_OK; i++)
+        a->point[i].budget = list[i];
+    a->main = a->points - 1;
+    if (status == BASE_OK && args->transfer)
+        status = transfer_open(a, err);
+    if (status == BASE_OK)
+        status = app_network_data(&a->source, &a->network, args->data, err);
+    if (status == BASE_OK && data_source_classes(a->source) == 0)
+        status = base_fail(err, BASE_MISMATCH,
+                           "'%s' has no labels, expected labelled images", args->data);
+    if (status == BASE_OK)
+        status = app_target_create(&a->target, &a->network, (size_t)args->common.batch,
+                                   (vit_precision)args->common.precision, err);
+    if (status == BASE_OK)
+        status = base_folder_make(args->out, err);
+    return status;
+}
+
+void app_attack_close(app_attack *a)
+{
+    attack_run_destroy(a->run);
+    app_routing_destroy(&a->routing);
+    attack_run_destroy(a->router.run);
+    app_routing_destroy(&a->router.routing);
+    for (size_t i = 0; i < a->points; i++)
+        base_free(a->point[i].left);
+    base_free(a->images);
+    base_free(a->labels);
+    base_free(a->truth);
+    base_free(a->samples);
+    app_target_destroy(a->target);
+    app_target_destroy(a->transfer);
+    data_source_close(a->source);
+    app_network_close(&a->network);
+    app_network_close(&a->other);
+}
+
+/* ---- the command ----------------------------------------------------------------------------------- */
+
+static base_status report(app_attack *a, double began, base_error *err)
+{
+    char *page = base_text("%s/report.html", a->args->out);
+    base_status status =
+        page ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+
+    a->seconds = base_seconds() - began;
+    if (status == BASE_OK)
+        status = app_attack_write(a, err);
+    if (status == BASE_OK)
+        status = app_attack_page(a, page, err);
+    if (status == BASE_OK &&
+        (!a->args->common.json || strcmp(a->args->common.json, "-") != 0))
+        app_attack_print(a);
+    if (status == BASE_OK && a->args->common.json)
+        status = app_json_write(&a->args->common, app_attack_json(a), err);
+    if (status == BASE_OK)
+        app_note(&a->args->common, "page: %s", page);
+    base_free(page);
+    return status;
+}
+
+static base_status attack_run_all(app_attack *a, const char *model, base_error *err)
+{
+    const double began = base_seconds();
+    base_status status = app_attack_open(a, model, err);
+
+    if (status == BASE_OK && data_source_notice(a->source)[0])
+        app_note(&a->args->common, "vmoe attack: %s", data_source_notice(a->source));
+    if (status == BASE_OK)
+        status = app_attack_read(a, err);
+    if (status == BASE_OK && a->n < 500)
+        app_note(&a->args->common,
+                 "vmoe attack: %zu images are few, the intervals below say how few", a->n);
+    if (status == BASE_OK)
+        status = app_attack_search(a, err);
+    if (status == BASE_OK)
+        status = report(a, began, err);
+    if (status == BASE_OK && !a->complete)
+        status =
+            base_fail(err, BASE_INTERRUPTED,
+                      "stopped, '%s' holds what was found; the same command with --resume "
+                      "goes on from there",
+                      a->args->out);
+    return status;
+}
+
+int app_attack_command(int argc, char **argv)
+{
+    attack_args args = {
+        .common = app_common_defaults(), .view = app_view_defaults(), .attack = "standard"};
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        app_attack_list();
+        return APP_DONE;
+    }
+    char *line = app_command_line(argc, argv); /* parsing moves the words */
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv)) {
+        base_free(line);
+        return code;
+    }
+    app_common_apply(&args.common, "attack");
+    app_stop_install();
+    app_attack *a = base_alloc(1, sizeof *a); /* a megabyte of results */
+    base_status status =
+        a && line ? BASE_OK : base_fail(&err, BASE_NO_MEMORY, "no memory for the results");
+    if (status == BASE_OK) {
+        a->args = &args;
+        a->command_line = line;
+        status = app_output_check(args.common.json, &err);
+    }
+    if (status == BASE_OK)
+        status = attack_run_all(a, words[0], &err);
+    const size_t fails = status == BASE_OK ? app_attack_fails(a) : 0;
+    if (a)
+        app_attack_close(a);
+    base_free(a);
+    base_free(line);
+    if (status != BASE_OK)
+        return app_fail("attack", &err);
+    return args.strict && fails > 0 ? APP_CHECK_FAILED : APP_DONE;
+}

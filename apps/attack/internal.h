@@ -1,0 +1,214 @@
+/* internal.h - what the files of `vmoe attack` share: the network as a target, the budgets of a
+ * command line, what a command knows when it is over, and who writes it down.
+ *
+ *     app_target *target = NULL;
+ *     app_target_create(&target, &network, 64, VIT_PRECISION_FP32, &err);
+ *     attack_target table = app_target_table(target);
+ *     attack_run_create(&run, &table, &config, images, labels, n, &err);
+ */
+#ifndef APPS_ATTACK_INTERNAL_H
+#define APPS_ATTACK_INTERNAL_H
+
+#include "show/page_internal.h"
+#include "apps/network_internal.h"
+#include "attacks/attacks.h"
+
+/* ---- the network as a target (attack_target.c) ------------------------------------------------ */
+
+typedef struct app_target app_target;
+
+/* Runs for up to batch images. precision judges; gradients are in fp32. network is borrowed. */
+base_status app_target_create(app_target **out, const app_network *network, size_t batch,
+                              vit_precision precision, base_error *err);
+void app_target_destroy(app_target *target);
+/* The table of functions for attacks/; it borrows the target. */
+attack_target app_target_table(app_target *target);
+/* Logits [count, K] of images [count, C, S, S] in [0, 1]; what app_target_run then shows. */
+base_status app_target_look(app_target *target, float *logits, const float *images,
+                            size_t count, base_error *err);
+/* From now on image i goes by the experts of images[i]; NULL: routing is free. */
+base_status app_target_freeze(app_target *target, const float *images, size_t count,
+                              base_error *err);
+/* Whether app_target_freeze can do it: there are experts, and the router replays. */
+bool app_target_replays(const app_target *target);
+/* The run behind app_target_look, for its routing. */
+const vit_run *app_target_run(const app_target *target);
+/* Adds to loss [B] of each image the sum over its tokens of the largest router logit outside the token's set
+ * minus the smallest inside it; slope [T, E] is overwritten with the gradient. Image i's sets [N, k] lie at
+ * sets + i * set_step. routing->logits must be there (attack_route.c). */
+void app_route_loss(double *loss, float *slope, const vit_routing *routing,
+                    const uint16_t *sets, size_t set_step, size_t k);
+
+/* ---- budgets (attack_budget.c) ---------------------------------------------------------------- */
+
+enum { APP_BUDGETS_MAX = 32, APP_BUDGET_TEXT = 32 };
+
+typedef struct app_budget {
+    double eps;                 /* pixels are 0..1 */
+    char text[APP_BUDGET_TEXT]; /* as it was written: "8/255", "0.031" */
+} app_budget;
+
+/* "0,1/255,0.031" into out; returns how many in *count. BASE_USAGE for what is no number, is negative, stands
+ * there twice, or is no budget of this norm over `floats` numbers (8 instead of 8/255). */
+base_status app_budgets_parse(app_budget out[APP_BUDGETS_MAX], size_t *count,
+                              const char *text, attack_norm norm, size_t floats,
+                              base_error *err);
+/* Both forms: "8/255 (0.03137)", "0.031 (7.91/255)"; the number alone for l2 and l1. */
+const char *app_budget_text(char *out, size_t out_bytes, const app_budget *budget,
+                            attack_norm norm);
+
+/* ---- routing under attack (attack_routing.c) -------------------------------------------------- */
+
+/* Sums over the tokens of one MoE layer of pairs of images, clean and changed. */
+typedef struct app_shift {
+    double tokens, changed, top1_changed, iou, empty; /* empty: no expert in either */
+    double gate_l1, js;                               /* of the full router softmax */
+    double entropy[2]; /* sum of row entropies: clean, changed */
+    double assigned[2], dropped[2];
+    double usage[2][VIT_EXPERTS_MAX]; /* kept assignments */
+    double left[VIT_EXPERTS_MAX];     /* tokens that an expert had and has no more */
+} app_shift;
+
+typedef enum app_group {
+    APP_GROUP_ALL,      /* right on clean */
+    APP_GROUP_BROKEN,   /* of these, broken */
+    APP_GROUP_SURVIVED, /* and not */
+    APP_GROUP_CONTROL,  /* all of them with random noise of the same budget */
+    APP_GROUP_COUNT
+} app_group;
+
+typedef struct app_routing {
+    size_t layers, experts;
+    size_t blocks[VIT_DEPTH_MAX];
+    app_shift shift[APP_GROUP_COUNT][VIT_DEPTH_MAX];
+    float *change; /* [n] 1 - mean IoU of a sample; NaN: not looked at */
+    bool replayed;
+    size_t attacked, broken; /* samples looked at; of these broken */
+    size_t kept; /* broken ones that stay wrong with the clean image's experts */
+    size_t
+        clean_right; /* attacked ones that stay right on x with the adversarial experts */
+    size_t control_right; /* right under the random noise of the control */
+} app_routing;
+
+/* Compares clean and adversarial images of every sample that was right, in batches. False in *done: asked to
+ * stop. routing must be zeroed; app_routing_destroy frees it. */
+base_status app_routing_measure(app_routing *routing, app_target *target, size_t batch,
+                                const attack_run *run, const float *images,
+                                const attack_config *config, size_t n, bool *done,
+                                base_error *err);
+void app_routing_destroy(app_routing *routing);
+/* patches [N]: in how many layers the token's set of experts differs between x and v. */
+base_status app_routing_patches(unsigned *patches, app_target *target, const float *x,
+                                const float *v, base_error *err);
+/* Jensen-Shannon divergence of two distributions [n], nats. */
+double app_divergence(const double *p, const double *q, size_t n);
+
+/* ---- one command (attack.c) ----------------------------------------------------------------- */
+
+enum { APP_ATTACKS_MAX = 24, APP_ATTACK_SPECS = 4096 };
+
+typedef struct attack_args {
+    app_common common;
+    app_view view;
+    const char *data, *attack, *eps, *out, *transfer;
+    int norm, mode, aim, checks, labels; /* indices into the choices of attack.c */
+    int64_t steps, restarts;             /* 0: the attacks' own */
+    bool strict, resume, list, all_steps, fixed_routing, allow_batch_dependence;
+} attack_args;
+
+/* What is known at one budget. */
+typedef struct app_point {
+    app_budget budget;
+    bool complete;
+    size_t clean, robust; /* samples: right, and never broken */
+    size_t count;         /* attacks, as many as were begun */
+    attack_result result[APP_ATTACKS_MAX];
+    double noise_accuracy; /* mean of a draw of random noise; NaN: unknown */
+    uint8_t *left;         /* [n] right and never broken; NULL: not begun */
+} app_point;
+
+typedef struct app_attack {
+    const attack_args *args;
+    const char *command_line;
+    char started[32];           /* UTC, ISO 8601 */
+    app_network network, other; /* other: --transfer */
+    data_source *source;
+    app_target *target, *transfer;
+    size_t n, floats;  /* samples; numbers of an image */
+    float *images;     /* [n, C, S, S] in [0, 1] */
+    int32_t *labels;   /* [n] what must not be answered any more */
+    int32_t *truth;    /* [n] as the data has them */
+    uint32_t *samples; /* [n] numbers in the source */
+    size_t ordinary;   /* right in the ordinary evaluation */
+    double clean_loss; /* of it, nats */
+    char model_hash[BASE_SHA256_TEXT], ids_hash[BASE_SHA256_TEXT];
+    uint64_t fingerprint; /* of model, samples and pixels: what a state belongs to */
+    char specs[APP_ATTACK_SPECS]; /* attacks, separated by blanks */
+    app_point point[APP_BUDGETS_MAX];
+    size_t points, main;  /* main: the point that is reported in full, the last of --eps */
+    attack_config config; /* of main */
+    attack_run *run;      /* of main */
+    struct { /* the search for other experts, at the budget of main (attack_router.c) */
+        char spec[192];  /* "": not asked for */
+        attack_run *run; /* NULL: not begun */
+        bool has_routing;
+        app_routing routing; /* of its examples */
+    } router;
+    struct { /* with the capacity that it was trained with (attack_capacity.c) */
+        bool known;
+        double capacity, dropped[2]; /* share of assignments: clean, adversarial */
+        size_t right;                /* clean */
+    } trained;
+    bool has_checks, has_routing, complete;
+    attack_check check[ATTACK_CHECK_COUNT];
+    app_routing routing;
+    double seconds;
+    app_progress progress;
+} app_attack;
+
+/* Attacks, network, budgets, data and a->args->out, by a->args; the rest of a must be zeroed. On failure
+ * app_attack_close still has to be called (attack.c). */
+base_status app_attack_open(app_attack *a, const char *model, base_error *err);
+void app_attack_close(app_attack *a);
+/* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does (attack_data.c). */
+base_status app_attack_read(app_attack *a, base_error *err);
+/* Every attack at every budget, then routing and checks (attack_search.c). a->complete stays false when asked
+ * to stop; what was found until then is there. */
+base_status app_attack_search(app_attack *a, base_error *err);
+/* "standard,pgd" to specs for the norm, presets spelled out, --steps, --restarts, --targeted put in where an
+ * attack has them. */
+base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args,
+                             base_error *err);
+
+/* Moves the spec of the attack 'router' from a->specs to a->router.spec; then, with the network open, says
+ * whether it can be made (attack_router.c). */
+base_status app_attack_router_take(app_attack *a, base_error *err);
+base_status app_attack_router_check(const app_attack *a, base_error *err);
+/* It in the three forms of the report; nothing where it was not made. */
+json_t *app_attack_router_json(const app_attack *a);
+void app_attack_router_print(const app_attack *a);
+void app_attack_router_page(const app_attack *a, show_page *page);
+/* Fills a->trained where training dropped tokens and the attack does not (attack_capacity.c). */
+base_status app_attack_capacity(app_attack *a, base_error *err);
+/* Checks that failed. */
+size_t app_attack_fails(const app_attack *a);
+/* "dropless", "per_sample" or "batch": whom a token's experts depend on. */
+const char *app_attack_routing_mode(const app_attack *a);
+/* The report (attack_json.c, docs/attacks.md); NULL: no memory. */
+json_t *app_attack_json(const app_attack *a);
+/* Its parts: one attack, whose share of the clean right ones is its asr; one MoE layer. */
+json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size_t clean);
+json_t *app_attack_layer_json(const app_routing *r, size_t l);
+/* report.json, samples.csv, adv.npy, clean.npy, labels.npy (attack_files.c). */
+base_status app_attack_write(const app_attack *a, base_error *err);
+/* The table on stdout (attack_table.c). */
+void app_attack_print(const app_attack *a);
+/* Every attack with its options, and the presets, on stdout. */
+void app_attack_list(void);
+/* report.html (attack_page.c). */
+base_status app_attack_page(const app_attack *a, const char *path, base_error *err);
+/* Its parts: pictures (attack_pictures.c), the routing (attack_experts.c). */
+base_status app_attack_pictures(const app_attack *a, show_page *page, base_error *err);
+void app_attack_routing_page(const app_attack *a, show_page *page);
+
+#endif

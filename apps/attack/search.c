@@ -1,0 +1,507 @@
+/* search.c - the work of `vmoe attack`: one run of attacks/ for each budget, the control, the
+ * routing, the checks. The budget that is reported in full comes first, so that a run that is stopped has
+ * a headline. Relied on elsewhere: OUT/state holds what --resume goes on from, and is gone when all is done. */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/attack/internal.h"
+
+/* Draws of the control where the attacks hold none; the attack's own default is 20. */
+static const char control_spec[] = "noise:draws=5";
+
+/* ---- which attacks ----------------------------------------------------------------------------- */
+
+static bool has_option(const char *name, const char *key)
+{
+    const attack_option *options = attack_options(name);
+
+    for (size_t i = 0; options && options[i].name; i++)
+        if (strcmp(options[i].name, key) == 0)
+            return true;
+    return false;
+}
+
+enum { WORD_MAX = 120 }; /* characters of an attack with its options */
+
+/* ",key=value" behind a spec whose attack has the option and whose text does not set it. */
+static bool option_append(char *spec, size_t bytes, const char *key, const char *value)
+{
+    char name[64], set[64];
+    const size_t length = strlen(spec), word = strcspn(spec, ":");
+
+    snprintf(name, sizeof name, "%.*s", word < 63 ? (int)word : 63, spec);
+    snprintf(set, sizeof set, "%s=", key);
+    const char *found = strstr(spec, set);
+    if (!has_option(name, key) || (found && (found[-1] == ':' || found[-1] == ',')))
+        return false;
+    snprintf(spec + length, bytes - length, "%c%s=%s", spec[word] ? ',' : ':', key, value);
+    return true;
+}
+
+/* Options of the command line into one spec; *used: which of them had a place. */
+static void options_put(char *spec, size_t bytes, const attack_args *args, bool used[3])
+{
+    static const char *const aims[] = {"none", "random", "least", "second", "next"};
+    char number[32];
+
+    if (args->steps > 0) {
+        snprintf(number, sizeof number, "%lld", (long long)args->steps);
+        used[0] = option_append(spec, bytes, "steps", number) || used[0];
+    }
+    if (args->restarts > 0) {
+        snprintf(number, sizeof number, "%lld", (long long)args->restarts);
+        used[1] = option_append(spec, bytes, "restarts", number) || used[1];
+    }
+    if (args->aim > 0)
+        used[2] = option_append(spec, bytes, "aim", aims[args->aim]) || used[2];
+}
+
+/* A word of --attack: a preset's specs, or itself. */
+static const char *spelled_out(const char *word, attack_norm norm, base_error *err,
+                               base_status *status)
+{
+    for (size_t i = 0; attack_preset_name(i); i++) {
+        if (strcmp(attack_preset_name(i), word) != 0)
+            continue;
+        const char *specs = attack_preset(word, norm);
+        if (!specs)
+            *status =
+                base_fail(err, BASE_USAGE, "--attack '%s' holds nothing for --norm %s",
+                          word, attack_norm_name(norm));
+        return specs;
+    }
+    return word;
+}
+
+/* The end of a word in a list: commas part attacks, but "pgd:steps=40,alpha=0.01" is one: a comma
+ * before key=value belongs to the attack. */
+static size_t word_length(const char *list)
+{
+    size_t at = strcspn(list, ", ");
+
+    while (list[at] == ',') {
+        const char *next = list + at + 1;
+        const size_t length = strcspn(next, ", ");
+        const char *equals = memchr(next, '=', length), *colon = memchr(next, ':', length);
+
+        if (!equals || (colon && colon < equals))
+            break;
+        at += 1 + length;
+    }
+    return at;
+}
+
+base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args,
+                             base_error *err)
+{
+    static const char *const names[] = {"steps", "restarts", "targeted"};
+    bool used[3] = {args->steps == 0, args->restarts == 0, args->aim == 0};
+    const attack_norm norm = (attack_norm)args->norm;
+    base_status status = BASE_OK;
+    char word[WORD_MAX + 1], spec[192];
+    size_t length = 0, count = 0;
+
+    out[0] = '\0';
+    for (const char *at = args->attack; *at && status == BASE_OK;) {
+        const size_t chars = word_length(at);
+
+        snprintf(word, sizeof word, "%.*s", chars < WORD_MAX ? (int)chars : WORD_MAX, at);
+        at += chars;
+        at += *at == ',' || *at == ' ';
+        if (chars == 0)
+            continue;
+        if (chars > WORD_MAX)
+            return base_fail(err, BASE_USAGE,
+                             "--attack '%.40s...' has %zu characters, expected at most %d",
+                             word, chars, (int)WORD_MAX);
+        const char *specs = spelled_out(word, norm, err, &status);
+        while (status == BASE_OK && *specs) {
+            const size_t part = strcspn(specs, " ");
+
+            snprintf(spec, sizeof spec, "%.*s", part < WORD_MAX ? (int)part : WORD_MAX,
+                     specs);
+            specs += part + (specs[part] == ' ');
+            options_put(spec, sizeof spec, args, used);
+            length += (size_t)snprintf(out + length, APP_ATTACK_SPECS - length, "%s%s",
+                                       length ? " " : "", spec);
+            if (++count > APP_ATTACKS_MAX || length >= APP_ATTACK_SPECS)
+                status = base_fail(err, BASE_USAGE, "--attack holds more than %d attacks",
+                                   (int)APP_ATTACKS_MAX);
+        }
+    }
+    if (status == BASE_OK && count == 0)
+        status = base_fail(err, BASE_USAGE, "--attack '%s' names no attack", args->attack);
+    for (size_t i = 0; i < 3 && status == BASE_OK; i++)
+        if (!used[i])
+            status = base_fail(err, BASE_USAGE, "--%s means nothing to the attacks '%s'",
+                               names[i], args->attack);
+    return status;
+}
+
+/* The i-th spec of a list separated by blanks; false past the end. */
+static bool spec_at(char *out, size_t bytes, const char *specs, size_t i)
+{
+    for (; i > 0; i--) {
+        specs = strchr(specs, ' ');
+        if (!specs)
+            return false;
+        specs++;
+    }
+    snprintf(out, bytes, "%.*s", (int)strcspn(specs, " "), specs);
+    return true;
+}
+
+/* ---- one budget ---------------------------------------------------------------------------------- */
+
+typedef struct watch {
+    app_attack *a;
+    const app_point *point;
+    const char *specs;  /* attacks, separated by blanks */
+    const char *path;   /* of the state */
+    size_t place;       /* of the point in the order of work */
+    double saved, took; /* the state was written: when, and in how many seconds */
+} watch;
+
+static bool stop_asked(void *user)
+{
+    (void)user;
+    return app_stop_asked();
+}
+
+static void progress_show(void *user, const attack_progress *p)
+{
+    watch *w = user;
+    app_attack *a = w->a;
+    const double restarts = p->restarts ? (double)p->restarts : 1;
+    const double share =
+        ((double)p->restart + (p->total ? (double)p->done / (double)p->total : 1)) /
+        restarts;
+    const double attacks = p->count ? (double)p->count : 1;
+    const double done =
+        ((double)w->place + ((double)p->index + fmin(share, 1)) / attacks) * (double)a->n;
+
+    app_progress_update(&a->progress, (uint64_t)done,
+                        "eps %s  %s%s  %zu of %zu  robust %.1f %%", w->point->budget.text,
+                        p->attack, p->restarts > 1 ? " (restarts)" : "", p->done, p->total,
+                        100 * (double)p->robust / (double)a->n);
+}
+
+/* Half a minute of work may be lost to a machine that dies; large examples are written less often, a
+ * twentieth of the time being enough. */
+static bool save_due(void *user)
+{
+    const watch *w = user;
+
+    return base_seconds() - w->saved > fmax(30, 20 * w->took);
+}
+
+static base_status state_save(void *user, const attack_run *run, base_error *err)
+{
+    watch *w = user;
+    const double began = base_seconds();
+    const base_status status = attack_run_save(run, w->path, w->a->fingerprint, err);
+
+    w->saved = base_seconds();
+    w->took = w->saved - began;
+    return status;
+}
+
+/* OUT/state/linf-0.0313725.state, name in front (base_free). */
+static char *state_path(const app_attack *a, const char *name, double eps)
+{
+    return base_text("%s/state/%s%s-%.9g.state", a->args->out, name,
+                     attack_norm_name((attack_norm)a->args->norm), eps);
+}
+
+/* Attacks are added one after the other: after each the state is written. With --resume as many are added at
+ * once as the state knows. */
+static base_status state_resume(size_t *added, attack_run *run, const watch *w,
+                                base_error *err)
+{
+    const app_attack *a = w->a;
+    char spec[192];
+    base_status status = BASE_OK;
+    FILE *file = fopen(w->path, "rbe");
+
+    *added = 0;
+    if (!file)
+        return BASE_OK;
+    fclose(file);
+    while (spec_at(spec, sizeof spec, w->specs, *added)) {
+        status = attack_run_add(run, spec, err);
+        if (status != BASE_OK)
+            return status;
+        ++*added;
+        status = attack_run_load(run, w->path, a->fingerprint, err);
+        if (status != BASE_MISMATCH)
+            break;
+    }
+    if (status != BASE_OK)
+        base_error_prepend(err, "cannot resume '%s': ", a->args->out);
+    return status;
+}
+
+/* What a run knows into the point. */
+static void point_fill(app_point *point, const attack_run *run, size_t n)
+{
+    point->clean = attack_run_clean(run);
+    point->robust = attack_run_robust(run);
+    point->count = attack_run_count(run);
+    for (size_t i = 0; i < point->count; i++)
+        point->result[i] = *attack_run_result(run, i);
+    for (size_t i = 0; i < n; i++) {
+        const attack_sample s = attack_run_sample(run, i);
+
+        point->left[i] = s.right && !s.broken;
+    }
+}
+
+/* Clean first in the list, noise has met every sample. */
+static bool noise_is_first(const app_point *point)
+{
+    return point->count > 0 && strcmp(point->result[0].name, "noise") == 0 &&
+           point->result[0].complete;
+}
+
+/* Random noise of the same budget, which the page shows beside the attacks. */
+static base_status control_measure(app_attack *a, app_point *point,
+                                   const attack_config *config, base_error *err)
+{
+    const attack_target table = app_target_table(a->target);
+    attack_run *run = NULL;
+    attack_config plain = *config;
+
+    if (point->budget.eps == 0) {
+        point->noise_accuracy = (double)point->clean / (double)a->n;
+        return BASE_OK;
+    }
+    if (noise_is_first(point)) {
+        point->noise_accuracy = point->result[0].draw_accuracy;
+        return BASE_OK;
+    }
+    plain.progress = NULL;
+    plain.save_due = NULL;
+    plain.save = NULL;
+    plain.fixed_routing = false;
+    base_status status =
+        attack_run_create(&run, &table, &plain, a->images, a->labels, a->n, err);
+    if (status == BASE_OK)
+        status = attack_run_add(run, control_spec, err);
+    if (status == BASE_OK)
+        status = attack_run_go(run, err);
+    if (status == BASE_OK)
+        point->noise_accuracy = attack_run_result(run, 0)->draw_accuracy;
+    attack_run_destroy(run);
+    return status;
+}
+
+/* Attacks whatever has been added, then writes the state. */
+static base_status go_and_save(attack_run *run, watch *w, base_error *err)
+{
+    const base_status status = attack_run_go(run, err);
+    base_error other = {0};
+
+    if (status != BASE_OK && status != BASE_INTERRUPTED)
+        return status;
+    if (state_save(w, run, &other) == BASE_OK)
+        return status;
+    *err = other;
+    return other.status;
+}
+
+static base_status point_go(attack_run *run, watch *w, size_t added, base_error *err)
+{
+    char spec[192];
+    base_status status = added > 0 ? go_and_save(run, w, err) : BASE_OK;
+
+    while (status == BASE_OK && spec_at(spec, sizeof spec, w->specs, added)) {
+        status = attack_run_add(run, spec, err);
+        added++;
+        if (status == BASE_OK)
+            status = go_and_save(run, w, err);
+    }
+    return status;
+}
+
+/* One budget; *run_out (NULL: not wanted) keeps the run. */
+static base_status point_search(app_attack *a, app_point *point, size_t place,
+                                attack_run **run_out, base_error *err)
+{
+    const attack_target table = app_target_table(a->target);
+    attack_run *run = NULL;
+    size_t added = 0;
+    char *path = state_path(a, "", point->budget.eps);
+    watch w = {.a = a, .point = point, .specs = a->specs, .path = path, .place = place};
+    attack_config config = a->config;
+    base_status status = BASE_OK;
+
+    config.eps = point->budget.eps;
+    config.progress = progress_show;
+    config.save_due = save_due;
+    config.save = state_save;
+    config.user = &w;
+    w.saved = base_seconds();
+    point->noise_accuracy = (double)NAN;
+    point->left = base_alloc(a->n, sizeof *point->left);
+    if (!path || !point->left)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu samples", a->n);
+    if (status == BASE_OK)
+        status = attack_run_create(&run, &table, &config, a->images, a->labels, a->n, err);
+    if (status == BASE_OK && a->args->resume)
+        status = state_resume(&added, run, &w, err);
+    if (status == BASE_OK)
+        status = point_go(run, &w, added, err);
+    if (status == BASE_OK || status == BASE_INTERRUPTED)
+        point_fill(point, run, a->n);
+    point->complete = status == BASE_OK;
+    if (status == BASE_OK)
+        status = control_measure(a, point, &config, err);
+    if (run_out && (status == BASE_OK || status == BASE_INTERRUPTED)) {
+        a->config = config;
+        *run_out = run;
+        run = NULL;
+    }
+    attack_run_destroy(run);
+    base_free(path);
+    return status;
+}
+
+/* The search for other experts at the budget of main: a run of its own, which breaks nothing. */
+static base_status router_search(app_attack *a, size_t place, base_error *err)
+{
+    const attack_target table = app_target_table(a->target);
+    const app_point *point = &a->point[a->main];
+    char *path = state_path(a, "router-", point->budget.eps);
+    watch w = {
+        .a = a, .point = point, .specs = a->router.spec, .path = path, .place = place};
+    attack_config config = a->config;
+    size_t added = 0;
+
+    config.user = &w;
+    w.saved = base_seconds();
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    attack_run *run = NULL;
+    base_status status =
+        attack_run_create(&run, &table, &config, a->images, a->labels, a->n, err);
+    if (status == BASE_OK && a->args->resume)
+        status = state_resume(&added, run, &w, err);
+    if (status == BASE_OK)
+        status = point_go(run, &w, added, err);
+    if (status == BASE_OK || (status == BASE_INTERRUPTED && attack_run_clean(run) > 0))
+        a->router.run = run;
+    else
+        attack_run_destroy(run);
+    base_free(path);
+    return status;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------- */
+
+static base_status state_folder(const app_attack *a, base_error *err)
+{
+    char *path = base_text("%s/state", a->args->out);
+    base_status status = BASE_OK;
+
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the name of a folder");
+    if (!a->args->resume)
+        status = base_folder_remove(path, err);
+    else if (access(path, F_OK) != 0)
+        app_note(&a->args->common,
+                 "vmoe attack: '%s' holds nothing to go on from, beginning anew",
+                 a->args->out);
+    if (status == BASE_OK)
+        status = base_folder_make(path, err);
+    base_free(path);
+    return status;
+}
+
+static base_status state_remove(const app_attack *a, base_error *err)
+{
+    char *path = base_text("%s/state", a->args->out);
+    const base_status status =
+        path ? base_folder_remove(path, err)
+             : base_fail(err, BASE_NO_MEMORY, "no memory for the name of a folder");
+
+    base_free(path);
+    return status;
+}
+
+static base_status routing_search(app_attack *a, bool *done, base_error *err)
+{
+    *done = true;
+    if (vit_run_moe_count(app_target_run(a->target)) == 0)
+        return BASE_OK;
+    app_network_blocks(a->routing.blocks, a->network.config);
+    base_status status =
+        app_routing_measure(&a->routing, a->target, (size_t)a->args->common.batch, a->run,
+                            a->images, &a->config, a->n, done, err);
+    a->has_routing = status == BASE_OK && *done;
+    if (!a->has_routing || !a->router.run)
+        return status;
+    app_network_blocks(a->router.routing.blocks, a->network.config);
+    status =
+        app_routing_measure(&a->router.routing, a->target, (size_t)a->args->common.batch,
+                            a->router.run, a->images, &a->config, a->n, done, err);
+    a->router.has_routing = status == BASE_OK && *done;
+    return status;
+}
+
+static base_status checks_search(app_attack *a, base_error *err)
+{
+    attack_check_options options = attack_check_options_defaults();
+    attack_target transfer = {0};
+
+    if (a->transfer) {
+        transfer = app_target_table(a->transfer);
+        options.transfer = &transfer;
+    }
+    options.ordinary_right = a->args->labels == 1 ? a->n : a->ordinary;
+    options.stop = stop_asked;
+    const base_status status = attack_checks(a->check, a->run, &options, err);
+    a->has_checks = status == BASE_OK;
+    return status;
+}
+
+base_status app_attack_search(app_attack *a, base_error *err)
+{
+    base_status status = state_folder(a, err);
+    bool done = true;
+    size_t place = 0;
+
+    a->config = attack_config_defaults();
+    a->config.norm = (attack_norm)a->args->norm;
+    a->config.seed = (uint64_t)a->args->common.seed;
+    a->config.mode = (attack_mode)a->args->mode;
+    a->config.early_stop = !a->args->all_steps;
+    a->config.fixed_routing = a->args->fixed_routing;
+    a->config.fixed_batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
+    a->config.samples = a->samples;
+    a->config.stop = stop_asked;
+    app_progress_start(&a->progress, &a->args->common, "attack", "samples",
+                       (uint64_t)((a->points + (a->router.spec[0] != 0)) * a->n), 0);
+    if (status == BASE_OK)
+        status = point_search(a, &a->point[a->main], place++, &a->run, err);
+    for (size_t i = 0; i < a->points && status == BASE_OK; i++)
+        if (i != a->main)
+            status = point_search(a, &a->point[i], place++, NULL, err);
+    if (status == BASE_OK && a->router.spec[0])
+        status = router_search(a, place, err);
+    app_progress_end(&a->progress);
+    if (status == BASE_OK)
+        status = routing_search(a, &done, err);
+    if (status == BASE_OK && done)
+        status = app_attack_capacity(a, err);
+    if (status == BASE_OK && done && a->args->checks == 0)
+        status = checks_search(a, err);
+    if (status == BASE_INTERRUPTED || (status == BASE_OK && !done)) {
+        /* Nothing is known before the clean images have been looked at. */
+        if (a->run && attack_run_clean(a->run) > 0)
+            return BASE_OK;
+        return base_fail(err, BASE_INTERRUPTED, "stopped before the first attack");
+    }
+    a->complete = status == BASE_OK;
+    return a->complete ? state_remove(a, err) : status;
+}

@@ -1,0 +1,182 @@
+/* table.c - the result of vmoe attack for people, on stdout. Free to change: all of it. */
+#include <math.h>
+#include <string.h>
+
+#include "apps/attack/internal.h"
+#include "apps/score_internal.h"
+
+static void share_print(const char *name, size_t k, size_t n, const char *note)
+{
+    double low, high;
+
+    app_score_interval(&low, &high, k, n);
+    printf("%-7s %6.2f %%   95 %%: %.2f to %.2f   %zu of %zu%s%s\n", name,
+           100 * (double)k / (double)n, 100 * low, 100 * high, k, n, note ? ", " : "",
+           note ? note : "");
+}
+
+static void attacks_print(const app_attack *a, const app_point *p)
+{
+    char seconds[32];
+
+    printf("\nattack                          broken     of   robust    8 bit  grads  "
+           "forwards  time\n");
+    for (size_t i = 0; i < p->count; i++) {
+        const attack_result *r = &p->result[i];
+        const double n = (double)a->n;
+
+        printf("%-30.30s  %6zu  %5zu  %5.2f %%  %5.2f %%  %5.1f  %8.1f  %s%s\n", r->spec,
+               r->broken, r->evaluated, 100 * (double)r->robust_after / n,
+               100 * (double)r->robust_after_u8 / n, r->grad_evals / n,
+               r->forward_evals / n, app_duration(seconds, sizeof seconds, r->seconds),
+               r->complete ? "" : "  stopped");
+        if (r->note[0])
+            printf("    %s\n", r->note);
+    }
+}
+
+static void sweep_print(const app_attack *a)
+{
+    char text[64];
+
+    if (a->points < 2)
+        return;
+    printf("\neps                 robust   95 %%             random noise\n");
+    for (size_t i = 0; i < a->points; i++) {
+        const app_point *p = &a->point[i];
+        double low, high;
+
+        if (!p->left || (p->count == 0 && p->clean == 0))
+            continue;
+        app_score_interval(&low, &high, p->robust, a->n);
+        printf("%-17s  %6.2f %%  %6.2f to %6.2f",
+               app_budget_text(text, sizeof text, &p->budget, a->config.norm),
+               100 * (double)p->robust / (double)a->n, 100 * low, 100 * high);
+        if (isfinite(p->noise_accuracy))
+            printf("  %6.2f %%", 100 * p->noise_accuracy);
+        puts(p->complete ? "" : "  stopped");
+    }
+}
+
+static void part_print(const app_shift *shift)
+{
+    if (shift->tokens > 0)
+        printf("  %6.2f %%", 100 * shift->changed / shift->tokens);
+    else
+        printf("  %8s", "-");
+}
+
+static void routing_print(const app_attack *a)
+{
+    const app_routing *r = &a->routing;
+
+    if (!a->has_routing || r->attacked == 0)
+        return;
+    printf("\ntokens that changed their experts\n"
+           "             attack     noise    broken  survived     IoU\n");
+    for (size_t l = 0; l < r->layers; l++) {
+        const app_shift *all = &r->shift[APP_GROUP_ALL][l];
+
+        printf("block %-3zu", r->blocks[l]);
+        part_print(all);
+        part_print(&r->shift[APP_GROUP_CONTROL][l]);
+        part_print(&r->shift[APP_GROUP_BROKEN][l]);
+        part_print(&r->shift[APP_GROUP_SURVIVED][l]);
+        printf("  %6.4f\n", all->iou / (all->tokens - all->empty));
+    }
+    if (r->replayed && r->broken > 0)
+        printf("replay    %zu of %zu errors stay with the clean image's experts\n", r->kept,
+               r->broken);
+}
+
+static void checks_print(const app_attack *a)
+{
+    static const char *const words[] = {"pass", "warn", "fail", "skipped"};
+    size_t count[4] = {0};
+
+    if (!a->has_checks)
+        return;
+    for (size_t i = 0; i < ATTACK_CHECK_COUNT; i++)
+        count[a->check[i].verdict]++;
+    printf("\nchecks  %zu pass, %zu warn, %zu fail, %zu skipped\n", count[0], count[1],
+           count[2], count[3]);
+    for (size_t i = 0; i < ATTACK_CHECK_COUNT; i++)
+        if (a->check[i].verdict != ATTACK_VERDICT_PASS)
+            printf("  %-4s %-8s %s\n", a->check[i].id, words[a->check[i].verdict],
+                   a->check[i].text);
+}
+
+void app_attack_print(const app_attack *a)
+{
+    const app_point *p = &a->point[a->main];
+    char path[1024], name[128], text[64], count[32];
+
+    printf("model   %s (%s, %s)\n", base_quote(path, sizeof path, a->network.path),
+           app_network_name(name, sizeof name, a->network.config),
+           app_attack_routing_mode(a));
+    printf("data    %s (%s images%s)\n", base_quote(path, sizeof path, a->args->data),
+           app_thousands(count, sizeof count, a->n),
+           a->args->labels == 1 ? ", labels are the model's own answers" : "");
+    printf("threat  %s, eps %s\n\n", attack_norm_name(a->config.norm),
+           app_budget_text(text, sizeof text, &p->budget, a->config.norm));
+    share_print("clean", p->clean, a->n, NULL);
+    share_print("robust", p->robust, a->n,
+                p->complete ? "an upper bound" : "as far as it went");
+    attacks_print(a, p);
+    sweep_print(a);
+    routing_print(a);
+    app_attack_router_print(a);
+    checks_print(a);
+}
+
+/* ---- vmoe attack --list ------------------------------------------------------------------------------- */
+
+static void option_print(const attack_option *o)
+{
+    char initial[64];
+
+    if (o->choices) {
+        const char *word = o->choices;
+
+        for (int i = 0; i < (int)o->initial; i++)
+            word = strchr(word, '|') + 1;
+        snprintf(initial, sizeof initial, "%.*s", (int)strcspn(word, "|"), word);
+    } else if (isnan(o->initial)) {
+        snprintf(initial, sizeof initial, "auto");
+    } else {
+        base_real_text(initial, sizeof initial, o->initial);
+    }
+    printf("    %-10s %-8s %s%s%s%s\n", o->name, initial, o->help, o->choices ? " (" : "",
+           o->choices ? o->choices : "", o->choices ? ")" : "");
+}
+
+void app_attack_list(void)
+{
+    static const attack_norm norms[] = {ATTACK_NORM_LINF, ATTACK_NORM_L2, ATTACK_NORM_L1};
+
+    printf("attacks, with their options and defaults: NAME or NAME:key=value,...\n");
+    for (size_t i = 0; attack_name(i); i++) {
+        const char *name = attack_name(i);
+
+        printf("\n%s (", name);
+        for (size_t n = 0, shown = 0; n < 3; n++)
+            if (attack_knows_norm(name, norms[n]))
+                printf("%s%s", shown++ ? ", " : "", attack_norm_name(norms[n]));
+        printf("): %s\n", attack_summary(name));
+        for (const attack_option *o = attack_options(name); o && o->name; o++)
+            option_print(o);
+    }
+    printf("\npresets\n");
+    for (size_t i = 0; attack_preset_name(i); i++) {
+        const char *last = NULL;
+
+        for (size_t n = 0; n < 3; n++) {
+            const char *specs = attack_preset(attack_preset_name(i), norms[n]);
+
+            if (specs && (!last || strcmp(specs, last) != 0))
+                printf("  %-14s %-5s %s\n", attack_preset_name(i),
+                       attack_norm_name(norms[n]), specs);
+            last = specs ? specs : last;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+/* attack.c - the case attack: what one step of PGD costs beside one forward pass of the same batch. A step is
+ * a forward pass that keeps what the gradient needs, the loss and its gradient, the backward pass to the
+ * pixels without any gradient of weights, and the projected move. Relied on elsewhere: the columns' names. */
+#include "apps/attack/internal.h"
+#include "apps/bench/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct attack_rig {
+    vit_model *model;
+    app_network network; /* borrows the model */
+    app_target *target;
+    attack_target table;
+    float *images, *point, *gradient, *logits, *d_logits;
+    size_t batch, floats;
+} attack_rig;
+
+static void rig_close(attack_rig *rig)
+{
+    app_target_destroy(rig->target);
+    vit_model_destroy(rig->model);
+    base_free(rig->images);
+    base_free(rig->point);
+    base_free(rig->gradient);
+    base_free(rig->logits);
+    base_free(rig->d_logits);
+}
+
+static base_status rig_open(attack_rig *rig, const char *subject, const bench_args *args,
+                            base_error *err)
+{
+    base_rng rng = base_rng_make((uint64_t)args->common.seed, BASE_PURPOSE_TEST, 1, 0, 0);
+    base_status status = bench_model(&rig->model, subject, args, err);
+
+    if (status != BASE_OK)
+        return status;
+    const vit_config *c = vit_model_config(rig->model);
+    rig->network = (app_network){.model = rig->model,
+                                 .config = c,
+                                 .classes = (size_t)c->classes,
+                                 .size = (size_t)c->image};
+    rig->batch = (size_t)args->common.batch;
+    rig->floats = (size_t)c->channels * rig->network.size * rig->network.size;
+    status = app_target_create(&rig->target, &rig->network, rig->batch,
+                               (vit_precision)args->common.precision, err);
+    if (status != BASE_OK)
+        return status;
+    rig->table = app_target_table(rig->target);
+    rig->images = base_alloc(rig->batch, rig->floats * sizeof(float));
+    rig->point = base_alloc(rig->batch, rig->floats * sizeof(float));
+    rig->gradient = base_alloc(rig->batch, rig->floats * sizeof(float));
+    rig->logits = base_alloc(rig->batch, rig->network.classes * sizeof(float));
+    rig->d_logits = base_alloc(rig->batch, rig->network.classes * sizeof(float));
+    if (!rig->images || !rig->point || !rig->gradient || !rig->logits || !rig->d_logits)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", rig->batch);
+    for (size_t i = 0; i < rig->batch * rig->floats; i++)
+        rig->images[i] = (float)base_rng_uniform(&rng);
+    memcpy(rig->point, rig->images, rig->batch * rig->floats * sizeof(float));
+    return BASE_OK;
+}
+
+static base_status forward_pass(attack_rig *rig, base_error *err)
+{
+    return rig->table.logits(rig->table.user, rig->logits, rig->point, rig->batch, err);
+}
+
+/* Budget and step are PGD's usual ones (attacks.md 5): 8/255, 2.5 eps / 20. */
+static base_status pgd_step(attack_rig *rig, base_error *err)
+{
+    const double eps = 8.0 / 255, alpha = 2.5 * eps / 20;
+    const size_t classes = rig->network.classes;
+    base_status status =
+        rig->table.forward(rig->table.user, rig->logits, rig->point, rig->batch, err);
+
+    if (status != BASE_OK)
+        return status;
+    for (size_t i = 0; i < rig->batch; i++)
+        attack_loss_compute(rig->d_logits + i * classes, ATTACK_LOSS_CE,
+                            rig->logits + i * classes, classes, (int32_t)(i % classes), -1);
+    status = rig->table.gradient(rig->table.user, rig->gradient, rig->d_logits, err);
+    if (status != BASE_OK)
+        return status;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < rig->batch; i++) {
+        float *v = rig->point + i * rig->floats;
+        const float *g = rig->gradient + i * rig->floats;
+
+        for (size_t k = 0; k < rig->floats; k++)
+            v[k] += g[k] > 0 ? (float)alpha : g[k] < 0 ? -(float)alpha : 0;
+        attack_project(v, rig->images + i * rig->floats, rig->floats, ATTACK_NORM_LINF,
+                       eps);
+    }
+    return BASE_OK;
+}
+
+/* Passes and steps in turn, so that both see the same machine. */
+static base_status rig_time(bench_times *passes, bench_times *steps, attack_rig *rig,
+                            const bench_args *args, base_error *err)
+{
+    passes->count = steps->count = 0;
+    for (int64_t i = -args->warmup; i < args->rounds; i++) {
+        const double began = base_seconds();
+        base_status status = forward_pass(rig, err);
+        const double half = base_seconds();
+
+        if (status == BASE_OK)
+            status = pgd_step(rig, err);
+        const double done = base_seconds();
+        if (status != BASE_OK)
+            return status;
+        if (app_stop_asked())
+            return base_fail(err, BASE_INTERRUPTED, "stopped");
+        if (i < 0)
+            continue;
+        passes->seconds[passes->count++] = half - began;
+        steps->seconds[steps->count++] = done - half;
+    }
+    return BASE_OK;
+}
+
+static void row_put(const bench_context *context, const char *subject,
+                    const attack_rig *rig, bench_spread pass, bench_spread step)
+{
+    const bench_args *args = context->args;
+    const char *precision = args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32";
+    const double rate = (double)rig->batch / step.median;
+    char machine[128];
+
+    if (context->print)
+        printf("vmoe,attack,%s,%zu,%zu,%s,%lld,%lld,%.4f,%.4f,%.3f,%.1f,%s\n", subject,
+               rig->network.size, rig->batch, precision, (long long)args->common.threads,
+               (long long)args->rounds, 1e3 * pass.median, 1e3 * step.median,
+               step.median / pass.median, rate, bench_machine(machine, sizeof machine));
+    if (context->results)
+        json_array_append_new(
+            context->results,
+            json_pack("{s:s, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
+                      "size", app_json_text(subject), "image",
+                      (json_int_t)rig->network.size, "batch", (json_int_t)rig->batch,
+                      "rounds", (json_int_t)args->rounds, "forward_ms", 1e3 * pass.median,
+                      "step_ms", 1e3 * step.median, "ratio", step.median / pass.median,
+                      "image_steps_per_s", rate));
+}
+
+base_status bench_attack(const bench_context *context, base_error *err)
+{
+    bench_times *times = base_alloc(2, sizeof *times);
+    base_status status =
+        times ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the times");
+
+    if (context->print)
+        printf(
+            "program,case,size,image,batch,precision,threads,rounds,forward_ms,step_ms,ratio,"
+            "image_steps_per_s,machine\n");
+    for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
+        attack_rig rig = {0};
+
+        status = rig_open(&rig, context->subjects[i], context->args, err);
+        if (status == BASE_OK)
+            status = rig_time(&times[0], &times[1], &rig, context->args, err);
+        if (status == BASE_OK)
+            row_put(context, context->subjects[i], &rig, bench_spread_of(&times[0]),
+                    bench_spread_of(&times[1]));
+        rig_close(&rig);
+    }
+    base_free(times);
+    return status;
+}

@@ -1,0 +1,305 @@
+/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in
+ * bench_step.c, bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere: the columns of the CSV
+ * (bench/run reads them by name). */
+#include "apps/bench/internal.h"
+#include "apps/train/recipe_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(bench_args, member)
+
+static const app_option options[] = {
+    {.name = "size-name",
+     .value = "NAME",
+     .kind = APP_LIST,
+     .at = AT(size_names),
+     .help = "networks to time, as words after the case: NAME, NAME:PIXELS or a checkpoint "
+             "(default vmoe-nano vmoe-micro)"},
+    {.name = "rounds",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(rounds),
+     .low = BENCH_ROUNDS,
+     .high = BENCH_ROUNDS_MAX,
+     .help = "timed rounds, the median of them is reported"},
+    {.name = "warmup",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(warmup),
+     .low = 0,
+     .high = 1000,
+     .help = "rounds before that are not counted"},
+    {.name = "classes",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(classes),
+     .low = 2,
+     .high = 1000000,
+     .help = "of a network by name"},
+    {.name = "router",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(router),
+     .help = "of a network by name (default ssr)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(settings),
+     .help = "settings of a network by name, as of a recipe: router.k=1 router.experts=64 "
+             "model.depth=6"},
+    {.name = "recompute",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(recompute),
+     .choices = "none|attention|block",
+     .help = "step and router: what backward computes again in place of keeping it"},
+    {.name = "no-ceiling",
+     .kind = APP_FLAG,
+     .at = AT(no_ceiling),
+     .help = "step and infer: do not time oneDNN's plain products beside the network"},
+    {.name = "table",
+     .kind = APP_FLAG,
+     .at = AT(table),
+     .help = "step and infer: tables for people, not CSV (default on a terminal)"},
+    {.name = "paced",
+     .kind = APP_FLAG,
+     .at = AT(paced),
+     .help = "step and infer: each round waits for a line on standard input (bench/run)"},
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help = "images for the cases decode and corrupt"},
+};
+
+typedef struct bench_case {
+    const char *name;
+    base_status (*run)(const bench_context *context, base_error *err);
+    bool needs_data;
+    bool by_name; /* not among "all": its words are no networks */
+    const char *does;
+} bench_case;
+
+static const bench_case cases[] = {
+    {"step", bench_step, false, false, "a training step: forward, loss, backward, AdamW"},
+    {"infer", bench_infer, false, false, "a forward pass"},
+    {"router", bench_router, false, false,
+     "routers beside the softmax router, and routing's share of a step"},
+    {"sinkhorn", bench_sinkhorn, false, false,
+     "the balanced plan of 12,608 tokens and 32 experts on one core"},
+    {"attack", bench_attack, false, true,
+     "a step of PGD beside a forward pass of the same batch"},
+    {"corrupt", bench_corrupt, false, true, "the corruptions of ImageNet-C, one by one"},
+    {"decode", bench_decode, true, false, "files to pixels, to inputs, to batches"},
+};
+enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
+
+static const app_syntax syntax = {
+    .command = "bench",
+    .usage = "[step|infer|router|sinkhorn|attack|corrupt|decode] [NAME ... or MODEL ...] "
+             "[options]",
+    .about =
+        "Times a case (step, infer, router and sinkhorn when none is named) and prints CSV:\n"
+        "  step     a training step: forward, loss, backward, AdamW; with its parts, its\n"
+        "           memory, and its share of the ceiling: what oneDNN's plain products of\n"
+        "           the same shapes, precision and threads reach in the same minutes\n"
+        "  infer    a forward pass, likewise\n"
+        "  router   every router beside the softmax router in turn, and what routing\n"
+        "           (router, dispatch, combine) takes of a step\n"
+        "  sinkhorn the balanced plan of 12,608 tokens and 32 experts on one core\n"
+        "  attack   a step of PGD beside a forward pass of the same batch\n"
+        "  corrupt  the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
+        "  decode   files to pixels, to inputs, to batches (--data)\n"
+        "Random images; the machine should do nothing else meanwhile.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "a case and networks",
+    .words_low = 0,
+    .words_high = SUBJECTS_MAX,
+};
+
+static int compare(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+bench_spread bench_spread_of(bench_times *times)
+{
+    const size_t n = times->count;
+
+    qsort(times->seconds, n, sizeof *times->seconds, compare);
+    return (bench_spread){
+        .median = (times->seconds[n / 2] + times->seconds[(n - 1) / 2]) / 2,
+        .low = times->seconds[0],
+        .high = times->seconds[n - 1],
+    };
+}
+
+const char *bench_machine(char *out, size_t out_bytes)
+{
+    char line[512];
+    FILE *file = fopen("/proc/cpuinfo", "re");
+
+    snprintf(out, out_bytes, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+
+        if (strncmp(line, "model name", 10) != 0 || !colon)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        base_quote(out, out_bytes, colon + (colon[1] == ' ' ? 2 : 1));
+        break;
+    }
+    if (file)
+        fclose(file);
+    for (char *at = out; *at; at++)
+        if (*at == ',' || *at == '"')
+            *at = ' ';
+    return out;
+}
+
+/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of 8 from 64 pixels
+ * on (model.md, named sizes). --router and --set change it as they would change a recipe. */
+static base_status config_named(vit_config *out, const char *subject,
+                                const bench_args *args, base_error *err)
+{
+    app_recipe recipe = app_recipe_defaults();
+    const char *colon = strchr(subject, ':');
+    char text[5][96];
+    const char *at[5];
+    size_t count = 0;
+    int64_t pixels = 0;
+
+    if (colon && (!base_parse_int(&pixels, colon + 1) || pixels < 1 || pixels > 4096))
+        return base_fail(err, BASE_USAGE,
+                         "'%s': '%s' is not a number of pixels from 1 to 4096", subject,
+                         colon + 1);
+    snprintf(recipe.name, sizeof recipe.name, "%s", subject);
+    snprintf(text[count++], sizeof *text, "model.size=%.*s",
+             colon ? (int)(colon - subject) : 63, subject);
+    snprintf(text[count++], sizeof *text, "model.classes=%lld", (long long)args->classes);
+    if (args->router)
+        snprintf(text[count++], sizeof *text, "router.name=%s", args->router);
+    if (pixels > 0)
+        snprintf(text[count++], sizeof *text, "data.image=%lld", (long long)pixels);
+    if (pixels >= 64 && strstr(subject, "-micro"))
+        snprintf(text[count++], sizeof *text, "model.patch=8");
+    for (size_t i = 0; i < count; i++)
+        at[i] = text[i];
+    base_status status = app_recipe_set(&recipe, at, count, err);
+    if (status == BASE_OK && args->settings.count > 0)
+        status = app_recipe_set(&recipe, args->settings.at, args->settings.count, err);
+    if (status == BASE_OK)
+        status = app_recipe_resolve(
+            &recipe, &(app_recipe_facts){.classes = (size_t)args->classes}, err);
+    if (status == BASE_OK)
+        app_recipe_network(out, &recipe);
+    return status;
+}
+
+base_status bench_model(vit_model **out, const char *subject, const bench_args *args,
+                        base_error *err)
+{
+    struct stat info;
+    vit_config config;
+    char *path = NULL;
+
+    if (stat(subject, &info) == 0 || strchr(subject, '/')) {
+        base_status status = app_model_path(&path, subject, err);
+
+        if (status == BASE_OK)
+            status = vit_model_load(out, path, NULL, err);
+        base_free(path);
+        return status;
+    }
+    base_status status = config_named(&config, subject, args, err);
+    if (status == BASE_OK)
+        status = vit_model_create(out, &config, err);
+    if (status == BASE_OK)
+        vit_model_init(*out, (uint64_t)args->common.seed);
+    return status;
+}
+
+static const bench_case *case_find(const char *word)
+{
+    for (size_t i = 0; i < CASE_COUNT; i++)
+        if (strcmp(cases[i].name, word) == 0)
+            return &cases[i];
+    return NULL;
+}
+
+static base_status cases_run(const bench_args *args, char **words, size_t count,
+                             json_t *results, base_error *err)
+{
+    static const char *const usual[] = {"vmoe-nano", "vmoe-micro"};
+    const bench_case *only = count > 0 ? case_find(words[0]) : NULL;
+    const char *subjects[2 * SUBJECTS_MAX];
+    size_t have = 0;
+    base_status status = BASE_OK;
+
+    for (size_t i = only ? 1 : 0; i < count; i++)
+        subjects[have++] = words[i];
+    for (size_t i = 0; i < args->size_names.count; i++)
+        subjects[have++] = args->size_names.at[i];
+    const bench_context context = {
+        .args = args,
+        .subjects = have > 0 ? subjects : usual,
+        .subject_count = have > 0 ? have : 2,
+        .named = have > 0,
+        .results = results,
+        .print = !args->common.json || strcmp(args->common.json, "-") != 0,
+        .table = args->table || isatty(STDOUT_FILENO),
+    };
+    if (only && only->needs_data && !args->data)
+        return base_fail(err, BASE_USAGE, "the case '%s' needs --data DATA", only->name);
+    if (only && only->run == bench_sinkhorn && have > 0)
+        return base_fail(err, BASE_USAGE, "the case 'sinkhorn' takes no networks, not '%s'",
+                         subjects[0]);
+    for (size_t i = 0; i < CASE_COUNT && status == BASE_OK; i++) {
+        const bool wanted = !cases[i].by_name && (!cases[i].needs_data || args->data);
+
+        if (only ? only != &cases[i] : !wanted)
+            continue;
+        status = cases[i].run(&context, err);
+    }
+    return status;
+}
+
+int app_bench(int argc, char **argv)
+{
+    bench_args args = {.common = app_common_defaults(),
+                       .rounds = BENCH_ROUNDS,
+                       .warmup = 3,
+                       .classes = 1000};
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
+        return code;
+    app_common_apply(&args.common, "bench");
+    app_stop_install();
+    const double started = base_seconds();
+    json_t *results = args.common.json ? json_array() : NULL;
+    base_status status = cases_run(&args, words, count, results, &err);
+    if (status == BASE_OK && args.common.json) {
+        char machine[128], version[128];
+        json_t *json = app_json_begin(&args.common, "bench", NULL, args.data);
+
+        json_object_set_new(json, "machine",
+                            json_string(bench_machine(machine, sizeof machine)));
+        vit_onednn_version(version, sizeof version);
+        json_object_set_new(json, "onednn", json_string(version));
+        json_object_set_new(json, "seconds", json_real(base_seconds() - started));
+        json_object_set(json, "results", results);
+        status = app_json_write(&args.common, json, &err);
+    }
+    json_decref(results);
+    return status == BASE_OK ? APP_DONE : app_fail("bench", &err);
+}

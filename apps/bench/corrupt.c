@@ -1,0 +1,265 @@
+/* corrupt.c - the case corrupt: milliseconds an image of every corruption at every severity on one
+ * core, then of the whole benchmark on one core and on all. Relied on elsewhere: the columns' names
+ * (bench/peers/corrupt.py prints the same ones). */
+#include "apps/bench/internal.h"
+#include "apps/corruption_internal.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+enum { USUAL_SIDE = 224, IMAGES_PER_THREAD = 2 };
+
+/* A picture and the memory of each thread. */
+typedef struct corrupt_rig {
+    app_crew crew;
+    data_image image;
+    data_image *out; /* [crew.count] */
+} corrupt_rig;
+
+static void rig_close(corrupt_rig *rig)
+{
+    for (size_t t = 0; rig->out && t < rig->crew.count; t++)
+        data_image_destroy(&rig->out[t]);
+    base_free(rig->out);
+    data_image_destroy(&rig->image);
+    app_crew_close(&rig->crew);
+}
+
+/* Slopes, edges and grain: what a photograph is made of, as far as time goes. */
+static base_status picture_draw(data_image *out, size_t side, uint64_t seed,
+                                base_error *err)
+{
+    base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, side, 0, 0);
+    const base_status status = data_image_reserve(out, side, side, 3, err);
+
+    for (size_t y = 0; status == BASE_OK && y < side; y++) {
+        for (size_t x = 0; x < side; x++) {
+            const double u = (double)x / (double)side, v = (double)y / (double)side;
+            const bool disk = hypot(u - 0.4, v - 0.55) < 0.25;
+
+            for (size_t c = 0; c < 3; c++) {
+                const double wave = sin(9 * u + 5 * v * v + 2 * (double)c);
+                const double value = 110 + 60 * v + 40 * wave +
+                                     (disk ? 45.0 - 40.0 * (double)c : 0.0) +
+                                     8 * base_rng_normal(&rng);
+
+                out->pixels[(y * side + x) * 3 + c] =
+                    (unsigned char)fmin(fmax(value, 0), 255);
+            }
+        }
+    }
+    return status;
+}
+
+/* The first image of DATA as `vmoe corrupt` sees it. */
+static base_status picture_load(data_image *out, const char *data, size_t side,
+                                base_error *err)
+{
+    const data_source_options options = {.allow_single_class = true};
+    const data_decode_limits limits = data_loader_defaults().limits;
+    data_source *source = NULL;
+    data_decoder *decoder = NULL;
+    data_image decoded = {0};
+    data_scratch scratch = {0};
+    unsigned char *buffer = NULL;
+    size_t bytes = 0;
+    data_health health;
+    base_status status = data_source_open(&source, data, &options, err);
+
+    if (status == BASE_OK)
+        status = data_decoder_create(&decoder, &limits, err);
+    if (status == BASE_OK)
+        status =
+            data_source_image(source, 0, &decoded, &health, decoder, &buffer, &bytes, err);
+    if (status == BASE_OK)
+        status = data_image_convert(&decoded, 3, err);
+    if (status == BASE_OK)
+        status = data_eval_transform(out, &decoded, (size_t)lround((double)side / 0.875),
+                                     side, DATA_FILTER_BILINEAR, &scratch, err);
+    data_image_destroy(&decoded);
+    data_scratch_destroy(&scratch);
+    base_free(buffer);
+    data_decoder_destroy(decoder);
+    data_source_close(source);
+    return status;
+}
+
+static base_status rig_open(corrupt_rig *rig, const bench_args *args, size_t side,
+                            base_error *err)
+{
+    const app_corruption plain = {.preset = 0};
+    const size_t threads = (size_t)args->common.threads;
+    base_status status =
+        app_crew_open(&rig->crew, &plain, side, (uint64_t)args->common.seed, threads, err);
+
+    if (status == BASE_OK && args->data)
+        status = picture_load(&rig->image, args->data, side, err);
+    else if (status == BASE_OK)
+        status = picture_draw(&rig->image, side, (uint64_t)args->common.seed, err);
+    if (status == BASE_OK && !(rig->out = base_alloc(threads, sizeof *rig->out)))
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu threads", threads);
+    for (size_t t = 0; t < threads && status == BASE_OK; t++)
+        status = data_image_reserve(&rig->out[t], side, side, 3, err);
+    return status;
+}
+
+/* One corruption of one image by thread t. */
+static base_status one(corrupt_rig *rig, size_t t, corrupt_kind kind, int severity,
+                       uint64_t key, base_error *err)
+{
+    return corrupt_apply(rig->crew.worker[t], rig->out[t].pixels, rig->image.pixels,
+                         rig->image.height, rig->image.width, kind, severity, key, err);
+}
+
+static void row_put(const bench_context *context, const char *name, const char *severity,
+                    size_t side, size_t threads, bench_spread t)
+{
+    const long long rounds = (long long)context->args->rounds;
+
+    if (context->print) {
+        printf("vmoe-%s,corrupt,%s,%s,%zu,%zu,%lld,%.4f,%.4f,%.4f\n", BASE_VERSION, name,
+               severity, side, threads, rounds, 1000 * t.median, 1000 * t.low,
+               1000 * t.high);
+        fflush(stdout);
+    }
+    if (context->results)
+        json_array_append_new(context->results,
+                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f}",
+                                        "case", "corrupt", "corruption", name, "severity",
+                                        severity, "size", (json_int_t)side, "threads",
+                                        (json_int_t)threads, "rounds", (json_int_t)rounds,
+                                        "median_ms", 1000 * t.median, "min_ms",
+                                        1000 * t.low, "max_ms", 1000 * t.high));
+}
+
+static base_status stopped(base_error *err)
+{
+    return app_stop_asked() ? base_fail(err, BASE_INTERRUPTED, "stopped") : BASE_OK;
+}
+
+/* Every corruption alone, one core. */
+static base_status each_bench(const bench_context *context, corrupt_rig *rig,
+                              base_error *err)
+{
+    const bench_args *args = context->args;
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < APP_PAIRS_MAX && status == BASE_OK; i++) {
+        const corrupt_kind kind = (corrupt_kind)(i / CORRUPT_SEVERITY_MAX);
+        const int severity = (int)(i % CORRUPT_SEVERITY_MAX) + 1;
+        bench_times times = {.count = 0};
+        char text[8];
+
+        for (int64_t n = -args->warmup; n < args->rounds && status == BASE_OK; n++) {
+            const double started = base_seconds();
+
+            status = one(rig, 0, kind, severity, (uint64_t)(n + args->warmup), err);
+            if (status == BASE_OK && n >= 0)
+                times.seconds[times.count++] = base_seconds() - started;
+        }
+        if (status == BASE_OK)
+            status = stopped(err);
+        snprintf(text, sizeof text, "%d", severity);
+        if (status == BASE_OK)
+            row_put(context, corrupt_kind_name(kind), text, rig->image.width, 1,
+                    bench_spread_of(&times));
+    }
+    return status;
+}
+
+/* The benchmark's fifteen at one severity (0: all five) of some images, by so many threads; seconds an
+ * image. */
+static base_status sweep(double *seconds, corrupt_rig *rig, int severity, size_t threads,
+                         base_error *err)
+{
+    const size_t severities = severity > 0 ? 1 : CORRUPT_SEVERITY_MAX;
+    const size_t pairs = CORRUPT_BENCH_COUNT * severities;
+    const size_t images =
+        IMAGES_PER_THREAD * rig->crew.count; /* the same work for any threads */
+    const double started = base_seconds();
+    base_error failure = {0};
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
+    for (size_t i = 0; i < images * pairs; i++) {
+        const corrupt_kind kind = (corrupt_kind)(i / severities % CORRUPT_BENCH_COUNT);
+        const int s = severity > 0 ? severity : (int)(i % severities) + 1;
+        base_error reason = {0};
+
+        if (one(rig, (size_t)omp_get_thread_num(), kind, s, i / pairs, &reason) == BASE_OK)
+            continue;
+#pragma omp critical(sweep_failure)
+        failure = reason;
+    }
+    *seconds = (base_seconds() - started) / (double)images;
+    if (failure.status != BASE_OK)
+        return base_fail(err, failure.status, "%s", failure.text);
+    return stopped(err);
+}
+
+static base_status all_bench(const bench_context *context, corrupt_rig *rig, int severity,
+                             size_t threads, base_error *err)
+{
+    bench_times times = {.count = 0};
+    base_status status = BASE_OK;
+    double seconds = 0;
+
+    for (int64_t n = -1; n < context->args->rounds && status == BASE_OK; n++) {
+        status = sweep(&seconds, rig, severity, threads, err);
+        if (n >= 0)
+            times.seconds[times.count++] = seconds;
+    }
+    if (status == BASE_OK)
+        row_put(context, "bench", severity > 0 ? "3" : "1-5", rig->image.width, threads,
+                bench_spread_of(&times));
+    return status;
+}
+
+static base_status side_bench(const bench_context *context, size_t side, base_error *err)
+{
+    const size_t threads = (size_t)context->args->common.threads;
+    corrupt_rig rig = {0};
+    base_status status = rig_open(&rig, context->args, side, err);
+
+    if (status == BASE_OK)
+        status = each_bench(context, &rig, err);
+    if (status == BASE_OK)
+        status = all_bench(context, &rig, 3, 1, err);
+    if (status == BASE_OK)
+        status = all_bench(context, &rig, 0, 1, err);
+    if (status == BASE_OK && threads > 1)
+        status = all_bench(context, &rig, 0, threads, err);
+    rig_close(&rig);
+    return status;
+}
+
+/* The i-th word as pixels a side. */
+static base_status side_of(int64_t *out, const bench_context *context, size_t i,
+                           base_error *err)
+{
+    *out = USUAL_SIDE;
+    if (!context->named ||
+        (base_parse_int(out, context->subjects[i]) && *out >= 1 && *out <= 4096))
+        return BASE_OK;
+    return base_fail(err, BASE_USAGE, "'%s' is not a number of pixels from 1 to 4096",
+                     context->subjects[i]);
+}
+
+base_status bench_corrupt(const bench_context *context, base_error *err)
+{
+    const size_t count = context->named ? context->subject_count : 1;
+    base_status status = BASE_OK;
+    int64_t side = 0;
+
+    for (size_t i = 0; i < count && status == BASE_OK; i++)
+        status = side_of(&side, context, i, err);
+    if (status == BASE_OK && context->print)
+        printf("program,case,corruption,severity,size,threads,rounds,median_ms,min_ms,"
+               "max_ms\n");
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        status = side_of(&side, context, i, err);
+        if (status == BASE_OK)
+            status = side_bench(context, (size_t)side, err);
+    }
+    return status;
+}

@@ -1,0 +1,183 @@
+/* show.c - the results of step and infer: a CSV row for scripts, a table for people, JSON.
+ * Relied on elsewhere: the columns' names (bench/run reads them). */
+#include "apps/bench/internal.h"
+
+#include <string.h>
+
+static const char *precision_name(const bench_args *args)
+{
+    return args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32";
+}
+
+static bool has_ceiling(const bench_result *r)
+{
+    return r->product_count > 0;
+}
+
+static double gflops(double flops, double seconds)
+{
+    return seconds > 0 ? flops / seconds / 1e9 : 0;
+}
+
+/* Experts, k and router of a sparse network; 0, 0 and "" of a dense one. */
+static const vit_moe_config *moe_of(const bench_result *r)
+{
+    static const vit_moe_config none = {0};
+
+    return vit_config_is_sparse(&r->config) ? &r->config.moe : &none;
+}
+
+/* ---- CSV ------------------------------------------------------------------------------------ */
+
+void bench_csv_head(void)
+{
+    printf("program,case,size,image,batch,threads,precision,parameters,experts,k,router,"
+           "steps,median_ms,min_ms,max_ms,images_per_s,gflop,gflop_per_s,ceiling_ms,"
+           "ceiling_gflop_per_s,share_percent,peak_mib,forward_ms,backward_ms");
+    for (size_t i = 0; i < BENCH_PARTS; i++)
+        printf(",%s_ms", bench_part_name(i));
+    printf(",recompute,machine\n");
+}
+
+void bench_csv_row(const bench_result *r, const bench_args *args)
+{
+    const double images = (double)r->batch;
+    char machine[128];
+
+    printf("vmoe-%s,%s,%s,%d,%zu,%lld,%s,%zu,%d,%d,%s,", BASE_VERSION, r->name, r->subject,
+           r->config.image, r->batch, (long long)args->common.threads, precision_name(args),
+           r->parameters, moe_of(r)->experts, moe_of(r)->k, moe_of(r)->router.name);
+    printf("%zu,%.3f,%.3f,%.3f,%.2f,%.3f,%.2f,", r->rounds, 1e3 * r->pass.median,
+           1e3 * r->pass.low, 1e3 * r->pass.high, images / r->pass.median, r->flops / 1e9,
+           gflops(r->flops, r->pass.median));
+    if (has_ceiling(r))
+        printf("%.3f,%.2f,%.2f,", 1e3 * r->ceiling.median,
+               gflops(r->flops, r->ceiling.median), 100 * r->share.median);
+    else
+        printf(",,,");
+    printf("%.1f,%.3f,%.3f", r->peak_mib, 1e3 * r->forward, 1e3 * r->backward);
+    for (size_t i = 0; i < BENCH_PARTS; i++)
+        printf(",%.3f", 1e3 * r->part[i]);
+    printf(",%s,%s\n", bench_recompute_name(args), bench_machine(machine, sizeof machine));
+    fflush(stdout);
+}
+
+/* ---- for people ------------------------------------------------------------------------------- */
+
+static void part_line(const bench_result *r, size_t part)
+{
+    const double seconds = r->part[part];
+
+    if (seconds <= 0 && r->part_flops[part] <= 0)
+        return;
+    printf("  %-12s%10.2f%7.1f", bench_part_name(part), 1e3 * seconds,
+           100 * seconds / r->pass.median);
+    if (r->part_flops[part] > 0) {
+        printf("%10.2f%10.1f", r->part_flops[part] / 1e9,
+               gflops(r->part_flops[part], seconds));
+        if (has_ceiling(r))
+            printf("%12.2f%8.1f", 1e3 * r->part_ceiling[part],
+                   seconds > 0 ? 100 * r->part_ceiling[part] / seconds : 0);
+    }
+    printf("\n");
+}
+
+void bench_table(const bench_result *r, const bench_args *args)
+{
+    const vit_moe_config *moe = moe_of(r);
+    char count[32];
+
+    printf("%s, %d pixels, %s parameters", r->subject, r->config.image,
+           app_thousands(count, sizeof count, r->parameters));
+    if (moe->experts > 0)
+        printf(", %s with %d experts, k %d", moe->router.name, moe->experts, moe->k);
+    printf("\n%s of %zu image%s, %s, %lld thread%s, median of %zu rounds\n",
+           strcmp(r->name, "step") == 0 ? "training step" : "inference", r->batch,
+           r->batch == 1 ? "" : "s", precision_name(args), (long long)args->common.threads,
+           args->common.threads == 1 ? "" : "s", r->rounds);
+    printf("  time      %10.2f ms (%.2f to %.2f), %.1f images/s", 1e3 * r->pass.median,
+           1e3 * r->pass.low, 1e3 * r->pass.high, (double)r->batch / r->pass.median);
+    if (r->backward > 0)
+        printf("; forward %.2f, backward %.2f", 1e3 * r->forward, 1e3 * r->backward);
+    printf("\n  speed     %10.1f GFLOP/s (%.2f GFLOP)\n", gflops(r->flops, r->pass.median),
+           r->flops / 1e9);
+    if (has_ceiling(r))
+        printf("  ceiling   %10.1f GFLOP/s (%.2f ms): share %.1f %% (%.1f to %.1f)\n",
+               gflops(r->flops, r->ceiling.median), 1e3 * r->ceiling.median,
+               100 * r->share.median, 100 * r->share.low, 100 * r->share.high);
+    printf("  memory    %10.1f MiB at most\n\n", r->peak_mib);
+    printf("  %-12s%10s%7s%10s%10s%s\n", "part", "ms", "%", "GFLOP", "GFLOP/s",
+           has_ceiling(r) ? "  ceiling ms share %" : "");
+    for (size_t i = 0; i < BENCH_PARTS; i++)
+        part_line(r, i);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------- */
+
+static json_t *parts_json(const bench_result *r)
+{
+    json_t *parts = json_array();
+
+    for (size_t i = 0; i < BENCH_PARTS; i++) {
+        json_t *part = json_pack("{s:s, s:f, s:f}", "name", bench_part_name(i), "ms",
+                                 1e3 * r->part[i], "gflop", r->part_flops[i] / 1e9);
+        if (has_ceiling(r))
+            json_object_set_new(part, "ceiling_ms", json_real(1e3 * r->part_ceiling[i]));
+        json_array_append_new(parts, part);
+    }
+    return parts;
+}
+
+static json_t *products_json(const bench_result *r)
+{
+    static const char *const kinds[] = {"forward", "input", "weight"};
+    json_t *products = json_array();
+
+    for (size_t i = 0; i < r->product_count; i++) {
+        const vit_product *p = &r->products[i].product;
+        const double seconds = r->products[i].seconds;
+
+        json_array_append_new(
+            products,
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "name",
+                      p->name, "part", vit_part_name(p->part), "kind", kinds[p->kind],
+                      "batch", (json_int_t)p->batch, "m", (json_int_t)p->m, "n",
+                      (json_int_t)p->n, "k", (json_int_t)p->k, "count",
+                      (json_int_t)p->count, "ms", 1e3 * seconds, "gflop_per_s",
+                      gflops(vit_product_flops(p), seconds), "form", r->products[i].form));
+    }
+    return products;
+}
+
+json_t *bench_json(const bench_result *r, const bench_args *args)
+{
+    json_t *row = json_pack(
+        "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "case", r->name, "size", r->subject, "image", r->config.image, "batch",
+        (json_int_t)r->batch, "parameters", (json_int_t)r->parameters, "rounds",
+        (json_int_t)r->rounds, "passes", (json_int_t)r->passes, "median_ms",
+        1e3 * r->pass.median, "min_ms", 1e3 * r->pass.low, "max_ms", 1e3 * r->pass.high,
+        "images_per_s", (double)r->batch / r->pass.median, "gflop", r->flops / 1e9,
+        "gflop_per_s", gflops(r->flops, r->pass.median), "peak_mib", r->peak_mib,
+        "forward_ms", 1e3 * r->forward, "backward_ms", 1e3 * r->backward);
+
+    if (!row)
+        return NULL;
+    if (vit_config_is_sparse(&r->config)) {
+        json_object_set_new(row, "experts", json_integer(r->config.moe.experts));
+        json_object_set_new(row, "k", json_integer(r->config.moe.k));
+        json_object_set_new(row, "router", json_string(r->config.moe.router.name));
+    }
+    json_object_set_new(row, "recompute", json_string(bench_recompute_name(args)));
+    json_object_set_new(row, "parts", parts_json(r));
+    if (has_ceiling(r)) {
+        json_object_set_new(row, "ceiling_ms", json_real(1e3 * r->ceiling.median));
+        json_object_set_new(row, "ceiling_gflop_per_s",
+                            json_real(gflops(r->flops, r->ceiling.median)));
+        json_object_set_new(row, "share", json_real(r->share.median));
+        json_object_set_new(row, "products", products_json(r));
+    }
+    return row;
+}

@@ -1,0 +1,56 @@
+/* step.c - the cases step and infer: a training step and a forward pass on random images, each
+ * subject in a process of its own. */
+#include "apps/bench/internal.h"
+
+typedef struct step_work {
+    const bench_context *context;
+    const char *name, *subject;
+    vit_mode mode;
+} step_work;
+
+static base_status subject_run(void *user, json_t *results, base_error *err)
+{
+    const step_work *work = user;
+    const bench_context *context = work->context;
+    bench_result *result = base_alloc(1, sizeof *result);
+    base_status status =
+        result ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for results");
+
+    if (status == BASE_OK)
+        status = bench_measure(result, work->name, work->subject, work->mode, context->args,
+                               err);
+    if (status == BASE_OK && context->print)
+        (context->table ? bench_table : bench_csv_row)(result, context->args);
+    if (status == BASE_OK && context->results)
+        json_array_append_new(results, bench_json(result, context->args));
+    base_free(result);
+    return status;
+}
+
+static base_status subjects_run(const bench_context *context, const char *name,
+                                vit_mode mode, base_error *err)
+{
+    base_status status = BASE_OK;
+
+    if (context->print && !context->table)
+        bench_csv_head();
+    for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
+        step_work work = {.context = context,
+                          .name = name,
+                          .subject = context->subjects[i],
+                          .mode = mode};
+
+        status = bench_child(subject_run, &work, context->results, err);
+    }
+    return status;
+}
+
+base_status bench_step(const bench_context *context, base_error *err)
+{
+    return subjects_run(context, "step", VIT_MODE_TRAIN, err);
+}
+
+base_status bench_infer(const bench_context *context, base_error *err)
+{
+    return subjects_run(context, "infer", VIT_MODE_INFER, err);
+}

@@ -1,0 +1,303 @@
+/* compare.c - vmoe compare: which router, and is it more robust? Trains every router with every seed, evaluates,
+ * writes the table (docs/compare.md). Relied on elsewhere: the same command goes on wherever it was stopped. */
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/compare/table_internal.h"
+
+#define AT(member) offsetof(app_compare_args, member)
+
+static const app_option options[] = {
+    {.name = "routers",
+     .value = "LIST",
+     .kind = APP_LIST,
+     .at = AT(routers),
+     .help =
+         "routers, separated by commas: [label=]router[:key=value ...] with keys of the "
+         "recipe's [router]: ssr,softmax,fast=vmoe:capacity=1.05:eval_capacity=4"},
+    {.name = "preset",
+     .value = "NAME",
+     .kind = APP_CHOICE,
+     .at = AT(preset),
+     .choices = APP_PRESETS,
+     .help = "all: every router without capacities, and V-MoE with its own; ssr-ablation: "
+             "SSR's settings, one at a time"},
+    {.name = "seeds",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(seeds),
+     .low = 1,
+     .high = APP_SEEDS_MAX,
+     .help = "trainings of each router: train.seed 1 to N"},
+    {.name = "recipe",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(recipe),
+     .help = "network and budget of all trainings: a recipe by name or INI file"},
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help = "images to train on (default: the recipe's data.train)"},
+    {.name = "val",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(val),
+     .help = "images to evaluate on (default: the recipe's data.val)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(set),
+     .help = "override keys of the recipe for all routers"},
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .required = true,
+     .help = "folder of the comparison: compare.html, compare.json, runs.csv, summary.csv, "
+             "runs/LABEL/seed-N"},
+    {.name = "jobs",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(jobs),
+     .low = 1,
+     .high = 64,
+     .help = "trainings at a time; they share --threads"},
+    {.name = "eval-limit",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(eval_limit),
+     .low = 0,
+     .high = 4294967295.0,
+     .help = "images under corruptions and attack, the first of the seeded order, the same "
+             "for all; 0: all"},
+    {.name = "eps",
+     .value = "LIST",
+     .kind = APP_TEXT,
+     .at = AT(eps),
+     .help =
+         "budgets of PGD in Linf, pixels being 0 to 1; the routing is looked at under the "
+         "last one"},
+    {.name = "steps",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(steps),
+     .low = 1,
+     .high = 100000,
+     .help = "of PGD"},
+    {.name = "checkpoint",
+     .value = "WHICH",
+     .kind = APP_CHOICE,
+     .at = AT(checkpoint),
+     .choices = "last|best",
+     .help = "last: of the end of the budget; best: chosen on --val, which flatters all"},
+    {.name = "baseline",
+     .value = "LABEL",
+     .kind = APP_TEXT,
+     .at = AT(baseline),
+     .help = "what the others are held against (default: ssr, else the first)"},
+    {.name = "rounds",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(rounds),
+     .low = 3,
+     .high = 1000,
+     .help = "training steps of each router that are timed, in turn"},
+    {.name = "no-train",
+     .kind = APP_FLAG,
+     .at = AT(no_train),
+     .help = "only what is trained already"},
+    {.name = "no-evaluation",
+     .kind = APP_FLAG,
+     .at = AT(no_evaluation),
+     .help = "train only"},
+    {.name = "no-corruptions",
+     .kind = APP_FLAG,
+     .at = AT(no_corruptions),
+     .help = "leave them out"},
+    {.name = "no-attack", .kind = APP_FLAG, .at = AT(no_attack), .help = "leave it out"},
+    {.name = "no-timing",
+     .kind = APP_FLAG,
+     .at = AT(no_timing),
+     .help = "do not time steps; an older timing stands"},
+    {.name = "status",
+     .kind = APP_FLAG,
+     .at = AT(status),
+     .help = "say how far every run is, and leave"},
+};
+
+static const app_syntax syntax = {
+    .command = "compare",
+    .usage = "--routers LIST --recipe R --data DATA --val DATA --out DIR [options]",
+    .about =
+        "Trains each router with each seed on the same recipe, evaluates all of them and "
+        "writes one page.\nStopped anywhere, the same command goes on; runs in DIR that are "
+        "trained already are taken over.\n--seed, --batch and --precision are those of the "
+        "evaluation and, precision, of training.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+};
+
+static void plan_note(const app_compare *c)
+{
+    size_t finished = 0, begun = 0;
+    const app_compare_args *args = c->args;
+
+    for (size_t i = 0; i < c->runs; i++) {
+        finished += c->run[i].state == APP_RUN_FINISHED;
+        begun += c->run[i].state == APP_RUN_BEGUN;
+    }
+    app_note(&args->common,
+             "%-12s%zu routers, %lld seed%s, %llu steps each: %zu of %zu runs are trained, "
+             "%zu begun",
+             "compare", c->entries.count, (long long)args->seeds,
+             args->seeds > 1 ? "s" : "", (unsigned long long)c->total, finished, c->runs,
+             begun);
+}
+
+/* The table tells of them; the exit status, too. */
+static base_status failures(const app_compare *c, base_error *err)
+{
+    size_t failed = 0, first = 0;
+    char name[128];
+
+    for (size_t i = c->runs; i-- > 0;) {
+        if (c->run[i].reason[0]) {
+            failed++;
+            first = i;
+        }
+    }
+    if (failed == 0)
+        return BASE_OK;
+    return base_fail(
+        err, BASE_NUMERIC, "%zu of %zu runs failed, the first is %s: %s", failed, c->runs,
+        app_compare_name(name, sizeof name, c, &c->run[first]), c->run[first].reason);
+}
+
+static base_status json_write(const app_table *table, base_error *err)
+{
+    const app_compare_args *args = table->compare->args;
+    app_common writes = args->common;
+    char *path = base_text("%s/compare.json", args->out);
+
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    writes.json = path;
+    base_status status = app_json_write(&writes, app_compare_json(table), err);
+    if (status == BASE_OK && args->common.json)
+        status = app_json_write(&args->common, app_compare_json(table), err);
+    base_free(path);
+    return status;
+}
+
+/* The files and the table of what is known. */
+static base_status results_write(const app_compare *c, json_t *timing, base_error *err)
+{
+    app_table table = {0};
+    base_status status = app_table_create(&table, c, timing, err);
+
+    if (status == BASE_OK)
+        status = app_compare_csv(&table, err);
+    if (status == BASE_OK)
+        status = json_write(&table, err);
+    if (status == BASE_OK)
+        status = app_compare_page(&table, err);
+    if (status == BASE_OK &&
+        (!c->args->common.json || strcmp(c->args->common.json, "-") != 0))
+        app_compare_table_print(&table);
+    if (status == BASE_OK)
+        app_note(&c->args->common, "%-12s%s/compare.html", "page", c->args->out);
+    app_table_destroy(&table);
+    return status;
+}
+
+/* After the trainings: what is left to measure, then the results, also of a comparison that was stopped. */
+static base_status measure_and_write(app_compare *c, base_status trained, base_error *err)
+{
+    const app_compare_args *args = c->args;
+    base_error write_err = {0};
+    json_t *timing = NULL;
+    base_status status = trained;
+
+    if (status == BASE_OK)
+        status = app_compare_evaluate(c, err);
+    if (status == BASE_INTERRUPTED)
+        app_compare_recall(c, NULL);
+    if (status == BASE_OK)
+        status = app_compare_time(&timing, c, !args->no_timing, err);
+    else if (status == BASE_INTERRUPTED)
+        app_compare_time(&timing, c, false, NULL);
+    if (status == BASE_OK || status == BASE_INTERRUPTED) {
+        const base_status written = results_write(c, timing, &write_err);
+        if (written != BASE_OK) {
+            status = written;
+            if (err)
+                *err = write_err;
+        }
+    }
+    json_decref(timing);
+    return status == BASE_OK ? failures(c, err) : status;
+}
+
+static base_status compare_all(app_compare *c, const app_compare_args *args,
+                               base_error *err)
+{
+    base_status status = app_compare_open(c, args, err);
+
+    if (status != BASE_OK)
+        return status;
+    if (args->status) {
+        status = app_compare_recall(c, err);
+        app_compare_print(c);
+        return status;
+    }
+    plan_note(c);
+    if (!args->no_train)
+        status = app_compare_train(c, err);
+    if (args->no_evaluation)
+        return status == BASE_OK ? failures(c, err) : status;
+    return measure_and_write(c, status, err);
+}
+
+static base_status run(app_compare_args *args, base_error *err)
+{
+    if (args->common.limit >= 0)
+        return base_fail(err, BASE_USAGE,
+                         "--limit means nothing here, see --eval-limit and --set "
+                         "data.limit=N");
+    app_common_apply(&args->common, "compare");
+    app_stop_install();
+    app_compare *compare = base_alloc(1, sizeof *compare);
+    if (!compare)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a comparison");
+    compare->lock = -1;
+    base_status status = app_output_check(args->common.json, err);
+    if (status == BASE_OK)
+        status = compare_all(compare, args, err);
+    app_compare_close(compare);
+    base_free(compare);
+    return status;
+}
+
+int app_compare_command(int argc, char **argv)
+{
+    app_compare_args args = {.common = app_common_defaults(),
+                             .seeds = 3,
+                             .jobs = 1,
+                             .eval_limit = 1000,
+                             .eps = "1/255,2/255",
+                             .steps = 20,
+                             .rounds = 30};
+    base_error err = {0};
+    int code = APP_USAGE;
+
+    args.common.precision = -1; /* not given: the recipe decides */
+    args.common.batch = 0;
+    args.common.limit = -1;
+    char *line = app_command_line(argc, argv);
+    args.command_line = line ? line : "vmoe compare";
+    if (app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
+        code = run(&args, &err) == BASE_OK ? APP_DONE : app_fail("compare", &err);
+    base_free(line);
+    return code;
+}

@@ -1,0 +1,328 @@
+/* eval.c - what a comparison measures of each trained run: clean accuracy and loads on all of the
+ * validation data, the benchmark's corruptions and PGD on the same few images for every run. By the same code
+ * as vmoe eval and vmoe attack, whose JSON is kept beside the run. Relied on elsewhere: the key "compare" in
+ * these files says what they were made with; another key, and they are made again. */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/attack/internal.h"
+#include "apps/compare/internal.h"
+#include "apps/eval/internal.h"
+
+enum { RESULT_MAX_BYTES = 64 << 20, KEY_VERSION = 2 };
+
+static const char *const files[APP_MEASURE_COUNT] = {"eval.json", "corrupt.json",
+                                                     "attack.json"};
+static const char *const measure_names[APP_MEASURE_COUNT] = {"clean", "corruptions",
+                                                             "attack"};
+
+/* ---- files beside a run -------------------------------------------------------------------------- */
+
+char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run)
+{
+    return base_text("%s/%s/model.safetensors", run->folder,
+                     compare->args->checkpoint == 1 ? "best" : "last");
+}
+
+/* All that decides a result (base_free); NULL: no memory. */
+static char *key_make(const app_compare *c, const char *model_hash, app_measure measure)
+{
+    const app_compare_args *args = c->args;
+    char *common = base_text("v%d model=%s data=%s batch=%lld precision=%s seed=%lld",
+                             (int)KEY_VERSION, model_hash, c->val, (long long)c->eval_batch,
+                             c->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32",
+                             (long long)args->common.seed);
+    char *key = NULL;
+
+    if (common && measure == APP_MEASURE_CLEAN)
+        return common;
+    if (common && measure == APP_MEASURE_CORRUPT)
+        key = base_text("%s limit=%lld bench", common, (long long)args->eval_limit);
+    else if (common)
+        key = base_text("%s limit=%lld pgd linf eps=%s steps=%lld", common,
+                        (long long)args->eval_limit, args->eps, (long long)args->steps);
+    base_free(common);
+    return key;
+}
+
+/* The result beside the run when it has this key; NULL: there is none, or another. */
+static json_t *result_read(const app_compare_run *run, app_measure measure, const char *key)
+{
+    char *path = base_text("%s/%s", run->folder, files[measure]), *text = NULL;
+    size_t bytes = 0;
+    json_t *json = NULL;
+
+    if (path && access(path, F_OK) == 0 &&
+        base_file_read(&text, &bytes, path, RESULT_MAX_BYTES, NULL) == BASE_OK)
+        json = json_loadb(text, bytes, 0, NULL);
+    const char *stored = json_string_value(json_object_get(json, "compare"));
+    if (json && (!stored || strcmp(stored, key) != 0)) {
+        json_decref(json);
+        json = NULL;
+    }
+    base_free(text);
+    base_free(path);
+    return json;
+}
+
+/* Takes json over. The run's result is then what the file says, rounded as another day reads it. */
+static base_status result_write(app_compare_run *run, const app_common *common,
+                                app_measure measure, const char *key, json_t *json,
+                                base_error *err)
+{
+    app_common writes = *common;
+    char *path = base_text("%s/%s", run->folder, files[measure]);
+    base_status status;
+
+    if (json && path) {
+        json_object_set_new(json, "compare", json_string(key));
+        writes.json = path;
+        status = app_json_write(&writes, json, err);
+    } else {
+        json_decref(json);
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
+    }
+    if (status == BASE_OK) {
+        run->result[measure] = result_read(run, measure, key);
+        if (!run->result[measure])
+            status =
+                base_fail(err, BASE_IO, "'%s' does not read back as it was written", path);
+    }
+    base_free(path);
+    return status;
+}
+
+/* ---- measuring ------------------------------------------------------------------------------------- */
+
+static app_common common_of(const app_compare *c, int64_t limit)
+{
+    app_common common = c->args->common;
+
+    common.batch = c->eval_batch;
+    common.precision = c->precision;
+    common.limit = limit;
+    common.json = NULL;
+    return common;
+}
+
+static app_view view_of(const app_compare *c)
+{
+    app_view view = app_view_defaults();
+    const app_recipe *r = &c->recipe;
+
+    view.data.val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL;
+    view.data.class_map = r->data.class_map[0] ? r->data.class_map : NULL;
+    view.data.index_cache = r->data.index_cache[0] ? r->data.index_cache : NULL;
+    return view;
+}
+
+/* What the network costs: all weights, those that a token meets, a pass as it was made. */
+static void cost_put(json_t *json, const app_evaluation *e)
+{
+    const vit_model *model = e->network.model;
+    const double images = (double)(e->score.samples - e->score.bad);
+    double kept = 0;
+
+    for (size_t l = 0; l < e->moe_count; l++)
+        kept += e->load[l].assignments - e->load[l].dropped;
+    json_object_set_new(json, "parameters",
+                        json_integer((json_int_t)vit_model_floats(model)));
+    json_object_set_new(json, "active_parameters",
+                        json_integer((json_int_t)vit_model_active_floats(model)));
+    json_object_set_new(json, "flops", json_real(vit_model_flops(model)));
+    json_object_set_new(json, "flops_spent",
+                        app_json_real(images > 0
+                                          ? vit_model_flops_spent(model, kept / images)
+                                          : (double)NAN));
+}
+
+/* vmoe eval, with the benchmark's corruptions or without. */
+static base_status evaluate(json_t **out, const app_compare *c, const char *model,
+                            const char *what, bool corrupt, base_error *err)
+{
+    app_eval_args args = {
+        .common = common_of(c, corrupt ? c->args->eval_limit : 0),
+        .view = view_of(c),
+        .data = c->recipe.data.val,
+        .bad_samples = 1, /* counted as wrong, as in training's own evaluations */
+        .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN,
+        .what = what,
+    };
+    app_evaluation *e = base_alloc(1, sizeof *e);
+
+    if (!e)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
+    if (corrupt) {
+        args.robust.corruption.names.at[0] = "bench";
+        args.robust.corruption.names.count = 1;
+    }
+    base_status status = app_eval_open(e, model, &args, err);
+    if (status == BASE_OK)
+        status = app_eval_run(e, &args, err);
+    if (status == BASE_OK && (e->interrupted || app_stop_asked()))
+        status = base_fail(err, BASE_INTERRUPTED, "stopped in an evaluation");
+    if (status == BASE_OK)
+        *out = app_eval_json(e, &args.common);
+    if (status == BASE_OK && *out)
+        cost_put(*out, e);
+    app_eval_close(e);
+    base_free(e);
+    return status;
+}
+
+/* vmoe attack with PGD alone; the budgets' last one is looked at in full. */
+static base_status attack(json_t **out, const app_compare *c, const app_compare_run *run,
+                          const char *model, const char *what, base_error *err)
+{
+    char *state = base_text("%s/state", run->folder);
+    attack_args args = {
+        .common = common_of(c, c->args->eval_limit),
+        .view = view_of(c),
+        .data = c->recipe.data.val,
+        .attack = "pgd",
+        .eps = c->args->eps,
+        .steps = c->args->steps,
+        .out = run->folder,
+        .checks = 1,                    /* off */
+        .allow_batch_dependence = true, /* then in fixed batches, and marked */
+        .resume = state && access(state, F_OK) == 0,
+    };
+    app_attack *a = base_alloc(1, sizeof *a);
+    base_status status = BASE_OK;
+
+    if (!a || !state) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+        goto done;
+    }
+    a->args = &args;
+    a->command_line = "vmoe compare";
+    app_note(&c->args->common, "%-12s%s", "attack", what);
+    status = app_attack_open(a, model, err);
+    if (status == BASE_OK)
+        status = app_attack_read(a, err);
+    if (status == BASE_OK) {
+        const double began = base_seconds();
+        status = app_attack_search(a, err);
+        if (status == BASE_MISMATCH && args.resume) { /* a state of other settings */
+            status = base_folder_remove(state, err);
+            args.resume = false;
+            if (status == BASE_OK)
+                status = app_attack_search(a, err);
+        }
+        a->seconds = base_seconds() - began;
+    }
+    if (status == BASE_OK && !a->complete)
+        status = base_fail(err, BASE_INTERRUPTED, "stopped in an attack");
+    if (status == BASE_OK)
+        *out = app_attack_json(a);
+done:
+    if (a)
+        app_attack_close(a);
+    base_free(a);
+    base_free(state);
+    return status;
+}
+
+static base_status measure_make(app_compare *c, app_compare_run *run, app_measure measure,
+                                const char *model, const char *key, base_error *err)
+{
+    const app_common common = common_of(c, 0);
+    char name[128], what[192];
+    json_t *json = NULL;
+    base_status status;
+
+    app_compare_name(name, sizeof name, c, run);
+    snprintf(what, sizeof what, "%s %s", measure_names[measure], name);
+    if (measure == APP_MEASURE_ATTACK)
+        status = attack(&json, c, run, model, name, err);
+    else
+        status = evaluate(&json, c, model, what, measure == APP_MEASURE_CORRUPT, err);
+    if (status == BASE_OK)
+        status = result_write(run, &common, measure, key, json, err);
+    return status;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------ */
+
+static bool wanted(const app_compare *c, app_measure measure)
+{
+    return !(measure == APP_MEASURE_CORRUPT && c->args->no_corruptions) &&
+           !(measure == APP_MEASURE_ATTACK && c->args->no_attack);
+}
+
+/* One measure of one run: read, else made where make says so. *made: it was. */
+static base_status measure_take(app_compare *c, app_compare_run *run, app_measure measure,
+                                bool make, bool *made, base_error *err)
+{
+    char *model = app_compare_checkpoint(c, run), *key = NULL;
+    base_status status = BASE_OK;
+
+    *made = false;
+    if (!model)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    if (!run->model_hash[0])
+        status = base_sha256_file(run->model_hash, model, err);
+    if (status == BASE_OK) {
+        key = key_make(c, run->model_hash, measure);
+        if (!key)
+            status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
+    }
+    if (key)
+        run->result[measure] = result_read(run, measure, key);
+    if (key && !run->result[measure] && make) {
+        status = measure_make(c, run, measure, model, key, err);
+        *made = true;
+    }
+    base_free(key);
+    base_free(model);
+    return status;
+}
+
+static base_status measures_take(app_compare *c, bool make, base_error *err)
+{
+    const size_t entries = c->entries.count;
+    base_error reason = {0};
+    char name[128];
+
+    for (int m = 0; m < APP_MEASURE_COUNT; m++) {
+        size_t done = 0;
+        for (size_t i = 0; i < c->runs && wanted(c, (app_measure)m); i++) {
+            app_compare_run *run = app_compare_run_at(c, i % entries, i / entries);
+            bool made = false;
+            if (run->state != APP_RUN_FINISHED || run->reason[0] || run->result[m])
+                continue;
+            if (make && app_stop_asked())
+                return base_fail(err, BASE_INTERRUPTED,
+                                 "stopped in the evaluations, the "
+                                 "same command goes on from there");
+            const base_status status =
+                measure_take(c, run, (app_measure)m, make, &made, &reason);
+            if (status == BASE_INTERRUPTED)
+                continue; /* the next turn says so */
+            if (status != BASE_OK) {
+                snprintf(run->reason, sizeof run->reason, "%.500s", reason.text);
+                app_note(&c->args->common, "%-12s%s: %s", "failed",
+                         app_compare_name(name, sizeof name, c, run), run->reason);
+            }
+            done += made;
+        }
+        if (done > 0)
+            app_note(&c->args->common, "%-12s%s of %zu run%s", "measured", measure_names[m],
+                     done, done > 1 ? "s" : "");
+    }
+    if (make && app_stop_asked())
+        return base_fail(err, BASE_INTERRUPTED,
+                         "stopped in the evaluations, the same command goes on from there");
+    return BASE_OK;
+}
+
+base_status app_compare_evaluate(app_compare *compare, base_error *err)
+{
+    return measures_take(compare, true, err);
+}
+
+base_status app_compare_recall(app_compare *compare, base_error *err)
+{
+    return measures_take(compare, false, err);
+}

@@ -1,0 +1,141 @@
+/* internal.h - vmoe compare: routers side by side. A plan of entries (routers with settings) and
+ * seeds, a run folder for each pair, its training, its evaluation, what all of them say together.
+ * Private to apps/ and its tests.
+ *
+ * In DIR: runs/LABEL/seed-N/ are ordinary run folders of vmoe train; eval.json, corrupt.json and
+ * attack.json in them are results of ours; compare.html, compare.json, runs.csv, summary.csv, timing.json.
+ */
+#ifndef APPS_COMPARE_INTERNAL_H
+#define APPS_COMPARE_INTERNAL_H
+
+#include "apps/train/internal.h"
+
+enum {
+    APP_ENTRIES_MAX = 64,
+    APP_SEEDS_MAX = 100,
+    APP_LABEL_BYTES = 64,
+    APP_SETTINGS_MAX = 16, /* of one entry */
+    APP_SETTING_BYTES = 96
+};
+
+typedef struct app_compare_args {
+    app_common common;
+    const char *recipe, *data, *val, *out, *eps, *baseline;
+    app_list routers, set;
+    int preset;     /* index into app_preset_names */
+    int checkpoint; /* index into "last|best" */
+    int64_t seeds, jobs, eval_limit, steps, rounds;
+    const char *command_line;
+    bool no_train, no_evaluation, no_corruptions, no_attack, no_timing, status;
+} app_compare_args;
+
+/* ---- the plan (compare_plan.c) ------------------------------------------------------------ */
+
+/* A row of the table: a router with settings. */
+typedef struct app_entry {
+    char label[APP_LABEL_BYTES]; /* also the name of its folder */
+    char router[32];
+    char setting[APP_SETTINGS_MAX][APP_SETTING_BYTES]; /* "router.key=value" */
+    size_t settings;
+} app_entry;
+
+typedef struct app_entries {
+    app_entry entry[APP_ENTRIES_MAX];
+    size_t count;
+} app_entries;
+
+/* "ssr-ablation|all", in the form of a choice. */
+#define APP_PRESETS "none|all|ssr-ablation"
+/* Adds the entries of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A comma or a
+ * colon before a digit belongs to the value ("layers=1,3", "layers=every:2"). BASE_USAGE for what is no
+ * router, no key=value, or a label that is there already. Keys are only checked with the recipe. */
+base_status app_entries_add(app_entries *entries, const char *list, base_error *err);
+/* Adds those of a preset (routing.md 14): 1 all, 2 ssr-ablation; an entry that is there is left out. */
+base_status app_entries_preset(app_entries *entries, int preset, base_error *err);
+
+/* ---- runs (compare_runs.c) ------------------------------------------------------------------ */
+
+/* What is measured of a trained run: the files eval.json, corrupt.json, attack.json in its folder. */
+typedef enum app_measure {
+    APP_MEASURE_CLEAN, /* all of --val, as vmoe eval */
+    APP_MEASURE_CORRUPT, /* the benchmark's corruptions on --eval-limit images, as vmoe eval */
+    APP_MEASURE_ATTACK, /* PGD on the same images, as vmoe attack */
+    APP_MEASURE_COUNT
+} app_measure;
+
+typedef enum app_run_state {
+    APP_RUN_NEW,
+    APP_RUN_BEGUN,
+    APP_RUN_FINISHED,
+    APP_RUN_FAILED /* its training ended with an error */
+} app_run_state;
+
+/* One training: an entry with a seed. */
+typedef struct app_compare_run {
+    size_t entry;
+    int64_t seed;
+    char *folder; /* DIR/runs/LABEL/seed-N */
+    char *log;    /* DIR/runs/LABEL/seed-N.log: what its training said */
+    app_run_state state;
+    uint64_t step; /* of its checkpoint */
+    double accuracy;
+    char reason[512]; /* of a failure, also in its evaluation; "": none */
+    char model_hash
+        [BASE_SHA256_TEXT]; /* of the checkpoint that is evaluated; "": not read */
+    json_t *result[APP_MEASURE_COUNT]; /* NULL: not measured (yet) */
+} app_compare_run;
+
+typedef struct app_compare {
+    const app_compare_args *args;
+    app_entries entries;
+    app_compare_run *run; /* [entries, seeds] */
+    size_t runs;
+    app_recipe recipe; /* with --set, before any entry's settings */
+    app_recipe_facts facts;
+    char train[48], val[48]; /* fingerprints of the data */
+    uint64_t total;          /* steps of a training */
+    int64_t eval_batch;      /* images of an evaluation pass */
+    int precision;           /* a vit_precision, of trainings and evaluations */
+    int lock;                /* descriptor of DIR/lock, -1 */
+} app_compare;
+
+/* Reads the recipe, opens the data, checks every entry with it, takes DIR, looks at every run: new, begun,
+ * finished, or refused because its recipe or data is another. On failure app_compare_close still has to be
+ * called. */
+base_status app_compare_open(app_compare *out, const app_compare_args *args,
+                             base_error *err);
+void app_compare_close(app_compare *compare); /* zeroed, but lock -1, is fine */
+/* The resolved recipe of a run. */
+base_status app_compare_recipe(app_recipe *out, const app_compare *compare, size_t entry,
+                               int64_t seed, base_error *err);
+/* Where run i stands now. */
+base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err);
+app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed);
+/* "ssr seed 2" into out. */
+const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
+                             const app_compare_run *run);
+/* Every run with its state on stdout. */
+void app_compare_print(const app_compare *compare);
+
+/* ---- training (compare_train.c) --------------------------------------------------------------- */
+
+/* Trains what is not finished, --jobs at a time, each in a process of its own. A training that fails is marked
+ * and the others go on. BASE_INTERRUPTED: asked to stop, all checkpoints are written. */
+base_status app_compare_train(app_compare *compare, base_error *err);
+
+/* ---- evaluation (compare_eval.c) ---------------------------------------------------------------- */
+
+/* Measures every trained run and fills in run->result. What lies beside a run is kept when checkpoint, data and
+ * settings are the same. A measurement that fails leaves its reason with the run, and the others go on.
+ * BASE_INTERRUPTED: asked to stop. */
+base_status app_compare_evaluate(app_compare *compare, base_error *err);
+/* Fills run->result with what was measured before, and measures nothing. */
+base_status app_compare_recall(app_compare *compare, base_error *err);
+/* What a training step costs with each router (compare_time.c), as timing.json: read where it is of the same
+ * routers and machine, else made and written; *out NULL: nothing is trained. make false: read only. */
+base_status app_compare_time(json_t **out, const app_compare *compare, bool make,
+                             base_error *err);
+/* The checkpoint of a run that is evaluated (base_free), NULL: no memory. */
+char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run);
+
+#endif

@@ -1,0 +1,348 @@
+/* runs.c - the run folders of a comparison: what each would be trained with, whether what lies there
+ * is that, and how far it has come. Relied on elsewhere: a run that anything else trained with the same
+ * settings on the same data (vmoe train) is taken over as it is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "apps/compare/table_internal.h"
+
+/* Seconds that trainings of a comparison that was killed get to write their checkpoints and leave. */
+enum { LOCK_PATIENCE = 20 };
+
+/* ---- recipes ------------------------------------------------------------------------------------- */
+
+/* The recipe with the options, --set, --data and --val: all but an entry's own settings. */
+static base_status base_recipe(app_recipe *out, const app_compare_args *args,
+                               base_error *err)
+{
+    base_status status = BASE_OK;
+
+    *out = app_recipe_defaults();
+    if (args->recipe)
+        status = app_recipe_load(out, args->recipe, err);
+    if (status == BASE_OK && args->common.precision >= 0) {
+        const char *set = args->common.precision == VIT_PRECISION_BF16
+                              ? "train.precision=bf16"
+                              : "train.precision=fp32";
+        status = app_recipe_set(out, &set, 1, err);
+    }
+    for (size_t i = 0; i < args->set.count && status == BASE_OK; i++)
+        if (strncmp(args->set.at[i], "train.seed=", 11) == 0 ||
+            strncmp(args->set.at[i], "router.name=", 12) == 0)
+            status =
+                base_fail(err, BASE_USAGE,
+                          "--set '%.60s': routers and seeds are those of --routers and "
+                          "--seeds",
+                          args->set.at[i]);
+    if (status == BASE_OK)
+        status = app_recipe_set(out, args->set.at, args->set.count, err);
+    if (status == BASE_OK && args->data)
+        status = app_key_set(out, app_key_find("data", "train"), args->data, err);
+    if (status == BASE_OK && args->val)
+        status = app_key_set(out, app_key_find("data", "val"), args->val, err);
+    if (status == BASE_OK && !out->data.train[0])
+        status = base_fail(err, BASE_USAGE, "--data DATA is missing");
+    if (status == BASE_OK && !out->data.val[0])
+        status = base_fail(err, BASE_USAGE, "--val DATA is missing");
+    return status;
+}
+
+base_status app_compare_recipe(app_recipe *out, const app_compare *compare, size_t entry,
+                               int64_t seed, base_error *err)
+{
+    const app_entry *e = &compare->entries.entry[entry];
+    const char *set[APP_SETTINGS_MAX + 2];
+    char name[64], seed_text[48];
+
+    snprintf(name, sizeof name, "router.name=%s", e->router);
+    snprintf(seed_text, sizeof seed_text, "train.seed=%" PRId64, seed);
+    set[0] = name;
+    set[1] = seed_text;
+    for (size_t i = 0; i < e->settings; i++)
+        set[2 + i] = e->setting[i];
+    *out = compare->recipe;
+    base_status status = app_recipe_set(out, set, 2 + e->settings, err);
+    if (status == BASE_OK)
+        status = app_recipe_resolve(out, &compare->facts, err);
+    if (status != BASE_OK)
+        base_error_prepend(err, "'%s': ", e->label);
+    return status;
+}
+
+/* ---- one run --------------------------------------------------------------------------------------- */
+
+/* The folder's recipe.ini against the run's recipe; a folder without one is fine. */
+static base_status recipe_agrees(const app_compare_run *run, const app_recipe *recipe,
+                                 base_error *err)
+{
+    char *path = base_text("%s/recipe.ini", run->folder), *stored = NULL;
+    app_recipe *there = base_alloc(1, sizeof *there);
+    base_status status = BASE_OK;
+
+    if (!path || !there) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the recipe of a run");
+        goto done;
+    }
+    if (access(path, F_OK) != 0)
+        goto done;
+    *there = app_recipe_defaults();
+    status = app_recipe_load(there, path, err);
+    if (status == BASE_OK) {
+        stored = app_recipe_fixed_text(there);
+        status = stored ? app_recipe_compare(recipe, stored, err)
+                        : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
+    }
+    if (status == BASE_USAGE && err) /* of a file that we wrote, not of the command line */
+        status = err->status = BASE_MISMATCH;
+done:
+    base_free(stored);
+    base_free(there);
+    base_free(path);
+    return status;
+}
+
+static base_status data_agrees(const char *stored, const char *now, const char *which,
+                               const char *path, base_error *err)
+{
+    if (strcmp(stored, now) == 0)
+        return BASE_OK;
+    return base_fail(err, BASE_MISMATCH,
+                     "it was trained with other %s data, of fingerprint %s, than '%s' (%s)",
+                     which, stored, path, now);
+}
+
+base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err)
+{
+    app_recipe *recipe = base_alloc(1, sizeof *recipe);
+    app_state_facts facts = {0};
+    bool found = false;
+    char name[128];
+
+    if (!recipe)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe of a run");
+    base_status status = app_compare_recipe(recipe, compare, run->entry, run->seed, err);
+    if (status != BASE_OK)
+        goto done;
+    status = recipe_agrees(run, recipe, err);
+    if (status == BASE_OK)
+        status = app_state_peek(&facts, &found, run->folder, err);
+    if (status == BASE_OK && found)
+        status = app_recipe_compare(recipe, facts.recipe, err);
+    if (status == BASE_OK && found)
+        status =
+            data_agrees(facts.train, compare->train, "training", recipe->data.train, err);
+    if (status == BASE_OK && found)
+        status = data_agrees(facts.val, compare->val, "validation", recipe->data.val, err);
+    if (status != BASE_OK) {
+        base_error_prepend(err,
+                           "%s ('%s'): ", app_compare_name(name, sizeof name, compare, run),
+                           run->folder);
+        goto done;
+    }
+    run->state = !found ? APP_RUN_NEW
+                 : facts.at.step >= compare->total && facts.at.evaluated == facts.at.step
+                     ? APP_RUN_FINISHED
+                     : APP_RUN_BEGUN;
+    run->step = found ? facts.at.step : 0;
+    run->accuracy = found ? facts.at.last_accuracy : 0;
+done:
+    base_free(facts.recipe);
+    base_free(recipe);
+    return status;
+}
+
+app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed)
+{
+    return &compare->run[entry * (size_t)compare->args->seeds + seed];
+}
+
+const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
+                             const app_compare_run *run)
+{
+    snprintf(out, out_bytes, "%s seed %" PRId64, compare->entries.entry[run->entry].label,
+             run->seed);
+    return out;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------ */
+
+/* What the measures cannot do is said before hours of training. */
+static base_status measures_check(const app_compare *c, const app_recipe *recipe,
+                                  base_error *err)
+{
+    const size_t floats = (size_t)recipe->config.channels * (size_t)recipe->config.image *
+                          (size_t)recipe->config.image;
+    app_budget budgets[APP_BUDGETS_MAX];
+    size_t count = 0;
+
+    if (c->args->no_evaluation)
+        return BASE_OK;
+    if (recipe->optimizer.ema > 0 && c->args->checkpoint == 0)
+        return base_fail(err, BASE_USAGE,
+                         "'optimizer.ema' averages weights, which only best/ holds: give "
+                         "--checkpoint best");
+    if (c->args->no_attack)
+        return BASE_OK;
+    return app_budgets_parse(budgets, &count, c->args->eps, ATTACK_NORM_LINF, floats, err);
+}
+
+/* What only the data says: classes, fingerprints, how many steps a training has. */
+static base_status data_open(app_compare *c, base_error *err)
+{
+    app_common common = c->args->common;
+    app_bad_list no_list = {0};
+    app_trainer trainer = {0};
+
+    common.precision = c->recipe.train.precision;
+    base_status status = app_trainer_plan(&trainer, &common, &c->recipe, "", &no_list, err);
+    if (status == BASE_OK) {
+        size_t width = 0, height = 0;
+        c->facts.classes = data_source_classes(trainer.train);
+        data_source_uniform(trainer.train, &width, &height, &c->facts.uniform_channels);
+        app_state_fingerprint(c->train, sizeof c->train, trainer.train);
+        app_state_fingerprint(c->val, sizeof c->val, trainer.val);
+        c->total = trainer.total;
+        c->eval_batch = c->args->common.batch > 0 ? c->args->common.batch
+                                                  : trainer.recipe.train.eval_batch;
+        c->precision = trainer.recipe.train.precision;
+        status = measures_check(c, &trainer.recipe, err);
+    }
+    app_trainer_destroy(&trainer);
+    return status;
+}
+
+static base_status runs_create(app_compare *c, base_error *err)
+{
+    const size_t seeds = (size_t)c->args->seeds;
+    base_status status = BASE_OK;
+
+    c->run = base_alloc(c->entries.count * seeds, sizeof *c->run);
+    if (!c->run)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the runs");
+    c->runs = c->entries.count * seeds;
+    for (size_t i = 0; i < c->runs && status == BASE_OK; i++) {
+        app_compare_run *run = &c->run[i];
+        run->entry = i / seeds;
+        run->seed = (int64_t)(i % seeds) + 1;
+        run->folder = base_text("%s/runs/%s/seed-%" PRId64, c->args->out,
+                                c->entries.entry[run->entry].label, run->seed);
+        run->log = run->folder ? base_text("%s.log", run->folder) : NULL;
+        status = run->log ? app_compare_look(c, run, err)
+                          : base_fail(err, BASE_NO_MEMORY, "no memory for the runs");
+    }
+    return status;
+}
+
+/* DIR is one comparison's. The descriptor goes down to the trainings, so that those of a comparison that was
+ * killed hold it until they have left. */
+static base_status lock_take(app_compare *c, base_error *err)
+{
+    const struct timespec pause = {0, 100 * 1000000};
+    const double began = base_seconds();
+    bool told = false;
+    char *path = base_text("%s/lock", c->args->out);
+    base_status status = BASE_OK;
+
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    c->lock = open(path, O_RDWR | O_CREAT, 0666);
+    if (c->lock < 0)
+        status = base_fail_errno(err, "cannot write '%s'", path);
+    while (status == BASE_OK && flock(c->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) {
+            status = base_fail_errno(err, "cannot lock '%s'", path);
+        } else if (base_seconds() - began > LOCK_PATIENCE) {
+            status =
+                base_fail(err, BASE_IO, "another vmoe compare works in '%s'", c->args->out);
+        } else if (app_stop_asked()) {
+            status = base_fail(err, BASE_INTERRUPTED, "stopped before the first training");
+        } else {
+            if (!told)
+                app_note(&c->args->common,
+                         "%-12sfor what another vmoe compare left at work", "waiting");
+            told = true;
+            nanosleep(&pause, NULL);
+        }
+    }
+    base_free(path);
+    return status;
+}
+
+base_status app_compare_open(app_compare *out, const app_compare_args *args,
+                             base_error *err)
+{
+    app_compare *c = out;
+
+    *c = (app_compare){.args = args, .lock = -1};
+    base_status status = BASE_OK;
+    for (size_t i = 0; i < args->routers.count && status == BASE_OK; i++)
+        status = app_entries_add(&c->entries, args->routers.at[i], err);
+    if (status == BASE_OK)
+        status = app_entries_preset(&c->entries, args->preset, err);
+    if (status == BASE_OK && c->entries.count == 0)
+        status = base_fail(err, BASE_USAGE, "--routers LIST or --preset NAME is missing");
+    size_t baseline;
+    if (status == BASE_OK)
+        status = app_table_baseline(&baseline, c, err);
+    if (status == BASE_OK)
+        status = base_recipe(&c->recipe, args, err);
+    if (status == BASE_OK)
+        status = data_open(c, err);
+    /* Every word is understood before the first folder is made. */
+    for (size_t i = 0; i < c->entries.count && status == BASE_OK; i++) {
+        app_recipe trial;
+        status = app_compare_recipe(&trial, c, i, 1, err);
+    }
+    if (status == BASE_OK && !args->status) {
+        status = base_folder_make(args->out, err);
+        if (status == BASE_OK)
+            status = lock_take(c, err);
+    }
+    return status == BASE_OK ? runs_create(c, err) : status;
+}
+
+void app_compare_close(app_compare *compare)
+{
+    for (size_t i = 0; i < compare->runs; i++) {
+        base_free(compare->run[i].folder);
+        base_free(compare->run[i].log);
+        for (size_t m = 0; m < APP_MEASURE_COUNT; m++)
+            json_decref(compare->run[i].result[m]);
+    }
+    base_free(compare->run);
+    if (compare->lock >= 0)
+        close(compare->lock);
+    *compare = (app_compare){.lock = -1};
+}
+
+void app_compare_print(const app_compare *compare)
+{
+    static const char *const words[] = {"not begun", "begun", "finished", "failed"};
+    static const char *const measured[APP_MEASURE_COUNT] = {"  clean", " corruptions",
+                                                            " attack"};
+    FILE *out = app_result_stream(&compare->args->common);
+    size_t counts[4] = {0};
+
+    for (size_t i = 0; i < compare->runs; i++) {
+        const app_compare_run *run = &compare->run[i];
+        char name[128];
+
+        counts[run->state]++;
+        app_compare_name(name, sizeof name, compare, run);
+        fprintf(out, "%-40s %-10s step %" PRIu64 " of %" PRIu64, name, words[run->state],
+                run->step, compare->total);
+        if (run->state == APP_RUN_FINISHED)
+            fprintf(out, "  top-1 %.2f %%", 100 * run->accuracy);
+        for (size_t m = 0; m < APP_MEASURE_COUNT; m++)
+            if (run->result[m])
+                fputs(measured[m], out);
+        fprintf(out, "%s%s\n", run->reason[0] ? "  " : "", run->reason);
+    }
+    fprintf(out, "%zu runs: %zu finished, %zu begun, %zu not begun\n", compare->runs,
+            counts[APP_RUN_FINISHED], counts[APP_RUN_BEGUN], counts[APP_RUN_NEW]);
+}

@@ -1,0 +1,181 @@
+/* table_internal.h - the numbers of a comparison: a figure of every run, mean and spread of every entry
+ * over its seeds, differences. From the JSON that lies beside the runs (compare_eval.c), their metrics, the
+ * timing. Private to apps/ and its tests. */
+#ifndef APPS_COMPARE_TABLE_INTERNAL_H
+#define APPS_COMPARE_TABLE_INTERNAL_H
+
+#include "apps/attack/internal.h"
+#include "apps/compare/internal.h"
+#include "apps/report/internal.h"
+#include "corrupt/corrupt.h"
+
+/* ---- figures ---------------------------------------------------------------------------------- */
+
+/* Those that every comparison has, in the order of the CSV; robust accuracies at the budgets follow. */
+typedef enum app_figure_id {
+    APP_FIGURE_TOP1,
+    APP_FIGURE_LOSS,
+    APP_FIGURE_ECE,
+    APP_FIGURE_CORRUPTED, /* mean error over 15 corruptions and 5 severities */
+    APP_FIGURE_MCE,       /* against softmax of the same seed, 1: the same */
+    APP_FIGURE_LOAD_CV,
+    APP_FIGURE_LOAD_ENTROPY,
+    APP_FIGURE_VIOLATION,
+    APP_FIGURE_DEAD,
+    APP_FIGURE_DROPPED,
+    APP_FIGURE_ORPHANS,
+    APP_FIGURE_MOVED_CORRUPTED, /* 1 - IoU of experts, clean against corrupted */
+    APP_FIGURE_MOVED_ATTACKED,  /* clean against adversarial */
+    APP_FIGURE_MOVED_NOISE,     /* clean against random noise of the same budget */
+    APP_FIGURE_TRAIN_LOSS,      /* last line of the training */
+    APP_FIGURE_TRAIN_CV,        /* mean over the training */
+    APP_FIGURE_TRAIN_DROPPED,
+    APP_FIGURE_SINKHORN, /* share of the MoE layers' training passes with a plan */
+    APP_FIGURE_STEP_MS,
+    APP_FIGURE_STEP_RATIO, /* against softmax's, else the baseline's, 1: the same */
+    APP_FIGURE_PARAMETERS,
+    APP_FIGURE_ACTIVE,
+    APP_FIGURE_FLOPS,
+    APP_FIGURE_COUNT
+} app_figure_id;
+
+enum { APP_FIGURES_MAX = APP_FIGURE_COUNT + APP_BUDGETS_MAX };
+
+typedef enum app_figure_kind {
+    APP_KIND_SHARE, /* 0..1, shown in per cent */
+    APP_KIND_NUMBER,
+    APP_KIND_COUNT,
+    APP_KIND_FLOPS
+} app_figure_kind;
+
+typedef struct app_figure {
+    char key[48];   /* of CSV and JSON: "top1", "robust_2/255" */
+    char title[48]; /* of the page */
+    app_figure_kind kind;
+    int better; /* 1: more, -1: less, 0: neither */
+    int digits; /* behind the point, as it is shown */
+} app_figure;
+
+/* ---- statistics --------------------------------------------------------------------------------- */
+
+/* Over the seeds that have a value. */
+typedef struct app_mean_std {
+    size_t count;
+    double mean; /* NaN: no value */
+    double std;  /* of one run, n - 1; NaN: fewer than two values */
+} app_mean_std;
+/* NaN among values are left out. */
+app_mean_std app_mean_std_of(const double *values, size_t count);
+
+/* Two entries on one figure: differences by seed, because a seed's data order and first weights are the same
+ * for all routers and much of the spread over seeds with them. */
+typedef struct app_difference {
+    size_t count;   /* seeds that both have */
+    double points;  /* mean of value - value of the other; NaN: unknown */
+    double spread;  /* standard deviation of these differences, n - 1; NaN: unknown */
+    double spreads; /* points / spread */
+    double
+        limit; /* spreads beyond which it is hardly chance: two-sided paired t test at 95 % */
+    bool clear; /* beyond it */
+} app_difference;
+/* a, b [count] by seed, NaN: unknown. */
+app_difference app_difference_of(const double *a, const double *b, size_t count);
+/* Student's t that 97.5 % lie below, df >= 1 (2.7764 at 4). */
+double app_t_limit(size_t df);
+
+/* ---- the table (compare_table.c) ---------------------------------------------------------------- */
+
+typedef struct app_curve {
+    size_t count;
+    double *step, *loss, *accuracy, *cv; /* [count] */
+} app_curve;
+
+typedef struct app_table {
+    const app_compare *compare;
+    app_figure figure[APP_FIGURES_MAX];
+    size_t figures;
+    double *value;        /* [runs, figures], NaN: unknown */
+    app_mean_std *spread; /* [entries, figures] */
+    double *kind_error;   /* [entries, 15] mean error under a corruption, NaN: unknown */
+    size_t *order;        /* [entries] by clean accuracy, best first, unknown last */
+    size_t *finished;     /* [entries] runs that are trained */
+    app_curve *train;     /* [entries] mean over seeds of lines of the training */
+    app_curve *eval;      /* [entries] of its evaluations */
+    size_t baseline;      /* what the others are held against */
+    size_t softmax;       /* of mCE; SIZE_MAX: not among them */
+    json_t *timing;       /* as timing.json; NULL: none */
+} app_table;
+
+/* *timing (NULL: none) is borrowed. --baseline LABEL, else ssr, else the first. */
+base_status app_table_create(app_table *out, const app_compare *compare, json_t *timing,
+                             base_error *err);
+void app_table_destroy(app_table *table); /* zeroed is fine */
+/* entry against other. */
+app_difference app_table_difference(const app_table *table, size_t entry, size_t other,
+                                    size_t figure);
+/* The entry that --baseline means; BASE_USAGE for a label that is none. */
+base_status app_table_baseline(size_t *out, const app_compare *compare, base_error *err);
+double app_table_value(const app_table *table, size_t run, size_t figure);
+const app_mean_std *app_table_spread(const app_table *table, size_t entry, size_t figure);
+/* An entry's settings as "p=0.01 noise=0", "" without; the mark of its router's source. */
+const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *entry);
+
+/* Mean over the seeds' metrics.jsonl of lines of one kind; curve is to be destroyed in any case
+ * (compare_curves.c). */
+base_status app_curve_read(app_curve *out, const app_compare *compare, size_t entry,
+                           const char *kind, base_error *err);
+void app_curve_destroy(app_curve *curve);
+/* Sums over a run's training lines for the figures; NaN: no line. */
+typedef struct app_training_means {
+    double loss, cv, dropped, sinkhorn;
+} app_training_means;
+app_training_means app_training_means_of(const app_compare_run *run);
+
+/* ---- steps (compare_steps.c) ---------------------------------------------------------------------- */
+
+/* Median and quartiles over the rounds of the timing, milliseconds or, with another entry, the ratio of each
+ * round; NaN: not timed. */
+typedef struct app_step {
+    double median, low, high;
+} app_step;
+/* other SIZE_MAX: milliseconds. */
+app_step app_step_of(const app_table *table, size_t entry, size_t other);
+/* The entry that steps are held against: softmax, else the baseline. */
+size_t app_step_reference(const app_table *table);
+/* The table of the page, and how it was measured. */
+void app_compare_steps(show_page *page, const app_table *table);
+
+/* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) -------------------------------------- */
+
+/* runs.csv and summary.csv in DIR. */
+base_status app_compare_csv(const app_table *table, base_error *err);
+/* All of it (docs/compare.md). NULL: no memory. */
+json_t *app_compare_json(const app_table *table);
+/* compare.html in DIR. */
+base_status app_compare_page(const app_table *table, base_error *err);
+/* Its charts: each router's seeds, training curves, errors by corruption. */
+base_status app_compare_dots(const app_table *table, show_page *page, base_error *err);
+base_status app_compare_curves(const app_table *table, show_page *page, base_error *err);
+void app_compare_corruptions(const app_table *table, show_page *page);
+/* Its words (compare_notes.c): a label with its mark; the routers; the method; every run. */
+void app_compare_label(show_page *page, const app_entry *entry);
+void app_compare_routers(show_page *page, const app_table *table);
+void app_compare_method(show_page *page, const app_table *table);
+void app_compare_runs(show_page *page, const app_table *table);
+/* What a reader asks first: clean, corrupted, attacked; how many. */
+size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
+/* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with a real plus-minus sign;
+ * "" when it is not known. The class of its colour: "right" when a is clearly better, "wrong" when it is
+ * clearly worse, else "". */
+const char *app_difference_text(char *out, size_t out_bytes, const app_difference *d,
+                                const app_figure *figure, const char *word);
+const char *app_difference_class(const app_difference *d, const app_figure *figure);
+/* "59.25 +- 0.31" with a real plus-minus sign, in the figure's unit, into out. */
+const char *app_figure_text(char *out, size_t out_bytes, const app_mean_std *s,
+                            const app_figure *figure);
+/* Whether the router is marked as a reconstruction by its own summary. */
+bool app_entry_reconstructed(const app_entry *entry);
+/* The table on stdout. */
+void app_compare_table_print(const app_table *table);
+
+#endif

@@ -1,0 +1,334 @@
+/* corrupt.c - vmoe corrupt: a data set under the corruptions of ImageNet-C as a tree of files, and a
+ * contact sheet. Relied on elsewhere: exit status 1 after Ctrl-C, with every finished file kept; the
+ * same command goes on from there. */
+#include "apps/corrupt/internal.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(corrupt_args, member)
+
+static const app_option options[] = {
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help = "images: a path whose layout is recognised, or LAYOUT:PATH"},
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .help = "folder of the tree: DIR/CORRUPTION/SEVERITY/CLASS/FILE and DIR/manifest.txt"},
+    APP_CORRUPTION_OPTIONS(corrupt_args, corruption),
+    {.name = "size",
+     .value = "S",
+     .kind = APP_INT,
+     .at = AT(size),
+     .low = 1,
+     .high = 4096,
+     .help = "side of the centre crop, pixels"},
+    {.name = "resize",
+     .value = "R",
+     .kind = APP_INT,
+     .at = AT(resize),
+     .low = 0,
+     .high = 16384,
+     .help = "shorter side before the crop; 0: the images are S x S already and are taken "
+             "as they are (default: 256 for 224, S / 0.875 from 128 on, else S)"},
+    {.name = "interpolation",
+     .value = "I",
+     .kind = APP_CHOICE,
+     .at = AT(interpolation),
+     .choices = "bilinear|bicubic",
+     .help = "filter of the resize"},
+    {.name = "format",
+     .value = "F",
+     .kind = APP_CHOICE,
+     .at = AT(format),
+     .choices = "jpeg|png",
+     .help = "of the files; jpeg: quality 85, 4:2:0, as the published ones"},
+    {.name = "bad-samples",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(bad_samples),
+     .choices = "fail|skip",
+     .help = "at an image that cannot be used: stop, or leave it out"},
+    {.name = "sheet",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(sheet),
+     .help =
+         "a contact sheet of all selected corruptions of one image, PNG (JPEG where the "
+         "name ends in .jpg); then --out may be missing"},
+    {.name = "sheet-image",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(sheet_image),
+     .help = "that image (default: the first of --data)"},
+    {.name = "tile",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(tile),
+     .low = 16,
+     .high = 1024,
+     .help = "side of the sheet's pictures, pixels"},
+    {.name = "list",
+     .kind = APP_FLAG,
+     .at = AT(list),
+     .help = "only lists the corruptions"},
+};
+
+static const app_syntax syntax = {
+    .command = "corrupt",
+    .usage = "--data DATA --out DIR [--corrupt NAME ...] [--severity S ...] [options]",
+    .about =
+        "Writes ImageNet-C of a data set (Hendrycks and Dietterich 2019): resize, centre "
+        "crop,\ncorruption, file. Without --corrupt: the 15 of the benchmark. The same "
+        "command goes on\nafter an interruption.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+};
+
+/* The rules that one table of options cannot say, and what is left open. */
+static base_status args_settle(corrupt_args *args, base_error *err)
+{
+    if (!args->data && !(args->sheet && args->sheet_image && !args->out))
+        return base_fail(err, BASE_USAGE, "--data DATA is missing");
+    if (!args->out && !args->sheet)
+        return base_fail(err, BASE_USAGE, "--out DIR is missing");
+    if (args->sheet_image && !args->sheet)
+        return base_fail(err, BASE_USAGE, "--sheet-image needs --sheet FILE");
+    if (args->resize < 0)
+        args->resize = args->size < 128 ? args->size : llround((double)args->size / 0.875);
+    if (args->corruption.names.count == 0)
+        args->corruption.names.at[args->corruption.names.count++] =
+            args->out ? "bench" : "all";
+    return BASE_OK;
+}
+
+/* ---- the sheet -------------------------------------------------------------------------- */
+
+/* --sheet-image, or the first of the data, decoded. *key: of its name. */
+static base_status sheet_image_load(data_image *out, uint64_t *key, const app_tree *tree,
+                                    base_error *err)
+{
+    const data_decode_limits limits = data_loader_defaults().limits;
+    const char *file = tree->args->sheet_image;
+    data_decoder *decoder = NULL;
+    data_health health;
+    unsigned char *buffer = NULL;
+    size_t buffer_bytes = 0;
+    char name[APP_TREE_PATH];
+    base_status status = data_decoder_create(&decoder, &limits, err);
+
+    if (status == BASE_OK && file) {
+        const char *slash = strrchr(file, '/');
+
+        *key = corrupt_name_key(slash ? slash + 1 : file);
+        status = data_image_load(out, &health, decoder, file, err);
+    } else if (status == BASE_OK) {
+        *key = corrupt_name_key(
+            data_source_relative_name(tree->source, tree->samples[0], name, sizeof name));
+        status = data_source_image(tree->source, tree->samples[0], out, &health, decoder,
+                                   &buffer, &buffer_bytes, err);
+        if (status != BASE_OK)
+            base_error_prepend(
+                err, "'%s': ",
+                data_source_name(tree->source, tree->samples[0], name, sizeof name));
+    }
+    if (status == BASE_OK)
+        status = data_image_convert(out, 3, err);
+    data_decoder_destroy(decoder);
+    base_free(buffer);
+    return status;
+}
+
+static base_status sheet_make(const app_tree *tree, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    data_image decoded = {0}, image = {0};
+    data_scratch scratch = {0};
+    uint64_t key = 0;
+    base_status status = sheet_image_load(&decoded, &key, tree, err);
+
+    if (status == BASE_OK)
+        status =
+            data_eval_transform(&image, &decoded, (size_t)args->resize, (size_t)args->size,
+                                (data_filter)args->interpolation, &scratch, err);
+    if (status == BASE_OK)
+        status = app_sheet_write(args->sheet, &tree->selection, &tree->crew, &image, key,
+                                 (size_t)args->tile, err);
+    if (status == BASE_OK)
+        app_note(&args->common, "contact sheet: %s", args->sheet);
+    data_image_destroy(&decoded);
+    data_image_destroy(&image);
+    data_scratch_destroy(&scratch);
+    return status;
+}
+
+/* ---- the tree --------------------------------------------------------------------------- */
+
+static base_status tree_open(app_tree *tree, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    const data_source_options plain = {.allow_single_class = true};
+    base_status status = app_selection_parse(&tree->selection, &args->corruption, err);
+
+    if (status == BASE_OK && tree->selection.count == 0 && !tree->selection.clean)
+        status = base_fail(err, BASE_USAGE, "--corrupt names no corruption");
+    if (status == BASE_OK)
+        status =
+            app_crew_open(&tree->crew, &args->corruption, (size_t)args->size,
+                          (uint64_t)args->common.seed, (size_t)args->common.threads, err);
+    if (status == BASE_OK)
+        status = app_crew_check(&tree->crew, &tree->selection, (size_t)args->size, err);
+    if (status != BASE_OK || !args->data)
+        return status;
+    status = data_source_open(&tree->source, args->data, &plain, err);
+    if (status == BASE_OK && data_source_notice(tree->source)[0])
+        app_note(&args->common, "vmoe corrupt: %s", data_source_notice(tree->source));
+    if (status == BASE_OK)
+        status = data_source_subset(&tree->samples, &tree->count, tree->source,
+                                    (size_t)args->common.limit, (uint64_t)args->common.seed,
+                                    err);
+    return status;
+}
+
+static void tree_close(app_tree *tree)
+{
+    base_free(tree->samples);
+    data_source_close(tree->source);
+    app_crew_close(&tree->crew);
+}
+
+static void result_print(const app_tree *tree)
+{
+    char a[32], b[32], c[32];
+
+    printf("images  %s of %s\nfiles   %s written, %s kept\n",
+           app_thousands(a, sizeof a, tree->images - tree->bad),
+           app_thousands(b, sizeof b, tree->count),
+           app_thousands(c, sizeof c, tree->written),
+           app_thousands((char[32]){0}, 32, tree->kept));
+    if (tree->bad > 0)
+        printf("bad     %llu unusable images, left out\n", (unsigned long long)tree->bad);
+    printf("time    %s, %.1f files/s\n", app_duration(a, sizeof a, tree->seconds),
+           (double)tree->written / fmax(tree->seconds, 1e-9));
+}
+
+static json_t *parts_json(const app_selection *selection)
+{
+    json_t *parts = json_object();
+
+    if (selection->clean)
+        json_object_set_new(parts, "clean", json_pack("[i]", 0));
+    for (size_t i = 0; i < selection->count; i++) {
+        const char *name = corrupt_kind_name(selection->pair[i].kind);
+
+        if (!json_object_get(parts, name))
+            json_object_set_new(parts, name, json_array());
+        json_array_append_new(json_object_get(parts, name),
+                              json_integer(selection->pair[i].severity));
+    }
+    return parts;
+}
+
+static base_status result_write(const app_tree *tree, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    const app_common *common = &args->common;
+
+    if (!common->json || strcmp(common->json, "-") != 0)
+        result_print(tree);
+    if (!common->json)
+        return BASE_OK;
+    json_t *json = app_json_begin(common, "corrupt", NULL, args->data);
+    json_object_set_new(json, "out", app_json_text(args->out));
+    json_object_set_new(json, "samples",
+                        json_integer((json_int_t)(tree->images - tree->bad)));
+    json_object_set_new(json, "seconds", json_real(tree->seconds));
+    json_object_set_new(json, "complete", json_boolean(!tree->interrupted));
+    json_object_set_new(json, "written", json_integer((json_int_t)tree->written));
+    json_object_set_new(json, "kept", json_integer((json_int_t)tree->kept));
+    json_object_set_new(json, "bad", json_integer((json_int_t)tree->bad));
+    json_object_set_new(json, "size", json_integer(args->size));
+    json_object_set_new(json, "resize", json_integer(args->resize));
+    json_object_set_new(
+        json, "interpolation",
+        json_string(args->interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear"));
+    json_object_set_new(json, "format", json_string(args->format ? "png" : "jpeg"));
+    json_object_set_new(json, "preset",
+                        json_string(corrupt_preset_name(tree->crew.preset)));
+    json_object_set_new(json, "frost_textures",
+                        json_string(corrupt_set_frost(tree->crew.set)));
+    json_object_set_new(json, "corruptions", parts_json(&tree->selection));
+    return app_json_write(common, json, err);
+}
+
+/* Everything in DIR is on the disk: what "state: complete" says. */
+static base_status folder_sync(int folder, const char *path, base_error *err)
+{
+    if (syncfs(folder) != 0)
+        return base_fail_errno(err, "cannot write '%s' to disk", path);
+    return BASE_OK;
+}
+
+static base_status tree_make(app_tree *tree, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    int folder = -1;
+    base_status status = app_manifest_open(&folder, tree, err);
+
+    if (status != BASE_OK)
+        return status;
+    status = app_manifest_write(tree, false, err);
+    app_note(&args->common, "frost textures: %s", corrupt_set_frost(tree->crew.set));
+    if (status == BASE_OK)
+        status = app_tree_write(tree, err);
+    if (status == BASE_OK)
+        status = folder_sync(folder, args->out, err);
+    if (status == BASE_OK)
+        status = app_manifest_write(tree, !tree->interrupted, err);
+    if (status == BASE_OK)
+        status = result_write(tree, err);
+    close(folder);
+    if (status == BASE_OK && tree->interrupted)
+        status = base_fail(err, BASE_INTERRUPTED,
+                           "stopped after %llu of %zu images; the same command goes on",
+                           (unsigned long long)tree->images, tree->count);
+    return status;
+}
+
+int app_corrupt(int argc, char **argv)
+{
+    corrupt_args args = {
+        .common = app_common_defaults(), .size = 224, .resize = -1, .tile = 96};
+    app_tree tree = {.args = &args};
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
+        return code;
+    if (args.list) {
+        app_corruptions_print(stdout);
+        return APP_DONE;
+    }
+    base_status status = args_settle(&args, &err);
+    if (status != BASE_OK)
+        return app_fail("corrupt", &err);
+    app_common_apply(&args.common, "corrupt");
+    app_stop_install();
+    status = app_output_check(args.common.json, &err);
+    if (status == BASE_OK)
+        status = app_output_check(args.sheet, &err);
+    if (status == BASE_OK)
+        status = tree_open(&tree, &err);
+    if (status == BASE_OK && args.sheet)
+        status = sheet_make(&tree, &err);
+    if (status == BASE_OK && args.out)
+        status = tree_make(&tree, &err);
+    tree_close(&tree);
+    return status == BASE_OK ? APP_DONE : app_fail("corrupt", &err);
+}

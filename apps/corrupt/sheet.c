@@ -1,0 +1,182 @@
+/* sheet.c - the contact sheet: one image under every selected corruption, a row each, severities
+ * across, the clean image first. Free to change: all of it. */
+#include "apps/corrupt/internal.h"
+
+#include <omp.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    GAP = 4,
+    MARGIN = 8,
+    INK = 40,
+    PAPER = 255,
+    JPEG_QUALITY = 90,
+    LINES = 2 /* of a corruption's name */
+};
+
+/* Where things stand, in pixels. */
+typedef struct layout {
+    size_t tile, scale; /* side of a picture; pixels of a letter's dot */
+    size_t left, top;   /* of the first picture */
+    corrupt_kind kind[CORRUPT_KIND_COUNT];
+    int severity[CORRUPT_SEVERITY_MAX];
+    size_t rows, columns; /* columns without the clean one */
+} layout;
+
+static layout layout_make(const app_selection *selection, size_t tile)
+{
+    layout l = {.tile = tile, .scale = tile >= 64 ? 2 : 1};
+    size_t letters = 0;
+
+    for (size_t i = 0; i < selection->count; i++)
+        if (l.rows == 0 || l.kind[l.rows - 1] != selection->pair[i].kind)
+            l.kind[l.rows++] = selection->pair[i].kind;
+    for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
+        if (selection->severity[s])
+            l.severity[l.columns++] = s;
+    for (size_t r = 0; r < l.rows; r++) { /* the longest half of a name */
+        const char *name = corrupt_kind_name(l.kind[r]);
+        const size_t first = strcspn(name, "_"), rest = strlen(name) - first;
+
+        letters = first > letters ? first : letters;
+        letters = rest > letters ? rest : letters;
+    }
+    l.left = MARGIN + letters * APP_LABEL_WIDE * l.scale;
+    l.top = MARGIN + (APP_LABEL_HIGH + 2) * l.scale;
+    return l;
+}
+
+static size_t column_left(const layout *l, size_t column)
+{
+    /* The clean picture stands a little apart. */
+    return l->left + column * (l->tile + GAP) + (column > 0 ? 2 * GAP : 0);
+}
+
+static size_t row_top(const layout *l, size_t row)
+{
+    return l->top + row * (l->tile + GAP);
+}
+
+static void words_draw(data_image *sheet, const layout *l)
+{
+    const size_t high = APP_LABEL_HIGH * l->scale, wide = APP_LABEL_WIDE * l->scale;
+
+    for (size_t c = 0; c <= l->columns; c++) {
+        char text[16];
+
+        snprintf(text, sizeof text, c == 0 ? "clean" : "%d",
+                 c == 0 ? 0 : l->severity[c - 1]);
+        const size_t length = strlen(text) * wide;
+        app_label_draw(sheet, text,
+                       column_left(l, c) + (length < l->tile ? (l->tile - length) / 2 : 0),
+                       MARGIN, l->scale, INK);
+    }
+    for (size_t r = 0; r < l->rows; r++) {
+        const char *name = corrupt_kind_name(l->kind[r]);
+        const size_t first = strcspn(name, "_");
+        const size_t lines = name[first] ? LINES : 1;
+        const size_t top =
+            row_top(l, r) + (l->tile > lines * high ? (l->tile - lines * high) / 2 : 0);
+        char text[64];
+
+        snprintf(text, sizeof text, "%.*s", (int)first, name);
+        app_label_draw(sheet, text, MARGIN, top, l->scale, INK);
+        if (lines == LINES)
+            app_label_draw(sheet, name + first + 1, MARGIN, top + high, l->scale, INK);
+    }
+}
+
+static void tile_put(data_image *sheet, const data_image *tile, size_t left, size_t top)
+{
+    for (size_t y = 0; y < tile->height; y++)
+        memcpy(sheet->pixels + ((top + y) * sheet->width + left) * 3,
+               tile->pixels + y * tile->width * 3, tile->width * 3);
+}
+
+/* Picture (row, column) made and put into its place; column 0 is the clean one. */
+static base_status cell_make(data_image *sheet, const layout *l, corrupt_worker *worker,
+                             const data_image *image, uint64_t key, size_t row,
+                             size_t column, base_error *err)
+{
+    data_image changed = {0}, tile = {0};
+    data_scratch scratch = {0};
+    base_status status = data_image_reserve(&changed, image->width, image->height, 3, err);
+
+    if (status == BASE_OK && column == 0)
+        memcpy(changed.pixels, image->pixels, image->width * image->height * 3);
+    else if (status == BASE_OK)
+        status =
+            corrupt_apply(worker, changed.pixels, image->pixels, image->height,
+                          image->width, l->kind[row], l->severity[column - 1], key, err);
+    if (status == BASE_OK)
+        status = data_resize(&tile, &changed, NULL, l->tile, l->tile, NULL,
+                             DATA_FILTER_BICUBIC, &scratch, err);
+    if (status == BASE_OK)
+        tile_put(sheet, &tile, column_left(l, column), row_top(l, row));
+    data_image_destroy(&changed);
+    data_image_destroy(&tile);
+    data_scratch_destroy(&scratch);
+    return status;
+}
+
+static bool ends_as_jpeg(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+
+    return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
+}
+
+static base_status sheet_save(const char *path, const data_image *sheet,
+                              corrupt_worker *worker, base_error *err)
+{
+    const unsigned char *bytes = NULL;
+    size_t size = 0;
+    base_writer out;
+
+    if (!ends_as_jpeg(path))
+        return data_png_write(path, sheet, err);
+    base_status status =
+        corrupt_jpeg_encode(worker, &bytes, &size, sheet->pixels, sheet->height,
+                            sheet->width, JPEG_QUALITY, err);
+    if (status == BASE_OK)
+        status = base_writer_open(&out, path, err);
+    if (status != BASE_OK)
+        return status;
+    fwrite(bytes, 1, size, out.file);
+    return base_writer_commit(&out, err);
+}
+
+base_status app_sheet_write(const char *path, const app_selection *selection,
+                            const app_crew *crew, const data_image *image, uint64_t key,
+                            size_t tile, base_error *err)
+{
+    const layout l = layout_make(selection, tile);
+    data_image sheet = {0};
+    base_error failure = {0};
+    base_status status =
+        data_image_reserve(&sheet, column_left(&l, l.columns) + l.tile + MARGIN,
+                           row_top(&l, l.rows) - GAP + MARGIN, 3, err);
+
+    if (status != BASE_OK)
+        return status;
+    memset(sheet.pixels, PAPER, sheet.width * sheet.height * 3);
+    words_draw(&sheet, &l);
+    const size_t across = l.columns + 1;
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)crew->count)
+    for (size_t i = 0; i < l.rows * across; i++) {
+        base_error reason = {0};
+
+        if (cell_make(&sheet, &l, crew->worker[omp_get_thread_num()], image, key,
+                      i / across, i % across, &reason) == BASE_OK)
+            continue;
+#pragma omp critical(sheet_failure)
+        failure = reason;
+    }
+    if (failure.status != BASE_OK)
+        status = base_fail(err, failure.status, "%s", failure.text);
+    else
+        status = sheet_save(path, &sheet, crew->worker[0], err);
+    data_image_destroy(&sheet);
+    return status;
+}

@@ -1,0 +1,363 @@
+/* tree.c - a data set and all its corruptions as files, many images at once. Layout and file
+ * format as the published ImageNet-C (corruptions.md 8).
+ * Relied on elsewhere: a file under its final name is whole; what is whole is never written again; an
+ * image is keyed by its relative name in the source, so that `vmoe eval --corrupt` sees these pixels. */
+#include "apps/corrupt/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- names ----------------------------------------------------------------------------- */
+
+static bool is_jpeg_name(const char *dot)
+{
+    return strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".jpg") == 0;
+}
+
+const char *app_tree_name(char *out, size_t out_bytes, const char *relative, bool png)
+{
+    const char *slash = strrchr(relative, '/');
+    const char *dot = strrchr(slash ? slash : relative, '.');
+    const size_t stem = dot ? (size_t)(dot - relative) : strlen(relative);
+
+    if (dot && (png ? strcasecmp(dot, ".png") == 0 : is_jpeg_name(dot)))
+        snprintf(out, out_bytes, "%s", relative);
+    else
+        snprintf(out, out_bytes, "%.*s%s", (int)stem, relative, png ? ".png" : ".JPEG");
+    return out;
+}
+
+static int by_key(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right; /* {key, sample} */
+
+    return a[0] != b[0] ? (a[0] < b[0] ? -1 : 1) : a[1] < b[1] ? -1 : a[1] > b[1];
+}
+
+/* Two images that would become one file: "a.png" and "a.jpg" of a class. */
+static base_status names_check(const app_tree *tree, base_error *err)
+{
+    uint64_t(*names)[2] = base_alloc(tree->count, sizeof *names);
+    char relative[APP_TREE_PATH], name[APP_TREE_PATH], other[APP_TREE_PATH];
+    base_status status = BASE_OK;
+
+    if (!names)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu names", tree->count);
+    for (size_t i = 0; i < tree->count; i++) {
+        data_source_relative_name(tree->source, tree->samples[i], relative,
+                                  sizeof relative);
+        names[i][0] = corrupt_name_key(
+            app_tree_name(name, sizeof name, relative, tree->args->format == 1));
+        names[i][1] = tree->samples[i];
+    }
+    qsort(names, tree->count, sizeof *names, by_key);
+    for (size_t i = 1; i < tree->count && status == BASE_OK; i++)
+        if (names[i][0] == names[i - 1][0])
+            status = base_fail(
+                err, BASE_MISMATCH, "'%s' and '%s' would become the same file",
+                data_source_name(tree->source, names[i - 1][1], name, sizeof name),
+                data_source_name(tree->source, names[i][1], other, sizeof other));
+    base_free(names);
+    return status;
+}
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+/* The last bytes of a JPEG (end of image) and of a PNG (its chunk IEND with its checksum). */
+static const unsigned char jpeg_end[] = {0xff, 0xd9};
+static const unsigned char png_end[] = {'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
+
+/* Whether the file is there and ends as it must: a machine that lost power may have kept the name of a
+ * file and lost its contents. */
+static bool is_whole(const char *path, bool png)
+{
+    const unsigned char *end = png ? png_end : jpeg_end;
+    const size_t length = png ? sizeof png_end : sizeof jpeg_end;
+    unsigned char tail[sizeof png_end];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+
+    if (fd < 0)
+        return false;
+    const bool whole =
+        fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > (off_t)length &&
+        pread(fd, tail, length, info.st_size - (off_t)length) == (ssize_t)length &&
+        memcmp(tail, end, length) == 0;
+    close(fd);
+    return whole;
+}
+
+/* PATH.part for writing; makes the folders above it when they are missing. */
+static int part_open(const char *part, base_error *err)
+{
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+    int fd = open(part, flags, 0666);
+    const char *slash = strrchr(part, '/');
+
+    if (fd < 0 && errno == ENOENT && slash) {
+        char *folder = base_text("%.*s", (int)(slash - part), part);
+        base_status status = BASE_NO_MEMORY;
+
+        if (folder)
+            status = base_folder_make(folder, err);
+        else
+            base_fail(err, status, "no memory for the name of a folder");
+        base_free(folder);
+        if (status != BASE_OK)
+            return -1;
+        fd = open(part, flags, 0666);
+    }
+    if (fd < 0)
+        base_fail_errno(err, "cannot write '%s'", part);
+    return fd;
+}
+
+/* A file that appears whole or not at all. Unlike base_writer without an fsync a file: a tree has millions
+ * of them, so they are brought to the disk together at the end, and is_whole asks the rest. */
+static base_status file_put(const char *path, const void *bytes, size_t size,
+                            base_error *err)
+{
+    char part[APP_TREE_PATH + 8];
+    const unsigned char *at = bytes;
+    bool good = true;
+
+    snprintf(part, sizeof part, "%.*s.part", APP_TREE_PATH, path);
+    const int fd = part_open(part, err);
+    if (fd < 0)
+        return err->status;
+    for (size_t left = size; left > 0 && good;) {
+        const ssize_t put = write(fd, at, left);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        good = put > 0;
+        at += good ? put : 0;
+        left -= good ? (size_t)put : 0;
+    }
+    int number = errno;
+    if (close(fd) != 0 && good) {
+        number = errno;
+        good = false;
+    }
+    if (good && rename(part, path) == 0)
+        return BASE_OK;
+    number = good ? errno : number;
+    unlink(part);
+    errno = number;
+    return base_fail_errno(err, "cannot write '%s'", path);
+}
+
+/* ---- one image ------------------------------------------------------------------------ */
+
+/* What a thread needs; nothing is allocated for an image after the first ones, but by the PNG
+ * encoder. */
+typedef struct tree_hand {
+    data_decoder *decoder;
+    data_scratch scratch;
+    data_image decoded, clean, changed;
+    unsigned char *buffer;
+    size_t buffer_bytes;
+    uint64_t written, kept;
+} tree_hand;
+
+static void hand_free(tree_hand *hand)
+{
+    data_decoder_destroy(hand->decoder);
+    data_scratch_destroy(&hand->scratch);
+    data_image_destroy(&hand->decoded);
+    data_image_destroy(&hand->clean);
+    data_image_destroy(&hand->changed);
+    base_free(hand->buffer);
+}
+
+/* The sample as the network would see it: [size, size, 3]. */
+static base_status clean_make(tree_hand *hand, const app_tree *tree, size_t sample,
+                              data_health *health, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    const size_t size = (size_t)args->size;
+    base_status status =
+        data_source_image(tree->source, sample, &hand->decoded, health, hand->decoder,
+                          &hand->buffer, &hand->buffer_bytes, err);
+
+    if (status == BASE_OK)
+        status = data_image_convert(&hand->decoded, 3, err);
+    if (status == BASE_OK && args->resize == 0 &&
+        (hand->decoded.width != size || hand->decoded.height != size))
+        status = base_fail(err, BASE_MISMATCH,
+                           "%zu x %zu pixels, expected %zu x %zu with --resize 0",
+                           hand->decoded.width, hand->decoded.height, size, size);
+    if (status == BASE_OK)
+        status =
+            data_eval_transform(&hand->clean, &hand->decoded, (size_t)args->resize, size,
+                                (data_filter)args->interpolation, &hand->scratch, err);
+    return status;
+}
+
+/* One file of the image. pair NULL: the clean one. */
+static base_status file_make(tree_hand *hand, const app_tree *tree, corrupt_worker *worker,
+                             const char *path, const app_pair *pair, uint64_t key,
+                             base_error *err)
+{
+    const data_image *clean = &hand->clean;
+    const data_image *image = pair ? &hand->changed : clean;
+    const size_t w = clean->width, h = clean->height;
+    const unsigned char *bytes = NULL;
+    unsigned char *png = NULL;
+    size_t size = 0;
+    base_status status = BASE_OK;
+
+    if (pair) {
+        status = data_image_reserve(&hand->changed, w, h, 3, err);
+        if (status == BASE_OK)
+            status = corrupt_apply(worker, hand->changed.pixels, clean->pixels, h, w,
+                                   pair->kind, pair->severity, key, err);
+    }
+    if (status == BASE_OK && tree->args->format == 1)
+        status = data_png_encode(&png, &size, image, err);
+    else if (status == BASE_OK)
+        status = corrupt_jpeg_encode(worker, &bytes, &size, image->pixels, h, w,
+                                     APP_TREE_QUALITY, err);
+    if (status == BASE_OK)
+        status = file_put(path, png ? png : bytes, size, err);
+    base_free(png);
+    return status;
+}
+
+/* All missing files of a sample. *bad: the sample itself cannot be used, err says why. */
+static base_status sample_make(tree_hand *hand, const app_tree *tree,
+                               corrupt_worker *worker, size_t sample, bool *bad,
+                               base_error *err)
+{
+    const app_selection *selection = &tree->selection;
+    const bool png = tree->args->format == 1;
+    const size_t first = selection->clean ? 0 : 1; /* file 0 is the clean one */
+    char relative[APP_TREE_PATH], name[APP_TREE_PATH], path[APP_TREE_PATH + 4096];
+    data_health health = DATA_HEALTH_OK;
+    bool decoded = false;
+    base_status status = BASE_OK;
+
+    data_source_relative_name(tree->source, sample, relative, sizeof relative);
+    app_tree_name(name, sizeof name, relative, png);
+    const uint64_t key = corrupt_name_key(relative);
+    for (size_t i = first; i <= selection->count && status == BASE_OK; i++) {
+        const app_pair *pair = i > 0 ? &selection->pair[i - 1] : NULL;
+
+        if (app_stop_asked())
+            return BASE_OK;
+        const int length = snprintf(path, sizeof path, "%s/%s/%d/%s", tree->args->out,
+                                    pair ? corrupt_kind_name(pair->kind) : "clean",
+                                    pair ? pair->severity : 0, name);
+        if (length >= APP_TREE_PATH)
+            return base_fail(err, BASE_UNSUPPORTED, "the name '%.200s...' is too long",
+                             path);
+        if (is_whole(path, png)) {
+            hand->kept++;
+            continue;
+        }
+        if (!decoded) {
+            status = clean_make(hand, tree, sample, &health, err);
+            *bad = status != BASE_OK && status != BASE_NO_MEMORY;
+            decoded = true;
+        }
+        if (status == BASE_OK)
+            status = file_make(hand, tree, worker, path, pair, key, err);
+        hand->written += status == BASE_OK;
+    }
+    return status;
+}
+
+/* ---- all images ------------------------------------------------------------------------ */
+
+/* What the threads share, under the critical section tree_state. */
+typedef struct tree_state {
+    app_tree *tree;
+    app_progress progress;
+    size_t failed_at; /* the first image that failed, SIZE_MAX: none */
+    base_error failure;
+} tree_state;
+
+static void sample_done(tree_state *state, size_t at, base_status status, bool bad,
+                        const base_error *reason)
+{
+    app_tree *tree = state->tree;
+    const bool skip = bad && tree->args->bad_samples == 1;
+    char name[1100];
+
+#pragma omp critical(tree_state)
+    {
+        if (status != BASE_OK)
+            data_source_name(tree->source, tree->samples[at], name, sizeof name);
+        tree->images++;
+        if (skip) {
+            tree->bad++;
+            app_progress_line(&state->progress, "bad sample: %s: %s", name, reason->text);
+        } else if (status != BASE_OK && at < state->failed_at) {
+            state->failed_at = at;
+            state->failure = *reason;
+            if (bad || status == BASE_UNSUPPORTED)
+                base_error_prepend(&state->failure, "'%s': ", name);
+        }
+        app_progress_update(&state->progress, tree->images, "%s", "");
+    }
+}
+
+static bool has_failed(tree_state *state)
+{
+    bool failed;
+
+#pragma omp critical(tree_state)
+    failed = state->failed_at != SIZE_MAX;
+    return failed;
+}
+
+base_status app_tree_write(app_tree *tree, base_error *err)
+{
+    const data_decode_limits limits = data_loader_defaults().limits;
+    const size_t threads = tree->crew.count;
+    tree_hand *hands = base_alloc(threads, sizeof *hands);
+    tree_state state = {.tree = tree, .failed_at = SIZE_MAX};
+    const double started = base_seconds();
+    base_status status = names_check(tree, err);
+
+    if (status == BASE_OK && !hands)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu threads", threads);
+    for (size_t t = 0; t < threads && status == BASE_OK; t++)
+        status = data_decoder_create(&hands[t].decoder, &limits, err);
+    if (status != BASE_OK)
+        goto done;
+    app_progress_start(&state.progress, &tree->args->common, "corrupt", "images",
+                       tree->count, 0);
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
+    for (size_t i = 0; i < tree->count; i++) {
+        const size_t t = (size_t)omp_get_thread_num();
+        base_error reason = {0};
+        bool bad = false;
+
+        if (app_stop_asked() || has_failed(&state))
+            continue;
+        const base_status made = sample_make(&hands[t], tree, tree->crew.worker[t],
+                                             tree->samples[i], &bad, &reason);
+        if (made != BASE_OK || !app_stop_asked())
+            sample_done(&state, i, made, bad, &reason);
+    }
+    app_progress_end(&state.progress);
+    if (state.failed_at != SIZE_MAX)
+        status = base_fail(err, state.failure.status, "%s", state.failure.text);
+    tree->interrupted = app_stop_asked() && tree->images < tree->count;
+    for (size_t t = 0; t < threads; t++) {
+        tree->written += hands[t].written;
+        tree->kept += hands[t].kept;
+    }
+    tree->seconds = base_seconds() - started;
+done:
+    for (size_t t = 0; hands && t < threads; t++)
+        hand_free(&hands[t]);
+    base_free(hands);
+    return status;
+}

@@ -1,0 +1,194 @@
+/* data.c - vmoe data: what a data set is taken for and what it holds, with pictures; and whether all of it
+ * can be read. Relied on elsewhere: exit status 1 when a sample is bad (with --strict: or damaged). */
+#include "apps/data/internal.h"
+
+#include "apps/network_internal.h"
+
+#define AT(member) offsetof(data_args, member)
+
+static const app_option options[] = {
+    {.name = "verify",
+     .kind = APP_FLAG,
+     .at = AT(verify),
+     .help = "decode every image whole, with all threads, and list what is broken"},
+    {.name = "strict",
+     .kind = APP_FLAG,
+     .at = AT(strict),
+     .help = "damaged images count as bad for the exit status"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "all samples that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
+    {.name = "sheet",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(sheet),
+     .help = "a contact sheet with labels, PNG"},
+    {.name = "html",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(html),
+     .help = "a page with everything and pictures"},
+    {.name = "tiles",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(tiles),
+     .low = 1,
+     .high = 10000,
+     .help = "pictures of the sheet and the page; --seed draws others"},
+    {.name = "tile",
+     .value = "S",
+     .kind = APP_INT,
+     .at = AT(tile),
+     .low = 16,
+     .high = 1024,
+     .help = "their side, pixels"},
+    {.name = "all-classes",
+     .kind = APP_FLAG,
+     .at = AT(all_classes),
+     .help = "the number of images of every class"},
+    {.name = "split",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(split),
+     .help = "train, val or test, where the data has several (default: val)"},
+    {.name = "val-labels",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(val_labels),
+     .help = "labels of ILSVRC2012's validation images (default: what lies beside them)"},
+    {.name = "class-map",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(class_map),
+     .help = "label of each class folder, TSV or JSON (default: by name)"},
+    {.name = "outputs",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(outputs),
+     .low = 0,
+     .high = 1048576,
+     .help = "of the network that the labels are for: 1000 gives ImageNet's labels to some "
+             "of its classes, 0 numbers those that are there"},
+    {.name = "index-cache",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(index_cache),
+     .help = "folder where indices are kept, or none (default: the user's cache folder)"},
+};
+
+static const app_syntax syntax = {
+    .command = "data",
+    .usage = "DATA [--verify] [options]",
+    .about =
+        "What a data set is taken for, its classes, sizes and kinds of pictures, and what is\n"
+        "wrong with it. Headers of 2000 images are read, of N with --limit N; --verify decodes\n"
+        "all (or N). Exit status 1 if a sample is bad.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "DATA",
+    .words_low = 1,
+    .words_high = 1,
+};
+
+static base_status source_open(data_source **out, const data_args *args, const char *data,
+                               base_error *err)
+{
+    const data_source_options choice = {
+        .classes_of_model = (size_t)args->outputs,
+        .allow_single_class = true,
+        .allow_unlabelled = true,
+        .split = args->split,
+        .val_labels = args->val_labels,
+        .class_map = args->class_map,
+        .index_cache = args->index_cache,
+        .indexing = args->common.quiet ? NULL : app_data_indexing,
+    };
+    const base_status status = data_source_open(out, data, &choice, err);
+
+    if (status == BASE_OK && data_source_notice(*out)[0])
+        app_note(&args->common, "vmoe data: %s", data_source_notice(*out));
+    return status;
+}
+
+/* Everything that is asked for, before anything is looked at. */
+static base_status outputs_check(const data_args *args, base_error *err)
+{
+    base_status status = app_output_check(args->common.json, err);
+
+    if (status == BASE_OK)
+        status = app_output_check(args->sheet, err);
+    return status == BASE_OK ? app_output_check(args->html, err) : status;
+}
+
+static base_status outputs_write(const app_survey *survey, base_error *err)
+{
+    const data_args *args = survey->args;
+    base_status status = BASE_OK;
+
+    app_survey_print(survey, app_result_stream(&args->common));
+    status = app_survey_json(survey, err);
+    if (status == BASE_OK && args->sheet)
+        status = app_survey_sheet(survey, args->sheet, err);
+    if (status == BASE_OK && args->sheet)
+        app_note(&args->common, "contact sheet: %s", args->sheet);
+    if (status == BASE_OK && args->html)
+        status = app_survey_page(survey, args->html, err);
+    if (status == BASE_OK && args->html)
+        app_note(&args->common, "page: %s", args->html);
+    return status;
+}
+
+/* What makes the command fail though it did its work. */
+static base_status judge(const app_survey *survey, base_error *err)
+{
+    const uint64_t bad = survey->health[DATA_HEALTH_BAD];
+    const uint64_t damaged = survey->health[DATA_HEALTH_DAMAGED];
+
+    if (survey->interrupted)
+        return base_fail(err, BASE_INTERRUPTED,
+                         "stopped after %zu of %zu images, the figures are of those",
+                         survey->looked, survey->planned);
+    if (bad > 0 || (survey->args->strict && damaged > 0))
+        return base_fail(err, BASE_FORMAT, "%llu bad and %llu damaged of %zu samples",
+                         (unsigned long long)bad, (unsigned long long)damaged,
+                         survey->looked);
+    return BASE_OK;
+}
+
+int app_data(int argc, char **argv)
+{
+    data_args args = {.common = app_common_defaults(), .tile = 112, .tiles = 96};
+    app_survey survey = {.args = &args};
+    app_bad_list list = {0};
+    data_source *source = NULL;
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
+        return code;
+    app_common_apply(&args.common, "data");
+    app_stop_install();
+    base_status status = outputs_check(&args, &err);
+    if (status == BASE_OK)
+        status = source_open(&source, &args, words[0], &err);
+    if (status == BASE_OK)
+        status = app_bad_list_open(&list, args.bad_list, false, &err);
+    survey.data = words[0];
+    if (status == BASE_OK)
+        status = app_survey_make(&survey, &args, source, &list, &err);
+    if (status == BASE_OK)
+        status = outputs_write(&survey, &err);
+    if (status == BASE_OK)
+        status = app_bad_list_close(&list, &err);
+    else
+        app_bad_list_close(&list, NULL);
+    if (status == BASE_OK)
+        status = judge(&survey, &err);
+    app_survey_destroy(&survey);
+    data_source_close(source);
+    return status == BASE_OK ? APP_DONE : app_fail("data", &err);
+}

@@ -1,0 +1,448 @@
+/* eval.c - vmoe eval: how right a checkpoint is on a data set. One pass over the images
+ * in order; every figure is a count or a sum in that order, so batches and threads
+ * change nothing but the last bits of logits. Relied on elsewhere: exit status 1 with a
+ * partial report after Ctrl-C. */
+#include "apps/eval/internal.h"
+#include "apps/data/internal.h"
+
+#include <string.h>
+
+#define AT(member) offsetof(app_eval_args, member)
+
+static const app_option options[] = {
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .required = true,
+     .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
+    APP_SIGHT_OPTIONS(app_eval_args),
+    {.name = "capacity",
+     .value = "F,...",
+     .kind = APP_TEXT,
+     .at = AT(capacity),
+     .help =
+         "capacity factor of the experts, 0: no token is dropped (default: the "
+         "checkpoint's); a list, 4,2,1,0.5: accuracy against compute, without limits and "
+         "with each of them (Riquelme et al. 2021, section 4), images in seeded order"},
+    {.name = "bpr",
+     .kind = APP_FLAG,
+     .at = AT(view.bpr),
+     .help = "with a capacity: the surest tokens choose first (batch-prioritised routing); "
+             "with a list: both orders"},
+    {.name = "bad-samples",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(bad_samples),
+     .choices = "fail|skip",
+     .help = "at an image that cannot be used: stop, or count it as wrong"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "samples of --data that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
+    {.name = "strict",
+     .kind = APP_FLAG,
+     .at = AT(strict),
+     .help = "stop at a damaged image of --data, too, whatever --bad-samples says"},
+    {.name = "html",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(html),
+     .help = "a page with calibration, confusion, classes, examples and experts"},
+    {.name = "ood",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(ood),
+     .help = "images of none of the classes, as ImageNet-O: how well they are told from "
+             "those of --data (AUPR, AUROC, FPR95)"},
+    APP_CORRUPTION_OPTIONS(app_eval_args, robust.corruption),
+    {.name = "imagenet-c",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(robust.tree),
+     .help =
+         "corrupted images from the files of an ImageNet-C tree in place of on the fly"},
+    {.name = "jpeg",
+     .value = "Q",
+     .kind = APP_INT,
+     .at = AT(robust.jpeg),
+     .low = 1,
+     .high = 100,
+     .help = "corrupted images go through JPEG of this quality last: 85 as the published "
+             "files did (default: they do not)"},
+    {.name = "alexnet-clean",
+     .value = "E",
+     .kind = APP_REAL,
+     .at = AT(robust.alexnet_clean),
+     .low = 0,
+     .high = 1,
+     .help = "AlexNet's error on clean images, for relative mCE"},
+};
+
+static const app_syntax syntax = {
+    .command = "eval",
+    .usage = "MODEL --data DATA [options]",
+    .about =
+        "Top-1, top-5, loss, calibration error, confusion of classes and load of experts;\n"
+        "with --corrupt or --imagenet-c also under the corruptions of ImageNet-C, and mCE;\n"
+        "with --capacity 4,2,1,... accuracy against compute.\n"
+        "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "MODEL",
+    .words_low = 1,
+    .words_high = 1,
+};
+
+void app_eval_close(app_evaluation *e)
+{
+    for (size_t i = 0; i < APP_EXAMPLES; i++) {
+        data_image_destroy(&e->wrong[i].picture);
+        data_image_destroy(&e->right[i].picture);
+    }
+    for (size_t l = 0; l < e->moe_count; l++)
+        app_usage_destroy(&e->usage[l]);
+    app_score_destroy(&e->score);
+    app_capacity_close(&e->sweep);
+    app_robust_close(e->robust);
+    app_subset_close(&e->subset);
+    data_source_close(e->source);
+    app_network_close(&e->network);
+}
+
+/* --capacity: one number is how the network is evaluated, several are a sweep, which sets the evaluation
+ * itself free of limits. */
+static base_status capacity_take(app_capacity *sweep, app_eval_args *args, base_error *err)
+{
+    char name[256];
+
+    if (!args->capacity)
+        return BASE_OK;
+    if (strchr(args->capacity, ',')) {
+        const base_status status =
+            app_capacity_parse(sweep, args->capacity, args->view.bpr, err);
+
+        if (status == BASE_OK &&
+            (args->robust.tree || args->robust.corruption.names.count > 0))
+            return base_fail(err, BASE_USAGE,
+                             "a list of capacities is for clean images, expected one "
+                             "--capacity with --corrupt or --imagenet-c");
+        args->view.capacity = 0;
+        args->view.bpr = false;
+        return status;
+    }
+    if (!base_parse_real(&args->view.capacity, args->capacity) || args->view.capacity < 0 ||
+        args->view.capacity > APP_VIEW_CAPACITY_MOST)
+        return base_fail(err, BASE_USAGE,
+                         "--capacity '%s' is not a number from 0 to %d, nor a list of them",
+                         base_quote(name, sizeof name, args->capacity),
+                         APP_VIEW_CAPACITY_MOST);
+    return BASE_OK;
+}
+
+base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *args,
+                          base_error *err)
+{
+    base_status status = capacity_take(&e->sweep, args, err);
+
+    if (status == BASE_OK)
+        status = app_network_open(&e->network, model, &args->view, err);
+
+    if (status != BASE_OK)
+        return status;
+    e->network.data.quiet = args->common.quiet;
+    status = app_network_data(&e->source, &e->network, args->data, err);
+    if (status != BASE_OK)
+        return status;
+    e->data = args->data;
+    if (data_source_classes(e->source) == 0)
+        return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
+                         args->data);
+    status = app_score_create(&e->score, e->network.classes, err);
+    if (status == BASE_OK)
+        status = app_subset_open(&e->subset, &e->network, e->source, args->ood, err);
+    if (status != BASE_OK)
+        return status;
+    const size_t layers = app_network_blocks(e->blocks, e->network.config);
+    const size_t all = data_source_count(e->source);
+    const size_t limit = (size_t)args->common.limit;
+    const size_t images = limit > 0 && limit < all ? limit : all;
+    while (e->moe_count < layers && status == BASE_OK) {
+        status = app_usage_create(&e->usage[e->moe_count], images, e->network.classes,
+                                  (size_t)e->network.config->moe.experts, err);
+        e->moe_count += status == BASE_OK;
+    }
+    if (status == BASE_OK && e->sweep.factors > 0)
+        status = app_capacity_open(&e->sweep, &e->network, images, &args->common, err);
+    if (status == BASE_OK)
+        status = app_robust_open(&e->robust, &args->robust, &e->network, e->source,
+                                 &args->common, args->html != NULL, err);
+    return status;
+}
+
+static bool on_the_fly(const app_evaluation *e)
+{
+    return e->robust && !e->robust->args->tree;
+}
+
+static base_status example_fill(app_example *out, const app_evaluation *e,
+                                const float *image, const float *logits, size_t sample,
+                                int32_t label, base_error *err)
+{
+    const size_t classes = e->network.classes;
+
+    out->sample = sample;
+    out->label = label;
+    out->top_count = classes < APP_EXAMPLE_TOP ? classes : APP_EXAMPLE_TOP;
+    app_verdict_top(out->top, out->probability, out->top_count, logits, classes);
+    return app_network_picture(&out->picture, &e->network, image, err);
+}
+
+/* Keeps what the page shows: the mistakes made with the most confidence, and the first
+ * right answer of each twelfth of the set. */
+static base_status examples_keep(app_evaluation *e, const app_verdict *verdict,
+                                 const float *image, const float *logits, size_t sample,
+                                 int32_t label, base_error *err)
+{
+    if (verdict->rank == 0) {
+        const uint64_t due = e->right_count * e->planned / APP_EXAMPLES;
+
+        if (e->right_count == APP_EXAMPLES || e->score.samples <= due)
+            return BASE_OK;
+        return example_fill(&e->right[e->right_count++], e, image, logits, sample, label,
+                            err);
+    }
+    size_t at = e->wrong_count;
+    while (at > 0 && verdict->confidence > e->wrong[at - 1].probability[0])
+        at--;
+    if (at == APP_EXAMPLES)
+        return BASE_OK;
+    /* The last one makes room (its pixels are used again); the others move down. */
+    const size_t last = e->wrong_count < APP_EXAMPLES ? e->wrong_count++ : APP_EXAMPLES - 1;
+    const app_example spare = e->wrong[last];
+    memmove(e->wrong + at + 1, e->wrong + at, (last - at) * sizeof *e->wrong);
+    e->wrong[at] = spare;
+    return example_fill(&e->wrong[at], e, image, logits, sample, label, err);
+}
+
+/* Loads of the experts in the pass that was just made. */
+static void routing_add(app_evaluation *e, const vit_run *run, const data_batch *batch)
+{
+    for (size_t l = 0; l < e->moe_count; l++) {
+        const vit_routing routing = vit_run_routing(run, l);
+        vit_load alone = {0};
+
+        vit_load_add(&e->load[l], &routing);
+        vit_load_add(&alone, &routing);
+        const vit_load_metrics m = vit_load_summary(&alone);
+        e->batch_cv[l] += m.cv;
+        e->batch_violation[l] += m.max_violation;
+        for (size_t i = 0; i < batch->count; i++)
+            if (!batch->bad[i] && batch->labels[i] >= 0)
+                app_usage_add(&e->usage[l], batch->labels[i], &routing, i);
+    }
+    e->batches++;
+}
+
+static base_status batch_add(app_evaluation *e, const data_batch *batch,
+                             const float *logits, bool examples, base_error *err)
+{
+    const size_t classes = e->network.classes;
+    const size_t floats =
+        (size_t)e->network.config->channels * e->network.size * e->network.size;
+    base_status status = BASE_OK;
+    char name[1024];
+
+    for (size_t i = 0; i < batch->count && status == BASE_OK; i++) {
+        const int32_t label = data_source_label(e->source, batch->samples[i]);
+
+        if (batch->bad[i]) {
+            app_score_add(&e->score, label, NULL);
+            continue;
+        }
+        if (label < 0)
+            return base_fail(
+                err, BASE_FORMAT, "'%s' has no label",
+                data_source_name(e->source, batch->samples[i], name, sizeof name));
+        const float *row = logits + i * classes;
+        const app_verdict verdict = app_verdict_make(row, classes, label);
+        if (!verdict.finite)
+            return base_fail(
+                err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
+                e->network.path,
+                data_source_name(e->source, batch->samples[i], name, sizeof name));
+        app_score_add(&e->score, label, &verdict);
+        app_subset_add(&e->subset, label, row);
+        if (examples)
+            status = examples_keep(e, &verdict, batch->images + i * floats, row,
+                                   batch->samples[i], label, err);
+    }
+    return status;
+}
+
+/* The clean images of the batch through the network, then what is made of them. *done: images, all
+ * passes counted. */
+static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
+                             data_batch *batch, bool examples, app_progress *progress,
+                             uint64_t *done, base_error *err)
+{
+    if (on_the_fly(e))
+        batch->images = app_robust_feed(e->robust, batch);
+    if (!batch->images)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch->count);
+    const double before = base_seconds();
+    base_status status =
+        vit_run_forward(run, logits, batch->images, batch->count, &(vit_step){0}, err);
+    if (status != BASE_OK)
+        return status;
+    e->network_seconds += base_seconds() - before;
+    routing_add(e, run, batch);
+    status = batch_add(e, batch, logits, examples, err);
+    *done += batch->count;
+    if (status != BASE_OK)
+        return status;
+    app_progress_update(progress, *done, "top-1 %.2f %%  loss %.4f",
+                        100 * app_score_top1(&e->score), app_score_loss(&e->score));
+    if (e->sweep.points > 0)
+        status = app_capacity_batch(&e->sweep, run, logits, batch, e->source, progress,
+                                    done, err);
+    if (on_the_fly(e))
+        status = app_robust_batch(e->robust, run, logits, batch, progress, done, err);
+    return status;
+}
+
+base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err)
+{
+    const bool skip = args->bad_samples == 1;
+    data_loader_config config = app_network_loader(&e->network, &args->common);
+    data_loader *loader = NULL;
+    vit_run *run = NULL;
+    data_batch batch;
+    app_bad_list list = {0};
+    app_bad_source bad = {&list, e->source};
+    app_progress progress = {0};
+    float *logits = base_alloc(config.batch, e->network.classes * sizeof *logits);
+    const double started = base_seconds();
+    uint64_t done_images = 0;
+    base_status status = BASE_OK;
+
+    config.skip_bad = skip;
+    config.strict = args->strict;
+    config.shuffled = e->sweep.points > 0; /* neighbours compete: not all of one class */
+    config.named = app_bad_source_named;
+    config.named_user = &bad;
+    config.log = app_progress_log;
+    config.log_user = &progress;
+    if (on_the_fly(e)) { /* pixels, which the corruptions want in colour */
+        config.bytes = true;
+        config.channels = 3;
+    }
+    if (!logits)
+        status =
+            base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
+    if (status == BASE_OK)
+        status = app_bad_list_open(&list, args->bad_list, false, err);
+    if (status == BASE_OK)
+        status = vit_run_create(&run, e->network.model, config.batch, VIT_MODE_INFER,
+                                (vit_precision)args->common.precision, err);
+    if (status == BASE_OK)
+        status = data_loader_create(&loader, e->source, &config, err);
+    if (status != BASE_OK)
+        goto done;
+    e->planned = data_loader_samples(loader);
+    const uint64_t passes = e->robust             ? app_robust_passes(e->robust)
+                            : e->sweep.points > 0 ? e->sweep.points
+                                                  : 1;
+    app_progress_start(&progress, &args->common, args->what ? args->what : "eval", "images",
+                       passes * e->planned, 0);
+    while (!(e->interrupted = app_stop_asked())) {
+        status = data_loader_next(loader, &batch, err);
+        if (status != BASE_OK || batch.count == 0)
+            break;
+        status = batch_run(e, run, logits, &batch, args->html != NULL, &progress,
+                           &done_images, err);
+        if (status != BASE_OK)
+            break;
+    }
+    app_progress_end(&progress);
+    if (status == BASE_OK && e->robust && e->robust->args->tree && !e->interrupted) {
+        status = app_robust_tree(e->robust, run, &args->common, skip, err);
+        e->interrupted = e->robust->interrupted;
+    }
+    if (status == BASE_OK && e->subset.ood && !e->interrupted)
+        status = app_subset_ood(&e->subset, &e->network, run, &args->common, skip,
+                                &e->interrupted, err);
+    e->counts = data_loader_counts(loader);
+    e->seconds = base_seconds() - started;
+done:
+    app_progress_end(&progress);
+    if (status == BASE_OK)
+        status = app_bad_list_close(&list, err);
+    else
+        app_bad_list_close(&list, NULL);
+    data_loader_destroy(loader);
+    vit_run_destroy(run);
+    base_free(logits);
+    return status;
+}
+
+/* Table, JSON and page. */
+static base_status evaluation_report(const app_evaluation *e, const app_eval_args *args,
+                                     base_error *err)
+{
+    base_status status = BASE_OK;
+
+    if (!args->common.json || strcmp(args->common.json, "-") != 0)
+        app_eval_print(e);
+    if (args->common.json)
+        status = app_json_write(&args->common, app_eval_json(e, &args->common), err);
+    if (status == BASE_OK && args->html) {
+        status = app_eval_page(e, args->html, err);
+        if (status == BASE_OK)
+            app_note(&args->common, "page: %s", args->html);
+    }
+    return status;
+}
+
+int app_eval(int argc, char **argv)
+{
+    app_eval_args args = {.common = app_common_defaults(),
+                          .view = app_view_defaults(),
+                          .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN};
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
+        return code;
+    app_common_apply(&args.common, "eval");
+    app_stop_install();
+    app_evaluation *e = base_alloc(1, sizeof *e); /* half a megabyte of counters */
+    if (!e) {
+        base_fail(&err, BASE_NO_MEMORY, "no memory for the counters");
+        return app_fail("eval", &err);
+    }
+    base_status status = app_output_check(args.common.json, &err);
+    if (status == BASE_OK)
+        status = app_output_check(args.html, &err);
+    if (status == BASE_OK)
+        status = app_eval_open(e, words[0], &args, &err);
+    if (status == BASE_OK && data_source_notice(e->source)[0])
+        app_note(&args.common, "vmoe eval: %s", data_source_notice(e->source));
+    if (status == BASE_OK)
+        status = app_eval_run(e, &args, &err);
+    if (status == BASE_OK && e->interrupted && e->score.samples == 0)
+        status = base_fail(&err, BASE_INTERRUPTED, "stopped before the first image");
+    if (status == BASE_OK)
+        status = evaluation_report(e, &args, &err);
+    if (status == BASE_OK && e->interrupted)
+        status =
+            base_fail(&err, BASE_INTERRUPTED,
+                      "stopped after %llu of %llu images, the figures are of those",
+                      (unsigned long long)e->score.samples, (unsigned long long)e->planned);
+    app_eval_close(e);
+    base_free(e);
+    return status == BASE_OK ? APP_DONE : app_fail("eval", &err);
+}

@@ -1,0 +1,391 @@
+/* robust.c - accuracy under corruption, on the fly: each image is decoded once, and every corruption of a
+ * batch is made in parallel, goes through the network and is forgotten, so that memory does not grow with
+ * the number of corruptions. Relied on elsewhere: the pixels are those that `vmoe corrupt` writes. */
+#include "apps/eval/robust_internal.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <string.h>
+
+enum { SPECIMEN_SIDE = 160, USUAL_SEVERITY = 3 };
+
+/* ---- making ------------------------------------------------------------------------------ */
+
+/* The parts of the tree that are asked for; all that are known when no names are given. */
+static base_status tree_select(app_selection *out, const app_robust_args *args,
+                               base_error *err)
+{
+    app_selection found = {0};
+    data_imagenet_c *tree = NULL;
+    bool has[CORRUPT_KIND_COUNT][CORRUPT_SEVERITY_MAX + 1] = {{false}};
+    base_status status = data_imagenet_c_open(&tree, args->tree, err);
+
+    if (status != BASE_OK)
+        return status;
+    for (size_t p = 0; p < data_imagenet_c_count(tree); p++) {
+        const int severity = data_imagenet_c_severity(tree, p);
+        corrupt_kind kind;
+
+        if (corrupt_kind_find(&kind, data_imagenet_c_corruption(tree, p)) &&
+            severity >= 1 && severity <= CORRUPT_SEVERITY_MAX)
+            has[kind][severity] = true;
+    }
+    data_imagenet_c_close(tree);
+    const bool named = args->corruption.names.count > 0;
+    for (size_t i = 0; i < out->count && named && status == BASE_OK; i++)
+        if (!has[out->pair[i].kind][out->pair[i].severity])
+            status = base_fail(err, BASE_IO, "'%s' holds no '%s/%d'", args->tree,
+                               corrupt_kind_name(out->pair[i].kind), out->pair[i].severity);
+    if (named || status != BASE_OK)
+        return status;
+    memcpy(found.severity, out->severity, sizeof found.severity);
+    for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
+        for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
+            if (has[k][s] && found.severity[s])
+                found.pair[found.count++] = (app_pair){(corrupt_kind)k, s};
+    if (found.count == 0)
+        return base_fail(err, BASE_FORMAT, "'%s' holds no corruption at these severities",
+                         args->tree);
+    *out = found;
+    return BASE_OK;
+}
+
+static base_status cells_create(app_robust *r, base_error *err)
+{
+    base_status status = BASE_OK;
+
+    r->cell = base_alloc(r->selection.count, sizeof *r->cell);
+    if (!r->cell)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
+    for (size_t i = 0; i < r->selection.count && status == BASE_OK; i++) {
+        app_cell *cell = &r->cell[i];
+
+        cell->pair = r->selection.pair[i];
+        cell->load = base_alloc(r->moe_count, sizeof *cell->load);
+        cell->agreement = base_alloc(r->moe_count, sizeof *cell->agreement);
+        status = app_score_create_small(&cell->score, r->network->classes, err);
+        if (status == BASE_OK && (!cell->load || !cell->agreement))
+            status = base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
+    }
+    return status;
+}
+
+static base_status buffers_create(app_robust *r, base_error *err)
+{
+    const vit_config *config = r->network->config;
+
+    r->floats = (size_t)config->channels * r->network->size * r->network->size;
+    r->logits = base_alloc(r->batch, r->network->classes * sizeof *r->logits);
+    r->predicted = base_alloc(r->batch, sizeof *r->predicted);
+    r->specimen = base_alloc(1 + CORRUPT_KIND_COUNT, sizeof *r->specimen);
+    if (!r->args->tree) {
+        r->inputs = base_alloc(r->batch, r->floats * sizeof *r->inputs);
+        r->key = base_alloc(r->batch, sizeof *r->key);
+        r->hand = base_alloc(r->crew.count, sizeof *r->hand);
+    }
+    if (!r->logits || !r->predicted || !r->specimen ||
+        (!r->args->tree && (!r->inputs || !r->key || !r->hand)))
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", r->batch);
+    data_normalise_table(r->table, config->mean, config->std, (size_t)config->channels);
+    if (r->moe_count == 0 || r->args->tree)
+        return BASE_OK;
+    return app_trace_create(&r->trace, r->moe_count, r->batch * vit_config_tokens(config),
+                            (size_t)config->moe.experts, err);
+}
+
+/* Options that would be passed over in silence. */
+static base_status args_check(const app_robust_args *args, base_error *err)
+{
+    const app_corruption *c = &args->corruption;
+    const char *stray = args->jpeg > 0   ? "jpeg"
+                        : c->frost       ? "frost-dir"
+                        : c->preset != 0 ? "preset"
+                                         : NULL;
+
+    if (args->tree && stray)
+        return base_fail(err, BASE_USAGE,
+                         "--%s means nothing with --imagenet-c, whose files are made",
+                         stray);
+    if (c->severities.count > 0 && !stray)
+        stray = "severity";
+    if (!args->tree && c->names.count == 0 && stray)
+        return base_fail(err, BASE_USAGE, "--%s needs --corrupt NAME%s", stray,
+                         strcmp(stray, "severity") == 0 ? " or --imagenet-c DIR" : "");
+    return BASE_OK;
+}
+
+base_status app_robust_open(app_robust **out, const app_robust_args *args,
+                            const app_network *network, const data_source *source,
+                            const app_common *common, bool specimens, base_error *err)
+{
+    base_status status = args_check(args, err);
+
+    *out = NULL;
+    if (status != BASE_OK || (args->corruption.names.count == 0 && !args->tree))
+        return status;
+    app_robust *r = base_alloc(1, sizeof *r);
+    if (!r)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
+    r->args = args;
+    r->network = network;
+    r->source = source;
+    r->batch = (size_t)common->batch;
+    r->wants_specimens = specimens && !args->tree;
+    r->specimen_sample = SIZE_MAX;
+    r->moe_count = app_network_blocks(r->blocks, network->config);
+    status = app_selection_parse(&r->selection, &args->corruption, err);
+    if (status == BASE_OK && args->tree)
+        status = tree_select(&r->selection, args, err);
+    else if (status == BASE_OK)
+        status = app_crew_open(&r->crew, &args->corruption, network->size,
+                               (uint64_t)common->seed, (size_t)common->threads, err);
+    if (status == BASE_OK && !args->tree)
+        status = app_crew_check(&r->crew, &r->selection, network->size, err);
+    if (status == BASE_OK)
+        status = cells_create(r, err);
+    if (status == BASE_OK)
+        status = buffers_create(r, err);
+    for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
+        if (r->selection.severity[s] && (r->specimen_severity == 0 || s <= USUAL_SEVERITY))
+            r->specimen_severity = s;
+    if (status == BASE_OK)
+        *out = r;
+    else
+        app_robust_close(r);
+    return status;
+}
+
+void app_robust_close(app_robust *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; r->cell && i < r->selection.count; i++) {
+        app_score_destroy(&r->cell[i].score);
+        base_free(r->cell[i].load);
+        base_free(r->cell[i].agreement);
+    }
+    for (size_t t = 0; r->hand && t < r->crew.count; t++)
+        data_image_destroy(&r->hand[t]);
+    for (size_t i = 0; r->specimen && i < r->specimen_count; i++)
+        data_image_destroy(&r->specimen[i].picture);
+    base_free(r->cell);
+    base_free(r->hand);
+    base_free(r->specimen);
+    base_free(r->inputs);
+    base_free(r->logits);
+    base_free(r->predicted);
+    base_free(r->key);
+    app_trace_destroy(&r->trace);
+    app_crew_close(&r->crew);
+    base_free(r);
+}
+
+size_t app_robust_passes(const app_robust *r)
+{
+    return 1 + (r->args->tree ? 0 : r->selection.count);
+}
+
+/* ---- pictures ------------------------------------------------------------------------------ */
+
+/* Image i of the batch into inputs, corrupted by pair (NULL: as it is). */
+static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
+                              const app_pair *pair, size_t thread, base_error *err)
+{
+    const size_t size = r->network->size;
+    const unsigned char *clean = batch->bytes + i * size * size * 3;
+    float *input = r->inputs + i * r->floats;
+    data_image *hand = &r->hand[thread];
+    corrupt_worker *worker = r->crew.worker[thread];
+
+    if (batch->bad[i]) { /* counted as wrong; the network gets something finite */
+        memset(input, 0, r->floats * sizeof *input);
+        return BASE_OK;
+    }
+    base_status status = data_image_reserve(hand, size, size, 3, err);
+    if (status != BASE_OK)
+        return status;
+    if (pair)
+        status = corrupt_apply(worker, hand->pixels, clean, size, size, pair->kind,
+                               pair->severity, r->key[i], err);
+    else
+        memcpy(hand->pixels, clean, size * size * 3);
+    if (status == BASE_OK && pair && r->args->jpeg > 0)
+        status = corrupt_jpeg_roundtrip(worker, hand->pixels, hand->pixels, size, size,
+                                        (int)r->args->jpeg, err);
+    if (status == BASE_OK)
+        status = data_image_convert(hand, (size_t)r->network->config->channels, err);
+    if (status == BASE_OK)
+        data_normalise(input, hand, r->table);
+    return status;
+}
+
+/* All images of the batch; each is made by one thread. */
+static base_status inputs_make(app_robust *r, const data_batch *batch, const app_pair *pair,
+                               base_error *err)
+{
+    base_error failure = {0};
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)r->crew.count)
+    for (size_t i = 0; i < batch->count; i++) {
+        base_error reason = {0};
+
+        if (input_make(r, batch, i, pair, (size_t)omp_get_thread_num(), &reason) == BASE_OK)
+            continue;
+#pragma omp critical(robust_failure)
+        failure = reason;
+    }
+    if (failure.status != BASE_OK)
+        return base_fail(err, failure.status, "%s", failure.text);
+    return BASE_OK;
+}
+
+const float *app_robust_feed(app_robust *r, const data_batch *batch)
+{
+    char name[4200];
+    base_error err = {0};
+
+    assert(batch->count <= r->batch && batch->bytes);
+    for (size_t i = 0; i < batch->count; i++)
+        r->key[i] = corrupt_name_key(
+            data_source_relative_name(r->source, batch->samples[i], name, sizeof name));
+    /* Fails only for want of memory for one picture a thread, which the check at the start had. */
+    const base_status status = inputs_make(r, batch, NULL, &err);
+    return status == BASE_OK ? r->inputs : NULL;
+}
+
+/* ---- counting ------------------------------------------------------------------------------ */
+
+base_status app_cell_add(app_robust *r, app_cell *cell, const vit_run *run,
+                         const float *logits, const data_batch *batch,
+                         const data_source *source, bool clean, base_error *err)
+{
+    const size_t classes = r->network->classes;
+    char name[1024];
+
+    for (size_t l = 0; l < r->moe_count; l++) {
+        const vit_routing routing = vit_run_routing(run, l);
+
+        vit_load_add(&cell->load[l], &routing);
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        const int32_t label = data_source_label(source, batch->samples[i]);
+
+        if (label < 0)
+            return base_fail(
+                err, BASE_FORMAT, "'%s' has no label",
+                data_source_name(source, batch->samples[i], name, sizeof name));
+        if (batch->bad[i]) {
+            app_score_add(&cell->score, label, NULL);
+            continue;
+        }
+        const app_verdict verdict = app_verdict_make(logits + i * classes, classes, label);
+        if (!verdict.finite)
+            return base_fail(err, BASE_NUMERIC,
+                             "'%s' gives logits that are not finite for '%s' under %s %d",
+                             r->network->path,
+                             data_source_name(source, batch->samples[i], name, sizeof name),
+                             corrupt_kind_name(cell->pair.kind), cell->pair.severity);
+        app_score_add(&cell->score, label, &verdict);
+        if (!clean)
+            continue;
+        const bool flipped = verdict.predicted != r->predicted[i];
+        cell->compared++;
+        cell->flipped += flipped;
+        if (r->moe_count > 0)
+            app_trace_compare(cell->agreement, &r->trace, run, i, flipped);
+    }
+    return BASE_OK;
+}
+
+/* ---- specimens ----------------------------------------------------------------------------- */
+
+/* Keeps image i as it was seen in the last pass. */
+static base_status specimen_keep(app_robust *r, const app_pair *pair, const float *logits,
+                                 size_t i, base_error *err)
+{
+    const size_t classes = r->network->classes;
+    const size_t side = r->network->size < SPECIMEN_SIDE ? r->network->size : SPECIMEN_SIDE;
+    app_specimen *s = &r->specimen[r->specimen_count++];
+    data_image whole = {0};
+    data_scratch scratch = {0};
+
+    s->pair = pair ? *pair : (app_pair){CORRUPT_KIND_COUNT, 0};
+    s->top_count = classes < APP_ROBUST_TOP ? classes : APP_ROBUST_TOP;
+    app_verdict_top(s->top, s->probability, s->top_count, logits + i * classes, classes);
+    base_status status =
+        app_network_picture(&whole, r->network, r->inputs + i * r->floats, err);
+    if (status == BASE_OK)
+        status = data_resize(&s->picture, &whole, NULL, side, side, NULL,
+                             DATA_FILTER_BICUBIC, &scratch, err);
+    data_image_destroy(&whole);
+    data_scratch_destroy(&scratch);
+    return status;
+}
+
+/* The first image that is answered rightly, of the first batch; without one, the first. */
+static base_status specimen_choose(app_robust *r, const float *logits,
+                                   const data_batch *batch, size_t *at, base_error *err)
+{
+    size_t chosen = SIZE_MAX;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const int32_t label = data_source_label(r->source, batch->samples[i]);
+        const bool right = (size_t)label == r->predicted[i];
+
+        if (batch->bad[i] || (chosen != SIZE_MAX && !right))
+            continue;
+        chosen = i;
+        if (right)
+            break;
+    }
+    *at = chosen;
+    if (chosen == SIZE_MAX)
+        return BASE_OK;
+    r->specimen_sample = batch->samples[chosen];
+    r->specimen_label = data_source_label(r->source, r->specimen_sample);
+    return specimen_keep(r, NULL, logits, chosen, err);
+}
+
+/* ---- a batch ------------------------------------------------------------------------------- */
+
+base_status app_robust_batch(app_robust *r, vit_run *run, const float *logits,
+                             const data_batch *batch, app_progress *progress,
+                             uint64_t *done, base_error *err)
+{
+    size_t specimen = SIZE_MAX;
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < batch->count; i++)
+        r->predicted[i] =
+            app_arg_max(logits + i * r->network->classes, r->network->classes);
+    if (r->moe_count > 0)
+        app_trace_take(&r->trace, run);
+    if (r->wants_specimens && r->specimen_sample == SIZE_MAX)
+        status = specimen_choose(r, logits, batch, &specimen, err);
+    for (size_t c = 0; c < r->selection.count && status == BASE_OK; c++) {
+        app_cell *cell = &r->cell[c];
+
+        if (app_stop_asked()) {
+            r->interrupted = true;
+            break;
+        }
+        const double started = base_seconds();
+        status = inputs_make(r, batch, &cell->pair, err);
+        const double made = base_seconds();
+        if (status == BASE_OK)
+            status = vit_run_forward(run, r->logits, r->inputs, batch->count,
+                                     &(vit_step){0}, err);
+        r->corrupt_seconds += made - started;
+        r->network_seconds += base_seconds() - made;
+        if (status == BASE_OK)
+            status = app_cell_add(r, cell, run, r->logits, batch, r->source, true, err);
+        if (status == BASE_OK && specimen != SIZE_MAX &&
+            cell->pair.severity == r->specimen_severity)
+            status = specimen_keep(r, &cell->pair, r->logits, specimen, err);
+        *done += batch->count;
+        app_progress_update(progress, *done, "%s %d: top-1 %.1f %%",
+                            corrupt_kind_name(cell->pair.kind), cell->pair.severity,
+                            100 * app_score_top1(&cell->score));
+    }
+    return status;
+}

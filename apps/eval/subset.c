@@ -1,0 +1,222 @@
+/* subset.c - accuracy among the classes that the data has, and telling apart what has none
+ * of them. Follows Hendrycks, Zhao, Basart, Steinhardt, Song 2021, "Natural Adversarial
+ * Examples", and the evaluation its authors published: logits are cut to the classes whose
+ * folders the set has, the softmax is over these alone, and the anomaly score of an image
+ * is the negative of its largest probability; ImageNet-O is set against the validation
+ * images of its 200 classes, its images being the positives. */
+#include "apps/eval/subset_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/score_internal.h"
+
+/* ---- detection ---------------------------------------------------------------------- */
+
+static int descending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x < y) - (x > y);
+}
+
+app_detection app_detection_measure(double *positive, size_t p, double *negative, size_t n)
+{
+    app_detection out = {0};
+    size_t tp = 0, fp = 0;
+    double nearest = 2;
+
+    qsort(positive, p, sizeof *positive, descending);
+    qsort(negative, n, sizeof *negative, descending);
+    while (tp < p || fp < n) { /* one distinct score a round, from the largest */
+        const size_t tp_before = tp, fp_before = fp;
+        const double score = fp == n   ? positive[tp]
+                             : tp == p ? negative[fp]
+                                       : fmax(positive[tp], negative[fp]);
+        while (tp < p && !(positive[tp] < score))
+            tp++;
+        while (fp < n && !(negative[fp] < score))
+            fp++;
+        const double taken = (double)(tp - tp_before), recall = (double)tp / (double)p;
+        out.aupr += taken / (double)p * ((double)tp / (double)(tp + fp));
+        out.auroc += taken * ((double)(n - fp) + (double)(fp - fp_before) / 2);
+        /* The nearest to 95 %, of equally near ones the higher. */
+        if (tp > tp_before && fabs(recall - 0.95) <= nearest) {
+            nearest = fabs(recall - 0.95);
+            out.fpr95 = (double)fp / (double)n;
+        }
+    }
+    out.auroc /= (double)p * (double)n;
+    return out;
+}
+
+/* ---- the set ------------------------------------------------------------------------ */
+
+/* Classes with a sample; how many. */
+static size_t mark_present(bool *present, const data_source *source, size_t classes)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < data_source_count(source); i++) {
+        const int32_t label = data_source_label(source, i);
+        if (label < 0 || (size_t)label >= classes || present[label])
+            continue;
+        present[label] = true;
+        count++;
+    }
+    return count;
+}
+
+static base_status open_ood(app_subset *subset, const app_network *network,
+                            const data_source *source, base_error *err)
+{
+    app_network with = *network; /* the same network, but labels are not needed */
+
+    with.data.unlabelled = true;
+    base_status status = app_network_data(&subset->ood, &with, subset->data, err);
+    if (status != BASE_OK)
+        return status;
+    subset->mask_count = mark_present(subset->mask, subset->ood, subset->classes);
+    if (subset->mask_count == 0) {
+        memset(subset->mask, true, subset->classes * sizeof *subset->mask);
+        subset->mask_count = subset->classes;
+    }
+    for (size_t i = 0; i < data_source_count(source); i++) {
+        const int32_t label = data_source_label(source, i);
+        subset->inside_room += label >= 0 && subset->mask[label];
+    }
+    if (subset->inside_room == 0)
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' has no image of the classes of '%s' to tell its images from",
+                         data_source_path(source), subset->data);
+    subset->inside = base_alloc(subset->inside_room, sizeof *subset->inside);
+    subset->outside = base_alloc(data_source_count(subset->ood), sizeof *subset->outside);
+    return subset->inside && subset->outside
+               ? BASE_OK
+               : base_fail(err, BASE_NO_MEMORY, "no memory for the scores of '%s'",
+                           subset->data);
+}
+
+base_status app_subset_open(app_subset *subset, const app_network *network,
+                            const data_source *source, const char *ood, base_error *err)
+{
+    *subset = (app_subset){.classes = network->classes, .data = ood};
+    subset->present = base_alloc(network->classes, sizeof *subset->present);
+    subset->mask = base_alloc(network->classes, sizeof *subset->mask);
+    if (!subset->present || !subset->mask)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes",
+                         network->classes);
+    subset->count = mark_present(subset->present, source, network->classes);
+    return ood ? open_ood(subset, network, source, err) : BASE_OK;
+}
+
+void app_subset_close(app_subset *subset)
+{
+    data_source_close(subset->ood);
+    base_free(subset->present);
+    base_free(subset->mask);
+    base_free(subset->inside);
+    base_free(subset->outside);
+    *subset = (app_subset){0};
+}
+
+bool app_subset_is_part(const app_subset *subset)
+{
+    return subset->count < subset->classes;
+}
+
+/* -largest softmax probability among the classes of the mask. In double. */
+static double anomaly(const app_subset *subset, const float *logits)
+{
+    double largest = -INFINITY, sum = 0;
+
+    for (size_t c = 0; c < subset->classes; c++)
+        if (subset->mask[c])
+            largest = fmax(largest, (double)logits[c]);
+    for (size_t c = 0; c < subset->classes; c++)
+        if (subset->mask[c])
+            sum += exp((double)logits[c] - largest);
+    return -1 / sum;
+}
+
+void app_subset_add(app_subset *subset, int32_t label, const float *logits)
+{
+    const size_t target = (size_t)label;
+    size_t rank = 0;
+
+    for (size_t c = 0; c < subset->classes; c++)
+        rank += subset->present[c] &&
+                (logits[c] > logits[target] || (c < target && logits[c] == logits[target]));
+    subset->top1 += rank == 0;
+    subset->top5 += rank < APP_SCORE_TOP;
+    if (subset->ood && subset->mask[target] && subset->inside_count < subset->inside_room)
+        subset->inside[subset->inside_count++] = anomaly(subset, logits);
+}
+
+static base_status batch_add(app_subset *subset, const data_batch *batch,
+                             const float *logits, base_error *err)
+{
+    char name[1024];
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const float *row = logits + i * subset->classes;
+        if (batch->bad[i]) {
+            subset->bad++;
+            continue;
+        }
+        for (size_t c = 0; c < subset->classes; c++)
+            if (!isfinite(row[c]))
+                return base_fail(
+                    err, BASE_NUMERIC, "logits are not finite for '%s'",
+                    data_source_name(subset->ood, batch->samples[i], name, sizeof name));
+        subset->outside[subset->outside_count++] = anomaly(subset, row);
+    }
+    return BASE_OK;
+}
+
+base_status app_subset_ood(app_subset *subset, const app_network *network, vit_run *run,
+                           const app_common *common, bool skip_bad, bool *interrupted,
+                           base_error *err)
+{
+    data_loader_config config = app_network_loader(network, common);
+    data_loader *loader = NULL;
+    data_batch batch;
+    app_progress progress = {0};
+    float *logits = base_alloc(config.batch, network->classes * sizeof *logits);
+    base_status status = BASE_OK;
+    uint64_t done = 0;
+
+    config.skip_bad = skip_bad;
+    config.log = app_progress_log;
+    config.log_user = &progress;
+    if (!logits)
+        status =
+            base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
+    if (status == BASE_OK)
+        status = data_loader_create(&loader, subset->ood, &config, err);
+    if (status == BASE_OK)
+        app_progress_start(&progress, common, "ood", "images", data_loader_samples(loader),
+                           0);
+    while (status == BASE_OK && !(*interrupted = app_stop_asked())) {
+        status = data_loader_next(loader, &batch, err);
+        if (status != BASE_OK || batch.count == 0)
+            break;
+        status =
+            vit_run_forward(run, logits, batch.images, batch.count, &(vit_step){0}, err);
+        if (status == BASE_OK)
+            status = batch_add(subset, &batch, logits, err);
+        done += batch.count;
+        app_progress_update(&progress, done, "%s", "");
+    }
+    app_progress_end(&progress);
+    data_loader_destroy(loader);
+    base_free(logits);
+    if (status == BASE_OK && !*interrupted &&
+        (subset->inside_count == 0 || subset->outside_count == 0))
+        status = base_fail(err, BASE_FORMAT, "'%s': no image could be used", subset->data);
+    if (status == BASE_OK && !*interrupted)
+        subset->detection = app_detection_measure(subset->outside, subset->outside_count,
+                                                  subset->inside, subset->inside_count);
+    return status;
+}

@@ -1,0 +1,143 @@
+/* internal.h - vmoe inspect --experts: what the experts of a network have specialised in, on a fixed set
+ * of labelled images (routing.md 11 and 12). One pass collects (experts_collect.c), then tables, probes and
+ * embeddings are made of it (experts_measure.c), then it is told (experts_report.c, _csv.c, _page.c).
+ *
+ *     app_study study = {0};
+ *     if (app_study_open(&study, model, &args, &common, &err) == BASE_OK &&
+ *         app_study_run(&study, &common, &err) == BASE_OK &&
+ *         app_study_measure(&study, &common, &err) == BASE_OK)
+ *         app_study_print(&study);
+ *     app_study_close(&study);
+ */
+#ifndef APPS_EXPERTS_INTERNAL_H
+#define APPS_EXPERTS_INTERNAL_H
+
+#include "apps/agreement_internal.h"
+#include "show/page_internal.h"
+#include "apps/network_internal.h"
+#include "apps/score_internal.h"
+#include "apps/statistics_internal.h"
+
+/* What a table counts: kept assignments of the class token; of all patches; one for each image, of the expert
+ * that took most of its patches (the lowest of equals). */
+typedef enum app_study_kind {
+    APP_STUDY_CLASS_TOKEN,
+    APP_STUDY_PATCHES,
+    APP_STUDY_IMAGE,
+    APP_STUDY_KINDS
+} app_study_kind;
+
+enum {
+    APP_STUDY_SHOTS = 8,       /* patches kept of each expert */
+    APP_STUDY_EXAMPLES = 4,    /* images kept of each expert */
+    APP_STUDY_TOP = 5,         /* classes named of each expert */
+    APP_STUDY_HELD_OUT = 4,    /* one image in so many is for testing the probes */
+    APP_STUDY_NAME_BYTES = 128 /* of a class */
+};
+
+typedef struct app_study_args {
+    bool experts;
+    const app_view *view;
+    const char *data, *html, *csv, *against;
+    int64_t tokens; /* that probes are fitted to, a layer */
+    int64_t points; /* that are embedded, a layer */
+} app_study_args;
+
+/* A picture that an expert stands for; pixels [side, side, channels]. */
+typedef struct app_study_shot {
+    float rank;         /* patch: its gate; image: share of its patches; 0: none yet */
+    uint32_t sample;    /* of the source */
+    uint32_t patch;     /* of the image, row by row; images: not used */
+    uint32_t left, top; /* of the patch inside the picture, pixels */
+    unsigned char *pixels;
+} app_study_shot;
+
+typedef struct app_study_table {
+    uint64_t *table;  /* [classes, experts]; NULL: there is no such token */
+    uint32_t *counts; /* [images, experts] of each image; NULL: too large to keep */
+    app_table_stats found, chance;
+    bool chance_known;
+} app_study_table;
+
+/* A class of an expert by lift P(expert | class) / P(expert). */
+typedef struct app_study_lift {
+    size_t class;
+    double lift;
+    double share; /* of the class's patch assignments that go to the expert */
+} app_study_lift;
+
+typedef struct app_study_layer {
+    size_t block;
+    vit_load load;
+    app_study_table of[APP_STUDY_KINDS];
+    float *x;                /* [tokens, width] what the router saw of the chosen tokens */
+    int32_t *expert;         /* [tokens] first choice, -1: none */
+    app_study_shot *patch;   /* [experts, APP_STUDY_SHOTS] largest gates */
+    app_study_shot *example; /* [experts, APP_STUDY_EXAMPLES] */
+    /* measured */
+    app_probe of_expert, of_label;
+    float *pca, *tsne;         /* [points, 2] */
+    double variance[2], total; /* of the axes, of all */
+    double divergence;         /* that t-SNE reached */
+    app_study_lift *top;       /* [experts, APP_STUDY_TOP]; lift 0: none */
+    app_agreement agreement;   /* with --against */
+} app_study_layer;
+
+typedef struct app_study {
+    app_network network, other; /* other: of --against */
+    data_source *source;
+    const app_study_args *args;
+    const char *data;
+    app_study_layer *layer; /* [layers] */
+    size_t layers, experts, classes, width;
+    size_t patches;     /* of an image */
+    size_t first_patch; /* token of patch 0 */
+    size_t shot_side, example_side;
+    size_t images, planned; /* seen, to see */
+    uint64_t right;         /* answers */
+    bool *taken;            /* [patches] scratch of the pictures */
+    int32_t *labels;        /* [images] */
+    /* the chosen tokens, the same in all layers */
+    size_t tokens, token_room;
+    uint32_t *token_sample, *token_patch; /* [tokens] sample of the source, patch */
+    int32_t *token_label;
+    bool *token_right, *token_held;
+    size_t points;   /* of these embedded */
+    uint32_t *point; /* [points] which */
+    double seconds;
+    bool interrupted;
+} app_study;
+
+/* The whole of vmoe inspect MODEL --experts (experts.c). */
+base_status app_study_command(const char *model, const app_study_args *args,
+                              const app_common *common, base_error *err);
+/* BASE_USAGE for options that mean nothing together. */
+base_status app_study_check(const app_study_args *args, base_error *err);
+base_status app_study_open(app_study *study, const char *model, const app_study_args *args,
+                           const app_common *common, base_error *err);
+void app_study_close(app_study *study); /* zeroed is fine */
+/* The pass over the data. Stops early, with what there is, when the user asks to. */
+base_status app_study_run(app_study *study, const app_common *common, base_error *err);
+base_status app_study_measure(app_study *study, const app_common *common, base_error *err);
+
+/* Offers the pictures of an image to the layer's collections (experts_pictures.c). picture: scratch; *made:
+ * whether it holds this image already. */
+base_status app_study_pictures(app_study *study, app_study_layer *layer,
+                               const vit_routing *routing, size_t image, uint32_t sample,
+                               const float *pixels, data_image *picture, bool *made,
+                               base_error *err);
+/* A patch with a frame around it, or an image, as it is shown: enlarged to about `side`. */
+base_status app_study_picture(data_image *out, const app_study *study,
+                              const app_study_shot *shot, bool framed, size_t side,
+                              base_error *err);
+
+/* "class token", "patches", "images" */
+const char *app_study_kind_name(app_study_kind kind);
+const char *app_study_class(char *out, size_t out_bytes, const app_study *study, size_t c);
+void app_study_print(const app_study *study);
+json_t *app_study_json(const app_study *study, const app_common *common);
+/* measures.csv, usage.csv, experts.csv, embedding.csv, patches.csv in the folder. */
+base_status app_study_csv(const app_study *study, const char *folder, base_error *err);
+base_status app_study_page(const app_study *study, const char *path, base_error *err);
+
+#endif

@@ -1,0 +1,130 @@
+/* measure.c - what was collected as numbers: mutual information and its kin, lifts, linear probes,
+ * embeddings (routing.md 11 and 12). */
+#include "apps/experts/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static base_status tables_measure(app_study *s, app_study_layer *layer, uint64_t seed,
+                                  base_error *err)
+{
+    for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
+        app_study_table *t = &layer->of[kind];
+
+        if (!t->table)
+            continue;
+        t->found = app_table_measure(t->table, s->classes, s->experts);
+        if (!t->counts)
+            continue;
+        const base_status status = app_table_chance(
+            &t->chance, t->counts, s->labels, s->images, s->classes, s->experts, seed, err);
+        if (status != BASE_OK)
+            return status;
+        t->chance_known = true;
+    }
+    return BASE_OK;
+}
+
+/* Below this share of the mean load an expert is dead (routing.md 12) and its lifts mean nothing. */
+static const double dead_share = 0.01;
+
+/* Each expert's classes by lift, the largest first, equal ones by class number. */
+static void lifts_measure(const app_study *s, app_study_layer *layer)
+{
+    const uint64_t *table = layer->of[APP_STUDY_PATCHES].table;
+    double of_expert[VIT_EXPERTS_MAX] = {0}, all = 0;
+
+    for (size_t i = 0; i < s->classes * s->experts; i++) {
+        of_expert[i % s->experts] += (double)table[i];
+        all += (double)table[i];
+    }
+    for (size_t c = 0; c < s->classes; c++) {
+        double of_class = 0;
+
+        for (size_t e = 0; e < s->experts; e++)
+            of_class += (double)table[c * s->experts + e];
+        for (size_t e = 0; e < s->experts && of_class > 0; e++) {
+            app_study_lift *top = layer->top + e * APP_STUDY_TOP;
+            const double share = (double)table[c * s->experts + e] / of_class;
+            const bool dead = of_expert[e] * (double)s->experts < dead_share * all;
+            const double lift = dead ? 0 : share / (of_expert[e] / all);
+            size_t at = APP_STUDY_TOP;
+
+            while (at > 0 && lift > top[at - 1].lift)
+                at--;
+            if (at == APP_STUDY_TOP)
+                continue;
+            memmove(top + at + 1, top + at, (APP_STUDY_TOP - 1 - at) * sizeof *top);
+            top[at] = (app_study_lift){c, lift, share};
+        }
+    }
+}
+
+static base_status embed(app_study *s, app_study_layer *layer, base_error *err)
+{
+    float *x = base_alloc(s->points, s->width * sizeof *x);
+    const size_t axes = s->width < 2 ? 1 : 2;
+    base_status status = BASE_OK;
+
+    layer->pca = base_alloc(s->points, 2 * sizeof *layer->pca);
+    layer->tsne = base_alloc(s->points, 2 * sizeof *layer->tsne);
+    if (!x || !layer->pca || !layer->tsne) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to embed %zu tokens", s->points);
+        goto done;
+    }
+    for (size_t i = 0; i < s->points; i++)
+        memcpy(x + i * s->width, layer->x + s->point[i] * s->width, s->width * sizeof *x);
+    status = app_pca(layer->pca, layer->variance, &layer->total, x, s->points, s->width,
+                     axes, err);
+    for (size_t i = s->points; axes < 2 && i-- > 0;) { /* a line in the plane */
+        layer->pca[2 * i] = layer->pca[i];
+        layer->pca[2 * i + 1] = 0;
+    }
+    if (status == BASE_OK)
+        status = app_tsne(layer->tsne, &layer->divergence, x, s->points, s->width,
+                          &(app_tsne_options){0}, err);
+done:
+    base_free(x);
+    return status;
+}
+
+/* Tokens that are embedded: spread evenly over the chosen ones. */
+static base_status points_choose(app_study *s, base_error *err)
+{
+    const size_t wanted = (size_t)s->args->points;
+
+    s->points = wanted < s->tokens ? wanted : s->tokens;
+    s->point = base_alloc(s->points, sizeof *s->point);
+    if (!s->point)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to embed %zu tokens", s->points);
+    for (size_t i = 0; i < s->points; i++)
+        s->point[i] = (uint32_t)((double)i * (double)s->tokens / (double)s->points);
+    return BASE_OK;
+}
+
+base_status app_study_measure(app_study *s, const app_common *common, base_error *err)
+{
+    app_progress progress = {0};
+    base_status status = points_choose(s, err);
+
+    app_progress_start(&progress, common, "probes and embeddings", "layers", s->layers, 0);
+    for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
+        app_study_layer *layer = &s->layer[l];
+
+        app_progress_update(&progress, l, "block %zu", layer->block);
+        status = tables_measure(s, layer, (uint64_t)common->seed, err);
+        lifts_measure(s, layer);
+        if (status == BASE_OK)
+            status =
+                app_probe_fit(&layer->of_expert, layer->x, layer->expert, s->token_held,
+                              s->tokens, s->width, s->experts, APP_PROBE_L2, err);
+        if (status == BASE_OK)
+            status =
+                app_probe_fit(&layer->of_label, layer->x, s->token_label, s->token_held,
+                              s->tokens, s->width, s->classes, APP_PROBE_L2, err);
+        if (status == BASE_OK)
+            status = embed(s, layer, err);
+    }
+    app_progress_end(&progress);
+    return status;
+}

@@ -1,0 +1,362 @@
+/* predict.c - vmoe predict: the classes of image files or of a data set, raw logits, and
+ * what the network was fed. Relied on elsewhere: an image that cannot be used gets one
+ * line on stderr, the others go on, and the exit status is 1. */
+#include "apps/predict/internal.h"
+#include "apps/data/internal.h"
+
+#include <string.h>
+
+#define AT(member) offsetof(predict_args, member)
+
+static const app_option options[] = {
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help = "a data set in place of image files: a path, or LAYOUT:PATH"},
+    {.name = "top",
+     .value = "K",
+     .kind = APP_INT,
+     .at = AT(top),
+     .low = 1,
+     .high = 1000,
+     .help = "classes to show of each image"},
+    APP_VIEW_OPTIONS(predict_args),
+    {.name = "logits",
+     .value = "F.npy",
+     .kind = APP_TEXT,
+     .at = AT(logits),
+     .help = "raw logits, [n, classes] float32, a row for each image that could be read"},
+    {.name = "inputs",
+     .value = "F.npy",
+     .kind = APP_TEXT,
+     .at = AT(inputs),
+     .help = "what the network was fed, normalised, [n, C, H, W] float32"},
+    {.name = "html",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(html),
+     .help = "a page of pictures with their classes"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "images that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
+    {.name = "write-png",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(write_png),
+     .help = "what the network saw, as one PNG file an image"},
+};
+
+static const app_syntax syntax = {
+    .command = "predict",
+    .usage = "MODEL (IMAGE ... or --data DATA) [options]",
+    .about = "The most probable classes of each image.\n"
+             "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .words = "MODEL and IMAGE files",
+    .words_low = 1,
+    .words_high = 1000000,
+};
+
+/* The state of one command: a network, its buffers, how many images were no good. */
+typedef struct predict_work {
+    app_network network;
+    data_source *source;
+    vit_run *run;
+    float *logits; /* [batch, K] */
+    uint64_t bad;
+    uint64_t damaged;
+    app_progress progress;
+    app_bad_list list;
+    app_bad_source named;
+} predict_work;
+
+static void bad_report(predict_work *work, const base_error *err)
+{
+    work->bad++;
+    app_progress_end(&work->progress);
+    fprintf(stderr, "vmoe predict: %s\n", err->text);
+}
+
+/* ---- image files --------------------------------------------------------------------- */
+
+typedef struct file_reader {
+    data_decoder *decoder;
+    data_image image, crop;
+    data_scratch scratch;
+    float table[3 * 256]; /* of data_normalise */
+} file_reader;
+
+static void file_reader_destroy(file_reader *reader)
+{
+    data_decoder_destroy(reader->decoder);
+    data_image_destroy(&reader->image);
+    data_image_destroy(&reader->crop);
+    data_scratch_destroy(&reader->scratch);
+}
+
+/* One file into input [C, S, S]. err names it. */
+static base_status file_read(float *input, file_reader *reader, predict_work *work,
+                             const char *path, base_error *err)
+{
+    const app_network *network = &work->network;
+    data_health health = DATA_HEALTH_OK;
+    base_status status =
+        data_image_load(&reader->image, &health, reader->decoder, path, err);
+
+    if (status == BASE_OK) /* before the resize, as the loader does it */
+        status = data_image_convert(&reader->image, (size_t)network->config->channels, err);
+    if (status == BASE_OK)
+        status = data_eval_transform(&reader->crop, &reader->image, network->resize,
+                                     network->size, network->filter, &reader->scratch, err);
+    if (status != BASE_OK)
+        return status;
+    if (health == DATA_HEALTH_DAMAGED) {
+        work->damaged++;
+        char name[1100];
+        app_bad_list_add(&work->list, base_quote(name, sizeof name, path), health,
+                         "parts of the picture may be wrong");
+        fprintf(stderr,
+                "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n", path);
+    }
+    data_normalise(input, &reader->crop, reader->table);
+    return BASE_OK;
+}
+
+static base_status batch_answer(predict_work *work, predict_sink *sink, const float *inputs,
+                                char **names, size_t count, base_error *err)
+{
+    const size_t floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
+    base_status status = count == 0 ? BASE_OK
+                                    : vit_run_forward(work->run, work->logits, inputs,
+                                                      count, &(vit_step){0}, err);
+
+    for (size_t i = 0; i < count && status == BASE_OK; i++)
+        status = predict_sink_add(sink, names[i], -1, inputs + i * floats,
+                                  work->logits + i * work->network.classes, err);
+    return status;
+}
+
+static base_status files_predict(predict_work *work, predict_sink *sink,
+                                 const predict_args *args, char **words, size_t count,
+                                 base_error *err)
+{
+    const data_decode_limits limits = data_loader_defaults().limits;
+    const size_t floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
+    const size_t batch = (size_t)args->common.batch;
+    file_reader reader = {0};
+    float *inputs = base_alloc(batch, floats * sizeof *inputs);
+    char **names = base_alloc(batch, sizeof *names);
+    size_t filled = 0;
+
+    if (!inputs || !names) {
+        base_free(inputs);
+        base_free(names);
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
+    }
+    data_normalise_table(reader.table, work->network.config->mean,
+                         work->network.config->std, (size_t)work->network.config->channels);
+    base_status status = data_decoder_create(&reader.decoder, &limits, err);
+    for (size_t i = 0; i < count && status == BASE_OK && !app_stop_asked(); i++) {
+        base_error reason = {0};
+        char name[1100];
+
+        if (file_read(inputs + filled * floats, &reader, work, words[i], &reason) ==
+            BASE_OK) {
+            names[filled++] = words[i];
+        } else {
+            app_bad_list_add(&work->list, base_quote(name, sizeof name, words[i]),
+                             DATA_HEALTH_BAD, reason.text);
+            bad_report(work, &reason);
+        }
+        if (filled == batch || i + 1 == count) {
+            status = batch_answer(work, sink, inputs, names, filled, err);
+            filled = 0;
+        }
+    }
+    file_reader_destroy(&reader);
+    base_free(inputs);
+    base_free(names);
+    return status;
+}
+
+/* ---- a data set ---------------------------------------------------------------------- */
+
+static void bad_log(void *user, const char *line)
+{
+    predict_work *work = user;
+
+    app_progress_end(&work->progress);
+    fprintf(stderr, "vmoe predict: %s\n", line);
+}
+
+static base_status data_predict(predict_work *work, predict_sink *sink,
+                                const predict_args *args, base_error *err)
+{
+    const size_t floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
+    data_loader_config config = app_network_loader(&work->network, &args->common);
+    data_loader *loader = NULL;
+    data_batch batch;
+    char name[1100];
+
+    config.skip_bad = true;
+    work->named = (app_bad_source){&work->list, work->source};
+    config.named = app_bad_source_named;
+    config.named_user = &work->named;
+    config.log = bad_log;
+    config.log_user = work;
+    base_status status = data_loader_create(&loader, work->source, &config, err);
+    if (status != BASE_OK)
+        return status;
+    app_progress_start(&work->progress, &args->common, "predict", "images",
+                       data_loader_samples(loader), 0);
+    if (sink->print)
+        work->progress.on = false; /* the answers themselves show how far it is */
+    while (!app_stop_asked()) {
+        status = data_loader_next(loader, &batch, err);
+        if (status == BASE_OK && batch.count > 0)
+            status = vit_run_forward(work->run, work->logits, batch.images, batch.count,
+                                     &(vit_step){0}, err);
+        if (status != BASE_OK || batch.count == 0)
+            break;
+        for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
+            if (batch.bad[i]) {
+                work->bad++;
+                continue;
+            }
+            data_source_name(work->source, batch.samples[i], name, sizeof name);
+            status =
+                predict_sink_add(sink, name, batch.labels[i], batch.images + i * floats,
+                                 work->logits + i * work->network.classes, err);
+        }
+        if (status != BASE_OK)
+            break;
+        app_progress_update(&work->progress, sink->images, "%s", "");
+    }
+    app_progress_end(&work->progress);
+    data_loader_destroy(loader);
+    return status;
+}
+
+/* ---- the command --------------------------------------------------------------------- */
+
+static base_status work_open(predict_work *work, const predict_args *args,
+                             const char *model, base_error *err)
+{
+    base_status status = app_network_open(&work->network, model, &args->view, err);
+
+    work->network.data.unlabelled = true;
+    work->network.data.quiet = args->common.quiet;
+    if (status == BASE_OK && args->data)
+        status = app_network_data(&work->source, &work->network, args->data, err);
+    if (status == BASE_OK)
+        status = vit_run_create(&work->run, work->network.model, (size_t)args->common.batch,
+                                VIT_MODE_INFER, (vit_precision)args->common.precision, err);
+    if (status != BASE_OK)
+        return status;
+    work->logits = base_alloc((size_t)args->common.batch,
+                              work->network.classes * sizeof *work->logits);
+    return work->logits ? BASE_OK
+                        : base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %lld",
+                                    (long long)args->common.batch);
+}
+
+static void work_close(predict_work *work)
+{
+    base_free(work->logits);
+    vit_run_destroy(work->run);
+    data_source_close(work->source);
+    app_network_close(&work->network);
+}
+
+static base_status results_write(const predict_work *work, const predict_args *args,
+                                 predict_sink *sink, double seconds, base_error *err)
+{
+    const uint64_t images = sink->images, right = sink->right, known = sink->known;
+    json_t *list = NULL;
+    const base_status status = predict_sink_commit(sink, &list, err);
+
+    if (status != BASE_OK || !args->common.json) {
+        json_decref(list);
+        return status;
+    }
+    json_t *json = app_json_begin(&args->common, "predict", work->network.path, args->data);
+    json_object_set_new(json, "samples", json_integer((json_int_t)images));
+    json_object_set_new(json, "seconds", json_real(seconds));
+    json_object_set_new(json, "bad", json_integer((json_int_t)work->bad));
+    json_object_set_new(json, "labelled", json_integer((json_int_t)known));
+    json_object_set_new(json, "right", json_integer((json_int_t)right));
+    json_object_set_new(json, "predictions", list);
+    return app_json_write(&args->common, json, err);
+}
+
+/* The rules that one table of options cannot say. */
+static base_status args_check(predict_args *args, size_t words, base_error *err)
+{
+    if (args->data && words > 1)
+        return base_fail(err, BASE_USAGE, "IMAGE files and --data, expected one of them");
+    if (!args->data && words < 2)
+        return base_fail(err, BASE_USAGE, "no image, expected IMAGE files or --data DATA");
+    if (args->logits && args->inputs && strcmp(args->logits, args->inputs) == 0)
+        return base_fail(err, BASE_USAGE,
+                         "--logits and --inputs are both '%s', expected two files",
+                         args->logits);
+    return BASE_OK;
+}
+
+int app_predict(int argc, char **argv)
+{
+    predict_args args = {
+        .common = app_common_defaults(), .view = app_view_defaults(), .top = 3};
+    predict_work work = {0};
+    predict_sink sink = {0};
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
+        return code;
+    base_status status = args_check(&args, count, &err);
+    if (status != BASE_OK)
+        return app_fail("predict", &err);
+    app_common_apply(&args.common, "predict");
+    app_stop_install();
+    size_t files = count - 1;
+    if (args.common.limit > 0 && files > (size_t)args.common.limit)
+        files = (size_t)args.common.limit;
+    if (!args.data && (size_t)args.common.batch > files)
+        args.common.batch = (int64_t)files; /* memory for what there is */
+    const double started = base_seconds();
+    status = app_output_check(args.common.json, &err);
+    if (status == BASE_OK)
+        status = work_open(&work, &args, words[0], &err);
+    if (status == BASE_OK)
+        status = app_bad_list_open(&work.list, args.bad_list, false, &err);
+    if (status == BASE_OK)
+        status = predict_sink_open(&sink, &args, &work.network, work.source, &err);
+    if (status == BASE_OK) {
+        status = args.data ? data_predict(&work, &sink, &args, &err)
+                           : files_predict(&work, &sink, &args, words + 1, files, &err);
+        if (status == BASE_OK)
+            status = results_write(&work, &args, &sink, base_seconds() - started, &err);
+        else
+            predict_sink_abandon(&sink);
+    }
+    if (status == BASE_OK && app_stop_asked())
+        status = base_fail(&err, BASE_INTERRUPTED, "stopped, what was answered is written");
+    if (status == BASE_OK)
+        status = app_bad_list_close(&work.list, &err);
+    else
+        app_bad_list_close(&work.list, NULL);
+    work_close(&work);
+    if (status != BASE_OK)
+        return app_fail("predict", &err);
+    return work.bad > 0 ? APP_FAILED : APP_DONE;
+}

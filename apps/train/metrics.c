@@ -1,0 +1,110 @@
+/* metrics.c - metrics.jsonl: one JSON object a line, appended as the run goes, cut back on resuming to
+ * what the checkpoint knows. Keys: docs/json.md.
+ * Relied on elsewhere: "kind" ("train" or "eval") and "step" in every line. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "apps/train/internal.h"
+
+enum { METRICS_MAX_BYTES = 1 << 30 };
+
+/* Whether the line of `length` characters belongs to a run that stands at step. */
+static bool belongs(const char *line, size_t length, uint64_t step, bool evaluated)
+{
+    json_t *json = json_loadb(line, length, 0, NULL);
+    const char *kind = json_string_value(json_object_get(json, "kind"));
+    const json_int_t at = json_integer_value(json_object_get(json, "step"));
+    bool keep = kind && at >= 0 && (uint64_t)at <= step;
+
+    if (keep && (uint64_t)at == step && strcmp(kind, "eval") == 0)
+        keep = evaluated;
+    json_decref(json);
+    return keep;
+}
+
+/* Bytes of the file's beginning that belong to the run. */
+static base_status kept_bytes(size_t *out, const char *path, uint64_t step, bool evaluated,
+                              base_error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0, kept = 0;
+
+    const base_status status = base_file_read(&text, &bytes, path, METRICS_MAX_BYTES, err);
+    if (status != BASE_OK)
+        return status;
+    while (kept < bytes) {
+        const char *end = memchr(text + kept, '\n', bytes - kept);
+        if (!end || !belongs(text + kept, (size_t)(end - text) - kept, step, evaluated))
+            break;
+        kept = (size_t)(end - text) + 1;
+    }
+    base_free(text);
+    *out = kept;
+    return BASE_OK;
+}
+
+base_status app_metrics_open(app_metrics *out, const char *path, bool fresh, uint64_t step,
+                             bool evaluated, base_error *err)
+{
+    base_status status = BASE_OK;
+    size_t kept = 0;
+
+    const int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return base_fail_errno(err, "cannot write '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        status =
+            base_fail(err, BASE_IO, "'%s' is being written by another vmoe train", path);
+        goto done;
+    }
+    if (!fresh)
+        status = kept_bytes(&kept, path, step, evaluated, err);
+    if (status != BASE_OK)
+        goto done;
+    if (ftruncate(fd, (off_t)kept) != 0) {
+        status = base_fail_errno(err, "cannot shorten '%s' to %zu bytes", path, kept);
+        goto done;
+    }
+    FILE *file = fdopen(fd, "ab");
+    if (!file) {
+        status = base_fail_errno(err, "cannot write '%s'", path);
+        goto done;
+    }
+    *out = (app_metrics){.file = file, .path = path};
+    return BASE_OK;
+done:
+    close(fd);
+    return status;
+}
+
+base_status app_metrics_write(app_metrics *metrics, json_t *json, base_error *err)
+{
+    base_status status = BASE_OK;
+    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(7));
+
+    json_decref(json);
+    if (!text)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a line of '%s'",
+                         metrics->path);
+    if (fprintf(metrics->file, "%s\n", text) < 0 || fflush(metrics->file) != 0)
+        status = base_fail_errno(err, "cannot write '%s'", metrics->path);
+    free(text);
+    return status;
+}
+
+base_status app_metrics_sync(app_metrics *metrics, base_error *err)
+{
+    if (fflush(metrics->file) != 0 || fsync(fileno(metrics->file)) != 0)
+        return base_fail_errno(err, "cannot write '%s'", metrics->path);
+    return BASE_OK;
+}
+
+void app_metrics_close(app_metrics *metrics)
+{
+    if (metrics->file)
+        fclose(metrics->file);
+    metrics->file = NULL;
+}

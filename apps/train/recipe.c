@@ -1,0 +1,379 @@
+/* recipe.c - from assignments to a run: defaults, layers of keys, what is filled in from the data, and
+ * the refusal of what cannot be.
+ * A layer (a file, then --set) is applied as a whole: model.size first because it sets many numbers,
+ * then router.name because it decides which options exist, router.layers last because it counts blocks.
+ * Relied on elsewhere: naming another router resets the options of the router. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/train/recipe_internal.h"
+
+/* Pixels at which pictures are photographs (random resized crop, resize beyond the crop) and no longer
+ * small pictures that fill their frame (padded crop, taken as they are). */
+enum { PADDED_BELOW = 96, MARGIN_FROM = 128 };
+
+app_recipe app_recipe_defaults(void)
+{
+    app_recipe r = {
+        .name = "defaults",
+        .config = vit_config_defaults(),
+        .data = {.mean = "imagenet",
+                 .std = "imagenet",
+                 .resize = -1,
+                 .workers = -1,
+                 .queue = 3,
+                 .max_bad = 0.001,
+                 .repeats = 1},
+        .augment = data_loader_defaults().augment,
+        .corrupt = {.severity = "1-3", .probability = 1},
+        .optimizer = {.kind = VIT_OPTIMIZER_ADAMW,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .eps = 1e-8,
+                      .momentum = 0.9,
+                      .weight_decay = 0.05,
+                      .clip = 1.0},
+        .lr = 1e-3,
+        .schedule = {.kind = VIT_SCHEDULE_COSINE, .warmup_epochs = 1, .timescale = 10000},
+        .train = {.epochs = 10,
+                  .batch = 128,
+                  .accumulate = 1,
+                  .seed = 1,
+                  .eval_every = 1,
+                  .log_every = 50},
+        .adversary = {.steps = 10, .eps = 8.0 / 255, .beta = 6},
+    };
+
+    vit_config_select(&r.config, "vmoe-ti16", NULL); /* a name of the table: cannot fail */
+    snprintf(r.layers, sizeof r.layers, "every:2");
+    r.config.classes = 0;
+    r.augment.crop = DATA_CROP_EVAL; /* r.crop decides */
+    return r;
+}
+
+/* ---- applying ------------------------------------------------------------------------------ */
+
+/* The text behind the blocks of a named size, for a depth that another key may change. */
+static void layers_describe(app_recipe *r)
+{
+    static const char *const rules[] = {"none", "every:2", "last:2"};
+
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        vit_config trial = r->config;
+        if (vit_config_layers_set(&trial, rules[i], NULL) == BASE_OK &&
+            memcmp(trial.moe.layer, r->config.moe.layer, sizeof trial.moe.layer) == 0) {
+            snprintf(r->layers, sizeof r->layers, "%s", rules[i]);
+            return;
+        }
+    }
+    size_t used = 0;
+    for (int i = 0; i < r->config.depth; i++) {
+        if (r->config.moe.layer[i])
+            used += (size_t)snprintf(r->layers + used, sizeof r->layers - used, "%s%d",
+                                     used ? "," : "", i);
+    }
+}
+
+static base_status set_size(app_recipe *r, const char *text, base_error *err)
+{
+    const base_status status = vit_config_select(&r->config, text, err);
+
+    if (status == BASE_OK)
+        layers_describe(r);
+    return status;
+}
+
+static base_status set_router(app_recipe *r, const char *text, base_error *err)
+{
+    if (strcmp(r->config.moe.router.name, text) == 0)
+        return BASE_OK;
+    return vit_router_select(&r->config.moe.router, text, err);
+}
+
+typedef struct key_names {
+    const vit_router_option *options;
+    char text[128];
+} key_names;
+
+/* All keys, "section.key": the table's, then the router's own. */
+static const char *key_name(const void *user, size_t i)
+{
+    key_names *names = (key_names *)(uintptr_t)user;
+    const char *section = "router";
+    const char *name;
+
+    if (i < app_key_count) {
+        section = app_keys[i].section;
+        name = app_keys[i].name;
+    } else {
+        const vit_router_option *o = names->options;
+        for (size_t left = i - app_key_count; o && o->name && left > 0; left--)
+            o++;
+        if (!o || !o->name)
+            return NULL;
+        name = o->name;
+    }
+    snprintf(names->text, sizeof names->text, "%s.%s", section, name);
+    return names->text;
+}
+
+static bool router_declares(const char *router, const char *name)
+{
+    const vit_router_option *o = vit_router_options(router);
+
+    for (; o && o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* "sinkhorn, ssr": the routers that have the key; "" when none has it. */
+static const char *routers_with(char *out, size_t out_bytes, const char *name)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; vit_router_name(i) && used < out_bytes; i++)
+        if (router_declares(vit_router_name(i), name))
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", used ? ", " : "",
+                                     vit_router_name(i));
+    return out;
+}
+
+static base_status unknown_key(const app_recipe *r, const char *section, const char *name,
+                               base_error *err)
+{
+    key_names names = {.options = vit_router_options(r->config.moe.router.name)};
+    char full[160], shown[256], owners[160], meant[160] = "";
+
+    if (strcmp(section, "router") == 0 && routers_with(owners, sizeof owners, name)[0])
+        return base_fail(err, BASE_USAGE,
+                         "'router.%s' is no key of the router '%s', but of %s", name,
+                         r->config.moe.router.name, owners);
+    /* The right word in the wrong section is nearer than any slip of the finger. */
+    for (size_t i = 0; i < app_key_count && !meant[0]; i++)
+        if (strcmp(app_keys[i].name, name) == 0)
+            snprintf(meant, sizeof meant, "%s.%s", app_keys[i].section, app_keys[i].name);
+    snprintf(full, sizeof full, "%s.%s", section, name);
+    if (!meant[0]) {
+        size_t best = SIZE_MAX;
+        for (size_t i = 0; key_name(&names, i); i++) {
+            const size_t distance = base_edit_distance(full, names.text);
+            if (distance < best) {
+                best = distance;
+                snprintf(meant, sizeof meant, "%s", names.text);
+            }
+        }
+    }
+    return base_fail(err, BASE_USAGE, "unknown key '%s', the nearest is '%s'",
+                     base_quote(shown, sizeof shown, full), meant);
+}
+
+/* model.md speaks of moe.layers: the section moe is router by another name. */
+static const char *section_of(const app_assignment *a)
+{
+    return strcmp(a->section, "moe") == 0 ? "router" : a->section;
+}
+
+static bool is_key(const app_assignment *a, const char *section, const char *name)
+{
+    return strcmp(section_of(a), section) == 0 && strcmp(a->name, name) == 0;
+}
+
+/* Any key but model.size and router.name. */
+static base_status apply_one(app_recipe *r, const app_assignment *a, base_error *err)
+{
+    const char *section = section_of(a);
+    const app_key *key = app_key_find(section, a->name);
+
+    if (key)
+        return app_key_set(r, key, a->text, err);
+    if (strcmp(section, "router") == 0 &&
+        router_declares(r->config.moe.router.name, a->name))
+        return vit_router_set(&r->config.moe.router, a->name, a->text, err);
+    return unknown_key(r, section, a->name, err);
+}
+
+base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments,
+                             size_t count, base_error *err)
+{
+    app_recipe r = *recipe;
+    base_status status = BASE_OK;
+    bool described = false;
+
+    for (int pass = 0; pass < 3; pass++) {
+        for (size_t i = 0; i < count; i++) {
+            const app_assignment *a = &assignments[i];
+            const bool size = is_key(a, "model", "size"),
+                       router = is_key(a, "router", "name");
+            if (pass == 0 && size && a->text[0])
+                status = set_size(&r, a->text, err);
+            else if (pass == 1 && router)
+                status = set_router(&r, a->text, err);
+            else if (pass == 2 && !size && !router)
+                status = apply_one(&r, a, err);
+            if (status != BASE_OK) {
+                base_error_prepend(err, "%s: ", a->where);
+                return status;
+            }
+            described = described || is_key(a, "data", "resize");
+        }
+    }
+    /* A side of its own makes the size's idea of resizing void. */
+    for (size_t i = 0; i < count && !described; i++)
+        if (is_key(&assignments[i], "data", "image"))
+            r.data.resize = -1;
+    *recipe = r;
+    return BASE_OK;
+}
+
+/* ---- resolving ------------------------------------------------------------------------------- */
+
+typedef struct pixel_numbers {
+    const char *name;
+    float mean[3], std[3];
+} pixel_numbers;
+
+/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and timm's ViT,
+ * CIFAR-10 and Fashion-MNIST computed over their training images. */
+static const pixel_numbers known_pixels[] = {
+    {"imagenet", {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
+    {"half", {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
+    {"cifar10", {0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}},
+    {"fashion-mnist", {0.2860f, 0.2860f, 0.2860f}, {0.3530f, 0.3530f, 0.3530f}},
+};
+
+/* text: a name of the table, or 1 or `channels` numbers separated by commas. */
+static base_status pixels_set(float *out, const char *key, const char *text, bool std,
+                              int channels, base_error *err)
+{
+    char shown[96], number[32];
+    const char *at = text;
+    double value = 0;
+    int count = 0;
+
+    for (size_t i = 0; i < sizeof known_pixels / sizeof known_pixels[0]; i++) {
+        if (strcmp(known_pixels[i].name, text) == 0) {
+            memcpy(out, std ? known_pixels[i].std : known_pixels[i].mean, 3 * sizeof *out);
+            return BASE_OK;
+        }
+    }
+    for (; at && count < 3; count++) {
+        const size_t length = strcspn(at, ",");
+        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31, at);
+        char *trimmed = number + strspn(number, " ");
+        trimmed[strcspn(trimmed, " ")] = '\0';
+        if (!base_parse_real(&value, trimmed) || value < (std ? 1e-6 : -1e6) || value > 1e6)
+            break;
+        out[count] = (float)value;
+        at = at[length] == ',' ? at + length + 1 : NULL;
+    }
+    if (at || (count != 1 && count != channels))
+        return base_fail(
+            err, BASE_USAGE,
+            "'data.%s' is '%s', expected imagenet, half, cifar10, fashion-mnist or "
+            "%d numbers%s",
+            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
+    for (int i = count; i < 3; i++)
+        out[i] = out[0];
+    return BASE_OK;
+}
+
+/* vit_config_check names the network's settings; a reader of recipes wants the key. */
+static void name_the_key(base_error *err)
+{
+    char word[64], rest[sizeof err->text];
+
+    if (!err || err->text[0] != '\'')
+        return;
+    const char *end = strchr(err->text + 1, '\'');
+    if (!end || end - err->text > 60)
+        return;
+    snprintf(word, sizeof word, "%.*s", (int)(end - err->text - 1), err->text + 1);
+    const char *name = strncmp(word, "moe.", 4) == 0 ? word + 4 : word;
+    for (size_t i = 0; i < app_key_count; i++) {
+        const char *section = app_keys[i].section;
+        const bool sparse = strcmp(section, "router") == 0;
+        if (strcmp(app_keys[i].name, name) != 0 || sparse != (name != word) ||
+            (!sparse && strcmp(section, "model") != 0 && strcmp(section, "data") != 0))
+            continue;
+        snprintf(rest, sizeof rest, "%s", end);
+        snprintf(err->text, sizeof err->text, "'%s.%s%.*s", section, name, 900, rest);
+        return;
+    }
+}
+
+static base_status check_training(const app_recipe *r, base_error *err)
+{
+    if (r->train.batch % r->train.accumulate != 0)
+        return base_fail(err, BASE_USAGE,
+                         "'train.accumulate' is %d, expected a divisor of train.batch (%d)",
+                         r->train.accumulate, r->train.batch);
+    if (r->augment.area_low > r->augment.area_high)
+        return base_fail(
+            err, BASE_USAGE,
+            "'augment.area_low' is %g, expected at most augment.area_high (%g)",
+            r->augment.area_low, r->augment.area_high);
+    if (r->config.classes < 2)
+        return base_fail(err, BASE_USAGE,
+                         "'model.classes' is %d, expected at least 2 to train",
+                         r->config.classes);
+    return BASE_OK;
+}
+
+void app_recipe_network(vit_config *out, const app_recipe *recipe)
+{
+    const vit_config *c = &recipe->config;
+    vit_config named = *c;
+
+    *out = *c;
+    if (vit_config_select(&named, c->name, NULL) != BASE_OK ||
+        vit_config_is_sparse(&named) != vit_config_is_sparse(c) ||
+        named.patch != c->patch || named.width != c->width || named.depth != c->depth ||
+        named.heads != c->heads || named.mlp != c->mlp)
+        out->name[0] = '\0';
+}
+
+base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts,
+                               base_error *err)
+{
+    app_recipe r = *recipe;
+    vit_config *c = &r.config;
+
+    if (c->classes == 0)
+        c->classes = (int)facts->classes;
+    if (r.data.channels == 0)
+        r.data.channels = facts->uniform_channels == 1 ? 1 : 3;
+    c->channels = r.data.channels;
+    c->crop = c->image;
+    if (r.data.resize < 0)
+        r.data.resize =
+            c->image < MARGIN_FROM ? c->image : (int)((double)c->image / 0.875 + 0.5);
+    c->resize = r.data.resize;
+    snprintf(c->interpolation, sizeof c->interpolation, "%s",
+             r.data.interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");
+    if (r.crop == APP_CROP_AUTO)
+        r.crop = c->image < PADDED_BELOW ? APP_CROP_PADDED : APP_CROP_RANDOM;
+    r.augment.crop = r.crop == APP_CROP_EVAL     ? DATA_CROP_EVAL
+                     : r.crop == APP_CROP_RANDOM ? DATA_CROP_RANDOM
+                                                 : DATA_CROP_PADDED;
+    if (r.train.eval_batch == 0)
+        r.train.eval_batch = r.train.batch / r.train.accumulate;
+
+    base_status status = pixels_set(c->mean, "mean", r.data.mean, false, c->channels, err);
+    if (status == BASE_OK)
+        status = pixels_set(c->std, "std", r.data.std, true, c->channels, err);
+    if (status == BASE_OK)
+        status = vit_config_layers_set(c, r.layers, err);
+    if (status == BASE_OK)
+        status = check_training(&r, err);
+    if (status == BASE_OK)
+        status = vit_config_check(c, err);
+    if (status != BASE_OK) {
+        name_the_key(err);
+        base_error_prepend(err, "recipe '%s': ", r.name);
+        return status;
+    }
+    *recipe = r;
+    return BASE_OK;
+}

@@ -1,0 +1,441 @@
+/* recipe_file.c - recipes as text: finding them by name, reading INI with line numbers, writing the
+ * resolved recipe, comparing a run's recipe with the one it is resumed with.
+ * inih (Ben Hoyt) splits sections and pairs; our reader hands it the lines, so that every refusal can
+ * name the line. Relied on elsewhere: the form "section.key = value" of the fixed text (state files). */
+#include <errno.h>
+#include <ini.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <dirent.h>
+
+#include "apps/train/recipe_internal.h"
+
+enum { FILE_MAX = 1 << 20, ASSIGNMENT_MAX = 512, LINE_MAX_WRITTEN = 190 };
+
+/* ---- finding ----------------------------------------------------------------------------------- */
+
+/* The i-th folder that recipes are looked for in (base_free), NULL past the end. */
+static char *recipe_folder(size_t i)
+{
+    char program[PATH_MAX];
+    ssize_t length;
+    char *slash;
+
+    switch (i) {
+    case 0: return base_text("recipes");
+    case 1: /* PREFIX/bin/vmoe -> PREFIX/share/vmoe/recipes, wherever PREFIX was moved to */
+        length = readlink("/proc/self/exe", program, sizeof program - 1);
+        if (length <= 0)
+            return base_text("recipes");
+        program[length] = '\0';
+        slash = strrchr(program, '/');
+        if (slash)
+            *slash = '\0';
+        return base_text("%s/../share/vmoe/recipes", program);
+    case 2: return base_text("%s", VMOE_RECIPES);
+    case 3: return base_text("%s", VMOE_SOURCE_RECIPES);
+    default: return NULL;
+    }
+}
+
+/* The recipe in any of the folders whose name is nearest to name, into out; "" when there is none. */
+static void nearest_recipe(char *out, size_t out_bytes, const char *name)
+{
+    size_t best = SIZE_MAX;
+
+    out[0] = '\0';
+    char *folder;
+    for (size_t i = 0; (folder = recipe_folder(i)) != NULL; i++) {
+        DIR *dir = opendir(folder);
+        const struct dirent *entry;
+        while (dir && (entry = readdir(dir)) != NULL) {
+            char word[256];
+            const size_t length = strlen(entry->d_name);
+            if (length < 5 || strcmp(entry->d_name + length - 4, ".ini") != 0)
+                continue;
+            snprintf(word, sizeof word, "%.*s", (int)(length - 4), entry->d_name);
+            const size_t distance = base_edit_distance(name, word);
+            if (distance < best || (distance == best && strcmp(word, out) < 0)) {
+                best = distance;
+                snprintf(out, out_bytes, "%s", word);
+            }
+        }
+        if (dir)
+            closedir(dir);
+        base_free(folder);
+    }
+}
+
+base_status app_recipe_find(char **path, const char *name, base_error *err)
+{
+    const size_t length = strlen(name);
+    char shown[160], near[256];
+    char *folder;
+
+    if (strchr(name, '/') || (length > 4 && strcmp(name + length - 4, ".ini") == 0)) {
+        if (access(name, R_OK) != 0)
+            return base_fail(err, BASE_USAGE, "cannot read the recipe '%s': %s",
+                             base_quote(shown, sizeof shown, name), strerror(errno));
+        *path = base_text("%s", name);
+        return *path ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", name);
+    }
+    for (size_t i = 0; (folder = recipe_folder(i)) != NULL; i++) {
+        char *file = base_text("%s/%s.ini", folder, name);
+        base_free(folder);
+        if (file && access(file, R_OK) == 0) {
+            *path = file;
+            return BASE_OK;
+        }
+        base_free(file);
+    }
+    nearest_recipe(near, sizeof near, name);
+    return base_fail(err, BASE_USAGE, "no recipe is named '%s'%s%s%s",
+                     base_quote(shown, sizeof shown, name),
+                     near[0] ? ", the nearest is '" : "", near, near[0] ? "'" : "");
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+typedef struct reader {
+    const char *label, *at, *end;
+    int line;
+    base_status status;
+    base_error *err;
+    app_assignment *list; /* [ASSIGNMENT_MAX] */
+    int *lines;           /* [ASSIGNMENT_MAX] */
+    size_t count;
+} reader;
+
+/* One line for inih, without leading blanks (it would take them for a continued value) and without
+ * comments. NULL at the end and after a failure. */
+static char *next_line(char *out, int room, void *user)
+{
+    reader *r = user;
+
+    if (r->status != BASE_OK || r->at >= r->end)
+        return NULL;
+    const char *stop = memchr(r->at, '\n', (size_t)(r->end - r->at));
+    const char *next = stop ? stop + 1 : r->end;
+    if (!stop)
+        stop = r->end;
+    r->line++;
+    if (memchr(r->at, '\0', (size_t)(stop - r->at))) {
+        r->status =
+            base_fail(r->err, BASE_USAGE, "'%s' line %d holds a zero byte, expected text",
+                      r->label, r->line);
+        return NULL;
+    }
+    while (r->at < stop && (*r->at == ' ' || *r->at == '\t'))
+        r->at++;
+    size_t length = (size_t)(stop - r->at);
+    if (length > 0 && (*r->at == ';' || *r->at == '#'))
+        length = 0;
+    if (length + 3 > (size_t)room) {
+        r->status = base_fail(r->err, BASE_USAGE,
+                              "'%s' line %d has %zu characters, expected at most %d",
+                              r->label, r->line, length, room - 3);
+        return NULL;
+    }
+    memcpy(out, r->at, length);
+    out[length] = '\n';
+    out[length + 1] = '\0';
+    r->at = next;
+    return out;
+}
+
+/* inih calls this for each pair; 0 tells it that we refuse. */
+static int take_pair(void *user, const char *section, const char *name, const char *value)
+{
+    reader *r = user;
+
+    if (r->status != BASE_OK)
+        return 0;
+    if (r->count == ASSIGNMENT_MAX) {
+        r->status = base_fail(r->err, BASE_USAGE, "'%s' line %d: more than %d keys",
+                              r->label, r->line, ASSIGNMENT_MAX);
+        return 0;
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        if (strcmp(r->list[i].section, section) == 0 &&
+            strcmp(r->list[i].name, name) == 0) {
+            char shown[200];
+            r->status = base_fail(r->err, BASE_USAGE,
+                                  "'%s' line %d sets '%s.%s' again, it was set in line %d",
+                                  r->label, r->line, section,
+                                  base_quote(shown, sizeof shown, name), r->lines[i]);
+            return 0;
+        }
+    }
+    app_assignment *a = &r->list[r->count];
+    snprintf(a->where, sizeof a->where, "'%.150s' line %d", r->label, r->line);
+    snprintf(a->section, sizeof a->section, "%s", section);
+    snprintf(a->name, sizeof a->name, "%.63s", name);
+    snprintf(a->text, sizeof a->text, "%s", value);
+    r->lines[r->count++] = r->line;
+    return 1;
+}
+
+base_status app_assignments_parse(app_assignment **out, size_t *count, const char *label,
+                                  const char *text, size_t bytes, base_error *err)
+{
+    app_assignment *list = base_alloc(ASSIGNMENT_MAX, sizeof *list);
+    int *lines = base_alloc(ASSIGNMENT_MAX, sizeof *lines);
+    reader r = {.label = label,
+                .at = text,
+                .end = text + bytes,
+                .err = err,
+                .list = list,
+                .lines = lines};
+
+    if (!list || !lines) {
+        r.status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", label);
+        goto done;
+    }
+    const int bad_line = ini_parse_stream(next_line, &r, take_pair, &r);
+    if (r.status == BASE_OK && bad_line != 0)
+        r.status = base_fail(err, BASE_USAGE,
+                             "'%s' line %d is neither '[section]' nor 'key = value'", label,
+                             bad_line > 0 ? bad_line : r.line);
+done:
+    base_free(lines);
+    if (r.status != BASE_OK) {
+        base_free(list);
+        return r.status;
+    }
+    *out = list;
+    *count = r.count;
+    return BASE_OK;
+}
+
+base_status app_assignments_load(app_assignment **out, size_t *count, const char *name,
+                                 base_error *err)
+{
+    char *path = NULL, *text = NULL;
+    size_t bytes = 0;
+
+    base_status status = app_recipe_find(&path, name, err);
+    if (status == BASE_OK)
+        status = base_file_read(&text, &bytes, path, FILE_MAX, err);
+    if (status == BASE_OK)
+        status = app_assignments_parse(out, count, path, text, bytes, err);
+    base_free(text);
+    base_free(path);
+    return status;
+}
+
+base_status app_assignments_words(app_assignment **out, size_t *count,
+                                  const char *const *words, size_t word_count,
+                                  base_error *err)
+{
+    app_assignment *list = base_alloc(word_count, sizeof *list);
+
+    if (!list)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for --set");
+    for (size_t i = 0; i < word_count; i++) {
+        const char *equal = strchr(words[i], '=');
+        const char *dot = strchr(words[i], '.');
+        char shown[160];
+        if (!equal || !dot || dot > equal || dot == words[i] || dot - words[i] > 63 ||
+            equal - dot > 63 || strlen(equal) > APP_RECIPE_TEXT) {
+            base_free(list);
+            return base_fail(err, BASE_USAGE,
+                             "--set '%s' is not of the form section.key=value",
+                             base_quote(shown, sizeof shown, words[i]));
+        }
+        snprintf(list[i].where, sizeof list[i].where, "--set");
+        snprintf(list[i].section, sizeof list[i].section, "%.*s", (int)(dot - words[i]),
+                 words[i]);
+        snprintf(list[i].name, sizeof list[i].name, "%.*s", (int)(equal - dot - 1),
+                 dot + 1);
+        snprintf(list[i].text, sizeof list[i].text, "%s", equal + 1);
+    }
+    *out = list;
+    *count = word_count;
+    return BASE_OK;
+}
+
+/* Applies a list that was read, if it was, and frees it. */
+static base_status apply_list(app_recipe *recipe, base_status status, app_assignment *list,
+                              size_t count, base_error *err)
+{
+    if (status == BASE_OK)
+        status = app_recipe_apply(recipe, list, count, err);
+    base_free(list);
+    return status;
+}
+
+base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text,
+                             size_t bytes, base_error *err)
+{
+    app_assignment *list = NULL;
+    size_t count = 0;
+    const base_status status =
+        app_assignments_parse(&list, &count, label, text, bytes, err);
+
+    return apply_list(recipe, status, list, count, err);
+}
+
+base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *err)
+{
+    app_assignment *list = NULL;
+    size_t count = 0;
+    base_status status = app_assignments_load(&list, &count, name, err);
+
+    status = apply_list(recipe, status, list, count, err);
+    if (status == BASE_OK)
+        snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
+    return status;
+}
+
+base_status app_recipe_set(app_recipe *recipe, const char *const *assignments, size_t count,
+                           base_error *err)
+{
+    app_assignment *list = NULL;
+    size_t made = 0;
+    const base_status status = app_assignments_words(&list, &made, assignments, count, err);
+
+    return apply_list(recipe, status, list, made, err);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------ */
+
+bool app_value_survives(const char *text)
+{
+    const size_t length = strlen(text);
+
+    return length < LINE_MAX_WRITTEN - 40 && !strpbrk(text, "\n\r") &&
+           !strstr(text, " ;") && !strstr(text, "\t;") && text[0] != ' ' &&
+           text[0] != ';' && (length == 0 || text[length - 1] != ' ');
+}
+
+static void write_router_options(FILE *out, const app_recipe *r)
+{
+    const vit_router_option *o = vit_router_options(r->config.moe.router.name);
+    char value[64];
+
+    for (; o && o->name; o++)
+        fprintf(out, "; %s\n%s = %s\n", o->help, o->name,
+                vit_router_get(&r->config.moe.router, o->name, value, sizeof value));
+}
+
+base_status app_recipe_save(const app_recipe *recipe, const char *path, base_error *err)
+{
+    base_writer out = {0};
+    char value[APP_RECIPE_TEXT];
+    const char *section = "";
+
+    const base_status status = base_writer_open(&out, path, err);
+    if (status != BASE_OK)
+        return status;
+    fprintf(out.file,
+            "; All settings of this run, resolved; vmoe %s, from the recipe '%s'.\n",
+            BASE_VERSION, recipe->name);
+    for (size_t i = 0; i < app_key_count; i++) {
+        const app_key *key = &app_keys[i];
+        if (strcmp(section, key->section) != 0) {
+            if (strcmp(section, "router") == 0)
+                write_router_options(out.file, recipe);
+            section = key->section;
+            fprintf(out.file, "\n[%s]\n", section);
+        }
+        app_key_get(value, sizeof value, recipe, key);
+        fprintf(out.file, "; %s\n", key->help);
+        if (app_value_survives(value))
+            fprintf(out.file, "%s = %s\n", key->name, value);
+        else
+            fprintf(out.file,
+                    "; %s cannot be kept in this file, give it on the command line\n",
+                    key->name);
+    }
+    return base_writer_commit(&out, err);
+}
+
+char *app_recipe_fixed_text(const app_recipe *recipe)
+{
+    const vit_router_option *o = vit_router_options(recipe->config.moe.router.name);
+    char value[APP_RECIPE_TEXT];
+    size_t used = 0;
+    const size_t room = (app_key_count + VIT_ROUTER_OPTIONS_MAX) * (APP_RECIPE_TEXT + 160);
+    char *text = base_alloc(room, 1);
+
+    if (!text)
+        return NULL;
+    for (size_t i = 0; i < app_key_count; i++) {
+        const app_key *key = &app_keys[i];
+        if (key->free)
+            continue;
+        used += (size_t)snprintf(text + used, room - used, "%s.%s = %s\n", key->section,
+                                 key->name, app_key_get(value, sizeof value, recipe, key));
+    }
+    for (; o && o->name; o++)
+        used += (size_t)snprintf(
+            text + used, room - used, "router.%s = %s\n", o->name,
+            vit_router_get(&recipe->config.moe.router, o->name, value, sizeof value));
+    return text;
+}
+
+base_status app_recipe_compare(const app_recipe *recipe, const char *stored,
+                               base_error *err)
+{
+    base_status status = BASE_OK;
+    char *now = app_recipe_fixed_text(recipe);
+
+    if (!now)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
+    for (const char *line = now; *line && status == BASE_OK;) {
+        const size_t length = strcspn(line, "\n");
+        const size_t name = (size_t)(strstr(line, " = ") - line) + 3;
+        const char *old = stored;
+        while (old && strncmp(old, line, name) != 0) {
+            old = strchr(old, '\n');
+            old = old ? old + 1 : NULL;
+        }
+        if (old && (strcspn(old, "\n") != length || strncmp(old, line, length) != 0))
+            status = base_fail(err, BASE_MISMATCH,
+                               "'%.*s' was '%.*s' when the run began and is '%.*s' now",
+                               (int)name - 3, line, (int)(strcspn(old, "\n") - name),
+                               old + name, (int)(length - name), line + name);
+        line += length + 1;
+    }
+    base_free(now);
+    return status;
+}
+
+void app_recipe_print_keys(void)
+{
+    const app_recipe defaults = app_recipe_defaults();
+    char value[APP_RECIPE_TEXT], range[192];
+
+    printf(
+        "keys of a recipe and of --set, with their defaults; named sizes set many of [model]\n");
+    for (size_t i = 0; i < app_key_count; i++) {
+        const app_key *key = &app_keys[i];
+        const bool number = key->kind <= APP_KEY_REAL;
+        if (number)
+            snprintf(range, sizeof range, "  [%.10g .. %.10g]", key->low, key->high);
+        else
+            snprintf(range, sizeof range, "%s%s%s", key->choices ? "  [" : "",
+                     key->choices ? key->choices : "", key->choices ? "]" : "");
+        printf("%s.%s = %s%s\n    %s\n", key->section, key->name,
+               app_key_get(value, sizeof value, &defaults, key), range, key->help);
+    }
+    printf("named sizes (model.size):");
+    for (size_t i = 0; vit_config_name(i); i++)
+        printf(" %s", vit_config_name(i));
+    printf("\n");
+    for (size_t i = 0; vit_router_name(i); i++) {
+        const char *name = vit_router_name(i);
+        printf("with router.name = %s: %s\n", name, vit_router_summary(name));
+        vit_router_config config;
+        if (vit_router_select(&config, name, NULL) != BASE_OK)
+            continue;
+        for (const vit_router_option *o = vit_router_options(name); o && o->name; o++)
+            printf("  router.%s = %s%s%s%s\n    %s\n", o->name,
+                   vit_router_get(&config, o->name, value, sizeof value),
+                   o->choices ? "  [" : "", o->choices ? o->choices : "",
+                   o->choices ? "]" : "", o->help);
+    }
+}

@@ -1,0 +1,390 @@
+/* state.c - checkpoints of a run: model.safetensors and state.safetensors, written into FOLDER/NAME.new
+ * and exchanged with FOLDER/NAME as a whole, so that a kill at any moment leaves a pair that belongs
+ * together. Nothing here depends on the clock: a resumed run ends with the same bytes.
+ * Relied on elsewhere: the keys of the metadata, the names "sums" and "load.I". */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/train/internal.h"
+
+enum { OPTIMIZER_TENSORS = 8, PAIR_COUNT = 20, VALUE_BYTES = 40 };
+
+/* vit_load without `experts` and `seconds` (the clock): doubles in a row. */
+enum {
+    LOAD_BEGIN = offsetof(vit_load, tokens),
+    LOAD_DOUBLES =
+        (offsetof(vit_load, seconds) - offsetof(vit_load, tokens)) / sizeof(double),
+    SUM_DOUBLES = sizeof(app_sums) / sizeof(double)
+};
+
+/* ---- the position as text: names and places once, for writing and for reading ------------------ */
+
+typedef struct position_field {
+    const char *key;
+    size_t at; /* in app_position */
+    bool real; /* double, else uint64_t */
+} position_field;
+
+#define FIELD(member, real)                                                                \
+    {                                                                                      \
+#member, offsetof(app_position, member), real                                      \
+    }
+static const position_field position_fields[] = {
+    FIELD(step, false),      FIELD(evaluated, false),        FIELD(skipped, false),
+    FIELD(best_step, false), FIELD(skipped_in_a_row, false), FIELD(best_accuracy, true),
+    FIELD(best_loss, true),  FIELD(last_accuracy, true),     FIELD(last_loss, true),
+};
+enum { FIELD_COUNT = sizeof position_fields / sizeof position_fields[0] };
+
+typedef struct pair_list {
+    vit_pair pair[PAIR_COUNT];
+    char value[PAIR_COUNT][VALUE_BYTES];
+    size_t count;
+} pair_list;
+
+static void add_text(pair_list *list, const char *key, const char *value)
+{
+    list->pair[list->count++] = (vit_pair){key, value};
+}
+
+static void add_number(pair_list *list, const char *key, uint64_t number)
+{
+    char *value = list->value[list->count];
+
+    snprintf(value, VALUE_BYTES, "%" PRIu64, number);
+    add_text(list, key, value);
+}
+
+const char *app_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
+{
+    snprintf(out, out_bytes, "%016" PRIx64, data_source_fingerprint(source));
+    return out;
+}
+
+static void add_hash(pair_list *list, const char *key, const data_source *source)
+{
+    add_text(list, key,
+             app_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
+}
+
+static void describe(pair_list *list, const app_trainer *t, const char *recipe)
+{
+    const uint64_t part = t->at.step * (uint64_t)t->recipe.train.accumulate;
+
+    add_text(list, "format", "vmoe-state");
+    add_text(list, "version", BASE_VERSION);
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const position_field *f = &position_fields[i];
+        const char *place = (const char *)&t->at + f->at;
+        if (f->real) {
+            char *value = list->value[list->count];
+            snprintf(value, VALUE_BYTES, "%.17g", *(const double *)(const void *)place);
+            add_text(list, f->key, value);
+        } else {
+            add_number(list, f->key, *(const uint64_t *)(const void *)place);
+        }
+    }
+    add_number(list, "epoch", part / t->parts_in_epoch);
+    add_number(list, "step_in_epoch", part % t->parts_in_epoch);
+    add_number(list, "seed", (uint64_t)t->recipe.train.seed);
+    add_number(list, "threads", (uint64_t)t->common->threads);
+    add_hash(list, "train_fingerprint", t->train);
+    add_hash(list, "val_fingerprint", t->val);
+    add_text(list, "recipe", recipe);
+}
+
+/* ---- writing --------------------------------------------------------------------------------------- */
+
+static base_status write_state(const app_trainer *t, const char *path, base_error *err)
+{
+    base_status status = BASE_OK;
+    const size_t most = OPTIMIZER_TENSORS + 1 + t->moe_count;
+    vit_tensor *tensors = base_alloc(most, sizeof *tensors);
+    char(*names)[32] = base_alloc(t->moe_count, sizeof *names);
+    pair_list *list = base_alloc(1, sizeof *list);
+    char *recipe = app_recipe_fixed_text(&t->recipe);
+    size_t count = OPTIMIZER_TENSORS;
+
+    if (!tensors || !names || !list || !recipe) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
+        goto done;
+    }
+    status = vit_optimizer_state(t->optimizer, tensors, &count, err);
+    if (status != BASE_OK)
+        goto done;
+    tensors[count++] = (vit_tensor){.name = "sums",
+                                    .type = "F64",
+                                    .rank = 1,
+                                    .shape = {SUM_DOUBLES},
+                                    .data = &t->at.sums};
+    for (size_t i = 0; i < t->moe_count; i++) {
+        snprintf(names[i], sizeof names[i], "load.%zu", i);
+        tensors[count++] = (vit_tensor){.name = names[i],
+                                        .type = "F64",
+                                        .rank = 1,
+                                        .shape = {LOAD_DOUBLES},
+                                        .data = (const char *)&t->load[i] + LOAD_BEGIN};
+    }
+    describe(list, t, recipe);
+    status = vit_tensors_write(path, tensors, count, list->pair, list->count, err);
+done:
+    base_free(recipe);
+    base_free(list);
+    base_free(names);
+    base_free(tensors);
+    return status;
+}
+
+base_status app_state_save(app_trainer *trainer, const char *name, const vit_model *model,
+                           base_error *err)
+{
+    base_status status = BASE_OK;
+    char *live = base_text("%s/%s", trainer->out, name);
+    char *fresh = base_text("%s/%s.new", trainer->out, name);
+    char *weights = base_text("%s/%s.new/model.safetensors", trainer->out, name);
+    char *state = base_text("%s/%s.new/state.safetensors", trainer->out, name);
+
+    if (!live || !fresh || !weights || !state) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s/%s'", trainer->out,
+                           name);
+        goto done;
+    }
+    status = base_folder_remove(fresh, err);
+    if (status == BASE_OK)
+        status = base_folder_make(fresh, err);
+    if (status == BASE_OK)
+        status = vit_model_save(model, weights, VIT_PRECISION_FP32, err);
+    if (status == BASE_OK)
+        status = write_state(trainer, state, err);
+    if (status == BASE_OK)
+        status = base_folder_replace(live, fresh, err);
+    if (status != BASE_OK)
+        base_folder_remove(fresh, NULL); /* err already says what went wrong */
+done:
+    base_free(state);
+    base_free(weights);
+    base_free(fresh);
+    base_free(live);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------------- */
+
+static base_status read_position(app_position *out, const vit_tensor_file *file,
+                                 const char *path, base_error *err)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const position_field *f = &position_fields[i];
+        const char *text = vit_tensors_metadata(file, f->key);
+        char *place = (char *)out + f->at;
+        int64_t whole = 0;
+        double real = 0;
+
+        const bool good = text && (f->real ? base_parse_real(&real, text)
+                                           : base_parse_int(&whole, text) && whole >= 0);
+        if (!good)
+            return base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata",
+                             path, f->key);
+        if (f->real)
+            memcpy(place, &real, sizeof real);
+        else
+            memcpy(place, &(uint64_t){(uint64_t)whole}, sizeof(uint64_t));
+    }
+    return BASE_OK;
+}
+
+static base_status read_doubles(double *out, size_t count, const vit_tensor_file *file,
+                                const char *name, const char *path, base_error *err)
+{
+    const vit_tensor *t = vit_tensors_find(file, name);
+
+    if (!t || strcmp(t->type, "F64") != 0 || t->rank != 1 || t->shape[0] != count)
+        return base_fail(err, BASE_FORMAT, "'%s' has no tensor '%s' of %zu doubles", path,
+                         name, count);
+    memcpy(out, t->data, count * sizeof *out);
+    return BASE_OK;
+}
+
+static base_status same_data(const vit_tensor_file *file, const char *key,
+                             const char *which, const data_source *source, base_error *err)
+{
+    const char *stored = vit_tensors_metadata(file, key);
+    char now[VALUE_BYTES];
+
+    app_state_fingerprint(now, sizeof now, source);
+    if (stored && strcmp(stored, now) == 0)
+        return BASE_OK;
+    return base_fail(err, BASE_MISMATCH,
+                     "the %s data '%s' has fingerprint %s, the run began with %.32s", which,
+                     data_source_path(source), now, stored ? stored : "none");
+}
+
+/* Everything that must agree before the run may go on. */
+static base_status check_state(const app_trainer *t, const vit_tensor_file *file,
+                               const char *path, base_error *err)
+{
+    const char *format = vit_tensors_metadata(file, "format");
+    const char *recipe = vit_tensors_metadata(file, "recipe");
+
+    if (!format || strcmp(format, "vmoe-state") != 0 || !recipe)
+        return base_fail(err, BASE_FORMAT, "'%s' is not the state of a run", path);
+    base_status status = app_recipe_compare(&t->recipe, recipe, err);
+    if (status != BASE_OK) {
+        base_error_prepend(err, "cannot resume '%s': ", t->out);
+        return status;
+    }
+    status = same_data(file, "train_fingerprint", "training", t->train, err);
+    if (status == BASE_OK)
+        status = same_data(file, "val_fingerprint", "validation", t->val, err);
+    if (status != BASE_OK)
+        base_error_prepend(err, "cannot resume '%s': ", t->out);
+    return status;
+}
+
+/* Sums inside the network's kernels are split by threads: another number is allowed, but worth a line. */
+static void note_threads(const app_trainer *t, const vit_tensor_file *file)
+{
+    const char *text = vit_tensors_metadata(file, "threads");
+    int64_t threads = 0;
+
+    if (text && base_parse_int(&threads, text) && threads != t->common->threads)
+        app_note(
+            t->common,
+            "%-12sthe run began with %lld threads and goes on with %lld: the last bits of "
+            "its weights may differ",
+            "resume", (long long)threads, (long long)t->common->threads);
+}
+
+static base_status load_weights(app_trainer *t, const char *path, base_error *err)
+{
+    vit_model *stored = NULL;
+
+    const base_status status = vit_model_load(&stored, path, NULL, err);
+    if (status != BASE_OK)
+        return status;
+    if (vit_model_floats(stored) != vit_model_floats(t->model)) {
+        vit_model_destroy(stored);
+        return base_fail(err, BASE_MISMATCH, "'%s' holds another network than the recipe",
+                         path);
+    }
+    memcpy(vit_model_weights(t->model), vit_model_weights_const(stored),
+           vit_model_floats(t->model) * sizeof(float));
+    vit_model_destroy(stored);
+    return BASE_OK;
+}
+
+/* The folder of the last checkpoint (base_free): "last", or "last.old" when a kill fell between two
+ * renames; NULL when there is none. */
+static char *last_folder(const char *run)
+{
+    static const char *const names[] = {"last", "last.old"};
+
+    for (size_t i = 0; i < 2; i++) {
+        char *folder = base_text("%s/%s", run, names[i]);
+        if (folder && access(folder, F_OK) == 0)
+            return folder;
+        base_free(folder);
+    }
+    return NULL;
+}
+
+bool app_state_exists(const app_trainer *trainer)
+{
+    char *folder = last_folder(trainer->out);
+    const bool found = folder != NULL;
+
+    base_free(folder);
+    return found;
+}
+
+base_status app_state_peek(app_state_facts *out, bool *found, const char *folder,
+                           base_error *err)
+{
+    static const char *const keys[] = {"recipe", "train_fingerprint", "val_fingerprint"};
+    const char *text[3];
+    vit_tensor_file *file = NULL;
+    app_state_facts facts = {0};
+    char *last = last_folder(folder);
+    char *path = last ? base_text("%s/state.safetensors", last) : NULL;
+    base_status status = BASE_OK;
+
+    *found = last != NULL;
+    *out = facts;
+    if (!last)
+        goto done;
+    status = path ? vit_tensors_open(&file, path, err)
+                  : base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", last);
+    if (status == BASE_OK)
+        status = read_position(&facts.at, file, path, err);
+    for (size_t i = 0; i < 3 && status == BASE_OK; i++) {
+        text[i] = vit_tensors_metadata(file, keys[i]);
+        if (!text[i])
+            status = base_fail(err, BASE_FORMAT, "'%s' is not the state of a run", path);
+    }
+    if (status != BASE_OK)
+        goto done;
+    snprintf(facts.train, sizeof facts.train, "%.40s", text[1]);
+    snprintf(facts.val, sizeof facts.val, "%.40s", text[2]);
+    facts.recipe = base_text("%s", text[0]);
+    if (facts.recipe)
+        *out = facts;
+    else
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
+done:
+    vit_tensors_close(file);
+    base_free(path);
+    base_free(last);
+    return status;
+}
+
+base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
+{
+    base_status status = BASE_OK;
+    vit_tensor_file *file = NULL;
+    app_position at = {0};
+    char *folder = last_folder(trainer->out);
+    char *weights = base_text("%s/model.safetensors", folder ? folder : "");
+    char *path = base_text("%s/state.safetensors", folder ? folder : "");
+    char name[32];
+
+    *found = folder != NULL;
+    if (!folder)
+        goto done;
+    if (!weights || !path) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", folder);
+        goto done;
+    }
+    status = vit_tensors_open(&file, path, err);
+    if (status == BASE_OK)
+        status = check_state(trainer, file, path, err);
+    if (status == BASE_OK)
+        status = read_position(&at, file, path, err);
+    if (status == BASE_OK)
+        status =
+            read_doubles((double *)(void *)&at.sums, SUM_DOUBLES, file, "sums", path, err);
+    for (size_t i = 0; i < trainer->moe_count && status == BASE_OK; i++) {
+        snprintf(name, sizeof name, "load.%zu", i);
+        trainer->load[i].experts = (size_t)trainer->recipe.config.moe.experts;
+        status = read_doubles((double *)(void *)((char *)&trainer->load[i] + LOAD_BEGIN),
+                              LOAD_DOUBLES, file, name, path, err);
+    }
+    if (status == BASE_OK && at.step > trainer->total)
+        status = base_fail(err, BASE_FORMAT, "'%s' stands at step %" PRIu64 " of %" PRIu64,
+                           path, at.step, trainer->total);
+    if (status == BASE_OK)
+        status = vit_optimizer_restore(trainer->optimizer, file, err);
+    if (status == BASE_OK)
+        status = load_weights(trainer, weights, err);
+    if (status == BASE_OK) {
+        trainer->at = at;
+        note_threads(trainer, file);
+    }
+done:
+    vit_tensors_close(file);
+    base_free(path);
+    base_free(weights);
+    base_free(folder);
+    return status;
+}

@@ -1,0 +1,303 @@
+/* step.c - one optimiser step: its passes forward and backward, the update, the rule for values
+ * that are not finite (model.md "Optimisers and schedule"), the line of metrics.jsonl.
+ * Relied on elsewhere: the order of passes and sums (a resumed run repeats them to the bit). */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "apps/train/internal.h"
+
+/* Steps in a row whose loss or gradient is not finite before the run gives up. */
+enum { SKIPPED_MAX = 10 };
+
+/* How many images of the batch went to the label that weighs most in their target. */
+static size_t count_correct(const float *logits, const data_batch *batch, size_t classes)
+{
+    size_t correct = 0;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        const int32_t label =
+            batch->weight_a[i] >= 0.5f ? batch->labels[i] : batch->labels_b[i];
+        correct +=
+            label >= 0 && app_arg_max(logits + i * classes, classes) == (size_t)label;
+    }
+    return correct;
+}
+
+/* ---- the passes of a step --------------------------------------------------------------------- */
+
+/* With TRADES two passes of a part carry the routers' losses: half each. */
+static vit_step half_of(const vit_step *step, bool trades)
+{
+    vit_step out = *step;
+
+    if (trades)
+        out.loss_scale /= 2;
+    return out;
+}
+
+/* The gradient of beta * KL(clean || worse), mean over the part, with respect to clean's logits is added to
+ * d_logits. */
+static void add_divergence(app_trainer *t, size_t count, double share)
+{
+    const size_t classes = (size_t)t->recipe.config.classes;
+    const float scale = (float)(t->recipe.adversary.beta * share / (double)count);
+    float *d_clean = t->targets; /* not needed any more */
+
+    for (size_t i = 0; i < count * classes; i += classes) {
+        app_adversary_divergence(d_clean + i, NULL, t->logits + i, t->worse_logits + i,
+                                 classes);
+        for (size_t c = i; c < i + classes; c++)
+            t->d_logits[c] += scale * d_clean[c];
+    }
+}
+
+/* TRADES' second pass, first in time: the worse images, backward from beta * KL(clean || worse). The clean
+ * logits come from a pass that is repeated later for its own backward; its draws are the same. */
+static base_status run_worse(app_trainer *t, const float *clean, const float *worse,
+                             size_t count, const vit_step *step, double *divergence,
+                             base_error *err)
+{
+    const size_t classes = (size_t)t->recipe.config.classes;
+    const double beta = t->recipe.adversary.beta;
+    const vit_step half = half_of(step, true);
+
+    base_status status = vit_run_forward(t->run, t->logits, clean, count, &half, err);
+    if (status == BASE_OK)
+        status = vit_run_forward(t->run, t->worse_logits, worse, count, &half, err);
+    if (status != BASE_OK)
+        return status;
+    const float scale = (float)(beta / t->recipe.train.accumulate / (double)count);
+    double sum = 0;
+    for (size_t i = 0; i < count * classes; i += classes) {
+        sum += app_adversary_divergence(NULL, t->d_logits + i, t->logits + i,
+                                        t->worse_logits + i, classes);
+        for (size_t c = i; c < i + classes; c++)
+            t->d_logits[c] *= scale;
+    }
+    *divergence = beta * sum / (double)count;
+    return isfinite(sum) ? vit_run_backward(t->run, NULL, t->d_logits, err) : BASE_OK;
+}
+
+/* One pass over the next part of the step; *finite false when its loss is not. */
+static base_status run_part(app_trainer *t, int part, bool *finite, base_error *err)
+{
+    const size_t classes = (size_t)t->recipe.config.classes;
+    const double share = 1.0 / t->recipe.train.accumulate;
+    app_sums *sums = &t->at.sums;
+    data_batch batch;
+
+    base_status status = data_loader_next(t->train_loader, &batch, err);
+    if (status != BASE_OK)
+        return status;
+    const vit_step step = {.seed = (uint64_t)t->recipe.train.seed,
+                           .step = t->at.step,
+                           .first_sample = (uint64_t)part * t->part,
+                           .loss_scale = share};
+    vit_targets_fill(t->targets, batch.labels, batch.labels_b, batch.weight_a, batch.count,
+                     classes, t->recipe.train.label_smoothing);
+    const float *images = batch.images, *worse = NULL;
+    if (t->adversary)
+        status = app_adversary_make(&worse, t->adversary, images, t->targets, batch.count,
+                                    &step, err);
+    const bool trades = t->recipe.adversary.kind == APP_ADVERSARY_TRADES;
+    double divergence = 0;
+    if (status == BASE_OK && trades)
+        status = run_worse(t, images, worse, batch.count, &step, &divergence, err);
+    const vit_step last = half_of(&step, trades);
+    if (status == BASE_OK)
+        status = vit_run_forward(t->run, t->logits, worse && !trades ? worse : images,
+                                 batch.count, &last, err);
+    if (status != BASE_OK)
+        return status;
+    const double loss =
+        vit_loss_compute((vit_loss)t->recipe.train.loss, t->d_logits, NULL, t->logits,
+                         t->targets, batch.count, classes, share) +
+        divergence;
+    if (trades)
+        add_divergence(t, batch.count, share);
+    const double aux = vit_run_aux_loss(t->run);
+    const double correct = (double)count_correct(t->logits, &batch, classes);
+    for (size_t i = 0; i < t->moe_count; i++) {
+        const vit_routing routing = vit_run_routing(t->run, i);
+        vit_load_add(&t->load[i], &routing);
+    }
+    *finite = *finite && isfinite(loss) && isfinite(aux);
+    if (isfinite(loss) && isfinite(aux)) {
+        sums->loss += loss * (double)batch.count;
+        sums->aux_loss += aux * (double)batch.count;
+        sums->correct += correct;
+        sums->images += (double)batch.count;
+        /* The mean of the first passes, later a fading one. */
+        const double n = (double)t->shown_count++;
+        const double keep = n < 50 ? n / (n + 1) : 0.98;
+        t->shown_loss = keep * t->shown_loss + (1 - keep) * loss;
+        t->shown_accuracy =
+            keep * t->shown_accuracy + (1 - keep) * correct / (double)batch.count;
+    }
+    return *finite ? vit_run_backward(t->run, NULL, t->d_logits, err) : BASE_OK;
+}
+
+/* ---- not finite ---------------------------------------------------------------------------------- */
+
+static bool all_finite(const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
+/* Where the trouble is first seen: a weight, the input of a router (in block order), else the topmost
+ * tensor whose gradient is not finite, because gradients travel down from the head. */
+static void name_the_layer(char *out, size_t out_bytes, const app_trainer *t)
+{
+    const float *weights = vit_model_weights_const(t->model);
+    const float *gradients = vit_run_gradients(t->run);
+
+    for (size_t i = 0; i < vit_model_parameter_count(t->model); i++) {
+        const vit_parameter *p = vit_model_parameter(t->model, i);
+        if (!all_finite(weights + p->offset, p->count)) {
+            snprintf(out, out_bytes, "weight '%s'", p->name);
+            return;
+        }
+    }
+    for (size_t i = 0; i < t->moe_count; i++) {
+        const vit_routing routing = vit_run_routing(t->run, i);
+        for (size_t j = 0; j < routing.tokens * routing.experts; j++) {
+            if (!isfinite(routing.probs[j])) {
+                snprintf(out, out_bytes, "router of block %zu", app_trainer_block(t, i));
+                return;
+            }
+        }
+    }
+    for (size_t i = vit_model_parameter_count(t->model); i-- > 0;) {
+        const vit_parameter *p = vit_model_parameter(t->model, i);
+        if (!all_finite(gradients + p->offset, p->count)) {
+            snprintf(out, out_bytes, "gradient of '%s'", p->name);
+            return;
+        }
+    }
+    snprintf(out, out_bytes, "loss");
+}
+
+static base_status note_skipped(app_trainer *t, base_error *err)
+{
+    char layer[128];
+
+    t->at.skipped++;
+    t->at.skipped_in_a_row++;
+    t->at.sums.skipped++;
+    if (t->at.skipped_in_a_row < SKIPPED_MAX)
+        return BASE_OK;
+    name_the_layer(layer, sizeof layer, t);
+    return base_fail(err, BASE_NUMERIC,
+                     "%d steps in a row were not finite, the last is step %" PRIu64
+                     ", first seen in %s; checkpoints in '%s' are as they were",
+                     SKIPPED_MAX, t->at.step, layer, t->out);
+}
+
+/* ---- metrics ------------------------------------------------------------------------------------- */
+
+size_t app_trainer_block(const app_trainer *trainer, size_t i)
+{
+    for (size_t block = 0; block < VIT_DEPTH_MAX; block++)
+        if (trainer->recipe.config.moe.layer[block] && i-- == 0)
+            return block;
+    return 0;
+}
+
+void app_trainer_loads(json_t *json, const app_trainer *trainer, const vit_load *load)
+{
+    json_t *layers = json_array();
+    double share = 0;
+
+    for (size_t i = 0; i < trainer->moe_count; i++) {
+        json_array_append_new(layers,
+                              app_json_load(app_trainer_block(trainer, i), &load[i]));
+        share += vit_load_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
+    }
+    json_object_set_new(json, "sinkhorn_share", app_json_real(share));
+    json_object_set_new(json, "moe", layers);
+}
+
+static base_status log_line(app_trainer *t, double lr, base_error *err)
+{
+    const app_sums *s = &t->at.sums;
+    const double updates = s->steps - s->skipped;
+    json_t *json = json_object();
+
+    json_object_set_new(json, "kind", json_string("train"));
+    json_object_set_new(json, "step", json_integer((json_int_t)t->at.step));
+    json_object_set_new(json, "epoch",
+                        json_real((double)t->at.step * t->recipe.train.accumulate /
+                                  (double)t->parts_in_epoch));
+    json_object_set_new(json, "loss", app_json_real(s->loss / s->images));
+    json_object_set_new(json, "accuracy", app_json_real(s->correct / s->images));
+    json_object_set_new(json, "lr", app_json_real(lr));
+    json_object_set_new(json, "images_per_second",
+                        app_json_real(t->timed_images / t->timed_seconds));
+    json_object_set_new(json, "grad_norm", app_json_real(s->grad_norm / updates));
+    json_object_set_new(json, "aux_loss", app_json_real(s->aux_loss / s->images));
+    json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
+    app_trainer_loads(json, t, t->load);
+    memset(&t->at.sums, 0, sizeof t->at.sums);
+    memset(t->load, 0, t->moe_count * sizeof *t->load);
+    t->timed_images = 0;
+    t->timed_seconds = 0;
+    return app_metrics_write(&t->metrics, json, err);
+}
+
+static void show_progress(app_trainer *t, double lr)
+{
+    const app_recipe *r = &t->recipe;
+    double cv = 0;
+
+    for (size_t i = 0; i < t->moe_count; i++)
+        cv += vit_load_summary(&t->load[i]).cv / (double)t->moe_count;
+    const uint64_t epochs = t->total * (uint64_t)r->train.accumulate / t->parts_in_epoch;
+    const uint64_t now = app_trainer_epochs(t, t->at.step - 1) + 1;
+    char load[32] = "";
+    if (t->moe_count > 0)
+        snprintf(load, sizeof load, "  load cv %.2f", cv);
+    app_progress_update(&t->progress, t->at.step * (uint64_t)r->train.batch,
+                        "epoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64
+                        "  loss %.3f  top-1 %.1f %%  lr %.1e%s",
+                        now, epochs > now ? epochs : now, t->at.step, t->shown_loss,
+                        100 * t->shown_accuracy, lr, load);
+}
+
+base_status app_trainer_step(app_trainer *trainer, base_error *err)
+{
+    app_trainer *t = trainer;
+    const double begin = base_seconds();
+    const double lr = vit_schedule_lr(&t->schedule, t->at.step);
+    base_status status = BASE_OK;
+    bool finite = true;
+
+    vit_run_gradients_zero(t->run);
+    for (int part = 0; part < t->recipe.train.accumulate && status == BASE_OK; part++)
+        status = run_part(t, part, &finite, err);
+    if (status != BASE_OK)
+        return status;
+    vit_optimizer_result result = {.skipped = true};
+    if (finite)
+        result = vit_optimizer_step(t->optimizer, t->model, vit_run_gradients(t->run), lr);
+    t->at.step++;
+    t->at.sums.steps++;
+    t->unsaved = true;
+    if (result.skipped) {
+        status = note_skipped(t, err);
+    } else {
+        t->at.skipped_in_a_row = 0;
+        t->at.sums.grad_norm += result.grad_norm;
+    }
+    if (status != BASE_OK)
+        return status;
+    t->timed_seconds += base_seconds() - begin;
+    t->timed_images += t->recipe.train.batch;
+    show_progress(t, lr);
+    if (t->at.step % (uint64_t)t->recipe.train.log_every == 0 || t->at.step == t->total)
+        status = log_line(t, lr, err);
+    return status;
+}

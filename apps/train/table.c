@@ -1,0 +1,132 @@
+/* table.c - what a person sees before the first step: data, network layer by layer, plan.
+ * Free to change: all of it; nothing reads it but people. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "apps/train/internal.h"
+
+typedef struct row_counts {
+    uint64_t all, active;
+} row_counts;
+
+/* Parameters whose name begins with prefix; active: with k of E experts. */
+static row_counts count_named(const app_trainer *t, const char *prefix)
+{
+    const vit_moe_config *moe = &t->recipe.config.moe;
+    row_counts counts = {0};
+
+    for (size_t i = 0; i < vit_model_parameter_count(t->model); i++) {
+        const vit_parameter *p = vit_model_parameter(t->model, i);
+        if (strncmp(p->name, prefix, strlen(prefix)) != 0)
+            continue;
+        counts.all += p->count;
+        counts.active += strstr(p->name, ".experts.")
+                             ? p->count / (uint64_t)moe->experts * (uint64_t)moe->k
+                             : p->count;
+    }
+    return counts;
+}
+
+static void print_row(const char *name, const char *what, row_counts counts)
+{
+    char all[32], active[32];
+
+    fprintf(stderr, "  %-9s %-52s %12s %12s\n", name, what,
+            app_thousands(all, sizeof all, counts.all),
+            app_thousands(active, sizeof active, counts.active));
+}
+
+static void print_layers(const app_trainer *t)
+{
+    const vit_config *c = &t->recipe.config;
+    char name[16], prefix[32], what[128];
+    const int side = c->image / c->patch;
+
+    fprintf(stderr, "  %-9s %-52s %12s %12s\n", "layer", "", "parameters", "active");
+    row_counts counts = count_named(t, "patch_embed.");
+    const row_counts more[] = {count_named(t, "cls_token"), count_named(t, "pos_embed")};
+    for (int i = 0; i < 2; i++) {
+        counts.all += more[i].all;
+        counts.active += more[i].active;
+    }
+    snprintf(what, sizeof what, "%d x %d patches of %d px, %d tokens of %d", side, side,
+             c->patch, (int)vit_config_tokens(c), c->width);
+    print_row("embed", what, counts);
+    for (int i = 0; i < c->depth; i++) {
+        snprintf(name, sizeof name, "block %d", i);
+        snprintf(prefix, sizeof prefix, "blocks.%d.", i);
+        if (c->moe.layer[i])
+            snprintf(what, sizeof what, "%d heads, %d experts of %d, top %d, %s", c->heads,
+                     c->moe.experts, c->mlp, c->moe.k, c->moe.router.name);
+        else
+            snprintf(what, sizeof what, "%d heads, MLP of %d", c->heads, c->mlp);
+        print_row(name, what, count_named(t, prefix));
+    }
+    counts = count_named(t, "head.");
+    const row_counts norm = count_named(t, "norm.");
+    counts.all += norm.all;
+    counts.active += norm.active;
+    snprintf(what, sizeof what, "%s, %d classes",
+             c->pool == VIT_POOL_GAP ? "mean over the patches" : "class token", c->classes);
+    print_row("head", what, counts);
+    print_row("total", "",
+              (row_counts){vit_model_floats(t->model), vit_model_active_floats(t->model)});
+}
+
+static void print_data(const char *label, const data_source *source, size_t used)
+{
+    char count[32], all[32] = "", path[1024];
+
+    app_thousands(count, sizeof count, used);
+    if (used != data_source_count(source))
+        app_thousands(all, sizeof all, data_source_count(source));
+    fprintf(stderr, "%-12s%s:%s, %s%s%s images, %zu classes\n", label,
+            data_source_layout(source),
+            base_quote(path, sizeof path, data_source_path(source)), count,
+            all[0] ? " of " : "", all, data_source_classes(source));
+    if (data_source_notice(source)[0])
+        fprintf(stderr, "%-12s%s\n", "", data_source_notice(source));
+    if (data_source_ignored(source) > 0)
+        fprintf(stderr,
+                "%-12s%s other names ignored: no images, hidden, or links to nowhere\n", "",
+                app_thousands(count, sizeof count, data_source_ignored(source)));
+}
+
+void app_trainer_print(const app_trainer *trainer)
+{
+    static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt"};
+    static const char *const crops[] = {"auto", "evaluation crop", "random resized crop",
+                                        "padded crop"};
+    const app_trainer *t = trainer;
+    const app_recipe *r = &t->recipe;
+    char steps[32], onednn[96], out[1024], name[160];
+
+    if (t->common->quiet)
+        return;
+    vit_onednn_version(onednn, sizeof onednn);
+    fprintf(stderr, "vmoe %s     train into '%s' by recipe '%s'\n", BASE_VERSION,
+            base_quote(out, sizeof out, t->out), base_quote(name, sizeof name, r->name));
+    print_data("data", t->train, data_loader_samples(t->train_loader));
+    print_data("validation", t->val, data_loader_samples(t->val_loader));
+    fprintf(stderr, "%-12s%d x %d, %s, %s%s%s%s%s\n", "pictures", r->config.image,
+            r->config.image, r->config.channels == 1 ? "grey" : "colour", crops[r->crop],
+            r->augment.flip > 0 ? ", flip" : "", r->augment.mixup > 0 ? ", mixup" : "",
+            r->augment.cutmix > 0 ? ", cutmix" : "",
+            r->augment.erase > 0 ? ", erasing" : "");
+    fprintf(stderr, "%-12s%s, %.1f MFLOP an image\n", "network",
+            vit_model_config(t->model)->name[0] ? r->config.name : "of its own size",
+            vit_model_flops(t->model) / 1e6);
+    print_layers(t);
+    fprintf(stderr,
+            "%-12s%s steps of %d images, %" PRIu64
+            " an epoch; %s, lr %g %s, warm-up %" PRIu64 " steps%s\n",
+            "plan", app_thousands(steps, sizeof steps, t->total), r->train.batch,
+            t->parts_in_epoch / (uint64_t)r->train.accumulate,
+            r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
+            schedules[r->schedule.kind], t->schedule.warmup,
+            r->optimizer.ema > 0 ? ", averaged weights" : "");
+    fprintf(stderr, "%-12s%d threads%s, %s, %s, seed %lld\n", "machine",
+            (int)t->common->threads, app_is_bound() ? ", pinned" : "",
+            t->common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", onednn,
+            (long long)r->train.seed);
+}

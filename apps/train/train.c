@@ -1,0 +1,326 @@
+/* train.c - vmoe train: from options to a recipe, from a recipe to a run, and a run that was stopped back
+ * to where it stood. docs/json.md describes its results.
+ * Relied on elsewhere: files in the run's folder, --resume, exit status. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/train/internal.h"
+
+typedef struct train_args {
+    app_common common;
+    const char *data, *val, *val_labels, *class_map, *recipe, *out, *bad_list;
+    app_list set;
+    bool resume, keys, strict;
+} train_args;
+
+#define AT(member) offsetof(train_args, member)
+
+static const app_option train_options[] = {
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help =
+         "images to train on: a folder or tar of class folders, or LAYOUT:PATH (default: the "
+         "recipe's data.train)"},
+    {.name = "val",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(val),
+     .help = "images to validate on (default: the recipe's data.val)"},
+    {.name = "val-labels",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(val_labels),
+     .help = "labels of ILSVRC2012's validation images (default: the recipe's "
+             "data.val_labels, or what lies beside them)"},
+    {.name = "class-map",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(class_map),
+     .help = "label of each class folder, TSV or JSON (default: the recipe's "
+             "data.class_map, or by name)"},
+    {.name = "recipe",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(recipe),
+     .help =
+         "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --resume "
+         "the run's own)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(set),
+     .help = "override keys of the recipe: --set router.name=ssr optimizer.lr=0.001"},
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .help =
+         "folder of the run: recipe.ini, metrics.jsonl, curves.svg, last/, best/ (needed)"},
+    {.name = "resume",
+     .kind = APP_FLAG,
+     .at = AT(resume),
+     .help = "go on with the run in --out; begin it where there is no checkpoint yet"},
+    {.name = "strict",
+     .kind = APP_FLAG,
+     .at = AT(strict),
+     .help = "stop at the first damaged or unreadable image (data.strict = true)"},
+    {.name = "bad-list",
+     .value = "FILE",
+     .kind = APP_TEXT,
+     .at = AT(bad_list),
+     .help = "samples that are odd, damaged or unreadable, as they are met: "
+             "KIND<tab>NAME<tab>REASON; --resume adds to it"},
+    {.name = "keys",
+     .kind = APP_FLAG,
+     .at = AT(keys),
+     .help = "list every key of a recipe with its range and default, and leave"},
+};
+
+static const app_syntax train_syntax = {
+    .command = "train",
+    .usage =
+        "--data DATA --val DATA [--recipe NAME or FILE] [--set key=value ...] --out DIR "
+        "[--resume]",
+    .about =
+        "Trains a network. --seed, --precision, --batch and --limit (of training images) are "
+        "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
+        "writes a checkpoint and leaves.",
+    .options = train_options,
+    .option_count = sizeof train_options / sizeof train_options[0],
+};
+
+/* ---- the recipe ------------------------------------------------------------------------------------ */
+
+/* What the options of every command and --data, --val say, as assignments before those of --set. */
+static base_status apply_options(app_recipe *recipe, const train_args *args,
+                                 base_error *err)
+{
+    char number[4][48];
+    const char *list[4 + APP_LIST_MAX];
+    size_t count = 0;
+    const struct {
+        const char *key;
+        int64_t value, none;
+    } numbers[] = {{"train.seed", args->common.seed, -1},
+                   {"train.batch", args->common.batch, 0},
+                   {"data.limit", args->common.limit, -1}};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (numbers[i].value == numbers[i].none)
+            continue;
+        snprintf(number[count], sizeof number[count], "%s=%lld", numbers[i].key,
+                 (long long)numbers[i].value);
+        list[count] = number[count];
+        count++;
+    }
+    if (args->common.precision >= 0)
+        list[count++] = args->common.precision == VIT_PRECISION_BF16
+                            ? "train.precision=bf16"
+                            : "train.precision=fp32";
+    base_status status = app_recipe_set(recipe, list, count, err);
+    if (status == BASE_OK)
+        status = app_recipe_set(recipe, args->set.at, args->set.count, err);
+    const app_key *train = app_key_find("data", "train"),
+                  *val = app_key_find("data", "val");
+    if (status == BASE_OK && args->data)
+        status = app_key_set(recipe, train, args->data, err);
+    if (status == BASE_OK && args->val)
+        status = app_key_set(recipe, val, args->val, err);
+    if (status == BASE_OK && args->strict)
+        recipe->data.strict = true;
+    if (status == BASE_OK && args->val_labels)
+        status =
+            app_key_set(recipe, app_key_find("data", "val_labels"), args->val_labels, err);
+    if (status == BASE_OK && args->class_map)
+        status =
+            app_key_set(recipe, app_key_find("data", "class_map"), args->class_map, err);
+    return status;
+}
+
+static base_status build_recipe(app_recipe *recipe, const train_args *args, base_error *err)
+{
+    base_status status = BASE_OK;
+    char *own = base_text("%s/recipe.ini", args->out);
+
+    *recipe = app_recipe_defaults();
+    if (!own)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe");
+    if (args->recipe)
+        status = app_recipe_load(recipe, args->recipe, err);
+    else if (args->resume && access(own, F_OK) == 0)
+        status = app_recipe_load(recipe, own, err);
+    base_free(own);
+    if (status == BASE_OK)
+        status = apply_options(recipe, args, err);
+    if (status == BASE_OK && !recipe->data.train[0])
+        status = base_fail(err, BASE_USAGE, "--data DATA is missing");
+    if (status == BASE_OK && !recipe->data.val[0])
+        status = base_fail(err, BASE_USAGE, "--val DATA is missing");
+    return status;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------------ */
+
+/* The file or folder of a run that lies in out already, NULL when there is none. */
+static const char *run_inside(const char *out)
+{
+    static const char *const traces[] = {"last", "last.old", "best", "metrics.jsonl",
+                                         "recipe.ini"};
+
+    for (size_t i = 0; i < sizeof traces / sizeof traces[0]; i++) {
+        char *path = base_text("%s/%s", out, traces[i]);
+        const bool there = path && access(path, F_OK) == 0;
+        base_free(path);
+        if (there)
+            return traces[i];
+    }
+    return NULL;
+}
+
+/* Takes up the last checkpoint with --resume, else begins: files of the run open, recipe written. */
+static base_status take_up(app_trainer *t, const train_args *args, base_error *err)
+{
+    base_status status = BASE_OK;
+    bool found = false;
+
+    if (args->resume)
+        status = app_state_load(t, &found, err);
+    if (status == BASE_OK)
+        status = base_folder_make(args->out, err);
+    if (status == BASE_OK)
+        status = app_metrics_open(&t->metrics, t->path[1], !found, t->at.step,
+                                  t->at.evaluated == t->at.step, err);
+    if (status == BASE_OK)
+        status = app_recipe_save(&t->recipe, t->path[0], err);
+    if (status == BASE_OK && args->resume)
+        app_note(&args->common,
+                 found ? "%-12sgoing on at step %" PRIu64 " of %" PRIu64
+                       : "%-12sno checkpoint yet, beginning at step %" PRIu64
+                         " of %" PRIu64,
+                 "resume", t->at.step, t->total);
+    return status;
+}
+
+/* ---- the result ------------------------------------------------------------------------------------ */
+
+/* Share of the time waiting for pictures above which a person should hear of it (data.md 4). */
+static const double wait_share = 0.2;
+
+/* What the loader met on its way; nothing when all was well. */
+static void note_loader(const app_trainer *t, double seconds)
+{
+    const data_counts counts = data_loader_counts(t->train_loader);
+
+    if (counts.odd + counts.damaged + counts.bad > 0)
+        app_note(t->common,
+                 "pictures: %" PRIu64 " odd, %" PRIu64 " damaged but used, %" PRIu64
+                 " unreadable and replaced",
+                 counts.odd, counts.damaged, counts.bad);
+    if (counts.wait_seconds > wait_share * seconds)
+        app_note(t->common, "the network waited %.0f %% of the time for pictures%s",
+                 100 * counts.wait_seconds / seconds,
+                 t->recipe.data.workers >= 0 ? ", a higher data.workers may help" : "");
+}
+
+static base_status report(const app_trainer *t, const train_args *args, double seconds,
+                          base_error *err)
+{
+    char duration[32], loss[32];
+    json_t *json = NULL;
+
+    fprintf(app_result_stream(&args->common),
+            "best top-1 %.2f %% at step %" PRIu64 ", last top-1 %.2f %%, loss %s, %s\n",
+            100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
+            app_loss_text(loss, sizeof loss, t->at.last_loss),
+            app_duration(duration, sizeof duration, seconds));
+    note_loader(t, seconds);
+    app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'", t->out,
+             t->path[2]);
+    if (!args->common.json)
+        return BASE_OK;
+    json = app_json_begin(&args->common, "train", t->out, t->recipe.data.train);
+    json_object_set_new(json, "val", app_json_text(t->recipe.data.val));
+    json_object_set_new(json, "recipe", app_json_text(t->recipe.name));
+    json_object_set_new(json, "samples",
+                        json_integer((json_int_t)data_loader_samples(t->train_loader)));
+    json_object_set_new(json, "seconds", app_json_real(seconds));
+    json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
+    json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
+    json_object_set_new(json, "best_step", json_integer((json_int_t)t->at.best_step));
+    json_object_set_new(json, "best_top1", app_json_real(t->at.best_accuracy));
+    json_object_set_new(json, "top1", app_json_real(t->at.last_accuracy));
+    json_object_set_new(json, "loss",
+                        t->at.last_loss < 0 ? json_null() : app_json_real(t->at.last_loss));
+    json_object_set_new(json, "peak_bytes", json_integer((json_int_t)base_peak_bytes()));
+    app_trainer_loads(json, t, t->eval_load);
+    return app_json_write(&args->common, json, err);
+}
+
+static base_status train(train_args *args, base_error *err)
+{
+    const double begin = base_seconds();
+    app_recipe recipe;
+    app_trainer trainer = {0};
+    app_bad_list list = {0};
+
+    base_status status = build_recipe(&recipe, args, err);
+    if (status != BASE_OK)
+        return status;
+    args->common.precision = recipe.train.precision;
+    app_common_apply(&args->common, "train");
+    app_threads_share(&args->common);
+    const char *trace = args->resume ? NULL : run_inside(args->out);
+    if (trace)
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' holds a run already ('%s'), go on with --resume or name another "
+            "folder",
+            args->out, trace);
+    status = app_bad_list_open(&list, args->bad_list, args->resume, err);
+    if (status == BASE_OK)
+        status =
+            app_trainer_create(&trainer, &args->common, &recipe, args->out, &list, err);
+    if (status == BASE_OK)
+        app_trainer_print(&trainer);
+    if (status == BASE_OK)
+        status = take_up(&trainer, args, err);
+    if (status == BASE_OK)
+        status = app_trainer_run(&trainer, err);
+    if (status == BASE_OK) {
+        args->common.seed = trainer.recipe.train.seed;
+        status = report(&trainer, args, base_seconds() - begin, err);
+    }
+    app_trainer_destroy(&trainer);
+    if (status == BASE_OK)
+        status = app_bad_list_close(&list, err);
+    else
+        app_bad_list_close(&list, NULL);
+    return status;
+}
+
+int app_train(int argc, char **argv)
+{
+    /* Values outside the options' ranges mean: not given, the recipe decides. */
+    train_args args = {.common = {.seed = -1, .precision = -1, .limit = -1}};
+    base_error err = {0};
+    int exit_status = APP_DONE;
+
+    if (!app_parse(&exit_status, &args, NULL, NULL, &train_syntax, argc, argv))
+        return exit_status;
+    if (args.keys) {
+        app_recipe_print_keys();
+        return APP_DONE;
+    }
+    if (!args.out) {
+        base_fail(&err, BASE_USAGE, "--out DIR is missing");
+        return app_fail("train", &err);
+    }
+    app_stop_install();
+    signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
+    return train(&args, &err) == BASE_OK ? APP_DONE : app_fail("train", &err);
+}

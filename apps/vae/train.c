@@ -1,0 +1,440 @@
+/* train.c - a run of the autoencoder of experts: data, steps, checkpoints. A step is a function of its number
+ * and of the weights, so a run that was stopped ends with the same bytes. With label routing image i of class y
+ * trains decoder y mod E alone, and the gate nothing.
+ * Relied on elsewhere: what lies in last/ belongs together (replaced as a folder). */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/network_internal.h"
+#include "apps/vae/internal.h"
+
+enum {
+    OPTIMIZER_TENSORS = 8,
+    NUMBER = 40,
+    SUM_DOUBLES = sizeof(app_vae_sums) / sizeof(double)
+};
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static base_status open_data(app_vae *v, base_error *err)
+{
+    app_vae_recipe *r = &v->recipe;
+    data_source_options options = {.split = "train",
+                                   .indexing = v->common->quiet ? NULL : app_data_indexing};
+    size_t width = 0, height = 0, channels = 0;
+
+    base_status status = data_source_open(&v->train, r->train, &options, err);
+    options.split = "val";
+    if (status == BASE_OK)
+        status = data_source_open(&v->val, r->val, &options, err);
+    if (status != BASE_OK)
+        return status;
+    v->classes = data_source_classes(v->train);
+    if (v->classes == 0 || data_source_classes(v->val) != v->classes)
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' has %zu classes and '%s' %zu, expected labels and the same",
+                         data_source_path(v->train), v->classes, data_source_path(v->val),
+                         data_source_classes(v->val));
+    data_source_uniform(v->train, &width, &height, &channels);
+    if (r->config.channels == 0)
+        r->config.channels = channels == 1 ? 1 : 3;
+    return BASE_OK;
+}
+
+static base_status open_loaders(app_vae *v, base_error *err)
+{
+    const app_vae_recipe *r = &v->recipe;
+    data_loader_config c = data_loader_defaults();
+
+    c.size = c.resize = (size_t)r->config.image;
+    c.channels = (size_t)r->config.channels;
+    for (size_t i = 0; i < 3; i++) { /* pixels stay 0..1 */
+        c.mean[i] = 0;
+        c.std[i] = 1;
+    }
+    c.seed = (uint64_t)r->seed;
+    app_loader_threads(&c, v->common, -1);
+    c.log = app_progress_log;
+    c.log_user = &v->progress;
+    c.batch = (size_t)r->batch;
+    c.limit = (size_t)r->val_limit;
+    base_status status = data_loader_create(&v->val_loader, v->val, &c, err);
+    if (status != BASE_OK)
+        return status;
+    c.training = true;
+    c.limit = (size_t)r->limit;
+    c.augment = (data_augment){.crop = DATA_CROP_EVAL};
+    status = data_loader_create(&v->train_loader, v->train, &c, err);
+    if (status == BASE_OK)
+        v->steps_in_epoch = data_loader_steps(v->train_loader); /* at least 1 */
+    return status;
+}
+
+base_status app_vae_open(app_vae *out, const app_common *common,
+                         const app_vae_recipe *recipe, const char *folder, base_error *err)
+{
+    app_vae *v = out;
+
+    *v = (app_vae){.common = common, .recipe = *recipe, .out = folder};
+    app_threads_share(common);
+    v->metrics_path = base_text("%s/metrics.jsonl", folder);
+    v->expert = base_alloc((size_t)recipe->batch, sizeof *v->expert);
+    if (!v->metrics_path || !v->expert)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a run");
+    base_status status = open_data(v, err);
+    if (status == BASE_OK)
+        status = open_loaders(v, err);
+    if (status == BASE_OK)
+        status = vit_vae_create(&v->vae, &v->recipe.config, err);
+    if (status != BASE_OK)
+        return status;
+    vit_vae_init(v->vae, (uint64_t)v->recipe.seed);
+    v->total = (uint64_t)v->recipe.epochs * v->steps_in_epoch;
+    v->schedule = (vit_schedule){.kind = VIT_SCHEDULE_COSINE,
+                                 .peak = v->recipe.lr,
+                                 .warmup = (uint64_t)v->recipe.warmup,
+                                 .total = v->total};
+    const vit_optimizer_config o = {.kind = VIT_OPTIMIZER_ADAMW,
+                                    .beta1 = 0.9,
+                                    .beta2 = 0.999,
+                                    .eps = 1e-8,
+                                    .weight_decay = v->recipe.weight_decay,
+                                    .clip = v->recipe.clip};
+    status = vit_vae_optimizer_create(&v->optimizer, v->vae, &o, err);
+    if (status == BASE_OK)
+        status = vit_vae_run_create(&v->run, v->vae, (size_t)v->recipe.batch, true, err);
+    return status;
+}
+
+void app_vae_close(app_vae *v)
+{
+    app_metrics_close(&v->metrics);
+    vit_vae_run_destroy(v->run);
+    vit_optimizer_destroy(v->optimizer);
+    vit_vae_destroy(v->vae);
+    data_loader_destroy(v->train_loader);
+    data_loader_destroy(v->val_loader);
+    data_source_close(v->train);
+    data_source_close(v->val);
+    base_free(v->expert);
+    base_free(v->metrics_path);
+    *v = (app_vae){0};
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------ */
+
+static base_status write_state(const app_vae *v, const char *path, base_error *err)
+{
+    vit_tensor tensors[OPTIMIZER_TENSORS + 1];
+    char step[NUMBER], evaluated[NUMBER], skipped[NUMBER], train[48], val[48];
+    size_t count = OPTIMIZER_TENSORS;
+    char *recipe = app_vae_recipe_fixed(&v->recipe);
+
+    if (!recipe)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
+    base_status status = vit_optimizer_state(v->optimizer, tensors, &count, err);
+    tensors[count++] = (vit_tensor){
+        .name = "sums", .type = "F64", .rank = 1, .shape = {SUM_DOUBLES}, .data = &v->sums};
+    snprintf(step, sizeof step, "%" PRIu64, v->step);
+    snprintf(evaluated, sizeof evaluated, "%" PRIu64, v->evaluated);
+    snprintf(skipped, sizeof skipped, "%" PRIu64, v->skipped);
+    const vit_pair pairs[] = {
+        {"format", "vmoe-vae-state"},
+        {"version", BASE_VERSION},
+        {"step", step},
+        {"evaluated", evaluated},
+        {"skipped", skipped},
+        {"train_fingerprint", app_state_fingerprint(train, sizeof train, v->train)},
+        {"val_fingerprint", app_state_fingerprint(val, sizeof val, v->val)},
+        {"recipe", recipe},
+    };
+    if (status == BASE_OK)
+        status = vit_tensors_write(path, tensors, count, pairs,
+                                   sizeof pairs / sizeof pairs[0], err);
+    base_free(recipe);
+    return status;
+}
+
+static base_status save(app_vae *v, base_error *err)
+{
+    char *live = base_text("%s/last", v->out), *fresh = base_text("%s/last.new", v->out);
+    char *model = base_text("%s/last.new/model.safetensors", v->out);
+    char *state = base_text("%s/last.new/state.safetensors", v->out);
+    base_status status = BASE_OK;
+
+    if (!live || !fresh || !model || !state) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s/last'", v->out);
+        goto done;
+    }
+    status = app_metrics_sync(&v->metrics, err);
+    if (status == BASE_OK)
+        status = base_folder_remove(fresh, err);
+    if (status == BASE_OK)
+        status = base_folder_make(fresh, err);
+    if (status == BASE_OK)
+        status = vit_vae_save(v->vae, model, NULL, 0, err);
+    if (status == BASE_OK)
+        status = write_state(v, state, err);
+    if (status == BASE_OK)
+        status = base_folder_replace(live, fresh, err);
+    if (status != BASE_OK)
+        base_folder_remove(fresh, NULL); /* err already says what went wrong */
+done:
+    base_free(state);
+    base_free(model);
+    base_free(fresh);
+    base_free(live);
+    return status;
+}
+
+static base_status number_of(uint64_t *out, const vit_tensor_file *file, const char *key,
+                             base_error *err)
+{
+    const char *text = vit_tensors_metadata(file, key);
+    int64_t value = 0;
+
+    if (!text || !base_parse_int(&value, text) || value < 0)
+        return base_fail(err, BASE_FORMAT, "no usable '%s' in its metadata", key);
+    *out = (uint64_t)value;
+    return BASE_OK;
+}
+
+/* BASE_MISMATCH with the first line of now that stored lacks. */
+static base_status same_recipe(const char *now, const char *stored, base_error *err)
+{
+    for (const char *line = now; *line;) {
+        const size_t length = strcspn(line, "\n");
+        const char *old = stored;
+        while (old && strncmp(old, line, length + 1) != 0) {
+            old = strchr(old, '\n');
+            old = old ? old + 1 : NULL;
+        }
+        if (!old)
+            return base_fail(err, BASE_MISMATCH, "'%.*s' is not what the run began with",
+                             (int)length, line);
+        line += length + 1;
+    }
+    return BASE_OK;
+}
+
+static base_status check_state(const app_vae *v, const vit_tensor_file *file,
+                               base_error *err)
+{
+    const char *format = vit_tensors_metadata(file, "format"),
+               *stored = vit_tensors_metadata(file, "recipe");
+    const char *train = vit_tensors_metadata(file, "train_fingerprint"),
+               *val = vit_tensors_metadata(file, "val_fingerprint");
+    char now[48];
+
+    if (!format || strcmp(format, "vmoe-vae-state") != 0 || !stored || !train || !val)
+        return base_fail(err, BASE_FORMAT, "it is no state of vmoe vae");
+    char *recipe = app_vae_recipe_fixed(&v->recipe);
+    if (!recipe)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
+    base_status status = same_recipe(recipe, stored, err);
+    base_free(recipe);
+    if (status == BASE_OK &&
+        (strcmp(train, app_state_fingerprint(now, sizeof now, v->train)) != 0 ||
+         strcmp(val, app_state_fingerprint(now, sizeof now, v->val)) != 0))
+        status = base_fail(err, BASE_MISMATCH, "the run began with other data");
+    return status;
+}
+
+static base_status load(app_vae *v, const char *folder, base_error *err)
+{
+    char *model = base_text("%s/model.safetensors", folder);
+    char *path = base_text("%s/state.safetensors", folder);
+    vit_tensor_file *file = NULL;
+    vit_vae *stored = NULL;
+    base_status status = BASE_NO_MEMORY;
+
+    if (!model || !path) {
+        base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", folder);
+        goto done;
+    }
+    status = vit_tensors_open(&file, path, err);
+    if (status == BASE_OK)
+        status = check_state(v, file, err);
+    if (status == BASE_OK)
+        status = number_of(&v->step, file, "step", err);
+    if (status == BASE_OK)
+        status = number_of(&v->evaluated, file, "evaluated", err);
+    if (status == BASE_OK)
+        status = number_of(&v->skipped, file, "skipped", err);
+    const vit_tensor *sums = file ? vit_tensors_find(file, "sums") : NULL;
+    if (status == BASE_OK && (!sums || strcmp(sums->type, "F64") != 0 || sums->rank != 1 ||
+                              sums->shape[0] != SUM_DOUBLES || v->step > v->total))
+        status = base_fail(err, BASE_FORMAT, "its sums or its step are not of this run");
+    if (status == BASE_OK)
+        status = vit_optimizer_restore(v->optimizer, file, err);
+    if (status == BASE_OK)
+        status = vit_vae_load(&stored, model, err);
+    if (status == BASE_OK && vit_vae_floats(stored) != vit_vae_floats(v->vae))
+        status = base_fail(err, BASE_MISMATCH, "it holds another network");
+    if (status != BASE_OK) {
+        base_error_prepend(err, "cannot resume from '%s': ", folder);
+        goto done;
+    }
+    memcpy(&v->sums, sums->data, sizeof v->sums);
+    memcpy(vit_vae_weights(v->vae), vit_vae_weights(stored),
+           vit_vae_floats(v->vae) * sizeof(float));
+done:
+    vit_vae_destroy(stored);
+    vit_tensors_close(file);
+    base_free(path);
+    base_free(model);
+    return status;
+}
+
+base_status app_vae_take_up(app_vae *v, bool resume, base_error *err)
+{
+    static const char *const names[] = {"last",
+                                        "last.old"}; /* a kill between two renames */
+    char *recipe = base_text("%s/recipe.ini", v->out);
+    base_status status = recipe ? BASE_OK : BASE_NO_MEMORY;
+    bool found = false;
+
+    for (size_t i = 0; i < 2 && resume && !found && status == BASE_OK; i++) {
+        char *folder = base_text("%s/%s", v->out, names[i]);
+        found = folder && access(folder, F_OK) == 0;
+        if (found)
+            status = load(v, folder, err);
+        base_free(folder);
+    }
+    if (status == BASE_OK)
+        status = base_folder_make(v->out, err);
+    if (status == BASE_OK)
+        status = app_metrics_open(&v->metrics, v->metrics_path, !found, v->step,
+                                  v->evaluated == v->step, err);
+    if (status == BASE_OK)
+        status = app_vae_recipe_save(&v->recipe, recipe, err);
+    base_free(recipe);
+    if (status == BASE_OK && resume)
+        app_note(v->common, "%-12s%s at step %" PRIu64 " of %" PRIu64, "resume",
+                 found ? "going on" : "no checkpoint yet, beginning", v->step, v->total);
+    return status;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static base_status log_line(app_vae *v, base_error *err)
+{
+    const double n = v->sums.images, pixels = (double)v->recipe.config.channels *
+                                              v->recipe.config.image *
+                                              v->recipe.config.image;
+    json_t *json = json_object();
+
+    json_object_set_new(json, "kind", json_string("train"));
+    json_object_set_new(json, "step", json_integer((json_int_t)v->step));
+    json_object_set_new(json, "mse", app_json_real(v->sums.squares / n / pixels));
+    json_object_set_new(json, "kl", app_json_real(v->sums.kl / n));
+    json_object_set_new(json, "balance", app_json_real(v->sums.balance / n));
+    json_object_set_new(json, "gate_entropy", app_json_real(v->sums.entropy / n));
+    json_object_set_new(json, "grad_norm",
+                        app_json_real(v->sums.grad_norm / v->sums.steps));
+    json_object_set_new(json, "lr",
+                        app_json_real(vit_schedule_lr(&v->schedule, v->step - 1)));
+    v->sums = (app_vae_sums){0};
+    return app_metrics_write(&v->metrics, json, err);
+}
+
+static base_status step(app_vae *v, base_error *err)
+{
+    data_batch batch;
+    vit_vae_losses l;
+    const bool label = v->recipe.routing == APP_VAE_LABEL;
+
+    base_status status = data_loader_next(v->train_loader, &batch, err);
+    if (status != BASE_OK)
+        return status;
+    for (size_t i = 0; i < batch.count && label; i++)
+        v->expert[i] = batch.labels[i] % v->recipe.config.experts;
+    const vit_step sample = {.seed = (uint64_t)v->recipe.seed, .step = v->step};
+    vit_vae_gradients_zero(v->run);
+    status = vit_vae_forward(v->run, &l, batch.images, batch.count,
+                             label ? VIT_VAE_GIVEN : VIT_VAE_ALL, v->expert, &sample, err);
+    if (status == BASE_OK)
+        status = vit_vae_backward(v->run, 1.0, err);
+    if (status != BASE_OK)
+        return status;
+    const vit_optimizer_result r =
+        vit_vae_optimizer_step(v->optimizer, v->vae, vit_vae_gradients(v->run),
+                               vit_schedule_lr(&v->schedule, v->step));
+    v->step++;
+    v->skipped += r.skipped;
+    if (r.skipped && v->skipped > 100)
+        return base_fail(err, BASE_NUMERIC, "more than 100 gradients were not finite");
+    const double n = (double)batch.count;
+    v->sums.squares += n * l.squares;
+    v->sums.kl += n * l.kl;
+    v->sums.balance += n * l.balance;
+    v->sums.entropy += n * l.entropy;
+    v->sums.images += n;
+    v->sums.grad_norm += r.grad_norm;
+    v->sums.steps++;
+    app_progress_update(&v->progress, v->step, "error %.4f  kl %.2f",
+                        l.squares / ((double)v->recipe.config.channels *
+                                     v->recipe.config.image * v->recipe.config.image),
+                        l.kl);
+    return v->step % (uint64_t)v->recipe.log_every == 0 ? log_line(v, err) : BASE_OK;
+}
+
+static base_status evaluate(app_vae *v, base_error *err)
+{
+    app_vae_measures m = {0};
+    base_status status = app_vae_measure(&m, v, false, err);
+
+    if (status == BASE_OK) {
+        json_t *json = json_object();
+        json_object_set_new(json, "kind", json_string("eval"));
+        json_object_set_new(json, "step", json_integer((json_int_t)v->step));
+        json_object_set_new(json, "mse", app_json_real(m.best));
+        json_object_set_new(json, "mse_all", app_json_real(m.all));
+        json_object_set_new(json, "kl", app_json_real(m.kl));
+        json_object_set_new(json, "gate_entropy", app_json_real(m.entropy));
+        json_object_set_new(json, "load_entropy", app_json_real(m.load_entropy));
+        json_object_set_new(json, "nmi", app_json_real(m.found.normalised));
+        status = app_metrics_write(&v->metrics, json, err);
+        app_progress_line(&v->progress,
+                          "epoch %-4" PRIu64
+                          " error %.5f (all decoders %.5f)  kl %.2f  gate entropy %.3f  "
+                          "load entropy %.3f  NMI %.3f",
+                          v->step / v->steps_in_epoch, m.best, m.all, m.kl, m.entropy,
+                          m.load_entropy, m.found.normalised);
+        v->evaluated = v->step;
+    }
+    app_vae_measures_free(&m);
+    return status;
+}
+
+base_status app_vae_train(app_vae *v, base_error *err)
+{
+    const double begin = base_seconds();
+    base_status status = data_loader_seek(v->train_loader, v->step / v->steps_in_epoch,
+                                          v->step % v->steps_in_epoch, err);
+
+    app_progress_start(&v->progress, v->common, "vae", "steps", v->total, v->step);
+    while (status == BASE_OK && v->step < v->total) {
+        if (app_stop_asked() ||
+            (v->step > 0 && v->step == (uint64_t)v->recipe.stop_after)) {
+            status = save(v, err);
+            app_progress_end(&v->progress);
+            return status != BASE_OK
+                       ? status
+                       : base_fail(err, BASE_INTERRUPTED,
+                                   "stopped at step %" PRIu64 ", go on with --resume",
+                                   v->step);
+        }
+        status = step(v, err);
+        if (status != BASE_OK || v->step % v->steps_in_epoch != 0)
+            continue;
+        status = evaluate(v, err);
+        if (status == BASE_OK)
+            status = save(v, err);
+    }
+    app_progress_end(&v->progress);
+    v->seconds = base_seconds() - begin;
+    return status;
+}

@@ -1,0 +1,295 @@
+/* vae.c - vmoe vae: from options to a recipe, from a recipe to a run, from a run to its measures.
+ * Relied on elsewhere: files in the run's folder, keys of result.json (docs/json.md), exit status. */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/vae/internal.h"
+
+typedef struct vae_args {
+    app_common common;
+    const char *data, *val, *recipe, *out, *routing;
+    int64_t experts;
+    app_list set;
+    bool resume, keys;
+} vae_args;
+
+#define AT(member) offsetof(vae_args, member)
+
+static const app_option vae_options[] = {
+    {.name = "data",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(data),
+     .help =
+         "labelled images to train on (default: the recipe's data.train); labels are used "
+         "by --routing label and by the measures only"},
+    {.name = "val",
+     .value = "DATA",
+     .kind = APP_TEXT,
+     .at = AT(val),
+     .help = "images to measure on (default: the recipe's data.val)"},
+    {.name = "recipe",
+     .value = "NAME",
+     .kind = APP_TEXT,
+     .at = AT(recipe),
+     .help = "recipe by name or INI file (default: plain settings; with --resume the run's "
+             "own)"},
+    {.name = "routing",
+     .value = "HOW",
+     .kind = APP_TEXT,
+     .at = AT(routing),
+     .help = "vae.routing: learned or label (default: the recipe's)"},
+    {.name = "experts",
+     .value = "N",
+     .kind = APP_INT,
+     .at = AT(experts),
+     .low = 1,
+     .high = VIT_EXPERTS_MAX,
+     .help = "vae.experts (default: the recipe's)"},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .kind = APP_LIST,
+     .at = AT(set),
+     .help = "override keys of the recipe: --set vae.latent=8 train.epochs=5"},
+    {.name = "out",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(out),
+     .help = "folder of the run: model.safetensors, result.json, page.html, metrics.jsonl, "
+             "last/ (needed)"},
+    {.name = "resume",
+     .kind = APP_FLAG,
+     .at = AT(resume),
+     .help = "go on with the run in --out; begin it where there is no checkpoint yet"},
+    {.name = "keys",
+     .kind = APP_FLAG,
+     .at = AT(keys),
+     .help = "list every key of a recipe with its range and default, and leave"},
+};
+
+static const app_syntax vae_syntax = {
+    .command = "vae",
+    .usage =
+        "--data DATA --val DATA [--recipe smoe-vae] [--routing learned or label] --out DIR "
+        "[--resume]",
+    .about =
+        "Trains an autoencoder whose decoders are experts, without labels or by them, and "
+        "shows what the\nexperts became. After SMoE-VAE (arXiv 2509.10025), of which "
+        "summaries were read: the layout is\ntheirs, sizes and weights of losses are our "
+        "reconstruction. Ctrl-C writes a checkpoint and leaves.",
+    .options = vae_options,
+    .option_count = sizeof vae_options / sizeof vae_options[0],
+};
+
+/* One layer of settings that was read, or could not be; frees the list. */
+static base_status apply(app_vae_recipe *recipe, base_status status, app_assignment *list,
+                         size_t count, base_error *err)
+{
+    if (status == BASE_OK)
+        status = app_vae_recipe_apply(recipe, list, count, err);
+    base_free(list);
+    return status;
+}
+
+static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
+                                 base_error *err)
+{
+    enum { OPTIONS = 8, WORD = APP_RECIPE_TEXT + 32 };
+    char(*word)[WORD] = base_alloc(OPTIONS, WORD);
+    const char *words[OPTIONS + APP_LIST_MAX];
+    app_assignment *list = NULL;
+    size_t count = 0, made = 0;
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"data.train", args->data},
+                 {"data.val", args->val},
+                 {"vae.routing", args->routing}};
+    const struct {
+        const char *key;
+        int64_t value, none;
+    } numbers[] = {{"train.seed", args->common.seed, -1},
+                   {"train.batch", args->common.batch, 0},
+                   {"data.limit", args->common.limit, -1},
+                   {"vae.experts", args->experts, 0}};
+
+    if (!word)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the settings");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].text) {
+            snprintf(word[count], WORD, "%s=%s", texts[i].key, texts[i].text);
+            words[count] = word[count];
+            count++;
+        }
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i].value != numbers[i].none) {
+            snprintf(word[count], WORD, "%s=%lld", numbers[i].key,
+                     (long long)numbers[i].value);
+            words[count] = word[count];
+            count++;
+        }
+    memcpy(words + count, args->set.at, args->set.count * sizeof *words);
+    base_status status =
+        app_assignments_words(&list, &made, words, count + args->set.count, err);
+    status = apply(recipe, status, list, made, err);
+    base_free(word);
+    return status;
+}
+
+static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
+                                base_error *err)
+{
+    char *own = base_text("%s/recipe.ini", args->out);
+    app_assignment *list = NULL;
+    size_t count = 0;
+    base_status status = BASE_OK;
+
+    *recipe = app_vae_recipe_defaults();
+    if (!own)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe");
+    const char *name = args->recipe                             ? args->recipe
+                       : args->resume && access(own, F_OK) == 0 ? own
+                                                                : NULL;
+    if (name) {
+        status = app_assignments_load(&list, &count, name, err);
+        status = apply(recipe, status, list, count, err);
+        snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
+    }
+    base_free(own);
+    if (status == BASE_OK)
+        status = apply_options(recipe, args, err);
+    if (status == BASE_OK && !recipe->train[0])
+        status = base_fail(err, BASE_USAGE, "--data DATA is missing");
+    if (status == BASE_OK && !recipe->val[0])
+        status = base_fail(err, BASE_USAGE, "--val DATA is missing");
+    return status;
+}
+
+static void print(const app_vae *v, const app_vae_measures *m)
+{
+    FILE *out = app_result_stream(v->common);
+    char duration[32];
+
+    fprintf(out,
+            "squared error a pixel %.5f (%s)\n"
+            "all decoders          ",
+            m->best,
+            v->recipe.routing == APP_VAE_LABEL ? "expert of the label"
+                                               : "expert with the largest gate");
+    if (v->recipe.routing == APP_VAE_LABEL)
+        fputs("not trained\n", out);
+    else
+        fprintf(out, "%.5f, gate entropy %.3f nats\n", m->all, m->entropy);
+    fprintf(out, "load                  entropy %.3f, %zu of %zu experts dead\n",
+            m->load_entropy, m->dead, m->experts);
+    fprintf(out,
+            "class and expert      MI %.4f nats (by chance %.4f), NMI %.4f, purity %.4f\n",
+            m->found.mutual, m->chance.mutual, m->found.normalised, m->found.purity);
+    fprintf(out,
+            "linear probes         expert %.2f %% (by chance %.2f %%), class %.2f %% (by "
+            "chance %.2f %%)\n",
+            100 * m->of_expert.test, 100 * m->of_expert.chance, 100 * m->of_label.test,
+            100 * m->of_label.chance);
+    fprintf(out, "%zu images, %llu steps in %s\n", m->images, (unsigned long long)v->step,
+            app_duration(duration, sizeof duration, v->seconds));
+}
+
+/* Everything that a finished run leaves. */
+static base_status finish(app_vae *v, base_error *err)
+{
+    app_vae_measures m = {0};
+    app_common files = *v->common;
+    char *model = base_text("%s/model.safetensors", v->out),
+         *result = base_text("%s/result.json", v->out),
+         *page = base_text("%s/page.html", v->out);
+    base_status status = model && result && page
+                             ? BASE_OK
+                             : base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    const vit_pair routing = {"routing",
+                              v->recipe.routing == APP_VAE_LABEL ? "label" : "learned"};
+
+    if (status == BASE_OK)
+        status = app_vae_measure(&m, v, true, err);
+    if (status == BASE_OK)
+        status = vit_vae_save(v->vae, model, &routing, 1, err);
+    files.json = result;
+    if (status == BASE_OK)
+        status = app_json_write(&files, app_vae_json(v, &m), err);
+    if (status == BASE_OK)
+        status = app_vae_page(v, &m, page, err);
+    if (status == BASE_OK)
+        print(v, &m);
+    if (status == BASE_OK)
+        app_note(v->common, "model in '%s', page in '%s'", model, page);
+    if (status == BASE_OK)
+        status = app_json_write(v->common, app_vae_json(v, &m), err);
+    app_vae_measures_free(&m);
+    base_free(page);
+    base_free(result);
+    base_free(model);
+    return status;
+}
+
+static base_status vae(vae_args *args, base_error *err)
+{
+    app_vae_recipe recipe;
+    app_vae v = {0};
+    char *trace = base_text("%s/metrics.jsonl", args->out);
+    base_status status = build_recipe(&recipe, args, err);
+
+    if (status == BASE_OK && !trace)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the run");
+    if (status == BASE_OK && !args->resume && access(trace, F_OK) == 0)
+        status = base_fail(err, BASE_MISMATCH,
+                           "'%s' holds a run already, go on with --resume or name another "
+                           "folder",
+                           args->out);
+    if (status == BASE_OK && args->common.precision == VIT_PRECISION_BF16)
+        status = base_fail(err, BASE_UNSUPPORTED, "vmoe vae runs in fp32 only");
+    base_free(trace);
+    if (status != BASE_OK)
+        return status;
+    args->common.seed = recipe.seed;
+    args->common.precision = VIT_PRECISION_FP32;
+    app_common_apply(&args->common, "vae");
+    status = app_output_check(args->common.json, err);
+    if (status == BASE_OK)
+        status = app_vae_open(&v, &args->common, &recipe, args->out, err);
+    if (status == BASE_OK)
+        app_note(&args->common,
+                 "%-12s%zu images of %zu classes, %d experts, %zu parameters, %d epochs of "
+                 "%llu steps",
+                 "vae", data_loader_samples(v.train_loader), v.classes,
+                 v.recipe.config.experts, vit_vae_floats(v.vae), v.recipe.epochs,
+                 (unsigned long long)v.steps_in_epoch);
+    if (status == BASE_OK)
+        status = app_vae_take_up(&v, args->resume, err);
+    if (status == BASE_OK)
+        status = app_vae_train(&v, err);
+    if (status == BASE_OK)
+        status = finish(&v, err);
+    app_vae_close(&v);
+    return status;
+}
+
+int app_vae_command(int argc, char **argv)
+{
+    /* Values outside the options' ranges mean: not given, the recipe decides. */
+    vae_args args = {.common = {.seed = -1, .precision = -1, .limit = -1}};
+    base_error err = {0};
+    int exit_status = APP_DONE;
+
+    if (!app_parse(&exit_status, &args, NULL, NULL, &vae_syntax, argc, argv))
+        return exit_status;
+    if (args.keys) {
+        app_vae_recipe_print_keys();
+        return APP_DONE;
+    }
+    if (!args.out) {
+        base_fail(&err, BASE_USAGE, "--out DIR is missing");
+        return app_fail("vae", &err);
+    }
+    app_stop_install();
+    signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
+    return vae(&args, &err) == BASE_OK ? APP_DONE : app_fail("vae", &err);
+}

@@ -1,0 +1,169 @@
+/* slope.c - C19: the model's input gradient against central differences of its
+ * logits, along directions in which no token changes its experts (attacks.md 9.2). A
+ * linear function of the logits with random weights is differentiated, so that no loss
+ * can saturate; two step lengths are extrapolated to none (Richardson), and directions
+ * on which they disagree, or that cross a change of experts, are skipped and counted. */
+#include "attacks/checks/checks_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { IMAGES = 8, DIRECTIONS = 6, SHRINKS = 6 };
+
+static const double AGREE = 1e-2;       /* relative, attacks.md 9.2 */
+static const double ENOUGH = 0.99;      /* share of directions */
+static const double SMOOTH = 5e-3;      /* the two step lengths must agree to this */
+static const double FIRST_CHANGE = 0.1; /* of the function, over the logits' scale */
+static const double LONGEST = 0.05;     /* root mean square of a step, in pixels */
+
+typedef struct slopes {
+    const attack_bench *bench;
+    float *image, *direction, *gradient; /* [D] */
+    float *logits, *weight;              /* [classes] */
+    uint64_t signature;                  /* of the image itself */
+    size_t tested, agreed, skipped;
+    double worst; /* relative difference of the tested */
+} slopes;
+
+/* sum_j weight_j z_j at x + h direction; *same becomes false when experts changed. */
+static base_status value_at(double *value, bool *same, slopes *s, const float *x, double h,
+                            base_error *err)
+{
+    const attack_target *target = &s->bench->run->target;
+
+    for (size_t i = 0; i < s->bench->count; i++)
+        s->image[i] = (float)((double)x[i] + h * (double)s->direction[i]);
+    const base_status status = target->forward(target->user, s->logits, s->image, 1, err);
+    if (status != BASE_OK)
+        return status;
+    *value = 0;
+    for (size_t j = 0; j < s->bench->classes; j++)
+        *value += (double)s->weight[j] * (double)s->logits[j];
+    if (target->signature) {
+        uint64_t signature;
+        target->signature(target->user, &signature);
+        *same &= signature == s->signature;
+    }
+    return BASE_OK;
+}
+
+/* (f(x + h v) - f(x - h v)) / 2h */
+static base_status central(double *slope, bool *same, slopes *s, const float *x, double h,
+                           base_error *err)
+{
+    double plus = 0, minus = 0;
+    base_status status = value_at(&plus, same, s, x, h, err);
+
+    if (status == BASE_OK)
+        status = value_at(&minus, same, s, x, -h, err);
+    *slope = (plus - minus) / (2 * h);
+    return status;
+}
+
+/* One direction, from the longest step down until experts stay and the slope is smooth. */
+static base_status try_direction(slopes *s, const float *x, double expected, double scale,
+                                 base_error *err)
+{
+    const double longest = LONGEST * sqrt((double)s->bench->count);
+    double h = fabs(expected) > 0 ? FIRST_CHANGE * scale / fabs(expected) : longest;
+
+    h = fmin(h, longest);
+    for (int turn = 0; turn < SHRINKS; turn++, h /= 4) {
+        double wide, narrow;
+        bool same = true;
+        base_status status = central(&wide, &same, s, x, h, err);
+        if (status == BASE_OK)
+            status = central(&narrow, &same, s, x, h / 2, err);
+        if (status != BASE_OK)
+            return status;
+        if (!same || !(fabs(wide - narrow) <= SMOOTH * fabs(narrow)))
+            continue;
+        const double measured = (4 * narrow - wide) / 3;
+        const double larger = fmax(fabs(measured), fabs(expected));
+        const double error = larger > 0 ? fabs(measured - expected) / larger : 0;
+        s->tested++;
+        s->agreed += error <= AGREE;
+        s->worst = fmax(s->worst, error);
+        return BASE_OK;
+    }
+    s->skipped++;
+    return BASE_OK;
+}
+
+/* Half along the gradient, half random, so that the slope stands out of float32's noise. */
+static double choose_direction(slopes *s, base_rng *rng)
+{
+    const size_t count = s->bench->count;
+    const double g = attack_norm2(s->gradient, count);
+    double slope = 0;
+
+    for (size_t i = 0; i < count; i++)
+        s->direction[i] = (float)base_rng_normal(rng);
+    const double u = attack_norm2(s->direction, count);
+    for (size_t i = 0; i < count; i++)
+        s->direction[i] =
+            (float)((double)s->direction[i] / u + (g > 0 ? (double)s->gradient[i] / g : 0));
+    const double norm = attack_norm2(s->direction, count);
+    for (size_t i = 0; i < count; i++) {
+        s->direction[i] = (float)((double)s->direction[i] / norm);
+        slope += (double)s->gradient[i] * (double)s->direction[i];
+    }
+    return slope;
+}
+
+static base_status try_image(slopes *s, size_t i, base_error *err)
+{
+    const attack_bench *bench = s->bench;
+    const attack_target *target = &bench->run->target;
+    const float *x = bench->images + i * bench->count;
+    double scale = 0;
+    base_rng rng = base_rng_make(bench->run->config.seed, BASE_PURPOSE_ATTACK, 0xc19,
+                                 bench->samples[i], 0);
+
+    for (size_t j = 0; j < bench->classes; j++)
+        s->weight[j] = (float)base_rng_normal(&rng);
+    base_status status = target->forward(target->user, s->logits, x, 1, err);
+    if (status == BASE_OK && target->signature)
+        target->signature(target->user, &s->signature);
+    if (status == BASE_OK)
+        status = target->gradient(target->user, s->gradient, s->weight, err);
+    for (size_t j = 0; j < bench->classes; j++)
+        scale += fabs((double)s->weight[j] * (double)s->logits[j]);
+    for (int turn = 0; turn < DIRECTIONS && status == BASE_OK; turn++) {
+        const double expected = choose_direction(s, &rng);
+        status = try_direction(s, x, expected, scale, err);
+    }
+    return status;
+}
+
+base_status attack_checks_slope(attack_bench *bench, base_error *err)
+{
+    attack_check *check = attack_bench_check(bench, 19);
+    float *block = base_alloc(3 * bench->count + 2 * bench->classes, sizeof(float));
+    slopes s = {.bench = bench};
+    base_status status = BASE_OK;
+
+    if (!block)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
+    s.image = block;
+    s.direction = s.image + bench->count;
+    s.gradient = s.direction + bench->count;
+    s.logits = s.gradient + bench->count;
+    s.weight = s.logits + bench->classes;
+    for (size_t i = 0; i < bench->n && i < IMAGES && status == BASE_OK; i++)
+        status = try_image(&s, i, err);
+    base_free(block);
+    if (status != BASE_OK)
+        return status;
+    const double share = s.tested > 0 ? (double)s.agreed / (double)s.tested : (double)NAN;
+    if (s.tested == 0)
+        attack_check_set(check, ATTACK_VERDICT_SKIPPED, NAN, ENOUGH,
+                         "no direction of %zu keeps every expert and is smooth", s.skipped);
+    else
+        attack_check_set(check, share >= ENOUGH ? ATTACK_VERDICT_PASS : ATTACK_VERDICT_FAIL,
+                         share, ENOUGH,
+                         "%zu of %zu slopes agree within %g (worst %.2g); %zu directions "
+                         "skipped where experts change or the slope is not smooth",
+                         s.agreed, s.tested, AGREE, s.worst, s.skipped);
+    return BASE_OK;
+}

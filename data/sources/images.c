@@ -1,0 +1,52 @@
+/* images.c - a plain folder of images, in folders or not, without labels: for
+ * predictions (data.md 1). With --val-labels it is an unpacked validation set. Free to
+ * change: nothing much. Relied on elsewhere: bytewise order of whole paths. */
+#include "data/data_internal.h"
+
+#include <dirent.h>
+#include <string.h>
+
+static base_status images_scan(data_source *source, const data_source_options *options,
+                               base_error *err)
+{
+    (void)options;
+    const base_status status = data_folder_scan_flat(source, err);
+    source->labelling = DATA_LABELS_NONE;
+    return status;
+}
+
+/* Images right in it; a folder of class folders may have some too, so not for sure. */
+static int images_fits(const char *path)
+{
+    const struct dirent *d;
+    int fits = 0;
+    DIR *dir = opendir(path);
+
+    if (!dir)
+        return 0;
+    while ((d = readdir(dir)) != NULL) {
+        if (d->d_name[0] == '.')
+            continue;
+        if (d->d_type == DT_DIR) { /* class folders? Then "folder" it is */
+            fits = 0;
+            break;
+        }
+        fits = fits || data_is_image_name(d->d_name);
+    }
+    closedir(dir);
+    return fits;
+}
+
+const data_layout data_layout_images = {
+    .name = "images",
+    .holds = "a folder of images",
+    .fits = images_fits,
+    .prepare = data_folder_prepare,
+    .scan = images_scan,
+    .read = data_folder_read,
+    .relative = data_folder_relative,
+    .whole = data_folder_whole,
+    .advise = data_folder_advise,
+    .join = '/',
+    .cached = true,
+};

@@ -1,0 +1,389 @@
+/* sources_internal.h - sources and their layouts (source*.c, tar.c, files.c, index_*.c):
+ * what they share inside this room. Part of data_internal.h.
+ *
+ * Opening goes in steps: a layout's scan fills the index with samples whose label is a
+ * class of source->table (or a number, or still unknown); data_source_sort puts them in
+ * canonical order; that is what the cache holds. data_source_finish then decides the
+ * labels, which depend on the model and the options, not on the files. */
+#ifndef DATA_SOURCE_INTERNAL_H
+#define DATA_SOURCE_INTERNAL_H
+
+#include <sys/stat.h>
+
+#include "data/data.h"
+
+enum {
+    DATA_IMAGENET_CLASSES = 1000,
+    DATA_CLASSES_MAX = 65536, /* ImageNet-21k has 21841 */
+    DATA_NAME_MAX = 4096,     /* bytes of a path below the class folder */
+    DATA_DEPTH_MAX = 16       /* folders on a path, the class folder included (data.md 1) */
+};
+
+/* Label of a WordNet id in ILSVRC2012, -1: none of the 1000. Safe from several threads. */
+int32_t data_imagenet_label(const char *wnid);
+/* The WordNet id of a label, NULL beyond 999. */
+const char *data_imagenet_wnid(size_t label);
+/* The number 1..1000 that the development kit gives the class of a label (0..999): its
+ * order is not that of the WordNet ids. */
+int data_imagenet_kit_id(size_t label);
+
+/* ---- index -------------------------------------------------------------------------- */
+
+/* One sample, 24 bytes (data.md 2). */
+typedef struct data_record {
+    uint64_t offset;    /* of the bytes in the container */
+    uint32_t size;      /* bytes; above DATA_SIZE_MOST: a data_unreadable */
+    uint32_t container; /* number of the file or folder that it lies in */
+    int32_t label;      /* -1: unknown; below: -2 - the number that is out of range */
+    uint32_t name; /* of data_index_name; archives: bytes from the header to the data */
+} data_record;
+
+#define DATA_SIZE_MOST (UINT32_MAX - 16)
+/* Why a sample cannot be read, in the place of its size. */
+typedef enum data_unreadable {
+    DATA_NO_IMAGE_PART = 1,
+    DATA_NO_LABEL_PART = 2,
+    DATA_LABEL_RANGE = 3,
+    DATA_SPARSE = 15,
+    DATA_LARGE = 16
+} data_unreadable;
+
+/* The size field for one that cannot be read. */
+static inline uint32_t data_size_unreadable(data_unreadable why)
+{
+    return DATA_SIZE_MOST + (uint32_t)why;
+}
+
+static inline bool data_record_readable(const data_record *r)
+{
+    return r->size <= DATA_SIZE_MOST;
+}
+
+/* Records in chunks, so that growing copies nothing, and names in blocks. */
+typedef struct data_index {
+    data_record **chunk;
+    size_t chunk_room, count;
+    char **block;
+    size_t block_room, block_count, block_used;
+} data_index;
+
+enum { DATA_CHUNK_RECORDS = 65536, DATA_BLOCK_BYTES = 1 << 20 };
+
+static inline data_record *data_index_at(const data_index *index, size_t i)
+{
+    return &index->chunk[i / DATA_CHUNK_RECORDS][i % DATA_CHUNK_RECORDS];
+}
+
+static inline const char *data_index_name(const data_index *index, uint32_t name)
+{
+    return index->block[name / DATA_BLOCK_BYTES] + name % DATA_BLOCK_BYTES;
+}
+
+/* Adds a record. name (at most DATA_NAME_MAX bytes) is copied and its place put into the
+ * record; NULL keeps record->name. */
+base_status data_index_add(data_index *index, const data_record *record, const char *name,
+                           base_error *err);
+/* Room for count records in all, without adding any; index->count stays. */
+base_status data_index_reserve(data_index *index, size_t count, base_error *err);
+void data_index_drop_names(data_index *index);
+void data_index_destroy(data_index *index);
+
+/* Records of one class of an archive, with their names until the class is complete
+ * (source_run.c). Zero it, destroy it. */
+typedef struct data_run {
+    data_index index;
+    uint32_t *order;
+    size_t room;
+} data_run;
+
+/* record->name: bytes from the header to the data, as it stays. name is copied. */
+base_status data_run_add(data_run *run, const data_record *record, const char *name,
+                         base_error *err);
+/* The records go into the source, by name, without their names; the run is empty again. */
+base_status data_run_end(data_run *run, data_source *source, base_error *err);
+void data_run_destroy(data_run *run);
+
+/* Names, numbered in the order they appear. */
+typedef struct data_class_table {
+    char **name;
+    uint32_t *sorted; /* [count] numbers by name, bytewise */
+    size_t name_room, sorted_room, count;
+} data_class_table;
+
+/* The number of the class, added when new. base_fail says why not (too many). */
+base_status data_class_add(uint32_t *out, data_class_table *table, const char *name,
+                           base_error *err);
+void data_class_table_destroy(data_class_table *table);
+
+/* ---- files that samples lie in (files.c) -------------------------------------------- */
+
+/* Archives, opened when they are read, at most DATA_FILES_OPEN at a time. */
+typedef struct data_files data_files;
+enum { DATA_FILES_OPEN = 512 };
+
+base_status data_files_create(data_files **out, base_error *err);
+void data_files_destroy(data_files *files); /* NULL is fine */
+/* The file joins as the next number. It must be a regular file. */
+base_status data_files_add(uint32_t *out, data_files *files, const char *path,
+                           base_error *err);
+size_t data_files_count(const data_files *files);
+const char *data_files_path(const data_files *files, size_t number);
+uint64_t data_files_bytes(const data_files *files, size_t number);
+/* What stat said when the file joined. */
+const struct stat *data_files_stat(const data_files *files, size_t number);
+/* The descriptor of a file, valid until data_files_release. err: the reason alone. Safe
+ * from several threads. */
+base_status data_files_hold(int *fd, data_files *files, size_t number, base_error *err);
+void data_files_release(data_files *files, size_t number);
+/* bytes bytes from offset. err: the reason alone. Safe from several threads. */
+base_status data_files_read(data_files *files, size_t number, unsigned char *to,
+                            size_t bytes, uint64_t offset, base_error *err);
+
+/* ---- walking over a tar (tar.c) ----------------------------------------------------- */
+
+enum { DATA_TAR_BLOCK = 512 };
+
+typedef struct data_tar data_tar;
+typedef struct data_tar_member {
+    /* Without "./" and doubled slashes, a folder with its final '/'; NULL: hidden, climbing
+     * or too long. Valid until the next member. The memory has room for one more byte. */
+    char *name;
+    uint64_t header;   /* where its header, or what belongs before it, begins */
+    uint64_t at, size; /* of the bytes; size 0 for all but files */
+    bool file, folder; /* neither: a link, a device, ... */
+    bool sparse;
+} data_tar_member;
+
+/* A walk over the archive in bytes begin..end of fd (borrowed); path is for messages. The
+ * caller closes *out. */
+base_status data_tar_open(data_tar **out, int fd, const char *path, uint64_t begin,
+                          uint64_t end, base_error *err);
+void data_tar_close(data_tar *tar); /* NULL is fine */
+/* The next member; *done: there is none. Checks headers' sums and that members lie within
+ * the archive. */
+base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_error *err);
+/* After the last member: the archive ended without its two blocks of zeros. */
+bool data_tar_cut(const data_tar *tar);
+/* The name of the member whose header begins at offset header, into
+ * out [DATA_NAME_MAX + 2]. False: not to be read. */
+bool data_tar_name(char *out, int fd, uint64_t header, uint64_t end);
+/* An error for compressed files; BASE_OK for anything else. */
+base_status data_tar_refuse_compressed(int fd, const char *path, base_error *err);
+/* Whether the path names a tar, by its name or its magic. */
+bool data_tar_looks(const char *path);
+/* The file joins source->files as an archive, and the witnesses; it is not opened. */
+base_status data_tar_join(data_source *source, uint32_t *number, const char *path,
+                          base_error *err);
+/* Holds an archive of source->files for a walk: not empty, not compressed. The caller
+ * releases it. */
+base_status data_tar_hold(int *fd, const data_source *source, uint32_t number,
+                          base_error *err);
+/* Counts a member that is no sample; folders count nowhere. */
+void data_tar_ignore(data_source *source, const data_tar_member *m);
+/* A record of a member that is a sample. */
+data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_t label);
+
+/* ---- labels of validation images (source_truth.c) ----------------------------------- */
+
+/* A file of labels: the line's number is the image's, or names with labels (data.md 1). */
+typedef struct data_truth data_truth;
+base_status data_truth_load(data_truth **out, const char *path, base_error *err);
+void data_truth_destroy(data_truth *truth); /* NULL is fine */
+size_t data_truth_count(const data_truth *truth);
+/* The class of an image by its file name (path and ending do not matter), or NULL. */
+const char *data_truth_class(const data_truth *truth, const char *name);
+/* "50000 ILSVRC2012 ids": what the file turned out to hold. */
+const char *data_truth_kind(const data_truth *truth);
+
+/* ---- sources ------------------------------------------------------------------------ */
+
+typedef struct data_layout data_layout;
+
+/* What the label of a record means after the scan. */
+typedef enum data_labelling {
+    DATA_LABELS_CLASSES, /* a number of source->table */
+    DATA_LABELS_NUMBERS, /* a label as it is, -1: none */
+    DATA_LABELS_TRUTH,   /* told by a file of labels, by the image's name */
+    DATA_LABELS_NONE
+} data_labelling;
+
+/* A file or folder whose size and time say whether a cached index still holds. */
+typedef struct data_witness {
+    char *path;
+    uint64_t size;  /* 0 for folders */
+    int64_t mtime;  /* nanoseconds */
+    uint64_t inode; /* device and inode, hashed */
+} data_witness;
+
+struct data_source {
+    const data_layout *layout;
+    char *path; /* as given, without the layout and trailing slashes */
+    char *base; /* the folder or list that names lie below, when it is not path */
+    data_index index;
+    char **classes; /* [class_count] by label */
+    size_t class_count;
+    size_t ignored[DATA_IGNORED_COUNT];
+    char notice[512];
+    uint64_t fingerprint;
+    int fd;              /* folder layouts: base; else -1 */
+    data_files *files;   /* archives, by container */
+    uint64_t file_bytes; /* of all archives, 0: none */
+    data_class_table
+        folders;            /* names of containers that are folders, inner archives, ... */
+    data_class_table table; /* classes as the scan met them */
+    data_labelling labelling;
+    bool names;            /* record->name is of data_index_name */
+    bool as_found;         /* labels do not change the order */
+    char *truth_path;      /* file of labels that the layout found */
+    data_witness *witness; /* [witness_count] */
+    size_t witness_room, witness_count;
+    const data_source_options *asking; /* during the scan: whom to tell how far it is */
+    double scan_started, scan_told;
+    size_t ticks;          /* samples met */
+    unsigned char *pixels; /* idx: all images [count, height, width, channels] */
+    size_t width, height, channels;
+};
+
+/* How data is stored: one file and one line in the table of source.c. */
+struct data_layout {
+    const char *name;
+    const char *holds; /* "a folder with ...": ends "expected ..." */
+    /* How surely the path is of this layout: 0 not, 1 it can be read so, 2 it is just this.
+     * At little cost. The path may not exist (idx: prefix; wds: braces). */
+    int (*fits)(const char *path);
+    /* Before the scan, or in place of it when the cache knows the index: base, fd, the
+     * names of archives. May be NULL. */
+    base_status (*prepare)(data_source *source, const data_source_options *options,
+                           base_error *err);
+    /* Fills index (in canonical order), table, folders, labelling, names, witnesses. What
+     * it took is freed by data_source_close. */
+    base_status (*scan)(data_source *source, const data_source_options *options,
+                        base_error *err);
+    /* record->size bytes into to; uniform sources: pixels [height, width, channels]. err:
+     * the reason alone. Safe from several threads. */
+    base_status (*read)(const data_source *source, const data_record *record,
+                        unsigned char *to, base_error *err);
+    /* "CLASS/FILE". */
+    void (*relative)(const data_source *source, size_t i, char *out, size_t out_bytes);
+    /* The whole name as messages show it (not quoted). NULL: path, join, relative name. */
+    void (*whole)(const data_source *source, size_t i, char *out, size_t out_bytes);
+    /* The system may begin to read the record's bytes. May be NULL. */
+    void (*advise)(const data_source *source, const data_record *record);
+    char join;        /* between path and relative name; 0: "[i]" */
+    bool sets_labels; /* scan does all, labels and seal included (idx) */
+    bool cached;      /* the index is worth keeping */
+};
+
+extern const data_layout data_layout_folder, data_layout_tar, data_layout_idx,
+    data_layout_ilsvrc, data_layout_kaggle, data_layout_wds, data_layout_list,
+    data_layout_cifar, data_layout_images, data_layout_imagenet_c;
+
+/* ---- what layouts have in common ---------------------------------------------------- */
+
+/* The folder layouts' scans (source_folder.c). prefix: of the container's names ("" or
+ * "noise/fog/3/"); fd is borrowed. */
+base_status data_folder_scan(data_source *source, int fd, const char *prefix,
+                             base_error *err);
+/* All images below source->base, one container "" and no classes. */
+base_status data_folder_scan_flat(data_source *source, base_error *err);
+/* The prepare of folder layouts: opens base, or path. */
+base_status data_folder_prepare(data_source *source, const data_source_options *options,
+                                base_error *err);
+const char *data_source_base(const data_source *source); /* base, or path */
+base_status data_folder_read(const data_source *source, const data_record *record,
+                             unsigned char *to, base_error *err);
+void data_folder_relative(const data_source *source, size_t i, char *out, size_t out_bytes);
+void data_folder_whole(const data_source *source, size_t i, char *out, size_t out_bytes);
+void data_folder_advise(const data_source *source, const data_record *record);
+/* Reading from source->files, for archives. */
+base_status data_archive_read(const data_source *source, const data_record *record,
+                              unsigned char *to, base_error *err);
+/* The member's name from its header, into out [DATA_NAME_MAX + 2]; false: unreadable. */
+bool data_archive_name(char *out, const data_source *source, const data_record *record);
+void data_archive_advise(const data_source *source, const data_record *record);
+
+/* "CLASS/" of a label as the name of a folder, "" for -1: free text ("T-shirt/top") made
+ * safe. */
+void data_class_folder(char *out, size_t out_bytes, const data_source *source,
+                       int32_t label);
+/* Remembers a file or folder for the cache. */
+base_status data_source_witness(data_source *source, const char *path,
+                                const struct stat *info, base_error *err);
+/* Called for each sample that a scan meets: tells how far it is, now and then. */
+void data_source_tick(data_source *source);
+/* Canonical order of what a scan found: class name, path, bytewise (without classes: path);
+ * of members with one name in one class the last one stays. The records' names must be
+ * in the index. */
+base_status data_source_sort(data_source *source, base_error *err);
+/* The same for classes each of which is in order: no names are needed. */
+base_status data_source_order_classes(data_source *source, base_error *err);
+/* Labels (data.md 1), order by label, notice, checks, fingerprint. */
+base_status data_source_finish(data_source *source, const data_source_options *options,
+                               base_error *err);
+/* The checks that every layout ends with (no images, a single class), and the fingerprint.
+ * present: classes that have a folder or images of their own. */
+base_status data_source_seal(data_source *source, size_t present,
+                             const data_source_options *options, base_error *err);
+/* Labels for the classes of the table: label_of [table->count], and source->classes. */
+base_status data_classes_decide(data_source *source, int32_t *label_of,
+                                const data_class_table *table,
+                                const data_source_options *options, base_error *err);
+/* source->classes for labels that are numbers 0..highest. */
+base_status data_classes_number(data_source *source, size_t highest,
+                                const data_source_options *options, base_error *err);
+/* Labels of a class map file for the classes of table (source_map.c), and the map's names
+ * into source->classes. */
+base_status data_classes_map(data_source *source, int32_t *label_of,
+                             const data_class_table *table,
+                             const data_source_options *options, base_error *err);
+/* A sentence more in the notice. Cut when too long. */
+void data_source_note(data_source *source, const char *format, ...) BASE_PRINTF(2, 3);
+/* *at [*room] of each bytes grows to hold want; false: no memory, nothing changed. */
+bool data_grow(void *at, size_t *room, size_t want, size_t each);
+/* .jpg .jpeg .png in any case. */
+bool data_is_image_name(const char *name);
+/* Whether text ends in end, in any case. */
+bool data_ends_in(const char *text, const char *end);
+/* 0..DATA_CLASSES_MAX-1 from digits alone, else -1. */
+int32_t data_class_number(const char *name);
+/* Exactly bytes bytes from offset; EINTR and short reads handled, EIO tried three times.
+ * err: the reason alone ("truncated", "read error: ..."). Safe from several threads. */
+base_status data_pread(int fd, unsigned char *to, size_t bytes, uint64_t offset,
+                       base_error *err);
+/* As data_source_read, for files of at most max_bytes. */
+base_status data_source_read_within(const data_source *source, size_t i,
+                                    unsigned char **buffer, size_t *buffer_bytes,
+                                    size_t *size, size_t max_bytes, base_error *err);
+/* As data_source_image, for files of at most max_bytes, with the reason of an odd or
+ * damaged sample in note. */
+base_status data_source_image_within(const data_source *source, size_t i, data_image *out,
+                                     data_health *health, data_decoder *decoder,
+                                     unsigned char **buffer, size_t *buffer_bytes,
+                                     size_t max_bytes, char *note, size_t note_bytes,
+                                     base_error *err);
+/* The system may begin to read sample i from the disk; returns at once. Safe from several
+ * threads. */
+void data_source_advise(const data_source *source, size_t i);
+
+/* ---- cache of indices (index_cache.c, index_file.c) ------------------------------ */
+
+/* Fills what a scan would fill. False: there is no cached index, or it is stale or damaged
+ * (said in note); the source is then as before. */
+bool data_cache_load(data_source *source, const data_source_options *options, char *note,
+                     size_t note_bytes);
+/* Keeps the index for the next time. Failing to is no error. */
+void data_cache_store(data_source *source, const data_source_options *options);
+/* The parts of the above, for tests. out is zeroed but for its layout; the witnesses are
+ * not compared with the disk. BASE_FORMAT: damaged. */
+base_status data_cache_read(data_source *out, const char *file, const char *key,
+                            base_error *err);
+base_status data_cache_write(const data_source *source, const char *file, const char *key,
+                             base_error *err);
+/* The path from the root on (base_free), NULL: no memory. Links are not resolved. */
+char *data_absolute_path(const char *path);
+/* The cache's file (base_free), NULL: none. */
+char *data_cache_file(const data_source *source, const data_source_options *options);
+/* The sum over count bytes (whole words of 8), going on from sum (first: 0). */
+uint64_t data_cache_sum(uint64_t sum, const void *bytes, size_t count);
+
+#endif
