@@ -104,8 +104,8 @@ int app_fail(const char *command, const base_error *err);
 void app_common_apply(app_common *common, const char *command);
 /* One line to stderr unless quiet. */
 void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 3);
-/* From now on SIGINT and SIGTERM only ask to stop; one more, a second later, ends the program at
- * once. Call it before any other thread begins: they inherit the blocked signals. */
+/* From now on INT, TERM, HUP, USR1, USR2 and XCPU only ask to stop; one more INT or TERM, a second later, ends
+ * the program at once. Call it before any other thread begins: they inherit the blocked signals. */
 void app_stop_install(void);
 bool app_stop_asked(void);
 /* The words of a command as one line that a shell would read back (base_free); NULL: no memory. Parsing moves

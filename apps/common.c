@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,17 +49,31 @@ FILE *app_result_stream(const app_common *common)
     return common->json && strcmp(common->json, "-") == 0 ? stderr : stdout;
 }
 
-/* The only state that outlives a command: whether the user has asked to stop. */
-static atomic_bool stop_asked;
+/* What asks a command to end in good order. More than a second after the first, INT and TERM end the
+ * program at once: their sender has lost patience. The others come again and again from a queue or a limit
+ * (XCPU every second) and mean the same each time. */
+static const struct {
+    int number;
+    bool impatient;
+} stop_signals[] = {{SIGINT, true},   {SIGTERM, true},  {SIGHUP, false},
+                    {SIGUSR1, false}, {SIGUSR2, false}, {SIGXCPU, false}};
+enum { STOP_SIGNALS = sizeof stop_signals / sizeof stop_signals[0] };
 
 typedef struct stop_listener {
     sigset_t set;
     sem_t there; /* the thread has begun to listen */
 } stop_listener;
 
+static bool is_impatient(int number)
+{
+    for (size_t i = 0; i < STOP_SIGNALS; i++)
+        if (stop_signals[i].number == number)
+            return stop_signals[i].impatient;
+    return false;
+}
+
 /* Waits for the signals that all other threads block. Programs like timeout(1) send theirs twice in a row,
- * to the process and to its group: only one that comes a second later means that the user has lost
- * patience. */
+ * to the process and to its group: hence the second. */
 static void *wait_for_stop(void *user)
 {
     stop_listener *listener = user;
@@ -70,12 +83,21 @@ static void *wait_for_stop(void *user)
     sem_post(&listener->there);
     while (sigwait(&listener->set, &number) == 0) {
         const double now = base_seconds();
-        if (!atomic_exchange(&stop_asked, true))
+        if (!base_stop_asked())
             first = now;
-        else if (now - first > 1.0)
+        else if (is_impatient(number) && now - first > 1.0)
             _exit(128 + number);
+        base_stop_ask();
     }
     return NULL;
+}
+
+/* nohup leaves HUP ignored, and then it stays so. */
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
 void app_stop_install(void)
@@ -86,8 +108,9 @@ void app_stop_install(void)
     pthread_t thread;
 
     sigemptyset(&listener.set);
-    sigaddset(&listener.set, SIGINT);
-    sigaddset(&listener.set, SIGTERM);
+    for (size_t i = 0; i < STOP_SIGNALS; i++)
+        if (stop_signals[i].number != SIGHUP || !is_ignored(SIGHUP))
+            sigaddset(&listener.set, stop_signals[i].number);
     pthread_sigmask(SIG_BLOCK, &listener.set, NULL);
     if (sem_init(&listener.there, 0, 0) != 0 ||
         pthread_create(&thread, NULL, wait_for_stop, &listener) != 0) {
@@ -103,7 +126,7 @@ void app_stop_install(void)
 
 bool app_stop_asked(void)
 {
-    return atomic_load(&stop_asked);
+    return base_stop_asked();
 }
 
 void app_loader_feed(data_loader_config *out, const vit_config *config)

@@ -276,11 +276,11 @@ base_status attack_run_load(attack_run *run, const char *path, uint64_t fingerpr
                             base_error *err)
 {
     head h = {.bytes = 0};
-    FILE *file = fopen(path, "rbe");
-    base_status status;
+    FILE *file = NULL;
+    base_status status = base_stream_open(&file, path, err);
 
-    if (!file)
-        return base_fail_errno(err, "cannot open '%s'", path);
+    if (status != BASE_OK)
+        return status;
     stream s = {.file = file, .reading = true, .good = true};
     pass_head(&s, &h);
     if (!s.good || memcmp(h.magic, MAGIC, sizeof MAGIC) != 0 || !is_whole(file, h.bytes)) {

@@ -2,7 +2,8 @@
  *
  * Status and error text, checked sizes, memory that is counted, arenas, keyed random streams,
  * strict number parsing, files that are never half-written, clock and processors.
- * Nothing here prints, exits, or keeps global mutable state (but the allocation counter).
+ * Nothing here prints, exits, or keeps global mutable state (but the allocation counter, and whether
+ * the user has asked to stop).
  *
  *     base_error err = {0};
  *     base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 0, 0, 0);
@@ -165,14 +166,16 @@ size_t base_edit_distance(const char *a, const char *b);
 
 /* ---- files ----------------------------------------------------------------------------- */
 
-/* A file that appears whole or not at all: written beside as PATH.part, flushed to disk, renamed. */
+/* A file that appears whole or not at all: written beside under a name that nobody can guess
+ * (PATH.<16 digits>.part, created exclusively), flushed to disk, renamed. */
 typedef struct base_writer {
     FILE *file; /* write here */
     char *path;
     char *part;
 } base_writer;
 
-/* On success *out must end in commit or abandon. */
+/* On success *out must end in commit or abandon. A device or pipe is written to as it is; a pipe that nobody
+ * reads yet is waited for until the user asks to stop (BASE_INTERRUPTED). */
 base_status base_writer_open(base_writer *out, const char *path, base_error *err);
 /* Flush, fsync, close, rename, fsync of the folder. On failure the part file is gone, an older file
  * of that name is as it was, and err names the path. Closes in any case. */
@@ -180,6 +183,11 @@ base_status base_writer_commit(base_writer *out, base_error *err);
 /* Closes and removes the part file. Safe after commit (does nothing) and on a zeroed struct. */
 void base_writer_abandon(base_writer *out);
 
+/* Opens an ordinary file for reading (close *fd); *bytes, which may be NULL, is its size. A folder, pipe, socket
+ * or device is refused at once, without opening it: nothing is waited for. err names the path. */
+base_status base_file_open(int *fd, size_t *bytes, const char *path, base_error *err);
+/* The same as a stream (fclose). */
+base_status base_stream_open(FILE **out, const char *path, base_error *err);
 /* Reads a whole file of at most limit bytes; adds a final 0 that is not counted in *bytes. The caller
  * frees *out with base_free. On failure the outputs are untouched and err names the path. */
 base_status base_file_read(char **out, size_t *bytes, const char *path, size_t limit,
@@ -213,6 +221,12 @@ void base_sha256_end(char out[BASE_SHA256_TEXT], base_sha256 *hash);
 void base_sha256_text(char out[BASE_SHA256_TEXT], const void *bytes, size_t count);
 /* Of a whole file. err names it. */
 base_status base_sha256_file(char out[BASE_SHA256_TEXT], const char *path, base_error *err);
+
+/* ---- stopping --------------------------------------------------------------------------- */
+
+/* The user wants the program to end: who works for long looks here now and then. Safe from any thread. */
+void base_stop_ask(void);
+bool base_stop_asked(void);
 
 /* ---- machine --------------------------------------------------------------------------- */
 

@@ -7,11 +7,24 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+static atomic_bool stop_asked;
+
+void base_stop_ask(void)
+{
+    atomic_store(&stop_asked, true);
+}
+
+bool base_stop_asked(void)
+{
+    return atomic_load(&stop_asked);
+}
 
 double base_seconds(void)
 {

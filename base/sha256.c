@@ -99,9 +99,10 @@ base_status base_sha256_file(char out[BASE_SHA256_TEXT], const char *path, base_
     base_status status = BASE_OK;
     size_t count;
 
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return base_fail_errno(err, "cannot open '%s'", path);
+    FILE *file = NULL;
+    status = base_stream_open(&file, path, err);
+    if (status != BASE_OK)
+        return status;
     while ((count = fread(bytes, 1, sizeof bytes, file)) > 0)
         base_sha256_add(&hash, bytes, count);
     if (ferror(file))

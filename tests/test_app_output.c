@@ -87,6 +87,55 @@ START_TEST(files_that_cannot_be_written_are_refused_first)
 }
 END_TEST
 
+START_TEST(a_limit_of_file_size_is_told)
+{
+    char *results = test_path(dir, "r.json"), *talk = test_path(dir, "talk.txt");
+    char *line = base_text("ulimit -f 1; exec \"$VMOE_PROGRAM\" eval '%s' --data '%s' "
+                           "--quiet --json '%s' >/dev/null 2>'%s'",
+                           model, data, results, talk);
+
+    const int state = system(line); /* one block: 512 bytes or 1024 */
+    ck_assert_int_eq(WIFEXITED(state) ? WEXITSTATUS(state) : -1, 1);
+    char *text = program_text(talk);
+    ck_assert_msg(strstr(text, "r.json': File too large"), "%s", text);
+    ck_assert(!test_exists(results));
+    base_free(text);
+    base_free(line);
+    base_free(talk);
+    base_free(results);
+}
+END_TEST
+
+/* Whatever is named where a file is expected. */
+START_TEST(pipes_and_devices_are_refused_at_once)
+{
+    char *pipe = test_path(dir, "pipe");
+    const char *const odd[] = {pipe, "/dev/zero"};
+
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    for (size_t i = 0; i < 2; i++) {
+        const char *kind = i ? "is a device" : "is a pipe";
+        program_refused(program_run(dir, "predict", model, odd[i], "--quiet", NULL), 1,
+                        kind);
+        program_refused(program_run(dir, "inspect", odd[i], NULL), 1, kind);
+        program_refused(program_run(dir, "convert", odd[i], "x.safetensors", NULL), 1,
+                        kind);
+        program_refused(program_run(dir, "eval", odd[i], "--data", data, NULL), 1, kind);
+        program_refused(program_run(dir, "report", odd[i], "--out", "x.html", NULL), 1,
+                        kind);
+        char *recipe = base_text("%s%s", odd[i], i ? "/../zero" : "");
+        program_refused(program_run(dir, "train", "--data", data, "--val", data, "--out",
+                                    "none", "--recipe", recipe, NULL),
+                        i ? 2 : 1, i ? "cannot read the recipe" : kind);
+        base_free(recipe);
+        program_refused(program_run(dir, "eval", model, "--data", data, "--bad-list", pipe,
+                                    "--quiet", NULL),
+                        1, "pipe': No such device");
+    }
+    base_free(pipe);
+}
+END_TEST
+
 START_TEST(no_name_breaks_the_line)
 {
     program_refused(program_run(dir, "eval", "a\nb\x1b[2J", "--data", data, NULL), 1,
@@ -153,6 +202,8 @@ int main(void)
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(limits, a_closed_descriptor_is_not_given_to_a_file);
+    tcase_add_test(limits, a_limit_of_file_size_is_told);
+    tcase_add_test(limits, pipes_and_devices_are_refused_at_once);
     tcase_add_test(limits, no_name_breaks_the_line);
     tcase_add_test(limits, no_name_breaks_the_json);
     tcase_add_test(limits, no_usable_image_is_no_loss_of_zero);

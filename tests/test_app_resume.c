@@ -67,6 +67,35 @@ START_TEST(a_run_asked_to_stop_saves_and_goes_on)
 }
 END_TEST
 
+START_TEST(every_polite_signal_saves)
+{
+    static const int numbers[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGTERM};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char *out = base_text("%s/run%zu", dir, i);
+        const char *const words[] = {
+            TINY, out, "--set", "train.checkpoint_every=10000", "train.epochs=100000",
+            NULL};
+        char *log = test_path(out, "metrics.jsonl"),
+             *state = test_path(out, "last/state.safetensors");
+        struct stat info = {0};
+
+        const pid_t child = start(0, words);
+        for (int j = 0; j < 5000 && info.st_size == 0; j++) {
+            rest(0.002);
+            if (stat(log, &info) != 0)
+                info.st_size = 0;
+        }
+        kill(child, numbers[i]);
+        ck_assert_msg(finish(child) == 1, "signal %d", numbers[i]);
+        ck_assert_msg(test_exists(state), "signal %d", numbers[i]);
+        base_free(state);
+        base_free(log);
+        base_free(out);
+    }
+}
+END_TEST
+
 START_TEST(a_finished_run_resumed_does_nothing)
 {
     char *out = test_path(dir, "run"), *copy = test_path(dir, "copy");
@@ -210,6 +239,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_run_killed_anywhere_ends_with_the_same_bytes);
     tcase_add_test(core, a_run_asked_to_stop_saves_and_goes_on);
+    tcase_add_test(core, every_polite_signal_saves);
     tcase_add_test(core, a_finished_run_resumed_does_nothing);
     tcase_add_test(core, going_on_needs_no_checkpoint_to_start_from);
     suite_add_tcase(suite, core);

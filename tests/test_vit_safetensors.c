@@ -233,7 +233,7 @@ START_TEST(what_is_no_file_is_named)
     test_refused(vit_tensors_open(&file, path, &err), BASE_IO, &err, "cannot open");
     test_refused(vit_tensors_open(&file, folder, &err), BASE_IO, &err, "is a folder");
     test_refused(vit_tensors_open(&file, "/dev/null", &err), BASE_IO, &err,
-                 "no ordinary file");
+                 "expected a file");
     test_write(path, "", 0);
     test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "has 0 bytes");
     test_write(path, "\2\0\0\0\0\0\0\0{", 9);

@@ -92,13 +92,16 @@ static bool is_whole(const char *path, bool png)
     return whole;
 }
 
-/* PATH.part for writing; makes the folders above it when they are missing. */
+/* PATH.part for writing; makes the folders above it when they are missing. The folder is this program's
+ * alone (app_manifest_open): what lies there under that name was left by a kill, or is a link. */
 static int part_open(const char *part, base_error *err)
 {
-    const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     int fd = open(part, flags, 0666);
     const char *slash = strrchr(part, '/');
 
+    if (fd < 0 && errno == EEXIST && unlink(part) == 0)
+        fd = open(part, flags, 0666);
     if (fd < 0 && errno == ENOENT && slash) {
         char *folder = base_text("%.*s", (int)(slash - part), part);
         base_status status = BASE_NO_MEMORY;

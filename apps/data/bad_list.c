@@ -2,6 +2,7 @@
  * Relied on elsewhere: "KIND<tab>NAME<tab>REASON", names and reasons by base_quote. */
 #include "apps/data/internal.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 const char *app_health_name(data_health health)
@@ -17,7 +18,14 @@ base_status app_bad_list_open(app_bad_list *list, const char *path, bool append,
     *list = (app_bad_list){.path = path};
     if (!path)
         return BASE_OK;
-    list->file = fopen(path, append ? "ae" : "we");
+    /* O_NONBLOCK: a pipe that nobody reads is refused, not waited for */
+    const int fd = open(path,
+                        O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+                            (append ? O_APPEND : O_TRUNC),
+                        0666);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    list->file = fd < 0 ? NULL : fdopen(fd, append ? "ab" : "wb");
     return list->file ? BASE_OK : base_fail_errno(err, "cannot write '%s'", path);
 }
 

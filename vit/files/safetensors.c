@@ -285,27 +285,6 @@ static base_status read_data(vit_tensor_file *f, int fd, size_t start, const cha
     return BASE_OK;
 }
 
-/* The file's size; refuses what is no ordinary file or has no room for a header. */
-static base_status measure(size_t *bytes, int fd, const char *path, base_error *err)
-{
-    struct stat info;
-
-    if (fstat(fd, &info) != 0)
-        return base_fail_errno(err, "cannot read '%s'", path);
-    if (S_ISDIR(info.st_mode))
-        return base_fail(err, BASE_IO, "'%s' is a folder, expected a safetensors file",
-                         path);
-    if (!S_ISREG(info.st_mode))
-        return base_fail(err, BASE_IO,
-                         "'%s' is no ordinary file, expected a safetensors file", path);
-    if (info.st_size < 10)
-        return base_fail(err, BASE_FORMAT,
-                         "'%s' has %lld bytes, expected a safetensors file", path,
-                         (long long)info.st_size);
-    *bytes = (size_t)info.st_size;
-    return BASE_OK;
-}
-
 base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error *err)
 {
     base_status status = BASE_OK;
@@ -313,15 +292,18 @@ base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error
     uint64_t length = 0;
     char *text = NULL;
 
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return base_fail_errno(err, "cannot open '%s'", path);
+    int fd = -1;
+    status = base_file_open(&fd, &bytes, path, err);
+    if (status != BASE_OK)
+        return status;
     vit_tensor_file *f = base_alloc(1, sizeof *f);
     if (!f) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
         goto done;
     }
-    status = measure(&bytes, fd, path, err);
+    if (bytes < 10)
+        status = base_fail(err, BASE_FORMAT,
+                           "'%s' has %zu bytes, expected a safetensors file", path, bytes);
     if (status == BASE_OK)
         status = read_at(fd, &length, 8, 0, path, err);
     if (status != BASE_OK)
