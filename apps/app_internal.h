@@ -116,8 +116,6 @@ FILE *app_result_stream(const app_common *common);
 /* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
  * rest stays as it is. */
 void app_loader_feed(data_loader_config *out, const vit_config *config);
-/* Index of the largest of row [count], the first of equals; count >= 1. */
-size_t app_arg_max(const float *row, size_t count);
 
 /* ---- processors (cores.c) ------------------------------------------------------------------ */
 

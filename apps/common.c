@@ -140,16 +140,6 @@ void app_loader_feed(data_loader_config *out, const vit_config *config)
     memcpy(out->std, config->std, sizeof out->std);
 }
 
-size_t app_arg_max(const float *row, size_t count)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < count; i++)
-        if (row[i] > row[best])
-            best = i;
-    return best;
-}
-
 /* A word behind the line, quoted where a shell would not read it back as it is; frees line.
  * NULL: no memory. */
 static char *word_add(char *line, const char *word)

@@ -150,7 +150,7 @@ base_status app_selection_parse(app_selection *out, const app_corruption *args,
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
         for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
             if (kinds[k] && made.severity[s])
-                made.pair[made.count++] = (app_pair){(corrupt_kind)k, s};
+                made.pair[made.count++] = (corrupt_pair){(corrupt_kind)k, s};
     *out = made;
     return BASE_OK;
 }

@@ -50,14 +50,9 @@ typedef struct app_corruption {
                 "procedural ones"                                                          \
     }
 
-typedef struct app_pair {
-    corrupt_kind kind;
-    int severity; /* 1..5 */
-} app_pair;
-
 typedef struct app_selection {
     bool clean;
-    app_pair pair[APP_PAIRS_MAX]; /* by kind, then by severity */
+    corrupt_pair pair[APP_PAIRS_MAX]; /* by kind, then by severity */
     size_t count;
     bool severity[CORRUPT_SEVERITY_MAX + 1]; /* [1..5] */
 } app_selection;

@@ -56,6 +56,12 @@ enum {
     CORRUPT_SIDE_MAX = 16384  /* pixels a side */
 };
 
+/* One corruption at one severity. */
+typedef struct corrupt_pair {
+    corrupt_kind kind;
+    int severity; /* 1..5 */
+} corrupt_pair;
+
 typedef enum corrupt_group {
     CORRUPT_GROUP_NOISE,
     CORRUPT_GROUP_BLUR,

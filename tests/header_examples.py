@@ -2,7 +2,8 @@
 """header_examples.py HEADER OUT.C: the program in the opening comment of a public header, as C.
 
 The build compiles OUT.C, so the example that a newcomer copies is known to compile, and the
-header to stand alone. An example is the lines indented by four blanks after the star.
+header to stand alone. An example is the lines indented by four blanks after the star; one that
+has a main() stands as it is, any other is put into a function.
 """
 import pathlib
 import sys
@@ -47,6 +48,9 @@ def main():
     example = [line[3:] for line in comment.splitlines() if line.startswith(" *     ")]
     if len(example) < 5:
         sys.exit(f"'{header}' opens with an example of {len(example)} lines, expected at least 5")
+    if any(line.lstrip().startswith("int main(") for line in example):
+        out.write_text("".join(line[4:] + "\n" for line in example), encoding="utf-8")
+        return
     room = header.stem
     out.write_text(
         TEMPLATE.format(

@@ -16,20 +16,20 @@ START_TEST(mean_and_spread_of_three_seeds)
 {
     /* 1, 2, 6: mean 3, squares 4 + 1 + 9 = 14, over n - 1 = 2: 7 */
     const double values[] = {1, 2, 6}, holes[] = {NAN, 5, NAN};
-    app_mean_std s = app_mean_std_of(values, 3);
+    measure_mean s = measure_mean_of(values, 3);
 
     ck_assert_uint_eq(s.count, 3);
     ck_assert_double_eq_tol(s.mean, 3, CLOSE);
     ck_assert_double_eq_tol(s.std, sqrt(7), CLOSE);
     const double equal[] = {0.1, 0.1, 0.1}; /* their sum / 3 is not 0.1 */
-    s = app_mean_std_of(equal, 3);
+    s = measure_mean_of(equal, 3);
     ck_assert_double_eq(s.mean, 0.1);
     ck_assert_double_eq(s.std, 0);
-    s = app_mean_std_of(holes, 3);
+    s = measure_mean_of(holes, 3);
     ck_assert_uint_eq(s.count, 1);
     ck_assert_double_eq(s.mean, 5);
     ck_assert(isnan(s.std));
-    s = app_mean_std_of(holes, 1);
+    s = measure_mean_of(holes, 1);
     ck_assert_uint_eq(s.count, 0);
     ck_assert(isnan(s.mean));
 }
@@ -40,7 +40,7 @@ START_TEST(a_difference_is_told_by_seed_and_in_spreads)
     /* Differences 1, 2, 6: mean 3, standard deviation sqrt(7); limit 4.3027 / sqrt(3). */
     const double a[] = {11, 22, 36}, b[] = {10, 20, 30}, near[] = {10.9, 21, 31.1};
     const double one[] = {NAN, 22, NAN}, none[] = {NAN, NAN, NAN};
-    app_difference d = app_difference_of(a, b, 3);
+    measure_difference d = measure_difference_of(a, b, 3);
 
     ck_assert_uint_eq(d.count, 3);
     ck_assert_double_eq_tol(d.points, 3, CLOSE);
@@ -49,15 +49,15 @@ START_TEST(a_difference_is_told_by_seed_and_in_spreads)
     ck_assert_double_eq_tol(d.limit, 4.3027 / sqrt(3), 1e-4);
     ck_assert(!d.clear);
     /* 0.9, 1, 1.1: ten spreads, whatever the seeds themselves spread. */
-    d = app_difference_of(b, near, 3);
+    d = measure_difference_of(b, near, 3);
     ck_assert_double_eq_tol(d.spreads, -10, 1e-9);
     ck_assert(d.clear);
-    d = app_difference_of(one, b, 3); /* one seed: a difference, no spread */
+    d = measure_difference_of(one, b, 3); /* one seed: a difference, no spread */
     ck_assert_uint_eq(d.count, 1);
     ck_assert_double_eq(d.points, 2);
     ck_assert(isnan(d.spread) && !d.clear);
-    ck_assert(isnan(app_difference_of(a, none, 3).points));
-    d = app_difference_of(a, a, 3); /* itself */
+    ck_assert(isnan(measure_difference_of(a, none, 3).points));
+    d = measure_difference_of(a, a, 3); /* itself */
     ck_assert_double_eq(d.points, 0);
     ck_assert(isnan(d.spreads) && !d.clear);
 }
@@ -65,14 +65,14 @@ END_TEST
 
 START_TEST(t_limits_are_those_of_the_tables)
 {
-    ck_assert_double_eq_tol(app_t_limit(1), 12.7062, 1e-4);
-    ck_assert_double_eq_tol(app_t_limit(4), 2.7764, 1e-4);
-    ck_assert_double_eq_tol(app_t_limit(30), 2.0423, 1e-4);
-    ck_assert_double_eq_tol(app_t_limit(31), 2.0395,
+    ck_assert_double_eq_tol(measure_t_limit(1), 12.7062, 1e-4);
+    ck_assert_double_eq_tol(measure_t_limit(4), 2.7764, 1e-4);
+    ck_assert_double_eq_tol(measure_t_limit(30), 2.0423, 1e-4);
+    ck_assert_double_eq_tol(measure_t_limit(31), 2.0395,
                             1e-4); /* scipy.stats.t.ppf(.975, 31) */
-    ck_assert_double_eq_tol(app_t_limit(60), 2.0003, 1e-4);
-    ck_assert_double_eq_tol(app_t_limit(1000), 1.9623, 1e-4);
-    ck_assert(isinf(app_t_limit(0)));
+    ck_assert_double_eq_tol(measure_t_limit(60), 2.0003, 1e-4);
+    ck_assert_double_eq_tol(measure_t_limit(1000), 1.9623, 1e-4);
+    ck_assert(isinf(measure_t_limit(0)));
 }
 END_TEST
 

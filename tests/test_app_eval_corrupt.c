@@ -2,7 +2,7 @@
  * refusals; and the agreement of two passes by brute force. */
 #include <math.h>
 
-#include "apps/agreement_internal.h"
+#include "measure/measure.h"
 #include "corrupt/corrupt.h"
 #include "tests/test_program.h"
 #include "tests/test_run.h"
@@ -279,7 +279,7 @@ END_TEST
 
 enum { IMAGES = 3, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
 
-/* Counts what app_trace_compare adds, from copies of both routings. */
+/* Counts what measure_trace_compare adds, from copies of both routings. */
 typedef struct choice {
     bool has[16];
     int first;
@@ -310,8 +310,8 @@ START_TEST(agreement_is_what_counting_says)
     static float images[2][IMAGES * FLOATS];
     float logits[IMAGES * SAMPLE_CLASSES];
     base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, 0, 0, 0);
-    app_trace trace;
-    app_agreement same[1] = {{.tokens = {0}}}, other[1] = {{.tokens = {0}}};
+    measure_trace trace;
+    measure_agreement same[1] = {{.tokens = {0}}}, other[1] = {{.tokens = {0}}};
     choice before[256];
 
     config.moe.eval_capacity = 1; /* some tokens lose their experts */
@@ -328,12 +328,12 @@ START_TEST(agreement_is_what_counting_says)
                      BASE_OK);
     vit_routing r = vit_run_routing(run, 0);
     ck_assert_uint_le(r.tokens, 256);
-    ck_assert_int_eq(app_trace_create(&trace, 1, r.tokens, r.experts, &err), BASE_OK);
-    app_trace_take(&trace, run);
+    ck_assert_int_eq(measure_trace_create(&trace, 1, r.tokens, r.experts, &err), BASE_OK);
+    measure_trace_take(&trace, run);
     for (size_t t = 0; t < r.tokens; t++)
         before[t] = choice_of(&r, t);
     for (size_t i = 0; i < IMAGES; i++)
-        app_trace_compare(same, &trace, run, i, false);
+        measure_trace_compare(same, &trace, run, i, false);
 
     ck_assert_int_eq(vit_run_forward(run, logits, images[1], IMAGES, &(vit_step){0}, &err),
                      BASE_OK);
@@ -352,13 +352,14 @@ START_TEST(agreement_is_what_counting_says)
         first += a.first == b.first;
         empty += a.first < 0;
     }
-    app_trace_compare(other, &trace, run, 0, true);
-    app_trace_compare(other, &trace, run, 1, false);
-    app_trace_compare(other, &trace, run, 2, true);
+    measure_trace_compare(other, &trace, run, 0, true);
+    measure_trace_compare(other, &trace, run, 1, false);
+    measure_trace_compare(other, &trace, run, 2, true);
     const double tokens = (double)r.tokens;
     ck_assert_double_eq(other->tokens[0], tokens / 3);
     ck_assert_double_eq(other->tokens[1], 2 * tokens / 3);
-    const app_agreement_means m = app_agreement_all(other), s = app_agreement_all(same);
+    const measure_agreement_means m = measure_agreement_all(other),
+                                  s = measure_agreement_all(same);
     ck_assert_double_eq_tol(m.overlap, overlap / tokens, 1e-12);
     ck_assert_double_eq_tol(m.first, first / tokens, 1e-12);
     ck_assert_double_eq_tol(m.moved, moved / tokens, 1e-12);
@@ -367,8 +368,8 @@ START_TEST(agreement_is_what_counting_says)
     ck_assert_double_eq_tol(s.overlap, 1 - empty / tokens, 1e-12);
     ck_assert_double_eq(s.first, 1);
     ck_assert_double_eq(s.moved, 0);
-    ck_assert(isnan(app_agreement_of(same, 1).overlap));
-    app_trace_destroy(&trace);
+    ck_assert(isnan(measure_agreement_of(same, 1).overlap));
+    measure_trace_destroy(&trace);
     vit_run_destroy(run);
     vit_model_destroy(network);
 }

@@ -34,7 +34,7 @@ static void teardown(void)
 static void check_measure(double *positive, size_t p, double *negative, size_t n,
                           double aupr, double auroc, double fpr95)
 {
-    const app_detection d = app_detection_measure(positive, p, negative, n);
+    const measure_detection d = measure_detection_of(positive, p, negative, n);
 
     ck_assert_double_eq_tol(d.aupr, aupr, 1e-12);
     ck_assert_double_eq_tol(d.auroc, auroc, 1e-12);
@@ -101,8 +101,8 @@ START_TEST(both_accuracies_are_reported_where_classes_are_missing)
     for (size_t i = 0; i < 8; i++) {
         const float *row = logits + i * SAMPLE_CLASSES;
         const size_t label = i / SAMPLE_PER_CLASS;
-        all += app_arg_max(row, 3) == label;
-        among += app_arg_max(row, 2) == label;
+        all += measure_arg_max(row, 3) == label;
+        among += measure_arg_max(row, 2) == label;
     }
     ck_assert_uint_gt(among, all); /* else the test tests nothing */
     program_result r =
@@ -153,12 +153,12 @@ START_TEST(images_of_no_class_are_told_from_those_of_their_folders)
         inside[i] = anomaly_of(a + i * SAMPLE_CLASSES, 2);
     for (size_t i = 0; i < 6; i++)
         outside[i] = anomaly_of(b + i * SAMPLE_CLASSES, 2);
-    const app_detection two = app_detection_measure(outside, 6, inside, 8);
+    const measure_detection two = measure_detection_of(outside, 6, inside, 8);
     for (size_t i = 0; i < SAMPLE_COUNT; i++)
         inside[i] = anomaly_of(a + i * SAMPLE_CLASSES, 3);
     for (size_t i = 0; i < 6; i++)
         outside[i] = anomaly_of(b + i * SAMPLE_CLASSES, 3);
-    const app_detection three = app_detection_measure(outside, 6, inside, SAMPLE_COUNT);
+    const measure_detection three = measure_detection_of(outside, 6, inside, SAMPLE_COUNT);
 
     program_result r = program_run(dir, "eval", model, "--data", data, "--ood", other,
                                    "--json", json, "--batch", "5", NULL);

@@ -11,7 +11,7 @@ enum { COUNT = 6, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE, CLASSES = SAMPLE_CLASS
 
 static char *dir, *path;
 static app_network network;
-static app_target *target;
+static measure_target *target;
 static attack_target table;
 static float images[COUNT * FLOATS], other[COUNT * FLOATS];
 static float logits[COUNT * CLASSES], again[COUNT * CLASSES];
@@ -33,17 +33,17 @@ static void setup(void)
     path = test_path(dir, "model.safetensors");
     sample_model_save(path, &config, sample_labels);
     ck_assert_msg(app_network_open(&network, path, NULL, &err) == BASE_OK, "%s", err.text);
-    ck_assert_msg(app_target_create(&target, &network, COUNT, VIT_PRECISION_FP32, &err) ==
-                      BASE_OK,
+    ck_assert_msg(measure_target_create(&target, network.model, COUNT, VIT_PRECISION_FP32,
+                                        &err) == BASE_OK,
                   "%s", err.text);
-    table = app_target_table(target);
+    table = measure_target_table(target);
     pixels(images, 1);
     pixels(other, 2);
 }
 
 static void teardown(void)
 {
-    app_target_destroy(target);
+    measure_target_destroy(target);
     app_network_close(&network);
     base_free(path);
     test_folder_remove(dir);
@@ -217,7 +217,7 @@ START_TEST(the_routing_loss_is_as_by_hand)
     float slope[12];
     double loss[2] = {10, 20};
 
-    app_route_loss(loss, slope, &routing, &sets[0][0], 6, 2);
+    measure_route_loss(loss, slope, &routing, &sets[0][0], 6, 2);
     ck_assert_double_eq(loss[0], 10 + (1 - 2) + (1 - 0));
     ck_assert_double_eq(loss[1], 20 + (1 - 1) + (-1 - 0));
     const float wanted[12] = {0, -1, 1, -1, 0, 1, -1, 1, 0, 1, -1, 0};
@@ -229,10 +229,10 @@ START_TEST(distributions_diverge_as_by_hand)
 {
     const double p[2] = {1, 0}, q[2] = {0, 1}, r[2] = {0.5, 0.5};
 
-    ck_assert_double_eq_tol(app_divergence(p, q, 2), log(2), 1e-12);
-    ck_assert_double_eq(app_divergence(r, r, 2), 0);
+    ck_assert_double_eq_tol(measure_divergence(p, q, 2), log(2), 1e-12);
+    ck_assert_double_eq(measure_divergence(r, r, 2), 0);
     /* m = (3/4, 1/4): (log 4/3 + (log 2/3 + log 2) / 2) / 2 */
-    ck_assert_double_eq_tol(app_divergence(p, r, 2),
+    ck_assert_double_eq_tol(measure_divergence(p, r, 2),
                             (log(4.0 / 3) + (log(2.0 / 3) + log(2)) / 2) / 2, 1e-12);
 }
 END_TEST
@@ -308,7 +308,7 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
     }
     look(logits, images);
     for (size_t i = 0; i < COUNT; i++)
-        targets[i * CLASSES + app_arg_max(logits + i * CLASSES, CLASSES)] = 1;
+        targets[i * CLASSES + measure_arg_max(logits + i * CLASSES, CLASSES)] = 1;
     ck_assert_int_eq(
         app_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
         BASE_OK);

@@ -187,8 +187,9 @@ static base_status transfer_open(app_attack *a, base_error *err)
             "of '%s'",
             a->other.path, a->other.size, a->other.classes, a->network.size,
             a->network.classes, a->network.path);
-    return app_target_create(&a->transfer, &a->other, (size_t)a->args->common.batch,
-                             (vit_precision)a->args->common.precision, err);
+    return measure_target_create(&a->transfer, a->other.model,
+                                 (size_t)a->args->common.batch,
+                                 (vit_precision)a->args->common.precision, err);
 }
 
 base_status app_attack_open(app_attack *a, const char *model, base_error *err)
@@ -227,8 +228,9 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
         status = base_fail(err, BASE_MISMATCH,
                            "'%s' has no labels, expected labelled images", args->data);
     if (status == BASE_OK)
-        status = app_target_create(&a->target, &a->network, (size_t)args->common.batch,
-                                   (vit_precision)args->common.precision, err);
+        status =
+            measure_target_create(&a->target, a->network.model, (size_t)args->common.batch,
+                                  (vit_precision)args->common.precision, err);
     if (status == BASE_OK)
         status = base_folder_make(args->out, err);
     return status;
@@ -246,8 +248,8 @@ void app_attack_close(app_attack *a)
     base_free(a->labels);
     base_free(a->truth);
     base_free(a->samples);
-    app_target_destroy(a->target);
-    app_target_destroy(a->transfer);
+    measure_target_destroy(a->target);
+    measure_target_destroy(a->transfer);
     data_source_close(a->source);
     app_network_close(&a->network);
     app_network_close(&a->other);

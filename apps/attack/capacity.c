@@ -8,18 +8,18 @@
 
 /* One pass over images [n, D] with capacity: how many are right, what share was dropped. */
 static base_status pass(size_t *right, double *share, const app_attack *a,
-                        app_target *target, const float *images, float *logits,
+                        measure_target *target, const float *images, float *logits,
                         base_error *err)
 {
     const size_t batch = (size_t)a->args->common.batch, classes = a->network.classes;
-    const vit_run *run = app_target_run(target);
+    const vit_run *run = measure_target_run(target);
     double made = 0, dropped = 0;
 
     *right = 0;
     for (size_t first = 0; first < a->n; first += batch) {
         const size_t count = a->n - first < batch ? a->n - first : batch;
         const base_status status =
-            app_target_look(target, logits, images + first * a->floats, count, err);
+            measure_target_look(target, logits, images + first * a->floats, count, err);
 
         if (status != BASE_OK)
             return status;
@@ -41,7 +41,7 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
 {
     const vit_config as_is = *a->network.config;
     vit_config trained = as_is;
-    app_target *target = NULL;
+    measure_target *target = NULL;
     float *logits = NULL;
     size_t unused;
 
@@ -52,8 +52,8 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
     base_status status = vit_model_config_set(a->network.model, &trained, err);
     if (status != BASE_OK)
         return status;
-    status = app_target_create(&target, &a->network, (size_t)a->args->common.batch,
-                               (vit_precision)a->args->common.precision, err);
+    status = measure_target_create(&target, a->network.model, (size_t)a->args->common.batch,
+                                   (vit_precision)a->args->common.precision, err);
     logits = base_alloc((size_t)a->args->common.batch, a->network.classes * sizeof *logits);
     if (status == BASE_OK && !logits)
         status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch");
@@ -66,7 +66,7 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
     a->trained.known = status == BASE_OK;
     a->trained.capacity = as_is.moe.capacity;
     base_free(logits);
-    app_target_destroy(target);
+    measure_target_destroy(target);
     const base_status back = vit_model_config_set(a->network.model, &as_is, err);
     return status == BASE_OK ? back : status;
 }

@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "apps/attack/internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 typedef struct reader {
     data_loader *loader;
     vit_run *run;
     float table[3 * 256]; /* of data_normalise */
     float *inputs, *logits;
-    app_score score;
+    measure_score score;
 } reader;
 
 static void reader_close(reader *r)
@@ -21,7 +21,7 @@ static void reader_close(reader *r)
     vit_run_destroy(r->run);
     base_free(r->inputs);
     base_free(r->logits);
-    app_score_destroy(&r->score);
+    measure_score_destroy(&r->score);
 }
 
 static base_status reader_open(reader *r, app_attack *a, base_error *err)
@@ -38,7 +38,7 @@ static base_status reader_open(reader *r, app_attack *a, base_error *err)
     r->logits = base_alloc(config.batch, a->network.classes * sizeof *r->logits);
     if (!r->inputs || !r->logits)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
-    status = app_score_create(&r->score, a->network.classes, err);
+    status = measure_score_create(&r->score, a->network.classes, err);
     if (status == BASE_OK)
         status = vit_run_create(&r->run, a->network.model, config.batch, VIT_MODE_INFER,
                                 (vit_precision)a->args->common.precision, err);
@@ -85,7 +85,7 @@ static base_status label_take(app_attack *a, reader *r, const data_batch *batch,
 {
     const float *row = r->logits + i * a->network.classes;
     const int32_t label = batch->labels[i];
-    const app_verdict verdict = app_verdict_make(row, a->network.classes, label);
+    const measure_verdict verdict = measure_verdict_make(row, a->network.classes, label);
     char name[1024];
 
     data_source_name(a->source, batch->samples[i], name, sizeof name);
@@ -95,7 +95,7 @@ static base_status label_take(app_attack *a, reader *r, const data_batch *batch,
         return base_fail(err, BASE_NUMERIC,
                          "'%s' gives logits that are not finite for '%s'", a->network.path,
                          name);
-    app_score_add(&r->score, label, &verdict);
+    measure_score_add(&r->score, label, &verdict);
     a->samples[at] = batch->samples[i];
     a->truth[at] = label;
     a->labels[at] = a->args->labels == 1 ? (int32_t)verdict.predicted : label;
@@ -167,14 +167,14 @@ base_status app_attack_read(app_attack *a, base_error *err)
             break;
         a->n += batch.count;
         app_progress_update(&a->progress, a->n, "clean top-1 %.2f %%",
-                            100 * app_score_top1(&r.score));
+                            100 * measure_score_top1(&r.score));
         if (app_stop_asked())
             status = base_fail(err, BASE_INTERRUPTED, "stopped before the first attack");
     }
     app_progress_end(&a->progress);
     if (status == BASE_OK) {
         a->ordinary = (size_t)r.score.top1;
-        a->clean_loss = app_score_loss(&r.score);
+        a->clean_loss = measure_score_loss(&r.score);
         identify(a);
     }
     reader_close(&r);

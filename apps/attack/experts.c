@@ -29,10 +29,10 @@ static void layers_table(const app_routing *r, show_page *page)
         "<th class=\"n\">entropy of a token</th></tr>\n",
         file);
     for (size_t l = 0; l < r->layers; l++) {
-        const app_shift *all = &r->shift[APP_GROUP_ALL][l];
-        const app_shift *broken = &r->shift[APP_GROUP_BROKEN][l];
-        const app_shift *survived = &r->shift[APP_GROUP_SURVIVED][l];
-        const app_shift *control = &r->shift[APP_GROUP_CONTROL][l];
+        const measure_shift *all = &r->shift[APP_GROUP_ALL][l];
+        const measure_shift *broken = &r->shift[APP_GROUP_BROKEN][l];
+        const measure_shift *survived = &r->shift[APP_GROUP_SURVIVED][l];
+        const measure_shift *control = &r->shift[APP_GROUP_CONTROL][l];
 
         fprintf(file, "<tr><td>%zu</td>", r->blocks[l]);
         share(file, all->changed, all->tokens);
@@ -97,7 +97,7 @@ static double *left_shares(const app_routing *r, app_group group, double *top)
     double *values = base_alloc(r->layers * r->experts, sizeof *values);
 
     for (size_t i = 0; values && i < r->layers * r->experts; i++) {
-        const app_shift *s = &r->shift[group][i / r->experts];
+        const measure_shift *s = &r->shift[group][i / r->experts];
         const double had = s->usage[0][i % r->experts];
 
         values[i] = had > 0 ? s->left[i % r->experts] / had : (double)NAN;
@@ -147,7 +147,7 @@ static void usage(const app_routing *r, show_page *page)
         "an even load.");
     fputs("<div class=\"row\">", page->out.file);
     for (size_t l = 0; l < r->layers; l++) {
-        const app_shift *s = &r->shift[APP_GROUP_ALL][l];
+        const measure_shift *s = &r->shift[APP_GROUP_ALL][l];
 
         snprintf(title, sizeof title, "block %zu", r->blocks[l]);
         if (s->dropped[0] > 0 || s->dropped[1] > 0)

@@ -1,9 +1,9 @@
 /* internal.h - what the files of `vmoe attack` share: the network as a target, the budgets of a
  * command line, what a command knows when it is over, and who writes it down.
  *
- *     app_target *target = NULL;
- *     app_target_create(&target, &network, 64, VIT_PRECISION_FP32, &err);
- *     attack_target table = app_target_table(target);
+ *     measure_target *target = NULL;
+ *     measure_target_create(&target, network.model, 64, VIT_PRECISION_FP32, &err);
+ *     attack_target table = measure_target_table(target);
  *     attack_run_create(&run, &table, &config, images, labels, n, &err);
  */
 #ifndef APPS_ATTACK_INTERNAL_H
@@ -11,33 +11,7 @@
 
 #include "show/page_internal.h"
 #include "apps/network_internal.h"
-#include "attacks/attacks.h"
-
-/* ---- the network as a target (attack_target.c) ------------------------------------------------ */
-
-typedef struct app_target app_target;
-
-/* Runs for up to batch images. precision judges; gradients are in fp32. network is borrowed. */
-base_status app_target_create(app_target **out, const app_network *network, size_t batch,
-                              vit_precision precision, base_error *err);
-void app_target_destroy(app_target *target);
-/* The table of functions for attacks/; it borrows the target. */
-attack_target app_target_table(app_target *target);
-/* Logits [count, K] of images [count, C, S, S] in [0, 1]; what app_target_run then shows. */
-base_status app_target_look(app_target *target, float *logits, const float *images,
-                            size_t count, base_error *err);
-/* From now on image i goes by the experts of images[i]; NULL: routing is free. */
-base_status app_target_freeze(app_target *target, const float *images, size_t count,
-                              base_error *err);
-/* Whether app_target_freeze can do it: there are experts, and the router replays. */
-bool app_target_replays(const app_target *target);
-/* The run behind app_target_look, for its routing. */
-const vit_run *app_target_run(const app_target *target);
-/* Adds to loss [B] of each image the sum over its tokens of the largest router logit outside the token's set
- * minus the smallest inside it; slope [T, E] is overwritten with the gradient. Image i's sets [N, k] lie at
- * sets + i * set_step. routing->logits must be there (attack_route.c). */
-void app_route_loss(double *loss, float *slope, const vit_routing *routing,
-                    const uint16_t *sets, size_t set_step, size_t k);
+#include "measure/measure.h"
 
 /* ---- budgets (attack_budget.c) ---------------------------------------------------------------- */
 
@@ -59,16 +33,6 @@ const char *app_budget_text(char *out, size_t out_bytes, const app_budget *budge
 
 /* ---- routing under attack (attack_routing.c) -------------------------------------------------- */
 
-/* Sums over the tokens of one MoE layer of pairs of images, clean and changed. */
-typedef struct app_shift {
-    double tokens, changed, top1_changed, iou, empty; /* empty: no expert in either */
-    double gate_l1, js;                               /* of the full router softmax */
-    double entropy[2]; /* sum of row entropies: clean, changed */
-    double assigned[2], dropped[2];
-    double usage[2][VIT_EXPERTS_MAX]; /* kept assignments */
-    double left[VIT_EXPERTS_MAX];     /* tokens that an expert had and has no more */
-} app_shift;
-
 typedef enum app_group {
     APP_GROUP_ALL,      /* right on clean */
     APP_GROUP_BROKEN,   /* of these, broken */
@@ -80,7 +44,7 @@ typedef enum app_group {
 typedef struct app_routing {
     size_t layers, experts;
     size_t blocks[VIT_DEPTH_MAX];
-    app_shift shift[APP_GROUP_COUNT][VIT_DEPTH_MAX];
+    measure_shift shift[APP_GROUP_COUNT][VIT_DEPTH_MAX];
     float *change; /* [n] 1 - mean IoU of a sample; NaN: not looked at */
     bool replayed;
     size_t attacked, broken; /* samples looked at; of these broken */
@@ -92,17 +56,14 @@ typedef struct app_routing {
 
 /* Compares clean and adversarial images of every sample that was right, in batches. False in *done: asked to
  * stop. routing must be zeroed; app_routing_destroy frees it. */
-base_status app_routing_measure(app_routing *routing, app_target *target, size_t batch,
+base_status app_routing_measure(app_routing *routing, measure_target *target, size_t batch,
                                 const attack_run *run, const float *images,
                                 const attack_config *config, size_t n, bool *done,
                                 base_error *err);
 void app_routing_destroy(app_routing *routing);
 /* patches [N]: in how many layers the token's set of experts differs between x and v. */
-base_status app_routing_patches(unsigned *patches, app_target *target, const float *x,
+base_status app_routing_patches(unsigned *patches, measure_target *target, const float *x,
                                 const float *v, base_error *err);
-/* Jensen-Shannon divergence of two distributions [n], nats. */
-double app_divergence(const double *p, const double *q, size_t n);
-
 /* ---- one command (attack.c) ----------------------------------------------------------------- */
 
 enum { APP_ATTACKS_MAX = 24, APP_ATTACK_SPECS = 4096 };
@@ -133,7 +94,7 @@ typedef struct app_attack {
     char started[32];           /* UTC, ISO 8601 */
     app_network network, other; /* other: --transfer */
     data_source *source;
-    app_target *target, *transfer;
+    measure_target *target, *transfer;
     size_t n, floats;  /* samples; numbers of an image */
     float *images;     /* [n, C, S, S] in [0, 1] */
     int32_t *labels;   /* [n] what must not be answered any more */

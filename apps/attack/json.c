@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "apps/attack/internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 enum { SCHEMA_VERSION = 1 };
 
@@ -24,7 +24,7 @@ static void share_put(json_t *json, const char *key, size_t k, size_t n)
 {
     double low, high;
 
-    app_score_interval(&low, &high, k, n);
+    measure_interval(&low, &high, k, n);
     json_object_set_new(json, key, json_real((double)k / (double)n));
     json_object_set_new(json, "ci95", json_pack("[f, f]", low, high));
 }
@@ -241,10 +241,10 @@ static double total_of(const double *values, size_t count)
 
 json_t *app_attack_layer_json(const app_routing *r, size_t l)
 {
-    const app_shift *all = &r->shift[APP_GROUP_ALL][l];
-    const app_shift *broken = &r->shift[APP_GROUP_BROKEN][l];
-    const app_shift *survived = &r->shift[APP_GROUP_SURVIVED][l];
-    const app_shift *control = &r->shift[APP_GROUP_CONTROL][l];
+    const measure_shift *all = &r->shift[APP_GROUP_ALL][l];
+    const measure_shift *broken = &r->shift[APP_GROUP_BROKEN][l];
+    const measure_shift *survived = &r->shift[APP_GROUP_SURVIVED][l];
+    const measure_shift *control = &r->shift[APP_GROUP_CONTROL][l];
     const double t = all->tokens, with = all->tokens - all->empty;
     json_t *json = json_object();
     json_t *left = json_array();

@@ -7,7 +7,7 @@
 
 #include "apps/attack/internal.h"
 #include "show/plot_internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 enum { TEXT = 96, CLASSES_SHOWN = 20 };
 
@@ -27,10 +27,10 @@ static void headline(const app_attack *a, show_page *page)
     char text[5][TEXT], note[3][TEXT], count[32], eps[64];
     double low, high;
 
-    app_score_interval(&low, &high, p->clean, a->n);
+    measure_interval(&low, &high, p->clean, a->n);
     snprintf(text[0], TEXT, "%.2f %%", 100 * (double)p->clean / n);
     snprintf(note[0], TEXT, "95 %%: %.2f to %.2f", 100 * low, 100 * high);
-    app_score_interval(&low, &high, p->robust, a->n);
+    measure_interval(&low, &high, p->robust, a->n);
     snprintf(text[1], TEXT, "%.2f %%", 100 * (double)p->robust / n);
     snprintf(note[1], TEXT, "95 %%: %.2f to %.2f", 100 * low, 100 * high);
     snprintf(text[2], TEXT, "%s", app_thousands(count, sizeof count, a->n));
@@ -144,7 +144,7 @@ static void attacks(const app_attack *a, show_page *page)
         const attack_result *r = &p->result[i];
         double low, high;
 
-        app_score_interval(&low, &high, r->robust_after, a->n);
+        measure_interval(&low, &high, r->robust_after, a->n);
         fputs("<tr><td>", file);
         show_page_text(page, r->spec);
         if (r->note[0]) {
@@ -233,7 +233,7 @@ static void sweep_fill(sweep_rows *s, const app_attack *a)
         s->names[i] = p->budget.text;
         s->worst[i] = (double)p->robust / n;
         s->noise[i] = p->noise_accuracy;
-        app_score_interval(&s->low[i], &s->high[i], p->robust, a->n);
+        measure_interval(&s->low[i], &s->high[i], p->robust, a->n);
         for (size_t r = 0; r < attacks; r++)
             s->attack[r][i] =
                 r < p->count ? (double)p->result[r].robust_after / n : (double)NAN;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "apps/attack/internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 enum { BROKEN_SHOWN = 8, SURVIVED_SHOWN = 4, SIDE = 160, NAME = 128 };
 
@@ -77,10 +77,10 @@ static void answer_put(gallery *g, const float *image, int32_t label)
     double probability;
 
     if (g->status == BASE_OK)
-        g->status = app_target_look(a->target, g->logits, image, 1, g->err);
+        g->status = measure_target_look(a->target, g->logits, image, 1, g->err);
     if (g->status != BASE_OK)
         return;
-    app_verdict_top(&top, &probability, 1, g->logits, a->network.classes);
+    measure_verdict_top(&top, &probability, 1, g->logits, a->network.classes);
     fprintf(g->page->out.file, "<b class=\"%s\">",
             (int32_t)top == label ? "right" : "wrong");
     show_page_text(g->page,

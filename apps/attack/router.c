@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "apps/attack/internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 /* Whether a spec is of the attack 'router'. */
 static bool is_router(const char *spec)
@@ -90,7 +90,7 @@ json_t *app_attack_router_json(const app_attack *a)
     json_object_set_new(json, "adv_file", json_string("adv_router.npy"));
     for (size_t l = 0; a->router.has_routing && l < a->router.routing.layers; l++) {
         json_t *layer = app_attack_layer_json(&a->router.routing, l);
-        const app_shift *attack = &a->routing.shift[APP_GROUP_ALL][l];
+        const measure_shift *attack = &a->routing.shift[APP_GROUP_ALL][l];
 
         json_object_set_new(
             layer, "attack_changed",
@@ -104,7 +104,7 @@ json_t *app_attack_router_json(const app_attack *a)
 /* ---- for people -------------------------------------------------------------------------------------- */
 
 /* Tokens that changed, all layers together, in per cent. */
-static double moved(const app_shift *shift, size_t layers)
+static double moved(const measure_shift *shift, size_t layers)
 {
     double changed = 0, tokens = 0;
 
@@ -126,7 +126,7 @@ static void answers_text(char *out, size_t bytes, const app_attack *a)
     const attack_result *r = attack_run_result(a->router.run, 0);
     double low, high;
 
-    app_score_interval(&low, &high, r->robust, a->n);
+    measure_interval(&low, &high, r->robust, a->n);
     snprintf(
         out, bytes,
         "%zu of %zu images (%.2f %%, 95 %%: %.2f to %.2f) are right under it, though it "
@@ -158,8 +158,8 @@ void app_attack_router_print(const app_attack *a)
               moved(r->shift[APP_GROUP_CONTROL], r->layers));
 }
 
-static void row_write(FILE *file, const app_shift *router, const app_shift *attack,
-                      const app_shift *noise, size_t layers)
+static void row_write(FILE *file, const measure_shift *router, const measure_shift *attack,
+                      const measure_shift *noise, size_t layers)
 {
     fprintf(file,
             "<td class=\"n\">%.2f %%</td><td class=\"n\">%.2f %%</td>"
@@ -185,7 +185,7 @@ void app_attack_router_page(const app_attack *a, show_page *page)
           "<th class=\"n\">first expert</th><th class=\"n\">IoU</th></tr>\n",
           file);
     for (size_t l = 0; l < r->layers; l++) {
-        const app_shift *all = &r->shift[APP_GROUP_ALL][l];
+        const measure_shift *all = &r->shift[APP_GROUP_ALL][l];
 
         fprintf(file, "<tr><td>%zu</td>", r->blocks[l]);
         row_write(file, all, &a->routing.shift[APP_GROUP_ALL][l],

@@ -268,7 +268,7 @@ static bool noise_is_first(const app_point *point)
 static base_status control_measure(app_attack *a, app_point *point,
                                    const attack_config *config, base_error *err)
 {
-    const attack_target table = app_target_table(a->target);
+    const attack_target table = measure_target_table(a->target);
     attack_run *run = NULL;
     attack_config plain = *config;
 
@@ -328,7 +328,7 @@ static base_status point_go(attack_run *run, watch *w, size_t added, base_error 
 static base_status point_search(app_attack *a, app_point *point, size_t place,
                                 attack_run **run_out, base_error *err)
 {
-    const attack_target table = app_target_table(a->target);
+    const attack_target table = measure_target_table(a->target);
     attack_run *run = NULL;
     size_t added = 0;
     char *path = state_path(a, "", point->budget.eps);
@@ -370,7 +370,7 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
 /* The search for other experts at the budget of main: a run of its own, which breaks nothing. */
 static base_status router_search(app_attack *a, size_t place, base_error *err)
 {
-    const attack_target table = app_target_table(a->target);
+    const attack_target table = measure_target_table(a->target);
     const app_point *point = &a->point[a->main];
     char *path = state_path(a, "router-", point->budget.eps);
     watch w = {
@@ -432,7 +432,7 @@ static base_status state_remove(const app_attack *a, base_error *err)
 static base_status routing_search(app_attack *a, bool *done, base_error *err)
 {
     *done = true;
-    if (vit_run_moe_count(app_target_run(a->target)) == 0)
+    if (vit_run_moe_count(measure_target_run(a->target)) == 0)
         return BASE_OK;
     app_network_blocks(a->routing.blocks, a->network.config);
     base_status status =
@@ -455,7 +455,7 @@ static base_status checks_search(app_attack *a, base_error *err)
     attack_target transfer = {0};
 
     if (a->transfer) {
-        transfer = app_target_table(a->transfer);
+        transfer = measure_target_table(a->transfer);
         options.transfer = &transfer;
     }
     options.ordinary_right = a->args->labels == 1 ? a->n : a->ordinary;

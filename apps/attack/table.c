@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "apps/attack/internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 static void share_print(const char *name, size_t k, size_t n, const char *note)
 {
     double low, high;
 
-    app_score_interval(&low, &high, k, n);
+    measure_interval(&low, &high, k, n);
     printf("%-7s %6.2f %%   95 %%: %.2f to %.2f   %zu of %zu%s%s\n", name,
            100 * (double)k / (double)n, 100 * low, 100 * high, k, n, note ? ", " : "",
            note ? note : "");
@@ -48,7 +48,7 @@ static void sweep_print(const app_attack *a)
 
         if (!p->left || (p->count == 0 && p->clean == 0))
             continue;
-        app_score_interval(&low, &high, p->robust, a->n);
+        measure_interval(&low, &high, p->robust, a->n);
         printf("%-17s  %6.2f %%  %6.2f to %6.2f",
                app_budget_text(text, sizeof text, &p->budget, a->config.norm),
                100 * (double)p->robust / (double)a->n, 100 * low, 100 * high);
@@ -58,7 +58,7 @@ static void sweep_print(const app_attack *a)
     }
 }
 
-static void part_print(const app_shift *shift)
+static void part_print(const measure_shift *shift)
 {
     if (shift->tokens > 0)
         printf("  %6.2f %%", 100 * shift->changed / shift->tokens);
@@ -75,7 +75,7 @@ static void routing_print(const app_attack *a)
     printf("\ntokens that changed their experts\n"
            "             attack     noise    broken  survived     IoU\n");
     for (size_t l = 0; l < r->layers; l++) {
-        const app_shift *all = &r->shift[APP_GROUP_ALL][l];
+        const measure_shift *all = &r->shift[APP_GROUP_ALL][l];
 
         printf("block %-3zu", r->blocks[l]);
         part_print(all);

@@ -10,7 +10,7 @@
 typedef struct attack_rig {
     vit_model *model;
     app_network network; /* borrows the model */
-    app_target *target;
+    measure_target *target;
     attack_target table;
     float *images, *point, *gradient, *logits, *d_logits;
     size_t batch, floats;
@@ -18,7 +18,7 @@ typedef struct attack_rig {
 
 static void rig_close(attack_rig *rig)
 {
-    app_target_destroy(rig->target);
+    measure_target_destroy(rig->target);
     vit_model_destroy(rig->model);
     base_free(rig->images);
     base_free(rig->point);
@@ -42,11 +42,11 @@ static base_status rig_open(attack_rig *rig, const char *subject, const bench_ar
                                  .size = (size_t)c->image};
     rig->batch = (size_t)args->common.batch;
     rig->floats = (size_t)c->channels * rig->network.size * rig->network.size;
-    status = app_target_create(&rig->target, &rig->network, rig->batch,
-                               (vit_precision)args->common.precision, err);
+    status = measure_target_create(&rig->target, rig->network.model, rig->batch,
+                                   (vit_precision)args->common.precision, err);
     if (status != BASE_OK)
         return status;
-    rig->table = app_target_table(rig->target);
+    rig->table = measure_target_table(rig->target);
     rig->images = base_alloc(rig->batch, rig->floats * sizeof(float));
     rig->point = base_alloc(rig->batch, rig->floats * sizeof(float));
     rig->gradient = base_alloc(rig->batch, rig->floats * sizeof(float));

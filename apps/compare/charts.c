@@ -18,7 +18,7 @@ static void figure_dots(const app_table *t, show_page *page, show_dots *rows,
 
     for (size_t i = 0; i < c->entries.count; i++) {
         const size_t e = t->order[i];
-        const app_mean_std *s = app_table_spread(t, e, figure);
+        const measure_mean *s = app_table_spread(t, e, figure);
         double *own = values + i * seeds;
 
         for (size_t k = 0; k < seeds; k++)

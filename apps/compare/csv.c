@@ -112,7 +112,7 @@ base_status app_compare_csv(const app_table *table, base_error *err)
 
 /* ---- JSON ------------------------------------------------------------------------------------------- */
 
-static json_t *difference_json(const app_difference *d)
+static json_t *difference_json(const measure_difference *d)
 {
     json_t *json = json_object();
 
@@ -171,8 +171,8 @@ static json_t *entry_json(const app_table *t, size_t e)
         json, "settings",
         app_json_text(app_entry_settings(settings, sizeof settings, entry)));
     for (size_t f = 0; f < t->figures; f++) {
-        const app_mean_std *s = app_table_spread(t, e, f);
-        const app_difference d = app_table_difference(t, e, t->baseline, f);
+        const measure_mean *s = app_table_spread(t, e, f);
+        const measure_difference d = app_table_difference(t, e, t->baseline, f);
         json_object_set_new(figures, t->figure[f].key,
                             json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)s->count,
                                       "mean", app_json_real(s->mean), "std",
@@ -237,7 +237,7 @@ json_t *app_compare_json(const app_table *table)
 /* ---- on stdout ---------------------------------------------------------------------------------------- */
 
 /* "59.25 ± 0.31" in `wide` columns. */
-static void cell_print(FILE *out, const app_mean_std *s, double scale, int digits, int wide)
+static void cell_print(FILE *out, const measure_mean *s, double scale, int digits, int wide)
 {
     char text[64];
 
@@ -274,7 +274,7 @@ void app_compare_table_print(const app_table *table)
         for (size_t f = APP_FIGURE_COUNT; f < table->figures; f++)
             cell_print(out, app_table_spread(table, e, f), 100, 2, 14);
         cell_print(out, app_table_spread(table, e, APP_FIGURE_LOAD_CV), 1, 3, 14);
-        app_mean_std step = *app_table_spread(table, e, APP_FIGURE_STEP_MS);
+        measure_mean step = *app_table_spread(table, e, APP_FIGURE_STEP_MS);
         step.count = step.count > 0; /* one measurement for all seeds */
         cell_print(out, &step, 1, 1, 14);
         fputc('\n', out);

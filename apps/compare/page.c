@@ -87,8 +87,8 @@ static void figures_put(show_page *page, const app_table *t, const size_t *list,
                 app_table_spread(t, e, APP_FIGURE_TOP1)->count);
         for (size_t k = 0; k < count; k++) {
             const app_figure *f = &t->figure[list[k]];
-            const app_mean_std *s = app_table_spread(t, e, list[k]);
-            const app_difference d = app_table_difference(t, e, t->baseline, list[k]);
+            const measure_mean *s = app_table_spread(t, e, list[k]);
+            const measure_difference d = app_table_difference(t, e, t->baseline, list[k]);
             const size_t best = figure_best(t, list[k]);
             const bool bold =
                 best != SIZE_MAX && s->mean == app_table_spread(t, best, list[k])->mean;
@@ -113,7 +113,7 @@ static void verdict_put(show_page *page, const app_table *t, size_t figure)
     const app_compare *c = t->compare;
     const app_figure *f = &t->figure[figure];
     const char *label = c->entries.entry[t->baseline].label;
-    const app_mean_std *own = app_table_spread(t, t->baseline, figure);
+    const measure_mean *own = app_table_spread(t, t->baseline, figure);
     const size_t best = figure_best(t, figure);
     size_t better = 0, worse = 0, tied = 0;
     bool spread = false;
@@ -122,8 +122,8 @@ static void verdict_put(show_page *page, const app_table *t, size_t figure)
     if (best == SIZE_MAX || own->count == 0)
         return;
     for (size_t e = 0; e < c->entries.count; e++) {
-        const app_mean_std *other = app_table_spread(t, e, figure);
-        const app_difference d = app_table_difference(t, t->baseline, e, figure);
+        const measure_mean *other = app_table_spread(t, e, figure);
+        const measure_difference d = app_table_difference(t, t->baseline, e, figure);
         const char *word = app_difference_class(&d, f);
 
         if (e == t->baseline || other->count == 0)
@@ -150,7 +150,7 @@ static void verdict_put(show_page *page, const app_table *t, size_t figure)
     show_page_text(
         page, app_figure_text(text, sizeof text, app_table_spread(t, best, figure), f));
     if (best != t->baseline) {
-        const app_difference d = app_table_difference(t, t->baseline, best, figure);
+        const measure_difference d = app_table_difference(t, t->baseline, best, figure);
         fputs(f->kind == APP_KIND_SHARE ? " %; " : "; ", page->out.file);
         show_page_text(page, label);
         fputs(" lies ", page->out.file);
@@ -196,7 +196,7 @@ static void baseline_put(show_page *page, const app_table *t)
         fprintf(file, "</td><td class=\"n\">%zu</td>",
                 app_table_spread(t, e, APP_FIGURE_TOP1)->count);
         for (size_t k = 0; k < count; k++) {
-            const app_difference d = app_table_difference(t, e, t->baseline, list[k]);
+            const measure_difference d = app_table_difference(t, e, t->baseline, list[k]);
             if (!figure_known(t, list[k]))
                 continue;
             fprintf(file, "<td class=\"n %s\">",

@@ -268,7 +268,7 @@ static base_status entries_fill(app_table *t, base_error *err)
         for (size_t f = 0; f < t->figures; f++) {
             for (size_t s = 0; s < seeds; s++)
                 column[s] = t->value[(e * seeds + s) * t->figures + f];
-            t->spread[e * t->figures + f] = app_mean_std_of(column, seeds);
+            t->spread[e * t->figures + f] = measure_mean_of(column, seeds);
         }
         for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++) {
             for (size_t s = 0; s < seeds; s++) {
@@ -277,7 +277,7 @@ static base_status entries_fill(app_table *t, base_error *err)
                 column[s] = kinds[k];
             }
             t->kind_error[e * CORRUPT_BENCH_COUNT + k] =
-                app_mean_std_of(column, seeds).mean;
+                measure_mean_of(column, seeds).mean;
         }
         for (size_t s = 0; s < seeds; s++)
             t->finished[e] += app_compare_run_at(c, e, s)->state == APP_RUN_FINISHED;
@@ -362,8 +362,8 @@ double app_table_value(const app_table *table, size_t run, size_t figure)
     return table->value[run * table->figures + figure];
 }
 
-app_difference app_table_difference(const app_table *table, size_t entry, size_t other,
-                                    size_t figure)
+measure_difference app_table_difference(const app_table *table, size_t entry, size_t other,
+                                        size_t figure)
 {
     const size_t seeds = (size_t)table->compare->args->seeds;
     double a[APP_SEEDS_MAX], b[APP_SEEDS_MAX];
@@ -372,10 +372,10 @@ app_difference app_table_difference(const app_table *table, size_t entry, size_t
         a[s] = app_table_value(table, entry * seeds + s, figure);
         b[s] = app_table_value(table, other * seeds + s, figure);
     }
-    return app_difference_of(a, b, seeds);
+    return measure_difference_of(a, b, seeds);
 }
 
-const app_mean_std *app_table_spread(const app_table *table, size_t entry, size_t figure)
+const measure_mean *app_table_spread(const app_table *table, size_t entry, size_t figure)
 {
     return &table->spread[entry * table->figures + figure];
 }

@@ -56,33 +56,6 @@ typedef struct app_figure {
     int digits; /* behind the point, as it is shown */
 } app_figure;
 
-/* ---- statistics --------------------------------------------------------------------------------- */
-
-/* Over the seeds that have a value. */
-typedef struct app_mean_std {
-    size_t count;
-    double mean; /* NaN: no value */
-    double std;  /* of one run, n - 1; NaN: fewer than two values */
-} app_mean_std;
-/* NaN among values are left out. */
-app_mean_std app_mean_std_of(const double *values, size_t count);
-
-/* Two entries on one figure: differences by seed, because a seed's data order and first weights are the same
- * for all routers and much of the spread over seeds with them. */
-typedef struct app_difference {
-    size_t count;   /* seeds that both have */
-    double points;  /* mean of value - value of the other; NaN: unknown */
-    double spread;  /* standard deviation of these differences, n - 1; NaN: unknown */
-    double spreads; /* points / spread */
-    double
-        limit; /* spreads beyond which it is hardly chance: two-sided paired t test at 95 % */
-    bool clear; /* beyond it */
-} app_difference;
-/* a, b [count] by seed, NaN: unknown. */
-app_difference app_difference_of(const double *a, const double *b, size_t count);
-/* Student's t that 97.5 % lie below, df >= 1 (2.7764 at 4). */
-double app_t_limit(size_t df);
-
 /* ---- the table (compare_table.c) ---------------------------------------------------------------- */
 
 typedef struct app_curve {
@@ -95,7 +68,7 @@ typedef struct app_table {
     app_figure figure[APP_FIGURES_MAX];
     size_t figures;
     double *value;        /* [runs, figures], NaN: unknown */
-    app_mean_std *spread; /* [entries, figures] */
+    measure_mean *spread; /* [entries, figures] */
     double *kind_error;   /* [entries, 15] mean error under a corruption, NaN: unknown */
     size_t *order;        /* [entries] by clean accuracy, best first, unknown last */
     size_t *finished;     /* [entries] runs that are trained */
@@ -111,12 +84,12 @@ base_status app_table_create(app_table *out, const app_compare *compare, json_t 
                              base_error *err);
 void app_table_destroy(app_table *table); /* zeroed is fine */
 /* entry against other. */
-app_difference app_table_difference(const app_table *table, size_t entry, size_t other,
-                                    size_t figure);
+measure_difference app_table_difference(const app_table *table, size_t entry, size_t other,
+                                        size_t figure);
 /* The entry that --baseline means; BASE_USAGE for a label that is none. */
 base_status app_table_baseline(size_t *out, const app_compare *compare, base_error *err);
 double app_table_value(const app_table *table, size_t run, size_t figure);
-const app_mean_std *app_table_spread(const app_table *table, size_t entry, size_t figure);
+const measure_mean *app_table_spread(const app_table *table, size_t entry, size_t figure);
 /* An entry's settings as "p=0.01 noise=0", "" without; the mark of its router's source. */
 const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *entry);
 
@@ -167,11 +140,11 @@ size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
 /* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with a real plus-minus sign;
  * "" when it is not known. The class of its colour: "right" when a is clearly better, "wrong" when it is
  * clearly worse, else "". */
-const char *app_difference_text(char *out, size_t out_bytes, const app_difference *d,
+const char *app_difference_text(char *out, size_t out_bytes, const measure_difference *d,
                                 const app_figure *figure, const char *word);
-const char *app_difference_class(const app_difference *d, const app_figure *figure);
+const char *app_difference_class(const measure_difference *d, const app_figure *figure);
 /* "59.25 +- 0.31" with a real plus-minus sign, in the figure's unit, into out. */
-const char *app_figure_text(char *out, size_t out_bytes, const app_mean_std *s,
+const char *app_figure_text(char *out, size_t out_bytes, const measure_mean *s,
                             const app_figure *figure);
 /* Whether the router is marked as a reconstruction by its own summary. */
 bool app_entry_reconstructed(const app_entry *entry);

@@ -204,7 +204,7 @@ static base_status clean_make(tree_hand *hand, const app_tree *tree, size_t samp
 
 /* One file of the image. pair NULL: the clean one. */
 static base_status file_make(tree_hand *hand, const app_tree *tree, corrupt_worker *worker,
-                             const char *path, const app_pair *pair, uint64_t key,
+                             const char *path, const corrupt_pair *pair, uint64_t key,
                              base_error *err)
 {
     const data_image *clean = &hand->clean;
@@ -249,7 +249,7 @@ static base_status sample_make(tree_hand *hand, const app_tree *tree,
     app_tree_name(name, sizeof name, relative, png);
     const uint64_t key = corrupt_name_key(relative);
     for (size_t i = first; i <= selection->count && status == BASE_OK; i++) {
-        const app_pair *pair = i > 0 ? &selection->pair[i - 1] : NULL;
+        const corrupt_pair *pair = i > 0 ? &selection->pair[i - 1] : NULL;
 
         if (app_stop_asked())
             return BASE_OK;

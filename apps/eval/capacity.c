@@ -77,7 +77,7 @@ static base_status point_open(app_capacity_point *point, const app_capacity *swe
                               const app_common *common, base_error *err)
 {
     const base_status status =
-        app_score_create_small(&point->score, sweep->network->classes, err);
+        measure_score_create_small(&point->score, sweep->network->classes, err);
 
     if (status != BASE_OK)
         return status;
@@ -128,7 +128,7 @@ void app_capacity_close(app_capacity *sweep)
 {
     for (size_t i = 0; i < sweep->points; i++) {
         vit_run_destroy(sweep->point[i].own);
-        app_score_destroy(&sweep->point[i].score);
+        measure_score_destroy(&sweep->point[i].score);
         base_free(sweep->point[i].kept);
     }
     base_free(sweep->point);
@@ -168,15 +168,16 @@ static base_status point_add(app_capacity_point *point, const app_capacity *swee
         const int32_t label = data_source_label(source, batch->samples[i]);
 
         if (batch->bad[i]) {
-            app_score_add(&point->score, label, NULL);
+            measure_score_add(&point->score, label, NULL);
             continue;
         }
-        const app_verdict verdict = app_verdict_make(logits + i * classes, classes, label);
+        const measure_verdict verdict =
+            measure_verdict_make(logits + i * classes, classes, label);
         if (!verdict.finite)
             return base_fail(err, BASE_NUMERIC,
                              "'%s' gives logits that are not finite with capacity %g",
                              sweep->network->path, point->capacity);
-        app_score_add(&point->score, label, &verdict);
+        measure_score_add(&point->score, label, &verdict);
         uint32_t *kept = &point->kept[point->images++];
         for (size_t l = 0; l < layers; l++)
             *kept += image_count(point, &routing[l], i);
@@ -204,7 +205,7 @@ base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
             status = point_add(point, sweep, with, logits, batch, source, err);
         *done += batch->count;
         app_progress_update(progress, *done, "capacity %g  top-1 %.2f %%", point->capacity,
-                            100 * app_score_top1(&point->score));
+                            100 * measure_score_top1(&point->score));
     }
     const base_status back =
         sweep->option ? BASE_OK : vit_run_capacity_set(run, 0, false, err);

@@ -14,7 +14,7 @@
 
 #include "show/page_internal.h"
 #include "apps/network_internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 enum { APP_CAPACITY_MOST = 32, APP_CAPACITY_POINTS = 1 + 2 * APP_CAPACITY_MOST };
 
@@ -23,7 +23,7 @@ typedef struct app_capacity_point {
     double capacity; /* factor; 0: as the network is without limits */
     bool bpr;
     vit_run *own; /* of routers that have a budget of their own; else NULL */
-    app_score score;
+    measure_score score;
     vit_load load[VIT_DEPTH_MAX];
     uint32_t *kept; /* [room] kept assignments of each usable image, all MoE layers */
     size_t images;

@@ -87,9 +87,9 @@ void app_capacity_print(const app_capacity *sweep)
         printf(
             "%-8s  %-8s  %6.2f %% %6.2f %%  %6.4f  %13s %15s  %5.2f %%    %5.2f %% %8.4f\n",
             p->capacity > 0 ? text[0] : "-", order_of(sweep, p),
-            100 * app_score_top1(&p->score), 100 * app_score_top5(&p->score),
-            app_score_loss(&p->score), text[1], text[2], 100 * k.dropped, 100 * k.no_expert,
-            k.flops / 1e9);
+            100 * measure_score_top1(&p->score), 100 * measure_score_top5(&p->score),
+            measure_score_loss(&p->score), text[1], text[2], 100 * k.dropped,
+            100 * k.no_expert, k.flops / 1e9);
     }
 }
 
@@ -137,14 +137,14 @@ static json_t *point_json(const app_capacity *sweep, size_t i)
     for (size_t l = 0; l < APP_CAPACITY_LEVELS; l++)
         json_array_append_new(levels, json_integer((json_int_t)k.level[l]));
     if (p->score.samples > 0)
-        app_score_interval(&low, &high, p->score.top1, p->score.samples);
+        measure_interval(&low, &high, p->score.top1, p->score.samples);
     json_object_set_new(json, "capacity",
                         p->capacity > 0 ? json_real(p->capacity) : json_null());
     json_object_set_new(json, "order", json_string(order_of(sweep, p)));
-    json_object_set_new(json, "top1", json_real(app_score_top1(&p->score)));
+    json_object_set_new(json, "top1", json_real(measure_score_top1(&p->score)));
     json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
-    json_object_set_new(json, "top5", json_real(app_score_top5(&p->score)));
-    json_object_set_new(json, "loss", app_json_real(app_score_loss(&p->score)));
+    json_object_set_new(json, "top5", json_real(measure_score_top5(&p->score)));
+    json_object_set_new(json, "loss", app_json_real(measure_score_loss(&p->score)));
     json_object_set_new(json, "kept", json_real(k.mean));
     json_object_set_new(json, "kept_levels", levels);
     json_object_set_new(json, "dropped", json_real(k.dropped));
@@ -203,10 +203,10 @@ static void curve_fill(curve *out, const app_capacity *sweep, bool bpr, bool by_
         out->count++;
     }
     for (size_t i = 0; i < out->count; i++) {
-        const app_score *s = &sweep->point[out->at[i]].score;
+        const measure_score *s = &sweep->point[out->at[i]].score;
 
-        out->y[i] = app_score_top1(s);
-        app_score_interval(&out->low[i], &out->high[i], s->top1, s->samples);
+        out->y[i] = measure_score_top1(s);
+        measure_interval(&out->low[i], &out->high[i], s->top1, s->samples);
     }
 }
 
@@ -217,7 +217,7 @@ static void plot(show_page *page, const app_capacity *sweep, bool by_flops)
     show_line lines[3];
     char names[APP_CAPACITY_MOST][16];
     const char *tick_names[APP_CAPACITY_MOST];
-    const double reference = app_score_top1(&sweep->point[0].score);
+    const double reference = measure_score_top1(&sweep->point[0].score);
     double low = reference, high = reference, free_x[2], free_y[2] = {reference, reference};
     size_t count = 0;
 
@@ -282,8 +282,8 @@ static void row(show_page *page, const app_capacity *sweep, size_t i)
     fprintf(file,
             "<td>%s</td><td class=\"n\">%.2f %%</td><td class=\"n\">%.2f %%</td>"
             "<td class=\"n\">%.4f</td><td class=\"n\">%.1f</td>",
-            order_of(sweep, p), 100 * app_score_top1(&p->score),
-            100 * app_score_top5(&p->score), app_score_loss(&p->score), k.mean);
+            order_of(sweep, p), 100 * measure_score_top1(&p->score),
+            100 * measure_score_top5(&p->score), measure_score_loss(&p->score), k.mean);
     for (size_t l = 0; l < sizeof shown / sizeof shown[0]; l++)
         fprintf(file, "<td class=\"n\">%u</td>", k.level[shown[l]]);
     fprintf(file,

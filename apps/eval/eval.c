@@ -102,8 +102,8 @@ void app_eval_close(app_evaluation *e)
         data_image_destroy(&e->right[i].picture);
     }
     for (size_t l = 0; l < e->moe_count; l++)
-        app_usage_destroy(&e->usage[l]);
-    app_score_destroy(&e->score);
+        measure_usage_destroy(&e->usage[l]);
+    measure_score_destroy(&e->score);
     app_capacity_close(&e->sweep);
     app_robust_close(e->robust);
     app_subset_close(&e->subset);
@@ -159,7 +159,7 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
     if (data_source_classes(e->source) == 0)
         return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
                          args->data);
-    status = app_score_create(&e->score, e->network.classes, err);
+    status = measure_score_create(&e->score, e->network.classes, err);
     if (status == BASE_OK)
         status = app_subset_open(&e->subset, &e->network, e->source, args->ood, err);
     if (status != BASE_OK)
@@ -169,8 +169,8 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
     const size_t limit = (size_t)args->common.limit;
     const size_t images = limit > 0 && limit < all ? limit : all;
     while (e->moe_count < layers && status == BASE_OK) {
-        status = app_usage_create(&e->usage[e->moe_count], images, e->network.classes,
-                                  (size_t)e->network.config->moe.experts, err);
+        status = measure_usage_create(&e->usage[e->moe_count], images, e->network.classes,
+                                      (size_t)e->network.config->moe.experts, err);
         e->moe_count += status == BASE_OK;
     }
     if (status == BASE_OK && e->sweep.factors > 0)
@@ -195,13 +195,13 @@ static base_status example_fill(app_example *out, const app_evaluation *e,
     out->sample = sample;
     out->label = label;
     out->top_count = classes < APP_EXAMPLE_TOP ? classes : APP_EXAMPLE_TOP;
-    app_verdict_top(out->top, out->probability, out->top_count, logits, classes);
+    measure_verdict_top(out->top, out->probability, out->top_count, logits, classes);
     return app_network_picture(&out->picture, &e->network, image, err);
 }
 
 /* Keeps what the page shows: the mistakes made with the most confidence, and the first
  * right answer of each twelfth of the set. */
-static base_status examples_keep(app_evaluation *e, const app_verdict *verdict,
+static base_status examples_keep(app_evaluation *e, const measure_verdict *verdict,
                                  const float *image, const float *logits, size_t sample,
                                  int32_t label, base_error *err)
 {
@@ -240,7 +240,7 @@ static void routing_add(app_evaluation *e, const vit_run *run, const data_batch 
         e->batch_violation[l] += m.max_violation;
         for (size_t i = 0; i < batch->count; i++)
             if (!batch->bad[i] && batch->labels[i] >= 0)
-                app_usage_add(&e->usage[l], batch->labels[i], &routing, i);
+                measure_usage_add(&e->usage[l], batch->labels[i], &routing, i);
     }
     e->batches++;
 }
@@ -258,7 +258,7 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
         const int32_t label = data_source_label(e->source, batch->samples[i]);
 
         if (batch->bad[i]) {
-            app_score_add(&e->score, label, NULL);
+            measure_score_add(&e->score, label, NULL);
             continue;
         }
         if (label < 0)
@@ -266,13 +266,13 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
                 err, BASE_FORMAT, "'%s' has no label",
                 data_source_name(e->source, batch->samples[i], name, sizeof name));
         const float *row = logits + i * classes;
-        const app_verdict verdict = app_verdict_make(row, classes, label);
+        const measure_verdict verdict = measure_verdict_make(row, classes, label);
         if (!verdict.finite)
             return base_fail(
                 err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
                 e->network.path,
                 data_source_name(e->source, batch->samples[i], name, sizeof name));
-        app_score_add(&e->score, label, &verdict);
+        measure_score_add(&e->score, label, &verdict);
         app_subset_add(&e->subset, label, row);
         if (examples)
             status = examples_keep(e, &verdict, batch->images + i * floats, row,
@@ -303,7 +303,7 @@ static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
     if (status != BASE_OK)
         return status;
     app_progress_update(progress, *done, "top-1 %.2f %%  loss %.4f",
-                        100 * app_score_top1(&e->score), app_score_loss(&e->score));
+                        100 * measure_score_top1(&e->score), measure_score_loss(&e->score));
     if (e->sweep.points > 0)
         status = app_capacity_batch(&e->sweep, run, logits, batch, e->source, progress,
                                     done, err);

@@ -6,9 +6,8 @@
 #include "apps/eval/capacity_internal.h"
 #include "apps/network_internal.h"
 #include "apps/eval/robust_internal.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 #include "apps/eval/subset_internal.h"
-#include "apps/usage_internal.h"
 
 enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
 
@@ -41,12 +40,12 @@ typedef struct app_evaluation {
     app_network network;
     data_source *source;
     const char *data; /* as the user wrote it */
-    app_score score;
+    measure_score score;
     size_t blocks[VIT_DEPTH_MAX]; /* numbers of the MoE blocks */
     size_t moe_count;
     vit_load load[VIT_DEPTH_MAX]; /* by MoE layer, over all batches */
     double batch_cv[VIT_DEPTH_MAX], batch_violation[VIT_DEPTH_MAX]; /* sums over batches */
-    app_usage usage[VIT_DEPTH_MAX];
+    measure_usage usage[VIT_DEPTH_MAX];
     uint64_t batches;
     app_example wrong[APP_EXAMPLES]; /* the surest mistakes, surest first */
     app_example right[APP_EXAMPLES]; /* spread over the set */

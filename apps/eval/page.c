@@ -10,19 +10,19 @@ enum { BARS_MAX = 40, TEXT = 64 };
 
 static void headline(const app_evaluation *e, show_page *page)
 {
-    const app_score *s = &e->score;
+    const measure_score *s = &e->score;
     char text[6][TEXT], note[2][TEXT], number[32];
     double low, high;
 
-    app_score_interval(&low, &high, s->top1, s->samples);
-    snprintf(text[0], TEXT, "%.2f %%", 100 * app_score_top1(s));
+    measure_interval(&low, &high, s->top1, s->samples);
+    snprintf(text[0], TEXT, "%.2f %%", 100 * measure_score_top1(s));
     snprintf(note[0], TEXT, "95 %%: %.2f to %.2f", 100 * low, 100 * high);
-    snprintf(text[1], TEXT, "%.2f %%", 100 * app_score_top5(s));
+    snprintf(text[1], TEXT, "%.2f %%", 100 * measure_score_top5(s));
     snprintf(text[2], TEXT, "%s", "none");
     snprintf(text[3], TEXT, "%s", "none");
     if (s->samples > s->bad) {
-        snprintf(text[2], TEXT, "%.4f", app_score_loss(s));
-        snprintf(text[3], TEXT, "%.2f %%", 100 * app_score_ece(s));
+        snprintf(text[2], TEXT, "%.4f", measure_score_loss(s));
+        snprintf(text[3], TEXT, "%.2f %%", 100 * measure_score_ece(s));
     }
     snprintf(text[4], TEXT, "%s", app_thousands(number, sizeof number, s->samples));
     snprintf(note[1], TEXT, "%llu unusable", (unsigned long long)s->bad);
@@ -72,7 +72,7 @@ static void subset_cards(const app_evaluation *e, show_page *page)
 /* Sorts class numbers by accuracy, worst first; the comparison needs the score. */
 static int by_accuracy(const void *left, const void *right, void *user)
 {
-    const app_score *s = user;
+    const measure_score *s = user;
     const size_t a = *(const size_t *)left, b = *(const size_t *)right;
     const double x = (double)s->class_right[a] / (double)s->class_total[a];
     const double y = (double)s->class_right[b] / (double)s->class_total[b];
@@ -82,7 +82,7 @@ static int by_accuracy(const void *left, const void *right, void *user)
 
 static base_status classes(const app_evaluation *e, show_page *page, base_error *err)
 {
-    const app_score *s = &e->score;
+    const measure_score *s = &e->score;
     size_t *order = base_alloc(s->classes, sizeof *order);
     char names[BARS_MAX][APP_NAME_BYTES], values[BARS_MAX][TEXT], note[TEXT * 2];
     show_bar bars[BARS_MAX];
@@ -131,8 +131,8 @@ static base_status confusion(const app_evaluation *e, show_page *page, char **na
                              base_error *err)
 {
     enum { PAIRS = 12 };
-    app_confused pairs[PAIRS];
-    const size_t count = app_score_confused(pairs, PAIRS, &e->score);
+    measure_confused pairs[PAIRS];
+    const size_t count = measure_score_confused(pairs, PAIRS, &e->score);
     const show_heat heat = {
         .values = e->score.confusion,
         .rows = e->score.classes,
@@ -239,7 +239,7 @@ static base_status experts(const app_evaluation *e, show_page *page, char **name
     show_page_section(
         page, "Which experts serve which classes",
         "Last sparse block: per cent of each class's tokens that go to each expert.");
-    const app_usage *usage = &e->usage[e->moe_count - 1];
+    const measure_usage *usage = &e->usage[e->moe_count - 1];
     const show_heat heat = {
         .values = usage->table,
         .rows = usage->classes,
@@ -277,7 +277,7 @@ base_status app_eval_page(const app_evaluation *e, const char *path, base_error 
     show_page_section(&page, "Calibration",
                       "Orange: surer than right. Green: righter than sure.");
     show_chart_reliability(&page, e->score.bin_total, e->score.bin_right,
-                           e->score.bin_confidence, APP_SCORE_BINS);
+                           e->score.bin_confidence, MEASURE_SCORE_BINS);
     fputs("</section><section class=\"wide\">", page.out.file);
     if (status == BASE_OK)
         status = classes(e, &page, err);

@@ -43,10 +43,10 @@ double app_eval_rate(const app_evaluation *e)
 static void headline_print(const app_evaluation *e)
 {
     char name[APP_NAME_BYTES], path[1024], a[32], b[32];
-    const app_score *s = &e->score;
+    const measure_score *s = &e->score;
     double low, high;
 
-    app_score_interval(&low, &high, s->top1, s->samples);
+    measure_interval(&low, &high, s->top1, s->samples);
     printf("model   %s (%s, %s parameters)\n",
            base_quote(path, sizeof path, e->network.path),
            app_network_name(name, sizeof name, e->network.config),
@@ -56,13 +56,14 @@ static void headline_print(const app_evaluation *e)
            app_thousands(a, sizeof a, s->samples),
            app_thousands(b, sizeof b, data_source_count(e->source)),
            data_source_classes(e->source));
-    printf("\ntop-1   %6.2f %%   95 %%: %.2f to %.2f\n", 100 * app_score_top1(s), 100 * low,
-           100 * high);
-    if (s->classes > APP_SCORE_TOP)
-        printf("top-5   %6.2f %%\n", 100 * app_score_top5(s));
+    printf("\ntop-1   %6.2f %%   95 %%: %.2f to %.2f\n", 100 * measure_score_top1(s),
+           100 * low, 100 * high);
+    if (s->classes > MEASURE_SCORE_TOP)
+        printf("top-5   %6.2f %%\n", 100 * measure_score_top5(s));
     if (s->samples > s->bad) {
-        printf("loss    %6.4f\n", app_score_loss(s));
-        printf("ECE     %6.2f %%   %d bins\n", 100 * app_score_ece(s), APP_SCORE_BINS);
+        printf("loss    %6.4f\n", measure_score_loss(s));
+        printf("ECE     %6.2f %%   %d bins\n", 100 * measure_score_ece(s),
+               MEASURE_SCORE_BINS);
     }
     if (s->bad > 0)
         printf("bad     %6llu     unusable images, counted as wrong\n",
@@ -81,7 +82,7 @@ static void subset_print(const app_evaluation *e)
     if (app_subset_is_part(t)) {
         printf("\namong the %zu classes present, of %zu\n", t->count, t->classes);
         printf("top-1   %6.2f %%\n", 100 * (double)t->top1 / n);
-        if (t->count > APP_SCORE_TOP)
+        if (t->count > MEASURE_SCORE_TOP)
             printf("top-5   %6.2f %%\n", 100 * (double)t->top5 / n);
     }
     if (!t->ood || e->interrupted)
@@ -100,7 +101,7 @@ static void subset_print(const app_evaluation *e)
 
 static void classes_print(const app_evaluation *e)
 {
-    const app_score *s = &e->score;
+    const measure_score *s = &e->score;
 
     if (s->classes > CLASSES_SHOWN)
         return;
@@ -118,8 +119,8 @@ static void classes_print(const app_evaluation *e)
 
 static void confused_print(const app_evaluation *e)
 {
-    app_confused pairs[CONFUSED_SHOWN];
-    const size_t count = app_score_confused(pairs, CONFUSED_SHOWN, &e->score);
+    measure_confused pairs[CONFUSED_SHOWN];
+    const size_t count = measure_score_confused(pairs, CONFUSED_SHOWN, &e->score);
 
     if (count == 0)
         return;
@@ -202,16 +203,16 @@ void app_eval_print(const app_evaluation *e)
         app_robust_print(e->robust, &e->score);
 }
 
-static json_t *bins_json(const app_score *s)
+static json_t *bins_json(const measure_score *s)
 {
     json_t *bins = json_array();
 
-    for (size_t b = 0; b < APP_SCORE_BINS; b++) {
+    for (size_t b = 0; b < MEASURE_SCORE_BINS; b++) {
         const double n = (double)s->bin_total[b];
         json_t *bin = json_object();
 
-        json_object_set_new(bin, "low", json_real((double)b / APP_SCORE_BINS));
-        json_object_set_new(bin, "high", json_real((double)(b + 1) / APP_SCORE_BINS));
+        json_object_set_new(bin, "low", json_real((double)b / MEASURE_SCORE_BINS));
+        json_object_set_new(bin, "high", json_real((double)(b + 1) / MEASURE_SCORE_BINS));
         json_object_set_new(bin, "count", json_integer((json_int_t)s->bin_total[b]));
         json_object_set_new(bin, "accuracy",
                             n > 0 ? json_real((double)s->bin_right[b] / n) : json_null());
@@ -224,7 +225,7 @@ static json_t *bins_json(const app_score *s)
 
 static json_t *classes_json(const app_evaluation *e)
 {
-    const app_score *s = &e->score;
+    const measure_score *s = &e->score;
     json_t *classes = json_array();
     char name[APP_NAME_BYTES];
 
@@ -245,7 +246,7 @@ static json_t *classes_json(const app_evaluation *e)
 }
 
 /* label, answer, count of every pair that occurs, one after the other; null without a table. */
-static json_t *cells_json(const app_score *s)
+static json_t *cells_json(const measure_score *s)
 {
     if (!s->confusion)
         return json_null();
@@ -261,7 +262,7 @@ static json_t *cells_json(const app_score *s)
 }
 
 /* [label][answer], or null where a million zeroes would be written. */
-static json_t *confusion_json(const app_score *s)
+static json_t *confusion_json(const measure_score *s)
 {
     if (!s->confusion || s->classes > DENSE_CLASSES)
         return json_null();
@@ -280,8 +281,8 @@ static json_t *confusion_json(const app_score *s)
 static json_t *confused_json(const app_evaluation *e)
 {
     enum { PAIRS = 20 };
-    app_confused pairs[PAIRS];
-    const size_t count = app_score_confused(pairs, PAIRS, &e->score);
+    measure_confused pairs[PAIRS];
+    const size_t count = measure_score_confused(pairs, PAIRS, &e->score);
     json_t *list = json_array();
     char name[APP_NAME_BYTES];
 
@@ -303,7 +304,7 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
     json_t *layers = json_array();
 
     for (size_t l = 0; l < e->moe_count; l++) {
-        const app_usage_metrics usage = app_usage_summary(&e->usage[l], seed);
+        const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
         const double batches = e->batches ? (double)e->batches : 1;
         json_t *layer = app_json_load(e->blocks[l], &e->load[l]);
         json_t *batch = json_object();
@@ -371,7 +372,7 @@ static json_t *subset_json(const app_evaluation *e)
 
     if (!app_subset_is_part(t) || e->score.samples == 0)
         return json_null();
-    app_score_interval(&low, &high, t->top1, e->score.samples);
+    measure_interval(&low, &high, t->top1, e->score.samples);
     return json_pack("{s:I, s:f, s:[f, f], s:f}", "classes", (json_int_t)t->count, "top1",
                      (double)t->top1 / n, "top1_interval", low, high, "top5",
                      (double)t->top5 / n);
@@ -405,13 +406,13 @@ static json_t *preprocessing_json(const app_network *network)
 
 json_t *app_eval_json(const app_evaluation *e, const app_common *common)
 {
-    const app_score *s = &e->score;
+    const measure_score *s = &e->score;
     json_t *json = app_json_begin(common, "eval", e->network.path, e->data);
     double low, high;
 
     if (!json)
         return NULL;
-    app_score_interval(&low, &high, s->top1, s->samples);
+    measure_interval(&low, &high, s->top1, s->samples);
     json_object_set_new(json, "layout", json_string(data_source_layout(e->source)));
     json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
     json_object_set_new(json, "seconds", json_real(e->seconds));
@@ -419,11 +420,11 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
     json_object_set_new(json, "complete", json_boolean(!e->interrupted));
     json_object_set_new(json, "preprocessing", preprocessing_json(&e->network));
-    json_object_set_new(json, "top1", json_real(app_score_top1(s)));
+    json_object_set_new(json, "top1", json_real(measure_score_top1(s)));
     json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
-    json_object_set_new(json, "top5", json_real(app_score_top5(s)));
-    json_object_set_new(json, "loss", app_json_real(app_score_loss(s)));
-    json_object_set_new(json, "ece", app_json_real(app_score_ece(s)));
+    json_object_set_new(json, "top5", json_real(measure_score_top5(s)));
+    json_object_set_new(json, "loss", app_json_real(measure_score_loss(s)));
+    json_object_set_new(json, "ece", app_json_real(measure_score_ece(s)));
     json_object_set_new(json, "subset", subset_json(e));
     json_object_set_new(json, "ood", ood_json(e));
     json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));

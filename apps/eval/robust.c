@@ -42,7 +42,7 @@ static base_status tree_select(app_selection *out, const app_robust_args *args,
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
         for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
             if (has[k][s] && found.severity[s])
-                found.pair[found.count++] = (app_pair){(corrupt_kind)k, s};
+                found.pair[found.count++] = (corrupt_pair){(corrupt_kind)k, s};
     if (found.count == 0)
         return base_fail(err, BASE_FORMAT, "'%s' holds no corruption at these severities",
                          args->tree);
@@ -57,16 +57,9 @@ static base_status cells_create(app_robust *r, base_error *err)
     r->cell = base_alloc(r->selection.count, sizeof *r->cell);
     if (!r->cell)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
-    for (size_t i = 0; i < r->selection.count && status == BASE_OK; i++) {
-        app_cell *cell = &r->cell[i];
-
-        cell->pair = r->selection.pair[i];
-        cell->load = base_alloc(r->moe_count, sizeof *cell->load);
-        cell->agreement = base_alloc(r->moe_count, sizeof *cell->agreement);
-        status = app_score_create_small(&cell->score, r->network->classes, err);
-        if (status == BASE_OK && (!cell->load || !cell->agreement))
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
-    }
+    for (size_t i = 0; i < r->selection.count && status == BASE_OK; i++)
+        status = measure_cell_create(&r->cell[i], r->selection.pair[i], r->network->classes,
+                                     r->moe_count, err);
     return status;
 }
 
@@ -89,8 +82,9 @@ static base_status buffers_create(app_robust *r, base_error *err)
     data_normalise_table(r->table, config->mean, config->std, (size_t)config->channels);
     if (r->moe_count == 0 || r->args->tree)
         return BASE_OK;
-    return app_trace_create(&r->trace, r->moe_count, r->batch * vit_config_tokens(config),
-                            (size_t)config->moe.experts, err);
+    return measure_trace_create(&r->trace, r->moe_count,
+                                r->batch * vit_config_tokens(config),
+                                (size_t)config->moe.experts, err);
 }
 
 /* Options that would be passed over in silence. */
@@ -159,11 +153,8 @@ void app_robust_close(app_robust *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; r->cell && i < r->selection.count; i++) {
-        app_score_destroy(&r->cell[i].score);
-        base_free(r->cell[i].load);
-        base_free(r->cell[i].agreement);
-    }
+    for (size_t i = 0; r->cell && i < r->selection.count; i++)
+        measure_cell_destroy(&r->cell[i]);
     for (size_t t = 0; r->hand && t < r->crew.count; t++)
         data_image_destroy(&r->hand[t]);
     for (size_t i = 0; r->specimen && i < r->specimen_count; i++)
@@ -175,7 +166,7 @@ void app_robust_close(app_robust *r)
     base_free(r->logits);
     base_free(r->predicted);
     base_free(r->key);
-    app_trace_destroy(&r->trace);
+    measure_trace_destroy(&r->trace);
     app_crew_close(&r->crew);
     base_free(r);
 }
@@ -189,7 +180,7 @@ size_t app_robust_passes(const app_robust *r)
 
 /* Image i of the batch into inputs, corrupted by pair (NULL: as it is). */
 static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
-                              const app_pair *pair, size_t thread, base_error *err)
+                              const corrupt_pair *pair, size_t thread, base_error *err)
 {
     const size_t size = r->network->size;
     const unsigned char *clean = batch->bytes + i * size * size * 3;
@@ -220,8 +211,8 @@ static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
 }
 
 /* All images of the batch; each is made by one thread. */
-static base_status inputs_make(app_robust *r, const data_batch *batch, const app_pair *pair,
-                               base_error *err)
+static base_status inputs_make(app_robust *r, const data_batch *batch,
+                               const corrupt_pair *pair, base_error *err)
 {
     base_error failure = {0};
 
@@ -255,18 +246,14 @@ const float *app_robust_feed(app_robust *r, const data_batch *batch)
 
 /* ---- counting ------------------------------------------------------------------------------ */
 
-base_status app_cell_add(app_robust *r, app_cell *cell, const vit_run *run,
-                         const float *logits, const data_batch *batch,
-                         const data_source *source, bool clean, base_error *err)
+base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run,
+                           const float *logits, const data_batch *batch,
+                           const data_source *source, bool clean, base_error *err)
 {
     const size_t classes = r->network->classes;
     char name[1024];
 
-    for (size_t l = 0; l < r->moe_count; l++) {
-        const vit_routing routing = vit_run_routing(run, l);
-
-        vit_load_add(&cell->load[l], &routing);
-    }
+    measure_cell_pass(cell, run);
     for (size_t i = 0; i < batch->count; i++) {
         const int32_t label = data_source_label(source, batch->samples[i]);
 
@@ -275,24 +262,21 @@ base_status app_cell_add(app_robust *r, app_cell *cell, const vit_run *run,
                 err, BASE_FORMAT, "'%s' has no label",
                 data_source_name(source, batch->samples[i], name, sizeof name));
         if (batch->bad[i]) {
-            app_score_add(&cell->score, label, NULL);
+            measure_score_add(&cell->score, label, NULL);
             continue;
         }
-        const app_verdict verdict = app_verdict_make(logits + i * classes, classes, label);
+        const measure_verdict verdict =
+            measure_verdict_make(logits + i * classes, classes, label);
         if (!verdict.finite)
             return base_fail(err, BASE_NUMERIC,
                              "'%s' gives logits that are not finite for '%s' under %s %d",
                              r->network->path,
                              data_source_name(source, batch->samples[i], name, sizeof name),
                              corrupt_kind_name(cell->pair.kind), cell->pair.severity);
-        app_score_add(&cell->score, label, &verdict);
-        if (!clean)
-            continue;
-        const bool flipped = verdict.predicted != r->predicted[i];
-        cell->compared++;
-        cell->flipped += flipped;
-        if (r->moe_count > 0)
-            app_trace_compare(cell->agreement, &r->trace, run, i, flipped);
+        measure_score_add(&cell->score, label, &verdict);
+        if (clean)
+            measure_cell_compare(cell, verdict.predicted != r->predicted[i], &r->trace, run,
+                                 i);
     }
     return BASE_OK;
 }
@@ -300,8 +284,8 @@ base_status app_cell_add(app_robust *r, app_cell *cell, const vit_run *run,
 /* ---- specimens ----------------------------------------------------------------------------- */
 
 /* Keeps image i as it was seen in the last pass. */
-static base_status specimen_keep(app_robust *r, const app_pair *pair, const float *logits,
-                                 size_t i, base_error *err)
+static base_status specimen_keep(app_robust *r, const corrupt_pair *pair,
+                                 const float *logits, size_t i, base_error *err)
 {
     const size_t classes = r->network->classes;
     const size_t side = r->network->size < SPECIMEN_SIDE ? r->network->size : SPECIMEN_SIDE;
@@ -309,9 +293,10 @@ static base_status specimen_keep(app_robust *r, const app_pair *pair, const floa
     data_image whole = {0};
     data_scratch scratch = {0};
 
-    s->pair = pair ? *pair : (app_pair){CORRUPT_KIND_COUNT, 0};
+    s->pair = pair ? *pair : (corrupt_pair){CORRUPT_KIND_COUNT, 0};
     s->top_count = classes < APP_ROBUST_TOP ? classes : APP_ROBUST_TOP;
-    app_verdict_top(s->top, s->probability, s->top_count, logits + i * classes, classes);
+    measure_verdict_top(s->top, s->probability, s->top_count, logits + i * classes,
+                        classes);
     base_status status =
         app_network_picture(&whole, r->network, r->inputs + i * r->floats, err);
     if (status == BASE_OK)
@@ -357,13 +342,13 @@ base_status app_robust_batch(app_robust *r, vit_run *run, const float *logits,
 
     for (size_t i = 0; i < batch->count; i++)
         r->predicted[i] =
-            app_arg_max(logits + i * r->network->classes, r->network->classes);
+            measure_arg_max(logits + i * r->network->classes, r->network->classes);
     if (r->moe_count > 0)
-        app_trace_take(&r->trace, run);
+        measure_trace_take(&r->trace, run);
     if (r->wants_specimens && r->specimen_sample == SIZE_MAX)
         status = specimen_choose(r, logits, batch, &specimen, err);
     for (size_t c = 0; c < r->selection.count && status == BASE_OK; c++) {
-        app_cell *cell = &r->cell[c];
+        measure_cell *cell = &r->cell[c];
 
         if (app_stop_asked()) {
             r->interrupted = true;
@@ -378,14 +363,14 @@ base_status app_robust_batch(app_robust *r, vit_run *run, const float *logits,
         r->corrupt_seconds += made - started;
         r->network_seconds += base_seconds() - made;
         if (status == BASE_OK)
-            status = app_cell_add(r, cell, run, r->logits, batch, r->source, true, err);
+            status = app_robust_add(r, cell, run, r->logits, batch, r->source, true, err);
         if (status == BASE_OK && specimen != SIZE_MAX &&
             cell->pair.severity == r->specimen_severity)
             status = specimen_keep(r, &cell->pair, r->logits, specimen, err);
         *done += batch->count;
         app_progress_update(progress, *done, "%s %d: top-1 %.1f %%",
                             corrupt_kind_name(cell->pair.kind), cell->pair.severity,
-                            100 * app_score_top1(&cell->score));
+                            100 * measure_score_top1(&cell->score));
     }
     return status;
 }

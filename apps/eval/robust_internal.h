@@ -11,11 +11,10 @@
 #ifndef APPS_ROBUST_INTERNAL_H
 #define APPS_ROBUST_INTERNAL_H
 
-#include "apps/agreement_internal.h"
+#include "measure/measure.h"
 #include "apps/corruption_internal.h"
 #include "show/page_internal.h"
 #include "apps/network_internal.h"
-#include "apps/score_internal.h"
 
 enum { APP_ROBUST_TOP = 3 };
 
@@ -26,20 +25,10 @@ typedef struct app_robust_args {
     double alexnet_clean; /* error 0..1 */
 } app_robust_args;
 
-/* One corruption at one severity. */
-typedef struct app_cell {
-    app_pair pair;
-    app_score score;          /* without confusion */
-    uint64_t compared;        /* images that were seen clean, too */
-    uint64_t flipped;         /* of these: another answer than on the clean image */
-    vit_load *load;           /* [MoE layers] */
-    app_agreement *agreement; /* [MoE layers]; no tokens when read from a tree */
-} app_cell;
-
 /* What the page shows: one image under one corruption. */
 typedef struct app_specimen {
     data_image picture;
-    app_pair pair;
+    corrupt_pair pair;
     size_t top[APP_ROBUST_TOP], top_count;
     double probability[APP_ROBUST_TOP];
 } app_specimen;
@@ -51,16 +40,16 @@ typedef struct app_robust {
     app_selection selection;
     app_crew crew; /* without workers when read from a tree */
     size_t blocks[VIT_DEPTH_MAX], moe_count;
-    app_cell *cell; /* [selection.count], in its order */
-    size_t batch;   /* images */
-    size_t floats;  /* numbers of an image */
-    float *inputs;  /* [batch, C, S, S] */
-    float *logits;  /* [batch, K] */
+    measure_cell *cell; /* [selection.count], in its order */
+    size_t batch;       /* images */
+    size_t floats;      /* numbers of an image */
+    float *inputs;      /* [batch, C, S, S] */
+    float *logits;      /* [batch, K] */
     float table[3 * 256];
     data_image *hand;  /* [crew.count] a picture for each thread */
     uint64_t *key;     /* [batch] of the images' names */
     size_t *predicted; /* [batch] answers on the clean images */
-    app_trace trace;
+    measure_trace trace;
     app_specimen *specimen; /* [1 + kinds]: the clean image first */
     size_t specimen_count;
     size_t specimen_sample; /* SIZE_MAX: none chosen yet */
@@ -91,28 +80,20 @@ base_status app_robust_batch(app_robust *robust, vit_run *run, const float *logi
                              uint64_t *done, base_error *err);
 /* Adds the answers of a batch that was just computed to a cell. label_of: where labels come from. bad may
  * be NULL. clean: whether answers and routing on the clean images are known. */
-base_status app_cell_add(app_robust *robust, app_cell *cell, const vit_run *run,
-                         const float *logits, const data_batch *batch,
-                         const data_source *source, bool clean, base_error *err);
+base_status app_robust_add(app_robust *robust, measure_cell *cell, const vit_run *run,
+                           const float *logits, const data_batch *batch,
+                           const data_source *source, bool clean, base_error *err);
 /* All parts of the tree, after the clean pass. robust_tree.c */
 base_status app_robust_tree(app_robust *robust, vit_run *run, const app_common *common,
                             bool skip_bad, base_error *err);
 
 /* ---- results (robust_report.c, robust_page.c) ---- */
 
-/* Top-1 errors for corrupt_mce and the like. clean: of the same evaluation. */
-void app_robust_errors(corrupt_errors *out, const app_robust *robust,
-                       const app_score *clean);
 /* Whether AlexNet's published errors are of the same task: ImageNet's thousand classes. */
 bool app_robust_comparable(const app_robust *robust);
-/* A kind's cell; NULL: not measured. */
-const app_cell *app_robust_cell(const app_robust *robust, corrupt_kind kind, int severity);
-/* Sums over the measured severities of a kind and one MoE layer. */
-app_agreement app_robust_agreement(const app_robust *robust, corrupt_kind kind,
-                                   size_t layer);
-void app_robust_print(const app_robust *robust, const app_score *clean);
-json_t *app_robust_json(const app_robust *robust, const app_score *clean);
+void app_robust_print(const app_robust *robust, const measure_score *clean);
+json_t *app_robust_json(const app_robust *robust, const measure_score *clean);
 base_status app_robust_page(show_page *page, const app_robust *robust,
-                            const app_score *clean, base_error *err);
+                            const measure_score *clean, base_error *err);
 
 #endif

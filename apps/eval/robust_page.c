@@ -29,7 +29,7 @@ static void headline(const app_robust *r, const corrupt_errors *errors, show_pag
     for (size_t c = 0; c < r->selection.count; c++) {
         if (r->cell[c].score.samples == 0)
             continue;
-        sum += 1 - app_score_top1(&r->cell[c].score);
+        sum += 1 - measure_score_top1(&r->cell[c].score);
         cells++;
     }
     if (!isnan(mce)) {
@@ -256,8 +256,9 @@ static void routing(const app_robust *r, const corrupt_errors *errors, show_page
         fprintf(file, "\n<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n",
                 NAMES_WIDE - 8, y + CELL_HIGH / 2 + 4, spoken(name, kinds[i]));
         for (size_t l = 0; l < r->moe_count; l++) {
-            const app_agreement sum = app_robust_agreement(r, kinds[i], l);
-            const double overlap = app_agreement_all(&sum).overlap;
+            const measure_agreement sum =
+                measure_cell_agreement(r->cell, r->selection.count, kinds[i], l);
+            const double overlap = measure_agreement_all(&sum).overlap;
             const double change = isnan(overlap) ? 0 : 1 - overlap;
             const int x = NAMES_WIDE + (int)l * CELL_WIDE;
 
@@ -273,12 +274,12 @@ static void routing(const app_robust *r, const corrupt_errors *errors, show_page
     fputs("\n</svg></figure>\n", file);
 }
 
-base_status app_robust_page(show_page *page, const app_robust *r, const app_score *clean,
-                            base_error *err)
+base_status app_robust_page(show_page *page, const app_robust *r,
+                            const measure_score *clean, base_error *err)
 {
     corrupt_errors errors;
 
-    app_robust_errors(&errors, r, clean);
+    measure_cell_errors(&errors, r->cell, r->selection.count, clean);
     headline(r, &errors, page);
     bars(&errors, page);
     curves(r, &errors, page);

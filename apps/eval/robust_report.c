@@ -7,21 +7,6 @@
 
 enum { IMAGENET_CLASSES = 1000 };
 
-void app_robust_errors(corrupt_errors *out, const app_robust *r, const app_score *clean)
-{
-    out->clean = clean->samples > 0 ? 1 - app_score_top1(clean) : (double)NAN;
-    for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
-        for (size_t s = 0; s < CORRUPT_SEVERITY_MAX; s++)
-            out->error[k][s] = (double)NAN;
-    for (size_t c = 0; c < r->selection.count; c++) {
-        const app_cell *cell = &r->cell[c];
-
-        if (cell->score.samples > 0)
-            out->error[cell->pair.kind][cell->pair.severity - 1] =
-                1 - app_score_top1(&cell->score);
-    }
-}
-
 uint64_t app_robust_images(const app_robust *r)
 {
     uint64_t images = 0;
@@ -36,65 +21,6 @@ bool app_robust_comparable(const app_robust *r)
     return r->network->classes == IMAGENET_CLASSES;
 }
 
-const app_cell *app_robust_cell(const app_robust *r, corrupt_kind kind, int severity)
-{
-    for (size_t c = 0; c < r->selection.count; c++)
-        if (r->cell[c].pair.kind == kind && r->cell[c].pair.severity == severity)
-            return &r->cell[c];
-    return NULL;
-}
-
-app_agreement app_robust_agreement(const app_robust *r, corrupt_kind kind, size_t layer)
-{
-    app_agreement sum = {0};
-
-    for (size_t c = 0; c < r->selection.count; c++)
-        if (r->cell[c].pair.kind == kind)
-            app_agreement_join(&sum, &r->cell[c].agreement[layer]);
-    return sum;
-}
-
-/* What one line of the tables says: means over a kind's measured severities. */
-typedef struct kind_means {
-    bool measured;
-    double ece, flipped;         /* fractions */
-    double cv, violation;        /* of the load, mean over layers and severities, too */
-    app_agreement_means routing; /* the same */
-} kind_means;
-
-static kind_means means_of(const app_robust *r, corrupt_kind kind)
-{
-    kind_means m = {0};
-    double cells = 0, compared = 0, layers = 0;
-    app_agreement sum = {0};
-
-    for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++) {
-        const app_cell *cell = app_robust_cell(r, kind, s);
-
-        if (!cell || cell->score.samples == 0)
-            continue;
-        cells++;
-        m.ece += app_score_ece(&cell->score);
-        m.flipped += (double)cell->flipped;
-        compared += (double)cell->compared;
-        for (size_t l = 0; l < r->moe_count; l++) {
-            const vit_load_metrics load = vit_load_summary(&cell->load[l]);
-
-            layers++;
-            m.cv += load.cv;
-            m.violation += load.max_violation;
-            app_agreement_join(&sum, &cell->agreement[l]);
-        }
-    }
-    m.measured = cells > 0;
-    m.ece /= cells;
-    m.flipped /= compared;
-    m.cv /= layers;
-    m.violation /= layers;
-    m.routing = app_agreement_all(&sum);
-    return m;
-}
-
 /* ---- the table ----------------------------------------------------------------------------- */
 
 /* A share as per cent in `wide` columns, "-" when it is not known. */
@@ -107,7 +33,7 @@ static void percent_put(double share, int wide)
 }
 
 static void errors_print(const app_robust *r, const corrupt_errors *errors,
-                         const app_score *clean)
+                         const measure_score *clean)
 {
     const double alexnet = r->args->alexnet_clean;
 
@@ -118,10 +44,11 @@ static void errors_print(const app_robust *r, const corrupt_errors *errors,
     printf("%*s", 7 * CORRUPT_SEVERITY_MAX, "");
     percent_put(errors->clean, 9);
     printf("%16s", "");
-    percent_put(app_score_ece(clean), 8);
+    percent_put(measure_score_ece(clean), 8);
     putchar('\n');
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
-        const kind_means m = means_of(r, (corrupt_kind)k);
+        const measure_cell_means m =
+            measure_cell_means_of(r->cell, r->selection.count, (corrupt_kind)k);
 
         if (!m.measured)
             continue;
@@ -161,7 +88,8 @@ static void routing_print(const app_robust *r)
     printf("\nrouting             load CV  max/mean%s\n",
            compared ? "  same experts  same first  shift  answer kept" : "");
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
-        const kind_means m = means_of(r, (corrupt_kind)k);
+        const measure_cell_means m =
+            measure_cell_means_of(r->cell, r->selection.count, (corrupt_kind)k);
 
         if (!m.measured)
             continue;
@@ -178,13 +106,13 @@ static void routing_print(const app_robust *r)
                r->moe_count, r->moe_count == 1 ? "" : "s");
 }
 
-void app_robust_print(const app_robust *r, const app_score *clean)
+void app_robust_print(const app_robust *r, const measure_score *clean)
 {
     const double both = r->corrupt_seconds + r->network_seconds;
     corrupt_errors errors;
     char a[32], b[32];
 
-    app_robust_errors(&errors, r, clean);
+    measure_cell_errors(&errors, r->cell, r->selection.count, clean);
     errors_print(r, &errors, clean);
     routing_print(r);
     if (r->args->tree) {
@@ -203,7 +131,7 @@ void app_robust_print(const app_robust *r, const app_score *clean)
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
-static json_t *means_json(app_agreement_means m)
+static json_t *means_json(measure_agreement_means m)
 {
     json_t *json = json_object();
 
@@ -213,13 +141,13 @@ static json_t *means_json(app_agreement_means m)
     return json;
 }
 
-static json_t *layers_json(const app_robust *r, const app_cell *cell)
+static json_t *layers_json(const app_robust *r, const measure_cell *cell)
 {
     json_t *layers = json_array();
 
     for (size_t l = 0; l < r->moe_count; l++) {
         const vit_load_metrics m = vit_load_summary(&cell->load[l]);
-        const app_agreement *a = &cell->agreement[l];
+        const measure_agreement *a = &cell->agreement[l];
         json_t *layer = json_object();
 
         json_object_set_new(layer, "layer", json_integer((json_int_t)r->blocks[l]));
@@ -230,11 +158,11 @@ static json_t *layers_json(const app_robust *r, const app_cell *cell)
         json_object_set_new(layer, "entropy", app_json_real(m.entropy));
         json_object_set_new(layer, "dropped", app_json_real(m.dropped));
         if (!r->args->tree) {
-            json_object_set_new(layer, "agreement", means_json(app_agreement_all(a)));
+            json_object_set_new(layer, "agreement", means_json(measure_agreement_all(a)));
             json_object_set_new(layer, "agreement_answer_kept",
-                                means_json(app_agreement_of(a, 0)));
+                                means_json(measure_agreement_of(a, 0)));
             json_object_set_new(layer, "agreement_answer_changed",
-                                means_json(app_agreement_of(a, 1)));
+                                means_json(measure_agreement_of(a, 1)));
         }
         json_array_append_new(layers, layer);
     }
@@ -246,8 +174,8 @@ static json_t *cells_json(const app_robust *r)
     json_t *cells = json_array();
 
     for (size_t c = 0; c < r->selection.count; c++) {
-        const app_cell *cell = &r->cell[c];
-        const app_score *s = &cell->score;
+        const measure_cell *cell = &r->cell[c];
+        const measure_score *s = &cell->score;
         const bool any = s->samples > 0;
         json_t *json = json_object();
 
@@ -256,13 +184,13 @@ static json_t *cells_json(const app_robust *r)
         json_object_set_new(json, "severity", json_integer(cell->pair.severity));
         json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
         json_object_set_new(json, "error",
-                            app_json_real(any ? 1 - app_score_top1(s) : (double)NAN));
+                            app_json_real(any ? 1 - measure_score_top1(s) : (double)NAN));
         json_object_set_new(json, "top1",
-                            app_json_real(any ? app_score_top1(s) : (double)NAN));
+                            app_json_real(any ? measure_score_top1(s) : (double)NAN));
         json_object_set_new(json, "top5",
-                            app_json_real(any ? app_score_top5(s) : (double)NAN));
-        json_object_set_new(json, "loss", app_json_real(app_score_loss(s)));
-        json_object_set_new(json, "ece", app_json_real(app_score_ece(s)));
+                            app_json_real(any ? measure_score_top5(s) : (double)NAN));
+        json_object_set_new(json, "loss", app_json_real(measure_score_loss(s)));
+        json_object_set_new(json, "ece", app_json_real(measure_score_ece(s)));
         json_object_set_new(json, "flipped",
                             app_json_real(cell->compared > 0 ? (double)cell->flipped /
                                                                    (double)cell->compared
@@ -279,7 +207,8 @@ static json_t *kinds_json(const app_robust *r, const corrupt_errors *errors)
 
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
         const corrupt_kind kind = (corrupt_kind)k;
-        const kind_means m = means_of(r, kind);
+        const measure_cell_means m =
+            measure_cell_means_of(r->cell, r->selection.count, kind);
         json_t *json;
 
         if (!m.measured)
@@ -307,13 +236,13 @@ static json_t *kinds_json(const app_robust *r, const corrupt_errors *errors)
     return kinds;
 }
 
-json_t *app_robust_json(const app_robust *r, const app_score *clean)
+json_t *app_robust_json(const app_robust *r, const measure_score *clean)
 {
     const double both = r->corrupt_seconds + r->network_seconds;
     json_t *json = json_object();
     corrupt_errors errors;
 
-    app_robust_errors(&errors, r, clean);
+    measure_cell_errors(&errors, r->cell, r->selection.count, clean);
     json_object_set_new(json, "tree",
                         r->args->tree ? app_json_text(r->args->tree) : json_null());
     if (!r->args->tree) {

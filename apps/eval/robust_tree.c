@@ -31,7 +31,7 @@ static base_status resize_of(size_t *out, const data_source *source, size_t size
     return status;
 }
 
-static base_status part_run(app_robust *r, app_cell *cell, vit_run *run,
+static base_status part_run(app_robust *r, measure_cell *cell, vit_run *run,
                             const data_source *source, const app_common *common,
                             bool skip_bad, app_progress *progress, uint64_t *done,
                             base_error *err)
@@ -55,11 +55,11 @@ static base_status part_run(app_robust *r, app_cell *cell, vit_run *run,
             vit_run_forward(run, r->logits, batch.images, batch.count, &(vit_step){0}, err);
         r->network_seconds += base_seconds() - started;
         if (status == BASE_OK)
-            status = app_cell_add(r, cell, run, r->logits, &batch, source, false, err);
+            status = app_robust_add(r, cell, run, r->logits, &batch, source, false, err);
         *done += batch.count;
         app_progress_update(progress, *done, "%s %d: top-1 %.1f %%",
                             corrupt_kind_name(cell->pair.kind), cell->pair.severity,
-                            100 * app_score_top1(&cell->score));
+                            100 * measure_score_top1(&cell->score));
     }
     if (loader)
         r->tree_bad += data_loader_counts(loader).bad;
@@ -68,7 +68,7 @@ static base_status part_run(app_robust *r, app_cell *cell, vit_run *run,
 }
 
 /* The number of the part of a cell. It is there: the cells were made from the tree. */
-static size_t part_of(const data_imagenet_c *tree, const app_cell *cell)
+static size_t part_of(const data_imagenet_c *tree, const measure_cell *cell)
 {
     for (size_t p = 0; p < data_imagenet_c_count(tree); p++) {
         corrupt_kind kind;

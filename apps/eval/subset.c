@@ -10,46 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/score_internal.h"
-
-/* ---- detection ---------------------------------------------------------------------- */
-
-static int descending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x < y) - (x > y);
-}
-
-app_detection app_detection_measure(double *positive, size_t p, double *negative, size_t n)
-{
-    app_detection out = {0};
-    size_t tp = 0, fp = 0;
-    double nearest = 2;
-
-    qsort(positive, p, sizeof *positive, descending);
-    qsort(negative, n, sizeof *negative, descending);
-    while (tp < p || fp < n) { /* one distinct score a round, from the largest */
-        const size_t tp_before = tp, fp_before = fp;
-        const double score = fp == n   ? positive[tp]
-                             : tp == p ? negative[fp]
-                                       : fmax(positive[tp], negative[fp]);
-        while (tp < p && !(positive[tp] < score))
-            tp++;
-        while (fp < n && !(negative[fp] < score))
-            fp++;
-        const double taken = (double)(tp - tp_before), recall = (double)tp / (double)p;
-        out.aupr += taken / (double)p * ((double)tp / (double)(tp + fp));
-        out.auroc += taken * ((double)(n - fp) + (double)(fp - fp_before) / 2);
-        /* The nearest to 95 %, of equally near ones the higher. */
-        if (tp > tp_before && fabs(recall - 0.95) <= nearest) {
-            nearest = fabs(recall - 0.95);
-            out.fpr95 = (double)fp / (double)n;
-        }
-    }
-    out.auroc /= (double)p * (double)n;
-    return out;
-}
+#include "measure/measure.h"
 
 /* ---- the set ------------------------------------------------------------------------ */
 
@@ -149,7 +110,7 @@ void app_subset_add(app_subset *subset, int32_t label, const float *logits)
         rank += subset->present[c] &&
                 (logits[c] > logits[target] || (c < target && logits[c] == logits[target]));
     subset->top1 += rank == 0;
-    subset->top5 += rank < APP_SCORE_TOP;
+    subset->top5 += rank < MEASURE_SCORE_TOP;
     if (subset->ood && subset->mask[target] && subset->inside_count < subset->inside_room)
         subset->inside[subset->inside_count++] = anomaly(subset, logits);
 }
@@ -216,7 +177,7 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
         (subset->inside_count == 0 || subset->outside_count == 0))
         status = base_fail(err, BASE_FORMAT, "'%s': no image could be used", subset->data);
     if (status == BASE_OK && !*interrupted)
-        subset->detection = app_detection_measure(subset->outside, subset->outside_count,
-                                                  subset->inside, subset->inside_count);
+        subset->detection = measure_detection_of(subset->outside, subset->outside_count,
+                                                 subset->inside, subset->inside_count);
     return status;
 }

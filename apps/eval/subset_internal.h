@@ -12,18 +12,7 @@
 #define APPS_SUBSET_INTERNAL_H
 
 #include "apps/network_internal.h"
-
-/* How well a score tells positives from negatives. */
-typedef struct app_detection {
-    double aupr;  /* average precision: sum of (R_n - R_n-1) P_n over the distinct scores */
-    double auroc; /* ties count half */
-    double
-        fpr95; /* share of negatives taken for positives where recall is nearest to 95 % */
-} app_detection;
-
-/* positive [p], negative [n], both at least 1 long, larger: more likely positive; both are
- * sorted. Equal scores share their place, as in scikit-learn. */
-app_detection app_detection_measure(double *positive, size_t p, double *negative, size_t n);
+#include "measure/measure.h"
 
 typedef struct app_subset {
     size_t classes, count; /* of the network; present in the data */
@@ -37,7 +26,7 @@ typedef struct app_subset {
     double *outside; /* and of the ood images */
     size_t inside_room, inside_count, outside_count;
     uint64_t bad; /* ood images that could not be used */
-    app_detection detection;
+    measure_detection detection;
 } app_subset;
 
 /* ood: DATA of images of none of the classes, or NULL. Folders that are class names say

@@ -262,10 +262,10 @@ static void inputs_take(const app_study *s, app_study_layer *layer, const vit_ro
 
 typedef struct pass {
     vit_run *run, *other;
-    app_trace trace; /* of run, for other */
-    float *logits;   /* [batch, classes] */
-    size_t *answer;  /* [batch] */
-    uint32_t *order; /* [patches] */
+    measure_trace trace; /* of run, for other */
+    float *logits;       /* [batch, classes] */
+    size_t *answer;      /* [batch] */
+    uint32_t *order;     /* [patches] */
     data_image picture;
     uint64_t seed;
 } pass;
@@ -284,8 +284,8 @@ static base_status image_add(app_study *s, pass *p, const data_batch *batch, siz
     if (label < 0)
         return base_fail(err, BASE_FORMAT, "'%s' has no label",
                          data_source_name(s->source, sample, name, sizeof name));
-    const app_verdict verdict =
-        app_verdict_make(p->logits + i * s->classes, s->classes, label);
+    const measure_verdict verdict =
+        measure_verdict_make(p->logits + i * s->classes, s->classes, label);
     p->answer[i] = verdict.predicted;
     if (!verdict.finite)
         return base_fail(err, BASE_NUMERIC,
@@ -312,19 +312,19 @@ static base_status image_add(app_study *s, pass *p, const data_batch *batch, siz
 static base_status other_compare(app_study *s, pass *p, const data_batch *batch,
                                  base_error *err)
 {
-    app_agreement one[VIT_DEPTH_MAX] = {0};
+    measure_agreement one[VIT_DEPTH_MAX] = {0};
 
-    app_trace_take(&p->trace, p->run);
+    measure_trace_take(&p->trace, p->run);
     const base_status status = vit_run_forward(p->other, p->logits, batch->images,
                                                batch->count, &(vit_step){0}, err);
     if (status != BASE_OK)
         return status;
     for (size_t i = 0; i < batch->count; i++)
-        app_trace_compare(one, &p->trace, p->other, i,
-                          app_arg_max(p->logits + i * s->classes, s->classes) !=
-                              p->answer[i]);
+        measure_trace_compare(one, &p->trace, p->other, i,
+                              measure_arg_max(p->logits + i * s->classes, s->classes) !=
+                                  p->answer[i]);
     for (size_t l = 0; l < s->layers; l++)
-        app_agreement_join(&s->layer[l].agreement, &one[l]);
+        measure_agreement_join(&s->layer[l].agreement, &one[l]);
     return BASE_OK;
 }
 
@@ -365,9 +365,9 @@ static base_status pass_open(pass *p, const app_study *s, const app_common *comm
         status = vit_run_create(&p->other, s->other.model, batch, VIT_MODE_INFER, precision,
                                 err);
     if (status == BASE_OK && s->args->against)
-        status =
-            app_trace_create(&p->trace, s->layers,
-                             batch * vit_config_tokens(s->network.config), s->experts, err);
+        status = measure_trace_create(&p->trace, s->layers,
+                                      batch * vit_config_tokens(s->network.config),
+                                      s->experts, err);
     return status;
 }
 
@@ -375,7 +375,7 @@ static void pass_close(pass *p)
 {
     vit_run_destroy(p->run);
     vit_run_destroy(p->other);
-    app_trace_destroy(&p->trace);
+    measure_trace_destroy(&p->trace);
     base_free(p->logits);
     base_free(p->answer);
     base_free(p->order);

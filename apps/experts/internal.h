@@ -12,11 +12,9 @@
 #ifndef APPS_EXPERTS_INTERNAL_H
 #define APPS_EXPERTS_INTERNAL_H
 
-#include "apps/agreement_internal.h"
+#include "measure/measure.h"
 #include "show/page_internal.h"
 #include "apps/network_internal.h"
-#include "apps/score_internal.h"
-#include "apps/statistics_internal.h"
 
 /* What a table counts: kept assignments of the class token; of all patches; one for each image, of the expert
  * that took most of its patches (the lowest of equals). */
@@ -55,7 +53,7 @@ typedef struct app_study_shot {
 typedef struct app_study_table {
     uint64_t *table;  /* [classes, experts]; NULL: there is no such token */
     uint32_t *counts; /* [images, experts] of each image; NULL: too large to keep */
-    app_table_stats found, chance;
+    measure_table found, chance;
     bool chance_known;
 } app_study_table;
 
@@ -75,12 +73,12 @@ typedef struct app_study_layer {
     app_study_shot *patch;   /* [experts, APP_STUDY_SHOTS] largest gates */
     app_study_shot *example; /* [experts, APP_STUDY_EXAMPLES] */
     /* measured */
-    app_probe of_expert, of_label;
-    float *pca, *tsne;         /* [points, 2] */
-    double variance[2], total; /* of the axes, of all */
-    double divergence;         /* that t-SNE reached */
-    app_study_lift *top;       /* [experts, APP_STUDY_TOP]; lift 0: none */
-    app_agreement agreement;   /* with --against */
+    measure_probe of_expert, of_label;
+    float *pca, *tsne;           /* [points, 2] */
+    double variance[2], total;   /* of the axes, of all */
+    double divergence;           /* that t-SNE reached */
+    app_study_lift *top;         /* [experts, APP_STUDY_TOP]; lift 0: none */
+    measure_agreement agreement; /* with --against */
 } app_study_layer;
 
 typedef struct app_study {

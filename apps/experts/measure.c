@@ -13,10 +13,10 @@ static base_status tables_measure(app_study *s, app_study_layer *layer, uint64_t
 
         if (!t->table)
             continue;
-        t->found = app_table_measure(t->table, s->classes, s->experts);
+        t->found = measure_table_of(t->table, s->classes, s->experts);
         if (!t->counts)
             continue;
-        const base_status status = app_table_chance(
+        const base_status status = measure_table_chance(
             &t->chance, t->counts, s->labels, s->images, s->classes, s->experts, seed, err);
         if (status != BASE_OK)
             return status;
@@ -74,15 +74,15 @@ static base_status embed(app_study *s, app_study_layer *layer, base_error *err)
     }
     for (size_t i = 0; i < s->points; i++)
         memcpy(x + i * s->width, layer->x + s->point[i] * s->width, s->width * sizeof *x);
-    status = app_pca(layer->pca, layer->variance, &layer->total, x, s->points, s->width,
-                     axes, err);
+    status = measure_pca(layer->pca, layer->variance, &layer->total, x, s->points, s->width,
+                         axes, err);
     for (size_t i = s->points; axes < 2 && i-- > 0;) { /* a line in the plane */
         layer->pca[2 * i] = layer->pca[i];
         layer->pca[2 * i + 1] = 0;
     }
     if (status == BASE_OK)
-        status = app_tsne(layer->tsne, &layer->divergence, x, s->points, s->width,
-                          &(app_tsne_options){0}, err);
+        status = measure_tsne(layer->tsne, &layer->divergence, x, s->points, s->width,
+                              &(measure_tsne_options){0}, err);
 done:
     base_free(x);
     return status;
@@ -116,12 +116,12 @@ base_status app_study_measure(app_study *s, const app_common *common, base_error
         lifts_measure(s, layer);
         if (status == BASE_OK)
             status =
-                app_probe_fit(&layer->of_expert, layer->x, layer->expert, s->token_held,
-                              s->tokens, s->width, s->experts, APP_PROBE_L2, err);
+                measure_probe_fit(&layer->of_expert, layer->x, layer->expert, s->token_held,
+                                  s->tokens, s->width, s->experts, MEASURE_PROBE_L2, err);
         if (status == BASE_OK)
             status =
-                app_probe_fit(&layer->of_label, layer->x, s->token_label, s->token_held,
-                              s->tokens, s->width, s->classes, APP_PROBE_L2, err);
+                measure_probe_fit(&layer->of_label, layer->x, s->token_label, s->token_held,
+                                  s->tokens, s->width, s->classes, MEASURE_PROBE_L2, err);
         if (status == BASE_OK)
             status = embed(s, layer, err);
     }

@@ -115,7 +115,8 @@ static void probes(const app_study *s, show_page *page)
         "Multinomial logistic regression (L2 %g) from what the router sees of a patch: "
         "fitted to %zu patches, tested on %zu of other images. By chance: always the "
         "commonest answer.",
-        APP_PROBE_L2, s->layer[0].of_label.train_count, s->layer[0].of_label.test_count);
+        MEASURE_PROBE_L2, s->layer[0].of_label.train_count,
+        s->layer[0].of_label.test_count);
     show_page_section(page, "Linear probes, loads and gates", note);
     fprintf(file,
             "<div class=\"scroll\"><table><tr><th>block</th><th class=\"n\">finds the "
@@ -127,7 +128,7 @@ static void probes(const app_study *s, show_page *page)
     for (size_t l = 0; l < s->layers; l++) {
         const app_study_layer *layer = &s->layer[l];
         const vit_load_metrics m = vit_load_summary(&layer->load);
-        const app_agreement_means a = app_agreement_all(&layer->agreement);
+        const measure_agreement_means a = measure_agreement_all(&layer->agreement);
 
         fprintf(file, "<tr><td>%zu</td>", layer->block);
         cell(file, true, 100 * layer->of_expert.test, "%.2f %%");

@@ -96,7 +96,7 @@ static void against_print(const app_study *s)
     printf("\nagainst %s\n", base_quote(path, sizeof path, s->other.path));
     printf("           first choice flipped  1 - IoU of the experts  shift of P\n");
     for (size_t l = 0; l < s->layers; l++) {
-        const app_agreement_means m = app_agreement_all(&s->layer[l].agreement);
+        const measure_agreement_means m = measure_agreement_all(&s->layer[l].agreement);
 
         printf("block %-3zu %20.2f %% %22.2f %%     %7.4f\n", s->layer[l].block,
                100 * (1 - m.first), 100 * (1 - m.overlap), m.moved);
@@ -146,7 +146,7 @@ void app_study_print(const app_study *s)
 
 static json_t *table_json(const app_study_table *t)
 {
-    const app_table_stats *f = &t->found;
+    const measure_table *f = &t->found;
 
     if (!t->table)
         return json_null();
@@ -162,7 +162,7 @@ static json_t *table_json(const app_study_table *t)
         t->chance_known ? app_json_real(t->chance.purity) : json_null());
 }
 
-static json_t *probe_json(const app_probe *p)
+static json_t *probe_json(const measure_probe *p)
 {
     return json_pack("{s:o, s:o, s:o, s:I, s:I, s:i, s:b}", "test", app_json_real(p->test),
                      "train", app_json_real(p->train), "chance", app_json_real(p->chance),
@@ -203,7 +203,7 @@ static json_t *embedding_json(const app_study *s, const app_study_layer *layer)
 
 static json_t *agreement_json(const app_study_layer *layer)
 {
-    const app_agreement_means m = app_agreement_all(&layer->agreement);
+    const measure_agreement_means m = measure_agreement_all(&layer->agreement);
 
     return json_pack("{s:o, s:o, s:o}", "flip_rate", app_json_real(1 - m.first),
                      "set_change", app_json_real(1 - m.overlap), "shift",

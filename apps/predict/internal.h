@@ -6,7 +6,7 @@
 #include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "show/show.h"
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 typedef struct predict_args {
     app_common common;

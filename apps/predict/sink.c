@@ -157,7 +157,7 @@ base_status predict_sink_add(predict_sink *sink, const char *name, int32_t label
             return base_fail(err, BASE_NUMERIC,
                              "'%s' gives logits that are not finite for '%s'",
                              sink->network->path, name);
-    app_verdict_top(sink->top, sink->probability, count, logits, classes);
+    measure_verdict_top(sink->top, sink->probability, count, logits, classes);
     if (label >= 0) {
         sink->known++;
         sink->right += sink->top[0] == (size_t)label;

@@ -307,7 +307,7 @@ static base_status pair_put(show_page *page, const app_report_model *left,
             only[1] += !x[i].robust && y[i].robust;
         }
         if (same) {
-            const double p = app_exact_test(only[0], only[1]);
+            const double p = measure_exact_test(only[0], only[1]);
 
             fputs("<tr><td>", page->out.file);
             show_page_text(page, left->name);

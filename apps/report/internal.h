@@ -4,6 +4,7 @@
 #define APPS_REPORT_INTERNAL_H
 
 #include "apps/app_internal.h"
+#include "measure/measure.h"
 #include "show/page_internal.h"
 
 enum { APP_REPORT_MODELS = 8, APP_REPORT_ATTACKS = 6, APP_REPORT_NAME = 96 };
@@ -52,10 +53,6 @@ typedef struct app_report_sample {
 } app_report_sample;
 base_status app_report_samples(app_report_sample **out, size_t *count, const char *path,
                                const char *eps_text, base_error *err);
-
-/* Two-sided exact test of b against c discordant pairs (McNemar 1947; binomial on b of b +
- * c with 1/2). */
-double app_exact_test(size_t b, size_t c);
 
 /* ---- the page (report_page.c) -------------------------------------------------------- */
 

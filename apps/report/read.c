@@ -64,19 +64,6 @@ bool app_report_at(app_report_share *out, const json_t *attack, double eps)
     return false;
 }
 
-double app_exact_test(size_t b, size_t c)
-{
-    const size_t n = b + c, low = b < c ? b : c;
-    double sum = 0;
-
-    if (n == 0)
-        return 1;
-    for (size_t i = 0; i <= low; i++)
-        sum += exp(lgamma((double)n + 1) - lgamma((double)i + 1) -
-                   lgamma((double)(n - i) + 1) - (double)n * log(2));
-    return fmin(2 * sum, 1);
-}
-
 /* ---- files --------------------------------------------------------------------------- */
 
 /* "runs/quickstart" of "runs/quickstart/best/model.safetensors", else the file's path. */

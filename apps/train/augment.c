@@ -41,7 +41,7 @@ static base_status names_read(app_augment *a, app_selection *selection,
         a->kind[a->kinds++] = (corrupt_kind)k;
         for (size_t s = 0; s < a->severities; s++)
             selection->pair[selection->count++] =
-                (app_pair){(corrupt_kind)k, a->severity[s]};
+                (corrupt_pair){(corrupt_kind)k, a->severity[s]};
     }
     return BASE_OK;
 }

@@ -33,7 +33,7 @@ static base_status add_batch(pass_sums *sums, app_trainer *t, const data_batch *
                                              row, t->targets, 1, classes, 1.0);
         sums->loss += loss;
         sums->lossy++;
-        sums->correct += isfinite(loss) && app_arg_max(row, classes) == (size_t)label;
+        sums->correct += isfinite(loss) && measure_arg_max(row, classes) == (size_t)label;
     }
     for (size_t i = 0; i < t->moe_count; i++) {
         const vit_routing routing = vit_run_routing(t->eval_run, i);

@@ -10,6 +10,7 @@
 #include "apps/train/augment_internal.h"
 #include "apps/train/recipe_internal.h"
 #include "apps/data/internal.h"
+#include "measure/measure.h"
 
 /* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
 

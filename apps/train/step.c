@@ -19,7 +19,7 @@ static size_t count_correct(const float *logits, const data_batch *batch, size_t
         const int32_t label =
             batch->weight_a[i] >= 0.5f ? batch->labels[i] : batch->labels_b[i];
         correct +=
-            label >= 0 && app_arg_max(logits + i * classes, classes) == (size_t)label;
+            label >= 0 && measure_arg_max(logits + i * classes, classes) == (size_t)label;
     }
     return correct;
 }

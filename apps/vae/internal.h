@@ -9,7 +9,7 @@
 #define APPS_VAE_INTERNAL_H
 
 #include "show/page_internal.h"
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 #include "apps/train/internal.h"
 #include "vit/vae/vae.h"
 
@@ -62,8 +62,8 @@ typedef struct app_vae_measures {
     double expert_error[VIT_EXPERTS_MAX]; /* mean squared error a pixel of its images */
     double load_entropy;                  /* normalised, 0..1 */
     size_t dead;                          /* experts with less than 1 % of the mean load */
-    app_table_stats found, chance;
-    app_probe of_expert, of_label;
+    measure_table found, chance;
+    measure_probe of_expert, of_label;
     /* of each image */
     float *latents;           /* [images, latent] means */
     int32_t *expert, *labels; /* [images] */

@@ -80,7 +80,7 @@ static base_status add_batch(app_vae_measures *m, app_vae *v, const data_batch *
         m->load[e]++;
         m->expert_error[e] += squares;
         m->best += squares;
-        m->agreement += app_arg_max(gate, m->experts) == e;
+        m->agreement += measure_arg_max(gate, m->experts) == e;
     }
     return BASE_OK;
 }
@@ -104,7 +104,7 @@ static void finish_sums(app_vae_measures *m, const app_vae *v)
         if (share > 0 && m->experts > 1)
             m->load_entropy -= share * log(share) / log((double)m->experts);
     }
-    m->found = app_table_measure(m->table, m->classes, m->experts);
+    m->found = measure_table_of(m->table, m->classes, m->experts);
 }
 
 /* What the labels' tables show by chance, probes, the plane. */
@@ -130,23 +130,24 @@ static base_status study(app_vae_measures *m, const app_vae *v, base_error *err)
         memcpy(x + i * m->latent, m->latents + m->point[i] * m->latent,
                m->latent * sizeof *x);
     }
-    status = app_table_chance(&m->chance, counts, m->labels, n, m->classes, m->experts,
-                              (uint64_t)v->recipe.seed, err);
+    status = measure_table_chance(&m->chance, counts, m->labels, n, m->classes, m->experts,
+                                  (uint64_t)v->recipe.seed, err);
     if (status == BASE_OK)
-        status = app_probe_fit(&m->of_expert, m->latents, m->expert, held, n, m->latent,
-                               m->experts, APP_PROBE_L2, err);
+        status = measure_probe_fit(&m->of_expert, m->latents, m->expert, held, n, m->latent,
+                                   m->experts, MEASURE_PROBE_L2, err);
     if (status == BASE_OK)
-        status = app_probe_fit(&m->of_label, m->latents, m->labels, held, n, m->latent,
-                               m->classes, APP_PROBE_L2, err);
+        status = measure_probe_fit(&m->of_label, m->latents, m->labels, held, n, m->latent,
+                                   m->classes, MEASURE_PROBE_L2, err);
     if (status == BASE_OK && m->latent >= 2)
-        status = app_pca(m->pca, m->variance, &m->total, x, m->points, m->latent, 2, err);
+        status =
+            measure_pca(m->pca, m->variance, &m->total, x, m->points, m->latent, 2, err);
     for (size_t i = 0; i < m->near_points; i++) /* evenly over all, not over the first */
         memcpy(x + i * m->latent,
                m->latents + m->point[i * m->points / m->near_points] * m->latent,
                m->latent * sizeof *x);
     if (status == BASE_OK && m->near_points >= 8)
-        status = app_tsne(m->tsne, &m->divergence, x, m->near_points, m->latent,
-                          &(app_tsne_options){.perplexity = 30}, err);
+        status = measure_tsne(m->tsne, &m->divergence, x, m->near_points, m->latent,
+                              &(measure_tsne_options){.perplexity = 30}, err);
 done:
     base_free(x);
     base_free(held);
@@ -189,7 +190,7 @@ base_status app_vae_measure(app_vae_measures *out, app_vae *v, bool thorough,
 
 /* ---- as JSON ----------------------------------------------------------------------------------- */
 
-static json_t *table_json(const app_table_stats *t)
+static json_t *table_json(const measure_table *t)
 {
     json_t *json = json_object();
 
@@ -202,7 +203,7 @@ static json_t *table_json(const app_table_stats *t)
     return json;
 }
 
-static json_t *probe_json(const app_probe *p)
+static json_t *probe_json(const measure_probe *p)
 {
     json_t *json = json_object();
 

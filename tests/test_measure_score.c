@@ -1,7 +1,6 @@
-/* test_app_score.c - counting how right a classifier is, and which experts serve which
+/* test_measure_score.c - counting how right a classifier is, and which experts serve which
  * classes. */
-#include "apps/score_internal.h"
-#include "apps/usage_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 
@@ -14,7 +13,7 @@ START_TEST(the_verdict_is_softmax_by_hand)
 {
     /* logits ln 1, ln 2, ln 5: probabilities 1/8, 2/8, 5/8. */
     const float logits[3] = {0, 0.693147181f, 1.609437912f};
-    const app_verdict v = app_verdict_make(logits, 3, 1);
+    const measure_verdict v = measure_verdict_make(logits, 3, 1);
 
     ck_assert(v.finite);
     ck_assert_uint_eq(v.predicted, 2);
@@ -28,11 +27,11 @@ START_TEST(equal_logits_go_by_class_number)
 {
     const float logits[4] = {1, 3, 3, 3};
 
-    ck_assert_uint_eq(app_verdict_make(logits, 4, 1).predicted, 1);
-    ck_assert_uint_eq(app_verdict_make(logits, 4, 1).rank, 0);
-    ck_assert_uint_eq(app_verdict_make(logits, 4, 2).rank, 1);
-    ck_assert_uint_eq(app_verdict_make(logits, 4, 3).rank, 2);
-    ck_assert_uint_eq(app_verdict_make(logits, 4, 0).rank, 3);
+    ck_assert_uint_eq(measure_verdict_make(logits, 4, 1).predicted, 1);
+    ck_assert_uint_eq(measure_verdict_make(logits, 4, 1).rank, 0);
+    ck_assert_uint_eq(measure_verdict_make(logits, 4, 2).rank, 1);
+    ck_assert_uint_eq(measure_verdict_make(logits, 4, 3).rank, 2);
+    ck_assert_uint_eq(measure_verdict_make(logits, 4, 0).rank, 3);
 }
 END_TEST
 
@@ -43,7 +42,7 @@ START_TEST(the_top_classes_come_in_order)
     double p[3];
     const double whole = exp(0.5) + 2 * exp(2.0) + exp(-1.0) + exp(1.0);
 
-    app_verdict_top(top, p, 3, logits, 5);
+    measure_verdict_top(top, p, 3, logits, 5);
     ck_assert_uint_eq(top[0], 1);
     ck_assert_uint_eq(top[1], 3);
     ck_assert_uint_eq(top[2], 4);
@@ -53,34 +52,35 @@ START_TEST(the_top_classes_come_in_order)
 END_TEST
 
 /* A verdict as if the network had given it. */
-static app_verdict verdict(size_t predicted, double confidence, size_t rank, double loss)
+static measure_verdict verdict(size_t predicted, double confidence, size_t rank,
+                               double loss)
 {
-    return (app_verdict){.finite = true,
-                         .predicted = predicted,
-                         .confidence = confidence,
-                         .rank = rank,
-                         .loss = loss};
+    return (measure_verdict){.finite = true,
+                             .predicted = predicted,
+                             .confidence = confidence,
+                             .rank = rank,
+                             .loss = loss};
 }
 
 START_TEST(the_score_is_the_sum_by_hand)
 {
     /* Four samples of class 0, 0, 1, 1, answers 0, 1, 1, 0; the last one is unusable
      * besides. top-1 2/5, top-5 3/5 (ranks 0 3 0 7 and the bad one), loss (1+2+3+4)/4. */
-    app_score score;
-    app_verdict v[4] = {verdict(0, 0.9, 0, 1), verdict(1, 0.95, 3, 2),
-                        verdict(1, 0.35, 0, 3), verdict(0, 0.35, 7, 4)};
+    measure_score score;
+    measure_verdict v[4] = {verdict(0, 0.9, 0, 1), verdict(1, 0.95, 3, 2),
+                            verdict(1, 0.35, 0, 3), verdict(0, 0.35, 7, 4)};
     const int32_t label[4] = {0, 0, 1, 1};
 
-    ck_assert_int_eq(app_score_create(&score, 10, NULL), BASE_OK);
+    ck_assert_int_eq(measure_score_create(&score, 10, NULL), BASE_OK);
     for (int i = 0; i < 4; i++)
-        app_score_add(&score, label[i], &v[i]);
-    app_score_add(&score, 2, NULL);
-    ck_assert_double_eq_tol(app_score_top1(&score), 0.4, exact);
-    ck_assert_double_eq_tol(app_score_top5(&score), 0.6, exact);
-    ck_assert_double_eq_tol(app_score_loss(&score), 2.5, exact);
+        measure_score_add(&score, label[i], &v[i]);
+    measure_score_add(&score, 2, NULL);
+    ck_assert_double_eq_tol(measure_score_top1(&score), 0.4, exact);
+    ck_assert_double_eq_tol(measure_score_top5(&score), 0.6, exact);
+    ck_assert_double_eq_tol(measure_score_loss(&score), 2.5, exact);
     /* Bins of 1/15: 0.9 is in (13/15, 14/15], 0.95 in the last, both 0.35 in (5/15, 6/15].
      * ECE = (|1 - 0.9| + |0 - 0.95| + |1 - 0.7|) / 4. */
-    ck_assert_double_eq_tol(app_score_ece(&score), (0.1 + 0.95 + 0.3) / 4, exact);
+    ck_assert_double_eq_tol(measure_score_ece(&score), (0.1 + 0.95 + 0.3) / 4, exact);
     ck_assert_uint_eq(score.bin_total[13], 1);
     ck_assert_uint_eq(score.bin_total[14], 1);
     ck_assert_uint_eq(score.bin_total[5], 2);
@@ -89,34 +89,34 @@ START_TEST(the_score_is_the_sum_by_hand)
     ck_assert_uint_eq(score.class_right[0], 1);
     ck_assert_uint_eq(score.confusion[0 * 10 + 1], 1);
     ck_assert_uint_eq(score.confusion[1 * 10 + 0], 1);
-    app_score_destroy(&score);
+    measure_score_destroy(&score);
 }
 END_TEST
 
 START_TEST(confused_pairs_come_by_frequency)
 {
-    app_score score;
-    app_confused pairs[2];
-    const app_verdict to1 = verdict(1, 0.5, 1, 1), to2 = verdict(2, 0.5, 1, 1);
-    const app_verdict right = verdict(0, 0.5, 0, 1);
+    measure_score score;
+    measure_confused pairs[2];
+    const measure_verdict to1 = verdict(1, 0.5, 1, 1), to2 = verdict(2, 0.5, 1, 1);
+    const measure_verdict right = verdict(0, 0.5, 0, 1);
 
-    ck_assert_int_eq(app_score_create(&score, 3, NULL), BASE_OK);
-    ck_assert_uint_eq(app_score_confused(pairs, 2, &score), 0);
+    ck_assert_int_eq(measure_score_create(&score, 3, NULL), BASE_OK);
+    ck_assert_uint_eq(measure_score_confused(pairs, 2, &score), 0);
     for (int i = 0; i < 5; i++)
-        app_score_add(&score, 0, &right);
-    app_score_add(&score, 0, &to1);
+        measure_score_add(&score, 0, &right);
+    measure_score_add(&score, 0, &to1);
     for (int i = 0; i < 3; i++)
-        app_score_add(&score, 0, &to2);
-    app_score_add(&score, 2, &to1);
-    app_score_add(&score, 2, &to1);
-    ck_assert_uint_eq(app_score_confused(pairs, 2, &score), 2);
+        measure_score_add(&score, 0, &to2);
+    measure_score_add(&score, 2, &to1);
+    measure_score_add(&score, 2, &to1);
+    ck_assert_uint_eq(measure_score_confused(pairs, 2, &score), 2);
     ck_assert_uint_eq(pairs[0].label, 0);
     ck_assert_uint_eq(pairs[0].answer, 2);
     ck_assert_uint_eq(pairs[0].count, 3);
     ck_assert_uint_eq(pairs[1].label, 2);
     ck_assert_uint_eq(pairs[1].count, 2);
-    ck_assert_uint_eq(app_score_confused(pairs, 0, &score), 0);
-    app_score_destroy(&score);
+    ck_assert_uint_eq(measure_score_confused(pairs, 0, &score), 0);
+    measure_score_destroy(&score);
 }
 END_TEST
 
@@ -126,12 +126,12 @@ START_TEST(the_interval_is_wilsons)
      * 0.59617 (the value statsmodels' proportion_confint gives). */
     double low, high;
 
-    app_score_interval(&low, &high, 50, 100);
+    measure_interval(&low, &high, 50, 100);
     ck_assert_double_eq_tol(low, 0.40383, 1e-5);
     ck_assert_double_eq_tol(high, 0.59617, 1e-5);
-    app_score_interval(&low, &high, 0, 10);
+    measure_interval(&low, &high, 0, 10);
     ck_assert_double_eq_tol(low, 0, exact);
-    app_score_interval(&low, &high, 10, 10);
+    measure_interval(&low, &high, 10, 10);
     ck_assert_double_eq_tol(high, 1, exact);
 }
 END_TEST
@@ -141,7 +141,7 @@ START_TEST(class_usage_matches_the_golden_table)
     /* routing.md 12: MI .30483619 nats, H(Y) .69314718, H(e) 1.0456635; purity (30 + 28
      * + 10)/80. */
     const uint64_t table[6] = {30, 5, 5, 2, 28, 10};
-    const app_usage_metrics m = app_usage_table(table, 2, 3);
+    const measure_usage_metrics m = measure_usage_table(table, 2, 3);
 
     ck_assert_double_eq_tol(m.mutual, 0.30483619, 5e-9);
     ck_assert_double_eq_tol(m.normalised, 0.30483619 / sqrt(0.69314718 * 1.0456635), 1e-7);
@@ -150,7 +150,7 @@ START_TEST(class_usage_matches_the_golden_table)
 END_TEST
 
 /* A pass of `images` images of two tokens; both tokens of image i go to expert[i]. */
-static void usage_fill(app_usage *usage, const int32_t *labels, const uint16_t *expert,
+static void usage_fill(measure_usage *usage, const int32_t *labels, const uint16_t *expert,
                        size_t images)
 {
     enum { MOST = 64 };
@@ -172,7 +172,7 @@ static void usage_fill(app_usage *usage, const int32_t *labels, const uint16_t *
                                  .expert = to,
                                  .kept = kept};
     for (size_t i = 0; i < images; i++)
-        app_usage_add(usage, labels[i], &routing, i);
+        measure_usage_add(usage, labels[i], &routing, i);
 }
 
 START_TEST(chance_is_taken_off_the_information)
@@ -183,51 +183,51 @@ START_TEST(chance_is_taken_off_the_information)
     int32_t labels[IMAGES];
     uint16_t by_class[IMAGES], by_coin[IMAGES];
     base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, 0, 0, 0);
-    app_usage usage;
+    measure_usage usage;
 
     for (size_t i = 0; i < IMAGES; i++) {
         labels[i] = (int32_t)(i % 4);
         by_class[i] = (uint16_t)(i % 4);
         by_coin[i] = (uint16_t)base_rng_below(&rng, 4);
     }
-    ck_assert_int_eq(app_usage_create(&usage, IMAGES, 4, 4, NULL), BASE_OK);
+    ck_assert_int_eq(measure_usage_create(&usage, IMAGES, 4, 4, NULL), BASE_OK);
     usage_fill(&usage, labels, by_class, IMAGES);
-    app_usage_metrics m = app_usage_summary(&usage, 1);
+    measure_usage_metrics m = measure_usage_summary(&usage, 1);
     ck_assert_double_eq_tol(m.mutual, log(4.0), exact);
     ck_assert(m.mutual_extra > 1 && m.mutual_extra < log(4.0));
     ck_assert_double_eq_tol(m.normalised, 1, exact);
-    app_usage_destroy(&usage);
-    ck_assert_int_eq(app_usage_create(&usage, IMAGES, 4, 4, NULL), BASE_OK);
+    measure_usage_destroy(&usage);
+    ck_assert_int_eq(measure_usage_create(&usage, IMAGES, 4, 4, NULL), BASE_OK);
     usage_fill(&usage, labels, by_coin, IMAGES);
-    m = app_usage_summary(&usage, 1);
+    m = measure_usage_summary(&usage, 1);
     ck_assert(m.mutual > 0.05);
     ck_assert(fabs(m.mutual_extra) < m.mutual);
-    ck_assert_double_eq(m.mutual_extra, app_usage_summary(&usage, 1).mutual_extra);
-    app_usage_destroy(&usage);
+    ck_assert_double_eq(m.mutual_extra, measure_usage_summary(&usage, 1).mutual_extra);
+    measure_usage_destroy(&usage);
 }
 END_TEST
 
 START_TEST(nothing_counted_gives_no_figures)
 {
     const uint64_t table[4] = {0};
-    app_score score;
+    measure_score score;
 
-    ck_assert_int_eq(app_score_create(&score, 2, NULL), BASE_OK);
-    ck_assert_double_eq(app_score_top1(&score), 0);
-    ck_assert_double_nan(app_score_loss(&score));
-    ck_assert_double_nan(app_score_ece(&score));
-    app_score_add(&score, 1, NULL); /* one that is unusable */
-    ck_assert_double_nan(app_score_loss(&score));
-    ck_assert_double_nan(app_score_ece(&score));
-    app_score_destroy(&score);
-    ck_assert_double_eq(app_usage_table(table, 2, 2).mutual, 0);
+    ck_assert_int_eq(measure_score_create(&score, 2, NULL), BASE_OK);
+    ck_assert_double_eq(measure_score_top1(&score), 0);
+    ck_assert_double_nan(measure_score_loss(&score));
+    ck_assert_double_nan(measure_score_ece(&score));
+    measure_score_add(&score, 1, NULL); /* one that is unusable */
+    ck_assert_double_nan(measure_score_loss(&score));
+    ck_assert_double_nan(measure_score_ece(&score));
+    measure_score_destroy(&score);
+    ck_assert_double_eq(measure_usage_table(table, 2, 2).mutual, 0);
 }
 END_TEST
 
 START_TEST(one_class_is_always_right)
 {
     const float logit = -3;
-    const app_verdict v = app_verdict_make(&logit, 1, 0);
+    const measure_verdict v = measure_verdict_make(&logit, 1, 0);
 
     ck_assert_uint_eq(v.rank, 0);
     ck_assert_double_eq(v.confidence, 1);
@@ -238,7 +238,7 @@ END_TEST
 START_TEST(huge_logits_do_not_overflow)
 {
     const float logits[2] = {3e38f, -3e38f};
-    const app_verdict v = app_verdict_make(logits, 2, 1);
+    const measure_verdict v = measure_verdict_make(logits, 2, 1);
 
     ck_assert(v.finite);
     ck_assert_double_eq(v.confidence, 1);
@@ -250,8 +250,8 @@ START_TEST(logits_that_are_not_finite_are_told)
 {
     const float bad[2] = {0, NAN}, worse[2] = {INFINITY, 0};
 
-    ck_assert(!app_verdict_make(bad, 2, 0).finite);
-    ck_assert(!app_verdict_make(worse, 2, 0).finite);
+    ck_assert(!measure_verdict_make(bad, 2, 0).finite);
+    ck_assert(!measure_verdict_make(worse, 2, 0).finite);
 }
 END_TEST
 
@@ -259,38 +259,39 @@ START_TEST(bins_hold_their_upper_edge)
 {
     /* 1/15 belongs to the first bin, 0 too, 1 to the last (Guo et al. 2017: ((m-1)/M,
      * m/M]). */
-    app_score score;
+    measure_score score;
     const double confidence[3] = {0, 1.0 / 15, 1};
 
-    ck_assert_int_eq(app_score_create(&score, 2, NULL), BASE_OK);
+    ck_assert_int_eq(measure_score_create(&score, 2, NULL), BASE_OK);
     for (int i = 0; i < 3; i++) {
-        const app_verdict v = verdict(0, confidence[i], 0, 0);
-        app_score_add(&score, 0, &v);
+        const measure_verdict v = verdict(0, confidence[i], 0, 0);
+        measure_score_add(&score, 0, &v);
     }
     ck_assert_uint_eq(score.bin_total[0], 2);
-    ck_assert_uint_eq(score.bin_total[APP_SCORE_BINS - 1], 1);
-    app_score_destroy(&score);
+    ck_assert_uint_eq(score.bin_total[MEASURE_SCORE_BINS - 1], 1);
+    measure_score_destroy(&score);
 }
 END_TEST
 
 START_TEST(very_many_classes_have_no_table)
 {
-    app_score score;
-    app_confused pair;
-    const app_verdict v = verdict(5, 0.5, 1, 1);
+    measure_score score;
+    measure_confused pair;
+    const measure_verdict v = verdict(5, 0.5, 1, 1);
 
-    ck_assert_int_eq(app_score_create(&score, APP_SCORE_CONFUSION_MAX + 1, NULL), BASE_OK);
-    app_score_add(&score, APP_SCORE_CONFUSION_MAX, &v);
+    ck_assert_int_eq(measure_score_create(&score, MEASURE_SCORE_CONFUSION_MAX + 1, NULL),
+                     BASE_OK);
+    measure_score_add(&score, MEASURE_SCORE_CONFUSION_MAX, &v);
     ck_assert_ptr_null(score.confusion);
-    ck_assert_uint_eq(app_score_confused(&pair, 1, &score), 0);
+    ck_assert_uint_eq(measure_score_confused(&pair, 1, &score), 0);
     ck_assert_uint_eq(score.predicted[5], 1);
-    app_score_destroy(&score);
+    measure_score_destroy(&score);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("app_score");
+    Suite *suite = suite_create("measure_score");
     TCase *core = tcase_create("Core");
     TCase *limits = tcase_create("Limits");
 

@@ -3,7 +3,7 @@
  * differs: starts from the two principal components in place of random points (Kobak and Berens 2019),
  * exaggerates by 12 for 250 iterations in place of 4 for 50 and learns at max(n / 48, 50) (the size of
  * the exaggeration's own step; Belkina et al. 2019), so nothing is drawn and a seed means nothing. */
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <string.h>
@@ -186,7 +186,7 @@ static base_status start(plane *s, float *out, const float *x, size_t width,
 {
     const size_t axes = width < 2 ? width : 2;
     double variance[2] = {0};
-    const base_status status = app_pca(out, variance, NULL, x, s->n, width, axes, err);
+    const base_status status = measure_pca(out, variance, NULL, x, s->n, width, axes, err);
     const double scale = variance[0] > 0 ? SLIGHT / sqrt(variance[0]) : 0;
 
     for (size_t i = 0; status == BASE_OK && i < s->n; i++) {
@@ -198,8 +198,8 @@ static base_status start(plane *s, float *out, const float *x, size_t width,
     return status;
 }
 
-base_status app_tsne(float *out, double *divergence, const float *x, size_t n, size_t width,
-                     const app_tsne_options *options, base_error *err)
+base_status measure_tsne(float *out, double *divergence, const float *x, size_t n,
+                         size_t width, const measure_tsne_options *options, base_error *err)
 {
     const double most = n > 3 ? ((double)n - 1) / 3 : 1;
     const double perplexity =

@@ -3,12 +3,12 @@
  * one that keeps what the gradient needs. Relied on elsewhere: pixels v / 255 become what the loader makes
  * of the byte v, to the bit (the attack's clean accuracy is that of vmoe eval); gradients are computed in
  * fp32, whatever precision judges. */
-#include "apps/attack/internal.h"
+#include "measure/measure.h"
 
 #include <string.h>
 
-struct app_target {
-    const app_network *network;
+struct measure_target {
+    const vit_config *config; /* the model's */
     vit_run *infer, *gradient;
     const vit_run *last; /* that made the last pass */
     size_t last_count;   /* of its images */
@@ -25,9 +25,9 @@ struct app_target {
 };
 
 /* input = (images - mean) / std: the two steps of data_normalise_table in float32. */
-static const float *normalise(app_target *t, const float *images, size_t count)
+static const float *normalise(measure_target *t, const float *images, size_t count)
 {
-    const vit_config *config = t->network->config;
+    const vit_config *config = t->config;
 
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < count * t->channels; row++) {
@@ -42,7 +42,7 @@ static const float *normalise(app_target *t, const float *images, size_t count)
     return t->input;
 }
 
-static base_status pass(app_target *t, vit_run *run, float *logits, const float *images,
+static base_status pass(measure_target *t, vit_run *run, float *logits, const float *images,
                         size_t count, base_error *err)
 {
     t->last = run;
@@ -54,7 +54,7 @@ static base_status pass(app_target *t, vit_run *run, float *logits, const float 
 static base_status target_logits(void *user, float *logits, const float *images,
                                  size_t count, base_error *err)
 {
-    app_target *t = user;
+    measure_target *t = user;
 
     return pass(t, t->infer, logits, images, count, err);
 }
@@ -62,19 +62,19 @@ static base_status target_logits(void *user, float *logits, const float *images,
 static base_status target_forward(void *user, float *logits, const float *images,
                                   size_t count, base_error *err)
 {
-    app_target *t = user;
+    measure_target *t = user;
 
     return pass(t, t->gradient, logits, images, count, err);
 }
 
 /* d/dx = d/dx_normalised / std. */
-static void denormalise(float *d_images, const app_target *t)
+static void denormalise(float *d_images, const measure_target *t)
 {
     const size_t rows = t->last_count * t->channels;
 
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {
-        const float std = t->network->config->std[row % t->channels];
+        const float std = t->config->std[row % t->channels];
 
         for (size_t i = 0; i < t->plane; i++)
             d_images[row * t->plane + i] /= std;
@@ -84,7 +84,7 @@ static void denormalise(float *d_images, const app_target *t)
 static base_status target_gradient(void *user, float *d_images, const float *d_logits,
                                    base_error *err)
 {
-    app_target *t = user;
+    measure_target *t = user;
     const base_status status = vit_run_backward(t->gradient, d_images, d_logits, err);
 
     if (status == BASE_OK)
@@ -92,7 +92,7 @@ static base_status target_gradient(void *user, float *d_images, const float *d_l
     return status;
 }
 
-static base_status fix_both(app_target *t, const uint16_t *sets, size_t count,
+static base_status fix_both(measure_target *t, const uint16_t *sets, size_t count,
                             base_error *err)
 {
     const base_status status = vit_run_routing_fix(t->infer, sets, count, err);
@@ -100,10 +100,10 @@ static base_status fix_both(app_target *t, const uint16_t *sets, size_t count,
     return status == BASE_OK ? vit_run_routing_fix(t->gradient, sets, count, err) : status;
 }
 
-base_status app_target_freeze(app_target *target, const float *images, size_t count,
-                              base_error *err)
+base_status measure_target_freeze(measure_target *target, const float *images, size_t count,
+                                  base_error *err)
 {
-    app_target *t = target;
+    measure_target *t = target;
     base_status status = fix_both(t, NULL, 0, err);
 
     if (status != BASE_OK || !images)
@@ -118,12 +118,12 @@ base_status app_target_freeze(app_target *target, const float *images, size_t co
 static base_status target_freeze(void *user, const float *images, size_t count,
                                  base_error *err)
 {
-    return app_target_freeze(user, images, count, err);
+    return measure_target_freeze(user, images, count, err);
 }
 
 /* The clean images' own sets into clean_sets, in the precision that judges. An attack shows the same images
  * step after step. */
-static base_status clean_look(app_target *t, const float *clean, size_t count,
+static base_status clean_look(measure_target *t, const float *clean, size_t count,
                               base_error *err)
 {
     const size_t bytes = count * t->channels * t->plane * sizeof *clean;
@@ -144,8 +144,8 @@ static base_status target_route_forward(void *user, float *logits, double *loss,
                                         const float *images, const float *clean,
                                         size_t count, base_error *err)
 {
-    app_target *t = user;
-    const size_t k = (size_t)vit_config_eval_k(t->network->config);
+    measure_target *t = user;
+    const size_t k = (size_t)vit_config_eval_k(t->config);
     float *slope = t->slope;
     base_status status = clean_look(t, clean, count, err);
 
@@ -157,8 +157,8 @@ static base_status target_route_forward(void *user, float *logits, double *loss,
     for (size_t l = 0; l < vit_run_moe_count(t->gradient); l++) {
         const vit_routing r = vit_run_routing(t->gradient, l);
 
-        app_route_loss(loss, slope, &r, t->clean_sets + l * r.tokens_per_image * k,
-                       vit_run_set_count(t->gradient), k);
+        measure_route_loss(loss, slope, &r, t->clean_sets + l * r.tokens_per_image * k,
+                           vit_run_set_count(t->gradient), k);
         slope += r.tokens * r.experts;
     }
     return BASE_OK;
@@ -166,7 +166,7 @@ static base_status target_route_forward(void *user, float *logits, double *loss,
 
 static base_status target_route_gradient(void *user, float *d_images, base_error *err)
 {
-    app_target *t = user;
+    measure_target *t = user;
     const base_status status =
         vit_run_backward_routing(t->gradient, d_images, NULL, t->slope, err);
 
@@ -176,11 +176,11 @@ static base_status target_route_gradient(void *user, float *d_images, base_error
 }
 
 /* Sets can be read, and there are experts outside them. */
-static base_status route_open(app_target *t, base_error *err)
+static base_status route_open(measure_target *t, base_error *err)
 {
-    const vit_moe_config *moe = &t->network->config->moe;
+    const vit_moe_config *moe = &t->config->moe;
     const size_t sets = vit_run_set_count(t->infer),
-                 k = (size_t)vit_config_eval_k(t->network->config);
+                 k = (size_t)vit_config_eval_k(t->config);
 
     if (!t->replays || (int)k >= moe->experts)
         return BASE_OK;
@@ -195,7 +195,7 @@ static base_status route_open(app_target *t, base_error *err)
 /* A sum over a token's experts does not care for their order; the rest is chained. */
 static void target_signature(void *user, uint64_t *signature)
 {
-    app_target *t = user;
+    measure_target *t = user;
 
     memset(signature, 0, t->last_count * sizeof *signature);
     for (size_t l = 0; l < vit_run_moe_count(t->last); l++) {
@@ -211,28 +211,28 @@ static void target_signature(void *user, uint64_t *signature)
     }
 }
 
-base_status app_target_create(app_target **out, const app_network *network, size_t batch,
-                              vit_precision precision, base_error *err)
+base_status measure_target_create(measure_target **out, const vit_model *model,
+                                  size_t batch, vit_precision precision, base_error *err)
 {
-    app_target *t = base_alloc(1, sizeof *t);
+    measure_target *t = base_alloc(1, sizeof *t);
     base_status status;
 
     if (!t)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a target");
-    *t = (app_target){.network = network,
-                      .batch = batch,
-                      .channels = (size_t)network->config->channels,
-                      .plane = network->size * network->size};
-    status =
-        vit_run_create(&t->infer, network->model, batch, VIT_MODE_INFER, precision, err);
+    const vit_config *config = vit_model_config(model);
+    *t = (measure_target){.config = config,
+                          .batch = batch,
+                          .channels = (size_t)config->channels,
+                          .plane = (size_t)config->image * (size_t)config->image};
+    status = vit_run_create(&t->infer, model, batch, VIT_MODE_INFER, precision, err);
     if (status == BASE_OK)
-        status = vit_run_create(&t->gradient, network->model, batch,
-                                VIT_MODE_INPUT_GRADIENT, VIT_PRECISION_FP32, err);
+        status = vit_run_create(&t->gradient, model, batch, VIT_MODE_INPUT_GRADIENT,
+                                VIT_PRECISION_FP32, err);
     if (status != BASE_OK)
         goto done;
     t->last = t->infer;
     t->input = base_alloc(batch * t->channels, t->plane * sizeof *t->input);
-    t->logits = base_alloc(batch, network->classes * sizeof *t->logits);
+    t->logits = base_alloc(batch, (size_t)config->classes * sizeof *t->logits);
     t->sets = base_alloc(batch, vit_run_set_count(t->infer) * sizeof *t->sets);
     if (!t->input || !t->logits || !t->sets) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
@@ -247,11 +247,11 @@ done:
     if (status == BASE_OK)
         *out = t;
     else
-        app_target_destroy(t);
+        measure_target_destroy(t);
     return status;
 }
 
-void app_target_destroy(app_target *target)
+void measure_target_destroy(measure_target *target)
 {
     if (!target)
         return;
@@ -266,14 +266,14 @@ void app_target_destroy(app_target *target)
     base_free(target);
 }
 
-attack_target app_target_table(app_target *target)
+attack_target measure_target_table(measure_target *target)
 {
     return (attack_target){
         .user = target,
-        .classes = target->network->classes,
+        .classes = (size_t)target->config->classes,
         .channels = target->channels,
-        .height = target->network->size,
-        .width = target->network->size,
+        .height = (size_t)target->config->image,
+        .width = (size_t)target->config->image,
         .batch = target->batch,
         .logits = target_logits,
         .forward = target_forward,
@@ -285,18 +285,18 @@ attack_target app_target_table(app_target *target)
     };
 }
 
-base_status app_target_look(app_target *target, float *logits, const float *images,
-                            size_t count, base_error *err)
+base_status measure_target_look(measure_target *target, float *logits, const float *images,
+                                size_t count, base_error *err)
 {
     return pass(target, target->infer, logits, images, count, err);
 }
 
-const vit_run *app_target_run(const app_target *target)
+const vit_run *measure_target_run(const measure_target *target)
 {
     return target->infer;
 }
 
-bool app_target_replays(const app_target *target)
+bool measure_target_replays(const measure_target *target)
 {
     return target->replays;
 }

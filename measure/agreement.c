@@ -1,32 +1,32 @@
 /* agreement.c - routing of a changed picture against that of the clean one. Follows routing.md 12;
  * 1 - overlap is the routing change of Puigcerver et al. 2022, "On the Adversarial Robustness of Mixture
  * of Experts". Relied on elsewhere: sums run in the order of layers and tokens. */
-#include "apps/agreement_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { WORDS = VIT_EXPERTS_MAX / 64 };
+enum { WORDS = MEASURE_MASK_WORDS };
 
-app_agreement_means app_agreement_of(const app_agreement *a, int which)
+measure_agreement_means measure_agreement_of(const measure_agreement *a, int which)
 {
     const double n = a->tokens[which] > 0 ? a->tokens[which] : (double)NAN;
 
-    return (app_agreement_means){a->overlap[which] / n, a->first[which] / n,
-                                 a->moved[which] / n};
+    return (measure_agreement_means){a->overlap[which] / n, a->first[which] / n,
+                                     a->moved[which] / n};
 }
 
-app_agreement_means app_agreement_all(const app_agreement *a)
+measure_agreement_means measure_agreement_all(const measure_agreement *a)
 {
-    const app_agreement both = {.tokens[0] = a->tokens[0] + a->tokens[1],
-                                .overlap[0] = a->overlap[0] + a->overlap[1],
-                                .first[0] = a->first[0] + a->first[1],
-                                .moved[0] = a->moved[0] + a->moved[1]};
+    const measure_agreement both = {.tokens[0] = a->tokens[0] + a->tokens[1],
+                                    .overlap[0] = a->overlap[0] + a->overlap[1],
+                                    .first[0] = a->first[0] + a->first[1],
+                                    .moved[0] = a->moved[0] + a->moved[1]};
 
-    return app_agreement_of(&both, 0);
+    return measure_agreement_of(&both, 0);
 }
 
-void app_agreement_join(app_agreement *a, const app_agreement *b)
+void measure_agreement_join(measure_agreement *a, const measure_agreement *b)
 {
     for (int i = 0; i < 2; i++) {
         a->tokens[i] += b->tokens[i];
@@ -36,11 +36,11 @@ void app_agreement_join(app_agreement *a, const app_agreement *b)
     }
 }
 
-base_status app_trace_create(app_trace *trace, size_t layers, size_t tokens, size_t experts,
-                             base_error *err)
+base_status measure_trace_create(measure_trace *trace, size_t layers, size_t tokens,
+                                 size_t experts, base_error *err)
 {
     const size_t rows = layers * tokens;
-    app_trace made = {.layers = layers, .tokens = tokens, .experts = experts};
+    measure_trace made = {.layers = layers, .tokens = tokens, .experts = experts};
 
     made.mask = base_alloc(rows, WORDS * sizeof *made.mask);
     made.first = base_alloc(rows, sizeof *made.first);
@@ -48,17 +48,17 @@ base_status app_trace_create(app_trace *trace, size_t layers, size_t tokens, siz
     *trace = made;
     if (made.mask && made.first && made.probs)
         return BASE_OK;
-    app_trace_destroy(trace);
+    measure_trace_destroy(trace);
     return base_fail(err, BASE_NO_MEMORY, "no memory for the routing of %zu tokens",
                      tokens);
 }
 
-void app_trace_destroy(app_trace *trace)
+void measure_trace_destroy(measure_trace *trace)
 {
     base_free(trace->mask);
     base_free(trace->first);
     base_free(trace->probs);
-    *trace = (app_trace){0};
+    *trace = (measure_trace){0};
 }
 
 /* The kept experts of token t as bits, and the first of them. */
@@ -79,17 +79,27 @@ static int16_t choice_of(uint64_t mask[WORDS], const vit_routing *r, size_t t)
     return first;
 }
 
-void app_trace_take(app_trace *trace, const vit_run *run)
+void measure_trace_take(measure_trace *trace, const vit_run *run)
 {
     for (size_t l = 0; l < trace->layers; l++) {
         const vit_routing r = vit_run_routing(run, l);
         const size_t row = l * trace->tokens;
 
+        trace->tokens_per_image = r.tokens_per_image;
         memcpy(trace->probs + row * trace->experts, r.probs,
                r.tokens * trace->experts * sizeof *trace->probs);
         for (size_t t = 0; t < r.tokens; t++)
             trace->first[row + t] = choice_of(trace->mask + (row + t) * WORDS, &r, t);
     }
+}
+
+bool measure_trace_same(const measure_trace *a, const measure_trace *b, size_t layer,
+                        size_t token)
+{
+    const size_t row = layer * a->tokens + token;
+
+    return memcmp(a->mask + row * WORDS, b->mask + row * WORDS, WORDS * sizeof *a->mask) ==
+           0;
 }
 
 /* |S and S'| / |S or S'|. */
@@ -104,15 +114,15 @@ static double overlap_of(const uint64_t *a, const uint64_t *b)
     return any > 0 ? (double)both / any : 0;
 }
 
-void app_trace_compare(app_agreement *agreement, const app_trace *trace, const vit_run *run,
-                       size_t image, bool flipped)
+void measure_trace_compare(measure_agreement *agreement, const measure_trace *trace,
+                           const vit_run *run, size_t image, bool flipped)
 {
     uint64_t mask[WORDS];
 
     for (size_t l = 0; l < trace->layers; l++) {
         const vit_routing r = vit_run_routing(run, l);
         const size_t n = r.tokens_per_image, row = l * trace->tokens;
-        app_agreement *a = &agreement[l];
+        measure_agreement *a = &agreement[l];
 
         for (size_t t = image * n; t < (image + 1) * n; t++) {
             const double *p = trace->probs + (row + t) * trace->experts;

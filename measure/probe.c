@@ -5,7 +5,7 @@
  *
  * Products are float32 sums over blocks of rows, added up in double in the order of the rows: no result
  * depends on the number of threads. */
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <string.h>
@@ -231,7 +231,7 @@ static void swap(double **a, double **b)
 }
 
 /* vectors: five of m->size doubles, the first zeroed. Leaves the best weights in f->weight. */
-static void minimise(app_probe *out, fit *f, memory *m, double *vectors[5])
+static void minimise(measure_probe *out, fit *f, memory *m, double *vectors[5])
 {
     double *w = vectors[0], *g = vectors[1], *w_next = vectors[2], *g_next = vectors[3];
     double *step = vectors[4];
@@ -315,7 +315,7 @@ static double share(size_t part, size_t all)
 }
 
 /* Accuracies of both halves. z [width], logits [wide], counts [classes] are scratch. */
-static void classify(app_probe *out, const fit *f, const bool *held_out, float *z,
+static void classify(measure_probe *out, const fit *f, const bool *held_out, float *z,
                      float *logits, size_t *counts)
 {
     size_t right[2] = {0}, usual = 0, by_chance = 0;
@@ -337,13 +337,13 @@ static void classify(app_probe *out, const fit *f, const bool *held_out, float *
     out->chance = share(by_chance, out->test_count);
 }
 
-base_status app_probe_fit(app_probe *out, const float *x, const int32_t *labels,
-                          const bool *held_out, size_t n, size_t width, size_t classes,
-                          double l2, base_error *err)
+base_status measure_probe_fit(measure_probe *out, const float *x, const int32_t *labels,
+                              const bool *held_out, size_t n, size_t width, size_t classes,
+                              double l2, base_error *err)
 {
     fit f = {
         .x = x, .n = n, .width = width, .classes = classes, .labels = labels, .l2 = l2};
-    app_probe made = {.train = NAN, .test = NAN, .chance = NAN};
+    measure_probe made = {.train = NAN, .test = NAN, .chance = NAN};
     memory m = {0};
     double *vectors[5];
 

@@ -2,18 +2,17 @@
  * contingency.c measures (routing.md 12). A finite sample shows some information where
  * there is none; its size is the mean over shuffled labels, and the shuffles are whole
  * images, since the tokens of one image share their label. */
-#include "apps/usage_internal.h"
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 
 /* Above this the counts of single images are not kept. */
 static const size_t counts_limit_bytes = (size_t)256 << 20;
 
-base_status app_usage_create(app_usage *usage, size_t images, size_t classes,
-                             size_t experts, base_error *err)
+base_status measure_usage_create(measure_usage *usage, size_t images, size_t classes,
+                                 size_t experts, base_error *err)
 {
-    app_usage made = {.classes = classes, .experts = experts, .room = images};
+    measure_usage made = {.classes = classes, .experts = experts, .room = images};
     size_t bytes = 0;
 
     made.table = base_alloc(classes * experts, sizeof *made.table);
@@ -29,16 +28,16 @@ base_status app_usage_create(app_usage *usage, size_t images, size_t classes,
     return BASE_OK;
 }
 
-void app_usage_destroy(app_usage *usage)
+void measure_usage_destroy(measure_usage *usage)
 {
     base_free(usage->table);
     base_free(usage->counts);
     base_free(usage->labels);
-    *usage = (app_usage){0};
+    *usage = (measure_usage){0};
 }
 
-void app_usage_add(app_usage *usage, int32_t label, const vit_routing *routing,
-                   size_t image)
+void measure_usage_add(measure_usage *usage, int32_t label, const vit_routing *routing,
+                       size_t image)
 {
     const size_t first = image * routing->tokens_per_image;
     const size_t last = first + routing->tokens_per_image;
@@ -58,25 +57,27 @@ void app_usage_add(app_usage *usage, int32_t label, const vit_routing *routing,
     usage->images++;
 }
 
-app_usage_metrics app_usage_table(const uint64_t *table, size_t classes, size_t experts)
+measure_usage_metrics measure_usage_table(const uint64_t *table, size_t classes,
+                                          size_t experts)
 {
-    const app_table_stats s = app_table_measure(table, classes, experts);
+    const measure_table s = measure_table_of(table, classes, experts);
 
-    return (app_usage_metrics){.mutual = s.mutual,
-                               .mutual_extra = NAN,
-                               .normalised = s.normalised,
-                               .purity = s.purity};
+    return (measure_usage_metrics){.mutual = s.mutual,
+                                   .mutual_extra = NAN,
+                                   .normalised = s.normalised,
+                                   .purity = s.purity};
 }
 
-app_usage_metrics app_usage_summary(const app_usage *usage, uint64_t seed)
+measure_usage_metrics measure_usage_summary(const measure_usage *usage, uint64_t seed)
 {
-    app_usage_metrics out = app_usage_table(usage->table, usage->classes, usage->experts);
-    app_table_stats chance;
+    measure_usage_metrics out =
+        measure_usage_table(usage->table, usage->classes, usage->experts);
+    measure_table chance;
 
     if (usage->counts && usage->labels && usage->images <= usage->room &&
         usage->images > 0 &&
-        app_table_chance(&chance, usage->counts, usage->labels, usage->images,
-                         usage->classes, usage->experts, seed, NULL) == BASE_OK)
+        measure_table_chance(&chance, usage->counts, usage->labels, usage->images,
+                             usage->classes, usage->experts, seed, NULL) == BASE_OK)
         out.mutual_extra = out.mutual - chance.mutual;
     return out;
 }

@@ -1,6 +1,6 @@
 /* contingency.c - tables of classes by experts: mutual information, entropies, purity, and what chance alone
  * would show (routing.md 12, class usage; Cover and Thomas 2006, chapter 2). */
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,9 +10,9 @@ static double entropy_term(double p)
     return p > 0 ? -p * log(p) : 0;
 }
 
-app_table_stats app_table_measure(const uint64_t *table, size_t classes, size_t experts)
+measure_table measure_table_of(const uint64_t *table, size_t classes, size_t experts)
 {
-    app_table_stats out = {0};
+    measure_table out = {0};
     double joint = 0, best = 0;
 
     for (size_t i = 0; i < classes * experts; i++)
@@ -64,26 +64,26 @@ static void table_fill(uint64_t *table, const uint32_t *counts, const int32_t *l
     }
 }
 
-base_status app_table_chance(app_table_stats *mean, const uint32_t *counts,
-                             const int32_t *labels, size_t items, size_t classes,
-                             size_t experts, uint64_t seed, base_error *err)
+base_status measure_table_chance(measure_table *mean, const uint32_t *counts,
+                                 const int32_t *labels, size_t items, size_t classes,
+                                 size_t experts, uint64_t seed, base_error *err)
 {
-    const double n = APP_TABLE_SHUFFLES;
+    const double n = MEASURE_SHUFFLES;
     uint64_t *table = base_alloc(classes * experts, sizeof *table);
     uint32_t *order = base_alloc(items, sizeof *order);
-    app_table_stats sum = {0};
+    measure_table sum = {0};
 
     if (!table || !order) {
         base_free(table);
         base_free(order);
         return base_fail(err, BASE_NO_MEMORY, "no memory to shuffle %zu labels", items);
     }
-    for (uint64_t shuffle = 0; shuffle < APP_TABLE_SHUFFLES; shuffle++) {
+    for (uint64_t shuffle = 0; shuffle < MEASURE_SHUFFLES; shuffle++) {
         base_rng rng = base_rng_make(seed, BASE_PURPOSE_SUBSET, shuffle, experts, 12);
 
         base_rng_permutation(&rng, order, items);
         table_fill(table, counts, labels, order, items, classes, experts);
-        const app_table_stats s = app_table_measure(table, classes, experts);
+        const measure_table s = measure_table_of(table, classes, experts);
         sum.total += s.total / n;
         sum.mutual += s.mutual / n;
         sum.normalised += s.normalised / n;

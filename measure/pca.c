@@ -1,7 +1,7 @@
 /* pca.c - principal components (Pearson 1901): the directions of largest variance, by orthogonal iteration on the
  * covariance with a Rayleigh-Ritz step (Golub and Van Loan 2013, algorithms 8.2.4 and 8.3; Jacobi's
  * method 8.5 for the small matrix). */
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <string.h>
@@ -217,8 +217,8 @@ static void project(float *out, const space *s, const float *x, size_t n, size_t
     }
 }
 
-base_status app_pca(float *out, double *variance, double *total, const float *x, size_t n,
-                    size_t width, size_t axes, base_error *err)
+base_status measure_pca(float *out, double *variance, double *total, const float *x,
+                        size_t n, size_t width, size_t axes, base_error *err)
 {
     space s = {.width = width};
     double all = 0;

@@ -1,9 +1,9 @@
-/* test_app_statistics.c - the counts and fits behind the analyses of experts: tables, probes, embeddings. */
+/* test_measure_statistics.c - the counts and fits behind the analyses of experts: tables, probes, embeddings. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-#include "apps/statistics_internal.h"
+#include "measure/measure.h"
 #include "tests/test_run.h"
 
 static const double exact = 1e-12,
@@ -20,7 +20,7 @@ START_TEST(the_golden_table_is_met)
 {
     /* routing.md 12; purity (30 + 28 + 10) / 80 */
     const uint64_t table[6] = {30, 5, 5, 2, 28, 10};
-    const app_table_stats s = app_table_measure(table, 2, 3);
+    const measure_table s = measure_table_of(table, 2, 3);
 
     ck_assert_double_eq_tol(s.mutual, .30483619, printed);
     ck_assert_double_eq_tol(s.class_entropy, .69314718, printed);
@@ -48,7 +48,7 @@ START_TEST(the_conditional_entropy_is_that_of_its_definition)
             by_hand -= p > 0 ? n / 20 * p * log(p) : 0;
         }
     }
-    ck_assert_double_eq_tol(app_table_measure(table, 2, 3).expert_given_class, by_hand,
+    ck_assert_double_eq_tol(measure_table_of(table, 2, 3).expert_given_class, by_hand,
                             exact);
 }
 END_TEST
@@ -59,19 +59,19 @@ START_TEST(shuffled_labels_show_what_chance_shows)
     uint32_t counts[ITEMS * 3] = {0};
     uint64_t table[4 * 3] = {0};
     int32_t labels[ITEMS];
-    app_table_stats chance, again;
+    measure_table chance, again;
 
     for (size_t i = 0; i < ITEMS; i++) { /* the expert is the class, but for class 3 */
         labels[i] = (int32_t)(i % 4);
         counts[3 * i + i % 4 % 3] = 5;
         table[i % 4 * 3 + i % 4 % 3] += 5;
     }
-    ck_assert_int_eq(app_table_chance(&chance, counts, labels, ITEMS, 4, 3, 7, NULL),
+    ck_assert_int_eq(measure_table_chance(&chance, counts, labels, ITEMS, 4, 3, 7, NULL),
                      BASE_OK);
-    ck_assert_int_eq(app_table_chance(&again, counts, labels, ITEMS, 4, 3, 7, NULL),
+    ck_assert_int_eq(measure_table_chance(&again, counts, labels, ITEMS, 4, 3, 7, NULL),
                      BASE_OK);
     ck_assert_mem_eq(&chance, &again, sizeof chance);
-    const app_table_stats s = app_table_measure(table, 4, 3);
+    const measure_table s = measure_table_of(table, 4, 3);
     ck_assert_double_eq_tol(s.mutual, s.expert_entropy, exact); /* the class tells it */
     /* (4 - 1)(3 - 1) / 2 n is the bias of n independent items (Miller 1955): 0.05 */
     ck_assert_double_eq_tol(chance.mutual, 0.05, 0.025);
@@ -101,12 +101,12 @@ static void probe_fill(void)
     }
 }
 
-static app_probe probe_fit(size_t classes)
+static measure_probe probe_fit(size_t classes)
 {
-    app_probe probe;
+    measure_probe probe;
 
-    ck_assert_int_eq(app_probe_fit(&probe, probe_x, probe_label, probe_held, PROBE_ROWS,
-                                   PROBE_WIDTH, classes, APP_PROBE_L2, NULL),
+    ck_assert_int_eq(measure_probe_fit(&probe, probe_x, probe_label, probe_held, PROBE_ROWS,
+                                       PROBE_WIDTH, classes, MEASURE_PROBE_L2, NULL),
                      BASE_OK);
     return probe;
 }
@@ -120,7 +120,7 @@ START_TEST(a_probe_separates_what_a_plane_separates)
 
         probe_label[i] = u < -0.7 ? 0 : u < 0.7 ? 1 : 2;
     }
-    const app_probe p = probe_fit(3);
+    const measure_probe p = probe_fit(3);
     ck_assert(p.converged);
     ck_assert_uint_eq(p.train_count, PROBE_ROWS * 3 / 4);
     ck_assert_uint_eq(p.test_count, PROBE_ROWS / 4);
@@ -137,7 +137,7 @@ START_TEST(a_probe_finds_nothing_in_labels_by_lot)
     probe_fill();
     for (size_t i = 0; i < PROBE_ROWS; i++)
         probe_label[i] = (int32_t)base_rng_below(&rng, 4);
-    const app_probe p = probe_fit(4);
+    const measure_probe p = probe_fit(4);
     ck_assert_double_le(p.test, 0.45); /* 75 rows at a quarter: four sigma */
     ck_assert_double_le(fabs(p.test - p.chance), 0.2);
 }
@@ -150,7 +150,7 @@ START_TEST(a_probe_reaches_the_optimum)
     float x[N * D];
     int32_t labels[N];
     const bool held[N] = {false};
-    app_probe p;
+    measure_probe p;
 
     for (size_t i = 0; i < N; i++) {
         for (size_t d = 0; d < D; d++)
@@ -158,8 +158,8 @@ START_TEST(a_probe_reaches_the_optimum)
         labels[i] =
             (double)x[i * D] + (double)x[i * D + 1] > 0.5 ? 2 : (int32_t)(i * i % 3);
     }
-    ck_assert_int_eq(app_probe_fit(&p, x, labels, held, N, D, 3, APP_PROBE_L2, NULL),
-                     BASE_OK);
+    ck_assert_int_eq(
+        measure_probe_fit(&p, x, labels, held, N, D, 3, MEASURE_PROBE_L2, NULL), BASE_OK);
     ck_assert(p.converged);
     ck_assert_double_eq_tol(p.loss, 0.5284529433257931, 1e-6);
     ck_assert_double_eq_tol(p.train, 47.0 / 60, exact);
@@ -172,7 +172,7 @@ START_TEST(rows_without_a_label_are_left_out)
     probe_fill();
     for (size_t i = 0; i < PROBE_ROWS; i++)
         probe_label[i] = i % 3 == 0 ? -1 : probe_x[i * PROBE_WIDTH + 2] > 0.5f;
-    app_probe p = probe_fit(2);
+    measure_probe p = probe_fit(2);
     ck_assert_uint_eq(p.train_count + p.test_count, PROBE_ROWS * 2 / 3);
     ck_assert_double_ge(p.test, 0.95);
     for (size_t i = 0; i < PROBE_ROWS; i++)
@@ -190,7 +190,7 @@ START_TEST(threads_change_no_bit_of_a_probe)
     static float x[N * D];
     static int32_t labels[N];
     static bool held[N];
-    app_probe p[2];
+    measure_probe p[2];
     base_rng rng = stream(5);
 
     for (size_t i = 0; i < N * D; i++)
@@ -201,7 +201,7 @@ START_TEST(threads_change_no_bit_of_a_probe)
     }
     for (int t = 0; t < 2; t++) {
         omp_set_num_threads(1 + t);
-        ck_assert_int_eq(app_probe_fit(&p[t], x, labels, held, N, D, CLASSES, 1, NULL),
+        ck_assert_int_eq(measure_probe_fit(&p[t], x, labels, held, N, D, CLASSES, 1, NULL),
                          BASE_OK);
     }
     ck_assert(p[0].loss == p[1].loss && p[0].iterations == p[1].iterations);
@@ -233,7 +233,7 @@ START_TEST(principal_components_are_those_of_the_covariance)
         for (size_t d = 0; d < D; d++)
             x[i * D + d] = (float)t[d];
     }
-    ck_assert_int_eq(app_pca(out, variance, &total, x, N, D, 2, NULL), BASE_OK);
+    ck_assert_int_eq(measure_pca(out, variance, &total, x, N, D, 2, NULL), BASE_OK);
     ck_assert_double_eq_tol(variance[0], 9, 1.5); /* 400 draws: a deviation of 0.64 */
     ck_assert_double_eq_tol(variance[1], 4, 0.7);
     ck_assert_double_eq_tol(total, 14.25, 2);
@@ -271,7 +271,7 @@ START_TEST(principal_variances_match_numpy)
     for (size_t i = 0; i < N; i++)
         for (size_t d = 0; d < D; d++)
             x[i * D + d] = (float)sin((double)(1 + 3 * i + 7 * d + i * d));
-    ck_assert_int_eq(app_pca(out, variance, &total, x, N, D, D, NULL), BASE_OK);
+    ck_assert_int_eq(measure_pca(out, variance, &total, x, N, D, D, NULL), BASE_OK);
     for (size_t d = 0; d < D; d++)
         ck_assert_double_eq_tol(variance[d], reference[d], 1e-9);
 }
@@ -297,8 +297,8 @@ START_TEST(tsne_keeps_clusters_together)
     size_t same = 0;
 
     clouds_fill(x);
-    ck_assert_int_eq(app_tsne(y, &divergence, x, POINTS, POINT_WIDTH,
-                              &(app_tsne_options){.iterations = 400}, NULL),
+    ck_assert_int_eq(measure_tsne(y, &divergence, x, POINTS, POINT_WIDTH,
+                                  &(measure_tsne_options){.iterations = 400}, NULL),
                      BASE_OK);
     ck_assert(isfinite(divergence) && divergence > 0 && divergence < 1);
     for (size_t i = 0; i < POINTS; i++) {
@@ -330,9 +330,9 @@ START_TEST(threads_change_no_bit_of_an_embedding)
         x[i] = (float)base_rng_normal(&rng);
     for (int t = 0; t < 2; t++) {
         omp_set_num_threads(1 + t);
-        ck_assert_int_eq(
-            app_tsne(y[t], NULL, x, N, D, &(app_tsne_options){.iterations = 30}, NULL),
-            BASE_OK);
+        ck_assert_int_eq(measure_tsne(y[t], NULL, x, N, D,
+                                      &(measure_tsne_options){.iterations = 30}, NULL),
+                         BASE_OK);
     }
     ck_assert_mem_eq(y[0], y[1], sizeof y[0]);
 }
@@ -347,24 +347,24 @@ START_TEST(few_equal_or_no_points_stay_finite)
     float out[10];
     double variance[2], total;
 
-    ck_assert_int_eq(app_pca(out, variance, &total, same, 5, 3, 2, NULL), BASE_OK);
+    ck_assert_int_eq(measure_pca(out, variance, &total, same, 5, 3, 2, NULL), BASE_OK);
     ck_assert_double_eq(variance[0], 0);
     ck_assert_double_eq(total, 0);
     for (size_t n = 0; n <= 5; n++) {
-        ck_assert_int_eq(app_tsne(out, NULL, same, n, 3, &(app_tsne_options){0}, NULL),
-                         BASE_OK);
+        ck_assert_int_eq(
+            measure_tsne(out, NULL, same, n, 3, &(measure_tsne_options){0}, NULL), BASE_OK);
         for (size_t i = 0; i < 2 * n; i++)
             ck_assert(isfinite(out[i]));
     }
-    ck_assert_int_eq(app_tsne(out, NULL, apart, 3, 1, &(app_tsne_options){0}, NULL),
+    ck_assert_int_eq(measure_tsne(out, NULL, apart, 3, 1, &(measure_tsne_options){0}, NULL),
                      BASE_OK);
     for (size_t i = 0; i < 6; i++)
         ck_assert(isfinite(out[i]));
     const uint64_t nothing[4] = {0};
-    ck_assert_double_eq(app_table_measure(nothing, 2, 2).normalised, 0);
+    ck_assert_double_eq(measure_table_of(nothing, 2, 2).normalised, 0);
     const uint64_t one[1] = {9};
-    ck_assert_double_eq(app_table_measure(one, 1, 1).normalised, 0);
-    ck_assert_double_eq(app_table_measure(one, 1, 1).purity, 1);
+    ck_assert_double_eq(measure_table_of(one, 1, 1).normalised, 0);
+    ck_assert_double_eq(measure_table_of(one, 1, 1).purity, 1);
 }
 END_TEST
 
@@ -375,7 +375,7 @@ START_TEST(a_constant_column_says_nothing)
         probe_x[i * PROBE_WIDTH + 1] = 3.0f;
         probe_label[i] = probe_x[i * PROBE_WIDTH + 5] > 500.0f;
     }
-    const app_probe p = probe_fit(2);
+    const measure_probe p = probe_fit(2);
     ck_assert_double_ge(p.test, 0.95);
     ck_assert(isfinite(p.loss));
 }
@@ -383,7 +383,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("app_statistics");
+    Suite *suite = suite_create("measure_statistics");
     TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
 
     tcase_add_test(core, the_golden_table_is_met);

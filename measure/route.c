@@ -1,9 +1,9 @@
 /* route.c - what the attack 'router' maximises (attacks.md 9.7): how far router logits are from letting a
  * token's former set of experts go. Relied on elsewhere: positive for a token where an expert outside the set
  * beats one inside; ties go to the lowest expert; a set of all experts counts nothing. */
-#include <string.h>
+#include "measure/measure.h"
 
-#include "apps/attack/internal.h"
+#include <string.h>
 
 static bool is_in(const uint16_t *set, size_t k, size_t expert)
 {
@@ -13,8 +13,8 @@ static bool is_in(const uint16_t *set, size_t k, size_t expert)
     return false;
 }
 
-void app_route_loss(double *loss, float *slope, const vit_routing *routing,
-                    const uint16_t *sets, size_t set_step, size_t k)
+void measure_route_loss(double *loss, float *slope, const vit_routing *routing,
+                        const uint16_t *sets, size_t set_step, size_t k)
 {
     const size_t experts = routing->experts, n = routing->tokens_per_image;
 

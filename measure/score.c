@@ -2,11 +2,21 @@
  * 2017, "On Calibration of Modern Neural Networks", section 2, for the expected
  * calibration error. Relied on elsewhere: ties go to the lower class number; a bad
  * sample is a wrong answer that has no loss and no confidence. */
-#include "apps/score_internal.h"
+#include "measure/measure.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
+
+size_t measure_arg_max(const float *row, size_t count)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < count; i++)
+        if (row[i] > row[best])
+            best = i;
+    return best;
+}
 
 /* log of the sum of exp of the logits, taken out of the largest one: never overflows. */
 static double log_sum_exp(const float *logits, size_t classes, double largest)
@@ -19,13 +29,13 @@ static double log_sum_exp(const float *logits, size_t classes, double largest)
     return largest + log(sum);
 }
 
-app_verdict app_verdict_make(const float *logits, size_t classes, int32_t label)
+measure_verdict measure_verdict_make(const float *logits, size_t classes, int32_t label)
 {
-    app_verdict out = {.finite = true};
+    measure_verdict out = {.finite = true};
 
     for (size_t c = 0; c < classes; c++) {
         if (!isfinite(logits[c]))
-            return (app_verdict){0};
+            return (measure_verdict){0};
         if (logits[c] > logits[out.predicted])
             out.predicted = c;
     }
@@ -43,8 +53,8 @@ app_verdict app_verdict_make(const float *logits, size_t classes, int32_t label)
     return out;
 }
 
-void app_verdict_top(size_t *classes_out, double *probabilities, size_t count,
-                     const float *logits, size_t classes)
+void measure_verdict_top(size_t *classes_out, double *probabilities, size_t count,
+                         const float *logits, size_t classes)
 {
     size_t have = 0;
 
@@ -68,9 +78,9 @@ void app_verdict_top(size_t *classes_out, double *probabilities, size_t count,
         probabilities[i] = exp((double)logits[classes_out[i]] - whole);
 }
 
-static base_status create(app_score *score, size_t classes, bool whole, base_error *err)
+static base_status create(measure_score *score, size_t classes, bool whole, base_error *err)
 {
-    app_score made = {.classes = classes};
+    measure_score made = {.classes = classes};
 
     made.class_total = base_alloc(classes, sizeof *made.class_total);
     made.class_right = base_alloc(classes, sizeof *made.class_right);
@@ -79,41 +89,42 @@ static base_status create(app_score *score, size_t classes, bool whole, base_err
         made.confusion = base_alloc(classes * classes, sizeof *made.confusion);
     if (!made.class_total || !made.class_right || !made.predicted ||
         (whole && !made.confusion)) {
-        app_score_destroy(&made);
+        measure_score_destroy(&made);
         return base_fail(err, BASE_NO_MEMORY, "no memory to count %zu classes", classes);
     }
     *score = made;
     return BASE_OK;
 }
 
-base_status app_score_create(app_score *score, size_t classes, base_error *err)
+base_status measure_score_create(measure_score *score, size_t classes, base_error *err)
 {
-    return create(score, classes, classes <= APP_SCORE_CONFUSION_MAX, err);
+    return create(score, classes, classes <= MEASURE_SCORE_CONFUSION_MAX, err);
 }
 
-base_status app_score_create_small(app_score *score, size_t classes, base_error *err)
+base_status measure_score_create_small(measure_score *score, size_t classes,
+                                       base_error *err)
 {
     return create(score, classes, false, err);
 }
 
-void app_score_destroy(app_score *score)
+void measure_score_destroy(measure_score *score)
 {
     base_free(score->class_total);
     base_free(score->class_right);
     base_free(score->predicted);
     base_free(score->confusion);
-    *score = (app_score){0};
+    *score = (measure_score){0};
 }
 
 /* Bin b holds the confidences in (b / 15, (b + 1) / 15]; 0 belongs to the first. */
 static size_t bin_of(double confidence)
 {
-    const double at = ceil(confidence * APP_SCORE_BINS) - 1;
+    const double at = ceil(confidence * MEASURE_SCORE_BINS) - 1;
 
-    return at <= 0 ? 0 : at >= APP_SCORE_BINS ? APP_SCORE_BINS - 1 : (size_t)at;
+    return at <= 0 ? 0 : at >= MEASURE_SCORE_BINS ? MEASURE_SCORE_BINS - 1 : (size_t)at;
 }
 
-void app_score_add(app_score *score, int32_t label, const app_verdict *verdict)
+void measure_score_add(measure_score *score, int32_t label, const measure_verdict *verdict)
 {
     const size_t target = (size_t)label;
 
@@ -128,7 +139,7 @@ void app_score_add(app_score *score, int32_t label, const app_verdict *verdict)
     const size_t bin = bin_of(verdict->confidence);
 
     score->top1 += right;
-    score->top5 += verdict->rank < APP_SCORE_TOP;
+    score->top5 += verdict->rank < MEASURE_SCORE_TOP;
     score->loss += verdict->loss;
     score->bin_total[bin]++;
     score->bin_right[bin] += right;
@@ -139,55 +150,43 @@ void app_score_add(app_score *score, int32_t label, const app_verdict *verdict)
         score->confusion[target * score->classes + verdict->predicted]++;
 }
 
-double app_score_top1(const app_score *score)
+double measure_score_top1(const measure_score *score)
 {
     return score->samples ? (double)score->top1 / (double)score->samples : 0;
 }
 
-double app_score_top5(const app_score *score)
+double measure_score_top5(const measure_score *score)
 {
     return score->samples ? (double)score->top5 / (double)score->samples : 0;
 }
 
-double app_score_loss(const app_score *score)
+double measure_score_loss(const measure_score *score)
 {
     const uint64_t usable = score->samples - score->bad;
 
     return usable ? score->loss / (double)usable : (double)NAN;
 }
 
-double app_score_ece(const app_score *score)
+double measure_score_ece(const measure_score *score)
 {
     const uint64_t usable = score->samples - score->bad;
     double sum = 0;
 
-    for (size_t b = 0; b < APP_SCORE_BINS; b++)
+    for (size_t b = 0; b < MEASURE_SCORE_BINS; b++)
         sum += fabs((double)score->bin_right[b] - score->bin_confidence[b]);
     return usable ? sum / (double)usable : (double)NAN;
 }
 
-void app_score_interval(double *low, double *high, uint64_t right, uint64_t samples)
-{
-    const double z = 1.959964; /* 97.5 % point of the normal distribution */
-    const double n = (double)samples;
-    const double p = (double)right / n;
-    const double q = z * z / n;
-    const double centre = (p + q / 2) / (1 + q);
-    const double half = z * sqrt(p * (1 - p) / n + q / (4 * n)) / (1 + q);
-
-    *low = fmax(centre - half, 0);
-    *high = fmin(centre + half, 1);
-}
-
-size_t app_score_confused(app_confused *out, size_t room, const app_score *score)
+size_t measure_score_confused(measure_confused *out, size_t room,
+                              const measure_score *score)
 {
     size_t have = 0;
 
     if (!score->confusion || room == 0)
         return 0;
     for (size_t i = 0; i < score->classes * score->classes; i++) {
-        const app_confused pair = {i / score->classes, i % score->classes,
-                                   score->confusion[i]};
+        const measure_confused pair = {i / score->classes, i % score->classes,
+                                       score->confusion[i]};
         size_t at = have;
 
         if (pair.count == 0 || pair.label == pair.answer)

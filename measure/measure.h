@@ -1,0 +1,432 @@
+/* measure.h - what comes out of a network as numbers that can be believed: scores with their intervals,
+ * differences and tests, which experts serve which classes, where tokens go when an image changes, accuracy
+ * under corruption, and a network as what attacks work on.
+ *
+ *     #include <stdio.h>
+ *
+ *     #include "data/data.h"
+ *     #include "measure/measure.h"
+ *
+ *     int main(int argc, char **argv) // MODEL.safetensors DATA: accuracy under fog, severity 3
+ *     {
+ *         enum { BATCH = 64, SEVERITY = 3 };
+ *         base_error err = {0};
+ *         vit_model *model = NULL;
+ *         vit_run *run = NULL;
+ *         data_source *source = NULL;
+ *         data_loader *loader = NULL;
+ *         data_loader_config feed = data_loader_defaults();
+ *         data_batch batch = {0};
+ *         data_image image = {0};
+ *         const corrupt_config settings = corrupt_config_defaults();
+ *         corrupt_set *set = NULL;
+ *         corrupt_worker *worker = NULL;
+ *         measure_score score = {0};
+ *         float table[3 * 256];
+ *         char name[4096];
+ *
+ *         if (argc != 3 || vit_model_load(&model, argv[1], NULL, &err) != BASE_OK ||
+ *             data_source_open(&source, argv[2], NULL, &err) != BASE_OK)
+ *             return fprintf(stderr, "fog MODEL DATA: %s\n", err.text), 1;
+ *         const vit_config *c = vit_model_config(model);
+ *         const size_t side = (size_t)c->image, floats = 3 * side * side, classes = c->classes;
+ *         float *inputs = base_alloc(BATCH, floats * sizeof *inputs);
+ *         float *logits = base_alloc(BATCH, classes * sizeof *logits);
+ *
+ *         feed.batch = BATCH;
+ *         feed.size = side;
+ *         feed.resize = (size_t)c->resize;
+ *         feed.bytes = true;
+ *         data_normalise_table(table, c->mean, c->std, 3);
+ *         base_status status = data_loader_create(&loader, source, &feed, &err);
+ *         if (status == BASE_OK)
+ *             status = vit_run_create(&run, model, BATCH, VIT_MODE_INFER, VIT_PRECISION_FP32, &err);
+ *         if (status == BASE_OK)
+ *             status = corrupt_set_create(&set, &settings, &err);
+ *         if (status == BASE_OK)
+ *             status = corrupt_worker_create(&worker, set, &err);
+ *         if (status == BASE_OK)
+ *             status = data_image_reserve(&image, side, side, 3, &err);
+ *         if (status == BASE_OK)
+ *             status = measure_score_create(&score, classes, &err);
+ *         while (status == BASE_OK) {
+ *             status = data_loader_next(loader, &batch, &err);
+ *             if (status != BASE_OK || batch.count == 0)
+ *                 break;
+ *             for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
+ *                 data_source_relative_name(source, batch.samples[i], name, sizeof name);
+ *                 status = corrupt_apply(worker, image.pixels, batch.bytes + i * floats, side, side,
+ *                                        CORRUPT_KIND_FOG, SEVERITY, corrupt_name_key(name), &err);
+ *                 data_normalise(inputs + i * floats, &image, table);
+ *             }
+ *             if (status == BASE_OK)
+ *                 status = vit_run_forward(run, logits, inputs, batch.count, &(vit_step){0}, &err);
+ *             for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
+ *                 const measure_verdict v =
+ *                     measure_verdict_make(logits + i * classes, classes, batch.labels[i]);
+ *                 measure_score_add(&score, batch.labels[i], v.finite ? &v : NULL);
+ *             }
+ *         }
+ *         if (status != BASE_OK)
+ *             return fprintf(stderr, "fog: %s\n", err.text), 1;
+ *         double low, high;
+ *         measure_interval(&low, &high, score.top1, score.samples);
+ *         printf("top-1 %.2f %%, 95 %% interval %.2f to %.2f\n", 100 * measure_score_top1(&score),
+ *                100 * low, 100 * high);
+ *         return 0; // everything has a _destroy or _close; the end of the program will do here
+ *     }
+ *
+ * Numbers in, numbers out: nothing here reads files, prints or knows where images come from. Sums run in the
+ * order of the calls, in double: no result depends on batches or threads. Threads are OpenMP's. Fractions are
+ * 0..1, losses and entropies nats. One thread at a time on one object. */
+#ifndef MEASURE_MEASURE_H
+#define MEASURE_MEASURE_H
+
+#include "attacks/attacks.h"
+#include "base/base.h"
+#include "corrupt/corrupt.h"
+#include "vit/vit.h"
+
+/* ---- counting how right a classifier is (score.c) ------------------------------------------ */
+
+/* Index of the largest of row [count], the first of equals; count >= 1. */
+size_t measure_arg_max(const float *row, size_t count);
+
+enum {
+    MEASURE_SCORE_BINS = 15, /* of equal width (Guo et al. 2017, section 2) */
+    MEASURE_SCORE_CONFUSION_MAX =
+        2048, /* classes up to which the whole table is kept: 32 MiB */
+    MEASURE_SCORE_TOP = 5
+};
+
+/* What the logits of one image say. */
+typedef struct measure_verdict {
+    bool finite;       /* false: a logit is NaN or infinite, and nothing else is set */
+    size_t predicted;  /* largest logit, the first of equal ones */
+    double confidence; /* its softmax probability */
+    size_t rank;       /* place of the label, 0: first; equal logits by class number */
+    double loss;       /* softmax cross-entropy, nats */
+} measure_verdict;
+
+/* logits [classes]; label 0..classes - 1, or -1 when unknown (rank and loss are 0 then).
+ * In double. Cannot fail. */
+measure_verdict measure_verdict_make(const float *logits, size_t classes, int32_t label);
+/* The `count` most probable classes, best first, with their softmax probabilities; count
+ * <= classes. */
+void measure_verdict_top(size_t *classes_out, double *probabilities, size_t count,
+                         const float *logits, size_t classes);
+
+typedef struct measure_score {
+    size_t classes;
+    uint64_t samples; /* all, unusable ones included: those count as wrong */
+    uint64_t bad;
+    uint64_t top1, top5;
+    double loss; /* sum over usable samples */
+    uint64_t bin_total[MEASURE_SCORE_BINS], bin_right[MEASURE_SCORE_BINS];
+    double bin_confidence[MEASURE_SCORE_BINS]; /* sums */
+    uint64_t *class_total, *class_right;       /* [classes] by label */
+    uint64_t *predicted;                       /* [classes] how often it was the answer */
+    uint64_t *confusion; /* [classes, classes] label by answer; NULL when too large */
+} measure_score;
+
+base_status measure_score_create(measure_score *score, size_t classes, base_error *err);
+/* The same without the table of confusion: some kilobytes for a thousand classes. */
+base_status measure_score_create_small(measure_score *score, size_t classes,
+                                       base_error *err);
+void measure_score_destroy(measure_score *score);
+/* verdict NULL: the sample could not be used. label 0..classes - 1, without a verdict also
+ * -1: unknown. */
+void measure_score_add(measure_score *score, int32_t label, const measure_verdict *verdict);
+/* Fractions 0..1 of all samples; 0 without samples. */
+double measure_score_top1(const measure_score *score);
+double measure_score_top5(const measure_score *score);
+/* Mean over usable samples, nats; NaN without any. */
+double measure_score_loss(const measure_score *score);
+/* Expected calibration error 0..1: sum over bins of |right - confidence| / usable samples; NaN
+ * without any. */
+double measure_score_ece(const measure_score *score);
+
+/* Two classes that are taken for one another. */
+typedef struct measure_confused {
+    size_t label, answer;
+    uint64_t count;
+} measure_confused;
+/* The most frequent mistakes, most frequent first; how many there are, at most room. */
+size_t measure_score_confused(measure_confused *out, size_t room,
+                              const measure_score *score);
+
+/* ---- intervals, differences, tests (interval.c) ------------------------------------------ */
+
+/* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples
+ * >= 1. */
+void measure_interval(double *low, double *high, uint64_t right, uint64_t samples);
+
+/* Over the seeds that have a value. */
+typedef struct measure_mean {
+    size_t count;
+    double mean; /* NaN: no value */
+    double std;  /* of one run, n - 1; NaN: fewer than two values */
+} measure_mean;
+/* NaN among values are left out. */
+measure_mean measure_mean_of(const double *values, size_t count);
+
+/* Two entries on one figure: differences by seed, because a seed's data order and first weights are the same
+ * for all routers and much of the spread over seeds with them. */
+typedef struct measure_difference {
+    size_t count;   /* seeds that both have */
+    double points;  /* mean of value - value of the other; NaN: unknown */
+    double spread;  /* standard deviation of these differences, n - 1; NaN: unknown */
+    double spreads; /* points / spread */
+    double
+        limit; /* spreads beyond which it is hardly chance: two-sided paired t test at 95 % */
+    bool clear; /* beyond it */
+} measure_difference;
+/* a, b [count] by seed, NaN: unknown. */
+measure_difference measure_difference_of(const double *a, const double *b, size_t count);
+/* Student's t that 97.5 % lie below, df >= 1 (2.7764 at 4). */
+double measure_t_limit(size_t df);
+
+/* Two-sided exact test of b against c discordant pairs (McNemar 1947; binomial on b of b +
+ * c with 1/2). */
+double measure_exact_test(size_t b, size_t c);
+
+/* How well a score tells positives from negatives. */
+typedef struct measure_detection {
+    double aupr;  /* average precision: sum of (R_n - R_n-1) P_n over the distinct scores */
+    double auroc; /* ties count half */
+    double
+        fpr95; /* share of negatives taken for positives where recall is nearest to 95 % */
+} measure_detection;
+
+/* positive [p], negative [n], both at least 1 long, larger: more likely positive; both are
+ * sorted. Equal scores share their place, as in scikit-learn. */
+measure_detection measure_detection_of(double *positive, size_t p, double *negative,
+                                       size_t n);
+
+/* ---- classes by experts (contingency.c, usage.c) ------------------------------------------ */
+
+enum { MEASURE_SHUFFLES = 20 }; /* permutations of the labels, routing.md 12 */
+
+/* Of a table n_ye; entropies in nats, 0 log 0 = 0; all 0 for an empty table. */
+typedef struct measure_table {
+    double total;
+    double mutual;        /* MI(class; expert) */
+    double normalised;    /* MI / sqrt(H(class) H(expert)); 0 if an entropy is 0 */
+    double class_entropy; /* H(class) */
+    double expert_entropy;
+    double expert_given_class; /* H(expert | class) = H(expert) - MI */
+    double class_given_expert;
+    double purity; /* sum over experts of their largest class / total, 0..1 */
+} measure_table;
+
+/* table [classes, experts]. Cannot fail. */
+measure_table measure_table_of(const uint64_t *table, size_t classes, size_t experts);
+/* What a table of these items shows where there is nothing to see: means over MEASURE_SHUFFLES
+ * permutations of the labels over the items. counts [items, experts] of each item (an image keeps its
+ * tokens together), labels [items] in 0..classes - 1. */
+base_status measure_table_chance(measure_table *mean, const uint32_t *counts,
+                                 const int32_t *labels, size_t items, size_t classes,
+                                 size_t experts, uint64_t seed, base_error *err);
+
+/* Which experts serve which classes, image by image. */
+typedef struct measure_usage {
+    size_t classes, experts;
+    size_t images, room; /* seen, expected */
+    uint64_t *table;     /* [classes, experts] kept assignments */
+    uint32_t *counts; /* [room, experts] of each image; NULL when that would be too large */
+    int32_t *labels;  /* [room] */
+} measure_usage;
+
+typedef struct measure_usage_metrics {
+    double mutual;       /* MI(class; expert), nats, as counted */
+    double mutual_extra; /* less the mean of shuffled labels; NaN: not kept per image */
+    double normalised; /* MI / sqrt(H(class) H(expert)), as counted; 0 if an entropy is 0 */
+    double purity;     /* sum over experts of their largest class / all */
+} measure_usage_metrics;
+
+base_status measure_usage_create(measure_usage *usage, size_t images, size_t classes,
+                                 size_t experts, base_error *err);
+void measure_usage_destroy(measure_usage *usage); /* zeroed is fine */
+/* The kept assignments of one image of the pass. label 0..classes - 1. */
+void measure_usage_add(measure_usage *usage, int32_t label, const vit_routing *routing,
+                       size_t image);
+/* MI, NMI and purity of a table [classes, experts]. Cannot fail. */
+measure_usage_metrics measure_usage_table(const uint64_t *table, size_t classes,
+                                          size_t experts);
+/* The same for all that was added, with the bias taken off by MEASURE_SHUFFLES
+ * permutations of the images' labels. Without memory for that mutual_extra is NaN. */
+measure_usage_metrics measure_usage_summary(const measure_usage *usage, uint64_t seed);
+
+/* ---- linear probes (probe.c) ------------------------------------------ */
+
+#define MEASURE_PROBE_L2 1e-3 /* routing.md 11 */
+
+typedef struct measure_probe {
+    double train, test; /* accuracies 0..1; NaN for an empty half */
+    double chance;      /* of always giving the most frequent label of training, on test */
+    size_t train_count, test_count;
+    double loss; /* objective reached, nats */
+    int iterations;
+    bool converged; /* else the limit of iterations came first */
+} measure_probe;
+
+/* Multinomial logistic regression with bias: minimises the mean cross-entropy + l2 / 2 * |weights|^2 on the
+ * rows of x [n, width] that are not held_out [n], after every column was scaled to mean 0 and variance
+ * 1 there; both halves are then classified. Rows with a label < 0 are left out; labels below classes.
+ * L-BFGS from 0 (Liu and Nocedal 1989), deterministic. Fails for want of memory only. */
+base_status measure_probe_fit(measure_probe *out, const float *x, const int32_t *labels,
+                              const bool *held_out, size_t n, size_t width, size_t classes,
+                              double l2, base_error *err);
+
+/* ---- embeddings (pca.c, tsne.c) ------------------------------------------ */
+
+/* The `axes` principal components of x [n, width]: out [n, axes] are the centred rows on them, the largest
+ * variance first, variance [axes] (of the population) theirs and *total that of all columns; either may
+ * be NULL. The sign is such that the largest weight of an axis is positive. axes <= width. */
+base_status measure_pca(float *out, double *variance, double *total, const float *x,
+                        size_t n, size_t width, size_t axes, base_error *err);
+
+typedef struct measure_tsne_options {
+    double perplexity; /* 0: 30; lowered to (n - 1) / 3 */
+    int iterations;    /* 0: 750 */
+} measure_tsne_options;
+/* t-SNE of x [n, width] in the plane: out [n, 2]; *divergence (NULL: not wanted) is the Kullback-Leibler
+ * divergence reached. Exact: n^2 floats and n^2 steps an iteration, for some thousand points. */
+base_status measure_tsne(float *out, double *divergence, const float *x, size_t n,
+                         size_t width, const measure_tsne_options *options,
+                         base_error *err);
+
+/* ---- where the tokens of a pass went (agreement.c, shift.c) ------------------------------------------ */
+
+enum { MEASURE_MASK_WORDS = VIT_EXPERTS_MAX / 64 };
+
+/* Where the tokens of one pass went. */
+typedef struct measure_trace {
+    size_t layers, tokens, experts; /* tokens: room */
+    size_t tokens_per_image;        /* of the pass */
+    uint64_t *mask; /* [layers, tokens, MEASURE_MASK_WORDS] kept experts as bits */
+    int16_t *first; /* [layers, tokens], -1: none */
+    double *probs;  /* [layers, tokens, experts] */
+} measure_trace;
+
+base_status measure_trace_create(measure_trace *trace, size_t layers, size_t tokens,
+                                 size_t experts, base_error *err);
+void measure_trace_destroy(measure_trace *trace); /* zeroed is fine */
+/* The last pass of run, at most `tokens` tokens. */
+void measure_trace_take(measure_trace *trace, const vit_run *run);
+/* Whether a token of a layer has the same kept experts in two passes. */
+bool measure_trace_same(const measure_trace *a, const measure_trace *b, size_t layer,
+                        size_t token);
+
+/* Sums over tokens of one MoE layer; [0]: of images whose answer stayed, [1]: whose answer changed. */
+typedef struct measure_agreement {
+    double tokens[2];
+    double overlap[2]; /* |S and S'| / |S or S'| of kept experts, 0 when both are empty */
+    double first[2];   /* the same first kept expert, or none on both sides */
+    double moved[2];   /* total variation of the router's probabilities, 0..1 */
+} measure_agreement;
+
+/* Means over tokens, 0..1; NaN without tokens. */
+typedef struct measure_agreement_means {
+    double overlap, first, moved;
+} measure_agreement_means;
+measure_agreement_means measure_agreement_of(const measure_agreement *a,
+                                             int which); /* 0, 1 */
+measure_agreement_means measure_agreement_all(const measure_agreement *a);
+/* Adds the sums of b. */
+void measure_agreement_join(measure_agreement *a, const measure_agreement *b);
+/* One image of the last pass of run against the trace, into agreement [layers]. */
+void measure_trace_compare(measure_agreement *agreement, const measure_trace *trace,
+                           const vit_run *run, size_t image, bool flipped);
+
+/* Sums over the tokens of one MoE layer of pairs of images, clean and changed. */
+typedef struct measure_shift {
+    double tokens, changed, top1_changed, iou, empty; /* empty: no expert in either */
+    double gate_l1, js;                               /* of the full router softmax */
+    double entropy[2]; /* sum of row entropies: clean, changed */
+    double assigned[2], dropped[2];
+    double usage[2][VIT_EXPERTS_MAX]; /* kept assignments */
+    double left[VIT_EXPERTS_MAX];     /* tokens that an expert had and has no more */
+} measure_shift;
+
+/* One image of two passes, clean and changed, into shift [layers] and, unless NULL, also into part [layers];
+ * 1 - its mean IoU, NaN when no token has an expert in either. */
+double measure_shift_add(measure_shift *shift, measure_shift *part,
+                         const measure_trace *clean, const measure_trace *other,
+                         size_t image);
+/* Assignments made and dropped for one image of the last pass of run; which: 0 clean, 1 changed. */
+void measure_shift_assigned(measure_shift *shift, int which, const vit_run *run,
+                            size_t image);
+
+/* Jensen-Shannon divergence of two distributions [n], nats. */
+double measure_divergence(const double *p, const double *q, size_t n);
+
+/* ---- accuracy under corruption (cells.c) ------------------------------------------ */
+
+/* One corruption at one severity. */
+typedef struct measure_cell {
+    corrupt_pair pair;
+    size_t layers;                /* MoE layers */
+    measure_score score;          /* without confusion */
+    uint64_t compared;            /* images that were seen clean, too */
+    uint64_t flipped;             /* of these: another answer than on the clean image */
+    vit_load *load;               /* [layers] */
+    measure_agreement *agreement; /* [layers]; no tokens where nothing was compared */
+} measure_cell;
+
+base_status measure_cell_create(measure_cell *cell, corrupt_pair pair, size_t classes,
+                                size_t layers, base_error *err);
+void measure_cell_destroy(measure_cell *cell); /* zeroed is fine */
+/* The load of the last pass of run, whose images are corrupted. */
+void measure_cell_pass(measure_cell *cell, const vit_run *run);
+/* One image of that pass against its clean self; flipped: it is answered otherwise. clean: the pass over the
+ * clean images; not looked at without MoE layers. */
+void measure_cell_compare(measure_cell *cell, bool flipped, const measure_trace *clean,
+                          const vit_run *run, size_t image);
+/* NULL: not among them. */
+const measure_cell *measure_cell_find(const measure_cell *cells, size_t count,
+                                      corrupt_kind kind, int severity);
+/* Top-1 errors for corrupt_mce and the like, NaN where there is no image; clean: of the same images. */
+void measure_cell_errors(corrupt_errors *out, const measure_cell *cells, size_t count,
+                         const measure_score *clean);
+/* Sums over the severities of a kind, of one MoE layer. */
+measure_agreement measure_cell_agreement(const measure_cell *cells, size_t count,
+                                         corrupt_kind kind, size_t layer);
+
+/* Means over a kind's severities that have images. */
+typedef struct measure_cell_means {
+    bool measured;        /* false: there is none, and the rest is NaN */
+    double ece, flipped;  /* fractions 0..1; flipped: of the compared images */
+    double cv, violation; /* of the load, over layers and severities; NaN: dense */
+    measure_agreement_means routing; /* over all their tokens */
+} measure_cell_means;
+measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count,
+                                         corrupt_kind kind);
+
+/* ---- a network as what attacks work on (target.c, route.c) ------------------------------------------ */
+
+typedef struct measure_target measure_target;
+
+/* Runs for up to batch images. precision judges; gradients are in fp32. model is borrowed. */
+base_status measure_target_create(measure_target **out, const vit_model *model,
+                                  size_t batch, vit_precision precision, base_error *err);
+void measure_target_destroy(measure_target *target);
+/* The table of functions for attacks/; it borrows the target. */
+attack_target measure_target_table(measure_target *target);
+/* Logits [count, K] of images [count, C, S, S] in [0, 1]; what measure_target_run then shows. */
+base_status measure_target_look(measure_target *target, float *logits, const float *images,
+                                size_t count, base_error *err);
+/* From now on image i goes by the experts of images[i]; NULL: routing is free. */
+base_status measure_target_freeze(measure_target *target, const float *images, size_t count,
+                                  base_error *err);
+/* Whether measure_target_freeze can do it: there are experts, and the router replays. */
+bool measure_target_replays(const measure_target *target);
+/* The run behind measure_target_look, for its routing. */
+const vit_run *measure_target_run(const measure_target *target);
+/* Adds to loss [B] of each image the sum over its tokens of the largest router logit outside the token's set
+ * minus the smallest inside it; slope [T, E] is overwritten with the gradient. Image i's sets [N, k] lie at
+ * sets + i * set_step. routing->logits must be there. */
+void measure_route_loss(double *loss, float *slope, const vit_routing *routing,
+                        const uint16_t *sets, size_t set_step, size_t k);
+
+#endif
