@@ -136,6 +136,7 @@ void app_loader_feed(data_loader_config *out, const vit_config *config)
     out->resize = (size_t)config->resize;
     out->filter = strcmp(config->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
                                                                 : DATA_FILTER_BILINEAR;
+    out->squash = config->crop_mode == VIT_CROP_SQUASH;
     memcpy(out->mean, config->mean, sizeof out->mean);
     memcpy(out->std, config->std, sizeof out->std);
 }

@@ -66,14 +66,18 @@ static base_status routing_set(app_network *network, const app_view *view, base_
 
 /* Size, resize and filter: the option, else the checkpoint's. A resize that is not given
  * keeps its proportion to a crop that is. */
-static void sight_set(app_network *network, const vit_config *stored, const app_view *view)
+static base_status sight_set(app_network *network, const vit_config *stored,
+                             const app_view *view, base_error *err)
 {
-    const bool other = view->size > 0 && view->size != stored->crop;
+    const int64_t side = view->size > 0 ? view->size : view->crop;
+    const bool other = side > 0 && side != stored->crop;
 
-    network->size = (size_t)stored->image;
-    network->resize = (size_t)stored->resize;
+    if (view->size > 0 && view->crop > 0 && view->size != view->crop)
+        return base_fail(err, BASE_USAGE,
+                         "--size %lld and --crop %lld, expected one side of the input",
+                         (long long)view->size, (long long)view->crop);
     if (other)
-        network->size = (size_t)view->size;
+        network->size = (size_t)side;
     if (other && stored->resize == 0)
         network->resize = network->size;
     else if (other)
@@ -81,11 +85,14 @@ static void sight_set(app_network *network, const vit_config *stored, const app_
             (size_t)lround((double)network->size * stored->resize / stored->crop);
     if (view->resize >= 0)
         network->resize = (size_t)view->resize;
-    network->filter = view->interpolation == 1   ? DATA_FILTER_BILINEAR
-                      : view->interpolation == 2 ? DATA_FILTER_BICUBIC
-                      : strcmp(stored->interpolation, "bicubic") == 0
-                          ? DATA_FILTER_BICUBIC
-                          : DATA_FILTER_BILINEAR;
+    if (view->resize >= 0 || other)
+        network->origins.resize = VIT_ORIGIN_OPTION;
+    if (view->interpolation > 0)
+        network->origins.interpolation = VIT_ORIGIN_OPTION;
+    if (view->interpolation > 0)
+        network->filter =
+            view->interpolation == 1 ? DATA_FILTER_BILINEAR : DATA_FILTER_BICUBIC;
+    return BASE_OK;
 }
 
 static base_status labels_borrow(app_network *network, base_error *err)
@@ -101,8 +108,17 @@ static base_status labels_borrow(app_network *network, base_error *err)
     return BASE_OK;
 }
 
+base_status app_network_open_other(app_network *out, const char *word, const app_view *view,
+                                   const app_common *common, base_error *err)
+{
+    app_view own = view ? *view : app_view_defaults();
+
+    own.reading = (app_reading){0};
+    return app_network_open(out, word, &own, common, err);
+}
+
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
-                             base_error *err)
+                             const app_common *common, base_error *err)
 {
     const app_view plain = app_view_defaults();
     app_network network = {0};
@@ -114,10 +130,14 @@ base_status app_network_open(app_network *out, const char *word, const app_view 
         view = &plain;
     if (status != BASE_OK)
         return status;
-    status = vit_model_load(&network.model, network.path, NULL, err);
+    status = app_model_read(&network.model, &network.origins, network.path, &view->reading,
+                            NULL, err);
+    if (status == BASE_OK)
+        app_network_describe(&network);
+    if (status == BASE_OK)
+        status = sight_set(&network, vit_model_config(network.model), view, err);
     if (status != BASE_OK)
         goto done;
-    sight_set(&network, vit_model_config(network.model), view);
     if (network.size != (size_t)vit_model_config(network.model)->image) {
         status = vit_model_resize(&other, network.model, (int)network.size, err);
         if (status != BASE_OK)
@@ -133,6 +153,8 @@ base_status app_network_open(app_network *out, const char *word, const app_view 
     network.data = view->data;
     network.bytes = stat(network.path, &info) == 0 ? (uint64_t)info.st_size : 0;
     status = labels_borrow(&network, err);
+    if (status == BASE_OK && common)
+        app_network_note(&network, common);
 done:
     if (status != BASE_OK)
         app_network_close(&network);

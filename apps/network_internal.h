@@ -46,22 +46,58 @@ void app_data_apply(data_source_options *out, const app_data_args *args);
 /* For data_source_options.indexing: a line on a terminal, a plain one every 30 s elsewhere. */
 void app_data_indexing(void *user, size_t samples, double seconds, bool done);
 
+/* What options say of MODEL's file in its place; zeroed: as the file says. */
+typedef struct app_reading {
+    const char *mean, *std; /* "A,B,C", or a name of app_pixels_parse */
+    int64_t heads;          /* 0: not given */
+    int pool;               /* index into "checkpoint|token|gap" */
+} app_reading;
+
+/* Lines of an option table for a struct `type` with a member `app_reading member`. */
+#define APP_READING_OPTIONS(type, member)                                                  \
+    {.name = "mean",                                                                       \
+     .value = "A,B,C",                                                                     \
+     .kind = APP_TEXT,                                                                     \
+     .at = offsetof(type, member.mean),                                                    \
+     .help = "mean of the pixels in [0, 1]: numbers, imagenet, half (default: the "        \
+             "checkpoint's)"},                                                             \
+        {.name = "std",                                                                    \
+         .value = "A,B,C",                                                                 \
+         .kind = APP_TEXT,                                                                 \
+         .at = offsetof(type, member.std),                                                 \
+         .help = "their standard deviation, likewise (default: the checkpoint's)"},        \
+        {.name = "heads",                                                                  \
+         .value = "H",                                                                     \
+         .kind = APP_INT,                                                                  \
+         .at = offsetof(type, member.heads),                                               \
+         .low = 1,                                                                         \
+         .high = 1024,                                                                     \
+         .help = "attention heads (default: the checkpoint's, else known of the width, "   \
+                 "else width / 64)"},                                                      \
+    {                                                                                      \
+        .name = "pool", .value = "P", .kind = APP_CHOICE,                                  \
+        .at = offsetof(type, member.pool), .choices = "checkpoint|token|gap",              \
+        .help = "what the head sees: the class token, or the mean over the patches"        \
+    }
+
 /* How pictures are made ready and tokens routed, as options; the defaults mean "as the
  * checkpoint says". Part of the struct of a command's arguments. */
 typedef struct app_view {
     int64_t resize;    /* shorter side before the crop, 0: none, -1: not given */
     int64_t size;      /* side of the network's input, 0: not given */
+    int64_t crop;      /* the same by another name */
     int interpolation; /* index into "checkpoint|bilinear|bicubic" */
     double capacity;   /* capacity factor, 0: dropless, -1: not given */
     bool bpr;          /* batch-prioritised routing */
     app_data_args data;
+    app_reading reading;
 } app_view;
 
 app_view app_view_defaults(void);
 
 /* Lines of an option table for a struct `type` with a member `app_view view`: data and pictures. */
 #define APP_SIGHT_OPTIONS(type)                                                              \
-    APP_DATA_OPTIONS(type, view.data),                                                       \
+    APP_DATA_OPTIONS(type, view.data), APP_READING_OPTIONS(type, view.reading),              \
         {.name = "size",                                                                     \
          .value = "S",                                                                       \
          .kind = APP_INT,                                                                    \
@@ -71,6 +107,13 @@ app_view app_view_defaults(void);
          .help =                                                                             \
              "side of the network's input; position embeddings are resampled (default: the " \
              "checkpoint's)"},                                                               \
+        {.name = "crop",                                                                     \
+         .value = "S",                                                                       \
+         .kind = APP_INT,                                                                    \
+         .at = offsetof(type, view.crop),                                                    \
+         .low = 1,                                                                           \
+         .high = 4096,                                                                       \
+         .help = "side of the centre crop: another name of --size"},                         \
         {.name = "resize",                                                                   \
          .value = "R",                                                                       \
          .kind = APP_INT,                                                                    \
@@ -111,17 +154,23 @@ typedef struct app_network {
     size_t classes;
     size_t size, resize; /* pixels, after the options */
     data_filter filter;
-    uint64_t bytes;     /* of the file */
-    app_data_args data; /* as the options say */
+    vit_origins origins; /* of what the file does not say, and what options say */
+    uint64_t bytes;      /* of the file */
+    app_data_args data;  /* as the options say */
 } app_network;
 
 /* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else
  * last/model.safetensors, else model.safetensors in it. The caller frees *out with
  * base_free. */
 base_status app_model_path(char **out, const char *word, base_error *err);
-/* Loads MODEL and settles the options of view (NULL: none). The caller closes *out. */
+/* Loads MODEL, settles the options of view (NULL: none) and says in one line what was taken from elsewhere or
+ * assumed (common NULL: not). The caller closes *out. */
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
-                             base_error *err);
+                             const app_common *common, base_error *err);
+/* The same for a second network beside one that the view is of: its size and routing, and nothing of how the
+ * file is read. */
+base_status app_network_open_other(app_network *out, const char *word, const app_view *view,
+                                   const app_common *common, base_error *err);
 void app_network_close(app_network *network); /* zeroed is fine */
 /* What DATA must agree with. Borrows from network. */
 data_source_options app_network_options(const app_network *network);
@@ -144,6 +193,25 @@ const char *app_network_name(char *out, size_t out_bytes, const vit_config *conf
 /* What the network saw of one image as a picture again: [C, S, S] normalised to 8 bit. */
 base_status app_network_picture(data_image *out, const app_network *network,
                                 const float *normalised, base_error *err);
+/* ---- what a file leaves open (reading.c) ---------------------------------------------- */
+
+/* text into out: a name (imagenet, half, cifar10, fashion-mnist), or 1 or `channels` numbers separated by
+ * commas; above 0 with std. BASE_USAGE begins with key. */
+base_status app_pixels_parse(float out[3], const char *key, const char *text, bool std,
+                             int channels, base_error *err);
+/* vit_model_load with heads and pooling of reading, and then its mean and std; origins say where each setting
+ * came from. options: image and classes; NULL: none. The caller destroys *out. */
+base_status app_model_read(vit_model **out, vit_origins *origins, const char *path,
+                           const app_reading *reading, const vit_load_options *options,
+                           base_error *err);
+/* config, classes, size, resize and filter from the model as it is. */
+void app_network_describe(app_network *network);
+/* The line of app_network_open; nothing for a file that says all. */
+void app_network_note(const app_network *network, const app_common *common);
+/* `preprocessing` and `network` into json (docs/json.md). */
+void app_network_json(json_t *json, const app_network *network);
+const char *app_filter_name(data_filter filter);
+
 /* The numbers of the MoE blocks in order; how many. */
 size_t app_network_blocks(size_t out[VIT_DEPTH_MAX], const vit_config *config);
 

@@ -123,6 +123,10 @@ base_status data_resize(data_image *out, const data_image *in, const data_box *f
 base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
                                 size_t crop, data_filter filter, data_scratch *scratch,
                                 base_error *err);
+/* The same, but both sides become resize whatever the aspect ratio (timm's crop_mode = squash). */
+base_status data_eval_squash(data_image *out, const data_image *in, size_t resize,
+                             size_t crop, data_filter filter, data_scratch *scratch,
+                             base_error *err);
 
 /* table [channels][256]: (v / 255 - mean[c]) / std[c], each step in float32: equals
  * torchvision's ToTensor and Normalize to the bit. channels 1..3, std > 0. Cannot fail. */
@@ -332,6 +336,7 @@ typedef struct data_loader_config {
     /* 3, or 1: grey, of RGB sources (19595 R + 38470 G + 7471 B + 32768) >> 16. */
     size_t channels;
     size_t resize; /* evaluation: shorter side, 0: none */
+    bool squash;   /* evaluation: both sides, as data_eval_squash */
     data_filter filter;
     float mean[3], std[3];
     bool bytes; /* 8-bit [B, S, S, C] in batch.bytes in place of normalised floats */

@@ -346,6 +346,7 @@ static base_status lay_out(data_loader *l, size_t count, base_error *err)
         .filter = c->filter,
         .exact = c->exact,
         .to_end = c->strict,
+        .squash = c->squash,
     };
     return BASE_OK;
 }

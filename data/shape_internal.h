@@ -17,6 +17,7 @@ typedef struct shape_rule {
     data_filter filter;
     bool exact;  /* training: decode at full scale, always */
     bool to_end; /* training: read files to their end, so that all damage is seen */
+    bool squash; /* evaluation: both sides to resize */
 } shape_rule;
 
 /* What becomes of one picture. */

@@ -41,11 +41,14 @@ static size_t long_side(size_t resize, size_t side, size_t short_side)
     return (size_t)((double)(resize * side) / (double)short_side);
 }
 
-static shape eval_shape(size_t width, size_t height, size_t resize, size_t crop)
+static shape eval_shape(size_t width, size_t height, size_t resize, size_t crop,
+                        bool squash)
 {
     shape s = {.box = {0, 0, width, height}, .width = width, .height = height};
 
-    if (resize > 0 && width <= height) {
+    if (resize > 0 && squash) {
+        s.width = s.height = resize;
+    } else if (resize > 0 && width <= height) {
         s.height = long_side(resize, height, width);
         s.width = resize;
     } else if (resize > 0) {
@@ -122,7 +125,7 @@ static shape padded_shape(size_t width, size_t height, size_t size, size_t paddi
                           base_rng *rng)
 {
     const size_t resize = width == size && height == size ? 0 : size;
-    shape s = eval_shape(width, height, resize, size);
+    shape s = eval_shape(width, height, resize, size, false);
     const span y = padded_span(size, padding, (size_t)base_rng_below(rng, 2 * padding + 1));
     const span x = padded_span(size, padding, (size_t)base_rng_below(rng, 2 * padding + 1));
 
@@ -143,7 +146,7 @@ shape data_shape_of(size_t width, size_t height, const shape_rule *rule, base_rn
 
     assert(size > 0);
     if (!augment)
-        return eval_shape(width, height, rule->resize, size);
+        return eval_shape(width, height, rule->resize, size, rule->squash);
     shape s = {0};
     switch (augment->crop) {
     case DATA_CROP_RANDOM:
@@ -158,7 +161,9 @@ shape data_shape_of(size_t width, size_t height, const shape_rule *rule, base_rn
         assert(augment->padding >= 0);
         s = padded_shape(width, height, size, (size_t)augment->padding, rng);
         break;
-    case DATA_CROP_EVAL: s = eval_shape(width, height, rule->resize, size); break;
+    case DATA_CROP_EVAL:
+        s = eval_shape(width, height, rule->resize, size, rule->squash);
+        break;
     }
     if (augment->flip > 0.0 && base_rng_uniform(rng) < augment->flip) {
         s.flip = true;
@@ -184,7 +189,8 @@ base_status data_train_transform(data_image *out, const data_image *in,
                                  data_filter filter, base_rng *rng, data_scratch *scratch,
                                  base_error *err)
 {
-    const shape_rule rule = {augment, resize, size, in->channels, filter, true, true};
+    const shape_rule rule = {augment, resize, size, in->channels,
+                             filter,  true,   true, false};
 
     return data_shape_image(out, in, &rule, rng, scratch, err);
 }
@@ -193,7 +199,16 @@ base_status data_eval_transform(data_image *out, const data_image *in, size_t re
                                 size_t crop, data_filter filter, data_scratch *scratch,
                                 base_error *err)
 {
-    const shape_rule rule = {NULL, resize, crop, in->channels, filter, true, true};
+    const shape_rule rule = {NULL, resize, crop, in->channels, filter, true, true, false};
+
+    return data_shape_image(out, in, &rule, NULL, scratch, err);
+}
+
+base_status data_eval_squash(data_image *out, const data_image *in, size_t resize,
+                             size_t crop, data_filter filter, data_scratch *scratch,
+                             base_error *err)
+{
+    const shape_rule rule = {NULL, resize, crop, in->channels, filter, true, true, true};
 
     return data_shape_image(out, in, &rule, NULL, scratch, err);
 }

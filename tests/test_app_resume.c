@@ -127,6 +127,53 @@ START_TEST(going_on_needs_no_checkpoint_to_start_from)
 }
 END_TEST
 
+/* What a run starts from is compared with the recipe: the same weights under other settings are another
+ * network, and what differs or is made anew is told. */
+START_TEST(starting_from_a_checkpoint_compares_and_tells)
+{
+    static const struct {
+        const char *setting, *words;
+        bool refused;
+    } cases[] = {
+        {"train.log_every=3", "tensors loaded\n", false},
+        {"model.heads=3", "'model.heads' is 2 in '", true},
+        {"model.gelu=tanh", "'model.gelu' is erf in '", true},
+        {"model.pool=patches", "'model.pool' is token in '", true},
+        {"model.position=sincos", "'model.position' is learned in '", true},
+        {"model.depth=4", "'model.depth' is 2 in '", true},
+        {"router.experts=2", "'router.experts' is 4 in '", true},
+        {"router.layers=none", "'router.experts' is 4 in '", true},
+        {"data.mean=half", "with mean 0.485.. and std 0.229.., here with mean 0.5..",
+         false},
+        {"data.interpolation=bicubic", "made ready bilinear, here bicubic", false},
+        {"router.name=softmax", "its router is 'ssr', here 'softmax'", false},
+        {"router.p=0.25", "here 'ssr' with other options", false},
+        {"router.name=xmoe", "tensors of routers drawn anew", false},
+        {"router.k=1", "meet 2 experts with capacity 0 (0 in evaluation), here 1", false},
+        {"data.image=16", "positions interpolated from 8 to 16 pixels", false},
+        {"model.classes=5", "head drawn anew for 5 classes in place of 3", false},
+    };
+    char *first = test_path(dir, "first"), *from = base_text("model.init_from=%s", first);
+
+    program_done(program_run(dir, TINY, first, "--set", "train.epochs=2", NULL));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *name = base_text("run%zu", i), *out = test_path(dir, name);
+        program_result r = program_run(dir, TINY, out, "--set", "train.max_steps=1", from,
+                                       cases[i].setting, NULL);
+
+        ck_assert_msg(r.code == (cases[i].refused ? 1 : 0), "%s: %d, %s", cases[i].setting,
+                      r.code, r.err);
+        ck_assert_msg(strstr(r.err, cases[i].words), "'%s' does not say '%s'", r.err,
+                      cases[i].words);
+        program_result_free(&r);
+        base_free(out);
+        base_free(name);
+    }
+    base_free(from);
+    base_free(first);
+}
+END_TEST
+
 START_TEST(a_changed_recipe_is_refused_with_the_key)
 {
     char *out = test_path(dir, "run");
@@ -242,6 +289,7 @@ int main(void)
     tcase_add_test(core, every_polite_signal_saves);
     tcase_add_test(core, a_finished_run_resumed_does_nothing);
     tcase_add_test(core, going_on_needs_no_checkpoint_to_start_from);
+    tcase_add_test(core, starting_from_a_checkpoint_compares_and_tells);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
     tcase_add_checked_fixture(limits, setup, teardown);

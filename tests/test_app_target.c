@@ -32,7 +32,8 @@ static void setup(void)
     dir = test_folder_make();
     path = test_path(dir, "model.safetensors");
     sample_model_save(path, &config, sample_labels);
-    ck_assert_msg(app_network_open(&network, path, NULL, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(app_network_open(&network, path, NULL, NULL, &err) == BASE_OK, "%s",
+                  err.text);
     ck_assert_msg(measure_target_create(&target, network.model, COUNT, VIT_PRECISION_FP32,
                                         &err) == BASE_OK,
                   "%s", err.text);

@@ -53,6 +53,28 @@ START_TEST(each_evaluation_transform_equals_torchvision)
 }
 END_TEST
 
+/* timm's crop_mode = squash: both sides to resize, then the centre. */
+START_TEST(squash_is_a_resize_of_both_sides_and_a_crop)
+{
+    data_image in = picture_make(37, 21, 3), whole = {0}, out = {0};
+    data_scratch scratch = {0};
+
+    ck_assert_int_eq(
+        data_resize(&whole, &in, NULL, 18, 18, NULL, DATA_FILTER_BICUBIC, &scratch, NULL),
+        BASE_OK);
+    ck_assert_int_eq(
+        data_eval_squash(&out, &in, 18, 16, DATA_FILTER_BICUBIC, &scratch, NULL), BASE_OK);
+    ck_assert_uint_eq(out.width, 16);
+    for (size_t y = 0; y < 16; y++)
+        ck_assert_mem_eq(out.pixels + 3 * 16 * y, whole.pixels + 3 * (18 * (y + 1) + 1),
+                         3 * 16);
+    data_scratch_destroy(&scratch);
+    data_image_destroy(&in);
+    data_image_destroy(&whole);
+    data_image_destroy(&out);
+}
+END_TEST
+
 /* Offsets (1, 3, 5, 7, 31) / 2 become 0, 2, 2, 4, 16 (Python rounds halves to even). */
 START_TEST(half_offsets_round_to_even)
 {
@@ -190,6 +212,7 @@ int main(void)
     TCase *edges = tcase_create("Limits");
 
     tcase_add_loop_test(core, each_evaluation_transform_equals_torchvision, 0, CASES);
+    tcase_add_test(core, squash_is_a_resize_of_both_sides_and_a_crop);
     tcase_add_test(core, half_offsets_round_to_even);
     tcase_add_test(core, grey_is_pillows_luma);
     tcase_add_test(core, grey_becomes_three_equal_channels_in_place);

@@ -235,7 +235,7 @@ START_TEST(what_is_no_file_is_named)
     test_refused(vit_tensors_open(&file, "/dev/null", &err), BASE_IO, &err,
                  "expected a file");
     test_write(path, "", 0);
-    test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "has 0 bytes");
+    test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "is empty");
     test_write(path, "\2\0\0\0\0\0\0\0{", 9);
     test_refused(vit_tensors_open(&file, path, &err), BASE_FORMAT, &err, "has 9 bytes");
     ck_assert_ptr_null(file);

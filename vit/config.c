@@ -204,7 +204,12 @@ size_t vit_config_tokens(const vit_config *config)
 {
     const size_t side = (size_t)(config->image / config->patch);
 
-    return side * side + (config->pool == VIT_POOL_TOKEN ? 1 : 0);
+    return vit_config_prefix(config) + side * side;
+}
+
+size_t vit_config_prefix(const vit_config *config)
+{
+    return config->pool == VIT_POOL_GAP ? 0 : 1;
 }
 
 /* ---- impossible combinations --------------------------------------------------------- */

@@ -189,6 +189,7 @@ static void head_products(vit_run *run, const void *in, void *out, bool backward
 void vit_head_forward(vit_run *run, float *logits)
 {
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image, b = run->batch;
+    const size_t before = vit_config_prefix(&run->config); /* tokens of no patch */
     const vit_parameters *w = &run->weights;
 
     if (run->config.pool == VIT_POOL_TOKEN) {
@@ -204,9 +205,9 @@ void vit_head_forward(vit_run *run, float *logits)
                             run->last + i * n * d, w->norm_weight, w->norm_bias, n, d,
                             VIT_NORM_EPS);
             memset(mean, 0, d * sizeof *mean);
-            run->fp32->column_sum(mean, normed, n, d);
+            run->fp32->column_sum(mean, normed + before * d, n - before, d);
             for (size_t j = 0; j < d; j++)
-                mean[j] /= (float)n;
+                mean[j] /= (float)(n - before);
             run->operand->round(vit_at(run, run->pooled, i * d), 1.0f, mean, d);
         }
     }
@@ -217,6 +218,7 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
 {
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image, b = run->batch;
     const size_t classes = (size_t)run->config.classes;
+    const size_t before = vit_config_prefix(&run->config);
     const vit_parameters *w = &run->weights;
     const bool train = run->mode == VIT_MODE_TRAIN;
     float *d_gamma = train ? run->gradients.norm_weight : NULL;
@@ -245,9 +247,10 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
     for (size_t i = 0; i < b; i++) {
         float *sums = run->partial + i * run->partial_width;
         float *d_normed = run->d_norm + i * n * d;
-        for (size_t t = 0; t < n; t++)
+        memset(d_normed, 0, before * d * sizeof *d_normed);
+        for (size_t t = before; t < n; t++)
             for (size_t j = 0; j < d; j++)
-                d_normed[t * d + j] = run->d_pooled[i * d + j] / (float)n;
+                d_normed[t * d + j] = run->d_pooled[i * d + j] / (float)(n - before);
         memset(sums, 0, 2 * d * sizeof *sums);
         run->kernels->norm_backward(d_x + i * n * d, train ? sums : NULL, sums + d,
                                     d_normed, run->last + i * n * d, run->mean + i * n,

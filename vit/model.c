@@ -118,7 +118,7 @@ static void plan(vit_model *m)
     const size_t d = (size_t)c->width;
     const size_t p = (size_t)c->patch;
 
-    if (c->pool == VIT_POOL_TOKEN)
+    if (c->pool != VIT_POOL_GAP)
         add(m, PLACE(cls_token), false, (size_t[4]){1, 1, d}, "cls_token");
     if (c->position == VIT_POSITION_LEARNED)
         add(m, PLACE(pos_embed), false, (size_t[4]){1, vit_config_tokens(c), d},
@@ -342,6 +342,19 @@ double vit_model_flops(const vit_model *model)
 }
 
 /* ---- labels and settings ------------------------------------------------------------- */
+
+const char *vit_origin_name(vit_origin origin)
+{
+    static const char *const names[] = {"checkpoint", "config.json", "known width",
+                                        "assumed", "option"};
+
+    return names[origin];
+}
+
+const vit_origins *vit_model_origins(const vit_model *model)
+{
+    return &model->origins;
+}
 
 const char *vit_model_label(const vit_model *model, size_t i)
 {

@@ -16,6 +16,7 @@ struct vit_model {
     float *weights;   /* [floats]; NULL in a model that is only planned */
     uint64_t version; /* counts changes of the weights */
     char **label;     /* [classes], NULL if unknown */
+    vit_origins origins;
 };
 
 /* A model without weights: names, shapes and offsets of its parameters. The caller
@@ -41,9 +42,38 @@ void vit_labels_free(char **label, size_t count);
 base_status vit_config_from_json(vit_config *config, char ***label, const char *text,
                                  base_error *err);
 
-/* Sizes of a file with timm's names, read off its shapes (timm.c). */
-base_status vit_timm_config(vit_config *config, const vit_tensor_file *file,
-                            const char *path, int heads, int classes, base_error *err);
+/* Longest header of a safetensors file that is read, as the reference implementation. */
+#define VIT_HEADER_MOST 100000000u
+/* BASE_FORMAT when the file, of `bytes` bytes that begin with at [have], is of a known kind that is no
+ * safetensors file, or too short for one (kind.c). */
+base_status vit_file_kind(const unsigned char *at, size_t have, size_t bytes,
+                          const char *path, base_error *err);
+
+/* What a config.json of the Hub says of a network (hub.c). */
+typedef struct vit_hub {
+    char *path; /* of the file, NULL: there is none, and all else is zero */
+    bool mean, std, interpolation, resize, pool_mean, pool_token; /* it says so */
+    float mean_of[3], std_of[3];
+    char filter[16];
+    int image;        /* side of the input, 0: not said */
+    double crop_pct;  /* with resize */
+    vit_crop_mode crop_mode;
+    int classes, heads; /* 0: not said */
+    char **label;       /* [labels] */
+    size_t labels;
+    char architecture[80];
+} vit_hub;
+/* The config.json in the folder of the file at path. None there is no failure. The caller calls
+ * vit_hub_free. BASE_FORMAT names the file and the key. */
+base_status vit_hub_read(vit_hub *out, const char *path, base_error *err);
+void vit_hub_free(vit_hub *hub);
+/* The network of a file with timm's names: sizes off its shapes, the rest from hub or assumed (timm.c). */
+base_status vit_timm_config(vit_config *config, vit_origins *origins,
+                            const vit_tensor_file *file, const char *path,
+                            const vit_hub *hub, const vit_load_options *options,
+                            base_error *err);
+/* Resize and crop for config->image: by hub's share, else timm's. */
+void vit_timm_sight(vit_config *config, const vit_hub *hub);
 
 /* The grid [new_side, new_side, width] from [old_side, old_side, width] (resize.c). */
 base_status vit_position_resample(float *out, size_t new_side, const float *in,

@@ -17,10 +17,8 @@ void vit_position_sincos(float *out, const vit_config *config)
     const size_t quarter = width / 4;
     float *at = out;
 
-    if (config->pool == VIT_POOL_TOKEN) { /* the class token has no place on the grid */
-        memset(at, 0, width * sizeof *at);
-        at += width;
-    }
+    for (size_t i = vit_config_prefix(config); i > 0; i--, at += width)
+        memset(at, 0, width * sizeof *at); /* the class token has no place on the grid */
     for (size_t y = 0; y < side; y++)
         for (size_t x = 0; x < side; x++, at += width)
             for (size_t i = 0; i < quarter; i++) {

@@ -263,7 +263,7 @@ static void plan(vit_run *run)
     run->mean = floats(run, normed);
     run->rstd = floats(run, normed);
     run->pooled = operands(run, run->batch * d);
-    run->final_norm = c->pool == VIT_POOL_GAP ? floats(run, t * d) : NULL;
+    run->final_norm = c->pool == VIT_POOL_TOKEN ? NULL : floats(run, t * d);
     if (run->mode != VIT_MODE_INFER)
         plan_backward(run);
     if (run->mode == VIT_MODE_TRAIN)

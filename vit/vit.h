@@ -28,7 +28,11 @@
 
 enum { VIT_DEPTH_MAX = 64, VIT_EXPERTS_MAX = 256, VIT_ROUTER_OPTIONS_MAX = 24 };
 
-typedef enum vit_pool { VIT_POOL_TOKEN, VIT_POOL_GAP } vit_pool;
+/* What the head sees: the class token, the mean over the patches of a network without one, or the mean
+ * over the patches although a class token stands in front of them. */
+typedef enum vit_pool { VIT_POOL_TOKEN, VIT_POOL_GAP, VIT_POOL_PATCHES } vit_pool;
+/* How a picture gets to `resize`: its shorter side, or both sides whatever its aspect ratio. */
+typedef enum vit_crop_mode { VIT_CROP_CENTER, VIT_CROP_SQUASH } vit_crop_mode;
 typedef enum vit_gelu { VIT_GELU_ERF, VIT_GELU_TANH } vit_gelu;
 typedef enum vit_position { VIT_POSITION_LEARNED, VIT_POSITION_SINCOS } vit_position;
 typedef enum vit_init { VIT_INIT_TIMM, VIT_INIT_VMOE } vit_init;
@@ -66,7 +70,7 @@ typedef struct vit_config {
     int heads;     /* H */
     int mlp;       /* M */
     int classes;   /* K, >= 1 (at least 2 to train) */
-    vit_pool pool; /* token: class token in front of the patches; gap: mean over patches */
+    vit_pool pool;
     vit_gelu gelu;
     vit_position position;
     vit_init init;
@@ -78,6 +82,7 @@ typedef struct vit_config {
     char interpolation[16]; /* "bilinear" or "bicubic" */
     int resize;             /* shorter side before the crop; 0: image taken as it is */
     int crop;               /* centre crop, = image */
+    vit_crop_mode crop_mode;
 } vit_config;
 
 /* A dense ViT-Ti/16 for 1000 classes with no MoE layer, ImageNet mean and std; router ssr selected. */
@@ -99,6 +104,8 @@ bool vit_config_is_sparse(const vit_config *config);
 bool vit_config_mixes_images(const vit_config *config);
 /* N: tokens of one image, class token included. */
 size_t vit_config_tokens(const vit_config *config);
+/* How many of them stand before the patches. */
+size_t vit_config_prefix(const vit_config *config);
 /* Experts of a token outside training: moe.k, unless the router wants fewer there. */
 int vit_config_eval_k(const vit_config *config);
 
@@ -235,16 +242,33 @@ base_status vit_model_config_set(vit_model *model, const vit_config *config,
 
 /* ---- files ------------------------------------------------------------------------------ */
 
-/* Reads a checkpoint of ours, or one with timm's names and no metadata (sizes from the shapes).
+/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the shapes, the rest from a
+ * config.json beside it, from what is known of its width, or assumed (vit_model_origins).
  * Every name, shape, type, offset and value is checked before use; NaN or infinity is refused.
  * options may be NULL. The caller destroys *out. */
 typedef struct vit_load_options {
-    int heads;   /* of a file without our metadata, 0: width / 64 */
+    int heads;   /* > 0: whatever the file says or leaves open */
+    int pool;    /* 0: as the file says; 1: class token, 2: mean over the patches */
     int image;   /* > 0: resample the position embedding to this input size (bicubic) */
     int classes; /* > 0 and different: a fresh zero head of this size */
 } vit_load_options;
 base_status vit_model_load(vit_model **out, const char *path,
                            const vit_load_options *options, base_error *err);
+/* Where a setting of a network that was read comes from. */
+typedef enum vit_origin {
+    VIT_ORIGIN_FILE,   /* the checkpoint: its config or its shapes */
+    VIT_ORIGIN_CONFIG, /* config.json beside it, timm's on the Hub */
+    VIT_ORIGIN_KNOWN,  /* the published networks of this width */
+    VIT_ORIGIN_ASSUMED,
+    VIT_ORIGIN_OPTION /* the caller */
+} vit_origin;
+typedef struct vit_origins {
+    vit_origin mean, std, interpolation, resize, heads, pool, labels;
+    int image, classes; /* of the file before it was changed; classes 0: it has no head */
+} vit_origins;
+/* "checkpoint", "config.json", "known width", "assumed", "option". */
+const char *vit_origin_name(vit_origin origin);
+const vit_origins *vit_model_origins(const vit_model *model);
 /* model.safetensors, whole or not at all. precision bf16 rounds to nearest even. */
 base_status vit_model_save(const vit_model *model, const char *path,
                            vit_precision precision, base_error *err);

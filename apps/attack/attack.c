@@ -174,8 +174,8 @@ static base_status independence_check(const app_attack *a, base_error *err)
 
 static base_status transfer_open(app_attack *a, base_error *err)
 {
-    base_status status =
-        app_network_open(&a->other, a->args->transfer, &a->args->view, err);
+    base_status status = app_network_open_other(&a->other, a->args->transfer,
+                                                &a->args->view, &a->args->common, err);
 
     if (status != BASE_OK)
         return status;
@@ -206,7 +206,7 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
     if (status == BASE_OK)
         status = app_attack_router_take(a, err);
     if (status == BASE_OK)
-        status = app_network_open(&a->network, model, &args->view, err);
+        status = app_network_open(&a->network, model, &args->view, &args->common, err);
     if (status == BASE_OK)
         status = independence_check(a, err);
     if (status == BASE_OK)

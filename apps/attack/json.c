@@ -390,8 +390,7 @@ static json_t *data_json(const app_attack *a)
     json_object_set_new(json, "selection", json_string(text));
     snprintf(text, sizeof text,
              "8 bit, shorter side to %zu (0: as it is), centre crop %zu, %s",
-             a->network.resize, a->network.size,
-             a->network.filter == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");
+             a->network.resize, a->network.size, app_filter_name(a->network.filter));
     json_object_set_new(json, "preprocess", json_string(text));
     json_object_set_new(json, "image",
                         json_pack("[i, I, I]", a->network.config->channels,
@@ -453,6 +452,7 @@ json_t *app_attack_json(const app_attack *a)
                                   "seconds", a->seconds));
     json_object_set_new(json, "model", model_json(a));
     json_object_set_new(json, "data", data_json(a));
+    app_network_json(json, &a->network);
     json_object_set_new(json, "threat", threat_json(a));
     json_object_set_new(clean, "k", count_json(p->clean));
     json_object_set_new(clean, "n", count_json(a->n));

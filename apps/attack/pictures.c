@@ -46,7 +46,7 @@ static void patches_put(gallery *g, const float *x, const float *v)
 {
     const vit_config *config = g->a->network.config;
     const size_t grid = g->a->network.size / (size_t)config->patch;
-    const size_t first = config->pool == VIT_POOL_TOKEN ? 1 : 0;
+    const size_t first = vit_config_prefix(config);
     static const int none[3] = {238, 241, 245}, all[3] = {204, 88, 10};
 
     if (g->status == BASE_OK)

@@ -73,6 +73,7 @@ static const app_option options[] = {
      .kind = APP_TEXT,
      .at = AT(data),
      .help = "images for the cases decode and corrupt"},
+    APP_READING_OPTIONS(bench_args, reading),
 };
 
 typedef struct bench_case {
@@ -207,14 +208,17 @@ base_status bench_model(vit_model **out, const char *subject, const bench_args *
 {
     struct stat info;
     vit_config config;
-    char *path = NULL;
 
     if (stat(subject, &info) == 0 || strchr(subject, '/')) {
-        base_status status = app_model_path(&path, subject, err);
+        const app_view view = {.resize = -1, .capacity = -1, .reading = args->reading};
+        app_network network;
+        base_status status = app_network_open(&network, subject, &view, &args->common, err);
 
-        if (status == BASE_OK)
-            status = vit_model_load(out, path, NULL, err);
-        base_free(path);
+        if (status == BASE_OK) {
+            *out = network.model;
+            network.model = NULL;
+            app_network_close(&network);
+        }
         return status;
     }
     base_status status = config_named(&config, subject, args, err);

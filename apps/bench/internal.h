@@ -12,6 +12,7 @@ typedef struct bench_args {
     app_common common;
     app_list size_names, settings;
     const char *router, *data;
+    app_reading reading;
     int64_t rounds, warmup, classes;
     int recompute; /* a vit_recompute */
     bool no_ceiling, table, paced;

@@ -11,7 +11,10 @@ typedef struct convert_args {
     const char *upcycle, *router, *labels;
     app_list set;
     int64_t experts, k;
-    int64_t image, classes, heads;
+    int64_t image, classes;
+    int64_t crop, resize; /* resize -1: not given */
+    int interpolation;    /* index into "checkpoint|bilinear|bicubic" */
+    app_reading reading;
 } convert_args;
 
 #define AT(member) offsetof(convert_args, member)
@@ -61,13 +64,27 @@ static const app_option options[] = {
      .low = 1,
      .high = 1000000,
      .help = "a fresh head of so many classes when it has another number"},
-    {.name = "heads",
-     .value = "H",
+    {.name = "crop",
+     .value = "S",
      .kind = APP_INT,
-     .at = AT(heads),
+     .at = AT(crop),
      .low = 1,
-     .high = 1024,
-     .help = "attention heads of a file that does not say (default: width / 64)"},
+     .high = 4096,
+     .help = "side of the centre crop: another name of --image"},
+    {.name = "resize",
+     .value = "R",
+     .kind = APP_INT,
+     .at = AT(resize),
+     .low = 0,
+     .high = 16384,
+     .help = "shorter side before the centre crop, 0: image as it is (default: as it is)"},
+    {.name = "interpolation",
+     .value = "I",
+     .kind = APP_CHOICE,
+     .at = AT(interpolation),
+     .choices = "checkpoint|bilinear|bicubic",
+     .help = "filter of the resize"},
+    APP_READING_OPTIONS(convert_args, reading),
     {.name = "labels",
      .value = "FILE",
      .kind = APP_TEXT,
@@ -213,8 +230,14 @@ static base_status labels_set(vit_model *model, const char *path, base_error *er
     return status;
 }
 
-static base_status args_check(const convert_args *args, base_error *err)
+static base_status args_check(convert_args *args, base_error *err)
 {
+    if (args->image > 0 && args->crop > 0 && args->image != args->crop)
+        return base_fail(err, BASE_USAGE,
+                         "--image %lld and --crop %lld, expected one side of the input",
+                         (long long)args->image, (long long)args->crop);
+    if (args->crop > 0)
+        args->image = args->crop;
     if (!args->upcycle && args->experts > 0)
         return base_fail(err, BASE_USAGE,
                          "--experts without --upcycle, expected the blocks to change");
@@ -234,11 +257,13 @@ static void summary_print(const vit_model *model, const char *path,
              common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
 }
 
-static json_t *convert_json(const vit_model *model, const convert_args *args,
-                            const char *in, const char *out)
+static json_t *convert_json(const app_network *network, const convert_args *args,
+                            const char *out)
 {
-    json_t *json = app_json_begin(&args->common, "convert", in, NULL);
+    const vit_model *model = network->model;
+    json_t *json = app_json_begin(&args->common, "convert", network->path, NULL);
 
+    app_network_json(json, network);
     json_object_set_new(json, "out", app_json_text(out));
     json_object_set_new(json, "parameters",
                         json_integer((json_int_t)vit_model_floats(model)));
@@ -247,53 +272,70 @@ static json_t *convert_json(const vit_model *model, const convert_args *args,
     return json;
 }
 
-/* Pictures that were taken as they are had the old size: now they are brought to the new
- * one. */
-static base_status resize_set(vit_model *model, base_error *err)
+/* What options say of the pixels. Pictures that were taken as they are had the old size: with another they are
+ * brought to the new one. */
+static base_status sight_set(app_network *network, const convert_args *args,
+                             base_error *err)
 {
-    vit_config config = *vit_model_config(model);
+    vit_config config = *vit_model_config(network->model);
 
-    if (config.resize > 0)
-        return BASE_OK;
-    config.resize = config.image;
-    return vit_model_config_set(model, &config, err);
+    if (args->image > 0 && config.resize == 0)
+        config.resize = config.image;
+    if (args->resize >= 0)
+        config.resize = (int)args->resize;
+    if (args->resize >= 0 || args->image > 0)
+        network->origins.resize = VIT_ORIGIN_OPTION;
+    if (args->interpolation > 0) {
+        network->origins.interpolation = VIT_ORIGIN_OPTION;
+        snprintf(config.interpolation, sizeof config.interpolation, "%s",
+                 args->interpolation == 1 ? "bilinear" : "bicubic");
+    }
+    return vit_model_config_set(network->model, &config, err);
+}
+
+static base_status change(app_network *network, const convert_args *args, base_error *err)
+{
+    base_status status = sight_set(network, args, err);
+
+    if (status == BASE_OK &&
+        (args->upcycle || args->k > 0 || args->router || args->set.count))
+        status = experts_set(&network->model, args, err);
+    if (status == BASE_OK && args->labels)
+        status = labels_set(network->model, args->labels, err);
+    return status;
 }
 
 static base_status convert(const convert_args *args, const char *in, const char *out,
                            base_error *err)
 {
-    const vit_load_options load = {.heads = (int)args->heads,
-                                   .image = (int)args->image,
+    const vit_load_options load = {.image = (int)args->image,
                                    .classes = (int)args->classes};
-    char *path = NULL;
-    vit_model *model = NULL;
-    base_status status = app_model_path(&path, in, err);
+    app_network network = {0};
+    base_status status = app_model_path(&network.path, in, err);
 
     if (status == BASE_OK)
-        status = vit_model_load(&model, path, &load, err);
-    if (status == BASE_OK && args->image > 0)
-        status = resize_set(model, err);
-    if (status == BASE_OK &&
-        (args->upcycle || args->k > 0 || args->router || args->set.count))
-        status = experts_set(&model, args, err);
-    if (status == BASE_OK && args->labels)
-        status = labels_set(model, args->labels, err);
+        status = app_model_read(&network.model, &network.origins, network.path,
+                                &args->reading, &load, err);
     if (status == BASE_OK)
-        status = vit_model_save(model, out, (vit_precision)args->common.precision, err);
+        status = change(&network, args, err);
     if (status == BASE_OK) {
-        summary_print(model, out, &args->common);
-        if (args->common.json)
-            status =
-                app_json_write(&args->common, convert_json(model, args, path, out), err);
+        app_network_describe(&network);
+        app_network_note(&network, &args->common);
+        status =
+            vit_model_save(network.model, out, (vit_precision)args->common.precision, err);
     }
-    vit_model_destroy(model);
-    base_free(path);
+    if (status == BASE_OK) {
+        summary_print(network.model, out, &args->common);
+        if (args->common.json)
+            status = app_json_write(&args->common, convert_json(&network, args, out), err);
+    }
+    app_network_close(&network);
     return status;
 }
 
 int app_convert(int argc, char **argv)
 {
-    convert_args args = {.common = app_common_defaults()};
+    convert_args args = {.common = app_common_defaults(), .resize = -1};
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;

@@ -147,7 +147,7 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
     base_status status = capacity_take(&e->sweep, args, err);
 
     if (status == BASE_OK)
-        status = app_network_open(&e->network, model, &args->view, err);
+        status = app_network_open(&e->network, model, &args->view, &args->common, err);
 
     if (status != BASE_OK)
         return status;

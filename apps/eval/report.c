@@ -392,18 +392,6 @@ static json_t *ood_json(const app_evaluation *e)
                      t->detection.auroc, "fpr95", t->detection.fpr95);
 }
 
-static json_t *preprocessing_json(const app_network *network)
-{
-    json_t *json = json_object();
-
-    json_object_set_new(json, "size", json_integer((json_int_t)network->size));
-    json_object_set_new(json, "resize", json_integer((json_int_t)network->resize));
-    json_object_set_new(
-        json, "interpolation",
-        json_string(network->filter == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear"));
-    return json;
-}
-
 json_t *app_eval_json(const app_evaluation *e, const app_common *common)
 {
     const measure_score *s = &e->score;
@@ -419,7 +407,7 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "images_per_second", json_real(app_eval_rate(e)));
     json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
     json_object_set_new(json, "complete", json_boolean(!e->interrupted));
-    json_object_set_new(json, "preprocessing", preprocessing_json(&e->network));
+    app_network_json(json, &e->network);
     json_object_set_new(json, "top1", json_real(measure_score_top1(s)));
     json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
     json_object_set_new(json, "top5", json_real(measure_score_top5(s)));

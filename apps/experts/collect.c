@@ -78,9 +78,10 @@ static base_status tables_create(app_study *s, base_error *err)
 }
 
 /* The network of --against: the same shape of routing, whatever else it is. */
-static base_status other_open(app_study *s, base_error *err)
+static base_status other_open(app_study *s, const app_common *common, base_error *err)
 {
-    base_status status = app_network_open(&s->other, s->args->against, s->args->view, err);
+    base_status status =
+        app_network_open_other(&s->other, s->args->against, s->args->view, common, err);
     size_t a[VIT_DEPTH_MAX], b[VIT_DEPTH_MAX];
 
     if (status != BASE_OK)
@@ -100,7 +101,7 @@ static base_status other_open(app_study *s, base_error *err)
 base_status app_study_open(app_study *s, const char *model, const app_study_args *args,
                            const app_common *common, base_error *err)
 {
-    base_status status = app_network_open(&s->network, model, args->view, err);
+    base_status status = app_network_open(&s->network, model, args->view, common, err);
 
     if (status != BASE_OK)
         return status;
@@ -113,7 +114,7 @@ base_status app_study_open(app_study *s, const char *model, const app_study_args
     s->data = args->data;
     s->network.data.quiet = common->quiet;
     if (args->against)
-        status = other_open(s, err);
+        status = other_open(s, common, err);
     if (status == BASE_OK)
         status = app_network_data(&s->source, &s->network, args->data, err);
     if (status != BASE_OK)

@@ -233,6 +233,7 @@ json_t *app_study_json(const app_study *s, const app_common *common)
                             s->args->against ? agreement_json(layer) : json_null());
         json_array_append_new(layers, one);
     }
+    app_network_json(json, &s->network);
     json_object_set_new(json, "samples", json_integer((json_int_t)s->images));
     json_object_set_new(json, "seconds", json_real(s->seconds));
     json_object_set_new(json, "complete", json_boolean(!s->interrupted));

@@ -170,7 +170,7 @@ static void layers_print(const vit_model *model)
     floats = floats_of(model, "pos_embed") + floats_of(model, "cls_token");
     snprintf(what, sizeof what, "%zu tokens, %s%s", vit_config_tokens(c),
              c->position == VIT_POSITION_LEARNED ? "learned" : "sincos",
-             c->pool == VIT_POOL_TOKEN ? ", class token" : "");
+             vit_config_prefix(c) ? ", class token" : "");
     layer_print("position", what, floats, floats);
     for (int i = 0; i < c->depth; i++) {
         const bool sparse = c->moe.layer[i];
@@ -188,7 +188,7 @@ static void layers_print(const vit_model *model)
     layer_print("norm", "", floats, floats);
     floats = floats_of(model, "head.");
     snprintf(what, sizeof what, "%s to %d classes",
-             c->pool == VIT_POOL_TOKEN ? "class token" : "mean of tokens", c->classes);
+             c->pool == VIT_POOL_TOKEN ? "class token" : "mean of patches", c->classes);
     layer_print("head", what, floats, floats);
     layer_print("total", "", vit_model_floats(model), vit_model_active_floats(model));
 }
@@ -301,6 +301,7 @@ static json_t *inspect_json(const app_network *network, const file_facts *facts,
                                                 sparse, "parameters", (json_int_t)floats,
                                                 "active_parameters", (json_int_t)active));
     }
+    app_network_json(json, network);
     json_object_set_new(json, "bytes", json_integer((json_int_t)network->bytes));
     json_object_set_new(json, "stored_as", json_string(facts->type));
     json_object_set_new(json, "format", json_string(facts->format));
@@ -338,7 +339,7 @@ int app_inspect(int argc, char **argv)
         return status == BASE_OK ? APP_DONE : app_fail("inspect", &err);
     }
     if (status == BASE_OK)
-        status = app_network_open(&network, words[0], NULL, &err);
+        status = app_network_open(&network, words[0], &args.view, &args.common, &err);
     if (status == BASE_OK)
         status = file_facts_read(&facts, network.path, &err);
     if (status == BASE_OK) {

@@ -110,8 +110,10 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
     if (status == BASE_OK) /* before the resize, as the loader does it */
         status = data_image_convert(&reader->image, (size_t)network->config->channels, err);
     if (status == BASE_OK)
-        status = data_eval_transform(&reader->crop, &reader->image, network->resize,
-                                     network->size, network->filter, &reader->scratch, err);
+        status = (network->config->crop_mode == VIT_CROP_SQUASH ? data_eval_squash
+                                                                : data_eval_transform)(
+            &reader->crop, &reader->image, network->resize, network->size, network->filter,
+            &reader->scratch, err);
     if (status != BASE_OK)
         return status;
     if (health == DATA_HEALTH_DAMAGED) {
@@ -249,7 +251,8 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
 static base_status work_open(predict_work *work, const predict_args *args,
                              const char *model, base_error *err)
 {
-    base_status status = app_network_open(&work->network, model, &args->view, err);
+    base_status status =
+        app_network_open(&work->network, model, &args->view, &args->common, err);
 
     work->network.data.unlabelled = true;
     work->network.data.quiet = args->common.quiet;
@@ -287,6 +290,7 @@ static base_status results_write(const predict_work *work, const predict_args *a
         return status;
     }
     json_t *json = app_json_begin(&args->common, "predict", work->network.path, args->data);
+    app_network_json(json, &work->network);
     json_object_set_new(json, "samples", json_integer((json_int_t)images));
     json_object_set_new(json, "seconds", json_real(seconds));
     json_object_set_new(json, "bad", json_integer((json_int_t)work->bad));

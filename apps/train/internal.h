@@ -114,6 +114,9 @@ base_status app_trainer_create(app_trainer *out, const app_common *common,
                                const app_recipe *recipe, const char *folder,
                                app_bad_list *bad_list, base_error *err);
 void app_trainer_destroy(app_trainer *trainer);
+/* model.init_from into the weights (start.c): says what was loaded, interpolated and drawn anew. BASE_MISMATCH
+ * when its weights would compute something else in the recipe's network. */
+base_status app_trainer_start_from(app_trainer *trainer, base_error *err);
 /* From the current position to the end. BASE_INTERRUPTED: asked to stop, checkpoint written. */
 base_status app_trainer_run(app_trainer *trainer, base_error *err);
 /* A loss of app_position as text. */

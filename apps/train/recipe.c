@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/network_internal.h"
 #include "apps/train/recipe_internal.h"
 
 /* Pixels at which pictures are photographs (random resized crop, resize beyond the crop) and no longer
@@ -229,56 +230,6 @@ base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignmen
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
-typedef struct pixel_numbers {
-    const char *name;
-    float mean[3], std[3];
-} pixel_numbers;
-
-/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and timm's ViT,
- * CIFAR-10 and Fashion-MNIST computed over their training images. */
-static const pixel_numbers known_pixels[] = {
-    {"imagenet", {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
-    {"half", {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
-    {"cifar10", {0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}},
-    {"fashion-mnist", {0.2860f, 0.2860f, 0.2860f}, {0.3530f, 0.3530f, 0.3530f}},
-};
-
-/* text: a name of the table, or 1 or `channels` numbers separated by commas. */
-static base_status pixels_set(float *out, const char *key, const char *text, bool std,
-                              int channels, base_error *err)
-{
-    char shown[96], number[32];
-    const char *at = text;
-    double value = 0;
-    int count = 0;
-
-    for (size_t i = 0; i < sizeof known_pixels / sizeof known_pixels[0]; i++) {
-        if (strcmp(known_pixels[i].name, text) == 0) {
-            memcpy(out, std ? known_pixels[i].std : known_pixels[i].mean, 3 * sizeof *out);
-            return BASE_OK;
-        }
-    }
-    for (; at && count < 3; count++) {
-        const size_t length = strcspn(at, ",");
-        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31, at);
-        char *trimmed = number + strspn(number, " ");
-        trimmed[strcspn(trimmed, " ")] = '\0';
-        if (!base_parse_real(&value, trimmed) || value < (std ? 1e-6 : -1e6) || value > 1e6)
-            break;
-        out[count] = (float)value;
-        at = at[length] == ',' ? at + length + 1 : NULL;
-    }
-    if (at || (count != 1 && count != channels))
-        return base_fail(
-            err, BASE_USAGE,
-            "'data.%s' is '%s', expected imagenet, half, cifar10, fashion-mnist or "
-            "%d numbers%s",
-            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
-    for (int i = count; i < 3; i++)
-        out[i] = out[0];
-    return BASE_OK;
-}
-
 /* vit_config_check names the network's settings; a reader of recipes wants the key. */
 static void name_the_key(base_error *err)
 {
@@ -360,9 +311,10 @@ base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts
     if (r.train.eval_batch == 0)
         r.train.eval_batch = r.train.batch / r.train.accumulate;
 
-    base_status status = pixels_set(c->mean, "mean", r.data.mean, false, c->channels, err);
+    base_status status =
+        app_pixels_parse(c->mean, "'data.mean'", r.data.mean, false, c->channels, err);
     if (status == BASE_OK)
-        status = pixels_set(c->std, "std", r.data.std, true, c->channels, err);
+        status = app_pixels_parse(c->std, "'data.std'", r.data.std, true, c->channels, err);
     if (status == BASE_OK)
         status = vit_config_layers_set(c, r.layers, err);
     if (status == BASE_OK)

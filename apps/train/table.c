@@ -67,7 +67,7 @@ static void print_layers(const app_trainer *t)
     counts.all += norm.all;
     counts.active += norm.active;
     snprintf(what, sizeof what, "%s, %d classes",
-             c->pool == VIT_POOL_GAP ? "mean over the patches" : "class token", c->classes);
+             c->pool == VIT_POOL_TOKEN ? "class token" : "mean over the patches", c->classes);
     print_row("head", what, counts);
     print_row("total", "",
               (row_counts){vit_model_floats(t->model), vit_model_active_floats(t->model)});

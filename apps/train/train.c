@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/network_internal.h"
 #include "apps/train/internal.h"
 
 typedef struct train_args {
@@ -243,7 +244,11 @@ static base_status report(const app_trainer *t, const train_args *args, double s
              t->path[2]);
     if (!args->common.json)
         return BASE_OK;
+    app_network network = {.model = t->model};
+
+    app_network_describe(&network);
     json = app_json_begin(&args->common, "train", t->out, t->recipe.data.train);
+    app_network_json(json, &network);
     json_object_set_new(json, "val", app_json_text(t->recipe.data.val));
     json_object_set_new(json, "recipe", app_json_text(t->recipe.name));
     json_object_set_new(json, "samples",

@@ -115,38 +115,6 @@ static base_status create_loaders(app_trainer *t, base_error *err)
 
 /* ---- network ----------------------------------------------------------------------------------- */
 
-/* model.init_from: weights of a checkpoint with the same tensors. */
-static base_status start_from(app_trainer *t, base_error *err)
-{
-    const vit_load_options options = {.image = t->recipe.config.image,
-                                      .classes = t->recipe.config.classes,
-                                      .heads = t->recipe.config.heads};
-    vit_model *start = NULL;
-    char *path = NULL;
-    base_status status = app_model_path(&path, t->recipe.init_from, err);
-
-    if (status == BASE_OK)
-        status = vit_model_load(&start, path, &options, err);
-    if (status != BASE_OK) {
-        base_free(path);
-        return status;
-    }
-    for (size_t i = 0; i < vit_model_parameter_count(t->model) && status == BASE_OK; i++) {
-        const vit_parameter *p = vit_model_parameter(t->model, i);
-        const vit_parameter *q = vit_model_parameter_find(start, p->name);
-        if (!q || q->rank != p->rank || memcmp(q->shape, p->shape, sizeof p->shape) != 0)
-            status = base_fail(err, BASE_MISMATCH,
-                               "'%s' %s the tensor '%s', the recipe's network is another",
-                               path, q ? "has another shape of" : "lacks", p->name);
-        else
-            memcpy(vit_model_weights(t->model) + p->offset,
-                   vit_model_weights_const(start) + q->offset, p->count * sizeof(float));
-    }
-    vit_model_destroy(start);
-    base_free(path);
-    return status;
-}
-
 static base_status set_labels(app_trainer *t, base_error *err)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
@@ -181,7 +149,7 @@ static base_status create_network(app_trainer *t, base_error *err)
         return status;
     vit_model_init(t->model, (uint64_t)r->train.seed);
     if (r->init_from[0] && !app_state_exists(t)) /* a run that goes on has its weights */
-        status = start_from(t, err);
+        status = app_trainer_start_from(t, err);
     if (status ==
         BASE_OK) /* copies the weights into the averages: after their first values */
         status = vit_optimizer_create(&t->optimizer, t->model, &r->optimizer, err);

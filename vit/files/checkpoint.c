@@ -15,6 +15,8 @@ typedef struct source {
     const vit_tensor_file *file;
     bool foreign;    /* timm's: a qkv without bias is allowed */
     bool fresh_head; /* the file's head, if any, is not used */
+    vit_hub hub;     /* of a foreign file */
+    vit_origins origins;
 } source;
 
 /* ---- numbers ------------------------------------------------------------------------- */
@@ -70,6 +72,12 @@ static bool is_head(const char *name)
     return strcmp(name, "head.weight") == 0 || strcmp(name, "head.bias") == 0;
 }
 
+/* The fixed positions, which dense networks carry as a tensor for other programs (vit_model_save). */
+static bool is_copy(const vit_model *model, const char *name)
+{
+    return model->config.position == VIT_POSITION_SINCOS && strcmp(name, "pos_embed") == 0;
+}
+
 /* The network starts this parameter at zero instead of reading it. timm's qkv_bias =
  * False is the same network as a bias of zeros. */
 static bool stays_zero(const source *s, const vit_parameter *p)
@@ -115,7 +123,8 @@ static base_status check_names(const source *s, const vit_model *model, base_err
     }
     for (size_t i = 0; i < vit_tensors_count(s->file); i++) {
         const char *name = vit_tensors_at(s->file, i)->name;
-        if (!vit_model_parameter_find(model, name) && !(s->fresh_head && is_head(name))) {
+        if (!vit_model_parameter_find(model, name) && !(s->fresh_head && is_head(name)) &&
+            !is_copy(model, name)) {
             char quoted[NAME_TEXT];
             return base_fail(err, BASE_MISMATCH,
                              "'%s' tensor '%s' has no place in this network", s->path,
@@ -155,12 +164,45 @@ static base_status read_config(vit_config *config, char ***label, source *s,
     s->foreign = !format || strcmp(format, "vmoe") != 0;
     if (s->foreign) {
         s->fresh_head = !vit_tensors_find(s->file, "head.weight");
-        return vit_timm_config(config, s->file, s->path, options->heads, options->classes,
-                               err);
+        status = vit_hub_read(&s->hub, s->path, err);
+        if (status == BASE_OK)
+            status = vit_timm_config(config, &s->origins, s->file, s->path, &s->hub,
+                                     options, err);
+        if (status == BASE_OK && s->hub.labels == (size_t)config->classes) {
+            *label = s->hub.label; /* its names are the network's now */
+            s->hub.label = NULL;
+            s->hub.labels = 0;
+        }
+        return status;
     }
     if (!text)
         return base_fail(err, BASE_FORMAT, "'%s' has no metadata 'config'", s->path);
     status = vit_config_from_json(config, label, text, err);
+    if (status != BASE_OK)
+        base_error_prepend(err, "'%s' ", s->path);
+    return status;
+}
+
+/* Heads and pooling of the caller in place of the file's. */
+static base_status override(vit_config *config, source *s, const vit_load_options *options,
+                            base_error *err)
+{
+    if (options->heads > 0) {
+        config->heads = options->heads;
+        s->origins.heads = VIT_ORIGIN_OPTION;
+    }
+    if (options->pool > 0) {
+        if (options->pool == 1 && config->pool == VIT_POOL_GAP)
+            return base_fail(err, BASE_USAGE,
+                             "'%s' has no class token, expected its mean over the patches",
+                             s->path);
+        if (options->pool == 1)
+            config->pool = VIT_POOL_TOKEN;
+        else if (config->pool == VIT_POOL_TOKEN)
+            config->pool = VIT_POOL_PATCHES;
+        s->origins.pool = VIT_ORIGIN_OPTION;
+    }
+    const base_status status = vit_config_check(config, err);
     if (status != BASE_OK)
         base_error_prepend(err, "'%s' ", s->path);
     return status;
@@ -175,8 +217,14 @@ static base_status load(vit_model **out, source *s, const vit_load_options *opti
     vit_model *m = NULL;
     base_status status = read_config(&config, &label, s, options, err);
 
-    if (status != BASE_OK)
+    s->origins.image = config.image;
+    s->origins.classes = s->fresh_head ? 0 : config.classes;
+    if (status == BASE_OK)
+        status = override(&config, s, options, err);
+    if (status != BASE_OK) {
+        vit_labels_free(label, (size_t)config.classes);
         return status;
+    }
     if (options->classes > 0 && options->classes != config.classes) {
         vit_labels_free(label, (size_t)config.classes);
         label = NULL;
@@ -189,6 +237,7 @@ static base_status load(vit_model **out, source *s, const vit_load_options *opti
         return status;
     }
     m->label = label;
+    m->origins = s->origins;
     status = check_names(s, m, err);
     if (status == BASE_OK)
         status = vit_model_weights_take(m, err);
@@ -215,16 +264,18 @@ base_status vit_model_load(vit_model **out, const char *path,
     source s = {.path = path, .file = file};
     status = load(&m, &s, wanted, err);
     vit_tensors_close(file);
-    if (status != BASE_OK)
-        return status;
-    if (wanted->image > 0 && wanted->image != m->config.image) {
+    const int image = wanted->image > 0 ? wanted->image : s.hub.image;
+    if (status == BASE_OK && image > 0 && image != m->config.image) {
         vit_model *resized = NULL;
-        status = vit_model_resize(&resized, m, wanted->image, err);
+        status = vit_model_resize(&resized, m, image, err);
         if (status != BASE_OK)
             base_error_prepend(err, "'%s' ", path);
         vit_model_destroy(m);
         m = resized;
     }
+    if (status == BASE_OK && s.foreign)
+        vit_timm_sight(&m->config, &s.hub);
+    vit_hub_free(&s.hub);
     if (status == BASE_OK)
         *out = m;
     return status;
@@ -238,10 +289,17 @@ base_status vit_model_save(const vit_model *model, const char *path,
     const bool narrow = precision == VIT_PRECISION_BF16;
     base_status status = BASE_OK;
     char *config = vit_model_config_json(model);
-    vit_tensor *tensor = base_alloc(model->count, sizeof *tensor);
+    const size_t tokens = vit_config_tokens(&model->config);
+    const size_t width = (size_t)model->config.width;
+    /* timm computes no positions: a dense network takes them along. */
+    const bool fixed = model->config.position == VIT_POSITION_SINCOS &&
+                       !vit_config_is_sparse(&model->config);
+    size_t count = model->count;
+    vit_tensor *tensor = base_alloc(count + 1, sizeof *tensor);
     uint16_t *bf16 = narrow ? base_alloc(model->floats, sizeof *bf16) : NULL;
+    float *position = fixed ? base_alloc(tokens, width * sizeof *position) : NULL;
 
-    if (!config || !tensor || (narrow && !bf16)) {
+    if (!config || !tensor || (narrow && !bf16) || (fixed && !position)) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
         goto done;
     }
@@ -257,11 +315,20 @@ base_status vit_model_save(const vit_model *model, const char *path,
                                         : (const void *)(model->weights + p->offset)};
         memcpy(tensor[i].shape, p->shape, sizeof p->shape);
     }
+    if (fixed) {
+        vit_position_sincos(position, &model->config);
+        tensor[count++] = (vit_tensor){.name = "pos_embed",
+                                       .type = "F32",
+                                       .rank = 3,
+                                       .shape = {1, tokens, width},
+                                       .data = position};
+    }
     const vit_pair metadata[] = {
         {"format", "vmoe"}, {"version", BASE_VERSION}, {"config", config}};
-    status = vit_tensors_write(path, tensor, model->count, metadata,
+    status = vit_tensors_write(path, tensor, count, metadata,
                                sizeof metadata / sizeof metadata[0], err);
 done:
+    base_free(position);
     base_free(bf16);
     base_free(tensor);
     base_free(config);

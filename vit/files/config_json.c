@@ -24,7 +24,7 @@ typedef struct field {
     const char *key;
     size_t at;
     size_t bytes;           /* FIELD_TEXT: room with the final 0 */
-    const char *choices[3]; /* FIELD_CHOICE: words of an enum's values, NULL ends */
+    const char *choices[4]; /* FIELD_CHOICE: words of an enum's values, NULL ends */
     field_kind kind;
     bool required;
 } field;
@@ -43,7 +43,7 @@ static const field top_fields[] = {
     {"heads", AT(heads), 0, {NULL}, FIELD_INT, true},
     {"mlp", AT(mlp), 0, {NULL}, FIELD_INT, true},
     {"classes", AT(classes), 0, {NULL}, FIELD_INT, true},
-    {"pool", AT(pool), 0, {"token", "gap"}, FIELD_CHOICE, false},
+    {"pool", AT(pool), 0, {"token", "gap", "patches"}, FIELD_CHOICE, false},
     {"gelu", AT(gelu), 0, {"erf", "tanh"}, FIELD_CHOICE, false},
     {"position", AT(position), 0, {"learned", "sincos"}, FIELD_CHOICE, false},
     {"init", AT(init), 0, {"timm", "vmoe"}, FIELD_CHOICE, false},
@@ -57,6 +57,7 @@ static const field top_fields[] = {
      false},
     {"resize", AT(resize), 0, {NULL}, FIELD_INT, false},
     {"crop", AT(crop), 0, {NULL}, FIELD_INT, false},
+    {"crop_mode", AT(crop_mode), 0, {"center", "squash"}, FIELD_CHOICE, false},
 };
 static const field moe_fields[] = {
     {"experts", AT(moe.experts), 0, {NULL}, FIELD_INT, false},
@@ -240,10 +241,11 @@ static base_status read_choice(char *at, const field *f, const json_t *value,
             return BASE_OK;
         }
     char quoted[40];
-    return base_fail(err, BASE_FORMAT, "config '%s%s' is '%s', expected %s or %s", prefix,
-                     f->key,
+    return base_fail(err, BASE_FORMAT, "config '%s%s' is '%s', expected %s%s%s or %s",
+                     prefix, f->key,
                      word ? base_quote(quoted, sizeof quoted, word) : kind_text(value),
-                     f->choices[0], f->choices[1]);
+                     f->choices[0], f->choices[2] ? ", " : "",
+                     f->choices[2] ? f->choices[1] : "", f->choices[f->choices[2] ? 2 : 1]);
 }
 
 static base_status read_field(vit_config *config, const field *f, const json_t *value,

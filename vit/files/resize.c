@@ -92,8 +92,7 @@ static base_status carry_over(vit_model *to, const vit_parameter *p, const vit_m
 {
     const vit_parameter *old = vit_model_parameter_find(from, p->name);
     const size_t width = (size_t)to->config.width;
-    const size_t kept =
-        to->config.pool == VIT_POOL_TOKEN ? width : 0; /* the class token's row */
+    const size_t kept = vit_config_prefix(&to->config) * width; /* of no patch */
     float *out = to->weights + p->offset;
     const float *in = from->weights + old->offset;
 
@@ -124,9 +123,11 @@ base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
     if (status == BASE_OK && model->label)
         status = vit_model_labels_set(m, (const char *const *)model->label,
                                       (size_t)config.classes, err);
-    if (status == BASE_OK)
+    if (status == BASE_OK) {
+        m->origins = model->origins;
         *out = m;
-    else
+    } else {
         vit_model_destroy(m);
+    }
     return status;
 }

@@ -19,7 +19,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensors are stored little-endian");
 
 enum { RANK_MAX = 4, ALIGN = 64 };
-static const uint64_t header_limit = 100000000; /* as the reference implementation */
 
 static const struct {
     const char *name;
@@ -301,18 +300,21 @@ base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error
         status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
         goto done;
     }
-    if (bytes < 10)
-        status = base_fail(err, BASE_FORMAT,
-                           "'%s' has %zu bytes, expected a safetensors file", path, bytes);
+    unsigned char first[4096] = {0};
+    const size_t have = bytes < sizeof first ? bytes : sizeof first;
+    status = read_at(fd, first, have, 0, path, err);
+    if (status == BASE_OK)
+        status = vit_file_kind(first, have, bytes, path, err);
     if (status == BASE_OK)
         status = read_at(fd, &length, 8, 0, path, err);
     if (status != BASE_OK)
         goto done;
-    if (length < 2 || length > header_limit || length > bytes - 8) {
+    if (length < 2 || length > VIT_HEADER_MOST || length > bytes - 8) {
         status = base_fail(
             err, BASE_FORMAT, "'%s' announces a header of %llu bytes, expected 2 to %llu",
             path, (unsigned long long)length,
-            (unsigned long long)(bytes - 8 < header_limit ? bytes - 8 : header_limit));
+            (unsigned long long)(bytes - 8 < VIT_HEADER_MOST ? bytes - 8
+                                                             : VIT_HEADER_MOST));
         goto done;
     }
     text = base_alloc((size_t)length, 1);

@@ -1,8 +1,9 @@
 /* timm.c - the sizes of a file that carries timm's names (Wightman 2019,
  * pytorch-image-models: vision_transformer.py, deit.py) and no configuration of ours,
- * read off its shapes. What shapes do not tell is taken from timm's ViT and DeiT of 224
- * pixels: GELU exact, heads of 64 channels, ImageNet mean and std (DeiT's; the augreg
- * ViTs of timm use 0.5), bicubic, crop 0.9. Refused rather than misread: distilled DeiT,
+ * read off its shapes. What shapes do not tell is taken from a config.json beside it, else from
+ * timm's ViT and DeiT of 224 pixels: GELU exact, heads of published networks of that width or of 64
+ * channels, ImageNet mean and std (DeiT's; the augreg ViTs of timm use 0.5), bicubic, crop 0.9. Where each came
+ * from stands in vit_origins. Refused rather than misread: distilled DeiT,
  * norm after pooling, class token without position. */
 #include <math.h>
 #include <string.h>
@@ -11,6 +12,12 @@
 
 enum { HEAD_WIDTH = 64, FULL_CROP_FROM = 384 };
 static const double crop_share = 0.9; /* timm's crop_pct; the 384-pixel models use 1.0 */
+
+/* Widths of published ViTs and their heads: DeiT and ViT-Ti to -G (Zhai et al. 2022, table 2), SO400M. */
+static const struct {
+    int width, heads;
+} published[] = {{192, 3},   {384, 6},   {768, 12},  {1024, 16},
+                 {1152, 16}, {1280, 16}, {1408, 16}, {1664, 16}};
 
 int vit_block_index(const char *name)
 {
@@ -85,10 +92,108 @@ static base_status read_grid(int *side, const vit_tensor_file *file, const char 
     return BASE_OK;
 }
 
-base_status vit_timm_config(vit_config *config, const vit_tensor_file *file,
-                            const char *path, int heads, int classes, base_error *err)
+/* Heads that were given, or that are known of the width, or of 64 channels. */
+static base_status read_heads(vit_config *c, vit_origins *origins, const char *path,
+                              const vit_hub *hub, int given, base_error *err)
+{
+    c->heads = given > 0 ? given : hub->heads;
+    origins->heads = given > 0 ? VIT_ORIGIN_OPTION : VIT_ORIGIN_CONFIG;
+    if (c->heads > 0)
+        return BASE_OK;
+    origins->heads = VIT_ORIGIN_KNOWN;
+    for (size_t i = 0; i < sizeof published / sizeof published[0]; i++)
+        if (published[i].width == c->width)
+            c->heads = published[i].heads;
+    if (c->heads > 0)
+        return BASE_OK;
+    if (c->width % HEAD_WIDTH != 0)
+        return base_fail(
+            err, BASE_USAGE,
+            "'%s' has width %d, no multiple of %d: the number of heads must be given", path,
+            c->width, (int)HEAD_WIDTH);
+    origins->heads = VIT_ORIGIN_ASSUMED;
+    c->heads = c->width / HEAD_WIDTH;
+    return BASE_OK;
+}
+
+/* Which tokens the head sees: the tensors of mean pooling over a class token are those of token pooling. */
+static base_status read_pool(vit_config *c, vit_origins *origins, const char *path,
+                             bool class_token, const vit_hub *hub, base_error *err)
+{
+    if (hub->pool_token && !class_token)
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' pools a class token, '%s' has no tensor 'cls_token'",
+                         hub->path, path);
+    c->pool = !class_token     ? VIT_POOL_GAP
+              : hub->pool_mean ? VIT_POOL_PATCHES
+                               : VIT_POOL_TOKEN;
+    origins->pool = !class_token                        ? VIT_ORIGIN_FILE
+                    : hub->pool_mean || hub->pool_token ? VIT_ORIGIN_CONFIG
+                                                        : VIT_ORIGIN_ASSUMED;
+    return BASE_OK;
+}
+
+void vit_timm_sight(vit_config *config, const vit_hub *hub)
+{
+    const double share = hub->resize                       ? hub->crop_pct
+                         : config->image >= FULL_CROP_FROM ? 1
+                                                           : crop_share;
+
+    config->crop = config->image;
+    config->crop_mode = hub->crop_mode;
+    config->resize = (int)fmin((double)config->image / share, 1 << 24);
+}
+
+/* How pixels are made ready, of a config whose image and channels are set. */
+static void read_pixels(vit_config *c, vit_origins *origins, const vit_hub *hub)
+{
+    const vit_origin said = VIT_ORIGIN_CONFIG, not_said = VIT_ORIGIN_ASSUMED;
+
+    if (hub->mean)
+        memcpy(c->mean, hub->mean_of, sizeof c->mean);
+    if (hub->std)
+        memcpy(c->std, hub->std_of, sizeof c->std);
+    snprintf(c->interpolation, sizeof c->interpolation, "%s",
+             hub->interpolation ? hub->filter : "bicubic");
+    vit_timm_sight(c, hub);
+    origins->mean = hub->mean ? said : not_said;
+    origins->std = hub->std ? said : not_said;
+    origins->interpolation = hub->interpolation ? said : not_said;
+    origins->resize = hub->resize ? said : not_said;
+    origins->labels = hub->labels > 0 ? said : VIT_ORIGIN_FILE;
+}
+
+/* Classes of the head and of config.json must be the same. */
+static base_status read_classes(vit_config *c, const vit_tensor_file *file,
+                                const char *path, const vit_hub *hub, int given,
+                                base_error *err)
+{
+    const vit_tensor *head = vit_tensors_find(file, "head.weight");
+
+    if (!head && given <= 0)
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' has no tensor 'head.weight' and no number of classes was given", path);
+    c->classes = head ? to_int(head->rank > 0 ? head->shape[0] : 0) : given;
+    if (head && hub->classes > 0 && hub->classes != c->classes)
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' key 'num_classes' is %d, the head of '%s' has %d outputs",
+                         hub->path, hub->classes, path, c->classes);
+    if (head && hub->labels > 0 && hub->labels != (size_t)c->classes)
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' key 'label_names' has %zu names, the head of '%s' has %d "
+                         "outputs",
+                         hub->path, hub->labels, path, c->classes);
+    return BASE_OK;
+}
+
+base_status vit_timm_config(vit_config *config, vit_origins *origins,
+                            const vit_tensor_file *file, const char *path,
+                            const vit_hub *hub, const vit_load_options *options,
+                            base_error *err)
 {
     vit_config c = vit_config_defaults();
+    const bool class_token = vit_tensors_find(file, "cls_token");
     int side = 0;
     base_status status = refuse_relatives(file, path, err);
 
@@ -99,37 +204,28 @@ base_status vit_timm_config(vit_config *config, const vit_tensor_file *file,
         patch ? need(file, path, "blocks.0.mlp.fc1.weight", 2, err) : NULL;
     if (!patch || !fc1)
         return BASE_MISMATCH;
-    c.pool = vit_tensors_find(file, "cls_token") ? VIT_POOL_TOKEN : VIT_POOL_GAP;
-    status = read_grid(&side, file, path, c.pool == VIT_POOL_TOKEN, err);
-    if (status != BASE_OK)
-        return status;
-    const vit_tensor *head = vit_tensors_find(file, "head.weight");
-    if (!head && classes <= 0)
-        return base_fail(
-            err, BASE_MISMATCH,
-            "'%s' has no tensor 'head.weight' and no number of classes was given", path);
     c.width = to_int(patch->shape[0]);
     c.channels = to_int(patch->shape[1]);
     c.patch = to_int(patch->shape[2]);
     c.mlp = to_int(fc1->shape[0]);
-    c.classes = head ? to_int(head->rank > 0 ? head->shape[0] : 0) : classes;
     c.depth = 0;
     for (size_t i = 0; i < vit_tensors_count(file); i++) {
         const int block = vit_block_index(vit_tensors_at(file, i)->name);
         if (block >= c.depth)
             c.depth = block + 1;
     }
-    if (heads == 0 && c.width % HEAD_WIDTH != 0)
-        return base_fail(
-            err, BASE_USAGE,
-            "'%s' has width %d, no multiple of %d: the number of heads must be given", path,
-            c.width, (int)HEAD_WIDTH);
-    c.heads = heads > 0 ? heads : c.width / HEAD_WIDTH;
+    status = read_grid(&side, file, path, class_token, err);
+    if (status == BASE_OK)
+        status = read_pool(&c, origins, path, class_token, hub, err);
+    if (status == BASE_OK)
+        status = read_classes(&c, file, path, hub, options->classes, err);
+    if (status == BASE_OK)
+        status = read_heads(&c, origins, path, hub, options->heads, err);
+    if (status != BASE_OK)
+        return status;
     const int64_t image = (int64_t)side * c.patch;
     c.image = image > 1 << 24 ? 1 << 24 : (int)image;
-    c.crop = c.image;
-    c.resize = c.image >= FULL_CROP_FROM ? c.image : (int)((double)c.image / crop_share);
-    snprintf(c.interpolation, sizeof c.interpolation, "bicubic");
+    read_pixels(&c, origins, hub);
     status = vit_config_check(&c, err);
     if (status == BASE_OK)
         *config = c;

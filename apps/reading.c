@@ -1,0 +1,227 @@
+/* reading.c - MODEL's file for every command: what the options say of it in its place, and what had to be taken
+ * from elsewhere or assumed, told in one line and in the JSON (issue of the whole program: nothing is assumed in
+ * silence). Relied on elsewhere: keys `preprocessing` and `network`, the words of vit_origin_name. */
+#include <math.h>
+#include <string.h>
+
+#include "apps/network_internal.h"
+
+typedef struct pixel_numbers {
+    const char *name;
+    float mean[3], std[3];
+} pixel_numbers;
+
+/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and timm's ViT,
+ * CIFAR-10 and Fashion-MNIST computed over their training images. */
+static const pixel_numbers known_pixels[] = {
+    {"imagenet", {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
+    {"half", {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
+    {"cifar10", {0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}},
+    {"fashion-mnist", {0.2860f, 0.2860f, 0.2860f}, {0.3530f, 0.3530f, 0.3530f}},
+};
+
+base_status app_pixels_parse(float out[3], const char *key, const char *text, bool std,
+                             int channels, base_error *err)
+{
+    char shown[96], number[32];
+    const char *at = text;
+    double value = 0;
+    int count = 0;
+
+    for (size_t i = 0; i < sizeof known_pixels / sizeof known_pixels[0]; i++) {
+        if (strcmp(known_pixels[i].name, text) == 0) {
+            memcpy(out, std ? known_pixels[i].std : known_pixels[i].mean, 3 * sizeof *out);
+            return BASE_OK;
+        }
+    }
+    for (; at && count < 3; count++) {
+        const size_t length = strcspn(at, ",");
+        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31, at);
+        char *trimmed = number + strspn(number, " ");
+        trimmed[strcspn(trimmed, " ")] = '\0';
+        if (!base_parse_real(&value, trimmed) || value < (std ? 1e-6 : -1e6) || value > 1e6)
+            break;
+        out[count] = (float)value;
+        at = at[length] == ',' ? at + length + 1 : NULL;
+    }
+    if (at || (count != 1 && count != channels))
+        return base_fail(
+            err, BASE_USAGE,
+            "%s is '%s', expected imagenet, half, cifar10, fashion-mnist or %d numbers%s",
+            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
+    for (int i = count; i < 3; i++)
+        out[i] = out[0];
+    return BASE_OK;
+}
+
+static base_status reading_apply(vit_model *model, vit_origins *origins,
+                                 const app_reading *reading, base_error *err)
+{
+    vit_config config = *vit_model_config(model);
+    base_status status = BASE_OK;
+
+    *origins = *vit_model_origins(model);
+    if (reading->mean) {
+        status = app_pixels_parse(config.mean, "--mean", reading->mean, false,
+                                  config.channels, err);
+        origins->mean = VIT_ORIGIN_OPTION;
+    }
+    if (status == BASE_OK && reading->std) {
+        status =
+            app_pixels_parse(config.std, "--std", reading->std, true, config.channels, err);
+        origins->std = VIT_ORIGIN_OPTION;
+    }
+    return status == BASE_OK ? vit_model_config_set(model, &config, err) : status;
+}
+
+base_status app_model_read(vit_model **out, vit_origins *origins, const char *path,
+                           const app_reading *reading, const vit_load_options *options,
+                           base_error *err)
+{
+    vit_load_options wanted = options ? *options : (vit_load_options){0};
+    vit_model *model = NULL;
+
+    wanted.heads = (int)reading->heads;
+    wanted.pool = reading->pool;
+    base_status status = vit_model_load(&model, path, &wanted, err);
+    if (status == BASE_OK)
+        status = reading_apply(model, origins, reading, err);
+    if (status == BASE_OK)
+        *out = model;
+    else
+        vit_model_destroy(model);
+    return status;
+}
+
+void app_network_describe(app_network *network)
+{
+    const vit_config *c = vit_model_config(network->model);
+
+    network->config = c;
+    network->classes = (size_t)c->classes;
+    network->size = (size_t)c->crop;
+    network->resize = (size_t)c->resize;
+    network->filter = strcmp(c->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
+                                                               : DATA_FILTER_BILINEAR;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------- */
+
+typedef struct sentence {
+    char text[768];
+    size_t used;
+} sentence;
+
+static void BASE_PRINTF(2, 3) say(sentence *s, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    const int more = vsnprintf(s->text + s->used, sizeof s->text - s->used, format, list);
+    va_end(list);
+    s->used += more > 0 ? (size_t)more : 0;
+    s->used = s->used < sizeof s->text ? s->used : sizeof s->text - 1;
+}
+
+static void say_numbers(sentence *s, const char *name, const float *values, int count)
+{
+    say(s, "%s", name);
+    for (int i = 0; i < count; i++)
+        say(s, " %.4g", (double)values[i]);
+}
+
+static const char *pool_name(const vit_config *config)
+{
+    return config->pool == VIT_POOL_TOKEN ? "token" : "gap";
+}
+
+/* What came from `origin`, or nothing. */
+static void say_origin(sentence *s, const app_network *n, vit_origin origin)
+{
+    static const char *const sources[] = {
+        "", "from config.json: ", "known of its width: ", "assumed: ", "by option: "};
+    const vit_config *c = n->config;
+    const vit_origins *from = &n->origins;
+    const char *comma = s->used > 0 ? "; " : "";
+    const size_t before = s->used;
+
+    say(s, "%s%s", comma, sources[origin]);
+    const size_t begun = s->used;
+    if (from->mean == origin)
+        say_numbers(s, "mean", c->mean, c->channels);
+    if (from->std == origin)
+        say_numbers(s, s->used > begun ? ", std" : "std", c->std, c->channels);
+    if (from->interpolation == origin)
+        say(s, "%s%s", s->used > begun ? ", " : "", app_filter_name(n->filter));
+    if (from->resize == origin)
+        say(s, "%sresize %zu%s, crop %zu", s->used > begun ? ", " : "", n->resize,
+            c->crop_mode == VIT_CROP_SQUASH ? " (both sides)" : "", n->size);
+    if (from->heads == origin)
+        say(s, "%s%d head%s%s", s->used > begun ? ", " : "", c->heads,
+            c->heads == 1 ? "" : "s", origin == VIT_ORIGIN_ASSUMED ? " (width / 64)" : "");
+    if (from->pool == origin)
+        say(s, "%s%s", s->used > begun ? ", " : "",
+            c->pool == VIT_POOL_TOKEN ? "the class token is pooled (else --pool gap)"
+                                      : "the mean over the patches is pooled");
+    if (s->used == begun)
+        s->used = before;
+    s->text[s->used] = '\0';
+}
+
+void app_network_note(const app_network *network, const app_common *common)
+{
+    sentence s = {.used = 0};
+
+    say_origin(&s, network, VIT_ORIGIN_OPTION);
+    say_origin(&s, network, VIT_ORIGIN_CONFIG);
+    say_origin(&s, network, VIT_ORIGIN_KNOWN);
+    say_origin(&s, network, VIT_ORIGIN_ASSUMED);
+    if (s.used > 0)
+        app_note(common, "'%s': %s", network->path, s.text);
+}
+
+const char *app_filter_name(data_filter filter)
+{
+    return filter == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear";
+}
+
+static json_t *numbers_json(const float *values, int count)
+{
+    json_t *out = json_array();
+    char text[32];
+
+    for (int i = 0; i < count; i++) { /* 0.485, not 0.48500001430511475 */
+        double value = (double)values[i];
+
+        snprintf(text, sizeof text, "%.7g", value);
+        if (base_parse_real(&value, text) && (float)value != values[i])
+            value = (double)values[i];
+        json_array_append_new(out, json_real(value));
+    }
+    return out;
+}
+
+void app_network_json(json_t *json, const app_network *network)
+{
+    const vit_config *c = network->config;
+    const vit_origins *from = &network->origins;
+    char name[128];
+
+    json_object_set_new(
+        json, "preprocessing",
+        json_pack("{s:o, s:o, s:I, s:I, s:I, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "mean",
+                  numbers_json(c->mean, c->channels), "std",
+                  numbers_json(c->std, c->channels), "size", (json_int_t)network->size,
+                  "resize", (json_int_t)network->resize, "crop", (json_int_t)network->size,
+                  "interpolation", app_filter_name(network->filter), "crop_mode",
+                  c->crop_mode == VIT_CROP_SQUASH ? "squash" : "center", "from", "mean",
+                  vit_origin_name(from->mean), "std", vit_origin_name(from->std), "resize",
+                  vit_origin_name(from->resize), "interpolation",
+                  vit_origin_name(from->interpolation)));
+    json_object_set_new(json, "network",
+                        json_pack("{s:o, s:i, s:s, s:{s:s, s:s}}", "name",
+                                  app_json_text(app_network_name(name, sizeof name, c)),
+                                  "heads", c->heads, "pool", pool_name(c), "from", "heads",
+                                  vit_origin_name(from->heads), "pool",
+                                  vit_origin_name(from->pool)));
+}
