@@ -166,6 +166,12 @@ const char *app_duration(char *out, size_t out_bytes, double seconds);
 /* 1234567 as "1,234,567" into out. */
 const char *app_thousands(char *out, size_t out_bytes, uint64_t value);
 
+/* ---- results as CSV (csv.c) ------------------------------------------------------------- */
+
+/* A text as one cell: quoted where RFC 4180 says so, breaks of lines as blanks, an apostrophe before what a
+ * spreadsheet would take for a formula (= + - @ at its beginning, but for numbers). */
+void app_csv_text(FILE *file, const char *text);
+
 /* ---- results as JSON (json.c) ----------------------------------------------------------- */
 
 /* The keys of cli.md: vmoe, command, model, data (NULL: left out), seed, precision, threads. The

@@ -192,17 +192,17 @@ START_TEST(a_changed_key_is_named_with_both_values)
     app_recipe r = resolved(parsed(""), ten_classes);
     char *stored = app_recipe_fixed_text(&r);
 
-    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_OK);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_OK);
     ck_assert_int_eq(set(&r, "optimizer.lr=0.5"), BASE_OK);
-    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_MISMATCH);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
     ck_assert_str_eq(err.text,
                      "'optimizer.lr' was '0.001' when the run began and is '0.5' now");
     ck_assert_int_eq(set(&r, "optimizer.lr=0.001"), BASE_OK);
     ck_assert_int_eq(set(&r, "train.log_every=7"), BASE_OK);
     ck_assert_int_eq(set(&r, "data.workers=3"), BASE_OK);
-    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_OK);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_OK);
     ck_assert_int_eq(set(&r, "router.p=0.5"), BASE_OK);
-    ck_assert_int_eq(app_recipe_compare(&r, stored, &err), BASE_MISMATCH);
+    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
     ck_assert_ptr_nonnull(strstr(err.text, "'router.p'"));
     base_free(stored);
 }

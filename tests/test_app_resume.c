@@ -182,11 +182,61 @@ START_TEST(a_changed_recipe_is_refused_with_the_key)
     program_refused(program_run(dir, TINY, out, "--quiet", "--resume", "--set",
                                 "train.epochs=2", "optimizer.lr=0.5", NULL),
                     1, "'optimizer.lr' was '0.003' when the run began and is '0.5' now");
-    program_refused(program_run(dir, TINY, out, "--quiet", "--resume", NULL), 1,
-                    "'train.epochs' was '2' when the run began and is '40' now");
+    /* A value that begins with the new one is another. */
+    program_refused(program_run(dir, TINY, out, "--quiet", "--resume", "--set",
+                                "train.epochs=2", "optimizer.ema=0", NULL),
+                    1, "'optimizer.ema' was '0.9' when the run began and is '0' now");
+    program_refused(program_run(dir, TINY, out, "--quiet", "--resume", "--set",
+                                "train.epochs=2", "optimizer.lr=0.0", NULL),
+                    1, "'optimizer.lr' was '0.003' when the run began and is '0' now");
     /* What does not change the result may change. */
     program_done(program_run(dir, TINY, out, "--resume", "--set", "train.epochs=2",
                              "train.log_every=7", "data.workers=2", NULL));
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_run_is_made_longer)
+{
+    char *whole = test_path(dir, "whole"), *out = test_path(dir, "run");
+
+    program_done(program_run(dir, TINY, whole, "--set", "schedule.name=constant",
+                             "train.log_every=1", "train.epochs=4", NULL));
+    program_done(program_run(dir, TINY, out, "--set", "schedule.name=constant",
+                             "train.log_every=1", "train.epochs=2", NULL));
+    program_result r = program_run(dir, "train", "--threads", "1", "--out", out, "--resume",
+                                   "--set", "train.epochs=4", NULL);
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_msg(strstr(r.err, "ended at step 6 and ends at step 12 now; its learning "
+                                "rate goes on as before") != NULL,
+                  "%s", r.err);
+    program_result_free(&r);
+    /* as if it had always been so long */
+    same_file("whole", "run", "last/model.safetensors");
+    same_file("whole", "run", "last/state.safetensors");
+    same_file("whole", "run", "best/model.safetensors");
+    same_metrics("whole", "run");
+    program_refused(program_run(dir, "train", "--threads", "1", "--out", out, "--resume",
+                                "--quiet", "--set", "train.epochs=3", NULL),
+                    1, "stands at step 12 of 9");
+    base_free(out);
+    base_free(whole);
+}
+END_TEST
+
+START_TEST(a_schedule_that_follows_the_end_says_what_changes)
+{
+    char *out = test_path(dir, "run");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=2", NULL));
+    program_result r =
+        program_run(dir, TINY, out, "--resume", "--set", "train.epochs=4", NULL);
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_msg(strstr(r.err, "the cosine schedule follows the end: 0.002") != NULL &&
+                      strstr(r.err, "at step 6 in place of 0;") != NULL,
+                  "%s", r.err);
+    program_result_free(&r);
+    ck_assert_int_eq(count_lines("run", "eval"), 2);
     base_free(out);
 }
 END_TEST
@@ -288,6 +338,8 @@ int main(void)
     tcase_add_test(core, a_run_asked_to_stop_saves_and_goes_on);
     tcase_add_test(core, every_polite_signal_saves);
     tcase_add_test(core, a_finished_run_resumed_does_nothing);
+    tcase_add_test(core, a_run_is_made_longer);
+    tcase_add_test(core, a_schedule_that_follows_the_end_says_what_changes);
     tcase_add_test(core, going_on_needs_no_checkpoint_to_start_from);
     tcase_add_test(core, starting_from_a_checkpoint_compares_and_tells);
     suite_add_tcase(suite, core);

@@ -58,7 +58,9 @@ void bench_csv_row(const bench_result *r, const bench_args *args)
     printf("%.1f,%.3f,%.3f", r->peak_mib, 1e3 * r->forward, 1e3 * r->backward);
     for (size_t i = 0; i < BENCH_PARTS; i++)
         printf(",%.3f", 1e3 * r->part[i]);
-    printf(",%s,%s\n", bench_recompute_name(args), bench_machine(machine, sizeof machine));
+    printf(",%s,", bench_recompute_name(args));
+    app_csv_text(stdout, bench_machine(machine, sizeof machine));
+    putchar('\n');
     fflush(stdout);
 }
 

@@ -11,22 +11,6 @@ static const char *const states[] = {"new", "begun", "finished", "failed"};
 
 /* ---- CSV ------------------------------------------------------------------------------------------ */
 
-/* RFC 4180: quoted where it must be; on one line in any case. */
-static void field_put(FILE *file, const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, file);
-        return;
-    }
-    fputc('"', file);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', file);
-        fputc(*text == '\n' || *text == '\r' ? ' ' : *text, file);
-    }
-    fputc('"', file);
-}
-
 static void number_put(FILE *file, double value)
 {
     if (isfinite(value))
@@ -39,11 +23,11 @@ static void entry_put(FILE *file, const app_entry *entry)
 {
     char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
 
-    field_put(file, entry->label);
+    app_csv_text(file, entry->label);
     fputc(',', file);
-    field_put(file, entry->router);
+    app_csv_text(file, entry->router);
     fputc(',', file);
-    field_put(file, app_entry_settings(settings, sizeof settings, entry));
+    app_csv_text(file, app_entry_settings(settings, sizeof settings, entry));
 }
 
 static void runs_put(FILE *file, const app_table *t)
@@ -62,7 +46,7 @@ static void runs_put(FILE *file, const app_table *t)
         for (size_t f = 0; f < t->figures; f++)
             number_put(file, app_table_value(t, r, f));
         fputc(',', file);
-        field_put(file, run->reason);
+        app_csv_text(file, run->reason);
         fputc('\n', file);
     }
 }

@@ -94,7 +94,7 @@ static base_status recipe_agrees(const app_compare_run *run, const app_recipe *r
     status = app_recipe_load(there, path, err);
     if (status == BASE_OK) {
         stored = app_recipe_fixed_text(there);
-        status = stored ? app_recipe_compare(recipe, stored, err)
+        status = stored ? app_recipe_compare(recipe, stored, false, err)
                         : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
     }
     if (status == BASE_USAGE && err) /* of a file that we wrote, not of the command line */
@@ -132,7 +132,7 @@ base_status app_compare_look(app_compare *compare, app_compare_run *run, base_er
     if (status == BASE_OK)
         status = app_state_peek(&facts, &found, run->folder, err);
     if (status == BASE_OK && found)
-        status = app_recipe_compare(recipe, facts.recipe, err);
+        status = app_recipe_compare(recipe, facts.recipe, false, err);
     if (status == BASE_OK && found)
         status =
             data_agrees(facts.train, compare->train, "training", recipe->data.train, err);

@@ -180,8 +180,8 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
     const char *command = app_report_string(json, "command");
     const bool attack = command && strcmp(command, "attack") == 0;
     const char *of = app_report_string(json, attack ? "model.path" : "model");
-    *known =
-        of && (attack || strcmp(command, "eval") == 0 || strcmp(command, "inspect") == 0);
+    *known = command && of &&
+             (attack || strcmp(command, "eval") == 0 || strcmp(command, "inspect") == 0);
     app_report_model *model = *known ? model_of(set, of, err) : NULL;
     if (*known && !model) {
         status = err ? err->status : BASE_NO_MEMORY;

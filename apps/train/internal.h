@@ -121,6 +121,8 @@ base_status app_trainer_start_from(app_trainer *trainer, base_error *err);
 base_status app_trainer_run(app_trainer *trainer, base_error *err);
 /* A loss of app_position as text. */
 const char *app_loss_text(char *out, size_t out_bytes, double loss);
+/* Steps of a run of so many epochs, or of max_steps when that is above 0; at least 1. */
+uint64_t app_trainer_total(const app_trainer *trainer, int64_t epochs, int64_t max_steps);
 /* Epochs finished at a step. */
 uint64_t app_trainer_epochs(const app_trainer *trainer, uint64_t step);
 

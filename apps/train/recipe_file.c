@@ -377,29 +377,89 @@ char *app_recipe_fixed_text(const app_recipe *recipe)
     return text;
 }
 
-base_status app_recipe_compare(const app_recipe *recipe, const char *stored,
+const char *app_recipe_stored(size_t *length, const char *stored, const char *key)
+{
+    const size_t name = strlen(key);
+
+    for (const char *line = stored; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, name) == 0 && strncmp(line + name, " = ", 3) == 0) {
+            *length = strcspn(line + name + 3, "\n");
+            return line + name + 3;
+        }
+    }
+    return NULL;
+}
+
+static const char *const length_keys[] = {"train.epochs", "train.max_steps"};
+
+void app_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *stored)
+{
+    int64_t *const out[] = {epochs, max_steps};
+    char number[32];
+    size_t length = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = app_recipe_stored(&length, stored, length_keys[i]);
+        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31,
+                 value ? value : "");
+        base_parse_int(out[i], number);
+    }
+}
+
+/* One line "key = value" of today's text against the stored one; usual: the same key's default, or NULL. */
+static base_status compare_line(const char *key, const char *now, size_t now_length,
+                                const char *stored, const char *usual, size_t usual_length,
+                                base_error *err)
+{
+    size_t length = 0;
+    const char *old = app_recipe_stored(&length, stored, key);
+
+    if (!old) {
+        old = usual;
+        length = usual_length;
+    }
+    if (old && length == now_length && strncmp(old, now, length) == 0)
+        return BASE_OK;
+    if (!old)
+        return BASE_OK; /* an option of a router that had none of it */
+    return base_fail(err, BASE_MISMATCH,
+                     "'%s' was '%.*s' when the run began and is '%.*s' now", key,
+                     (int)length, old, (int)now_length, now);
+}
+
+base_status app_recipe_compare(const app_recipe *recipe, const char *stored, bool lengths,
                                base_error *err)
 {
+    const app_recipe defaults = app_recipe_defaults();
     base_status status = BASE_OK;
-    char *now = app_recipe_fixed_text(recipe);
+    char key[192];
+    char *now = app_recipe_fixed_text(recipe), *usual = app_recipe_fixed_text(&defaults);
+    size_t length = 0;
 
-    if (!now)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
-    for (const char *line = now; *line && status == BASE_OK;) {
-        const size_t length = strcspn(line, "\n");
-        const size_t name = (size_t)(strstr(line, " = ") - line) + 3;
-        const char *old = stored;
-        while (old && strncmp(old, line, name) != 0) {
-            old = strchr(old, '\n');
-            old = old ? old + 1 : NULL;
-        }
-        if (old && (strcspn(old, "\n") != length || strncmp(old, line, length) != 0))
-            status = base_fail(err, BASE_MISMATCH,
-                               "'%.*s' was '%.*s' when the run began and is '%.*s' now",
-                               (int)name - 3, line, (int)(strcspn(old, "\n") - name),
-                               old + name, (int)(length - name), line + name);
-        line += length + 1;
+    if (!now || !usual) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
+        goto done;
     }
+    if (!app_recipe_stored(&length, stored, "model.width") ||
+        !app_recipe_stored(&length, stored, "optimizer.lr")) {
+        status = base_fail(err, BASE_FORMAT, "the recipe that was stored is empty or cut");
+        goto done;
+    }
+    for (const char *line = now; *line && status == BASE_OK;) {
+        const size_t whole = strcspn(line, "\n");
+        const char *value = strstr(line, " = ") + 3;
+        snprintf(key, sizeof key, "%.*s", (int)(value - 3 - line), line);
+        if (!lengths ||
+            (strcmp(key, length_keys[0]) != 0 && strcmp(key, length_keys[1]) != 0)) {
+            const char *other = app_recipe_stored(&length, usual, key);
+            status = compare_line(key, value, whole - (size_t)(value - line), stored, other,
+                                  length, err);
+        }
+        line += whole + 1;
+    }
+done:
+    base_free(usual);
     base_free(now);
     return status;
 }

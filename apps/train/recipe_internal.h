@@ -109,9 +109,15 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
 /* Lines "section.key = value" of every key that a resumed run must share (base_free). NULL: no
  * memory. */
 char *app_recipe_fixed_text(const app_recipe *recipe);
-/* BASE_MISMATCH with the first key whose value differs from the stored fixed text. */
-base_status app_recipe_compare(const app_recipe *recipe, const char *stored,
+/* BASE_MISMATCH with the first key whose value differs from the stored fixed text, or that it lacks where the
+ * value is not the default (keys that are younger than the text). lengths: train.epochs and train.max_steps
+ * may differ. BASE_FORMAT: the text is no recipe. */
+base_status app_recipe_compare(const app_recipe *recipe, const char *stored, bool lengths,
                                base_error *err);
+/* The two from a stored fixed text; what is not in it stays as it is. */
+void app_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *stored);
+/* The value of a key, "train.epochs", in a stored fixed text, not ended by 0; NULL: it is not there. */
+const char *app_recipe_stored(size_t *length, const char *stored, const char *key);
 /* Every key with range, default and help to stdout. */
 void app_recipe_print_keys(void);
 /* The file of a recipe by name or path (base_free). */

@@ -3,13 +3,17 @@
  * together. Nothing here depends on the clock: a resumed run ends with the same bytes.
  * Relied on elsewhere: the keys of the metadata, the names "sums" and "load.I". */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "apps/train/internal.h"
 
-enum { OPTIMIZER_TENSORS = 8, PAIR_COUNT = 20, VALUE_BYTES = 40 };
+enum { OPTIMIZER_TENSORS = 8, PAIR_COUNT = 24, VALUE_BYTES = 40 };
+
+/* What is in a state and how; a higher number is refused. */
+enum { STATE_LAYOUT = 2 };
 
 /* vit_load without `experts` and `seconds` (the clock): doubles in a row. */
 enum {
@@ -69,12 +73,33 @@ static void add_hash(pair_list *list, const char *key, const data_source *source
              app_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
 }
 
-static void describe(pair_list *list, const app_trainer *t, const char *recipe)
+/* A sum over the bits of the weights: which model a state belongs to. Four lanes, so that it costs what reading
+ * them costs; no protection against anybody who wants to deceive. */
+static uint64_t weights_hash(const vit_model *model)
+{
+    const float *w = vit_model_weights_const(model);
+    const size_t count = vit_model_floats(model);
+    uint64_t lane[4] = {1, 2, 3, 4};
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, w + i, sizeof bits);
+        lane[i % 4] = (lane[i % 4] ^ bits) * 0x9e3779b97f4a7c15u;
+        lane[i % 4] ^= lane[i % 4] >> 29;
+    }
+    return base_key(lane, 4);
+}
+
+static void describe(pair_list *list, const app_trainer *t, const vit_model *model,
+                     const char *recipe)
 {
     const uint64_t part = t->at.step * (uint64_t)t->recipe.train.accumulate;
 
     add_text(list, "format", "vmoe-state");
     add_text(list, "version", BASE_VERSION);
+    add_number(list, "layout", STATE_LAYOUT);
+    snprintf(list->value[list->count], VALUE_BYTES, "%016" PRIx64, weights_hash(model));
+    add_text(list, "model_hash", list->value[list->count]);
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const position_field *f = &position_fields[i];
         const char *place = (const char *)&t->at + f->at;
@@ -97,7 +122,8 @@ static void describe(pair_list *list, const app_trainer *t, const char *recipe)
 
 /* ---- writing --------------------------------------------------------------------------------------- */
 
-static base_status write_state(const app_trainer *t, const char *path, base_error *err)
+static base_status write_state(const app_trainer *t, const vit_model *model,
+                               const char *path, base_error *err)
 {
     base_status status = BASE_OK;
     const size_t most = OPTIMIZER_TENSORS + 1 + t->moe_count;
@@ -127,7 +153,7 @@ static base_status write_state(const app_trainer *t, const char *path, base_erro
                                         .shape = {LOAD_DOUBLES},
                                         .data = (const char *)&t->load[i] + LOAD_BEGIN};
     }
-    describe(list, t, recipe);
+    describe(list, t, model, recipe);
     status = vit_tensors_write(path, tensors, count, list->pair, list->count, err);
 done:
     base_free(recipe);
@@ -157,7 +183,7 @@ base_status app_state_save(app_trainer *trainer, const char *name, const vit_mod
     if (status == BASE_OK)
         status = vit_model_save(model, weights, VIT_PRECISION_FP32, err);
     if (status == BASE_OK)
-        status = write_state(trainer, state, err);
+        status = write_state(trainer, model, state, err);
     if (status == BASE_OK)
         status = base_folder_replace(live, fresh, err);
     if (status != BASE_OK)
@@ -172,6 +198,21 @@ done:
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
+/* Every number in its range, and none that contradicts another; the text of what is wrong, NULL: nothing. */
+static const char *position_fault(const app_position *at)
+{
+    return at->evaluated > at->step        ? "an evaluation after the last step"
+           : at->best_step > at->evaluated ? "a best step after the last evaluation"
+           : at->skipped > at->step        ? "more skipped steps than steps"
+           : at->skipped_in_a_row > at->skipped
+               ? "more skipped steps in a row than skipped steps"
+           : !(at->best_accuracy >= 0 && at->best_accuracy <= 1) ||
+                   !(at->last_accuracy >= 0 && at->last_accuracy <= 1)
+               ? "an accuracy outside 0 to 1"
+           : at->best_loss < -1 || at->last_loss < -1 ? "a loss below 0"
+                                                      : NULL;
+}
+
 static base_status read_position(app_position *out, const vit_tensor_file *file,
                                  const char *path, base_error *err)
 {
@@ -182,8 +223,10 @@ static base_status read_position(app_position *out, const vit_tensor_file *file,
         int64_t whole = 0;
         double real = 0;
 
-        const bool good = text && (f->real ? base_parse_real(&real, text)
-                                           : base_parse_int(&whole, text) && whole >= 0);
+        const bool good =
+            text && (f->real ? base_parse_real(&real, text)
+                             : base_parse_int(&whole, text) && whole >= 0 &&
+                                   whole <= INT64_MAX / 65536 / 65536 /* times images */);
         if (!good)
             return base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata",
                              path, f->key);
@@ -192,7 +235,8 @@ static base_status read_position(app_position *out, const vit_tensor_file *file,
         else
             memcpy(place, &(uint64_t){(uint64_t)whole}, sizeof(uint64_t));
     }
-    return BASE_OK;
+    const char *fault = position_fault(out);
+    return fault ? base_fail(err, BASE_FORMAT, "'%s' tells of %s", path, fault) : BASE_OK;
 }
 
 static base_status read_doubles(double *out, size_t count, const vit_tensor_file *file,
@@ -204,6 +248,10 @@ static base_status read_doubles(double *out, size_t count, const vit_tensor_file
         return base_fail(err, BASE_FORMAT, "'%s' has no tensor '%s' of %zu doubles", path,
                          name, count);
     memcpy(out, t->data, count * sizeof *out);
+    for (size_t i = 0; i < count; i++) /* sums of what is never below 0, but for a loss */
+        if (!isfinite(out[i]))
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' has a number in '%s' that is not finite", path, name);
     return BASE_OK;
 }
 
@@ -221,6 +269,29 @@ static base_status same_data(const vit_tensor_file *file, const char *key,
                      data_source_path(source), now, stored ? stored : "none");
 }
 
+/* A run of before there were layouts says nothing of it, and nothing of its model. */
+static base_status check_layout(const vit_tensor_file *file, const char *path,
+                                base_error *err)
+{
+    const char *text = vit_tensors_metadata(file, "layout");
+    const char *version = vit_tensors_metadata(file, "version");
+    int64_t layout = 1;
+    char shown[64];
+
+    if (text && (!base_parse_int(&layout, text) || layout < 1))
+        return base_fail(err, BASE_FORMAT, "'%s' has no usable 'layout' in its metadata",
+                         path);
+    if (layout > STATE_LAYOUT)
+        return base_fail(
+            err, BASE_UNSUPPORTED,
+            "'%s' is a state of layout %lld, written by vmoe %s: this is vmoe %s and reads up "
+            "to %d",
+            path, (long long)layout,
+            base_quote(shown, sizeof shown, version ? version : "?"), BASE_VERSION,
+            (int)STATE_LAYOUT);
+    return BASE_OK;
+}
+
 /* Everything that must agree before the run may go on. */
 static base_status check_state(const app_trainer *t, const vit_tensor_file *file,
                                const char *path, base_error *err)
@@ -230,7 +301,10 @@ static base_status check_state(const app_trainer *t, const vit_tensor_file *file
 
     if (!format || strcmp(format, "vmoe-state") != 0 || !recipe)
         return base_fail(err, BASE_FORMAT, "'%s' is not the state of a run", path);
-    base_status status = app_recipe_compare(&t->recipe, recipe, err);
+    base_status status = check_layout(file, path, err);
+    if (status != BASE_OK)
+        return status;
+    status = app_recipe_compare(&t->recipe, recipe, true, err);
     if (status != BASE_OK) {
         base_error_prepend(err, "cannot resume '%s': ", t->out);
         return status;
@@ -257,22 +331,65 @@ static void note_threads(const app_trainer *t, const vit_tensor_file *file)
             "resume", (long long)threads, (long long)t->common->threads);
 }
 
-static base_status load_weights(app_trainer *t, const char *path, base_error *err)
+/* A run may be given another end. What its schedule makes of that is said: where it follows the end, the
+ * learning rate of the next steps is another from here on. */
+static void note_length(const app_trainer *t, const char *stored)
+{
+    vit_schedule before = t->schedule;
+    int64_t epochs = t->recipe.train.epochs, steps = t->recipe.train.max_steps;
+
+    app_recipe_lengths(&epochs, &steps, stored);
+    if (epochs == t->recipe.train.epochs && steps == t->recipe.train.max_steps)
+        return;
+    before.total = app_trainer_total(t, epochs, steps);
+    const double was = vit_schedule_lr(&before, t->at.step),
+                 now = vit_schedule_lr(&t->schedule, t->at.step);
+    if (before.total == t->total)
+        return;
+    app_note(t->common,
+             "%-12sthe run ended at step %" PRIu64 " and ends at step %" PRIu64
+             " now; its learning rate goes %s",
+             "resume", before.total, t->total,
+             t->schedule.kind == VIT_SCHEDULE_COSINE ||
+                     t->schedule.kind == VIT_SCHEDULE_LINEAR
+                 ? "another way"
+                 : "on as before");
+    if (t->schedule.kind == VIT_SCHEDULE_COSINE || t->schedule.kind == VIT_SCHEDULE_LINEAR)
+        app_note(t->common,
+                 "%-12sthe %s schedule follows the end: %g at step %" PRIu64
+                 " in place of %g; a run begun with this length would differ",
+                 "", t->schedule.kind == VIT_SCHEDULE_COSINE ? "cosine" : "linear", now,
+                 t->at.step, was);
+}
+
+/* hash: of the model that the state belongs to; NULL: an old state, which does not say. */
+static base_status load_weights(app_trainer *t, const char *path, const char *hash,
+                                base_error *err)
 {
     vit_model *stored = NULL;
+    char now[VALUE_BYTES];
 
-    const base_status status = vit_model_load(&stored, path, NULL, err);
+    base_status status = vit_model_load(&stored, path, NULL, err);
     if (status != BASE_OK)
         return status;
-    if (vit_model_floats(stored) != vit_model_floats(t->model)) {
-        vit_model_destroy(stored);
-        return base_fail(err, BASE_MISMATCH, "'%s' holds another network than the recipe",
-                         path);
-    }
-    memcpy(vit_model_weights(t->model), vit_model_weights_const(stored),
-           vit_model_floats(t->model) * sizeof(float));
+    snprintf(now, sizeof now, "%016" PRIx64, weights_hash(stored));
+    if (vit_model_floats(stored) != vit_model_floats(t->model))
+        status = base_fail(err, BASE_MISMATCH, "'%s' holds another network than the recipe",
+                           path);
+    else if (hash && strcmp(hash, now) != 0)
+        status = base_fail(
+            err, BASE_MISMATCH,
+            "'%s' is not the model that the state beside it was written with", path);
+    if (status == BASE_OK)
+        memcpy(vit_model_weights(t->model), vit_model_weights_const(stored),
+               vit_model_floats(t->model) * sizeof(float));
+    if (status == BASE_OK && !hash)
+        app_note(t->common,
+                 "%-12sthe state is of an older vmoe and does not say which model "
+                 "it belongs to: taken as the one beside it",
+                 "resume");
     vit_model_destroy(stored);
-    return BASE_OK;
+    return status;
 }
 
 /* The folder of the last checkpoint (base_free): "last", or "last.old" when a kill fell between two
@@ -376,10 +493,12 @@ base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
     if (status == BASE_OK)
         status = vit_optimizer_restore(trainer->optimizer, file, err);
     if (status == BASE_OK)
-        status = load_weights(trainer, weights, err);
+        status =
+            load_weights(trainer, weights, vit_tensors_metadata(file, "model_hash"), err);
     if (status == BASE_OK) {
         trainer->at = at;
         note_threads(trainer, file);
+        note_length(trainer, vit_tensors_metadata(file, "recipe"));
     }
 done:
     vit_tensors_close(file);

@@ -193,17 +193,21 @@ static base_status create_buffers(app_trainer *t, base_error *err)
     return BASE_OK;
 }
 
+uint64_t app_trainer_total(const app_trainer *trainer, int64_t epochs, int64_t max_steps)
+{
+    const uint64_t steps = max_steps > 0 ? (uint64_t)max_steps
+                                         : (uint64_t)epochs * trainer->parts_in_epoch /
+                                               (uint64_t)trainer->recipe.train.accumulate;
+
+    return steps > 0 ? steps : 1;
+}
+
 static void plan(app_trainer *t)
 {
     const app_recipe *r = &t->recipe;
-    const uint64_t parts = t->parts_in_epoch;
-    const uint64_t accumulate = (uint64_t)r->train.accumulate;
-    const double steps_in_epoch = (double)parts / (double)accumulate;
+    const double steps_in_epoch = (double)t->parts_in_epoch / r->train.accumulate;
 
-    t->total = r->train.max_steps > 0 ? (uint64_t)r->train.max_steps
-                                      : (uint64_t)r->train.epochs * parts / accumulate;
-    if (t->total == 0)
-        t->total = 1;
+    t->total = app_trainer_total(t, r->train.epochs, r->train.max_steps);
     t->schedule = (vit_schedule){
         .kind = (vit_schedule_kind)r->schedule.kind,
         .peak = r->lr,

@@ -12,7 +12,7 @@ static void check_fixed(const app_recipe *recipe)
     base_error err = {0};
     char *text = app_recipe_fixed_text(recipe);
 
-    if (!text || app_recipe_compare(recipe, text, &err) != BASE_OK)
+    if (!text || app_recipe_compare(recipe, text, false, &err) != BASE_OK)
         abort();
     base_free(text);
 }
