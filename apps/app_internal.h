@@ -90,11 +90,6 @@ typedef struct app_syntax {
 bool app_parse(int *exit_status, void *args, char ***words, size_t *word_count,
                const app_syntax *syntax, int argc, char **argv);
 
-/* Calls next(user, i) for i = 0, 1, ... until it gives NULL; the name nearest to word, or NULL when
- * none is near enough to be meant. For "did you mean". */
-const char *app_nearest(const char *word, const char *(*next)(const void *user, size_t i),
-                        const void *user);
-
 /* ---- common work (common.c) ------------------------------------------------------------- */
 
 /* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */

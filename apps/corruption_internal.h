@@ -2,19 +2,17 @@
  * settings; and a crew of workers, one a thread. Shared by corrupt, eval, train and bench.
  *
  *     app_selection selection = {0};
- *     app_crew crew = {0};
+ *     corrupt_crew crew = {0};
  *     if (app_selection_parse(&selection, &args.corruption, &err) == BASE_OK &&
  *         app_crew_open(&crew, &args.corruption, size, seed, threads, &err) == BASE_OK)
  *         corrupt_apply(crew.worker[thread], ...);
- *     app_crew_close(&crew);
+ *     corrupt_crew_close(&crew);
  */
 #ifndef APPS_CORRUPTION_INTERNAL_H
 #define APPS_CORRUPTION_INTERNAL_H
 
 #include "apps/app_internal.h"
 #include "corrupt/corrupt.h"
-
-enum { APP_PAIRS_MAX = CORRUPT_KIND_COUNT * CORRUPT_SEVERITY_MAX };
 
 /* Part of the struct of a command's arguments. */
 typedef struct app_corruption {
@@ -52,7 +50,7 @@ typedef struct app_corruption {
 
 typedef struct app_selection {
     bool clean;
-    corrupt_pair pair[APP_PAIRS_MAX]; /* by kind, then by severity */
+    corrupt_pair pair[CORRUPT_PAIRS_MAX]; /* by kind, then by severity */
     size_t count;
     bool severity[CORRUPT_SEVERITY_MAX + 1]; /* [1..5] */
 } app_selection;
@@ -62,28 +60,8 @@ base_status app_selection_parse(app_selection *out, const app_corruption *args,
                                 base_error *err);
 /* One line for --help and refusals of other words: every corruption with what it does. */
 void app_corruptions_print(FILE *out);
-/* Adds the kinds that a name or group means to kinds; *clean for "clean". */
-base_status app_corruption_add(bool kinds[CORRUPT_KIND_COUNT], bool *clean,
-                               const char *word, base_error *err);
-/* Adds the severities of "3", "1-3", "1,5". */
-base_status app_severity_add(bool severities[CORRUPT_SEVERITY_MAX + 1], const char *word,
-                             base_error *err);
-
-typedef struct app_crew {
-    corrupt_set *set;
-    corrupt_preset preset;
-    corrupt_worker **worker; /* [count] */
-    size_t count;
-    uint64_t frost_key; /* of the photographs' pixels, 0: procedural */
-} app_crew;
-
 /* size: side of the pictures, decides an automatic preset. */
-base_status app_crew_open(app_crew *out, const app_corruption *args, size_t size,
+base_status app_crew_open(corrupt_crew *out, const app_corruption *args, size_t size,
                           uint64_t seed, size_t workers, base_error *err);
-/* Tries every selected corruption once at this size, so that one that cannot do it is refused before
- * the work begins. */
-base_status app_crew_check(const app_crew *crew, const app_selection *selection,
-                           size_t size, base_error *err);
-void app_crew_close(app_crew *crew); /* zeroed is fine */
 
 #endif

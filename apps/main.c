@@ -110,7 +110,7 @@ static int run(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
     }
     char name[128];
-    const char *near = app_nearest(argv[1], command_name, NULL);
+    const char *near = base_nearest(argv[1], command_name, NULL);
     fprintf(stderr, "vmoe: unknown command '%s'%s%s%s, see vmoe --help\n",
             base_quote(name, sizeof name, argv[1]), near ? ", did you mean '" : "",
             near ? near : "", near ? "'" : "");

@@ -5,6 +5,7 @@
 #define APPS_NETWORK_INTERNAL_H
 
 #include "apps/app_internal.h"
+#include "train/train.h"
 
 /* How DATA is read, as options; zeroed: as it comes. Part of the struct of a command's
  * arguments, or of its app_view. */
@@ -48,7 +49,7 @@ void app_data_indexing(void *user, size_t samples, double seconds, bool done);
 
 /* What options say of MODEL's file in its place; zeroed: as the file says. */
 typedef struct app_reading {
-    const char *mean, *std; /* "A,B,C", or a name of app_pixels_parse */
+    const char *mean, *std; /* "A,B,C", or a name of train_pixels_parse */
     int64_t heads;          /* 0: not given */
     int pool;               /* index into "checkpoint|token|gap" */
 } app_reading;
@@ -195,10 +196,6 @@ base_status app_network_picture(data_image *out, const app_network *network,
                                 const float *normalised, base_error *err);
 /* ---- what a file leaves open (reading.c) ---------------------------------------------- */
 
-/* text into out: a name (imagenet, half, cifar10, fashion-mnist), or 1 or `channels` numbers separated by
- * commas; above 0 with std. BASE_USAGE begins with key. */
-base_status app_pixels_parse(float out[3], const char *key, const char *text, bool std,
-                             int channels, base_error *err);
 /* vit_model_load with heads and pooling of reading, and then its mean and std; origins say where each setting
  * came from. options: image and classes; NULL: none. The caller destroys *out. */
 base_status app_model_read(vit_model **out, vit_origins *origins, const char *path,

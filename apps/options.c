@@ -83,23 +83,6 @@ static const char *option_name(const void *user, size_t i)
     return i == option_count(syntax) ? "help" : NULL;
 }
 
-const char *app_nearest(const char *word, const char *(*next)(const void *user, size_t i),
-                        const void *user)
-{
-    const char *best = NULL;
-    size_t best_distance = SIZE_MAX;
-
-    for (size_t i = 0; next(user, i); i++) {
-        const size_t distance = base_edit_distance(word, next(user, i));
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = next(user, i);
-        }
-    }
-    /* More than every second letter changed is another word, not a slip. */
-    return best && best_distance * 2 <= strlen(best) ? best : NULL;
-}
-
 /* Writes the i-th of "a|b|c" into out; false past the end. */
 static bool choice_at(char *out, size_t out_bytes, const char *choices, size_t i)
 {
@@ -325,7 +308,7 @@ static bool parse_option(void *args, bool *seen, parse *p)
         if (length == 4 && strncmp(name, "help", 4) == 0)
             return refuse(p, "--help takes no value");
         snprintf(word, sizeof word, "%.*s", length < 100 ? (int)length : 100, name);
-        const char *near = app_nearest(word, option_name, p->syntax);
+        const char *near = base_nearest(word, option_name, p->syntax);
         return refuse(p, "unknown option '--%s'%s%s%s, see vmoe %s --help",
                       base_quote(shown, sizeof shown, word),
                       near ? ", did you mean '--" : "", near ? near : "", near ? "'" : "",

@@ -6,54 +6,6 @@
 
 #include "apps/network_internal.h"
 
-typedef struct pixel_numbers {
-    const char *name;
-    float mean[3], std[3];
-} pixel_numbers;
-
-/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and timm's ViT,
- * CIFAR-10 and Fashion-MNIST computed over their training images. */
-static const pixel_numbers known_pixels[] = {
-    {"imagenet", {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
-    {"half", {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
-    {"cifar10", {0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}},
-    {"fashion-mnist", {0.2860f, 0.2860f, 0.2860f}, {0.3530f, 0.3530f, 0.3530f}},
-};
-
-base_status app_pixels_parse(float out[3], const char *key, const char *text, bool std,
-                             int channels, base_error *err)
-{
-    char shown[96], number[32];
-    const char *at = text;
-    double value = 0;
-    int count = 0;
-
-    for (size_t i = 0; i < sizeof known_pixels / sizeof known_pixels[0]; i++) {
-        if (strcmp(known_pixels[i].name, text) == 0) {
-            memcpy(out, std ? known_pixels[i].std : known_pixels[i].mean, 3 * sizeof *out);
-            return BASE_OK;
-        }
-    }
-    for (; at && count < 3; count++) {
-        const size_t length = strcspn(at, ",");
-        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31, at);
-        char *trimmed = number + strspn(number, " ");
-        trimmed[strcspn(trimmed, " ")] = '\0';
-        if (!base_parse_real(&value, trimmed) || value < (std ? 1e-6 : -1e6) || value > 1e6)
-            break;
-        out[count] = (float)value;
-        at = at[length] == ',' ? at + length + 1 : NULL;
-    }
-    if (at || (count != 1 && count != channels))
-        return base_fail(
-            err, BASE_USAGE,
-            "%s is '%s', expected imagenet, half, cifar10, fashion-mnist or %d numbers%s",
-            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
-    for (int i = count; i < 3; i++)
-        out[i] = out[0];
-    return BASE_OK;
-}
-
 static base_status reading_apply(vit_model *model, vit_origins *origins,
                                  const app_reading *reading, base_error *err)
 {
@@ -62,13 +14,13 @@ static base_status reading_apply(vit_model *model, vit_origins *origins,
 
     *origins = *vit_model_origins(model);
     if (reading->mean) {
-        status = app_pixels_parse(config.mean, "--mean", reading->mean, false,
-                                  config.channels, err);
+        status = train_pixels_parse(config.mean, "--mean", reading->mean, false,
+                                    config.channels, err);
         origins->mean = VIT_ORIGIN_OPTION;
     }
     if (status == BASE_OK && reading->std) {
-        status =
-            app_pixels_parse(config.std, "--std", reading->std, true, config.channels, err);
+        status = train_pixels_parse(config.std, "--std", reading->std, true,
+                                    config.channels, err);
         origins->std = VIT_ORIGIN_OPTION;
     }
     return status == BASE_OK ? vit_model_config_set(model, &config, err) : status;

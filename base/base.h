@@ -163,6 +163,10 @@ const char *base_real_text(char *out, size_t out_bytes, double value);
 /* Number of single-character edits between a and b, for "did you mean" (Levenshtein). Both up to 63
  * characters are compared; the rest is ignored. */
 size_t base_edit_distance(const char *a, const char *b);
+/* Calls next(user, i) for i = 0, 1, ... until it gives NULL; the name nearest to word, or NULL when
+ * none is near enough to be meant. For "did you mean". */
+const char *base_nearest(const char *word, const char *(*next)(const void *user, size_t i),
+                        const void *user);
 
 /* ---- files ----------------------------------------------------------------------------- */
 

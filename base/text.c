@@ -134,3 +134,20 @@ char *base_text(const char *format, ...)
     va_end(args);
     return out;
 }
+
+const char *base_nearest(const char *word, const char *(*next)(const void *user, size_t i),
+                         const void *user)
+{
+    const char *best = NULL;
+    size_t best_distance = SIZE_MAX;
+
+    for (size_t i = 0; next(user, i); i++) {
+        const size_t distance = base_edit_distance(word, next(user, i));
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = next(user, i);
+        }
+    }
+    /* More than every second letter changed is another word, not a slip. */
+    return best && best_distance * 2 <= strlen(best) ? best : NULL;
+}

@@ -1,26 +1,26 @@
 /* test_app_augment.c - augment.corrupt: what is drawn hangs on (seed, epoch, sample, copy) alone, so that a
  * run is the same with any number of workers and after any kill. */
-#include "apps/train/augment_internal.h"
+#include "train/train_internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 
 enum { SIDE = 16, BYTES = SIDE * SIDE * 3 };
 
-static app_recipe recipe_with(const char *names)
+static train_recipe recipe_with(const char *names)
 {
-    app_recipe r = app_recipe_defaults();
+    train_recipe r = train_recipe_defaults();
 
     r.config.image = SIDE;
     snprintf(r.corrupt.names, sizeof r.corrupt.names, "%s", names);
     return r;
 }
 
-static app_augment *augment_make(const app_recipe *r)
+static train_augment *augment_make(const train_recipe *r)
 {
-    app_augment *a = NULL;
+    train_augment *a = NULL;
     base_error err = {0};
 
-    ck_assert_msg(app_augment_create(&a, r, 2, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(train_augment_create(&a, r, 2, &err) == BASE_OK, "%s", err.text);
     ck_assert_ptr_nonnull(a);
     return a;
 }
@@ -38,13 +38,13 @@ static data_image picture(unsigned char *pixels, size_t channels)
 }
 
 /* The picture after the augmentation of one place into out [BYTES]. */
-static void alter(unsigned char *out, app_augment *a, size_t worker, uint64_t epoch,
+static void alter(unsigned char *out, train_augment *a, size_t worker, uint64_t epoch,
                   uint32_t sample, uint64_t copy)
 {
     data_image image = picture(out, 3);
     base_error err = {0};
 
-    ck_assert_msg(app_augment_alter(a, worker, &image, epoch, sample, copy, &err) ==
+    ck_assert_msg(train_augment_alter(a, worker, &image, epoch, sample, copy, &err) ==
                       BASE_OK,
                   "%s", err.text);
     ck_assert_ptr_eq(image.pixels, out);
@@ -53,8 +53,8 @@ static void alter(unsigned char *out, app_augment *a, size_t worker, uint64_t ep
 
 START_TEST(a_draw_hangs_on_epoch_sample_and_copy_alone)
 {
-    const app_recipe r = recipe_with("noise");
-    app_augment *a = augment_make(&r);
+    const train_recipe r = recipe_with("noise");
+    train_augment *a = augment_make(&r);
     unsigned char first[BYTES], other[BYTES];
 
     alter(first, a, 0, 3, 17, 0);
@@ -66,23 +66,23 @@ START_TEST(a_draw_hangs_on_epoch_sample_and_copy_alone)
     ck_assert_mem_ne(first, other, BYTES);
     alter(other, a, 1, 3, 17, 0);
     ck_assert_mem_eq(first, other, BYTES);
-    app_augment_destroy(a);
+    train_augment_destroy(a);
 }
 END_TEST
 
 START_TEST(clean_and_probability_leave_pictures_alone)
 {
-    app_recipe r = recipe_with("impulse_noise, clean");
+    train_recipe r = recipe_with("impulse_noise, clean");
     unsigned char before[BYTES], after[BYTES];
     int changed = 0, half = 0;
 
     picture(before, 3);
-    app_augment *a = augment_make(&r);
+    train_augment *a = augment_make(&r);
     for (uint32_t i = 0; i < 200; i++) {
         alter(after, a, 0, 0, i, 0);
         changed += memcmp(before, after, BYTES) != 0;
     }
-    app_augment_destroy(a);
+    train_augment_destroy(a);
     /* Binomial, n 200 and p 1/2: beyond 60..140 once in 10^8. */
     ck_assert_int_ge(changed, 60);
     ck_assert_int_le(changed, 140);
@@ -94,7 +94,7 @@ START_TEST(clean_and_probability_leave_pictures_alone)
         alter(after, a, 0, 0, i, 0);
         half += memcmp(before, after, BYTES) != 0;
     }
-    app_augment_destroy(a);
+    train_augment_destroy(a);
     ck_assert_int_ge(half, 60);
     ck_assert_int_le(half, 140);
 }
@@ -102,26 +102,26 @@ END_TEST
 
 START_TEST(grey_pictures_stay_grey_where_they_are)
 {
-    const app_recipe r = recipe_with("all");
-    app_augment *a = augment_make(&r);
+    const train_recipe r = recipe_with("all");
+    train_augment *a = augment_make(&r);
     unsigned char pixels[SIDE * SIDE];
     base_error err = {0};
 
     for (uint32_t i = 0; i < 60; i++) {
         data_image image = picture(pixels, 1);
 
-        ck_assert_int_eq(app_augment_alter(a, 1, &image, 0, i, 0, &err), BASE_OK);
+        ck_assert_int_eq(train_augment_alter(a, 1, &image, 0, i, 0, &err), BASE_OK);
         ck_assert_ptr_eq(image.pixels, pixels);
         ck_assert_uint_eq(image.channels, 1);
     }
-    app_augment_destroy(a);
+    train_augment_destroy(a);
 }
 END_TEST
 
 START_TEST(nothing_is_allocated_for_a_picture)
 {
-    const app_recipe r = recipe_with("all");
-    app_augment *a = augment_make(&r);
+    const train_recipe r = recipe_with("all");
+    train_augment *a = augment_make(&r);
     unsigned char pixels[BYTES];
 
     for (uint32_t i = 0; i < 400; i++) /* the workers' scratch grows with the first ones */
@@ -130,7 +130,7 @@ START_TEST(nothing_is_allocated_for_a_picture)
     for (uint32_t i = 400; i < 600; i++)
         alter(pixels, a, i % 2, 0, i, 0);
     ck_assert_uint_eq(base_alloc_count(), before);
-    app_augment_destroy(a);
+    train_augment_destroy(a);
 }
 END_TEST
 
@@ -176,25 +176,25 @@ END_TEST
 
 START_TEST(unknown_words_are_refused)
 {
-    app_recipe r = recipe_with("bench,fgo");
-    app_augment *a = NULL;
+    train_recipe r = recipe_with("bench,fgo");
+    train_augment *a = NULL;
     base_error err = {0};
 
-    ck_assert_int_eq(app_augment_create(&a, &r, 1, &err), BASE_USAGE);
+    ck_assert_int_eq(train_augment_create(&a, &r, 1, &err), BASE_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "'fgo'"));
     r = recipe_with("fog");
     snprintf(r.corrupt.severity, sizeof r.corrupt.severity, "0-3");
-    ck_assert_int_eq(app_augment_create(&a, &r, 1, &err), BASE_USAGE);
+    ck_assert_int_eq(train_augment_create(&a, &r, 1, &err), BASE_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "severity '0-3'"));
     r = recipe_with("");
-    ck_assert_int_eq(app_augment_create(&a, &r, 1, &err), BASE_OK);
+    ck_assert_int_eq(train_augment_create(&a, &r, 1, &err), BASE_OK);
     ck_assert_ptr_null(a);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("app_augment");
+    Suite *suite = suite_create("train_augment");
     TCase *core = tcase_create("Core"), *runs = tcase_create("Runs"),
           *limits = tcase_create("Limits");
 

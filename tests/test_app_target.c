@@ -281,8 +281,8 @@ END_TEST
 
 /* ---- training on worse images ------------------------------------------------------------------------- */
 
-static const app_adversary_kind kinds[] = {APP_ADVERSARY_PGD, APP_ADVERSARY_FGSM_RS,
-                                           APP_ADVERSARY_TRADES};
+static const train_adversary_kind kinds[] = {TRAIN_ADVERSARY_PGD, TRAIN_ADVERSARY_FGSM_RS,
+                                           TRAIN_ADVERSARY_TRADES};
 
 START_TEST(worse_images_are_feasible_keyed_and_worse)
 {
@@ -290,8 +290,8 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
     static float targets[COUNT * CLASSES];
     const vit_step step = {.seed = 3, .step = 9, .first_sample = 12};
     const vit_step later = {.seed = 3, .step = 10, .first_sample = 12};
-    app_recipe recipe = app_recipe_defaults();
-    app_adversary *adversary = NULL;
+    train_recipe recipe = train_recipe_defaults();
+    train_adversary *adversary = NULL;
     const float *worse = NULL;
     double loss[2] = {0};
     base_error err = {0};
@@ -300,7 +300,7 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
     recipe.adversary.kind = (int)kinds[_i];
     recipe.adversary.steps = 5;
     recipe.adversary.eps = 16.0 / 255;
-    ck_assert_msg(app_adversary_create(&adversary, &recipe, network.model, COUNT,
+    ck_assert_msg(train_adversary_create(&adversary, &recipe, network.model, COUNT,
                                        VIT_PRECISION_FP32, &err) == BASE_OK,
                   "%s", err.text);
     for (size_t i = 0; i < COUNT * FLOATS; i++) {
@@ -311,7 +311,7 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
     for (size_t i = 0; i < COUNT; i++)
         targets[i * CLASSES + measure_arg_max(logits + i * CLASSES, CLASSES)] = 1;
     ck_assert_int_eq(
-        app_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
         BASE_OK);
     memcpy(first, worse, sizeof first);
     for (size_t i = 0; i < COUNT * FLOATS; i++) {
@@ -324,11 +324,11 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
         other[i] = (float)fmin(fmax(v, 0), 1);
     }
     ck_assert_int_eq(
-        app_adversary_make(&worse, adversary, inputs, targets, COUNT, &later, NULL),
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &later, NULL),
         BASE_OK);
     ck_assert_mem_ne(first, worse, sizeof first); /* another step, another start */
     ck_assert_int_eq(
-        app_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
         BASE_OK);
     ck_assert_mem_eq(first, worse, sizeof first);
     look(again, other);
@@ -339,29 +339,29 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
     /* trades looks for another answer, not for a wrong one */
     double moved = 0;
     for (size_t i = 0; i < COUNT * CLASSES; i += CLASSES)
-        moved += app_adversary_divergence(NULL, NULL, logits + i, again + i, CLASSES);
+        moved += train_adversary_divergence(NULL, NULL, logits + i, again + i, CLASSES);
     ck_assert_double_gt(moved, 1e-6);
-    if (kinds[_i] != APP_ADVERSARY_TRADES)
+    if (kinds[_i] != TRAIN_ADVERSARY_TRADES)
         ck_assert_double_gt(loss[1], loss[0]);
-    app_adversary_destroy(adversary);
+    train_adversary_destroy(adversary);
 }
 END_TEST
 
 START_TEST(the_divergence_has_its_gradients)
 {
     float z[2][4] = {{1, -0.5f, 0.25f, 2}, {0.5f, 0.75f, -1, 1.5f}}, d[2][4];
-    const double kl = app_adversary_divergence(d[0], d[1], z[0], z[1], 4), h = 1e-3;
+    const double kl = train_adversary_divergence(d[0], d[1], z[0], z[1], 4), h = 1e-3;
 
     ck_assert_double_gt(kl, 0);
-    ck_assert_double_eq_tol(app_adversary_divergence(NULL, NULL, z[0], z[0], 4), 0, 1e-12);
+    ck_assert_double_eq_tol(train_adversary_divergence(NULL, NULL, z[0], z[0], 4), 0, 1e-12);
     for (int side = 0; side < 2; side++) {
         for (int i = 0; i < 4; i++) {
             const float saved = z[side][i];
 
             z[side][i] = (float)((double)saved + h);
-            const double up = app_adversary_divergence(NULL, NULL, z[0], z[1], 4);
+            const double up = train_adversary_divergence(NULL, NULL, z[0], z[1], 4);
             z[side][i] = (float)((double)saved - h);
-            const double down = app_adversary_divergence(NULL, NULL, z[0], z[1], 4);
+            const double down = train_adversary_divergence(NULL, NULL, z[0], z[1], 4);
             z[side][i] = saved;
             ck_assert_double_eq_tol((up - down) / (2 * h), (double)d[side][i], 1e-3);
         }

@@ -2,7 +2,7 @@
  * bench_step.c, bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere: the columns of the CSV
  * (bench/run reads them by name). */
 #include "apps/bench/internal.h"
-#include "apps/train/recipe_internal.h"
+#include "train/train.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -169,7 +169,7 @@ const char *bench_machine(char *out, size_t out_bytes)
 static base_status config_named(vit_config *out, const char *subject,
                                 const bench_args *args, base_error *err)
 {
-    app_recipe recipe = app_recipe_defaults();
+    train_recipe recipe = train_recipe_defaults();
     const char *colon = strchr(subject, ':');
     char text[5][96];
     const char *at[5];
@@ -192,14 +192,14 @@ static base_status config_named(vit_config *out, const char *subject,
         snprintf(text[count++], sizeof *text, "model.patch=8");
     for (size_t i = 0; i < count; i++)
         at[i] = text[i];
-    base_status status = app_recipe_set(&recipe, at, count, err);
+    base_status status = train_recipe_set(&recipe, at, count, err);
     if (status == BASE_OK && args->settings.count > 0)
-        status = app_recipe_set(&recipe, args->settings.at, args->settings.count, err);
+        status = train_recipe_set(&recipe, args->settings.at, args->settings.count, err);
     if (status == BASE_OK)
-        status = app_recipe_resolve(
-            &recipe, &(app_recipe_facts){.classes = (size_t)args->classes}, err);
+        status = train_recipe_resolve(
+            &recipe, &(train_facts){.classes = (size_t)args->classes}, err);
     if (status == BASE_OK)
-        app_recipe_network(out, &recipe);
+        train_recipe_network(out, &recipe);
     return status;
 }
 

@@ -12,7 +12,7 @@ enum { USUAL_SIDE = 224, IMAGES_PER_THREAD = 2 };
 
 /* A picture and the memory of each thread. */
 typedef struct corrupt_rig {
-    app_crew crew;
+    corrupt_crew crew;
     data_image image;
     data_image *out; /* [crew.count] */
 } corrupt_rig;
@@ -23,7 +23,7 @@ static void rig_close(corrupt_rig *rig)
         data_image_destroy(&rig->out[t]);
     base_free(rig->out);
     data_image_destroy(&rig->image);
-    app_crew_close(&rig->crew);
+    corrupt_crew_close(&rig->crew);
 }
 
 /* Slopes, edges and grain: what a photograph is made of, as far as time goes. */
@@ -145,7 +145,7 @@ static base_status each_bench(const bench_context *context, corrupt_rig *rig,
     const bench_args *args = context->args;
     base_status status = BASE_OK;
 
-    for (size_t i = 0; i < APP_PAIRS_MAX && status == BASE_OK; i++) {
+    for (size_t i = 0; i < CORRUPT_PAIRS_MAX && status == BASE_OK; i++) {
         const corrupt_kind kind = (corrupt_kind)(i / CORRUPT_SEVERITY_MAX);
         const int severity = (int)(i % CORRUPT_SEVERITY_MAX) + 1;
         bench_times times = {.count = 0};

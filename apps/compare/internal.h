@@ -90,8 +90,8 @@ typedef struct app_compare {
     app_entries entries;
     app_compare_run *run; /* [entries, seeds] */
     size_t runs;
-    app_recipe recipe; /* with --set, before any entry's settings */
-    app_recipe_facts facts;
+    train_recipe recipe; /* with --set, before any entry's settings */
+    train_facts facts;
     char train[48], val[48]; /* fingerprints of the data */
     uint64_t total;          /* steps of a training */
     int64_t eval_batch;      /* images of an evaluation pass */
@@ -106,7 +106,7 @@ base_status app_compare_open(app_compare *out, const app_compare_args *args,
                              base_error *err);
 void app_compare_close(app_compare *compare); /* zeroed, but lock -1, is fine */
 /* The resolved recipe of a run. */
-base_status app_compare_recipe(app_recipe *out, const app_compare *compare, size_t entry,
+base_status app_compare_recipe(train_recipe *out, const app_compare *compare, size_t entry,
                                int64_t seed, base_error *err);
 /* Where run i stands now. */
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err);

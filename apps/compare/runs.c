@@ -17,19 +17,19 @@ enum { LOCK_PATIENCE = 20 };
 /* ---- recipes ------------------------------------------------------------------------------------- */
 
 /* The recipe with the options, --set, --data and --val: all but an entry's own settings. */
-static base_status base_recipe(app_recipe *out, const app_compare_args *args,
+static base_status base_recipe(train_recipe *out, const app_compare_args *args,
                                base_error *err)
 {
     base_status status = BASE_OK;
 
-    *out = app_recipe_defaults();
+    *out = train_recipe_defaults();
     if (args->recipe)
-        status = app_recipe_load(out, args->recipe, err);
+        status = train_recipe_load(out, args->recipe, err);
     if (status == BASE_OK && args->common.precision >= 0) {
         const char *set = args->common.precision == VIT_PRECISION_BF16
                               ? "train.precision=bf16"
                               : "train.precision=fp32";
-        status = app_recipe_set(out, &set, 1, err);
+        status = train_recipe_set(out, &set, 1, err);
     }
     for (size_t i = 0; i < args->set.count && status == BASE_OK; i++)
         if (strncmp(args->set.at[i], "train.seed=", 11) == 0 ||
@@ -40,11 +40,11 @@ static base_status base_recipe(app_recipe *out, const app_compare_args *args,
                           "--seeds",
                           args->set.at[i]);
     if (status == BASE_OK)
-        status = app_recipe_set(out, args->set.at, args->set.count, err);
+        status = train_recipe_set(out, args->set.at, args->set.count, err);
     if (status == BASE_OK && args->data)
-        status = app_key_set(out, app_key_find("data", "train"), args->data, err);
+        status = train_key_set(out, train_key_find("data", "train"), args->data, err);
     if (status == BASE_OK && args->val)
-        status = app_key_set(out, app_key_find("data", "val"), args->val, err);
+        status = train_key_set(out, train_key_find("data", "val"), args->val, err);
     if (status == BASE_OK && !out->data.train[0])
         status = base_fail(err, BASE_USAGE, "--data DATA is missing");
     if (status == BASE_OK && !out->data.val[0])
@@ -52,7 +52,7 @@ static base_status base_recipe(app_recipe *out, const app_compare_args *args,
     return status;
 }
 
-base_status app_compare_recipe(app_recipe *out, const app_compare *compare, size_t entry,
+base_status app_compare_recipe(train_recipe *out, const app_compare *compare, size_t entry,
                                int64_t seed, base_error *err)
 {
     const app_entry *e = &compare->entries.entry[entry];
@@ -66,9 +66,9 @@ base_status app_compare_recipe(app_recipe *out, const app_compare *compare, size
     for (size_t i = 0; i < e->settings; i++)
         set[2 + i] = e->setting[i];
     *out = compare->recipe;
-    base_status status = app_recipe_set(out, set, 2 + e->settings, err);
+    base_status status = train_recipe_set(out, set, 2 + e->settings, err);
     if (status == BASE_OK)
-        status = app_recipe_resolve(out, &compare->facts, err);
+        status = train_recipe_resolve(out, &compare->facts, err);
     if (status != BASE_OK)
         base_error_prepend(err, "'%s': ", e->label);
     return status;
@@ -77,11 +77,11 @@ base_status app_compare_recipe(app_recipe *out, const app_compare *compare, size
 /* ---- one run --------------------------------------------------------------------------------------- */
 
 /* The folder's recipe.ini against the run's recipe; a folder without one is fine. */
-static base_status recipe_agrees(const app_compare_run *run, const app_recipe *recipe,
+static base_status recipe_agrees(const app_compare_run *run, const train_recipe *recipe,
                                  base_error *err)
 {
     char *path = base_text("%s/recipe.ini", run->folder), *stored = NULL;
-    app_recipe *there = base_alloc(1, sizeof *there);
+    train_recipe *there = base_alloc(1, sizeof *there);
     base_status status = BASE_OK;
 
     if (!path || !there) {
@@ -90,11 +90,11 @@ static base_status recipe_agrees(const app_compare_run *run, const app_recipe *r
     }
     if (access(path, F_OK) != 0)
         goto done;
-    *there = app_recipe_defaults();
-    status = app_recipe_load(there, path, err);
+    *there = train_recipe_defaults();
+    status = train_recipe_load(there, path, err);
     if (status == BASE_OK) {
-        stored = app_recipe_fixed_text(there);
-        status = stored ? app_recipe_compare(recipe, stored, false, err)
+        stored = train_recipe_fixed_text(there);
+        status = stored ? train_recipe_compare(recipe, stored, false, err)
                         : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
     }
     if (status == BASE_USAGE && err) /* of a file that we wrote, not of the command line */
@@ -118,7 +118,7 @@ static base_status data_agrees(const char *stored, const char *now, const char *
 
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err)
 {
-    app_recipe *recipe = base_alloc(1, sizeof *recipe);
+    train_recipe *recipe = base_alloc(1, sizeof *recipe);
     app_state_facts facts = {0};
     bool found = false;
     char name[128];
@@ -132,7 +132,7 @@ base_status app_compare_look(app_compare *compare, app_compare_run *run, base_er
     if (status == BASE_OK)
         status = app_state_peek(&facts, &found, run->folder, err);
     if (status == BASE_OK && found)
-        status = app_recipe_compare(recipe, facts.recipe, false, err);
+        status = train_recipe_compare(recipe, facts.recipe, false, err);
     if (status == BASE_OK && found)
         status =
             data_agrees(facts.train, compare->train, "training", recipe->data.train, err);
@@ -172,7 +172,7 @@ const char *app_compare_name(char *out, size_t out_bytes, const app_compare *com
 /* ---- all of them ------------------------------------------------------------------------------------ */
 
 /* What the measures cannot do is said before hours of training. */
-static base_status measures_check(const app_compare *c, const app_recipe *recipe,
+static base_status measures_check(const app_compare *c, const train_recipe *recipe,
                                   base_error *err)
 {
     const size_t floats = (size_t)recipe->config.channels * (size_t)recipe->config.image *
@@ -295,7 +295,7 @@ base_status app_compare_open(app_compare *out, const app_compare_args *args,
         status = data_open(c, err);
     /* Every word is understood before the first folder is made. */
     for (size_t i = 0; i < c->entries.count && status == BASE_OK; i++) {
-        app_recipe trial;
+        train_recipe trial;
         status = app_compare_recipe(&trial, c, i, 1, err);
     }
     if (status == BASE_OK && !args->status) {

@@ -107,7 +107,7 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
     if (!model)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
     *e = (timed_entry){.timed = true, .first = t->rigs, .count = 1};
-    app_recipe recipe;
+    train_recipe recipe;
     status = app_compare_recipe(&recipe, c, entry, run->seed, err);
     if (status == BASE_OK)
         e->p = chance_of(&recipe.config.moe.router);
@@ -129,7 +129,7 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
 static base_status step_make(double *ms, timing *t, rig *r, const data_batch *batch,
                              uint64_t number, base_error *err)
 {
-    const app_recipe *recipe = &t->plan.recipe;
+    const train_recipe *recipe = &t->plan.recipe;
     const double share = 1.0 / recipe->train.accumulate;
     const double began = base_seconds();
     base_status status = BASE_OK;
@@ -157,7 +157,7 @@ static base_status step_make(double *ms, timing *t, rig *r, const data_batch *ba
 static base_status rounds_make(timing *t, base_error *err)
 {
     const int64_t rounds = t->compare->args->rounds;
-    const app_recipe *recipe = &t->plan.recipe;
+    const train_recipe *recipe = &t->plan.recipe;
     app_progress progress = {0};
     data_batch batch;
     base_status status = data_loader_seek(t->plan.train_loader, 0, 0, err);

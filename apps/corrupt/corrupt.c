@@ -183,7 +183,7 @@ static base_status tree_open(app_tree *tree, base_error *err)
             app_crew_open(&tree->crew, &args->corruption, (size_t)args->size,
                           (uint64_t)args->common.seed, (size_t)args->common.threads, err);
     if (status == BASE_OK)
-        status = app_crew_check(&tree->crew, &tree->selection, (size_t)args->size, err);
+        status = corrupt_crew_check(&tree->crew, tree->selection.pair, tree->selection.count, (size_t)args->size, err);
     if (status != BASE_OK || !args->data)
         return status;
     status = data_source_open(&tree->source, args->data, &plain, err);
@@ -200,7 +200,7 @@ static void tree_close(app_tree *tree)
 {
     base_free(tree->samples);
     data_source_close(tree->source);
-    app_crew_close(&tree->crew);
+    corrupt_crew_close(&tree->crew);
 }
 
 static void result_print(const app_tree *tree)

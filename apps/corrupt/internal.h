@@ -26,7 +26,7 @@ typedef struct corrupt_args {
 typedef struct app_tree {
     const corrupt_args *args;
     app_selection selection;
-    app_crew crew;
+    corrupt_crew crew;
     data_source *source;
     uint32_t *samples; /* [count] */
     size_t count;
@@ -57,7 +57,7 @@ base_status app_manifest_write(const app_tree *tree, bool complete, base_error *
 /* One picture of every selected corruption and severity of image [height, width, 3]: a PNG file, or JPEG
  * where the name ends so. key: of the image's name. */
 base_status app_sheet_write(const char *path, const app_selection *selection,
-                            const app_crew *crew, const data_image *image, uint64_t key,
+                            const corrupt_crew *crew, const data_image *image, uint64_t key,
                             size_t tile, base_error *err);
 
 /* ---- label.c ---- */

@@ -148,7 +148,7 @@ static base_status sheet_save(const char *path, const data_image *sheet,
 }
 
 base_status app_sheet_write(const char *path, const app_selection *selection,
-                            const app_crew *crew, const data_image *image, uint64_t key,
+                            const corrupt_crew *crew, const data_image *image, uint64_t key,
                             size_t tile, base_error *err)
 {
     const layout l = layout_make(selection, tile);

@@ -134,7 +134,7 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
         status = app_crew_open(&r->crew, &args->corruption, network->size,
                                (uint64_t)common->seed, (size_t)common->threads, err);
     if (status == BASE_OK && !args->tree)
-        status = app_crew_check(&r->crew, &r->selection, network->size, err);
+        status = corrupt_crew_check(&r->crew, r->selection.pair, r->selection.count, network->size, err);
     if (status == BASE_OK)
         status = cells_create(r, err);
     if (status == BASE_OK)
@@ -167,7 +167,7 @@ void app_robust_close(app_robust *r)
     base_free(r->predicted);
     base_free(r->key);
     measure_trace_destroy(&r->trace);
-    app_crew_close(&r->crew);
+    corrupt_crew_close(&r->crew);
     base_free(r);
 }
 

@@ -38,7 +38,7 @@ typedef struct app_robust {
     const app_network *network;
     const data_source *source; /* the clean images */
     app_selection selection;
-    app_crew crew; /* without workers when read from a tree */
+    corrupt_crew crew; /* without workers when read from a tree */
     size_t blocks[VIT_DEPTH_MAX], moe_count;
     measure_cell *cell; /* [selection.count], in its order */
     size_t batch;       /* images */

@@ -10,8 +10,8 @@
 
 #include "apps/train/internal.h"
 
-struct app_adversary {
-    const app_recipe *recipe;
+struct train_adversary {
+    const train_recipe *recipe;
     vit_run *run; /* input gradients; the weights are the trainer's */
     size_t batch, plane, channels, floats, classes;
     float *images;    /* [batch, D] the worse ones */
@@ -24,21 +24,21 @@ struct app_adversary {
 /* Standard deviation of TRADES' start, in pixels of 0..1 (its algorithm 1). */
 static const double trades_start = 0.001;
 
-base_status app_adversary_create(app_adversary **out, const app_recipe *recipe,
-                                 const vit_model *model, size_t batch,
-                                 vit_precision precision, base_error *err)
+base_status train_adversary_create(train_adversary **out, const train_recipe *recipe,
+                                   const vit_model *model, size_t batch,
+                                   vit_precision precision, base_error *err)
 {
     const vit_config *c = &recipe->config;
-    app_adversary *a = base_alloc(1, sizeof *a);
+    train_adversary *a = base_alloc(1, sizeof *a);
     base_status status;
 
     if (!a)
         return base_fail(err, BASE_NO_MEMORY, "no memory for adversarial training");
-    *a = (app_adversary){.recipe = recipe,
-                         .batch = batch,
-                         .plane = (size_t)c->image * (size_t)c->image,
-                         .channels = (size_t)c->channels,
-                         .classes = (size_t)c->classes};
+    *a = (train_adversary){.recipe = recipe,
+                           .batch = batch,
+                           .plane = (size_t)c->image * (size_t)c->image,
+                           .channels = (size_t)c->channels,
+                           .classes = (size_t)c->classes};
     a->floats = a->plane * a->channels;
     status = vit_run_create_options(
         &a->run, model, batch,
@@ -60,11 +60,11 @@ base_status app_adversary_create(app_adversary **out, const app_recipe *recipe,
     if (status == BASE_OK)
         *out = a;
     else
-        app_adversary_destroy(a);
+        train_adversary_destroy(a);
     return status;
 }
 
-void app_adversary_destroy(app_adversary *adversary)
+void train_adversary_destroy(train_adversary *adversary)
 {
     if (!adversary)
         return;
@@ -87,7 +87,7 @@ static float feasible(float v, float x, float eps, float black, float white)
 }
 
 /* images = feasible(from + push), push by channel in pixels: start (gradients NULL) or a step. */
-static void move(app_adversary *a, const float *x, size_t count, double alpha)
+static void move(train_adversary *a, const float *x, size_t count, double alpha)
 {
     const vit_config *c = &a->recipe->config;
     const double eps = a->recipe->adversary.eps;
@@ -111,10 +111,10 @@ static void move(app_adversary *a, const float *x, size_t count, double alpha)
 }
 
 /* A point of the ball: uniform, or TRADES' narrow normal. */
-static void start(app_adversary *a, const float *x, size_t count, const vit_step *step)
+static void start(train_adversary *a, const float *x, size_t count, const vit_step *step)
 {
     const vit_config *c = &a->recipe->config;
-    const bool narrow = a->recipe->adversary.kind == APP_ADVERSARY_TRADES;
+    const bool narrow = a->recipe->adversary.kind == TRAIN_ADVERSARY_TRADES;
     const double eps = a->recipe->adversary.eps;
 
 #pragma omp parallel for schedule(static)
@@ -152,8 +152,8 @@ static void softmax(float *p, const float *z, size_t classes)
         p[i] = (float)(exp((double)(z[i] - top)) / sum);
 }
 
-double app_adversary_divergence(float *d_clean, float *d_worse, const float *clean,
-                                const float *worse, size_t classes)
+double train_adversary_divergence(float *d_clean, float *d_worse, const float *clean,
+                                  const float *worse, size_t classes)
 {
     double top[2] = {(double)clean[0], (double)worse[0]}, sum[2] = {0}, kl = 0;
 
@@ -185,11 +185,11 @@ double app_adversary_divergence(float *d_clean, float *d_worse, const float *cle
 
 /* d_logits of what the search maximises: the training loss, or the divergence from the clean answer. The
  * sign is all that counts, so sums over the batch need no mean. */
-static void ascent(app_adversary *a, const float *targets, size_t count)
+static void ascent(train_adversary *a, const float *targets, size_t count)
 {
-    const app_recipe *r = a->recipe;
+    const train_recipe *r = a->recipe;
 
-    if (r->adversary.kind != APP_ADVERSARY_TRADES) {
+    if (r->adversary.kind != TRAIN_ADVERSARY_TRADES) {
         vit_loss_compute((vit_loss)r->train.loss, a->d_logits, NULL, a->logits, targets,
                          count, a->classes, (double)count);
         return;
@@ -201,20 +201,20 @@ static void ascent(app_adversary *a, const float *targets, size_t count)
     }
 }
 
-base_status app_adversary_make(const float **out, app_adversary *adversary,
-                               const float *images, const float *targets, size_t count,
-                               const vit_step *step, base_error *err)
+base_status train_adversary_make(const float **out, train_adversary *adversary,
+                                 const float *images, const float *targets, size_t count,
+                                 const vit_step *step, base_error *err)
 {
-    app_adversary *a = adversary;
-    const app_recipe *r = a->recipe;
-    const bool fast = r->adversary.kind == APP_ADVERSARY_FGSM_RS;
+    train_adversary *a = adversary;
+    const train_recipe *r = a->recipe;
+    const bool fast = r->adversary.kind == TRAIN_ADVERSARY_FGSM_RS;
     const int steps = fast ? 1 : r->adversary.steps;
     const double alpha = r->adversary.alpha > 0 ? r->adversary.alpha
                          : fast                 ? 1.25 * r->adversary.eps
                                                 : 2.5 * r->adversary.eps / steps;
     base_status status = BASE_OK;
 
-    if (r->adversary.kind == APP_ADVERSARY_TRADES) {
+    if (r->adversary.kind == TRAIN_ADVERSARY_TRADES) {
         status = vit_run_forward(a->run, a->logits, images, count, &(vit_step){0}, err);
         for (size_t i = 0; i < count * a->classes && status == BASE_OK; i += a->classes)
             softmax(a->clean + i, a->logits + i, a->classes);

@@ -7,10 +7,13 @@
 #ifndef APPS_TRAIN_INTERNAL_H
 #define APPS_TRAIN_INTERNAL_H
 
-#include "apps/train/augment_internal.h"
-#include "apps/train/recipe_internal.h"
+#include "train/train_internal.h"
+#include "train/train.h"
 #include "apps/data/internal.h"
 #include "measure/measure.h"
+
+/* Every key with range, default and help to stdout. */
+void app_train_keys_print(void);
 
 /* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
 
@@ -36,21 +39,21 @@ base_status app_curves_write(const char *svg_path, const char *metrics_path,
 
 /* ---- adversarial training (train_adversary.c) ------------------------------------------- */
 
-typedef struct app_adversary app_adversary;
+typedef struct train_adversary train_adversary;
 
 /* For batches of up to batch images; recipe (resolved) and model are borrowed. */
-base_status app_adversary_create(app_adversary **out, const app_recipe *recipe,
-                                 const vit_model *model, size_t batch,
-                                 vit_precision precision, base_error *err);
-void app_adversary_destroy(app_adversary *adversary);
+base_status train_adversary_create(train_adversary **out, const train_recipe *recipe,
+                                   const vit_model *model, size_t batch,
+                                   vit_precision precision, base_error *err);
+void train_adversary_destroy(train_adversary *adversary);
 /* *out [count, C, S, S]: the images, normalised, made worse for their targets [count, K]; borrowed until the
  * next call. seed, step and first_sample of step key the draws. */
-base_status app_adversary_make(const float **out, app_adversary *adversary,
-                               const float *images, const float *targets, size_t count,
-                               const vit_step *step, base_error *err);
+base_status train_adversary_make(const float **out, train_adversary *adversary,
+                                 const float *images, const float *targets, size_t count,
+                                 const vit_step *step, base_error *err);
 /* KL(softmax(clean) || softmax(worse)), nats, and its gradients [classes] (NULL: not wanted). */
-double app_adversary_divergence(float *d_clean, float *d_worse, const float *clean,
-                                const float *worse, size_t classes);
+double train_adversary_divergence(float *d_clean, float *d_worse, const float *clean,
+                                  const float *worse, size_t classes);
 
 /* ---- the trainer (trainer.c) ------------------------------------------------------------- */
 
@@ -72,18 +75,18 @@ typedef struct app_position {
 
 typedef struct app_trainer {
     const app_common *common;
-    app_recipe recipe; /* resolved */
+    train_recipe recipe; /* resolved */
     const char *out;
     char *path[4]; /* recipe.ini, metrics.jsonl, curves.svg, and room for messages */
     data_source *train, *val;
     data_loader *train_loader, *val_loader;
     app_bad_source bad_train, bad_val;
-    app_augment *augment;        /* of the training loader; NULL: none */
+    train_augment *augment;      /* of the training loader; NULL: none */
     vit_model *model, *averaged; /* averaged: EMA weights, NULL without */
     vit_optimizer *optimizer;
     vit_run *run, *eval_run;
-    app_adversary *adversary; /* NULL: plain training */
-    float *worse_logits;      /* [part, K], trades only */
+    train_adversary *adversary; /* NULL: plain training */
+    float *worse_logits;        /* [part, K], trades only */
     vit_schedule schedule;
     float *logits, *d_logits, *targets; /* [largest batch, K] */
     vit_load *load;                     /* [MoE layers], sums like app_position.sums */
@@ -107,11 +110,11 @@ typedef struct app_trainer {
  * bad_list, open or zeroed, is told of samples that are not right. recipe may still hold unresolved
  * keys. On failure app_trainer_destroy still has to be called. */
 base_status app_trainer_plan(app_trainer *out, const app_common *common,
-                             const app_recipe *recipe, const char *folder,
+                             const train_recipe *recipe, const char *folder,
                              app_bad_list *bad_list, base_error *err);
 /* The same, and network, optimiser and runs. */
 base_status app_trainer_create(app_trainer *out, const app_common *common,
-                               const app_recipe *recipe, const char *folder,
+                               const train_recipe *recipe, const char *folder,
                                app_bad_list *bad_list, base_error *err);
 void app_trainer_destroy(app_trainer *trainer);
 /* model.init_from into the weights (start.c): says what was loaded, interpolated and drawn anew. BASE_MISMATCH

@@ -130,7 +130,7 @@ static base_status write_state(const app_trainer *t, const vit_model *model,
     vit_tensor *tensors = base_alloc(most, sizeof *tensors);
     char(*names)[32] = base_alloc(t->moe_count, sizeof *names);
     pair_list *list = base_alloc(1, sizeof *list);
-    char *recipe = app_recipe_fixed_text(&t->recipe);
+    char *recipe = train_recipe_fixed_text(&t->recipe);
     size_t count = OPTIMIZER_TENSORS;
 
     if (!tensors || !names || !list || !recipe) {
@@ -304,7 +304,7 @@ static base_status check_state(const app_trainer *t, const vit_tensor_file *file
     base_status status = check_layout(file, path, err);
     if (status != BASE_OK)
         return status;
-    status = app_recipe_compare(&t->recipe, recipe, true, err);
+    status = train_recipe_compare(&t->recipe, recipe, true, err);
     if (status != BASE_OK) {
         base_error_prepend(err, "cannot resume '%s': ", t->out);
         return status;
@@ -338,7 +338,7 @@ static void note_length(const app_trainer *t, const char *stored)
     vit_schedule before = t->schedule;
     int64_t epochs = t->recipe.train.epochs, steps = t->recipe.train.max_steps;
 
-    app_recipe_lengths(&epochs, &steps, stored);
+    train_recipe_lengths(&epochs, &steps, stored);
     if (epochs == t->recipe.train.epochs && steps == t->recipe.train.max_steps)
         return;
     before.total = app_trainer_total(t, epochs, steps);

@@ -45,8 +45,8 @@ static void add_divergence(app_trainer *t, size_t count, double share)
     float *d_clean = t->targets; /* not needed any more */
 
     for (size_t i = 0; i < count * classes; i += classes) {
-        app_adversary_divergence(d_clean + i, NULL, t->logits + i, t->worse_logits + i,
-                                 classes);
+        train_adversary_divergence(d_clean + i, NULL, t->logits + i, t->worse_logits + i,
+                                   classes);
         for (size_t c = i; c < i + classes; c++)
             t->d_logits[c] += scale * d_clean[c];
     }
@@ -70,8 +70,8 @@ static base_status run_worse(app_trainer *t, const float *clean, const float *wo
     const float scale = (float)(beta / t->recipe.train.accumulate / (double)count);
     double sum = 0;
     for (size_t i = 0; i < count * classes; i += classes) {
-        sum += app_adversary_divergence(NULL, t->d_logits + i, t->logits + i,
-                                        t->worse_logits + i, classes);
+        sum += train_adversary_divergence(NULL, t->d_logits + i, t->logits + i,
+                                          t->worse_logits + i, classes);
         for (size_t c = i; c < i + classes; c++)
             t->d_logits[c] *= scale;
     }
@@ -98,9 +98,9 @@ static base_status run_part(app_trainer *t, int part, bool *finite, base_error *
                      classes, t->recipe.train.label_smoothing);
     const float *images = batch.images, *worse = NULL;
     if (t->adversary)
-        status = app_adversary_make(&worse, t->adversary, images, t->targets, batch.count,
-                                    &step, err);
-    const bool trades = t->recipe.adversary.kind == APP_ADVERSARY_TRADES;
+        status = train_adversary_make(&worse, t->adversary, images, t->targets, batch.count,
+                                      &step, err);
+    const bool trades = t->recipe.adversary.kind == TRAIN_ADVERSARY_TRADES;
     double divergence = 0;
     if (status == BASE_OK && trades)
         status = run_worse(t, images, worse, batch.count, &step, &divergence, err);
@@ -250,7 +250,7 @@ static base_status log_line(app_trainer *t, double lr, base_error *err)
 
 static void show_progress(app_trainer *t, double lr)
 {
-    const app_recipe *r = &t->recipe;
+    const train_recipe *r = &t->recipe;
     double cv = 0;
 
     for (size_t i = 0; i < t->moe_count; i++)

@@ -67,7 +67,8 @@ static void print_layers(const app_trainer *t)
     counts.all += norm.all;
     counts.active += norm.active;
     snprintf(what, sizeof what, "%s, %d classes",
-             c->pool == VIT_POOL_TOKEN ? "class token" : "mean over the patches", c->classes);
+             c->pool == VIT_POOL_TOKEN ? "class token" : "mean over the patches",
+             c->classes);
     print_row("head", what, counts);
     print_row("total", "",
               (row_counts){vit_model_floats(t->model), vit_model_active_floats(t->model)});
@@ -98,7 +99,7 @@ void app_trainer_print(const app_trainer *trainer)
     static const char *const crops[] = {"auto", "evaluation crop", "random resized crop",
                                         "padded crop"};
     const app_trainer *t = trainer;
-    const app_recipe *r = &t->recipe;
+    const train_recipe *r = &t->recipe;
     char steps[32], onednn[96], out[1024], name[160];
 
     if (t->common->quiet)

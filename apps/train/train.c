@@ -98,7 +98,7 @@ static const app_syntax train_syntax = {
 /* ---- the recipe ------------------------------------------------------------------------------------ */
 
 /* What the options of every command and --data, --val say, as assignments before those of --set. */
-static base_status apply_options(app_recipe *recipe, const train_args *args,
+static base_status apply_options(train_recipe *recipe, const train_args *args,
                                  base_error *err)
 {
     char number[4][48];
@@ -123,38 +123,39 @@ static base_status apply_options(app_recipe *recipe, const train_args *args,
         list[count++] = args->common.precision == VIT_PRECISION_BF16
                             ? "train.precision=bf16"
                             : "train.precision=fp32";
-    base_status status = app_recipe_set(recipe, list, count, err);
+    base_status status = train_recipe_set(recipe, list, count, err);
     if (status == BASE_OK)
-        status = app_recipe_set(recipe, args->set.at, args->set.count, err);
-    const app_key *train = app_key_find("data", "train"),
-                  *val = app_key_find("data", "val");
+        status = train_recipe_set(recipe, args->set.at, args->set.count, err);
+    const train_key *train = train_key_find("data", "train"),
+                    *val = train_key_find("data", "val");
     if (status == BASE_OK && args->data)
-        status = app_key_set(recipe, train, args->data, err);
+        status = train_key_set(recipe, train, args->data, err);
     if (status == BASE_OK && args->val)
-        status = app_key_set(recipe, val, args->val, err);
+        status = train_key_set(recipe, val, args->val, err);
     if (status == BASE_OK && args->strict)
         recipe->data.strict = true;
     if (status == BASE_OK && args->val_labels)
-        status =
-            app_key_set(recipe, app_key_find("data", "val_labels"), args->val_labels, err);
+        status = train_key_set(recipe, train_key_find("data", "val_labels"),
+                               args->val_labels, err);
     if (status == BASE_OK && args->class_map)
-        status =
-            app_key_set(recipe, app_key_find("data", "class_map"), args->class_map, err);
+        status = train_key_set(recipe, train_key_find("data", "class_map"), args->class_map,
+                               err);
     return status;
 }
 
-static base_status build_recipe(app_recipe *recipe, const train_args *args, base_error *err)
+static base_status build_recipe(train_recipe *recipe, const train_args *args,
+                                base_error *err)
 {
     base_status status = BASE_OK;
     char *own = base_text("%s/recipe.ini", args->out);
 
-    *recipe = app_recipe_defaults();
+    *recipe = train_recipe_defaults();
     if (!own)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe");
     if (args->recipe)
-        status = app_recipe_load(recipe, args->recipe, err);
+        status = train_recipe_load(recipe, args->recipe, err);
     else if (args->resume && access(own, F_OK) == 0)
-        status = app_recipe_load(recipe, own, err);
+        status = train_recipe_load(recipe, own, err);
     base_free(own);
     if (status == BASE_OK)
         status = apply_options(recipe, args, err);
@@ -197,7 +198,7 @@ static base_status take_up(app_trainer *t, const train_args *args, base_error *e
         status = app_metrics_open(&t->metrics, t->path[1], !found, t->at.step,
                                   t->at.evaluated == t->at.step, err);
     if (status == BASE_OK)
-        status = app_recipe_save(&t->recipe, t->path[0], err);
+        status = train_recipe_save(&t->recipe, t->path[0], err);
     if (status == BASE_OK && args->resume)
         app_note(&args->common,
                  found ? "%-12sgoing on at step %" PRIu64 " of %" PRIu64
@@ -269,7 +270,7 @@ static base_status report(const app_trainer *t, const train_args *args, double s
 static base_status train(train_args *args, base_error *err)
 {
     const double begin = base_seconds();
-    app_recipe recipe;
+    train_recipe recipe;
     app_trainer trainer = {0};
     app_bad_list list = {0};
 
@@ -318,7 +319,7 @@ int app_train(int argc, char **argv)
     if (!app_parse(&exit_status, &args, NULL, NULL, &train_syntax, argc, argv))
         return exit_status;
     if (args.keys) {
-        app_recipe_print_keys();
+        app_train_keys_print();
         return APP_DONE;
     }
     if (!args.out) {

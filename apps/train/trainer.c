@@ -13,7 +13,7 @@
 
 static base_status open_sources(app_trainer *t, base_error *err)
 {
-    const app_recipe *r = &t->recipe;
+    const train_recipe *r = &t->recipe;
     const char **names = NULL;
     data_source_options options = {
         .classes_of_model = (size_t)r->config.classes,
@@ -55,11 +55,11 @@ static base_status open_sources(app_trainer *t, base_error *err)
 
 static base_status resolve_recipe(app_trainer *t, base_error *err)
 {
-    app_recipe_facts facts = {.classes = data_source_classes(t->train)};
+    train_facts facts = {.classes = data_source_classes(t->train)};
     size_t width = 0, height = 0;
 
     data_source_uniform(t->train, &width, &height, &facts.uniform_channels);
-    const base_status status = app_recipe_resolve(&t->recipe, &facts, err);
+    const base_status status = train_recipe_resolve(&t->recipe, &facts, err);
     if (status != BASE_OK)
         return status;
     if ((size_t)t->recipe.config.classes < facts.classes)
@@ -72,7 +72,7 @@ static base_status resolve_recipe(app_trainer *t, base_error *err)
 
 static base_status create_loaders(app_trainer *t, base_error *err)
 {
-    const app_recipe *r = &t->recipe;
+    const train_recipe *r = &t->recipe;
     data_loader_config c = data_loader_defaults();
 
     app_loader_feed(&c, &r->config);
@@ -101,10 +101,10 @@ static base_status create_loaders(app_trainer *t, base_error *err)
     c.augment = r->augment;
     c.exact = r->data.exact;
     c.repeats = (size_t)r->data.repeats;
-    status = app_augment_create(&t->augment, r, c.threads + c.helpers, err);
+    status = train_augment_create(&t->augment, r, c.threads + c.helpers, err);
     if (status != BASE_OK)
         return status;
-    c.alter = t->augment ? app_augment_alter : NULL;
+    c.alter = t->augment ? train_augment_alter : NULL;
     c.alter_user = t->augment;
     status = data_loader_create(&t->train_loader, t->train, &c, err);
     if (status != BASE_OK)
@@ -135,11 +135,11 @@ static base_status set_labels(app_trainer *t, base_error *err)
 
 static base_status create_network(app_trainer *t, base_error *err)
 {
-    const app_recipe *r = &t->recipe;
+    const train_recipe *r = &t->recipe;
     const vit_precision precision = (vit_precision)t->common->precision;
     vit_config config;
 
-    app_recipe_network(&config, r);
+    train_recipe_network(&config, r);
     base_status status = vit_model_create(&t->model, &config, err);
     if (status == BASE_OK && r->optimizer.ema > 0)
         status = vit_model_create(&t->averaged, &config, err);
@@ -160,8 +160,9 @@ static base_status create_network(app_trainer *t, base_error *err)
                                .precision = precision,
                                .recompute = (vit_recompute)r->train.recompute},
             err);
-    if (status == BASE_OK && r->adversary.kind != APP_ADVERSARY_NONE)
-        status = app_adversary_create(&t->adversary, r, t->model, t->part, precision, err);
+    if (status == BASE_OK && r->adversary.kind != TRAIN_ADVERSARY_NONE)
+        status =
+            train_adversary_create(&t->adversary, r, t->model, t->part, precision, err);
     if (status == BASE_OK)
         status =
             vit_run_create(&t->eval_run, t->averaged ? t->averaged : t->model,
@@ -204,7 +205,7 @@ uint64_t app_trainer_total(const app_trainer *trainer, int64_t epochs, int64_t m
 
 static void plan(app_trainer *t)
 {
-    const app_recipe *r = &t->recipe;
+    const train_recipe *r = &t->recipe;
     const double steps_in_epoch = (double)t->parts_in_epoch / r->train.accumulate;
 
     t->total = app_trainer_total(t, r->train.epochs, r->train.max_steps);
@@ -221,7 +222,7 @@ static void plan(app_trainer *t)
 }
 
 base_status app_trainer_plan(app_trainer *out, const app_common *common,
-                             const app_recipe *recipe, const char *folder,
+                             const train_recipe *recipe, const char *folder,
                              app_bad_list *bad_list, base_error *err)
 {
     app_trainer *t = out;
@@ -241,7 +242,7 @@ base_status app_trainer_plan(app_trainer *out, const app_common *common,
 }
 
 base_status app_trainer_create(app_trainer *out, const app_common *common,
-                               const app_recipe *recipe, const char *folder,
+                               const train_recipe *recipe, const char *folder,
                                app_bad_list *bad_list, base_error *err)
 {
     base_status status = app_trainer_plan(out, common, recipe, folder, bad_list, err);
@@ -258,10 +259,10 @@ void app_trainer_destroy(app_trainer *trainer)
     app_metrics_close(&t->metrics);
     data_loader_destroy(t->train_loader);
     data_loader_destroy(t->val_loader);
-    app_augment_destroy(t->augment); /* after the loader that calls it */
+    train_augment_destroy(t->augment); /* after the loader that calls it */
     data_source_close(t->train);
     data_source_close(t->val);
-    app_adversary_destroy(t->adversary);
+    train_adversary_destroy(t->adversary);
     vit_run_destroy(t->run);
     vit_run_destroy(t->eval_run);
     vit_optimizer_destroy(t->optimizer);

@@ -20,7 +20,7 @@ typedef struct app_vae_recipe {
     char name[128];
     vit_vae_config config; /* channels 0: the data's */
     int routing;
-    char train[APP_RECIPE_TEXT], val[APP_RECIPE_TEXT];
+    char train[TRAIN_TEXT], val[TRAIN_TEXT];
     int64_t limit, val_limit;
     double lr, weight_decay, clip;
     int64_t warmup;
@@ -28,12 +28,12 @@ typedef struct app_vae_recipe {
     int64_t seed, stop_after, log_every;
 } app_vae_recipe;
 
-extern const app_key app_vae_keys[];
+extern const train_key app_vae_keys[];
 extern const size_t app_vae_key_count;
 
 app_vae_recipe app_vae_recipe_defaults(void);
 /* Applies assignments; BASE_USAGE names the place and the nearest key. */
-base_status app_vae_recipe_apply(app_vae_recipe *recipe, const app_assignment *list,
+base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment *list,
                                  size_t count, base_error *err);
 base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
                                 base_error *err);

@@ -11,45 +11,45 @@
         s, n, kind, AT(member), low, high, NULL, false, help                               \
     }
 
-const app_key app_vae_keys[] = {
-    {"vae", "routing", APP_KEY_CHOICE, AT(routing), 0, 0, "learned|label", false,
+const train_key app_vae_keys[] = {
+    {"vae", "routing", TRAIN_KEY_CHOICE, AT(routing), 0, 0, "learned|label", false,
      "the gate chooses (SMoE-VAE), or class y goes to expert y mod E (supervised baseline)"},
-    KEY("vae", "experts", APP_KEY_INT, config.experts, 1, VIT_EXPERTS_MAX, "decoders"),
-    KEY("vae", "latent", APP_KEY_INT, config.latent, 1, 4096, "numbers of the latent"),
-    KEY("vae", "hidden", APP_KEY_INT, config.hidden, 1, 16384,
+    KEY("vae", "experts", TRAIN_KEY_INT, config.experts, 1, VIT_EXPERTS_MAX, "decoders"),
+    KEY("vae", "latent", TRAIN_KEY_INT, config.latent, 1, 4096, "numbers of the latent"),
+    KEY("vae", "hidden", TRAIN_KEY_INT, config.hidden, 1, 16384,
         "hidden size of the encoder"),
-    KEY("vae", "decoder", APP_KEY_INT, config.decoder, 1, 16384,
+    KEY("vae", "decoder", TRAIN_KEY_INT, config.decoder, 1, 16384,
         "hidden size of a decoder"),
-    KEY("vae", "beta", APP_KEY_REAL, config.beta, 0, 1e3,
+    KEY("vae", "beta", TRAIN_KEY_REAL, config.beta, 0, 1e3,
         "weight of the KL divergence, beside squared errors summed over pixels"),
-    KEY("vae", "balance", APP_KEY_REAL, config.balance, 0, 1e3,
+    KEY("vae", "balance", TRAIN_KEY_REAL, config.balance, 0, 1e3,
         "weight of the balance loss of the gate (ours, in the unit of the squared errors)"),
-    KEY("vae", "sharpen", APP_KEY_REAL, config.sharpen, 0, 1e3,
+    KEY("vae", "sharpen", TRAIN_KEY_REAL, config.sharpen, 0, 1e3,
         "weight of the entropy of an image's gate (ours): one decoder alone must serve at "
         "inference"),
-    {"data", "train", APP_KEY_TEXT, AT(train), 0, 0, NULL, true,
+    {"data", "train", TRAIN_KEY_TEXT, AT(train), 0, 0, NULL, true,
      "training images (--data)"},
-    {"data", "val", APP_KEY_TEXT, AT(val), 0, 0, NULL, true, "validation images (--val)"},
-    KEY("data", "image", APP_KEY_INT, config.image, 1, 256, "pixels a side"),
-    KEY("data", "channels", APP_KEY_INT, config.channels, 0, 3,
+    {"data", "val", TRAIN_KEY_TEXT, AT(val), 0, 0, NULL, true, "validation images (--val)"},
+    KEY("data", "image", TRAIN_KEY_INT, config.image, 1, 256, "pixels a side"),
+    KEY("data", "channels", TRAIN_KEY_INT, config.channels, 0, 3,
         "1: grey, 3: colour, 0: the data's"),
-    KEY("data", "limit", APP_KEY_LONG, limit, 0, 4294967295.0,
+    KEY("data", "limit", TRAIN_KEY_LONG, limit, 0, 4294967295.0,
         "train on the first N of the seeded order, 0: all"),
-    KEY("data", "val_limit", APP_KEY_LONG, val_limit, 0, 4294967295.0,
+    KEY("data", "val_limit", TRAIN_KEY_LONG, val_limit, 0, 4294967295.0,
         "measure the first N of the seeded order, 0: all"),
-    KEY("optimizer", "lr", APP_KEY_REAL, lr, 0, 10, "peak learning rate of AdamW"),
-    KEY("optimizer", "weight_decay", APP_KEY_REAL, weight_decay, 0, 10, "of matrices"),
-    KEY("optimizer", "clip", APP_KEY_REAL, clip, 0, 1e6,
+    KEY("optimizer", "lr", TRAIN_KEY_REAL, lr, 0, 10, "peak learning rate of AdamW"),
+    KEY("optimizer", "weight_decay", TRAIN_KEY_REAL, weight_decay, 0, 10, "of matrices"),
+    KEY("optimizer", "clip", TRAIN_KEY_REAL, clip, 0, 1e6,
         "largest norm of the gradient, 0: off"),
-    KEY("schedule", "warmup", APP_KEY_LONG, warmup, 0, 1e9,
+    KEY("schedule", "warmup", TRAIN_KEY_LONG, warmup, 0, 1e9,
         "steps to the peak, then a cosine to 0"),
-    KEY("train", "epochs", APP_KEY_INT, epochs, 1, 100000, "passes over the data"),
-    KEY("train", "batch", APP_KEY_INT, batch, 1, 65536, "images a step"),
-    KEY("train", "seed", APP_KEY_LONG, seed, 0, 9007199254740992.0,
+    KEY("train", "epochs", TRAIN_KEY_INT, epochs, 1, 100000, "passes over the data"),
+    KEY("train", "batch", TRAIN_KEY_INT, batch, 1, 65536, "images a step"),
+    KEY("train", "seed", TRAIN_KEY_LONG, seed, 0, 9007199254740992.0,
         "of weights, order and draws"),
-    {"train", "stop_after", APP_KEY_LONG, AT(stop_after), 0, 9007199254740992.0, NULL, true,
+    {"train", "stop_after", TRAIN_KEY_LONG, AT(stop_after), 0, 9007199254740992.0, NULL, true,
      "stop at this step as Ctrl-C would, with a checkpoint; 0: at the end"},
-    {"train", "log_every", APP_KEY_LONG, AT(log_every), 1, 1e9, NULL, true,
+    {"train", "log_every", TRAIN_KEY_LONG, AT(log_every), 1, 1e9, NULL, true,
      "steps from one line of metrics.jsonl to the next"},
 };
 const size_t app_vae_key_count = sizeof app_vae_keys / sizeof app_vae_keys[0];
@@ -69,18 +69,18 @@ app_vae_recipe app_vae_recipe_defaults(void)
     return r;
 }
 
-static base_status apply_one(app_vae_recipe *recipe, const app_assignment *a,
+static base_status apply_one(app_vae_recipe *recipe, const train_assignment *a,
                              base_error *err)
 {
-    const app_key *nearest = app_vae_keys;
+    const train_key *nearest = app_vae_keys;
     char asked[136], name[136];
     size_t best = SIZE_MAX;
 
     snprintf(asked, sizeof asked, "%s.%s", a->section, a->name);
     for (size_t i = 0; i < app_vae_key_count; i++) {
-        const app_key *key = &app_vae_keys[i];
+        const train_key *key = &app_vae_keys[i];
         if (strcmp(key->section, a->section) == 0 && strcmp(key->name, a->name) == 0)
-            return app_key_set(recipe, key, a->text, err);
+            return train_key_set(recipe, key, a->text, err);
         snprintf(name, sizeof name, "%s.%s", key->section, key->name);
         const size_t distance = base_edit_distance(asked, name);
         if (distance < best) {
@@ -93,7 +93,7 @@ static base_status apply_one(app_vae_recipe *recipe, const app_assignment *a,
                      base_quote(name, sizeof name, asked), nearest->section, nearest->name);
 }
 
-base_status app_vae_recipe_apply(app_vae_recipe *recipe, const app_assignment *list,
+base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment *list,
                                  size_t count, base_error *err)
 {
     for (size_t i = 0; i < count; i++) {
@@ -110,7 +110,7 @@ base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
                                 base_error *err)
 {
     base_writer out = {0};
-    char value[APP_RECIPE_TEXT];
+    char value[TRAIN_TEXT];
     const char *section = "";
 
     const base_status status = base_writer_open(&out, path, err);
@@ -121,14 +121,14 @@ base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
             "'%s'.\n",
             BASE_VERSION, recipe->name);
     for (size_t i = 0; i < app_vae_key_count; i++) {
-        const app_key *key = &app_vae_keys[i];
+        const train_key *key = &app_vae_keys[i];
         if (strcmp(section, key->section) != 0) {
             section = key->section;
             fprintf(out.file, "\n[%s]\n", section);
         }
-        app_key_get(value, sizeof value, recipe, key);
+        train_key_get(value, sizeof value, recipe, key);
         fprintf(out.file, "; %s\n", key->help);
-        if (app_value_survives(value))
+        if (train_value_survives(value))
             fprintf(out.file, "%s = %s\n", key->name, value);
         else
             fprintf(out.file,
@@ -140,17 +140,17 @@ base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
 
 char *app_vae_recipe_fixed(const app_vae_recipe *recipe)
 {
-    enum { LINE = APP_RECIPE_TEXT + 160 };
-    char value[APP_RECIPE_TEXT];
+    enum { LINE = TRAIN_TEXT + 160 };
+    char value[TRAIN_TEXT];
     char *text = base_alloc(app_vae_key_count, LINE);
     size_t used = 0;
 
     for (size_t i = 0; text && i < app_vae_key_count; i++) {
-        const app_key *key = &app_vae_keys[i];
+        const train_key *key = &app_vae_keys[i];
         if (!key->free)
             used +=
                 (size_t)snprintf(text + used, LINE, "%s.%s = %s\n", key->section, key->name,
-                                 app_key_get(value, sizeof value, recipe, key));
+                                 train_key_get(value, sizeof value, recipe, key));
     }
     return text;
 }
@@ -158,17 +158,17 @@ char *app_vae_recipe_fixed(const app_vae_recipe *recipe)
 void app_vae_recipe_print_keys(void)
 {
     const app_vae_recipe defaults = app_vae_recipe_defaults();
-    char value[APP_RECIPE_TEXT], range[96];
+    char value[TRAIN_TEXT], range[96];
 
     printf("keys of a recipe of vmoe vae and of --set, with their defaults\n");
     for (size_t i = 0; i < app_vae_key_count; i++) {
-        const app_key *key = &app_vae_keys[i];
+        const train_key *key = &app_vae_keys[i];
         range[0] = '\0';
-        if (key->kind <= APP_KEY_REAL)
+        if (key->kind <= TRAIN_KEY_REAL)
             snprintf(range, sizeof range, "  [%.10g .. %.10g]", key->low, key->high);
         else if (key->choices)
             snprintf(range, sizeof range, "  [%s]", key->choices);
         printf("%s.%s = %s%s\n    %s\n", key->section, key->name,
-               app_key_get(value, sizeof value, &defaults, key), range, key->help);
+               train_key_get(value, sizeof value, &defaults, key), range, key->help);
     }
 }

@@ -83,7 +83,7 @@ static const app_syntax vae_syntax = {
 };
 
 /* One layer of settings that was read, or could not be; frees the list. */
-static base_status apply(app_vae_recipe *recipe, base_status status, app_assignment *list,
+static base_status apply(app_vae_recipe *recipe, base_status status, train_assignment *list,
                          size_t count, base_error *err)
 {
     if (status == BASE_OK)
@@ -95,10 +95,10 @@ static base_status apply(app_vae_recipe *recipe, base_status status, app_assignm
 static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
                                  base_error *err)
 {
-    enum { OPTIONS = 8, WORD = APP_RECIPE_TEXT + 32 };
+    enum { OPTIONS = 8, WORD = TRAIN_TEXT + 32 };
     char(*word)[WORD] = base_alloc(OPTIONS, WORD);
     const char *words[OPTIONS + APP_LIST_MAX];
-    app_assignment *list = NULL;
+    train_assignment *list = NULL;
     size_t count = 0, made = 0;
     const struct {
         const char *key, *text;
@@ -130,7 +130,7 @@ static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
         }
     memcpy(words + count, args->set.at, args->set.count * sizeof *words);
     base_status status =
-        app_assignments_words(&list, &made, words, count + args->set.count, err);
+        train_assignments_words(&list, &made, words, count + args->set.count, err);
     status = apply(recipe, status, list, made, err);
     base_free(word);
     return status;
@@ -140,7 +140,7 @@ static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
                                 base_error *err)
 {
     char *own = base_text("%s/recipe.ini", args->out);
-    app_assignment *list = NULL;
+    train_assignment *list = NULL;
     size_t count = 0;
     base_status status = BASE_OK;
 
@@ -151,7 +151,7 @@ static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
                        : args->resume && access(own, F_OK) == 0 ? own
                                                                 : NULL;
     if (name) {
-        status = app_assignments_load(&list, &count, name, err);
+        status = train_assignments_load(&list, &count, name, err);
         status = apply(recipe, status, list, count, err);
         snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
     }

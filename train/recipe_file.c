@@ -11,7 +11,7 @@
 
 #include <dirent.h>
 
-#include "apps/train/recipe_internal.h"
+#include "train/train.h"
 
 enum { FILE_MAX = 1 << 20, ASSIGNMENT_MAX = 512, LINE_MAX_WRITTEN = 190 };
 
@@ -69,7 +69,7 @@ static void nearest_recipe(char *out, size_t out_bytes, const char *name)
     }
 }
 
-base_status app_recipe_find(char **path, const char *name, base_error *err)
+base_status train_recipe_find(char **path, const char *name, base_error *err)
 {
     const size_t length = strlen(name);
     char shown[160], near[256];
@@ -104,8 +104,8 @@ typedef struct reader {
     int line;
     base_status status;
     base_error *err;
-    app_assignment *list; /* [ASSIGNMENT_MAX] */
-    int *lines;           /* [ASSIGNMENT_MAX] */
+    train_assignment *list; /* [ASSIGNMENT_MAX] */
+    int *lines;             /* [ASSIGNMENT_MAX] */
     size_t count;
 } reader;
 
@@ -169,7 +169,7 @@ static int take_pair(void *user, const char *section, const char *name, const ch
             return 0;
         }
     }
-    app_assignment *a = &r->list[r->count];
+    train_assignment *a = &r->list[r->count];
     snprintf(a->where, sizeof a->where, "'%.150s' line %d", r->label, r->line);
     snprintf(a->section, sizeof a->section, "%s", section);
     snprintf(a->name, sizeof a->name, "%.63s", name);
@@ -178,10 +178,11 @@ static int take_pair(void *user, const char *section, const char *name, const ch
     return 1;
 }
 
-base_status app_assignments_parse(app_assignment **out, size_t *count, const char *label,
-                                  const char *text, size_t bytes, base_error *err)
+base_status train_assignments_parse(train_assignment **out, size_t *count,
+                                    const char *label, const char *text, size_t bytes,
+                                    base_error *err)
 {
-    app_assignment *list = base_alloc(ASSIGNMENT_MAX, sizeof *list);
+    train_assignment *list = base_alloc(ASSIGNMENT_MAX, sizeof *list);
     int *lines = base_alloc(ASSIGNMENT_MAX, sizeof *lines);
     reader r = {.label = label,
                 .at = text,
@@ -210,27 +211,27 @@ done:
     return BASE_OK;
 }
 
-base_status app_assignments_load(app_assignment **out, size_t *count, const char *name,
-                                 base_error *err)
+base_status train_assignments_load(train_assignment **out, size_t *count, const char *name,
+                                   base_error *err)
 {
     char *path = NULL, *text = NULL;
     size_t bytes = 0;
 
-    base_status status = app_recipe_find(&path, name, err);
+    base_status status = train_recipe_find(&path, name, err);
     if (status == BASE_OK)
         status = base_file_read(&text, &bytes, path, FILE_MAX, err);
     if (status == BASE_OK)
-        status = app_assignments_parse(out, count, path, text, bytes, err);
+        status = train_assignments_parse(out, count, path, text, bytes, err);
     base_free(text);
     base_free(path);
     return status;
 }
 
-base_status app_assignments_words(app_assignment **out, size_t *count,
-                                  const char *const *words, size_t word_count,
-                                  base_error *err)
+base_status train_assignments_words(train_assignment **out, size_t *count,
+                                    const char *const *words, size_t word_count,
+                                    base_error *err)
 {
-    app_assignment *list = base_alloc(word_count, sizeof *list);
+    train_assignment *list = base_alloc(word_count, sizeof *list);
 
     if (!list)
         return base_fail(err, BASE_NO_MEMORY, "no memory for --set");
@@ -239,7 +240,7 @@ base_status app_assignments_words(app_assignment **out, size_t *count,
         const char *dot = strchr(words[i], '.');
         char shown[160];
         if (!equal || !dot || dot > equal || dot == words[i] || dot - words[i] > 63 ||
-            equal - dot > 63 || strlen(equal) > APP_RECIPE_TEXT) {
+            equal - dot > 63 || strlen(equal) > TRAIN_TEXT) {
             base_free(list);
             return base_fail(err, BASE_USAGE,
                              "--set '%s' is not of the form section.key=value",
@@ -258,31 +259,31 @@ base_status app_assignments_words(app_assignment **out, size_t *count,
 }
 
 /* Applies a list that was read, if it was, and frees it. */
-static base_status apply_list(app_recipe *recipe, base_status status, app_assignment *list,
-                              size_t count, base_error *err)
+static base_status apply_list(train_recipe *recipe, base_status status,
+                              train_assignment *list, size_t count, base_error *err)
 {
     if (status == BASE_OK)
-        status = app_recipe_apply(recipe, list, count, err);
+        status = train_recipe_apply(recipe, list, count, err);
     base_free(list);
     return status;
 }
 
-base_status app_recipe_parse(app_recipe *recipe, const char *label, const char *text,
-                             size_t bytes, base_error *err)
+base_status train_recipe_parse(train_recipe *recipe, const char *label, const char *text,
+                               size_t bytes, base_error *err)
 {
-    app_assignment *list = NULL;
+    train_assignment *list = NULL;
     size_t count = 0;
     const base_status status =
-        app_assignments_parse(&list, &count, label, text, bytes, err);
+        train_assignments_parse(&list, &count, label, text, bytes, err);
 
     return apply_list(recipe, status, list, count, err);
 }
 
-base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *err)
+base_status train_recipe_load(train_recipe *recipe, const char *name, base_error *err)
 {
-    app_assignment *list = NULL;
+    train_assignment *list = NULL;
     size_t count = 0;
-    base_status status = app_assignments_load(&list, &count, name, err);
+    base_status status = train_assignments_load(&list, &count, name, err);
 
     status = apply_list(recipe, status, list, count, err);
     if (status == BASE_OK)
@@ -290,19 +291,20 @@ base_status app_recipe_load(app_recipe *recipe, const char *name, base_error *er
     return status;
 }
 
-base_status app_recipe_set(app_recipe *recipe, const char *const *assignments, size_t count,
-                           base_error *err)
+base_status train_recipe_set(train_recipe *recipe, const char *const *assignments,
+                             size_t count, base_error *err)
 {
-    app_assignment *list = NULL;
+    train_assignment *list = NULL;
     size_t made = 0;
-    const base_status status = app_assignments_words(&list, &made, assignments, count, err);
+    const base_status status =
+        train_assignments_words(&list, &made, assignments, count, err);
 
     return apply_list(recipe, status, list, made, err);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-bool app_value_survives(const char *text)
+bool train_value_survives(const char *text)
 {
     const size_t length = strlen(text);
 
@@ -311,7 +313,7 @@ bool app_value_survives(const char *text)
            text[0] != ';' && (length == 0 || text[length - 1] != ' ');
 }
 
-static void write_router_options(FILE *out, const app_recipe *r)
+static void write_router_options(FILE *out, const train_recipe *r)
 {
     const vit_router_option *o = vit_router_options(r->config.moe.router.name);
     char value[64];
@@ -321,10 +323,10 @@ static void write_router_options(FILE *out, const app_recipe *r)
                 vit_router_get(&r->config.moe.router, o->name, value, sizeof value));
 }
 
-base_status app_recipe_save(const app_recipe *recipe, const char *path, base_error *err)
+base_status train_recipe_save(const train_recipe *recipe, const char *path, base_error *err)
 {
     base_writer out = {0};
-    char value[APP_RECIPE_TEXT];
+    char value[TRAIN_TEXT];
     const char *section = "";
 
     const base_status status = base_writer_open(&out, path, err);
@@ -333,17 +335,17 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
     fprintf(out.file,
             "; All settings of this run, resolved; vmoe %s, from the recipe '%s'.\n",
             BASE_VERSION, recipe->name);
-    for (size_t i = 0; i < app_key_count; i++) {
-        const app_key *key = &app_keys[i];
+    for (size_t i = 0; i < train_key_count; i++) {
+        const train_key *key = &train_keys[i];
         if (strcmp(section, key->section) != 0) {
             if (strcmp(section, "router") == 0)
                 write_router_options(out.file, recipe);
             section = key->section;
             fprintf(out.file, "\n[%s]\n", section);
         }
-        app_key_get(value, sizeof value, recipe, key);
+        train_key_get(value, sizeof value, recipe, key);
         fprintf(out.file, "; %s\n", key->help);
-        if (app_value_survives(value))
+        if (train_value_survives(value))
             fprintf(out.file, "%s = %s\n", key->name, value);
         else
             fprintf(out.file,
@@ -353,22 +355,23 @@ base_status app_recipe_save(const app_recipe *recipe, const char *path, base_err
     return base_writer_commit(&out, err);
 }
 
-char *app_recipe_fixed_text(const app_recipe *recipe)
+char *train_recipe_fixed_text(const train_recipe *recipe)
 {
     const vit_router_option *o = vit_router_options(recipe->config.moe.router.name);
-    char value[APP_RECIPE_TEXT];
+    char value[TRAIN_TEXT];
     size_t used = 0;
-    const size_t room = (app_key_count + VIT_ROUTER_OPTIONS_MAX) * (APP_RECIPE_TEXT + 160);
+    const size_t room = (train_key_count + VIT_ROUTER_OPTIONS_MAX) * (TRAIN_TEXT + 160);
     char *text = base_alloc(room, 1);
 
     if (!text)
         return NULL;
-    for (size_t i = 0; i < app_key_count; i++) {
-        const app_key *key = &app_keys[i];
+    for (size_t i = 0; i < train_key_count; i++) {
+        const train_key *key = &train_keys[i];
         if (key->free)
             continue;
-        used += (size_t)snprintf(text + used, room - used, "%s.%s = %s\n", key->section,
-                                 key->name, app_key_get(value, sizeof value, recipe, key));
+        used +=
+            (size_t)snprintf(text + used, room - used, "%s.%s = %s\n", key->section,
+                             key->name, train_key_get(value, sizeof value, recipe, key));
     }
     for (; o && o->name; o++)
         used += (size_t)snprintf(
@@ -377,7 +380,7 @@ char *app_recipe_fixed_text(const app_recipe *recipe)
     return text;
 }
 
-const char *app_recipe_stored(size_t *length, const char *stored, const char *key)
+const char *train_recipe_stored(size_t *length, const char *stored, const char *key)
 {
     const size_t name = strlen(key);
 
@@ -393,14 +396,14 @@ const char *app_recipe_stored(size_t *length, const char *stored, const char *ke
 
 static const char *const length_keys[] = {"train.epochs", "train.max_steps"};
 
-void app_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *stored)
+void train_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *stored)
 {
     int64_t *const out[] = {epochs, max_steps};
     char number[32];
     size_t length = 0;
 
     for (size_t i = 0; i < 2; i++) {
-        const char *value = app_recipe_stored(&length, stored, length_keys[i]);
+        const char *value = train_recipe_stored(&length, stored, length_keys[i]);
         snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31,
                  value ? value : "");
         base_parse_int(out[i], number);
@@ -413,7 +416,7 @@ static base_status compare_line(const char *key, const char *now, size_t now_len
                                 base_error *err)
 {
     size_t length = 0;
-    const char *old = app_recipe_stored(&length, stored, key);
+    const char *old = train_recipe_stored(&length, stored, key);
 
     if (!old) {
         old = usual;
@@ -428,21 +431,22 @@ static base_status compare_line(const char *key, const char *now, size_t now_len
                      (int)length, old, (int)now_length, now);
 }
 
-base_status app_recipe_compare(const app_recipe *recipe, const char *stored, bool lengths,
-                               base_error *err)
+base_status train_recipe_compare(const train_recipe *recipe, const char *stored,
+                                 bool lengths, base_error *err)
 {
-    const app_recipe defaults = app_recipe_defaults();
+    const train_recipe defaults = train_recipe_defaults();
     base_status status = BASE_OK;
     char key[192];
-    char *now = app_recipe_fixed_text(recipe), *usual = app_recipe_fixed_text(&defaults);
+    char *now = train_recipe_fixed_text(recipe),
+         *usual = train_recipe_fixed_text(&defaults);
     size_t length = 0;
 
     if (!now || !usual) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
         goto done;
     }
-    if (!app_recipe_stored(&length, stored, "model.width") ||
-        !app_recipe_stored(&length, stored, "optimizer.lr")) {
+    if (!train_recipe_stored(&length, stored, "model.width") ||
+        !train_recipe_stored(&length, stored, "optimizer.lr")) {
         status = base_fail(err, BASE_FORMAT, "the recipe that was stored is empty or cut");
         goto done;
     }
@@ -452,7 +456,7 @@ base_status app_recipe_compare(const app_recipe *recipe, const char *stored, boo
         snprintf(key, sizeof key, "%.*s", (int)(value - 3 - line), line);
         if (!lengths ||
             (strcmp(key, length_keys[0]) != 0 && strcmp(key, length_keys[1]) != 0)) {
-            const char *other = app_recipe_stored(&length, usual, key);
+            const char *other = train_recipe_stored(&length, usual, key);
             status = compare_line(key, value, whole - (size_t)(value - line), stored, other,
                                   length, err);
         }
@@ -462,40 +466,4 @@ done:
     base_free(usual);
     base_free(now);
     return status;
-}
-
-void app_recipe_print_keys(void)
-{
-    const app_recipe defaults = app_recipe_defaults();
-    char value[APP_RECIPE_TEXT], range[192];
-
-    printf(
-        "keys of a recipe and of --set, with their defaults; named sizes set many of [model]\n");
-    for (size_t i = 0; i < app_key_count; i++) {
-        const app_key *key = &app_keys[i];
-        const bool number = key->kind <= APP_KEY_REAL;
-        if (number)
-            snprintf(range, sizeof range, "  [%.10g .. %.10g]", key->low, key->high);
-        else
-            snprintf(range, sizeof range, "%s%s%s", key->choices ? "  [" : "",
-                     key->choices ? key->choices : "", key->choices ? "]" : "");
-        printf("%s.%s = %s%s\n    %s\n", key->section, key->name,
-               app_key_get(value, sizeof value, &defaults, key), range, key->help);
-    }
-    printf("named sizes (model.size):");
-    for (size_t i = 0; vit_config_name(i); i++)
-        printf(" %s", vit_config_name(i));
-    printf("\n");
-    for (size_t i = 0; vit_router_name(i); i++) {
-        const char *name = vit_router_name(i);
-        printf("with router.name = %s: %s\n", name, vit_router_summary(name));
-        vit_router_config config;
-        if (vit_router_select(&config, name, NULL) != BASE_OK)
-            continue;
-        for (const vit_router_option *o = vit_router_options(name); o && o->name; o++)
-            printf("  router.%s = %s%s%s%s\n    %s\n", o->name,
-                   vit_router_get(&config, o->name, value, sizeof value),
-                   o->choices ? "  [" : "", o->choices ? o->choices : "",
-                   o->choices ? "]" : "", o->help);
-    }
 }

@@ -1,29 +1,29 @@
-/* test_app_recipe.c - recipes: layers of keys, what is refused and with which line, what survives being
+/* test_train_recipe.c - recipes: layers of keys, what is refused and with which line, what survives being
  * written and read again. */
-#include "apps/train/recipe_internal.h"
+#include "train/train.h"
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
 
-static const app_recipe_facts ten_classes = {.classes = 10};
+static const train_facts ten_classes = {.classes = 10};
 static base_error err;
 
-static app_recipe parsed(const char *text)
+static train_recipe parsed(const char *text)
 {
-    app_recipe recipe = app_recipe_defaults();
+    train_recipe recipe = train_recipe_defaults();
 
     err = (base_error){0};
-    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_OK,
+    ck_assert_msg(train_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) == BASE_OK,
                   "%s", err.text);
     return recipe;
 }
 
 static void refused(const char *text, const char *words)
 {
-    app_recipe recipe = app_recipe_defaults();
-    const app_recipe before = recipe;
+    train_recipe recipe = train_recipe_defaults();
+    const train_recipe before = recipe;
 
     err = (base_error){0};
-    ck_assert_msg(app_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) ==
+    ck_assert_msg(train_recipe_parse(&recipe, "x.ini", text, strlen(text), &err) ==
                       BASE_USAGE,
                   "'%s' was taken", text);
     ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text,
@@ -31,32 +31,32 @@ static void refused(const char *text, const char *words)
     ck_assert_int_eq(memcmp(&recipe, &before, sizeof recipe), 0);
 }
 
-static base_status set(app_recipe *recipe, const char *assignment)
+static base_status set(train_recipe *recipe, const char *assignment)
 {
     err = (base_error){0};
-    return app_recipe_set(recipe, &assignment, 1, &err);
+    return train_recipe_set(recipe, &assignment, 1, &err);
 }
 
-static app_recipe resolved(app_recipe recipe, app_recipe_facts facts)
+static train_recipe resolved(train_recipe recipe, train_facts facts)
 {
     err = (base_error){0};
-    ck_assert_msg(app_recipe_resolve(&recipe, &facts, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(train_recipe_resolve(&recipe, &facts, &err) == BASE_OK, "%s", err.text);
     return recipe;
 }
 
 static void not_resolved(const char *text, const char *words)
 {
-    app_recipe recipe = parsed(text);
+    train_recipe recipe = parsed(text);
 
     err = (base_error){0};
-    ck_assert_int_eq(app_recipe_resolve(&recipe, &ten_classes, &err), BASE_USAGE);
+    ck_assert_int_eq(train_recipe_resolve(&recipe, &ten_classes, &err), BASE_USAGE);
     ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'", err.text,
                   words);
 }
 
 START_TEST(the_size_comes_first_wherever_it_stands)
 {
-    const app_recipe r = parsed("[model]\nwidth = 120\nsize = vmoe-nano\n");
+    const train_recipe r = parsed("[model]\nwidth = 120\nsize = vmoe-nano\n");
 
     ck_assert_int_eq(r.config.width, 120);
     ck_assert_int_eq(r.config.depth, 4);
@@ -66,7 +66,7 @@ END_TEST
 
 START_TEST(experts_follow_a_changed_depth)
 {
-    const app_recipe r =
+    const train_recipe r =
         resolved(parsed("[model]\nsize = vmoe-nano\ndepth = 8\n"), ten_classes);
 
     ck_assert(r.config.moe.layer[7] && !r.config.moe.layer[6]);
@@ -75,7 +75,7 @@ END_TEST
 
 START_TEST(options_of_the_router_stand_beside_its_name)
 {
-    const app_recipe r = parsed("[router]\np = 0.25\nname = ssr\ncost = softmax\n");
+    const train_recipe r = parsed("[router]\np = 0.25\nname = ssr\ncost = softmax\n");
     char value[32];
 
     ck_assert_str_eq(vit_router_get(&r.config.moe.router, "p", value, sizeof value),
@@ -87,7 +87,7 @@ END_TEST
 
 START_TEST(another_router_by_set_drops_the_options_of_the_first)
 {
-    app_recipe r = parsed("[router]\nname = ssr\np = 0.25\n");
+    train_recipe r = parsed("[router]\nname = ssr\np = 0.25\n");
 
     ck_assert_int_eq(set(&r, "router.name=softmax"), BASE_OK);
     ck_assert_str_eq(r.config.moe.router.name, "softmax");
@@ -98,8 +98,8 @@ END_TEST
 
 START_TEST(the_data_decides_what_is_left_open)
 {
-    app_recipe r = resolved(parsed("[model]\nsize = vmoe-nano\n[data]\nimage = 28\n"),
-                            (app_recipe_facts){.classes = 7, .uniform_channels = 1});
+    train_recipe r = resolved(parsed("[model]\nsize = vmoe-nano\n[data]\nimage = 28\n"),
+                            (train_facts){.classes = 7, .uniform_channels = 1});
 
     ck_assert_int_eq(r.config.classes, 7);
     ck_assert_int_eq(r.config.channels, 1);
@@ -114,7 +114,7 @@ END_TEST
 
 START_TEST(pixels_go_by_name_or_by_number)
 {
-    app_recipe r = resolved(parsed("[data]\nmean = half\nstd = 0.25\n"), ten_classes);
+    train_recipe r = resolved(parsed("[data]\nmean = half\nstd = 0.25\n"), ten_classes);
 
     ck_assert(r.config.mean[2] == 0.5f);
     ck_assert(r.config.std[1] == 0.25f);
@@ -127,20 +127,20 @@ END_TEST
 START_TEST(the_written_recipe_reads_back_the_same)
 {
     char *dir = test_folder_make(), *path = test_path(dir, "recipe.ini");
-    app_recipe r = parsed("[model]\nsize = vmoe-micro\n[router]\nname = vmoe\nnoise = 0.3\n"
+    train_recipe r = parsed("[model]\nsize = vmoe-micro\n[router]\nname = vmoe\nnoise = 0.3\n"
                           "capacity = 1.05\n[optimizer]\nlr = 0.1\nbeta2 = 0.95\n"
                           "[data]\ntrain = tar:a b.tar\nimage = 64\n");
     r.lr = 1.0 / 3;
     r = resolved(r, ten_classes);
-    ck_assert_msg(app_recipe_save(&r, path, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(train_recipe_save(&r, path, &err) == BASE_OK, "%s", err.text);
 
-    app_recipe again = app_recipe_defaults();
-    ck_assert_msg(app_recipe_load(&again, path, &err) == BASE_OK, "%s", err.text);
+    train_recipe again = train_recipe_defaults();
+    ck_assert_msg(train_recipe_load(&again, path, &err) == BASE_OK, "%s", err.text);
     again = resolved(again, ten_classes);
     ck_assert_double_eq(again.lr, r.lr);
     ck_assert_str_eq(again.data.train, "tar:a b.tar");
     ck_assert_int_eq(memcmp(&again.config, &r.config, sizeof r.config), 0);
-    char *one = app_recipe_fixed_text(&r), *two = app_recipe_fixed_text(&again);
+    char *one = train_recipe_fixed_text(&r), *two = train_recipe_fixed_text(&again);
     ck_assert_str_eq(one, two);
     base_free(one);
     base_free(two);
@@ -151,7 +151,7 @@ END_TEST
 
 START_TEST(comments_blanks_and_line_ends_of_windows_are_borne)
 {
-    const app_recipe r = parsed("; a recipe\r\n# of two keys\r\n\r\n  [optimizer]\r\n"
+    const train_recipe r = parsed("; a recipe\r\n# of two keys\r\n\r\n  [optimizer]\r\n"
                                 "   lr = 0.5 ; high\r\n\t clip=2\r\n");
 
     ck_assert_double_eq(r.lr, 0.5);
@@ -161,13 +161,13 @@ END_TEST
 
 START_TEST(a_recipe_is_found_by_name)
 {
-    app_recipe r = app_recipe_defaults();
+    train_recipe r = train_recipe_defaults();
 
-    ck_assert_msg(app_recipe_load(&r, "quickstart", &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(train_recipe_load(&r, "quickstart", &err) == BASE_OK, "%s", err.text);
     ck_assert_str_eq(r.config.moe.router.name, "ssr");
-    ck_assert_int_eq(app_recipe_load(&r, "quickstrat", &err), BASE_USAGE);
+    ck_assert_int_eq(train_recipe_load(&r, "quickstrat", &err), BASE_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "the nearest is 'quickstart'"));
-    ck_assert_int_eq(app_recipe_load(&r, "no/such.ini", &err), BASE_USAGE);
+    ck_assert_int_eq(train_recipe_load(&r, "no/such.ini", &err), BASE_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "'no/such.ini'"));
 }
 END_TEST
@@ -179,8 +179,8 @@ START_TEST(every_recipe_of_ours_resolves)
         "imagenet-vmoe-ti16", "imagenet-vmoe-s32", "imagenet-vmoe-s16"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        app_recipe r = app_recipe_defaults();
-        ck_assert_msg(app_recipe_load(&r, names[i], &err) == BASE_OK, "%s", err.text);
+        train_recipe r = train_recipe_defaults();
+        ck_assert_msg(train_recipe_load(&r, names[i], &err) == BASE_OK, "%s", err.text);
         r = resolved(r, ten_classes);
         ck_assert(vit_config_is_sparse(&r.config));
     }
@@ -189,20 +189,20 @@ END_TEST
 
 START_TEST(a_changed_key_is_named_with_both_values)
 {
-    app_recipe r = resolved(parsed(""), ten_classes);
-    char *stored = app_recipe_fixed_text(&r);
+    train_recipe r = resolved(parsed(""), ten_classes);
+    char *stored = train_recipe_fixed_text(&r);
 
-    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_OK);
+    ck_assert_int_eq(train_recipe_compare(&r, stored, false, &err), BASE_OK);
     ck_assert_int_eq(set(&r, "optimizer.lr=0.5"), BASE_OK);
-    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
+    ck_assert_int_eq(train_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
     ck_assert_str_eq(err.text,
                      "'optimizer.lr' was '0.001' when the run began and is '0.5' now");
     ck_assert_int_eq(set(&r, "optimizer.lr=0.001"), BASE_OK);
     ck_assert_int_eq(set(&r, "train.log_every=7"), BASE_OK);
     ck_assert_int_eq(set(&r, "data.workers=3"), BASE_OK);
-    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_OK);
+    ck_assert_int_eq(train_recipe_compare(&r, stored, false, &err), BASE_OK);
     ck_assert_int_eq(set(&r, "router.p=0.5"), BASE_OK);
-    ck_assert_int_eq(app_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
+    ck_assert_int_eq(train_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
     ck_assert_ptr_nonnull(strstr(err.text, "'router.p'"));
     base_free(stored);
 }
@@ -253,9 +253,9 @@ END_TEST
 
 START_TEST(a_zero_byte_is_refused)
 {
-    app_recipe r = app_recipe_defaults();
+    train_recipe r = train_recipe_defaults();
 
-    ck_assert_int_eq(app_recipe_parse(&r, "x.ini", "[model]\n\0depth = 3\n", 19, &err),
+    ck_assert_int_eq(train_recipe_parse(&r, "x.ini", "[model]\n\0depth = 3\n", 19, &err),
                      BASE_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "line 2 holds a zero byte"));
 }
@@ -263,7 +263,7 @@ END_TEST
 
 START_TEST(a_malformed_assignment_is_refused)
 {
-    app_recipe r = app_recipe_defaults();
+    train_recipe r = train_recipe_defaults();
 
     ck_assert_int_eq(set(&r, "lr=0.1"), BASE_USAGE);
     ck_assert_int_eq(set(&r, "optimizer.lr"), BASE_USAGE);
@@ -296,16 +296,16 @@ START_TEST(a_network_of_other_measures_has_not_the_name)
     static const char *const others[] = {"width = 120\n", "depth = 5\n", "patch = 8\n",
                                          "mlp = 96\n", "[router]\nlayers = none\n"};
     vit_config config;
-    app_recipe r =
+    train_recipe r =
         resolved(parsed("[model]\nsize = vmoe-nano\npool = gap\n[router]\nexperts = 4\n"),
                  ten_classes);
 
-    app_recipe_network(&config, &r);
+    train_recipe_network(&config, &r);
     ck_assert_str_eq(config.name, "vmoe-nano");
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         char *text = base_text("[model]\nsize = vmoe-nano\n%s", others[i]);
         r = resolved(parsed(text), ten_classes);
-        app_recipe_network(&config, &r);
+        train_recipe_network(&config, &r);
         ck_assert_str_eq(config.name, "");
         ck_assert_str_eq(r.config.name, "vmoe-nano"); /* what the recipe is built on */
         base_free(text);
@@ -315,7 +315,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("app_recipe");
+    Suite *suite = suite_create("train_recipe");
     TCase *core = tcase_create("Core");
     TCase *limits = tcase_create("Limits");
 

@@ -1,8 +1,8 @@
 /* augment.c - corruptions as augmentation of training. Who trains on the corruptions of the benchmark must
  * not report its mCE (Hendrycks and Dietterich 2019, section 4.1): `extra` is there for training and tuning.
  * Relied on elsewhere, for ever: the order of draws, which makes a resumed run exact. */
-#include "apps/train/augment_internal.h"
-#include "apps/corruption_internal.h"
+#include "train/train_internal.h"
+#include "corrupt/corrupt.h"
 
 #include <string.h>
 
@@ -10,8 +10,8 @@
  * (data/loader_fill.c). */
 static const uint64_t choice_stream = (uint64_t)1 << 32;
 
-struct app_augment {
-    app_crew crew;
+struct train_augment {
+    corrupt_crew crew;
     corrupt_kind kind[CORRUPT_KIND_COUNT];
     size_t kinds; /* then, with clean, one choice more that leaves the picture alone */
     bool clean;
@@ -22,52 +22,56 @@ struct app_augment {
     data_image *spare; /* [2 * crew.count]: a worker's picture before and after */
 };
 
-static base_status names_read(app_augment *a, app_selection *selection,
-                              const app_recipe *recipe, base_error *err)
+/* The recipe's words into a; pairs [CORRUPT_PAIRS_MAX]: all that can be drawn. */
+static base_status names_read(train_augment *a, corrupt_pair *pairs, size_t *count,
+                              const train_recipe *recipe, base_error *err)
 {
     bool kinds[CORRUPT_KIND_COUNT] = {false};
-    base_status status = app_corruption_add(kinds, &a->clean, recipe->corrupt.names, err);
+    bool severities[CORRUPT_SEVERITY_MAX + 1] = {false};
+    base_status status = corrupt_kinds_add(kinds, &a->clean, recipe->corrupt.names, err);
 
     if (status == BASE_OK)
-        status = app_severity_add(selection->severity, recipe->corrupt.severity, err);
+        status = corrupt_severities_add(severities, recipe->corrupt.severity, err);
     if (status != BASE_OK)
         return status;
     for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
-        if (selection->severity[s])
+        if (severities[s])
             a->severity[a->severities++] = s;
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
         if (!kinds[k])
             continue;
         a->kind[a->kinds++] = (corrupt_kind)k;
         for (size_t s = 0; s < a->severities; s++)
-            selection->pair[selection->count++] =
-                (corrupt_pair){(corrupt_kind)k, a->severity[s]};
+            pairs[(*count)++] = (corrupt_pair){(corrupt_kind)k, a->severity[s]};
     }
     return BASE_OK;
 }
 
-base_status app_augment_create(app_augment **out, const app_recipe *recipe, size_t workers,
-                               base_error *err)
+base_status train_augment_create(train_augment **out, const train_recipe *recipe,
+                                 size_t workers, base_error *err)
 {
-    const app_corruption plain = {.preset = 0};
+    corrupt_config config = corrupt_config_defaults();
     const size_t size = (size_t)recipe->config.image;
-    app_selection selection = {0};
+    corrupt_pair pairs[CORRUPT_PAIRS_MAX];
+    size_t count = 0;
 
     *out = NULL;
     if (!recipe->corrupt.names[0])
         return BASE_OK;
-    app_augment *a = base_alloc(1, sizeof *a);
+    train_augment *a = base_alloc(1, sizeof *a);
     if (!a)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the augmentation");
     a->probability = recipe->corrupt.probability;
     a->seed = (uint64_t)recipe->train.seed;
-    base_status status = names_read(a, &selection, recipe, err);
+    config.seed = a->seed;
+    config.preset = corrupt_preset_of_size(size, size);
+    base_status status = names_read(a, pairs, &count, recipe, err);
     if (status != BASE_OK)
         base_error_prepend(err, "recipe '%s': augment.corrupt: ", recipe->name);
     if (status == BASE_OK)
-        status = app_crew_open(&a->crew, &plain, size, a->seed, workers, err);
+        status = corrupt_crew_open(&a->crew, &config, workers, err);
     if (status == BASE_OK)
-        status = app_crew_check(&a->crew, &selection, size, err);
+        status = corrupt_crew_check(&a->crew, pairs, count, size, err);
     if (status == BASE_OK && !(a->spare = base_alloc(2 * workers, sizeof *a->spare)))
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu workers", workers);
     for (size_t w = 0; w < 2 * workers && status == BASE_OK; w++)
@@ -75,26 +79,26 @@ base_status app_augment_create(app_augment **out, const app_recipe *recipe, size
     if (status == BASE_OK)
         *out = a;
     else
-        app_augment_destroy(a);
+        train_augment_destroy(a);
     return status;
 }
 
-void app_augment_destroy(app_augment *a)
+void train_augment_destroy(train_augment *a)
 {
     if (!a)
         return;
     for (size_t w = 0; a->spare && w < 2 * a->crew.count; w++)
         data_image_destroy(&a->spare[w]);
     base_free(a->spare);
-    app_crew_close(&a->crew);
+    corrupt_crew_close(&a->crew);
     base_free(a);
 }
 
-base_status app_augment_alter(void *augment, size_t worker, data_image *image,
-                              uint64_t epoch, uint32_t sample, uint64_t copy,
-                              base_error *err)
+base_status train_augment_alter(void *augment, size_t worker, data_image *image,
+                                uint64_t epoch, uint32_t sample, uint64_t copy,
+                                base_error *err)
 {
-    app_augment *a = augment;
+    train_augment *a = augment;
     data_image *before = &a->spare[2 * worker], *after = before + 1;
     const uint64_t name[] = {epoch, sample, copy};
     const size_t bytes = image->width * image->height * image->channels;

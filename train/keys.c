@@ -4,36 +4,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/train/recipe_internal.h"
+#include "train/train.h"
 
-#define AT(member) offsetof(app_recipe, member), sizeof(((app_recipe *)0)->member)
+#define AT(member) offsetof(train_recipe, member), sizeof(((train_recipe *)0)->member)
 #define INT_KEY(s, n, member, low, high, help)                                             \
     {                                                                                      \
-        s, n, APP_KEY_INT, AT(member), low, high, NULL, false, help                        \
+        s, n, TRAIN_KEY_INT, AT(member), low, high, NULL, false, help                      \
     }
 #define LONG_KEY(s, n, member, low, high, help)                                            \
     {                                                                                      \
-        s, n, APP_KEY_LONG, AT(member), low, high, NULL, false, help                       \
+        s, n, TRAIN_KEY_LONG, AT(member), low, high, NULL, false, help                     \
     }
 #define REAL_KEY(s, n, member, low, high, help)                                            \
     {                                                                                      \
-        s, n, APP_KEY_REAL, AT(member), low, high, NULL, false, help                       \
+        s, n, TRAIN_KEY_REAL, AT(member), low, high, NULL, false, help                     \
     }
 #define BOOL_KEY(s, n, member, help)                                                       \
     {                                                                                      \
-        s, n, APP_KEY_BOOL, AT(member), 0, 1, NULL, false, help                            \
+        s, n, TRAIN_KEY_BOOL, AT(member), 0, 1, NULL, false, help                          \
     }
 #define CHOICE_KEY(s, n, member, choices, help)                                            \
     {                                                                                      \
-        s, n, APP_KEY_CHOICE, AT(member), 0, 0, choices, false, help                       \
+        s, n, TRAIN_KEY_CHOICE, AT(member), 0, 0, choices, false, help                     \
     }
 #define TEXT_KEY(s, n, member, help)                                                       \
     {                                                                                      \
-        s, n, APP_KEY_TEXT, AT(member), 0, 0, NULL, false, help                            \
+        s, n, TRAIN_KEY_TEXT, AT(member), 0, 0, NULL, false, help                          \
     }
 #define FREE_CHOICE_KEY(s, n, member, choices, help)                                       \
     {                                                                                      \
-        s, n, APP_KEY_CHOICE, AT(member), 0, 0, choices, true, help                        \
+        s, n, TRAIN_KEY_CHOICE, AT(member), 0, 0, choices, true, help                      \
     }
 #define FREE_KEY(s, n, kind, member, low, high, help)                                      \
     {                                                                                      \
@@ -43,7 +43,7 @@
 /* 2^53: the largest range in which a double, and so JSON, holds every whole number. */
 #define WHOLE_MAX 9007199254740992.0
 
-const app_key app_keys[] = {
+const train_key train_keys[] = {
     TEXT_KEY("model", "size", config.name,
              "named size; the keys below override its numbers"),
     INT_KEY("model", "patch", config.patch, 1, 1024, "pixels a side of a patch"),
@@ -59,8 +59,9 @@ const app_key app_keys[] = {
     CHOICE_KEY("model", "position", config.position, "learned|sincos",
                "position embedding"),
     CHOICE_KEY("model", "init", config.init, "timm|vmoe", "how weights are drawn"),
-    TEXT_KEY("model", "init_from", init_from,
-             "checkpoint to start from: the same network, whatever its image side and classes"),
+    TEXT_KEY(
+        "model", "init_from", init_from,
+        "checkpoint to start from: the same network, whatever its image side and classes"),
     REAL_KEY("model", "dropout", config.dropout, 0, 0.99, "outside the experts"),
     REAL_KEY("model", "drop_path", config.drop_path, 0, 0.99,
              "stochastic depth of the last block"),
@@ -83,13 +84,13 @@ const app_key app_keys[] = {
             "images routed together, 0: the whole batch"),
     REAL_KEY("router", "dropout", config.moe.dropout, 0, 0.99, "inside experts"),
 
-    FREE_KEY("data", "train", APP_KEY_TEXT, data.train, 0, 0, "training images (--data)"),
-    FREE_KEY("data", "val", APP_KEY_TEXT, data.val, 0, 0, "validation images (--val)"),
-    FREE_KEY("data", "val_labels", APP_KEY_TEXT, data.val_labels, 0, 0,
+    FREE_KEY("data", "train", TRAIN_KEY_TEXT, data.train, 0, 0, "training images (--data)"),
+    FREE_KEY("data", "val", TRAIN_KEY_TEXT, data.val, 0, 0, "validation images (--val)"),
+    FREE_KEY("data", "val_labels", TRAIN_KEY_TEXT, data.val_labels, 0, 0,
              "labels of ILSVRC2012's validation images (default: what lies beside them)"),
-    FREE_KEY("data", "class_map", APP_KEY_TEXT, data.class_map, 0, 0,
+    FREE_KEY("data", "class_map", TRAIN_KEY_TEXT, data.class_map, 0, 0,
              "label of each class folder, TSV or JSON (default: by name)"),
-    FREE_KEY("data", "index_cache", APP_KEY_TEXT, data.index_cache, 0, 0,
+    FREE_KEY("data", "index_cache", TRAIN_KEY_TEXT, data.index_cache, 0, 0,
              "folder where indices are kept, or none (default: the user's cache folder)"),
     INT_KEY("data", "image", config.image, 1, 8192, "pixels a side of the network's input"),
     INT_KEY("data", "channels", data.channels, 0, 3, "1: grey, 3: colour, 0: the data's"),
@@ -105,13 +106,13 @@ const app_key app_keys[] = {
              "train on the first N of the seeded order, 0: all"),
     LONG_KEY("data", "val_limit", data.val_limit, 0, 4294967295.0,
              "validate on the first N of the seeded order, 0: all"),
-    FREE_KEY("data", "workers", APP_KEY_INT, data.workers, -1, 256,
+    FREE_KEY("data", "workers", TRAIN_KEY_INT, data.workers, -1, 256,
              "loader threads, -1: one in eight of the threads, at least 1, 0: none"),
-    FREE_KEY("data", "queue", APP_KEY_INT, data.queue, 2, 64, "batches held ready"),
+    FREE_KEY("data", "queue", TRAIN_KEY_INT, data.queue, 2, 64, "batches held ready"),
     FREE_KEY(
-        "data", "max_bad", APP_KEY_REAL, data.max_bad, 0, 1,
+        "data", "max_bad", TRAIN_KEY_REAL, data.max_bad, 0, 1,
         "share of unreadable training images that stops the run (50 are always borne)"),
-    FREE_KEY("data", "strict", APP_KEY_BOOL, data.strict, 0, 1,
+    FREE_KEY("data", "strict", TRAIN_KEY_BOOL, data.strict, 0, 1,
              "one damaged or unreadable image stops the run (--strict)"),
     BOOL_KEY("data", "exact", data.exact,
              "decode at full scale even where a crop is much larger than the input"),
@@ -213,19 +214,19 @@ const app_key app_keys[] = {
              "steps, 0: every epoch"),
     INT_KEY("train", "eval_every", train.eval_every, 0, 1000000,
             "epochs, 0: only at the end"),
-    FREE_KEY("train", "log_every", APP_KEY_LONG, train.log_every, 1, WHOLE_MAX,
+    FREE_KEY("train", "log_every", TRAIN_KEY_LONG, train.log_every, 1, WHOLE_MAX,
              "steps from one line of metrics.jsonl to the next"),
 };
-const size_t app_key_count = sizeof app_keys / sizeof app_keys[0];
+const size_t train_key_count = sizeof train_keys / sizeof train_keys[0];
 
 _Static_assert(sizeof(vit_pool) == sizeof(int), "choices are stored as int");
 
-const app_key *app_key_find(const char *section, const char *name)
+const train_key *train_key_find(const char *section, const char *name)
 {
-    for (size_t i = 0; i < app_key_count; i++)
-        if (strcmp(app_keys[i].section, section) == 0 &&
-            strcmp(app_keys[i].name, name) == 0)
-            return &app_keys[i];
+    for (size_t i = 0; i < train_key_count; i++)
+        if (strcmp(train_keys[i].section, section) == 0 &&
+            strcmp(train_keys[i].name, name) == 0)
+            return &train_keys[i];
     return NULL;
 }
 
@@ -255,7 +256,7 @@ static int bool_index(const char *word)
     return -1;
 }
 
-static base_status refuse(const app_key *key, const char *text, const char *expected,
+static base_status refuse(const train_key *key, const char *text, const char *expected,
                           base_error *err)
 {
     char shown[160];
@@ -281,7 +282,7 @@ static bool parse_share(double *out, const char *text)
     return true;
 }
 
-static base_status set_number(void *value, const app_key *key, const char *text,
+static base_status set_number(void *value, const train_key *key, const char *text,
                               base_error *err)
 {
     char expected[96];
@@ -289,43 +290,43 @@ static base_status set_number(void *value, const app_key *key, const char *text,
     double real = 0;
     bool good;
 
-    if (key->kind == APP_KEY_REAL) {
+    if (key->kind == TRAIN_KEY_REAL) {
         good = parse_share(&real, text);
     } else {
         good = base_parse_int(&whole, text);
         real = (double)whole;
     }
     if (!good || real < key->low || real > key->high) {
-        const int digits = key->kind == APP_KEY_REAL ? 15 : 16; /* 2^53 in full */
+        const int digits = key->kind == TRAIN_KEY_REAL ? 15 : 16; /* 2^53 in full */
         snprintf(expected, sizeof expected, "%s from %.*g to %.*g",
-                 key->kind == APP_KEY_REAL ? "a number" : "a whole number", digits,
+                 key->kind == TRAIN_KEY_REAL ? "a number" : "a whole number", digits,
                  key->low, digits, key->high);
         return refuse(key, text, expected, err);
     }
-    if (key->kind == APP_KEY_REAL)
+    if (key->kind == TRAIN_KEY_REAL)
         memcpy(value, &real, sizeof real);
-    else if (key->kind == APP_KEY_LONG)
+    else if (key->kind == TRAIN_KEY_LONG)
         memcpy(value, &whole, sizeof whole);
     else
         memcpy(value, &(int){(int)whole}, sizeof(int));
     return BASE_OK;
 }
 
-base_status app_key_set(void *settings, const app_key *key, const char *text,
-                        base_error *err)
+base_status train_key_set(void *settings, const train_key *key, const char *text,
+                          base_error *err)
 {
     void *value = (char *)settings + key->at;
     char expected[192];
     int index;
 
     switch (key->kind) {
-    case APP_KEY_BOOL:
+    case TRAIN_KEY_BOOL:
         index = bool_index(text);
         if (index < 0)
             return refuse(key, text, "true or false", err);
         memcpy(value, &(bool){index == 1}, sizeof(bool));
         return BASE_OK;
-    case APP_KEY_CHOICE:
+    case TRAIN_KEY_CHOICE:
         index = choice_index(key->choices, text);
         if (index < 0) {
             snprintf(expected, sizeof expected, "one of %s", key->choices);
@@ -333,22 +334,22 @@ base_status app_key_set(void *settings, const app_key *key, const char *text,
         }
         memcpy(value, &index, sizeof index);
         return BASE_OK;
-    case APP_KEY_TEXT:
+    case TRAIN_KEY_TEXT:
         if (strlen(text) >= key->bytes) {
             snprintf(expected, sizeof expected, "at most %zu characters", key->bytes - 1);
             return refuse(key, text, expected, err);
         }
         memcpy(value, text, strlen(text) + 1);
         return BASE_OK;
-    case APP_KEY_INT:
-    case APP_KEY_LONG:
-    case APP_KEY_REAL: break;
+    case TRAIN_KEY_INT:
+    case TRAIN_KEY_LONG:
+    case TRAIN_KEY_REAL: break;
     }
     return set_number(value, key, text, err);
 }
 
-const char *app_key_get(char *out, size_t out_bytes, const void *settings,
-                        const app_key *key)
+const char *train_key_get(char *out, size_t out_bytes, const void *settings,
+                          const train_key *key)
 {
     const void *value = (const char *)settings + key->at;
     int number = 0;
@@ -356,19 +357,19 @@ const char *app_key_get(char *out, size_t out_bytes, const void *settings,
     double real = 0;
 
     switch (key->kind) {
-    case APP_KEY_TEXT: snprintf(out, out_bytes, "%s", (const char *)value); break;
-    case APP_KEY_BOOL:
+    case TRAIN_KEY_TEXT: snprintf(out, out_bytes, "%s", (const char *)value); break;
+    case TRAIN_KEY_BOOL:
         snprintf(out, out_bytes, "%s", *(const bool *)value ? "true" : "false");
         break;
-    case APP_KEY_INT:
+    case TRAIN_KEY_INT:
         memcpy(&number, value, sizeof number);
         snprintf(out, out_bytes, "%d", number);
         break;
-    case APP_KEY_LONG:
+    case TRAIN_KEY_LONG:
         memcpy(&whole, value, sizeof whole);
         snprintf(out, out_bytes, "%lld", (long long)whole);
         break;
-    case APP_KEY_CHOICE: {
+    case TRAIN_KEY_CHOICE: {
         memcpy(&number, value, sizeof number);
         const char *at = key->choices;
         for (; number > 0; number--)
@@ -376,7 +377,7 @@ const char *app_key_get(char *out, size_t out_bytes, const void *settings,
         snprintf(out, out_bytes, "%.*s", (int)strcspn(at, "|"), at);
         break;
     }
-    case APP_KEY_REAL:
+    case TRAIN_KEY_REAL:
         memcpy(&real, value, sizeof real);
         base_real_text(out, out_bytes, real);
         break;

@@ -6,16 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/network_internal.h"
-#include "apps/train/recipe_internal.h"
+#include "train/train.h"
 
 /* Pixels at which pictures are photographs (random resized crop, resize beyond the crop) and no longer
  * small pictures that fill their frame (padded crop, taken as they are). */
 enum { PADDED_BELOW = 96, MARGIN_FROM = 128 };
 
-app_recipe app_recipe_defaults(void)
+train_recipe train_recipe_defaults(void)
 {
-    app_recipe r = {
+    train_recipe r = {
         .name = "defaults",
         .config = vit_config_defaults(),
         .data = {.mean = "imagenet",
@@ -55,7 +54,7 @@ app_recipe app_recipe_defaults(void)
 /* ---- applying ------------------------------------------------------------------------------ */
 
 /* The text behind the blocks of a named size, for a depth that another key may change. */
-static void layers_describe(app_recipe *r)
+static void layers_describe(train_recipe *r)
 {
     static const char *const rules[] = {"none", "every:2", "last:2"};
 
@@ -75,7 +74,7 @@ static void layers_describe(app_recipe *r)
     }
 }
 
-static base_status set_size(app_recipe *r, const char *text, base_error *err)
+static base_status set_size(train_recipe *r, const char *text, base_error *err)
 {
     const base_status status = vit_config_select(&r->config, text, err);
 
@@ -84,7 +83,7 @@ static base_status set_size(app_recipe *r, const char *text, base_error *err)
     return status;
 }
 
-static base_status set_router(app_recipe *r, const char *text, base_error *err)
+static base_status set_router(train_recipe *r, const char *text, base_error *err)
 {
     if (strcmp(r->config.moe.router.name, text) == 0)
         return BASE_OK;
@@ -103,12 +102,12 @@ static const char *key_name(const void *user, size_t i)
     const char *section = "router";
     const char *name;
 
-    if (i < app_key_count) {
-        section = app_keys[i].section;
-        name = app_keys[i].name;
+    if (i < train_key_count) {
+        section = train_keys[i].section;
+        name = train_keys[i].name;
     } else {
         const vit_router_option *o = names->options;
-        for (size_t left = i - app_key_count; o && o->name && left > 0; left--)
+        for (size_t left = i - train_key_count; o && o->name && left > 0; left--)
             o++;
         if (!o || !o->name)
             return NULL;
@@ -141,7 +140,7 @@ static const char *routers_with(char *out, size_t out_bytes, const char *name)
     return out;
 }
 
-static base_status unknown_key(const app_recipe *r, const char *section, const char *name,
+static base_status unknown_key(const train_recipe *r, const char *section, const char *name,
                                base_error *err)
 {
     key_names names = {.options = vit_router_options(r->config.moe.router.name)};
@@ -152,9 +151,10 @@ static base_status unknown_key(const app_recipe *r, const char *section, const c
                          "'router.%s' is no key of the router '%s', but of %s", name,
                          r->config.moe.router.name, owners);
     /* The right word in the wrong section is nearer than any slip of the finger. */
-    for (size_t i = 0; i < app_key_count && !meant[0]; i++)
-        if (strcmp(app_keys[i].name, name) == 0)
-            snprintf(meant, sizeof meant, "%s.%s", app_keys[i].section, app_keys[i].name);
+    for (size_t i = 0; i < train_key_count && !meant[0]; i++)
+        if (strcmp(train_keys[i].name, name) == 0)
+            snprintf(meant, sizeof meant, "%s.%s", train_keys[i].section,
+                     train_keys[i].name);
     snprintf(full, sizeof full, "%s.%s", section, name);
     if (!meant[0]) {
         size_t best = SIZE_MAX;
@@ -171,40 +171,40 @@ static base_status unknown_key(const app_recipe *r, const char *section, const c
 }
 
 /* model.md speaks of moe.layers: the section moe is router by another name. */
-static const char *section_of(const app_assignment *a)
+static const char *section_of(const train_assignment *a)
 {
     return strcmp(a->section, "moe") == 0 ? "router" : a->section;
 }
 
-static bool is_key(const app_assignment *a, const char *section, const char *name)
+static bool is_key(const train_assignment *a, const char *section, const char *name)
 {
     return strcmp(section_of(a), section) == 0 && strcmp(a->name, name) == 0;
 }
 
 /* Any key but model.size and router.name. */
-static base_status apply_one(app_recipe *r, const app_assignment *a, base_error *err)
+static base_status apply_one(train_recipe *r, const train_assignment *a, base_error *err)
 {
     const char *section = section_of(a);
-    const app_key *key = app_key_find(section, a->name);
+    const train_key *key = train_key_find(section, a->name);
 
     if (key)
-        return app_key_set(r, key, a->text, err);
+        return train_key_set(r, key, a->text, err);
     if (strcmp(section, "router") == 0 &&
         router_declares(r->config.moe.router.name, a->name))
         return vit_router_set(&r->config.moe.router, a->name, a->text, err);
     return unknown_key(r, section, a->name, err);
 }
 
-base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignments,
-                             size_t count, base_error *err)
+base_status train_recipe_apply(train_recipe *recipe, const train_assignment *assignments,
+                               size_t count, base_error *err)
 {
-    app_recipe r = *recipe;
+    train_recipe r = *recipe;
     base_status status = BASE_OK;
     bool described = false;
 
     for (int pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < count; i++) {
-            const app_assignment *a = &assignments[i];
+            const train_assignment *a = &assignments[i];
             const bool size = is_key(a, "model", "size"),
                        router = is_key(a, "router", "name");
             if (pass == 0 && size && a->text[0])
@@ -230,6 +230,54 @@ base_status app_recipe_apply(app_recipe *recipe, const app_assignment *assignmen
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
+typedef struct pixel_numbers {
+    const char *name;
+    float mean[3], std[3];
+} pixel_numbers;
+
+/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and timm's ViT,
+ * CIFAR-10 and Fashion-MNIST computed over their training images. */
+static const pixel_numbers known_pixels[] = {
+    {"imagenet", {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
+    {"half", {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
+    {"cifar10", {0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}},
+    {"fashion-mnist", {0.2860f, 0.2860f, 0.2860f}, {0.3530f, 0.3530f, 0.3530f}},
+};
+
+base_status train_pixels_parse(float out[3], const char *key, const char *text, bool std,
+                               int channels, base_error *err)
+{
+    char shown[96], number[32];
+    const char *at = text;
+    double value = 0;
+    int count = 0;
+
+    for (size_t i = 0; i < sizeof known_pixels / sizeof known_pixels[0]; i++) {
+        if (strcmp(known_pixels[i].name, text) == 0) {
+            memcpy(out, std ? known_pixels[i].std : known_pixels[i].mean, 3 * sizeof *out);
+            return BASE_OK;
+        }
+    }
+    for (; at && count < 3; count++) {
+        const size_t length = strcspn(at, ",");
+        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31, at);
+        char *trimmed = number + strspn(number, " ");
+        trimmed[strcspn(trimmed, " ")] = '\0';
+        if (!base_parse_real(&value, trimmed) || value < (std ? 1e-6 : -1e6) || value > 1e6)
+            break;
+        out[count] = (float)value;
+        at = at[length] == ',' ? at + length + 1 : NULL;
+    }
+    if (at || (count != 1 && count != channels))
+        return base_fail(
+            err, BASE_USAGE,
+            "%s is '%s', expected imagenet, half, cifar10, fashion-mnist or %d numbers%s",
+            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
+    for (int i = count; i < 3; i++)
+        out[i] = out[0];
+    return BASE_OK;
+}
+
 /* vit_config_check names the network's settings; a reader of recipes wants the key. */
 static void name_the_key(base_error *err)
 {
@@ -242,10 +290,10 @@ static void name_the_key(base_error *err)
         return;
     snprintf(word, sizeof word, "%.*s", (int)(end - err->text - 1), err->text + 1);
     const char *name = strncmp(word, "moe.", 4) == 0 ? word + 4 : word;
-    for (size_t i = 0; i < app_key_count; i++) {
-        const char *section = app_keys[i].section;
+    for (size_t i = 0; i < train_key_count; i++) {
+        const char *section = train_keys[i].section;
         const bool sparse = strcmp(section, "router") == 0;
-        if (strcmp(app_keys[i].name, name) != 0 || sparse != (name != word) ||
+        if (strcmp(train_keys[i].name, name) != 0 || sparse != (name != word) ||
             (!sparse && strcmp(section, "model") != 0 && strcmp(section, "data") != 0))
             continue;
         snprintf(rest, sizeof rest, "%s", end);
@@ -254,7 +302,7 @@ static void name_the_key(base_error *err)
     }
 }
 
-static base_status check_training(const app_recipe *r, base_error *err)
+static base_status check_training(const train_recipe *r, base_error *err)
 {
     if (r->train.batch % r->train.accumulate != 0)
         return base_fail(err, BASE_USAGE,
@@ -272,7 +320,7 @@ static base_status check_training(const app_recipe *r, base_error *err)
     return BASE_OK;
 }
 
-void app_recipe_network(vit_config *out, const app_recipe *recipe)
+void train_recipe_network(vit_config *out, const train_recipe *recipe)
 {
     const vit_config *c = &recipe->config;
     vit_config named = *c;
@@ -285,10 +333,10 @@ void app_recipe_network(vit_config *out, const app_recipe *recipe)
         out->name[0] = '\0';
 }
 
-base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts,
-                               base_error *err)
+base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
+                                 base_error *err)
 {
-    app_recipe r = *recipe;
+    train_recipe r = *recipe;
     vit_config *c = &r.config;
 
     if (c->classes == 0)
@@ -303,18 +351,19 @@ base_status app_recipe_resolve(app_recipe *recipe, const app_recipe_facts *facts
     c->resize = r.data.resize;
     snprintf(c->interpolation, sizeof c->interpolation, "%s",
              r.data.interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");
-    if (r.crop == APP_CROP_AUTO)
-        r.crop = c->image < PADDED_BELOW ? APP_CROP_PADDED : APP_CROP_RANDOM;
-    r.augment.crop = r.crop == APP_CROP_EVAL     ? DATA_CROP_EVAL
-                     : r.crop == APP_CROP_RANDOM ? DATA_CROP_RANDOM
-                                                 : DATA_CROP_PADDED;
+    if (r.crop == TRAIN_CROP_AUTO)
+        r.crop = c->image < PADDED_BELOW ? TRAIN_CROP_PADDED : TRAIN_CROP_RANDOM;
+    r.augment.crop = r.crop == TRAIN_CROP_EVAL     ? DATA_CROP_EVAL
+                     : r.crop == TRAIN_CROP_RANDOM ? DATA_CROP_RANDOM
+                                                   : DATA_CROP_PADDED;
     if (r.train.eval_batch == 0)
         r.train.eval_batch = r.train.batch / r.train.accumulate;
 
     base_status status =
-        app_pixels_parse(c->mean, "'data.mean'", r.data.mean, false, c->channels, err);
+        train_pixels_parse(c->mean, "'data.mean'", r.data.mean, false, c->channels, err);
     if (status == BASE_OK)
-        status = app_pixels_parse(c->std, "'data.std'", r.data.std, true, c->channels, err);
+        status =
+            train_pixels_parse(c->std, "'data.std'", r.data.std, true, c->channels, err);
     if (status == BASE_OK)
         status = vit_config_layers_set(c, r.layers, err);
     if (status == BASE_OK)
