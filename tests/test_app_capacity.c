@@ -3,32 +3,12 @@
 #include <math.h>
 
 #include "apps/eval/capacity_internal.h"
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
-
-static char *dir, *data, *model, *json, *page;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "model.safetensors");
-    json = test_path(dir, "result.json");
-    page = test_path(dir, "page.html");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(model);
-    base_free(json);
-    base_free(page);
-    test_folder_remove(dir);
+    command_setup(true);
 }
 
 static json_t *point_at(const json_t *result, size_t i)
@@ -48,9 +28,8 @@ static const char *order_of(const json_t *point)
 
 START_TEST(both_orders_are_measured_after_the_network_without_limits)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--capacity", "4,0.5,0.25", "--bpr", "--html", page, NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--capacity", "4,0.5,0.25",
+                             "--bpr", "--html", page);
     json_t *points = json_object_get(json_object_get(e, "capacity"), "points");
     ck_assert_uint_eq(json_array_size(points), 7);
     ck_assert(json_is_null(json_object_get(point_at(e, 0), "capacity")));
@@ -81,9 +60,8 @@ END_TEST
  * up to a multiple of 4: F = 0.25 leaves 8 rows to each of 4 experts. */
 START_TEST(kept_assignments_and_operations_by_hand)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--capacity", "0.25,0.1", "--batch", "12", NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--capacity", "0.25,0.1",
+                             "--batch", "12");
     const json_t *free = point_at(e, 0), *p = point_at(e, 1), *q = point_at(e, 2);
 
     ck_assert_double_eq(json_number_of(free, "kept"), 10); /* 5 tokens, k = 2 */
@@ -115,12 +93,10 @@ END_TEST
 /* A point of a sweep is what the same capacity alone gives, in the same batches. */
 START_TEST(a_point_equals_an_evaluation_with_that_capacity)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--capacity", "1,0.5", "--bpr", "--batch", "12", NULL));
-    json_t *sweep = program_json(json);
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--capacity", "0.5", "--bpr", "--batch", "12", NULL));
-    json_t *alone = program_json(json);
+    json_t *sweep = COMMAND_JSON("eval", model, "--data", data, "--capacity", "1,0.5",
+                                 "--bpr", "--batch", "12");
+    json_t *alone = COMMAND_JSON("eval", model, "--data", data, "--capacity", "0.5",
+                                 "--bpr", "--batch", "12");
 
     /* one batch of all: by priority the order within it decides only ties */
     ck_assert_double_eq(json_number_of(point_at(sweep, 4), "top1"),
@@ -154,9 +130,7 @@ START_TEST(the_checkpoints_own_capacity_does_not_matter)
     config.moe.eval_capacity = 0.3;
     config.moe.eval_bpr = true;
     sample_model_save(model, &config, sample_labels);
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--capacity", "1,0.5", NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--capacity", "1,0.5");
     ck_assert_double_eq(json_number_of(point_at(e, 0), "dropped"), 0);
     ck_assert_double_gt(json_number_of(point_at(e, 2), "dropped"), 0.3);
     json_decref(e);
@@ -215,9 +189,7 @@ START_TEST(routers_with_a_budget_go_by_it)
     if (vit_router_select(&config.moe.router, routers[_i], NULL) != BASE_OK)
         return;
     sample_model_save(model, &config, sample_labels);
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--capacity", "1,0.5", NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--capacity", "1,0.5");
     ck_assert_str_eq(order_of(point_at(e, 1)), "budget");
     ck_assert_double_eq(json_number_of(point_at(e, 2), "dropped"), 0);
     ck_assert_double_eq_tol(json_number_of(point_at(e, 1), "loss"),
@@ -236,8 +208,8 @@ int main(void)
     Suite *suite = suite_create("app_capacity");
     TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
 
-    tcase_add_checked_fixture(core, setup, teardown);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(core, both_orders_are_measured_after_the_network_without_limits);
     tcase_add_test(core, kept_assignments_and_operations_by_hand);
     tcase_add_test(core, a_point_equals_an_evaluation_with_that_capacity);

@@ -3,27 +3,15 @@
 #include <time.h>
 
 #include "corrupt/corrupt.h"
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
 
-static char *dir, *data, *tree, *json;
+static char *tree;
 
 static void setup(void)
 {
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    tree = test_path(dir, "tree");
-    json = test_path(dir, "result.json");
-    sample_folder_make(data);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(tree);
-    base_free(json);
-    test_folder_remove(dir);
+    command_folder();
+    tree = command_path("tree");
 }
 
 /* Runs with size 8 from 9 and PNG files; the words of one more option with its value. */
@@ -383,10 +371,8 @@ START_TEST(a_bad_image_stops_or_is_left_out)
     program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
                                 "fog", "--size", "8", "--quiet", NULL),
                     1, "blue/0.png");
-    program_done(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
-                             "fog", "--size", "8", "--bad-samples", "skip", "--json", json,
-                             NULL));
-    json_t *r = program_json(json);
+    json_t *r = COMMAND_JSON("corrupt", "--data", data, "--out", tree, "--corrupt", "fog",
+                             "--size", "8", "--bad-samples", "skip");
     ck_assert_double_eq(json_number_of(r, "bad"), 1);
     ck_assert_double_eq(json_number_of(r, "samples"), SAMPLE_COUNT - 1);
     json_decref(r);
@@ -399,7 +385,7 @@ int main(void)
     Suite *suite = suite_create("app_corrupt");
     TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
 
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, every_image_has_a_file_for_each_pair);
     tcase_add_test(core, the_pixels_are_those_of_the_library);
     tcase_add_test(core, threads_and_neighbours_change_nothing);
@@ -408,7 +394,7 @@ int main(void)
     tcase_add_test(core, jpeg_files_keep_their_name_and_get_another_ending);
     tcase_add_test(core, the_sheet_shows_every_pair);
     tcase_add_test(core, an_interruption_keeps_what_is_whole);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, wrong_usage_is_status_2);
     tcase_add_test(limits, other_settings_are_refused);
     tcase_add_test(limits, what_is_missing_is_named);

@@ -1,26 +1,14 @@
 /* test_app_data.c - vmoe data as a user runs it, and the lists of bad samples of all commands. */
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
 #include "tests/test_set.h"
 
-static char *dir, *data, *list, *json;
+static char *list;
 
 static void setup(void)
 {
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    list = test_path(dir, "list.tsv");
-    json = test_path(dir, "data.json");
-    sample_folder_make(data);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(list);
-    base_free(json);
-    test_folder_remove(dir);
+    command_folder();
+    list = command_path("list.tsv");
 }
 
 /* A file of the fuzzer's folder as data/NAME. */
@@ -157,8 +145,6 @@ END_TEST
 
 START_TEST(the_page_shows_pictures_and_escapes_names)
 {
-    char *page = test_path(dir, "page.html");
-
     put_image("page.html", "red/a<b>.jpg");
     program_result r =
         program_run(dir, "data", data, "--verify", "--html", page, "--tile", "32", NULL);
@@ -169,14 +155,13 @@ START_TEST(the_page_shows_pictures_and_escapes_names)
     ck_assert_ptr_nonnull(strstr(text, "a&lt;b&gt;.jpg"));
     ck_assert_ptr_null(strstr(text, "a<b>"));
     base_free(text);
-    base_free(page);
 }
 END_TEST
 
 START_TEST(eval_predict_and_train_keep_lists)
 {
     const vit_config config = sample_config(false);
-    char *model = test_path(dir, "model.safetensors"), *out = test_path(dir, "run");
+    char *out = test_path(dir, "run");
 
     sample_model_save(model, &config, sample_labels);
     put_image("damaged.jpg", "green/damaged.jpg");
@@ -216,7 +201,6 @@ START_TEST(eval_predict_and_train_keep_lists)
     base_free(of_eval);
     base_free(of_predict);
     base_free(of_train);
-    base_free(model);
     base_free(out);
 }
 END_TEST
@@ -236,7 +220,7 @@ int main(void)
     Suite *suite = suite_create("app_data");
     TCase *core = tcase_create("Core");
 
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, a_sound_set_is_described);
     tcase_add_test(core, verify_names_what_is_broken);
     tcase_add_test(core, output_does_not_depend_on_threads);

@@ -1,42 +1,20 @@
 /* test_app_eval.c - vmoe eval as a user runs it, on twelve pictures and a drawn network. */
 #include <math.h>
 
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
-
-static char *dir, *data, *model, *json, *page;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "model.safetensors");
-    json = test_path(dir, "result.json");
-    page = test_path(dir, "page.html");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(model);
-    base_free(json);
-    base_free(page);
-    test_folder_remove(dir);
+    command_setup(true);
 }
 
 START_TEST(the_accuracy_is_the_share_of_right_predictions)
 {
     size_t right = 0;
 
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
-    json_t *e = program_json(json);
-    program_done(program_run(dir, "predict", model, "--data", data, "--json", json, NULL));
-    json_t *p = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data);
+    json_t *p = COMMAND_JSON("predict", model, "--data", data);
     json_t *list = json_object_get(p, "predictions");
     ck_assert_uint_eq(json_array_size(list), SAMPLE_COUNT);
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
@@ -58,10 +36,8 @@ START_TEST(the_figures_do_not_depend_on_batch_or_threads)
     double first[3] = {0};
 
     for (size_t i = 0; i < 3; i++) {
-        program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                                 "--batch", batches[i], "--threads", i == 1 ? "1" : "2",
-                                 NULL));
-        json_t *e = program_json(json);
+        json_t *e = COMMAND_JSON("eval", model, "--data", data, "--batch", batches[i],
+                                 "--threads", i == 1 ? "1" : "2");
         for (size_t k = 0; k < 3; k++) {
             const double value = json_number_of(e, keys[k]);
 
@@ -83,8 +59,7 @@ START_TEST(the_json_has_the_keys_of_the_contract)
         "top5",      "loss",      "ece",     "calibration", "classes",
         "confused",  "confusion", "moe",     "complete",    "preprocessing"};
 
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         ck_assert_msg(json_object_get(e, keys[i]), "no key '%s'", keys[i]);
     ck_assert_str_eq(json_string_value(json_object_get(e, "command")), "eval");
@@ -151,8 +126,7 @@ START_TEST(the_folder_of_a_run_means_its_best)
     ck_assert_int_eq(base_folder_make(best, NULL), BASE_OK);
     sample_model_save(file, &config, sample_labels);
     char *run = test_path(dir, "run");
-    program_done(program_run(dir, "eval", run, "--data", data, "--json", json, NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", run, "--data", data);
     ck_assert_str_eq(json_string_value(json_object_get(e, "model")), file);
     json_decref(e);
     base_free(run);
@@ -163,10 +137,8 @@ END_TEST
 
 START_TEST(the_options_override_the_checkpoint)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--size",
-                             "16", "--interpolation", "bicubic", "--capacity", "1", "--bpr",
-                             NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--size", "16",
+                             "--interpolation", "bicubic", "--capacity", "1", "--bpr");
     json_t *p = json_object_get(e, "preprocessing");
 
     ck_assert_double_eq(json_number_of(p, "size"), 16);
@@ -178,9 +150,7 @@ END_TEST
 
 START_TEST(the_limit_takes_that_many)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, "--limit",
-                             "5", NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--limit", "5");
 
     ck_assert_double_eq(json_number_of(e, "samples"), 5);
     json_decref(e);
@@ -234,9 +204,7 @@ START_TEST(a_bad_image_stops_or_counts_as_wrong)
     ck_assert_ptr_nonnull(strstr(r.err, "red/1.png"));
     ck_assert(!test_exists(json));
     program_result_free(&r);
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--bad-samples", "skip", NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--bad-samples", "skip");
     ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
     ck_assert_double_eq(json_number_of(e, "bad"), 1);
     ck_assert_double_le(json_number_of(e, "top1"), 11.0 / 12 + 1e-9);
@@ -275,7 +243,7 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_set_timeout(core, 60);
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, the_accuracy_is_the_share_of_right_predictions);
     tcase_add_test(core, the_figures_do_not_depend_on_batch_or_threads);
     tcase_add_test(core, the_json_has_the_keys_of_the_contract);
@@ -287,7 +255,7 @@ int main(void)
     tcase_add_test(core, the_limit_takes_that_many);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, wrong_usage_is_status_2);
     tcase_add_test(limits, missing_things_are_named);
     tcase_add_test(limits, other_classes_are_refused);

@@ -4,34 +4,15 @@
 
 #include "measure/measure.h"
 #include "corrupt/corrupt.h"
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
 
-static char *dir, *data, *model, *tree, *json, *page;
+static char *tree;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "model.safetensors");
-    tree = test_path(dir, "tree");
-    json = test_path(dir, "result.json");
-    page = test_path(dir, "page.html");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(model);
-    base_free(tree);
-    base_free(json);
-    base_free(page);
-    test_folder_remove(dir);
+    command_setup(true);
+    tree = command_path("tree");
 }
 
 /* vmoe eval with two options more (NULL: none): json_decref. */
@@ -93,10 +74,8 @@ END_TEST
 START_TEST(with_jpeg_it_equals_the_jpeg_tree)
 {
     write_tree("gaussian_noise,contrast", "1", "jpeg");
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json,
-                             "--corrupt", "gaussian_noise,contrast", "--severity", "1",
-                             "--jpeg", "85", NULL));
-    json_t *a = program_json(json);
+    json_t *a = COMMAND_JSON("eval", model, "--data", data, "--corrupt",
+                             "gaussian_noise,contrast", "--severity", "1", "--jpeg", "85");
     json_t *b = evaluate("--imagenet-c", tree, NULL, NULL);
     cells_equal(a, b);
     json_decref(a);
@@ -380,7 +359,7 @@ int main(void)
     Suite *suite = suite_create("app_eval_corrupt");
     TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
 
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, on_the_fly_equals_the_png_tree);
     tcase_add_test(core, with_jpeg_it_equals_the_jpeg_tree);
     tcase_add_test(core, the_clean_figures_stay_what_they_were);
@@ -391,7 +370,7 @@ int main(void)
     tcase_add_test(core, grey_and_dense_networks_work);
     tcase_add_test(core, the_table_and_the_page_show_it);
     tcase_add_test(core, agreement_is_what_counting_says);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, wrong_words_are_refused);
     tcase_add_test(limits, an_incomplete_tree_is_named);
     suite_add_tcase(suite, core);

@@ -1,36 +1,17 @@
 /* test_app_experts.c - vmoe inspect --experts as a user runs it, on twelve pictures and a drawn network. */
 #include <math.h>
 
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
 
 enum { PATCHES = 4, EXPERTS = 4, CHOSEN = 2 };
 
-static char *dir, *data, *model, *json, *page, *csv;
+static char *csv;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "model.safetensors");
-    json = test_path(dir, "result.json");
-    page = test_path(dir, "page.html");
-    csv = test_path(dir, "csv");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(model);
-    base_free(json);
-    base_free(page);
-    base_free(csv);
-    test_folder_remove(dir);
+    command_setup(true);
+    csv = command_path("csv");
 }
 
 #define STUDY dir, "inspect", model, "--experts", "--data", data, "--quiet"
@@ -301,8 +282,8 @@ int main(void)
     Suite *suite = suite_create("app_experts");
     TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
 
-    tcase_add_checked_fixture(core, setup, teardown);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(core, every_selected_pair_counts_once);
     tcase_add_test(core, the_files_give_the_same_information);
     tcase_add_test(core, threads_and_batches_change_nothing);

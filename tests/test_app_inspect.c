@@ -1,25 +1,10 @@
 /* test_app_inspect.c - vmoe inspect: its figures are those of the network. */
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
-
-static char *dir, *model, *json;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    model = test_path(dir, "model.safetensors");
-    json = test_path(dir, "result.json");
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(model);
-    base_free(json);
-    test_folder_remove(dir);
+    command_setup(true);
 }
 
 START_TEST(the_parameters_are_counted_by_hand)
@@ -29,8 +14,7 @@ START_TEST(the_parameters_are_counted_by_hand)
      * + 8 = 48; attention 24*8+24 + 8*8+8 = 288; norms 2*16 = 32; MLP 12*8+12 + 8*12+8 =
      * 212; router 4*8 = 32; norm 16; head 3*8+3 = 27. all: 392+48 + (320+212) +
      * (320+32+4*212) + 16+27 = 2215; active: 2 experts fewer. */
-    program_done(program_run(dir, "inspect", model, "--json", json, NULL));
-    json_t *i = program_json(json);
+    json_t *i = COMMAND_JSON("inspect", model);
     json_t *block = json_array_get(json_object_get(i, "blocks"), 1);
 
     ck_assert_double_eq(json_number_of(i, "parameters"), 2215);
@@ -45,8 +29,7 @@ END_TEST
 
 START_TEST(the_config_is_the_checkpoints)
 {
-    program_done(program_run(dir, "inspect", model, "--json", json, NULL));
-    json_t *i = program_json(json);
+    json_t *i = COMMAND_JSON("inspect", model);
     json_t *config = json_object_get(i, "config");
 
     ck_assert_double_eq(json_number_of(config, "width"), 8);
@@ -106,13 +89,13 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_set_timeout(core, 60);
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, the_parameters_are_counted_by_hand);
     tcase_add_test(core, the_config_is_the_checkpoints);
     tcase_add_test(core, the_table_shows_layers_and_router);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, a_dense_network_has_no_router);
     tcase_add_test(limits, what_is_no_checkpoint_is_named);
     suite_add_tcase(suite, limits);

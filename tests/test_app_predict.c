@@ -2,34 +2,18 @@
  * logits. */
 #include <math.h>
 
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
 
 enum { HEADER = 128, INPUT = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
 
-static char *dir, *data, *model, *logits, *inputs;
+static char *logits, *inputs;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "model.safetensors");
-    logits = test_path(dir, "logits.npy");
-    inputs = test_path(dir, "inputs.npy");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(model);
-    base_free(logits);
-    base_free(inputs);
-    test_folder_remove(dir);
+    command_setup(true);
+    logits = command_path("logits.npy");
+    inputs = command_path("inputs.npy");
 }
 
 /* rows * width numbers of an npy file of ours: base_free. */
@@ -155,7 +139,6 @@ END_TEST
 
 START_TEST(the_page_shows_every_image)
 {
-    char *page = test_path(dir, "page.html");
     size_t shots = 0;
 
     program_done(program_run(dir, "predict", model, "--data", data, "--html", page, NULL));
@@ -165,7 +148,6 @@ START_TEST(the_page_shows_every_image)
     ck_assert_uint_eq(shots, SAMPLE_COUNT);
     ck_assert_ptr_null(strstr(text, "http"));
     base_free(text);
-    base_free(page);
 }
 END_TEST
 
@@ -217,7 +199,7 @@ START_TEST(names_cannot_break_the_page_or_the_terminal)
 {
     static const char *const odd[SAMPLE_CLASSES] = {"<b>&\"", "\x1b[31mred", "../../x"};
     const vit_config config = sample_config(true);
-    char *a = test_path(data, "blue/0.png"), *page = test_path(dir, "page.html");
+    char *a = test_path(data, "blue/0.png");
     char *out = test_path(dir, "pictures");
 
     sample_model_save(model, &config, odd);
@@ -230,7 +212,6 @@ START_TEST(names_cannot_break_the_page_or_the_terminal)
     ck_assert_ptr_null(strchr(text, 0x1b));
     base_free(text);
     program_result_free(&r);
-    base_free(page);
     base_free(out);
     base_free(a);
 }
@@ -253,7 +234,7 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_set_timeout(core, 60);
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, files_and_a_data_set_give_the_same_logits);
     tcase_add_test(core, files_and_a_data_set_agree_in_grey);
     tcase_add_test(core, the_logits_are_those_of_the_network);
@@ -262,7 +243,7 @@ int main(void)
     tcase_add_test(core, the_page_shows_every_image);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, a_broken_image_does_not_stop_the_others);
     tcase_add_test(limits, a_broken_image_in_a_set_does_not_stop_the_others);
     tcase_add_test(limits, only_broken_images_give_an_empty_table);

@@ -5,30 +5,12 @@
 
 #include <math.h>
 
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
-
-static char *dir, *data, *model, *json;
 
 static void setup(void)
 {
-    const vit_config config = sample_config(false);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "model.safetensors");
-    json = test_path(dir, "result.json");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(data);
-    base_free(model);
-    base_free(json);
-    test_folder_remove(dir);
+    command_setup(false);
 }
 
 static void check_measure(double *positive, size_t p, double *negative, size_t n,
@@ -124,8 +106,7 @@ END_TEST
 
 START_TEST(all_classes_present_need_no_second_figure)
 {
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", json, NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data);
     ck_assert(json_is_null(json_object_get(e, "subset")));
     json_decref(e);
 }
@@ -175,9 +156,7 @@ START_TEST(images_of_no_class_are_told_from_those_of_their_folders)
 
     /* Without labels all classes count. */
     path = base_text("images:%s", other);
-    program_done(program_run(dir, "eval", model, "--data", data, "--ood", path, "--json",
-                             json, NULL));
-    e = program_json(json);
+    e = COMMAND_JSON("eval", model, "--data", data, "--ood", path);
     ood = json_object_get(e, "ood");
     ck_assert_double_eq(json_number_of(ood, "against"), 12);
     ck_assert_double_eq_tol(json_number_of(ood, "aupr"), three.aupr, 1e-9);
@@ -193,8 +172,7 @@ START_TEST(plain_folders_can_be_predicted_but_not_evaluated)
 {
     char *blue = test_path(data, "blue");
 
-    program_done(program_run(dir, "predict", model, "--data", blue, "--json", json, NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("predict", model, "--data", blue);
     ck_assert_uint_eq(json_array_size(json_object_get(e, "predictions")), 4);
     ck_assert_double_eq(json_number_of(e, "labelled"), 0);
     json_decref(e);
@@ -216,9 +194,8 @@ START_TEST(a_class_map_is_taken_from_the_command_line)
     ck_assert_int_eq(rename(from, to), 0);
     program_refused(program_run(dir, "eval", model, "--data", other, NULL), 1,
                     "has the class 'azure', which is not among the 3 known classes");
-    program_done(program_run(dir, "eval", model, "--data", other, "--class-map", map,
-                             "--json", json, "--index-cache", "none", NULL));
-    json_t *e = program_json(json);
+    json_t *e = COMMAND_JSON("eval", model, "--data", other, "--class-map", map,
+                             "--index-cache", "none");
     ck_assert_double_eq(json_number_of(e, "samples"), 4);
     json_decref(e);
     base_free(map);
@@ -233,7 +210,7 @@ int main(void)
     Suite *suite = suite_create("app_subset");
     TCase *core = tcase_create("Core");
 
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_set_timeout(core, 120);
     tcase_add_test(core, detection_is_measured_as_scikit_learn_does);
     tcase_add_test(core, both_accuracies_are_reported_where_classes_are_missing);

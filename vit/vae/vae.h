@@ -3,8 +3,23 @@
  * were read (design routing.md 11): training uses the gate-weighted sum of all decoders, inference the best
  * one. Sizes, activations and the weighting of the losses are ours.
  *
- *     x [P] -> gelu(fc1) [H] -> fc2 -> mean, log variance [2 Z] ; z = mean + exp(log variance / 2) eps
- *     gate p = softmax(z G^T) [E] ; expert e: sigmoid(fc2_e(gelu(fc1_e(z)))) [P]
+ *     base_error err = {0};
+ *     vit_vae *vae = NULL;
+ *     vit_vae_run *run = NULL;
+ *     vit_vae_losses losses;
+ *     const vit_vae_config config = vit_vae_config_defaults();
+ *     if (vit_vae_create(&vae, &config, &err) != BASE_OK)
+ *         return app_fail(&err);
+ *     vit_vae_init(vae, 1);
+ *     if (vit_vae_run_create(&run, vae, 32, false, &err) != BASE_OK ||
+ *         vit_vae_forward(run, &losses, images, 32, VIT_VAE_ALL, NULL, NULL, &err) != BASE_OK)
+ *         return app_fail(&err);
+ *     printf("mean of squares %g\n", losses.squares);
+ *     vit_vae_run_destroy(run);
+ *     vit_vae_destroy(vae);
+ *
+ *   x [P] -> gelu(fc1) [H] -> fc2 -> mean, log variance [2 Z] ; z = mean + exp(log variance / 2) eps
+ *   gate p = softmax(z G^T) [E] ; expert e: sigmoid(fc2_e(gelu(fc1_e(z)))) [P]
  *
  * Letters: B images, P = channels * image^2 pixels in 0..1, Z latents, E experts. */
 #ifndef VIT_VAE_H
