@@ -1,4 +1,4 @@
-/* test_app_compare_table.c - what vmoe compare measures and writes: means and spreads, columns of the CSV files,
+/* test_app_compare_table.c - what vmoe compare measures and writes: columns of the CSV files,
  * what is kept and what is measured again. */
 #include "apps/compare/table_internal.h"
 #include "tests/test_run.h"
@@ -11,70 +11,6 @@
     "compare", "--data", data, "--val", data, "--recipe", recipe, "--threads", "1",        \
         "--rounds", "3", "--eval-limit", "6", "--steps", "2", "--set", "train.epochs=1",   \
         "optimizer.lr=0", "optimizer.ema=0", "data.image=16", "--out"
-
-START_TEST(mean_and_spread_of_three_seeds)
-{
-    /* 1, 2, 6: mean 3, squares 4 + 1 + 9 = 14, over n - 1 = 2: 7 */
-    const double values[] = {1, 2, 6}, holes[] = {NAN, 5, NAN};
-    measure_mean s = measure_mean_of(values, 3);
-
-    ck_assert_uint_eq(s.count, 3);
-    ck_assert_double_eq_tol(s.mean, 3, CLOSE);
-    ck_assert_double_eq_tol(s.std, sqrt(7), CLOSE);
-    const double equal[] = {0.1, 0.1, 0.1}; /* their sum / 3 is not 0.1 */
-    s = measure_mean_of(equal, 3);
-    ck_assert_double_eq(s.mean, 0.1);
-    ck_assert_double_eq(s.std, 0);
-    s = measure_mean_of(holes, 3);
-    ck_assert_uint_eq(s.count, 1);
-    ck_assert_double_eq(s.mean, 5);
-    ck_assert(isnan(s.std));
-    s = measure_mean_of(holes, 1);
-    ck_assert_uint_eq(s.count, 0);
-    ck_assert(isnan(s.mean));
-}
-END_TEST
-
-START_TEST(a_difference_is_told_by_seed_and_in_spreads)
-{
-    /* Differences 1, 2, 6: mean 3, standard deviation sqrt(7); limit 4.3027 / sqrt(3). */
-    const double a[] = {11, 22, 36}, b[] = {10, 20, 30}, near[] = {10.9, 21, 31.1};
-    const double one[] = {NAN, 22, NAN}, none[] = {NAN, NAN, NAN};
-    measure_difference d = measure_difference_of(a, b, 3);
-
-    ck_assert_uint_eq(d.count, 3);
-    ck_assert_double_eq_tol(d.points, 3, CLOSE);
-    ck_assert_double_eq_tol(d.spread, sqrt(7), CLOSE);
-    ck_assert_double_eq_tol(d.spreads, 3 / sqrt(7), CLOSE);
-    ck_assert_double_eq_tol(d.limit, 4.3027 / sqrt(3), 1e-4);
-    ck_assert(!d.clear);
-    /* 0.9, 1, 1.1: ten spreads, whatever the seeds themselves spread. */
-    d = measure_difference_of(b, near, 3);
-    ck_assert_double_eq_tol(d.spreads, -10, 1e-9);
-    ck_assert(d.clear);
-    d = measure_difference_of(one, b, 3); /* one seed: a difference, no spread */
-    ck_assert_uint_eq(d.count, 1);
-    ck_assert_double_eq(d.points, 2);
-    ck_assert(isnan(d.spread) && !d.clear);
-    ck_assert(isnan(measure_difference_of(a, none, 3).points));
-    d = measure_difference_of(a, a, 3); /* itself */
-    ck_assert_double_eq(d.points, 0);
-    ck_assert(isnan(d.spreads) && !d.clear);
-}
-END_TEST
-
-START_TEST(t_limits_are_those_of_the_tables)
-{
-    ck_assert_double_eq_tol(measure_t_limit(1), 12.7062, 1e-4);
-    ck_assert_double_eq_tol(measure_t_limit(4), 2.7764, 1e-4);
-    ck_assert_double_eq_tol(measure_t_limit(30), 2.0423, 1e-4);
-    ck_assert_double_eq_tol(measure_t_limit(31), 2.0395,
-                            1e-4); /* scipy.stats.t.ppf(.975, 31) */
-    ck_assert_double_eq_tol(measure_t_limit(60), 2.0003, 1e-4);
-    ck_assert_double_eq_tol(measure_t_limit(1000), 1.9623, 1e-4);
-    ck_assert(isinf(measure_t_limit(0)));
-}
-END_TEST
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
@@ -309,9 +245,6 @@ int main(void)
 
     tcase_set_timeout(core, 240);
     tcase_add_checked_fixture(core, setup, teardown);
-    tcase_add_test(core, mean_and_spread_of_three_seeds);
-    tcase_add_test(core, a_difference_is_told_by_seed_and_in_spreads);
-    tcase_add_test(core, t_limits_are_those_of_the_tables);
     tcase_add_test(core, the_csv_files_agree_with_one_another);
     tcase_add_test(core, the_page_stands_alone_and_names_all);
     tcase_add_test(core, only_what_changed_is_measured_again);

@@ -183,19 +183,6 @@ START_TEST(attacks_on_other_data_stand_apart)
 }
 END_TEST
 
-/* C(n, i) / 2^n summed up to the smaller count, twice. */
-START_TEST(the_exact_test_is_that_of_the_binomial)
-{
-    ck_assert_double_eq(measure_exact_test(0, 0), 1);
-    ck_assert_double_eq(measure_exact_test(5, 5), 1);
-    ck_assert_double_eq_tol(measure_exact_test(0, 10), 2.0 / 1024, 1e-12);
-    ck_assert_double_eq_tol(measure_exact_test(9, 1), 2.0 * 11 / 1024, 1e-12);
-    ck_assert_double_eq_tol(measure_exact_test(3, 9), 2.0 * (1 + 12 + 66 + 220) / 4096,
-                            1e-12);
-    ck_assert_double_lt(measure_exact_test(100, 300), 1e-20);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("app_report");
@@ -205,7 +192,6 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, two_models_stand_side_by_side);
     tcase_add_test(core, a_folder_of_results_is_enough);
-    tcase_add_test(core, the_exact_test_is_that_of_the_binomial);
     tcase_add_test(limits, what_is_no_result_is_refused);
     tcase_add_test(limits, damaged_samples_are_named);
     tcase_add_test(limits, attacks_on_other_data_stand_apart);

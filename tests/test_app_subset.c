@@ -1,10 +1,8 @@
 /* test_app_subset.c - accuracy among the classes that the data has, and telling apart
- * images of none of them. Reference values: scikit-learn 1.9 (average_precision_score,
- * roc_auc_score) and the authors' fpr_and_fdr_at_recall. */
-#include "apps/eval/subset_internal.h"
-
+ * images of none of them. */
 #include <math.h>
 
+#include "measure/measure.h"
 #include "tests/test_command.h"
 #include "tests/test_run.h"
 
@@ -12,37 +10,6 @@ static void setup(void)
 {
     command_setup(false);
 }
-
-static void check_measure(double *positive, size_t p, double *negative, size_t n,
-                          double aupr, double auroc, double fpr95)
-{
-    const measure_detection d = measure_detection_of(positive, p, negative, n);
-
-    ck_assert_double_eq_tol(d.aupr, aupr, 1e-12);
-    ck_assert_double_eq_tol(d.auroc, auroc, 1e-12);
-    ck_assert_double_eq_tol(d.fpr95, fpr95, 1e-12);
-}
-
-START_TEST(detection_is_measured_as_scikit_learn_does)
-{
-    double p[64], n[80];
-
-    check_measure((double[]){3, 1, 2}, 3, (double[]){2, 0, 4}, 3, 0.533333333333333, 0.5,
-                  0.666666666666667);
-    for (int i = 0; i < 40; i++)
-        p[i] = ((i * 7) % 23) / 8.0;
-    for (int i = 0; i < 60; i++)
-        n[i] = ((i * 5 + 3) % 19) / 8.0;
-    check_measure(p, 40, n, 60, 0.576487512100795, 0.594166666666667, 0.95);
-    for (int i = 0; i < 50; i++)
-        p[i] = i * i % 97;
-    for (int i = 0; i < 70; i++)
-        n[i] = i * i % 89 - 20;
-    check_measure(p, 50, n, 70, 0.689025251042803, 0.696142857142857, 0.714285714285714);
-    check_measure((double[]){2, 2}, 2, (double[]){1}, 1, 1, 1, 0);
-    check_measure((double[]){1}, 1, (double[]){1, 1}, 2, 1.0 / 3, 0.5, 1);
-}
-END_TEST
 
 /* The logits of DATA by predict, [count, SAMPLE_CLASSES]: base_free. */
 static float *logits_of(const char *spec, size_t count)
@@ -212,7 +179,6 @@ int main(void)
 
     tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_set_timeout(core, 120);
-    tcase_add_test(core, detection_is_measured_as_scikit_learn_does);
     tcase_add_test(core, both_accuracies_are_reported_where_classes_are_missing);
     tcase_add_test(core, all_classes_present_need_no_second_figure);
     tcase_add_test(core, images_of_no_class_are_told_from_those_of_their_folders);
