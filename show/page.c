@@ -3,6 +3,7 @@
  * escaped here and nowhere else, and a page never refers to another file. */
 #include "show/page_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char STYLE[] =
@@ -27,7 +28,8 @@ static const char STYLE[] =
     "max-content;gap:3px 12px;align-items:center;max-width:720px;font-size:14px}"
     ".bars .track{background:var(--card);border-radius:3px;height:14px}"
     ".bars .fill{background:var(--blue);border-radius:3px;height:14px;min-width:1px}"
-    ".bars .mark{background:var(--orange)}"
+    ".bars .mark{background:var(--orange)}.bars .track{position:relative}"
+    ".bars .pale{position:absolute;top:0;left:0;opacity:.3}"
     ".bars .name{overflow-wrap:anywhere}"
     ".bars .value{color:var(--soft);text-align:right;white-space:nowrap}\n"
     ".shots{display:grid;gap:12px;"
@@ -78,6 +80,7 @@ static const char REPORT_STYLE[] =
     ".pass{--s:var(--green)}.warn{--s:var(--orange)}.fail{--s:var(--red)}"
     ".skipped{--s:var(--soft)}.badge{color:var(--s);font-weight:600;white-space:nowrap}\n"
     ".scroll{overflow-x:auto;max-width:100%}.scroll td,.scroll th{white-space:nowrap}"
+    ".scroll td.t{white-space:normal;overflow-wrap:break-word;min-width:9ch}"
     ".triples{display:grid;gap:12px;"
     "grid-template-columns:repeat(auto-fill,minmax(310px,1fr))}"
     ".triple{background:var(--card);border:1px solid var(--line);border-radius:8px;"
@@ -138,11 +141,15 @@ void show_page_section(show_page *page, const char *heading, const char *note)
     fputs("<h2>", page->out.file);
     show_page_text(page, heading);
     fputs("</h2>\n", page->out.file);
-    if (note) {
-        fputs("<p class=\"soft\">", page->out.file);
-        show_page_text(page, note);
-        fputs("</p>\n", page->out.file);
-    }
+    if (note)
+        show_page_note(page, note);
+}
+
+void show_page_note(show_page *page, const char *note)
+{
+    fputs("<p class=\"soft\">", page->out.file);
+    show_page_text(page, note);
+    fputs("</p>\n", page->out.file);
 }
 
 /* Bytes of the UTF-8 character at text, 0 if it is none (RFC 3629, table 3-7 of
@@ -217,9 +224,14 @@ void show_page_bars(show_page *page, const show_bar *bars, size_t count)
 
         fputs("<div class=\"name\">", page->out.file);
         show_page_text(page, bars[i].name);
+        fputs("</div><div class=\"track\">", page->out.file);
+        if (bars[i].pale > 0)
+            fprintf(page->out.file,
+                    "<div class=\"fill pale\" style=\"width:%.2f%%\"></div>",
+                    100 * fmin(bars[i].pale, 1));
         fprintf(page->out.file,
-                "</div><div class=\"track\"><div class=\"fill%s\" style=\"width:%.2f%%\">"
-                "</div></div><div class=\"value\">",
+                "<div class=\"fill%s\" style=\"width:%.2f%%\"></div></div>"
+                "<div class=\"value\">",
                 bars[i].mark ? " mark" : "", 100 * share);
         show_page_text(page, bars[i].value);
         fputs("</div>\n", page->out.file);
@@ -244,6 +256,17 @@ static void base64_put(FILE *file, const unsigned char *bytes, size_t count)
     }
 }
 
+void show_page_png(show_page *page, const unsigned char *png, size_t bytes, size_t wide,
+                   int width, int height, const char *caption)
+{
+    fprintf(page->out.file, "<img%s width=\"%d\" height=\"%d\" alt=\"",
+            wide < (size_t)width ? " class=\"px\"" : "", width, height);
+    show_page_text(page, caption);
+    fputs("\" src=\"data:image/png;base64,", page->out.file);
+    base64_put(page->out.file, png, bytes);
+    fputs("\">", page->out.file);
+}
+
 base_status show_page_picture(show_page *page, const data_image *image, int width,
                               int height, const char *caption, base_error *err)
 {
@@ -253,12 +276,7 @@ base_status show_page_picture(show_page *page, const data_image *image, int widt
 
     if (status != BASE_OK)
         return status;
-    fprintf(page->out.file, "<img%s width=\"%d\" height=\"%d\" alt=\"",
-            image->width < (size_t)width ? " class=\"px\"" : "", width, height);
-    show_page_text(page, caption);
-    fputs("\" src=\"data:image/png;base64,", page->out.file);
-    base64_put(page->out.file, png, bytes);
-    fputs("\">", page->out.file);
+    show_page_png(page, png, bytes, image->width, width, height, caption);
     base_free(png);
     return BASE_OK;
 }

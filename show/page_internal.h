@@ -29,6 +29,8 @@ void show_page_abandon(show_page *page);
 
 /* A heading of the second rank and a sentence that explains what follows (NULL: none). */
 void show_page_section(show_page *page, const char *heading, const char *note);
+/* A pale sentence of its own. */
+void show_page_note(show_page *page, const char *note);
 /* text with & < > " ' escaped; bytes that are no UTF-8 as \xNN. */
 void show_page_text(show_page *page, const char *text);
 
@@ -43,7 +45,8 @@ void show_page_cards(show_page *page, const show_card *cards, size_t count);
 typedef struct show_bar {
     const char *name, *value;
     double share;
-    bool mark; /* in the second colour */
+    bool mark;   /* in the second colour */
+    double pale; /* a second share, pale behind the first; 0: none */
 } show_bar;
 void show_page_bars(show_page *page, const show_bar *bars, size_t count);
 
@@ -51,6 +54,10 @@ void show_page_bars(show_page *page, const show_bar *bars, size_t count);
  * when enlarged. Fails for want of memory only. */
 base_status show_page_picture(show_page *page, const data_image *image, int width,
                               int height, const char *caption, base_error *err);
+
+/* The same of a picture that is PNG already; wide: its own pixels. */
+void show_page_png(show_page *page, const unsigned char *png, size_t bytes, size_t wide,
+                   int width, int height, const char *caption);
 
 /* A picture with the network's answers below it. */
 typedef struct show_shot {

@@ -8,7 +8,8 @@
 /* ---- lines -------------------------------------------------------------------------------------- */
 
 enum {
-    LEFT = 52,
+    TITLE = 18, /* of the vertical axis, clear of its labels */
+    LETTER = 7,
     TOP = 12,
     RIGHT = 30,
     UNDER = 44,
@@ -19,13 +20,14 @@ typedef struct frame {
     FILE *file;
     const show_axes *axes;
     double x_low, x_high;
+    int left; /* of the plot: room for the title and the longest label, minus sign included */
 } frame;
 
 static double place_x(const frame *f, double x)
 {
     const double span = f->x_high > f->x_low ? f->x_high - f->x_low : 1;
 
-    return LEFT + (x - f->x_low) / span * f->axes->width;
+    return f->left + (x - f->x_low) / span * f->axes->width;
 }
 
 static double place_y(const frame *f, double y)
@@ -36,8 +38,7 @@ static double place_y(const frame *f, double y)
     return TOP + f->axes->height * (1 - fmin(fmax(share, 0), 1));
 }
 
-/* 1, 2, 2.5 or 5 times a power of ten, so that about five of them make the span. */
-static double nice_step(double span)
+double show_nice_step(double span)
 {
     static const double steps[] = {1, 2, 2.5, 5, 10};
     const double rough = span / 5, power = pow(10, floor(log10(rough > 0 ? rough : 1)));
@@ -48,26 +49,48 @@ static double nice_step(double span)
     return 10 * power;
 }
 
+/* The label of tick i of the vertical axis and its place; false: there is none. */
+static bool y_tick(char out[32], double *y, const show_axes *axes, int i)
+{
+    const double step = show_nice_step(axes->y_high - axes->y_low);
+
+    *y = (ceil(axes->y_low / step - 1e-9) + i) * step + 0.0; /* never -0 */
+    if (*y > axes->y_high + step * 1e-9)
+        return false;
+    snprintf(out, 32, "%.4g%s",
+             axes->percent            ? 100 * *y
+             : fabs(*y) < step * 1e-6 ? 0
+                                      : *y,
+             axes->percent ? " %" : "");
+    return true;
+}
+
+/* Room on the left for the title and the longest label. */
+static int left_of(const show_axes *axes)
+{
+    char label[32];
+    size_t letters = 3;
+    double y;
+
+    for (int i = 0; i < TICKS_MOST && y_tick(label, &y, axes, i); i++)
+        if (strlen(label) > letters)
+            letters = strlen(label);
+    return TITLE + 8 + LETTER * (int)letters;
+}
+
 static void y_axis(show_page *page, const frame *f)
 {
     const show_axes *axes = f->axes;
-    const double step = nice_step(axes->y_high - axes->y_low);
-    const double first = ceil(axes->y_low / step - 1e-9);
+    char label[32];
+    double y;
 
-    for (int i = 0; i < TICKS_MOST; i++) {
-        const double y = (first + i) * step + 0.0, at = place_y(f, y); /* never -0 */
+    for (int i = 0; i < TICKS_MOST && y_tick(label, &y, axes, i); i++) {
+        const double at = place_y(f, y);
 
-        if (y > axes->y_high + step * 1e-9)
-            break;
-        fprintf(
-            f->file,
-            "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-            "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g%s</text>\n",
-            LEFT, LEFT + axes->width, at, at, LEFT - 6, at + 4,
-            axes->percent           ? 100 * y
-            : fabs(y) < step * 1e-6 ? 0
-                                    : y,
-            axes->percent ? " %" : "");
+        fprintf(f->file,
+                "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+                f->left, f->left + axes->width, at, at, f->left - 6, at + 4, label);
     }
     fprintf(f->file,
             "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"11\" "
@@ -81,7 +104,7 @@ static void x_axis(show_page *page, const frame *f)
 {
     const show_axes *axes = f->axes;
     const int y = TOP + axes->height;
-    const double step = nice_step(f->x_high - f->x_low);
+    const double step = show_nice_step(f->x_high - f->x_low);
     const double first = ceil(f->x_low / step - 1e-9) * step;
     double room = -1e9;
 
@@ -110,7 +133,7 @@ static void x_axis(show_page *page, const frame *f)
             place_x(f, x), y + 18, x);
     }
     fprintf(f->file, "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
-            LEFT + axes->width / 2, y + 36);
+            f->left + axes->width / 2, y + 36);
     show_page_text(page, axes->x_title);
     fputs("</text>\n", f->file);
 }
@@ -158,8 +181,12 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
                      const show_axes *axes)
 {
     FILE *file = page->out.file;
-    frame f = {.file = file, .axes = axes, .x_low = INFINITY, .x_high = -INFINITY};
-    const int wide = LEFT + axes->width + RIGHT, high = TOP + axes->height + UNDER;
+    frame f = {.file = file,
+               .axes = axes,
+               .x_low = INFINITY,
+               .x_high = -INFINITY,
+               .left = left_of(axes)};
+    const int wide = f.left + axes->width + RIGHT, high = TOP + axes->height + UNDER;
 
     for (size_t l = 0; l < count; l++) {
         for (size_t i = 0; i < lines[l].count; i++) {
@@ -224,7 +251,7 @@ static void dots_span(double *low, double *high, const show_dots *rows, size_t c
 void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const char *title,
                     bool percent)
 {
-    enum { ROW = 22, WIDE = 250, EDGE = 14, FOOT = 24, LETTER = 8, NAMES_MOST = 200 };
+    enum { ROW = 22, WIDE = 250, EDGE = 14, FOOT = 24, NAME_LETTER = 8, NAMES_MOST = 200 };
     FILE *file = page->out.file;
     const double scale = percent ? 100 : 1;
     double low, high;
@@ -233,11 +260,12 @@ void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const 
     for (size_t r = 0; r < count; r++)
         if (strlen(rows[r].name) > letters)
             letters = strlen(rows[r].name);
-    const int names =
-        LETTER * (int)letters + 10 < NAMES_MOST ? LETTER * (int)letters + 10 : NAMES_MOST;
+    const int names = NAME_LETTER * (int)letters + 10 < NAMES_MOST
+                          ? NAME_LETTER * (int)letters + 10
+                          : NAMES_MOST;
     const int across = names + WIDE + EDGE, down = 4 + ROW * (int)count + FOOT;
     dots_span(&low, &high, rows, count);
-    const double step = nice_step(high - low), zoom = WIDE / (high - low);
+    const double step = show_nice_step(high - low), zoom = WIDE / (high - low);
     fputs("<figure><figcaption><b>", file);
     show_page_text(page, title);
     fprintf(file,
@@ -265,7 +293,7 @@ void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const 
                     names + (d->mean - low) * zoom, names + (d->mean - low) * zoom,
                     down - FOOT + 4);
         fprintf(file, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\"%s>", names - 8, y + 4,
-                (size_t)(NAMES_MOST - 10) / LETTER < strlen(d->name)
+                (size_t)(NAMES_MOST - 10) / NAME_LETTER < strlen(d->name)
                     ? " textLength=\"186\" lengthAdjust=\"spacingAndGlyphs\""
                     : "");
         show_page_text(page, d->name);
@@ -342,6 +370,70 @@ void show_plot_grid(show_page *page, const show_grid *grid)
     show_page_text(page, grid->column_title);
     fputs("</text>\n</svg><figcaption>", file);
     show_page_text(page, grid->title);
+    fputs("</figcaption></figure>\n", file);
+}
+
+/* ---- columns side by side ------------------------------------------------------------------------------ */
+
+void show_plot_upright(show_page *page, const show_upright *u)
+{
+    enum { EDGE = 8, HIGH = 110, FOOT = 20, X_TITLE = 16 };
+    FILE *file = page->out.file;
+    const size_t all = u->count * u->series;
+    const int wide = u->count <= 16 ? 26 : u->count <= 32 ? 16 : u->count <= 64 ? 9 : 4;
+    const int across = 2 * EDGE + wide * (int)u->count;
+    const double column = 0.84 * wide / (double)(u->series ? u->series : 1);
+    double largest = 0, sum = 0, mean = 0;
+
+    for (size_t i = 0; i < all; i++) {
+        largest = fmax(largest, u->values[i]);
+        sum += isfinite(u->values[i]) ? u->values[i] : 0;
+    }
+    if (u->mean && all > 0)
+        mean = sum / (double)all;
+    const double top = u->high > 0 ? u->high : fmax(fmax(largest, 1.5 * mean), 1e-12);
+    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", across,
+            EDGE + HIGH + FOOT + (u->x_title ? X_TITLE : 0), across);
+    for (size_t i = 0; i < u->count; i++) {
+        for (size_t s = 0; s < u->series; s++) {
+            const double v = u->values[s * u->count + i];
+            const double high = v > 0 ? fmin(v / top, 1) * HIGH : 0;
+            const bool mark = u->series == 1 && v < 0.01 * mean;
+
+            if (!isfinite(v))
+                continue;
+            fprintf(file,
+                    "<rect class=\"c%zu\" x=\"%.1f\" width=\"%.1f\" y=\"%.2f\" "
+                    "height=\"%.2f\"><title>",
+                    mark ? 1 : s % SHOW_PLOT_COLOURS,
+                    EDGE + wide * ((double)i + 0.08) + column * (double)s, column,
+                    EDGE + HIGH - high, high);
+            show_page_text(page, u->names[i]);
+            fprintf(file, u->percent ? ": %.2f %%" : ": %.6g", u->percent ? 100 * v : v);
+            fputs("</title></rect>", file);
+        }
+        if (wide * 2 >= 8 * (int)strlen(u->names[i]) && (wide >= 16 || i % 8 == 0)) {
+            fprintf(file,
+                    "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
+                    EDGE + wide * ((double)i + 0.5), EDGE + HIGH + 15);
+            show_page_text(page, u->names[i]);
+            fputs("</text>", file);
+        }
+        fputc('\n', file);
+    }
+    if (u->mean)
+        fprintf(file, "<line class=\"mid\" x1=\"%d\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/>\n",
+                EDGE, across - EDGE, EDGE + HIGH - mean / top * HIGH,
+                EDGE + HIGH - mean / top * HIGH);
+    fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
+            across / 2, EDGE + HIGH + FOOT + 12);
+    show_page_text(page, u->x_title ? u->x_title : "");
+    fputs("</text></svg><figcaption>", file);
+    show_page_text(page, u->title);
+    for (size_t s = 0; s < u->series && u->series > 1; s++) {
+        fprintf(file, " <i class=\"key c%zu\"></i>", s % SHOW_PLOT_COLOURS);
+        show_page_text(page, u->titles[s]);
+    }
     fputs("</figcaption></figure>\n", file);
 }
 

@@ -66,7 +66,7 @@ void show_plot_parts(show_page *page, const show_part *parts, size_t count);
 
 /* Points in the plane, at [count, 2], in the colours of their groups (-1: grey); the most frequent groups up to
  * SHOW_SCATTER_COLOURS have one, the others are grey, too, and it says so. Groups without names (NULL) are
- * numbers; title is plain ASCII. Fails for want of memory only. scatter.c */
+ * numbers; Fails for want of memory only. scatter.c */
 enum { SHOW_SCATTER_COLOURS = 16 };
 typedef struct show_scatter {
     const float *at;
@@ -77,5 +77,34 @@ typedef struct show_scatter {
 } show_scatter;
 base_status show_plot_scatter(show_page *page, const show_scatter *scatter,
                               base_error *err);
+
+/* A step of 1, 2, 2.5 or 5 times a power of ten, so that about five of them make the span. */
+double show_nice_step(double span);
+
+/* Columns side by side: values [series, count] >= 0, a colour each; NaN: none. */
+typedef struct show_upright {
+    const double *values;
+    const char *const *names;  /* [count] below the columns, where there is room */
+    const char *const *titles; /* [series], a legend where there are several */
+    size_t count, series;
+    double high; /* of the axis; 0: the largest, an even load at two thirds of it at most */
+    bool mean;   /* a dashed line at the mean; a column below 1 % of it is marked */
+    bool percent;                /* values are shares, told in per cent */
+    const char *title, *x_title; /* x_title may be NULL */
+} show_upright;
+void show_plot_upright(show_page *page, const show_upright *upright);
+
+/* values [rows, columns], NaN: blank. Fails for want of memory only. heat.c */
+typedef struct show_heat_map {
+    const double *values;
+    size_t rows, columns;
+    const char *const *row_names;    /* [rows] */
+    const char *const *column_names; /* [columns]; NULL: numbers */
+    const char *row_title, *column_title, *title;
+    double high;  /* the darkest; 0: 1 for shares, the largest for counts */
+    bool by_row;  /* colours by the root of the share of the row's sum */
+    bool percent; /* values are shares, told in per cent */
+} show_heat_map;
+base_status show_heat_draw(show_page *page, const show_heat_map *heat, base_error *err);
 
 #endif

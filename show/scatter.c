@@ -111,10 +111,12 @@ base_status show_plot_scatter(show_page *page, const show_scatter *s, base_error
         colour_of[groups[g].number] = g;
     for (size_t i = 0; i < s->count; i++)
         grey += s->group[i] < 0 || colour_of[s->group[i]] == SIZE_MAX;
+    fputs("<figure class=\"scatter\"><b>", file);
+    show_page_text(page, s->title);
     fprintf(file,
-            "<figure class=\"scatter\"><b>%s</b><svg viewBox=\"0 0 %d %d\" width=\"%d\" "
-            "role=\"img\" aria-label=\"scatter plot\">\n",
-            s->title, SIDE, SIDE, SIDE);
+            "</b><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" "
+            "aria-label=\"scatter plot\">\n",
+            SIDE, SIDE, SIDE);
     if (grey > 0)
         dots_put(file, s, &v, colour_of, SIZE_MAX);
     for (size_t g = 0; g < shown; g++)

@@ -17,7 +17,10 @@
 #ifndef SHOW_SHOW_H
 #define SHOW_SHOW_H
 
+#include <jansson.h>
+
 #include "base/base.h"
+#include "data/data.h"
 
 /* ---- tables of numbers as NumPy files, of unknown length ----------------------------- */
 
@@ -47,5 +50,147 @@ base_status show_npy_whole_write(const char *path, const int32_t *values, size_t
                                  base_error *err);
 /* Safe on a zeroed struct and after commit. */
 void show_npy_abandon(show_npy *npy);
+
+/* ---- documents ------------------------------------------------------------------------
+ * A command's result is one JSON document; its pictures stand beside it under names that the
+ * document cites. Tables, pages and CSV are views of it. */
+
+typedef struct show_document show_document;
+
+/* json becomes the document's own. NULL: no memory (or no json, which is then released). The caller destroys it. */
+show_document *show_document_create(json_t *json);
+void show_document_destroy(show_document *document); /* NULL is allowed */
+/* Borrowed; it may be added to. */
+json_t *show_document_json(const show_document *document);
+/* A copy of the picture under a name of its own. A name that nobody keeps a picture under is left out by views. */
+base_status show_document_picture(show_document *document, const char *key,
+                                  const data_image *image, base_error *err);
+
+/* Finite numbers as numbers, others as null; text that is no UTF-8 with \xNN. */
+json_t *show_json_real(double value);
+json_t *show_json_text(const char *text);
+
+/* ---- views: static tables ----------------------------------------------------------------
+ * Paths. "threat.eps" follows names; "attacks[]" is every element of a list, or of an object (@ is then its name, # its
+ * number); "points[main].attacks[]" takes the element that the number "main" at the top means, [3] the fourth, [-1] the
+ * last, [#] the one with the number of the row. In a row "." is the row itself, "^" what encloses it, "/" the top.
+ * Texts. {path} in a title, note or caption is the value there, {path:%} in the form of a kind: % percent, n count,
+ * d duration, b bytes, a amount; a digit after it counts the places behind the point. A text with a value that is not
+ * there is left out, and so is a block whose path has nothing. */
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* rows end where the rest is zero */
+#endif
+
+typedef enum show_kind {
+    SHOW_TEXT,     /* numbers are told in six digits, lists with ", " between */
+    SHOW_COUNT,    /* 10,000 */
+    SHOW_NUMBER,   /* four digits that count, or `digits` places */
+    SHOW_PERCENT,  /* a share of 1 in per cent, two places */
+    SHOW_DURATION, /* seconds as 1:43 */
+    SHOW_BYTES,    /* 110.3 kB */
+    SHOW_AMOUNT,   /* 1.234 G */
+    SHOW_VERDICT   /* a text in the colour of PASS, WARN, FAIL */
+} show_kind;
+
+enum {
+    SHOW_WHOLE = -1, /* digits: no place behind the point */
+    SHOW_TERMINAL = 1,
+    SHOW_PAGE = 2,
+    SHOW_CSV = 4
+};
+
+/* A value of a row. Columns end with {0}. */
+typedef struct show_column {
+    const char *title, *path;
+    show_kind kind;
+    const char *low_high; /* [low, high] of 95 %: told beside the value, a band of a line */
+    const char *spread;   /* told behind +- */
+    const char *of;       /* a count: "3 of 10" */
+    const char *note;     /* told below the value */
+    const char *strong;   /* bold where it is true */
+    const char
+        *verdict;     /* colour: PASS, WARN, FAIL, or true for right and false for wrong */
+    const char *mark; /* second colour of a bar where it is true */
+    const char *join; /* between the values of a list; NULL: ", " */
+    int digits;       /* behind the point; 0: as the kind has it */
+    bool dashed;      /* a line that is a control */
+    unsigned where;   /* 0: wherever the block is */
+} show_column;
+
+typedef enum show_block_kind {
+    SHOW_END,
+    SHOW_CARDS,  /* figures that are read first; on a terminal a line each */
+    SHOW_BANNER, /* path: {verdict, text, facts: [...]} */
+    SHOW_TEXTS,  /* path: a text or a list of them; or note alone */
+    SHOW_TABLE,  /* a row each */
+    SHOW_BARS,   /* columns: name, share; then a second share behind it, pale */
+    SHOW_LINES,  /* points by rising x; a line for each column, or for each value of `by` */
+    SHOW_HEAT,   /* columns: name of the row, list of values; colours from 0 to `high` */
+    SHOW_DOTS,   /* columns: name, list of values, mean; or points of a plane, with x */
+    SHOW_PICTURES, /* a card each */
+    SHOW_GROUP     /* inner blocks, whose paths begin at this one's */
+} show_block_kind;
+
+typedef enum show_style {
+    SHOW_PLAIN = 1, /* cards: a table of two columns */
+    SHOW_UPRIGHT,   /* bars: columns side by side, a colour each */
+    SHOW_STACKED,   /* bars: one bar of parts */
+    SHOW_ROW_SHARE, /* heat: colour by the share of the row's sum */
+    SHOW_LOG        /* lines: x by its logarithm */
+} show_style;
+
+typedef struct show_block {
+    show_block_kind kind;
+    unsigned where;           /* 0: page and, but for figures, terminal */
+    const char *title, *note; /* heading, and a sentence below it */
+    const char *path;         /* what it is of */
+    const char *each;         /* the block once for each of these, its path from there */
+    const char *caption;      /* of a figure; of each one of a group */
+    const show_column *columns;
+    const struct show_block *inner; /* of a group */
+    show_style style;
+    const char *order; /* number of a row to sort by, rising; "-path": falling */
+    size_t most;       /* rows shown at most; 0: all */
+    bool beside;       /* stands beside the block before */
+    bool open;         /* group with a caption: the last one is unfolded */
+    /* of figures */
+    const char *x, *x_name, *x_title, *y_title;
+    const char *
+        by; /* lines: name of the line that a point is of; dots of a plane: number of the group */
+    const char *names; /* list of names: of columns of a heat map, of groups */
+    const char *cells; /* heat: row, column, count, row, ... in place of rows */
+    double low,
+        high;  /* of y or of colours; both 0: as the values have it (shares: 0 to 1) */
+    bool mean; /* bars: a line at the mean */
+    /* of pictures */
+    const char *picture; /* name of a picture, or a list of {picture, caption} */
+    const char *bars;    /* rows of bars below it: name, probability, mark */
+} show_block;
+
+/* title and lead may hold {path}. */
+typedef struct show_view {
+    const char *title, *lead;
+    const show_block *blocks; /* end with {0} */
+} show_view;
+
+/* One HTML file that needs nothing else. */
+base_status show_page_write(const show_document *document, const show_view *view,
+                            const char *path, base_error *err);
+/* What of the view is for a terminal, 80 characters wide. */
+base_status show_print_terminal(FILE *out, const show_document *document,
+                                const show_view *view, base_error *err);
+/* The table among the view's blocks that is for CSV, the first one with this path; RFC 4180. */
+base_status show_csv_write(const show_document *document, const show_view *view,
+                           const char *block_path, const char *path, base_error *err);
+/* A field: quoted where it must be, on one line; = + - @ in front are disarmed with '. */
+void show_csv_text(FILE *out, const char *text);
+/* A number, nothing when it is not finite. */
+void show_csv_number(FILE *out, double value);
+
+/* "10,000"; "1:43", "2:03:11", "0.8 s"; "110.3 kB". Each returns out. */
+const char *show_thousands(char *out, size_t out_bytes, uint64_t value);
+const char *show_duration(char *out, size_t out_bytes, double seconds);
+const char *show_bytes(char *out, size_t out_bytes, double bytes);
 
 #endif

@@ -67,7 +67,7 @@ static void bars(const corrupt_errors *errors, show_page *page)
                       "Mean over the severities. Orange: clean, and the extra corruptions "
                       "that are not in mCE.");
     snprintf(values[count], TEXT, "%.1f %%", 100 * errors->clean);
-    list[count] = (show_bar){"clean", values[count], errors->clean, true};
+    list[count] = (show_bar){"clean", values[count], errors->clean, true, 0};
     count++;
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
         const double error = corrupt_mean_error(errors, (corrupt_kind)k);
@@ -80,7 +80,7 @@ static void bars(const corrupt_errors *errors, show_page *page)
         else
             snprintf(values[count], TEXT, "%.1f %%, CE %.0f", 100 * error, 100 * ce);
         list[count] = (show_bar){spoken(names[count], (corrupt_kind)k), values[count],
-                                 error, k >= CORRUPT_BENCH_COUNT};
+                                 error, k >= CORRUPT_BENCH_COUNT, 0};
         count++;
     }
     show_page_bars(page, list, count);
@@ -205,7 +205,7 @@ static base_status specimens(const app_robust *r, show_page *page, base_error *e
             snprintf(values[t], TEXT, "%.0f %%", 100 * s->probability[t]);
             list[t] = (show_bar){
                 app_network_class(names[t], NAME, r->network, r->source, s->top[t]),
-                values[t], s->probability[t], s->top[t] == (size_t)r->specimen_label};
+                values[t], s->probability[t], s->top[t] == (size_t)r->specimen_label, 0};
         }
         snprintf(answer, sizeof answer, "%s: %s", what, names[0]);
         const show_shot shot = {.picture = &s->picture,

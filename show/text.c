@@ -1,0 +1,267 @@
+/* text.c - values as people read them: counts, shares, times, intervals, sentences with values in them. Free to
+ * change: the forms. Relied on elsewhere: a text with a value that is not there is no text. */
+#include "show/document_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *show_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *show_json_text(const char *text)
+{
+    json_t *json = json_string(text); /* NULL for what is no UTF-8 */
+
+    if (!json) {
+        char quoted[4096];
+        json = json_string(base_quote(quoted, sizeof quoted, text));
+    }
+    return json;
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------------ */
+
+const char *show_thousands(char *out, size_t out_bytes, uint64_t value)
+{
+    char digits[32];
+    size_t used = 0;
+
+    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
+    for (int i = 0; i < length && used + 2 < out_bytes; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+const char *show_duration(char *out, size_t out_bytes, double seconds)
+{
+    const uint64_t s = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;
+
+    if (seconds < 9.95)
+        snprintf(out, out_bytes, "%.1f s", seconds > 0 ? seconds : 0.0);
+    else if (s < 60)
+        snprintf(out, out_bytes, "%llu s", (unsigned long long)s);
+    else if (s < 3600)
+        snprintf(out, out_bytes, "%llu:%02llu", (unsigned long long)(s / 60),
+                 (unsigned long long)(s % 60));
+    else
+        snprintf(out, out_bytes, "%llu:%02llu:%02llu", (unsigned long long)(s / 3600),
+                 (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
+    return out;
+}
+
+const char *show_bytes(char *out, size_t out_bytes, double bytes)
+{
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+    size_t unit = 0;
+
+    for (; bytes >= 1000 && unit < 4; unit++)
+        bytes /= 1000;
+    snprintf(out, out_bytes, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    return out;
+}
+
+static void amount_text(char *out, size_t out_bytes, double value, int digits)
+{
+    static const char *const units[] = {"", " k", " M", " G", " T", " P"};
+    size_t unit = 0;
+
+    for (; fabs(value) >= 1000 && unit < 5; unit++)
+        value /= 1000;
+    if (digits > 0)
+        snprintf(out, out_bytes, "%.*f%s", digits, value, units[unit]);
+    else
+        snprintf(out, out_bytes, "%.4g%s", value, units[unit]);
+}
+
+/* A finite number in the form of its kind; unit: with the sign of per cent. */
+static const char *number_text(char out[64], double value, show_kind kind, int digits,
+                               bool unit)
+{
+    const int places = digits < 0 ? 0 : digits;
+
+    if (kind == SHOW_COUNT && value >= 0 && value < 0x1p63)
+        show_thousands(out, 64, (uint64_t)(value + 0.5));
+    else if (kind == SHOW_PERCENT)
+        snprintf(out, 64, unit ? "%.*f %%" : "%.*f", digits == 0 ? 2 : places, 100 * value);
+    else if (kind == SHOW_DURATION)
+        show_duration(out, 64, value);
+    else if (kind == SHOW_BYTES)
+        show_bytes(out, 64, value);
+    else if (kind == SHOW_AMOUNT)
+        amount_text(out, 64, value, digits);
+    else if (digits != 0)
+        snprintf(out, 64, "%.*f", places, value);
+    else
+        snprintf(out, 64, kind == SHOW_NUMBER ? "%.4g" : "%.6g", value);
+    return out;
+}
+
+/* One value, no list. */
+static const char *single_text(show_render *r, const show_at *at, show_kind kind,
+                               int digits, bool unit)
+{
+    char text[64];
+
+    if (at->text)
+        return at->text;
+    if (json_is_boolean(at->value))
+        return json_is_true(at->value) ? "yes" : "no";
+    if (!isfinite(at->number))
+        return "";
+    return show_print(r, "%s", number_text(text, at->number, kind, digits, unit));
+}
+
+static const char *list_text(show_render *r, const show_at *list, show_kind kind,
+                             int digits, const char *join)
+{
+    const char *all = "";
+
+    for (size_t i = 0; i < json_array_size(list->value); i++) {
+        const json_t *one = json_array_get(list->value, i);
+        const show_at at = {.value = one,
+                            .text = json_string_value(one),
+                            .number =
+                                json_is_number(one) ? json_number_value(one) : (double)NAN};
+        const char *text = single_text(r, &at, kind, digits, false);
+
+        all = show_print(r, "%s%s%s", all, i ? join : "", *text ? text : "-");
+    }
+    return all;
+}
+
+const char *show_value_text(show_render *r, const show_at *row, const show_column *c)
+{
+    const show_at at = show_find(row, c->path);
+    char text[64];
+
+    if (json_is_array(at.value) && !at.text && !isfinite(at.number))
+        return list_text(r, &at, c->kind, c->digits, c->join ? c->join : ", ");
+    const char *value = single_text(r, &at, c->kind, c->digits, true);
+    const show_at of = show_find(row, c->of), spread = show_find(row, c->spread);
+    if (*value && c->of && isfinite(of.number))
+        value = show_print(r, "%s of %s", value,
+                           number_text(text, of.number, SHOW_COUNT, 0, true));
+    if (*value && c->spread && isfinite(spread.number))
+        value = show_print(r, "%s %s %s", value, r->where == SHOW_PAGE ? "\u00b1" : "+-",
+                           number_text(text, spread.number, c->kind, c->digits, false));
+    return value;
+}
+
+const char *show_interval_text(show_render *r, const show_at *row, const show_column *c)
+{
+    const show_at at = show_find(row, c->low_high);
+
+    if (!c->low_high || !isfinite(json_number_value(json_array_get(at.value, 0))) ||
+        json_array_size(at.value) != 2)
+        return "";
+    return list_text(r, &at, c->kind, c->digits, " to ");
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------ */
+
+/* {path} or {path:kind} without its braces; NULL: not there. */
+static const char *filled(show_render *r, const show_at *at, const char *inside)
+{
+    static const char letters[] = "%ndba.";
+    static const show_kind kinds[] = {SHOW_PERCENT, SHOW_COUNT,  SHOW_DURATION,
+                                      SHOW_BYTES,   SHOW_AMOUNT, SHOW_NUMBER};
+    const char *colon = strchr(inside, ':');
+    const char *letter = colon && colon[1] ? strchr(letters, colon[1]) : NULL;
+    show_column c = {.path = colon ? show_print(r, "%.*s", (int)(colon - inside), inside)
+                                   : inside};
+
+    if (letter) {
+        c.kind = kinds[letter - letters];
+        if (colon[2] >= '0' && colon[2] <= '9')
+            c.digits = colon[2] == '0' ? SHOW_WHOLE : colon[2] - '0';
+    }
+    const char *text = show_value_text(r, at, &c);
+    return *text ? text : NULL;
+}
+
+const char *show_fill(show_render *r, const show_at *at, const char *text)
+{
+    const char *all = "";
+
+    while (text && *text) {
+        const size_t plain = strcspn(text, "{");
+        const size_t inside = strcspn(text + plain, "}");
+
+        if (!text[plain])
+            return show_print(r, "%s%s", all, text);
+        const char *value =
+            filled(r, at, show_print(r, "%.*s", (int)inside - 1, text + plain + 1));
+        if (!value)
+            return NULL;
+        all = show_print(r, "%s%.*s%s", all, (int)plain, text, value);
+        text += plain + inside + (text[plain + inside] == '}');
+    }
+    return text ? all : NULL;
+}
+
+bool show_is(const show_at *row, const char *path)
+{
+    return path && json_is_true(show_find(row, path).value);
+}
+
+const char *show_verdict_class(const show_at *row, const char *path)
+{
+    static const char *const words[] = {"PASS", "WARN", "FAIL", "SKIPPED"};
+    static const char *const classes[] = {"pass", "warn", "fail", "skipped"};
+    const show_at at = show_find(row, path);
+
+    for (size_t i = 0; path && at.text && i < 4; i++)
+        if (strcmp(at.text, words[i]) == 0)
+            return classes[i];
+    if (path && json_is_boolean(at.value))
+        return json_is_true(at.value) ? "right" : "wrong";
+    return "";
+}
+
+bool show_is_number(const show_column *column)
+{
+    return column->kind != SHOW_TEXT && column->kind != SHOW_VERDICT;
+}
+
+size_t show_letters(const char *text)
+{
+    size_t letters = 0;
+
+    for (; *text; text++)
+        letters += ((unsigned char)*text & 0xc0) != 0x80;
+    return letters;
+}
+
+/* ---- CSV -------------------------------------------------------------------------------------------------- */
+
+void show_csv_text(FILE *out, const char *text)
+{
+    double number;
+    const bool armed =
+        strchr("=+-@\t\r", *text) && *text && !base_parse_real(&number, text);
+
+    if (!armed && !strpbrk(text, ",\"\r\n")) {
+        fputs(text, out);
+        return;
+    }
+    fputs(armed ? "\"'" : "\"", out);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text == '\n' || *text == '\r' ? ' ' : *text, out);
+    }
+    fputc('"', out);
+}
+
+void show_csv_number(FILE *out, double value)
+{
+    if (isfinite(value))
+        fprintf(out, "%.9g", value);
+}
