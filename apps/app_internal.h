@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "data/data.h"
+#include "show/show.h"
 #include "vit/vit.h"
 
 /* ---- commands (one line each in main.c's table) ----------------------------------------- */
@@ -156,10 +157,6 @@ void app_progress_line(app_progress *p, const char *format, ...) BASE_PRINTF(2, 
 void app_progress_end(app_progress *p);
 /* For data_loader_config.log, user = the app_progress. */
 void app_progress_log(void *progress, const char *line);
-/* Seconds as "41 s", "3:05", "1:02:03" into out. */
-const char *app_duration(char *out, size_t out_bytes, double seconds);
-/* 1234567 as "1,234,567" into out. */
-const char *app_thousands(char *out, size_t out_bytes, uint64_t value);
 
 /* ---- results as CSV (csv.c) ------------------------------------------------------------- */
 
@@ -173,10 +170,6 @@ void app_csv_text(FILE *file, const char *text);
  * caller adds samples, seconds and the results, and gives it to app_json_write. NULL: no memory. */
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data);
-/* A text; bytes that are no UTF-8 (names of files may have them) become \xNN. */
-json_t *app_json_text(const char *text);
-/* A number, or null for what is not finite. */
-json_t *app_json_real(double value);
 /* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
 json_t *app_json_load(size_t block, const vit_load *load);
 /* Whether the file can be written: asked before work that takes hours, not after it. NULL and "-": yes. */

@@ -6,22 +6,6 @@
 
 #include "apps/app_internal.h"
 
-json_t *app_json_real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-json_t *app_json_text(const char *text)
-{
-    json_t *json = json_string(text); /* NULL for what is no UTF-8 */
-
-    if (!json) {
-        char quoted[4096];
-        json = json_string(base_quote(quoted, sizeof quoted, text));
-    }
-    return json;
-}
-
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data)
 {
@@ -33,9 +17,9 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
     json_object_set_new(json, "vmoe", json_string(BASE_VERSION));
     json_object_set_new(json, "command", json_string(command));
     if (model)
-        json_object_set_new(json, "model", app_json_text(model));
+        json_object_set_new(json, "model", show_json_text(model));
     if (data)
-        json_object_set_new(json, "data", app_json_text(data));
+        json_object_set_new(json, "data", show_json_text(data));
     json_object_set_new(json, "seed", json_integer(common->seed));
     json_object_set_new(json, "precision",
                         json_string(precisions[common->precision == VIT_PRECISION_BF16]));
@@ -50,24 +34,24 @@ json_t *app_json_load(size_t block, const vit_load *load)
     json_t *loads = json_array();
 
     for (size_t e = 0; e < load->experts; e++)
-        json_array_append_new(
-            loads,
-            app_json_real(load->assignments > 0 ? load->load[e] / load->assignments : 0.0));
+        json_array_append_new(loads, show_json_real(load->assignments > 0
+                                                        ? load->load[e] / load->assignments
+                                                        : 0.0));
     json_object_set_new(json, "layer", json_integer((json_int_t)block));
-    json_object_set_new(json, "load_cv", app_json_real(m.cv));
-    json_object_set_new(json, "max_violation", app_json_real(m.max_violation));
-    json_object_set_new(json, "min_ratio", app_json_real(m.min_ratio));
+    json_object_set_new(json, "load_cv", show_json_real(m.cv));
+    json_object_set_new(json, "max_violation", show_json_real(m.max_violation));
+    json_object_set_new(json, "min_ratio", show_json_real(m.min_ratio));
     json_object_set_new(json, "dead", json_integer((json_int_t)m.dead));
-    json_object_set_new(json, "entropy", app_json_real(m.entropy));
-    json_object_set_new(json, "importance_cv", app_json_real(m.importance_cv));
-    json_object_set_new(json, "dropped", app_json_real(m.dropped));
-    json_object_set_new(json, "orphans", app_json_real(m.orphans));
-    json_object_set_new(json, "gate_max", app_json_real(m.gate_max));
-    json_object_set_new(json, "prob_entropy", app_json_real(m.prob_entropy));
-    json_object_set_new(json, "sinkhorn_share", app_json_real(m.sinkhorn_share));
-    json_object_set_new(json, "sinkhorn_iterations", app_json_real(m.sinkhorn_iterations));
-    json_object_set_new(json, "sinkhorn_residual", app_json_real(m.sinkhorn_residual));
-    json_object_set_new(json, "sinkhorn_failed", app_json_real(m.sinkhorn_failed));
+    json_object_set_new(json, "entropy", show_json_real(m.entropy));
+    json_object_set_new(json, "importance_cv", show_json_real(m.importance_cv));
+    json_object_set_new(json, "dropped", show_json_real(m.dropped));
+    json_object_set_new(json, "orphans", show_json_real(m.orphans));
+    json_object_set_new(json, "gate_max", show_json_real(m.gate_max));
+    json_object_set_new(json, "prob_entropy", show_json_real(m.prob_entropy));
+    json_object_set_new(json, "sinkhorn_share", show_json_real(m.sinkhorn_share));
+    json_object_set_new(json, "sinkhorn_iterations", show_json_real(m.sinkhorn_iterations));
+    json_object_set_new(json, "sinkhorn_residual", show_json_real(m.sinkhorn_residual));
+    json_object_set_new(json, "sinkhorn_failed", show_json_real(m.sinkhorn_failed));
     json_object_set_new(json, "load", loads);
     return json;
 }

@@ -188,7 +188,7 @@ void app_data_indexing(void *user, size_t samples, double seconds, bool done)
     char number[32];
 
     (void)user;
-    app_thousands(number, sizeof number, samples);
+    show_thousands(number, sizeof number, samples);
     if (terminal)
         fprintf(stderr, "\rindexing: %s samples, %.0f/s\033[K%s", number,
                 (double)samples / seconds, done ? "\n" : "");

@@ -12,38 +12,6 @@
 /* Seconds between two drawings on a terminal; first and longest pause between two plain lines. */
 static const double redraw_seconds = 0.1, plain_first = 5.0, plain_longest = 60.0;
 
-const char *app_duration(char *out, size_t out_bytes, double seconds)
-{
-    const uint64_t s = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;
-
-    if (seconds < 9.95)
-        snprintf(out, out_bytes, "%.1f s", seconds > 0 ? seconds : 0.0);
-    else if (s < 60)
-        snprintf(out, out_bytes, "%llu s", (unsigned long long)s);
-    else if (s < 3600)
-        snprintf(out, out_bytes, "%llu:%02llu", (unsigned long long)(s / 60),
-                 (unsigned long long)(s % 60));
-    else
-        snprintf(out, out_bytes, "%llu:%02llu:%02llu", (unsigned long long)(s / 3600),
-                 (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
-    return out;
-}
-
-const char *app_thousands(char *out, size_t out_bytes, uint64_t value)
-{
-    char digits[32];
-    size_t used = 0;
-
-    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
-    for (int i = 0; i < length && used + 2 < out_bytes; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            out[used++] = ',';
-        out[used++] = digits[i];
-    }
-    out[used] = '\0';
-    return out;
-}
-
 static int terminal_columns(void)
 {
     struct winsize size;
@@ -99,9 +67,9 @@ static void draw(app_progress *p, const char *figures, double now)
 
     if (p->terminal)
         draw_bar(bar, share);
-    app_thousands(rate, sizeof rate, (uint64_t)(speed + 0.5));
+    show_thousands(rate, sizeof rate, (uint64_t)(speed + 0.5));
     if (speed > 0 && p->total >= p->done)
-        app_duration(left, sizeof left, (double)(p->total - p->done) / speed);
+        show_duration(left, sizeof left, (double)(p->total - p->done) / speed);
     else
         snprintf(left, sizeof left, "?");
     for (int narrow = 0; narrow < 2; narrow++) {

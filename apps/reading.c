@@ -172,7 +172,7 @@ void app_network_json(json_t *json, const app_network *network)
                   vit_origin_name(from->interpolation)));
     json_object_set_new(json, "network",
                         json_pack("{s:o, s:i, s:s, s:{s:s, s:s}}", "name",
-                                  app_json_text(app_network_name(name, sizeof name, c)),
+                                  show_json_text(app_network_name(name, sizeof name, c)),
                                   "heads", c->heads, "pool", pool_name(c), "from", "heads",
                                   vit_origin_name(from->heads), "pool",
                                   vit_origin_name(from->pool)));

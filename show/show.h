@@ -79,7 +79,8 @@ json_t *show_json_text(const char *text);
  * there is left out, and so is a block whose path has nothing. */
 
 #if defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* rows end where the rest is zero */
+#pragma GCC diagnostic ignored                                                             \
+    "-Wmissing-field-initializers" /* rows end where the rest is zero */
 #endif
 
 typedef enum show_kind {
@@ -188,7 +189,7 @@ void show_csv_text(FILE *out, const char *text);
 /* A number, nothing when it is not finite. */
 void show_csv_number(FILE *out, double value);
 
-/* "10,000"; "1:43", "2:03:11", "0.8 s"; "110.3 kB". Each returns out. */
+/* "10,000"; "0.8 s", "41 s", "1:43", "2:03:11"; "110.3 kB". Each returns out. */
 const char *show_thousands(char *out, size_t out_bytes, uint64_t value);
 const char *show_duration(char *out, size_t out_bytes, double seconds);
 const char *show_bytes(char *out, size_t out_bytes, double bytes);

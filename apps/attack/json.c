@@ -34,7 +34,7 @@ static json_t *floats_json(const float *values, size_t count)
     json_t *list = json_array();
 
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, app_json_real((double)values[i]));
+        json_array_append_new(list, show_json_real((double)values[i]));
     return list;
 }
 
@@ -43,7 +43,7 @@ static json_t *doubles_json(const double *values, size_t count, double over)
     json_t *list = json_array();
 
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, app_json_real(values[i] / over));
+        json_array_append_new(list, show_json_real(values[i] / over));
     return list;
 }
 
@@ -74,7 +74,7 @@ static json_t *params_json(const attack_result *r)
             double number;
             json_object_set_new(params, o->name,
                                 base_parse_real(&number, text) ? json_real(number)
-                                                               : app_json_text(text));
+                                                               : show_json_text(text));
             continue;
         }
         for (int i = 0; word && i < (int)o->initial; i++)
@@ -82,7 +82,7 @@ static json_t *params_json(const attack_result *r)
         if (word)
             snprintf(text, sizeof text, "%.*s", (int)strcspn(word, "|"), word);
         json_object_set_new(params, o->name,
-                            word ? json_string(text) : app_json_real(o->initial));
+                            word ? json_string(text) : show_json_real(o->initial));
     }
     return params;
 }
@@ -95,14 +95,14 @@ json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size
 
     for (size_t i = 0; i < r->curve_count; i++)
         json_array_append_new(curve, json_pack("[I, o]", (json_int_t)r->curve_step[i],
-                                               app_json_real(r->curve[i])));
+                                               show_json_real(r->curve[i])));
     for (size_t i = 0; i < r->by_restart_count; i++)
         json_array_append_new(restarts, count_json(r->by_restart[i]));
     json_object_set_new(json, "name", json_string(r->name));
-    json_object_set_new(json, "spec", app_json_text(r->spec));
+    json_object_set_new(json, "spec", show_json_text(r->spec));
     json_object_set_new(json, "params", params_json(r));
     json_object_set_new(json, "loss", json_string(r->loss ? r->loss : ""));
-    json_object_set_new(json, "note", r->note[0] ? app_json_text(r->note) : json_null());
+    json_object_set_new(json, "note", r->note[0] ? show_json_text(r->note) : json_null());
     json_object_set_new(json, "mode", json_string(modes[a->args->mode]));
     json_object_set_new(json, "complete", json_boolean(r->complete));
     json_object_set_new(json, "restarts", count_json(r->restarts));
@@ -113,20 +113,20 @@ json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size
     share_put(json, "robust_acc", r->robust, a->n);
     json_object_set_new(
         json, "asr",
-        app_json_real(clean ? (double)r->broken / (double)clean : (double)NAN));
+        show_json_real(clean ? (double)r->broken / (double)clean : (double)NAN));
     json_object_set_new(json, "acc_after_u8", json_real((double)r->robust_after_u8 / n));
-    json_object_set_new(json, "median_norm", app_json_real(r->median_norm));
-    json_object_set_new(json, "max_norm", app_json_real(r->max_norm));
-    json_object_set_new(json, "minimal_norm", app_json_real(r->minimal_norm));
-    json_object_set_new(json, "grad_evals", app_json_real(r->grad_evals / n));
-    json_object_set_new(json, "forward_evals", app_json_real(r->forward_evals / n));
-    json_object_set_new(json, "seconds", app_json_real(r->seconds));
+    json_object_set_new(json, "median_norm", show_json_real(r->median_norm));
+    json_object_set_new(json, "max_norm", show_json_real(r->max_norm));
+    json_object_set_new(json, "minimal_norm", show_json_real(r->minimal_norm));
+    json_object_set_new(json, "grad_evals", show_json_real(r->grad_evals / n));
+    json_object_set_new(json, "forward_evals", show_json_real(r->forward_evals / n));
+    json_object_set_new(json, "seconds", show_json_real(r->seconds));
     json_object_set_new(json, "zero_grad", count_json(r->zero_grad));
     json_object_set_new(json, "invalid", count_json(r->invalid));
     json_object_set_new(json, "unconfirmed", count_json(r->unconfirmed));
     json_object_set_new(json, "targeted", count_json(r->targeted));
-    json_object_set_new(json, "queries_median", app_json_real(r->queries_median));
-    json_object_set_new(json, "draw_accuracy", app_json_real(r->draw_accuracy));
+    json_object_set_new(json, "queries_median", show_json_real(r->queries_median));
+    json_object_set_new(json, "draw_accuracy", show_json_real(r->draw_accuracy));
     json_object_set_new(json, "loss_curve", curve);
     json_object_set_new(json, "by_restart", restarts);
     return json;
@@ -212,8 +212,8 @@ static json_t *pair_json(double a, double b)
 {
     json_t *pair = json_array();
 
-    json_array_append_new(pair, app_json_real(a));
-    json_array_append_new(pair, app_json_real(b));
+    json_array_append_new(pair, show_json_real(a));
+    json_array_append_new(pair, show_json_real(b));
     return pair;
 }
 
@@ -250,14 +250,14 @@ json_t *app_attack_layer_json(const app_routing *r, size_t l)
     json_t *left = json_array();
 
     for (size_t e = 0; e < r->experts; e++)
-        json_array_append_new(left, app_json_real(all->left[e] / all->usage[0][e]));
+        json_array_append_new(left, show_json_real(all->left[e] / all->usage[0][e]));
     json_object_set_new(json, "layer", count_json(r->blocks[l]));
-    json_object_set_new(json, "changed", app_json_real(all->changed / t));
-    json_object_set_new(json, "top1_changed", app_json_real(all->top1_changed / t));
-    json_object_set_new(json, "iou", app_json_real(all->iou / with));
-    json_object_set_new(json, "routing_change", app_json_real(1 - all->iou / with));
-    json_object_set_new(json, "gate_l1", app_json_real(all->gate_l1 / t));
-    json_object_set_new(json, "js", app_json_real(all->js / t));
+    json_object_set_new(json, "changed", show_json_real(all->changed / t));
+    json_object_set_new(json, "top1_changed", show_json_real(all->top1_changed / t));
+    json_object_set_new(json, "iou", show_json_real(all->iou / with));
+    json_object_set_new(json, "routing_change", show_json_real(1 - all->iou / with));
+    json_object_set_new(json, "gate_l1", show_json_real(all->gate_l1 / t));
+    json_object_set_new(json, "js", show_json_real(all->js / t));
     json_object_set_new(json, "token_entropy",
                         pair_json(all->entropy[0] / t, all->entropy[1] / t));
     json_object_set_new(json, "load_entropy",
@@ -274,13 +274,13 @@ json_t *app_attack_layer_json(const app_routing *r, size_t l)
         json, "dropped",
         pair_json(all->dropped[0] / all->assigned[0], all->dropped[1] / all->assigned[1]));
     json_object_set_new(json, "control_changed",
-                        app_json_real(control->changed / control->tokens));
+                        show_json_real(control->changed / control->tokens));
     json_object_set_new(json, "control_iou",
-                        app_json_real(control->iou / (control->tokens - control->empty)));
+                        show_json_real(control->iou / (control->tokens - control->empty)));
     json_object_set_new(json, "changed_broken",
-                        app_json_real(broken->changed / broken->tokens));
+                        show_json_real(broken->changed / broken->tokens));
     json_object_set_new(json, "changed_survived",
-                        app_json_real(survived->changed / survived->tokens));
+                        show_json_real(survived->changed / survived->tokens));
     return json;
 }
 
@@ -311,9 +311,9 @@ static json_t *routing_json(const app_attack *a)
         json_t *replay = json_object();
 
         json_object_set_new(replay, "success_kept_with_clean_routing",
-                            app_json_real((double)r->kept / (double)r->broken));
+                            show_json_real((double)r->kept / (double)r->broken));
         json_object_set_new(replay, "clean_acc_with_adv_routing",
-                            app_json_real((double)r->clean_right / (double)a->n));
+                            show_json_real((double)r->clean_right / (double)a->n));
         json_object_set_new(replay, "broken", count_json(r->broken));
         json_object_set_new(replay, "kept", count_json(r->kept));
         json_object_set_new(json, "replay", replay);
@@ -333,8 +333,8 @@ static json_t *checks_json(const app_attack *a)
         json_array_append_new(
             list,
             json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "id", c->id, "title", c->title,
-                      "status", verdicts[c->verdict], "value", app_json_real(c->value),
-                      "limit", app_json_real(c->limit), "text", app_json_text(c->text)));
+                      "status", verdicts[c->verdict], "value", show_json_real(c->value),
+                      "limit", show_json_real(c->limit), "text", show_json_text(c->text)));
     }
     return list;
 }
@@ -350,10 +350,10 @@ static json_t *model_json(const app_attack *a)
 
     for (size_t i = 0; i < app_network_blocks(blocks, c); i++)
         json_array_append_new(layers, count_json(blocks[i]));
-    json_object_set_new(json, "path", app_json_text(a->network.path));
+    json_object_set_new(json, "path", show_json_text(a->network.path));
     json_object_set_new(json, "sha256", json_string(a->model_hash));
     json_object_set_new(json, "arch",
-                        app_json_text(app_network_name(name, sizeof name, c)));
+                        show_json_text(app_network_name(name, sizeof name, c)));
     json_object_set_new(json, "parameters", count_json(vit_model_floats(a->network.model)));
     json_object_set_new(json, "active_parameters",
                         count_json(vit_model_active_floats(a->network.model)));
@@ -381,7 +381,7 @@ static json_t *data_json(const app_attack *a)
     json_t *json = json_object();
     char text[256];
 
-    json_object_set_new(json, "name", app_json_text(a->args->data));
+    json_object_set_new(json, "name", show_json_text(a->args->data));
     json_object_set_new(json, "n", count_json(a->n));
     json_object_set_new(json, "ids_sha256", json_string(a->ids_hash));
     snprintf(text, sizeof text,
@@ -423,8 +423,8 @@ static json_t *worst_json(const app_attack *a)
     share_put(json, "robust_acc", p->robust, a->n);
     json_object_set_new(
         json, "asr",
-        app_json_real(p->clean ? (double)(p->clean - p->robust) / (double)p->clean
-                               : (double)NAN));
+        show_json_real(p->clean ? (double)(p->clean - p->robust) / (double)p->clean
+                                : (double)NAN));
     json_object_set_new(json, "attacks", names);
     return json;
 }
@@ -448,8 +448,8 @@ json_t *app_attack_json(const app_attack *a)
     json_object_set_new(json, "tool",
                         json_pack("{s:s, s:s, s:o, s:s, s:f}", "name", "vmoe", "version",
                                   BASE_VERSION, "command_line",
-                                  app_json_text(a->command_line), "started_utc", a->started,
-                                  "seconds", a->seconds));
+                                  show_json_text(a->command_line), "started_utc",
+                                  a->started, "seconds", a->seconds));
     json_object_set_new(json, "model", model_json(a));
     json_object_set_new(json, "data", data_json(a));
     app_network_json(json, &a->network);
@@ -457,7 +457,7 @@ json_t *app_attack_json(const app_attack *a)
     json_object_set_new(clean, "k", count_json(p->clean));
     json_object_set_new(clean, "n", count_json(a->n));
     share_put(clean, "acc", p->clean, a->n);
-    json_object_set_new(clean, "loss", app_json_real(a->clean_loss));
+    json_object_set_new(clean, "loss", show_json_real(a->clean_loss));
     json_object_set_new(clean, "ordinary_k", count_json(a->ordinary));
     json_object_set_new(json, "clean", clean);
     json_object_set_new(json, "attacks", attacks);

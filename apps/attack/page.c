@@ -33,7 +33,7 @@ static void headline(const app_attack *a, show_page *page)
     measure_interval(&low, &high, p->robust, a->n);
     snprintf(text[1], TEXT, "%.2f %%", 100 * (double)p->robust / n);
     snprintf(note[1], TEXT, "95 %%: %.2f to %.2f", 100 * low, 100 * high);
-    snprintf(text[2], TEXT, "%s", app_thousands(count, sizeof count, a->n));
+    snprintf(text[2], TEXT, "%s", show_thousands(count, sizeof count, a->n));
     snprintf(text[3], TEXT, "%s", p->clean ? "" : "none");
     if (p->clean > 0)
         snprintf(text[3], TEXT, "%.1f %%",
@@ -166,7 +166,7 @@ static void attacks(const app_attack *a, show_page *page)
                 "<td class=\"n\">%.1f</td><td class=\"n\">%.1f</td><td class=\"n\">%s</td>"
                 "</tr>\n",
                 r->grad_evals / n, r->forward_evals / n,
-                app_duration(time, sizeof time, r->seconds));
+                show_duration(time, sizeof time, r->seconds));
     }
     fputs(
         "</table></div>\n<p class=\"soft\">8 bit: examples rounded to 255 steps and judged "
@@ -483,7 +483,7 @@ static void settings(const app_attack *a, show_page *page)
              a->args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32",
              (long long)a->args->common.threads, (long long)a->args->common.batch);
     setting(page, "precision", text);
-    snprintf(text, sizeof text, "%s from %s", app_duration(time, sizeof time, a->seconds),
+    snprintf(text, sizeof text, "%s from %s", show_duration(time, sizeof time, a->seconds),
              a->started);
     setting(page, "took", text);
     fputs("<tr><td class=\"soft\">command</td><td><code>", page->out.file);

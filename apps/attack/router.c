@@ -92,9 +92,9 @@ json_t *app_attack_router_json(const app_attack *a)
         json_t *layer = app_attack_layer_json(&a->router.routing, l);
         const measure_shift *attack = &a->routing.shift[APP_GROUP_ALL][l];
 
-        json_object_set_new(
-            layer, "attack_changed",
-            app_json_real(a->has_routing ? attack->changed / attack->tokens : (double)NAN));
+        json_object_set_new(layer, "attack_changed",
+                            show_json_real(a->has_routing ? attack->changed / attack->tokens
+                                                          : (double)NAN));
         json_array_append_new(layers, layer);
     }
     json_object_set_new(json, "layers", layers);

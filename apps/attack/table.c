@@ -28,7 +28,7 @@ static void attacks_print(const app_attack *a, const app_point *p)
         printf("%-30.30s  %6zu  %5zu  %5.2f %%  %5.2f %%  %5.1f  %8.1f  %s%s\n", r->spec,
                r->broken, r->evaluated, 100 * (double)r->robust_after / n,
                100 * (double)r->robust_after_u8 / n, r->grad_evals / n,
-               r->forward_evals / n, app_duration(seconds, sizeof seconds, r->seconds),
+               r->forward_evals / n, show_duration(seconds, sizeof seconds, r->seconds),
                r->complete ? "" : "  stopped");
         if (r->note[0])
             printf("    %s\n", r->note);
@@ -115,7 +115,7 @@ void app_attack_print(const app_attack *a)
            app_network_name(name, sizeof name, a->network.config),
            app_attack_routing_mode(a));
     printf("data    %s (%s images%s)\n", base_quote(path, sizeof path, a->args->data),
-           app_thousands(count, sizeof count, a->n),
+           show_thousands(count, sizeof count, a->n),
            a->args->labels == 1 ? ", labels are the model's own answers" : "");
     printf("threat  %s, eps %s\n\n", attack_norm_name(a->config.norm),
            app_budget_text(text, sizeof text, &p->budget, a->config.norm));

@@ -136,7 +136,7 @@ static void row_put(const bench_context *context, const char *subject,
         json_array_append_new(
             context->results,
             json_pack("{s:s, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
-                      "size", app_json_text(subject), "image",
+                      "size", show_json_text(subject), "image",
                       (json_int_t)rig->network.size, "batch", (json_int_t)rig->batch,
                       "rounds", (json_int_t)args->rounds, "forward_ms", 1e3 * pass.median,
                       "step_ms", 1e3 * step.median, "ratio", step.median / pass.median,

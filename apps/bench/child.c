@@ -23,7 +23,7 @@ static void child_run(int to,
     const base_status status =
         results ? work(user, results, &err) : base_fail(&err, BASE_NO_MEMORY, "no memory");
     json_t *answer = json_pack("{s:i, s:o, s:o}", "status", (int)status, "text",
-                               app_json_text(err.text), "results", results);
+                               show_json_text(err.text), "results", results);
     char *text = answer ? json_dumps(answer, JSON_REAL_PRECISION(17)) : NULL;
     bool sent = text != NULL;
 

@@ -90,7 +90,7 @@ void bench_table(const bench_result *r, const bench_args *args)
     char count[32];
 
     printf("%s, %d pixels, %s parameters", r->subject, r->config.image,
-           app_thousands(count, sizeof count, r->parameters));
+           show_thousands(count, sizeof count, r->parameters));
     if (moe->experts > 0)
         printf(", %s with %d experts, k %d", moe->router.name, moe->experts, moe->k);
     printf("\n%s of %zu image%s, %s, %lld thread%s, median of %zu rounds\n",

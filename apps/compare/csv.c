@@ -101,10 +101,10 @@ static json_t *difference_json(const measure_difference *d)
     json_t *json = json_object();
 
     json_object_set_new(json, "count", json_integer((json_int_t)d->count));
-    json_object_set_new(json, "difference", app_json_real(d->points));
-    json_object_set_new(json, "spread", app_json_real(d->spread));
-    json_object_set_new(json, "spreads", app_json_real(d->spreads));
-    json_object_set_new(json, "limit", app_json_real(d->limit));
+    json_object_set_new(json, "difference", show_json_real(d->points));
+    json_object_set_new(json, "spread", show_json_real(d->spread));
+    json_object_set_new(json, "spreads", show_json_real(d->spreads));
+    json_object_set_new(json, "limit", show_json_real(d->limit));
     json_object_set_new(json, "clear", json_boolean(d->clear));
     return json;
 }
@@ -115,15 +115,15 @@ static json_t *run_json(const app_table *t, size_t r)
     json_t *json = json_object(), *values = json_object();
 
     json_object_set_new(json, "seed", json_integer(run->seed));
-    json_object_set_new(json, "folder", app_json_text(run->folder));
+    json_object_set_new(json, "folder", show_json_text(run->folder));
     json_object_set_new(json, "status",
                         json_string(states[run->reason[0] ? APP_RUN_FAILED : run->state]));
     json_object_set_new(json, "step", json_integer((json_int_t)run->step));
     json_object_set_new(json, "reason",
-                        run->reason[0] ? app_json_text(run->reason) : json_null());
+                        run->reason[0] ? show_json_text(run->reason) : json_null());
     for (size_t f = 0; f < t->figures; f++)
         json_object_set_new(values, t->figure[f].key,
-                            app_json_real(app_table_value(t, r, f)));
+                            show_json_real(app_table_value(t, r, f)));
     json_object_set_new(json, "figures", values);
     return json;
 }
@@ -134,8 +134,8 @@ static json_t *curve_json(const app_curve *c)
 
     for (size_t i = 0; i < c->count; i++)
         json_array_append_new(
-            list, json_pack("[f, o, o, o]", c->step[i], app_json_real(c->loss[i]),
-                            app_json_real(c->accuracy[i]), app_json_real(c->cv[i])));
+            list, json_pack("[f, o, o, o]", c->step[i], show_json_real(c->loss[i]),
+                            show_json_real(c->accuracy[i]), show_json_real(c->cv[i])));
     return list;
 }
 
@@ -153,20 +153,20 @@ static json_t *entry_json(const app_table *t, size_t e)
     json_object_set_new(json, "summary", json_string(vit_router_summary(entry->router)));
     json_object_set_new(
         json, "settings",
-        app_json_text(app_entry_settings(settings, sizeof settings, entry)));
+        show_json_text(app_entry_settings(settings, sizeof settings, entry)));
     for (size_t f = 0; f < t->figures; f++) {
         const measure_mean *s = app_table_spread(t, e, f);
         const measure_difference d = app_table_difference(t, e, t->baseline, f);
         json_object_set_new(figures, t->figure[f].key,
                             json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)s->count,
-                                      "mean", app_json_real(s->mean), "std",
-                                      app_json_real(s->std), "against_baseline",
+                                      "mean", show_json_real(s->mean), "std",
+                                      show_json_real(s->std), "against_baseline",
                                       difference_json(&d)));
     }
     json_object_set_new(json, "figures", figures);
     for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
         json_object_set_new(kinds, corrupt_kind_name((corrupt_kind)k),
-                            app_json_real(t->kind_error[e * CORRUPT_BENCH_COUNT + k]));
+                            show_json_real(t->kind_error[e * CORRUPT_BENCH_COUNT + k]));
     json_object_set_new(json, "corruption_errors", kinds);
     for (size_t s = 0; s < seeds; s++)
         json_array_append_new(runs, run_json(t, e * seeds + s));
@@ -189,9 +189,9 @@ json_t *app_compare_json(const app_table *table)
 
     if (!json || !entries)
         return NULL;
-    json_object_set_new(json, "command_line", app_json_text(args->command_line));
-    json_object_set_new(json, "val", app_json_text(c->recipe.data.val));
-    json_object_set_new(json, "recipe", app_json_text(c->recipe.name));
+    json_object_set_new(json, "command_line", show_json_text(args->command_line));
+    json_object_set_new(json, "val", show_json_text(c->recipe.data.val));
+    json_object_set_new(json, "recipe", show_json_text(c->recipe.name));
     json_object_set_new(json, "steps", json_integer((json_int_t)c->total));
     json_object_set_new(json, "seeds", json_integer(args->seeds));
     json_object_set_new(json, "checkpoint",
@@ -202,7 +202,7 @@ json_t *app_compare_json(const app_table *table)
                         args->no_attack
                             ? json_null()
                             : json_pack("{s:s, s:s, s:o, s:I}", "name", "pgd", "norm",
-                                        "linf", "eps", app_json_text(args->eps), "steps",
+                                        "linf", "eps", show_json_text(args->eps), "steps",
                                         (json_int_t)args->steps));
     json_object_set_new(json, "baseline",
                         json_string(c->entries.entry[table->baseline].label));

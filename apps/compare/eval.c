@@ -132,9 +132,9 @@ static void cost_put(json_t *json, const app_evaluation *e)
                         json_integer((json_int_t)vit_model_active_floats(model)));
     json_object_set_new(json, "flops", json_real(vit_model_flops(model)));
     json_object_set_new(json, "flops_spent",
-                        app_json_real(images > 0
-                                          ? vit_model_flops_spent(model, kept / images)
-                                          : (double)NAN));
+                        show_json_real(images > 0
+                                           ? vit_model_flops_spent(model, kept / images)
+                                           : (double)NAN));
 }
 
 /* vmoe eval, with the benchmark's corruptions or without. */

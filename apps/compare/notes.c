@@ -105,7 +105,7 @@ void app_compare_method(show_page *page, const app_table *table)
         file);
     fprintf(
         file, "<li>Trained for %s steps of %d images each; evaluated is %s.</li>\n",
-        app_thousands(number, sizeof number, c->total), c->recipe.train.batch,
+        show_thousands(number, sizeof number, c->total), c->recipe.train.batch,
         args->checkpoint == 1
             ? "the best checkpoint by accuracy on the same images, which flatters all"
             : "the last checkpoint: nothing is chosen by the images that it is judged on");

@@ -372,7 +372,7 @@ base_status app_compare_page(const app_table *table, base_error *err)
              "%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
              c->entries.count, (long long)c->args->seeds, c->args->seeds > 1 ? "s" : "",
              app_network_name(network, sizeof network, &c->recipe.config), c->recipe.name,
-             app_thousands(steps, sizeof steps, c->total), c->recipe.train.batch);
+             show_thousands(steps, sizeof steps, c->total), c->recipe.train.batch);
     base_status status = show_page_open(&page, path, "Routers compared", lead, err);
     base_free(path);
     if (status != BASE_OK)

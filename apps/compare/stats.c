@@ -18,7 +18,7 @@ const char *app_figure_text(char *out, size_t out_bytes, const measure_mean *s,
     if (s->count == 0)
         snprintf(out, out_bytes, "\xe2\x80\x93"); /* an en dash */
     else if (figure->kind == APP_KIND_COUNT && s->mean >= 0 && s->mean < 0x1p63)
-        app_thousands(out, out_bytes, (uint64_t)(s->mean + 0.5));
+        show_thousands(out, out_bytes, (uint64_t)(s->mean + 0.5));
     else if (isfinite(s->std) && s->std > 0)
         snprintf(out, out_bytes, "%.*f \xc2\xb1 %.*f", figure->digits, unit * s->mean,
                  figure->digits, unit * s->std);

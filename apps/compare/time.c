@@ -230,7 +230,7 @@ static json_t *entry_json(const timing *t, const timed_entry *e)
     }
     json_object_set_new(json, "rounds_ms", rounds);
     json_object_set_new(json, "sinkhorn_rounds_ms", plan);
-    json_object_set_new(json, "p", app_json_real(e->p));
+    json_object_set_new(json, "p", show_json_real(e->p));
     return json;
 }
 
@@ -243,9 +243,9 @@ static json_t *timing_json(const timing *t, const char *key)
     common.precision = c->precision;
     json_t *json = app_json_begin(&common, "compare-timing", NULL, c->recipe.data.train);
     json_t *entries = json_object();
-    json_object_set_new(json, "key", app_json_text(key));
+    json_object_set_new(json, "key", show_json_text(key));
     json_object_set_new(json, "machine",
-                        app_json_text(bench_machine(machine, sizeof machine)));
+                        show_json_text(bench_machine(machine, sizeof machine)));
     json_object_set_new(json, "batch", json_integer(t->plan.recipe.train.batch));
     json_object_set_new(json, "rounds", json_integer(c->args->rounds));
     for (size_t e = 0; e < c->entries.count; e++)

@@ -289,7 +289,7 @@ static base_status job_end(crew *w, size_t at, int state, base_error *err)
     if (status != BASE_OK)
         return status;
     app_compare_name(name, sizeof name, w->compare, j.run);
-    app_duration(seconds, sizeof seconds, base_seconds() - j.began);
+    show_duration(seconds, sizeof seconds, base_seconds() - j.began);
     w->done_steps += j.run->step;
     if (j.run->state == APP_RUN_FINISHED) {
         w->finished++;

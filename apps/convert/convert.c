@@ -252,8 +252,8 @@ static void summary_print(const vit_model *model, const char *path,
 
     app_note(common, "%s: %s, %d x %d, %d classes, %s parameters, %s active, %s", path,
              app_network_name(name, sizeof name, c), c->image, c->image, c->classes,
-             app_thousands(a, sizeof a, vit_model_floats(model)),
-             app_thousands(b, sizeof b, vit_model_active_floats(model)),
+             show_thousands(a, sizeof a, vit_model_floats(model)),
+             show_thousands(b, sizeof b, vit_model_active_floats(model)),
              common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
 }
 
@@ -264,7 +264,7 @@ static json_t *convert_json(const app_network *network, const convert_args *args
     json_t *json = app_json_begin(&args->common, "convert", network->path, NULL);
 
     app_network_json(json, network);
-    json_object_set_new(json, "out", app_json_text(out));
+    json_object_set_new(json, "out", show_json_text(out));
     json_object_set_new(json, "parameters",
                         json_integer((json_int_t)vit_model_floats(model)));
     json_object_set_new(json, "active_parameters",

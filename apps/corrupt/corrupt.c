@@ -208,13 +208,13 @@ static void result_print(const app_tree *tree)
     char a[32], b[32], c[32];
 
     printf("images  %s of %s\nfiles   %s written, %s kept\n",
-           app_thousands(a, sizeof a, tree->images - tree->bad),
-           app_thousands(b, sizeof b, tree->count),
-           app_thousands(c, sizeof c, tree->written),
-           app_thousands((char[32]){0}, 32, tree->kept));
+           show_thousands(a, sizeof a, tree->images - tree->bad),
+           show_thousands(b, sizeof b, tree->count),
+           show_thousands(c, sizeof c, tree->written),
+           show_thousands((char[32]){0}, 32, tree->kept));
     if (tree->bad > 0)
         printf("bad     %llu unusable images, left out\n", (unsigned long long)tree->bad);
-    printf("time    %s, %.1f files/s\n", app_duration(a, sizeof a, tree->seconds),
+    printf("time    %s, %.1f files/s\n", show_duration(a, sizeof a, tree->seconds),
            (double)tree->written / fmax(tree->seconds, 1e-9));
 }
 
@@ -245,7 +245,7 @@ static base_status result_write(const app_tree *tree, base_error *err)
     if (!common->json)
         return BASE_OK;
     json_t *json = app_json_begin(common, "corrupt", NULL, args->data);
-    json_object_set_new(json, "out", app_json_text(args->out));
+    json_object_set_new(json, "out", show_json_text(args->out));
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)(tree->images - tree->bad)));
     json_object_set_new(json, "seconds", json_real(tree->seconds));

@@ -52,8 +52,8 @@ static const char *scope_text(char *out, size_t out_bytes, const app_survey *s)
 {
     char looked[32], all[32];
 
-    app_thousands(looked, sizeof looked, s->looked);
-    app_thousands(all, sizeof all, data_source_count(s->source));
+    show_thousands(looked, sizeof looked, s->looked);
+    show_thousands(all, sizeof all, data_source_count(s->source));
     if (s->looked == data_source_count(s->source))
         snprintf(out, out_bytes, "%s of all %s images",
                  s->args->verify ? "every pixel" : "headers", all);
@@ -81,7 +81,7 @@ static void print_classes(const app_survey *s, FILE *out)
         fprintf(out, ", %zu without images", s->empty_classes);
     if (s->unlabelled > 0)
         fprintf(out, ", %s images without a label",
-                app_thousands(number, sizeof number, s->unlabelled));
+                show_thousands(number, sizeof number, s->unlabelled));
     fprintf(out, "\n");
     const size_t shown =
         s->args->all_classes || classes <= CLASSES_SHOWN ? classes : CLASSES_SHOWN / 2;
@@ -105,9 +105,9 @@ static void print_sizes(const app_survey *s, FILE *out)
     fprintf(out, "height    %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n", s->height.low,
             s->height.middle, s->height.high);
     fprintf(out, "pixels    %10s %10s %10s\n",
-            app_thousands(low, sizeof low, s->pixels.low),
-            app_thousands(middle, sizeof middle, s->pixels.middle),
-            app_thousands(high, sizeof high, s->pixels.high));
+            show_thousands(low, sizeof low, s->pixels.low),
+            show_thousands(middle, sizeof middle, s->pixels.middle),
+            show_thousands(high, sizeof high, s->pixels.high));
     fprintf(out, "file      %10s %10s %10s\n", bytes_text(low, sizeof low, s->file.low),
             bytes_text(middle, sizeof middle, s->file.middle),
             bytes_text(high, sizeof high, s->file.high));
@@ -121,14 +121,14 @@ static void print_kinds(const app_survey *s, FILE *out)
         if (s->kinds[k] == 0)
             continue;
         const char *note = app_picture_note((app_picture_kind)k);
-        fprintf(out, "%10s  %s%s%s\n", app_thousands(number, sizeof number, s->kinds[k]),
+        fprintf(out, "%10s  %s%s%s\n", show_thousands(number, sizeof number, s->kinds[k]),
                 app_picture_name((app_picture_kind)k), note[0] ? ": " : "", note);
     }
     for (int i = 0; i < DATA_IGNORED_COUNT; i++) {
         const size_t ignored = data_source_ignored_for(s->source, (data_ignored)i);
         if (ignored > 0)
             fprintf(out, "%10s  names ignored: %s\n",
-                    app_thousands(number, sizeof number, ignored),
+                    show_thousands(number, sizeof number, ignored),
                     data_ignored_name((data_ignored)i));
     }
 }
@@ -167,13 +167,13 @@ void app_survey_print(const app_survey *s, FILE *out)
 
     fprintf(out, "layout    %s\n", layout_text(layout, sizeof layout, s));
     fprintf(out, "images    %s, %s\n",
-            app_thousands(number, sizeof number, data_source_count(s->source)),
+            show_thousands(number, sizeof number, data_source_count(s->source)),
             bytes_text(bytes, sizeof bytes, s->bytes));
     print_classes(s, out);
     print_sizes(s, out);
     print_kinds(s, out);
     print_flaws(s, out);
-    fprintf(out, "time      %s\n", app_duration(time, sizeof time, s->seconds));
+    fprintf(out, "time      %s\n", show_duration(time, sizeof time, s->seconds));
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -192,12 +192,12 @@ static json_t *flaws_json(const app_survey *s)
     for (size_t i = 0; i < s->flaws; i++) {
         json_t *flaw = json_object();
         json_object_set_new(flaw, "name",
-                            app_json_text(data_source_name(s->source, s->flaw[i].sample,
-                                                           name, sizeof name)));
+                            show_json_text(data_source_name(s->source, s->flaw[i].sample,
+                                                            name, sizeof name)));
         json_object_set_new(flaw, "sample", json_integer(s->flaw[i].sample));
         json_object_set_new(flaw, "health",
                             json_string(app_health_name(s->flaw[i].health)));
-        json_object_set_new(flaw, "reason", app_json_text(s->flaw[i].reason));
+        json_object_set_new(flaw, "reason", show_json_text(s->flaw[i].reason));
         json_array_append_new(list, flaw);
     }
     return list;
@@ -215,7 +215,7 @@ base_status app_survey_json(const app_survey *s, base_error *err)
     for (size_t c = 0; c < data_source_classes(s->source); c++) {
         json_t *class = json_object();
         json_object_set_new(class, "name",
-                            app_json_text(data_source_class_name(s->source, c)));
+                            show_json_text(data_source_class_name(s->source, c)));
         json_object_set_new(class, "images", json_integer((json_int_t)s->per_class[c]));
         json_array_append_new(classes, class);
     }
@@ -235,9 +235,9 @@ base_status app_survey_json(const app_survey *s, base_error *err)
     json_object_set_new(sizes, "file", spread_json(s->file));
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)data_source_count(s->source)));
-    json_object_set_new(json, "seconds", app_json_real(s->seconds));
+    json_object_set_new(json, "seconds", show_json_real(s->seconds));
     json_object_set_new(json, "layout", json_string(data_source_layout(s->source)));
-    json_object_set_new(json, "notice", app_json_text(data_source_notice(s->source)));
+    json_object_set_new(json, "notice", show_json_text(data_source_notice(s->source)));
     json_object_set_new(json, "bytes", json_integer((json_int_t)s->bytes));
     json_object_set_new(json, "looked_at", json_integer((json_int_t)s->looked));
     json_object_set_new(json, "verified", json_boolean(s->args->verify));
@@ -264,12 +264,12 @@ static void page_cards(show_page *page, const app_survey *s)
         {"median size", median, NULL},
     };
 
-    app_thousands(images, sizeof images, data_source_count(s->source));
+    show_thousands(images, sizeof images, data_source_count(s->source));
     bytes_text(bytes, sizeof bytes, s->bytes);
-    app_thousands(classes, sizeof classes, data_source_classes(s->source));
+    show_thousands(classes, sizeof classes, data_source_classes(s->source));
     snprintf(spread, sizeof spread, "%" PRIu64 " to %" PRIu64 " images each",
              s->class_sizes.low, s->class_sizes.high);
-    app_thousands(bad, sizeof bad, s->health[DATA_HEALTH_BAD]);
+    show_thousands(bad, sizeof bad, s->health[DATA_HEALTH_BAD]);
     scope_text(scope, sizeof scope, s);
     snprintf(median, sizeof median, "%" PRIu64 " x %" PRIu64, s->width.middle,
              s->height.middle);
@@ -324,7 +324,7 @@ static base_status page_classes(show_page *page, const app_survey *s, base_error
         const double share = (double)s->per_class[c] / (double)s->class_sizes.high;
         bars[c] = (show_bar){
             .name = class_text(text[c].name, sizeof text[c].name, s, c),
-            .value = app_thousands(text[c].value, sizeof text[c].value, s->per_class[c]),
+            .value = show_thousands(text[c].value, sizeof text[c].value, s->per_class[c]),
             .share = s->class_sizes.high > 0 ? share : 0,
         };
     }

@@ -82,7 +82,7 @@ void app_capacity_print(const app_capacity *sweep)
 
         snprintf(text[0], TEXT, "%g", p->capacity);
         snprintf(text[1], TEXT, "%s",
-                 app_thousands(number, sizeof number, (uint64_t)(k.mean + 0.5)));
+                 show_thousands(number, sizeof number, (uint64_t)(k.mean + 0.5)));
         snprintf(text[2], TEXT, "%u to %u", k.level[1], k.level[5]);
         printf(
             "%-8s  %-8s  %6.2f %% %6.2f %%  %6.4f  %13s %15s  %5.2f %%    %5.2f %% %8.4f\n",
@@ -120,9 +120,9 @@ static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *
 
         json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "layer",
                                               (json_int_t)blocks[l], "dropped",
-                                              app_json_real(m.dropped), "orphans",
-                                              app_json_real(m.orphans), "gate_lost",
-                                              app_json_real(m.gate_lost)));
+                                              show_json_real(m.dropped), "orphans",
+                                              show_json_real(m.orphans), "gate_lost",
+                                              show_json_real(m.gate_lost)));
     }
     return list;
 }
@@ -144,7 +144,7 @@ static json_t *point_json(const app_capacity *sweep, size_t i)
     json_object_set_new(json, "top1", json_real(measure_score_top1(&p->score)));
     json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
     json_object_set_new(json, "top5", json_real(measure_score_top5(&p->score)));
-    json_object_set_new(json, "loss", app_json_real(measure_score_loss(&p->score)));
+    json_object_set_new(json, "loss", show_json_real(measure_score_loss(&p->score)));
     json_object_set_new(json, "kept", json_real(k.mean));
     json_object_set_new(json, "kept_levels", levels);
     json_object_set_new(json, "dropped", json_real(k.dropped));

@@ -24,10 +24,10 @@ static void headline(const app_evaluation *e, show_page *page)
         snprintf(text[2], TEXT, "%.4f", measure_score_loss(s));
         snprintf(text[3], TEXT, "%.2f %%", 100 * measure_score_ece(s));
     }
-    snprintf(text[4], TEXT, "%s", app_thousands(number, sizeof number, s->samples));
+    snprintf(text[4], TEXT, "%s", show_thousands(number, sizeof number, s->samples));
     snprintf(note[1], TEXT, "%llu unusable", (unsigned long long)s->bad);
     snprintf(text[5], TEXT, "%s",
-             app_thousands(number, sizeof number, (uint64_t)(app_eval_rate(e) + 0.5)));
+             show_thousands(number, sizeof number, (uint64_t)(app_eval_rate(e) + 0.5)));
     const show_card cards[] = {
         {"top-1", text[0], note[0]},
         {"top-5", text[1], "label among five"},

@@ -50,11 +50,11 @@ static void headline_print(const app_evaluation *e)
     printf("model   %s (%s, %s parameters)\n",
            base_quote(path, sizeof path, e->network.path),
            app_network_name(name, sizeof name, e->network.config),
-           app_thousands(a, sizeof a, vit_model_floats(e->network.model)));
+           show_thousands(a, sizeof a, vit_model_floats(e->network.model)));
     printf("data    %s (%s, %s of %s images, %zu classes)\n",
            base_quote(path, sizeof path, e->data), data_source_layout(e->source),
-           app_thousands(a, sizeof a, s->samples),
-           app_thousands(b, sizeof b, data_source_count(e->source)),
+           show_thousands(a, sizeof a, s->samples),
+           show_thousands(b, sizeof b, data_source_count(e->source)),
            data_source_classes(e->source));
     printf("\ntop-1   %6.2f %%   95 %%: %.2f to %.2f\n", 100 * measure_score_top1(s),
            100 * low, 100 * high);
@@ -69,7 +69,7 @@ static void headline_print(const app_evaluation *e)
         printf("bad     %6llu     unusable images, counted as wrong\n",
                (unsigned long long)s->bad);
     printf("rate    %6.0f images/s, %s in all\n", app_eval_rate(e),
-           app_duration(a, sizeof a, e->seconds));
+           show_duration(a, sizeof a, e->seconds));
 }
 
 /* The classes that the data has, when they are not all; and images of none of them. */
@@ -88,9 +88,9 @@ static void subset_print(const app_evaluation *e)
     if (!t->ood || e->interrupted)
         return;
     printf("\nood     %s (%s images", base_quote(path, sizeof path, t->data),
-           app_thousands(number, sizeof number, t->outside_count));
+           show_thousands(number, sizeof number, t->outside_count));
     printf(" told from %s of %zu classes)\n",
-           app_thousands(number, sizeof number, t->inside_count), t->mask_count);
+           show_thousands(number, sizeof number, t->inside_count), t->mask_count);
     printf("AUPR    %6.2f %%   by chance %.2f\n", 100 * t->detection.aupr,
            100 * (double)t->outside_count / (double)(t->outside_count + t->inside_count));
     printf("AUROC   %6.2f %%\nFPR95   %6.2f %%\n", 100 * t->detection.auroc,
@@ -310,23 +310,23 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
         json_t *batch = json_object();
         json_t *classes = json_object();
 
-        json_object_set_new(batch, "load_cv", app_json_real(e->batch_cv[l] / batches));
+        json_object_set_new(batch, "load_cv", show_json_real(e->batch_cv[l] / batches));
         json_object_set_new(batch, "max_violation",
-                            app_json_real(e->batch_violation[l] / batches));
+                            show_json_real(e->batch_violation[l] / batches));
         const vit_load_metrics m = vit_load_summary(&e->load[l]);
 
-        json_object_set_new(layer, "gate_lost", app_json_real(m.gate_lost));
+        json_object_set_new(layer, "gate_lost", show_json_real(m.gate_lost));
         json_object_set_new(layer, "experts_per_token",
                             json_pack("{s:f, s:f, s:f, s:[f, f, f, f]}", "min", m.fewest,
                                       "mean", m.kept, "max", m.most, "at_least_1_2_4_8",
                                       m.at_least[0], m.at_least[1], m.at_least[2],
                                       m.at_least[3]));
-        json_object_set_new(layer, "routing_seconds", app_json_real(m.seconds));
+        json_object_set_new(layer, "routing_seconds", show_json_real(m.seconds));
         json_object_set_new(layer, "batch_mean", batch);
-        json_object_set_new(classes, "mutual_information", app_json_real(usage.mutual));
-        json_object_set_new(classes, "above_chance", app_json_real(usage.mutual_extra));
-        json_object_set_new(classes, "normalised", app_json_real(usage.normalised));
-        json_object_set_new(classes, "purity", app_json_real(usage.purity));
+        json_object_set_new(classes, "mutual_information", show_json_real(usage.mutual));
+        json_object_set_new(classes, "above_chance", show_json_real(usage.mutual_extra));
+        json_object_set_new(classes, "normalised", show_json_real(usage.normalised));
+        json_object_set_new(classes, "purity", show_json_real(usage.purity));
         json_object_set_new(layer, "class_usage", classes);
         json_array_append_new(layers, layer);
     }
@@ -358,7 +358,7 @@ static json_t *mean_json(const json_t *layers, const char *inside)
 
             sum += json_is_number(of) ? json_number_value(of) / n : (double)NAN;
         }
-        json_object_set_new(mean, key, app_json_real(sum));
+        json_object_set_new(mean, key, show_json_real(sum));
     }
     return mean;
 }
@@ -386,7 +386,7 @@ static json_t *ood_json(const app_evaluation *e)
     if (!t->ood || e->interrupted)
         return json_null();
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "data",
-                     app_json_text(t->data), "images", (json_int_t)t->outside_count, "bad",
+                     show_json_text(t->data), "images", (json_int_t)t->outside_count, "bad",
                      (json_int_t)t->bad, "against", (json_int_t)t->inside_count, "classes",
                      (json_int_t)t->mask_count, "aupr", t->detection.aupr, "auroc",
                      t->detection.auroc, "fpr95", t->detection.fpr95);
@@ -411,8 +411,8 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_object_set_new(json, "top1", json_real(measure_score_top1(s)));
     json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
     json_object_set_new(json, "top5", json_real(measure_score_top5(s)));
-    json_object_set_new(json, "loss", app_json_real(measure_score_loss(s)));
-    json_object_set_new(json, "ece", app_json_real(measure_score_ece(s)));
+    json_object_set_new(json, "loss", show_json_real(measure_score_loss(s)));
+    json_object_set_new(json, "ece", show_json_real(measure_score_ece(s)));
     json_object_set_new(json, "subset", subset_json(e));
     json_object_set_new(json, "ood", ood_json(e));
     json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));

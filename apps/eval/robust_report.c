@@ -117,15 +117,15 @@ void app_robust_print(const app_robust *r, const measure_score *clean)
     routing_print(r);
     if (r->args->tree) {
         printf("\nnetwork %s on the files of the tree\n",
-               app_duration(a, sizeof a, r->network_seconds));
+               show_duration(a, sizeof a, r->network_seconds));
         return;
     }
     printf("\nfrost textures: %s; parameters: %s%s\n", corrupt_set_frost(r->crew.set),
            corrupt_preset_name(r->crew.preset),
            r->args->jpeg > 0 ? "; with a last JPEG step" : "");
     printf("corruptions %s, network %s: %.1f %% of both are corruptions\n",
-           app_duration(a, sizeof a, r->corrupt_seconds),
-           app_duration(b, sizeof b, r->network_seconds),
+           show_duration(a, sizeof a, r->corrupt_seconds),
+           show_duration(b, sizeof b, r->network_seconds),
            both > 0 ? 100 * r->corrupt_seconds / both : 0);
 }
 
@@ -135,9 +135,9 @@ static json_t *means_json(measure_agreement_means m)
 {
     json_t *json = json_object();
 
-    json_object_set_new(json, "overlap", app_json_real(m.overlap));
-    json_object_set_new(json, "first", app_json_real(m.first));
-    json_object_set_new(json, "shift", app_json_real(m.moved));
+    json_object_set_new(json, "overlap", show_json_real(m.overlap));
+    json_object_set_new(json, "first", show_json_real(m.first));
+    json_object_set_new(json, "shift", show_json_real(m.moved));
     return json;
 }
 
@@ -151,12 +151,12 @@ static json_t *layers_json(const app_robust *r, const measure_cell *cell)
         json_t *layer = json_object();
 
         json_object_set_new(layer, "layer", json_integer((json_int_t)r->blocks[l]));
-        json_object_set_new(layer, "load_cv", app_json_real(m.cv));
-        json_object_set_new(layer, "max_violation", app_json_real(m.max_violation));
-        json_object_set_new(layer, "min_ratio", app_json_real(m.min_ratio));
-        json_object_set_new(layer, "dead", app_json_real(m.dead));
-        json_object_set_new(layer, "entropy", app_json_real(m.entropy));
-        json_object_set_new(layer, "dropped", app_json_real(m.dropped));
+        json_object_set_new(layer, "load_cv", show_json_real(m.cv));
+        json_object_set_new(layer, "max_violation", show_json_real(m.max_violation));
+        json_object_set_new(layer, "min_ratio", show_json_real(m.min_ratio));
+        json_object_set_new(layer, "dead", show_json_real(m.dead));
+        json_object_set_new(layer, "entropy", show_json_real(m.entropy));
+        json_object_set_new(layer, "dropped", show_json_real(m.dropped));
         if (!r->args->tree) {
             json_object_set_new(layer, "agreement", means_json(measure_agreement_all(a)));
             json_object_set_new(layer, "agreement_answer_kept",
@@ -184,17 +184,17 @@ static json_t *cells_json(const app_robust *r)
         json_object_set_new(json, "severity", json_integer(cell->pair.severity));
         json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
         json_object_set_new(json, "error",
-                            app_json_real(any ? 1 - measure_score_top1(s) : (double)NAN));
+                            show_json_real(any ? 1 - measure_score_top1(s) : (double)NAN));
         json_object_set_new(json, "top1",
-                            app_json_real(any ? measure_score_top1(s) : (double)NAN));
+                            show_json_real(any ? measure_score_top1(s) : (double)NAN));
         json_object_set_new(json, "top5",
-                            app_json_real(any ? measure_score_top5(s) : (double)NAN));
-        json_object_set_new(json, "loss", app_json_real(measure_score_loss(s)));
-        json_object_set_new(json, "ece", app_json_real(measure_score_ece(s)));
+                            show_json_real(any ? measure_score_top5(s) : (double)NAN));
+        json_object_set_new(json, "loss", show_json_real(measure_score_loss(s)));
+        json_object_set_new(json, "ece", show_json_real(measure_score_ece(s)));
         json_object_set_new(json, "flipped",
-                            app_json_real(cell->compared > 0 ? (double)cell->flipped /
-                                                                   (double)cell->compared
-                                                             : (double)NAN));
+                            show_json_real(cell->compared > 0 ? (double)cell->flipped /
+                                                                    (double)cell->compared
+                                                              : (double)NAN));
         json_object_set_new(json, "moe", layers_json(r, cell));
         json_array_append_new(cells, json);
     }
@@ -218,16 +218,17 @@ static json_t *kinds_json(const app_robust *r, const corrupt_errors *errors)
         json_object_set_new(json, "group",
                             json_string(corrupt_group_name(corrupt_kind_group(kind))));
         json_object_set_new(json, "benchmark", json_boolean(k < CORRUPT_BENCH_COUNT));
-        json_object_set_new(json, "error", app_json_real(corrupt_mean_error(errors, kind)));
-        json_object_set_new(json, "ce", app_json_real(corrupt_ce(errors, kind)));
+        json_object_set_new(json, "error",
+                            show_json_real(corrupt_mean_error(errors, kind)));
+        json_object_set_new(json, "ce", show_json_real(corrupt_ce(errors, kind)));
         json_object_set_new(
             json, "relative_ce",
-            app_json_real(corrupt_relative_ce(errors, kind, r->args->alexnet_clean)));
-        json_object_set_new(json, "ece", app_json_real(m.ece));
-        json_object_set_new(json, "flipped", app_json_real(m.flipped));
+            show_json_real(corrupt_relative_ce(errors, kind, r->args->alexnet_clean)));
+        json_object_set_new(json, "ece", show_json_real(m.ece));
+        json_object_set_new(json, "flipped", show_json_real(m.flipped));
         if (r->moe_count > 0) {
-            json_object_set_new(json, "load_cv", app_json_real(m.cv));
-            json_object_set_new(json, "max_violation", app_json_real(m.violation));
+            json_object_set_new(json, "load_cv", show_json_real(m.cv));
+            json_object_set_new(json, "max_violation", show_json_real(m.violation));
         }
         if (r->moe_count > 0 && !r->args->tree)
             json_object_set_new(json, "agreement", means_json(m.routing));
@@ -244,7 +245,7 @@ json_t *app_robust_json(const app_robust *r, const measure_score *clean)
 
     measure_cell_errors(&errors, r->cell, r->selection.count, clean);
     json_object_set_new(json, "tree",
-                        r->args->tree ? app_json_text(r->args->tree) : json_null());
+                        r->args->tree ? show_json_text(r->args->tree) : json_null());
     if (!r->args->tree) {
         json_object_set_new(json, "preset",
                             json_string(corrupt_preset_name(r->crew.preset)));
@@ -255,18 +256,18 @@ json_t *app_robust_json(const app_robust *r, const measure_score *clean)
         json_object_set_new(json, "corrupt_seconds", json_real(r->corrupt_seconds));
         json_object_set_new(
             json, "corrupt_share",
-            app_json_real(both > 0 ? r->corrupt_seconds / both : (double)NAN));
+            show_json_real(both > 0 ? r->corrupt_seconds / both : (double)NAN));
     } else {
         json_object_set_new(json, "bad", json_integer((json_int_t)r->tree_bad));
     }
     json_object_set_new(json, "network_seconds", json_real(r->network_seconds));
     json_object_set_new(json, "comparable", json_boolean(app_robust_comparable(r)));
     json_object_set_new(json, "alexnet_clean", json_real(r->args->alexnet_clean));
-    json_object_set_new(json, "mce", app_json_real(corrupt_mce(&errors)));
+    json_object_set_new(json, "mce", show_json_real(corrupt_mce(&errors)));
     json_object_set_new(
         json, "relative_mce",
-        app_json_real(corrupt_relative_mce(&errors, r->args->alexnet_clean)));
-    json_object_set_new(json, "mean_error", app_json_real(corrupt_bench_error(&errors)));
+        show_json_real(corrupt_relative_mce(&errors, r->args->alexnet_clean)));
+    json_object_set_new(json, "mean_error", show_json_real(corrupt_bench_error(&errors)));
     json_object_set_new(json, "corruptions", kinds_json(r, &errors));
     json_object_set_new(json, "cells", cells_json(r));
     return json;

@@ -29,8 +29,8 @@ static void headline_print(const app_study *s)
            s->network.config->moe.router.name, s->experts, s->network.config->moe.k);
     printf("data    %s (%s, %s of %s images, %zu classes), top-1 %.2f %%\n",
            base_quote(path, sizeof path, s->data), data_source_layout(s->source),
-           app_thousands(a, sizeof a, s->images),
-           app_thousands(b, sizeof b, data_source_count(s->source)),
+           show_thousands(a, sizeof a, s->images),
+           show_thousands(b, sizeof b, data_source_count(s->source)),
            data_source_classes(s->source), 100 * (double)s->right / (double)s->images);
 }
 
@@ -49,7 +49,7 @@ static void tables_print(const app_study *s)
                 continue;
             printf("block %-3zu %-12s %17s  %6.4f  ", s->layer[l].block,
                    app_study_kind_name((app_study_kind)kind),
-                   app_thousands(number, sizeof number, (uint64_t)t->found.total),
+                   show_thousands(number, sizeof number, (uint64_t)t->found.total),
                    t->found.mutual);
             if (t->chance_known)
                 printf("%12.4f", t->found.mutual - t->chance.mutual);
@@ -150,22 +150,23 @@ static json_t *table_json(const app_study_table *t)
 
     if (!t->table)
         return json_null();
-    return json_pack(
-        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "assignments",
-        (json_int_t)f->total, "mutual_information", app_json_real(f->mutual),
-        "above_chance",
-        t->chance_known ? app_json_real(f->mutual - t->chance.mutual) : json_null(),
-        "normalised", app_json_real(f->normalised), "class_entropy",
-        app_json_real(f->class_entropy), "expert_entropy", app_json_real(f->expert_entropy),
-        "expert_given_class", app_json_real(f->expert_given_class), "purity",
-        app_json_real(f->purity), "purity_by_chance",
-        t->chance_known ? app_json_real(t->chance.purity) : json_null());
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "assignments",
+                     (json_int_t)f->total, "mutual_information", show_json_real(f->mutual),
+                     "above_chance",
+                     t->chance_known ? show_json_real(f->mutual - t->chance.mutual)
+                                     : json_null(),
+                     "normalised", show_json_real(f->normalised), "class_entropy",
+                     show_json_real(f->class_entropy), "expert_entropy",
+                     show_json_real(f->expert_entropy), "expert_given_class",
+                     show_json_real(f->expert_given_class), "purity",
+                     show_json_real(f->purity), "purity_by_chance",
+                     t->chance_known ? show_json_real(t->chance.purity) : json_null());
 }
 
 static json_t *probe_json(const measure_probe *p)
 {
-    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:i, s:b}", "test", app_json_real(p->test),
-                     "train", app_json_real(p->train), "chance", app_json_real(p->chance),
+    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:i, s:b}", "test", show_json_real(p->test),
+                     "train", show_json_real(p->train), "chance", show_json_real(p->chance),
                      "train_tokens", (json_int_t)p->train_count, "test_tokens",
                      (json_int_t)p->test_count, "iterations", p->iterations, "converged",
                      p->converged);
@@ -197,17 +198,17 @@ static json_t *embedding_json(const app_study *s, const app_study_layer *layer)
 {
     return json_pack(
         "{s:I, s:[o, o], s:o, s:o}", "points", (json_int_t)s->points, "pca_variance",
-        app_json_real(layer->variance[0]), app_json_real(layer->variance[1]), "variance",
-        app_json_real(layer->total), "tsne_divergence", app_json_real(layer->divergence));
+        show_json_real(layer->variance[0]), show_json_real(layer->variance[1]), "variance",
+        show_json_real(layer->total), "tsne_divergence", show_json_real(layer->divergence));
 }
 
 static json_t *agreement_json(const app_study_layer *layer)
 {
     const measure_agreement_means m = measure_agreement_all(&layer->agreement);
 
-    return json_pack("{s:o, s:o, s:o}", "flip_rate", app_json_real(1 - m.first),
-                     "set_change", app_json_real(1 - m.overlap), "shift",
-                     app_json_real(m.moved));
+    return json_pack("{s:o, s:o, s:o}", "flip_rate", show_json_real(1 - m.first),
+                     "set_change", show_json_real(1 - m.overlap), "shift",
+                     show_json_real(m.moved));
 }
 
 json_t *app_study_json(const app_study *s, const app_common *common)
@@ -240,7 +241,7 @@ json_t *app_study_json(const app_study *s, const app_common *common)
     json_object_set_new(json, "top1", json_real((double)s->right / (double)s->images));
     json_object_set_new(json, "router", json_string(s->network.config->moe.router.name));
     json_object_set_new(json, "against",
-                        s->args->against ? app_json_text(s->other.path) : json_null());
+                        s->args->against ? show_json_text(s->other.path) : json_null());
     json_object_set_new(json, "experts", layers);
     return json;
 }

@@ -152,8 +152,8 @@ static void layer_print(const char *name, const char *what, size_t floats, size_
 {
     char a[32], b[32];
 
-    printf("%-12s %-44s %13s %13s\n", name, what, app_thousands(a, sizeof a, floats),
-           app_thousands(b, sizeof b, active));
+    printf("%-12s %-44s %13s %13s\n", name, what, show_thousands(a, sizeof a, floats),
+           show_thousands(b, sizeof b, active));
 }
 
 static void layers_print(const vit_model *model)
@@ -263,7 +263,7 @@ static void inspect_print(const app_network *network, const file_facts *facts, b
     char name[1024], a[32], b[32];
 
     printf("file        %s\n", base_quote(name, sizeof name, network->path));
-    printf("            %s bytes, %s, %s\n", app_thousands(a, sizeof a, network->bytes),
+    printf("            %s bytes, %s, %s\n", show_thousands(a, sizeof a, network->bytes),
            facts->type, facts->format);
     printf("network     %s\n", app_network_name(name, sizeof name, c));
     printf("input       %d x %d, %d channel%s, resize %d, crop %d, %s", c->image, c->image,
@@ -273,8 +273,8 @@ static void inspect_print(const app_network *network, const file_facts *facts, b
     printf("\ngelu        %s\n", c->gelu == VIT_GELU_TANH ? "tanh" : "erf");
     labels_print(network);
     printf("parameters  %s, of which a token meets %s\n",
-           app_thousands(a, sizeof a, vit_model_floats(model)),
-           app_thousands(b, sizeof b, vit_model_active_floats(model)));
+           show_thousands(a, sizeof a, vit_model_floats(model)),
+           show_thousands(b, sizeof b, vit_model_active_floats(model)));
     printf("cost        %.4g GFLOP an image forward (a multiply and an add are two)\n",
            vit_model_flops(model) / 1e9);
     layers_print(model);

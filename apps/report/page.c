@@ -35,7 +35,7 @@ static void value_put(FILE *file, double value, app_report_kind kind)
     else if (kind == APP_REPORT_SHARE)
         fprintf(file, "%.2f %%", 100 * value);
     else if (kind == APP_REPORT_COUNT && value >= 0 && value < 0x1p63) /* it is of a file */
-        fputs(app_thousands(text, sizeof text, (uint64_t)(value + 0.5)), file);
+        fputs(show_thousands(text, sizeof text, (uint64_t)(value + 0.5)), file);
     else if (kind == APP_REPORT_FLOPS)
         fprintf(file, "%.4g M", value / 1e6);
     else

@@ -81,11 +81,12 @@ static json_t *set_json(const app_report_set *set, const app_common *common)
         const app_report_model *m = &set->model[i];
         json_t *one = json_object(), *attacks = json_array();
 
-        json_object_set_new(one, "name", app_json_text(m->name));
-        json_object_set_new(one, "model", app_json_text(m->path));
-        json_object_set_new(one, "top1", app_json_real(app_report_number(m->eval, "top1")));
+        json_object_set_new(one, "name", show_json_text(m->name));
+        json_object_set_new(one, "model", show_json_text(m->path));
+        json_object_set_new(one, "top1",
+                            show_json_real(app_report_number(m->eval, "top1")));
         json_object_set_new(one, "mce",
-                            app_json_real(app_report_number(m->robust, "robust.mce")));
+                            show_json_real(app_report_number(m->robust, "robust.mce")));
         for (size_t a = 0; a < m->attacks; a++)
             json_array_append_new(
                 attacks,

@@ -52,13 +52,14 @@ static base_status log_line(app_trainer *t, double seconds, uint64_t images, dou
     json_object_set_new(json, "epoch",
                         json_real((double)t->at.step * t->recipe.train.accumulate /
                                   (double)t->parts_in_epoch));
-    json_object_set_new(json, "loss", app_json_real(loss));
-    json_object_set_new(json, "accuracy", app_json_real(accuracy));
+    json_object_set_new(json, "loss", show_json_real(loss));
+    json_object_set_new(json, "accuracy", show_json_real(accuracy));
     json_object_set_new(json, "lr",
-                        app_json_real(vit_schedule_lr(&t->schedule, t->at.step - 1)));
-    json_object_set_new(json, "images_per_second", app_json_real((double)images / seconds));
+                        show_json_real(vit_schedule_lr(&t->schedule, t->at.step - 1)));
+    json_object_set_new(json, "images_per_second",
+                        show_json_real((double)images / seconds));
     json_object_set_new(json, "images", json_integer((json_int_t)images));
-    json_object_set_new(json, "seconds", app_json_real(seconds));
+    json_object_set_new(json, "seconds", show_json_real(seconds));
     json_object_set_new(json, "best", json_boolean(better));
     app_trainer_loads(json, t, t->eval_load);
     return app_metrics_write(&t->metrics, json, err);

@@ -217,7 +217,7 @@ void app_trainer_loads(json_t *json, const app_trainer *trainer, const vit_load 
                               app_json_load(app_trainer_block(trainer, i), &load[i]));
         share += vit_load_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
     }
-    json_object_set_new(json, "sinkhorn_share", app_json_real(share));
+    json_object_set_new(json, "sinkhorn_share", show_json_real(share));
     json_object_set_new(json, "moe", layers);
 }
 
@@ -232,13 +232,13 @@ static base_status log_line(app_trainer *t, double lr, base_error *err)
     json_object_set_new(json, "epoch",
                         json_real((double)t->at.step * t->recipe.train.accumulate /
                                   (double)t->parts_in_epoch));
-    json_object_set_new(json, "loss", app_json_real(s->loss / s->images));
-    json_object_set_new(json, "accuracy", app_json_real(s->correct / s->images));
-    json_object_set_new(json, "lr", app_json_real(lr));
+    json_object_set_new(json, "loss", show_json_real(s->loss / s->images));
+    json_object_set_new(json, "accuracy", show_json_real(s->correct / s->images));
+    json_object_set_new(json, "lr", show_json_real(lr));
     json_object_set_new(json, "images_per_second",
-                        app_json_real(t->timed_images / t->timed_seconds));
-    json_object_set_new(json, "grad_norm", app_json_real(s->grad_norm / updates));
-    json_object_set_new(json, "aux_loss", app_json_real(s->aux_loss / s->images));
+                        show_json_real(t->timed_images / t->timed_seconds));
+    json_object_set_new(json, "grad_norm", show_json_real(s->grad_norm / updates));
+    json_object_set_new(json, "aux_loss", show_json_real(s->aux_loss / s->images));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
     app_trainer_loads(json, t, t->load);
     memset(&t->at.sums, 0, sizeof t->at.sums);

@@ -32,8 +32,8 @@ static void print_row(const char *name, const char *what, row_counts counts)
     char all[32], active[32];
 
     fprintf(stderr, "  %-9s %-52s %12s %12s\n", name, what,
-            app_thousands(all, sizeof all, counts.all),
-            app_thousands(active, sizeof active, counts.active));
+            show_thousands(all, sizeof all, counts.all),
+            show_thousands(active, sizeof active, counts.active));
 }
 
 static void print_layers(const app_trainer *t)
@@ -78,9 +78,9 @@ static void print_data(const char *label, const data_source *source, size_t used
 {
     char count[32], all[32] = "", path[1024];
 
-    app_thousands(count, sizeof count, used);
+    show_thousands(count, sizeof count, used);
     if (used != data_source_count(source))
-        app_thousands(all, sizeof all, data_source_count(source));
+        show_thousands(all, sizeof all, data_source_count(source));
     fprintf(stderr, "%-12s%s:%s, %s%s%s images, %zu classes\n", label,
             data_source_layout(source),
             base_quote(path, sizeof path, data_source_path(source)), count,
@@ -90,7 +90,7 @@ static void print_data(const char *label, const data_source *source, size_t used
     if (data_source_ignored(source) > 0)
         fprintf(stderr,
                 "%-12s%s other names ignored: no images, hidden, or links to nowhere\n", "",
-                app_thousands(count, sizeof count, data_source_ignored(source)));
+                show_thousands(count, sizeof count, data_source_ignored(source)));
 }
 
 void app_trainer_print(const app_trainer *trainer)
@@ -121,7 +121,7 @@ void app_trainer_print(const app_trainer *trainer)
     fprintf(stderr,
             "%-12s%s steps of %d images, %" PRIu64
             " an epoch; %s, lr %g %s, warm-up %" PRIu64 " steps%s\n",
-            "plan", app_thousands(steps, sizeof steps, t->total), r->train.batch,
+            "plan", show_thousands(steps, sizeof steps, t->total), r->train.batch,
             t->parts_in_epoch / (uint64_t)r->train.accumulate,
             r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
             schedules[r->schedule.kind], t->schedule.warmup,

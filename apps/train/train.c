@@ -239,7 +239,7 @@ static base_status report(const app_trainer *t, const train_args *args, double s
             "best top-1 %.2f %% at step %" PRIu64 ", last top-1 %.2f %%, loss %s, %s\n",
             100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
             app_loss_text(loss, sizeof loss, t->at.last_loss),
-            app_duration(duration, sizeof duration, seconds));
+            show_duration(duration, sizeof duration, seconds));
     note_loader(t, seconds);
     app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'", t->out,
              t->path[2]);
@@ -250,18 +250,18 @@ static base_status report(const app_trainer *t, const train_args *args, double s
     app_network_describe(&network);
     json = app_json_begin(&args->common, "train", t->out, t->recipe.data.train);
     app_network_json(json, &network);
-    json_object_set_new(json, "val", app_json_text(t->recipe.data.val));
-    json_object_set_new(json, "recipe", app_json_text(t->recipe.name));
+    json_object_set_new(json, "val", show_json_text(t->recipe.data.val));
+    json_object_set_new(json, "recipe", show_json_text(t->recipe.name));
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)data_loader_samples(t->train_loader)));
-    json_object_set_new(json, "seconds", app_json_real(seconds));
+    json_object_set_new(json, "seconds", show_json_real(seconds));
     json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
     json_object_set_new(json, "best_step", json_integer((json_int_t)t->at.best_step));
-    json_object_set_new(json, "best_top1", app_json_real(t->at.best_accuracy));
-    json_object_set_new(json, "top1", app_json_real(t->at.last_accuracy));
-    json_object_set_new(json, "loss",
-                        t->at.last_loss < 0 ? json_null() : app_json_real(t->at.last_loss));
+    json_object_set_new(json, "best_top1", show_json_real(t->at.best_accuracy));
+    json_object_set_new(json, "top1", show_json_real(t->at.last_accuracy));
+    json_object_set_new(
+        json, "loss", t->at.last_loss < 0 ? json_null() : show_json_real(t->at.last_loss));
     json_object_set_new(json, "peak_bytes", json_integer((json_int_t)base_peak_bytes()));
     app_trainer_loads(json, t, t->eval_load);
     return app_json_write(&args->common, json, err);

@@ -347,7 +347,7 @@ static base_status evaluate(app_trainer *t, base_error *err)
             (double)t->at.step * t->recipe.train.accumulate / (double)t->parts_in_epoch,
             t->at.step, 100 * t->at.last_accuracy,
             app_loss_text(loss, sizeof loss, t->at.last_loss),
-            app_duration(seconds, sizeof seconds, t->eval_seconds - before),
+            show_duration(seconds, sizeof seconds, t->eval_seconds - before),
             better ? "  best" : "");
     fflush(app_result_stream(t->common));
     if (better)

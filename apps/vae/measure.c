@@ -194,12 +194,12 @@ static json_t *table_json(const measure_table *t)
 {
     json_t *json = json_object();
 
-    json_object_set_new(json, "mutual_information", app_json_real(t->mutual));
-    json_object_set_new(json, "nmi", app_json_real(t->normalised));
-    json_object_set_new(json, "class_entropy", app_json_real(t->class_entropy));
-    json_object_set_new(json, "expert_entropy", app_json_real(t->expert_entropy));
-    json_object_set_new(json, "expert_given_class", app_json_real(t->expert_given_class));
-    json_object_set_new(json, "purity", app_json_real(t->purity));
+    json_object_set_new(json, "mutual_information", show_json_real(t->mutual));
+    json_object_set_new(json, "nmi", show_json_real(t->normalised));
+    json_object_set_new(json, "class_entropy", show_json_real(t->class_entropy));
+    json_object_set_new(json, "expert_entropy", show_json_real(t->expert_entropy));
+    json_object_set_new(json, "expert_given_class", show_json_real(t->expert_given_class));
+    json_object_set_new(json, "purity", show_json_real(t->purity));
     return json;
 }
 
@@ -207,9 +207,9 @@ static json_t *probe_json(const measure_probe *p)
 {
     json_t *json = json_object();
 
-    json_object_set_new(json, "accuracy", app_json_real(p->test));
-    json_object_set_new(json, "train_accuracy", app_json_real(p->train));
-    json_object_set_new(json, "chance", app_json_real(p->chance));
+    json_object_set_new(json, "accuracy", show_json_real(p->test));
+    json_object_set_new(json, "train_accuracy", show_json_real(p->train));
+    json_object_set_new(json, "chance", show_json_real(p->chance));
     json_object_set_new(json, "images", json_integer((json_int_t)p->test_count));
     return json;
 }
@@ -220,8 +220,8 @@ json_t *app_vae_json(const app_vae *v, const app_vae_measures *m)
     json_t *json = app_json_begin(v->common, "vae", v->out, v->recipe.train);
     json_t *load = json_array(), *error = json_array(), *table = json_array();
 
-    json_object_set_new(json, "val", app_json_text(v->recipe.val));
-    json_object_set_new(json, "recipe", app_json_text(v->recipe.name));
+    json_object_set_new(json, "val", show_json_text(v->recipe.val));
+    json_object_set_new(json, "recipe", show_json_text(v->recipe.name));
     json_object_set_new(
         json, "routing",
         json_string(v->recipe.routing == APP_VAE_LABEL ? "label" : "learned"));
@@ -232,13 +232,13 @@ json_t *app_vae_json(const app_vae *v, const app_vae_measures *m)
     json_object_set_new(json, "train_samples",
                         json_integer((json_int_t)data_loader_samples(v->train_loader)));
     json_object_set_new(json, "samples", json_integer((json_int_t)m->images));
-    json_object_set_new(json, "seconds", app_json_real(v->seconds));
-    json_object_set_new(json, "mse", app_json_real(m->best));
-    json_object_set_new(json, "mse_all", app_json_real(m->all));
-    json_object_set_new(json, "kl", app_json_real(m->kl));
-    json_object_set_new(json, "gate_entropy", app_json_real(m->entropy));
-    json_object_set_new(json, "gate_agreement", app_json_real(m->agreement));
-    json_object_set_new(json, "load_entropy", app_json_real(m->load_entropy));
+    json_object_set_new(json, "seconds", show_json_real(v->seconds));
+    json_object_set_new(json, "mse", show_json_real(m->best));
+    json_object_set_new(json, "mse_all", show_json_real(m->all));
+    json_object_set_new(json, "kl", show_json_real(m->kl));
+    json_object_set_new(json, "gate_entropy", show_json_real(m->entropy));
+    json_object_set_new(json, "gate_agreement", show_json_real(m->agreement));
+    json_object_set_new(json, "load_entropy", show_json_real(m->load_entropy));
     json_object_set_new(json, "dead_experts", json_integer((json_int_t)m->dead));
     json_object_set_new(json, "classes_by_experts", table_json(&m->found));
     json_object_set_new(json, "by_chance", table_json(&m->chance));
@@ -246,7 +246,7 @@ json_t *app_vae_json(const app_vae *v, const app_vae_measures *m)
     json_object_set_new(json, "probe_label", probe_json(&m->of_label));
     for (size_t e = 0; e < m->experts; e++) {
         json_array_append_new(load, json_integer((json_int_t)m->load[e]));
-        json_array_append_new(error, app_json_real(m->expert_error[e]));
+        json_array_append_new(error, show_json_real(m->expert_error[e]));
     }
     for (size_t y = 0; y < m->classes; y++) {
         json_t *row = json_array();

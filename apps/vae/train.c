@@ -328,14 +328,14 @@ static base_status log_line(app_vae *v, base_error *err)
 
     json_object_set_new(json, "kind", json_string("train"));
     json_object_set_new(json, "step", json_integer((json_int_t)v->step));
-    json_object_set_new(json, "mse", app_json_real(v->sums.squares / n / pixels));
-    json_object_set_new(json, "kl", app_json_real(v->sums.kl / n));
-    json_object_set_new(json, "balance", app_json_real(v->sums.balance / n));
-    json_object_set_new(json, "gate_entropy", app_json_real(v->sums.entropy / n));
+    json_object_set_new(json, "mse", show_json_real(v->sums.squares / n / pixels));
+    json_object_set_new(json, "kl", show_json_real(v->sums.kl / n));
+    json_object_set_new(json, "balance", show_json_real(v->sums.balance / n));
+    json_object_set_new(json, "gate_entropy", show_json_real(v->sums.entropy / n));
     json_object_set_new(json, "grad_norm",
-                        app_json_real(v->sums.grad_norm / v->sums.steps));
+                        show_json_real(v->sums.grad_norm / v->sums.steps));
     json_object_set_new(json, "lr",
-                        app_json_real(vit_schedule_lr(&v->schedule, v->step - 1)));
+                        show_json_real(vit_schedule_lr(&v->schedule, v->step - 1)));
     v->sums = (app_vae_sums){0};
     return app_metrics_write(&v->metrics, json, err);
 }
@@ -390,12 +390,12 @@ static base_status evaluate(app_vae *v, base_error *err)
         json_t *json = json_object();
         json_object_set_new(json, "kind", json_string("eval"));
         json_object_set_new(json, "step", json_integer((json_int_t)v->step));
-        json_object_set_new(json, "mse", app_json_real(m.best));
-        json_object_set_new(json, "mse_all", app_json_real(m.all));
-        json_object_set_new(json, "kl", app_json_real(m.kl));
-        json_object_set_new(json, "gate_entropy", app_json_real(m.entropy));
-        json_object_set_new(json, "load_entropy", app_json_real(m.load_entropy));
-        json_object_set_new(json, "nmi", app_json_real(m.found.normalised));
+        json_object_set_new(json, "mse", show_json_real(m.best));
+        json_object_set_new(json, "mse_all", show_json_real(m.all));
+        json_object_set_new(json, "kl", show_json_real(m.kl));
+        json_object_set_new(json, "gate_entropy", show_json_real(m.entropy));
+        json_object_set_new(json, "load_entropy", show_json_real(m.load_entropy));
+        json_object_set_new(json, "nmi", show_json_real(m.found.normalised));
         status = app_metrics_write(&v->metrics, json, err);
         app_progress_line(&v->progress,
                           "epoch %-4" PRIu64

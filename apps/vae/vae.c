@@ -191,7 +191,7 @@ static void print(const app_vae *v, const app_vae_measures *m)
             100 * m->of_expert.test, 100 * m->of_expert.chance, 100 * m->of_label.test,
             100 * m->of_label.chance);
     fprintf(out, "%zu images, %llu steps in %s\n", m->images, (unsigned long long)v->step,
-            app_duration(duration, sizeof duration, v->seconds));
+            show_duration(duration, sizeof duration, v->seconds));
 }
 
 /* Everything that a finished run leaves. */
