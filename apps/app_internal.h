@@ -158,12 +158,6 @@ void app_progress_end(app_progress *p);
 /* For data_loader_config.log, user = the app_progress. */
 void app_progress_log(void *progress, const char *line);
 
-/* ---- results as CSV (csv.c) ------------------------------------------------------------- */
-
-/* A text as one cell: quoted where RFC 4180 says so, breaks of lines as blanks, an apostrophe before what a
- * spreadsheet would take for a formula (= + - @ at its beginning, but for numbers). */
-void app_csv_text(FILE *file, const char *text);
-
 /* ---- results as JSON (json.c) ----------------------------------------------------------- */
 
 /* The keys of cli.md: vmoe, command, model, data (NULL: left out), seed, precision, threads. The
@@ -174,6 +168,9 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
 json_t *app_json_load(size_t block, const vit_load *load);
 /* Whether the file can be written: asked before work that takes hours, not after it. NULL and "-": yes. */
 base_status app_output_check(const char *path, base_error *err);
+/* All forms of a result: the table where results go to a terminal or a file, the page (html NULL: none), --json. */
+base_status app_document_write(const app_common *common, const show_document *document,
+                               const show_view *view, const char *html, base_error *err);
 /* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json over. */
 base_status app_json_write(const app_common *common, json_t *json, base_error *err);
 

@@ -102,3 +102,17 @@ done:
     json_decref(json);
     return status;
 }
+
+base_status app_document_write(const app_common *common, const show_document *document,
+                               const show_view *view, const char *html, base_error *err)
+{
+    FILE *out = app_result_stream(common);
+    base_status status =
+        out == stdout ? show_print_terminal(out, document, view, err) : BASE_OK;
+
+    if (status == BASE_OK && html)
+        status = show_page_write(document, view, html, err);
+    if (status == BASE_OK && common->json)
+        status = app_json_write(common, json_incref(show_document_json(document)), err);
+    return status;
+}

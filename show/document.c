@@ -235,6 +235,25 @@ show_at show_find(const show_at *at, const char *path)
     return place(at, value, NULL, index);
 }
 
+json_t *show_json_find(const json_t *json, const char *path)
+{
+    const show_at root = place(NULL, json, NULL, 0);
+
+    return json ? (json_t *)(uintptr_t)show_find(&root, path).value : NULL;
+}
+
+double show_json_number(const json_t *json, const char *path)
+{
+    const json_t *value = show_json_find(json, path);
+
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+const char *show_json_string(const json_t *json, const char *path)
+{
+    return json_string_value(show_json_find(json, path));
+}
+
 static size_t walk(show_render *r, show_at *out, const show_at *at, const char *path);
 
 /* One element of a [] part: itself where the path ends, else what is below it. */

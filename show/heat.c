@@ -125,7 +125,7 @@ static void heat_squares(show_page *page, const show_heat_map *h, const double *
         if (strlen(h->row_names[r]) > letters)
             letters = strlen(h->row_names[r]) < LETTERS ? strlen(h->row_names[r]) : LETTERS;
     const int left = LETTER * (int)letters + 16;
-    const int across = left + (int)h->columns * wide + (h->column_names ? 60 : 8);
+    const int across = left + (int)h->columns * wide + (h->column_names ? 80 : 8);
     const int down = TOP + (int)h->rows * high + (h->column_names ? UNDER : NUMBERS_UNDER);
 
     fprintf(file,

@@ -69,6 +69,10 @@ base_status show_document_picture(show_document *document, const char *key,
 /* Finite numbers as numbers, others as null; text that is no UTF-8 with \xNN. */
 json_t *show_json_real(double value);
 json_t *show_json_text(const char *text);
+/* What stands at a path ("paths" below), borrowed; NULL: nothing, or null. json may be NULL. */
+json_t *show_json_find(const json_t *json, const char *path);
+double show_json_number(const json_t *json, const char *path);      /* NaN: no number */
+const char *show_json_string(const json_t *json, const char *path); /* NULL: no text */
 
 /* ---- views: static tables ----------------------------------------------------------------
  * Paths. "threat.eps" follows names; "attacks[]" is every element of a list, or of an object (@ is then its name, # its

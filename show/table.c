@@ -122,11 +122,18 @@ static void page_table(show_render *r, const grid *g, const show_rows *rows)
 
 /* ---- on a terminal ----------------------------------------------------------------------------------------- */
 
-/* A text in so many characters, cut with ".." where it must be. */
+/* A text in so many characters, cut with ".." where it must be: a path in front, its end says more. */
 static void padded(FILE *out, const char *text, size_t wide, bool right, bool last)
 {
     size_t letters = show_letters(text), room = letters > wide ? wide - 2 : letters;
 
+    if (letters > wide && strchr(text, '/')) {
+        size_t drop = letters - room;
+
+        for (fputs("..", out); drop > 0 || ((unsigned char)*text & 0xc0) == 0x80; text++)
+            drop -= ((unsigned char)*text & 0xc0) != 0x80;
+        letters = wide;
+    }
     for (size_t i = letters; right && i < wide; i++)
         fputc(' ', out);
     for (; *text && (room > 0 || ((unsigned char)*text & 0xc0) == 0x80); text++) {

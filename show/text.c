@@ -241,21 +241,27 @@ size_t show_letters(const char *text)
 
 /* ---- CSV -------------------------------------------------------------------------------------------------- */
 
-void show_csv_text(FILE *out, const char *text)
+/* A spreadsheet would reckon with what begins so. A number that happens to is a number. */
+static bool is_formula(const char *text)
 {
     double number;
-    const bool armed =
-        strchr("=+-@\t\r", *text) && *text && !base_parse_real(&number, text);
 
-    if (!armed && !strpbrk(text, ",\"\r\n")) {
-        fputs(text, out);
+    return *text && strchr("=+-@", *text) && !base_parse_real(&number, text);
+}
+
+void show_csv_text(FILE *out, const char *text)
+{
+    const char *const mark = is_formula(text) ? "'" : "";
+
+    if (!strpbrk(text, ",\"\r\n\t")) {
+        fprintf(out, "%s%s", mark, text);
         return;
     }
-    fputs(armed ? "\"'" : "\"", out);
+    fprintf(out, "\"%s", mark);
     for (; *text; text++) {
         if (*text == '"')
             fputc('"', out);
-        fputc(*text == '\n' || *text == '\r' ? ' ' : *text, out);
+        fputc(strchr("\r\n\t", *text) ? ' ' : *text, out);
     }
     fputc('"', out);
 }

@@ -356,7 +356,7 @@ START_TEST(cells_that_look_like_formulas_are_disarmed)
         size_t bytes = 0;
         FILE *file = open_memstream(&text, &bytes);
 
-        app_csv_text(file, cells[i].text);
+        show_csv_text(file, cells[i].text);
         fclose(file);
         ck_assert_str_eq(text, cells[i].cell);
         free(text);

@@ -66,13 +66,18 @@ START_TEST(two_models_stand_side_by_side)
     ck_assert_ptr_nonnull(strstr(text, "plain"));
     ck_assert_ptr_nonnull(strstr(text, "hardened"));
     ck_assert_ptr_nonnull(strstr(text, "clean accuracy"));
-    ck_assert_ptr_nonnull(strstr(text, "linf 8/255"));
+    ck_assert_ptr_nonnull(strstr(text, "Under attack, linf"));
+    ck_assert_ptr_nonnull(strstr(text, "8/255"));
     ck_assert_ptr_nonnull(strstr(text, "McNemar"));
     ck_assert_ptr_nonnull(strstr(text, "tokens with other experts"));
     ck_assert_ptr_nonnull(strstr(text, "</html>"));
     base_free(text);
     json_t *set = program_json(json);
-    ck_assert_uint_eq(json_array_size(json_object_get(set, "models")), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(set, "networks")), 2);
+    ck_assert_uint_eq(json_array_size(show_json_find(set, "evaluations")), 2);
+    ck_assert_double_gt(show_json_number(set, "evaluations[0].n"), 0);
+    ck_assert_uint_eq(json_array_size(show_json_find(set, "evaluations[0].ci95")), 2);
+    ck_assert_str_eq(show_json_string(set, "attacked[0].points[0].checks"), "not checked");
     json_decref(set);
     base_free(json);
 }
@@ -85,7 +90,7 @@ START_TEST(a_folder_of_results_is_enough)
         program_run(dir, "report", dir, "--out", page, NULL)); /* eval and attack below */
     char *text = program_text(page);
     ck_assert_ptr_nonnull(strstr(text, "plain"));
-    ck_assert_ptr_nonnull(strstr(text, "linf 8/255"));
+    ck_assert_ptr_nonnull(strstr(text, "Under attack, linf"));
     ck_assert_ptr_nonnull(strstr(text, "calibration error"));
     base_free(text);
 }
@@ -137,7 +142,7 @@ static void attack_write(const char *path, const char *of, const char *on, const
     snprintf(
         text, sizeof text,
         "{\"command\": \"attack\", \"model\": {\"path\": \"%s\"%s}, \"data\": {\"name\": "
-        "\"%s\"}, \"threat\": {\"norm\": \"linf\"}, \"sweep\": [{\"attack\": "
+        "\"%s\"}, \"samples\": 4, \"threat\": {\"norm\": \"linf\"}, \"sweep\": [{\"attack\": "
         "\"worst_case\", \"eps\": 0.5, \"eps_text\": \"0.5\", \"robust_acc\": 0.25, "
         "\"n\": 4, \"k\": 1}]}",
         of, more, on);
@@ -165,21 +170,136 @@ START_TEST(attacks_on_other_data_stand_apart)
         program_run(dir, "report", one, two, three, "--out", page, "--json", json, NULL));
     char *text = program_text(page);
     ck_assert_uint_eq(count_of(text, "Under attack, linf"), 2);
-    ck_assert_uint_eq(count_of(text, "On here."), 1);
-    ck_assert_uint_eq(count_of(text, "On there."), 1);
-    ck_assert_uint_eq(count_of(text, "25.00 %"), 3);
+    ck_assert_uint_eq(count_of(text, "On here, 4 images"), 1);
+    ck_assert_uint_eq(count_of(text, "On there, 4 images"), 1);
+    ck_assert_uint_eq(count_of(text, "25.00 %</td>"), 3);
     ck_assert_ptr_nonnull(strstr(text, "-1e+300")); /* not as a count */
     json_t *set = program_json(json);
-    const json_t *first = json_array_get(json_object_get(set, "models"), 0);
-    const json_t *attack = json_array_get(json_object_get(first, "attacks"), 0);
-    ck_assert(json_is_object(attack)); /* though there is no worst_case */
-    ck_assert(json_is_null(json_object_get(attack, "worst_case")));
+    ck_assert_uint_eq(json_array_size(show_json_find(set, "attacked[0].points")), 2);
+    ck_assert_uint_eq(json_array_size(show_json_find(set, "attacked[1].points")), 1);
+    ck_assert_ptr_null(show_json_find(set, "attacked[0].points[0].attacks"));
     json_decref(set);
     base_free(text);
     base_free(json);
     base_free(one);
     base_free(two);
     base_free(three);
+}
+END_TEST
+
+static void eval_write(const char *path, const char *on, int n, double top1)
+{
+    char text[400];
+
+    snprintf(text, sizeof text,
+             "{\"command\": \"eval\", \"model\": \"a\", \"data\": \"%s\", \"samples\": %d, "
+             "\"top1\": %g, \"top1_interval\": [0, 1]}",
+             on, n, top1);
+    test_write(path, text, strlen(text));
+}
+
+START_TEST(every_result_has_its_row_whatever_the_order)
+{
+    char *first = test_path(dir, "1.json"), *second = test_path(dir, "2.json");
+    char *third = test_path(dir, "3.json"), *same = test_path(dir, "4.json");
+    char *json[2] = {test_path(dir, "x.json"), test_path(dir, "y.json")};
+
+    eval_write(first, "here", 10, 0.5);
+    eval_write(second, "there", 10, 0.75);
+    eval_write(third, "here", 20, 0.625);
+    eval_write(same, "here", 10, 0.5);
+    program_done(program_run(dir, "report", first, second, third, same, "--out", page,
+                             "--json", json[0], NULL));
+    program_done(program_run(dir, "report", third, second, first, "--out", page, "--json",
+                             json[1], NULL));
+    json_t *x = program_json(json[0]), *y = program_json(json[1]);
+    ck_assert_uint_eq(json_array_size(show_json_find(x, "evaluations")), 3);
+    ck_assert(
+        json_equal(show_json_find(x, "evaluations"), show_json_find(y, "evaluations")));
+    ck_assert_ptr_nonnull(strstr(show_json_string(x, "facts[0]"), "2 data sets"));
+    ck_assert_ptr_nonnull(strstr(show_json_string(x, "facts[0]"), "2 numbers of images"));
+    char *text = program_text(page);
+    ck_assert_ptr_nonnull(strstr(text, "compare only rows that have both alike"));
+    ck_assert_ptr_null(strstr(text, "<b>")); /* of different data nothing is best */
+    base_free(text);
+    json_decref(x);
+    json_decref(y);
+    base_free(first);
+    base_free(second);
+    base_free(third);
+    base_free(same);
+    base_free(json[0]);
+    base_free(json[1]);
+}
+END_TEST
+
+/* An attack of `broken` of 8 images, the first ones, with its samples beside. */
+static char *attack_make(const char *name, size_t broken, const char *attacks)
+{
+    char *out = test_path(dir, name), text[800];
+
+    ck_assert_int_eq(base_folder_make(out, NULL), BASE_OK);
+    char *path = test_path(out, "report.json"), *csv = test_path(out, "samples.csv");
+    snprintf(
+        text, sizeof text,
+        "{\"command\": \"attack\", \"model\": {\"path\": \"%s\"}, \"samples\": 8, \"data\": "
+        "{\"name\": \"here\", \"ids_sha256\": \"x\"}, \"threat\": {\"norm\": \"l2\"}, "
+        "\"worst_case\": {\"attacks\": [\"%s\"]}, \"samples_file\": \"samples.csv\", "
+        "\"checks\": [{\"status\": \"PASS\"}, {\"status\": \"FAIL\"}], \"sweep\": [{\"attack\": "
+        "\"worst_case\", \"eps\": 1, \"eps_text\": \"1\", \"robust_acc\": %g}]}",
+        name, attacks, (double)(8 - broken) / 8);
+    test_write(path, text, strlen(text));
+    FILE *file = fopen(csv, "w");
+    fprintf(file, "id,y,clean_pred,robust_1\n");
+    for (size_t i = 0; i < 8; i++)
+        fprintf(file, "%zu,1,1,%d\n", i, i >= broken);
+    fclose(file);
+    base_free(path);
+    base_free(csv);
+    return out;
+}
+
+/* p of 8 against 0 is 2 / 256, of 4 against 0 is 2 / 16: told apart, and not. */
+START_TEST(bold_follows_the_paired_test)
+{
+    char *strong = attack_make("strong", 0, "pgd"), *weak = attack_make("weak", 8, "pgd");
+    char *near_it = attack_make("near", 4, "pgd"), *other = attack_make("other", 8, "fgsm");
+    const char *const beside[] = {weak, near_it, other};
+    char *json = test_path(dir, "set.json");
+
+    for (size_t i = 0; i < 3; i++) {
+        program_done(program_run(dir, "report", strong, beside[i], "--out", page, "--json",
+                                 json, NULL));
+        json_t *set = program_json(json);
+        size_t best = 0, k;
+        json_t *point;
+        json_array_foreach(show_json_find(set, "attacked[0].points"), k, point) best +=
+            json_is_true(json_object_get(point, "best"));
+        ck_assert_uint_eq(best, i == 0);
+        ck_assert_str_eq(show_json_string(set, "attacked[0].points[0].verdict"), "FAIL");
+        json_decref(set);
+    }
+    base_free(strong);
+    base_free(weak);
+    base_free(near_it);
+    base_free(other);
+    base_free(json);
+}
+END_TEST
+
+START_TEST(odd_types_are_no_results_and_do_no_harm)
+{
+    static const char *const texts[] = {"[]", "{\"command\": 5, \"model\": \"a\"}",
+                                        "{\"command\": \"eval\", \"model\": {}}",
+                                        "{\"command\": \"attack\", \"model\": \"a\"}"};
+    char *bad = test_path(dir, "bad.json");
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        test_write(bad, texts[i], strlen(texts[i]));
+        program_refused(program_run(dir, "report", bad, "--out", page, "--quiet", NULL), 1,
+                        "no result");
+    }
+    base_free(bad);
 }
 END_TEST
 
@@ -195,6 +315,9 @@ int main(void)
     tcase_add_test(limits, what_is_no_result_is_refused);
     tcase_add_test(limits, damaged_samples_are_named);
     tcase_add_test(limits, attacks_on_other_data_stand_apart);
+    tcase_add_test(core, every_result_has_its_row_whatever_the_order);
+    tcase_add_test(core, bold_follows_the_paired_test);
+    tcase_add_test(limits, odd_types_are_no_results_and_do_no_harm);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

@@ -59,7 +59,7 @@ void bench_csv_row(const bench_result *r, const bench_args *args)
     for (size_t i = 0; i < BENCH_PARTS; i++)
         printf(",%.3f", 1e3 * r->part[i]);
     printf(",%s,", bench_recompute_name(args));
-    app_csv_text(stdout, bench_machine(machine, sizeof machine));
+    show_csv_text(stdout, bench_machine(machine, sizeof machine));
     putchar('\n');
     fflush(stdout);
 }

@@ -23,11 +23,11 @@ static void entry_put(FILE *file, const app_entry *entry)
 {
     char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
 
-    app_csv_text(file, entry->label);
+    show_csv_text(file, entry->label);
     fputc(',', file);
-    app_csv_text(file, entry->router);
+    show_csv_text(file, entry->router);
     fputc(',', file);
-    app_csv_text(file, app_entry_settings(settings, sizeof settings, entry));
+    show_csv_text(file, app_entry_settings(settings, sizeof settings, entry));
 }
 
 static void runs_put(FILE *file, const app_table *t)
@@ -46,7 +46,7 @@ static void runs_put(FILE *file, const app_table *t)
         for (size_t f = 0; f < t->figures; f++)
             number_put(file, app_table_value(t, r, f));
         fputc(',', file);
-        app_csv_text(file, run->reason);
+        show_csv_text(file, run->reason);
         fputc('\n', file);
     }
 }

@@ -47,12 +47,12 @@ static line *lines_read(size_t *count, const app_compare_run *run, const char *k
         const char *which = json_string_value(json_object_get(json, "kind"));
         if (which && strcmp(which, kind) == 0)
             lines[(*count)++] =
-                (line){.step = app_report_number(json, "step"),
-                       .loss = app_report_number(json, "loss"),
-                       .accuracy = app_report_number(json, "accuracy"),
+                (line){.step = show_json_number(json, "step"),
+                       .loss = show_json_number(json, "loss"),
+                       .accuracy = show_json_number(json, "accuracy"),
                        .cv = layer_mean(json, "load_cv"),
                        .dropped = layer_mean(json, "dropped"),
-                       .sinkhorn = app_report_number(json, "sinkhorn_share")};
+                       .sinkhorn = show_json_number(json, "sinkhorn_share")};
         json_decref(json);
         at = end + 1;
     }

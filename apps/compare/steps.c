@@ -87,8 +87,8 @@ void app_compare_steps(show_page *page, const app_table *table)
 {
     const app_compare *c = table->compare;
     const size_t plain = app_step_reference(table);
-    const char *machine = app_report_string(table->timing, "machine");
-    const double threads = app_report_number(table->timing, "threads");
+    const char *machine = show_json_string(table->timing, "machine");
+    const double threads = show_json_number(table->timing, "threads");
     FILE *file = page->out.file;
 
     show_page_section(page, "A training step", NULL);
@@ -96,8 +96,8 @@ void app_compare_steps(show_page *page, const app_table *table)
         file,
         "<p class=\"soft\">Median and quartiles of %.0f rounds; in a round every trained "
         "network makes one step in turn, on the same batch of %.0f images, %.0f thread%s, ",
-        app_report_number(table->timing, "rounds"),
-        app_report_number(table->timing, "batch"), threads, threads > 1 ? "s" : "");
+        show_json_number(table->timing, "rounds"), show_json_number(table->timing, "batch"),
+        threads, threads > 1 ? "s" : "");
     show_page_text(page, machine ? machine : "");
     fputs(
         ". Ratios are of the same round. A router that plans by chance p makes both kinds of "

@@ -45,7 +45,7 @@ static double layers_mean(const json_t *json, const char *key)
     json_t *layer;
     size_t i;
 
-    json_array_foreach(layers, i, layer) sum += app_report_number(layer, key);
+    json_array_foreach(layers, i, layer) sum += show_json_number(layer, key);
     return json_array_size(layers) > 0 ? sum / (double)json_array_size(layers)
                                        : (double)NAN;
 }
@@ -61,12 +61,12 @@ static void kind_errors(double out[CORRUPT_BENCH_COUNT], const json_t *corrupt)
     memset(out, 0, CORRUPT_BENCH_COUNT * sizeof *out);
     json_array_foreach(cells, i, cell)
     {
-        const char *name = app_report_string(cell, "corruption");
+        const char *name = show_json_string(cell, "corruption");
         corrupt_kind kind;
 
         if (!name || !corrupt_kind_find(&kind, name) || (int)kind >= CORRUPT_BENCH_COUNT)
             continue;
-        out[kind] += app_report_number(cell, "error") / CORRUPT_SEVERITY_MAX;
+        out[kind] += show_json_number(cell, "error") / CORRUPT_SEVERITY_MAX;
         seen[kind]++;
     }
     for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
@@ -95,7 +95,7 @@ static double moved_corrupted(const json_t *corrupt)
     {
         json_array_foreach(json_object_get(cell, "moe"), l, layer)
         {
-            sum += 1 - app_report_number(layer, "agreement.overlap");
+            sum += 1 - show_json_number(layer, "agreement.overlap");
             count++;
         }
     }
@@ -109,7 +109,7 @@ static double moved_attacked(const json_t *attack, const char *key)
     json_t *layer;
     size_t i;
 
-    json_array_foreach(layers, i, layer) sum += 1 - app_report_number(layer, key);
+    json_array_foreach(layers, i, layer) sum += 1 - show_json_number(layer, key);
     return json_array_size(layers) > 0 ? sum / (double)json_array_size(layers)
                                        : (double)NAN;
 }
@@ -126,15 +126,15 @@ static void run_fill(app_table *t, size_t run)
     if (r->state == APP_RUN_FINISHED)
         training = app_training_means_of(r);
     kind_errors(kinds, corrupt);
-    v[APP_FIGURE_TOP1] = app_report_number(clean, "top1");
-    v[APP_FIGURE_LOSS] = app_report_number(clean, "loss");
-    v[APP_FIGURE_ECE] = app_report_number(clean, "ece");
+    v[APP_FIGURE_TOP1] = show_json_number(clean, "top1");
+    v[APP_FIGURE_LOSS] = show_json_number(clean, "loss");
+    v[APP_FIGURE_ECE] = show_json_number(clean, "ece");
     v[APP_FIGURE_CORRUPTED] = mean_of(kinds, CORRUPT_BENCH_COUNT);
-    v[APP_FIGURE_LOAD_CV] = app_report_number(clean, "moe_mean.load_cv");
-    v[APP_FIGURE_LOAD_ENTROPY] = app_report_number(clean, "moe_mean.entropy");
-    v[APP_FIGURE_VIOLATION] = app_report_number(clean, "moe_mean.max_violation");
-    v[APP_FIGURE_DEAD] = app_report_number(clean, "moe_mean.dead");
-    v[APP_FIGURE_DROPPED] = app_report_number(clean, "moe_mean.dropped");
+    v[APP_FIGURE_LOAD_CV] = show_json_number(clean, "moe_mean.load_cv");
+    v[APP_FIGURE_LOAD_ENTROPY] = show_json_number(clean, "moe_mean.entropy");
+    v[APP_FIGURE_VIOLATION] = show_json_number(clean, "moe_mean.max_violation");
+    v[APP_FIGURE_DEAD] = show_json_number(clean, "moe_mean.dead");
+    v[APP_FIGURE_DROPPED] = show_json_number(clean, "moe_mean.dropped");
     v[APP_FIGURE_ORPHANS] = layers_mean(clean, "orphans");
     v[APP_FIGURE_MOVED_CORRUPTED] = moved_corrupted(corrupt);
     v[APP_FIGURE_MOVED_ATTACKED] = moved_attacked(attack, "iou");
@@ -143,9 +143,9 @@ static void run_fill(app_table *t, size_t run)
     v[APP_FIGURE_TRAIN_CV] = training.cv;
     v[APP_FIGURE_TRAIN_DROPPED] = training.dropped;
     v[APP_FIGURE_SINKHORN] = training.sinkhorn;
-    v[APP_FIGURE_PARAMETERS] = app_report_number(clean, "parameters");
-    v[APP_FIGURE_ACTIVE] = app_report_number(clean, "active_parameters");
-    v[APP_FIGURE_FLOPS] = app_report_number(clean, "flops_spent");
+    v[APP_FIGURE_PARAMETERS] = show_json_number(clean, "parameters");
+    v[APP_FIGURE_ACTIVE] = show_json_number(clean, "active_parameters");
+    v[APP_FIGURE_FLOPS] = show_json_number(clean, "flops_spent");
     for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++) {
         const char *budget = strchr(t->figure[f].key, '_') + 1;
         json_t *one;
@@ -154,10 +154,10 @@ static void run_fill(app_table *t, size_t run)
         v[f] = (double)NAN;
         json_array_foreach(json_object_get(attack, "sweep"), i, one)
         {
-            const char *name = app_report_string(one, "attack");
-            const char *eps = app_report_string(one, "eps_text");
+            const char *name = show_json_string(one, "attack");
+            const char *eps = show_json_string(one, "eps_text");
             if (name && eps && strcmp(name, "worst_case") == 0 && strcmp(eps, budget) == 0)
-                v[f] = app_report_number(one, "robust_acc");
+                v[f] = show_json_number(one, "robust_acc");
         }
     }
 }

@@ -61,7 +61,7 @@ static void usage_write(FILE *file, const app_study *s)
                     continue;
                 fprintf(file, "%zu,%s,%zu,", s->layer[l].block,
                         app_study_kind_name((app_study_kind)kind), i / s->experts);
-                app_csv_text(file, app_network_label(name, sizeof name, &s->network,
+                show_csv_text(file, app_network_label(name, sizeof name, &s->network,
                                                      s->source, i / s->experts));
                 fprintf(file, ",%zu,%llu\n", i % s->experts, (unsigned long long)table[i]);
             }
@@ -86,7 +86,7 @@ static void experts_write(FILE *file, const app_study *s)
                     layer->load.load[e] / layer->load.assignments,
                     layer->load.importance[e] / layer->load.tokens, i % APP_STUDY_TOP,
                     layer->top[i].class);
-            app_csv_text(file, app_network_label(name, sizeof name, &s->network, s->source,
+            show_csv_text(file, app_network_label(name, sizeof name, &s->network, s->source,
                                                  layer->top[i].class));
             number(file, layer->top[i].lift);
             number(file, layer->top[i].share);
@@ -111,7 +111,7 @@ static void embedding_write(FILE *file, const app_study *s)
                     i < s->points ? "pca" : "tsne", (double)at[0], (double)at[1],
                     layer->expert[t], s->token_label[t], s->token_right[t],
                     s->token_held[t], s->token_patch[t], s->token_sample[t]);
-            app_csv_text(
+            show_csv_text(
                 file, data_source_name(s->source, s->token_sample[t], name, sizeof name));
             putc('\n', file);
         }
@@ -134,7 +134,7 @@ static void patches_write(FILE *file, const app_study *s)
                     i / APP_STUDY_SHOTS, i % APP_STUDY_SHOTS, (double)shot->rank,
                     shot->patch / rows, shot->patch % rows, shot->sample,
                     data_source_label(s->source, shot->sample));
-            app_csv_text(file,
+            show_csv_text(file,
                          data_source_name(s->source, shot->sample, name, sizeof name));
             putc('\n', file);
         }

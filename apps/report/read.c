@@ -1,6 +1,5 @@
-/* read.c - reads the results of evaluations and attacks (docs/json.md,
- * docs/attacks.md) and sorts them by the checkpoint that they are of. Whatever is not in a
- * file is simply not shown: files of older versions are fine. */
+/* read.c - reads the results of evaluations and attacks (docs/json.md, docs/attacks.md). Whatever is not in a file is
+ * simply not shown: files of older versions are fine. */
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,62 +8,9 @@
 
 #include "apps/report/internal.h"
 
-enum { JSON_MAX_BYTES = 256 << 20, CSV_MAX_BYTES = 1 << 30, COLUMNS_MAX = 128 };
+enum { JSON_MAX_BYTES = 256 << 20, CSV_MAX_BYTES = 1 << 30, RESULTS_MAX = 1024 };
 
-/* ---- numbers ------------------------------------------------------------------------- */
-
-static const json_t *found(const json_t *json, const char *keys)
-{
-    char key[64];
-
-    while (json && *keys) {
-        const size_t length = strcspn(keys, ".");
-
-        snprintf(key, sizeof key, "%.*s", (int)length, keys);
-        json = json_object_get(json, key);
-        keys += length + (keys[length] == '.');
-    }
-    return json;
-}
-
-double app_report_number(const json_t *json, const char *keys)
-{
-    const json_t *value = found(json, keys);
-
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-const char *app_report_string(const json_t *json, const char *keys)
-{
-    return json_string_value(found(json, keys));
-}
-
-bool app_report_at(app_report_share *out, const json_t *attack, double eps)
-{
-    json_t *one;
-    size_t i;
-
-    json_array_foreach(json_object_get(attack, "sweep"), i, one)
-    {
-        const char *name = app_report_string(one, "attack");
-        const json_t *interval = json_object_get(one, "ci95");
-
-        if (!name || strcmp(name, "worst_case") != 0 ||
-            fabs(app_report_number(one, "eps") - eps) > 1e-9)
-            continue;
-        *out = (app_report_share){
-            .share = app_report_number(one, "robust_acc"),
-            .low = json_number_value(json_array_get(interval, 0)),
-            .high = json_number_value(json_array_get(interval, 1)),
-            .k = (size_t)json_integer_value(json_object_get(one, "k")),
-            .n = (size_t)json_integer_value(json_object_get(one, "n")),
-        };
-        return isfinite(out->share) && out->n > 0;
-    }
-    return false;
-}
-
-/* ---- files --------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------------------- */
 
 /* "runs/quickstart" of "runs/quickstart/best/model.safetensors", else the file's path. */
 static void name_of(char out[APP_REPORT_NAME], const char *path)
@@ -89,75 +35,76 @@ static void name_of(char out[APP_REPORT_NAME], const char *path)
         name > safe + 1) /* vmoe compare's ROUTER/seed-N */
         for (name -= 2; name > safe && name[-1] != '/';)
             name--;
-    base_quote(out, APP_REPORT_NAME, name);
+    base_quote(out, APP_REPORT_NAME - 8, name); /* room for a number */
 }
 
-static app_report_model *model_of(app_report_set *set, const char *path, base_error *err)
+/* Room for another result. */
+static base_status room_make(app_report_set *set, base_error *err)
 {
-    for (size_t i = 0; i < set->count; i++)
-        if (strcmp(set->model[i].path, path) == 0)
-            return &set->model[i];
-    if (set->count == APP_REPORT_MODELS) {
-        base_fail(err, BASE_UNSUPPORTED, "more than %d models on one page",
-                  (int)APP_REPORT_MODELS);
-        return NULL;
-    }
-    app_report_model *model = &set->model[set->count];
-    model->path = base_text("%s", path);
-    if (!model->path) {
-        base_fail(err, BASE_NO_MEMORY, "no memory for another model");
-        return NULL;
-    }
-    name_of(model->name, path);
-    for (size_t i = 0; i < set->count; i++) /* two runs of one name: their numbers tell */
-        if (strcmp(set->model[i].name, model->name) == 0) {
-            char longer[APP_REPORT_NAME];
-            snprintf(longer, sizeof longer, "%.80s (%zu)", model->name, set->count + 1);
-            memcpy(model->name, longer, sizeof longer);
-            break;
-        }
-    set->count++;
-    return model;
-}
-
-static void replace(json_t **place, json_t *json)
-{
-    json_decref(*place);
-    *place = json_incref(json);
-}
-
-static base_status attack_take(app_report_model *model, json_t *json, const char *path,
-                               base_error *err)
-{
-    const char *norm = app_report_string(json, "threat.norm");
-    const char *data = app_report_string(json, "data.name");
-    const char *slash = strrchr(path, '/');
-    const char *file = app_report_string(json, "samples_file");
-    struct stat info;
-    size_t at = 0;
-
-    for (; at < model->attacks; at++) {
-        const json_t *other = model->attack[at].json;
-        const char *a = app_report_string(other, "threat.norm");
-        const char *b = app_report_string(other, "data.name");
-
-        if (norm && a && data && b && strcmp(a, norm) == 0 && strcmp(b, data) == 0)
-            break; /* the later file stands */
-    }
-    if (at == APP_REPORT_ATTACKS)
-        return base_fail(err, BASE_UNSUPPORTED, "more than %d attacks on '%s'",
-                         (int)APP_REPORT_ATTACKS, model->name);
-    char *samples =
-        file ? base_text("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, file) : NULL;
-    if (samples && stat(samples, &info) != 0) {
-        base_free(samples);
-        samples = NULL;
-    }
-    base_free(model->attack[at].samples);
-    model->attack[at].samples = samples;
-    replace(&model->attack[at].json, json);
-    model->attacks += at == model->attacks;
+    if (set->count == RESULTS_MAX)
+        return base_fail(err, BASE_UNSUPPORTED, "more than %d results on one page",
+                         (int)RESULTS_MAX);
+    if (set->count < set->room)
+        return BASE_OK;
+    const size_t room = 2 * set->room + 16;
+    app_report_result *more = base_alloc(room, sizeof *more);
+    if (!more)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for another result");
+    if (set->count > 0)
+        memcpy(more, set->result, set->count * sizeof *more);
+    base_free(set->result);
+    set->result = more;
+    set->room = room;
     return BASE_OK;
+}
+
+/* Adds a document of ours; one that is there already is left out. json becomes the set's. */
+static base_status result_add(app_report_set *set, app_report_kind kind, json_t *json,
+                              const char *model, const char *path, base_error *err)
+{
+    const char *samples = json_string_value(json_object_get(json, "samples_file"));
+    const char *slash = strrchr(path, '/');
+    base_status status = room_make(set, err);
+    struct stat info;
+
+    for (size_t i = 0; i < set->count && status == BASE_OK; i++) {
+        if (json_equal(set->result[i].json, json)) {
+            json_decref(json);
+            return BASE_OK;
+        }
+    }
+    app_report_result made = {.kind = kind, .json = json, .model = model};
+    made.file = base_text("%s", path);
+    if (samples)
+        made.samples =
+            base_text("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, samples);
+    if (made.samples && stat(made.samples, &info) != 0) {
+        base_free(made.samples);
+        made.samples = NULL;
+    }
+    if (status == BASE_OK && !made.file)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
+    if (status == BASE_OK) {
+        name_of(made.name, model);
+        set->result[set->count++] = made;
+        return BASE_OK;
+    }
+    base_free(made.file);
+    base_free(made.samples);
+    json_decref(json);
+    return status;
+}
+
+/* The kind of a document by its command; -1: none that a page compares. */
+static int kind_of(const json_t *json)
+{
+    static const char *const commands[] = {"eval", "attack", "inspect"};
+    const char *command = json_string_value(json_object_get(json, "command"));
+
+    for (int i = 0; command && i < 3; i++)
+        if (strcmp(command, commands[i]) == 0)
+            return i;
+    return -1;
 }
 
 /* One file; *known false: it is no result that a page compares. */
@@ -167,7 +114,7 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
     char *text = NULL, shown[2 * JSON_ERROR_TEXT_LENGTH];
     size_t bytes = 0;
     json_error_t why;
-    base_status status = base_file_read(&text, &bytes, path, JSON_MAX_BYTES, err);
+    const base_status status = base_file_read(&text, &bytes, path, JSON_MAX_BYTES, err);
 
     *known = false;
     if (status != BASE_OK)
@@ -177,25 +124,15 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
     if (!json) /* its text cites the file */
         return base_fail(err, BASE_FORMAT, "'%s' is no JSON: line %d: %s", path, why.line,
                          base_quote(shown, sizeof shown, why.text));
-    const char *command = app_report_string(json, "command");
-    const bool attack = command && strcmp(command, "attack") == 0;
-    const char *of = app_report_string(json, attack ? "model.path" : "model");
-    *known = command && of &&
-             (attack || strcmp(command, "eval") == 0 || strcmp(command, "inspect") == 0);
-    app_report_model *model = *known ? model_of(set, of, err) : NULL;
-    if (*known && !model) {
-        status = err ? err->status : BASE_NO_MEMORY;
-    } else if (attack && *known) {
-        status = attack_take(model, json, path, err);
-    } else if (*known && strcmp(command, "inspect") == 0) {
-        replace(&model->inspect, json);
-    } else if (*known) {
-        replace(&model->eval, json);
-        if (json_is_object(json_object_get(json, "robust")))
-            replace(&model->robust, json);
-    }
+    const int kind = kind_of(json);
+    const json_t *of =
+        show_json_find(json, kind == APP_REPORT_ATTACK ? "model.path" : "model");
+    *known = kind >= 0 && json_is_string(of);
+    if (*known)
+        return result_add(set, (app_report_kind)kind, json, json_string_value(of), path,
+                          err);
     json_decref(json);
-    return status;
+    return BASE_OK;
 }
 
 static int is_json(const struct dirent *entry)
@@ -283,20 +220,46 @@ base_status app_report_add(app_report_set *set, const char *word, base_error *er
     return status;
 }
 
+static int by_what(const void *a, const void *b)
+{
+    const app_report_result *x = a, *y = b;
+    const int model = strcmp(x->model, y->model);
+
+    return model                ? model
+           : x->kind != y->kind ? (int)x->kind - (int)y->kind
+                                : strcmp(x->file, y->file);
+}
+
+void app_report_sort(app_report_set *set)
+{
+    qsort(set->result, set->count, sizeof *set->result, by_what);
+    for (size_t i = 0; i < set->count; i++) { /* two runs of one name: their numbers tell */
+        app_report_result *r = &set->result[i];
+        size_t same = 1;
+
+        for (size_t k = 0; k < i; k++) {
+            const bool first =
+                k == 0 || strcmp(set->result[k - 1].model, set->result[k].model) != 0;
+            char own[APP_REPORT_NAME];
+
+            name_of(own, set->result[k].model);
+            same += first && strcmp(set->result[k].model, r->model) != 0 &&
+                    strcmp(own, r->name) == 0;
+        }
+        if (same > 1)
+            snprintf(r->name + strlen(r->name), sizeof r->name - strlen(r->name), " (%zu)",
+                     same);
+    }
+}
+
 void app_report_close(app_report_set *set)
 {
     for (size_t i = 0; i < set->count; i++) {
-        app_report_model *model = &set->model[i];
-
-        for (size_t j = 0; j < model->attacks; j++) {
-            json_decref(model->attack[j].json);
-            base_free(model->attack[j].samples);
-        }
-        json_decref(model->eval);
-        json_decref(model->robust);
-        json_decref(model->inspect);
-        base_free(model->path);
+        json_decref(set->result[i].json);
+        base_free(set->result[i].file);
+        base_free(set->result[i].samples);
     }
+    base_free(set->result);
     *set = (app_report_set){0};
 }
 

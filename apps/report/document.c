@@ -1,0 +1,524 @@
+/* document.c - the comparison as one document (docs/json.md): a row for each network, data, images and attack, whatever
+ * the order in which files were named. Relied on elsewhere: keys; whatever is not in a file is null. */
+#include <math.h>
+#include <string.h>
+
+#include "apps/report/internal.h"
+
+/* ---- rows ---------------------------------------------------------------------------------------------- */
+
+/* A value that a row takes over from a document. */
+typedef struct copy {
+    const char *to, *from; /* from: a path */
+} copy;
+
+static void copies_put(json_t *row, const json_t *from, const copy *list)
+{
+    for (; list->to; list++) {
+        json_t *value = show_json_find(from, list->from);
+
+        if (value)
+            json_object_set(row, list->to, value);
+    }
+}
+
+static const char *text_of(const json_t *json, const char *path)
+{
+    const char *text = show_json_string(json, path);
+
+    return text ? text : "";
+}
+
+static json_t *row_make(const app_report_result *r, const copy *list)
+{
+    json_t *row = json_pack("{s:o}", "name", show_json_text(r->name));
+
+    copies_put(row, r->json, list);
+    json_object_set_new(row, "file", show_json_text(r->file));
+    if (json_is_false(json_object_get(r->json, "complete")))
+        json_object_set_new(row, "state", json_string("stopped early"));
+    return row;
+}
+
+static json_t *evaluations_json(const app_report_set *set)
+{
+    static const copy list[] = {{"data", "data"},
+                                {"n", "samples"},
+                                {"top1", "top1"},
+                                {"ci95", "top1_interval"},
+                                {"top5", "top5"},
+                                {"ece", "ece"},
+                                {"load_cv", "moe_mean.load_cv"},
+                                {"images_per_second", "images_per_second"},
+                                {"preprocessing", "preprocessing"},
+                                {0}};
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < set->count; i++)
+        if (set->result[i].kind == APP_REPORT_EVAL)
+            json_array_append_new(rows, row_make(&set->result[i], list));
+    return rows;
+}
+
+/* ---- corruptions ------------------------------------------------------------------------------------------ */
+
+static json_t *corruptions_of(const app_report_result *r)
+{
+    return show_json_find(r->json, "robust.corruptions");
+}
+
+/* Names of all corruptions that any file has, as they come. */
+static json_t *corruption_names(const app_report_set *set)
+{
+    json_t *names = json_array(), *one;
+    size_t k;
+
+    for (size_t i = 0; i < set->count; i++) {
+        json_array_foreach(corruptions_of(&set->result[i]), k, one)
+        {
+            const char *name = text_of(one, "name");
+            bool known = !*name;
+
+            for (size_t n = 0; n < json_array_size(names) && !known; n++)
+                known = strcmp(json_string_value(json_array_get(names, n)), name) == 0;
+            if (!known)
+                json_array_append_new(names, json_string(name));
+        }
+    }
+    return names;
+}
+
+/* The errors of a file in the order of the names; null: not measured. */
+static json_t *errors_json(const app_report_result *r, const json_t *names)
+{
+    json_t *errors = json_array(), *name, *one;
+    size_t n, k;
+
+    json_array_foreach((json_t *)names, n, name)
+    {
+        json_t *error = NULL;
+
+        json_array_foreach(corruptions_of(r), k,
+                           one) if (strcmp(text_of(one, "name"), json_string_value(name)) ==
+                                    0) error = json_object_get(one, "error");
+        json_array_append(errors, json_is_number(error) ? error : json_null());
+    }
+    return errors;
+}
+
+static json_t *corrupted_json(const app_report_set *set, const json_t *names)
+{
+    static const copy list[] = {{"data", "data"},
+                                {"n", "samples"},
+                                {"tree", "robust.tree"},
+                                {"mce", "robust.mce"},
+                                {"relative_mce", "robust.relative_mce"},
+                                {"mean_error", "robust.mean_error"},
+                                {"comparable", "robust.comparable"},
+                                {"preset", "robust.preset"},
+                                {"frost_textures", "robust.frost_textures"},
+                                {0}};
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < set->count; i++) {
+        const app_report_result *r = &set->result[i];
+
+        if (!json_is_object(json_object_get(r->json, "robust")))
+            continue;
+        json_t *row = row_make(r, list);
+        json_object_set_new(row, "clean_error",
+                            show_json_real(1 - show_json_number(r->json, "top1")));
+        json_object_set_new(row, "errors", errors_json(r, names));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+/* ---- attacks: what is comparable stands together ------------------------------------------------------------- */
+
+/* Attacks are comparable in one norm on the same images of the same data. */
+static bool comparable(const app_report_result *a, const app_report_result *b)
+{
+    static const char *const paths[] = {"threat.norm", "data.name", "data.ids_sha256"};
+
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (strcmp(text_of(a->json, paths[i]), text_of(b->json, paths[i])) != 0)
+            return false;
+    const double n = show_json_number(a->json, "samples"),
+                 m = show_json_number(b->json, "samples");
+    return n == m || (isnan(n) && isnan(m));
+}
+
+static json_t *attacks_text(const app_report_result *r)
+{
+    json_t *list = show_json_find(r->json, "worst_case.attacks");
+
+    return json_is_array(list) ? json_incref(list) : json_null();
+}
+
+/* What the checks of an attack said: PASS, WARN or FAIL, and how many of each. */
+static void checks_put(json_t *row, const app_report_result *r)
+{
+    static const char *const words[] = {"PASS", "WARN", "FAIL", "SKIPPED"};
+    json_t *one;
+    size_t i, count[4] = {0};
+    char text[128];
+
+    json_array_foreach(json_object_get(r->json, "checks"), i, one)
+    {
+        for (size_t w = 0; w < 4; w++)
+            count[w] += strcmp(text_of(one, "status"), words[w]) == 0;
+    }
+    if (count[0] + count[1] + count[2] == 0) {
+        json_object_set_new(row, "checks", json_string("not checked"));
+        json_object_set_new(row, "verdict", json_null());
+        return;
+    }
+    snprintf(text, sizeof text, "%zu pass, %zu warn, %zu fail, %zu skipped", count[0],
+             count[1], count[2], count[3]);
+    json_object_set_new(row, "checks", json_string(text));
+    json_object_set_new(row, "verdict",
+                        json_string(words[count[2]   ? 2
+                                          : count[1] ? 1
+                                                     : 0]));
+}
+
+/* The network's name, with the attacks where one network was attacked twice. */
+static json_t *label_of(const app_report_set *set, const size_t *in, size_t count, size_t i)
+{
+    const app_report_result *r = &set->result[in[i]];
+    size_t same = 0;
+
+    for (size_t k = 0; k < count; k++)
+        same += strcmp(set->result[in[k]].name, r->name) == 0;
+    if (same < 2)
+        return show_json_text(r->name);
+    char *text = base_text("%s, %s", r->name, r->file);
+    json_t *json = show_json_text(text ? text : r->name);
+    base_free(text);
+    return json;
+}
+
+static const copy of_point[] = {{"eps", "eps"},
+                                {"eps_text", "eps_text"},
+                                {"robust_acc", "robust_acc"},
+                                {"ci95", "ci95"},
+                                {"k", "k"},
+                                {"n", "n"},
+                                {0}};
+
+/* A row for each budget of each attack of the group. */
+static json_t *points_json(const app_report_set *set, const size_t *in, size_t count)
+{
+    static const copy list[] = {{"clean", "clean.acc"}, {"clean_ci95", "clean.ci95"}, {0}};
+    json_t *points = json_array(), *one;
+    size_t k;
+
+    for (size_t i = 0; i < count; i++) {
+        const app_report_result *r = &set->result[in[i]];
+
+        json_array_foreach(json_object_get(r->json, "sweep"), k, one)
+        {
+            if (strcmp(text_of(one, "attack"), "worst_case") != 0 ||
+                isnan(show_json_number(one, "eps")) ||
+                isnan(show_json_number(one, "robust_acc")))
+                continue;
+            json_t *row = row_make(r, list);
+            copies_put(row, one, of_point);
+            json_object_set_new(row, "label", label_of(set, in, count, i));
+            json_object_set_new(row, "attacks", attacks_text(r));
+            json_object_set_new(row, "result", json_integer((json_int_t)in[i]));
+            json_object_set_new(row, "best", json_false());
+            checks_put(row, r);
+            json_array_append_new(points, row);
+        }
+    }
+    return points;
+}
+
+/* ---- the exact test --------------------------------------------------------------------------------------- */
+
+/* Adds the test of two attacks at one budget, where both files have the same samples. */
+static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
+                            const app_report_result *left, const app_report_result *right,
+                            base_error *err)
+{
+    const char *eps = text_of(a, "eps_text");
+    app_report_sample *x = NULL, *y = NULL;
+    size_t count[2] = {0}, only[2] = {0};
+    base_status status = app_report_samples(&x, &count[0], left->samples, eps, err);
+
+    if (status == BASE_OK)
+        status = app_report_samples(&y, &count[1], right->samples, eps, err);
+    bool same = status == BASE_OK && count[0] > 0 && count[0] == count[1];
+    for (size_t i = 0; same && i < count[0]; i++) {
+        same = x[i].id == y[i].id;
+        only[0] += x[i].robust && !y[i].robust;
+        only[1] += !x[i].robust && y[i].robust;
+    }
+    if (same) {
+        const double p = measure_exact_test(only[0], only[1]);
+
+        json_array_append_new(
+            tests,
+            json_pack("{s:O, s:O, s:s, s:I, s:I, s:f, s:b, s:s}", "first",
+                      json_object_get(a, "label"), "second", json_object_get(b, "label"),
+                      "eps_text", eps, "only_first", (json_int_t)only[0], "only_second",
+                      (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05,
+                      "verdict", p < 0.05 ? "different" : "not told apart"));
+    }
+    base_free(x);
+    base_free(y);
+    return status;
+}
+
+static const app_report_result *result_of(const app_report_set *set, const json_t *point)
+{
+    return &set->result[json_integer_value(json_object_get(point, "result"))];
+}
+
+/* Every two attacks of a group at every budget that both have. */
+static base_status tests_fill(json_t *tests, const json_t *points,
+                              const app_report_set *set, base_error *err)
+{
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        for (size_t k = i + 1; k < json_array_size(points) && status == BASE_OK; k++) {
+            const json_t *a = json_array_get(points, i), *b = json_array_get(points, k);
+            const app_report_result *x = result_of(set, a), *y = result_of(set, b);
+
+            if (x != y && x->samples && y->samples &&
+                *text_of(x->json, "data.ids_sha256") &&
+                strcmp(text_of(a, "eps_text"), text_of(b, "eps_text")) == 0)
+                status = test_put(tests, a, b, x, y, err);
+        }
+    }
+    return status;
+}
+
+/* Whether the test tells that a stands above b. */
+static bool is_better(const json_t *tests, const json_t *a, const json_t *b)
+{
+    const json_t *first = json_object_get(a, "label"),
+                 *second = json_object_get(b, "label");
+    json_t *test;
+    size_t i;
+
+    json_array_foreach((json_t *)tests, i, test)
+    {
+        const double only =
+            show_json_number(test, "only_first") - show_json_number(test, "only_second");
+
+        if (strcmp(text_of(test, "eps_text"), text_of(a, "eps_text")) != 0 ||
+            !json_is_true(json_object_get(test, "different")))
+            continue;
+        if ((json_equal(json_object_get(test, "first"), first) &&
+             json_equal(json_object_get(test, "second"), second) && only > 0) ||
+            (json_equal(json_object_get(test, "first"), second) &&
+             json_equal(json_object_get(test, "second"), first) && only < 0))
+            return true;
+    }
+    return false;
+}
+
+/* A point is best where it stands, by the test, above every other one of its budget, all attacked alike. */
+static void best_mark(json_t *points, const json_t *tests)
+{
+    json_t *a, *b;
+    size_t i, k;
+
+    json_array_foreach(points, i, a)
+    {
+        size_t others = 0;
+        bool best = true;
+
+        json_array_foreach(points, k, b)
+        {
+            if (a == b || strcmp(text_of(a, "eps_text"), text_of(b, "eps_text")) != 0)
+                continue;
+            others++;
+            best =
+                best &&
+                json_equal(json_object_get(a, "attacks"), json_object_get(b, "attacks")) &&
+                is_better(tests, a, b);
+        }
+        if (best && others > 0)
+            json_object_set_new(a, "best", json_true());
+    }
+    json_array_foreach(points, i, a) json_object_del(a, "result"); /* ours alone */
+}
+
+/* ---- routing ------------------------------------------------------------------------------------------------- */
+
+/* Means over the layers at each attack's own budget; null where the network has none. */
+static json_t *routing_json(const app_report_set *set, const size_t *in, size_t count)
+{
+    static const char *const keys[] = {"changed", "control_changed", "changed_broken",
+                                       "changed_survived", "iou"};
+    static const copy list[] = {{"eps_text", "threat.eps_text"},
+                                {"kept", "routing.replay.success_kept_with_clean_routing"},
+                                {0}};
+    json_t *rows = json_array(), *layer;
+
+    for (size_t i = 0; i < count; i++) {
+        const app_report_result *r = &set->result[in[i]];
+        json_t *layers = show_json_find(r->json, "routing.layers");
+        size_t l;
+
+        if (json_array_size(layers) == 0)
+            continue;
+        json_t *row = row_make(r, list);
+        json_object_set_new(row, "label", label_of(set, in, count, i));
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+            double sum = 0;
+
+            json_array_foreach(layers, l, layer) sum += show_json_number(layer, keys[k]);
+            json_object_set_new(row, keys[k],
+                                show_json_real(sum / (double)json_array_size(layers)));
+        }
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static base_status attacked_fill(json_t *groups, const app_report_set *set, base_error *err)
+{
+    bool *done = base_alloc(set->count, sizeof *done);
+    size_t *in = base_alloc(set->count, sizeof *in);
+    base_status status = BASE_OK;
+    static const copy list[] = {{"norm", "threat.norm"},
+                                {"data", "data.name"},
+                                {"n", "samples"},
+                                {"ids_sha256", "data.ids_sha256"},
+                                {0}};
+
+    if (!done || !in)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu results", set->count);
+    for (size_t i = 0; i < set->count && status == BASE_OK; i++) {
+        size_t count = 0;
+
+        if (set->result[i].kind != APP_REPORT_ATTACK || done[i])
+            continue;
+        for (size_t k = i; k < set->count; k++) {
+            if (set->result[k].kind != APP_REPORT_ATTACK || done[k] ||
+                !comparable(&set->result[i], &set->result[k]))
+                continue;
+            done[k] = true;
+            in[count++] = k;
+        }
+        json_t *group = json_object(), *points = points_json(set, in, count),
+               *tests = json_array();
+        copies_put(group, set->result[i].json, list);
+        status = tests_fill(tests, points, set, err);
+        best_mark(points, tests);
+        json_object_set_new(group, "points", points);
+        json_object_set_new(group, "tests", tests);
+        json_object_set_new(group, "routing", routing_json(set, in, count));
+        json_array_append_new(groups, group);
+    }
+    base_free(done);
+    base_free(in);
+    return status;
+}
+
+/* ---- networks, facts ------------------------------------------------------------------------------------------ */
+
+/* A network and what is known of it from any of its files. */
+static json_t *networks_json(const app_report_set *set)
+{
+    static const copy of_attack[] = {{"parameters", "model.parameters"},
+                                     {"active_parameters", "model.active_parameters"},
+                                     {"flops", "model.flops"},
+                                     {0}};
+    static const copy of_inspect[] = {{"parameters", "parameters"},
+                                      {"active_parameters", "active_parameters"},
+                                      {"flops", "flops"},
+                                      {0}};
+    json_t *rows = json_array(), *row = NULL, *sources = NULL;
+
+    for (size_t i = 0; i < set->count; i++) {
+        const app_report_result *r = &set->result[i];
+
+        if (i == 0 || strcmp(set->result[i - 1].model, r->model) != 0) {
+            row = json_pack("{s:o, s:o}", "name", show_json_text(r->name), "model",
+                            show_json_text(r->model));
+            sources = json_array();
+            json_object_set_new(row, "sources", sources);
+            json_array_append_new(rows, row);
+        }
+        if (r->kind == APP_REPORT_ATTACK)
+            copies_put(row, r->json, of_attack);
+        else if (r->kind == APP_REPORT_INSPECT)
+            copies_put(row, r->json, of_inspect);
+        json_array_append_new(sources, show_json_text(r->file));
+    }
+    return rows;
+}
+
+/* Different values of a key among rows. */
+static size_t kinds_of(const json_t *rows, const char *key)
+{
+    size_t kinds = 0;
+
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *own = json_object_get(json_array_get(rows, i), key);
+        bool known = false;
+
+        for (size_t k = 0; k < i && !known; k++)
+            known = json_equal(own, json_object_get(json_array_get(rows, k), key));
+        kinds += !known;
+    }
+    return kinds;
+}
+
+/* What a reader must know before he compares two rows of one table. */
+static void fact_put(json_t *facts, const json_t *rows, const char *what)
+{
+    const size_t data = kinds_of(rows, "data"), images = kinds_of(rows, "n");
+    char text[200];
+
+    if (data < 2 && images < 2)
+        return;
+    snprintf(text, sizeof text,
+             "%s are of %zu data set%s and %zu number%s of images: compare only rows that "
+             "have both alike.",
+             what, data, data == 1 ? "" : "s", images, images == 1 ? "" : "s");
+    json_array_append_new(facts, json_string(text));
+}
+
+base_status app_report_document(show_document **out, const app_report_set *set,
+                                const app_common *common, base_error *err)
+{
+    json_t *json = app_json_begin(common, "report", NULL, NULL);
+    json_t *facts = json_array(), *names = corruption_names(set), *groups = json_array();
+    json_t *evaluations = evaluations_json(set), *corrupted = corrupted_json(set, names);
+    json_t *networks = networks_json(set);
+    const base_status status = attacked_fill(groups, set, err);
+
+    fact_put(facts, evaluations, "Clean accuracies");
+    fact_put(facts, corrupted, "Figures under corruption");
+    if (kinds_of(corrupted, "frost_textures") > 1 || kinds_of(corrupted, "preset") > 1)
+        json_array_append_new(
+            facts, json_string("Corruptions were made with different parameters or frost "
+                               "textures: those figures are not comparable."));
+    if (json_array_size(groups) > 1)
+        json_array_append_new(facts,
+                              json_string("Attacks in different norms or on different "
+                                          "images stand apart."));
+    json_object_set_new(json, "count", json_integer((json_int_t)json_array_size(networks)));
+    json_object_set_new(json, "facts", facts);
+    json_object_set_new(json, "evaluations", evaluations);
+    json_object_set_new(json, "corruptions", names);
+    json_object_set_new(json, "corrupted", corrupted);
+    json_object_set_new(json, "attacked", groups);
+    json_object_set_new(json, "networks", networks);
+    show_document *made = show_document_create(json);
+    if (status == BASE_OK && made) {
+        *out = made;
+        return BASE_OK;
+    }
+    show_document_destroy(made);
+    return status != BASE_OK ? status
+                             : base_fail(err, BASE_NO_MEMORY, "no memory for the report");
+}
