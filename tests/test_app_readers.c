@@ -46,7 +46,9 @@ static void write_down(const document *d)
 static void read_report(void *user)
 {
     document *d = user;
+    const app_common common = app_common_defaults();
     app_report_set set = {0};
+    show_document *made = NULL;
     base_error err = {0};
 
     write_down(d);
@@ -54,8 +56,12 @@ static void read_report(void *user)
     ck_assert(status == BASE_OK || err.text[0]);
     for (size_t i = 0; i < 3 && status == BASE_OK; i++)
         status = d->beside[i] ? app_report_add(&set, d->beside[i], &err) : BASE_OK;
+    app_report_sort(&set);
     if (status == BASE_OK)
-        status = app_report_page(&set, "/dev/null", &err);
+        status = app_report_document(&made, &set, &common, &err);
+    if (status == BASE_OK)
+        status = show_page_write(made, &app_report_view, "/dev/null", &err);
+    show_document_destroy(made);
     ck_assert(status == BASE_OK || err.text[0]);
     d->taken += status == BASE_OK;
     app_report_close(&set);

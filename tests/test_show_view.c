@@ -376,7 +376,8 @@ START_TEST(colours_of_a_heat_map_do_not_depend_on_the_largest_share)
     static const show_block blocks[] = {
         {SHOW_HEAT, .path = "layers[]", .columns = columns, .caption = "loads"}, {0}};
 
-    page_holds(blocks, "fill-opacity=\"0.515\""); /* 0.03 + 0.97 * 0.5, of 1 and not of 0.75 */
+    page_holds(blocks,
+               "fill-opacity=\"0.515\""); /* 0.03 + 0.97 * 0.5, of 1 and not of 0.75 */
 }
 END_TEST
 
@@ -480,8 +481,7 @@ START_TEST(csv_is_disarmed_but_for_numbers)
     static const char *const in[] = {"=1+2", "+cmd",  "-x",         "@sum", "-0.5",
                                      "+3",   "plain", "a,\"b\"\nc", ""};
     static const char *const out[] = {
-        "'=1+2", "'+cmd", "'-x",           "'@sum", "-0.5",
-        "+3",        "plain",     "\"a,\"\"b\"\" c\"", ""};
+        "'=1+2", "'+cmd", "'-x", "'@sum", "-0.5", "+3", "plain", "\"a,\"\"b\"\" c\"", ""};
 
     for (size_t i = 0; i < sizeof in / sizeof in[0]; i++) {
         char *got = NULL;
