@@ -109,9 +109,6 @@ bool app_stop_asked(void);
 char *app_command_line(int argc, char **argv);
 /* Where results go that are for people: stdout, or stderr where --json - has stdout for itself. */
 FILE *app_result_stream(const app_common *common);
-/* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
- * rest stays as it is. */
-void app_loader_feed(data_loader_config *out, const vit_config *config);
 
 /* ---- processors (cores.c) ------------------------------------------------------------------ */
 
@@ -164,8 +161,6 @@ void app_progress_log(void *progress, const char *line);
  * caller adds samples, seconds and the results, and gives it to app_json_write. NULL: no memory. */
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data);
-/* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
-json_t *app_json_load(size_t block, const vit_load *load);
 /* Whether the file can be written: asked before work that takes hours, not after it. NULL and "-": yes. */
 base_status app_output_check(const char *path, base_error *err);
 /* All forms of a result: the table where results go to a terminal or a file, the page (html NULL: none), --json. */

@@ -129,18 +129,6 @@ bool app_stop_asked(void)
     return base_stop_asked();
 }
 
-void app_loader_feed(data_loader_config *out, const vit_config *config)
-{
-    out->size = (size_t)config->crop;
-    out->channels = (size_t)config->channels;
-    out->resize = (size_t)config->resize;
-    out->filter = strcmp(config->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
-                                                                : DATA_FILTER_BILINEAR;
-    out->squash = config->crop_mode == VIT_CROP_SQUASH;
-    memcpy(out->mean, config->mean, sizeof out->mean);
-    memcpy(out->std, config->std, sizeof out->std);
-}
-
 /* A word behind the line, quoted where a shell would not read it back as it is; frees line.
  * NULL: no memory. */
 static char *word_add(char *line, const char *word)

@@ -27,35 +27,6 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
     return json;
 }
 
-json_t *app_json_load(size_t block, const vit_load *load)
-{
-    const vit_load_metrics m = vit_load_summary(load);
-    json_t *json = json_object();
-    json_t *loads = json_array();
-
-    for (size_t e = 0; e < load->experts; e++)
-        json_array_append_new(loads, show_json_real(load->assignments > 0
-                                                        ? load->load[e] / load->assignments
-                                                        : 0.0));
-    json_object_set_new(json, "layer", json_integer((json_int_t)block));
-    json_object_set_new(json, "load_cv", show_json_real(m.cv));
-    json_object_set_new(json, "max_violation", show_json_real(m.max_violation));
-    json_object_set_new(json, "min_ratio", show_json_real(m.min_ratio));
-    json_object_set_new(json, "dead", json_integer((json_int_t)m.dead));
-    json_object_set_new(json, "entropy", show_json_real(m.entropy));
-    json_object_set_new(json, "importance_cv", show_json_real(m.importance_cv));
-    json_object_set_new(json, "dropped", show_json_real(m.dropped));
-    json_object_set_new(json, "orphans", show_json_real(m.orphans));
-    json_object_set_new(json, "gate_max", show_json_real(m.gate_max));
-    json_object_set_new(json, "prob_entropy", show_json_real(m.prob_entropy));
-    json_object_set_new(json, "sinkhorn_share", show_json_real(m.sinkhorn_share));
-    json_object_set_new(json, "sinkhorn_iterations", show_json_real(m.sinkhorn_iterations));
-    json_object_set_new(json, "sinkhorn_residual", show_json_real(m.sinkhorn_residual));
-    json_object_set_new(json, "sinkhorn_failed", show_json_real(m.sinkhorn_failed));
-    json_object_set_new(json, "load", loads);
-    return json;
-}
-
 base_status app_output_check(const char *path, base_error *err)
 {
     base_writer trial = {0};

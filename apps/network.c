@@ -13,34 +13,6 @@ app_view app_view_defaults(void)
     return (app_view){.resize = -1, .capacity = -1};
 }
 
-base_status app_model_path(char **out, const char *word, base_error *err)
-{
-    static const char *const places[] = {"best/model.safetensors", "last/model.safetensors",
-                                         "model.safetensors"};
-    struct stat info;
-
-    if (stat(word, &info) != 0)
-        return base_fail_errno(err, "cannot open '%s'", word);
-    char *path = S_ISDIR(info.st_mode) ? NULL : base_text("%s", word);
-    for (size_t i = 0; S_ISDIR(info.st_mode) && i < sizeof places / sizeof places[0]; i++) {
-        struct stat file;
-
-        path = base_text("%s/%s", word, places[i]);
-        if (!path || stat(path, &file) == 0)
-            break;
-        base_free(path);
-        path = NULL;
-        if (i + 1 == sizeof places / sizeof places[0])
-            return base_fail(err, BASE_IO,
-                             "'%s' holds no checkpoint, expected %s, %s or %s in it", word,
-                             places[0], places[1], places[2]);
-    }
-    if (!path)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the name '%s'", word);
-    *out = path;
-    return BASE_OK;
-}
-
 /* Settings of the evaluation that the options change. */
 static base_status routing_set(app_network *network, const app_view *view, base_error *err)
 {
@@ -124,7 +96,7 @@ base_status app_network_open(app_network *out, const char *word, const app_view 
     app_network network = {0};
     struct stat info;
     vit_model *other = NULL;
-    base_status status = app_model_path(&network.path, word, err);
+    base_status status = train_model_path(&network.path, word, err);
 
     if (!view)
         view = &plain;
@@ -233,7 +205,7 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
 {
     data_loader_config config = data_loader_defaults();
 
-    app_loader_feed(&config, network->config);
+    train_loader_feed(&config, network->config);
     config.size = network->size;
     config.resize = network->resize;
     config.filter = network->filter;

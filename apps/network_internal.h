@@ -160,10 +160,6 @@ typedef struct app_network {
     app_data_args data;  /* as the options say */
 } app_network;
 
-/* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else
- * last/model.safetensors, else model.safetensors in it. The caller frees *out with
- * base_free. */
-base_status app_model_path(char **out, const char *word, base_error *err);
 /* Loads MODEL, settles the options of view (NULL: none) and says in one line what was taken from elsewhere or
  * assumed (common NULL: not). The caller closes *out. */
 base_status app_network_open(app_network *out, const char *word, const app_view *view,

@@ -429,4 +429,12 @@ const vit_run *measure_target_run(const measure_target *target);
 void measure_route_loss(double *loss, float *slope, const vit_routing *routing,
                         const uint16_t *sets, size_t set_step, size_t k);
 
+/* ---- figures as JSON (json.c) ----------------------------------------------------------------- */
+
+struct json_t; /* of jansson.h */
+/* A number, or null for what is not finite. NULL: no memory. */
+struct json_t *measure_json_real(double value);
+/* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
+struct json_t *measure_load_json(size_t block, const vit_load *load);
+
 #endif

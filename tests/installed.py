@@ -18,7 +18,7 @@ import tempfile
 
 STRICT = ["-std=c17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 EXAMPLES = pathlib.Path(__file__).with_name("header_examples.py")
-# The words that the programs are started with, once after the other; None: it only has to link.
+# The words that programs are started with, in this order: the last one reads what the one before it wrote.
 RUNS = {
     "base": [[]],
     "corrupt": [[]],
@@ -60,8 +60,8 @@ def main():
         scratch = pathlib.Path(scratch)
         root, work = scratch / "root", scratch / "work"
         (work / "images").mkdir(parents=True)
-        idx_make(work / "images", "train", 64)
-        idx_make(work / "images", "t10k", 16)
+        idx_make(work / "images", "train", 256)
+        idx_make(work / "images", "t10k", 32)
         if not check("installs", [meson, "install", "-C", build, "--no-rebuild", "--destdir", str(root)]):
             return 1
         pc = next(root.rglob("vmoe.pc"))
@@ -79,6 +79,7 @@ def main():
         headers = sorted(include.rglob("*.h"))
         if not headers:
             failed.append("headers")
+        programs = {}
         for header in headers:
             name = header.relative_to(include).as_posix()
             alone = work / "alone.c"
@@ -91,8 +92,10 @@ def main():
             linked = check(f"{name} links",
                            [*cc, *STRICT, *cflags, str(source), "-o", str(program), *libs, "-Wl,-z,defs"],
                            cwd=work)
-            for words in RUNS.get(header.stem, []) if linked else []:
-                check(f"{name} runs {shlex.join(words)}", [str(program), *words], cwd=work, env=env)
+            programs[header.stem] = linked
+        for name, runs in RUNS.items():
+            for words in runs if programs.get(name) else []:
+                check(f"{name} runs {shlex.join(words)}", [str(work / name), *words], cwd=work, env=env)
     return 1 if failed else 0
 
 

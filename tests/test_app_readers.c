@@ -151,16 +151,16 @@ END_TEST
 static void read_metrics(void *user)
 {
     document *d = user;
-    app_metrics metrics = {0};
+    train_metrics metrics = {0};
     base_error err = {0};
     char *line = json_dumps(d->json, JSON_COMPACT);
     char *text = base_text("%s\n", line);
 
     test_write(d->path, text, strlen(text));
     ck_assert_msg(app_curves_write("/dev/null", d->path, &err) == BASE_OK, "%s", err.text);
-    ck_assert_msg(app_metrics_open(&metrics, d->path, false, 5, true, &err) == BASE_OK,
+    ck_assert_msg(train_metrics_open(&metrics, d->path, false, 5, true, &err) == BASE_OK,
                   "%s", err.text);
-    app_metrics_close(&metrics);
+    train_metrics_close(&metrics);
     base_free(text);
     free(line);
 }
@@ -232,7 +232,7 @@ START_TEST(a_state_with_odd_metadata_is_refused)
     char *run = test_path(dir, "run"), *state = test_path(run, "last/state.safetensors"),
          *kept = test_path(dir, "kept.safetensors");
     vit_tensor_file *file = NULL;
-    app_state_facts facts;
+    train_state_facts facts;
     bool found;
 
     program_done(program_run(dir, RUN, run, NULL));
@@ -265,7 +265,7 @@ START_TEST(a_state_with_odd_metadata_is_refused)
             for (size_t j = 0; j < sizeof free_keys / sizeof free_keys[0]; j++)
                 is_free = is_free || strcmp(free_keys[j], keys[k]) == 0;
             state_change(state, kept, keys[k], odd_texts[i]);
-            const base_status status = app_state_peek(&facts, &found, run, &err);
+            const base_status status = train_state_peek(&facts, &found, run, &err);
             ck_assert(status == BASE_OK || err.text[0]);
             if (status == BASE_OK)
                 base_free(facts.recipe);

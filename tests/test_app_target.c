@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "apps/attack/internal.h"
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
 

@@ -313,37 +313,36 @@ bool train_value_survives(const char *text)
            text[0] != ';' && (length == 0 || text[length - 1] != ' ');
 }
 
-static void write_router_options(FILE *out, const train_recipe *r)
+/* The options of the router follow the keys of its section. */
+static void write_router_options(FILE *out, const char *section, const void *settings)
 {
+    const train_recipe *r = settings;
     const vit_router_option *o = vit_router_options(r->config.moe.router.name);
     char value[64];
 
-    for (; o && o->name; o++)
+    for (; strcmp(section, "router") == 0 && o && o->name; o++)
         fprintf(out, "; %s\n%s = %s\n", o->help, o->name,
                 vit_router_get(&r->config.moe.router, o->name, value, sizeof value));
 }
 
-base_status train_recipe_save(const train_recipe *recipe, const char *path, base_error *err)
+base_status train_keys_save(const char *path, const char *heading, const train_key *keys,
+                            size_t count, const void *settings,
+                            void (*more)(FILE *out, const char *section,
+                                         const void *settings),
+                            base_error *err)
 {
     base_writer out = {0};
     char value[TRAIN_TEXT];
-    const char *section = "";
 
     const base_status status = base_writer_open(&out, path, err);
     if (status != BASE_OK)
         return status;
-    fprintf(out.file,
-            "; All settings of this run, resolved; vmoe %s, from the recipe '%s'.\n",
-            BASE_VERSION, recipe->name);
-    for (size_t i = 0; i < train_key_count; i++) {
-        const train_key *key = &train_keys[i];
-        if (strcmp(section, key->section) != 0) {
-            if (strcmp(section, "router") == 0)
-                write_router_options(out.file, recipe);
-            section = key->section;
-            fprintf(out.file, "\n[%s]\n", section);
-        }
-        train_key_get(value, sizeof value, recipe, key);
+    fprintf(out.file, "; All settings of this run%s\n", heading);
+    for (size_t i = 0; i < count; i++) {
+        const train_key *key = &keys[i];
+        if (i == 0 || strcmp(key->section, keys[i - 1].section) != 0)
+            fprintf(out.file, "\n[%s]\n", key->section);
+        train_key_get(value, sizeof value, settings, key);
         fprintf(out.file, "; %s\n", key->help);
         if (train_value_survives(value))
             fprintf(out.file, "%s = %s\n", key->name, value);
@@ -351,31 +350,49 @@ base_status train_recipe_save(const train_recipe *recipe, const char *path, base
             fprintf(out.file,
                     "; %s cannot be kept in this file, give it on the command line\n",
                     key->name);
+        if (more && (i + 1 == count || strcmp(key->section, keys[i + 1].section) != 0))
+            more(out.file, key->section, settings);
     }
     return base_writer_commit(&out, err);
+}
+
+base_status train_recipe_save(const train_recipe *recipe, const char *path, base_error *err)
+{
+    char heading[256];
+
+    snprintf(heading, sizeof heading, ", resolved; vmoe %s, from the recipe '%s'.",
+             BASE_VERSION, recipe->name);
+    return train_keys_save(path, heading, train_keys, train_key_count, recipe,
+                           write_router_options, err);
+}
+
+char *train_keys_fixed(const train_key *keys, size_t count, const void *settings,
+                       size_t more)
+{
+    enum { LINE = TRAIN_TEXT + 160 };
+    char value[TRAIN_TEXT];
+    char *text = base_alloc(count + more, LINE);
+    size_t used = 0;
+
+    for (size_t i = 0; text && i < count; i++)
+        if (!keys[i].free)
+            used += (size_t)snprintf(
+                text + used, LINE, "%s.%s = %s\n", keys[i].section, keys[i].name,
+                train_key_get(value, sizeof value, settings, &keys[i]));
+    return text;
 }
 
 char *train_recipe_fixed_text(const train_recipe *recipe)
 {
     const vit_router_option *o = vit_router_options(recipe->config.moe.router.name);
-    char value[TRAIN_TEXT];
-    size_t used = 0;
-    const size_t room = (train_key_count + VIT_ROUTER_OPTIONS_MAX) * (TRAIN_TEXT + 160);
-    char *text = base_alloc(room, 1);
+    char value[64];
+    char *text =
+        train_keys_fixed(train_keys, train_key_count, recipe, VIT_ROUTER_OPTIONS_MAX);
+    size_t used = text ? strlen(text) : 0;
 
-    if (!text)
-        return NULL;
-    for (size_t i = 0; i < train_key_count; i++) {
-        const train_key *key = &train_keys[i];
-        if (key->free)
-            continue;
-        used +=
-            (size_t)snprintf(text + used, room - used, "%s.%s = %s\n", key->section,
-                             key->name, train_key_get(value, sizeof value, recipe, key));
-    }
-    for (; o && o->name; o++)
+    for (; text && o && o->name; o++)
         used += (size_t)snprintf(
-            text + used, room - used, "router.%s = %s\n", o->name,
+            text + used, TRAIN_TEXT, "router.%s = %s\n", o->name,
             vit_router_get(&recipe->config.moe.router, o->name, value, sizeof value));
     return text;
 }

@@ -1,16 +1,37 @@
-/* train.h - trains a network as a recipe says: settings as keys, read from an INI file, overridden, written
- * out resolved, compared when a run goes on.
+/* train.h - trains a network as a recipe says, in a folder where the run can be taken up again.
  *
- *     base_error err = {0};
- *     const char *const settings[] = {"model.size=vmoe-nano", "train.epochs=2"};
- *     const train_facts facts = {.classes = 10};
- *     train_recipe recipe = train_recipe_defaults();
- *     if (train_recipe_set(&recipe, settings, 2, &err) != BASE_OK ||
- *         train_recipe_resolve(&recipe, &facts, &err) != BASE_OK ||
- *         train_recipe_save(&recipe, "recipe.ini", &err) != BASE_OK)
- *         return app_fail(&err);
+ *     #include <stdio.h>
  *
- * Nothing here prints or ends the program. */
+ *     #include "train/train.h"
+ *
+ *     int main(int argc, char **argv) // a nano network on DIR/train-images-idx3-ubyte and so on
+ *     {
+ *         char train[256], val[256];
+ *         const char *const settings[] = {"model.size=vmoe-nano", "train.epochs=3", train, val};
+ *         const train_options options = {.folder = "run", .resume = true};
+ *         train_recipe recipe = train_recipe_defaults();
+ *         train_trainer trainer = {0};
+ *         base_error err = {0};
+ *
+ *         snprintf(train, sizeof train, "data.train=idx:%s/train", argc > 1 ? argv[1] : ".");
+ *         snprintf(val, sizeof val, "data.val=idx:%s/t10k", argc > 1 ? argv[1] : ".");
+ *         base_status status = train_recipe_set(&recipe, settings, 4, &err);
+ *         if (status == BASE_OK)
+ *             status = train_trainer_create(&trainer, &recipe, &options, &err);
+ *         if (status == BASE_OK)
+ *             status = train_trainer_run(&trainer, &err); // again: goes on, or is done at once
+ *         if (status == BASE_OK)
+ *             printf("best top-1 %.2f %%\n", 100 * trainer.at.best_accuracy);
+ *         else
+ *             fprintf(stderr, "%s\n", err.text);
+ *         train_trainer_destroy(&trainer);
+ *         return status == BASE_OK ? 0 : 1;
+ *     }
+ *
+ * Nothing here prints, ends the program or looks at signals: what is to be told, and whether to stop, goes by way
+ * of train_watch. In the folder: recipe.ini, metrics.jsonl, last/ and best/ with model.safetensors and
+ * state.safetensors each. last/ and best/ are replaced as whole folders, so the two files in them belong together
+ * at every moment. A run that was stopped ends with the same bytes as one that was not. */
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 
@@ -183,5 +204,203 @@ base_status train_key_set(void *settings, const train_key *key, const char *text
 const char *train_key_get(char *out, size_t out_bytes, const void *settings,
                           const train_key *key);
 const train_key *train_key_find(const char *section, const char *name);
+/* All settings as an INI file, each key under its help; heading follows "All settings of this run". more (NULL:
+ * nothing) adds lines at the end of each section. */
+base_status train_keys_save(const char *path, const char *heading, const train_key *keys,
+                            size_t count, const void *settings,
+                            void (*more)(FILE *out, const char *section,
+                                         const void *settings),
+                            base_error *err);
+/* Lines "section.key = value" of every key that is not free, with room for `more` lines behind them (base_free).
+ * NULL: no memory. */
+char *train_keys_fixed(const train_key *keys, size_t count, const void *settings,
+                       size_t more);
+
+/* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
+
+struct json_t; /* of jansson.h */
+
+typedef struct train_metrics {
+    FILE *file;
+    const char *path; /* borrowed */
+} train_metrics;
+
+/* Opens path for appending after taking away what lies behind step: lines of later steps, a half-written
+ * line, and the evaluation of step itself unless evaluated. fresh: all of it. The file is locked: a
+ * second process that trains into the same folder is refused. */
+base_status train_metrics_open(train_metrics *out, const char *path, bool fresh,
+                               uint64_t step, bool evaluated, base_error *err);
+/* One line; takes json, of jansson, over. The line is with the system when this returns. */
+base_status train_metrics_write(train_metrics *metrics, struct json_t *json,
+                                base_error *err);
+/* All lines so far are on the disk. */
+base_status train_metrics_sync(train_metrics *metrics, base_error *err);
+void train_metrics_close(train_metrics *metrics);
+
+/* ---- a run (trainer.c, run.c) ------------------------------------------------------------ */
+
+/* Sums since the last line of metrics.jsonl. Doubles only: stored as they lie. */
+typedef struct train_sums {
+    double loss, aux_loss, correct, images, grad_norm, steps, skipped;
+} train_sums;
+
+/* Where a run stands. Nothing in it depends on the clock: it ends in state.safetensors. */
+typedef struct train_position {
+    uint64_t step;      /* optimiser steps done */
+    uint64_t evaluated; /* step of the last evaluation, 0: none */
+    uint64_t skipped, skipped_in_a_row;
+    uint64_t best_step;                  /* 0: none yet */
+    double best_accuracy, last_accuracy; /* 0..1 */
+    double best_loss, last_loss;         /* -1: not finite */
+    train_sums sums;
+} train_position;
+
+typedef struct train_trainer train_trainer;
+
+/* What a trainer tells and asks, from the thread that runs it. Any may be NULL: nobody is told, nobody asks. */
+typedef struct train_watch {
+    void *user;
+    /* As data_source_options.indexing. */
+    void (*indexing)(void *user, size_t samples, double seconds, bool done);
+    /* As data_loader_config.named, of either source. */
+    void (*named)(void *user, const data_source *source, size_t sample, data_health health,
+                  const char *reason);
+    /* A line for people. subject: "resume", "" for what belongs to the line before it, NULL: of a loader. */
+    void (*note)(void *user, const char *subject, const char *line);
+    /* The run stands where it begins or goes on, its files are open; nothing is computed yet. */
+    void (*begun)(void *user, const train_trainer *trainer);
+    /* An optimiser step is done, with this learning rate. */
+    void (*stepped)(void *user, const train_trainer *trainer, double lr);
+    /* An evaluation is done and best/ written when it is the best so far. A failure ends the run. */
+    base_status (*evaluated)(void *user, const train_trainer *trainer, double seconds,
+                             bool better, base_error *err);
+    /* Whether to stop: asked between steps and between the batches of an evaluation. */
+    bool (*stop)(void *user);
+} train_watch;
+
+typedef struct train_options {
+    const char *folder; /* of the run, which is made; borrowed */
+    bool resume;        /* go on from its last checkpoint; begins where there is none */
+    size_t
+        threads; /* of the passes, as the caller has set them: for the record. 0: OpenMP's */
+    /* Sets the threads of a loader; workers: data.workers of the recipe, -1: as the caller likes. NULL: so many, or
+     * one. */
+    void (*loaders)(void *user, data_loader_config *config, int workers);
+    void *loaders_user;
+    train_watch watch;
+} train_options;
+
+typedef struct train_adversary train_adversary; /* adversary.c */
+typedef struct train_augment train_augment;     /* augment.c */
+
+/* A source and who is told of its samples. */
+typedef struct train_named {
+    const train_watch *watch;
+    const data_source *source;
+} train_named;
+
+/* Plain to read; only the functions below change it. It must stay where it was made. */
+struct train_trainer {
+    train_options options;
+    train_recipe recipe;              /* resolved */
+    vit_precision precision;          /* fp32 where the processor has no bf16 */
+    char *recipe_path, *metrics_path; /* in the folder */
+    data_source *train, *val;
+    data_loader *train_loader, *val_loader;
+    train_named named_train, named_val;
+    train_augment *augment;      /* of the training loader; NULL: none */
+    vit_model *model, *averaged; /* averaged: EMA weights, NULL without */
+    vit_optimizer *optimizer;
+    vit_run *run, *eval_run;
+    train_adversary *adversary; /* NULL: plain training */
+    float *worse_logits;        /* [part, K], trades only */
+    vit_schedule schedule;
+    float *logits, *d_logits, *targets; /* [largest batch, K] */
+    vit_load *load;                     /* [MoE layers], sums like train_position.sums */
+    vit_load *eval_load;
+    size_t moe_count;
+    size_t part;             /* images of one pass */
+    uint64_t parts_in_epoch; /* passes in an epoch */
+    uint64_t total;          /* steps */
+    train_position at;
+    bool unsaved; /* something happened since the last checkpoint */
+    train_metrics metrics;
+    double timed_seconds,
+        timed_images;                  /* of steps since the last line, this process only */
+    double shown_loss, shown_accuracy; /* smoothed, for people */
+    uint64_t shown_count;
+    double eval_seconds;
+};
+
+/* Opens the data, resolves the recipe, builds the loaders and counts the steps: all but the network. recipe may
+ * still hold unresolved keys. On failure train_trainer_destroy still has to be called. */
+base_status train_trainer_plan(train_trainer *out, const train_recipe *recipe,
+                               const train_options *options, base_error *err);
+/* The same, and network, optimiser and runs. */
+base_status train_trainer_create(train_trainer *out, const train_recipe *recipe,
+                                 const train_options *options, base_error *err);
+void train_trainer_destroy(train_trainer *trainer); /* zeroed is fine */
+/* From the last checkpoint, with options.resume, or from the beginning to the end. BASE_INTERRUPTED: asked to stop,
+ * checkpoint written. */
+base_status train_trainer_run(train_trainer *trainer, base_error *err);
+/* Steps of a run of so many epochs, or of max_steps when that is above 0; at least 1. */
+uint64_t train_trainer_total(const train_trainer *trainer, int64_t epochs,
+                             int64_t max_steps);
+/* Epochs finished at a step. */
+uint64_t train_trainer_epochs(const train_trainer *trainer, uint64_t step);
+/* Block number of the i-th MoE layer. */
+size_t train_trainer_block(const train_trainer *trainer, size_t i);
+/* The list of load metrics per MoE layer, and their mean Sinkhorn share under json's sinkhorn_share. */
+void train_trainer_loads(struct json_t *json, const train_trainer *trainer,
+                         const vit_load *load);
+
+/* ---- files (files.c, state.c) -------------------------------------------------------------- */
+
+/* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else
+ * last/model.safetensors, else model.safetensors in it. The caller frees *out with
+ * base_free. */
+base_status train_model_path(char **out, const char *word, base_error *err);
+/* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
+ * rest stays as it is. */
+void train_loader_feed(data_loader_config *out, const vit_config *config);
+
+/* What a checkpoint says of itself without its network being built. */
+typedef struct train_state_facts {
+    train_position at;
+    char train[48], val[48]; /* fingerprints of the data */
+    char *recipe;            /* its fixed text, base_free */
+} train_state_facts;
+/* Of FOLDER/last of a run's folder. *found false: there is no checkpoint, *out is zeroed. */
+base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
+                             base_error *err);
+/* A fingerprint as the state holds it into out. */
+const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source);
+
+/* ---- for other runs than a trainer's (loop.c, checkpoint.c) --------------------------------- */
+
+/* What the loop that drives a run needs of it. */
+typedef struct train_loop {
+    void *user;
+    bool (*evaluation_due)(const void *user);
+    bool (*checkpoint_due)(const void *user);
+    bool (*done)(const void *user); /* no step is left */
+    bool (*stop)(void *user);       /* asked to stop */
+    base_status (*evaluate)(void *user,
+                            base_error *err); /* BASE_INTERRUPTED: nothing changed */
+    base_status (*save)(void *user, base_error *err);
+    base_status (*step)(void *user, base_error *err);
+    /* Writes what is not saved and fails with BASE_INTERRUPTED, which says how to go on. */
+    base_status (*leave)(void *user, base_error *err);
+} train_loop;
+/* Evaluate, save, stop, step, in this order, from where the run stands to its end. */
+base_status train_loop_run(const train_loop *loop, base_error *err);
+
+/* FOLDER/NAME by way of FOLDER/NAME.new, exchanged as a whole. write is given the names of both files. */
+base_status train_checkpoint_save(const char *folder, const char *name,
+                                  base_status (*write)(void *user, const char *model,
+                                                       const char *state, base_error *err),
+                                  void *user, base_error *err);
+/* FOLDER/last, or last.old when a kill fell between two renames (base_free). NULL: there is none. */
+char *train_checkpoint_last(const char *folder);
 
 #endif

@@ -119,7 +119,7 @@ static base_status data_agrees(const char *stored, const char *now, const char *
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err)
 {
     train_recipe *recipe = base_alloc(1, sizeof *recipe);
-    app_state_facts facts = {0};
+    train_state_facts facts = {0};
     bool found = false;
     char name[128];
 
@@ -130,7 +130,7 @@ base_status app_compare_look(app_compare *compare, app_compare_run *run, base_er
         goto done;
     status = recipe_agrees(run, recipe, err);
     if (status == BASE_OK)
-        status = app_state_peek(&facts, &found, run->folder, err);
+        status = train_state_peek(&facts, &found, run->folder, err);
     if (status == BASE_OK && found)
         status = train_recipe_compare(recipe, facts.recipe, false, err);
     if (status == BASE_OK && found)
@@ -194,25 +194,24 @@ static base_status measures_check(const app_compare *c, const train_recipe *reci
 /* What only the data says: classes, fingerprints, how many steps a training has. */
 static base_status data_open(app_compare *c, base_error *err)
 {
-    app_common common = c->args->common;
-    app_bad_list no_list = {0};
-    app_trainer trainer = {0};
+    app_watch watch = {.common = &c->args->common};
+    const train_options options = app_train_options(&watch, "", false);
+    train_trainer trainer = {0};
 
-    common.precision = c->recipe.train.precision;
-    base_status status = app_trainer_plan(&trainer, &common, &c->recipe, "", &no_list, err);
+    base_status status = train_trainer_plan(&trainer, &c->recipe, &options, err);
     if (status == BASE_OK) {
         size_t width = 0, height = 0;
         c->facts.classes = data_source_classes(trainer.train);
         data_source_uniform(trainer.train, &width, &height, &c->facts.uniform_channels);
-        app_state_fingerprint(c->train, sizeof c->train, trainer.train);
-        app_state_fingerprint(c->val, sizeof c->val, trainer.val);
+        train_state_fingerprint(c->train, sizeof c->train, trainer.train);
+        train_state_fingerprint(c->val, sizeof c->val, trainer.val);
         c->total = trainer.total;
         c->eval_batch = c->args->common.batch > 0 ? c->args->common.batch
                                                   : trainer.recipe.train.eval_batch;
         c->precision = trainer.recipe.train.precision;
         status = measures_check(c, &trainer.recipe, err);
     }
-    app_trainer_destroy(&trainer);
+    train_trainer_destroy(&trainer);
     return status;
 }
 

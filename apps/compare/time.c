@@ -30,7 +30,7 @@ typedef struct timed_entry {
 
 typedef struct timing {
     const app_compare *compare;
-    app_trainer plan; /* its loader gives the batches */
+    train_trainer plan; /* its loader gives the batches */
     rig rig[RIGS_MAX];
     size_t rigs;
     timed_entry entry[APP_ENTRIES_MAX];
@@ -277,16 +277,15 @@ static json_t *timing_read(const char *path, const char *key)
 static base_status timing_make(json_t **out, const app_compare *c, const char *key,
                                base_error *err)
 {
-    app_common common = c->args->common;
-    app_bad_list no_list = {0};
+    app_watch watch = {.common = &c->args->common};
+    const train_options options = app_train_options(&watch, "", false);
     timing *t = base_alloc(1, sizeof *t);
     size_t floats = 0;
 
     if (!t)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the timing");
     t->compare = c;
-    common.precision = c->precision;
-    base_status status = app_trainer_plan(&t->plan, &common, &c->recipe, "", &no_list, err);
+    base_status status = train_trainer_plan(&t->plan, &c->recipe, &options, err);
     if (status == BASE_OK &&
         base_mul_size(&floats, t->plan.part, (size_t)t->plan.recipe.config.classes)) {
         t->targets = base_alloc(floats, sizeof(float));
@@ -306,7 +305,7 @@ static base_status timing_make(json_t **out, const app_compare *c, const char *k
     base_free(t->targets);
     base_free(t->logits);
     base_free(t->d_logits);
-    app_trainer_destroy(&t->plan);
+    train_trainer_destroy(&t->plan);
     base_free(t);
     return status;
 }

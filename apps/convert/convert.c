@@ -311,7 +311,7 @@ static base_status convert(const convert_args *args, const char *in, const char 
     const vit_load_options load = {.image = (int)args->image,
                                    .classes = (int)args->classes};
     app_network network = {0};
-    base_status status = app_model_path(&network.path, in, err);
+    base_status status = train_model_path(&network.path, in, err);
 
     if (status == BASE_OK)
         status = app_model_read(&network.model, &network.origins, network.path,

@@ -306,7 +306,7 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
     for (size_t l = 0; l < e->moe_count; l++) {
         const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
         const double batches = e->batches ? (double)e->batches : 1;
-        json_t *layer = app_json_load(e->blocks[l], &e->load[l]);
+        json_t *layer = measure_load_json(e->blocks[l], &e->load[l]);
         json_t *batch = json_object();
         json_t *classes = json_object();
 

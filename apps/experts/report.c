@@ -220,7 +220,7 @@ json_t *app_study_json(const app_study *s, const app_common *common)
         return NULL;
     for (size_t l = 0; l < s->layers; l++) {
         const app_study_layer *layer = &s->layer[l];
-        json_t *one = app_json_load(layer->block, &layer->load);
+        json_t *one = measure_load_json(layer->block, &layer->load);
 
         json_object_set_new(one, "class_token",
                             table_json(&layer->of[APP_STUDY_CLASS_TOKEN]));

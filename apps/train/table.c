@@ -10,7 +10,7 @@ typedef struct row_counts {
 } row_counts;
 
 /* Parameters whose name begins with prefix; active: with k of E experts. */
-static row_counts count_named(const app_trainer *t, const char *prefix)
+static row_counts count_named(const train_trainer *t, const char *prefix)
 {
     const vit_moe_config *moe = &t->recipe.config.moe;
     row_counts counts = {0};
@@ -36,7 +36,7 @@ static void print_row(const char *name, const char *what, row_counts counts)
             show_thousands(active, sizeof active, counts.active));
 }
 
-static void print_layers(const app_trainer *t)
+static void print_layers(const train_trainer *t)
 {
     const vit_config *c = &t->recipe.config;
     char name[16], prefix[32], what[128];
@@ -93,20 +93,21 @@ static void print_data(const char *label, const data_source *source, size_t used
                 show_thousands(count, sizeof count, data_source_ignored(source)));
 }
 
-void app_trainer_print(const app_trainer *trainer)
+void app_train_print(const train_trainer *trainer, const app_common *common)
 {
     static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt"};
     static const char *const crops[] = {"auto", "evaluation crop", "random resized crop",
                                         "padded crop"};
-    const app_trainer *t = trainer;
+    const train_trainer *t = trainer;
     const train_recipe *r = &t->recipe;
     char steps[32], onednn[96], out[1024], name[160];
 
-    if (t->common->quiet)
+    if (common->quiet)
         return;
     vit_onednn_version(onednn, sizeof onednn);
     fprintf(stderr, "vmoe %s     train into '%s' by recipe '%s'\n", BASE_VERSION,
-            base_quote(out, sizeof out, t->out), base_quote(name, sizeof name, r->name));
+            base_quote(out, sizeof out, t->options.folder),
+            base_quote(name, sizeof name, r->name));
     print_data("data", t->train, data_loader_samples(t->train_loader));
     print_data("validation", t->val, data_loader_samples(t->val_loader));
     fprintf(stderr, "%-12s%d x %d, %s, %s%s%s%s%s\n", "pictures", r->config.image,
@@ -127,7 +128,7 @@ void app_trainer_print(const app_trainer *trainer)
             schedules[r->schedule.kind], t->schedule.warmup,
             r->optimizer.ema > 0 ? ", averaged weights" : "");
     fprintf(stderr, "%-12s%d threads%s, %s, %s, seed %lld\n", "machine",
-            (int)t->common->threads, app_is_bound() ? ", pinned" : "",
-            t->common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", onednn,
+            (int)common->threads, app_is_bound() ? ", pinned" : "",
+            t->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", onednn,
             (long long)r->train.seed);
 }

@@ -19,7 +19,7 @@ typedef struct train_args {
 
 #define AT(member) offsetof(train_args, member)
 
-static const app_option train_options[] = {
+static const app_option command_options[] = {
     {.name = "data",
      .value = "DATA",
      .kind = APP_TEXT,
@@ -91,8 +91,8 @@ static const app_syntax train_syntax = {
         "Trains a network. --seed, --precision, --batch and --limit (of training images) are "
         "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
         "writes a checkpoint and leaves.",
-    .options = train_options,
-    .option_count = sizeof train_options / sizeof train_options[0],
+    .options = command_options,
+    .option_count = sizeof command_options / sizeof command_options[0],
 };
 
 /* ---- the recipe ------------------------------------------------------------------------------------ */
@@ -184,53 +184,29 @@ static const char *run_inside(const char *out)
     return NULL;
 }
 
-/* Takes up the last checkpoint with --resume, else begins: files of the run open, recipe written. */
-static base_status take_up(app_trainer *t, const train_args *args, base_error *err)
-{
-    base_status status = BASE_OK;
-    bool found = false;
-
-    if (args->resume)
-        status = app_state_load(t, &found, err);
-    if (status == BASE_OK)
-        status = base_folder_make(args->out, err);
-    if (status == BASE_OK)
-        status = app_metrics_open(&t->metrics, t->path[1], !found, t->at.step,
-                                  t->at.evaluated == t->at.step, err);
-    if (status == BASE_OK)
-        status = train_recipe_save(&t->recipe, t->path[0], err);
-    if (status == BASE_OK && args->resume)
-        app_note(&args->common,
-                 found ? "%-12sgoing on at step %" PRIu64 " of %" PRIu64
-                       : "%-12sno checkpoint yet, beginning at step %" PRIu64
-                         " of %" PRIu64,
-                 "resume", t->at.step, t->total);
-    return status;
-}
-
 /* ---- the result ------------------------------------------------------------------------------------ */
 
 /* Share of the time waiting for pictures above which a person should hear of it (data.md 4). */
 static const double wait_share = 0.2;
 
 /* What the loader met on its way; nothing when all was well. */
-static void note_loader(const app_trainer *t, double seconds)
+static void note_loader(const train_trainer *t, const app_common *common, double seconds)
 {
     const data_counts counts = data_loader_counts(t->train_loader);
 
     if (counts.odd + counts.damaged + counts.bad > 0)
-        app_note(t->common,
+        app_note(common,
                  "pictures: %" PRIu64 " odd, %" PRIu64 " damaged but used, %" PRIu64
                  " unreadable and replaced",
                  counts.odd, counts.damaged, counts.bad);
     if (counts.wait_seconds > wait_share * seconds)
-        app_note(t->common, "the network waited %.0f %% of the time for pictures%s",
+        app_note(common, "the network waited %.0f %% of the time for pictures%s",
                  100 * counts.wait_seconds / seconds,
                  t->recipe.data.workers >= 0 ? ", a higher data.workers may help" : "");
 }
 
-static base_status report(const app_trainer *t, const train_args *args, double seconds,
-                          base_error *err)
+static base_status report(const train_trainer *t, const train_args *args,
+                          const char *curves, double seconds, base_error *err)
 {
     char duration[32], loss[32];
     json_t *json = NULL;
@@ -240,15 +216,15 @@ static base_status report(const app_trainer *t, const train_args *args, double s
             100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
             app_loss_text(loss, sizeof loss, t->at.last_loss),
             show_duration(duration, sizeof duration, seconds));
-    note_loader(t, seconds);
-    app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'", t->out,
-             t->path[2]);
+    note_loader(t, &args->common, seconds);
+    app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'",
+             args->out, curves);
     if (!args->common.json)
         return BASE_OK;
     app_network network = {.model = t->model};
 
     app_network_describe(&network);
-    json = app_json_begin(&args->common, "train", t->out, t->recipe.data.train);
+    json = app_json_begin(&args->common, "train", args->out, t->recipe.data.train);
     app_network_json(json, &network);
     json_object_set_new(json, "val", show_json_text(t->recipe.data.val));
     json_object_set_new(json, "recipe", show_json_text(t->recipe.name));
@@ -263,7 +239,7 @@ static base_status report(const app_trainer *t, const train_args *args, double s
     json_object_set_new(
         json, "loss", t->at.last_loss < 0 ? json_null() : show_json_real(t->at.last_loss));
     json_object_set_new(json, "peak_bytes", json_integer((json_int_t)base_peak_bytes()));
-    app_trainer_loads(json, t, t->eval_load);
+    train_trainer_loads(json, t, t->eval_load);
     return app_json_write(&args->common, json, err);
 }
 
@@ -271,7 +247,7 @@ static base_status train(train_args *args, base_error *err)
 {
     const double begin = base_seconds();
     train_recipe recipe;
-    app_trainer trainer = {0};
+    train_trainer trainer = {0};
     app_bad_list list = {0};
 
     base_status status = build_recipe(&recipe, args, err);
@@ -287,21 +263,25 @@ static base_status train(train_args *args, base_error *err)
             "'%s' holds a run already ('%s'), go on with --resume or name another "
             "folder",
             args->out, trace);
-    status = app_bad_list_open(&list, args->bad_list, args->resume, err);
+    app_watch watch = {.common = &args->common,
+                       .bad_list = &list,
+                       .curves = base_text("%s/curves.svg", args->out)};
+    const train_options options = app_train_options(&watch, args->out, args->resume);
+    status = watch.curves ? app_bad_list_open(&list, args->bad_list, args->resume, err)
+                          : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
     if (status == BASE_OK)
-        status =
-            app_trainer_create(&trainer, &args->common, &recipe, args->out, &list, err);
+        status = train_trainer_create(&trainer, &recipe, &options, err);
     if (status == BASE_OK)
-        app_trainer_print(&trainer);
+        app_train_print(&trainer, &args->common);
     if (status == BASE_OK)
-        status = take_up(&trainer, args, err);
-    if (status == BASE_OK)
-        status = app_trainer_run(&trainer, err);
+        status = train_trainer_run(&trainer, err);
+    app_progress_end(&watch.progress);
     if (status == BASE_OK) {
         args->common.seed = trainer.recipe.train.seed;
-        status = report(&trainer, args, base_seconds() - begin, err);
+        status = report(&trainer, args, watch.curves, base_seconds() - begin, err);
     }
-    app_trainer_destroy(&trainer);
+    base_free((char *)(uintptr_t)watch.curves);
+    train_trainer_destroy(&trainer);
     if (status == BASE_OK)
         status = app_bad_list_close(&list, err);
     else

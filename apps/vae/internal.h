@@ -96,8 +96,9 @@ typedef struct app_vae {
     size_t classes;
     uint64_t step, evaluated, total, steps_in_epoch;
     uint64_t skipped;
+    bool unsaved; /* something happened since the last checkpoint */
     app_vae_sums sums;
-    app_metrics metrics;
+    train_metrics metrics;
     app_progress progress;
     double seconds;
 } app_vae;

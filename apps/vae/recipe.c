@@ -47,8 +47,8 @@ const train_key app_vae_keys[] = {
     KEY("train", "batch", TRAIN_KEY_INT, batch, 1, 65536, "images a step"),
     KEY("train", "seed", TRAIN_KEY_LONG, seed, 0, 9007199254740992.0,
         "of weights, order and draws"),
-    {"train", "stop_after", TRAIN_KEY_LONG, AT(stop_after), 0, 9007199254740992.0, NULL, true,
-     "stop at this step as Ctrl-C would, with a checkpoint; 0: at the end"},
+    {"train", "stop_after", TRAIN_KEY_LONG, AT(stop_after), 0, 9007199254740992.0, NULL,
+     true, "stop at this step as Ctrl-C would, with a checkpoint; 0: at the end"},
     {"train", "log_every", TRAIN_KEY_LONG, AT(log_every), 1, 1e9, NULL, true,
      "steps from one line of metrics.jsonl to the next"},
 };
@@ -109,66 +109,24 @@ base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment 
 base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
                                 base_error *err)
 {
-    base_writer out = {0};
-    char value[TRAIN_TEXT];
-    const char *section = "";
+    char heading[256];
 
-    const base_status status = base_writer_open(&out, path, err);
-    if (status != BASE_OK)
-        return status;
-    fprintf(out.file,
-            "; All settings of this run of vmoe vae, resolved; vmoe %s, from the recipe "
-            "'%s'.\n",
-            BASE_VERSION, recipe->name);
-    for (size_t i = 0; i < app_vae_key_count; i++) {
-        const train_key *key = &app_vae_keys[i];
-        if (strcmp(section, key->section) != 0) {
-            section = key->section;
-            fprintf(out.file, "\n[%s]\n", section);
-        }
-        train_key_get(value, sizeof value, recipe, key);
-        fprintf(out.file, "; %s\n", key->help);
-        if (train_value_survives(value))
-            fprintf(out.file, "%s = %s\n", key->name, value);
-        else
-            fprintf(out.file,
-                    "; %s cannot be kept in this file, give it on the command line\n",
-                    key->name);
-    }
-    return base_writer_commit(&out, err);
+    snprintf(heading, sizeof heading,
+             " of vmoe vae, resolved; vmoe %s, from the recipe '%s'.", BASE_VERSION,
+             recipe->name);
+    return train_keys_save(path, heading, app_vae_keys, app_vae_key_count, recipe, NULL,
+                           err);
 }
 
 char *app_vae_recipe_fixed(const app_vae_recipe *recipe)
 {
-    enum { LINE = TRAIN_TEXT + 160 };
-    char value[TRAIN_TEXT];
-    char *text = base_alloc(app_vae_key_count, LINE);
-    size_t used = 0;
-
-    for (size_t i = 0; text && i < app_vae_key_count; i++) {
-        const train_key *key = &app_vae_keys[i];
-        if (!key->free)
-            used +=
-                (size_t)snprintf(text + used, LINE, "%s.%s = %s\n", key->section, key->name,
-                                 train_key_get(value, sizeof value, recipe, key));
-    }
-    return text;
+    return train_keys_fixed(app_vae_keys, app_vae_key_count, recipe, 0);
 }
 
 void app_vae_recipe_print_keys(void)
 {
     const app_vae_recipe defaults = app_vae_recipe_defaults();
-    char value[TRAIN_TEXT], range[96];
 
     printf("keys of a recipe of vmoe vae and of --set, with their defaults\n");
-    for (size_t i = 0; i < app_vae_key_count; i++) {
-        const train_key *key = &app_vae_keys[i];
-        range[0] = '\0';
-        if (key->kind <= TRAIN_KEY_REAL)
-            snprintf(range, sizeof range, "  [%.10g .. %.10g]", key->low, key->high);
-        else if (key->choices)
-            snprintf(range, sizeof range, "  [%s]", key->choices);
-        printf("%s.%s = %s%s\n    %s\n", key->section, key->name,
-               train_key_get(value, sizeof value, &defaults, key), range, key->help);
-    }
+    app_keys_print(app_vae_keys, app_vae_key_count, &defaults);
 }

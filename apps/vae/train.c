@@ -110,7 +110,7 @@ base_status app_vae_open(app_vae *out, const app_common *common,
 
 void app_vae_close(app_vae *v)
 {
-    app_metrics_close(&v->metrics);
+    train_metrics_close(&v->metrics);
     vit_vae_run_destroy(v->run);
     vit_optimizer_destroy(v->optimizer);
     vit_vae_destroy(v->vae);
@@ -146,8 +146,8 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
         {"step", step},
         {"evaluated", evaluated},
         {"skipped", skipped},
-        {"train_fingerprint", app_state_fingerprint(train, sizeof train, v->train)},
-        {"val_fingerprint", app_state_fingerprint(val, sizeof val, v->val)},
+        {"train_fingerprint", train_state_fingerprint(train, sizeof train, v->train)},
+        {"val_fingerprint", train_state_fingerprint(val, sizeof val, v->val)},
         {"recipe", recipe},
     };
     if (status == BASE_OK)
@@ -157,35 +157,24 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
     return status;
 }
 
-static base_status save(app_vae *v, base_error *err)
+static base_status write_both(void *user, const char *model, const char *state,
+                              base_error *err)
 {
-    char *live = base_text("%s/last", v->out), *fresh = base_text("%s/last.new", v->out);
-    char *model = base_text("%s/last.new/model.safetensors", v->out);
-    char *state = base_text("%s/last.new/state.safetensors", v->out);
-    base_status status = BASE_OK;
+    const app_vae *v = user;
+    const base_status status = vit_vae_save(v->vae, model, NULL, 0, err);
 
-    if (!live || !fresh || !model || !state) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s/last'", v->out);
-        goto done;
-    }
-    status = app_metrics_sync(&v->metrics, err);
+    return status == BASE_OK ? write_state(v, state, err) : status;
+}
+
+static base_status save(void *user, base_error *err)
+{
+    app_vae *v = user;
+    base_status status = train_metrics_sync(&v->metrics, err);
+
     if (status == BASE_OK)
-        status = base_folder_remove(fresh, err);
+        status = train_checkpoint_save(v->out, "last", write_both, v, err);
     if (status == BASE_OK)
-        status = base_folder_make(fresh, err);
-    if (status == BASE_OK)
-        status = vit_vae_save(v->vae, model, NULL, 0, err);
-    if (status == BASE_OK)
-        status = write_state(v, state, err);
-    if (status == BASE_OK)
-        status = base_folder_replace(live, fresh, err);
-    if (status != BASE_OK)
-        base_folder_remove(fresh, NULL); /* err already says what went wrong */
-done:
-    base_free(state);
-    base_free(model);
-    base_free(fresh);
-    base_free(live);
+        v->unsaved = false;
     return status;
 }
 
@@ -236,8 +225,8 @@ static base_status check_state(const app_vae *v, const vit_tensor_file *file,
     base_status status = same_recipe(recipe, stored, err);
     base_free(recipe);
     if (status == BASE_OK &&
-        (strcmp(train, app_state_fingerprint(now, sizeof now, v->train)) != 0 ||
-         strcmp(val, app_state_fingerprint(now, sizeof now, v->val)) != 0))
+        (strcmp(train, train_state_fingerprint(now, sizeof now, v->train)) != 0 ||
+         strcmp(val, train_state_fingerprint(now, sizeof now, v->val)) != 0))
         status = base_fail(err, BASE_MISMATCH, "the run began with other data");
     return status;
 }
@@ -290,24 +279,19 @@ done:
 
 base_status app_vae_take_up(app_vae *v, bool resume, base_error *err)
 {
-    static const char *const names[] = {"last",
-                                        "last.old"}; /* a kill between two renames */
     char *recipe = base_text("%s/recipe.ini", v->out);
+    char *last = resume ? train_checkpoint_last(v->out) : NULL;
     base_status status = recipe ? BASE_OK : BASE_NO_MEMORY;
-    bool found = false;
+    const bool found = last != NULL;
 
-    for (size_t i = 0; i < 2 && resume && !found && status == BASE_OK; i++) {
-        char *folder = base_text("%s/%s", v->out, names[i]);
-        found = folder && access(folder, F_OK) == 0;
-        if (found)
-            status = load(v, folder, err);
-        base_free(folder);
-    }
+    if (found && status == BASE_OK)
+        status = load(v, last, err);
+    base_free(last);
     if (status == BASE_OK)
         status = base_folder_make(v->out, err);
     if (status == BASE_OK)
-        status = app_metrics_open(&v->metrics, v->metrics_path, !found, v->step,
-                                  v->evaluated == v->step, err);
+        status = train_metrics_open(&v->metrics, v->metrics_path, !found, v->step,
+                                    v->evaluated == v->step, err);
     if (status == BASE_OK)
         status = app_vae_recipe_save(&v->recipe, recipe, err);
     base_free(recipe);
@@ -337,11 +321,12 @@ static base_status log_line(app_vae *v, base_error *err)
     json_object_set_new(json, "lr",
                         show_json_real(vit_schedule_lr(&v->schedule, v->step - 1)));
     v->sums = (app_vae_sums){0};
-    return app_metrics_write(&v->metrics, json, err);
+    return train_metrics_write(&v->metrics, json, err);
 }
 
-static base_status step(app_vae *v, base_error *err)
+static base_status step(void *user, base_error *err)
 {
+    app_vae *v = user;
     data_batch batch;
     vit_vae_losses l;
     const bool label = v->recipe.routing == APP_VAE_LABEL;
@@ -363,6 +348,7 @@ static base_status step(app_vae *v, base_error *err)
         vit_vae_optimizer_step(v->optimizer, v->vae, vit_vae_gradients(v->run),
                                vit_schedule_lr(&v->schedule, v->step));
     v->step++;
+    v->unsaved = true;
     v->skipped += r.skipped;
     if (r.skipped && v->skipped > 100)
         return base_fail(err, BASE_NUMERIC, "more than 100 gradients were not finite");
@@ -381,8 +367,9 @@ static base_status step(app_vae *v, base_error *err)
     return v->step % (uint64_t)v->recipe.log_every == 0 ? log_line(v, err) : BASE_OK;
 }
 
-static base_status evaluate(app_vae *v, base_error *err)
+static base_status evaluate(void *user, base_error *err)
 {
+    app_vae *v = user;
     app_vae_measures m = {0};
     base_status status = app_vae_measure(&m, v, false, err);
 
@@ -396,7 +383,7 @@ static base_status evaluate(app_vae *v, base_error *err)
         json_object_set_new(json, "gate_entropy", show_json_real(m.entropy));
         json_object_set_new(json, "load_entropy", show_json_real(m.load_entropy));
         json_object_set_new(json, "nmi", show_json_real(m.found.normalised));
-        status = app_metrics_write(&v->metrics, json, err);
+        status = train_metrics_write(&v->metrics, json, err);
         app_progress_line(&v->progress,
                           "epoch %-4" PRIu64
                           " error %.5f (all decoders %.5f)  kl %.2f  gate entropy %.3f  "
@@ -404,36 +391,70 @@ static base_status evaluate(app_vae *v, base_error *err)
                           v->step / v->steps_in_epoch, m.best, m.all, m.kl, m.entropy,
                           m.load_entropy, m.found.normalised);
         v->evaluated = v->step;
+        v->unsaved = true;
     }
     app_vae_measures_free(&m);
     return status;
 }
 
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static bool epoch_is_done(const app_vae *v)
+{
+    return v->step > 0 && v->step % v->steps_in_epoch == 0;
+}
+
+static bool evaluation_due(const void *user)
+{
+    const app_vae *v = user;
+
+    return epoch_is_done(v) && v->evaluated != v->step;
+}
+
+static bool checkpoint_due(const void *user)
+{
+    const app_vae *v = user;
+
+    return epoch_is_done(v) && v->unsaved;
+}
+
+static bool done(const void *user)
+{
+    const app_vae *v = user;
+
+    return v->step >= v->total;
+}
+
+static bool stop(void *user)
+{
+    const app_vae *v = user;
+
+    return app_stop_asked() ||
+           (v->step > 0 && v->step < v->total && v->step == (uint64_t)v->recipe.stop_after);
+}
+
+static base_status leave(void *user, base_error *err)
+{
+    app_vae *v = user;
+    const base_status status = v->unsaved ? save(v, err) : BASE_OK;
+
+    return status != BASE_OK
+               ? status
+               : base_fail(err, BASE_INTERRUPTED,
+                           "stopped at step %" PRIu64 ", go on with --resume", v->step);
+}
+
 base_status app_vae_train(app_vae *v, base_error *err)
 {
+    const train_loop loop = {v,        evaluation_due, checkpoint_due, done, stop,
+                             evaluate, save,           step,           leave};
     const double begin = base_seconds();
     base_status status = data_loader_seek(v->train_loader, v->step / v->steps_in_epoch,
                                           v->step % v->steps_in_epoch, err);
 
     app_progress_start(&v->progress, v->common, "vae", "steps", v->total, v->step);
-    while (status == BASE_OK && v->step < v->total) {
-        if (app_stop_asked() ||
-            (v->step > 0 && v->step == (uint64_t)v->recipe.stop_after)) {
-            status = save(v, err);
-            app_progress_end(&v->progress);
-            return status != BASE_OK
-                       ? status
-                       : base_fail(err, BASE_INTERRUPTED,
-                                   "stopped at step %" PRIu64 ", go on with --resume",
-                                   v->step);
-        }
-        status = step(v, err);
-        if (status != BASE_OK || v->step % v->steps_in_epoch != 0)
-            continue;
-        status = evaluate(v, err);
-        if (status == BASE_OK)
-            status = save(v, err);
-    }
+    if (status == BASE_OK)
+        status = train_loop_run(&loop, err);
     app_progress_end(&v->progress);
     v->seconds = base_seconds() - begin;
     return status;

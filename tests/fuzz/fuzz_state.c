@@ -1,11 +1,11 @@
 /* fuzz_state.c - any bytes as the state of a run: numbers in their ranges or a refusal with its reason. */
-#include "apps/train/internal.h"
+#include "train/train.h"
 #include "tests/fuzz/fuzz_source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     char path[300];
-    app_state_facts facts;
+    train_state_facts facts;
     base_error err = {0};
     bool found = false;
 
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     fuzz_demand(base_folder_make(path, NULL) == BASE_OK);
     snprintf(path, sizeof path, "%s/last/state.safetensors", fuzz_folder);
     fuzz_write(path, bytes, size);
-    if (app_state_peek(&facts, &found, fuzz_folder, &err) == BASE_OK) {
+    if (train_state_peek(&facts, &found, fuzz_folder, &err) == BASE_OK) {
         fuzz_demand(facts.at.evaluated <= facts.at.step && facts.at.best_accuracy <= 1);
         base_free(facts.recipe);
     } else {

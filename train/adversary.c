@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 
 struct train_adversary {
     const train_recipe *recipe;

@@ -3,11 +3,13 @@
  * Relied on elsewhere: "kind" ("train" or "eval") and "step" in every line. */
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 
 enum { METRICS_MAX_BYTES = 1 << 30 };
 
@@ -46,8 +48,8 @@ static base_status kept_bytes(size_t *out, const char *path, uint64_t step, bool
     return BASE_OK;
 }
 
-base_status app_metrics_open(app_metrics *out, const char *path, bool fresh, uint64_t step,
-                             bool evaluated, base_error *err)
+base_status train_metrics_open(train_metrics *out, const char *path, bool fresh,
+                               uint64_t step, bool evaluated, base_error *err)
 {
     base_status status = BASE_OK;
     size_t kept = 0;
@@ -73,14 +75,14 @@ base_status app_metrics_open(app_metrics *out, const char *path, bool fresh, uin
         status = base_fail_errno(err, "cannot write '%s'", path);
         goto done;
     }
-    *out = (app_metrics){.file = file, .path = path};
+    *out = (train_metrics){.file = file, .path = path};
     return BASE_OK;
 done:
     close(fd);
     return status;
 }
 
-base_status app_metrics_write(app_metrics *metrics, json_t *json, base_error *err)
+base_status train_metrics_write(train_metrics *metrics, json_t *json, base_error *err)
 {
     base_status status = BASE_OK;
     char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(7));
@@ -95,16 +97,32 @@ base_status app_metrics_write(app_metrics *metrics, json_t *json, base_error *er
     return status;
 }
 
-base_status app_metrics_sync(app_metrics *metrics, base_error *err)
+base_status train_metrics_sync(train_metrics *metrics, base_error *err)
 {
     if (fflush(metrics->file) != 0 || fsync(fileno(metrics->file)) != 0)
         return base_fail_errno(err, "cannot write '%s'", metrics->path);
     return BASE_OK;
 }
 
-void app_metrics_close(app_metrics *metrics)
+void train_metrics_close(train_metrics *metrics)
 {
     if (metrics->file)
         fclose(metrics->file);
     metrics->file = NULL;
+}
+
+/* ---- what lines of both kinds say ------------------------------------------------------------- */
+
+void train_trainer_loads(json_t *json, const train_trainer *trainer, const vit_load *load)
+{
+    json_t *layers = json_array();
+    double share = 0;
+
+    for (size_t i = 0; i < trainer->moe_count; i++) {
+        json_array_append_new(layers,
+                              measure_load_json(train_trainer_block(trainer, i), &load[i]));
+        share += vit_load_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
+    }
+    json_object_set_new(json, "sinkhorn_share", measure_json_real(share));
+    json_object_set_new(json, "moe", layers);
 }

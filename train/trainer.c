@@ -1,17 +1,73 @@
-/* trainer.c - builds a training run from a recipe and takes it from where it stands to its end:
- * evaluate, save, stop, step. Steps count optimiser updates from 0; the data is one endless row of
+/* trainer.c - builds a training run from a recipe. Steps count optimiser updates from 0; the data is one endless row of
  * passes ("parts"), so that a place in it follows from the step alone.
- * Relied on elsewhere: best/ is written before last/ (a kill between the two repeats the evaluation). */
-#include <inttypes.h>
-#include <math.h>
+ * Relied on elsewhere: the order in which weights, averages and optimiser are made. */
+#include <omp.h>
+#include <stdarg.h>
 #include <string.h>
 
-#include "apps/network_internal.h"
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
+
+/* ---- words ---------------------------------------------------------------------------------- */
+
+void train_note(const train_trainer *trainer, const char *subject, const char *format, ...)
+{
+    const train_watch *watch = &trainer->options.watch;
+    char line[2048];
+    va_list list;
+
+    if (!watch->note)
+        return;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    watch->note(watch->user, subject, line);
+}
+
+bool train_stop_asked(const train_trainer *trainer)
+{
+    const train_watch *watch = &trainer->options.watch;
+
+    return watch->stop && watch->stop(watch->user);
+}
+
+static void loader_line(void *trainer, const char *line)
+{
+    train_note(trainer, NULL, "%s", line);
+}
+
+static void loader_named(void *named, size_t sample, data_health health, const char *reason)
+{
+    const train_named *n = named;
+
+    n->watch->named(n->watch->user, n->source, sample, health, reason);
+}
+
+uint64_t train_trainer_epochs(const train_trainer *trainer, uint64_t step)
+{
+    return step * (uint64_t)trainer->recipe.train.accumulate / trainer->parts_in_epoch;
+}
+
+uint64_t train_trainer_total(const train_trainer *trainer, int64_t epochs,
+                             int64_t max_steps)
+{
+    const uint64_t steps = max_steps > 0 ? (uint64_t)max_steps
+                                         : (uint64_t)epochs * trainer->parts_in_epoch /
+                                               (uint64_t)trainer->recipe.train.accumulate;
+
+    return steps > 0 ? steps : 1;
+}
+
+size_t train_trainer_block(const train_trainer *trainer, size_t i)
+{
+    for (size_t block = 0; block < VIT_DEPTH_MAX; block++)
+        if (trainer->recipe.config.moe.layer[block] && i-- == 0)
+            return block;
+    return 0;
+}
 
 /* ---- data -------------------------------------------------------------------------------------- */
 
-static base_status open_sources(app_trainer *t, base_error *err)
+static base_status open_sources(train_trainer *t, base_error *err)
 {
     const train_recipe *r = &t->recipe;
     const char **names = NULL;
@@ -21,7 +77,8 @@ static base_status open_sources(app_trainer *t, base_error *err)
         .val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL,
         .class_map = r->data.class_map[0] ? r->data.class_map : NULL,
         .index_cache = r->data.index_cache[0] ? r->data.index_cache : NULL,
-        .indexing = t->common->quiet ? NULL : app_data_indexing,
+        .indexing = t->options.watch.indexing,
+        .indexing_user = t->options.watch.user,
     };
 
     base_status status = data_source_open(&t->train, r->data.train, &options, err);
@@ -53,7 +110,7 @@ static base_status open_sources(app_trainer *t, base_error *err)
     return status;
 }
 
-static base_status resolve_recipe(app_trainer *t, base_error *err)
+static base_status resolve_recipe(train_trainer *t, base_error *err)
 {
     train_facts facts = {.classes = data_source_classes(t->train)};
     size_t width = 0, height = 0;
@@ -70,32 +127,35 @@ static base_status resolve_recipe(app_trainer *t, base_error *err)
     return BASE_OK;
 }
 
-static base_status create_loaders(app_trainer *t, base_error *err)
+static base_status create_loaders(train_trainer *t, base_error *err)
 {
     const train_recipe *r = &t->recipe;
     data_loader_config c = data_loader_defaults();
 
-    app_loader_feed(&c, &r->config);
+    train_loader_feed(&c, &r->config);
     c.seed = (uint64_t)r->train.seed;
-    app_loader_threads(&c, t->common, r->data.workers);
+    if (t->options.loaders)
+        t->options.loaders(t->options.loaders_user, &c, r->data.workers);
+    else
+        c.threads = r->data.workers >= 0 ? (size_t)r->data.workers : 1;
     c.queue = (size_t)r->data.queue;
     c.max_bad = r->data.max_bad;
     c.strict = r->data.strict;
-    c.log = app_progress_log;
-    c.log_user = &t->progress;
+    c.log = loader_line;
+    c.log_user = t;
 
     c.batch = (size_t)r->train.eval_batch;
     c.limit = (size_t)r->data.val_limit;
     c.skip_bad = true;
-    c.named = app_bad_source_named;
-    c.named_user = &t->bad_val;
+    c.named = t->options.watch.named ? loader_named : NULL;
+    c.named_user = &t->named_val;
     base_status status = data_loader_create(&t->val_loader, t->val, &c, err);
     if (status != BASE_OK)
         return status;
     t->part = (size_t)(r->train.batch / r->train.accumulate);
     c.training = true;
     c.skip_bad = false;
-    c.named_user = &t->bad_train;
+    c.named_user = &t->named_train;
     c.batch = t->part;
     c.limit = (size_t)r->data.limit;
     c.augment = r->augment;
@@ -115,7 +175,7 @@ static base_status create_loaders(app_trainer *t, base_error *err)
 
 /* ---- network ----------------------------------------------------------------------------------- */
 
-static base_status set_labels(app_trainer *t, base_error *err)
+static base_status set_labels(train_trainer *t, base_error *err)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
 
@@ -133,10 +193,9 @@ static base_status set_labels(app_trainer *t, base_error *err)
     return status;
 }
 
-static base_status create_network(app_trainer *t, base_error *err)
+static base_status create_network(train_trainer *t, base_error *err)
 {
     const train_recipe *r = &t->recipe;
-    const vit_precision precision = (vit_precision)t->common->precision;
     vit_config config;
 
     train_recipe_network(&config, r);
@@ -148,8 +207,8 @@ static base_status create_network(app_trainer *t, base_error *err)
     if (status != BASE_OK)
         return status;
     vit_model_init(t->model, (uint64_t)r->train.seed);
-    if (r->init_from[0] && !app_state_exists(t)) /* a run that goes on has its weights */
-        status = app_trainer_start_from(t, err);
+    if (r->init_from[0] && !train_state_exists(t)) /* a run that goes on has its weights */
+        status = train_start_from(t, err);
     if (status ==
         BASE_OK) /* copies the weights into the averages: after their first values */
         status = vit_optimizer_create(&t->optimizer, t->model, &r->optimizer, err);
@@ -157,20 +216,20 @@ static base_status create_network(app_trainer *t, base_error *err)
         status = vit_run_create_options(
             &t->run, t->model, t->part,
             &(vit_run_options){.mode = VIT_MODE_TRAIN,
-                               .precision = precision,
+                               .precision = t->precision,
                                .recompute = (vit_recompute)r->train.recompute},
             err);
     if (status == BASE_OK && r->adversary.kind != TRAIN_ADVERSARY_NONE)
         status =
-            train_adversary_create(&t->adversary, r, t->model, t->part, precision, err);
+            train_adversary_create(&t->adversary, r, t->model, t->part, t->precision, err);
     if (status == BASE_OK)
         status =
             vit_run_create(&t->eval_run, t->averaged ? t->averaged : t->model,
-                           (size_t)r->train.eval_batch, VIT_MODE_INFER, precision, err);
+                           (size_t)r->train.eval_batch, VIT_MODE_INFER, t->precision, err);
     return status;
 }
 
-static base_status create_buffers(app_trainer *t, base_error *err)
+static base_status create_buffers(train_trainer *t, base_error *err)
 {
     const size_t eval = (size_t)t->recipe.train.eval_batch;
     const size_t rows = t->part > eval ? t->part : eval;
@@ -185,30 +244,20 @@ static base_status create_buffers(app_trainer *t, base_error *err)
     }
     t->load = base_alloc(t->moe_count, sizeof *t->load);
     t->eval_load = base_alloc(t->moe_count, sizeof *t->eval_load);
-    t->path[0] = base_text("%s/recipe.ini", t->out);
-    t->path[1] = base_text("%s/metrics.jsonl", t->out);
-    t->path[2] = base_text("%s/curves.svg", t->out);
+    t->recipe_path = base_text("%s/recipe.ini", t->options.folder);
+    t->metrics_path = base_text("%s/metrics.jsonl", t->options.folder);
     if (!t->logits || !t->d_logits || !t->targets || !t->worse_logits || !t->load ||
-        !t->eval_load || !t->path[0] || !t->path[1] || !t->path[2])
+        !t->eval_load || !t->recipe_path || !t->metrics_path)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the training run");
     return BASE_OK;
 }
 
-uint64_t app_trainer_total(const app_trainer *trainer, int64_t epochs, int64_t max_steps)
-{
-    const uint64_t steps = max_steps > 0 ? (uint64_t)max_steps
-                                         : (uint64_t)epochs * trainer->parts_in_epoch /
-                                               (uint64_t)trainer->recipe.train.accumulate;
-
-    return steps > 0 ? steps : 1;
-}
-
-static void plan(app_trainer *t)
+static void plan(train_trainer *t)
 {
     const train_recipe *r = &t->recipe;
     const double steps_in_epoch = (double)t->parts_in_epoch / r->train.accumulate;
 
-    t->total = app_trainer_total(t, r->train.epochs, r->train.max_steps);
+    t->total = train_trainer_total(t, r->train.epochs, r->train.max_steps);
     t->schedule = (vit_schedule){
         .kind = (vit_schedule_kind)r->schedule.kind,
         .peak = r->lr,
@@ -221,17 +270,19 @@ static void plan(app_trainer *t)
     };
 }
 
-base_status app_trainer_plan(app_trainer *out, const app_common *common,
-                             const train_recipe *recipe, const char *folder,
-                             app_bad_list *bad_list, base_error *err)
+base_status train_trainer_plan(train_trainer *out, const train_recipe *recipe,
+                               const train_options *options, base_error *err)
 {
-    app_trainer *t = out;
+    train_trainer *t = out;
 
-    *t = (app_trainer){.common = common, .recipe = *recipe, .out = folder};
-    t->progress.on = !common->quiet;
+    *t = (train_trainer){.options = *options, .recipe = *recipe};
+    if (t->options.threads == 0)
+        t->options.threads = (size_t)omp_get_max_threads();
+    t->precision =
+        vit_bf16_available() ? (vit_precision)recipe->train.precision : VIT_PRECISION_FP32;
     base_status status = open_sources(t, err);
-    t->bad_train = (app_bad_source){bad_list, t->train};
-    t->bad_val = (app_bad_source){bad_list, t->val};
+    t->named_train = (train_named){&t->options.watch, t->train};
+    t->named_val = (train_named){&t->options.watch, t->val};
     if (status == BASE_OK)
         status = resolve_recipe(t, err);
     if (status == BASE_OK)
@@ -241,22 +292,21 @@ base_status app_trainer_plan(app_trainer *out, const app_common *common,
     return status;
 }
 
-base_status app_trainer_create(app_trainer *out, const app_common *common,
-                               const train_recipe *recipe, const char *folder,
-                               app_bad_list *bad_list, base_error *err)
+base_status train_trainer_create(train_trainer *out, const train_recipe *recipe,
+                                 const train_options *options, base_error *err)
 {
-    base_status status = app_trainer_plan(out, common, recipe, folder, bad_list, err);
+    base_status status = train_trainer_plan(out, recipe, options, err);
 
     if (status == BASE_OK)
         status = create_network(out, err);
     return status == BASE_OK ? create_buffers(out, err) : status;
 }
 
-void app_trainer_destroy(app_trainer *trainer)
+void train_trainer_destroy(train_trainer *trainer)
 {
-    app_trainer *t = trainer;
+    train_trainer *t = trainer;
 
-    app_metrics_close(&t->metrics);
+    train_metrics_close(&t->metrics);
     data_loader_destroy(t->train_loader);
     data_loader_destroy(t->val_loader);
     train_augment_destroy(t->augment); /* after the loader that calls it */
@@ -274,133 +324,7 @@ void app_trainer_destroy(app_trainer *trainer)
     base_free(t->worse_logits);
     base_free(t->load);
     base_free(t->eval_load);
-    for (size_t i = 0; i < sizeof t->path / sizeof t->path[0]; i++)
-        base_free(t->path[i]);
-    *t = (app_trainer){0};
-}
-
-/* ---- the run ------------------------------------------------------------------------------------- */
-
-uint64_t app_trainer_epochs(const app_trainer *trainer, uint64_t step)
-{
-    return step * (uint64_t)trainer->recipe.train.accumulate / trainer->parts_in_epoch;
-}
-
-/* Whether the step that was just done finished an epoch whose number is a multiple of every (a step may
- * finish several: accumulation over a small set). */
-static bool epoch_due(const app_trainer *t, uint64_t every)
-{
-    const uint64_t now = app_trainer_epochs(t, t->at.step);
-
-    return t->at.step > 0 && every > 0 &&
-           now / every > app_trainer_epochs(t, t->at.step - 1) / every;
-}
-
-static bool evaluation_due(const app_trainer *t)
-{
-    return t->at.step > 0 && t->at.evaluated != t->at.step &&
-           (t->at.step == t->total || epoch_due(t, (uint64_t)t->recipe.train.eval_every));
-}
-
-static bool checkpoint_due(const app_trainer *t)
-{
-    const uint64_t every = (uint64_t)t->recipe.train.checkpoint_every;
-
-    return t->unsaved && t->at.step > 0 &&
-           (t->at.step == t->total ||
-            (every > 0 ? t->at.step % every == 0 : epoch_due(t, 1)));
-}
-
-static base_status save_last(app_trainer *t, base_error *err)
-{
-    base_status status = app_metrics_sync(&t->metrics, err);
-
-    if (status == BASE_OK)
-        status = app_state_save(t, "last", t->model, err);
-    if (status == BASE_OK)
-        t->unsaved = false;
-    return status;
-}
-
-const char *app_loss_text(char *out, size_t out_bytes, double loss)
-{
-    if (loss < 0)
-        snprintf(out, out_bytes, "not finite");
-    else
-        snprintf(out, out_bytes, "%.4f", loss);
-    return out;
-}
-
-/* One evaluation, its line for people, best/ when it is the best, the curves. */
-static base_status evaluate(app_trainer *t, base_error *err)
-{
-    bool better = false;
-    char seconds[32], loss[32];
-    const double before = t->eval_seconds;
-
-    base_status status = app_trainer_evaluate(t, &better, err);
-    if (status != BASE_OK)
-        return status;
-    app_progress_end(&t->progress);
-    fprintf(app_result_stream(t->common),
-            "epoch %g  step %" PRIu64 "  top-1 %.2f %%  loss %s  (%s)%s\n",
-            (double)t->at.step * t->recipe.train.accumulate / (double)t->parts_in_epoch,
-            t->at.step, 100 * t->at.last_accuracy,
-            app_loss_text(loss, sizeof loss, t->at.last_loss),
-            show_duration(seconds, sizeof seconds, t->eval_seconds - before),
-            better ? "  best" : "");
-    fflush(app_result_stream(t->common));
-    if (better)
-        status = app_state_save(t, "best", t->averaged ? t->averaged : t->model, err);
-    return status == BASE_OK ? app_curves_write(t->path[2], t->path[1], err) : status;
-}
-
-/* Asked to stop: what is not saved yet is saved, then say how to go on. */
-static base_status stop(app_trainer *t, base_error *err)
-{
-    if (t->unsaved) {
-        const base_status status = save_last(t, err);
-        if (status != BASE_OK)
-            return status;
-    }
-    return base_fail(err, BASE_INTERRUPTED,
-                     "stopped at step %" PRIu64 " of %" PRIu64
-                     ", the same command with --resume goes on from there",
-                     t->at.step, t->total);
-}
-
-static base_status run_steps(app_trainer *t, base_error *err)
-{
-    base_status status = BASE_OK;
-
-    while (status == BASE_OK) {
-        if (evaluation_due(t) && !app_stop_asked())
-            status = evaluate(t, err);
-        if (app_stop_asked() && (status == BASE_OK || status == BASE_INTERRUPTED) &&
-            (t->at.step < t->total || evaluation_due(t)))
-            return stop(t, err);
-        if (status == BASE_OK && checkpoint_due(t))
-            status = save_last(t, err);
-        if (status != BASE_OK || t->at.step == t->total)
-            return status;
-        status = app_trainer_step(t, err);
-    }
-    return status;
-}
-
-base_status app_trainer_run(app_trainer *trainer, base_error *err)
-{
-    app_trainer *t = trainer;
-    const uint64_t batch = (uint64_t)t->recipe.train.batch;
-    const uint64_t part = t->at.step * (uint64_t)t->recipe.train.accumulate;
-
-    base_status status = data_loader_seek(t->train_loader, part / t->parts_in_epoch,
-                                          part % t->parts_in_epoch, err);
-    if (status != BASE_OK)
-        return status;
-    app_progress_start(&t->progress, t->common, "train", "images", t->total * batch,
-                       t->at.step * batch);
-    status = run_steps(t, err);
-    app_progress_end(&t->progress);
-    return status;
+    base_free(t->recipe_path);
+    base_free(t->metrics_path);
+    *t = (train_trainer){0};
 }

@@ -4,11 +4,9 @@
  * Relied on elsewhere: the keys of the metadata, the names "sums" and "load.I". */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 
 enum { OPTIMIZER_TENSORS = 8, PAIR_COUNT = 24, VALUE_BYTES = 40 };
 
@@ -20,20 +18,20 @@ enum {
     LOAD_BEGIN = offsetof(vit_load, tokens),
     LOAD_DOUBLES =
         (offsetof(vit_load, seconds) - offsetof(vit_load, tokens)) / sizeof(double),
-    SUM_DOUBLES = sizeof(app_sums) / sizeof(double)
+    SUM_DOUBLES = sizeof(train_sums) / sizeof(double)
 };
 
 /* ---- the position as text: names and places once, for writing and for reading ------------------ */
 
 typedef struct position_field {
     const char *key;
-    size_t at; /* in app_position */
+    size_t at; /* in train_position */
     bool real; /* double, else uint64_t */
 } position_field;
 
 #define FIELD(member, real)                                                                \
     {                                                                                      \
-#member, offsetof(app_position, member), real                                      \
+#member, offsetof(train_position, member), real                                    \
     }
 static const position_field position_fields[] = {
     FIELD(step, false),      FIELD(evaluated, false),        FIELD(skipped, false),
@@ -61,7 +59,7 @@ static void add_number(pair_list *list, const char *key, uint64_t number)
     add_text(list, key, value);
 }
 
-const char *app_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
+const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
 {
     snprintf(out, out_bytes, "%016" PRIx64, data_source_fingerprint(source));
     return out;
@@ -70,7 +68,7 @@ const char *app_state_fingerprint(char *out, size_t out_bytes, const data_source
 static void add_hash(pair_list *list, const char *key, const data_source *source)
 {
     add_text(list, key,
-             app_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
+             train_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
 }
 
 /* A sum over the bits of the weights: which model a state belongs to. Four lanes, so that it costs what reading
@@ -90,7 +88,7 @@ static uint64_t weights_hash(const vit_model *model)
     return base_key(lane, 4);
 }
 
-static void describe(pair_list *list, const app_trainer *t, const vit_model *model,
+static void describe(pair_list *list, const train_trainer *t, const vit_model *model,
                      const char *recipe)
 {
     const uint64_t part = t->at.step * (uint64_t)t->recipe.train.accumulate;
@@ -114,7 +112,7 @@ static void describe(pair_list *list, const app_trainer *t, const vit_model *mod
     add_number(list, "epoch", part / t->parts_in_epoch);
     add_number(list, "step_in_epoch", part % t->parts_in_epoch);
     add_number(list, "seed", (uint64_t)t->recipe.train.seed);
-    add_number(list, "threads", (uint64_t)t->common->threads);
+    add_number(list, "threads", (uint64_t)t->options.threads);
     add_hash(list, "train_fingerprint", t->train);
     add_hash(list, "val_fingerprint", t->val);
     add_text(list, "recipe", recipe);
@@ -122,7 +120,7 @@ static void describe(pair_list *list, const app_trainer *t, const vit_model *mod
 
 /* ---- writing --------------------------------------------------------------------------------------- */
 
-static base_status write_state(const app_trainer *t, const vit_model *model,
+static base_status write_state(const train_trainer *t, const vit_model *model,
                                const char *path, base_error *err)
 {
     base_status status = BASE_OK;
@@ -163,43 +161,32 @@ done:
     return status;
 }
 
-base_status app_state_save(app_trainer *trainer, const char *name, const vit_model *model,
-                           base_error *err)
-{
-    base_status status = BASE_OK;
-    char *live = base_text("%s/%s", trainer->out, name);
-    char *fresh = base_text("%s/%s.new", trainer->out, name);
-    char *weights = base_text("%s/%s.new/model.safetensors", trainer->out, name);
-    char *state = base_text("%s/%s.new/state.safetensors", trainer->out, name);
+typedef struct save_user {
+    const train_trainer *trainer;
+    const vit_model *model;
+} save_user;
 
-    if (!live || !fresh || !weights || !state) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s/%s'", trainer->out,
-                           name);
-        goto done;
-    }
-    status = base_folder_remove(fresh, err);
-    if (status == BASE_OK)
-        status = base_folder_make(fresh, err);
-    if (status == BASE_OK)
-        status = vit_model_save(model, weights, VIT_PRECISION_FP32, err);
-    if (status == BASE_OK)
-        status = write_state(trainer, model, state, err);
-    if (status == BASE_OK)
-        status = base_folder_replace(live, fresh, err);
-    if (status != BASE_OK)
-        base_folder_remove(fresh, NULL); /* err already says what went wrong */
-done:
-    base_free(state);
-    base_free(weights);
-    base_free(fresh);
-    base_free(live);
-    return status;
+static base_status write_both(void *user, const char *model, const char *state,
+                              base_error *err)
+{
+    const save_user *u = user;
+    const base_status status = vit_model_save(u->model, model, VIT_PRECISION_FP32, err);
+
+    return status == BASE_OK ? write_state(u->trainer, u->model, state, err) : status;
+}
+
+base_status train_state_save(train_trainer *trainer, const char *name,
+                             const vit_model *model, base_error *err)
+{
+    save_user user = {trainer, model};
+
+    return train_checkpoint_save(trainer->options.folder, name, write_both, &user, err);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
 /* Every number in its range, and none that contradicts another; the text of what is wrong, NULL: nothing. */
-static const char *position_fault(const app_position *at)
+static const char *position_fault(const train_position *at)
 {
     return at->evaluated > at->step        ? "an evaluation after the last step"
            : at->best_step > at->evaluated ? "a best step after the last evaluation"
@@ -213,7 +200,7 @@ static const char *position_fault(const app_position *at)
                                                       : NULL;
 }
 
-static base_status read_position(app_position *out, const vit_tensor_file *file,
+static base_status read_position(train_position *out, const vit_tensor_file *file,
                                  const char *path, base_error *err)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++) {
@@ -261,7 +248,7 @@ static base_status same_data(const vit_tensor_file *file, const char *key,
     const char *stored = vit_tensors_metadata(file, key);
     char now[VALUE_BYTES];
 
-    app_state_fingerprint(now, sizeof now, source);
+    train_state_fingerprint(now, sizeof now, source);
     if (stored && strcmp(stored, now) == 0)
         return BASE_OK;
     return base_fail(err, BASE_MISMATCH,
@@ -293,7 +280,7 @@ static base_status check_layout(const vit_tensor_file *file, const char *path,
 }
 
 /* Everything that must agree before the run may go on. */
-static base_status check_state(const app_trainer *t, const vit_tensor_file *file,
+static base_status check_state(const train_trainer *t, const vit_tensor_file *file,
                                const char *path, base_error *err)
 {
     const char *format = vit_tensors_metadata(file, "format");
@@ -306,34 +293,33 @@ static base_status check_state(const app_trainer *t, const vit_tensor_file *file
         return status;
     status = train_recipe_compare(&t->recipe, recipe, true, err);
     if (status != BASE_OK) {
-        base_error_prepend(err, "cannot resume '%s': ", t->out);
+        base_error_prepend(err, "cannot resume '%s': ", t->options.folder);
         return status;
     }
     status = same_data(file, "train_fingerprint", "training", t->train, err);
     if (status == BASE_OK)
         status = same_data(file, "val_fingerprint", "validation", t->val, err);
     if (status != BASE_OK)
-        base_error_prepend(err, "cannot resume '%s': ", t->out);
+        base_error_prepend(err, "cannot resume '%s': ", t->options.folder);
     return status;
 }
 
 /* Sums inside the network's kernels are split by threads: another number is allowed, but worth a line. */
-static void note_threads(const app_trainer *t, const vit_tensor_file *file)
+static void note_threads(const train_trainer *t, const vit_tensor_file *file)
 {
     const char *text = vit_tensors_metadata(file, "threads");
     int64_t threads = 0;
 
-    if (text && base_parse_int(&threads, text) && threads != t->common->threads)
-        app_note(
-            t->common,
-            "%-12sthe run began with %lld threads and goes on with %lld: the last bits of "
-            "its weights may differ",
-            "resume", (long long)threads, (long long)t->common->threads);
+    if (text && base_parse_int(&threads, text) && threads != (int64_t)t->options.threads)
+        train_note(t, "resume",
+                   "the run began with %lld threads and goes on with %zu: the last bits of "
+                   "its weights may differ",
+                   (long long)threads, t->options.threads);
 }
 
 /* A run may be given another end. What its schedule makes of that is said: where it follows the end, the
  * learning rate of the next steps is another from here on. */
-static void note_length(const app_trainer *t, const char *stored)
+static void note_length(const train_trainer *t, const char *stored)
 {
     vit_schedule before = t->schedule;
     int64_t epochs = t->recipe.train.epochs, steps = t->recipe.train.max_steps;
@@ -341,29 +327,29 @@ static void note_length(const app_trainer *t, const char *stored)
     train_recipe_lengths(&epochs, &steps, stored);
     if (epochs == t->recipe.train.epochs && steps == t->recipe.train.max_steps)
         return;
-    before.total = app_trainer_total(t, epochs, steps);
+    before.total = train_trainer_total(t, epochs, steps);
     const double was = vit_schedule_lr(&before, t->at.step),
                  now = vit_schedule_lr(&t->schedule, t->at.step);
     if (before.total == t->total)
         return;
-    app_note(t->common,
-             "%-12sthe run ended at step %" PRIu64 " and ends at step %" PRIu64
-             " now; its learning rate goes %s",
-             "resume", before.total, t->total,
-             t->schedule.kind == VIT_SCHEDULE_COSINE ||
-                     t->schedule.kind == VIT_SCHEDULE_LINEAR
-                 ? "another way"
-                 : "on as before");
+    train_note(t, "resume",
+               "the run ended at step %" PRIu64 " and ends at step %" PRIu64
+               " now; its learning rate goes %s",
+               before.total, t->total,
+               t->schedule.kind == VIT_SCHEDULE_COSINE ||
+                       t->schedule.kind == VIT_SCHEDULE_LINEAR
+                   ? "another way"
+                   : "on as before");
     if (t->schedule.kind == VIT_SCHEDULE_COSINE || t->schedule.kind == VIT_SCHEDULE_LINEAR)
-        app_note(t->common,
-                 "%-12sthe %s schedule follows the end: %g at step %" PRIu64
-                 " in place of %g; a run begun with this length would differ",
-                 "", t->schedule.kind == VIT_SCHEDULE_COSINE ? "cosine" : "linear", now,
-                 t->at.step, was);
+        train_note(t, "",
+                   "the %s schedule follows the end: %g at step %" PRIu64
+                   " in place of %g; a run begun with this length would differ",
+                   t->schedule.kind == VIT_SCHEDULE_COSINE ? "cosine" : "linear", now,
+                   t->at.step, was);
 }
 
 /* hash: of the model that the state belongs to; NULL: an old state, which does not say. */
-static base_status load_weights(app_trainer *t, const char *path, const char *hash,
+static base_status load_weights(train_trainer *t, const char *path, const char *hash,
                                 base_error *err)
 {
     vit_model *stored = NULL;
@@ -384,46 +370,30 @@ static base_status load_weights(app_trainer *t, const char *path, const char *ha
         memcpy(vit_model_weights(t->model), vit_model_weights_const(stored),
                vit_model_floats(t->model) * sizeof(float));
     if (status == BASE_OK && !hash)
-        app_note(t->common,
-                 "%-12sthe state is of an older vmoe and does not say which model "
-                 "it belongs to: taken as the one beside it",
-                 "resume");
+        train_note(t, "resume",
+                   "the state is of an older vmoe and does not say which model "
+                   "it belongs to: taken as the one beside it");
     vit_model_destroy(stored);
     return status;
 }
 
-/* The folder of the last checkpoint (base_free): "last", or "last.old" when a kill fell between two
- * renames; NULL when there is none. */
-static char *last_folder(const char *run)
+bool train_state_exists(const train_trainer *trainer)
 {
-    static const char *const names[] = {"last", "last.old"};
-
-    for (size_t i = 0; i < 2; i++) {
-        char *folder = base_text("%s/%s", run, names[i]);
-        if (folder && access(folder, F_OK) == 0)
-            return folder;
-        base_free(folder);
-    }
-    return NULL;
-}
-
-bool app_state_exists(const app_trainer *trainer)
-{
-    char *folder = last_folder(trainer->out);
+    char *folder = train_checkpoint_last(trainer->options.folder);
     const bool found = folder != NULL;
 
     base_free(folder);
     return found;
 }
 
-base_status app_state_peek(app_state_facts *out, bool *found, const char *folder,
-                           base_error *err)
+base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
+                             base_error *err)
 {
     static const char *const keys[] = {"recipe", "train_fingerprint", "val_fingerprint"};
     const char *text[3];
     vit_tensor_file *file = NULL;
-    app_state_facts facts = {0};
-    char *last = last_folder(folder);
+    train_state_facts facts = {0};
+    char *last = train_checkpoint_last(folder);
     char *path = last ? base_text("%s/state.safetensors", last) : NULL;
     base_status status = BASE_OK;
 
@@ -456,12 +426,12 @@ done:
     return status;
 }
 
-base_status app_state_load(app_trainer *trainer, bool *found, base_error *err)
+base_status train_state_load(train_trainer *trainer, bool *found, base_error *err)
 {
     base_status status = BASE_OK;
     vit_tensor_file *file = NULL;
-    app_position at = {0};
-    char *folder = last_folder(trainer->out);
+    train_position at = {0};
+    char *folder = train_checkpoint_last(trainer->options.folder);
     char *weights = base_text("%s/model.safetensors", folder ? folder : "");
     char *path = base_text("%s/state.safetensors", folder ? folder : "");
     char name[32];

@@ -3,8 +3,7 @@
  * Free to change: the words. Relied on elsewhere: nothing is taken in silence. */
 #include <string.h>
 
-#include "apps/network_internal.h"
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 
 /* Settings with which the same tensors are another network. */
 static base_status check_same(const vit_config *file, const vit_config *here,
@@ -55,7 +54,7 @@ static base_status check_same(const vit_config *file, const vit_config *here,
 }
 
 /* Settings that may differ and yet matter: a line for each kind of them. */
-static void tell_differences(const app_trainer *t, const vit_config *file)
+static void tell_differences(const train_trainer *t, const vit_config *file)
 {
     const vit_config *here = &t->recipe.config;
     const size_t bytes = (size_t)here->channels * sizeof(float);
@@ -63,33 +62,33 @@ static void tell_differences(const app_trainer *t, const vit_config *file)
 
     if (memcmp(file->mean, here->mean, bytes) != 0 ||
         memcmp(file->std, here->std, bytes) != 0)
-        app_note(t->common,
-                 "%-12sits pixels were made ready with mean %.4g.. and std %.4g.., here "
-                 "with mean %.4g.. and std %.4g.. (data.mean, data.std)",
-                 "", (double)file->mean[0], (double)file->std[0], (double)here->mean[0],
-                 (double)here->std[0]);
+        train_note(t, "",
+                   "its pixels were made ready with mean %.4g.. and std %.4g.., here "
+                   "with mean %.4g.. and std %.4g.. (data.mean, data.std)",
+                   (double)file->mean[0], (double)file->std[0], (double)here->mean[0],
+                   (double)here->std[0]);
     if (strcmp(file->interpolation, here->interpolation) != 0 ||
         file->crop_mode != here->crop_mode)
-        app_note(t->common, "%-12sits pixels were made ready %s, here %s", "",
-                 file->interpolation, here->interpolation);
+        train_note(t, "", "its pixels were made ready %s, here %s", file->interpolation,
+                   here->interpolation);
     if (!vit_config_is_sparse(file))
         return;
     if (strcmp(a->router.name, b->router.name) != 0 ||
         memcmp(a->router.option, b->router.option, sizeof a->router.option) != 0)
-        app_note(t->common, "%-12sits router is '%s', here '%s'%s", "", a->router.name,
-                 b->router.name,
-                 strcmp(a->router.name, b->router.name) == 0 ? " with other options" : "");
+        train_note(t, "", "its router is '%s', here '%s'%s", a->router.name, b->router.name,
+                   strcmp(a->router.name, b->router.name) == 0 ? " with other options"
+                                                               : "");
     if (a->k != b->k || a->capacity < b->capacity || a->capacity > b->capacity ||
         a->eval_capacity < b->eval_capacity || a->eval_capacity > b->eval_capacity)
-        app_note(
-            t->common,
-            "%-12sits tokens meet %d experts with capacity %g (%g in evaluation), here "
-            "%d with %g (%g)",
-            "", a->k, a->capacity, a->eval_capacity, b->k, b->capacity, b->eval_capacity);
+        train_note(t, "",
+                   "its tokens meet %d experts with capacity %g (%g in evaluation), here "
+                   "%d with %g (%g)",
+                   a->k, a->capacity, a->eval_capacity, b->k, b->capacity,
+                   b->eval_capacity);
 }
 
 /* Copies what fits. Routers of another kind and heads of other classes keep their first values. */
-static base_status copy_weights(app_trainer *t, const vit_model *start, const char *path,
+static base_status copy_weights(train_trainer *t, const vit_model *start, const char *path,
                                 bool fresh_head, size_t *loaded, size_t *drawn,
                                 base_error *err)
 {
@@ -117,7 +116,7 @@ static base_status copy_weights(app_trainer *t, const vit_model *start, const ch
     return BASE_OK;
 }
 
-static void tell(const app_trainer *t, const vit_origins *from, const char *path,
+static void tell(const train_trainer *t, const vit_origins *from, const char *path,
                  size_t loaded, size_t drawn)
 {
     const vit_config *c = &t->recipe.config;
@@ -133,31 +132,32 @@ static void tell(const app_trainer *t, const vit_origins *from, const char *path
                  c->classes, from->classes);
     if (drawn > 0)
         snprintf(routers, sizeof routers, ", %zu tensors of routers drawn anew", drawn);
-    app_note(t->common, "%-12s'%s': %zu tensors loaded%s%s%s", "start", path, loaded,
-             positions, head, routers);
+    train_note(t, "start", "'%s': %zu tensors loaded%s%s%s", path, loaded, positions, head,
+               routers);
 }
 
-base_status app_trainer_start_from(app_trainer *trainer, base_error *err)
+base_status train_start_from(train_trainer *trainer, base_error *err)
 {
-    app_trainer *t = trainer;
+    train_trainer *t = trainer;
     const vit_config *c = &t->recipe.config;
-    const vit_load_options options = {.image = c->image, .classes = c->classes};
-    app_reading reading = {0};
+    vit_load_options options = {.image = c->image, .classes = c->classes};
     vit_origins from;
     vit_model *start = NULL;
     char *path = NULL;
     size_t loaded = 0, drawn = 0;
-    base_status status = app_model_path(&path, t->recipe.init_from, err);
+    base_status status = train_model_path(&path, t->recipe.init_from, err);
 
     if (status == BASE_OK)
-        status = app_model_read(&start, &from, path, &reading, &options, err);
+        status = vit_model_load(&start, path, &options, err);
+    if (status == BASE_OK)
+        from = *vit_model_origins(start);
     if (status == BASE_OK && from.heads != VIT_ORIGIN_FILE &&
         from.heads != VIT_ORIGIN_CONFIG && vit_model_config(start)->heads != c->heads) {
         /* the file does not say: the recipe does */
-        reading.heads = c->heads;
+        options.heads = c->heads;
         vit_model_destroy(start);
         start = NULL;
-        status = app_model_read(&start, &from, path, &reading, &options, err);
+        status = vit_model_load(&start, path, &options, err);
     }
     if (status == BASE_OK)
         status = check_same(vit_model_config(start), c, path, err);

@@ -2,10 +2,11 @@
  * that are not finite (model.md "Optimisers and schedule"), the line of metrics.jsonl.
  * Relied on elsewhere: the order of passes and sums (a resumed run repeats them to the bit). */
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 
 /* Steps in a row whose loss or gradient is not finite before the run gives up. */
 enum { SKIPPED_MAX = 10 };
@@ -38,7 +39,7 @@ static vit_step half_of(const vit_step *step, bool trades)
 
 /* The gradient of beta * KL(clean || worse), mean over the part, with respect to clean's logits is added to
  * d_logits. */
-static void add_divergence(app_trainer *t, size_t count, double share)
+static void add_divergence(train_trainer *t, size_t count, double share)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
     const float scale = (float)(t->recipe.adversary.beta * share / (double)count);
@@ -54,7 +55,7 @@ static void add_divergence(app_trainer *t, size_t count, double share)
 
 /* TRADES' second pass, first in time: the worse images, backward from beta * KL(clean || worse). The clean
  * logits come from a pass that is repeated later for its own backward; its draws are the same. */
-static base_status run_worse(app_trainer *t, const float *clean, const float *worse,
+static base_status run_worse(train_trainer *t, const float *clean, const float *worse,
                              size_t count, const vit_step *step, double *divergence,
                              base_error *err)
 {
@@ -80,11 +81,11 @@ static base_status run_worse(app_trainer *t, const float *clean, const float *wo
 }
 
 /* One pass over the next part of the step; *finite false when its loss is not. */
-static base_status run_part(app_trainer *t, int part, bool *finite, base_error *err)
+static base_status run_part(train_trainer *t, int part, bool *finite, base_error *err)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
     const double share = 1.0 / t->recipe.train.accumulate;
-    app_sums *sums = &t->at.sums;
+    train_sums *sums = &t->at.sums;
     data_batch batch;
 
     base_status status = data_loader_next(t->train_loader, &batch, err);
@@ -150,7 +151,7 @@ static bool all_finite(const float *x, size_t count)
 
 /* Where the trouble is first seen: a weight, the input of a router (in block order), else the topmost
  * tensor whose gradient is not finite, because gradients travel down from the head. */
-static void name_the_layer(char *out, size_t out_bytes, const app_trainer *t)
+static void name_the_layer(char *out, size_t out_bytes, const train_trainer *t)
 {
     const float *weights = vit_model_weights_const(t->model);
     const float *gradients = vit_run_gradients(t->run);
@@ -166,7 +167,7 @@ static void name_the_layer(char *out, size_t out_bytes, const app_trainer *t)
         const vit_routing routing = vit_run_routing(t->run, i);
         for (size_t j = 0; j < routing.tokens * routing.experts; j++) {
             if (!isfinite(routing.probs[j])) {
-                snprintf(out, out_bytes, "router of block %zu", app_trainer_block(t, i));
+                snprintf(out, out_bytes, "router of block %zu", train_trainer_block(t, i));
                 return;
             }
         }
@@ -181,7 +182,7 @@ static void name_the_layer(char *out, size_t out_bytes, const app_trainer *t)
     snprintf(out, out_bytes, "loss");
 }
 
-static base_status note_skipped(app_trainer *t, base_error *err)
+static base_status note_skipped(train_trainer *t, base_error *err)
 {
     char layer[128];
 
@@ -194,36 +195,14 @@ static base_status note_skipped(app_trainer *t, base_error *err)
     return base_fail(err, BASE_NUMERIC,
                      "%d steps in a row were not finite, the last is step %" PRIu64
                      ", first seen in %s; checkpoints in '%s' are as they were",
-                     SKIPPED_MAX, t->at.step, layer, t->out);
+                     SKIPPED_MAX, t->at.step, layer, t->options.folder);
 }
 
 /* ---- metrics ------------------------------------------------------------------------------------- */
 
-size_t app_trainer_block(const app_trainer *trainer, size_t i)
+static base_status log_line(train_trainer *t, double lr, base_error *err)
 {
-    for (size_t block = 0; block < VIT_DEPTH_MAX; block++)
-        if (trainer->recipe.config.moe.layer[block] && i-- == 0)
-            return block;
-    return 0;
-}
-
-void app_trainer_loads(json_t *json, const app_trainer *trainer, const vit_load *load)
-{
-    json_t *layers = json_array();
-    double share = 0;
-
-    for (size_t i = 0; i < trainer->moe_count; i++) {
-        json_array_append_new(layers,
-                              app_json_load(app_trainer_block(trainer, i), &load[i]));
-        share += vit_load_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
-    }
-    json_object_set_new(json, "sinkhorn_share", show_json_real(share));
-    json_object_set_new(json, "moe", layers);
-}
-
-static base_status log_line(app_trainer *t, double lr, base_error *err)
-{
-    const app_sums *s = &t->at.sums;
+    const train_sums *s = &t->at.sums;
     const double updates = s->steps - s->skipped;
     json_t *json = json_object();
 
@@ -232,44 +211,25 @@ static base_status log_line(app_trainer *t, double lr, base_error *err)
     json_object_set_new(json, "epoch",
                         json_real((double)t->at.step * t->recipe.train.accumulate /
                                   (double)t->parts_in_epoch));
-    json_object_set_new(json, "loss", show_json_real(s->loss / s->images));
-    json_object_set_new(json, "accuracy", show_json_real(s->correct / s->images));
-    json_object_set_new(json, "lr", show_json_real(lr));
+    json_object_set_new(json, "loss", measure_json_real(s->loss / s->images));
+    json_object_set_new(json, "accuracy", measure_json_real(s->correct / s->images));
+    json_object_set_new(json, "lr", measure_json_real(lr));
     json_object_set_new(json, "images_per_second",
-                        show_json_real(t->timed_images / t->timed_seconds));
-    json_object_set_new(json, "grad_norm", show_json_real(s->grad_norm / updates));
-    json_object_set_new(json, "aux_loss", show_json_real(s->aux_loss / s->images));
+                        measure_json_real(t->timed_images / t->timed_seconds));
+    json_object_set_new(json, "grad_norm", measure_json_real(s->grad_norm / updates));
+    json_object_set_new(json, "aux_loss", measure_json_real(s->aux_loss / s->images));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
-    app_trainer_loads(json, t, t->load);
+    train_trainer_loads(json, t, t->load);
     memset(&t->at.sums, 0, sizeof t->at.sums);
     memset(t->load, 0, t->moe_count * sizeof *t->load);
     t->timed_images = 0;
     t->timed_seconds = 0;
-    return app_metrics_write(&t->metrics, json, err);
+    return train_metrics_write(&t->metrics, json, err);
 }
 
-static void show_progress(app_trainer *t, double lr)
+base_status train_trainer_step(train_trainer *trainer, base_error *err)
 {
-    const train_recipe *r = &t->recipe;
-    double cv = 0;
-
-    for (size_t i = 0; i < t->moe_count; i++)
-        cv += vit_load_summary(&t->load[i]).cv / (double)t->moe_count;
-    const uint64_t epochs = t->total * (uint64_t)r->train.accumulate / t->parts_in_epoch;
-    const uint64_t now = app_trainer_epochs(t, t->at.step - 1) + 1;
-    char load[32] = "";
-    if (t->moe_count > 0)
-        snprintf(load, sizeof load, "  load cv %.2f", cv);
-    app_progress_update(&t->progress, t->at.step * (uint64_t)r->train.batch,
-                        "epoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64
-                        "  loss %.3f  top-1 %.1f %%  lr %.1e%s",
-                        now, epochs > now ? epochs : now, t->at.step, t->shown_loss,
-                        100 * t->shown_accuracy, lr, load);
-}
-
-base_status app_trainer_step(app_trainer *trainer, base_error *err)
-{
-    app_trainer *t = trainer;
+    train_trainer *t = trainer;
     const double begin = base_seconds();
     const double lr = vit_schedule_lr(&t->schedule, t->at.step);
     base_status status = BASE_OK;
@@ -296,7 +256,8 @@ base_status app_trainer_step(app_trainer *trainer, base_error *err)
         return status;
     t->timed_seconds += base_seconds() - begin;
     t->timed_images += t->recipe.train.batch;
-    show_progress(t, lr);
+    if (t->options.watch.stepped)
+        t->options.watch.stepped(t->options.watch.user, t, lr);
     if (t->at.step % (uint64_t)t->recipe.train.log_every == 0 || t->at.step == t->total)
         status = log_line(t, lr, err);
     return status;

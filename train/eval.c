@@ -1,18 +1,18 @@
 /* eval.c - the validation pass of a training run: top-1 accuracy, loss, load of the experts, with
  * averaged weights where the recipe asks for them. Sums are taken in sample order, in double.
  * Relied on elsewhere: an interrupted pass changes nothing. */
-#include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
-#include "apps/train/internal.h"
+#include "train/train_internal.h"
 
 typedef struct pass_sums {
     double loss;
     uint64_t correct, images, lossy; /* lossy: images that have a label and so a loss */
 } pass_sums;
 
-static base_status add_batch(pass_sums *sums, app_trainer *t, const data_batch *batch,
+static base_status add_batch(pass_sums *sums, train_trainer *t, const data_batch *batch,
                              base_error *err)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
@@ -42,7 +42,7 @@ static base_status add_batch(pass_sums *sums, app_trainer *t, const data_batch *
     return BASE_OK;
 }
 
-static base_status log_line(app_trainer *t, double seconds, uint64_t images, double loss,
+static base_status log_line(train_trainer *t, double seconds, uint64_t images, double loss,
                             double accuracy, bool better, base_error *err)
 {
     json_t *json = json_object();
@@ -52,22 +52,22 @@ static base_status log_line(app_trainer *t, double seconds, uint64_t images, dou
     json_object_set_new(json, "epoch",
                         json_real((double)t->at.step * t->recipe.train.accumulate /
                                   (double)t->parts_in_epoch));
-    json_object_set_new(json, "loss", show_json_real(loss));
-    json_object_set_new(json, "accuracy", show_json_real(accuracy));
+    json_object_set_new(json, "loss", measure_json_real(loss));
+    json_object_set_new(json, "accuracy", measure_json_real(accuracy));
     json_object_set_new(json, "lr",
-                        show_json_real(vit_schedule_lr(&t->schedule, t->at.step - 1)));
+                        measure_json_real(vit_schedule_lr(&t->schedule, t->at.step - 1)));
     json_object_set_new(json, "images_per_second",
-                        show_json_real((double)images / seconds));
+                        measure_json_real((double)images / seconds));
     json_object_set_new(json, "images", json_integer((json_int_t)images));
-    json_object_set_new(json, "seconds", show_json_real(seconds));
+    json_object_set_new(json, "seconds", measure_json_real(seconds));
     json_object_set_new(json, "best", json_boolean(better));
-    app_trainer_loads(json, t, t->eval_load);
-    return app_metrics_write(&t->metrics, json, err);
+    train_trainer_loads(json, t, t->eval_load);
+    return train_metrics_write(&t->metrics, json, err);
 }
 
-base_status app_trainer_evaluate(app_trainer *trainer, bool *better, base_error *err)
+base_status train_trainer_evaluate(train_trainer *trainer, bool *better, base_error *err)
 {
-    app_trainer *t = trainer;
+    train_trainer *t = trainer;
     const double begin = base_seconds();
     pass_sums sums = {0};
     data_batch batch = {0};
@@ -81,7 +81,7 @@ base_status app_trainer_evaluate(app_trainer *trainer, bool *better, base_error 
         status = data_loader_next(t->val_loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)
             break;
-        if (app_stop_asked())
+        if (train_stop_asked(t))
             return base_fail(err, BASE_INTERRUPTED, "stopped");
         status = add_batch(&sums, t, &batch, err);
     }
