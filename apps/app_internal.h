@@ -129,6 +129,10 @@ void app_loader_threads(data_loader_config *out, const app_common *common, int64
 /* OpenMP's number in a training: the loader's part is left out. Before the loaders are made. */
 void app_threads_share(const app_common *common);
 
+/* text on stdout from column `indent`, where the line is already, to column 80, broken between words, and
+ * the end of the line (options.c). */
+void app_print_wrapped(const char *text, int indent);
+
 /* ---- progress (progress.c) ---------------------------------------------------------------- */
 
 /* One updating line on a terminal, a plain line now and then elsewhere, nothing with quiet. All to
@@ -137,7 +141,7 @@ typedef struct app_progress {
     bool on, terminal, shown;
     int columns;
     const char *what; /* "eval": first word of the line */
-    const char *unit; /* "images" */
+    const char *unit; /* "images"; NULL: shares of work, which have no rate */
     uint64_t total, done, first;
     double started, drawn, interval;
 } app_progress;

@@ -139,18 +139,17 @@ static const char *default_text(char *out, size_t out_bytes, const app_option *o
     return out;
 }
 
-/* Text in columns 26..92, broken between words. */
-static void print_wrapped(const char *text)
+void app_print_wrapped(const char *text, int indent)
 {
-    enum { INDENT = 26, WIDTH = 92 };
-    int column = INDENT;
+    enum { WIDTH = 80 };
+    int column = indent;
 
     while (*text) {
         const int word = (int)strcspn(text, " ");
-        if (column > INDENT && column + 1 + word > WIDTH) {
-            printf("\n%*s", INDENT, "");
-            column = INDENT;
-        } else if (column > INDENT) {
+        if (column > indent && column + 1 + word > WIDTH) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
             putchar(' ');
             column++;
         }
@@ -175,7 +174,7 @@ static void print_option(const app_option *o, const void *args)
     snprintf(text, sizeof text, "%s%s%s%s%s", o->help, o->choices ? ": " : "",
              o->choices ? o->choices : "", o->required ? " (required)" : "",
              default_text(initial, sizeof initial, o, args));
-    print_wrapped(text);
+    app_print_wrapped(text, 26);
 }
 
 static void print_help(const app_syntax *syntax, const void *args)

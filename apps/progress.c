@@ -59,7 +59,7 @@ static void draw_bar(char *out, double share)
 
 static void draw(app_progress *p, const char *figures, double now)
 {
-    char line[512], bar[32] = "", rate[32], left[32];
+    char line[512], bar[32] = "", rate[32], per[32] = "", left[32];
     const double seconds = now - p->started;
     const uint64_t made = p->done - p->first;
     const double speed = seconds > 0 ? (double)made / seconds : 0;
@@ -68,6 +68,8 @@ static void draw(app_progress *p, const char *figures, double now)
     if (p->terminal)
         draw_bar(bar, share);
     show_thousands(rate, sizeof rate, (uint64_t)(speed + 0.5));
+    if (p->unit)
+        snprintf(per, sizeof per, "%s/s", p->unit);
     if (speed > 0 && p->total >= p->done)
         show_duration(left, sizeof left, (double)(p->total - p->done) / speed);
     else
@@ -75,10 +77,10 @@ static void draw(app_progress *p, const char *figures, double now)
     for (int narrow = 0; narrow < 2; narrow++) {
         if (narrow) /* the bar gives way to the figures */
             bar[0] = '\0';
-        const int length =
-            snprintf(line, sizeof line, "%s%s%s %3.0f %%  %s %s/s  %s left%s%s", p->what,
-                     bar[0] ? " " : "", bar, 100.0 * share, rate, p->unit, left,
-                     figures[0] ? "  " : "", figures);
+        const int length = snprintf(
+            line, sizeof line, "%s%s%s %3.0f %%%s%s%s%s  %s left%s%s", p->what,
+            bar[0] ? " " : "", bar, 100.0 * share, p->unit ? "  " : "", p->unit ? rate : "",
+            p->unit ? " " : "", p->unit ? per : "", left, figures[0] ? "  " : "", figures);
         if (length < p->columns)
             break;
     }

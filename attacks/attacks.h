@@ -133,6 +133,10 @@ const char *attack_preset(const char *name, attack_norm norm);
  * words, before there is a run. */
 base_status attack_specs_check(const char *specs, attack_norm norm, base_error *err);
 
+/* Most work that one attack can make of a sample, in forward passes, a gradient counting as three: what
+ * progress over several attacks is weighed by. target: its classes and image size. 0: not understood. */
+double attack_work(const char *spec, const attack_target *target, attack_norm norm);
+
 /* ---- running ------------------------------------------------------------------------------ */
 
 /* images [n, C, H, W] in [0, 1] and labels [n] in 0..classes-1 are borrowed until destroy, as is
@@ -163,10 +167,10 @@ typedef struct attack_result {
     size_t evaluated; /* it was let at */
     size_t broken;    /* of these, confirmed by a pass of its own on the stored float32 */
     size_t robust;    /* individual: right and not broken by it; cascade: robust_after */
-    size_t robust_after;          /* right and not broken by it or any before it */
-    size_t robust_after_u8;       /* the same when examples are rounded to 8 bits */
-    size_t invalid;               /* met a logit or a gradient that is not finite */
-    size_t zero_grad;             /* with no gradient at all at the first start */
+    size_t robust_after;               /* right and not broken by it or any before it */
+    size_t robust_u8, robust_after_u8; /* the same when examples are rounded to 8 bits */
+    size_t invalid;                    /* met a logit or a gradient that is not finite */
+    size_t zero_grad;                  /* with no gradient at all at the first start */
     size_t unconfirmed;           /* successes that their confirming pass did not repeat */
     size_t targeted;              /* broken and classified as the attack's target */
     size_t restarts;              /* rounds: targets times restarts */
@@ -177,6 +181,10 @@ typedef struct attack_result {
     double queries_median;            /* evaluations of a broken sample; NaN: none */
     double draw_accuracy; /* noise: mean accuracy of a draw over all n; NaN: not noise */
     double seconds;
+    /* Share of the rise of the curve below that came in the last quarter of its steps, 1 where it does not
+     * rise: an attack whose loss still rises has not settled. NaN: no such curve (fewer than 4 steps, noise,
+     * a search for the smallest norm). */
+    double late_rise;
     size_t curve_count; /* mean over samples of the loss of the best so far, first round */
     double curve[ATTACK_CURVE_MAX];
     size_t curve_step[ATTACK_CURVE_MAX];
@@ -203,6 +211,9 @@ typedef struct attack_sample {
 size_t attack_run_clean(const attack_run *run); /* samples right on clean images */
 size_t attack_run_robust(
     const attack_run *run); /* of these, never broken: worst case over attacks */
+/* Median norm, over eps, of the best tries at the samples that were right and stayed so; NaN: there are
+ * none, no attack keeps its tries, or eps is 0. */
+double attack_run_budget_used(const attack_run *run);
 attack_sample attack_run_sample(const attack_run *run, size_t i);
 /* [n, C, H, W]: the adversarial example of a broken sample; of a survivor the last attack's best try; of a
  * sample wrong from the start the image itself. Borrowed until the run is changed. */
@@ -251,14 +262,14 @@ typedef enum attack_verdict {
     ATTACK_VERDICT_SKIPPED
 } attack_verdict;
 
-enum { ATTACK_CHECK_COUNT = 19 };
+enum { ATTACK_CHECK_COUNT = 20 };
 
 typedef struct attack_check {
     const char *id; /* "C1" */
     const char *title;
     attack_verdict verdict;
     double value, limit; /* NaN: none */
-    char text[256];      /* one sentence with its numbers */
+    char text[320];      /* one sentence with its numbers */
 } attack_check;
 
 typedef struct attack_check_options {
@@ -269,11 +280,13 @@ typedef struct attack_check_options {
     size_t
         ordinary_right; /* clean count of the ordinary evaluation (C16); SIZE_MAX: skipped */
     bool (*stop)(void *user);
-    void *user;
+    /* Before each check: how many were begun before it, its id and its title. NULL: none. */
+    void (*progress)(void *user, size_t begun, const char *id, const char *title);
+    void *user; /* of stop and progress */
 } attack_check_options;
 attack_check_options attack_check_options_defaults(void);
 
-/* Fills checks C1..C19 from runs of its own on a few samples of run's images and from run's results. Those that
+/* Fills checks C1..C20 from runs of its own on a few samples of run's images and from run's results. Those that
  * cannot be made are SKIPPED with the reason in text. */
 base_status attack_checks(attack_check checks[ATTACK_CHECK_COUNT], const attack_run *run,
                           const attack_check_options *options, base_error *err);

@@ -61,6 +61,8 @@ typedef struct attack_plan {
     size_t eot;      /* evaluations whose mean is taken at each point, for random models */
     attack_aim aim;
     attack_loss loss; /* of the first point; with too few classes the driver falls back */
+    double
+        work; /* of a round, in forward passes at most, a gradient being 3; 0: a gradient a step */
 } attack_plan;
 
 /* What is the same for all lanes of an attack. */
@@ -216,7 +218,7 @@ void attack_apgd_plan_target(attack_plan *plan, const attack_spec *spec,
 
 /* What one attack knows of one sample. */
 typedef struct attack_trial {
-    uint8_t broken, invalid, zero_grad, unconfirmed, targeted, seen;
+    uint8_t broken, broken_u8, invalid, zero_grad, unconfirmed, targeted, seen;
     uint16_t rounds; /* finished */
     uint16_t broken_round;
     float norm; /* of its example; NaN: none */

@@ -123,15 +123,17 @@ base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_err
         const int32_t prediction =
             attack_predict(run->batch_logits + row * classes, classes);
         if (run->confirmed[row] && prediction >= 0 && prediction != run->labels[i])
-            run->samples[i].broken_u8 = true;
+            run->trials[i].broken_u8 = run->samples[i].broken_u8 = true;
     }
     return status;
 }
 
+static const double CURVE_LIMIT = 1e6;
+
 /* Rounded to 2^-20, so that sums do not depend on their order; what is not a number counts as 0. */
 static int64_t curve_unit(double value)
 {
-    const double limit = 1e6, unit = 0x1p20;
+    const double limit = CURVE_LIMIT, unit = 0x1p20;
 
     return (int64_t)rint(unit * (value > limit ? limit : value > -limit ? value : -limit));
 }
@@ -234,12 +236,43 @@ static void count_trial(attack_entry *entry, const attack_trial *trial)
         result->by_restart[r]++;
 }
 
+/* Of the curve, see attack_result; the first steps may have no value yet (L1's wider budgets). */
+static double late_rise(const attack_result *result, unsigned flags)
+{
+    const size_t count = result->curve_count;
+    size_t first = 0;
+
+    if (count < 5 || result->evaluated == 0 ||
+        (flags & (ATTACK_MINIMAL | ATTACK_ALL_STEPS)))
+        return NAN;
+    while (first + 1 < count && !(result->curve[first] > -CURVE_LIMIT))
+        first++;
+    const size_t quarter = (count - 1 - first) / 4;
+    const double end = result->curve[count - 1], rise = end - result->curve[first];
+    if (quarter == 0 || isnan(rise))
+        return NAN;
+    return rise > 0 ? (end - result->curve[count - 1 - quarter]) / rise : 1;
+}
+
+double attack_run_budget_used(const attack_run *run)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->n; i++) {
+        const attack_sample *s = &run->samples[i];
+        if (s->right && !s->broken && !s->invalid && run->tried[i])
+            run->sorting[count++] = (double)s->norm;
+    }
+    return run->config.eps > 0 ? median(run->sorting, count) / run->config.eps
+                               : (double)NAN;
+}
+
 void attack_summarise(attack_run *run, size_t index)
 {
     attack_entry *entry = &run->entries[index];
     attack_result *result = &entry->result;
     double right_draws = 0;
-    size_t u8 = 0;
+    size_t u8 = 0, own_u8 = 0;
 
     result->evaluated = result->broken = result->invalid = result->zero_grad = 0;
     result->unconfirmed = result->targeted = 0;
@@ -250,13 +283,15 @@ void attack_summarise(attack_run *run, size_t index)
         count_trial(entry, trial);
         right_draws += trial->draws > 0 ? (double)trial->draws_right / trial->draws : 0;
         u8 += run->samples[i].right && !run->samples[i].broken_u8;
+        own_u8 += run->samples[i].right && !trial->broken_u8;
     }
     summarise_norms(run, result, entry->spec.method->flags & ATTACK_MINIMAL);
     result->robust_after = attack_run_robust(run);
     result->robust_after_u8 = u8;
-    result->robust = run->config.mode == ATTACK_MODE_CASCADE
-                         ? result->robust_after
-                         : attack_run_clean(run) - result->broken;
+    const bool cascade = run->config.mode == ATTACK_MODE_CASCADE;
+    result->robust =
+        cascade ? result->robust_after : attack_run_clean(run) - result->broken;
+    result->robust_u8 = cascade ? u8 : own_u8;
     if (entry->spec.method->flags & ATTACK_ALL_STEPS)
         result->draw_accuracy = run->config.eps > 0
                                     ? right_draws / (double)run->n
@@ -265,4 +300,5 @@ void attack_summarise(attack_run *run, size_t index)
         result->curve[i] = entry->curve_samples > 0 ? (double)entry->curve_sum[i] / 0x1p20 /
                                                           (double)entry->curve_samples
                                                     : (double)NAN;
+    result->late_rise = late_rise(result, entry->spec.method->flags);
 }

@@ -195,12 +195,26 @@ attack_task attack_task_make(const attack_run *run, const attack_spec *spec)
     return task;
 }
 
+double attack_work(const char *spec, const attack_target *target, attack_norm norm)
+{
+    const attack_run view = {.target = *target,
+                             .config = {.norm = norm},
+                             .count = target->channels * target->height * target->width};
+    attack_spec parsed;
+
+    if (attack_spec_parse(&parsed, spec, norm, NULL) != BASE_OK)
+        return 0;
+    const attack_plan plan = attack_task_make(&view, &parsed).plan;
+    const double round = plan.work > 0 ? plan.work : 3 * ((double)plan.steps + 1);
+    return round * (double)(plan.restarts * plan.targets * plan.eot);
+}
+
 /* What the reader of a result must know about it, before it has run. */
 static void describe(attack_entry *entry, const attack_run *run, const attack_task *task)
 {
     const attack_method *method = entry->spec.method;
     attack_result *result = &entry->result;
-    attack_plan asked = {1, 1, 1, 1, ATTACK_AIM_NONE, ATTACK_LOSS_MARGIN};
+    attack_plan asked = {1, 1, 1, 1, ATTACK_AIM_NONE, ATTACK_LOSS_MARGIN, 0};
 
     method->plan(&asked, &entry->spec, task);
     memcpy(result->spec, entry->spec.text, sizeof result->spec);
@@ -230,7 +244,7 @@ static void describe(attack_entry *entry, const attack_run *run, const attack_ta
         result->curve[i] = NAN;
     }
     result->median_norm = result->max_norm = result->minimal_norm = NAN;
-    result->queries_median = result->draw_accuracy = NAN;
+    result->queries_median = result->draw_accuracy = result->late_rise = NAN;
 }
 
 /* Most attacks that are added at once. */

@@ -23,12 +23,15 @@ typedef struct preset {
     const char *name, *linf, *l2, *l1;
 } preset;
 
+/* AutoAttack, Croce and Hein 2020; in L1 without Square, whose L1 form is not here */
+#define AUTOATTACK "apgd-ce apgd-t fab-t square"
+#define AUTOATTACK_L1 "apgd-ce:restarts=5 apgd-t:targets=5 fab-t"
+
 static const preset presets[] = {
     {"quick", "noise fgsm pgd apgd-ce:steps=50", "noise fgsm pgd apgd-ce:steps=50",
      "noise pgd apgd-ce:steps=50"},
-    /* AutoAttack, Croce and Hein 2020; in L1 without Square, whose L1 form is not here */
-    {"standard", "apgd-ce apgd-t fab-t square", "apgd-ce apgd-t fab-t square",
-     "apgd-ce:restarts=5 apgd-t:targets=5 fab-t"},
+    {"standard", AUTOATTACK, AUTOATTACK, AUTOATTACK_L1},
+    {"autoattack", AUTOATTACK, AUTOATTACK, AUTOATTACK_L1}, /* another word for it */
     {"plus", "apgd-ce:restarts=5 apgd-dlr:restarts=5 fab:restarts=5 square apgd-t fab-t",
      "apgd-ce:restarts=5 apgd-dlr:restarts=5 fab:restarts=5 square apgd-t fab-t",
      "apgd-ce:restarts=5 apgd-dlr:restarts=5 fab:restarts=5 apgd-t fab-t"},

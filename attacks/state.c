@@ -1,5 +1,5 @@
 /* state.c - a run in a file, so that a stopped search goes on where it was.
- *     "VMOEATK1", u64 fingerprint, u64 setup, u64 bytes of the file, u64 entries, u64 the entry at work,
+ *     "VMOEATK2", u64 fingerprint, u64 setup, u64 bytes of the file, u64 entries, u64 the entry at work,
  *     each entry's spec, each sample, each entry, the trials, the examples,
  *     u64 FNV-1a of all bytes before.
  * Numbers as this machine has them: the file is for going on, not for sharing.
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char MAGIC[8] = {'V', 'M', 'O', 'E', 'A', 'T', 'K', '1'};
+static const char MAGIC[8] = {'V', 'M', 'O', 'E', 'A', 'T', 'K', '2'};
 static const uint64_t FNV_BASIS = UINT64_C(0xcbf29ce484222325);
 static const uint64_t FNV_PRIME = UINT64_C(0x100000001b3);
 
@@ -115,6 +115,7 @@ static void pass_result(stream *s, attack_result *result)
     pass(s, &result->robust, sizeof result->robust);
     pass(s, &result->robust_after, sizeof result->robust_after);
     pass(s, &result->robust_after_u8, sizeof result->robust_after_u8);
+    pass(s, &result->robust_u8, sizeof result->robust_u8);
     pass(s, &result->invalid, sizeof result->invalid);
     pass(s, &result->zero_grad, sizeof result->zero_grad);
     pass(s, &result->unconfirmed, sizeof result->unconfirmed);
@@ -128,6 +129,7 @@ static void pass_result(stream *s, attack_result *result)
     pass(s, &result->queries_median, sizeof result->queries_median);
     pass(s, &result->draw_accuracy, sizeof result->draw_accuracy);
     pass(s, &result->seconds, sizeof result->seconds);
+    pass(s, &result->late_rise, sizeof result->late_rise);
     pass(s, result->curve, sizeof result->curve);
     pass(s, result->by_restart, sizeof result->by_restart);
 }
@@ -135,6 +137,7 @@ static void pass_result(stream *s, attack_result *result)
 static void pass_trial(stream *s, attack_trial *trial)
 {
     pass(s, &trial->broken, sizeof trial->broken);
+    pass(s, &trial->broken_u8, sizeof trial->broken_u8);
     pass(s, &trial->invalid, sizeof trial->invalid);
     pass(s, &trial->zero_grad, sizeof trial->zero_grad);
     pass(s, &trial->unconfirmed, sizeof trial->unconfirmed);

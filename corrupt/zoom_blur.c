@@ -38,8 +38,10 @@ static base_status apply(corrupt_job *job, base_error *err)
     corrupt_zoom_axis rows[ZOOMS_MAX], columns[ZOOMS_MAX];
     float levels[256];
 
+    /* The script's factors are numpy.arange's, which adds (first + step) - first. */
+    const double increment = first + step - first;
     for (int i = 1; i < zooms; i++) {
-        const double zoom = first + i * step;
+        const double zoom = first + i * increment;
         if (corrupt_zoom_axis_make(&rows[i], job, height, zoom, err) != BASE_OK ||
             corrupt_zoom_axis_make(&columns[i], job, width, zoom, err) != BASE_OK)
             return BASE_NO_MEMORY;

@@ -34,6 +34,34 @@ static void teardown(void)
     test_folder_remove(dir);
 }
 
+/* The head's bias is set so that the mean logits of the pictures are equal: answers differ from picture to
+ * picture, and small changes turn them. */
+static void fragile_model_save(void)
+{
+    const vit_config config = sample_config(true);
+    char *npy = test_path(dir, "logits.npy"), *text = NULL;
+    vit_model *loaded = NULL;
+    size_t bytes = 0;
+
+    sample_model_save(model, &config, sample_labels);
+    program_done(program_run(dir, "predict", model, "--data", data, "--logits", npy, NULL));
+    ck_assert_int_eq(base_file_read(&text, &bytes, npy, 1 << 20, NULL), BASE_OK);
+    ck_assert_uint_eq(bytes, HEADER + 4 * SAMPLE_COUNT * SAMPLE_CLASSES);
+    ck_assert_int_eq(vit_model_load(&loaded, model, NULL, NULL), BASE_OK);
+    const vit_parameter *bias = vit_model_parameter_find(loaded, "head.bias");
+    for (size_t i = 0; i < (size_t)SAMPLE_COUNT * SAMPLE_CLASSES; i++) {
+        float logit;
+
+        memcpy(&logit, text + HEADER + 4 * i, sizeof logit);
+        vit_model_weights(loaded)[bias->offset + i % SAMPLE_CLASSES] -=
+            logit / SAMPLE_COUNT;
+    }
+    ck_assert_int_eq(vit_model_save(loaded, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(loaded);
+    base_free(text);
+    base_free(npy);
+}
+
 #define ATTACK "attack", model, "--data", data, "--labels", "predicted", "--out"
 
 static json_t *result(const char *folder)
@@ -188,7 +216,7 @@ START_TEST(batches_and_threads_change_nothing)
         program_done(program_run(dir, ATTACK, other, "--attack",
                                  "pgd:steps=5,square:queries=30", "--eps", "4/255",
                                  "--checks", "off", "--batch", batches[i], "--threads",
-                                 threads[i], NULL));
+                                 threads[i], "--force", NULL));
         files_equal("adv.npy"); /* margins may differ in their last digits */
     }
 }
@@ -259,7 +287,7 @@ START_TEST(a_dense_network_has_no_routing)
     json_t *json = result(out);
     ck_assert(json_is_null(json_object_get(json, "routing")));
     json_decref(json);
-    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm,router", "--eps",
+    program_refused(program_run(dir, ATTACK, other, "--attack", "fgsm,router", "--eps",
                                 "4/255", "--quiet", NULL),
                     2, "is dense");
 }
@@ -274,7 +302,7 @@ START_TEST(checks_come_with_their_numbers)
                              "--transfer", model, NULL));
     json_t *json = result(out);
     json_t *checks = json_object_get(json, "checks");
-    ck_assert_uint_eq(json_array_size(checks), 19);
+    ck_assert_uint_eq(json_array_size(checks), 20);
     json_array_foreach(checks, i, one)
     {
         const char *id = json_string_value(json_object_get(one, "id"));
@@ -338,6 +366,208 @@ START_TEST(a_stopped_attack_leaves_a_report_and_goes_on)
     files_equal("samples.csv");
     ck_assert(!test_exists(state));
     base_free(state);
+}
+END_TEST
+
+/* What the loader cannot use counts as wrong, as in vmoe eval, and is never attacked. */
+START_TEST(bad_images_are_skipped_as_in_eval)
+{
+    char *broken = test_path(data, "red/broken.png"), *json = test_path(dir, "eval.json");
+    size_t bytes = 0;
+
+    test_write(broken, "", 0);
+    program_refused(program_run(dir, "attack", model, "--data", data, "--out", out,
+                                "--attack", "fgsm", "--eps", "2/255", "--quiet", NULL),
+                    1, "broken.png");
+    program_done(program_run(dir, "eval", model, "--data", data, "--bad-samples", "skip",
+                             "--json", json, NULL));
+    for (int predicted = 0; predicted < 2; predicted++) {
+        program_done(program_run(dir, "attack", model, "--data", data, "--out", out,
+                                 "--attack", "fgsm", "--eps", "2/255", "--bad-samples",
+                                 "skip", "--force", "--labels",
+                                 predicted ? "predicted" : "true", NULL));
+        json_t *e = program_json(json), *a = result(out);
+        ck_assert_double_eq(number_at(a, "data", "bad"), 1);
+        ck_assert_double_eq(number_at(a, "data", "n"), SAMPLE_COUNT + 1);
+        if (predicted)
+            ck_assert_double_eq(number_at(a, "clean", "k"), SAMPLE_COUNT);
+        else
+            ck_assert_double_eq(json_number_of(e, "top1"), number_at(a, "clean", "acc"));
+        if (!predicted)
+            ck_assert_double_eq_tol(json_number_of(e, "loss"),
+                                    number_at(a, "clean", "loss"), 1e-9);
+        size_t i, n = 0;
+        json_t *one;
+        json_array_foreach(json_object_get(a, "per_class"), i, one) n +=
+            (size_t)json_number_of(one, "n");
+        ck_assert_uint_eq(n, SAMPLE_COUNT + 1);
+        json_decref(e);
+        json_decref(a);
+        char *labels = file_of(out, "labels.npy", &bytes);
+        size_t minus = 0;
+        for (i = 0; i < SAMPLE_COUNT + 1; i++) {
+            int32_t label;
+
+            memcpy(&label, labels + HEADER + 4 * i, sizeof label);
+            minus += label == -1;
+        }
+        ck_assert_uint_eq(minus, 1);
+        base_free(labels);
+    }
+    base_free(broken);
+    base_free(json);
+}
+END_TEST
+
+START_TEST(a_report_is_not_written_over)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "4/255",
+                             "--checks", "off", NULL));
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "1/255",
+                                "--checks", "off", "--quiet", NULL),
+                    1, "--force");
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "1/255",
+                                "--checks", "off", "--quiet", "--resume", NULL),
+                    1, "holds a report already");
+    json_t *json = result(out);
+    ck_assert_double_eq_tol(number_at(json, "threat", "eps"), 4.0 / 255, 1e-9);
+    json_decref(json);
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "1/255",
+                             "--checks", "off", "--force", NULL));
+    json = result(out);
+    ck_assert_double_eq_tol(number_at(json, "threat", "eps"), 1.0 / 255, 1e-9);
+    json_decref(json);
+}
+END_TEST
+
+/* In a run of its own each attack leaves what its row says in a run of all. */
+START_TEST(rows_of_individual_attacks_are_theirs_alone)
+{
+    static const char *const specs[] = {"pgd:steps=6", "noise:draws=3"};
+    double robust[2], after_u8[2];
+    size_t i, row = 0;
+    json_t *one;
+
+    fragile_model_save();
+    for (i = 0; i < 2; i++) {
+        program_done(program_run(dir, ATTACK, out, "--attack", specs[i], "--eps", "0.1",
+                                 "--checks", "off", "--force", NULL));
+        json_t *json = result(out);
+        one = json_array_get(json_object_get(json, "attacks"), 0);
+        robust[i] = json_number_of(one, "robust_acc");
+        after_u8[i] = json_number_of(one, "acc_after_u8");
+        json_decref(json);
+    }
+    ck_assert_double_lt(robust[0], robust[1]); /* else the test shows nothing */
+    program_result r =
+        program_run(dir, ATTACK, out, "--attack", "pgd:steps=6,noise:draws=3", "--eps",
+                    "0.1", "--checks", "off", "--force", "--mode", "individual", NULL);
+    ck_assert_int_eq(r.code, 0);
+    char line[64];
+    snprintf(line, sizeof line, "%6.2f %%  %6.2f %%", 100 * robust[1], 100 * after_u8[1]);
+    const char *noise = strstr(r.out, "\nnoise:draws=3");
+    ck_assert_ptr_nonnull(noise);
+    ck_assert_msg(strstr(noise, line), "no '%s' in %s", line, noise);
+    program_result_free(&r);
+    json_t *json = result(out);
+    json_array_foreach(json_object_get(json, "attacks"), i, one)
+    {
+        ck_assert_double_eq(json_number_of(one, "robust_acc"), robust[i]);
+        ck_assert_double_eq(json_number_of(one, "acc_u8"), after_u8[i]);
+        ck_assert_double_eq(json_number_of(one, "robust_acc_after"), robust[0]);
+    }
+    json_array_foreach(
+        json_object_get(json, "sweep"), i,
+        one) if (strcmp(json_string_value(json_object_get(one, "attack")), "noise") == 0 &&
+                 ++row) ck_assert_double_eq(json_number_of(one, "robust_acc"), robust[1]);
+    ck_assert_uint_eq(row, 1);
+    json_decref(json);
+}
+END_TEST
+
+/* The clean images stand at 0, once. */
+START_TEST(the_curve_begins_at_zero)
+{
+    for (int given = 0; given < 2; given++) {
+        size_t i, zeros = 0;
+        json_t *one;
+
+        program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps",
+                                 given ? "0,4/255" : "4/255", "--checks", "off", "--force",
+                                 NULL));
+        json_t *json = result(out);
+        json_array_foreach(json_object_get(json, "sweep"), i, one)
+        {
+            if (json_number_of(one, "eps") > 0 ||
+                strcmp(json_string_value(json_object_get(one, "attack")), "worst_case") !=
+                    0)
+                continue;
+            zeros++;
+            ck_assert_double_eq(json_number_of(one, "robust_acc"),
+                                number_at(json, "clean", "acc"));
+        }
+        ck_assert_uint_eq(zeros, 1);
+        json_decref(json);
+    }
+}
+END_TEST
+
+START_TEST(autoattack_means_standard)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "standard", "--steps", "3",
+                             "--eps", "1", "--checks", "off", NULL));
+    program_done(program_run(dir, ATTACK, other, "--attack", "autoattack", "--steps", "3",
+                             "--eps", "1", "--checks", "off", NULL));
+    files_equal("adv.npy");
+    json_t *a = result(out), *b = result(other);
+    ck_assert_uint_eq(json_array_size(json_object_get(a, "attacks")), 4);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert(json_equal(
+            json_object_get(json_array_get(json_object_get(a, "attacks"), i), "spec"),
+            json_object_get(json_array_get(json_object_get(b, "attacks"), i), "spec")));
+    json_decref(a);
+    json_decref(b);
+}
+END_TEST
+
+/* A search that does nothing leaves a figure that the checks' own attacks refute. */
+START_TEST(a_useless_attack_fails_strictly)
+{
+    static const char *const useless[] = {"pgd:alpha=0.0001,start=none", "square:queries=1",
+                                          "noise:draws=1"};
+
+    fragile_model_save();
+    for (size_t i = 0; i < 4; i++) {
+        program_result r =
+            program_run(dir, ATTACK, out, "--attack", i < 3 ? useless[i] : "quick", "--eps",
+                        "32/255", "--strict", "--quiet", "--force", NULL);
+        ck_assert_msg(r.code == (i < 3 ? 3 : 0), "%s: %d: %s", i < 3 ? useless[i] : "quick",
+                      r.code, r.out);
+        program_result_free(&r);
+        json_t *json = result(out), *checks = json_object_get(json, "checks");
+        ck_assert_str_eq(
+            json_string_value(json_object_get(json_array_get(checks, 19), "status")),
+            i < 3 ? "FAIL" : "PASS");
+        json_t *attack = json_array_get(json_object_get(json, "attacks"), 0);
+        ck_assert(json_object_get(attack, "late_rise"));
+        ck_assert(json_object_get(json_object_get(json, "worst_case"), "budget_used"));
+        json_decref(json);
+    }
+}
+END_TEST
+
+START_TEST(the_table_fits_eighty_columns)
+{
+    program_result r =
+        program_run(dir, ATTACK, out, "--attack",
+                    "apgd-t:steps=12,targets=2,restarts=2,pgd:steps=3,router:steps=2",
+                    "--eps", "1/255,0.0123456,32/255", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    for (char *line = strtok(r.out, "\n"); line; line = strtok(NULL, "\n"))
+        if (!strstr(line, dir)) /* paths are as long as they are */
+            ck_assert_msg(strlen(line) <= 80, "%zu columns: %s", strlen(line), line);
+    program_result_free(&r);
 }
 END_TEST
 
@@ -542,6 +772,13 @@ int main(void)
     tcase_add_test(core, a_dense_network_has_no_routing);
     tcase_add_test(core, the_trained_capacity_is_told);
     tcase_add_test(core, checks_come_with_their_numbers);
+    tcase_add_test(core, a_useless_attack_fails_strictly);
+    tcase_add_test(core, rows_of_individual_attacks_are_theirs_alone);
+    tcase_add_test(core, the_curve_begins_at_zero);
+    tcase_add_test(core, autoattack_means_standard);
+    tcase_add_test(core, the_table_fits_eighty_columns);
+    tcase_add_test(limits, bad_images_are_skipped_as_in_eval);
+    tcase_add_test(limits, a_report_is_not_written_over);
     tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
     tcase_add_test(limits, budgets_without_sense_are_refused);
     tcase_add_test(limits, unknown_attacks_name_the_nearest);

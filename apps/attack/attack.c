@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "apps/attack/internal.h"
 
@@ -23,8 +24,10 @@ static const app_option options[] = {
      .value = "LIST",
      .kind = APP_TEXT,
      .at = AT(attack),
-     .help = "attacks and presets, separated by commas: standard, quick, plus, rand, pgd, "
-             "apgd-ce, pgd:steps=40,restarts=5, ...; router: other experts, apart"},
+     .help =
+         "attacks and presets, separated by commas: standard (or autoattack), quick, "
+         "plus, rand, pgd, apgd-ce, pgd:steps=40,restarts=5, ...; router: other experts, "
+         "apart"},
     {.name = "norm",
      .value = "NORM",
      .kind = APP_CHOICE,
@@ -78,7 +81,7 @@ static const app_option options[] = {
      .kind = APP_CHOICE,
      .at = AT(checks),
      .choices = "on|off",
-     .help = "19 checks of whether the result can be believed"},
+     .help = "20 checks of whether the result can be believed"},
     {.name = "strict",
      .kind = APP_FLAG,
      .at = AT(strict),
@@ -99,6 +102,16 @@ static const app_option options[] = {
      .kind = APP_FLAG,
      .at = AT(resume),
      .help = "go on with a stopped attack; examples already found are kept"},
+    {.name = "force",
+     .kind = APP_FLAG,
+     .at = AT(force),
+     .help = "replace the report that lies in --out"},
+    {.name = "bad-samples",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(bad_samples),
+     .choices = "fail|skip",
+     .help = "skip: images that cannot be used count as wrong, as in vmoe eval"},
     {.name = "allow-batch-dependence",
      .kind = APP_FLAG,
      .at = AT(allow_batch_dependence),
@@ -192,6 +205,24 @@ static base_status transfer_open(app_attack *a, base_error *err)
                                  (vit_precision)a->args->common.precision, err);
 }
 
+/* A report is not written over. */
+static base_status folder_check(const attack_args *args, base_error *err)
+{
+    char *report = base_text("%s/report.json", args->out);
+    char *state = base_text("%s/state", args->out);
+    const bool there = report && access(report, F_OK) == 0;
+    const bool goes_on = args->resume && state && access(state, F_OK) == 0;
+
+    base_free(report);
+    base_free(state);
+    if (!there || goes_on || args->force)
+        return BASE_OK;
+    return base_fail(err, BASE_MISMATCH,
+                     "'%s' holds a report already ('report.json'), name another folder or "
+                     "replace it with --force",
+                     args->out);
+}
+
 base_status app_attack_open(app_attack *a, const char *model, base_error *err)
 {
     const attack_args *args = a->args;
@@ -205,6 +236,8 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
         status = attack_specs_check(a->specs, (attack_norm)args->norm, err);
     if (status == BASE_OK)
         status = app_attack_router_take(a, err);
+    if (status == BASE_OK)
+        status = folder_check(args, err);
     if (status == BASE_OK)
         status = app_network_open(&a->network, model, &args->view, &args->common, err);
     if (status == BASE_OK)
@@ -247,6 +280,7 @@ void app_attack_close(app_attack *a)
     base_free(a->images);
     base_free(a->labels);
     base_free(a->truth);
+    base_free(a->unusable);
     base_free(a->samples);
     measure_target_destroy(a->target);
     measure_target_destroy(a->transfer);
@@ -288,6 +322,10 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
         app_note(&a->args->common, "vmoe attack: %s", data_source_notice(a->source));
     if (status == BASE_OK)
         status = app_attack_read(a, err);
+    if (status == BASE_OK && a->bad > 0)
+        app_note(&a->args->common,
+                 "vmoe attack: %zu of %zu images could not be used and count as wrong",
+                 a->bad, a->n);
     if (status == BASE_OK && a->n < 500)
         app_note(&a->args->common,
                  "vmoe attack: %zu images are few, the intervals below say how few", a->n);

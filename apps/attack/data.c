@@ -30,6 +30,7 @@ static base_status reader_open(reader *r, app_attack *a, base_error *err)
     base_status status;
 
     config.bytes = true;
+    config.skip_bad = a->args->bad_samples == 1;
     config.log = app_progress_log;
     config.log_user = &a->progress;
     data_normalise_table(r->table, a->network.config->mean, a->network.config->std,
@@ -57,8 +58,9 @@ static base_status samples_reserve(app_attack *a, size_t n, base_error *err)
         a->images = base_alloc(floats, sizeof *a->images);
     a->labels = base_alloc(n, sizeof *a->labels);
     a->truth = base_alloc(n, sizeof *a->truth);
+    a->unusable = base_alloc(n, sizeof *a->unusable);
     a->samples = base_alloc(n, sizeof *a->samples);
-    if (!a->images || !a->labels || !a->truth || !a->samples)
+    if (!a->images || !a->labels || !a->truth || !a->unusable || !a->samples)
         return base_fail(err, BASE_NO_MEMORY, "no memory for %zu images, see --limit", n);
     return BASE_OK;
 }
@@ -85,8 +87,19 @@ static base_status label_take(app_attack *a, reader *r, const data_batch *batch,
 {
     const float *row = r->logits + i * a->network.classes;
     const int32_t label = batch->labels[i];
-    const measure_verdict verdict = measure_verdict_make(row, a->network.classes, label);
     char name[1024];
+
+    a->samples[at] = batch->samples[i];
+    if (batch->bad[i]) {
+        a->truth[at] = data_source_label(a->source, batch->samples[i]);
+        a->labels[at] =
+            (attack_predict(row, a->network.classes) + 1) % (int32_t)a->network.classes;
+        a->unusable[at] = true;
+        a->bad++;
+        measure_score_add(&r->score, a->truth[at], NULL);
+        return BASE_OK;
+    }
+    const measure_verdict verdict = measure_verdict_make(row, a->network.classes, label);
 
     data_source_name(a->source, batch->samples[i], name, sizeof name);
     if (label < 0)
@@ -96,7 +109,6 @@ static base_status label_take(app_attack *a, reader *r, const data_batch *batch,
                          "'%s' gives logits that are not finite for '%s'", a->network.path,
                          name);
     measure_score_add(&r->score, label, &verdict);
-    a->samples[at] = batch->samples[i];
     a->truth[at] = label;
     a->labels[at] = a->args->labels == 1 ? (int32_t)verdict.predicted : label;
     return BASE_OK;

@@ -33,7 +33,8 @@ static base_status samples_write(const app_attack *a, const char *path, base_err
         const attack_sample s = attack_run_sample(a->run, i);
         const bool known = s.attack >= 0 && (size_t)s.attack < p->count;
 
-        fprintf(out.file, "%u,%d,%d", a->samples[i], s.label, s.clean_prediction);
+        fprintf(out.file, "%u,%d,%d", a->samples[i], a->unusable[i] ? a->truth[i] : s.label,
+                s.clean_prediction);
         cell(out.file, (double)s.clean_margin);
         fprintf(out.file, ",%d,%s", s.broken, known ? p->result[s.attack].name : "");
         cell(out.file, s.broken ? s.restart : (double)NAN);
@@ -67,6 +68,20 @@ static base_status images_write(const app_attack *a, const char *path, const flo
     return status;
 }
 
+/* Nothing is right about an image that could not be used: its label is -1. */
+static base_status labels_write(const app_attack *a, const char *path, base_error *err)
+{
+    int32_t *labels = base_alloc(a->n, sizeof *labels);
+
+    if (!labels)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu labels", a->n);
+    for (size_t i = 0; i < a->n; i++)
+        labels[i] = a->unusable[i] ? -1 : a->labels[i];
+    const base_status status = show_npy_whole_write(path, labels, a->n, err);
+    base_free(labels);
+    return status;
+}
+
 static base_status json_write(const app_attack *a, const char *path, base_error *err)
 {
     app_common common = a->args->common;
@@ -95,7 +110,7 @@ base_status app_attack_write(const app_attack *a, base_error *err)
         else if (i == 2)
             status = images_write(a, path, a->images, err);
         else if (i == 3)
-            status = show_npy_whole_write(path, a->labels, a->n, err);
+            status = labels_write(a, path, err);
         else if (i == 4)
             status = images_write(a, path, attack_run_adversarial(a->router.run), err);
         else /* last: with it the others are there */

@@ -72,9 +72,10 @@ typedef struct attack_args {
     app_common common;
     app_view view;
     const char *data, *attack, *eps, *out, *transfer;
-    int norm, mode, aim, checks, labels; /* indices into the choices of attack.c */
-    int64_t steps, restarts;             /* 0: the attacks' own */
-    bool strict, resume, list, all_steps, fixed_routing, allow_batch_dependence;
+    int norm, mode, aim, checks, labels,
+        bad_samples;         /* indices into the choices of attack.c */
+    int64_t steps, restarts; /* 0: the attacks' own */
+    bool strict, resume, force, list, all_steps, fixed_routing, allow_batch_dependence;
 } attack_args;
 
 /* What is known at one budget. */
@@ -95,10 +96,13 @@ typedef struct app_attack {
     app_network network, other; /* other: --transfer */
     data_source *source;
     measure_target *target, *transfer;
-    size_t n, floats;  /* samples; numbers of an image */
-    float *images;     /* [n, C, S, S] in [0, 1] */
-    int32_t *labels;   /* [n] what must not be answered any more */
-    int32_t *truth;    /* [n] as the data has them */
+    size_t n, floats; /* samples; numbers of an image */
+    float *images;    /* [n, C, S, S] in [0, 1] */
+    int32_t *labels;  /* [n] what must not be answered any more */
+    int32_t *truth;   /* [n] as the data has them */
+    bool *
+        unusable; /* [n]: a black picture stands for it, with a label that it is not given: wrong */
+    size_t bad;        /* of these */
     uint32_t *samples; /* [n] numbers in the source */
     size_t ordinary;   /* right in the ordinary evaluation */
     double clean_loss; /* of it, nats */
@@ -124,6 +128,8 @@ typedef struct app_attack {
     attack_check check[ATTACK_CHECK_COUNT];
     app_routing routing;
     double seconds;
+    double budget_used; /* attack_run_budget_used of run */
+    double shown;       /* share of the work that was shown as done: it never falls */
     app_progress progress;
 } app_attack;
 

@@ -114,6 +114,7 @@ json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size
     json_object_set_new(
         json, "asr",
         show_json_real(clean ? (double)r->broken / (double)clean : (double)NAN));
+    json_object_set_new(json, "acc_u8", json_real((double)r->robust_u8 / n));
     json_object_set_new(json, "acc_after_u8", json_real((double)r->robust_after_u8 / n));
     json_object_set_new(json, "median_norm", show_json_real(r->median_norm));
     json_object_set_new(json, "max_norm", show_json_real(r->max_norm));
@@ -127,18 +128,19 @@ json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size
     json_object_set_new(json, "targeted", count_json(r->targeted));
     json_object_set_new(json, "queries_median", show_json_real(r->queries_median));
     json_object_set_new(json, "draw_accuracy", show_json_real(r->draw_accuracy));
+    json_object_set_new(json, "late_rise", show_json_real(r->late_rise));
     json_object_set_new(json, "loss_curve", curve);
     json_object_set_new(json, "by_restart", restarts);
     return json;
 }
 
-static void sweep_add(json_t *sweep, const app_attack *a, const app_point *p,
+static void sweep_add(json_t *sweep, const app_attack *a, const app_budget *budget,
                       const char *attack, size_t robust)
 {
     json_t *one = json_object();
 
-    json_object_set_new(one, "eps", json_real(p->budget.eps));
-    json_object_set_new(one, "eps_text", json_string(p->budget.text));
+    json_object_set_new(one, "eps", json_real(budget->eps));
+    json_object_set_new(one, "eps_text", json_string(budget->text));
     json_object_set_new(one, "attack", json_string(attack));
     share_put(one, "robust_acc", robust, a->n);
     json_object_set_new(one, "k", count_json(robust));
@@ -146,19 +148,26 @@ static void sweep_add(json_t *sweep, const app_attack *a, const app_point *p,
     json_array_append_new(sweep, one);
 }
 
-/* Every budget that was begun: attack by attack, worst case, noise. */
+/* Every budget that was begun: attack by attack, worst case, noise. A curve begins at 0, where the clean
+ * images stand. */
 static json_t *sweep_json(const app_attack *a)
 {
+    static const app_budget zero = {0, "0"};
     json_t *sweep = json_array();
+    bool has_zero = false;
 
+    for (size_t i = 0; i < a->points; i++)
+        has_zero |= a->point[i].budget.eps == 0;
+    if (!has_zero)
+        sweep_add(sweep, a, &zero, "worst_case", a->point[a->main].clean);
     for (size_t i = 0; i < a->points; i++) {
         const app_point *p = &a->point[i];
 
         if (!p->left || (p->count == 0 && p->clean == 0))
             continue;
         for (size_t r = 0; r < p->count; r++)
-            sweep_add(sweep, a, p, p->result[r].name, p->result[r].robust_after);
-        sweep_add(sweep, a, p, "worst_case", p->robust);
+            sweep_add(sweep, a, &p->budget, p->result[r].name, p->result[r].robust);
+        sweep_add(sweep, a, &p->budget, "worst_case", p->robust);
         if (isfinite(p->noise_accuracy)) {
             json_array_append_new(sweep, json_pack("{s:f, s:s, s:s, s:f, s:n, s:I}", "eps",
                                                    p->budget.eps, "eps_text",
@@ -181,7 +190,10 @@ static json_t *classes_json(const app_attack *a)
     if (!total)
         return list;
     for (size_t i = 0; i < a->n; i++) {
-        size_t *row = total + 3 * (size_t)a->labels[i];
+        const int32_t class = a->unusable[i] ? a->truth[i] : a->labels[i];
+        if (class < 0)
+            continue;
+        size_t *row = total + 3 * (size_t) class;
 
         row[0]++;
         row[1] += attack_run_sample(a->run, i).right;
@@ -398,6 +410,7 @@ static json_t *data_json(const app_attack *a)
                                   (json_int_t)a->network.size));
     json_object_set_new(json, "labels",
                         json_string(a->args->labels == 1 ? "predicted" : "true"));
+    json_object_set_new(json, "bad", count_json(a->bad));
     return json;
 }
 
@@ -424,7 +437,8 @@ static json_t *worst_json(const app_attack *a)
     json_object_set_new(
         json, "asr",
         show_json_real(p->clean ? (double)(p->clean - p->robust) / (double)p->clean
-                                : (double)NAN));
+                               : (double)NAN));
+    json_object_set_new(json, "budget_used", show_json_real(a->budget_used));
     json_object_set_new(json, "attacks", names);
     return json;
 }
@@ -459,6 +473,7 @@ json_t *app_attack_json(const app_attack *a)
     share_put(clean, "acc", p->clean, a->n);
     json_object_set_new(clean, "loss", show_json_real(a->clean_loss));
     json_object_set_new(clean, "ordinary_k", count_json(a->ordinary));
+    json_object_set_new(clean, "chance", json_real(1 / (double)a->network.classes));
     json_object_set_new(json, "clean", clean);
     json_object_set_new(json, "attacks", attacks);
     json_object_set_new(json, "worst_case", worst_json(a));

@@ -144,7 +144,7 @@ static void attacks(const app_attack *a, show_page *page)
         const attack_result *r = &p->result[i];
         double low, high;
 
-        measure_interval(&low, &high, r->robust_after, a->n);
+        measure_interval(&low, &high, r->robust, a->n);
         fputs("<tr><td>", file);
         show_page_text(page, r->spec);
         if (r->note[0]) {
@@ -156,8 +156,8 @@ static void attacks(const app_attack *a, show_page *page)
             file,
             "</td><td class=\"n\">%zu</td><td class=\"n\">%zu</td><td class=\"n\"><b>%.2f "
             "%%</b></td><td class=\"soft\">%.2f to %.2f</td><td class=\"n\">%.2f %%</td>",
-            r->broken, r->evaluated, 100 * (double)r->robust_after / n, 100 * low,
-            100 * high, 100 * (double)r->robust_after_u8 / n);
+            r->broken, r->evaluated, 100 * (double)r->robust / n, 100 * low, 100 * high,
+            100 * (double)r->robust_u8 / n);
         if (isfinite(r->median_norm))
             fprintf(file, "<td class=\"n\">%.4g</td>", r->median_norm);
         else
@@ -208,11 +208,13 @@ static int by_eps(const void *left, const void *right, void *user)
     return (x > y) - (x < y);
 }
 
+enum { SWEEP_MAX = APP_BUDGETS_MAX + 1 }; /* and 0, where the clean images stand */
+
 typedef struct sweep_rows {
-    double x[APP_BUDGETS_MAX], worst[APP_BUDGETS_MAX], low[APP_BUDGETS_MAX],
-        high[APP_BUDGETS_MAX], noise[APP_BUDGETS_MAX];
-    double attack[APP_ATTACKS_MAX][APP_BUDGETS_MAX];
-    const char *names[APP_BUDGETS_MAX];
+    double x[SWEEP_MAX], worst[SWEEP_MAX], low[SWEEP_MAX], high[SWEEP_MAX],
+        noise[SWEEP_MAX];
+    double attack[APP_ATTACKS_MAX][SWEEP_MAX];
+    const char *names[SWEEP_MAX];
     size_t count;
 } sweep_rows;
 
@@ -226,8 +228,20 @@ static void sweep_fill(sweep_rows *s, const app_attack *a)
         if (a->point[i].left && (a->point[i].complete || i == a->main))
             order[s->count++] = i;
     qsort_r(order, s->count, sizeof *order, by_eps, (void *)(uintptr_t)a);
-    for (size_t i = 0; i < s->count; i++) {
-        const app_point *p = &a->point[order[i]];
+    const size_t begun = s->count;
+    const bool no_zero = begun > 0 && a->point[order[0]].budget.eps > 0;
+    s->count += no_zero;
+    if (no_zero) {
+        const size_t clean = main_point(a)->clean;
+        s->names[0] = "0";
+        s->worst[0] = s->noise[0] = (double)clean / n;
+        measure_interval(&s->low[0], &s->high[0], clean, a->n);
+        for (size_t r = 0; r < attacks; r++)
+            s->attack[r][0] = s->worst[0];
+    }
+    for (size_t at = 0; at < begun; at++) {
+        const app_point *p = &a->point[order[at]];
+        const size_t i = at + no_zero;
 
         s->x[i] = p->budget.eps;
         s->names[i] = p->budget.text;
@@ -235,8 +249,7 @@ static void sweep_fill(sweep_rows *s, const app_attack *a)
         s->noise[i] = p->noise_accuracy;
         measure_interval(&s->low[i], &s->high[i], p->robust, a->n);
         for (size_t r = 0; r < attacks; r++)
-            s->attack[r][i] =
-                r < p->count ? (double)p->result[r].robust_after / n : (double)NAN;
+            s->attack[r][i] = r < p->count ? (double)p->result[r].robust / n : (double)NAN;
     }
 }
 

@@ -143,7 +143,8 @@ void app_attack_router_print(const app_attack *a)
     if (!a->router.run)
         return;
     answers_text(text, sizeof text, a);
-    printf("\n%s: %s\n", attack_run_result(a->router.run, 0)->spec, text);
+    printf("\n%s\n    ", attack_run_result(a->router.run, 0)->spec);
+    app_print_wrapped(text, 4);
     if (!a->router.has_routing || !a->has_routing || r->attacked == 0)
         return;
     printf("tokens that changed their experts\n             router    attack     noise\n");

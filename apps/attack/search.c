@@ -161,7 +161,11 @@ typedef struct watch {
     const char *path;   /* of the state */
     size_t place;       /* of the point in the order of work */
     double saved, took; /* the state was written: when, and in how many seconds */
+    double work[APP_ATTACKS_MAX], met[APP_ATTACKS_MAX]; /* by attack: attack_work; images */
+    size_t work_count, met_count;
 } watch;
+
+enum { PROGRESS_UNITS = 10000 };
 
 static bool stop_asked(void *user)
 {
@@ -169,21 +173,43 @@ static bool stop_asked(void *user)
     return app_stop_asked();
 }
 
+/* Share of the work at one budget. An attack's part is the most that it can cost an image times the images
+ * that it meets; those to come meet what is left. Only what is known grows, and what is to come shrinks. */
+static double work_share(watch *w, const attack_progress *p)
+{
+    const app_attack *a = w->a;
+    const bool cascade = a->args->mode == ATTACK_MODE_CASCADE;
+    const double rounds = p->restarts ? (double)p->restarts : 1;
+    const double share =
+        ((double)p->restart + (p->total ? (double)p->done / (double)p->total : 1)) / rounds;
+    double done = 0, all = 0;
+
+    if (w->met_count <= p->index) /* the images that this attack meets */
+        w->met[p->index] = w->met_count == 0 || !cascade ? (double)a->n : (double)p->robust;
+    w->met_count = p->index + 1;
+    for (size_t i = 0; i < w->work_count; i++) {
+        const double met = i <= p->index ? w->met[i]
+                           : cascade     ? (double)p->robust
+                                         : (double)a->n;
+        all += w->work[i] * met;
+        done += i < p->index    ? w->work[i] * met
+                : i == p->index ? w->work[i] * met * fmin(share, 1)
+                                : 0;
+    }
+    return all > 0 ? done / all : 0;
+}
+
 static void progress_show(void *user, const attack_progress *p)
 {
     watch *w = user;
     app_attack *a = w->a;
-    const double restarts = p->restarts ? (double)p->restarts : 1;
-    const double share =
-        ((double)p->restart + (p->total ? (double)p->done / (double)p->total : 1)) /
-        restarts;
-    const double attacks = p->count ? (double)p->count : 1;
-    const double done =
-        ((double)w->place + ((double)p->index + fmin(share, 1)) / attacks) * (double)a->n;
+    const double done = ((double)w->place + work_share(w, p)) /
+                        (double)(a->points + (a->router.spec[0] != 0));
 
-    app_progress_update(&a->progress, (uint64_t)done,
-                        "eps %s  %s%s  %zu of %zu  robust %.1f %%", w->point->budget.text,
-                        p->attack, p->restarts > 1 ? " (restarts)" : "", p->done, p->total,
+    a->shown = fmax(a->shown, done);
+    app_progress_update(&a->progress, (uint64_t)(a->shown * PROGRESS_UNITS),
+                        "%s  %s  %zu of %zu  robust %.1f %%", w->point->budget.text,
+                        p->attack, p->done, p->total,
                         100 * (double)p->robust / (double)a->n);
 }
 
@@ -296,6 +322,17 @@ static base_status control_measure(app_attack *a, app_point *point,
     return status;
 }
 
+/* What each of the attacks can cost. */
+static void work_weigh(watch *w, const attack_target *target)
+{
+    char spec[192];
+
+    for (w->work_count = 0; w->work_count < APP_ATTACKS_MAX &&
+                            spec_at(spec, sizeof spec, w->specs, w->work_count);
+         w->work_count++)
+        w->work[w->work_count] = attack_work(spec, target, (attack_norm)w->a->args->norm);
+}
+
 /* Attacks whatever has been added, then writes the state. */
 static base_status go_and_save(attack_run *run, watch *w, base_error *err)
 {
@@ -342,6 +379,7 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     config.save = state_save;
     config.user = &w;
     w.saved = base_seconds();
+    work_weigh(&w, &table);
     point->noise_accuracy = (double)NAN;
     point->left = base_alloc(a->n, sizeof *point->left);
     if (!path || !point->left)
@@ -380,6 +418,7 @@ static base_status router_search(app_attack *a, size_t place, base_error *err)
 
     config.user = &w;
     w.saved = base_seconds();
+    work_weigh(&w, &table);
     if (!path)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
     attack_run *run = NULL;
@@ -449,6 +488,15 @@ static base_status routing_search(app_attack *a, bool *done, base_error *err)
     return status;
 }
 
+static void check_show(void *user, size_t begun, const char *id, const char *title)
+{
+    app_attack *a = user;
+
+    (void)title;
+    app_progress_update(&a->progress, begun, "check %zu of %d (%s)", begun + 1,
+                        ATTACK_CHECK_COUNT, id);
+}
+
 static base_status checks_search(app_attack *a, base_error *err)
 {
     attack_check_options options = attack_check_options_defaults();
@@ -460,7 +508,12 @@ static base_status checks_search(app_attack *a, base_error *err)
     }
     options.ordinary_right = a->args->labels == 1 ? a->n : a->ordinary;
     options.stop = stop_asked;
+    options.progress = check_show;
+    options.user = a;
+    app_progress_start(&a->progress, &a->args->common, "checks", NULL, ATTACK_CHECK_COUNT,
+                       0);
     const base_status status = attack_checks(a->check, a->run, &options, err);
+    app_progress_end(&a->progress);
     a->has_checks = status == BASE_OK;
     return status;
 }
@@ -480,8 +533,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
     a->config.fixed_batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
     a->config.samples = a->samples;
     a->config.stop = stop_asked;
-    app_progress_start(&a->progress, &a->args->common, "attack", "samples",
-                       (uint64_t)((a->points + (a->router.spec[0] != 0)) * a->n), 0);
+    app_progress_start(&a->progress, &a->args->common, "attack", NULL, PROGRESS_UNITS, 0);
     if (status == BASE_OK)
         status = point_search(a, &a->point[a->main], place++, &a->run, err);
     for (size_t i = 0; i < a->points && status == BASE_OK; i++)
@@ -490,6 +542,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
     if (status == BASE_OK && a->router.spec[0])
         status = router_search(a, place, err);
     app_progress_end(&a->progress);
+    a->budget_used = a->run ? attack_run_budget_used(a->run) : (double)NAN;
     if (status == BASE_OK)
         status = routing_search(a, &done, err);
     if (status == BASE_OK && done)

@@ -15,21 +15,27 @@ static void share_print(const char *name, size_t k, size_t n, const char *note)
            note ? note : "");
 }
 
+enum { NAME_WIDE = 21 }; /* of the first column: a table fits 80 columns */
+
 static void attacks_print(const app_attack *a, const app_point *p)
 {
     char seconds[32];
 
-    printf("\nattack                          broken     of   robust    8 bit  grads  "
-           "forwards  time\n");
+    printf(
+        "\nattack                 broken     of    robust     8 bit   grads forwards   time\n");
     for (size_t i = 0; i < p->count; i++) {
         const attack_result *r = &p->result[i];
         const double n = (double)a->n;
 
-        printf("%-30.30s  %6zu  %5zu  %5.2f %%  %5.2f %%  %5.1f  %8.1f  %s%s\n", r->spec,
-               r->broken, r->evaluated, 100 * (double)r->robust_after / n,
-               100 * (double)r->robust_after_u8 / n, r->grad_evals / n,
-               r->forward_evals / n, show_duration(seconds, sizeof seconds, r->seconds),
-               r->complete ? "" : "  stopped");
+        if (strlen(r->spec) > NAME_WIDE)
+            printf("%s\n", r->spec);
+        printf("%-*s %7zu %6zu  %6.2f %%  %6.2f %% %7.1f %8.1f %6s\n", (int)NAME_WIDE,
+               strlen(r->spec) > NAME_WIDE ? "" : r->spec, r->broken, r->evaluated,
+               100 * (double)r->robust / n, 100 * (double)r->robust_u8 / n,
+               r->grad_evals / n, r->forward_evals / n,
+               show_duration(seconds, sizeof seconds, r->seconds));
+        if (!r->complete)
+            puts("    stopped");
         if (r->note[0])
             printf("    %s\n", r->note);
     }
@@ -101,9 +107,10 @@ static void checks_print(const app_attack *a)
     printf("\nchecks  %zu pass, %zu warn, %zu fail, %zu skipped\n", count[0], count[1],
            count[2], count[3]);
     for (size_t i = 0; i < ATTACK_CHECK_COUNT; i++)
-        if (a->check[i].verdict != ATTACK_VERDICT_PASS)
-            printf("  %-4s %-8s %s\n", a->check[i].id, words[a->check[i].verdict],
-                   a->check[i].text);
+        if (a->check[i].verdict != ATTACK_VERDICT_PASS) {
+            printf("  %-4s %-8s ", a->check[i].id, words[a->check[i].verdict]);
+            app_print_wrapped(a->check[i].text, 16);
+        }
 }
 
 void app_attack_print(const app_attack *a)
@@ -133,7 +140,7 @@ void app_attack_print(const app_attack *a)
 
 static void option_print(const attack_option *o)
 {
-    char initial[64];
+    char initial[64], help[512];
 
     if (o->choices) {
         const char *word = o->choices;
@@ -146,8 +153,10 @@ static void option_print(const attack_option *o)
     } else {
         base_real_text(initial, sizeof initial, o->initial);
     }
-    printf("    %-10s %-8s %s%s%s%s\n", o->name, initial, o->help, o->choices ? " (" : "",
-           o->choices ? o->choices : "", o->choices ? ")" : "");
+    printf("    %-10s %-8s ", o->name, initial);
+    snprintf(help, sizeof help, "%s%s%s%s", o->help, o->choices ? " (" : "",
+             o->choices ? o->choices : "", o->choices ? ")" : "");
+    app_print_wrapped(help, 24);
 }
 
 void app_attack_list(void)

@@ -1,4 +1,4 @@
-/* checks.c - whether the outcome of a run can be believed: 19 checks, each with a
+/* checks.c - whether the outcome of a run can be believed: 20 checks, each with a
  * verdict and its numbers (attacks.md 11; after Carlini et al. 2019, "On evaluating
  * adversarial robustness", arXiv 1902.06705, and Pintor et al. 2022, "Indicators of
  * attack failure", arXiv 2106.09947). Passing them proves nothing; failing one means
@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const char *const ids[ATTACK_CHECK_COUNT] = {
-    "C1",  "C2",  "C3",  "C4",  "C5",  "C6",  "C7",  "C8",  "C9", "C10",
-    "C11", "C12", "C13", "C14", "C15", "C16", "C17", "C18", "C19"};
+    "C1",  "C2",  "C3",  "C4",  "C5",  "C6",  "C7",  "C8",  "C9",  "C10",
+    "C11", "C12", "C13", "C14", "C15", "C16", "C17", "C18", "C19", "C20"};
 
 static const char *const titles[ATTACK_CHECK_COUNT] = {
     "accuracy does not rise with eps",
@@ -30,10 +30,11 @@ static const char *const titles[ATTACK_CHECK_COUNT] = {
     "answers are repeatable and do not depend on neighbours",
     "outputs are logits",
     "there are classes enough",
-    "clean accuracy is that of the ordinary evaluation",
+    "clean accuracy is that of the ordinary evaluation, and above chance",
     "failed attempts used their budget",
     "seeds repeat, and agree",
-    "the gradient matches finite differences"};
+    "the gradient matches finite differences",
+    "the reported worst case is no weaker than what the checks found"};
 
 attack_check_options attack_check_options_defaults(void)
 {
@@ -45,6 +46,15 @@ attack_check *attack_bench_check(attack_bench *bench, int number)
 {
     assert(number >= 1 && number <= ATTACK_CHECK_COUNT);
     return &bench->checks[number - 1];
+}
+
+void attack_bench_begin(attack_bench *bench, int number)
+{
+    const attack_check_options *options = bench->options;
+
+    if (options->progress)
+        options->progress(options->user, bench->begun, ids[number - 1], titles[number - 1]);
+    bench->begun++;
 }
 
 void attack_check_set(attack_check *check, attack_verdict verdict, double value,
@@ -65,7 +75,20 @@ double attack_bench_slack(size_t n, double share)
     return fmax(1, share * (double)n);
 }
 
-base_status attack_bench_go(attack_run **out, const attack_bench *bench, const char *spec,
+/* What an attack of the checks broke within the budget of the run that is checked. */
+static void count_found(attack_bench *bench, const attack_run *run, const char *spec)
+{
+    const size_t broken = attack_bench_broken(run);
+
+    for (size_t i = 0; i < bench->n; i++)
+        bench->found[i] |= attack_run_broke(run, 0, i);
+    if (broken > bench->best) {
+        bench->best = broken;
+        snprintf(bench->best_spec, sizeof bench->best_spec, "%s", spec);
+    }
+}
+
+base_status attack_bench_go(attack_run **out, attack_bench *bench, const char *spec,
                             const attack_bench_settings *settings, base_error *err)
 {
     const attack_target *target = settings->target ? settings->target : &bench->run->target;
@@ -90,6 +113,8 @@ base_status attack_bench_go(attack_run **out, const attack_bench *bench, const c
         status = attack_run_add(run, spec, err);
     if (status == BASE_OK)
         status = attack_run_go(run, err);
+    if (status == BASE_OK && !settings->target && settings->eps <= bench->run->config.eps)
+        count_found(bench, run, spec);
     if (status == BASE_OK)
         *out = run;
     else
@@ -144,8 +169,10 @@ static base_status choose(attack_bench *bench, base_error *err)
     bench->samples = base_alloc(wanted, sizeof *bench->samples);
     bench->logits = base_alloc(wanted, bench->classes * sizeof(float));
     bench->white = base_alloc(wanted, 1);
+    bench->found = base_alloc(wanted, 1);
+    bench->reported = base_alloc(wanted, 1);
     if (!bench->images || !bench->labels || !bench->samples || !bench->logits ||
-        !bench->white)
+        !bench->white || !bench->found || !bench->reported)
         return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
     for (size_t i = 0; i < run->n && bench->n < wanted; i++) {
         if (!run->samples[i].right)
@@ -155,6 +182,7 @@ static base_status choose(attack_bench *bench, base_error *err)
         memcpy(bench->logits + bench->n * bench->classes,
                run->clean_logits + i * bench->classes, bench->classes * sizeof(float));
         bench->labels[bench->n] = run->labels[i];
+        bench->reported[bench->n] = run->samples[i].broken;
         bench->samples[bench->n++] =
             run->config.samples ? run->config.samples[i] : (uint32_t)i;
     }
@@ -166,7 +194,8 @@ base_status attack_checks(attack_check checks[ATTACK_CHECK_COUNT], const attack_
 {
     static base_status (*const groups[])(attack_bench *, base_error *) = {
         attack_checks_outcome,  attack_checks_model, attack_checks_slope,
-        attack_checks_strength, attack_checks_curve, attack_checks_outside};
+        attack_checks_strength, attack_checks_curve, attack_checks_outside,
+        attack_checks_reported};
     attack_bench bench = {.run = run,
                           .options = options,
                           .checks = checks,
@@ -195,5 +224,7 @@ base_status attack_checks(attack_check checks[ATTACK_CHECK_COUNT], const attack_
     base_free(bench.samples);
     base_free(bench.logits);
     base_free(bench.white);
+    base_free(bench.found);
+    base_free(bench.reported);
     return status;
 }

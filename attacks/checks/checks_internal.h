@@ -15,11 +15,18 @@ typedef struct attack_bench {
     uint32_t *samples;        /* [n]: their global numbers */
     float *logits;            /* [n, classes], clean */
     uint8_t *white; /* [n]: broken by a white-box attack of the checks at the run's eps */
-    char pgd[64];   /* spec of the checks' PGD */
+    uint8_t *found; /* [n]: broken by whatever the checks tried within the run's budget */
+    uint8_t *reported; /* [n]: broken by the run itself */
+    size_t best;       /* broken by the strongest single attack of these */
+    char best_spec[96];
+    size_t begun; /* checks, for options->progress */
+    char pgd[64]; /* spec of the checks' PGD */
 } attack_bench;
 
-/* Check number 1..19. */
+/* Check number 1..ATTACK_CHECK_COUNT. */
 attack_check *attack_bench_check(attack_bench *bench, int number);
+/* Tells options->progress that the work of this check begins. */
+void attack_bench_begin(attack_bench *bench, int number);
 void attack_check_set(attack_check *check, attack_verdict verdict, double value,
                       double limit, const char *format, ...) BASE_PRINTF(5, 6);
 
@@ -31,8 +38,9 @@ typedef struct attack_bench_settings {
     const attack_target *target; /* NULL: the model itself */
 } attack_bench_settings;
 
-/* One attack of its own on the check samples. The caller destroys *out. */
-base_status attack_bench_go(attack_run **out, const attack_bench *bench, const char *spec,
+/* One attack of its own on the check samples; what it breaks within the run's budget goes into
+ * bench->found. The caller destroys *out. */
+base_status attack_bench_go(attack_run **out, attack_bench *bench, const char *spec,
                             const attack_bench_settings *settings, base_error *err);
 /* Broken by the only attack of a run of attack_bench_go. */
 size_t attack_bench_broken(const attack_run *run);
@@ -55,6 +63,10 @@ base_status attack_checks_slope(attack_bench *bench, base_error *err);   /* 19 *
 base_status attack_checks_strength(attack_bench *bench,
                                    base_error *err);                   /* 1-6, 9, 17, 18 */
 base_status attack_checks_curve(attack_bench *bench, base_error *err); /* 11 */
-base_status attack_checks_outside(attack_bench *bench, base_error *err); /* 7, 8 */
+base_status attack_checks_outside(attack_bench *bench, base_error *err);  /* 7, 8 */
+base_status attack_checks_reported(attack_bench *bench, base_error *err); /* 20 */
+
+/* P(at least k of n), each with probability p. Cannot fail. */
+double attack_binomial_tail(size_t k, size_t n, double p);
 
 #endif

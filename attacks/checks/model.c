@@ -253,7 +253,10 @@ static void outputs(attack_bench *bench)
 
 base_status attack_checks_model(attack_bench *bench, base_error *err)
 {
+    attack_bench_begin(bench, 14);
     outputs(bench);
+    attack_bench_begin(bench, 13);
     const base_status status = repeatable(bench, err);
+    attack_bench_begin(bench, 10);
     return status == BASE_OK ? gradients(bench, err) : status;
 }

@@ -127,9 +127,10 @@ static void classes(attack_bench *bench)
                          targets, targets == 1 ? "" : "s");
 }
 
-/* C16: the count of the ordinary evaluation, to the image. */
+/* C16: the count of the ordinary evaluation, to the image; and more than a guess would have. */
 static void clean(attack_bench *bench)
 {
+    const double chance = (double)bench->run->n / (double)bench->classes;
     const size_t here = attack_run_clean(bench->run),
                  there = bench->options->ordinary_right;
     attack_check *check = attack_bench_check(bench, 16);
@@ -138,16 +139,27 @@ static void clean(attack_bench *bench)
         attack_check_set(check, ATTACK_VERDICT_SKIPPED, NAN, NAN,
                          "no count of an ordinary evaluation was given");
     else
-        attack_check_set(check, here == there ? ATTACK_VERDICT_PASS : ATTACK_VERDICT_FAIL,
-                         (double)here, (double)there,
-                         "%zu of %zu clean images are right here, %zu in the ordinary "
-                         "evaluation",
-                         here, bench->run->n, there);
+        attack_check_set(
+            check,
+            here != there            ? ATTACK_VERDICT_FAIL
+            : (double)here <= chance ? ATTACK_VERDICT_WARN
+                                     : ATTACK_VERDICT_PASS,
+            (double)here, (double)there,
+            "%zu of %zu clean images are right here, %zu in the ordinary "
+            "evaluation%s",
+            here, bench->run->n, there,
+            (double)here <= chance
+                ? ": no more than by chance, are labels and preprocessing those "
+                  "of the network?"
+                : "");
 }
 
 base_status attack_checks_outcome(attack_bench *bench, base_error *err)
 {
+    attack_bench_begin(bench, 15);
     classes(bench);
+    attack_bench_begin(bench, 16);
     clean(bench);
+    attack_bench_begin(bench, 12);
     return stored(bench, err);
 }

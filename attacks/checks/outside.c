@@ -38,8 +38,8 @@ static base_status black_box(attack_bench *bench, base_error *err)
 }
 
 /* How many of run's examples, made for another model, this one gets wrong. */
-static base_status count_wrong(size_t *wrong, const attack_bench *bench,
-                               const attack_run *run, base_error *err)
+static base_status count_wrong(size_t *wrong, attack_bench *bench, const attack_run *run,
+                               base_error *err)
 {
     const attack_target *target = &bench->run->target;
     float *logits = base_alloc(bench->n, bench->classes * sizeof(float));
@@ -51,7 +51,9 @@ static base_status count_wrong(size_t *wrong, const attack_bench *bench,
     *wrong = 0;
     for (size_t i = 0; i < bench->n && status == BASE_OK; i++) {
         const int32_t seen = attack_predict(logits + i * bench->classes, bench->classes);
-        *wrong += seen >= 0 && seen != bench->labels[i];
+        const bool broken = seen >= 0 && seen != bench->labels[i];
+        *wrong += broken;
+        bench->found[i] |= broken;
     }
     base_free(logits);
     return status;
@@ -95,13 +97,16 @@ static base_status transfer(attack_bench *bench, base_error *err)
 
 base_status attack_checks_outside(attack_bench *bench, base_error *err)
 {
+    attack_bench_begin(bench, 7);
     if (bench->n == 0 || bench->run->config.eps == 0) {
         for (int number = 7; number <= 8; number++)
             attack_check_set(attack_bench_check(bench, number), ATTACK_VERDICT_SKIPPED, NAN,
                              NAN, "%s",
                              bench->n == 0 ? "no image is classified rightly" : "eps is 0");
+        attack_bench_begin(bench, 8);
         return BASE_OK;
     }
     const base_status status = black_box(bench, err);
+    attack_bench_begin(bench, 8);
     return status == BASE_OK ? transfer(bench, err) : status;
 }

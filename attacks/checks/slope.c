@@ -10,8 +10,11 @@
 
 enum { IMAGES = 8, DIRECTIONS = 6, SHRINKS = 6 };
 
-static const double AGREE = 1e-2;       /* relative, attacks.md 9.2 */
-static const double ENOUGH = 0.99;      /* share of directions */
+static const double AGREE = 1e-2; /* relative, attacks.md 9.2 */
+/* A sound gradient misses AGREE in one of a hundred directions at most (attacks.md 9.2). What is missed is
+ * told; a failure is what such a gradient would show less than once in a thousand runs: of 48 slopes from
+ * 5 misses on, of 36 from 4 on, of 2 from 2 on. */
+static const double STRAY = 0.01, UNLIKELY = 1e-3;
 static const double SMOOTH = 5e-3;      /* the two step lengths must agree to this */
 static const double FIRST_CHANGE = 0.1; /* of the function, over the logits' scale */
 static const double LONGEST = 0.05;     /* root mean square of a step, in pixels */
@@ -136,6 +139,17 @@ static base_status try_image(slopes *s, size_t i, base_error *err)
     return status;
 }
 
+double attack_binomial_tail(size_t k, size_t n, double p)
+{
+    double term = pow(1 - p, (double)n), below = 0;
+
+    for (size_t i = 0; i < k && i <= n; i++) {
+        below += term;
+        term *= (double)(n - i) / (double)(i + 1) * p / (1 - p);
+    }
+    return fmin(fmax(1 - below, 0), 1);
+}
+
 base_status attack_checks_slope(attack_bench *bench, base_error *err)
 {
     attack_check *check = attack_bench_check(bench, 19);
@@ -143,6 +157,7 @@ base_status attack_checks_slope(attack_bench *bench, base_error *err)
     slopes s = {.bench = bench};
     base_status status = BASE_OK;
 
+    attack_bench_begin(bench, 19);
     if (!block)
         return base_fail(err, BASE_NO_MEMORY, "no memory to check an attack");
     s.image = block;
@@ -155,15 +170,24 @@ base_status attack_checks_slope(attack_bench *bench, base_error *err)
     base_free(block);
     if (status != BASE_OK)
         return status;
-    const double share = s.tested > 0 ? (double)s.agreed / (double)s.tested : (double)NAN;
-    if (s.tested == 0)
-        attack_check_set(check, ATTACK_VERDICT_SKIPPED, NAN, ENOUGH,
+    if (s.tested == 0) {
+        attack_check_set(check, ATTACK_VERDICT_SKIPPED, NAN, UNLIKELY,
                          "no direction of %zu keeps every expert and is smooth", s.skipped);
-    else
-        attack_check_set(check, share >= ENOUGH ? ATTACK_VERDICT_PASS : ATTACK_VERDICT_FAIL,
-                         share, ENOUGH,
-                         "%zu of %zu slopes agree within %g (worst %.2g); %zu directions "
-                         "skipped where experts change or the slope is not smooth",
-                         s.agreed, s.tested, AGREE, s.worst, s.skipped);
+        return BASE_OK;
+    }
+    const size_t missed = s.tested - s.agreed;
+    const double chance = attack_binomial_tail(missed, s.tested, STRAY);
+    char odds[96] = "";
+    if (missed > 0)
+        snprintf(odds, sizeof odds, "; %g of all would miss so many with probability %.2g",
+                 STRAY, chance);
+    attack_check_set(check,
+                     missed == 0         ? ATTACK_VERDICT_PASS
+                     : chance < UNLIKELY ? ATTACK_VERDICT_FAIL
+                                         : ATTACK_VERDICT_WARN,
+                     chance, UNLIKELY,
+                     "%zu of %zu slopes agree within %g (worst %.2g)%s; %zu directions "
+                     "skipped where experts change or the slope is not smooth",
+                     s.agreed, s.tested, AGREE, s.worst, odds, s.skipped);
     return BASE_OK;
 }

@@ -53,12 +53,14 @@ static bool targeted(const attack_lane *lane)
 
 static void plan(attack_plan *p, const attack_spec *spec, const attack_task *task)
 {
-    (void)task;
     p->steps = (size_t)attack_spec_value(spec, "steps");
     p->restarts = (size_t)attack_spec_value(spec, "restarts");
     p->loss = ATTACK_LOSS_MARGIN_TARGET;
+    /* a step looks at its new point, then at the planes there: of one class, or of each */
+    p->work = (double)p->steps * (1 + 3 * (double)(task->classes - 1));
     if (spec->method == &attack_method_fab_t) {
         p->aim = ATTACK_AIM_RANKS;
+        p->work = 4 * (double)p->steps;
         p->targets = (size_t)attack_spec_value(spec, "targets");
     }
 }

@@ -16,6 +16,7 @@ static void plan(attack_plan *plan, const attack_spec *spec, const attack_task *
     (void)task;
     plan->steps = (size_t)spec->option[OPTION_DRAWS] - 1;
     plan->loss = ATTACK_LOSS_MARGIN;
+    plan->work = (double)plan->steps + 1;
 }
 
 /* All of the budget on one coordinate, as far as the box lets it. */

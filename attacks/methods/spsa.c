@@ -31,6 +31,7 @@ static void plan(attack_plan *p, const attack_spec *spec, const attack_task *tas
     p->steps = (size_t)attack_spec_value(spec, "steps");
     p->restarts = (size_t)attack_spec_value(spec, "restarts");
     p->loss = ATTACK_LOSS_MARGIN;
+    p->work = (double)p->steps * (2 * attack_spec_value(spec, "pairs") + 1);
 }
 
 static attack_want begin(attack_lane *lane)

@@ -31,6 +31,7 @@ static void plan(attack_plan *p, const attack_spec *spec, const attack_task *tas
     p->steps = (size_t)attack_spec_value(spec, "queries");
     p->restarts = (size_t)attack_spec_value(spec, "restarts");
     p->loss = ATTACK_LOSS_MARGIN;
+    p->work = (double)p->steps + 1;
 }
 
 static float sign_of(base_rng *rng)
