@@ -84,7 +84,30 @@ base_status app_crew_open(corrupt_crew *out, const app_corruption *args, size_t 
             (corrupt_texture){frost[i].pixels, frost[i].height, frost[i].width};
     if (status == BASE_OK)
         status = corrupt_crew_open(out, &config, workers, err);
+    if (status == BASE_OK && args->preset == 0 &&
+        corrupt_preset_side(config.preset) != size)
+        out->nearest_to = size;
     for (size_t i = 0; i < CORRUPT_FROST_COUNT; i++)
         data_image_destroy(&frost[i]);
     return status;
+}
+
+const char *app_crew_text(char *out, size_t out_bytes, const corrupt_crew *crew)
+{
+    char nearest[64] = "";
+
+    if (crew->nearest_to > 0)
+        snprintf(nearest, sizeof nearest, ", the nearest to %zu pixels", crew->nearest_to);
+    snprintf(out, out_bytes, "frost textures: %s; parameters: table %s%s",
+             corrupt_set_frost(crew->set), corrupt_preset_name(crew->preset), nearest);
+    return out;
+}
+
+void app_crew_json(json_t *json, const corrupt_crew *crew)
+{
+    json_object_set_new(json, "preset", json_string(corrupt_preset_name(crew->preset)));
+    json_object_set_new(json, "preset_nearest_to",
+                        crew->nearest_to > 0 ? json_integer((json_int_t)crew->nearest_to)
+                                             : json_null());
+    json_object_set_new(json, "frost_textures", json_string(corrupt_set_frost(crew->set)));
 }

@@ -40,7 +40,7 @@ typedef struct app_corruption {
          .at = offsetof(type, member.preset),                                              \
          .choices = "auto|224|299|64|32",                                                  \
          .help = "table of parameters: 224 ImageNet-C, 64 Tiny-ImageNet-C, 32 CIFAR-C; "   \
-                 "auto: that of the size, else 224"},                                      \
+                 "auto: the nearest to the size"},                                         \
     {                                                                                      \
         .name = "frost-dir", .value = "DIR", .kind = APP_TEXT,                             \
         .at = offsetof(type, member.frost),                                                \
@@ -63,5 +63,10 @@ void app_corruptions_print(FILE *out);
 /* size: side of the pictures, decides an automatic preset. */
 base_status app_crew_open(corrupt_crew *out, const app_corruption *args, size_t size,
                           uint64_t seed, size_t workers, base_error *err);
+/* What decides the figures beside the images: "frost textures: procedural v1; parameters: table 32, the nearest
+ * to 28 pixels". */
+const char *app_crew_text(char *out, size_t out_bytes, const corrupt_crew *crew);
+/* The same as the keys preset, preset_nearest_to and frost_textures of json (docs/json.md). */
+void app_crew_json(json_t *json, const corrupt_crew *crew);
 
 #endif

@@ -98,7 +98,9 @@ typedef enum corrupt_preset {
 } corrupt_preset;
 
 const char *corrupt_preset_name(corrupt_preset preset); /* "224" */
-/* The table whose images are of this size: 32, 64, 299, else 224. */
+size_t corrupt_preset_side(corrupt_preset preset);      /* 224 */
+/* The table whose images are nearest to this size, by the side of a square of the same area; the larger of two
+ * that are as near. */
 corrupt_preset corrupt_preset_of_size(size_t height, size_t width);
 
 /* A frost photograph: [height, width, 3], 8 bit, borrowed while the set is created. */
@@ -202,6 +204,8 @@ base_status corrupt_severities_add(bool severities[CORRUPT_SEVERITY_MAX + 1],
 typedef struct corrupt_crew {
     corrupt_set *set;
     corrupt_preset preset;
+    size_t
+        nearest_to; /* pixels a side that the preset was chosen for and is not of; 0: none to tell */
     corrupt_worker **worker; /* [count] */
     size_t count;
     uint64_t frost_key; /* of the photographs' pixels, 0: procedural */

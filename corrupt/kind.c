@@ -64,14 +64,23 @@ const char *corrupt_preset_name(corrupt_preset preset)
     return preset_names[preset];
 }
 
+static const size_t sides[CORRUPT_PRESET_COUNT] = {[CORRUPT_PRESET_224] = 224,
+                                                   [CORRUPT_PRESET_299] = 299,
+                                                   [CORRUPT_PRESET_64] = 64,
+                                                   [CORRUPT_PRESET_32] = 32};
+
+size_t corrupt_preset_side(corrupt_preset preset)
+{
+    return sides[preset];
+}
+
 corrupt_preset corrupt_preset_of_size(size_t height, size_t width)
 {
-    if (height != width)
-        return CORRUPT_PRESET_224;
-    switch (height) {
-    case 32: return CORRUPT_PRESET_32;
-    case 64: return CORRUPT_PRESET_64;
-    case 299: return CORRUPT_PRESET_299;
-    default: return CORRUPT_PRESET_224;
-    }
+    const double side = sqrt((double)height * (double)width);
+    size_t nearest = 0;
+
+    for (size_t p = 1; p < CORRUPT_PRESET_COUNT; p++)
+        if (fabs(side - (double)sides[p]) < fabs(side - (double)sides[nearest]))
+            nearest = p;
+    return (corrupt_preset)nearest;
 }

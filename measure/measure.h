@@ -263,7 +263,8 @@ measure_usage_metrics measure_usage_summary(const measure_usage *usage, uint64_t
 
 typedef struct measure_probe {
     double train, test; /* accuracies 0..1; NaN for an empty half */
-    double chance;      /* of always giving the most frequent label of training, on test */
+    double
+        chance; /* of always giving the most frequent label of test; at least 1 / classes */
     size_t train_count, test_count;
     double loss; /* objective reached, nats */
     int iterations;

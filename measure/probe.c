@@ -318,23 +318,23 @@ static double share(size_t part, size_t all)
 static void classify(measure_probe *out, const fit *f, const bool *held_out, float *z,
                      float *logits, size_t *counts)
 {
-    size_t right[2] = {0}, usual = 0, by_chance = 0;
+    size_t right[2] = {0}, most = 0;
 
-    for (size_t i = 0; i < f->rows; i++)
-        counts[f->labels[f->row[i]]]++;
-    for (size_t c = 1; c < f->classes; c++)
-        usual = counts[c] > counts[usual] ? c : usual;
     for (size_t i = 0; i < f->n; i++) {
         if (f->labels[i] < 0)
             continue;
         const bool test = held_out[i];
 
         right[test] += answer_is_right(f, z, logits, i);
-        by_chance += test && (size_t)f->labels[i] == usual;
+        counts[f->labels[i]] += test;
     }
     out->train = share(right[0], out->train_count);
     out->test = share(right[1], out->test_count);
-    out->chance = share(by_chance, out->test_count);
+    for (size_t c = 0; c < f->classes; c++)
+        most = counts[c] > most ? counts[c] : most;
+    out->chance = share(most, out->test_count);
+    if (out->test_count > 0)
+        out->chance = fmax(out->chance, 1 / (double)f->classes);
 }
 
 base_status measure_probe_fit(measure_probe *out, const float *x, const int32_t *labels,

@@ -1,5 +1,7 @@
 /* test_app_compare.c - vmoe compare as a user runs it: trainings that are taken over, stopped, killed, refused;
  * labels and presets. */
+#include <math.h>
+
 #include "apps/compare/internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
@@ -30,6 +32,67 @@ START_TEST(every_router_is_trained_with_every_seed)
                              "2", "--set", SHORT, NULL));
     same_as_trained("cmp/runs/ssr/seed-1", "router.name=ssr", "train.seed=1");
     same_as_trained("cmp/runs/plain/seed-2", "router.name=softmax", "train.seed=2");
+    base_free(out);
+}
+END_TEST
+
+/* The five photographs, as noise. */
+static char *frost_make(void)
+{
+    static const char *const names[] = {"frost1.png", "frost2.png", "frost3.png",
+                                        "frost4.jpg", "frost5.jpg"};
+    char *folder = test_path(dir, "frost");
+    base_rng rng = base_rng_make(4, BASE_PURPOSE_TEST, 0, 0, 0);
+    data_image image = {0};
+
+    ck_assert_int_eq(base_folder_make(folder, NULL), BASE_OK);
+    ck_assert_int_eq(data_image_reserve(&image, 48, 40, 3, NULL), BASE_OK);
+    for (size_t f = 0; f < sizeof names / sizeof names[0]; f++) {
+        char *path = test_path(folder, names[f]);
+        for (size_t i = 0; i < 48 * 40 * 3; i++)
+            image.pixels[i] = (unsigned char)base_rng_below(&rng, 256);
+        ck_assert_int_eq(data_png_write(path, &image, NULL), BASE_OK);
+        base_free(path);
+    }
+    data_image_destroy(&image);
+    return folder;
+}
+
+/* Which table of parameters and which frost: in the table and in the document; other photographs are other
+ * results. */
+START_TEST(table_and_frost_are_told)
+{
+    char *out = test_path(dir, "cmp"), *path = test_path(out, "compare.json");
+    char *frost = frost_make(), *nowhere = test_path(dir, "nowhere");
+#define MEASURED                                                                           \
+    "compare", "--data", data, "--val", data, "--recipe", recipe, "--threads", "1",        \
+        "--routers", "softmax", "--seeds", "1", "--set", SHORT, "--no-attack",             \
+        "--no-timing", "--checkpoint", "best", "--out", out
+    for (int originals = 0; originals < 2; originals++) {
+        program_result r =
+            program_run(dir, MEASURED, originals ? "--frost-dir" : NULL, frost, NULL);
+        ck_assert_msg(r.code == 0, "%s", r.err);
+        ck_assert_ptr_nonnull(strstr(r.out, "corruptions: table 32, the nearest to "));
+        ck_assert_ptr_nonnull(
+            strstr(r.out, originals ? "frost originals" : "frost procedural v1"));
+        program_result_free(&r);
+        json_t *json = program_json(path), *used = json_object_get(json, "corruptions");
+        ck_assert_str_eq(json_string_value(json_object_get(used, "preset")), "32");
+        ck_assert_double_ge(json_number_of(used, "preset_nearest_to"), 1);
+        ck_assert_str_eq(json_string_value(json_object_get(used, "frost_textures")),
+                         originals ? "originals" : "procedural v1");
+        const json_t *entry = json_array_get(json_object_get(json, "entries"), 0);
+        ck_assert(
+            isfinite(json_number_of(json_object_get(entry, "corruption_errors"), "frost")));
+        json_decref(json);
+    }
+    program_result r = program_run(dir, MEASURED, "--frost-dir", nowhere, NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_msg(strstr(r.err, "frost1.png") || strstr(r.out, "frost1.png"), "%s", r.err);
+    program_result_free(&r);
+    base_free(frost);
+    base_free(nowhere);
+    base_free(path);
     base_free(out);
 }
 END_TEST
@@ -249,6 +312,7 @@ int main(void)
     tcase_set_timeout(core, 240);
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, every_router_is_trained_with_every_seed);
+    tcase_add_test(core, table_and_frost_are_told);
     tcase_add_test(core, trainings_side_by_side_are_those_one_after_another);
     tcase_add_test(core, a_finished_run_is_taken_over);
     tcase_add_test(core, a_killed_comparison_goes_on_to_the_same_bytes);

@@ -168,7 +168,7 @@ START_TEST(the_manifest_says_how_it_was_made)
                                         "size: 8\n",
                                         "resize: 9\n",
                                         "format: png\n",
-                                        "preset: 224\n",
+                                        "preset: 32\n",
                                         "corruptions: clean 0; snow 1 5\n",
                                         "state: complete\n"};
     char *path = test_path(tree, "manifest.txt");

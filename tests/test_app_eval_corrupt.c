@@ -71,6 +71,36 @@ START_TEST(on_the_fly_equals_the_png_tree)
 }
 END_TEST
 
+/* Pictures of 8 pixels: no table is of that size, the nearest is that of 32, and the document and the table
+ * say so; a table that was asked for is not excused. */
+START_TEST(the_nearest_table_is_taken_and_told)
+{
+    for (int asked = 0; asked < 2; asked++) {
+        program_result r =
+            program_run(dir, "eval", model, "--data", data, "--corrupt", "contrast",
+                        "--preset", asked ? "224" : "auto", NULL);
+        ck_assert_int_eq(r.code, 0);
+        ck_assert_ptr_nonnull(strstr(
+            r.out,
+            asked ? "frost textures: procedural v1; parameters: table 224\n"
+                  : "frost textures: procedural v1; parameters: table 32, the nearest to "
+                    "8 pixels\n"));
+        program_result_free(&r);
+    }
+    json_t *a = evaluate("--corrupt", "contrast", NULL, NULL);
+    json_t *b = evaluate("--corrupt", "contrast", "--preset", "32");
+    json_t *c = evaluate("--corrupt", "contrast", "--preset", "224");
+    cells_equal(a, b);
+    ck_assert_str_eq(json_string_value(json_object_get(robust_of(a), "preset")), "32");
+    ck_assert_double_eq(json_number_of(robust_of(a), "preset_nearest_to"), 8);
+    ck_assert(json_is_null(json_object_get(robust_of(b), "preset_nearest_to")));
+    ck_assert_str_eq(json_string_value(json_object_get(robust_of(c), "preset")), "224");
+    json_decref(a);
+    json_decref(b);
+    json_decref(c);
+}
+END_TEST
+
 START_TEST(with_jpeg_it_equals_the_jpeg_tree)
 {
     write_tree("gaussian_noise,contrast", "1", "jpeg");
@@ -362,6 +392,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, on_the_fly_equals_the_png_tree);
     tcase_add_test(core, with_jpeg_it_equals_the_jpeg_tree);
+    tcase_add_test(core, the_nearest_table_is_taken_and_told);
     tcase_add_test(core, the_clean_figures_stay_what_they_were);
     tcase_add_test(core, batch_and_threads_change_nothing);
     tcase_add_test(core, mce_follows_from_the_cells);

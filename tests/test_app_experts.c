@@ -70,6 +70,31 @@ START_TEST(every_selected_pair_counts_once)
 }
 END_TEST
 
+/* An image that cannot be used is a wrong answer and stands in no table. */
+START_TEST(bad_images_are_skipped_as_in_eval)
+{
+    char *broken = test_path(data, "red/broken.png");
+
+    program_done(program_run(STUDY, "--json", json, NULL));
+    json_t *whole = program_json(json);
+    test_write(broken, "", 0);
+    program_refused(program_run(STUDY, NULL), 1, "broken.png");
+    program_done(program_run(STUDY, "--json", json, "--bad-samples", "skip", NULL));
+    json_t *e = program_json(json);
+    ck_assert_double_eq(json_number_of(whole, "bad"), 0);
+    ck_assert_double_eq(json_number_of(e, "bad"), 1);
+    ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
+    ck_assert_double_eq_tol(json_number_of(e, "top1") * (SAMPLE_COUNT + 1),
+                            json_number_of(whole, "top1") * SAMPLE_COUNT, 1e-6);
+    ck_assert_double_eq(
+        json_number_of(json_object_get(layer_of(e), "images"), "assignments"),
+        SAMPLE_COUNT);
+    json_decref(e);
+    json_decref(whole);
+    base_free(broken);
+}
+END_TEST
+
 /* The files hold the same counts: MI from usage.csv by its definition. */
 START_TEST(the_files_give_the_same_information)
 {
@@ -285,6 +310,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(core, every_selected_pair_counts_once);
+    tcase_add_test(core, bad_images_are_skipped_as_in_eval);
     tcase_add_test(core, the_files_give_the_same_information);
     tcase_add_test(core, threads_and_batches_change_nothing);
     tcase_add_test(core, the_page_needs_nothing_else);

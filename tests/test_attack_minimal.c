@@ -96,6 +96,27 @@ START_TEST(success_means_a_norm_within_eps)
 END_TEST
 
 /* A fixed c far too small finds nothing; the search raises it until it does. */
+/* A round that has stalled is given up, unless all steps are asked for: then each image is looked at once more
+ * than there are steps, in every round. */
+START_TEST(cw_makes_all_steps_when_asked)
+{
+    toy_make(&model, 4, 1);
+    attack_config config = attack_config_defaults();
+    config.norm = ATTACK_NORM_L2;
+    config.eps = 5;
+    for (int all = 0; all < 2; all++) {
+        config.early_stop = !all;
+        attack_run *run = toy_attack(&model, "cw:steps=60,rounds=3,c=1e-4", &config);
+        const double evaluations = attack_run_result(run, 0)->forward_evals;
+        if (all)
+            ck_assert_double_eq(evaluations, TOY_IMAGES * 3.0 * 61);
+        else
+            ck_assert_double_lt(evaluations, TOY_IMAGES * 2.0 * 61);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
 START_TEST(cw_needs_its_search_over_c)
 {
     attack_config config = attack_config_defaults();
@@ -139,6 +160,7 @@ int main(void)
     tcase_add_loop_test(core, cw_finds_the_nearest_point_of_the_other_class, 0, 2);
     tcase_add_loop_test(core, success_means_a_norm_within_eps, 0, 7);
     tcase_add_test(core, cw_needs_its_search_over_c);
+    tcase_add_test(core, cw_makes_all_steps_when_asked);
     tcase_add_loop_test(core, restarts_of_fab_begin_elsewhere_and_do_no_harm, 0, 3);
     suite_add_tcase(suite, core);
     return test_run(suite);

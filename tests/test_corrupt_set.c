@@ -105,8 +105,18 @@ START_TEST(presets_go_by_size)
     ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(64, 64)), "64");
     ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(299, 299)), "299");
     ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(224, 224)), "224");
-    ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(384, 384)), "224");
-    ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(32, 64)), "224");
+    static const struct {
+        size_t height, width;
+        const char *want;
+    } cases[] = {{28, 28, "32"},    {1, 1, "32"},      {47, 47, "32"},
+                 {48, 48, "64"},    {96, 96, "64"},    {143, 143, "64"},
+                 {144, 144, "224"}, {192, 192, "224"}, {256, 256, "224"},
+                 {261, 261, "224"}, {262, 262, "299"}, {384, 384, "299"},
+                 {16, 64, "32"},    {32, 128, "64"},   {16384, 16384, "299"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_str_eq(
+            corrupt_preset_name(corrupt_preset_of_size(cases[i].height, cases[i].width)),
+            cases[i].want);
 }
 END_TEST
 

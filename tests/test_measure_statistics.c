@@ -143,6 +143,32 @@ START_TEST(a_probe_finds_nothing_in_labels_by_lot)
 }
 END_TEST
 
+/* Chance is of the held-out part, whatever is frequent in the other, and no less than a guess. */
+START_TEST(chance_of_a_probe_is_of_its_test)
+{
+    size_t most[3] = {0}, best = 0;
+
+    probe_fill();
+    for (size_t i = 0; i < PROBE_ROWS; i++) {
+        probe_label[i] = probe_held[i] ? (i / 4) % 5 < 3 ? 1 : 2 : 0;
+        most[probe_label[i]] += probe_held[i];
+    }
+    for (size_t c = 0; c < 3; c++)
+        best = most[c] > best ? most[c] : best;
+    ck_assert_double_eq(probe_fit(3).chance, (double)best / (PROBE_ROWS / 4));
+    for (size_t i = 0, held = 0; i < PROBE_ROWS; i++) {
+        probe_label[i] = probe_held[i] && held < 3 ? (int32_t)held++ : -1;
+        if (!probe_held[i] && i < 20)
+            probe_label[i] = (int32_t)(i % 3);
+    }
+    ck_assert_double_eq(probe_fit(3).chance, 1.0 / 3);
+    for (size_t i = 0, held = 0; i < PROBE_ROWS; i++)
+        if (probe_held[i] && probe_label[i] >= 0 && held++ > 0)
+            probe_label[i] = -1;
+    ck_assert_double_eq(probe_fit(3).chance, 1);
+}
+END_TEST
+
 /* The optimum of PyTorch's L-BFGS in double on the same 60 rows: loss and accuracy. */
 START_TEST(a_probe_reaches_the_optimum)
 {
@@ -503,6 +529,7 @@ int main(void)
     tcase_add_test(core, shuffled_labels_show_what_chance_shows);
     tcase_add_test(core, a_probe_separates_what_a_plane_separates);
     tcase_add_test(core, a_probe_finds_nothing_in_labels_by_lot);
+    tcase_add_test(core, chance_of_a_probe_is_of_its_test);
     tcase_add_test(core, a_probe_reaches_the_optimum);
     tcase_add_test(core, rows_without_a_label_are_left_out);
     tcase_add_test(core, threads_change_no_bit_of_a_probe);

@@ -70,6 +70,8 @@ base_status train_augment_create(train_augment **out, const train_recipe *recipe
         base_error_prepend(err, "recipe '%s': augment.corrupt: ", recipe->name);
     if (status == BASE_OK)
         status = corrupt_crew_open(&a->crew, &config, workers, err);
+    if (status == BASE_OK && corrupt_preset_side(config.preset) != size)
+        a->crew.nearest_to = size;
     if (status == BASE_OK)
         status = corrupt_crew_check(&a->crew, pairs, count, size, err);
     if (status == BASE_OK && !(a->spare = base_alloc(2 * workers, sizeof *a->spare)))
@@ -81,6 +83,11 @@ base_status train_augment_create(train_augment **out, const train_recipe *recipe
     else
         train_augment_destroy(a);
     return status;
+}
+
+const struct corrupt_crew *train_augment_crew(const train_augment *augment)
+{
+    return &augment->crew;
 }
 
 void train_augment_destroy(train_augment *a)

@@ -292,6 +292,9 @@ typedef struct train_options {
 
 typedef struct train_adversary train_adversary; /* adversary.c */
 typedef struct train_augment train_augment;     /* augment.c */
+struct corrupt_crew;                            /* of corrupt/corrupt.h */
+/* With what settings augment.corrupt works, borrowed. */
+const struct corrupt_crew *train_augment_crew(const train_augment *augment);
 
 /* A source and who is told of its samples. */
 typedef struct train_named {

@@ -111,6 +111,13 @@ static const app_option options[] = {
      .kind = APP_FLAG,
      .at = AT(no_evaluation),
      .help = "train only"},
+    {.name = "frost-dir",
+     .value = "DIR",
+     .kind = APP_TEXT,
+     .at = AT(frost),
+     .help =
+         "the original frost photographs, frost1.png ... frost5.jpg, in place of procedural "
+         "ones"},
     {.name = "no-corruptions",
      .kind = APP_FLAG,
      .at = AT(no_corruptions),

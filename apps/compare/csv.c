@@ -176,6 +176,32 @@ static json_t *entry_json(const app_table *t, size_t e)
     return json;
 }
 
+/* preset, preset_nearest_to and frost_textures of the evaluations, the same for all runs; NULL: none is there.
+ * Borrowed. */
+static const json_t *corrupt_settings(const app_compare *c)
+{
+    for (size_t i = 0; i < c->runs; i++) {
+        const json_t *robust = json_object_get(
+            app_compare_run_at(c, i % c->entries.count, i / c->entries.count)
+                ->result[APP_MEASURE_CORRUPT],
+            "robust");
+        if (json_object_get(robust, "preset"))
+            return robust;
+    }
+    return NULL;
+}
+
+static json_t *corrupt_settings_json(const app_compare *c)
+{
+    static const char *const keys[] = {"preset", "preset_nearest_to", "frost_textures"};
+    const json_t *robust = corrupt_settings(c);
+    json_t *json = robust ? json_object() : json_null();
+
+    for (size_t i = 0; robust && i < sizeof keys / sizeof keys[0]; i++)
+        json_object_set(json, keys[i], json_object_get(robust, keys[i]));
+    return json;
+}
+
 json_t *app_compare_json(const app_table *table)
 {
     const app_compare *c = table->compare;
@@ -198,6 +224,7 @@ json_t *app_compare_json(const app_table *table)
                         json_string(args->checkpoint == 1 ? "best" : "last"));
     json_object_set_new(json, "eval_batch", json_integer(c->eval_batch));
     json_object_set_new(json, "eval_limit", json_integer(args->eval_limit));
+    json_object_set_new(json, "corruptions", corrupt_settings_json(c));
     json_object_set_new(json, "attack",
                         args->no_attack
                             ? json_null()
@@ -263,4 +290,13 @@ void app_compare_table_print(const app_table *table)
         cell_print(out, &step, 1, 1, 14);
         fputc('\n', out);
     }
+    const json_t *robust = corrupt_settings(table->compare);
+    const json_t *nearest = json_object_get(robust, "preset_nearest_to");
+    if (!robust)
+        return;
+    fprintf(out, "corruptions: table %s", json_string_value(json_object_get(robust, "preset")));
+    if (json_is_integer(nearest))
+        fprintf(out, ", the nearest to %lld pixels",
+                (long long)json_integer_value(nearest));
+    fprintf(out, "; frost %s\n", json_string_value(json_object_get(robust, "frost_textures")));
 }

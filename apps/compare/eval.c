@@ -38,7 +38,9 @@ static char *key_make(const app_compare *c, const char *model_hash, app_measure 
     if (common && measure == APP_MEASURE_CLEAN)
         return common;
     if (common && measure == APP_MEASURE_CORRUPT)
-        key = base_text("%s limit=%lld bench", common, (long long)args->eval_limit);
+        key = base_text("%s limit=%lld bench nearest%s%s", common,
+                        (long long)args->eval_limit, args->frost ? " frost=" : "",
+                        args->frost ? args->frost : "");
     else if (common)
         key = base_text("%s limit=%lld pgd linf eps=%s steps=%lld", common,
                         (long long)args->eval_limit, args->eps, (long long)args->steps);
@@ -156,6 +158,7 @@ static base_status evaluate(json_t **out, const app_compare *c, const char *mode
     if (corrupt) {
         args.robust.corruption.names.at[0] = "bench";
         args.robust.corruption.names.count = 1;
+        args.robust.corruption.frost = c->args->frost;
     }
     base_status status = app_eval_open(e, model, &args, err);
     if (status == BASE_OK)

@@ -20,7 +20,7 @@ enum {
 
 typedef struct app_compare_args {
     app_common common;
-    const char *recipe, *data, *val, *out, *eps, *baseline;
+    const char *recipe, *data, *val, *out, *eps, *baseline, *frost;
     app_list routers, set;
     int preset;     /* index into app_preset_names */
     int checkpoint; /* index into "last|best" */

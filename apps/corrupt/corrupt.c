@@ -259,10 +259,7 @@ static base_status result_write(const app_tree *tree, base_error *err)
         json, "interpolation",
         json_string(args->interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear"));
     json_object_set_new(json, "format", json_string(args->format ? "png" : "jpeg"));
-    json_object_set_new(json, "preset",
-                        json_string(corrupt_preset_name(tree->crew.preset)));
-    json_object_set_new(json, "frost_textures",
-                        json_string(corrupt_set_frost(tree->crew.set)));
+    app_crew_json(json, &tree->crew);
     json_object_set_new(json, "corruptions", parts_json(&tree->selection));
     return app_json_write(common, json, err);
 }
@@ -284,7 +281,8 @@ static base_status tree_make(app_tree *tree, base_error *err)
     if (status != BASE_OK)
         return status;
     status = app_manifest_write(tree, false, err);
-    app_note(&args->common, "frost textures: %s", corrupt_set_frost(tree->crew.set));
+    char text[128];
+    app_note(&args->common, "%s", app_crew_text(text, sizeof text, &tree->crew));
     if (status == BASE_OK)
         status = app_tree_write(tree, err);
     if (status == BASE_OK)

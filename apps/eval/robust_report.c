@@ -120,8 +120,8 @@ void app_robust_print(const app_robust *r, const measure_score *clean)
                show_duration(a, sizeof a, r->network_seconds));
         return;
     }
-    printf("\nfrost textures: %s; parameters: %s%s\n", corrupt_set_frost(r->crew.set),
-           corrupt_preset_name(r->crew.preset),
+    char text[128];
+    printf("\n%s%s\n", app_crew_text(text, sizeof text, &r->crew),
            r->args->jpeg > 0 ? "; with a last JPEG step" : "");
     printf("corruptions %s, network %s: %.1f %% of both are corruptions\n",
            show_duration(a, sizeof a, r->corrupt_seconds),
@@ -247,10 +247,7 @@ json_t *app_robust_json(const app_robust *r, const measure_score *clean)
     json_object_set_new(json, "tree",
                         r->args->tree ? show_json_text(r->args->tree) : json_null());
     if (!r->args->tree) {
-        json_object_set_new(json, "preset",
-                            json_string(corrupt_preset_name(r->crew.preset)));
-        json_object_set_new(json, "frost_textures",
-                            json_string(corrupt_set_frost(r->crew.set)));
+        app_crew_json(json, &r->crew);
         json_object_set_new(json, "jpeg",
                             r->args->jpeg > 0 ? json_integer(r->args->jpeg) : json_null());
         json_object_set_new(json, "corrupt_seconds", json_real(r->corrupt_seconds));

@@ -10,11 +10,12 @@ static const size_t counts_limit_bytes = (size_t)256 << 20;
 
 base_status app_study_check(const app_study_args *args, base_error *err)
 {
-    const char *alone = args->data      ? "data"
-                        : args->html    ? "html"
-                        : args->csv     ? "csv"
-                        : args->against ? "against"
-                                        : NULL;
+    const char *alone = args->data          ? "data"
+                        : args->html        ? "html"
+                        : args->csv         ? "csv"
+                        : args->against     ? "against"
+                        : args->bad_samples ? "bad-samples"
+                                            : NULL;
 
     if (args->experts && !args->data)
         return base_fail(err, BASE_USAGE,
@@ -282,6 +283,10 @@ static base_status image_add(app_study *s, pass *p, const data_batch *batch, siz
     bool made = false;
     char name[1024];
 
+    if (batch->bad[i]) {
+        s->bad++;
+        return BASE_OK;
+    }
     if (label < 0)
         return base_fail(err, BASE_FORMAT, "'%s' has no label",
                          data_source_name(s->source, sample, name, sizeof name));
@@ -321,9 +326,10 @@ static base_status other_compare(app_study *s, pass *p, const data_batch *batch,
     if (status != BASE_OK)
         return status;
     for (size_t i = 0; i < batch->count; i++)
-        measure_trace_compare(one, &p->trace, p->other, i,
-                              measure_arg_max(p->logits + i * s->classes, s->classes) !=
-                                  p->answer[i]);
+        if (!batch->bad[i])
+            measure_trace_compare(one, &p->trace, p->other, i,
+                                  measure_arg_max(p->logits + i * s->classes, s->classes) !=
+                                      p->answer[i]);
     for (size_t l = 0; l < s->layers; l++)
         measure_agreement_join(&s->layer[l].agreement, &one[l]);
     return BASE_OK;
@@ -393,6 +399,7 @@ base_status app_study_run(app_study *s, const app_common *common, base_error *er
     const double started = base_seconds();
     base_status status = pass_open(&p, s, common, err);
 
+    config.skip_bad = s->args->bad_samples == 1;
     config.log = app_progress_log;
     config.log_user = &progress;
     if (status == BASE_OK)
@@ -411,7 +418,12 @@ base_status app_study_run(app_study *s, const app_common *common, base_error *er
     data_loader_destroy(loader);
     pass_close(&p);
     s->seconds = base_seconds() - started;
-    if (status == BASE_OK && s->images == 0)
+    if (status == BASE_OK && s->images == 0 && s->bad > 0)
+        status = base_fail(err, BASE_FORMAT, "none of the %zu images can be used", s->bad);
+    else if (status == BASE_OK && s->images == 0)
         status = base_fail(err, BASE_INTERRUPTED, "stopped before the first image");
+    if (status == BASE_OK && s->bad > 0)
+        app_note(common, "vmoe inspect: %zu images could not be used and count as wrong",
+                 s->bad);
     return status;
 }

@@ -37,8 +37,9 @@ typedef struct app_study_args {
     bool experts;
     const app_view *view;
     const char *data, *html, *csv, *against;
-    int64_t tokens; /* that probes are fitted to, a layer */
-    int64_t points; /* that are embedded, a layer */
+    int64_t tokens;  /* that probes are fitted to, a layer */
+    int64_t points;  /* that are embedded, a layer */
+    int bad_samples; /* index into "fail|skip" */
 } app_study_args;
 
 /* A picture that an expert stands for; pixels [side, side, channels]. */
@@ -92,7 +93,8 @@ typedef struct app_study {
     size_t first_patch; /* token of patch 0 */
     size_t shot_side, example_side;
     size_t images, planned; /* seen, to see */
-    uint64_t right;         /* answers */
+    size_t bad;             /* that could not be used: wrong answers, in no table */
+    uint64_t right;         /* answers, of images and bad ones */
     bool *taken;            /* [patches] scratch of the pictures */
     int32_t *labels;        /* [images] */
     /* the chosen tokens, the same in all layers */

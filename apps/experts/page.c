@@ -37,7 +37,8 @@ static void headline(const app_study *s, show_page *page)
             sharp = layer;
     }
     snprintf(text[0], TEXT, "%s", show_thousands(number, sizeof number, s->images));
-    snprintf(text[1], TEXT, "%.2f %%", 100 * (double)s->right / (double)s->images);
+    snprintf(text[1], TEXT, "%.2f %%",
+             100 * (double)s->right / (double)(s->images + s->bad));
     snprintf(text[2], TEXT, "%zu x %zu", s->layers, s->experts);
     snprintf(note[0], TEXT, "MoE layers x experts, k %d", s->network.config->moe.k);
     snprintf(text[3], TEXT, "%.4f",

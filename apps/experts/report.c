@@ -31,7 +31,8 @@ static void headline_print(const app_study *s)
            base_quote(path, sizeof path, s->data), data_source_layout(s->source),
            show_thousands(a, sizeof a, s->images),
            show_thousands(b, sizeof b, data_source_count(s->source)),
-           data_source_classes(s->source), 100 * (double)s->right / (double)s->images);
+           data_source_classes(s->source),
+           100 * (double)s->right / (double)(s->images + s->bad));
 }
 
 static void tables_print(const app_study *s)
@@ -238,7 +239,9 @@ json_t *app_study_json(const app_study *s, const app_common *common)
     json_object_set_new(json, "samples", json_integer((json_int_t)s->images));
     json_object_set_new(json, "seconds", json_real(s->seconds));
     json_object_set_new(json, "complete", json_boolean(!s->interrupted));
-    json_object_set_new(json, "top1", json_real((double)s->right / (double)s->images));
+    json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
+    json_object_set_new(json, "top1",
+                        json_real((double)s->right / (double)(s->images + s->bad)));
     json_object_set_new(json, "router", json_string(s->network.config->moe.router.name));
     json_object_set_new(json, "against",
                         s->args->against ? show_json_text(s->other.path) : json_null());

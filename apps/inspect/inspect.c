@@ -48,6 +48,13 @@ static const app_option options[] = {
      .at = AT(study.against),
      .help = "with --experts: another checkpoint of the same run: the share of tokens that "
              "it sends elsewhere (flip rate)"},
+    {.name = "bad-samples",
+     .value = "WHAT",
+     .kind = APP_CHOICE,
+     .at = AT(study.bad_samples),
+     .choices = "fail|skip",
+     .help =
+         "with --experts: skip: images that cannot be used count as wrong, as in vmoe eval"},
     {.name = "tokens",
      .value = "N",
      .kind = APP_INT,

@@ -3,6 +3,7 @@
 #ifndef APPS_TRAIN_INTERNAL_H
 #define APPS_TRAIN_INTERNAL_H
 
+#include "apps/corruption_internal.h"
 #include "apps/data/internal.h"
 #include "measure/measure.h"
 #include "train/train.h"

@@ -115,6 +115,9 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
             r->augment.flip > 0 ? ", flip" : "", r->augment.mixup > 0 ? ", mixup" : "",
             r->augment.cutmix > 0 ? ", cutmix" : "",
             r->augment.erase > 0 ? ", erasing" : "");
+    if (t->augment)
+        fprintf(stderr, "%-12s%s\n", "corrupted",
+                app_crew_text(out, sizeof out, train_augment_crew(t->augment)));
     fprintf(stderr, "%-12s%s, %.1f MFLOP an image\n", "network",
             vit_model_config(t->model)->name[0] ? r->config.name : "of its own size",
             vit_model_flops(t->model) / 1e6);

@@ -231,6 +231,10 @@ static base_status report(const train_trainer *t, const train_args *args,
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)data_loader_samples(t->train_loader)));
     json_object_set_new(json, "seconds", show_json_real(seconds));
+    json_t *corrupt = t->augment ? json_object() : json_null();
+    if (t->augment)
+        app_crew_json(corrupt, train_augment_crew(t->augment));
+    json_object_set_new(json, "augment_corrupt", corrupt);
     json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
     json_object_set_new(json, "best_step", json_integer((json_int_t)t->at.best_step));

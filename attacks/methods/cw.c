@@ -109,7 +109,8 @@ static attack_want next(attack_lane *lane)
     if (s->step == steps)
         return next_round(lane);
     if (s->step % tenth == 0) {
-        if (loss > STALLED * s->last)
+        /* differs: per image, where the published codes give up a whole batch; never with all steps */
+        if (task->early_stop && loss > STALLED * s->last)
             return next_round(lane);
         s->last = loss;
     }

@@ -3,7 +3,9 @@
  * paper, not read again) and the code in torchscale and MomentumSMoE, which was read (routing.md 5).
  * variant = paper: Z_te = cos(W_r x_t, v_e) / tau, tau learned; variant = code: Z_te = <W_r x_t, v_e / |v_e|>,
  * the token not normalised and no temperature. Then top-k softmax with a balance loss at a fixed
- * temperature. Training and evaluation differ only by that loss. */
+ * temperature. Training and evaluation differ only by that loss.
+ * differs: torchscale's second expert is drawn, not the next likely one: its top2gating adds Gumbel noise to the
+ * logits before it looks for the largest of the others (second_expert_policy 'sampling', its default). */
 #include "vit/routers/router_pass_internal.h"
 
 #include <math.h>
@@ -28,7 +30,8 @@ static const vit_router_option options[] = {
      .help =
          "paper: cosine over a learned temperature (X-MoE, from the published paper, not "
          "read again); code: the token not normalised, no temperature (torchscale, which "
-         "also rescales the experts' vectors before every pass; here once, at the start)"},
+         "also rescales the experts' vectors before every pass, here once, at the start, and "
+         "with k = 2 draws the second expert by Gumbel noise, here the next likely one)"},
     {.name = "dim",
      .initial = NAN,
      .low = 1,
