@@ -1,7 +1,7 @@
 /* base.h - the ground floor: what every room of vmoe needs and nothing more.
  *
  * Status and error text, checked sizes, memory that is counted, arenas, keyed random streams,
- * strict number parsing, files that are never half-written, clock and processors.
+ * strict number parsing, tables of settings, files that are never half-written, clock and processors.
  * Nothing here prints, exits, or keeps global mutable state (but the allocation counter, and whether
  * the user has asked to stop).
  *
@@ -167,6 +167,116 @@ size_t base_edit_distance(const char *a, const char *b);
  * none is near enough to be meant. For "did you mean". */
 const char *base_nearest(const char *word, const char *(*next)(const void *user, size_t i),
                         const void *user);
+
+/* ---- fields ------------------------------------------------------------------------------
+ * One named, typed, ranged member of a plain struct. Tables of them, ended by a field without a name,
+ * are the options of commands, the keys of recipes, the options of routers and attacks, the settings of
+ * a network. A table names its struct once and then takes a line or two a field:
+ *
+ *     typedef struct blur { double sigma; int norm; } blur;
+ *     #define BASE_STRUCT blur
+ *     static const base_field fields[] = {
+ *         BASE_REAL("sigma", sigma, 0, 10, "standard deviation in pixels"),
+ *         BASE_CHOICE("norm", norm, "linf|l2|l1", "how distance is measured"),
+ *         {0},
+ *     };
+ *     #undef BASE_STRUCT */
+
+typedef enum base_kind {
+    BASE_KIND_INT,    /* int, int32_t or int64_t, low..high */
+    BASE_KIND_REAL,   /* double, low..high */
+    BASE_KIND_BOOL,   /* bool; as an option of a command it has no value */
+    BASE_KIND_CHOICE, /* int or enum: index into choices */
+    BASE_KIND_TEXT,   /* char array */
+    BASE_KIND_WORD,   /* const char *, borrowed, not empty */
+    BASE_KIND_LIST    /* base_list: one word more each time */
+} base_kind;
+
+enum { BASE_LIST_MAX = 128 };
+typedef struct base_list {
+    const char *at[BASE_LIST_MAX]; /* borrowed */
+    size_t count;
+} base_list;
+
+typedef struct base_field {
+    const char *name;  /* "steps", "router.k" */
+    const char *value; /* the value's name in --help: "N", "FILE"; NULL: none */
+    base_kind kind;
+    size_t at, bytes;    /* offset and size of the member */
+    size_t given;        /* offset of a bool that is set with the member; 0: none */
+    double low, high;    /* low == high: any number */
+    const char *choices; /* "a|b|c" */
+    const char *help;
+    bool automatic; /* REAL: "auto" is a value too, NaN in the struct */
+    bool whole;     /* REAL: whole numbers only */
+    bool required;  /* refused when missing */
+    bool free;      /* a recipe's key that may change from a run to its resumption */
+} base_field;
+
+#define BASE_AT(member)                                                                    \
+    .at = offsetof(BASE_STRUCT, member), .bytes = sizeof(((BASE_STRUCT *)0)->member)
+/* The member that says whether the option was given: behind the help of a field. */
+#define BASE_GIVEN(member) .given = offsetof(BASE_STRUCT, member)
+/* Behind the help may follow .required = true and the like. */
+#define BASE_NUMBER(k, n, member, l, h, ...)                                               \
+    {                                                                                      \
+        .name = n, .kind = k, BASE_AT(member), .low = l, .high = h, .help = __VA_ARGS__    \
+    }
+#define BASE_INT(n, member, l, h, ...)                                                     \
+    BASE_NUMBER(BASE_KIND_INT, n, member, l, h, __VA_ARGS__)
+#define BASE_REAL(n, member, l, h, ...)                                                    \
+    BASE_NUMBER(BASE_KIND_REAL, n, member, l, h, __VA_ARGS__)
+#define BASE_BOOL(n, member, ...) BASE_NUMBER(BASE_KIND_BOOL, n, member, 0, 0, __VA_ARGS__)
+#define BASE_TEXT(n, member, ...) BASE_NUMBER(BASE_KIND_TEXT, n, member, 0, 0, __VA_ARGS__)
+#define BASE_WORD(n, member, ...) BASE_NUMBER(BASE_KIND_WORD, n, member, 0, 0, __VA_ARGS__)
+#define BASE_LIST(n, member, ...) BASE_NUMBER(BASE_KIND_LIST, n, member, 0, 0, __VA_ARGS__)
+#define BASE_CHOICE(n, member, words, ...)                                                 \
+    BASE_NUMBER(BASE_KIND_CHOICE, n, member, 0, 0, __VA_ARGS__, .choices = words)
+
+/* The field of that name, NULL: there is none. */
+const base_field *base_field_find(const base_field *fields, const char *name);
+/* The one whose name is nearest to word, for "did you mean"; NULL: the table is empty. */
+const base_field *base_field_nearest(const base_field *fields, const char *word);
+/* Stores text in the member of settings. False, with settings untouched, when it is not what
+ * base_field_expected says. */
+bool base_field_set(void *settings, const base_field *field, const char *text);
+/* "a number from 0 to 255 or auto", "one of linf|l2", "true or false" into out, for a refusal. Returns out. */
+const char *base_field_expected(char *out, size_t out_bytes, const base_field *field);
+/* "1 .. 64", "linf|l2" or "" into out, for a reader. Returns out. */
+const char *base_field_range(char *out, size_t out_bytes, const base_field *field);
+/* The member as text that base_field_set reads back to the same bits (LIST: words with blanks). Returns out. */
+const char *base_field_text(char *out, size_t out_bytes, const void *settings,
+                            const base_field *field);
+/* Whether the member holds what base_field_set would store. */
+bool base_field_good(const void *settings, const base_field *field);
+
+/* A member, for those who write it in a format of their own. */
+typedef struct base_value {
+    enum {
+        BASE_VALUE_NONE,
+        BASE_VALUE_INT,
+        BASE_VALUE_REAL,
+        BASE_VALUE_BOOL,
+        BASE_VALUE_TEXT
+    } kind;
+    int64_t whole;
+    double real;
+    bool flag;
+    const char *text;
+} base_value;
+
+/* room [room_bytes]: for the word of a choice. NONE: "auto", a WORD that is NULL, a LIST. */
+base_value base_field_get(const void *settings, const base_field *field, char *room,
+                          size_t room_bytes);
+/* value as text into out, "auto" for NONE. Returns out. */
+const char *base_value_text(char *out, size_t out_bytes, base_value value);
+/* As base_field_set: an integer for a REAL, a whole number for an INT, a word for a CHOICE and the like. */
+bool base_field_put(void *settings, const base_field *field, base_value value);
+
+/* The place of word in "a|b|c", -1: not there. */
+int base_choice_find(const char *choices, const char *word);
+/* The i-th word of "a|b|c" into out; false, with out empty, past the end. */
+bool base_choice_word(char *out, size_t out_bytes, const char *choices, size_t i);
 
 /* ---- files ----------------------------------------------------------------------------- */
 

@@ -101,7 +101,7 @@ START_TEST(what_cannot_be_is_refused)
     program_refused(program_run(dir, SMALL, out, NULL), 1, "holds a run already");
     program_refused(
         program_run(dir, SMALL, out, "--resume", "--quiet", "--set", "vae.beta=2", NULL), 1,
-        "'vae.beta = 2' is not what the run began with");
+        "'vae.beta' was '1' when the run began and is '2' now");
     base_free(out);
 }
 END_TEST

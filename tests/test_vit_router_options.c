@@ -34,18 +34,16 @@ START_TEST(every_option_has_a_help_and_an_allowed_default)
 {
     for (size_t i = 0; vit_router_name(i); i++) {
         const vit_config c = sparse(vit_router_name(i), 8, 2);
-        const vit_router_option *o = vit_router_options(vit_router_name(i));
+        const base_field *o = vit_router_options(vit_router_name(i));
         size_t count = 0;
         for (; o[count].name; count++) {
             char text[64];
             vit_router_config copy = c.moe.router;
             ck_assert_uint_gt(strlen(o[count].help), 20);
-            ck_assert(!o[count].choices || !o[count].integer);
             vit_router_get(&copy, o[count].name, text, sizeof text);
             ck_assert_int_eq(vit_router_set(&copy, o[count].name, text, NULL), BASE_OK);
             ck_assert_mem_eq(&copy, &c.moe.router, sizeof copy);
         }
-        ck_assert_uint_le(count, VIT_ROUTER_OPTIONS_MAX);
         ck_assert_int_eq(vit_router_find(vit_router_name(i))->check(&c, NULL), BASE_OK);
     }
 }
@@ -57,17 +55,14 @@ START_TEST(options_are_read_and_written_as_text)
     char out[64];
 
     ck_assert_int_eq(vit_router_select(&c, "ssr", NULL), BASE_OK);
-    ck_assert_double_eq(vit_router_option_value(&c, "p"), 0.001);
     ck_assert_str_eq(vit_router_get(&c, "p", out, sizeof out), "0.001");
     ck_assert_int_eq(vit_router_set(&c, "cost", "softmax", NULL), BASE_OK);
-    ck_assert_double_eq(vit_router_option_value(&c, "cost"), 1.0);
     ck_assert_str_eq(vit_router_get(&c, "cost", out, sizeof out), "softmax");
     ck_assert_str_eq(vit_router_get(&c, "xi", out, sizeof out), "auto");
     ck_assert_int_eq(vit_router_set(&c, "xi", "0.1234567890123456", NULL), BASE_OK);
-    ck_assert_double_eq(vit_router_option_value(&c, "xi"), 0.1234567890123456);
     ck_assert_str_eq(vit_router_get(&c, "xi", out, sizeof out), "0.1234567890123456");
     ck_assert_int_eq(vit_router_set(&c, "xi", "auto", NULL), BASE_OK);
-    ck_assert(isnan(vit_router_option_value(&c, "xi")));
+    ck_assert_str_eq(vit_router_get(&c, "xi", out, sizeof out), "auto");
     ck_assert_int_eq(vit_router_set(&c, "max_iter", "25", NULL), BASE_OK);
     ck_assert_str_eq(vit_router_get(&c, "max_iter", out, sizeof out), "25");
     ck_assert_str_eq(vit_router_get(&c, "nothing", out, sizeof out), "");
@@ -92,7 +87,7 @@ START_TEST(refusals_name_the_key_and_what_was_expected)
     vit_router_config c = {.name = "kept"};
     base_error err = {0};
 
-    refuse("ssr", "cost", "foo", "router.cost 'foo' is not one of linear, softmax");
+    refuse("ssr", "cost", "foo", "router.cost 'foo' is not one of linear|softmax");
     refuse("ssr", "foo", "1", "router 'ssr' has no option 'foo', did you mean 'p'");
     refuse("ssr", "maxiter", "1",
            "router 'ssr' has no option 'maxiter', did you mean 'max_iter'");
@@ -108,9 +103,9 @@ START_TEST(refusals_name_the_key_and_what_was_expected)
            "router.max_iter '1.5' is not a whole number from 1 to 100000");
     refuse("ssr", "max_iter", "0",
            "router.max_iter '0' is not a whole number from 1 to 100000");
-    refuse("softmax", "gate", "", "router.gate '' is not one of auto, prob, renorm");
+    refuse("softmax", "gate", "", "router.gate '' is not one of auto|prob|renorm");
     refuse("softmax", "gate", "prob|renorm",
-           "router.gate 'prob|renorm' is not one of auto, prob, renorm");
+           "router.gate 'prob|renorm' is not one of auto|prob|renorm");
     ck_assert_int_eq(vit_router_select(&c, "shr", &err), BASE_USAGE);
     ck_assert_ptr_nonnull(
         strstr(err.text, "router.name 'shr' is not one of softmax, vmoe, sinkhorn, ssr"));
@@ -143,6 +138,13 @@ START_TEST(check_refuses_one_expert_with_renormalised_gates)
 }
 END_TEST
 
+/* As vit_router_set, without its refusals. */
+static void past_set(vit_config *c, const char *key, double value)
+{
+    memcpy(c->moe.router.settings + base_field_find(vit_router_options("ssr"), key)->at,
+           &value, sizeof value);
+}
+
 START_TEST(check_refuses_impossible_numbers)
 {
     for (size_t i = 0; vit_router_name(i); i++) {
@@ -155,15 +157,16 @@ START_TEST(check_refuses_impossible_numbers)
     }
     vit_config c = sparse("ssr", 4, 1); /* k = 1 has its own gates */
     ck_assert_int_eq(vit_router_find("ssr")->check(&c, NULL), BASE_OK);
-    c.moe.router.option[0] = 2; /* p, set past vit_router_set */
+    past_set(&c, "p", 2);
     refuse_config(&c, "router.p '2' is not a number from 0 to 1");
-    c.moe.router.option[0] = NAN;
+    past_set(&c, "p", NAN);
     refuse_config(&c, "router.p 'nan' is not a number from 0 to 1");
     c = sparse("ssr", 4, 2);
-    c.moe.router.option[1] = 7; /* cost */
-    refuse_config(&c, "router.cost '7' is not the number of one of linear|softmax");
+    memcpy(c.moe.router.settings + base_field_find(vit_router_options("ssr"), "cost")->at,
+           &(int){7}, sizeof(int));
+    refuse_config(&c, "router.cost '7' is not one of linear|softmax");
     c = sparse("ssr", 4, 2);
-    c.moe.router.option[2] = -1; /* xi */
+    past_set(&c, "xi", -1);
     refuse_config(&c, "router.xi '-1' is not a number from 0.0001 to 10000 or auto");
 }
 END_TEST

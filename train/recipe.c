@@ -90,41 +90,11 @@ static base_status set_router(train_recipe *r, const char *text, base_error *err
     return vit_router_select(&r->config.moe.router, text, err);
 }
 
-typedef struct key_names {
-    const vit_router_option *options;
-    char text[128];
-} key_names;
-
-/* All keys, "section.key": the table's, then the router's own. */
-static const char *key_name(const void *user, size_t i)
-{
-    key_names *names = (key_names *)(uintptr_t)user;
-    const char *section = "router";
-    const char *name;
-
-    if (i < train_key_count) {
-        section = train_keys[i].section;
-        name = train_keys[i].name;
-    } else {
-        const vit_router_option *o = names->options;
-        for (size_t left = i - train_key_count; o && o->name && left > 0; left--)
-            o++;
-        if (!o || !o->name)
-            return NULL;
-        name = o->name;
-    }
-    snprintf(names->text, sizeof names->text, "%s.%s", section, name);
-    return names->text;
-}
-
 static bool router_declares(const char *router, const char *name)
 {
-    const vit_router_option *o = vit_router_options(router);
+    const base_field *options = vit_router_options(router);
 
-    for (; o && o->name; o++)
-        if (strcmp(o->name, name) == 0)
-            return true;
-    return false;
+    return options && base_field_find(options, name);
 }
 
 /* "sinkhorn, ssr": the routers that have the key; "" when none has it. */
@@ -140,59 +110,45 @@ static const char *routers_with(char *out, size_t out_bytes, const char *name)
     return out;
 }
 
-static base_status unknown_key(const train_recipe *r, const char *section, const char *name,
-                               base_error *err)
+/* NAME of "router.NAME", NULL for other sections. */
+static const char *router_part(const char *key)
 {
-    key_names names = {.options = vit_router_options(r->config.moe.router.name)};
-    char full[160], shown[256], owners[160], meant[160] = "";
+    return strncmp(key, "router.", 7) == 0 ? key + 7 : NULL;
+}
 
-    if (strcmp(section, "router") == 0 && routers_with(owners, sizeof owners, name)[0])
-        return base_fail(err, BASE_USAGE,
-                         "'router.%s' is no key of the router '%s', but of %s", name,
-                         r->config.moe.router.name, owners);
+static base_status unknown_key(const train_recipe *r, const char *key, base_error *err)
+{
+    const base_field *own = vit_router_options(r->config.moe.router.name);
+    const char *name = router_part(key);
+    char shown[256], owners[160], meant[160] = "";
+
+    if (name && routers_with(owners, sizeof owners, name)[0])
+        return base_fail(err, BASE_USAGE, "'%s' is no key of the router '%s', but of %s",
+                         key, r->config.moe.router.name, owners);
     /* The right word in the wrong section is nearer than any slip of the finger. */
-    for (size_t i = 0; i < train_key_count && !meant[0]; i++)
-        if (strcmp(train_keys[i].name, name) == 0)
-            snprintf(meant, sizeof meant, "%s.%s", train_keys[i].section,
-                     train_keys[i].name);
-    snprintf(full, sizeof full, "%s.%s", section, name);
-    if (!meant[0]) {
-        size_t best = SIZE_MAX;
-        for (size_t i = 0; key_name(&names, i); i++) {
-            const size_t distance = base_edit_distance(full, names.text);
-            if (distance < best) {
-                best = distance;
-                snprintf(meant, sizeof meant, "%s", names.text);
-            }
-        }
-    }
+    for (const base_field *f = train_recipe_keys; f->name && !meant[0]; f++)
+        if (strcmp(strchr(f->name, '.'), strchr(key, '.')) == 0)
+            snprintf(meant, sizeof meant, "%s", f->name);
+    if (!meant[0])
+        snprintf(meant, sizeof meant, "%s",
+                 base_field_nearest(train_recipe_keys, key)->name);
+    own = name && own ? base_field_nearest(own, name) : NULL;
+    if (own && base_edit_distance(own->name, name) < base_edit_distance(meant, key))
+        snprintf(meant, sizeof meant, "router.%s", own->name);
     return base_fail(err, BASE_USAGE, "unknown key '%s', the nearest is '%s'",
-                     base_quote(shown, sizeof shown, full), meant);
-}
-
-/* model.md speaks of moe.layers: the section moe is router by another name. */
-static const char *section_of(const train_assignment *a)
-{
-    return strcmp(a->section, "moe") == 0 ? "router" : a->section;
-}
-
-static bool is_key(const train_assignment *a, const char *section, const char *name)
-{
-    return strcmp(section_of(a), section) == 0 && strcmp(a->name, name) == 0;
+                     base_quote(shown, sizeof shown, key), meant);
 }
 
 /* Any key but model.size and router.name. */
 static base_status apply_one(train_recipe *r, const train_assignment *a, base_error *err)
 {
-    const char *section = section_of(a);
-    const train_key *key = train_key_find(section, a->name);
+    const char *name = router_part(a->key);
 
-    if (key)
-        return train_key_set(r, key, a->text, err);
-    if (strcmp(section, "router") == 0 &&
-        router_declares(r->config.moe.router.name, a->name))
-        return vit_router_set(&r->config.moe.router, a->name, a->text, err);
-    return unknown_key(r, section, a->name, err);
+    if (base_field_find(train_recipe_keys, a->key))
+        return train_key_set(r, train_recipe_keys, a->key, a->text, err);
+    if (name && router_declares(r->config.moe.router.name, name))
+        return vit_router_set(&r->config.moe.router, name, a->text, err);
+    return unknown_key(r, a->key, err);
 }
 
 base_status train_recipe_apply(train_recipe *recipe, const train_assignment *assignments,
@@ -205,8 +161,8 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
     for (int pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < count; i++) {
             const train_assignment *a = &assignments[i];
-            const bool size = is_key(a, "model", "size"),
-                       router = is_key(a, "router", "name");
+            const bool size = strcmp(a->key, "model.size") == 0,
+                       router = strcmp(a->key, "router.name") == 0;
             if (pass == 0 && size && a->text[0])
                 status = set_size(&r, a->text, err);
             else if (pass == 1 && router)
@@ -217,12 +173,12 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
                 base_error_prepend(err, "%s: ", a->where);
                 return status;
             }
-            described = described || is_key(a, "data", "resize");
+            described = described || strcmp(a->key, "data.resize") == 0;
         }
     }
     /* A side of its own makes the size's idea of resizing void. */
     for (size_t i = 0; i < count && !described; i++)
-        if (is_key(&assignments[i], "data", "image"))
+        if (strcmp(assignments[i].key, "data.image") == 0)
             r.data.resize = -1;
     *recipe = r;
     return BASE_OK;
@@ -281,23 +237,23 @@ base_status train_pixels_parse(float out[3], const char *key, const char *text, 
 /* vit_config_check names the network's settings; a reader of recipes wants the key. */
 static void name_the_key(base_error *err)
 {
-    char word[64], rest[sizeof err->text];
+    static const char *const sections[] = {"model", "data"};
+    char key[96], rest[sizeof err->text];
 
     if (!err || err->text[0] != '\'')
         return;
-    const char *end = strchr(err->text + 1, '\'');
-    if (!end || end - err->text > 60)
+    const char *word = err->text + 1, *end = strchr(word, '\'');
+    if (!end || end - word > 60)
         return;
-    snprintf(word, sizeof word, "%.*s", (int)(end - err->text - 1), err->text + 1);
-    const char *name = strncmp(word, "moe.", 4) == 0 ? word + 4 : word;
-    for (size_t i = 0; i < train_key_count; i++) {
-        const char *section = train_keys[i].section;
-        const bool sparse = strcmp(section, "router") == 0;
-        if (strcmp(train_keys[i].name, name) != 0 || sparse != (name != word) ||
-            (!sparse && strcmp(section, "model") != 0 && strcmp(section, "data") != 0))
+    const bool sparse = strncmp(word, "moe.", 4) == 0;
+    word += sparse ? 4 : 0;
+    for (size_t i = 0; i < (sparse ? 1 : 2); i++) {
+        snprintf(key, sizeof key, "%s.%.*s", sparse ? "router" : sections[i],
+                 (int)(end - word), word);
+        if (!base_field_find(train_recipe_keys, key))
             continue;
         snprintf(rest, sizeof rest, "%s", end);
-        snprintf(err->text, sizeof err->text, "'%s.%s%.*s", section, name, 900, rest);
+        snprintf(err->text, sizeof err->text, "'%s%.*s", key, 900, rest);
         return;
     }
 }

@@ -146,6 +146,15 @@ static char *next_line(char *out, int room, void *user)
     return out;
 }
 
+static void name_key(train_assignment *a, const char *section, int section_length,
+                     const char *name, int name_length)
+{
+    const bool moe = section_length == 3 && strncmp(section, "moe", 3) == 0;
+
+    snprintf(a->key, sizeof a->key, "%.*s.%.*s", moe ? 6 : section_length,
+             moe ? "router" : section, name_length < 63 ? name_length : 63, name);
+}
+
 /* inih calls this for each pair; 0 tells it that we refuse. */
 static int take_pair(void *user, const char *section, const char *name, const char *value)
 {
@@ -158,21 +167,18 @@ static int take_pair(void *user, const char *section, const char *name, const ch
                               r->label, r->line, ASSIGNMENT_MAX);
         return 0;
     }
+    train_assignment *a = &r->list[r->count];
+    name_key(a, section, (int)strlen(section), name, (int)strlen(name));
     for (size_t i = 0; i < r->count; i++) {
-        if (strcmp(r->list[i].section, section) == 0 &&
-            strcmp(r->list[i].name, name) == 0) {
+        if (strcmp(r->list[i].key, a->key) == 0) {
             char shown[200];
-            r->status = base_fail(r->err, BASE_USAGE,
-                                  "'%s' line %d sets '%s.%s' again, it was set in line %d",
-                                  r->label, r->line, section,
-                                  base_quote(shown, sizeof shown, name), r->lines[i]);
+            r->status = base_fail(
+                r->err, BASE_USAGE, "'%s' line %d sets '%s' again, it was set in line %d",
+                r->label, r->line, base_quote(shown, sizeof shown, a->key), r->lines[i]);
             return 0;
         }
     }
-    train_assignment *a = &r->list[r->count];
     snprintf(a->where, sizeof a->where, "'%.150s' line %d", r->label, r->line);
-    snprintf(a->section, sizeof a->section, "%s", section);
-    snprintf(a->name, sizeof a->name, "%.63s", name);
     snprintf(a->text, sizeof a->text, "%s", value);
     r->lines[r->count++] = r->line;
     return 1;
@@ -247,10 +253,8 @@ base_status train_assignments_words(train_assignment **out, size_t *count,
                              base_quote(shown, sizeof shown, words[i]));
         }
         snprintf(list[i].where, sizeof list[i].where, "--set");
-        snprintf(list[i].section, sizeof list[i].section, "%.*s", (int)(dot - words[i]),
-                 words[i]);
-        snprintf(list[i].name, sizeof list[i].name, "%.*s", (int)(equal - dot - 1),
-                 dot + 1);
+        name_key(&list[i], words[i], (int)(dot - words[i]), dot + 1,
+                 (int)(equal - dot - 1));
         snprintf(list[i].text, sizeof list[i].text, "%s", equal + 1);
     }
     *out = list;
@@ -304,7 +308,8 @@ base_status train_recipe_set(train_recipe *recipe, const char *const *assignment
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-bool train_value_survives(const char *text)
+/* Whether inih would read the value back as it is. */
+static bool survives(const char *text)
 {
     const size_t length = strlen(text);
 
@@ -313,87 +318,67 @@ bool train_value_survives(const char *text)
            text[0] != ';' && (length == 0 || text[length - 1] != ' ');
 }
 
-/* The options of the router follow the keys of its section. */
-static void write_router_options(FILE *out, const char *section, const void *settings)
+static void write_key(FILE *out, const base_field *key, const void *settings)
 {
-    const train_recipe *r = settings;
-    const vit_router_option *o = vit_router_options(r->config.moe.router.name);
-    char value[64];
+    const char *dot = strchr(key->name, '.'), *name = dot ? dot + 1 : key->name;
+    char value[TRAIN_TEXT];
 
-    for (; strcmp(section, "router") == 0 && o && o->name; o++)
-        fprintf(out, "; %s\n%s = %s\n", o->help, o->name,
-                vit_router_get(&r->config.moe.router, o->name, value, sizeof value));
+    base_field_text(value, sizeof value, settings, key);
+    fprintf(out, "; %s\n", key->help);
+    if (survives(value))
+        fprintf(out, "%s = %s\n", name, value);
+    else
+        fprintf(out, "; %s cannot be kept in this file, give it on the command line\n",
+                name);
 }
 
-base_status train_keys_save(const char *path, const char *heading, const train_key *keys,
-                            size_t count, const void *settings,
-                            void (*more)(FILE *out, const char *section,
-                                         const void *settings),
+base_status train_keys_save(const train_keys *keys, const char *title, const char *path,
                             base_error *err)
 {
     base_writer out = {0};
-    char value[TRAIN_TEXT];
+    const char *section = "";
+    size_t length = 0;
 
     const base_status status = base_writer_open(&out, path, err);
     if (status != BASE_OK)
         return status;
-    fprintf(out.file, "; All settings of this run%s\n", heading);
-    for (size_t i = 0; i < count; i++) {
-        const train_key *key = &keys[i];
-        if (i == 0 || strcmp(key->section, keys[i - 1].section) != 0)
-            fprintf(out.file, "\n[%s]\n", key->section);
-        train_key_get(value, sizeof value, settings, key);
-        fprintf(out.file, "; %s\n", key->help);
-        if (train_value_survives(value))
-            fprintf(out.file, "%s = %s\n", key->name, value);
-        else
-            fprintf(out.file,
-                    "; %s cannot be kept in this file, give it on the command line\n",
-                    key->name);
-        if (more && (i + 1 == count || strcmp(key->section, keys[i + 1].section) != 0))
-            more(out.file, key->section, settings);
+    fprintf(out.file, "; %s\n", title);
+    for (const base_field *key = keys->keys; key->name; key++) {
+        if (strncmp(section, key->name, length + 1) != 0 || length == 0) {
+            if (strncmp(section, "router.", 7) == 0)
+                for (const base_field *own = keys->router; own && own->name; own++)
+                    write_key(out.file, own, keys->router_settings);
+            section = key->name;
+            length = strcspn(section, ".");
+            fprintf(out.file, "\n[%.*s]\n", (int)length, section);
+        }
+        write_key(out.file, key, keys->settings);
     }
     return base_writer_commit(&out, err);
 }
 
-base_status train_recipe_save(const train_recipe *recipe, const char *path, base_error *err)
-{
-    char heading[256];
-
-    snprintf(heading, sizeof heading, ", resolved; vmoe %s, from the recipe '%s'.",
-             BASE_VERSION, recipe->name);
-    return train_keys_save(path, heading, train_keys, train_key_count, recipe,
-                           write_router_options, err);
-}
-
-char *train_keys_fixed(const train_key *keys, size_t count, const void *settings,
-                       size_t more)
+char *train_keys_fixed_text(const train_keys *keys)
 {
     enum { LINE = TRAIN_TEXT + 160 };
     char value[TRAIN_TEXT];
-    char *text = base_alloc(count + more, LINE);
-    size_t used = 0;
+    size_t used = 0, count = 1;
 
-    for (size_t i = 0; text && i < count; i++)
-        if (!keys[i].free)
-            used += (size_t)snprintf(
-                text + used, LINE, "%s.%s = %s\n", keys[i].section, keys[i].name,
-                train_key_get(value, sizeof value, settings, &keys[i]));
-    return text;
-}
-
-char *train_recipe_fixed_text(const train_recipe *recipe)
-{
-    const vit_router_option *o = vit_router_options(recipe->config.moe.router.name);
-    char value[64];
-    char *text =
-        train_keys_fixed(train_keys, train_key_count, recipe, VIT_ROUTER_OPTIONS_MAX);
-    size_t used = text ? strlen(text) : 0;
-
-    for (; text && o && o->name; o++)
+    for (const base_field *key = keys->keys; key->name; key++)
+        count++;
+    for (const base_field *key = keys->router; key && key->name; key++)
+        count++;
+    char *text = base_alloc(count, LINE);
+    if (!text)
+        return NULL;
+    for (const base_field *key = keys->keys; key->name; key++)
+        if (!key->free)
+            used +=
+                (size_t)snprintf(text + used, LINE, "%s = %s\n", key->name,
+                                 base_field_text(value, sizeof value, keys->settings, key));
+    for (const base_field *key = keys->router; key && key->name; key++)
         used += (size_t)snprintf(
-            text + used, TRAIN_TEXT, "router.%s = %s\n", o->name,
-            vit_router_get(&recipe->config.moe.router, o->name, value, sizeof value));
+            text + used, LINE, "router.%s = %s\n", key->name,
+            base_field_text(value, sizeof value, keys->router_settings, key));
     return text;
 }
 
@@ -427,60 +412,86 @@ void train_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *store
     }
 }
 
-/* One line "key = value" of today's text against the stored one; usual: the same key's default, or NULL. */
-static base_status compare_line(const char *key, const char *now, size_t now_length,
-                                const char *stored, const char *usual, size_t usual_length,
-                                base_error *err)
+/* usual: the field and struct of the default, NULL: there is none. */
+static base_status compare_key(const char *key, const base_field *field, const void *now,
+                               const base_field *usual, const void *usual_settings,
+                               const char *stored, base_error *err)
 {
+    char value[TRAIN_TEXT], other[TRAIN_TEXT];
     size_t length = 0;
     const char *old = train_recipe_stored(&length, stored, key);
 
-    if (!old) {
-        old = usual;
-        length = usual_length;
+    base_field_text(value, sizeof value, now, field);
+    if (!old && usual) {
+        old = base_field_text(other, sizeof other, usual_settings, usual);
+        length = strlen(old);
     }
-    if (old && length == now_length && strncmp(old, now, length) == 0)
-        return BASE_OK;
-    if (!old)
-        return BASE_OK; /* an option of a router that had none of it */
+    if (!old || (length == strlen(value) && strncmp(old, value, length) == 0))
+        return BASE_OK; /* no old: an option of a router that had none of it */
     return base_fail(err, BASE_MISMATCH,
-                     "'%s' was '%.*s' when the run began and is '%.*s' now", key,
-                     (int)length, old, (int)now_length, now);
+                     "'%s' was '%.*s' when the run began and is '%s' now", key, (int)length,
+                     old, value);
+}
+
+base_status train_keys_compare(const train_keys *now, const train_keys *usual,
+                               const char *stored, bool lengths, base_error *err)
+{
+    base_status status = BASE_OK;
+    char key[192];
+
+    for (const base_field *f = now->keys; f->name && status == BASE_OK; f++)
+        if (!f->free && !(lengths && (strcmp(f->name, length_keys[0]) == 0 ||
+                                      strcmp(f->name, length_keys[1]) == 0)))
+            status =
+                compare_key(f->name, f, now->settings, f, usual->settings, stored, err);
+    for (const base_field *f = now->router; f && f->name && status == BASE_OK; f++) {
+        snprintf(key, sizeof key, "router.%s", f->name);
+        status = compare_key(key, f, now->router_settings,
+                             base_field_find(usual->router, f->name),
+                             usual->router_settings, stored, err);
+    }
+    return status;
+}
+
+/* ---- the recipe of vmoe train ---------------------------------------------------------------- */
+
+static train_keys keys_of(const train_recipe *recipe)
+{
+    const vit_router_config *router = &recipe->config.moe.router;
+
+    return (train_keys){.keys = train_recipe_keys,
+                        .settings = recipe,
+                        .router = vit_router_options(router->name),
+                        .router_settings = router->settings};
+}
+
+base_status train_recipe_save(const train_recipe *recipe, const char *path, base_error *err)
+{
+    const train_keys keys = keys_of(recipe);
+    char title[256];
+
+    snprintf(title, sizeof title,
+             "All settings of this run, resolved; vmoe %s, from the recipe '%s'.",
+             BASE_VERSION, recipe->name);
+    return train_keys_save(&keys, title, path, err);
+}
+
+char *train_recipe_fixed_text(const train_recipe *recipe)
+{
+    const train_keys keys = keys_of(recipe);
+
+    return train_keys_fixed_text(&keys);
 }
 
 base_status train_recipe_compare(const train_recipe *recipe, const char *stored,
                                  bool lengths, base_error *err)
 {
     const train_recipe defaults = train_recipe_defaults();
-    base_status status = BASE_OK;
-    char key[192];
-    char *now = train_recipe_fixed_text(recipe),
-         *usual = train_recipe_fixed_text(&defaults);
+    const train_keys now = keys_of(recipe), usual = keys_of(&defaults);
     size_t length = 0;
 
-    if (!now || !usual) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
-        goto done;
-    }
     if (!train_recipe_stored(&length, stored, "model.width") ||
-        !train_recipe_stored(&length, stored, "optimizer.lr")) {
-        status = base_fail(err, BASE_FORMAT, "the recipe that was stored is empty or cut");
-        goto done;
-    }
-    for (const char *line = now; *line && status == BASE_OK;) {
-        const size_t whole = strcspn(line, "\n");
-        const char *value = strstr(line, " = ") + 3;
-        snprintf(key, sizeof key, "%.*s", (int)(value - 3 - line), line);
-        if (!lengths ||
-            (strcmp(key, length_keys[0]) != 0 && strcmp(key, length_keys[1]) != 0)) {
-            const char *other = train_recipe_stored(&length, usual, key);
-            status = compare_line(key, value, whole - (size_t)(value - line), stored, other,
-                                  length, err);
-        }
-        line += whole + 1;
-    }
-done:
-    base_free(usual);
-    base_free(now);
-    return status;
+        !train_recipe_stored(&length, stored, "optimizer.lr"))
+        return base_fail(err, BASE_FORMAT, "the recipe that was stored is empty or cut");
+    return train_keys_compare(&now, &usual, stored, lengths, err);
 }

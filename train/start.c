@@ -74,7 +74,7 @@ static void tell_differences(const train_trainer *t, const vit_config *file)
     if (!vit_config_is_sparse(file))
         return;
     if (strcmp(a->router.name, b->router.name) != 0 ||
-        memcmp(a->router.option, b->router.option, sizeof a->router.option) != 0)
+        memcmp(a->router.settings, b->router.settings, sizeof a->router.settings) != 0)
         train_note(t, "", "its router is '%s', here '%s'%s", a->router.name, b->router.name,
                    strcmp(a->router.name, b->router.name) == 0 ? " with other options"
                                                                : "");

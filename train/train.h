@@ -152,11 +152,12 @@ const char *train_recipe_stored(size_t *length, const char *stored, const char *
 /* The file of a recipe by name or path (base_free). */
 base_status train_recipe_find(char **path, const char *name, base_error *err);
 
-/* ---- between recipe.c, recipe_file.c and recipe_keys.c -------------------------------------- */
+/* ---- keys and assignments ---------------------------------------------------------------- */
 
-/* One assignment as it was read. where: "'x.ini' line 7" or "--set". */
+/* One assignment as it was read. where: "'x.ini' line 7" or "--set"; key: "section.name", moe.NAME being
+ * router.NAME by another name (model.md). */
 typedef struct train_assignment {
-    char where[192], section[64], name[64], text[TRAIN_TEXT];
+    char where[192], key[128], text[TRAIN_TEXT];
 } train_assignment;
 
 /* The assignments of INI text, or of --set; *out [*count], base_free. */
@@ -169,52 +170,33 @@ base_status train_assignments_words(train_assignment **out, size_t *count,
 /* Those of the recipe NAME or FILE. */
 base_status train_assignments_load(train_assignment **out, size_t *count, const char *name,
                                    base_error *err);
-/* Whether inih would read the value back as it is: only such values go into a recipe.ini. */
-bool train_value_survives(const char *text);
 /* Applies a layer of assignments: the named size first, then the router, then the rest. */
 base_status train_recipe_apply(train_recipe *recipe, const train_assignment *assignments,
                                size_t count, base_error *err);
 
-typedef enum train_key_kind {
-    TRAIN_KEY_INT,    /* int */
-    TRAIN_KEY_LONG,   /* int64_t */
-    TRAIN_KEY_REAL,   /* double */
-    TRAIN_KEY_BOOL,   /* bool */
-    TRAIN_KEY_CHOICE, /* an enum or int: index into choices */
-    TRAIN_KEY_TEXT    /* char array of `bytes` */
-} train_key_kind;
+extern const base_field train_recipe_keys[]; /* of an train_recipe; "section.name" */
 
-typedef struct train_key {
-    const char *section, *name;
-    train_key_kind kind;
-    size_t at, bytes;
-    double low, high;
-    const char *choices; /* "a|b|c" */
-    bool free;           /* may change from a run to its resumption */
-    const char *help;
-} train_key;
+/* Stores text under the key of settings; BASE_USAGE says what was expected. */
+base_status train_key_set(void *settings, const base_field *keys, const char *name,
+                          const char *text, base_error *err);
 
-extern const train_key train_keys[];
-extern const size_t train_key_count;
+/* The settings of a run for those who write them: keys of a struct and, behind the last of [router], those that
+ * a router has of its own ("router.NAME"; NULL: none). */
+typedef struct train_keys {
+    const base_field *keys;
+    const void *settings;
+    const base_field *router;
+    const void *router_settings;
+} train_keys;
 
-/* Stores text under the key of settings, an train_recipe for train_keys; BASE_USAGE says what was expected. */
-base_status train_key_set(void *settings, const train_key *key, const char *text,
-                          base_error *err);
-/* The value as text that train_key_set reads back to the same bits. */
-const char *train_key_get(char *out, size_t out_bytes, const void *settings,
-                          const train_key *key);
-const train_key *train_key_find(const char *section, const char *name);
-/* All settings as an INI file, each key under its help; heading follows "All settings of this run". more (NULL:
- * nothing) adds lines at the end of each section. */
-base_status train_keys_save(const char *path, const char *heading, const train_key *keys,
-                            size_t count, const void *settings,
-                            void (*more)(FILE *out, const char *section,
-                                         const void *settings),
+/* A commented INI file; title: its first comment. */
+base_status train_keys_save(const train_keys *keys, const char *title, const char *path,
                             base_error *err);
-/* Lines "section.key = value" of every key that is not free, with room for `more` lines behind them (base_free).
- * NULL: no memory. */
-char *train_keys_fixed(const train_key *keys, size_t count, const void *settings,
-                       size_t more);
+/* Lines "section.name = value" of every key that a resumed run must share (base_free). NULL: no memory. */
+char *train_keys_fixed_text(const train_keys *keys);
+/* As train_recipe_compare, usual being the defaults. */
+base_status train_keys_compare(const train_keys *now, const train_keys *usual,
+                               const char *stored, bool lengths, base_error *err);
 
 /* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
 

@@ -26,7 +26,7 @@
 
 /* ---- configuration --------------------------------------------------------------------- */
 
-enum { VIT_DEPTH_MAX = 64, VIT_EXPERTS_MAX = 256, VIT_ROUTER_OPTIONS_MAX = 24 };
+enum { VIT_DEPTH_MAX = 64, VIT_EXPERTS_MAX = 256, VIT_ROUTER_BYTES = 192 };
 
 /* What the head sees: the class token, the mean over the patches of a network without one, or the mean
  * over the patches although a class token stands in front of them. */
@@ -38,11 +38,11 @@ typedef enum vit_position { VIT_POSITION_LEARNED, VIT_POSITION_SINCOS } vit_posi
 typedef enum vit_init { VIT_INIT_TIMM, VIT_INIT_VMOE } vit_init;
 typedef enum vit_precision { VIT_PRECISION_FP32, VIT_PRECISION_BF16 } vit_precision;
 
-/* A router by name and the values of the options that it declares (routing.md). option[i] belongs to
- * the i-th entry of the router's own option list; fill through vit_router_select/_set. */
+/* A router by name and the values of its options (routing.md): a struct of its own, whose members are the
+ * fields of vit_router_options; fill through vit_router_select/_set. */
 typedef struct vit_router_config {
     char name[32];
-    double option[VIT_ROUTER_OPTIONS_MAX];
+    _Alignas(double) unsigned char settings[VIT_ROUTER_BYTES];
 } vit_router_config;
 
 typedef struct vit_moe_config {
@@ -111,20 +111,12 @@ int vit_config_eval_k(const vit_config *config);
 
 /* ---- routers ---------------------------------------------------------------------------- */
 
-typedef struct vit_router_option {
-    const char *name;    /* key after "router." */
-    const char *choices; /* "linear|softmax": the value is an index; NULL: a number */
-    double initial;      /* default; NaN: decided by another option, see help */
-    double low, high;    /* allowed range of a number */
-    bool integer;
-    const char *help;
-} vit_router_option;
-
 /* i-th router's name, NULL past the end; its one-line summary with its source. */
 const char *vit_router_name(size_t i);
 const char *vit_router_summary(const char *name);
-/* Options that this router understands, ended by name NULL; NULL for an unknown router. */
-const vit_router_option *vit_router_options(const char *name);
+/* Options that this router understands: fields of vit_router_config.settings, keys after "router."; NULL for an
+ * unknown router. */
+const base_field *vit_router_options(const char *name);
 /* Whether it gives every token k experts and can be held to sets of them (vit_run_routing_fix). */
 bool vit_router_replays(const char *name);
 /* Sets name and fills all options with their defaults. */
@@ -132,7 +124,10 @@ base_status vit_router_select(vit_router_config *config, const char *name, base_
 /* One option from text; BASE_USAGE names the router, the value, the range or the nearest option. */
 base_status vit_router_set(vit_router_config *config, const char *key, const char *text,
                            base_error *err);
-/* The value of an option as text (choices by word, "auto" for NaN) into out. */
+/* The same from a value of any kind. */
+base_status vit_router_put(vit_router_config *config, const char *key, base_value value,
+                           base_error *err);
+/* The value of an option as text (choices by word) into out, "" when there is no such option. */
 const char *vit_router_get(const vit_router_config *config, const char *key, char *out,
                            size_t out_bytes);
 

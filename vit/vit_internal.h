@@ -241,8 +241,10 @@ typedef struct vit_router_views {
 
 typedef struct vit_router {
     const char *name;
-    const char *summary; /* one line, with the source */
-    const vit_router_option *options;
+    const char *summary;       /* one line, with the source */
+    const base_field *options; /* of a struct of its own */
+    const void *defaults;      /* that struct, at most VIT_ROUTER_BYTES */
+    size_t option_bytes;       /* its size */
     bool wants_attention;
     bool replays; /* k experts a token, and outside training forward follows pass->fixed */
     const vit_router_join *join;   /* NULL: h + y */
@@ -273,8 +275,11 @@ typedef struct vit_router {
 } vit_router;
 
 const vit_router *vit_router_find(const char *name); /* NULL: unknown */
-/* Value of an option by name; the name must be one that the router declares. */
-double vit_router_option_value(const vit_router_config *config, const char *name);
+/* The router's own struct of options. Borrowed from config. */
+static inline const void *vit_router_settings(const vit_router_config *config)
+{
+    return config->settings;
+}
 
 extern const vit_router vit_router_softmax;
 extern const vit_router vit_router_vmoe;

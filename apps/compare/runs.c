@@ -42,9 +42,9 @@ static base_status base_recipe(train_recipe *out, const app_compare_args *args,
     if (status == BASE_OK)
         status = train_recipe_set(out, args->set.at, args->set.count, err);
     if (status == BASE_OK && args->data)
-        status = train_key_set(out, train_key_find("data", "train"), args->data, err);
+        status = train_key_set(out, train_recipe_keys, "data.train", args->data, err);
     if (status == BASE_OK && args->val)
-        status = train_key_set(out, train_key_find("data", "val"), args->val, err);
+        status = train_key_set(out, train_recipe_keys, "data.val", args->val, err);
     if (status == BASE_OK && !out->data.train[0])
         status = base_fail(err, BASE_USAGE, "--data DATA is missing");
     if (status == BASE_OK && !out->data.val[0])

@@ -42,14 +42,10 @@ typedef struct timing {
 /* p of the checkpoint's router; NaN: it has none. */
 static double chance_of(const vit_router_config *router)
 {
-    const vit_router_option *o = vit_router_options(router->name);
-    char text[64];
-    double p = (double)NAN;
+    const base_field *options = vit_router_options(router->name);
+    const base_field *p = options ? base_field_find(options, "p") : NULL;
 
-    for (; o && o->name; o++)
-        if (strcmp(o->name, "p") == 0)
-            base_parse_real(&p, vit_router_get(router, "p", text, sizeof text));
-    return p;
+    return p ? base_field_get(router->settings, p, NULL, 0).real : (double)NAN;
 }
 
 /* p: text to set, NULL: as it is. */

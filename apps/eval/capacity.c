@@ -43,12 +43,9 @@ base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
 
 static bool has_option(const char *router, const char *name)
 {
-    const vit_router_option *option = vit_router_options(router);
+    const base_field *options = vit_router_options(router);
 
-    for (; option && option->name; option++)
-        if (strcmp(option->name, name) == 0)
-            return true;
-    return false;
+    return options && base_field_find(options, name);
 }
 
 /* The setting of a point whose router has a budget of its own. */
@@ -58,11 +55,11 @@ static base_status budget_open(app_capacity_point *point, const app_capacity *sw
     vit_model *model = sweep->network->model;
     const vit_config as_is = *vit_model_config(model);
     vit_config config = as_is;
-    char text[64];
-    const double experts = fmin(point->capacity * as_is.moe.k, as_is.moe.experts);
+    const base_value experts = {.kind = BASE_VALUE_REAL,
+                                .real =
+                                    fmin(point->capacity * as_is.moe.k, as_is.moe.experts)};
 
-    base_real_text(text, sizeof text, experts);
-    base_status status = vit_router_set(&config.moe.router, sweep->option, text, err);
+    base_status status = vit_router_put(&config.moe.router, sweep->option, experts, err);
     if (status == BASE_OK)
         status = vit_model_config_set(model, &config, err);
     if (status != BASE_OK)

@@ -203,17 +203,16 @@ static void layers_print(const vit_model *model)
 static void router_print(const vit_config *c)
 {
     const vit_moe_config *moe = &c->moe;
-    const vit_router_option *options_of = vit_router_options(moe->router.name);
+    const base_field *f = vit_router_options(moe->router.name);
     char value[64];
 
     if (!vit_config_is_sparse(c))
         return;
     printf("\nrouter      %s: %s\n", moe->router.name,
            vit_router_summary(moe->router.name));
-    for (size_t i = 0; options_of && options_of[i].name; i++)
-        printf("  %-18s %-10s %s\n", options_of[i].name,
-               vit_router_get(&moe->router, options_of[i].name, value, sizeof value),
-               options_of[i].help);
+    for (; f && f->name; f++)
+        printf("  %-18s %-10s %s\n", f->name,
+               base_field_text(value, sizeof value, moe->router.settings, f), f->help);
     if (moe->capacity > 0)
         printf("  %-18s %-10g training%s\n", "capacity", moe->capacity,
                moe->bpr ? ", surest tokens first" : "");

@@ -8,10 +8,10 @@
 #include "measure/measure.h"
 #include "train/train.h"
 
-/* Every key of a table with range, value and help to stdout. */
-void app_keys_print(const train_key *keys, size_t count, const void *settings);
 /* All of a recipe, with their defaults, and the routers' own. */
 void app_train_keys_print(void);
+/* Every key of settings with value, range and help to stdout. */
+void app_keys_print(const base_field *keys, const void *settings);
 
 /* Who listens to a trainer: its lines and its progress to stderr, evaluations to where results go, bad samples into
  * a list, curves into a file (watch.c). */

@@ -126,20 +126,18 @@ static base_status apply_options(train_recipe *recipe, const train_args *args,
     base_status status = train_recipe_set(recipe, list, count, err);
     if (status == BASE_OK)
         status = train_recipe_set(recipe, args->set.at, args->set.count, err);
-    const train_key *train = train_key_find("data", "train"),
-                    *val = train_key_find("data", "val");
-    if (status == BASE_OK && args->data)
-        status = train_key_set(recipe, train, args->data, err);
-    if (status == BASE_OK && args->val)
-        status = train_key_set(recipe, val, args->val, err);
+    const struct {
+        const char *key, *text;
+    } data[] = {{"data.train", args->data},
+                {"data.val", args->val},
+                {"data.val_labels", args->val_labels},
+                {"data.class_map", args->class_map}};
+    for (size_t i = 0; i < sizeof data / sizeof data[0]; i++)
+        if (status == BASE_OK && data[i].text)
+            status =
+                train_key_set(recipe, train_recipe_keys, data[i].key, data[i].text, err);
     if (status == BASE_OK && args->strict)
         recipe->data.strict = true;
-    if (status == BASE_OK && args->val_labels)
-        status = train_key_set(recipe, train_key_find("data", "val_labels"),
-                               args->val_labels, err);
-    if (status == BASE_OK && args->class_map)
-        status = train_key_set(recipe, train_key_find("data", "class_map"), args->class_map,
-                               err);
     return status;
 }
 

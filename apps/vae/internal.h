@@ -28,17 +28,14 @@ typedef struct app_vae_recipe {
     int64_t seed, stop_after, log_every;
 } app_vae_recipe;
 
-extern const train_key app_vae_keys[];
-extern const size_t app_vae_key_count;
-
 app_vae_recipe app_vae_recipe_defaults(void);
 /* Applies assignments; BASE_USAGE names the place and the nearest key. */
 base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment *list,
                                  size_t count, base_error *err);
 base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
                                 base_error *err);
-/* Lines of what a resumed run must share (base_free). NULL: no memory. */
-char *app_vae_recipe_fixed(const app_vae_recipe *recipe);
+/* For comparing and writing. Borrows recipe. */
+train_keys app_vae_recipe_keys(const app_vae_recipe *recipe);
 void app_vae_recipe_print_keys(void);
 
 /* ---- what the experts became (vae_measure.c) -------------------------------------------------- */

@@ -130,7 +130,8 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
     vit_tensor tensors[OPTIMIZER_TENSORS + 1];
     char step[NUMBER], evaluated[NUMBER], skipped[NUMBER], train[48], val[48];
     size_t count = OPTIMIZER_TENSORS;
-    char *recipe = app_vae_recipe_fixed(&v->recipe);
+    const train_keys keys = app_vae_recipe_keys(&v->recipe);
+    char *recipe = train_keys_fixed_text(&keys);
 
     if (!recipe)
         return base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
@@ -190,24 +191,6 @@ static base_status number_of(uint64_t *out, const vit_tensor_file *file, const c
     return BASE_OK;
 }
 
-/* BASE_MISMATCH with the first line of now that stored lacks. */
-static base_status same_recipe(const char *now, const char *stored, base_error *err)
-{
-    for (const char *line = now; *line;) {
-        const size_t length = strcspn(line, "\n");
-        const char *old = stored;
-        while (old && strncmp(old, line, length + 1) != 0) {
-            old = strchr(old, '\n');
-            old = old ? old + 1 : NULL;
-        }
-        if (!old)
-            return base_fail(err, BASE_MISMATCH, "'%.*s' is not what the run began with",
-                             (int)length, line);
-        line += length + 1;
-    }
-    return BASE_OK;
-}
-
 static base_status check_state(const app_vae *v, const vit_tensor_file *file,
                                base_error *err)
 {
@@ -219,11 +202,10 @@ static base_status check_state(const app_vae *v, const vit_tensor_file *file,
 
     if (!format || strcmp(format, "vmoe-vae-state") != 0 || !stored || !train || !val)
         return base_fail(err, BASE_FORMAT, "it is no state of vmoe vae");
-    char *recipe = app_vae_recipe_fixed(&v->recipe);
-    if (!recipe)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to compare recipes");
-    base_status status = same_recipe(recipe, stored, err);
-    base_free(recipe);
+    const app_vae_recipe defaults = app_vae_recipe_defaults();
+    const train_keys keys = app_vae_recipe_keys(&v->recipe),
+                     usual = app_vae_recipe_keys(&defaults);
+    base_status status = train_keys_compare(&keys, &usual, stored, false, err);
     if (status == BASE_OK &&
         (strcmp(train, train_state_fingerprint(now, sizeof now, v->train)) != 0 ||
          strcmp(val, train_state_fingerprint(now, sizeof now, v->val)) != 0))

@@ -2,8 +2,6 @@
  * back. The keys are a contract with everyone who reads our files (model.md, last
  * section): add, never rename. Reading is strict: a key that is not known here may
  * change the network, so it is refused. */
-#include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,92 +9,71 @@
 
 #include "vit/model_internal.h"
 
-typedef enum field_kind {
-    FIELD_INT,
-    FIELD_REAL,
-    FIELD_BOOL,
-    FIELD_TEXT,
-    FIELD_CHOICE
-} field_kind;
+_Static_assert(sizeof(vit_pool) == sizeof(int32_t), "a choice is stored as an int");
 
-/* One key and where its value lies in vit_config. */
-typedef struct field {
-    const char *key;
-    size_t at;
-    size_t bytes;           /* FIELD_TEXT: room with the final 0 */
-    const char *choices[4]; /* FIELD_CHOICE: words of an enum's values, NULL ends */
-    field_kind kind;
-    bool required;
-} field;
-
-_Static_assert(sizeof(vit_pool) == sizeof(int), "FIELD_CHOICE reads enums as int");
-
-#define AT(member) offsetof(vit_config, member)
-
-static const field top_fields[] = {
-    {"name", AT(name), sizeof(((vit_config *)0)->name), {NULL}, FIELD_TEXT, false},
-    {"image", AT(image), 0, {NULL}, FIELD_INT, true},
-    {"channels", AT(channels), 0, {NULL}, FIELD_INT, true},
-    {"patch", AT(patch), 0, {NULL}, FIELD_INT, true},
-    {"width", AT(width), 0, {NULL}, FIELD_INT, true},
-    {"depth", AT(depth), 0, {NULL}, FIELD_INT, true},
-    {"heads", AT(heads), 0, {NULL}, FIELD_INT, true},
-    {"mlp", AT(mlp), 0, {NULL}, FIELD_INT, true},
-    {"classes", AT(classes), 0, {NULL}, FIELD_INT, true},
-    {"pool", AT(pool), 0, {"token", "gap", "patches"}, FIELD_CHOICE, false},
-    {"gelu", AT(gelu), 0, {"erf", "tanh"}, FIELD_CHOICE, false},
-    {"position", AT(position), 0, {"learned", "sincos"}, FIELD_CHOICE, false},
-    {"init", AT(init), 0, {"timm", "vmoe"}, FIELD_CHOICE, false},
-    {"dropout", AT(dropout), 0, {NULL}, FIELD_REAL, false},
-    {"drop_path", AT(drop_path), 0, {NULL}, FIELD_REAL, false},
-    {"interpolation",
-     AT(interpolation),
-     sizeof(((vit_config *)0)->interpolation),
-     {NULL},
-     FIELD_TEXT,
-     false},
-    {"resize", AT(resize), 0, {NULL}, FIELD_INT, false},
-    {"crop", AT(crop), 0, {NULL}, FIELD_INT, false},
-    {"crop_mode", AT(crop_mode), 0, {"center", "squash"}, FIELD_CHOICE, false},
+/* Ranges are those of vit_config_check. */
+#define BASE_STRUCT vit_config
+static const base_field top_fields[] = {
+    BASE_TEXT("name", name, NULL),
+    BASE_INT("image", image, 0, 0, NULL, .required = true),
+    BASE_INT("channels", channels, 0, 0, NULL, .required = true),
+    BASE_INT("patch", patch, 0, 0, NULL, .required = true),
+    BASE_INT("width", width, 0, 0, NULL, .required = true),
+    BASE_INT("depth", depth, 0, 0, NULL, .required = true),
+    BASE_INT("heads", heads, 0, 0, NULL, .required = true),
+    BASE_INT("mlp", mlp, 0, 0, NULL, .required = true),
+    BASE_INT("classes", classes, 0, 0, NULL, .required = true),
+    BASE_CHOICE("pool", pool, "token|gap|patches", NULL),
+    BASE_CHOICE("gelu", gelu, "erf|tanh", NULL),
+    BASE_CHOICE("position", position, "learned|sincos", NULL),
+    BASE_CHOICE("init", init, "timm|vmoe", NULL),
+    BASE_REAL("dropout", dropout, 0, 0, NULL),
+    BASE_REAL("drop_path", drop_path, 0, 0, NULL),
+    BASE_TEXT("interpolation", interpolation, NULL),
+    BASE_INT("resize", resize, 0, 0, NULL),
+    BASE_INT("crop", crop, 0, 0, NULL),
+    BASE_CHOICE("crop_mode", crop_mode, "center|squash", NULL),
+    {0},
 };
-static const field moe_fields[] = {
-    {"experts", AT(moe.experts), 0, {NULL}, FIELD_INT, false},
-    {"k", AT(moe.k), 0, {NULL}, FIELD_INT, false},
-    {"capacity", AT(moe.capacity), 0, {NULL}, FIELD_REAL, false},
-    {"eval_capacity", AT(moe.eval_capacity), 0, {NULL}, FIELD_REAL, false},
-    {"capacity_multiple", AT(moe.capacity_multiple), 0, {NULL}, FIELD_INT, false},
-    {"bpr", AT(moe.bpr), 0, {NULL}, FIELD_BOOL, false},
-    {"eval_bpr", AT(moe.eval_bpr), 0, {NULL}, FIELD_BOOL, false},
-    {"group_images", AT(moe.group_images), 0, {NULL}, FIELD_INT, false},
-    {"dropout", AT(moe.dropout), 0, {NULL}, FIELD_REAL, false},
+static const base_field moe_fields[] = {
+    BASE_INT("experts", moe.experts, 0, 0, NULL),
+    BASE_INT("k", moe.k, 0, 0, NULL),
+    BASE_REAL("capacity", moe.capacity, 0, 0, NULL),
+    BASE_REAL("eval_capacity", moe.eval_capacity, 0, 0, NULL),
+    BASE_INT("capacity_multiple", moe.capacity_multiple, 0, 0, NULL),
+    BASE_BOOL("bpr", moe.bpr, NULL),
+    BASE_BOOL("eval_bpr", moe.eval_bpr, NULL),
+    BASE_INT("group_images", moe.group_images, 0, 0, NULL),
+    BASE_REAL("dropout", moe.dropout, 0, 0, NULL),
+    {0},
 };
-enum {
-    TOP_COUNT = sizeof top_fields / sizeof top_fields[0],
-    MOE_COUNT = sizeof moe_fields / sizeof moe_fields[0]
-};
+#undef BASE_STRUCT
 /* Keys that are no single value of vit_config. */
 static const char *const top_others[] = {"moe", "mean", "std", "labels", NULL};
 static const char *const moe_others[] = {"layers", "router", NULL};
 
 /* ---- writing ------------------------------------------------------------------------- */
 
-static json_t *field_value(const field *f, const vit_config *config)
+/* Every member into out; one that decides itself ("auto") is left out: reading gives it its default,
+ * "auto" again. */
+static void write_fields(json_t *out, const base_field *fields, const void *settings)
 {
-    const char *at = (const char *)config + f->at;
-    int number = 0;
-    double real = 0;
-    bool flag = false;
+    char room[64];
 
-    switch (f->kind) {
-    case FIELD_INT: memcpy(&number, at, sizeof number); return json_integer(number);
-    case FIELD_REAL: memcpy(&real, at, sizeof real); return json_real(real);
-    case FIELD_BOOL: memcpy(&flag, at, sizeof flag); return json_boolean(flag);
-    case FIELD_CHOICE:
-        memcpy(&number, at, sizeof number);
-        return json_string(f->choices[number]);
-    case FIELD_TEXT: break;
+    for (const base_field *f = fields; f->name; f++) {
+        const base_value v = base_field_get(settings, f, room, sizeof room);
+        json_t *json = NULL;
+        switch (v.kind) {
+        case BASE_VALUE_INT: json = json_integer(v.whole); break;
+        case BASE_VALUE_REAL:
+            json = f->whole ? json_integer((json_int_t)v.real) : json_real(v.real);
+            break;
+        case BASE_VALUE_BOOL: json = json_boolean(v.flag); break;
+        case BASE_VALUE_TEXT: json = json_string(v.text); break;
+        case BASE_VALUE_NONE: continue;
+        }
+        json_object_set_new(out, f->name, json);
     }
-    return json_string(at);
 }
 
 static json_t *channel_values(const float *value, int channels)
@@ -117,43 +94,20 @@ static json_t *channel_values(const float *value, int channels)
     return out;
 }
 
-/* An option that decides itself (NaN) is left out: reading gives it its default, NaN
- * again. */
-static json_t *router_value(const vit_router_config *router)
-{
-    json_t *out = json_object();
-    const vit_router_option *option = vit_router_options(router->name);
-
-    json_object_set_new(out, "name", json_string(router->name));
-    for (size_t i = 0; option && option[i].name; i++) {
-        const double value = router->option[i];
-        char word[64];
-        json_t *json = NULL;
-        if (isnan(value))
-            continue;
-        if (option[i].choices)
-            json = json_string(vit_router_get(router, option[i].name, word, sizeof word));
-        else if (option[i].integer)
-            json = json_integer((json_int_t)value);
-        else
-            json = json_real(value);
-        json_object_set_new(out, option[i].name, json);
-    }
-    return out;
-}
-
 static json_t *moe_value(const vit_config *config)
 {
-    json_t *out = json_object();
-    json_t *layers = json_array();
+    const base_field *options = vit_router_options(config->moe.router.name);
+    json_t *out = json_object(), *layers = json_array(), *router = json_object();
 
     for (int i = 0; i < config->depth; i++)
         if (config->moe.layer[i])
             json_array_append_new(layers, json_integer(i));
     json_object_set_new(out, "layers", layers);
-    for (size_t i = 0; i < MOE_COUNT; i++)
-        json_object_set_new(out, moe_fields[i].key, field_value(&moe_fields[i], config));
-    json_object_set_new(out, "router", router_value(&config->moe.router));
+    write_fields(out, moe_fields, config);
+    json_object_set_new(router, "name", json_string(config->moe.router.name));
+    if (options)
+        write_fields(router, options, config->moe.router.settings);
+    json_object_set_new(out, "router", router);
     return out;
 }
 
@@ -193,8 +147,7 @@ char *vit_model_config_json(const vit_model *model)
     json_t *out = json_object();
     json_t *labels = json_array();
 
-    for (size_t i = 0; i < TOP_COUNT; i++)
-        json_object_set_new(out, top_fields[i].key, field_value(&top_fields[i], c));
+    write_fields(out, top_fields, c);
     json_object_set_new(out, "mean", channel_values(c->mean, c->channels));
     json_object_set_new(out, "std", channel_values(c->std, c->channels));
     json_object_set_new(out, "moe", moe_value(c));
@@ -230,88 +183,75 @@ static base_status wrong_kind(const char *prefix, const char *key, const json_t 
                      value ? kind_text(value) : "missing", expected);
 }
 
-static base_status read_choice(char *at, const field *f, const json_t *value,
-                               const char *prefix, base_error *err)
+/* NONE: an object, a list or null. */
+static base_value value_of(const json_t *value)
 {
-    const char *word = json_string_value(value);
-
-    for (int i = 0; word && f->choices[i]; i++)
-        if (strcmp(word, f->choices[i]) == 0) {
-            memcpy(at, &i, sizeof i);
-            return BASE_OK;
-        }
-    char quoted[40];
-    return base_fail(err, BASE_FORMAT, "config '%s%s' is '%s', expected %s%s%s or %s",
-                     prefix, f->key,
-                     word ? base_quote(quoted, sizeof quoted, word) : kind_text(value),
-                     f->choices[0], f->choices[2] ? ", " : "",
-                     f->choices[2] ? f->choices[1] : "", f->choices[f->choices[2] ? 2 : 1]);
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        return (base_value){.kind = BASE_VALUE_TEXT, .text = json_string_value(value)};
+    case JSON_INTEGER:
+        return (base_value){.kind = BASE_VALUE_INT, .whole = json_integer_value(value)};
+    case JSON_REAL:
+        return (base_value){.kind = BASE_VALUE_REAL, .real = json_real_value(value)};
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return (base_value){.kind = BASE_VALUE_BOOL, .flag = json_is_true(value)};
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+    case JSON_NULL: break;
+    }
+    return (base_value){.kind = BASE_VALUE_NONE};
 }
 
-static base_status read_field(vit_config *config, const field *f, const json_t *value,
+static base_status read_field(vit_config *config, const base_field *f, const json_t *value,
                               const char *prefix, base_error *err)
 {
-    char *at = (char *)config + f->at;
+    static const char *const expected[] = {[BASE_KIND_INT] = "a small integer",
+                                           [BASE_KIND_REAL] = "a number",
+                                           [BASE_KIND_BOOL] = "true or false",
+                                           [BASE_KIND_TEXT] = "a short text"};
+    char one[64], quoted[40], word[48];
 
-    switch (f->kind) {
-    case FIELD_INT: {
-        const json_int_t wide = json_integer_value(value);
-        const int number = (int)wide;
-        if (!json_is_integer(value) || wide < INT_MIN || wide > INT_MAX)
-            return wrong_kind(prefix, f->key, value, "a small integer", err);
-        memcpy(at, &number, sizeof number);
+    if (!(f->kind == BASE_KIND_INT && json_is_real(value)) &&
+        !(f->kind == BASE_KIND_TEXT && json_is_string(value) &&
+          strlen(json_string_value(value)) != json_string_length(value)) &&
+        base_field_put(config, f, value_of(value)))
         return BASE_OK;
-    }
-    case FIELD_REAL: {
-        const double real = json_number_value(value);
-        if (!json_is_number(value))
-            return wrong_kind(prefix, f->key, value, "a number", err);
-        memcpy(at, &real, sizeof real);
-        return BASE_OK;
-    }
-    case FIELD_BOOL: {
-        const bool flag = json_is_true(value);
-        if (!json_is_boolean(value))
-            return wrong_kind(prefix, f->key, value, "true or false", err);
-        memcpy(at, &flag, sizeof flag);
-        return BASE_OK;
-    }
-    case FIELD_TEXT:
-        if (!json_is_string(value) || json_string_length(value) >= f->bytes)
-            return wrong_kind(prefix, f->key, value, "a short text", err);
-        memcpy(at, json_string_value(value), json_string_length(value) + 1);
-        return BASE_OK;
-    case FIELD_CHOICE: break;
-    }
-    return read_choice(at, f, value, prefix, err);
+    if (f->kind != BASE_KIND_CHOICE)
+        return wrong_kind(prefix, f->name, value, expected[f->kind], err);
+    if (json_is_string(value))
+        snprintf(word, sizeof word, "'%s'",
+                 base_quote(quoted, sizeof quoted, json_string_value(value)));
+    else
+        snprintf(word, sizeof word, "%s", kind_text(value));
+    return base_fail(err, BASE_FORMAT, "config '%s%s' is %s, expected %s", prefix, f->name,
+                     word, base_field_expected(one, sizeof one, f));
 }
 
 /* The single values of object; refuses keys that are neither in fields nor in others. */
-static base_status read_fields(vit_config *config, const field *fields, size_t count,
+static base_status read_fields(vit_config *config, const base_field *fields,
                                const char *const *others, const json_t *object,
                                const char *prefix, base_error *err)
 {
     const char *key;
     json_t *value;
 
-    for (size_t i = 0; i < count; i++)
-        if (fields[i].required && !json_object_get(object, fields[i].key))
-            return wrong_kind(prefix, fields[i].key, NULL, "an integer", err);
+    for (const base_field *f = fields; f->name; f++)
+        if (f->required && !json_object_get(object, f->name))
+            return wrong_kind(prefix, f->name, NULL, "an integer", err);
     json_object_foreach((json_t *)object, key, value)
     {
-        size_t i = 0;
+        const base_field *f = base_field_find(fields, key);
         size_t o = 0;
-        while (i < count && strcmp(fields[i].key, key) != 0)
-            i++;
         while (others[o] && strcmp(others[o], key) != 0)
             o++;
-        if (i == count && !others[o]) {
+        if (!f && !others[o]) {
             char quoted[64];
             return base_fail(err, BASE_FORMAT, "config has an unknown key '%s%s'", prefix,
                              base_quote(quoted, sizeof quoted, key));
         }
-        if (i < count) {
-            const base_status status = read_field(config, &fields[i], value, prefix, err);
+        if (f) {
+            const base_status status = read_field(config, f, value, prefix, err);
             if (status != BASE_OK)
                 return status;
         }
@@ -368,14 +308,11 @@ static base_status read_router(vit_router_config *router, const json_t *object,
     base_status status = vit_router_select(router, name, err);
     json_object_foreach((json_t *)object, key, value)
     {
-        char number[40];
         if (status != BASE_OK || strcmp(key, "name") == 0)
             continue;
         if (!json_is_string(value) && !json_is_number(value))
             return wrong_kind("moe.router.", key, value, "a number or a text", err);
-        snprintf(number, sizeof number, "%.17g", json_number_value(value));
-        status = vit_router_set(
-            router, key, json_is_string(value) ? json_string_value(value) : number, err);
+        status = vit_router_put(router, key, value_of(value), err);
     }
     return status;
 }
@@ -386,8 +323,7 @@ static base_status read_moe(vit_config *config, const json_t *moe, base_error *e
         return BASE_OK;
     if (!json_is_object(moe))
         return wrong_kind("", "moe", moe, "an object", err);
-    base_status status =
-        read_fields(config, moe_fields, MOE_COUNT, moe_others, moe, "moe.", err);
+    base_status status = read_fields(config, moe_fields, moe_others, moe, "moe.", err);
     if (status == BASE_OK)
         status = read_layers(config, json_object_get(moe, "layers"), err);
     if (status == BASE_OK && json_object_get(moe, "router"))
@@ -454,7 +390,7 @@ base_status vit_config_from_json(vit_config *config, char ***label, const char *
         json_decref(top);
         return BASE_FORMAT;
     }
-    status = read_fields(&c, top_fields, TOP_COUNT, top_others, top, "", err);
+    status = read_fields(&c, top_fields, top_others, top, "", err);
     if (status == BASE_OK && c.crop == -1)
         c.crop = c.image;
     if (status == BASE_OK)

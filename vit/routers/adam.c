@@ -13,37 +13,40 @@
 #include "vit/routers/momentum_internal.h"
 #include "vit/routers/softmax_internal.h"
 
-static const vit_router_option options[] = {
+typedef struct adam_options {
+    vit_softmax_options soft; /* first */
+    vit_heavy_ball_options ball;
+    double adam_gamma, beta1, beta2, eps, kappa;
+} adam_options;
+
+#define BASE_STRUCT adam_options
+static const base_field options[] = {
     VIT_HEAVY_BALL_OPTIONS,
-    {.name = "adam_gamma",
-     .initial = 1.0,
-     .low = -1e3,
-     .high = 1e3,
-     .help = "weight of the Adam step of the first MoE layer (AdamSMoE: 1)"},
-    {.name = "beta1",
-     .initial = 0.9,
-     .high = 1.0,
-     .help = "decay of Adam's mean in the first MoE layer, which starts at 0 (AdamSMoE: "
-             "0.9)"},
-    {.name = "beta2",
-     .initial = 0.999,
-     .high = 1.0,
-     .help = "decay of Adam's mean square in the first MoE layer, which starts at 0 "
-             "(AdamSMoE: 0.999)"},
-    {.name = "eps",
-     .initial = 1e-8,
-     .low = 1e-12,
-     .high = 1.0,
-     .help = "added to Adam's mean square under the root (AdamSMoE: 1e-8)"},
-    {.name = "kappa",
-     .high = 1.0,
-     .help =
-         "decoupled weight decay of the stream in the first MoE layer (AdamSMoE's code: "
-         "1, which cancels the residual and suits its post-norm blocks; 0 is our "
-         "choice for pre-norm)"},
+    BASE_REAL("adam_gamma", adam_gamma, -1e3, 1e3,
+              "weight of the Adam step of the first MoE layer (AdamSMoE: 1)"),
+    BASE_REAL("beta1", beta1, 0, 1.0,
+              "decay of Adam's mean in the first MoE layer, which starts at 0 (AdamSMoE: "
+              "0.9)"),
+    BASE_REAL("beta2", beta2, 0, 1.0,
+              "decay of Adam's mean square in the first MoE layer, which starts at 0 "
+              "(AdamSMoE: 0.999)"),
+    BASE_REAL("eps", eps, 1e-12, 1.0,
+              "added to Adam's mean square under the root (AdamSMoE: 1e-8)"),
+    BASE_REAL(
+        "kappa", kappa, 0, 1.0,
+        "decoupled weight decay of the stream in the first MoE layer (AdamSMoE's code: "
+        "1, which cancels the residual and suits its post-norm blocks; 0 is our "
+        "choice for pre-norm)"),
     VIT_SOFTMAX_OPTIONS,
-    {.name = NULL},
+    {0},
 };
+#undef BASE_STRUCT
+static const adam_options defaults = {.ball = VIT_HEAVY_BALL_DEFAULTS,
+                                      .soft = VIT_SOFTMAX_DEFAULTS,
+                                      .adam_gamma = 1.0,
+                                      .beta1 = 0.9,
+                                      .beta2 = 0.999,
+                                      .eps = 1e-8};
 
 typedef struct adam_numbers {
     vit_heavy_ball ball;
@@ -54,14 +57,14 @@ typedef struct adam_numbers {
 
 static adam_numbers numbers_of(const vit_router_config *c)
 {
+    const adam_options *o = vit_router_settings(c);
+
     return (adam_numbers){
-        .ball = {.mu = (float)vit_router_option_value(c, "mu"),
-                 .gamma = (float)vit_router_option_value(c, "gamma")},
-        .first = (float)(vit_router_option_value(c, "adam_gamma") *
-                         (1.0 - vit_router_option_value(c, "beta1"))),
-        .second = (float)(1.0 - vit_router_option_value(c, "beta2")),
-        .eps = (float)vit_router_option_value(c, "eps"),
-        .kept = (float)(1.0 - vit_router_option_value(c, "kappa")),
+        .ball = {.mu = (float)o->ball.mu, .gamma = (float)o->ball.gamma},
+        .first = (float)(o->adam_gamma * (1.0 - o->beta1)),
+        .second = (float)(1.0 - o->beta2),
+        .eps = (float)o->eps,
+        .kept = (float)(1.0 - o->kappa),
     };
 }
 
@@ -115,6 +118,8 @@ const vit_router vit_router_adam = {
     .summary = "softmax routing, an Adam step at the first MoE layer, then heavy-ball "
                "momentum (Teo and Nguyen 2024, AdamSMoE)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .join = &join,
     .check = vit_softmax_check,

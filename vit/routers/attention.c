@@ -7,11 +7,14 @@
 
 #include "vit/routers/graph_internal.h"
 
-static const vit_router_option options[] = {
+#define BASE_STRUCT vit_graph_options
+static const base_field options[] = {
     VIT_GRAPH_OPTIONS,
     VIT_SOFTMAX_OPTIONS,
-    {.name = NULL},
+    {0},
 };
+#undef BASE_STRUCT
+static const vit_graph_options defaults = VIT_GRAPH_DEFAULTS;
 
 static size_t state_bytes(const vit_router_shape *shape)
 {
@@ -97,6 +100,8 @@ const vit_router vit_router_attention = {
     .summary = "softmax routing, scores averaged over attended tokens (GoT-inspired, a "
                "reconstruction of arXiv 2505.00792)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .wants_attention = true,
     .replays = true,
     .check = vit_softmax_check,

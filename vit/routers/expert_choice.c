@@ -12,34 +12,34 @@
 
 enum { SCOPE_GROUP, SCOPE_IMAGE }; /* choices of "scope" */
 
-static const vit_router_option options[] = {
-    {.name = "cf",
-     .initial = NAN,
-     .low = 1e-3,
-     .high = VIT_EXPERTS_MAX,
-     .help = "experts a token gets on average: an expert takes T * cf / E of T tokens "
-             "(auto: router.k, the same work as routers that choose k; V-MoE code: no k)"},
-    {.name = "multiple",
-     .initial = NAN,
-     .low = 1,
-     .high = 4096,
-     .integer = true,
-     .help = "that number is rounded up to a multiple of this (auto: 4 for scope group as "
-             "the V-MoE code, 1 for scope image, where 4 would add many, our choice)"},
-    {.name = "noise",
-     .initial = 1.0,
-     .high = 1e3,
-     .help = "normal noise on the logits in training, standard deviation times the number "
-             "of experts (V-MoE: 1)"},
-    {.name = "scope",
-     .choices = "group|image",
-     .initial = SCOPE_IMAGE,
-     .help =
-         "tokens that an expert chooses among, in evaluation too: those of a routing "
-         "group as in the source (moe.group_images; results depend on the batch), or of "
-         "one image (our choice)"},
-    {.name = NULL},
+typedef struct expert_choice_options {
+    double cf, multiple, noise;
+    int scope;
+} expert_choice_options;
+
+#define BASE_STRUCT expert_choice_options
+static const base_field options[] = {
+    BASE_REAL("cf", cf, 1e-3, VIT_EXPERTS_MAX,
+              "experts a token gets on average: an expert takes T * cf / E of T tokens "
+              "(auto: router.k, the same work as routers that choose k; V-MoE code: no k)",
+              .automatic = true),
+    BASE_REAL("multiple", multiple, 1, 4096,
+              "that number is rounded up to a multiple of this (auto: 4 for scope group as "
+              "the V-MoE code, 1 for scope image, where 4 would add many, our choice)",
+              .automatic = true, .whole = true),
+    BASE_REAL("noise", noise, 0, 1e3,
+              "normal noise on the logits in training, standard deviation times the number "
+              "of experts (V-MoE: 1)"),
+    BASE_CHOICE(
+        "scope", scope, "group|image",
+        "tokens that an expert chooses among, in evaluation too: those of a routing "
+        "group as in the source (moe.group_images; results depend on the batch), or of "
+        "one image (our choice)"),
+    {0},
 };
+#undef BASE_STRUCT
+static const expert_choice_options defaults = {
+    .cf = NAN, .multiple = NAN, .noise = 1.0, .scope = SCOPE_IMAGE};
 
 typedef struct choice_settings {
     double cf, sigma;
@@ -49,18 +49,16 @@ typedef struct choice_settings {
 
 static choice_settings settings_of(const vit_router_shape *shape)
 {
-    const vit_router_config *c = shape->config;
-    const bool by_image = vit_router_option_value(c, "scope") == SCOPE_IMAGE;
-    const double cf = vit_router_option_value(c, "cf");
-    const double multiple = vit_router_option_value(c, "multiple");
+    const expert_choice_options *o = vit_router_settings(shape->config);
+    const bool by_image = o->scope == SCOPE_IMAGE;
 
     return (choice_settings){
-        .cf = isnan(cf) ? (double)shape->k : cf,
-        .sigma = vit_router_option_value(c, "noise") / (double)shape->experts,
+        .cf = isnan(o->cf) ? (double)shape->k : o->cf,
+        .sigma = o->noise / (double)shape->experts,
         .scope = by_image ? VIT_ROUTE_SCOPE_IMAGE : VIT_ROUTE_SCOPE_GROUP,
-        .multiple = !isnan(multiple) ? (int)multiple
-                    : by_image       ? 1
-                                     : 4,
+        .multiple = !isnan(o->multiple) ? (int)o->multiple
+                    : by_image          ? 1
+                                        : 4,
     };
 }
 
@@ -75,6 +73,7 @@ static size_t capacity_of(const choice_settings *set, const vit_route_size *s)
 static base_status check(const vit_config *config, base_error *err)
 {
     const vit_moe_config *moe = &config->moe;
+    const expert_choice_options *o = vit_router_settings(&moe->router);
     const base_status status = vit_route_check(config, err);
 
     if (status != BASE_OK)
@@ -85,7 +84,7 @@ static base_status check(const vit_config *config, base_error *err)
                          "takes as many tokens as router.cf says)",
                          moe->capacity > 0.0 ? "capacity" : "eval_capacity",
                          moe->capacity > 0.0 ? moe->capacity : moe->eval_capacity);
-    const double cf = vit_router_option_value(&moe->router, "cf");
+    const double cf = o->cf;
     if (!isnan(cf) && cf > moe->experts)
         return base_fail(err, BASE_USAGE,
                          "'router.cf' is %g, expected at most the number of experts (%d)",
@@ -101,8 +100,9 @@ static base_status check(const vit_config *config, base_error *err)
 
 static bool mixes_images(const vit_config *config)
 {
-    return vit_router_option_value(&config->moe.router, "scope") == SCOPE_GROUP &&
-           config->moe.group_images != 1;
+    const expert_choice_options *o = vit_router_settings(&config->moe.router);
+
+    return o->scope == SCOPE_GROUP && config->moe.group_images != 1;
 }
 
 static size_t assignments(const vit_router_shape *shape)
@@ -176,6 +176,8 @@ const vit_router vit_router_expert_choice = {
         "every expert takes its best tokens (V-MoE code; Zhou et al. 2022, paper not "
         "read again)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .pairs = pairs,
     .mixes_images = mixes_images,
     .check = check,

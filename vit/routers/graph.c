@@ -28,12 +28,16 @@ double vit_graph_operations(const vit_router_shape *shape)
 
 static bool mixes_logits(const vit_router_pass *pass)
 {
-    return vit_router_option_value(pass->shape.config, "mix") == VIT_GRAPH_MIX_LOGIT;
+    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+
+    return o->mix == VIT_GRAPH_MIX_LOGIT;
 }
 
 bool vit_graph_learns(const vit_router_pass *pass)
 {
-    return vit_router_option_value(pass->shape.config, "detach_sim") == 0;
+    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+
+    return o->detach_sim == 0;
 }
 
 /* out [T, E] = Sim in, or Sim^T in, image by image. */
@@ -136,7 +140,8 @@ void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state)
     const vit_softmax_settings set = vit_softmax_settings_of(pass);
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const vit_route_state *base = &state->base;
-    const double lambda = vit_router_option_value(pass->shape.config, "lambda");
+    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const double lambda = o->lambda;
 
     vit_route_logits(pass, base);
     if (set.sigma > 0.0)
@@ -167,7 +172,8 @@ void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
     const vit_softmax_settings set = vit_softmax_settings_of(pass);
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const size_t e = s.experts, images = vit_graph_images(&pass->shape);
-    const double lambda = vit_router_option_value(pass->shape.config, "lambda");
+    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const double lambda = o->lambda;
     double *d_z = state->base.d_z;
     float *d_seen = state->seen, *d_source = state->base.narrow;
 

@@ -9,23 +9,31 @@
 
 enum { VIT_GRAPH_MIX_PROB, VIT_GRAPH_MIX_LOGIT }; /* choices of "mix" */
 
-/* Entries of a list of vit_router_option. */
-#define VIT_GRAPH_OPTIONS                                                                  \
-    {.name = "lambda",                                                                     \
-     .initial = 1.0,                                                                       \
-     .high = 1.0,                                                                          \
-     .help = "share of the other tokens in a token's scores (GoT-inspired "                \
-             "reconstruction, our choice; 0: plain softmax routing)"},                     \
-        {.name = "mix",                                                                    \
-         .choices = "prob|logit",                                                          \
-         .initial = VIT_GRAPH_MIX_PROB,                                                    \
-         .help = "what is mixed: probabilities, or logits before the softmax (both "       \
-                 "reconstructions; prob can only raise the mean entropy of the choice, "   \
-                 "which the paper is said to lower)"},                                     \
+/* Options of both routers; "attention" has neither tau nor bilinear. */
+typedef struct vit_graph_options {
+    vit_softmax_options soft; /* first */
+    double lambda;
+    int mix, detach_sim;
+    double tau;
+    int bilinear;
+} vit_graph_options;
+
+#define VIT_GRAPH_DEFAULTS                                                                 \
     {                                                                                      \
-        .name = "detach_sim", .choices = "off|on", .initial = 0,                           \
-        .help = "on: similarities are constants to the gradient (our option)"              \
+        .soft = VIT_SOFTMAX_DEFAULTS, .lambda = 1.0, .mix = VIT_GRAPH_MIX_PROB, .tau = 1.0 \
     }
+/* Entries of a table of fields. */
+#define VIT_GRAPH_OPTIONS                                                                  \
+    BASE_REAL("lambda", lambda, 0, 1.0,                                                    \
+              "share of the other tokens in a token's scores (GoT-inspired "               \
+              "reconstruction, our choice; 0: plain softmax routing)"),                    \
+        BASE_CHOICE(                                                                       \
+            "mix", mix, "prob|logit",                                                      \
+            "what is mixed: probabilities, or logits before the softmax (both "            \
+            "reconstructions; prob can only raise the mean entropy of the choice, "        \
+            "which the paper is said to lower)"),                                          \
+        BASE_CHOICE("detach_sim", detach_sim, "off|on",                                    \
+                    "on: similarities are constants to the gradient (our option)")
 
 typedef struct vit_graph_state {
     vit_route_state base; /* score: noisy logits, p: their softmax, both only with noise */

@@ -8,11 +8,20 @@
 #include "vit/routers/momentum_internal.h"
 #include "vit/routers/softmax_internal.h"
 
-static const vit_router_option options[] = {
+typedef struct momentum_options {
+    vit_softmax_options soft; /* first */
+    vit_heavy_ball_options ball;
+} momentum_options;
+
+#define BASE_STRUCT momentum_options
+static const base_field options[] = {
     VIT_HEAVY_BALL_OPTIONS,
     VIT_SOFTMAX_OPTIONS,
-    {.name = NULL},
+    {0},
 };
+#undef BASE_STRUCT
+static const momentum_options defaults = {.ball = VIT_HEAVY_BALL_DEFAULTS,
+                                          .soft = VIT_SOFTMAX_DEFAULTS};
 
 void vit_heavy_ball_forward(float *h_next, float *m_next, const float *h, const float *y,
                             const float *m, size_t floats, vit_heavy_ball ball)
@@ -39,8 +48,9 @@ void vit_heavy_ball_backward(float *d_h, float *d_y, float *d_m, const float *d_
 
 static vit_heavy_ball ball_of(const vit_router_config *config)
 {
-    return (vit_heavy_ball){.mu = (float)vit_router_option_value(config, "mu"),
-                            .gamma = (float)vit_router_option_value(config, "gamma")};
+    const momentum_options *o = vit_router_settings(config);
+
+    return (vit_heavy_ball){.mu = (float)o->ball.mu, .gamma = (float)o->ball.gamma};
 }
 
 static void forward(float *h_next, float *carry_out, const float *h, const float *y,
@@ -70,6 +80,8 @@ const vit_router vit_router_momentum = {
         "softmax routing, layers joined by heavy-ball momentum (Teo and Nguyen 2024, "
         "MomentumSMoE)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .join = &join,
     .check = vit_softmax_check,

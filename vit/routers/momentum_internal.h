@@ -5,17 +5,22 @@
 
 #include <stddef.h>
 
-/* Its entries of a list of vit_router_option. */
-#define VIT_HEAVY_BALL_OPTIONS                                                             \
-    {.name = "mu",                                                                         \
-     .initial = 0.7,                                                                       \
-     .high = 1.0,                                                                          \
-     .help = "share of the momentum that stays from MoE layer to MoE layer "               \
-             "(MomentumSMoE's scripts: 0.7; its command line: 0.9; 0: none)"},             \
+/* Its options, named ball in a router's struct. */
+typedef struct vit_heavy_ball_options {
+    double mu, gamma;
+} vit_heavy_ball_options;
+
+#define VIT_HEAVY_BALL_DEFAULTS                                                            \
     {                                                                                      \
-        .name = "gamma", .initial = 1.0, .low = -1e3, .high = 1e3,                         \
-        .help = "weight of the experts' output in the momentum (MomentumSMoE: 1)"          \
+        .mu = 0.7, .gamma = 1.0                                                            \
     }
+/* Entries of a table of fields. */
+#define VIT_HEAVY_BALL_OPTIONS                                                             \
+    BASE_REAL("mu", ball.mu, 0, 1.0,                                                       \
+              "share of the momentum that stays from MoE layer to MoE layer "              \
+              "(MomentumSMoE's scripts: 0.7; its command line: 0.9; 0: none)"),            \
+        BASE_REAL("gamma", ball.gamma, -1e3, 1e3,                                          \
+                  "weight of the experts' output in the momentum (MomentumSMoE: 1)")
 
 typedef struct vit_heavy_ball {
     float mu;    /* how much of the momentum stays */

@@ -10,82 +10,81 @@
 
 #include "vit/routers/softmax_internal.h"
 
-static const vit_router_option options[] = {
-    {.name = "L",
-     .initial = 1.25,
-     .low = 1e-6,
-     .high = 1e6,
-     .help = "largest curvature that the step is made for (robust momentum method; the "
-             "paper's value was not found, the default is our choice)"},
-    {.name = "m",
-     .initial = 0.1,
-     .low = 1e-6,
-     .high = 1e6,
-     .help = "least curvature, below L (robust momentum method; our choice)"},
-    {.name = "rho",
-     .initial = 0.8,
-     .high = 1.0,
-     .help =
-         "rate of convergence, from 1 - sqrt(m / L), fast, to 1 - m / L, robust (robust "
-         "momentum method; our choice)"},
-    {.name = "step",
-     .initial = NAN,
-     .low = -1e3,
-     .high = 1e3,
-     .help = "weight of the experts' output (auto: from L, m and rho; a reconstruction)"},
-    {.name = "beta",
-     .initial = NAN,
-     .high = 1e3,
-     .help = "weight of the last movement of the stream in the next one (auto: from L, m "
-             "and rho; a reconstruction)"},
-    {.name = "eta",
-     .initial = NAN,
-     .high = 1e3,
-     .help = "how far along the last movement the layer looks ahead (auto: from L, m and "
-             "rho; a reconstruction)"},
+typedef struct robust_momentum_options {
+    vit_softmax_options soft; /* first */
+    double L, m, rho, step, beta, eta;
+} robust_momentum_options;
+
+#define BASE_STRUCT robust_momentum_options
+static const base_field options[] = {
+    BASE_REAL("L", L, 1e-6, 1e6,
+              "largest curvature that the step is made for (robust momentum method; the "
+              "paper's value was not found, the default is our choice)"),
+    BASE_REAL("m", m, 1e-6, 1e6,
+              "least curvature, below L (robust momentum method; our choice)"),
+    BASE_REAL(
+        "rho", rho, 0, 1.0,
+        "rate of convergence, from 1 - sqrt(m / L), fast, to 1 - m / L, robust (robust "
+        "momentum method; our choice)"),
+    BASE_REAL("step", step, -1e3, 1e3,
+              "weight of the experts' output (auto: from L, m and rho; a reconstruction)",
+              .automatic = true),
+    BASE_REAL("beta", beta, 0, 1e3,
+              "weight of the last movement of the stream in the next one (auto: from L, m "
+              "and rho; a reconstruction)",
+              .automatic = true),
+    BASE_REAL("eta", eta, 0, 1e3,
+              "how far along the last movement the layer looks ahead (auto: from L, m and "
+              "rho; a reconstruction)",
+              .automatic = true),
     VIT_SOFTMAX_OPTIONS,
-    {.name = NULL},
+    {0},
 };
+#undef BASE_STRUCT
+static const robust_momentum_options defaults = {.soft = VIT_SOFTMAX_DEFAULTS,
+                                                 .L = 1.25,
+                                                 .m = 0.1,
+                                                 .rho = 0.8,
+                                                 .step = NAN,
+                                                 .beta = NAN,
+                                                 .eta = NAN};
 
 typedef struct robust_numbers {
     double step, beta, eta;
 } robust_numbers;
 
 /* Value of an option, or that number if it is auto. */
-static double value_or(const vit_router_config *c, const char *name, double number)
+static double value_or(double value, double number)
 {
-    const double value = vit_router_option_value(c, name);
-
     return isnan(value) ? number : value;
 }
 
 /* Cyrus et al. 2018, as routing.md 6 quotes them. */
 static robust_numbers numbers_of(const vit_router_config *c)
 {
-    const double l = vit_router_option_value(c, "L"), m = vit_router_option_value(c, "m");
-    const double rho = vit_router_option_value(c, "rho"), kappa = l / m;
+    const robust_momentum_options *o = vit_router_settings(c);
+    const double l = o->L, m = o->m;
+    const double rho = o->rho, kappa = l / m;
     const double slack = (1.0 - rho) * (1.0 - rho) * (1.0 + rho), cube = rho * rho * rho;
 
     return (robust_numbers){
-        .step = value_or(c, "step", kappa * slack / l),
-        .beta = value_or(c, "beta", kappa * cube / (kappa - 1.0)),
-        .eta = value_or(c, "eta", cube / ((kappa - 1.0) * slack)),
+        .step = value_or(o->step, kappa * slack / l),
+        .beta = value_or(o->beta, kappa * cube / (kappa - 1.0)),
+        .eta = value_or(o->eta, cube / ((kappa - 1.0) * slack)),
     };
 }
 
 static base_status check(const vit_config *config, base_error *err)
 {
-    const vit_router_config *c = &config->moe.router;
+    const robust_momentum_options *o = vit_router_settings(&config->moe.router);
     const base_status status = vit_softmax_check(config, err);
 
     if (status != BASE_OK)
         return status;
-    if (!isnan(vit_router_option_value(c, "step")) &&
-        !isnan(vit_router_option_value(c, "beta")) &&
-        !isnan(vit_router_option_value(c, "eta")))
+    if (!isnan(o->step) && !isnan(o->beta) && !isnan(o->eta))
         return BASE_OK; /* nothing is computed from the others */
-    const double l = vit_router_option_value(c, "L"), m = vit_router_option_value(c, "m");
-    const double rho = vit_router_option_value(c, "rho"), rounding = 1e-12;
+    const double l = o->L, m = o->m;
+    const double rho = o->rho, rounding = 1e-12;
     if (!(m < l))
         return base_fail(err, BASE_USAGE,
                          "'router.m' is %g, expected less than router.L (%g)", m, l);
@@ -170,6 +169,8 @@ const vit_router vit_router_robust_momentum = {
     .summary = "softmax routing, layers joined by the robust momentum method (Cyrus et al. "
                "2018; its use here is partly a reconstruction of Teo and Nguyen 2024)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .join = &join,
     .check = check,

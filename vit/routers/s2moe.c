@@ -18,63 +18,59 @@ enum { CONTRAST_OUTPUTS, CONTRAST_INPUTS }; /* choices of "contrast" */
 enum { SCOPE_BATCH, SCOPE_IMAGE };          /* of "contrast_scope" */
 enum { STATISTICS_IMAGE, STATISTICS_NONE }; /* of "statistics" */
 
-static const vit_router_option options[] = {
+typedef struct s2moe_options {
+    vit_softmax_options soft; /* first */
+    double uncertainty, temp;
+    int contrast, contrast_scope, contrast_tokens;
+    double sd, mu;
+    int statistics, view_routing, eval_k;
+} s2moe_options;
+
+#define BASE_STRUCT s2moe_options
+static const base_field options[] = {
     VIT_SOFTMAX_OPTIONS,
-    {.name = "uncertainty",
-     .initial = 0.1,
-     .high = 1e3,
-     .help = "weight of the contrast (InfoNCE) between the two views (secondary sources: "
-             "0.1)"},
-    {.name = "temp",
-     .initial = 1.0,
-     .low = 1e-3,
-     .high = 1e3,
-     .help = "temperature of the contrast (secondary sources: 1)"},
-    {.name = "contrast",
-     .choices = "outputs|inputs",
-     .initial = CONTRAST_OUTPUTS,
-     .help = "what is contrasted: the experts' results or their inputs (secondary sources "
-             "disagree; inputs teach neither router nor experts)"},
-    {.name = "contrast_scope",
-     .choices = "batch|image",
-     .initial = SCOPE_BATCH,
-     .help = "the other tokens of the contrast: of the batch, or of the same image (our "
-             "reconstruction)"},
-    {.name = "contrast_tokens",
-     .initial = 1024,
-     .low = 2,
-     .high = 65536,
-     .integer = true,
-     .help = "tokens of a batch that are contrasted, drawn at each step (our "
-             "reconstruction)"},
-    {.name = "sd",
-     .initial = 1.0,
-     .high = 1e3,
-     .help =
-         "factor of the noise's standard deviation (added here; 1: secondary sources; 0 "
-         "with mu 0: both views are alike)"},
-    {.name = "mu",
-     .initial = 1.0,
-     .low = -1e3,
-     .high = 1e3,
-     .help = "factor of the additive noise's mean (added here; 1: secondary sources)"},
-    {.name = "statistics",
-     .choices = "image|none",
-     .initial = STATISTICS_IMAGE,
-     .help = "what sd and mu are factors of: each feature's deviation and mean over the "
-             "tokens of an image, or 1 (added here)"},
-    {.name = "view_routing",
-     .choices = "same|own",
-     .initial = 0,
-     .help = "experts of the noisy view: those of the clean one (third-party code), or "
-             "chosen anew"},
-    {.name = "eval_k",
-     .high = VIT_EXPERTS_MAX,
-     .integer = true,
-     .help = "experts of a token outside training, below router.k (S2MoE: 1 saves cost; 0: "
-             "router.k)"},
-    {.name = NULL},
+    BASE_REAL("uncertainty", uncertainty, 0, 1e3,
+              "weight of the contrast (InfoNCE) between the two views (secondary sources: "
+              "0.1)"),
+    BASE_REAL("temp", temp, 1e-3, 1e3,
+              "temperature of the contrast (secondary sources: 1)"),
+    BASE_CHOICE(
+        "contrast", contrast, "outputs|inputs",
+        "what is contrasted: the experts' results or their inputs (secondary sources "
+        "disagree; inputs teach neither router nor experts)"),
+    BASE_CHOICE("contrast_scope", contrast_scope, "batch|image",
+                "the other tokens of the contrast: of the batch, or of the same image (our "
+                "reconstruction)"),
+    BASE_INT("contrast_tokens", contrast_tokens, 2, 65536,
+             "tokens of a batch that are contrasted, drawn at each step (our "
+             "reconstruction)"),
+    BASE_REAL(
+        "sd", sd, 0, 1e3,
+        "factor of the noise's standard deviation (added here; 1: secondary sources; 0 "
+        "with mu 0: both views are alike)"),
+    BASE_REAL("mu", mu, -1e3, 1e3,
+              "factor of the additive noise's mean (added here; 1: secondary sources)"),
+    BASE_CHOICE("statistics", statistics, "image|none",
+                "what sd and mu are factors of: each feature's deviation and mean over the "
+                "tokens of an image, or 1 (added here)"),
+    BASE_CHOICE("view_routing", view_routing, "same|own",
+                "experts of the noisy view: those of the clean one (third-party code), or "
+                "chosen anew"),
+    BASE_INT("eval_k", eval_k, 0, VIT_EXPERTS_MAX,
+             "experts of a token outside training, below router.k (S2MoE: 1 saves cost; 0: "
+             "router.k)"),
+    {0},
 };
+#undef BASE_STRUCT
+static const s2moe_options defaults = {.soft = VIT_SOFTMAX_DEFAULTS,
+                                       .uncertainty = 0.1,
+                                       .temp = 1.0,
+                                       .contrast = CONTRAST_OUTPUTS,
+                                       .contrast_scope = SCOPE_BATCH,
+                                       .contrast_tokens = 1024,
+                                       .sd = 1.0,
+                                       .mu = 1.0,
+                                       .statistics = STATISTICS_IMAGE};
 
 /* What is kept from forward to backward; one view takes no more than softmax. */
 typedef struct s2moe_state {
@@ -88,26 +84,26 @@ typedef struct s2moe_state {
     vit_contrast contrast;
 } s2moe_state;
 
-static double option(const vit_router_shape *shape, const char *name)
+static const s2moe_options *options_of(const vit_router_shape *shape)
 {
-    return vit_router_option_value(shape->config, name);
+    return vit_router_settings(shape->config);
 }
 
 static bool reroutes(const vit_router_shape *shape)
 {
-    return option(shape, "view_routing") > 0;
+    return options_of(shape)->view_routing > 0;
 }
 
 static vit_contrast_shape contrast_shape(const vit_router_shape *shape)
 {
-    const size_t most = (size_t)option(shape, "contrast_tokens");
-    const bool image = option(shape, "contrast_scope") == SCOPE_IMAGE;
+    const size_t most = (size_t)options_of(shape)->contrast_tokens;
+    const bool image = options_of(shape)->contrast_scope == SCOPE_IMAGE;
     const size_t rows = image || shape->tokens < most ? shape->tokens : most;
 
     return (vit_contrast_shape){.rows = rows,
                                 .group = image ? shape->tokens_per_image : rows,
                                 .width = shape->width,
-                                .temp = option(shape, "temp")};
+                                .temp = options_of(shape)->temp};
 }
 
 static void state_plan(s2moe_state *out, base_arena *arena, const vit_router_shape *shape)
@@ -128,7 +124,7 @@ static void state_plan(s2moe_state *out, base_arena *arena, const vit_router_sha
     } else {
         out->d_gate = base_arena_take(arena, t * shape->k, sizeof(float));
     }
-    if (option(shape, "uncertainty") > 0) {
+    if (options_of(shape)->uncertainty > 0) {
         const vit_contrast_shape c = contrast_shape(shape);
         out->row = base_arena_take(arena, t, sizeof(uint32_t));
         vit_contrast_plan(&out->contrast, arena, &c);
@@ -158,32 +154,32 @@ static vit_softmax_settings settings_of(const vit_router_pass *pass)
 {
     vit_softmax_settings set = vit_softmax_settings_of(pass);
 
-    if (option(&pass->shape, "eval_k") > 0 &&
-        option(&pass->shape, "gate") == VIT_SOFTMAX_GATE_AUTO)
+    if (options_of(&pass->shape)->eval_k > 0 &&
+        options_of(&pass->shape)->soft.gate == VIT_SOFTMAX_GATE_AUTO)
         set.gate = VIT_ROUTE_GATE_RENORM;
     return set;
 }
 
 static base_status check(const vit_config *config, base_error *err)
 {
+    const s2moe_options *o = vit_router_settings(&config->moe.router);
     const base_status status = vit_softmax_check(config, err);
 
     if (status != BASE_OK)
         return status;
-    const double eval_k = vit_router_option_value(&config->moe.router, "eval_k");
-    if (eval_k > 0 && eval_k >= config->moe.k)
+    if (o->eval_k > 0 && o->eval_k >= config->moe.k)
         return base_fail(err, BASE_USAGE,
-                         "'router.eval_k' is %g with router.k %d, expected less than "
+                         "'router.eval_k' is %d with router.k %d, expected less than "
                          "router.k, or 0",
-                         eval_k, config->moe.k);
+                         o->eval_k, config->moe.k);
     return BASE_OK;
 }
 
 static size_t eval_k(const vit_config *config)
 {
-    const double k = vit_router_option_value(&config->moe.router, "eval_k");
+    const s2moe_options *o = vit_router_settings(&config->moe.router);
 
-    return k > 0 ? (size_t)k : (size_t)config->moe.k;
+    return (size_t)(o->eval_k > 0 ? o->eval_k : config->moe.k);
 }
 
 static size_t parameters(const vit_router_shape *shape, vit_router_parameter *out)
@@ -223,8 +219,8 @@ static void image_view(float *view, float *n1, const float *x, size_t n,
                        const vit_router_shape *shape)
 {
     const size_t d = shape->width;
-    const bool none = option(shape, "statistics") == STATISTICS_NONE;
-    const double sd_factor = option(shape, "sd"), mu_factor = option(shape, "mu");
+    const bool none = options_of(shape)->statistics == STATISTICS_NONE;
+    const double sd_factor = options_of(shape)->sd, mu_factor = options_of(shape)->mu;
     double mean[FEATURES], sd[FEATURES];
 
     for (size_t first = 0; first < d; first += FEATURES) {
@@ -355,7 +351,7 @@ static const uint32_t *sample(const vit_router_pass *pass, const s2moe_state *st
 static void mix(vit_router_pass *pass, float *y, const float *both)
 {
     const size_t t = pass->shape.tokens, d = pass->shape.width;
-    const double weight = option(&pass->shape, "uncertainty");
+    const double weight = options_of(&pass->shape)->uncertainty;
     s2moe_state state = state_of(pass);
     const float *noisy = both + t * d;
 
@@ -370,7 +366,7 @@ static void mix(vit_router_pass *pass, float *y, const float *both)
     }
     if (weight > 0) {
         const vit_contrast_shape c = contrast_shape(&pass->shape);
-        const bool inputs = option(&pass->shape, "contrast") == CONTRAST_INPUTS;
+        const bool inputs = options_of(&pass->shape)->contrast == CONTRAST_INPUTS;
         pass->aux_loss += weight * vit_contrast_forward(&state.contrast, pass->exec,
                                                         inputs ? pass->x : both,
                                                         inputs ? pass->view : noisy,
@@ -383,7 +379,7 @@ static void contrast_backward(vit_router_pass *pass, s2moe_state *state, float *
                               float *d_second)
 {
     const vit_contrast_shape c = contrast_shape(&pass->shape);
-    const double scale = option(&pass->shape, "uncertainty") * pass->loss_scale;
+    const double scale = options_of(&pass->shape)->uncertainty * pass->loss_scale;
 
     vit_contrast_backward(&state->contrast, pass->exec, d_first, d_second,
                           c.rows == pass->shape.tokens ? NULL : state->row, scale, &c);
@@ -391,8 +387,8 @@ static void contrast_backward(vit_router_pass *pass, s2moe_state *state, float *
 
 static bool contrasts(const vit_router_pass *pass, int what)
 {
-    return option(&pass->shape, "uncertainty") > 0 &&
-           option(&pass->shape, "contrast") == what;
+    return options_of(&pass->shape)->uncertainty > 0 &&
+           options_of(&pass->shape)->contrast == what;
 }
 
 static void mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
@@ -482,6 +478,8 @@ const vit_router vit_router_s2moe = {
     .summary = "softmax routing learned on two views, clean and noisy (after S2MoE, "
                "secondary sources and partly our reconstruction)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .views = &views,
     .eval_k = eval_k,

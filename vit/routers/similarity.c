@@ -8,36 +8,36 @@
 
 #include "vit/routers/graph_internal.h"
 
-static const vit_router_option options[] = {
-    {.name = "tau",
-     .initial = 1.0,
-     .low = 1e-3,
-     .high = 1e6,
-     .help = "temperature of the similarities, over sqrt(width) (GoT-inspired "
-             "reconstruction, our choice; large: all tokens of an image weigh the same)"},
-    {.name = "bilinear",
-     .choices = "off|on",
-     .initial = 0,
-     .help = "on: a learned matrix between the tokens, which starts as the identity "
-             "(GoT-inspired reconstruction)"},
+#define BASE_STRUCT vit_graph_options
+static const base_field options[] = {
+    BASE_REAL("tau", tau, 1e-3, 1e6,
+              "temperature of the similarities, over sqrt(width) (GoT-inspired "
+              "reconstruction, our choice; large: all tokens of an image weigh the same)"),
+    BASE_CHOICE("bilinear", bilinear, "off|on",
+                "on: a learned matrix between the tokens, which starts as the identity "
+                "(GoT-inspired reconstruction)"),
     VIT_GRAPH_OPTIONS,
     VIT_SOFTMAX_OPTIONS,
-    {.name = NULL},
+    {0},
 };
+#undef BASE_STRUCT
+static const vit_graph_options defaults = VIT_GRAPH_DEFAULTS;
 
 static bool is_bilinear(const vit_router_config *config)
 {
-    return vit_router_option_value(config, "bilinear") != 0;
+    const vit_graph_options *o = vit_router_settings(config);
+
+    return o->bilinear != 0;
 }
 
 static base_status check(const vit_config *config, base_error *err)
 {
-    const vit_router_config *c = &config->moe.router;
+    const vit_graph_options *o = vit_router_settings(&config->moe.router);
     const base_status status = vit_softmax_check(config, err);
 
     if (status != BASE_OK)
         return status;
-    if (is_bilinear(c) && vit_router_option_value(c, "detach_sim") != 0)
+    if (o->bilinear != 0 && o->detach_sim != 0)
         return base_fail(err, BASE_USAGE,
                          "'router.bilinear' is on with router.detach_sim on (the matrix "
                          "would never learn), expected one of them off");
@@ -115,8 +115,9 @@ static similarity_state state_of(const vit_router_pass *pass)
 
 static float scale_of(const vit_router_pass *pass)
 {
-    return (float)(1.0 / (sqrt((double)pass->shape.width) *
-                          vit_router_option_value(pass->shape.config, "tau")));
+    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+
+    return (float)(1.0 / (sqrt((double)pass->shape.width) * o->tau));
 }
 
 static void forward(vit_router_pass *pass)
@@ -201,6 +202,8 @@ const vit_router vit_router_similarity = {
     .summary = "softmax routing, scores averaged over similar tokens (GoT-inspired, a "
                "reconstruction of arXiv 2505.00792)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .check = check,
     .assignments = vit_route_assignments,

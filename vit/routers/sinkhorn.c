@@ -9,52 +9,52 @@
 
 enum { GATE_AUTO, GATE_PROB, GATE_SIGMOID }; /* choices of "gate" */
 
-static const vit_router_option options[] = {
-    {.name = "gate",
-     .choices = "auto|prob|sigmoid",
-     .initial = GATE_AUTO,
-     .help = "weight of a chosen expert (auto: sigmoid of its logit for k = 1 as "
-             "Megatron-LM; its probability for k >= 2, our reconstruction)"},
-    {.name = "xi",
-     .initial = 1.0,
-     .low = 1e-4,
-     .high = 1e4,
-     .help = "entropy weight of the plan (S-BASE: 1)"},
-    {.name = "max_iter",
-     .initial = 100,
-     .low = 1,
-     .high = 100000,
-     .integer = true,
-     .help = "most Sinkhorn iterations a step"},
-    {.name = "delta",
-     .initial = 1e-4,
-     .low = 0,
-     .high = 1,
-     .help = "stop when the L2 error of the column sums is below delta * max(1, T / "
-             "E) (our scale; Megatron-LM watches the change of the scaling instead)"},
-    {.name = "scope",
-     .choices = "global|group",
-     .initial = VIT_ROUTE_SCOPE_GLOBAL,
-     .help = "tokens balanced together: all of the batch, or each routing group"},
-    {.name = NULL},
+typedef struct sinkhorn_options {
+    int gate;
+    double xi;
+    int max_iter;
+    double delta;
+    int scope;
+} sinkhorn_options;
+
+#define BASE_STRUCT sinkhorn_options
+static const base_field options[] = {
+    BASE_CHOICE("gate", gate, "auto|prob|sigmoid",
+                "weight of a chosen expert (auto: sigmoid of its logit for k = 1 as "
+                "Megatron-LM; its probability for k >= 2, our reconstruction)"),
+    BASE_REAL("xi", xi, 1e-4, 1e4, "entropy weight of the plan (S-BASE: 1)"),
+    BASE_INT("max_iter", max_iter, 1, 100000, "most Sinkhorn iterations a step"),
+    BASE_REAL("delta", delta, 0, 1,
+              "stop when the L2 error of the column sums is below delta * max(1, T / "
+              "E) (our scale; Megatron-LM watches the change of the scaling instead)"),
+    BASE_CHOICE("scope", scope, "global|group",
+                "tokens balanced together: all of the batch, or each routing group"),
+    {0},
 };
+#undef BASE_STRUCT
+static const sinkhorn_options defaults = {.gate = GATE_AUTO,
+                                          .xi = 1.0,
+                                          .max_iter = 100,
+                                          .delta = 1e-4,
+                                          .scope = VIT_ROUTE_SCOPE_GLOBAL};
 
 static vit_route_gate gate_of(const vit_router_shape *shape)
 {
-    const double gate = vit_router_option_value(shape->config, "gate");
+    const sinkhorn_options *o = vit_router_settings(shape->config);
 
-    return gate == GATE_SIGMOID || (gate == GATE_AUTO && shape->k == 1)
+    return o->gate == GATE_SIGMOID || (o->gate == GATE_AUTO && shape->k == 1)
                ? VIT_ROUTE_GATE_SIGMOID
                : VIT_ROUTE_GATE_PROB;
 }
 
 static vit_route_sinkhorn_rule rule_of(const vit_router_config *c)
 {
+    const sinkhorn_options *o = vit_router_settings(c);
+
     return (vit_route_sinkhorn_rule){
-        .xi = vit_router_option_value(c, "xi"),
-        .scope = (vit_route_scope)vit_router_option_value(c, "scope"),
-        .plan = {.max_iter = (int)vit_router_option_value(c, "max_iter"),
-                 .delta = vit_router_option_value(c, "delta")},
+        .xi = o->xi,
+        .scope = (vit_route_scope)o->scope,
+        .plan = {.max_iter = o->max_iter, .delta = o->delta},
     };
 }
 
@@ -102,6 +102,8 @@ const vit_router vit_router_sinkhorn = {
     .name = "sinkhorn",
     .summary = "balanced plan on every training step, detached (Clark et al. 2022, S-BASE)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,

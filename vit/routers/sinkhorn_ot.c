@@ -11,37 +11,42 @@
 
 enum { COMBINE_SOFTMAX, COMBINE_PLAN }; /* choices of "combine" */
 
-static const vit_router_option options[] = {
-    {.name = "combine",
-     .choices = "softmax|plan",
-     .initial = COMBINE_SOFTMAX,
-     .help = "weight of a chosen expert: its probability without noise, or its entry of "
-             "the plan, learned by implicit differentiation (sparsity-constrained OT code: "
-             "softmax, plan as its option)"},
-    {.name = "xi",
-     .initial = 1.0,
-     .low = 1e-4,
-     .high = 1e4,
-     .help = "entropy weight of the plan (sparsity-constrained OT code: 1)"},
-    {.name = "iterations",
-     .initial = 20,
-     .low = 1,
-     .high = 100000,
-     .integer = true,
-     .help = "Sinkhorn iterations, always all of them (sparsity-constrained OT code: 20)"},
-    {.name = "noise",
-     .initial = 1.0,
-     .high = 1e3,
-     .help = "normal noise on the logits of the plan in training, standard deviation times "
-             "the number of experts (V-MoE: 1)"},
-    {.name = "scope",
-     .choices = "global|group|image",
-     .initial = VIT_ROUTE_SCOPE_IMAGE,
-     .help = "tokens balanced together, in evaluation too: all of the batch, each routing "
-             "group as in the source, or each image (our choice: evaluation then does not "
-             "depend on the batch)"},
-    {.name = NULL},
+typedef struct sinkhorn_ot_options {
+    int combine;
+    double xi;
+    int iterations;
+    double noise;
+    int scope;
+} sinkhorn_ot_options;
+
+#define BASE_STRUCT sinkhorn_ot_options
+static const base_field options[] = {
+    BASE_CHOICE(
+        "combine", combine, "softmax|plan",
+        "weight of a chosen expert: its probability without noise, or its entry of "
+        "the plan, learned by implicit differentiation (sparsity-constrained OT code: "
+        "softmax, plan as its option)"),
+    BASE_REAL("xi", xi, 1e-4, 1e4,
+              "entropy weight of the plan (sparsity-constrained OT code: 1)"),
+    BASE_INT("iterations", iterations, 1, 100000,
+             "Sinkhorn iterations, always all of them (sparsity-constrained OT code: 20)"),
+    BASE_REAL(
+        "noise", noise, 0, 1e3,
+        "normal noise on the logits of the plan in training, standard deviation times "
+        "the number of experts (V-MoE: 1)"),
+    BASE_CHOICE(
+        "scope", scope, "global|group|image",
+        "tokens balanced together, in evaluation too: all of the batch, each routing "
+        "group as in the source, or each image (our choice: evaluation then does not "
+        "depend on the batch)"),
+    {0},
 };
+#undef BASE_STRUCT
+static const sinkhorn_ot_options defaults = {.combine = COMBINE_SOFTMAX,
+                                             .xi = 1.0,
+                                             .iterations = 20,
+                                             .noise = 1.0,
+                                             .scope = VIT_ROUTE_SCOPE_IMAGE};
 
 typedef struct ot_settings {
     double sigma;
@@ -51,17 +56,15 @@ typedef struct ot_settings {
 
 static ot_settings settings_of(const vit_router_shape *shape)
 {
-    const vit_router_config *c = shape->config;
+    const sinkhorn_ot_options *o = vit_router_settings(shape->config);
 
     return (ot_settings){
-        .sigma = vit_router_option_value(c, "noise") / (double)shape->experts,
-        .by_plan = vit_router_option_value(c, "combine") == COMBINE_PLAN,
+        .sigma = o->noise / (double)shape->experts,
+        .by_plan = o->combine == COMBINE_PLAN,
         /* delta 0 is never reached; the source's first half-step is the columns' */
-        .rule = {.xi = vit_router_option_value(c, "xi"),
-                 .scope = (vit_route_scope)vit_router_option_value(c, "scope"),
-                 .plan = {.max_iter = (int)vit_router_option_value(c, "iterations"),
-                          .delta = 0.0,
-                          .paper_init = true}},
+        .rule = {.xi = o->xi,
+                 .scope = (vit_route_scope)o->scope,
+                 .plan = {.max_iter = o->iterations, .delta = 0.0, .paper_init = true}},
     };
 }
 
@@ -75,10 +78,10 @@ static double *plan_state(vit_route_state *out, base_arena *arena,
 
 static bool mixes_images(const vit_config *config)
 {
-    const double scope = vit_router_option_value(&config->moe.router, "scope");
+    const sinkhorn_ot_options *o = vit_router_settings(&config->moe.router);
 
-    return scope == VIT_ROUTE_SCOPE_GLOBAL ||
-           (scope == VIT_ROUTE_SCOPE_GROUP && config->moe.group_images != 1);
+    return o->scope == VIT_ROUTE_SCOPE_GLOBAL ||
+           (o->scope == VIT_ROUTE_SCOPE_GROUP && config->moe.group_images != 1);
 }
 
 static size_t state_bytes(const vit_router_shape *shape)
@@ -132,6 +135,8 @@ const vit_router vit_router_sinkhorn_ot = {
     .summary =
         "balanced plan in training and evaluation (code of Liu et al. 2023, KL router)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .mixes_images = mixes_images,
     .check = vit_route_check,

@@ -6,32 +6,38 @@
  * softmax_internal.h. */
 #include "vit/routers/softmax_internal.h"
 
-static const vit_router_option options[] = {VIT_SOFTMAX_OPTIONS, {.name = NULL}};
+typedef struct softmax_options {
+    vit_softmax_options soft;
+} softmax_options;
+
+#define BASE_STRUCT softmax_options
+static const base_field options[] = {VIT_SOFTMAX_OPTIONS, {0}};
+#undef BASE_STRUCT
+static const softmax_options defaults = {.soft = VIT_SOFTMAX_DEFAULTS};
 
 vit_softmax_settings vit_softmax_settings_of(const vit_router_pass *pass)
 {
-    const vit_router_config *c = pass->shape.config;
-    const double gate = vit_router_option_value(c, "gate");
-    const bool renorm = gate == VIT_SOFTMAX_GATE_RENORM ||
-                        (gate == VIT_SOFTMAX_GATE_AUTO && pass->shape.k >= 2);
+    const vit_softmax_options *o = vit_router_settings(pass->shape.config);
+    const bool renorm = o->gate == VIT_SOFTMAX_GATE_RENORM ||
+                        (o->gate == VIT_SOFTMAX_GATE_AUTO && pass->shape.k >= 2);
 
     return (vit_softmax_settings){
         .gate = renorm ? VIT_ROUTE_GATE_RENORM : VIT_ROUTE_GATE_PROB,
-        .balance = vit_router_option_value(c, "balance"),
-        .z = vit_router_option_value(c, "z"),
-        .sigma = pass->training ? vit_router_option_value(c, "noise") : 0.0,
-        .count_all = vit_router_option_value(c, "balance_count") == VIT_SOFTMAX_COUNT_ALL,
+        .balance = o->balance,
+        .z = o->z,
+        .sigma = pass->training ? o->noise : 0.0,
+        .count_all = o->balance_count == VIT_SOFTMAX_COUNT_ALL,
     };
 }
 
 base_status vit_softmax_check(const vit_config *config, base_error *err)
 {
+    const vit_softmax_options *o = vit_router_settings(&config->moe.router);
     const base_status status = vit_route_check(config, err);
 
     if (status != BASE_OK)
         return status;
-    if (config->moe.k == 1 &&
-        vit_router_option_value(&config->moe.router, "gate") == VIT_SOFTMAX_GATE_RENORM)
+    if (config->moe.k == 1 && o->gate == VIT_SOFTMAX_GATE_RENORM)
         return base_fail(
             err, BASE_USAGE,
             "'router.gate' is renorm with router.k 1 (every gate would be 1 and the "
@@ -86,6 +92,8 @@ const vit_router vit_router_softmax = {
     .name = "softmax",
     .summary = "top-k softmax with a balance loss (Shazeer et al. 2017, Fedus et al. 2022)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .check = vit_softmax_check,
     .assignments = vit_route_assignments,

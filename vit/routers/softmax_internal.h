@@ -14,31 +14,36 @@ enum {
 };                                                       /* choices of "gate" */
 enum { VIT_SOFTMAX_COUNT_FIRST, VIT_SOFTMAX_COUNT_ALL }; /* choices of "balance_count" */
 
-/* Entries of a list of vit_router_option. */
-#define VIT_SOFTMAX_OPTIONS                                                                \
-    {.name = "gate",                                                                       \
-     .choices = "auto|prob|renorm",                                                        \
-     .initial = VIT_SOFTMAX_GATE_AUTO,                                                     \
-     .help = "weight of a chosen expert: its probability, or renormalised over the "       \
-             "chosen ones (auto: prob for k = 1 as Switch, renorm for k >= 2 as the "      \
-             "SMoE baseline)"},                                                            \
-        {.name = "balance",                                                                \
-         .initial = 0.01,                                                                  \
-         .high = 1e3,                                                                      \
-         .help = "weight of the balance loss (Switch Transformers: 0.01)"},                \
-        {.name = "balance_count",                                                          \
-         .choices = "first|all",                                                           \
-         .initial = VIT_SOFTMAX_COUNT_FIRST,                                               \
-         .help = "choices that the balance loss counts: first ones (GShard, V-MoE code) "  \
-                 "or all k"},                                                              \
-        {.name = "z",                                                                      \
-         .high = 1e3,                                                                      \
-         .help = "weight of the router z-loss (ST-MoE: 0.001; 0: off)"},                   \
+/* Its options. First in the struct of every router that is built upon it, named soft. */
+typedef struct vit_softmax_options {
+    int gate;
+    double balance;
+    int balance_count;
+    double z, noise;
+} vit_softmax_options;
+
+#define VIT_SOFTMAX_DEFAULTS                                                               \
     {                                                                                      \
-        .name = "noise", .high = 1e3,                                                      \
-        .help = "standard deviation of normal noise on the logits in training (not in "    \
-                "the sources; with SSR's value it is SSR without Sinkhorn steps)"          \
+        .gate = VIT_SOFTMAX_GATE_AUTO, .balance = 0.01,                                    \
+        .balance_count = VIT_SOFTMAX_COUNT_FIRST                                           \
     }
+/* Entries of a table of fields. */
+#define VIT_SOFTMAX_OPTIONS                                                                \
+    BASE_CHOICE("gate", soft.gate, "auto|prob|renorm",                                     \
+                "weight of a chosen expert: its probability, or renormalised over the "    \
+                "chosen ones (auto: prob for k = 1 as Switch, renorm for k >= 2 as the "   \
+                "SMoE baseline)"),                                                         \
+        BASE_REAL("balance", soft.balance, 0, 1e3,                                         \
+                  "weight of the balance loss (Switch Transformers: 0.01)"),               \
+        BASE_CHOICE(                                                                       \
+            "balance_count", soft.balance_count, "first|all",                              \
+            "choices that the balance loss counts: first ones (GShard, V-MoE code) "       \
+            "or all k"),                                                                   \
+        BASE_REAL("z", soft.z, 0, 1e3,                                                     \
+                  "weight of the router z-loss (ST-MoE: 0.001; 0: off)"),                  \
+        BASE_REAL("noise", soft.noise, 0, 1e3,                                             \
+                  "standard deviation of normal noise on the logits in training (not in "  \
+                  "the sources; with SSR's value it is SSR without Sinkhorn steps)")
 
 typedef struct vit_softmax_settings {
     vit_route_gate gate;

@@ -14,59 +14,58 @@ enum { INIT_ZERO, INIT_PAPER };                          /* choices of "init" */
 enum { NOISE_OT_COST, NOISE_OT_LOGITS, NOISE_OT_NONE };  /* choices of "noise_ot" */
 enum { GRADIENT_EXACT, GRADIENT_FROZEN, GRADIENT_NONE }; /* choices of "gradient" */
 
-static const vit_router_option options[] = {
-    {.name = "p",
-     .initial = 0.001,
-     .high = 1.0,
-     .help = "chance that a training step routes by the Sinkhorn plan, drawn for "
-             "each MoE layer (SSR: 0.001 to 0.01)"},
-    {.name = "cost",
-     .choices = "linear|softmax",
-     .initial = COST_LINEAR,
-     .help = "what the plan maximises: the logits (SSR-L) or their softmax (SSR-S)"},
-    {.name = "xi",
-     .initial = NAN,
-     .low = 1e-4,
-     .high = 1e4,
-     .help = "entropy weight of the plan (auto: 1 for linear, 0.5 for softmax, our "
-             "choice from the 0.5 to 1 of the sources)"},
-    {.name = "max_iter",
-     .initial = 100,
-     .low = 1,
-     .high = 100000,
-     .integer = true,
-     .help = "most Sinkhorn iterations a step (SSR: 100)"},
-    {.name = "delta",
-     .initial = 1e-4,
-     .low = 0,
-     .high = 1,
-     .help = "stop when the L2 error of the column sums is below delta * max(1, T / "
-             "E) (SSR: 1e-4 to 1e-6, absolute; the scale by T / E is ours)"},
-    {.name = "init",
-     .choices = "zero|paper",
-     .initial = INIT_ZERO,
-     .help = "first potentials: 0, or those of the paper's first update"},
-    {.name = "noise",
-     .initial = 0.1,
-     .high = 1e3,
-     .help = "standard deviation of normal noise in training (SSR: 0.1 to 4; the "
-             "default is our choice)"},
-    {.name = "noise_ot",
-     .choices = "cost|logits|none",
-     .initial = NOISE_OT_COST,
-     .help = "where the noise goes on Sinkhorn steps: on the cost (Algorithm 2 as "
-             "quoted), on the logits before it, nowhere"},
-    {.name = "gradient",
-     .choices = "exact|frozen|none",
-     .initial = GRADIENT_EXACT,
-     .help = "on Sinkhorn steps: exact through the plan, potentials held constant, "
-             "or plan detached (the sources do not say; exact is our choice)"},
-    {.name = "scope",
-     .choices = "global|group",
-     .initial = VIT_ROUTE_SCOPE_GLOBAL,
-     .help = "tokens balanced together: all of the batch, or each routing group"},
-    {.name = NULL},
+typedef struct ssr_options {
+    double p;
+    int cost;
+    double xi;
+    int max_iter;
+    double delta;
+    int init;
+    double noise;
+    int noise_ot, gradient, scope;
+} ssr_options;
+
+#define BASE_STRUCT ssr_options
+static const base_field options[] = {
+    BASE_REAL("p", p, 0, 1.0,
+              "chance that a training step routes by the Sinkhorn plan, drawn for "
+              "each MoE layer (SSR: 0.001 to 0.01)"),
+    BASE_CHOICE("cost", cost, "linear|softmax",
+                "what the plan maximises: the logits (SSR-L) or their softmax (SSR-S)"),
+    BASE_REAL("xi", xi, 1e-4, 1e4,
+              "entropy weight of the plan (auto: 1 for linear, 0.5 for softmax, our "
+              "choice from the 0.5 to 1 of the sources)",
+              .automatic = true),
+    BASE_INT("max_iter", max_iter, 1, 100000, "most Sinkhorn iterations a step (SSR: 100)"),
+    BASE_REAL("delta", delta, 0, 1,
+              "stop when the L2 error of the column sums is below delta * max(1, T / "
+              "E) (SSR: 1e-4 to 1e-6, absolute; the scale by T / E is ours)"),
+    BASE_CHOICE("init", init, "zero|paper",
+                "first potentials: 0, or those of the paper's first update"),
+    BASE_REAL("noise", noise, 0, 1e3,
+              "standard deviation of normal noise in training (SSR: 0.1 to 4; the "
+              "default is our choice)"),
+    BASE_CHOICE("noise_ot", noise_ot, "cost|logits|none",
+                "where the noise goes on Sinkhorn steps: on the cost (Algorithm 2 as "
+                "quoted), on the logits before it, nowhere"),
+    BASE_CHOICE("gradient", gradient, "exact|frozen|none",
+                "on Sinkhorn steps: exact through the plan, potentials held constant, "
+                "or plan detached (the sources do not say; exact is our choice)"),
+    BASE_CHOICE("scope", scope, "global|group",
+                "tokens balanced together: all of the batch, or each routing group"),
+    {0},
 };
+#undef BASE_STRUCT
+static const ssr_options defaults = {.p = 0.001,
+                                     .cost = COST_LINEAR,
+                                     .xi = NAN,
+                                     .max_iter = 100,
+                                     .delta = 1e-4,
+                                     .init = INIT_ZERO,
+                                     .noise = 0.1,
+                                     .noise_ot = NOISE_OT_COST,
+                                     .gradient = GRADIENT_EXACT,
+                                     .scope = VIT_ROUTE_SCOPE_GLOBAL};
 
 typedef struct ssr_settings {
     double p, noise;
@@ -78,23 +77,23 @@ typedef struct ssr_settings {
 
 static ssr_settings settings_of(const vit_router_shape *shape)
 {
-    const vit_router_config *c = shape->config;
-    const bool softmax_cost = vit_router_option_value(c, "cost") == COST_SOFTMAX;
-    const double xi = vit_router_option_value(c, "xi");
+    const ssr_options *o = vit_router_settings(shape->config);
+    const bool softmax_cost = o->cost == COST_SOFTMAX;
+    const double xi = o->xi;
 
     return (ssr_settings){
-        .p = vit_router_option_value(c, "p"),
-        .noise = vit_router_option_value(c, "noise"),
+        .p = o->p,
+        .noise = o->noise,
         .softmax_cost = softmax_cost,
-        .noise_ot = (int)vit_router_option_value(c, "noise_ot"),
-        .gradient = (int)vit_router_option_value(c, "gradient"),
+        .noise_ot = o->noise_ot,
+        .gradient = o->gradient,
         .rule = {.xi = !isnan(xi)     ? xi
                        : softmax_cost ? 0.5
                                       : 1.0,
-                 .scope = (vit_route_scope)vit_router_option_value(c, "scope"),
-                 .plan = {.max_iter = (int)vit_router_option_value(c, "max_iter"),
-                          .delta = vit_router_option_value(c, "delta"),
-                          .paper_init = vit_router_option_value(c, "init") == INIT_PAPER}},
+                 .scope = (vit_route_scope)o->scope,
+                 .plan = {.max_iter = o->max_iter,
+                          .delta = o->delta,
+                          .paper_init = o->init == INIT_PAPER}},
         /* A renormalised gate of one expert is always 1: its softmax or plan entry instead
            [R]. */
         .gate = shape->k == 1 ? VIT_ROUTE_GATE_PROB : VIT_ROUTE_GATE_RENORM,
@@ -220,6 +219,8 @@ const vit_router vit_router_ssr = {
         "Selective Sinkhorn Routing: top-k softmax, balanced on a few training steps "
         "(arXiv 2511.08972)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,

@@ -12,29 +12,33 @@
 enum { SELECT_IMAGE, SELECT_TOKEN }; /* choices of "select" */
 enum { DIVIDE_NONE, DIVIDE_ROW };    /* choices of "divide" */
 
-static const vit_router_option options[] = {
-    {.name = "alpha",
-     .initial = 0.5,
-     .high = 1.0,
-     .help = "score = (1 - alpha) * softmax + alpha * (2 / E) * sigmoid (USMoE code: 0.5)"},
-    {.name = "select",
-     .choices = "image|token",
-     .initial = SELECT_IMAGE,
-     .help = "the N * k best pairs of an image of N tokens (USMoE), or the k best experts "
-             "of each token (ours, to compare)"},
-    {.name = "divide",
-     .choices = "none|row",
-     .initial = DIVIDE_NONE,
-     .help = "gates: the score itself, or over the token's sum of scores of all experts "
-             "(USMoE code: none, row as its option)"},
-    {.name = "eval_k",
-     .initial = NAN,
-     .low = 0,
-     .high = VIT_EXPERTS_MAX,
-     .help = "pairs a token in evaluation, on average: round(N * eval_k) an image (auto: "
-             "router.k; USMoE lowers it to save work)"},
-    {.name = NULL},
+typedef struct usmoe_options {
+    double alpha;
+    int select, divide;
+    double eval_k;
+} usmoe_options;
+
+#define BASE_STRUCT usmoe_options
+static const base_field options[] = {
+    BASE_REAL(
+        "alpha", alpha, 0, 1.0,
+        "score = (1 - alpha) * softmax + alpha * (2 / E) * sigmoid (USMoE code: 0.5)"),
+    BASE_CHOICE(
+        "select", select, "image|token",
+        "the N * k best pairs of an image of N tokens (USMoE), or the k best experts "
+        "of each token (ours, to compare)"),
+    BASE_CHOICE("divide", divide, "none|row",
+                "gates: the score itself, or over the token's sum of scores of all experts "
+                "(USMoE code: none, row as its option)"),
+    BASE_REAL("eval_k", eval_k, 0, VIT_EXPERTS_MAX,
+              "pairs a token in evaluation, on average: round(N * eval_k) an image (auto: "
+              "router.k; USMoE lowers it to save work)",
+              .automatic = true),
+    {0},
 };
+#undef BASE_STRUCT
+static const usmoe_options defaults = {
+    .alpha = 0.5, .select = SELECT_IMAGE, .divide = DIVIDE_NONE, .eval_k = NAN};
 
 typedef struct usmoe_settings {
     double alpha, eval_k;
@@ -43,32 +47,31 @@ typedef struct usmoe_settings {
 
 static usmoe_settings settings_of(const vit_router_shape *shape)
 {
-    const vit_router_config *c = shape->config;
-    const double eval_k = vit_router_option_value(c, "eval_k");
+    const usmoe_options *o = vit_router_settings(shape->config);
 
     return (usmoe_settings){
-        .alpha = vit_router_option_value(c, "alpha"),
-        .eval_k = isnan(eval_k) ? (double)shape->k : eval_k,
-        .by_token = vit_router_option_value(c, "select") == SELECT_TOKEN,
-        .divide = vit_router_option_value(c, "divide") == DIVIDE_ROW,
+        .alpha = o->alpha,
+        .eval_k = isnan(o->eval_k) ? (double)shape->k : o->eval_k,
+        .by_token = o->select == SELECT_TOKEN,
+        .divide = o->divide == DIVIDE_ROW,
     };
 }
 
 static base_status check(const vit_config *config, base_error *err)
 {
     const vit_moe_config *moe = &config->moe;
+    const usmoe_options *o = vit_router_settings(&moe->router);
+    const double eval_k = o->eval_k;
     const base_status status = vit_route_check(config, err);
 
     if (status != BASE_OK)
         return status;
-    const double eval_k = vit_router_option_value(&moe->router, "eval_k");
     if (!isnan(eval_k) && eval_k > moe->experts)
         return base_fail(
             err, BASE_USAGE,
             "'router.eval_k' is %g, expected at most the number of experts (%d)", eval_k,
             moe->experts);
-    if (!isnan(eval_k) && eval_k != floor(eval_k) &&
-        vit_router_option_value(&moe->router, "select") == SELECT_TOKEN)
+    if (!isnan(eval_k) && eval_k != floor(eval_k) && o->select == SELECT_TOKEN)
         return base_fail(err, BASE_USAGE,
                          "'router.eval_k' is %g with router.select token, expected a whole "
                          "number",
@@ -196,6 +199,8 @@ const vit_router vit_router_usmoe = {
     .name = "usmoe",
     .summary = "the best token-expert pairs of an image (USMoE code, arXiv 2503.22996)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .pairs = pairs,
     .check = check,
     .assignments = assignments,

@@ -6,23 +6,24 @@
  * every router. */
 #include "vit/routers/router_pass_internal.h"
 
-static const vit_router_option options[] = {
-    {.name = "noise",
-     .initial = 1.0,
-     .high = 1e3,
-     .help = "normal noise on the logits in training, standard deviation times the "
-             "number of experts (V-MoE: 1)"},
-    {.name = "importance",
-     .initial = 0.005,
-     .high = 1e3,
-     .help = "weight of the importance loss (V-MoE: 0.005)"},
-    {.name = "load",
-     .initial = 0.005,
-     .high = 1e3,
-     .help = "weight of the load loss (V-MoE: 0.005); needs noise, without it it is "
-             "left out as in the authors' code"},
-    {.name = NULL},
+typedef struct vmoe_options {
+    double noise, importance, load;
+} vmoe_options;
+
+#define BASE_STRUCT vmoe_options
+static const base_field options[] = {
+    BASE_REAL("noise", noise, 0, 1e3,
+              "normal noise on the logits in training, standard deviation times the "
+              "number of experts (V-MoE: 1)"),
+    BASE_REAL("importance", importance, 0, 1e3,
+              "weight of the importance loss (V-MoE: 0.005)"),
+    BASE_REAL("load", load, 0, 1e3,
+              "weight of the load loss (V-MoE: 0.005); needs noise, without it it is "
+              "left out as in the authors' code"),
+    {0},
 };
+#undef BASE_STRUCT
+static const vmoe_options defaults = {.noise = 1.0, .importance = 0.005, .load = 0.005};
 
 typedef struct vmoe_settings {
     double sigma, importance, load;
@@ -30,13 +31,12 @@ typedef struct vmoe_settings {
 
 static vmoe_settings settings_of(const vit_router_pass *pass)
 {
-    const vit_router_config *c = pass->shape.config;
-    const double noise = vit_router_option_value(c, "noise");
+    const vmoe_options *o = vit_router_settings(pass->shape.config);
 
     return (vmoe_settings){
-        .sigma = pass->training ? noise / (double)pass->shape.experts : 0.0,
-        .importance = vit_router_option_value(c, "importance"),
-        .load = vit_router_option_value(c, "load"),
+        .sigma = pass->training ? o->noise / (double)pass->shape.experts : 0.0,
+        .importance = o->importance,
+        .load = o->load,
     };
 }
 
@@ -89,6 +89,8 @@ const vit_router vit_router_vmoe = {
     .name = "vmoe",
     .summary = "noisy top-k with importance and load losses (Riquelme et al. 2021)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,

@@ -23,51 +23,54 @@ static const double temperature_floor = 1e-4;
 static const double orthogonal_gain = 0.32;
 static const double code_length = 1.5;
 
-static const vit_router_option options[] = {
-    {.name = "variant",
-     .choices = "paper|code",
-     .initial = VARIANT_PAPER,
-     .help =
-         "paper: cosine over a learned temperature (X-MoE, from the published paper, not "
-         "read again); code: the token not normalised, no temperature (torchscale, which "
-         "also rescales the experts' vectors before every pass, here once, at the start, and "
-         "with k = 2 draws the second expert by Gumbel noise, here the next likely one)"},
-    {.name = "dim",
-     .initial = NAN,
-     .low = 1,
-     .high = 1024,
-     .integer = true,
-     .help =
-         "numbers a token is projected to (auto: E / 2 as X-MoE, 2 at least, for on a line "
-         "cosines are constant; torchscale: 16, MomentumSMoE: 8)"},
-    {.name = "gate",
-     .choices = "auto|prob|renorm|sigmoid",
-     .initial = GATE_AUTO,
-     .help = "weight of a chosen expert: its probability, renormalised over the chosen "
-             "ones, or the sigmoid of its logit (auto: prob for k = 1, renorm for k >= 2)"},
-    {.name = "temperature",
-     .initial = NAN,
-     .low = 1e-4,
-     .high = 1e4,
-     .help = "first temperature of variant paper (auto: 0.3, or 0.07 with gate sigmoid, as "
-             "X-MoE)"},
-    {.name = "balance",
-     .initial = 0.01,
-     .high = 1e3,
-     .help = "weight of the balance loss (X-MoE: 0.01)"},
-    {.name = "balance_temperature",
-     .initial = NAN,
-     .low = 1e-4,
-     .high = 1e4,
-     .help =
-         "fixed temperature of the balance loss's softmax (auto: 0.3 for variant paper, "
-         "torchscale's constant is 0.07; 1 for variant code)"},
-    {.name = "balance_count",
-     .choices = "first|all",
-     .initial = COUNT_FIRST,
-     .help = "choices that the balance loss counts: first ones (torchscale) or all k"},
-    {.name = NULL},
+typedef struct xmoe_options {
+    int variant;
+    double dim;
+    int gate;
+    double temperature, balance, balance_temperature;
+    int balance_count;
+} xmoe_options;
+
+#define BASE_STRUCT xmoe_options
+static const base_field options[] = {
+    BASE_CHOICE(
+        "variant", variant, "paper|code",
+        "paper: cosine over a learned temperature (X-MoE, from the published paper, not "
+        "read again); code: the token not normalised, no temperature (torchscale, which "
+        "also rescales the experts' vectors before every pass, here once, at the start, and "
+        "with k = 2 draws the second expert by Gumbel noise, here the next likely one)"),
+    BASE_REAL(
+        "dim", dim, 1, 1024,
+        "numbers a token is projected to (auto: E / 2 as X-MoE, 2 at least, for on a line "
+        "cosines are constant; torchscale: 16, MomentumSMoE: 8)",
+        .automatic = true, .whole = true),
+    BASE_CHOICE(
+        "gate", gate, "auto|prob|renorm|sigmoid",
+        "weight of a chosen expert: its probability, renormalised over the chosen "
+        "ones, or the sigmoid of its logit (auto: prob for k = 1, renorm for k >= 2)"),
+    BASE_REAL(
+        "temperature", temperature, 1e-4, 1e4,
+        "first temperature of variant paper (auto: 0.3, or 0.07 with gate sigmoid, as "
+        "X-MoE)",
+        .automatic = true),
+    BASE_REAL("balance", balance, 0, 1e3, "weight of the balance loss (X-MoE: 0.01)"),
+    BASE_REAL(
+        "balance_temperature", balance_temperature, 1e-4, 1e4,
+        "fixed temperature of the balance loss's softmax (auto: 0.3 for variant paper, "
+        "torchscale's constant is 0.07; 1 for variant code)",
+        .automatic = true),
+    BASE_CHOICE("balance_count", balance_count, "first|all",
+                "choices that the balance loss counts: first ones (torchscale) or all k"),
+    {0},
 };
+#undef BASE_STRUCT
+static const xmoe_options defaults = {.variant = VARIANT_PAPER,
+                                      .dim = NAN,
+                                      .gate = GATE_AUTO,
+                                      .temperature = NAN,
+                                      .balance = 0.01,
+                                      .balance_temperature = NAN,
+                                      .balance_count = COUNT_FIRST};
 
 typedef struct xmoe_settings {
     bool code, count_all;
@@ -76,53 +79,50 @@ typedef struct xmoe_settings {
     double temperature, balance, balance_temperature;
 } xmoe_settings;
 
-static double value_or(const vit_router_config *c, const char *name, double otherwise)
+static double value_or(double value, double otherwise)
 {
-    const double value = vit_router_option_value(c, name);
-
     return isnan(value) ? otherwise : value;
 }
 
 static xmoe_settings settings_of(const vit_router_shape *shape)
 {
-    const vit_router_config *c = shape->config;
-    const bool code = vit_router_option_value(c, "variant") == VARIANT_CODE;
-    const int gate = (int)vit_router_option_value(c, "gate");
+    const xmoe_options *o = vit_router_settings(shape->config);
+    const bool code = o->variant == VARIANT_CODE;
+    const int gate = o->gate;
     const size_t half = shape->experts > 4 ? shape->experts / 2 : 2;
 
     return (xmoe_settings){
         .code = code,
-        .count_all = vit_router_option_value(c, "balance_count") == COUNT_ALL,
-        .dim = (size_t)value_or(c, "dim", (double)half),
+        .count_all = o->balance_count == COUNT_ALL,
+        .dim = (size_t)value_or(o->dim, (double)half),
         .gate = gate == GATE_SIGMOID ? VIT_ROUTE_GATE_SIGMOID
                 : gate == GATE_RENORM || (gate == GATE_AUTO && shape->k >= 2)
                     ? VIT_ROUTE_GATE_RENORM
                     : VIT_ROUTE_GATE_PROB,
-        .temperature = value_or(c, "temperature", gate == GATE_SIGMOID ? 0.07 : 0.3),
-        .balance = vit_router_option_value(c, "balance"),
-        .balance_temperature = value_or(c, "balance_temperature", code ? 1.0 : 0.3),
+        .temperature = value_or(o->temperature, gate == GATE_SIGMOID ? 0.07 : 0.3),
+        .balance = o->balance,
+        .balance_temperature = value_or(o->balance_temperature, code ? 1.0 : 0.3),
     };
 }
 
 static base_status check(const vit_config *config, base_error *err)
 {
     const base_status status = vit_route_check(config, err);
-    const vit_router_config *router = &config->moe.router;
+    const xmoe_options *o = vit_router_settings(&config->moe.router);
 
     if (status != BASE_OK)
         return status;
-    if (config->moe.k == 1 && vit_router_option_value(router, "gate") == GATE_RENORM)
+    if (config->moe.k == 1 && o->gate == GATE_RENORM)
         return base_fail(
             err, BASE_USAGE,
             "'router.gate' is renorm with router.k 1 (every gate would be 1 and the "
             "router would learn nothing), expected auto, prob or sigmoid, or router.k 2 or "
             "more");
-    if (vit_router_option_value(router, "variant") == VARIANT_CODE &&
-        !isnan(vit_router_option_value(router, "temperature")))
+    if (o->variant == VARIANT_CODE && !isnan(o->temperature))
         return base_fail(err, BASE_USAGE,
                          "'router.temperature' is %g with router.variant code, which has "
                          "none, expected auto",
-                         vit_router_option_value(router, "temperature"));
+                         o->temperature);
     return BASE_OK;
 }
 
@@ -416,6 +416,8 @@ const vit_router vit_router_xmoe = {
         "cosine of token and expert in few dimensions, learned temperature (Chi et al. "
         "2022, X-MoE, paper not read again)",
     .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
     .replays = true,
     .operations = operations,
     .check = check,
