@@ -1,0 +1,207 @@
+/* test_measure_target.c - a network as the target of attacks: pixels in 0..1, its gradient, its experts held and told
+ * apart. */
+#include "tests/test_run.h"
+#include "tests/test_target.h"
+
+/* ---- the target ------------------------------------------------------------------------------------ */
+
+START_TEST(both_runs_give_the_same_logits)
+{
+    look(logits, images);
+    ck_assert_int_eq(table.forward(table.user, again, images, COUNT, NULL), BASE_OK);
+    for (size_t i = 0; i < COUNT * CLASSES; i++)
+        ck_assert_double_eq_tol((double)logits[i], (double)again[i], 1e-5);
+}
+END_TEST
+
+/* (v / 255 - mean) / std, as the loader makes it of a byte. */
+START_TEST(a_byte_is_what_the_loader_makes_of_it)
+{
+    static unsigned char bytes[FLOATS];
+    static float inputs[FLOATS], table_of[3 * 256];
+    const data_image image = {bytes, SAMPLE_SIDE, SAMPLE_SIDE, 3, sizeof bytes};
+    vit_run *run = NULL;
+
+    for (size_t i = 0; i < FLOATS; i++) {
+        bytes[i] = (unsigned char)(i * 37);
+        images[i % 3 * FLOATS / 3 + i / 3] = (float)bytes[i] / 255.0f;
+    }
+    data_normalise_table(table_of, model_config->mean, model_config->std, 3);
+    data_normalise(inputs, &image, table_of);
+    ck_assert_int_eq(
+        vit_run_create(&run, model, COUNT, VIT_MODE_INFER, VIT_PRECISION_FP32, NULL),
+        BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, again, inputs, 1, &(vit_step){0}, NULL), BASE_OK);
+    ck_assert_int_eq(table.logits(table.user, logits, images, 1, NULL), BASE_OK);
+    ck_assert_mem_eq(logits, again, CLASSES * sizeof *logits);
+    vit_run_destroy(run);
+}
+END_TEST
+
+/* sum_c w_c z_c of one image along one direction, in pixels; the experts stay. */
+START_TEST(the_gradient_is_of_the_pixels)
+{
+    static float gradient[COUNT * FLOATS], d_logits[COUNT * CLASSES];
+    uint64_t before[COUNT], after[COUNT];
+    const double h = 1e-3;
+    size_t compared = 0;
+
+    for (size_t i = 0; i < COUNT * CLASSES; i++)
+        d_logits[i] = (float)((double)(i % 5) - 2);
+    ck_assert_int_eq(table.forward(table.user, logits, images, COUNT, NULL), BASE_OK);
+    ck_assert_int_eq(table.gradient(table.user, gradient, d_logits, NULL), BASE_OK);
+    for (size_t at = 0; at < FLOATS; at += 7) {
+        double slope[COUNT] = {0};
+
+        for (int side = 0; side < 2; side++) {
+            memcpy(other, images, sizeof other);
+            for (size_t i = 0; i < COUNT; i++)
+                other[i * FLOATS + at] += (float)(side ? h : -h);
+            look(again, other);
+            table.signature(table.user, side ? after : before);
+            for (size_t i = 0; i < COUNT * CLASSES; i++)
+                slope[i / CLASSES] +=
+                    (side ? 1 : -1) * (double)d_logits[i] * (double)again[i] / (2 * h);
+        }
+        for (size_t i = 0; i < COUNT; i++) {
+            if (before[i] != after[i])
+                continue;
+            const double wanted = (double)gradient[i * FLOATS + at];
+
+            compared++;
+            ck_assert_double_eq_tol(slope[i], wanted, 5e-3 + 2e-2 * fabs(wanted));
+        }
+    }
+    ck_assert_uint_ge(compared, 100);
+}
+END_TEST
+
+START_TEST(frozen_images_keep_their_experts)
+{
+    uint64_t clean[COUNT], held[COUNT], free_[COUNT];
+
+    look(logits, images);
+    table.signature(table.user, clean);
+    ck_assert_int_eq(table.freeze(table.user, images, COUNT, NULL), BASE_OK);
+    look(again, images);
+    ck_assert_mem_eq(logits, again, sizeof logits); /* its own sets change nothing */
+    look(again, other);
+    table.signature(table.user, held);
+    ck_assert_mem_eq(clean, held, sizeof clean);
+    ck_assert_int_eq(table.freeze(table.user, NULL, 0, NULL), BASE_OK);
+    look(again, other);
+    table.signature(table.user, free_);
+    ck_assert_mem_ne(clean, free_, sizeof clean);
+}
+END_TEST
+
+static void route(double *loss, const float *in, size_t count)
+{
+    ck_assert_int_eq(table.route_forward(table.user, again, loss, in, images, count, NULL),
+                     BASE_OK);
+}
+
+/* Of the image itself no loss is positive; the sum over a batch has the slope that the target says. */
+START_TEST(the_routing_loss_reaches_the_pixels)
+{
+    static float gradient[COUNT * FLOATS];
+    uint64_t before[COUNT], after[COUNT];
+    double loss[COUNT], moved[2][COUNT];
+    const double h = 1e-3;
+    size_t compared = 0;
+
+    route(loss, images, COUNT);
+    look(logits, images);
+    for (size_t i = 0; i < COUNT; i++)
+        ck_assert_double_lt(loss[i], 0);
+    for (size_t i = 0; i < COUNT * CLASSES; i++)
+        ck_assert_double_eq_tol((double)logits[i], (double)again[i], 1e-5);
+    route(loss, other, COUNT);
+    ck_assert_int_eq(table.route_gradient(table.user, gradient, NULL), BASE_OK);
+    static float probe[COUNT * FLOATS];
+    for (size_t at = 0; at < FLOATS; at += 7) {
+        for (int side = 0; side < 2; side++) {
+            memcpy(probe, other, sizeof probe);
+            for (size_t i = 0; i < COUNT; i++)
+                probe[i * FLOATS + at] += (float)(side ? h : -h);
+            route(moved[side], probe, COUNT);
+            table.signature(table.user, side ? after : before);
+        }
+        for (size_t i = 0; i < COUNT; i++) {
+            const double wanted = (double)gradient[i * FLOATS + at];
+            const double slope = (moved[1][i] - moved[0][i]) / (2 * h);
+
+            if (before[i] != after[i])
+                continue;
+            compared++;
+            ck_assert_double_eq_tol(slope, wanted, 5e-3 + 2e-2 * fabs(wanted));
+        }
+    }
+    ck_assert_uint_ge(compared, 100);
+}
+END_TEST
+
+/* Who stands beside whom, and what was looked at before, does not matter. */
+START_TEST(an_image_has_its_own_routing_loss)
+{
+    double all[COUNT], one;
+
+    route(all, other, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(table.route_forward(table.user, again, &one, other + i * FLOATS,
+                                             images + i * FLOATS, 1, NULL),
+                         BASE_OK);
+        ck_assert_double_eq_tol(one, all[i], 1e-5);
+    }
+}
+END_TEST
+
+START_TEST(the_routing_loss_is_as_by_hand)
+{
+    /* two images of two tokens; sets of 2 among 3 experts, with room for another layer's */
+    const double z[4][3] = {{3, 2, 1}, {0, 5, 1}, {1, 1, 1}, {-1, 0, 4}};
+    const uint16_t sets[2][6] = {{0, 1, 0, 1, 9, 9}, {2, 0, 1, 2, 9, 9}};
+    const vit_routing routing = {
+        .tokens = 4, .tokens_per_image = 2, .experts = 3, .logits = &z[0][0]};
+    float slope[12];
+    double loss[2] = {10, 20};
+
+    measure_route_loss(loss, slope, &routing, &sets[0][0], 6, 2);
+    ck_assert_double_eq(loss[0], 10 + (1 - 2) + (1 - 0));
+    ck_assert_double_eq(loss[1], 20 + (1 - 1) + (-1 - 0));
+    const float wanted[12] = {0, -1, 1, -1, 0, 1, -1, 1, 0, 1, -1, 0};
+    ck_assert_mem_eq(slope, wanted, sizeof wanted);
+}
+END_TEST
+
+START_TEST(distributions_diverge_as_by_hand)
+{
+    const double p[2] = {1, 0}, q[2] = {0, 1}, r[2] = {0.5, 0.5};
+
+    ck_assert_double_eq_tol(measure_divergence(p, q, 2), log(2), 1e-12);
+    ck_assert_double_eq(measure_divergence(r, r, 2), 0);
+    /* m = (3/4, 1/4): (log 4/3 + (log 2/3 + log 2) / 2) / 2 */
+    ck_assert_double_eq_tol(measure_divergence(p, r, 2),
+                            (log(4.0 / 3) + (log(2.0 / 3) + log(2)) / 2) / 2, 1e-12);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("measure_target");
+    TCase *core = tcase_create("Core");
+    TCase *hand = tcase_create("Hand");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, both_runs_give_the_same_logits);
+    tcase_add_test(core, a_byte_is_what_the_loader_makes_of_it);
+    tcase_add_test(core, the_gradient_is_of_the_pixels);
+    tcase_add_test(core, frozen_images_keep_their_experts);
+    tcase_add_test(core, the_routing_loss_reaches_the_pixels);
+    tcase_add_test(core, an_image_has_its_own_routing_loss);
+    suite_add_tcase(suite, core);
+    tcase_add_test(hand, the_routing_loss_is_as_by_hand);
+    tcase_add_test(hand, distributions_diverge_as_by_hand);
+    suite_add_tcase(suite, hand);
+    return test_run(suite);
+}

@@ -1,0 +1,107 @@
+/* test_train_adversary.c - images that training makes worse: feasible, keyed, worse. */
+#include "tests/test_run.h"
+#include "tests/test_target.h"
+#include "train/train_internal.h"
+
+/* ---- training on worse images ------------------------------------------------------------------------- */
+
+static const train_adversary_kind kinds[] = {TRAIN_ADVERSARY_PGD, TRAIN_ADVERSARY_FGSM_RS,
+                                             TRAIN_ADVERSARY_TRADES};
+
+START_TEST(worse_images_are_feasible_keyed_and_worse)
+{
+    static float inputs[COUNT * FLOATS], first[COUNT * FLOATS];
+    static float targets[COUNT * CLASSES];
+    const vit_step step = {.seed = 3, .step = 9, .first_sample = 12};
+    const vit_step later = {.seed = 3, .step = 10, .first_sample = 12};
+    train_recipe recipe = train_recipe_defaults();
+    train_adversary *adversary = NULL;
+    const float *worse = NULL;
+    double loss[2] = {0};
+    base_error err = {0};
+
+    recipe.config = *model_config;
+    recipe.adversary.kind = (int)kinds[_i];
+    recipe.adversary.steps = 5;
+    recipe.adversary.eps = 16.0 / 255;
+    ck_assert_msg(train_adversary_create(&adversary, &recipe, model, COUNT,
+                                         VIT_PRECISION_FP32, &err) == BASE_OK,
+                  "%s", err.text);
+    for (size_t i = 0; i < COUNT * FLOATS; i++) {
+        const size_t c = i / (FLOATS / 3) % 3;
+        inputs[i] = (images[i] - model_config->mean[c]) / model_config->std[c];
+    }
+    look(logits, images);
+    for (size_t i = 0; i < COUNT; i++)
+        targets[i * CLASSES + measure_arg_max(logits + i * CLASSES, CLASSES)] = 1;
+    ck_assert_int_eq(
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
+        BASE_OK);
+    memcpy(first, worse, sizeof first);
+    for (size_t i = 0; i < COUNT * FLOATS; i++) {
+        const size_t c = i / (FLOATS / 3) % 3;
+        const double v =
+            (double)first[i] * (double)model_config->std[c] + (double)model_config->mean[c];
+
+        ck_assert_double_le(fabs(v - (double)images[i]), 16.0 / 255 + 1e-5);
+        ck_assert(v >= -1e-5 && v <= 1 + 1e-5);
+        other[i] = (float)fmin(fmax(v, 0), 1);
+    }
+    ck_assert_int_eq(
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &later, NULL),
+        BASE_OK);
+    ck_assert_mem_ne(first, worse, sizeof first); /* another step, another start */
+    ck_assert_int_eq(
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
+        BASE_OK);
+    ck_assert_mem_eq(first, worse, sizeof first);
+    look(again, other);
+    loss[0] =
+        vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, logits, targets, COUNT, CLASSES, 1);
+    loss[1] =
+        vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, again, targets, COUNT, CLASSES, 1);
+    /* trades looks for another answer, not for a wrong one */
+    double moved = 0;
+    for (size_t i = 0; i < COUNT * CLASSES; i += CLASSES)
+        moved += train_adversary_divergence(NULL, NULL, logits + i, again + i, CLASSES);
+    ck_assert_double_gt(moved, 1e-6);
+    if (kinds[_i] != TRAIN_ADVERSARY_TRADES)
+        ck_assert_double_gt(loss[1], loss[0]);
+    train_adversary_destroy(adversary);
+}
+END_TEST
+
+START_TEST(the_divergence_has_its_gradients)
+{
+    float z[2][4] = {{1, -0.5f, 0.25f, 2}, {0.5f, 0.75f, -1, 1.5f}}, d[2][4];
+    const double kl = train_adversary_divergence(d[0], d[1], z[0], z[1], 4), h = 1e-3;
+
+    ck_assert_double_gt(kl, 0);
+    ck_assert_double_eq_tol(train_adversary_divergence(NULL, NULL, z[0], z[0], 4), 0,
+                            1e-12);
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < 4; i++) {
+            const float saved = z[side][i];
+
+            z[side][i] = (float)((double)saved + h);
+            const double up = train_adversary_divergence(NULL, NULL, z[0], z[1], 4);
+            z[side][i] = (float)((double)saved - h);
+            const double down = train_adversary_divergence(NULL, NULL, z[0], z[1], 4);
+            z[side][i] = saved;
+            ck_assert_double_eq_tol((up - down) / (2 * h), (double)d[side][i], 1e-3);
+        }
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("train_adversary");
+    TCase *training = tcase_create("Training");
+
+    tcase_add_checked_fixture(training, setup, teardown);
+    tcase_add_loop_test(training, worse_images_are_feasible_keyed_and_worse, 0, 3);
+    tcase_add_test(training, the_divergence_has_its_gradients);
+    suite_add_tcase(suite, training);
+    return test_run(suite);
+}
