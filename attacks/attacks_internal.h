@@ -263,6 +263,7 @@ struct attack_run {
     size_t trials_of;     /* its index, SIZE_MAX: none */
 
     /* Working memory. */
+    base_arena arena;   /* of all that every attack needs */
     attack_lane *lanes; /* [target.batch] */
     float *lane_arrays; /* [batch, arrays_each, D] */
     unsigned char *lane_states;
@@ -281,32 +282,16 @@ struct attack_run {
     double *sorting;     /* [n] */
 };
 
+/* Called in one direction: run, drive, groups, lanes, judge, results and task. */
+
+/* ---- task.c ---------------------------------------------------------------------------------- */
+
 attack_task attack_task_make(const attack_run *run, const attack_spec *spec);
+
+/* ---- judge.c --------------------------------------------------------------------------------- */
+
 /* Classifies the clean images once. */
 base_status attack_clean_pass(attack_run *run, base_error *err);
-/* One attack until it is complete or stopped. */
-base_status attack_drive(attack_run *run, size_t entry, base_error *err);
-/* One round over the fixed groups of fixed_batch. */
-base_status attack_drive_groups(attack_run *run, size_t entry, const attack_task *task,
-                                size_t round, base_error *err);
-/* Whether a sample takes part in a round. */
-bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
-                  size_t round);
-/* Gives a sample to a lane; begin of the method. */
-void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
-                       size_t index, size_t round);
-/* Judges the point that was evaluated, then next of the method. */
-void attack_lane_answer(attack_lane *lane, const attack_result *result);
-/* Logits and, if wanted, gradients of the rows first .. first + count of batch_images, whose lanes are in
- * batch_lane; the mean of the plan's eot evaluations. Lanes that are finished get no gradient. */
-base_status attack_evaluate(attack_run *run, const attack_task *task, size_t first,
-                            size_t count, bool gradient, base_error *err);
-/* Judges what is pending and has config.save called, if it is time. */
-base_status attack_save_if_due(attack_run *run, size_t entry, size_t round,
-                               base_error *err);
-/* Tells config.progress. */
-void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
-                 size_t total);
 /* What a lane has come to, but for its success, goes into the run. */
 base_status attack_note(attack_run *run, size_t entry, size_t round,
                         const attack_lane *lane, base_error *err);
@@ -314,5 +299,34 @@ base_status attack_note(attack_run *run, size_t entry, size_t round,
 base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_error *err);
 /* result of entry `index` from its trials. */
 void attack_summarise(attack_run *run, size_t index);
+
+/* ---- lanes.c --------------------------------------------------------------------------------- */
+
+/* Whether a sample takes part in a round. */
+bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
+                  size_t round);
+/* Gives a sample to a lane; begin of the method. */
+void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
+                       size_t index, size_t round);
+/* Logits and, if wanted, gradients of the rows first .. first + count of batch_images, whose lanes are in
+ * batch_lane; the mean of the plan's eot evaluations. Lanes that are finished get no gradient. */
+base_status attack_evaluate(attack_run *run, const attack_task *task, size_t first,
+                            size_t count, bool gradient, base_error *err);
+/* Judges the point that was evaluated, then next of the method. */
+void attack_lane_answer(attack_lane *lane, const attack_result *result);
+/* Judges what is pending and has config.save called, if it is time. */
+base_status attack_save_if_due(attack_run *run, size_t entry, size_t round,
+                               base_error *err);
+/* Tells config.progress. */
+void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
+                 size_t total);
+
+/* ---- groups.c, drive.c ----------------------------------------------------------------------- */
+
+/* One round over the fixed groups of fixed_batch. */
+base_status attack_drive_groups(attack_run *run, size_t entry, const attack_task *task,
+                                size_t round, base_error *err);
+/* One attack until it is complete or stopped. */
+base_status attack_drive(attack_run *run, size_t entry, base_error *err);
 
 #endif

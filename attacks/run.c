@@ -72,6 +72,35 @@ static base_status check_data(const float *images, const int32_t *labels, size_t
     return BASE_OK;
 }
 
+/* Hands out the memory of a run; walked twice over the same arena, first to measure, so that the sizes cannot
+ * disagree with what is taken. What attacks need of it comes later (grow_lanes). */
+static void plan(attack_run *run)
+{
+    base_arena *arena = &run->arena;
+    const size_t n = run->n, batch = run->target.batch;
+    const size_t image_bytes = run->count * sizeof(float);
+    const size_t logit_bytes = run->target.classes * sizeof(float);
+
+    run->clean_logits = base_arena_take(arena, n, logit_bytes);
+    run->samples = base_arena_take(arena, n, sizeof *run->samples);
+    run->tried = base_arena_take(arena, n, 1);
+    run->adversarial = base_arena_take(arena, n, image_bytes);
+    run->trials = base_arena_take(arena, n, sizeof *run->trials);
+    run->queue = base_arena_take(arena, n, sizeof *run->queue);
+    run->batch_images = base_arena_take(arena, batch, image_bytes);
+    run->batch_gradients = base_arena_take(arena, batch, image_bytes);
+    run->batch_logits = base_arena_take(arena, batch, logit_bytes);
+    run->batch_d_logits = base_arena_take(arena, batch, logit_bytes);
+    run->batch_lane = base_arena_take(arena, batch, sizeof *run->batch_lane);
+    run->pending = base_arena_take(arena, batch, image_bytes);
+    run->pending_list = base_arena_take(arena, batch, sizeof *run->pending_list);
+    run->lanes = base_arena_take(arena, batch, sizeof *run->lanes);
+    run->confirmed = base_arena_take(arena, batch, sizeof *run->confirmed);
+    run->sorting = base_arena_take(arena, n, sizeof *run->sorting);
+    if (run->config.fixed_routing)
+        run->batch_clean = base_arena_take(arena, batch, image_bytes);
+}
+
 base_status attack_run_create(attack_run **out, const attack_target *target,
                               const attack_config *config, const float *images,
                               const int32_t *labels, size_t n, base_error *err)
@@ -93,35 +122,16 @@ base_status attack_run_create(attack_run **out, const attack_target *target,
     run->n = n;
     run->count = count;
     run->trials_of = SIZE_MAX;
-    const size_t batch = target->batch, classes = target->classes;
-    size_t image_bytes = count * sizeof(float), logit_bytes = classes * sizeof(float);
-    run->clean_logits = base_alloc(n, logit_bytes);
-    run->samples = base_alloc(n, sizeof *run->samples);
-    run->tried = base_alloc(n, 1);
-    run->adversarial = base_alloc(n, image_bytes);
-    run->trials = base_alloc(n, sizeof *run->trials);
-    run->queue = base_alloc(n, sizeof *run->queue);
-    run->batch_images = base_alloc(batch, image_bytes);
-    run->batch_gradients = base_alloc(batch, image_bytes);
-    run->batch_logits = base_alloc(batch, logit_bytes);
-    run->batch_d_logits = base_alloc(batch, logit_bytes);
-    run->batch_lane = base_alloc(batch, sizeof *run->batch_lane);
-    run->pending = base_alloc(batch, image_bytes);
-    run->pending_list = base_alloc(batch, sizeof *run->pending_list);
-    run->lanes = base_alloc(batch, sizeof *run->lanes);
-    run->confirmed = base_alloc(batch, sizeof *run->confirmed);
-    run->sorting = base_alloc(n, sizeof *run->sorting);
-    run->batch_clean = config->fixed_routing ? base_alloc(batch, image_bytes) : NULL;
-    if (!run->clean_logits || !run->samples || !run->tried || !run->adversarial ||
-        !run->trials || !run->queue || !run->batch_images || !run->batch_gradients ||
-        !run->batch_logits || !run->batch_d_logits || !run->batch_lane || !run->pending ||
-        !run->pending_list || !run->lanes || !run->confirmed || !run->sorting ||
-        (config->fixed_routing && !run->batch_clean)) {
-        attack_run_destroy(run);
+    plan(run);
+    const size_t bytes = run->arena.used;
+    run->arena = (base_arena){.at = base_alloc(bytes, 1), .bytes = bytes};
+    if (!run->arena.at) {
+        base_free(run);
         return base_fail(err, BASE_NO_MEMORY,
                          "no memory to attack %zu images of %zu numbers", n, count);
     }
-    memcpy(run->adversarial, images, n * image_bytes);
+    plan(run);
+    memcpy(run->adversarial, images, n * count * sizeof(float));
     for (size_t i = 0; i < n; i++)
         run->samples[i] = (attack_sample){.label = labels[i],
                                           .clean_prediction = -1,
@@ -142,71 +152,15 @@ void attack_run_destroy(attack_run *run)
     for (size_t i = 0; i < run->entry_count; i++)
         base_free(run->entries[i].broke);
     base_free(run->entries);
-    base_free(run->clean_logits);
-    base_free(run->samples);
-    base_free(run->tried);
-    base_free(run->adversarial);
-    base_free(run->trials);
-    base_free(run->queue);
-    base_free(run->batch_images);
-    base_free(run->batch_gradients);
-    base_free(run->batch_logits);
-    base_free(run->batch_d_logits);
-    base_free(run->batch_lane);
-    base_free(run->pending);
-    base_free(run->pending_list);
-    base_free(run->lanes);
-    base_free(run->confirmed);
-    base_free(run->sorting);
-    base_free(run->batch_clean);
+    if (!run->config.fixed_routing) /* else it is of the plan */
+        base_free(run->batch_clean);
     base_free(run->batch_route);
     base_free(run->lane_arrays);
     base_free(run->lane_states);
     base_free(run->eot_gradients);
     base_free(run->eot_logits);
+    base_free(run->arena.at);
     base_free(run);
-}
-
-attack_task attack_task_make(const attack_run *run, const attack_spec *spec)
-{
-    const attack_target *target = &run->target;
-    attack_task task = {
-        .classes = target->classes,
-        .channels = target->channels,
-        .height = target->height,
-        .width = target->width,
-        .count = run->count,
-        .norm = run->config.norm,
-        .eps = run->config.eps,
-        .seed = run->config.seed,
-        .early_stop = run->config.early_stop,
-        .spec = spec,
-        .plan = {
-            .steps = 1, .restarts = 1, .targets = 1, .eot = 1, .loss = ATTACK_LOSS_MARGIN}};
-
-    if (spec->method->flags & (ATTACK_ALL_STEPS | ATTACK_ROUTING))
-        task.early_stop = false;
-    spec->method->plan(&task.plan, spec, &task);
-    task.plan.loss = attack_loss_fallback(task.plan.loss, task.classes);
-    if (task.plan.aim != ATTACK_AIM_RANKS)
-        task.plan.targets = 1;
-    else if (task.plan.targets > task.classes - 1)
-        task.plan.targets = task.classes - 1;
-    return task;
-}
-
-double attack_work(const char *spec, const attack_target *target, attack_norm norm)
-{
-    const attack_run view = {.target = *target,
-                             .config = {.norm = norm},
-                             .count = target->channels * target->height * target->width};
-    attack_spec parsed;
-
-    if (attack_spec_parse(&parsed, spec, norm, NULL) != BASE_OK)
-        return 0;
-    const attack_plan plan = attack_task_make(&view, &parsed).plan;
-    const double round = plan.work > 0 ? plan.work : 3 * ((double)plan.steps + 1);
-    return round * (double)(plan.restarts * plan.targets * plan.eot);
 }
 
 /* What the reader of a result must know about it, before it has run. */
@@ -445,50 +399,4 @@ base_status attack_run_go(attack_run *run, base_error *err)
         if (!run->entries[i].result.complete)
             status = attack_drive(run, i, err);
     return status;
-}
-
-/* ---- what came out ------------------------------------------------------------------------- */
-
-size_t attack_run_count(const attack_run *run)
-{
-    return run->entry_count;
-}
-
-const attack_result *attack_run_result(const attack_run *run, size_t i)
-{
-    return i < run->entry_count ? &run->entries[i].result : NULL;
-}
-
-bool attack_run_broke(const attack_run *run, size_t attack, size_t sample)
-{
-    return attack < run->entry_count && sample < run->n &&
-           run->entries[attack].broke[sample];
-}
-
-size_t attack_run_clean(const attack_run *run)
-{
-    size_t right = 0;
-
-    for (size_t i = 0; i < run->n; i++)
-        right += run->samples[i].right;
-    return right;
-}
-
-size_t attack_run_robust(const attack_run *run)
-{
-    size_t robust = 0;
-
-    for (size_t i = 0; i < run->n; i++)
-        robust += run->samples[i].right && !run->samples[i].broken;
-    return robust;
-}
-
-attack_sample attack_run_sample(const attack_run *run, size_t i)
-{
-    return run->samples[i];
-}
-
-const float *attack_run_adversarial(const attack_run *run)
-{
-    return run->adversarial;
 }
