@@ -1,11 +1,12 @@
-/* lanes.c - what both ways of driving an attack do with a lane: give it a sample, evaluate its row, judge the answer
- * (attacks.md 4). Relied on elsewhere: a sample's course depends on its key, its image and the model alone. */
+/* lanes.c - what both ways of driving an attack do with a lane: give it a sample, evaluate
+ * its row, judge the answer (attacks.md 4). Relied on elsewhere: a sample's course depends
+ * on its key, its image and the model alone. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- targets ------------------------------------------------------------------------------ */
+/* ---- targets ------------------------------------------------------------------------- */
 
 /* The wrong class of the given rank by the clean logits, lowest class first on ties. */
 static int32_t ranked_class(const attack_lane *lane, size_t classes, size_t rank)
@@ -46,7 +47,7 @@ static int32_t choose_target(const attack_lane *lane)
     return -1;
 }
 
-/* ---- one lane ------------------------------------------------------------------------------ */
+/* ---- one lane ------------------------------------------------------------------------ */
 
 void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
                        size_t index, size_t round)
@@ -178,7 +179,7 @@ void attack_lane_answer(attack_lane *lane, const attack_result *result)
                      : task->spec->method->next(lane);
 }
 
-/* ---- evaluating rows -------------------------------------------------------------------- */
+/* ---- evaluating rows ----------------------------------------------------------------- */
 
 /* The same rows for a ROUTING method: the target has its own loss. */
 static base_status evaluate_routing(attack_run *run, size_t first, size_t count,
@@ -205,7 +206,8 @@ static base_status evaluate_routing(attack_run *run, size_t first, size_t count,
                                   err);
 }
 
-/* The rows first .. first + count of the batch, with or without gradient; adds to eot's sums. */
+/* The rows first .. first + count of the batch, with or without gradient; adds to eot's
+ * sums. */
 static base_status evaluate_rows(attack_run *run, size_t first, size_t count, bool gradient,
                                  base_error *err)
 {
@@ -275,7 +277,7 @@ base_status attack_evaluate(attack_run *run, const attack_task *task, size_t fir
     return BASE_OK;
 }
 
-/* ---- between rounds ---------------------------------------------------------------------------- */
+/* ---- between rounds ------------------------------------------------------------------ */
 
 bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
                   size_t round)

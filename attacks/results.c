@@ -1,5 +1,5 @@
-/* results.c - what a run has found so far, read. Relied on elsewhere: clean and robust count samples, whatever the
- * order in which they were found. Cannot fail. */
+/* results.c - what a run has found so far, read. Relied on elsewhere: clean and robust
+ * count samples, whatever the order in which they were found. Cannot fail. */
 #include "attacks/attacks_internal.h"
 
 size_t attack_run_count(const attack_run *run)

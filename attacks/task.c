@@ -1,5 +1,5 @@
-/* task.c - what an attack is of one target: its plan, its loss, its stream of random numbers. Relied on elsewhere: the
- * keys of the streams, for ever. */
+/* task.c - what an attack is of one target: its plan, its loss, its stream of random
+ * numbers. Relied on elsewhere: the keys of the streams, for ever. */
 #include "attacks/attacks_internal.h"
 
 attack_task attack_task_make(const attack_run *run, const attack_spec *spec)

@@ -1,5 +1,5 @@
-/* words.c - corruptions and severities as people write them: names, groups, ranges. Relied on elsewhere: the
- * names of groups, and that "all" leaves out "clean". */
+/* words.c - corruptions and severities as people write them: names, groups, ranges. Relied
+ * on elsewhere: the names of groups, and that "all" leaves out "clean". */
 #include "corrupt/corrupt.h"
 
 #include <stdio.h>

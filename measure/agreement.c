@@ -1,6 +1,7 @@
-/* agreement.c - routing of a changed picture against that of the clean one. Follows routing.md 12;
- * 1 - overlap is the routing change of Puigcerver et al. 2022, "On the Adversarial Robustness of Mixture
- * of Experts". Relied on elsewhere: sums run in the order of layers and tokens. */
+/* agreement.c - routing of a changed picture against that of the clean one. Follows
+ * routing.md 12; 1 - overlap is the routing change of Puigcerver et al. 2022, "On the
+ * Adversarial Robustness of Mixture of Experts". Relied on elsewhere: sums run in the order
+ * of layers and tokens. */
 #include "measure/measure.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* cells.c - accuracy under corruption: a cell counts one corruption at one severity, a set of cells gives the
- * errors that the benchmark's figures are made of (Hendrycks and Dietterich 2019, section 4.3). */
+/* cells.c - accuracy under corruption: a cell counts one corruption at one severity, a set
+ * of cells gives the errors that the benchmark's figures are made of (Hendrycks and
+ * Dietterich 2019, section 4.3). */
 #include "measure/measure.h"
 
 #include <math.h>

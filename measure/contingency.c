@@ -1,5 +1,6 @@
-/* contingency.c - tables of classes by experts: mutual information, entropies, purity, and what chance alone
- * would show (routing.md 12, class usage; Cover and Thomas 2006, chapter 2). */
+/* contingency.c - tables of classes by experts: mutual information, entropies, purity, and
+ * what chance alone would show (routing.md 12, class usage; Cover and Thomas 2006, chapter
+ * 2). */
 #include "measure/measure.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* detection.c - how well a score tells positives from negatives: average precision, area under the ROC curve,
- * false positives at 95 % recall. Equal scores share their place, as in scikit-learn. */
+/* detection.c - how well a score tells positives from negatives: average precision, area
+ * under the ROC curve, false positives at 95 % recall. Equal scores share their place, as
+ * in scikit-learn. */
 #include "measure/measure.h"
 
 #include <math.h>

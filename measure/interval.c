@@ -1,6 +1,7 @@
-/* interval.c - how far a figure can be trusted: the interval of a fraction, mean and standard deviation over
- * seeds, whether a difference is more than chance makes likely. Wilson 1927; Student's paired t test;
- * McNemar 1947. Cannot fail. Relied on elsewhere: values that are not finite are left out. */
+/* interval.c - how far a figure can be trusted: the interval of a fraction, mean and
+ * standard deviation over seeds, whether a difference is more than chance makes likely.
+ * Wilson 1927; Student's paired t test; McNemar 1947. Cannot fail. Relied on elsewhere:
+ * values that are not finite are left out. */
 #include "measure/measure.h"
 
 #include <math.h>
@@ -67,7 +68,8 @@ double measure_t_limit(size_t df)
         return INFINITY;
     if (df <= ROWS)
         return table[df - 1];
-    /* Cornish and Fisher's expansion about the normal quantile (Abramowitz and Stegun 26.7.5). */
+    /* Cornish and Fisher's expansion about the normal quantile (Abramowitz and Stegun
+     * 26.7.5). */
     return z + (pow(z, 3) + z) / (4 * n) +
            (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * n * n);
 }

@@ -1,16 +1,20 @@
-/* measure.h - what comes out of a network as numbers that can be believed: scores with their intervals,
- * differences and tests, which experts serve which classes, where tokens go when an image changes, accuracy
- * under corruption, and a network as what attacks work on.
+/* measure.h - what comes out of a network as numbers that can be believed: scores with
+ * their intervals, differences and tests, which experts serve which classes, where tokens
+ * go when an image changes, accuracy under corruption, and a network as what attacks work
+ * on.
  *
  *     #include <stdio.h>
  *
- *     #include "data/data.h"
  *     #include "measure/measure.h"
+ *     #include "train/train.h"
  *
- *     int main(int argc, char **argv) // MODEL.safetensors DATA: accuracy under fog, severity 3
+ *     // MODEL DATA: accuracy under fog of severity 3, as vmoe eval has it
+ *     int main(int argc, char **argv)
  *     {
  *         enum { BATCH = 64, SEVERITY = 3 };
  *         base_error err = {0};
+ *         char *path = NULL, name[4096];
+ *         float table[3 * 256];
  *         vit_model *model = NULL;
  *         vit_run *run = NULL;
  *         data_source *source = NULL;
@@ -18,35 +22,32 @@
  *         data_loader_config feed = data_loader_defaults();
  *         data_batch batch = {0};
  *         data_image image = {0};
- *         const corrupt_config settings = corrupt_config_defaults();
- *         corrupt_set *set = NULL;
- *         corrupt_worker *worker = NULL;
+ *         corrupt_config fog = corrupt_config_defaults();
+ *         corrupt_crew crew = {0};
  *         measure_score score = {0};
- *         float table[3 * 256];
- *         char name[4096];
  *
- *         if (argc != 3 || vit_model_load(&model, argv[1], NULL, &err) != BASE_OK ||
+ *         if (argc != 3 || train_model_path(&path, argv[1], &err) != BASE_OK ||
+ *             vit_model_load(&model, path, NULL, &err) != BASE_OK ||
  *             data_source_open(&source, argv[2], NULL, &err) != BASE_OK)
  *             return fprintf(stderr, "fog MODEL DATA: %s\n", err.text), 1;
  *         const vit_config *c = vit_model_config(model);
- *         const size_t side = (size_t)c->image, floats = 3 * side * side, classes = c->classes;
+ *         const size_t side = c->image, channels = c->channels, classes = c->classes;
+ *         const size_t floats = channels * side * side;
  *         float *inputs = base_alloc(BATCH, floats * sizeof *inputs);
  *         float *logits = base_alloc(BATCH, classes * sizeof *logits);
  *
+ *         train_loader_feed(&feed, c);
  *         feed.batch = BATCH;
- *         feed.size = side;
- *         feed.resize = (size_t)c->resize;
+ *         feed.channels = 3; // a corruption wants colour
  *         feed.bytes = true;
- *         data_normalise_table(table, c->mean, c->std, 3);
+ *         fog.preset = corrupt_preset_of_size(side, side);
+ *         data_normalise_table(table, c->mean, c->std, channels);
  *         base_status status = data_loader_create(&loader, source, &feed, &err);
  *         if (status == BASE_OK)
- *             status = vit_run_create(&run, model, BATCH, VIT_MODE_INFER, VIT_PRECISION_FP32, &err);
+ *             status = vit_run_create(&run, model, BATCH, VIT_MODE_INFER, VIT_PRECISION_FP32,
+ *                                     &err);
  *         if (status == BASE_OK)
- *             status = corrupt_set_create(&set, &settings, &err);
- *         if (status == BASE_OK)
- *             status = corrupt_worker_create(&worker, set, &err);
- *         if (status == BASE_OK)
- *             status = data_image_reserve(&image, side, side, 3, &err);
+ *             status = corrupt_crew_open(&crew, &fog, 1, &err);
  *         if (status == BASE_OK)
  *             status = measure_score_create(&score, classes, &err);
  *         while (status == BASE_OK) {
@@ -54,13 +55,21 @@
  *             if (status != BASE_OK || batch.count == 0)
  *                 break;
  *             for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
+ *                 const unsigned char *clean = batch.bytes + i * side * side * 3;
  *                 data_source_relative_name(source, batch.samples[i], name, sizeof name);
- *                 status = corrupt_apply(worker, image.pixels, batch.bytes + i * floats, side, side,
- *                                        CORRUPT_KIND_FOG, SEVERITY, corrupt_name_key(name), &err);
- *                 data_normalise(inputs + i * floats, &image, table);
+ *                 status = data_image_reserve(&image, side, side, 3, &err);
+ *                 if (status == BASE_OK)
+ *                     status = corrupt_apply(crew.worker[0], image.pixels, clean, side, side,
+ *                                            CORRUPT_KIND_FOG, SEVERITY,
+ *                                            corrupt_name_key(name), &err);
+ *                 if (status == BASE_OK)
+ *                     status = data_image_convert(&image, channels, &err);
+ *                 if (status == BASE_OK)
+ *                     data_normalise(inputs + i * floats, &image, table);
  *             }
  *             if (status == BASE_OK)
- *                 status = vit_run_forward(run, logits, inputs, batch.count, &(vit_step){0}, &err);
+ *                 status = vit_run_forward(run, logits, inputs, batch.count, &(vit_step){0},
+ *                                          &err);
  *             for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
  *                 const measure_verdict v =
  *                     measure_verdict_make(logits + i * classes, classes, batch.labels[i]);
@@ -71,14 +80,15 @@
  *             return fprintf(stderr, "fog: %s\n", err.text), 1;
  *         double low, high;
  *         measure_interval(&low, &high, score.top1, score.samples);
- *         printf("top-1 %.2f %%, 95 %% interval %.2f to %.2f\n", 100 * measure_score_top1(&score),
- *                100 * low, 100 * high);
- *         return 0; // everything has a _destroy or _close; the end of the program will do here
+ *         printf("top-1 %.2f %%, 95 %% interval %.2f to %.2f\n",
+ *                100 * measure_score_top1(&score), 100 * low, 100 * high);
+ *         return 0; // everything has a _destroy or _close; the end of the program does it
  *     }
  *
- * Numbers in, numbers out: nothing here reads files, prints or knows where images come from. Sums run in the
- * order of the calls, in double: no result depends on batches or threads. Threads are OpenMP's. Fractions are
- * 0..1, losses and entropies nats. One thread at a time on one object. */
+ * Numbers in, numbers out: nothing here reads files, prints or knows where images come
+ * from. Sums run in the order of the calls, in double: no result depends on batches or
+ * threads. Threads are OpenMP's. Fractions are 0..1, losses and entropies nats. One thread
+ * at a time on one object. */
 #ifndef MEASURE_MEASURE_H
 #define MEASURE_MEASURE_H
 
@@ -87,7 +97,7 @@
 #include "corrupt/corrupt.h"
 #include "vit/vit.h"
 
-/* ---- counting how right a classifier is (score.c) ------------------------------------------ */
+/* ---- counting how right a classifier is (score.c) ------------------------------------ */
 
 /* Index of the largest of row [count], the first of equals; count >= 1. */
 size_t measure_arg_max(const float *row, size_t count);
@@ -142,8 +152,8 @@ double measure_score_top1(const measure_score *score);
 double measure_score_top5(const measure_score *score);
 /* Mean over usable samples, nats; NaN without any. */
 double measure_score_loss(const measure_score *score);
-/* Expected calibration error 0..1: sum over bins of |right - confidence| / usable samples; NaN
- * without any. */
+/* Expected calibration error 0..1: sum over bins of |right - confidence| / usable samples;
+ * NaN without any. */
 double measure_score_ece(const measure_score *score);
 
 /* Two classes that are taken for one another. */
@@ -155,7 +165,7 @@ typedef struct measure_confused {
 size_t measure_score_confused(measure_confused *out, size_t room,
                               const measure_score *score);
 
-/* ---- intervals, differences, tests (interval.c) ------------------------------------------ */
+/* ---- intervals, differences, tests (interval.c) -------------------------------------- */
 
 /* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples
  * >= 1. */
@@ -170,15 +180,15 @@ typedef struct measure_mean {
 /* NaN among values are left out. */
 measure_mean measure_mean_of(const double *values, size_t count);
 
-/* Two entries on one figure: differences by seed, because a seed's data order and first weights are the same
- * for all routers and much of the spread over seeds with them. */
+/* Two entries on one figure: differences by seed, because a seed's data order and first
+ * weights are the same for all routers and much of the spread over seeds with them. */
 typedef struct measure_difference {
     size_t count;   /* seeds that both have */
     double points;  /* mean of value - value of the other; NaN: unknown */
     double spread;  /* standard deviation of these differences, n - 1; NaN: unknown */
     double spreads; /* points / spread */
-    double
-        limit; /* spreads beyond which it is hardly chance: two-sided paired t test at 95 % */
+    /* Spreads beyond which it is hardly chance: two-sided paired t test at 95 %. */
+    double limit;
     bool clear; /* beyond it */
 } measure_difference;
 /* a, b [count] by seed, NaN: unknown. */
@@ -203,7 +213,7 @@ typedef struct measure_detection {
 measure_detection measure_detection_of(double *positive, size_t p, double *negative,
                                        size_t n);
 
-/* ---- classes by experts (contingency.c, usage.c) ------------------------------------------ */
+/* ---- classes by experts (contingency.c, usage.c) ------------------------------------- */
 
 enum { MEASURE_SHUFFLES = 20 }; /* permutations of the labels, routing.md 12 */
 
@@ -221,9 +231,9 @@ typedef struct measure_table {
 
 /* table [classes, experts]. Cannot fail. */
 measure_table measure_table_of(const uint64_t *table, size_t classes, size_t experts);
-/* What a table of these items shows where there is nothing to see: means over MEASURE_SHUFFLES
- * permutations of the labels over the items. counts [items, experts] of each item (an image keeps its
- * tokens together), labels [items] in 0..classes - 1. */
+/* What a table of these items shows where there is nothing to see: means over
+ * MEASURE_SHUFFLES permutations of the labels over the items. counts [items, experts] of
+ * each item (an image keeps its tokens together), labels [items] in 0..classes - 1. */
 base_status measure_table_chance(measure_table *mean, const uint32_t *counts,
                                  const int32_t *labels, size_t items, size_t classes,
                                  size_t experts, uint64_t seed, base_error *err);
@@ -271,19 +281,21 @@ typedef struct measure_probe {
     bool converged; /* else the limit of iterations came first */
 } measure_probe;
 
-/* Multinomial logistic regression with bias: minimises the mean cross-entropy + l2 / 2 * |weights|^2 on the
- * rows of x [n, width] that are not held_out [n], after every column was scaled to mean 0 and variance
- * 1 there; both halves are then classified. Rows with a label < 0 are left out; labels below classes.
- * L-BFGS from 0 (Liu and Nocedal 1989), deterministic. Fails for want of memory only. */
+/* Multinomial logistic regression with bias: minimises the mean cross-entropy + l2 / 2 *
+ * |weights|^2 on the rows of x [n, width] that are not held_out [n], after every column was
+ * scaled to mean 0 and variance 1 there; both halves are then classified. Rows with a label
+ * < 0 are left out; labels below classes. L-BFGS from 0 (Liu and Nocedal 1989),
+ * deterministic. Fails for want of memory only. */
 base_status measure_probe_fit(measure_probe *out, const float *x, const int32_t *labels,
                               const bool *held_out, size_t n, size_t width, size_t classes,
                               double l2, base_error *err);
 
 /* ---- embeddings (pca.c, tsne.c) ------------------------------------------ */
 
-/* The `axes` principal components of x [n, width]: out [n, axes] are the centred rows on them, the largest
- * variance first, variance [axes] (of the population) theirs and *total that of all columns; either may
- * be NULL. The sign is such that the largest weight of an axis is positive. axes <= width. */
+/* The `axes` principal components of x [n, width]: out [n, axes] are the centred rows on
+ * them, the largest variance first, variance [axes] (of the population) theirs and *total
+ * that of all columns; either may be NULL. The sign is such that the largest weight of an
+ * axis is positive. axes <= width. */
 base_status measure_pca(float *out, double *variance, double *total, const float *x,
                         size_t n, size_t width, size_t axes, base_error *err);
 
@@ -291,13 +303,14 @@ typedef struct measure_tsne_options {
     double perplexity; /* 0: 30; lowered to (n - 1) / 3 */
     int iterations;    /* 0: 750 */
 } measure_tsne_options;
-/* t-SNE of x [n, width] in the plane: out [n, 2]; *divergence (NULL: not wanted) is the Kullback-Leibler
- * divergence reached. Exact: n^2 floats and n^2 steps an iteration, for some thousand points. */
+/* t-SNE of x [n, width] in the plane: out [n, 2]; *divergence (NULL: not wanted) is the
+ * Kullback-Leibler divergence reached. Exact: n^2 floats and n^2 steps an iteration, for
+ * some thousand points. */
 base_status measure_tsne(float *out, double *divergence, const float *x, size_t n,
                          size_t width, const measure_tsne_options *options,
                          base_error *err);
 
-/* ---- where the tokens of a pass went (agreement.c, shift.c) ------------------------------------------ */
+/* ---- where the tokens of a pass went (agreement.c, shift.c) -------------------------- */
 
 enum { MEASURE_MASK_WORDS = VIT_EXPERTS_MAX / 64 };
 
@@ -319,7 +332,8 @@ void measure_trace_take(measure_trace *trace, const vit_run *run);
 bool measure_trace_same(const measure_trace *a, const measure_trace *b, size_t layer,
                         size_t token);
 
-/* Sums over tokens of one MoE layer; [0]: of images whose answer stayed, [1]: whose answer changed. */
+/* Sums over tokens of one MoE layer; [0]: of images whose answer stayed, [1]: whose answer
+ * changed. */
 typedef struct measure_agreement {
     double tokens[2];
     double overlap[2]; /* |S and S'| / |S or S'| of kept experts, 0 when both are empty */
@@ -350,12 +364,13 @@ typedef struct measure_shift {
     double left[VIT_EXPERTS_MAX];     /* tokens that an expert had and has no more */
 } measure_shift;
 
-/* One image of two passes, clean and changed, into shift [layers] and, unless NULL, also into part [layers];
- * 1 - its mean IoU, NaN when no token has an expert in either. */
+/* One image of two passes, clean and changed, into shift [layers] and, unless NULL, also
+ * into part [layers]; 1 - its mean IoU, NaN when no token has an expert in either. */
 double measure_shift_add(measure_shift *shift, measure_shift *part,
                          const measure_trace *clean, const measure_trace *other,
                          size_t image);
-/* Assignments made and dropped for one image of the last pass of run; which: 0 clean, 1 changed. */
+/* Assignments made and dropped for one image of the last pass of run; which: 0 clean, 1
+ * changed. */
 void measure_shift_assigned(measure_shift *shift, int which, const vit_run *run,
                             size_t image);
 
@@ -380,14 +395,15 @@ base_status measure_cell_create(measure_cell *cell, corrupt_pair pair, size_t cl
 void measure_cell_destroy(measure_cell *cell); /* zeroed is fine */
 /* The load of the last pass of run, whose images are corrupted. */
 void measure_cell_pass(measure_cell *cell, const vit_run *run);
-/* One image of that pass against its clean self; flipped: it is answered otherwise. clean: the pass over the
- * clean images; not looked at without MoE layers. */
+/* One image of that pass against its clean self; flipped: it is answered otherwise. clean:
+ * the pass over the clean images; not looked at without MoE layers. */
 void measure_cell_compare(measure_cell *cell, bool flipped, const measure_trace *clean,
                           const vit_run *run, size_t image);
 /* NULL: not among them. */
 const measure_cell *measure_cell_find(const measure_cell *cells, size_t count,
                                       corrupt_kind kind, int severity);
-/* Top-1 errors for corrupt_mce and the like, NaN where there is no image; clean: of the same images. */
+/* Top-1 errors for corrupt_mce and the like, NaN where there is no image; clean: of the
+ * same images. */
 void measure_cell_errors(corrupt_errors *out, const measure_cell *cells, size_t count,
                          const measure_score *clean);
 /* Sums over the severities of a kind, of one MoE layer. */
@@ -404,17 +420,19 @@ typedef struct measure_cell_means {
 measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count,
                                          corrupt_kind kind);
 
-/* ---- a network as what attacks work on (target.c, route.c) ------------------------------------------ */
+/* ---- a network as what attacks work on (target.c, route.c) --------------------------- */
 
 typedef struct measure_target measure_target;
 
-/* Runs for up to batch images. precision judges; gradients are in fp32. model is borrowed. */
+/* Runs for up to batch images. precision judges; gradients are in fp32; model is
+ * borrowed. */
 base_status measure_target_create(measure_target **out, const vit_model *model,
                                   size_t batch, vit_precision precision, base_error *err);
 void measure_target_destroy(measure_target *target);
 /* The table of functions for attacks/; it borrows the target. */
 attack_target measure_target_table(measure_target *target);
-/* Logits [count, K] of images [count, C, S, S] in [0, 1]; what measure_target_run then shows. */
+/* Logits [count, K] of images [count, C, S, S] in [0, 1]; what measure_target_run then
+ * shows. */
 base_status measure_target_look(measure_target *target, float *logits, const float *images,
                                 size_t count, base_error *err);
 /* From now on image i goes by the experts of images[i]; NULL: routing is free. */
@@ -424,13 +442,14 @@ base_status measure_target_freeze(measure_target *target, const float *images, s
 bool measure_target_replays(const measure_target *target);
 /* The run behind measure_target_look, for its routing. */
 const vit_run *measure_target_run(const measure_target *target);
-/* Adds to loss [B] of each image the sum over its tokens of the largest router logit outside the token's set
- * minus the smallest inside it; slope [T, E] is overwritten with the gradient. Image i's sets [N, k] lie at
- * sets + i * set_step. routing->logits must be there. */
+/* Adds to loss [B] of each image the sum over its tokens of the largest router logit
+ * outside the token's set minus the smallest inside it; slope [T, E] is overwritten with
+ * the gradient. Image i's sets [N, k] lie at sets + i * set_step. routing->logits must be
+ * there. */
 void measure_route_loss(double *loss, float *slope, const vit_routing *routing,
                         const uint16_t *sets, size_t set_step, size_t k);
 
-/* ---- figures as JSON (json.c) ----------------------------------------------------------------- */
+/* ---- figures as JSON (json.c) -------------------------------------------------------- */
 
 struct json_t; /* of jansson.h */
 /* A number, or null for what is not finite. NULL: no memory. */

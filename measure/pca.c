@@ -1,6 +1,6 @@
-/* pca.c - principal components (Pearson 1901): the directions of largest variance, by orthogonal iteration on the
- * covariance with a Rayleigh-Ritz step (Golub and Van Loan 2013, algorithms 8.2.4 and 8.3; Jacobi's
- * method 8.5 for the small matrix). */
+/* pca.c - principal components (Pearson 1901): the directions of largest variance, by
+ * orthogonal iteration on the covariance with a Rayleigh-Ritz step (Golub and Van Loan
+ * 2013, algorithms 8.2.4 and 8.3; Jacobi's method 8.5 for the small matrix). */
 #include "measure/measure.h"
 
 #include <math.h>
@@ -49,7 +49,8 @@ static double dot(const double *a, const double *b, size_t n)
     return sum;
 }
 
-/* Gram and Schmidt, twice over, on the rows of q [count, width]; a row that vanishes becomes zero. */
+/* Gram and Schmidt, twice over, on the rows of q [count, width]; a row that vanishes
+ * becomes zero. */
 static void orthonormalise(double *q, size_t count, size_t width)
 {
     for (size_t i = 0; i < count; i++) {
@@ -98,7 +99,8 @@ static void rotate(double *a, double *v, size_t count, size_t p, size_t q)
     }
 }
 
-/* Eigenvectors of a (symmetric, used up) into the rows of v, the largest eigenvalue first, into value. */
+/* Eigenvectors of a (symmetric, used up) into the rows of v, the largest eigenvalue first,
+ * into value. */
 static void jacobi(double *value, double *v, double *a, size_t count)
 {
     memset(v, 0, count * count * sizeof *v);
@@ -152,7 +154,8 @@ static void apply(space *s)
                 dot(s->covariance + d * s->width, s->q + i * s->width, s->width);
 }
 
-/* q becomes the best eigenvectors in the space of its rows (Rayleigh and Ritz); image is scratch. */
+/* q becomes the best eigenvectors in the space of its rows (Rayleigh and Ritz); image is
+ * scratch. */
 static void settle(space *s)
 {
     apply(s);

@@ -1,10 +1,11 @@
-/* probe.c - linear probes: how well a linear classifier finds a label in vectors (routing.md 11, 3). Multinomial
- * logistic regression, fitted by L-BFGS: Liu and Nocedal 1989, "On the limited memory BFGS method for
- * large scale optimization", algorithm 2.1 (two-loop recursion), with backtracking to Armijo's condition,
- * which a convex objective allows; a pair whose curvature is not positive is left out.
+/* probe.c - linear probes: how well a linear classifier finds a label in vectors
+ * (routing.md 11, 3). Multinomial logistic regression, fitted by L-BFGS: Liu and Nocedal
+ * 1989, "On the limited memory BFGS method for large scale optimization", algorithm 2.1
+ * (two-loop recursion), with backtracking to Armijo's condition, which a convex objective
+ * allows; a pair whose curvature is not positive is left out.
  *
- * Products are float32 sums over blocks of rows, added up in double in the order of the rows: no result
- * depends on the number of threads. */
+ * Products are float32 sums over blocks of rows, added up in double in the order of the
+ * rows: no result depends on the number of threads. */
 #include "measure/measure.h"
 
 #include <math.h>
@@ -142,7 +143,7 @@ static double objective(double *gradient, fit *f, const double *w)
     return loss / n + 0.5 * f->l2 * squares;
 }
 
-/* ---- L-BFGS ---------------------------------------------------------------------------------- */
+/* ---- L-BFGS -------------------------------------------------------------------------- */
 
 typedef struct memory {
     size_t size;
@@ -271,9 +272,10 @@ static void minimise(measure_probe *out, fit *f, memory *m, double *vectors[5])
         f->weight[i] = (float)w[i];
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------- */
 
-/* Mean and 1 / deviation of each column over the rows of training; 0 for a column that is constant. */
+/* Mean and 1 / deviation of each column over the rows of training; 0 for a column that is
+ * constant. */
 static void scales_find(fit *f)
 {
     const double n = (double)f->rows;

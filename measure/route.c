@@ -1,6 +1,7 @@
-/* route.c - what the attack 'router' maximises (attacks.md 9.7): how far router logits are from letting a
- * token's former set of experts go. Relied on elsewhere: positive for a token where an expert outside the set
- * beats one inside; ties go to the lowest expert; a set of all experts counts nothing. */
+/* route.c - what the attack 'router' maximises (attacks.md 9.7): how far router logits are
+ * from letting a token's former set of experts go. Relied on elsewhere: positive for a
+ * token where an expert outside the set beats one inside; ties go to the lowest expert; a
+ * set of all experts counts nothing. */
 #include "measure/measure.h"
 
 #include <string.h>

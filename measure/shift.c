@@ -1,7 +1,8 @@
-/* shift.c - by how much the routing of changed images differs from that of the clean ones. Follows Puigcerver
- * et al. 2022, "On the adversarial robustness of mixture of experts" (arXiv 2210.10253), appendix, for the
- * change of routing as 1 - IoU; differs: tokens with no expert on either side are left out of the mean and
- * counted. Relied on elsewhere: sums run in the order of images, layers and tokens. */
+/* shift.c - by how much the routing of changed images differs from that of the clean ones.
+ * Follows Puigcerver et al. 2022, "On the adversarial robustness of mixture of experts"
+ * (arXiv 2210.10253), appendix, for the change of routing as 1 - IoU; differs: tokens with
+ * no expert on either side are left out of the mean and counted. Relied on elsewhere: sums
+ * run in the order of images, layers and tokens. */
 #include "measure/measure.h"
 
 #include <math.h>

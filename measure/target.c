@@ -1,8 +1,9 @@
-/* target.c - a network of vit/ as what attacks/ works on: mean and standard deviation lie inside, so
- * that an attack sees pixels in [0, 1] (attacks.md 1); two runs share the weights, one for logits alone and
- * one that keeps what the gradient needs. Relied on elsewhere: pixels v / 255 become what the loader makes
- * of the byte v, to the bit (the attack's clean accuracy is that of vmoe eval); gradients are computed in
- * fp32, whatever precision judges. */
+/* target.c - a network of vit/ as what attacks/ works on: mean and standard deviation lie
+ * inside, so that an attack sees pixels in [0, 1] (attacks.md 1); two runs share the
+ * weights, one for logits alone and one that keeps what the gradient needs. Relied on
+ * elsewhere: pixels v / 255 become what the loader makes of the byte v, to the bit (the
+ * attack's clean accuracy is that of vmoe eval); gradients are computed in fp32, whatever
+ * precision judges. */
 #include "measure/measure.h"
 
 #include <string.h>
@@ -121,8 +122,8 @@ static base_status target_freeze(void *user, const float *images, size_t count,
     return measure_target_freeze(user, images, count, err);
 }
 
-/* The clean images' own sets into clean_sets, in the precision that judges. An attack shows the same images
- * step after step. */
+/* The clean images' own sets into clean_sets, in the precision that judges. An attack shows
+ * the same images step after step. */
 static base_status clean_look(measure_target *t, const float *clean, size_t count,
                               base_error *err)
 {

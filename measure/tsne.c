@@ -1,8 +1,9 @@
-/* tsne.c - points of many dimensions in the plane, neighbours kept: t-SNE, exact. Follows van der Maaten and
- * Hinton 2008, "Visualizing Data using t-SNE", algorithm 1, with its adaptive gains (Jacobs 1988).
- * differs: starts from the two principal components in place of random points (Kobak and Berens 2019),
- * exaggerates by 12 for 250 iterations in place of 4 for 50 and learns at max(n / 48, 50) (the size of
- * the exaggeration's own step; Belkina et al. 2019), so nothing is drawn and a seed means nothing. */
+/* tsne.c - points of many dimensions in the plane, neighbours kept: t-SNE, exact. Follows
+ * van der Maaten and Hinton 2008, "Visualizing Data using t-SNE", algorithm 1, with its
+ * adaptive gains (Jacobs 1988). differs: starts from the two principal components in place
+ * of random points (Kobak and Berens 2019), exaggerates by 12 for 250 iterations in place
+ * of 4 for 50 and learns at max(n / 48, 50) (the size of the exaggeration's own step;
+ * Belkina et al. 2019), so nothing is drawn and a seed means nothing. */
 #include "measure/measure.h"
 
 #include <math.h>
@@ -34,8 +35,9 @@ static void distances(float *row, const float *x, size_t i, size_t n, size_t wid
     }
 }
 
-/* Squared distances of row i into p(j | i) whose perplexity is the wanted one: beta = 1 / (2 sigma^2) by
- * bisection. Distances count from the nearest point, else all would round to zero. */
+/* Squared distances of row i into p(j | i) whose perplexity is the wanted one: beta = 1 /
+ * (2 sigma^2) by bisection. Distances count from the nearest point, else all would round to
+ * zero. */
 static void conditional(float *row, size_t i, size_t n, double perplexity)
 {
     const double wanted = log(perplexity);
@@ -98,7 +100,8 @@ static void similarities(float *p, const float *x, size_t n, size_t width,
     }
 }
 
-/* One point's pull towards its neighbours, push from all, and share of the sum of all 1 / (1 + d^2). */
+/* One point's pull towards its neighbours, push from all, and share of the sum of all 1 /
+ * (1 + d^2). */
 typedef struct force {
     float pull[2], push[2];
     float sum;

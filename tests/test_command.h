@@ -1,5 +1,6 @@
-/* test_command.h - what the tests of a command share: a folder of their own, twelve pictures and a drawn
- * network in it, names of further files, a run of the program and the JSON that it wrote. */
+/* test_command.h - what the tests of a command share: a folder of their own, twelve
+ * pictures and a drawn network in it, names of further files, a run of the program and the
+ * JSON that it wrote. */
 #ifndef TESTS_TEST_COMMAND_H
 #define TESTS_TEST_COMMAND_H
 

@@ -1,4 +1,5 @@
-/* test_measure_statistics.c - the counts, fits and tests behind the figures: tables, probes, embeddings, differences, detection. */
+/* test_measure_statistics.c - the counts, fits and tests behind the figures: tables,
+ * probes, embeddings, differences, detection. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -14,7 +15,7 @@ static base_rng stream(uint64_t a)
     return base_rng_make(21, BASE_PURPOSE_TEST, a, 0, 0);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------- */
 
 START_TEST(the_golden_table_is_met)
 {
@@ -80,7 +81,7 @@ START_TEST(shuffled_labels_show_what_chance_shows)
 }
 END_TEST
 
-/* ---- probes ------------------------------------------------------------------------------------ */
+/* ---- probes -------------------------------------------------------------------------- */
 
 enum { PROBE_ROWS = 300, PROBE_WIDTH = 6 };
 
@@ -143,7 +144,8 @@ START_TEST(a_probe_finds_nothing_in_labels_by_lot)
 }
 END_TEST
 
-/* Chance is of the held-out part, whatever is frequent in the other, and no less than a guess. */
+/* Chance is of the held-out part, whatever is frequent in the other, and no less than a
+ * guess. */
 START_TEST(chance_of_a_probe_is_of_its_test)
 {
     size_t most[3] = {0}, best = 0;
@@ -235,9 +237,10 @@ START_TEST(threads_change_no_bit_of_a_probe)
 }
 END_TEST
 
-/* ---- embeddings -------------------------------------------------------------------------------- */
+/* ---- embeddings ---------------------------------------------------------------------- */
 
-/* Axes 3, 2, 1 and 0.5 wide, turned in two planes; the sample's own covariance is what must be found. */
+/* Axes 3, 2, 1 and 0.5 wide, turned in two planes; the sample's own covariance is what must
+ * be found. */
 START_TEST(principal_components_are_those_of_the_covariance)
 {
     enum { N = 400, D = 4 };
@@ -364,7 +367,7 @@ START_TEST(threads_change_no_bit_of_an_embedding)
 }
 END_TEST
 
-/* ---- Limits --------------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(few_equal_or_no_points_stay_finite)
 {
@@ -407,7 +410,7 @@ START_TEST(a_constant_column_says_nothing)
 }
 END_TEST
 
-/* ---- differences and tests ---------------------------------------------------------------- */
+/* ---- differences and tests ----------------------------------------------------------- */
 
 START_TEST(mean_and_spread_of_three_seeds)
 {
@@ -496,8 +499,8 @@ static void check_detection(double *positive, size_t p, double *negative, size_t
     ck_assert_double_eq_tol(d.fpr95, fpr95, 1e-12);
 }
 
-/* Reference values: scikit-learn 1.9 (average_precision_score, roc_auc_score) and the fpr_and_fdr_at_recall of the
- * authors of ImageNet-O. */
+/* Reference values: scikit-learn 1.9 (average_precision_score, roc_auc_score) and the
+ * fpr_and_fdr_at_recall of the authors of ImageNet-O. */
 START_TEST(detection_is_measured_as_scikit_learn_does)
 {
     double p[64], n[80];

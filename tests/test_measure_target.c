@@ -1,9 +1,9 @@
-/* test_measure_target.c - a network as the target of attacks: pixels in 0..1, its gradient, its experts held and told
- * apart. */
+/* test_measure_target.c - a network as the target of attacks: pixels in 0..1, its gradient,
+ * its experts held and told apart. */
 #include "tests/test_run.h"
 #include "tests/test_target.h"
 
-/* ---- the target ------------------------------------------------------------------------------------ */
+/* ---- the target ---------------------------------------------------------------------- */
 
 START_TEST(both_runs_give_the_same_logits)
 {
@@ -101,7 +101,8 @@ static void route(double *loss, const float *in, size_t count)
                      BASE_OK);
 }
 
-/* Of the image itself no loss is positive; the sum over a batch has the slope that the target says. */
+/* Of the image itself no loss is positive; the sum over a batch has the slope that the
+ * target says. */
 START_TEST(the_routing_loss_reaches_the_pixels)
 {
     static float gradient[COUNT * FLOATS];

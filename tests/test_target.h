@@ -1,4 +1,5 @@
-/* test_target.h - a drawn network as the target of attacks, for the tests of what works on one. */
+/* test_target.h - a drawn network as the target of attacks, for the tests of what works on
+ * one. */
 #ifndef TESTS_TEST_TARGET_H
 #define TESTS_TEST_TARGET_H
 

@@ -3,7 +3,7 @@
 #include "tests/test_target.h"
 #include "train/train_internal.h"
 
-/* ---- training on worse images ------------------------------------------------------------------------- */
+/* ---- training on worse images -------------------------------------------------------- */
 
 static const train_adversary_kind kinds[] = {TRAIN_ADVERSARY_PGD, TRAIN_ADVERSARY_FGSM_RS,
                                              TRAIN_ADVERSARY_TRADES};
