@@ -1,0 +1,203 @@
+/* test_train_loop.c - the order of a run's work, and checkpoints that are exchanged as a
+ * whole. */
+#include "tests/test_folder.h"
+#include "tests/test_run.h"
+#include "train/train.h"
+
+/* A run of four steps whose work is a letter each: an evaluation after every second step, a
+ * checkpoint with it. */
+typedef struct letters {
+    char done[64];
+    int step, evaluated, saved,
+        stop_at;      /* stop_at: asked to stop at this step, -1: never */
+    bool stop_inside; /* ... and only the evaluation hears of it */
+} letters;
+
+static void put(letters *l, char c)
+{
+    const size_t used = strlen(l->done);
+
+    ck_assert_uint_lt(used + 1, sizeof l->done);
+    l->done[used] = c;
+}
+
+static bool evaluation_due(const void *user)
+{
+    const letters *l = user;
+
+    return l->step > 0 && l->step % 2 == 0 && l->evaluated != l->step;
+}
+
+static bool checkpoint_due(const void *user)
+{
+    const letters *l = user;
+
+    return l->step > 0 && l->step % 2 == 0 && l->saved != l->step;
+}
+
+static bool done(const void *user)
+{
+    return ((const letters *)user)->step == 4;
+}
+
+static bool stop(void *user)
+{
+    const letters *l = user;
+
+    return l->step == l->stop_at && (!l->stop_inside || strchr(l->done, 'i'));
+}
+
+static base_status evaluate(void *user, base_error *err)
+{
+    letters *l = user;
+
+    if (l->step == l->stop_at) {
+        put(l, 'i');
+        return base_fail(err, BASE_INTERRUPTED, "stopped");
+    }
+    put(l, 'e');
+    l->evaluated = l->step;
+    return BASE_OK;
+}
+
+static base_status save(void *user, base_error *err)
+{
+    letters *l = user;
+
+    (void)err;
+    put(l, 'c');
+    l->saved = l->step;
+    return BASE_OK;
+}
+
+static base_status step(void *user, base_error *err)
+{
+    letters *l = user;
+
+    if (l->step == 3 && l->stop_at == 99)
+        return base_fail(err, BASE_NUMERIC, "not finite");
+    put(l, 's');
+    l->step++;
+    return BASE_OK;
+}
+
+static base_status leave(void *user, base_error *err)
+{
+    put(user, 'l');
+    return base_fail(err, BASE_INTERRUPTED, "left");
+}
+
+static base_status go(letters *l)
+{
+    const train_loop loop = {l,        evaluation_due, checkpoint_due, done, stop,
+                             evaluate, save,           step,           leave};
+
+    return train_loop_run(&loop, NULL);
+}
+
+START_TEST(a_run_evaluates_saves_and_steps)
+{
+    letters l = {.stop_at = -1};
+
+    ck_assert_int_eq(go(&l), BASE_OK);
+    ck_assert_str_eq(l.done, "ssecssec");
+    ck_assert_int_eq(go(&l), BASE_OK); /* finished: nothing is done again */
+    ck_assert_str_eq(l.done, "ssecssec");
+}
+END_TEST
+
+START_TEST(a_run_that_goes_on_makes_the_evaluation_it_owes)
+{
+    letters l = {.step = 2, .stop_at = -1};
+
+    ck_assert_int_eq(go(&l), BASE_OK);
+    ck_assert_str_eq(l.done, "ecssec");
+}
+END_TEST
+
+START_TEST(a_run_that_is_stopped_leaves_before_the_next_step)
+{
+    letters between = {.stop_at = 1}, due = {.stop_at = 4};
+    letters inside = {.stop_at = 2, .stop_inside = true};
+
+    ck_assert_int_eq(go(&between), BASE_INTERRUPTED);
+    ck_assert_str_eq(between.done, "sl");
+    ck_assert_int_eq(go(&due), BASE_INTERRUPTED); /* the end, but an evaluation is owed */
+    ck_assert_str_eq(due.done, "ssecssl");
+    ck_assert_int_eq(go(&inside), BASE_INTERRUPTED);
+    ck_assert_str_eq(inside.done, "ssil");
+}
+END_TEST
+
+START_TEST(a_failure_ends_the_run_as_it_is)
+{
+    letters l = {.stop_at = 99};
+
+    ck_assert_int_eq(go(&l), BASE_NUMERIC);
+    ck_assert_str_eq(l.done, "ssecs");
+}
+END_TEST
+
+/* ---- checkpoints --------------------------------------------------------------------- */
+
+static base_status write_both(void *user, const char *model, const char *state,
+                              base_error *err)
+{
+    const char *word = user;
+
+    test_write(model, word, strlen(word));
+    if (strcmp(word, "bad") == 0)
+        return base_fail(err, BASE_IO, "disk full");
+    test_write(state, word, strlen(word));
+    return BASE_OK;
+}
+
+START_TEST(a_checkpoint_is_exchanged_as_a_whole)
+{
+    char *dir = test_folder_make(), *model = test_path(dir, "last/model.safetensors"),
+         *fresh = test_path(dir, "last.new");
+
+    ck_assert_ptr_null(train_checkpoint_last(dir));
+    ck_assert_int_eq(train_checkpoint_save(dir, "last", write_both, "one", NULL), BASE_OK);
+    ck_assert_int_eq(train_checkpoint_save(dir, "last", write_both, "two", NULL), BASE_OK);
+    test_holds(model, "two");
+    ck_assert_int_eq(train_checkpoint_save(dir, "last", write_both, "bad", NULL), BASE_IO);
+    test_holds(model, "two");
+    ck_assert(!test_exists(fresh));
+    base_free(fresh);
+    base_free(model);
+    test_folder_remove(dir);
+}
+END_TEST
+
+START_TEST(a_kill_between_two_renames_leaves_the_older_one)
+{
+    char *dir = test_folder_make(), *live = test_path(dir, "last"),
+         *old = test_path(dir, "last.old");
+
+    ck_assert_int_eq(train_checkpoint_save(dir, "last", write_both, "one", NULL), BASE_OK);
+    ck_assert_int_eq(rename(live, old), 0);
+    char *found = train_checkpoint_last(dir);
+    ck_assert_str_eq(found, old);
+    base_free(found);
+    base_free(old);
+    base_free(live);
+    test_folder_remove(dir);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("train_loop");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+
+    tcase_add_test(core, a_run_evaluates_saves_and_steps);
+    tcase_add_test(core, a_run_that_goes_on_makes_the_evaluation_it_owes);
+    tcase_add_test(core, a_run_that_is_stopped_leaves_before_the_next_step);
+    tcase_add_test(core, a_checkpoint_is_exchanged_as_a_whole);
+    tcase_add_test(limits, a_failure_ends_the_run_as_it_is);
+    tcase_add_test(limits, a_kill_between_two_renames_leaves_the_older_one);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}
