@@ -108,21 +108,21 @@ attack_config attack_config_defaults(void);
 
 /* ---- attacks ------------------------------------------------------------------------------ */
 
-/* An option of an attack, "pgd:steps=40,alpha=0.01,restarts=5". */
-typedef struct attack_option {
-    const char *name;    /* ended by NULL */
-    const char *choices; /* "ce|dlr|margin": the value is an index; NULL: a number */
-    double initial;      /* NaN: decided by others, see help */
-    double low, high;
-    bool integer;
-    const char *help;
-} attack_option;
+/* What can be set of attacks, "pgd:steps=40,alpha=0.01,restarts=5". Each has some of these (attack_options, which
+ * say what they mean, their units and ranges); the others are 0. */
+typedef struct attack_settings {
+    int steps, restarts, targets, eot, draws, queries, rounds, pairs;
+    int start, loss, aim, rescale; /* indices of choices */
+    double alpha, relative;        /* alpha NaN: by relative */
+    double sparsity, decay, c, lr, kappa, overshoot, back, p, delta;
+} attack_settings;
 
-/* i-th attack's name, NULL past the end; its one-line summary with its source; its options; whether it
- * works in a norm. NULL or false for an unknown name. */
+/* i-th attack's name, NULL past the end; its one-line summary with its source; its options and their
+ * defaults; whether it works in a norm. NULL or false for an unknown name. */
 const char *attack_name(size_t i);
 const char *attack_summary(const char *name);
-const attack_option *attack_options(const char *name);
+const base_field *attack_options(const char *name); /* of attack_settings */
+const attack_settings *attack_defaults(const char *name);
 bool attack_knows_norm(const char *name, attack_norm norm);
 /* i-th preset's name, NULL past the end; what it holds for a norm: specs separated by blanks, NULL when
  * there is no such preset or nothing in it knows the norm. */
@@ -160,8 +160,9 @@ enum { ATTACK_CURVE_MAX = 64 };
 /* The outcome of one attack of the run, over n samples. Counts are of samples unless said otherwise;
  * of an attack that was stopped they tell what is known so far. */
 typedef struct attack_result {
-    char spec[160];          /* as it was added */
-    const char *name, *loss; /* loss: after a fall-back for want of classes */
+    char spec[160];           /* as it was added */
+    attack_settings settings; /* with all its defaults */
+    const char *name, *loss;  /* loss: after a fall-back for want of classes */
     char note[160]; /* what a reader must know (a fall-back, fewer targets), or "" */
     bool complete;
     size_t evaluated; /* it was let at */

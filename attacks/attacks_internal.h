@@ -14,7 +14,7 @@
 
 /* ---- methods ------------------------------------------------------------------------------ */
 
-enum { ATTACK_OPTIONS_MAX = 16, ATTACK_ARRAYS_MAX = 8 };
+enum { ATTACK_ARRAYS_MAX = 8 };
 
 /* Bits of attack_method.norms and .flags. */
 enum {
@@ -37,10 +37,10 @@ enum {
 
 typedef struct attack_method attack_method;
 
-/* An attack with the values of its options, in the order of method->options; choices as their index. */
+/* An attack with the values of its options. */
 typedef struct attack_spec {
     const attack_method *method;
-    double option[ATTACK_OPTIONS_MAX];
+    attack_settings settings;
     char text[160];
 } attack_spec;
 
@@ -127,7 +127,8 @@ typedef struct attack_lane {
 
 struct attack_method {
     const char *name, *summary;
-    const attack_option *options; /* ended by name NULL; at most ATTACK_OPTIONS_MAX */
+    const base_field *options; /* of attack_settings */
+    const attack_settings *defaults;
     unsigned norms, flags;
     size_t arrays; /* [D] each, in every lane */
     size_t state_bytes;
@@ -148,8 +149,6 @@ extern const attack_method attack_method_apgd_l1_ce, attack_method_apgd_l1_dlr,
 /* NULL past the end; NULL for an unknown name. */
 const attack_method *attack_method_at(size_t i);
 const attack_method *attack_method_find(const char *name);
-/* The value of an option, by name; asserts that the method has it. */
-double attack_spec_value(const attack_spec *spec, const char *option);
 /* Fills *out from "NAME:key=value,..." */
 base_status attack_spec_parse(attack_spec *out, const char *text, attack_norm norm,
                               base_error *err);

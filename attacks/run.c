@@ -172,13 +172,14 @@ static void describe(attack_entry *entry, const attack_run *run, const attack_ta
 
     method->plan(&asked, &entry->spec, task);
     memcpy(result->spec, entry->spec.text, sizeof result->spec);
+    result->settings = entry->spec.settings;
     result->name = method->name;
     result->loss = attack_loss_name(task->plan.loss);
     entry->rounds = task->plan.targets * task->plan.restarts;
     result->restarts = entry->rounds;
     if (method->flags & ATTACK_ROUTING) {
         result->loss = "routing";
-        result->restarts = (size_t)attack_spec_value(&entry->spec, "restarts");
+        result->restarts = (size_t)entry->spec.settings.restarts;
     }
     if (asked.loss != task->plan.loss)
         snprintf(result->note, sizeof result->note,

@@ -3,8 +3,6 @@
  * draws, so names never change; "NAME:key=value,..." is what reports quote. */
 #include "attacks/attacks_internal.h"
 
-#include <assert.h>
-#include <math.h>
 #include <string.h>
 
 static const attack_method *const methods[] = {
@@ -69,11 +67,18 @@ const char *attack_summary(const char *name)
     return method ? method->summary : NULL;
 }
 
-const attack_option *attack_options(const char *name)
+const base_field *attack_options(const char *name)
 {
     const attack_method *method = attack_method_find(name);
 
     return method ? method->options : NULL;
+}
+
+const attack_settings *attack_defaults(const char *name)
+{
+    const attack_method *method = attack_method_find(name);
+
+    return method ? method->defaults : NULL;
 }
 
 bool attack_knows_norm(const char *name, attack_norm norm)
@@ -100,89 +105,26 @@ const char *attack_preset(const char *name, attack_norm norm)
     return NULL;
 }
 
-double attack_spec_value(const attack_spec *spec, const char *option)
-{
-    for (size_t i = 0; spec->method->options[i].name; i++)
-        if (strcmp(spec->method->options[i].name, option) == 0)
-            return spec->option[i];
-    assert(!"an option that the method has");
-    return NAN;
-}
-
-/* "2/255" or a plain number. */
-static bool parse_value(double *out, const char *text)
-{
-    char part[64];
-    const char *slash = strchr(text, '/');
-    double above, below;
-
-    if (!slash)
-        return base_parse_real(out, text);
-    if ((size_t)(slash - text) >= sizeof part)
-        return false;
-    memcpy(part, text, (size_t)(slash - text));
-    part[slash - text] = 0;
-    if (!base_parse_real(&above, part) || !base_parse_real(&below, slash + 1) || below == 0)
-        return false;
-    *out = above / below;
-    return true;
-}
-
-/* The place of word in "a|b|c", -1 if it is not there. */
-static int choice_index(const char *choices, const char *word)
-{
-    const size_t length = strlen(word);
-    int index = 0;
-
-    for (const char *at = choices;; index++) {
-        const size_t span = strcspn(at, "|");
-        if (span == length && strncmp(at, word, span) == 0)
-            return index;
-        if (at[span] == 0)
-            return -1;
-        at += span + 1;
-    }
-}
-
 static base_status set_option(attack_spec *spec, const char *key, const char *text,
                               base_error *err)
 {
-    const attack_option *options = spec->method->options;
-    const char *attack = spec->method->name, *nearest = NULL;
-    size_t fewest = SIZE_MAX, i = 0;
+    const base_field *options = spec->method->options,
+                     *option = base_field_find(options, key);
+    const char *attack = spec->method->name;
+    char expected[128];
 
-    for (; options[i].name && strcmp(options[i].name, key) != 0; i++) {
-        const size_t edits = base_edit_distance(options[i].name, key);
-        if (edits < fewest) {
-            fewest = edits;
-            nearest = options[i].name;
-        }
-    }
-    const attack_option *option = &options[i];
-    if (!option->name) {
+    if (!option) {
+        const base_field *nearest = base_field_nearest(options, key);
         return nearest ? base_fail(err, BASE_USAGE,
                                    "attack '%s' has no option '%s'; the nearest is '%s'",
-                                   attack, key, nearest)
+                                   attack, key, nearest->name)
                        : base_fail(err, BASE_USAGE, "attack '%s' has no options, not '%s'",
                                    attack, key);
     }
-    if (option->choices) {
-        const int choice = choice_index(option->choices, text);
-        if (choice < 0)
-            return base_fail(err, BASE_USAGE, "attack '%s': '%s' is '%s', expected %s",
-                             attack, key, text, option->choices);
-        spec->option[i] = choice;
+    if (base_field_set(&spec->settings, option, text))
         return BASE_OK;
-    }
-    double value;
-    if (!parse_value(&value, text) || (option->integer && value != floor(value)))
-        return base_fail(err, BASE_USAGE, "attack '%s': '%s' is '%s', expected %s number",
-                         attack, key, text, option->integer ? "a whole" : "a");
-    if (value < option->low || value > option->high)
-        return base_fail(err, BASE_USAGE, "attack '%s': '%s' is %s, expected %.9g to %.9g",
-                         attack, key, text, option->low, option->high);
-    spec->option[i] = value;
-    return BASE_OK;
+    return base_fail(err, BASE_USAGE, "attack '%s': '%s' is '%s', expected %s", attack, key,
+                     text, base_field_expected(expected, sizeof expected, option));
 }
 
 static base_status unknown_attack(const char *name, base_error *err)
@@ -242,10 +184,7 @@ base_status attack_spec_parse(attack_spec *out, const char *text, attack_norm no
     if (norm == ATTACK_NORM_L1 && spec.method->in_l1)
         spec.method = spec.method->in_l1;
     base_status status = check_norm(spec.method, norm, err);
-    for (size_t i = 0; spec.method->options[i].name; i++) {
-        assert(i < ATTACK_OPTIONS_MAX);
-        spec.option[i] = spec.method->options[i].initial;
-    }
+    spec.settings = *spec.method->defaults;
     while (status == BASE_OK && at) {
         char *comma = strchr(at, ',');
         if (comma)

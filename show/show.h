@@ -68,6 +68,8 @@ base_status show_document_picture(show_document *document, const char *key,
 
 /* Finite numbers as numbers, others as null; text that is no UTF-8 with \xNN. */
 json_t *show_json_real(double value);
+/* An object of every member of settings, choices by word, null for "auto". */
+json_t *show_json_fields(const base_field *fields, const void *settings);
 json_t *show_json_text(const char *text);
 /* What stands at a path ("paths" below), borrowed; NULL: nothing, or null. json may be NULL. */
 json_t *show_json_find(const json_t *json, const char *path);

@@ -11,6 +11,26 @@ json_t *show_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *show_json_fields(const base_field *fields, const void *settings)
+{
+    json_t *json = json_object();
+    char room[64];
+
+    for (const base_field *f = fields; f && f->name; f++) {
+        const base_value v = base_field_get(settings, f, room, sizeof room);
+        json_t *value = NULL;
+        switch (v.kind) {
+        case BASE_VALUE_NONE: value = json_null(); break;
+        case BASE_VALUE_INT: value = json_integer(v.whole); break;
+        case BASE_VALUE_REAL: value = json_real(v.real); break;
+        case BASE_VALUE_BOOL: value = json_boolean(v.flag); break;
+        case BASE_VALUE_TEXT: value = show_json_text(v.text); break;
+        }
+        json_object_set_new(json, f->name, value);
+    }
+    return json;
+}
+
 json_t *show_json_text(const char *text)
 {
     json_t *json = json_string(text); /* NULL for what is no UTF-8 */

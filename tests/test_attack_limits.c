@@ -290,18 +290,23 @@ START_TEST(specs_that_mean_nothing_are_refused_with_the_nearest)
                 "no attack or preset is called 'standrad'; the nearest is 'standard'");
     add_refused(run, "pgd:step=4",
                 "attack 'pgd' has no option 'step'; the nearest is 'steps'");
-    add_refused(run, "pgd:steps=0", "attack 'pgd': 'steps' is 0, expected 1 to 100000");
+    add_refused(run, "pgd:steps=0",
+                "attack 'pgd': 'steps' is '0', expected a whole number from 1 to 100000");
     add_refused(run, "pgd:steps=2.5",
-                "attack 'pgd': 'steps' is '2.5', expected a whole number");
-    add_refused(run, "pgd:alpha=2/0", "attack 'pgd': 'alpha' is '2/0', expected a number");
+                "attack 'pgd': 'steps' is '2.5', expected a whole number from 1 to 100000");
+    add_refused(
+        run, "pgd:alpha=2/0",
+        "attack 'pgd': 'alpha' is '2/0', expected a number from 0 to 1000000 or auto");
     add_refused(run, "pgd:loss=mse",
-                "attack 'pgd': 'loss' is 'mse', expected ce|margin|dlr");
-    add_refused(run, "pgd:loss=m", "attack 'pgd': 'loss' is 'm', expected ce|margin|dlr");
+                "attack 'pgd': 'loss' is 'mse', expected one of ce|margin|dlr");
+    add_refused(run, "pgd:loss=m",
+                "attack 'pgd': 'loss' is 'm', expected one of ce|margin|dlr");
     add_refused(run, "pgd:steps", "attack 'pgd': 'steps' is not of the form key=value");
     add_refused(run, "pgd:", "attack 'pgd': '' is not of the form key=value");
     add_refused(run, " ", "the list of attacks is empty");
-    add_refused(run, "pgd:restarts=1000,targets=1000,steps=7,alpha=0x1p",
-                "attack 'pgd': 'alpha' is '0x1p', expected a number");
+    add_refused(
+        run, "pgd:restarts=1000,targets=1000,steps=7,alpha=0x1p",
+        "attack 'pgd': 'alpha' is '0x1p', expected a number from 0 to 1000000 or auto");
     attack_run_destroy(run);
     config.norm = ATTACK_NORM_L1;
     ck_assert_int_eq(create(&run, &config, N), BASE_OK);
@@ -329,10 +334,10 @@ START_TEST(fractions_and_words_are_understood)
                                        "pgd:alpha=2/255,steps=7,loss=margin,aim=least",
                                        ATTACK_NORM_LINF, &err),
                      BASE_OK);
-    ck_assert_double_eq_tol(attack_spec_value(&spec, "alpha"), 2.0 / 255, 1e-15);
-    ck_assert_double_eq(attack_spec_value(&spec, "steps"), 7);
-    ck_assert_double_eq(attack_spec_value(&spec, "loss"), 1);
-    ck_assert_double_eq(attack_spec_value(&spec, "aim"), 2);
+    ck_assert_double_eq_tol(spec.settings.alpha, 2.0 / 255, 1e-15);
+    ck_assert_int_eq(spec.settings.steps, 7);
+    ck_assert_int_eq(spec.settings.loss, 1);
+    ck_assert_int_eq(spec.settings.aim, 2);
     ck_assert_str_eq(spec.text, "pgd:alpha=2/255,steps=7,loss=margin,aim=least");
 }
 END_TEST

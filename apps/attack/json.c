@@ -47,46 +47,6 @@ static json_t *doubles_json(const double *values, size_t count, double over)
     return list;
 }
 
-/* Where "key=" begins in a spec, behind ':' or ','; NULL: it is not set. */
-static const char *spec_value(const char *spec, const char *key)
-{
-    const size_t length = strlen(key);
-
-    for (const char *at = strchr(spec, ':'); at; at = strchr(at, ','))
-        if (strncmp(++at, key, length) == 0 && at[length] == '=')
-            return at + length + 1;
-    return NULL;
-}
-
-/* Every option of the attack with the value it had. */
-static json_t *params_json(const attack_result *r)
-{
-    const attack_option *o = attack_options(r->name);
-    json_t *params = json_object();
-    char text[64];
-
-    for (; o && o->name; o++) {
-        const char *value = spec_value(r->spec, o->name);
-        const char *word = o->choices;
-
-        if (value) {
-            snprintf(text, sizeof text, "%.*s", (int)strcspn(value, ","), value);
-            double number;
-            json_object_set_new(params, o->name,
-                                base_parse_real(&number, text) ? json_real(number)
-                                                               : show_json_text(text));
-            continue;
-        }
-        for (int i = 0; word && i < (int)o->initial; i++)
-            word = strchr(word, '|') + 1;
-        if (word)
-            snprintf(text, sizeof text, "%.*s", (int)strcspn(word, "|"), word);
-        json_object_set_new(params, o->name,
-                            word ? json_string(text) : show_json_real(o->initial));
-    }
-    return params;
-}
-
 json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size_t clean)
 {
     const double n = (double)a->n;
@@ -100,7 +60,8 @@ json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size
         json_array_append_new(restarts, count_json(r->by_restart[i]));
     json_object_set_new(json, "name", json_string(r->name));
     json_object_set_new(json, "spec", show_json_text(r->spec));
-    json_object_set_new(json, "params", params_json(r));
+    json_object_set_new(json, "params",
+                        show_json_fields(attack_options(r->name), &r->settings));
     json_object_set_new(json, "loss", json_string(r->loss ? r->loss : ""));
     json_object_set_new(json, "note", r->note[0] ? show_json_text(r->note) : json_null());
     json_object_set_new(json, "mode", json_string(modes[a->args->mode]));

@@ -14,12 +14,9 @@ static const char control_spec[] = "noise:draws=5";
 
 static bool has_option(const char *name, const char *key)
 {
-    const attack_option *options = attack_options(name);
+    const base_field *options = attack_options(name);
 
-    for (size_t i = 0; options && options[i].name; i++)
-        if (strcmp(options[i].name, key) == 0)
-            return true;
-    return false;
+    return options && base_field_find(options, key);
 }
 
 enum { WORD_MAX = 120 }; /* characters of an attack with its options */

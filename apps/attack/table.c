@@ -138,22 +138,12 @@ void app_attack_print(const app_attack *a)
 
 /* ---- vmoe attack --list ------------------------------------------------------------------------------- */
 
-static void option_print(const attack_option *o)
+static void option_print(const base_field *o, const attack_settings *defaults)
 {
     char initial[64], help[512];
 
-    if (o->choices) {
-        const char *word = o->choices;
-
-        for (int i = 0; i < (int)o->initial; i++)
-            word = strchr(word, '|') + 1;
-        snprintf(initial, sizeof initial, "%.*s", (int)strcspn(word, "|"), word);
-    } else if (isnan(o->initial)) {
-        snprintf(initial, sizeof initial, "auto");
-    } else {
-        base_real_text(initial, sizeof initial, o->initial);
-    }
-    printf("    %-10s %-8s ", o->name, initial);
+    printf("    %-10s %-8s ", o->name,
+           base_field_text(initial, sizeof initial, defaults, o));
     snprintf(help, sizeof help, "%s%s%s%s", o->help, o->choices ? " (" : "",
              o->choices ? o->choices : "", o->choices ? ")" : "");
     app_print_wrapped(help, 24);
@@ -172,8 +162,8 @@ void app_attack_list(void)
             if (attack_knows_norm(name, norms[n]))
                 printf("%s%s", shown++ ? ", " : "", attack_norm_name(norms[n]));
         printf("): %s\n", attack_summary(name));
-        for (const attack_option *o = attack_options(name); o && o->name; o++)
-            option_print(o);
+        for (const base_field *o = attack_options(name); o && o->name; o++)
+            option_print(o, attack_defaults(name));
     }
     printf("\npresets\n");
     for (size_t i = 0; attack_preset_name(i); i++) {

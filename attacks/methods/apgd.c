@@ -125,28 +125,33 @@ static attack_want next(attack_lane *lane)
     return lane->step == task->plan.steps ? ATTACK_WANT_LOGITS : ATTACK_WANT_GRADIENT;
 }
 
-static const attack_option options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "iterations N"},
-    {"restarts", NULL, 1, 1, 1000, true, "random starts"},
-    {"eot", NULL, 1, 1, 1000, true, "evaluations averaged a point, for random models"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("steps", steps, 1, 100000, "iterations N"),
+    BASE_INT("restarts", restarts, 1, 1000, "random starts"),
+    BASE_INT("eot", eot, 1, 1000, "evaluations averaged a point, for random models"),
     {0},
 };
+static const attack_settings defaults = {.steps = 100, .restarts = 1, .eot = 1};
 
-static const attack_option target_options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "iterations N"},
-    {"restarts", NULL, 1, 1, 1000, true, "random starts for each target"},
-    {"targets", NULL, 9, 1, 1000, true, "best wrong classes aimed at in turn"},
-    {"eot", NULL, 1, 1, 1000, true, "evaluations averaged a point, for random models"},
+static const base_field target_options[] = {
+    BASE_INT("steps", steps, 1, 100000, "iterations N"),
+    BASE_INT("restarts", restarts, 1, 1000, "random starts for each target"),
+    BASE_INT("targets", targets, 1, 1000, "best wrong classes aimed at in turn"),
+    BASE_INT("eot", eot, 1, 1000, "evaluations averaged a point, for random models"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings target_defaults = {
+    .steps = 100, .restarts = 1, .targets = 9, .eot = 1};
 
 void attack_apgd_plan_ce(attack_plan *plan, const attack_spec *spec,
                          const attack_task *task)
 {
     (void)task;
-    plan->steps = (size_t)attack_spec_value(spec, "steps");
-    plan->restarts = (size_t)attack_spec_value(spec, "restarts");
-    plan->eot = (size_t)attack_spec_value(spec, "eot");
+    plan->steps = (size_t)spec->settings.steps;
+    plan->restarts = (size_t)spec->settings.restarts;
+    plan->eot = (size_t)spec->settings.eot;
     plan->loss = ATTACK_LOSS_CE;
 }
 
@@ -163,13 +168,14 @@ void attack_apgd_plan_target(attack_plan *plan, const attack_spec *spec,
     attack_apgd_plan_ce(plan, spec, task);
     plan->loss = ATTACK_LOSS_DLR_TARGET;
     plan->aim = ATTACK_AIM_RANKS;
-    plan->targets = (size_t)attack_spec_value(spec, "targets");
+    plan->targets = (size_t)spec->settings.targets;
 }
 
 const attack_method attack_method_apgd_ce = {
     .name = "apgd-ce",
     .summary = "Auto-PGD on the cross-entropy (Croce and Hein 2020)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = ARRAYS,
     .state_bytes = sizeof(apgd_state),
@@ -183,6 +189,7 @@ const attack_method attack_method_apgd_dlr = {
     .name = "apgd-dlr",
     .summary = "Auto-PGD on the difference of logits ratio (Croce and Hein 2020)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = ARRAYS,
     .state_bytes = sizeof(apgd_state),
@@ -196,6 +203,7 @@ const attack_method attack_method_apgd_t = {
     .name = "apgd-t",
     .summary = "Auto-PGD on the targeted ratio, class after class (Croce and Hein 2020)",
     .options = target_options,
+    .defaults = &target_defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = ARRAYS,
     .state_bytes = sizeof(apgd_state),

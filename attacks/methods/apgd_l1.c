@@ -163,25 +163,31 @@ static attack_want next(attack_lane *lane)
                : ATTACK_WANT_GRADIENT;
 }
 
-static const attack_option options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "iterations of the three phases together"},
-    {"restarts", NULL, 1, 1, 1000, true, "random starts"},
-    {"eot", NULL, 1, 1, 1000, true, "evaluations averaged a point, for random models"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("steps", steps, 1, 100000, "iterations of the three phases together"),
+    BASE_INT("restarts", restarts, 1, 1000, "random starts"),
+    BASE_INT("eot", eot, 1, 1000, "evaluations averaged a point, for random models"),
     {0},
 };
+static const attack_settings defaults = {.steps = 100, .restarts = 1, .eot = 1};
 
-static const attack_option target_options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "iterations of the three phases together"},
-    {"restarts", NULL, 1, 1, 1000, true, "random starts for each target"},
-    {"targets", NULL, 9, 1, 1000, true, "best wrong classes aimed at in turn"},
-    {"eot", NULL, 1, 1, 1000, true, "evaluations averaged a point, for random models"},
+static const base_field target_options[] = {
+    BASE_INT("steps", steps, 1, 100000, "iterations of the three phases together"),
+    BASE_INT("restarts", restarts, 1, 1000, "random starts for each target"),
+    BASE_INT("targets", targets, 1, 1000, "best wrong classes aimed at in turn"),
+    BASE_INT("eot", eot, 1, 1000, "evaluations averaged a point, for random models"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings target_defaults = {
+    .steps = 100, .restarts = 1, .targets = 9, .eot = 1};
 
 const attack_method attack_method_apgd_l1_ce = {
     .name = "apgd-l1-ce",
     .summary = "sparse Auto-PGD on the cross-entropy, three budgets (Croce and Hein 2021)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_L1,
     .arrays = ARRAYS,
     .state_bytes = sizeof(l1_state),
@@ -194,6 +200,7 @@ const attack_method attack_method_apgd_l1_dlr = {
     .name = "apgd-l1-dlr",
     .summary = "the same on the difference of logits ratio",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_L1,
     .arrays = ARRAYS,
     .state_bytes = sizeof(l1_state),
@@ -206,6 +213,7 @@ const attack_method attack_method_apgd_l1_t = {
     .name = "apgd-l1-t",
     .summary = "the same on the targeted ratio, class after class",
     .options = target_options,
+    .defaults = &target_defaults,
     .norms = ATTACK_L1,
     .arrays = ARRAYS,
     .state_bytes = sizeof(l1_state),

@@ -22,22 +22,25 @@ typedef struct cw_state {
     double last;         /* loss at the last look */
 } cw_state;
 
-static const attack_option options[] = {
-    {"steps", NULL, 1000, 1, 1e6, true, "steps of Adam in a round"},
-    {"rounds", NULL, 5, 1, 30, true, "of the binary search over c"},
-    {"c", NULL, 0.01, 1e-9, 1e9, false, "first weight of the misclassification term"},
-    {"lr", NULL, 0.005, 1e-9, 10, false, "step length of Adam"},
-    {"aim", "none|random|least|second|next", 0, 0, 0, false, "towards which wrong class"},
-    {"kappa", NULL, 0, 0, 1e6, false, "margin by which the wrong class must win"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("steps", steps, 1, 1e6, "steps of Adam in a round"),
+    BASE_INT("rounds", rounds, 1, 30, "of the binary search over c"),
+    BASE_REAL("c", c, 1e-9, 1e9, "first weight of the misclassification term"),
+    BASE_REAL("lr", lr, 1e-9, 10, "step length of Adam"),
+    BASE_CHOICE("aim", aim, "none|random|least|second|next", "towards which wrong class"),
+    BASE_REAL("kappa", kappa, 0, 1e6, "margin by which the wrong class must win"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings defaults = {
+    .steps = 1000, .rounds = 5, .c = 0.01, .lr = 0.005};
 
 static void plan(attack_plan *p, const attack_spec *spec, const attack_task *task)
 {
     (void)task;
-    p->steps =
-        (size_t)(attack_spec_value(spec, "steps") * attack_spec_value(spec, "rounds"));
-    p->aim = (attack_aim)attack_spec_value(spec, "aim");
+    p->steps = (size_t)(spec->settings.steps * spec->settings.rounds);
+    p->aim = (attack_aim)spec->settings.aim;
     p->loss = p->aim == ATTACK_AIM_NONE ? ATTACK_LOSS_MARGIN : ATTACK_LOSS_REACH_TARGET;
 }
 
@@ -68,7 +71,7 @@ static attack_want begin(attack_lane *lane)
 {
     cw_state *s = lane->state;
 
-    s->c = attack_spec_value(lane->task->spec, "c");
+    s->c = lane->task->spec->settings.c;
     return start_round(lane);
 }
 
@@ -85,8 +88,8 @@ static attack_want next_round(attack_lane *lane)
         s->c = s->high > 0 ? (s->low + s->high) / 2 : 10 * s->c;
     }
     s->round++;
-    lane->step = s->round * (size_t)attack_spec_value(spec, "steps");
-    if (s->round == (size_t)attack_spec_value(spec, "rounds"))
+    lane->step = s->round * (size_t)spec->settings.steps;
+    if (s->round == (size_t)spec->settings.rounds)
         return ATTACK_WANT_NO_MORE;
     return start_round(lane);
 }
@@ -96,9 +99,9 @@ static attack_want next(attack_lane *lane)
     cw_state *s = lane->state;
     const attack_task *task = lane->task;
     const attack_spec *spec = task->spec;
-    const size_t steps = (size_t)attack_spec_value(spec, "steps");
+    const size_t steps = (size_t)spec->settings.steps;
     const size_t tenth = steps >= 10 ? steps / 10 : 1;
-    const double kappa = attack_spec_value(spec, "kappa");
+    const double kappa = spec->settings.kappa;
     /* minimised: |v - x|^2 + c max(z_y - max of others, -kappa), towards a target c max(max
      * of others - z_t, -kappa); lane->value is the negative of the maximum's argument */
     const double distance =
@@ -122,8 +125,7 @@ static attack_want next(attack_lane *lane)
         lane->array[GRADIENT][i] = (float)(slope * 2 * v * (1 - v)); /* dv/dw */
     }
     attack_adam(lane->array[WEIGHT], lane->array[MEAN], lane->array[SQUARE],
-                lane->array[GRADIENT], task->count, attack_spec_value(spec, "lr"),
-                ++s->step);
+                lane->array[GRADIENT], task->count, spec->settings.lr, ++s->step);
     lane->step++;
     put_point(lane);
     return s->step == steps ? ATTACK_WANT_LOGITS : ATTACK_WANT_GRADIENT;
@@ -133,6 +135,7 @@ const attack_method attack_method_cw = {
     .name = "cw",
     .summary = "smallest L2 change with a search over c (Carlini and Wagner 2017)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_L2,
     .flags = ATTACK_MINIMAL,
     .arrays = ARRAYS,

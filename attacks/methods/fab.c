@@ -23,28 +23,40 @@ typedef struct fab_state {
     double distance; /* to it; negative: none yet */
 } fab_state;
 
-static const attack_option options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "projections"},
-    {"restarts", NULL, 1, 1, 1000, true, "starts; those after the first at a random point"},
-    {"alpha", NULL, 0.1, 0, 1, false, "largest pull towards the clean image"},
-    {"overshoot", NULL, 1.05, 1, 10, false,
-     "length of a step over the distance to the plane"},
-    {"back", NULL, 0.9, 0, 1, false,
-     "how much of a success's distance is kept for the next try"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("steps", steps, 1, 100000, "projections"),
+    BASE_INT("restarts", restarts, 1, 1000,
+             "starts; those after the first at a random point"),
+    BASE_REAL("alpha", alpha, 0, 1, "largest pull towards the clean image"),
+    BASE_REAL("overshoot", overshoot, 1, 10,
+              "length of a step over the distance to the plane"),
+    BASE_REAL("back", back, 0, 1,
+              "how much of a success's distance is kept for the next try"),
     {0},
 };
+static const attack_settings defaults = {
+    .steps = 100, .restarts = 1, .alpha = 0.1, .overshoot = 1.05, .back = 0.9};
 
-static const attack_option target_options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "projections"},
-    {"restarts", NULL, 1, 1, 1000, true, "starts; those after the first at a random point"},
-    {"targets", NULL, 9, 1, 1000, true, "classes tried, best first"},
-    {"alpha", NULL, 0.1, 0, 1, false, "largest pull towards the clean image"},
-    {"overshoot", NULL, 1.05, 1, 10, false,
-     "length of a step over the distance to the plane"},
-    {"back", NULL, 0.9, 0, 1, false,
-     "how much of a success's distance is kept for the next try"},
+static const base_field target_options[] = {
+    BASE_INT("steps", steps, 1, 100000, "projections"),
+    BASE_INT("restarts", restarts, 1, 1000,
+             "starts; those after the first at a random point"),
+    BASE_INT("targets", targets, 1, 1000, "classes tried, best first"),
+    BASE_REAL("alpha", alpha, 0, 1, "largest pull towards the clean image"),
+    BASE_REAL("overshoot", overshoot, 1, 10,
+              "length of a step over the distance to the plane"),
+    BASE_REAL("back", back, 0, 1,
+              "how much of a success's distance is kept for the next try"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings target_defaults = {.steps = 100,
+                                                .restarts = 1,
+                                                .targets = 9,
+                                                .alpha = 0.1,
+                                                .overshoot = 1.05,
+                                                .back = 0.9};
 
 static bool targeted(const attack_lane *lane)
 {
@@ -53,15 +65,15 @@ static bool targeted(const attack_lane *lane)
 
 static void plan(attack_plan *p, const attack_spec *spec, const attack_task *task)
 {
-    p->steps = (size_t)attack_spec_value(spec, "steps");
-    p->restarts = (size_t)attack_spec_value(spec, "restarts");
+    p->steps = (size_t)spec->settings.steps;
+    p->restarts = (size_t)spec->settings.restarts;
     p->loss = ATTACK_LOSS_MARGIN_TARGET;
     /* a step looks at its new point, then at the planes there: of one class, or of each */
     p->work = (double)p->steps * (1 + 3 * (double)(task->classes - 1));
     if (spec->method == &attack_method_fab_t) {
         p->aim = ATTACK_AIM_RANKS;
         p->work = 4 * (double)p->steps;
-        p->targets = (size_t)attack_spec_value(spec, "targets");
+        p->targets = (size_t)spec->settings.targets;
     }
 }
 
@@ -122,8 +134,8 @@ static attack_want begin(attack_lane *lane)
 static void advance(attack_lane *lane, const float *w, double gap)
 {
     const attack_task *task = lane->task;
-    const double alpha = attack_spec_value(task->spec, "alpha");
-    const double eta = attack_spec_value(task->spec, "overshoot");
+    const double alpha = task->spec->settings.alpha;
+    const double eta = task->spec->settings.overshoot;
     float *d1 = lane->array[MOVE], *d0 = lane->array[MOVE_CLEAN];
     double travelled = 0;
 
@@ -167,7 +179,7 @@ static attack_want next(attack_lane *lane)
             return ATTACK_WANT_NO_MORE;
         s->checked = true;
         if (s->crossed) {
-            const double back = attack_spec_value(task->spec, "back");
+            const double back = task->spec->settings.back;
             for (size_t i = 0; i < task->count; i++)
                 lane->point[i] =
                     clamp01((double)lane->x[i] +
@@ -199,6 +211,7 @@ const attack_method attack_method_fab = {
     .summary =
         "smallest change, a gradient of each class at each step (Croce and Hein 2020)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_ALL_NORMS,
     .flags = ATTACK_MINIMAL,
     .arrays = ARRAYS,
@@ -212,6 +225,7 @@ const attack_method attack_method_fab_t = {
     .name = "fab-t",
     .summary = "smallest change to each of the likeliest classes (Croce and Hein 2020)",
     .options = target_options,
+    .defaults = &target_defaults,
     .norms = ATTACK_ALL_NORMS,
     .flags = ATTACK_MINIMAL,
     .arrays = PLANE, /* the gradient itself is the plane */

@@ -5,10 +5,13 @@
 
 #include <string.h>
 
-static const attack_option fgsm_options[] = {
-    {"loss", "ce|margin|dlr", 0, 0, 0, false, "what the gradient is of"},
+#define BASE_STRUCT attack_settings
+static const base_field fgsm_options[] = {
+    BASE_CHOICE("loss", loss, "ce|margin|dlr", "what the gradient is of"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings fgsm_defaults = {0};
 
 /* In the order of the choices. */
 static const attack_loss losses[] = {ATTACK_LOSS_CE, ATTACK_LOSS_MARGIN, ATTACK_LOSS_DLR};
@@ -17,7 +20,7 @@ static void fgsm_plan(attack_plan *plan, const attack_spec *spec, const attack_t
 {
     (void)task;
     plan->steps = 1;
-    plan->loss = losses[(size_t)attack_spec_value(spec, "loss")];
+    plan->loss = losses[(size_t)spec->settings.loss];
 }
 
 static attack_want begin_at_image(attack_lane *lane)
@@ -41,26 +44,30 @@ const attack_method attack_method_fgsm = {
     .name = "fgsm",
     .summary = "one gradient step of the full budget (Goodfellow et al. 2015)",
     .options = fgsm_options,
+    .defaults = &fgsm_defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .plan = fgsm_plan,
     .begin = begin_at_image,
     .next = fgsm_next,
 };
 
-static const attack_option mi_options[] = {
-    {"steps", NULL, 10, 1, 100000, true, "gradient steps"},
-    {"decay", NULL, 1, 0, 10, false, "of the momentum, mu"},
-    {"loss", "ce|margin|dlr", 0, 0, 0, false, "what the gradient is of"},
+#define BASE_STRUCT attack_settings
+static const base_field mi_options[] = {
+    BASE_INT("steps", steps, 1, 100000, "gradient steps"),
+    BASE_REAL("decay", decay, 0, 10, "of the momentum, mu"),
+    BASE_CHOICE("loss", loss, "ce|margin|dlr", "what the gradient is of"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings mi_defaults = {.steps = 10, .decay = 1};
 
 enum { MOMENTUM, MI_ARRAYS };
 
 static void mi_plan(attack_plan *plan, const attack_spec *spec, const attack_task *task)
 {
     (void)task;
-    plan->steps = (size_t)attack_spec_value(spec, "steps");
-    plan->loss = losses[(size_t)attack_spec_value(spec, "loss")];
+    plan->steps = (size_t)spec->settings.steps;
+    plan->loss = losses[(size_t)spec->settings.loss];
 }
 
 static attack_want mi_begin(attack_lane *lane)
@@ -72,7 +79,7 @@ static attack_want mi_begin(attack_lane *lane)
 static attack_want mi_next(attack_lane *lane)
 {
     const attack_task *task = lane->task;
-    const double decay = attack_spec_value(task->spec, "decay");
+    const double decay = task->spec->settings.decay;
     float *momentum = lane->array[MOMENTUM];
 
     if (lane->step == task->plan.steps)
@@ -91,6 +98,7 @@ const attack_method attack_method_mi_fgsm = {
     .name = "mi-fgsm",
     .summary = "gradient steps with momentum (Dong et al. 2018)",
     .options = mi_options,
+    .defaults = &mi_defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .arrays = MI_ARRAYS,
     .plan = mi_plan,

@@ -4,17 +4,18 @@
 
 #include <math.h>
 
-enum { OPTION_DRAWS };
-
-static const attack_option options[] = {
-    {"draws", NULL, 20, 1, 60000, true, "random images tried for each sample"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("draws", draws, 1, 60000, "random images tried for each sample"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings defaults = {.draws = 20};
 
 static void plan(attack_plan *plan, const attack_spec *spec, const attack_task *task)
 {
     (void)task;
-    plan->steps = (size_t)spec->option[OPTION_DRAWS] - 1;
+    plan->steps = (size_t)spec->settings.draws - 1;
     plan->loss = ATTACK_LOSS_MARGIN;
     plan->work = (double)plan->steps + 1;
 }
@@ -83,6 +84,7 @@ const attack_method attack_method_noise = {
     .name = "noise",
     .summary = "random noise at the full budget: the control",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_ALL_NORMS,
     .flags = ATTACK_ALL_STEPS | ATTACK_BLACK_BOX,
     .plan = plan,

@@ -10,24 +10,29 @@
 #include <math.h>
 #include <string.h>
 
-static const attack_option options[] = {
-    {"steps", NULL, 20, 1, 100000, true, "gradient steps K"},
-    {"restarts", NULL, 1, 1, 1000, true, "random starts; the strongest example is kept"},
-    {"alpha", NULL, NAN, 0, 1e6, false, "step in units of eps' (2/255); nan: by relative"},
-    {"relative", NULL, 2.5, 0, 1e6, false, "step alpha as a multiple of eps / steps"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("steps", steps, 1, 100000, "gradient steps K"),
+    BASE_INT("restarts", restarts, 1, 1000, "random starts; the strongest example is kept"),
+    BASE_REAL("alpha", alpha, 0, 1e6, "step in units of eps' (2/255); auto: by relative",
+              .automatic = true),
+    BASE_REAL("relative", relative, 0, 1e6, "step alpha as a multiple of eps / steps"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings defaults = {
+    .steps = 20, .restarts = 1, .alpha = NAN, .relative = 2.5};
 
 static size_t steps_of(const attack_spec *spec)
 {
-    return (size_t)attack_spec_value(spec, "steps");
+    return (size_t)spec->settings.steps;
 }
 
 /* A start and its steps follow the last ones, as points 0, 1, ... of one curve. */
 static void plan(attack_plan *plan, const attack_spec *spec, const attack_task *task)
 {
     (void)task;
-    plan->steps = (size_t)attack_spec_value(spec, "restarts") * (steps_of(spec) + 1) - 1;
+    plan->steps = (size_t)spec->settings.restarts * (steps_of(spec) + 1) - 1;
 }
 
 static attack_want begin(attack_lane *lane)
@@ -42,14 +47,14 @@ static attack_want next(attack_lane *lane)
 {
     const attack_task *task = lane->task;
     const size_t steps = steps_of(task->spec);
-    double alpha = attack_spec_value(task->spec, "alpha");
+    double alpha = task->spec->settings.alpha;
 
     if (lane->step == task->plan.steps)
         return ATTACK_WANT_NO_MORE;
     if (++lane->step % (steps + 1) == 0)
         return begin(lane);
     if (isnan(alpha))
-        alpha = attack_spec_value(task->spec, "relative") * task->eps / (double)steps;
+        alpha = task->spec->settings.relative * task->eps / (double)steps;
     attack_ascend(lane->point, lane->point, lane->gradient, alpha, lane->x, task->count,
                   task->norm, task->eps);
     return lane->step % (steps + 1) == steps ? ATTACK_WANT_LOGITS : ATTACK_WANT_GRADIENT;
@@ -60,6 +65,7 @@ const attack_method attack_method_router = {
     .summary = "ascent on the routers' margins: other experts, not mistakes; apart from "
                "the others",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .flags = ATTACK_ROUTING,
     .plan = plan,

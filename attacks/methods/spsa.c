@@ -16,22 +16,26 @@ typedef struct spsa_state {
     double plus; /* loss on the plus side */
 } spsa_state;
 
-static const attack_option options[] = {
-    {"steps", NULL, 100, 1, 100000, true, "steps of Adam"},
-    {"restarts", NULL, 1, 1, 1000, true, "random starts"},
-    {"pairs", NULL, 128, 1, 1e6, true, "random directions of a step, two evaluations each"},
-    {"delta", NULL, 0.01, 1e-6, 1, false, "distance of the probes"},
-    {"lr", NULL, 0.01, 1e-9, 10, false, "step length of Adam"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("steps", steps, 1, 100000, "steps of Adam"),
+    BASE_INT("restarts", restarts, 1, 1000, "random starts"),
+    BASE_INT("pairs", pairs, 1, 1e6, "random directions of a step, two evaluations each"),
+    BASE_REAL("delta", delta, 1e-6, 1, "distance of the probes"),
+    BASE_REAL("lr", lr, 1e-9, 10, "step length of Adam"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings defaults = {
+    .steps = 100, .restarts = 1, .pairs = 128, .delta = 0.01, .lr = 0.01};
 
 static void plan(attack_plan *p, const attack_spec *spec, const attack_task *task)
 {
     (void)task;
-    p->steps = (size_t)attack_spec_value(spec, "steps");
-    p->restarts = (size_t)attack_spec_value(spec, "restarts");
+    p->steps = (size_t)spec->settings.steps;
+    p->restarts = (size_t)spec->settings.restarts;
     p->loss = ATTACK_LOSS_MARGIN;
-    p->work = (double)p->steps * (2 * attack_spec_value(spec, "pairs") + 1);
+    p->work = (double)p->steps * (2 * (double)spec->settings.pairs + 1);
 }
 
 static attack_want begin(attack_lane *lane)
@@ -49,8 +53,8 @@ static attack_want begin(attack_lane *lane)
 static void probe_plus(attack_lane *lane, size_t pair)
 {
     const attack_task *task = lane->task;
-    const float delta = (float)attack_spec_value(task->spec, "delta");
-    const size_t pairs = (size_t)attack_spec_value(task->spec, "pairs");
+    const float delta = (float)task->spec->settings.delta;
+    const size_t pairs = (size_t)task->spec->settings.pairs;
     base_rng rng = attack_lane_rng(lane, 1 + lane->step * pairs + pair);
     float *direction = lane->array[DIRECTION];
     uint32_t bits = 0;
@@ -65,7 +69,7 @@ static void probe_plus(attack_lane *lane, size_t pair)
 static void probe_minus(attack_lane *lane)
 {
     const attack_task *task = lane->task;
-    const float delta = (float)attack_spec_value(task->spec, "delta");
+    const float delta = (float)task->spec->settings.delta;
 
     for (size_t i = 0; i < task->count; i++)
         lane->point[i] = lane->array[CURRENT][i] - delta * lane->array[DIRECTION][i];
@@ -75,8 +79,8 @@ static void probe_minus(attack_lane *lane)
 static void add_pair(attack_lane *lane, double difference)
 {
     const attack_task *task = lane->task;
-    const double pairs = attack_spec_value(task->spec, "pairs");
-    const double delta = attack_spec_value(task->spec, "delta");
+    const double pairs = task->spec->settings.pairs;
+    const double delta = task->spec->settings.delta;
     const float slope = (float)(-difference / (2 * delta * pairs));
 
     for (size_t i = 0; i < task->count; i++)
@@ -88,7 +92,7 @@ static attack_want next(attack_lane *lane)
     spsa_state *s = lane->state;
     const attack_task *task = lane->task;
     const size_t bytes = task->count * sizeof(float);
-    const size_t pairs = (size_t)attack_spec_value(task->spec, "pairs");
+    const size_t pairs = (size_t)task->spec->settings.pairs;
 
     if (s->probe == 0) {
         if (lane->step == task->plan.steps)
@@ -110,8 +114,7 @@ static attack_want next(attack_lane *lane)
         return ATTACK_WANT_LOGITS;
     }
     attack_adam(lane->array[CURRENT], lane->array[MEAN], lane->array[SQUARE],
-                lane->array[GRADIENT], task->count, attack_spec_value(task->spec, "lr"),
-                ++lane->step);
+                lane->array[GRADIENT], task->count, task->spec->settings.lr, ++lane->step);
     memcpy(lane->point, lane->array[CURRENT], bytes);
     attack_project(lane->point, lane->x, task->count, task->norm, task->eps);
     lane->candidate = true;
@@ -123,6 +126,7 @@ const attack_method attack_method_spsa = {
     .name = "spsa",
     .summary = "gradients estimated from differences, logits only (Uesato et al. 2018)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_LINF,
     .flags = ATTACK_BLACK_BOX,
     .arrays = ARRAYS,

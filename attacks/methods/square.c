@@ -17,19 +17,23 @@ typedef struct square_state {
     double best; /* loss of array[BEST] */
 } square_state;
 
-static const attack_option options[] = {
-    {"queries", NULL, 5000, 1, 1e7, true, "after the first"},
-    {"restarts", NULL, 1, 1, 1000, true, "independent searches"},
-    {"p", NULL, 0.8, 1e-6, 1, false, "share of pixels that the first squares change"},
-    {"rescale", "no|yes", 0, 0, 1, true, "stretch the schedule of 10,000 queries to these"},
+#define BASE_STRUCT attack_settings
+static const base_field options[] = {
+    BASE_INT("queries", queries, 1, 1e7, "after the first"),
+    BASE_INT("restarts", restarts, 1, 1000, "independent searches"),
+    BASE_REAL("p", p, 1e-6, 1, "share of pixels that the first squares change"),
+    BASE_CHOICE("rescale", rescale, "no|yes",
+                "stretch the schedule of 10,000 queries to these"),
     {0},
 };
+#undef BASE_STRUCT
+static const attack_settings defaults = {.queries = 5000, .restarts = 1, .p = 0.8};
 
 static void plan(attack_plan *p, const attack_spec *spec, const attack_task *task)
 {
     (void)task;
-    p->steps = (size_t)attack_spec_value(spec, "queries");
-    p->restarts = (size_t)attack_spec_value(spec, "restarts");
+    p->steps = (size_t)spec->settings.queries;
+    p->restarts = (size_t)spec->settings.restarts;
     p->loss = ATTACK_LOSS_MARGIN;
     p->work = (double)p->steps + 1;
 }
@@ -197,9 +201,8 @@ static attack_want next(attack_lane *lane)
         return ATTACK_WANT_NO_MORE;
 
     const attack_spec *spec = task->spec;
-    const double p =
-        attack_square_share(attack_spec_value(spec, "p"), s->step, task->plan.steps,
-                            attack_spec_value(spec, "rescale") > 0);
+    const double p = attack_square_share(spec->settings.p, s->step, task->plan.steps,
+                                         spec->settings.rescale > 0);
     const size_t side = attack_square_side(p, task->height, task->width, task->norm);
     base_rng rng = attack_lane_rng(lane, s->step + 1);
     if (task->norm == ATTACK_NORM_L2)
@@ -214,6 +217,7 @@ const attack_method attack_method_square = {
     .name = "square",
     .summary = "random search with squares, logits only (Andriushchenko et al. 2020)",
     .options = options,
+    .defaults = &defaults,
     .norms = ATTACK_LINF | ATTACK_L2,
     .flags = ATTACK_BLACK_BOX,
     .arrays = ARRAYS,
