@@ -31,11 +31,13 @@ int app_vae_command(int argc, char **argv);
 
 /* ---- options (options.c) ------------------------------------------------------------------ */
 
-/* Options that every command has. The struct of a command's arguments begins with one of these. */
+enum { APP_PRECISION_AUTO = 2 }; /* behind the values of vit_precision */
+
+/* Options that every command has, but for those that mean nothing to it (app_syntax.without). The struct of a command's arguments begins with one of these. */
 typedef struct app_common {
-    int64_t threads;  /* 1..4096; after app_common_apply never 0 */
-    int64_t seed;     /* 0..2^53 */
-    int precision;    /* a vit_precision */
+    int64_t threads; /* 1..4096; after app_common_apply never 0 */
+    int64_t seed;    /* 0..2^53 */
+    int precision; /* a vit_precision or APP_PRECISION_AUTO; after app_common_apply the former */
     int64_t batch;    /* images a step, 1..65536 */
     int64_t limit;    /* first N samples of the seeded order, 0: all */
     bool pin;         /* done by app_pin */
@@ -82,6 +84,10 @@ typedef struct app_syntax {
     size_t option_count;
     const char *words; /* what the positional words are, for messages; NULL: none allowed */
     size_t words_low, words_high;
+    const char
+        *without; /* common options that mean nothing here: "pin batch"; NULL: it has all */
+    /* Whether an unknown option's name is a setting by another way, whose name goes into out; NULL: no. */
+    bool (*hint)(char *out, size_t out_bytes, const char *name);
 } app_syntax;
 
 /* Parses argv[1 ..] into args (whose first member is an app_common) and moves the positional words to
@@ -95,9 +101,12 @@ bool app_parse(int *exit_status, void *args, char ***words, size_t *word_count,
 
 /* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */
 int app_fail(const char *command, const base_error *err);
-/* Resolves threads (0: app_cpu_count), sets OpenMP's number, takes precision back to fp32 with one
- * line when bf16 has no instructions here. Call once after app_parse. */
+/* Resolves threads (0: app_cpu_count) and precision (app_precision_pick), sets OpenMP's number. Call once after
+ * app_parse. */
 void app_common_apply(app_common *common, const char *command);
+/* fp32 or bf16: what was wished for, with one line to stderr where bf16 has no instructions here (fp32 then) or
+ * is slower (with the measured ratio); auto: the faster by measurement, said in one line unless quiet. */
+vit_precision app_precision_pick(int wish, const char *command, bool quiet);
 /* One line to stderr unless quiet. */
 void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 3);
 /* From now on INT, TERM, HUP, USR1, USR2 and XCPU only ask to stop; one more INT or TERM, a second later, ends
@@ -112,7 +121,8 @@ FILE *app_result_stream(const app_common *common);
 
 /* ---- processors (cores.c) ------------------------------------------------------------------ */
 
-/* Processors that OpenMP's threads may use, within the quota of a control group; at least 1. */
+/* OMP_NUM_THREADS where it is set, else the processors that OpenMP's threads may use, within the quota of a
+ * control group; at least 1, at most OMP_THREAD_LIMIT. */
 int app_cpu_count(void);
 /* Whether OpenMP binds its threads. */
 bool app_is_bound(void);
@@ -132,6 +142,19 @@ void app_threads_share(const app_common *common);
 /* text on stdout from column `indent`, where the line is already, to column 80, broken between words, and
  * the end of the line (options.c). */
 void app_print_wrapped(const char *text, int indent);
+
+/* ---- waiting (waiting.c) -------------------------------------------------------------------- */
+
+/* Measures whether so many threads have their processors to themselves, some hundredths of a second, and lets
+ * threads that wait sleep where they have not. From the main thread, once; the user's own OMP_WAIT_POLICY or
+ * GOMP_SPINCOUNT holds, and nothing is measured. */
+void app_waiting_begin(size_t threads);
+/* The same, and says so on stderr unless quiet. */
+void app_waiting_tell(const app_common *common);
+/* Measures again when the last time is long ago, between steps. True: it is the other way now. */
+bool app_waiting_watch(void);
+/* ", asleep while they wait: ..." for the line of the machine, or "". Returns out. */
+const char *app_waiting_text(char *out, size_t out_bytes);
 
 /* ---- progress (progress.c) ---------------------------------------------------------------- */
 

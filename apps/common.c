@@ -23,12 +23,33 @@ void app_common_apply(app_common *common, const char *command)
     if (common->threads < 1)
         common->threads = app_cpu_count();
     omp_set_num_threads((int)common->threads);
-    if (common->precision == VIT_PRECISION_BF16 && !vit_bf16_available()) {
-        fprintf(stderr,
-                "vmoe %s: this processor has no bf16 instructions, going on in fp32\n",
-                command);
-        common->precision = VIT_PRECISION_FP32;
-    }
+    common->precision = app_precision_pick(common->precision, command, common->quiet);
+}
+
+vit_precision app_precision_pick(int wish, const char *command, bool quiet)
+{
+    if (wish != VIT_PRECISION_BF16 && wish != APP_PRECISION_AUTO)
+        return VIT_PRECISION_FP32;
+    const double gain = vit_bf16_gain();
+    const bool is_auto = wish == APP_PRECISION_AUTO;
+
+    if (!vit_bf16_available() && (!is_auto || !quiet))
+        fprintf(stderr, "vmoe %s: this processor has no bf16 instructions, %s\n", command,
+                is_auto ? "--precision auto is fp32" : "going on in fp32");
+    else if (is_auto && !quiet)
+        fprintf(
+            stderr,
+            "vmoe %s: products in bf16 run %.2f times as fast as in fp32 here, --precision "
+            "auto is %s\n",
+            command, gain, gain > 1 ? "bf16" : "fp32");
+    else if (!is_auto && gain > 0 && gain < 1)
+        fprintf(
+            stderr,
+            "vmoe %s: bf16 is slower than fp32 here, its products run %.2f times as fast: "
+            "--precision auto takes the faster\n",
+            command, gain);
+    return vit_bf16_available() && (!is_auto || gain > 1) ? VIT_PRECISION_BF16
+                                                          : VIT_PRECISION_FP32;
 }
 
 void app_note(const app_common *common, const char *format, ...)

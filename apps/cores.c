@@ -6,6 +6,7 @@
  * to one processor, second threads of cores (SMT) last: OpenMP itself does that, but it reads its settings
  * when the program is loaded, so the program sets them and starts itself once more.
  * Relied on elsewhere: where a thread runs changes no result. docs/threads.md is the user's side of this. */
+#include <limits.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +42,14 @@ size_t app_cpus_allowed(int *ids, size_t most)
 int app_cpu_count(void)
 {
     const int quota = base_cpu_quota(), processors = omp_get_num_procs();
+    const int most = omp_get_thread_limit();
+    static int wanted; /* before anything has set another number */
 
-    return processors < 1 ? 1 : processors < quota ? processors : quota;
+    if (wanted == 0)
+        wanted = getenv("OMP_NUM_THREADS") ? omp_get_max_threads() : INT_MAX;
+    int count = wanted < INT_MAX ? wanted : processors < quota ? processors : quota;
+    count = count > most ? most : count;
+    return count < 1 ? 1 : count;
 }
 
 /* "{0},{2},{1},{3}": a place for each thread in its turn; base_free. */

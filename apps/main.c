@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "apps/app_internal.h"
@@ -50,9 +52,8 @@ static void print_help(FILE *out)
             "Routing.\n\ncommands:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].does);
-    fprintf(out,
-            "\nvmoe COMMAND --help shows every option with its default; vmoe --version the "
-            "versions.\n");
+    fprintf(out, "\nvmoe COMMAND --help (or vmoe help COMMAND) shows every option with its "
+                 "default,\nvmoe --version (-v) the versions.\n");
 }
 
 static void print_version(void)
@@ -77,6 +78,56 @@ static void take_descriptors(void)
         close(fd);
 }
 
+/* Bytes that OMP_STACKSIZE asks for a thread's stack, "512", "512K", "1M"; 0: it says nothing that we know. */
+static uint64_t stack_of_threads(void)
+{
+    const char *text = getenv("OMP_STACKSIZE");
+    uint64_t bytes = 0;
+    const size_t digits = text ? strspn(text, "0123456789") : 0;
+
+    for (size_t i = 0; i < digits && i < 12; i++)
+        bytes = 10 * bytes + (uint64_t)(text[i] - '0');
+    const char unit = digits > 0 ? text[digits] : 'B';
+    return bytes << (unit == 'M' || unit == 'm'   ? 20
+                     : unit == 'G' || unit == 'g' ? 30
+                     : unit == 'B' || unit == 'b' ? 0
+                                                  : 10);
+}
+
+/* Limits under which the libraries below us die without a word: oneDNN needs address space to generate its code
+ * (about 50 MB beyond what the program has when it is loaded) and stacks for it. One line, false: too low. */
+static bool limits_suffice(void)
+{
+    enum { STACK_LEAST = 128 << 10, SPACE_LEAST = 96 << 20 };
+    const struct {
+        uint64_t bytes;
+        const char *name;
+    } stacks[] = {{0, "ulimit -s"}, {stack_of_threads(), "OMP_STACKSIZE"}};
+    struct rlimit limit;
+
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t bytes = stacks[i].bytes;
+        if (i == 0 && getrlimit(RLIMIT_STACK, &limit) == 0)
+            bytes = limit.rlim_cur;
+        if (bytes == 0 || bytes >= STACK_LEAST)
+            continue;
+        fprintf(stderr,
+                "vmoe: stacks of %llu KiB (%s) are too small, at least 128 are needed\n",
+                (unsigned long long)bytes >> 10, stacks[i].name);
+        return false;
+    }
+    const uint64_t taken = base_virtual_bytes();
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        taken == 0 || limit.rlim_cur >= taken + SPACE_LEAST)
+        return true;
+    fprintf(
+        stderr,
+        "vmoe: %llu MiB of address space (ulimit -v) are too few, at least %llu are needed\n",
+        (unsigned long long)limit.rlim_cur >> 20,
+        (unsigned long long)(taken + SPACE_LEAST) >> 20);
+    return false;
+}
+
 /* Results that nobody got are a failed run: a full disk, a pipe that was closed. */
 static int finish(int exit_status)
 {
@@ -96,18 +147,23 @@ static int run(int argc, char **argv)
         print_help(stderr);
         return APP_USAGE;
     }
+    if (strcmp(argv[1], "help") == 0 && argc == 3) { /* vmoe help eval: vmoe eval --help */
+        static char help[] = "--help";
+        argv[1] = argv[2];
+        argv[2] = help;
+    }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return APP_DONE;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
         print_version();
         return APP_DONE;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return !limits_suffice() ? APP_FAILED : commands[i].run(argc - 1, argv + 1);
     }
     char name[128];
     const char *near = base_nearest(argv[1], command_name, NULL);

@@ -32,8 +32,8 @@ static const app_option common_options[] = {
      .value = "P",
      .kind = APP_CHOICE,
      .at = AT(precision),
-     .choices = "fp32|bf16",
-     .help = "of matrix products"},
+     .choices = "fp32|bf16|auto",
+     .help = "of matrix products; auto: the faster one here, by a measurement"},
     {.name = "batch",
      .value = "N",
      .kind = APP_INT,
@@ -62,16 +62,39 @@ app_common app_common_defaults(void)
     return (app_common){.batch = 64, .precision = VIT_PRECISION_FP32};
 }
 
-static size_t option_count(const app_syntax *syntax)
+/* Whether the command has the i-th common option. */
+static bool has_common(const app_syntax *syntax, size_t i)
 {
-    return syntax->option_count + COMMON_COUNT;
+    const size_t length = strlen(common_options[i].name);
+
+    for (const char *at = syntax->without; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, common_options[i].name, length) == 0 &&
+            (at[length] == ' ' || at[length] == '\0'))
+            return false;
+    }
+    return true;
 }
 
-/* The command's own options first, then the common ones; cannot fail for i < option_count. */
+static size_t option_count(const app_syntax *syntax)
+{
+    size_t count = syntax->option_count;
+
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        count += has_common(syntax, i);
+    return count;
+}
+
+/* The command's own options first, then the common ones that it has; cannot fail for i < option_count. */
 static const app_option *option_at(const app_syntax *syntax, size_t i)
 {
-    return i < syntax->option_count ? &syntax->options[i]
-                                    : &common_options[i - syntax->option_count];
+    if (i < syntax->option_count)
+        return &syntax->options[i];
+    i -= syntax->option_count;
+    for (size_t j = 0; j < COMMON_COUNT; j++)
+        if (has_common(syntax, j) && i-- == 0)
+            return &common_options[j];
+    return NULL;
 }
 
 static const char *option_name(const void *user, size_t i)
@@ -184,9 +207,9 @@ static void print_help(const app_syntax *syntax, const void *args)
         printf("\noptions:\n");
     for (size_t i = 0; i < syntax->option_count; i++)
         print_option(&syntax->options[i], args);
-    printf("\noptions of every command:\n");
-    for (size_t i = 0; i < COMMON_COUNT; i++)
-        print_option(&common_options[i], args);
+    printf("\ncommon options:\n");
+    for (size_t i = syntax->option_count; i < option_count(syntax); i++)
+        print_option(option_at(syntax, i), args);
     printf("  --help                  this text\n");
 }
 
@@ -307,6 +330,12 @@ static bool parse_option(void *args, bool *seen, parse *p)
         if (length == 4 && strncmp(name, "help", 4) == 0)
             return refuse(p, "--help takes no value");
         snprintf(word, sizeof word, "%.*s", length < 100 ? (int)length : 100, name);
+        if (p->syntax->hint && p->syntax->hint(shown, sizeof shown, word))
+            return refuse(p, "unknown option '--%s', did you mean '--set %s=%s'?", word,
+                          shown,
+                          inside              ? inside
+                          : p->next < p->argc ? p->argv[p->next]
+                                              : "...");
         const char *near = base_nearest(word, option_name, p->syntax);
         return refuse(p, "unknown option '--%s'%s%s%s, see vmoe %s --help",
                       base_quote(shown, sizeof shown, word),

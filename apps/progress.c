@@ -12,6 +12,8 @@
 /* Seconds between two drawings on a terminal; first and longest pause between two plain lines. */
 static const double redraw_seconds = 0.1, plain_first = 5.0, plain_longest = 60.0;
 
+enum { PLAIN_COLUMNS = 80 }; /* of a line that is no terminal's */
+
 static int terminal_columns(void)
 {
     struct winsize size;
@@ -31,7 +33,7 @@ void app_progress_start(app_progress *p, const app_common *common, const char *w
                         .done = first,
                         .first = first};
     p->terminal = isatty(STDERR_FILENO) == 1;
-    p->columns = p->terminal ? terminal_columns() : 0;
+    p->columns = p->terminal ? terminal_columns() : PLAIN_COLUMNS + 1;
     p->started = base_seconds();
     p->drawn = p->started;
     p->interval = p->terminal ? redraw_seconds : plain_first;
@@ -55,6 +57,16 @@ static void draw_bar(char *out, double share)
         *out++ = i < full ? '=' : i == full ? '>' : ' ';
     *out++ = ']';
     *out = '\0';
+}
+
+/* Where the two blanks before the last figure of a line stand; NULL: there is one alone. */
+static char *last_figure(char *line)
+{
+    char *found = NULL;
+
+    for (char *at = strstr(line, "  "); at; at = strstr(at + 2, "  "))
+        found = at;
+    return found;
 }
 
 static void draw(app_progress *p, const char *figures, double now)
@@ -84,6 +96,8 @@ static void draw(app_progress *p, const char *figures, double now)
         if (length < p->columns)
             break;
     }
+    for (char *last; (int)strlen(line) >= p->columns && (last = last_figure(line)) != NULL;)
+        *last = '\0';
     if (p->terminal) {
         /* One place stays free: a full line would make some terminals wrap. */
         fprintf(stderr, "\r\033[K%.*s", p->columns - 1, line);
@@ -101,7 +115,12 @@ void app_progress_update(app_progress *p, uint64_t done, const char *format, ...
     char figures[256];
     va_list list;
 
-    p->done = done;
+    if (app_waiting_watch()) {
+        app_waiting_text(figures, sizeof figures);
+        app_progress_line(p, "%-12sthreads%s", "machine",
+                          figures[0] ? figures : " spin again while they wait");
+    }
+    p->done = done > p->done ? done : p->done; /* never backwards */
     if (!p->on)
         return;
     const double now = base_seconds();

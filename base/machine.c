@@ -175,17 +175,30 @@ int base_cpu_count(void)
     return count < 1 ? 1 : count;
 }
 
-/* VmHWM is this program's own; getrusage's figure is inherited from whoever started it. */
-size_t base_peak_bytes(void)
+/* The figure of a line "NAME:  1234 kB" of /proc/self/status in bytes, 0 if there is none. */
+static size_t status_bytes(const char *name)
 {
     char text[4096];
     long long kilobytes = 0;
+    const char *line =
+        read_small(text, sizeof text, "/proc/self/status") ? strstr(text, name) : NULL;
 
-    if (read_small(text, sizeof text, "/proc/self/status")) {
-        const char *line = strstr(text, "VmHWM:");
-        if (line && next_number(&kilobytes, line + strlen("VmHWM:")))
-            return (size_t)kilobytes * 1024;
-    }
+    return line && next_number(&kilobytes, line + strlen(name)) ? (size_t)kilobytes * 1024
+                                                                : 0;
+}
+
+size_t base_virtual_bytes(void)
+{
+    return status_bytes("VmSize:");
+}
+
+/* VmHWM is this program's own; getrusage's figure is inherited from whoever started it. */
+size_t base_peak_bytes(void)
+{
+    const size_t peak = status_bytes("VmHWM:");
     struct rusage use;
-    return getrusage(RUSAGE_SELF, &use) == 0 ? (size_t)use.ru_maxrss * 1024 : 0;
+
+    return peak > 0                            ? peak
+           : getrusage(RUSAGE_SELF, &use) == 0 ? (size_t)use.ru_maxrss * 1024
+                                               : 0;
 }

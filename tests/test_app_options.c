@@ -48,8 +48,16 @@ static const app_option options[] = {
     {.name = "deep", .kind = APP_FLAG, .at = AT(deep), .help = "all the way"},
     {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set), .help = "keys"},
 };
+static bool hint(char *out, size_t out_bytes, const char *name)
+{
+    snprintf(out, out_bytes, "earth.%s", name);
+    return strcmp(name, "epochs") == 0;
+}
+
 static const app_syntax syntax = {
     .command = "dig",
+    .without = "pin limit",
+    .hint = hint,
     .usage = "MODEL --out DIR",
     .about = "Digs.",
     .options = options,
@@ -199,6 +207,28 @@ START_TEST(an_unknown_option_is_answered_with_the_nearest)
 }
 END_TEST
 
+START_TEST(what_means_nothing_is_neither_taken_nor_shown)
+{
+    refused(parse("m", "--out", "d", "--pin", NULL), "unknown option '--pin'");
+    refused(parse("m", "--out", "d", "--limit=3", NULL), "unknown option '--limit'");
+    ck_assert(parse("m", "--out", "d", "--batch", "3", "--json", "x", NULL));
+    ck_assert(!parse("--help", NULL));
+    ck_assert(!strstr(said, "--pin") && !strstr(said, "--limit"));
+    ck_assert(strstr(said, "--batch") && strstr(said, "--json"));
+    for (const char *line = said; *line; line += strcspn(line, "\n") + 1)
+        ck_assert_uint_le(strcspn(line, "\n"), 80);
+}
+END_TEST
+
+START_TEST(a_setting_given_as_an_option_is_answered_with_set)
+{
+    refused(parse("m", "--out", "d", "--epochs", "2", NULL),
+            "unknown option '--epochs', did you mean '--set earth.epochs=2'?");
+    refused(parse("m", "--out", "d", "--epochs=7", NULL), "'--set earth.epochs=7'?");
+    refused(parse("m", "--out", "d", "--epochs", NULL), "'--set earth.epochs=...'?");
+}
+END_TEST
+
 START_TEST(what_is_missing_or_too_much_is_named)
 {
     refused(parse("m", NULL), "--out DIR is missing");
@@ -235,6 +265,8 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(limits, a_wrong_number_is_shown_with_its_range);
     tcase_add_test(limits, an_unknown_option_is_answered_with_the_nearest);
+    tcase_add_test(limits, what_means_nothing_is_neither_taken_nor_shown);
+    tcase_add_test(limits, a_setting_given_as_an_option_is_answered_with_set);
     tcase_add_test(limits, what_is_missing_or_too_much_is_named);
     tcase_add_test(limits, control_characters_do_not_reach_the_terminal);
     suite_add_tcase(suite, limits);

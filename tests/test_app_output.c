@@ -106,6 +106,35 @@ START_TEST(a_limit_of_file_size_is_told)
 }
 END_TEST
 
+START_TEST(limits_that_are_too_low_are_told_at_once)
+{
+    char *talk = test_path(dir, "talk.txt");
+    static const struct {
+        const char *limit, *words;
+    } limits[] = {
+        {"ulimit -s 64", "stacks of 64 KiB (ulimit -s) are too small"},
+        {"OMP_STACKSIZE=64K; export OMP_STACKSIZE", "stacks of 64 KiB (OMP_STACKSIZE)"},
+        {"ulimit -v 140000", "MiB of address space (ulimit -v) are too few"},
+    };
+
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        char *line = base_text("%s; exec \"$VMOE_PROGRAM\" eval '%s' --data '%s' "
+                               "--quiet >/dev/null 2>'%s'",
+                               limits[i].limit, model, data, talk);
+        const int state = system(line);
+        char *text = program_text(talk);
+        ck_assert_msg(WIFEXITED(state) && (WEXITSTATUS(state) == 1 || i == 2), "%s: %d %s",
+                      limits[i].limit, state, text);
+        /* with larger libraries the program itself does not load: the loader's line then */
+        ck_assert_msg(strstr(text, limits[i].words) || strstr(text, "shared libraries"),
+                      "%s", text);
+        base_free(text);
+        base_free(line);
+    }
+    base_free(talk);
+}
+END_TEST
+
 /* Whatever is named where a file is expected. */
 START_TEST(pipes_and_devices_are_refused_at_once)
 {
@@ -203,6 +232,7 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(limits, a_closed_descriptor_is_not_given_to_a_file);
     tcase_add_test(limits, a_limit_of_file_size_is_told);
+    tcase_add_test(limits, limits_that_are_too_low_are_told_at_once);
     tcase_add_test(limits, pipes_and_devices_are_refused_at_once);
     tcase_add_test(limits, no_name_breaks_the_line);
     tcase_add_test(limits, no_name_breaks_the_json);

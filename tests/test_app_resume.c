@@ -241,6 +241,22 @@ START_TEST(a_schedule_that_follows_the_end_says_what_changes)
 }
 END_TEST
 
+START_TEST(lines_that_are_there_twice_are_cut)
+{
+    char *out = test_path(dir, "run"), *path = test_path(out, "metrics.jsonl");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=4", NULL));
+    char *text = program_text(path), *twice = base_text("%s%s", text, text);
+    test_write(path, twice, strlen(twice));
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=4", "--resume", NULL));
+    test_holds(path, text);
+    base_free(twice);
+    base_free(text);
+    base_free(path);
+    base_free(out);
+}
+END_TEST
+
 START_TEST(changed_data_is_refused)
 {
     char *out = test_path(dir, "run"), *more = test_path(data, "red/9.png");
@@ -338,6 +354,7 @@ int main(void)
     tcase_add_test(core, a_run_asked_to_stop_saves_and_goes_on);
     tcase_add_test(core, every_polite_signal_saves);
     tcase_add_test(core, a_finished_run_resumed_does_nothing);
+    tcase_add_test(core, lines_that_are_there_twice_are_cut);
     tcase_add_test(core, a_run_is_made_longer);
     tcase_add_test(core, a_schedule_that_follows_the_end_says_what_changes);
     tcase_add_test(core, going_on_needs_no_checkpoint_to_start_from);

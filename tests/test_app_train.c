@@ -16,7 +16,7 @@ START_TEST(a_run_leaves_its_files_and_its_numbers)
     program_result r = program_run(dir, TINY, out, "--json", results, NULL);
     ck_assert_msg(r.code == 0, "%s", r.err);
     ck_assert_ptr_nonnull(strstr(r.out, "best top-1 "));
-    ck_assert_ptr_nonnull(strstr(r.err, "4 experts of 32, top 2, ssr"));
+    ck_assert_ptr_nonnull(strstr(r.err, "top 2 of 4 x 32, ssr"));
     program_result_free(&r);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char *path = test_path(out, files[i]);
@@ -140,6 +140,112 @@ START_TEST(another_seed_is_another_run)
 }
 END_TEST
 
+START_TEST(evaluations_come_by_steps_too)
+{
+    char *out = test_path(dir, "run"), *path = test_path(out, "metrics.jsonl");
+    double before = 0;
+    int evaluations = 0;
+
+    program_done(
+        program_run(dir, TINY, out, "--set", "train.epochs=4", "train.eval_steps=5", NULL));
+    char *text = program_text(path);
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        json_t *json = json_loadb(line, strcspn(line, "\n"), 0, NULL);
+        const char *when = json_string_value(json_object_get(json, "time"));
+        const double elapsed = json_number_of(json, "elapsed");
+        if (strcmp(json_string_value(json_object_get(json, "kind")), "eval") == 0) {
+            const int steps[] = {5, 10, 12};
+            ck_assert_double_eq(json_number_of(json, "step"), steps[evaluations++]);
+        }
+        ck_assert(elapsed >= before && elapsed < 1000);
+        before = elapsed;
+        ck_assert_msg(when && strlen(when) == 20 && when[10] == 'T' && when[19] == 'Z',
+                      "%s", when);
+        json_decref(json);
+    }
+    ck_assert_int_eq(evaluations, 3);
+    base_free(text);
+    base_free(path);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(curves_are_there_from_the_first_line_on)
+{
+    char *out = test_path(dir, "run"), *curves = test_path(out, "curves.svg");
+    const char *const words[] = {TINY,
+                                 out,
+                                 "--set",
+                                 "train.epochs=100000",
+                                 "train.eval_every=0",
+                                 "train.log_every=1",
+                                 NULL};
+
+    const pid_t child = start(0, words);
+    for (int i = 0; i < 20000 && !test_exists(curves); i++)
+        rest(0.002);
+    kill(child, SIGTERM);
+    ck_assert_int_eq(finish(child), 1);
+    ck_assert(test_exists(curves));
+    ck_assert_int_eq(count_lines("run", "eval"), 0);
+    base_free(curves);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(words_of_other_programs_are_understood)
+{
+    char *out = test_path(dir, "run");
+
+    program_refused(
+        program_run(dir, TINY, out, "--set", "optimizer.learning_rate=0.1", NULL), 2,
+        "unknown key 'optimizer.learning_rate', the nearest is 'optimizer.lr'");
+    program_refused(program_run(dir, TINY, out, "--epochs", "2", NULL), 2,
+                    "did you mean '--set train.epochs=2'?");
+    program_refused(program_run(dir, TINY, out, "--learning-rate=0.1", NULL), 2,
+                    "did you mean '--set optimizer.lr=0.1'?");
+    program_refused(program_run(dir, TINY, out, "--router.k", "1", NULL), 2,
+                    "did you mean '--set router.k=1'?");
+    base_free(out);
+}
+END_TEST
+
+START_TEST(a_warm_up_beyond_the_end_is_told)
+{
+    char *out = test_path(dir, "run");
+    program_result r =
+        program_run(dir, TINY, out, "--set", "train.epochs=2", "schedule.warmup=7", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_msg(strstr(r.err, "the warm-up of 7 steps is longer than the run of 6"), "%s",
+                  r.err);
+    program_result_free(&r);
+    base_free(out);
+}
+END_TEST
+
+START_TEST(the_precision_that_was_picked_is_kept)
+{
+    char *out = test_path(dir, "run"), *path = test_path(out, "recipe.ini");
+
+    program_result r =
+        program_run(dir, TINY, out, "--set", "train.epochs=2", "--precision", "auto", NULL);
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_msg(strstr(r.err, "--precision auto is ") != NULL, "%s", r.err);
+    program_result_free(&r);
+    char *text = program_text(path);
+    ck_assert(!strstr(text, "precision = auto"));
+    ck_assert(vit_bf16_available() || strstr(text, "precision = fp32"));
+    base_free(text);
+    r = program_run(dir, TINY, out, "--set", "train.epochs=2", "--precision", "auto",
+                    "--resume", NULL);
+    ck_assert_msg(r.code == 0 && !strstr(r.err, "--precision auto is "), "%s", r.err);
+    program_result_free(&r);
+    base_free(path);
+    base_free(out);
+}
+END_TEST
+
 START_TEST(ten_steps_that_are_not_finite_end_the_run)
 {
     char *out = test_path(dir, "run"), *path = test_path(dir, "huge.safetensors");
@@ -240,6 +346,11 @@ int main(void)
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
     tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core, evaluations_come_by_steps_too);
+    tcase_add_test(core, curves_are_there_from_the_first_line_on);
+    tcase_add_test(core, the_precision_that_was_picked_is_kept);
+    tcase_add_test(limits, words_of_other_programs_are_understood);
+    tcase_add_test(limits, a_warm_up_beyond_the_end_is_told);
     tcase_add_test(limits, ten_steps_that_are_not_finite_end_the_run);
     tcase_add_test(limits, wrong_usage_is_exit_status_2);
     tcase_add_test(limits, a_wrong_recipe_is_refused_with_its_line);

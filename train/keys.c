@@ -161,7 +161,8 @@ const base_field train_recipe_keys[] = {
     BASE_INT("train.eval_batch", train.eval_batch, 0, 65536,
              "images of an evaluation pass, 0: batch / accumulate"),
     BASE_INT("train.seed", train.seed, 0, WHOLE_MAX, "of every random number"),
-    BASE_CHOICE("train.precision", train.precision, "fp32|bf16", "of matrix products"),
+    BASE_CHOICE("train.precision", train.precision, "fp32|bf16|auto",
+                "of matrix products; auto: the faster by a measurement, then kept"),
     BASE_CHOICE("train.recompute", train.recompute, "none|attention|block",
                 "what backward computes again in place of keeping it: less memory, the "
                 "same numbers",
@@ -181,6 +182,8 @@ const base_field train_recipe_keys[] = {
              "steps, 0: every epoch"),
     BASE_INT("train.eval_every", train.eval_every, 0, 1000000,
              "epochs, 0: only at the end"),
+    BASE_INT("train.eval_steps", train.eval_steps, 0, WHOLE_MAX,
+             "evaluate after so many steps in place of epochs, 0: by eval_every"),
     BASE_INT("train.log_every", train.log_every, 1, WHOLE_MAX,
              "steps from one line of metrics.jsonl to the next", .free = true),
     {0},

@@ -21,8 +21,12 @@ static bool evaluation_due(const void *user)
 {
     const train_trainer *t = user;
 
+    const uint64_t steps = (uint64_t)t->recipe.train.eval_steps;
+
     return t->at.step > 0 && t->at.evaluated != t->at.step &&
-           (t->at.step == t->total || epoch_due(t, (uint64_t)t->recipe.train.eval_every));
+           (t->at.step == t->total ||
+            (steps > 0 ? t->at.step % steps == 0
+                       : epoch_due(t, (uint64_t)t->recipe.train.eval_every)));
 }
 
 static bool checkpoint_due(const void *user)
@@ -111,6 +115,11 @@ static base_status take_up(train_trainer *t, base_error *err)
                                     t->at.evaluated == t->at.step, err);
     if (status == BASE_OK)
         status = train_recipe_save(&t->recipe, t->recipe_path, err);
+    if (status == BASE_OK && t->schedule.warmup > t->total)
+        train_note(t, "warning",
+                   "the warm-up of %" PRIu64 " steps is longer than the run of %" PRIu64
+                   ": the learning rate %g is never reached",
+                   t->schedule.warmup, t->total, t->recipe.lr);
     if (status == BASE_OK && t->options.resume)
         train_note(t, "resume",
                    found ? "going on at step %" PRIu64 " of %" PRIu64

@@ -100,7 +100,7 @@ typedef struct train_recipe {
         int64_t seed;
         int precision, recompute, loss; /* a vit_precision, a vit_recompute, a vit_loss */
         double label_smoothing;
-        int64_t checkpoint_every, log_every;
+        int64_t checkpoint_every, log_every, eval_steps;
         int eval_every;
     } train;
     struct {
@@ -149,6 +149,10 @@ base_status train_recipe_compare(const train_recipe *recipe, const char *stored,
 void train_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *stored);
 /* The value of a key, "train.epochs", in a stored fixed text, not ended by 0; NULL: it is not there. */
 const char *train_recipe_stored(size_t *length, const char *stored, const char *key);
+/* Our key, "optimizer.lr", for another program's name of it, "learning_rate"; NULL: none is known. */
+const char *train_synonym(const char *name);
+/* The key that an option of such a name would set, into out; false: none. */
+bool train_hint(char *out, size_t out_bytes, const char *name);
 /* The file of a recipe by name or path (base_free). */
 base_status train_recipe_find(char **path, const char *name, base_error *err);
 
@@ -205,6 +209,8 @@ struct json_t; /* of jansson.h */
 typedef struct train_metrics {
     FILE *file;
     const char *path; /* borrowed */
+    uint64_t lines;   /* written by this process */
+    double began; /* base_seconds when it was opened, less what the last kept line tells */
 } train_metrics;
 
 /* Opens path for appending after taking away what lies behind step: lines of later steps, a half-written
@@ -212,7 +218,7 @@ typedef struct train_metrics {
  * second process that trains into the same folder is refused. */
 base_status train_metrics_open(train_metrics *out, const char *path, bool fresh,
                                uint64_t step, bool evaluated, base_error *err);
-/* One line; takes json, of jansson, over. The line is with the system when this returns. */
+/* One line, with "time" (UTC) and "elapsed" (seconds of work on the run) added; takes json, of jansson, over. The line is with the system when this returns. */
 base_status train_metrics_write(train_metrics *metrics, struct json_t *json,
                                 base_error *err);
 /* All lines so far are on the disk. */

@@ -278,8 +278,12 @@ base_status train_trainer_plan(train_trainer *out, const train_recipe *recipe,
     *t = (train_trainer){.options = *options, .recipe = *recipe};
     if (t->options.threads == 0)
         t->options.threads = (size_t)omp_get_max_threads();
-    t->precision =
-        vit_bf16_available() ? (vit_precision)recipe->train.precision : VIT_PRECISION_FP32;
+    enum { AUTO = 2 }; /* of train.precision: the faster one */
+    if (t->recipe.train.precision == AUTO)
+        t->recipe.train.precision =
+            vit_bf16_gain() > 1 ? VIT_PRECISION_BF16 : VIT_PRECISION_FP32;
+    t->precision = vit_bf16_available() ? (vit_precision)t->recipe.train.precision
+                                        : VIT_PRECISION_FP32;
     base_status status = open_sources(t, err);
     t->named_train = (train_named){&t->options.watch, t->train};
     t->named_val = (train_named){&t->options.watch, t->val};

@@ -544,5 +544,8 @@ const char *vit_ceiling_form(const vit_ceiling *ceiling, size_t i);
 void vit_onednn_version(char *out, size_t out_bytes);
 /* Whether bf16 products run on instructions of this processor. */
 bool vit_bf16_available(void);
+/* How many times as fast as in fp32 a layer of 384 is in bf16, forward and backward on the calling thread: a
+ * measurement of some ten milliseconds. 0: this processor has no instructions for bf16. */
+double vit_bf16_gain(void);
 
 #endif

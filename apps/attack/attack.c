@@ -362,6 +362,7 @@ int app_attack_command(int argc, char **argv)
         return code;
     }
     app_common_apply(&args.common, "attack");
+    app_waiting_tell(&args.common);
     app_stop_install();
     app_attack *a = base_alloc(1, sizeof *a); /* a megabyte of results */
     base_status status =

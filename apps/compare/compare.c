@@ -226,8 +226,10 @@ static base_status measure_and_write(app_compare *c, base_status trained, base_e
     json_t *timing = NULL;
     base_status status = trained;
 
-    if (status == BASE_OK)
+    if (status == BASE_OK) {
+        app_waiting_tell(&args->common);
         status = app_compare_evaluate(c, err);
+    }
     if (status == BASE_INTERRUPTED)
         app_compare_recall(c, NULL);
     if (status == BASE_OK)

@@ -26,9 +26,10 @@ static base_status base_recipe(train_recipe *out, const app_compare_args *args,
     if (args->recipe)
         status = train_recipe_load(out, args->recipe, err);
     if (status == BASE_OK && args->common.precision >= 0) {
-        const char *set = args->common.precision == VIT_PRECISION_BF16
-                              ? "train.precision=bf16"
-                              : "train.precision=fp32";
+        const vit_precision p =
+            app_precision_pick(args->common.precision, "compare", args->common.quiet);
+        const char *set =
+            p == VIT_PRECISION_BF16 ? "train.precision=bf16" : "train.precision=fp32";
         status = train_recipe_set(out, &set, 1, err);
     }
     for (size_t i = 0; i < args->set.count && status == BASE_OK; i++)

@@ -100,6 +100,7 @@ static const app_syntax syntax = {
              "IN may be the folder of a run; OUT is a .safetensors file.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
+    .without = "pin batch limit",
     .words = "IN and OUT",
     .words_low = 2,
     .words_high = 2,

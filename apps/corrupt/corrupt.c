@@ -89,6 +89,7 @@ static const app_syntax syntax = {
         "command goes on\nafter an interruption.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
+    .without = "pin precision batch",
 };
 
 /* The rules that one table of options cannot say, and what is left open. */

@@ -87,6 +87,7 @@ static const app_syntax syntax = {
         "all (or N). Exit status 1 if a sample is bad.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
+    .without = "pin precision batch",
     .words = "DATA",
     .words_low = 1,
     .words_high = 1,

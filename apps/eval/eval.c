@@ -418,6 +418,7 @@ int app_eval(int argc, char **argv)
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     app_common_apply(&args.common, "eval");
+    app_waiting_tell(&args.common);
     app_stop_install();
     app_evaluation *e = base_alloc(1, sizeof *e); /* half a megabyte of counters */
     if (!e) {

@@ -341,6 +341,7 @@ int app_inspect(int argc, char **argv)
     args.study.view = &args.view;
     base_status status = app_study_check(&args.study, &err);
     if (status == BASE_OK && args.study.experts) {
+        app_waiting_tell(&args.common);
         status = app_study_command(words[0], &args.study, &args.common, &err);
         return status == BASE_OK ? APP_DONE : app_fail("inspect", &err);
     }

@@ -331,6 +331,7 @@ int app_predict(int argc, char **argv)
     if (status != BASE_OK)
         return app_fail("predict", &err);
     app_common_apply(&args.common, "predict");
+    app_waiting_tell(&args.common);
     app_stop_install();
     size_t files = count - 1;
     if (args.common.limit > 0 && files > (size_t)args.common.limit)

@@ -27,6 +27,7 @@ static const app_syntax syntax = {
         "Each row says on which data and how many images; what cannot be compared is not.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
+    .without = "threads pin seed precision batch limit",
     .words = "RESULT files or folders",
     .words_low = 1,
     .words_high = 64,

@@ -18,8 +18,10 @@ void app_keys_print(const base_field *keys, const void *settings);
 typedef struct app_watch {
     const app_common *common;
     app_bad_list *bad_list; /* open or zeroed; NULL: none */
-    const char *curves;     /* SVG file, rewritten after each evaluation; NULL: none */
+    const char *curves;     /* SVG file, from the first line of metrics on; NULL: none */
     app_progress progress;
+    double drawn;         /* when the curves were */
+    uint64_t drawn_lines; /* lines of the metrics then */
 } app_watch;
 /* watch is borrowed. folder "": nothing is written (train_trainer_plan). */
 train_options app_train_options(app_watch *watch, const char *folder, bool resume);

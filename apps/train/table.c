@@ -31,7 +31,7 @@ static void print_row(const char *name, const char *what, row_counts counts)
 {
     char all[32], active[32];
 
-    fprintf(stderr, "  %-9s %-52s %12s %12s\n", name, what,
+    fprintf(stderr, "  %-8s %-44s %11s %11s\n", name, what,
             show_thousands(all, sizeof all, counts.all),
             show_thousands(active, sizeof active, counts.active));
 }
@@ -42,7 +42,7 @@ static void print_layers(const train_trainer *t)
     char name[16], prefix[32], what[128];
     const int side = c->image / c->patch;
 
-    fprintf(stderr, "  %-9s %-52s %12s %12s\n", "layer", "", "parameters", "active");
+    fprintf(stderr, "  %-8s %-44s %11s %11s\n", "layer", "", "parameters", "active");
     row_counts counts = count_named(t, "patch_embed.");
     const row_counts more[] = {count_named(t, "cls_token"), count_named(t, "pos_embed")};
     for (int i = 0; i < 2; i++) {
@@ -56,8 +56,8 @@ static void print_layers(const train_trainer *t)
         snprintf(name, sizeof name, "block %d", i);
         snprintf(prefix, sizeof prefix, "blocks.%d.", i);
         if (c->moe.layer[i])
-            snprintf(what, sizeof what, "%d heads, %d experts of %d, top %d, %s", c->heads,
-                     c->moe.experts, c->mlp, c->moe.k, c->moe.router.name);
+            snprintf(what, sizeof what, "%d heads, top %d of %d x %d, %s", c->heads,
+                     c->moe.k, c->moe.experts, c->mlp, c->moe.router.name);
         else
             snprintf(what, sizeof what, "%d heads, MLP of %d", c->heads, c->mlp);
         print_row(name, what, count_named(t, prefix));
@@ -100,7 +100,7 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
                                         "padded crop"};
     const train_trainer *t = trainer;
     const train_recipe *r = &t->recipe;
-    char steps[32], onednn[96], out[1024], name[160];
+    char steps[32], waiting[96], onednn[96], out[1024], name[160];
 
     if (common->quiet)
         return;
@@ -130,8 +130,12 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
             r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
             schedules[r->schedule.kind], t->schedule.warmup,
             r->optimizer.ema > 0 ? ", averaged weights" : "");
-    fprintf(stderr, "%-12s%d threads%s, %s, %s, seed %lld\n", "machine",
-            (int)common->threads, app_is_bound() ? ", pinned" : "",
+    app_waiting_text(waiting, sizeof waiting);
+    fprintf(stderr, "%-12s%d threads%s%s", "machine", (int)common->threads,
+            app_is_bound() ? ", pinned" : "", waiting);
+    if (waiting[0])
+        fprintf(stderr, "\n%-12s", "");
+    fprintf(stderr, "%s%s, %s, seed %lld\n", waiting[0] ? "" : ", ",
             t->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", onednn,
             (long long)r->train.seed);
 }

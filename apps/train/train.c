@@ -2,6 +2,7 @@
  * to where it stood. docs/json.md describes its results.
  * Relied on elsewhere: files in the run's folder, --resume, exit status. */
 #include <inttypes.h>
+#include <omp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,7 @@ static const app_syntax train_syntax = {
         "writes a checkpoint and leaves.",
     .options = command_options,
     .option_count = sizeof command_options / sizeof command_options[0],
+    .hint = train_hint,
 };
 
 /* ---- the recipe ------------------------------------------------------------------------------------ */
@@ -101,6 +103,8 @@ static const app_syntax train_syntax = {
 static base_status apply_options(train_recipe *recipe, const train_args *args,
                                  base_error *err)
 {
+    static const char *const precisions[] = {"train.precision=fp32", "train.precision=bf16",
+                                             "train.precision=auto"};
     char number[4][48];
     const char *list[4 + APP_LIST_MAX];
     size_t count = 0;
@@ -120,9 +124,7 @@ static base_status apply_options(train_recipe *recipe, const train_args *args,
         count++;
     }
     if (args->common.precision >= 0)
-        list[count++] = args->common.precision == VIT_PRECISION_BF16
-                            ? "train.precision=bf16"
-                            : "train.precision=fp32";
+        list[count++] = precisions[args->common.precision];
     base_status status = train_recipe_set(recipe, list, count, err);
     if (status == BASE_OK)
         status = train_recipe_set(recipe, args->set.at, args->set.count, err);
@@ -162,6 +164,31 @@ static base_status build_recipe(train_recipe *recipe, const train_args *args,
     if (status == BASE_OK && !recipe->data.val[0])
         status = base_fail(err, BASE_USAGE, "--val DATA is missing");
     return status;
+}
+
+/* auto becomes what the run has, or what is measured: from here on it is one of the two. */
+static base_status settle_precision(train_recipe *recipe, const train_args *args,
+                                    base_error *err)
+{
+    train_state_facts facts = {0};
+    bool found = false;
+    size_t length = 0;
+
+    if (recipe->train.precision == APP_PRECISION_AUTO && args->resume) {
+        const base_status status = train_state_peek(&facts, &found, args->out, err);
+        if (status != BASE_OK)
+            return status;
+    }
+    const char *kept =
+        found ? train_recipe_stored(&length, facts.recipe, "train.precision") : NULL;
+    if (kept && length == 4)
+        recipe->train.precision =
+            strncmp(kept, "bf16", 4) == 0 ? VIT_PRECISION_BF16 : VIT_PRECISION_FP32;
+    base_free(facts.recipe);
+    if (!kept)
+        recipe->train.precision =
+            (int)app_precision_pick(recipe->train.precision, "train", args->common.quiet);
+    return BASE_OK;
 }
 
 /* ---- the folder ------------------------------------------------------------------------------------ */
@@ -255,9 +282,14 @@ static base_status train(train_args *args, base_error *err)
     base_status status = build_recipe(&recipe, args, err);
     if (status != BASE_OK)
         return status;
-    args->common.precision = recipe.train.precision;
+    status = settle_precision(&recipe, args, err);
+    if (status != BASE_OK)
+        return status;
+    args->common.precision = VIT_PRECISION_FP32; /* settled: nothing to measure again */
     app_common_apply(&args->common, "train");
+    args->common.precision = recipe.train.precision;
     app_threads_share(&args->common);
+    app_waiting_begin((size_t)omp_get_max_threads());
     const char *trace = args->resume ? NULL : run_inside(args->out);
     if (trace)
         return base_fail(

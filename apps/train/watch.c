@@ -42,6 +42,20 @@ static void begun(void *user, const train_trainer *t)
                        t->at.step * batch);
 }
 
+/* The curves are there from the first line on, and not older than half a minute. That they cannot be written is
+ * told by the next evaluation. */
+static void keep_curves(app_watch *w, const train_trainer *t)
+{
+    static const double pause = 30;
+
+    if (!w->curves || t->metrics.lines == w->drawn_lines ||
+        (w->drawn_lines > 0 && base_seconds() - w->drawn < pause))
+        return;
+    w->drawn = base_seconds();
+    w->drawn_lines = t->metrics.lines;
+    app_curves_write(w->curves, t->metrics_path, NULL);
+}
+
 static void stepped(void *user, const train_trainer *t, double lr)
 {
     app_watch *w = user;
@@ -56,10 +70,11 @@ static void stepped(void *user, const train_trainer *t, double lr)
     if (t->moe_count > 0)
         snprintf(load, sizeof load, "  load cv %.2f", cv);
     app_progress_update(&w->progress, t->at.step * (uint64_t)r->train.batch,
-                        "epoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64
-                        "  loss %.3f  top-1 %.1f %%  lr %.1e%s",
-                        now, epochs > now ? epochs : now, t->at.step, t->shown_loss,
-                        100 * t->shown_accuracy, lr, load);
+                        "epoch %" PRIu64 "/%" PRIu64
+                        "  loss %.3f  top-1 %.1f %%  step %" PRIu64 "  lr %.1e%s",
+                        now, epochs > now ? epochs : now, t->shown_loss,
+                        100 * t->shown_accuracy, t->at.step, lr, load);
+    keep_curves(w, t);
 }
 
 const char *app_loss_text(char *out, size_t out_bytes, double loss)

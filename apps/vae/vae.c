@@ -80,6 +80,7 @@ static const app_syntax vae_syntax = {
         "reconstruction. Ctrl-C writes a checkpoint and leaves.",
     .options = vae_options,
     .option_count = sizeof vae_options / sizeof vae_options[0],
+    .without = "precision",
 };
 
 /* One layer of settings that was read, or could not be; frees the list. */
@@ -244,14 +245,13 @@ static base_status vae(vae_args *args, base_error *err)
                            "'%s' holds a run already, go on with --resume or name another "
                            "folder",
                            args->out);
-    if (status == BASE_OK && args->common.precision == VIT_PRECISION_BF16)
-        status = base_fail(err, BASE_UNSUPPORTED, "vmoe vae runs in fp32 only");
     base_free(trace);
     if (status != BASE_OK)
         return status;
     args->common.seed = recipe.seed;
     args->common.precision = VIT_PRECISION_FP32;
     app_common_apply(&args->common, "vae");
+    app_waiting_tell(&args->common);
     status = app_output_check(args->common.json, err);
     if (status == BASE_OK)
         status = app_vae_open(&v, &args->common, &recipe, args->out, err);
