@@ -1,6 +1,7 @@
 /* options.c - one table drives parsing, ranges, messages and --help of every command.
  * Free to change: the layout of --help. Relied on elsewhere: the texts of refusals (tests), both
  * forms "--name value" and "--name=value", exit status 0 for --help and 2 for a refusal. */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,9 +163,10 @@ static const char *default_text(char *out, size_t out_bytes, const app_option *o
     return out;
 }
 
+enum { WIDTH = 80 }; /* of --help */
+
 void app_print_wrapped(const char *text, int indent)
 {
-    enum { WIDTH = 80 };
     int column = indent;
 
     while (*text) {
@@ -200,9 +202,43 @@ static void print_option(const app_option *o, const void *args)
     app_print_wrapped(text, 26);
 }
 
+/* Text in columns 1..80, broken between words; its own breaks hold but where the sentence goes on (a small
+ * letter follows). */
+static void print_lines(const char *text)
+{
+    int column = 0;
+
+    while (*text) {
+        for (; column == 0 && *text == ' '; text++) /* a list's own indentation */
+            putchar(' ');
+        const int word = (int)strcspn(text, " \n");
+        if (column > 0 && column + 1 + word > WIDTH) {
+            putchar('\n');
+            column = 0;
+        } else if (column > 0) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", word, text);
+        column += word;
+        text += word;
+        if (*text == '\n' && !islower((unsigned char)text[1])) {
+            putchar('\n');
+            column = 0;
+        }
+        text += *text != '\0';
+    }
+    putchar('\n');
+}
+
 static void print_help(const app_syntax *syntax, const void *args)
 {
-    printf("usage: vmoe %s %s\n\n%s\n", syntax->command, syntax->usage, syntax->about);
+    char usage[512];
+
+    snprintf(usage, sizeof usage, "usage: vmoe %s %s", syntax->command, syntax->usage);
+    print_lines(usage);
+    putchar('\n');
+    print_lines(syntax->about);
     if (syntax->option_count > 0)
         printf("\noptions:\n");
     for (size_t i = 0; i < syntax->option_count; i++)

@@ -59,6 +59,20 @@ START_TEST(equal_experts_answer_like_the_mlp)
     float before[2 * SAMPLE_CLASSES], after[2 * SAMPLE_CLASSES];
     vit_model *dense = loaded(in);
 
+    program_result r = program_run(dir, "convert", in, out, "--upcycle", "every:2",
+                                   "--experts", "4", NULL);
+    ck_assert_msg(r.code == 0 && strstr(r.err, "answers: as before"), "%s", r.err);
+    program_result_free(&r);
+    /* gates of one expert of two are no longer 1 */
+    r = program_run(dir, "convert", in, out, "--upcycle", "every:2", "--experts", "4",
+                    "--router", "vmoe", "--k", "1", "--json", "-", NULL);
+    ck_assert_msg(r.code == 0 && strstr(r.err, "answers: they change: of 16 pictures"),
+                  "%s", r.err);
+    json_t *json = json_loads(r.out, 0, NULL);
+    ck_assert_double_gt(json_number_of(json_object_get(json, "answers"), "largest_change"),
+                        0);
+    json_decref(json);
+    program_result_free(&r);
     program_done(program_run(dir, "convert", in, out, "--upcycle", "every:2", "--experts",
                              "4", NULL));
     vit_model *sparse = loaded(out);

@@ -83,6 +83,17 @@ START_TEST(help_of_a_command_comes_both_ways)
     ck_assert_int_eq(one.code, 0);
     ck_assert_str_eq(one.out, two.out);
     ck_assert_int_eq(strncmp(three.out, "vmoe ", 5), 0);
+    static const char *const commands[] = {"train",   "eval",    "predict", "inspect",
+                                           "convert", "data",    "corrupt", "attack",
+                                           "report",  "compare", "vae",     "bench"};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        program_result r = program_run(dir, "help", commands[i], NULL);
+        ck_assert_int_eq(r.code, 0);
+        for (const char *line = r.out; *line; line += strcspn(line, "\n") + 1)
+            ck_assert_msg(strcspn(line, "\n") <= 80, "vmoe help %s: %.*s", commands[i],
+                          (int)strcspn(line, "\n"), line);
+        program_result_free(&r);
+    }
     program_result_free(&one);
     program_result_free(&two);
     program_result_free(&three);

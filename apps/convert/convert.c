@@ -4,6 +4,7 @@
  * labels). */
 #include <string.h>
 
+#include "apps/convert/internal.h"
 #include "apps/network_internal.h"
 
 typedef struct convert_args {
@@ -130,7 +131,8 @@ static base_status router_set(vit_moe_config *moe, const convert_args *args,
 }
 
 /* *model becomes sparse, or gets another router. */
-static base_status experts_set(vit_model **model, const convert_args *args, base_error *err)
+static base_status experts_set(vit_model **model, convert_answers *answers,
+                               const convert_args *args, base_error *err)
 {
     vit_config config = *vit_model_config(*model);
     vit_model *made = NULL;
@@ -169,8 +171,13 @@ static base_status experts_set(vit_model **model, const convert_args *args, base
         return vit_model_config_set(*model, &config, err);
     status =
         vit_model_upcycle(&made, *model, &config.moe, (uint64_t)args->common.seed, err);
-    if (status != BASE_OK)
+    if (status == BASE_OK)
+        status = convert_answers_compare(answers, *model, made, (uint64_t)args->common.seed,
+                                         err);
+    if (status != BASE_OK) {
+        vit_model_destroy(made);
         return status;
+    }
     vit_model_destroy(*model);
     *model = made;
     return BASE_OK;
@@ -258,8 +265,8 @@ static void summary_print(const vit_model *model, const char *path,
              common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
 }
 
-static json_t *convert_json(const app_network *network, const convert_args *args,
-                            const char *out)
+static json_t *convert_json(const app_network *network, const convert_answers *answers,
+                            const convert_args *args, const char *out)
 {
     const vit_model *model = network->model;
     json_t *json = app_json_begin(&args->common, "convert", network->path, NULL);
@@ -270,6 +277,7 @@ static json_t *convert_json(const app_network *network, const convert_args *args
                         json_integer((json_int_t)vit_model_floats(model)));
     json_object_set_new(json, "active_parameters",
                         json_integer((json_int_t)vit_model_active_floats(model)));
+    convert_answers_json(json, answers);
     return json;
 }
 
@@ -294,13 +302,14 @@ static base_status sight_set(app_network *network, const convert_args *args,
     return vit_model_config_set(network->model, &config, err);
 }
 
-static base_status change(app_network *network, const convert_args *args, base_error *err)
+static base_status change(app_network *network, convert_answers *answers,
+                          const convert_args *args, base_error *err)
 {
     base_status status = sight_set(network, args, err);
 
     if (status == BASE_OK &&
         (args->upcycle || args->k > 0 || args->router || args->set.count))
-        status = experts_set(&network->model, args, err);
+        status = experts_set(&network->model, answers, args, err);
     if (status == BASE_OK && args->labels)
         status = labels_set(network->model, args->labels, err);
     return status;
@@ -312,13 +321,14 @@ static base_status convert(const convert_args *args, const char *in, const char 
     const vit_load_options load = {.image = (int)args->image,
                                    .classes = (int)args->classes};
     app_network network = {0};
+    convert_answers answers = {0};
     base_status status = train_model_path(&network.path, in, err);
 
     if (status == BASE_OK)
         status = app_model_read(&network.model, &network.origins, network.path,
                                 &args->reading, &load, err);
     if (status == BASE_OK)
-        status = change(&network, args, err);
+        status = change(&network, &answers, args, err);
     if (status == BASE_OK) {
         app_network_describe(&network);
         app_network_note(&network, &args->common);
@@ -327,8 +337,10 @@ static base_status convert(const convert_args *args, const char *in, const char 
     }
     if (status == BASE_OK) {
         summary_print(network.model, out, &args->common);
+        convert_answers_note(&answers, &args->common);
         if (args->common.json)
-            status = app_json_write(&args->common, convert_json(&network, args, out), err);
+            status = app_json_write(&args->common,
+                                    convert_json(&network, &answers, args, out), err);
     }
     app_network_close(&network);
     return status;

@@ -159,7 +159,7 @@ static void layer_print(const char *name, const char *what, size_t floats, size_
 {
     char a[32], b[32];
 
-    printf("%-12s %-44s %13s %13s\n", name, what, show_thousands(a, sizeof a, floats),
+    printf("%-11s %-44s %11s %11s\n", name, what, show_thousands(a, sizeof a, floats),
            show_thousands(b, sizeof b, active));
 }
 
@@ -169,7 +169,7 @@ static void layers_print(const vit_model *model)
     const size_t patches = (size_t)(c->image / c->patch) * (size_t)(c->image / c->patch);
     char name[32], what[128];
 
-    printf("\n%-12s %-44s %13s %13s\n", "layer", "", "parameters", "active");
+    printf("\n%-11s %-44s %11s %11s\n", "layer", "", "parameters", "active");
     size_t floats = floats_of(model, "patch_embed.");
     snprintf(what, sizeof what, "%d x %d x %d pixels to %d, %zu patches", c->patch,
              c->patch, c->channels, c->width, patches);

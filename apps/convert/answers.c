@@ -1,0 +1,93 @@
+/* answers.c - by how much a change of a network changes its answers, on pictures of noise: no data is at hand
+ * when a file is converted. Experts that are copies of one MLP give the old answers only where the gates of a
+ * token add up to one. Free to change: number and kind of the pictures. */
+#include <math.h>
+#include <string.h>
+
+#include "apps/convert/internal.h"
+#include "measure/measure.h"
+
+enum { PICTURES = 16 };
+/* Sums in fp32 in another order; below this share of the logits' deviation nothing has changed. */
+static const double rounding = 1e-3;
+
+static base_status logits_of(float *logits, const vit_model *model, const float *images,
+                             base_error *err)
+{
+    vit_run *run = NULL;
+    base_status status =
+        vit_run_create(&run, model, PICTURES, VIT_MODE_INFER, VIT_PRECISION_FP32, err);
+
+    if (status == BASE_OK)
+        status = vit_run_forward(run, logits, images, PICTURES, &(vit_step){0}, err);
+    vit_run_destroy(run);
+    return status;
+}
+
+static void measure(convert_answers *out, const float *a, const float *b, size_t classes)
+{
+    double sum = 0, squares = 0;
+    const double count = (double)(PICTURES * classes);
+
+    *out = (convert_answers){.images = PICTURES};
+    for (size_t i = 0; i < PICTURES; i++)
+        out->other += measure_arg_max(a + i * classes, classes) !=
+                      measure_arg_max(b + i * classes, classes);
+    for (size_t i = 0; i < PICTURES * classes; i++) {
+        out->largest = fmax(out->largest, fabs((double)a[i] - (double)b[i]));
+        sum += (double)a[i];
+        squares += (double)a[i] * (double)a[i];
+    }
+    out->deviation = sqrt(fmax(0, squares / count - sum / count * (sum / count)));
+}
+
+base_status convert_answers_compare(convert_answers *out, const vit_model *before,
+                                    const vit_model *after, uint64_t seed, base_error *err)
+{
+    const vit_config *c = vit_model_config(before);
+    const size_t pixels = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
+    const size_t classes = (size_t)c->classes;
+    float *images = base_alloc(PICTURES * pixels, sizeof *images);
+    float *logits = base_alloc(2 * PICTURES * classes, sizeof *logits);
+    base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 0, 0, 0);
+    base_status status = BASE_OK;
+
+    if (!images || !logits)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to compare the answers");
+    for (size_t i = 0; i < PICTURES * pixels && status == BASE_OK; i++)
+        images[i] = (float)base_rng_normal(&rng);
+    if (status == BASE_OK)
+        status = logits_of(logits, before, images, err);
+    if (status == BASE_OK)
+        status = logits_of(logits + PICTURES * classes, after, images, err);
+    if (status == BASE_OK)
+        measure(out, logits, logits + PICTURES * classes, classes);
+    base_free(logits);
+    base_free(images);
+    return status;
+}
+
+void convert_answers_note(const convert_answers *a, const app_common *common)
+{
+    if (a->images == 0)
+        return;
+    if (a->largest <= rounding * a->deviation)
+        app_note(common, "answers: as before (pictures of noise: logits within %.1g)",
+                 a->largest);
+    else
+        app_note(
+            common,
+            "answers: they change: of %zu pictures of noise %zu get another class, logits "
+            "move by up to %.3g (their standard deviation is %.3g)",
+            a->images, a->other, a->largest, a->deviation);
+}
+
+void convert_answers_json(json_t *json, const convert_answers *a)
+{
+    if (a->images > 0)
+        json_object_set_new(
+            json, "answers",
+            json_pack("{s:I, s:I, s:o, s:o}", "images", (json_int_t)a->images,
+                      "other_class", (json_int_t)a->other, "largest_change",
+                      show_json_real(a->largest), "deviation", app_json_real(a->deviation)));
+}
