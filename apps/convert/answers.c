@@ -85,9 +85,10 @@ void convert_answers_note(const convert_answers *a, const app_common *common)
 void convert_answers_json(json_t *json, const convert_answers *a)
 {
     if (a->images > 0)
-        json_object_set_new(
-            json, "answers",
-            json_pack("{s:I, s:I, s:o, s:o}", "images", (json_int_t)a->images,
-                      "other_class", (json_int_t)a->other, "largest_change",
-                      show_json_real(a->largest), "deviation", app_json_real(a->deviation)));
+        json_object_set_new(json, "answers",
+                            json_pack("{s:I, s:I, s:o, s:o}", "images",
+                                      (json_int_t)a->images, "other_class",
+                                      (json_int_t)a->other, "largest_change",
+                                      show_json_real(a->largest), "deviation",
+                                      show_json_real(a->deviation)));
 }
