@@ -107,6 +107,44 @@ START_TEST(what_cannot_be_is_refused)
 }
 END_TEST
 
+/* The byte behind the first occurrence of words in a file becomes `put`. */
+static void patch(const char *path, const char *words, char put)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+
+    ck_assert_int_eq(base_file_read(&bytes, &size, path, 1 << 24, NULL), BASE_OK);
+    char *at = memmem(bytes, size, words, strlen(words));
+    ck_assert_ptr_nonnull(at);
+    at[strlen(words)] = put;
+    test_write(path, bytes, size);
+    base_free(bytes);
+}
+
+START_TEST(a_state_is_checked_before_it_is_believed)
+{
+    char *out = test_path(dir, "run"), *state = test_path(out, "last/state.safetensors"),
+         *more = test_path(data, "red/more.png");
+
+    program_refused(
+        program_run(dir, SMALL, out, "--quiet", "--set", "train.stop_after=7", NULL), 1,
+        "stopped at step 7");
+    patch(state, "\"evaluated\":\"", '9'); /* 6 before: not after the step */
+    program_refused(program_run(dir, SMALL, out, "--resume", "--quiet", NULL), 1,
+                    "stands at step 7 of 12, evaluated at 9 with 0 skipped");
+    patch(state, "\"evaluated\":\"", 'x');
+    program_refused(program_run(dir, SMALL, out, "--resume", "--quiet", NULL), 1,
+                    "has no usable 'evaluated' in its metadata");
+    patch(state, "\"evaluated\":\"", '6');
+    sample_picture_save(more, 2, 99);
+    program_refused(program_run(dir, SMALL, out, "--resume", "--quiet", NULL), 1,
+                    "has fingerprint ");
+    base_free(more);
+    base_free(state);
+    base_free(out);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_vae");
@@ -118,6 +156,7 @@ int main(void)
     tcase_add_test(core, results_say_what_the_gate_did);
     tcase_add_test(core, labels_choose_experts_when_asked_to);
     tcase_add_test(limits, what_cannot_be_is_refused);
+    tcase_add_test(limits, a_state_is_checked_before_it_is_believed);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

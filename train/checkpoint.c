@@ -1,5 +1,8 @@
 /* checkpoint.c - a model and its state in one folder, written beside the old one and exchanged with it as a whole,
  * so that a kill at any moment leaves a pair that belongs together. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "train/train.h"
@@ -47,4 +50,57 @@ char *train_checkpoint_last(const char *folder)
         base_free(path);
     }
     return NULL;
+}
+
+/* ---- what every state holds ------------------------------------------------------------ */
+
+const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
+{
+    snprintf(out, out_bytes, "%016" PRIx64, data_source_fingerprint(source));
+    return out;
+}
+
+base_status train_state_number(uint64_t *out, const vit_tensor_file *file, const char *key,
+                               const char *path, base_error *err)
+{
+    const char *text = vit_tensors_metadata(file, key);
+    int64_t whole = 0;
+
+    if (!text || !base_parse_int(&whole, text) || whole < 0 ||
+        whole > INT64_MAX / 65536 / 65536 /* times images */)
+        return base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata", path,
+                         key);
+    *out = (uint64_t)whole;
+    return BASE_OK;
+}
+
+base_status train_state_doubles(double *out, size_t count, const vit_tensor_file *file,
+                                const char *name, const char *path, base_error *err)
+{
+    const vit_tensor *t = vit_tensors_find(file, name);
+
+    if (!t || strcmp(t->type, "F64") != 0 || t->rank != 1 || t->shape[0] != count)
+        return base_fail(err, BASE_FORMAT, "'%s' has no tensor '%s' of %zu doubles", path,
+                         name, count);
+    memcpy(out, t->data, count * sizeof *out);
+    for (size_t i = 0; i < count; i++) /* sums of what is never below 0, but for a loss */
+        if (!isfinite(out[i]))
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' has a number in '%s' that is not finite", path, name);
+    return BASE_OK;
+}
+
+base_status train_state_same_data(const vit_tensor_file *file, const char *key,
+                                  const char *which, const data_source *source,
+                                  base_error *err)
+{
+    const char *stored = vit_tensors_metadata(file, key);
+    char now[48];
+
+    train_state_fingerprint(now, sizeof now, source);
+    if (stored && strcmp(stored, now) == 0)
+        return BASE_OK;
+    return base_fail(err, BASE_MISMATCH,
+                     "the %s data '%s' has fingerprint %s, the run began with %.32s", which,
+                     data_source_path(source), now, stored ? stored : "none");
 }

@@ -3,7 +3,6 @@
  * together. Nothing here depends on the clock: a resumed run ends with the same bytes.
  * Relied on elsewhere: the keys of the metadata, the names "sums" and "load.I". */
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "train/train_internal.h"
@@ -57,12 +56,6 @@ static void add_number(pair_list *list, const char *key, uint64_t number)
 
     snprintf(value, VALUE_BYTES, "%" PRIu64, number);
     add_text(list, key, value);
-}
-
-const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
-{
-    snprintf(out, out_bytes, "%016" PRIx64, data_source_fingerprint(source));
-    return out;
 }
 
 static void add_hash(pair_list *list, const char *key, const data_source *source)
@@ -207,53 +200,24 @@ static base_status read_position(train_position *out, const vit_tensor_file *fil
         const position_field *f = &position_fields[i];
         const char *text = vit_tensors_metadata(file, f->key);
         char *place = (char *)out + f->at;
-        int64_t whole = 0;
+        uint64_t whole = 0;
         double real = 0;
+        base_status status = BASE_OK;
 
-        const bool good =
-            text && (f->real ? base_parse_real(&real, text)
-                             : base_parse_int(&whole, text) && whole >= 0 &&
-                                   whole <= INT64_MAX / 65536 / 65536 /* times images */);
-        if (!good)
-            return base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata",
-                             path, f->key);
+        if (!f->real)
+            status = train_state_number(&whole, file, f->key, path, err);
+        else if (!text || !base_parse_real(&real, text))
+            status = base_fail(err, BASE_FORMAT, "'%s' has no usable '%s' in its metadata",
+                               path, f->key);
+        if (status != BASE_OK)
+            return status;
         if (f->real)
             memcpy(place, &real, sizeof real);
         else
-            memcpy(place, &(uint64_t){(uint64_t)whole}, sizeof(uint64_t));
+            memcpy(place, &whole, sizeof whole);
     }
     const char *fault = position_fault(out);
     return fault ? base_fail(err, BASE_FORMAT, "'%s' tells of %s", path, fault) : BASE_OK;
-}
-
-static base_status read_doubles(double *out, size_t count, const vit_tensor_file *file,
-                                const char *name, const char *path, base_error *err)
-{
-    const vit_tensor *t = vit_tensors_find(file, name);
-
-    if (!t || strcmp(t->type, "F64") != 0 || t->rank != 1 || t->shape[0] != count)
-        return base_fail(err, BASE_FORMAT, "'%s' has no tensor '%s' of %zu doubles", path,
-                         name, count);
-    memcpy(out, t->data, count * sizeof *out);
-    for (size_t i = 0; i < count; i++) /* sums of what is never below 0, but for a loss */
-        if (!isfinite(out[i]))
-            return base_fail(err, BASE_FORMAT,
-                             "'%s' has a number in '%s' that is not finite", path, name);
-    return BASE_OK;
-}
-
-static base_status same_data(const vit_tensor_file *file, const char *key,
-                             const char *which, const data_source *source, base_error *err)
-{
-    const char *stored = vit_tensors_metadata(file, key);
-    char now[VALUE_BYTES];
-
-    train_state_fingerprint(now, sizeof now, source);
-    if (stored && strcmp(stored, now) == 0)
-        return BASE_OK;
-    return base_fail(err, BASE_MISMATCH,
-                     "the %s data '%s' has fingerprint %s, the run began with %.32s", which,
-                     data_source_path(source), now, stored ? stored : "none");
 }
 
 /* A run of before there were layouts says nothing of it, and nothing of its model. */
@@ -296,9 +260,9 @@ static base_status check_state(const train_trainer *t, const vit_tensor_file *fi
         base_error_prepend(err, "cannot resume '%s': ", t->options.folder);
         return status;
     }
-    status = same_data(file, "train_fingerprint", "training", t->train, err);
+    status = train_state_same_data(file, "train_fingerprint", "training", t->train, err);
     if (status == BASE_OK)
-        status = same_data(file, "val_fingerprint", "validation", t->val, err);
+        status = train_state_same_data(file, "val_fingerprint", "validation", t->val, err);
     if (status != BASE_OK)
         base_error_prepend(err, "cannot resume '%s': ", t->options.folder);
     return status;
@@ -449,13 +413,14 @@ base_status train_state_load(train_trainer *trainer, bool *found, base_error *er
     if (status == BASE_OK)
         status = read_position(&at, file, path, err);
     if (status == BASE_OK)
-        status =
-            read_doubles((double *)(void *)&at.sums, SUM_DOUBLES, file, "sums", path, err);
+        status = train_state_doubles((double *)(void *)&at.sums, SUM_DOUBLES, file, "sums",
+                                     path, err);
     for (size_t i = 0; i < trainer->moe_count && status == BASE_OK; i++) {
         snprintf(name, sizeof name, "load.%zu", i);
         trainer->load[i].experts = (size_t)trainer->recipe.config.moe.experts;
-        status = read_doubles((double *)(void *)((char *)&trainer->load[i] + LOAD_BEGIN),
-                              LOAD_DOUBLES, file, name, path, err);
+        status =
+            train_state_doubles((double *)(void *)((char *)&trainer->load[i] + LOAD_BEGIN),
+                                LOAD_DOUBLES, file, name, path, err);
     }
     if (status == BASE_OK && at.step > trainer->total)
         status = base_fail(err, BASE_FORMAT, "'%s' stands at step %" PRIu64 " of %" PRIu64,

@@ -364,8 +364,6 @@ typedef struct train_state_facts {
 /* Of FOLDER/last of a run's folder. *found false: there is no checkpoint, *out is zeroed. */
 base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
                              base_error *err);
-/* A fingerprint as the state holds it into out. */
-const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source);
 
 /* ---- for other runs than a trainer's (loop.c, checkpoint.c) --------------------------------- */
 
@@ -393,5 +391,17 @@ base_status train_checkpoint_save(const char *folder, const char *name,
                                   void *user, base_error *err);
 /* FOLDER/last, or last.old when a kill fell between two renames (base_free). NULL: there is none. */
 char *train_checkpoint_last(const char *folder);
+/* A fingerprint as the state holds it into out. */
+const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source);
+/* A number, doubles and a fingerprint of a state file; path is its name in messages. BASE_FORMAT names what is
+ * missing, out of its range or not finite; BASE_MISMATCH: other data than the run began with. On failure what lies
+ * in out means nothing. */
+base_status train_state_number(uint64_t *out, const vit_tensor_file *file, const char *key,
+                               const char *path, base_error *err);
+base_status train_state_doubles(double *out, size_t count, const vit_tensor_file *file,
+                                const char *name, const char *path, base_error *err);
+base_status train_state_same_data(const vit_tensor_file *file, const char *key,
+                                  const char *which, const data_source *source,
+                                  base_error *err);
 
 #endif

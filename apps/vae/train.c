@@ -179,37 +179,23 @@ static base_status save(void *user, base_error *err)
     return status;
 }
 
-static base_status number_of(uint64_t *out, const vit_tensor_file *file, const char *key,
-                             base_error *err)
-{
-    const char *text = vit_tensors_metadata(file, key);
-    int64_t value = 0;
-
-    if (!text || !base_parse_int(&value, text) || value < 0)
-        return base_fail(err, BASE_FORMAT, "no usable '%s' in its metadata", key);
-    *out = (uint64_t)value;
-    return BASE_OK;
-}
-
 static base_status check_state(const app_vae *v, const vit_tensor_file *file,
                                base_error *err)
 {
     const char *format = vit_tensors_metadata(file, "format"),
                *stored = vit_tensors_metadata(file, "recipe");
-    const char *train = vit_tensors_metadata(file, "train_fingerprint"),
-               *val = vit_tensors_metadata(file, "val_fingerprint");
-    char now[48];
 
-    if (!format || strcmp(format, "vmoe-vae-state") != 0 || !stored || !train || !val)
+    if (!format || strcmp(format, "vmoe-vae-state") != 0 || !stored)
         return base_fail(err, BASE_FORMAT, "it is no state of vmoe vae");
     const app_vae_recipe defaults = app_vae_recipe_defaults();
     const train_keys keys = app_vae_recipe_keys(&v->recipe),
                      usual = app_vae_recipe_keys(&defaults);
     base_status status = train_keys_compare(&keys, &usual, stored, false, err);
-    if (status == BASE_OK &&
-        (strcmp(train, train_state_fingerprint(now, sizeof now, v->train)) != 0 ||
-         strcmp(val, train_state_fingerprint(now, sizeof now, v->val)) != 0))
-        status = base_fail(err, BASE_MISMATCH, "the run began with other data");
+    if (status == BASE_OK)
+        status =
+            train_state_same_data(file, "train_fingerprint", "training", v->train, err);
+    if (status == BASE_OK)
+        status = train_state_same_data(file, "val_fingerprint", "validation", v->val, err);
     return status;
 }
 
@@ -219,6 +205,10 @@ static base_status load(app_vae *v, const char *folder, base_error *err)
     char *path = base_text("%s/state.safetensors", folder);
     vit_tensor_file *file = NULL;
     vit_vae *stored = NULL;
+    struct {
+        uint64_t step, evaluated, skipped;
+        app_vae_sums sums;
+    } at = {0};
     base_status status = BASE_NO_MEMORY;
 
     if (!model || !path) {
@@ -229,15 +219,20 @@ static base_status load(app_vae *v, const char *folder, base_error *err)
     if (status == BASE_OK)
         status = check_state(v, file, err);
     if (status == BASE_OK)
-        status = number_of(&v->step, file, "step", err);
+        status = train_state_number(&at.step, file, "step", path, err);
     if (status == BASE_OK)
-        status = number_of(&v->evaluated, file, "evaluated", err);
+        status = train_state_number(&at.evaluated, file, "evaluated", path, err);
     if (status == BASE_OK)
-        status = number_of(&v->skipped, file, "skipped", err);
-    const vit_tensor *sums = file ? vit_tensors_find(file, "sums") : NULL;
-    if (status == BASE_OK && (!sums || strcmp(sums->type, "F64") != 0 || sums->rank != 1 ||
-                              sums->shape[0] != SUM_DOUBLES || v->step > v->total))
-        status = base_fail(err, BASE_FORMAT, "its sums or its step are not of this run");
+        status = train_state_number(&at.skipped, file, "skipped", path, err);
+    if (status == BASE_OK)
+        status = train_state_doubles((double *)(void *)&at.sums, SUM_DOUBLES, file, "sums",
+                                     path, err);
+    if (status == BASE_OK &&
+        (at.step > v->total || at.evaluated > at.step || at.skipped > at.step))
+        status = base_fail(err, BASE_FORMAT,
+                           "'%s' stands at step %" PRIu64 " of %" PRIu64
+                           ", evaluated at %" PRIu64 " with %" PRIu64 " skipped",
+                           path, at.step, v->total, at.evaluated, at.skipped);
     if (status == BASE_OK)
         status = vit_optimizer_restore(v->optimizer, file, err);
     if (status == BASE_OK)
@@ -248,7 +243,10 @@ static base_status load(app_vae *v, const char *folder, base_error *err)
         base_error_prepend(err, "cannot resume from '%s': ", folder);
         goto done;
     }
-    memcpy(&v->sums, sums->data, sizeof v->sums);
+    v->step = at.step;
+    v->evaluated = at.evaluated;
+    v->skipped = at.skipped;
+    v->sums = at.sums;
     memcpy(vit_vae_weights(v->vae), vit_vae_weights(stored),
            vit_vae_floats(v->vae) * sizeof(float));
 done:
