@@ -165,8 +165,11 @@ typedef struct data_source_options {
 /* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx, ilsvrc, kaggle, wds,
  * list, cifar-bin, images or imagenet-c (docs/data.md). idx: a folder with one pair of
  * files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
- * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. options may be
- * NULL. The caller closes *out. */
+ * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself.
+ * "held-N:DATA" is N samples of DATA drawn once and for all, "rest-N:DATA" all the others: what
+ * is tuned on the one was not trained on in the other (of a layout with several parts, of its
+ * training part). options may be NULL. The caller closes
+ * *out. */
 base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err);
 void data_source_close(data_source *source);

@@ -141,7 +141,7 @@ static void describe(char *out, size_t out_bytes, const data_loader *l,
 {
     static const char *const kinds[] = {"good", "odd", "damaged", "bad"};
     const data_source *source = l->source;
-    const data_record *r = data_index_at(&source->index, event->sample);
+    const data_record *r = data_source_record(source, event->sample);
     char name[1024], reason[4 * LOADER_REASON_BYTES], class[160] = "none";
     size_t used;
 

@@ -152,7 +152,12 @@ base_status data_source_open(data_source **out, const char *spec,
     const data_layout *layout;
     const char *path;
     data_source *source = NULL;
-    base_status status = split_spec(&layout, &path, spec, err);
+    data_held held;
+    const char *whole;
+    data_source_options asked = options ? *options : defaults;
+    if (data_held_parse(&held, &whole, spec))
+        asked.split = "train"; /* it is training data that something is held out of */
+    base_status status = split_spec(&layout, &path, whole, err);
 
     if (status != BASE_OK)
         return status;
@@ -175,7 +180,9 @@ base_status data_source_open(data_source **out, const char *spec,
     }
     for (size_t n = strlen(source->path); n > 1 && source->path[n - 1] == '/'; n--)
         source->path[n - 1] = '\0';
-    status = fill(source, options ? options : &defaults, err);
+    status = fill(source, &asked, err);
+    if (status == BASE_OK && held.given)
+        status = data_held_apply(source, &held, err);
 done:
     if (status == BASE_OK)
         *out = source;
@@ -223,6 +230,7 @@ void data_source_close(data_source *source)
         base_free(source->classes[i]);
     base_free(source->classes);
     base_free(source->pixels);
+    base_free(source->part);
     base_free(source->path);
     if (source->fd >= 0)
         close(source->fd);
@@ -258,9 +266,20 @@ const char *data_source_path(const data_source *source)
     return source->path;
 }
 
+/* Where sample i stands in the index. */
+static size_t place_of(const data_source *source, size_t i)
+{
+    return source->part ? source->part[i] : i;
+}
+
+const data_record *data_source_record(const data_source *source, size_t i)
+{
+    return data_index_at(&source->index, place_of(source, i));
+}
+
 size_t data_source_count(const data_source *source)
 {
-    return source->index.count;
+    return source->part ? source->part_count : source->index.count;
 }
 
 size_t data_source_classes(const data_source *source)
@@ -275,14 +294,14 @@ const char *data_source_class_name(const data_source *source, size_t label)
 
 int32_t data_source_label(const data_source *source, size_t i)
 {
-    const int32_t label = data_index_at(&source->index, i)->label;
+    const int32_t label = data_source_record(source, i)->label;
 
     return label < 0 ? -1 : label; /* below -1: a number that is out of range */
 }
 
 size_t data_source_bytes(const data_source *source, size_t i)
 {
-    const data_record *r = data_index_at(&source->index, i);
+    const data_record *r = data_source_record(source, i);
 
     if (source->pixels)
         return source->width * source->height * source->channels;
@@ -306,7 +325,7 @@ void data_class_folder(char *out, size_t out_bytes, const data_source *source,
 const char *data_source_relative_name(const data_source *source, size_t i, char *out,
                                       size_t out_bytes)
 {
-    source->layout->relative(source, i, out, out_bytes);
+    source->layout->relative(source, place_of(source, i), out, out_bytes);
     return out;
 }
 
@@ -316,12 +335,12 @@ const char *data_source_name(const data_source *source, size_t i, char *out,
     char name[NAME_BYTES], whole[NAME_BYTES + 1024];
 
     if (source->layout->whole) {
-        source->layout->whole(source, i, whole, sizeof whole);
+        source->layout->whole(source, place_of(source, i), whole, sizeof whole);
     } else if (source->layout->join) {
-        source->layout->relative(source, i, name, sizeof name);
+        source->layout->relative(source, place_of(source, i), name, sizeof name);
         snprintf(whole, sizeof whole, "%s%c%s", source->path, source->layout->join, name);
     } else {
-        snprintf(whole, sizeof whole, "%s[%zu]", source->path, i);
+        snprintf(whole, sizeof whole, "%s[%zu]", source->path, place_of(source, i));
     }
     return base_quote(out, out_bytes, whole);
 }
@@ -391,7 +410,7 @@ base_status data_source_read_within(const data_source *source, size_t i,
                                     unsigned char **buffer, size_t *buffer_bytes,
                                     size_t *size, size_t max_bytes, base_error *err)
 {
-    const data_record *r = data_index_at(&source->index, i);
+    const data_record *r = data_source_record(source, i);
 
     if (!data_record_readable(r))
         return unreadable(r, err);
@@ -435,13 +454,13 @@ base_status data_source_image_within(const data_source *source, size_t i, data_i
     *health = DATA_HEALTH_BAD;
     if (note_bytes > 0)
         note[0] = '\0';
-    if (source->width > 0 && data_record_readable(data_index_at(&source->index, i))) {
+    if (source->width > 0 && data_record_readable(data_source_record(source, i))) {
         status =
             data_image_reserve(out, source->width, source->height, source->channels, err);
         if (status != BASE_OK)
             return status;
         *health = DATA_HEALTH_OK;
-        return source->layout->read(source, data_index_at(&source->index, i), out->pixels,
+        return source->layout->read(source, data_source_record(source, i), out->pixels,
                                     err);
     }
     status =
@@ -453,7 +472,7 @@ base_status data_source_image_within(const data_source *source, size_t i, data_i
 
 void data_source_advise(const data_source *source, size_t i)
 {
-    const data_record *r = data_index_at(&source->index, i);
+    const data_record *r = data_source_record(source, i);
 
     if (source->layout->advise && data_record_readable(r) && r->size >= ADVISE_BYTES)
         source->layout->advise(source, r);

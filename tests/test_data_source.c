@@ -43,6 +43,78 @@ START_TEST(samples_stand_in_bytewise_order_of_label_and_path)
 }
 END_TEST
 
+/* ---- held out --------------------------------------------------------------------------------- */
+
+/* 40 files of 4 classes, the same numbers as `train` of a folder with parts. */
+static void held_make(const char *below)
+{
+    for (int i = 0; i < 40; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s%c/%02d.png", below, 'a' + i % 4, i);
+        set_name_file(root, name);
+    }
+}
+
+/* Opens PREFIX-and-root and marks its samples by the number in their name. */
+static size_t held_mark(bool seen[40], const char *prefix, uint64_t *fingerprint)
+{
+    char *spec = base_text("%s:%s", prefix, root), name[300];
+    data_source *source = set_open(spec, NULL);
+    const size_t count = data_source_count(source);
+
+    for (size_t i = 0; i < count; i++) {
+        data_source_relative_name(source, i, name, sizeof name);
+        const char *file = strchr(name, '/') + 1;
+        const int number = (file[0] - '0') * 10 + file[1] - '0';
+        ck_assert(!seen[number]);
+        ck_assert_int_eq(data_source_label(source, i), number % 4);
+        ck_assert_uint_gt(data_source_bytes(source, i), 0);
+        data_source_name(source, i, name, sizeof name);
+        ck_assert_ptr_nonnull(strstr(name, file));
+        seen[number] = true;
+    }
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source), "of 40 samples"));
+    ck_assert_uint_eq(data_source_classes(source), 4);
+    *fingerprint = data_source_fingerprint(source);
+    data_source_close(source);
+    base_free(spec);
+    return count;
+}
+
+START_TEST(a_part_held_out_and_the_rest_are_the_whole)
+{
+    bool seen[40] = {false}, again[40] = {false}, other[40] = {false};
+    uint64_t print[4];
+
+    held_make(_i ? "train/" : "");
+    if (_i)
+        set_name_file(root, "val/a/00.png"), set_name_file(root, "val/b/01.png"),
+            set_name_file(root, "val/c/02.png"), set_name_file(root, "val/d/03.png");
+    ck_assert_uint_eq(held_mark(seen, "held-10", &print[0]), 10);
+    ck_assert_uint_eq(held_mark(again, "held-10", &print[1]), 10);
+    ck_assert_mem_eq(seen, again, sizeof seen); /* the same ones, always */
+    ck_assert_uint_eq(held_mark(other, "held-11", &print[2]), 11);
+    ck_assert_uint_eq(held_mark(seen, "rest-10", &print[3]), 30); /* none of them twice */
+    ck_assert(print[0] == print[1] && print[0] != print[2] && print[0] != print[3]);
+}
+END_TEST
+
+START_TEST(too_much_cannot_be_held_out)
+{
+    static const char *const words[] = {"held-40", "rest-40", "held-0", "rest-0",
+                                        "held-99"};
+    base_error err = {0};
+    data_source *source = NULL;
+
+    held_make("");
+    char *spec = base_text("%s:%s", words[_i], root);
+    ck_assert_int_eq(data_source_open(&source, spec, NULL, &err), BASE_USAGE);
+    ck_assert_msg(strstr(err.text, "40 samples") && strstr(err.text, "1 to 39"), "%s",
+                  err.text);
+    base_free(spec);
+}
+END_TEST
+
 START_TEST(messages_name_samples_safely)
 {
     char name[300], *path = base_text("%s/a/x\ny.png", root);
@@ -418,6 +490,8 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, samples_stand_in_bytewise_order_of_label_and_path);
     tcase_add_test(core, messages_name_samples_safely);
+    tcase_add_loop_test(core, a_part_held_out_and_the_rest_are_the_whole, 0, 2);
+    tcase_add_loop_test(core, too_much_cannot_be_held_out, 0, 5);
     tcase_add_test(core, what_is_no_image_is_ignored_and_counted);
     tcase_add_test(core, links_are_followed_but_not_in_circles);
     tcase_add_test(core, a_class_without_images_keeps_its_index_with_a_notice);

@@ -241,8 +241,26 @@ struct data_source {
     double scan_started, scan_told;
     size_t ticks;          /* samples met */
     unsigned char *pixels; /* idx: all images [count, height, width, channels] */
+    uint32_t *
+        part; /* [part_count] the samples that are shown, ascending; NULL: all of the index */
+    size_t part_count;
     size_t width, height, channels;
 };
+
+/* ---- a part that is held out (held.c) ---------------------------------------------------- */
+
+typedef struct data_held {
+    size_t count;
+    bool rest; /* all the others */
+    bool given;
+} data_held;
+
+/* "held-5000:DATA" or "rest-5000:DATA": true, and *rest is DATA; else false, and *rest is spec. */
+bool data_held_parse(data_held *out, const char **rest, const char *spec);
+/* From now on the source shows that part of its samples. BASE_USAGE when it has too few. */
+base_status data_held_apply(data_source *source, const data_held *held, base_error *err);
+/* Of sample i of the part that is shown. */
+const data_record *data_source_record(const data_source *source, size_t i);
 
 /* How data is stored: one file and one line in the table of source.c. */
 struct data_layout {
