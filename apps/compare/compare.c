@@ -21,7 +21,14 @@ static const app_option options[] = {
      .at = AT(preset),
      .choices = APP_PRESETS,
      .help = "all: every router without capacities, and V-MoE with its own; ssr-ablation: "
-             "SSR's settings, one at a time"},
+             "SSR's settings, one at a time; balancers: SSR, loss-free, quantile and what "
+             "they are held against; ssr-grid: SSR's cost, noise and Sinkhorn steps"},
+    {.name = "grid",
+     .value = "KEY=LIST",
+     .kind = APP_LIST,
+     .at = AT(grid),
+     .help = "every router of --routers with each of these values of a key: --grid "
+             "noise=0.1,1 steps=80,800"},
     {.name = "seeds",
      .value = "N",
      .kind = APP_INT,

@@ -96,9 +96,13 @@ base_status app_compare_csv(const app_table *table, base_error *err)
 
 /* ---- JSON ------------------------------------------------------------------------------------------- */
 
-static json_t *difference_json(const measure_difference *d)
+static json_t *difference_json(const measure_difference *d, const app_figure *figure)
 {
     json_t *json = json_object();
+    const char *word = app_verdict_word(d, figure);
+    double low, high;
+
+    app_verdict_interval(&low, &high, d);
 
     json_object_set_new(json, "count", json_integer((json_int_t)d->count));
     json_object_set_new(json, "difference", show_json_real(d->points));
@@ -106,6 +110,9 @@ static json_t *difference_json(const measure_difference *d)
     json_object_set_new(json, "spreads", show_json_real(d->spreads));
     json_object_set_new(json, "limit", show_json_real(d->limit));
     json_object_set_new(json, "clear", json_boolean(d->clear));
+    json_object_set_new(json, "ci95",
+                        json_pack("[o, o]", show_json_real(low), show_json_real(high)));
+    json_object_set_new(json, "verdict", word ? json_string(word) : json_null());
     return json;
 }
 
@@ -134,8 +141,9 @@ static json_t *curve_json(const app_curve *c)
 
     for (size_t i = 0; i < c->count; i++)
         json_array_append_new(
-            list, json_pack("[f, o, o, o]", c->step[i], show_json_real(c->loss[i]),
-                            show_json_real(c->accuracy[i]), show_json_real(c->cv[i])));
+            list, json_pack("[f, o, o, o, o]", c->step[i], show_json_real(c->loss[i]),
+                            show_json_real(c->accuracy[i]), show_json_real(c->cv[i]),
+                            show_json_real(c->step[i] * c->seconds_a_step)));
     return list;
 }
 
@@ -161,7 +169,7 @@ static json_t *entry_json(const app_table *t, size_t e)
                             json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)s->count,
                                       "mean", show_json_real(s->mean), "std",
                                       show_json_real(s->std), "against_baseline",
-                                      difference_json(&d)));
+                                      difference_json(&d, &t->figure[f])));
     }
     json_object_set_new(json, "figures", figures);
     for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
@@ -242,6 +250,7 @@ json_t *app_compare_json(const app_table *table)
     for (size_t i = 0; i < c->entries.count; i++)
         json_array_append_new(entries, entry_json(table, table->order[i]));
     json_object_set_new(json, "entries", entries);
+    json_object_set_new(json, "verdicts", app_verdicts_json(table));
     return json;
 }
 

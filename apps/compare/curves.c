@@ -9,10 +9,11 @@
 enum { METRICS_MAX_BYTES = 1 << 30, LINES_MAX = 1 << 16 };
 
 typedef struct line {
-    double step, loss, accuracy, cv, dropped, sinkhorn;
+    double step, loss, accuracy, cv, dead, dropped, sinkhorn;
 } line;
 
-/* Mean of a key over the MoE layers of a line; 0 for a dense network. */
+/* Mean of a key over the MoE layers of a line; 0 for a dense network, NaN where a layer has none (a router that
+ * assigns nothing has no loads). */
 static double layer_mean(const json_t *json, const char *key)
 {
     const json_t *moe = json_object_get(json, "moe");
@@ -20,7 +21,7 @@ static double layer_mean(const json_t *json, const char *key)
     json_t *layer;
     size_t i;
 
-    json_array_foreach(moe, i, layer) sum += json_number_value(json_object_get(layer, key));
+    json_array_foreach(moe, i, layer) sum += show_json_number(layer, key);
     return json_array_size(moe) > 0 ? sum / (double)json_array_size(moe) : 0;
 }
 
@@ -51,6 +52,7 @@ static line *lines_read(size_t *count, const app_compare_run *run, const char *k
                        .loss = show_json_number(json, "loss"),
                        .accuracy = show_json_number(json, "accuracy"),
                        .cv = layer_mean(json, "load_cv"),
+                       .dead = layer_mean(json, "dead"),
                        .dropped = layer_mean(json, "dropped"),
                        .sinkhorn = show_json_number(json, "sinkhorn_share")};
         json_decref(json);
@@ -63,7 +65,8 @@ static line *lines_read(size_t *count, const app_compare_run *run, const char *k
 
 app_training_means app_training_means_of(const app_compare_run *run)
 {
-    app_training_means m = {(double)NAN, (double)NAN, (double)NAN, (double)NAN};
+    app_training_means m = {(double)NAN, (double)NAN, (double)NAN,
+                            (double)NAN, (double)NAN, (double)NAN};
     double steps = 0, before = 0;
     size_t count = 0;
     line *lines = lines_read(&count, run, "train");
@@ -74,6 +77,7 @@ app_training_means app_training_means_of(const app_compare_run *run)
          i++) { /* a line tells of the steps since the one before */
         const double n = lines[i].step - before;
         m.cv += n * lines[i].cv;
+        m.dead += n * lines[i].dead;
         m.dropped += n * lines[i].dropped;
         m.sinkhorn += n * lines[i].sinkhorn;
         steps += n;
@@ -81,11 +85,33 @@ app_training_means app_training_means_of(const app_compare_run *run)
     }
     if (count > 0) {
         m.cv /= steps;
+        m.dead /= steps;
         m.dropped /= steps;
+        m.sinkhorn_steps = m.sinkhorn;
         m.sinkhorn /= steps;
     }
     base_free(lines);
     return m;
+}
+
+double app_training_loss_at(const app_compare_run *run, double step)
+{
+    size_t count = 0, i = 0;
+    line *lines = lines_read(&count, run, "train");
+    double loss = (double)NAN;
+
+    while (i < count && lines[i].step < step)
+        i++;
+    if (count > 0 && i == count)
+        loss = step > lines[count - 1].step + 0.5 ? (double)NAN : lines[count - 1].loss;
+    else if (i > 0 && i < count)
+        loss = lines[i - 1].loss + (lines[i].loss - lines[i - 1].loss) *
+                                       (step - lines[i - 1].step) /
+                                       (lines[i].step - lines[i - 1].step);
+    else if (count > 0 && lines[0].step == step)
+        loss = lines[0].loss;
+    base_free(lines);
+    return loss;
 }
 
 /* Sums of `count` places, and the steps of the first seed's lines, which are the curve's. */

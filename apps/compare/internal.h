@@ -21,7 +21,7 @@ enum {
 typedef struct app_compare_args {
     app_common common;
     const char *recipe, *data, *val, *out, *eps, *baseline, *frost;
-    app_list routers, set;
+    app_list routers, set, grid;
     int preset;     /* index into app_preset_names */
     int checkpoint; /* index into "last|best" */
     int64_t seeds, jobs, eval_limit, steps, rounds;
@@ -44,13 +44,17 @@ typedef struct app_entries {
     size_t count;
 } app_entries;
 
-/* "ssr-ablation|all", in the form of a choice. */
-#define APP_PRESETS "none|all|ssr-ablation"
+/* In the form of a choice. */
+#define APP_PRESETS "none|all|ssr-ablation|balancers|ssr-grid"
 /* Adds the entries of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A comma or a
  * colon before a digit belongs to the value ("layers=1,3", "layers=every:2"). BASE_USAGE for what is no
  * router, no key=value, or a label that is there already. Keys are only checked with the recipe. */
 base_status app_entries_add(app_entries *entries, const char *list, base_error *err);
-/* Adds those of a preset (routing.md 14): 1 all, 2 ssr-ablation; an entry that is there is left out. */
+/* Every entry in each of the values of "KEY=V1,V2,...": a key of the recipe, router.KEY when it names no section. A
+ * label becomes LABEL-KEY=V. BASE_USAGE for what is no such word or gives too many. */
+base_status app_entries_grid(app_entries *entries, const char *word, base_error *err);
+/* Adds those of a preset, by its place among APP_PRESETS (routing.md 14, routing-newer.md); an entry that is there
+ * is left out. */
 base_status app_entries_preset(app_entries *entries, int preset, base_error *err);
 
 /* ---- runs (compare_runs.c) ------------------------------------------------------------------ */

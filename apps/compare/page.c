@@ -29,26 +29,6 @@ static bool figure_known(const app_table *t, size_t figure)
     return false;
 }
 
-/* The entry whose mean is best; SIZE_MAX: nobody has one, there is no better, or all are equal. */
-static size_t figure_best(const app_table *t, size_t figure)
-{
-    const int better = t->figure[figure].better;
-    size_t best = SIZE_MAX;
-    bool equal = true;
-
-    for (size_t e = 0; e < t->compare->entries.count && better != 0; e++) {
-        const double mean = app_table_spread(t, e, figure)->mean;
-        if (!isfinite(mean))
-            continue;
-        const double top =
-            best == SIZE_MAX ? mean : app_table_spread(t, best, figure)->mean;
-        equal = equal && mean == top;
-        if (best == SIZE_MAX || better * mean > better * top)
-            best = e;
-    }
-    return equal ? SIZE_MAX : best;
-}
-
 static const char *unit_of(const app_figure *f)
 {
     return f->kind == APP_KIND_SHARE ? ", %" : f->kind == APP_KIND_FLOPS ? ", M" : "";
@@ -70,7 +50,8 @@ static void head_put(show_page *page, const app_table *t, const size_t *list, si
     fputs("</tr>\n", page->out.file);
 }
 
-/* Rows by clean accuracy; the best of a column bold; clear differences from the baseline in colour. */
+/* Rows by clean accuracy; bold whom the paired test does not tell from the best mean of a column; clear
+ * differences from the baseline in colour. */
 static void figures_put(show_page *page, const app_table *t, const size_t *list,
                         size_t count)
 {
@@ -89,9 +70,8 @@ static void figures_put(show_page *page, const app_table *t, const size_t *list,
             const app_figure *f = &t->figure[list[k]];
             const measure_mean *s = app_table_spread(t, e, list[k]);
             const measure_difference d = app_table_difference(t, e, t->baseline, list[k]);
-            const size_t best = figure_best(t, list[k]);
-            const bool bold =
-                best != SIZE_MAX && s->mean == app_table_spread(t, best, list[k])->mean;
+            bool lead[APP_ENTRIES_MAX];
+            const bool bold = app_table_leaders(lead, t, list[k]) > 0 && lead[e];
 
             if (!figure_known(t, list[k]))
                 continue;
@@ -107,59 +87,21 @@ static void figures_put(show_page *page, const app_table *t, const size_t *list,
 
 /* ---- against the baseline ------------------------------------------------------------------------------ */
 
-/* "clean top-1: ssr is clearly better than 2, clearly worse than 1, not to be told apart from 8". */
+/* "clean top-1: ssr is better than softmax (+0.42, +0.10 to +0.74); not to be told apart from ..." */
 static void verdict_put(show_page *page, const app_table *t, size_t figure)
 {
-    const app_compare *c = t->compare;
-    const app_figure *f = &t->figure[figure];
-    const char *label = c->entries.entry[t->baseline].label;
-    const measure_mean *own = app_table_spread(t, t->baseline, figure);
-    const size_t best = figure_best(t, figure);
-    size_t better = 0, worse = 0, tied = 0;
-    bool spread = false;
-    char text[96];
+    enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
+    char *text = base_alloc(TEXT, 1);
 
-    if (best == SIZE_MAX || own->count == 0)
-        return;
-    for (size_t e = 0; e < c->entries.count; e++) {
-        const measure_mean *other = app_table_spread(t, e, figure);
-        const measure_difference d = app_table_difference(t, t->baseline, e, figure);
-        const char *word = app_difference_class(&d, f);
-
-        if (e == t->baseline || other->count == 0)
-            continue;
-        spread = spread || isfinite(d.spread);
-        better += strcmp(word, "right") == 0;
-        worse += strcmp(word, "wrong") == 0;
-        tied += word[0] == '\0';
+    if (text && app_verdict_text(text, TEXT, t, figure)) {
+        fputs("<li><b>", page->out.file);
+        show_page_text(page, t->figure[figure].title);
+        show_page_text(page, unit_of(&t->figure[figure]));
+        fputs("</b>: ", page->out.file);
+        show_page_text(page, text);
+        fputs("</li>\n", page->out.file);
     }
-    fputs("<li><b>", page->out.file);
-    show_page_text(page, f->title);
-    fputs("</b>: ", page->out.file);
-    if (spread) {
-        show_page_text(page, label);
-        fprintf(page->out.file,
-                " is clearly better than %zu, clearly worse than %zu, not to be told apart "
-                "from %zu. ",
-                better, worse, tied);
-    } else {
-        fputs("one seed tells no difference from chance. ", page->out.file);
-    }
-    show_page_text(page, c->entries.entry[best].label);
-    fputs(" has the best mean, ", page->out.file);
-    show_page_text(
-        page, app_figure_text(text, sizeof text, app_table_spread(t, best, figure), f));
-    if (best != t->baseline) {
-        const measure_difference d = app_table_difference(t, t->baseline, best, figure);
-        fputs(f->kind == APP_KIND_SHARE ? " %; " : "; ", page->out.file);
-        show_page_text(page, label);
-        fputs(" lies ", page->out.file);
-        show_page_text(page, app_difference_text(text, sizeof text, &d, f, " spreads"));
-        fputs(" from it", page->out.file);
-    } else {
-        fputs(f->kind == APP_KIND_SHARE ? " %" : "", page->out.file);
-    }
-    fputs(".</li>\n", page->out.file);
+    base_free(text);
 }
 
 static void baseline_put(show_page *page, const app_table *t)
@@ -213,23 +155,40 @@ static void baseline_put(show_page *page, const app_table *t)
 /* ---- sections --------------------------------------------------------------------------------------------- */
 
 typedef struct best_card {
-    char value[96], note[96], label[64];
+    char value[96], note[256], label[64];
 } best_card;
 
-/* Who is best at a figure; false: nobody, or all alike. */
+/* Who is best at a figure, or that the seeds do not say; false: it is not known. */
 static bool card_fill(best_card *out, const app_table *t, size_t figure, const char *label)
 {
-    const size_t best = figure_best(t, figure);
+    bool lead[APP_ENTRIES_MAX];
+    const size_t leaders = app_table_leaders(lead, t, figure);
     char text[80];
+    size_t used = 0;
 
-    if (best == SIZE_MAX)
+    if (!figure_known(t, figure))
         return false;
+    *out = (best_card){0};
     snprintf(out->label, sizeof out->label, "%s", label);
-    snprintf(out->value, sizeof out->value, "%s", t->compare->entries.entry[best].label);
-    snprintf(out->note, sizeof out->note, "%s%s",
-             app_figure_text(text, sizeof text, app_table_spread(t, best, figure),
-                             &t->figure[figure]),
-             t->figure[figure].kind == APP_KIND_SHARE ? " %" : "");
+    if (leaders == 1)
+        for (size_t e = 0; e < t->compare->entries.count; e++) {
+            if (!lead[e])
+                continue;
+            snprintf(out->value, sizeof out->value, "%s",
+                     t->compare->entries.entry[e].label);
+            snprintf(out->note, sizeof out->note, "%s%s",
+                     app_figure_text(text, sizeof text, app_table_spread(t, e, figure),
+                                     &t->figure[figure]),
+                     t->figure[figure].kind == APP_KIND_SHARE ? " %" : "");
+            return true;
+        }
+    snprintf(out->value, sizeof out->value, "%s",
+             leaders == 0 ? "nobody is told apart" : "not one");
+    for (size_t i = 0; i < t->compare->entries.count && used < sizeof out->note; i++)
+        if (lead[t->order[i]])
+            used += (size_t)snprintf(out->note + used, sizeof out->note - used, "%s%s",
+                                     used ? ", " : "",
+                                     t->compare->entries.entry[t->order[i]].label);
     return true;
 }
 
@@ -305,12 +264,14 @@ static base_status sections_put(show_page *page, const app_table *t, base_error 
     static const size_t loads[] = {
         APP_FIGURE_LOAD_CV,  APP_FIGURE_LOAD_ENTROPY,  APP_FIGURE_VIOLATION,
         APP_FIGURE_DEAD,     APP_FIGURE_DROPPED,       APP_FIGURE_ORPHANS,
-        APP_FIGURE_TRAIN_CV, APP_FIGURE_TRAIN_DROPPED, APP_FIGURE_SINKHORN};
+        APP_FIGURE_TRAIN_CV, APP_FIGURE_TRAIN_DEAD,    APP_FIGURE_TRAIN_DROPPED,
+        APP_FIGURE_SINKHORN, APP_FIGURE_SINKHORN_STEPS};
     static const size_t moved[] = {APP_FIGURE_MOVED_CORRUPTED, APP_FIGURE_MOVED_ATTACKED,
                                    APP_FIGURE_MOVED_NOISE};
-    static const size_t cost[] = {APP_FIGURE_PARAMETERS, APP_FIGURE_ACTIVE,
-                                  APP_FIGURE_FLOPS,      APP_FIGURE_LOSS,
-                                  APP_FIGURE_ECE,        APP_FIGURE_TRAIN_LOSS};
+    static const size_t cost[] = {
+        APP_FIGURE_PARAMETERS,     APP_FIGURE_ACTIVE, APP_FIGURE_FLOPS,
+        APP_FIGURE_LOSS,           APP_FIGURE_ECE,    APP_FIGURE_TRAIN_LOSS,
+        APP_FIGURE_TRAIN_LOSS_TIME};
 
     list[count++] = APP_FIGURE_MCE;
     list[count++] = APP_FIGURE_LOAD_CV;
@@ -318,9 +279,9 @@ static base_status sections_put(show_page *page, const app_table *t, base_error 
     list[count++] = APP_FIGURE_STEP_RATIO;
     show_page_section(
         page, "The table",
-        "Mean over seeds and the standard deviation of one training. The best mean "
-        "of a column is bold, the baseline's row shaded; green and red are clearly "
-        "better and clearly worse than the baseline.");
+        "Mean over seeds and the standard deviation of one training. Bold: not clearly "
+        "worse than the best mean of the column, where anybody is. The baseline's row is "
+        "shaded; green and red are clearly better and clearly worse than the baseline.");
     figures_put(page, t, list, count);
     show_page_section(
         page, "Every seed",

@@ -162,6 +162,17 @@ static const char vmoe_rows[] =
     "vmoe-capacity=vmoe:capacity=1.05:eval_capacity=4,"
     "vmoe-bpr=vmoe:capacity=1.05:eval_capacity=4:bpr=true:eval_bpr=true";
 
+/* Balancing, its absence and its controls side by side. Steps are Sinkhorn steps of a layer in the run. */
+static const char balancers[] =
+    "softmax-0=softmax:balance=0,softmax,loss-free,quantile,sinkhorn,"
+    "ssr-l-80=ssr:steps=80,ssr-l-800=ssr:steps=800,"
+    "ssr-s-80=ssr:cost=softmax:steps=80,ssr-s-800=ssr:cost=softmax:steps=800,ssr-0=ssr:p=0,"
+    "vmoe,expert-choice,soft,random,hash";
+
+/* SSR's cost, noise and number of Sinkhorn steps, every combination. */
+static const char *const ssr_grid[] = {"cost=linear,softmax", "noise=0.1,1,4",
+                                       "steps=80,800"};
+
 static bool has_label(const app_entries *entries, const char *label)
 {
     for (size_t i = 0; i < entries->count; i++)
@@ -186,6 +197,72 @@ static base_status preset_all(app_entries *out, base_error *err)
     return status;
 }
 
+/* ---- grids --------------------------------------------------------------------------------------- */
+
+/* One entry with one value more. */
+static base_status grid_entry(app_entries *out, const app_entry *from, const char *key,
+                              size_t key_length, const char *value, size_t value_length,
+                              base_error *err)
+{
+    app_entry entry = *from;
+    char words[2 * APP_LABEL_BYTES], setting[APP_SETTING_BYTES];
+    const bool whole = memchr(key, '.', key_length) != NULL;
+
+    const int length =
+        snprintf(setting, sizeof setting, "%s%.*s=%.*s", whole ? "" : "router.",
+                 (int)key_length, key, (int)value_length, value);
+    const int label = snprintf(words, sizeof words, "%s-%.*s=%.*s", from->label,
+                               (int)key_length, key, (int)value_length, value);
+    if (value_length == 0 || length >= (int)sizeof setting || label >= APP_LABEL_BYTES)
+        return base_fail(err, BASE_USAGE,
+                         "--grid '%.*s=%.*s' is empty or too long for the label '%.60s'",
+                         (int)key_length, key, (int)value_length, value, from->label);
+    if (entry.settings == APP_SETTINGS_MAX || out->count == APP_ENTRIES_MAX)
+        return base_fail(err, BASE_USAGE, "--grid makes more than %d routers to compare",
+                         (int)APP_ENTRIES_MAX);
+    memcpy(entry.setting[entry.settings++], setting, sizeof setting);
+    label_make(entry.label, words);
+    out->entry[out->count++] = entry;
+    return BASE_OK;
+}
+
+base_status app_entries_grid(app_entries *entries, const char *word, base_error *err)
+{
+    const char *equals = strchr(word, '=');
+    const size_t key = equals ? (size_t)(equals - word) : 0;
+    base_status status = BASE_OK;
+
+    if (key == 0)
+        return base_fail(err, BASE_USAGE, "--grid '%.60s' is not of the form KEY=V1,V2,...",
+                         word);
+    app_entries *made = base_alloc(1, sizeof *made);
+    if (!made)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a grid");
+    for (size_t e = 0; e < entries->count && status == BASE_OK; e++) {
+        const char *at = equals + 1;
+        for (bool more = true; more && status == BASE_OK;) {
+            const size_t length = strcspn(at, ",");
+            status = grid_entry(made, &entries->entry[e], word, key, at, length, err);
+            more = at[length] == ',';
+            at += length + more;
+        }
+    }
+    if (status == BASE_OK)
+        *entries = *made;
+    base_free(made);
+    return status;
+}
+
+/* "ssr" through the grid above. */
+static base_status preset_grid(app_entries *out, base_error *err)
+{
+    base_status status = app_entries_add(out, "ssr", err);
+
+    for (size_t i = 0; i < sizeof ssr_grid / sizeof ssr_grid[0] && status == BASE_OK; i++)
+        status = app_entries_grid(out, ssr_grid[i], err);
+    return status;
+}
+
 base_status app_entries_preset(app_entries *entries, int preset, base_error *err)
 {
     app_entries made = {0};
@@ -195,6 +272,10 @@ base_status app_entries_preset(app_entries *entries, int preset, base_error *err
         status = preset_all(&made, err);
     else if (preset == 2)
         status = app_entries_add(&made, ssr_ablation, err);
+    else if (preset == 3)
+        status = app_entries_add(&made, balancers, err);
+    else if (preset == 4)
+        status = preset_grid(&made, err);
     for (size_t i = 0; i < made.count && status == BASE_OK; i++) {
         if (has_label(entries, made.entry[i].label))
             continue;

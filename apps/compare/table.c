@@ -24,6 +24,13 @@ static const app_figure figures[APP_FIGURE_COUNT] = {
     [APP_FIGURE_MOVED_NOISE] = {"routing_change_noise", "routing change, random noise",
                                 APP_KIND_SHARE, 0, 1},
     [APP_FIGURE_TRAIN_LOSS] = {"train_loss", "training loss", APP_KIND_NUMBER, -1, 3},
+    [APP_FIGURE_TRAIN_LOSS_TIME] = {"train_loss_equal_seconds",
+                                    "training loss at equal seconds", APP_KIND_NUMBER, -1,
+                                    3},
+    [APP_FIGURE_TRAIN_DEAD] = {"train_dead", "dead experts in training", APP_KIND_NUMBER,
+                               -1, 1},
+    [APP_FIGURE_SINKHORN_STEPS] = {"sinkhorn_steps", "Sinkhorn steps a layer",
+                                   APP_KIND_NUMBER, 0, 1},
     [APP_FIGURE_TRAIN_CV] = {"train_load_cv", "load CV in training", APP_KIND_NUMBER, -1,
                              3},
     [APP_FIGURE_TRAIN_DROPPED] = {"train_dropped", "dropped in training", APP_KIND_SHARE,
@@ -121,7 +128,8 @@ static void run_fill(app_table *t, size_t run)
     const json_t *corrupt = r->result[APP_MEASURE_CORRUPT];
     const json_t *attack = r->result[APP_MEASURE_ATTACK];
     double *v = t->value + run * t->figures, kinds[CORRUPT_BENCH_COUNT];
-    app_training_means training = {(double)NAN, (double)NAN, (double)NAN, (double)NAN};
+    app_training_means training = {(double)NAN, (double)NAN, (double)NAN,
+                                   (double)NAN, (double)NAN, (double)NAN};
 
     if (r->state == APP_RUN_FINISHED)
         training = app_training_means_of(r);
@@ -143,6 +151,8 @@ static void run_fill(app_table *t, size_t run)
     v[APP_FIGURE_TRAIN_CV] = training.cv;
     v[APP_FIGURE_TRAIN_DROPPED] = training.dropped;
     v[APP_FIGURE_SINKHORN] = training.sinkhorn;
+    v[APP_FIGURE_SINKHORN_STEPS] = training.sinkhorn_steps;
+    v[APP_FIGURE_TRAIN_DEAD] = training.dead;
     v[APP_FIGURE_PARAMETERS] = show_json_number(clean, "parameters");
     v[APP_FIGURE_ACTIVE] = show_json_number(clean, "active_parameters");
     v[APP_FIGURE_FLOPS] = show_json_number(clean, "flops_spent");
@@ -184,6 +194,26 @@ static void mce_fill(app_table *t)
     }
 }
 
+/* Every run's training loss when the fastest router is done: timed steps, for trainings ran beside others. */
+static void equal_seconds_fill(app_table *t)
+{
+    const size_t seeds = (size_t)t->compare->args->seeds;
+    double fastest = INFINITY;
+
+    for (size_t e = 0; e < t->compare->entries.count; e++)
+        fastest =
+            fmin(fastest, app_step_of(t, e, SIZE_MAX).median); /* fmin leaves NaN out */
+    for (size_t run = 0; run < t->compare->runs; run++) {
+        const double own = app_step_of(t, run / seeds, SIZE_MAX).median;
+        const app_compare_run *r = &t->compare->run[run];
+
+        t->value[run * t->figures + APP_FIGURE_TRAIN_LOSS_TIME] =
+            r->state == APP_RUN_FINISHED && isfinite(own)
+                ? app_training_loss_at(r, (double)t->compare->total * fastest / own)
+                : (double)NAN;
+    }
+}
+
 static void timing_fill(app_table *t)
 {
     const size_t seeds = (size_t)t->compare->args->seeds;
@@ -198,6 +228,7 @@ static void timing_fill(app_table *t)
         v[APP_FIGURE_STEP_RATIO] =
             known ? app_step_of(t, run / seeds, plain).median : (double)NAN;
     }
+    equal_seconds_fill(t);
     snprintf(t->figure[APP_FIGURE_STEP_RATIO].title, sizeof t->figure[0].title,
              "step (%.24s 100)", t->compare->entries.entry[plain].label);
 }
@@ -285,6 +316,8 @@ static base_status entries_fill(app_table *t, base_error *err)
             status = app_curve_read(&t->train[e], c, e, "train", err);
         if (status == BASE_OK)
             status = app_curve_read(&t->eval[e], c, e, "eval", err);
+        t->train[e].seconds_a_step = t->eval[e].seconds_a_step =
+            1e-3 * app_step_of(t, e, SIZE_MAX).median;
     }
     for (size_t e = 0; e < c->entries.count; e++) { /* insertion: few rows */
         size_t at = e;
@@ -387,6 +420,7 @@ const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *ent
     out[0] = '\0';
     for (size_t i = 0; i < entry->settings && used < out_bytes; i++)
         used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", i ? " " : "",
-                                 entry->setting[i] + strlen("router."));
+                                 entry->setting[i] +
+                                     (strncmp(entry->setting[i], "router.", 7) ? 0 : 7));
     return out;
 }

@@ -28,9 +28,12 @@ typedef enum app_figure_id {
     APP_FIGURE_MOVED_ATTACKED,  /* clean against adversarial */
     APP_FIGURE_MOVED_NOISE,     /* clean against random noise of the same budget */
     APP_FIGURE_TRAIN_LOSS,      /* last line of the training */
-    APP_FIGURE_TRAIN_CV,        /* mean over the training */
+    APP_FIGURE_TRAIN_LOSS_TIME, /* at the seconds that the fastest router needs for all its steps */
+    APP_FIGURE_TRAIN_CV, /* mean over the training */
+    APP_FIGURE_TRAIN_DEAD,
     APP_FIGURE_TRAIN_DROPPED,
-    APP_FIGURE_SINKHORN, /* share of the MoE layers' training passes with a plan */
+    APP_FIGURE_SINKHORN,       /* share of the MoE layers' training passes with a plan */
+    APP_FIGURE_SINKHORN_STEPS, /* steps of a layer with one */
     APP_FIGURE_STEP_MS,
     APP_FIGURE_STEP_RATIO, /* against softmax's, else the baseline's, 1: the same */
     APP_FIGURE_PARAMETERS,
@@ -61,6 +64,7 @@ typedef struct app_figure {
 typedef struct app_curve {
     size_t count;
     double *step, *loss, *accuracy, *cv; /* [count] */
+    double seconds_a_step;               /* of the timing; NaN: not timed */
 } app_curve;
 
 typedef struct app_table {
@@ -100,9 +104,27 @@ base_status app_curve_read(app_curve *out, const app_compare *compare, size_t en
 void app_curve_destroy(app_curve *curve);
 /* Sums over a run's training lines for the figures; NaN: no line. */
 typedef struct app_training_means {
-    double loss, cv, dropped, sinkhorn;
+    double loss, cv, dead, dropped, sinkhorn, sinkhorn_steps;
 } app_training_means;
 app_training_means app_training_means_of(const app_compare_run *run);
+/* Training loss of a run at a step, between its lines; NaN: not known there. */
+double app_training_loss_at(const app_compare_run *run, double step);
+
+/* ---- verdicts (verdict.c) ------------------------------------------------------------------------- */
+
+/* "better", "worse", "more", "less" where a paired test is clear, "not to be told apart" where it is not; NULL: fewer
+ * than two seeds, or the figure is not known. */
+const char *app_verdict_word(const measure_difference *d, const app_figure *figure);
+/* The 95 % interval of the mean difference; NaN: unknown. */
+void app_verdict_interval(double *low, double *high, const measure_difference *d);
+/* lead [entries]: not clearly worse than the best mean at a figure that has a better side. Returns how many; 0:
+ * nothing can be told (one seed, all equal, nobody known), nobody leads. */
+size_t app_table_leaders(bool *lead, const app_table *table, size_t figure);
+/* Each figure against the baseline, and who leads: objects with "figure", "title", "baseline", "better", "worse",
+ * "tied", "unknown", "leaders" (labels) and "text", a sentence. NULL: no memory. */
+json_t *app_verdicts_json(const app_table *table);
+/* The sentence of one figure; false: it has none. */
+bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_t figure);
 
 /* ---- steps (compare_steps.c) ---------------------------------------------------------------------- */
 

@@ -39,13 +39,14 @@ typedef struct timing {
 
 /* ---- rigs -------------------------------------------------------------------------------------------- */
 
-/* p of the checkpoint's router; NaN: it has none. */
-static double chance_of(const vit_router_config *router)
+/* The chance of a Sinkhorn step in a training of so many steps; NaN: the router has no option for it. */
+static double chance_of(const vit_router_config *router, uint64_t steps)
 {
     const base_field *options = vit_router_options(router->name);
-    const base_field *p = options ? base_field_find(options, "p") : NULL;
 
-    return p ? base_field_get(router->settings, p, NULL, 0).real : (double)NAN;
+    return options && base_field_find(options, "p")
+               ? vit_router_sinkhorn_steps(router, steps) / (double)steps
+               : (double)NAN;
 }
 
 /* p: text to set, NULL: as it is. */
@@ -106,14 +107,16 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
     train_recipe recipe;
     status = app_compare_recipe(&recipe, c, entry, run->seed, err);
     if (status == BASE_OK)
-        e->p = chance_of(&recipe.config.moe.router);
+        e->p = chance_of(&recipe.config.moe.router, c->total);
     if (status == BASE_OK && e->p > 0 && e->p < 1) {
         e->count = 2;
         status = rig_open(t, entry, model, "0", err);
         if (status == BASE_OK)
             status = rig_open(t, entry, model, "1", err);
-    } else if (status == BASE_OK) {
-        status = rig_open(t, entry, model, NULL, err);
+    } else if (status ==
+               BASE_OK) { /* always the one or the other: router.steps says nothing here */
+        const char *p = isnan(e->p) ? NULL : e->p > 0 ? "1" : "0";
+        status = rig_open(t, entry, model, p, err);
     }
     base_free(model);
     return status;
@@ -144,8 +147,11 @@ static base_status step_make(double *ms, timing *t, rig *r, const data_batch *ba
                          t->targets, batch->count, (size_t)recipe->config.classes, share);
         status = vit_run_backward(r->run, NULL, t->d_logits, err);
     }
-    if (status == BASE_OK)
+    if (status == BASE_OK) {
         vit_optimizer_step(r->optimizer, r->model, vit_run_gradients(r->run), 0);
+        vit_optimizer_state_step(r->optimizer, r->model, r->run,
+                                 &(vit_step){.step = number});
+    }
     *ms = 1e3 * (base_seconds() - began);
     return status;
 }

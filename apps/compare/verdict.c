@@ -1,0 +1,183 @@
+/* verdict.c - what the paired test says of each figure, in words: better, worse, or not to be told apart. Nobody
+ * is called best whom the seeds do not tell from the others. Relied on elsewhere: the words (docs/json.md). */
+#include <math.h>
+#include <string.h>
+
+#include "apps/compare/table_internal.h"
+
+/* Differences without any spread over seeds are what they are: numbers of parameters. */
+static bool is_clear(const measure_difference *d)
+{
+    return d->count > 1 && (d->clear || (d->spread == 0 && d->points != 0));
+}
+
+const char *app_verdict_word(const measure_difference *d, const app_figure *figure)
+{
+    if (d->count < 2 || !isfinite(d->points))
+        return NULL;
+    if (!is_clear(d))
+        return "not to be told apart";
+    if (figure->better == 0)
+        return d->points > 0 ? "more" : "less";
+    return (d->points > 0) == (figure->better > 0) ? "better" : "worse";
+}
+
+void app_verdict_interval(double *low, double *high, const measure_difference *d)
+{
+    const double half = d->count < 2    ? (double)NAN
+                        : d->spread > 0 ? d->limit * d->spread
+                                        : 0.0;
+
+    *low = d->points - half;
+    *high = d->points + half;
+}
+
+size_t app_table_leaders(bool *lead, const app_table *table, size_t figure)
+{
+    const size_t entries = table->compare->entries.count;
+    const app_figure *f = &table->figure[figure];
+    size_t best = SIZE_MAX, known = 0, leaders = 0;
+    bool told = false;
+
+    memset(lead, 0, entries * sizeof *lead);
+    for (size_t e = 0; e < entries && f->better != 0; e++) {
+        const double mean = app_table_spread(table, e, figure)->mean;
+        if (!isfinite(mean))
+            continue;
+        known++;
+        if (best == SIZE_MAX ||
+            f->better * mean > f->better * app_table_spread(table, best, figure)->mean)
+            best = e;
+    }
+    for (size_t e = 0; e < entries && known > 1; e++) {
+        if (!isfinite(app_table_spread(table, e, figure)->mean))
+            continue;
+        const measure_difference d = app_table_difference(table, e, best, figure);
+        const char *word = e == best ? NULL : app_verdict_word(&d, f);
+        lead[e] = e == best || !word || strcmp(word, "worse") != 0;
+        told = told || (word && strcmp(word, "worse") == 0);
+        leaders += lead[e];
+    }
+    if (!told) { /* nothing tells any of them from the best */
+        memset(lead, 0, entries * sizeof *lead);
+        return 0;
+    }
+    return leaders;
+}
+
+/* ---- as words ------------------------------------------------------------------------------------ */
+
+static double unit_of(const app_figure *f)
+{
+    return f->kind == APP_KIND_SHARE ? 100 : f->kind == APP_KIND_FLOPS ? 1e-6 : 1;
+}
+
+/* "softmax (+0.42, 0.10 to 0.74)" behind what out holds. */
+static void label_add(char *out, size_t out_bytes, const app_table *t, size_t entry,
+                      size_t figure, bool first)
+{
+    const app_figure *f = &t->figure[figure];
+    const measure_difference d = app_table_difference(t, t->baseline, entry, figure);
+    const size_t used = strlen(out);
+    double low, high;
+
+    app_verdict_interval(&low, &high, &d);
+    snprintf(out + used, out_bytes - used, "%s%s (%+.*f, %+.*f to %+.*f)",
+             first ? "" : ", ", t->compare->entries.entry[entry].label, f->digits,
+             unit_of(f) * d.points, f->digits, unit_of(f) * low, f->digits,
+             unit_of(f) * high);
+}
+
+/* What the baseline is against others: "better than A (...), B (...)". Returns how many. */
+static size_t list_add(char *out, size_t out_bytes, const app_table *t, size_t figure,
+                       const char *word, const char *lead, size_t before)
+{
+    size_t count = 0;
+
+    for (size_t e = 0; e < t->compare->entries.count; e++) {
+        const measure_difference d = app_table_difference(t, t->baseline, e, figure);
+        const char *own =
+            e == t->baseline ? NULL : app_verdict_word(&d, &t->figure[figure]);
+        if (!own || strcmp(own, word) != 0)
+            continue;
+        if (count == 0) {
+            const size_t used = strlen(out);
+            snprintf(out + used, out_bytes - used, "%s%s ", before ? "; " : " is ", lead);
+        }
+        label_add(out, out_bytes, t, e, figure, count == 0);
+        count++;
+    }
+    return count;
+}
+
+bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_t figure)
+{
+    const app_figure *f = &table->figure[figure];
+    size_t said = 0;
+
+    out[0] = '\0';
+    if (f->better == 0 || app_table_spread(table, table->baseline, figure)->count == 0 ||
+        table->compare->entries.count < 2)
+        return false;
+    snprintf(out, out_bytes, "%s", table->compare->entries.entry[table->baseline].label);
+    said += list_add(out, out_bytes, table, figure, "better", "better than", said);
+    said += list_add(out, out_bytes, table, figure, "worse", "worse than", said);
+    said += list_add(out, out_bytes, table, figure, "not to be told apart",
+                     "not to be told apart from", said);
+    if (said == 0)
+        snprintf(out, out_bytes, "one seed tells no difference from chance");
+    return true;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------ */
+
+static json_t *labels_json(const app_table *t, size_t figure, const char *word)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < t->compare->entries.count; i++) {
+        const size_t e = t->order[i];
+        const measure_difference d = app_table_difference(t, t->baseline, e, figure);
+        const char *own =
+            e == t->baseline ? NULL : app_verdict_word(&d, &t->figure[figure]);
+        const bool fits =
+            e != t->baseline && (own ? word && strcmp(own, word) == 0 : !word);
+        if (fits)
+            json_array_append_new(list, json_string(t->compare->entries.entry[e].label));
+    }
+    return list;
+}
+
+json_t *app_verdicts_json(const app_table *table)
+{
+    enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
+    const app_table *t = table;
+    json_t *list = json_array();
+    char *text = base_alloc(TEXT, 1);
+    bool lead[APP_ENTRIES_MAX];
+
+    for (size_t f = 0; text && f < t->figures; f++) {
+        if (!app_verdict_text(text, TEXT, t, f))
+            continue;
+        json_t *json = json_object(), *leaders = json_array();
+        json_object_set_new(json, "figure", json_string(t->figure[f].key));
+        json_object_set_new(json, "title", json_string(t->figure[f].title));
+        json_object_set_new(json, "baseline",
+                            json_string(t->compare->entries.entry[t->baseline].label));
+        /* as the baseline is against them */
+        json_object_set_new(json, "better", labels_json(t, f, "better"));
+        json_object_set_new(json, "worse", labels_json(t, f, "worse"));
+        json_object_set_new(json, "tied", labels_json(t, f, "not to be told apart"));
+        json_object_set_new(json, "unknown", labels_json(t, f, NULL));
+        app_table_leaders(lead, t, f);
+        for (size_t i = 0; i < t->compare->entries.count; i++)
+            if (lead[t->order[i]])
+                json_array_append_new(
+                    leaders, json_string(t->compare->entries.entry[t->order[i]].label));
+        json_object_set_new(json, "leaders", leaders);
+        json_object_set_new(json, "text", json_string(text));
+        json_array_append_new(list, json);
+    }
+    base_free(text);
+    return list;
+}
