@@ -9,6 +9,22 @@ json_t *measure_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* A router that assigns nothing: what speaks of loads says nothing. */
+static void soft_json(json_t *json, const vit_soft_report *soft)
+{
+    static const char *const silent[] = {"load_cv", "max_violation", "min_ratio",
+                                         "dead",    "entropy",       "dropped",
+                                         "orphans", "gate_max"};
+    json_t *own = json_object();
+
+    for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++)
+        json_object_set_new(json, silent[i], json_null());
+    json_object_set_new(own, "combine_max", measure_json_real(soft->combine_max));
+    json_object_set_new(own, "dispatch_max", measure_json_real(soft->dispatch_max));
+    json_object_set_new(own, "combine_entropy", measure_json_real(soft->combine_entropy));
+    json_object_set_new(json, "soft", own);
+}
+
 json_t *measure_load_json(size_t block, const vit_load *load)
 {
     const vit_load_metrics m = vit_load_summary(load);
@@ -36,5 +52,7 @@ json_t *measure_load_json(size_t block, const vit_load *load)
     json_object_set_new(json, "sinkhorn_residual", measure_json_real(m.sinkhorn_residual));
     json_object_set_new(json, "sinkhorn_failed", measure_json_real(m.sinkhorn_failed));
     json_object_set_new(json, "load", loads);
+    if (m.soft.is_soft)
+        soft_json(json, &m.soft);
     return json;
 }

@@ -118,8 +118,8 @@ static inline void slope_check(vit_run *run, vit_model *model, float *at,
     const double slope = (value[1] - value[0]) / (2 * h);
     const double scale = sqrt(slope_bound / (double)count) * 3 + 0.02;
     ck_assert_msg(fabs(slope - expected) <= slope_tolerance * scale + 2e-3 * fabs(expected),
-                  "%s: %s: finite difference %.6f, backward %.6f (scale %.4f)", net, name,
-                  slope, expected, scale);
+                  "%s: %s: finite difference %.6f, backward %.6f (scale %.4f, h %g)", net,
+                  name, slope, expected, scale, h);
 }
 
 /* Backward of a training or an input gradient run of model; net: its name in messages. */
@@ -140,6 +140,10 @@ static inline void slope_check_all(vit_run *run, vit_model *model, const char *n
         memcpy(gradient, vit_run_gradients(run), floats * sizeof *gradient);
         for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
             const vit_parameter *p = vit_model_parameter(model, i);
+            for (size_t j = 0; p->state && j < p->count; j++)
+                ck_assert_msg(gradient[p->offset + j] == 0, "%s: %s", net, p->name);
+            if (p->state)
+                continue;
             slope_check(run, model, vit_model_weights(model) + p->offset,
                         gradient + p->offset, p->count, images, weight, net, p->name);
         }

@@ -155,6 +155,32 @@ START_TEST(bf16_rounds_to_nearest_even)
 }
 END_TEST
 
+/* What no gradient moves would not survive the rounding: a step of 0.001 is below bf16's near 1. */
+START_TEST(state_stays_fp32_in_a_bf16_file)
+{
+    base_error err = {0};
+    vit_config config = test_sparse_config();
+    vit_tensor_file *file = NULL;
+
+    must(vit_router_select(&config.moe.router, "loss-free", &err), &err);
+    bench b = bench_open(&config);
+    const vit_parameter *p = vit_model_parameter_find(b.model, "blocks.1.moe.router.bias");
+    float *bias = vit_model_weights(b.model) + p->offset;
+    ck_assert_uint_eq(p->count, (size_t)config.moe.experts);
+    for (size_t e = 0; e < p->count; e++)
+        bias[e] = 1.0f + 0.001f * (float)e;
+    must(vit_model_save(b.model, b.path, VIT_PRECISION_BF16, &err), &err);
+    must(vit_tensors_open(&file, b.path, &err), &err);
+    ck_assert_str_eq(vit_tensors_find(file, p->name)->type, "F32");
+    ck_assert_str_eq(vit_tensors_find(file, "blocks.1.moe.router.weight")->type, "BF16");
+    vit_tensors_close(file);
+    vit_model *back = load(&b, NULL);
+    ck_assert_mem_eq(vit_model_weights(back) + p->offset, bias, p->count * sizeof *bias);
+    vit_model_destroy(back);
+    bench_close(&b);
+}
+END_TEST
+
 START_TEST(other_float_types_are_read)
 {
     /* 1, -2, 65504, the smallest subnormal, -0, 1/3 rounded */
@@ -482,6 +508,7 @@ int main(void)
 
     tcase_add_test(core, a_saved_network_is_the_same_network);
     tcase_add_test(core, bf16_rounds_to_nearest_even);
+    tcase_add_test(core, state_stays_fp32_in_a_bf16_file);
     tcase_add_test(core, other_float_types_are_read);
     tcase_add_test(core, another_head_starts_from_zero);
     tcase_add_test(core, sizes_of_timms_files_are_read_off_the_shapes);

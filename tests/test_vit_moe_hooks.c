@@ -280,8 +280,13 @@ static void views_backward(vit_router_pass *pass, const float *d_gate)
         pass->d_x[i] += view_scale * pass->d_view[i];
 }
 
-static const vit_router_views two_views = {.mix = views_mix,
-                                           .mix_backward = views_mix_backward};
+static size_t views_others(const vit_router_shape *shape)
+{
+    return shape->tokens;
+}
+
+static const vit_router_views two_views = {
+    .others = views_others, .mix = views_mix, .mix_backward = views_mix_backward};
 
 /* ---- the networks ------------------------------------------------------------------------ */
 

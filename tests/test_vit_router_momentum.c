@@ -171,6 +171,14 @@ START_TEST(robust_momentum_has_the_numbers_of_the_design)
     expect_close(in, 0.0f, same);
     join->forward(&next, &carry, &h, &none, &before, 1, 0, &r.config);
     expect_close(next, 0.0f, same);
+    /* the defaults: L 1, L / m 1.25, rho 0.2 give step 0.96, beta 0.04, eta 0.041666667 */
+    configure(&r, "robust-momentum", "");
+    join->enter(&in, &h, &before, 1, 1, &r.config);
+    expect_close(in, 0.041666667f, 2e-6);
+    join->forward(&next, &carry, &h, &none, &before, 1, 1, &r.config);
+    expect_close(next, 0.04f, 2e-6);
+    join->forward(&next, &carry, &h, &y, &h, 1, 1, &r.config);
+    expect_close(next, 0.96f, 2e-6);
     /* what is given is not computed */
     configure(&r, "robust-momentum", "L=10 m=1 rho=0.8 eta=0.25");
     join->enter(&in, &h, &before, 1, 1, &r.config);

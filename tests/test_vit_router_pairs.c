@@ -349,9 +349,25 @@ START_TEST(routers_say_whether_images_decide_about_one_another)
         c.moe.layer[1] = true;
         ck_assert_msg(vit_config_mixes_images(&c) == cases[i].mixes, "case %zu", i);
     }
-    ck_assert(vit_router_replays("xmoe"));
-    ck_assert(!vit_router_replays("usmoe"));
-    ck_assert(!vit_router_replays("nearest"));
+}
+END_TEST
+
+START_TEST(replays_depend_on_the_options)
+{
+    static const struct {
+        const char *name, *options;
+        bool replays;
+    } replaying[] = {{"xmoe", "", true},
+                     {"usmoe", "", false},
+                     {"quantile", "", true},
+                     {"quantile", "form=dynamic", false}};
+    rig r;
+
+    for (size_t i = 0; i < sizeof replaying / sizeof replaying[0]; i++) {
+        configure(&r, replaying[i].name, replaying[i].options);
+        ck_assert(vit_router_replays(&r.config) == replaying[i].replays);
+    }
+    ck_assert(!vit_router_replays(&(vit_router_config){.name = "nearest"}));
 }
 END_TEST
 
@@ -405,6 +421,7 @@ int main(void)
     tcase_add_test(limits, many_scores_are_selected_as_sorting_would);
     tcase_add_test(limits, checks_name_the_key);
     tcase_add_test(limits, routers_say_whether_images_decide_about_one_another);
+    tcase_add_test(limits, replays_depend_on_the_options);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

@@ -21,6 +21,7 @@ typedef struct rig {
     float *attention, *d_attention; /* of routers that want it */
     float *x, *d_x, *weight;
     size_t params, count[VIT_ROUTER_PARAMETERS_MAX]; /* floats of each */
+    bool is_state[VIT_ROUTER_PARAMETERS_MAX];
     float *param[VIT_ROUTER_PARAMETERS_MAX], *d_param[VIT_ROUTER_PARAMETERS_MAX];
     float *w, *d_w; /* the first of them */
     unsigned char *state;
@@ -92,6 +93,9 @@ static inline void rig_fill(rig *r, uint64_t stream)
     for (size_t p = 1; p < r->params; p++)
         for (size_t i = 0; i < r->count[p]; i++) /* a single one is a temperature */
             r->param[p][i] = r->count[p] == 1 ? 0.7f : (float)base_rng_normal(&rng);
+    for (size_t p = 1; p < r->params; p++)
+        for (size_t i = 0; r->is_state[p] && i < r->count[p]; i++) /* a bias: of scores */
+            r->param[p][i] = 0.3f + 0.05f * r->param[p][i];
 }
 
 static inline void rig_parameters_copy(rig *to, const rig *from)
@@ -128,7 +132,9 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     r->params = r->router->parameters(&shape, declared);
     for (size_t i = 0; i < r->params; i++) {
         r->count[i] =
-            declared[i].shape[0] * (declared[i].rank > 1 ? declared[i].shape[1] : 1);
+            declared[i].shape[0] * (declared[i].rank > 1 ? declared[i].shape[1] : 1) *
+            (declared[i].rank > 2 ? declared[i].shape[2] : 1);
+        r->is_state[i] = declared[i].state;
         p->param[i] = r->param[i] = take(r->count[i], sizeof(float));
         p->d_param[i] = r->d_param[i] = take(r->count[i], sizeof(float));
     }
@@ -252,7 +258,20 @@ __attribute__((unused)) static const variant variants[] = {
     /*B*/ {"xmoe", "balance=0.5 dim=3", 2},
     {"xmoe", "balance=0.5 balance_count=all gate=sigmoid balance_temperature=0.8 dim=4", 1},
     {"xmoe", "variant=code balance=0.5 gate=prob", 3},
-    /*C*/};
+    /*C*/ {"loss-free", "", 2},
+    {"loss-free", "score=softmax gate=prob", 3},
+    {"loss-free", "", 1},
+    {"quantile", "", 2},
+    {"quantile", "score=sigmoid", 3},
+    {"quantile", "score=logits gate=prob", 2},
+    {"quantile", "score=logits", 1},
+    {"quantile", "form=dynamic score=sigmoid", 2},
+    {"quantile", "form=dynamic", 1},
+    {"random", "", 2},
+    {"random", "gate=prob", 1},
+    {"acmoe", "balance=0.8", 2},
+    {"acmoe", "balance=0.8 noise=0 gate=prob", 1},
+};
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 #endif

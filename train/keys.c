@@ -47,6 +47,8 @@ const base_field train_recipe_keys[] = {
     BASE_INT("router.group_images", config.moe.group_images, 0, 65536,
              "images routed together, 0: the whole batch"),
     BASE_REAL("router.dropout", config.moe.dropout, 0, 0.99, "inside experts"),
+    BASE_INT("router.shared", config.moe.shared, 0, VIT_EXPERTS_MAX - 1,
+             "experts that every token passes too, with gate 1 (moe.shared; DeepSeekMoE)"),
 
     BASE_TEXT("data.train", data.train, "training images (--data)", .free = true),
     BASE_TEXT("data.val", data.val, "validation images (--val)", .free = true),
@@ -141,6 +143,8 @@ const base_field train_recipe_keys[] = {
               "global norm of the gradient, 0: off"),
     BASE_REAL("optimizer.ema", optimizer.ema, 0, 0.9999999,
               "decay of averaged weights, which evaluation and best/ then use; 0: off"),
+    BASE_BOOL("optimizer.ema_copies_state", optimizer.ema_copies_state,
+              "what no gradient moves (biases of routers) is taken as it is, not averaged"),
 
     BASE_CHOICE("schedule.name", schedule.kind, "constant|cosine|linear|rsqrt",
                 "learning rate after warm-up"),

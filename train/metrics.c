@@ -142,6 +142,15 @@ void train_metrics_close(train_metrics *metrics)
 
 /* ---- what lines of both kinds say ------------------------------------------------------------- */
 
+double train_trainer_sinkhorn_steps(const train_trainer *trainer)
+{
+    const vit_config *c = &trainer->recipe.config;
+
+    return vit_config_is_sparse(c)
+               ? vit_router_sinkhorn_steps(&c->moe.router, trainer->total)
+               : 0;
+}
+
 void train_trainer_loads(json_t *json, const train_trainer *trainer, const vit_load *load)
 {
     json_t *layers = json_array();

@@ -171,6 +171,12 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
                 status = set_router(&r, a->text, err);
             else if (pass == 2 && !size && !router)
                 status = apply_one(&r, a, err);
+            if (status == BASE_OK && pass == 2 && strcmp(a->key, "router.k") == 0 &&
+                !vit_router_uses_k(r.config.moe.router.name))
+                status = base_fail(err, BASE_USAGE,
+                                   "'router.k' says nothing to the router '%s', in which "
+                                   "every expert works for every token: leave it out",
+                                   r.config.moe.router.name);
             if (status != BASE_OK) {
                 base_error_prepend(err, "%s: ", a->where);
                 return status;

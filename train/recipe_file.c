@@ -352,7 +352,8 @@ base_status train_keys_save(const train_keys *keys, const char *title, const cha
             length = strcspn(section, ".");
             fprintf(out.file, "\n[%.*s]\n", (int)length, section);
         }
-        write_key(out.file, key, keys->settings);
+        if (!keys->silent || strcmp(keys->silent, key->name) != 0)
+            write_key(out.file, key, keys->settings);
     }
     return base_writer_commit(&out, err);
 }
@@ -462,7 +463,8 @@ static train_keys keys_of(const train_recipe *recipe)
     return (train_keys){.keys = train_recipe_keys,
                         .settings = recipe,
                         .router = vit_router_options(router->name),
-                        .router_settings = router->settings};
+                        .router_settings = router->settings,
+                        .silent = vit_router_uses_k(router->name) ? NULL : "router.k"};
 }
 
 base_status train_recipe_save(const train_recipe *recipe, const char *path, base_error *err)

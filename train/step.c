@@ -93,6 +93,7 @@ static base_status run_part(train_trainer *t, int part, bool *finite, base_error
         return status;
     const vit_step step = {.seed = (uint64_t)t->recipe.train.seed,
                            .step = t->at.step,
+                           .steps = t->total,
                            .first_sample = (uint64_t)part * t->part,
                            .loss_scale = share};
     vit_targets_fill(t->targets, batch.labels, batch.labels_b, batch.weight_a, batch.count,
@@ -243,6 +244,9 @@ base_status train_trainer_step(train_trainer *trainer, base_error *err)
     vit_optimizer_result result = {.skipped = true};
     if (finite)
         result = vit_optimizer_step(t->optimizer, t->model, vit_run_gradients(t->run), lr);
+    if (!result.skipped)
+        vit_optimizer_state_step(t->optimizer, t->model, t->run,
+                                 &(vit_step){.step = t->at.step, .steps = t->total});
     t->at.step++;
     t->at.sums.steps++;
     t->unsaved = true;

@@ -191,6 +191,7 @@ typedef struct train_keys {
     const void *settings;
     const base_field *router;
     const void *router_settings;
+    const char *silent; /* a key that says nothing here and is not written; NULL: none */
 } train_keys;
 
 /* A commented INI file; title: its first comment. */
@@ -341,6 +342,9 @@ uint64_t train_trainer_total(const train_trainer *trainer, int64_t epochs,
 uint64_t train_trainer_epochs(const train_trainer *trainer, uint64_t step);
 /* Block number of the i-th MoE layer. */
 size_t train_trainer_block(const train_trainer *trainer, size_t i);
+enum { TRAIN_SINKHORN_FEW = 20 }; /* Sinkhorn steps of a layer below which a run says so */
+/* Sinkhorn steps of a layer to be expected in the whole run, 0 for routers without. */
+double train_trainer_sinkhorn_steps(const train_trainer *trainer);
 /* The list of load metrics per MoE layer, and their mean Sinkhorn share under json's sinkhorn_share. */
 void train_trainer_loads(struct json_t *json, const train_trainer *trainer,
                          const vit_load *load);

@@ -132,6 +132,10 @@ size_t vit_model_products(vit_product *out, size_t room, const vit_model *model,
         add_linear(&list, "router", VIT_PART_ROUTER, tokens, (size_t)c->moe.experts, d,
                    sparse, true);
         add_experts(&list, c, tokens, sparse);
+        add_linear(&list, "shared fc1", VIT_PART_EXPERTS, tokens, m, d,
+                   sparse * (size_t)c->moe.shared, true);
+        add_linear(&list, "shared fc2", VIT_PART_EXPERTS, tokens, d, m,
+                   sparse * (size_t)c->moe.shared, true);
     }
     add_linear(&list, "head", VIT_PART_HEAD, batch, (size_t)c->classes, d, 1, true);
     return list.count;

@@ -297,6 +297,7 @@ static base_status check_moe(const vit_config *c, base_error *err)
         {"router.experts", moe->experts, 1, VIT_EXPERTS_MAX},
         {"moe.capacity_multiple", moe->capacity_multiple, 1, MULTIPLE_MAX},
         {"moe.group_images", moe->group_images, 0, GROUP_MAX},
+        {"moe.shared", moe->shared, 0, VIT_EXPERTS_MAX - moe->experts},
     };
     const real_limit reals[] = {
         {"moe.capacity", moe->capacity, 1e6},

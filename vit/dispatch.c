@@ -134,6 +134,24 @@ static void place_rows(vit_dispatch *out, const uint32_t *start, const uint16_t 
     }
 }
 
+void vit_dispatch_share(vit_dispatch *out, uint32_t *token, uint16_t *expert, float *gate,
+                        size_t count, size_t tokens, size_t experts, size_t shared)
+{
+    for (size_t j = 0; j < shared; j++) {
+        for (size_t t = 0; t < tokens; t++) {
+            const size_t a = count + j * tokens + t, row = out->rows + t;
+            token[a] = (uint32_t)t;
+            expert[a] = (uint16_t)(experts + j);
+            gate[a] = 1.0f;
+            out->kept[a] = true;
+            out->row[a] = (uint32_t)row;
+            out->assignment[row] = (uint32_t)a;
+        }
+        out->rows += tokens;
+        out->offset[experts + j + 1] = out->rows;
+    }
+}
+
 void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t *expert,
                         const float *gate, size_t tokens, const vit_dispatch_rule *rule)
 {

@@ -14,7 +14,7 @@ typedef struct gradient_range {
     float *at;
     size_t floats;
 } gradient_range;
-enum { RANGES_MAX = 2 + 4 * VIT_DEPTH_MAX };
+enum { RANGES_MAX = 2 + 6 * VIT_DEPTH_MAX };
 
 /* Pieces of a gradient are cut along its longer side. Enough of them for even loads; none under MIN_PIECE
  * wide, where the product itself becomes slow. */
@@ -66,6 +66,12 @@ static size_t written(gradient_range out[], const vit_run *run)
         out[count++] = (gradient_range){b->proj_weight, d * d};
         out[count++] = (gradient_range){b->fc1_weight, experts * m * d};
         out[count++] = (gradient_range){b->fc2_weight, experts * m * d};
+        if (!b->shared_fc1_weight)
+            continue;
+        out[count++] =
+            (gradient_range){b->shared_fc1_weight, (size_t)c->moe.shared * m * d};
+        out[count++] =
+            (gradient_range){b->shared_fc2_weight, (size_t)c->moe.shared * m * d};
     }
     for (size_t i = 1; i < count; i++)
         for (size_t j = i; j > 0 && out[j].at < out[j - 1].at; j--) {
@@ -90,6 +96,7 @@ void vit_run_gradients_zero(vit_run *run)
     }
     const size_t rest = (size_t)(run->gradient_block + vit_model_floats(run->model) - at);
     memset(at, 0, rest * sizeof *at);
+    memset(run->tally, 0, run->moe_count * run->tally_count * sizeof *run->tally);
     run->fresh = true;
 }
 

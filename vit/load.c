@@ -45,7 +45,8 @@ void vit_load_add(vit_load *load, const vit_routing *routing)
     load->assignments += (double)routing->count;
     for (size_t t = 0; t < routing->tokens; t++) {
         const double *p = routing->probs + t * n;
-        token_add(load, routing, t);
+        if (!routing->soft.is_soft)
+            token_add(load, routing, t);
         for (size_t e = 0; e < n; e++) {
             load->importance[e] += p[e];
             if (p[e] > 0.0) /* 0 log 0 = 0 */
@@ -54,6 +55,12 @@ void vit_load_add(vit_load *load, const vit_routing *routing)
     }
     load->passes += 1.0;
     load->seconds += routing->seconds;
+    if (routing->soft.is_soft) {
+        load->soft_passes += 1.0;
+        load->combine_max = fmax(load->combine_max, routing->soft.combine_max);
+        load->dispatch_max = fmax(load->dispatch_max, routing->soft.dispatch_max);
+        load->combine_entropy += routing->soft.combine_entropy * (double)routing->tokens;
+    }
     if (!routing->used_sinkhorn)
         return;
     load->sinkhorn_passes += 1.0;
@@ -120,5 +127,10 @@ vit_load_metrics vit_load_summary(const vit_load *load)
     m.kept = mean_of(load->assignments - load->dropped, load->tokens);
     for (int i = 0; i < VIT_LOAD_LEVELS; i++)
         m.at_least[i] = mean_of(load->at_least[i], load->tokens);
+    m.soft =
+        (vit_soft_report){.is_soft = load->soft_passes > 0.0,
+                          .combine_max = load->combine_max,
+                          .dispatch_max = load->dispatch_max,
+                          .combine_entropy = mean_of(load->combine_entropy, load->tokens)};
     return m;
 }

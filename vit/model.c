@@ -17,8 +17,8 @@
      offsetof(vit_block_parameters, field))
 
 /* Most tensors a block can have: two norms, qkv, projection, MLP (a weight and a bias
- * each), router. */
-enum { BLOCK_PARAMETERS_MAX = 12 + VIT_ROUTER_PARAMETERS_MAX };
+ * each), shared experts, router. */
+enum { BLOCK_PARAMETERS_MAX = 16 + VIT_ROUTER_PARAMETERS_MAX };
 
 /* Appends a tensor; the shape ends at the first 0. */
 static void add(vit_model *m, size_t place, bool decay, const size_t shape[4],
@@ -62,11 +62,30 @@ static void plan_mlp(vit_model *m, size_t i)
     add_to_block(m, i, BLOCK_PLACE(i, fc2_bias), false, (size_t[4]){d}, "mlp.fc2.bias");
 }
 
-static void plan_moe(vit_model *m, size_t i)
+/* Tensors of e experts side by side. Their biases have rank 2 and yet are vectors, one per expert: no decay. */
+static void plan_experts(vit_model *m, size_t i, size_t e, const size_t place[4],
+                         const char *whose)
 {
     const size_t d = (size_t)m->config.width;
     const size_t h = (size_t)m->config.mlp;
-    const size_t e = (size_t)m->config.moe.experts;
+    const size_t shape[4][4] = {{e, h, d}, {e, h}, {e, d, h}, {e, d}};
+    static const char *const parts[4] = {"fc1.weight", "fc1.bias", "fc2.weight",
+                                         "fc2.bias"};
+
+    for (size_t part = 0; part < 4; part++) {
+        char name[64];
+        snprintf(name, sizeof name, "moe.%s.%s", whose, parts[part]);
+        add_to_block(m, i, place[part], part % 2 == 0, shape[part], name);
+    }
+}
+
+static void plan_moe(vit_model *m, size_t i)
+{
+    const size_t experts[4] = {BLOCK_PLACE(i, fc1_weight), BLOCK_PLACE(i, fc1_bias),
+                               BLOCK_PLACE(i, fc2_weight), BLOCK_PLACE(i, fc2_bias)};
+    const size_t shared[4] = {
+        BLOCK_PLACE(i, shared_fc1_weight), BLOCK_PLACE(i, shared_fc1_bias),
+        BLOCK_PLACE(i, shared_fc2_weight), BLOCK_PLACE(i, shared_fc2_bias)};
     const vit_router *router = vit_router_find(m->config.moe.router.name);
     const vit_router_shape shape = vit_model_router_shape(m, 1);
     vit_router_parameter extra[VIT_ROUTER_PARAMETERS_MAX] = {0};
@@ -79,16 +98,11 @@ static void plan_moe(vit_model *m, size_t i)
         snprintf(name, sizeof name, "moe.router.%s", extra[r].name);
         add_to_block(m, i, BLOCK_PLACE(i, router) + r * sizeof(float *), extra[r].decay,
                      dims, name);
+        m->parameter[m->count - 1].state = extra[r].state;
     }
-    /* Biases of experts have rank 2 and yet are vectors, one per expert: no decay. */
-    add_to_block(m, i, BLOCK_PLACE(i, fc1_weight), true, (size_t[4]){e, h, d},
-                 "moe.experts.fc1.weight");
-    add_to_block(m, i, BLOCK_PLACE(i, fc1_bias), false, (size_t[4]){e, h},
-                 "moe.experts.fc1.bias");
-    add_to_block(m, i, BLOCK_PLACE(i, fc2_weight), true, (size_t[4]){e, d, h},
-                 "moe.experts.fc2.weight");
-    add_to_block(m, i, BLOCK_PLACE(i, fc2_bias), false, (size_t[4]){e, d},
-                 "moe.experts.fc2.bias");
+    plan_experts(m, i, (size_t)m->config.moe.experts, experts, "experts");
+    if (m->config.moe.shared > 0)
+        plan_experts(m, i, (size_t)m->config.moe.shared, shared, "shared");
 }
 
 static void plan_block(vit_model *m, size_t i)
@@ -278,7 +292,6 @@ vit_router_shape vit_model_router_shape(const vit_model *model, size_t batch)
         .heads = (size_t)c->heads,
         .experts = (size_t)c->moe.experts,
         .k = (size_t)c->moe.k,
-        .views = 1,
     };
 }
 
@@ -322,10 +335,13 @@ double vit_model_flops_spent(const vit_model *model, double assignments)
     const double moe = (double)moe_layers(c);
     const double attention = n * d * 3 * d + 2 * n * n * d + n * d * d;
     const double patch = (double)side * side * d * c->channels * c->patch * c->patch;
-    const double router = n * d * c->moe.experts + router_operations(model);
+    const vit_router *kind = vit_router_find(c->moe.router.name);
+    const double logits = kind && kind->own_logits ? 0 : n * d * c->moe.experts;
+    const double router = logits + router_operations(model);
 
-    return 2 * (patch + c->depth * attention + (c->depth - moe) * n * mlp +
-                assignments * mlp + moe * router + d * c->classes);
+    return 2 *
+           (patch + c->depth * attention + (c->depth - moe) * n * mlp +
+            (assignments + moe * n * c->moe.shared) * mlp + moe * router + d * c->classes);
 }
 
 double vit_model_flops(const vit_model *model)
@@ -401,6 +417,7 @@ static base_status check_same_network(const vit_config *a, const vit_config *b,
         {"pool", a->pool, b->pool},
         {"position", a->position, b->position},
         {"moe.experts", a->moe.experts, b->moe.experts},
+        {"moe.shared", a->moe.shared, b->moe.shared},
     };
 
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)

@@ -4,9 +4,10 @@
  *
  * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is one block of rows
  * of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small experts and large ones
- * share the threads evenly; an expert's last block is padded to VIT_ROWS_MULTIPLE. A router with two
- * views of the tokens (S2MoE, training only) has 2T of them here: T + t is the other view of t, its rows
- * follow the norm's in `routed`.
+ * share the threads evenly; an expert's last block is padded to VIT_ROWS_MULTIPLE. A router with another
+ * view of the tokens (S2MoE in training, Soft MoE) has T + others of them here: the rows of the view follow
+ * the norm's in `routed`. Experts that every token shares are E, E + 1, ... here; they see the T tokens and
+ * are added to whatever the router makes of the others (Dai et al. 2024, DeepSeekMoE).
  * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
 #include <string.h>
 
@@ -32,18 +33,35 @@ static void expert_dropout(void *y, const vit_run *run, size_t i, uint64_t site,
     const vit_block_state *s = &run->block[i];
     for (size_t r = 0; r < b->rows; r++) {
         const size_t token = s->pass.token[s->dispatch.assignment[b->assignment + r]];
-        const uint64_t view = token / run->tokens; /* a mask of its own */
+        const uint64_t view = token >= run->tokens; /* a mask of its own */
+        const uint64_t first =
+            view ? run->step.first_sample * s->pass.shape.others / run->batch
+                 : run->step.first_sample * run->tokens_per_image;
         vit_dropout(run->operand, vit_at(run, y, r * n), run->operand_bytes, 1, n,
                     run->config.moe.dropout, &run->step,
                     expert_site(i, site, b->expert) + (view << 32),
-                    run->step.first_sample * run->tokens_per_image + token % run->tokens);
+                    first + token - view * run->tokens);
     }
 }
 
-/* Stochastic depth of a token's result; that of two views is scaled after they are mixed. */
-static float token_scale(const vit_run *run, const vit_block_state *s, size_t t)
+static bool is_shared(const vit_run *run, size_t expert)
 {
-    return s->pass.shape.views > 1 ? 1.0f : s->branch_scale[1][t / run->tokens_per_image];
+    return expert >= (size_t)run->config.moe.experts;
+}
+
+/* All experts of a layer, shared ones behind. */
+static size_t experts_all(const vit_run *run)
+{
+    return (size_t)(run->config.moe.experts + run->config.moe.shared);
+}
+
+/* Stochastic depth of a token's result; what a router mixes of two views is scaled after that. */
+static float token_scale(const vit_run *run, const vit_block_state *s, size_t expert,
+                         size_t t)
+{
+    return s->pass.shape.others > 0 && !is_shared(run, expert)
+               ? 1.0f
+               : s->branch_scale[1][t / run->tokens_per_image];
 }
 
 /* in [padded, D] = what the router read of the rows' tokens. */
@@ -88,7 +106,7 @@ static void experts_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     vit_expert_tasks tasks = {0};
-    vit_expert_tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
+    vit_expert_tasks_plan(&tasks, &s->dispatch, experts_all(run));
     vit_expert_places_plan(s, tasks.experts);
 
     vit_share_cut(run, 0, tasks.first[tasks.experts]);
@@ -120,14 +138,27 @@ static void token_add(const vit_run *run, const vit_block_state *s, float *row, 
                                vit_at(run, s->rows_out, vit_expert_row(s, a) * d), d);
 }
 
-/* The results of two views, and what the router mixes of them. */
+/* row [D] += scale times what the shared experts made of token t. */
+static void shared_add(const vit_run *run, const vit_block_state *s, float *row, size_t t,
+                       float scale)
+{
+    const size_t d = (size_t)run->config.width;
+    for (size_t j = 0; j < (size_t)run->config.moe.shared; j++)
+        run->operand->axpy(
+            row, scale,
+            vit_at(run, s->rows_out,
+                   vit_expert_row(s, s->pass.count + j * run->tokens + t) * d),
+            d);
+}
+
+/* The results of both views, and what the router mixes of them. */
 static void views_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     const size_t d = (size_t)run->config.width;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t t = 0; t < s->pass.shape.views * run->tokens; t++) {
+    for (size_t t = 0; t < run->tokens + s->pass.shape.others; t++) {
         row_start(s->both + t * d, NULL, d);
         token_add(run, s, s->both + t * d, t, 1.0f);
     }
@@ -152,10 +183,11 @@ static void combine(vit_run *run, size_t i, float *x_next)
             const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = out + t * d;
             row_start(row, base ? base + t * d : NULL, d);
-            if (s->pass.shape.views > 1)
+            if (s->pass.shape.others > 0)
                 run->fp32->axpy(row, scale, run->mixed + t * d, d);
             else
                 token_add(run, s, row, t, scale);
+            shared_add(run, s, row, t, scale);
         }
         if (join) {
             const size_t at = first * d, carried = at * join->carry_width;
@@ -171,6 +203,42 @@ static void combine(vit_run *run, size_t i, float *x_next)
 const float *vit_moe_entry(const vit_block_state *s)
 {
     return s->router->join && s->router->join->enter ? s->entered : s->x1;
+}
+
+/* What the router's pass over this batch is given. */
+static void pass_begin(vit_run *run, size_t i)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_moe_config *moe = &run->config.moe;
+    const size_t d = (size_t)run->config.width;
+    vit_router_pass *pass = &s->pass;
+    pass->shape.tokens = run->tokens;
+    if (moe->group_images == 0)
+        pass->shape.group_tokens = run->tokens;
+    pass->x = s->routed;
+    if (pass->shape.others > 0) /* by the plan; of this batch */
+        pass->shape.others = s->router->views->others(&pass->shape);
+    pass->view = pass->shape.others > 0 ? s->routed + run->tokens * d : NULL;
+    pass->attention = s->probs_fp32;
+    pass->training = run->training;
+    pass->seed = run->step.seed;
+    pass->step = run->step.step;
+    pass->steps = run->step.steps;
+    pass->layer = i;
+    pass->first_token = run->step.first_sample * run->tokens_per_image;
+    pass->loss_scale = run->step.loss_scale;
+    pass->fixed_step = vit_run_set_count(run);
+    pass->fixed = run->fixed
+                      ? run->fixed + s->moe_index * run->tokens_per_image * (size_t)moe->k
+                      : NULL;
+    pass->logits = NULL;
+    pass->aux_loss = 0;
+    pass->used_sinkhorn = false;
+    pass->sinkhorn_converged = true;
+    pass->sinkhorn_iterations = 0;
+    pass->sinkhorn_residual = 0;
+    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
+        pass->param[p] = run->weights.block[i].router[p];
 }
 
 void vit_moe_forward(vit_run *run, size_t i, float *x_next)
@@ -198,34 +266,13 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     const double start = base_seconds();
     double alone = vit_lap_start(run);
     vit_router_pass *pass = &s->pass;
-    pass->shape.tokens = run->tokens;
-    if (moe->group_images == 0)
-        pass->shape.group_tokens = run->tokens;
-    pass->x = s->routed;
-    pass->view = s->pass.shape.views > 1 ? s->routed + run->tokens * d : NULL;
-    pass->attention = s->probs_fp32;
-    pass->training = run->training;
-    pass->seed = run->step.seed;
-    pass->step = run->step.step;
-    pass->layer = i;
-    pass->first_token = run->step.first_sample * run->tokens_per_image;
-    pass->loss_scale = run->step.loss_scale;
-    pass->fixed_step = vit_run_set_count(run);
-    pass->fixed = run->fixed
-                      ? run->fixed + s->moe_index * run->tokens_per_image * (size_t)moe->k
-                      : NULL;
-    pass->logits = NULL;
-    pass->aux_loss = 0;
-    pass->used_sinkhorn = false;
-    pass->sinkhorn_converged = true;
-    pass->sinkhorn_iterations = 0;
-    pass->sinkhorn_residual = 0;
-    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
-        pass->param[p] = w->router[p];
+    pass_begin(run, i);
+    if (s->router->alter)
+        s->router->alter(pass, s->routed);
     s->router->forward(pass);
     vit_lap_alone(run, &alone, VIT_PART_ROUTER);
     vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate,
-                       s->pass.shape.views * run->tokens,
+                       run->tokens + pass->shape.others,
                        &(vit_dispatch_rule){
                            .view_tokens = run->tokens,
                            .group_tokens = pass->shape.group_tokens,
@@ -235,13 +282,15 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
                            .k = (size_t)moe->k,
                            .bpr = run->training ? moe->bpr : moe->eval_bpr,
                        });
+    vit_dispatch_share(&s->dispatch, pass->token, pass->expert, pass->gate, pass->count,
+                       run->tokens, (size_t)moe->experts, (size_t)moe->shared);
     if (!run->again)
         s->seconds = base_seconds() - start;
     vit_lap_alone(run, &alone, VIT_PART_DISPATCH);
 
     experts_forward(run, i);
     alone = vit_lap_start(run);
-    if (s->pass.shape.views > 1)
+    if (pass->shape.others > 0)
         views_forward(run, i);
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     if (!run->again ||
@@ -268,7 +317,7 @@ static void block_backward(vit_run *run, size_t i, const vit_expert_block *b, fl
 
     for (size_t r = 0; r < b->rows; r++) {
         const size_t a = s->dispatch.assignment[b->assignment + r], t = s->pass.token[a];
-        const float scale = token_scale(run, s, t);
+        const float scale = token_scale(run, s, b->expert, t);
         run->d_gate[a] =
             scale *
             run->operand->dot(d_y + t * d, vit_at(run, s->rows_out, (b->first + r) * d), d);
@@ -308,26 +357,23 @@ static void experts_weights_backward(vit_run *run, size_t i, const vit_expert_ta
     vit_gradient list[2 * VIT_EXPERTS_MAX];
 
     for (size_t e = 0; e < tasks->experts; e++) {
+        const size_t own = is_shared(run, e) ? e - (size_t)run->config.moe.experts : e;
+        float *const fc1 = is_shared(run, e) ? g->shared_fc1_weight : g->fc1_weight;
+        float *const fc2 = is_shared(run, e) ? g->shared_fc2_weight : g->fc2_weight;
+        float *const bias1 = is_shared(run, e) ? g->shared_fc1_bias : g->fc1_bias;
+        float *const bias2 = is_shared(run, e) ? g->shared_fc2_bias : g->fc2_bias;
         const size_t first = s->place[e];
         const size_t rows = s->dispatch.offset[e + 1] - s->dispatch.offset[e];
         const void *d_out = vit_at(run, run->d_rows_out, first * d);
         const void *d_hidden = vit_at(run, run->d_hidden, first * m);
-        list[2 * e] = (vit_gradient){d,
-                                     m,
-                                     rows,
-                                     d_out,
-                                     vit_at(run, run->active, first * m),
-                                     g->fc2_weight + e * d * m};
-        list[2 * e + 1] = (vit_gradient){m,
-                                         d,
-                                         rows,
-                                         d_hidden,
-                                         vit_at(run, s->rows_in, first * d),
-                                         g->fc1_weight + e * m * d};
+        list[2 * e] = (vit_gradient){
+            d, m, rows, d_out, vit_at(run, run->active, first * m), fc2 + own * d * m};
+        list[2 * e + 1] = (vit_gradient){
+            m, d, rows, d_hidden, vit_at(run, s->rows_in, first * d), fc1 + own * m * d};
         for (size_t task = tasks->first[e]; task < tasks->first[e + 1]; task++) {
             const float *sums = run->partial + task * run->partial_width;
-            run->fp32->axpy(g->fc1_bias + e * m, 1.0f, sums, m);
-            run->fp32->axpy(g->fc2_bias + e * d, 1.0f, sums + m, d);
+            run->fp32->axpy(bias1 + own * m, 1.0f, sums, m);
+            run->fp32->axpy(bias2 + own * d, 1.0f, sums + m, d);
         }
     }
     vit_gradients_add(run, list, 2 * tasks->experts);
@@ -337,7 +383,7 @@ static void experts_weights_backward(vit_run *run, size_t i, const vit_expert_ta
 static void rows_home(vit_run *run, size_t i)
 {
     const vit_block_state *s = &run->block[i];
-    const size_t d = (size_t)run->config.width, tokens = s->pass.shape.views * run->tokens;
+    const size_t d = (size_t)run->config.width, tokens = run->tokens + s->pass.shape.others;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < tokens; first += run->block_rows) {
@@ -350,6 +396,13 @@ static void rows_home(vit_run *run, size_t i)
                     run->operand->axpy(
                         run->d_norm + t * d, 1.0f,
                         vit_at(run, run->d_rows_in, vit_expert_row(s, a) * d), d);
+        for (size_t t = first; t < vit_min(end, run->tokens); t++)
+            for (size_t j = 0; j < (size_t)run->config.moe.shared; j++)
+                run->operand->axpy(
+                    run->d_norm + t * d, 1.0f,
+                    vit_at(run, run->d_rows_in,
+                           vit_expert_row(s, s->pass.count + j * run->tokens + t) * d),
+                    d);
         vit_lap(run, &mark, VIT_PART_DISPATCH);
     }
 }
@@ -375,7 +428,7 @@ static void leave_backward(vit_run *run, size_t i)
     }
 }
 
-/* d_both [2T, D] from the gradient d_y [T, D] of the layer's output. */
+/* d_both [T + others, D] from the gradient d_y [T, D] of the layer's output. */
 static void views_backward(vit_run *run, size_t i, const float *d_y)
 {
     vit_block_state *s = &run->block[i];
@@ -390,55 +443,16 @@ static void views_backward(vit_run *run, size_t i, const float *d_y)
     s->router->views->mix_backward(&s->pass, run->d_both, run->mixed, s->both);
 }
 
-void vit_moe_backward(vit_run *run, size_t i)
+/* The gradient of the norm's output, home to the stream or to where the router enters it. */
+static void norm_home(vit_run *run, size_t i)
 {
-    vit_block_state *s = &run->block[i];
-    const vit_block_parameters *w = &run->weights.block[i];
-    const size_t d = (size_t)run->config.width;
-    const bool train = run->mode == VIT_MODE_TRAIN;
+    const vit_block_state *s = &run->block[i];
     const vit_router_join *join = s->router->join;
-    const bool enters = join && join->enter;
-    const float *d_y = join ? run->d_joined : run->d_x, *in = vit_moe_entry(s);
+    const size_t d = (size_t)run->config.width;
+    const bool train = run->mode == VIT_MODE_TRAIN, enters = join && join->enter;
+    const float *weight = run->weights.block[i].norm2_weight, *in = vit_moe_entry(s);
     float *d_in =
         enters ? run->d_entered : run->d_x; /* the norm's gradient is added here */
-
-    if (join)
-        leave_backward(run, i);
-
-    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
-        s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
-    double alone = vit_lap_start(run);
-    if (s->pass.shape.views > 1) {
-        views_backward(run, i, d_y);
-        d_y = run->d_both;
-    }
-    vit_lap_alone(run, &alone, VIT_PART_COMBINE);
-    vit_expert_tasks tasks = {0};
-    vit_expert_tasks_plan(&tasks, &s->dispatch, (size_t)run->config.moe.experts);
-    memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
-    vit_share_cut(run, 0, tasks.first[tasks.experts]);
-#pragma omp parallel num_threads(run->threads)
-    for (size_t index; vit_share_take(run, 0, &index);) {
-        const size_t task = vit_expert_task_at(&tasks, &s->dispatch, index);
-        const vit_expert_block b = vit_expert_task_block(&tasks, s, task);
-        block_backward(run, i, &b, run->partial + task * run->partial_width, d_y);
-    }
-    alone = vit_lap_start(run);
-    if (train)
-        experts_weights_backward(run, i, &tasks);
-    vit_lap_alone(run, &alone, VIT_PART_EXPERTS);
-    rows_home(run, i);
-
-    alone = vit_lap_start(run);
-    s->pass.d_x = run->d_norm;
-    s->pass.d_view = s->pass.shape.views > 1 ? run->d_norm + run->tokens * d : NULL;
-    s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
-    if (s->pass.d_attention)
-        memset(run->d_attention, 0,
-               run->batch * (size_t)run->config.heads * run->tokens_per_image *
-                   run->tokens_per_image * sizeof *run->d_attention);
-    s->router->backward(&s->pass, run->d_gate);
-    vit_lap_alone(run, &alone, VIT_PART_ROUTER);
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += run->block_rows) {
@@ -450,7 +464,7 @@ void vit_moe_backward(vit_run *run, size_t i)
             memset(d_in + at, 0, rows * d * sizeof *d_in);
         run->kernels->norm_backward(d_in + at, train ? sums : NULL, sums + d,
                                     run->d_norm + at, in + at, s->mean2 + first,
-                                    s->rstd2 + first, w->norm2_weight, rows, d);
+                                    s->rstd2 + first, weight, rows, d);
         vit_lap(run, &mark, VIT_PART_NORM);
         if (enters)
             join->enter_backward(run->d_x + at, run->d_carry + at * join->carry_width,
@@ -458,11 +472,64 @@ void vit_moe_backward(vit_run *run, size_t i)
                                  &run->config.moe.router);
         vit_lap(run, &mark, VIT_PART_COMBINE);
     }
-    alone = vit_lap_start(run);
+    double alone = vit_lap_start(run);
     if (train) {
         const size_t blocks = vit_blocks(run);
         vit_partial_add(run->gradients.block[i].norm2_weight, run, blocks, 0, d);
         vit_partial_add(run->gradients.block[i].norm2_bias, run, blocks, d, d);
         vit_lap_alone(run, &alone, VIT_PART_NORM);
     }
+}
+
+void vit_moe_backward(vit_run *run, size_t i)
+{
+    vit_block_state *s = &run->block[i];
+    const size_t d = (size_t)run->config.width;
+    const bool train = run->mode == VIT_MODE_TRAIN;
+    const vit_router_join *join = s->router->join;
+    const float *const d_layer = join ? run->d_joined : run->d_x, *d_y = d_layer;
+
+    if (join)
+        leave_backward(run, i);
+
+    for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
+        s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
+    double alone = vit_lap_start(run);
+    if (s->pass.shape.others > 0) {
+        views_backward(run, i, d_layer);
+        d_y = run->d_both;
+    }
+    vit_lap_alone(run, &alone, VIT_PART_COMBINE);
+    vit_expert_tasks tasks = {0};
+    vit_expert_tasks_plan(&tasks, &s->dispatch, experts_all(run));
+    memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
+    vit_share_cut(run, 0, tasks.first[tasks.experts]);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t index; vit_share_take(run, 0, &index);) {
+        const size_t task = vit_expert_task_at(&tasks, &s->dispatch, index);
+        const vit_expert_block b = vit_expert_task_block(&tasks, s, task);
+        block_backward(run, i, &b, run->partial + task * run->partial_width,
+                       is_shared(run, b.expert) ? d_layer : d_y);
+    }
+    alone = vit_lap_start(run);
+    if (train)
+        experts_weights_backward(run, i, &tasks);
+    vit_lap_alone(run, &alone, VIT_PART_EXPERTS);
+    rows_home(run, i);
+
+    alone = vit_lap_start(run);
+    s->pass.d_x = run->d_norm;
+    s->pass.d_view = s->pass.shape.others > 0 ? run->d_norm + run->tokens * d : NULL;
+    s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
+    if (s->pass.d_attention)
+        memset(run->d_attention, 0,
+               run->batch * (size_t)run->config.heads * run->tokens_per_image *
+                   run->tokens_per_image * sizeof *run->d_attention);
+    s->router->backward(&s->pass, run->d_gate);
+    if (s->router->alter_backward)
+        s->router->alter_backward(&s->pass, run->d_norm);
+    if (train && s->router->motion)
+        s->router->motion->tally(run->tally + s->moe_index * run->tally_count, &s->pass);
+    vit_lap_alone(run, &alone, VIT_PART_ROUTER);
+    norm_home(run, i);
 }

@@ -21,6 +21,7 @@ typedef struct chunk {
     size_t offset;
     size_t count;
     bool decay;
+    bool state;
 } chunk;
 
 struct vit_optimizer {
@@ -48,8 +49,8 @@ static size_t cut(chunk *out, const vit_model *model)
         for (size_t from = 0; from < p->count; from += CHUNK) {
             const size_t left = p->count - from;
             if (out)
-                out[count] =
-                    (chunk){p->offset + from, left < CHUNK ? left : CHUNK, p->decay};
+                out[count] = (chunk){p->offset + from, left < CHUNK ? left : CHUNK,
+                                     p->decay, p->state};
             count++;
         }
     }
@@ -144,7 +145,9 @@ static double gradient_norm(vit_optimizer *o, const float *g)
 
 #pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
     for (size_t i = 0; i < o->chunks; i++)
-        o->sum[i] = o->kernels->sum_squares(g + o->chunk[i].offset, o->chunk[i].count);
+        o->sum[i] = o->chunk[i].state ? 0.0
+                                      : o->kernels->sum_squares(g + o->chunk[i].offset,
+                                                                o->chunk[i].count);
     for (size_t i = 0; i < o->chunks; i++)
         total += o->sum[i];
     return sqrt(total);
@@ -174,6 +177,8 @@ static void step_chunk(vit_optimizer *o, size_t i, float *weights, const float *
     const double decay = o->chunk[i].decay ? c->weight_decay : 0;
     float *w = weights + at;
 
+    if (o->chunk[i].state)
+        return;
     if (c->kind == VIT_OPTIMIZER_ADAMW) {
         /* The corrections belong to the betas that the kernel uses, which are floats. */
         const double c1 = 1 - pow((double)(float)c->beta1, (double)o->step);
@@ -205,6 +210,18 @@ vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *mod
     for (size_t i = 0; i < o->chunks; i++)
         step_chunk(o, i, weights, gradients, lr, scale);
     return (vit_optimizer_result){.grad_norm = norm};
+}
+
+void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *model)
+{
+    const vit_optimizer *o = optimizer;
+    const double keep = o->config.ema_copies_state ? 0 : o->config.ema;
+
+    for (size_t i = 0; o->ema && i < o->chunks; i++)
+        if (o->chunk[i].state)
+            o->kernels->average(o->ema + o->chunk[i].offset,
+                                model->weights + o->chunk[i].offset, o->chunk[i].count,
+                                (float)keep);
 }
 
 /* ---- state --------------------------------------------------------------------------- */

@@ -174,7 +174,7 @@ base_status vit_run_routing_fix(vit_run *run, const uint16_t *sets, size_t image
     for (size_t i = 0; sets && i < run->moe_count; i++) {
         const vit_router *router = run->block[run->moe_block[i]].router;
 
-        if (!router->replays)
+        if (!vit_router_replays(&run->config.moe.router))
             return base_fail(err, BASE_UNSUPPORTED, "the router '%s' cannot replay choices",
                              router->name);
     }
@@ -208,6 +208,7 @@ vit_routing vit_run_routing(const vit_run *run, size_t i)
         .sinkhorn_residual = s->pass.sinkhorn_residual,
         .sinkhorn_converged = s->pass.sinkhorn_converged,
         .seconds = s->seconds,
+        .soft = s->pass.soft,
     };
 }
 

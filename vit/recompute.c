@@ -27,12 +27,15 @@ static void recall_second_norm(vit_run *run, size_t i)
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
 
-    if (s->routed && s->routed == run->routed)
+    if (s->routed && s->routed == run->routed) {
         norm_again(run, run->fp32, s->routed, sizeof(float), vit_moe_entry(s), s->mean2,
                    s->rstd2, w->norm2_weight, w->norm2_bias);
-    else if (s->norm2 && run->mode == VIT_MODE_TRAIN)
+        if (s->router->alter)
+            s->router->alter(&s->pass, s->routed);
+    } else if (s->norm2 && run->mode == VIT_MODE_TRAIN) {
         norm_again(run, run->operand, s->norm2, run->operand_bytes, s->x1, s->mean2,
                    s->rstd2, w->norm2_weight, w->norm2_bias);
+    }
 }
 
 void vit_recall_block(vit_run *run, size_t i)

@@ -9,13 +9,26 @@
 #include "vit/routers/router_pass_internal.h"
 
 static const vit_router *const routers[] = {
-    &vit_router_softmax,         &vit_router_vmoe,
-    &vit_router_sinkhorn,        &vit_router_ssr,
-    &vit_router_momentum,        &vit_router_adam,
-    &vit_router_robust_momentum, &vit_router_sinkhorn_ot,
-    &vit_router_usmoe,           &vit_router_expert_choice,
-    &vit_router_similarity,      &vit_router_attention,
-    &vit_router_s2moe,           &vit_router_xmoe,
+    &vit_router_softmax,
+    &vit_router_vmoe,
+    &vit_router_sinkhorn,
+    &vit_router_ssr,
+    &vit_router_momentum,
+    &vit_router_adam,
+    &vit_router_robust_momentum,
+    &vit_router_sinkhorn_ot,
+    &vit_router_usmoe,
+    &vit_router_expert_choice,
+    &vit_router_similarity,
+    &vit_router_attention,
+    &vit_router_s2moe,
+    &vit_router_xmoe,
+    &vit_router_loss_free,
+    &vit_router_quantile,
+    &vit_router_random,
+    &vit_router_hash,
+    &vit_router_soft,
+    &vit_router_acmoe,
 };
 enum { ROUTER_COUNT = sizeof routers / sizeof routers[0], WORD_BYTES = 64 };
 
@@ -39,11 +52,28 @@ const char *vit_router_summary(const char *name)
     return router ? router->summary : NULL;
 }
 
-bool vit_router_replays(const char *name)
+bool vit_router_replays(const vit_router_config *config)
+{
+    const vit_router *router = vit_router_find(config->name);
+
+    return router && router->replays &&
+           !(router->pairs_freely && router->pairs_freely(config));
+}
+
+double vit_router_sinkhorn_steps(const vit_router_config *config, uint64_t run_steps)
+{
+    const vit_router *router = vit_router_find(config->name);
+
+    return router && router->sinkhorn_share
+               ? router->sinkhorn_share(config, run_steps) * (double)run_steps
+               : 0.0;
+}
+
+bool vit_router_uses_k(const char *name)
 {
     const vit_router *router = vit_router_find(name);
 
-    return router && router->replays;
+    return router && !router->without_k;
 }
 
 const base_field *vit_router_options(const char *name)

@@ -43,8 +43,8 @@ static void plan_joined(vit_run *run, vit_block_state *s)
 {
     const size_t t = run->tokens, d = (size_t)run->config.width;
 
-    if (s->pass.shape.views > 1)
-        s->both = floats(run, s->pass.shape.views * t * d);
+    if (s->pass.shape.others > 0)
+        s->both = floats(run, (t + s->pass.shape.others) * d);
     if (s->router && s->router->join) {
         s->joined = floats(run, t * d);
         s->entered = s->router->join->enter ? floats(run, t * d) : NULL;
@@ -55,11 +55,11 @@ static void plan_joined(vit_run *run, vit_block_state *s)
 static void plan_routing(vit_run *run, vit_block_state *s)
 {
     const vit_router_shape *shape = &s->pass.shape;
-    const size_t count = s->pass.shape.views * s->router->assignments(shape),
-                 t = shape->tokens, e = shape->experts;
+    const size_t t = shape->tokens, e = shape->experts;
+    const size_t count = s->router->assignments(shape) + (size_t)run->config.moe.shared * t;
     base_arena *arena = &run->arena;
     s->pass.probs = base_arena_take(arena, t * e, sizeof(double));
-    s->pass.start = base_arena_take(arena, s->pass.shape.views * t + 1, sizeof(uint32_t));
+    s->pass.start = base_arena_take(arena, t + shape->others + 1, sizeof(uint32_t));
     s->pass.token = base_arena_take(arena, count, sizeof(uint32_t));
     s->pass.expert = base_arena_take(arena, count, sizeof(uint16_t));
     s->pass.gate = base_arena_take(arena, count, sizeof(float));
@@ -68,7 +68,8 @@ static void plan_routing(vit_run *run, vit_block_state *s)
     s->dispatch.row = base_arena_take(arena, count, sizeof(uint32_t));
     s->dispatch.kept = base_arena_take(arena, count, sizeof(bool));
     s->dispatch.assignment = base_arena_take(arena, count, sizeof(uint32_t));
-    s->dispatch.scratch = base_arena_take(arena, 2 * t + 2 * e + 2, sizeof(uint32_t));
+    s->dispatch.scratch =
+        base_arena_take(arena, 2 * (t + shape->others) + 2 * e + 2, sizeof(uint32_t));
     if (s->router->join)
         s->carry =
             floats(run, t * (size_t)run->config.width * s->router->join->carry_width);
@@ -82,16 +83,17 @@ static size_t rows_max(const vit_run *run)
     size_t rows = 0;
     for (size_t i = 0; i < (size_t)run->config.depth; i++)
         if (run->config.moe.layer[i])
-            rows = run->block[i].pass.shape.views *
-                       run->block[i].router->assignments(&run->block[i].pass.shape) +
-                   VIT_ROWS_MULTIPLE * (size_t)run->config.moe.experts;
+            rows = run->block[i].router->assignments(&run->block[i].pass.shape) +
+                   (size_t)run->config.moe.shared * run->tokens +
+                   VIT_ROWS_MULTIPLE *
+                       (size_t)(run->config.moe.experts + run->config.moe.shared);
     return rows;
 }
 
-/* Views of the tokens in the MoE layers, 1 without any. */
-static size_t views_max(const vit_run *run)
+/* Tokens of another view in the MoE layers, 0 without any. */
+static size_t others_max(const vit_run *run)
 {
-    return run->moe_count > 0 ? run->block[run->moe_block[0]].pass.shape.views : 1;
+    return run->moe_count > 0 ? run->block[run->moe_block[0]].pass.shape.others : 0;
 }
 
 /* Where a layer's input lies that only the gradient of the layer's weight reads. */
@@ -128,9 +130,9 @@ static void plan_block(vit_run *run, size_t i)
     s->rstd2 = floats(run, t);
     s->norm2 = moe ? NULL : weight_input(run, run->normed, t * d);
     if (moe)
-        s->routed = again && s->pass.shape.views == 1
+        s->routed = again && s->pass.shape.others == 0
                         ? run->routed
-                        : floats(run, s->pass.shape.views * t * d);
+                        : floats(run, (t + s->pass.shape.others) * d);
     s->hidden = operands(run, (moe ? rows : t) * m);
     s->rows_in = weight_input(run, run->rows_in, rows * d);
     s->rows_out = operands(run, rows * d);
@@ -170,7 +172,7 @@ static void plan_shared(vit_run *run)
     const size_t t = run->tokens, d = (size_t)run->config.width;
     const size_t rows = rows_max(run), n = run->tokens_per_image;
     float *x = floats(run, t * d), *mean = floats(run, t), *rstd = floats(run, t);
-    float *routed = rows > 0 ? floats(run, t * d) : NULL, *probs = NULL;
+    float *routed = rows > 0 ? floats(run, (t + others_max(run)) * d) : NULL, *probs = NULL;
     void *qkv = operands(run, t * 3 * d), *attention = operands(run, t * d);
     void *rows_out = operands(run, rows * d);
 
@@ -201,7 +203,7 @@ static void plan_backward(vit_run *run)
     run->d_logits = operands(run, run->batch * (size_t)run->config.classes);
     run->d_pooled = floats(run, run->batch * d);
     run->d_x = floats(run, t * d);
-    run->d_norm = floats(run, views_max(run) * t * d);
+    run->d_norm = floats(run, (t + others_max(run)) * d);
     run->d_heads = run->d_norm;
     run->d_qkv = operands(run, t * 3 * d);
     run->d_branch = operands(run, t * d);
@@ -216,10 +218,10 @@ static void plan_backward(vit_run *run)
     run->partial_width = max_size(5 * d, m + 3 * d);
     const size_t blocks = max_size(vit_row_blocks(t) + (size_t)run->threads, run->batch);
     const size_t tasks =
-        vit_row_blocks(rows) + (size_t)(rows ? run->config.moe.experts : 0);
+        vit_row_blocks(rows) +
+        (size_t)(rows ? run->config.moe.experts + run->config.moe.shared : 0);
     run->partial = floats(run, max_size(blocks, tasks) * run->partial_width);
-    run->d_both = views_max(run) > 1 ? floats(run, 2 * t * d) : NULL;
-    run->mixed = views_max(run) > 1 ? floats(run, t * d) : NULL;
+    run->d_both = others_max(run) > 0 ? floats(run, (t + others_max(run)) * d) : NULL;
     for (size_t i = 0; i < run->moe_count; i++) {
         const vit_router *router = run->block[run->moe_block[i]].router;
         if (router->wants_attention && !run->d_attention)
@@ -249,6 +251,7 @@ static void plan(vit_run *run)
     for (size_t i = 0; i < (size_t)c->depth; i++)
         for (size_t j = 0; j < 2; j++)
             run->block[i].branch_scale[j] = floats(run, run->batch);
+    run->mixed = others_max(run) > 0 ? floats(run, t * d) : NULL;
     const float *carry = NULL;
     for (size_t i = 0; i < run->moe_count; i++) {
         vit_block_state *s = &run->block[run->moe_block[i]];
@@ -266,8 +269,11 @@ static void plan(vit_run *run)
     run->final_norm = c->pool == VIT_POOL_TOKEN ? NULL : floats(run, t * d);
     if (run->mode != VIT_MODE_INFER)
         plan_backward(run);
-    if (run->mode == VIT_MODE_TRAIN)
+    if (run->mode == VIT_MODE_TRAIN) {
         run->gradient_block = floats(run, vit_model_floats(run->model));
+        run->tally = base_arena_take(&run->arena, run->moe_count * run->tally_count,
+                                     sizeof *run->tally);
+    }
     /* a block's rows of every width that a layer needs */
     const size_t block = VIT_ROWS * (2 * d + 2 * max_size((size_t)c->mlp, 2 * d));
     run->scratch_floats = (max_size(vit_heads_scratch(run), block) + 63) / 64 * 64 + 64;
@@ -309,7 +315,12 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
         s->pass.shape = vit_model_router_shape(model, batch);
         s->pass.shape.config = &run->config.moe.router;
         s->pass.shape.k = (size_t)run->config.moe.k;
-        s->pass.shape.views = mode == VIT_MODE_TRAIN && router->views ? 2 : 1;
+        if (router->views && (mode == VIT_MODE_TRAIN || router->views->always))
+            s->pass.shape.others = router->views->others(&s->pass.shape);
+        if (router->motion)
+            run->tally_count = router->motion->count(&s->pass.shape);
+        if (run->moe_count > 0)
+            s->pass.before = &run->block[run->moe_block[run->moe_count - 1]].pass;
         s->moe_index = run->moe_count;
         run->moe_block[run->moe_count++] = i;
     }
@@ -363,6 +374,12 @@ static size_t linears_list(vit_linear *out, vit_run *run)
             out[count++] =
                 (vit_linear){b->fc2_weight + e * d * m, b->fc2_bias + e * d, d, m};
         }
+        for (size_t e = 0; c->moe.layer[i] && e < (size_t)c->moe.shared; e++) {
+            out[count++] = (vit_linear){b->shared_fc1_weight + e * m * d,
+                                        b->shared_fc1_bias + e * m, m, d};
+            out[count++] = (vit_linear){b->shared_fc2_weight + e * d * m,
+                                        b->shared_fc2_bias + e * d, d, m};
+        }
     }
     return count;
 }
@@ -371,7 +388,8 @@ static base_status products_create(vit_run *run, base_error *err)
 {
     const size_t most =
         VIT_LINEAR_BLOCKS +
-        (size_t)run->config.depth * (2 + 2 * max_size(1, (size_t)run->config.moe.experts));
+        (size_t)run->config.depth * (2 + 2 * max_size(1, (size_t)(run->config.moe.experts +
+                                                                  run->config.moe.shared)));
     vit_linear *list = base_alloc(most, sizeof *list);
 
     if (!list)

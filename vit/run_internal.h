@@ -43,8 +43,8 @@ typedef struct vit_block_state {
     vit_router_pass pass;
     vit_dispatch dispatch;
     const vit_router *router;
-    float *both;   /* [2T, D] the experts' results, only with two views */
-    float *routed; /* [views * T, D] the norm's output, which routers read in fp32 */
+    float *both;   /* [T + others, D] the experts' results, only with another view */
+    float *routed; /* [T + others, D] the norm's output, which routers read in fp32 */
     size_t place[VIT_EXPERTS_MAX + 1]; /* first row of each expert in the rows below */
     void *rows_in, *rows_out;          /* [rows, D] */
     float *joined;  /* [T, D] the layer's output, only when the router joins itself */
@@ -117,7 +117,7 @@ struct vit_run {
     void *d_logits;     /* [B, K] */
     float *d_pooled;    /* [B, D] */
     float *d_x;         /* [T, D] gradient of the stream */
-    float *d_norm;      /* [views * T, D] of a norm's output */
+    float *d_norm;      /* [T + others, D] of a norm's output */
     void *d_heads;      /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
     void *d_qkv;        /* [T, 3D] */
     /* Outside training the next three are kept for a block of rows alone, in the threads' scratch: NULL. */
@@ -129,7 +129,7 @@ struct vit_run {
     float *d_gate;      /* [assignments] */
     float *d_attention; /* [B, H, N, N], only if a router wants it */
     float *d_carry, *d_joined, *d_entered; /* only when a router joins itself */
-    float *d_both;                         /* [2T, D], only with two views */
+    float *d_both;                         /* [T + others, D], only with another view */
     float *mixed;   /* [T, D] the output mixed of them, then its gradient */
     float *partial; /* [blocks of rows, partial_width] sums of biases and norms */
     size_t partial_width;
@@ -137,6 +137,9 @@ struct vit_run {
     size_t scratch_floats;
     size_t moe_block[VIT_DEPTH_MAX]; /* block of the i-th MoE layer */
     size_t moe_count;
+    /* [moe_count, tally_count] of routers whose state no gradient moves, TRAIN only */
+    double *tally;
+    size_t tally_count;
     const uint16_t *fixed; /* [fixed_images, set count] borrowed; NULL: routing is free */
     size_t fixed_images;
     vit_profile profile;

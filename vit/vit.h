@@ -56,6 +56,7 @@ typedef struct vit_moe_config {
     bool eval_bpr;         /* the same in evaluation */
     int group_images;      /* images routed together, 0: the whole local batch */
     double dropout;        /* inside experts, after GELU and after fc2, 0..<1 */
+    int shared; /* experts that every token passes too, with gate 1 (DeepSeekMoE); 0: none */
     vit_router_config router;
 } vit_moe_config;
 
@@ -117,8 +118,13 @@ const char *vit_router_summary(const char *name);
 /* Options that this router understands: fields of vit_router_config.settings, keys after "router."; NULL for an
  * unknown router. */
 const base_field *vit_router_options(const char *name);
-/* Whether it gives every token k experts and can be held to sets of them (vit_run_routing_fix). */
-bool vit_router_replays(const char *name);
+/* Whether it gives every token k experts and can be held to sets of them (vit_run_routing_fix); false for a
+ * router that is not known. */
+bool vit_router_replays(const vit_router_config *config);
+/* Sinkhorn steps of a layer to be expected in a training run of so many steps, 0 without any. */
+double vit_router_sinkhorn_steps(const vit_router_config *config, uint64_t run_steps);
+/* Whether router.k means anything to it. */
+bool vit_router_uses_k(const char *name);
 /* Sets name and fills all options with their defaults. */
 base_status vit_router_select(vit_router_config *config, const char *name, base_error *err);
 /* One option from text; BASE_USAGE names the router, the value, the range or the nearest option. */
@@ -130,6 +136,14 @@ base_status vit_router_put(vit_router_config *config, const char *key, base_valu
 /* The value of an option as text (choices by word) into out, "" when there is no such option. */
 const char *vit_router_get(const vit_router_config *config, const char *key, char *out,
                            size_t out_bytes);
+
+/* Of a router that mixes tokens into slots and chooses nothing (Soft MoE): D is the weights of an image's tokens in
+ * a slot, C those of the slots in a token's output. */
+typedef struct vit_soft_report {
+    bool is_soft;
+    double combine_max, dispatch_max; /* largest entry of C, of D */
+    double combine_entropy;           /* of a token's row of C, nats; mean over tokens */
+} vit_soft_report;
 
 /* Where the tokens of one MoE layer went in the last forward pass. Borrowed until the next one.
  * An assignment a sends token token[a] to expert expert[a] with weight gate[a]; assignments are in
@@ -152,6 +166,8 @@ typedef struct vit_routing {
     double sinkhorn_residual;
     bool sinkhorn_converged;
     double seconds; /* spent in routing, forward */
+    vit_soft_report
+        soft; /* is_soft: there are no assignments, count is 0; probs are sums of C by expert */
 } vit_routing;
 
 enum { VIT_LOAD_LEVELS = 4 };
@@ -163,6 +179,8 @@ typedef struct vit_load {
     double importance[VIT_EXPERTS_MAX];  /* sum of probabilities per expert */
     double gate_max, entropy, gate_lost; /* sums over tokens: largest gate, row entropy */
     double passes, sinkhorn_passes, sinkhorn_iterations, sinkhorn_residual, sinkhorn_failed;
+    /* of routers that choose nothing: passes, extremes, sum over tokens */
+    double soft_passes, combine_max, dispatch_max, combine_entropy;
     double seconds;
     double fewest, most;              /* kept experts of a token, over all tokens */
     double at_least[VIT_LOAD_LEVELS]; /* tokens with 1, 2, 4, 8 or more of them */
@@ -186,6 +204,8 @@ typedef struct vit_load_metrics {
     double seconds;                                /* in routing, all passes */
     double fewest, most, kept;        /* kept experts of a token: least, most, mean */
     double at_least[VIT_LOAD_LEVELS]; /* fraction of tokens with 1, 2, 4, 8 or more */
+    vit_soft_report
+        soft; /* is_soft: nothing is assigned, what speaks of loads says nothing */
 } vit_load_metrics;
 
 void vit_load_add(vit_load *load, const vit_routing *routing);
@@ -203,6 +223,9 @@ typedef struct vit_parameter {
     size_t offset; /* first float in the block */
     size_t count;  /* floats */
     bool decay;    /* a matrix: weight decay applies */
+    /* No gradient moves it: what a router keeps its loads even with, or a weight that stays as drawn. It has
+     * no part in the gradient's norm and stays fp32 in files (vit_optimizer_state_step). */
+    bool state;
 } vit_parameter;
 
 /* A model with all weights zero; config is checked and copied. The caller destroys it. */
@@ -312,6 +335,7 @@ typedef enum vit_mode {
 typedef struct vit_step {
     uint64_t seed;
     uint64_t step;         /* optimiser step, from 0 */
+    uint64_t steps;        /* of the whole run, 0: unknown */
     uint64_t first_sample; /* place of the first image in the step's global batch */
     /* Weight of this pass's auxiliary losses, e.g. its share of the batch; 0 counts as 1. */
     double loss_scale;
@@ -449,9 +473,10 @@ typedef struct vit_optimizer_config {
     double beta1, beta2, eps; /* AdamW (Loshchilov and Hutter 2019, as PyTorch's AdamW) */
     double momentum;          /* SGD */
     bool nesterov;
-    double weight_decay; /* matrices only; decoupled for AdamW, in the gradient for SGD */
-    double clip;         /* global norm, 0: off */
-    double ema;          /* decay of the averaged weights, 0: off */
+    double weight_decay;   /* matrices only; decoupled for AdamW, in the gradient for SGD */
+    double clip;           /* global norm, 0: off */
+    double ema;            /* decay of the averaged weights, 0: off */
+    bool ema_copies_state; /* the averages hold state as it is now, not its mean */
 } vit_optimizer_config;
 
 typedef struct vit_optimizer vit_optimizer;
@@ -466,6 +491,13 @@ typedef struct vit_optimizer_result {
 /* One update of weights and EMA with gradients [floats]. Deterministic. */
 vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,
                                         const float *gradients, double lr);
+/* What no gradient moves (vit_parameter.state), after each vit_optimizer_step that was not skipped: by what
+ * the backward passes of run since vit_run_gradients_zero met. step is the one just done. The averages
+ * follow. Nothing happens when there is no state. */
+void vit_optimizer_state_step(vit_optimizer *optimizer, vit_model *model,
+                              const vit_run *run, const vit_step *step);
+/* The sums that this goes by, [*count] doubles: ranks add theirs. NULL: there are none. */
+double *vit_run_tally(vit_run *run, size_t *count);
 /* Averaged weights [floats], NULL when ema is 0. */
 const float *vit_optimizer_ema(const vit_optimizer *optimizer);
 /* The state as tensors for vit_tensors_write, and back. *count in: room, out: how many. */
@@ -511,7 +543,7 @@ typedef struct vit_product {
     size_t count;   /* such calls in a pass */
 } vit_product;
 
-enum { VIT_PRODUCTS_MAX = 40 };
+enum { VIT_PRODUCTS_MAX = 48 };
 /* All matrix products of a pass over batch images: TRAIN and INPUT_GRADIENT with their backward. Experts
  * get equal shares of the tokens. Fills at most room of out, returns how many there are. */
 size_t vit_model_products(vit_product *out, size_t room, const vit_model *model,

@@ -156,14 +156,16 @@ typedef struct vit_router_shape {
     size_t heads;
     size_t experts; /* E */
     size_t k;
-    size_t views; /* 2: a training run of a router with two views, else 1 */
+    size_t
+        others; /* tokens of another view that experts run on too, behind the T; 0: none */
 } vit_router_shape;
 
 typedef struct vit_router_parameter {
     const char *name; /* "weight" gives blocks.I.moe.router.weight */
-    size_t shape[2];
+    size_t shape[3];
     int rank;
     bool decay;
+    bool state; /* no gradient moves it: see vit_parameter */
 } vit_router_parameter;
 
 /* One forward and backward pass of one router. */
@@ -171,18 +173,21 @@ typedef struct vit_router_pass {
     vit_router_shape shape; /* tokens: of this batch */
     vit_exec *exec;
     const float *x; /* [T, D] router input */
-    float *view;    /* [T, D] the other view, made by forward; NULL: one view only */
+    float *view;    /* [others, D] the other view, made by forward; NULL: one view only */
+    /* Of the MoE layer before, its forward done; NULL: this is the first. */
+    const struct vit_router_pass *before;
     const float *param[VIT_ROUTER_PARAMETERS_MAX]; /* in declared order */
     const float *attention;                        /* [B, H, N, N] if wanted, else NULL */
     bool training;              /* noise, Sinkhorn draw and losses apply */
     uint64_t seed, step, layer; /* keys of the draws, with token first_token + t */
+    uint64_t steps;             /* of the whole run, 0: unknown */
     uint64_t first_token;
     double loss_scale; /* of the auxiliary losses */
     /* Replay (routers that say so): image i goes to fixed[i * fixed_step + ...] [N, k]; NULL: free. */
     const uint16_t *fixed;
     size_t fixed_step;
     void *state; /* state_bytes, 64-aligned, kept from forward to backward */
-    /* outputs of forward, planned by the caller; with a view of 2T tokens, T + t that of t's */
+    /* outputs of forward, planned by the caller; with another view of T + others tokens */
     double *probs;        /* [T, E] softmax of the clean logits */
     const double *logits; /* [T, E] those; NULL: a router that has none to show */
     uint32_t *start;      /* [T + 1] */
@@ -194,12 +199,13 @@ typedef struct vit_router_pass {
     bool used_sinkhorn, sinkhorn_converged;
     int sinkhorn_iterations;
     double sinkhorn_residual;
+    vit_soft_report soft;
     /* Of a loss of the logits themselves, which backward adds to theirs; NULL: none. Only for routers whose
      * forward sets logits. */
     const float *d_logits; /* [T, E] */
     /* outputs of backward */
     float *d_x;    /* [T, D], adds */
-    float *d_view; /* [T, D] of the view, from the experts; may be added to */
+    float *d_view; /* [others, D] of the view, from the experts; may be added to */
     float *d_param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */
     float *d_attention;                        /* adds; NULL: not wanted */
 } vit_router_pass;
@@ -228,16 +234,34 @@ typedef struct vit_router_join {
                      int moe_index, const vit_router_config *config);
 } vit_router_join;
 
-/* Two views of every token in training (S2MoE, routing.md 8): the experts run on x and on view, both [T, D],
- * and the layer's output is what the router mixes of the two results. Other passes have one view. */
+/* Another view of the tokens: a second one of each in training (S2MoE, routing.md 8), or mixtures of them in
+ * all passes (Soft MoE, routing-newer.md 18). The experts run on x [T, D] and on view [others, D], as the
+ * assignments of token 0 .. T + others - 1 say, and the layer's output is what the router mixes of the
+ * results. */
 typedef struct vit_router_views {
-    /* y [T, D] from both [2T, D], the view's results behind those of x; may add to aux_loss. */
+    /* Tokens of the other view for shape->tokens. */
+    size_t (*others)(const vit_router_shape *shape);
+    bool always; /* in every pass, else in training alone */
+    /* y [T, D] from both [T + others, D], the view's results behind those of x; may add to aux_loss. */
     void (*mix)(vit_router_pass *pass, float *y, const float *both);
-    /* d_both [2T, D] overwritten, losses of the results included. Runs before backward, which folds
-     * pass->d_view and what mixing says of x into d_x. */
+    /* d_both [T + others, D] overwritten (of tokens with assignments), losses of the results included. Runs
+     * before backward, which folds pass->d_view and what mixing says of x into d_x. */
     void (*mix_backward)(vit_router_pass *pass, float *d_both, const float *d_y,
                          const float *both);
 } vit_router_views;
+
+/* State that no gradient moves (routing-newer.md 15): numbers that a training pass leaves behind are summed
+ * over the passes of a step, and over ranks; after the optimiser's step the sums move the parameters that
+ * are declared as state. */
+typedef struct vit_router_motion {
+    /* Numbers that a pass of this router adds. */
+    size_t (*count)(const vit_router_shape *shape);
+    /* Adds them to tally [count]; runs once a pass, after backward. */
+    void (*tally)(double *tally, const vit_router_pass *pass);
+    /* param in declared order; step: the one just done, of steps (0: unknown). */
+    void (*move)(float *const *param, const double *tally, const vit_router_shape *shape,
+                 uint64_t step, uint64_t steps);
+} vit_router_motion;
 
 typedef struct vit_router {
     const char *name;
@@ -247,8 +271,15 @@ typedef struct vit_router {
     size_t option_bytes;       /* its size */
     bool wants_attention;
     bool replays; /* k experts a token, and outside training forward follows pass->fixed */
-    const vit_router_join *join;   /* NULL: h + y */
-    const vit_router_views *views; /* NULL: one view of the tokens */
+    /* Not so with these options: tokens get any number of experts; NULL: never. */
+    bool (*pairs_freely)(const vit_router_config *config);
+    const vit_router_join *join;     /* NULL: h + y */
+    const vit_router_views *views;   /* NULL: one view of the tokens */
+    const vit_router_motion *motion; /* NULL: nothing moves but by gradients */
+    bool without_k;                  /* router.k says nothing */
+    /* Chance that a training step of a layer runs Sinkhorn, in a run of so many steps (0: unknown); NULL:
+     * it never does. */
+    double (*sinkhorn_share)(const vit_router_config *config, uint64_t run_steps);
     /* Experts of a token outside training; NULL: k of the network. */
     size_t (*eval_k)(const vit_config *config);
     /* Assignments of one image outside training on average, shape: of one; NULL: experts of a token
@@ -258,17 +289,25 @@ typedef struct vit_router {
     bool (*mixes_images)(const vit_config *config);
     /* Refuses what this router cannot do (k = 1 with renormalised gates, ...). */
     base_status (*check)(const vit_config *config, base_error *err);
-    /* Largest number of assignments for shape->tokens tokens of one view. */
+    /* Largest number of assignments for shape->tokens tokens and shape->others. */
     size_t (*assignments)(const vit_router_shape *shape);
-    /* Fills out with the parameter tensors, returns how many. The first is "weight" [E, D]
+    /* Fills out with the parameter tensors, returns how many, none too. The first is "weight" [E, D]
      * (xmoe: [E, its own width]). */
     size_t (*parameters)(const vit_router_shape *shape, vit_router_parameter *out);
     /* Draws parameter i, or leaves it (false) to the usual law; NULL: all to that. It is the truncated normal
      * of std D^-1/2 (model.md). */
     bool (*init)(float *out, size_t i, const vit_router_shape *shape, base_rng *rng);
+    /* Writes into options what tensors' shapes follow from, so that they outlive another input size; NULL:
+     * they do not depend on it. */
+    void (*settle)(vit_config *config);
     size_t (*state_bytes)(const vit_router_shape *shape);
+    bool own_logits; /* operations counts them too: there is no product with [E, D] */
     /* Multiply-adds for shape->tokens tokens beside those of the logits; NULL: none worth counting. */
     double (*operations)(const vit_router_shape *shape);
+    /* Changes what router and experts read, x [T, D], before forward; alter_backward changes its gradient in
+     * the same way, after backward. Repeats to the bit on the same x; NULL: x is what the norm gives. */
+    void (*alter)(vit_router_pass *pass, float *x);
+    void (*alter_backward)(vit_router_pass *pass, float *d_x);
     void (*forward)(vit_router_pass *pass);
     /* d_gate [count], 0 for dropped assignments. Adds the auxiliary losses' gradient times loss_scale. */
     void (*backward)(vit_router_pass *pass, const float *d_gate);
@@ -295,6 +334,12 @@ extern const vit_router vit_router_similarity;
 extern const vit_router vit_router_attention;
 extern const vit_router vit_router_s2moe;
 extern const vit_router vit_router_xmoe;
+extern const vit_router vit_router_loss_free;
+extern const vit_router vit_router_quantile;
+extern const vit_router vit_router_random;
+extern const vit_router vit_router_hash;
+extern const vit_router vit_router_soft;
+extern const vit_router vit_router_acmoe;
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------------------ */
 
@@ -327,6 +372,11 @@ size_t vit_capacity(size_t tokens, size_t experts, size_t k, double factor, int 
  * counting sort by expert: rows of an expert are in token order. Cannot fail. */
 void vit_dispatch_build(vit_dispatch *out, const uint32_t *start, const uint16_t *expert,
                         const float *gate, size_t tokens, const vit_dispatch_rule *rule);
+/* Experts `experts` .. experts + shared - 1 get every one of `tokens` tokens: assignment count + j * tokens + t
+ * sends t to the j-th of them with gate 1. Fills token, expert and gate there; the rows follow the others.
+ * Cannot fail. */
+void vit_dispatch_share(vit_dispatch *out, uint32_t *token, uint16_t *expert, float *gate,
+                        size_t count, size_t tokens, size_t experts, size_t shared);
 
 /* ---- parameters of a block, by pointer --------------------------------------------------------- */
 
@@ -335,6 +385,8 @@ typedef struct vit_block_parameters {
     float *norm2_weight, *norm2_bias;
     float *fc1_weight, *fc1_bias; /* dense [M, D], [M]; experts [E, M, D], [E, M] */
     float *fc2_weight, *fc2_bias; /* dense [D, M], [D]; experts [E, D, M], [E, D] */
+    float *shared_fc1_weight, *shared_fc1_bias; /* as experts, shared of them; NULL: none */
+    float *shared_fc2_weight, *shared_fc2_bias;
     float *router[VIT_ROUTER_PARAMETERS_MAX];
 } vit_block_parameters;
 
@@ -346,6 +398,8 @@ typedef struct vit_parameters {
 
 /* Points into any block of vit_model_floats floats: the weights, gradients, moments. */
 vit_parameters vit_parameters_at(const vit_model *model, float *block);
+/* The averages take up the parameters that are state (vit_optimizer_state_step). */
+void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *model);
 /* Another number after each change of the weights. */
 uint64_t vit_model_version(const vit_model *model);
 /* The router's shape for layer planning: tokens = batch * N. */

@@ -63,7 +63,7 @@ base_status app_attack_router_check(const app_attack *a, base_error *err)
         return base_fail(err, BASE_USAGE,
                          "--attack 'router' looks for other experts, '%s' uses all %d",
                          text, moe->experts);
-    if (!vit_router_replays(moe->router.name))
+    if (!vit_router_replays(&moe->router))
         return base_fail(err, BASE_USAGE,
                          "--attack 'router' looks for other sets of k experts, the router "
                          "'%s' gives a token any number",

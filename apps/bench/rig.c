@@ -103,6 +103,7 @@ static base_status train_step(bench_rig *rig, base_error *err)
         return status;
     const double backward = base_seconds();
     vit_optimizer_step(rig->optimizer, rig->model, vit_run_gradients(rig->run), 1e-4);
+    vit_optimizer_state_step(rig->optimizer, rig->model, rig->run, &step);
     vit_run_gradients_zero(rig->run);
     rig->times.forward += forward - started;
     rig->times.backward += backward - loss;

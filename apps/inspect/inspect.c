@@ -152,7 +152,8 @@ static size_t block_active(const vit_model *model, int block)
     const size_t experts = block_floats(model, block, "moe.experts.");
 
     return block_floats(model, block, "") - experts +
-           experts / (size_t)moe->experts * (size_t)moe->k;
+           experts / (size_t)moe->experts *
+               (size_t)vit_config_eval_k(vit_model_config(model));
 }
 
 static void layer_print(const char *name, const char *what, size_t floats, size_t active)
@@ -167,7 +168,7 @@ static void layers_print(const vit_model *model)
 {
     const vit_config *c = vit_model_config(model);
     const size_t patches = (size_t)(c->image / c->patch) * (size_t)(c->image / c->patch);
-    char name[32], what[128];
+    char name[32], what[128], count[16];
 
     printf("\n%-11s %-44s %11s %11s\n", "layer", "", "parameters", "active");
     size_t floats = floats_of(model, "patch_embed.");
@@ -184,8 +185,12 @@ static void layers_print(const vit_model *model)
 
         snprintf(name, sizeof name, "block %d", i);
         if (sparse)
-            snprintf(what, sizeof what, "attention %d heads, %d of %d experts of %d",
-                     c->heads, c->moe.k, c->moe.experts, c->mlp);
+            snprintf(what, sizeof what, "attention %d heads, %d of %d experts of %d%s%s",
+                     c->heads, vit_config_eval_k(c), c->moe.experts, c->mlp,
+                     c->moe.shared > 0 ? ", shared " : "",
+                     c->moe.shared > 0
+                         ? show_thousands(count, sizeof count, (uint64_t)c->moe.shared)
+                         : "");
         else
             snprintf(what, sizeof what, "attention %d heads, MLP %d", c->heads, c->mlp);
         floats = block_floats(model, i, "");

@@ -21,7 +21,8 @@ static row_counts count_named(const train_trainer *t, const char *prefix)
             continue;
         counts.all += p->count;
         counts.active += strstr(p->name, ".experts.")
-                             ? p->count / (uint64_t)moe->experts * (uint64_t)moe->k
+                             ? p->count / (uint64_t)moe->experts *
+                                   (uint64_t)vit_config_eval_k(&t->recipe.config)
                              : p->count;
     }
     return counts;
@@ -34,6 +35,19 @@ static void print_row(const char *name, const char *what, row_counts counts)
     fprintf(stderr, "  %-8s %-44s %11s %11s\n", name, what,
             show_thousands(all, sizeof all, counts.all),
             show_thousands(active, sizeof active, counts.active));
+}
+
+/* "3 heads, top 2 of 16 x 192 and 1 shared, ssr" */
+static void layer_describe(char *out, size_t out_bytes, const vit_config *c)
+{
+    char shared[32] = "", top[32] = "";
+
+    if (c->moe.shared > 0)
+        snprintf(shared, sizeof shared, " and %d shared", c->moe.shared);
+    if (vit_router_uses_k(c->moe.router.name))
+        snprintf(top, sizeof top, "top %d of ", c->moe.k);
+    snprintf(out, out_bytes, "%d heads, %s%d x %d%s, %s", c->heads, top, c->moe.experts,
+             c->mlp, shared, c->moe.router.name);
 }
 
 static void print_layers(const train_trainer *t)
@@ -56,8 +70,7 @@ static void print_layers(const train_trainer *t)
         snprintf(name, sizeof name, "block %d", i);
         snprintf(prefix, sizeof prefix, "blocks.%d.", i);
         if (c->moe.layer[i])
-            snprintf(what, sizeof what, "%d heads, top %d of %d x %d, %s", c->heads,
-                     c->moe.k, c->moe.experts, c->mlp, c->moe.router.name);
+            layer_describe(what, sizeof what, c);
         else
             snprintf(what, sizeof what, "%d heads, MLP of %d", c->heads, c->mlp);
         print_row(name, what, count_named(t, prefix));
@@ -93,6 +106,24 @@ static void print_data(const char *label, const data_source *source, size_t used
                 show_thousands(count, sizeof count, data_source_ignored(source)));
 }
 
+/* How often a layer balances by Sinkhorn in the whole run, and whether that can matter (published runs: 46 to
+ * 6,000 steps a layer). */
+static void print_sinkhorn(const train_trainer *t)
+{
+    const char *name = t->recipe.config.moe.router.name;
+    const double steps = train_trainer_sinkhorn_steps(t);
+
+    if (steps <= 0)
+        return;
+    const bool few = steps < TRAIN_SINKHORN_FEW &&
+                     base_field_find(vit_router_options(name), "p") != NULL;
+    fprintf(stderr, "%-12s%s: about %.0f Sinkhorn steps a layer in this run%s\n", "router",
+            name, steps,
+            few ? "; below 20 it is hardly more than softmax without losses, a larger "
+                  "router.p or router.steps = N gives more"
+                : "");
+}
+
 void app_train_print(const train_trainer *trainer, const app_common *common)
 {
     static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt"};
@@ -122,6 +153,7 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
             vit_model_config(t->model)->name[0] ? r->config.name : "of its own size",
             vit_model_flops(t->model) / 1e6);
     print_layers(t);
+    print_sinkhorn(t);
     fprintf(stderr,
             "%-12s%s steps of %d images, %" PRIu64
             " an epoch; %s, lr %g %s, warm-up %" PRIu64 " steps%s\n",

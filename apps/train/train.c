@@ -262,6 +262,8 @@ static base_status report(const train_trainer *t, const train_args *args,
     json_object_set_new(json, "augment_corrupt", corrupt);
     json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
+    json_object_set_new(json, "sinkhorn_steps_expected",
+                        show_json_real(train_trainer_sinkhorn_steps(t)));
     json_object_set_new(json, "best_step", json_integer((json_int_t)t->at.best_step));
     json_object_set_new(json, "best_top1", show_json_real(t->at.best_accuracy));
     json_object_set_new(json, "top1", show_json_real(t->at.last_accuracy));

@@ -307,12 +307,12 @@ base_status vit_model_save(const vit_model *model, const char *path,
         vit_kernels_get()->to_bf16(bf16, model->weights, model->floats);
     for (size_t i = 0; i < model->count; i++) {
         const vit_parameter *p = &model->parameter[i];
-        tensor[i] =
-            (vit_tensor){.name = p->name,
-                         .type = narrow ? "BF16" : "F32",
-                         .rank = p->rank,
-                         .data = narrow ? (const void *)(bf16 + p->offset)
-                                        : (const void *)(model->weights + p->offset)};
+        tensor[i] = (vit_tensor){.name = p->name,
+                                 .type = narrow && !p->state ? "BF16" : "F32",
+                                 .rank = p->rank,
+                                 .data = narrow && !p->state
+                                             ? (const void *)(bf16 + p->offset)
+                                             : (const void *)(model->weights + p->offset)};
         memcpy(tensor[i].shape, p->shape, sizeof p->shape);
     }
     if (fixed) {

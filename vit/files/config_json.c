@@ -45,6 +45,7 @@ static const base_field moe_fields[] = {
     BASE_BOOL("eval_bpr", moe.eval_bpr, NULL),
     BASE_INT("group_images", moe.group_images, 0, 0, NULL),
     BASE_REAL("dropout", moe.dropout, 0, 0, NULL),
+    BASE_INT("shared", moe.shared, 0, 0, NULL),
     {0},
 };
 #undef BASE_STRUCT

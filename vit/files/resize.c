@@ -112,6 +112,9 @@ base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
     vit_model *m = NULL;
     vit_config config = model->config;
 
+    const vit_router *router = vit_router_find(config.moe.router.name);
+    if (router && router->settle && vit_config_is_sparse(&config))
+        router->settle(&config);
     config.image = image;
     config.crop = image;
     /* The margin of the evaluation crop keeps its share. vit_model_create refuses odd sizes. */

@@ -1,5 +1,6 @@
 /* upcycle.c - a sparse network from a dense one: the MLP of each chosen block copied
- * into every expert, routers drawn anew, all else as it was. Komatsuzaki et al. 2023,
+ * into every expert, routers drawn anew, all else as it was; a shared expert starts as
+ * a copy whose second layer is zero, so that it adds nothing yet. Komatsuzaki et al. 2023,
  * "Sparse upcycling: training mixture-of-experts from dense checkpoints", section 3.
  * With renormalised gates and nothing dropped the result computes what the dense network
  * did. differs: they raise prob gates by normalising combine weights for vision; here
@@ -8,18 +9,21 @@
 
 #include "vit/model_internal.h"
 
-/* The dense name of an expert tensor, blocks.I.moe.experts.X to blocks.I.mlp.X, into
+/* The dense name of an expert tensor, blocks.I.moe.experts.X (or shared) to blocks.I.mlp.X, into
  * out. False: name is no expert tensor. */
 static bool dense_name(char *out, size_t out_bytes, const char *name)
 {
-    static const char experts[] = ".moe.experts.";
-    const char *at = strstr(name, experts);
+    static const char *const experts[] = {".moe.experts.", ".moe.shared."};
 
-    if (!at)
-        return false;
-    snprintf(out, out_bytes, "%.*s.mlp.%s", (int)(at - name), name,
-             at + sizeof experts - 1);
-    return true;
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = strstr(name, experts[i]);
+        if (!at)
+            continue;
+        snprintf(out, out_bytes, "%.*s.mlp.%s", (int)(at - name), name,
+                 at + strlen(experts[i]));
+        return true;
+    }
+    return false;
 }
 
 static void fill(vit_model *m, size_t i, const vit_model *dense, uint64_t seed)
@@ -29,7 +33,9 @@ static void fill(vit_model *m, size_t i, const vit_model *dense, uint64_t seed)
     float *out = m->weights + p->offset;
     char name[sizeof p->name];
 
-    if (same) {
+    if (strstr(p->name, ".moe.shared.fc2.")) {
+        memset(out, 0, p->count * sizeof *out);
+    } else if (same) {
         memcpy(out, dense->weights + same->offset, p->count * sizeof *out);
     } else if (dense_name(name, sizeof name, p->name)) {
         const vit_parameter *one = vit_model_parameter_find(dense, name);

@@ -1,9 +1,10 @@
 /* robust_momentum.c - router "robust-momentum": the routing of "softmax" in layers that meet the stream
  * by the robust momentum method of Cyrus, Hu, Van Scoy and Lessard 2018, "A robust accelerated
- * optimization algorithm for strongly convex functions", whose step, beta and eta these are. That
- * Teo and Nguyen 2024 (arXiv 2410.14574) use the method in a V-MoE is known; their code of it
- * was not released, so how it is laid over layers is our reconstruction, as are L, m and rho
- * (routing.md 6): with h the stream at this MoE layer and h_before that at the one before (nothing has
+ * optimization algorithm for strongly convex functions", whose step, beta and eta these are.
+ * Teo and Nguyen 2024 (arXiv 2410.14574) use the method in a V-MoE; L = 1, L / m = 1.25 and rho = 0.2
+ * are those of their V-MoE fork (step 0.96, momentum 0.04, nothing has moved at the start, dense blocks leave
+ * it alone; routing-newer.md 21). How the look-ahead is laid over layers is our reading (routing.md 6): with h
+ * the stream at this MoE layer and h_before that at the one before (nothing has
  * moved at the first),
  *     in = h + eta (h - h_before), h' = h + beta (h - h_before) + step y(in). */
 #include <math.h>
@@ -18,14 +19,12 @@ typedef struct robust_momentum_options {
 #define BASE_STRUCT robust_momentum_options
 static const base_field options[] = {
     BASE_REAL("L", L, 1e-6, 1e6,
-              "largest curvature that the step is made for (robust momentum method; the "
-              "paper's value was not found, the default is our choice)"),
-    BASE_REAL("m", m, 1e-6, 1e6,
-              "least curvature, below L (robust momentum method; our choice)"),
+              "largest curvature that the step is made for (the authors' V-MoE fork: 1)"),
+    BASE_REAL("m", m, 1e-6, 1e6, "least curvature, below L (the same: L / m = 1.25)"),
     BASE_REAL(
         "rho", rho, 0, 1.0,
-        "rate of convergence, from 1 - sqrt(m / L), fast, to 1 - m / L, robust (robust "
-        "momentum method; our choice)"),
+        "rate of convergence, from 1 - sqrt(m / L), fast, to 1 - m / L, robust (the same: "
+        "0.2)"),
     BASE_REAL("step", step, -1e3, 1e3,
               "weight of the experts' output (auto: from L, m and rho; a reconstruction)",
               .automatic = true),
@@ -42,9 +41,9 @@ static const base_field options[] = {
 };
 #undef BASE_STRUCT
 static const robust_momentum_options defaults = {.soft = VIT_SOFTMAX_DEFAULTS,
-                                                 .L = 1.25,
-                                                 .m = 0.1,
-                                                 .rho = 0.8,
+                                                 .L = 1.0,
+                                                 .m = 0.8,
+                                                 .rho = 0.2,
                                                  .step = NAN,
                                                  .beta = NAN,
                                                  .eta = NAN};

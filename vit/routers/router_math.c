@@ -126,6 +126,34 @@ void vit_route_gates_sigmoid_backward(double *d_z, const double *gate, const dou
     }
 }
 
+void vit_route_gates_sigmoid_renorm(double *gate, const double *z, const uint16_t *expert,
+                                    const vit_route_size *s)
+{
+    vit_route_gates_sigmoid(gate, z, expert, s);
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t++) {
+        double *a = gate + t * s->k, sum = 0.0;
+        for (size_t j = 0; j < s->k; j++)
+            sum += a[j];
+        for (size_t j = 0; j < s->k; j++)
+            a[j] = sum > 0.0 ? a[j] / sum : 1.0 / (double)s->k;
+    }
+}
+
+void vit_route_gates_sigmoid_renorm_backward(double *d_z, const double *z,
+                                             const double *gate, const double *d_gate,
+                                             const uint16_t *expert,
+                                             const vit_route_size *s)
+{
+    vit_route_gates_renorm_backward(d_z, gate, d_gate, expert, s);
+#pragma omp parallel for schedule(static) if (vit_route_is_large(s))
+    for (size_t t = 0; t < s->tokens; t++)
+        for (size_t a = t * s->k; a < (t + 1) * s->k; a++) {
+            const size_t at = t * s->experts + expert[a];
+            d_z[at] /= 1.0 + exp(z[at]); /* A (dA - <A, dA>), times 1 - sigmoid */
+        }
+}
+
 void vit_route_partial_sum(double *sum, const double *partial, size_t chunks,
                            size_t experts)
 {

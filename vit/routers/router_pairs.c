@@ -19,6 +19,17 @@ static uint64_t ordered_bits(double x)
     return bits & sign ? ~bits : bits | sign;
 }
 
+/* The number whose bits in order those are. */
+static double number_of(uint64_t key)
+{
+    const uint64_t sign = (uint64_t)1 << 63;
+    const uint64_t bits = key & sign ? key & ~sign : ~key;
+    double x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* The m-th largest of key [count], 1 <= m <= count; *ties: how many equal to it are among the m.
  * Reorders key. */
 static uint64_t threshold(uint64_t *key, size_t count, size_t m, size_t *ties)
@@ -87,6 +98,16 @@ void vit_route_mark_largest(uint8_t *mark, const double *score, size_t count, si
         ties -= tied;
         mark[i * step] = m > 0 && (own > least || tied);
     }
+}
+
+double vit_route_kth_largest(const double *score, const double *minus, size_t count,
+                             size_t step, size_t m, uint64_t *key)
+{
+    size_t ties;
+
+    for (size_t i = 0; i < count; i++)
+        key[i] = ordered_bits(minus ? score[i * step] - minus[i] : score[i * step]);
+    return number_of(threshold(key, count, m, &ties));
 }
 
 /* The marked experts of one row, the largest gate first. */

@@ -9,7 +9,7 @@
 
 size_t vit_route_assignments(const vit_router_shape *shape)
 {
-    return shape->tokens * shape->k;
+    return (shape->tokens + shape->others) * shape->k;
 }
 
 size_t vit_route_parameters(const vit_router_shape *shape, vit_router_parameter *out)
@@ -164,8 +164,10 @@ void vit_route_gate_forward(const vit_router_pass *pass, const vit_route_state *
         vit_route_gates(state->gate, p, pass->expert, &s);
     else if (kind == VIT_ROUTE_GATE_RENORM)
         vit_route_gates_renorm(state->gate, z, pass->expert, &s);
-    else
+    else if (kind == VIT_ROUTE_GATE_SIGMOID)
         vit_route_gates_sigmoid(state->gate, z, pass->expert, &s);
+    else
+        vit_route_gates_sigmoid_renorm(state->gate, z, pass->expert, &s);
 }
 
 void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state *state,
@@ -182,9 +184,12 @@ void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state 
     } else if (kind == VIT_ROUTE_GATE_RENORM) {
         vit_route_gates_renorm_backward(state->d_z, state->gate, state->d_gate,
                                         pass->expert, &s);
-    } else {
+    } else if (kind == VIT_ROUTE_GATE_SIGMOID) {
         vit_route_gates_sigmoid_backward(state->d_z, state->gate, state->d_gate,
                                          pass->expert, &s);
+    } else {
+        vit_route_gates_sigmoid_renorm_backward(state->d_z, state->z, state->gate,
+                                                state->d_gate, pass->expert, &s);
     }
 }
 

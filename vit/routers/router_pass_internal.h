@@ -41,7 +41,8 @@ vit_route_state vit_route_state_of(const vit_router_pass *pass);
 typedef enum vit_route_gate {
     VIT_ROUTE_GATE_PROB,   /* softmax over all experts */
     VIT_ROUTE_GATE_RENORM, /* softmax over the chosen ones; not with k = 1 */
-    VIT_ROUTE_GATE_SIGMOID
+    VIT_ROUTE_GATE_SIGMOID,
+    VIT_ROUTE_GATE_SIGMOID_RENORM
 } vit_route_gate;
 
 /* C [m, n] = op(A) op(B) + beta C as vit_gemm, C's rows dense; single precision whatever the experts
@@ -118,6 +119,10 @@ void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
  * else 0. m <= count. key [count]: scratch. Time is linear in count, whatever the scores. */
 void vit_route_mark_largest(uint8_t *mark, const double *score, size_t count, size_t step,
                             size_t m, uint64_t *key);
+/* The m-th largest of score[i * step] - minus[i], i < count, 1 <= m <= count; minus NULL: of the scores.
+ * key [count]: scratch. Linear in count. */
+double vit_route_kth_largest(const double *score, const double *minus, size_t count,
+                             size_t step, size_t m, uint64_t *key);
 /* What a router of pairs keeps from forward to backward. */
 typedef struct vit_route_pairs_state {
     vit_route_state base;

@@ -112,7 +112,7 @@ static void state_plan(s2moe_state *out, base_arena *arena, const vit_router_sha
 
     *out = (s2moe_state){0};
     vit_route_state_plan(&out->route, arena, shape);
-    if (shape->views < 2)
+    if (shape->others == 0)
         return;
     out->scale = base_arena_take(arena, t * d, sizeof(float));
     out->q = base_arena_take(arena, t, sizeof(float));
@@ -471,7 +471,14 @@ static void backward(vit_router_pass *pass, const float *d_gate)
         pass->d_x[i] += state.scale[i] * pass->d_view[i];
 }
 
-static const vit_router_views views = {.mix = mix, .mix_backward = mix_backward};
+/* The other view of each token. */
+static size_t others(const vit_router_shape *shape)
+{
+    return shape->tokens;
+}
+
+static const vit_router_views views = {
+    .others = others, .mix = mix, .mix_backward = mix_backward};
 
 const vit_router vit_router_s2moe = {
     .name = "s2moe",

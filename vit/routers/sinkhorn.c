@@ -98,6 +98,13 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state);
 }
 
+static double every_step(const vit_router_config *config, uint64_t run_steps)
+{
+    (void)config;
+    (void)run_steps;
+    return 1.0;
+}
+
 const vit_router vit_router_sinkhorn = {
     .name = "sinkhorn",
     .summary = "balanced plan on every training step, detached (Clark et al. 2022, S-BASE)",
@@ -109,6 +116,7 @@ const vit_router vit_router_sinkhorn = {
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,
     .state_bytes = state_bytes,
+    .sinkhorn_share = every_step,
     .forward = forward,
     .backward = backward,
 };

@@ -3,7 +3,10 @@
  * through it; there is no auxiliary loss. Follows arXiv 2511.08972 as far as it could be
  * read; what is marked [R] in the design (routing.md 4) is our reconstruction. The gradient
  * is exact by default, by the implicit function theorem. Evaluation: top-k softmax, no
- * noise, no Sinkhorn, every token on its own. */
+ * noise, no Sinkhorn, every token on its own.
+ * The exact gradient of a Sinkhorn step has zero column sums: it never tells the router to prefer a starved
+ * expert, but trains the starved experts; uneven loads in evaluation are no fault. Which scaling comes first,
+ * columns or rows, differs from text to text: only g's last half step does. */
 #include "vit/routers/router_pass_internal.h"
 
 #include <math.h>
@@ -15,7 +18,7 @@ enum { NOISE_OT_COST, NOISE_OT_LOGITS, NOISE_OT_NONE };  /* choices of "noise_ot
 enum { GRADIENT_EXACT, GRADIENT_FROZEN, GRADIENT_NONE }; /* choices of "gradient" */
 
 typedef struct ssr_options {
-    double p;
+    double p, steps;
     int cost;
     double xi;
     int max_iter;
@@ -30,6 +33,9 @@ static const base_field options[] = {
     BASE_REAL("p", p, 0, 1.0,
               "chance that a training step routes by the Sinkhorn plan, drawn for "
               "each MoE layer (SSR: 0.001 to 0.01)"),
+    BASE_REAL("steps", steps, 0, 1e9,
+              "Sinkhorn steps of a layer in the whole run, expected: p is this over the "
+              "steps of the run (published runs have 46 to 6,000; 0: by p)"),
     BASE_CHOICE("cost", cost, "linear|softmax",
                 "what the plan maximises: the logits (SSR-L) or their softmax (SSR-S)"),
     BASE_REAL("xi", xi, 1e-4, 1e4,
@@ -75,14 +81,23 @@ typedef struct ssr_settings {
     vit_route_gate gate;
 } ssr_settings;
 
-static ssr_settings settings_of(const vit_router_shape *shape)
+/* The chance of a Sinkhorn step in a run of so many (0: unknown, router.steps has no meaning). */
+static double chance_of(const vit_router_config *config, uint64_t run_steps)
 {
+    const ssr_options *o = vit_router_settings(config);
+
+    return o->steps > 0.0 && run_steps > 0 ? fmin(1.0, o->steps / (double)run_steps) : o->p;
+}
+
+static ssr_settings settings_of(const vit_router_pass *pass)
+{
+    const vit_router_shape *shape = &pass->shape;
     const ssr_options *o = vit_router_settings(shape->config);
     const bool softmax_cost = o->cost == COST_SOFTMAX;
     const double xi = o->xi;
 
     return (ssr_settings){
-        .p = o->p,
+        .p = chance_of(shape->config, pass->steps),
         .noise = o->noise,
         .softmax_cost = softmax_cost,
         .noise_ot = o->noise_ot,
@@ -108,7 +123,7 @@ typedef struct ssr_state {
 
 static void plan_state(ssr_state *out, base_arena *arena, const vit_router_shape *shape)
 {
-    const ssr_settings set = settings_of(shape);
+    const ssr_settings set = settings_of(&(vit_router_pass){.shape = *shape});
 
     vit_route_state_plan(&out->base, arena, shape);
     out->work = vit_route_sinkhorn_take(arena, shape, set.rule.scope);
@@ -175,7 +190,7 @@ static void cost_fill(vit_router_pass *pass, const ssr_state *state,
 static void forward(vit_router_pass *pass)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
-    const ssr_settings set = settings_of(&pass->shape);
+    const ssr_settings set = settings_of(pass);
     const ssr_state state = state_of(pass);
 
     if (!is_sinkhorn_step(pass, set.p)) {
@@ -194,7 +209,7 @@ static void forward(vit_router_pass *pass)
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
-    const ssr_settings set = settings_of(&pass->shape);
+    const ssr_settings set = settings_of(pass);
     const ssr_state state = state_of(pass);
 
     if (!is_sinkhorn_step(pass, set.p)) {
@@ -222,6 +237,7 @@ const vit_router vit_router_ssr = {
     .defaults = &defaults,
     .option_bytes = sizeof defaults,
     .replays = true,
+    .sinkhorn_share = chance_of,
     .check = vit_route_check,
     .assignments = vit_route_assignments,
     .parameters = vit_route_parameters,

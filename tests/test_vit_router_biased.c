@@ -1,0 +1,593 @@
+/* test_vit_router_biased.c - routers that keep one number an expert: golden numbers of routing-newer.md 16 and
+ * 17, when and by what the numbers move, that they are state; and the controls of its section 20. */
+#include "tests/test_slope.h"
+#include "tests/test_vit_router_rig.h"
+#include "vit/run_internal.h"
+
+/* Z0 of routing.md 0.4 with two rows more. */
+static const double z6[18] = {2,  .5, -1, 1.5, 1,  -.5, 1.8, -.3, .4,
+                              .2, .9, .1, 1.1, .7, -.2, .6,  -.4, .3};
+
+/* A golden case of T tokens, E 3, through the pass: width 3, the weight an identity. */
+static void open_golden(rig *r, const char *router, const char *options, const double *z,
+                        size_t tokens, size_t k, const double bias[3])
+{
+    const vit_router_shape shape = {.tokens = tokens,
+                                    .tokens_per_image = tokens,
+                                    .group_tokens = tokens,
+                                    .width = 3,
+                                    .heads = 1,
+                                    .experts = 3,
+                                    .k = k};
+
+    rig_open(r, router, options, shape);
+    for (size_t i = 0; i < 3 * tokens; i++)
+        r->x[i] = (float)z[i];
+    for (size_t i = 0; i < 9; i++)
+        r->w[i] = i % 4 == 0;
+    for (size_t e = 0; e < 3; e++)
+        r->param[1][e] = (float)bias[e];
+}
+
+static void expect_experts(const rig *r, const uint16_t *want, size_t count)
+{
+    ck_assert_uint_eq(r->pass.count, count);
+    for (size_t a = 0; a < count; a++)
+        ck_assert_msg(r->pass.expert[a] == want[a], "assignment %zu: expert %d", a,
+                      r->pass.expert[a]);
+}
+
+/* One backward pass and what it moves. */
+static void move_once(rig *r, uint64_t step, uint64_t steps)
+{
+    const vit_router_motion *motion = r->router->motion;
+    double sum[8] = {0};
+
+    ck_assert_uint_le(motion->count(&r->pass.shape), 8);
+    r->router->backward(&r->pass, r->weight);
+    motion->tally(sum, &r->pass);
+    motion->move(r->param, sum, &r->pass.shape, step, steps);
+}
+
+static void expect_bias(const rig *r, double a, double b, double c, double tolerance)
+{
+    ck_assert_double_eq_tol((double)r->param[1][0], a, tolerance);
+    ck_assert_double_eq_tol((double)r->param[1][1], b, tolerance);
+    ck_assert_double_eq_tol((double)r->param[1][2], c, tolerance);
+}
+
+/* ---- loss-free ---------------------------------------------------------------------------- */
+
+static const double lf_bias[3] = {-.3, .1, .2};
+static const uint16_t lf_expert[8] = {1, 0, 1, 2, 2, 0, 1, 2};
+static const double lf_gate[8] = {.41407396, .58592604, .65944351, .34055649,
+                                  .41095045, .58904955, .57523505, .42476495};
+static const double lf_d_z[12] = {-.014460311, .045798838, 0,           0,
+                                  .060398264,  -.13979053, -.051506869, 0,
+                                  .14571862,   0,          .14125302,   -.23213287};
+
+/* dA of a token and a place among its choices. */
+static double lf_d_gate(size_t a)
+{
+    return (double)(a / 2 + 1) * (a % 2 ? -.2 : .3);
+}
+
+START_TEST(loss_free_has_the_golden_gates_and_gradient)
+{
+    double score[12], gate[8], d_gate[8], d_z[12];
+    uint16_t expert[8];
+
+    for (size_t i = 0; i < 12; i++)
+        score[i] = 1 / (1 + exp(-golden_z[i])) + lf_bias[i % 3];
+    vit_route_top(expert, score, &golden_size);
+    ck_assert_mem_eq(expert, lf_expert, sizeof expert);
+    vit_route_gates_sigmoid_renorm(gate, golden_z, expert, &golden_size);
+    expect_golden(gate, lf_gate, 8);
+    for (size_t a = 0; a < 8; a++)
+        d_gate[a] = lf_d_gate(a);
+    vit_route_gates_sigmoid_renorm_backward(d_z, golden_z, gate, d_gate, expert,
+                                            &golden_size);
+    expect_golden(d_z, lf_d_z, 12);
+}
+END_TEST
+
+START_TEST(the_loss_free_pass_is_golden_and_moves_against_the_load)
+{
+    rig r;
+
+    open_golden(&r, "loss-free", "", golden_z, 4, 2, lf_bias);
+    r.router->forward(&r.pass);
+    expect_experts(&r, lf_expert, 8);
+    for (size_t a = 0; a < 8; a++) {
+        ck_assert_double_eq_tol((double)r.pass.gate[a], lf_gate[a], 2e-6);
+        r.weight[a] = (float)lf_d_gate(a);
+    }
+    move_once(&r, 0, 0);
+    for (size_t i = 0; i < 12; i++)
+        ck_assert_double_eq_tol((double)r.d_x[i], lf_d_z[i], 2e-6);
+    expect_bias(&r, -.299, .099, .199, 1e-7);
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(the_bias_stands_still_at_the_end)
+{
+    rig r;
+
+    open_golden(&r, "loss-free", "freeze=0.03", golden_z, 4, 2, lf_bias);
+    r.router->forward(&r.pass);
+    move_once(&r, 96, 100);
+    expect_bias(&r, -.299, .099, .199, 1e-7);
+    move_once(&r, 97, 100);
+    expect_bias(&r, -.299, .099, .199, 1e-7);
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(without_step_and_bias_it_is_plain_top_k)
+{
+    static const double none[3] = {0};
+    rig plain, biased;
+
+    open_golden(&biased, "loss-free", "score=softmax u=0", golden_z, 4, 2, none);
+    rig_open(&plain, "softmax", "balance=0", biased.pass.shape);
+    memcpy(plain.x, biased.x, 12 * sizeof(float));
+    memcpy(plain.w, biased.w, 9 * sizeof(float));
+    memcpy(plain.weight, biased.weight, 8 * sizeof(float));
+    ck_assert_double_eq(rig_loss(&plain), rig_loss(&biased));
+    ck_assert_mem_eq(plain.pass.expert, biased.pass.expert, 8 * sizeof(uint16_t));
+    ck_assert_mem_eq(plain.pass.gate, biased.pass.gate, 8 * sizeof(float));
+    plain.router->backward(&plain.pass, plain.weight);
+    move_once(&biased, 0, 0);
+    ck_assert_mem_eq(plain.d_x, biased.d_x, 12 * sizeof(float));
+    expect_bias(&biased, 0, 0, 0, 1e-30);
+    rig_close(&plain);
+    rig_close(&biased);
+}
+END_TEST
+
+/* ---- quantile ----------------------------------------------------------------------------- */
+
+START_TEST(quantile_has_the_golden_thresholds)
+{
+    static const double beta[3] = {.2, 0, -.1};
+    static const uint16_t first[6] = {0, 0, 0, 1, 0, 2}, second[6] = {0, 0, 0, 1, 1, 2};
+    static const double alpha[6] = {.5, 1, .5, .2, .7, .4};
+    const vit_route_size size = {6, 3, 1};
+    double score[18];
+    uint16_t expert[6];
+    uint64_t key[6];
+    rig r;
+
+    for (size_t i = 0; i < 18; i++)
+        score[i] = z6[i] - beta[i % 3];
+    vit_route_top(expert, score, &size);
+    ck_assert_mem_eq(expert, first, sizeof first);
+    for (size_t t = 0; t < 6; t++) {
+        double row[3];
+        for (size_t e = 0; e < 3; e++)
+            row[e] = z6[3 * t + e] - beta[e];
+        ck_assert_double_eq_tol(vit_route_kth_largest(row, NULL, 3, 1, 2, key), alpha[t],
+                                1e-15);
+    }
+    ck_assert_double_eq_tol(vit_route_kth_largest(z6, alpha, 6, 3, 3, key), .5, 1e-15);
+    ck_assert_double_eq_tol(vit_route_kth_largest(z6 + 1, alpha, 6, 3, 3, key), 0, 1e-15);
+    ck_assert_double_eq_tol(vit_route_kth_largest(z6 + 2, alpha, 6, 3, 3, key), -.1, 1e-15);
+
+    open_golden(&r, "quantile", "score=logits", z6, 6, 1, beta);
+    r.router->forward(&r.pass);
+    ck_assert_mem_eq(r.pass.expert, first,
+                     5 * sizeof *first); /* in fp32 the last is a tie */
+    move_once(&r, 0, 0);
+    expect_bias(&r, .5, 0, -.1, 1e-7);
+    r.router->forward(&r.pass);
+    expect_experts(&r, second, 6);
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(the_dynamic_form_has_the_golden_pairs)
+{
+    static const double beta[3] = {.6, .55, .5};
+    static const uint16_t pairs[12] = {0, 1, 0, 1, 0, 2, 1, 2, 0, 1, 0, 2};
+    static const double q[3] = {.81757448, .66818777, .52497919};
+    double score[18], got[3];
+    uint64_t key[6];
+    rig r;
+
+    for (size_t i = 0; i < 18; i++)
+        score[i] = 1 / (1 + exp(-z6[i]));
+    for (size_t e = 0; e < 3; e++)
+        got[e] = vit_route_kth_largest(score + e, NULL, 6, 3, 3, key);
+    expect_golden(got, q, 3);
+
+    open_golden(&r, "quantile", "form=dynamic score=sigmoid lambda=0.9", z6, 6, 1, beta);
+    r.router->forward(&r.pass);
+    ck_assert_uint_eq(r.pass.count, 12);
+    for (size_t a = 0; a < 12; a++) { /* best first: sort the two of a token */
+        const uint16_t *two = r.pass.expert + a / 2 * 2;
+        const uint16_t low = two[0] < two[1] ? two[0] : two[1];
+        ck_assert_uint_eq(a % 2 ? two[0] + two[1] - low : low, pairs[a]);
+        ck_assert_double_eq_tol((double)r.pass.gate[a],
+                                score[r.pass.token[a] * 3 + r.pass.expert[a]], 1e-6);
+    }
+    move_once(&r, 0, 0);
+    expect_bias(&r, .62175745, .56181878, .50249792, 1e-7);
+    rig_close(&r);
+}
+END_TEST
+
+/* Every expert takes its share of the first batch, and that is where the means begin. */
+START_TEST(without_thresholds_the_batch_sets_them)
+{
+    static const double none[3] = {0};
+    rig r;
+
+    open_golden(&r, "quantile", "form=dynamic score=sigmoid", z6, 6, 1, none);
+    r.router->forward(&r.pass);
+    ck_assert_uint_eq(r.pass.count, 6);
+    move_once(&r, 0, 0);
+    expect_bias(&r, .81757448, .66818777, .52497919, 1e-7);
+    rig_close(&r);
+}
+END_TEST
+
+/* Of many tokens with one expert in favour every expert gets its share but for ties. */
+START_TEST(thresholds_even_the_loads_at_once)
+{
+    enum { TOKENS = 900, EXPERTS = 6, CHOSEN = 2 };
+    const vit_router_shape shape = {.tokens = TOKENS,
+                                    .tokens_per_image = 9,
+                                    .group_tokens = TOKENS,
+                                    .width = EXPERTS,
+                                    .heads = 1,
+                                    .experts = EXPERTS,
+                                    .k = CHOSEN};
+    size_t load[2][EXPERTS] = {{0}};
+    rig r;
+
+    rig_open(&r, "quantile", "", shape);
+    memset(r.param[1], 0, EXPERTS * sizeof(float));
+    for (size_t i = 0; i < EXPERTS * EXPERTS; i++)
+        r.w[i] = i % (EXPERTS + 1) == 0;
+    for (size_t t = 0; t < TOKENS; t++)
+        r.x[t * EXPERTS] += 2;
+    for (int round = 0; round < 12; round++) {
+        r.router->forward(&r.pass);
+        for (size_t a = 0; a < r.pass.count && (round == 0 || round == 11); a++)
+            load[round > 0][r.pass.expert[a]]++;
+        move_once(&r, 0, 0);
+    }
+    ck_assert_uint_gt(load[0][0], 700);
+    for (size_t e = 0; e < EXPERTS; e++)
+        ck_assert_double_eq_tol((double)load[1][e], 300, 30);
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(with_equal_numbers_all_choose_alike)
+{
+    static const double equal[3] = {.25, .25, .25};
+    rig free_, quantile, plain;
+
+    open_golden(&free_, "loss-free", "score=softmax", z6, 6, 2, equal);
+    open_golden(&quantile, "quantile", "", z6, 6, 2, equal);
+    rig_open(&plain, "softmax", "", free_.pass.shape);
+    memcpy(plain.x, free_.x, 18 * sizeof(float));
+    memcpy(plain.w, free_.w, 9 * sizeof(float));
+    free_.router->forward(&free_.pass);
+    quantile.router->forward(&quantile.pass);
+    plain.router->forward(&plain.pass);
+    ck_assert_mem_eq(free_.pass.expert, plain.pass.expert, 12 * sizeof(uint16_t));
+    ck_assert_mem_eq(quantile.pass.expert, plain.pass.expert, 12 * sizeof(uint16_t));
+    ck_assert_mem_eq(quantile.pass.gate, free_.pass.gate, 12 * sizeof(float));
+    rig_close(&free_);
+    rig_close(&quantile);
+    rig_close(&plain);
+}
+END_TEST
+
+/* ---- order statistics ----------------------------------------------------------------------- */
+
+START_TEST(order_statistics_are_those_of_a_sort)
+{
+    enum { COUNT = 257 };
+    double x[2 * COUNT], sorted[COUNT];
+    uint64_t key[COUNT];
+
+    fill_normal(x, 2 * COUNT, 1.0, 5);
+    x[0] = x[2] = x[4] = 0.0; /* ties, and both zeros are one */
+    x[6] = -INFINITY;
+    x[8] = 1e300;
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t at = i;
+        for (; at > 0 && x[2 * i] > sorted[at - 1]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = x[2 * i];
+    }
+    for (size_t m = 1; m <= COUNT; m++)
+        ck_assert(vit_route_kth_largest(x, NULL, COUNT, 2, m, key) == sorted[m - 1]);
+}
+END_TEST
+
+/* ---- whole networks --------------------------------------------------------------------------- */
+
+typedef struct net {
+    const char *router, *options, *layers;
+    int k;
+    vit_mode mode;
+} net;
+
+static const net nets[] = {
+    {"loss-free", "", "0,2", 2, VIT_MODE_TRAIN},
+    {"loss-free", "score=softmax gate=prob", "0,1,2", 3, VIT_MODE_INPUT_GRADIENT},
+    {"quantile", "", "every:2", 2, VIT_MODE_TRAIN},
+    {"quantile", "score=logits", "0,1", 1, VIT_MODE_INPUT_GRADIENT},
+    {"quantile", "form=dynamic", "every:2", 2, VIT_MODE_TRAIN},
+    {"quantile", "form=dynamic score=sigmoid", "0,2", 1, VIT_MODE_INPUT_GRADIENT},
+    {"random", "", "0,1,2", 2, VIT_MODE_TRAIN},
+    {"random", "", "1", 1, VIT_MODE_INPUT_GRADIENT},
+    {"hash", "seed=3", "0,2", 2, VIT_MODE_TRAIN},
+    {"hash", "", "0,1,2", 3, VIT_MODE_INPUT_GRADIENT},
+};
+enum { NETS = sizeof nets / sizeof nets[0] };
+
+static vit_model *net_model(const net *n)
+{
+    vit_config config = slope_config();
+    rig r;
+
+    configure(&r, n->router, n->options);
+    config.moe.router = r.config;
+    config.moe.k = n->k;
+    ck_assert_int_eq(vit_config_layers_set(&config, n->layers, NULL), BASE_OK);
+    vit_model *model = slope_model(&config);
+    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+        const vit_parameter *p = vit_model_parameter(model, i);
+        if (p->state && p->rank == 1) /* thresholds that lie among the scores */
+            for (size_t j = 0; j < p->count; j++)
+                vit_model_weights(model)[p->offset + j] *= 0.5f;
+    }
+    return model;
+}
+
+START_TEST(gradients_of_networks_are_those_of_finite_differences)
+{
+    const net *n = &nets[_i];
+    vit_model *model = net_model(n);
+    vit_run *run = NULL;
+
+    ck_assert_int_eq(
+        vit_run_create(&run, model, SLOPE_BATCH, n->mode, VIT_PRECISION_FP32, NULL),
+        BASE_OK);
+    slope_check_all(run, model, n->router);
+    vit_run_destroy(run);
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* A pass of the first `count` images; its backward. */
+static void pass_over(vit_run *run, const float *images, const float *weight, size_t first,
+                      size_t count)
+{
+    const vit_step step = {.seed = 3, .step = 5, .steps = 10, .first_sample = first};
+    float logits[SLOPE_BATCH * SLOPE_CLASSES];
+
+    ck_assert_int_eq(
+        vit_run_forward(run, logits, images + first * SLOPE_FLOATS, count, &step, NULL),
+        BASE_OK);
+    ck_assert_int_eq(vit_run_backward(run, NULL, weight + first * SLOPE_CLASSES, NULL),
+                     BASE_OK);
+}
+
+static float image_block[SLOPE_BATCH * SLOPE_FLOATS],
+    weight_block[SLOPE_BATCH * SLOPE_CLASSES];
+
+static vit_optimizer *sgd_open(const vit_model *model, double ema, bool copies)
+{
+    const vit_optimizer_config config = {.kind = VIT_OPTIMIZER_SGD,
+                                         .momentum = 0.5,
+                                         .weight_decay = 0.1,
+                                         .clip = 0.5,
+                                         .ema = ema,
+                                         .ema_copies_state = copies};
+    vit_optimizer *out = NULL;
+
+    ck_assert_int_eq(vit_optimizer_create(&out, model, &config, NULL), BASE_OK);
+    slope_fill(image_block, SLOPE_BATCH * SLOPE_FLOATS, 1);
+    slope_fill(weight_block, SLOPE_BATCH * SLOPE_CLASSES, 2);
+    return out;
+}
+
+/* The loads of two micro-batches move the bias as those of one batch do; the optimiser alone moves nothing. */
+START_TEST(micro_batches_add_their_loads)
+{
+    const net n = {"loss-free", "u=0.25", "every:2", 2, VIT_MODE_TRAIN};
+    vit_model *model = net_model(&n);
+    const vit_parameter *bias = vit_model_parameter_find(model, "blocks.1.moe.router.bias");
+    vit_optimizer *optimizer = sgd_open(model, 0.9, false);
+    const vit_step step = {.step = 5, .steps = 10};
+    double load[4] = {0}, mean = 0;
+    float before[4], after[4];
+    vit_run *run = NULL;
+    size_t count = 0;
+
+    ck_assert_ptr_nonnull(bias);
+    ck_assert(bias->state && !bias->decay && bias->count == 4);
+    ck_assert_int_eq(
+        vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, NULL),
+        BASE_OK);
+    memcpy(before, vit_model_weights_const(model) + bias->offset, sizeof before);
+    pass_over(run, image_block, weight_block, 0, 3); /* forgotten by zeroing */
+    vit_run_gradients_zero(run);
+    for (size_t first = 0; first < SLOPE_BATCH; first += 2) {
+        pass_over(run, image_block, weight_block, first, 2);
+        const vit_routing routing = vit_run_routing(run, 0);
+        for (size_t a = 0; a < routing.count; a++)
+            load[routing.expert[a]]++;
+    }
+    const double *tally = vit_run_tally(run, &count);
+    ck_assert_uint_eq(count, 4);
+    for (size_t e = 0; e < 4; e++) {
+        ck_assert_double_eq(tally[e], load[e]);
+        mean += load[e] / 4;
+    }
+    ck_assert(!vit_optimizer_step(optimizer, model, vit_run_gradients(run), 0.1).skipped);
+    ck_assert_mem_eq(before, vit_model_weights_const(model) + bias->offset, sizeof before);
+    vit_optimizer_state_step(optimizer, model, run, &step);
+    memcpy(after, vit_model_weights_const(model) + bias->offset, sizeof after);
+    for (size_t e = 0; e < 4; e++) {
+        ck_assert_double_eq_tol(
+            (double)after[e],
+            (double)before[e] + 0.25 * ((load[e] < mean) - (load[e] > mean)), 1e-6);
+        ck_assert_double_eq_tol((double)vit_optimizer_ema(optimizer)[bias->offset + e],
+                                0.9 * (double)before[e] + 0.1 * (double)after[e], 1e-6);
+    }
+    vit_run_destroy(run);
+    vit_optimizer_destroy(optimizer);
+    vit_model_destroy(model);
+}
+END_TEST
+
+START_TEST(averages_may_hold_the_state_itself)
+{
+    const net n = {"quantile", "", "every:2", 2, VIT_MODE_TRAIN};
+    vit_model *model = net_model(&n);
+    const vit_parameter *bias = vit_model_parameter_find(model, "blocks.1.moe.router.bias");
+    vit_optimizer *optimizer = sgd_open(model, 0.9, true);
+    vit_run *run = NULL;
+
+    ck_assert_int_eq(
+        vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, NULL),
+        BASE_OK);
+    vit_run_gradients_zero(run);
+    pass_over(run, image_block, weight_block, 0, SLOPE_BATCH);
+    vit_optimizer_step(optimizer, model, vit_run_gradients(run), 0.1);
+    vit_optimizer_state_step(optimizer, model, run, &(vit_step){0});
+    ck_assert_mem_eq(vit_optimizer_ema(optimizer) + bias->offset,
+                     vit_model_weights_const(model) + bias->offset, 4 * sizeof(float));
+    vit_run_destroy(run);
+    vit_optimizer_destroy(optimizer);
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* A weight that no gradient moves has no part in the norm and is not decayed. */
+START_TEST(a_random_router_stays_as_drawn)
+{
+    const net n = {"random", "", "every:2", 2, VIT_MODE_TRAIN};
+    vit_model *model = net_model(&n);
+    const vit_parameter *w = vit_model_parameter_find(model, "blocks.1.moe.router.weight");
+    vit_optimizer *optimizer = sgd_open(model, 0, false);
+    const size_t floats = vit_model_floats(model);
+    float *gradients = base_alloc(floats, sizeof(float)), before[4 * 24];
+
+    ck_assert(w && w->state && w->count == 4 * 24);
+    memcpy(before, vit_model_weights_const(model) + w->offset, sizeof before);
+    gradients[w->offset] =
+        1e6f; /* were it to count, clipping would leave nothing of the next */
+    gradients[0] = 3.0f;
+    const vit_optimizer_result result =
+        vit_optimizer_step(optimizer, model, gradients, 0.1);
+    ck_assert_double_eq_tol(result.grad_norm, 3.0, 1e-9);
+    ck_assert_mem_eq(before, vit_model_weights_const(model) + w->offset, sizeof before);
+    base_free(gradients);
+    vit_optimizer_destroy(optimizer);
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* ---- hash ------------------------------------------------------------------------------------ */
+
+START_TEST(places_are_dealt_evenly_and_stay)
+{
+    const vit_router_shape shape = {.tokens = 3 * 17,
+                                    .tokens_per_image = 17,
+                                    .group_tokens = 51,
+                                    .width = 4,
+                                    .heads = 1,
+                                    .experts = 5,
+                                    .k = 2};
+    size_t load[5] = {0}, moved = 0;
+    uint16_t kept[3 * 17 * 2];
+    rig r;
+
+    rig_open(&r, "hash", "", shape);
+    ck_assert_uint_eq(r.params, 0);
+    r.router->forward(&r.pass);
+    memcpy(kept, r.pass.expert, sizeof kept);
+    for (size_t a = 0; a < 34; a++) {
+        load[kept[a]]++;
+        ck_assert_uint_eq(kept[a], kept[a + 34]); /* of the next image */
+        ck_assert(kept[a] != kept[a ^ 1]);
+        ck_assert(r.pass.gate[a] == 0.5f);
+    }
+    for (size_t e = 0; e < 5; e++)
+        ck_assert(load[e] == 6 || load[e] == 7);
+    rig_fill(&r, 9); /* what tokens say is nothing to it, nor training */
+    r.pass.training = false;
+    r.pass.seed = 1234;
+    r.router->forward(&r.pass);
+    ck_assert_mem_eq(kept, r.pass.expert, sizeof kept);
+    r.pass.layer = 3;
+    r.router->forward(&r.pass);
+    for (size_t a = 0; a < 34; a++)
+        moved += kept[a] != r.pass.expert[a];
+    ck_assert_uint_gt(moved, 10);
+    rig_close(&r);
+}
+END_TEST
+
+/* ---- limits ------------------------------------------------------------------------------------ */
+
+START_TEST(impossible_settings_are_named)
+{
+    static const struct {
+        const char *router, *options, *text;
+        int k;
+    } cases[] = {
+        {"quantile", "", "'router.k' is 4 with router quantile", 4},
+        {"quantile", "form=dynamic score=logits", "'router.score' is logits", 2},
+        {"random", "gate=renorm", "'router.gate' is renorm with router.k 1", 1},
+    };
+    vit_config config = slope_config();
+    base_error err = {0};
+    rig r;
+
+    configure(&r, cases[_i].router, cases[_i].options);
+    config.moe.router = r.config;
+    config.moe.k = cases[_i].k;
+    ck_assert_int_eq(vit_config_layers_set(&config, "every:2", NULL), BASE_OK);
+    ck_assert_int_eq(vit_config_check(&config, &err), BASE_USAGE);
+    ck_assert_msg(strstr(err.text, cases[_i].text) != NULL, "%s", err.text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("vit_router_biased");
+    TCase *core = tcase_create("Core"), *gradient = tcase_create("Gradient"),
+          *limits = tcase_create("Limits");
+
+    tcase_add_test(core, loss_free_has_the_golden_gates_and_gradient);
+    tcase_add_test(core, the_loss_free_pass_is_golden_and_moves_against_the_load);
+    tcase_add_test(core, the_bias_stands_still_at_the_end);
+    tcase_add_test(core, without_step_and_bias_it_is_plain_top_k);
+    tcase_add_test(core, quantile_has_the_golden_thresholds);
+    tcase_add_test(core, the_dynamic_form_has_the_golden_pairs);
+    tcase_add_test(core, without_thresholds_the_batch_sets_them);
+    tcase_add_test(core, thresholds_even_the_loads_at_once);
+    tcase_add_test(core, with_equal_numbers_all_choose_alike);
+    tcase_add_test(core, order_statistics_are_those_of_a_sort);
+    tcase_add_test(core, micro_batches_add_their_loads);
+    tcase_add_test(core, averages_may_hold_the_state_itself);
+    tcase_add_test(core, a_random_router_stays_as_drawn);
+    tcase_add_test(core, places_are_dealt_evenly_and_stay);
+    tcase_add_loop_test(gradient, gradients_of_networks_are_those_of_finite_differences, 0,
+                        NETS);
+    tcase_add_loop_test(limits, impossible_settings_are_named, 0, 3);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, gradient);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}

@@ -1,0 +1,91 @@
+/* hash.c - router "hash": a token's place in the picture decides its experts. A control (routing-newer.md 20):
+ * each layer deals the places of an image to the experts once, evenly and by a seed; gates are 1 / k. Nothing
+ * is learned, nothing depends on what a token says, no gradient runs through the choice. */
+#include "vit/routers/router_pass_internal.h"
+
+typedef struct hash_options {
+    int64_t seed;
+} hash_options;
+
+#define BASE_STRUCT hash_options
+static const base_field options[] = {
+    BASE_INT("seed", seed, 0, 4294967295.0, "deals places to experts, in each layer anew"),
+    {0},
+};
+#undef BASE_STRUCT
+static const hash_options defaults = {0};
+
+static size_t parameters(const vit_router_shape *shape, vit_router_parameter *out)
+{
+    (void)shape;
+    (void)out;
+    return 0;
+}
+
+static size_t state_bytes(const vit_router_shape *shape)
+{
+    return shape->tokens_per_image * sizeof(uint32_t);
+}
+
+/* A permutation of 0 .. count - 1 (Fisher and Yates, as Durstenfeld 1964). */
+static void shuffle(uint32_t *out, size_t count, base_rng *rng)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t j = (size_t)(base_rng_uniform(rng) * (double)(i + 1));
+        j = j < i ? j : i;
+        out[i] = out[j];
+        out[j] = (uint32_t)i;
+    }
+}
+
+static void forward(vit_router_pass *pass)
+{
+    const vit_router_shape *s = &pass->shape;
+    const size_t n = s->experts, k = s->k;
+    uint32_t *deal = pass->state; /* [N] each place's rank in the deal */
+    base_rng rng = base_rng_make(
+        (uint64_t)((const hash_options *)vit_router_settings(s->config))->seed,
+        BASE_PURPOSE_ROUTER_SELECT, pass->layer, s->tokens_per_image, 0);
+
+    vit_route_reports_clear(pass);
+    shuffle(deal, s->tokens_per_image, &rng);
+    pass->count = s->tokens * k;
+    pass->start[s->tokens] = (uint32_t)pass->count;
+    for (size_t t = 0; t < s->tokens; t++) {
+        const size_t image = t / s->tokens_per_image, place = t % s->tokens_per_image;
+        pass->start[t] = (uint32_t)(t * k);
+        for (size_t e = 0; e < n; e++)
+            pass->probs[t * n + e] = 0.0;
+        for (size_t j = 0; j < k; j++) {
+            const size_t a = t * k + j;
+            pass->expert[a] = pass->fixed
+                                  ? pass->fixed[image * pass->fixed_step + place * k + j]
+                                  : (uint16_t)((deal[place] * k + j) % n);
+            pass->token[a] = (uint32_t)t;
+            pass->gate[a] = 1.0f / (float)k;
+            pass->probs[t * n + pass->expert[a]] += 1.0 / (double)k;
+        }
+    }
+}
+
+static void backward(vit_router_pass *pass, const float *d_gate)
+{
+    (void)pass;
+    (void)d_gate;
+}
+
+const vit_router vit_router_hash = {
+    .name = "hash",
+    .summary = "control: a token's place in the picture decides its experts, evenly",
+    .options = options,
+    .defaults = &defaults,
+    .option_bytes = sizeof defaults,
+    .replays = true,
+    .own_logits = true,
+    .check = vit_route_check,
+    .assignments = vit_route_assignments,
+    .parameters = parameters,
+    .state_bytes = state_bytes,
+    .forward = forward,
+    .backward = backward,
+};
