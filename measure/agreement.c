@@ -125,6 +125,9 @@ void measure_trace_compare(measure_agreement *agreement, const measure_trace *tr
         const size_t n = r.tokens_per_image, row = l * trace->tokens;
         measure_agreement *a = &agreement[l];
 
+        if (r.soft.is_soft)
+            continue; /* assigns nothing: there is nothing to agree on */
+
         for (size_t t = image * n; t < (image + 1) * n; t++) {
             const double *p = trace->probs + (row + t) * trace->experts;
             const double *q = r.probs + t * trace->experts;

@@ -300,6 +300,39 @@ START_TEST(presets_hold_every_router_and_the_ablations)
     ck_assert_uint_eq(e.count, 13);
     for (size_t i = 0; i < e.count; i++)
         ck_assert_str_eq(e.entry[i].router, "ssr");
+    e = (app_entries){0};
+    ck_assert_int_eq(app_entries_preset(&e, 3, NULL), BASE_OK);
+    ck_assert_uint_eq(e.count, 15);
+    ck_assert_str_eq(e.entry[0].label, "softmax-0");
+    ck_assert_str_eq(e.entry[0].setting[0], "router.balance=0");
+    e = (app_entries){0};
+    ck_assert_int_eq(app_entries_preset(&e, 4, NULL), BASE_OK);
+    ck_assert_uint_eq(e.count, 2 * 3 * 2);
+    ck_assert_str_eq(e.entry[11].label, "ssr-cost=softmax-noise=4-steps=800");
+    ck_assert_str_eq(e.entry[11].setting[2], "router.steps=800");
+}
+END_TEST
+
+START_TEST(a_grid_multiplies_what_is_there)
+{
+    static const char *const bad[] = {"noise", "=1", "noise=", "noise=1,,2"};
+    app_entries e = {0};
+
+    ck_assert_int_eq(app_entries_add(&e, "a=softmax,b=vmoe:k=1", NULL), BASE_OK);
+    ck_assert_int_eq(app_entries_grid(&e, "noise=0,0.5", NULL), BASE_OK);
+    ck_assert_int_eq(app_entries_grid(&e, "optimizer.lr=0.1", NULL), BASE_OK);
+    ck_assert_uint_eq(e.count, 4);
+    ck_assert_str_eq(e.entry[1].label, "a-noise=0.5-optimizer.lr=0.1");
+    ck_assert_str_eq(e.entry[3].router, "vmoe");
+    ck_assert_str_eq(e.entry[3].setting[0], "router.k=1");
+    ck_assert_str_eq(e.entry[3].setting[1], "router.noise=0.5");
+    ck_assert_str_eq(e.entry[3].setting[2], "optimizer.lr=0.1");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        base_error err = {0};
+        ck_assert_int_eq(app_entries_grid(&e, bad[i], &err), BASE_USAGE);
+        ck_assert_msg(strncmp(err.text, "--grid '", 8) == 0, "%s", err.text);
+        ck_assert_uint_eq(e.count, 4);
+    }
 }
 END_TEST
 
@@ -320,6 +353,7 @@ int main(void)
     tcase_add_test(core, a_training_that_fails_does_not_lose_the_others);
     tcase_add_test(core, words_become_entries);
     tcase_add_test(core, presets_hold_every_router_and_the_ablations);
+    tcase_add_test(core, a_grid_multiplies_what_is_there);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
     tcase_add_checked_fixture(limits, setup, teardown);

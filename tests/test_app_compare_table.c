@@ -59,6 +59,66 @@ static char *out_text(const char *out, const char *name)
     return text;
 }
 
+/* Three entries with four seeds on one figure: the paired differences from the first are -1 +- 0.1, in all seeds
+ * nearly the same though the seeds themselves spread widely, and 0.1 +- 1. */
+START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
+{
+    static const double values[12] = {10, 14, 12,   16,   9.1,  12.9,
+                                      11, 15, 11.1, 13.1, 13.1, 15.1};
+    app_compare_args args = {.seeds = 4};
+    app_compare compare = {.args = &args, .entries = {.count = 3}, .runs = 12};
+    app_figure *f = NULL;
+    double value[12], low, high;
+    measure_mean spread[3];
+    size_t order[3] = {2, 0, 1};
+    app_table t = {.compare = &compare,
+                   .figures = 1,
+                   .value = value,
+                   .spread = spread,
+                   .order = order};
+    bool lead[APP_ENTRIES_MAX];
+    char text[1024];
+
+    f = &t.figure[0];
+    *f = (app_figure){"top", "top", APP_KIND_NUMBER, 1, 2};
+    memcpy(value, values, sizeof value);
+    for (size_t e = 0; e < 3; e++) {
+        snprintf(compare.entries.entry[e].label, APP_LABEL_BYTES, "%c", 'a' + (char)e);
+        spread[e] = measure_mean_of(values + 4 * e, 4);
+    }
+    ck_assert_uint_eq(app_table_leaders(lead, &t, 0), 2);
+    ck_assert(lead[0] && !lead[1] && lead[2]);
+    measure_difference d = app_table_difference(&t, 0, 1, 0);
+    ck_assert_str_eq(app_verdict_word(&d, f), "better");
+    app_verdict_interval(&low, &high, &d); /* 1 -+ 3.1824 * 0.0816 / 2 */
+    ck_assert_double_eq_tol(low, 1 - 0.1299, 1e-3);
+    ck_assert_double_eq_tol(high, 1 + 0.1299, 1e-3);
+    d = app_table_difference(&t, 0, 2, 0);
+    ck_assert_str_eq(app_verdict_word(&d, f), "not to be told apart");
+    ck_assert(app_verdict_text(text, sizeof text, &t, 0));
+    ck_assert_str_eq(text,
+                     "a is better than b (+1.00, +0.87 to +1.13); not to be told apart "
+                     "from c (-0.10, -1.94 to +1.74)");
+    json_t *json = app_verdicts_json(&t);
+    const json_t *one = json_array_get(json, 0);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(one, "leaders"), 0)),
+                     "c");
+    ck_assert_uint_eq(json_array_size(json_object_get(one, "leaders")), 2);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(one, "better"), 0)),
+                     "b");
+    json_decref(json);
+    f->better = -1; /* the other way round: less is better */
+    ck_assert_uint_eq(app_table_leaders(lead, &t, 0), 1);
+    ck_assert(lead[1]);
+    args.seeds = 1; /* one seed tells nothing */
+    for (size_t e = 0; e < 3; e++)
+        spread[e] = measure_mean_of(values + 4 * e, 1);
+    ck_assert_uint_eq(app_table_leaders(lead, &t, 0), 0);
+    d = app_table_difference(&t, 0, 1, 0);
+    ck_assert_ptr_null(app_verdict_word(&d, f));
+}
+END_TEST
+
 START_TEST(the_csv_files_agree_with_one_another)
 {
     static const char *const names[] = {"top1",
@@ -245,6 +305,7 @@ int main(void)
 
     tcase_set_timeout(core, 240);
     tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, nobody_is_crowned_whom_the_seeds_do_not_tell_apart);
     tcase_add_test(core, the_csv_files_agree_with_one_another);
     tcase_add_test(core, the_page_stands_alone_and_names_all);
     tcase_add_test(core, only_what_changed_is_measured_again);

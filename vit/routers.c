@@ -69,6 +69,13 @@ double vit_router_sinkhorn_steps(const vit_router_config *config, uint64_t run_s
                : 0.0;
 }
 
+const char *vit_router_caution(const vit_router_config *config)
+{
+    const vit_router *router = vit_router_find(config->name);
+
+    return router && router->caution ? router->caution(config) : NULL;
+}
+
 bool vit_router_uses_k(const char *name)
 {
     const vit_router *router = vit_router_find(name);

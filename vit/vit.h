@@ -123,6 +123,8 @@ const base_field *vit_router_options(const char *name);
 bool vit_router_replays(const vit_router_config *config);
 /* Sinkhorn steps of a layer to be expected in a training run of so many steps, 0 without any. */
 double vit_router_sinkhorn_steps(const vit_router_config *config, uint64_t run_steps);
+/* One sentence that a report of attacks needs of its gradients and choices; NULL: none. */
+const char *vit_router_caution(const vit_router_config *config);
 /* Whether router.k means anything to it. */
 bool vit_router_uses_k(const char *name);
 /* Sets name and fills all options with their defaults. */

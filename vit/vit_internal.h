@@ -276,7 +276,9 @@ typedef struct vit_router {
     const vit_router_join *join;     /* NULL: h + y */
     const vit_router_views *views;   /* NULL: one view of the tokens */
     const vit_router_motion *motion; /* NULL: nothing moves but by gradients */
-    bool without_k;                  /* router.k says nothing */
+    /* What a reader of its attacks must know of its gradients or choices; NULL: nothing. */
+    const char *(*caution)(const vit_router_config *config);
+    bool without_k; /* router.k says nothing */
     /* Chance that a training step of a layer runs Sinkhorn, in a run of so many steps (0: unknown); NULL:
      * it never does. */
     double (*sinkhorn_share)(const vit_router_config *config, uint64_t run_steps);

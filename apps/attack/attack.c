@@ -155,6 +155,13 @@ const char *app_attack_routing_mode(const app_attack *a)
                                                                              : "dropless";
 }
 
+const char *app_attack_caution(const app_attack *a)
+{
+    return vit_config_is_sparse(a->network.config)
+               ? vit_router_caution(&a->network.config->moe.router)
+               : NULL;
+}
+
 size_t app_attack_fails(const app_attack *a)
 {
     size_t count = 0;

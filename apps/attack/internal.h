@@ -161,6 +161,8 @@ base_status app_attack_capacity(app_attack *a, base_error *err);
 size_t app_attack_fails(const app_attack *a);
 /* "dropless", "per_sample" or "batch": whom a token's experts depend on. */
 const char *app_attack_routing_mode(const app_attack *a);
+/* What a reader must know of the router's gradients and choices; NULL: nothing. */
+const char *app_attack_caution(const app_attack *a);
 /* The report (attack_json.c, docs/attacks.md); NULL: no memory. */
 json_t *app_attack_json(const app_attack *a);
 /* Its parts: one attack, whose share of the clean right ones is its asr; one MoE layer. */

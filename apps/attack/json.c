@@ -339,6 +339,9 @@ static json_t *model_json(const app_attack *a)
                         sparse ? json_integer(c->moe.experts) : json_null());
     json_object_set_new(json, "k", sparse ? json_integer(c->moe.k) : json_null());
     json_object_set_new(json, "routing_mode", json_string(app_attack_routing_mode(a)));
+    json_object_set_new(json, "router_note",
+                        app_attack_caution(a) ? json_string(app_attack_caution(a))
+                                              : json_null());
     json_object_set_new(
         json, "precision",
         json_string(a->args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32"));

@@ -71,8 +71,10 @@ static void facts(const app_attack *a, show_page *page)
     }
     if (strcmp(app_attack_routing_mode(a), "batch") == 0)
         fact(page,
-             "Experts have a capacity that images of a batch share: predictions depend on "
-             "neighbours, and the attack on the composition of batches.");
+             "Images of a batch share the experts' capacity or their routing: predictions "
+             "depend on neighbours, and the attack on the composition of batches.");
+    if (app_attack_caution(a))
+        fact(page, app_attack_caution(a));
     if (a->args->labels == 1)
         fact(page,
              "Labels are the model's own clean answers, not the truth: not comparable.");

@@ -468,8 +468,9 @@ static base_status state_remove(const app_attack *a, base_error *err)
 static base_status routing_search(app_attack *a, bool *done, base_error *err)
 {
     *done = true;
-    if (vit_run_moe_count(measure_target_run(a->target)) == 0)
-        return BASE_OK;
+    if (vit_run_moe_count(measure_target_run(a->target)) == 0 ||
+        !vit_router_uses_k(a->network.config->moe.router.name))
+        return BASE_OK; /* no choices: app_attack_caution says so */
     app_network_blocks(a->routing.blocks, a->network.config);
     base_status status =
         app_routing_measure(&a->routing, a->target, (size_t)a->args->common.batch, a->run,

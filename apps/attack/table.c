@@ -76,6 +76,8 @@ static void routing_print(const app_attack *a)
 {
     const app_routing *r = &a->routing;
 
+    if (app_attack_caution(a))
+        printf("\nrouter  %s\n", app_attack_caution(a));
     if (!a->has_routing || r->attacked == 0)
         return;
     printf("\ntokens that changed their experts\n"

@@ -182,9 +182,16 @@ static void experts_print(const app_evaluation *e)
     printf("\nexperts   load CV  max/mean  min/mean  dead  entropy  dropped\n");
     for (size_t l = 0; l < e->moe_count; l++) {
         snprintf(name, sizeof name, "block %zu", e->blocks[l]);
-        load_print(name, vit_load_summary(&e->load[l]));
+        const vit_load_metrics m = vit_load_summary(&e->load[l]);
+        if (m.soft.is_soft)
+            printf(
+                "%-8s  assigns nothing: largest weight of a slot in a token %.3f, of a token "
+                "in a slot %.3f, entropy of a token's slots %.3f\n",
+                name, m.soft.combine_max, m.soft.dispatch_max, m.soft.combine_entropy);
+        else
+            load_print(name, m);
     }
-    if (e->moe_count > 1)
+    if (e->moe_count > 1 && !vit_load_summary(&e->load[0]).soft.is_soft)
         load_print("mean", layers_mean(e));
     for (size_t l = 0; l < e->moe_count; l++)
         spread_print(e->blocks[l], vit_load_summary(&e->load[l]));

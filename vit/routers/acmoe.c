@@ -229,6 +229,15 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state.base);
 }
 
+static const char *caution(const vit_router_config *config)
+{
+    return options_of(config)->scope == SCOPE_BATCH
+               ? "Adaptive clustering holds its scales constant in the gradient, and an image's scales depend on "
+                 "its neighbours (router.scope = batch)."
+               : "Adaptive clustering holds its scales constant in the gradient: attacks do not see how they move "
+                 "them.";
+}
+
 const vit_router vit_router_acmoe = {
     .name = "acmoe",
     .summary =
@@ -238,6 +247,7 @@ const vit_router vit_router_acmoe = {
     .defaults = &defaults,
     .option_bytes = sizeof defaults,
     .replays = true,
+    .caution = caution,
     .mixes_images = mixes_images,
     .check = vit_softmax_check,
     .assignments = vit_route_assignments,

@@ -74,6 +74,12 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     (void)d_gate;
 }
 
+static const char *caution(const vit_router_config *config)
+{
+    (void)config;
+    return "Experts go by a token's place: no attack can change them.";
+}
+
 const vit_router vit_router_hash = {
     .name = "hash",
     .summary = "control: a token's place in the picture decides its experts, evenly",
@@ -81,6 +87,7 @@ const vit_router vit_router_hash = {
     .defaults = &defaults,
     .option_bytes = sizeof defaults,
     .replays = true,
+    .caution = caution,
     .own_logits = true,
     .check = vit_route_check,
     .assignments = vit_route_assignments,

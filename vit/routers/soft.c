@@ -414,6 +414,13 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 static const vit_router_views views = {
     .others = others, .always = true, .mix = mix, .mix_backward = mix_backward};
 
+static const char *caution(const vit_router_config *config)
+{
+    (void)config;
+    return "Soft MoE sends no token anywhere: no choice of experts masks a gradient, gradients are exact, and "
+           "there is no change of routing to report.";
+}
+
 const vit_router vit_router_soft = {
     .name = "soft",
     .summary = "Soft MoE: experts work on mixtures of an image's tokens (Puigcerver et al. "
@@ -422,6 +429,7 @@ const vit_router vit_router_soft = {
     .defaults = &defaults,
     .option_bytes = sizeof defaults,
     .views = &views,
+    .caution = caution,
     .without_k = true,
     .own_logits = true,
     .eval_k = eval_k,
