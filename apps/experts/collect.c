@@ -111,6 +111,11 @@ base_status app_study_open(app_study *s, const char *model, const app_study_args
     if (!vit_config_is_sparse(c))
         return base_fail(err, BASE_USAGE, "'%s' has no experts, --experts means nothing",
                          s->network.path);
+    if (!vit_router_uses_k(c->moe.router.name))
+        return base_fail(err, BASE_USAGE,
+                         "'%s' sends no token to an expert (router %s), --experts means "
+                         "nothing",
+                         s->network.path, c->moe.router.name);
     s->args = args;
     s->data = args->data;
     s->network.data.quiet = common->quiet;
