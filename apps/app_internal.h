@@ -48,40 +48,23 @@ typedef struct app_common {
 /* threads 0 (all processors), seed 0, fp32, batch 64, limit 0. */
 app_common app_common_defaults(void);
 
-typedef enum app_kind {
-    APP_FLAG,   /* bool, no value */
-    APP_INT,    /* int64_t, low..high */
-    APP_REAL,   /* double, low..high */
-    APP_TEXT,   /* const char *, not empty */
-    APP_CHOICE, /* int: index into choices "a|b|c" */
-    APP_LIST    /* app_list: all words up to the next option; may be repeated */
-} app_kind;
-
-enum { APP_LIST_MAX = 128 };
-typedef struct app_list {
-    const char *at[APP_LIST_MAX];
-    size_t count;
-} app_list;
-
-/* One option. The value that the struct holds before parsing is the default: --help prints it, unless
- * help itself says "(default ...)" or the value lies outside low..high (that means: not given). */
-typedef struct app_option {
-    const char *name;  /* without "--" */
-    const char *value; /* its name in --help: "N", "FILE"; NULL for a flag */
-    app_kind kind;
-    size_t at;           /* offsetof in the struct of arguments */
-    double low, high;    /* APP_INT, APP_REAL */
-    const char *choices; /* APP_CHOICE */
-    bool required;
-    const char *help;
-} app_option;
+/* Options are fields (base.h) of that struct, with the value's name for --help; flags are BASE_BOOL. The value
+ * that the struct holds before parsing is the default: --help prints it, unless help itself says
+ * "(default ...)" or the option tells whether it was given (BASE_GIVEN). */
+#define APP_INT(n, v, member, l, h, ...) BASE_INT(n, member, l, h, __VA_ARGS__, .value = v)
+#define APP_REAL(n, v, member, l, h, ...)                                                  \
+    BASE_REAL(n, member, l, h, __VA_ARGS__, .value = v)
+#define APP_CHOICE(n, v, member, words, ...)                                               \
+    BASE_CHOICE(n, member, words, __VA_ARGS__, .value = v)
+#define APP_WORD(n, v, member, ...) BASE_WORD(n, member, __VA_ARGS__, .value = v)
+/* All words up to the next option; may be repeated. */
+#define APP_LIST(n, v, member, ...) BASE_LIST(n, member, __VA_ARGS__, .value = v)
 
 typedef struct app_syntax {
     const char *command; /* "eval" */
     const char *usage;   /* "MODEL --data DATA [options]" */
     const char *about;   /* a few lines for --help */
-    const app_option *options;
-    size_t option_count;
+    const base_field *options;
     const char *words; /* what the positional words are, for messages; NULL: none allowed */
     size_t words_low, words_high;
     const char
@@ -96,6 +79,14 @@ typedef struct app_syntax {
  * *exit_status, either --help was printed (0) or one line about what is wrong (2). */
 bool app_parse(int *exit_status, void *args, char ***words, size_t *word_count,
                const app_syntax *syntax, int argc, char **argv);
+
+/* The i-th option of a command: its own first, then the common ones that it has; NULL past the end. */
+const base_field *app_option_at(const app_syntax *syntax, size_t i);
+/* Prints --help in one of its forms: "" (a text), "=man" (a manual page), "=names" (for completion). False: there is
+ * no such form. */
+bool app_help(const app_syntax *syntax, const void *args, const char *form);
+/* Text of a manual page to stdout: what roff would read otherwise is escaped. Up to length characters. */
+void app_man_text(const char *text, size_t length);
 
 /* ---- common work (common.c) ------------------------------------------------------------- */
 

@@ -16,37 +16,24 @@
 
 /* Part of the struct of a command's arguments. */
 typedef struct app_corruption {
-    app_list names, severities;
+    base_list names, severities;
     int preset;        /* index into "auto|224|299|64|32" */
     const char *frost; /* folder of the original photographs, NULL: procedural */
 } app_corruption;
 
 /* Lines of an option table for a struct `type` whose `member` is an app_corruption. */
-#define APP_CORRUPTION_OPTIONS(type, member)                                               \
-    {.name = "corrupt",                                                                    \
-     .value = "NAME",                                                                      \
-     .kind = APP_LIST,                                                                     \
-     .at = offsetof(type, member.names),                                                   \
-     .help = "corruptions, or groups of them: noise, blur, weather, digital (these four: " \
-             "bench), extra, all (bench and extra); clean: the picture as it is"},         \
-        {.name = "severity",                                                               \
-         .value = "S",                                                                     \
-         .kind = APP_LIST,                                                                 \
-         .at = offsetof(type, member.severities),                                          \
-         .help = "1 to 5, several as 1,3,5 or 1-3 (default 1-5)"},                         \
-        {.name = "preset",                                                                 \
-         .value = "P",                                                                     \
-         .kind = APP_CHOICE,                                                               \
-         .at = offsetof(type, member.preset),                                              \
-         .choices = "auto|224|299|64|32",                                                  \
-         .help = "table of parameters: 224 ImageNet-C, 64 Tiny-ImageNet-C, 32 CIFAR-C; "   \
-                 "auto: the nearest to the size"},                                         \
-    {                                                                                      \
-        .name = "frost-dir", .value = "DIR", .kind = APP_TEXT,                             \
-        .at = offsetof(type, member.frost),                                                \
-        .help = "the original frost photographs, frost1.png ... frost5.jpg, in place of "  \
-                "procedural ones"                                                          \
-    }
+#define APP_CORRUPTION_OPTIONS(member)                                                     \
+    APP_LIST("corrupt", "NAME", member.names,                                              \
+             "corruptions, or groups of them: noise, blur, weather, digital (these four: " \
+             "bench), extra, all (bench and extra); clean: the picture as it is"),         \
+        APP_LIST("severity", "S", member.severities,                                       \
+                 "1 to 5, several as 1,3,5 or 1-3 (default 1-5)"),                         \
+        APP_CHOICE("preset", "P", member.preset, "auto|224|299|64|32",                     \
+                   "table of parameters: 224 ImageNet-C, 64 Tiny-ImageNet-C, 32 CIFAR-C; " \
+                   "auto: the nearest to the size"),                                       \
+        APP_WORD("frost-dir", "DIR", member.frost,                                         \
+                 "the original frost photographs, frost1.png ... frost5.jpg, in place of " \
+                 "procedural ones")
 
 typedef struct app_selection {
     bool clean;

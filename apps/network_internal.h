@@ -16,31 +16,19 @@ typedef struct app_data_args {
 } app_data_args;
 
 /* Lines of an option table for a struct `type` with a member `app_data_args member`. */
-#define APP_DATA_OPTIONS(type, member)                                                     \
-    {.name = "split",                                                                      \
-     .value = "NAME",                                                                      \
-     .kind = APP_TEXT,                                                                     \
-     .at = offsetof(type, member.split),                                                   \
-     .help = "train, val or test, of data that has several parts: ilsvrc, kaggle, "        \
-             "cifar-bin (default val)"},                                                   \
-        {.name = "val-labels",                                                             \
-         .value = "FILE",                                                                  \
-         .kind = APP_TEXT,                                                                 \
-         .at = offsetof(type, member.val_labels),                                          \
-         .help = "labels of ILSVRC2012's validation images: ground truth, devkit, "        \
+#define APP_DATA_OPTIONS(member)                                                           \
+    APP_WORD("split", "NAME", member.split,                                                \
+             "train, val or test, of data that has several parts: ilsvrc, kaggle, "        \
+             "cifar-bin (default val)"),                                                   \
+        APP_WORD("val-labels", "FILE", member.val_labels,                                  \
+                 "labels of ILSVRC2012's validation images: ground truth, devkit, "        \
                  "LOC_val_solution.csv, NAME LABEL lines (default: what lies beside "      \
-                 "them)"},                                                                 \
-        {.name = "class-map",                                                              \
-         .value = "FILE",                                                                  \
-         .kind = APP_TEXT,                                                                 \
-         .at = offsetof(type, member.class_map),                                           \
-         .help = "label of each class folder, TSV or JSON (default: by name)"},            \
-    {                                                                                      \
-        .name = "index-cache", .value = "DIR", .kind = APP_TEXT,                           \
-        .at = offsetof(type, member.index_cache),                                          \
-        .help = "folder where the index of the data is kept, or none (default: of large "  \
-                "data, the user's cache folder)"                                           \
-    }
+                 "them)"),                                                                 \
+        APP_WORD("class-map", "FILE", member.class_map,                                    \
+                 "label of each class folder, TSV or JSON (default: by name)"),            \
+        APP_WORD("index-cache", "DIR", member.index_cache,                                 \
+                 "folder where the index of the data is kept, or none (default: of large " \
+                 "data, the user's cache folder)")
 
 /* The options of args into those of a source; the rest stays. */
 void app_data_apply(data_source_options *out, const app_data_args *args);
@@ -55,31 +43,17 @@ typedef struct app_reading {
 } app_reading;
 
 /* Lines of an option table for a struct `type` with a member `app_reading member`. */
-#define APP_READING_OPTIONS(type, member)                                                  \
-    {.name = "mean",                                                                       \
-     .value = "A,B,C",                                                                     \
-     .kind = APP_TEXT,                                                                     \
-     .at = offsetof(type, member.mean),                                                    \
-     .help = "mean of the pixels in [0, 1]: numbers, imagenet, half (default: the "        \
-             "checkpoint's)"},                                                             \
-        {.name = "std",                                                                    \
-         .value = "A,B,C",                                                                 \
-         .kind = APP_TEXT,                                                                 \
-         .at = offsetof(type, member.std),                                                 \
-         .help = "their standard deviation, likewise (default: the checkpoint's)"},        \
-        {.name = "heads",                                                                  \
-         .value = "H",                                                                     \
-         .kind = APP_INT,                                                                  \
-         .at = offsetof(type, member.heads),                                               \
-         .low = 1,                                                                         \
-         .high = 1024,                                                                     \
-         .help = "attention heads (default: the checkpoint's, else known of the width, "   \
-                 "else width / 64)"},                                                      \
-    {                                                                                      \
-        .name = "pool", .value = "P", .kind = APP_CHOICE,                                  \
-        .at = offsetof(type, member.pool), .choices = "checkpoint|token|gap",              \
-        .help = "what the head sees: the class token, or the mean over the patches"        \
-    }
+#define APP_READING_OPTIONS(member)                                                        \
+    APP_WORD("mean", "A,B,C", member.mean,                                                 \
+             "mean of the pixels in [0, 1]: numbers, imagenet, half (default: the "        \
+             "checkpoint's)"),                                                             \
+        APP_WORD("std", "A,B,C", member.std,                                               \
+                 "their standard deviation, likewise (default: the checkpoint's)"),        \
+        APP_INT("heads", "H", member.heads, 1, 1024,                                       \
+                "attention heads (default: the checkpoint's, else known of the width, "    \
+                "else width / 64)"),                                                       \
+        APP_CHOICE("pool", "P", member.pool, "checkpoint|token|gap",                       \
+                   "what the head sees: the class token, or the mean over the patches")
 
 /* How pictures are made ready and tokens routed, as options; the defaults mean "as the
  * checkpoint says". Part of the struct of a command's arguments. */
@@ -97,54 +71,29 @@ typedef struct app_view {
 app_view app_view_defaults(void);
 
 /* Lines of an option table for a struct `type` with a member `app_view view`: data and pictures. */
-#define APP_SIGHT_OPTIONS(type)                                                              \
-    APP_DATA_OPTIONS(type, view.data), APP_READING_OPTIONS(type, view.reading),              \
-        {.name = "size",                                                                     \
-         .value = "S",                                                                       \
-         .kind = APP_INT,                                                                    \
-         .at = offsetof(type, view.size),                                                    \
-         .low = 1,                                                                           \
-         .high = 4096,                                                                       \
-         .help =                                                                             \
-             "side of the network's input; position embeddings are resampled (default: the " \
-             "checkpoint's)"},                                                               \
-        {.name = "crop",                                                                     \
-         .value = "S",                                                                       \
-         .kind = APP_INT,                                                                    \
-         .at = offsetof(type, view.crop),                                                    \
-         .low = 1,                                                                           \
-         .high = 4096,                                                                       \
-         .help = "side of the centre crop: another name of --size"},                         \
-        {.name = "resize",                                                                   \
-         .value = "R",                                                                       \
-         .kind = APP_INT,                                                                    \
-         .at = offsetof(type, view.resize),                                                  \
-         .low = 0,                                                                           \
-         .high = 16384,                                                                      \
-         .help = "shorter side before the centre crop, 0: image as it is (default: the "     \
-                 "checkpoint's)"},                                                           \
-    {                                                                                        \
-        .name = "interpolation", .value = "I", .kind = APP_CHOICE,                           \
-        .at = offsetof(type, view.interpolation),                                            \
-        .choices = "checkpoint|bilinear|bicubic", .help = "filter of the resize"             \
-    }
+#define APP_SIGHT_OPTIONS                                                                   \
+    APP_DATA_OPTIONS(view.data), APP_READING_OPTIONS(view.reading),                         \
+        APP_INT(                                                                            \
+            "size", "S", view.size, 1, 4096,                                                \
+            "side of the network's input; position embeddings are resampled (default: the " \
+            "checkpoint's)"),                                                               \
+        APP_INT("crop", "S", view.crop, 1, 4096,                                            \
+                "side of the centre crop: another name of --size"),                         \
+        APP_INT("resize", "R", view.resize, 0, 16384,                                       \
+                "shorter side before the centre crop, 0: image as it is (default: the "     \
+                "checkpoint's)"),                                                           \
+        APP_CHOICE("interpolation", "I", view.interpolation,                                \
+                   "checkpoint|bilinear|bicubic", "filter of the resize")
 
 /* The same with how tokens are routed. */
-#define APP_VIEW_OPTIONS(type)                                                             \
-    APP_SIGHT_OPTIONS(type),                                                               \
-        {.name = "capacity",                                                               \
-         .value = "F",                                                                     \
-         .kind = APP_REAL,                                                                 \
-         .at = offsetof(type, view.capacity),                                              \
-         .low = 0,                                                                         \
-         .high = APP_VIEW_CAPACITY_MOST,                                                   \
-         .help = "capacity factor of the experts, 0: no token is dropped (default: the "   \
-                 "checkpoint's)"},                                                         \
-    {                                                                                      \
-        .name = "bpr", .kind = APP_FLAG, .at = offsetof(type, view.bpr),                   \
-        .help =                                                                            \
-            "with a capacity: the surest tokens choose first (batch-prioritised routing)"  \
-    }
+#define APP_VIEW_OPTIONS                                                                   \
+    APP_SIGHT_OPTIONS,                                                                     \
+        APP_REAL("capacity", "F", view.capacity, 0, APP_VIEW_CAPACITY_MOST,                \
+                 "capacity factor of the experts, 0: no token is dropped (default: the "   \
+                 "checkpoint's)"),                                                         \
+        BASE_BOOL(                                                                         \
+            "bpr", view.bpr,                                                               \
+            "with a capacity: the surest tokens choose first (batch-prioritised routing)")
 enum { APP_VIEW_CAPACITY_MOST = 1000 };
 
 typedef struct app_network {

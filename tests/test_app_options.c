@@ -13,41 +13,20 @@ typedef struct args {
     const char *out;
     int norm;
     bool deep;
-    app_list set;
+    base_list set;
 } args;
 
-#define AT(member) offsetof(args, member)
-
-static const app_option options[] = {
-    {.name = "steps",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(steps),
-     .low = 1,
-     .high = 10,
-     .help = "how many"},
-    {.name = "epsilon",
-     .value = "E",
-     .kind = APP_REAL,
-     .at = AT(epsilon),
-     .low = 0,
-     .high = 255,
-     .help = "how far"},
-    {.name = "out",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(out),
-     .required = true,
-     .help = "where to"},
-    {.name = "norm",
-     .value = "P",
-     .kind = APP_CHOICE,
-     .at = AT(norm),
-     .choices = "linf|l2",
-     .help = "ball"},
-    {.name = "deep", .kind = APP_FLAG, .at = AT(deep), .help = "all the way"},
-    {.name = "set", .value = "KEY=VALUE", .kind = APP_LIST, .at = AT(set), .help = "keys"},
+#define BASE_STRUCT args
+static const base_field options[] = {
+    APP_INT("steps", "N", steps, 1, 10, "how many"),
+    APP_REAL("epsilon", "E", epsilon, 0, 255, "how far"),
+    APP_WORD("out", "DIR", out, "where to", .required = true),
+    APP_CHOICE("norm", "P", norm, "linf|l2", "ball"),
+    BASE_BOOL("deep", deep, "all the way"),
+    APP_LIST("set", "KEY=VALUE", set, "keys"),
+    {0},
 };
+#undef BASE_STRUCT
 static bool hint(char *out, size_t out_bytes, const char *name)
 {
     snprintf(out, out_bytes, "earth.%s", name);
@@ -61,7 +40,6 @@ static const app_syntax syntax = {
     .usage = "MODEL --out DIR",
     .about = "Digs.",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .words = "MODEL",
     .words_low = 1,
     .words_high = 2,

@@ -401,7 +401,7 @@ static json_t *worst_json(const app_attack *a)
     json_object_set_new(
         json, "asr",
         show_json_real(p->clean ? (double)(p->clean - p->robust) / (double)p->clean
-                               : (double)NAN));
+                                : (double)NAN));
     json_object_set_new(json, "budget_used", show_json_real(a->budget_used));
     json_object_set_new(json, "attacks", names);
     return json;

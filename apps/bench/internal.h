@@ -10,7 +10,7 @@ enum { BENCH_ROUNDS = 9, BENCH_ROUNDS_MAX = 1000 };
 
 typedef struct bench_args {
     app_common common;
-    app_list size_names, settings;
+    base_list size_names, settings;
     const char *router, *data;
     app_reading reading;
     int64_t rounds, warmup, classes;

@@ -5,140 +5,59 @@
 
 #include "apps/compare/table_internal.h"
 
-#define AT(member) offsetof(app_compare_args, member)
-
-static const app_option options[] = {
-    {.name = "routers",
-     .value = "LIST",
-     .kind = APP_LIST,
-     .at = AT(routers),
-     .help =
-         "routers, separated by commas: [label=]router[:key=value ...] with keys of the "
-         "recipe's [router]: ssr,softmax,fast=vmoe:capacity=1.05:eval_capacity=4"},
-    {.name = "preset",
-     .value = "NAME",
-     .kind = APP_CHOICE,
-     .at = AT(preset),
-     .choices = APP_PRESETS,
-     .help = "all: every router without capacities, and V-MoE with its own; ssr-ablation: "
-             "SSR's settings, one at a time; balancers: SSR, loss-free, quantile and what "
-             "they are held against; ssr-grid: SSR's cost, noise and Sinkhorn steps"},
-    {.name = "grid",
-     .value = "KEY=LIST",
-     .kind = APP_LIST,
-     .at = AT(grid),
-     .help = "every router of --routers with each of these values of a key: --grid "
-             "noise=0.1,1 steps=80,800"},
-    {.name = "seeds",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(seeds),
-     .low = 1,
-     .high = APP_SEEDS_MAX,
-     .help = "trainings of each router: train.seed 1 to N"},
-    {.name = "recipe",
-     .value = "NAME",
-     .kind = APP_TEXT,
-     .at = AT(recipe),
-     .help = "network and budget of all trainings: a recipe by name or INI file"},
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(data),
-     .help = "images to train on (default: the recipe's data.train)"},
-    {.name = "val",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(val),
-     .help = "images to evaluate on (default: the recipe's data.val)"},
-    {.name = "set",
-     .value = "KEY=VALUE",
-     .kind = APP_LIST,
-     .at = AT(set),
-     .help = "override keys of the recipe for all routers"},
-    {.name = "out",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(out),
-     .required = true,
-     .help = "folder of the comparison: compare.html, compare.json, runs.csv, summary.csv, "
-             "runs/LABEL/seed-N"},
-    {.name = "jobs",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(jobs),
-     .low = 1,
-     .high = 64,
-     .help = "trainings at a time; they share --threads"},
-    {.name = "eval-limit",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(eval_limit),
-     .low = 0,
-     .high = 4294967295.0,
-     .help = "images under corruptions and attack, the first of the seeded order, the same "
-             "for all; 0: all"},
-    {.name = "eps",
-     .value = "LIST",
-     .kind = APP_TEXT,
-     .at = AT(eps),
-     .help =
-         "budgets of PGD in Linf, pixels being 0 to 1; the routing is looked at under the "
-         "last one"},
-    {.name = "steps",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(steps),
-     .low = 1,
-     .high = 100000,
-     .help = "of PGD"},
-    {.name = "checkpoint",
-     .value = "WHICH",
-     .kind = APP_CHOICE,
-     .at = AT(checkpoint),
-     .choices = "last|best",
-     .help = "last: of the end of the budget; best: chosen on --val, which flatters all"},
-    {.name = "baseline",
-     .value = "LABEL",
-     .kind = APP_TEXT,
-     .at = AT(baseline),
-     .help = "what the others are held against (default: ssr, else the first)"},
-    {.name = "rounds",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(rounds),
-     .low = 3,
-     .high = 1000,
-     .help = "training steps of each router that are timed, in turn"},
-    {.name = "no-train",
-     .kind = APP_FLAG,
-     .at = AT(no_train),
-     .help = "only what is trained already"},
-    {.name = "no-evaluation",
-     .kind = APP_FLAG,
-     .at = AT(no_evaluation),
-     .help = "train only"},
-    {.name = "frost-dir",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(frost),
-     .help =
-         "the original frost photographs, frost1.png ... frost5.jpg, in place of procedural "
-         "ones"},
-    {.name = "no-corruptions",
-     .kind = APP_FLAG,
-     .at = AT(no_corruptions),
-     .help = "leave them out"},
-    {.name = "no-attack", .kind = APP_FLAG, .at = AT(no_attack), .help = "leave it out"},
-    {.name = "no-timing",
-     .kind = APP_FLAG,
-     .at = AT(no_timing),
-     .help = "do not time steps; an older timing stands"},
-    {.name = "status",
-     .kind = APP_FLAG,
-     .at = AT(status),
-     .help = "say how far every run is, and leave"},
+#define BASE_STRUCT app_compare_args
+static const base_field options[] = {
+    APP_LIST(
+        "routers", "LIST", routers,
+        "routers, separated by commas: [label=]router[:key=value ...] with keys of the "
+        "recipe's [router]: ssr,softmax,fast=vmoe:capacity=1.05:eval_capacity=4"),
+    APP_CHOICE(
+        "preset", "NAME", preset, APP_PRESETS,
+        "all: every router without capacities, and V-MoE with its own; ssr-ablation: "
+        "SSR's settings, one at a time; balancers: SSR, loss-free, quantile and what "
+        "they are held against; ssr-grid: SSR's cost, noise and Sinkhorn steps"),
+    APP_LIST("grid", "KEY=LIST", grid,
+             "every router of --routers with each of these values of a key: --grid "
+             "noise=0.1,1 steps=80,800"),
+    APP_INT("seeds", "N", seeds, 1, APP_SEEDS_MAX,
+            "trainings of each router: train.seed 1 to N"),
+    APP_WORD("recipe", "NAME", recipe,
+             "network and budget of all trainings: a recipe by name or INI file"),
+    APP_WORD("data", "DATA", data, "images to train on (default: the recipe's data.train)"),
+    APP_WORD("val", "DATA", val, "images to evaluate on (default: the recipe's data.val)"),
+    APP_LIST("set", "KEY=VALUE", set, "override keys of the recipe for all routers"),
+    APP_WORD("out", "DIR", out,
+             "folder of the comparison: compare.html, compare.json, runs.csv, summary.csv, "
+             "runs/LABEL/seed-N",
+             .required = true),
+    APP_INT("jobs", "N", jobs, 1, 64, "trainings at a time; they share --threads"),
+    APP_INT("eval-limit", "N", eval_limit, 0, 4294967295.0,
+            "images under corruptions and attack, the first of the seeded order, the same "
+            "for all; 0: all"),
+    APP_WORD(
+        "eps", "LIST", eps,
+        "budgets of PGD in Linf, pixels being 0 to 1; the routing is looked at under the "
+        "last one"),
+    APP_INT("steps", "N", steps, 1, 100000, "of PGD"),
+    APP_CHOICE("checkpoint", "WHICH", checkpoint, "last|best",
+               "last: of the end of the budget; best: chosen on --val, which flatters all"),
+    APP_WORD("baseline", "LABEL", baseline,
+             "what the others are held against (default: ssr, else the first)"),
+    APP_INT("rounds", "N", rounds, 3, 1000,
+            "training steps of each router that are timed, in turn"),
+    BASE_BOOL("no-train", no_train, "only what is trained already"),
+    BASE_BOOL("no-evaluation", no_evaluation, "train only"),
+    APP_WORD(
+        "frost-dir", "DIR", frost,
+        "the original frost photographs, frost1.png ... frost5.jpg, in place of procedural "
+        "ones"),
+    BASE_BOOL("no-corruptions", no_corruptions, "leave them out"),
+    BASE_BOOL("no-attack", no_attack, "leave it out"),
+    BASE_BOOL("no-timing", no_timing, "do not time steps; an older timing stands"),
+    BASE_BOOL("status", status, "say how far every run is, and leave"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "compare",
@@ -149,7 +68,6 @@ static const app_syntax syntax = {
         "trained already are taken over.\n--seed, --batch and --precision are those of the "
         "evaluation and, precision, of training.",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
 };
 
 static void plan_note(const app_compare *c)

@@ -303,9 +303,11 @@ void app_compare_table_print(const app_table *table)
     const json_t *nearest = json_object_get(robust, "preset_nearest_to");
     if (!robust)
         return;
-    fprintf(out, "corruptions: table %s", json_string_value(json_object_get(robust, "preset")));
+    fprintf(out, "corruptions: table %s",
+            json_string_value(json_object_get(robust, "preset")));
     if (json_is_integer(nearest))
         fprintf(out, ", the nearest to %lld pixels",
                 (long long)json_integer_value(nearest));
-    fprintf(out, "; frost %s\n", json_string_value(json_object_get(robust, "frost_textures")));
+    fprintf(out, "; frost %s\n",
+            json_string_value(json_object_get(robust, "frost_textures")));
 }

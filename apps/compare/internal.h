@@ -21,7 +21,7 @@ enum {
 typedef struct app_compare_args {
     app_common common;
     const char *recipe, *data, *val, *out, *eps, *baseline, *frost;
-    app_list routers, set, grid;
+    base_list routers, set, grid;
     int preset;     /* index into app_preset_names */
     int checkpoint; /* index into "last|best" */
     int64_t seeds, jobs, eval_limit, steps, rounds;

@@ -15,7 +15,7 @@
 #include "apps/compare/internal.h"
 
 enum {
-    WORDS_MAX = APP_LIST_MAX + APP_SETTINGS_MAX + 32,
+    WORDS_MAX = BASE_LIST_MAX + APP_SETTINGS_MAX + 32,
     JOBS_MAX = 64,
     TAIL_BYTES = 1 << 18, /* of metrics.jsonl: more than its last line */
     POLL_MS = 50

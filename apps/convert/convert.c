@@ -10,7 +10,7 @@
 typedef struct convert_args {
     app_common common;
     const char *upcycle, *router, *labels;
-    app_list set;
+    base_list set;
     int64_t experts, k;
     int64_t image, classes;
     int64_t crop, resize; /* resize -1: not given */
@@ -18,80 +18,32 @@ typedef struct convert_args {
     app_reading reading;
 } convert_args;
 
-#define AT(member) offsetof(convert_args, member)
-
-static const app_option options[] = {
-    {.name = "upcycle",
-     .value = "LAYERS",
-     .kind = APP_TEXT,
-     .at = AT(upcycle),
-     .help =
-         "blocks whose MLP becomes experts, each a copy of it: every:2, last:2 or 1,3,5"},
-    {.name = "experts",
-     .value = "E",
-     .kind = APP_INT,
-     .at = AT(experts),
-     .low = 1,
-     .high = VIT_EXPERTS_MAX,
-     .help = "experts of such a block (default 8)"},
-    {.name = "k",
-     .value = "K",
-     .kind = APP_INT,
-     .at = AT(k),
-     .low = 1,
-     .high = VIT_EXPERTS_MAX,
-     .help = "experts that a token meets (default 2)"},
-    {.name = "router",
-     .value = "NAME",
-     .kind = APP_TEXT,
-     .at = AT(router),
-     .help = "router of such a block; of a sparse network: its new router (default ssr)"},
-    {.name = "set",
-     .value = "KEY=VALUE",
-     .kind = APP_LIST,
-     .at = AT(set),
-     .help = "options of the router: p=0.1 cost=softmax"},
-    {.name = "image",
-     .value = "S",
-     .kind = APP_INT,
-     .at = AT(image),
-     .low = 1,
-     .high = 4096,
-     .help = "side of the input; position embeddings are resampled (default: as it is)"},
-    {.name = "classes",
-     .value = "K",
-     .kind = APP_INT,
-     .at = AT(classes),
-     .low = 1,
-     .high = 1000000,
-     .help = "a fresh head of so many classes when it has another number"},
-    {.name = "crop",
-     .value = "S",
-     .kind = APP_INT,
-     .at = AT(crop),
-     .low = 1,
-     .high = 4096,
-     .help = "side of the centre crop: another name of --image"},
-    {.name = "resize",
-     .value = "R",
-     .kind = APP_INT,
-     .at = AT(resize),
-     .low = 0,
-     .high = 16384,
-     .help = "shorter side before the centre crop, 0: image as it is (default: as it is)"},
-    {.name = "interpolation",
-     .value = "I",
-     .kind = APP_CHOICE,
-     .at = AT(interpolation),
-     .choices = "checkpoint|bilinear|bicubic",
-     .help = "filter of the resize"},
-    APP_READING_OPTIONS(convert_args, reading),
-    {.name = "labels",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(labels),
-     .help = "class names, one a line, in the order of the logits"},
+#define BASE_STRUCT convert_args
+static const base_field options[] = {
+    APP_WORD(
+        "upcycle", "LAYERS", upcycle,
+        "blocks whose MLP becomes experts, each a copy of it: every:2, last:2 or 1,3,5"),
+    APP_INT("experts", "E", experts, 1, VIT_EXPERTS_MAX,
+            "experts of such a block (default 8)"),
+    APP_INT("k", "K", k, 1, VIT_EXPERTS_MAX, "experts that a token meets (default 2)"),
+    APP_WORD("router", "NAME", router,
+             "router of such a block; of a sparse network: its new router (default ssr)"),
+    APP_LIST("set", "KEY=VALUE", set, "options of the router: p=0.1 cost=softmax"),
+    APP_INT("image", "S", image, 1, 4096,
+            "side of the input; position embeddings are resampled (default: as it is)"),
+    APP_INT("classes", "K", classes, 1, 1000000,
+            "a fresh head of so many classes when it has another number"),
+    APP_INT("crop", "S", crop, 1, 4096, "side of the centre crop: another name of --image"),
+    APP_INT("resize", "R", resize, 0, 16384,
+            "shorter side before the centre crop, 0: image as it is (default: as it is)"),
+    APP_CHOICE("interpolation", "I", interpolation, "checkpoint|bilinear|bicubic",
+               "filter of the resize"),
+    APP_READING_OPTIONS(reading),
+    APP_WORD("labels", "FILE", labels,
+             "class names, one a line, in the order of the logits"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "convert",
@@ -100,7 +52,6 @@ static const app_syntax syntax = {
              "--precision bf16 stores the weights in bf16; --seed draws the routers.\n"
              "IN may be the folder of a run; OUT is a .safetensors file.",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .without = "pin batch limit",
     .words = "IN and OUT",
     .words_low = 2,

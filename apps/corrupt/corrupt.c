@@ -8,77 +8,34 @@
 #include <string.h>
 #include <unistd.h>
 
-#define AT(member) offsetof(corrupt_args, member)
-
-static const app_option options[] = {
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(data),
-     .help = "images: a path whose layout is recognised, or LAYOUT:PATH"},
-    {.name = "out",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(out),
-     .help = "folder of the tree: DIR/CORRUPTION/SEVERITY/CLASS/FILE and DIR/manifest.txt"},
-    APP_CORRUPTION_OPTIONS(corrupt_args, corruption),
-    {.name = "size",
-     .value = "S",
-     .kind = APP_INT,
-     .at = AT(size),
-     .low = 1,
-     .high = 4096,
-     .help = "side of the centre crop, pixels"},
-    {.name = "resize",
-     .value = "R",
-     .kind = APP_INT,
-     .at = AT(resize),
-     .low = 0,
-     .high = 16384,
-     .help = "shorter side before the crop; 0: the images are S x S already and are taken "
-             "as they are (default: 256 for 224, S / 0.875 from 128 on, else S)"},
-    {.name = "interpolation",
-     .value = "I",
-     .kind = APP_CHOICE,
-     .at = AT(interpolation),
-     .choices = "bilinear|bicubic",
-     .help = "filter of the resize"},
-    {.name = "format",
-     .value = "F",
-     .kind = APP_CHOICE,
-     .at = AT(format),
-     .choices = "jpeg|png",
-     .help = "of the files; jpeg: quality 85, 4:2:0, as the published ones"},
-    {.name = "bad-samples",
-     .value = "WHAT",
-     .kind = APP_CHOICE,
-     .at = AT(bad_samples),
-     .choices = "fail|skip",
-     .help = "at an image that cannot be used: stop, or leave it out"},
-    {.name = "sheet",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(sheet),
-     .help =
-         "a contact sheet of all selected corruptions of one image, PNG (JPEG where the "
-         "name ends in .jpg); then --out may be missing"},
-    {.name = "sheet-image",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(sheet_image),
-     .help = "that image (default: the first of --data)"},
-    {.name = "tile",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(tile),
-     .low = 16,
-     .high = 1024,
-     .help = "side of the sheet's pictures, pixels"},
-    {.name = "list",
-     .kind = APP_FLAG,
-     .at = AT(list),
-     .help = "only lists the corruptions"},
+#define BASE_STRUCT corrupt_args
+static const base_field options[] = {
+    APP_WORD("data", "DATA", data,
+             "images: a path whose layout is recognised, or LAYOUT:PATH"),
+    APP_WORD("out", "DIR", out,
+             "folder of the tree: DIR/CORRUPTION/SEVERITY/CLASS/FILE and DIR/manifest.txt"),
+    APP_CORRUPTION_OPTIONS(corruption),
+    APP_INT("size", "S", size, 1, 4096, "side of the centre crop, pixels"),
+    APP_INT("resize", "R", resize, 0, 16384,
+            "shorter side before the crop; 0: the images are S x S already and are taken "
+            "as they are (default: 256 for 224, S / 0.875 from 128 on, else S)"),
+    APP_CHOICE("interpolation", "I", interpolation, "bilinear|bicubic",
+               "filter of the resize"),
+    APP_CHOICE("format", "F", format, "jpeg|png",
+               "of the files; jpeg: quality 85, 4:2:0, as the published ones"),
+    APP_CHOICE("bad-samples", "WHAT", bad_samples, "fail|skip",
+               "at an image that cannot be used: stop, or leave it out"),
+    APP_WORD(
+        "sheet", "FILE", sheet,
+        "a contact sheet of all selected corruptions of one image, PNG (JPEG where the "
+        "name ends in .jpg); then --out may be missing"),
+    APP_WORD("sheet-image", "FILE", sheet_image,
+             "that image (default: the first of --data)"),
+    APP_INT("tile", "N", tile, 16, 1024, "side of the sheet's pictures, pixels"),
+    BASE_BOOL("list", list, "only lists the corruptions"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "corrupt",
@@ -88,7 +45,6 @@ static const app_syntax syntax = {
         "crop,\ncorruption, file. Without --corrupt: the 15 of the benchmark. The same "
         "command goes on\nafter an interruption.",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .without = "pin precision batch",
 };
 
@@ -184,7 +140,8 @@ static base_status tree_open(app_tree *tree, base_error *err)
             app_crew_open(&tree->crew, &args->corruption, (size_t)args->size,
                           (uint64_t)args->common.seed, (size_t)args->common.threads, err);
     if (status == BASE_OK)
-        status = corrupt_crew_check(&tree->crew, tree->selection.pair, tree->selection.count, (size_t)args->size, err);
+        status = corrupt_crew_check(&tree->crew, tree->selection.pair,
+                                    tree->selection.count, (size_t)args->size, err);
     if (status != BASE_OK || !args->data)
         return status;
     status = data_source_open(&tree->source, args->data, &plain, err);

@@ -7,78 +7,44 @@
 
 #include <string.h>
 
-#define AT(member) offsetof(app_eval_args, member)
-
-static const app_option options[] = {
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(data),
-     .required = true,
-     .help = "labelled images: a path whose layout is recognised, or LAYOUT:PATH"},
-    APP_SIGHT_OPTIONS(app_eval_args),
-    {.name = "capacity",
-     .value = "F,...",
-     .kind = APP_TEXT,
-     .at = AT(capacity),
-     .help =
-         "capacity factor of the experts, 0: no token is dropped (default: the "
-         "checkpoint's); a list, 4,2,1,0.5: accuracy against compute, without limits and "
-         "with each of them (Riquelme et al. 2021, section 4), images in seeded order"},
-    {.name = "bpr",
-     .kind = APP_FLAG,
-     .at = AT(view.bpr),
-     .help = "with a capacity: the surest tokens choose first (batch-prioritised routing); "
-             "with a list: both orders"},
-    {.name = "bad-samples",
-     .value = "WHAT",
-     .kind = APP_CHOICE,
-     .at = AT(bad_samples),
-     .choices = "fail|skip",
-     .help = "at an image that cannot be used: stop, or count it as wrong"},
-    {.name = "bad-list",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(bad_list),
-     .help = "samples of --data that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
-    {.name = "strict",
-     .kind = APP_FLAG,
-     .at = AT(strict),
-     .help = "stop at a damaged image of --data, too, whatever --bad-samples says"},
-    {.name = "html",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(html),
-     .help = "a page with calibration, confusion, classes, examples and experts"},
-    {.name = "ood",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(ood),
-     .help = "images of none of the classes, as ImageNet-O: how well they are told from "
-             "those of --data (AUPR, AUROC, FPR95)"},
-    APP_CORRUPTION_OPTIONS(app_eval_args, robust.corruption),
-    {.name = "imagenet-c",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(robust.tree),
-     .help =
-         "corrupted images from the files of an ImageNet-C tree in place of on the fly"},
-    {.name = "jpeg",
-     .value = "Q",
-     .kind = APP_INT,
-     .at = AT(robust.jpeg),
-     .low = 1,
-     .high = 100,
-     .help = "corrupted images go through JPEG of this quality last: 85 as the published "
-             "files did (default: they do not)"},
-    {.name = "alexnet-clean",
-     .value = "E",
-     .kind = APP_REAL,
-     .at = AT(robust.alexnet_clean),
-     .low = 0,
-     .high = 1,
-     .help = "AlexNet's error on clean images, for relative mCE"},
+#define BASE_STRUCT app_eval_args
+static const base_field options[] = {
+    APP_WORD("data", "DATA", data,
+             "labelled images: a path whose layout is recognised, or LAYOUT:PATH",
+             .required = true),
+    APP_SIGHT_OPTIONS,
+    APP_WORD(
+        "capacity", "F,...", capacity,
+        "capacity factor of the experts, 0: no token is dropped (default: the "
+        "checkpoint's); a list, 4,2,1,0.5: accuracy against compute, without limits and "
+        "with each of them (Riquelme et al. 2021, section 4), images in seeded order"),
+    BASE_BOOL(
+        "bpr", view.bpr,
+        "with a capacity: the surest tokens choose first (batch-prioritised routing); "
+        "with a list: both orders"),
+    APP_CHOICE("bad-samples", "WHAT", bad_samples, "fail|skip",
+               "at an image that cannot be used: stop, or count it as wrong"),
+    APP_WORD("bad-list", "FILE", bad_list,
+             "samples of --data that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"),
+    BASE_BOOL("strict", strict,
+              "stop at a damaged image of --data, too, whatever --bad-samples says"),
+    APP_WORD("html", "FILE", html,
+             "a page with calibration, confusion, classes, examples and experts"),
+    APP_WORD("ood", "DATA", ood,
+             "images of none of the classes, as ImageNet-O: how well they are told from "
+             "those of --data (AUPR, AUROC, FPR95)"),
+    APP_CORRUPTION_OPTIONS(robust.corruption),
+    APP_WORD(
+        "imagenet-c", "DIR", robust.tree,
+        "corrupted images from the files of an ImageNet-C tree in place of on the fly"),
+    APP_INT("jpeg", "Q", robust.jpeg, 1, 100,
+            "corrupted images go through JPEG of this quality last: 85 as the published "
+            "files did (default: they do not)"),
+    APP_REAL("alexnet-clean", "E", robust.alexnet_clean, 0, 1,
+             "AlexNet's error on clean images, for relative mCE"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "eval",
@@ -89,7 +55,6 @@ static const app_syntax syntax = {
         "with --capacity 4,2,1,... accuracy against compute.\n"
         "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .words = "MODEL",
     .words_low = 1,
     .words_high = 1,

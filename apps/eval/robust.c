@@ -134,7 +134,8 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
         status = app_crew_open(&r->crew, &args->corruption, network->size,
                                (uint64_t)common->seed, (size_t)common->threads, err);
     if (status == BASE_OK && !args->tree)
-        status = corrupt_crew_check(&r->crew, r->selection.pair, r->selection.count, network->size, err);
+        status = corrupt_crew_check(&r->crew, r->selection.pair, r->selection.count,
+                                    network->size, err);
     if (status == BASE_OK)
         status = cells_create(r, err);
     if (status == BASE_OK)

@@ -62,7 +62,7 @@ static void usage_write(FILE *file, const app_study *s)
                 fprintf(file, "%zu,%s,%zu,", s->layer[l].block,
                         app_study_kind_name((app_study_kind)kind), i / s->experts);
                 show_csv_text(file, app_network_label(name, sizeof name, &s->network,
-                                                     s->source, i / s->experts));
+                                                      s->source, i / s->experts));
                 fprintf(file, ",%zu,%llu\n", i % s->experts, (unsigned long long)table[i]);
             }
         }
@@ -87,7 +87,7 @@ static void experts_write(FILE *file, const app_study *s)
                     layer->load.importance[e] / layer->load.tokens, i % APP_STUDY_TOP,
                     layer->top[i].class);
             show_csv_text(file, app_network_label(name, sizeof name, &s->network, s->source,
-                                                 layer->top[i].class));
+                                                  layer->top[i].class));
             number(file, layer->top[i].lift);
             number(file, layer->top[i].share);
             putc('\n', file);
@@ -135,7 +135,7 @@ static void patches_write(FILE *file, const app_study *s)
                     shot->patch / rows, shot->patch % rows, shot->sample,
                     data_source_label(s->source, shot->sample));
             show_csv_text(file,
-                         data_source_name(s->source, shot->sample, name, sizeof name));
+                          data_source_name(s->source, shot->sample, name, sizeof name));
             putc('\n', file);
         }
     }

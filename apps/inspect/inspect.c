@@ -12,66 +12,36 @@ typedef struct inspect_args {
     app_study_args study;
 } inspect_args;
 
-#define AT(member) offsetof(inspect_args, member)
-
 enum { STUDY_TOKENS = 8000, STUDY_POINTS = 1500 };
 
-static const app_option options[] = {
-    {.name = "tensors",
-     .kind = APP_FLAG,
-     .at = AT(tensors),
-     .help = "every tensor with its shape"},
-    {.name = "experts",
-     .kind = APP_FLAG,
-     .at = AT(study.experts),
-     .help = "what the experts have specialised in, on --data: classes by experts, mutual "
-             "information, linear probes, embeddings, pictures"},
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(study.data),
-     .help = "with --experts: labelled images, a path or LAYOUT:PATH"},
-    {.name = "html",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(study.html),
-     .help = "with --experts: a page with tables, plots and pictures"},
-    {.name = "csv",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(study.csv),
-     .help = "with --experts: measures.csv, usage.csv, experts.csv, embedding.csv, "
-             "patches.csv in this folder"},
-    {.name = "against",
-     .value = "MODEL",
-     .kind = APP_TEXT,
-     .at = AT(study.against),
-     .help = "with --experts: another checkpoint of the same run: the share of tokens that "
-             "it sends elsewhere (flip rate)"},
-    {.name = "bad-samples",
-     .value = "WHAT",
-     .kind = APP_CHOICE,
-     .at = AT(study.bad_samples),
-     .choices = "fail|skip",
-     .help =
-         "with --experts: skip: images that cannot be used count as wrong, as in vmoe eval"},
-    {.name = "tokens",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(study.tokens),
-     .low = 16,
-     .high = 1000000,
-     .help =
-         "with --experts: patches that the probes of a layer are fitted to and tested on"},
-    {.name = "points",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(study.points),
-     .low = 3,
-     .high = 20000,
-     .help = "with --experts: patches that are embedded; t-SNE takes time by its square"},
-    APP_VIEW_OPTIONS(inspect_args),
+#define BASE_STRUCT inspect_args
+static const base_field options[] = {
+    BASE_BOOL("tensors", tensors, "every tensor with its shape"),
+    BASE_BOOL("experts", study.experts,
+              "what the experts have specialised in, on --data: classes by experts, mutual "
+              "information, linear probes, embeddings, pictures"),
+    APP_WORD("data", "DATA", study.data,
+             "with --experts: labelled images, a path or LAYOUT:PATH"),
+    APP_WORD("html", "FILE", study.html,
+             "with --experts: a page with tables, plots and pictures"),
+    APP_WORD("csv", "DIR", study.csv,
+             "with --experts: measures.csv, usage.csv, experts.csv, embedding.csv, "
+             "patches.csv in this folder"),
+    APP_WORD("against", "MODEL", study.against,
+             "with --experts: another checkpoint of the same run: the share of tokens that "
+             "it sends elsewhere (flip rate)"),
+    APP_CHOICE(
+        "bad-samples", "WHAT", study.bad_samples, "fail|skip",
+        "with --experts: skip: images that cannot be used count as wrong, as in vmoe eval"),
+    APP_INT(
+        "tokens", "N", study.tokens, 16, 1000000,
+        "with --experts: patches that the probes of a layer are fitted to and tested on"),
+    APP_INT("points", "N", study.points, 3, 20000,
+            "with --experts: patches that are embedded; t-SNE takes time by its square"),
+    APP_VIEW_OPTIONS,
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "inspect",
@@ -81,7 +51,6 @@ static const app_syntax syntax = {
         "--experts --data DATA what its experts have specialised in.\n"
         "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .words = "MODEL",
     .words_low = 1,
     .words_high = 1,

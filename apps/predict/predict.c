@@ -6,48 +6,24 @@
 
 #include <string.h>
 
-#define AT(member) offsetof(predict_args, member)
-
-static const app_option options[] = {
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(data),
-     .help = "a data set in place of image files: a path, or LAYOUT:PATH"},
-    {.name = "top",
-     .value = "K",
-     .kind = APP_INT,
-     .at = AT(top),
-     .low = 1,
-     .high = 1000,
-     .help = "classes to show of each image"},
-    APP_VIEW_OPTIONS(predict_args),
-    {.name = "logits",
-     .value = "F.npy",
-     .kind = APP_TEXT,
-     .at = AT(logits),
-     .help = "raw logits, [n, classes] float32, a row for each image that could be read"},
-    {.name = "inputs",
-     .value = "F.npy",
-     .kind = APP_TEXT,
-     .at = AT(inputs),
-     .help = "what the network was fed, normalised, [n, C, H, W] float32"},
-    {.name = "html",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(html),
-     .help = "a page of pictures with their classes"},
-    {.name = "bad-list",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(bad_list),
-     .help = "images that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"},
-    {.name = "write-png",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(write_png),
-     .help = "what the network saw, as one PNG file an image"},
+#define BASE_STRUCT predict_args
+static const base_field options[] = {
+    APP_WORD("data", "DATA", data,
+             "a data set in place of image files: a path, or LAYOUT:PATH"),
+    APP_INT("top", "K", top, 1, 1000, "classes to show of each image"),
+    APP_VIEW_OPTIONS,
+    APP_WORD("logits", "F.npy", logits,
+             "raw logits, [n, classes] float32, a row for each image that could be read"),
+    APP_WORD("inputs", "F.npy", inputs,
+             "what the network was fed, normalised, [n, C, H, W] float32"),
+    APP_WORD("html", "FILE", html, "a page of pictures with their classes"),
+    APP_WORD("bad-list", "FILE", bad_list,
+             "images that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"),
+    APP_WORD("write-png", "DIR", write_png,
+             "what the network saw, as one PNG file an image"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "predict",
@@ -55,7 +31,6 @@ static const app_syntax syntax = {
     .about = "The most probable classes of each image.\n"
              "MODEL is a checkpoint or the folder of a run (its best checkpoint).",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .words = "MODEL and IMAGE files",
     .words_low = 1,
     .words_high = 1000000,

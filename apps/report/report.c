@@ -7,16 +7,12 @@ typedef struct report_args {
     const char *out;
 } report_args;
 
-#define AT(member) offsetof(report_args, member)
-
-static const app_option options[] = {
-    {.name = "out",
-     .value = "FILE.html",
-     .kind = APP_TEXT,
-     .at = AT(out),
-     .required = true,
-     .help = "the page"},
+#define BASE_STRUCT report_args
+static const base_field options[] = {
+    APP_WORD("out", "FILE.html", out, "the page", .required = true),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax syntax = {
     .command = "report",
@@ -26,7 +22,6 @@ static const app_syntax syntax = {
         "RESULT is a JSON file of vmoe eval, attack or inspect, or a folder that holds some.\n"
         "Each row says on which data and how many images; what cannot be compared is not.",
     .options = options,
-    .option_count = sizeof options / sizeof options[0],
     .without = "threads pin seed precision batch limit",
     .words = "RESULT files or folders",
     .words_low = 1,

@@ -14,74 +14,44 @@
 typedef struct train_args {
     app_common common;
     const char *data, *val, *val_labels, *class_map, *recipe, *out, *bad_list;
-    app_list set;
+    base_list set;
     bool resume, keys, strict;
 } train_args;
 
-#define AT(member) offsetof(train_args, member)
-
-static const app_option command_options[] = {
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(data),
-     .help =
-         "images to train on: a folder or tar of class folders, or LAYOUT:PATH (default: the "
-         "recipe's data.train)"},
-    {.name = "val",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(val),
-     .help = "images to validate on (default: the recipe's data.val)"},
-    {.name = "val-labels",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(val_labels),
-     .help = "labels of ILSVRC2012's validation images (default: the recipe's "
-             "data.val_labels, or what lies beside them)"},
-    {.name = "class-map",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(class_map),
-     .help = "label of each class folder, TSV or JSON (default: the recipe's "
-             "data.class_map, or by name)"},
-    {.name = "recipe",
-     .value = "NAME",
-     .kind = APP_TEXT,
-     .at = AT(recipe),
-     .help =
-         "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --resume "
-         "the run's own)"},
-    {.name = "set",
-     .value = "KEY=VALUE",
-     .kind = APP_LIST,
-     .at = AT(set),
-     .help = "override keys of the recipe: --set router.name=ssr optimizer.lr=0.001"},
-    {.name = "out",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(out),
-     .help =
-         "folder of the run: recipe.ini, metrics.jsonl, curves.svg, last/, best/ (needed)"},
-    {.name = "resume",
-     .kind = APP_FLAG,
-     .at = AT(resume),
-     .help = "go on with the run in --out; begin it where there is no checkpoint yet"},
-    {.name = "strict",
-     .kind = APP_FLAG,
-     .at = AT(strict),
-     .help = "stop at the first damaged or unreadable image (data.strict = true)"},
-    {.name = "bad-list",
-     .value = "FILE",
-     .kind = APP_TEXT,
-     .at = AT(bad_list),
-     .help = "samples that are odd, damaged or unreadable, as they are met: "
-             "KIND<tab>NAME<tab>REASON; --resume adds to it"},
-    {.name = "keys",
-     .kind = APP_FLAG,
-     .at = AT(keys),
-     .help = "list every key of a recipe with its range and default, and leave"},
+#define BASE_STRUCT train_args
+static const base_field command_options[] = {
+    APP_WORD(
+        "data", "DATA", data,
+        "images to train on: a folder or tar of class folders, or LAYOUT:PATH (default: the "
+        "recipe's data.train)"),
+    APP_WORD("val", "DATA", val, "images to validate on (default: the recipe's data.val)"),
+    APP_WORD("val-labels", "FILE", val_labels,
+             "labels of ILSVRC2012's validation images (default: the recipe's "
+             "data.val_labels, or what lies beside them)"),
+    APP_WORD("class-map", "FILE", class_map,
+             "label of each class folder, TSV or JSON (default: the recipe's "
+             "data.class_map, or by name)"),
+    APP_WORD(
+        "recipe", "NAME", recipe,
+        "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --resume "
+        "the run's own)"),
+    APP_LIST("set", "KEY=VALUE", set,
+             "override keys of the recipe: --set router.name=ssr optimizer.lr=0.001"),
+    APP_WORD(
+        "out", "DIR", out,
+        "folder of the run: recipe.ini, metrics.jsonl, curves.svg, last/, best/ (needed)"),
+    BASE_BOOL("resume", resume,
+              "go on with the run in --out; begin it where there is no checkpoint yet"),
+    BASE_BOOL("strict", strict,
+              "stop at the first damaged or unreadable image (data.strict = true)"),
+    APP_WORD("bad-list", "FILE", bad_list,
+             "samples that are odd, damaged or unreadable, as they are met: "
+             "KIND<tab>NAME<tab>REASON; --resume adds to it"),
+    BASE_BOOL("keys", keys,
+              "list every key of a recipe with its range and default, and leave"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax train_syntax = {
     .command = "train",
@@ -93,7 +63,6 @@ static const app_syntax train_syntax = {
         "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
         "writes a checkpoint and leaves.",
     .options = command_options,
-    .option_count = sizeof command_options / sizeof command_options[0],
     .hint = train_hint,
 };
 
@@ -106,7 +75,7 @@ static base_status apply_options(train_recipe *recipe, const train_args *args,
     static const char *const precisions[] = {"train.precision=fp32", "train.precision=bf16",
                                              "train.precision=auto"};
     char number[4][48];
-    const char *list[4 + APP_LIST_MAX];
+    const char *list[4 + BASE_LIST_MAX];
     size_t count = 0;
     const struct {
         const char *key;

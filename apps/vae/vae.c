@@ -10,63 +10,36 @@ typedef struct vae_args {
     app_common common;
     const char *data, *val, *recipe, *out, *routing;
     int64_t experts;
-    app_list set;
+    base_list set;
     bool resume, keys;
 } vae_args;
 
-#define AT(member) offsetof(vae_args, member)
-
-static const app_option vae_options[] = {
-    {.name = "data",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(data),
-     .help =
-         "labelled images to train on (default: the recipe's data.train); labels are used "
-         "by --routing label and by the measures only"},
-    {.name = "val",
-     .value = "DATA",
-     .kind = APP_TEXT,
-     .at = AT(val),
-     .help = "images to measure on (default: the recipe's data.val)"},
-    {.name = "recipe",
-     .value = "NAME",
-     .kind = APP_TEXT,
-     .at = AT(recipe),
-     .help = "recipe by name or INI file (default: plain settings; with --resume the run's "
-             "own)"},
-    {.name = "routing",
-     .value = "HOW",
-     .kind = APP_TEXT,
-     .at = AT(routing),
-     .help = "vae.routing: learned or label (default: the recipe's)"},
-    {.name = "experts",
-     .value = "N",
-     .kind = APP_INT,
-     .at = AT(experts),
-     .low = 1,
-     .high = VIT_EXPERTS_MAX,
-     .help = "vae.experts (default: the recipe's)"},
-    {.name = "set",
-     .value = "KEY=VALUE",
-     .kind = APP_LIST,
-     .at = AT(set),
-     .help = "override keys of the recipe: --set vae.latent=8 train.epochs=5"},
-    {.name = "out",
-     .value = "DIR",
-     .kind = APP_TEXT,
-     .at = AT(out),
-     .help = "folder of the run: model.safetensors, result.json, page.html, metrics.jsonl, "
-             "last/ (needed)"},
-    {.name = "resume",
-     .kind = APP_FLAG,
-     .at = AT(resume),
-     .help = "go on with the run in --out; begin it where there is no checkpoint yet"},
-    {.name = "keys",
-     .kind = APP_FLAG,
-     .at = AT(keys),
-     .help = "list every key of a recipe with its range and default, and leave"},
+#define BASE_STRUCT vae_args
+static const base_field vae_options[] = {
+    APP_WORD(
+        "data", "DATA", data,
+        "labelled images to train on (default: the recipe's data.train); labels are used "
+        "by --routing label and by the measures only"),
+    APP_WORD("val", "DATA", val, "images to measure on (default: the recipe's data.val)"),
+    APP_WORD("recipe", "NAME", recipe,
+             "recipe by name or INI file (default: plain settings; with --resume the run's "
+             "own)"),
+    APP_WORD("routing", "HOW", routing,
+             "vae.routing: learned or label (default: the recipe's)"),
+    APP_INT("experts", "N", experts, 1, VIT_EXPERTS_MAX,
+            "vae.experts (default: the recipe's)"),
+    APP_LIST("set", "KEY=VALUE", set,
+             "override keys of the recipe: --set vae.latent=8 train.epochs=5"),
+    APP_WORD("out", "DIR", out,
+             "folder of the run: model.safetensors, result.json, page.html, metrics.jsonl, "
+             "last/ (needed)"),
+    BASE_BOOL("resume", resume,
+              "go on with the run in --out; begin it where there is no checkpoint yet"),
+    BASE_BOOL("keys", keys,
+              "list every key of a recipe with its range and default, and leave"),
+    {0},
 };
+#undef BASE_STRUCT
 
 static const app_syntax vae_syntax = {
     .command = "vae",
@@ -79,7 +52,6 @@ static const app_syntax vae_syntax = {
         "summaries were read: the layout is\ntheirs, sizes and weights of losses are our "
         "reconstruction. Ctrl-C writes a checkpoint and leaves.",
     .options = vae_options,
-    .option_count = sizeof vae_options / sizeof vae_options[0],
     .without = "precision",
 };
 
@@ -98,7 +70,7 @@ static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
 {
     enum { OPTIONS = 8, WORD = TRAIN_TEXT + 32 };
     char(*word)[WORD] = base_alloc(OPTIONS, WORD);
-    const char *words[OPTIONS + APP_LIST_MAX];
+    const char *words[OPTIONS + BASE_LIST_MAX];
     train_assignment *list = NULL;
     size_t count = 0, made = 0;
     const struct {
