@@ -241,7 +241,8 @@ static void pass_begin(vit_run *run, size_t i)
         pass->param[p] = run->weights.block[i].router[p];
 }
 
-void vit_moe_forward(vit_run *run, size_t i, float *x_next)
+/* What experts are given: the stream, or what a router makes of it, normalised. */
+static void enter(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
     const vit_block_parameters *w = &run->weights.block[i];
@@ -262,7 +263,13 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
                         w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
         vit_lap(run, &mark, VIT_PART_NORM);
     }
+}
 
+/* Which experts each token goes to, and where its rows lie. */
+static void choose(vit_run *run, size_t i)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_moe_config *moe = &run->config.moe;
     const double start = base_seconds();
     double alone = vit_lap_start(run);
     vit_router_pass *pass = &s->pass;
@@ -287,14 +294,21 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     if (!run->again)
         s->seconds = base_seconds() - start;
     vit_lap_alone(run, &alone, VIT_PART_DISPATCH);
+}
 
+void vit_moe_forward(vit_run *run, size_t i, float *x_next)
+{
+    const vit_block_state *s = &run->block[i];
+
+    enter(run, i);
+    choose(run, i);
     experts_forward(run, i);
-    alone = vit_lap_start(run);
-    if (pass->shape.others > 0)
+    double alone = vit_lap_start(run);
+    if (s->pass.shape.others > 0)
         views_forward(run, i);
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     if (!run->again ||
-        join) /* backward reads what a router joins, and nothing else of this */
+        s->router->join) /* backward reads what a router joins, and nothing else of this */
         combine(run, i, x_next);
 }
 
