@@ -56,6 +56,31 @@ static void print_help(FILE *out)
                  "default,\nvmoe --version (-v) the versions.\n");
 }
 
+/* vmoe.1; those of the commands come from their tables of options (help.c). */
+static void print_man(void)
+{
+    printf(
+        ".TH VMOE 1 \"\" \"vmoe %s\"\n.SH NAME\nvmoe \\- train, evaluate and attack sparse "
+        "vision transformers\n.SH SYNOPSIS\n\\fBvmoe\\fR \\fICOMMAND\\fR [options]\n"
+        ".SH COMMANDS\n",
+        BASE_VERSION);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        printf(".TP\n\\fBvmoe\\-%s\\fR(1)\n", commands[i].name);
+        app_man_text(commands[i].does, SIZE_MAX);
+        putchar('\n');
+    }
+    printf(
+        ".SH OPTIONS\n.TP\n\\fB\\-\\-help\\fR\nthe commands\n.TP\n\\fB\\-\\-version\\fR\n"
+        "versions of vmoe and of what it stands on\n"
+        ".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage.\n");
+}
+
+static void print_names(void)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("%s\tcommand\t%s\n", commands[i].name, commands[i].does);
+}
+
 static void print_version(void)
 {
     char onednn[96];
@@ -155,6 +180,10 @@ static int run(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_help(stdout);
+        return APP_DONE;
+    }
+    if (strcmp(argv[1], "--help=man") == 0 || strcmp(argv[1], "--help=names") == 0) {
+        argv[1][7] == 'm' ? print_man() : print_names();
         return APP_DONE;
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
