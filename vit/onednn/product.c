@@ -53,6 +53,11 @@ static void slot_clear(product_slot *p)
 base_status vit_products_create(vit_products **out, const vit_products_plan *plan,
                                 base_error *err)
 {
+    if (plan->precision == VIT_PRECISION_BF16 && !vit_bf16_available())
+        return base_fail(
+            err, BASE_UNSUPPORTED,
+            "this processor has no instructions for bf16; fp32 runs everywhere");
+
     vit_products *products = base_alloc(1, sizeof *products);
     bool ok = products != NULL;
 
