@@ -120,7 +120,8 @@ static void say_origin(sentence *s, const app_network *n, vit_origin origin)
     s->text[s->used] = '\0';
 }
 
-void app_network_note(const app_network *network, const app_common *common)
+/* All that is not from the checkpoint. */
+static sentence sentence_make(const app_network *network)
 {
     sentence s = {.used = 0};
 
@@ -128,6 +129,13 @@ void app_network_note(const app_network *network, const app_common *common)
     say_origin(&s, network, VIT_ORIGIN_CONFIG);
     say_origin(&s, network, VIT_ORIGIN_KNOWN);
     say_origin(&s, network, VIT_ORIGIN_ASSUMED);
+    return s;
+}
+
+void app_network_note(const app_network *network, const app_common *common)
+{
+    const sentence s = sentence_make(network);
+
     if (s.used > 0)
         app_note(common, "'%s': %s", network->path, s.text);
 }
@@ -157,6 +165,7 @@ void app_network_json(json_t *json, const app_network *network)
 {
     const vit_config *c = network->config;
     const vit_origins *from = &network->origins;
+    const sentence note = sentence_make(network);
     char name[128];
 
     json_object_set_new(
@@ -170,10 +179,12 @@ void app_network_json(json_t *json, const app_network *network)
                   vit_origin_name(from->mean), "std", vit_origin_name(from->std), "resize",
                   vit_origin_name(from->resize), "interpolation",
                   vit_origin_name(from->interpolation)));
-    json_object_set_new(json, "network",
-                        json_pack("{s:o, s:i, s:s, s:{s:s, s:s}}", "name",
-                                  show_json_text(app_network_name(name, sizeof name, c)),
-                                  "heads", c->heads, "pool", pool_name(c), "from", "heads",
-                                  vit_origin_name(from->heads), "pool",
-                                  vit_origin_name(from->pool)));
+    json_object_set_new(
+        json, "network",
+        json_pack("{s:o, s:o, s:I, s:i, s:s, s:{s:s, s:s}}", "name",
+                  show_json_text(app_network_name(name, sizeof name, c)), "note",
+                  note.used > 0 ? json_string(note.text) : json_null(), "parameters",
+                  (json_int_t)vit_model_floats(network->model), "heads", c->heads, "pool",
+                  pool_name(c), "from", "heads", vit_origin_name(from->heads), "pool",
+                  vit_origin_name(from->pool)));
 }

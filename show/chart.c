@@ -1,74 +1,9 @@
-/* chart.c - the charts of result pages, as SVG: calibration, tables as heat maps, loads
- * of experts. Free to change: sizes and colours. Relied on elsewhere: a chart of nothing
+/* chart.c - the charts of result pages, as SVG: tables as heat maps, loads of experts. Free to change: sizes and colours. Relied on elsewhere: a chart of nothing
  * draws empty axes. */
 #include "show/page_internal.h"
 
 #include <math.h>
 #include <string.h>
-
-void show_chart_reliability(show_page *page, const uint64_t *total, const uint64_t *right,
-                            const double *confidence, size_t count)
-{
-    enum { LEFT = 46, TOP = 10, SIDE = 300, GAP = 16, UNDER = 64 };
-    FILE *file = page->out.file;
-    uint64_t largest = 1;
-
-    for (size_t b = 0; b < count; b++)
-        if (total[b] > largest)
-            largest = total[b];
-    fprintf(file,
-            "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" "
-            "aria-label=\"reliability diagram\">\n",
-            LEFT + SIDE + 14, TOP + SIDE + GAP + UNDER + 40, LEFT + SIDE + 14);
-    for (int tick = 0; tick <= 5; tick++) {
-        const double y = TOP + SIDE - tick * SIDE / 5.0;
-        const double x = LEFT + tick * SIDE / 5.0;
-
-        fprintf(
-            file,
-            "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-            "<text class=\"soft\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.1f</text>"
-            "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.1f</text>\n",
-            LEFT, LEFT + SIDE, y, y, LEFT - 6, y + 4, tick / 5.0, x,
-            TOP + SIDE + GAP + UNDER + 15, tick / 5.0);
-    }
-    for (size_t b = 0; b < count; b++) {
-        const double wide = (double)SIDE / (double)count;
-        const double x = LEFT + wide * (double)b;
-        const double part = (double)total[b] / (double)largest * UNDER;
-
-        if (total[b] == 0)
-            continue;
-        const double n = (double)total[b];
-        const double hit = (double)right[b] / n;
-        const double sure = confidence[b] / n;
-        const double low = fmin(hit, sure);
-
-        /* Up to the smaller of both in blue, and the gap by its sign. */
-        fprintf(file,
-                "<g><title>confidence %.3f, accuracy %.3f, %llu images</title>"
-                "<rect class=\"bar\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
-                "<rect class=\"%s\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\"/>"
-                "<rect class=\"bar\" x=\"%.2f\" width=\"%.2f\" y=\"%.2f\" height=\"%.2f\" "
-                "fill-opacity=\".6\"/></g>\n",
-                sure, hit, (unsigned long long)total[b], x + 1, wide - 2,
-                TOP + SIDE - low * SIDE, low * SIDE, sure > hit ? "over" : "under", x + 1,
-                wide - 2, TOP + SIDE - fmax(hit, sure) * SIDE,
-                (fmax(hit, sure) - low) * SIDE, x + 1, wide - 2,
-                TOP + SIDE + GAP + UNDER - part, part);
-    }
-    fprintf(file,
-            "<line class=\"mid\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>"
-            "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"12\" "
-            "text-anchor=\"middle\">accuracy</text>"
-            "<text class=\"soft\" transform=\"rotate(-90)\" x=\"%d\" y=\"12\" "
-            "text-anchor=\"middle\">images</text>"
-            "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">confidence"
-            "</text>\n</svg></figure>\n",
-            LEFT, TOP + SIDE, LEFT + SIDE, TOP, -(TOP + SIDE / 2),
-            -(TOP + SIDE + GAP + UNDER / 2), LEFT + SIDE / 2,
-            TOP + SIDE + GAP + UNDER + 32);
-}
 
 /* The sum of one row, at least 1. */
 static double row_sum(const show_heat *heat, size_t row)

@@ -206,6 +206,8 @@ static void lines_by(show_render *r, lines *all, const show_block *block,
         if (!known)
             line_add(r, all, block, &block->columns[0], rows, name);
     }
+    for (const show_column *c = &block->columns[1]; block->columns[0].path && c->path; c++)
+        line_add(r, all, block, c, rows, NULL);
 }
 
 static int by_x(const void *a, const void *b, void *user)
@@ -213,6 +215,8 @@ static int by_x(const void *a, const void *b, void *user)
     const show_block *block = user;
     const double x = show_find(a, block->x).number, y = show_find(b, block->x).number;
 
+    if (isnan(x) || isnan(y))
+        return isnan(x) - isnan(y);
     return (x > y) - (x < y);
 }
 
@@ -278,9 +282,8 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
         }
     }
     ticks_fill(r, &axes, block, rows);
-    const char *caption = show_fill(r, at, block->caption);
-    if (caption && *caption)
-        axes.y_title = caption;
+    axes.title = show_fill(r, at, block->caption);
+    axes.unnamed = block->each && at->index > 0;
     show_plot_lines(r->page, all->line, all->count, &axes);
 }
 

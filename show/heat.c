@@ -114,6 +114,19 @@ static void column_names(show_page *page, const show_heat_map *h, int left, int 
     }
 }
 
+/* The number in a cell: of shares of a row, its share. */
+static double told_of(const show_heat_map *h, size_t row, size_t column)
+{
+    const double *values = h->values + row * h->columns;
+    double sum = 0;
+
+    if (!h->by_row || !h->percent)
+        return values[column];
+    for (size_t c = 0; c < h->columns; c++)
+        sum += values[c] > 0 ? values[c] : 0;
+    return sum > 0 ? values[column] / sum : (double)NAN;
+}
+
 static void heat_squares(show_page *page, const show_heat_map *h, const double *share)
 {
     FILE *file = page->out.file;
@@ -142,7 +155,7 @@ static void heat_squares(show_page *page, const show_heat_map *h, const double *
         name_put(page, h->row_names ? h->row_names[r] : "");
         fputs("</text>\n", file);
         for (size_t c = 0; c < h->columns; c++)
-            cell_put(page, h, h->values[r * h->columns + c], share[r * h->columns + c],
+            cell_put(page, h, told_of(h, r, c), share[r * h->columns + c],
                      left + (int)c * wide, y, wide, high);
         fputc('\n', file);
     }

@@ -23,7 +23,7 @@ static const char STYLE[] =
     ".card b{display:block;font-size:25px;line-height:1.25;font-weight:600}"
     ".card span{color:var(--soft);font-size:13px;display:block}\n"
     ".row{display:flex;flex-wrap:wrap;gap:10px 40px;align-items:flex-start}"
-    ".row>section{min-width:0}.row>section.wide{flex:1 1 420px}\n"
+    ".row>section{min-width:0;flex:1 1 380px}\n"
     ".bars{display:grid;grid-template-columns:minmax(80px,max-content) minmax(120px,1fr) "
     "max-content;gap:3px 12px;align-items:center;max-width:720px;font-size:14px}"
     ".bars .track{background:var(--card);border-radius:3px;height:14px}"
@@ -52,8 +52,7 @@ static const char STYLE[] =
     "svg{max-width:100%;height:auto}"
     "svg text{fill:var(--ink);font-size:12px;font-family:inherit}"
     "svg .soft{fill:var(--soft)}svg .grid{stroke:var(--line)}"
-    "svg .bar{fill:var(--blue)}svg .over{fill:var(--orange);fill-opacity:.45}"
-    "svg .under{fill:var(--green);fill-opacity:.6}"
+    "svg .bar{fill:var(--blue)}"
     "svg .mid{stroke:var(--soft);stroke-dasharray:5 4}svg .bar.mark{fill:var(--orange)}\n"
     "footer{margin-top:48px;color:var(--soft);font-size:13px;"
     "border-top:1px solid var(--line);padding-top:8px}\n";

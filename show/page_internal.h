@@ -76,11 +76,6 @@ base_status show_page_shot(show_page *page, const show_shot *shot, base_error *e
 
 /* ---- charts (chart.c), as SVG inside the page ---------------------------------------- */
 
-/* Calibration of Guo et al. 2017: in bin b of count equal ones of the confidence 0..1,
- * total[b] samples of which right[b] were right, with confidences that add up to
- * confidence[b]. */
-void show_chart_reliability(show_page *page, const uint64_t *total, const uint64_t *right,
-                            const double *confidence, size_t count);
 /* values [rows, columns] >= 0, coloured by their share of the row's sum; a square each.
  * Up to SHOW_CHART_NAMED rows carry names (NULL names: numbers) and figures, larger ones
  * are a picture. */

@@ -49,6 +49,17 @@ double show_nice_step(double span)
     return 10 * power;
 }
 
+/* 0.25, 5000, 40 M. */
+static void number_label(char out[32], double value)
+{
+    static const char *const units[] = {"", " k", " M", " G", " T"};
+    size_t unit = 0;
+
+    for (; unit < 4 && fabs(value) >= (unit ? 1e3 : 1e4); unit++)
+        value /= 1000;
+    snprintf(out, 32, "%.4g%s", value, units[unit]);
+}
+
 /* The label of tick i of the vertical axis and its place; false: there is none. */
 static bool y_tick(char out[32], double *y, const show_axes *axes, int i)
 {
@@ -57,11 +68,10 @@ static bool y_tick(char out[32], double *y, const show_axes *axes, int i)
     *y = (ceil(axes->y_low / step - 1e-9) + i) * step + 0.0; /* never -0 */
     if (*y > axes->y_high + step * 1e-9)
         return false;
-    snprintf(out, 32, "%.4g%s",
-             axes->percent            ? 100 * *y
-             : fabs(*y) < step * 1e-6 ? 0
-                                      : *y,
-             axes->percent ? " %" : "");
+    if (axes->percent)
+        snprintf(out, 32, "%.4g %%", 100 * *y);
+    else
+        number_label(out, fabs(*y) < step * 1e-6 ? 0 : *y);
     return true;
 }
 
@@ -106,6 +116,7 @@ static void x_axis(show_page *page, const frame *f)
     const int y = TOP + axes->height;
     const double step = show_nice_step(f->x_high - f->x_low);
     const double first = ceil(f->x_low / step - 1e-9) * step;
+    char label[32];
     double room = -1e9;
 
     for (size_t i = 0; i < axes->tick_count; i++) {
@@ -127,10 +138,11 @@ static void x_axis(show_page *page, const frame *f)
 
         if (x > f->x_high + step * 1e-9)
             break;
+        number_label(label, x);
         fprintf(
             f->file,
-            "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>\n",
-            place_x(f, x), y + 18, x);
+            "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+            place_x(f, x), y + 18, label);
     }
     fprintf(f->file, "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
             f->left + axes->width / 2, y + 36);
@@ -196,10 +208,15 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
     }
     if (!(f.x_high >= f.x_low))
         f.x_low = f.x_high = 0;
-    fprintf(file,
-            "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"",
+    fputs("<figure>", file);
+    if (axes->title) {
+        fputs("<figcaption><b>", file);
+        show_page_text(page, axes->title);
+        fputs("</b></figcaption>", file);
+    }
+    fprintf(file, "<svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"",
             wide, high, wide);
-    show_page_text(page, axes->y_title);
+    show_page_text(page, axes->title ? axes->title : axes->y_title);
     fputs(" over ", file);
     show_page_text(page, axes->x_title);
     fputs("\">\n", file);
@@ -211,7 +228,7 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
     for (size_t l = count; l-- > 0;) /* the first on top */
         line_draw(page, &f, &lines[l], lines[l].count <= 24);
     fputs("</svg>", file);
-    if (count > 1 || (count == 1 && lines[0].name[0])) {
+    if (!axes->unnamed && (count > 1 || (count == 1 && lines[0].name[0]))) {
         fputs("<figcaption class=\"legend\">", file);
         for (size_t l = 0; l < count; l++) {
             fprintf(file, "<span><i class=\"key c%d%s\"></i>", lines[l].colour,

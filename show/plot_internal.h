@@ -17,7 +17,9 @@ typedef struct show_line {
 enum { SHOW_PLOT_COLOURS = 8 };
 
 typedef struct show_axes {
+    const char *title; /* above; NULL: none */
     const char *x_title, *y_title;
+    bool unnamed; /* no legend: a figure beside it has it */
     double y_low, y_high;
     bool percent;        /* y is a share, told in per cent */
     const double *ticks; /* [tick_count] on x, named by tick_names */

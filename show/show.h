@@ -122,6 +122,7 @@ typedef struct show_column {
     const char *join; /* between the values of a list; NULL: ", " */
     int digits;       /* behind the point; 0: as the kind has it */
     bool dashed;      /* a line that is a control */
+    bool bare;        /* per cent without the sign: the title has it */
     unsigned where;   /* 0: wherever the block is */
 } show_column;
 
@@ -132,9 +133,9 @@ typedef enum show_block_kind {
     SHOW_TEXTS,  /* path: a text or a list of them; or note alone */
     SHOW_TABLE,  /* a row each */
     SHOW_BARS,   /* columns: name, share; then a second share behind it, pale */
-    SHOW_LINES,  /* points by rising x; a line for each column, or for each value of `by` */
-    SHOW_HEAT,   /* columns: name of the row, list of values; colours from 0 to `high` */
-    SHOW_DOTS,   /* columns: name, list of values, mean; or points of a plane, with x */
+    SHOW_LINES, /* points by rising x; a line for each column, the first for each value of `by` */
+    SHOW_HEAT,     /* columns: name of the row, list of values; colours from 0 to `high` */
+    SHOW_DOTS,     /* columns: name, list of values, mean; or points of a plane, with x */
     SHOW_PICTURES, /* a card each */
     SHOW_GROUP     /* inner blocks, whose paths begin at this one's */
 } show_block_kind;
@@ -152,8 +153,9 @@ typedef struct show_block {
     unsigned where;           /* 0: page and, but for figures, terminal */
     const char *title, *note; /* heading, and a sentence below it */
     const char *path;         /* what it is of */
-    const char *each;         /* the block once for each of these, its path from there */
-    const char *caption;      /* of a figure; of each one of a group */
+    const char *also;    /* what comes after it: a sum below rows, rows below a first one */
+    const char *each;    /* the block once for each of these, its path from there */
+    const char *caption; /* of a figure; of each one of a group */
     const show_column *columns;
     const struct show_block *inner; /* of a group */
     show_style style;

@@ -163,7 +163,7 @@ const char *show_value_text(show_render *r, const show_at *row, const show_colum
 
     if (json_is_array(at.value) && !at.text && !isfinite(at.number))
         return list_text(r, &at, c->kind, c->digits, c->join ? c->join : ", ");
-    const char *value = single_text(r, &at, c->kind, c->digits, true);
+    const char *value = single_text(r, &at, c->kind, c->digits, !c->bare);
     const show_at of = show_find(row, c->of), spread = show_find(row, c->spread);
     if (*value && c->of && isfinite(of.number))
         value = show_print(r, "%s of %s", value,

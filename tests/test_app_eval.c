@@ -1,6 +1,7 @@
 /* test_app_eval.c - vmoe eval as a user runs it, on twelve pictures and a drawn network. */
 #include <math.h>
 
+#include "show/show.h"
 #include "tests/test_command.h"
 #include "tests/test_run.h"
 
@@ -78,6 +79,95 @@ START_TEST(the_json_has_the_keys_of_the_contract)
 }
 END_TEST
 
+/* What the page shows is in the document, for those who read it. */
+START_TEST(the_document_has_what_the_page_shows)
+{
+    json_t *e = COMMAND_JSON("eval", model, "--data", data);
+    const json_t *moe = json_array_get(json_object_get(e, "moe"), 0);
+    const json_t *mean = json_object_get(e, "moe_mean");
+    double wrong = 0;
+
+    ck_assert_double_eq(json_number_of(e, "images"), SAMPLE_COUNT);
+    ck_assert_double_eq(json_number_of(e, "data_classes"), SAMPLE_CLASSES);
+    ck_assert_str_eq(json_string_value(json_object_get(e, "state")), "all used");
+    ck_assert_uint_eq(json_array_size(json_object_get(e, "facts")), 0);
+    ck_assert_double_gt(show_json_number(e, "network.parameters"), 0);
+    ck_assert_str_eq(show_json_string(e, "classes[1].title"),
+                     show_json_string(e, "classes[1].name"));
+    ck_assert_str_eq(show_json_string(moe, "name"), "block 1");
+    ck_assert_str_eq(show_json_string(mean, "name"), "mean");
+    ck_assert_double_eq_tol(json_number_of(moe, "max_ratio"),
+                            1 + json_number_of(moe, "max_violation"), 1e-12);
+    ck_assert_double_eq(json_number_of(mean, "max_ratio"),
+                        json_number_of(moe, "max_ratio"));
+    for (size_t c = 0; c < SAMPLE_CLASSES; c++) {
+        json_t *row = json_array_get(json_object_get(moe, "class_table"), c);
+        double sum = 0;
+
+        for (size_t x = 0; x < json_array_size(row); x++)
+            sum += json_number_value(json_array_get(row, x));
+        ck_assert_double_eq(sum, 10 * SAMPLE_COUNT / SAMPLE_CLASSES); /* 5 tokens, k = 2 */
+    }
+    for (size_t i = 0; i < json_array_size(json_object_get(e, "confused")); i++) {
+        const json_t *pair = json_array_get(json_object_get(e, "confused"), i);
+
+        wrong += json_number_of(pair, "count");
+        ck_assert_double_eq_tol(
+            json_number_of(pair, "of_class"),
+            json_number_of(pair, "count") * SAMPLE_CLASSES / SAMPLE_COUNT, 1e-9);
+    }
+    const json_t *mistakes = json_object_get(e, "mistakes");
+    ck_assert_double_eq(wrong, (double)json_array_size(mistakes)); /* of twelve: all */
+    for (size_t i = 0; i < json_array_size(mistakes); i++) {
+        const json_t *one = json_array_get(mistakes, i);
+
+        ck_assert(json_is_false(json_object_get(one, "right")));
+        ck_assert_str_ne(show_json_string(one, "answer"), show_json_string(one, "label"));
+        ck_assert_str_eq(show_json_string(one, "top[0].name"),
+                         show_json_string(one, "answer_title"));
+        ck_assert_ptr_nonnull(strchr(show_json_string(one, "name"), '/'));
+        if (i > 0)
+            ck_assert_double_le(
+                show_json_number(one, "top[0].probability"),
+                show_json_number(json_array_get(mistakes, i - 1), "top[0].probability"));
+    }
+    json_decref(e);
+}
+END_TEST
+
+START_TEST(an_interval_of_calibration_holds_its_share)
+{
+    json_t *e = COMMAND_JSON("eval", model, "--data", data), *bin;
+    size_t b, used = 0;
+
+    json_array_foreach(json_object_get(e, "calibration"), b, bin)
+    {
+        const double share = show_json_number(bin, "accuracy");
+
+        if (json_number_of(bin, "count") == 0) {
+            ck_assert(json_is_null(json_object_get(bin, "accuracy_interval")));
+            continue;
+        }
+        used++;
+        ck_assert_double_le(show_json_number(bin, "accuracy_interval[0]"), share);
+        ck_assert_double_ge(show_json_number(bin, "accuracy_interval[1]"), share);
+    }
+    ck_assert_uint_gt(used, 0);
+    json_decref(e);
+}
+END_TEST
+
+/* What the file does not say, and what options say, stands in the document, too. */
+START_TEST(what_was_told_is_a_fact_of_the_document)
+{
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--interpolation", "bicubic");
+
+    ck_assert_ptr_nonnull(
+        strstr(show_json_string(e, "network.note"), "by option: bicubic"));
+    json_decref(e);
+}
+END_TEST
+
 START_TEST(json_to_stdout_stands_alone)
 {
     program_result r = program_run(dir, "eval", model, "--data", data, "--json", "-", NULL);
@@ -112,7 +202,7 @@ START_TEST(the_page_needs_nothing_else)
     ck_assert_ptr_null(strstr(text, "http"));
     ck_assert_ptr_null(strstr(text, "<script"));
     ck_assert_ptr_nonnull(strstr(text, "data:image/png;base64,"));
-    ck_assert_ptr_nonnull(strstr(text, "reliability"));
+    ck_assert_ptr_nonnull(strstr(text, "Calibration"));
     ck_assert_ptr_nonnull(strstr(text, "</html>"));
     base_free(text);
 }
@@ -207,6 +297,8 @@ START_TEST(a_bad_image_stops_or_counts_as_wrong)
     json_t *e = COMMAND_JSON("eval", model, "--data", data, "--bad-samples", "skip");
     ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
     ck_assert_double_eq(json_number_of(e, "bad"), 1);
+    ck_assert_str_eq(show_json_string(e, "state"), "1 unusable");
+    ck_assert_str_eq(show_json_string(e, "facts[0]"), "1 unusable image, counted as wrong");
     ck_assert_double_le(json_number_of(e, "top1"), 11.0 / 12 + 1e-9);
     json_decref(e);
     base_free(bad);
@@ -247,6 +339,9 @@ int main(void)
     tcase_add_test(core, the_accuracy_is_the_share_of_right_predictions);
     tcase_add_test(core, the_figures_do_not_depend_on_batch_or_threads);
     tcase_add_test(core, the_json_has_the_keys_of_the_contract);
+    tcase_add_test(core, the_document_has_what_the_page_shows);
+    tcase_add_test(core, an_interval_of_calibration_holds_its_share);
+    tcase_add_test(core, what_was_told_is_a_fact_of_the_document);
     tcase_add_test(core, json_to_stdout_stands_alone);
     tcase_add_test(core, the_table_names_the_classes);
     tcase_add_test(core, the_page_needs_nothing_else);

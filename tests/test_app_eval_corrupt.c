@@ -4,6 +4,7 @@
 
 #include "measure/measure.h"
 #include "corrupt/corrupt.h"
+#include "show/show.h"
 #include "tests/test_command.h"
 #include "tests/test_run.h"
 
@@ -216,6 +217,42 @@ START_TEST(grey_and_dense_networks_work)
 }
 END_TEST
 
+START_TEST(the_document_says_what_the_figures_are_of)
+{
+    json_t *e = evaluate("--corrupt", "fog,saturate", "--severity", "2");
+    const json_t *r = robust_of(e), *cells = json_object_get(r, "cells");
+
+    ck_assert_str_eq(
+        show_json_string(r, "facts[0]"),
+        "frost textures: procedural v1; parameters: table 32, the nearest to 8 pixels");
+    ck_assert_ptr_nonnull(strstr(show_json_string(r, "facts[1]"), "no mCE"));
+    ck_assert_double_eq_tol(json_number_of(r, "measured_error"),
+                            (json_number_of(json_array_get(cells, 0), "error") +
+                             json_number_of(json_array_get(cells, 1), "error")) /
+                                2,
+                            1e-9);
+    ck_assert_double_eq(json_number_of(r, "pairs"), 2);
+    ck_assert_double_eq_tol(show_json_number(r, "clean.error"),
+                            1 - json_number_of(e, "top1"), 1e-12);
+    ck_assert_str_eq(show_json_string(r, "blocks[0]"), "block 1");
+    ck_assert(json_is_false(show_json_find(r, "corruptions[0].extra")));
+    ck_assert(json_is_true(show_json_find(r, "corruptions[1].extra")));
+    ck_assert_ptr_null(show_json_find(r, "corruptions[0].severities[0].error"));
+    ck_assert_double_eq(show_json_number(r, "corruptions[0].severities[1].error"),
+                        show_json_number(cells, "[0].error"));
+    ck_assert_ptr_null(show_json_find(r, "corruptions[0].severities[1].alexnet"));
+    ck_assert_double_eq_tol(show_json_number(r, "corruptions[0].changed[0]"),
+                            1 - show_json_number(r, "corruptions[0].agreement.overlap"),
+                            1e-9);
+    ck_assert_double_eq_tol(show_json_number(r, "corruptions[0].answer_kept"),
+                            1 - show_json_number(r, "corruptions[0].flipped"), 1e-12);
+    ck_assert_uint_eq(json_array_size(json_object_get(r, "specimens")), 3);
+    ck_assert_str_eq(show_json_string(r, "specimens[0].title"), "clean");
+    ck_assert_double_eq(show_json_number(r, "specimen.severity"), 2);
+    json_decref(e);
+}
+END_TEST
+
 START_TEST(the_table_and_the_page_show_it)
 {
     program_result r = program_run(dir, "eval", model, "--data", data, "--corrupt", "bench",
@@ -232,6 +269,9 @@ START_TEST(the_table_and_the_page_show_it)
     char *text = program_text(page);
     ck_assert_ptr_null(strstr(text, "http"));
     ck_assert_ptr_null(strstr(text, "nan"));
+    ck_assert_ptr_nonnull(strstr(
+        text,
+        "frost textures: procedural v1; parameters: table 32, the nearest to 8 pixels"));
     ck_assert_ptr_nonnull(strstr(text, "Error by severity"));
     ck_assert_ptr_nonnull(strstr(text, "Change of routing"));
     ck_assert_ptr_nonnull(strstr(text, "One image under each corruption"));
@@ -399,6 +439,7 @@ int main(void)
     tcase_add_test(core, an_incomplete_benchmark_has_no_mce);
     tcase_add_test(core, routing_is_compared_with_the_clean_image);
     tcase_add_test(core, grey_and_dense_networks_work);
+    tcase_add_test(core, the_document_says_what_the_figures_are_of);
     tcase_add_test(core, the_table_and_the_page_show_it);
     tcase_add_test(core, agreement_is_what_counting_says);
     tcase_add_checked_fixture(limits, setup, command_teardown);

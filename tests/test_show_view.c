@@ -184,6 +184,20 @@ START_TEST(a_terminal_aligns_and_leaves_out_what_nobody_has)
 }
 END_TEST
 
+START_TEST(rows_of_also_come_after_those_of_the_path)
+{
+    static const show_column columns[] = {
+        {"of", "net"}, {"%", "top1", SHOW_PERCENT, .bare = true}, {0}};
+    static const show_block blocks[] = {
+        {SHOW_TABLE, .path = "table[1]", .also = "table[]", .columns = columns}, {0}};
+    static const show_block none[] = {
+        {SHOW_TABLE, .path = "table[1]", .also = "nothing", .columns = columns}, {0}};
+
+    terminal_is(blocks, "of          %\n=cmd()  25.00\nfirst   90.00\n=cmd()  25.00\n");
+    terminal_is(none, "of          %\n=cmd()  25.00\n");
+}
+END_TEST
+
 START_TEST(a_terminal_stays_within_80_characters)
 {
     static const show_column wide[] = {{"network of a long name", "net"},
@@ -400,6 +414,66 @@ START_TEST(heat_maps_take_rows_and_lists_of_cells)
 }
 END_TEST
 
+START_TEST(shares_of_a_row_are_told_of_counts)
+{
+    static const show_column columns[] = {{"is", "#"}, {"as", ".", SHOW_PERCENT}, {0}};
+    static const show_block blocks[] = {
+        {SHOW_HEAT, .path = "matrix[]", .columns = columns, .style = SHOW_ROW_SHARE}, {0}};
+
+    page_holds(blocks, ">90</text>");  /* 9 of 10 */
+    page_holds(blocks, ">100</text>"); /* 3 of 3 */
+}
+END_TEST
+
+/* One line for each name by the first column; the others are lines over all points. */
+START_TEST(lines_by_name_have_lines_of_all_beside_them)
+{
+    static const show_column columns[] = {
+        {"loss", "y", SHOW_NUMBER}, {"limit", "^share", .dashed = true}, {0}};
+    static const show_block blocks[] = {{SHOW_LINES, .path = "curve[]", .columns = columns,
+                                         .x = "x", .by = "name", .caption = "of {name}"},
+                                        {0}};
+    char *page = page_of(blocks);
+
+    holds(page, "</i>a</span>");
+    holds(page, "</i>b</span>");
+    holds(page, "c2 dash\"></i>limit</span>");
+    holds(page, "<b>of a &amp; &lt;b&gt;</b></figcaption>");
+    base_free(page);
+}
+END_TEST
+
+START_TEST(legends_stand_below_the_first_of_several_figures)
+{
+    static const show_column columns[] = {
+        {"load", "[0]", SHOW_PERCENT}, {"rest", "[1]", SHOW_PERCENT}, {0}};
+    static const show_block blocks[] = {{SHOW_LINES, .each = "layers[]", .path = "load",
+                                         .columns = columns, .x = "#",
+                                         .caption = "block {layer}"},
+                                        {0}};
+    char *page = page_of(blocks);
+
+    holds(page, "<b>block 3</b>");
+    holds(page, "<b>block 5</b>");
+    const char *legend = strstr(page, "</i>rest</span>");
+    ck_assert_ptr_nonnull(legend);
+    lacks(legend + 1, "</i>rest</span>");
+    base_free(page);
+}
+END_TEST
+
+START_TEST(large_numbers_of_axes_are_amounts)
+{
+    static const show_column columns[] = {{"y", "n"}, {0}};
+    static const show_block blocks[] = {
+        {SHOW_LINES, .path = ".", .columns = columns, .x = "n", .low = 0, .high = 40000000},
+        {0}};
+
+    page_holds(blocks, ">40 M</text>");
+    page_holds(blocks, ">12.35 k</text>");
+}
+END_TEST
+
 START_TEST(dots_are_rows_or_a_plane)
 {
     static const show_column rows_of[] = {{"", "layer"},
@@ -558,6 +632,7 @@ int main(void)
     tcase_add_test(core, what_is_null_or_missing_or_beyond_the_end_is_not_there);
     tcase_add_test(core, texts_with_a_value_that_is_missing_are_none);
     tcase_add_test(core, a_terminal_aligns_and_leaves_out_what_nobody_has);
+    tcase_add_test(core, rows_of_also_come_after_those_of_the_path);
     tcase_add_test(core, a_terminal_stays_within_80_characters);
     tcase_add_test(core, cards_are_lines_of_a_terminal);
     tcase_add_test(core, banners_and_texts_are_lines_of_a_terminal);
@@ -572,6 +647,10 @@ int main(void)
     tcase_add_test(page, a_figure_for_each_element_has_its_own_caption);
     tcase_add_test(page, colours_of_a_heat_map_do_not_depend_on_the_largest_share);
     tcase_add_test(page, heat_maps_take_rows_and_lists_of_cells);
+    tcase_add_test(page, shares_of_a_row_are_told_of_counts);
+    tcase_add_test(page, lines_by_name_have_lines_of_all_beside_them);
+    tcase_add_test(page, legends_stand_below_the_first_of_several_figures);
+    tcase_add_test(page, large_numbers_of_axes_are_amounts);
     tcase_add_test(page, dots_are_rows_or_a_plane);
     tcase_add_test(page, pictures_stand_beside_the_document_and_may_be_missing);
     tcase_add_test(page, groups_fold_and_their_paths_begin_inside);

@@ -1,9 +1,10 @@
 /* capacity.c - the passes of a capacity sweep. One decode of the data, one run whose capacity is changed between
  * passes; routers without a capacity have a budget of their own, a run each. Relied on elsewhere: point 0
- * is the network without limits. */
-#include "apps/eval/capacity_internal.h"
+ * is the network without limits; the keys of the JSON (docs/json.md). */
+#include "apps/eval/internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Routers that drop nothing, and their option that says how many experts a token gets on average: factor
@@ -207,4 +208,156 @@ base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
     const base_status back =
         sweep->option ? BASE_OK : vit_run_capacity_set(run, 0, false, err);
     return status == BASE_OK ? back : status;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------- */
+
+/* Kept assignments of an image over all points' images: mean, and the values below which 0, 5, 25, 50, 75, 95
+ * and 100 of a hundred lie. */
+typedef struct point_kept {
+    double mean, flops; /* of an image: assignments, operations spent */
+    uint32_t level[APP_CAPACITY_LEVELS];
+    double dropped;   /* share of the assignments, all layers */
+    double no_expert; /* share of the tokens, all layers */
+} point_kept;
+
+static int by_value(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static point_kept point_measure(const app_capacity *sweep, size_t point)
+{
+    static const double share[APP_CAPACITY_LEVELS] = {0, 0.05, 0.25, 0.5, 0.75, 0.95, 1};
+    app_capacity_point *p = &sweep->point[point];
+    double sum = 0, made = 0, dropped = 0, tokens = 0, none = 0;
+    point_kept out = {0};
+
+    for (size_t l = 0; l < VIT_DEPTH_MAX; l++) {
+        made += p->load[l].assignments;
+        dropped += p->load[l].dropped;
+        tokens += p->load[l].tokens;
+        none += p->load[l].orphans;
+    }
+    out.dropped = made > 0 ? dropped / made : 0;
+    out.no_expert = tokens > 0 ? none / tokens : 0;
+    if (p->images == 0)
+        return out;
+    for (size_t i = 0; i < p->images; i++)
+        sum += p->kept[i];
+    qsort(p->kept, p->images, sizeof *p->kept, by_value);
+    out.mean = sum / (double)p->images;
+    out.flops = vit_model_flops_spent(sweep->network->model, out.mean);
+    for (size_t i = 0; i < APP_CAPACITY_LEVELS; i++)
+        out.level[i] = p->kept[(size_t)(share[i] * (double)(p->images - 1) + 0.5)];
+    return out;
+}
+
+/* What an order is called; nothing is dropped by routers with a budget. */
+static const char *order_of(const app_capacity *sweep, const app_capacity_point *p)
+{
+    if (sweep->option)
+        return p->capacity > 0 ? "budget" : "as it is";
+    return !(p->capacity > 0) ? "no limit" : p->bpr ? "priority" : "vanilla";
+}
+
+/* Tokens that share the capacity, in words. */
+static void group_text(char *out, size_t bytes, const app_capacity *sweep)
+{
+    const int group = sweep->network->config->moe.group_images;
+
+    if (sweep->option)
+        snprintf(out, bytes,
+                 "capacity F of router '%s' is router.%s = F k; nothing is dropped",
+                 sweep->network->config->moe.router.name, sweep->option);
+    else
+        snprintf(out, bytes,
+                 "the tokens of %d images, as they come in the seeded order, share the "
+                 "experts' capacity",
+                 group > 0 && (size_t)group < sweep->batch ? group : (int)sweep->batch);
+}
+
+/* Shares of the tokens by the number of their kept experts, up to the largest there is. */
+static json_t *tokens_json(const app_capacity_point *p)
+{
+    json_t *list = json_array();
+    size_t last = 0;
+    double all = 0;
+
+    for (size_t i = 0; i <= VIT_EXPERTS_MAX; i++) {
+        all += (double)p->tokens[i];
+        last = p->tokens[i] > 0 ? i : last;
+    }
+    for (size_t i = 0; all > 0 && i <= last; i++)
+        json_array_append_new(list, json_real((double)p->tokens[i] / all));
+    return list;
+}
+
+static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *p)
+{
+    size_t blocks[VIT_DEPTH_MAX];
+    const size_t count = app_network_blocks(blocks, sweep->network->config);
+    json_t *list = json_array();
+
+    for (size_t l = 0; l < count; l++) {
+        const vit_load_metrics m = vit_load_summary(&p->load[l]);
+
+        json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "layer",
+                                              (json_int_t)blocks[l], "dropped",
+                                              show_json_real(m.dropped), "orphans",
+                                              show_json_real(m.orphans), "gate_lost",
+                                              show_json_real(m.gate_lost)));
+    }
+    return list;
+}
+
+static json_t *point_json(const app_capacity *sweep, size_t i)
+{
+    const app_capacity_point *p = &sweep->point[i];
+    const point_kept k = point_measure(sweep, i);
+    json_t *json = json_object(), *levels = json_array();
+    double low = 0, high = 0;
+
+    for (size_t l = 0; l < APP_CAPACITY_LEVELS; l++)
+        json_array_append_new(levels, json_integer((json_int_t)k.level[l]));
+    if (p->score.samples > 0)
+        measure_interval(&low, &high, p->score.top1, p->score.samples);
+    json_object_set_new(json, "capacity",
+                        p->capacity > 0 ? json_real(p->capacity) : json_null());
+    json_object_set_new(json, "order", json_string(order_of(sweep, p)));
+    json_object_set_new(json, "top1", json_real(measure_score_top1(&p->score)));
+    json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
+    json_object_set_new(json, "top5", json_real(measure_score_top5(&p->score)));
+    json_object_set_new(json, "loss", show_json_real(measure_score_loss(&p->score)));
+    json_object_set_new(json, "kept", json_real(k.mean));
+    json_object_set_new(json, "kept_levels", levels);
+    json_object_set_new(json, "dropped", json_real(k.dropped));
+    json_object_set_new(json, "no_expert", json_real(k.no_expert));
+    json_object_set_new(json, "experts_of_tokens", tokens_json(p));
+    json_object_set_new(json, "flops", json_real(k.flops));
+    json_object_set_new(json, "layers", layers_json(sweep, p));
+    return json;
+}
+
+json_t *app_capacity_json(const app_capacity *sweep)
+{
+    const int group = sweep->network->config->moe.group_images;
+    json_t *json = json_object(), *points = json_array();
+    char fact[256];
+
+    for (size_t i = 0; i < sweep->points; i++)
+        json_array_append_new(points, point_json(sweep, i));
+    json_object_set_new(json, "batch", json_integer((json_int_t)sweep->batch));
+    json_object_set_new(json, "group_images",
+                        json_integer(group > 0 && (size_t)group < sweep->batch
+                                         ? (json_int_t)group
+                                         : (json_int_t)sweep->batch));
+    json_object_set_new(json, "option",
+                        sweep->option ? json_string(sweep->option) : json_null());
+    group_text(fact, sizeof fact, sweep);
+    json_object_set_new(json, "fact", json_sprintf("accuracy against compute: %s", fact));
+    json_object_set_new(json, "points", points);
+    return json;
 }

@@ -106,6 +106,12 @@ static base_status capacity_take(app_capacity *sweep, app_eval_args *args, base_
     return BASE_OK;
 }
 
+/* Examples are kept for those who see or read them. */
+static bool wants_examples(const app_eval_args *args)
+{
+    return args->html || args->common.json;
+}
+
 base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *args,
                           base_error *err)
 {
@@ -142,7 +148,7 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
         status = app_capacity_open(&e->sweep, &e->network, images, &args->common, err);
     if (status == BASE_OK)
         status = app_robust_open(&e->robust, &args->robust, &e->network, e->source,
-                                 &args->common, args->html != NULL, err);
+                                 &args->common, wants_examples(args), err);
     return status;
 }
 
@@ -164,7 +170,7 @@ static base_status example_fill(app_example *out, const app_evaluation *e,
     return app_network_picture(&out->picture, &e->network, image, err);
 }
 
-/* Keeps what the page shows: the mistakes made with the most confidence, and the first
+/* Keeps what page and document show: the mistakes made with the most confidence, and the first
  * right answer of each twelfth of the set. */
 static base_status examples_keep(app_evaluation *e, const measure_verdict *verdict,
                                  const float *image, const float *logits, size_t sample,
@@ -325,7 +331,7 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
         status = data_loader_next(loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)
             break;
-        status = batch_run(e, run, logits, &batch, args->html != NULL, &progress,
+        status = batch_run(e, run, logits, &batch, wants_examples(args), &progress,
                            &done_images, err);
         if (status != BASE_OK)
             break;
@@ -352,21 +358,18 @@ done:
     return status;
 }
 
-/* Table, JSON and page. */
 static base_status evaluation_report(const app_evaluation *e, const app_eval_args *args,
                                      base_error *err)
 {
-    base_status status = BASE_OK;
+    show_document *document = NULL;
+    base_status status = app_eval_document(&document, e, &args->common, err);
 
-    if (!args->common.json || strcmp(args->common.json, "-") != 0)
-        app_eval_print(e);
-    if (args->common.json)
-        status = app_json_write(&args->common, app_eval_json(e, &args->common), err);
-    if (status == BASE_OK && args->html) {
-        status = app_eval_page(e, args->html, err);
-        if (status == BASE_OK)
-            app_note(&args->common, "page: %s", args->html);
-    }
+    if (status == BASE_OK)
+        status =
+            app_document_write(&args->common, document, &app_eval_view, args->html, err);
+    if (status == BASE_OK && args->html)
+        app_note(&args->common, "page: %s", args->html);
+    show_document_destroy(document);
     return status;
 }
 

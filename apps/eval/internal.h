@@ -1,13 +1,196 @@
-/* internal.h - what an evaluation knows when it is over, for its table, JSON and
- * page. */
+/* internal.h - what an evaluation knows when it is over: scores, classes that the data has not, capacities, corruptions;
+ * and the document that is made of it. */
 #ifndef APPS_EVAL_INTERNAL_H
 #define APPS_EVAL_INTERNAL_H
 
-#include "apps/eval/capacity_internal.h"
+#include "apps/corruption_internal.h"
 #include "apps/network_internal.h"
-#include "apps/eval/robust_internal.h"
 #include "measure/measure.h"
-#include "apps/eval/subset_internal.h"
+
+/* ---- classes that the data has not (subset.c) ------------------------------------------------------------
+ * What is asked of a network on data that has only some of its classes:
+ * accuracy among the classes present (ImageNet-A, -R: Hendrycks et al. 2021), and how well
+ * the largest probability tells images of none of the classes from the data (ImageNet-O).
+ *
+ *     app_subset subset = {0};
+ *     app_subset_open(&subset, &network, source, "imagenet-o", &err);      NULL: no -O
+ *     app_subset_add(&subset, label, logits);                             every image
+ *     app_subset_ood(&subset, &network, run, common, skip, &err);         the pass over -O
+ *     app_subset_close(&subset);
+ * Relied on elsewhere: the figures do not depend on batches or threads. */
+
+typedef struct app_subset {
+    size_t classes, count; /* of the network; present in the data */
+    bool *present;         /* [classes] */
+    uint64_t top1, top5;   /* right among the classes present */
+    const char *data;      /* of the ood images as the user wrote it, NULL: none */
+    data_source *ood;
+    size_t mask_count;
+    bool *mask;      /* [classes] of the ood set's folders: the softmax is over these */
+    double *inside;  /* -largest probability of the data's images of those classes */
+    double *outside; /* and of the ood images */
+    size_t inside_room, inside_count, outside_count;
+    uint64_t bad; /* ood images that could not be used */
+    measure_detection detection;
+} app_subset;
+
+/* ood: DATA of images of none of the classes, or NULL. Folders that are class names say
+ * which classes count, as its authors have it; without labels all of them. */
+base_status app_subset_open(app_subset *subset, const app_network *network,
+                            const data_source *source, const char *ood, base_error *err);
+void app_subset_close(app_subset *subset); /* zeroed is fine */
+/* The logits [classes] of an image of the data; label 0..classes - 1. */
+void app_subset_add(app_subset *subset, int32_t label, const float *logits);
+/* All images of the ood set, then the detection. The run has room for common->batch images;
+ * *interrupted: the user asked to stop. */
+base_status app_subset_ood(app_subset *subset, const app_network *network, vit_run *run,
+                           const app_common *common, bool skip_bad, bool *interrupted,
+                           base_error *err);
+/* Whether the two accuracies differ at all. */
+bool app_subset_is_part(const app_subset *subset);
+
+/* ---- capacities (capacity.c) -----------------------------------------------------------------------------
+ * Accuracy against compute: one network under several capacities of its experts, as
+ * Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 4, has it.
+ *
+ *     app_capacity sweep;                          args: "4,2,1,0.5", --bpr
+ *     app_capacity_parse(&sweep, text, bpr, &err);
+ *     app_capacity_open(&sweep, &network, images, &common, &err);
+ *     app_capacity_batch(&sweep, run, logits, &batch, source, &err);   after each dropless pass
+ *     app_capacity_close(&sweep);
+ * What an image is answered depends on the images beside it once experts are full: the loader hands out
+ * the data in the seeded order and the batch is the group, unless the network routes smaller ones. */
+
+enum {
+    APP_CAPACITY_MOST = 32,
+    APP_CAPACITY_POINTS = 1 + 2 * APP_CAPACITY_MOST,
+    APP_CAPACITY_LEVELS = 7
+};
+
+/* One setting and what came of it. */
+typedef struct app_capacity_point {
+    double capacity; /* factor; 0: as the network is without limits */
+    bool bpr;
+    vit_run *own; /* of routers that have a budget of their own; else NULL */
+    measure_score score;
+    vit_load load[VIT_DEPTH_MAX];
+    uint32_t *kept; /* [room] kept assignments of each usable image, all MoE layers */
+    size_t images;
+    uint64_t
+        tokens[VIT_EXPERTS_MAX + 1]; /* by the number of their kept experts, all layers */
+} app_capacity_point;
+
+typedef struct app_capacity {
+    double factor[APP_CAPACITY_MOST]; /* as asked for */
+    size_t factors;
+    bool bpr;
+    const app_network *network;
+    const char
+        *option; /* of the router, that stands for the capacity; NULL: the capacity */
+    size_t room, batch; /* images of all, of a batch */
+    app_capacity_point
+        *point; /* [points] the one without limits first, then as asked for */
+    size_t points;
+} app_capacity;
+
+/* "4,2,0.5" into factors; BASE_USAGE for what is no list of numbers above 0 up to 1000. bpr: each of them also
+ * in the order of the largest gate. */
+base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
+                               base_error *err);
+/* Memory for so many images. BASE_USAGE for a dense network, or --bpr where nothing is dropped. */
+base_status app_capacity_open(app_capacity *sweep, const app_network *network,
+                              size_t images, const app_common *common, base_error *err);
+void app_capacity_close(app_capacity *sweep); /* zeroed is fine */
+/* run has just made the pass without limits with these logits [B, K]; logits are used up, run is as it was
+ * when this returns. Stops between two passes when asked to. *done counts images of all passes. */
+base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
+                               const data_batch *batch, const data_source *source,
+                               app_progress *progress, uint64_t *done, base_error *err);
+/* `capacity` of docs/json.md. */
+json_t *app_capacity_json(const app_capacity *sweep);
+
+/* ---- corruptions (robust.c, robust_tree.c) ---------------------------------------------------------------
+ * Accuracy under corruption as a part of an evaluation: on the fly beside the pass over
+ * the clean images (robust.c), or from the files of an ImageNet-C tree (robust_tree.c).
+ *
+ *     app_robust_open(&robust, &args, &network, source, batch, &err);
+ *     batch.images = app_robust_feed(robust, &batch);     a loader with config.bytes and 3 channels
+ *     vit_run_forward(run, logits, batch.images, ...);
+ *     app_robust_batch(robust, run, logits, &batch, &progress, &err);
+ *     app_robust_close(robust); */
+
+enum { APP_ROBUST_TOP = 3 };
+
+typedef struct app_robust_args {
+    app_corruption corruption;
+    const char *tree;     /* --imagenet-c */
+    int64_t jpeg;         /* quality of a last JPEG step, 0: none */
+    double alexnet_clean; /* error 0..1 */
+} app_robust_args;
+
+/* What the page shows: one image under one corruption. */
+typedef struct app_specimen {
+    data_image picture;
+    corrupt_pair pair;
+    size_t top[APP_ROBUST_TOP], top_count;
+    double probability[APP_ROBUST_TOP];
+} app_specimen;
+
+typedef struct app_robust {
+    const app_robust_args *args;
+    const app_network *network;
+    const data_source *source; /* the clean images */
+    app_selection selection;
+    corrupt_crew crew; /* without workers when read from a tree */
+    size_t blocks[VIT_DEPTH_MAX], moe_count;
+    measure_cell *cell; /* [selection.count], in its order */
+    size_t batch;       /* images */
+    size_t floats;      /* numbers of an image */
+    float *inputs;      /* [batch, C, S, S] */
+    float *logits;      /* [batch, K] */
+    float table[3 * 256];
+    data_image *hand;  /* [crew.count] a picture for each thread */
+    uint64_t *key;     /* [batch] of the images' names */
+    size_t *predicted; /* [batch] answers on the clean images */
+    measure_trace trace;
+    app_specimen *specimen; /* [1 + kinds]: the clean image first */
+    size_t specimen_count;
+    size_t specimen_sample; /* SIZE_MAX: none chosen yet */
+    int32_t specimen_label;
+    int specimen_severity;
+    bool wants_specimens;
+    double corrupt_seconds, network_seconds; /* wall clock; network: of corrupted images */
+    uint64_t tree_bad;
+    bool interrupted;
+} app_robust;
+
+/* What to measure; everything else stays borrowed. With args->tree the parts that the tree has, all or the
+ * named ones. *out NULL: nothing was asked for; BASE_USAGE for options that mean nothing then. */
+base_status app_robust_open(app_robust **out, const app_robust_args *args,
+                            const app_network *network, const data_source *source,
+                            const app_common *common, bool specimens, base_error *err);
+void app_robust_close(app_robust *robust);
+/* Corrupted images that went through the network. */
+uint64_t app_robust_images(const app_robust *robust);
+/* Passes of a network for each clean image, the clean one included. */
+size_t app_robust_passes(const app_robust *robust);
+/* The clean images of a batch of bytes [count, S, S, 3] as the network's input, borrowed. */
+const float *app_robust_feed(app_robust *robust, const data_batch *batch);
+/* After the pass over the clean images with their logits: all corruptions of the batch. *done: images so
+ * far, all passes counted. Stops between two passes when asked to. */
+base_status app_robust_batch(app_robust *robust, vit_run *run, const float *logits,
+                             const data_batch *batch, app_progress *progress,
+                             uint64_t *done, base_error *err);
+/* Adds the answers of a batch that was just computed to a cell. label_of: where labels come from. bad may
+ * be NULL. clean: whether answers and routing on the clean images are known. */
+base_status app_robust_add(app_robust *robust, measure_cell *cell, const vit_run *run,
+                           const float *logits, const data_batch *batch,
+                           const data_source *source, bool clean, base_error *err);
+/* All parts of the tree, after the clean pass. robust_tree.c */
+base_status app_robust_tree(app_robust *robust, vit_run *run, const app_common *common,
+                            bool skip_bad, base_error *err);
+
+/* ---- an evaluation (eval.c, document.c) -------------------------------------------------------------------- */
 
 enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
 
@@ -67,13 +250,15 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
 /* The pass over the data. Stops early, with what there is, when the user asks to: e->interrupted. */
 base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err);
 void app_eval_close(app_evaluation *e);
-/* Images through the network, corrupted ones included, a second (eval_report.c). */
+/* Images through the network, corrupted ones included, a second. */
 double app_eval_rate(const app_evaluation *e);
-/* The table on stdout (eval_report.c). */
-void app_eval_print(const app_evaluation *e);
-/* All results; NULL: no memory. The schema is in docs/json.md. */
+/* All results but pictures; NULL: no memory. The schema is in docs/json.md. */
 json_t *app_eval_json(const app_evaluation *e, const app_common *common);
-/* One page (eval_page.c). */
-base_status app_eval_page(const app_evaluation *e, const char *path, base_error *err);
+/* The same with the pictures that it names. On failure *out is untouched. */
+base_status app_eval_document(show_document **out, const app_evaluation *e,
+                              const app_common *common, base_error *err);
+
+extern const show_view app_eval_view;      /* view.c */
+extern const show_block app_eval_blocks[]; /* of it */
 
 #endif

@@ -1,7 +1,7 @@
 /* robust.c - accuracy under corruption, on the fly: each image is decoded once, and every corruption of a
  * batch is made in parallel, goes through the network and is forgotten, so that memory does not grow with
  * the number of corruptions. Relied on elsewhere: the pixels are those that `vmoe corrupt` writes. */
-#include "apps/eval/robust_internal.h"
+#include "apps/eval/internal.h"
 
 #include <assert.h>
 #include <omp.h>

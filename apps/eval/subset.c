@@ -4,13 +4,11 @@
  * folders the set has, the softmax is over these alone, and the anomaly score of an image
  * is the negative of its largest probability; ImageNet-O is set against the validation
  * images of its 200 classes, its images being the positives. */
-#include "apps/eval/subset_internal.h"
+#include "apps/eval/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "measure/measure.h"
 
 /* ---- the set ------------------------------------------------------------------------ */
 
