@@ -1,6 +1,7 @@
-/* app_internal.h - what the commands of the program share: the option table and its parser, the
- * options common to all commands, failing with one line, progress, results as JSON.
- * Private to apps/ and its tests. Only apps/ prints: numbers to stdout, the rest to stderr. */
+/* app_internal.h - what the commands of the program share: the option table and its parser,
+ * the options common to all commands, failing with one line, progress, results as JSON.
+ * Private to apps/ and its tests. Only apps/ prints: numbers to stdout, the rest to
+ * stderr. */
 #ifndef APPS_APP_INTERNAL_H
 #define APPS_APP_INTERNAL_H
 
@@ -11,7 +12,7 @@
 #include "show/show.h"
 #include "vit/vit.h"
 
-/* ---- commands (one line each in main.c's table) ----------------------------------------- */
+/* ---- commands (one line each in main.c's table) -------------------------------------- */
 
 enum { APP_DONE = 0, APP_FAILED = 1, APP_USAGE = 2 }; /* exit status */
 
@@ -29,11 +30,12 @@ int app_report(int argc, char **argv);
 int app_compare_command(int argc, char **argv);
 int app_vae_command(int argc, char **argv);
 
-/* ---- options (options.c) ------------------------------------------------------------------ */
+/* ---- options (options.c) ------------------------------------------------------------- */
 
 enum { APP_PRECISION_AUTO = 2 }; /* behind the values of vit_precision */
 
-/* Options that every command has, but for those that mean nothing to it (app_syntax.without). The struct of a command's arguments begins with one of these. */
+/* Options that every command has, but for those that mean nothing to it
+ * (app_syntax.without). The struct of a command's arguments begins with one of these. */
 typedef struct app_common {
     int64_t threads; /* 1..4096; after app_common_apply never 0 */
     int64_t seed;    /* 0..2^53 */
@@ -48,9 +50,10 @@ typedef struct app_common {
 /* threads 0 (all processors), seed 0, fp32, batch 64, limit 0. */
 app_common app_common_defaults(void);
 
-/* Options are fields (base.h) of that struct, with the value's name for --help; flags are BASE_BOOL. The value
- * that the struct holds before parsing is the default: --help prints it, unless help itself says
- * "(default ...)" or the option tells whether it was given (BASE_GIVEN). */
+/* Options are fields (base.h) of that struct, with the value's name for --help; flags are
+ * BASE_BOOL. The value that the struct holds before parsing is the default: --help prints
+ * it, unless help itself says "(default ...)" or the option tells whether it was given
+ * (BASE_GIVEN). */
 #define APP_INT(n, v, member, l, h, ...) BASE_INT(n, member, l, h, __VA_ARGS__, .value = v)
 #define APP_REAL(n, v, member, l, h, ...)                                                  \
     BASE_REAL(n, member, l, h, __VA_ARGS__, .value = v)
@@ -69,51 +72,58 @@ typedef struct app_syntax {
     size_t words_low, words_high;
     const char
         *without; /* common options that mean nothing here: "pin batch"; NULL: it has all */
-    /* Whether an unknown option's name is a setting by another way, whose name goes into out; NULL: no. */
+    /* Whether an unknown option's name is a setting by another way, whose name goes into
+     * out; NULL: no. */
     bool (*hint)(char *out, size_t out_bytes, const char *name);
 } app_syntax;
 
-/* Parses argv[1 ..] into args (whose first member is an app_common) and moves the positional words to
- * words[0 .. *word_count - 1] (argv is reordered; NULL, NULL when syntax->words is NULL). Both "--name value" and
- * "--name=value" are understood, "--" ends the options. True: go on. False: leave with
- * *exit_status, either --help was printed (0) or one line about what is wrong (2). */
+/* Parses argv[1 ..] into args (whose first member is an app_common) and moves the
+ * positional words to words[0 .. *word_count - 1] (argv is reordered; NULL, NULL when
+ * syntax->words is NULL). Both "--name value" and "--name=value" are understood, "--" ends
+ * the options. True: go on. False: leave with *exit_status, either --help was printed (0)
+ * or one line about what is wrong (2). */
 bool app_parse(int *exit_status, void *args, char ***words, size_t *word_count,
                const app_syntax *syntax, int argc, char **argv);
 
-/* The i-th option of a command: its own first, then the common ones that it has; NULL past the end. */
+/* The i-th option of a command: its own first, then the common ones that it has; NULL past
+ * the end. */
 const base_field *app_option_at(const app_syntax *syntax, size_t i);
-/* Prints --help in one of its forms: "" (a text), "=man" (a manual page), "=names" (for completion). False: there is
- * no such form. */
+/* Prints --help in one of its forms: "" (a text), "=man" (a manual page), "=names" (for
+ * completion). False: there is no such form. */
 bool app_help(const app_syntax *syntax, const void *args, const char *form);
-/* Text of a manual page to stdout: what roff would read otherwise is escaped. Up to length characters. */
+/* Text of a manual page to stdout: what roff would read otherwise is escaped. Up to length
+ * characters. */
 void app_man_text(const char *text, size_t length);
 
-/* ---- common work (common.c) ------------------------------------------------------------- */
+/* ---- common work (common.c) ---------------------------------------------------------- */
 
 /* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */
 int app_fail(const char *command, const base_error *err);
-/* Resolves threads (0: app_cpu_count) and precision (app_precision_pick), sets OpenMP's number. Call once after
- * app_parse. */
+/* Resolves threads (0: app_cpu_count) and precision (app_precision_pick), sets OpenMP's
+ * number. Call once after app_parse. */
 void app_common_apply(app_common *common, const char *command);
-/* fp32 or bf16: what was wished for, with one line to stderr where bf16 has no instructions here (fp32 then) or
- * is slower (with the measured ratio); auto: the faster by measurement, said in one line unless quiet. */
+/* fp32 or bf16: what was wished for, with one line to stderr where bf16 has no instructions
+ * here (fp32 then) or is slower (with the measured ratio); auto: the faster by measurement,
+ * said in one line unless quiet. */
 vit_precision app_precision_pick(int wish, const char *command, bool quiet);
 /* One line to stderr unless quiet. */
 void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 3);
-/* From now on INT, TERM, HUP, USR1, USR2 and XCPU only ask to stop; one more INT or TERM, a second later, ends
- * the program at once. Call it before any other thread begins: they inherit the blocked signals. */
+/* From now on INT, TERM, HUP, USR1, USR2 and XCPU only ask to stop; one more INT or TERM, a
+ * second later, ends the program at once. Call it before any other thread begins: they
+ * inherit the blocked signals. */
 void app_stop_install(void);
 bool app_stop_asked(void);
-/* The words of a command as one line that a shell would read back (base_free); NULL: no memory. Parsing moves
- * the words: ask before it. */
+/* The words of a command as one line that a shell would read back (base_free); NULL: no
+ * memory. Parsing moves the words: ask before it. */
 char *app_command_line(int argc, char **argv);
-/* Where results go that are for people: stdout, or stderr where --json - has stdout for itself. */
+/* Where results go that are for people: stdout, or stderr where --json - has stdout for
+ * itself. */
 FILE *app_result_stream(const app_common *common);
 
-/* ---- processors (cores.c) ------------------------------------------------------------------ */
+/* ---- processors (cores.c) ------------------------------------------------------------ */
 
-/* OMP_NUM_THREADS where it is set, else the processors that OpenMP's threads may use, within the quota of a
- * control group; at least 1, at most OMP_THREAD_LIMIT. */
+/* OMP_NUM_THREADS where it is set, else the processors that OpenMP's threads may use,
+ * within the quota of a control group; at least 1, at most OMP_THREAD_LIMIT. */
 int app_cpu_count(void);
 /* Whether OpenMP binds its threads. */
 bool app_is_bound(void);
@@ -121,36 +131,39 @@ bool app_is_bound(void);
 size_t app_cpus_allowed(int *ids, size_t most);
 /* Those that part `part` of `parts` programs side by side should use. */
 size_t app_cpus_part(int *ids, size_t most, size_t part, size_t parts);
-/* With --pin among argv: starts the program again with each of OpenMP's threads bound to a processor, unless
- * that is done or the environment says how to bind them. Call it first of all. */
+/* With --pin among argv: starts the program again with each of OpenMP's threads bound to a
+ * processor, unless that is done or the environment says how to bind them. Call it first of
+ * all. */
 void app_pin(char **argv);
-/* Threads of a loader, with those of the network as helpers. workers: as the user wants, below 0: as the split
- * says. */
+/* Threads of a loader, with those of the network as helpers. workers: as the user wants,
+ * below 0: as the split says. */
 void app_loader_threads(data_loader_config *out, const app_common *common, int64_t workers);
-/* OpenMP's number in a training: the loader's part is left out. Before the loaders are made. */
+/* OpenMP's number in a training: the loader's part is left out. Before the loaders are
+ * made. */
 void app_threads_share(const app_common *common);
 
-/* text on stdout from column `indent`, where the line is already, to column 80, broken between words, and
- * the end of the line (options.c). */
+/* text on stdout from column `indent`, where the line is already, to column 80, broken
+ * between words, and the end of the line (options.c). */
 void app_print_wrapped(const char *text, int indent);
 
-/* ---- waiting (waiting.c) -------------------------------------------------------------------- */
+/* ---- waiting (waiting.c) ------------------------------------------------------------- */
 
-/* Measures whether so many threads have their processors to themselves, some hundredths of a second, and lets
- * threads that wait sleep where they have not. From the main thread, once; the user's own OMP_WAIT_POLICY or
- * GOMP_SPINCOUNT holds, and nothing is measured. */
+/* Measures whether so many threads have their processors to themselves, some hundredths of
+ * a second, and lets threads that wait sleep where they have not. From the main thread,
+ * once; the user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT holds, and nothing is measured. */
 void app_waiting_begin(size_t threads);
 /* The same, and says so on stderr unless quiet. */
 void app_waiting_tell(const app_common *common);
-/* Measures again when the last time is long ago, between steps. True: it is the other way now. */
+/* Measures again when the last time is long ago, between steps. True: it is the other way
+ * now. */
 bool app_waiting_watch(void);
 /* ", asleep while they wait: ..." for the line of the machine, or "". Returns out. */
 const char *app_waiting_text(char *out, size_t out_bytes);
 
-/* ---- progress (progress.c) ---------------------------------------------------------------- */
+/* ---- progress (progress.c) ----------------------------------------------------------- */
 
-/* One updating line on a terminal, a plain line now and then elsewhere, nothing with quiet. All to
- * stderr. Zero it; start, update as often as you like, line for what stays, end. */
+/* One updating line on a terminal, a plain line now and then elsewhere, nothing with quiet.
+ * All to stderr. Zero it; start, update as often as you like, line for what stays, end. */
 typedef struct app_progress {
     bool on, terminal, shown;
     int columns;
@@ -160,7 +173,8 @@ typedef struct app_progress {
     double started, drawn, interval;
 } app_progress;
 
-/* what and unit are borrowed. first: done before this run began (resume); it does not count in the rate. */
+/* what and unit are borrowed. first: done before this run began (resume); it does not count
+ * in the rate. */
 void app_progress_start(app_progress *p, const app_common *common, const char *what,
                         const char *unit, uint64_t total, uint64_t first);
 /* done of total, and a short text of figures: "top-1 81.2 %  loss 0.52". */
@@ -173,18 +187,22 @@ void app_progress_end(app_progress *p);
 /* For data_loader_config.log, user = the app_progress. */
 void app_progress_log(void *progress, const char *line);
 
-/* ---- results as JSON (json.c) ----------------------------------------------------------- */
+/* ---- results as JSON (json.c) -------------------------------------------------------- */
 
-/* The keys of cli.md: vmoe, command, model, data (NULL: left out), seed, precision, threads. The
- * caller adds samples, seconds and the results, and gives it to app_json_write. NULL: no memory. */
+/* The keys of cli.md: vmoe, command, model, data (NULL: left out), seed, precision,
+ * threads. The caller adds samples, seconds and the results, and gives it to
+ * app_json_write. NULL: no memory. */
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data);
-/* Whether the file can be written: asked before work that takes hours, not after it. NULL and "-": yes. */
+/* Whether the file can be written: asked before work that takes hours, not after it. NULL
+ * and "-": yes. */
 base_status app_output_check(const char *path, base_error *err);
-/* All forms of a result: the table where results go to a terminal or a file, the page (html NULL: none), --json. */
+/* All forms of a result: the table where results go to a terminal or a file, the page (html
+ * NULL: none), --json. */
 base_status app_document_write(const app_common *common, const show_document *document,
                                const show_view *view, const char *html, base_error *err);
-/* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json over. */
+/* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json
+ * over. */
 base_status app_json_write(const app_common *common, json_t *json, base_error *err);
 
 #endif

@@ -1,6 +1,6 @@
-/* common.c - what every command does alike: fail with one line, take its threads, notice Ctrl-C,
- * feed a loader what a network wants to see.
- * Relied on elsewhere: the form "vmoe COMMAND: TEXT" and the exit status. */
+/* common.c - what every command does alike: fail with one line, take its threads, notice
+ * Ctrl-C, feed a loader what a network wants to see. Relied on elsewhere: the form "vmoe
+ * COMMAND: TEXT" and the exit status. */
 #include <errno.h>
 #include <omp.h>
 #include <pthread.h>
@@ -70,9 +70,9 @@ FILE *app_result_stream(const app_common *common)
     return common->json && strcmp(common->json, "-") == 0 ? stderr : stdout;
 }
 
-/* What asks a command to end in good order. More than a second after the first, INT and TERM end the
- * program at once: their sender has lost patience. The others come again and again from a queue or a limit
- * (XCPU every second) and mean the same each time. */
+/* What asks a command to end in good order. More than a second after the first, INT and
+ * TERM end the program at once: their sender has lost patience. The others come again and
+ * again from a queue or a limit (XCPU every second) and mean the same each time. */
 static const struct {
     int number;
     bool impatient;
@@ -93,8 +93,8 @@ static bool is_impatient(int number)
     return false;
 }
 
-/* Waits for the signals that all other threads block. Programs like timeout(1) send theirs twice in a row,
- * to the process and to its group: hence the second. */
+/* Waits for the signals that all other threads block. Programs like timeout(1) send theirs
+ * twice in a row, to the process and to its group: hence the second. */
 static void *wait_for_stop(void *user)
 {
     stop_listener *listener = user;
@@ -123,8 +123,9 @@ static bool is_ignored(int number)
 
 void app_stop_install(void)
 {
-    /* Not a handler: oneDNN's generated matrix products use the stack pointer for other things, and the
-     * frame of a handler on their stack lands in the heap (seen with oneDNN 2.6 on AVX-512). */
+    /* Not a handler: oneDNN's generated matrix products use the stack pointer for other
+     * things, and the frame of a handler on their stack lands in the heap (seen with oneDNN
+     * 2.6 on AVX-512). */
     static stop_listener listener;
     pthread_t thread;
 
@@ -140,7 +141,8 @@ void app_stop_install(void)
         return;
     }
     pthread_detach(thread);
-    /* A fork while the thread is being set up would leave its child with locks that nobody opens. */
+    /* A fork while the thread is being set up would leave its child with locks that nobody
+     * opens. */
     while (sem_wait(&listener.there) != 0 && errno == EINTR)
         ;
 }

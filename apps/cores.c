@@ -1,11 +1,14 @@
-/* cores.c - who works on which processor: the network's threads (OpenMP's) and the loaders'.
+/* cores.c - who works on which processor: the network's threads (OpenMP's) and the
+ * loaders'.
  *
- * Of many threads some are the loader's; of few, one loads in the background. Where they are not enough, the
- * network's own threads load while the network waits for them (data_loader_config.together), so that no
- * processor is idle and none has two threads that must not wait. With --pin each thread of the network keeps
- * to one processor, second threads of cores (SMT) last: OpenMP itself does that, but it reads its settings
- * when the program is loaded, so the program sets them and starts itself once more.
- * Relied on elsewhere: where a thread runs changes no result. docs/threads.md is the user's side of this. */
+ * Of many threads some are the loader's; of few, one loads in the background. Where they
+ * are not enough, the network's own threads load while the network waits for them
+ * (data_loader_config.together), so that no processor is idle and none has two threads that
+ * must not wait. With --pin each thread of the network keeps to one processor, second
+ * threads of cores (SMT) last: OpenMP itself does that, but it reads its settings when the
+ * program is loaded, so the program sets them and starts itself once more. Relied on
+ * elsewhere: where a thread runs changes no result. docs/threads.md is the user's side of
+ * this. */
 #include <limits.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -14,7 +17,8 @@
 
 #include "apps/app_internal.h"
 
-/* Set by a program that has pinned itself: its process number, which children do not share. */
+/* Set by a program that has pinned itself: its process number, which children do not
+ * share. */
 static const char pinned_name[] = "VMOE_PINNED";
 
 bool app_is_bound(void)
@@ -24,7 +28,8 @@ bool app_is_bound(void)
 
 size_t app_cpus_allowed(int *ids, size_t most)
 {
-    /* OpenMP has bound the first thread already when it binds threads: ask it, not the kernel */
+    /* OpenMP has bound the first thread already when it binds threads: ask it, not the
+     * kernel */
     size_t count = 0;
 
     if (!app_is_bound())

@@ -1,4 +1,5 @@
-/* corruption.c - options of a command line to corruptions and severities; the frost photographs. */
+/* corruption.c - options of a command line to corruptions and severities; the frost
+ * photographs. */
 #include "apps/corruption_internal.h"
 
 #include <string.h>
@@ -35,9 +36,10 @@ void app_corruptions_print(FILE *out)
                 corrupt_kind_summary((corrupt_kind)k));
 }
 
-/* ---- the crew -------------------------------------------------------------------------- */
+/* ---- the crew ------------------------------------------------------------------------ */
 
-/* The photographs of --frost-dir by the names that the scripts know. The sixth is never drawn. */
+/* The photographs of --frost-dir by the names that the scripts know. The sixth is never
+ * drawn. */
 static base_status frost_load(data_image images[CORRUPT_FROST_COUNT], const char *folder,
                               base_error *err)
 {

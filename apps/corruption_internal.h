@@ -1,13 +1,13 @@
-/* corruption_internal.h - corruptions as options of a command: which of them, how severe, with what
- * settings; and a crew of workers, one a thread. Shared by corrupt, eval, train and bench.
+/* corruption_internal.h - corruptions as options of a command: which of them, how severe,
+ * with what settings; and a crew of workers, one a thread. Shared by corrupt, eval, train
+ * and bench.
  *
  *     app_selection selection = {0};
  *     corrupt_crew crew = {0};
  *     if (app_selection_parse(&selection, &args.corruption, &err) == BASE_OK &&
  *         app_crew_open(&crew, &args.corruption, size, seed, threads, &err) == BASE_OK)
  *         corrupt_apply(crew.worker[thread], ...);
- *     corrupt_crew_close(&crew);
- */
+ *     corrupt_crew_close(&crew); */
 #ifndef APPS_CORRUPTION_INTERNAL_H
 #define APPS_CORRUPTION_INTERNAL_H
 
@@ -50,10 +50,11 @@ void app_corruptions_print(FILE *out);
 /* size: side of the pictures, decides an automatic preset. */
 base_status app_crew_open(corrupt_crew *out, const app_corruption *args, size_t size,
                           uint64_t seed, size_t workers, base_error *err);
-/* What decides the figures beside the images: "frost textures: procedural v1; parameters: table 32, the nearest
- * to 28 pixels". */
+/* What decides the figures beside the images: "frost textures: procedural v1; parameters:
+ * table 32, the nearest to 28 pixels". */
 const char *app_crew_text(char *out, size_t out_bytes, const corrupt_crew *crew);
-/* The same as the keys preset, preset_nearest_to and frost_textures of json (docs/json.md). */
+/* The same as the keys preset, preset_nearest_to and frost_textures of json
+ * (docs/json.md). */
 void app_crew_json(json_t *json, const corrupt_crew *crew);
 
 #endif

@@ -1,6 +1,7 @@
-/* help.c - what a command's table of options says to people: --help, the manual page (--help=man), the names for
- * completion (--help=names). Free to change: the layout. Relied on elsewhere: the build makes the manual pages
- * and the scripts of completion from these. */
+/* help.c - what a command's table of options says to people: --help, the manual page
+ * (--help=man), the names for completion (--help=names). Free to change: the layout. Relied
+ * on elsewhere: the build makes the manual pages and the scripts of completion from
+ * these. */
 #include <ctype.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ static void option_text(char *out, size_t out_bytes, const base_field *o, const 
              default_text(initial, sizeof initial, o, args));
 }
 
-/* ---- --help -------------------------------------------------------------------------------- */
+/* ---- --help -------------------------------------------------------------------------- */
 
 enum { WIDTH = 80 }; /* of --help */
 
@@ -61,8 +62,8 @@ void app_print_wrapped(const char *text, int indent)
     putchar('\n');
 }
 
-/* Text in columns 1..80, broken between words; its own breaks hold but where the sentence goes on (a small
- * letter follows). */
+/* Text in columns 1..80, broken between words; its own breaks hold but where the sentence
+ * goes on (a small letter follows). */
 static void print_lines(const char *text)
 {
     int column = 0;
@@ -124,7 +125,7 @@ static void print_help(const app_syntax *syntax, const void *args)
     printf("  --help                  this text\n");
 }
 
-/* ---- the manual page ------------------------------------------------------------------------ */
+/* ---- the manual page ----------------------------------------------------------------- */
 
 void app_man_text(const char *text, size_t length)
 {
@@ -186,7 +187,7 @@ static void print_man(const app_syntax *syntax, const void *args)
            ".SH SEE ALSO\n\\fBvmoe\\fR(1)\n");
 }
 
-/* ---- names for completion --------------------------------------------------------------------- */
+/* ---- names for completion ------------------------------------------------------------ */
 
 /* "--NAME<tab>KIND<tab>HELP" a line: flag, word, file, dir or choices "a|b|c". */
 static void print_names(const app_syntax *syntax)

@@ -1,5 +1,6 @@
-/* main.c - the program vmoe: finds the command and hands over. A command is one file in apps/ and
- * one line in the table below. Relied on elsewhere: exit status 0 done, 1 failed, 2 wrong usage. */
+/* main.c - the program vmoe: finds the command and hands over. A command is one file in
+ * apps/ and one line in the table below. Relied on elsewhere: exit status 0 done, 1 failed,
+ * 2 wrong usage. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -91,8 +92,8 @@ static void print_version(void)
            app_cpu_count());
 }
 
-/* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, and what is
- * printed would go there. */
+/* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, and
+ * what is printed would go there. */
 static void take_descriptors(void)
 {
     int fd = open("/dev/null", O_RDWR);
@@ -103,7 +104,8 @@ static void take_descriptors(void)
         close(fd);
 }
 
-/* Bytes that OMP_STACKSIZE asks for a thread's stack, "512", "512K", "1M"; 0: it says nothing that we know. */
+/* Bytes that OMP_STACKSIZE asks for a thread's stack, "512", "512K", "1M"; 0: it says
+ * nothing that we know. */
 static uint64_t stack_of_threads(void)
 {
     const char *text = getenv("OMP_STACKSIZE");
@@ -119,8 +121,9 @@ static uint64_t stack_of_threads(void)
                                                   : 10);
 }
 
-/* Limits under which the libraries below us die without a word: oneDNN needs address space to generate its code
- * (about 50 MB beyond what the program has when it is loaded) and stacks for it. One line, false: too low. */
+/* Limits under which the libraries below us die without a word: oneDNN needs address space
+ * to generate its code (about 50 MB beyond what the program has when it is loaded) and
+ * stacks for it. One line, false: too low. */
 static bool limits_suffice(void)
 {
     enum { STACK_LEAST = 128 << 10, SPACE_LEAST = 96 << 20 };

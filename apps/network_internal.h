@@ -32,7 +32,8 @@ typedef struct app_data_args {
 
 /* The options of args into those of a source; the rest stays. */
 void app_data_apply(data_source_options *out, const app_data_args *args);
-/* For data_source_options.indexing: a line on a terminal, a plain one every 30 s elsewhere. */
+/* For data_source_options.indexing: a line on a terminal, a plain one every 30 s
+ * elsewhere. */
 void app_data_indexing(void *user, size_t samples, double seconds, bool done);
 
 /* What options say of MODEL's file in its place; zeroed: as the file says. */
@@ -70,7 +71,8 @@ typedef struct app_view {
 
 app_view app_view_defaults(void);
 
-/* Lines of an option table for a struct `type` with a member `app_view view`: data and pictures. */
+/* Lines of an option table for a struct `type` with a member `app_view view`: data and
+ * pictures. */
 #define APP_SIGHT_OPTIONS                                                                   \
     APP_DATA_OPTIONS(view.data), APP_READING_OPTIONS(view.reading),                         \
         APP_INT(                                                                            \
@@ -109,12 +111,12 @@ typedef struct app_network {
     app_data_args data;  /* as the options say */
 } app_network;
 
-/* Loads MODEL, settles the options of view (NULL: none) and says in one line what was taken from elsewhere or
- * assumed (common NULL: not). The caller closes *out. */
+/* Loads MODEL, settles the options of view (NULL: none) and says in one line what was taken
+ * from elsewhere or assumed (common NULL: not). The caller closes *out. */
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
                              const app_common *common, base_error *err);
-/* The same for a second network beside one that the view is of: its size and routing, and nothing of how the
- * file is read. */
+/* The same for a second network beside one that the view is of: its size and routing, and
+ * nothing of how the file is read. */
 base_status app_network_open_other(app_network *out, const char *word, const app_view *view,
                                    const app_common *common, base_error *err);
 void app_network_close(app_network *network); /* zeroed is fine */
@@ -139,10 +141,11 @@ const char *app_network_name(char *out, size_t out_bytes, const vit_config *conf
 /* What the network saw of one image as a picture again: [C, S, S] normalised to 8 bit. */
 base_status app_network_picture(data_image *out, const app_network *network,
                                 const float *normalised, base_error *err);
-/* ---- what a file leaves open (reading.c) ---------------------------------------------- */
+/* ---- what a file leaves open (reading.c) --------------------------------------------- */
 
-/* vit_model_load with heads and pooling of reading, and then its mean and std; origins say where each setting
- * came from. options: image and classes; NULL: none. The caller destroys *out. */
+/* vit_model_load with heads and pooling of reading, and then its mean and std; origins say
+ * where each setting came from. options: image and classes; NULL: none. The caller destroys
+ * *out. */
 base_status app_model_read(vit_model **out, vit_origins *origins, const char *path,
                            const app_reading *reading, const vit_load_options *options,
                            base_error *err);

@@ -1,6 +1,6 @@
-/* options.c - one table drives parsing, ranges and messages of every command, and what help.c prints of it.
- * Relied on elsewhere: the texts of refusals (tests), both
- * forms "--name value" and "--name=value", exit status 0 for --help and 2 for a refusal. */
+/* options.c - one table drives parsing, ranges and messages of every command, and what
+ * help.c prints of it. Relied on elsewhere: the texts of refusals (tests), both forms
+ * "--name value" and "--name=value", exit status 0 for --help and 2 for a refusal. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static const char *option_name(const void *user, size_t i)
     return o ? o->name : i > 0 && app_option_at(user, i - 1) ? "help" : NULL;
 }
 
-/* ---- parsing --------------------------------------------------------------------------------- */
+/* ---- parsing ------------------------------------------------------------------------- */
 
 typedef struct parse {
     const app_syntax *syntax;

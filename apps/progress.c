@@ -9,7 +9,8 @@
 
 #include "apps/app_internal.h"
 
-/* Seconds between two drawings on a terminal; first and longest pause between two plain lines. */
+/* Seconds between two drawings on a terminal; first and longest pause between two plain
+ * lines. */
 static const double redraw_seconds = 0.1, plain_first = 5.0, plain_longest = 60.0;
 
 enum { PLAIN_COLUMNS = 80 }; /* of a line that is no terminal's */

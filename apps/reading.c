@@ -1,6 +1,7 @@
-/* reading.c - MODEL's file for every command: what the options say of it in its place, and what had to be taken
- * from elsewhere or assumed, told in one line and in the JSON (issue of the whole program: nothing is assumed in
- * silence). Relied on elsewhere: keys `preprocessing` and `network`, the words of vit_origin_name. */
+/* reading.c - MODEL's file for every command: what the options say of it in its place, and
+ * what had to be taken from elsewhere or assumed, told in one line and in the JSON (issue
+ * of the whole program: nothing is assumed in silence). Relied on elsewhere: keys
+ * `preprocessing` and `network`, the words of vit_origin_name. */
 #include <math.h>
 #include <string.h>
 
@@ -57,7 +58,7 @@ void app_network_describe(app_network *network)
                                                                : DATA_FILTER_BILINEAR;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------- */
+/* ---- telling ------------------------------------------------------------------------- */
 
 typedef struct sentence {
     char text[768];

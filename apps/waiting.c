@@ -1,14 +1,17 @@
-/* waiting.c - what threads do that wait for one another: spin while they have their processors to themselves,
- * sleep where they do not. On a machine that others use too, or that has fewer processors than it seems, a thread
- * that spins keeps the processor from the one it waits for: steps take many times as long.
+/* waiting.c - what threads do that wait for one another: spin while they have their
+ * processors to themselves, sleep where they do not. On a machine that others use too, or
+ * that has fewer processors than it seems, a thread that spins keeps the processor from the
+ * one it waits for: steps take many times as long.
  *
- * Decided by measurement: threads meet a few thousand times, and the share of the time that meetings lose which
- * take longer than any processor needs is the share that somebody else has. Once when a command begins, by
- * threads of our own (a program that forks must not have used OpenMP's yet); then now and then between steps by
- * the network's own. OpenMP reads its wait policy when the program is loaded, but GNU's shortens its spinning
- * whenever there are more threads than processors (config/linux/wait.h, do_spin): a team that is made and never
- * used switches to that, its end switches back. Where the user says how to wait (OMP_WAIT_POLICY, GOMP_SPINCOUNT)
- * nothing is measured and nothing done. Relied on elsewhere: how threads wait changes no result. */
+ * Decided by measurement: threads meet a few thousand times, and the share of the time that
+ * meetings lose which take longer than any processor needs is the share that somebody else
+ * has. Once when a command begins, by threads of our own (a program that forks must not
+ * have used OpenMP's yet); then now and then between steps by the network's own. OpenMP
+ * reads its wait policy when the program is loaded, but GNU's shortens its spinning
+ * whenever there are more threads than processors (config/linux/wait.h, do_spin): a team
+ * that is made and never used switches to that, its end switches back. Where the user says
+ * how to wait (OMP_WAIT_POLICY, GOMP_SPINCOUNT) nothing is measured and nothing done.
+ * Relied on elsewhere: how threads wait changes no result. */
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -20,13 +23,14 @@
 
 #include "apps/app_internal.h"
 
-/* Of the probes: how long; from when on a meeting was not the processors' fault; shares of time that switch to
- * sleeping and back; seconds between two probes while the network works. */
+/* Of the probes: how long; from when on a meeting was not the processors' fault; shares of
+ * time that switch to sleeping and back; seconds between two probes while the network
+ * works. */
 static const double first_seconds = 0.02, later_seconds = 0.004, slow_meeting = 0.0002;
 static const double sleep_from = 0.2, spin_below = 0.05, pause_seconds = 10;
 enum { CALM = 3 /* probes in a row that have to be quiet before threads spin again */ };
 
-/* ---- the probe ----------------------------------------------------------------------------------- */
+/* ---- the probe ----------------------------------------------------------------------- */
 
 typedef struct meeting {
     atomic_uint count;   /* threads; 0: not all are there */
@@ -114,7 +118,7 @@ static double lost_by_team(void)
     return m.lost;
 }
 
-/* ---- the switch ---------------------------------------------------------------------------------- */
+/* ---- the switch ---------------------------------------------------------------------- */
 
 /* The one state of a process: how its threads wait. Only the main thread touches it. */
 static struct {
@@ -126,7 +130,8 @@ static struct {
     sem_t go_home;
 } now;
 
-/* Its team makes more threads than there are processors; they sleep until the thread ends and takes them along. */
+/* Its team makes more threads than there are processors; they sleep until the thread ends
+ * and takes them along. */
 static void *crowd_gather(void *user)
 {
     (void)user;

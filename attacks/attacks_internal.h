@@ -1,18 +1,19 @@
 /* attacks_internal.h - what the attacks, the driver and the checks share inside this room.
  *
- * An attack is a method: a small machine that owns one sample at a time. The driver keeps as many lanes as
- * the target takes images; each lane works on one sample. begin writes the first point to look at, the
- * driver evaluates all lanes' points as a batch, next reads the answer and writes the next point, until
- * the method has no more points or the driver has what it wants. Lanes are independent, may be
- * at different steps, are refilled from the queue as soon as they are free, and are worked on by several
- * threads: begin and next touch nothing but their lane. That makes results independent of batch size,
- * compaction and threads (attacks.md 4). */
+ * An attack is a method: a small machine that owns one sample at a time. The driver keeps
+ * as many lanes as the target takes images; each lane works on one sample. begin writes the
+ * first point to look at, the driver evaluates all lanes' points as a batch, next reads the
+ * answer and writes the next point, until the method has no more points or the driver has
+ * what it wants. Lanes are independent, may be at different steps, are refilled from the
+ * queue as soon as they are free, and are worked on by several threads: begin and next
+ * touch nothing but their lane. That makes results independent of batch size, compaction
+ * and threads (attacks.md 4). */
 #ifndef ATTACKS_ATTACKS_INTERNAL_H
 #define ATTACKS_ATTACKS_INTERNAL_H
 
 #include "attacks/attacks.h"
 
-/* ---- methods ------------------------------------------------------------------------------ */
+/* ---- methods ------------------------------------------------------------------------- */
 
 enum { ATTACK_ARRAYS_MAX = 8 };
 
@@ -24,14 +25,14 @@ enum {
     ATTACK_ALL_NORMS = ATTACK_LINF | ATTACK_L2 | ATTACK_L1
 };
 enum {
-    /* Looks for the smallest norm: points may lie outside the budget, the smallest wrongly classified one is
-     * kept, and it breaks the sample when its norm is at most eps. */
+    /* Looks for the smallest norm: points may lie outside the budget, the smallest wrongly
+     * classified one is kept, and it breaks the sample when its norm is at most eps. */
     ATTACK_MINIMAL = 1,
     ATTACK_ALL_STEPS =
         2, /* never stops early: what it counts needs every evaluation (noise) */
     ATTACK_BLACK_BOX = 4, /* never wants a gradient */
-    /* Maximises the target's routing loss in place of one of the logits, never stops early and keeps its
-     * highest point, right or wrong; alone in its run. */
+    /* Maximises the target's routing loss in place of one of the logits, never stops early
+     * and keeps its highest point, right or wrong; alone in its run. */
     ATTACK_ROUTING = 8
 };
 
@@ -53,7 +54,8 @@ typedef enum attack_aim {
     ATTACK_AIM_RANKS /* round after round the classes that the clean logits put next */
 } attack_aim;
 
-/* What a method makes of its options: filled with 1, 1, 1, none, margin before plan is asked. */
+/* What a method makes of its options: filled with 1, 1, 1, none, margin before plan is
+ * asked. */
 typedef struct attack_plan {
     size_t steps;    /* value of lane->step at the end, for the axis of the loss curve */
     size_t restarts; /* rounds of each target */
@@ -104,8 +106,9 @@ typedef struct attack_lane {
     /* What begin and next say. */
     float *point;     /* [D] where to look; holds the last point when next is called */
     attack_loss loss; /* of the next evaluation; begin finds plan.loss */
-    /* A wrongly classified point is a success (true before begin): false for probes. It must be feasible then,
-     * unless the method is MINIMAL; the driver checks and fails otherwise. */
+    /* A wrongly classified point is a success (true before begin): false for probes. It
+     * must be feasible then, unless the method is MINIMAL; the driver checks and fails
+     * otherwise. */
     bool candidate;
     size_t
         step; /* how far of plan.steps; points with the same step share a place on the curve */
@@ -153,30 +156,30 @@ const attack_method *attack_method_find(const char *name);
 base_status attack_spec_parse(attack_spec *out, const char *text, attack_norm norm,
                               base_error *err);
 
-/* ---- random streams ------------------------------------------------------------------------ */
+/* ---- random streams ------------------------------------------------------------------ */
 
-/* The stream of (seed, attack, restart, target rank, sample, step). A method takes one per step and draws
- * from it in a fixed order. */
+/* The stream of (seed, attack, restart, target rank, sample, step). A method takes one per
+ * step and draws from it in a fixed order. */
 base_rng attack_lane_rng(const attack_lane *lane, uint64_t step);
 
-/* ---- geometry: vectors of D floats, sums in double ------------------------------------------ */
+/* ---- geometry: vectors of D floats, sums in double ----------------------------------- */
 
 double attack_norm2(const float *v, size_t count);
 double attack_norm1(const float *v, size_t count);
-/* point = Proj(from + scale * direction(g)): sign for Linf, g / norm2(g) for L2. Not for L1. point may be
- * from or g. */
+/* point = Proj(from + scale * direction(g)): sign for Linf, g / norm2(g) for L2. Not for
+ * L1. point may be from or g. */
 void attack_ascend(float *point, const float *from, const float *g, double scale,
                    const float *x, size_t count, attack_norm norm, double eps);
-/* mask [count] becomes 1 at the k largest of |g| among the coordinates where it is not 0 (lowest
- * index on ties; all of them when there are fewer) and 0 elsewhere; scratch [count] is overwritten.
- * Returns how many are left. */
+/* mask [count] becomes 1 at the k largest of |g| among the coordinates where it is not 0
+ * (lowest index on ties; all of them when there are fewer) and 0 elsewhere; scratch [count]
+ * is overwritten. Returns how many are left. */
 size_t attack_keep_largest(float *mask, float *scratch, const float *g, size_t count,
                            size_t k);
-/* A random start inside the ball and the box: Linf uniform, L2 uniform in the ball, L1 a projected
- * normal. */
+/* A random start inside the ball and the box: Linf uniform, L2 uniform in the ball, L1 a
+ * projected normal. */
 void attack_random_start(float *point, const attack_lane *lane, base_rng *rng);
 
-/* ---- losses ------------------------------------------------------------------------------- */
+/* ---- losses -------------------------------------------------------------------------- */
 
 /* What dlr and dlr-target become with too few classes; others stay (attacks.md 3). */
 attack_loss attack_loss_fallback(attack_loss loss, size_t classes);
@@ -184,10 +187,10 @@ bool attack_loss_is_targeted(attack_loss loss);
 /* z_label - max of the others, NaN when a logit is not finite or there is one class. */
 double attack_margin(const float *logits, size_t classes, int32_t label);
 
-/* ---- APGD's schedule ------------------------------------------------------------------------ */
+/* ---- APGD's schedule ----------------------------------------------------------------- */
 
-/* When APGD with n iterations looks back, and whether the step is halved then (Croce and Hein 2020,
- * section 3.1). */
+/* When APGD with n iterations looks back, and whether the step is halved then (Croce and
+ * Hein 2020, section 3.1). */
 typedef struct attack_apgd_clock {
     size_t spacing, shrink,
         smallest;        /* steps from the last review to the next; how it falls */
@@ -213,7 +216,7 @@ void attack_apgd_plan_dlr(attack_plan *plan, const attack_spec *spec,
 void attack_apgd_plan_target(attack_plan *plan, const attack_spec *spec,
                              const attack_task *task);
 
-/* ---- the run ------------------------------------------------------------------------------- */
+/* ---- the run ------------------------------------------------------------------------- */
 
 /* What one attack knows of one sample. */
 typedef struct attack_trial {
@@ -233,7 +236,8 @@ typedef struct attack_entry {
     attack_result result;
     uint8_t *broke; /* [n] */
     size_t rounds;  /* targets times restarts */
-    /* Sums over samples in units of 2^-20, so that the order of addition does not matter. */
+    /* Sums over samples in units of 2^-20, so that the order of addition does not
+     * matter. */
     int64_t curve_sum[ATTACK_CURVE_MAX];
     size_t curve_samples;
 } attack_entry;
@@ -283,23 +287,24 @@ struct attack_run {
 
 /* Called in one direction: run, drive, groups, lanes, judge, results and task. */
 
-/* ---- task.c ---------------------------------------------------------------------------------- */
+/* ---- task.c -------------------------------------------------------------------------- */
 
 attack_task attack_task_make(const attack_run *run, const attack_spec *spec);
 
-/* ---- judge.c --------------------------------------------------------------------------------- */
+/* ---- judge.c ------------------------------------------------------------------------- */
 
 /* Classifies the clean images once. */
 base_status attack_clean_pass(attack_run *run, base_error *err);
 /* What a lane has come to, but for its success, goes into the run. */
 base_status attack_note(attack_run *run, size_t entry, size_t round,
                         const attack_lane *lane, base_error *err);
-/* Classifies the pending successes by the plain logits; those that repeat break their samples. */
+/* Classifies the pending successes by the plain logits; those that repeat break their
+ * samples. */
 base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_error *err);
 /* result of entry `index` from its trials. */
 void attack_summarise(attack_run *run, size_t index);
 
-/* ---- lanes.c --------------------------------------------------------------------------------- */
+/* ---- lanes.c ------------------------------------------------------------------------- */
 
 /* Whether a sample takes part in a round. */
 bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
@@ -307,8 +312,9 @@ bool attack_is_on(const attack_run *run, const attack_task *task, size_t index,
 /* Gives a sample to a lane; begin of the method. */
 void attack_lane_begin(attack_run *run, const attack_task *task, attack_lane *lane,
                        size_t index, size_t round);
-/* Logits and, if wanted, gradients of the rows first .. first + count of batch_images, whose lanes are in
- * batch_lane; the mean of the plan's eot evaluations. Lanes that are finished get no gradient. */
+/* Logits and, if wanted, gradients of the rows first .. first + count of batch_images,
+ * whose lanes are in batch_lane; the mean of the plan's eot evaluations. Lanes that are
+ * finished get no gradient. */
 base_status attack_evaluate(attack_run *run, const attack_task *task, size_t first,
                             size_t count, bool gradient, base_error *err);
 /* Judges the point that was evaluated, then next of the method. */
@@ -320,7 +326,7 @@ base_status attack_save_if_due(attack_run *run, size_t entry, size_t round,
 void attack_tell(const attack_run *run, size_t entry, size_t round, size_t done,
                  size_t total);
 
-/* ---- groups.c, drive.c ----------------------------------------------------------------------- */
+/* ---- groups.c, drive.c --------------------------------------------------------------- */
 
 /* One round over the fixed groups of fixed_batch. */
 base_status attack_drive_groups(attack_run *run, size_t entry, const attack_task *task,

@@ -1,13 +1,14 @@
-/* drive.c - one attack over all samples it is let at: lanes, batches, early stop (attacks.md 4).
- * A lane is refilled as soon as its sample is finished, so a batch is full until the queue is empty; lanes
- * that need no gradient are evaluated apart, without backward. Free to change: the order of lanes in
- * a batch. Relied on elsewhere: a sample's course depends on its key, its image and the model alone. */
+/* drive.c - one attack over all samples it is let at: lanes, batches, early stop
+ * (attacks.md 4). A lane is refilled as soon as its sample is finished, so a batch is full
+ * until the queue is empty; lanes that need no gradient are evaluated apart, without
+ * backward. Free to change: the order of lanes in a batch. Relied on elsewhere: a sample's
+ * course depends on its key, its image and the model alone. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- evaluating all lanes -------------------------------------------------------------------- */
+/* ---- evaluating all lanes ------------------------------------------------------------ */
 
 static base_status evaluate_lanes(attack_run *run, const attack_task *task, size_t active,
                                   base_error *err)
@@ -46,7 +47,7 @@ static base_status evaluate_lanes(attack_run *run, const attack_task *task, size
     return status;
 }
 
-/* ---- one attack ------------------------------------------------------------------------------ */
+/* ---- one attack ---------------------------------------------------------------------- */
 
 /* The samples whose turn it is in a round. */
 static size_t fill_queue(attack_run *run, const attack_task *task, size_t round)
@@ -59,7 +60,8 @@ static size_t fill_queue(attack_run *run, const attack_task *task, size_t round)
     return count;
 }
 
-/* A lane's success waits among the pending ones, which are confirmed when they fill a batch. */
+/* A lane's success waits among the pending ones, which are confirmed when they fill a
+ * batch. */
 static base_status finish(attack_run *run, size_t entry, size_t round,
                           const attack_lane *lane, base_error *err)
 {

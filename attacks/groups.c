@@ -1,13 +1,14 @@
-/* groups.c - attacks on a model whose answer to an image depends on its neighbours (capacity-limited
- * routing drops tokens for the sake of other images): the composition of every batch is fixed, nothing
- * is compacted, finished samples stay where they are (attacks.md 9.4). What comes out holds for these
- * groups only. Relied on elsewhere: group g is samples g * batch and on, as in the clean pass. */
+/* groups.c - attacks on a model whose answer to an image depends on its neighbours
+ * (capacity-limited routing drops tokens for the sake of other images): the composition of
+ * every batch is fixed, nothing is compacted, finished samples stay where they are
+ * (attacks.md 9.4). What comes out holds for these groups only. Relied on elsewhere: group
+ * g is samples g * batch and on, as in the clean pass. */
 #include "attacks/attacks_internal.h"
 
 #include <string.h>
 
-/* A lane for every sample of the group; those whose turn it is not stand still at what is stored.
- * Returns how many take part. */
+/* A lane for every sample of the group; those whose turn it is not stand still at what is
+ * stored. Returns how many take part. */
 static size_t enter(attack_run *run, const attack_task *task, size_t first, size_t rows,
                     size_t round)
 {
@@ -52,8 +53,9 @@ static base_status evaluate(attack_run *run, const attack_task *task, size_t fir
     return status == BASE_OK ? freed : status;
 }
 
-/* The lanes read their answers. Returns how many go on; the others stand still at their best, or where they
- * ended when there is none (a search for the smallest norm that found no mistake). */
+/* The lanes read their answers. Returns how many go on; the others stand still at their
+ * best, or where they ended when there is none (a search for the smallest norm that found
+ * no mistake). */
 static size_t answer(attack_run *run, const attack_task *task, const attack_result *result,
                      size_t rows)
 {
@@ -77,7 +79,8 @@ static size_t answer(attack_run *run, const attack_task *task, const attack_resu
     return active;
 }
 
-/* Notes what the lanes have come to and judges the successes among all that is stored of the group. */
+/* Notes what the lanes have come to and judges the successes among all that is stored of
+ * the group. */
 static base_status leave(attack_run *run, size_t entry, size_t first, size_t rows,
                          size_t round, base_error *err)
 {

@@ -1,6 +1,7 @@
-/* judge.c - what counts: the clean pass, the confirming pass on stored examples, their 8-bit column, and the
- * sums of an attack. Every verdict here comes from the target's plain logits, the path of ordinary
- * evaluation. Relied on elsewhere: only a confirmed success breaks a sample. */
+/* judge.c - what counts: the clean pass, the confirming pass on stored examples, their
+ * 8-bit column, and the sums of an attack. Every verdict here comes from the target's plain
+ * logits, the path of ordinary evaluation. Relied on elsewhere: only a confirmed success
+ * breaks a sample. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -35,7 +36,7 @@ base_status attack_clean_pass(attack_run *run, base_error *err)
     return BASE_OK;
 }
 
-/* ---- successes ------------------------------------------------------------------------------- */
+/* ---- successes ----------------------------------------------------------------------- */
 
 /* A confirmed success. */
 static void break_sample(attack_run *run, size_t entry, size_t round, size_t row,
@@ -56,8 +57,8 @@ static void break_sample(attack_run *run, size_t entry, size_t round, size_t row
     const int32_t prediction = attack_predict(logits, classes);
     trial->targeted = pending->target >= 0 && prediction == pending->target;
     run->entries[entry].broke[i] = 1;
-    /* The first attack to break a sample owns its example; a later round of a search for the smallest
-     * norm may better it. */
+    /* The first attack to break a sample owns its example; a later round of a search for
+     * the smallest norm may better it. */
     const bool better =
         sample->broken && sample->attack == (int)entry && norm < (double)sample->norm;
     if (sample->broken && !better)
@@ -130,7 +131,8 @@ base_status attack_confirm(attack_run *run, size_t entry, size_t round, base_err
 
 static const double CURVE_LIMIT = 1e6;
 
-/* Rounded to 2^-20, so that sums do not depend on their order; what is not a number counts as 0. */
+/* Rounded to 2^-20, so that sums do not depend on their order; what is not a number counts
+ * as 0. */
 static int64_t curve_unit(double value)
 {
     const double limit = CURVE_LIMIT, unit = 0x1p20;
@@ -177,7 +179,7 @@ base_status attack_note(attack_run *run, size_t entry, size_t round,
     return BASE_OK;
 }
 
-/* ---- sums ------------------------------------------------------------------------------------ */
+/* ---- sums ---------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -236,7 +238,8 @@ static void count_trial(attack_entry *entry, const attack_trial *trial)
         result->by_restart[r]++;
 }
 
-/* Of the curve, see attack_result; the first steps may have no value yet (L1's wider budgets). */
+/* Of the curve, see attack_result; the first steps may have no value yet (L1's wider
+ * budgets). */
 static double late_rise(const attack_result *result, unsigned flags)
 {
     const size_t count = result->curve_count;

@@ -1,7 +1,8 @@
 /* losses.c - what an attacker maximises: value and gradient over the logits of one image.
- * Cross-entropy, margin (Carlini and Wagner 2017) and the difference of logits ratio (Croce and Hein 2020,
- * "Reliable evaluation of adversarial robustness", section 4), each also towards a target.
- * Relied on elsewhere: ties go to the lowest class; too few classes fall back, never fail. */
+ * Cross-entropy, margin (Carlini and Wagner 2017) and the difference of logits ratio (Croce
+ * and Hein 2020, "Reliable evaluation of adversarial robustness", section 4), each also
+ * towards a target. Relied on elsewhere: ties go to the lowest class; too few classes fall
+ * back, never fail. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -84,7 +85,8 @@ static void largest(size_t *order, size_t count, const float *logits, size_t cla
     }
 }
 
-/* log sum exp z - z_c for c = one, negated when towards a target; gradient +-(softmax - e_one). */
+/* log sum exp z - z_c for c = one, negated when towards a target; gradient +-(softmax -
+ * e_one). */
 static double cross_entropy(float *d, const float *z, size_t classes, size_t one,
                             double sign)
 {

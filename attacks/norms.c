@@ -1,8 +1,8 @@
-/* norms.c - the geometry of the budgets: distances, the nearest feasible point, steps uphill, random
- * starts. Source: attacks.md 2; the exact projection on the intersection of an L1 ball and a box
- * follows Croce and Hein 2021, "Mind the box" (arXiv 2103.01208), solved by bisection.
- * Relied on elsewhere: the result is feasible to rounding, x itself is always feasible, and no function
- * here depends on anything but its arguments. */
+/* norms.c - the geometry of the budgets: distances, the nearest feasible point, steps
+ * uphill, random starts. Source: attacks.md 2; the exact projection on the intersection of
+ * an L1 ball and a box follows Croce and Hein 2021, "Mind the box" (arXiv 2103.01208),
+ * solved by bisection. Relied on elsewhere: the result is feasible to rounding, x itself is
+ * always feasible, and no function here depends on anything but its arguments. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -72,7 +72,8 @@ static void project_l2(float *v, const float *x, size_t count, double eps)
     }
 }
 
-/* |d| after soft thresholding by lam and cutting at the face of the box that d points to. */
+/* |d| after soft thresholding by lam and cutting at the face of the box that d points
+ * to. */
 static double l1_part(double d, double x, double lam)
 {
     const double size = fabs(d) - lam, room = d >= 0 ? 1 - x : x;
@@ -149,8 +150,9 @@ static void swap(float *a, float *b)
     *b = kept;
 }
 
-/* The k-th largest of v [count], 1 <= k <= count, whose order is lost. Quickselect, middle of three
- * as pivot, three parts (Dijkstra's flag): ties are common among gradients. O(count) in the mean. */
+/* The k-th largest of v [count], 1 <= k <= count, whose order is lost. Quickselect, middle
+ * of three as pivot, three parts (Dijkstra's flag): ties are common among gradients.
+ * O(count) in the mean. */
 static float kth_largest(float *v, size_t count, size_t k)
 {
     size_t low = 0, high = count - 1;

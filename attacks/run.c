@@ -1,6 +1,6 @@
-/* run.c - a run: what is attacked, by what, with which memory; and what came out.
- * Free to change: how memory is grouped. Relied on elsewhere: a refused create or add leaves nothing
- * behind, and nothing is allocated between attack_run_go and its return. */
+/* run.c - a run: what is attacked, by what, with which memory; and what came out. Free to
+ * change: how memory is grouped. Relied on elsewhere: a refused create or add leaves
+ * nothing behind, and nothing is allocated between attack_run_go and its return. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -72,8 +72,9 @@ static base_status check_data(const float *images, const int32_t *labels, size_t
     return BASE_OK;
 }
 
-/* Hands out the memory of a run; walked twice over the same arena, first to measure, so that the sizes cannot
- * disagree with what is taken. What attacks need of it comes later (grow_lanes). */
+/* Hands out the memory of a run; walked twice over the same arena, first to measure, so
+ * that the sizes cannot disagree with what is taken. What attacks need of it comes later
+ * (grow_lanes). */
 static void plan(attack_run *run)
 {
     base_arena *arena = &run->arena;
@@ -337,7 +338,8 @@ static base_status add_entries(attack_run *run, const attack_spec *specs, size_t
     return BASE_OK;
 }
 
-/* A search for other experts can be made, and stands alone: examples are of one kind in a run. */
+/* A search for other experts can be made, and stands alone: examples are of one kind in a
+ * run. */
 static base_status check_routing(const attack_run *run, const attack_spec *specs,
                                  size_t count, base_error *err)
 {

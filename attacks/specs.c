@@ -1,6 +1,6 @@
-/* specs.c - which attacks there are, what their options mean in text, and the presets.
- * Free to change: the presets' order in the table. Relied on elsewhere: an attack's name keys its random
- * draws, so names never change; "NAME:key=value,..." is what reports quote. */
+/* specs.c - which attacks there are, what their options mean in text, and the presets. Free
+ * to change: the presets' order in the table. Relied on elsewhere: an attack's name keys
+ * its random draws, so names never change; "NAME:key=value,..." is what reports quote. */
 #include "attacks/attacks_internal.h"
 
 #include <string.h>

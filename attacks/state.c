@@ -2,9 +2,9 @@
  *     "VMOEATK2", u64 fingerprint, u64 setup, u64 bytes of the file, u64 entries, u64 the entry at work,
  *     each entry's spec, each sample, each entry, the trials, the examples,
  *     u64 FNV-1a of all bytes before.
- * Numbers as this machine has them: the file is for going on, not for sharing.
- * Relied on elsewhere: a file is known to be whole, and to be of this run, before the run is
- * touched. Free to change: everything, with the number in the magic. */
+ * Numbers as this machine has them: the file is for going on, not for sharing. Relied on
+ * elsewhere: a file is known to be whole, and to be of this run, before the run is touched.
+ * Free to change: everything, with the number in the magic. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -67,7 +67,7 @@ static uint64_t setup_hash(const attack_run *run)
     return hash;
 }
 
-/* ---- one walk for both ways -------------------------------------------------------------------- */
+/* ---- one walk for both ways ---------------------------------------------------------- */
 
 /* Values go to a file, come from one, or are only measured (file NULL). */
 typedef struct stream {
@@ -153,8 +153,8 @@ static void pass_trial(stream *s, attack_trial *trial)
     pass(s, &trial->draws_right, sizeof trial->draws_right);
 }
 
-/* Everything behind the specs, for the first `entries` of the run's attacks; then the examples, whose
- * number is only known when `tried` has been read. */
+/* Everything behind the specs, for the first `entries` of the run's attacks; then the
+ * examples, whose number is only known when `tried` has been read. */
 static void pass_body(stream *s, attack_run *run, size_t entries)
 {
     pass(s, &run->clean_done, sizeof run->clean_done);
@@ -191,7 +191,7 @@ static void pass_head(stream *s, head *h)
     pass(s, &h->at_work, sizeof h->at_work);
 }
 
-/* ---- save ---------------------------------------------------------------------------------- */
+/* ---- save ---------------------------------------------------------------------------- */
 
 base_status attack_run_save(const attack_run *run, const char *path, uint64_t fingerprint,
                             base_error *err)
@@ -223,7 +223,7 @@ base_status attack_run_save(const attack_run *run, const char *path, uint64_t fi
     return base_writer_commit(&out, err); /* a failed write is found there */
 }
 
-/* ---- load ---------------------------------------------------------------------------------- */
+/* ---- load ---------------------------------------------------------------------------- */
 
 /* The hash of all bytes but the last eight is in those. */
 static bool is_whole(FILE *file, uint64_t bytes)

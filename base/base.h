@@ -1,9 +1,9 @@
 /* base.h - the ground floor: what every room of vmoe needs and nothing more.
  *
- * Status and error text, checked sizes, memory that is counted, arenas, keyed random streams,
- * strict number parsing, tables of settings, files that are never half-written, clock and processors.
- * Nothing here prints, exits, or keeps global mutable state (but the allocation counter, and whether
- * the user has asked to stop).
+ * Status and error text, checked sizes, memory that is counted, arenas, keyed random
+ * streams, strict number parsing, tables of settings, files that are never half-written,
+ * clock and processors. Nothing here prints, exits, or keeps global mutable state (but the
+ * allocation counter, and whether the user has asked to stop).
  *
  *     base_error err = {0};
  *     base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 0, 0, 0);
@@ -13,8 +13,7 @@
  *         return app_fail(&err);
  *     fprintf(out.file, "%g\n", u);
  *     if (base_writer_commit(&out, &err) != BASE_OK)
- *         return app_fail(&err);
- */
+ *         return app_fail(&err); */
 #ifndef BASE_BASE_H
 #define BASE_BASE_H
 
@@ -32,7 +31,7 @@
 #define BASE_PRINTF(fmt, args)
 #endif
 
-/* ---- status and error text ------------------------------------------------------------- */
+/* ---- status and error text ----------------------------------------------------------- */
 
 typedef enum base_status {
     BASE_OK = 0,        /* done */
@@ -53,39 +52,43 @@ typedef struct base_error {
     char text[1024];
 } base_error;
 
-/* Fills err (may be NULL) with the formatted text and returns status. A text that is too long is
- * cut. Cannot fail. */
+/* Fills err (may be NULL) with the formatted text and returns status. A text that is too
+ * long is cut. Cannot fail. */
 base_status base_fail(base_error *err, base_status status, const char *format, ...)
     BASE_PRINTF(3, 4);
 
-/* As base_fail with BASE_IO (BASE_NO_MEMORY for ENOMEM), followed by ": " and the text of errno. */
+/* As base_fail with BASE_IO (BASE_NO_MEMORY for ENOMEM), followed by ": " and the text of
+ * errno. */
 base_status base_fail_errno(base_error *err, const char *format, ...) BASE_PRINTF(2, 3);
 
 /* Puts the formatted text in front of err's text (context grows from the inside out). */
 void base_error_prepend(base_error *err, const char *format, ...) BASE_PRINTF(2, 3);
 
-/* Copies name into out (out_bytes including the final 0), control characters and invalid UTF-8 as
- * \xNN, cut with "..." when too long. Returns out. For names that come from files. */
+/* Copies name into out (out_bytes including the final 0), control characters and invalid
+ * UTF-8 as \xNN, cut with "..." when too long. Returns out. For names that come from
+ * files. */
 const char *base_quote(char *out, size_t out_bytes, const char *name);
 
-/* ---- sizes ----------------------------------------------------------------------------- */
+/* ---- sizes --------------------------------------------------------------------------- */
 
 /* *out = a * b (a + b). False, with *out untouched, when the result does not fit. */
 bool base_mul_size(size_t *out, size_t a, size_t b);
 bool base_add_size(size_t *out, size_t a, size_t b);
 
-/* ---- memory ---------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------- */
 
-/* Zeroed memory aligned to 64 bytes, or NULL (also for a product that overflows). bytes 0 gives a
- * valid pointer. Counted by base_alloc_count. Safe from several threads. */
+/* Zeroed memory aligned to 64 bytes, or NULL (also for a product that overflows). bytes 0
+ * gives a valid pointer. Counted by base_alloc_count. Safe from several threads. */
 void *base_alloc(size_t count, size_t bytes_each);
 /* Frees what base_alloc gave; NULL is allowed. */
 void base_free(void *at);
-/* Calls of base_alloc since the start of the process: a test checks that a step makes none. */
+/* Calls of base_alloc since the start of the process: a test checks that a step makes
+ * none. */
 uint64_t base_alloc_count(void);
 
-/* A bump allocator over one block. With at == NULL it only measures: take returns NULL and `used`
- * grows as if it had given memory, so the same planning code sizes and then hands out. */
+/* A bump allocator over one block. With at == NULL it only measures: take returns NULL and
+ * `used` grows as if it had given memory, so the same planning code sizes and then hands
+ * out. */
 typedef struct base_arena {
     unsigned char *at;
     size_t bytes;
@@ -93,15 +96,17 @@ typedef struct base_arena {
     size_t peak;
 } base_arena;
 
-/* count * bytes_each bytes aligned to 64, not zeroed. NULL when measuring, or when the block is full
- * (an impossible state: size it by a measuring pass first). One thread at a time. */
+/* count * bytes_each bytes aligned to 64, not zeroed. NULL when measuring, or when the
+ * block is full (an impossible state: size it by a measuring pass first). One thread at a
+ * time. */
 void *base_arena_take(base_arena *arena, size_t count, size_t bytes_each);
 /* Gives back everything taken since used had the value mark. */
 void base_arena_rewind(base_arena *arena, size_t mark);
 
-/* ---- random streams ----------------------------------------------------------------------
- * Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3").
- * A stream is a value: copy it freely. Two streams with different keys are independent. */
+/* ---- random streams ---------------------------------------------------------------------
+ * Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1,
+ * 2, 3"). A stream is a value: copy it freely. Two streams with different keys are
+ * independent. */
 
 /* What a stream is for. The values are part of every result: never renumber, only add. */
 typedef enum base_purpose {
@@ -132,8 +137,8 @@ typedef struct base_rng {
 
 /* One Philox4x32-10 block. Cannot fail. */
 void base_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
-/* 64-bit hash of count values: h = 0; for each v: h = mix(h ^ v), mix the finaliser of SplitMix64
- * (Steele, Lea, Flood 2014). base_key of {1,2,3} is 0xd0734750fde362b3. */
+/* 64-bit hash of count values: h = 0; for each v: h = mix(h ^ v), mix the finaliser of
+ * SplitMix64 (Steele, Lea, Flood 2014). base_key of {1,2,3} is 0xd0734750fde362b3. */
 uint64_t base_key(const uint64_t *values, size_t count);
 
 /* The stream of (seed, purpose, a, b, c). */
@@ -147,31 +152,35 @@ double base_rng_uniform(base_rng *rng);
 uint64_t base_rng_below(base_rng *rng, uint64_t limit);
 /* Standard normal, Box-Muller, two uniforms a call: no state outside the stream. */
 double base_rng_normal(base_rng *rng);
-/* Beta(a, a), a > 0, from two gammas (Marsaglia and Tsang 2000; the U^(1/a) boost for a < 1). */
+/* Beta(a, a), a > 0, from two gammas (Marsaglia and Tsang 2000; the U^(1/a) boost for a <
+ * 1). */
 double base_rng_beta(base_rng *rng, double a);
 /* Fills out [count] with a permutation of 0 .. count - 1: Fisher-Yates from the top,
  * for i = count - 1 .. 1 swap out[i] and out[below(i + 1)]. */
 void base_rng_permutation(base_rng *rng, uint32_t *out, size_t count);
 
-/* ---- text ------------------------------------------------------------------------------ */
+/* ---- text ---------------------------------------------------------------------------- */
 
-/* The whole of text as a number; false (out untouched) for anything else, nan and inf included. */
+/* The whole of text as a number; false (out untouched) for anything else, nan and inf
+ * included. */
 bool base_parse_real(double *out, const char *text);
 bool base_parse_int(int64_t *out, const char *text); /* decimal only */
-/* value as the shortest decimal that reads back to the same bits into out (room for 32). Returns out. */
+/* value as the shortest decimal that reads back to the same bits into out (room for 32).
+ * Returns out. */
 const char *base_real_text(char *out, size_t out_bytes, double value);
-/* Number of single-character edits between a and b, for "did you mean" (Levenshtein). Both up to 63
- * characters are compared; the rest is ignored. */
+/* Number of single-character edits between a and b, for "did you mean" (Levenshtein). Both
+ * up to 63 characters are compared; the rest is ignored. */
 size_t base_edit_distance(const char *a, const char *b);
-/* Calls next(user, i) for i = 0, 1, ... until it gives NULL; the name nearest to word, or NULL when
- * none is near enough to be meant. For "did you mean". */
+/* Calls next(user, i) for i = 0, 1, ... until it gives NULL; the name nearest to word, or
+ * NULL when none is near enough to be meant. For "did you mean". */
 const char *base_nearest(const char *word, const char *(*next)(const void *user, size_t i),
-                        const void *user);
+                         const void *user);
 
-/* ---- fields ------------------------------------------------------------------------------
- * One named, typed, ranged member of a plain struct. Tables of them, ended by a field without a name,
- * are the options of commands, the keys of recipes, the options of routers and attacks, the settings of
- * a network. A table names its struct once and then takes a line or two a field:
+/* ---- fields -----------------------------------------------------------------------------
+ * One named, typed, ranged member of a plain struct. Tables of them, ended by a field
+ * without a name, are the options of commands, the keys of recipes, the options of routers
+ * and attacks, the settings of a network. A table names its struct once and then takes a
+ * line or two a field:
  *
  *     typedef struct blur { double sigma; int norm; } blur;
  *     #define BASE_STRUCT blur
@@ -237,14 +246,16 @@ typedef struct base_field {
 const base_field *base_field_find(const base_field *fields, const char *name);
 /* The one whose name is nearest to word, for "did you mean"; NULL: the table is empty. */
 const base_field *base_field_nearest(const base_field *fields, const char *word);
-/* Stores text in the member of settings. False, with settings untouched, when it is not what
- * base_field_expected says. */
+/* Stores text in the member of settings. False, with settings untouched, when it is not
+ * what base_field_expected says. */
 bool base_field_set(void *settings, const base_field *field, const char *text);
-/* "a number from 0 to 255 or auto", "one of linf|l2", "true or false" into out, for a refusal. Returns out. */
+/* "a number from 0 to 255 or auto", "one of linf|l2", "true or false" into out, for a
+ * refusal. Returns out. */
 const char *base_field_expected(char *out, size_t out_bytes, const base_field *field);
 /* "1 .. 64", "linf|l2" or "" into out, for a reader. Returns out. */
 const char *base_field_range(char *out, size_t out_bytes, const base_field *field);
-/* The member as text that base_field_set reads back to the same bits (LIST: words with blanks). Returns out. */
+/* The member as text that base_field_set reads back to the same bits (LIST: words with
+ * blanks). Returns out. */
 const char *base_field_text(char *out, size_t out_bytes, const void *settings,
                             const base_field *field);
 /* Whether the member holds what base_field_set would store. */
@@ -265,12 +276,14 @@ typedef struct base_value {
     const char *text;
 } base_value;
 
-/* room [room_bytes]: for the word of a choice. NONE: "auto", a WORD that is NULL, a LIST. */
+/* room [room_bytes]: for the word of a choice. NONE: "auto", a WORD that is NULL, a
+ * LIST. */
 base_value base_field_get(const void *settings, const base_field *field, char *room,
                           size_t room_bytes);
 /* value as text into out, "auto" for NONE. Returns out. */
 const char *base_value_text(char *out, size_t out_bytes, base_value value);
-/* As base_field_set: an integer for a REAL, a whole number for an INT, a word for a CHOICE and the like. */
+/* As base_field_set: an integer for a REAL, a whole number for an INT, a word for a CHOICE
+ * and the like. */
 bool base_field_put(void *settings, const base_field *field, base_value value);
 
 /* The place of word in "a|b|c", -1: not there. */
@@ -278,45 +291,50 @@ int base_choice_find(const char *choices, const char *word);
 /* The i-th word of "a|b|c" into out; false, with out empty, past the end. */
 bool base_choice_word(char *out, size_t out_bytes, const char *choices, size_t i);
 
-/* ---- files ----------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
-/* A file that appears whole or not at all: written beside under a name that nobody can guess
- * (PATH.<16 digits>.part, created exclusively), flushed to disk, renamed. */
+/* A file that appears whole or not at all: written beside under a name that nobody can
+ * guess (PATH.<16 digits>.part, created exclusively), flushed to disk, renamed. */
 typedef struct base_writer {
     FILE *file; /* write here */
     char *path;
     char *part;
 } base_writer;
 
-/* On success *out must end in commit or abandon. A device or pipe is written to as it is; a pipe that nobody
- * reads yet is waited for until the user asks to stop (BASE_INTERRUPTED). */
+/* On success *out must end in commit or abandon. A device or pipe is written to as it is; a
+ * pipe that nobody reads yet is waited for until the user asks to stop
+ * (BASE_INTERRUPTED). */
 base_status base_writer_open(base_writer *out, const char *path, base_error *err);
-/* Flush, fsync, close, rename, fsync of the folder. On failure the part file is gone, an older file
- * of that name is as it was, and err names the path. Closes in any case. */
+/* Flush, fsync, close, rename, fsync of the folder. On failure the part file is gone, an
+ * older file of that name is as it was, and err names the path. Closes in any case. */
 base_status base_writer_commit(base_writer *out, base_error *err);
-/* Closes and removes the part file. Safe after commit (does nothing) and on a zeroed struct. */
+/* Closes and removes the part file. Safe after commit (does nothing) and on a zeroed
+ * struct. */
 void base_writer_abandon(base_writer *out);
 
-/* Opens an ordinary file for reading (close *fd); *bytes, which may be NULL, is its size. A folder, pipe, socket
- * or device is refused at once, without opening it: nothing is waited for. err names the path. */
+/* Opens an ordinary file for reading (close *fd); *bytes, which may be NULL, is its size. A
+ * folder, pipe, socket or device is refused at once, without opening it: nothing is waited
+ * for. err names the path. */
 base_status base_file_open(int *fd, size_t *bytes, const char *path, base_error *err);
 /* The same as a stream (fclose). */
 base_status base_stream_open(FILE **out, const char *path, base_error *err);
-/* Reads a whole file of at most limit bytes; adds a final 0 that is not counted in *bytes. The caller
- * frees *out with base_free. On failure the outputs are untouched and err names the path. */
+/* Reads a whole file of at most limit bytes; adds a final 0 that is not counted in *bytes.
+ * The caller frees *out with base_free. On failure the outputs are untouched and err names
+ * the path. */
 base_status base_file_read(char **out, size_t *bytes, const char *path, size_t limit,
                            base_error *err);
 /* Makes the folder and its parents; an existing one is fine. */
 base_status base_folder_make(const char *path, base_error *err);
 /* Removes a folder and what is in it; a missing one is fine. Does not follow links. */
 base_status base_folder_remove(const char *path, base_error *err);
-/* Puts folder fresh in the place of folder live, atomically where the system can exchange names
- * (renameat2), else by two renames through LIVE.old. What live held before is removed. */
+/* Puts folder fresh in the place of folder live, atomically where the system can exchange
+ * names (renameat2), else by two renames through LIVE.old. What live held before is
+ * removed. */
 base_status base_folder_replace(const char *live, const char *fresh, base_error *err);
 /* printf into new memory (the caller frees it with base_free), or NULL. */
 char *base_text(const char *format, ...) BASE_PRINTF(1, 2);
 
-/* ---- sums of bytes -----------------------------------------------------------------------
+/* ---- sums of bytes ----------------------------------------------------------------------
  * SHA-256 (FIPS 180-4): begin, add as often as you like, end. */
 
 enum { BASE_SHA256_TEXT = 65 };
@@ -336,13 +354,14 @@ void base_sha256_text(char out[BASE_SHA256_TEXT], const void *bytes, size_t coun
 /* Of a whole file. err names it. */
 base_status base_sha256_file(char out[BASE_SHA256_TEXT], const char *path, base_error *err);
 
-/* ---- stopping --------------------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------------------ */
 
-/* The user wants the program to end: who works for long looks here now and then. Safe from any thread. */
+/* The user wants the program to end: who works for long looks here now and then. Safe from
+ * any thread. */
 void base_stop_ask(void);
 bool base_stop_asked(void);
 
-/* ---- machine --------------------------------------------------------------------------- */
+/* ---- machine ------------------------------------------------------------------------- */
 
 /* Seconds of a clock that only goes forward. */
 double base_seconds(void);
@@ -355,8 +374,9 @@ size_t base_peak_bytes(void);
 /* Address space that this process has, 0 if unknown. */
 size_t base_virtual_bytes(void);
 
-/* ---- cores -----------------------------------------------------------------------------
- * A plan of processors: which there are, in which order threads take them, who gets how many. */
+/* ---- cores ------------------------------------------------------------------------------
+ * A plan of processors: which there are, in which order threads take them, who gets how
+ * many. */
 
 /* A processor as the kernel numbers it: one thread of a core. */
 typedef struct base_cpu {
@@ -367,15 +387,17 @@ typedef struct base_cpu {
 } base_cpu;
 
 enum { BASE_CPUS_MAX = 4096 };
-/* Fills ids [most] with the processors that the calling thread may run on, rising; returns how many, 0 when
- * the kernel does not say. */
+/* Fills ids [most] with the processors that the calling thread may run on, rising; returns
+ * how many, 0 when the kernel does not say. */
 size_t base_cpus_allowed(int *ids, size_t most);
-/* Looks up core and package of each; a processor that the kernel says nothing of is a core of package 0. */
+/* Looks up core and package of each; a processor that the kernel says nothing of is a core
+ * of package 0. */
 void base_cpus_describe(base_cpu *out, const int *ids, size_t count);
-/* Sorts by package, core and id; siblings_last: the first processor of every core before any second. */
+/* Sorts by package, core and id; siblings_last: the first processor of every core before
+ * any second. */
 void base_cpus_order(base_cpu *cpus, size_t count, bool siblings_last);
-/* Keeps part `part` of `parts`, whole cores where they go round, at the front and returns how many those are,
- * at least 1 of count >= 1. Programs side by side take a part each. */
+/* Keeps part `part` of `parts`, whole cores where they go round, at the front and returns
+ * how many those are, at least 1 of count >= 1. Programs side by side take a part each. */
 size_t base_cpus_part(base_cpu *cpus, size_t count, size_t part, size_t parts);
 
 /* How the threads of a program that trains are shared out. */
@@ -384,13 +406,16 @@ typedef struct base_thread_split {
     size_t loaders; /* beside it, in the background */
 } base_thread_split;
 
-/* threads at least 1. From 8 on the loader has one in eight of them and the network the others; fewer are
- * all the network's, with one loader thread that runs in the gaps. workers: loader threads that the user
- * wants, below 0: these. The network's number depends on threads alone. */
+/* threads at least 1. From 8 on the loader has one in eight of them and the network the
+ * others; fewer are all the network's, with one loader thread that runs in the gaps.
+ * workers: loader threads that the user wants, below 0: these. The network's number depends
+ * on threads alone. */
 base_thread_split base_threads_split(size_t threads, int64_t workers);
-/* The calling thread may run on these processors alone. False: the kernel refuses, nothing changed. */
+/* The calling thread may run on these processors alone. False: the kernel refuses, nothing
+ * changed. */
 bool base_thread_allow(const int *ids, size_t count);
-/* From now on the calling thread gives way to the others of this program (SCHED_BATCH, a nice value 5 higher). */
+/* From now on the calling thread gives way to the others of this program (SCHED_BATCH, a
+ * nice value 5 higher). */
 void base_thread_background(void);
 
 #endif

@@ -8,8 +8,8 @@
  * Cannot fail (see file.c). */
 void base_folder_sync_parent(const char *path);
 
-/* base_folder_replace for file systems that cannot exchange two names; live exists. Tested apart,
- * because most systems can. */
+/* base_folder_replace for file systems that cannot exchange two names; live exists. Tested
+ * apart, because most systems can. */
 base_status base_folder_replace_renaming(const char *live, const char *fresh,
                                          base_error *err);
 

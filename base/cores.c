@@ -1,9 +1,10 @@
 /* cores.c - which processors a program's threads share, and how.
  *
- * The kernel numbers processors as it likes: here they are put in the order in which threads should take
- * them, one of every core first, package by package, and the second threads of the cores (SMT) last.
- * Free to change: where Linux keeps the answers. Relied on elsewhere: the split of threads depends on their
- * number alone, because sums of the network depend on how many threads it has. */
+ * The kernel numbers processors as it likes: here they are put in the order in which
+ * threads should take them, one of every core first, package by package, and the second
+ * threads of the cores (SMT) last. Free to change: where Linux keeps the answers. Relied on
+ * elsewhere: the split of threads depends on their number alone, because sums of the
+ * network depend on how many threads it has. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* ---- pure: order, parts, split ------------------------------------------------------------------- */
+/* ---- pure: order, parts, split ------------------------------------------------------- */
 
 static int compare_ints(int a, int b)
 {
@@ -50,7 +51,8 @@ void base_cpus_order(base_cpu *cpus, size_t count, bool siblings_last)
         qsort(cpus, count, sizeof *cpus, by_sibling);
 }
 
-/* Where core number `core` of the processors in core order begins; count behind the last. */
+/* Where core number `core` of the processors in core order begins; count behind the
+ * last. */
 static size_t core_start(const base_cpu *cpus, size_t count, size_t core)
 {
     size_t at = 0;
@@ -95,7 +97,7 @@ base_thread_split base_threads_split(size_t threads, int64_t workers)
                                .loaders = workers < 0 ? loaders : (size_t)workers};
 }
 
-/* ---- what the kernel says ------------------------------------------------------------------------- */
+/* ---- what the kernel says ------------------------------------------------------------ */
 
 size_t base_cpus_allowed(int *ids, size_t most)
 {
@@ -142,7 +144,8 @@ static int topology(int id, const char *name, int other)
 void base_cpus_describe(base_cpu *out, const int *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        /* the lowest of a core's processors is its name: core_id repeats in every package */
+        /* the lowest of a core's processors is its name: core_id repeats in every
+         * package */
         const int older = topology(ids[i], "thread_siblings_list", ids[i]);
 
         out[i] = (base_cpu){.id = ids[i],
@@ -151,7 +154,7 @@ void base_cpus_describe(base_cpu *out, const int *ids, size_t count)
     }
 }
 
-/* ---- this thread ----------------------------------------------------------------------------------- */
+/* ---- this thread --------------------------------------------------------------------- */
 
 bool base_thread_allow(const int *ids, size_t count)
 {
@@ -173,8 +176,8 @@ bool base_thread_allow(const int *ids, size_t count)
 
 void base_thread_background(void)
 {
-    /* Not SCHED_IDLE: where others keep all processors busy such a thread makes no progress, and who waits
-     * for it neither. */
+    /* Not SCHED_IDLE: where others keep all processors busy such a thread makes no
+     * progress, and who waits for it neither. */
     enum { LESS = 5, LEAST = 19 };
     const struct sched_param none = {0};
     const id_t thread = (id_t)gettid(); /* Linux keeps a priority for each */

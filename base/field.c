@@ -1,13 +1,14 @@
-/* field.c - tables of named, typed, ranged members of plain structs: text in and out, ranges, the
- * nearest name. Whoever refuses a value words the refusal; what was expected is said here.
- * Relied on elsewhere: texts that read back to the same bits, and the texts of what was expected. */
+/* field.c - tables of named, typed, ranged members of plain structs: text in and out,
+ * ranges, the nearest name. Whoever refuses a value words the refusal; what was expected is
+ * said here. Relied on elsewhere: texts that read back to the same bits, and the texts of
+ * what was expected. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/base.h"
 
-/* ---- words ------------------------------------------------------------------------------ */
+/* ---- words --------------------------------------------------------------------------- */
 
 bool base_choice_word(char *out, size_t out_bytes, const char *choices, size_t i)
 {
@@ -58,7 +59,7 @@ const base_field *base_field_nearest(const base_field *fields, const char *word)
     return best;
 }
 
-/* ---- a member and its value -------------------------------------------------------------- */
+/* ---- a member and its value ---------------------------------------------------------- */
 
 /* A member of 4 or 8 bytes. */
 static int64_t load_whole(const char *at, size_t bytes)
@@ -94,7 +95,8 @@ static bool in_range(const base_field *f, double value)
     return f->low == f->high || (value >= f->low && value <= f->high);
 }
 
-/* low and high are rounded when they do not fit a double: the upper one is compared as it is. */
+/* low and high are rounded when they do not fit a double: the upper one is compared as it
+ * is. */
 static bool whole_allowed(const base_field *f, int64_t value)
 {
     if (f->bytes < sizeof value && (value < INT32_MIN || value > INT32_MAX))
@@ -212,7 +214,7 @@ bool base_field_put(void *settings, const base_field *field, base_value value)
     return good;
 }
 
-/* ---- text ------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------- */
 
 /* "0.031" or "8/255". */
 static bool parse_share(double *out, const char *text)

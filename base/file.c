@@ -1,7 +1,7 @@
 /* file.c - files that appear whole or not at all, and reading a whole file within a limit.
  * Follows the write, fsync, rename, fsync-the-folder order of sqlite and git. Relied on
- * elsewhere: that a failed commit leaves the older file as it was, and that two programs which write the
- * same file at once both succeed (the later one stands). */
+ * elsewhere: that a failed commit leaves the older file as it was, and that two programs
+ * which write the same file at once both succeed (the later one stands). */
 #include "base/base.h"
 #include "base/base_internal.h"
 
@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------- */
 
-/* A folder that cannot be synced (some network file systems refuse) is no failure: the rename has
- * happened, and the file under the new name is whole either way. */
+/* A folder that cannot be synced (some network file systems refuse) is no failure: the
+ * rename has happened, and the file under the new name is whole either way. */
 void base_folder_sync_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -43,8 +43,9 @@ static void writer_free(base_writer *out)
     *out = (base_writer){0};
 }
 
-/* A new file beside path, its name into *part (base_free): exclusive, so that neither a link that somebody
- * laid there nor another program's file is written into. -1 with errno. */
+/* A new file beside path, its name into *part (base_free): exclusive, so that neither a
+ * link that somebody laid there nor another program's file is written into. -1 with
+ * errno. */
 static int part_open(char **part, const char *path)
 {
     enum { TRIALS = 16, TAIL = sizeof ".0123456789abcdef.part" };
@@ -70,7 +71,8 @@ static int part_open(char **part, const char *path)
     return fd;
 }
 
-/* A pipe or device as it is. Opening a pipe waits for its reader: here so that the wish to stop is heard. */
+/* A pipe or device as it is. Opening a pipe waits for its reader: here so that the wish to
+ * stop is heard. */
 static int direct_open(const char *path)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
@@ -93,8 +95,8 @@ base_status base_writer_open(base_writer *out, const char *path, base_error *err
 
     if (exists && S_ISDIR(info.st_mode))
         return base_fail(err, BASE_IO, "'%s' is a folder, expected a file", path);
-    /* A link keeps its place and its target is renewed; a device or pipe cannot be renamed over
-     * (it would vanish), so it is written to as it is and has no part file. */
+    /* A link keeps its place and its target is renewed; a device or pipe cannot be renamed
+     * over (it would vanish), so it is written to as it is and has no part file. */
     const bool direct = exists && !S_ISREG(info.st_mode);
     char *real = exists && !direct ? realpath(path, NULL) : NULL;
     w.path = base_text("%s", real ? real : path);
@@ -171,10 +173,11 @@ void base_writer_abandon(base_writer *out)
     writer_free(out);
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------- */
 
-/* Reads on until the end of file or limit + 1 bytes. The buffer of capacity bytes doubles: files
- * below /proc do not tell their size. *out and *used hold what there is in any case. */
+/* Reads on until the end of file or limit + 1 bytes. The buffer of capacity bytes doubles:
+ * files below /proc do not tell their size. *out and *used hold what there is in any
+ * case. */
 static base_status read_all(char **out, size_t *used, size_t capacity, int fd,
                             const char *path, size_t limit, base_error *err)
 {

@@ -1,6 +1,6 @@
-/* folder.c - making, removing and exchanging whole folders.
- * Relied on elsewhere: folder_replace never leaves a moment without a whole folder under one of
- * the names LIVE and LIVE.old. */
+/* folder.c - making, removing and exchanging whole folders. Relied on elsewhere:
+ * folder_replace never leaves a moment without a whole folder under one of the names LIVE
+ * and LIVE.old. */
 #include "base/base.h"
 #include "base/base_internal.h"
 
@@ -52,7 +52,8 @@ base_status base_folder_make(const char *path, base_error *err)
     return status;
 }
 
-/* Removes what the folder name in the folder at holds, then itself. False with errno set. */
+/* Removes what the folder name in the folder at holds, then itself. False with errno
+ * set. */
 static bool remove_tree(int at, const char *name)
 {
     const int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

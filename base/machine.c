@@ -1,6 +1,6 @@
-/* machine.c - clock, processors and memory of the machine as far as this process may use it.
- * Free to change: where Linux keeps the answers. None of these functions allocates through
- * base_alloc, so a training step may call them. */
+/* machine.c - clock, processors and memory of the machine as far as this process may use
+ * it. Free to change: where Linux keeps the answers. None of these functions allocates
+ * through base_alloc, so a training step may call them. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -48,7 +48,8 @@ static bool read_small(char *out, size_t bytes, const char *path)
     return true;
 }
 
-/* The number that text begins with, after blanks; returns what follows it, NULL without one. */
+/* The number that text begins with, after blanks; returns what follows it, NULL without
+ * one. */
 static const char *next_number(long long *out, const char *text)
 {
     char *end;
@@ -61,7 +62,8 @@ static const char *next_number(long long *out, const char *text)
     return end;
 }
 
-/* Processors in the affinity mask; machines with more than CPU_SETSIZE need a wider mask. */
+/* Processors in the affinity mask; machines with more than CPU_SETSIZE need a wider
+ * mask. */
 static int affinity_count(void)
 {
     for (int wide = CPU_SETSIZE; wide <= 64 * CPU_SETSIZE; wide *= 4) {
@@ -79,8 +81,8 @@ static int affinity_count(void)
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* Whole processors of quota per period, at least 1: with a fraction more, threads that wait for
- * one another would be stopped together. INT_MAX: no limit. */
+/* Whole processors of quota per period, at least 1: with a fraction more, threads that wait
+ * for one another would be stopped together. INT_MAX: no limit. */
 static int quota_count(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0)
@@ -89,8 +91,8 @@ static int quota_count(long long quota, long long period)
     return count < 1 ? 1 : count > INT_MAX ? INT_MAX : (int)count;
 }
 
-/* The quota that one control group sets: version 2 has "QUOTA PERIOD" or "max PERIOD" in one
- * file, version 1 two files (kernel: cgroup-v2.rst, sched-bwc.rst). */
+/* The quota that one control group sets: version 2 has "QUOTA PERIOD" or "max PERIOD" in
+ * one file, version 1 two files (kernel: cgroup-v2.rst, sched-bwc.rst). */
 static int group_limit(const char *folder)
 {
     char path[PATH_MAX + 32], text[128];
@@ -110,8 +112,8 @@ static int group_limit(const char *folder)
     return quota_count(quota, period);
 }
 
-/* The smallest quota of root/group and the groups above it. In a container the group may name a
- * path that only the host sees: then root itself is what counts. */
+/* The smallest quota of root/group and the groups above it. In a container the group may
+ * name a path that only the host sees: then root itself is what counts. */
 static int chain_limit(const char *root, const char *group)
 {
     char folder[PATH_MAX];
@@ -175,7 +177,8 @@ int base_cpu_count(void)
     return count < 1 ? 1 : count;
 }
 
-/* The figure of a line "NAME:  1234 kB" of /proc/self/status in bytes, 0 if there is none. */
+/* The figure of a line "NAME:  1234 kB" of /proc/self/status in bytes, 0 if there is
+ * none. */
 static size_t status_bytes(const char *name)
 {
     char text[4096];

@@ -1,5 +1,5 @@
-/* memory.c - checked sizes, counted blocks, and the bump allocator that plans memory.
- * Free to change: how a block is had. Relied on elsewhere: zeroed, 64-byte aligned, counted; an
+/* memory.c - checked sizes, counted blocks, and the bump allocator that plans memory. Free
+ * to change: how a block is had. Relied on elsewhere: zeroed, 64-byte aligned, counted; an
  * arena without a block measures exactly what an arena with one takes. */
 #include "base/base.h"
 
@@ -9,8 +9,9 @@
 #include <sys/mman.h>
 
 enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
-/* Blocks from `large` bytes on are laid on whole pages of `huge` bytes, which the kernel is asked for: loops over
- * many rows then miss the address cache (TLB) far less often. Where it has none, nothing changes. */
+/* Blocks from `large` bytes on are laid on whole pages of `huge` bytes, which the kernel is
+ * asked for: loops over many rows then miss the address cache (TLB) far less often. Where
+ * it has none, nothing changes. */
 static const size_t huge = (size_t)2 << 20, large = (size_t)4 << 20;
 
 static _Atomic uint64_t alloc_calls;

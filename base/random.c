@@ -1,7 +1,8 @@
-/* random.c - keyed random streams: the same key gives the same numbers on every machine, in any
- * thread, in any order. Follows Salmon, Moraes, Dror and Shaw 2011 (Philox), Steele, Lea and
- * Flood 2014 (the hash), Lemire 2019 (bounded integers), Box and Muller 1958, Marsaglia and Tsang
- * 2000 (gamma). Nothing here is free to change: every stored result depends on it. */
+/* random.c - keyed random streams: the same key gives the same numbers on every machine, in
+ * any thread, in any order. Follows Salmon, Moraes, Dror and Shaw 2011 (Philox), Steele,
+ * Lea and Flood 2014 (the hash), Lemire 2019 (bounded integers), Box and Muller 1958,
+ * Marsaglia and Tsang 2000 (gamma). Nothing here is free to change: every stored result
+ * depends on it. */
 #include "base/base.h"
 
 #include <assert.h>
@@ -126,8 +127,9 @@ static double log_gamma_value(base_rng *rng, double a)
     }
 }
 
-/* In logarithms, because for a small a both gammas are often below the smallest double. The boost
- * Gamma(a) = Gamma(a + 1) * U^(1/a) divides the difference of the two log U at the end. */
+/* In logarithms, because for a small a both gammas are often below the smallest double. The
+ * boost Gamma(a) = Gamma(a + 1) * U^(1/a) divides the difference of the two log U at the
+ * end. */
 double base_rng_beta(base_rng *rng, double a)
 {
     assert(a > 0.0);

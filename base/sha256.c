@@ -1,5 +1,5 @@
-/* sha256.c - SHA-256 (FIPS 180-4): by it a report names the checkpoint and the samples that it is of,
- * and tests name pixels. Relied on elsewhere: the digits. */
+/* sha256.c - SHA-256 (FIPS 180-4): by it a report names the checkpoint and the samples that
+ * it is of, and tests name pixels. Relied on elsewhere: the digits. */
 #include "base/base.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
-/* status.c - status codes with one line of text, and names made safe to print.
- * Follows git's and systemd's rules for messages (style.md 2.4). Free to change: the buffers.
- * Relied on elsewhere: base_fail returns the status it was given and never fails itself; a text is
- * one line, whatever the names in it. */
+/* status.c - status codes with one line of text, and names made safe to print. Follows
+ * git's and systemd's rules for messages (style.md 2.4). Free to change: the buffers.
+ * Relied on elsewhere: base_fail returns the status it was given and never fails itself; a
+ * text is one line, whatever the names in it. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -9,8 +9,8 @@
 
 enum { LONGEST = 8192, TAIL = 256 };
 
-/* One printable line: names in it may hold anything. A text that is too long loses its middle,
- * because the subject stands at the beginning and the reason at the end. */
+/* One printable line: names in it may hold anything. A text that is too long loses its
+ * middle, because the subject stands at the beginning and the reason at the end. */
 static void put_text(base_error *err, const char *text)
 {
     char safe[LONGEST];

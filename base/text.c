@@ -1,6 +1,6 @@
 /* text.c - numbers from text without surprises, distance between words, formatted memory.
- * Relied on elsewhere: a number is the whole text, decimal, finite; the point is a point whatever
- * the locale says. */
+ * Relied on elsewhere: a number is the whole text, decimal, finite; the point is a point
+ * whatever the locale says. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -21,8 +21,8 @@ static const char *skip_sign(const char *s)
     return *s == '+' || *s == '-' ? s + 1 : s;
 }
 
-/* [sign] digits [. digits] [e [sign] digits], with a digit on at least one side of the point:
- * strtod alone would also take blanks, hexadecimal, inf and nan. */
+/* [sign] digits [. digits] [e [sign] digits], with a digit on at least one side of the
+ * point: strtod alone would also take blanks, hexadecimal, inf and nan. */
 static bool is_real(const char *s)
 {
     s = skip_sign(s);

@@ -99,8 +99,8 @@ typedef enum corrupt_preset {
 
 const char *corrupt_preset_name(corrupt_preset preset); /* "224" */
 size_t corrupt_preset_side(corrupt_preset preset);      /* 224 */
-/* The table whose images are nearest to this size, by the side of a square of the same area; the larger of two
- * that are as near. */
+/* The table whose images are nearest to this size, by the side of a square of the same
+ * area; the larger of two that are as near. */
 corrupt_preset corrupt_preset_of_size(size_t height, size_t width);
 
 /* A frost photograph: [height, width, 3], 8 bit, borrowed while the set is created. */
@@ -187,19 +187,20 @@ double corrupt_relative_mce(const corrupt_errors *errors, double alexnet_clean);
 double corrupt_mean_error(const corrupt_errors *errors, corrupt_kind kind);
 double corrupt_bench_error(const corrupt_errors *errors);
 
-/* ---- as people write them --------------------------------------------------------------- */
+/* ---- as people write them ------------------------------------------------------------ */
 
 enum { CORRUPT_PAIRS_MAX = CORRUPT_KIND_COUNT * CORRUPT_SEVERITY_MAX };
 
-/* Adds the kinds of a list ("fog,noise") of names and groups (noise, blur, weather, digital, extra, bench,
- * all) to kinds; sets *clean for "clean". BASE_USAGE names the word and the nearest known one. */
+/* Adds the kinds of a list ("fog,noise") of names and groups (noise, blur, weather,
+ * digital, extra, bench, all) to kinds; sets *clean for "clean". BASE_USAGE names the word
+ * and the nearest known one. */
 base_status corrupt_kinds_add(bool kinds[CORRUPT_KIND_COUNT], bool *clean, const char *list,
                               base_error *err);
 /* Adds the severities of "3", "1-3", "1,5". */
 base_status corrupt_severities_add(bool severities[CORRUPT_SEVERITY_MAX + 1],
                                    const char *list, base_error *err);
 
-/* ---- a worker for each thread ------------------------------------------------------------ */
+/* ---- a worker for each thread -------------------------------------------------------- */
 
 typedef struct corrupt_crew {
     corrupt_set *set;
@@ -213,8 +214,8 @@ typedef struct corrupt_crew {
 
 base_status corrupt_crew_open(corrupt_crew *out, const corrupt_config *config,
                               size_t workers, base_error *err);
-/* Tries every pair once on pictures of size x size, so that what cannot be done is refused before the work
- * begins, and later only memory can fail. */
+/* Tries every pair once on pictures of size x size, so that what cannot be done is refused
+ * before the work begins, and later only memory can fail. */
 base_status corrupt_crew_check(const corrupt_crew *crew, const corrupt_pair *pairs,
                                size_t count, size_t size, base_error *err);
 void corrupt_crew_close(corrupt_crew *crew); /* zeroed is fine */

@@ -1,6 +1,6 @@
 /* augment.c - what training does to a shaped picture: erasing; and to a batch: mixup,
- * cutmix. Follows data.md 8 (timm's mixing and erasing); crop and flip: transform.c. Free to
- * change: the loops. Relied on elsewhere: the order of draws, which is part of every
+ * cutmix. Follows data.md 8 (timm's mixing and erasing); crop and flip: transform.c. Free
+ * to change: the loops. Relied on elsewhere: the order of draws, which is part of every
  * result. */
 #include "data/data_internal.h"
 
@@ -94,7 +94,8 @@ static void ring_mix(float *images, size_t at, size_t values, size_t count, size
 
     for (size_t done = 0; done < values; done += AT_ONCE) {
         const size_t n = values - done < AT_ONCE ? values - done : AT_ONCE;
-        /* Samples in an order in which each partner is still as it was, but for the last. */
+        /* Samples in an order in which each partner is still as it was, but for the
+         * last. */
         float *x = images + at + done + (next ? 0 : (count - 1) * step);
         memcpy(first, x, n * sizeof *first);
         for (size_t i = 0; i < count; i++) {

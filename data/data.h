@@ -123,7 +123,8 @@ base_status data_resize(data_image *out, const data_image *in, const data_box *f
 base_status data_eval_transform(data_image *out, const data_image *in, size_t resize,
                                 size_t crop, data_filter filter, data_scratch *scratch,
                                 base_error *err);
-/* The same, but both sides become resize whatever the aspect ratio (timm's crop_mode = squash). */
+/* The same, but both sides become resize whatever the aspect ratio (timm's crop_mode =
+ * squash). */
 base_status data_eval_squash(data_image *out, const data_image *in, size_t resize,
                              size_t crop, data_filter filter, data_scratch *scratch,
                              base_error *err);
@@ -165,11 +166,10 @@ typedef struct data_source_options {
 /* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx, ilsvrc, kaggle, wds,
  * list, cifar-bin, images or imagenet-c (docs/data.md). idx: a folder with one pair of
  * files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
- * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself.
- * "held-N:DATA" is N samples of DATA drawn once and for all, "rest-N:DATA" all the others: what
- * is tuned on the one was not trained on in the other (of a layout with several parts, of its
- * training part). options may be NULL. The caller closes
- * *out. */
+ * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. "held-N:DATA"
+ * is N samples of DATA drawn once and for all, "rest-N:DATA" all the others: what is tuned
+ * on the one was not trained on in the other (of a layout with several parts, of its
+ * training part). options may be NULL. The caller closes *out. */
 base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err);
 void data_source_close(data_source *source);
@@ -317,19 +317,20 @@ typedef struct data_loader_config {
     size_t batch; /* images a batch, of all ranks together */
     size_t limit; /* > 0: the first limit samples of the seeded order, always the same */
     uint64_t seed;
-    /* Evaluation: in the order of training's epoch 0 in place of the data's own, where the images
-     * of a batch must not be of one class. */
+    /* Evaluation: in the order of training's epoch 0 in place of the data's own, where the
+     * images of a batch must not be of one class. */
     bool shuffled;
-    /* Workers, 0: load while the caller waits, in its thread or by its helpers; same batches. */
+    /* Workers, 0: load while the caller waits, in its thread or by its helpers; same
+     * batches. */
     size_t threads;
-    /* Threads of the caller's that load too while it waits for a batch, 0: none. together calls
-     * member(arg, i) for each i below count, at the same time as far as it can, and returns when all
-     * have returned. */
+    /* Threads of the caller's that load too while it waits for a batch, 0: none. together
+     * calls member(arg, i) for each i below count, at the same time as far as it can, and
+     * returns when all have returned. */
     size_t helpers;
     void (*together)(size_t count, void (*member)(void *arg, size_t i), void *arg);
     size_t queue; /* batch slots, 3 */
-    /* Called by each worker thread before its first batch, NULL: never. The place to say what the
-     * system should do with it: its priority, its processors. */
+    /* Called by each worker thread before its first batch, NULL: never. The place to say
+     * what the system should do with it: its priority, its processors. */
     void (*enter)(void *user);
     void *enter_user;
     /* The system is told which files come in the next batch, so that it reads while this
@@ -364,10 +365,10 @@ typedef struct data_loader_config {
     bool skip_bad; /* evaluation: count a bad sample as wrong instead of failing */
     /* Training, NULL: none. Changes the picture [size, size, channels] in place, after its
      * geometry and before it is normalised; keep its measures and its memory. Called from
-     * the workers: worker is below threads + helpers (0 when both are 0), one call of a worker
-     * at a time. What it does must follow from (epoch, sample, copy) alone; copy counts the
-     * repeats of a sample and its use as a replacement. It should fail for want of memory
-     * only: a failure makes the sample a bad one. */
+     * the workers: worker is below threads + helpers (0 when both are 0), one call of a
+     * worker at a time. What it does must follow from (epoch, sample, copy) alone; copy
+     * counts the repeats of a sample and its use as a replacement. It should fail for want
+     * of memory only: a failure makes the sample a bad one. */
     base_status (*alter)(void *user, size_t worker, data_image *image, uint64_t epoch,
                          uint32_t sample, uint64_t copy, base_error *err);
     void *alter_user;

@@ -30,8 +30,8 @@ base_status data_train_transform(data_image *out, const data_image *in,
                                  data_filter filter, base_rng *rng, data_scratch *scratch,
                                  base_error *err);
 
-/* augment's policy, then its colour jitter, on an 8-bit picture in place. Draws nothing when both are
- * off. Fails for want of memory only. */
+/* augment's policy, then its colour jitter, on an 8-bit picture in place. Draws nothing
+ * when both are off. Fails for want of memory only. */
 base_status data_policy(data_image *image, const data_augment *augment, base_rng *rng,
                         data_scratch *scratch, base_error *err);
 /* One operation of a policy by its number in policy.c, for tests. */
@@ -53,10 +53,10 @@ void data_erase(float *planes, size_t channels, size_t size, const data_augment 
 
 /* Mixup (Zhang et al. 2017) or CutMix (Yun et al. 2019) of a finished batch in place,
  * paired by augment->mix_style, one weight for the batch; timm's pairing leaves the middle
- * one of an odd batch as it is. Takes no memory. images [count, channels, size, size]. Fills labels_b
- * [count] (the partner's label) and weight_a [count] (the weight of labels[i] in the
- * target, 0..1); an unmixed batch gets labels and 1. Draws nothing when augment has
- * neither. Cannot fail. */
+ * one of an odd batch as it is. Takes no memory. images [count, channels, size, size].
+ * Fills labels_b [count] (the partner's label) and weight_a [count] (the weight of
+ * labels[i] in the target, 0..1); an unmixed batch gets labels and 1. Draws nothing when
+ * augment has neither. Cannot fail. */
 void data_mix_batch(float *images, int32_t *labels_b, float *weight_a,
                     const int32_t *labels, size_t count, size_t channels, size_t size,
                     const data_augment *augment, base_rng *rng);

@@ -19,7 +19,7 @@ enum {
     KERNEL_PACKED = 48 /* bytes that a group of weights may take when packed */
 };
 
-/* ---- entropy-coded JPEG data ----------------------------------------------------------- */
+/* ---- entropy-coded JPEG data --------------------------------------------------------- */
 
 enum {
     SCAN_LOOK_DC = 9, /* the same of a DC table, for codes alone */
@@ -78,28 +78,28 @@ typedef struct scan_state {
     bool keep;    /* or they are only passed over */
 } scan_state;
 
-/* ---- the table -------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------- */
 
 typedef struct data_kernels {
     const char *isa;
 
-    /* Weights of one axis, [count][groups * KERNEL_TAPS], for across. packed [(count rounded
-     * up to 4) * groups * KERNEL_PACKED], 64-byte aligned. */
+    /* Weights of one axis, [count][groups * KERNEL_TAPS], for across. packed [(count
+     * rounded up to 4) * groups * KERNEL_PACKED], 64-byte aligned. */
     void (*pack)(void *packed, const int32_t *weight, size_t count, size_t groups);
     /* out [count] pixels; pixel i is the sum over groups * KERNEL_TAPS pixels of in from
      * low[i]. Up to 3 pixels more are written. */
     void (*across)(unsigned char *out, const unsigned char *in, const size_t *low,
                    const void *packed, const int32_t *weight, size_t count, size_t groups);
-    /* out [bytes] from rows [taps], taps a multiple of KERNEL_TAPS; KERNEL_SLACK more may be
-     * read and written. */
+    /* out [bytes] from rows [taps], taps a multiple of KERNEL_TAPS; KERNEL_SLACK more may
+     * be read and written. */
     void (*down)(unsigned char *out, const unsigned char *const *rows,
                  const int32_t *weight, size_t taps, size_t bytes);
     /* RGB [count] from RGBX, mirrored with flip; and back. */
     void (*pack_rgb)(unsigned char *out, const unsigned char *in, size_t count, bool flip);
     void (*unpack_rgb)(unsigned char *out, const unsigned char *in, size_t count);
-    /* planes [3], plane values apart, from the first pixels of rgb [count]: (v / 255 - mean)
-     * / std by products and a correction; data_normalise checks that they are the table's.
-     * Returns how many pixels it did. */
+    /* planes [3], plane values apart, from the first pixels of rgb [count]: (v / 255 -
+     * mean) / std by products and a correction; data_normalise checks that they are the
+     * table's. Returns how many pixels it did. */
     size_t (*normalise)(float *planes, size_t plane, const unsigned char *rgb, size_t count,
                         const float mean[3], const float std[3]);
 

@@ -12,7 +12,7 @@
 
 enum { LEVELS = 256, PIXEL = 4, RGB = 3 };
 
-/* ---- the horizontal pass ---------------------------------------------------------------- */
+/* ---- the horizontal pass ------------------------------------------------------------- */
 
 #if defined(KERNELS_AVX512)
 
@@ -297,7 +297,7 @@ void kernels_down(unsigned char *out, const unsigned char *const *rows,
 
 #endif
 
-/* ---- pixels ----------------------------------------------------------------------------- */
+/* ---- pixels -------------------------------------------------------------------------- */
 
 void kernels_pack_rgb(unsigned char *out, const unsigned char *in, size_t count, bool flip)
 {
@@ -347,8 +347,8 @@ void kernels_unpack_rgb(unsigned char *out, const unsigned char *in, size_t coun
 
 #if defined(KERNELS_AVX512) || defined(KERNELS_AVX2)
 
-/* x / by for by > 0, given inverse = 1 / by: right to the bit for the values it was tried on
- * (Markstein 1990: one correction by the remainder). */
+/* x / by for by > 0, given inverse = 1 / by: right to the bit for the values it was tried
+ * on (Markstein 1990: one correction by the remainder). */
 static inline __m256 divide(__m256 x, __m256 by, __m256 inverse)
 {
     const __m256 q = _mm256_mul_ps(x, inverse);

@@ -89,8 +89,8 @@ static bool may_claim(const data_loader *l)
            (l->config.training || l->claim_batch < l->steps);
 }
 
-/* Tells the system of the samples that stand in these places one batch on: of this rank, too,
- * whatever the ranks. Nothing across the end of an epoch. */
+/* Tells the system of the samples that stand in these places one batch on: of this rank,
+ * too, whatever the ranks. Nothing across the end of an epoch. */
 static void look_ahead(const data_loader *l, const loader_slot *slot, size_t first,
                        size_t end)
 {
@@ -103,7 +103,8 @@ static void look_ahead(const data_loader *l, const loader_slot *slot, size_t fir
             l->source, data_order_sample(&l->order, slot->epoch, (on + p) / l->repeats));
 }
 
-/* Claims, fills and hands in up to `most` places. With the lock, which is given up while filling. */
+/* Claims, fills and hands in up to `most` places. With the lock, which is given up while
+ * filling. */
 static void work(loader_worker *worker, size_t most)
 {
     data_loader *l = worker->loader;
@@ -436,7 +437,8 @@ void data_loader_destroy(data_loader *l)
 /* ---- the consumer -----------------------------------------------------------------------
  */
 
-/* A helper: takes places of the batch that the consumer waits for, one by one so that all end together. */
+/* A helper: takes places of the batch that the consumer waits for, one by one so that all
+ * end together. */
 static void help(void *loader, size_t i)
 {
     data_loader *l = loader;

@@ -1,7 +1,7 @@
-/* operations.c - changes of an 8-bit picture's values: tables, histograms, colour. Formulas as
- * data.md 8, which follows Pillow's ImageOps and ImageEnhance. Free to change: the loops. Relied
- * on elsewhere: the bytes, held against Pillow's in tests. Moves and neighbours:
- * operations_space.c. */
+/* operations.c - changes of an 8-bit picture's values: tables, histograms, colour. Formulas
+ * as data.md 8, which follows Pillow's ImageOps and ImageEnhance. Free to change: the
+ * loops. Relied on elsewhere: the bytes, held against Pillow's in tests. Moves and
+ * neighbours: operations_space.c. */
 #include "data/operations_internal.h"
 
 #include <math.h>
@@ -51,7 +51,7 @@ static void apply_table(data_image *image, const unsigned char table[LEVELS])
         image->pixels[i] = table[image->pixels[i]];
 }
 
-/* ---- values ------------------------------------------------------------------------------ */
+/* ---- values -------------------------------------------------------------------------- */
 
 void data_invert(data_image *image)
 {
@@ -169,7 +169,7 @@ void data_contrast(data_image *image, double factor, int centre)
     apply_table(image, table);
 }
 
-/* ---- colour ------------------------------------------------------------------------------ */
+/* ---- colour -------------------------------------------------------------------------- */
 
 void data_saturation(data_image *image, double factor)
 {

@@ -1,6 +1,7 @@
-/* operations_space.c - changes of an 8-bit picture that move pixels or mix neighbours: affine
- * maps, sharpness, blur, cutout (data.md 8, after Pillow's Geometry.c, ImageFilter and BoxBlur.c).
- * Free to change: the loops. Relied on elsewhere: the bytes, held against Pillow's in tests. */
+/* operations_space.c - changes of an 8-bit picture that move pixels or mix neighbours:
+ * affine maps, sharpness, blur, cutout (data.md 8, after Pillow's Geometry.c, ImageFilter
+ * and BoxBlur.c). Free to change: the loops. Relied on elsewhere: the bytes, held against
+ * Pillow's in tests. */
 #include "data/operations_internal.h"
 
 #include <math.h>
@@ -20,14 +21,15 @@ static base_status copy_image(const data_image **out, const data_image *image,
     return status;
 }
 
-/* ---- affine maps ------------------------------------------------------------------------- */
+/* ---- affine maps --------------------------------------------------------------------- */
 
 static int64_t fixed(double value)
 {
     return (int64_t)floor(value * 65536.0 + 0.5);
 }
 
-/* Pillow's grid: 16.16 fixed point, stepped along the row. Sides below 32768 times the slope. */
+/* Pillow's grid: 16.16 fixed point, stepped along the row. Sides below 32768 times the
+ * slope. */
 static void transform_fixed(data_image *out, const data_image *in, const data_affine *m)
 {
     const size_t channels = in->channels;
@@ -50,8 +52,8 @@ static void transform_fixed(data_image *out, const data_image *in, const data_af
     }
 }
 
-/* TensorFlow's: centres at whole numbers, halves away from zero, also those that rounding errors
- * took to the other side. */
+/* TensorFlow's: centres at whole numbers, halves away from zero, also those that rounding
+ * errors took to the other side. */
 static void transform_whole(data_image *out, const data_image *in, const data_affine *m)
 {
     const size_t channels = in->channels;
@@ -117,7 +119,7 @@ void data_cutout(data_image *image, size_t x, size_t y, size_t half, unsigned ch
                (right - left) * channels);
 }
 
-/* ---- sharpness --------------------------------------------------------------------------- */
+/* ---- sharpness ----------------------------------------------------------------------- */
 
 /* The smoothed value, exact: a / 13 has no halves. */
 static int smooth(const unsigned char *p, size_t step, size_t row, bool truncate)
@@ -155,12 +157,13 @@ base_status data_sharpness(data_image *image, double factor, bool truncate,
     return BASE_OK;
 }
 
-/* ---- blur -------------------------------------------------------------------------------- */
+/* ---- blur ---------------------------------------------------------------------------- */
 
 enum { PASSES = 3, WEIGHT_BITS = 24 };
 
-/* The box radius whose PASSES-fold blur has the variance of the Gaussian (Gwosdek et al. 2011,
- * "Theoretical foundations of Gaussian convolution by extended box filtering", section 2). */
+/* The box radius whose PASSES-fold blur has the variance of the Gaussian (Gwosdek et al.
+ * 2011, "Theoretical foundations of Gaussian convolution by extended box filtering",
+ * section 2). */
 static float box_radius(float sigma)
 {
     const float variance = sigma * sigma / PASSES;
@@ -172,8 +175,8 @@ static float box_radius(float sigma)
     return whole + a;
 }
 
-/* One line of count samples, `step` bytes apart, from in to out: 2 edge + 1 whole weights ww and two
- * fractional ones fw around each, the ends repeated. */
+/* One line of count samples, `step` bytes apart, from in to out: 2 edge + 1 whole weights
+ * ww and two fractional ones fw around each, the ends repeated. */
 static void blur_line(unsigned char *out, const unsigned char *in, size_t count,
                       size_t step, size_t edge, uint32_t ww, uint32_t fw)
 {

@@ -1,7 +1,7 @@
-/* policy.c - random augmentation of a shaped 8-bit picture: RandAugment (Cubuk et al. 2020) with
- * torchvision's or V-MoE's operations and magnitudes, 3-Augment (Touvron et al. 2022, "DeiT III"),
- * colour jitter. Follows data.md 8. Relied on elsewhere: the order of draws, which is part of
- * every result. A new operation: one case and one line in a table. */
+/* policy.c - random augmentation of a shaped 8-bit picture: RandAugment (Cubuk et al. 2020)
+ * with torchvision's or V-MoE's operations and magnitudes, 3-Augment (Touvron et al. 2022,
+ * "DeiT III"), colour jitter. Follows data.md 8. Relied on elsewhere: the order of draws,
+ * which is part of every result. A new operation: one case and one line in a table. */
 #include "data/data_internal.h"
 #include "data/operations_internal.h"
 
@@ -69,7 +69,7 @@ static base_status move(data_image *image, operation op, double amount, unsigned
     return data_transform(image, &affine, scratch, err);
 }
 
-/* ---- torchvision ------------------------------------------------------------------------- */
+/* ---- torchvision --------------------------------------------------------------------- */
 
 base_status data_operation_torchvision(data_image *image, int op, double magnitude,
                                        bool negative, data_scratch *scratch,
@@ -101,10 +101,11 @@ base_status data_operation_torchvision(data_image *image, int op, double magnitu
     return BASE_OK;
 }
 
-/* ---- V-MoE ------------------------------------------------------------------------------- */
+/* ---- V-MoE --------------------------------------------------------------------------- */
 
-/* Of the sixteen. cutout: where its middle is. differs: grey is Pillow's (TensorFlow's weights differ in
- * the third digit); contrast keeps the known quirk that its centre is the histogram's sum / 256. */
+/* Of the sixteen. cutout: where its middle is. differs: grey is Pillow's (TensorFlow's
+ * weights differ in the third digit); contrast keeps the known quirk that its centre is the
+ * histogram's sum / 256. */
 base_status data_operation_vmoe(data_image *image, int op, double magnitude, bool negative,
                                 const size_t cutout[2], data_scratch *scratch,
                                 base_error *err)
@@ -138,10 +139,10 @@ base_status data_operation_vmoe(data_image *image, int op, double magnitude, boo
     return BASE_OK;
 }
 
-/* ---- policies ---------------------------------------------------------------------------- */
+/* ---- policies ------------------------------------------------------------------------ */
 
-/* Draws of each operation: which, sign, and for V-MoE's the middle of a cutout, used or not: so the
- * draws behind it do not depend on what was drawn. */
+/* Draws of each operation: which, sign, and for V-MoE's the middle of a cutout, used or
+ * not: so the draws behind it do not depend on what was drawn. */
 static base_status randaugment(data_image *image, const data_augment *augment, bool vmoe,
                                base_rng *rng, data_scratch *scratch, base_error *err)
 {

@@ -1,6 +1,6 @@
 /* resize_axis.c - weights of Pillow's antialiased filters in fixed point (data.md 6, steps
- * 1 to 4; Pillow's precompute_coeffs). Doubles in Pillow's order of operations: every weight
- * is relied on, to the bit. Free to change: cache and memory. */
+ * 1 to 4; Pillow's precompute_coeffs). Doubles in Pillow's order of operations: every
+ * weight is relied on, to the bit. Free to change: cache and memory. */
 #include "data/resize_axis_internal.h"
 
 #include <assert.h>

@@ -6,9 +6,9 @@
 #include "data/data.h"
 #include "data/kernels_internal.h"
 
-/* What becomes of a picture. The interval [x0, x1) x [y0, y1) of in_width x in_height source
- * pixels is resized to width x height, the part of it becomes rows of out, from (left, top)
- * of out on. */
+/* What becomes of a picture. The interval [x0, x1) x [y0, y1) of in_width x in_height
+ * source pixels is resized to width x height, the part of it becomes rows of out, from
+ * (left, top) of out on. */
 typedef struct resize_plan {
     size_t in_width, in_height;
     double x0, x1, y0, y1; /* pixels; whole numbers unless the source was scaled */

@@ -1,7 +1,7 @@
-/* shape.c - from a picture or a file to the network's input, by what data_shape_of decided: rows
- * go from the decoder through the resize to their place, and what is outside of the part
- * that is seen is not computed (data.md 4 and 9). Free to change: how. Relied on elsewhere:
- * at full scale the bytes equal those of decoding all and resizing then. */
+/* shape.c - from a picture or a file to the network's input, by what data_shape_of decided:
+ * rows go from the decoder through the resize to their place, and what is outside of the
+ * part that is seen is not computed (data.md 4 and 9). Free to change: how. Relied on
+ * elsewhere: at full scale the bytes equal those of decoding all and resizing then. */
 #include "data/shape_internal.h"
 
 #include <math.h>

@@ -49,7 +49,8 @@ base_status data_shape_file(data_image *out, data_health *health, data_decoder *
                             base_rng *rng, data_scratch *scratch, char *note,
                             size_t note_bytes, base_error *err);
 
-/* Normalisation: by table, or by arithmetic that was found to equal it for all 256 levels. */
+/* Normalisation: by table, or by arithmetic that was found to equal it for all 256
+ * levels. */
 typedef struct data_normaliser {
     float table[3 * 256];
     float mean[3], std[3];

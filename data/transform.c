@@ -11,7 +11,7 @@
 
 enum { TRIES = 10 /* of a random crop, then the fallback */ };
 
-/* ---- evaluation -------------------------------------------------------------------------- */
+/* ---- evaluation ---------------------------------------------------------------------- */
 
 /* One axis of a centre crop: how much zero padding comes first, and where the crop
  * starts. */
@@ -62,7 +62,7 @@ static shape eval_shape(size_t width, size_t height, size_t resize, size_t crop,
     return s;
 }
 
-/* ---- training ---------------------------------------------------------------------------- */
+/* ---- training ------------------------------------------------------------------------ */
 
 static double uniform_in(base_rng *rng, double low, double high)
 {
@@ -182,7 +182,7 @@ unsigned data_shape_scale(const shape *s)
     return eighths;
 }
 
-/* ---- pictures in memory ------------------------------------------------------------------ */
+/* ---- pictures in memory -------------------------------------------------------------- */
 
 base_status data_train_transform(data_image *out, const data_image *in,
                                  const data_augment *augment, size_t resize, size_t size,

@@ -48,7 +48,8 @@ static void row_scale(float *out, const fit *f, size_t row)
         out[d] = (in[d] - f->mean[d]) * f->scale[d];
 }
 
-/* logits [wide] of z [width]: a sum over columns, so that the inner loop runs over classes. */
+/* logits [wide] of z [width]: a sum over columns, so that the inner loop runs over
+ * classes. */
 static void logits_of(float *logits, const fit *f, const float *z)
 {
     memcpy(logits, f->weight + f->width * f->wide, f->wide * sizeof *logits);
@@ -231,7 +232,8 @@ static void swap(double **a, double **b)
     *b = held;
 }
 
-/* vectors: five of m->size doubles, the first zeroed. Leaves the best weights in f->weight. */
+/* vectors: five of m->size doubles, the first zeroed. Leaves the best weights in
+ * f->weight. */
 static void minimise(measure_probe *out, fit *f, memory *m, double *vectors[5])
 {
     double *w = vectors[0], *g = vectors[1], *w_next = vectors[2], *g_next = vectors[3];

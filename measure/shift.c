@@ -40,7 +40,8 @@ static bool has(const uint64_t *mask, size_t e)
     return mask[e / 64] >> (e % 64) & 1;
 }
 
-/* One token, row `at` of both traces; its IoU, NaN when there is no expert on either side. */
+/* One token, row `at` of both traces; its IoU, NaN when there is no expert on either
+ * side. */
 static double token_add(measure_shift *shift, const measure_trace *clean,
                         const measure_trace *other, size_t at)
 {

@@ -18,7 +18,8 @@ struct measure_target {
     float *logits;  /* [batch, K] that nobody asked for */
     uint16_t *sets; /* [batch, set count] of freeze */
     bool replays;
-    /* Of route_forward and route_gradient; NULL where there are no experts to choose from. */
+    /* Of route_forward and route_gradient; NULL where there are no experts to choose
+     * from. */
     uint16_t *clean_sets; /* [batch, set count] of clean */
     float *clean;         /* [batch, C, S, S]: the first clean_count are known */
     float *slope;         /* [MoE layers, T, E] */

@@ -1,5 +1,6 @@
-/* chart.c - the charts of result pages, as SVG: tables as heat maps, loads of experts. Free to change: sizes and colours. Relied on elsewhere: a chart of nothing
- * draws empty axes. */
+/* chart.c - the charts of result pages, as SVG: tables as heat maps, loads of experts. Free
+ * to change: sizes and colours. Relied on elsewhere: a chart of nothing draws empty
+ * axes. */
 #include "show/page_internal.h"
 
 #include <math.h>

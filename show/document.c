@@ -1,5 +1,6 @@
-/* document.c - a command's result as one JSON document with its pictures beside it, and the paths that views find
- * values by. Relied on elsewhere: what is null is as if it were not there. */
+/* document.c - a command's result as one JSON document with its pictures beside it, and the
+ * paths that views find values by. Relied on elsewhere: what is null is as if it were not
+ * there. */
 #include "show/document_internal.h"
 
 #include <math.h>
@@ -78,7 +79,7 @@ const struct show_picture *show_picture_of(const show_document *document, const 
     return NULL;
 }
 
-/* ---- memory of a rendering ---------------------------------------------------------------------------- */
+/* ---- memory of a rendering ----------------------------------------------------------- */
 
 void *show_take(show_render *r, size_t count, size_t bytes_each)
 {
@@ -123,7 +124,7 @@ void show_render_end(show_render *r)
     }
 }
 
-/* ---- paths ----------------------------------------------------------------------------------------------- */
+/* ---- paths --------------------------------------------------------------------------- */
 
 static show_at place(const show_at *up, const json_t *value, const char *key, size_t index)
 {
@@ -149,7 +150,8 @@ show_at show_root(const show_document *document)
     return place(NULL, document->json, NULL, 0);
 }
 
-/* One step of a path: a name, [3], [#], [name of an index at the top], [] or what is left of it. */
+/* One step of a path: a name, [3], [#], [name of an index at the top], [] or what is left
+ * of it. */
 typedef struct step {
     char name[64];
     bool all, bracket;

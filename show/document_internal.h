@@ -1,12 +1,13 @@
-/* document_internal.h - how views find their way through a document: places, paths, rows, and the memory of one
- * rendering. */
+/* document_internal.h - how views find their way through a document: places, paths, rows,
+ * and the memory of one rendering. */
 #ifndef SHOW_DOCUMENT_INTERNAL_H
 #define SHOW_DOCUMENT_INTERNAL_H
 
 #include "show/page_internal.h"
 #include "show/show.h"
 
-/* A value and where it stands. What is null or missing has value NULL, number NaN and text NULL. */
+/* A value and where it stands. What is null or missing has value NULL, number NaN and text
+ * NULL. */
 typedef struct show_at {
     const json_t *value;
     double number;    /* of a number, 0 or 1 of a boolean */
@@ -22,7 +23,8 @@ typedef struct show_rows {
     size_t count;
 } show_rows;
 
-/* One rendering: where to, and memory that ends with it. The first failure stays and the rest does nothing. */
+/* One rendering: where to, and memory that ends with it. The first failure stays and the
+ * rest does nothing. */
 typedef struct show_render {
     const show_document *document;
     unsigned where; /* SHOW_PAGE, SHOW_TERMINAL or SHOW_CSV */
@@ -37,7 +39,8 @@ struct show_chunk {
     struct show_chunk *next;
 };
 
-/* Zeroed memory until show_render_end; NULL: there is none, and the rendering has failed. */
+/* Zeroed memory until show_render_end; NULL: there is none, and the rendering has
+ * failed. */
 void *show_take(show_render *r, size_t count, size_t bytes_each);
 /* printf into such memory; "" when there is none. */
 const char *show_print(show_render *r, const char *format, ...) BASE_PRINTF(2, 3);
@@ -59,9 +62,10 @@ struct show_picture {
     size_t bytes, width, height;
 };
 
-/* ---- texts (text.c) ------------------------------------------------------------------------------- */
+/* ---- texts (text.c) ------------------------------------------------------------------ */
 
-/* text with {path} and {path:kind} filled in; NULL for NULL and where a value is missing. */
+/* text with {path} and {path:kind} filled in; NULL for NULL and where a value is
+ * missing. */
 const char *show_fill(show_render *r, const show_at *at, const char *text);
 /* The value of a column as text, "" when it is not there; without interval and note. */
 const char *show_value_text(show_render *r, const show_at *row, const show_column *column);
@@ -77,7 +81,7 @@ bool show_is_number(const show_column *column);
 /* Characters of UTF-8 text. */
 size_t show_letters(const char *text);
 
-/* ---- blocks (view.c, table.c, figure.c) ------------------------------------------------------------ */
+/* ---- blocks (view.c, table.c, figure.c) ---------------------------------------------- */
 
 void show_table_put(show_render *r, const show_block *block, const show_at *at,
                     const show_rows *rows);

@@ -1,5 +1,6 @@
-/* figure.c - the figures of views: from the values of a document to the charts of plot.c, heat.c and scatter.c; and
- * cards with pictures. Free to change: which chart. Relied on elsewhere: what is no number is left out. */
+/* figure.c - the figures of views: from the values of a document to the charts of plot.c,
+ * heat.c and scatter.c; and cards with pictures. Free to change: which chart. Relied on
+ * elsewhere: what is no number is left out. */
 #include "show/document_internal.h"
 #include "show/plot_internal.h"
 
@@ -37,7 +38,7 @@ static const char **names_of(show_render *r, const show_at *at, const char *path
     return names;
 }
 
-/* ---- bars ---------------------------------------------------------------------------------------------- */
+/* ---- bars ---------------------------------------------------------------------------- */
 
 /* What a full bar stands for. */
 static double bars_scale(const show_block *block, const show_rows *rows)
@@ -132,7 +133,7 @@ static void upright_put(show_render *r, const show_block *block, const show_at *
     show_plot_upright(r->page, &u);
 }
 
-/* ---- lines --------------------------------------------------------------------------------------------- */
+/* ---- lines --------------------------------------------------------------------------- */
 
 typedef struct lines {
     show_line line[4 * SHOW_PLOT_COLOURS];
@@ -287,7 +288,7 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
     show_plot_lines(r->page, all->line, all->count, &axes);
 }
 
-/* ---- heat ---------------------------------------------------------------------------------------------- */
+/* ---- heat ---------------------------------------------------------------------------- */
 
 /* row, column, count, row, ...: the form of a large table of which most is zero. */
 static void cells_fill(show_heat_map *h, double *values, const double *cells, size_t count)
@@ -354,7 +355,7 @@ void show_heat_put(show_render *r, const show_block *block, const show_at *at,
         r->status = show_heat_draw(r->page, &h, r->err);
 }
 
-/* ---- dots ---------------------------------------------------------------------------------------------- */
+/* ---- dots ---------------------------------------------------------------------------- */
 
 /* Points of a plane: x, the first column as y, the group's number by `by`. */
 static void plane_put(show_render *r, const show_block *block, const show_at *at,
@@ -434,7 +435,7 @@ void show_figure_put(show_render *r, const show_block *block, const show_at *at,
         show_bars_put(r, block, rows);
 }
 
-/* ---- pictures ------------------------------------------------------------------------------------------- */
+/* ---- pictures ------------------------------------------------------------------------ */
 
 enum { SIDE = 112, SIDE_OF_SEVERAL = 160 };
 

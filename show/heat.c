@@ -1,6 +1,7 @@
-/* heat.c - a table of numbers as colours: squares with their figures, or, beyond 40 rows or columns, a picture of a pixel a
- * cell. Free to change: sizes and colours. Relied on elsewhere: the scale of colours is the caller's or of the kind,
- * never what the largest value happens to be, but for counts. */
+/* heat.c - a table of numbers as colours: squares with their figures, or, beyond 40 rows or
+ * columns, a picture of a pixel a cell. Free to change: sizes and colours. Relied on
+ * elsewhere: the scale of colours is the caller's or of the kind, never what the largest
+ * value happens to be, but for counts. */
 #include "show/plot_internal.h"
 
 #include <math.h>
@@ -33,7 +34,8 @@ static double *shares_of(const show_heat_map *h)
     return share;
 }
 
-/* CSS pixels for a side of `cells`: as near to 600 as whole pixels a cell allow, 24 at most each. */
+/* CSS pixels for a side of `cells`: as near to 600 as whole pixels a cell allow, 24 at most
+ * each. */
 static int side_of(size_t cells)
 {
     return (int)(cells <= 25 ? 24 * cells : cells >= 600 ? cells : cells * (600 / cells));

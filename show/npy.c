@@ -1,8 +1,8 @@
-/* npy.c - writes NumPy's .npy format 1.0: float32 or int32, little-endian, C order (cli.md).
- * Follows NumPy's format description (numpy.lib.format, "Format Version 1.0"): magic,
- * version, length of the header as 16 bits, a Python dictionary filled with spaces up to
- * a multiple of 64 bytes, then the values. Relied on elsewhere: the header is always 128
- * bytes, so that it can be written again at the end. */
+/* npy.c - writes NumPy's .npy format 1.0: float32 or int32, little-endian, C order
+ * (cli.md). Follows NumPy's format description (numpy.lib.format, "Format Version 1.0"):
+ * magic, version, length of the header as 16 bits, a Python dictionary filled with spaces
+ * up to a multiple of 64 bytes, then the values. Relied on elsewhere: the header is always
+ * 128 bytes, so that it can be written again at the end. */
 #include "show/show.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
-/* plot.c - the charts of reports, as SVG. Free to change: all that a reader sees. Relied on elsewhere: nothing
- * but numbers is written unescaped. */
+/* plot.c - the charts of reports, as SVG. Free to change: all that a reader sees. Relied on
+ * elsewhere: nothing but numbers is written unescaped. */
 #include "show/plot_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- lines -------------------------------------------------------------------------------------- */
+/* ---- lines --------------------------------------------------------------------------- */
 
 enum {
     TITLE = 18, /* of the vertical axis, clear of its labels */
@@ -241,7 +241,7 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
     fputs("</figure>\n", file);
 }
 
-/* ---- rows of dots ------------------------------------------------------------------------------------ */
+/* ---- rows of dots -------------------------------------------------------------------- */
 
 /* What all values, means and bars lie between, with a margin. */
 static void dots_span(double *low, double *high, const show_dots *rows, size_t count)
@@ -339,7 +339,7 @@ void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const 
     fputs("</svg></figure>\n", file);
 }
 
-/* ---- a grid of shares -------------------------------------------------------------------------------- */
+/* ---- a grid of shares ---------------------------------------------------------------- */
 
 void show_plot_grid(show_page *page, const show_grid *grid)
 {
@@ -390,7 +390,7 @@ void show_plot_grid(show_page *page, const show_grid *grid)
     fputs("</figcaption></figure>\n", file);
 }
 
-/* ---- columns side by side ------------------------------------------------------------------------------ */
+/* ---- columns side by side ------------------------------------------------------------ */
 
 void show_plot_upright(show_page *page, const show_upright *u)
 {
@@ -454,7 +454,7 @@ void show_plot_upright(show_page *page, const show_upright *u)
     fputs("</figcaption></figure>\n", file);
 }
 
-/* ---- pairs of columns --------------------------------------------------------------------------------- */
+/* ---- pairs of columns ---------------------------------------------------------------- */
 
 static double sum_of(const double *values, size_t count)
 {
@@ -505,7 +505,7 @@ void show_plot_pairs(show_page *page, const double *first, const double *second,
     fputs("</figcaption></figure>\n", file);
 }
 
-/* ---- a bar of parts ------------------------------------------------------------------------------------ */
+/* ---- a bar of parts ------------------------------------------------------------------ */
 
 static const char *part_class(char *out, size_t bytes, int colour)
 {

@@ -1,6 +1,7 @@
-/* plot_internal.h - the charts of reports about several numbers that share an axis: lines with intervals, shares
- * in a grid, paired columns, a bar of parts, clouds of points. SVG inside a page; colours are the page's
- * (page.c). Cannot fail but for memory; a chart of nothing draws empty axes. */
+/* plot_internal.h - the charts of reports about several numbers that share an axis: lines
+ * with intervals, shares in a grid, paired columns, a bar of parts, clouds of points. SVG
+ * inside a page; colours are the page's (page.c). Cannot fail but for memory; a chart of
+ * nothing draws empty axes. */
 #ifndef SHOW_PLOT_INTERNAL_H
 #define SHOW_PLOT_INTERNAL_H
 
@@ -32,7 +33,8 @@ typedef struct show_axes {
 void show_plot_lines(show_page *page, const show_line *lines, size_t count,
                      const show_axes *axes);
 
-/* A row of dots for each name: every value, their mean with a bar of one standard deviation either way. */
+/* A row of dots for each name: every value, their mean with a bar of one standard deviation
+ * either way. */
 typedef struct show_dots {
     const char *name;
     const double *values; /* [count], NaN: left out */
@@ -44,7 +46,8 @@ typedef struct show_dots {
 void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const char *title,
                     bool percent);
 
-/* values [rows, columns] in 0..top (darkest), NaN: blank; with per cent in the cells where there is room. */
+/* values [rows, columns] in 0..top (darkest), NaN: blank; with per cent in the cells where
+ * there is room. */
 typedef struct show_grid {
     const double *values;
     size_t rows, columns;
@@ -54,7 +57,8 @@ typedef struct show_grid {
 } show_grid;
 void show_plot_grid(show_page *page, const show_grid *grid);
 
-/* Columns side by side: first in the page's blue, second in orange; each divided by the sum of its own. */
+/* Columns side by side: first in the page's blue, second in orange; each divided by the sum
+ * of its own. */
 void show_plot_pairs(show_page *page, const double *first, const double *second,
                      size_t count, const char *title);
 
@@ -66,9 +70,10 @@ typedef struct show_part {
 } show_part;
 void show_plot_parts(show_page *page, const show_part *parts, size_t count);
 
-/* Points in the plane, at [count, 2], in the colours of their groups (-1: grey); the most frequent groups up to
- * SHOW_SCATTER_COLOURS have one, the others are grey, too, and it says so. Groups without names (NULL) are
- * numbers; Fails for want of memory only. scatter.c */
+/* Points in the plane, at [count, 2], in the colours of their groups (-1: grey); the most
+ * frequent groups up to SHOW_SCATTER_COLOURS have one, the others are grey, too, and it
+ * says so. Groups without names (NULL) are numbers; Fails for want of memory only.
+ * scatter.c */
 enum { SHOW_SCATTER_COLOURS = 16 };
 typedef struct show_scatter {
     const float *at;
@@ -80,7 +85,8 @@ typedef struct show_scatter {
 base_status show_plot_scatter(show_page *page, const show_scatter *scatter,
                               base_error *err);
 
-/* A step of 1, 2, 2.5 or 5 times a power of ten, so that about five of them make the span. */
+/* A step of 1, 2, 2.5 or 5 times a power of ten, so that about five of them make the
+ * span. */
 double show_nice_step(double span);
 
 /* Columns side by side: values [series, count] >= 0, a colour each; NaN: none. */

@@ -1,5 +1,5 @@
-/* scatter.c - points in the plane coloured by group, as SVG: a path for each group, whose strokes of no length are
- * the dots. Free to change: all that a reader sees. */
+/* scatter.c - points in the plane coloured by group, as SVG: a path for each group, whose
+ * strokes of no length are the dots. Free to change: all that a reader sees. */
 #include "show/plot_internal.h"
 
 #include <math.h>
@@ -62,7 +62,8 @@ static view view_of(const show_scatter *s)
     return v;
 }
 
-/* The dots of the points whose colour is this one; SIZE_MAX: of no group that has a colour. */
+/* The dots of the points whose colour is this one; SIZE_MAX: of no group that has a
+ * colour. */
 static void dots_put(FILE *file, const show_scatter *s, const view *v,
                      const size_t *colour_of, size_t colour)
 {

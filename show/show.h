@@ -51,18 +51,20 @@ base_status show_npy_whole_write(const char *path, const int32_t *values, size_t
 /* Safe on a zeroed struct and after commit. */
 void show_npy_abandon(show_npy *npy);
 
-/* ---- documents ------------------------------------------------------------------------
- * A command's result is one JSON document; its pictures stand beside it under names that the
- * document cites. Tables, pages and CSV are views of it. */
+/* ---- documents --------------------------------------------------------------------------
+ * A command's result is one JSON document; its pictures stand beside it under names that
+ * the document cites. Tables, pages and CSV are views of it. */
 
 typedef struct show_document show_document;
 
-/* json becomes the document's own. NULL: no memory (or no json, which is then released). The caller destroys it. */
+/* json becomes the document's own. NULL: no memory (or no json, which is then released).
+ * The caller destroys it. */
 show_document *show_document_create(json_t *json);
 void show_document_destroy(show_document *document); /* NULL is allowed */
 /* Borrowed; it may be added to. */
 json_t *show_document_json(const show_document *document);
-/* A copy of the picture under a name of its own. A name that nobody keeps a picture under is left out by views. */
+/* A copy of the picture under a name of its own. A name that nobody keeps a picture under
+ * is left out by views. */
 base_status show_document_picture(show_document *document, const char *key,
                                   const data_image *image, base_error *err);
 
@@ -71,18 +73,21 @@ json_t *show_json_real(double value);
 /* An object of every member of settings, choices by word, null for "auto". */
 json_t *show_json_fields(const base_field *fields, const void *settings);
 json_t *show_json_text(const char *text);
-/* What stands at a path ("paths" below), borrowed; NULL: nothing, or null. json may be NULL. */
+/* What stands at a path ("paths" below), borrowed; NULL: nothing, or null. json may be
+ * NULL. */
 json_t *show_json_find(const json_t *json, const char *path);
 double show_json_number(const json_t *json, const char *path);      /* NaN: no number */
 const char *show_json_string(const json_t *json, const char *path); /* NULL: no text */
 
-/* ---- views: static tables ----------------------------------------------------------------
- * Paths. "threat.eps" follows names; "attacks[]" is every element of a list, or of an object (@ is then its name, # its
- * number); "points[main].attacks[]" takes the element that the number "main" at the top means, [3] the fourth, [-1] the
- * last, [#] the one with the number of the row. In a row "." is the row itself, "^" what encloses it, "/" the top.
- * Texts. {path} in a title, note or caption is the value there, {path:%} in the form of a kind: % percent, n count,
- * d duration, b bytes, a amount; a digit after it counts the places behind the point. A text with a value that is not
- * there is left out, and so is a block whose path has nothing. */
+/* ---- views: static tables ---------------------------------------------------------------
+ * Paths. "threat.eps" follows names; "attacks[]" is every element of a list, or of an
+ * object (@ is then its name, # its number); "points[main].attacks[]" takes the element
+ * that the number "main" at the top means, [3] the fourth, [-1] the last, [#] the one with
+ * the number of the row. In a row "." is the row itself, "^" what encloses it, "/" the top.
+ * Texts. {path} in a title, note or caption is the value there, {path:%} in the form of a
+ * kind: % percent, n count, d duration, b bytes, a amount; a digit after it counts the
+ * places behind the point. A text with a value that is not there is left out, and so is a
+ * block whose path has nothing. */
 
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored                                                             \
@@ -189,7 +194,8 @@ base_status show_page_write(const show_document *document, const show_view *view
 /* What of the view is for a terminal, 80 characters wide. */
 base_status show_print_terminal(FILE *out, const show_document *document,
                                 const show_view *view, base_error *err);
-/* The table among the view's blocks that is for CSV, the first one with this path; RFC 4180. */
+/* The table among the view's blocks that is for CSV, the first one with this path; RFC
+ * 4180. */
 base_status show_csv_write(const show_document *document, const show_view *view,
                            const char *block_path, const char *path, base_error *err);
 /* A field: quoted where it must be, on one line; = + - @ in front are disarmed with '. */

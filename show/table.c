@@ -1,5 +1,6 @@
-/* table.c - rows and columns: on a page, on a terminal of 80 characters, as CSV; and cards. Free to change: all that a
- * reader sees. Relied on elsewhere: a column that no row has a value of is left out, but for CSV. */
+/* table.c - rows and columns: on a page, on a terminal of 80 characters, as CSV; and cards.
+ * Free to change: all that a reader sees. Relied on elsewhere: a column that no row has a
+ * value of is left out, but for CSV. */
 #include "show/document_internal.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ static bool ends(const show_column *c)
     return !c->title && !c->path;
 }
 
-/* A block's columns that are shown here and of which any row has a value, with the cells' texts. */
+/* A block's columns that are shown here and of which any row has a value, with the cells'
+ * texts. */
 typedef struct grid {
     const show_column **column;
     const char **cell; /* [rows, columns] */
@@ -71,7 +73,7 @@ static bool grid_make(grid *out, show_render *r, const show_block *block,
     return g.columns > 0;
 }
 
-/* ---- on a page ------------------------------------------------------------------------------------------- */
+/* ---- on a page ----------------------------------------------------------------------- */
 
 static void soft_put(show_render *r, const char *text)
 {
@@ -120,9 +122,10 @@ static void page_table(show_render *r, const grid *g, const show_rows *rows)
     fputs("</table></div>\n", r->out);
 }
 
-/* ---- on a terminal ----------------------------------------------------------------------------------------- */
+/* ---- on a terminal ------------------------------------------------------------------- */
 
-/* A text in so many characters, cut with ".." where it must be: a path in front, its end says more. */
+/* A text in so many characters, cut with ".." where it must be: a path in front, its end
+ * says more. */
 static void padded(FILE *out, const char *text, size_t wide, bool right, bool last)
 {
     size_t letters = show_letters(text), room = letters > wide ? wide - 2 : letters;
@@ -146,7 +149,8 @@ static void padded(FILE *out, const char *text, size_t wide, bool right, bool la
         fputc(' ', out);
 }
 
-/* Narrows the widest texts until the line fits; then says how many columns fit from `from` on. */
+/* Narrows the widest texts until the line fits; then says how many columns fit from `from`
+ * on. */
 static size_t columns_fitting(grid *g, size_t from)
 {
     size_t sum = g->wide[0], count = from;
@@ -239,7 +243,7 @@ void show_wrapped(FILE *out, const char *text, size_t wide, const char *indent)
     fputc('\n', out);
 }
 
-/* ---- CSV --------------------------------------------------------------------------------------------------- */
+/* ---- CSV ----------------------------------------------------------------------------- */
 
 static void csv_table(show_render *r, const grid *g, const show_rows *rows)
 {
@@ -294,7 +298,7 @@ void show_table_put(show_render *r, const show_block *block, const show_at *at,
         csv_table(r, &g, rows);
 }
 
-/* ---- cards -------------------------------------------------------------------------------------------------- */
+/* ---- cards --------------------------------------------------------------------------- */
 
 typedef struct card {
     const show_column *column;

@@ -1,5 +1,6 @@
-/* text.c - values as people read them: counts, shares, times, intervals, sentences with values in them. Free to
- * change: the forms. Relied on elsewhere: a text with a value that is not there is no text. */
+/* text.c - values as people read them: counts, shares, times, intervals, sentences with
+ * values in them. Free to change: the forms. Relied on elsewhere: a text with a value that
+ * is not there is no text. */
 #include "show/document_internal.h"
 
 #include <math.h>
@@ -42,7 +43,7 @@ json_t *show_json_text(const char *text)
     return json;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------ */
+/* ---- numbers ------------------------------------------------------------------------- */
 
 const char *show_thousands(char *out, size_t out_bytes, uint64_t value)
 {
@@ -184,7 +185,7 @@ const char *show_interval_text(show_render *r, const show_at *row, const show_co
     return list_text(r, &at, c->kind, c->digits, " to ");
 }
 
-/* ---- texts ------------------------------------------------------------------------------------------------ */
+/* ---- texts --------------------------------------------------------------------------- */
 
 /* {path} or {path:kind} without its braces; NULL: not there. */
 static const char *filled(show_render *r, const show_at *at, const char *inside)
@@ -259,7 +260,7 @@ size_t show_letters(const char *text)
     return letters;
 }
 
-/* ---- CSV -------------------------------------------------------------------------------------------------- */
+/* ---- CSV ----------------------------------------------------------------------------- */
 
 /* A spreadsheet would reckon with what begins so. A number that happens to is a number. */
 static bool is_formula(const char *text)

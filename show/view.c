@@ -1,5 +1,6 @@
-/* view.c - a view is its blocks, one after the other, on a page, on a terminal or as CSV. Relied on elsewhere: a block is
- * shown when its path has something; nothing else is conditional. */
+/* view.c - a view is its blocks, one after the other, on a page, on a terminal or as CSV.
+ * Relied on elsewhere: a block is shown when its path has something; nothing else is
+ * conditional. */
 #include "show/document_internal.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ static unsigned where_of(const show_block *block)
                : SHOW_PAGE | SHOW_TERMINAL;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------ */
+/* ---- rows ---------------------------------------------------------------------------- */
 
 static int by_number(const void *a, const void *b, void *user)
 {
@@ -56,7 +57,8 @@ static void rows_join(show_render *r, show_rows *rows, show_rows more)
     *rows = (show_rows){both, rows->count + more.count};
 }
 
-/* The rows of a block below `at`, in its order, at most its `most`; *all: how many there are. */
+/* The rows of a block below `at`, in its order, at most its `most`; *all: how many there
+ * are. */
 static show_rows rows_of(show_render *r, const show_block *block, const show_at *at,
                          size_t *all)
 {
@@ -72,7 +74,7 @@ static show_rows rows_of(show_render *r, const show_block *block, const show_at 
     return rows;
 }
 
-/* ---- small blocks ------------------------------------------------------------------------------------------- */
+/* ---- small blocks -------------------------------------------------------------------- */
 
 static void heading_put(show_render *r, const show_block *block, const show_at *at,
                         size_t shown, size_t all)
@@ -145,7 +147,7 @@ static void texts_put(show_render *r, const show_rows *rows)
     }
 }
 
-/* ---- blocks -------------------------------------------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------------------- */
 
 static void blocks_put(show_render *r, const show_block *blocks, const show_at *at);
 
@@ -241,7 +243,7 @@ static void blocks_put(show_render *r, const show_block *blocks, const show_at *
     }
 }
 
-/* ---- views --------------------------------------------------------------------------------------------------- */
+/* ---- views --------------------------------------------------------------------------- */
 
 base_status show_page_write(const show_document *document, const show_view *view,
                             const char *path, base_error *err)

@@ -1,5 +1,5 @@
-/* test_app_adversarial.c - vmoe train on images made worse on purpose: it runs, it is another training, and a
- * run that is killed ends with the same bytes. */
+/* test_app_adversarial.c - vmoe train on images made worse on purpose: it runs, it is
+ * another training, and a run that is killed ends with the same bytes. */
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 

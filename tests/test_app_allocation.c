@@ -1,7 +1,8 @@
-/* test_app_allocation.c - a training step takes no memory: every malloc of the process is counted, and
- * after two steps none may come from our code. Those of oneDNN and of the codecs are not ours: oneDNN
- * keeps its packing buffers to itself and takes them anew at every product.
- * The whole step is meant: next batch, forward, loss, backward, optimiser, averaged weights. */
+/* test_app_allocation.c - a training step takes no memory: every malloc of the process is
+ * counted, and after two steps none may come from our code. Those of oneDNN and of the
+ * codecs are not ours: oneDNN keeps its packing buffers to itself and takes them anew at
+ * every product. The whole step is meant: next batch, forward, loss, backward, optimiser,
+ * averaged weights. */
 #include <check.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -155,7 +156,8 @@ static void close_training(training *t)
     data_source_close(t->source);
 }
 
-/* False when anything failed. No ck_assert here: Check takes memory to note where a test is. */
+/* False when anything failed. No ck_assert here: Check takes memory to note where a test
+ * is. */
 static bool step(training *t, uint64_t number)
 {
     base_error err = {0};

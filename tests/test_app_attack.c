@@ -1,5 +1,5 @@
-/* test_app_attack.c - vmoe attack as a user runs it, on twelve pictures and a drawn network. Labels are the
- * network's own answers, so that there is something to break. */
+/* test_app_attack.c - vmoe attack as a user runs it, on twelve pictures and a drawn
+ * network. Labels are the network's own answers, so that there is something to break. */
 #include <math.h>
 #include <signal.h>
 #include <time.h>
@@ -34,8 +34,8 @@ static void teardown(void)
     test_folder_remove(dir);
 }
 
-/* The head's bias is set so that the mean logits of the pictures are equal: answers differ from picture to
- * picture, and small changes turn them. */
+/* The head's bias is set so that the mean logits of the pictures are equal: answers differ
+ * from picture to picture, and small changes turn them. */
 static void fragile_model_save(void)
 {
     const vit_config config = sample_config(true);
@@ -98,7 +98,7 @@ static void files_equal(const char *name)
     base_free(y);
 }
 
-/* ---- Core ------------------------------------------------------------------------------------------ */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(the_folder_holds_what_the_contract_names)
 {
@@ -240,7 +240,8 @@ START_TEST(the_routing_has_its_control)
 }
 END_TEST
 
-/* The search for other experts moves more tokens than noise does, and changes nothing of the accuracy. */
+/* The search for other experts moves more tokens than noise does, and changes nothing of
+ * the accuracy. */
 START_TEST(the_router_attack_is_told_apart)
 {
     static const char *const files[] = {"adv.npy", "samples.csv"};
@@ -317,7 +318,7 @@ START_TEST(checks_come_with_their_numbers)
 }
 END_TEST
 
-/* ---- Resume ---------------------------------------------------------------------------------------- */
+/* ---- Resume -------------------------------------------------------------------------- */
 
 static pid_t start_long(const char *folder)
 {
@@ -571,7 +572,7 @@ START_TEST(the_table_fits_eighty_columns)
 }
 END_TEST
 
-/* ---- Limits ---------------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(budgets_without_sense_are_refused)
 {

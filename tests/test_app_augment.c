@@ -1,5 +1,5 @@
-/* test_app_augment.c - augment.corrupt: what is drawn hangs on (seed, epoch, sample, copy) alone, so that a
- * run is the same with any number of workers and after any kill. */
+/* test_app_augment.c - augment.corrupt: what is drawn hangs on (seed, epoch, sample, copy)
+ * alone, so that a run is the same with any number of workers and after any kill. */
 #include "train/train_internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"

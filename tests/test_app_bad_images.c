@@ -1,6 +1,6 @@
-/* test_app_bad_images.c - every file of the golden folder of bad images as its manifest says, loose and in an
- * archive, through data --verify, eval, predict and train. Below the folder named by VMOE_SHARED; leaves
- * with 77 without it. */
+/* test_app_bad_images.c - every file of the golden folder of bad images as its manifest
+ * says, loose and in an archive, through data --verify, eval, predict and train. Below the
+ * folder named by VMOE_SHARED; leaves with 77 without it. */
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"

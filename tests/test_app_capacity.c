@@ -1,5 +1,5 @@
-/* test_app_capacity.c - vmoe eval --capacity A,B,...: accuracy against compute, on twelve pictures and a drawn
- * network. */
+/* test_app_capacity.c - vmoe eval --capacity A,B,...: accuracy against compute, on twelve
+ * pictures and a drawn network. */
 #include <math.h>
 
 #include "apps/eval/internal.h"
@@ -24,7 +24,7 @@ static const char *order_of(const json_t *point)
     return json_string_value(json_object_get(point, "order"));
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(both_orders_are_measured_after_the_network_without_limits)
 {
@@ -56,8 +56,8 @@ START_TEST(both_orders_are_measured_after_the_network_without_limits)
 }
 END_TEST
 
-/* Twelve images of four patches and a class token in one group: 60 tokens, k = 2, E = 4, C = ceil(30 F)
- * up to a multiple of 4: F = 0.25 leaves 8 rows to each of 4 experts. */
+/* Twelve images of four patches and a class token in one group: 60 tokens, k = 2, E = 4, C
+ * = ceil(30 F) up to a multiple of 4: F = 0.25 leaves 8 rows to each of 4 experts. */
 START_TEST(kept_assignments_and_operations_by_hand)
 {
     json_t *e = COMMAND_JSON("eval", model, "--data", data, "--capacity", "0.25,0.1",
@@ -143,7 +143,7 @@ START_TEST(the_checkpoints_own_capacity_does_not_matter)
 }
 END_TEST
 
-/* ---- Limits ---------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(lists_that_mean_nothing_are_refused)
 {

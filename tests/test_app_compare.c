@@ -1,5 +1,5 @@
-/* test_app_compare.c - vmoe compare as a user runs it: trainings that are taken over, stopped, killed, refused;
- * labels and presets. */
+/* test_app_compare.c - vmoe compare as a user runs it: trainings that are taken over,
+ * stopped, killed, refused; labels and presets. */
 #include <math.h>
 
 #include "apps/compare/internal.h"
@@ -58,8 +58,8 @@ static char *frost_make(void)
     return folder;
 }
 
-/* Which table of parameters and which frost: in the table and in the document; other photographs are other
- * results. */
+/* Which table of parameters and which frost: in the table and in the document; other
+ * photographs are other results. */
 START_TEST(table_and_frost_are_told)
 {
     char *out = test_path(dir, "cmp"), *path = test_path(out, "compare.json");

@@ -1,5 +1,5 @@
-/* test_app_compare_table.c - what vmoe compare measures and writes: columns of the CSV files,
- * what is kept and what is measured again. */
+/* test_app_compare_table.c - what vmoe compare measures and writes: columns of the CSV
+ * files, what is kept and what is measured again. */
 #include "apps/compare/table_internal.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
@@ -12,7 +12,7 @@
         "--rounds", "3", "--eval-limit", "6", "--steps", "2", "--set", "train.epochs=1",   \
         "optimizer.lr=0", "optimizer.ema=0", "data.image=16", "--out"
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
 /* Field `column` of row `row` of a CSV without quotes, base_free. */
 static char *csv_field(const char *text, size_t row, size_t column)
@@ -59,8 +59,9 @@ static char *out_text(const char *out, const char *name)
     return text;
 }
 
-/* Three entries with four seeds on one figure: the paired differences from the first are -1 +- 0.1, in all seeds
- * nearly the same though the seeds themselves spread widely, and 0.05 +- 0.24. */
+/* Three entries with four seeds on one figure: the paired differences from the first are -1
+ * +- 0.1, in all seeds nearly the same though the seeds themselves spread widely, and 0.05
+ * +- 0.24. */
 START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
 {
     static const double values[12] = {10, 14, 12,   16,   9.1,  12.9,

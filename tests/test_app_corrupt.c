@@ -1,4 +1,5 @@
-/* test_app_corrupt.c - vmoe corrupt as a user runs it: the tree, its manifest, going on, refusals. */
+/* test_app_corrupt.c - vmoe corrupt as a user runs it: the tree, its manifest, going on,
+ * refusals. */
 #include <signal.h>
 #include <time.h>
 

@@ -1,4 +1,5 @@
-/* test_app_data.c - vmoe data as a user runs it, and the lists of bad samples of all commands. */
+/* test_app_data.c - vmoe data as a user runs it, and the lists of bad samples of all
+ * commands. */
 #include "tests/test_command.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"

@@ -1,5 +1,5 @@
-/* test_app_eval_corrupt.c - vmoe eval under corruption: on the fly beside files, metrics, routing,
- * refusals; and the agreement of two passes by brute force. */
+/* test_app_eval_corrupt.c - vmoe eval under corruption: on the fly beside files, metrics,
+ * routing, refusals; and the agreement of two passes by brute force. */
 #include <math.h>
 
 #include "measure/measure.h"
@@ -72,8 +72,8 @@ START_TEST(on_the_fly_equals_the_png_tree)
 }
 END_TEST
 
-/* Pictures of 8 pixels: no table is of that size, the nearest is that of 32, and the document and the table
- * say so; a table that was asked for is not excused. */
+/* Pictures of 8 pixels: no table is of that size, the nearest is that of 32, and the
+ * document and the table say so; a table that was asked for is not excused. */
 START_TEST(the_nearest_table_is_taken_and_told)
 {
     for (int asked = 0; asked < 2; asked++) {
@@ -324,7 +324,7 @@ START_TEST(an_incomplete_tree_is_named)
 }
 END_TEST
 
-/* ---- agreement of two passes ----------------------------------------------------------------- */
+/* ---- agreement of two passes --------------------------------------------------------- */
 
 enum { IMAGES = 3, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
 

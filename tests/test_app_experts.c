@@ -1,4 +1,5 @@
-/* test_app_experts.c - vmoe inspect --experts as a user runs it, on twelve pictures and a drawn network. */
+/* test_app_experts.c - vmoe inspect --experts as a user runs it, on twelve pictures and a
+ * drawn network. */
 #include <math.h>
 
 #include "tests/test_command.h"
@@ -41,7 +42,7 @@ static size_t lines_of(const char *text)
     return lines;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(every_selected_pair_counts_once)
 {
@@ -210,7 +211,8 @@ START_TEST(the_table_is_for_people)
 }
 END_TEST
 
-/* Against itself nothing flips; with the experts' router rows moved by one everything does. */
+/* Against itself nothing flips; with the experts' router rows moved by one everything
+ * does. */
 START_TEST(the_flip_rate_is_that_of_first_choices)
 {
     char *other = test_path(dir, "other.safetensors");
@@ -243,7 +245,8 @@ START_TEST(the_flip_rate_is_that_of_first_choices)
 }
 END_TEST
 
-/* Tokens with no expert or several, where this build has such routers; and drops for capacity. */
+/* Tokens with no expert or several, where this build has such routers; and drops for
+ * capacity. */
 START_TEST(tokens_may_have_any_number_of_experts)
 {
     static const char *const routers[] = {"expert-choice", "usmoe", "softmax"};
@@ -266,7 +269,7 @@ START_TEST(tokens_may_have_any_number_of_experts)
 }
 END_TEST
 
-/* ---- Limits ---------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(one_image_and_one_token_are_enough)
 {

@@ -1,6 +1,7 @@
-/* test_app_kills.c - twenty SIGKILLs in one run: while it starts, anywhere in it, while a checkpoint is
- * written. It ends with the bytes of a run that nobody touched. With one and two threads, with and
- * without loader threads. KILLS_SEED in the environment: other moments. */
+/* test_app_kills.c - twenty SIGKILLs in one run: while it starts, anywhere in it, while a
+ * checkpoint is written. It ends with the bytes of a run that nobody touched. With one and
+ * two threads, with and without loader threads. KILLS_SEED in the environment: other
+ * moments. */
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 
@@ -27,8 +28,8 @@ static bool has_ended(pid_t child)
            info.si_pid != 0;
 }
 
-/* Until the path is there, or the log has grown by so many bytes: that bounds how far the run gets,
- * however fast or slow the machine is. */
+/* Until the path is there, or the log has grown by so many bytes: that bounds how far the
+ * run gets, however fast or slow the machine is. */
 static void await(pid_t child, const char *path, const char *log, size_t bytes)
 {
     const size_t first = size_of(log);
@@ -38,8 +39,8 @@ static void await(pid_t child, const char *path, const char *log, size_t bytes)
         rest(0.0002);
 }
 
-/* Kills the run of words KILLS times; how often it was alive to be killed. start_up: seconds until its
- * first step. */
+/* Kills the run of words KILLS times; how often it was alive to be killed. start_up:
+ * seconds until its first step. */
 static int kill_often(const char *const *words, const char *run, double start_up,
                       base_rng *rng)
 {

@@ -1,5 +1,5 @@
-/* test_app_options.c - the option table: what is taken, what is refused and in which words. Refusals go to
- * stderr, which each test looks at through a file. */
+/* test_app_options.c - the option table: what is taken, what is refused and in which words.
+ * Refusals go to stderr, which each test looks at through a file. */
 #include <fcntl.h>
 
 #include "apps/app_internal.h"

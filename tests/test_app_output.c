@@ -1,5 +1,6 @@
-/* test_app_output.c - where results go: what cannot be delivered is a failed run, what cannot be
- * written is refused before the work, and no name breaks a line or a JSON file. */
+/* test_app_output.c - where results go: what cannot be delivered is a failed run, what
+ * cannot be written is refused before the work, and no name breaks a line or a JSON
+ * file. */
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"

@@ -1,5 +1,6 @@
-/* test_app_readers.c - what reads JSON or the metadata of a state: each value in turn is replaced by nine odd
- * ones. Nothing crashes, what is refused has a reason, and what is taken holds together. */
+/* test_app_readers.c - what reads JSON or the metadata of a state: each value in turn is
+ * replaced by nine odd ones. Nothing crashes, what is refused has a reason, and what is
+ * taken holds together. */
 #include <math.h>
 
 #include "apps/report/internal.h"
@@ -183,7 +184,7 @@ START_TEST(metrics_with_odd_values_are_drawn)
 }
 END_TEST
 
-/* ---- the state of a run ------------------------------------------------------------------------- */
+/* ---- the state of a run -------------------------------------------------------------- */
 
 #define RUN                                                                                \
     "train", "--data", data, "--val", data, "--threads", "1", "--quiet", "--set",          \
@@ -226,7 +227,8 @@ static const char *const odd_texts[SWEEP_ODD] = {
 
 START_TEST(a_state_with_odd_metadata_is_refused)
 {
-    /* The number of times that an odd value is one that can be: no threads are no thread. */
+    /* The number of times that an odd value is one that can be: no threads are no
+     * thread. */
     static const char *const free_keys[] = {"version", "epoch",  "step_in_epoch", "seed",
                                             "threads", "layout", "model_hash"};
     char *run = test_path(dir, "run"), *state = test_path(run, "last/state.safetensors"),
@@ -336,7 +338,7 @@ START_TEST(a_state_from_elsewhere_is_refused)
 }
 END_TEST
 
-/* ---- cells of text ------------------------------------------------------------------------------- */
+/* ---- cells of text ------------------------------------------------------------------- */
 
 START_TEST(cells_that_look_like_formulas_are_disarmed)
 {

@@ -1,5 +1,6 @@
-/* test_app_reading.c - what a network's file does not say: config.json beside it, known widths, options; each told
- * in a line and in the JSON, whatever the command. Files that are none of ours are called what they are. */
+/* test_app_reading.c - what a network's file does not say: config.json beside it, known
+ * widths, options; each told in a line and in the JSON, whatever the command. Files that
+ * are none of ours are called what they are. */
 #include <math.h>
 
 #include "tests/test_program.h"
@@ -63,7 +64,8 @@ static void config_write(const char *text)
     test_write(config_file, text, strlen(text));
 }
 
-/* Runs inspect with one more option (NULL: none), its JSON; stderr must hold the words (NULL: nothing at all). */
+/* Runs inspect with one more option (NULL: none), its JSON; stderr must hold the words
+ * (NULL: nothing at all). */
 static json_t *inspected(const char *option, const char *value, const char *words)
 {
     program_result r =
@@ -148,7 +150,8 @@ START_TEST(without_config_json_every_guess_is_told)
 }
 END_TEST
 
-/* ViT-H/14, -g/14, -G/14 (Zhai et al. 2022, table 2) and SO400M have 16 heads, not width / 64. */
+/* ViT-H/14, -g/14, -G/14 (Zhai et al. 2022, table 2) and SO400M have 16 heads, not width /
+ * 64. */
 START_TEST(published_widths_have_their_heads)
 {
     const int widths[] = {1152, 1280, 1408, 1664};
@@ -343,7 +346,8 @@ START_TEST(dense_sincos_networks_carry_their_positions)
     const float *at = p->data;
     for (size_t i = 0; i < 8; i++)
         ck_assert_double_eq((double)at[i], 0); /* the class token has no place */
-    /* Patch (0, 1), quarters of two: sin and cos of x / 10000^i, then of y (posemb_sincos_2d). */
+    /* Patch (0, 1), quarters of two: sin and cos of x / 10000^i, then of y
+     * (posemb_sincos_2d). */
     ck_assert_double_eq_tol((double)at[16], 0.841470985, 1e-6);
     ck_assert_double_eq_tol((double)at[17], 1e-4, 1e-9);
     ck_assert_double_eq_tol((double)at[18], 0.540302306, 1e-6);

@@ -1,5 +1,5 @@
-/* test_app_resume.c - runs that are killed, stopped, out of disk, changed behind their back: going on ends with
- * the same bytes or is refused with the reason. */
+/* test_app_resume.c - runs that are killed, stopped, out of disk, changed behind their
+ * back: going on ends with the same bytes or is refused with the reason. */
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 
@@ -139,8 +139,8 @@ START_TEST(going_on_needs_no_checkpoint_to_start_from)
 }
 END_TEST
 
-/* What a run starts from is compared with the recipe: the same weights under other settings are another
- * network, and what differs or is made anew is told. */
+/* What a run starts from is compared with the recipe: the same weights under other settings
+ * are another network, and what differs or is made anew is told. */
 START_TEST(starting_from_a_checkpoint_compares_and_tells)
 {
     static const struct {

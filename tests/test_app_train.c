@@ -1,4 +1,5 @@
-/* test_app_train.c - vmoe train as a user runs it: what it leaves and prints, what it refuses. */
+/* test_app_train.c - vmoe train as a user runs it: what it leaves and prints, what it
+ * refuses. */
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 

@@ -1,5 +1,5 @@
-/* test_app_vae.c - vmoe vae as a user runs it: a run that was stopped ends with the same bytes, labels choose
- * experts when asked to, what cannot be is refused. */
+/* test_app_vae.c - vmoe vae as a user runs it: a run that was stopped ends with the same
+ * bytes, labels choose experts when asked to, what cannot be is refused. */
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 

@@ -1,5 +1,6 @@
-/* test_app_waiting.c - how threads wait is decided by measurement: beside others they sleep, and the user's word
- * holds. Program runs: OpenMP reads its settings when it is loaded. */
+/* test_app_waiting.c - how threads wait is decided by measurement: beside others they
+ * sleep, and the user's word holds. Program runs: OpenMP reads its settings when it is
+ * loaded. */
 #include <signal.h>
 #include <unistd.h>
 

@@ -1,11 +1,11 @@
-/* test_attack_apgd.c - APGD against a second writing of its pseudo-code (attacks.md 6) in doubles, and its
- * schedule by hand. */
+/* test_attack_apgd.c - APGD against a second writing of its pseudo-code (attacks.md 6) in
+ * doubles, and its schedule by hand. */
 #include "attacks/attacks_internal.h"
 #include "test_attack_rig.h"
 
 enum { STEPS = 60 };
-/* Float32 points against double ones over 60 steps of a smooth network, Linf: signs agree, so what is left
- * is rounding of the points. */
+/* Float32 points against double ones over 60 steps of a smooth network, Linf: signs agree,
+ * so what is left is rounding of the points. */
 static const double TOLERANCE = 1e-5;
 
 static double loss_at(const double *x, double *gradient, int32_t label)
@@ -35,8 +35,8 @@ static int sign(double g)
     return (g > 0) - (g < 0);
 }
 
-/* The best point of APGD-CE, Linf, from the start that the library draws; adds its loss so far, step by
- * step, to curve [STEPS + 1]. */
+/* The best point of APGD-CE, Linf, from the start that the library draws; adds its loss so
+ * far, step by step, to curve [STEPS + 1]. */
 static void second_apgd(double *best, double *curve, const float *x, int32_t label,
                         uint32_t sample, double eps)
 {
@@ -98,8 +98,8 @@ static void second_apgd(double *best, double *curve, const float *x, int32_t lab
     }
 }
 
-/* At a small budget the best points agree; at a large one, where steps are halved on the way, the mean of the
- * best losses does at every step. */
+/* At a small budget the best points agree; at a large one, where steps are halved on the
+ * way, the mean of the best losses does at every step. */
 START_TEST(apgd_follows_its_pseudo_code)
 {
     static const double budgets[] = {0.004, 0.08};
@@ -160,7 +160,7 @@ START_TEST(draws_are_keyed_by_everything)
 }
 END_TEST
 
-/* ---- APGD's schedule ----------------------------------------------------------------------- */
+/* ---- APGD's schedule ----------------------------------------------------------------- */
 
 static void check_reviews(size_t n, const size_t *expected, size_t count)
 {
@@ -177,8 +177,8 @@ static void check_reviews(size_t n, const size_t *expected, size_t count)
     ck_assert_uint_eq(found, count);
 }
 
-/* From a run of the public code's loop in Python: k = max(int(.22 N), 1), and after each review
- * k = max(k - max(int(.03 N), 1), max(int(.06 N), 1)). */
+/* From a run of the public code's loop in Python: k = max(int(.22 N), 1), and after each
+ * review k = max(k - max(int(.03 N), 1), max(int(.06 N), 1)). */
 START_TEST(reviews_are_where_the_paper_puts_them)
 {
     static const size_t hundred[] = {22, 41, 57, 70, 80, 87, 93, 99};
@@ -213,7 +213,8 @@ START_TEST(steps_are_halved_by_two_rules)
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(attack_apgd_clock_step(&clock, i == 1 ? 1 : i + 2, 5),
                          i < 3 ? ATTACK_APGD_ON : ATTACK_APGD_HALVE);
-    /* rises without a new best: kept right after a halving, halved at the review after that */
+    /* rises without a new best: kept right after a halving, halved at the review after
+     * that */
     clock = attack_apgd_clock_make(100, best);
     for (int i = 0; i < 22; i++)
         attack_apgd_clock_step(&clock, 0, best); /* never rises: halved */
@@ -224,7 +225,8 @@ START_TEST(steps_are_halved_by_two_rules)
     for (int i = 20; i <= 35; i++)
         ck_assert_int_eq(attack_apgd_clock_step(&clock, 0.1 * i, best),
                          i < 35 ? ATTACK_APGD_ON : ATTACK_APGD_HALVE);
-    /* before the first review nothing counts as kept: a dip, then rises that reach no new best */
+    /* before the first review nothing counts as kept: a dip, then rises that reach no new
+     * best */
     clock = attack_apgd_clock_make(100, 10);
     for (int i = 1; i <= 22; i++)
         ck_assert_int_eq(attack_apgd_clock_step(&clock, 0.1 * i, 10),

@@ -234,9 +234,10 @@ START_TEST(slopes_are_not_taken_across_experts)
 }
 END_TEST
 
-/* ---- thresholds, just below and just above ---------------------------------------------- */
+/* ---- thresholds, just below and just above ------------------------------------------- */
 
-/* C20 of n images of which the report broke `reported`, the checks those and `missed` more. */
+/* C20 of n images of which the report broke `reported`, the checks those and `missed`
+ * more. */
 static attack_verdict reported_verdict(size_t n, size_t reported, size_t missed)
 {
     uint8_t found[128] = {0}, broken[128] = {0};
@@ -260,8 +261,8 @@ static attack_verdict reported_verdict(size_t n, size_t reported, size_t missed)
     return verdict(20);
 }
 
-/* 6 % of the samples, at least 2; two thirds of all that is known to break, at least 1; a warning from the
- * second on. */
+/* 6 % of the samples, at least 2; two thirds of all that is known to break, at least 1; a
+ * warning from the second on. */
 START_TEST(what_the_report_may_miss)
 {
     toy_make(&model, 10, 1);
@@ -399,8 +400,8 @@ START_TEST(misses_are_weighed_by_their_number)
 }
 END_TEST
 
-/* The logits of some calls are 5 % too large: as many slopes miss. 8 images, 6 directions each: a sound
- * gradient misses 5 of 48 less than once in a thousand runs, 4 more often. */
+/* The logits of some calls are 5 % too large: as many slopes miss. 8 images, 6 directions
+ * each: a sound gradient misses 5 of 48 less than once in a thousand runs, 4 more often. */
 START_TEST(one_slope_warns_and_five_fail)
 {
     static const struct {

@@ -1,5 +1,5 @@
-/* test_attack_groups.c - a model whose answer depends on the first image of its batch: with fixed_batch it always
- * sees whole groups, and what was broken is broken in its group. */
+/* test_attack_groups.c - a model whose answer depends on the first image of its batch: with
+ * fixed_batch it always sees whole groups, and what was broken is broken in its group. */
 #include "attacks/attacks_internal.h"
 #include "test_attack_rig.h"
 

@@ -1,4 +1,5 @@
-/* test_attack_limits.c - bad input gives one clear line or a marked entry, never a crash or a silent number. */
+/* test_attack_limits.c - bad input gives one clear line or a marked entry, never a crash or
+ * a silent number. */
 #include "attacks/attacks_internal.h"
 #include "test_attack_net.h"
 #include "test_run.h"
@@ -126,7 +127,8 @@ START_TEST(one_class_is_refused)
 }
 END_TEST
 
-/* dlr with two classes, the targeted ratio with three, nine targets where there are fewer. */
+/* dlr with two classes, the targeted ratio with three, nine targets where there are
+ * fewer. */
 START_TEST(few_classes_fall_back_and_say_so)
 {
     attack_config config = attack_config_defaults();
@@ -236,7 +238,8 @@ START_TEST(gradients_of_zero_are_counted_and_move_nothing)
 }
 END_TEST
 
-/* Logits drawn anew at every call: what broke in the search is asked again before it counts. */
+/* Logits drawn anew at every call: what broke in the search is asked again before it
+ * counts. */
 START_TEST(a_success_that_does_not_repeat_does_not_count)
 {
     attack_config config = attack_config_defaults();
@@ -268,7 +271,7 @@ START_TEST(means_over_evaluations_steady_a_random_model)
 }
 END_TEST
 
-/* ---- specs ----------------------------------------------------------------------------------- */
+/* ---- specs --------------------------------------------------------------------------- */
 
 static void add_refused(attack_run *run, const char *spec, const char *text)
 {

@@ -1,5 +1,6 @@
-/* test_attack_linear.c - attacks on models where the answer is known: two classes apart by a plane, where a sample
- * breaks when its margin is below eps times the dual norm of the difference of the weights. */
+/* test_attack_linear.c - attacks on models where the answer is known: two classes apart by
+ * a plane, where a sample breaks when its margin is below eps times the dual norm of the
+ * difference of the weights. */
 #include "attacks/attacks_internal.h"
 #include "test_attack_net.h"
 #include "test_run.h"
@@ -75,7 +76,8 @@ static attack_run *search(attack_norm norm, double eps, const char *attacks)
     return run;
 }
 
-/* Every attack breaks exactly the samples whose ratio is below eps; slack: how much of it may be missed. */
+/* Every attack breaks exactly the samples whose ratio is below eps; slack: how much of it
+ * may be missed. */
 static void check_exact(attack_norm norm, const char *attacks, double slack)
 {
     const double eps = prepare(norm);
@@ -158,8 +160,9 @@ START_TEST(noise_is_weaker_than_gradients)
 }
 END_TEST
 
-/* Two weights count, 3 and 2; the pixel of the larger stands at the face where it is of no use. With the
- * bias the margin is 1, so the other pixel must move by 1 / (2 * 2) = 0.25. */
+/* Two weights count, 3 and 2; the pixel of the larger stands at the face where it is of no
+ * use. With the bias the margin is 1, so the other pixel must move by 1 / (2 * 2) =
+ * 0.25. */
 START_TEST(l1_steps_pass_by_coordinates_at_the_face)
 {
     memset(net.w2, 0, 2 * INPUTS * sizeof *net.w2);

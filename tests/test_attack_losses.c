@@ -1,5 +1,5 @@
-/* test_attack_losses.c - what an attacker maximises: by hand, by finite differences, on ties, with too
- * few classes. */
+/* test_attack_losses.c - what an attacker maximises: by hand, by finite differences, on
+ * ties, with too few classes. */
 #include "attacks/attacks_internal.h"
 #include "test_run.h"
 

@@ -96,8 +96,8 @@ START_TEST(success_means_a_norm_within_eps)
 END_TEST
 
 /* A fixed c far too small finds nothing; the search raises it until it does. */
-/* A round that has stalled is given up, unless all steps are asked for: then each image is looked at once more
- * than there are steps, in every round. */
+/* A round that has stalled is given up, unless all steps are asked for: then each image is
+ * looked at once more than there are steps, in every round. */
 START_TEST(cw_makes_all_steps_when_asked)
 {
     toy_make(&model, 4, 1);

@@ -109,7 +109,8 @@ static inline base_status test_net_gradient(void *user, float *d_images,
     return BASE_OK;
 }
 
-/* Weights drawn from seed: rows of unit expected norm. test_net_free frees what it holds. */
+/* Weights drawn from seed: rows of unit expected norm. test_net_free frees what it
+ * holds. */
 static inline test_net test_net_make(size_t inputs, size_t hidden, size_t classes,
                                      uint64_t seed)
 {
@@ -156,7 +157,8 @@ static inline attack_target test_net_target(test_net *net, size_t channels, size
                            .gradient = test_net_gradient};
 }
 
-/* images [n, inputs] in low..high, and the net's own predictions as labels, so that all are right. */
+/* images [n, inputs] in low..high, and the net's own predictions as labels, so that all are
+ * right. */
 static inline void test_net_samples(test_net *net, float *images, int32_t *labels, size_t n,
                                     double low, double high, uint64_t seed)
 {

@@ -1,4 +1,5 @@
-/* test_attack_norms.c - nearest feasible points: feasible, idempotent, and as near as a search by hand finds. */
+/* test_attack_norms.c - nearest feasible points: feasible, idempotent, and as near as a
+ * search by hand finds. */
 #include "attacks/attacks_internal.h"
 #include "test_run.h"
 
@@ -63,8 +64,9 @@ START_TEST(feasible_points_stay)
 }
 END_TEST
 
-/* The squared distance from v to the nearest point on the ball and in the box by descent from many
- * feasible points: moves between pairs of coordinates and single ones, ever smaller. */
+/* The squared distance from v to the nearest point on the ball and in the box by descent
+ * from many feasible points: moves between pairs of coordinates and single ones, ever
+ * smaller. */
 static double nearest_by_search(const float *v, const float *x, size_t count, double eps)
 {
     double p[6], best = 0;
@@ -118,8 +120,8 @@ START_TEST(l1_projection_is_the_nearest_point)
 }
 END_TEST
 
-/* eps 1, x = 0.5: d = (0.9, 0.4, -0.3) has norm 1.6; room 0.5 cuts the first to 0.5, sum 1.2;
- * lam = 0.1: 0.5 + 0.3 + 0.2 = 1. */
+/* eps 1, x = 0.5: d = (0.9, 0.4, -0.3) has norm 1.6; room 0.5 cuts the first to 0.5, sum
+ * 1.2; lam = 0.1: 0.5 + 0.3 + 0.2 = 1. */
 START_TEST(l1_projection_by_hand)
 {
     const float x[3] = {0.5f, 0.5f, 0.5f};

@@ -1,14 +1,14 @@
-/* test_attack_reference.c - CW, FAB-T and Square image by image against the same attacks written out in
- * Python (tests/reference/attack_reference.py, its figures in tests/golden/attack_reference.tsv), and CW with
- * all steps against foolbox's. */
+/* test_attack_reference.c - CW, FAB-T and Square image by image against the same attacks
+ * written out in Python (tests/reference/attack_reference.py, its figures in
+ * tests/golden/attack_reference.tsv), and CW with all steps against foolbox's. */
 #include "attacks/attacks_internal.h"
 
 #include <stdlib.h>
 
 #include "tests/test_attack_rig.h"
 
-/* Relative: ours are float32, theirs double. FAB's and CW's last steps amplify that where an image comes to lie on
- * the boundary's other side: a few images may differ more. */
+/* Relative: ours are float32, theirs double. FAB's and CW's last steps amplify that where
+ * an image comes to lie on the boundary's other side: a few images may differ more. */
 static const double CLOSE = 2e-3;
 enum { STRAY = 2 };
 

@@ -1,4 +1,5 @@
-/* test_attack_rig.h - forty samples of a small network, runs over them, and what must agree between two. */
+/* test_attack_rig.h - forty samples of a small network, runs over them, and what must agree
+ * between two. */
 #ifndef TESTS_TEST_ATTACK_RIG_H
 #define TESTS_TEST_ATTACK_RIG_H
 

@@ -1,5 +1,5 @@
-/* test_attack_router.c - the attack 'router' on a model of one token and two experts whose router is linear, so that
- * the largest loss inside the budget is known. */
+/* test_attack_router.c - the attack 'router' on a model of one token and two experts whose
+ * router is linear, so that the largest loss inside the budget is known. */
 #include "attacks/attacks.h"
 #include "test_attack_rig.h"
 
@@ -84,9 +84,10 @@ static attack_run *look_for(const attack_config *config, size_t batch, const cha
     return run;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
-/* The largest loss: every pixel goes by eps towards the other expert, as far as the box lets it. */
+/* The largest loss: every pixel goes by eps towards the other expert, as far as the box
+ * lets it. */
 START_TEST(the_steepest_example_is_found)
 {
     const attack_config config = config_of(ATTACK_NORM_LINF, 0.08);
@@ -203,7 +204,7 @@ START_TEST(groups_are_shown_whole)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 static void refused(const attack_config *config, const attack_target *target,
                     const char *spec, const char *why)

@@ -1,5 +1,5 @@
-/* test_attack_run.c - the driver: the same samples broken whatever the batch, the threads and the order; counts
- * that add up; what a stop leaves. */
+/* test_attack_run.c - the driver: the same samples broken whatever the batch, the threads
+ * and the order; counts that add up; what a stop leaves. */
 #include "attacks/attacks_internal.h"
 #include "test_attack_rig.h"
 
@@ -211,8 +211,9 @@ START_TEST(a_run_allocates_nothing)
 }
 END_TEST
 
-/* Three samples and a batch of eight: one batch for the clean pass, then each start and step one. A model
- * that sees at most `batch` images, and whose last look of PGD needs no gradient. */
+/* Three samples and a batch of eight: one batch for the clean pass, then each start and
+ * step one. A model that sees at most `batch` images, and whose last look of PGD needs no
+ * gradient. */
 START_TEST(batches_stay_full_and_the_last_look_needs_no_gradient)
 {
     attack_config config = attack_config_defaults();

@@ -1,5 +1,5 @@
-/* test_attack_state.c - a run in a file: what was stopped goes on to the same end; what is damaged or of another
- * run is refused and changes nothing. */
+/* test_attack_state.c - a run in a file: what was stopped goes on to the same end; what is
+ * damaged or of another run is refused and changes nothing. */
 #include "attacks/attacks_internal.h"
 #include "test_attack_rig.h"
 #include "test_folder.h"
@@ -96,7 +96,8 @@ static base_status save_here(void *user, const attack_run *run, base_error *err)
     return attack_run_save(run, path, 77, err);
 }
 
-/* Written in the middle of an attack, as by a run that is then killed; writing changes nothing. */
+/* Written in the middle of an attack, as by a run that is then killed; writing changes
+ * nothing. */
 START_TEST(a_run_saved_on_its_way_goes_on_to_the_same_end)
 {
     static const char *const list = "pgd:steps=8,restarts=2 fab-t:steps=6,targets=2";

@@ -1,4 +1,5 @@
-/* test_base_cores.c - the plan of processors, on machines that are made up, and what a thread may ask for. */
+/* test_base_cores.c - the plan of processors, on machines that are made up, and what a
+ * thread may ask for. */
 #include "base/base.h"
 
 #include <pthread.h>
@@ -20,8 +21,8 @@ static const char *ids_text(const base_cpu *cpus, size_t count)
     return text;
 }
 
-/* Two sockets of two cores with two threads each, numbered as Intel machines often are: first all first
- * threads, socket by socket in turn, then all second ones. */
+/* Two sockets of two cores with two threads each, numbered as Intel machines often are:
+ * first all first threads, socket by socket in turn, then all second ones. */
 static const base_cpu two_sockets[8] = {
     {.id = 0, .core = 0, .package = 0}, {.id = 1, .core = 1, .package = 1},
     {.id = 2, .core = 2, .package = 0}, {.id = 3, .core = 3, .package = 1},

@@ -1,4 +1,5 @@
-/* test_base_field.c - tables of fields: text in and out, what is refused, the nearest name. */
+/* test_base_field.c - tables of fields: text in and out, what is refused, the nearest
+ * name. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>

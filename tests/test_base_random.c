@@ -138,8 +138,9 @@ START_TEST(every_part_of_the_key_changes_the_stream)
 END_TEST
 
 enum { DRAWS = 20000 };
-/* Largest distance of the empirical from the true distribution that one sample of DRAWS shows once
- * in a million: sqrt(ln(2e6) / (2 DRAWS)) (Massart 1990). The streams are fixed: no flicker. */
+/* Largest distance of the empirical from the true distribution that one sample of DRAWS
+ * shows once in a million: sqrt(ln(2e6) / (2 DRAWS)) (Massart 1990). The streams are fixed:
+ * no flicker. */
 static const double ks_limit = 0.01905;
 
 static int compare_doubles(const void *a, const void *b)

@@ -1,6 +1,6 @@
-/* test_corrupt_cifar.c - the deterministic cells of CIFAR-C and the zoom blurs whose factors round, byte by
- * byte against the published script's own calls (tests/reference/cifar_cells.py; CRC-32 in
- * tests/golden/cifar_cells.tsv). */
+/* test_corrupt_cifar.c - the deterministic cells of CIFAR-C and the zoom blurs whose
+ * factors round, byte by byte against the published script's own calls
+ * (tests/reference/cifar_cells.py; CRC-32 in tests/golden/cifar_cells.tsv). */
 #include <stdlib.h>
 #include <zlib.h>
 

@@ -1,5 +1,6 @@
-/* test_data_kills.c - data that changes between indexing and reading, and headers that promise more than
- * memory holds (data.md 5, 12.8): a bad sample with its reason, never a crash or a wrong picture. */
+/* test_data_kills.c - data that changes between indexing and reading, and headers that
+ * promise more than memory holds (data.md 5, 12.8): a bad sample with its reason, never a
+ * crash or a wrong picture. */
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -115,8 +116,8 @@ START_TEST(an_archive_that_shrinks_after_indexing)
 }
 END_TEST
 
-/* It is open since it was indexed: what is read is what was indexed. (One that must be opened again is
- * refused: test_data_files.c.) */
+/* It is open since it was indexed: what is read is what was indexed. (One that must be
+ * opened again is refused: test_data_files.c.) */
 START_TEST(an_archive_that_goes_or_is_replaced_after_indexing)
 {
     char *path = make_tar(), *other = test_path(root, "other.tar");
@@ -159,8 +160,8 @@ static size_t bomb(unsigned char *out, bool png, unsigned width, unsigned height
     return n + sizeof parts;
 }
 
-/* Decodes bombs in a process that may have little more memory than it has; exit status: how many were
- * not refused for their size. */
+/* Decodes bombs in a process that may have little more memory than it has; exit status: how
+ * many were not refused for their size. */
 static int defuse(void)
 {
     static const unsigned sides[][2] = {{65500, 65500}, {65500, 3000}, {20000, 20000}};

@@ -1,5 +1,6 @@
-/* test_data_loader.c - batches: the same for any number of threads, exact after a seek, within the
- * memory that was taken at first. Samples that cannot be used: test_data_loader_bad.c. */
+/* test_data_loader.c - batches: the same for any number of threads, exact after a seek,
+ * within the memory that was taken at first. Samples that cannot be used:
+ * test_data_loader_bad.c. */
 #include <math.h>
 #include <pthread.h>
 

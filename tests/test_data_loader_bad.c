@@ -1,5 +1,5 @@
-/* test_data_loader_bad.c - samples that are odd, damaged or unusable: replaced, counted, named, or the
- * end of the run (data.md 10). */
+/* test_data_loader_bad.c - samples that are odd, damaged or unusable: replaced, counted,
+ * named, or the end of the run (data.md 10). */
 #include "tests/test_loader.h"
 
 typedef struct lines {

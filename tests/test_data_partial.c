@@ -1,6 +1,6 @@
 /* test_data_partial.c - part of a JPEG equals that part of the whole, to the byte, by
- * libjpeg and by our own decoder, by every set of kernels; and files shaped on the way equal
- * files decoded and shaped then. */
+ * libjpeg and by our own decoder, by every set of kernels; and files shaped on the way
+ * equal files decoded and shaped then. */
 #include "data/data_internal.h"
 #include "data/shape_internal.h"
 
@@ -283,7 +283,7 @@ START_TEST(damage_is_judged_as_libjpeg_judges_it)
 }
 END_TEST
 
-/* ---- shaping on the way -------------------------------------------------------------------- */
+/* ---- shaping on the way -------------------------------------------------------------- */
 
 static void check_shaped(const unsigned char *bytes, size_t size, const data_image *whole,
                          const shape_rule *rule, const data_kernels *kernels, uint64_t draw)
@@ -439,9 +439,9 @@ START_TEST(normalising_by_arithmetic_equals_the_table)
 }
 END_TEST
 
-/* Blocks whose products are all as large as is taken, with the signs that let one sample's sum
- * grow most in both passes: 32 bits hold it (the sanitizers look), and all kernels agree. One
- * step more is left to libjpeg. */
+/* Blocks whose products are all as large as is taken, with the signs that let one sample's
+ * sum grow most in both passes: 32 bits hold it (the sanitizers look), and all kernels
+ * agree. One step more is left to libjpeg. */
 START_TEST(reduced_blocks_hold_the_largest_products)
 {
     enum { MOST = 1448, BLOCKS = 4 };

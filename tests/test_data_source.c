@@ -43,7 +43,7 @@ START_TEST(samples_stand_in_bytewise_order_of_label_and_path)
 }
 END_TEST
 
-/* ---- held out --------------------------------------------------------------------------------- */
+/* ---- held out ------------------------------------------------------------------------ */
 
 /* 40 files of 4 classes, the same numbers as `train` of a folder with parts. */
 static void held_make(const char *below)

@@ -19,8 +19,8 @@ static const char *inner_name(char *out, size_t out_bytes, const data_source *so
     return bang + 1;
 }
 
-/* Readable samples by name and label, in order; the others by the beginning of "NAME: REASON".
- */
+/* Readable samples by name and label, in order; the others by the beginning of "NAME:
+ * REASON". */
 static void check_samples(const data_source *source, const json_t *samples,
                           const json_t *errors, const char *file)
 {
@@ -71,7 +71,8 @@ START_TEST(every_archive_is_read_or_refused_as_its_manifest_says)
             continue;
         path = base_text("%s/golden/tars/%s", shared, file);
         char *truth = base_text("%s/golden/tars/%s", shared, with ? with : "");
-        /* ILSVRC's validation labels are among 1000; the rest is numbered by its folders. */
+        /* ILSVRC's validation labels are among 1000; the rest is numbered by its
+         * folders. */
         const data_source_options options = {.allow_single_class = true,
                                              .classes_of_model = with ? 1000 : 0,
                                              .val_labels = with ? truth : NULL};

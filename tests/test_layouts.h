@@ -1,5 +1,5 @@
-/* test_layouts.h - what the tests of layouts share: a folder of their own, small files in it. For tests
- * only. */
+/* test_layouts.h - what the tests of layouts share: a folder of their own, small files in
+ * it. For tests only. */
 #ifndef TESTS_TEST_LAYOUTS_H
 #define TESTS_TEST_LAYOUTS_H
 

@@ -1,5 +1,6 @@
-/* test_loader.h - what the tests of the loader share: a folder of small pictures, the source that is
- * made of it, loaders for training and evaluation, and one number for all that a batch holds. */
+/* test_loader.h - what the tests of the loader share: a folder of small pictures, the
+ * source that is made of it, loaders for training and evaluation, and one number for all
+ * that a batch holds. */
 #ifndef TESTS_TEST_LOADER_H
 #define TESTS_TEST_LOADER_H
 

@@ -1,5 +1,6 @@
-/* test_show_view.c - views of documents: paths, forms of values, each kind of block on a page, on a terminal and as CSV.
- * Documents are made here; what a page must hold is looked for in its text. */
+/* test_show_view.c - views of documents: paths, forms of values, each kind of block on a
+ * page, on a terminal and as CSV. Documents are made here; what a page must hold is looked
+ * for in its text. */
 #include "show/document_internal.h"
 #include "show/plot_internal.h"
 
@@ -49,7 +50,7 @@ static void teardown(void)
     test_folder_remove(dir);
 }
 
-/* ---- what a view becomes -------------------------------------------------------------------------------- */
+/* ---- what a view becomes ------------------------------------------------------------- */
 
 /* The page of these blocks: base_free. */
 static char *page_of(const show_block *blocks)
@@ -105,7 +106,7 @@ static void terminal_is(const show_block *blocks, const char *want)
     free(got);
 }
 
-/* ---- paths ------------------------------------------------------------------------------------------------ */
+/* ---- paths --------------------------------------------------------------------------- */
 
 START_TEST(paths_find_members_elements_and_neighbours)
 {
@@ -164,7 +165,7 @@ START_TEST(texts_with_a_value_that_is_missing_are_none)
 }
 END_TEST
 
-/* ---- terminal --------------------------------------------------------------------------------------------- */
+/* ---- terminal ------------------------------------------------------------------------ */
 
 static const show_column table[] = {
     {"network", "net"},
@@ -247,7 +248,7 @@ START_TEST(banners_and_texts_are_lines_of_a_terminal)
 }
 END_TEST
 
-/* ---- pages -------------------------------------------------------------------------------------------------- */
+/* ---- pages --------------------------------------------------------------------------- */
 
 START_TEST(a_page_stands_alone_escapes_and_has_both_colours)
 {
@@ -335,7 +336,8 @@ START_TEST(bars_are_sorted_marked_and_have_a_pale_second_share)
 }
 END_TEST
 
-/* Where the text of a label of the vertical axis begins, if a letter is seven units wide. */
+/* Where the text of a label of the vertical axis begins, if a letter is seven units
+ * wide. */
 static double label_left(const char *page, const char *label)
 {
     char want[64];
@@ -548,7 +550,7 @@ START_TEST(stacked_bars_are_parts_of_one)
 }
 END_TEST
 
-/* ---- CSV ------------------------------------------------------------------------------------------------------ */
+/* ---- CSV ----------------------------------------------------------------------------- */
 
 START_TEST(csv_is_disarmed_but_for_numbers)
 {
@@ -588,7 +590,7 @@ START_TEST(csv_has_every_column_whole_numbers_and_both_ends)
 }
 END_TEST
 
-/* ---- limits ---------------------------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------- */
 
 START_TEST(steps_of_axes_are_1_2_25_or_5)
 {

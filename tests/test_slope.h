@@ -1,5 +1,6 @@
-/* test_slope.h - backward passes of whole small networks against central finite differences: of every
- * parameter tensor and of the input. The caller makes the network, of the sizes named here. */
+/* test_slope.h - backward passes of whole small networks against central finite
+ * differences: of every parameter tensor and of the input. The caller makes the network, of
+ * the sizes named here. */
 #ifndef TESTS_TEST_SLOPE_H
 #define TESTS_TEST_SLOPE_H
 
@@ -12,8 +13,9 @@
 enum { SLOPE_BATCH = 6, SLOPE_IMAGE = 12, SLOPE_CHANNELS = 3, SLOPE_CLASSES = 5 };
 enum { SLOPE_FLOATS = SLOPE_CHANNELS * SLOPE_IMAGE * SLOPE_IMAGE }; /* of one image */
 
-/* Directional derivative by (f(+h) - f(-h)) / 2h of an fp32 network: rounding of f (1e-6) over h
- * (5e-4 of the tensor's size) and the third derivative leave about 2e-3 of the largest slope. */
+/* Directional derivative by (f(+h) - f(-h)) / 2h of an fp32 network: rounding of f (1e-6)
+ * over h (5e-4 of the tensor's size) and the third derivative leave about 2e-3 of the
+ * largest slope. */
 static const double slope_tolerance = 4e-3;
 /* Three blocks of width 24 without experts; images of SLOPE_IMAGE pixels. */
 static inline vit_config slope_config(void)
@@ -66,7 +68,8 @@ static inline double slope_phi(vit_run *run, const float *images, const float *w
     return sum;
 }
 
-/* Which experts all tokens chose, as a number: finite differences must not cross a change. */
+/* Which experts all tokens chose, as a number: finite differences must not cross a
+ * change. */
 static inline uint64_t slope_choices(const vit_run *run)
 {
     uint64_t hash = 0;

@@ -1,4 +1,5 @@
-/* test_sweep.h - a JSON document with each of its values replaced, one at a time, by nine odd ones. */
+/* test_sweep.h - a JSON document with each of its values replaced, one at a time, by nine
+ * odd ones. */
 #ifndef TESTS_TEST_SWEEP_H
 #define TESTS_TEST_SWEEP_H
 
@@ -26,7 +27,8 @@ static inline json_t *sweep_odd(int i)
     }
 }
 
-/* Calls visit(user) once for each change while *at, a part of a document, is changed. Returns how often. */
+/* Calls visit(user) once for each change while *at, a part of a document, is changed.
+ * Returns how often. */
 static inline size_t sweep_walk(json_t *at, void (*visit)(void *user), void *user)
 {
     size_t count = 0, i;

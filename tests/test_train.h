@@ -1,5 +1,5 @@
-/* test_train.h - what the tests of vmoe train share: a network of a few thousand weights on twelve
- * pictures, starting it without waiting, comparing what two runs left. */
+/* test_train.h - what the tests of vmoe train share: a network of a few thousand weights on
+ * twelve pictures, starting it without waiting, comparing what two runs left. */
 #ifndef TESTS_TEST_TRAIN_H
 #define TESTS_TEST_TRAIN_H
 

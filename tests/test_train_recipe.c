@@ -1,5 +1,5 @@
-/* test_train_recipe.c - recipes: layers of keys, what is refused and with which line, what survives being
- * written and read again. */
+/* test_train_recipe.c - recipes: layers of keys, what is refused and with which line, what
+ * survives being written and read again. */
 #include "train/train.h"
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
@@ -99,7 +99,7 @@ END_TEST
 START_TEST(the_data_decides_what_is_left_open)
 {
     train_recipe r = resolved(parsed("[model]\nsize = vmoe-nano\n[data]\nimage = 28\n"),
-                            (train_facts){.classes = 7, .uniform_channels = 1});
+                              (train_facts){.classes = 7, .uniform_channels = 1});
 
     ck_assert_int_eq(r.config.classes, 7);
     ck_assert_int_eq(r.config.channels, 1);
@@ -127,9 +127,10 @@ END_TEST
 START_TEST(the_written_recipe_reads_back_the_same)
 {
     char *dir = test_folder_make(), *path = test_path(dir, "recipe.ini");
-    train_recipe r = parsed("[model]\nsize = vmoe-micro\n[router]\nname = vmoe\nnoise = 0.3\n"
-                          "capacity = 1.05\n[optimizer]\nlr = 0.1\nbeta2 = 0.95\n"
-                          "[data]\ntrain = tar:a b.tar\nimage = 64\n");
+    train_recipe r =
+        parsed("[model]\nsize = vmoe-micro\n[router]\nname = vmoe\nnoise = 0.3\n"
+               "capacity = 1.05\n[optimizer]\nlr = 0.1\nbeta2 = 0.95\n"
+               "[data]\ntrain = tar:a b.tar\nimage = 64\n");
     r.lr = 1.0 / 3;
     r = resolved(r, ten_classes);
     ck_assert_msg(train_recipe_save(&r, path, &err) == BASE_OK, "%s", err.text);
@@ -152,7 +153,7 @@ END_TEST
 START_TEST(comments_blanks_and_line_ends_of_windows_are_borne)
 {
     const train_recipe r = parsed("; a recipe\r\n# of two keys\r\n\r\n  [optimizer]\r\n"
-                                "   lr = 0.5 ; high\r\n\t clip=2\r\n");
+                                  "   lr = 0.5 ; high\r\n\t clip=2\r\n");
 
     ck_assert_double_eq(r.lr, 0.5);
     ck_assert_double_eq(r.optimizer.clip, 2);

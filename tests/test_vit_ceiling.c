@@ -1,5 +1,5 @@
-/* test_vit_ceiling.c - the products of a pass against the count of operations that the model gives, and
- * against the shapes that a reader expects. No time is judged. */
+/* test_vit_ceiling.c - the products of a pass against the count of operations that the
+ * model gives, and against the shapes that a reader expects. No time is judged. */
 #include <omp.h>
 #include <string.h>
 

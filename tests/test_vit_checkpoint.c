@@ -155,7 +155,8 @@ START_TEST(bf16_rounds_to_nearest_even)
 }
 END_TEST
 
-/* What no gradient moves would not survive the rounding: a step of 0.001 is below bf16's near 1. */
+/* What no gradient moves would not survive the rounding: a step of 0.001 is below bf16's
+ * near 1. */
 START_TEST(state_stays_fp32_in_a_bf16_file)
 {
     base_error err = {0};

@@ -1,7 +1,7 @@
-/* test_vit_golden.c - the whole network against PyTorch in double precision. The numbers lie
- * in tests/golden/, made by tests/reference/make_golden.py (an independent implementation;
- * gradients by autograd, those of Sinkhorn plans by unrolling). Free to add: cases, one line
- * in files[]. */
+/* test_vit_golden.c - the whole network against PyTorch in double precision. The numbers
+ * lie in tests/golden/, made by tests/reference/make_golden.py (an independent
+ * implementation; gradients by autograd, those of Sinkhorn plans by unrolling). Free to
+ * add: cases, one line in files[]. */
 #include <math.h>
 #include <string.h>
 
@@ -9,14 +9,14 @@
 #include "vit/model_internal.h"
 #include "vit/vit.h"
 
-/* The project promises 1e-4 and 1e-3 for fp32 against any other implementation; on these small
- * networks 8.3e-7 and 1.5e-6 were seen, so a term that is missing somewhere shows. */
+/* The project promises 1e-4 and 1e-3 for fp32 against any other implementation; on these
+ * small networks 8.3e-7 and 1.5e-6 were seen, so a term that is missing somewhere shows. */
 static const double logit_tolerance = 1e-5;
 static const double gradient_tolerance = 3e-5; /* relative, norm-wise, per tensor */
 static const double loss_tolerance = 1e-5;     /* relative: f32 logits, sums in double */
 
-/* bf16 keeps 8 bits: 0.4 % for each factor of a product (seen: 0.006 and 0.016). Dense networks
- * only, where no choice of experts can tip over. */
+/* bf16 keeps 8 bits: 0.4 % for each factor of a product (seen: 0.006 and 0.016). Dense
+ * networks only, where no choice of experts can tip over. */
 static const double bf16_logit_tolerance = 0.05;
 static const double bf16_gradient_tolerance = 0.05;
 

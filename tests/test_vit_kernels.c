@@ -1,6 +1,6 @@
-/* test_vit_kernels.c - the vectorised loops of every instruction set that runs here against plain double
- * arithmetic and the C library, at lengths that fill no vector and numbers of rows that fill no group, for every
- * number of bf16, and with NaN, which must survive. */
+/* test_vit_kernels.c - the vectorised loops of every instruction set that runs here against
+ * plain double arithmetic and the C library, at lengths that fill no vector and numbers of
+ * rows that fill no group, for every number of bf16, and with NaN, which must survive. */
 #include <check.h>
 #include <math.h>
 #include <string.h>
@@ -218,8 +218,8 @@ static double bf16_unit(double v)
     return ldexp(1.0, (exponent < -125 ? -125 : exponent) - 8);
 }
 
-/* `size` of what was added up to `expected`, which an approximation may miss by a part of it; half a unit is
- * rounding; what has an exponential below 2^-126 in it may be 0. */
+/* `size` of what was added up to `expected`, which an approximation may miss by a part of
+ * it; half a unit is rounding; what has an exponential below 2^-126 in it may be 0. */
 static void check_bf16(uint16_t found, double expected, double part, double size,
                        const char *what, size_t i)
 {
@@ -233,8 +233,8 @@ static void check_bf16(uint16_t found, double expected, double part, double size
 /* An eighth of half a bf16 unit at most. */
 static const double short_form = 2.5e-4;
 
-/* Loops on rounded operands against the fp32 loops on the same numbers: rounded once, and exp and erf in
- * shorter forms. */
+/* Loops on rounded operands against the fp32 loops on the same numbers: rounded once, and
+ * exp and erf in shorter forms. */
 START_TEST(bf16_loops_round_the_fp32_results)
 {
     if (!use_set(_i))
@@ -260,7 +260,8 @@ START_TEST(bf16_loops_round_the_fp32_results)
         half->gelu_backward(out, made, in, ALL, form);
         o->gelu_backward(result, again, wide, ALL, form);
         for (size_t i = 0; i < ALL; i++) {
-            /* far out on the left fp32 is exact to 1e-7 of 1, bf16 to a part of the result */
+            /* far out on the left fp32 is exact to 1e-7 of 1, bf16 to a part of the
+             * result */
             check_bf16(made[i], (double)again[i], short_form,
                        fmax(fabs((double)again[i]), 1e-3), "gelu", i);
             check_bf16(out[i], (double)result[i], short_form, fabs((double)second[i]),
@@ -299,7 +300,8 @@ START_TEST(bf16_loops_round_the_fp32_results)
 }
 END_TEST
 
-/* GELU and its slope by the formula; parts: the sum of the slope's terms without their signs. */
+/* GELU and its slope by the formula; parts: the sum of the slope's terms without their
+ * signs. */
 static double gelu_exactly(double v, int tanh_form, double *slope, double *parts)
 {
     if (tanh_form) {
@@ -386,7 +388,8 @@ START_TEST(rounding_is_exact_for_every_number)
 }
 END_TEST
 
-/* All rows at once as each row alone, to the bit, whatever the length: rows are worked on in groups. */
+/* All rows at once as each row alone, to the bit, whatever the length: rows are worked on
+ * in groups. */
 START_TEST(rows_do_not_depend_on_their_neighbours)
 {
     if (!use_set(_i))

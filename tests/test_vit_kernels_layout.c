@@ -1,5 +1,6 @@
-/* test_vit_kernels_layout.c - weights in blocks are where oneDNN's documentation of BA16a<width>b and
- * BA16a<width>b2a puts them, zeros around them, for every set of kernels that runs here. */
+/* test_vit_kernels_layout.c - weights in blocks are where oneDNN's documentation of
+ * BA16a<width>b and BA16a<width>b2a puts them, zeros around them, for every set of kernels
+ * that runs here. */
 #include <check.h>
 #include <string.h>
 

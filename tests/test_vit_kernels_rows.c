@@ -1,5 +1,5 @@
-/* test_vit_kernels_rows.c - rows that are copied and matrices that are transposed arrive whole, into and out of
- * wider rows, of which nothing else is touched. */
+/* test_vit_kernels_rows.c - rows that are copied and matrices that are transposed arrive
+ * whole, into and out of wider rows, of which nothing else is touched. */
 #include <check.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
-/* test_vit_moe_hooks.c - routers that are not in the table yet fit without touching moe.c: one that
- * joins the stream itself (MomentumSMoE, routing.md 6), one that also chooses where the layer reads
- * it (the robust momentum method), one that looks at the attention (routing.md 7), one that shows the
- * experts a second view of the tokens (S2MoE, routing.md 8). Each is a router of
- * this file, run in place of softmax, whose parameters it shares. */
+/* test_vit_moe_hooks.c - routers that are not in the table yet fit without touching moe.c:
+ * one that joins the stream itself (MomentumSMoE, routing.md 6), one that also chooses
+ * where the layer reads it (the robust momentum method), one that looks at the attention
+ * (routing.md 7), one that shows the experts a second view of the tokens (S2MoE, routing.md
+ * 8). Each is a router of this file, run in place of softmax, whose parameters it
+ * shares. */
 #include <string.h>
 
 #include "tests/test_run.h"
@@ -13,7 +14,7 @@
 /* Sums of a few hundred products in fp32, in another order. */
 static const double rounding = 2e-4;
 
-/* ---- heavy ball: m' = mu m + gamma y, h' = h + m' --------------------------------------- */
+/* ---- heavy ball: m' = mu m + gamma y, h' = h + m' ------------------------------------ */
 
 typedef struct ball {
     float mu, gamma;
@@ -82,11 +83,12 @@ static const vit_router_join heavy_join = {
 static const vit_router_join plain_join = {
     .carry_width = 1, .forward = plain_forward, .backward = plain_backward};
 
-/* ---- robust momentum: in = h + eta (h - h_before), h' = h + beta (h - h_before) + step y ---- */
+/* ---- robust momentum: in = h + eta (h - before), h' = h + beta (h - before) + step y */
 
 static const float robust_step = 0.7f, robust_beta = 0.5f, robust_eta = 0.6f;
 
-/* The carry is the stream at the MoE layer before; before the first one nothing has moved. */
+/* The carry is the stream at the MoE layer before; before the first one nothing has
+ * moved. */
 static float moved(const float *h, const float *carry_in, size_t i, int moe_index)
 {
     return moe_index > 0 ? h[i] - carry_in[i] : 0.0f;
@@ -146,7 +148,7 @@ static const vit_router_join robust_join = {.carry_width = 1,
                                             .forward = robust_forward,
                                             .backward = robust_backward};
 
-/* ---- attention: Q = (1 - lambda) P + lambda S P, S the mean of the heads' attention -------- */
+/* ---- attention: Q = (1 - lambda) P + lambda S P, S the mean of the heads' attention */
 
 static const double lambda = 0.6;
 
@@ -186,7 +188,8 @@ static void attention_forward(vit_router_pass *pass)
     vit_route_publish(pass, &state);
 }
 
-/* d_q [T, E] into state.d_gate's place: score is not needed any more, so it is overwritten. */
+/* d_q [T, E] into state.d_gate's place: score is not needed any more, so it is
+ * overwritten. */
 static void attention_backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_state state = vit_route_state_of(pass);
@@ -224,7 +227,7 @@ static void attention_backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state);
 }
 
-/* ---- two views: y = 0.7 f(x) + 0.3 f(v), v = 0.5 x + 0.1, loss sum (f(x) - f(v))^2 / T ---------- */
+/* ---- two views: y = 0.7 f(x) + 0.3 f(v), v = 0.5 x + 0.1, loss sum (f(x) - f(v))^2 / T */
 
 static const float view_scale = 0.5f, view_shift = 0.1f, view_share = 0.3f;
 
@@ -288,7 +291,7 @@ static size_t views_others(const vit_router_shape *shape)
 static const vit_router_views two_views = {
     .others = views_others, .mix = views_mix, .mix_backward = views_mix_backward};
 
-/* ---- the networks ------------------------------------------------------------------------ */
+/* ---- the networks -------------------------------------------------------------------- */
 
 typedef struct hook_case {
     const char *name, *layers;
@@ -396,7 +399,7 @@ static double distance(const float *a, const float *b)
     return most;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(a_join_without_momentum_is_the_residual)
 {
@@ -520,7 +523,7 @@ START_TEST(a_router_by_name_and_by_hand_are_one)
 }
 END_TEST
 
-/* ---- Gradient ------------------------------------------------------------------------------ */
+/* ---- Gradient ------------------------------------------------------------------------ */
 
 static void check_slopes(const hook_case *c, vit_mode mode)
 {
@@ -544,7 +547,7 @@ START_TEST(input_gradient_mode_equals_finite_differences)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(a_dense_network_needs_no_router)
 {

@@ -1,6 +1,6 @@
-/* test_vit_products.c - products on packed weights, of heads and of gradients against sums in double, for
- * any number of rows and both precisions; runs see weights that change between passes; what a run keeps
- * and how it cuts the work changes no bit. */
+/* test_vit_products.c - products on packed weights, of heads and of gradients against sums
+ * in double, for any number of rows and both precisions; runs see weights that change
+ * between passes; what a run keeps and how it cuts the work changes no bit. */
 #include <check.h>
 #include <math.h>
 #include <omp.h>
@@ -66,8 +66,8 @@ static bool runs_here(vit_precision precision)
     return precision == VIT_PRECISION_FP32 || vit_bf16_available();
 }
 
-/* Without AVX-512 oneDNN multiplies by a general product that cuts its sums by the number of rows: a row's last
- * bits follow its company. */
+/* Without AVX-512 oneDNN multiplies by a general product that cuts its sums by the number
+ * of rows: a row's last bits follow its company. */
 static bool rows_stand_alone(void)
 {
     char version[128];
@@ -244,7 +244,7 @@ START_TEST(gradients_of_weights_add_up)
 }
 END_TEST
 
-/* ---- whole networks ----------------------------------------------------------------------------- */
+/* ---- whole networks ------------------------------------------------------------------ */
 
 static vit_model *network(bool sparse)
 {

@@ -1,5 +1,5 @@
-/* test_vit_profile.c - the profile of a run: names, what is counted and when, and that the parts add up to
- * the time that the passes took. */
+/* test_vit_profile.c - the profile of a run: names, what is counted and when, and that the
+ * parts add up to the time that the passes took. */
 #include <check.h>
 #include <math.h>
 #include <omp.h>
@@ -9,8 +9,8 @@
 #include "tests/test_slope.h"
 #include "vit/vit.h"
 
-/* Of the caller's time around passes, how much must be theirs: a busy machine may take the processor
- * away between the two clocks. */
+/* Of the caller's time around passes, how much must be theirs: a busy machine may take the
+ * processor away between the two clocks. */
 static const double most = 0.5;
 
 static vit_model *model_make(const char *layers)
@@ -31,7 +31,8 @@ static vit_run *run_make(const vit_model *model, vit_mode mode)
     return run;
 }
 
-/* One forward pass, and backward unless in inference; logits stay in out. Returns its seconds. */
+/* One forward pass, and backward unless in inference; logits stay in out. Returns its
+ * seconds. */
 static double pass(vit_run *run, const vit_model *model, float *out)
 {
     const vit_config *c = vit_model_config(model);
@@ -164,7 +165,8 @@ START_TEST(measuring_changes_no_bit)
 }
 END_TEST
 
-/* A caller in a region of his own: the run's regions are then one thread wide, whatever it planned. */
+/* A caller in a region of his own: the run's regions are then one thread wide, whatever it
+ * planned. */
 START_TEST(a_profile_works_inside_a_callers_region)
 {
     vit_model *model = model_make("every:2");

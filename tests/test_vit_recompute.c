@@ -1,5 +1,5 @@
-/* test_vit_recompute.c - runs that compute again what others keep: every number the same to the bit, for
- * everything that draws and every router of the table, and less memory. */
+/* test_vit_recompute.c - runs that compute again what others keep: every number the same to
+ * the bit, for everything that draws and every router of the table, and less memory. */
 #include <check.h>
 #include <string.h>
 
@@ -93,8 +93,8 @@ typedef struct result {
     double aux_loss;
 } result;
 
-/* Two steps, the second of a smaller batch, each with its backward pass made twice: the second time
- * nothing is left of the first but what was kept. */
+/* Two steps, the second of a smaller batch, each with its backward pass made twice: the
+ * second time nothing is left of the first but what was kept. */
 static void steps(result *out, vit_run *run, const vit_model *model)
 {
     float images[SLOPE_BATCH * SLOPE_FLOATS], d_logits[SLOPE_BATCH * SLOPE_CLASSES];

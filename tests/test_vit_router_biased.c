@@ -1,5 +1,6 @@
-/* test_vit_router_biased.c - routers that keep one number an expert: golden numbers of routing-newer.md 16 and
- * 17, when and by what the numbers move, that they are state; and the controls of its section 20. */
+/* test_vit_router_biased.c - routers that keep one number an expert: golden numbers of
+ * routing-newer.md 16 and 17, when and by what the numbers move, that they are state; and
+ * the controls of its section 20. */
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "vit/run_internal.h"
@@ -56,7 +57,7 @@ static void expect_bias(const rig *r, double a, double b, double c, double toler
     ck_assert_double_eq_tol((double)r->param[1][2], c, tolerance);
 }
 
-/* ---- loss-free ---------------------------------------------------------------------------- */
+/* ---- loss-free ----------------------------------------------------------------------- */
 
 static const double lf_bias[3] = {-.3, .1, .2};
 static const uint16_t lf_expert[8] = {1, 0, 1, 2, 2, 0, 1, 2};
@@ -146,7 +147,7 @@ START_TEST(without_step_and_bias_it_is_plain_top_k)
 }
 END_TEST
 
-/* ---- quantile ----------------------------------------------------------------------------- */
+/* ---- quantile ------------------------------------------------------------------------ */
 
 START_TEST(quantile_has_the_golden_thresholds)
 {
@@ -287,7 +288,7 @@ START_TEST(with_equal_numbers_all_choose_alike)
 }
 END_TEST
 
-/* ---- order statistics ----------------------------------------------------------------------- */
+/* ---- order statistics ---------------------------------------------------------------- */
 
 START_TEST(order_statistics_are_those_of_a_sort)
 {
@@ -310,7 +311,7 @@ START_TEST(order_statistics_are_those_of_a_sort)
 }
 END_TEST
 
-/* ---- whole networks --------------------------------------------------------------------------- */
+/* ---- whole networks ------------------------------------------------------------------ */
 
 typedef struct net {
     const char *router, *options, *layers;
@@ -399,7 +400,8 @@ static vit_optimizer *sgd_open(const vit_model *model, double ema, bool copies)
     return out;
 }
 
-/* The loads of two micro-batches move the bias as those of one batch do; the optimiser alone moves nothing. */
+/* The loads of two micro-batches move the bias as those of one batch do; the optimiser
+ * alone moves nothing. */
 START_TEST(micro_batches_add_their_loads)
 {
     const net n = {"loss-free", "u=0.25", "every:2", 2, VIT_MODE_TRAIN};
@@ -497,7 +499,7 @@ START_TEST(a_random_router_stays_as_drawn)
 }
 END_TEST
 
-/* ---- hash ------------------------------------------------------------------------------------ */
+/* ---- hash ---------------------------------------------------------------------------- */
 
 START_TEST(places_are_dealt_evenly_and_stay)
 {
@@ -538,7 +540,7 @@ START_TEST(places_are_dealt_evenly_and_stay)
 }
 END_TEST
 
-/* ---- limits ------------------------------------------------------------------------------------ */
+/* ---- limits -------------------------------------------------------------------------- */
 
 START_TEST(impossible_settings_are_named)
 {

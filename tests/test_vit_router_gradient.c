@@ -1,5 +1,6 @@
-/* test_vit_router_gradient.c - router logits are shown, and a loss of them reaches the pixels: against central
- * finite differences, with the choice of experts held and with it free. */
+/* test_vit_router_gradient.c - router logits are shown, and a loss of them reaches the
+ * pixels: against central finite differences, with the choice of experts held and with it
+ * free. */
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 
@@ -11,8 +12,8 @@ static float images[FLOATS], slope[2][FLOATS], direction[FLOATS], moved[FLOATS];
 static float weight[LOGITS], routed_weight[ROUTED], logits[LOGITS];
 static uint16_t sets[SLOPE_BATCH * ROUTED_LAYERS * 10 * ROUTED_K];
 
-/* Without adam, whose step is a jump to differences, and similarity, whose choices change too soon: see
- * test_vit_router_momentum.c and test_vit_router_graph.c. */
+/* Without adam, whose step is a jump to differences, and similarity, whose choices change
+ * too soon: see test_vit_router_momentum.c and test_vit_router_graph.c. */
 static const char *const routers[] = {"softmax",     "vmoe",      "sinkhorn",
                                       "ssr",         "momentum",  "robust-momentum",
                                       "sinkhorn-ot", "attention", "s2moe"};
@@ -107,7 +108,7 @@ static void check_slopes(double share, const char *name)
     ck_assert_msg(compared >= 2, "%s: %zu directions keep the choice", name, compared);
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(probabilities_are_the_softmax_of_the_logits)
 {
@@ -155,7 +156,8 @@ START_TEST(without_one_backward_is_the_ordinary_one)
 }
 END_TEST
 
-/* With no gradient at the head the blocks behind the last router are left out: the same sum. */
+/* With no gradient at the head the blocks behind the last router are left out: the same
+ * sum. */
 START_TEST(the_head_may_be_left_out)
 {
     open_with("vmoe", "0,1", VIT_MODE_INPUT_GRADIENT);
@@ -169,7 +171,7 @@ START_TEST(the_head_may_be_left_out)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(only_input_gradients_take_one)
 {

@@ -1,7 +1,7 @@
-/* test_vit_router_graph.c - the routers that mix scores over the tokens of an image (routing.md 7, a
- * reconstruction): what holds for every similarity, the cases in which nothing is mixed, refusals, and
- * whole networks against finite differences. Their numbers against PyTorch are in
- * test_vit_golden.c. */
+/* test_vit_router_graph.c - the routers that mix scores over the tokens of an image
+ * (routing.md 7, a reconstruction): what holds for every similarity, the cases in which
+ * nothing is mixed, refusals, and whole networks against finite differences. Their numbers
+ * against PyTorch are in test_vit_golden.c. */
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "vit/routers/graph_internal.h"
@@ -37,7 +37,7 @@ static double entropy(const double *p, size_t n)
     return sum;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 static const char *const routers[] = {"similarity", "attention"};
 
@@ -90,7 +90,8 @@ START_TEST(mixing_probabilities_does_not_lower_the_entropy)
 }
 END_TEST
 
-/* By hand: Sim of two tokens x = (2, 0), (0, 2) with sqrt(D) tau = 4: rows softmax(1, 0). */
+/* By hand: Sim of two tokens x = (2, 0), (0, 2) with sqrt(D) tau = 4: rows softmax(1,
+ * 0). */
 START_TEST(similarities_are_softmaxes_of_products)
 {
     vit_router_shape shape = {.tokens = 2,
@@ -146,7 +147,8 @@ START_TEST(identical_tokens_get_identical_experts)
 }
 END_TEST
 
-/* Nothing is mixed: lambda = 0, similarities of a cold softmax, attention of each token to itself. */
+/* Nothing is mixed: lambda = 0, similarities of a cold softmax, attention of each token to
+ * itself. */
 typedef struct identity {
     const char *router, *options, *softmax;
     bool to_itself;
@@ -266,7 +268,7 @@ START_TEST(operations_of_mixing_are_counted)
 }
 END_TEST
 
-/* ---- Gradient ------------------------------------------------------------------------------ */
+/* ---- Gradient ------------------------------------------------------------------------ */
 
 typedef struct network {
     const char *router, *options, *layers;
@@ -310,7 +312,8 @@ START_TEST(input_gradient_mode_equals_finite_differences)
 }
 END_TEST
 
-/* The rig's attention is free, so that its gradient can be told from differences directly. */
+/* The rig's attention is free, so that its gradient can be told from differences
+ * directly. */
 START_TEST(every_head_takes_its_part_of_the_gradient)
 {
     const vit_router_shape shape = sevens();
@@ -346,7 +349,7 @@ START_TEST(detached_similarities_take_no_gradient)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(a_matrix_that_would_not_learn_is_refused)
 {

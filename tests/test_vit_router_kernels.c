@@ -1,5 +1,6 @@
-/* test_vit_router_kernels.c - the vectorised loops of routing against plain sums and the C library's exp,
- * in the build for any processor and in the one chosen here, at sizes that fill no block. */
+/* test_vit_router_kernels.c - the vectorised loops of routing against plain sums and the C
+ * library's exp, in the build for any processor and in the one chosen here, at sizes that
+ * fill no block. */
 #include "tests/test_vit_router.h"
 #include "vit/routers/router_kernels_internal.h"
 

@@ -1,6 +1,7 @@
-/* test_vit_router_momentum.c - the routers that join the stream with what earlier MoE layers carried:
- * the numbers of routing.md 6, the cases in which nothing is left of them, refusals, and whole
- * networks against finite differences. Their numbers against PyTorch are in test_vit_golden.c. */
+/* test_vit_router_momentum.c - the routers that join the stream with what earlier MoE
+ * layers carried: the numbers of routing.md 6, the cases in which nothing is left of them,
+ * refusals, and whole networks against finite differences. Their numbers against PyTorch
+ * are in test_vit_golden.c. */
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 
@@ -59,7 +60,7 @@ static double distance(const float *a, const float *b)
     return most;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 typedef struct identity {
     const char *router, *options;
@@ -89,7 +90,8 @@ START_TEST(without_momentum_the_network_is_that_of_softmax)
 }
 END_TEST
 
-/* mu .5, gamma 2: m1 = .5 * 0 + 2 * 3 = 6, h1 = 1 + 6 = 7; m2 = .5 * 6 + 2 * -1 = 1, h2 = 8. */
+/* mu .5, gamma 2: m1 = .5 * 0 + 2 * 3 = 6, h1 = 1 + 6 = 7; m2 = .5 * 6 + 2 * -1 = 1, h2 =
+ * 8. */
 START_TEST(heavy_ball_carries_its_momentum)
 {
     const float first = 3.0f, second = -1.0f, before = 0.0f;
@@ -106,8 +108,8 @@ START_TEST(heavy_ball_carries_its_momentum)
 }
 END_TEST
 
-/* routing.md 6: .1 y / sqrt(.001 y^2 + 1e-8) at y = 1e-3, 1e-2, .1: .953, 3.015, 3.161, and its
- * derivative 1e-9 / (.001 y^2 + 1e-8)^1.5. */
+/* routing.md 6: .1 y / sqrt(.001 y^2 + 1e-8) at y = 1e-3, 1e-2, .1: .953, 3.015, 3.161, and
+ * its derivative 1e-9 / (.001 y^2 + 1e-8)^1.5. */
 START_TEST(adam_saturates_as_the_design_says)
 {
     enum { COUNT = 4 };
@@ -131,7 +133,8 @@ START_TEST(adam_saturates_as_the_design_says)
 }
 END_TEST
 
-/* Only the first layer steps as Adam; with kappa = 1 nothing of the stream is left there. */
+/* Only the first layer steps as Adam; with kappa = 1 nothing of the stream is left
+ * there. */
 START_TEST(adam_is_a_heavy_ball_from_the_second_layer_on)
 {
     const float h = 5.0f, y = 0.5f, m = 2.0f;
@@ -186,13 +189,14 @@ START_TEST(robust_momentum_has_the_numbers_of_the_design)
 }
 END_TEST
 
-/* ---- Gradient ------------------------------------------------------------------------------ */
+/* ---- Gradient ------------------------------------------------------------------------ */
 
 typedef struct network {
     const char *router, *options, *layers;
 } network;
 
-/* eps of adam: with the authors' 1e-8 the step is a jump, which differences cannot follow. */
+/* eps of adam: with the authors' 1e-8 the step is a jump, which differences cannot
+ * follow. */
 static const network networks[] = {
     {"momentum", "gamma=0.9 balance=0.5", "0,1,2"},
     {"momentum", "mu=0.9 balance=0.5 z=0.1 noise=0.3", "0,2"},
@@ -225,7 +229,7 @@ START_TEST(input_gradient_mode_equals_finite_differences)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(robust_momentum_refuses_rates_that_do_not_converge)
 {

@@ -1,9 +1,10 @@
-/* test_vit_router_pairs.c - routers that give a token any number of experts, and the plan that chooses in
- * evaluation too: the golden numbers of the design (routing.md 3, 9, 10) and what must equal what. Finite
- * differences are in test_vit_router_pass.c. */
+/* test_vit_router_pairs.c - routers that give a token any number of experts, and the plan
+ * that chooses in evaluation too: the golden numbers of the design (routing.md 3, 9, 10)
+ * and what must equal what. Finite differences are in test_vit_router_pass.c. */
 #include "tests/test_vit_router_rig.h"
 
-/* The golden logits through a whole router: x = Z, the weight is the unit matrix; one group, one image. */
+/* The golden logits through a whole router: x = Z, the weight is the unit matrix; one
+ * group, one image. */
 static void golden_open(rig *r, const char *name, const char *options)
 {
     const vit_router_shape shape = {.tokens = GOLDEN_TOKENS,
@@ -24,7 +25,8 @@ static void golden_open(rig *r, const char *name, const char *options)
     r->router->forward(&r->pass);
 }
 
-/* Gates as a matrix, 0 where there is no pair, against want (negative: chosen, whatever its gate). */
+/* Gates as a matrix, 0 where there is no pair, against want (negative: chosen, whatever its
+ * gate). */
 static void expect_gates(const rig *r, const double *want)
 {
     double got[GOLDEN_COUNT] = {0};
@@ -37,7 +39,7 @@ static void expect_gates(const rig *r, const double *want)
                       "entry %zu is %.9g, expected %.9g", i, got[i], want[i]);
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(usmoe_has_the_golden_scores_and_pairs)
 {
@@ -220,7 +222,7 @@ START_TEST(sinkhorn_ot_makes_twenty_updates_of_the_scalings)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(the_largest_are_marked_ties_to_the_lower_place)
 {

@@ -1,6 +1,6 @@
 /* test_vit_router_pass.c - whole routers as the network runs them, single precision at the
- * border: central differences of gates and losses, and what every pass keeps in training and
- * evaluation (routing.md 4.4, 4.9, 4.11). Numbers are in test_vit_router_steps.c. */
+ * border: central differences of gates and losses, and what every pass keeps in training
+ * and evaluation (routing.md 4.4, 4.9, 4.11). Numbers are in test_vit_router_steps.c. */
 #include "tests/test_vit_router_rig.h"
 
 /* Central differences of the loss by at [count] into out. False when the choice of experts

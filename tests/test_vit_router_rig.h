@@ -1,5 +1,5 @@
-/* test_vit_router_rig.h - a router with all its buffers, run as the network runs it, and the variants
- * of routers that every test of a whole pass goes through. */
+/* test_vit_router_rig.h - a router with all its buffers, run as the network runs it, and
+ * the variants of routers that every test of a whole pass goes through. */
 #ifndef TESTS_TEST_VIT_ROUTER_RIG_H
 #define TESTS_TEST_VIT_ROUTER_RIG_H
 
@@ -55,7 +55,8 @@ static inline void *take(size_t count, size_t bytes)
     return at;
 }
 
-/* Number of attention weights; images may be smaller than planned, so that all are there. */
+/* Number of attention weights; images may be smaller than planned, so that all are
+ * there. */
 static inline size_t rig_pairs(const vit_router_shape *s)
 {
     const size_t images = (s->tokens + s->tokens_per_image - 1) / s->tokens_per_image;
@@ -131,9 +132,9 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     vit_router_parameter declared[VIT_ROUTER_PARAMETERS_MAX];
     r->params = r->router->parameters(&shape, declared);
     for (size_t i = 0; i < r->params; i++) {
-        r->count[i] =
-            declared[i].shape[0] * (declared[i].rank > 1 ? declared[i].shape[1] : 1) *
-            (declared[i].rank > 2 ? declared[i].shape[2] : 1);
+        r->count[i] = declared[i].shape[0] *
+                      (declared[i].rank > 1 ? declared[i].shape[1] : 1) *
+                      (declared[i].rank > 2 ? declared[i].shape[2] : 1);
         r->is_state[i] = declared[i].state;
         p->param[i] = r->param[i] = take(r->count[i], sizeof(float));
         p->d_param[i] = r->d_param[i] = take(r->count[i], sizeof(float));

@@ -1,5 +1,6 @@
-/* test_vit_router_s2moe.c - router s2moe: the identities of routing.md 8, its contrast, and its backward pass
- * against finite differences. What it computes, against PyTorch: test_vit_golden.c. */
+/* test_vit_router_s2moe.c - router s2moe: the identities of routing.md 8, its contrast, and
+ * its backward pass against finite differences. What it computes, against PyTorch:
+ * test_vit_golden.c. */
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 #include "vit/routers/contrast_internal.h"
@@ -76,7 +77,7 @@ static double distance(const float *a, const float *b, size_t count)
     return most;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(without_noise_training_is_that_of_softmax)
 {
@@ -167,7 +168,7 @@ START_TEST(evaluation_may_use_fewer_experts)
 }
 END_TEST
 
-/* ---- Contrast ------------------------------------------------------------------------------ */
+/* ---- Contrast ------------------------------------------------------------------------ */
 
 enum { ROWS = 11, WIDTH = 7 };
 
@@ -240,7 +241,8 @@ static double contrast_of(const contrast_rig *rig, const uint32_t *row)
     return loss;
 }
 
-/* All rows in one group, groups of which the last is smaller, a few rows of more; a row of zeros. */
+/* All rows in one group, groups of which the last is smaller, a few rows of more; a row of
+ * zeros. */
 START_TEST(contrast_and_its_gradient_are_those_of_the_formula)
 {
     static const size_t rows[] = {ROWS, ROWS, 5, ROWS}, group[] = {ROWS, 4, 5, ROWS};
@@ -275,9 +277,10 @@ START_TEST(contrast_and_its_gradient_are_those_of_the_formula)
 }
 END_TEST
 
-/* ---- Gradient ------------------------------------------------------------------------------ */
+/* ---- Gradient ------------------------------------------------------------------------ */
 
-/* statistics=none: those of the image are constants of the backward pass, not of the forward one. */
+/* statistics=none: those of the image are constants of the backward pass, not of the
+ * forward one. */
 static const struct {
     int k;
     const char *options;
@@ -312,7 +315,7 @@ START_TEST(backward_equals_finite_differences)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(as_many_experts_in_evaluation_as_in_training_are_refused)
 {

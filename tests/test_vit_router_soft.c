@@ -1,10 +1,10 @@
-/* test_vit_router_soft.c - Soft MoE and adaptive clustering: golden numbers of routing-newer.md 18 and 19,
- * identities, whole networks against finite differences. */
+/* test_vit_router_soft.c - Soft MoE and adaptive clustering: golden numbers of
+ * routing-newer.md 18 and 19, identities, whole networks against finite differences. */
 #include "tests/test_slope.h"
 #include "tests/test_vit_router_rig.h"
 #include "vit/run_internal.h"
 
-/* ---- soft: T 4, d 3, E 2, p 1, f_0(x) = 2 x, f_1(x) = -x ----------------------------------------- */
+/* ---- soft: T 4, d 3, E 2, p 1, f_0(x) = 2 x, f_1(x) = -x ----------------------------- */
 
 enum { TOKENS = 4, WIDTH = 3, SLOTS = 2 };
 
@@ -177,7 +177,7 @@ START_TEST(permuting_tokens_permutes_results)
 }
 END_TEST
 
-/* ---- whole networks --------------------------------------------------------------------------------- */
+/* ---- whole networks ------------------------------------------------------------------ */
 
 typedef struct net {
     const char *router, *options, *layers;
@@ -364,7 +364,7 @@ START_TEST(another_input_size_keeps_the_slots)
 }
 END_TEST
 
-/* ---- acmoe -------------------------------------------------------------------------------------------- */
+/* ---- acmoe --------------------------------------------------------------------------- */
 
 static const float ac_x[10] = {1, .2f, 1.2f, .9f, .8f, -.4f, -.5f, .1f, -.6f, 1.1f};
 
@@ -406,7 +406,8 @@ START_TEST(acmoe_scales_by_the_golden_weights)
 }
 END_TEST
 
-/* A token alone in its cluster: as it is in evaluation, one of a very narrow cluster in training. */
+/* A token alone in its cluster: as it is in evaluation, one of a very narrow cluster in
+ * training. */
 START_TEST(clusters_of_one_token_are_left_alone_in_evaluation)
 {
     static const uint16_t choice[5] = {0, 0, 1, 0, 0};
@@ -456,7 +457,8 @@ START_TEST(acmoe_alone_is_softmax)
 }
 END_TEST
 
-/* In evaluation an image is on its own; with scope = batch it is not, and the config says so. */
+/* In evaluation an image is on its own; with scope = batch it is not, and the config says
+ * so. */
 START_TEST(acmoe_says_whether_images_meet)
 {
     const net ac = {
@@ -479,7 +481,8 @@ START_TEST(acmoe_says_whether_images_meet)
 }
 END_TEST
 
-/* W is a constant of backward: finite differences hold it. Weights of a layer, as alter made them first. */
+/* W is a constant of backward: finite differences hold it. Weights of a layer, as alter
+ * made them first. */
 static float held[VIT_DEPTH_MAX][SLOPE_BATCH * 10 * 24];
 static bool is_held[VIT_DEPTH_MAX];
 

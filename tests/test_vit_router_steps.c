@@ -1,5 +1,6 @@
-/* test_vit_router_steps.c - whole routers on the golden tokens of the design, and the steps on which
- * they balance: which are drawn, what they change, over which tokens (routing.md 0.4, 3, 4). */
+/* test_vit_router_steps.c - whole routers on the golden tokens of the design, and the steps
+ * on which they balance: which are drawn, what they change, over which tokens (routing.md
+ * 0.4, 3, 4). */
 #include "tests/test_vit_router_rig.h"
 
 /* ---- the golden tokens through the pass: width 3, the weight an identity ------------- */

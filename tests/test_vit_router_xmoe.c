@@ -1,5 +1,6 @@
-/* test_vit_router_xmoe.c - the cosine router: golden numbers of the design (routing.md 5), what does not
- * change its logits, first values, refusals. Finite differences are in test_vit_router_pass.c. */
+/* test_vit_router_xmoe.c - the cosine router: golden numbers of the design (routing.md 5),
+ * what does not change its logits, first values, refusals. Finite differences are in
+ * test_vit_router_pass.c. */
 #include "tests/test_vit_router_rig.h"
 
 enum { TOKENS = 3, WIDTH = 3, DIM = 2, EXPERTS = 3 };
@@ -44,7 +45,7 @@ static void backward(rig *r, const double *d_gate)
     r->router->backward(&r->pass, r->weight);
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(golden_numbers_are_met)
 {
@@ -203,7 +204,7 @@ START_TEST(first_vectors_are_orthogonal)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(tiny_lengths_and_temperatures_stay_finite)
 {

@@ -1,5 +1,6 @@
-/* test_vit_routing_fix.c - replaying the choice of experts: an image's own sets change no bit, another's
- * change the answer, and the backward pass is that of the network with these sets. */
+/* test_vit_routing_fix.c - replaying the choice of experts: an image's own sets change no
+ * bit, another's change the answer, and the backward pass is that of the network with these
+ * sets. */
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 
@@ -63,7 +64,7 @@ static void look(vit_run *run)
     ck_assert_mem_ne(sets[0], sets[1], sizeof sets[0]);
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(own_sets_change_no_bit)
 {
@@ -149,9 +150,10 @@ START_TEST(sets_are_those_of_the_routing)
 }
 END_TEST
 
-/* ---- Gradient ------------------------------------------------------------------------------ */
+/* ---- Gradient ------------------------------------------------------------------------ */
 
-/* With the sets held no token can change its experts, so that finite differences always hold. */
+/* With the sets held no token can change its experts, so that finite differences always
+ * hold. */
 START_TEST(backward_is_of_the_network_with_these_sets)
 {
     vit_model *model = model_of(routers[_i]);
@@ -165,7 +167,7 @@ START_TEST(backward_is_of_the_network_with_these_sets)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(what_cannot_be_fixed_is_refused)
 {

@@ -1,6 +1,6 @@
-/* test_vit_run.c - the whole network: every parameter tensor and the input against central finite
- * differences, for each kind of network; no allocation in a step; results that depend on nothing but
- * their inputs. The numbers from PyTorch are in test_vit_golden.c. */
+/* test_vit_run.c - the whole network: every parameter tensor and the input against central
+ * finite differences, for each kind of network; no allocation in a step; results that
+ * depend on nothing but their inputs. The numbers from PyTorch are in test_vit_golden.c. */
 #include <check.h>
 #include <math.h>
 #include <omp.h>
@@ -136,7 +136,8 @@ static vit_model *model_of(const net_case *c)
     return slope_model(&config);
 }
 
-/* One slot more than the batch: the smaller pass must not read what the larger one would. */
+/* One slot more than the batch: the smaller pass must not read what the larger one
+ * would. */
 static void check_slopes(const net_case *c, vit_mode mode)
 {
     base_error err = {0};
@@ -267,8 +268,9 @@ END_TEST
 
 START_TEST(bf16_stays_near_fp32)
 {
-    /* operands with 8 bits of mantissa: logits and gradients agree to a few per cent. Routers decide
-     * in fp32, but on inputs that differ: a token near a tie may change its expert. */
+    /* operands with 8 bits of mantissa: logits and gradients agree to a few per cent.
+     * Routers decide in fp32, but on inputs that differ: a token near a tie may change its
+     * expert. */
     const net_case *c = &cases[_i];
     base_error err = {0};
     static float images[SLOPE_BATCH * SLOPE_FLOATS];
@@ -308,8 +310,8 @@ START_TEST(bf16_stays_near_fp32)
 }
 END_TEST
 
-/* More images than tokens have room for elsewhere: one token an image, two classes. What does not fit
- * would be seen by the sanitizers. */
+/* More images than tokens have room for elsewhere: one token an image, two classes. What
+ * does not fit would be seen by the sanitizers. */
 START_TEST(bf16_has_room_for_the_head_of_a_large_batch)
 {
     enum { IMAGES = 301, CLASSES = 2, SIDE = 4 };

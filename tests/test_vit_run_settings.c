@@ -1,5 +1,5 @@
-/* test_vit_run_settings.c - what a run shows and changes besides its passes: the input of its routers, the
- * capacity that it goes by. */
+/* test_vit_run_settings.c - what a run shows and changes besides its passes: the input of
+ * its routers, the capacity that it goes by. */
 #include "tests/test_run.h"
 #include "tests/test_slope.h"
 
@@ -109,7 +109,7 @@ START_TEST(a_set_capacity_is_that_of_a_model_made_with_it)
 }
 END_TEST
 
-/* ---- Limits ---------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(wrong_capacities_are_refused_and_change_nothing)
 {

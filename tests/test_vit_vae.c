@@ -1,5 +1,5 @@
-/* test_vit_vae.c - the autoencoder of experts: its losses by their formulas, its backward pass against finite
- * differences, its file. */
+/* test_vit_vae.c - the autoencoder of experts: its losses by their formulas, its backward
+ * pass against finite differences, its file. */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,7 +64,7 @@ static vit_vae_losses pass_of(vit_vae_run *run, vit_vae_pass pass, const vit_ste
     return l;
 }
 
-/* ---- Core ---------------------------------------------------------------------------------- */
+/* ---- Core ---------------------------------------------------------------------------- */
 
 START_TEST(losses_are_those_of_what_is_shown)
 {
@@ -189,7 +189,7 @@ START_TEST(a_file_gives_the_same_network)
 }
 END_TEST
 
-/* ---- Against PyTorch (tests/reference/vae_torch.py) ---------------------------------------- */
+/* ---- Against PyTorch (tests/reference/vae_torch.py) ---------------------------------- */
 
 /* fp32 against double precision: sums of some tens of products. */
 static const double golden_tolerance = 2e-5;
@@ -300,10 +300,10 @@ START_TEST(losses_and_gradients_are_those_of_pytorch)
 }
 END_TEST
 
-/* ---- Gradient ------------------------------------------------------------------------------ */
+/* ---- Gradient ------------------------------------------------------------------------ */
 
-/* Derivative along a random direction of each tensor; h leaves the rounding of a loss near 10, 1e-6, over
- * h, and h^2 of the third derivative. */
+/* Derivative along a random direction of each tensor; h leaves the rounding of a loss near
+ * 10, 1e-6, over h, and h^2 of the third derivative. */
 START_TEST(backward_equals_finite_differences)
 {
     static const vit_vae_pass passes[] = {VIT_VAE_ALL, VIT_VAE_GIVEN, VIT_VAE_BEST};
@@ -349,7 +349,7 @@ START_TEST(backward_equals_finite_differences)
 }
 END_TEST
 
-/* ---- Limits -------------------------------------------------------------------------------- */
+/* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(what_cannot_be_is_refused)
 {

@@ -1,10 +1,11 @@
-/* adversary.c - training on images that were made worse on purpose.
- * pgd: Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks"; fgsm-rs: Wong, Rice,
- * Kolter 2020, "Fast is better than free"; trades: Zhang et al. 2019, "Theoretically principled trade-off
- * between robustness and accuracy", equation 3 and algorithm 1. Budgets are Linf in pixels of 0..1; the work
- * is done on normalised values, where a pixel's budget is eps / std of its channel. The search runs on
- * a network without dropout and router noise that shares the weights.
- * Relied on elsewhere: draws are keyed by (seed, step, image of the step), so that a resumed run repeats them. */
+/* adversary.c - training on images that were made worse on purpose. pgd: Madry et al. 2018,
+ * "Towards deep learning models resistant to adversarial attacks"; fgsm-rs: Wong, Rice,
+ * Kolter 2020, "Fast is better than free"; trades: Zhang et al. 2019, "Theoretically
+ * principled trade-off between robustness and accuracy", equation 3 and algorithm 1.
+ * Budgets are Linf in pixels of 0..1; the work is done on normalised values, where a
+ * pixel's budget is eps / std of its channel. The search runs on a network without dropout
+ * and router noise that shares the weights. Relied on elsewhere: draws are keyed by (seed,
+ * step, image of the step), so that a resumed run repeats them. */
 #include <math.h>
 #include <string.h>
 
@@ -77,16 +78,18 @@ void train_adversary_destroy(train_adversary *adversary)
     base_free(adversary);
 }
 
-/* ---- the search -------------------------------------------------------------------------------------- */
+/* ---- the search ---------------------------------------------------------------------- */
 
-/* Into the ball around x and the box of pixels, which a clean value outside (erased with noise) widens. */
+/* Into the ball around x and the box of pixels, which a clean value outside (erased with
+ * noise) widens. */
 static float feasible(float v, float x, float eps, float black, float white)
 {
     v = fminf(fmaxf(v, x - eps), x + eps);
     return fminf(fmaxf(v, fminf(black, x)), fmaxf(white, x));
 }
 
-/* images = feasible(from + push), push by channel in pixels: start (gradients NULL) or a step. */
+/* images = feasible(from + push), push by channel in pixels: start (gradients NULL) or a
+ * step. */
 static void move(train_adversary *a, const float *x, size_t count, double alpha)
 {
     const vit_config *c = &a->recipe->config;
@@ -183,8 +186,8 @@ double train_adversary_divergence(float *d_clean, float *d_worse, const float *c
     return kl;
 }
 
-/* d_logits of what the search maximises: the training loss, or the divergence from the clean answer. The
- * sign is all that counts, so sums over the batch need no mean. */
+/* d_logits of what the search maximises: the training loss, or the divergence from the
+ * clean answer. The sign is all that counts, so sums over the batch need no mean. */
 static void ascent(train_adversary *a, const float *targets, size_t count)
 {
     const train_recipe *r = a->recipe;

@@ -1,6 +1,7 @@
-/* augment.c - corruptions as augmentation of training. Who trains on the corruptions of the benchmark must
- * not report its mCE (Hendrycks and Dietterich 2019, section 4.1): `extra` is there for training and tuning.
- * Relied on elsewhere, for ever: the order of draws, which makes a resumed run exact. */
+/* augment.c - corruptions as augmentation of training. Who trains on the corruptions of the
+ * benchmark must not report its mCE (Hendrycks and Dietterich 2019, section 4.1): `extra`
+ * is there for training and tuning. Relied on elsewhere, for ever: the order of draws,
+ * which makes a resumed run exact. */
 #include "train/train_internal.h"
 #include "corrupt/corrupt.h"
 

@@ -1,5 +1,6 @@
-/* checkpoint.c - a model and its state in one folder, written beside the old one and exchanged with it as a whole,
- * so that a kill at any moment leaves a pair that belongs together. */
+/* checkpoint.c - a model and its state in one folder, written beside the old one and
+ * exchanged with it as a whole, so that a kill at any moment leaves a pair that belongs
+ * together. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -52,7 +53,7 @@ char *train_checkpoint_last(const char *folder)
     return NULL;
 }
 
-/* ---- what every state holds ------------------------------------------------------------ */
+/* ---- what every state holds ---------------------------------------------------------- */
 
 const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source)
 {

@@ -1,6 +1,6 @@
-/* eval.c - the validation pass of a training run: top-1 accuracy, loss, load of the experts, with
- * averaged weights where the recipe asks for them. Sums are taken in sample order, in double.
- * Relied on elsewhere: an interrupted pass changes nothing. */
+/* eval.c - the validation pass of a training run: top-1 accuracy, loss, load of the
+ * experts, with averaged weights where the recipe asks for them. Sums are taken in sample
+ * order, in double. Relied on elsewhere: an interrupted pass changes nothing. */
 #include <jansson.h>
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* files.c - what a trained network's file is called, and what it wants to see. Relied on elsewhere: a run's folder
- * means its best checkpoint. */
+/* files.c - what a trained network's file is called, and what it wants to see. Relied on
+ * elsewhere: a run's folder means its best checkpoint. */
 #include <string.h>
 #include <sys/stat.h>
 

@@ -1,6 +1,7 @@
-/* recipe_keys.c - the table of all keys that a recipe may hold, but for the routers' own options, which
- * the routers declare (vit_router_options). One line here is all that a new setting needs.
- * Relied on elsewhere: names of keys (recipes, scripts), texts that read back to the same value. */
+/* recipe_keys.c - the table of all keys that a recipe may hold, but for the routers' own
+ * options, which the routers declare (vit_router_options). One line here is all that a new
+ * setting needs. Relied on elsewhere: names of keys (recipes, scripts), texts that read
+ * back to the same value. */
 #include "train/train.h"
 
 /* 2^53: the largest range in which a double, and so JSON, holds every whole number. */

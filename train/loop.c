@@ -1,5 +1,6 @@
-/* loop.c - the order of a run's work: evaluate, save, stop, step. Relied on elsewhere: an evaluation that is due is
- * made before the step after it, so a run that was killed in between makes it when it goes on. */
+/* loop.c - the order of a run's work: evaluate, save, stop, step. Relied on elsewhere: an
+ * evaluation that is due is made before the step after it, so a run that was killed in
+ * between makes it when it goes on. */
 #include "train/train.h"
 
 base_status train_loop_run(const train_loop *loop, base_error *err)

@@ -1,6 +1,6 @@
-/* metrics.c - metrics.jsonl: one JSON object a line, appended as the run goes, cut back on resuming to
- * what the checkpoint knows. Keys: docs/json.md.
- * Relied on elsewhere: "kind" ("train" or "eval") and "step" in every line. */
+/* metrics.c - metrics.jsonl: one JSON object a line, appended as the run goes, cut back on
+ * resuming to what the checkpoint knows. Keys: docs/json.md. Relied on elsewhere: "kind"
+ * ("train" or "eval") and "step" in every line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -14,14 +14,15 @@
 
 enum { METRICS_MAX_BYTES = 1 << 30 };
 
-/* Lines come in this order: by step, and the evaluation of a step behind its line of training. */
+/* Lines come in this order: by step, and the evaluation of a step behind its line of
+ * training. */
 typedef struct line_place {
     json_int_t step;
     bool eval;
 } line_place;
 
-/* Whether the line of `length` characters belongs to a run that stands at step, and to its place behind the last one
- * (else it is there twice, or from elsewhere). */
+/* Whether the line of `length` characters belongs to a run that stands at step, and to its
+ * place behind the last one (else it is there twice, or from elsewhere). */
 static bool belongs(double *elapsed, line_place *last, const char *line, size_t length,
                     uint64_t step, bool evaluated)
 {
@@ -44,7 +45,8 @@ static bool belongs(double *elapsed, line_place *last, const char *line, size_t 
     return keep;
 }
 
-/* Bytes of the file's beginning that belong to the run, and the seconds that its last line tells of. */
+/* Bytes of the file's beginning that belong to the run, and the seconds that its last line
+ * tells of. */
 static base_status kept_bytes(size_t *out, double *elapsed, const char *path, uint64_t step,
                               bool evaluated, base_error *err)
 {
@@ -140,7 +142,7 @@ void train_metrics_close(train_metrics *metrics)
     metrics->file = NULL;
 }
 
-/* ---- what lines of both kinds say ------------------------------------------------------------- */
+/* ---- what lines of both kinds say ---------------------------------------------------- */
 
 double train_trainer_sinkhorn_steps(const train_trainer *trainer)
 {

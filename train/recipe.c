@@ -1,15 +1,15 @@
-/* recipe.c - from assignments to a run: defaults, layers of keys, what is filled in from the data, and
- * the refusal of what cannot be.
- * A layer (a file, then --set) is applied as a whole: model.size first because it sets many numbers,
- * then router.name because it decides which options exist, router.layers last because it counts blocks.
- * Relied on elsewhere: naming another router resets the options of the router. */
+/* recipe.c - from assignments to a run: defaults, layers of keys, what is filled in from
+ * the data, and the refusal of what cannot be. A layer (a file, then --set) is applied as a
+ * whole: model.size first because it sets many numbers, then router.name because it decides
+ * which options exist, router.layers last because it counts blocks. Relied on elsewhere:
+ * naming another router resets the options of the router. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "train/train.h"
 
-/* Pixels at which pictures are photographs (random resized crop, resize beyond the crop) and no longer
- * small pictures that fill their frame (padded crop, taken as they are). */
+/* Pixels at which pictures are photographs (random resized crop, resize beyond the crop)
+ * and no longer small pictures that fill their frame (padded crop, taken as they are). */
 enum { PADDED_BELOW = 96, MARGIN_FROM = 128 };
 
 train_recipe train_recipe_defaults(void)
@@ -51,7 +51,7 @@ train_recipe train_recipe_defaults(void)
     return r;
 }
 
-/* ---- applying ------------------------------------------------------------------------------ */
+/* ---- applying ------------------------------------------------------------------------ */
 
 /* The text behind the blocks of a named size, for a depth that another key may change. */
 static void layers_describe(train_recipe *r)
@@ -192,15 +192,15 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
     return BASE_OK;
 }
 
-/* ---- resolving ------------------------------------------------------------------------------- */
+/* ---- resolving ----------------------------------------------------------------------- */
 
 typedef struct pixel_numbers {
     const char *name;
     float mean[3], std[3];
 } pixel_numbers;
 
-/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and timm's ViT,
- * CIFAR-10 and Fashion-MNIST computed over their training images. */
+/* Means and deviations of pixels in [0, 1]: ImageNet as torchvision, "half" as V-MoE and
+ * timm's ViT, CIFAR-10 and Fashion-MNIST computed over their training images. */
 static const pixel_numbers known_pixels[] = {
     {"imagenet", {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
     {"half", {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},

@@ -1,7 +1,8 @@
-/* recipe_file.c - recipes as text: finding them by name, reading INI with line numbers, writing the
- * resolved recipe, comparing a run's recipe with the one it is resumed with.
- * inih (Ben Hoyt) splits sections and pairs; our reader hands it the lines, so that every refusal can
- * name the line. Relied on elsewhere: the form "section.key = value" of the fixed text (state files). */
+/* recipe_file.c - recipes as text: finding them by name, reading INI with line numbers,
+ * writing the resolved recipe, comparing a run's recipe with the one it is resumed with.
+ * inih (Ben Hoyt) splits sections and pairs; our reader hands it the lines, so that every
+ * refusal can name the line. Relied on elsewhere: the form "section.key = value" of the
+ * fixed text (state files). */
 #include <errno.h>
 #include <ini.h>
 #include <limits.h>
@@ -15,7 +16,7 @@
 
 enum { FILE_MAX = 1 << 20, ASSIGNMENT_MAX = 512, LINE_MAX_WRITTEN = 190 };
 
-/* ---- finding ----------------------------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------------------- */
 
 /* The i-th folder that recipes are looked for in (base_free), NULL past the end. */
 static char *recipe_folder(size_t i)
@@ -41,7 +42,8 @@ static char *recipe_folder(size_t i)
     }
 }
 
-/* The recipe in any of the folders whose name is nearest to name, into out; "" when there is none. */
+/* The recipe in any of the folders whose name is nearest to name, into out; "" when there
+ * is none. */
 static void nearest_recipe(char *out, size_t out_bytes, const char *name)
 {
     size_t best = SIZE_MAX;
@@ -97,7 +99,7 @@ base_status train_recipe_find(char **path, const char *name, base_error *err)
                      near[0] ? ", the nearest is '" : "", near, near[0] ? "'" : "");
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------- */
 
 typedef struct reader {
     const char *label, *at, *end;
@@ -109,8 +111,8 @@ typedef struct reader {
     size_t count;
 } reader;
 
-/* One line for inih, without leading blanks (it would take them for a continued value) and without
- * comments. NULL at the end and after a failure. */
+/* One line for inih, without leading blanks (it would take them for a continued value) and
+ * without comments. NULL at the end and after a failure. */
 static char *next_line(char *out, int room, void *user)
 {
     reader *r = user;
@@ -306,7 +308,7 @@ base_status train_recipe_set(train_recipe *recipe, const char *const *assignment
     return apply_list(recipe, status, list, made, err);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------- */
 
 /* Whether inih would read the value back as it is. */
 static bool survives(const char *text)
@@ -454,7 +456,7 @@ base_status train_keys_compare(const train_keys *now, const train_keys *usual,
     return status;
 }
 
-/* ---- the recipe of vmoe train ---------------------------------------------------------------- */
+/* ---- the recipe of vmoe train -------------------------------------------------------- */
 
 static train_keys keys_of(const train_recipe *recipe)
 {

@@ -1,14 +1,15 @@
-/* run.c - takes a training run from where it stands to its end. Relied on elsewhere: best/ is written before last/
- * (a kill between the two repeats the evaluation); files are opened before anything is computed. */
+/* run.c - takes a training run from where it stands to its end. Relied on elsewhere: best/
+ * is written before last/ (a kill between the two repeats the evaluation); files are opened
+ * before anything is computed. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "train/train_internal.h"
 
-/* ---- what is due ------------------------------------------------------------------------------- */
+/* ---- what is due --------------------------------------------------------------------- */
 
-/* Whether the step that was just done finished an epoch whose number is a multiple of every (a step may
- * finish several: accumulation over a small set). */
+/* Whether the step that was just done finished an epoch whose number is a multiple of every
+ * (a step may finish several: accumulation over a small set). */
 static bool epoch_due(const train_trainer *t, uint64_t every)
 {
     const uint64_t now = train_trainer_epochs(t, t->at.step);
@@ -51,7 +52,7 @@ static bool stop(void *user)
     return train_stop_asked(user);
 }
 
-/* ---- what is done ------------------------------------------------------------------------------ */
+/* ---- what is done -------------------------------------------------------------------- */
 
 static base_status save(void *user, base_error *err)
 {

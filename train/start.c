@@ -1,6 +1,7 @@
-/* start.c - model.init_from: the weights of a checkpoint for a run that begins. What decides what the weights
- * compute must be the same in both; what may differ is said, and so is all that was interpolated or drawn anew.
- * Free to change: the words. Relied on elsewhere: nothing is taken in silence. */
+/* start.c - model.init_from: the weights of a checkpoint for a run that begins. What
+ * decides what the weights compute must be the same in both; what may differ is said, and
+ * so is all that was interpolated or drawn anew. Free to change: the words. Relied on
+ * elsewhere: nothing is taken in silence. */
 #include <string.h>
 
 #include "train/train_internal.h"
@@ -87,7 +88,8 @@ static void tell_differences(const train_trainer *t, const vit_config *file)
                    b->eval_capacity);
 }
 
-/* Copies what fits. Routers of another kind and heads of other classes keep their first values. */
+/* Copies what fits. Routers of another kind and heads of other classes keep their first
+ * values. */
 static base_status copy_weights(train_trainer *t, const vit_model *start, const char *path,
                                 bool fresh_head, size_t *loaded, size_t *drawn,
                                 base_error *err)

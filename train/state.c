@@ -1,7 +1,8 @@
-/* state.c - checkpoints of a run: model.safetensors and state.safetensors, written into FOLDER/NAME.new
- * and exchanged with FOLDER/NAME as a whole, so that a kill at any moment leaves a pair that belongs
- * together. Nothing here depends on the clock: a resumed run ends with the same bytes.
- * Relied on elsewhere: the keys of the metadata, the names "sums" and "load.I". */
+/* state.c - checkpoints of a run: model.safetensors and state.safetensors, written into
+ * FOLDER/NAME.new and exchanged with FOLDER/NAME as a whole, so that a kill at any moment
+ * leaves a pair that belongs together. Nothing here depends on the clock: a resumed run
+ * ends with the same bytes. Relied on elsewhere: the keys of the metadata, the names "sums"
+ * and "load.I". */
 #include <inttypes.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ enum {
     SUM_DOUBLES = sizeof(train_sums) / sizeof(double)
 };
 
-/* ---- the position as text: names and places once, for writing and for reading ------------------ */
+/* ---- the position as text: names and places once, for writing and for reading -------- */
 
 typedef struct position_field {
     const char *key;
@@ -64,8 +65,8 @@ static void add_hash(pair_list *list, const char *key, const data_source *source
              train_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
 }
 
-/* A sum over the bits of the weights: which model a state belongs to. Four lanes, so that it costs what reading
- * them costs; no protection against anybody who wants to deceive. */
+/* A sum over the bits of the weights: which model a state belongs to. Four lanes, so that
+ * it costs what reading them costs; no protection against anybody who wants to deceive. */
 static uint64_t weights_hash(const vit_model *model)
 {
     const float *w = vit_model_weights_const(model);
@@ -111,7 +112,7 @@ static void describe(pair_list *list, const train_trainer *t, const vit_model *m
     add_text(list, "recipe", recipe);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------- */
 
 static base_status write_state(const train_trainer *t, const vit_model *model,
                                const char *path, base_error *err)
@@ -176,9 +177,10 @@ base_status train_state_save(train_trainer *trainer, const char *name,
     return train_checkpoint_save(trainer->options.folder, name, write_both, &user, err);
 }
 
-/* ---- reading --------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------- */
 
-/* Every number in its range, and none that contradicts another; the text of what is wrong, NULL: nothing. */
+/* Every number in its range, and none that contradicts another; the text of what is wrong,
+ * NULL: nothing. */
 static const char *position_fault(const train_position *at)
 {
     return at->evaluated > at->step        ? "an evaluation after the last step"
@@ -268,7 +270,8 @@ static base_status check_state(const train_trainer *t, const vit_tensor_file *fi
     return status;
 }
 
-/* Sums inside the network's kernels are split by threads: another number is allowed, but worth a line. */
+/* Sums inside the network's kernels are split by threads: another number is allowed, but
+ * worth a line. */
 static void note_threads(const train_trainer *t, const vit_tensor_file *file)
 {
     const char *text = vit_tensors_metadata(file, "threads");
@@ -281,8 +284,8 @@ static void note_threads(const train_trainer *t, const vit_tensor_file *file)
                    (long long)threads, t->options.threads);
 }
 
-/* A run may be given another end. What its schedule makes of that is said: where it follows the end, the
- * learning rate of the next steps is another from here on. */
+/* A run may be given another end. What its schedule makes of that is said: where it follows
+ * the end, the learning rate of the next steps is another from here on. */
 static void note_length(const train_trainer *t, const char *stored)
 {
     vit_schedule before = t->schedule;

@@ -1,6 +1,7 @@
-/* step.c - one optimiser step: its passes forward and backward, the update, the rule for values
- * that are not finite (model.md "Optimisers and schedule"), the line of metrics.jsonl.
- * Relied on elsewhere: the order of passes and sums (a resumed run repeats them to the bit). */
+/* step.c - one optimiser step: its passes forward and backward, the update, the rule for
+ * values that are not finite (model.md "Optimisers and schedule"), the line of
+ * metrics.jsonl. Relied on elsewhere: the order of passes and sums (a resumed run repeats
+ * them to the bit). */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -25,7 +26,7 @@ static size_t count_correct(const float *logits, const data_batch *batch, size_t
     return correct;
 }
 
-/* ---- the passes of a step --------------------------------------------------------------------- */
+/* ---- the passes of a step ------------------------------------------------------------ */
 
 /* With TRADES two passes of a part carry the routers' losses: half each. */
 static vit_step half_of(const vit_step *step, bool trades)
@@ -37,8 +38,8 @@ static vit_step half_of(const vit_step *step, bool trades)
     return out;
 }
 
-/* The gradient of beta * KL(clean || worse), mean over the part, with respect to clean's logits is added to
- * d_logits. */
+/* The gradient of beta * KL(clean || worse), mean over the part, with respect to clean's
+ * logits is added to d_logits. */
 static void add_divergence(train_trainer *t, size_t count, double share)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
@@ -53,8 +54,9 @@ static void add_divergence(train_trainer *t, size_t count, double share)
     }
 }
 
-/* TRADES' second pass, first in time: the worse images, backward from beta * KL(clean || worse). The clean
- * logits come from a pass that is repeated later for its own backward; its draws are the same. */
+/* TRADES' second pass, first in time: the worse images, backward from beta * KL(clean ||
+ * worse). The clean logits come from a pass that is repeated later for its own backward;
+ * its draws are the same. */
 static base_status run_worse(train_trainer *t, const float *clean, const float *worse,
                              size_t count, const vit_step *step, double *divergence,
                              base_error *err)
@@ -140,7 +142,7 @@ static base_status run_part(train_trainer *t, int part, bool *finite, base_error
     return *finite ? vit_run_backward(t->run, NULL, t->d_logits, err) : BASE_OK;
 }
 
-/* ---- not finite ---------------------------------------------------------------------------------- */
+/* ---- not finite ---------------------------------------------------------------------- */
 
 static bool all_finite(const float *x, size_t count)
 {
@@ -150,8 +152,9 @@ static bool all_finite(const float *x, size_t count)
     return true;
 }
 
-/* Where the trouble is first seen: a weight, the input of a router (in block order), else the topmost
- * tensor whose gradient is not finite, because gradients travel down from the head. */
+/* Where the trouble is first seen: a weight, the input of a router (in block order), else
+ * the topmost tensor whose gradient is not finite, because gradients travel down from the
+ * head. */
 static void name_the_layer(char *out, size_t out_bytes, const train_trainer *t)
 {
     const float *weights = vit_model_weights_const(t->model);
@@ -199,7 +202,7 @@ static base_status note_skipped(train_trainer *t, base_error *err)
                      SKIPPED_MAX, t->at.step, layer, t->options.folder);
 }
 
-/* ---- metrics ------------------------------------------------------------------------------------- */
+/* ---- metrics ------------------------------------------------------------------------- */
 
 static base_status log_line(train_trainer *t, double lr, base_error *err)
 {

@@ -1,4 +1,5 @@
-/* train.h - trains a network as a recipe says, in a folder where the run can be taken up again.
+/* train.h - trains a network as a recipe says, in a folder where the run can be taken up
+ * again.
  *
  *     #include <stdio.h>
  *
@@ -28,10 +29,11 @@
  *         return status == BASE_OK ? 0 : 1;
  *     }
  *
- * Nothing here prints, ends the program or looks at signals: what is to be told, and whether to stop, goes by way
- * of train_watch. In the folder: recipe.ini, metrics.jsonl, last/ and best/ with model.safetensors and
- * state.safetensors each. last/ and best/ are replaced as whole folders, so the two files in them belong together
- * at every moment. A run that was stopped ends with the same bytes as one that was not. */
+ * Nothing here prints, ends the program or looks at signals: what is to be told, and
+ * whether to stop, goes by way of train_watch. In the folder: recipe.ini, metrics.jsonl,
+ * last/ and best/ with model.safetensors and state.safetensors each. last/ and best/ are
+ * replaced as whole folders, so the two files in them belong together at every moment. A
+ * run that was stopped ends with the same bytes as one that was not. */
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 
@@ -117,7 +119,8 @@ typedef struct train_facts {
 } train_facts;
 
 train_recipe train_recipe_defaults(void);
-/* Applies the recipe NAME (searched for) or FILE. BASE_USAGE names file, line and nearest key. */
+/* Applies the recipe NAME (searched for) or FILE. BASE_USAGE names file, line and nearest
+ * key. */
 base_status train_recipe_load(train_recipe *recipe, const char *name, base_error *err);
 /* Applies INI text; label is the file's name in messages. */
 base_status train_recipe_parse(train_recipe *recipe, const char *label, const char *text,
@@ -125,11 +128,12 @@ base_status train_recipe_parse(train_recipe *recipe, const char *label, const ch
 /* Applies "section.key=value" (--set), all at once: their order does not matter. */
 base_status train_recipe_set(train_recipe *recipe, const char *const *assignments,
                              size_t count, base_error *err);
-/* text into out: a name (imagenet, half, cifar10, fashion-mnist), or 1 or `channels` numbers separated by
- * commas; above 0 with std. BASE_USAGE begins with key. */
+/* text into out: a name (imagenet, half, cifar10, fashion-mnist), or 1 or `channels`
+ * numbers separated by commas; above 0 with std. BASE_USAGE begins with key. */
 base_status train_pixels_parse(float out[3], const char *key, const char *text, bool std,
                                int channels, base_error *err);
-/* The network of a resolved recipe. It has the name of its size only when it has its measures. */
+/* The network of a resolved recipe. It has the name of its size only when it has its
+ * measures. */
 void train_recipe_network(vit_config *out, const train_recipe *recipe);
 /* Fills in what was left to the data and to other keys; refuses impossible combinations. */
 base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
@@ -137,29 +141,32 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
 /* The whole recipe as a commented INI file. */
 base_status train_recipe_save(const train_recipe *recipe, const char *path,
                               base_error *err);
-/* Lines "section.key = value" of every key that a resumed run must share (base_free). NULL: no
- * memory. */
+/* Lines "section.key = value" of every key that a resumed run must share (base_free). NULL:
+ * no memory. */
 char *train_recipe_fixed_text(const train_recipe *recipe);
-/* BASE_MISMATCH with the first key whose value differs from the stored fixed text, or that it lacks where the
- * value is not the default (keys that are younger than the text). lengths: train.epochs and train.max_steps
- * may differ. BASE_FORMAT: the text is no recipe. */
+/* BASE_MISMATCH with the first key whose value differs from the stored fixed text, or that
+ * it lacks where the value is not the default (keys that are younger than the text).
+ * lengths: train.epochs and train.max_steps may differ. BASE_FORMAT: the text is no
+ * recipe. */
 base_status train_recipe_compare(const train_recipe *recipe, const char *stored,
                                  bool lengths, base_error *err);
 /* The two from a stored fixed text; what is not in it stays as it is. */
 void train_recipe_lengths(int64_t *epochs, int64_t *max_steps, const char *stored);
-/* The value of a key, "train.epochs", in a stored fixed text, not ended by 0; NULL: it is not there. */
+/* The value of a key, "train.epochs", in a stored fixed text, not ended by 0; NULL: it is
+ * not there. */
 const char *train_recipe_stored(size_t *length, const char *stored, const char *key);
-/* Our key, "optimizer.lr", for another program's name of it, "learning_rate"; NULL: none is known. */
+/* Our key, "optimizer.lr", for another program's name of it, "learning_rate"; NULL: none is
+ * known. */
 const char *train_synonym(const char *name);
 /* The key that an option of such a name would set, into out; false: none. */
 bool train_hint(char *out, size_t out_bytes, const char *name);
 /* The file of a recipe by name or path (base_free). */
 base_status train_recipe_find(char **path, const char *name, base_error *err);
 
-/* ---- keys and assignments ---------------------------------------------------------------- */
+/* ---- keys and assignments ------------------------------------------------------------ */
 
-/* One assignment as it was read. where: "'x.ini' line 7" or "--set"; key: "section.name", moe.NAME being
- * router.NAME by another name (model.md). */
+/* One assignment as it was read. where: "'x.ini' line 7" or "--set"; key: "section.name",
+ * moe.NAME being router.NAME by another name (model.md). */
 typedef struct train_assignment {
     char where[192], key[128], text[TRAIN_TEXT];
 } train_assignment;
@@ -184,8 +191,8 @@ extern const base_field train_recipe_keys[]; /* of an train_recipe; "section.nam
 base_status train_key_set(void *settings, const base_field *keys, const char *name,
                           const char *text, base_error *err);
 
-/* The settings of a run for those who write them: keys of a struct and, behind the last of [router], those that
- * a router has of its own ("router.NAME"; NULL: none). */
+/* The settings of a run for those who write them: keys of a struct and, behind the last of
+ * [router], those that a router has of its own ("router.NAME"; NULL: none). */
 typedef struct train_keys {
     const base_field *keys;
     const void *settings;
@@ -197,13 +204,14 @@ typedef struct train_keys {
 /* A commented INI file; title: its first comment. */
 base_status train_keys_save(const train_keys *keys, const char *title, const char *path,
                             base_error *err);
-/* Lines "section.name = value" of every key that a resumed run must share (base_free). NULL: no memory. */
+/* Lines "section.name = value" of every key that a resumed run must share (base_free).
+ * NULL: no memory. */
 char *train_keys_fixed_text(const train_keys *keys);
 /* As train_recipe_compare, usual being the defaults. */
 base_status train_keys_compare(const train_keys *now, const train_keys *usual,
                                const char *stored, bool lengths, base_error *err);
 
-/* ---- metrics.jsonl (metrics.c) ---------------------------------------------------------- */
+/* ---- metrics.jsonl (metrics.c) ------------------------------------------------------- */
 
 struct json_t; /* of jansson.h */
 
@@ -214,19 +222,20 @@ typedef struct train_metrics {
     double began; /* base_seconds when it was opened, less what the last kept line tells */
 } train_metrics;
 
-/* Opens path for appending after taking away what lies behind step: lines of later steps, a half-written
- * line, and the evaluation of step itself unless evaluated. fresh: all of it. The file is locked: a
- * second process that trains into the same folder is refused. */
+/* Opens path for appending after taking away what lies behind step: lines of later steps, a
+ * half-written line, and the evaluation of step itself unless evaluated. fresh: all of it.
+ * The file is locked: a second process that trains into the same folder is refused. */
 base_status train_metrics_open(train_metrics *out, const char *path, bool fresh,
                                uint64_t step, bool evaluated, base_error *err);
-/* One line, with "time" (UTC) and "elapsed" (seconds of work on the run) added; takes json, of jansson, over. The line is with the system when this returns. */
+/* One line, with "time" (UTC) and "elapsed" (seconds of work on the run) added; takes json,
+ * of jansson, over. The line is with the system when this returns. */
 base_status train_metrics_write(train_metrics *metrics, struct json_t *json,
                                 base_error *err);
 /* All lines so far are on the disk. */
 base_status train_metrics_sync(train_metrics *metrics, base_error *err);
 void train_metrics_close(train_metrics *metrics);
 
-/* ---- a run (trainer.c, run.c) ------------------------------------------------------------ */
+/* ---- a run (trainer.c, run.c) -------------------------------------------------------- */
 
 /* Sums since the last line of metrics.jsonl. Doubles only: stored as they lie. */
 typedef struct train_sums {
@@ -246,7 +255,8 @@ typedef struct train_position {
 
 typedef struct train_trainer train_trainer;
 
-/* What a trainer tells and asks, from the thread that runs it. Any may be NULL: nobody is told, nobody asks. */
+/* What a trainer tells and asks, from the thread that runs it. Any may be NULL: nobody is
+ * told, nobody asks. */
 typedef struct train_watch {
     void *user;
     /* As data_source_options.indexing. */
@@ -254,13 +264,16 @@ typedef struct train_watch {
     /* As data_loader_config.named, of either source. */
     void (*named)(void *user, const data_source *source, size_t sample, data_health health,
                   const char *reason);
-    /* A line for people. subject: "resume", "" for what belongs to the line before it, NULL: of a loader. */
+    /* A line for people. subject: "resume", "" for what belongs to the line before it,
+     * NULL: of a loader. */
     void (*note)(void *user, const char *subject, const char *line);
-    /* The run stands where it begins or goes on, its files are open; nothing is computed yet. */
+    /* The run stands where it begins or goes on, its files are open; nothing is computed
+     * yet. */
     void (*begun)(void *user, const train_trainer *trainer);
     /* An optimiser step is done, with this learning rate. */
     void (*stepped)(void *user, const train_trainer *trainer, double lr);
-    /* An evaluation is done and best/ written when it is the best so far. A failure ends the run. */
+    /* An evaluation is done and best/ written when it is the best so far. A failure ends
+     * the run. */
     base_status (*evaluated)(void *user, const train_trainer *trainer, double seconds,
                              bool better, base_error *err);
     /* Whether to stop: asked between steps and between the batches of an evaluation. */
@@ -272,8 +285,8 @@ typedef struct train_options {
     bool resume;        /* go on from its last checkpoint; begins where there is none */
     size_t
         threads; /* of the passes, as the caller has set them: for the record. 0: OpenMP's */
-    /* Sets the threads of a loader; workers: data.workers of the recipe, -1: as the caller likes. NULL: so many, or
-     * one. */
+    /* Sets the threads of a loader; workers: data.workers of the recipe, -1: as the caller
+     * likes. NULL: so many, or one. */
     void (*loaders)(void *user, data_loader_config *config, int workers);
     void *loaders_user;
     train_watch watch;
@@ -324,16 +337,17 @@ struct train_trainer {
     double eval_seconds;
 };
 
-/* Opens the data, resolves the recipe, builds the loaders and counts the steps: all but the network. recipe may
- * still hold unresolved keys. On failure train_trainer_destroy still has to be called. */
+/* Opens the data, resolves the recipe, builds the loaders and counts the steps: all but the
+ * network. recipe may still hold unresolved keys. On failure train_trainer_destroy still
+ * has to be called. */
 base_status train_trainer_plan(train_trainer *out, const train_recipe *recipe,
                                const train_options *options, base_error *err);
 /* The same, and network, optimiser and runs. */
 base_status train_trainer_create(train_trainer *out, const train_recipe *recipe,
                                  const train_options *options, base_error *err);
 void train_trainer_destroy(train_trainer *trainer); /* zeroed is fine */
-/* From the last checkpoint, with options.resume, or from the beginning to the end. BASE_INTERRUPTED: asked to stop,
- * checkpoint written. */
+/* From the last checkpoint, with options.resume, or from the beginning to the end.
+ * BASE_INTERRUPTED: asked to stop, checkpoint written. */
 base_status train_trainer_run(train_trainer *trainer, base_error *err);
 /* Steps of a run of so many epochs, or of max_steps when that is above 0; at least 1. */
 uint64_t train_trainer_total(const train_trainer *trainer, int64_t epochs,
@@ -345,18 +359,19 @@ size_t train_trainer_block(const train_trainer *trainer, size_t i);
 enum { TRAIN_SINKHORN_FEW = 20 }; /* Sinkhorn steps of a layer below which a run says so */
 /* Sinkhorn steps of a layer to be expected in the whole run, 0 for routers without. */
 double train_trainer_sinkhorn_steps(const train_trainer *trainer);
-/* The list of load metrics per MoE layer, and their mean Sinkhorn share under json's sinkhorn_share. */
+/* The list of load metrics per MoE layer, and their mean Sinkhorn share under json's
+ * sinkhorn_share. */
 void train_trainer_loads(struct json_t *json, const train_trainer *trainer,
                          const vit_load *load);
 
-/* ---- files (files.c, state.c) -------------------------------------------------------------- */
+/* ---- files (files.c, state.c) -------------------------------------------------------- */
 
 /* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else
  * last/model.safetensors, else model.safetensors in it. The caller frees *out with
  * base_free. */
 base_status train_model_path(char **out, const char *word, base_error *err);
-/* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's config; the
- * rest stays as it is. */
+/* The network's input (size, channels, resize, crop, filter, mean, std) into a loader's
+ * config; the rest stays as it is. */
 void train_loader_feed(data_loader_config *out, const vit_config *config);
 
 /* What a checkpoint says of itself without its network being built. */
@@ -365,11 +380,12 @@ typedef struct train_state_facts {
     char train[48], val[48]; /* fingerprints of the data */
     char *recipe;            /* its fixed text, base_free */
 } train_state_facts;
-/* Of FOLDER/last of a run's folder. *found false: there is no checkpoint, *out is zeroed. */
+/* Of FOLDER/last of a run's folder. *found false: there is no checkpoint, *out is
+ * zeroed. */
 base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
                              base_error *err);
 
-/* ---- for other runs than a trainer's (loop.c, checkpoint.c) --------------------------------- */
+/* ---- for other runs than a trainer's (loop.c, checkpoint.c) -------------------------- */
 
 /* What the loop that drives a run needs of it. */
 typedef struct train_loop {
@@ -388,18 +404,20 @@ typedef struct train_loop {
 /* Evaluate, save, stop, step, in this order, from where the run stands to its end. */
 base_status train_loop_run(const train_loop *loop, base_error *err);
 
-/* FOLDER/NAME by way of FOLDER/NAME.new, exchanged as a whole. write is given the names of both files. */
+/* FOLDER/NAME by way of FOLDER/NAME.new, exchanged as a whole. write is given the names of
+ * both files. */
 base_status train_checkpoint_save(const char *folder, const char *name,
                                   base_status (*write)(void *user, const char *model,
                                                        const char *state, base_error *err),
                                   void *user, base_error *err);
-/* FOLDER/last, or last.old when a kill fell between two renames (base_free). NULL: there is none. */
+/* FOLDER/last, or last.old when a kill fell between two renames (base_free). NULL: there is
+ * none. */
 char *train_checkpoint_last(const char *folder);
 /* A fingerprint as the state holds it into out. */
 const char *train_state_fingerprint(char *out, size_t out_bytes, const data_source *source);
-/* A number, doubles and a fingerprint of a state file; path is its name in messages. BASE_FORMAT names what is
- * missing, out of its range or not finite; BASE_MISMATCH: other data than the run began with. On failure what lies
- * in out means nothing. */
+/* A number, doubles and a fingerprint of a state file; path is its name in messages.
+ * BASE_FORMAT names what is missing, out of its range or not finite; BASE_MISMATCH: other
+ * data than the run began with. On failure what lies in out means nothing. */
 base_status train_state_number(uint64_t *out, const vit_tensor_file *file, const char *key,
                                const char *path, base_error *err);
 base_status train_state_doubles(double *out, size_t count, const vit_tensor_file *file,

@@ -5,16 +5,17 @@
 #include "measure/measure.h"
 #include "train/train.h"
 
-/* ---- corruptions as augmentation (augment.c) ------------------------------------------- */
+/* ---- corruptions as augmentation (augment.c) ----------------------------------------- */
 
-/* `augment.corrupt` of a recipe, for data_loader_config.alter; to be destroyed after the loader.
- * *out NULL: the recipe names no corruption. recipe is resolved; workers: the loader's, at least 1. Every
- * named corruption is tried at the recipe's size, so that later only memory can fail. */
+/* `augment.corrupt` of a recipe, for data_loader_config.alter; to be destroyed after the
+ * loader. *out NULL: the recipe names no corruption. recipe is resolved; workers: the
+ * loader's, at least 1. Every named corruption is tried at the recipe's size, so that later
+ * only memory can fail. */
 base_status train_augment_create(train_augment **out, const train_recipe *recipe,
                                  size_t workers, base_error *err);
 void train_augment_destroy(train_augment *augment);
-/* For data_loader_config.alter: with the recipe's probability one of the corruptions, at one of the
- * severities, all drawn by (seed, epoch, sample, copy) alone. */
+/* For data_loader_config.alter: with the recipe's probability one of the corruptions, at
+ * one of the severities, all drawn by (seed, epoch, sample, copy) alone. */
 base_status train_augment_alter(void *augment, size_t worker, data_image *image,
                                 uint64_t epoch, uint32_t sample, uint64_t copy,
                                 base_error *err);
@@ -26,39 +27,41 @@ base_status train_adversary_create(train_adversary **out, const train_recipe *re
                                    const vit_model *model, size_t batch,
                                    vit_precision precision, base_error *err);
 void train_adversary_destroy(train_adversary *adversary);
-/* *out [count, C, S, S]: the images, normalised, made worse for their targets [count, K]; borrowed until the
- * next call. seed, step and first_sample of step key the draws. */
+/* *out [count, C, S, S]: the images, normalised, made worse for their targets [count, K];
+ * borrowed until the next call. seed, step and first_sample of step key the draws. */
 base_status train_adversary_make(const float **out, train_adversary *adversary,
                                  const float *images, const float *targets, size_t count,
                                  const vit_step *step, base_error *err);
-/* KL(softmax(clean) || softmax(worse)), nats, and its gradients [classes] (NULL: not wanted). */
+/* KL(softmax(clean) || softmax(worse)), nats, and its gradients [classes] (NULL: not
+ * wanted). */
 double train_adversary_divergence(float *d_clean, float *d_worse, const float *clean,
                                   const float *worse, size_t classes);
 
-/* ---- parts of a run (step.c, eval.c) ------------------------------------------------------- */
+/* ---- parts of a run (step.c, eval.c) ------------------------------------------------- */
 
 /* One optimiser step; logs when due. */
 base_status train_trainer_step(train_trainer *trainer, base_error *err);
-/* One pass over the validation data; BASE_INTERRUPTED when asked to stop, with nothing changed. *better:
- * the best accuracy so far. */
+/* One pass over the validation data; BASE_INTERRUPTED when asked to stop, with nothing
+ * changed. *better: the best accuracy so far. */
 base_status train_trainer_evaluate(train_trainer *trainer, bool *better, base_error *err);
 
-/* model.init_from into the weights (start.c): says what was loaded, interpolated and drawn anew. BASE_MISMATCH
- * when its weights would compute something else in the recipe's network. */
+/* model.init_from into the weights (start.c): says what was loaded, interpolated and drawn
+ * anew. BASE_MISMATCH when its weights would compute something else in the recipe's
+ * network. */
 base_status train_start_from(train_trainer *trainer, base_error *err);
 
-/* ---- checkpoints (state.c) ------------------------------------------------------------------ */
+/* ---- checkpoints (state.c) ----------------------------------------------------------- */
 
 /* Writes model (weights in fp32) and state into FOLDER/NAME, exchanged as a whole. */
 base_status train_state_save(train_trainer *trainer, const char *name,
                              const vit_model *model, base_error *err);
 /* Whether the run's folder has a checkpoint to go on from. */
 bool train_state_exists(const train_trainer *trainer);
-/* Continues at FOLDER/last: weights, optimiser, position. BASE_MISMATCH when recipe or data changed.
- * *found false: there is no checkpoint, nothing was done. */
+/* Continues at FOLDER/last: weights, optimiser, position. BASE_MISMATCH when recipe or data
+ * changed. *found false: there is no checkpoint, nothing was done. */
 base_status train_state_load(train_trainer *trainer, bool *found, base_error *err);
 
-/* ---- words (trainer.c) ------------------------------------------------------------------------ */
+/* ---- words (trainer.c) --------------------------------------------------------------- */
 
 /* A line to whoever listens; subject as in train_watch. */
 void train_note(const train_trainer *trainer, const char *subject, const char *format, ...)

@@ -1,13 +1,14 @@
-/* trainer.c - builds a training run from a recipe. Steps count optimiser updates from 0; the data is one endless row of
- * passes ("parts"), so that a place in it follows from the step alone.
- * Relied on elsewhere: the order in which weights, averages and optimiser are made. */
+/* trainer.c - builds a training run from a recipe. Steps count optimiser updates from 0;
+ * the data is one endless row of passes ("parts"), so that a place in it follows from the
+ * step alone. Relied on elsewhere: the order in which weights, averages and optimiser are
+ * made. */
 #include <omp.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "train/train_internal.h"
 
-/* ---- words ---------------------------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------------------- */
 
 void train_note(const train_trainer *trainer, const char *subject, const char *format, ...)
 {
@@ -65,7 +66,7 @@ size_t train_trainer_block(const train_trainer *trainer, size_t i)
     return 0;
 }
 
-/* ---- data -------------------------------------------------------------------------------------- */
+/* ---- data ---------------------------------------------------------------------------- */
 
 static base_status open_sources(train_trainer *t, base_error *err)
 {
@@ -173,7 +174,7 @@ static base_status create_loaders(train_trainer *t, base_error *err)
     return BASE_OK;
 }
 
-/* ---- network ----------------------------------------------------------------------------------- */
+/* ---- network ------------------------------------------------------------------------- */
 
 static base_status set_labels(train_trainer *t, base_error *err)
 {

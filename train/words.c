@@ -1,5 +1,5 @@
-/* words.c - other programs' names of our settings: where a recipe or an option has one of them, the answer
- * names ours. Free to change: the list. */
+/* words.c - other programs' names of our settings: where a recipe or an option has one of
+ * them, the answer names ours. Free to change: the list. */
 #include <string.h>
 
 #include "train/train.h"

@@ -1,8 +1,8 @@
 /* attention.c - x1 = x + proj(softmax(q k^T / sqrt(D / H)) v), q, k, v from norm1(x)
  * (Vaswani et al. 2017, section 3.2.2; pre-norm as Dosovitskiy et al. 2021, equation 2).
  *
- * Three sweeps: norm and qkv per block of rows; some heads per task (attention_heads.c); projection and
- * residual per block of rows. Backward walks the same sweeps in reverse. */
+ * Three sweeps: norm and qkv per block of rows; some heads per task (attention_heads.c);
+ * projection and residual per block of rows. Backward walks the same sweeps in reverse. */
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -52,7 +52,8 @@ void vit_attention_forward(vit_run *run, size_t i)
     }
 }
 
-/* Where the gradient of the branch lies: in the stream's itself when it is an operand as it is. */
+/* Where the gradient of the branch lies: in the stream's itself when it is an operand as it
+ * is. */
 static void *branch_gradient(const vit_run *run, size_t i)
 {
     const bool same =

@@ -1,18 +1,18 @@
-/* attention_heads.c - softmax(q k^T / sqrt(D / H)) v of every head, and its gradients: some heads of the
- * batch at a time, whose numbers stay in a thread's second-level cache.
+/* attention_heads.c - softmax(q k^T / sqrt(D / H)) v of every head, and its gradients: some
+ * heads of the batch at a time, whose numbers stay in a thread's second-level cache.
  *
- * oneDNN's quick products take dense row-major matrices alone. So q, k, v and the gradient of the output lie
- * as [B, H, N, D / H], a matrix for each head, where the sweeps around this one put their rows
- * (vit_heads_place). Results go back into their columns of [T, D] or [T, 3D] here; p^T, ds^T, k^T and v^T are
- * made by transposing in the cache. A head's number is image * H + head.
- * Relied on elsewhere: the numbers of a head do not depend on how heads are cut into tasks; nothing is
- * allocated. */
+ * oneDNN's quick products take dense row-major matrices alone. So q, k, v and the gradient
+ * of the output lie as [B, H, N, D / H], a matrix for each head, where the sweeps around
+ * this one put their rows (vit_heads_place). Results go back into their columns of [T, D]
+ * or [T, 3D] here; p^T, ds^T, k^T and v^T are made by transposing in the cache. A head's
+ * number is image * H + head. Relied on elsewhere: the numbers of a head do not depend on
+ * how heads are cut into tasks; nothing is allocated. */
 #include <math.h>
 #include <string.h>
 
 #include "vit/run_internal.h"
 
-/* ---- scratch ------------------------------------------------------------------------------------ */
+/* ---- scratch ------------------------------------------------------------------------- */
 
 /* What a task has of its thread's scratch. */
 typedef struct heads_room {
@@ -70,7 +70,7 @@ size_t vit_heads_scratch(const vit_run *run)
     return room_cut(NULL, NULL, run, together(run)) / sizeof(float);
 }
 
-/* ---- tasks -------------------------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------------------- */
 
 static size_t ceiling(size_t a, size_t b)
 {
@@ -174,8 +174,8 @@ static void scatter(const vit_run *run, const heads_task *t, void *to, size_t ld
     }
 }
 
-/* s [count, rows, N] fp32 = a [count, rows, e] b [count, N, e]^T, b transposed into out's place: oneDNN takes
- * longer for that. */
+/* s [count, rows, N] fp32 = a [count, rows, e] b [count, N, e]^T, b transposed into out's
+ * place: oneDNN takes longer for that. */
 static void scores(vit_run *run, const heads_task *t, const void *a, const void *b,
                    float *s)
 {
@@ -209,7 +209,7 @@ static void turn(const vit_run *run, const heads_task *t, const void *m)
                                 vit_at(run, m, i * n * n), n, n, n);
 }
 
-/* ---- forward and backward ----------------------------------------------------------------------- */
+/* ---- forward and backward ------------------------------------------------------------ */
 
 /* p <- the probabilities of the task's heads. */
 static void probabilities(vit_run *run, const vit_block_state *s, const heads_task *t,

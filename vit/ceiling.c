@@ -1,7 +1,7 @@
-/* ceiling.c - the matrix products that a pass consists of: what vit_model_flops counts, one by one.
- * onednn_ceiling.c times them with oneDNN alone; together they say how fast a network could be.
- * Free to change: names, order. Relied on elsewhere: the operations of the list add up to those of the
- * pass (inference: vit_model_flops for every image). */
+/* ceiling.c - the matrix products that a pass consists of: what vit_model_flops counts, one
+ * by one. onednn_ceiling.c times them with oneDNN alone; together they say how fast a
+ * network could be. Free to change: names, order. Relied on elsewhere: the operations of
+ * the list add up to those of the pass (inference: vit_model_flops for every image). */
 #include <string.h>
 
 #include "vit/model_internal.h"
@@ -22,8 +22,8 @@ static void add(product_list *list, vit_product p)
     list->count++;
 }
 
-/* A layer y [rows, to] = x [rows, from] W^T, W [to, from], and its backward products. input: the
- * gradient of x is wanted when any is. */
+/* A layer y [rows, to] = x [rows, from] W^T, W [to, from], and its backward products.
+ * input: the gradient of x is wanted when any is. */
 static void add_linear(product_list *list, const char *name, vit_part part, size_t rows,
                        size_t to, size_t from, size_t count, bool input)
 {
@@ -58,8 +58,8 @@ static void add_linear(product_list *list, const char *name, vit_part part, size
     }
 }
 
-/* q k^T and p v of every head of every image; backward: d_p = d_o v^T, d_v = p^T d_o, d_q = d_s k and
- * d_k = d_s^T q. */
+/* q k^T and p v of every head of every image; backward: d_p = d_o v^T, d_v = p^T d_o, d_q =
+ * d_s k and d_k = d_s^T q. */
 static void add_attention(product_list *list, size_t heads, size_t n, size_t per_head,
                           size_t count)
 {
@@ -92,7 +92,8 @@ static void add_attention(product_list *list, size_t heads, size_t n, size_t per
     add(list, p); /* d_v, d_k */
 }
 
-/* What the experts of a layer get when all get the same; of two sizes when it does not divide. */
+/* What the experts of a layer get when all get the same; of two sizes when it does not
+ * divide. */
 static void add_experts(product_list *list, const vit_config *c, size_t tokens,
                         size_t layers)
 {

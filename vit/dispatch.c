@@ -20,8 +20,9 @@ size_t vit_capacity(size_t tokens, size_t experts, size_t k, double factor, int 
     return capacity - capacity % m;
 }
 
-/* A number that is smaller the earlier the token's turn is: the bits of its largest gate, which order
- * numbers that are not negative as the numbers themselves, upside down. A token without expert is last. */
+/* A number that is smaller the earlier the token's turn is: the bits of its largest gate,
+ * which order numbers that are not negative as the numbers themselves, upside down. A token
+ * without expert is last. */
 static uint32_t rank(const float *gate, const uint32_t *start, uint32_t token)
 {
     float top = -1.0f;
@@ -34,8 +35,9 @@ static uint32_t rank(const float *gate, const uint32_t *start, uint32_t token)
     return top < 0.0f ? UINT32_MAX : 0x7fffffffu - (bits & 0x7fffffffu);
 }
 
-/* order [count] = tokens first.. in falling priority, ties by token: a radix sort from the lowest digit up,
- * stable at each. spare [count]. Returns where the result is: order or spare. */
+/* order [count] = tokens first.. in falling priority, ties by token: a radix sort from the
+ * lowest digit up, stable at each. spare [count]. Returns where the result is: order or
+ * spare. */
 static uint32_t *sort_by_priority(uint32_t *order, uint32_t *spare, size_t count,
                                   const float *gate, const uint32_t *start)
 {
@@ -92,8 +94,9 @@ static void group_keep(vit_dispatch *out, size_t first, size_t count, const uint
 
 enum { SORT_TOKENS = 512 }; /* counted by one thread at a time */
 
-/* Stable counting sort of the kept assignments by expert: every chunk of tokens counts, learns from the
- * counts of those before it where its rows begin, and fills them. all: nothing is dropped. */
+/* Stable counting sort of the kept assignments by expert: every chunk of tokens counts,
+ * learns from the counts of those before it where its rows begin, and fills them. all:
+ * nothing is dropped. */
 static void place_rows(vit_dispatch *out, const uint32_t *start, const uint16_t *expert,
                        size_t tokens, size_t experts, bool all)
 {

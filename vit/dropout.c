@@ -1,5 +1,6 @@
-/* dropout.c - dropout (Srivastava et al. 2014) and stochastic depth as functions of their keys: the
- * backward pass draws the same mask again, so no mask is stored and a resumed run repeats it. */
+/* dropout.c - dropout (Srivastava et al. 2014) and stochastic depth as functions of their
+ * keys: the backward pass draws the same mask again, so no mask is stored and a resumed run
+ * repeats it. */
 #include "vit/run_internal.h"
 
 void vit_dropout(const vit_operand_kernels *kernels, void *y, size_t bytes, size_t rows,

@@ -1,9 +1,10 @@
 /* embed.c - from pixels to tokens, and from the last tokens to logits.
  *
- * Patch embedding (Dosovitskiy et al. 2021, equation 1) is a convolution whose kernel equals its stride:
- * every pixel is used once, so unfolding the patches costs one copy and the convolution is one matrix
- * product with the weight [D, C * P * P] as it is stored. Free to change: how. Relied on elsewhere: token
- * order (row-major over the grid, class token first). */
+ * Patch embedding (Dosovitskiy et al. 2021, equation 1) is a convolution whose kernel
+ * equals its stride: every pixel is used once, so unfolding the patches costs one copy and
+ * the convolution is one matrix product with the weight [D, C * P * P] as it is stored.
+ * Free to change: how. Relied on elsewhere: token order (row-major over the grid, class
+ * token first). */
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -25,7 +26,8 @@ static patch_grid grid_of(const vit_config *c)
     };
 }
 
-/* Patches first .. end - 1 of an image [C, S, S] to patches [count, C * P * P] as operands. */
+/* Patches first .. end - 1 of an image [C, S, S] to patches [count, C * P * P] as
+ * operands. */
 static void unfold(const vit_run *run, void *patches, const float *image,
                    const patch_grid *g, size_t first, size_t end)
 {
@@ -61,8 +63,8 @@ static void embed_dropout(const vit_run *run, float *x, size_t b)
                     VIT_SITE_EMBED, (run->step.first_sample + b) * n);
 }
 
-/* Pieces of an image that are embedded on their own: as many images as threads or few more would leave
- * threads without work. */
+/* Pieces of an image that are embedded on their own: as many images as threads or few more
+ * would leave threads without work. */
 static size_t pieces_of_image(const vit_run *run)
 {
     enum { MANY = 4 };

@@ -1,10 +1,9 @@
-/* gradients.c - gradients of weights, dW = dY^T X over all rows of a sweep, shared by the threads in pieces
- * of the result.
+/* gradients.c - gradients of weights, dW = dY^T X over all rows of a sweep, shared by the
+ * threads in pieces of the result.
  *
- * The first pass of a step writes in place of adding to zeros: a weight's gradient is written here alone
- * and by every backward pass.
- * Free to change: how results are cut. Relied on elsewhere: to a caller, gradients are zero after
- * vit_run_gradients_zero. */
+ * The first pass of a step writes in place of adding to zeros: a weight's gradient is
+ * written here alone and by every backward pass. Free to change: how results are cut.
+ * Relied on elsewhere: to a caller, gradients are zero after vit_run_gradients_zero. */
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -16,8 +15,8 @@ typedef struct gradient_range {
 } gradient_range;
 enum { RANGES_MAX = 2 + 6 * VIT_DEPTH_MAX };
 
-/* Pieces of a gradient are cut along its longer side. Enough of them for even loads; none under MIN_PIECE
- * wide, where the product itself becomes slow. */
+/* Pieces of a gradient are cut along its longer side. Enough of them for even loads; none
+ * under MIN_PIECE wide, where the product itself becomes slow. */
 enum { MIN_PIECE = 96, PIECES_PER_THREAD = 4 };
 
 void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count)
@@ -45,9 +44,10 @@ void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count)
     }
 }
 
-/* ---- zeros ---------------------------------------------------------------------------------------- */
+/* ---- zeros --------------------------------------------------------------------------- */
 
-/* The weights whose gradients vit_gradients_add writes, in the order in which they lie in memory. */
+/* The weights whose gradients vit_gradients_add writes, in the order in which they lie in
+ * memory. */
 static size_t written(gradient_range out[], const vit_run *run)
 {
     const vit_config *c = &run->config;

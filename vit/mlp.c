@@ -1,9 +1,9 @@
 /* mlp.c - the dense block's second half: x_next = x1 + fc2(gelu(fc1(norm2(x1)))).
  *
- * One sweep forward and one backward: a block of rows goes through the norm, both products, GELU and the
- * residual while it is in the cache. Of the hidden layer only the values before GELU are kept; the
- * backward sweep, which needs their normal distribution function anyway, makes those behind it again.
- * Dropout after GELU and after fc2, as timm's Mlp. */
+ * One sweep forward and one backward: a block of rows goes through the norm, both products,
+ * GELU and the residual while it is in the cache. Of the hidden layer only the values
+ * before GELU are kept; the backward sweep, which needs their normal distribution function
+ * anyway, makes those behind it again. Dropout after GELU and after fc2, as timm's Mlp. */
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -52,8 +52,8 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
     }
 }
 
-/* One block of rows: d_branch, d_hidden, active and the sums of the biases' and the norm's gradients.
- * Without gradients of weights nobody reads d_hidden and active afterwards. */
+/* One block of rows: d_branch, d_hidden, active and the sums of the biases' and the norm's
+ * gradients. Without gradients of weights nobody reads d_hidden and active afterwards. */
 static void rows_backward(vit_run *run, size_t i, size_t first, size_t rows)
 {
     const vit_block_state *s = &run->block[i];

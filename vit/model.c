@@ -62,7 +62,8 @@ static void plan_mlp(vit_model *m, size_t i)
     add_to_block(m, i, BLOCK_PLACE(i, fc2_bias), false, (size_t[4]){d}, "mlp.fc2.bias");
 }
 
-/* Tensors of e experts side by side. Their biases have rank 2 and yet are vectors, one per expert: no decay. */
+/* Tensors of e experts side by side. Their biases have rank 2 and yet are vectors, one per
+ * expert: no decay. */
 static void plan_experts(vit_model *m, size_t i, size_t e, const size_t place[4],
                          const char *whose)
 {

@@ -44,8 +44,8 @@ base_status vit_config_from_json(vit_config *config, char ***label, const char *
 
 /* Longest header of a safetensors file that is read, as the reference implementation. */
 #define VIT_HEADER_MOST 100000000u
-/* BASE_FORMAT when the file, of `bytes` bytes that begin with at [have], is of a known kind that is no
- * safetensors file, or too short for one (kind.c). */
+/* BASE_FORMAT when the file, of `bytes` bytes that begin with at [have], is of a known kind
+ * that is no safetensors file, or too short for one (kind.c). */
 base_status vit_file_kind(const unsigned char *at, size_t have, size_t bytes,
                           const char *path, base_error *err);
 
@@ -55,19 +55,20 @@ typedef struct vit_hub {
     bool mean, std, interpolation, resize, pool_mean, pool_token; /* it says so */
     float mean_of[3], std_of[3];
     char filter[16];
-    int image;        /* side of the input, 0: not said */
-    double crop_pct;  /* with resize */
+    int image;       /* side of the input, 0: not said */
+    double crop_pct; /* with resize */
     vit_crop_mode crop_mode;
     int classes, heads; /* 0: not said */
     char **label;       /* [labels] */
     size_t labels;
     char architecture[80];
 } vit_hub;
-/* The config.json in the folder of the file at path. None there is no failure. The caller calls
- * vit_hub_free. BASE_FORMAT names the file and the key. */
+/* The config.json in the folder of the file at path. None there is no failure. The caller
+ * calls vit_hub_free. BASE_FORMAT names the file and the key. */
 base_status vit_hub_read(vit_hub *out, const char *path, base_error *err);
 void vit_hub_free(vit_hub *hub);
-/* The network of a file with timm's names: sizes off its shapes, the rest from hub or assumed (timm.c). */
+/* The network of a file with timm's names: sizes off its shapes, the rest from hub or
+ * assumed (timm.c). */
 base_status vit_timm_config(vit_config *config, vit_origins *origins,
                             const vit_tensor_file *file, const char *path,
                             const vit_hub *hub, const vit_load_options *options,

@@ -1,14 +1,16 @@
 /* moe.c - the sparse block's second half: x_next = x1 + sum_e gate_e * expert_e(norm2(x1)).
- * Follows Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 2; which token
- * meets which expert is the router's business (routers/), who is dropped is dispatch.c's.
+ * Follows Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 2;
+ * which token meets which expert is the router's business (routers/), who is dropped is
+ * dispatch.c's.
  *
- * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is one block of rows
- * of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small experts and large ones
- * share the threads evenly; an expert's last block is padded to VIT_ROWS_MULTIPLE. A router with another
- * view of the tokens (S2MoE in training, Soft MoE) has T + others of them here: the rows of the view follow
- * the norm's in `routed`. Experts that every token shares are E, E + 1, ... here; they see the T tokens and
- * are added to whatever the router makes of the others (Dai et al. 2024, DeepSeekMoE).
- * Relied on elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
+ * Assignments are sorted by expert, so an expert's tokens are contiguous rows. A task is
+ * one block of rows of one expert: gather, fc1, GELU, fc2 in the cache of one thread. Small
+ * experts and large ones share the threads evenly; an expert's last block is padded to
+ * VIT_ROWS_MULTIPLE. A router with another view of the tokens (S2MoE in training, Soft MoE)
+ * has T + others of them here: the rows of the view follow the norm's in `routed`. Experts
+ * that every token shares are E, E + 1, ... here; they see the T tokens and are added to
+ * whatever the router makes of the others (Dai et al. 2024, DeepSeekMoE). Relied on
+ * elsewhere: dropped assignments have gate gradient 0 and touch no expert. */
 #include <string.h>
 
 #include "vit/moe_tasks_internal.h"
@@ -55,7 +57,8 @@ static size_t experts_all(const vit_run *run)
     return (size_t)(run->config.moe.experts + run->config.moe.shared);
 }
 
-/* Stochastic depth of a token's result; what a router mixes of two views is scaled after that. */
+/* Stochastic depth of a token's result; what a router mixes of two views is scaled after
+ * that. */
 static float token_scale(const vit_run *run, const vit_block_state *s, size_t expert,
                          size_t t)
 {
@@ -165,8 +168,8 @@ static void views_forward(vit_run *run, size_t i)
     s->router->views->mix(&s->pass, run->mixed, s->both);
 }
 
-/* Adds each token's results, weighted by its gates, to the stream: x_next = x1 + scale * sum, or what the
- * router makes of both. */
+/* Adds each token's results, weighted by its gates, to the stream: x_next = x1 + scale *
+ * sum, or what the router makes of both. */
 static void combine(vit_run *run, size_t i, float *x_next)
 {
     const vit_block_state *s = &run->block[i];
@@ -393,7 +396,8 @@ static void experts_weights_backward(vit_run *run, size_t i, const vit_expert_ta
     vit_gradients_add(run, list, 2 * tasks->experts);
 }
 
-/* d_norm = the gradient of the norm's output from each token's rows, to which the router's is added. */
+/* d_norm = the gradient of the norm's output from each token's rows, to which the router's
+ * is added. */
 static void rows_home(vit_run *run, size_t i)
 {
     const vit_block_state *s = &run->block[i];
@@ -421,8 +425,8 @@ static void rows_home(vit_run *run, size_t i)
     }
 }
 
-/* The gradient of the stream behind a router's join, to those of the layer's output, of the stream before
- * it and of what is carried. */
+/* The gradient of the stream behind a router's join, to those of the layer's output, of the
+ * stream before it and of what is carried. */
 static void leave_backward(vit_run *run, size_t i)
 {
     const vit_block_state *s = &run->block[i];
@@ -457,7 +461,8 @@ static void views_backward(vit_run *run, size_t i, const float *d_y)
     s->router->views->mix_backward(&s->pass, run->d_both, run->mixed, s->both);
 }
 
-/* The gradient of the norm's output, home to the stream or to where the router enters it. */
+/* The gradient of the norm's output, home to the stream or to where the router enters
+ * it. */
 static void norm_home(vit_run *run, size_t i)
 {
     const vit_block_state *s = &run->block[i];

@@ -1,6 +1,6 @@
-/* moe_tasks.c - the rows of a layer's experts, cut into tasks for the threads: blocks of VIT_ROWS rows, and what
- * is left of each expert. Free to change: the order. Relied on elsewhere: a task's rows depend on the
- * dispatch alone, so that sums over tasks repeat. */
+/* moe_tasks.c - the rows of a layer's experts, cut into tasks for the threads: blocks of
+ * VIT_ROWS rows, and what is left of each expert. Free to change: the order. Relied on
+ * elsewhere: a task's rows depend on the dispatch alone, so that sums over tasks repeat. */
 #include "vit/moe_tasks_internal.h"
 
 static size_t round_up(size_t value, size_t multiple)

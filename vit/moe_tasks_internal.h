@@ -1,4 +1,5 @@
-/* moe_tasks_internal.h - the rows of a layer's experts, cut into tasks for the threads. Private to moe.c. */
+/* moe_tasks_internal.h - the rows of a layer's experts, cut into tasks for the threads.
+ * Private to moe.c. */
 #ifndef VIT_MOE_TASKS_H
 #define VIT_MOE_TASKS_H
 
@@ -22,13 +23,14 @@ typedef struct vit_expert_block {
 
 void vit_expert_tasks_plan(vit_expert_tasks *out, const vit_dispatch *dispatch,
                            size_t experts);
-/* The order in which threads take the tasks: whole blocks by expert, then what is left, smallest last, so
- * that threads end together. */
+/* The order in which threads take the tasks: whole blocks by expert, then what is left,
+ * smallest last, so that threads end together. */
 size_t vit_expert_task_at(const vit_expert_tasks *tasks, const vit_dispatch *dispatch,
                           size_t index);
 vit_expert_block vit_expert_task_block(const vit_expert_tasks *tasks,
                                        const vit_block_state *s, size_t task);
-/* Experts' rows begin at multiples of VIT_ROWS_MULTIPLE, so that their last blocks can be padded in place. */
+/* Experts' rows begin at multiples of VIT_ROWS_MULTIPLE, so that their last blocks can be
+ * padded in place. */
 void vit_expert_places_plan(vit_block_state *s, size_t experts);
 /* Where the result of a kept assignment lies. */
 static inline size_t vit_expert_row(const vit_block_state *s, size_t a)

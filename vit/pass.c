@@ -1,6 +1,7 @@
-/* pass.c - forward and backward over the blocks of a planned run, and what a pass shows of its routing.
- * Free to change: the order of work inside a block. Relied on elsewhere: nothing is allocated; a refused
- * call changes nothing; backward runs in reverse block order over what the last forward kept. */
+/* pass.c - forward and backward over the blocks of a planned run, and what a pass shows of
+ * its routing. Free to change: the order of work inside a block. Relied on elsewhere:
+ * nothing is allocated; a refused call changes nothing; backward runs in reverse block
+ * order over what the last forward kept. */
 #include <string.h>
 
 #include "vit/run_internal.h"
@@ -19,7 +20,8 @@ static void pass_end(vit_run *run, double start)
         run->profile.passes += base_seconds() - start;
 }
 
-/* How work is cut: even blocks of at most VIT_ROWS rows, as many for one thread as for another. */
+/* How work is cut: even blocks of at most VIT_ROWS rows, as many for one thread as for
+ * another. */
 static void blocks_size(vit_run *run)
 {
     const size_t threads = (size_t)run->threads;

@@ -1,6 +1,6 @@
-/* profile.c - where the time of passes goes: each thread adds up its own stretches, one cache line apart
- * from the next thread's, and reading adds the threads in order.
- * Relied on elsewhere: nothing here changes a result; off, a lap is one branch. */
+/* profile.c - where the time of passes goes: each thread adds up its own stretches, one
+ * cache line apart from the next thread's, and reading adds the threads in order. Relied on
+ * elsewhere: nothing here changes a result; off, a lap is one branch. */
 #include <omp.h>
 #include <string.h>
 

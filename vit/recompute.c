@@ -1,7 +1,7 @@
-/* recompute.c - what a backward pass makes again (vit_recompute), by the code and in the order in which
- * forward made it: draws are functions of their keys, and every product has its block of rows, so the
- * numbers are the same to the bit. Where a layer needs only a piece again (the probabilities of a head, the
- * rows of an expert) it does so itself. */
+/* recompute.c - what a backward pass makes again (vit_recompute), by the code and in the
+ * order in which forward made it: draws are functions of their keys, and every product has
+ * its block of rows, so the numbers are the same to the bit. Where a layer needs only a
+ * piece again (the probabilities of a head, the rows of an expert) it does so itself. */
 
 #include "vit/run_internal.h"
 

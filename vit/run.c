@@ -1,8 +1,8 @@
 /* run.c - the plan of a pass, which pass.c makes: sizes all memory once.
  *
- * plan() is walked twice over the same arena, first to measure, then to hand out; so the size cannot
- * disagree with the use. A training run keeps every block's state; an inference run lets all blocks
- * share one. Relied on elsewhere: no allocation after create. */
+ * plan() is walked twice over the same arena, first to measure, then to hand out; so the
+ * size cannot disagree with the use. A training run keeps every block's state; an inference
+ * run lets all blocks share one. Relied on elsewhere: no allocation after create. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -25,7 +25,7 @@ void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, s
         run->fp32->axpy(sum, 1.0f, run->partial + b * run->partial_width + at, n);
 }
 
-/* ---- planning ---------------------------------------------------------------------------- */
+/* ---- planning ------------------------------------------------------------------------ */
 
 static float *floats(vit_run *run, size_t count)
 {
@@ -37,8 +37,8 @@ static void *operands(vit_run *run, size_t count)
     return base_arena_take(&run->arena, count, run->operand_bytes);
 }
 
-/* What a router's own way to join the stream and its second view of the tokens need: outputs of the layer,
- * of which only carry is read by other blocks. */
+/* What a router's own way to join the stream and its second view of the tokens need:
+ * outputs of the layer, of which only carry is read by other blocks. */
 static void plan_joined(vit_run *run, vit_block_state *s)
 {
     const size_t t = run->tokens, d = (size_t)run->config.width;
@@ -139,7 +139,8 @@ static void plan_block(vit_run *run, size_t i)
     plan_joined(run, s);
 }
 
-/* Every block's input, and what it keeps beside it: each on its own, or all in one place. */
+/* Every block's input, and what it keeps beside it: each on its own, or all in one
+ * place. */
 static void plan_blocks(vit_run *run)
 {
     const size_t t = run->tokens, d = (size_t)run->config.width;
@@ -165,8 +166,8 @@ static void plan_blocks(vit_run *run)
     base_arena_take(&run->arena, most, 1);
 }
 
-/* One set of buffers for all blocks of an inference run; what is used up within a block of rows lives in
- * the threads' scratch. */
+/* One set of buffers for all blocks of an inference run; what is used up within a block of
+ * rows lives in the threads' scratch. */
 static void plan_shared(vit_run *run)
 {
     const size_t t = run->tokens, d = (size_t)run->config.width;

@@ -1,14 +1,16 @@
-/* run_internal.h - one planned pass over the network: what each block keeps for its backward pass,
- * the buffers that blocks share, and the layers themselves (embed.c, attention.c, mlp.c, moe.c).
- * Private to vit/. Memory is planned once in run.c; nothing here allocates. */
+/* run_internal.h - one planned pass over the network: what each block keeps for its
+ * backward pass, the buffers that blocks share, and the layers themselves (embed.c,
+ * attention.c, mlp.c, moe.c). Private to vit/. Memory is planned once in run.c; nothing
+ * here allocates. */
 #ifndef VIT_RUN_INTERNAL_H
 #define VIT_RUN_INTERNAL_H
 
 #include "vit/vit_internal.h"
 
-/* Rows that one thread takes through a chain of products at a time: large enough for oneDNN to run at
- * full speed, small enough for the block's results to stay in the second-level cache. Rows of an expert
- * are padded to VIT_ROWS_MULTIPLE, so that primitives are made for few numbers of rows. */
+/* Rows that one thread takes through a chain of products at a time: large enough for oneDNN
+ * to run at full speed, small enough for the block's results to stay in the second-level
+ * cache. Rows of an expert are padded to VIT_ROWS_MULTIPLE, so that primitives are made for
+ * few numbers of rows. */
 enum { VIT_ROWS = 128, VIT_ROWS_MULTIPLE = 16 };
 /* LayerNorm's epsilon (model.md). */
 #define VIT_NORM_EPS 1e-6f
@@ -23,8 +25,9 @@ enum {
     VIT_SITE_EMBED = 5
 };
 
-/* What one block keeps from forward to backward. T tokens. In inference all blocks share one. void:
- * operands of products, fp32 or bf16 (vit_at); NULL where they live in a thread's scratch alone. */
+/* What one block keeps from forward to backward. T tokens. In inference all blocks share
+ * one. void: operands of products, fp32 or bf16 (vit_at); NULL where they live in a
+ * thread's scratch alone. */
 typedef struct vit_block_state {
     float *x;             /* [T, D] input of the block */
     float *mean1, *rstd1; /* [T] */
@@ -120,7 +123,8 @@ struct vit_run {
     float *d_norm;      /* [T + others, D] of a norm's output */
     void *d_heads;      /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
     void *d_qkv;        /* [T, 3D] */
-    /* Outside training the next three are kept for a block of rows alone, in the threads' scratch: NULL. */
+    /* Outside training the next three are kept for a block of rows alone, in the threads'
+     * scratch: NULL. */
     void *d_hidden;     /* [max(T, rows), M] */
     void *active;       /* [max(T, rows), M] GELU once more, for fc2's gradient */
     void *d_rows_out;   /* [rows, D] */
@@ -146,17 +150,20 @@ struct vit_run {
     vit_share *share; /* [VIT_SHARES, threads] */
 };
 
-/* vit_run_create with this router in place of the one that the model names, whose parameters and options
- * it shares (NULL: a dense model). A router is tried here before it stands in the table. */
+/* vit_run_create with this router in place of the one that the model names, whose
+ * parameters and options it shares (NULL: a dense model). A router is tried here before it
+ * stands in the table. */
 base_status vit_run_create_with(vit_run **out, const vit_model *model,
                                 const vit_router *router, size_t batch,
                                 const vit_run_options *options, base_error *err);
-/* ---- share.c: the tasks of a sweep, to the threads -------------------------------------------- */
+/* ---- share.c: the tasks of a sweep, to the threads ----------------------------------- */
 
-/* Outside a parallel region: `count` tasks for sweep 0 .. VIT_SHARES - 1 of the next one. */
+/* Outside a parallel region: `count` tasks for sweep 0 .. VIT_SHARES - 1 of the next
+ * one. */
 void vit_share_cut(vit_run *run, size_t sweep, size_t count);
-/* Inside: the calling thread's next task, its own first; false when none is left of anybody's. Cut in the
- * same way, a block of rows meets the same thread in every sweep, whose caches have it. */
+/* Inside: the calling thread's next task, its own first; false when none is left of
+ * anybody's. Cut in the same way, a block of rows meets the same thread in every sweep,
+ * whose caches have it. */
 bool vit_share_take(vit_run *run, size_t sweep, size_t *task);
 
 /* This thread's scratch, inside a parallel region. */
@@ -182,7 +189,7 @@ static inline size_t vit_min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* ---- attention_heads.c: the middle sweep of attention ----------------------------------------------- */
+/* ---- attention_heads.c: the middle sweep of attention -------------------------------- */
 
 /* Floats of a thread's scratch for the largest batch. */
 size_t vit_heads_scratch(const vit_run *run);
@@ -192,8 +199,8 @@ size_t vit_heads_tasks(const vit_run *run, bool forward);
 /* to [kinds, B, H, N, D / H] <- from [rows, kinds * D], rows first .. of the batch. */
 void vit_heads_place(const vit_run *run, void *to, const void *from, size_t kinds,
                      size_t first, size_t rows);
-/* Inside a parallel region: probabilities and outputs of a task's heads; gradients of their q, k, v. extra: a
- * router adds to the gradient of the probabilities. */
+/* Inside a parallel region: probabilities and outputs of a task's heads; gradients of their
+ * q, k, v. extra: a router adds to the gradient of the probabilities. */
 void vit_heads_forward(vit_run *run, const vit_block_state *s, size_t task);
 void vit_heads_backward(vit_run *run, const vit_block_state *s, size_t task, bool extra);
 
@@ -203,10 +210,10 @@ static inline size_t vit_blocks(const vit_run *run)
     return (run->tokens + run->block_rows - 1) / run->block_rows;
 }
 
-/* ---- gradients.c: of weights, from operands that a backward sweep left ------------------------- */
+/* ---- gradients.c: of weights, from operands that a backward sweep left --------------- */
 
-/* c [m, n] += a^T b with operands a [k, m] and b [k, n]. The first pass after vit_run_gradients_zero writes c
- * in place of adding. */
+/* c [m, n] += a^T b with operands a [k, m] and b [k, n]. The first pass after
+ * vit_run_gradients_zero writes c in place of adding. */
 typedef struct vit_gradient {
     size_t m, n, k;
     const void *a, *b;
@@ -215,10 +222,11 @@ typedef struct vit_gradient {
 /* All of them, cut into pieces that the threads share. */
 void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count);
 
-/* sum [n] += partial [blocks, ld] columns at, in block order: the same for any number of threads. */
+/* sum [n] += partial [blocks, ld] columns at, in block order: the same for any number of
+ * threads. */
 void vit_partial_add(float *sum, const vit_run *run, size_t blocks, size_t at, size_t n);
 
-/* ---- profile.c: laps --------------------------------------------------------------------------- */
+/* ---- profile.c: laps ----------------------------------------------------------------- */
 
 void vit_profile_plan(vit_run *run);
 void vit_lap_add(const vit_run *run, double *mark, vit_part part);
@@ -241,15 +249,15 @@ static inline void vit_lap_alone(const vit_run *run, double *mark, vit_part part
         vit_lap_alone_add(run, mark, part);
 }
 
-/* ---- dropout.c: masks are functions of their keys, drawn again in backward -------------------- */
+/* ---- dropout.c: masks are functions of their keys, drawn again in backward ----------- */
 
-/* y [rows, n] *= 0 or 1 / (1 - rate); row r belongs to token first_token + r of the global batch. y: numbers
- * of the kernels' kind, `bytes` each. */
+/* y [rows, n] *= 0 or 1 / (1 - rate); row r belongs to token first_token + r of the global
+ * batch. y: numbers of the kernels' kind, `bytes` each. */
 void vit_dropout(const vit_operand_kernels *kernels, void *y, size_t bytes, size_t rows,
                  size_t n, double rate, const vit_step *step, uint64_t site,
                  uint64_t first_token);
-/* 0 or 1 / (1 - rate) of one image at a site (Huang et al. 2016, "Deep networks with stochastic
- * depth", with the inverse scaling of timm). */
+/* 0 or 1 / (1 - rate) of one image at a site (Huang et al. 2016, "Deep networks with
+ * stochastic depth", with the inverse scaling of timm). */
 float vit_drop_path(double rate, const vit_step *step, uint64_t site, uint64_t image);
 /* Stochastic depth rate of block i: linear from 0 to config->drop_path. */
 double vit_drop_path_rate(const vit_config *config, size_t i);
@@ -261,7 +269,7 @@ void vit_branch_regularise(float *y, const vit_run *run, size_t i, uint64_t site
 /* Whether that does anything in this pass. */
 bool vit_branch_regularised(const vit_run *run, size_t i);
 
-/* ---- recompute.c: what backward reads of a block and nobody kept ------------------------------- */
+/* ---- recompute.c: what backward reads of a block and nobody kept --------------------- */
 
 /* Runs block i forward (pass.c). */
 void vit_block_forward(vit_run *run, size_t i);
@@ -270,13 +278,14 @@ void vit_recall_block(vit_run *run, size_t i);
 /* Before the backward pass of its attention: its first norm. */
 void vit_recall_attention(vit_run *run, size_t i);
 
-/* ---- layers ------------------------------------------------------------------------------ */
+/* ---- layers -------------------------------------------------------------------------- */
 
 /* images [B, C, S, S] to tokens in x [T, D]. */
 void vit_embed_forward(vit_run *run, float *x, const float *images);
 /* Parameter gradients from d_x [T, D] (TRAIN), d_images (may be NULL). */
 void vit_embed_backward(vit_run *run, float *d_images, float *d_x);
-/* The network's first layers in the list of products: patches and head, then the blocks'. */
+/* The network's first layers in the list of products: patches and head, then the
+ * blocks'. */
 enum { VIT_LINEAR_PATCH, VIT_LINEAR_HEAD, VIT_LINEAR_BLOCKS };
 enum { VIT_LINEAR_QKV, VIT_LINEAR_PROJ, VIT_LINEAR_FC1, VIT_LINEAR_FC2 };
 /* Last norm, pooling and head: logits [B, K] from run->last. */

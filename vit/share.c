@@ -1,7 +1,8 @@
-/* share.c - the tasks of a sweep, to the threads: each begins with its own part, which is the same part of
- * the rows in every sweep, and takes from the others' when that is done. Dynamic scheduling alone would
- * give half of the rows to a thread that does not have them in its cache.
- * Relied on elsewhere: every task is taken once; results do not depend on who takes it. */
+/* share.c - the tasks of a sweep, to the threads: each begins with its own part, which is
+ * the same part of the rows in every sweep, and takes from the others' when that is done.
+ * Dynamic scheduling alone would give half of the rows to a thread that does not have them
+ * in its cache. Relied on elsewhere: every task is taken once; results do not depend on who
+ * takes it. */
 #include <omp.h>
 
 #include "vit/run_internal.h"

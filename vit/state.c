@@ -1,7 +1,8 @@
-/* state.c - what no gradient moves: numbers that routers keep their loads even with (routing-newer.md 15).
- * They select first and move later: a pass reads them as they are, its backward leaves sums behind, and
- * after the optimiser's step the sums move them. Moved within a batch they would tell a sample of the
- * others beside it. Relied on elsewhere: sums of passes and of ranks may be added. */
+/* state.c - what no gradient moves: numbers that routers keep their loads even with
+ * (routing-newer.md 15). They select first and move later: a pass reads them as they are,
+ * its backward leaves sums behind, and after the optimiser's step the sums move them. Moved
+ * within a batch they would tell a sample of the others beside it. Relied on elsewhere:
+ * sums of passes and of ranks may be added. */
 #include "vit/run_internal.h"
 
 double *vit_run_tally(vit_run *run, size_t *count)

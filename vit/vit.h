@@ -1,5 +1,6 @@
-/* vit.h - the network: dense and sparse Vision Transformers, their routers, losses, optimisers and
- * checkpoint files. Everything outside vit/ sees the network through this header only.
+/* vit.h - the network: dense and sparse Vision Transformers, their routers, losses,
+ * optimisers and checkpoint files. Everything outside vit/ sees the network through this
+ * header only.
  *
  *     base_error err = {0};
  *     vit_model *model = NULL;
@@ -11,35 +12,37 @@
  *     vit_run_destroy(run);
  *     vit_model_destroy(model);
  *
- * Tensors are float32, row-major. Letters: B images, N tokens of an image (class token included),
- * T = B * N, D width, H heads, M hidden size of the MLP, E experts, k experts per token, K classes.
- * Objects are used by one thread at a time; a model may be shared by several runs that only read it.
- * Signals: oneDNN's generated kernels use the stack pointer freely, so a handler that runs on the stack
- * of a computing thread corrupts memory (seen with 2.6). Block signals in threads that call run
- * functions, or install handlers with SA_ONSTACK and an alternate stack in every thread.
- * Kernels use OpenMP threads (omp_set_num_threads). Results for a fixed number of threads are
- * reproducible to the bit. */
+ * Tensors are float32, row-major. Letters: B images, N tokens of an image (class token
+ * included), T = B * N, D width, H heads, M hidden size of the MLP, E experts, k experts
+ * per token, K classes. Objects are used by one thread at a time; a model may be shared by
+ * several runs that only read it. Signals: oneDNN's generated kernels use the stack pointer
+ * freely, so a handler that runs on the stack of a computing thread corrupts memory (seen
+ * with 2.6). Block signals in threads that call run functions, or install handlers with
+ * SA_ONSTACK and an alternate stack in every thread. Kernels use OpenMP threads
+ * (omp_set_num_threads). Results for a fixed number of threads are reproducible to the
+ * bit. */
 #ifndef VIT_VIT_H
 #define VIT_VIT_H
 
 #include "base/base.h"
 
-/* ---- configuration --------------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------------------- */
 
 enum { VIT_DEPTH_MAX = 64, VIT_EXPERTS_MAX = 256, VIT_ROUTER_BYTES = 192 };
 
-/* What the head sees: the class token, the mean over the patches of a network without one, or the mean
- * over the patches although a class token stands in front of them. */
+/* What the head sees: the class token, the mean over the patches of a network without one,
+ * or the mean over the patches although a class token stands in front of them. */
 typedef enum vit_pool { VIT_POOL_TOKEN, VIT_POOL_GAP, VIT_POOL_PATCHES } vit_pool;
-/* How a picture gets to `resize`: its shorter side, or both sides whatever its aspect ratio. */
+/* How a picture gets to `resize`: its shorter side, or both sides whatever its aspect
+ * ratio. */
 typedef enum vit_crop_mode { VIT_CROP_CENTER, VIT_CROP_SQUASH } vit_crop_mode;
 typedef enum vit_gelu { VIT_GELU_ERF, VIT_GELU_TANH } vit_gelu;
 typedef enum vit_position { VIT_POSITION_LEARNED, VIT_POSITION_SINCOS } vit_position;
 typedef enum vit_init { VIT_INIT_TIMM, VIT_INIT_VMOE } vit_init;
 typedef enum vit_precision { VIT_PRECISION_FP32, VIT_PRECISION_BF16 } vit_precision;
 
-/* A router by name and the values of its options (routing.md): a struct of its own, whose members are the
- * fields of vit_router_options; fill through vit_router_select/_set. */
+/* A router by name and the values of its options (routing.md): a struct of its own, whose
+ * members are the fields of vit_router_options; fill through vit_router_select/_set. */
 typedef struct vit_router_config {
     char name[32];
     _Alignas(double) unsigned char settings[VIT_ROUTER_BYTES];
@@ -86,22 +89,24 @@ typedef struct vit_config {
     vit_crop_mode crop_mode;
 } vit_config;
 
-/* A dense ViT-Ti/16 for 1000 classes with no MoE layer, ImageNet mean and std; router ssr selected. */
+/* A dense ViT-Ti/16 for 1000 classes with no MoE layer, ImageNet mean and std; router ssr
+ * selected. */
 vit_config vit_config_defaults(void);
-/* The named sizes of model.md ("vmoe-nano", "vit-s16", ...). classes and pixels' mean stay as they
- * are in *config. BASE_USAGE names the nearest known name. */
+/* The named sizes of model.md ("vmoe-nano", "vit-s16", ...). classes and pixels' mean stay
+ * as they are in *config. BASE_USAGE names the nearest known name. */
 base_status vit_config_select(vit_config *config, const char *name, base_error *err);
 /* i-th named size, NULL past the end (for --help). */
 const char *vit_config_name(size_t i);
 /* "none", "every:2", "last:2" or "1,3,5" into moe.layer for config->depth blocks. */
 base_status vit_config_layers_set(vit_config *config, const char *text, base_error *err);
-/* Refuses impossible combinations with one line that names the key, the value and what was expected:
- * width not divisible by heads, image by patch, k > experts, k = 1 with renormalised gates, ... */
+/* Refuses impossible combinations with one line that names the key, the value and what was
+ * expected: width not divisible by heads, image by patch, k > experts, k = 1 with
+ * renormalised gates, ... */
 base_status vit_config_check(const vit_config *config, base_error *err);
 /* Any MoE layer at all. */
 bool vit_config_is_sparse(const vit_config *config);
-/* Whether in evaluation an image's logits depend on the images beside it: they share a capacity, or the
- * router lets their tokens compete. */
+/* Whether in evaluation an image's logits depend on the images beside it: they share a
+ * capacity, or the router lets their tokens compete. */
 bool vit_config_mixes_images(const vit_config *config);
 /* N: tokens of one image, class token included. */
 size_t vit_config_tokens(const vit_config *config);
@@ -110,18 +115,19 @@ size_t vit_config_prefix(const vit_config *config);
 /* Experts of a token outside training: moe.k, unless the router wants fewer there. */
 int vit_config_eval_k(const vit_config *config);
 
-/* ---- routers ---------------------------------------------------------------------------- */
+/* ---- routers ------------------------------------------------------------------------- */
 
 /* i-th router's name, NULL past the end; its one-line summary with its source. */
 const char *vit_router_name(size_t i);
 const char *vit_router_summary(const char *name);
-/* Options that this router understands: fields of vit_router_config.settings, keys after "router."; NULL for an
- * unknown router. */
+/* Options that this router understands: fields of vit_router_config.settings, keys after
+ * "router."; NULL for an unknown router. */
 const base_field *vit_router_options(const char *name);
-/* Whether it gives every token k experts and can be held to sets of them (vit_run_routing_fix); false for a
- * router that is not known. */
+/* Whether it gives every token k experts and can be held to sets of them
+ * (vit_run_routing_fix); false for a router that is not known. */
 bool vit_router_replays(const vit_router_config *config);
-/* Sinkhorn steps of a layer to be expected in a training run of so many steps, 0 without any. */
+/* Sinkhorn steps of a layer to be expected in a training run of so many steps, 0 without
+ * any. */
 double vit_router_sinkhorn_steps(const vit_router_config *config, uint64_t run_steps);
 /* One sentence that a report of attacks needs of its gradients and choices; NULL: none. */
 const char *vit_router_caution(const vit_router_config *config);
@@ -129,27 +135,30 @@ const char *vit_router_caution(const vit_router_config *config);
 bool vit_router_uses_k(const char *name);
 /* Sets name and fills all options with their defaults. */
 base_status vit_router_select(vit_router_config *config, const char *name, base_error *err);
-/* One option from text; BASE_USAGE names the router, the value, the range or the nearest option. */
+/* One option from text; BASE_USAGE names the router, the value, the range or the nearest
+ * option. */
 base_status vit_router_set(vit_router_config *config, const char *key, const char *text,
                            base_error *err);
 /* The same from a value of any kind. */
 base_status vit_router_put(vit_router_config *config, const char *key, base_value value,
                            base_error *err);
-/* The value of an option as text (choices by word) into out, "" when there is no such option. */
+/* The value of an option as text (choices by word) into out, "" when there is no such
+ * option. */
 const char *vit_router_get(const vit_router_config *config, const char *key, char *out,
                            size_t out_bytes);
 
-/* Of a router that mixes tokens into slots and chooses nothing (Soft MoE): D is the weights of an image's tokens in
- * a slot, C those of the slots in a token's output. */
+/* Of a router that mixes tokens into slots and chooses nothing (Soft MoE): D is the weights
+ * of an image's tokens in a slot, C those of the slots in a token's output. */
 typedef struct vit_soft_report {
     bool is_soft;
     double combine_max, dispatch_max; /* largest entry of C, of D */
     double combine_entropy;           /* of a token's row of C, nats; mean over tokens */
 } vit_soft_report;
 
-/* Where the tokens of one MoE layer went in the last forward pass. Borrowed until the next one.
- * An assignment a sends token token[a] to expert expert[a] with weight gate[a]; assignments are in
- * token order, those of token t are a = start[t] .. start[t + 1] - 1, best first. */
+/* Where the tokens of one MoE layer went in the last forward pass. Borrowed until the next
+ * one. An assignment a sends token token[a] to expert expert[a] with weight gate[a];
+ * assignments are in token order, those of token t are a = start[t] .. start[t + 1] - 1,
+ * best first. */
 typedef struct vit_routing {
     size_t tokens;           /* T */
     size_t tokens_per_image; /* N */
@@ -213,7 +222,7 @@ typedef struct vit_load_metrics {
 void vit_load_add(vit_load *load, const vit_routing *routing);
 vit_load_metrics vit_load_summary(const vit_load *load);
 
-/* ---- model ------------------------------------------------------------------------------ */
+/* ---- model --------------------------------------------------------------------------- */
 
 typedef struct vit_model vit_model;
 
@@ -225,47 +234,52 @@ typedef struct vit_parameter {
     size_t offset; /* first float in the block */
     size_t count;  /* floats */
     bool decay;    /* a matrix: weight decay applies */
-    /* No gradient moves it: what a router keeps its loads even with, or a weight that stays as drawn. It has
-     * no part in the gradient's norm and stays fp32 in files (vit_optimizer_state_step). */
+    /* No gradient moves it: what a router keeps its loads even with, or a weight that stays
+     * as drawn. It has no part in the gradient's norm and stays fp32 in files
+     * (vit_optimizer_state_step). */
     bool state;
 } vit_parameter;
 
 /* A model with all weights zero; config is checked and copied. The caller destroys it. */
 base_status vit_model_create(vit_model **out, const vit_config *config, base_error *err);
 void vit_model_destroy(vit_model *model);
-/* Draws the weights (model.md "Initialisation", routing.md 0.4 for init = vmoe). Cannot fail. */
+/* Draws the weights (model.md "Initialisation", routing.md 0.4 for init = vmoe). Cannot
+ * fail. */
 void vit_model_init(vit_model *model, uint64_t seed);
 const vit_config *vit_model_config(const vit_model *model);
 size_t vit_model_parameter_count(const vit_model *model); /* tensors */
 const vit_parameter *vit_model_parameter(const vit_model *model, size_t i);
 const vit_parameter *vit_model_parameter_find(const vit_model *model, const char *name);
-/* [vit_model_floats], to be written: runs of the model pack them anew at their next pass. Who keeps the
- * pointer and writes again after a pass calls this again. */
+/* [vit_model_floats], to be written: runs of the model pack them anew at their next pass.
+ * Who keeps the pointer and writes again after a pass calls this again. */
 float *vit_model_weights(vit_model *model);
 const float *vit_model_weights_const(const vit_model *model);
 size_t vit_model_floats(const vit_model *model);
 /* Parameters that one token meets: with k of E experts counted. */
 size_t vit_model_active_floats(const vit_model *model);
-/* Floating-point operations of one forward pass of one image (multiply and add count as two). */
+/* Floating-point operations of one forward pass of one image (multiply and add count as
+ * two). */
 double vit_model_flops(const vit_model *model);
-/* The same when its tokens have so many kept assignments, all MoE layers together: a dropped one costs
- * nothing. k N MoE layers of them give vit_model_flops. */
+/* The same when its tokens have so many kept assignments, all MoE layers together: a
+ * dropped one costs nothing. k N MoE layers of them give vit_model_flops. */
 double vit_model_flops_spent(const vit_model *model, double assignments);
-/* Class names in logit order, NULL if unknown. set copies count names; count must be classes. */
+/* Class names in logit order, NULL if unknown. set copies count names; count must be
+ * classes. */
 const char *vit_model_label(const vit_model *model, size_t i);
 base_status vit_model_labels_set(vit_model *model, const char *const *labels, size_t count,
                                  base_error *err);
-/* Changes settings that do not touch the weights (capacity, routing in evaluation, router options).
- * BASE_MISMATCH when a shape would change. Runs of the model must be made anew afterwards. */
+/* Changes settings that do not touch the weights (capacity, routing in evaluation, router
+ * options). BASE_MISMATCH when a shape would change. Runs of the model must be made anew
+ * afterwards. */
 base_status vit_model_config_set(vit_model *model, const vit_config *config,
                                  base_error *err);
 
-/* ---- files ------------------------------------------------------------------------------ */
+/* ---- files --------------------------------------------------------------------------- */
 
-/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the shapes, the rest from a
- * config.json beside it, from what is known of its width, or assumed (vit_model_origins).
- * Every name, shape, type, offset and value is checked before use; NaN or infinity is refused.
- * options may be NULL. The caller destroys *out. */
+/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the
+ * shapes, the rest from a config.json beside it, from what is known of its width, or
+ * assumed (vit_model_origins). Every name, shape, type, offset and value is checked before
+ * use; NaN or infinity is refused. options may be NULL. The caller destroys *out. */
 typedef struct vit_load_options {
     int heads;   /* > 0: whatever the file says or leaves open */
     int pool;    /* 0: as the file says; 1: class token, 2: mean over the patches */
@@ -292,14 +306,16 @@ const vit_origins *vit_model_origins(const vit_model *model);
 /* model.safetensors, whole or not at all. precision bf16 rounds to nearest even. */
 base_status vit_model_save(const vit_model *model, const char *path,
                            vit_precision precision, base_error *err);
-/* The config as JSON text (keys of model.md, labels included); base_free. NULL: no memory. */
+/* The config as JSON text (keys of model.md, labels included); base_free. NULL: no
+ * memory. */
 char *vit_model_config_json(const vit_model *model);
-/* Resamples pos_embed for another input size: bicubic as timm's (a = -0.5, half-pixel centres,
- * antialiased), class token kept. The caller destroys *out. */
+/* Resamples pos_embed for another input size: bicubic as timm's (a = -0.5, half-pixel
+ * centres, antialiased), class token kept. The caller destroys *out. */
 base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
                              base_error *err);
-/* A dense model to a sparse one (Komatsuzaki et al. 2023, "Sparse upcycling"): MLPs of the chosen
- * blocks copied into every expert; routers drawn from seed. moe: layers, experts, k, router. */
+/* A dense model to a sparse one (Komatsuzaki et al. 2023, "Sparse upcycling"): MLPs of the
+ * chosen blocks copied into every expert; routers drawn from seed. moe: layers, experts, k,
+ * router. */
 base_status vit_model_upcycle(vit_model **out, const vit_model *dense,
                               const vit_moe_config *moe, uint64_t seed, base_error *err);
 
@@ -325,7 +341,7 @@ const vit_tensor *vit_tensors_find(const vit_tensor_file *file, const char *name
 /* NULL: none */
 const char *vit_tensors_metadata(const vit_tensor_file *file, const char *key);
 
-/* ---- running it -------------------------------------------------------------------------- */
+/* ---- running it ---------------------------------------------------------------------- */
 
 typedef enum vit_mode {
     VIT_MODE_INFER,          /* logits only */
@@ -339,20 +355,22 @@ typedef struct vit_step {
     uint64_t step;         /* optimiser step, from 0 */
     uint64_t steps;        /* of the whole run, 0: unknown */
     uint64_t first_sample; /* place of the first image in the step's global batch */
-    /* Weight of this pass's auxiliary losses, e.g. its share of the batch; 0 counts as 1. */
+    /* Weight of this pass's auxiliary losses, e.g. its share of the batch; 0 counts as
+     * 1. */
     double loss_scale;
 } vit_step;
 
 typedef struct vit_run vit_run;
 
-/* Plans and takes all memory for up to batch images; nothing is allocated by forward and backward.
- * The model must outlive the run. Weights are packed for the products at the first pass and after
- * every vit_model_weights, vit_model_init and optimiser step on the model; other passes find them packed. */
+/* Plans and takes all memory for up to batch images; nothing is allocated by forward and
+ * backward. The model must outlive the run. Weights are packed for the products at the
+ * first pass and after every vit_model_weights, vit_model_init and optimiser step on the
+ * model; other passes find them packed. */
 base_status vit_run_create(vit_run **out, const vit_model *model, size_t batch,
                            vit_mode mode, vit_precision precision, base_error *err);
 void vit_run_destroy(vit_run *run);
-/* What a backward pass computes again instead of finding it kept: less memory for more time. Draws are
- * keyed, so the numbers are the same to the bit. */
+/* What a backward pass computes again instead of finding it kept: less memory for more
+ * time. Draws are keyed, so the numbers are the same to the bit. */
 typedef enum vit_recompute {
     VIT_RECOMPUTE_NONE,
     VIT_RECOMPUTE_ATTENTION, /* the attention's probabilities */
@@ -369,53 +387,58 @@ typedef struct vit_run_options {
 /* vit_run_create with every choice. */
 base_status vit_run_create_options(vit_run **out, const vit_model *model, size_t batch,
                                    const vit_run_options *options, base_error *err);
-/* Bytes that create would take for activations and gradients: in fp32, or with every choice. Packed
- * copies of the weights come on top, at most 4 bytes a weight. */
+/* Bytes that create would take for activations and gradients: in fp32, or with every
+ * choice. Packed copies of the weights come on top, at most 4 bytes a weight. */
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
 size_t vit_run_bytes_options(const vit_model *model, size_t batch,
                              const vit_run_options *options);
 /* logits [B, K] from normalised images [B, C, S, S]; 1 <= batch <= the planned one. */
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err);
-/* After forward of the same batch. TRAIN: adds into the gradients, auxiliary losses of the routers
- * included. d_images [B, C, S, S] is overwritten unless NULL (TRAIN) and required (INPUT_GRADIENT). */
+/* After forward of the same batch. TRAIN: adds into the gradients, auxiliary losses of the
+ * routers included. d_images [B, C, S, S] is overwritten unless NULL (TRAIN) and required
+ * (INPUT_GRADIENT). */
 base_status vit_run_backward(vit_run *run, float *d_images, const float *d_logits,
                              base_error *err);
-/* The same for a loss that looks at the routers too: d_routing [MoE layers, B * N, E] is its gradient in
- * vit_routing.logits (NULL: it does not look). INPUT_GRADIENT runs with experts only, BASE_USAGE else;
- * BASE_UNSUPPORTED for a router that shows no logits. d_logits may then be NULL: a loss of the routers
- * alone, without the work behind the last of them. The choice of experts is constant. */
+/* The same for a loss that looks at the routers too: d_routing [MoE layers, B * N, E] is
+ * its gradient in vit_routing.logits (NULL: it does not look). INPUT_GRADIENT runs with
+ * experts only, BASE_USAGE else; BASE_UNSUPPORTED for a router that shows no logits.
+ * d_logits may then be NULL: a loss of the routers alone, without the work behind the last
+ * of them. The choice of experts is constant. */
 base_status vit_run_backward_routing(vit_run *run, float *d_images, const float *d_logits,
                                      const float *d_routing, base_error *err);
-/* Gradients of all parameters, same order as the weights; NULL unless TRAIN. After zeroing, ask again before
- * reading: most zeros are left to the next backward pass, which writes in place of adding. */
+/* Gradients of all parameters, same order as the weights; NULL unless TRAIN. After zeroing,
+ * ask again before reading: most zeros are left to the next backward pass, which writes in
+ * place of adding. */
 float *vit_run_gradients(vit_run *run);
 void vit_run_gradients_zero(vit_run *run);
-/* Sum over MoE layers of the routers' weighted auxiliary losses in the last forward pass. */
+/* Sum over MoE layers of the routers' weighted auxiliary losses in the last forward
+ * pass. */
 double vit_run_aux_loss(const vit_run *run);
 /* Number of MoE layers; routing of the i-th (in block order) in the last forward pass. */
 size_t vit_run_moe_count(const vit_run *run);
 vit_routing vit_run_routing(const vit_run *run, size_t i);
-/* What the router of the i-th MoE layer saw in the last forward pass: [T, D], after the block's second
- * norm. Borrowed until the next pass. NULL in a run whose blocks share their memory: in inference, and
- * when something is computed again. */
+/* What the router of the i-th MoE layer saw in the last forward pass: [T, D], after the
+ * block's second norm. Borrowed until the next pass. NULL in a run whose blocks share their
+ * memory: in inference, and when something is computed again. */
 const float *vit_run_router_input(const vit_run *run, size_t i);
-/* From now on passes go by this capacity in place of the model's moe.eval_capacity and moe.eval_bpr; 0:
- * dropless. BASE_USAGE for a training run or what vit_config_check refuses; nothing changes then. */
+/* From now on passes go by this capacity in place of the model's moe.eval_capacity and
+ * moe.eval_bpr; 0: dropless. BASE_USAGE for a training run or what vit_config_check
+ * refuses; nothing changes then. */
 base_status vit_run_capacity_set(vit_run *run, double factor, bool bpr, base_error *err);
-/* Replay: what a network answers when tokens go to experts that were chosen before, e.g. those of the
- * clean image when it sees the adversarial one. Sets of an image are vit_run_set_count numbers
- * [MoE layers, N, k] of experts; 0 for a dense model. */
+/* Replay: what a network answers when tokens go to experts that were chosen before, e.g.
+ * those of the clean image when it sees the adversarial one. Sets of an image are
+ * vit_run_set_count numbers [MoE layers, N, k] of experts; 0 for a dense model. */
 size_t vit_run_set_count(const vit_run *run);
-/* sets [B, vit_run_set_count] of the last forward pass, best expert first, dropped ones too. Only of
- * routers that vit_run_routing_fix takes. */
+/* sets [B, vit_run_set_count] of the last forward pass, best expert first, dropped ones
+ * too. Only of routers that vit_run_routing_fix takes. */
 void vit_run_routing_sets(const vit_run *run, uint16_t *sets);
-/* From now on image i of a pass goes by sets[i] in place of the router's choice; gates are computed
- * anew from its own router logits on those experts, and backward passes are those of that network. The
- * sets of an image itself change no bit. sets [images, set count] are borrowed until the next call;
- * NULL: routing is free again. Passes then take at most `images` images. BASE_USAGE for a training run
- * or an expert that is not there, BASE_UNSUPPORTED for a router that cannot do it; nothing changes
- * then. */
+/* From now on image i of a pass goes by sets[i] in place of the router's choice; gates are
+ * computed anew from its own router logits on those experts, and backward passes are those
+ * of that network. The sets of an image itself change no bit. sets [images, set count] are
+ * borrowed until the next call; NULL: routing is free again. Passes then take at most
+ * `images` images. BASE_USAGE for a training run or an expert that is not there,
+ * BASE_UNSUPPORTED for a router that cannot do it; nothing changes then. */
 base_status vit_run_routing_fix(vit_run *run, const uint16_t *sets, size_t images,
                                 base_error *err);
 
@@ -438,32 +461,33 @@ typedef enum vit_part {
 
 /* "patch", "norm", ...; NULL past the end. */
 const char *vit_part_name(vit_part part);
-/* From now on passes are measured (on) or not, from zero. Off, as a run is made, it costs nothing that
- * can be measured; on, a clock reading a part and block of rows. Results stay the same to the bit. */
+/* From now on passes are measured (on) or not, from zero. Off, as a run is made, it costs
+ * nothing that can be measured; on, a clock reading a part and block of rows. Results stay
+ * the same to the bit. */
 void vit_run_profile(vit_run *run, bool on);
-/* Wall-clock seconds of each part in the forward and backward passes since then: what threads spent in
- * it, divided by the threads of the region, plus what ran outside regions. The sum is the wall time
- * of the passes. */
+/* Wall-clock seconds of each part in the forward and backward passes since then: what
+ * threads spent in it, divided by the threads of the region, plus what ran outside regions.
+ * The sum is the wall time of the passes. */
 void vit_run_profile_read(const vit_run *run, double seconds[VIT_PART_COUNT]);
 
-/* ---- losses ------------------------------------------------------------------------------ */
+/* ---- losses -------------------------------------------------------------------------- */
 
 typedef enum vit_loss { VIT_LOSS_SOFTMAX, VIT_LOSS_SIGMOID } vit_loss;
 
-/* Mean over the batch of the cross-entropy with soft targets [B, K]; per_sample [B] may be NULL.
- * d_logits [B, K] (may be NULL) is overwritten by scale times the gradient of that mean.
- * sigmoid: sum over classes of binary cross-entropies (Beyer et al. 2020). Finite logits give a
- * finite loss. Cannot fail. */
+/* Mean over the batch of the cross-entropy with soft targets [B, K]; per_sample [B] may be
+ * NULL. d_logits [B, K] (may be NULL) is overwritten by scale times the gradient of that
+ * mean. sigmoid: sum over classes of binary cross-entropies (Beyer et al. 2020). Finite
+ * logits give a finite loss. Cannot fail. */
 double vit_loss_compute(vit_loss kind, float *d_logits, float *per_sample,
                         const float *logits, const float *targets, size_t batch,
                         size_t classes, double scale);
-/* targets [B, K] from label a, label b, weight of a (mixup, cutmix) and label smoothing e: each
- * label becomes e / K everywhere plus 1 - e on the class, then a and b are mixed. */
+/* targets [B, K] from label a, label b, weight of a (mixup, cutmix) and label smoothing e:
+ * each label becomes e / K everywhere plus 1 - e on the class, then a and b are mixed. */
 void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b,
                       const float *weight_a, size_t batch, size_t classes,
                       double smoothing);
 
-/* ---- optimisers --------------------------------------------------------------------------- */
+/* ---- optimisers ---------------------------------------------------------------------- */
 
 typedef enum vit_optimizer_kind {
     VIT_OPTIMIZER_ADAMW,
@@ -493,9 +517,9 @@ typedef struct vit_optimizer_result {
 /* One update of weights and EMA with gradients [floats]. Deterministic. */
 vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,
                                         const float *gradients, double lr);
-/* What no gradient moves (vit_parameter.state), after each vit_optimizer_step that was not skipped: by what
- * the backward passes of run since vit_run_gradients_zero met. step is the one just done. The averages
- * follow. Nothing happens when there is no state. */
+/* What no gradient moves (vit_parameter.state), after each vit_optimizer_step that was not
+ * skipped: by what the backward passes of run since vit_run_gradients_zero met. step is the
+ * one just done. The averages follow. Nothing happens when there is no state. */
 void vit_optimizer_state_step(vit_optimizer *optimizer, vit_model *model,
                               const vit_run *run, const vit_step *step);
 /* The sums that this goes by, [*count] doubles: ranks add theirs. NULL: there are none. */
@@ -524,7 +548,7 @@ typedef struct vit_schedule {
 } vit_schedule;
 double vit_schedule_lr(const vit_schedule *schedule, uint64_t step);
 
-/* ---- the ceiling: the products of a pass, and oneDNN alone at them ------------------------ */
+/* ---- the ceiling: the products of a pass, and oneDNN alone at them ------------------- */
 
 typedef enum vit_product_kind {
     VIT_PRODUCT_FORWARD,
@@ -546,25 +570,28 @@ typedef struct vit_product {
 } vit_product;
 
 enum { VIT_PRODUCTS_MAX = 48 };
-/* All matrix products of a pass over batch images: TRAIN and INPUT_GRADIENT with their backward. Experts
- * get equal shares of the tokens. Fills at most room of out, returns how many there are. */
+/* All matrix products of a pass over batch images: TRAIN and INPUT_GRADIENT with their
+ * backward. Experts get equal shares of the tokens. Fills at most room of out, returns how
+ * many there are. */
 size_t vit_model_products(vit_product *out, size_t room, const vit_model *model,
                           size_t batch, vit_mode mode);
 /* Floating-point operations of one call. */
 double vit_product_flops(const vit_product *product);
-/* Of all products of a pass: INFER gives batch * vit_model_flops, less what a router does beside its
- * logits; TRAIN three times that without the
- * gradient of the images, which nobody computes. Recomputed activations do not count. */
+/* Of all products of a pass: INFER gives batch * vit_model_flops, less what a router does
+ * beside its logits; TRAIN three times that without the gradient of the images, which
+ * nobody computes. Recomputed activations do not count. */
 double vit_model_pass_flops(const vit_model *model, size_t batch, vit_mode mode);
 
-/* Times each of these products with oneDNN alone: one wide call over all rows and threads, weights in the
- * layout that oneDNN likes best, nothing else done; of several ways the fastest. Takes some tenths of a
- * second a product and as much memory as the largest operands. The caller destroys it. */
+/* Times each of these products with oneDNN alone: one wide call over all rows and threads,
+ * weights in the layout that oneDNN likes best, nothing else done; of several ways the
+ * fastest. Takes some tenths of a second a product and as much memory as the largest
+ * operands. The caller destroys it. */
 typedef struct vit_ceiling vit_ceiling;
 base_status vit_ceiling_create(vit_ceiling **out, const vit_model *model, size_t batch,
                                vit_mode mode, vit_precision precision, base_error *err);
 void vit_ceiling_destroy(vit_ceiling *ceiling);
-/* Times every product anew; the seconds that a pass would take if it were products alone. */
+/* Times every product anew; the seconds that a pass would take if it were products
+ * alone. */
 double vit_ceiling_round(vit_ceiling *ceiling);
 size_t vit_ceiling_count(const vit_ceiling *ceiling);
 const vit_product *vit_ceiling_product(const vit_ceiling *ceiling, size_t i);
@@ -572,14 +599,15 @@ const vit_product *vit_ceiling_product(const vit_ceiling *ceiling, size_t i);
 double vit_ceiling_seconds(const vit_ceiling *ceiling, size_t i);
 const char *vit_ceiling_form(const vit_ceiling *ceiling, size_t i);
 
-/* ---- about ------------------------------------------------------------------------------- */
+/* ---- about --------------------------------------------------------------------------- */
 
 /* "oneDNN 2.6.3 (avx512_core_bf16)" and the like into out. */
 void vit_onednn_version(char *out, size_t out_bytes);
 /* Whether bf16 products run on instructions of this processor. */
 bool vit_bf16_available(void);
-/* How many times as fast as in fp32 a layer of 384 is in bf16, forward and backward on the calling thread: a
- * measurement of some ten milliseconds. 0: this processor has no instructions for bf16. */
+/* How many times as fast as in fp32 a layer of 384 is in bf16, forward and backward on the
+ * calling thread: a measurement of some ten milliseconds. 0: this processor has no
+ * instructions for bf16. */
 double vit_bf16_gain(void);
 
 #endif

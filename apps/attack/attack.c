@@ -1,7 +1,7 @@
-/* attack.c - vmoe attack: how much accuracy is left when somebody looks for mistakes, what happened to the
- * routing, and whether the answer can be believed (attacks.md; docs/attacks.md).
- * Relied on elsewhere: exit status 3 with --strict when a check fails; after Ctrl-C a whole report of what
- * was found, marked as not complete, and status 1. */
+/* attack.c - vmoe attack: how much accuracy is left when somebody looks for mistakes, what
+ * happened to the routing, and whether the answer can be believed (attacks.md;
+ * docs/attacks.md). Relied on elsewhere: exit status 3 with --strict when a check fails;
+ * after Ctrl-C a whole report of what was found, marked as not complete, and status 1. */
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -106,7 +106,7 @@ size_t app_attack_fails(const app_attack *a)
     return count;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------- */
 
 /* The attack must know whom a token's experts depend on. */
 static base_status independence_check(const app_attack *a, base_error *err)
@@ -231,7 +231,7 @@ void app_attack_close(app_attack *a)
     app_network_close(&a->other);
 }
 
-/* ---- the command ----------------------------------------------------------------------------------- */
+/* ---- the command --------------------------------------------------------------------- */
 
 static base_status report(app_attack *a, double began, base_error *err)
 {

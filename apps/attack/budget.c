@@ -1,5 +1,6 @@
-/* budget.c - budgets as people write them: 8/255, 0.031, lists of them. Pixels are 0..1 and nothing is
- * ever divided by 255 in silence (attacks.md 1, rule 2). Relied on elsewhere: the texts of refusals. */
+/* budget.c - budgets as people write them: 8/255, 0.031, lists of them. Pixels are 0..1 and
+ * nothing is ever divided by 255 in silence (attacks.md 1, rule 2). Relied on elsewhere:
+ * the texts of refusals. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

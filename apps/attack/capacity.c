@@ -1,6 +1,7 @@
-/* capacity.c - what an attack on experts without limits leaves out: the network as it was trained, where
- * full experts drop tokens (attacks.md 9.4). Clean accuracy and dropped shares with the trained capacity,
- * in batches of consecutive samples. Relied on elsewhere: the network is as it was when this returns. */
+/* capacity.c - what an attack on experts without limits leaves out: the network as it was
+ * trained, where full experts drop tokens (attacks.md 9.4). Clean accuracy and dropped
+ * shares with the trained capacity, in batches of consecutive samples. Relied on elsewhere:
+ * the network is as it was when this returns. */
 #include <math.h>
 #include <string.h>
 

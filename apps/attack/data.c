@@ -1,7 +1,7 @@
-/* data.c - the samples of an attack: their pixels as v / 255, their labels, and what the ordinary
- * evaluation says of them, by the loader's normalising and vmoe eval's counting (check C16 compares the
- * attack's own path with it). Relied on elsewhere: samples are those of vmoe eval with the same --limit and
- * --seed, in the same order. */
+/* data.c - the samples of an attack: their pixels as v / 255, their labels, and what the
+ * ordinary evaluation says of them, by the loader's normalising and vmoe eval's counting
+ * (check C16 compares the attack's own path with it). Relied on elsewhere: samples are
+ * those of vmoe eval with the same --limit and --seed, in the same order. */
 #include <string.h>
 
 #include "apps/attack/internal.h"

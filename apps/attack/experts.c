@@ -1,6 +1,7 @@
-/* experts.c - the routing's part in an attack, for its page: which tokens changed their experts beside what
- * random noise of the same budget does, which experts lost their tokens, load before and after, and whether
- * the errors need the change (replay). Free to change: all that a reader sees. */
+/* experts.c - the routing's part in an attack, for its page: which tokens changed their
+ * experts beside what random noise of the same budget does, which experts lost their
+ * tokens, load before and after, and whether the errors need the change (replay). Free to
+ * change: all that a reader sees. */
 #include <math.h>
 #include <string.h>
 

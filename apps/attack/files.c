@@ -1,5 +1,6 @@
-/* files.c - from what an outsider can judge an attack again: the examples themselves, the clean images,
- * the labels, a line for each sample. Relied on elsewhere: names of files and columns (docs/attacks.md). */
+/* files.c - from what an outsider can judge an attack again: the examples themselves, the
+ * clean images, the labels, a line for each sample. Relied on elsewhere: names of files and
+ * columns (docs/attacks.md). */
 #include <math.h>
 
 #include "apps/attack/internal.h"

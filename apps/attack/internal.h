@@ -1,11 +1,10 @@
-/* internal.h - what the files of `vmoe attack` share: the network as a target, the budgets of a
- * command line, what a command knows when it is over, and who writes it down.
+/* internal.h - what the files of `vmoe attack` share: the network as a target, the budgets
+ * of a command line, what a command knows when it is over, and who writes it down.
  *
  *     measure_target *target = NULL;
  *     measure_target_create(&target, network.model, 64, VIT_PRECISION_FP32, &err);
  *     attack_target table = measure_target_table(target);
- *     attack_run_create(&run, &table, &config, images, labels, n, &err);
- */
+ *     attack_run_create(&run, &table, &config, images, labels, n, &err); */
 #ifndef APPS_ATTACK_INTERNAL_H
 #define APPS_ATTACK_INTERNAL_H
 
@@ -13,7 +12,7 @@
 #include "apps/network_internal.h"
 #include "measure/measure.h"
 
-/* ---- budgets (attack_budget.c) ---------------------------------------------------------------- */
+/* ---- budgets (attack_budget.c) ------------------------------------------------------- */
 
 enum { APP_BUDGETS_MAX = 32, APP_BUDGET_TEXT = 32 };
 
@@ -22,8 +21,9 @@ typedef struct app_budget {
     char text[APP_BUDGET_TEXT]; /* as it was written: "8/255", "0.031" */
 } app_budget;
 
-/* "0,1/255,0.031" into out; returns how many in *count. BASE_USAGE for what is no number, is negative, stands
- * there twice, or is no budget of this norm over `floats` numbers (8 instead of 8/255). */
+/* "0,1/255,0.031" into out; returns how many in *count. BASE_USAGE for what is no number,
+ * is negative, stands there twice, or is no budget of this norm over `floats` numbers (8
+ * instead of 8/255). */
 base_status app_budgets_parse(app_budget out[APP_BUDGETS_MAX], size_t *count,
                               const char *text, attack_norm norm, size_t floats,
                               base_error *err);
@@ -31,7 +31,7 @@ base_status app_budgets_parse(app_budget out[APP_BUDGETS_MAX], size_t *count,
 const char *app_budget_text(char *out, size_t out_bytes, const app_budget *budget,
                             attack_norm norm);
 
-/* ---- routing under attack (attack_routing.c) -------------------------------------------------- */
+/* ---- routing under attack (attack_routing.c) ----------------------------------------- */
 
 typedef enum app_group {
     APP_GROUP_ALL,      /* right on clean */
@@ -54,8 +54,8 @@ typedef struct app_routing {
     size_t control_right; /* right under the random noise of the control */
 } app_routing;
 
-/* Compares clean and adversarial images of every sample that was right, in batches. False in *done: asked to
- * stop. routing must be zeroed; app_routing_destroy frees it. */
+/* Compares clean and adversarial images of every sample that was right, in batches. False
+ * in *done: asked to stop. routing must be zeroed; app_routing_destroy frees it. */
 base_status app_routing_measure(app_routing *routing, measure_target *target, size_t batch,
                                 const attack_run *run, const float *images,
                                 const attack_config *config, size_t n, bool *done,
@@ -64,7 +64,7 @@ void app_routing_destroy(app_routing *routing);
 /* patches [N]: in how many layers the token's set of experts differs between x and v. */
 base_status app_routing_patches(unsigned *patches, measure_target *target, const float *x,
                                 const float *v, base_error *err);
-/* ---- one command (attack.c) ----------------------------------------------------------------- */
+/* ---- one command (attack.c) ---------------------------------------------------------- */
 
 enum { APP_ATTACKS_MAX = 24, APP_ATTACK_SPECS = 4096 };
 
@@ -133,29 +133,31 @@ typedef struct app_attack {
     app_progress progress;
 } app_attack;
 
-/* Attacks, network, budgets, data and a->args->out, by a->args; the rest of a must be zeroed. On failure
- * app_attack_close still has to be called (attack.c). */
+/* Attacks, network, budgets, data and a->args->out, by a->args; the rest of a must be
+ * zeroed. On failure app_attack_close still has to be called (attack.c). */
 base_status app_attack_open(app_attack *a, const char *model, base_error *err);
 void app_attack_close(app_attack *a);
-/* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does (attack_data.c). */
+/* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does
+ * (attack_data.c). */
 base_status app_attack_read(app_attack *a, base_error *err);
-/* Every attack at every budget, then routing and checks (attack_search.c). a->complete stays false when asked
- * to stop; what was found until then is there. */
+/* Every attack at every budget, then routing and checks (attack_search.c). a->complete
+ * stays false when asked to stop; what was found until then is there. */
 base_status app_attack_search(app_attack *a, base_error *err);
-/* "standard,pgd" to specs for the norm, presets spelled out, --steps, --restarts, --targeted put in where an
- * attack has them. */
+/* "standard,pgd" to specs for the norm, presets spelled out, --steps, --restarts,
+ * --targeted put in where an attack has them. */
 base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args,
                              base_error *err);
 
-/* Moves the spec of the attack 'router' from a->specs to a->router.spec; then, with the network open, says
- * whether it can be made (attack_router.c). */
+/* Moves the spec of the attack 'router' from a->specs to a->router.spec; then, with the
+ * network open, says whether it can be made (attack_router.c). */
 base_status app_attack_router_take(app_attack *a, base_error *err);
 base_status app_attack_router_check(const app_attack *a, base_error *err);
 /* It in the three forms of the report; nothing where it was not made. */
 json_t *app_attack_router_json(const app_attack *a);
 void app_attack_router_print(const app_attack *a);
 void app_attack_router_page(const app_attack *a, show_page *page);
-/* Fills a->trained where training dropped tokens and the attack does not (attack_capacity.c). */
+/* Fills a->trained where training dropped tokens and the attack does not
+ * (attack_capacity.c). */
 base_status app_attack_capacity(app_attack *a, base_error *err);
 /* Checks that failed. */
 size_t app_attack_fails(const app_attack *a);

@@ -1,5 +1,6 @@
-/* json.c - what an attack found, as JSON (docs/attacks.md). Relied on elsewhere: the keys; fractions are
- * 0..1 and of all samples unless a key says otherwise; no NaN is ever written. */
+/* json.c - what an attack found, as JSON (docs/attacks.md). Relied on elsewhere: the keys;
+ * fractions are 0..1 and of all samples unless a key says otherwise; no NaN is ever
+ * written. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@ enum { SCHEMA_VERSION = 1 };
 static const char *const verdicts[] = {"PASS", "WARN", "FAIL", "SKIPPED"};
 static const char *const modes[] = {"cascade", "individual"};
 
-/* ---- JSON ------------------------------------------------------------------------------------------ */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 static json_t *count_json(size_t count)
 {
@@ -109,8 +110,8 @@ static void sweep_add(json_t *sweep, const app_attack *a, const app_budget *budg
     json_array_append_new(sweep, one);
 }
 
-/* Every budget that was begun: attack by attack, worst case, noise. A curve begins at 0, where the clean
- * images stand. */
+/* Every budget that was begun: attack by attack, worst case, noise. A curve begins at 0,
+ * where the clean images stand. */
 static json_t *sweep_json(const app_attack *a)
 {
     static const app_budget zero = {0, "0"};

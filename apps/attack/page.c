@@ -1,6 +1,7 @@
-/* page.c - report.html: one file that needs nothing else (attacks.md 12.2). Headline and verdict, attacks,
- * accuracy over budgets with noise beside it, who broke what, classes, pictures, routing, settings, and what
- * the figures do not say. Free to change: all that a reader sees. */
+/* page.c - report.html: one file that needs nothing else (attacks.md 12.2). Headline and
+ * verdict, attacks, accuracy over budgets with noise beside it, who broke what, classes,
+ * pictures, routing, settings, and what the figures do not say. Free to change: all that a
+ * reader sees. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static const app_point *main_point(const app_attack *a)
     return &a->point[a->main];
 }
 
-/* ---- headline ----------------------------------------------------------------------------------------- */
+/* ---- headline ------------------------------------------------------------------------ */
 
 static void headline(const app_attack *a, show_page *page)
 {
@@ -121,7 +122,7 @@ static void banner(const app_attack *a, show_page *page)
     fputs("</ul></div>\n", page->out.file);
 }
 
-/* ---- attacks ------------------------------------------------------------------------------------------- */
+/* ---- attacks ------------------------------------------------------------------------- */
 
 static void attacks(const app_attack *a, show_page *page)
 {
@@ -199,7 +200,7 @@ static void waterfall(const app_attack *a, show_page *page)
     show_plot_parts(page, parts, count);
 }
 
-/* ---- accuracy over budgets ------------------------------------------------------------------------------ */
+/* ---- accuracy over budgets ----------------------------------------------------------- */
 
 static int by_eps(const void *left, const void *right, void *user)
 {
@@ -298,7 +299,7 @@ static void sweep(const app_attack *a, show_page *page)
     base_free(s);
 }
 
-/* ---- curves ------------------------------------------------------------------------------------------------ */
+/* ---- curves -------------------------------------------------------------------------- */
 
 static void curves(const app_attack *a, show_page *page)
 {
@@ -372,7 +373,7 @@ static void restarts(const app_attack *a, show_page *page)
         fputs("</p>\n", page->out.file);
 }
 
-/* ---- classes ------------------------------------------------------------------------------------------------- */
+/* ---- classes ------------------------------------------------------------------------- */
 
 typedef struct class_row {
     size_t class, total, right, left;
@@ -433,7 +434,7 @@ static void classes(const app_attack *a, show_page *page)
     base_free(rows);
 }
 
-/* ---- verdicts, settings -------------------------------------------------------------------------------------- */
+/* ---- verdicts, settings -------------------------------------------------------------- */
 
 static void checks(const app_attack *a, show_page *page)
 {

@@ -1,6 +1,6 @@
-/* pictures.c - pictures of an attack for its page: clean, adversarial, what was added, and where in the
- * picture tokens changed their experts. Which samples are shown is drawn with the seed, before anything is
- * known of them. Free to change: how many, how they look. */
+/* pictures.c - pictures of an attack for its page: clean, adversarial, what was added, and
+ * where in the picture tokens changed their experts. Which samples are shown is drawn with
+ * the seed, before anything is known of them. Free to change: how many, how they look. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

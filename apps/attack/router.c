@@ -1,7 +1,8 @@
-/* router.c - the attack 'router' in the report (attacks.md 9.7): it looks for other experts, not for
- * mistakes, so it is told apart from the attacks on the accuracy: its examples count in its own row and
- * nowhere else, and what matters is how far it moved the routing, beside what random noise and the
- * accuracy attack moved. Free to change: the wording. Relied on elsewhere: keys (docs/attacks.md). */
+/* router.c - the attack 'router' in the report (attacks.md 9.7): it looks for other
+ * experts, not for mistakes, so it is told apart from the attacks on the accuracy: its
+ * examples count in its own row and nowhere else, and what matters is how far it moved the
+ * routing, beside what random noise and the accuracy attack moved. Free to change: the
+ * wording. Relied on elsewhere: keys (docs/attacks.md). */
 #include <math.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ base_status app_attack_router_check(const app_attack *a, base_error *err)
     return BASE_OK;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 json_t *app_attack_router_json(const app_attack *a)
 {
@@ -101,7 +102,7 @@ json_t *app_attack_router_json(const app_attack *a)
     return json;
 }
 
-/* ---- for people -------------------------------------------------------------------------------------- */
+/* ---- for people ---------------------------------------------------------------------- */
 
 /* Tokens that changed, all layers together, in per cent. */
 static double moved(const measure_shift *shift, size_t layers)

@@ -1,9 +1,10 @@
-/* routing.c - what an attack does to the routing (attacks.md 9.5, 9.6): which tokens changed their
- * experts, by how much their probabilities moved, and the same under random noise of the same budget,
- * without which no such number means anything; then whether the errors outlive the change (replay).
- * Follows Puigcerver et al. 2022, "On the adversarial robustness of mixture of experts" (arXiv 2210.10253),
- * appendix, for the change of routing as 1 - IoU; differs: tokens with no expert on either side are left
- * out of the mean and counted. Relied on elsewhere: sums run in the order of the samples. */
+/* routing.c - what an attack does to the routing (attacks.md 9.5, 9.6): which tokens
+ * changed their experts, by how much their probabilities moved, and the same under random
+ * noise of the same budget, without which no such number means anything; then whether the
+ * errors outlive the change (replay). Follows Puigcerver et al. 2022, "On the adversarial
+ * robustness of mixture of experts" (arXiv 2210.10253), appendix, for the change of routing
+ * as 1 - IoU; differs: tokens with no expert on either side are left out of the mean and
+ * counted. Relied on elsewhere: sums run in the order of the samples. */
 #include <math.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ static bool answers(const work *w, size_t i, int32_t label)
     return attack_predict(w->logits + i * w->classes, w->classes) == label;
 }
 
-/* Errors that stay with the clean image's experts; clean answers that stay with the others'. */
+/* Errors that stay with the clean image's experts; clean answers that stay with the
+ * others'. */
 static base_status replay(app_routing *out, work *w, const attack_run *run, size_t count,
                           base_error *err)
 {

@@ -1,6 +1,7 @@
-/* search.c - the work of `vmoe attack`: one run of attacks/ for each budget, the control, the
- * routing, the checks. The budget that is reported in full comes first, so that a run that is stopped has
- * a headline. Relied on elsewhere: OUT/state holds what --resume goes on from, and is gone when all is done. */
+/* search.c - the work of `vmoe attack`: one run of attacks/ for each budget, the control,
+ * the routing, the checks. The budget that is reported in full comes first, so that a run
+ * that is stopped has a headline. Relied on elsewhere: OUT/state holds what --resume goes
+ * on from, and is gone when all is done. */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +11,7 @@
 /* Draws of the control where the attacks hold none; the attack's own default is 20. */
 static const char control_spec[] = "noise:draws=5";
 
-/* ---- which attacks ----------------------------------------------------------------------------- */
+/* ---- which attacks ------------------------------------------------------------------- */
 
 static bool has_option(const char *name, const char *key)
 {
@@ -71,8 +72,8 @@ static const char *spelled_out(const char *word, attack_norm norm, base_error *e
     return word;
 }
 
-/* The end of a word in a list: commas part attacks, but "pgd:steps=40,alpha=0.01" is one: a comma
- * before key=value belongs to the attack. */
+/* The end of a word in a list: commas part attacks, but "pgd:steps=40,alpha=0.01" is one: a
+ * comma before key=value belongs to the attack. */
 static size_t word_length(const char *list)
 {
     size_t at = strcspn(list, ", ");
@@ -149,7 +150,7 @@ static bool spec_at(char *out, size_t bytes, const char *specs, size_t i)
     return true;
 }
 
-/* ---- one budget ---------------------------------------------------------------------------------- */
+/* ---- one budget ---------------------------------------------------------------------- */
 
 typedef struct watch {
     app_attack *a;
@@ -170,8 +171,9 @@ static bool stop_asked(void *user)
     return app_stop_asked();
 }
 
-/* Share of the work at one budget. An attack's part is the most that it can cost an image times the images
- * that it meets; those to come meet what is left. Only what is known grows, and what is to come shrinks. */
+/* Share of the work at one budget. An attack's part is the most that it can cost an image
+ * times the images that it meets; those to come meet what is left. Only what is known
+ * grows, and what is to come shrinks. */
 static double work_share(watch *w, const attack_progress *p)
 {
     const app_attack *a = w->a;
@@ -210,8 +212,8 @@ static void progress_show(void *user, const attack_progress *p)
                         100 * (double)p->robust / (double)a->n);
 }
 
-/* Half a minute of work may be lost to a machine that dies; large examples are written less often, a
- * twentieth of the time being enough. */
+/* Half a minute of work may be lost to a machine that dies; large examples are written less
+ * often, a twentieth of the time being enough. */
 static bool save_due(void *user)
 {
     const watch *w = user;
@@ -237,8 +239,8 @@ static char *state_path(const app_attack *a, const char *name, double eps)
                      attack_norm_name((attack_norm)a->args->norm), eps);
 }
 
-/* Attacks are added one after the other: after each the state is written. With --resume as many are added at
- * once as the state knows. */
+/* Attacks are added one after the other: after each the state is written. With --resume as
+ * many are added at once as the state knows. */
 static base_status state_resume(size_t *added, attack_run *run, const watch *w,
                                 base_error *err)
 {
@@ -402,7 +404,8 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     return status;
 }
 
-/* The search for other experts at the budget of main: a run of its own, which breaks nothing. */
+/* The search for other experts at the budget of main: a run of its own, which breaks
+ * nothing. */
 static base_status router_search(app_attack *a, size_t place, base_error *err)
 {
     const attack_target table = measure_target_table(a->target);
@@ -433,7 +436,7 @@ static base_status router_search(app_attack *a, size_t place, base_error *err)
     return status;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------- */
 
 static base_status state_folder(const app_attack *a, base_error *err)
 {

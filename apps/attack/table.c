@@ -138,7 +138,7 @@ void app_attack_print(const app_attack *a)
     checks_print(a);
 }
 
-/* ---- vmoe attack --list ------------------------------------------------------------------------------- */
+/* ---- vmoe attack --list -------------------------------------------------------------- */
 
 static void option_print(const base_field *o, const attack_settings *defaults)
 {

@@ -1,6 +1,7 @@
-/* attack.c - the case attack: what one step of PGD costs beside one forward pass of the same batch. A step is
- * a forward pass that keeps what the gradient needs, the loss and its gradient, the backward pass to the
- * pixels without any gradient of weights, and the projected move. Relied on elsewhere: the columns' names. */
+/* attack.c - the case attack: what one step of PGD costs beside one forward pass of the
+ * same batch. A step is a forward pass that keeps what the gradient needs, the loss and its
+ * gradient, the backward pass to the pixels without any gradient of weights, and the
+ * projected move. Relied on elsewhere: the columns' names. */
 #include "apps/attack/internal.h"
 #include "apps/bench/internal.h"
 

@@ -1,6 +1,6 @@
-/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in
- * bench_step.c, bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere: the columns of the CSV
- * (bench/run reads them by name). */
+/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in bench_step.c,
+ * bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere:
+ * the columns of the CSV (bench/run reads them by name). */
 #include "apps/bench/internal.h"
 #include "train/train.h"
 
@@ -123,8 +123,9 @@ const char *bench_machine(char *out, size_t out_bytes)
     return out;
 }
 
-/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of 8 from 64 pixels
- * on (model.md, named sizes). --router and --set change it as they would change a recipe. */
+/* "vmoe-micro:64": the name's defaults at another input size; vmoe-micro has patches of 8
+ * from 64 pixels on (model.md, named sizes). --router and --set change it as they would
+ * change a recipe. */
 static base_status config_named(vit_config *out, const char *subject,
                                 const bench_args *args, base_error *err)
 {

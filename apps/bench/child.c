@@ -1,5 +1,5 @@
-/* child.c - a piece of a benchmark in a process of its own. Results and refusal come back through a
- * pipe as JSON: {"status", "text", "results"}. */
+/* child.c - a piece of a benchmark in a process of its own. Results and refusal come back
+ * through a pipe as JSON: {"status", "text", "results"}. */
 #include "apps/bench/internal.h"
 
 #include <errno.h>
@@ -38,7 +38,8 @@ static void child_run(int to,
     _exit(sent ? 0 : 1);
 }
 
-/* All that the child says, 0-terminated (base_free); NULL: no memory. A stop is passed on to it. */
+/* All that the child says, 0-terminated (base_free); NULL: no memory. A stop is passed on
+ * to it. */
 static char *child_listen(int from, pid_t child)
 {
     size_t room = 1 << 16, used = 0;

@@ -1,6 +1,6 @@
-/* corrupt.c - the case corrupt: milliseconds an image of every corruption at every severity on one
- * core, then of the whole benchmark on one core and on all. Relied on elsewhere: the columns' names
- * (bench/peers/corrupt.py prints the same ones). */
+/* corrupt.c - the case corrupt: milliseconds an image of every corruption at every severity
+ * on one core, then of the whole benchmark on one core and on all. Relied on elsewhere: the
+ * columns' names (bench/peers/corrupt.py prints the same ones). */
 #include "apps/bench/internal.h"
 #include "apps/corruption_internal.h"
 
@@ -168,8 +168,8 @@ static base_status each_bench(const bench_context *context, corrupt_rig *rig,
     return status;
 }
 
-/* The benchmark's fifteen at one severity (0: all five) of some images, by so many threads; seconds an
- * image. */
+/* The benchmark's fifteen at one severity (0: all five) of some images, by so many threads;
+ * seconds an image. */
 static base_status sweep(double *seconds, corrupt_rig *rig, int severity, size_t threads,
                          base_error *err)
 {

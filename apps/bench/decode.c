@@ -60,7 +60,7 @@ static base_status round_end(const decode_case *c, bench_times *times, int64_t r
     return app_stop_asked() ? base_fail(err, BASE_INTERRUPTED, "stopped") : BASE_OK;
 }
 
-/* ---- stages ------------------------------------------------------------------------------ */
+/* ---- stages -------------------------------------------------------------------------- */
 
 /* What one thread keeps. */
 typedef struct stage_room {
@@ -117,7 +117,7 @@ static base_status stages_bench(const decode_case *c, base_error *err)
     return status;
 }
 
-/* ---- the loader -------------------------------------------------------------------------- */
+/* ---- the loader ---------------------------------------------------------------------- */
 
 /* Rounds of whole epochs. */
 static base_status loader_bench(const decode_case *c, const char *what,

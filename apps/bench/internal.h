@@ -45,7 +45,7 @@ const char *bench_machine(char *out, size_t out_bytes);
 base_status bench_model(vit_model **out, const char *subject, const bench_args *args,
                         base_error *err);
 
-/* ---- a network with what a step needs (bench_rig.c) ------------------------------------- */
+/* ---- a network with what a step needs (bench_rig.c) ---------------------------------- */
 
 /* Where the time of a pass goes: the network's parts, then what surrounds the network. */
 enum {
@@ -75,20 +75,21 @@ typedef struct bench_rig {
     bench_pass_times times;
 } bench_rig;
 
-/* Random images and labels, a run in this mode (TRAIN or INFER), AdamW for TRAIN. Takes model over,
- * whatever it returns; the caller closes the rig in any case. */
+/* Random images and labels, a run in this mode (TRAIN or INFER), AdamW for TRAIN. Takes
+ * model over, whatever it returns; the caller closes the rig in any case. */
 base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
                            const bench_args *args, base_error *err);
 void bench_rig_close(bench_rig *rig); /* zeroed is fine */
-/* What train does with a batch that is ready (forward, loss, backward, clipping, AdamW), or a forward
- * pass, `passes` times. BASE_INTERRUPTED when the user asks to stop. */
+/* What train does with a batch that is ready (forward, loss, backward, clipping, AdamW), or
+ * a forward pass, `passes` times. BASE_INTERRUPTED when the user asks to stop. */
 base_status bench_rig_pass(bench_rig *rig, size_t passes, base_error *err);
 /* Sets the rig's times to zero. */
 void bench_rig_clear(bench_rig *rig);
-/* BASE_NUMERIC when the logits of the last pass are not finite: then its time means nothing. */
+/* BASE_NUMERIC when the logits of the last pass are not finite: then its time means
+ * nothing. */
 base_status bench_rig_check(const bench_rig *rig, base_error *err);
 
-/* ---- a network and its ceiling, round by round (bench_measure.c) --------------------------- */
+/* ---- a network and its ceiling, round by round (bench_measure.c) --------------------- */
 
 /* One product of the ceiling, medians. */
 typedef struct bench_product {
@@ -116,7 +117,7 @@ typedef struct bench_result {
 base_status bench_measure(bench_result *out, const char *name, const char *subject,
                           vit_mode mode, const bench_args *args, base_error *err);
 
-/* ---- showing it (bench_show.c) --------------------------------------------------------------- */
+/* ---- showing it (bench_show.c) ------------------------------------------------------- */
 
 void bench_csv_head(void);
 void bench_csv_row(const bench_result *r, const bench_args *args);
@@ -124,11 +125,12 @@ void bench_table(const bench_result *r, const bench_args *args);
 /* NULL: no memory. */
 json_t *bench_json(const bench_result *r, const bench_args *args);
 
-/* ---- a process of its own (bench_child.c) ------------------------------------------------------ */
+/* ---- a process of its own (bench_child.c) -------------------------------------------- */
 
-/* Runs work in a child process, so that memory, caches of primitives and heap of one subject are not
- * those of another. What it prints goes to the same stdout; what it adds to results, and how it fails,
- * comes back as if it had run here. No parallel region may have run in this process before. */
+/* Runs work in a child process, so that memory, caches of primitives and heap of one
+ * subject are not those of another. What it prints goes to the same stdout; what it adds to
+ * results, and how it fails, comes back as if it had run here. No parallel region may have
+ * run in this process before. */
 base_status bench_child(base_status (*work)(void *user, json_t *results, base_error *err),
                         void *user, json_t *results, base_error *err);
 

@@ -1,16 +1,18 @@
-/* measure.c - one network timed beside its own ceiling: rounds of the network and rounds of oneDNN's
- * plain products in turn, so that a slow minute of the machine hits both.
- * A round of a small network is several passes; they follow one pass that is not counted, because the
- * ceiling's products have just filled the caches.
+/* measure.c - one network timed beside its own ceiling: rounds of the network and rounds of
+ * oneDNN's plain products in turn, so that a slow minute of the machine hits both. A round
+ * of a small network is several passes; they follow one pass that is not counted, because
+ * the ceiling's products have just filled the caches.
  *
- * With --paced each round waits for a line on standard input: "ready" says that warm-up is over, "round MS"
- * answers each line, the result comes when the input ends. So bench/run takes several programs through the
- * same minutes, round by round (bench/peers/pace.py speaks the same). */
+ * With --paced each round waits for a line on standard input: "ready" says that warm-up is
+ * over, "round MS" answers each line, the result comes when the input ends. So bench/run
+ * takes several programs through the same minutes, round by round (bench/peers/pace.py
+ * speaks the same). */
 #include "apps/bench/internal.h"
 
 #include <string.h>
 
-/* Seconds that a round lasts at least, and up to which a pass is repeated before it counts. */
+/* Seconds that a round lasts at least, and up to which a pass is repeated before it
+ * counts. */
 static const double round_seconds = 0.01, cold_seconds = 0.05;
 
 /* The rounds of one subject, before medians are taken. */
@@ -130,7 +132,8 @@ static BASE_PRINTF(1, 2) void say(const char *format, ...)
     fflush(stdout);
 }
 
-/* Whether to go on: --paced asks for each round with a line, else there are args->rounds. */
+/* Whether to go on: --paced asks for each round with a line, else there are
+ * args->rounds. */
 static bool round_wanted(size_t made, const bench_args *args)
 {
     char line[64];

@@ -1,5 +1,5 @@
-/* rig.c - a network on random images, pass by pass: what train does with a batch that is ready,
- * or a forward pass, and where the time of it went. */
+/* rig.c - a network on random images, pass by pass: what train does with a batch that is
+ * ready, or a forward pass, and where the time of it went. */
 #include "apps/bench/internal.h"
 
 #include <math.h>

@@ -1,14 +1,14 @@
-/* router.c - the cases router and sinkhorn: what routing costs in a training step, every router of
- * the table beside the softmax router in turn, and the balanced plan alone.
- * Rounds alternate between the two networks, so that the ratio holds on a machine that is not quiet, and
- * no more than two of them are in memory. */
+/* router.c - the cases router and sinkhorn: what routing costs in a training step, every
+ * router of the table beside the softmax router in turn, and the balanced plan alone.
+ * Rounds alternate between the two networks, so that the ratio holds on a machine that is
+ * not quiet, and no more than two of them are in memory. */
 #include "apps/bench/internal.h"
 
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-/* ---- router -------------------------------------------------------------------------------- */
+/* ---- router -------------------------------------------------------------------------- */
 
 /* A row: a router, one option set or not. */
 typedef struct router_setup {
@@ -78,8 +78,8 @@ static base_status setup_open(bench_rig *rig, const char *subject,
     return status;
 }
 
-/* Seconds of a pass: one that is not counted, because the other network has just filled the caches, then
- * enough of them for the clock. */
+/* Seconds of a pass: one that is not counted, because the other network has just filled the
+ * caches, then enough of them for the clock. */
 static base_status timed_pass(double *seconds, bench_rig *rig, base_error *err)
 {
     static const double enough = 0.005;
@@ -267,11 +267,11 @@ base_status bench_router(const bench_context *context, base_error *err)
     return status;
 }
 
-/* ---- sinkhorn --------------------------------------------------------------------------------- */
+/* ---- sinkhorn ------------------------------------------------------------------------ */
 
-/* The plan of one layer on one core: 64 images of 197 tokens, 32 experts, 100 iterations whatever the
- * residual. Measured is the router's forward pass, logits, choice and dispatch included: a network of one
- * narrow block, so that little else is in it. */
+/* The plan of one layer on one core: 64 images of 197 tokens, 32 experts, 100 iterations
+ * whatever the residual. Measured is the router's forward pass, logits, choice and dispatch
+ * included: a network of one narrow block, so that little else is in it. */
 enum { PLAN_IMAGES = 64, PLAN_EXPERTS = 32, PLAN_ITERATIONS = 100, PLAN_WIDTH = 32 };
 
 static base_status plan_config(vit_config *out, base_error *err)

@@ -27,7 +27,7 @@ static const vit_moe_config *moe_of(const bench_result *r)
     return vit_config_is_sparse(&r->config) ? &r->config.moe : &none;
 }
 
-/* ---- CSV ------------------------------------------------------------------------------------ */
+/* ---- CSV ----------------------------------------------------------------------------- */
 
 void bench_csv_head(void)
 {
@@ -64,7 +64,7 @@ void bench_csv_row(const bench_result *r, const bench_args *args)
     fflush(stdout);
 }
 
-/* ---- for people ------------------------------------------------------------------------------- */
+/* ---- for people ---------------------------------------------------------------------- */
 
 static void part_line(const bench_result *r, size_t part)
 {
@@ -116,7 +116,7 @@ void bench_table(const bench_result *r, const bench_args *args)
     fflush(stdout);
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 static json_t *parts_json(const bench_result *r)
 {

@@ -1,5 +1,5 @@
-/* step.c - the cases step and infer: a training step and a forward pass on random images, each
- * subject in a process of its own. */
+/* step.c - the cases step and infer: a training step and a forward pass on random images,
+ * each subject in a process of its own. */
 #include "apps/bench/internal.h"
 
 typedef struct step_work {

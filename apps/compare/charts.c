@@ -1,5 +1,5 @@
-/* charts.c - the charts of a comparison's page: every seed of every router, training curves, errors by
- * corruption. Free to change: all that a reader sees. */
+/* charts.c - the charts of a comparison's page: every seed of every router, training
+ * curves, errors by corruption. Free to change: all that a reader sees. */
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 enum { CURVE_WIDE = 286, CURVE_HIGH = 210 };
 
-/* ---- seeds ------------------------------------------------------------------------------------------ */
+/* ---- seeds --------------------------------------------------------------------------- */
 
 static void figure_dots(const app_table *t, show_page *page, show_dots *rows,
                         double *values, size_t figure, const char *title)
@@ -72,7 +72,7 @@ base_status app_compare_dots(const app_table *table, show_page *page, base_error
     return BASE_OK;
 }
 
-/* ---- curves ----------------------------------------------------------------------------------------- */
+/* ---- curves -------------------------------------------------------------------------- */
 
 /* One chart of a number of all entries; picks it from a curve. */
 static void curves_draw(const app_table *t, show_page *page, show_line *lines,
@@ -149,7 +149,7 @@ base_status app_compare_curves(const app_table *table, show_page *page, base_err
     return BASE_OK;
 }
 
-/* ---- corruptions -------------------------------------------------------------------------------------- */
+/* ---- corruptions --------------------------------------------------------------------- */
 
 void app_compare_corruptions(const app_table *table, show_page *page)
 {

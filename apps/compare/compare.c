@@ -1,5 +1,6 @@
-/* compare.c - vmoe compare: which router, and is it more robust? Trains every router with every seed, evaluates,
- * writes the table (docs/compare.md). Relied on elsewhere: the same command goes on wherever it was stopped. */
+/* compare.c - vmoe compare: which router, and is it more robust? Trains every router with
+ * every seed, evaluates, writes the table (docs/compare.md). Relied on elsewhere: the same
+ * command goes on wherever it was stopped. */
 #include <string.h>
 #include <unistd.h>
 
@@ -143,7 +144,8 @@ static base_status results_write(const app_compare *c, json_t *timing, base_erro
     return status;
 }
 
-/* After the trainings: what is left to measure, then the results, also of a comparison that was stopped. */
+/* After the trainings: what is left to measure, then the results, also of a comparison that
+ * was stopped. */
 static base_status measure_and_write(app_compare *c, base_status trained, base_error *err)
 {
     const app_compare_args *args = c->args;

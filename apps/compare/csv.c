@@ -1,6 +1,7 @@
-/* csv.c - the comparison for programs: runs.csv with a row for every training, summary.csv with a row
- * for every router, compare.json with all of it (docs/compare.md); and the table on stdout. Relied on
- * elsewhere: names of columns and keys; an empty field is a figure that is not known. */
+/* csv.c - the comparison for programs: runs.csv with a row for every training, summary.csv
+ * with a row for every router, compare.json with all of it (docs/compare.md); and the table
+ * on stdout. Relied on elsewhere: names of columns and keys; an empty field is a figure
+ * that is not known. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 static const char *const states[] = {"new", "begun", "finished", "failed"};
 
-/* ---- CSV ------------------------------------------------------------------------------------------ */
+/* ---- CSV ----------------------------------------------------------------------------- */
 
 static void number_put(FILE *file, double value)
 {
@@ -94,7 +95,7 @@ base_status app_compare_csv(const app_table *table, base_error *err)
     return status == BASE_OK ? csv_write(table, "summary.csv", summary_put, err) : status;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 static json_t *difference_json(const measure_difference *d, const app_figure *figure)
 {
@@ -184,8 +185,8 @@ static json_t *entry_json(const app_table *t, size_t e)
     return json;
 }
 
-/* preset, preset_nearest_to and frost_textures of the evaluations, the same for all runs; NULL: none is there.
- * Borrowed. */
+/* preset, preset_nearest_to and frost_textures of the evaluations, the same for all runs;
+ * NULL: none is there. Borrowed. */
 static const json_t *corrupt_settings(const app_compare *c)
 {
     for (size_t i = 0; i < c->runs; i++) {
@@ -254,7 +255,7 @@ json_t *app_compare_json(const app_table *table)
     return json;
 }
 
-/* ---- on stdout ---------------------------------------------------------------------------------------- */
+/* ---- on stdout ----------------------------------------------------------------------- */
 
 /* "59.25 ± 0.31" in `wide` columns. */
 static void cell_print(FILE *out, const measure_mean *s, double scale, int digits, int wide)

@@ -1,5 +1,6 @@
-/* curves.c - what the trainings' metrics.jsonl say: means for the table, curves for the page. A line
- * that is not whole or not JSON (a run that was killed) ends the reading of its file. */
+/* curves.c - what the trainings' metrics.jsonl say: means for the table, curves for the
+ * page. A line that is not whole or not JSON (a run that was killed) ends the reading of
+ * its file. */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,8 +13,8 @@ typedef struct line {
     double step, loss, accuracy, cv, dead, dropped, sinkhorn;
 } line;
 
-/* Mean of a key over the MoE layers of a line; 0 for a dense network, NaN where a layer has none (a router that
- * assigns nothing has no loads). */
+/* Mean of a key over the MoE layers of a line; 0 for a dense network, NaN where a layer has
+ * none (a router that assigns nothing has no loads). */
 static double layer_mean(const json_t *json, const char *key)
 {
     const json_t *moe = json_object_get(json, "moe");
@@ -114,7 +115,8 @@ double app_training_loss_at(const app_compare_run *run, double step)
     return loss;
 }
 
-/* Sums of `count` places, and the steps of the first seed's lines, which are the curve's. */
+/* Sums of `count` places, and the steps of the first seed's lines, which are the
+ * curve's. */
 static base_status curve_begin(app_curve *c, double **weight, const line *lines,
                                size_t count, base_error *err)
 {

@@ -1,7 +1,8 @@
-/* eval.c - what a comparison measures of each trained run: clean accuracy and loads on all of the
- * validation data, the benchmark's corruptions and PGD on the same few images for every run. By the same code
- * as vmoe eval and vmoe attack, whose JSON is kept beside the run. Relied on elsewhere: the key "compare" in
- * these files says what they were made with; another key, and they are made again. */
+/* eval.c - what a comparison measures of each trained run: clean accuracy and loads on all
+ * of the validation data, the benchmark's corruptions and PGD on the same few images for
+ * every run. By the same code as vmoe eval and vmoe attack, whose JSON is kept beside the
+ * run. Relied on elsewhere: the key "compare" in these files says what they were made with;
+ * another key, and they are made again. */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ static const char *const files[APP_MEASURE_COUNT] = {"eval.json", "corrupt.json"
 static const char *const measure_names[APP_MEASURE_COUNT] = {"clean", "corruptions",
                                                              "attack"};
 
-/* ---- files beside a run -------------------------------------------------------------------------- */
+/* ---- files beside a run -------------------------------------------------------------- */
 
 char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run)
 {
@@ -68,7 +69,8 @@ static json_t *result_read(const app_compare_run *run, app_measure measure, cons
     return json;
 }
 
-/* Takes json over. The run's result is then what the file says, rounded as another day reads it. */
+/* Takes json over. The run's result is then what the file says, rounded as another day
+ * reads it. */
 static base_status result_write(app_compare_run *run, const app_common *common,
                                 app_measure measure, const char *key, json_t *json,
                                 base_error *err)
@@ -95,7 +97,7 @@ static base_status result_write(app_compare_run *run, const app_common *common,
     return status;
 }
 
-/* ---- measuring ------------------------------------------------------------------------------------- */
+/* ---- measuring ----------------------------------------------------------------------- */
 
 static app_common common_of(const app_compare *c, int64_t limit)
 {
@@ -246,7 +248,7 @@ static base_status measure_make(app_compare *c, app_compare_run *run, app_measur
     return status;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------------------- */
 
 static bool wanted(const app_compare *c, app_measure measure)
 {

@@ -1,10 +1,10 @@
-/* internal.h - vmoe compare: routers side by side. A plan of entries (routers with settings) and
- * seeds, a run folder for each pair, its training, its evaluation, what all of them say together.
- * Private to apps/ and its tests.
+/* internal.h - vmoe compare: routers side by side. A plan of entries (routers with
+ * settings) and seeds, a run folder for each pair, its training, its evaluation, what all
+ * of them say together. Private to apps/ and its tests.
  *
- * In DIR: runs/LABEL/seed-N/ are ordinary run folders of vmoe train; eval.json, corrupt.json and
- * attack.json in them are results of ours; compare.html, compare.json, runs.csv, summary.csv, timing.json.
- */
+ * In DIR: runs/LABEL/seed-N/ are ordinary run folders of vmoe train; eval.json,
+ * corrupt.json and attack.json in them are results of ours; compare.html, compare.json,
+ * runs.csv, summary.csv, timing.json. */
 #ifndef APPS_COMPARE_INTERNAL_H
 #define APPS_COMPARE_INTERNAL_H
 
@@ -29,7 +29,7 @@ typedef struct app_compare_args {
     bool no_train, no_evaluation, no_corruptions, no_attack, no_timing, status;
 } app_compare_args;
 
-/* ---- the plan (compare_plan.c) ------------------------------------------------------------ */
+/* ---- the plan (compare_plan.c) ------------------------------------------------------- */
 
 /* A row of the table: a router with settings. */
 typedef struct app_entry {
@@ -46,20 +46,23 @@ typedef struct app_entries {
 
 /* In the form of a choice. */
 #define APP_PRESETS "none|all|ssr-ablation|balancers|ssr-grid"
-/* Adds the entries of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A comma or a
- * colon before a digit belongs to the value ("layers=1,3", "layers=every:2"). BASE_USAGE for what is no
- * router, no key=value, or a label that is there already. Keys are only checked with the recipe. */
+/* Adds the entries of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A
+ * comma or a colon before a digit belongs to the value ("layers=1,3", "layers=every:2").
+ * BASE_USAGE for what is no router, no key=value, or a label that is there already. Keys
+ * are only checked with the recipe. */
 base_status app_entries_add(app_entries *entries, const char *list, base_error *err);
-/* Every entry in each of the values of "KEY=V1,V2,...": a key of the recipe, router.KEY when it names no section. A
- * label becomes LABEL-KEY=V. BASE_USAGE for what is no such word or gives too many. */
+/* Every entry in each of the values of "KEY=V1,V2,...": a key of the recipe, router.KEY
+ * when it names no section. A label becomes LABEL-KEY=V. BASE_USAGE for what is no such
+ * word or gives too many. */
 base_status app_entries_grid(app_entries *entries, const char *word, base_error *err);
-/* Adds those of a preset, by its place among APP_PRESETS (routing.md 14, routing-newer.md); an entry that is there
- * is left out. */
+/* Adds those of a preset, by its place among APP_PRESETS (routing.md 14, routing-newer.md);
+ * an entry that is there is left out. */
 base_status app_entries_preset(app_entries *entries, int preset, base_error *err);
 
-/* ---- runs (compare_runs.c) ------------------------------------------------------------------ */
+/* ---- runs (compare_runs.c) ----------------------------------------------------------- */
 
-/* What is measured of a trained run: the files eval.json, corrupt.json, attack.json in its folder. */
+/* What is measured of a trained run: the files eval.json, corrupt.json, attack.json in its
+ * folder. */
 typedef enum app_measure {
     APP_MEASURE_CLEAN, /* all of --val, as vmoe eval */
     APP_MEASURE_CORRUPT, /* the benchmark's corruptions on --eval-limit images, as vmoe eval */
@@ -103,9 +106,9 @@ typedef struct app_compare {
     int lock;                /* descriptor of DIR/lock, -1 */
 } app_compare;
 
-/* Reads the recipe, opens the data, checks every entry with it, takes DIR, looks at every run: new, begun,
- * finished, or refused because its recipe or data is another. On failure app_compare_close still has to be
- * called. */
+/* Reads the recipe, opens the data, checks every entry with it, takes DIR, looks at every
+ * run: new, begun, finished, or refused because its recipe or data is another. On failure
+ * app_compare_close still has to be called. */
 base_status app_compare_open(app_compare *out, const app_compare_args *args,
                              base_error *err);
 void app_compare_close(app_compare *compare); /* zeroed, but lock -1, is fine */
@@ -121,22 +124,24 @@ const char *app_compare_name(char *out, size_t out_bytes, const app_compare *com
 /* Every run with its state on stdout. */
 void app_compare_print(const app_compare *compare);
 
-/* ---- training (compare_train.c) --------------------------------------------------------------- */
+/* ---- training (compare_train.c) ------------------------------------------------------ */
 
-/* Trains what is not finished, --jobs at a time, each in a process of its own. A training that fails is marked
- * and the others go on. BASE_INTERRUPTED: asked to stop, all checkpoints are written. */
+/* Trains what is not finished, --jobs at a time, each in a process of its own. A training
+ * that fails is marked and the others go on. BASE_INTERRUPTED: asked to stop, all
+ * checkpoints are written. */
 base_status app_compare_train(app_compare *compare, base_error *err);
 
-/* ---- evaluation (compare_eval.c) ---------------------------------------------------------------- */
+/* ---- evaluation (compare_eval.c) ----------------------------------------------------- */
 
-/* Measures every trained run and fills in run->result. What lies beside a run is kept when checkpoint, data and
- * settings are the same. A measurement that fails leaves its reason with the run, and the others go on.
- * BASE_INTERRUPTED: asked to stop. */
+/* Measures every trained run and fills in run->result. What lies beside a run is kept when
+ * checkpoint, data and settings are the same. A measurement that fails leaves its reason
+ * with the run, and the others go on. BASE_INTERRUPTED: asked to stop. */
 base_status app_compare_evaluate(app_compare *compare, base_error *err);
 /* Fills run->result with what was measured before, and measures nothing. */
 base_status app_compare_recall(app_compare *compare, base_error *err);
-/* What a training step costs with each router (compare_time.c), as timing.json: read where it is of the same
- * routers and machine, else made and written; *out NULL: nothing is trained. make false: read only. */
+/* What a training step costs with each router (compare_time.c), as timing.json: read where
+ * it is of the same routers and machine, else made and written; *out NULL: nothing is
+ * trained. make false: read only. */
 base_status app_compare_time(json_t **out, const app_compare *compare, bool make,
                              base_error *err);
 /* The checkpoint of a run that is evaluated (base_free), NULL: no memory. */

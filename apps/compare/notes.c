@@ -1,5 +1,5 @@
-/* notes.c - what a comparison's page says in words: who the routers are, what was equal, how it was
- * measured, how each run ended. Free to change: all that a reader sees. */
+/* notes.c - what a comparison's page says in words: who the routers are, what was equal,
+ * how it was measured, how each run ended. Free to change: all that a reader sees. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* page.c - the comparison as one page: who is best at what, what is held against the baseline and by how
- * much of the spread, loads, cost, every run. Free to change: all that a reader sees. */
+/* page.c - the comparison as one page: who is best at what, what is held against the
+ * baseline and by how much of the spread, loads, cost, every run. Free to change: all that
+ * a reader sees. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static const char style[] =
     ".base td:first-child{background:var(--card)}.mark{color:var(--orange);line-height:0}"
     "</style>\n";
 
-/* ---- tables of figures ------------------------------------------------------------------------------- */
+/* ---- tables of figures --------------------------------------------------------------- */
 
 static bool figure_known(const app_table *t, size_t figure)
 {
@@ -50,8 +51,8 @@ static void head_put(show_page *page, const app_table *t, const size_t *list, si
     fputs("</tr>\n", page->out.file);
 }
 
-/* Rows by clean accuracy; bold whom the paired test does not tell from the best mean of a column; clear
- * differences from the baseline in colour. */
+/* Rows by clean accuracy; bold whom the paired test does not tell from the best mean of a
+ * column; clear differences from the baseline in colour. */
 static void figures_put(show_page *page, const app_table *t, const size_t *list,
                         size_t count)
 {
@@ -85,9 +86,10 @@ static void figures_put(show_page *page, const app_table *t, const size_t *list,
     fputs("</table></div>\n", file);
 }
 
-/* ---- against the baseline ------------------------------------------------------------------------------ */
+/* ---- against the baseline ------------------------------------------------------------ */
 
-/* "clean top-1: ssr is better than softmax (+0.42, +0.10 to +0.74); not to be told apart from ..." */
+/* "clean top-1: ssr is better than softmax (+0.42, +0.10 to +0.74); not to be told apart
+ * from ..." */
 static void verdict_put(show_page *page, const app_table *t, size_t figure)
 {
     enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
@@ -152,7 +154,7 @@ static void baseline_put(show_page *page, const app_table *t)
     fputs("</table></div>\n", file);
 }
 
-/* ---- sections --------------------------------------------------------------------------------------------- */
+/* ---- sections ------------------------------------------------------------------------ */
 
 typedef struct best_card {
     char value[96], note[256], label[64];

@@ -1,11 +1,12 @@
-/* plan.c - which routers are compared: the words of --routers and the presets as entries with
- * labels. Relied on elsewhere: labels are names of folders, so that the same words find the same runs. */
+/* plan.c - which routers are compared: the words of --routers and the presets as entries
+ * with labels. Relied on elsewhere: labels are names of folders, so that the same words
+ * find the same runs. */
 #include <ctype.h>
 #include <string.h>
 
 #include "apps/compare/internal.h"
 
-/* ---- words ----------------------------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------------------- */
 
 /* Characters of text up to the next mark that is not followed by a digit. */
 static size_t part_length(const char *text, char mark)
@@ -147,22 +148,25 @@ base_status app_entries_add(app_entries *entries, const char *list, base_error *
     return status;
 }
 
-/* ---- presets ----------------------------------------------------------------------------------- */
+/* ---- presets ------------------------------------------------------------------------- */
 
-/* routing.md 14.5, one thing at a time. What only matters on Sinkhorn steps is varied where these are one in
- * ten: at the default of one in a thousand a short training has hardly any. */
+/* routing.md 14.5, one thing at a time. What only matters on Sinkhorn steps is varied where
+ * these are one in ten: at the default of one in a thousand a short training has hardly
+ * any. */
 static const char ssr_ablation[] =
     "ssr,ssr:p=0,ssr:p=0.01,ssr:p=0.1,ssr:p=1,ssr:noise=0,ssr:noise=1,"
     "ssr:p=0.1:xi=0.5,ssr-s=ssr:p=0.1:cost=softmax,ssr-s-xi=1=ssr:p=0.1:cost=softmax:xi=1,"
     "ssr:p=0.1:gradient=frozen,ssr:p=0.1:gradient=none,"
     "ssr-scope=group=ssr:p=0.1:scope=group:group_images=8";
 
-/* V-MoE as its authors trained it: capacity 1.05, 4 in evaluation; then with batch priority (routing.md 2). */
+/* V-MoE as its authors trained it: capacity 1.05, 4 in evaluation; then with batch priority
+ * (routing.md 2). */
 static const char vmoe_rows[] =
     "vmoe-capacity=vmoe:capacity=1.05:eval_capacity=4,"
     "vmoe-bpr=vmoe:capacity=1.05:eval_capacity=4:bpr=true:eval_bpr=true";
 
-/* Balancing, its absence and its controls side by side. Steps are Sinkhorn steps of a layer in the run. */
+/* Balancing, its absence and its controls side by side. Steps are Sinkhorn steps of a layer
+ * in the run. */
 static const char balancers[] =
     "softmax-0=softmax:balance=0,softmax,loss-free,quantile,sinkhorn,"
     "ssr-l-80=ssr:steps=80,ssr-l-800=ssr:steps=800,"
@@ -197,7 +201,7 @@ static base_status preset_all(app_entries *out, base_error *err)
     return status;
 }
 
-/* ---- grids --------------------------------------------------------------------------------------- */
+/* ---- grids --------------------------------------------------------------------------- */
 
 /* One entry with one value more. */
 static base_status grid_entry(app_entries *out, const app_entry *from, const char *key,

@@ -1,6 +1,7 @@
-/* runs.c - the run folders of a comparison: what each would be trained with, whether what lies there
- * is that, and how far it has come. Relied on elsewhere: a run that anything else trained with the same
- * settings on the same data (vmoe train) is taken over as it is. */
+/* runs.c - the run folders of a comparison: what each would be trained with, whether what
+ * lies there is that, and how far it has come. Relied on elsewhere: a run that anything
+ * else trained with the same settings on the same data (vmoe train) is taken over as it
+ * is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,10 +12,11 @@
 
 #include "apps/compare/table_internal.h"
 
-/* Seconds that trainings of a comparison that was killed get to write their checkpoints and leave. */
+/* Seconds that trainings of a comparison that was killed get to write their checkpoints and
+ * leave. */
 enum { LOCK_PATIENCE = 20 };
 
-/* ---- recipes ------------------------------------------------------------------------------------- */
+/* ---- recipes ------------------------------------------------------------------------- */
 
 /* The recipe with the options, --set, --data and --val: all but an entry's own settings. */
 static base_status base_recipe(train_recipe *out, const app_compare_args *args,
@@ -75,7 +77,7 @@ base_status app_compare_recipe(train_recipe *out, const app_compare *compare, si
     return status;
 }
 
-/* ---- one run --------------------------------------------------------------------------------------- */
+/* ---- one run ------------------------------------------------------------------------- */
 
 /* The folder's recipe.ini against the run's recipe; a folder without one is fine. */
 static base_status recipe_agrees(const app_compare_run *run, const train_recipe *recipe,
@@ -170,7 +172,7 @@ const char *app_compare_name(char *out, size_t out_bytes, const app_compare *com
     return out;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------------------- */
 
 /* What the measures cannot do is said before hours of training. */
 static base_status measures_check(const app_compare *c, const train_recipe *recipe,
@@ -238,8 +240,8 @@ static base_status runs_create(app_compare *c, base_error *err)
     return status;
 }
 
-/* DIR is one comparison's. The descriptor goes down to the trainings, so that those of a comparison that was
- * killed hold it until they have left. */
+/* DIR is one comparison's. The descriptor goes down to the trainings, so that those of a
+ * comparison that was killed hold it until they have left. */
 static base_status lock_take(app_compare *c, base_error *err)
 {
     const struct timespec pause = {0, 100 * 1000000};

@@ -1,5 +1,6 @@
-/* stats.c - means and differences as text: few seeds are the rule, so the spread stands beside the mean and a
- * difference is coloured only where measure_difference calls it clear. Cannot fail. */
+/* stats.c - means and differences as text: few seeds are the rule, so the spread stands
+ * beside the mean and a difference is coloured only where measure_difference calls it
+ * clear. Cannot fail. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* table.c - the table of a comparison: which figures there are, where each comes from, the order of
- * the rows. Relied on elsewhere: the keys (columns of the CSV files, docs/compare.md). */
+/* table.c - the table of a comparison: which figures there are, where each comes from, the
+ * order of the rows. Relied on elsewhere: the keys (columns of the CSV files,
+ * docs/compare.md). */
 #include <math.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ static const app_figure figures[APP_FIGURE_COUNT] = {
     [APP_FIGURE_FLOPS] = {"flops", "FLOPs an image", APP_KIND_FLOPS, -1, 2},
 };
 
-/* ---- values of one run ---------------------------------------------------------------------------- */
+/* ---- values of one run --------------------------------------------------------------- */
 
 static double layers_mean(const json_t *json, const char *key)
 {
@@ -57,7 +58,8 @@ static double layers_mean(const json_t *json, const char *key)
                                        : (double)NAN;
 }
 
-/* Mean error over severities of each corruption of the benchmark; NaN: not all five are there. */
+/* Mean error over severities of each corruption of the benchmark; NaN: not all five are
+ * there. */
 static void kind_errors(double out[CORRUPT_BENCH_COUNT], const json_t *corrupt)
 {
     const json_t *cells = json_object_get(json_object_get(corrupt, "robust"), "cells");
@@ -194,7 +196,8 @@ static void mce_fill(app_table *t)
     }
 }
 
-/* Every run's training loss when the fastest router is done: timed steps, for trainings ran beside others. */
+/* Every run's training loss when the fastest router is done: timed steps, for trainings ran
+ * beside others. */
 static void equal_seconds_fill(app_table *t)
 {
     const size_t seeds = (size_t)t->compare->args->seeds;
@@ -233,7 +236,7 @@ static void timing_fill(app_table *t)
              "step (%.24s 100)", t->compare->entries.entry[plain].label);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------- */
 
 base_status app_table_baseline(size_t *out, const app_compare *compare, base_error *err)
 {

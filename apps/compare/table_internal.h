@@ -1,6 +1,6 @@
-/* table_internal.h - the numbers of a comparison: a figure of every run, mean and spread of every entry
- * over its seeds, differences. From the JSON that lies beside the runs (compare_eval.c), their metrics, the
- * timing. Private to apps/ and its tests. */
+/* table_internal.h - the numbers of a comparison: a figure of every run, mean and spread of
+ * every entry over its seeds, differences. From the JSON that lies beside the runs
+ * (compare_eval.c), their metrics, the timing. Private to apps/ and its tests. */
 #ifndef APPS_COMPARE_TABLE_INTERNAL_H
 #define APPS_COMPARE_TABLE_INTERNAL_H
 
@@ -9,9 +9,10 @@
 #include "apps/report/internal.h"
 #include "corrupt/corrupt.h"
 
-/* ---- figures ---------------------------------------------------------------------------------- */
+/* ---- figures ------------------------------------------------------------------------- */
 
-/* Those that every comparison has, in the order of the CSV; robust accuracies at the budgets follow. */
+/* Those that every comparison has, in the order of the CSV; robust accuracies at the
+ * budgets follow. */
 typedef enum app_figure_id {
     APP_FIGURE_TOP1,
     APP_FIGURE_LOSS,
@@ -59,7 +60,7 @@ typedef struct app_figure {
     int digits; /* behind the point, as it is shown */
 } app_figure;
 
-/* ---- the table (compare_table.c) ---------------------------------------------------------------- */
+/* ---- the table (compare_table.c) ----------------------------------------------------- */
 
 typedef struct app_curve {
     size_t count;
@@ -97,8 +98,8 @@ const measure_mean *app_table_spread(const app_table *table, size_t entry, size_
 /* An entry's settings as "p=0.01 noise=0", "" without; the mark of its router's source. */
 const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *entry);
 
-/* Mean over the seeds' metrics.jsonl of lines of one kind; curve is to be destroyed in any case
- * (compare_curves.c). */
+/* Mean over the seeds' metrics.jsonl of lines of one kind; curve is to be destroyed in any
+ * case (compare_curves.c). */
 base_status app_curve_read(app_curve *out, const app_compare *compare, size_t entry,
                            const char *kind, base_error *err);
 void app_curve_destroy(app_curve *curve);
@@ -110,26 +111,28 @@ app_training_means app_training_means_of(const app_compare_run *run);
 /* Training loss of a run at a step, between its lines; NaN: not known there. */
 double app_training_loss_at(const app_compare_run *run, double step);
 
-/* ---- verdicts (verdict.c) ------------------------------------------------------------------------- */
+/* ---- verdicts (verdict.c) ------------------------------------------------------------ */
 
-/* "better", "worse", "more", "less" where a paired test is clear, "not to be told apart" where it is not; NULL: fewer
- * than two seeds, or the figure is not known. */
+/* "better", "worse", "more", "less" where a paired test is clear, "not to be told apart"
+ * where it is not; NULL: fewer than two seeds, or the figure is not known. */
 const char *app_verdict_word(const measure_difference *d, const app_figure *figure);
 /* The 95 % interval of the mean difference; NaN: unknown. */
 void app_verdict_interval(double *low, double *high, const measure_difference *d);
-/* lead [entries]: not clearly worse than the best mean at a figure that has a better side. Returns how many; 0:
- * nothing can be told (one seed, all equal, nobody known), nobody leads. */
+/* lead [entries]: not clearly worse than the best mean at a figure that has a better side.
+ * Returns how many; 0: nothing can be told (one seed, all equal, nobody known), nobody
+ * leads. */
 size_t app_table_leaders(bool *lead, const app_table *table, size_t figure);
-/* Each figure against the baseline, and who leads: objects with "figure", "title", "baseline", "better", "worse",
- * "tied", "unknown", "leaders" (labels) and "text", a sentence. NULL: no memory. */
+/* Each figure against the baseline, and who leads: objects with "figure", "title",
+ * "baseline", "better", "worse", "tied", "unknown", "leaders" (labels) and "text", a
+ * sentence. NULL: no memory. */
 json_t *app_verdicts_json(const app_table *table);
 /* The sentence of one figure; false: it has none. */
 bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_t figure);
 
-/* ---- steps (compare_steps.c) ---------------------------------------------------------------------- */
+/* ---- steps (compare_steps.c) --------------------------------------------------------- */
 
-/* Median and quartiles over the rounds of the timing, milliseconds or, with another entry, the ratio of each
- * round; NaN: not timed. */
+/* Median and quartiles over the rounds of the timing, milliseconds or, with another entry,
+ * the ratio of each round; NaN: not timed. */
 typedef struct app_step {
     double median, low, high;
 } app_step;
@@ -140,7 +143,7 @@ size_t app_step_reference(const app_table *table);
 /* The table of the page, and how it was measured. */
 void app_compare_steps(show_page *page, const app_table *table);
 
-/* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) -------------------------------------- */
+/* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) ----------------------- */
 
 /* runs.csv and summary.csv in DIR. */
 base_status app_compare_csv(const app_table *table, base_error *err);
@@ -152,16 +155,17 @@ base_status app_compare_page(const app_table *table, base_error *err);
 base_status app_compare_dots(const app_table *table, show_page *page, base_error *err);
 base_status app_compare_curves(const app_table *table, show_page *page, base_error *err);
 void app_compare_corruptions(const app_table *table, show_page *page);
-/* Its words (compare_notes.c): a label with its mark; the routers; the method; every run. */
+/* Its words (compare_notes.c): a label with its mark; the routers; the method; every
+ * run. */
 void app_compare_label(show_page *page, const app_entry *entry);
 void app_compare_routers(show_page *page, const app_table *table);
 void app_compare_method(show_page *page, const app_table *table);
 void app_compare_runs(show_page *page, const app_table *table);
 /* What a reader asks first: clean, corrupted, attacked; how many. */
 size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
-/* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with a real plus-minus sign;
- * "" when it is not known. The class of its colour: "right" when a is clearly better, "wrong" when it is
- * clearly worse, else "". */
+/* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with
+ * a real plus-minus sign; "" when it is not known. The class of its colour: "right" when a
+ * is clearly better, "wrong" when it is clearly worse, else "". */
 const char *app_difference_text(char *out, size_t out_bytes, const measure_difference *d,
                                 const app_figure *figure, const char *word);
 const char *app_difference_class(const measure_difference *d, const app_figure *figure);

@@ -1,7 +1,8 @@
-/* time.c - what a training step costs with each router, fairly: the trained networks side by side, the
- * same batches, one step of each in turn, each round beginning with another one. Trainings themselves may
- * have run beside other work and say nothing of this. Relied on elsewhere: weights stay as they were trained
- * (learning rate 0), so that loads do not move while one measures. */
+/* time.c - what a training step costs with each router, fairly: the trained networks side
+ * by side, the same batches, one step of each in turn, each round beginning with another
+ * one. Trainings themselves may have run beside other work and say nothing of this. Relied
+ * on elsewhere: weights stay as they were trained (learning rate 0), so that loads do not
+ * move while one measures. */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,8 +21,9 @@ typedef struct rig {
     double *ms; /* [rounds] */
 } rig;
 
-/* An entry's rigs: one, or for a router with a chance p of a Sinkhorn step two, p = 0 and p = 1, whose
- * mean weighted by p is what a step costs on average: too rare a step is in no median. */
+/* An entry's rigs: one, or for a router with a chance p of a Sinkhorn step two, p = 0 and p
+ * = 1, whose mean weighted by p is what a step costs on average: too rare a step is in no
+ * median. */
 typedef struct timed_entry {
     bool timed;
     size_t first, count; /* rigs */
@@ -37,9 +39,10 @@ typedef struct timing {
     float *targets, *logits, *d_logits; /* [part, K] */
 } timing;
 
-/* ---- rigs -------------------------------------------------------------------------------------------- */
+/* ---- rigs ---------------------------------------------------------------------------- */
 
-/* The chance of a Sinkhorn step in a training of so many steps; NaN: the router has no option for it. */
+/* The chance of a Sinkhorn step in a training of so many steps; NaN: the router has no
+ * option for it. */
 static double chance_of(const vit_router_config *router, uint64_t steps)
 {
     const base_field *options = vit_router_options(router->name);
@@ -122,7 +125,7 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
     return status;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------- */
 
 /* One optimiser step on the batch, as train makes it; milliseconds. */
 static base_status step_make(double *ms, timing *t, rig *r, const data_batch *batch,
@@ -190,7 +193,7 @@ static base_status rounds_make(timing *t, base_error *err)
     return status;
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------ */
 
 /* What a timing is of: it is made again when this is another. */
 static char *key_make(const app_compare *c)
@@ -324,7 +327,8 @@ base_status app_compare_time(json_t **out, const app_compare *compare, bool make
         status = base_fail(err, BASE_NO_MEMORY, "no memory for the timing");
         goto done;
     }
-    /* With --no-timing an older one stands, whatever it was made with: it says so itself. */
+    /* With --no-timing an older one stands, whatever it was made with: it says so
+     * itself. */
     *out = timing_read(path, make ? key : NULL);
     if (*out || !make)
         goto done;

@@ -1,6 +1,7 @@
-/* train.c - the trainings of a comparison: each a `vmoe train --resume` in a process of its own, some at
- * a time, seed by seed so that an early look sees all routers. Relied on elsewhere: a child is asked to stop
- * once and then waited for; it does not outlive this process (PR_SET_PDEATHSIG). */
+/* train.c - the trainings of a comparison: each a `vmoe train --resume` in a process of its
+ * own, some at a time, seed by seed so that an early look sees all routers. Relied on
+ * elsewhere: a child is asked to stop once and then waited for; it does not outlive this
+ * process (PR_SET_PDEATHSIG). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -43,10 +44,11 @@ typedef struct crew {
     app_progress progress;
 } crew;
 
-/* ---- one child --------------------------------------------------------------------------------------- */
+/* ---- one child ----------------------------------------------------------------------- */
 
-/* The words of the child's command line; text has room for what is made here. The recipe is the user's own
- * with the same --set, so that the command is one that a person would write. */
+/* The words of the child's command line; text has room for what is made here. The recipe is
+ * the user's own with the same --set, so that the command is one that a person would
+ * write. */
 static size_t words_make(const char *words[WORDS_MAX], char text[3][48],
                          const app_compare *c, const app_compare_run *run,
                          const char *router)
@@ -94,8 +96,8 @@ static size_t words_make(const char *words[WORDS_MAX], char text[3][48],
     return n;
 }
 
-/* In the child, where only what is safe between fork and exec may be called. cpus: the processors that it is
- * to keep to, NULL: any. */
+/* In the child, where only what is safe between fork and exec may be called. cpus: the
+ * processors that it is to keep to, NULL: any. */
 static _Noreturn void child_become(const char *const *words, int log, pid_t parent,
                                    const cpu_set_t *cpus, size_t bytes)
 {
@@ -183,7 +185,7 @@ static base_status child_start(crew *w, app_compare_run *run, base_error *err)
     return status;
 }
 
-/* ---- what it says -------------------------------------------------------------------------------------- */
+/* ---- what it says -------------------------------------------------------------------- */
 
 /* The last bytes of a file with a 0 behind, base_free; NULL: there is none. */
 static char *tail_read(const char *path)
@@ -254,7 +256,7 @@ static void reason_read(app_compare_run *run, int state)
     base_free(text);
 }
 
-/* ---- all of them --------------------------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------------------- */
 
 static void progress_show(crew *w)
 {

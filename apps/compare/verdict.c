@@ -1,5 +1,6 @@
-/* verdict.c - what the paired test says of each figure, in words: better, worse, or not to be told apart. Nobody
- * is called best whom the seeds do not tell from the others. Relied on elsewhere: the words (docs/json.md). */
+/* verdict.c - what the paired test says of each figure, in words: better, worse, or not to
+ * be told apart. Nobody is called best whom the seeds do not tell from the others. Relied
+ * on elsewhere: the words (docs/json.md). */
 #include <math.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ size_t app_table_leaders(bool *lead, const app_table *table, size_t figure)
     return leaders;
 }
 
-/* ---- as words ------------------------------------------------------------------------------------ */
+/* ---- as words ------------------------------------------------------------------------ */
 
 static double unit_of(const app_figure *f)
 {
@@ -129,7 +130,7 @@ bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_
     return true;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------ */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 static json_t *labels_json(const app_table *t, size_t figure, const char *word)
 {

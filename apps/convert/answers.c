@@ -1,6 +1,7 @@
-/* answers.c - by how much a change of a network changes its answers, on pictures of noise: no data is at hand
- * when a file is converted. Experts that are copies of one MLP give the old answers only where the gates of a
- * token add up to one. Free to change: number and kind of the pictures. */
+/* answers.c - by how much a change of a network changes its answers, on pictures of noise:
+ * no data is at hand when a file is converted. Experts that are copies of one MLP give the
+ * old answers only where the gates of a token add up to one. Free to change: number and
+ * kind of the pictures. */
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +9,8 @@
 #include "measure/measure.h"
 
 enum { PICTURES = 16 };
-/* Sums in fp32 in another order; below this share of the logits' deviation nothing has changed. */
+/* Sums in fp32 in another order; below this share of the logits' deviation nothing has
+ * changed. */
 static const double rounding = 1e-3;
 
 static base_status logits_of(float *logits, const vit_model *model, const float *images,

@@ -232,8 +232,8 @@ static json_t *convert_json(const app_network *network, const convert_answers *a
     return json;
 }
 
-/* What options say of the pixels. Pictures that were taken as they are had the old size: with another they are
- * brought to the new one. */
+/* What options say of the pixels. Pictures that were taken as they are had the old size:
+ * with another they are brought to the new one. */
 static base_status sight_set(app_network *network, const convert_args *args,
                              base_error *err)
 {

@@ -11,7 +11,8 @@ typedef struct convert_answers {
     double deviation;     /* of the logits before, over all of them */
 } convert_answers;
 
-/* The same seeded pictures through both networks, which take the same input and have the same classes. */
+/* The same seeded pictures through both networks, which take the same input and have the
+ * same classes. */
 base_status convert_answers_compare(convert_answers *out, const vit_model *before,
                                     const vit_model *after, uint64_t seed, base_error *err);
 /* One line to stderr unless quiet; nothing when no picture was seen. */

@@ -1,6 +1,6 @@
-/* corrupt.c - vmoe corrupt: a data set under the corruptions of ImageNet-C as a tree of files, and a
- * contact sheet. Relied on elsewhere: exit status 1 after Ctrl-C, with every finished file kept; the
- * same command goes on from there. */
+/* corrupt.c - vmoe corrupt: a data set under the corruptions of ImageNet-C as a tree of
+ * files, and a contact sheet. Relied on elsewhere: exit status 1 after Ctrl-C, with every
+ * finished file kept; the same command goes on from there. */
 #include "apps/corrupt/internal.h"
 
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static base_status args_settle(corrupt_args *args, base_error *err)
     return BASE_OK;
 }
 
-/* ---- the sheet -------------------------------------------------------------------------- */
+/* ---- the sheet ----------------------------------------------------------------------- */
 
 /* --sheet-image, or the first of the data, decoded. *key: of its name. */
 static base_status sheet_image_load(data_image *out, uint64_t *key, const app_tree *tree,
@@ -125,7 +125,7 @@ static base_status sheet_make(const app_tree *tree, base_error *err)
     return status;
 }
 
-/* ---- the tree --------------------------------------------------------------------------- */
+/* ---- the tree ------------------------------------------------------------------------ */
 
 static base_status tree_open(app_tree *tree, base_error *err)
 {

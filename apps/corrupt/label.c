@@ -1,5 +1,5 @@
-/* label.c - small letters on pictures: a font of 5 x 7 dots and an eighth row for what hangs below the
- * line, drawn for this file. Free to change: all of it. */
+/* label.c - small letters on pictures: a font of 5 x 7 dots and an eighth row for what
+ * hangs below the line, drawn for this file. Free to change: all of it. */
 #include "apps/corrupt/internal.h"
 
 enum { DOTS_HIGH = 8, DOTS_WIDE = 5 };

@@ -1,6 +1,7 @@
-/* manifest.c - the file that says how a tree of corrupted images was made. A run goes on with a
- * tree only with the same settings: a data set of two kinds is none. Lines "key: value". Relied on
- * elsewhere: the name manifest.txt and the line "frost textures: ..." (corruptions.md 6). */
+/* manifest.c - the file that says how a tree of corrupted images was made. A run goes on
+ * with a tree only with the same settings: a data set of two kinds is none. Lines "key:
+ * value". Relied on elsewhere: the name manifest.txt and the line "frost textures: ..."
+ * (corruptions.md 6). */
 #include "apps/corrupt/internal.h"
 
 #include <errno.h>

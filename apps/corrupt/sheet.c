@@ -1,5 +1,5 @@
-/* sheet.c - the contact sheet: one image under every selected corruption, a row each, severities
- * across, the clean image first. Free to change: all of it. */
+/* sheet.c - the contact sheet: one image under every selected corruption, a row each,
+ * severities across, the clean image first. Free to change: all of it. */
 #include "apps/corrupt/internal.h"
 
 #include <omp.h>

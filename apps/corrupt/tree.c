@@ -1,7 +1,7 @@
-/* tree.c - a data set and all its corruptions as files, many images at once. Layout and file
- * format as the published ImageNet-C (corruptions.md 8).
- * Relied on elsewhere: a file under its final name is whole; what is whole is never written again; an
- * image is keyed by its relative name in the source, so that `vmoe eval --corrupt` sees these pixels. */
+/* tree.c - a data set and all its corruptions as files, many images at once. Layout and
+ * file format as the published ImageNet-C (corruptions.md 8). Relied on elsewhere: a file
+ * under its final name is whole; what is whole is never written again; an image is keyed by
+ * its relative name in the source, so that `vmoe eval --corrupt` sees these pixels. */
 #include "apps/corrupt/internal.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- names ----------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------- */
 
 static bool is_jpeg_name(const char *dot)
 {
@@ -66,14 +66,15 @@ static base_status names_check(const app_tree *tree, base_error *err)
     return status;
 }
 
-/* ---- files ------------------------------------------------------------------------------ */
+/* ---- files --------------------------------------------------------------------------- */
 
-/* The last bytes of a JPEG (end of image) and of a PNG (its chunk IEND with its checksum). */
+/* The last bytes of a JPEG (end of image) and of a PNG (its chunk IEND with its
+ * checksum). */
 static const unsigned char jpeg_end[] = {0xff, 0xd9};
 static const unsigned char png_end[] = {'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
 
-/* Whether the file is there and ends as it must: a machine that lost power may have kept the name of a
- * file and lost its contents. */
+/* Whether the file is there and ends as it must: a machine that lost power may have kept
+ * the name of a file and lost its contents. */
 static bool is_whole(const char *path, bool png)
 {
     const unsigned char *end = png ? png_end : jpeg_end;
@@ -92,8 +93,9 @@ static bool is_whole(const char *path, bool png)
     return whole;
 }
 
-/* PATH.part for writing; makes the folders above it when they are missing. The folder is this program's
- * alone (app_manifest_open): what lies there under that name was left by a kill, or is a link. */
+/* PATH.part for writing; makes the folders above it when they are missing. The folder is
+ * this program's alone (app_manifest_open): what lies there under that name was left by a
+ * kill, or is a link. */
 static int part_open(const char *part, base_error *err)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -120,8 +122,9 @@ static int part_open(const char *part, base_error *err)
     return fd;
 }
 
-/* A file that appears whole or not at all. Unlike base_writer without an fsync a file: a tree has millions
- * of them, so they are brought to the disk together at the end, and is_whole asks the rest. */
+/* A file that appears whole or not at all. Unlike base_writer without an fsync a file: a
+ * tree has millions of them, so they are brought to the disk together at the end, and
+ * is_whole asks the rest. */
 static base_status file_put(const char *path, const void *bytes, size_t size,
                             base_error *err)
 {
@@ -155,10 +158,10 @@ static base_status file_put(const char *path, const void *bytes, size_t size,
     return base_fail_errno(err, "cannot write '%s'", path);
 }
 
-/* ---- one image ------------------------------------------------------------------------ */
+/* ---- one image ----------------------------------------------------------------------- */
 
-/* What a thread needs; nothing is allocated for an image after the first ones, but by the PNG
- * encoder. */
+/* What a thread needs; nothing is allocated for an image after the first ones, but by the
+ * PNG encoder. */
 typedef struct tree_hand {
     data_decoder *decoder;
     data_scratch scratch;
@@ -275,7 +278,7 @@ static base_status sample_make(tree_hand *hand, const app_tree *tree,
     return status;
 }
 
-/* ---- all images ------------------------------------------------------------------------ */
+/* ---- all images ---------------------------------------------------------------------- */
 
 /* What the threads share, under the critical section tree_state. */
 typedef struct tree_state {

@@ -1,5 +1,6 @@
-/* bad_list.c - --bad-list FILE: the samples that are odd, damaged or unusable, one a line as they are met.
- * Relied on elsewhere: "KIND<tab>NAME<tab>REASON", names and reasons by base_quote. */
+/* bad_list.c - --bad-list FILE: the samples that are odd, damaged or unusable, one a line
+ * as they are met. Relied on elsewhere: "KIND<tab>NAME<tab>REASON", names and reasons by
+ * base_quote. */
 #include "apps/data/internal.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
-/* data.c - vmoe data: what a data set is taken for and what it holds, with pictures; and whether all of it
- * can be read. Relied on elsewhere: exit status 1 when a sample is bad (with --strict: or damaged). */
+/* data.c - vmoe data: what a data set is taken for and what it holds, with pictures; and
+ * whether all of it can be read. Relied on elsewhere: exit status 1 when a sample is bad
+ * (with --strict: or damaged). */
 #include "apps/data/internal.h"
 
 #include "apps/network_internal.h"

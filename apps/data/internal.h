@@ -1,15 +1,15 @@
-/* internal.h - between the files of `vmoe data`: what a data set is found to hold, and where it is
- * written. Also the list of samples that are not quite right, which train, eval and predict write, too.
- * Private to apps/ and its tests. */
+/* internal.h - between the files of `vmoe data`: what a data set is found to hold, and
+ * where it is written. Also the list of samples that are not quite right, which train, eval
+ * and predict write, too. Private to apps/ and its tests. */
 #ifndef APPS_SURVEY_INTERNAL_H
 #define APPS_SURVEY_INTERNAL_H
 
 #include "apps/app_internal.h"
 
-/* ---- lists of bad samples (bad_list.c) ----------------------------------------------------- */
+/* ---- lists of bad samples (bad_list.c) ----------------------------------------------- */
 
-/* --bad-list FILE: a line "bad<tab>NAME<tab>REASON" (damaged, odd) for each sample that is not quite
- * right, written at once, so that a run that is killed leaves what it met. */
+/* --bad-list FILE: a line "bad<tab>NAME<tab>REASON" (damaged, odd) for each sample that is
+ * not quite right, written at once, so that a run that is killed leaves what it met. */
 typedef struct app_bad_list {
     FILE *file; /* NULL: nobody wants one */
     const char *path;
@@ -34,7 +34,7 @@ void app_bad_source_named(void *bad_source, size_t sample, data_health health,
 /* "odd", "damaged", "bad"; "ok". */
 const char *app_health_name(data_health health);
 
-/* ---- a survey (data_survey.c) ---------------------------------------------------------------- */
+/* ---- a survey (data_survey.c) -------------------------------------------------------- */
 
 typedef struct data_args {
     app_common common;
@@ -96,20 +96,22 @@ typedef struct app_survey {
 
 enum { APP_FLAWS_MOST = 100000 };
 
-/* Reads headers of the samples that the options ask for, with --verify decodes them whole; the result
- * does not depend on the number of threads. After Ctrl-C what was done so far. */
+/* Reads headers of the samples that the options ask for, with --verify decodes them whole;
+ * the result does not depend on the number of threads. After Ctrl-C what was done so
+ * far. */
 base_status app_survey_make(app_survey *out, const data_args *args,
                             const data_source *source, app_bad_list *list, base_error *err);
 void app_survey_destroy(app_survey *survey);
 
-/* ---- where it goes (data_report.c, data_sheet.c) ----------------------------------------- */
+/* ---- where it goes (data_report.c, data_sheet.c) ------------------------------------- */
 
 void app_survey_print(const app_survey *survey, FILE *out);
 base_status app_survey_json(const app_survey *survey, base_error *err);
 /* Samples of the sheet: the first `tiles` of the seeded order, ascending (base_free). */
 base_status app_survey_choice(uint32_t **out, size_t *count, const app_survey *survey,
                               base_error *err);
-/* A sample's picture, grey where it is bad: fitted into tile x tile, the rest in the paper's colour. */
+/* A sample's picture, grey where it is bad: fitted into tile x tile, the rest in the
+ * paper's colour. */
 base_status app_survey_tile(data_image *out, const app_survey *survey, size_t sample,
                             data_decoder *decoder, unsigned char **buffer,
                             size_t *buffer_bytes, data_scratch *scratch, bool *bad,

@@ -8,7 +8,7 @@
 
 enum { CLASSES_SHOWN = 24, FLAWS_SHOWN = 20 };
 
-/* ---- texts ----------------------------------------------------------------------------------- */
+/* ---- texts --------------------------------------------------------------------------- */
 
 /* "folder: a folder with ... (recognised)" */
 static const char *layout_text(char *out, size_t out_bytes, const app_survey *s)
@@ -63,7 +63,7 @@ static const char *scope_text(char *out, size_t out_bytes, const app_survey *s)
     return out;
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------- */
 
 static void print_classes(const app_survey *s, FILE *out)
 {
@@ -176,7 +176,7 @@ void app_survey_print(const app_survey *s, FILE *out)
     fprintf(out, "time      %s\n", show_duration(time, sizeof time, s->seconds));
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 static json_t *spread_json(app_spread s)
 {
@@ -252,7 +252,7 @@ base_status app_survey_json(const app_survey *s, base_error *err)
     return app_json_write(common, json, err);
 }
 
-/* ---- the page -------------------------------------------------------------------------------- */
+/* ---- the page ------------------------------------------------------------------------ */
 
 static void page_cards(show_page *page, const app_survey *s)
 {

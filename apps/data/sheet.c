@@ -1,5 +1,5 @@
-/* sheet.c - the contact sheet of a data set: pictures drawn by the seed, with their labels, in order
- * of their numbers (class by class). Free to change: all of it. */
+/* sheet.c - the contact sheet of a data set: pictures drawn by the seed, with their labels,
+ * in order of their numbers (class by class). Free to change: all of it. */
 #include "apps/corrupt/internal.h"
 #include "apps/data/internal.h"
 

@@ -1,7 +1,7 @@
-/* survey.c - what a data set holds: classes from the index alone, sizes and kinds from the headers of
- * some or all files, and with --verify every picture decoded whole, by all threads. A block of samples is
- * looked at in parallel and added up in order, so that nothing depends on the number of threads.
- * Free to change: the sizes of blocks. */
+/* survey.c - what a data set holds: classes from the index alone, sizes and kinds from the
+ * headers of some or all files, and with --verify every picture decoded whole, by all
+ * threads. A block of samples is looked at in parallel and added up in order, so that
+ * nothing depends on the number of threads. Free to change: the sizes of blocks. */
 #include "apps/data/internal.h"
 
 #include <omp.h>
@@ -53,7 +53,7 @@ const char *app_picture_note(app_picture_kind kind)
     return notes[kind] ? notes[kind] : "";
 }
 
-/* ---- one sample ------------------------------------------------------------------------------ */
+/* ---- one sample ---------------------------------------------------------------------- */
 
 static bool ends_in(const char *text, const char *end)
 {
@@ -117,7 +117,7 @@ static bool look(finding *f, looker *l, const data_source *source, size_t sample
     return err.status != BASE_NO_MEMORY;
 }
 
-/* ---- adding up ------------------------------------------------------------------------------- */
+/* ---- adding up ----------------------------------------------------------------------- */
 
 /* Measures of every sample that was looked at; sorted in the end. */
 typedef struct measures {
@@ -211,7 +211,7 @@ static app_spread spread_of(uint64_t *values, size_t count)
     return (app_spread){values[0], values[count / 2], values[count - 1]};
 }
 
-/* ---- all samples ----------------------------------------------------------------------------- */
+/* ---- all samples --------------------------------------------------------------------- */
 
 static base_status lookers_make(looker *lookers, size_t count, base_error *err)
 {

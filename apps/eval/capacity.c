@@ -1,14 +1,15 @@
-/* capacity.c - the passes of a capacity sweep. One decode of the data, one run whose capacity is changed between
- * passes; routers without a capacity have a budget of their own, a run each. Relied on elsewhere: point 0
- * is the network without limits; the keys of the JSON (docs/json.md). */
+/* capacity.c - the passes of a capacity sweep. One decode of the data, one run whose
+ * capacity is changed between passes; routers without a capacity have a budget of their
+ * own, a run each. Relied on elsewhere: point 0 is the network without limits; the keys of
+ * the JSON (docs/json.md). */
 #include "apps/eval/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Routers that drop nothing, and their option that says how many experts a token gets on average: factor
- * times k of it is the same work. */
+/* Routers that drop nothing, and their option that says how many experts a token gets on
+ * average: factor times k of it is the same work. */
 static const struct {
     const char *router, *option;
 } budgets[] = {
@@ -133,7 +134,8 @@ void app_capacity_close(app_capacity *sweep)
     *sweep = (app_capacity){0};
 }
 
-/* Kept assignments of one image of the pass; counts its tokens by the number of their experts. */
+/* Kept assignments of one image of the pass; counts its tokens by the number of their
+ * experts. */
 static uint32_t image_count(app_capacity_point *point, const vit_routing *r, size_t image)
 {
     uint32_t all = 0;
@@ -210,10 +212,10 @@ base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
     return status == BASE_OK ? back : status;
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------- */
 
-/* Kept assignments of an image over all points' images: mean, and the values below which 0, 5, 25, 50, 75, 95
- * and 100 of a hundred lie. */
+/* Kept assignments of an image over all points' images: mean, and the values below which 0,
+ * 5, 25, 50, 75, 95 and 100 of a hundred lie. */
 typedef struct point_kept {
     double mean, flops; /* of an image: assignments, operations spent */
     uint32_t level[APP_CAPACITY_LEVELS];

@@ -1,5 +1,6 @@
-/* document.c - the results of an evaluation as one document (docs/json.md): all that its table and page show. Relied on
- * elsewhere: the keys; fractions are 0..1. Metrics under corruption as Hendrycks and Dietterich 2019, section 4.3. */
+/* document.c - the results of an evaluation as one document (docs/json.md): all that its
+ * table and page show. Relied on elsewhere: the keys; fractions are 0..1. Metrics under
+ * corruption as Hendrycks and Dietterich 2019, section 4.3. */
 #include "apps/eval/internal.h"
 
 #include <math.h>
@@ -34,7 +35,8 @@ static json_t *interval_json(uint64_t right, uint64_t samples)
     return json_pack("[f, f]", low, high);
 }
 
-/* A class under `key` as programs name it, under "key_title" (of a list of classes: "title") as people do. */
+/* A class under `key` as programs name it, under "key_title" (of a list of classes:
+ * "title") as people do. */
 static void class_put(json_t *json, const char *key, const app_network *network,
                       const data_source *source, size_t c)
 {
@@ -70,7 +72,7 @@ static json_t *answers_json(const size_t *top, const double *probability, size_t
     return json;
 }
 
-/* ---- classes and examples ------------------------------------------------------------------------------ */
+/* ---- classes and examples ------------------------------------------------------------ */
 
 static json_t *bins_json(const measure_score *s)
 {
@@ -111,7 +113,8 @@ static json_t *classes_json(const app_evaluation *e)
     return classes;
 }
 
-/* label, answer, count of every pair that occurs, one after the other; null without a table. */
+/* label, answer, count of every pair that occurs, one after the other; null without a
+ * table. */
 static json_t *cells_json(const measure_score *s)
 {
     if (!s->confusion)
@@ -186,7 +189,7 @@ static json_t *examples_json(const app_evaluation *e, const app_example *list, s
     return examples;
 }
 
-/* ---- experts ------------------------------------------------------------------------------------------- */
+/* ---- experts ------------------------------------------------------------------------- */
 
 /* Kept assignments [classes][experts]. */
 static json_t *table_json(const measure_usage *usage)
@@ -268,8 +271,8 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
     return layers;
 }
 
-/* The mean over the layers of every figure that they have, by key; lists and the layer's number are left out,
- * a figure that one of them lacks is null. */
+/* The mean over the layers of every figure that they have, by key; lists and the layer's
+ * number are left out, a figure that one of them lacks is null. */
 static json_t *mean_json(const json_t *layers, const char *inside)
 {
     const double n = (double)json_array_size(layers);
@@ -300,7 +303,7 @@ static json_t *mean_json(const json_t *layers, const char *inside)
     return mean;
 }
 
-/* ---- classes that the data has not ----------------------------------------------------------------------- */
+/* ---- classes that the data has not --------------------------------------------------- */
 
 /* null when all classes of the network are there. */
 static json_t *subset_json(const app_evaluation *e)
@@ -330,7 +333,7 @@ static json_t *ood_json(const app_evaluation *e)
         "chance", (double)t->outside_count / (double)(t->outside_count + t->inside_count));
 }
 
-/* ---- under corruption ------------------------------------------------------------------------------------ */
+/* ---- under corruption ---------------------------------------------------------------- */
 
 uint64_t app_robust_images(const app_robust *r)
 {
@@ -629,7 +632,7 @@ static json_t *robust_json(const app_robust *r, const measure_score *clean)
     return json;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------- */
 
 double app_eval_rate(const app_evaluation *e)
 {

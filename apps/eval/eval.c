@@ -76,8 +76,8 @@ void app_eval_close(app_evaluation *e)
     app_network_close(&e->network);
 }
 
-/* --capacity: one number is how the network is evaluated, several are a sweep, which sets the evaluation
- * itself free of limits. */
+/* --capacity: one number is how the network is evaluated, several are a sweep, which sets
+ * the evaluation itself free of limits. */
 static base_status capacity_take(app_capacity *sweep, app_eval_args *args, base_error *err)
 {
     char name[256];
@@ -170,8 +170,8 @@ static base_status example_fill(app_example *out, const app_evaluation *e,
     return app_network_picture(&out->picture, &e->network, image, err);
 }
 
-/* Keeps what page and document show: the mistakes made with the most confidence, and the first
- * right answer of each twelfth of the set. */
+/* Keeps what page and document show: the mistakes made with the most confidence, and the
+ * first right answer of each twelfth of the set. */
 static base_status examples_keep(app_evaluation *e, const measure_verdict *verdict,
                                  const float *image, const float *logits, size_t sample,
                                  int32_t label, base_error *err)
@@ -252,8 +252,8 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
     return status;
 }
 
-/* The clean images of the batch through the network, then what is made of them. *done: images, all
- * passes counted. */
+/* The clean images of the batch through the network, then what is made of them. *done:
+ * images, all passes counted. */
 static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
                              data_batch *batch, bool examples, app_progress *progress,
                              uint64_t *done, base_error *err)

@@ -1,5 +1,5 @@
-/* internal.h - what an evaluation knows when it is over: scores, classes that the data has not, capacities, corruptions;
- * and the document that is made of it. */
+/* internal.h - what an evaluation knows when it is over: scores, classes that the data has
+ * not, capacities, corruptions; and the document that is made of it. */
 #ifndef APPS_EVAL_INTERNAL_H
 #define APPS_EVAL_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #include "apps/network_internal.h"
 #include "measure/measure.h"
 
-/* ---- classes that the data has not (subset.c) ------------------------------------------------------------
+/* ---- classes that the data has not (subset.c) -------------------------------------------
  * What is asked of a network on data that has only some of its classes:
  * accuracy among the classes present (ImageNet-A, -R: Hendrycks et al. 2021), and how well
  * the largest probability tells images of none of the classes from the data (ImageNet-O).
@@ -49,7 +49,7 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
 /* Whether the two accuracies differ at all. */
 bool app_subset_is_part(const app_subset *subset);
 
-/* ---- capacities (capacity.c) -----------------------------------------------------------------------------
+/* ---- capacities (capacity.c) ------------------------------------------------------------
  * Accuracy against compute: one network under several capacities of its experts, as
  * Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 4, has it.
  *
@@ -58,8 +58,9 @@ bool app_subset_is_part(const app_subset *subset);
  *     app_capacity_open(&sweep, &network, images, &common, &err);
  *     app_capacity_batch(&sweep, run, logits, &batch, source, &err);   after each dropless pass
  *     app_capacity_close(&sweep);
- * What an image is answered depends on the images beside it once experts are full: the loader hands out
- * the data in the seeded order and the batch is the group, unless the network routes smaller ones. */
+ * What an image is answered depends on the images beside it once experts are full: the
+ * loader hands out the data in the seeded order and the batch is the group, unless the
+ * network routes smaller ones. */
 
 enum {
     APP_CAPACITY_MOST = 32,
@@ -93,23 +94,25 @@ typedef struct app_capacity {
     size_t points;
 } app_capacity;
 
-/* "4,2,0.5" into factors; BASE_USAGE for what is no list of numbers above 0 up to 1000. bpr: each of them also
- * in the order of the largest gate. */
+/* "4,2,0.5" into factors; BASE_USAGE for what is no list of numbers above 0 up to 1000.
+ * bpr: each of them also in the order of the largest gate. */
 base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
                                base_error *err);
-/* Memory for so many images. BASE_USAGE for a dense network, or --bpr where nothing is dropped. */
+/* Memory for so many images. BASE_USAGE for a dense network, or --bpr where nothing is
+ * dropped. */
 base_status app_capacity_open(app_capacity *sweep, const app_network *network,
                               size_t images, const app_common *common, base_error *err);
 void app_capacity_close(app_capacity *sweep); /* zeroed is fine */
-/* run has just made the pass without limits with these logits [B, K]; logits are used up, run is as it was
- * when this returns. Stops between two passes when asked to. *done counts images of all passes. */
+/* run has just made the pass without limits with these logits [B, K]; logits are used up,
+ * run is as it was when this returns. Stops between two passes when asked to. *done counts
+ * images of all passes. */
 base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
                                const data_batch *batch, const data_source *source,
                                app_progress *progress, uint64_t *done, base_error *err);
 /* `capacity` of docs/json.md. */
 json_t *app_capacity_json(const app_capacity *sweep);
 
-/* ---- corruptions (robust.c, robust_tree.c) ---------------------------------------------------------------
+/* ---- corruptions (robust.c, robust_tree.c) ----------------------------------------------
  * Accuracy under corruption as a part of an evaluation: on the fly beside the pass over
  * the clean images (robust.c), or from the files of an ImageNet-C tree (robust_tree.c).
  *
@@ -164,8 +167,9 @@ typedef struct app_robust {
     bool interrupted;
 } app_robust;
 
-/* What to measure; everything else stays borrowed. With args->tree the parts that the tree has, all or the
- * named ones. *out NULL: nothing was asked for; BASE_USAGE for options that mean nothing then. */
+/* What to measure; everything else stays borrowed. With args->tree the parts that the tree
+ * has, all or the named ones. *out NULL: nothing was asked for; BASE_USAGE for options that
+ * mean nothing then. */
 base_status app_robust_open(app_robust **out, const app_robust_args *args,
                             const app_network *network, const data_source *source,
                             const app_common *common, bool specimens, base_error *err);
@@ -174,15 +178,17 @@ void app_robust_close(app_robust *robust);
 uint64_t app_robust_images(const app_robust *robust);
 /* Passes of a network for each clean image, the clean one included. */
 size_t app_robust_passes(const app_robust *robust);
-/* The clean images of a batch of bytes [count, S, S, 3] as the network's input, borrowed. */
+/* The clean images of a batch of bytes [count, S, S, 3] as the network's input,
+ * borrowed. */
 const float *app_robust_feed(app_robust *robust, const data_batch *batch);
-/* After the pass over the clean images with their logits: all corruptions of the batch. *done: images so
- * far, all passes counted. Stops between two passes when asked to. */
+/* After the pass over the clean images with their logits: all corruptions of the batch.
+ * *done: images so far, all passes counted. Stops between two passes when asked to. */
 base_status app_robust_batch(app_robust *robust, vit_run *run, const float *logits,
                              const data_batch *batch, app_progress *progress,
                              uint64_t *done, base_error *err);
-/* Adds the answers of a batch that was just computed to a cell. label_of: where labels come from. bad may
- * be NULL. clean: whether answers and routing on the clean images are known. */
+/* Adds the answers of a batch that was just computed to a cell. label_of: where labels come
+ * from. bad may be NULL. clean: whether answers and routing on the clean images are
+ * known. */
 base_status app_robust_add(app_robust *robust, measure_cell *cell, const vit_run *run,
                            const float *logits, const data_batch *batch,
                            const data_source *source, bool clean, base_error *err);
@@ -190,7 +196,7 @@ base_status app_robust_add(app_robust *robust, measure_cell *cell, const vit_run
 base_status app_robust_tree(app_robust *robust, vit_run *run, const app_common *common,
                             bool skip_bad, base_error *err);
 
-/* ---- an evaluation (eval.c, document.c) -------------------------------------------------------------------- */
+/* ---- an evaluation (eval.c, document.c) ---------------------------------------------- */
 
 enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
 
@@ -243,11 +249,13 @@ typedef struct app_evaluation {
     app_subset subset;  /* among the classes present; ImageNet-O */
 } app_evaluation;
 
-/* Network, data and counters; e must be zeroed. model: a checkpoint or a run's folder. args->capacity goes into
- * args->view. On failure app_eval_close still has to be called (eval.c). */
+/* Network, data and counters; e must be zeroed. model: a checkpoint or a run's folder.
+ * args->capacity goes into args->view. On failure app_eval_close still has to be called
+ * (eval.c). */
 base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *args,
                           base_error *err);
-/* The pass over the data. Stops early, with what there is, when the user asks to: e->interrupted. */
+/* The pass over the data. Stops early, with what there is, when the user asks to:
+ * e->interrupted. */
 base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err);
 void app_eval_close(app_evaluation *e);
 /* Images through the network, corrupted ones included, a second. */

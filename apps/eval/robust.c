@@ -1,6 +1,7 @@
-/* robust.c - accuracy under corruption, on the fly: each image is decoded once, and every corruption of a
- * batch is made in parallel, goes through the network and is forgotten, so that memory does not grow with
- * the number of corruptions. Relied on elsewhere: the pixels are those that `vmoe corrupt` writes. */
+/* robust.c - accuracy under corruption, on the fly: each image is decoded once, and every
+ * corruption of a batch is made in parallel, goes through the network and is forgotten, so
+ * that memory does not grow with the number of corruptions. Relied on elsewhere: the pixels
+ * are those that `vmoe corrupt` writes. */
 #include "apps/eval/internal.h"
 
 #include <assert.h>
@@ -9,7 +10,7 @@
 
 enum { SPECIMEN_SIDE = 160, USUAL_SEVERITY = 3 };
 
-/* ---- making ------------------------------------------------------------------------------ */
+/* ---- making -------------------------------------------------------------------------- */
 
 /* The parts of the tree that are asked for; all that are known when no names are given. */
 static base_status tree_select(app_selection *out, const app_robust_args *args,
@@ -177,7 +178,7 @@ size_t app_robust_passes(const app_robust *r)
     return 1 + (r->args->tree ? 0 : r->selection.count);
 }
 
-/* ---- pictures ------------------------------------------------------------------------------ */
+/* ---- pictures ------------------------------------------------------------------------ */
 
 /* Image i of the batch into inputs, corrupted by pair (NULL: as it is). */
 static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
@@ -240,12 +241,13 @@ const float *app_robust_feed(app_robust *r, const data_batch *batch)
     for (size_t i = 0; i < batch->count; i++)
         r->key[i] = corrupt_name_key(
             data_source_relative_name(r->source, batch->samples[i], name, sizeof name));
-    /* Fails only for want of memory for one picture a thread, which the check at the start had. */
+    /* Fails only for want of memory for one picture a thread, which the check at the start
+     * had. */
     const base_status status = inputs_make(r, batch, NULL, &err);
     return status == BASE_OK ? r->inputs : NULL;
 }
 
-/* ---- counting ------------------------------------------------------------------------------ */
+/* ---- counting ------------------------------------------------------------------------ */
 
 base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run,
                            const float *logits, const data_batch *batch,
@@ -282,7 +284,7 @@ base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run
     return BASE_OK;
 }
 
-/* ---- specimens ----------------------------------------------------------------------------- */
+/* ---- specimens ----------------------------------------------------------------------- */
 
 /* Keeps image i as it was seen in the last pass. */
 static base_status specimen_keep(app_robust *r, const corrupt_pair *pair,
@@ -332,7 +334,7 @@ static base_status specimen_choose(app_robust *r, const float *logits,
     return specimen_keep(r, NULL, logits, chosen, err);
 }
 
-/* ---- a batch ------------------------------------------------------------------------------- */
+/* ---- a batch ------------------------------------------------------------------------- */
 
 base_status app_robust_batch(app_robust *r, vit_run *run, const float *logits,
                              const data_batch *batch, app_progress *progress,

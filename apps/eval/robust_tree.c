@@ -1,9 +1,11 @@
-/* robust_tree.c - accuracy on the files of an ImageNet-C tree: the published ones, or those of
- * `vmoe corrupt`. The pictures are of the network's size already and are taken as they are; others are
- * resized to it (corruptions.md 8). Relied on elsewhere: a missing part is named, never left out. */
+/* robust_tree.c - accuracy on the files of an ImageNet-C tree: the published ones, or those
+ * of `vmoe corrupt`. The pictures are of the network's size already and are taken as they
+ * are; others are resized to it (corruptions.md 8). Relied on elsewhere: a missing part is
+ * named, never left out. */
 #include "apps/eval/internal.h"
 
-/* The resize that a part's pictures need: none when the first one has the network's size. */
+/* The resize that a part's pictures need: none when the first one has the network's
+ * size. */
 static base_status resize_of(size_t *out, const data_source *source, size_t size,
                              base_error *err)
 {

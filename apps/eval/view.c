@@ -1,7 +1,7 @@
 /* view.c - vmoe eval as tables and figures. Free to change: all that a reader sees. */
 #include "apps/eval/internal.h"
 
-/* ---- headline -------------------------------------------------------------------------- */
+/* ---- headline ------------------------------------------------------------------------ */
 
 static const show_column about[] = {
     {"model", "model", .note = "{network.name}, {network.parameters:n} parameters"},
@@ -32,7 +32,7 @@ static const show_column detection[] = {
      .note = "of {data}, told from {against:n} of {classes:n} classes"},
     {0}};
 
-/* ---- accuracy against compute ------------------------------------------------------------- */
+/* ---- accuracy against compute -------------------------------------------------------- */
 
 static const show_column points[] = {
     {"capacity", "capacity", SHOW_NUMBER},
@@ -73,7 +73,7 @@ static const show_block capacity[] = {
      .columns = points},
     {0}};
 
-/* ---- under corruption --------------------------------------------------------------------- */
+/* ---- under corruption ---------------------------------------------------------------- */
 
 static const show_column robust_cards[] = {
     {"mCE", "mce", SHOW_PERCENT, .digits = 1, .bare = true, .note = "AlexNet: 100"},
@@ -150,7 +150,7 @@ static const show_block robust[] = {
      .path = "corruptions[]", .columns = moved},
     {0}};
 
-/* ---- classes --------------------------------------------------------------------------- */
+/* ---- classes ------------------------------------------------------------------------- */
 
 static const show_column reliability[] = {
     {"right", "accuracy", SHOW_PERCENT, .low_high = "accuracy_interval"},
@@ -178,7 +178,7 @@ static const show_column confused[] = {{"most often confused", "label_title"},
 static const show_column examples[] = {
     {"", "answer_title", .verdict = "right"}, {"label", "label_title"}, {"", "name"}, {0}};
 
-/* ---- experts --------------------------------------------------------------------------- */
+/* ---- experts ------------------------------------------------------------------------- */
 
 static const show_column experts[] = {{"experts", "name", .note = "{spread}"},
                                       {"load CV", "load_cv", SHOW_NUMBER, .digits = 3},
@@ -192,7 +192,7 @@ static const show_column loads[] = {{"expert", "#"}, {"load", ".", SHOW_PERCENT}
 static const show_column usage[] = {
     {"class", "^classes[#].title"}, {"expert", ".", SHOW_PERCENT}, {0}};
 
-/* ---- blocks ---------------------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------------------- */
 
 const show_block app_eval_blocks[] = {
     {SHOW_CARDS, SHOW_TERMINAL, .columns = about},

@@ -1,6 +1,7 @@
-/* collect.c - the pass of vmoe inspect --experts: counts of classes by experts, the router's inputs of
- * some tokens, pictures. Relied on elsewhere: which tokens are chosen and which images are held out depends
- * on the seed and the samples alone; all layers show the same tokens. */
+/* collect.c - the pass of vmoe inspect --experts: counts of classes by experts, the
+ * router's inputs of some tokens, pictures. Relied on elsewhere: which tokens are chosen
+ * and which images are held out depends on the seed and the samples alone; all layers show
+ * the same tokens. */
 #include "apps/experts/internal.h"
 
 #include <string.h>
@@ -181,7 +182,7 @@ void app_study_close(app_study *s)
     *s = (app_study){0};
 }
 
-/* ---- one image -------------------------------------------------------------------------------- */
+/* ---- one image ----------------------------------------------------------------------- */
 
 /* Kept assignments of tokens first .. end - 1 by expert are added to counts [experts]. */
 static void tokens_count(uint32_t *counts, const vit_routing *r, size_t first, size_t end)
@@ -265,7 +266,7 @@ static void inputs_take(const app_study *s, app_study_layer *layer, const vit_ro
     }
 }
 
-/* ---- the pass ------------------------------------------------------------------------------------ */
+/* ---- the pass ------------------------------------------------------------------------ */
 
 typedef struct pass {
     vit_run *run, *other;

@@ -1,5 +1,5 @@
-/* csv.c - a study of experts as files for other programs: everything, where the page shows a part. Relied
- * on elsewhere: names of files and columns (docs/experts.md). */
+/* csv.c - a study of experts as files for other programs: everything, where the page shows
+ * a part. Relied on elsewhere: names of files and columns (docs/experts.md). */
 #include "apps/experts/internal.h"
 
 #include <math.h>

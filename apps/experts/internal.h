@@ -1,14 +1,14 @@
-/* internal.h - vmoe inspect --experts: what the experts of a network have specialised in, on a fixed set
- * of labelled images (routing.md 11 and 12). One pass collects (experts_collect.c), then tables, probes and
- * embeddings are made of it (experts_measure.c), then it is told (experts_report.c, _csv.c, _page.c).
+/* internal.h - vmoe inspect --experts: what the experts of a network have specialised in,
+ * on a fixed set of labelled images (routing.md 11 and 12). One pass collects
+ * (experts_collect.c), then tables, probes and embeddings are made of it
+ * (experts_measure.c), then it is told (experts_report.c, _csv.c, _page.c).
  *
  *     app_study study = {0};
  *     if (app_study_open(&study, model, &args, &common, &err) == BASE_OK &&
  *         app_study_run(&study, &common, &err) == BASE_OK &&
  *         app_study_measure(&study, &common, &err) == BASE_OK)
  *         app_study_print(&study);
- *     app_study_close(&study);
- */
+ *     app_study_close(&study); */
 #ifndef APPS_EXPERTS_INTERNAL_H
 #define APPS_EXPERTS_INTERNAL_H
 
@@ -16,8 +16,8 @@
 #include "show/page_internal.h"
 #include "apps/network_internal.h"
 
-/* What a table counts: kept assignments of the class token; of all patches; one for each image, of the expert
- * that took most of its patches (the lowest of equals). */
+/* What a table counts: kept assignments of the class token; of all patches; one for each
+ * image, of the expert that took most of its patches (the lowest of equals). */
 typedef enum app_study_kind {
     APP_STUDY_CLASS_TOKEN,
     APP_STUDY_PATCHES,
@@ -120,8 +120,8 @@ void app_study_close(app_study *study); /* zeroed is fine */
 base_status app_study_run(app_study *study, const app_common *common, base_error *err);
 base_status app_study_measure(app_study *study, const app_common *common, base_error *err);
 
-/* Offers the pictures of an image to the layer's collections (experts_pictures.c). picture: scratch; *made:
- * whether it holds this image already. */
+/* Offers the pictures of an image to the layer's collections (experts_pictures.c). picture:
+ * scratch; *made: whether it holds this image already. */
 base_status app_study_pictures(app_study *study, app_study_layer *layer,
                                const vit_routing *routing, size_t image, uint32_t sample,
                                const float *pixels, data_image *picture, bool *made,

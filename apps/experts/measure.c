@@ -1,5 +1,5 @@
-/* measure.c - what was collected as numbers: mutual information and its kin, lifts, linear probes,
- * embeddings (routing.md 11 and 12). */
+/* measure.c - what was collected as numbers: mutual information and its kin, lifts, linear
+ * probes, embeddings (routing.md 11 and 12). */
 #include "apps/experts/internal.h"
 
 #include <math.h>
@@ -25,7 +25,8 @@ static base_status tables_measure(app_study *s, app_study_layer *layer, uint64_t
     return BASE_OK;
 }
 
-/* Below this share of the mean load an expert is dead (routing.md 12) and its lifts mean nothing. */
+/* Below this share of the mean load an expert is dead (routing.md 12) and its lifts mean
+ * nothing. */
 static const double dead_share = 0.01;
 
 /* Each expert's classes by lift, the largest first, equal ones by class number. */

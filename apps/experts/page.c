@@ -1,6 +1,7 @@
-/* page.c - the page of a study of experts (docs/experts.md tells how to read it). Free to change: all of it.
- * What is drawn is limited so that a page of a thousand classes by 64 experts can still be read; it says so
- * where it leaves out, and the CSV files have everything. */
+/* page.c - the page of a study of experts (docs/experts.md tells how to read it). Free to
+ * change: all of it. What is drawn is limited so that a page of a thousand classes by 64
+ * experts can still be read; it says so where it leaves out, and the CSV files have
+ * everything. */
 #include "apps/experts/internal.h"
 #include "show/plot_internal.h"
 
@@ -158,7 +159,7 @@ static void probes(const app_study *s, show_page *page)
     }
 }
 
-/* ---- one layer ------------------------------------------------------------------------------------ */
+/* ---- one layer ----------------------------------------------------------------------- */
 
 /* A class and the expert that it favours most. */
 typedef struct favour {

@@ -1,11 +1,12 @@
-/* pictures.c - pictures of what an expert takes: the patches with the largest gates, one of an image, with
- * what surrounds them; and the images most of whose patches it takes, the other patches darkened. Free to
- * change: all that a reader sees. */
+/* pictures.c - pictures of what an expert takes: the patches with the largest gates, one of
+ * an image, with what surrounds them; and the images most of whose patches it takes, the
+ * other patches darkened. Free to change: all that a reader sees. */
 #include "apps/experts/internal.h"
 
 #include <string.h>
 
-/* The place in list [count], best first, that rank deserves; count: none. Equal ones stay. */
+/* The place in list [count], best first, that rank deserves; count: none. Equal ones
+ * stay. */
 static size_t place_of(const app_study_shot *list, size_t count, float rank)
 {
     size_t at = count;
@@ -29,7 +30,8 @@ static base_status make_room(app_study_shot *list, size_t count, size_t at, size
                            : base_fail(err, BASE_NO_MEMORY, "no memory for a picture");
 }
 
-/* Where a stretch of three patches begins that holds this one in its middle, if the border allows. */
+/* Where a stretch of three patches begins that holds this one in its middle, if the border
+ * allows. */
 static size_t context_of(size_t at, size_t rows)
 {
     const size_t most = rows > 3 ? rows - 3 : 0;
@@ -54,7 +56,8 @@ static void patch_cut(app_study_shot *out, const app_study *s, const data_image 
                picture->pixels + ((y + r) * picture->width + x) * n, s->shot_side * n);
 }
 
-/* The whole picture made smaller by whole numbers; patches outside taken [patches] at a third of their light. */
+/* The whole picture made smaller by whole numbers; patches outside taken [patches] at a
+ * third of their light. */
 static void example_cut(app_study_shot *out, const app_study *s, const data_image *picture,
                         const bool *taken)
 {

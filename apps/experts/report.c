@@ -1,5 +1,5 @@
-/* report.c - a study of experts as a table and as JSON (docs/json.md). Free to change: the table. Relied on
- * elsewhere: the keys of the JSON. */
+/* report.c - a study of experts as a table and as JSON (docs/json.md). Free to change: the
+ * table. Relied on elsewhere: the keys of the JSON. */
 #include "apps/experts/internal.h"
 
 #include <math.h>
@@ -143,7 +143,7 @@ void app_study_print(const app_study *s)
     lifts_print(s);
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------- */
 
 static json_t *table_json(const app_study_table *t)
 {

@@ -1,6 +1,7 @@
 /* inspect.c - vmoe inspect: what a checkpoint is: network, layers, parameters, cost,
- * router, classes; with --experts what its experts do (experts.c). Free to change: the table. Relied on elsewhere: the keys of the JSON
- * (docs/json.md), where "config" is the checkpoint's own. */
+ * router, classes; with --experts what its experts do (experts.c). Free to change: the
+ * table. Relied on elsewhere: the keys of the JSON (docs/json.md), where "config" is the
+ * checkpoint's own. */
 #include <string.h>
 
 #include "apps/experts/internal.h"

@@ -1,11 +1,12 @@
-/* document.c - the comparison as one document (docs/json.md): a row for each network, data, images and attack, whatever
- * the order in which files were named. Relied on elsewhere: keys; whatever is not in a file is null. */
+/* document.c - the comparison as one document (docs/json.md): a row for each network, data,
+ * images and attack, whatever the order in which files were named. Relied on elsewhere:
+ * keys; whatever is not in a file is null. */
 #include <math.h>
 #include <string.h>
 
 #include "apps/report/internal.h"
 
-/* ---- rows ---------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------- */
 
 /* A value that a row takes over from a document. */
 typedef struct copy {
@@ -60,7 +61,7 @@ static json_t *evaluations_json(const app_report_set *set)
     return rows;
 }
 
-/* ---- corruptions ------------------------------------------------------------------------------------------ */
+/* ---- corruptions --------------------------------------------------------------------- */
 
 static json_t *corruptions_of(const app_report_result *r)
 {
@@ -134,7 +135,7 @@ static json_t *corrupted_json(const app_report_set *set, const json_t *names)
     return rows;
 }
 
-/* ---- attacks: what is comparable stands together ------------------------------------------------------------- */
+/* ---- attacks: what is comparable stands together ------------------------------------- */
 
 /* Attacks are comparable in one norm on the same images of the same data. */
 static bool comparable(const app_report_result *a, const app_report_result *b)
@@ -236,7 +237,7 @@ static json_t *points_json(const app_report_set *set, const size_t *in, size_t c
     return points;
 }
 
-/* ---- the exact test --------------------------------------------------------------------------------------- */
+/* ---- the exact test ------------------------------------------------------------------ */
 
 /* Adds the test of two attacks at one budget, where both files have the same samples. */
 static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
@@ -322,7 +323,8 @@ static bool is_better(const json_t *tests, const json_t *a, const json_t *b)
     return false;
 }
 
-/* A point is best where it stands, by the test, above every other one of its budget, all attacked alike. */
+/* A point is best where it stands, by the test, above every other one of its budget, all
+ * attacked alike. */
 static void best_mark(json_t *points, const json_t *tests)
 {
     json_t *a, *b;
@@ -349,7 +351,7 @@ static void best_mark(json_t *points, const json_t *tests)
     json_array_foreach(points, i, a) json_object_del(a, "result"); /* ours alone */
 }
 
-/* ---- routing ------------------------------------------------------------------------------------------------- */
+/* ---- routing ------------------------------------------------------------------------- */
 
 /* Means over the layers at each attack's own budget; null where the network has none. */
 static json_t *routing_json(const app_report_set *set, const size_t *in, size_t count)
@@ -422,7 +424,7 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
     return status;
 }
 
-/* ---- networks, facts ------------------------------------------------------------------------------------------ */
+/* ---- networks, facts ----------------------------------------------------------------- */
 
 /* A network and what is known of it from any of its files. */
 static json_t *networks_json(const app_report_set *set)

@@ -1,4 +1,5 @@
-/* internal.h - several networks side by side, from the documents of their evaluations and attacks. */
+/* internal.h - several networks side by side, from the documents of their evaluations and
+ * attacks. */
 #ifndef APPS_REPORT_INTERNAL_H
 #define APPS_REPORT_INTERNAL_H
 
@@ -28,15 +29,16 @@ typedef struct app_report_set {
     size_t count, room;
 } app_report_set;
 
-/* Adds what a word names: a JSON file, or a folder: every *.json in it and in its folders. Files that are no results of
- * ours are left out in a folder and refused by name; a document that is there already is left out (read.c). */
+/* Adds what a word names: a JSON file, or a folder: every *.json in it and in its folders.
+ * Files that are no results of ours are left out in a folder and refused by name; a
+ * document that is there already is left out (read.c). */
 base_status app_report_add(app_report_set *set, const char *word, base_error *err);
 /* Names and sorts what was added, so that the order of the words does not matter. */
 void app_report_sort(app_report_set *set);
 void app_report_close(app_report_set *set);
 
-/* Samples of one attack that lie in the file: id, and whether it was robust at a budget; base_free. *count 0: the file
- * has no such column. */
+/* Samples of one attack that lie in the file: id, and whether it was robust at a budget;
+ * base_free. *count 0: the file has no such column. */
 typedef struct app_report_sample {
     uint32_t id;
     bool right, robust;

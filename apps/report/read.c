@@ -1,5 +1,5 @@
-/* read.c - reads the results of evaluations and attacks (docs/json.md, docs/attacks.md). Whatever is not in a file is
- * simply not shown: files of older versions are fine. */
+/* read.c - reads the results of evaluations and attacks (docs/json.md, docs/attacks.md).
+ * Whatever is not in a file is simply not shown: files of older versions are fine. */
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 enum { JSON_MAX_BYTES = 256 << 20, CSV_MAX_BYTES = 1 << 30, RESULTS_MAX = 1024 };
 
-/* ---- files ----------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
 /* "runs/quickstart" of "runs/quickstart/best/model.safetensors", else the file's path. */
 static void name_of(char out[APP_REPORT_NAME], const char *path)
@@ -58,7 +58,8 @@ static base_status room_make(app_report_set *set, base_error *err)
     return BASE_OK;
 }
 
-/* Adds a document of ours; one that is there already is left out. json becomes the set's. */
+/* Adds a document of ours; one that is there already is left out. json becomes the
+ * set's. */
 static base_status result_add(app_report_set *set, app_report_kind kind, json_t *json,
                               const char *model, const char *path, base_error *err)
 {

@@ -1,5 +1,5 @@
-/* view.c - vmoe report as tables and figures: what each network is worth, on which data, and what can be told apart.
- * Free to change: all that a reader sees. */
+/* view.c - vmoe report as tables and figures: what each network is worth, on which data,
+ * and what can be told apart. Free to change: all that a reader sees. */
 #include "apps/report/internal.h"
 
 static const show_column evaluations[] = {

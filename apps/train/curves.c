@@ -1,6 +1,6 @@
-/* curves.c - curves.svg: loss, accuracy and balance of the experts over the steps of a run, drawn from
- * metrics.jsonl after every evaluation. One file, no scripts, no fonts of its own.
- * Free to change: all of it; nothing reads it but people. */
+/* curves.c - curves.svg: loss, accuracy and balance of the experts over the steps of a run,
+ * drawn from metrics.jsonl after every evaluation. One file, no scripts, no fonts of its
+ * own. Free to change: all of it; nothing reads it but people. */
 #include <math.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ typedef struct curves {
     size_t moe_count;
 } curves;
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------- */
 
 static bool curve_add(curve *c, double x, double y)
 {
@@ -127,7 +127,7 @@ static void curves_destroy(curves *all)
     }
 }
 
-/* ---- drawing --------------------------------------------------------------------------------- */
+/* ---- drawing ------------------------------------------------------------------------- */
 
 typedef struct panel {
     FILE *out;
@@ -161,8 +161,8 @@ static double nice_step(double range, int count)
     return ten * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
 }
 
-/* Low and high end of the axis around the curves. The first fiftieth of a long curve does not count: the
- * loss of the first steps would flatten all that follows. */
+/* Low and high end of the axis around the curves. The first fiftieth of a long curve does
+ * not count: the loss of the first steps would flatten all that follows. */
 static void set_range(panel *p, const curve *const *list, size_t count, bool from_zero)
 {
     double low = INFINITY, high = -INFINITY;

@@ -1,5 +1,6 @@
-/* internal.h - what the files of `vmoe train` share, and other commands that train: who listens to a trainer, the
- * table before the first step, the curves. Private to apps/ and its tests. */
+/* internal.h - what the files of `vmoe train` share, and other commands that train: who
+ * listens to a trainer, the table before the first step, the curves. Private to apps/ and
+ * its tests. */
 #ifndef APPS_TRAIN_INTERNAL_H
 #define APPS_TRAIN_INTERNAL_H
 
@@ -13,8 +14,8 @@ void app_train_keys_print(void);
 /* Every key of settings with value, range and help to stdout. */
 void app_keys_print(const base_field *keys, const void *settings);
 
-/* Who listens to a trainer: its lines and its progress to stderr, evaluations to where results go, bad samples into
- * a list, curves into a file (watch.c). */
+/* Who listens to a trainer: its lines and its progress to stderr, evaluations to where
+ * results go, bad samples into a list, curves into a file (watch.c). */
 typedef struct app_watch {
     const app_common *common;
     app_bad_list *bad_list; /* open or zeroed; NULL: none */

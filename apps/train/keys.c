@@ -1,4 +1,5 @@
-/* keys.c - vmoe train --keys: every key of a recipe with its range and default. Free to change: all of it. */
+/* keys.c - vmoe train --keys: every key of a recipe with its range and default. Free to
+ * change: all of it. */
 #include "apps/train/internal.h"
 
 static void print_keys(const char *indent, const char *section, const base_field *keys,

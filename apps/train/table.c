@@ -106,8 +106,8 @@ static void print_data(const char *label, const data_source *source, size_t used
                 show_thousands(count, sizeof count, data_source_ignored(source)));
 }
 
-/* How often a layer balances by Sinkhorn in the whole run, and whether that can matter (published runs: 46 to
- * 6,000 steps a layer). */
+/* How often a layer balances by Sinkhorn in the whole run, and whether that can matter
+ * (published runs: 46 to 6,000 steps a layer). */
 static void print_sinkhorn(const train_trainer *t)
 {
     const char *name = t->recipe.config.moe.router.name;

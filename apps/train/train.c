@@ -1,6 +1,6 @@
-/* train.c - vmoe train: from options to a recipe, from a recipe to a run, and a run that was stopped back
- * to where it stood. docs/json.md describes its results.
- * Relied on elsewhere: files in the run's folder, --resume, exit status. */
+/* train.c - vmoe train: from options to a recipe, from a recipe to a run, and a run that
+ * was stopped back to where it stood. docs/json.md describes its results. Relied on
+ * elsewhere: files in the run's folder, --resume, exit status. */
 #include <inttypes.h>
 #include <omp.h>
 #include <signal.h>
@@ -66,9 +66,10 @@ static const app_syntax train_syntax = {
     .hint = train_hint,
 };
 
-/* ---- the recipe ------------------------------------------------------------------------------------ */
+/* ---- the recipe ---------------------------------------------------------------------- */
 
-/* What the options of every command and --data, --val say, as assignments before those of --set. */
+/* What the options of every command and --data, --val say, as assignments before those of
+ * --set. */
 static base_status apply_options(train_recipe *recipe, const train_args *args,
                                  base_error *err)
 {
@@ -160,7 +161,7 @@ static base_status settle_precision(train_recipe *recipe, const train_args *args
     return BASE_OK;
 }
 
-/* ---- the folder ------------------------------------------------------------------------------------ */
+/* ---- the folder ---------------------------------------------------------------------- */
 
 /* The file or folder of a run that lies in out already, NULL when there is none. */
 static const char *run_inside(const char *out)
@@ -178,9 +179,10 @@ static const char *run_inside(const char *out)
     return NULL;
 }
 
-/* ---- the result ------------------------------------------------------------------------------------ */
+/* ---- the result ---------------------------------------------------------------------- */
 
-/* Share of the time waiting for pictures above which a person should hear of it (data.md 4). */
+/* Share of the time waiting for pictures above which a person should hear of it (data.md
+ * 4). */
 static const double wait_share = 0.2;
 
 /* What the loader met on its way; nothing when all was well. */

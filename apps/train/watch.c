@@ -1,5 +1,5 @@
-/* watch.c - what a person sees of a trainer at work, and what is kept of it beside the run. Relied on elsewhere: the
- * line of an evaluation. */
+/* watch.c - what a person sees of a trainer at work, and what is kept of it beside the run.
+ * Relied on elsewhere: the line of an evaluation. */
 #include <inttypes.h>
 
 #include "apps/network_internal.h"
@@ -42,8 +42,8 @@ static void begun(void *user, const train_trainer *t)
                        t->at.step * batch);
 }
 
-/* The curves are there from the first line on, and not older than half a minute. That they cannot be written is
- * told by the next evaluation. */
+/* The curves are there from the first line on, and not older than half a minute. That they
+ * cannot be written is told by the next evaluation. */
 static void keep_curves(app_watch *w, const train_trainer *t)
 {
     static const double pause = 30;

@@ -1,10 +1,11 @@
-/* internal.h - vmoe vae: the autoencoder of experts (vit/vae/vae.h) trained on small images, by what its gate
- * learns or by the labels, and what its experts became. Settings are keys of a recipe (vae_recipe.c); the run
- * can be taken up again (vae_train.c); measures, figures and page are of the validation images
- * (vae_measure.c, vae_page.c). Private to apps/.
+/* internal.h - vmoe vae: the autoencoder of experts (vit/vae/vae.h) trained on small
+ * images, by what its gate learns or by the labels, and what its experts became. Settings
+ * are keys of a recipe (vae_recipe.c); the run can be taken up again (vae_train.c);
+ * measures, figures and page are of the validation images (vae_measure.c, vae_page.c).
+ * Private to apps/.
  *
- * In the run's folder: recipe.ini, metrics.jsonl, last/ (model.safetensors, state.safetensors), and at the
- * end model.safetensors, result.json, page.html. */
+ * In the run's folder: recipe.ini, metrics.jsonl, last/ (model.safetensors,
+ * state.safetensors), and at the end model.safetensors, result.json, page.html. */
 #ifndef APPS_VAE_INTERNAL_H
 #define APPS_VAE_INTERNAL_H
 
@@ -38,7 +39,7 @@ base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
 train_keys app_vae_recipe_keys(const app_vae_recipe *recipe);
 void app_vae_recipe_print_keys(void);
 
-/* ---- what the experts became (vae_measure.c) -------------------------------------------------- */
+/* ---- what the experts became (vae_measure.c) ----------------------------------------- */
 
 enum {
     APP_VAE_SHOTS = 12,    /* images shown of an expert */
@@ -71,7 +72,7 @@ typedef struct app_vae_measures {
     double variance[2], total, divergence;
 } app_vae_measures;
 
-/* ---- a run (vae_train.c) ---------------------------------------------------------------------- */
+/* ---- a run (vae_train.c) ------------------------------------------------------------- */
 
 /* Sums since the last line; doubles only: stored as they lie. */
 typedef struct app_vae_sums {
@@ -107,7 +108,8 @@ base_status app_vae_take_up(app_vae *vae, bool resume, base_error *err);
 /* To the end. BASE_INTERRUPTED: asked to stop, checkpoint written. */
 base_status app_vae_train(app_vae *vae, base_error *err);
 void app_vae_close(app_vae *vae); /* zeroed is fine */
-/* One pass over the validation images. thorough: probes and embeddings too. Frees what out held. */
+/* One pass over the validation images. thorough: probes and embeddings too. Frees what out
+ * held. */
 base_status app_vae_measure(app_vae_measures *out, app_vae *vae, bool thorough,
                             base_error *err);
 void app_vae_measures_free(app_vae_measures *measures);

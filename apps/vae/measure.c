@@ -1,6 +1,7 @@
-/* measure.c - what the experts of an autoencoder became, on the validation images (routing.md 11 and 12):
- * errors of the expert in use and of all decoders, loads, classes by experts, whether expert and class can
- * be read off the latent linearly, the latents in the plane. An image's latent is its mean: nothing is drawn. */
+/* measure.c - what the experts of an autoencoder became, on the validation images
+ * (routing.md 11 and 12): errors of the expert in use and of all decoders, loads, classes
+ * by experts, whether expert and class can be read off the latent linearly, the latents in
+ * the plane. An image's latent is its mean: nothing is drawn. */
 #include "apps/vae/internal.h"
 
 #include <math.h>
@@ -188,7 +189,7 @@ base_status app_vae_measure(app_vae_measures *out, app_vae *v, bool thorough,
     return status;
 }
 
-/* ---- as JSON ----------------------------------------------------------------------------------- */
+/* ---- as JSON ------------------------------------------------------------------------- */
 
 static json_t *table_json(const measure_table *t)
 {

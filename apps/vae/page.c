@@ -1,5 +1,5 @@
-/* page.c - the page of vmoe vae: figures, what each expert reconstructs, the same image by every expert,
- * classes by experts, the latents in the plane. Free to change: all of it. */
+/* page.c - the page of vmoe vae: figures, what each expert reconstructs, the same image by
+ * every expert, classes by experts, the latents in the plane. Free to change: all of it. */
 #include "show/plot_internal.h"
 #include "apps/vae/internal.h"
 

@@ -1,6 +1,6 @@
-/* recipe.c - the settings of vmoe vae: a table of keys, read from a recipe, overridden by --set, written out,
- * compared on --resume. The file format and the checks of values are those of vmoe train.
- * Relied on elsewhere: names of keys. */
+/* recipe.c - the settings of vmoe vae: a table of keys, read from a recipe, overridden by
+ * --set, written out, compared on --resume. The file format and the checks of values are
+ * those of vmoe train. Relied on elsewhere: names of keys. */
 #include <string.h>
 
 #include "apps/vae/internal.h"

@@ -1,7 +1,8 @@
-/* train.c - a run of the autoencoder of experts: data, steps, checkpoints. A step is a function of its number
- * and of the weights, so a run that was stopped ends with the same bytes. With label routing image i of class y
- * trains decoder y mod E alone, and the gate nothing.
- * Relied on elsewhere: what lies in last/ belongs together (replaced as a folder). */
+/* train.c - a run of the autoencoder of experts: data, steps, checkpoints. A step is a
+ * function of its number and of the weights, so a run that was stopped ends with the same
+ * bytes. With label routing image i of class y trains decoder y mod E alone, and the gate
+ * nothing. Relied on elsewhere: what lies in last/ belongs together (replaced as a
+ * folder). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -16,7 +17,7 @@ enum {
     SUM_DOUBLES = sizeof(app_vae_sums) / sizeof(double)
 };
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------- */
 
 static base_status open_data(app_vae *v, base_error *err)
 {
@@ -123,7 +124,7 @@ void app_vae_close(app_vae *v)
     *v = (app_vae){0};
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------ */
+/* ---- checkpoints --------------------------------------------------------------------- */
 
 static base_status write_state(const app_vae *v, const char *path, base_error *err)
 {
@@ -281,7 +282,7 @@ base_status app_vae_take_up(app_vae *v, bool resume, base_error *err)
     return status;
 }
 
-/* ---- steps ----------------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------- */
 
 static base_status log_line(app_vae *v, base_error *err)
 {
@@ -377,7 +378,7 @@ static base_status evaluate(void *user, base_error *err)
     return status;
 }
 
-/* ---- the loop -------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------ */
 
 static bool epoch_is_done(const app_vae *v)
 {

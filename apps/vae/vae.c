@@ -1,5 +1,6 @@
-/* vae.c - vmoe vae: from options to a recipe, from a recipe to a run, from a run to its measures.
- * Relied on elsewhere: files in the run's folder, keys of result.json (docs/json.md), exit status. */
+/* vae.c - vmoe vae: from options to a recipe, from a recipe to a run, from a run to its
+ * measures. Relied on elsewhere: files in the run's folder, keys of result.json
+ * (docs/json.md), exit status. */
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>

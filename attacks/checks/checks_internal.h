@@ -38,8 +38,8 @@ typedef struct attack_bench_settings {
     const attack_target *target; /* NULL: the model itself */
 } attack_bench_settings;
 
-/* One attack of its own on the check samples; what it breaks within the run's budget goes into
- * bench->found. The caller destroys *out. */
+/* One attack of its own on the check samples; what it breaks within the run's budget goes
+ * into bench->found. The caller destroys *out. */
 base_status attack_bench_go(attack_run **out, attack_bench *bench, const char *spec,
                             const attack_bench_settings *settings, base_error *err);
 /* Broken by the only attack of a run of attack_bench_go. */

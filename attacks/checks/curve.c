@@ -1,5 +1,6 @@
-/* curve.c - C11: whether the loss rises, never falls in its best, and settles, on the samples that PGD
- * did not break, and how often a step lowers it; and whether a reported attack has settled. */
+/* curve.c - C11: whether the loss rises, never falls in its best, and settles, on the
+ * samples that PGD did not break, and how often a step lowers it; and whether a reported
+ * attack has settled. */
 #include "attacks/checks/checks_internal.h"
 
 #include <math.h>
@@ -102,8 +103,9 @@ static size_t choose(const attack_bench *bench, float *images, int32_t *labels, 
     return count;
 }
 
-/* The reported attack that rises least in the last quarter of its steps: one that has settled is enough.
- * NULL: none has a curve. Without early stop the loss of broken samples may rise without end. */
+/* The reported attack that rises least in the last quarter of its steps: one that has
+ * settled is enough. NULL: none has a curve. Without early stop the loss of broken samples
+ * may rise without end. */
 static const attack_result *most_settled(const attack_run *run)
 {
     const attack_result *least = NULL;

@@ -127,7 +127,8 @@ static void classes(attack_bench *bench)
                          targets, targets == 1 ? "" : "s");
 }
 
-/* C16: the count of the ordinary evaluation, to the image; and more than a guess would have. */
+/* C16: the count of the ordinary evaluation, to the image; and more than a guess would
+ * have. */
 static void clean(attack_bench *bench)
 {
     const double chance = (double)bench->run->n / (double)bench->classes;

@@ -1,14 +1,15 @@
-/* reported.c - C20: the attack that is reported against everything that the checks tried on the same few
- * images. The other checks ask whether a search can be trusted on this network; this one asks whether the
- * figure that stands in the report came from a search that deserves the name: an image that it counts
- * as robust and that a check broke within the same budget is a counterexample. */
+/* reported.c - C20: the attack that is reported against everything that the checks tried on
+ * the same few images. The other checks ask whether a search can be trusted on this
+ * network; this one asks whether the figure that stands in the report came from a search
+ * that deserves the name: an image that it counts as robust and that a check broke within
+ * the same budget is a counterexample. */
 #include "attacks/checks/checks_internal.h"
 
 #include <math.h>
 
-/* Ensembles differ by a few images on networks that are hard to attack (AutoAttack takes 1 to 5 points from
- * 20 steps of PGD: Croce and Hein 2020, table 2); what misses more, or most of what there is to be found, is
- * no worst case. */
+/* Ensembles differ by a few images on networks that are hard to attack (AutoAttack takes 1
+ * to 5 points from 20 steps of PGD: Croce and Hein 2020, table 2); what misses more, or
+ * most of what there is to be found, is no worst case. */
 static const double TOLD = 0.002;   /* of the samples, attacks.md 11: a warning above */
 static const double MISSED = 0.06;  /* of the samples: a failure above */
 static const double MOST = 2.0 / 3; /* of all that can be broken: a failure above */

@@ -11,16 +11,17 @@
 enum { IMAGES = 8, DIRECTIONS = 6, SHRINKS = 6 };
 
 static const double AGREE = 1e-2; /* relative, attacks.md 9.2 */
-/* A sound gradient misses AGREE in one of a hundred directions at most (attacks.md 9.2). What is missed is
- * told; a failure is what such a gradient would show less than once in a thousand runs: of 48 slopes from
- * 5 misses on, of 36 from 4 on, of 2 from 2 on. */
+/* A sound gradient misses AGREE in one of a hundred directions at most (attacks.md 9.2).
+ * What is missed is told; a failure is what such a gradient would show less than once in a
+ * thousand runs: of 48 slopes from 5 misses on, of 36 from 4 on, of 2 from 2 on. */
 static const double STRAY = 0.01, UNLIKELY = 1e-3;
 static const double SMOOTH = 5e-3;      /* the two step lengths must agree to this */
 static const double FIRST_CHANGE = 0.1; /* of the function, over the logits' scale */
 static const double LONGEST = 0.05;     /* root mean square of a step, in pixels */
-/* Least change of the function, over the logits' scale. float32 leaves some 3e-7 of that scale in every value: the
- * error of a slope was 1e-4, 2e-4, 1e-3 and 3e-3 at changes of 6e-3, 2e-3, 4e-4 and 1e-4 (540 slopes of the
- * quickstart's network). Single slopes that missed AGREE came from there: shorter steps are not taken. */
+/* Least change of the function, over the logits' scale. float32 leaves some 3e-7 of that
+ * scale in every value: the error of a slope was 1e-4, 2e-4, 1e-3 and 3e-3 at changes of
+ * 6e-3, 2e-3, 4e-4 and 1e-4 (540 slopes of the quickstart's network). Single slopes that
+ * missed AGREE came from there: shorter steps are not taken. */
 static const double SEEN = 2e-4;
 
 typedef struct slopes {

@@ -1,9 +1,9 @@
-/* apgd.c - ascent with momentum whose step length follows from the budget of iterations alone.
- * Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse
- * parameter-free attacks", section 3 and algorithm 1; attacks.md 6.
- * differs: the first step's loss is compared with that of the start; the public code compares it with an
- * empty slot of its history (0).
- * Relied on elsewhere: the reviews, and that prev is not reset when the step is halved. */
+/* apgd.c - ascent with momentum whose step length follows from the budget of iterations
+ * alone. Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an
+ * ensemble of diverse parameter-free attacks", section 3 and algorithm 1; attacks.md 6.
+ * differs: the first step's loss is compared with that of the start; the public code
+ * compares it with an empty slot of its history (0). Relied on elsewhere: the reviews, and
+ * that prev is not reset when the step is halved. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>

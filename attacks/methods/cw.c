@@ -112,7 +112,8 @@ static attack_want next(attack_lane *lane)
     if (s->step == steps)
         return next_round(lane);
     if (s->step % tenth == 0) {
-        /* differs: per image, where the published codes give up a whole batch; never with all steps */
+        /* differs: per image, where the published codes give up a whole batch; never with
+         * all steps */
         if (task->early_stop && loss > STALLED * s->last)
             return next_round(lane);
         s->last = loss;

@@ -1,6 +1,7 @@
-/* fgsm.c - one step along the gradient, and its iterated form with momentum.
- * Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"; Dong et al. 2018,
- * "Boosting adversarial attacks with momentum" (MI-FGSM). No random start in either. */
+/* fgsm.c - one step along the gradient, and its iterated form with momentum. Goodfellow,
+ * Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"; Dong et al.
+ * 2018, "Boosting adversarial attacks with momentum" (MI-FGSM). No random start in
+ * either. */
 #include "attacks/attacks_internal.h"
 
 #include <string.h>

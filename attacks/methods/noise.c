@@ -1,5 +1,5 @@
-/* noise.c - random perturbations at the full budget: the control that says how much of an attack's
- * success any noise would have had (attacks.md 7, "Random control"). */
+/* noise.c - random perturbations at the full budget: the control that says how much of an
+ * attack's success any noise would have had (attacks.md 7, "Random control"). */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -54,7 +54,8 @@ static void draw_corner(float *point, const attack_lane *lane, base_rng *rng)
     }
 }
 
-/* Even draws are uniform (Linf) or a projected normal (L1), odd ones a corner or one coordinate. */
+/* Even draws are uniform (Linf) or a projected normal (L1), odd ones a corner or one
+ * coordinate. */
 static attack_want draw(attack_lane *lane)
 {
     const attack_task *task = lane->task;

@@ -1,7 +1,8 @@
-/* pgd.c - projected gradient ascent with random starts (Madry et al. 2018, "Towards deep learning models
- * resistant to adversarial attacks"), untargeted, towards one chosen class, or towards several in turn
- * (Gowal et al. 2019, "An alternative surrogate loss", MultiTargeted). L1 steps move the q D
- * largest coordinates that can still move (Tramer and Boneh 2019, SLIDE). attacks.md 5. */
+/* pgd.c - projected gradient ascent with random starts (Madry et al. 2018, "Towards deep
+ * learning models resistant to adversarial attacks"), untargeted, towards one chosen class,
+ * or towards several in turn (Gowal et al. 2019, "An alternative surrogate loss",
+ * MultiTargeted). L1 steps move the q D largest coordinates that can still move (Tramer and
+ * Boneh 2019, SLIDE). attacks.md 5. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>
@@ -57,8 +58,8 @@ static attack_want begin(attack_lane *lane)
     return ATTACK_WANT_GRADIENT;
 }
 
-/* Steepest ascent in L1 spends all on one coordinate; q D of them make progress on images. Those at a face
- * of the box that the gradient pushes against cannot move. */
+/* Steepest ascent in L1 spends all on one coordinate; q D of them make progress on images.
+ * Those at a face of the box that the gradient pushes against cannot move. */
 static void ascend_l1(attack_lane *lane, double alpha)
 {
     const attack_task *task = lane->task;

@@ -1,10 +1,11 @@
-/* router.c - a search for other experts, not for mistakes: projected gradient ascent (as pgd.c) on how far
- * routers are from the clean image's choice (attacks.md 9.7). The loss is the target's: over MoE layers and
- * tokens the sum of the largest router logit outside the clean image's set of experts minus the smallest
- * inside it, which is positive where a token has left an expert. After Puigcerver et al. 2022 (arXiv
- * 2210.10253), who measure the change of routing under attack; aiming at it is ours.
- * Relied on elsewhere: restarts are made inside one round, so that a sample has one example, that of the
- * highest loss, whatever the network answers to it. */
+/* router.c - a search for other experts, not for mistakes: projected gradient ascent (as
+ * pgd.c) on how far routers are from the clean image's choice (attacks.md 9.7). The loss is
+ * the target's: over MoE layers and tokens the sum of the largest router logit outside the
+ * clean image's set of experts minus the smallest inside it, which is positive where a
+ * token has left an expert. After Puigcerver et al. 2022 (arXiv 2210.10253), who measure
+ * the change of routing under attack; aiming at it is ours. Relied on elsewhere: restarts
+ * are made inside one round, so that a sample has one example, that of the highest loss,
+ * whatever the network answers to it. */
 #include "attacks/attacks_internal.h"
 
 #include <math.h>

@@ -64,7 +64,7 @@ base_status data_decode_check_size(size_t width, size_t height,
     return base_fail(err, BASE_FORMAT, "too large %zux%zu", width, height);
 }
 
-/* ---- making and choosing ----------------------------------------------------------------- */
+/* ---- making and choosing ------------------------------------------------------------- */
 
 base_status data_decoder_create(data_decoder **out, const data_decode_limits *limits,
                                 base_error *err)
@@ -108,7 +108,7 @@ uint64_t data_decode_quick_count(const data_decoder *decoder)
     return decoder->quick_count;
 }
 
-/* ---- one image --------------------------------------------------------------------------- */
+/* ---- one image ----------------------------------------------------------------------- */
 
 static base_status open_jpeg(size_t *width, size_t *height, data_decoder *decoder,
                              base_error *err)
@@ -224,7 +224,7 @@ base_status data_decode_rows(const decode_want *want, decode_note *note,
     return status;
 }
 
-/* ---- whole images ------------------------------------------------------------------------ */
+/* ---- whole images -------------------------------------------------------------------- */
 
 /* Where the rows of a whole image go. */
 typedef struct frame_filler {

@@ -1,6 +1,6 @@
-/* decode_internal.h - what decode.c and the codecs share. A codec gets bytes whose signature
- * was recognised, hands out the rows that are wanted as RGBX, and judges the file by the
- * rules of data.md 5. */
+/* decode_internal.h - what decode.c and the codecs share. A codec gets bytes whose
+ * signature was recognised, hands out the rows that are wanted as RGBX, and judges the file
+ * by the rules of data.md 5. */
 #ifndef DATA_DECODE_INTERNAL_H
 #define DATA_DECODE_INTERNAL_H
 
@@ -35,10 +35,10 @@ typedef struct decode_want {
     void *user;
 } decode_want;
 
-/* ---- a decoder, image by image ---------------------------------------------------------- */
+/* ---- a decoder, image by image ------------------------------------------------------- */
 
-/* Reads the header of bytes [size], which stay where they are until data_decode_close. Always
- * ends in data_decode_close. Fails as data_decode. */
+/* Reads the header of bytes [size], which stay where they are until data_decode_close.
+ * Always ends in data_decode_close. Fails as data_decode. */
 base_status data_decode_open(size_t *width, size_t *height, data_decoder *decoder,
                              const unsigned char *bytes, size_t size, base_error *err);
 /* The side of the picture at a scale. */
@@ -54,7 +54,7 @@ void data_decode_choose(data_decoder *decoder, const data_kernels *kernels,
 /* How many images libjpeg was not needed for. */
 uint64_t data_decode_quick_count(const data_decoder *decoder);
 
-/* ---- JPEG, clean baseline files alone --------------------------------------------------- */
+/* ---- JPEG, clean baseline files alone ------------------------------------------------ */
 
 typedef struct decode_quick decode_quick;
 base_status data_decode_quick_create(decode_quick **out, base_error *err);
@@ -66,7 +66,7 @@ bool data_decode_quick_open(size_t *width, size_t *height, decode_quick *quick,
 bool data_decode_quick_rows(const decode_want *want, decode_quick *quick,
                             const data_kernels *kernels);
 
-/* ---- JPEG by libjpeg -------------------------------------------------------------------- */
+/* ---- JPEG by libjpeg ----------------------------------------------------------------- */
 
 /* The libjpeg object with its buffers, kept from image to image. */
 typedef struct decode_jpeg decode_jpeg;
@@ -82,7 +82,7 @@ base_status data_decode_jpeg_rows(const decode_want *want, decode_jpeg *jpeg,
                                   base_error *err);
 void data_decode_jpeg_close(decode_jpeg *jpeg);
 
-/* ---- PNG -------------------------------------------------------------------------------- */
+/* ---- PNG ----------------------------------------------------------------------------- */
 
 /* bytes [size] begin with the signature of PNG. The whole picture; libpng has no object to
  * keep. */

@@ -1,6 +1,6 @@
-/* probe.c - what the header of an image file says, without decoding it: for `vmoe data`, which tells how
- * many pictures of a set are grey, CMYK, progressive, turned by EXIF. Takes any bytes and no memory.
- * Free to change: all of it; decoding does not depend on it. */
+/* probe.c - what the header of an image file says, without decoding it: for `vmoe data`,
+ * which tells how many pictures of a set are grey, CMYK, progressive, turned by EXIF. Takes
+ * any bytes and no memory. Free to change: all of it; decoding does not depend on it. */
 #include "data/data.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@ static size_t big4(const unsigned char *at)
     return big2(at) << 16 | big2(at + 2);
 }
 
-/* ---- EXIF -------------------------------------------------------------------------------- */
+/* ---- EXIF ---------------------------------------------------------------------------- */
 
 /* A number of 2 or 4 bytes in TIFF's order ("II": little, else big). */
 static size_t tiff(const unsigned char *at, size_t bytes, bool little)
@@ -50,7 +50,7 @@ static int exif_orientation(const unsigned char *bytes, size_t size)
     return 0;
 }
 
-/* ---- JPEG -------------------------------------------------------------------------------- */
+/* ---- JPEG ---------------------------------------------------------------------------- */
 
 /* Markers of ITU-T T.81, table B.1. */
 enum {
@@ -117,7 +117,7 @@ static bool probe_jpeg(data_about *out, const unsigned char *bytes, size_t size)
     return false;
 }
 
-/* ---- PNG --------------------------------------------------------------------------------- */
+/* ---- PNG ----------------------------------------------------------------------------- */
 
 /* IHDR (PNG specification, 11.2.2). */
 static bool probe_png(data_about *out, const unsigned char *bytes, size_t size)

@@ -21,7 +21,7 @@ enum {
     MOST_SIZE = 15 /* bits of a value */
 };
 
-/* ---- Huffman tables ---------------------------------------------------------------------- */
+/* ---- Huffman tables ------------------------------------------------------------------ */
 
 /* One symbol without a second. */
 static uint64_t single(int v, unsigned used, unsigned run)
@@ -135,7 +135,7 @@ bool data_quick_table_make(scan_table *t, const unsigned char bits[17],
     return true;
 }
 
-/* ---- segments ---------------------------------------------------------------------------- */
+/* ---- segments ------------------------------------------------------------------------ */
 
 /* What the header has said so far. */
 typedef struct header {
@@ -236,7 +236,8 @@ static bool colours(decode_quick *q, const header *h)
     }
     q->across = h->across[0];
     q->down = h->down[0];
-    /* libjpeg does without fancy upsampling where a row has two samples of chroma or less */
+    /* libjpeg does without fancy upsampling where a row has two samples of chroma or
+     * less */
     return (q->across == 1 && q->down == 1) ||
            (q->across == 2 && q->down <= 2 && (q->width + 1) / 2 > 2);
 }

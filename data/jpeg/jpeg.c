@@ -20,7 +20,7 @@ enum {
     CENTRE = 128
 };
 
-/* ---- memory ------------------------------------------------------------------------------ */
+/* ---- memory -------------------------------------------------------------------------- */
 
 base_status data_decode_quick_create(decode_quick **out, base_error *err)
 {
@@ -56,7 +56,7 @@ static bool reserve(quick_room *room, size_t bytes)
     return true;
 }
 
-/* ---- the entropy-coded data -------------------------------------------------------------- */
+/* ---- the entropy-coded data ---------------------------------------------------------- */
 
 /* The data up to the next marker, without the zeros behind FF, becomes the scan's. False:
  * there is no marker. */
@@ -146,7 +146,7 @@ static bool scan_mcus(decode_quick *q, size_t from, size_t count, bool keep,
     return true;
 }
 
-/* ---- from blocks to rows ----------------------------------------------------------------- */
+/* ---- from blocks to rows ------------------------------------------------------------- */
 
 /* Where the pieces of q->work lie. */
 typedef struct layout {

@@ -1,6 +1,6 @@
-/* kernels_colour.c - from samples to RGB as libjpeg-turbo does it: fancy upsampling of chroma
- * (jdsample.c) and YCbCr to RGB in 16-bit fixed point (jdcolor.c), to the byte. Compiled once
- * per instruction set (kernels_internal.h). */
+/* kernels_colour.c - from samples to RGB as libjpeg-turbo does it: fancy upsampling of
+ * chroma (jdsample.c) and YCbCr to RGB in 16-bit fixed point (jdcolor.c), to the byte.
+ * Compiled once per instruction set (kernels_internal.h). */
 #include "data/kernels_parts_internal.h"
 
 #if defined(KERNELS_AVX512) || defined(KERNELS_AVX2)

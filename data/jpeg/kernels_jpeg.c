@@ -1,7 +1,7 @@
-/* kernels_jpeg.c - from coefficients to samples as libjpeg-turbo does it with JDCT_ISLOW, to
- * the byte. Compiled once per instruction set (kernels_internal.h).
- * The inverse DCT is that of Loeffler, Ligtenberg and Moschytz 1989 with 13-bit constants,
- * in the order of jidctint.c, with the 16-bit saturation of its SIMD forms. */
+/* kernels_jpeg.c - from coefficients to samples as libjpeg-turbo does it with JDCT_ISLOW,
+ * to the byte. Compiled once per instruction set (kernels_internal.h). The inverse DCT is
+ * that of Loeffler, Ligtenberg and Moschytz 1989 with 13-bit constants, in the order of
+ * jidctint.c, with the 16-bit saturation of its SIMD forms. */
 #include "data/kernels_parts_internal.h"
 
 #include <string.h>
@@ -15,9 +15,10 @@ enum {
     CONST_BITS = 13,
     PASS1_BITS = 2, /* kept between the passes */
     LIMIT = 8192,   /* of a product of coefficient and quantiser */
-    /* The same for reduced sizes, whose sums have 32 bits alone. To four samples the terms of
-     * a pass add up to at most 77910 = 2^14 + 15137 + 6270 + (1730 + 11893 + 17799 + 8697):
-     * (1448 * 77910 >> 12) * 77910 is below 2^31. 8-bit samples come to about 1100. */
+    /* The same for reduced sizes, whose sums have 32 bits alone. To four samples the terms
+     * of a pass add up to at most 77910 = 2^14 + 15137 + 6270 + (1730 + 11893 + 17799 +
+     * 8697): (1448 * 77910 >> 12) * 77910 is below 2^31. 8-bit samples come to about
+     * 1100. */
     LIMIT_SMALL = 1448,
     F_0_298 = 2446,
     F_0_390 = 3196,
@@ -44,7 +45,7 @@ enum {
     F_3_624 = 29692
 };
 
-/* ---- the inverse DCT -------------------------------------------------------------------- */
+/* ---- the inverse DCT ----------------------------------------------------------------- */
 
 #if defined(KERNELS_AVX512)
 typedef __m512i wide; /* a row of each of four blocks */
@@ -293,7 +294,7 @@ bool kernels_idct(unsigned char *out, size_t step, const int16_t *coefs,
 
 #endif
 
-/* ---- reduced sizes ----------------------------------------------------------------------- */
+/* ---- reduced sizes ------------------------------------------------------------------- */
 
 /* What one size does alone: the mean. */
 static bool means(unsigned char *out, const int16_t *coefs, const uint16_t *quant,

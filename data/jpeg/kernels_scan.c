@@ -199,7 +199,7 @@ bool kernels_scan(scan_state *state, size_t from, size_t mcus)
     return true;
 }
 
-/* ---- the table of this set -------------------------------------------------------------- */
+/* ---- the table of this set ----------------------------------------------------------- */
 
 extern const data_kernels DATA_KERNELS_SET;
 const data_kernels DATA_KERNELS_SET = {

@@ -1,7 +1,8 @@
-/* held.c - a part of a data set held out of it: DATA as "held-N:DATA", N samples drawn once and for all, or
- * "rest-N:DATA", all the others. The draw depends on the number of samples and on N alone, so that what is
- * tuned on the one part was never trained on in the other, whatever the run's seed. Free to change: the
- * words. Relied on elsewhere, for ever: which samples they are. */
+/* held.c - a part of a data set held out of it: DATA as "held-N:DATA", N samples drawn once
+ * and for all, or "rest-N:DATA", all the others. The draw depends on the number of samples
+ * and on N alone, so that what is tuned on the one part was never trained on in the other,
+ * whatever the run's seed. Free to change: the words. Relied on elsewhere, for ever: which
+ * samples they are. */
 #include "data/data_internal.h"
 
 #include <stdlib.h>

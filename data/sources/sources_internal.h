@@ -247,7 +247,7 @@ struct data_source {
     size_t width, height, channels;
 };
 
-/* ---- a part that is held out (held.c) ---------------------------------------------------- */
+/* ---- a part that is held out (held.c) ------------------------------------------------ */
 
 typedef struct data_held {
     size_t count;
@@ -255,7 +255,8 @@ typedef struct data_held {
     bool given;
 } data_held;
 
-/* "held-5000:DATA" or "rest-5000:DATA": true, and *rest is DATA; else false, and *rest is spec. */
+/* "held-5000:DATA" or "rest-5000:DATA": true, and *rest is DATA; else false, and *rest is
+ * spec. */
 bool data_held_parse(data_held *out, const char **rest, const char *spec);
 /* From now on the source shows that part of its samples. BASE_USAGE when it has too few. */
 base_status data_held_apply(data_source *source, const data_held *held, base_error *err);

@@ -1,8 +1,8 @@
-/* tar_members.c - a walk over the headers of a tar archive, or of one that lies inside another: one
- * pass of pread, nothing is unpacked (data.md 2). libarchive knows the dialects (ustar, GNU
- * long names, PAX, base-256 sizes, V7) and checks every header's sum; sizes are checked
- * here against the archive before anything is skipped. Free to change: the size of reads.
- * Relied on elsewhere: the texts with offsets. */
+/* tar_members.c - a walk over the headers of a tar archive, or of one that lies inside
+ * another: one pass of pread, nothing is unpacked (data.md 2). libarchive knows the
+ * dialects (ustar, GNU long names, PAX, base-256 sizes, V7) and checks every header's sum;
+ * sizes are checked here against the archive before anything is skipped. Free to change:
+ * the size of reads. Relied on elsewhere: the texts with offsets. */
 #include "data/data_internal.h"
 
 #include <archive.h>

@@ -1,5 +1,5 @@
-/* fuzz_archive.h - what the fuzz targets of tar archives share. Included by one file of a program: it
- * defines libFuzzer's mutator. */
+/* fuzz_archive.h - what the fuzz targets of tar archives share. Included by one file of a
+ * program: it defines libFuzzer's mutator. */
 #ifndef TESTS_FUZZ_FUZZ_ARCHIVE_H
 #define TESTS_FUZZ_FUZZ_ARCHIVE_H
 

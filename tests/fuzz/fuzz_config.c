@@ -1,4 +1,5 @@
-/* fuzz_config.c - any bytes as the config of a network: sound numbers or a refusal with its reason. */
+/* fuzz_config.c - any bytes as the config of a network: sound numbers or a refusal with its
+ * reason. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

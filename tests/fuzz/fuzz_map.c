@@ -1,5 +1,5 @@
-/* fuzz_map.c - any bytes as a class map over three folders, with and without a known number of
- * classes. */
+/* fuzz_map.c - any bytes as a class map over three folders, with and without a known number
+ * of classes. */
 #include "tests/fuzz/fuzz_source.h"
 
 static void make_set(void)

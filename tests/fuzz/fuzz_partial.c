@@ -1,6 +1,6 @@
 /* fuzz_partial.c - any bytes by our own JPEG decoder and by libjpeg: the same verdict and
- * the same pixels, for the whole and for a part; parts at a scale and shaped files must only
- * not crash. */
+ * the same pixels, for the whole and for a part; parts at a scale and shaped files must
+ * only not crash. */
 #include "data/data_internal.h"
 #include "data/shape_internal.h"
 

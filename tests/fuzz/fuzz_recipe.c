@@ -1,5 +1,5 @@
-/* fuzz_recipe.c - any bytes as a recipe; what is taken must resolve or be refused with a reason, and must
- * read back the same after being written. */
+/* fuzz_recipe.c - any bytes as a recipe; what is taken must resolve or be refused with a
+ * reason, and must read back the same after being written. */
 #include "train/train.h"
 
 #include <stdlib.h>
@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     train_recipe recipe = train_recipe_defaults();
     base_error err = {0};
 
-    if (train_recipe_parse(&recipe, "fuzz.ini", (const char *)bytes, size, &err) != BASE_OK) {
+    if (train_recipe_parse(&recipe, "fuzz.ini", (const char *)bytes, size, &err) !=
+        BASE_OK) {
         if (err.text[0] == 0)
             abort();
         return 0;

@@ -1,4 +1,5 @@
-/* fuzz_report.c - any bytes as a result for vmoe report: a page or a refusal with its reason. */
+/* fuzz_report.c - any bytes as a result for vmoe report: a page or a refusal with its
+ * reason. */
 #include "apps/report/internal.h"
 #include "tests/fuzz/fuzz_source.h"
 

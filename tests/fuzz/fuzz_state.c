@@ -1,4 +1,5 @@
-/* fuzz_state.c - any bytes as the state of a run: numbers in their ranges or a refusal with its reason. */
+/* fuzz_state.c - any bytes as the state of a run: numbers in their ranges or a refusal with
+ * its reason. */
 #include "train/train.h"
 #include "tests/fuzz/fuzz_source.h"
 

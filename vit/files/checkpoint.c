@@ -72,7 +72,8 @@ static bool is_head(const char *name)
     return strcmp(name, "head.weight") == 0 || strcmp(name, "head.bias") == 0;
 }
 
-/* The fixed positions, which dense networks carry as a tensor for other programs (vit_model_save). */
+/* The fixed positions, which dense networks carry as a tensor for other programs
+ * (vit_model_save). */
 static bool is_copy(const vit_model *model, const char *name)
 {
     return model->config.position == VIT_POSITION_SINCOS && strcmp(name, "pos_embed") == 0;

@@ -55,8 +55,8 @@ static const char *const moe_others[] = {"layers", "router", NULL};
 
 /* ---- writing ------------------------------------------------------------------------- */
 
-/* Every member into out; one that decides itself ("auto") is left out: reading gives it its default,
- * "auto" again. */
+/* Every member into out; one that decides itself ("auto") is left out: reading gives it its
+ * default, "auto" again. */
 static void write_fields(json_t *out, const base_field *fields, const void *settings)
 {
     char room[64];

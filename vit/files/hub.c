@@ -1,8 +1,9 @@
-/* hub.c - what the config.json of a Hugging Face folder says of a network with timm's names: how its pixels are
- * made ready, its classes, its heads. Both forms that timm has written are read, the settings at the top (before
- * 0.9) or in `pretrained_cfg` (timm: models/_hub.py, save_config_for_hf and load_model_config_from_hf). Unknown
- * keys mean nothing here; a known one of another kind is refused. Nothing of the file is believed that the
- * tensors contradict (timm.c). */
+/* hub.c - what the config.json of a Hugging Face folder says of a network with timm's
+ * names: how its pixels are made ready, its classes, its heads. Both forms that timm has
+ * written are read, the settings at the top (before 0.9) or in `pretrained_cfg` (timm:
+ * models/_hub.py, save_config_for_hf and load_model_config_from_hf). Unknown keys mean
+ * nothing here; a known one of another kind is refused. Nothing of the file is believed
+ * that the tensors contradict (timm.c). */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -60,7 +61,8 @@ static base_status read_channels(float out[3], bool *given, const hub_file *f,
     return BASE_OK;
 }
 
-/* A count at the top (of the network as it was saved), else in pretrained_cfg or model_args. */
+/* A count at the top (of the network as it was saved), else in pretrained_cfg or
+ * model_args. */
 static base_status read_count(int *out, const hub_file *f, const char *key, int most)
 {
     const json_t *value = json_object_get(f->top, key);

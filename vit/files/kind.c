@@ -1,6 +1,6 @@
-/* kind.c - what a file is that was given in place of a safetensors file, by its first bytes: people download
- * pointers, pickles and pages. Free to add: a line. Relied on elsewhere: a plausible safetensors file is never
- * taken for something else. */
+/* kind.c - what a file is that was given in place of a safetensors file, by its first
+ * bytes: people download pointers, pickles and pages. Free to add: a line. Relied on
+ * elsewhere: a plausible safetensors file is never taken for something else. */
 #include <string.h>
 
 #include "vit/model_internal.h"

@@ -117,7 +117,8 @@ base_status vit_model_resize(vit_model **out, const vit_model *model, int image,
         router->settle(&config);
     config.image = image;
     config.crop = image;
-    /* The margin of the evaluation crop keeps its share. vit_model_create refuses odd sizes. */
+    /* The margin of the evaluation crop keeps its share. vit_model_create refuses odd
+     * sizes. */
     const double share = (double)image / (double)model->config.image;
     config.resize = (int)fmax(0, fmin(config.resize * share + 0.5, INT_MAX));
     base_status status = vit_model_create(&m, &config, err);

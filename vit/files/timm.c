@@ -1,10 +1,10 @@
 /* timm.c - the sizes of a file that carries timm's names (Wightman 2019,
- * pytorch-image-models: vision_transformer.py, deit.py) and no configuration of ours,
- * read off its shapes. What shapes do not tell is taken from a config.json beside it, else from
- * timm's ViT and DeiT of 224 pixels: GELU exact, heads of published networks of that width or of 64
- * channels, ImageNet mean and std (DeiT's; the augreg ViTs of timm use 0.5), bicubic, crop 0.9. Where each came
- * from stands in vit_origins. Refused rather than misread: distilled DeiT,
- * norm after pooling, class token without position. */
+ * pytorch-image-models: vision_transformer.py, deit.py) and no configuration of ours, read
+ * off its shapes. What shapes do not tell is taken from a config.json beside it, else from
+ * timm's ViT and DeiT of 224 pixels: GELU exact, heads of published networks of that width
+ * or of 64 channels, ImageNet mean and std (DeiT's; the augreg ViTs of timm use 0.5),
+ * bicubic, crop 0.9. Where each came from stands in vit_origins. Refused rather than
+ * misread: distilled DeiT, norm after pooling, class token without position. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@
 enum { HEAD_WIDTH = 64, FULL_CROP_FROM = 384 };
 static const double crop_share = 0.9; /* timm's crop_pct; the 384-pixel models use 1.0 */
 
-/* Widths of published ViTs and their heads: DeiT and ViT-Ti to -G (Zhai et al. 2022, table 2), SO400M. */
+/* Widths of published ViTs and their heads: DeiT and ViT-Ti to -G (Zhai et al. 2022, table
+ * 2), SO400M. */
 static const struct {
     int width, heads;
 } published[] = {{192, 3},   {384, 6},   {768, 12},  {1024, 16},
@@ -116,7 +117,8 @@ static base_status read_heads(vit_config *c, vit_origins *origins, const char *p
     return BASE_OK;
 }
 
-/* Which tokens the head sees: the tensors of mean pooling over a class token are those of token pooling. */
+/* Which tokens the head sees: the tensors of mean pooling over a class token are those of
+ * token pooling. */
 static base_status read_pool(vit_config *c, vit_origins *origins, const char *path,
                              bool class_token, const vit_hub *hub, base_error *err)
 {

@@ -9,8 +9,8 @@
 
 #include "vit/model_internal.h"
 
-/* The dense name of an expert tensor, blocks.I.moe.experts.X (or shared) to blocks.I.mlp.X, into
- * out. False: name is no expert tensor. */
+/* The dense name of an expert tensor, blocks.I.moe.experts.X (or shared) to blocks.I.mlp.X,
+ * into out. False: name is no expert tensor. */
 static bool dense_name(char *out, size_t out_bytes, const char *name)
 {
     static const char *const experts[] = {".moe.experts.", ".moe.shared."};

@@ -1,13 +1,14 @@
 /* kernels.c - the plain loops of the network, on the vectors of kernels_vector.h. The build
- * compiles this file once per instruction set with VIT_KERNELS_SET and VIT_KERNELS_ISA defined;
- * kernels_select.c picks one at run time.
+ * compiles this file once per instruction set with VIT_KERNELS_SET and VIT_KERNELS_ISA
+ * defined; kernels_select.c picks one at run time.
  *
- * exp and erf are our own because a library call would keep a loop scalar. 2^f is a polynomial, on
- * [-1/2, 1/2] the best one of its degree (Remez): relative error 7.5e-8 for fp32, 7.5e-5 for bf16, where half a unit
- * in the last place is 2e-3 to 4e-3. erfc(z / sqrt 2) / 2 is exp(-z^2 / 2) times a rational function
- * of degrees 2 and 3, fitted for z up to 13.4: for fp32 the absolute error is the smallest (6e-8; the
- * relative one reaches 5e-3 where the product is below 1e-30), for bf16 the relative one (2.3e-5).
- * NaN in gives NaN out everywhere: the trainer's check for finite numbers depends on it. */
+ * exp and erf are our own because a library call would keep a loop scalar. 2^f is a
+ * polynomial, on [-1/2, 1/2] the best one of its degree (Remez): relative error 7.5e-8 for
+ * fp32, 7.5e-5 for bf16, where half a unit in the last place is 2e-3 to 4e-3. erfc(z / sqrt
+ * 2) / 2 is exp(-z^2 / 2) times a rational function of degrees 2 and 3, fitted for z up to
+ * 13.4: for fp32 the absolute error is the smallest (6e-8; the relative one reaches 5e-3
+ * where the product is below 1e-30), for bf16 the relative one (2.3e-5). NaN in gives NaN
+ * out everywhere: the trainer's check for finite numbers depends on it. */
 #include <math.h>
 #include <string.h>
 
@@ -36,11 +37,11 @@ static const float tail_end = 13.265f;
 static const float tanh_scale = 0.79788456080286536f; /* sqrt(2 / pi) */
 static const float tanh_cubic = 0.044715f;
 
-/* Rows at a time: while the sum over one waits, the others are worked on. More rows are more streams from
- * memory, which is why loops with several of them take two. */
+/* Rows at a time: while the sum over one waits, the others are worked on. More rows are
+ * more streams from memory, which is why loops with several of them take two. */
 #define ROWS 4
 
-/* ---- the loops between products, for operands in fp32 and in bf16 ---------------------------- */
+/* ---- the loops between products, for operands in fp32 and in bf16 -------------------- */
 
 #define OPERAND float
 #define LOAD(p, n) vec_load(p, n, 0)
@@ -66,7 +67,7 @@ static const float tanh_cubic = 0.044715f;
 #include "vit/kernels/operand_internal.h"
 #include "vit/kernels/rows_internal.h"
 
-/* ---- fp32 alone -------------------------------------------------------------------------------- */
+/* ---- fp32 alone ---------------------------------------------------------------------- */
 
 static void add(float *y, const float *x, const float *branch, size_t n)
 {
@@ -162,7 +163,8 @@ static void to_bf16(uint16_t *out, const float *x, size_t n)
 
 #include "vit/kernels/layout_internal.h"
 
-/* log x for x in [2^-24, 1]: x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 atanh((m - 1) / (m + 1)). */
+/* log x for x in [2^-24, 1]: x = 2^e m, m in [sqrt 1/2, sqrt 2); log m = 2 atanh((m - 1) /
+ * (m + 1)). */
 static inline float log_fast(float x)
 {
     int32_t bits;

@@ -1,10 +1,10 @@
-/* layout_internal.h - weights in the layouts that oneDNN's blocked kernels read without copying, in blocks of
- * 16 rows of words of 32 bits,
+/* layout_internal.h - weights in the layouts that oneDNN's blocked kernels read without
+ * copying, in blocks of 16 rows of words of 32 bits,
  *   [columns / width][rows / 16][16][width]
- * with rows and columns filled up with zeros; oneDNN calls them BA16a<width>b in fp32, and BA16a<width>b2a in
- * bf16, where a word is a pair of rows' numbers, as VDPBF16PS takes them. W^T is a transpose of words, W
- * in bf16 a zip of its rows.
- * Included by kernels.c alone. */
+ * with rows and columns filled up with zeros; oneDNN calls them BA16a<width>b in fp32, and
+ * BA16a<width>b2a in bf16, where a word is a pair of rows' numbers, as VDPBF16PS takes
+ * them. W^T is a transpose of words, W in bf16 a zip of its rows. Included by kernels.c
+ * alone. */
 #ifdef __AVX512BW__
 #include <immintrin.h>
 #endif
@@ -27,8 +27,9 @@ static inline void zip(word *to, const uint16_t *a, const uint16_t *b, size_t n)
         to[i] = (uint32_t)a[i] | (uint32_t)b[i] << 16;
 }
 
-/* to [16, ldt] = from [16, ldf] transposed, words; rows of to begin at multiples of 64 bytes. Past the caches:
- * much is read before these words are. After the last of them: turned_fence. */
+/* to [16, ldt] = from [16, ldf] transposed, words; rows of to begin at multiples of 64
+ * bytes. Past the caches: much is read before these words are. After the last of them:
+ * turned_fence. */
 static inline void turn_words(word *to, size_t ldt, const word *from, size_t ldf)
 {
 #ifdef __AVX512BW__
@@ -92,8 +93,9 @@ static void pair_block(uint16_t *to, size_t step, const uint16_t *from, size_t l
 /* Numbers of a tile's row, a multiple of every width. */
 enum { TILE = 256 };
 
-/* 32 rows of a weight W [out, in], from row `first`, a multiple of 32, to their places in both paired forms:
- * forward is W^T (in rows, out columns), backward W (out rows, in columns). NULL: not wanted. */
+/* 32 rows of a weight W [out, in], from row `first`, a multiple of 32, to their places in
+ * both paired forms: forward is W^T (in rows, out columns), backward W (out rows, in
+ * columns). NULL: not wanted. */
 static void bf16_pack_rows(void *forward, void *backward, const float *w, size_t first,
                            size_t out, size_t in, size_t width_forward,
                            size_t width_backward)

@@ -1,5 +1,6 @@
-/* operand_internal.h - the loops between products, whose results are operands of the next product: fp32 or
- * bf16, arithmetic in fp32 either way. kernels.c includes this once for each, with
+/* operand_internal.h - the loops between products, whose results are operands of the next
+ * product: fp32 or bf16, arithmetic in fp32 either way. kernels.c includes this once for
+ * each, with
  *   OPERAND        the type of a number in memory
  *   LOAD(p, n)     a vector of the n numbers left at p, 0 behind them
  *   STORE(p, x, n) the reverse, to nearest even
@@ -7,7 +8,8 @@
  *   DEGREE         of the polynomial for 2^f
  * No include guard: it is meant to be read twice. */
 
-/* Each sweep goes from row to row, as memory likes it; the sums over all rows are then ready at once. */
+/* Each sweep goes from row to row, as memory likes it; the sums over all rows are then
+ * ready at once. */
 static inline void NAME(norm_rows)(int rows, OPERAND *y, float *mean, float *rstd,
                                    const float *x, const float *gamma, const float *beta,
                                    size_t n, float eps)
@@ -47,8 +49,9 @@ static void NAME(norm)(void *to, float *mean, float *rstd, const float *x,
         NAME(norm_rows)(1, y + r * n, mean + r, rstd + r, x + r * n, gamma, beta, n, eps);
 }
 
-/* s = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3), and 2 u' (Hendrycks and Gimpel 2016).
- * Returns x s, GELU's form with tanh; |x| beyond 10, where exp leaves fp32, is taken for 10 in s. */
+/* s = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3), and 2 u' (Hendrycks and
+ * Gimpel 2016). Returns x s, GELU's form with tanh; |x| beyond 10, where exp leaves fp32,
+ * is taken for 10 in s. */
 static inline vec NAME(gelu_tanh)(vec x, vec *s, vec *slope)
 {
     const vec end = vec_of(10.0f), least = vec_max(-end, x), c = vec_min(end, least);
@@ -60,7 +63,8 @@ static inline vec NAME(gelu_tanh)(vec x, vec *s, vec *slope)
     return least * *s;
 }
 
-/* Q = (1 - erf(z / sqrt 2)) / 2 = e R(z), e = exp(-z^2 / 2), for z = |x| up to where e is 0. */
+/* Q = (1 - erf(z / sqrt 2)) / 2 = e R(z), e = exp(-z^2 / 2), for z = |x| up to where e is
+ * 0. */
 static inline vec NAME(gelu_tail)(vec x, vec *z, vec *e, vec *ratio)
 {
     const float *c = NAME(tail_coefficients);
@@ -159,7 +163,8 @@ static inline vec NAME(softmax_exp)(vec x, float top, float factor)
                     DEGREE);
 }
 
-/* What is behind whole vectors stays in registers: a load right behind a masked store would wait. */
+/* What is behind whole vectors stays in registers: a load right behind a masked store would
+ * wait. */
 static inline void NAME(softmax_rows)(int rows, OPERAND *p, float *s, size_t n,
                                       float factor)
 {

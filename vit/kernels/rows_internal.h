@@ -1,9 +1,10 @@
-/* rows_internal.h - rows moved, not computed with: strided rows copied, matrices transposed. Included by
- * kernels.c once per kind of operand, after kernels_operand.h, with the same OPERAND and NAME and with LANE,
- * the operands in 16 bytes.
+/* rows_internal.h - rows moved, not computed with: strided rows copied, matrices
+ * transposed. Included by kernels.c once per kind of operand, after kernels_operand.h, with
+ * the same OPERAND and NAME and with LANE, the operands in 16 bytes.
  *
- * Vectors of 16 bytes in the compiler's own notation, for no loop of plain C becomes the shuffles that a
- * transposition needs; wider ones gain nothing, since columns part ways when they are stored. */
+ * Vectors of 16 bytes in the compiler's own notation, for no loop of plain C becomes the
+ * shuffles that a transposition needs; wider ones gain nothing, since columns part ways
+ * when they are stored. */
 
 #if LANE == 8
 #define LOW 0, 8, 1, 9, 2, 10, 3, 11
@@ -23,8 +24,8 @@ static inline void NAME(merge)(NAME(vector) b[LANE], const NAME(vector) a[LANE])
     }
 }
 
-/* Merging rows i and i + LANE / 2 number by number, log2 LANE times, transposes the square (Stone 1971,
- * "Parallel processing with the perfect shuffle"). */
+/* Merging rows i and i + LANE / 2 number by number, log2 LANE times, transposes the square
+ * (Stone 1971, "Parallel processing with the perfect shuffle"). */
 static inline void NAME(transpose_square)(OPERAND *to, size_t ld_to, const OPERAND *from,
                                           size_t ld_from)
 {
@@ -45,7 +46,8 @@ static inline void NAME(transpose_square)(OPERAND *to, size_t ld_to, const OPERA
 #undef LAST
 }
 
-/* By columns of a cache line. The last squares of either direction overlap those before them. */
+/* By columns of a cache line. The last squares of either direction overlap those before
+ * them. */
 static void NAME(transpose)(void *out, size_t ld_to, const void *in, size_t ld_from,
                             size_t rows, size_t n)
 {

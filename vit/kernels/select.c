@@ -1,4 +1,5 @@
-/* select.c - which builds of kernels.c and of routers/router_kernels.c run on this processor. */
+/* select.c - which builds of kernels.c and of routers/router_kernels.c run on this
+ * processor. */
 #include "vit/routers/router_kernels_internal.h"
 #include "vit/vit_internal.h"
 

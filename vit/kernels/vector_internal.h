@@ -1,8 +1,9 @@
-/* vector_internal.h - the vectors of kernels.c: as many fp32 numbers as a register of the set that is being compiled
- * holds, loaded and stored as fp32 or bf16, with the few operations that C has no words for. Arithmetic
- * is written with the operators of the compiler's vector extension, so that a loop has one text for all
- * sets: AVX-512 (with or without its bf16 instructions), AVX2, and 16 bytes on anything else.
- * Free to change: how an operation is made. Relied on elsewhere: NaN in gives NaN out. */
+/* vector_internal.h - the vectors of kernels.c: as many fp32 numbers as a register of the
+ * set that is being compiled holds, loaded and stored as fp32 or bf16, with the few
+ * operations that C has no words for. Arithmetic is written with the operators of the
+ * compiler's vector extension, so that a loop has one text for all sets: AVX-512 (with or
+ * without its bf16 instructions), AVX2, and 16 bytes on anything else. Free to change: how
+ * an operation is made. Relied on elsewhere: NaN in gives NaN out. */
 #ifndef VIT_KERNELS_VECTOR_H
 #define VIT_KERNELS_VECTOR_H
 
@@ -100,7 +101,7 @@ static inline vec vec_by_sign(vec x, vec yes, vec no)
 #endif
 }
 
-/* ---- over the lanes ------------------------------------------------------------------------------ */
+/* ---- over the lanes ------------------------------------------------------------------ */
 
 #if LANES == 8
 #define VEC_SWAP_8(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3)
@@ -140,8 +141,9 @@ static inline float vec_most(vec x)
 #endif
 }
 
-/* Runs the statements for i = 0, LANES, ... below n, with `left` numbers from i on: a constant for whole
- * vectors, so that their loads and stores below have no test, and once more for what is behind them. */
+/* Runs the statements for i = 0, LANES, ... below n, with `left` numbers from i on: a
+ * constant for whole vectors, so that their loads and stores below have no test, and once
+ * more for what is behind them. */
 #define VEC_EACH(i, left, n, ...)                                                          \
     do {                                                                                   \
         size_t i = 0;                                                                      \
@@ -155,7 +157,7 @@ static inline float vec_most(vec x)
         }                                                                                  \
     } while (0)
 
-/* ---- memory: n numbers are left there, the lanes behind them are `rest` -------------------------- */
+/* ---- memory: n numbers are left there, the lanes behind them are `rest` -------------- */
 
 #if !defined(__AVX512F__)
 /* The first n < 4 numbers of 16 bits, without a detour through memory. */
@@ -254,7 +256,8 @@ static inline vec vec_widen(hvec x)
 #endif
 }
 
-/* bf16 to nearest even, for every float: NaN stays NaN, numbers below 2^-126 keep their digits. */
+/* bf16 to nearest even, for every float: NaN stays NaN, numbers below 2^-126 keep their
+ * digits. */
 static inline hvec vec_narrow_exact(vec x)
 {
     const uvec bits = (uvec)x, rounded = bits + 0x7fffu + (bits >> 16 & 1u);
@@ -262,7 +265,8 @@ static inline hvec vec_narrow_exact(vec x)
     return vec_upper((uvec)vec_select(x != x, (vec)(bits | 0x400000u), (vec)rounded));
 }
 
-/* The same, but the AVX512_BF16 instruction takes numbers below 2^-126 for 0 of their sign. */
+/* The same, but the AVX512_BF16 instruction takes numbers below 2^-126 for 0 of their
+ * sign. */
 static inline hvec vec_narrow(vec x)
 {
 #if defined(__AVX512BF16__)
@@ -308,7 +312,7 @@ static inline void vec_store_half(uint16_t *to, hvec x, size_t n)
 #endif
 }
 
-/* ---- functions ----------------------------------------------------------------------------------- */
+/* ---- functions ----------------------------------------------------------------------- */
 
 /* c[0] + c[1] x + ... */
 static inline vec vec_polynomial(vec x, const float *c, int degree)

@@ -1,11 +1,11 @@
-/* ceiling.c - how fast oneDNN alone makes the products of a pass (ceiling.c lists them): one wide
- * call each over all rows and all threads, operands already in the layout that the primitive likes best,
- * nothing fused, nothing else done.
+/* ceiling.c - how fast oneDNN alone makes the products of a pass (ceiling.c lists them):
+ * one wide call each over all rows and all threads, operands already in the layout that the
+ * primitive likes best, nothing fused, nothing else done.
  *
- * Several forms compete for every product: sgemm, the matmul primitive, the inner product primitive, a
- * parallel loop of small products for attention's heads, results in fp32 or bf16. The fastest in a first
- * trial is kept; rounds time only that one. Free to change: the forms. Relied on elsewhere: nothing here
- * is used by a pass. */
+ * Several forms compete for every product: sgemm, the matmul primitive, the inner product
+ * primitive, a parallel loop of small products for attention's heads, results in fp32 or
+ * bf16. The fastest in a first trial is kept; rounds time only that one. Free to change:
+ * the forms. Relied on elsewhere: nothing here is used by a pass. */
 #include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 
 #include "vit/vit_internal.h"
 
-/* Trials of a form: at least so many and so long; a round lasts so long for each product. */
+/* Trials of a form: at least so many and so long; a round lasts so long for each
+ * product. */
 enum { TRIALS = 4 };
 static const double trial_seconds = 0.004, round_seconds = 0.001;
 enum { FORMS_MAX = 8 };
@@ -49,7 +50,7 @@ struct vit_ceiling {
     size_t bytes[OPERANDS];
 };
 
-/* ---- the difference between 2.x (structs, operation descriptors) and 3.x (handles, none) ------ */
+/* ---- the difference between 2.x (structs, descriptors) and 3.x (handles, none) ------- */
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef const_dnnl_memory_desc_t desc_reference;
@@ -145,7 +146,7 @@ static dnnl_status_t inner_desc(dnnl_primitive_desc_t *out, dnnl_engine_t engine
 }
 #endif
 
-/* ---- forms ----------------------------------------------------------------------------------- */
+/* ---- forms --------------------------------------------------------------------------- */
 
 static void form_destroy(form *f)
 {
@@ -213,8 +214,8 @@ static dnnl_status_t matmul_make(form *f, dnnl_engine_t engine, const vit_produc
     return status;
 }
 
-/* The same as the inner product primitive and its two backward ones see it, weights [to, from] in any
- * layout, activations as rows. */
+/* The same as the inner product primitive and its two backward ones see it, weights [to,
+ * from] in any layout, activations as rows. */
 static dnnl_status_t inner_make(form *f, dnnl_engine_t engine, const vit_product *p,
                                 dnnl_data_type_t in, dnnl_data_type_t out)
 {
@@ -330,7 +331,7 @@ static bool form_run(const form *f, const vit_ceiling *c, const vit_product *p)
     return good;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory -------------------------------------------------------------------------- */
 
 /* Numbers from 0.5 to 1 of either sign, whether they are read as bf16 or as fp32. */
 static void buffer_fill(void *buffer, size_t bytes)
@@ -364,7 +365,7 @@ static bool form_place(vit_ceiling *c, const form *f)
     return true;
 }
 
-/* ---- timing ------------------------------------------------------------------------------------ */
+/* ---- timing -------------------------------------------------------------------------- */
 
 /* The fastest of a few, seconds; 0 when it cannot be made. */
 static double form_try(vit_ceiling *c, const form *f, const vit_product *p)

@@ -1,11 +1,12 @@
-/* linear.c - linear layers on weights that are packed once: y = x W^T + bias and dx = dy W for blocks
- * of rows.
+/* linear.c - linear layers on weights that are packed once: y = x W^T + bias and dx = dy W
+ * for blocks of rows.
  *
- * A weight W [out, in] is copied into the layout that oneDNN's product wants, in bf16 rounded to nearest
- * even on the way; only when the model says that its weights changed, so never again in inference. Our
- * kernels make the layouts that oneDNN usually wants (kernels_layout.h), in bf16 both in one pass over W;
- * its reorders make others. Packing W for the backward product in fp32 gains nothing (bench/LOG.md): that
- * one reads the weight as stored. */
+ * A weight W [out, in] is copied into the layout that oneDNN's product wants, in bf16
+ * rounded to nearest even on the way; only when the model says that its weights changed, so
+ * never again in inference. Our kernels make the layouts that oneDNN usually wants
+ * (kernels_layout.h), in bf16 both in one pass over W; its reorders make others. Packing W
+ * for the backward product in fp32 gains nothing (bench/LOG.md): that one reads the weight
+ * as stored. */
 #include <string.h>
 
 #include "vit/onednn/product_internal.h"

@@ -1,11 +1,13 @@
-/* measure.c - how bf16 products compare with fp32 ones on this processor. Having instructions for bf16 does
- * not make them faster: Xeons with AVX512_BF16 and no AMX take longer with them, because operands have to be
- * made first. Free to change: sizes and number of rounds. */
+/* measure.c - how bf16 products compare with fp32 ones on this processor. Having
+ * instructions for bf16 does not make them faster: Xeons with AVX512_BF16 and no AMX take
+ * longer with them, because operands have to be made first. Free to change: sizes and
+ * number of rounds. */
 #include <string.h>
 
 #include "vit/vit_internal.h"
 
-/* A layer as large as those of small networks, whose weights fit the caches; the odd round count has a middle. */
+/* A layer as large as those of small networks, whose weights fit the caches; the odd round
+ * count has a middle. */
 enum { ROWS = 128, WIDTH = 384, ROUNDS = 5 };
 
 /* Fills exec for one layer; false when there is no memory or oneDNN refuses. */

@@ -1,9 +1,11 @@
-/* onednn.c - plain fp32 products, and what oneDNN says of itself; the files of vit/onednn/ alone include its header.
+/* onednn.c - plain fp32 products, and what oneDNN says of itself; the files of vit/onednn/
+ * alone include its header.
  *
- * Plain products go through dnnl_sgemm, which is the same in oneDNN 2.6 and 3.x: gradients of fp32 weights
- * and routers. Called from inside a parallel region it works on the calling thread alone.
- * Free to change: how a product is computed. Relied on elsewhere: row-major meaning, no dependence
- * of the result on anything but operands, shapes and the number of threads. */
+ * Plain products go through dnnl_sgemm, which is the same in oneDNN 2.6 and 3.x: gradients
+ * of fp32 weights and routers. Called from inside a parallel region it works on the calling
+ * thread alone. Free to change: how a product is computed. Relied on elsewhere: row-major
+ * meaning, no dependence of the result on anything but operands, shapes and the number of
+ * threads. */
 #include "vit/onednn/onednn_internal.h"
 
 void vit_gemm(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,

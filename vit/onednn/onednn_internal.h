@@ -1,6 +1,7 @@
-/* onednn_internal.h - what the files around oneDNN share: layouts, primitives and status in one form for 2.x,
- * whose memory descriptors are values and whose primitives start from operation descriptors, and for
- * 3.x, whose descriptors are objects. Private to vit/onednn/. */
+/* onednn_internal.h - what the files around oneDNN share: layouts, primitives and status in
+ * one form for 2.x, whose memory descriptors are values and whose primitives start from
+ * operation descriptors, and for 3.x, whose descriptors are objects. Private to
+ * vit/onednn/. */
 #ifndef VIT_ONEDNN_H
 #define VIT_ONEDNN_H
 
@@ -21,7 +22,8 @@ typedef struct vit_layout {
 /* dims and strides [rank]; strides NULL: as the primitive likes it best. */
 dnnl_status_t vit_layout_make(vit_layout *out, int rank, const dnnl_dim_t *dims,
                               dnnl_data_type_t type, const dnnl_dim_t *strides);
-/* Columns of a block, when this layout of B [k, n] is one of those of kernels_layout.h; else 0. */
+/* Columns of a block, when this layout of B [k, n] is one of those of kernels_layout.h;
+ * else 0. */
 size_t vit_layout_width(const vit_layout *layout, dnnl_dim_t k, dnnl_dim_t n,
                         dnnl_data_type_t type);
 dnnl_status_t vit_layout_copy(vit_layout *out, const vit_layout *layout);
@@ -39,7 +41,8 @@ typedef struct vit_matmul {
     bool
         blocked; /* out: oneDNN's blocked kernels (brgemm) make it, which read B where it lies */
 } vit_matmul;
-/* The primitive, its scratch and, unless NULL, the layout that it wants b in. The caller destroys all. */
+/* The primitive, its scratch and, unless NULL, the layout that it wants b in. The caller
+ * destroys all. */
 dnnl_status_t vit_matmul_make(dnnl_primitive_t *out, vit_layout *scratch, vit_layout *b,
                               const vit_matmul *matmul, dnnl_engine_t engine);
 /* A copy from one layout to another, types included. */

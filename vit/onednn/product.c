@@ -1,18 +1,18 @@
-/* product.c - products of activations through oneDNN's matmul primitives, made once per shape and
- * kept: heads of attention side by side, linear layers with packed weights (onednn_linear.c), gradients of
- * weights. Operands are fp32 or bf16, sums are fp32.
+/* product.c - products of activations through oneDNN's matmul primitives, made once per
+ * shape and kept: heads of attention side by side, linear layers with packed weights
+ * (onednn_linear.c), gradients of weights. Operands are fp32 or bf16, sums are fp32.
  *
- * Everything here works on the calling thread alone, inside a parallel region or not: layers give each
- * thread blocks of rows. Every thread owns its primitives, memory objects and scratch: no locks.
- * Relied on elsewhere: a result depends on operands and shapes only; no memory is taken for a shape that
- * was seen before. */
+ * Everything here works on the calling thread alone, inside a parallel region or not:
+ * layers give each thread blocks of rows. Every thread owns its primitives, memory objects
+ * and scratch: no locks. Relied on elsewhere: a result depends on operands and shapes only;
+ * no memory is taken for a shape that was seen before. */
 #include <omp.h>
 #include <string.h>
 
 #include "vit/onednn/product_internal.h"
 
-/* Primitives a thread keeps; a full table is emptied and fills anew. Scratch beyond a result, of which
- * oneDNN says how much only when a primitive is made. */
+/* Primitives a thread keeps; a full table is emptied and fills anew. Scratch beyond a
+ * result, of which oneDNN says how much only when a primitive is made. */
 enum { SLOTS = 2048, SCRATCH_SPARE = 1 << 18 };
 
 typedef struct product_slot {
@@ -48,7 +48,7 @@ static void slot_clear(product_slot *p)
     memset(p, 0, sizeof *p);
 }
 
-/* ---- create and destroy ------------------------------------------------------------------------ */
+/* ---- create and destroy -------------------------------------------------------------- */
 
 base_status vit_products_create(vit_products **out, const vit_products_plan *plan,
                                 base_error *err)
@@ -120,10 +120,10 @@ dnnl_stream_t vit_product_stream(const vit_product_worker *worker)
     return worker->stream;
 }
 
-/* ---- primitives, made once per shape ---------------------------------------------------------- */
+/* ---- primitives, made once per shape ------------------------------------------------- */
 
-/* A primitive is made for the one thread that runs it, however many the process may use: oneDNN's blocks
- * depend on that number. */
+/* A primitive is made for the one thread that runs it, however many the process may use:
+ * oneDNN's blocks depend on that number. */
 static dnnl_status_t made_for_one_thread(dnnl_primitive_t *out, vit_layout *scratch,
                                          vit_layout *b, const vit_matmul *matmul,
                                          dnnl_engine_t engine)
@@ -268,7 +268,7 @@ static product_slot *slot_find(const vit_products *products, vit_product_worker 
     return &w->slot[i];
 }
 
-/* ---- products -------------------------------------------------------------------------------------- */
+/* ---- products ------------------------------------------------------------------------ */
 
 static bool bound(dnnl_memory_t memory, const void *at)
 {
@@ -322,8 +322,8 @@ void vit_multiply(vit_exec *exec, const vit_product_shape *s, const void *a, con
         atomic_store(&exec->failed, true);
 }
 
-/* c [m, n] = a [k, m]^T b [k, n] in bf16, or +=. k is given at the call: experts have another number of rows at
- * every step. */
+/* c [m, n] = a [k, m]^T b [k, n] in bf16, or +=. k is given at the call: experts have
+ * another number of rows at every step. */
 static bool gradient_bf16(const vit_products *products, size_t m, size_t n, size_t k,
                           const void *a, size_t lda, const void *b, size_t ldb, float *c,
                           size_t ldc, bool adds)

@@ -1,13 +1,15 @@
-/* acmoe.c - router "acmoe": adaptive clustering. Follows arXiv 2502.15315 by the authors' vision code
- * (routing-newer.md 19). The experts that tokens chose first in the MoE layer before are clusters: of each
- * cluster e and feature d the mean absolute deviation MAD_ed gives a weight
+/* acmoe.c - router "acmoe": adaptive clustering. Follows arXiv 2502.15315 by the authors'
+ * vision code (routing-newer.md 19). The experts that tokens chose first in the MoE layer
+ * before are clusters: of each cluster e and feature d the mean absolute deviation MAD_ed
+ * gives a weight
  *     W_ed = 1 / (MAD_ed + 1e-4), m = mean of W over clusters with tokens and all d, W = min(W, 1.5 m) / m,
- * and the layer's input becomes x_t = W_{a(t)} x_t, for router and experts. No parameters; W is a constant of
- * the backward pass. The first MoE layer is plain noisy top-k. A cluster of one token has MAD 0 and so
- * W = 1e4, which moves m: the source's behaviour in training, kept.
- * differs: in evaluation each image's own tokens make the clusters (scope = image; a cluster with fewer than two
- * tokens there has W = 1); scope = batch is the source's, where an image depends on its neighbours. Load and
- * importance losses are those of section 2, half their sum, as Tutel's code has it. */
+ * and the layer's input becomes x_t = W_{a(t)} x_t, for router and experts. No parameters;
+ * W is a constant of the backward pass. The first MoE layer is plain noisy top-k. A cluster
+ * of one token has MAD 0 and so W = 1e4, which moves m: the source's behaviour in training,
+ * kept. differs: in evaluation each image's own tokens make the clusters (scope = image; a
+ * cluster with fewer than two tokens there has W = 1); scope = batch is the source's, where
+ * an image depends on its neighbours. Load and importance losses are those of section 2,
+ * half their sum, as Tutel's code has it. */
 #include "vit/routers/softmax_internal.h"
 
 #include <math.h>
@@ -93,7 +95,7 @@ static bool mixes_images(const vit_config *config)
     return options_of(&config->moe.router)->scope == SCOPE_BATCH;
 }
 
-/* ---- clusters -------------------------------------------------------------------------------------- */
+/* ---- clusters ------------------------------------------------------------------------ */
 
 /* The cluster of token t. */
 static size_t cluster_of(const vit_router_pass *pass, size_t t)
@@ -101,8 +103,8 @@ static size_t cluster_of(const vit_router_pass *pass, size_t t)
     return pass->before->expert[pass->before->start[t]];
 }
 
-/* scale [E, D] of the clusters that tokens first .. end - 1 make; sums in double, one feature at a time. least:
- * tokens below which a cluster has W = 1 and no part in m. */
+/* scale [E, D] of the clusters that tokens first .. end - 1 make; sums in double, one
+ * feature at a time. least: tokens below which a cluster has W = 1 and no part in m. */
 static void weights_make(float *scale, const vit_router_pass *pass, const float *x,
                          size_t first, size_t end, size_t least)
 {
@@ -179,7 +181,7 @@ static void alter_backward(vit_router_pass *pass, float *d_x)
         weights_apply(d_x, pass, state_of(pass).scale);
 }
 
-/* ---- the router ------------------------------------------------------------------------------------- */
+/* ---- the router ---------------------------------------------------------------------- */
 
 static double sigma_of(const vit_router_pass *pass)
 {
@@ -188,8 +190,8 @@ static double sigma_of(const vit_router_pass *pass)
                : 0.0;
 }
 
-/* Half the sum of importance and load loss, weighted, mean over groups; with d_z, loss_scale times the
- * gradient is added. */
+/* Half the sum of importance and load loss, weighted, mean over groups; with d_z,
+ * loss_scale times the gradient is added. */
 static double losses(vit_router_pass *pass, const vit_route_state *state, double *d_z)
 {
     const size_t groups = vit_route_groups(&pass->shape), n = pass->shape.experts;

@@ -1,13 +1,15 @@
-/* adam.c - router "adam": the routing of "softmax" in layers of which the first meets the stream as a
- * step of Adam, the later ones as a heavy ball. Follows Teo and Nguyen 2024, "MomentumSMoE" (arXiv
- * 2410.14574, AdamSMoE) as in the code released with it, routing.md 6: p = (1 - beta1) y and
- * v = (1 - beta2) y^2 start at 0 and serve the first MoE layer only, without bias correction, so that
- * h' = h + adam_gamma p / sqrt(v + eps) - kappa h; the momentum that later layers carry starts as gamma y.
- * differs: kappa, the decoupled weight decay, is 0 here; the authors' 1 cancels the residual, which
- * their post-norm blocks add again outside and ours do not.
+/* adam.c - router "adam": the routing of "softmax" in layers of which the first meets the
+ * stream as a step of Adam, the later ones as a heavy ball. Follows Teo and Nguyen 2024,
+ * "MomentumSMoE" (arXiv 2410.14574, AdamSMoE) as in the code released with it, routing.md
+ * 6: p = (1 - beta1) y and v = (1 - beta2) y^2 start at 0 and serve the first MoE layer
+ * only, without bias correction, so that h' = h + adam_gamma p / sqrt(v + eps) - kappa h;
+ * the momentum that later layers carry starts as gamma y. differs: kappa, the decoupled
+ * weight decay, is 0 here; the authors' 1 cancels the residual, which their post-norm
+ * blocks add again outside and ours do not.
  *
- * The update saturates: with the authors' numbers it is 3.162 sign(y) for |y| far above 3e-3, and the
- * experts of that layer hardly learn through it (they do through the momentum). */
+ * The update saturates: with the authors' numbers it is 3.162 sign(y) for |y| far above
+ * 3e-3, and the experts of that layer hardly learn through it (they do through the
+ * momentum). */
 #include <math.h>
 
 #include "vit/routers/momentum_internal.h"
@@ -85,8 +87,8 @@ static void forward(float *h_next, float *carry_out, const float *h, const float
     }
 }
 
-/* The step's derivative is first * eps / v^1.5 with v = second y^2 + eps: what p and what v give, added
- * in closed form, so that nothing cancels where it saturates. */
+/* The step's derivative is first * eps / v^1.5 with v = second y^2 + eps: what p and what v
+ * give, added in closed form, so that nothing cancels where it saturates. */
 static void backward(float *d_h, float *d_y, float *d_carry_in, const float *d_h_next,
                      const float *d_carry_out, const float *h, const float *y,
                      const float *carry_in, const float *carry_out, size_t floats,

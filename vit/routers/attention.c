@@ -1,8 +1,9 @@
-/* attention.c - router "attention": every token's scores are averaged over the tokens that it attends to,
- * by the mean of the heads of the attention of the same block. GoT-inspired: follows routing.md 7, a
- * reconstruction of the attention-aware routing of arXiv 2505.00792 (graph of tokens), not the
- * authors' method. The mixing is in graph.c. Relied on elsewhere: attention is read as the block
- * computed it, rows summing to 1, before any dropout. */
+/* attention.c - router "attention": every token's scores are averaged over the tokens that
+ * it attends to, by the mean of the heads of the attention of the same block. GoT-inspired:
+ * follows routing.md 7, a reconstruction of the attention-aware routing of arXiv 2505.00792
+ * (graph of tokens), not the authors' method. The mixing is in graph.c. Relied on
+ * elsewhere: attention is read as the block computed it, rows summing to 1, before any
+ * dropout. */
 #include <string.h>
 
 #include "vit/routers/graph_internal.h"

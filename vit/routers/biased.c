@@ -1,6 +1,7 @@
-/* biased.c - top-k of a score and one number an expert; see biased_internal.h. The number decides who is chosen
- * and nothing else: it is in no gate, and no gradient reaches it. differs: with score = logits the gates are
- * those of a softmax, because a logit is no weight (our choice). */
+/* biased.c - top-k of a score and one number an expert; see biased_internal.h. The number
+ * decides who is chosen and nothing else: it is in no gate, and no gradient reaches it.
+ * differs: with score = logits the gates are those of a softmax, because a logit is no
+ * weight (our choice). */
 #include "vit/routers/biased_internal.h"
 
 #include <math.h>

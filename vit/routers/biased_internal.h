@@ -1,5 +1,6 @@
-/* biased_internal.h - top-k of a score and one number an expert, gates from the scores alone: what the routers
- * "loss-free" and "quantile" do alike (routing-newer.md 16, 17). Private to vit/. */
+/* biased_internal.h - top-k of a score and one number an expert, gates from the scores
+ * alone: what the routers "loss-free" and "quantile" do alike (routing-newer.md 16, 17).
+ * Private to vit/. */
 #ifndef VIT_ROUTERS_BIASED_INTERNAL_H
 #define VIT_ROUTERS_BIASED_INTERNAL_H
 
@@ -31,7 +32,8 @@ void vit_biased_backward(vit_router_pass *pass, const float *d_gate);
 
 /* Logits and scores s [T, E] (option "score") to state->p. */
 void vit_biased_scores(vit_router_pass *pass, const vit_route_state *state);
-/* The whole of a forward pass: state->p = s, the k best of s plus or minus the parameter, gates from s. */
+/* The whole of a forward pass: state->p = s, the k best of s plus or minus the parameter,
+ * gates from s. */
 void vit_biased_forward(vit_router_pass *pass, vit_biased_sign sign);
 
 #endif

@@ -1,7 +1,8 @@
-/* contrast.c - the contrast of two views of the same tokens: each token shall be closer to its own other view
- * than to those of the others. Follows van den Oord et al. 2018, "Representation learning with contrastive
- * predictive coding" (InfoNCE, cosine similarity). dl_ij = (softmax_ij - [i = j]) / S.
- * Products are single precision, sums over a row double; losses are added in the order of the rows. */
+/* contrast.c - the contrast of two views of the same tokens: each token shall be closer to
+ * its own other view than to those of the others. Follows van den Oord et al. 2018,
+ * "Representation learning with contrastive predictive coding" (InfoNCE, cosine
+ * similarity). dl_ij = (softmax_ij - [i = j]) / S. Products are single precision, sums over
+ * a row double; losses are added in the order of the rows. */
 #include "vit/routers/contrast_internal.h"
 
 #include <math.h>

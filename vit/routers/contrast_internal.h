@@ -1,5 +1,5 @@
-/* contrast_internal.h - the contrast of two views of the same tokens (contrast.c). Private to vit/ and its
- * tests. */
+/* contrast_internal.h - the contrast of two views of the same tokens (contrast.c). Private
+ * to vit/ and its tests. */
 #ifndef VIT_ROUTERS_CONTRAST_INTERNAL_H
 #define VIT_ROUTERS_CONTRAST_INTERNAL_H
 
@@ -24,9 +24,9 @@ typedef struct vit_contrast {
 /* Lays it over the arena, or measures it when the arena has no block. */
 void vit_contrast_plan(vit_contrast *out, base_arena *arena,
                        const vit_contrast_shape *shape);
-/* mean_i (logsumexp_j l_ij - l_ii), l_ij = <a_i, b_j> / temp over the j of i's group, of rows a, b made
- * as long as 1; a row of zeros stays one. Row i of the shape is row[i] of a and b [., D] (NULL: i).
- * InfoNCE, van den Oord et al. 2018, equation 4. */
+/* mean_i (logsumexp_j l_ij - l_ii), l_ij = <a_i, b_j> / temp over the j of i's group, of
+ * rows a, b made as long as 1; a row of zeros stays one. Row i of the shape is row[i] of a
+ * and b [., D] (NULL: i). InfoNCE, van den Oord et al. 2018, equation 4. */
 double vit_contrast_forward(vit_contrast *kept, vit_exec *exec, const float *a,
                             const float *b, const uint32_t *row,
                             const vit_contrast_shape *shape);

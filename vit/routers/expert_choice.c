@@ -1,10 +1,10 @@
-/* expert_choice.c - router "expert-choice": every expert takes the tokens that want it most. Follows Zhou
- * et al. 2022, "Mixture-of-experts with expert choice routing" (arXiv 2202.09368, known from the
- * published paper, not read again), and the top-items-per-expert router of the V-MoE code, which
- * was read (routing.md 10): softmax over the experts of the noisy logits, each expert's C largest
- * of the tokens routed together, probabilities as gates, no auxiliary loss, the same rule in
- * evaluation. A token may get none. Differs: each image is routed on its own unless
- * router.scope says otherwise. */
+/* expert_choice.c - router "expert-choice": every expert takes the tokens that want it
+ * most. Follows Zhou et al. 2022, "Mixture-of-experts with expert choice routing" (arXiv
+ * 2202.09368, known from the published paper, not read again), and the top-items-per-expert
+ * router of the V-MoE code, which was read (routing.md 10): softmax over the experts of the
+ * noisy logits, each expert's C largest of the tokens routed together, probabilities as
+ * gates, no auxiliary loss, the same rule in evaluation. A token may get none. Differs:
+ * each image is routed on its own unless router.scope says otherwise. */
 #include "vit/routers/router_pass_internal.h"
 
 #include <math.h>

@@ -1,9 +1,9 @@
-/* graph.c - scores of tokens mixed over a graph of the tokens of an image, for "similarity" and
- * "attention". GoT-inspired: follows routing.md 7, a reconstruction of arXiv 2505.00792 (graph of
- * tokens), not the authors'
- * method. Choice, gates and losses are those of "softmax", so that lambda = 0 is softmax.
- * Relied on elsewhere: images do not see one another; the balance loss reads the probabilities before
- * mixing and the choices after it. */
+/* graph.c - scores of tokens mixed over a graph of the tokens of an image, for "similarity"
+ * and "attention". GoT-inspired: follows routing.md 7, a reconstruction of arXiv 2505.00792
+ * (graph of tokens), not the authors' method. Choice, gates and losses are those of
+ * "softmax", so that lambda = 0 is softmax. Relied on elsewhere: images do not see one
+ * another; the balance loss reads the probabilities before mixing and the choices after
+ * it. */
 #include "vit/routers/graph_internal.h"
 
 void vit_graph_state_plan(vit_graph_state *out, base_arena *arena,
@@ -55,7 +55,7 @@ static void spread(vit_router_pass *pass, const vit_graph_state *state, bool tra
     }
 }
 
-/* ---- gates of mixed probabilities ---------------------------------------------------------- */
+/* ---- gates of mixed probabilities ---------------------------------------------------- */
 
 /* Sum of a token's chosen entries: at least 1 / E, the largest is among them. */
 static double chosen_sum(const double *q, const uint16_t *expert, size_t t,
@@ -116,7 +116,7 @@ static void gate_backward(vit_router_pass *pass, const vit_graph_state *state,
         vit_route_gates_backward(base->d_z, base->d_gate, pass->expert, &s);
 }
 
-/* ---- the pass ------------------------------------------------------------------------------ */
+/* ---- the pass ------------------------------------------------------------------------ */
 
 /* Softmax of the logits, noisy ones where there is noise. */
 static const double *probabilities(const vit_router_pass *pass, const vit_graph_state *s,

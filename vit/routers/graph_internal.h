@@ -1,7 +1,8 @@
-/* graph_internal.h - expert choice that looks at the other tokens of an image, shared by "similarity"
- * and "attention" (graph.c): scores are mixed with a matrix of similarities before the choice.
- * GoT-inspired: a reconstruction of arXiv 2505.00792 (graph of tokens), of which the abstract and
- * summaries were read (routing.md 7). Private to vit/ and its tests. */
+/* graph_internal.h - expert choice that looks at the other tokens of an image, shared by
+ * "similarity" and "attention" (graph.c): scores are mixed with a matrix of similarities
+ * before the choice. GoT-inspired: a reconstruction of arXiv 2505.00792 (graph of tokens),
+ * of which the abstract and summaries were read (routing.md 7). Private to vit/ and its
+ * tests. */
 #ifndef VIT_ROUTERS_GRAPH_INTERNAL_H
 #define VIT_ROUTERS_GRAPH_INTERNAL_H
 
@@ -44,8 +45,9 @@ typedef struct vit_graph_state {
     float *d_sim; /* [T, N] */
 } vit_graph_state;
 
-/* One image of a pass: tokens first .. first + count - 1; its similarities are the [count, count]
- * floats from sim + first * N on. The last image is smaller when tokens are missing. */
+/* One image of a pass: tokens first .. first + count - 1; its similarities are the [count,
+ * count] floats from sim + first * N on. The last image is smaller when tokens are
+ * missing. */
 typedef struct vit_graph_image {
     size_t first, count, at;
 } vit_graph_image;
@@ -65,8 +67,9 @@ static inline vit_graph_image vit_graph_image_at(const vit_router_shape *s, size
 /* Lays the state over the arena, or measures it when the arena has no block. */
 void vit_graph_state_plan(vit_graph_state *out, base_arena *arena,
                           const vit_router_shape *shape);
-/* Routing with state->sim, which is filled: Q = (1 - lambda) P + lambda Sim P with P = softmax(Z), or
- * Q = softmax((1 - lambda) Z + lambda Sim Z); the k best of Q, gates as "softmax" from Q, its losses. */
+/* Routing with state->sim, which is filled: Q = (1 - lambda) P + lambda Sim P with P =
+ * softmax(Z), or Q = softmax((1 - lambda) Z + lambda Sim Z); the k best of Q, gates as
+ * "softmax" from Q, its losses. */
 void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state);
 /* Adds to pass->d_x and pass->d_param[0]; overwrites state->d_sim. */
 void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,

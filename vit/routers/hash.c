@@ -1,6 +1,7 @@
-/* hash.c - router "hash": a token's place in the picture decides its experts. A control (routing-newer.md 20):
- * each layer deals the places of an image to the experts once, evenly and by a seed; gates are 1 / k. Nothing
- * is learned, nothing depends on what a token says, no gradient runs through the choice. */
+/* hash.c - router "hash": a token's place in the picture decides its experts. A control
+ * (routing-newer.md 20): each layer deals the places of an image to the experts once,
+ * evenly and by a seed; gates are 1 / k. Nothing is learned, nothing depends on what a
+ * token says, no gradient runs through the choice. */
 #include "vit/routers/router_pass_internal.h"
 
 typedef struct hash_options {

@@ -1,8 +1,9 @@
-/* loss_free.c - router "loss-free": one bias an expert decides who is chosen, never how much an expert counts,
- * and moves by a fixed step against the load. Follows Wang et al. 2024, "Auxiliary-loss-free load balancing
- * strategy for mixture-of-experts" (arXiv 2408.15664), and DeepSeek-V3 as they are described
- * (routing-newer.md 16). One of three solvers of one problem, even loads by one number an expert: SSR finds
- * it on a few steps and forgets it, quantile sets it. The bias is state (vit/state.c): it is read in
+/* loss_free.c - router "loss-free": one bias an expert decides who is chosen, never how
+ * much an expert counts, and moves by a fixed step against the load. Follows Wang et al.
+ * 2024, "Auxiliary-loss-free load balancing strategy for mixture-of-experts" (arXiv
+ * 2408.15664), and DeepSeek-V3 as they are described (routing-newer.md 16). One of three
+ * solvers of one problem, even loads by one number an expert: SSR finds it on a few steps
+ * and forgets it, quantile sets it. The bias is state (vit/state.c): it is read in
  * evaluation too, where a token's result depends on nothing but itself. */
 #include "vit/routers/biased_internal.h"
 

@@ -1,10 +1,11 @@
-/* momentum.c - router "momentum": the routing of "softmax" in layers that meet the stream as a heavy
- * ball. Follows Teo and Nguyen 2024, "MomentumSMoE" (arXiv 2410.14574) and the code released with it,
- * routing.md 6: an SMoE layer is a step of gradient descent, and a momentum m with the stream's shape
- * goes from MoE layer to MoE layer of one pass, is 0 before the first and takes gradients.
- * differs: the authors' code takes the momentum away from the stream (the same with experts of the
- * other sign, and they start symmetric); added, mu = 0 and gamma = 1 are the plain residual. Their
- * blocks are post-norm, ours pre-norm. */
+/* momentum.c - router "momentum": the routing of "softmax" in layers that meet the stream
+ * as a heavy ball. Follows Teo and Nguyen 2024, "MomentumSMoE" (arXiv 2410.14574) and the
+ * code released with it, routing.md 6: an SMoE layer is a step of gradient descent, and a
+ * momentum m with the stream's shape goes from MoE layer to MoE layer of one pass, is 0
+ * before the first and takes gradients. differs: the authors' code takes the momentum away
+ * from the stream (the same with experts of the other sign, and they start symmetric);
+ * added, mu = 0 and gamma = 1 are the plain residual. Their blocks are post-norm, ours
+ * pre-norm. */
 #include "vit/routers/momentum_internal.h"
 #include "vit/routers/softmax_internal.h"
 

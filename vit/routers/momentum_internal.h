@@ -27,7 +27,8 @@ typedef struct vit_heavy_ball {
     float gamma; /* weight of the layer's output */
 } vit_heavy_ball;
 
-/* m' = mu m + gamma y, h_next = h + m'. All [floats], m_next the new momentum. h_next may be h. */
+/* m' = mu m + gamma y, h_next = h + m'. All [floats], m_next the new momentum. h_next may
+ * be h. */
 void vit_heavy_ball_forward(float *h_next, float *m_next, const float *h, const float *y,
                             const float *m, size_t floats, vit_heavy_ball ball);
 /* d_h, d_y, d_m overwritten. d_h may be d_h_next, d_m may be d_m_next. */

@@ -1,15 +1,17 @@
-/* quantile.c - router "quantile": one threshold an expert, set by the exact dual of balanced assignment. Follows
- * Su 2026 (kexue.fm 11619 and 11626, read in an English translation; routing-newer.md 17). With alpha_t the
- * (k+1)-th largest of s_t - beta, the new beta_e is the (floor(k T / E) + 1)-th largest of column e of
- * s - alpha: exactly so many tokens are above it. Nothing is tuned. Of three solvers of one problem (see
+/* quantile.c - router "quantile": one threshold an expert, set by the exact dual of
+ * balanced assignment. Follows Su 2026 (kexue.fm 11619 and 11626, read in an English
+ * translation; routing-newer.md 17). With alpha_t the (k+1)-th largest of s_t - beta, the
+ * new beta_e is the (floor(k T / E) + 1)-th largest of column e of s - alpha: exactly so
+ * many tokens are above it. Nothing is tuned. Of three solvers of one problem (see
  * loss_free.c) this is the exact one.
  *
- * form = dynamic: an expert takes every token above its threshold, k on average, none or all of them too;
- * the thresholds are fading means of the columns' quantiles. It is expert choice turned into a threshold, so
- * that evaluation does not look at the batch. Before the first step there is no threshold (all are 0): then
- * the batch's own quantiles choose, and are where the means begin (our choice).
- * With several passes a step, or ranks, each sets a beta of its own and their mean is taken: the source's
- * compromise. Every order statistic is found by selection, linear in T E. */
+ * form = dynamic: an expert takes every token above its threshold, k on average, none or
+ * all of them too; the thresholds are fading means of the columns' quantiles. It is expert
+ * choice turned into a threshold, so that evaluation does not look at the batch. Before the
+ * first step there is no threshold (all are 0): then the batch's own quantiles choose, and
+ * are where the means begin (our choice). With several passes a step, or ranks, each sets a
+ * beta of its own and their mean is taken: the source's compromise. Every order statistic
+ * is found by selection, linear in T E. */
 #include "vit/routers/biased_internal.h"
 
 #include <string.h>
@@ -121,7 +123,7 @@ static size_t assignments(const vit_router_shape *shape)
     return shape->tokens * (is_dynamic(shape) ? shape->experts : shape->k);
 }
 
-/* ---- order statistics ------------------------------------------------------------------------- */
+/* ---- order statistics ---------------------------------------------------------------- */
 
 /* The m-th largest of row [n] - beta, m <= n <= VIT_EXPERTS_MAX. */
 static double row_statistic(const double *row, const float *beta, size_t n, size_t m)
@@ -141,7 +143,8 @@ static double row_statistic(const double *row, const float *beta, size_t n, size
     return best[m - 1];
 }
 
-/* out [E]: of each column of the scores minus alpha [T] (NULL: 0) the (floor(k T / E) + 1)-th largest. */
+/* out [E]: of each column of the scores minus alpha [T] (NULL: 0) the (floor(k T / E) +
+ * 1)-th largest. */
 static void column_statistics(double *out, const quantile_state *state, const double *alpha,
                               const vit_route_size *s)
 {
@@ -155,7 +158,7 @@ static void column_statistics(double *out, const quantile_state *state, const do
                                        state->key + e * s->tokens);
 }
 
-/* ---- a pass ------------------------------------------------------------------------------------ */
+/* ---- a pass -------------------------------------------------------------------------- */
 
 /* The thresholds of form = dynamic. */
 static void thresholds(double *out, const vit_router_pass *pass,
@@ -225,7 +228,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     }
 }
 
-/* ---- what it leaves behind ------------------------------------------------------------------------ */
+/* ---- what it leaves behind ----------------------------------------------------------- */
 
 /* Numbers an expert, and how many passes they are the sum of. */
 static size_t tally_count(const vit_router_shape *shape)

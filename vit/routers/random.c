@@ -1,6 +1,7 @@
-/* random.c - router "random": softmax top-k of a weight that stays as it was drawn. A control (routing-newer.md
- * 20): a router that does not beat it has learned nothing. Gradients pass through its gates to the tokens,
- * as they do through "softmax" without losses. */
+/* random.c - router "random": softmax top-k of a weight that stays as it was drawn. A
+ * control (routing-newer.md 20): a router that does not beat it has learned nothing.
+ * Gradients pass through its gates to the tokens, as they do through "softmax" without
+ * losses. */
 #include "vit/routers/softmax_internal.h"
 
 typedef struct random_options {

@@ -1,11 +1,11 @@
-/* robust_momentum.c - router "robust-momentum": the routing of "softmax" in layers that meet the stream
- * by the robust momentum method of Cyrus, Hu, Van Scoy and Lessard 2018, "A robust accelerated
- * optimization algorithm for strongly convex functions", whose step, beta and eta these are.
- * Teo and Nguyen 2024 (arXiv 2410.14574) use the method in a V-MoE; L = 1, L / m = 1.25 and rho = 0.2
- * are those of their V-MoE fork (step 0.96, momentum 0.04, nothing has moved at the start, dense blocks leave
- * it alone; routing-newer.md 21). How the look-ahead is laid over layers is our reading (routing.md 6): with h
- * the stream at this MoE layer and h_before that at the one before (nothing has
- * moved at the first),
+/* robust_momentum.c - router "robust-momentum": the routing of "softmax" in layers that
+ * meet the stream by the robust momentum method of Cyrus, Hu, Van Scoy and Lessard 2018, "A
+ * robust accelerated optimization algorithm for strongly convex functions", whose step,
+ * beta and eta these are. Teo and Nguyen 2024 (arXiv 2410.14574) use the method in a V-MoE;
+ * L = 1, L / m = 1.25 and rho = 0.2 are those of their V-MoE fork (step 0.96, momentum
+ * 0.04, nothing has moved at the start, dense blocks leave it alone; routing-newer.md 21).
+ * How the look-ahead is laid over layers is our reading (routing.md 6): with h the stream
+ * at this MoE layer and h_before that at the one before (nothing has moved at the first),
  *     in = h + eta (h - h_before), h' = h + beta (h - h_before) + step y(in). */
 #include <math.h>
 

@@ -1,9 +1,11 @@
-/* router_kernels.c - the loops of routing, compiled like kernels.c once per instruction set, with
- * VIT_ROUTE_KERNELS_SET defined. Free to change: the layout of a block and its loops.
+/* router_kernels.c - the loops of routing, compiled like kernels.c once per instruction
+ * set, with VIT_ROUTE_KERNELS_SET defined. Free to change: the layout of a block and its
+ * loops.
  *
- * exp is our own because a library call would keep the loops scalar: range reduction by log 2 in two
- * parts (Cody and Waite 1980) and the Taylor polynomial of degree 12, whose remainder at log 2 / 2 is
- * below the rounding of a double. Relied on elsewhere: NaN in gives NaN out. */
+ * exp is our own because a library call would keep the loops scalar: range reduction by log
+ * 2 in two parts (Cody and Waite 1980) and the Taylor polynomial of degree 12, whose
+ * remainder at log 2 / 2 is below the rounding of a double. Relied on elsewhere: NaN in
+ * gives NaN out. */
 #include "vit/routers/router_kernels_internal.h"
 
 #include <math.h>
@@ -12,7 +14,8 @@
 
 #include "vit/vit_internal.h"
 
-/* Eight tokens; the compiler splits it where registers are narrower. Any double's address will do. */
+/* Eight tokens; the compiler splits it where registers are narrower. Any double's address
+ * will do. */
 typedef double lanes __attribute__((vector_size(64), aligned(8), may_alias));
 enum { LANES = 8, GROUPS = VIT_ROUTE_BLOCK / LANES };
 
@@ -149,9 +152,10 @@ static void plan_columns(double *column, const double *kernel, const double *v, 
     }
 }
 
-/* Phi(u): Hart et al. 1968, "Computer Approximations", no. 5666, in the form of West 2005, "Better
- * approximations to cumulative normal functions". Differs: his continued fraction beyond 7.07, where
- * Phi is below 1e-12, is left out; the rational function has the right limit there too. */
+/* Phi(u): Hart et al. 1968, "Computer Approximations", no. 5666, in the form of West 2005,
+ * "Better approximations to cumulative normal functions". Differs: his continued fraction
+ * beyond 7.07, where Phi is below 1e-12, is left out; the rational function has the right
+ * limit there too. */
 static inline double normal_cdf(double u)
 {
     const double size = fabs(u), z = size > 37.0 ? 37.0 : size; /* NaN stays */

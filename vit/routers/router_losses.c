@@ -107,8 +107,8 @@ static void chance_sum(double *partial, const double *z, const double *noisy, do
                             1.0 / sigma, n);
 }
 
-/* d_z += D_te - [e = e*] sum_f D_tf, D = scale b_e phi(u_te) / (sigma T); e* is the k-th best. b is
- * overwritten. */
+/* d_z += D_te - [e = e*] sum_f D_tf, D = scale b_e phi(u_te) / (sigma T); e* is the k-th
+ * best. b is overwritten. */
 static void load_gradient_add(double *d_z, double scale, const double *z,
                               const double *noisy, double sigma, const uint16_t *expert,
                               double *b, const vit_route_size *s)

@@ -65,8 +65,8 @@ void vit_route_gates_sigmoid(double *gate, const double *z, const uint16_t *expe
                              const vit_route_size *s);
 void vit_route_gates_sigmoid_backward(double *d_z, const double *gate, const double *d_gate,
                                       const uint16_t *expert, const vit_route_size *s);
-/* gate [T, k] = those divided by their sum over the chosen experts (routing-newer.md 16); equal shares where
- * all of them are 0. */
+/* gate [T, k] = those divided by their sum over the chosen experts (routing-newer.md 16);
+ * equal shares where all of them are 0. */
 void vit_route_gates_sigmoid_renorm(double *gate, const double *z, const uint16_t *expert,
                                     const vit_route_size *s);
 void vit_route_gates_sigmoid_renorm_backward(double *d_z, const double *z,

@@ -1,8 +1,8 @@
-/* router_pairs.c - routing in which a token may meet any number of experts: the largest of many
- * scores by selection, and a set of token-expert pairs as a pass's assignments. The selection is
- * a radix select from the highest byte of the scores' bits down: linear in their number for any
- * values, ties included. Relied on elsewhere: ties go to the lower place; pairs of a token come
- * best first. */
+/* router_pairs.c - routing in which a token may meet any number of experts: the largest of
+ * many scores by selection, and a set of token-expert pairs as a pass's assignments. The
+ * selection is a radix select from the highest byte of the scores' bits down: linear in
+ * their number for any values, ties included. Relied on elsewhere: ties go to the lower
+ * place; pairs of a token come best first. */
 #include "vit/routers/router_pass_internal.h"
 
 #include <string.h>
@@ -30,8 +30,8 @@ static double number_of(uint64_t key)
     return x;
 }
 
-/* The m-th largest of key [count], 1 <= m <= count; *ties: how many equal to it are among the m.
- * Reorders key. */
+/* The m-th largest of key [count], 1 <= m <= count; *ties: how many equal to it are among
+ * the m. Reorders key. */
 static uint64_t threshold(uint64_t *key, size_t count, size_t m, size_t *ties)
 {
     for (int shift = 56; shift >= 0 && count > 1; shift -= 8) {

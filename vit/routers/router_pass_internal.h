@@ -45,8 +45,8 @@ typedef enum vit_route_gate {
     VIT_ROUTE_GATE_SIGMOID_RENORM
 } vit_route_gate;
 
-/* C [m, n] = op(A) op(B) + beta C as vit_gemm, C's rows dense; single precision whatever the experts
- * run in (routing.md 14.7). */
+/* C [m, n] = op(A) op(B) + beta C as vit_gemm, C's rows dense; single precision whatever
+ * the experts run in (routing.md 14.7). */
 void vit_route_product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
                        const float *a, size_t lda, const float *b, size_t ldb, float beta,
                        float *c);
@@ -71,15 +71,16 @@ void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state 
 /* Fills start, token, gate and count of a pass from state->gate; expert [T, k] is set. */
 void vit_route_publish(vit_router_pass *pass, const vit_route_state *state);
 
-/* Tokens that are routed with one another's help: blocks of tokens that follow one another. */
+/* Tokens that are routed with one another's help: blocks of tokens that follow one
+ * another. */
 typedef enum vit_route_scope {
     VIT_ROUTE_SCOPE_GLOBAL, /* all of the batch */
     VIT_ROUTE_SCOPE_GROUP,  /* each routing group */
     VIT_ROUTE_SCOPE_IMAGE
 } vit_route_scope;
 
-/* Number of blocks, >= 1; tokens first .. first + size.tokens - 1 of block i. Only the last may be
- * smaller. */
+/* Number of blocks, >= 1; tokens first .. first + size.tokens - 1 of block i. Only the last
+ * may be smaller. */
 size_t vit_route_blocks(const vit_router_shape *shape, vit_route_scope scope);
 vit_route_size vit_route_block(size_t *first, const vit_router_shape *shape,
                                vit_route_scope scope, size_t i);
@@ -113,14 +114,15 @@ void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
 void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
                             double sigma, vit_route_gate kind, const float *d_gate);
 
-/* ---- sets of pairs of any size (router_pairs.c) --------------------------------------- */
+/* ---- sets of pairs of any size (router_pairs.c) -------------------------------------- */
 
-/* mark [count * step], places 0, step, 2 step ...: 1 for the m largest scores, ties to the lower place,
- * else 0. m <= count. key [count]: scratch. Time is linear in count, whatever the scores. */
+/* mark [count * step], places 0, step, 2 step ...: 1 for the m largest scores, ties to the
+ * lower place, else 0. m <= count. key [count]: scratch. Time is linear in count, whatever
+ * the scores. */
 void vit_route_mark_largest(uint8_t *mark, const double *score, size_t count, size_t step,
                             size_t m, uint64_t *key);
-/* The m-th largest of score[i * step] - minus[i], i < count, 1 <= m <= count; minus NULL: of the scores.
- * key [count]: scratch. Linear in count. */
+/* The m-th largest of score[i * step] - minus[i], i < count, 1 <= m <= count; minus NULL:
+ * of the scores. key [count]: scratch. Linear in count. */
 double vit_route_kth_largest(const double *score, const double *minus, size_t count,
                              size_t step, size_t m, uint64_t *key);
 /* What a router of pairs keeps from forward to backward. */
@@ -131,8 +133,8 @@ typedef struct vit_route_pairs_state {
 } vit_route_pairs_state;
 size_t vit_route_pairs_state_bytes(const vit_router_shape *shape);
 vit_route_pairs_state vit_route_pairs_state_of(const vit_router_pass *pass);
-/* Fills start, token, expert, gate and count of a pass from mark [T, E] and gate [T, E]: pairs in token
- * order, the largest gate of a token first, ties to the lower expert. */
+/* Fills start, token, expert, gate and count of a pass from mark [T, E] and gate [T, E]:
+ * pairs in token order, the largest gate of a token first, ties to the lower expert. */
 void vit_route_pairs_publish(vit_router_pass *pass, const uint8_t *mark,
                              const double *gate);
 /* d [T, E] overwritten: d_gate [count] at the pass's pairs, 0 elsewhere. */

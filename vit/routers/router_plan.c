@@ -15,8 +15,9 @@
 static const double potential_drift = 30.0;
 /* Column sums below this are recomputed in logarithms: the sum itself has lost digits. */
 static const double column_floor = 1e-290;
-/* Numbers of a plan from which its sweeps are shared by threads: one takes 10 numbers a nanosecond, and
- * meeting at the end of a sweep costs 10 to 100 microseconds, most in virtual machines. */
+/* Numbers of a plan from which its sweeps are shared by threads: one takes 10 numbers a
+ * nanosecond, and meeting at the end of a sweep costs 10 to 100 microseconds, most in
+ * virtual machines. */
 enum { SWEEP_LARGE = 1 << 18 };
 
 /* First token and number of tokens of chunk c. */
@@ -26,7 +27,8 @@ static size_t chunk_rows(size_t *first, size_t c, const vit_route_size *s)
     return s->tokens - *first < VIT_ROUTE_CHUNK ? s->tokens - *first : VIT_ROUTE_CHUNK;
 }
 
-/* kernel [T, E] = exp(l + g - m), m the maximum of the row, in the blocks of router_kernels. */
+/* kernel [T, E] = exp(l + g - m), m the maximum of the row, in the blocks of
+ * router_kernels. */
 static void exponentials(double *kernel, const double *l, const double *g,
                          const vit_route_size *s)
 {

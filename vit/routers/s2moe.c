@@ -1,12 +1,14 @@
-/* s2moe.c - router "s2moe": softmax routing, in training of two views of every token, x and a noisy one.
- * After "S2MoE: Robust Sparse Mixture of Experts via Stochastic Learning" (arXiv 2503.23007), whose body
- * was not read: formulas of a third-party implementation and of summaries (routing.md 8).
+/* s2moe.c - router "s2moe": softmax routing, in training of two views of every token, x and
+ * a noisy one. After "S2MoE: Robust Sparse Mixture of Experts via Stochastic Learning"
+ * (arXiv 2503.23007), whose body was not read: formulas of a third-party implementation and
+ * of summaries (routing.md 8).
  *
- * xhat = n1 x + n2 elementwise, n1 ~ N(1, sd^2), n2 ~ N(mu, sd^2), mu and sd of each feature over the tokens
- * of the image, constants of the backward pass. y = q SMoE(x) + (1 - q) SMoE(xhat), q = sigmoid(x w + b).
- * Beside the balance loss, InfoNCE between the views (contrast.c). Without training y = SMoE(x).
- * Our reconstruction: the constants, the loss over results and over a sample of the tokens, which view the
- * balance loss sees (x), y = SMoE(x) at inference (the third-party code gives q SMoE(x)), one bias. */
+ * xhat = n1 x + n2 elementwise, n1 ~ N(1, sd^2), n2 ~ N(mu, sd^2), mu and sd of each
+ * feature over the tokens of the image, constants of the backward pass. y = q SMoE(x) + (1
+ * - q) SMoE(xhat), q = sigmoid(x w + b). Beside the balance loss, InfoNCE between the views
+ * (contrast.c). Without training y = SMoE(x). Our reconstruction: the constants, the loss
+ * over results and over a sample of the tokens, which view the balance loss sees (x), y =
+ * SMoE(x) at inference (the third-party code gives q SMoE(x)), one bias. */
 #include <math.h>
 #include <string.h>
 
@@ -192,11 +194,12 @@ static size_t parameters(const vit_router_shape *shape, vit_router_parameter *ou
     return PARAMETER_COUNT;
 }
 
-/* ---- the noisy view --------------------------------------------------------------------- */
+/* ---- the noisy view ------------------------------------------------------------------ */
 
 enum { FEATURES = 64 }; /* whose statistics are made at a time */
 
-/* Mean and unbiased standard deviation of `count` features over the n tokens of x [n, D]. */
+/* Mean and unbiased standard deviation of `count` features over the n tokens of x [n,
+ * D]. */
 static void statistics(double *mean, double *sd, const float *x, size_t n, size_t d,
                        size_t count)
 {
@@ -214,7 +217,8 @@ static void statistics(double *mean, double *sd, const float *x, size_t n, size_
         sd[j] = n > 1 ? sqrt(sd[j] / (double)(n - 1)) : 0.0;
 }
 
-/* view = n1 x + n2 of an image's tokens [n, D]; n1 and view hold standard normals on entry. */
+/* view = n1 x + n2 of an image's tokens [n, D]; n1 and view hold standard normals on
+ * entry. */
 static void image_view(float *view, float *n1, const float *x, size_t n,
                        const vit_router_shape *shape)
 {
@@ -264,7 +268,7 @@ static void view_make(vit_router_pass *pass, float *n1)
     }
 }
 
-/* ---- routing ----------------------------------------------------------------------------- */
+/* ---- routing ------------------------------------------------------------------------- */
 
 /* The noisy view's tokens follow the clean ones, to the same experts. */
 static void route_same(vit_router_pass *pass)
@@ -325,7 +329,7 @@ static void forward(vit_router_pass *pass)
     pass->count *= 2;
 }
 
-/* ---- mixing ------------------------------------------------------------------------------ */
+/* ---- mixing -------------------------------------------------------------------------- */
 
 /* The tokens that are contrasted, drawn without replacement; NULL: all. */
 static const uint32_t *sample(const vit_router_pass *pass, const s2moe_state *state,

@@ -1,8 +1,8 @@
-/* similarity.c - router "similarity": every token's scores are averaged over the tokens of its image that
- * are like it, Sim = softmax of the rows of X X^T / (sqrt(D) tau), or of X W X^T with a learned W that
- * starts as the identity. GoT-inspired: follows routing.md 7, a reconstruction of the
- * similarity-aware routing of arXiv 2505.00792 (graph of tokens), not the authors' method. The mixing
- * is in graph.c. Free to change: the order of products. */
+/* similarity.c - router "similarity": every token's scores are averaged over the tokens of
+ * its image that are like it, Sim = softmax of the rows of X X^T / (sqrt(D) tau), or of X W
+ * X^T with a learned W that starts as the identity. GoT-inspired: follows routing.md 7, a
+ * reconstruction of the similarity-aware routing of arXiv 2505.00792 (graph of tokens), not
+ * the authors' method. The mixing is in graph.c. Free to change: the order of products. */
 #include <math.h>
 #include <string.h>
 

@@ -1,10 +1,11 @@
-/* sinkhorn_ot.c - router "sinkhorn-ot": a balanced plan chooses in training and in evaluation. Follows
- * the KL router of the code released with Liu et al. 2023, "Sparsity-constrained optimal
- * transport" (google-research/vmoe, projects/sparsity_constrained_ot), which it is the
- * comparison of; routing.md 3, second variant: rows sum to 1, columns to T / E, entropy weight
- * 1, exactly 20 iterations from u = 1, top-k of the plan of the noisy logits, weights from the
- * softmax of the clean ones, no auxiliary loss. Differs: tokens are balanced image by image
- * unless router.scope says otherwise, so that evaluation does not depend on the batch. */
+/* sinkhorn_ot.c - router "sinkhorn-ot": a balanced plan chooses in training and in
+ * evaluation. Follows the KL router of the code released with Liu et al. 2023,
+ * "Sparsity-constrained optimal transport" (google-research/vmoe,
+ * projects/sparsity_constrained_ot), which it is the comparison of; routing.md 3, second
+ * variant: rows sum to 1, columns to T / E, entropy weight 1, exactly 20 iterations from u
+ * = 1, top-k of the plan of the noisy logits, weights from the softmax of the clean ones,
+ * no auxiliary loss. Differs: tokens are balanced image by image unless router.scope says
+ * otherwise, so that evaluation does not depend on the batch. */
 #include "vit/routers/router_pass_internal.h"
 
 #include <string.h>
@@ -114,8 +115,8 @@ static void forward(vit_router_pass *pass)
     vit_route_publish(pass, &state);
 }
 
-/* By plan: the gradient of the plan that the iterations tend to, at the one they reached, as the
- * source's implicit differentiation. */
+/* By plan: the gradient of the plan that the iterations tend to, at the one they reached,
+ * as the source's implicit differentiation. */
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const ot_settings set = settings_of(&pass->shape);

@@ -1,12 +1,12 @@
-/* soft.c - router "soft": Soft MoE, in which no token is sent anywhere. Follows Puigcerver et al. 2023, "From
- * sparse to soft mixtures of experts" (arXiv 2308.00951), and google-research/vmoe (routing-newer.md 18). Each
- * expert has p slots; a slot's input is a mixture of the tokens of an image, a token's output one of the
- * slots' results:
+/* soft.c - router "soft": Soft MoE, in which no token is sent anywhere. Follows Puigcerver
+ * et al. 2023, "From sparse to soft mixtures of experts" (arXiv 2308.00951), and
+ * google-research/vmoe (routing-newer.md 18). Each expert has p slots; a slot's input is a
+ * mixture of the tokens of an image, a token's output one of the slots' results:
  *     L = n(X) (scale n(Phi))^T, D = softmax of L over tokens, C = softmax of L over slots,
  *     U = D^T X, Y = C f(U), n(x) = x / sqrt(sum x^2 + 1e-6).
- * Every image is on its own, in training and evaluation alike; nothing is chosen, nothing dropped, nothing
- * balanced; gradients are exact. Experts see the slots as another view of the tokens (vit_router_views), and
- * the tokens themselves have no assignments. */
+ * Every image is on its own, in training and evaluation alike; nothing is chosen, nothing
+ * dropped, nothing balanced; gradients are exact. Experts see the slots as another view of
+ * the tokens (vit_router_views), and the tokens themselves have no assignments. */
 #include "vit/routers/router_pass_internal.h"
 
 #include <math.h>
@@ -128,7 +128,7 @@ static base_status check(const vit_config *config, base_error *err)
     return BASE_OK;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------- */
 
 static size_t parameters(const vit_router_shape *shape, vit_router_parameter *out)
 {
@@ -187,7 +187,7 @@ static size_t assignments(const vit_router_shape *shape)
     return others(shape);
 }
 
-/* ---- lengths ------------------------------------------------------------------------------------ */
+/* ---- lengths ------------------------------------------------------------------------- */
 
 /* out [rows, d] = factor * x / sqrt(sum x^2 + eps), scale [rows] the reciprocal roots. */
 static void normalise(float *out, float *scale, const float *x, size_t rows, size_t d,
@@ -220,9 +220,10 @@ static void normalise_backward(float *d_x, const float *d, const float *x,
     }
 }
 
-/* ---- forward ------------------------------------------------------------------------------------ */
+/* ---- forward ------------------------------------------------------------------------- */
 
-/* dispatch [N, S] = softmax over tokens of l [N, S]; combine [N, S] = softmax over slots. */
+/* dispatch [N, S] = softmax over tokens of l [N, S]; combine [N, S] = softmax over
+ * slots. */
 static void softmaxes(float *dispatch, float *combine, const float *l, const soft_size *z)
 {
     for (size_t j = 0; j < z->s; j++) {
@@ -319,7 +320,7 @@ static void mix(vit_router_pass *pass, float *y, const float *both)
                           y + i * z.n * z.d);
 }
 
-/* ---- backward ----------------------------------------------------------------------------------- */
+/* ---- backward ------------------------------------------------------------------------ */
 
 static void mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
                          const float *both)
@@ -339,7 +340,8 @@ static void mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
     }
 }
 
-/* d [N, S]: the gradient of dispatch on entry, that of the logits by both softmaxes on return. */
+/* d [N, S]: the gradient of dispatch on entry, that of the logits by both softmaxes on
+ * return. */
 static void softmaxes_backward(float *d, const float *d_combine, const float *dispatch,
                                const float *combine, const soft_size *z)
 {

@@ -1,7 +1,7 @@
-/* softmax_internal.h - the router "softmax" for routers built upon it: those that change how the
- * layer meets the stream (momentum.c, adam.c, robust_momentum.c) or that mix scores before the choice
- * (similarity.c, attention.c). Its options stand in their lists too, so that a comparison differs in
- * the one thing that they change. Private to vit/. */
+/* softmax_internal.h - the router "softmax" for routers built upon it: those that change
+ * how the layer meets the stream (momentum.c, adam.c, robust_momentum.c) or that mix scores
+ * before the choice (similarity.c, attention.c). Its options stand in their lists too, so
+ * that a comparison differs in the one thing that they change. Private to vit/. */
 #ifndef VIT_ROUTERS_SOFTMAX_INTERNAL_H
 #define VIT_ROUTERS_SOFTMAX_INTERNAL_H
 
@@ -57,8 +57,8 @@ void vit_softmax_forward(vit_router_pass *pass);
 void vit_softmax_backward(vit_router_pass *pass, const float *d_gate);
 
 vit_softmax_settings vit_softmax_settings_of(const vit_router_pass *pass);
-/* Balance and z-loss, weighted, mean over groups: of the clean logits and pass->expert. With d_z [T, E],
- * loss_scale times their gradient is added there. */
+/* Balance and z-loss, weighted, mean over groups: of the clean logits and pass->expert.
+ * With d_z [T, E], loss_scale times their gradient is added there. */
 double vit_softmax_losses(vit_router_pass *pass, const vit_softmax_settings *set,
                           const vit_route_state *state, double *d_z);
 

@@ -3,9 +3,9 @@
  * through it; there is no auxiliary loss. Follows arXiv 2511.08972 as far as it could be
  * read; what is marked [R] in the design (routing.md 4) is our reconstruction. The gradient
  * is exact by default, by the implicit function theorem. Evaluation: top-k softmax, no
- * noise, no Sinkhorn, every token on its own.
- * The exact gradient of a Sinkhorn step has zero column sums: it never tells the router to prefer a starved
- * expert, but trains the starved experts; uneven loads in evaluation are no fault. Which scaling comes first,
+ * noise, no Sinkhorn, every token on its own. The exact gradient of a Sinkhorn step has
+ * zero column sums: it never tells the router to prefer a starved expert, but trains the
+ * starved experts; uneven loads in evaluation are no fault. Which scaling comes first,
  * columns or rows, differs from text to text: only g's last half step does. */
 #include "vit/routers/router_pass_internal.h"
 
@@ -81,7 +81,8 @@ typedef struct ssr_settings {
     vit_route_gate gate;
 } ssr_settings;
 
-/* The chance of a Sinkhorn step in a run of so many (0: unknown, router.steps has no meaning). */
+/* The chance of a Sinkhorn step in a run of so many (0: unknown, router.steps has no
+ * meaning). */
 static double chance_of(const vit_router_config *config, uint64_t run_steps)
 {
     const ssr_options *o = vit_router_settings(config);

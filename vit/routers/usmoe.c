@@ -1,9 +1,10 @@
-/* usmoe.c - router "usmoe": the N * k best pairs of an image, whichever tokens and experts they join.
- * Follows the code released with USMoE (giangdip2410/USMoE, arXiv 2503.22996), which was read
- * (routing.md 9): a score between token choice (softmax) and expert choice (sigmoid), the largest
- * of the flattened token x expert matrix, the score itself as the gate, no auxiliary loss, the
- * same in training and evaluation. A token may get any number of experts, none too. The options
- * select = token and eval_k serve comparisons and cheaper evaluation. */
+/* usmoe.c - router "usmoe": the N * k best pairs of an image, whichever tokens and experts
+ * they join. Follows the code released with USMoE (giangdip2410/USMoE, arXiv 2503.22996),
+ * which was read (routing.md 9): a score between token choice (softmax) and expert choice
+ * (sigmoid), the largest of the flattened token x expert matrix, the score itself as the
+ * gate, no auxiliary loss, the same in training and evaluation. A token may get any number
+ * of experts, none too. The options select = token and eval_k serve comparisons and cheaper
+ * evaluation. */
 #include "vit/routers/router_pass_internal.h"
 
 #include <math.h>

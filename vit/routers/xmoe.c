@@ -1,11 +1,13 @@
-/* xmoe.c - router "xmoe": experts by cosine on a low-dimensional hypersphere. Follows Chi et al. 2022, "On the
- * representation collapse of sparse mixture of experts" (X-MoE, arXiv 2204.09179, known from the published
- * paper, not read again) and the code in torchscale and MomentumSMoE, which was read (routing.md 5).
- * variant = paper: Z_te = cos(W_r x_t, v_e) / tau, tau learned; variant = code: Z_te = <W_r x_t, v_e / |v_e|>,
- * the token not normalised and no temperature. Then top-k softmax with a balance loss at a fixed
- * temperature. Training and evaluation differ only by that loss.
- * differs: torchscale's second expert is drawn, not the next likely one: its top2gating adds Gumbel noise to the
- * logits before it looks for the largest of the others (second_expert_policy 'sampling', its default). */
+/* xmoe.c - router "xmoe": experts by cosine on a low-dimensional hypersphere. Follows Chi
+ * et al. 2022, "On the representation collapse of sparse mixture of experts" (X-MoE, arXiv
+ * 2204.09179, known from the published paper, not read again) and the code in torchscale
+ * and MomentumSMoE, which was read (routing.md 5). variant = paper: Z_te = cos(W_r x_t,
+ * v_e) / tau, tau learned; variant = code: Z_te = <W_r x_t, v_e / |v_e|>, the token not
+ * normalised and no temperature. Then top-k softmax with a balance loss at a fixed
+ * temperature. Training and evaluation differ only by that loss. differs: torchscale's
+ * second expert is drawn, not the next likely one: its top2gating adds Gumbel noise to the
+ * logits before it looks for the largest of the others (second_expert_policy 'sampling',
+ * its default). */
 #include "vit/routers/router_pass_internal.h"
 
 #include <math.h>
@@ -141,7 +143,8 @@ static size_t parameters(const vit_router_shape *shape, vit_router_parameter *ou
     return 3;
 }
 
-/* The logits cost the projection and the cosines, not a row of the width for each expert. */
+/* The logits cost the projection and the cosines, not a row of the width for each
+ * expert. */
 static double operations(const vit_router_shape *shape)
 {
     const double dim = (double)settings_of(shape).dim, e = (double)shape->experts;
@@ -152,9 +155,9 @@ static double operations(const vit_router_shape *shape)
 
 /* ---- first values -------------------------------------------------------------------- */
 
-/* out [lines x length], lines <= length, strides between lines and inside them: normal numbers
- * made orthonormal by Gram and Schmidt, twice, so that single precision is orthonormal to
- * rounding. */
+/* out [lines x length], lines <= length, strides between lines and inside them: normal
+ * numbers made orthonormal by Gram and Schmidt, twice, so that single precision is
+ * orthonormal to rounding. */
 static void orthonormal(float *out, size_t lines, size_t length, size_t line, size_t step,
                         base_rng *rng)
 {
@@ -198,7 +201,8 @@ static bool init(float *out, size_t i, const vit_router_shape *shape, base_rng *
         double squares = 0.0;
         for (size_t j = 0; j < d; j++)
             squares += (double)out[r * d + j] * (double)out[r * d + j];
-        /* The code brings every row to this length before every pass; here only at the start. */
+        /* The code brings every row to this length before every pass; here only at the
+         * start. */
         const double scale = set.code ? code_length / sqrt(squares) : orthogonal_gain;
         for (size_t j = 0; j < d; j++)
             out[r * d + j] = (float)(scale * (double)out[r * d + j]);

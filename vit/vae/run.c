@@ -1,8 +1,9 @@
-/* run.c - the autoencoder's forward and backward pass (vae.h has the formulas). After Kingma and Welling
- * 2014, "Auto-encoding variational Bayes" (the reparametrised Gaussian, its KL divergence in closed form), and
- * SMoE-VAE (arXiv 2509.10025: experts are decoders). A "row" is one image in one decoder: with all decoders
- * E rows an image, else one; rows of a decoder lie side by side, images in order.
- * Nothing here allocates but create. Sums over images run in their order. */
+/* run.c - the autoencoder's forward and backward pass (vae.h has the formulas). After
+ * Kingma and Welling 2014, "Auto-encoding variational Bayes" (the reparametrised Gaussian,
+ * its KL divergence in closed form), and SMoE-VAE (arXiv 2509.10025: experts are decoders).
+ * A "row" is one image in one decoder: with all decoders E rows an image, else one; rows of
+ * a decoder lie side by side, images in order. Nothing here allocates but create. Sums over
+ * images run in their order. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -39,7 +40,7 @@ struct vit_vae_run {
     float *gradients; /* training */
 };
 
-/* ---- memory -------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------- */
 
 static void plan(vit_vae_run *run)
 {
@@ -139,7 +140,7 @@ static void bias_add(float *h, const float *bias, size_t rows, size_t n)
             h[r * n + i] += bias[i];
 }
 
-/* ---- forward ------------------------------------------------------------------------------- */
+/* ---- forward ------------------------------------------------------------------------- */
 
 static void encode(vit_vae_run *run, const vit_step *sample)
 {
@@ -336,7 +337,7 @@ base_status vit_vae_forward(vit_vae_run *run, vit_vae_losses *losses, const floa
     return exec_status(run, err);
 }
 
-/* ---- backward ------------------------------------------------------------------------------ */
+/* ---- backward ------------------------------------------------------------------------ */
 
 /* d_rows_out and, where the gate weighs, d_gate. */
 static void combine_backward(vit_vae_run *run, float scale)
@@ -461,7 +462,7 @@ base_status vit_vae_backward(vit_vae_run *run, double scale, base_error *err)
     return exec_status(run, err);
 }
 
-/* ---- what is shown -------------------------------------------------------------------------- */
+/* ---- what is shown ------------------------------------------------------------------- */
 
 float *vit_vae_gradients(vit_vae_run *run)
 {

@@ -1,12 +1,13 @@
-/* vae.c - the autoencoder of experts at rest: its tensors, their first values, its file. The passes are
- * vae_run.c's. Relied on elsewhere: names and order of the tensors, keys of the metadata. */
+/* vae.c - the autoencoder of experts at rest: its tensors, their first values, its file.
+ * The passes are vae_run.c's. Relied on elsewhere: names and order of the tensors, keys of
+ * the metadata. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "vit/vae/vae_internal.h"
 
-/* ---- settings ---------------------------------------------------------------------------- */
+/* ---- settings ------------------------------------------------------------------------ */
 
 /* Keys of the metadata, with their ranges. */
 static const struct {
@@ -75,7 +76,7 @@ static base_status check(const vit_vae_config *c, base_error *err)
     return BASE_OK;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------ */
+/* ---- tensors ------------------------------------------------------------------------- */
 
 /* Shapes end at the first 0. */
 static void plan(vit_vae *vae)
@@ -194,7 +195,7 @@ vit_optimizer_result vit_vae_optimizer_step(vit_optimizer *optimizer, vit_vae *v
     return vit_optimizer_step(optimizer, &vae->table, gradients, lr);
 }
 
-/* ---- its file ----------------------------------------------------------------------------- */
+/* ---- its file ------------------------------------------------------------------------ */
 
 base_status vit_vae_save(const vit_vae *vae, const char *path, const vit_pair *metadata,
                          size_t pairs, base_error *err)

@@ -1,7 +1,8 @@
 /* vae.h - a variational autoencoder whose decoder is a layer of experts: one encoder for
- * all images, a gate on the latent, E decoders. After SMoE-VAE (arXiv 2509.10025), of which only summaries
- * were read (design routing.md 11): training uses the gate-weighted sum of all decoders, inference the best
- * one. Sizes, activations and the weighting of the losses are ours.
+ * all images, a gate on the latent, E decoders. After SMoE-VAE (arXiv 2509.10025), of which
+ * only summaries were read (design routing.md 11): training uses the gate-weighted sum of
+ * all decoders, inference the best one. Sizes, activations and the weighting of the losses
+ * are ours.
  *
  *     base_error err = {0};
  *     vit_vae *vae = NULL;
@@ -40,7 +41,8 @@ typedef struct vit_vae_config {
 
 typedef struct vit_vae vit_vae;
 
-/* 28 x 28 grey, 256 hidden, 16 latents, 7 experts of 64, beta 1, no balance, no sharpening. */
+/* 28 x 28 grey, 256 hidden, 16 latents, 7 experts of 64, beta 1, no balance, no
+ * sharpening. */
 vit_vae_config vit_vae_config_defaults(void);
 /* All weights zero. BASE_USAGE names the key that is out of its range. */
 base_status vit_vae_create(vit_vae **out, const vit_vae_config *config, base_error *err);
@@ -59,7 +61,8 @@ base_status vit_vae_load(vit_vae **out, const char *path, base_error *err);
 
 typedef struct vit_vae_run vit_vae_run;
 
-/* All memory for up to batch images; the vae must outlive the run. training: gradients too. */
+/* All memory for up to batch images; the vae must outlive the run. training: gradients
+ * too. */
 base_status vit_vae_run_create(vit_vae_run **out, const vit_vae *vae, size_t batch,
                                bool training, base_error *err);
 void vit_vae_run_destroy(vit_vae_run *run);
@@ -78,12 +81,14 @@ typedef enum vit_vae_pass {
     VIT_VAE_GIVEN /* decoder expert[i] of image i, alone: routing by labels */
 } vit_vae_pass;
 
-/* One pass over images [B, P]. sample: z is drawn (training), keyed by step and the image's place in the
- * global batch; NULL: z is the mean. expert [B], of VIT_VAE_GIVEN only, in 0..E - 1. */
+/* One pass over images [B, P]. sample: z is drawn (training), keyed by step and the image's
+ * place in the global batch; NULL: z is the mean. expert [B], of VIT_VAE_GIVEN only, in
+ * 0..E - 1. */
 base_status vit_vae_forward(vit_vae_run *run, vit_vae_losses *losses, const float *images,
                             size_t batch, vit_vae_pass pass, const int32_t *expert,
                             const vit_step *sample, base_error *err);
-/* Adds the gradient of the total of the last forward pass, times scale. Training runs only. */
+/* Adds the gradient of the total of the last forward pass, times scale. Training runs
+ * only. */
 base_status vit_vae_backward(vit_vae_run *run, double scale, base_error *err);
 float *vit_vae_gradients(vit_vae_run *run); /* NULL unless training */
 void vit_vae_gradients_zero(vit_vae_run *run);
