@@ -194,6 +194,25 @@ START_TEST(the_table_names_the_classes)
 }
 END_TEST
 
+START_TEST(samples_are_a_line_for_each_image)
+{
+    char *csv = command_path("samples.csv"), *bad = test_path(data, "red/1.png");
+
+    test_write(bad, "no picture", 10);
+    program_done(program_run(dir, "eval", model, "--data", data, "--samples", csv,
+                             "--bad-samples", "skip", NULL));
+    char *text = program_text(csv);
+    size_t lines = 0;
+    for (const char *at = text; *at; at++)
+        lines += *at == '\n';
+    ck_assert_uint_eq(lines, 1 + SAMPLE_COUNT);
+    ck_assert_int_eq(strncmp(text, "name,label,prediction,probability,loss\n", 39), 0);
+    ck_assert_ptr_nonnull(strstr(text, "red/1.png,red,,,\n")); /* no answer */
+    base_free(text);
+    base_free(bad);
+}
+END_TEST
+
 START_TEST(the_page_needs_nothing_else)
 {
     program_done(program_run(dir, "eval", model, "--data", data, "--html", page, NULL));
@@ -344,6 +363,7 @@ int main(void)
     tcase_add_test(core, what_was_told_is_a_fact_of_the_document);
     tcase_add_test(core, json_to_stdout_stands_alone);
     tcase_add_test(core, the_table_names_the_classes);
+    tcase_add_test(core, samples_are_a_line_for_each_image);
     tcase_add_test(core, the_page_needs_nothing_else);
     tcase_add_test(core, the_folder_of_a_run_means_its_best);
     tcase_add_test(core, the_options_override_the_checkpoint);

@@ -253,6 +253,60 @@ START_TEST(the_document_says_what_the_figures_are_of)
 }
 END_TEST
 
+/* Lines of a text. */
+static size_t lines_of(const char *text)
+{
+    size_t count = 0;
+
+    for (; *text; text++)
+        count += *text == '\n';
+    return count;
+}
+
+START_TEST(samples_have_a_line_for_each_image_and_corruption)
+{
+    char *csv = command_path("samples.csv"), *sample = NULL;
+    size_t right = 0, seen = 0;
+    double loss = 0;
+    json_t *e = evaluate("--corrupt", "fog,snow", "--samples", csv);
+    char *text = program_text(csv), *rest = NULL;
+
+    ck_assert_int_eq(
+        strncmp(text, "name,label,prediction,probability,loss,corruption,severity\n", 59),
+        0);
+    ck_assert_uint_eq(lines_of(text), 1 + SAMPLE_COUNT * 11);
+    for (sample = strtok_r(text, "\n", &rest); sample;
+         sample = strtok_r(NULL, "\n", &rest)) {
+        char name[256], label[32], answer[32];
+        double probability, one;
+
+        if (!strstr(sample, ",snow,3"))
+            continue;
+        ck_assert_int_eq(sscanf(sample, "%255[^,],%31[^,],%31[^,],%lf,%lf", name, label,
+                                answer, &probability, &one),
+                         5);
+        seen++;
+        ck_assert_ptr_nonnull(strstr(name, label)); /* the folder */
+        ck_assert(probability > 1.0 / SAMPLE_CLASSES - 1e-6 && probability <= 1);
+        right += strcmp(label, answer) == 0;
+        loss += one / SAMPLE_COUNT;
+    }
+    const json_t *snow = NULL;
+    json_t *cell;
+    size_t i;
+    json_array_foreach(json_object_get(robust_of(e), "cells"), i,
+                       cell) if (strcmp(show_json_string(cell, "corruption"), "snow") ==
+                                     0 &&
+                                 json_number_of(cell, "severity") == 3) snow = cell;
+    ck_assert_uint_eq(seen, SAMPLE_COUNT);
+    ck_assert_double_eq_tol(json_number_of(snow, "top1"), (double)right / SAMPLE_COUNT,
+                            1e-9);
+    ck_assert_double_eq_tol(json_number_of(snow, "loss"), loss, 1e-6);
+    base_free(text);
+    json_decref(e);
+}
+END_TEST
+
 START_TEST(the_table_and_the_page_show_it)
 {
     program_result r = program_run(dir, "eval", model, "--data", data, "--corrupt", "bench",
@@ -440,6 +494,7 @@ int main(void)
     tcase_add_test(core, routing_is_compared_with_the_clean_image);
     tcase_add_test(core, grey_and_dense_networks_work);
     tcase_add_test(core, the_document_says_what_the_figures_are_of);
+    tcase_add_test(core, samples_have_a_line_for_each_image_and_corruption);
     tcase_add_test(core, the_table_and_the_page_show_it);
     tcase_add_test(core, agreement_is_what_counting_says);
     tcase_add_checked_fixture(limits, setup, command_teardown);

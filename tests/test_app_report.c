@@ -70,6 +70,8 @@ START_TEST(two_models_stand_side_by_side)
     ck_assert_ptr_nonnull(strstr(text, "8/255"));
     ck_assert_ptr_nonnull(strstr(text, "McNemar"));
     ck_assert_ptr_nonnull(strstr(text, "tokens with other experts"));
+    ck_assert_ptr_nonnull(strstr(text, "<summary>plain on "));
+    ck_assert_ptr_nonnull(strstr(text, "Accuracy of each class")); /* eval's own view */
     ck_assert_ptr_nonnull(strstr(text, "</html>"));
     base_free(text);
     json_t *set = program_json(json);

@@ -30,6 +30,9 @@ static const base_field options[] = {
               "stop at a damaged image of --data, too, whatever --bad-samples says"),
     APP_WORD("html", "FILE", html,
              "a page with calibration, confusion, classes, examples and experts"),
+    APP_WORD("samples", "FILE.csv", samples,
+             "a line for each image: name, label, prediction, probability, loss; with "
+             "corruptions also corruption and severity"),
     APP_WORD("ood", "DATA", ood,
              "images of none of the classes, as ImageNet-O: how well they are told from "
              "those of --data (AUPR, AUROC, FPR95)"),
@@ -72,6 +75,7 @@ void app_eval_close(app_evaluation *e)
     app_capacity_close(&e->sweep);
     app_robust_close(e->robust);
     app_subset_close(&e->subset);
+    app_samples_close(&e->samples, false, NULL);
     data_source_close(e->source);
     app_network_close(&e->network);
 }
@@ -149,6 +153,11 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
     if (status == BASE_OK)
         status = app_robust_open(&e->robust, &args->robust, &e->network, e->source,
                                  &args->common, wants_examples(args), err);
+    if (status == BASE_OK)
+        status = app_samples_open(&e->samples, args->samples, &e->network,
+                                  e->robust != NULL, err);
+    if (e->robust)
+        e->robust->samples = &e->samples;
     return status;
 }
 
@@ -230,6 +239,7 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
 
         if (batch->bad[i]) {
             measure_score_add(&e->score, label, NULL);
+            app_samples_add(&e->samples, e->source, batch->samples[i], NULL, NULL);
             continue;
         }
         if (label < 0)
@@ -244,6 +254,7 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
                 e->network.path,
                 data_source_name(e->source, batch->samples[i], name, sizeof name));
         measure_score_add(&e->score, label, &verdict);
+        app_samples_add(&e->samples, e->source, batch->samples[i], &verdict, NULL);
         app_subset_add(&e->subset, label, row);
         if (examples)
             status = examples_keep(e, &verdict, batch->images + i * floats, row,
@@ -358,17 +369,21 @@ done:
     return status;
 }
 
-static base_status evaluation_report(const app_evaluation *e, const app_eval_args *args,
+static base_status evaluation_report(app_evaluation *e, const app_eval_args *args,
                                      base_error *err)
 {
     show_document *document = NULL;
-    base_status status = app_eval_document(&document, e, &args->common, err);
+    base_status status = app_samples_close(&e->samples, true, err);
 
+    if (status == BASE_OK)
+        status = app_eval_document(&document, e, &args->common, err);
     if (status == BASE_OK)
         status =
             app_document_write(&args->common, document, &app_eval_view, args->html, err);
     if (status == BASE_OK && args->html)
         app_note(&args->common, "page: %s", args->html);
+    if (status == BASE_OK && args->samples)
+        app_note(&args->common, "samples: %s", args->samples);
     show_document_destroy(document);
     return status;
 }

@@ -49,6 +49,23 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
 /* Whether the two accuracies differ at all. */
 bool app_subset_is_part(const app_subset *subset);
 
+/* ---- a line for each image (samples.c) ------------------------------------------------ */
+
+typedef struct app_samples { /* zeroed: none are wanted */
+    base_writer out;
+    const app_network *network;
+    bool corrupted; /* with the columns of corruptions */
+} app_samples;
+
+/* path NULL: nothing. Ends in close. network is borrowed. */
+base_status app_samples_open(app_samples *out, const char *path, const app_network *network,
+                             bool corrupted, base_error *err);
+/* verdict NULL: the image could not be used; pair NULL: clean. s may be NULL. */
+void app_samples_add(app_samples *s, const data_source *source, size_t sample,
+                     const measure_verdict *verdict, const corrupt_pair *pair);
+/* The file appears if whole. Zeroed is fine. */
+base_status app_samples_close(app_samples *s, bool whole, base_error *err);
+
 /* ---- capacities (capacity.c) ------------------------------------------------------------
  * Accuracy against compute: one network under several capacities of its experts, as
  * Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 4, has it.
@@ -165,6 +182,7 @@ typedef struct app_robust {
     double corrupt_seconds, network_seconds; /* wall clock; network: of corrupted images */
     uint64_t tree_bad;
     bool interrupted;
+    app_samples *samples; /* borrowed; NULL: none are wanted */
 } app_robust;
 
 /* What to measure; everything else stays borrowed. With args->tree the parts that the tree
@@ -207,6 +225,7 @@ typedef struct app_eval_args {
     const char *data;
     const char *html;
     const char *ood;
+    const char *samples;  /* --samples: CSV, a line for each image; NULL: none */
     const char *capacity; /* a number, or a list of them; NULL: the checkpoint's */
     int bad_samples;      /* index into "fail|skip" */
     const char *bad_list;
@@ -246,7 +265,8 @@ typedef struct app_evaluation {
     bool interrupted;
     app_robust *robust; /* corruptions; NULL: none asked for */
     app_capacity sweep; /* of capacities; no points: none asked for */
-    app_subset subset;  /* among the classes present; ImageNet-O */
+    app_samples samples;
+    app_subset subset; /* among the classes present; ImageNet-O */
 } app_evaluation;
 
 /* Network, data and counters; e must be zeroed. model: a checkpoint or a run's folder.

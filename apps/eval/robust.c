@@ -266,6 +266,7 @@ base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run
                 data_source_name(source, batch->samples[i], name, sizeof name));
         if (batch->bad[i]) {
             measure_score_add(&cell->score, label, NULL);
+            app_samples_add(r->samples, source, batch->samples[i], NULL, &cell->pair);
             continue;
         }
         const measure_verdict verdict =
@@ -277,6 +278,7 @@ base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run
                              data_source_name(source, batch->samples[i], name, sizeof name),
                              corrupt_kind_name(cell->pair.kind), cell->pair.severity);
         measure_score_add(&cell->score, label, &verdict);
+        app_samples_add(r->samples, source, batch->samples[i], &verdict, &cell->pair);
         if (clean)
             measure_cell_compare(cell, verdict.predicted != r->predicted[i], &r->trace, run,
                                  i);

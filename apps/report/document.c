@@ -56,8 +56,12 @@ static json_t *evaluations_json(const app_report_set *set)
     json_t *rows = json_array();
 
     for (size_t i = 0; i < set->count; i++)
-        if (set->result[i].kind == APP_REPORT_EVAL)
-            json_array_append_new(rows, row_make(&set->result[i], list));
+        if (set->result[i].kind == APP_REPORT_EVAL) {
+            json_t *row = row_make(&set->result[i], list);
+
+            json_object_set(row, "document", set->result[i].json);
+            json_array_append_new(rows, row);
+        }
     return rows;
 }
 

@@ -1,5 +1,6 @@
 /* view.c - vmoe report as tables and figures: what each network is worth, on which data,
  * and what can be told apart. Free to change: all that a reader sees. */
+#include "apps/eval/internal.h"
 #include "apps/report/internal.h"
 
 static const show_column evaluations[] = {
@@ -102,6 +103,9 @@ static const show_block blocks[] = {
          "Error in per cent, mean over the severities that were measured; colours from 0 to 100 %.",
      .path = "corrupted[]", .columns = errors, .names = "corruptions[]"},
     {SHOW_GROUP, .path = "attacked[]", .inner = attacked},
+    {SHOW_GROUP, .where = SHOW_PAGE, .title = "Each evaluation",
+     .path = "evaluations[].document", .caption = "{^name} on {data}, {samples:n} images",
+     .inner = app_eval_blocks},
     {SHOW_TABLE, .title = "Networks", .path = "networks[]", .columns = networks,
      .where = SHOW_PAGE},
     {0}};
