@@ -138,6 +138,8 @@ static void upright_put(show_render *r, const show_block *block, const show_at *
 typedef struct lines {
     show_line line[4 * SHOW_PLOT_COLOURS];
     size_t count;
+    const char *tried[4 * SHOW_PLOT_COLOURS]; /* names, drawn or not: a colour each */
+    size_t tries;
     double low, high; /* of what is drawn */
 } lines;
 
@@ -152,8 +154,10 @@ static void line_add(show_render *r, lines *all, const show_block *block,
     const show_column by = {.path = block->by};
     size_t count = 0;
 
-    if (!x || !y || all->count == sizeof all->line / sizeof all->line[0])
+    if (!x || !y || all->tries == sizeof all->line / sizeof all->line[0])
         return;
+    const int number = (int)all->tries;
+    all->tried[all->tries++] = name ? name : "";
     for (size_t i = 0; i < rows->count; i++) {
         const show_at *row = &rows->at[i];
         const double px = show_find(row, block->x).number,
@@ -178,32 +182,33 @@ static void line_add(show_render *r, lines *all, const show_block *block,
     }
     if (count == 0)
         return;
-    const int number = (int)all->count++;
-    all->line[number] = (show_line){.name = name       ? name
-                                            : c->title ? c->title
-                                                       : "",
-                                    .x = x,
-                                    .y = y,
-                                    .low = low,
-                                    .high = high,
-                                    .count = count,
-                                    .colour = number % SHOW_PLOT_COLOURS,
-                                    .dashed = c->dashed || show_is(&rows->at[0], c->mark) ||
-                                              number / SHOW_PLOT_COLOURS % 2 == 1};
+    all->line[all->count++] =
+        (show_line){.name = name       ? name
+                            : c->title ? c->title
+                                       : "",
+                    .x = x,
+                    .y = y,
+                    .low = low,
+                    .high = high,
+                    .count = count,
+                    .colour = number % SHOW_PLOT_COLOURS,
+                    .dashed = c->dashed || show_is(&rows->at[0], c->mark) ||
+                              number / SHOW_PLOT_COLOURS % 2 == 1};
 }
 
-/* A line for each name that `by` has. */
+/* A line for each name that `by` has, in the order of the document: a name has its colour
+ * in every figure. */
 static void lines_by(show_render *r, lines *all, const show_block *block,
-                     const show_rows *rows)
+                     const show_rows *rows, const show_rows *as_they_come)
 {
     const show_column by = {.path = block->by};
 
     for (size_t i = 0; i < rows->count; i++) {
-        const char *name = show_value_text(r, &rows->at[i], &by);
+        const char *name = show_value_text(r, &as_they_come->at[i], &by);
         bool known = false;
 
-        for (size_t l = 0; l < all->count && !known; l++)
-            known = strcmp(all->line[l].name, name) == 0;
+        for (size_t l = 0; l < all->tries && !known; l++)
+            known = strcmp(all->tried[l], name) == 0;
         if (!known)
             line_add(r, all, block, &block->columns[0], rows, name);
     }
@@ -248,6 +253,7 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
                     const show_rows *rows)
 {
     lines *all = show_take(r, 1, sizeof *all);
+    const show_rows sorted = {show_take(r, rows->count, sizeof *rows->at), rows->count};
     const show_column *first = &block->columns[0];
     show_axes axes = {.x_title = block->x_title ? block->x_title : "",
                       .y_title = block->y_title ? block->y_title
@@ -259,17 +265,18 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
                       .width = block->each ? 210 : 460,
                       .height = block->each ? 130 : 250};
 
-    if (!all)
+    if (!all || !sorted.at)
         return;
+    memcpy(sorted.at, rows->at, rows->count * sizeof *rows->at);
     if (block->beside || block->caption)
         axes.width = block->each ? 210 : 360;
     all->low = INFINITY;
     all->high = -INFINITY;
-    qsort_r(rows->at, rows->count, sizeof *rows->at, by_x, (void *)(uintptr_t)block);
+    qsort_r(sorted.at, sorted.count, sizeof *sorted.at, by_x, (void *)(uintptr_t)block);
     if (block->by)
-        lines_by(r, all, block, rows);
+        lines_by(r, all, block, &sorted, rows);
     for (const show_column *c = first; !block->by && c->path; c++)
-        line_add(r, all, block, c, rows, NULL);
+        line_add(r, all, block, c, &sorted, NULL);
     if (all->count == 0)
         return;
     if (!(axes.y_high > axes.y_low)) {
@@ -282,7 +289,7 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
             axes.y_high = fmin(axes.y_high, 1);
         }
     }
-    ticks_fill(r, &axes, block, rows);
+    ticks_fill(r, &axes, block, &sorted);
     axes.title = show_fill(r, at, block->caption);
     axes.unnamed = block->each && at->index > 0;
     show_plot_lines(r->page, all->line, all->count, &axes);

@@ -20,7 +20,7 @@ static const char text[] =
     " 'table': [{'net': 'first', 'top1': 0.9, 'best': true, 'n': 10, 'of': 20, 'ci': [0.8, 0.95]},"
     "           {'net': '=cmd()', 'top1': 0.25, 'best': false, 'n': 5, 'of': 20, 'ci': null}],"
     " 'curve': [{'x': 1, 'y': -200.5, 'name': 'a'}, {'x': 0, 'y': 100, 'name': 'a'},"
-    "           {'x': 0, 'y': 3, 'name': 'b'}],"
+    "           {'x': -1, 'y': 3, 'name': 'b'}],"
     " 'layers': [{'layer': 3, 'load': [0.25, 0.75]}, {'layer': 5, 'load': [0.5, 0.5]}],"
     " 'matrix': [[9, 1], [0, 3]], 'cells': [0, 1, 4, 1, 1, 2],"
     " 'shots': [{'picture': 'p', 'answer': 'cat', 'right': false,"
@@ -439,6 +439,7 @@ START_TEST(lines_by_name_have_lines_of_all_beside_them)
 
     holds(page, "</i>a</span>");
     holds(page, "</i>b</span>");
+    holds(page, "c0\"></i>a</span>"); /* as they come, not by x */
     holds(page, "c2 dash\"></i>limit</span>");
     holds(page, "<b>of a &amp; &lt;b&gt;</b></figcaption>");
     base_free(page);

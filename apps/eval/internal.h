@@ -49,7 +49,7 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
 /* Whether the two accuracies differ at all. */
 bool app_subset_is_part(const app_subset *subset);
 
-/* ---- a line for each image (samples.c) ------------------------------------------------ */
+/* ---- a line for each image (samples.c) ----------------------------------------------- */
 
 typedef struct app_samples { /* zeroed: none are wanted */
     base_writer out;

@@ -1,5 +1,6 @@
-/* samples.c - vmoe eval --samples: a line of CSV for each image that was answered, clean ones and corrupted ones.
- * Relied on elsewhere: the names of the columns; the order is that of the answers. */
+/* samples.c - vmoe eval --samples: a line of CSV for each image that was answered, clean
+ * ones and corrupted ones. Relied on elsewhere: the names of the columns; the order is that
+ * of the answers. */
 #include "apps/eval/internal.h"
 
 #include <math.h>
