@@ -152,7 +152,7 @@ static void line_add(show_render *r, lines *all, const show_block *block,
     double *low = c->low_high ? show_take(r, rows->count, sizeof *low) : NULL;
     double *high = c->low_high ? show_take(r, rows->count, sizeof *high) : NULL;
     const show_column by = {.path = block->by};
-    size_t count = 0;
+    size_t count = 0, first = 0;
 
     if (!x || !y || all->tries == sizeof all->line / sizeof all->line[0])
         return;
@@ -167,6 +167,7 @@ static void line_add(show_render *r, lines *all, const show_block *block,
         if (!isfinite(px) || !isfinite(py) ||
             (name && strcmp(show_value_text(r, row, &by), name) != 0))
             continue;
+        first = count ? first : i;
         x[count] = block->style == SHOW_LOG ? log2(px) : px;
         y[count] = py;
         all->low = fmin(all->low, py);
@@ -192,7 +193,7 @@ static void line_add(show_render *r, lines *all, const show_block *block,
                     .high = high,
                     .count = count,
                     .colour = number % SHOW_PLOT_COLOURS,
-                    .dashed = c->dashed || show_is(&rows->at[0], c->mark) ||
+                    .dashed = c->dashed || show_is(&rows->at[first], c->mark) ||
                               number / SHOW_PLOT_COLOURS % 2 == 1};
 }
 

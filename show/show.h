@@ -166,6 +166,7 @@ typedef struct show_block {
     show_style style;
     const char *order; /* number of a row to sort by, rising; "-path": falling */
     size_t most;       /* rows shown at most; 0: all */
+    size_t least;      /* rows below which it is not shown */
     bool beside;       /* stands beside the block before */
     bool open;         /* group with a caption: the last one is unfolded */
     /* of figures */

@@ -201,7 +201,7 @@ static bool block_put(show_render *r, const show_block *block, const show_at *at
         size_t all = 0;
         const show_rows rows = rows_of(r, block, &places.at[i], &all);
 
-        if (rows.count == 0)
+        if (rows.count == 0 || rows.count < block->least)
             continue;
         if (!begun && r->where == SHOW_TERMINAL && ftell(r->out) != 0 && !block->beside &&
             block->kind != SHOW_GROUP)

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "show/show.h"
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
@@ -460,16 +461,9 @@ START_TEST(rows_of_individual_attacks_are_theirs_alone)
         json_decref(json);
     }
     ck_assert_double_lt(robust[0], robust[1]); /* else the test shows nothing */
-    program_result r =
-        program_run(dir, ATTACK, out, "--attack", "pgd:steps=6,noise:draws=3", "--eps",
-                    "0.1", "--checks", "off", "--force", "--mode", "individual", NULL);
-    ck_assert_int_eq(r.code, 0);
-    char line[64];
-    snprintf(line, sizeof line, "%6.2f %%  %6.2f %%", 100 * robust[1], 100 * after_u8[1]);
-    const char *noise = strstr(r.out, "\nnoise:draws=3");
-    ck_assert_ptr_nonnull(noise);
-    ck_assert_msg(strstr(noise, line), "no '%s' in %s", line, noise);
-    program_result_free(&r);
+    program_done(program_run(dir, ATTACK, out, "--attack", "pgd:steps=6,noise:draws=3",
+                             "--eps", "0.1", "--checks", "off", "--force", "--mode",
+                             "individual", NULL));
     json_t *json = result(out);
     json_array_foreach(json_object_get(json, "attacks"), i, one)
     {
@@ -510,6 +504,55 @@ START_TEST(the_curve_begins_at_zero)
         ck_assert_uint_eq(zeros, 1);
         json_decref(json);
     }
+}
+END_TEST
+
+/* What page and table tell is in the report: no figure is made while it is drawn. */
+START_TEST(the_report_holds_what_is_shown)
+{
+    double sum = 0, low = 2;
+    size_t i, k, controls = 0;
+    json_t *one, *line;
+
+    fragile_model_save();
+    program_done(program_run(dir, ATTACK, out, "--attack",
+                             "noise,pgd:steps=6,router:steps=2", "--eps", "2/255,32/255",
+                             "--checks", "off", NULL));
+    json_t *json = result(out);
+    json_array_foreach(show_json_find(json, "worst_case.parts"), i, one) sum +=
+        json_number_of(one, "share");
+    ck_assert_uint_eq(i, 4); /* wrong before, noise, pgd, not broken */
+    ck_assert_double_eq_tol(sum, 1, 1e-9);
+    ck_assert_double_eq(show_json_number(json, "worst_case.parts[-1].share"),
+                        show_json_number(json, "worst_case.robust_acc"));
+    ck_assert_double_eq(show_json_number(json, "worst_case.broken"),
+                        show_json_number(json, "clean.k") -
+                            show_json_number(json, "worst_case.k"));
+    json_array_foreach(json_object_get(json, "budgets"), i, one)
+    {
+        const double robust = json_number_of(one, "robust_acc");
+        ck_assert_double_le(robust, low); /* 0 is the first */
+        low = robust;
+        json_array_foreach(json_object_get(one, "lines"), k, line) controls +=
+            json_is_true(json_object_get(line, "control"));
+    }
+    ck_assert_uint_eq(i, 3);
+    ck_assert_uint_eq(controls, 3);
+    ck_assert_str_eq(show_json_string(json, "budgets[2].told"), "32/255 (0.1255)");
+    ck_assert_str_eq(show_json_string(json, "attacks[1].options"), "steps=6");
+    ck_assert_ptr_null(show_json_find(json, "attacks[0].options"));
+    ck_assert_uint_eq(
+        json_array_size(show_json_find(json, "routing.layers[0].control_left")),
+        json_array_size(show_json_find(json, "routing.layers[0].left")));
+    ck_assert_ptr_nonnull(strstr(show_json_string(json, "routing.facts[0]"), "Replay"));
+    ck_assert_double_eq(show_json_number(json, "router_attack.all.changed"),
+                        show_json_number(json, "router_attack.layers[0].changed"));
+    ck_assert_ptr_nonnull(show_json_string(json, "per_class[0].title"));
+    ck_assert_str_eq(show_json_string(json, "trust.text"), "Not checked");
+    ck_assert_str_eq(show_json_string(json, "trust.verdict"), "WARN");
+    ck_assert_ptr_nonnull(strstr(show_json_string(json, "trust.facts[0]"), "Only 12"));
+    ck_assert_ptr_nonnull(show_json_find(json, "shown.broken[0].pictures[3]"));
+    json_decref(json);
 }
 END_TEST
 
@@ -776,6 +819,7 @@ int main(void)
     tcase_add_test(core, a_useless_attack_fails_strictly);
     tcase_add_test(core, rows_of_individual_attacks_are_theirs_alone);
     tcase_add_test(core, the_curve_begins_at_zero);
+    tcase_add_test(core, the_report_holds_what_is_shown);
     tcase_add_test(core, autoattack_means_standard);
     tcase_add_test(core, the_table_fits_eighty_columns);
     tcase_add_test(limits, bad_images_are_skipped_as_in_eval);

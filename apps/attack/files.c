@@ -83,16 +83,9 @@ static base_status labels_write(const app_attack *a, const char *path, base_erro
     return status;
 }
 
-static base_status json_write(const app_attack *a, const char *path, base_error *err)
+base_status app_attack_write(const app_attack *a, json_t *json, base_error *err)
 {
     app_common common = a->args->common;
-
-    common.json = path;
-    return app_json_write(&common, app_attack_json(a), err);
-}
-
-base_status app_attack_write(const app_attack *a, base_error *err)
-{
     static const char *const names[] = {"samples.csv", "adv.npy",        "clean.npy",
                                         "labels.npy",  "adv_router.npy", "report.json"};
     base_status status = BASE_OK;
@@ -114,8 +107,10 @@ base_status app_attack_write(const app_attack *a, base_error *err)
             status = labels_write(a, path, err);
         else if (i == 4)
             status = images_write(a, path, attack_run_adversarial(a->router.run), err);
-        else /* last: with it the others are there */
-            status = json_write(a, path, err);
+        else { /* last: with it the others are there */
+            common.json = path;
+            status = app_json_write(&common, json_incref(json), err);
+        }
         base_free(path);
     }
     return status;

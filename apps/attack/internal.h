@@ -1,18 +1,15 @@
 /* internal.h - what the files of `vmoe attack` share: the network as a target, the budgets
  * of a command line, what a command knows when it is over, and who writes it down.
- *
- *     measure_target *target = NULL;
- *     measure_target_create(&target, network.model, 64, VIT_PRECISION_FP32, &err);
- *     attack_target table = measure_target_table(target);
- *     attack_run_create(&run, &table, &config, images, labels, n, &err); */
+ * measure_target *target = NULL; measure_target_create(&target, network.model, 64,
+ * VIT_PRECISION_FP32, &err); attack_target table = measure_target_table(target);
+ * attack_run_create(&run, &table, &config, images, labels, n, &err); */
 #ifndef APPS_ATTACK_INTERNAL_H
 #define APPS_ATTACK_INTERNAL_H
 
-#include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "measure/measure.h"
 
-/* ---- budgets (attack_budget.c) ------------------------------------------------------- */
+/* ---- budgets (specs.c) --------------------------------------------------------------- */
 
 enum { APP_BUDGETS_MAX = 32, APP_BUDGET_TEXT = 32 };
 
@@ -31,7 +28,7 @@ base_status app_budgets_parse(app_budget out[APP_BUDGETS_MAX], size_t *count,
 const char *app_budget_text(char *out, size_t out_bytes, const app_budget *budget,
                             attack_norm norm);
 
-/* ---- routing under attack (attack_routing.c) ----------------------------------------- */
+/* ---- routing under attack (routing.c) ------------------------------------------------ */
 
 typedef enum app_group {
     APP_GROUP_ALL,      /* right on clean */
@@ -101,8 +98,8 @@ typedef struct app_attack {
     int32_t *labels;  /* [n] what must not be answered any more */
     int32_t *truth;   /* [n] as the data has them */
     bool *
-        unusable; /* [n]: a black picture stands for it, with a label that it is not given: wrong */
-    size_t bad;        /* of these */
+        unusable; /* [n]: a black picture with a label that it is not given stands for it */
+    size_t bad;   /* of these */
     uint32_t *samples; /* [n] numbers in the source */
     size_t ordinary;   /* right in the ordinary evaluation */
     double clean_loss; /* of it, nats */
@@ -113,13 +110,13 @@ typedef struct app_attack {
     size_t points, main;  /* main: the point that is reported in full, the last of --eps */
     attack_config config; /* of main */
     attack_run *run;      /* of main */
-    struct { /* the search for other experts, at the budget of main (attack_router.c) */
-        char spec[192];  /* "": not asked for */
+    struct {            /* the search for other experts, at the budget of main (search.c) */
+        char spec[192]; /* "": not asked for */
         attack_run *run; /* NULL: not begun */
         bool has_routing;
         app_routing routing; /* of its examples */
     } router;
-    struct { /* with the capacity that it was trained with (attack_capacity.c) */
+    struct { /* with the capacity that it was trained with (capacity.c) */
         bool known;
         double capacity, dropped[2]; /* share of assignments: clean, adversarial */
         size_t right;                /* clean */
@@ -137,11 +134,10 @@ typedef struct app_attack {
  * zeroed. On failure app_attack_close still has to be called (attack.c). */
 base_status app_attack_open(app_attack *a, const char *model, base_error *err);
 void app_attack_close(app_attack *a);
-/* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does
- * (attack_data.c). */
+/* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does (data.c). */
 base_status app_attack_read(app_attack *a, base_error *err);
-/* Every attack at every budget, then routing and checks (attack_search.c). a->complete
- * stays false when asked to stop; what was found until then is there. */
+/* Every attack at every budget, then routing and checks (search.c). a->complete stays false
+ * when asked to stop; what was found until then is there. */
 base_status app_attack_search(app_attack *a, base_error *err);
 /* "standard,pgd" to specs for the norm, presets spelled out, --steps, --restarts,
  * --targeted put in where an attack has them. */
@@ -149,15 +145,10 @@ base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args
                              base_error *err);
 
 /* Moves the spec of the attack 'router' from a->specs to a->router.spec; then, with the
- * network open, says whether it can be made (attack_router.c). */
+ * network open, says whether it can be made (specs.c). */
 base_status app_attack_router_take(app_attack *a, base_error *err);
 base_status app_attack_router_check(const app_attack *a, base_error *err);
-/* It in the three forms of the report; nothing where it was not made. */
-json_t *app_attack_router_json(const app_attack *a);
-void app_attack_router_print(const app_attack *a);
-void app_attack_router_page(const app_attack *a, show_page *page);
-/* Fills a->trained where training dropped tokens and the attack does not
- * (attack_capacity.c). */
+/* Fills a->trained where training dropped tokens and the attack does not (capacity.c). */
 base_status app_attack_capacity(app_attack *a, base_error *err);
 /* Checks that failed. */
 size_t app_attack_fails(const app_attack *a);
@@ -165,21 +156,17 @@ size_t app_attack_fails(const app_attack *a);
 const char *app_attack_routing_mode(const app_attack *a);
 /* What a reader must know of the router's gradients and choices; NULL: nothing. */
 const char *app_attack_caution(const app_attack *a);
-/* The report (attack_json.c, docs/attacks.md); NULL: no memory. */
+/* The report (document.c, docs/attacks.md); NULL: no memory. */
 json_t *app_attack_json(const app_attack *a);
-/* Its parts: one attack, whose share of the clean right ones is its asr; one MoE layer. */
-json_t *app_attack_result_json(const app_attack *a, const attack_result *r, size_t clean);
-json_t *app_attack_layer_json(const app_routing *r, size_t l);
-/* report.json, samples.csv, adv.npy, clean.npy, labels.npy (attack_files.c). */
-base_status app_attack_write(const app_attack *a, base_error *err);
-/* The table on stdout (attack_table.c). */
-void app_attack_print(const app_attack *a);
-/* Every attack with its options, and the presets, on stdout. */
+/* Samples with their pictures into the report, drawn with the seed (pictures.c). */
+base_status app_attack_pictures(const app_attack *a, show_document *document,
+                                base_error *err);
+/* samples.csv, adv.npy, clean.npy, labels.npy and, last, json as report.json (files.c). */
+base_status app_attack_write(const app_attack *a, json_t *json, base_error *err);
+/* Every attack with its options, and the presets, on stdout (specs.c). */
 void app_attack_list(void);
-/* report.html (attack_page.c). */
-base_status app_attack_page(const app_attack *a, const char *path, base_error *err);
-/* Its parts: pictures (attack_pictures.c), the routing (attack_experts.c). */
-base_status app_attack_pictures(const app_attack *a, show_page *page, base_error *err);
-void app_attack_routing_page(const app_attack *a, show_page *page);
+
+extern const show_view app_attack_view; /* view.c */
+extern const show_block app_attack_blocks[];
 
 #endif

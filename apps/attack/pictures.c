@@ -1,18 +1,17 @@
-/* pictures.c - pictures of an attack for its page: clean, adversarial, what was added, and
- * where in the picture tokens changed their experts. Which samples are shown is drawn with
- * the seed, before anything is known of them. Free to change: how many, how they look. */
+/* pictures.c - pictures of an attack for its document: clean, adversarial, what was added,
+ * and where in the picture tokens changed their experts. Which samples are shown is drawn
+ * with the seed, before anything is known of them. Free to change: how many, how they look.
+ * */
+#include "apps/attack/internal.h"
+
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "apps/attack/internal.h"
-#include "measure/measure.h"
-
-enum { BROKEN_SHOWN = 8, SURVIVED_SHOWN = 4, SIDE = 160, NAME = 128 };
+enum { BROKEN_SHOWN = 8, SURVIVED_SHOWN = 4, NAME = 128 };
 
 typedef struct gallery {
     const app_attack *a;
-    show_page *page;
+    show_document *document;
     data_image picture;
     float *shown;    /* [D] */
     float *logits;   /* [K] */
@@ -21,137 +20,146 @@ typedef struct gallery {
     base_error *err;
 } gallery;
 
-/* pixels [C, S, S] in 0..1 with a line of text below. */
-static void picture_put(gallery *g, const float *pixels, const char *caption)
+/* The picture into the document under a name of its own, which goes into list with a line
+ * of text. */
+static void picture_put(gallery *g, json_t *list, size_t sample, const char *caption)
+{
+    char key[96];
+
+    snprintf(key, sizeof key, "%zu-%zu", sample, json_array_size(list));
+    if (g->status == BASE_OK)
+        g->status = show_document_picture(g->document, key, &g->picture, g->err);
+    json_array_append_new(list,
+                          json_pack("{s:s, s:s}", "picture", key, "caption", caption));
+}
+
+/* pixels [C, S, S] in 0..1. */
+static void pixels_put(gallery *g, json_t *list, size_t sample, const float *pixels,
+                       const char *caption)
 {
     const size_t channels = (size_t)g->a->network.config->channels;
     const size_t side = g->a->network.size, plane = side * side;
 
     if (g->status == BASE_OK)
         g->status = data_image_reserve(&g->picture, side, side, channels, g->err);
-    if (g->status != BASE_OK)
-        return;
-    for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < plane; i++)
-            g->picture.pixels[i * channels + c] = (unsigned char)lroundf(
-                255.0f * fminf(fmaxf(pixels[c * plane + i], 0.0f), 1.0f));
-    fputs("<div>", g->page->out.file);
-    g->status = show_page_picture(g->page, &g->picture, SIDE, SIDE, caption, g->err);
-    show_page_text(g->page, caption);
-    fputs("</div>\n", g->page->out.file);
+    for (size_t i = 0; i < plane * channels && g->status == BASE_OK; i++)
+        g->picture.pixels[i] = (unsigned char)lroundf(
+            255 * fminf(fmaxf(pixels[i % channels * plane + i / channels], 0), 1));
+    picture_put(g, list, sample, caption);
 }
 
 /* A square a patch, the more orange the more MoE layers changed its experts. */
-static void patches_put(gallery *g, const float *x, const float *v)
+static void patches_put(gallery *g, json_t *list, size_t sample, const float *x,
+                        const float *v)
 {
+    static const int none[3] = {238, 241, 245}, all[3] = {204, 88, 10};
     const vit_config *config = g->a->network.config;
     const size_t grid = g->a->network.size / (size_t)config->patch;
     const size_t first = vit_config_prefix(config);
-    static const int none[3] = {238, 241, 245}, all[3] = {204, 88, 10};
 
     if (g->status == BASE_OK)
         g->status = app_routing_patches(g->patch, g->a->target, x, v, g->err);
     if (g->status == BASE_OK)
         g->status = data_image_reserve(&g->picture, grid, grid, 3, g->err);
-    if (g->status != BASE_OK)
-        return;
-    for (size_t i = 0; i < grid * grid; i++) {
-        const double share = (double)g->patch[first + i] / (double)g->a->routing.layers;
+    for (size_t i = 0; i < 3 * grid * grid && g->status == BASE_OK; i++) {
+        const double share = (double)g->patch[first + i / 3] / (double)g->a->routing.layers;
 
-        for (size_t c = 0; c < 3; c++)
-            g->picture.pixels[3 * i + c] =
-                (unsigned char)lround(none[c] + share * (all[c] - none[c]));
+        g->picture.pixels[i] =
+            (unsigned char)lround(none[i % 3] + share * (all[i % 3] - none[i % 3]));
     }
-    fputs("<div>", g->page->out.file);
-    g->status = show_page_picture(g->page, &g->picture, SIDE, SIDE,
-                                  "patches with other experts", g->err);
-    fputs("other experts</div>\n", g->page->out.file);
+    picture_put(g, list, sample, "other experts");
 }
 
-/* "coat 97 %" of an image. */
-static void answer_put(gallery *g, const float *image, int32_t label)
+/* "coat 97 %" of an image into list; whether it is the label. */
+static bool answer_put(gallery *g, json_t *list, const float *image, int32_t label)
 {
     const app_attack *a = g->a;
-    char name[NAME];
-    size_t top;
+    char name[NAME], text[NAME + 16];
     double probability;
+    size_t top = 0;
 
     if (g->status == BASE_OK)
         g->status = measure_target_look(a->target, g->logits, image, 1, g->err);
     if (g->status != BASE_OK)
-        return;
+        return false;
     measure_verdict_top(&top, &probability, 1, g->logits, a->network.classes);
-    fprintf(g->page->out.file, "<b class=\"%s\">",
-            (int32_t)top == label ? "right" : "wrong");
-    show_page_text(g->page,
-                   app_network_class(name, sizeof name, &a->network, a->source, top));
-    fprintf(g->page->out.file, "</b> %.0f %%", 100 * probability);
+    snprintf(text, sizeof text, "%s %.0f %%",
+             app_network_class(name, sizeof name, &a->network, a->source, top),
+             100 * probability);
+    json_array_append_new(list, show_json_text(text));
+    return (int32_t)top == label;
 }
 
-static void triple_put(gallery *g, size_t i)
+static void about_put(json_t *list, const char *format, ...) BASE_PRINTF(2, 3);
+static void about_put(json_t *list, const char *format, ...)
+{
+    char text[2 * NAME];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    json_array_append_new(list, show_json_text(text));
+}
+
+static json_t *sample_json(gallery *g, size_t i)
 {
     const app_attack *a = g->a;
     const app_point *p = &a->point[a->main];
     const attack_sample s = attack_run_sample(a->run, i);
     const float *x = a->images + i * a->floats;
     const float *v = attack_run_adversarial(a->run) + i * a->floats;
-    FILE *file = g->page->out.file;
+    json_t *pictures = json_array(), *answers = json_array(), *about = json_array();
     float largest = 0;
-    char name[NAME], text[64];
+    char text[NAME];
 
     for (size_t k = 0; k < a->floats; k++)
         largest = fmaxf(largest, fabsf(v[k] - x[k]));
     for (size_t k = 0; k < a->floats; k++)
         g->shown[k] = largest > 0 ? (v[k] - x[k]) * 0.5f / largest + 0.5f : 0.5f;
-    fputs("<div class=\"triple\"><div class=\"imgs\">\n", file);
-    picture_put(g, x, "clean");
-    picture_put(g, v, "adversarial");
+    pixels_put(g, pictures, a->samples[i], x, "clean");
+    pixels_put(g, pictures, a->samples[i], v, "adversarial");
     snprintf(text, sizeof text, "added, x %.3g", largest > 0 ? 0.5 / (double)largest : 0.0);
-    picture_put(g, g->shown, text);
+    pixels_put(g, pictures, a->samples[i], g->shown, text);
     if (a->has_routing)
-        patches_put(g, x, v);
-    fputs("</div>", file);
-    answer_put(g, x, s.label);
-    fputs(" &rarr; ", file);
-    answer_put(g, v, s.label);
-    fputs("<br><span class=\"soft\">label ", file);
-    show_page_text(g->page, app_network_class(name, sizeof name, &a->network, a->source,
-                                              (size_t)s.label));
-    fprintf(file, ", sample %u, %s %.4g", a->samples[i], attack_norm_name(a->config.norm),
-            (double)s.norm);
-    if (s.broken && s.attack >= 0 && (size_t)s.attack < p->count) {
-        fputs(", by ", file);
-        show_page_text(g->page, p->result[s.attack].name);
-        fprintf(file, " at step %d", s.step);
-    }
+        patches_put(g, pictures, a->samples[i], x, v);
+    answer_put(g, answers, x, s.label);
+    const bool right = answer_put(g, answers, v, s.label);
+    about_put(
+        about, "label %s",
+        app_network_class(text, sizeof text, &a->network, a->source, (size_t)s.label));
+    about_put(about, "sample %u", a->samples[i]);
+    about_put(about, "%s %.4g", attack_norm_name(a->config.norm), (double)s.norm);
+    if (s.broken && s.attack >= 0 && (size_t)s.attack < p->count)
+        about_put(about, "by %s at step %d", p->result[s.attack].name, s.step);
     if (a->has_routing && isfinite(a->routing.change[i]))
-        fprintf(file, ", routing change %.3f", (double)a->routing.change[i]);
-    fputs("</span></div>\n", file);
+        about_put(about, "routing change %.3f", (double)a->routing.change[i]);
+    return json_pack("{s:I, s:o, s:b, s:o, s:o}", "sample", (json_int_t)a->samples[i],
+                     "answers", answers, "right", (int)right, "about", about, "pictures",
+                     pictures);
 }
 
 /* The first `most` samples of the seeded order that are broken, or that are not. */
-static void triples_put(gallery *g, const uint32_t *order, bool broken, size_t most)
+static json_t *samples_json(gallery *g, const uint32_t *order, bool broken, size_t most)
 {
-    size_t shown = 0;
+    json_t *list = json_array();
 
-    fputs("<div class=\"triples\">\n", g->page->out.file);
-    for (size_t i = 0; i < g->a->n && shown < most && g->status == BASE_OK; i++) {
+    for (size_t i = 0; i < g->a->n && json_array_size(list) < most && g->status == BASE_OK;
+         i++) {
         const attack_sample s = attack_run_sample(g->a->run, order[i]);
 
-        if (!s.right || s.broken != broken)
-            continue;
-        triple_put(g, order[i]);
-        shown++;
+        if (s.right && s.broken == broken)
+            json_array_append_new(list, sample_json(g, order[i]));
     }
-    fputs("</div>\n", g->page->out.file);
+    return list;
 }
 
-base_status app_attack_pictures(const app_attack *a, show_page *page, base_error *err)
+base_status app_attack_pictures(const app_attack *a, show_document *document,
+                                base_error *err)
 {
-    const app_point *p = &a->point[a->main];
     base_rng rng = base_rng_make((uint64_t)a->args->common.seed, BASE_PURPOSE_SUBSET, a->n,
                                  0, 0x70696373); /* "pics" */
-    gallery g = {.a = a, .page = page, .err = err};
+    gallery g = {.a = a, .document = document, .err = err};
     uint32_t *order = base_alloc(a->n, sizeof *order);
 
     g.shown = base_alloc(a->floats, sizeof *g.shown);
@@ -162,20 +170,10 @@ base_status app_attack_pictures(const app_attack *a, show_page *page, base_error
         goto done;
     }
     base_rng_permutation(&rng, order, a->n);
-    if (p->clean > p->robust) {
-        show_page_section(
-            page, "Broken",
-            "Drawn by chance from all broken samples. The third picture shows "
-            "what was added, enlarged; the fourth where tokens went to other "
-            "experts, the darker the more layers.");
-        triples_put(&g, order, true, BROKEN_SHOWN);
-    }
-    if (p->robust > 0) {
-        show_page_section(
-            page, "Survived",
-            "Drawn by chance from what no attack broke; the last one's best try.");
-        triples_put(&g, order, false, SURVIVED_SHOWN);
-    }
+    json_object_set_new(show_document_json(document), "shown",
+                        json_pack("{s:o, s:o}", "broken",
+                                  samples_json(&g, order, true, BROKEN_SHOWN), "survived",
+                                  samples_json(&g, order, false, SURVIVED_SHOWN)));
 done:
     data_image_destroy(&g.picture);
     base_free(order);

@@ -8,6 +8,7 @@
 #include "apps/compare/internal.h"
 #include "apps/report/internal.h"
 #include "corrupt/corrupt.h"
+#include "show/page_internal.h"
 
 /* ---- figures ------------------------------------------------------------------------- */
 

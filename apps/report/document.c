@@ -414,13 +414,18 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
             in[count++] = k;
         }
         json_t *group = json_object(), *points = points_json(set, in, count),
-               *tests = json_array();
+               *tests = json_array(), *documents = json_array();
         copies_put(group, set->result[i].json, list);
+        for (size_t k = 0; k < count; k++) { /* pictures are not in files */
+            json_object_del(set->result[in[k]].json, "shown");
+            json_array_append(documents, set->result[in[k]].json);
+        }
         status = tests_fill(tests, points, set, err);
         best_mark(points, tests);
         json_object_set_new(group, "points", points);
         json_object_set_new(group, "tests", tests);
         json_object_set_new(group, "routing", routing_json(set, in, count));
+        json_object_set_new(group, "documents", documents);
         json_array_append_new(groups, group);
     }
     base_free(done);

@@ -1,5 +1,6 @@
 /* view.c - vmoe report as tables and figures: what each network is worth, on which data,
  * and what can be told apart. Free to change: all that a reader sees. */
+#include "apps/attack/internal.h"
 #include "apps/eval/internal.h"
 #include "apps/report/internal.h"
 
@@ -91,6 +92,9 @@ static const show_block attacked[] = {
      .path = "tests[]", .columns = tests, .where = SHOW_PAGE},
     {SHOW_TABLE, .note = "Routing under attack, mean over blocks.", .path = "routing[]",
      .columns = routing, .where = SHOW_PAGE},
+    {SHOW_GROUP, SHOW_PAGE, .path = "documents[]",
+     .caption = "{model.path}, eps {threat.eps_text}: the whole report",
+     .inner = app_attack_blocks},
     {0}};
 
 static const show_block blocks[] = {
