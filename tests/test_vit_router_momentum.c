@@ -200,6 +200,7 @@ typedef struct network {
 static const network networks[] = {
     {"momentum", "gamma=0.9 balance=0.5", "0,1,2"},
     {"momentum", "mu=0.9 balance=0.5 z=0.1 noise=0.3", "0,2"},
+    {"momentum", "norm=post mu=0.8 balance=0.5", "0,2"},
     {"adam", "eps=0.001 kappa=0.25 balance=0.5", "0,1,2"},
     {"adam", "eps=0.001 adam_gamma=0.5 gamma=0.8", "1,2"},
     {"robust-momentum", "balance=0.5", "0,1,2"},

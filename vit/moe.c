@@ -168,6 +168,11 @@ static void views_forward(vit_run *run, size_t i)
     s->router->views->mix(&s->pass, run->mixed, s->both);
 }
 
+static bool is_normed(const vit_run *run, const vit_router_join *join)
+{
+    return join && join->normed && join->normed(&run->config.moe.router);
+}
+
 /* Adds each token's results, weighted by its gates, to the stream: x_next = x1 + scale *
  * sum, or what the router makes of both. */
 static void combine(vit_run *run, size_t i, float *x_next)
@@ -197,6 +202,13 @@ static void combine(vit_run *run, size_t i, float *x_next)
             join->forward(x_next + at, s->carry + carried, s->x1 + at, s->joined + at,
                           s->carry_in + carried, (end - first) * d, (int)s->moe_index,
                           &run->config.moe.router);
+            if (is_normed(run, join)) {
+                float *mean = vit_scratch(run);
+                run->fp32->norm(x_next + at, mean, mean + run->block_rows, x_next + at,
+                                s->pass.param[join->norm_weight],
+                                s->pass.param[join->norm_weight + 1], end - first, d,
+                                VIT_NORM_EPS);
+            }
         }
         vit_lap(run, &mark, VIT_PART_COMBINE);
     }
@@ -425,6 +437,29 @@ static void rows_home(vit_run *run, size_t i)
     }
 }
 
+/* The gradient of what a join's norm was given, in place of that of its result: rows
+ * first .. of run->d_x. The norm's input is made again. sums [2D]: adds to the gradients of
+ * its weight and bias. */
+static void leave_norm_backward(vit_run *run, size_t i, size_t first, size_t rows,
+                                float *sums)
+{
+    const vit_block_state *s = &run->block[i];
+    const vit_router_join *join = s->router->join;
+    const size_t d = (size_t)run->config.width, at = first * d;
+    const float *weight = s->pass.param[join->norm_weight];
+    float *mean = vit_scratch(run), *rstd = mean + rows, *u = rstd + rows,
+          *d_u = u + rows * d, *carry = d_u + rows * d;
+
+    join->forward(u, carry, s->x1 + at, s->joined + at,
+                  s->carry_in + at * join->carry_width, rows * d, (int)s->moe_index,
+                  &run->config.moe.router);
+    run->fp32->norm(d_u, mean, rstd, u, weight, weight, rows, d, VIT_NORM_EPS);
+    memset(d_u, 0, rows * d * sizeof *d_u);
+    run->kernels->norm_backward(d_u, sums, sums + d, run->d_x + at, u, mean, rstd, weight,
+                                rows, d);
+    memcpy(run->d_x + at, d_u, rows * d * sizeof *d_u);
+}
+
 /* The gradient of the stream behind a router's join, to those of the layer's output, of the
  * stream before it and of what is carried. */
 static void leave_backward(vit_run *run, size_t i)
@@ -436,13 +471,23 @@ static void leave_backward(vit_run *run, size_t i)
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < run->tokens; first += run->block_rows) {
         const size_t at = first * d, carried = at * join->carry_width;
+        float *sums = run->partial + first / run->block_rows * run->partial_width;
         double mark = vit_lap_start(run);
+        memset(sums, 0, 2 * d * sizeof *sums);
+        if (is_normed(run, join))
+            leave_norm_backward(run, i, first,
+                                vit_min(run->block_rows, run->tokens - first), sums);
         join->backward(run->d_x + at, run->d_joined + at, run->d_carry + carried,
                        run->d_x + at, run->d_carry + carried, s->x1 + at, s->joined + at,
                        s->carry_in + carried, s->carry + carried,
                        vit_min(run->block_rows, run->tokens - first) * d, (int)s->moe_index,
                        &run->config.moe.router);
         vit_lap(run, &mark, VIT_PART_COMBINE);
+    }
+    if (run->mode == VIT_MODE_TRAIN && is_normed(run, join)) {
+        float *const *g = run->gradients.block[i].router;
+        vit_partial_add(g[join->norm_weight], run, vit_blocks(run), 0, d);
+        vit_partial_add(g[join->norm_weight + 1], run, vit_blocks(run), d, d);
     }
 }
 

@@ -247,6 +247,10 @@ typedef struct vit_router_join {
                      const float *d_carry_out, const float *h, const float *y,
                      const float *carry_in, const float *carry_out, size_t floats,
                      int moe_index, const vit_router_config *config);
+    /* Whether a LayerNorm follows h_next, with the router's parameters norm_weight and the
+     * one behind it (weight and bias, both [D]); NULL: never. */
+    bool (*normed)(const vit_router_config *config);
+    size_t norm_weight;
 } vit_router_join;
 
 /* Another view of the tokens: a second one of each in training (S2MoE, routing.md 8), or

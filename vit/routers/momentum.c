@@ -5,18 +5,26 @@
  * before the first and takes gradients. differs: the authors' code takes the momentum away
  * from the stream (the same with experts of the other sign, and they start symmetric);
  * added, mu = 0 and gamma = 1 are the plain residual. Their blocks are post-norm, ours
- * pre-norm. */
+ * pre-norm; norm = post adds the LayerNorm that their V-MoE fork has behind every block,
+ * here behind every MoE layer (routing-newer.md 21). */
 #include "vit/routers/momentum_internal.h"
 #include "vit/routers/softmax_internal.h"
 
 typedef struct momentum_options {
     vit_softmax_options soft; /* first */
     vit_heavy_ball_options ball;
+    int norm;
 } momentum_options;
+
+enum { NORM_NONE, NORM_POST };                                  /* choices of "norm" */
+enum { PARAMETER_WEIGHT, PARAMETER_NORM, PARAMETER_NORM_BIAS }; /* the last two with post */
 
 #define BASE_STRUCT momentum_options
 static const base_field options[] = {
     VIT_HEAVY_BALL_OPTIONS,
+    BASE_CHOICE("norm", norm, "none|post",
+                "post: a LayerNorm behind every MoE layer, with weights of its own (the "
+                "authors' V-MoE fork, with mu 0.8, then 0.9)"),
     VIT_SOFTMAX_OPTIONS,
     {0},
 };
@@ -72,8 +80,39 @@ static void backward(float *d_h, float *d_y, float *d_carry_in, const float *d_h
                             ball_of(config));
 }
 
-static const vit_router_join join = {
-    .carry_width = 1, .forward = forward, .backward = backward};
+static bool normed(const vit_router_config *config)
+{
+    const momentum_options *o = vit_router_settings(config);
+
+    return o->norm == NORM_POST;
+}
+
+static size_t parameters(const vit_router_shape *shape, vit_router_parameter *out)
+{
+    const size_t count = vit_route_parameters(shape, out);
+
+    if (!normed(shape->config))
+        return count;
+    out[PARAMETER_NORM] =
+        (vit_router_parameter){.name = "norm.weight", .shape = {shape->width}, .rank = 1};
+    out[PARAMETER_NORM_BIAS] =
+        (vit_router_parameter){.name = "norm.bias", .shape = {shape->width}, .rank = 1};
+    return PARAMETER_NORM_BIAS + 1;
+}
+
+static bool init(float *out, size_t i, const vit_router_shape *shape, base_rng *rng)
+{
+    (void)rng;
+    for (size_t j = 0; i != PARAMETER_WEIGHT && j < shape->width; j++)
+        out[j] = i == PARAMETER_NORM ? 1.0f : 0.0f;
+    return i != PARAMETER_WEIGHT;
+}
+
+static const vit_router_join join = {.carry_width = 1,
+                                     .forward = forward,
+                                     .backward = backward,
+                                     .normed = normed,
+                                     .norm_weight = PARAMETER_NORM};
 
 const vit_router vit_router_momentum = {
     .name = "momentum",
@@ -87,7 +126,8 @@ const vit_router vit_router_momentum = {
     .join = &join,
     .check = vit_softmax_check,
     .assignments = vit_route_assignments,
-    .parameters = vit_route_parameters,
+    .parameters = parameters,
+    .init = init,
     .state_bytes = vit_route_state_bytes,
     .forward = vit_softmax_forward,
     .backward = vit_softmax_backward,
