@@ -63,6 +63,10 @@ START_TEST(equal_experts_answer_like_the_mlp)
                                    "--experts", "4", NULL);
     ck_assert_msg(r.code == 0 && strstr(r.err, "answers: as before"), "%s", r.err);
     program_result_free(&r);
+    r = program_run(dir, "convert", in, out, "--upcycle", "every:2", "--experts", "4",
+                    "--router", "loss-free", "--shared", "1", NULL);
+    ck_assert_msg(r.code == 0 && strstr(r.err, "answers: as before"), "%s", r.err);
+    program_result_free(&r);
     /* gates of one expert of two are no longer 1 */
     r = program_run(dir, "convert", in, out, "--upcycle", "every:2", "--experts", "4",
                     "--router", "vmoe", "--k", "1", "--json", "-", NULL);
@@ -175,6 +179,11 @@ START_TEST(impossible_changes_are_refused)
                     "the network has no experts, --k means nothing");
     program_refused(program_run(dir, "convert", in, out, "--router", "softmax", NULL), 2,
                     "--router means nothing");
+    program_refused(program_run(dir, "convert", in, out, "--shared", "1", NULL), 2,
+                    "--shared means nothing");
+    program_refused(program_run(dir, "convert", in, out, "--upcycle", "1", "--router",
+                                "soft", "--k", "1", NULL),
+                    2, "--k says nothing to the router 'soft'");
     program_refused(program_run(dir, "convert", in, out, "--upcycle", "9", NULL), 2, "9");
     program_refused(
         program_run(dir, "convert", in, out, "--upcycle", "1", "--router", "sssr", NULL), 2,

@@ -211,6 +211,27 @@ START_TEST(words_of_other_programs_are_understood)
 }
 END_TEST
 
+START_TEST(a_run_says_how_many_sinkhorn_steps_to_expect)
+{
+    char *out = test_path(dir, "run"), *more = test_path(dir, "more");
+    program_result r =
+        program_run(dir, TINY, out, "--set", "train.max_steps=5", "router.p=0.4", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_msg(
+        strstr(r.err, "ssr: about 2 Sinkhorn steps a layer in this run; below 20"), "%s",
+        r.err);
+    program_result_free(&r);
+    r = program_run(dir, TINY, more, "--set", "train.max_steps=30", "router.steps=25",
+                    NULL);
+    ck_assert_msg(strstr(r.err, "ssr: about 25 Sinkhorn steps a layer in this run\n"), "%s",
+                  r.err);
+    program_result_free(&r);
+    base_free(more);
+    base_free(out);
+}
+END_TEST
+
 START_TEST(a_warm_up_beyond_the_end_is_told)
 {
     char *out = test_path(dir, "run");
@@ -351,6 +372,7 @@ int main(void)
     tcase_add_test(core, curves_are_there_from_the_first_line_on);
     tcase_add_test(core, the_precision_that_was_picked_is_kept);
     tcase_add_test(limits, words_of_other_programs_are_understood);
+    tcase_add_test(limits, a_run_says_how_many_sinkhorn_steps_to_expect);
     tcase_add_test(limits, a_warm_up_beyond_the_end_is_told);
     tcase_add_test(limits, ten_steps_that_are_not_finite_end_the_run);
     tcase_add_test(limits, wrong_usage_is_exit_status_2);

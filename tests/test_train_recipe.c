@@ -96,6 +96,33 @@ START_TEST(another_router_by_set_drops_the_options_of_the_first)
 }
 END_TEST
 
+/* A recipe's k is of its own router: with soft on top of it, it says nothing, beside soft
+ * it is refused. */
+START_TEST(a_router_without_k_is_given_none)
+{
+    char *dir = test_folder_make(), *path = test_path(dir, "recipe.ini");
+    train_recipe r = parsed("[router]\nname = ssr\nk = 3\n");
+
+    refused("[router]\nname = soft\nk = 2\n",
+            "'router.k' says nothing to the router 'soft'");
+    ck_assert_int_eq(set(&r, "router.name=soft"), BASE_OK);
+    ck_assert_int_eq(set(&r, "moe.shared=1"), BASE_OK);
+    ck_assert_int_eq(set(&r, "router.k=2"), BASE_USAGE);
+    r = resolved(r, ten_classes);
+    ck_assert_msg(train_recipe_save(&r, path, &err) == BASE_OK, "%s", err.text);
+    train_recipe again = train_recipe_defaults();
+    ck_assert_msg(train_recipe_load(&again, path, &err) == BASE_OK, "%s", err.text);
+    again = resolved(again, ten_classes);
+    ck_assert_int_eq(again.config.moe.shared, 1);
+    char *text = train_recipe_fixed_text(&r);
+    ck_assert_msg(train_recipe_compare(&again, text, true, &err) == BASE_OK, "%s",
+                  err.text);
+    base_free(text);
+    base_free(path);
+    test_folder_remove(dir);
+}
+END_TEST
+
 START_TEST(the_data_decides_what_is_left_open)
 {
     train_recipe r = resolved(parsed("[model]\nsize = vmoe-nano\n[data]\nimage = 28\n"),
@@ -325,6 +352,7 @@ int main(void)
     tcase_add_test(core, a_network_of_other_measures_has_not_the_name);
     tcase_add_test(core, options_of_the_router_stand_beside_its_name);
     tcase_add_test(core, another_router_by_set_drops_the_options_of_the_first);
+    tcase_add_test(core, a_router_without_k_is_given_none);
     tcase_add_test(core, the_data_decides_what_is_left_open);
     tcase_add_test(core, pixels_go_by_name_or_by_number);
     tcase_add_test(core, the_written_recipe_reads_back_the_same);

@@ -163,6 +163,40 @@ START_TEST(sinkhorn_steps_are_drawn_by_step_and_layer)
 }
 END_TEST
 
+/* router.steps of a run of known length in place of p; the same number is foretold. */
+START_TEST(so_many_sinkhorn_steps_a_run_may_be_asked_for)
+{
+    enum { STEPS = 4000, ASKED = 400 };
+    size_t hits = 0;
+    rig r;
+
+    rig_open(&r, "ssr", "p=0.9 steps=400 max_iter=1", usual);
+    r.pass.steps = STEPS;
+    for (uint64_t step = 0; step < STEPS; step++) {
+        r.pass.step = step;
+        r.router->forward(&r.pass);
+        hits += r.pass.used_sinkhorn;
+    }
+    ck_assert(hits > 310 && hits < 490); /* mean 400, standard deviation 19 */
+    ck_assert_double_eq_tol(vit_router_sinkhorn_steps(&r.config, STEPS), ASKED, 1e-9);
+    ck_assert_double_eq_tol(vit_router_sinkhorn_steps(&r.config, 100), 100, 1e-9);
+    r.pass.steps = 0; /* of unknown length: by p */
+    for (uint64_t step = hits = 0; step < 100; step++) {
+        r.pass.step = step;
+        r.router->forward(&r.pass);
+        hits += r.pass.used_sinkhorn;
+    }
+    ck_assert_uint_gt(hits, 70);
+    rig_close(&r);
+    configure(&r, "ssr", "p=0.001");
+    ck_assert_double_eq_tol(vit_router_sinkhorn_steps(&r.config, 3124), 3.124, 1e-9);
+    configure(&r, "sinkhorn", "");
+    ck_assert_double_eq_tol(vit_router_sinkhorn_steps(&r.config, 3124), 3124, 1e-9);
+    configure(&r, "softmax", "");
+    ck_assert(vit_router_sinkhorn_steps(&r.config, 3124) == 0);
+}
+END_TEST
+
 START_TEST(sinkhorn_steps_spread_skewed_tokens)
 {
     vit_router_shape shape = usual;
@@ -227,6 +261,7 @@ int main(void)
     tcase_add_loop_test(core, ssr_step_has_the_golden_gates_and_gradients, 0, 5);
     tcase_add_test(core, losses_are_weighted_and_averaged_over_groups);
     tcase_add_test(core, sinkhorn_steps_are_drawn_by_step_and_layer);
+    tcase_add_test(core, so_many_sinkhorn_steps_a_run_may_be_asked_for);
     tcase_add_test(core, sinkhorn_steps_spread_skewed_tokens);
     tcase_add_test(core, scope_group_balances_each_group_alone);
     suite_add_tcase(suite, core);

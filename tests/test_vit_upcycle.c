@@ -50,6 +50,57 @@ START_TEST(every_expert_is_a_copy_of_the_mlp)
 }
 END_TEST
 
+/* With renormalised gates and nothing dropped copies of an MLP are that MLP; a shared
+ * expert adds nothing at first, though its first layer is there to learn; what no gradient
+ * moves begins at 0. */
+START_TEST(an_upcycled_network_computes_what_the_dense_one_did)
+{
+    base_error err = {0};
+    const vit_config config = test_config();
+    vit_config sparse = test_sparse_config();
+    vit_model *models[2] = {test_model(&config, 1), NULL};
+    float logits[2][2 * 3], images[2 * 3 * 64 * 64];
+
+    sparse.moe.shared = 2;
+    sparse.moe.k = 2;
+    sparse.moe.capacity = sparse.moe.eval_capacity = 0;
+    must(vit_router_select(&sparse.moe.router, "loss-free", &err), &err);
+    must(vit_model_upcycle(&models[1], models[0], &sparse.moe, 9, &err), &err);
+    const vit_parameter *in =
+        vit_model_parameter_find(models[1], "blocks.1.moe.shared.fc1.weight");
+    const vit_parameter *out =
+        vit_model_parameter_find(models[1], "blocks.1.moe.shared.fc2.weight");
+    const vit_parameter *mlp =
+        vit_model_parameter_find(models[0], "blocks.1.mlp.fc1.weight");
+    const vit_parameter *bias =
+        vit_model_parameter_find(models[1], "blocks.1.moe.router.bias");
+    const float *w = vit_model_weights_const(models[1]);
+    ck_assert_uint_eq(in->count, 2 * mlp->count);
+    ck_assert_mem_eq(w + in->offset + mlp->count,
+                     vit_model_weights_const(models[0]) + mlp->offset,
+                     mlp->count * sizeof *w);
+    for (size_t i = 0; i < out->count; i++)
+        ck_assert(w[out->offset + i] == 0);
+    for (size_t i = 0; i < bias->count; i++)
+        ck_assert(w[bias->offset + i] == 0);
+    const size_t floats = 2 * (size_t)(config.channels * config.image * config.image);
+    ck_assert_uint_le(floats, sizeof images / sizeof *images);
+    ck_assert_int_le(config.classes, 3);
+    for (size_t i = 0; i < floats; i++)
+        images[i] = (float)(i % 17) / 8 - 1;
+    for (size_t i = 0; i < 2; i++) {
+        vit_run *run = NULL;
+        must(vit_run_create(&run, models[i], 2, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+             &err);
+        must(vit_run_forward(run, logits[i], images, 2, &(vit_step){0}, &err), &err);
+        vit_run_destroy(run);
+        vit_model_destroy(models[i]);
+    }
+    for (int i = 0; i < 2 * config.classes; i++)
+        ck_assert_double_eq_tol((double)logits[0][i], (double)logits[1][i], 1e-4);
+}
+END_TEST
+
 START_TEST(routers_come_from_the_seed)
 {
     base_error err = {0};
@@ -108,6 +159,7 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_add_test(core, every_expert_is_a_copy_of_the_mlp);
+    tcase_add_test(core, an_upcycled_network_computes_what_the_dense_one_did);
     tcase_add_test(core, routers_come_from_the_seed);
     tcase_add_test(limits, what_cannot_be_upcycled_is_refused);
     suite_add_tcase(suite, core);

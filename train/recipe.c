@@ -322,6 +322,8 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
                                                    : DATA_CROP_PADDED;
     if (r.train.eval_batch == 0)
         r.train.eval_batch = r.train.batch / r.train.accumulate;
+    if (!vit_router_uses_k(c->moe.router.name))
+        c->moe.k = 1; /* not written either, so that it reads back the same */
 
     base_status status =
         train_pixels_parse(c->mean, "'data.mean'", r.data.mean, false, c->channels, err);

@@ -11,7 +11,7 @@ typedef struct convert_args {
     app_common common;
     const char *upcycle, *router, *labels;
     base_list set;
-    int64_t experts, k;
+    int64_t experts, k, shared;
     int64_t image, classes;
     int64_t crop, resize; /* resize -1: not given */
     int interpolation;    /* index into "checkpoint|bilinear|bicubic" */
@@ -26,6 +26,9 @@ static const base_field options[] = {
     APP_INT("experts", "E", experts, 1, VIT_EXPERTS_MAX,
             "experts of such a block (default 8)"),
     APP_INT("k", "K", k, 1, VIT_EXPERTS_MAX, "experts that a token meets (default 2)"),
+    APP_INT(
+        "shared", "N", shared, 0, VIT_EXPERTS_MAX - 1,
+        "with --upcycle: experts that every token passes too; at first they add nothing"),
     APP_WORD("router", "NAME", router,
              "router of such a block; of a sparse network: its new router (default ssr)"),
     APP_LIST("set", "KEY=VALUE", set, "options of the router: p=0.1 cost=softmax"),
@@ -92,9 +95,10 @@ static base_status experts_set(vit_model **model, convert_answers *answers,
     if (!args->upcycle && !vit_config_is_sparse(&config))
         return base_fail(err, BASE_USAGE,
                          "the network has no experts, --%s means nothing without --upcycle",
-                         args->k > 0    ? "k"
-                         : args->router ? "router"
-                                        : "set");
+                         args->shared > 0 ? "shared"
+                         : args->k > 0    ? "k"
+                         : args->router   ? "router"
+                                          : "set");
     if (args->experts > 0)
         config.moe.experts = (int)args->experts;
     else if (args->upcycle)
@@ -103,6 +107,10 @@ static base_status experts_set(vit_model **model, convert_answers *answers,
         config.moe.k = (int)args->k;
     else if (args->upcycle)
         config.moe.k = config.moe.experts > 1 ? 2 : 1;
+    if (args->shared > 0 && !args->upcycle)
+        return base_fail(err, BASE_USAGE, "--shared means nothing without --upcycle");
+    if (args->upcycle)
+        config.moe.shared = (int)args->shared;
     if (args->upcycle) {
         if (vit_config_is_sparse(&config))
             return base_fail(
@@ -114,6 +122,12 @@ static base_status experts_set(vit_model **model, convert_answers *answers,
     }
     if (status == BASE_OK)
         status = router_set(&config.moe, args, err);
+    if (status == BASE_OK && args->k > 0 && !vit_router_uses_k(config.moe.router.name))
+        status =
+            base_fail(err, BASE_USAGE,
+                      "--k says nothing to the router '%s', in which every expert works "
+                      "for every token",
+                      config.moe.router.name);
     if (status == BASE_OK)
         status = vit_config_check(&config, err);
     if (status != BASE_OK)
@@ -258,8 +272,8 @@ static base_status change(app_network *network, convert_answers *answers,
 {
     base_status status = sight_set(network, args, err);
 
-    if (status == BASE_OK &&
-        (args->upcycle || args->k > 0 || args->router || args->set.count))
+    if (status == BASE_OK && (args->upcycle || args->k > 0 || args->shared > 0 ||
+                              args->router || args->set.count))
         status = experts_set(&network->model, answers, args, err);
     if (status == BASE_OK && args->labels)
         status = labels_set(network->model, args->labels, err);
