@@ -108,6 +108,16 @@ START_TEST(the_document_has_what_the_page_shows)
             sum += json_number_value(json_array_get(row, x));
         ck_assert_double_eq(sum, 10 * SAMPLE_COUNT / SAMPLE_CLASSES); /* 5 tokens, k = 2 */
     }
+    const json_t *load = json_object_get(moe, "load"),
+                 *table = json_object_get(moe, "class_table");
+    for (size_t x = 0; x < json_array_size(load); x++) { /* nothing is dropped */
+        double sum = 0;
+
+        for (size_t c = 0; c < SAMPLE_CLASSES; c++)
+            sum += json_number_value(json_array_get(json_array_get(table, c), x));
+        ck_assert_double_eq_tol(sum / (10 * SAMPLE_COUNT),
+                                json_number_value(json_array_get(load, x)), 1e-9);
+    }
     for (size_t i = 0; i < json_array_size(json_object_get(e, "confused")); i++) {
         const json_t *pair = json_array_get(json_object_get(e, "confused"), i);
 
