@@ -74,6 +74,36 @@ START_TEST(honest_models_pass_in_other_norms)
 }
 END_TEST
 
+/* The 8-bit column judges examples as a file would hold them: each pixel at the nearest of
+ * 255 steps. Examples that barely cross the boundary tell it from any other rounding. */
+START_TEST(the_8_bit_column_judges_rounded_examples)
+{
+    size_t broken = 0, kept = 0;
+
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    attack_run *run = toy_attack(&model, "fab:steps=20", &config);
+    for (size_t i = 0; i < TOY_IMAGES; i++) {
+        const float *v = attack_run_adversarial(run) + i * TOY_FLOATS;
+        const attack_sample s = attack_run_sample(run, i);
+        float rounded[TOY_FLOATS], logits[TOY_CLASSES_MAX];
+
+        for (size_t p = 0; p < TOY_FLOATS; p++)
+            rounded[p] = floorf(255 * v[p] + 0.5f) / 255;
+        toy_logits(&model, logits, rounded, 1, NULL);
+        const bool wrong = attack_predict(logits, 10) != model.labels[i];
+        ck_assert_int_eq(s.broken_u8, s.broken && wrong);
+        broken += s.broken;
+        kept += s.broken && wrong;
+    }
+    ck_assert_uint_gt(kept, 2);
+    ck_assert_uint_gt(broken, kept); /* else any rounding, or none, would do */
+    ck_assert_uint_eq(attack_run_result(run, 0)->robust, TOY_IMAGES - broken);
+    ck_assert_uint_eq(attack_run_result(run, 0)->robust_u8, TOY_IMAGES - kept);
+    attack_run_destroy(run);
+}
+END_TEST
+
 START_TEST(a_hidden_gradient_is_caught)
 {
     toy_make(&model, 10, 1);
@@ -102,6 +132,30 @@ START_TEST(logits_times_a_thousand_are_caught_and_dlr_still_works)
     ck_assert_uint_gt(attack_run_result(scaled, 0)->broken, TOY_IMAGES / 4);
     attack_run_destroy(honest);
     attack_run_destroy(scaled);
+}
+END_TEST
+
+/* Logits 3, 2, 1 times one pixel: the ratio of their differences stands still, whatever the
+ * pixel does, so that dlr alone has no gradient. */
+START_TEST(a_ratio_that_stands_still_is_caught)
+{
+    toy_make(&model, 3, 1);
+    model.shift = -0.5f;
+    for (size_t j = 0; j < 3; j++)
+        for (size_t p = 0; p < TOY_FLOATS; p++)
+            model.weight[0][j][p] = p == 0 ? (float)(3 - j) : 0;
+    for (size_t p = 0; p < TOY_IMAGES * TOY_FLOATS; p++)
+        model.images[p] = 0.5f; /* 1 / (4 * 0.5) and its like are exact */
+    for (size_t i = 0; i < TOY_IMAGES; i++)
+        model.labels[i] = 0;
+    attack_config config = attack_config_defaults();
+    config.eps = 0.1;
+    check_model(&model, &config, TOY_IMAGES);
+    ck_assert_int_eq(verdict(10), ATTACK_VERDICT_WARN);
+    ck_assert_msg(strstr(checks[9].text,
+                         "of 32 images 0 have no gradient of the "
+                         "cross-entropy, 0 of the margin, 32 of dlr;") != NULL,
+                  "%s", checks[9].text);
 }
 END_TEST
 
@@ -569,8 +623,10 @@ int main(void)
     tcase_add_test(core, slopes_are_not_taken_across_experts);
     suite_add_tcase(suite, core);
     TCase *faults = tcase_create("Planted faults");
+    tcase_add_test(faults, the_8_bit_column_judges_rounded_examples);
     tcase_add_test(faults, a_hidden_gradient_is_caught);
     tcase_add_test(faults, logits_times_a_thousand_are_caught_and_dlr_still_works);
+    tcase_add_test(faults, a_ratio_that_stands_still_is_caught);
     tcase_add_test(faults, noise_in_the_router_is_caught);
     tcase_add_test(faults, routing_with_capacity_is_caught);
     tcase_add_test(faults, forgotten_normalisation_is_caught);
