@@ -88,6 +88,15 @@ static const char *pool_name(const vit_config *config)
     return config->pool == VIT_POOL_TOKEN ? "token" : "gap";
 }
 
+static void say_routing(sentence *s, const char *comma, const vit_config *c,
+                        const vit_origins *from)
+{
+    say(s, "%s%d expert%s a token, capacity %g in evaluation, groups of %d images", comma,
+        c->moe.k, c->moe.k == 1 ? "" : "s", c->moe.eval_capacity, c->moe.group_images);
+    if (from->members > 0)
+        say(s, ", one member of an ensemble of %d (--member)", from->members);
+}
+
 /* What came from `origin`, or nothing. */
 static void say_origin(sentence *s, const app_network *n, vit_origin origin)
 {
@@ -112,6 +121,10 @@ static void say_origin(sentence *s, const app_network *n, vit_origin origin)
     if (from->heads == origin)
         say(s, "%s%d head%s%s", s->used > begun ? ", " : "", c->heads,
             c->heads == 1 ? "" : "s", origin == VIT_ORIGIN_ASSUMED ? " (width / 64)" : "");
+    if (origin == VIT_ORIGIN_ASSUMED && from->image == 0 && from->mean == origin)
+        say(s, "%sthe side of the input (--crop)", s->used > begun ? ", " : "");
+    if (from->routing == origin)
+        say_routing(s, s->used > begun ? ", " : "", c, from);
     if (from->pool == origin)
         say(s, "%s%s", s->used > begun ? ", " : "",
             c->pool == VIT_POOL_TOKEN ? "the class token is pooled (else --pool gap)"

@@ -307,7 +307,7 @@ START_TEST(files_of_other_kinds_are_called_by_name)
          15, "is a PyTorch file"},
         {"c.pkl", "\x80\x04\x95xxxxxxxxxx", 13, "is a Python pickle"},
         {"d.h5", "\x89HDF\r\n\x1a\nxxxxxxx", 15, "is an HDF5 file"},
-        {"e.npz", zip, sizeof zip, "NumPy's .npz"},
+        {"e.npz", zip, sizeof zip, "is no ZIP archive, or cut off"},
         {"f.zip", zip, sizeof zip, "is a ZIP archive"},
         {"g.npy", "\x93NUMPY\1\0v\0{}", 12, "one NumPy array"},
         {"h.safetensors", "hello, here is no network\n", 26, "is text, expected"},

@@ -20,6 +20,8 @@ typedef struct net_case {
     int k;
     double capacity, dropout, expert_dropout, drop_path;
     int group_images;
+    int registers, prelogits;
+    bool fc_norm, pre_norm, qk_norm;
 } net_case;
 
 static const net_case cases[] = {
@@ -35,6 +37,33 @@ static const net_case cases[] = {
      .router = "softmax",
      .k = 2,
      .pool = VIT_POOL_PATCHES},
+    {.name = "registers, layer before the head, norm before the blocks",
+     .layers = "none",
+     .router = "softmax",
+     .k = 2,
+     .registers = 2,
+     .prelogits = 5,
+     .pre_norm = true,
+     .dropout = 0.2},
+    {.name = "norms of queries and keys, norm after the mean",
+     .layers = "every:2",
+     .router = "softmax",
+     .k = 2,
+     .pool = VIT_POOL_PATCHES,
+     .registers = 1,
+     .fc_norm = true,
+     .qk_norm = true},
+    {.name = "all of them without a class token",
+     .layers = "none",
+     .router = "softmax",
+     .k = 2,
+     .pool = VIT_POOL_GAP,
+     .position = VIT_POSITION_SINCOS,
+     .registers = 1,
+     .prelogits = 3,
+     .fc_norm = true,
+     .pre_norm = true,
+     .qk_norm = true},
     {.name = "dense, sincos, dropout",
      .layers = "none",
      .router = "softmax",
@@ -115,6 +144,11 @@ static vit_config config_of(const net_case *c)
     config.position = c->position;
     config.dropout = c->dropout;
     config.drop_path = c->drop_path;
+    config.registers = c->registers;
+    config.prelogits = c->prelogits;
+    config.fc_norm = c->fc_norm;
+    config.pre_norm = c->pre_norm;
+    config.qk_norm = c->qk_norm;
     config.moe.k = c->k;
     config.moe.capacity = c->capacity;
     config.moe.group_images = c->group_images;

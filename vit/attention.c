@@ -7,6 +7,85 @@
 
 #include "vit/run_internal.h"
 
+/* qkv [rows, 3D], operands, with a norm over each head's queries and keys (Dehghani et al. 2023, "Scaling vision
+ * transformers to 22 billion parameters", section 2; timm's qk_norm). What the norm saw is kept for backward. Its
+ * scratch lies behind qkv. */
+static void qk_forward(vit_run *run, size_t i, size_t first, size_t rows,
+                       const void *normed, void *qkv)
+{
+    vit_block_state *s = &run->block[i];
+    const vit_block_parameters *w = &run->weights.block[i];
+    const size_t d = (size_t)run->config.width, h = (size_t)run->config.heads;
+    const float eps = (float)run->config.eps;
+    float *plain = (float *)(((uintptr_t)vit_at(run, qkv, rows * 3 * d) + 63) / 64 * 64);
+
+    vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, normed, plain, true);
+    for (size_t row = 0; row < rows; row++) {
+        const float *from = plain + row * 3 * d;
+        void *to = vit_at(run, qkv, row * 3 * d);
+        const size_t at = (first + row) * 2 * h;
+
+        if (s->qk)
+            memcpy(s->qk + (first + row) * 2 * d, from, 2 * d * sizeof *from);
+        run->operand->norm(to, s->qk_mean + at, s->qk_rstd + at, from, w->q_norm_weight,
+                           w->q_norm_bias, h, d / h, eps);
+        run->operand->norm(vit_at(run, to, d), s->qk_mean + at + h, s->qk_rstd + at + h,
+                           from + d, w->k_norm_weight, w->k_norm_bias, h, d / h, eps);
+        run->operand->round(vit_at(run, to, 2 * d), 1.0f, from + 2 * d, d);
+    }
+}
+
+/* Queries and keys of d_qkv, rows first .. of it, in place: from the gradient behind their norm to that before
+ * it. sums [4 D / H]: += the gradients of both norms. */
+static void qk_backward_rows(vit_run *run, size_t i, size_t first, size_t rows, float *sums)
+{
+    const vit_block_state *s = &run->block[i];
+    const vit_block_parameters *w = &run->weights.block[i];
+    const size_t d = (size_t)run->config.width, h = (size_t)run->config.heads, e = d / h;
+    const bool train = run->mode == VIT_MODE_TRAIN;
+    float *d_y = vit_scratch(run), *d_in = d_y + 2 * d;
+
+    for (size_t row = first; row < first + rows; row++) {
+        void *at = vit_at(run, run->d_qkv, row * 3 * d);
+        const float *mean = s->qk_mean + row * 2 * h, *rstd = s->qk_rstd + row * 2 * h;
+        const float *x = s->qk + row * 2 * d;
+
+        memset(d_y, 0, 4 * d * sizeof *d_y);
+        run->operand->axpy(d_y, 1.0f, at, 2 * d);
+        run->kernels->norm_backward(d_in, train ? sums : NULL, sums + e, d_y, x, mean, rstd,
+                                    w->q_norm_weight, h, e);
+        run->kernels->norm_backward(d_in + d, train ? sums + 2 * e : NULL, sums + 3 * e,
+                                    d_y + d, x + d, mean + h, rstd + h, w->k_norm_weight, h,
+                                    e);
+        run->operand->round(at, 1.0f, d_in, 2 * d);
+    }
+}
+
+static void qk_backward(vit_run *run, size_t i)
+{
+    const vit_block_parameters *g = &run->gradients.block[i];
+    const size_t blocks = vit_blocks(run), step = run->block_rows;
+    const size_t e = (size_t)(run->config.width / run->config.heads);
+
+    vit_share_cut(run, 0, blocks);
+#pragma omp parallel num_threads(run->threads)
+    for (size_t block; vit_share_take(run, 0, &block);) {
+        float *sums = run->partial + block * run->partial_width;
+        double mark = vit_lap_start(run);
+
+        memset(sums, 0, 4 * e * sizeof *sums);
+        qk_backward_rows(run, i, block * step, vit_min(step, run->tokens - block * step),
+                         sums);
+        vit_lap(run, &mark, VIT_PART_NORM);
+    }
+    if (run->mode != VIT_MODE_TRAIN)
+        return;
+    vit_partial_add(g->q_norm_weight, run, blocks, 0, e);
+    vit_partial_add(g->q_norm_bias, run, blocks, e, e);
+    vit_partial_add(g->k_norm_weight, run, blocks, 2 * e, e);
+    vit_partial_add(g->k_norm_bias, run, blocks, 3 * e, e);
+}
+
 void vit_attention_forward(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
@@ -26,11 +105,15 @@ void vit_attention_forward(vit_run *run, size_t i)
             void *normed = vit_at_or(run, s->norm1, first * d, scratch);
             double mark = vit_lap_start(run);
             run->operand->norm(normed, s->mean1 + first, s->rstd1 + first, s->x + first * d,
-                               w->norm1_weight, w->norm1_bias, rows, d, VIT_NORM_EPS);
+                               w->norm1_weight, w->norm1_bias, rows, d,
+                               (float)run->config.eps);
             vit_lap(run, &mark, VIT_PART_NORM);
             void *qkv = vit_at(run, scratch, rows * d);
-            vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, normed, qkv,
-                               false);
+            if (run->config.qk_norm)
+                qk_forward(run, i, first, rows, normed, qkv);
+            else
+                vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_QKV, rows, normed,
+                                   qkv, false);
             vit_lap(run, &mark, VIT_PART_PROJECTION);
             vit_heads_place(run, s->qkv, qkv, 3, first, rows);
             vit_lap(run, &mark, VIT_PART_ATTENTION);
@@ -110,9 +193,12 @@ void vit_attention_backward(vit_run *run, size_t i)
             vit_heads_backward(run, s, task, extra);
     }
 
+    if (train)
+        vit_partial_add(g->proj_bias, run, blocks, 0, d); /* before others take its place */
+    if (run->config.qk_norm)
+        qk_backward(run, i);
     if (train) {
         double alone = vit_lap_start(run);
-        vit_partial_add(g->proj_bias, run, blocks, 0, d);
         vit_gradients_add(
             run,
             (const vit_gradient[]){

@@ -138,7 +138,9 @@ size_t vit_model_products(vit_product *out, size_t room, const vit_model *model,
         add_linear(&list, "shared fc2", VIT_PART_EXPERTS, tokens, d, m,
                    sparse * (size_t)c->moe.shared, true);
     }
-    add_linear(&list, "head", VIT_PART_HEAD, batch, (size_t)c->classes, d, 1, true);
+    add_linear(&list, "pre-logits", VIT_PART_HEAD, batch, (size_t)c->prelogits, d, 1, true);
+    add_linear(&list, "head", VIT_PART_HEAD, batch, (size_t)c->classes,
+               vit_config_features(c), 1, true);
     return list.count;
 }
 

@@ -68,6 +68,7 @@ vit_config vit_config_defaults(void)
         .mean = {0.485f, 0.456f, 0.406f}, /* ImageNet, as torchvision */
         .std = {0.229f, 0.224f, 0.225f},
         .interpolation = "bilinear",
+        .eps = 1e-6,
         .moe = {.experts = 8, .k = 2, .capacity_multiple = 4},
     };
 
@@ -209,7 +210,7 @@ size_t vit_config_tokens(const vit_config *config)
 
 size_t vit_config_prefix(const vit_config *config)
 {
-    return config->pool == VIT_POOL_GAP ? 0 : 1;
+    return (config->pool == VIT_POOL_GAP ? 0 : 1) + (size_t)config->registers;
 }
 
 /* ---- impossible combinations --------------------------------------------------------- */
@@ -255,6 +256,13 @@ static base_status check_shapes(const vit_config *c, base_error *err)
         return base_fail(err, BASE_USAGE,
                          "'width' is %d, expected a multiple of heads (%d)", c->width,
                          c->heads);
+    if (!(c->eps > 0 && c->eps < 0.1))
+        return base_fail(err, BASE_USAGE, "'eps' is %g, expected more than 0 and below 0.1",
+                         c->eps);
+    if (c->fc_norm && c->pool == VIT_POOL_TOKEN)
+        return base_fail(err, BASE_USAGE,
+                         "'fc_norm' is on, expected mean pooling: the class token has one "
+                         "norm");
     if (c->position == VIT_POSITION_SINCOS && (c->width % 4 != 0 || c->width < 8))
         return base_fail(
             err, BASE_USAGE,
@@ -340,10 +348,11 @@ base_status vit_config_check(const vit_config *config, base_error *err)
 {
     const vit_config *c = config;
     const int_limit ints[] = {
-        {"image", c->image, 1, IMAGE_MAX},       {"patch", c->patch, 1, IMAGE_MAX},
-        {"width", c->width, 1, WIDTH_MAX},       {"depth", c->depth, 1, VIT_DEPTH_MAX},
-        {"heads", c->heads, 1, WIDTH_MAX},       {"mlp", c->mlp, 1, MLP_MAX},
-        {"classes", c->classes, 1, CLASSES_MAX},
+        {"image", c->image, 1, IMAGE_MAX},         {"patch", c->patch, 1, IMAGE_MAX},
+        {"width", c->width, 1, WIDTH_MAX},         {"depth", c->depth, 1, VIT_DEPTH_MAX},
+        {"heads", c->heads, 1, WIDTH_MAX},         {"mlp", c->mlp, 1, MLP_MAX},
+        {"classes", c->classes, 1, CLASSES_MAX},   {"registers", c->registers, 0, 256},
+        {"prelogits", c->prelogits, 0, WIDTH_MAX},
     };
     const real_limit reals[] = {
         {"dropout", c->dropout, 1},

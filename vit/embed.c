@@ -1,4 +1,4 @@
-/* embed.c - from pixels to tokens, and from the last tokens to logits.
+/* embed.c - from pixels to tokens.
  *
  * Patch embedding (Dosovitskiy et al. 2021, equation 1) is a convolution whose kernel
  * equals its stride: every pixel is used once, so unfolding the patches costs one copy and
@@ -78,11 +78,62 @@ static size_t pieces_of_image(const vit_run *run)
     return pieces;
 }
 
+/* Class token and registers in front of an image's patches. */
+static void put_prefix(const vit_run *run, float *x)
+{
+    const size_t d = (size_t)run->config.width;
+    const size_t registers = (size_t)run->config.registers;
+
+    if (run->config.pool != VIT_POOL_GAP) {
+        memcpy(x, run->weights.cls_token, d * sizeof *x);
+        x += d;
+    }
+    if (registers > 0)
+        memcpy(x, run->weights.reg_token, registers * d * sizeof *x);
+}
+
+/* Tokens first .. of x [T, D] through the norm before the blocks; a backward pass wants them as they were. */
+static void norm_pre(vit_run *run, float *x, size_t first, size_t rows)
+{
+    const size_t d = (size_t)run->config.width;
+    float *at = x + first * d;
+
+    if (run->embedded)
+        memcpy(run->embedded + first * d, at, rows * d * sizeof *at);
+    run->fp32->norm(at, run->pre_mean + first, run->pre_rstd + first, at,
+                    run->weights.pre_weight, run->weights.pre_bias, rows, d,
+                    (float)run->config.eps);
+}
+
+/* d_x [T, D] in place: from the gradient behind that norm to that before it. */
+static void norm_pre_backward(vit_run *run, float *d_x)
+{
+    const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
+    const bool train = run->mode == VIT_MODE_TRAIN;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads)
+    for (size_t b = 0; b < run->batch; b++) {
+        float *sums = run->partial + b * run->partial_width;
+        float *d_y = run->d_norm + b * n * d, *at = d_x + b * n * d;
+
+        memcpy(d_y, at, n * d * sizeof *at);
+        memset(at, 0, n * d * sizeof *at);
+        memset(sums, 0, 2 * d * sizeof *sums);
+        run->kernels->norm_backward(at, train ? sums : NULL, sums + d, d_y,
+                                    run->embedded + b * n * d, run->pre_mean + b * n,
+                                    run->pre_rstd + b * n, run->weights.pre_weight, n, d);
+    }
+    if (train) {
+        vit_partial_add(run->gradients.pre_weight, run, run->batch, 0, d);
+        vit_partial_add(run->gradients.pre_bias, run, run->batch, d, d);
+    }
+}
+
 void vit_embed_forward(vit_run *run, float *x, const float *images)
 {
     const patch_grid g = grid_of(&run->config);
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
-    const size_t extra = n - g.count; /* the class token */
+    const size_t extra = n - g.count; /* class token, registers */
     const size_t image_floats = g.channels * g.side * g.side;
     const size_t pieces = pieces_of_image(run), step = (g.count + pieces - 1) / pieces;
     const vit_parameters *w = &run->weights;
@@ -103,13 +154,25 @@ void vit_embed_forward(vit_run *run, float *x, const float *images)
         vit_linear_forward(&run->exec, VIT_LINEAR_PATCH, end - first,
                            vit_at(run, patches, first * g.floats), xb + (first + extra) * d,
                            true);
-        if (first == 0 && extra)
-            memcpy(xb, w->cls_token, d * sizeof *xb);
+        if (first == 0)
+            put_prefix(run, xb);
         run->kernels->add(rows, rows, position + token * d, (end + extra - token) * d);
         if (pieces == 1)
             embed_dropout(run, xb, b);
+        if (run->config.pre_norm)
+            norm_pre(run, x, b * n + token, end + extra - token);
         vit_lap(run, &mark, VIT_PART_PATCH);
     }
+}
+
+/* Where the gradient of token t, before the patches, goes. */
+static float *prefix_gradient(const vit_run *run, size_t t)
+{
+    const vit_parameters *g = &run->gradients;
+
+    if (run->config.pool == VIT_POOL_GAP)
+        return g->reg_token + t * (size_t)run->config.width;
+    return t == 0 ? g->cls_token : g->reg_token + (t - 1) * (size_t)run->config.width;
 }
 
 /* The gradients that sum over images: position, class token, bias. One thread a token. */
@@ -125,7 +188,7 @@ static void embed_sums(vit_run *run, const float *d_x, size_t extra)
             if (!run->sincos)
                 run->fp32->axpy(g->pos_embed + t * d, 1.0f, row, d);
             if (t < extra)
-                run->fp32->axpy(g->cls_token, 1.0f, row, d);
+                run->fp32->axpy(prefix_gradient(run, t), 1.0f, row, d);
         }
     }
     for (size_t b = 0; b < run->batch; b++)
@@ -138,6 +201,8 @@ void vit_embed_backward(vit_run *run, float *d_images, float *d_x)
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image;
     const size_t extra = n - g.count, image_floats = g.channels * g.side * g.side;
 
+    if (run->config.pre_norm)
+        norm_pre_backward(run, d_x);
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t b = 0; b < run->batch; b++)
         embed_dropout(run, d_x + b * n * d, b);
@@ -164,102 +229,5 @@ void vit_embed_backward(vit_run *run, float *d_images, float *d_x)
         run->operand->round(rows, 1.0f, d_x + (b * n + extra) * d, g.count * d);
         vit_linear_backward(&run->exec, VIT_LINEAR_PATCH, g.count, rows, patches, true);
         fold(d_images + b * image_floats, patches, &g);
-    }
-}
-
-/* The head's rows, one for each image, in pieces for the threads. */
-static void head_products(vit_run *run, const void *in, void *out, bool backward)
-{
-    const size_t b = run->batch, d = (size_t)run->config.width;
-    const size_t classes = (size_t)run->config.classes;
-    const size_t step = (b + (size_t)run->threads - 1) / (size_t)run->threads;
-
-#pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t first = 0; first < b; first += step) {
-        const size_t rows = vit_min(step, b - first);
-        if (backward)
-            vit_linear_backward(&run->exec, VIT_LINEAR_HEAD, rows,
-                                vit_at(run, in, first * classes), (float *)out + first * d,
-                                true);
-        else
-            vit_linear_forward(&run->exec, VIT_LINEAR_HEAD, rows,
-                               vit_at(run, in, first * d), (float *)out + first * classes,
-                               true);
-    }
-}
-
-void vit_head_forward(vit_run *run, float *logits)
-{
-    const size_t d = (size_t)run->config.width, n = run->tokens_per_image, b = run->batch;
-    const size_t before = vit_config_prefix(&run->config); /* tokens of no patch */
-    const vit_parameters *w = &run->weights;
-
-    if (run->config.pool == VIT_POOL_TOKEN) {
-        for (size_t i = 0; i < b; i++)
-            memcpy(run->pooled_in + i * d, run->last + i * n * d, d * sizeof *run->last);
-        run->operand->norm(run->pooled, run->mean, run->rstd, run->pooled_in,
-                           w->norm_weight, w->norm_bias, b, d, VIT_NORM_EPS);
-    } else {
-#pragma omp parallel for schedule(static) num_threads(run->threads)
-        for (size_t i = 0; i < b; i++) {
-            float *normed = run->final_norm + i * n * d, *mean = run->pooled_in + i * d;
-            run->fp32->norm(normed, run->mean + i * n, run->rstd + i * n,
-                            run->last + i * n * d, w->norm_weight, w->norm_bias, n, d,
-                            VIT_NORM_EPS);
-            memset(mean, 0, d * sizeof *mean);
-            run->fp32->column_sum(mean, normed + before * d, n - before, d);
-            for (size_t j = 0; j < d; j++)
-                mean[j] /= (float)(n - before);
-            run->operand->round(vit_at(run, run->pooled, i * d), 1.0f, mean, d);
-        }
-    }
-    head_products(run, run->pooled, logits, false);
-}
-
-void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
-{
-    const size_t d = (size_t)run->config.width, n = run->tokens_per_image, b = run->batch;
-    const size_t classes = (size_t)run->config.classes;
-    const size_t before = vit_config_prefix(&run->config);
-    const vit_parameters *w = &run->weights;
-    const bool train = run->mode == VIT_MODE_TRAIN;
-    float *d_gamma = train ? run->gradients.norm_weight : NULL;
-    float *d_beta = train ? run->gradients.norm_bias : NULL;
-
-    run->operand->round(run->d_logits, 1.0f, d_logits, b * classes);
-    head_products(run, run->d_logits, run->d_pooled, true);
-    if (train) {
-        vit_gradients_add(run,
-                          &(vit_gradient){classes, d, b, run->d_logits, run->pooled,
-                                          run->gradients.head_weight},
-                          1);
-        run->fp32->column_sum(run->gradients.head_bias, d_logits, b, classes);
-    }
-    memset(d_x, 0, run->tokens * d * sizeof *d_x);
-    if (run->config.pool == VIT_POOL_TOKEN) {
-        float *d_in = run->d_norm; /* [B, D] */
-        memset(d_in, 0, b * d * sizeof *d_in);
-        run->kernels->norm_backward(d_in, d_gamma, d_beta, run->d_pooled, run->pooled_in,
-                                    run->mean, run->rstd, w->norm_weight, b, d);
-        for (size_t i = 0; i < b; i++)
-            memcpy(d_x + i * n * d, d_in + i * d, d * sizeof *d_x);
-        return;
-    }
-#pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t i = 0; i < b; i++) {
-        float *sums = run->partial + i * run->partial_width;
-        float *d_normed = run->d_norm + i * n * d;
-        memset(d_normed, 0, before * d * sizeof *d_normed);
-        for (size_t t = before; t < n; t++)
-            for (size_t j = 0; j < d; j++)
-                d_normed[t * d + j] = run->d_pooled[i * d + j] / (float)(n - before);
-        memset(sums, 0, 2 * d * sizeof *sums);
-        run->kernels->norm_backward(d_x + i * n * d, train ? sums : NULL, sums + d,
-                                    d_normed, run->last + i * n * d, run->mean + i * n,
-                                    run->rstd + i * n, w->norm_weight, n, d);
-    }
-    if (train) {
-        vit_partial_add(d_gamma, run, b, 0, d);
-        vit_partial_add(d_beta, run, b, d, d);
     }
 }

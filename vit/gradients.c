@@ -13,7 +13,7 @@ typedef struct gradient_range {
     float *at;
     size_t floats;
 } gradient_range;
-enum { RANGES_MAX = 2 + 6 * VIT_DEPTH_MAX };
+enum { RANGES_MAX = 3 + 6 * VIT_DEPTH_MAX };
 
 /* Pieces of a gradient are cut along its longer side. Enough of them for even loads; none
  * under MIN_PIECE wide, where the product itself becomes slow. */
@@ -57,7 +57,10 @@ static size_t written(gradient_range out[], const vit_run *run)
 
     out[count++] =
         (gradient_range){g->patch_weight, d * (size_t)(c->channels * c->patch * c->patch)};
-    out[count++] = (gradient_range){g->head_weight, d * (size_t)c->classes};
+    out[count++] =
+        (gradient_range){g->head_weight, vit_config_features(c) * (size_t)c->classes};
+    if (c->prelogits > 0)
+        out[count++] = (gradient_range){g->hidden_weight, d * (size_t)c->prelogits};
     for (size_t i = 0; i < (size_t)c->depth; i++) {
         const vit_block_parameters *b = &g->block[i];
         const size_t experts = c->moe.layer[i] ? (size_t)c->moe.experts : 1;

@@ -15,6 +15,7 @@ enum { CHUNK = 1 << 15 }; /* floats of one stream */
  * cut the wanted one, as JAX's variance_scaling does. */
 static const double truncated_std = 0.87962566103423978;
 static const double weight_std = 0.02;
+static const double register_std = 1e-6;  /* timm: as the class token */
 static const double vmoe_bias_std = 1e-6; /* of the MLPs' biases */
 
 typedef enum law_kind {
@@ -92,6 +93,8 @@ static draw law_of(const vit_model *model, const vit_parameter *p)
         return (draw){LAW_ROUTER, 1 / sqrt((double)model->config.width), 1, false};
     if (strcmp(p->name, "cls_token") == 0 || strcmp(p->name, "head.weight") == 0)
         return (draw){LAW_ZERO, 0, 1, false};
+    if (strcmp(p->name, "reg_token") == 0)
+        return (draw){LAW_NORMAL, register_std, 1, false};
     if (strcmp(p->name, "pos_embed") == 0)
         return (draw){LAW_NORMAL, weight_std, 1, false};
     if (strcmp(p->name, "patch_embed.proj.weight") == 0) {

@@ -34,7 +34,7 @@ void vit_mlp_forward(vit_run *run, size_t i, float *x_next)
         void *hidden = vit_at_or(run, s->hidden, first * m, active);
         double mark = vit_lap_start(run);
         run->operand->norm(normed, s->mean2 + first, s->rstd2 + first, s->x1 + first * d,
-                           w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
+                           w->norm2_weight, w->norm2_bias, rows, d, (float)run->config.eps);
         vit_lap(run, &mark, VIT_PART_NORM);
         vit_linear_forward(&run->exec, s->linear + VIT_LINEAR_FC1, rows, normed, hidden,
                            false);

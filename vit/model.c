@@ -16,9 +16,9 @@
     (offsetof(vit_parameters, block) + (i) * sizeof(vit_block_parameters) +                \
      offsetof(vit_block_parameters, field))
 
-/* Most tensors a block can have: two norms, qkv, projection, MLP (a weight and a bias
- * each), shared experts, router. */
-enum { BLOCK_PARAMETERS_MAX = 16 + VIT_ROUTER_PARAMETERS_MAX };
+/* Most tensors a block can have: two norms, those of queries and keys, qkv, projection, MLP
+ * (a weight and a bias each), shared experts, router. */
+enum { BLOCK_PARAMETERS_MAX = 20 + VIT_ROUTER_PARAMETERS_MAX };
 
 /* Appends a tensor; the shape ends at the first 0. */
 static void add(vit_model *m, size_t place, bool decay, const size_t shape[4],
@@ -116,6 +116,18 @@ static void plan_block(vit_model *m, size_t i)
                  "attn.qkv.weight");
     add_to_block(m, i, BLOCK_PLACE(i, qkv_bias), false, (size_t[4]){3 * d},
                  "attn.qkv.bias");
+    if (m->config.qk_norm) {
+        const size_t e = d / (size_t)m->config.heads;
+
+        add_to_block(m, i, BLOCK_PLACE(i, q_norm_weight), false, (size_t[4]){e},
+                     "attn.q_norm.weight");
+        add_to_block(m, i, BLOCK_PLACE(i, q_norm_bias), false, (size_t[4]){e},
+                     "attn.q_norm.bias");
+        add_to_block(m, i, BLOCK_PLACE(i, k_norm_weight), false, (size_t[4]){e},
+                     "attn.k_norm.weight");
+        add_to_block(m, i, BLOCK_PLACE(i, k_norm_bias), false, (size_t[4]){e},
+                     "attn.k_norm.bias");
+    }
     add_to_block(m, i, BLOCK_PLACE(i, proj_weight), true, (size_t[4]){d, d},
                  "attn.proj.weight");
     add_to_block(m, i, BLOCK_PLACE(i, proj_bias), false, (size_t[4]){d}, "attn.proj.bias");
@@ -135,17 +147,33 @@ static void plan(vit_model *m)
 
     if (c->pool != VIT_POOL_GAP)
         add(m, PLACE(cls_token), false, (size_t[4]){1, 1, d}, "cls_token");
+    if (c->registers > 0)
+        add(m, PLACE(reg_token), false, (size_t[4]){1, (size_t)c->registers, d},
+            "reg_token");
     if (c->position == VIT_POSITION_LEARNED)
         add(m, PLACE(pos_embed), false, (size_t[4]){1, vit_config_tokens(c), d},
             "pos_embed");
     add(m, PLACE(patch_weight), true, (size_t[4]){d, (size_t)c->channels, p, p},
         "patch_embed.proj.weight");
     add(m, PLACE(patch_bias), false, (size_t[4]){d}, "patch_embed.proj.bias");
+    if (c->pre_norm) {
+        add(m, PLACE(pre_weight), false, (size_t[4]){d}, "norm_pre.weight");
+        add(m, PLACE(pre_bias), false, (size_t[4]){d}, "norm_pre.bias");
+    }
     for (size_t i = 0; i < (size_t)c->depth; i++)
         plan_block(m, i);
-    add(m, PLACE(norm_weight), false, (size_t[4]){d}, "norm.weight");
-    add(m, PLACE(norm_bias), false, (size_t[4]){d}, "norm.bias");
-    add(m, PLACE(head_weight), true, (size_t[4]){(size_t)c->classes, d}, "head.weight");
+    add(m, PLACE(norm_weight), false, (size_t[4]){d},
+        c->fc_norm ? "fc_norm.weight" : "norm.weight");
+    add(m, PLACE(norm_bias), false, (size_t[4]){d},
+        c->fc_norm ? "fc_norm.bias" : "norm.bias");
+    if (c->prelogits > 0) {
+        const size_t r = (size_t)c->prelogits;
+
+        add(m, PLACE(hidden_weight), true, (size_t[4]){r, d}, "pre_logits.fc.weight");
+        add(m, PLACE(hidden_bias), false, (size_t[4]){r}, "pre_logits.fc.bias");
+    }
+    add(m, PLACE(head_weight), true,
+        (size_t[4]){(size_t)c->classes, vit_config_features(c)}, "head.weight");
     add(m, PLACE(head_bias), false, (size_t[4]){(size_t)c->classes}, "head.bias");
 }
 
@@ -155,7 +183,7 @@ base_status vit_model_plan(vit_model **out, const vit_config *config, base_error
 
     if (status != BASE_OK)
         return status;
-    const size_t room = 8 + (size_t)config->depth * BLOCK_PARAMETERS_MAX;
+    const size_t room = 16 + (size_t)config->depth * BLOCK_PARAMETERS_MAX;
     vit_model *m = base_alloc(1, sizeof *m);
     if (m) {
         m->parameter = base_alloc(room, sizeof *m->parameter);
@@ -340,9 +368,10 @@ double vit_model_flops_spent(const vit_model *model, double assignments)
     const double logits = kind && kind->own_logits ? 0 : n * d * c->moe.experts;
     const double router = logits + router_operations(model);
 
-    return 2 *
-           (patch + c->depth * attention + (c->depth - moe) * n * mlp +
-            (assignments + moe * n * c->moe.shared) * mlp + moe * router + d * c->classes);
+    const double head = (double)vit_config_features(c) * c->classes + d * c->prelogits;
+
+    return 2 * (patch + c->depth * attention + (c->depth - moe) * n * mlp +
+                (assignments + moe * n * c->moe.shared) * mlp + moe * router + head);
 }
 
 double vit_model_flops(const vit_model *model)
@@ -417,6 +446,11 @@ static base_status check_same_network(const vit_config *a, const vit_config *b,
         {"classes", a->classes, b->classes},
         {"pool", a->pool, b->pool},
         {"position", a->position, b->position},
+        {"registers", a->registers, b->registers},
+        {"prelogits", a->prelogits, b->prelogits},
+        {"fc_norm", a->fc_norm, b->fc_norm},
+        {"pre_norm", a->pre_norm, b->pre_norm},
+        {"qk_norm", a->qk_norm, b->qk_norm},
         {"moe.experts", a->moe.experts, b->moe.experts},
         {"moe.shared", a->moe.shared, b->moe.shared},
     };

@@ -76,6 +76,16 @@ base_status vit_timm_config(vit_config *config, vit_origins *origins,
 /* Resize and crop for config->image: by hub's share, else timm's. */
 void vit_timm_sight(vit_config *config, const vit_hub *hub);
 
+/* PREFIX.index or X.npz (jax.c): by its name. */
+bool vit_jax_named(const char *path);
+/* At the side of its positions. The caller destroys *out. */
+base_status vit_jax_load(vit_model **out, const char *path, const vit_load_options *options,
+                         base_error *err);
+/* Resize and crop of the published evaluation for config->image. */
+void vit_jax_sight(vit_config *config);
+/* count values of safetensors' type F32, BF16, F16 or F64, unaligned too; false: another type. */
+bool vit_tensor_convert(float *out, const void *from, const char *type, size_t count);
+
 /* The grid [new_side, new_side, width] from [old_side, old_side, width] (resize.c). */
 base_status vit_position_resample(float *out, size_t new_side, const float *in,
                                   size_t old_side, size_t width, base_error *err);

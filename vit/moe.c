@@ -275,7 +275,7 @@ static void enter(vit_run *run, size_t i)
                         rows * d, (int)s->moe_index, &moe->router);
         vit_lap(run, &mark, VIT_PART_COMBINE);
         run->fp32->norm(s->routed + at, s->mean2 + first, s->rstd2 + first, in + at,
-                        w->norm2_weight, w->norm2_bias, rows, d, VIT_NORM_EPS);
+                        w->norm2_weight, w->norm2_bias, rows, d, (float)run->config.eps);
         vit_lap(run, &mark, VIT_PART_NORM);
     }
 }

@@ -17,7 +17,7 @@ static void norm_again(vit_run *run, const vit_operand_kernels *kernels, void *o
         double mark = vit_lap_start(run);
         kernels->norm((unsigned char *)out + first * d * bytes, mean + first, rstd + first,
                       x + first * d, weight, bias, vit_min(step, run->tokens - first), d,
-                      VIT_NORM_EPS);
+                      (float)run->config.eps);
         vit_lap(run, &mark, VIT_PART_NORM);
     }
 }

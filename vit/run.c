@@ -104,6 +104,17 @@ static void *weight_input(vit_run *run, void *shared, size_t count)
     return run->recompute == VIT_RECOMPUTE_ATTENTION ? shared : operands(run, count);
 }
 
+/* Means and deviations of queries and keys. */
+static void plan_qk(vit_run *run, vit_block_state *s)
+{
+    const size_t count = run->tokens * 2 * (size_t)run->config.heads;
+
+    if (!run->config.qk_norm)
+        return;
+    s->qk_mean = floats(run, count);
+    s->qk_rstd = floats(run, count);
+}
+
 static void plan_block(vit_run *run, size_t i)
 {
     vit_block_state *s = &run->block[i];
@@ -120,6 +131,9 @@ static void plan_block(vit_run *run, size_t i)
     s->rstd1 = floats(run, t);
     s->norm1 = weight_input(run, run->normed, t * d);
     s->qkv = operands(run, t * 3 * d);
+    if (run->config.qk_norm)
+        s->qk = floats(run, t * 2 * d);
+    plan_qk(run, s);
     s->probs = keeps_probs ? operands(run, probs) : NULL;
     if (s->router && s->router->wants_attention)
         s->probs_fp32 =
@@ -176,7 +190,9 @@ static void plan_shared(vit_run *run)
     float *routed = rows > 0 ? floats(run, (t + others_max(run)) * d) : NULL, *probs = NULL;
     void *qkv = operands(run, t * 3 * d), *attention = operands(run, t * d);
     void *rows_out = operands(run, rows * d);
+    vit_block_state *first = &run->block[0];
 
+    plan_qk(run, first);
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
         vit_block_state *s = &run->block[i];
         s->x = s->x1 = x;
@@ -184,6 +200,8 @@ static void plan_shared(vit_run *run)
         s->rstd1 = s->rstd2 = rstd;
         s->qkv = qkv;
         s->attention = attention;
+        s->qk_mean = first->qk_mean;
+        s->qk_rstd = first->qk_rstd;
         s->routed = routed;
         s->rows_out = rows_out;
         if (s->router && s->router->wants_attention) {
@@ -202,7 +220,11 @@ static void plan_backward(vit_run *run)
     const size_t rows = rows_max(run), n = run->tokens_per_image;
 
     run->d_logits = operands(run, run->batch * (size_t)run->config.classes);
-    run->d_pooled = floats(run, run->batch * d);
+    run->d_pooled = run->d_features = floats(run, run->batch * d);
+    if (run->config.prelogits > 0) {
+        run->d_features = floats(run, run->batch * vit_config_features(&run->config));
+        run->d_hidden_in = operands(run, run->batch * vit_config_features(&run->config));
+    }
     run->d_x = floats(run, t * d);
     run->d_norm = floats(run, (t + others_max(run)) * d);
     run->d_heads = run->d_norm;
@@ -216,7 +238,7 @@ static void plan_backward(vit_run *run)
     }
     run->d_rows_in = operands(run, rows * d);
     run->d_gate = floats(run, rows);
-    run->partial_width = max_size(5 * d, m + 3 * d);
+    run->partial_width = max_size(5 * d, m + 3 * d); /* 4 D / H of qk_norm are fewer */
     const size_t blocks = max_size(vit_row_blocks(t) + (size_t)run->threads, run->batch);
     const size_t tasks =
         vit_row_blocks(rows) +
@@ -245,6 +267,11 @@ static void plan(vit_run *run)
     run->d_attention = run->d_joined = NULL;
     run->patches = floats(run, run->batch * patches * patch_floats);
     run->sincos = c->position == VIT_POSITION_SINCOS ? floats(run, n * d) : NULL;
+    if (c->pre_norm) {
+        run->embedded = run->mode == VIT_MODE_INFER ? NULL : floats(run, t * d);
+        run->pre_mean = floats(run, t);
+        run->pre_rstd = floats(run, t);
+    }
     if (run->mode == VIT_MODE_INFER)
         plan_shared(run);
     else
@@ -262,12 +289,17 @@ static void plan(vit_run *run)
         s->carry_in = carry;
         carry = s->carry;
     }
-    const size_t normed = c->pool == VIT_POOL_TOKEN ? run->batch : t;
+    const bool pooled_first = c->pool == VIT_POOL_TOKEN || c->fc_norm;
+    const size_t normed = pooled_first ? run->batch : t;
     run->pooled_in = floats(run, run->batch * d);
     run->mean = floats(run, normed);
     run->rstd = floats(run, normed);
-    run->pooled = operands(run, run->batch * d);
-    run->final_norm = c->pool == VIT_POOL_TOKEN ? NULL : floats(run, t * d);
+    run->pooled = run->features = operands(run, run->batch * d);
+    run->final_norm = pooled_first ? NULL : floats(run, t * d);
+    if (c->prelogits > 0) {
+        run->hidden = floats(run, run->batch * (size_t)c->prelogits);
+        run->features = operands(run, run->batch * (size_t)c->prelogits);
+    }
     if (run->mode != VIT_MODE_INFER)
         plan_backward(run);
     if (run->mode == VIT_MODE_TRAIN) {
@@ -276,7 +308,8 @@ static void plan(vit_run *run)
                                      sizeof *run->tally);
     }
     /* a block's rows of every width that a layer needs */
-    const size_t block = VIT_ROWS * (2 * d + 2 * max_size((size_t)c->mlp, 2 * d));
+    const size_t block =
+        VIT_ROWS * ((c->qk_norm ? 4 : 2) * d + 2 * max_size((size_t)c->mlp, 2 * d));
     run->scratch_floats = (max_size(vit_heads_scratch(run), block) + 63) / 64 * 64 + 64;
     run->scratch = floats(run, run->scratch_floats * (size_t)run->threads);
     run->share =
@@ -361,7 +394,8 @@ static size_t linears_list(vit_linear *out, vit_run *run)
     size_t count = 0;
 
     out[count++] = (vit_linear){w->patch_weight, w->patch_bias, d, patch};
-    out[count++] = (vit_linear){w->head_weight, w->head_bias, classes, d};
+    out[count++] =
+        (vit_linear){w->head_weight, w->head_bias, classes, vit_config_features(c)};
     for (size_t i = 0; i < (size_t)c->depth; i++) {
         const vit_block_parameters *b = &w->block[i];
         const size_t experts = c->moe.layer[i] ? (size_t)c->moe.experts : 1;
@@ -382,13 +416,18 @@ static size_t linears_list(vit_linear *out, vit_run *run)
                                         b->shared_fc2_bias + e * d, d, m};
         }
     }
+    if (c->prelogits > 0) {
+        run->hidden_linear = count;
+        out[count++] =
+            (vit_linear){w->hidden_weight, w->hidden_bias, (size_t)c->prelogits, d};
+    }
     return count;
 }
 
 static base_status products_create(vit_run *run, base_error *err)
 {
     const size_t most =
-        VIT_LINEAR_BLOCKS +
+        VIT_LINEAR_BLOCKS + 1 +
         (size_t)run->config.depth * (2 + 2 * max_size(1, (size_t)(run->config.moe.experts +
                                                                   run->config.moe.shared)));
     vit_linear *list = base_alloc(most, sizeof *list);

@@ -12,8 +12,6 @@
  * cache. Rows of an expert are padded to VIT_ROWS_MULTIPLE, so that primitives are made for
  * few numbers of rows. */
 enum { VIT_ROWS = 128, VIT_ROWS_MULTIPLE = 16 };
-/* LayerNorm's epsilon (model.md). */
-#define VIT_NORM_EPS 1e-6f
 
 /* Where dropout and stochastic depth draw: site = 8 * block + one of these. */
 enum {
@@ -29,14 +27,15 @@ enum {
  * one. void: operands of products, fp32 or bf16 (vit_at); NULL where they live in a
  * thread's scratch alone. */
 typedef struct vit_block_state {
-    float *x;             /* [T, D] input of the block */
-    float *mean1, *rstd1; /* [T] */
-    void *norm1;          /* [T, D] */
-    void *qkv;            /* q, k, v: [3, B, H, N, D / H] */
-    void *probs;          /* [B, H, N, N] */
-    float *probs_fp32;    /* the same for a router that wants it */
-    void *attention;      /* [T, D] heads side by side */
-    float *x1;            /* [T, D] after the attention's residual */
+    float *x;                      /* [T, D] input of the block */
+    float *mean1, *rstd1;          /* [T] */
+    void *norm1;                   /* [T, D] */
+    void *qkv;                     /* q, k, v: [3, B, H, N, D / H] */
+    float *qk, *qk_mean, *qk_rstd; /* before their norm [T, 2D]; [T, 2H]; qk_norm only */
+    void *probs;                   /* [B, H, N, N] */
+    float *probs_fp32;             /* the same for a router that wants it */
+    void *attention;               /* [T, D] heads side by side */
+    float *x1;                     /* [T, D] after the attention's residual */
     float *mean2, *rstd2;
     void *norm2;  /* [T, D], dense blocks */
     void *hidden; /* [T, M] before GELU, experts [rows, M] */
@@ -105,26 +104,31 @@ struct vit_run {
     vit_step step;
     base_arena arena;
     /* shared buffers */
-    void *patches; /* [B * patches, C * P * P], room for fp32 */
-    float *sincos; /* [N, D], NULL when positions are learned */
+    void *patches;                         /* [B * patches, C * P * P], room for fp32 */
+    float *sincos;                         /* [N, D], NULL when positions are learned */
+    float *embedded, *pre_mean, *pre_rstd; /* before norm_pre: [T, D], [T]; pre_norm only */
     vit_block_state block[VIT_DEPTH_MAX];
     /* VIT_RECOMPUTE_ATTENTION: one place for what every block makes again */
-    void *normed;       /* [T, D] */
-    float *routed;      /* [T, D] */
-    void *rows_in;      /* [rows, D] */
-    float *last;        /* [T, D] output of the last block */
-    float *pooled_in;   /* [B, D] class tokens, token pooling only */
-    float *mean, *rstd; /* of the last norm: [B] or [T] */
-    void *pooled;       /* [B, D] */
-    float *final_norm;  /* gap: [T, D] */
-    void *d_logits;     /* [B, K] */
-    float *d_pooled;    /* [B, D] */
-    float *d_x;         /* [T, D] gradient of the stream */
-    float *d_norm;      /* [T + others, D] of a norm's output */
-    void *d_heads;      /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
-    void *d_qkv;        /* [T, 3D] */
-    /* Outside training the next three are kept for a block of rows alone, in the threads'
-     * scratch: NULL. */
+    void *normed;         /* [T, D] */
+    float *routed;        /* [T, D] */
+    void *rows_in;        /* [rows, D] */
+    float *last;          /* [T, D] output of the last block */
+    float *pooled_in;     /* [B, D] class tokens, token pooling only */
+    float *mean, *rstd;   /* of the last norm: [B] or [T] */
+    void *pooled;         /* [B, D] */
+    float *hidden;        /* [B, R] the layer before the head, after tanh; prelogits only */
+    void *features;       /* [B, R] the same as operands; else pooled */
+    size_t hidden_linear; /* its number in the list of products */
+    float *final_norm;    /* gap: [T, D] */
+    void *d_logits;       /* [B, K] */
+    float *d_pooled;      /* [B, D] */
+    float *d_features;    /* [B, R] of hidden; else d_pooled */
+    void *d_hidden_in;    /* [B, R] of what tanh was taken of */
+    float *d_x;           /* [T, D] gradient of the stream */
+    float *d_norm;        /* [T + others, D] of a norm's output */
+    void *d_heads;        /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
+    void *d_qkv;          /* [T, 3D] */
+    /* Outside training the next three are kept for a block of rows alone, in the threads' scratch: NULL. */
     void *d_hidden;     /* [max(T, rows), M] */
     void *active;       /* [max(T, rows), M] GELU once more, for fc2's gradient */
     void *d_rows_out;   /* [rows, D] */
@@ -284,8 +288,7 @@ void vit_recall_attention(vit_run *run, size_t i);
 void vit_embed_forward(vit_run *run, float *x, const float *images);
 /* Parameter gradients from d_x [T, D] (TRAIN), d_images (may be NULL). */
 void vit_embed_backward(vit_run *run, float *d_images, float *d_x);
-/* The network's first layers in the list of products: patches and head, then the
- * blocks'. */
+/* The network's first layers in the list of products: patches and head, then the blocks', then pre-logits. */
 enum { VIT_LINEAR_PATCH, VIT_LINEAR_HEAD, VIT_LINEAR_BLOCKS };
 enum { VIT_LINEAR_QKV, VIT_LINEAR_PROJ, VIT_LINEAR_FC1, VIT_LINEAR_FC2 };
 /* Last norm, pooling and head: logits [B, K] from run->last. */

@@ -80,6 +80,12 @@ typedef struct vit_config {
     vit_init init;
     double dropout;   /* after embedding, attention projection, GELU and fc2, 0..<1 */
     double drop_path; /* stochastic depth of the last block, linear from 0, 0..<1 */
+    double eps;       /* LayerNorm's, 1e-6; CLIP's 1e-5 */
+    int registers; /* learned tokens between the class token and the patches (Darcet et al. 2024) */
+    int prelogits; /* width of a layer with tanh between pooling and head, 0: none */
+    bool fc_norm;  /* the last norm comes after the mean, not before (timm's fc_norm) */
+    bool pre_norm; /* a norm before the first block (CLIP's) */
+    bool qk_norm;  /* a norm over each head's queries and keys (Dehghani et al. 2023) */
     vit_moe_config moe;
     /* How pixels become inputs; the network itself only stores these. */
     float mean[3], std[3];  /* of pixels in [0, 1] */
@@ -276,15 +282,18 @@ base_status vit_model_config_set(vit_model *model, const vit_config *config,
 
 /* ---- files --------------------------------------------------------------------------- */
 
-/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the
- * shapes, the rest from a config.json beside it, from what is known of its width, or
- * assumed (vit_model_origins). Every name, shape, type, offset and value is checked before
- * use; NaN or infinity is refused. options may be NULL. The caller destroys *out. */
+/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the shapes, the rest from a
+ * config.json beside it, from what is known of its width, or assumed (vit_model_origins). PREFIX.index is a
+ * checkpoint of V-MoE with its shards beside it, X.npz one of vision_transformer or big_vision,
+ * X.safetensors.index.json a list of shards.
+ * Every name, shape, type, offset and value is checked before use; NaN or infinity is refused.
+ * options may be NULL. The caller destroys *out. */
 typedef struct vit_load_options {
     int heads;   /* > 0: whatever the file says or leaves open */
     int pool;    /* 0: as the file says; 1: class token, 2: mean over the patches */
     int image;   /* > 0: resample the position embedding to this input size (bicubic) */
     int classes; /* > 0 and different: a fresh zero head of this size */
+    int member;  /* of an ensemble of V-MoE's, from 0 */
 } vit_load_options;
 base_status vit_model_load(vit_model **out, const char *path,
                            const vit_load_options *options, base_error *err);
@@ -297,8 +306,10 @@ typedef enum vit_origin {
     VIT_ORIGIN_OPTION /* the caller */
 } vit_origin;
 typedef struct vit_origins {
-    vit_origin mean, std, interpolation, resize, heads, pool, labels;
-    int image, classes; /* of the file before it was changed; classes 0: it has no head */
+    vit_origin mean, std, interpolation, resize, heads, pool, labels, routing;
+    int image,
+        classes; /* of the file before it was changed; 0: it does not say, has no head */
+    int members; /* of the ensemble that the network is one of, else 0 */
 } vit_origins;
 /* "checkpoint", "config.json", "known width", "assumed", "option". */
 const char *vit_origin_name(vit_origin origin);

@@ -410,6 +410,7 @@ void vit_dispatch_share(vit_dispatch *out, uint32_t *token, uint16_t *expert, fl
 
 typedef struct vit_block_parameters {
     float *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias;
+    float *q_norm_weight, *q_norm_bias, *k_norm_weight, *k_norm_bias; /* [D / H], or NULL */
     float *norm2_weight, *norm2_bias;
     float *fc1_weight, *fc1_bias; /* dense [M, D], [M]; experts [E, M, D], [E, M] */
     float *fc2_weight, *fc2_bias; /* dense [D, M], [D]; experts [E, D, M], [E, D] */
@@ -419,11 +420,18 @@ typedef struct vit_block_parameters {
 } vit_block_parameters;
 
 typedef struct vit_parameters {
-    float *cls_token, *pos_embed, *patch_weight, *patch_bias;
+    float *cls_token, *reg_token, *pos_embed, *patch_weight, *patch_bias;
+    float *pre_weight, *pre_bias; /* norm_pre, NULL without */
     vit_block_parameters block[VIT_DEPTH_MAX];
     float *norm_weight, *norm_bias, *head_weight, *head_bias;
+    float *hidden_weight, *hidden_bias; /* pre_logits, NULL without */
 } vit_parameters;
 
+/* Width of what the head sees: D, or that of the layer before it. */
+static inline size_t vit_config_features(const vit_config *config)
+{
+    return (size_t)(config->prelogits > 0 ? config->prelogits : config->width);
+}
 /* Points into any block of vit_model_floats floats: the weights, gradients, moments. */
 vit_parameters vit_parameters_at(const vit_model *model, float *block);
 /* The averages take up the parameters that are state (vit_optimizer_state_step). */

@@ -12,6 +12,8 @@ typedef struct convert_args {
     const char *upcycle, *router, *labels;
     base_list set;
     int64_t experts, k, shared;
+    double eval_capacity;         /* -1: not given */
+    int64_t group_images, member; /* -1: not given */
     int64_t image, classes;
     int64_t crop, resize; /* resize -1: not given */
     int interpolation;    /* index into "checkpoint|bilinear|bicubic" */
@@ -29,6 +31,13 @@ static const base_field options[] = {
     APP_INT(
         "shared", "N", shared, 0, VIT_EXPERTS_MAX - 1,
         "with --upcycle: experts that every token passes too; at first they add nothing"),
+    APP_REAL("eval-capacity", "C", eval_capacity, 0, APP_VIEW_CAPACITY_MOST,
+             "capacity factor of its experts in evaluation, 0: nothing is dropped "
+             "(default: the network's; of a V-MoE checkpoint 0)"),
+    APP_INT("group-images", "G", group_images, 0, 65536,
+            "images routed together, 0: the whole batch (default: the network's; of a "
+            "V-MoE checkpoint 8)"),
+    APP_INT("member", "M", member, 0, 255, "of a V-MoE ensemble (E3), from 0 (default 0)"),
     APP_WORD("router", "NAME", router,
              "router of such a block; of a sparse network: its new router (default ssr)"),
     APP_LIST("set", "KEY=VALUE", set, "options of the router: p=0.1 cost=softmax"),
@@ -51,7 +60,8 @@ static const base_field options[] = {
 static const app_syntax syntax = {
     .command = "convert",
     .usage = "IN OUT [options]",
-    .about = "A checkpoint of timm's names or of ours to one of ours.\n"
+    .about = "A checkpoint of timm's names, of V-MoE (X.index), of vision_transformer or\n"
+             "big_vision (X.npz), a folder of the Hub, or one of ours, to one of ours.\n"
              "--precision bf16 stores the weights in bf16; --seed draws the routers.\n"
              "IN may be the folder of a run; OUT is a .safetensors file.",
     .options = options,
@@ -267,6 +277,25 @@ static base_status sight_set(app_network *network, const convert_args *args,
     return vit_model_config_set(network->model, &config, err);
 }
 
+/* Capacity and groups of a sparse network. */
+static base_status routing_set(app_network *network, const convert_args *args,
+                               base_error *err)
+{
+    vit_config config = *vit_model_config(network->model);
+
+    if (args->eval_capacity < 0 && args->group_images < 0)
+        return BASE_OK;
+    if (!vit_config_is_sparse(&config))
+        return base_fail(err, BASE_USAGE, "the network has no experts, --%s means nothing",
+                         args->eval_capacity < 0 ? "group-images" : "eval-capacity");
+    if (args->eval_capacity >= 0)
+        config.moe.eval_capacity = args->eval_capacity;
+    if (args->group_images >= 0)
+        config.moe.group_images = (int)args->group_images;
+    network->origins.routing = VIT_ORIGIN_OPTION;
+    return vit_model_config_set(network->model, &config, err);
+}
+
 static base_status change(app_network *network, convert_answers *answers,
                           const convert_args *args, base_error *err)
 {
@@ -275,6 +304,10 @@ static base_status change(app_network *network, convert_answers *answers,
     if (status == BASE_OK && (args->upcycle || args->k > 0 || args->shared > 0 ||
                               args->router || args->set.count))
         status = experts_set(&network->model, answers, args, err);
+    if (status == BASE_OK)
+        status = routing_set(network, args, err);
+    if (args->k > 0 && network->origins.routing == VIT_ORIGIN_ASSUMED)
+        network->origins.routing = VIT_ORIGIN_OPTION;
     if (status == BASE_OK && args->labels)
         status = labels_set(network->model, args->labels, err);
     return status;
@@ -284,7 +317,8 @@ static base_status convert(const convert_args *args, const char *in, const char 
                            base_error *err)
 {
     const vit_load_options load = {.image = (int)args->image,
-                                   .classes = (int)args->classes};
+                                   .classes = (int)args->classes,
+                                   .member = args->member < 0 ? 0 : (int)args->member};
     app_network network = {0};
     convert_answers answers = {0};
     base_status status = train_model_path(&network.path, in, err);
@@ -313,7 +347,11 @@ static base_status convert(const convert_args *args, const char *in, const char 
 
 int app_convert(int argc, char **argv)
 {
-    convert_args args = {.common = app_common_defaults(), .resize = -1};
+    convert_args args = {.common = app_common_defaults(),
+                         .resize = -1,
+                         .eval_capacity = -1,
+                         .group_images = -1,
+                         .member = -1};
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;

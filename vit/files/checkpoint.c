@@ -43,23 +43,29 @@ static float from_half(uint16_t half)
     return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-/* count values of any floating type; false: some other type. */
-static bool convert(float *out, const vit_tensor *t, size_t count)
+bool vit_tensor_convert(float *out, const void *from, const char *type, size_t count)
 {
-    const uint16_t *half = t->data;
-    const double *wide = t->data;
+    const unsigned char *at = from;
+    uint16_t half;
+    double wide;
 
-    if (strcmp(t->type, "F32") == 0)
-        memcpy(out, t->data, count * sizeof *out);
-    else if (strcmp(t->type, "BF16") == 0)
-        for (size_t i = 0; i < count; i++)
-            out[i] = from_bits((uint32_t)half[i] << 16);
-    else if (strcmp(t->type, "F16") == 0)
-        for (size_t i = 0; i < count; i++)
-            out[i] = from_half(half[i]);
-    else if (strcmp(t->type, "F64") == 0)
-        for (size_t i = 0; i < count; i++)
-            out[i] = (float)wide[i];
+    if (strcmp(type, "F32") == 0)
+        memcpy(out, from, count * sizeof *out);
+    else if (strcmp(type, "BF16") == 0)
+        for (size_t i = 0; i < count; i++) {
+            memcpy(&half, at + 2 * i, sizeof half);
+            out[i] = from_bits((uint32_t)half << 16);
+        }
+    else if (strcmp(type, "F16") == 0)
+        for (size_t i = 0; i < count; i++) {
+            memcpy(&half, at + 2 * i, sizeof half);
+            out[i] = from_half(half);
+        }
+    else if (strcmp(type, "F64") == 0)
+        for (size_t i = 0; i < count; i++) {
+            memcpy(&wide, at + 8 * i, sizeof wide);
+            out[i] = (float)wide;
+        }
     else
         return false;
     return true;
@@ -107,7 +113,7 @@ static base_status check_parameter(const source *s, const vit_parameter *p, base
                          vit_shape_text(have, sizeof have, t->shape, t->rank), want);
     }
     float none;
-    return convert(&none, t, 0)
+    return vit_tensor_convert(&none, t->data, t->type, 0)
                ? BASE_OK
                : base_fail(err, BASE_MISMATCH,
                            "'%s' tensor '%s' has type %s, expected F32, BF16, F16 or F64",
@@ -142,7 +148,8 @@ static base_status read_weights(vit_model *model, const source *s, base_error *e
         float *out = model->weights + p->offset;
         if (stays_zero(s, p))
             continue;
-        convert(out, vit_tensors_find(s->file, p->name), p->count);
+        const vit_tensor *t = vit_tensors_find(s->file, p->name);
+        vit_tensor_convert(out, t->data, t->type, p->count);
         for (size_t j = 0; j < p->count; j++)
             if (!isfinite(out[j]))
                 return base_fail(
@@ -251,21 +258,42 @@ static base_status load(vit_model **out, source *s, const vit_load_options *opti
     return status;
 }
 
+/* A model at its own input size by whoever reads such a file; *sight: what then says how its pixels are made ready
+ * for another size, NULL: the model itself. */
+static base_status load_any(vit_model **out, source *s, const vit_load_options *options,
+                            base_error *err)
+{
+    vit_tensor_file *file = NULL;
+
+    if (vit_jax_named(s->path)) {
+        base_status status = vit_jax_load(out, s->path, options, err);
+
+        s->origins = status == BASE_OK ? (*out)->origins : s->origins;
+        if (status == BASE_OK)
+            status = override(&(*out)->config, s, options, err);
+        if (status == BASE_OK)
+            (*out)->origins = s->origins;
+        return status;
+    }
+    base_status status = vit_tensors_open(&file, s->path, err);
+    if (status != BASE_OK)
+        return status;
+    s->file = file;
+    status = load(out, s, options, err);
+    vit_tensors_close(file);
+    return status;
+}
+
 base_status vit_model_load(vit_model **out, const char *path,
                            const vit_load_options *options, base_error *err)
 {
     static const vit_load_options none = {0};
     const vit_load_options *wanted = options ? options : &none;
-    vit_tensor_file *file = NULL;
+    source s = {.path = path};
     vit_model *m = NULL;
-    base_status status = vit_tensors_open(&file, path, err);
-
-    if (status != BASE_OK)
-        return status;
-    source s = {.path = path, .file = file};
-    status = load(&m, &s, wanted, err);
-    vit_tensors_close(file);
+    base_status status = load_any(&m, &s, wanted, err);
     const int image = wanted->image > 0 ? wanted->image : s.hub.image;
+
     if (status == BASE_OK && image > 0 && image != m->config.image) {
         vit_model *resized = NULL;
         status = vit_model_resize(&resized, m, image, err);
@@ -276,9 +304,13 @@ base_status vit_model_load(vit_model **out, const char *path,
     }
     if (status == BASE_OK && s.foreign)
         vit_timm_sight(&m->config, &s.hub);
+    if (status == BASE_OK && vit_jax_named(path))
+        vit_jax_sight(&m->config);
     vit_hub_free(&s.hub);
     if (status == BASE_OK)
         *out = m;
+    else
+        vit_model_destroy(m);
     return status;
 }
 
