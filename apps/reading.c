@@ -118,6 +118,8 @@ static void say_origin(sentence *s, const app_network *n, vit_origin origin)
     if (from->resize == origin)
         say(s, "%sresize %zu%s, crop %zu", s->used > begun ? ", " : "", n->resize,
             c->crop_mode == VIT_CROP_SQUASH ? " (both sides)" : "", n->size);
+    if (origin == VIT_ORIGIN_ASSUMED && c->pre_norm && from->mean != VIT_ORIGIN_FILE)
+        say(s, "%snorms' epsilon %g (CLIP's)", s->used > begun ? ", " : "", c->eps);
     if (from->heads == origin)
         say(s, "%s%d head%s%s", s->used > begun ? ", " : "", c->heads,
             c->heads == 1 ? "" : "s", origin == VIT_ORIGIN_ASSUMED ? " (width / 64)" : "");

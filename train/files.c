@@ -17,10 +17,40 @@ void train_loader_feed(data_loader_config *out, const vit_config *config)
     memcpy(out->std, config->std, sizeof out->std);
 }
 
+/* What a folder of another program is called, NULL: unknown. */
+static const char *of_others(const char *folder)
+{
+    static const struct {
+        const char *file, *what;
+    } marks[] = {
+        {"manifest.ocdbt",
+         "an Orbax checkpoint of JAX, another format than PREFIX.index: save "
+         "its parameters as .npz with Python (numpy.savez)"},
+        {"_METADATA",
+         "an Orbax checkpoint of JAX, another format than PREFIX.index: save its "
+         "parameters as .npz with Python (numpy.savez)"},
+        {"pytorch_model.bin", "a folder with a PyTorch file (pytorch_model.bin), expected "
+                              "model.safetensors: save_file of safetensors.torch makes it"},
+        {"saved_model.pb", "a TensorFlow model, expected model.safetensors"},
+    };
+
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        struct stat info;
+        char *path = base_text("%s/%s", folder, marks[i].file);
+        const bool there = path && stat(path, &info) == 0;
+
+        base_free(path);
+        if (there)
+            return marks[i].what;
+    }
+    return NULL;
+}
+
 base_status train_model_path(char **out, const char *word, base_error *err)
 {
     static const char *const places[] = {"best/model.safetensors", "last/model.safetensors",
-                                         "model.safetensors"};
+                                         "model.safetensors",
+                                         "model.safetensors.index.json"};
     struct stat info;
 
     if (stat(word, &info) != 0)
@@ -34,6 +64,8 @@ base_status train_model_path(char **out, const char *word, base_error *err)
             break;
         base_free(path);
         path = NULL;
+        if (i + 1 == sizeof places / sizeof places[0] && of_others(word))
+            return base_fail(err, BASE_UNSUPPORTED, "'%s' is %s", word, of_others(word));
         if (i + 1 == sizeof places / sizeof places[0])
             return base_fail(err, BASE_IO,
                              "'%s' holds no checkpoint, expected %s, %s or %s in it", word,

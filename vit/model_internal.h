@@ -49,6 +49,9 @@ base_status vit_config_from_json(vit_config *config, char ***label, const char *
 base_status vit_file_kind(const unsigned char *at, size_t have, size_t bytes,
                           const char *path, base_error *err);
 
+/* Takes so many bytes away from the front of every tensor's name. */
+void vit_tensors_strip(vit_tensor_file *file, size_t bytes);
+
 /* What a config.json of the Hub says of a network (hub.c). */
 typedef struct vit_hub {
     char *path; /* of the file, NULL: there is none, and all else is zero */

@@ -85,17 +85,84 @@ static bool is_copy(const vit_model *model, const char *name)
     return model->config.position == VIT_POSITION_SINCOS && strcmp(name, "pos_embed") == 0;
 }
 
-/* The network starts this parameter at zero instead of reading it. timm's qkv_bias =
- * False is the same network as a bias of zeros. */
+/* Biases that timm leaves out (qkv_bias, proj_bias, patches before a norm): zeros are the same network. */
+static bool may_lack(const char *name)
+{
+    return vit_name_ends(name, "attn.qkv.bias") || vit_name_ends(name, "attn.proj.bias") ||
+           vit_name_ends(name, "mlp.fc1.bias") || vit_name_ends(name, "mlp.fc2.bias") ||
+           vit_name_ends(name, "norm_pre.bias") ||
+           vit_name_ends(name, "patch_embed.proj.bias");
+}
+
+/* The network starts this parameter at zero instead of reading it. */
 static bool stays_zero(const source *s, const vit_parameter *p)
 {
     if (s->fresh_head && is_head(p->name))
         return true;
-    return s->foreign && vit_name_ends(p->name, "attn.qkv.bias") &&
+    return s->foreign && vit_name_ends(p->name, ".bias") && may_lack(p->name) &&
            !vit_tensors_find(s->file, p->name);
 }
 
-static base_status check_parameter(const source *s, const vit_parameter *p, base_error *err)
+/* timm's no_embed_class: positions of the patches alone; those before them have none. */
+static bool patches_alone(const source *s, const vit_model *model, const vit_parameter *p,
+                          const vit_tensor *t)
+{
+    const size_t before = vit_config_prefix(&model->config);
+
+    return s->foreign && strcmp(p->name, "pos_embed") == 0 && t->rank == 3 &&
+           t->shape[0] == 1 && t->shape[1] + before == p->shape[1] &&
+           t->shape[2] == p->shape[2];
+}
+
+/* The scale [D] by which a branch's last layer is multiplied (Touvron et al. 2021, "Going deeper with image
+ * transformers"; timm's init_values), NULL: none. */
+static const vit_tensor *layer_scale(const source *s, const char *name)
+{
+    static const char *const last[][2] = {{".attn.proj.", "ls1.gamma"},
+                                          {".mlp.fc2.", "ls2.gamma"}};
+    char full[96];
+
+    for (size_t i = 0; s->foreign && i < 2; i++)
+        if (strstr(name, last[i][0])) {
+            snprintf(full, sizeof full, "blocks.%d.%s", vit_block_index(name), last[i][1]);
+            return vit_tensors_find(s->file, full);
+        }
+    return NULL;
+}
+
+static bool is_layer_scale(const source *s, const vit_model *model, const vit_tensor *t)
+{
+    const int block = vit_block_index(t->name);
+
+    return s->foreign && block >= 0 && block < model->config.depth && t->rank == 1 &&
+           t->shape[0] == (size_t)model->config.width &&
+           (vit_name_ends(t->name, ".ls1.gamma") || vit_name_ends(t->name, ".ls2.gamma"));
+}
+
+/* out [rows, columns] times the scale of each row: the same function, one tensor less. */
+static base_status scale_rows(float *out, const vit_parameter *p, const source *s,
+                              base_error *err)
+{
+    const vit_tensor *t = layer_scale(s, p->name);
+    const size_t columns = p->rank == 2 ? p->shape[1] : 1;
+
+    if (!t)
+        return BASE_OK;
+    float *gamma = base_alloc(p->shape[0], sizeof *gamma);
+    if (!gamma)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", s->path);
+    const bool good = vit_tensor_convert(gamma, t->data, t->type, p->shape[0]);
+    for (size_t i = 0; good && i < p->shape[0] * columns; i++)
+        out[i] *= gamma[i / columns];
+    base_free(gamma);
+    return good ? BASE_OK
+                : base_fail(err, BASE_MISMATCH,
+                            "'%s' tensor '%s' has type %s, expected F32, BF16, F16 or F64",
+                            s->path, t->name, t->type);
+}
+
+static base_status check_parameter(const source *s, const vit_model *model,
+                                   const vit_parameter *p, base_error *err)
 {
     const vit_tensor *t = vit_tensors_find(s->file, p->name);
     char want[SHAPE_TEXT];
@@ -105,8 +172,9 @@ static base_status check_parameter(const source *s, const vit_parameter *p, base
         return base_fail(err, BASE_MISMATCH,
                          "'%s' has no tensor '%s', expected one of shape %s", s->path,
                          p->name, want);
-    if (t->rank != p->rank ||
-        memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0]) != 0) {
+    if ((t->rank != p->rank ||
+         memcmp(t->shape, p->shape, (size_t)p->rank * sizeof p->shape[0]) != 0) &&
+        !patches_alone(s, model, p, t)) {
         char have[SHAPE_TEXT];
         return base_fail(err, BASE_MISMATCH, "'%s' tensor '%s' has shape %s, expected %s",
                          s->path, p->name,
@@ -124,14 +192,16 @@ static base_status check_names(const source *s, const vit_model *model, base_err
 {
     for (size_t i = 0; i < model->count; i++) {
         const vit_parameter *p = &model->parameter[i];
-        const base_status status = stays_zero(s, p) ? BASE_OK : check_parameter(s, p, err);
+        const base_status status =
+            stays_zero(s, p) ? BASE_OK : check_parameter(s, model, p, err);
         if (status != BASE_OK)
             return status;
     }
     for (size_t i = 0; i < vit_tensors_count(s->file); i++) {
         const char *name = vit_tensors_at(s->file, i)->name;
         if (!vit_model_parameter_find(model, name) && !(s->fresh_head && is_head(name)) &&
-            !is_copy(model, name)) {
+            !is_copy(model, name) &&
+            !is_layer_scale(s, model, vit_tensors_at(s->file, i))) {
             char quoted[NAME_TEXT];
             return base_fail(err, BASE_MISMATCH,
                              "'%s' tensor '%s' has no place in this network", s->path,
@@ -149,7 +219,12 @@ static base_status read_weights(vit_model *model, const source *s, base_error *e
         if (stays_zero(s, p))
             continue;
         const vit_tensor *t = vit_tensors_find(s->file, p->name);
-        vit_tensor_convert(out, t->data, t->type, p->count);
+        const size_t skip =
+            patches_alone(s, model, p, t) ? p->count - t->shape[1] * t->shape[2] : 0;
+        vit_tensor_convert(out + skip, t->data, t->type, p->count - skip);
+        const base_status status = scale_rows(out, p, s, err);
+        if (status != BASE_OK)
+            return status;
         for (size_t j = 0; j < p->count; j++)
             if (!isfinite(out[j]))
                 return base_fail(
@@ -258,6 +333,30 @@ static base_status load(vit_model **out, source *s, const vit_load_options *opti
     return status;
 }
 
+/* What wrappers put in front of every name: DistributedDataParallel, Lightning, training scripts. */
+static void strip_prefix(vit_tensor_file *file)
+{
+    static const char *const fronts[] = {"module.", "model.", "state_dict."};
+    size_t bytes = 0;
+    bool more = !vit_tensors_metadata(file, "config") && vit_tensors_count(file) > 0;
+
+    while (more) {
+        more = false;
+        for (size_t f = 0; f < sizeof fronts / sizeof fronts[0] && !more; f++) {
+            const size_t length = strlen(fronts[f]);
+            bool all = true;
+
+            for (size_t i = 0; i < vit_tensors_count(file) && all; i++)
+                all = strncmp(vit_tensors_at(file, i)->name, fronts[f], length) == 0;
+            if (all) {
+                vit_tensors_strip(file, length);
+                bytes += length;
+                more = bytes < 64;
+            }
+        }
+    }
+}
+
 /* A model at its own input size by whoever reads such a file; *sight: what then says how its pixels are made ready
  * for another size, NULL: the model itself. */
 static base_status load_any(vit_model **out, source *s, const vit_load_options *options,
@@ -279,6 +378,7 @@ static base_status load_any(vit_model **out, source *s, const vit_load_options *
     if (status != BASE_OK)
         return status;
     s->file = file;
+    strip_prefix(file);
     status = load(out, s, options, err);
     vit_tensors_close(file);
     return status;

@@ -40,6 +40,8 @@ struct vit_tensor_file {
     entry *entry;   /* [count], by place in the file */
     size_t count;
     unsigned char *data;
+    vit_tensor_file **part; /* [parts] of a list of shards, which own names and data */
+    size_t parts;
 };
 
 /* Index into types, TYPE_COUNT if unknown. */
@@ -284,7 +286,7 @@ static base_status read_data(vit_tensor_file *f, int fd, size_t start, const cha
     return BASE_OK;
 }
 
-base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error *err)
+static base_status open_one(vit_tensor_file **out, const char *path, base_error *err)
 {
     base_status status = BASE_OK;
     size_t bytes = 0;
@@ -339,10 +341,124 @@ done:
     return status;
 }
 
+void vit_tensors_strip(vit_tensor_file *file, size_t bytes)
+{
+    for (size_t i = 0; i < file->count; i++)
+        file->entry[i].tensor.name += bytes;
+}
+
+/* ---- shards -------------------------------------------------------------------------- */
+
+static base_status no_list(const char *path, const char *what, base_error *err)
+{
+    return base_fail(err, BASE_FORMAT, "'%s' is no list of shards: %s", path, what);
+}
+
+/* The shard called `name`, opened once; its place in f->part. */
+static base_status shard_of(size_t *out, vit_tensor_file *f, char **names, const char *name,
+                            const char *path, base_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    const int folder = slash ? (int)(slash - path) + 1 : 0;
+
+    for (*out = 0; *out < f->parts; (*out)++)
+        if (strcmp(names[*out], name) == 0)
+            return BASE_OK;
+    if (strchr(name, '/') || name[0] == '.')
+        return no_list(path, "a shard's name leads elsewhere", err);
+    char *full = base_text("%.*s%s", folder, path, name);
+    names[f->parts] = base_text("%s", name);
+    base_status status =
+        full && names[f->parts]
+            ? open_one(&f->part[f->parts], full, err)
+            : base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
+    f->parts++;
+    base_free(full);
+    return status;
+}
+
+/* Every tensor of weight_map from its shard; none may be missing there or left over. */
+static base_status gather(vit_tensor_file *f, const json_t *map, char **names,
+                          const char *path, base_error *err)
+{
+    const char *key;
+    json_t *value;
+    size_t all = 0;
+
+    json_object_foreach((json_t *)map, key, value)
+    {
+        size_t part = 0;
+        char quoted[96];
+
+        if (!json_is_string(value))
+            return no_list(path, "'weight_map' has a value that is no name", err);
+        base_status status = shard_of(&part, f, names, json_string_value(value), path, err);
+        if (status != BASE_OK)
+            return status;
+        const vit_tensor *t = vit_tensors_find(f->part[part], key);
+        if (!t)
+            return base_fail(err, BASE_FORMAT,
+                             "'%s' has the tensor '%s' in '%s', which lacks it", path,
+                             base_quote(quoted, sizeof quoted, key), names[part]);
+        f->entry[f->count++].tensor = *t;
+    }
+    for (size_t i = 0; i < f->parts; i++)
+        all += f->part[i]->count;
+    return all == f->count
+               ? BASE_OK
+               : no_list(path, "its shards hold tensors that it does not name", err);
+}
+
+/* model.safetensors.index.json: {"weight_map": {tensor: file beside it}}. */
+static base_status open_list(vit_tensor_file **out, const char *path, base_error *err)
+{
+    char *text = NULL, **names = NULL;
+    size_t bytes = 0;
+    json_error_t where;
+    base_status status = base_file_read(&text, &bytes, path, VIT_HEADER_MOST, err);
+
+    if (status != BASE_OK)
+        return status;
+    json_t *top = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &where);
+    const json_t *map = json_object_get(top, "weight_map");
+    const size_t count = json_object_size(map);
+    vit_tensor_file *f = base_alloc(1, sizeof *f);
+    base_free(text);
+    if (f) {
+        f->entry = base_alloc(count, sizeof *f->entry);
+        f->part = base_alloc(count, sizeof(void *));
+        names = base_alloc(count, sizeof(void *));
+    }
+    if (!f || !f->entry || !f->part || !names)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
+    else if (count == 0)
+        status = no_list(path, "it has no 'weight_map'", err);
+    else
+        status = gather(f, map, names, path, err);
+    for (size_t i = 0; f && names && i < f->parts; i++)
+        base_free(names[i]);
+    base_free(names);
+    json_decref(top);
+    if (status == BASE_OK)
+        *out = f;
+    else
+        vit_tensors_close(f);
+    return status;
+}
+
+base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error *err)
+{
+    return vit_name_ends(path, ".index.json") ? open_list(out, path, err)
+                                              : open_one(out, path, err);
+}
+
 void vit_tensors_close(vit_tensor_file *file)
 {
     if (!file)
         return;
+    for (size_t i = 0; i < file->parts; i++)
+        vit_tensors_close(file->part[i]);
+    base_free(file->part);
     json_decref(file->header);
     base_free(file->entry);
     base_free(file->data);

@@ -60,47 +60,115 @@ static const vit_tensor *need(const vit_tensor_file *file, const char *path,
     return t;
 }
 
+/* What timm's VisionTransformer may have and this network has not. */
 static base_status refuse_relatives(const vit_tensor_file *file, const char *path,
-                                    base_error *err)
+                                    const vit_hub *hub, base_error *err)
 {
-    if (vit_tensors_find(file, "dist_token") || vit_tensors_find(file, "head_dist.weight"))
-        return base_fail(
-            err, BASE_UNSUPPORTED,
-            "'%s' is a distilled DeiT (two class tokens, two heads), expected one of each",
-            path);
-    if (vit_tensors_find(file, "fc_norm.weight"))
-        return base_fail(
-            err, BASE_UNSUPPORTED,
-            "'%s' normalises after pooling (fc_norm), expected norm before pooling", path);
+    static const struct {
+        const char *end, *what;
+    } others[] = {
+        {"dist_token", "of a distilled DeiT (two class tokens, two heads)"},
+        {"head_dist.weight", "of a distilled DeiT (two class tokens, two heads)"},
+        {"attn_pool.q.weight", "attention pooling, expected a class token or the mean"},
+        {"attn_pool.latent", "attention pooling, expected a class token or the mean"},
+        {"mlp.w12.weight", "a gated MLP (SwiGLU), expected fc1 and fc2 with GELU"},
+        {"mlp.fc1_g.weight", "a gated MLP (SwiGLU), expected fc1 and fc2 with GELU"},
+        {"relative_position_bias_table", "a relative position, expected 'pos_embed'"},
+        {"attn.norm.weight", "a norm inside the attention, expected none there"},
+        {"mlp.norm.weight", "a norm inside the MLP, expected none there"},
+    };
+
+    for (size_t i = 0; i < vit_tensors_count(file); i++)
+        for (size_t o = 0; o < sizeof others / sizeof others[0]; o++)
+            if (vit_name_ends(vit_tensors_at(file, i)->name, others[o].end)) {
+                char quoted[96];
+                return base_fail(
+                    err, BASE_UNSUPPORTED, "'%s' tensor '%s' is %s", path,
+                    base_quote(quoted, sizeof quoted, vit_tensors_at(file, i)->name),
+                    others[o].what);
+            }
+    if (strstr(hub->architecture, "quickgelu"))
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' key 'architecture' is '%s': its GELU is x sigmoid(1.702 x), "
+                         "expected erf or tanh",
+                         hub->path, hub->architecture);
+    if (vit_tensors_find(file, "norm.weight") && vit_tensors_find(file, "fc_norm.weight"))
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' tensor 'fc_norm.weight' is a second last norm, expected one",
+                         path);
     return BASE_OK;
 }
 
-/* Side of the patch grid from the rows of pos_embed. */
+/* A square root of rows, 0: none. */
+static size_t side_of(size_t rows)
+{
+    const size_t side = rows > 1 << 26 ? 0 : (size_t)(sqrt((double)rows) + 0.5);
+
+    return side * side == rows ? side : 0;
+}
+
+/* Side of the patch grid from the rows of pos_embed, with or without rows for `before` tokens. */
 static base_status read_grid(int *side, const vit_tensor_file *file, const char *path,
-                             bool class_token, base_error *err)
+                             size_t before, base_error *err)
 {
     const vit_tensor *pos = need(file, path, "pos_embed", 3, err);
 
     if (!pos)
         return BASE_MISMATCH;
     const size_t rows = pos->shape[1];
-    const size_t patches = rows - (class_token && rows > 0 ? 1 : 0);
-    *side = (int)(sqrt((double)patches) + 0.5);
-    if (rows > 1 << 26 || (size_t)*side * (size_t)*side != patches || patches == 0)
+    const size_t alone = side_of(rows), beside = rows > before ? side_of(rows - before) : 0;
+    /* timm's networks with registers have no positions for them (no_embed_class) */
+    *side = (int)(alone ? alone : beside);
+    if (*side == 0)
         return base_fail(err, BASE_UNSUPPORTED,
                          "'%s' tensor 'pos_embed' has %zu rows, expected a square number%s",
-                         path, rows, class_token ? " and one for the class token" : "");
+                         path, rows, before ? " and perhaps those before the patches" : "");
     return BASE_OK;
 }
 
+/* GELU and epsilon that only a published network's name tells (timm 1.0: vision_transformer.py). */
+static void read_architecture(vit_config *c, const vit_hub *hub)
+{
+    static const char *const tanhs[] = {"so400m_patch16_siglip", "giantopt_patch16_siglip",
+                                        "base_patch32_siglip", "large_patch16_siglip_512",
+                                        "large_patch16_siglip_gap_512"};
+
+    for (size_t i = 0; i < sizeof tanhs / sizeof tanhs[0]; i++)
+        if (strstr(hub->architecture, tanhs[i]))
+            c->gelu = VIT_GELU_TANH;
+    if (c->pre_norm)
+        c->eps = 1e-5; /* CLIP's, in all of timm's networks with a norm there */
+}
+
+/* Parts that a network has when their tensors are there. */
+static void read_parts(vit_config *c, const vit_tensor_file *file)
+{
+    const vit_tensor *registers = vit_tensors_find(file, "reg_token");
+    const vit_tensor *hidden = vit_tensors_find(file, "pre_logits.fc.weight");
+
+    c->registers = registers && registers->rank == 3 ? to_int(registers->shape[1]) : 0;
+    c->prelogits = hidden && hidden->rank == 2 ? to_int(hidden->shape[0]) : 0;
+    c->pre_norm = vit_tensors_find(file, "norm_pre.weight");
+    c->qk_norm = vit_tensors_find(file, "blocks.0.attn.q_norm.weight");
+    c->fc_norm = vit_tensors_find(file, "fc_norm.weight");
+}
+
 /* Heads that were given, or that are known of the width, or of 64 channels. */
-static base_status read_heads(vit_config *c, vit_origins *origins, const char *path,
+static base_status read_heads(vit_config *c, vit_origins *origins,
+                              const vit_tensor_file *file, const char *path,
                               const vit_hub *hub, int given, base_error *err)
 {
+    const vit_tensor *norm = vit_tensors_find(file, "blocks.0.attn.q_norm.weight");
+
     c->heads = given > 0 ? given : hub->heads;
     origins->heads = given > 0 ? VIT_ORIGIN_OPTION : VIT_ORIGIN_CONFIG;
     if (c->heads > 0)
         return BASE_OK;
+    if (norm && norm->rank == 1 && norm->shape[0] > 0) { /* of one head */
+        c->heads = to_int((size_t)c->width / norm->shape[0]);
+        origins->heads = VIT_ORIGIN_FILE;
+        return BASE_OK;
+    }
     origins->heads = VIT_ORIGIN_KNOWN;
     for (size_t i = 0; i < sizeof published / sizeof published[0]; i++)
         if (published[i].width == c->width)
@@ -126,10 +194,10 @@ static base_status read_pool(vit_config *c, vit_origins *origins, const char *pa
         return base_fail(err, BASE_MISMATCH,
                          "'%s' pools a class token, '%s' has no tensor 'cls_token'",
                          hub->path, path);
-    c->pool = !class_token     ? VIT_POOL_GAP
-              : hub->pool_mean ? VIT_POOL_PATCHES
-                               : VIT_POOL_TOKEN;
-    origins->pool = !class_token                        ? VIT_ORIGIN_FILE
+    const bool mean =
+        c->fc_norm || hub->pool_mean; /* no one has fc_norm behind one token */
+    c->pool = !class_token ? VIT_POOL_GAP : mean ? VIT_POOL_PATCHES : VIT_POOL_TOKEN;
+    origins->pool = !class_token || c->fc_norm          ? VIT_ORIGIN_FILE
                     : hub->pool_mean || hub->pool_token ? VIT_ORIGIN_CONFIG
                                                         : VIT_ORIGIN_ASSUMED;
     return BASE_OK;
@@ -197,7 +265,7 @@ base_status vit_timm_config(vit_config *config, vit_origins *origins,
     vit_config c = vit_config_defaults();
     const bool class_token = vit_tensors_find(file, "cls_token");
     int side = 0;
-    base_status status = refuse_relatives(file, path, err);
+    base_status status = refuse_relatives(file, path, hub, err);
 
     if (status != BASE_OK)
         return status;
@@ -216,13 +284,15 @@ base_status vit_timm_config(vit_config *config, vit_origins *origins,
         if (block >= c.depth)
             c.depth = block + 1;
     }
-    status = read_grid(&side, file, path, class_token, err);
+    read_parts(&c, file);
+    read_architecture(&c, hub);
+    status = read_grid(&side, file, path, (class_token ? 1 : 0) + (size_t)c.registers, err);
     if (status == BASE_OK)
         status = read_pool(&c, origins, path, class_token, hub, err);
     if (status == BASE_OK)
         status = read_classes(&c, file, path, hub, options->classes, err);
     if (status == BASE_OK)
-        status = read_heads(&c, origins, path, hub, options->heads, err);
+        status = read_heads(&c, origins, file, path, hub, options->heads, err);
     if (status != BASE_OK)
         return status;
     const int64_t image = (int64_t)side * c.patch;
