@@ -1,5 +1,6 @@
-/* test_vit_jax.c - checkpoints of V-MoE and .npz files: logits of the authors' own code (tests/golden/vmoe-jax, by
- * tests/reference/pack_jax.py), and files that are damaged in every way: each refused in a line that names it. */
+/* test_vit_jax.c - checkpoints of V-MoE and .npz files: logits of the authors' own code
+ * (tests/golden/vmoe-jax, by tests/reference/pack_jax.py), and files that are damaged in
+ * every way: each refused in a line that names it. */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -17,9 +18,10 @@ static char *golden_path(const char *name)
     return base_text("%s/golden/vmoe-jax/%s", tests ? tests : "tests", name);
 }
 
-/* ---- the authors' numbers --------------------------------------------------------------------------------- */
+/* ---- the authors' numbers ------------------------------------------------------------ */
 
-/* Logits of the sixteen pictures by the file's network with these settings: [IMAGES, classes], base_free. */
+/* Logits of the sixteen pictures by the file's network with these settings: [IMAGES,
+ * classes], base_free. */
 static float *logits_of(const char *name, const vit_load_options *options, double capacity,
                         size_t *classes)
 {
@@ -54,7 +56,8 @@ static float *logits_of(const char *name, const vit_load_options *options, doubl
     return logits;
 }
 
-/* Row i of the answers is row step * i + first. The authors' fp32 run is off by up to 9e-6. */
+/* Row i of the answers is row step * i + first. The authors' fp32 run is off by up to
+ * 9e-6. */
 static void check_logits(const char *name, const float *logits, size_t classes, size_t step,
                          size_t first)
 {
@@ -73,8 +76,8 @@ static void check_logits(const char *name, const float *logits, size_t classes, 
     base_free(path);
 }
 
-/* Two members share all but the sparse layers; a hidden layer before the head; one expert a token; groups of 8
- * images with a capacity of 1.5. */
+/* Two members share all but the sparse layers; a hidden layer before the head; one expert a
+ * token; groups of 8 images with a capacity of 1.5. */
 START_TEST(members_of_an_ensemble_answer_as_the_authors)
 {
     size_t classes;
@@ -135,7 +138,7 @@ START_TEST(an_npz_of_stacked_blocks_answers_as_the_authors)
 }
 END_TEST
 
-/* ---- damage ----------------------------------------------------------------------------------------------- */
+/* ---- damage -------------------------------------------------------------------------- */
 
 typedef struct files {
     char *folder, *index, *shard[2];
@@ -281,7 +284,7 @@ START_TEST(what_is_wrong_is_named)
 }
 END_TEST
 
-/* ---- MessagePack ------------------------------------------------------------------------------------------- */
+/* ---- MessagePack --------------------------------------------------------------------- */
 
 START_TEST(announced_lengths_cost_nothing)
 {
@@ -346,7 +349,7 @@ START_TEST(depth_is_no_danger)
 }
 END_TEST
 
-/* ---- .npz -------------------------------------------------------------------------------------------------- */
+/* ---- .npz ---------------------------------------------------------------------------- */
 
 START_TEST(a_damaged_npz_is_refused_or_read)
 {

@@ -1,6 +1,6 @@
-/* test_vit_timm.c - networks of timm of every kind that is read, against timm's own logits (tests/golden/timm, by
- * tests/reference/make_timm.py): pooling, registers, layer scale, norms, weights of 16 bits, prefixes, shards. What
- * has no place is named. */
+/* test_vit_timm.c - networks of timm of every kind that is read, against timm's own logits
+ * (tests/golden/timm, by tests/reference/make_timm.py): pooling, registers, layer scale,
+ * norms, weights of 16 bits, prefixes, shards. What has no place is named. */
 #include <string.h>
 
 #include "tests/test_folder.h"
@@ -92,7 +92,7 @@ START_TEST(every_kind_survives_as_a_checkpoint_of_ours)
 }
 END_TEST
 
-/* ---- what is not read -------------------------------------------------------------------------------------- */
+/* ---- what is not read ---------------------------------------------------------------- */
 
 /* The token case with one more tensor of this name and one dimension. */
 static void refused_with(const char *name, const char *words)
@@ -134,7 +134,8 @@ START_TEST(what_has_no_place_is_named)
 }
 END_TEST
 
-/* A list of shards: a shard that is missing, lacks its tensor, has another, or lies elsewhere. */
+/* A list of shards: a shard that is missing, lacks its tensor, has another, or lies
+ * elsewhere. */
 START_TEST(lists_of_shards_must_be_whole)
 {
     static const struct {

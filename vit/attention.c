@@ -7,9 +7,9 @@
 
 #include "vit/run_internal.h"
 
-/* qkv [rows, 3D], operands, with a norm over each head's queries and keys (Dehghani et al. 2023, "Scaling vision
- * transformers to 22 billion parameters", section 2; timm's qk_norm). What the norm saw is kept for backward. Its
- * scratch lies behind qkv. */
+/* qkv [rows, 3D], operands, with a norm over each head's queries and keys (Dehghani et al.
+ * 2023, "Scaling vision transformers to 22 billion parameters", section 2; timm's qk_norm).
+ * What the norm saw is kept for backward. Its scratch lies behind qkv. */
 static void qk_forward(vit_run *run, size_t i, size_t first, size_t rows,
                        const void *normed, void *qkv)
 {
@@ -35,8 +35,8 @@ static void qk_forward(vit_run *run, size_t i, size_t first, size_t rows,
     }
 }
 
-/* Queries and keys of d_qkv, rows first .. of it, in place: from the gradient behind their norm to that before
- * it. sums [4 D / H]: += the gradients of both norms. */
+/* Queries and keys of d_qkv, rows first .. of it, in place: from the gradient behind their
+ * norm to that before it. sums [4 D / H]: += the gradients of both norms. */
 static void qk_backward_rows(vit_run *run, size_t i, size_t first, size_t rows, float *sums)
 {
     const vit_block_state *s = &run->block[i];

@@ -92,7 +92,8 @@ static void put_prefix(const vit_run *run, float *x)
         memcpy(x, run->weights.reg_token, registers * d * sizeof *x);
 }
 
-/* Tokens first .. of x [T, D] through the norm before the blocks; a backward pass wants them as they were. */
+/* Tokens first .. of x [T, D] through the norm before the blocks; a backward pass wants
+ * them as they were. */
 static void norm_pre(vit_run *run, float *x, size_t first, size_t rows)
 {
     const size_t d = (size_t)run->config.width;

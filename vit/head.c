@@ -1,6 +1,7 @@
-/* head.c - from the last tokens to logits: norm and pooling (or pooling and norm, timm's fc_norm), the layer with
- * tanh that some networks have there (Dosovitskiy et al. 2021, section 3.1: in pre-training), the classifier.
- * Free to change: how. Relied on elsewhere: tokens of no patch are not in the mean. */
+/* head.c - from the last tokens to logits: norm and pooling (or pooling and norm, timm's
+ * fc_norm), the layer with tanh that some networks have there (Dosovitskiy et al. 2021,
+ * section 3.1: in pre-training), the classifier. Free to change: how. Relied on elsewhere:
+ * tokens of no patch are not in the mean. */
 #include <math.h>
 #include <string.h>
 
@@ -45,7 +46,8 @@ static void patches_mean(const vit_run *run, float *mean, const float *tokens)
         mean[j] /= (float)(n - before);
 }
 
-/* d_tokens [N, D] of an image is overwritten by what its mean's gradient d_mean [D] makes of it. */
+/* d_tokens [N, D] of an image is overwritten by what its mean's gradient d_mean [D] makes
+ * of it. */
 static void patches_spread(const vit_run *run, float *d_tokens, const float *d_mean)
 {
     const size_t d = (size_t)run->config.width, n = run->tokens_per_image;

@@ -86,7 +86,8 @@ base_status vit_jax_load(vit_model **out, const char *path, const vit_load_optio
                          base_error *err);
 /* Resize and crop of the published evaluation for config->image. */
 void vit_jax_sight(vit_config *config);
-/* count values of safetensors' type F32, BF16, F16 or F64, unaligned too; false: another type. */
+/* count values of safetensors' type F32, BF16, F16 or F64, unaligned too; false: another
+ * type. */
 bool vit_tensor_convert(float *out, const void *from, const char *type, size_t count);
 
 /* The grid [new_side, new_side, width] from [old_side, old_side, width] (resize.c). */

@@ -128,7 +128,8 @@ struct vit_run {
     float *d_norm;        /* [T + others, D] of a norm's output */
     void *d_heads;        /* [B, H, N, D / H] of the heads' outputs, in d_norm's place */
     void *d_qkv;          /* [T, 3D] */
-    /* Outside training the next three are kept for a block of rows alone, in the threads' scratch: NULL. */
+    /* Outside training the next three are kept for a block of rows alone, in the threads'
+     * scratch: NULL. */
     void *d_hidden;     /* [max(T, rows), M] */
     void *active;       /* [max(T, rows), M] GELU once more, for fc2's gradient */
     void *d_rows_out;   /* [rows, D] */
@@ -288,7 +289,8 @@ void vit_recall_attention(vit_run *run, size_t i);
 void vit_embed_forward(vit_run *run, float *x, const float *images);
 /* Parameter gradients from d_x [T, D] (TRAIN), d_images (may be NULL). */
 void vit_embed_backward(vit_run *run, float *d_images, float *d_x);
-/* The network's first layers in the list of products: patches and head, then the blocks', then pre-logits. */
+/* The network's first layers in the list of products: patches and head, then the blocks',
+ * then pre-logits. */
 enum { VIT_LINEAR_PATCH, VIT_LINEAR_HEAD, VIT_LINEAR_BLOCKS };
 enum { VIT_LINEAR_QKV, VIT_LINEAR_PROJ, VIT_LINEAR_FC1, VIT_LINEAR_FC2 };
 /* Last norm, pooling and head: logits [B, K] from run->last. */

@@ -282,12 +282,12 @@ base_status vit_model_config_set(vit_model *model, const vit_config *config,
 
 /* ---- files --------------------------------------------------------------------------- */
 
-/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the shapes, the rest from a
- * config.json beside it, from what is known of its width, or assumed (vit_model_origins). PREFIX.index is a
- * checkpoint of V-MoE with its shards beside it, X.npz one of vision_transformer or big_vision,
- * X.safetensors.index.json a list of shards.
- * Every name, shape, type, offset and value is checked before use; NaN or infinity is refused.
- * options may be NULL. The caller destroys *out. */
+/* Reads a checkpoint of ours, or one with timm's names and no metadata: sizes from the
+ * shapes, the rest from a config.json beside it, from what is known of its width, or
+ * assumed (vit_model_origins). PREFIX.index is a checkpoint of V-MoE with its shards beside
+ * it, X.npz one of vision_transformer or big_vision, X.safetensors.index.json a list of
+ * shards. Every name, shape, type, offset and value is checked before use; NaN or infinity
+ * is refused. options may be NULL. The caller destroys *out. */
 typedef struct vit_load_options {
     int heads;   /* > 0: whatever the file says or leaves open */
     int pool;    /* 0: as the file says; 1: class token, 2: mean over the patches */

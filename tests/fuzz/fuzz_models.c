@@ -1,6 +1,7 @@
-/* fuzz_models.c - any bytes as the files of other people's networks: an input is a letter and pieces, each with its
- * length in four bytes, little-endian. i: PREFIX.index and its shards; n: an .npz; c: config.json and
- * model.safetensors beside it; l: a list of shards and one shard. What loads holds together (finite weights). */
+/* fuzz_models.c - any bytes as the files of other people's networks: an input is a letter
+ * and pieces, each with its length in four bytes, little-endian. i: PREFIX.index and its
+ * shards; n: an .npz; c: config.json and model.safetensors beside it; l: a list of shards
+ * and one shard. What loads holds together (finite weights). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -85,7 +85,8 @@ static bool is_copy(const vit_model *model, const char *name)
     return model->config.position == VIT_POSITION_SINCOS && strcmp(name, "pos_embed") == 0;
 }
 
-/* Biases that timm leaves out (qkv_bias, proj_bias, patches before a norm): zeros are the same network. */
+/* Biases that timm leaves out (qkv_bias, proj_bias, patches before a norm): zeros are the
+ * same network. */
 static bool may_lack(const char *name)
 {
     return vit_name_ends(name, "attn.qkv.bias") || vit_name_ends(name, "attn.proj.bias") ||
@@ -114,8 +115,8 @@ static bool patches_alone(const source *s, const vit_model *model, const vit_par
            t->shape[2] == p->shape[2];
 }
 
-/* The scale [D] by which a branch's last layer is multiplied (Touvron et al. 2021, "Going deeper with image
- * transformers"; timm's init_values), NULL: none. */
+/* The scale [D] by which a branch's last layer is multiplied (Touvron et al. 2021, "Going
+ * deeper with image transformers"; timm's init_values), NULL: none. */
 static const vit_tensor *layer_scale(const source *s, const char *name)
 {
     static const char *const last[][2] = {{".attn.proj.", "ls1.gamma"},
@@ -333,7 +334,8 @@ static base_status load(vit_model **out, source *s, const vit_load_options *opti
     return status;
 }
 
-/* What wrappers put in front of every name: DistributedDataParallel, Lightning, training scripts. */
+/* What wrappers put in front of every name: DistributedDataParallel, Lightning, training
+ * scripts. */
 static void strip_prefix(vit_tensor_file *file)
 {
     static const char *const fronts[] = {"module.", "model.", "state_dict."};
@@ -357,8 +359,8 @@ static void strip_prefix(vit_tensor_file *file)
     }
 }
 
-/* A model at its own input size by whoever reads such a file; *sight: what then says how its pixels are made ready
- * for another size, NULL: the model itself. */
+/* A model at its own input size by whoever reads such a file; *sight: what then says how
+ * its pixels are made ready for another size, NULL: the model itself. */
 static base_status load_any(vit_model **out, source *s, const vit_load_options *options,
                             base_error *err)
 {

@@ -1,9 +1,10 @@
-/* index.c - checkpoints of google-research/vmoe: PREFIX.index and PREFIX.data-SSSSS-of-NNNNN, all MessagePack
- * (vmoe/checkpoints/partitioned.py and serialization.py). The index is a tree of leaves; a leaf has a shape, a type
- * and boxes, each in one shard; a shard holds, by the leaf's number, chunks of data with their boxes. Numbers count
- * the leaves depth first with the keys of every map in byte order.
- * Read with suspicion: every box is checked against shape and index, every byte is accounted for, and a tensor is
- * complete only when its boxes, which may not overlap, fill it. */
+/* index.c - checkpoints of google-research/vmoe: PREFIX.index and
+ * PREFIX.data-SSSSS-of-NNNNN, all MessagePack (vmoe/checkpoints/partitioned.py and
+ * serialization.py). The index is a tree of leaves; a leaf has a shape, a type and boxes,
+ * each in one shard; a shard holds, by the leaf's number, chunks of data with their boxes.
+ * Numbers count the leaves depth first with the keys of every map in byte order. Read with
+ * suspicion: every box is checked against shape and index, every byte is accounted for, and
+ * a tensor is complete only when its boxes, which may not overlap, fill it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,9 +54,10 @@ static base_status no_memory(const checkpoint *c)
     return base_fail(c->err, BASE_NO_MEMORY, "no memory to read '%s'", c->path);
 }
 
-/* ---- the index ------------------------------------------------------------------------------------------ */
+/* ---- the index ----------------------------------------------------------------------- */
 
-/* An array of bins, each an array [start, stop, nil or 1], into b. False: it is none of this rank. */
+/* An array of bins, each an array [start, stop, nil or 1], into b. False: it is none of
+ * this rank. */
 static bool take_slices(box *b, vit_pack *from, int rank)
 {
     vit_pack_item list, bin, slice, start, stop, step;
@@ -300,9 +302,10 @@ static base_status take_index(checkpoint *c, const char *bytes, size_t size)
     return status;
 }
 
-/* ---- shards --------------------------------------------------------------------------------------------- */
+/* ---- shards -------------------------------------------------------------------------- */
 
-/* The box's part of the tensor <- values [of the box], row-major; `done` of them are there already. */
+/* The box's part of the tensor <- values [of the box], row-major; `done` of them are there
+ * already. */
 static void put_values(vit_raw *raw, const box *b, size_t done, const void *data,
                        size_t count)
 {
@@ -483,7 +486,8 @@ static base_status read_shards(checkpoint *c)
     return status;
 }
 
-/* Memory for the parameters; their data must fit the shards' bytes, which only reading tells. */
+/* Memory for the parameters; their data must fit the shards' bytes, which only reading
+ * tells. */
 static base_status values_take(checkpoint *c)
 {
     const char *prefix;

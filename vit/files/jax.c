@@ -1,9 +1,11 @@
-/* jax.c - networks of google-research/vmoe, vision_transformer and big_vision (JAX): their tensors under our names.
- * Names and shapes follow the modules VisionTransformerMoe (vmoe/nn/vit_moe.py), VisionTransformer
- * (vit_jax/models_vit.py) and big_vision's models/vit.py; they differ in the names of the parts of a block, in what
- * stands before all names, and in where the class token's position is. Kernels are [in, out] there, [out, in] here.
- * What the files do not say, experts a token, capacity, groups and how pixels are made ready, is assumed as published
- * and told (vit_origins). Every tensor must find its place: one that is left over is named. */
+/* jax.c - networks of google-research/vmoe, vision_transformer and big_vision (JAX): their
+ * tensors under our names. Names and shapes follow the modules VisionTransformerMoe
+ * (vmoe/nn/vit_moe.py), VisionTransformer (vit_jax/models_vit.py) and big_vision's
+ * models/vit.py; they differ in the names of the parts of a block, in what stands before
+ * all names, and in where the class token's position is. Kernels are [in, out] there, [out,
+ * in] here. What the files do not say, experts a token, capacity, groups and how pixels are
+ * made ready, is assumed as published and told (vit_origins). Every tensor must find its
+ * place: one that is left over is named. */
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +25,7 @@ typedef struct jax_file {
 
 enum { NAME = 160, GROUP_IMAGES = 8, MULTIPLE = 4, SIDE_OF_224 = 224, RESIZE_OF_224 = 256 };
 
-/* ---- names ---------------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------- */
 
 /* What the parts of a block are called in the three, and here. */
 static const struct {
@@ -132,7 +134,7 @@ static const float *take(jax_file *f, int block, const char *name, int rank,
     return raw->values + (stacked ? (size_t)block * count : 0);
 }
 
-/* ---- shapes to a network -------------------------------------------------------------------------------- */
+/* ---- shapes to a network ------------------------------------------------------------- */
 
 static int to_int(size_t value)
 {
@@ -299,7 +301,7 @@ void vit_jax_sight(vit_config *c)
     snprintf(c->interpolation, sizeof c->interpolation, "bilinear");
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------- */
 
 /* out [outer, columns, rows] <- in [outer, rows, columns] */
 static void transpose(float *out, const float *in, size_t outer, size_t rows,

@@ -1,5 +1,6 @@
-/* msgpack.c - MessagePack as the checkpoints of V-MoE use it (https://github.com/msgpack/msgpack/blob/master/spec.md):
- * no recursion, no memory, nothing read beyond the end. Relied on elsewhere: a count is never larger than the bytes
+/* msgpack.c - MessagePack as the checkpoints of V-MoE use it
+ * (https://github.com/msgpack/msgpack/blob/master/spec.md): no recursion, no memory,
+ * nothing read beyond the end. Relied on elsewhere: a count is never larger than the bytes
  * that are left, so that an announced length costs nothing. */
 #include <string.h>
 

@@ -1,6 +1,7 @@
-/* npz.c - NumPy's .npz: a ZIP archive (PKWARE APPNOTE 6.3) of .npy members (NumPy's format 1.0 to 3.0), stored or
- * deflated, read by its central directory, because NumPy leaves sizes in the local headers to a ZIP64 field.
- * Read with suspicion: nothing is decompressed beyond what the member's own header asks for. */
+/* npz.c - NumPy's .npz: a ZIP archive (PKWARE APPNOTE 6.3) of .npy members (NumPy's format
+ * 1.0 to 3.0), stored or deflated, read by its central directory, because NumPy leaves
+ * sizes in the local headers to a ZIP64 field. Read with suspicion: nothing is decompressed
+ * beyond what the member's own header asks for. */
 #include <string.h>
 
 #include <zlib.h>
@@ -296,7 +297,8 @@ base_status vit_raw_npz_read(vit_raw_set *out, const char *path, base_error *err
         if (!set.at)
             status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
     }
-    /* twice over the directory: names and shapes, which tell what are parameters; then these */
+    /* twice over the directory: names and shapes, which tell what are parameters; then
+     * these */
     at = first;
     for (size_t i = 0; i < count && status == BASE_OK; i++) {
         vit_raw *raw = &set.at[i];

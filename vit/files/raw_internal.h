@@ -1,6 +1,6 @@
-/* raw_internal.h - tensors of other programs under their own names, before they are brought to ours (jax.c): what
- * the readers of V-MoE's checkpoints (index.c) and of .npz files (npz.c) hand over. Private to vit/files/ and to
- * its tests. */
+/* raw_internal.h - tensors of other programs under their own names, before they are brought
+ * to ours (jax.c): what the readers of V-MoE's checkpoints (index.c) and of .npz files
+ * (npz.c) hand over. Private to vit/files/ and to its tests. */
 #ifndef VIT_FILES_RAW_INTERNAL_H
 #define VIT_FILES_RAW_INTERNAL_H
 
@@ -35,9 +35,10 @@ void vit_raw_convert(float *out, const void *from, const char *type, size_t coun
 /* Which tensors a reader shall read: one under a name that begins with `prefix`. */
 bool vit_raw_wanted(const char *name, const char *prefix);
 
-/* ---- MessagePack (msgpack.c) ---------------------------------------------------------------------------- */
+/* ---- MessagePack (msgpack.c) --------------------------------------------------------- */
 
-/* What is left to read. Every header is checked against it: an array of n needs n bytes at least. */
+/* What is left to read. Every header is checked against it: an array of n needs n bytes at
+ * least. */
 typedef struct vit_pack {
     const unsigned char *at, *end;
 } vit_pack;
@@ -62,7 +63,8 @@ typedef struct vit_pack_item {
     int type; /* of EXT */
 } vit_pack_item;
 
-/* The next object, of an array or map its header alone. False: the bytes are none, or end early. */
+/* The next object, of an array or map its header alone. False: the bytes are none, or end
+ * early. */
 bool vit_pack_next(vit_pack_item *out, vit_pack *from);
 /* The same, and of this kind. */
 bool vit_pack_take(vit_pack_item *out, vit_pack *from, vit_pack_kind kind);
@@ -70,15 +72,16 @@ bool vit_pack_take(vit_pack_item *out, vit_pack *from, vit_pack_kind kind);
 bool vit_pack_skip(vit_pack *from);
 vit_pack vit_pack_of(const vit_pack_item *item);
 
-/* ---- readers -------------------------------------------------------------------------------------------- */
+/* ---- readers ------------------------------------------------------------------------- */
 
-/* The checkpoint PREFIX.index with its shards beside it (index.c). Tensors under prefix_of(the names) are read,
- * of the others only names and shapes. err names file and tensor. The caller calls vit_raw_free. */
+/* The checkpoint PREFIX.index with its shards beside it (index.c). Tensors under
+ * prefix_of(the names) are read, of the others only names and shapes. err names file and
+ * tensor. The caller calls vit_raw_free. */
 base_status vit_raw_index_read(vit_raw_set *out, const char *path, base_error *err);
 /* A .npz of NumPy (npz.c), likewise. */
 base_status vit_raw_npz_read(vit_raw_set *out, const char *path, base_error *err);
-/* What stands before the names of parameters: "params/" in a training state, "opt/target/" in old files, else
- * "". */
+/* What stands before the names of parameters: "params/" in a training state, "opt/target/"
+ * in old files, else "". */
 const char *vit_raw_prefix(const vit_raw_set *set);
 
 #endif

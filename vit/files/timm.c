@@ -107,7 +107,8 @@ static size_t side_of(size_t rows)
     return side * side == rows ? side : 0;
 }
 
-/* Side of the patch grid from the rows of pos_embed, with or without rows for `before` tokens. */
+/* Side of the patch grid from the rows of pos_embed, with or without rows for `before`
+ * tokens. */
 static base_status read_grid(int *side, const vit_tensor_file *file, const char *path,
                              size_t before, base_error *err)
 {
@@ -126,7 +127,8 @@ static base_status read_grid(int *side, const vit_tensor_file *file, const char 
     return BASE_OK;
 }
 
-/* GELU and epsilon that only a published network's name tells (timm 1.0: vision_transformer.py). */
+/* GELU and epsilon that only a published network's name tells (timm 1.0:
+ * vision_transformer.py). */
 static void read_architecture(vit_config *c, const vit_hub *hub)
 {
     static const char *const tanhs[] = {"so400m_patch16_siglip", "giantopt_patch16_siglip",
