@@ -207,7 +207,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
                 run->fp32->norm(x_next + at, mean, mean + run->block_rows, x_next + at,
                                 s->pass.param[join->norm_weight],
                                 s->pass.param[join->norm_weight + 1], end - first, d,
-                                VIT_NORM_EPS);
+                                (float)run->config.eps);
             }
         }
         vit_lap(run, &mark, VIT_PART_COMBINE);
@@ -453,7 +453,7 @@ static void leave_norm_backward(vit_run *run, size_t i, size_t first, size_t row
     join->forward(u, carry, s->x1 + at, s->joined + at,
                   s->carry_in + at * join->carry_width, rows * d, (int)s->moe_index,
                   &run->config.moe.router);
-    run->fp32->norm(d_u, mean, rstd, u, weight, weight, rows, d, VIT_NORM_EPS);
+    run->fp32->norm(d_u, mean, rstd, u, weight, weight, rows, d, (float)run->config.eps);
     memset(d_u, 0, rows * d * sizeof *d_u);
     run->kernels->norm_backward(d_u, sums, sums + d, run->d_x + at, u, mean, rstd, weight,
                                 rows, d);
