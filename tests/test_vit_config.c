@@ -223,9 +223,9 @@ START_TEST(other_impossible_settings_are_named)
     snprintf(config.interpolation, sizeof config.interpolation, "lanczos");
     test_refused(vit_config_check(&config, &err), BASE_USAGE, &err, "'lanczos'");
     config = test_sparse_config();
-    snprintf(config.moe.router.name, sizeof config.moe.router.name, "random");
+    snprintf(config.moe.router.name, sizeof config.moe.router.name, "nobody");
     test_refused(vit_config_check(&config, &err), BASE_USAGE, &err,
-                 "no router is named 'random'");
+                 "no router is named 'nobody'");
     config = test_sparse_config();
     config.moe.k = 1;
     must(vit_router_set(&config.moe.router, "gate", "renorm", &err), &err);
