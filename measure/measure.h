@@ -449,6 +449,42 @@ const vit_run *measure_target_run(const measure_target *target);
 void measure_route_loss(double *loss, float *slope, const vit_routing *routing,
                         const uint16_t *sets, size_t set_step, size_t k);
 
+/* ---- what an attack did to the routing (attacked.c) ---------------------------------- */
+
+typedef enum measure_group {
+    MEASURE_GROUP_ALL,      /* right on clean */
+    MEASURE_GROUP_BROKEN,   /* of these, broken */
+    MEASURE_GROUP_SURVIVED, /* and not */
+    MEASURE_GROUP_CONTROL,  /* all of them with random noise of the same budget */
+    MEASURE_GROUP_COUNT
+} measure_group;
+
+typedef struct measure_attacked {
+    size_t layers, experts;
+    measure_shift shift[MEASURE_GROUP_COUNT][VIT_DEPTH_MAX]; /* [group][layer] */
+    float *change;           /* [n] 1 - mean IoU of a sample; NaN: not looked at */
+    bool replayed;           /* the router can be held: kept and clean_right are known */
+    size_t attacked, broken; /* samples looked at; of these broken */
+    size_t kept;             /* broken ones that stay wrong with the clean experts */
+    size_t clean_right;      /* attacked ones right on x with the adversarial experts */
+    size_t control_right;    /* right under the random noise of the control */
+} measure_attacked;
+
+/* Compares clean images [n, C, S, S] and adversarial ones of every sample of run that was
+ * right, in batches of at most `batch`, the target's. config: norm, eps and seed of the
+ * control's noise, samples (its keys), stop. *done false: stopped, out holds what came
+ * before. out must be zeroed and is destroyed by the caller in any case. BASE_NO_MEMORY, or
+ * what the target fails with. 1 - IoU: Puigcerver et al. 2022 (arXiv 2210.10253). */
+base_status measure_attacked_make(measure_attacked *out, measure_target *target,
+                                  size_t batch, const attack_run *run, const float *images,
+                                  const attack_config *config, size_t n, bool *done,
+                                  base_error *err);
+void measure_attacked_destroy(measure_attacked *attacked); /* zeroed is fine */
+/* changed [N]: in how many layers the token's experts differ between x and v, one image
+ * [C, S, S] each. */
+base_status measure_attacked_tokens(unsigned *changed, measure_target *target,
+                                    const float *x, const float *v, base_error *err);
+
 /* ---- figures as JSON (json.c) -------------------------------------------------------- */
 
 struct json_t; /* of jansson.h */

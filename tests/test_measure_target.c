@@ -187,6 +187,84 @@ START_TEST(distributions_diverge_as_by_hand)
 }
 END_TEST
 
+/* Image by image and pair by pair, as the batches have it; image 2 was wrong before. */
+START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
+{
+    enum { BATCH = 4, WRONG = 2 };
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    int32_t labels[COUNT];
+    measure_attacked found = {0};
+    measure_shift all = {0}, broken = {0}, survived = {0};
+    measure_trace clean = {0}, changed = {0};
+    size_t kept = 0, held = 0, moved = 0;
+    bool done = false;
+
+    look(logits, images);
+    for (size_t i = 0; i < COUNT; i++)
+        labels[i] =
+            (attack_predict(logits + i * CLASSES, CLASSES) + (i == WRONG)) % CLASSES;
+    config.eps = 0.1;
+    ck_assert_int_eq(attack_run_create(&run, &table, &config, images, labels, COUNT, NULL),
+                     BASE_OK);
+    ck_assert_int_eq(attack_run_add(run, "pgd:steps=5", NULL), BASE_OK);
+    ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    ck_assert_int_eq(measure_attacked_make(&found, target, BATCH, run, images, &config,
+                                           COUNT, &done, NULL),
+                     BASE_OK);
+    ck_assert(done && found.replayed && found.layers == 1);
+    const size_t tokens = vit_config_tokens(model_config);
+    unsigned *layers = base_alloc(tokens, sizeof *layers);
+    ck_assert_int_eq(measure_trace_create(&clean, 1, tokens, found.experts, NULL), BASE_OK);
+    ck_assert_int_eq(measure_trace_create(&changed, 1, tokens, found.experts, NULL),
+                     BASE_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+        const float *x = images + i * FLOATS;
+        const float *v = attack_run_adversarial(run) + i * FLOATS;
+        const bool is_broken = attack_run_sample(run, i).broken;
+
+        if (i == WRONG) {
+            ck_assert(isnan(found.change[i]));
+            continue;
+        }
+        ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
+        measure_trace_take(&clean, measure_target_run(target));
+        ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
+        measure_trace_take(&changed, measure_target_run(target));
+        ck_assert_double_eq_tol(
+            measure_shift_add(&all, is_broken ? &broken : &survived, &clean, &changed, 0),
+            (double)found.change[i], 1e-6);
+        ck_assert_int_eq(measure_target_freeze(target, x, 1, NULL), BASE_OK);
+        ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
+        kept += is_broken && attack_predict(logits, CLASSES) != labels[i];
+        ck_assert_int_eq(measure_target_freeze(target, v, 1, NULL), BASE_OK);
+        ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
+        held += attack_predict(logits, CLASSES) == labels[i];
+        ck_assert_int_eq(measure_target_freeze(target, NULL, 0, NULL), BASE_OK);
+        ck_assert_int_eq(measure_attacked_tokens(layers, target, x, v, NULL), BASE_OK);
+        for (size_t t = 0; t < tokens; t++)
+            moved += layers[t];
+    }
+    ck_assert_uint_eq(found.attacked, COUNT - 1);
+    ck_assert_uint_eq(found.kept, kept);
+    ck_assert_uint_eq(found.clean_right, held);
+    ck_assert_double_gt(all.changed, 0); /* else the test shows nothing */
+    ck_assert_double_eq((double)moved, all.changed);
+    ck_assert_double_eq(found.shift[MEASURE_GROUP_ALL][0].changed, all.changed);
+    ck_assert_double_eq(found.shift[MEASURE_GROUP_ALL][0].tokens,
+                        (double)((COUNT - 1) * tokens));
+    ck_assert_double_eq(found.shift[MEASURE_GROUP_BROKEN][0].changed, broken.changed);
+    ck_assert_double_eq(found.shift[MEASURE_GROUP_SURVIVED][0].changed, survived.changed);
+    ck_assert_double_eq(found.shift[MEASURE_GROUP_CONTROL][0].tokens,
+                        found.shift[MEASURE_GROUP_ALL][0].tokens);
+    base_free(layers);
+    measure_trace_destroy(&clean);
+    measure_trace_destroy(&changed);
+    measure_attacked_destroy(&found);
+    attack_run_destroy(run);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("measure_target");
@@ -200,6 +278,7 @@ int main(void)
     tcase_add_test(core, frozen_images_keep_their_experts);
     tcase_add_test(core, the_routing_loss_reaches_the_pixels);
     tcase_add_test(core, an_image_has_its_own_routing_loss);
+    tcase_add_test(core, the_routing_of_an_attack_is_that_of_its_pairs);
     suite_add_tcase(suite, core);
     tcase_add_test(hand, the_routing_loss_is_as_by_hand);
     tcase_add_test(hand, distributions_diverge_as_by_hand);

@@ -214,9 +214,9 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
 void app_attack_close(app_attack *a)
 {
     attack_run_destroy(a->run);
-    app_routing_destroy(&a->routing);
+    measure_attacked_destroy(&a->routing);
     attack_run_destroy(a->router.run);
-    app_routing_destroy(&a->router.routing);
+    measure_attacked_destroy(&a->router.routing);
     for (size_t i = 0; i < a->points; i++)
         base_free(a->point[i].left);
     base_free(a->images);

@@ -361,19 +361,21 @@ static json_t *left_json(const measure_shift *s, size_t experts)
     return list;
 }
 
-static json_t *layer_json(const app_routing *r, size_t l)
+static json_t *layer_json(const app_attack *a, const measure_attacked *r, size_t l)
 {
-    const measure_shift *all = &r->shift[APP_GROUP_ALL][l];
-    const measure_shift *broken = &r->shift[APP_GROUP_BROKEN][l];
-    const measure_shift *survived = &r->shift[APP_GROUP_SURVIVED][l];
-    const measure_shift *control = &r->shift[APP_GROUP_CONTROL][l];
+    size_t blocks[VIT_DEPTH_MAX];
+    const measure_shift *all = &r->shift[MEASURE_GROUP_ALL][l];
+    const measure_shift *broken = &r->shift[MEASURE_GROUP_BROKEN][l];
+    const measure_shift *survived = &r->shift[MEASURE_GROUP_SURVIVED][l];
+    const measure_shift *control = &r->shift[MEASURE_GROUP_CONTROL][l];
     const double t = all->tokens, with = all->tokens - all->empty;
     double sum[2] = {0};
     json_t *json = json_object();
 
     for (size_t e = 0; e < 2 * r->experts; e++)
         sum[e % 2] += all->usage[e % 2][e / 2];
-    count_put(json, "layer", r->blocks[l]);
+    app_network_blocks(blocks, a->network.config);
+    count_put(json, "layer", blocks[l]);
     real_put(json, "changed", all->changed / t);
     real_put(json, "top1_changed", all->top1_changed / t);
     real_put(json, "iou", all->iou / with);
@@ -417,7 +419,7 @@ static json_t *capacity_json(const app_attack *a, json_t *facts)
 /* null: the router's choices cannot be replayed. */
 static json_t *replay_json(const app_attack *a, json_t *facts)
 {
-    const app_routing *r = &a->routing;
+    const measure_attacked *r = &a->routing;
     const double kept = (double)r->kept / (double)r->broken;
     const double right = (double)r->clean_right / (double)a->n;
     json_t *json = r->replayed ? json_object() : json_null();
@@ -441,11 +443,11 @@ static json_t *replay_json(const app_attack *a, json_t *facts)
 
 static json_t *routing_json(const app_attack *a)
 {
-    const app_routing *r = &a->routing;
+    const measure_attacked *r = &a->routing;
     json_t *json = json_object(), *layers = json_array(), *facts = json_array();
 
     for (size_t l = 0; r->attacked > 0 && l < r->layers; l++)
-        json_array_append_new(layers, layer_json(r, l));
+        json_array_append_new(layers, layer_json(a, r, l));
     text_put(json, "control", "random noise, same eps");
     put(json, "trained_capacity", capacity_json(a, facts));
     count_put(json, "samples", r->attacked);
@@ -471,16 +473,17 @@ static double moved(const measure_shift *shift, size_t layers)
  * accuracy, its examples count in its own row and nowhere else. */
 static json_t *router_json(const app_attack *a)
 {
-    const app_routing *own = &a->router.routing, *other = &a->routing;
+    const measure_attacked *own = &a->router.routing, *other = &a->routing;
     const attack_result *r = attack_run_result(a->router.run, 0);
     json_t *json = attack_json(a, r), *layers = json_array(), *facts = json_array();
     double low, high;
 
     for (size_t l = 0; a->router.has_routing && own->attacked > 0 && l < own->layers; l++) {
-        json_t *layer = layer_json(own, l);
+        json_t *layer = layer_json(a, own, l);
 
         real_put(layer, "attack_changed",
-                 a->has_routing ? moved(&other->shift[APP_GROUP_ALL][l], 1) : (double)NAN);
+                 a->has_routing ? moved(&other->shift[MEASURE_GROUP_ALL][l], 1)
+                                : (double)NAN);
         json_array_append_new(layers, layer);
     }
     measure_interval(&low, &high, r->robust, a->n);
@@ -495,11 +498,11 @@ static json_t *router_json(const app_attack *a)
     put(json, "layers", layers);
     put(json, "all",
         json_pack("{s:s, s:o, s:o, s:o}", "layer", "all", "changed",
-                  show_json_real(moved(own->shift[APP_GROUP_ALL], own->layers)),
+                  show_json_real(moved(own->shift[MEASURE_GROUP_ALL], own->layers)),
                   "attack_changed",
-                  show_json_real(moved(other->shift[APP_GROUP_ALL], other->layers)),
+                  show_json_real(moved(other->shift[MEASURE_GROUP_ALL], other->layers)),
                   "control_changed",
-                  show_json_real(moved(own->shift[APP_GROUP_CONTROL], own->layers))));
+                  show_json_real(moved(own->shift[MEASURE_GROUP_CONTROL], own->layers))));
     if (!json_array_size(layers))
         put(json, "all", json_null());
     put(json, "facts", facts);

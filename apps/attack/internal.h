@@ -28,39 +28,6 @@ base_status app_budgets_parse(app_budget out[APP_BUDGETS_MAX], size_t *count,
 const char *app_budget_text(char *out, size_t out_bytes, const app_budget *budget,
                             attack_norm norm);
 
-/* ---- routing under attack (routing.c) ------------------------------------------------ */
-
-typedef enum app_group {
-    APP_GROUP_ALL,      /* right on clean */
-    APP_GROUP_BROKEN,   /* of these, broken */
-    APP_GROUP_SURVIVED, /* and not */
-    APP_GROUP_CONTROL,  /* all of them with random noise of the same budget */
-    APP_GROUP_COUNT
-} app_group;
-
-typedef struct app_routing {
-    size_t layers, experts;
-    size_t blocks[VIT_DEPTH_MAX];
-    measure_shift shift[APP_GROUP_COUNT][VIT_DEPTH_MAX];
-    float *change; /* [n] 1 - mean IoU of a sample; NaN: not looked at */
-    bool replayed;
-    size_t attacked, broken; /* samples looked at; of these broken */
-    size_t kept; /* broken ones that stay wrong with the clean image's experts */
-    size_t
-        clean_right; /* attacked ones that stay right on x with the adversarial experts */
-    size_t control_right; /* right under the random noise of the control */
-} app_routing;
-
-/* Compares clean and adversarial images of every sample that was right, in batches. False
- * in *done: asked to stop. routing must be zeroed; app_routing_destroy frees it. */
-base_status app_routing_measure(app_routing *routing, measure_target *target, size_t batch,
-                                const attack_run *run, const float *images,
-                                const attack_config *config, size_t n, bool *done,
-                                base_error *err);
-void app_routing_destroy(app_routing *routing);
-/* patches [N]: in how many layers the token's set of experts differs between x and v. */
-base_status app_routing_patches(unsigned *patches, measure_target *target, const float *x,
-                                const float *v, base_error *err);
 /* ---- one command (attack.c) ---------------------------------------------------------- */
 
 enum { APP_ATTACKS_MAX = 24, APP_ATTACK_SPECS = 4096 };
@@ -114,7 +81,7 @@ typedef struct app_attack {
         char spec[192]; /* "": not asked for */
         attack_run *run; /* NULL: not begun */
         bool has_routing;
-        app_routing routing; /* of its examples */
+        measure_attacked routing; /* of its examples */
     } router;
     struct { /* with the capacity that it was trained with (capacity.c) */
         bool known;
@@ -123,7 +90,7 @@ typedef struct app_attack {
     } trained;
     bool has_checks, has_routing, complete;
     attack_check check[ATTACK_CHECK_COUNT];
-    app_routing routing;
+    measure_attacked routing;
     double seconds;
     double budget_used; /* attack_run_budget_used of run */
     double shown;       /* share of the work that was shown as done: it never falls */

@@ -58,7 +58,7 @@ static void patches_put(gallery *g, json_t *list, size_t sample, const float *x,
     const size_t first = vit_config_prefix(config);
 
     if (g->status == BASE_OK)
-        g->status = app_routing_patches(g->patch, g->a->target, x, v, g->err);
+        g->status = measure_attacked_tokens(g->patch, g->a->target, x, v, g->err);
     if (g->status == BASE_OK)
         g->status = data_image_reserve(&g->picture, grid, grid, 3, g->err);
     for (size_t i = 0; i < 3 * grid * grid && g->status == BASE_OK; i++) {

@@ -348,17 +348,15 @@ static base_status routing_search(app_attack *a, bool *done, base_error *err)
     if (vit_run_moe_count(measure_target_run(a->target)) == 0 ||
         !vit_router_uses_k(a->network.config->moe.router.name))
         return BASE_OK; /* no choices: app_attack_caution says so */
-    app_network_blocks(a->routing.blocks, a->network.config);
     base_status status =
-        app_routing_measure(&a->routing, a->target, (size_t)a->args->common.batch, a->run,
-                            a->images, &a->config, a->n, done, err);
+        measure_attacked_make(&a->routing, a->target, (size_t)a->args->common.batch, a->run,
+                              a->images, &a->config, a->n, done, err);
     a->has_routing = status == BASE_OK && *done;
     if (!a->has_routing || !a->router.run)
         return status;
-    app_network_blocks(a->router.routing.blocks, a->network.config);
     status =
-        app_routing_measure(&a->router.routing, a->target, (size_t)a->args->common.batch,
-                            a->router.run, a->images, &a->config, a->n, done, err);
+        measure_attacked_make(&a->router.routing, a->target, (size_t)a->args->common.batch,
+                              a->router.run, a->images, &a->config, a->n, done, err);
     a->router.has_routing = status == BASE_OK && *done;
     return status;
 }

@@ -1,4 +1,4 @@
-/* routing.c - what an attack does to the routing (attacks.md 9.5, 9.6): which tokens
+/* attacked.c - what an attack does to the routing (attacks.md 9.5, 9.6): which tokens
  * changed their experts, by how much their probabilities moved, and the same under random
  * noise of the same budget, without which no such number means anything; then whether the
  * errors outlive the change (replay). Follows Puigcerver et al. 2022, "On the adversarial
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "apps/attack/internal.h"
+#include "measure/measure.h"
 
 typedef struct work {
     measure_target *target;
@@ -47,8 +47,8 @@ static bool answers(const work *w, size_t i, int32_t label)
 
 /* Errors that stay with the clean image's experts; clean answers that stay with the
  * others'. */
-static base_status replay(app_routing *out, work *w, const attack_run *run, size_t count,
-                          base_error *err)
+static base_status replay(measure_attacked *out, work *w, const attack_run *run,
+                          size_t count, base_error *err)
 {
     base_status status = measure_target_freeze(w->target, w->x, count, err);
 
@@ -69,7 +69,7 @@ static base_status replay(app_routing *out, work *w, const attack_run *run, size
     return status == BASE_OK ? freed : status;
 }
 
-static base_status batch_measure(app_routing *out, work *w, const attack_run *run,
+static base_status batch_measure(measure_attacked *out, work *w, const attack_run *run,
                                  const attack_config *config, size_t count, base_error *err)
 {
     const vit_run *passes = measure_target_run(w->target);
@@ -79,7 +79,7 @@ static base_status batch_measure(app_routing *out, work *w, const attack_run *ru
         return status;
     measure_trace_take(&w->clean, passes);
     for (size_t i = 0; i < count; i++)
-        measure_shift_assigned(out->shift[APP_GROUP_ALL], 0, passes, i);
+        measure_shift_assigned(out->shift[MEASURE_GROUP_ALL], 0, passes, i);
     status = measure_target_look(w->target, w->logits, w->v, count, err);
     if (status != BASE_OK)
         return status;
@@ -88,10 +88,10 @@ static base_status batch_measure(app_routing *out, work *w, const attack_run *ru
         const bool broken = attack_run_sample(run, w->index[i]).broken;
 
         out->change[w->index[i]] = (float)measure_shift_add(
-            out->shift[APP_GROUP_ALL],
-            out->shift[broken ? APP_GROUP_BROKEN : APP_GROUP_SURVIVED], &w->clean,
+            out->shift[MEASURE_GROUP_ALL],
+            out->shift[broken ? MEASURE_GROUP_BROKEN : MEASURE_GROUP_SURVIVED], &w->clean,
             &w->other, i);
-        measure_shift_assigned(out->shift[APP_GROUP_ALL], 1, passes, i);
+        measure_shift_assigned(out->shift[MEASURE_GROUP_ALL], 1, passes, i);
         out->attacked++;
         out->broken += broken;
     }
@@ -103,7 +103,7 @@ static base_status batch_measure(app_routing *out, work *w, const attack_run *ru
         return status;
     measure_trace_take(&w->other, passes);
     for (size_t i = 0; i < count; i++) {
-        measure_shift_add(out->shift[APP_GROUP_CONTROL], NULL, &w->clean, &w->other, i);
+        measure_shift_add(out->shift[MEASURE_GROUP_CONTROL], NULL, &w->clean, &w->other, i);
         out->control_right += answers(w, i, attack_run_sample(run, w->index[i]).label);
     }
     return out->replayed ? replay(out, w, run, count, err) : BASE_OK;
@@ -143,10 +143,10 @@ static void work_destroy(work *w)
     base_free(w->index);
 }
 
-base_status app_routing_measure(app_routing *routing, measure_target *target, size_t batch,
-                                const attack_run *run, const float *images,
-                                const attack_config *config, size_t n, bool *done,
-                                base_error *err)
+base_status measure_attacked_make(measure_attacked *routing, measure_target *target,
+                                  size_t batch, const attack_run *run, const float *images,
+                                  const attack_config *config, size_t n, bool *done,
+                                  base_error *err)
 {
     const float *adversarial = attack_run_adversarial(run);
     const vit_routing first = vit_run_routing(measure_target_run(target), 0);
@@ -176,7 +176,7 @@ base_status app_routing_measure(app_routing *routing, measure_target *target, si
         if (count == batch || (i + 1 == n && count > 0)) {
             status = batch_measure(routing, &w, run, config, count, err);
             count = 0;
-            *done = !app_stop_asked();
+            *done = !(config->stop && config->stop(config->user));
             if (!*done)
                 break;
         }
@@ -185,14 +185,14 @@ base_status app_routing_measure(app_routing *routing, measure_target *target, si
     return status;
 }
 
-void app_routing_destroy(app_routing *routing)
+void measure_attacked_destroy(measure_attacked *routing)
 {
     base_free(routing->change);
-    *routing = (app_routing){0};
+    *routing = (measure_attacked){0};
 }
 
-base_status app_routing_patches(unsigned *patches, measure_target *target, const float *x,
-                                const float *v, base_error *err)
+base_status measure_attacked_tokens(unsigned *changed, measure_target *target,
+                                    const float *x, const float *v, base_error *err)
 {
     work w = {0};
     const size_t n = vit_run_routing(measure_target_run(target), 0).tokens_per_image;
@@ -209,10 +209,10 @@ base_status app_routing_patches(unsigned *patches, measure_target *target, const
     }
     if (status == BASE_OK) {
         measure_trace_take(&w.other, measure_target_run(target));
-        memset(patches, 0, n * sizeof *patches);
+        memset(changed, 0, n * sizeof *changed);
         for (size_t l = 0; l < w.clean.layers; l++)
             for (size_t t = 0; t < n; t++)
-                patches[t] += !measure_trace_same(&w.clean, &w.other, l, t);
+                changed[t] += !measure_trace_same(&w.clean, &w.other, l, t);
     }
     work_destroy(&w);
     return status;
