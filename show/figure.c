@@ -447,13 +447,21 @@ void show_figure_put(show_render *r, const show_block *block, const show_at *at,
 
 enum { SIDE = 112, SIDE_OF_SEVERAL = 160 };
 
-static void picture_put(show_render *r, const char *key, const char *caption, int side)
+/* told: shown while one points at it; NULL: nothing. */
+static void picture_put(show_render *r, const char *key, const char *caption,
+                        const char *told, int side)
 {
     const struct show_picture *p = show_picture_of(r->document, key);
 
     if (!p || p->width == 0)
         return;
-    fputs("<div>", r->out);
+    fputs("<div", r->out);
+    if (told) {
+        fputs(" title=\"", r->out);
+        show_page_text(r->page, told);
+        fputs("\"", r->out);
+    }
+    fputs(">", r->out);
     show_page_png(r->page, p->png, p->bytes, p->width, side,
                   (int)((double)side * (double)p->height / (double)p->width + 0.5),
                   caption);
@@ -461,25 +469,32 @@ static void picture_put(show_render *r, const char *key, const char *caption, in
     fputs("</div>", r->out);
 }
 
+static void pictures_list(show_render *r, const show_at *list)
+{
+    const show_rows rows = show_all(r, list, "[]");
+
+    fputs("<div class=\"imgs\">", r->out);
+    for (size_t i = 0; i < rows.count; i++) {
+        const show_at caption = show_find(&rows.at[i], "caption");
+
+        picture_put(r, show_find(&rows.at[i], "picture").text,
+                    caption.text ? caption.text : "", show_find(&rows.at[i], "told").text,
+                    SIDE_OF_SEVERAL);
+    }
+    fputs("</div>", r->out);
+}
+
 /* One picture, or several beside one another. */
 static void pictures_of(show_render *r, const show_block *block, const show_at *row)
 {
-    const show_at one = show_find(row, block->picture);
-    const show_rows list =
-        json_is_array(one.value) ? show_all(r, &one, "[]") : (show_rows){0};
+    const show_at one = show_find(row, block->picture), more = show_find(row, block->below);
 
-    if (one.text) {
-        picture_put(r, one.text, "", SIDE);
-        return;
-    }
-    fputs("<div class=\"imgs\">", r->out);
-    for (size_t i = 0; i < list.count; i++) {
-        const show_at caption = show_find(&list.at[i], "caption");
-
-        picture_put(r, show_find(&list.at[i], "picture").text,
-                    caption.text ? caption.text : "", SIDE_OF_SEVERAL);
-    }
-    fputs("</div>", r->out);
+    if (one.text)
+        picture_put(r, one.text, "", NULL, SIDE);
+    else
+        pictures_list(r, &one);
+    if (more.value)
+        pictures_list(r, &more);
 }
 
 /* The first column bold, the others pale lines; then bars. */

@@ -125,10 +125,12 @@ typedef struct show_column {
         *verdict;     /* colour: PASS, WARN, FAIL, or true for right and false for wrong */
     const char *mark; /* second colour of a bar where it is true */
     const char *join; /* between the values of a list; NULL: ", " */
-    int digits;       /* behind the point; 0: as the kind has it */
-    bool dashed;      /* a line that is a control */
-    bool bare;        /* per cent without the sign: the title has it */
-    unsigned where;   /* 0: wherever the block is */
+    const char
+        *fill;      /* a text with {path} in place of the value, or of each one of a list */
+    int digits;     /* behind the point; 0: as the kind has it */
+    bool dashed;    /* a line that is a control */
+    bool bare;      /* per cent without the sign: the title has it */
+    unsigned where; /* 0: wherever the block is */
 } show_column;
 
 typedef enum show_block_kind {
@@ -179,7 +181,8 @@ typedef struct show_block {
         high;  /* of y or of colours; both 0: as the values have it (shares: 0 to 1) */
     bool mean; /* bars: a line at the mean */
     /* of pictures */
-    const char *picture; /* name of a picture, or a list of {picture, caption} */
+    const char *picture; /* name of a picture, or a list of {picture, caption, told} */
+    const char *below;   /* a second list, below the first */
     const char *bars;    /* rows of bars below it: name, probability, mark */
 } show_block;
 

@@ -130,7 +130,7 @@ static void padded(FILE *out, const char *text, size_t wide, bool right, bool la
 {
     size_t letters = show_letters(text), room = letters > wide ? wide - 2 : letters;
 
-    if (letters > wide && strchr(text, '/')) {
+    if (letters > wide && strchr(text, '/') && !strstr(text, ", ")) {
         size_t drop = letters - room;
 
         for (fputs("..", out); drop > 0 || ((unsigned char)*text & 0xc0) == 0x80; text++)

@@ -157,11 +157,28 @@ static const char *list_text(show_render *r, const show_at *list, show_kind kind
     return all;
 }
 
+/* The column's own text of the value, or of each one of a list. */
+static const char *own_text(show_render *r, const show_at *at, const show_column *c)
+{
+    const show_rows rows = show_all(r, at, json_is_array(at->value) ? "[]" : ".");
+    const char *all = "";
+
+    for (size_t i = 0; i < rows.count; i++) {
+        const char *text = show_fill(r, &rows.at[i], c->fill);
+
+        all = show_print(r, "%s%s%s", all, i ? c->join ? c->join : ", " : "",
+                         text ? text : "-");
+    }
+    return all;
+}
+
 const char *show_value_text(show_render *r, const show_at *row, const show_column *c)
 {
     const show_at at = show_find(row, c->path);
     char text[64];
 
+    if (c->fill)
+        return own_text(r, &at, c);
     if (json_is_array(at.value) && !at.text && !isfinite(at.number))
         return list_text(r, &at, c->kind, c->digits, c->join ? c->join : ", ");
     const char *value = single_text(r, &at, c->kind, c->digits, !c->bare);

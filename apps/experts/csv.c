@@ -1,51 +1,7 @@
 /* csv.c - a study of experts as files for other programs: everything, where the page shows
- * a part. Relied on elsewhere: names of files and columns (docs/experts.md). */
+ * a part. Most are tables of the view; two hold what is too long for a document. Relied on
+ * elsewhere: names of files and columns (docs/experts.md). */
 #include "apps/experts/internal.h"
-
-#include <math.h>
-#include <string.h>
-
-static void number(FILE *file, double value)
-{
-    if (isfinite(value))
-        fprintf(file, ",%.9g", value);
-    else
-        putc(',', file);
-}
-
-static void measures_write(FILE *file, const app_study *s)
-{
-    fputs(
-        "block,tokens,assignments,mutual_information,above_chance,normalised,class_entropy,"
-        "expert_entropy,expert_given_class,purity,purity_by_chance,probe_of_expert,"
-        "probe_of_expert_chance,probe_of_label,probe_of_label_chance\n",
-        file);
-    for (size_t l = 0; l < s->layers; l++) {
-        for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
-            const app_study_layer *layer = &s->layer[l];
-            const app_study_table *t = &layer->of[kind];
-
-            if (!t->table)
-                continue;
-            fprintf(file, "%zu,%s,%.0f", layer->block,
-                    app_study_kind_name((app_study_kind)kind), t->found.total);
-            number(file, t->found.mutual);
-            number(file,
-                   t->chance_known ? t->found.mutual - t->chance.mutual : (double)NAN);
-            number(file, t->found.normalised);
-            number(file, t->found.class_entropy);
-            number(file, t->found.expert_entropy);
-            number(file, t->found.expert_given_class);
-            number(file, t->found.purity);
-            number(file, t->chance_known ? t->chance.purity : (double)NAN);
-            number(file, layer->of_expert.test);
-            number(file, layer->of_expert.chance);
-            number(file, layer->of_label.test);
-            number(file, layer->of_label.chance);
-            putc('\n', file);
-        }
-    }
-}
 
 static void usage_write(FILE *file, const app_study *s)
 {
@@ -65,32 +21,6 @@ static void usage_write(FILE *file, const app_study *s)
                                                       s->source, i / s->experts));
                 fprintf(file, ",%zu,%llu\n", i % s->experts, (unsigned long long)table[i]);
             }
-        }
-    }
-}
-
-static void experts_write(FILE *file, const app_study *s)
-{
-    char name[APP_STUDY_NAME_BYTES];
-
-    fputs("block,expert,load,importance,rank,class,label,lift,share_of_class\n", file);
-    for (size_t l = 0; l < s->layers; l++) {
-        const app_study_layer *layer = &s->layer[l];
-
-        for (size_t i = 0; i < s->experts * APP_STUDY_TOP; i++) {
-            const size_t e = i / APP_STUDY_TOP;
-
-            if (layer->top[i].lift <= 0)
-                continue;
-            fprintf(file, "%zu,%zu,%.9g,%.9g,%zu,%zu,", layer->block, e,
-                    layer->load.load[e] / layer->load.assignments,
-                    layer->load.importance[e] / layer->load.tokens, i % APP_STUDY_TOP,
-                    layer->top[i].class);
-            show_csv_text(file, app_network_label(name, sizeof name, &s->network, s->source,
-                                                  layer->top[i].class));
-            number(file, layer->top[i].lift);
-            number(file, layer->top[i].share);
-            putc('\n', file);
         }
     }
 }
@@ -118,51 +48,44 @@ static void embedding_write(FILE *file, const app_study *s)
     }
 }
 
-static void patches_write(FILE *file, const app_study *s)
+/* A file of the folder, by a function of its own or from the document's rows. */
+typedef struct csv_file {
+    const char *name, *rows;
+    void (*write)(FILE *file, const app_study *study);
+} csv_file;
+
+static base_status file_write(const csv_file *f, const app_study *s,
+                              const show_document *document, const char *path,
+                              base_error *err)
 {
-    const size_t rows = (size_t)(s->network.config->image / s->network.config->patch);
-    char name[1024];
+    base_writer out = {0};
 
-    fputs("block,expert,rank,gate,row,column,sample,label,name\n", file);
-    for (size_t l = 0; l < s->layers; l++) {
-        for (size_t i = 0; i < s->experts * APP_STUDY_SHOTS; i++) {
-            const app_study_shot *shot = &s->layer[l].patch[i];
-
-            if (!shot->pixels)
-                continue;
-            fprintf(file, "%zu,%zu,%zu,%.7g,%zu,%zu,%u,%d,", s->layer[l].block,
-                    i / APP_STUDY_SHOTS, i % APP_STUDY_SHOTS, (double)shot->rank,
-                    shot->patch / rows, shot->patch % rows, shot->sample,
-                    data_source_label(s->source, shot->sample));
-            show_csv_text(file,
-                          data_source_name(s->source, shot->sample, name, sizeof name));
-            putc('\n', file);
-        }
-    }
+    if (f->rows)
+        return show_csv_write(document, &app_study_view, f->rows, path, err);
+    const base_status status = base_writer_open(&out, path, err);
+    if (status != BASE_OK)
+        return status;
+    f->write(out.file, s);
+    return base_writer_commit(&out, err);
 }
 
-base_status app_study_csv(const app_study *s, const char *folder, base_error *err)
+base_status app_study_csv(const app_study *s, const show_document *document,
+                          const char *folder, base_error *err)
 {
-    static const struct {
-        const char *name;
-        void (*write)(FILE *file, const app_study *study);
-    } files[] = {
-        {"measures.csv", measures_write}, {"usage.csv", usage_write},
-        {"experts.csv", experts_write},   {"embedding.csv", embedding_write},
-        {"patches.csv", patches_write},
+    static const csv_file files[] = {
+        {"measures.csv", "experts[].tables[]", NULL},
+        {"experts.csv", "experts[].specialists[].top[]", NULL},
+        {"patches.csv", "experts[].specialists[].patches[]", NULL},
+        {"usage.csv", NULL, usage_write},
+        {"embedding.csv", NULL, embedding_write},
     };
     base_status status = base_folder_make(folder, err);
 
     for (size_t i = 0; i < sizeof files / sizeof files[0] && status == BASE_OK; i++) {
         char *path = base_text("%s/%s", folder, files[i].name);
-        base_writer out = {0};
 
-        status = path ? base_writer_open(&out, path, err)
+        status = path ? file_write(&files[i], s, document, path, err)
                       : base_fail(err, BASE_NO_MEMORY, "no memory for a name");
-        if (status == BASE_OK) {
-            files[i].write(out.file, s);
-            status = base_writer_commit(&out, err);
-        }
         base_free(path);
     }
     return status;

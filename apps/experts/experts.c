@@ -1,8 +1,6 @@
 /* experts.c - vmoe inspect --experts from its options to its results. */
 #include "apps/experts/internal.h"
 
-#include <string.h>
-
 static base_status outputs_check(const app_study_args *args, const app_common *common,
                                  base_error *err)
 {
@@ -17,18 +15,16 @@ static base_status outputs_check(const app_study_args *args, const app_common *c
 
 static base_status tell(const app_study *s, const app_common *common, base_error *err)
 {
-    base_status status = BASE_OK;
+    show_document *document = NULL;
+    base_status status = app_study_document(&document, s, common, err);
 
-    if (!common->json || strcmp(common->json, "-") != 0)
-        app_study_print(s);
-    if (common->json)
-        status = app_json_write(common, app_study_json(s, common), err);
+    if (status == BASE_OK)
+        status = app_document_write(common, document, &app_study_view, s->args->html, err);
     if (status == BASE_OK && s->args->csv)
-        status = app_study_csv(s, s->args->csv, err);
-    if (status == BASE_OK && s->args->html)
-        status = app_study_page(s, s->args->html, err);
+        status = app_study_csv(s, document, s->args->csv, err);
     if (status == BASE_OK && s->args->html)
         app_note(common, "page: %s", s->args->html);
+    show_document_destroy(document);
     return status;
 }
 

@@ -1,19 +1,21 @@
 /* internal.h - vmoe inspect --experts: what the experts of a network have specialised in,
- * on a fixed set of labelled images (routing.md 11 and 12). One pass collects
- * (experts_collect.c), then tables, probes and embeddings are made of it
- * (experts_measure.c), then it is told (experts_report.c, _csv.c, _page.c).
+ * on a fixed set of labelled images (routing.md 11 and 12). One pass collects (collect.c),
+ * then tables, probes and embeddings are made of it (measure.c), then it becomes a document
+ * (document.c) that is told (view.c, csv.c).
  *
  *     app_study study = {0};
  *     if (app_study_open(&study, model, &args, &common, &err) == BASE_OK &&
  *         app_study_run(&study, &common, &err) == BASE_OK &&
- *         app_study_measure(&study, &common, &err) == BASE_OK)
- *         app_study_print(&study);
+ *         app_study_measure(&study, &common, &err) == BASE_OK &&
+ *         app_study_document(&document, &study, &common, &err) == BASE_OK)
+ *         app_document_write(&common, document, &app_study_view, "experts.html", &err);
+ *     show_document_destroy(document);
  *     app_study_close(&study); */
 #ifndef APPS_EXPERTS_INTERNAL_H
 #define APPS_EXPERTS_INTERNAL_H
 
 #include "measure/measure.h"
-#include "show/page_internal.h"
+#include "show/show.h"
 #include "apps/network_internal.h"
 
 /* What a table counts: kept assignments of the class token; of all patches; one for each
@@ -120,7 +122,7 @@ void app_study_close(app_study *study); /* zeroed is fine */
 base_status app_study_run(app_study *study, const app_common *common, base_error *err);
 base_status app_study_measure(app_study *study, const app_common *common, base_error *err);
 
-/* Offers the pictures of an image to the layer's collections (experts_pictures.c). picture:
+/* Offers the pictures of an image to the layer's collections (pictures.c). picture:
  * scratch; *made: whether it holds this image already. */
 base_status app_study_pictures(app_study *study, app_study_layer *layer,
                                const vit_routing *routing, size_t image, uint32_t sample,
@@ -133,11 +135,13 @@ base_status app_study_picture(data_image *out, const app_study *study,
 
 /* "class token", "patches", "images" */
 const char *app_study_kind_name(app_study_kind kind);
-const char *app_study_class(char *out, size_t out_bytes, const app_study *study, size_t c);
-void app_study_print(const app_study *study);
-json_t *app_study_json(const app_study *study, const app_common *common);
+/* The document of a measured study with the pictures of its page (document.c). The caller
+ * destroys it, in any case. */
+base_status app_study_document(show_document **out, const app_study *study,
+                               const app_common *common, base_error *err);
+extern const show_view app_study_view;
 /* measures.csv, usage.csv, experts.csv, embedding.csv, patches.csv in the folder. */
-base_status app_study_csv(const app_study *study, const char *folder, base_error *err);
-base_status app_study_page(const app_study *study, const char *path, base_error *err);
+base_status app_study_csv(const app_study *study, const show_document *document,
+                          const char *folder, base_error *err);
 
 #endif
