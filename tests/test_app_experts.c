@@ -84,6 +84,8 @@ START_TEST(bad_images_are_skipped_as_in_eval)
     json_t *e = program_json(json);
     ck_assert_double_eq(json_number_of(whole, "bad"), 0);
     ck_assert_double_eq(json_number_of(e, "bad"), 1);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(e, "facts"), 0)),
+                     "1 unusable image, counted as wrong, in no table");
     ck_assert_double_eq(json_number_of(e, "samples"), SAMPLE_COUNT);
     ck_assert_double_eq_tol(json_number_of(e, "top1") * (SAMPLE_COUNT + 1),
                             json_number_of(whole, "top1") * SAMPLE_COUNT, 1e-6);
@@ -93,6 +95,57 @@ START_TEST(bad_images_are_skipped_as_in_eval)
     json_decref(e);
     json_decref(whole);
     base_free(broken);
+}
+END_TEST
+
+/* What page and table show stands in the document. */
+START_TEST(the_document_has_all_that_is_shown)
+{
+    program_done(program_run(STUDY, "--json", json, "--points", "20", NULL));
+    json_t *e = program_json(json), *layer = layer_of(e);
+    json_t *tables = json_object_get(layer, "tables"), *row, *share;
+    json_t *experts = json_object_get(layer, "specialists");
+    size_t i, k;
+
+    ck_assert_uint_eq(json_array_size(tables), 3);
+    ck_assert(json_equal(json_array_get(tables, 1), json_object_get(layer, "patches")));
+    ck_assert_str_eq(
+        json_string_value(json_object_get(json_array_get(tables, 0), "tokens")),
+        "class token");
+    ck_assert_uint_eq(json_array_size(json_object_get(layer, "usage")), SAMPLE_CLASSES);
+    json_array_foreach(json_object_get(layer, "usage"), i, row)
+    {
+        double sum = 0;
+
+        json_array_foreach(json_object_get(row, "of_experts"), k, share) sum +=
+            json_number_value(share);
+        ck_assert_uint_eq(k, EXPERTS);
+        ck_assert_double_eq_tol(sum, 1, 1e-6);
+        ck_assert_double_eq(json_number_of(row, "assignments"),
+                            SAMPLE_COUNT / SAMPLE_CLASSES * PATCHES * CHOSEN);
+    }
+    ck_assert_uint_eq(json_array_size(experts), EXPERTS);
+    ck_assert_uint_eq(json_array_size(json_object_get(layer, "cards")), EXPERTS);
+    json_array_foreach(experts, i, row)
+    {
+        json_t *patches = json_object_get(row, "patches");
+
+        ck_assert_double_eq_tol(
+            json_number_of(row, "load"),
+            json_number_value(json_array_get(json_object_get(layer, "load"), i)), 1e-9);
+        ck_assert(json_equal(json_object_get(row, "top"),
+                             json_array_get(json_object_get(layer, "top_classes"), i)));
+        for (k = 1; k < json_array_size(patches); k++)
+            ck_assert_double_le(json_number_of(json_array_get(patches, k), "gate"),
+                                json_number_of(json_array_get(patches, k - 1), "gate"));
+    }
+    ck_assert_uint_eq(json_array_size(json_object_get(e, "class_names")), SAMPLE_CLASSES);
+    ck_assert_uint_eq(
+        json_array_size(json_object_get(json_object_get(layer, "embedding"), "tokens")),
+        20);
+    ck_assert_double_eq(json_number_of(json_object_get(e, "most_linear"), "layer"), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(e, "facts")), 0);
+    json_decref(e);
 }
 END_TEST
 
@@ -138,8 +191,15 @@ START_TEST(the_files_give_the_same_information)
     ck_assert_uint_eq(lines_of(text), 1 + 2 * 20);
     base_free(text);
     static const char *const others[] = {"measures.csv", "experts.csv", "patches.csv"};
+    static const char *const heads[] = {
+        "block,tokens,assignments,mutual_information,above_chance,normalised,class_entropy,"
+        "expert_entropy,expert_given_class,purity,purity_by_chance,probe_of_expert,"
+        "probe_of_expert_chance,probe_of_label,probe_of_label_chance\n1,class token,24,",
+        "block,expert,load,importance,rank,class,label,lift,share_of_class\n1,0,",
+        "block,expert,rank,gate,row,column,sample,label,name\n1,0,0,"};
     for (size_t i = 0; i < 3; i++) {
         text = csv_text(others[i]);
+        ck_assert_ptr_eq(strstr(text, heads[i]), text);
         ck_assert_uint_ge(lines_of(text), 3);
         base_free(text);
     }
@@ -206,7 +266,7 @@ START_TEST(the_table_is_for_people)
     ck_assert_ptr_nonnull(strstr(r.out, "above chance"));
     ck_assert_ptr_nonnull(strstr(r.out, "class token"));
     ck_assert_ptr_nonnull(strstr(r.out, "linear probes"));
-    ck_assert_ptr_nonnull(strstr(r.out, "expert 3"));
+    ck_assert_ptr_nonnull(strstr(r.out, "\n1.3  ")); /* block 1, expert 3 */
     program_result_free(&r);
 }
 END_TEST
@@ -314,6 +374,7 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(core, every_selected_pair_counts_once);
     tcase_add_test(core, bad_images_are_skipped_as_in_eval);
+    tcase_add_test(core, the_document_has_all_that_is_shown);
     tcase_add_test(core, the_files_give_the_same_information);
     tcase_add_test(core, threads_and_batches_change_nothing);
     tcase_add_test(core, the_page_needs_nothing_else);

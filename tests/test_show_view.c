@@ -199,6 +199,19 @@ START_TEST(rows_of_also_come_after_those_of_the_path)
 }
 END_TEST
 
+START_TEST(a_text_with_paths_stands_in_place_of_a_value)
+{
+    static const show_column columns[] = {
+        {"of", ".", .fill = "{net}, {n:n}"},
+        {"all", "/layers", .fill = "{layer}:{load[1]:.2}"},
+        {0}};
+    static const show_block blocks[] = {
+        {SHOW_TABLE, .path = "table[0]", .columns = columns}, {0}};
+
+    terminal_is(blocks, "of         all\nfirst, 10  3:0.75, 5:0.50\n");
+}
+END_TEST
+
 START_TEST(a_terminal_stays_within_80_characters)
 {
     static const show_column wide[] = {{"network of a long name", "net"},
@@ -636,6 +649,7 @@ int main(void)
     tcase_add_test(core, texts_with_a_value_that_is_missing_are_none);
     tcase_add_test(core, a_terminal_aligns_and_leaves_out_what_nobody_has);
     tcase_add_test(core, rows_of_also_come_after_those_of_the_path);
+    tcase_add_test(core, a_text_with_paths_stands_in_place_of_a_value);
     tcase_add_test(core, a_terminal_stays_within_80_characters);
     tcase_add_test(core, cards_are_lines_of_a_terminal);
     tcase_add_test(core, banners_and_texts_are_lines_of_a_terminal);
