@@ -206,6 +206,20 @@ START_TEST(the_files_give_the_same_information)
 }
 END_TEST
 
+/* Sums of gates and gates themselves: their last bits depend on the shapes of products. */
+static void gates_remove(json_t *layer)
+{
+    json_t *expert, *patch;
+    size_t e, i;
+
+    json_array_foreach(json_object_get(layer, "specialists"), e, expert)
+    {
+        json_object_del(expert, "importance");
+        json_array_foreach(json_object_get(expert, "patches"), i, patch)
+            json_object_del(patch, "gate");
+    }
+}
+
 START_TEST(threads_and_batches_change_nothing)
 {
     json_t *first = NULL;
@@ -223,6 +237,7 @@ START_TEST(threads_and_batches_change_nothing)
                                               "importance_cv"}; /* sums in another order */
         for (size_t k = 0; k < 4; k++)
             json_object_del(layer, clocked[k]);
+        gates_remove(layer);
         /* another batch is another product of matrices: the last bits of what is fitted */
         for (size_t k = 0; i == 2 && k < 3; k++) {
             static const char *const fitted[] = {"probe_of_expert", "probe_of_label",

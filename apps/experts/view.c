@@ -54,8 +54,7 @@ static const show_column probes[] = {
     {"shift of P", "against.shift", SHOW_NUMBER, .digits = 4},
     {0}};
 
-static const show_column lifts[] = {{"block", "^layer"},
-                                    {"expert", "expert"},
+static const show_column lifts[] = {{"expert", ".", .fill = "{^layer}.{expert}"},
                                     {"load", "load", SHOW_PERCENT, .digits = 1},
                                     {"classes by lift P(expert | class) / P(expert)", "top",
                                      .fill = "{name} {lift:.2}", .note = "{note}"},
