@@ -66,7 +66,7 @@ static const char REPORT_STYLE[] =
     "svg .line.dash{stroke-dasharray:5 4}svg .dot,svg rect[class^=c]{fill:var(--s)}"
     "svg .dots{fill:none;stroke:var(--s);stroke-width:4.6;stroke-linecap:round;"
     "stroke-opacity:.75}"
-    "svg .band{fill:var(--s);fill-opacity:.15}svg .heat{fill:var(--orange)}\n"
+    "svg .band{fill:var(--s);fill-opacity:.15}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--soft)}"
     ".key{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:6px;"
     "background:var(--s)}.key.dash{height:0;background:none;border-top:3px dashed "

@@ -339,57 +339,6 @@ void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const 
     fputs("</svg></figure>\n", file);
 }
 
-/* ---- a grid of shares ---------------------------------------------------------------- */
-
-void show_plot_grid(show_page *page, const show_grid *grid)
-{
-    enum { NAMES = 66, HEAD = 22, FOOT = 22 };
-    FILE *file = page->out.file;
-    const int cell = grid->columns <= 16 ? 40 : grid->columns <= 32 ? 24 : 12;
-    const int row = cell < 26 ? 26 : cell > 32 ? 32 : cell;
-    const int wide = NAMES + (int)grid->columns * cell + 4;
-    const int high = HEAD + (int)grid->rows * row + FOOT;
-
-    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", wide,
-            high, wide);
-    for (size_t r = 0; r < grid->rows; r++) {
-        const int y = HEAD + (int)r * row;
-
-        fprintf(file, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", NAMES - 8,
-                y + row / 2 + 4);
-        show_page_text(page, grid->row_names[r]);
-        fputs("</text>\n", file);
-        for (size_t c = 0; c < grid->columns; c++) {
-            const double v = grid->values[r * grid->columns + c];
-            const double dark = isfinite(v) && grid->top > 0 ? fmin(v / grid->top, 1) : 0;
-
-            fprintf(
-                file,
-                "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"2\" class=\"heat\" "
-                "fill-opacity=\"%.3f\"><title>expert %zu: %.1f %%</title></rect>",
-                NAMES + (int)c * cell, y, cell - 2, row - 2, 0.04 + 0.92 * dark, c,
-                isfinite(v) ? 100 * v : 0);
-            if (isfinite(v) && cell >= 24)
-                fprintf(file,
-                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" "
-                        "style=\"font-size:11px%s\">%.0f</text>",
-                        NAMES + (int)c * cell + (cell - 2) / 2.0, y + row / 2 + 3,
-                        dark > 0.75 ? ";fill:var(--paper)" : "", 100 * v);
-            fputc('\n', file);
-        }
-    }
-    for (size_t c = 0; c < grid->columns && cell >= 24; c++)
-        fprintf(
-            file,
-            "<text class=\"soft\" x=\"%.1f\" y=\"14\" text-anchor=\"middle\">%zu</text>\n",
-            NAMES + (int)c * cell + (cell - 2) / 2.0, c);
-    fprintf(file, "<text class=\"soft\" x=\"%d\" y=\"%d\">", NAMES, high - 5);
-    show_page_text(page, grid->column_title);
-    fputs("</text>\n</svg><figcaption>", file);
-    show_page_text(page, grid->title);
-    fputs("</figcaption></figure>\n", file);
-}
-
 /* ---- columns side by side ------------------------------------------------------------ */
 
 void show_plot_upright(show_page *page, const show_upright *u)
@@ -451,57 +400,6 @@ void show_plot_upright(show_page *page, const show_upright *u)
         fprintf(file, " <i class=\"key c%zu\"></i>", s % SHOW_PLOT_COLOURS);
         show_page_text(page, u->titles[s]);
     }
-    fputs("</figcaption></figure>\n", file);
-}
-
-/* ---- pairs of columns ---------------------------------------------------------------- */
-
-static double sum_of(const double *values, size_t count)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < count; i++)
-        sum += values[i];
-    return sum > 0 ? sum : 1;
-}
-
-void show_plot_pairs(show_page *page, const double *first, const double *second,
-                     size_t count, const char *title)
-{
-    enum { EDGE = 6, HIGH = 90, FOOT = 20 };
-    FILE *file = page->out.file;
-    const int wide = count <= 16 ? 26 : count <= 64 ? 12 : 5;
-    const double a = sum_of(first, count), b = sum_of(second, count);
-    double top = 1.5 / (count ? (double)count : 1);
-
-    for (size_t i = 0; i < count; i++)
-        top = fmax(top, fmax(first[i] / a, second[i] / b));
-    const int across = 2 * EDGE + wide * (int)count;
-    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n", across,
-            EDGE + HIGH + FOOT, across);
-    for (size_t i = 0; i < count; i++) {
-        const double h[2] = {first[i] / a / top * HIGH, second[i] / b / top * HIGH};
-
-        for (int j = 0; j < 2; j++)
-            fprintf(file,
-                    "<rect class=\"c%d\" x=\"%.1f\" width=\"%.1f\" y=\"%.1f\" "
-                    "height=\"%.1f\"><title>expert %zu: %.1f %% clean, %.1f %% "
-                    "adversarial</title></rect>",
-                    j, EDGE + wide * ((double)i + 0.08 + 0.43 * j), wide * 0.4,
-                    EDGE + HIGH - h[j], h[j], i, 100 * first[i] / a, 100 * second[i] / b);
-        if (wide >= 20)
-            fprintf(file,
-                    "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu"
-                    "</text>",
-                    EDGE + wide * ((double)i + 0.5), EDGE + HIGH + 15, i);
-        fputc('\n', file);
-    }
-    fprintf(file,
-            "<line class=\"mid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n</svg>",
-            EDGE, across - EDGE, EDGE + HIGH - HIGH / top / (count ? (double)count : 1),
-            EDGE + HIGH - HIGH / top / (count ? (double)count : 1));
-    fputs("<figcaption>", file);
-    show_page_text(page, title);
     fputs("</figcaption></figure>\n", file);
 }
 

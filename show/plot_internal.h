@@ -46,22 +46,6 @@ typedef struct show_dots {
 void show_plot_dots(show_page *page, const show_dots *rows, size_t count, const char *title,
                     bool percent);
 
-/* values [rows, columns] in 0..top (darkest), NaN: blank; with per cent in the cells where
- * there is room. */
-typedef struct show_grid {
-    const double *values;
-    size_t rows, columns;
-    const char *const *row_names;
-    double top;
-    const char *title, *column_title;
-} show_grid;
-void show_plot_grid(show_page *page, const show_grid *grid);
-
-/* Columns side by side: first in the page's blue, second in orange; each divided by the sum
- * of its own. */
-void show_plot_pairs(show_page *page, const double *first, const double *second,
-                     size_t count, const char *title);
-
 /* One bar of parts, from left to right, each with its share of the whole in 0..1. */
 typedef struct show_part {
     const char *name;
