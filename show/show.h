@@ -84,7 +84,7 @@ const char *show_json_string(const json_t *json, const char *path); /* NULL: no 
  * object (@ is then its name, # its number); "points[main].attacks[]" takes the element
  * that the number "main" at the top means, [3] the fourth, [-1] the last, [#] the one with
  * the number of the row. In a row "." is the row itself, "^" what encloses it, "/" the top.
- * Texts. {path} in a title, note or caption is the value there, {path:%} in the form of a
+ * Texts. {path} in a title (also of a table's column or a card), note or caption is the value there, {path:%} in the form of a
  * kind: % percent, n count, d duration, b bytes, a amount; a digit after it counts the
  * places behind the point. A text with a value that is not there is left out, and so is a
  * block whose path has nothing. */
@@ -112,7 +112,8 @@ enum {
     SHOW_CSV = 4
 };
 
-/* A value of a row. Columns end with {0}. */
+/* A value of a row. Columns end with {0}. One of a table or of cards is left out when its
+ * title has a value that is not there. */
 typedef struct show_column {
     const char *title, *path;
     show_kind kind;

@@ -18,10 +18,11 @@ static bool ends(const show_column *c)
     return !c->title && !c->path;
 }
 
-/* A block's columns that are shown here and of which any row has a value, with the cells'
+/* A block's columns that are shown here, whose title is there and of which any row has a value, with the cells'
  * texts. */
 typedef struct grid {
     const show_column **column;
+    const char **title;
     const char **cell; /* [rows, columns] */
     size_t *wide;      /* characters, the title's included */
     size_t columns, rows;
@@ -35,7 +36,7 @@ static const char *cell_text(show_render *r, const show_at *row, const show_colu
     return *interval ? show_print(r, "%s [%s]", value, interval) : value;
 }
 
-static bool grid_make(grid *out, show_render *r, const show_block *block,
+static bool grid_make(grid *out, show_render *r, const show_block *block, const show_at *at,
                       const show_rows *rows)
 {
     size_t most = 0;
@@ -44,17 +45,21 @@ static bool grid_make(grid *out, show_render *r, const show_block *block,
     while (!ends(&block->columns[most]))
         most++;
     g.column = show_take(r, most + 1, sizeof *g.column);
+    g.title = show_take(r, most + 1, sizeof *g.title);
     g.wide = show_take(r, most + 1, sizeof *g.wide);
     g.cell = show_take(r, rows->count * most + 1, sizeof *g.cell);
-    if (!g.column || !g.wide || !g.cell)
+    if (!g.column || !g.title || !g.wide || !g.cell)
         return false;
     for (size_t c = 0; c < most; c++) {
         const show_column *column = &block->columns[c];
         bool any = r->where == SHOW_CSV;
 
-        if (!wanted(r, column))
+        const char *title = show_fill(r, at, column->title ? column->title : "");
+
+        if (!wanted(r, column) || !title)
             continue;
-        g.wide[g.columns] = show_letters(column->title);
+        g.title[g.columns] = title;
+        g.wide[g.columns] = show_letters(title);
         for (size_t i = 0; i < g.rows; i++) {
             const char *text = cell_text(r, &rows->at[i], column);
             const size_t letters = show_letters(text);
@@ -109,7 +114,7 @@ static void page_table(show_render *r, const grid *g, const show_rows *rows)
     fputs("<div class=\"scroll\"><table><tr>", r->out);
     for (size_t c = 0; c < g->columns; c++) {
         fprintf(r->out, "<th%s>", show_is_number(g->column[c]) ? " class=\"n\"" : "");
-        show_page_text(r->page, g->column[c]->title);
+        show_page_text(r->page, g->title[c]);
         fputs("</th>", r->out);
     }
     fputs("</tr>\n", r->out);
@@ -165,6 +170,8 @@ static size_t columns_fitting(grid *g, size_t from)
 
 static void narrow(grid *g)
 {
+    const size_t names = g->wide[0];
+
     for (;;) {
         size_t sum = 0, widest = SIZE_MAX;
 
@@ -174,6 +181,8 @@ static void narrow(grid *g)
                 (widest == SIZE_MAX || g->wide[c] > g->wide[widest]))
                 widest = c;
         }
+        if (sum > WIDE && widest == SIZE_MAX) /* in parts, each with whole names */
+            g->wide[0] = names < WIDE / 2 ? names : WIDE / 2;
         if (sum <= WIDE || widest == SIZE_MAX)
             return;
         g->wide[widest]--;
@@ -183,8 +192,7 @@ static void narrow(grid *g)
 static void terminal_line(show_render *r, const grid *g, size_t row, size_t from, size_t to)
 {
     for (size_t c = 0; c < to; c = c == 0 && from > 1 ? from : c + 1) {
-        const char *text =
-            row == SIZE_MAX ? g->column[c]->title : g->cell[row * g->columns + c];
+        const char *text = row == SIZE_MAX ? g->title[c] : g->cell[row * g->columns + c];
 
         if (c > 0)
             fputs("  ", r->out);
@@ -251,7 +259,7 @@ static void csv_table(show_render *r, const grid *g, const show_rows *rows)
         const show_column *column = g->column[c];
 
         fputs(c ? "," : "", r->out);
-        show_csv_text(r->out, column->where == SHOW_CSV && column->title ? column->title
+        show_csv_text(r->out, column->where == SHOW_CSV && column->title ? g->title[c]
                                                                          : column->path);
         if (column->low_high)
             fprintf(r->out, ",%s_low,%s_high", column->path, column->path);
@@ -287,8 +295,7 @@ void show_table_put(show_render *r, const show_block *block, const show_at *at,
 {
     grid g;
 
-    (void)at;
-    if (!grid_make(&g, r, block, rows))
+    if (!grid_make(&g, r, block, at, rows))
         return;
     if (r->where == SHOW_PAGE)
         page_table(r, &g, rows);
@@ -302,7 +309,7 @@ void show_table_put(show_render *r, const show_block *block, const show_at *at,
 
 typedef struct card {
     const show_column *column;
-    const char *value, *note;
+    const char *title, *value, *note;
 } card;
 
 /* Interval and note of a card in one line. */
@@ -326,7 +333,7 @@ static void page_cards(show_render *r, const show_block *block, const show_at *a
         const char *verdict = show_verdict_class(at, cards[i].column->verdict);
 
         fputs(plain ? "<tr><td class=\"soft\">" : "<div class=\"card\"><span>", r->out);
-        show_page_text(r->page, cards[i].column->title);
+        show_page_text(r->page, cards[i].title);
         if (plain)
             fprintf(r->out, "</td><td class=\"t %s\" style=\"overflow-wrap:anywhere\">",
                     verdict);
@@ -357,8 +364,8 @@ static void terminal_cards(show_render *r, const card *cards, size_t count)
     for (size_t i = 0; i < count; i++) {
         const size_t letters = show_letters(cards[i].value);
 
-        if (show_letters(cards[i].column->title) > label)
-            label = show_letters(cards[i].column->title);
+        if (show_letters(cards[i].title) > label)
+            label = show_letters(cards[i].title);
         if (show_is_number(cards[i].column) && letters > value)
             value = letters;
     }
@@ -367,7 +374,7 @@ static void terminal_cards(show_render *r, const card *cards, size_t count)
         const bool number = show_is_number(cards[i].column);
         const char *gap = *cards[i].note ? number ? "   " : ", " : "";
 
-        padded(r->out, cards[i].column->title, label + 1, false, false);
+        padded(r->out, cards[i].title, label + 1, false, false);
         if (number) {
             padded(r->out, cards[i].value, value, true, true);
             fputs(gap, r->out);
@@ -391,9 +398,10 @@ void show_cards_put(show_render *r, const show_block *block, const show_at *at)
     for (size_t c = 0; cards && c < most; c++) {
         const show_column *column = &block->columns[c];
         const char *value = wanted(r, column) ? show_value_text(r, at, column) : "";
+        const char *title = show_fill(r, at, column->title);
 
-        if (*value)
-            cards[count++] = (card){column, value, card_note(r, at, column)};
+        if (*value && title)
+            cards[count++] = (card){column, title, value, card_note(r, at, column)};
     }
     if (count == 0)
         return;

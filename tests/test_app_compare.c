@@ -86,6 +86,10 @@ START_TEST(table_and_frost_are_told)
             isfinite(json_number_of(json_object_get(entry, "corruption_errors"), "frost")));
         json_decref(json);
     }
+    char *csv = test_path(out, "summary.csv"), *summary = program_text(csv);
+    ck_assert_ptr_nonnull(strstr(summary, ",flops_mean,flops_std\n")); /* no attack */
+    base_free(summary);
+    base_free(csv);
     program_result r = program_run(dir, MEASURED, "--frost-dir", nowhere, NULL);
     ck_assert_int_eq(r.code, 1);
     ck_assert_msg(strstr(r.err, "frost1.png") || strstr(r.out, "frost1.png"), "%s", r.err);

@@ -185,6 +185,44 @@ START_TEST(a_terminal_aligns_and_leaves_out_what_nobody_has)
 }
 END_TEST
 
+/* Of the table's column and the card whose title has no value nothing is left. */
+START_TEST(titles_hold_values_or_leave_their_column_out)
+{
+    static const show_column columns[] = {{"network", "net"},
+                                          {"of {/table[1].n}", "n", SHOW_COUNT},
+                                          {"of {/nothing}", "n", SHOW_COUNT},
+                                          {0}};
+    static const show_column cards[] = {{"{table[0].net} is", "table[0].n", SHOW_COUNT},
+                                        {"{nothing} is", "table[0].n", SHOW_COUNT},
+                                        {0}};
+    static const show_block blocks[] = {{SHOW_TABLE, .path = "table[]", .columns = columns},
+                                        {0}};
+    static const show_block shown[] = {{SHOW_CARDS, .path = ".", .columns = cards}, {0}};
+
+    terminal_is(blocks, "network  of 5\n"
+                        "first      10\n"
+                        "=cmd()      5\n");
+    terminal_is(shown, "first is 10\n");
+}
+END_TEST
+
+/* What does not fit on one line stands in parts, and then a name needs no cutting. */
+START_TEST(names_are_whole_where_a_table_stands_in_parts)
+{
+    static const show_column columns[] = {
+        {"network of a long name", "net"},
+        {"a first column of a very long title", "n", SHOW_COUNT},
+        {"a second column of a very long title", "of", SHOW_COUNT},
+        {0}};
+    static const show_block blocks[] = {{SHOW_TABLE, .path = "table[]", .columns = columns},
+                                        {0}};
+    char *out = terminal_of(blocks);
+
+    holds(out, "network of a long name");
+    free(out);
+}
+END_TEST
+
 START_TEST(rows_of_also_come_after_those_of_the_path)
 {
     static const show_column columns[] = {
@@ -648,6 +686,8 @@ int main(void)
     tcase_add_test(core, what_is_null_or_missing_or_beyond_the_end_is_not_there);
     tcase_add_test(core, texts_with_a_value_that_is_missing_are_none);
     tcase_add_test(core, a_terminal_aligns_and_leaves_out_what_nobody_has);
+    tcase_add_test(core, titles_hold_values_or_leave_their_column_out);
+    tcase_add_test(core, names_are_whole_where_a_table_stands_in_parts);
     tcase_add_test(core, rows_of_also_come_after_those_of_the_path);
     tcase_add_test(core, a_text_with_paths_stands_in_place_of_a_value);
     tcase_add_test(core, a_terminal_stays_within_80_characters);

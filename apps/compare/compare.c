@@ -107,19 +107,49 @@ static base_status failures(const app_compare *c, base_error *err)
         app_compare_name(name, sizeof name, c, &c->run[first]), c->run[first].reason);
 }
 
-static base_status json_write(const app_table *table, base_error *err)
+/* NAME in DIR, base_free; NULL: no memory, and err says so. */
+static char *path_in(const app_compare_args *args, const char *name, base_error *err)
 {
-    const app_compare_args *args = table->compare->args;
-    app_common writes = args->common;
-    char *path = base_text("%s/compare.json", args->out);
+    char *path = base_text("%s/%s", args->out, name);
 
     if (!path)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
-    writes.json = path;
-    base_status status = app_json_write(&writes, app_compare_json(table), err);
-    if (status == BASE_OK && args->common.json)
-        status = app_json_write(&args->common, app_compare_json(table), err);
+        base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    return path;
+}
+
+static base_status csv_write(const app_compare_args *args, const show_document *document,
+                             const char *rows, const char *name, base_error *err)
+{
+    char *path = path_in(args, name, err);
+    const base_status status =
+        path ? show_csv_write(document, &app_compare_view, rows, path, err)
+             : BASE_NO_MEMORY;
+
     base_free(path);
+    return status;
+}
+
+static base_status files_write(const app_compare_args *args, const show_document *document,
+                               base_error *err)
+{
+    app_common writes = args->common;
+    char *json = path_in(args, "compare.json", err),
+         *page = path_in(args, "compare.html", err);
+    base_status status = json && page ? BASE_OK : BASE_NO_MEMORY;
+
+    writes.json = json;
+    if (status == BASE_OK)
+        status = app_json_write(&writes, json_incref(show_document_json(document)), err);
+    if (status == BASE_OK)
+        status = csv_write(args, document, "entries[].runs[]", "runs.csv", err);
+    if (status == BASE_OK)
+        status = csv_write(args, document, "entries[]", "summary.csv", err);
+    if (status == BASE_OK)
+        status = app_document_write(&args->common, document, &app_compare_view, page, err);
+    if (status == BASE_OK)
+        app_note(&args->common, "%-12s%s", "page", page);
+    base_free(json);
+    base_free(page);
     return status;
 }
 
@@ -128,18 +158,13 @@ static base_status results_write(const app_compare *c, json_t *timing, base_erro
 {
     app_table table = {0};
     base_status status = app_table_create(&table, c, timing, err);
+    show_document *document = status == BASE_OK ? app_compare_document(&table) : NULL;
 
-    if (status == BASE_OK)
-        status = app_compare_csv(&table, err);
-    if (status == BASE_OK)
-        status = json_write(&table, err);
-    if (status == BASE_OK)
-        status = app_compare_page(&table, err);
-    if (status == BASE_OK &&
-        (!c->args->common.json || strcmp(c->args->common.json, "-") != 0))
-        app_compare_table_print(&table);
-    if (status == BASE_OK)
-        app_note(&c->args->common, "%-12s%s/compare.html", "page", c->args->out);
+    if (document)
+        status = files_write(c->args, document, err);
+    else if (status == BASE_OK)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    show_document_destroy(document);
     app_table_destroy(&table);
     return status;
 }

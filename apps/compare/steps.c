@@ -73,57 +73,51 @@ size_t app_step_reference(const app_table *table)
     return table->softmax != SIZE_MAX ? table->softmax : table->baseline;
 }
 
-static void step_put(FILE *file, app_step step, double unit, int digits)
+/* median and quartiles into row, null where nothing is known. */
+static void step_put(json_t *row, const char *key, app_step step)
 {
-    if (isfinite(step.median))
-        fprintf(file, "<td class=\"n\">%.*f</td><td class=\"n soft\">%.*f to %.*f</td>",
-                digits, unit * step.median, digits, unit * step.low, digits,
-                unit * step.high);
-    else
-        fputs("<td class=\"n\">&ndash;</td><td></td>", file);
+    char name[64];
+
+    json_object_set_new(row, key, show_json_real(step.median));
+    snprintf(name, sizeof name, "%s_quartiles", key);
+    json_object_set_new(row, name,
+                        isfinite(step.median) ? json_pack("[f, f]", step.low, step.high)
+                                              : json_null());
 }
 
-void app_compare_steps(show_page *page, const app_table *table)
+json_t *app_steps_json(const app_table *table)
 {
     const app_compare *c = table->compare;
     const size_t plain = app_step_reference(table);
     const char *machine = show_json_string(table->timing, "machine");
     const double threads = show_json_number(table->timing, "threads");
-    FILE *file = page->out.file;
+    json_t *rows = json_array();
+    char text[512];
 
-    show_page_section(page, "A training step", NULL);
-    fprintf(
-        file,
-        "<p class=\"soft\">Median and quartiles of %.0f rounds; in a round every trained "
-        "network makes one step in turn, on the same batch of %.0f images, %.0f thread%s, ",
-        show_json_number(table->timing, "rounds"), show_json_number(table->timing, "batch"),
-        threads, threads > 1 ? "s" : "");
-    show_page_text(page, machine ? machine : "");
-    fputs(
-        ". Ratios are of the same round. A router that plans by chance p makes both kinds of "
-        "step, which count by p; the last column is the one with the plan.</p>\n"
-        "<div class=\"scroll\"><table class=\"fig\"><tr><th>router</th><th class=\"n\">ms"
-        "</th><th class=\"n\">quartiles</th><th class=\"n\">",
-        file);
-    show_page_text(page, c->entries.entry[plain].label);
-    fputs(
-        " is 100</th><th class=\"n\">quartiles</th><th class=\"n\">with plan, ms</th></tr>\n",
-        file);
     for (size_t i = 0; i < c->entries.count; i++) {
         const size_t e = table->order[i];
-        const app_step with = step_of(rounds_of(table, e, "sinkhorn_rounds_ms"), NULL);
+        json_t *row = json_pack("{s:s}", "label", c->entries.entry[e].label);
 
-        if (!rounds_of(table, e, "rounds_ms"))
-            continue;
-        fprintf(file, "<tr%s><td>", e == table->baseline ? " class=\"base\"" : "");
-        app_compare_label(page, &c->entries.entry[e]);
-        fputs("</td>", file);
-        step_put(file, app_step_of(table, e, SIZE_MAX), 1, 2);
-        step_put(file, app_step_of(table, e, plain), 100, 1);
-        if (isfinite(with.median))
-            fprintf(file, "<td class=\"n\">%.2f</td></tr>\n", with.median);
-        else
-            fputs("<td></td></tr>\n", file);
+        step_put(row, "ms", app_step_of(table, e, SIZE_MAX));
+        step_put(row, "ratio", app_step_of(table, e, plain));
+        step_put(row, "with_plan_ms",
+                 step_of(rounds_of(table, e, "sinkhorn_rounds_ms"), NULL));
+        if (rounds_of(table, e, "rounds_ms"))
+            json_array_append(rows, row);
+        json_decref(row);
     }
-    fputs("</table></div>\n", file);
+    if (json_array_size(rows) == 0) {
+        json_decref(rows);
+        return json_null();
+    }
+    snprintf(text, sizeof text,
+             "Median and quartiles of %.0f rounds; in a round every trained network makes "
+             "one step in turn, on the same batch of %.0f images, %.0f thread%s, %s. "
+             "Ratios are of the same round. A router that plans by chance p makes both "
+             "kinds of step, which count by p; the last column is the one with the plan.",
+             show_json_number(table->timing, "rounds"),
+             show_json_number(table->timing, "batch"), threads, threads > 1 ? "s" : "",
+             machine ? machine : "");
+    return json_pack("{s:o, s:s, s:o}", "text", show_json_text(text), "reference",
+                     c->entries.entry[plain].label, "rows", rows);
 }

@@ -141,41 +141,14 @@ typedef struct app_step {
 app_step app_step_of(const app_table *table, size_t entry, size_t other);
 /* The entry that steps are held against: softmax, else the baseline. */
 size_t app_step_reference(const app_table *table);
-/* The table of the page, and how it was measured. */
-void app_compare_steps(show_page *page, const app_table *table);
+/* {text, reference, rows}: medians and quartiles of each router that was timed; null: none. */
+json_t *app_steps_json(const app_table *table);
 
-/* ---- writing (compare_csv.c, compare_page.c, compare_charts.c) ----------------------- */
+/* ---- the document (document.c, view.c) ----------------------------------------------- */
 
-/* runs.csv and summary.csv in DIR. */
-base_status app_compare_csv(const app_table *table, base_error *err);
-/* All of it (docs/compare.md). NULL: no memory. */
-json_t *app_compare_json(const app_table *table);
-/* compare.html in DIR. */
-base_status app_compare_page(const app_table *table, base_error *err);
-/* Its charts: each router's seeds, training curves, errors by corruption. */
-base_status app_compare_dots(const app_table *table, show_page *page, base_error *err);
-base_status app_compare_curves(const app_table *table, show_page *page, base_error *err);
-void app_compare_corruptions(const app_table *table, show_page *page);
-/* Its words (compare_notes.c): a label with its mark; the routers; the method; every
- * run. */
-void app_compare_label(show_page *page, const app_entry *entry);
-void app_compare_routers(show_page *page, const app_table *table);
-void app_compare_method(show_page *page, const app_table *table);
-void app_compare_runs(show_page *page, const app_table *table);
-/* What a reader asks first: clean, corrupted, attacked; how many. */
-size_t app_main_figures(const app_table *table, size_t list[APP_FIGURES_MAX]);
-/* A difference as "+0.42 +- 0.31 (1.4 spreads)" into out, word being " spreads" or "", with
- * a real plus-minus sign; "" when it is not known. The class of its colour: "right" when a
- * is clearly better, "wrong" when it is clearly worse, else "". */
-const char *app_difference_text(char *out, size_t out_bytes, const measure_difference *d,
-                                const app_figure *figure, const char *word);
-const char *app_difference_class(const measure_difference *d, const app_figure *figure);
-/* "59.25 +- 0.31" with a real plus-minus sign, in the figure's unit, into out. */
-const char *app_figure_text(char *out, size_t out_bytes, const measure_mean *s,
-                            const app_figure *figure);
-/* Whether the router is marked as a reconstruction by its own summary. */
-bool app_entry_reconstructed(const app_entry *entry);
-/* The table on stdout. */
-void app_compare_table_print(const app_table *table);
+/* All of it (docs/compare.md). NULL: no memory. The caller destroys it. */
+show_document *app_compare_document(const app_table *table);
+/* Of it: the table, the page, runs.csv ("entries[].runs[]"), summary.csv ("entries[]"). */
+extern const show_view app_compare_view;
 
 #endif

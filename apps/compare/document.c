@@ -1,0 +1,491 @@
+/* document.c - a comparison as one document: every figure of every run, means, differences,
+ * verdicts, and the sentences that have conditions; compare.html, compare.json, runs.csv and
+ * summary.csv are made from it (view.c). Relied on elsewhere: the keys (docs/compare.md);
+ * null is a figure that is not known. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "apps/compare/table_internal.h"
+
+static const char *const states[] = {"new", "begun", "finished", "failed"};
+
+static json_t *text_json(const char *format, ...) BASE_PRINTF(1, 2);
+
+static json_t *text_json(const char *format, ...)
+{
+    char text[16384];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    return show_json_text(text);
+}
+
+/* Whether any router has the figure. */
+static bool known(const app_table *t, size_t figure)
+{
+    for (size_t e = 0; e < t->compare->entries.count; e++)
+        if (app_table_spread(t, e, figure)->count > 0)
+            return true;
+    return false;
+}
+
+/* ---- routers and runs ---------------------------------------------------------------- */
+
+static json_t *difference_json(const measure_difference *d, const app_figure *figure)
+{
+    json_t *json = json_object();
+    const char *word = app_verdict_word(d, figure);
+    double low, high;
+
+    app_verdict_interval(&low, &high, d);
+    json_object_set_new(json, "count", json_integer((json_int_t)d->count));
+    json_object_set_new(json, "difference", show_json_real(d->points));
+    json_object_set_new(json, "spread", show_json_real(d->spread));
+    json_object_set_new(json, "spreads", show_json_real(d->spreads));
+    json_object_set_new(json, "limit", show_json_real(d->limit));
+    json_object_set_new(json, "clear", json_boolean(d->clear));
+    json_object_set_new(json, "ci95",
+                        json_pack("[o, o]", show_json_real(low), show_json_real(high)));
+    json_object_set_new(json, "verdict", word ? json_string(word) : json_null());
+    json_object_set_new(json, "better",
+                        d->clear && figure->better != 0
+                            ? json_boolean((d->points > 0) == (figure->better > 0))
+                            : json_null());
+    return json;
+}
+
+/* The figures at the budgets as a list: their keys are not known before. The objects are
+ * those of figures, by key. */
+static void robust_put(json_t *json, const json_t *figures, const app_table *t)
+{
+    json_t *robust = json_array();
+
+    for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++)
+        json_array_append(robust, json_object_get(figures, t->figure[f].key));
+    json_object_set_new(json, "robust", robust);
+}
+
+static json_t *run_json(const app_table *t, size_t r)
+{
+    const app_compare_run *run = &t->compare->run[r];
+    json_t *json = json_object(), *values = json_object();
+
+    json_object_set_new(json, "seed", json_integer(run->seed));
+    json_object_set_new(json, "folder", show_json_text(run->folder));
+    json_object_set_new(json, "status",
+                        json_string(states[run->reason[0] ? APP_RUN_FAILED : run->state]));
+    json_object_set_new(json, "step", json_integer((json_int_t)run->step));
+    json_object_set_new(json, "reason",
+                        run->reason[0] ? show_json_text(run->reason) : json_null());
+    for (size_t f = 0; f < t->figures; f++)
+        json_object_set_new(values, t->figure[f].key,
+                            show_json_real(app_table_value(t, r, f)));
+    json_object_set_new(json, "figures", values);
+    robust_put(json, values, t);
+    return json;
+}
+
+static json_t *curve_json(const app_curve *c)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < c->count; i++)
+        json_array_append_new(
+            list, json_pack("[f, o, o, o, o]", c->step[i], show_json_real(c->loss[i]),
+                            show_json_real(c->accuracy[i]), show_json_real(c->cv[i]),
+                            show_json_real(c->step[i] * c->seconds_a_step)));
+    return list;
+}
+
+/* A figure of an entry: mean and values over seeds, against the baseline; lead: it is not
+ * clearly worse than the best mean, and another is. */
+static json_t *figure_json(const app_table *t, size_t e, size_t f)
+{
+    const size_t seeds = (size_t)t->compare->args->seeds;
+    const measure_mean *s = app_table_spread(t, e, f);
+    const measure_difference d = app_table_difference(t, e, t->baseline, f);
+    bool lead[APP_ENTRIES_MAX];
+    json_t *values = s->count > 0 ? json_array() : json_null();
+
+    app_table_leaders(lead, t, f);
+    for (size_t i = 0; s->count > 0 && i < seeds; i++)
+        json_array_append_new(values, show_json_real(app_table_value(t, e * seeds + i, f)));
+    return json_pack("{s:I, s:o, s:o, s:o, s:b, s:o}", "count", (json_int_t)s->count,
+                     "mean", show_json_real(s->mean), "std", show_json_real(s->std),
+                     "values", values, "lead", lead[e], "against_baseline",
+                     difference_json(&d, &t->figure[f]));
+}
+
+/* Whether the router is a reconstruction, by its own summary. */
+static bool reconstructed(const app_entry *entry)
+{
+    const char *summary = vit_router_summary(entry->router);
+
+    return summary && strstr(summary, "reconstruct") != NULL;
+}
+
+static json_t *entry_json(const app_table *t, size_t e)
+{
+    const app_compare *c = t->compare;
+    const app_entry *entry = &c->entries.entry[e];
+    const size_t seeds = (size_t)c->args->seeds;
+    const bool base = e == t->baseline, again = reconstructed(entry);
+    char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
+    json_t *json = json_object(), *figures = json_object(), *runs = json_array(),
+           *kinds = json_object();
+
+    json_object_set_new(json, "label", json_string(entry->label));
+    json_object_set_new(json, "place", json_integer((json_int_t)e));
+    json_object_set_new(json, "router", json_string(entry->router));
+    json_object_set_new(json, "summary", json_string(vit_router_summary(entry->router)));
+    json_object_set_new(
+        json, "settings",
+        show_json_text(app_entry_settings(settings, sizeof settings, entry)));
+    json_object_set_new(json, "is_baseline", json_boolean(base));
+    json_object_set_new(json, "reconstruction", json_boolean(again));
+    json_object_set_new(json, "mark",
+                        base || again ? text_json("%s%s%s", base ? "baseline" : "",
+                                                  base && again ? ", " : "",
+                                                  again ? "a reconstruction" : "")
+                                      : json_null());
+    for (size_t f = 0; f < t->figures; f++)
+        json_object_set_new(figures, t->figure[f].key, figure_json(t, e, f));
+    json_object_set_new(json, "figures", figures);
+    robust_put(json, figures, t);
+    for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
+        json_object_set_new(kinds, corrupt_kind_name((corrupt_kind)k),
+                            show_json_real(t->kind_error[e * CORRUPT_BENCH_COUNT + k]));
+    json_object_set_new(json, "corruption_errors", kinds);
+    for (size_t s = 0; s < seeds; s++)
+        json_array_append_new(runs, run_json(t, e * seeds + s));
+    json_object_set_new(json, "runs", runs);
+    json_object_set_new(json, "training", curve_json(&t->train[e]));
+    json_object_set_new(json, "evaluations", curve_json(&t->eval[e]));
+    return json;
+}
+
+/* ---- corruptions and attacks --------------------------------------------------------- */
+
+/* preset, preset_nearest_to and frost_textures of the evaluations, the same for all runs,
+ * and both as a sentence; null: none is there. */
+static json_t *corruptions_json(const app_compare *c)
+{
+    static const char *const keys[] = {"preset", "preset_nearest_to", "frost_textures"};
+    const json_t *robust = NULL;
+
+    for (size_t i = 0; i < c->runs && !json_object_get(robust, "preset"); i++)
+        robust = json_object_get(
+            app_compare_run_at(c, i % c->entries.count, i / c->entries.count)
+                ->result[APP_MEASURE_CORRUPT],
+            "robust");
+    const char *preset = show_json_string(robust, "preset");
+    const char *frost = show_json_string(robust, "frost_textures");
+    const double nearest = show_json_number(robust, "preset_nearest_to");
+    char pixels[64] = "";
+
+    if (!preset)
+        return json_null();
+    json_t *json = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        json_object_set(json, keys[i], json_object_get(robust, keys[i]));
+    if (isfinite(nearest))
+        snprintf(pixels, sizeof pixels, ", the nearest to %.0f pixels", nearest);
+    json_object_set_new(json, "text",
+                        text_json("corruptions: table %s%s; frost %s", preset, pixels,
+                                  frost ? frost : "none"));
+    return json;
+}
+
+/* Rows of the map of errors, best first: those that were measured. */
+static json_t *corrupted_json(const app_table *t)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < t->compare->entries.count; i++) {
+        const size_t e = t->order[i];
+        const double *error = t->kind_error + e * CORRUPT_BENCH_COUNT;
+        json_t *errors = json_array();
+
+        for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
+            json_array_append_new(errors, show_json_real(error[k]));
+        json_t *row = json_pack("{s:s, s:o}", "label", t->compare->entries.entry[e].label,
+                                "errors", errors);
+        if (isfinite(error[0]))
+            json_array_append(rows, row);
+        json_decref(row);
+    }
+    return rows;
+}
+
+static json_t *corruption_names(void)
+{
+    json_t *names = json_array();
+
+    for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s", corrupt_kind_name((corrupt_kind)k));
+        for (char *at = name; *at; at++)
+            *at = *at == '_' ? ' ' : *at;
+        json_array_append_new(names, json_string(name));
+    }
+    return names;
+}
+
+/* The attack with its budgets as they were written; null: none. */
+static json_t *attack_json(const app_table *t)
+{
+    const app_compare_args *args = t->compare->args;
+    json_t *budgets = json_array();
+
+    for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++)
+        json_array_append_new(budgets, json_string(strchr(t->figure[f].key, '_') + 1));
+    if (!args->no_attack)
+        return json_pack("{s:s, s:s, s:o, s:I, s:o}", "name", "pgd", "norm", "linf", "eps",
+                         show_json_text(args->eps), "steps", (json_int_t)args->steps,
+                         "budgets", budgets);
+    json_decref(budgets);
+    return json_null();
+}
+
+/* Accuracy at a budget, a row each router, for one figure a budget. */
+static json_t *attacked_json(const app_table *t)
+{
+    json_t *list = json_array();
+
+    for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++) {
+        json_t *rows = json_array();
+
+        for (size_t i = 0; known(t, f) && i < t->compare->entries.count; i++) {
+            const size_t e = t->order[i];
+            json_t *row = figure_json(t, e, f);
+            json_object_set_new(row, "label",
+                                json_string(t->compare->entries.entry[e].label));
+            json_object_set_new(row, "is_baseline", json_boolean(e == t->baseline));
+            json_array_append_new(rows, row);
+        }
+        json_array_append_new(
+            list, json_pack("{s:s, s:o}", "title", t->figure[f].title, "rows", rows));
+    }
+    return list;
+}
+
+/* ---- words --------------------------------------------------------------------------- */
+
+/* Who is best at a figure, or that the seeds do not say; null: it is not known. */
+static json_t *best_json(const app_table *t, size_t figure)
+{
+    bool lead[APP_ENTRIES_MAX];
+    const size_t leaders = app_table_leaders(lead, t, figure);
+    const app_figure *f = &t->figure[figure];
+    const char *who = leaders == 0 ? "nobody is told apart" : "not one";
+    char note[512] = "";
+
+    if (!known(t, figure))
+        return json_null();
+    for (size_t i = 0; i < t->compare->entries.count; i++) {
+        const size_t e = t->order[i], used = strlen(note);
+        const char *label = t->compare->entries.entry[e].label;
+        const measure_mean *s = app_table_spread(t, e, figure);
+
+        if (!lead[e])
+            continue;
+        if (leaders == 1) {
+            who = label;
+            snprintf(note, sizeof note, "%.*f \u00b1 %.*f %%", f->digits, 100 * s->mean,
+                     f->digits, 100 * s->std);
+        } else {
+            snprintf(note + used, sizeof note - used, "%s%s", used ? ", " : "", label);
+        }
+    }
+    return json_pack("{s:s, s:s, s:s}", "title", f->title, "who", who, "note", note);
+}
+
+/* What the baseline is against the others in what a reader asks first: clean, corrupted,
+ * attacked. Sentences. */
+static json_t *conclusions_json(const app_table *t)
+{
+    enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
+    json_t *list = json_array();
+    char *text = base_alloc(TEXT, 1);
+
+    for (size_t f = 0; text && f < t->figures; f++)
+        if ((f == APP_FIGURE_TOP1 || f == APP_FIGURE_CORRUPTED || f >= APP_FIGURE_COUNT) &&
+            app_verdict_text(text, TEXT, t, f))
+            json_array_append_new(list, text_json("%s, %%: %s", t->figure[f].title, text));
+    base_free(text);
+    return list;
+}
+
+static bool measured(const app_compare *c, const app_compare_run *run)
+{
+    return run->result[APP_MEASURE_CLEAN] &&
+           (run->result[APP_MEASURE_CORRUPT] || c->args->no_corruptions) &&
+           (run->result[APP_MEASURE_ATTACK] || c->args->no_attack);
+}
+
+/* What failed or is not there yet; null: nothing. */
+static json_t *missing_json(const app_compare *c)
+{
+    size_t failed = 0, untrained = 0, unmeasured = 0;
+    json_t *facts = json_array();
+    char name[128];
+
+    for (size_t r = 0; r < c->runs; r++) {
+        const app_compare_run *run = &c->run[r];
+        if (run->reason[0]) {
+            failed++;
+            json_array_append_new(
+                facts, text_json("%s failed: %s",
+                                 app_compare_name(name, sizeof name, c, run), run->reason));
+        } else if (run->state != APP_RUN_FINISHED) {
+            untrained++;
+        } else {
+            unmeasured += !measured(c, run);
+        }
+    }
+    if (untrained > 0)
+        json_array_append_new(facts,
+                              text_json("%zu not trained to the end yet", untrained));
+    if (unmeasured > 0)
+        json_array_append_new(
+            facts, text_json("%zu trained, but not measured in full yet", unmeasured));
+    if (json_array_size(facts) > 0)
+        return json_pack("{s:s, s:o, s:o}", "verdict", "WARN", "text",
+                         text_json("%zu of %zu runs are not in all of these figures",
+                                   failed + untrained + unmeasured, c->runs),
+                         "facts", facts);
+    json_decref(facts);
+    return json_null();
+}
+
+/* What was equal and how it was measured. */
+static json_t *method_json(const app_compare *c)
+{
+    const app_compare_args *args = c->args;
+    json_t *list = json_array();
+    char number[32], images[96] = "all images";
+
+    json_array_append_new(
+        list, json_string("Equal for all: backbone, experts and k, data and its order for "
+                          "a seed, augmentation, optimiser, schedule, number of steps, the "
+                          "random weights' seed. Only the router and what belongs to it "
+                          "(gates, auxiliary losses, noise) differ, and the settings named "
+                          "above."));
+    json_array_append_new(
+        list,
+        text_json("Trained for %s steps of %d images each; evaluated is %s.",
+                  show_thousands(number, sizeof number, c->total), c->recipe.train.batch,
+                  args->checkpoint == 1
+                      ? "the best checkpoint by accuracy on the same images, which "
+                        "flatters all"
+                      : "the last checkpoint: nothing is chosen by the images that it is "
+                        "judged on"));
+    json_array_append_new(list, text_json("Clean: all of %s. Loads are of the same pass, "
+                                          "before dropping, mean over MoE layers.",
+                                          c->recipe.data.val));
+    if (args->eval_limit > 0)
+        snprintf(images, sizeof images, "%lld images, the first of the seeded order",
+                 (long long)args->eval_limit);
+    if (!args->no_corruptions)
+        json_array_append_new(
+            list, text_json("Corruptions: the 15 of ImageNet-C at 5 severities on %s, the "
+                            "same for all. The error is the mean over all 75; mCE divides "
+                            "each corruption's error by that of softmax with the same seed "
+                            "(100: as softmax).",
+                            images));
+    if (!args->no_attack)
+        json_array_append_new(
+            list, text_json("Attack: PGD in Linf, %lld steps, random start, one restart, "
+                            "budgets %s, on %s. One attack is an upper bound on "
+                            "robustness: vmoe attack looks harder.",
+                            (long long)args->steps, args->eps, images));
+    json_array_append_new(
+        list, json_string("Routing change: 1 - intersection over union of a token's "
+                          "experts, clean image against changed one, mean over tokens and "
+                          "layers; under the attack at the last budget, of images that "
+                          "were right."));
+    json_array_append_new(
+        list, json_string("\u00b1 is the standard deviation of one training over seeds "
+                          "(n - 1). With few seeds it is itself uncertain."));
+    return list;
+}
+
+/* ---- the document -------------------------------------------------------------------- */
+
+/* What of it there is: blocks of a view ask for it. */
+static json_t *parts_json(const app_table *t)
+{
+    const bool moved =
+        known(t, APP_FIGURE_MOVED_CORRUPTED) || known(t, APP_FIGURE_MOVED_ATTACKED);
+
+    return json_pack("{s:o}", "routing", moved ? json_true() : json_null());
+}
+
+/* What the options and the recipe say. */
+static void settings_put(json_t *json, const app_table *t)
+{
+    const app_compare *c = t->compare;
+    const app_compare_args *args = c->args;
+    char network[128], steps[32];
+
+    json_object_set_new(
+        json, "title",
+        text_json("%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
+                  c->entries.count, (long long)args->seeds, args->seeds > 1 ? "s" : "",
+                  app_network_name(network, sizeof network, &c->recipe.config),
+                  c->recipe.name, show_thousands(steps, sizeof steps, c->total),
+                  c->recipe.train.batch));
+    json_object_set_new(json, "command_line", show_json_text(args->command_line));
+    json_object_set_new(json, "val", show_json_text(c->recipe.data.val));
+    json_object_set_new(json, "recipe", show_json_text(c->recipe.name));
+    json_object_set_new(json, "steps", json_integer((json_int_t)c->total));
+    json_object_set_new(json, "seeds", json_integer(args->seeds));
+    json_object_set_new(json, "checkpoint",
+                        json_string(args->checkpoint == 1 ? "best" : "last"));
+    json_object_set_new(json, "eval_batch", json_integer(c->eval_batch));
+    json_object_set_new(json, "eval_limit", json_integer(args->eval_limit));
+    json_object_set_new(json, "corruptions", corruptions_json(c));
+    json_object_set_new(json, "attack", attack_json(t));
+    json_object_set_new(json, "baseline", json_string(c->entries.entry[t->baseline].label));
+    json_object_set_new(json, "mce_baseline",
+                        t->softmax == SIZE_MAX
+                            ? json_null()
+                            : json_string(c->entries.entry[t->softmax].label));
+}
+
+show_document *app_compare_document(const app_table *table)
+{
+    const app_compare *c = table->compare;
+    app_common common = c->args->common;
+    const size_t last = table->figures - 1;
+
+    common.batch = c->eval_batch;
+    common.precision = c->precision;
+    json_t *json = app_json_begin(&common, "compare", NULL, c->recipe.data.train);
+    json_t *entries = json_array();
+
+    settings_put(json, table);
+    json_object_set_new(json, "missing", missing_json(c));
+    json_object_set_new(
+        json, "best",
+        json_pack("{s:o, s:o, s:o}", "clean", best_json(table, APP_FIGURE_TOP1),
+                  "corrupted", best_json(table, APP_FIGURE_CORRUPTED), "attacked",
+                  last >= APP_FIGURE_COUNT ? best_json(table, last) : json_null()));
+    json_object_set_new(json, "timing",
+                        table->timing ? json_incref(table->timing) : json_null());
+    for (size_t i = 0; i < c->entries.count; i++)
+        json_array_append_new(entries, entry_json(table, table->order[i]));
+    json_object_set_new(json, "entries", entries);
+    json_object_set_new(json, "corruption_names", corruption_names());
+    json_object_set_new(json, "corrupted", corrupted_json(table));
+    json_object_set_new(json, "attacked", attacked_json(table));
+    json_object_set_new(json, "steps_timed", app_steps_json(table));
+    json_object_set_new(json, "verdicts", app_verdicts_json(table));
+    json_object_set_new(json, "conclusions", conclusions_json(table));
+    json_object_set_new(json, "method", method_json(c));
+    json_object_set_new(json, "parts", parts_json(table));
+    return show_document_create(json);
+}
