@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { IMAGENET_CLASSES = 1000 };
+
 app_view app_view_defaults(void)
 {
     return (app_view){.resize = -1, .capacity = -1};
@@ -148,9 +150,73 @@ void app_data_apply(data_source_options *out, const app_data_args *args)
     out->split = args->split;
     out->val_labels = args->val_labels;
     out->class_map = args->class_map;
+    out->label_key = args->label_key;
+    out->lenient = args->lenient;
     out->index_cache = args->index_cache;
     out->allow_unlabelled = args->unlabelled;
     out->indexing = args->quiet ? NULL : app_data_indexing;
+}
+
+void app_data_told(const app_common *common, const char *command, const data_source *source)
+{
+    char left_out[600];
+
+    if (data_source_notice(source)[0])
+        app_note(common, "vmoe %s: %s", command, data_source_notice(source));
+    if (data_source_left_out(left_out, sizeof left_out, source)[0])
+        app_note(common, "vmoe %s: %s", command, left_out);
+}
+
+void app_data_pair_told(const app_common *common, const char *command,
+                        const data_source *train, const data_source *val)
+{
+    char path[512];
+
+    app_data_told(common, command, train);
+    app_data_told(common, command, val);
+    if (data_source_same(train, val))
+        app_note(
+            common,
+            "vmoe %s: warning: '%s' is trained on and validated with: the same files, so "
+            "accuracy says nothing about other images",
+            command, base_quote(path, sizeof path, data_source_path(val)));
+}
+
+static void data_keys(json_t *json, const char *prefix, const data_source *source)
+{
+    json_t *ignored = json_object(), *formats = json_object();
+    const char *format;
+    char key[64], left_out[600];
+    size_t count;
+
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
+        json_object_set_new(
+            ignored, data_ignored_name((data_ignored)i),
+            json_integer((json_int_t)data_source_ignored_for(source, (data_ignored)i)));
+    for (size_t i = 0; (format = data_source_format(&count, source, i)) != NULL; i++)
+        if (count > 0)
+            json_object_set_new(formats, format, json_integer((json_int_t)count));
+    snprintf(key, sizeof key, "%snotice", prefix);
+    json_object_set_new(json, key, show_json_text(data_source_notice(source)));
+    snprintf(key, sizeof key, "%sleft_out", prefix);
+    json_object_set_new(
+        json, key, show_json_text(data_source_left_out(left_out, sizeof left_out, source)));
+    snprintf(key, sizeof key, "%signored", prefix);
+    json_object_set_new(json, key, ignored);
+    snprintf(key, sizeof key, "%signored_formats", prefix);
+    json_object_set_new(json, key, formats);
+}
+
+void app_data_json(json_t *json, const data_source *source)
+{
+    data_keys(json, "", source);
+}
+
+void app_data_pair_json(json_t *json, const data_source *train, const data_source *val)
+{
+    data_keys(json, "", train);
+    data_keys(json, "val_", val);
+    json_object_set_new(json, "same_files", json_boolean(data_source_same(train, val)));
 }
 
 void app_data_indexing(void *user, size_t samples, double seconds, bool done)
@@ -216,14 +282,21 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
     return config;
 }
 
-/* Borrowed, as the file has it; NULL: unknown. */
+/* Borrowed, as the checkpoint or the data has it; a thousand outputs that nobody names, or only by
+ * their numbers, are taken for ImageNet's. NULL: unknown. */
 static const char *raw_label(const app_network *network, const data_source *source,
                              size_t c)
 {
     if (network->labels)
         return network->labels[c];
-    return source && c < data_source_classes(source) ? data_source_class_name(source, c)
-                                                     : NULL;
+    const char *own = source && c < data_source_classes(source)
+                          ? data_source_class_name(source, c)
+                          : NULL;
+    int64_t number = -1;
+    if (network->classes == IMAGENET_CLASSES &&
+        (!own || (base_parse_int(&number, own) && number == (int64_t)c)))
+        return data_imagenet_wnid(c);
+    return own;
 }
 
 const char *app_network_label(char *out, size_t out_bytes, const app_network *network,

@@ -10,7 +10,8 @@
 /* How DATA is read, as options; zeroed: as it comes. Part of the struct of a command's
  * arguments, or of its app_view. */
 typedef struct app_data_args {
-    const char *split, *val_labels, *class_map, *index_cache;
+    const char *split, *val_labels, *class_map, *label_key, *index_cache;
+    bool lenient;    /* no option: options that mean nothing for the data are no error */
     bool unlabelled; /* no option: the command works without labels */
     bool quiet;      /* no option: says nothing while it indexes */
 } app_data_args;
@@ -19,19 +20,33 @@ typedef struct app_data_args {
 #define APP_DATA_OPTIONS(member)                                                           \
     APP_WORD("split", "NAME", member.split,                                                \
              "train, val or test, of data that has several parts: ilsvrc, kaggle, "        \
-             "cifar-bin (default val)"),                                                   \
+             "cifar-bin, folders and tars of them (default val)"),                         \
         APP_WORD("val-labels", "FILE", member.val_labels,                                  \
-                 "labels of ILSVRC2012's validation images: ground truth, devkit, "        \
-                 "LOC_val_solution.csv, NAME LABEL lines (default: what lies beside "      \
-                 "them)"),                                                                 \
+                 "labels of images in no class folders: NAME LABEL lines, "                \
+                 "val_annotations.txt, ground truth, devkit, LOC_val_solution.csv "        \
+                 "(default: what lies beside them)"),                                      \
         APP_WORD("class-map", "FILE", member.class_map,                                    \
                  "label of each class folder, TSV or JSON (default: by name)"),            \
+        APP_WORD("label-key", "KEY", member.label_key,                                     \
+                 "of shards: the part, or the key of the .json, that is the label "        \
+                 "(default: .cls, or label, cls, class_id of .json)"),                     \
         APP_WORD("index-cache", "DIR", member.index_cache,                                 \
                  "folder where the index of the data is kept, or none (default: of large " \
                  "data, the user's cache folder)")
 
 /* The options of args into those of a source; the rest stays. */
 void app_data_apply(data_source_options *out, const app_data_args *args);
+/* What a person must know of the data, to stderr unless quiet: its notice and what was left
+ * out, a line each. */
+void app_data_told(const app_common *common, const char *command,
+                   const data_source *source);
+/* The same into a command's results: keys notice, ignored and ignored_formats. */
+void app_data_json(json_t *json, const data_source *source);
+/* Both of a training, with a warning where they are the same files. */
+void app_data_pair_told(const app_common *common, const char *command,
+                        const data_source *train, const data_source *val);
+/* The same into a command's results; val_notice, ... and same_files, too. */
+void app_data_pair_json(json_t *json, const data_source *train, const data_source *val);
 /* For data_source_options.indexing: a line on a terminal, a plain one every 30 s
  * elsewhere. */
 void app_data_indexing(void *user, size_t samples, double seconds, bool done);

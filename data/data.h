@@ -142,7 +142,11 @@ void data_normalise(float *out, const data_image *in, const float *table);
 typedef struct data_source data_source;
 
 typedef struct data_source_options {
-    size_t classes_of_model; /* 1000 applies the ImageNet rule of data.md 1; 0: unknown */
+    /* Outputs of the network; 1000 applies the ImageNet rule of data.md 1; 0: unknown. */
+    size_t classes_of_model;
+    /* Training: the data says what the classes are. Else data whose classes fit a network
+     * neither by name nor in number is refused. */
+    bool defines_classes;
     /* Names that must agree (a checkpoint's labels), or NULL. */
     const char *const *class_list;
     size_t class_list_count;
@@ -150,13 +154,19 @@ typedef struct data_source_options {
     bool allow_single_class; /* predict and eval may have one class, training not */
     bool allow_unlabelled;   /* images without labels are data too: classes 0, labels -1 */
     /* "train", "val" or "test": which part of a layout that has several (ilsvrc, kaggle,
-     * cifar-bin, a folder of these); NULL: val. */
+     * cifar-bin, a folder or tar of these); NULL: val, but refused where other folders lie
+     * beside the parts. Data without parts refuses it. */
     const char *split;
-    /* Labels of ILSVRC2012's validation images (data.md 1, any form, or the devkit's
-     * .tar.gz). NULL: what lies beside the images. */
+    /* Labels of images that lie in no class folders (data.md 1, any form, or the devkit's
+     * .tar.gz). NULL: what lies beside the images. Data with labels of its own refuses it. */
     const char *val_labels;
-    const char *class_map;   /* TSV or JSON: class folder, label; NULL: none */
+    /* TSV or JSON: class folder, label; NULL: none. Data whose labels are numbers refuses it. */
+    const char *class_map;
+    const char *
+        label_key; /* wds: the part or key of the .json that is the label; NULL: see data.md */
     const char *index_cache; /* folder, "none", or NULL: the user's cache folder */
+    /* Options that mean nothing for this data are no error: data_source_unused tells of them. */
+    bool lenient;
     /* Called about once a second while indexing takes longer than two, and a last time with
      * done; from the caller's thread. NULL: nobody asks. */
     void (*indexing)(void *user, size_t samples, double seconds, bool done);
@@ -164,7 +174,7 @@ typedef struct data_source_options {
 } data_source_options;
 
 /* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx, ilsvrc, kaggle, wds,
- * list, cifar-bin, images or imagenet-c (docs/data.md). idx: a folder with one pair of
+ * list, cifar-bin, npy, images or imagenet-c (docs/data.md). idx: a folder with one pair of
  * files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
  * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. "held-N:DATA"
  * is N samples of DATA drawn once and for all, "rest-N:DATA" all the others: what is tuned
@@ -173,7 +183,17 @@ typedef struct data_source_options {
 base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err);
 void data_source_close(data_source *source);
+/* Data to train on and data to validate with, whose classes are those of the first; parts train and val
+ * of what has parts. options: of both, without split and class list; val_labels is for the second, and
+ * one that means nothing for both is refused. The caller closes *train and *val where they are not NULL,
+ * also after a failure. */
+base_status data_pair_open(data_source **train, data_source **val, const char *train_spec,
+                           const char *val_spec, const data_source_options *options,
+                           base_error *err);
 const char *data_source_layout(const data_source *source);
+/* The option of the four above (split, val-labels, class-map, label-key; i from 0) that was given and
+ * means nothing for this data, or NULL; *end: there is no option i. */
+const char *data_source_unused(bool *end, const data_source *source, size_t i);
 /* What its layout is: "a folder with one folder of images for each class". */
 const char *data_source_holds(const data_source *source);
 const char *data_source_path(const data_source *source);
@@ -183,6 +203,8 @@ const char *data_source_class_name(const data_source *source, size_t label); /* 
 /* "tench" for "n01440764": the short name of one of ImageNet's 1000 classes, else NULL. For
  * ever. */
 const char *data_imagenet_name(const char *wnid);
+/* "n01440764" for 0: the WordNet id of a label of ImageNet's 1000 classes, else NULL. For ever. */
+const char *data_imagenet_wnid(size_t label);
 int32_t data_source_label(const data_source *source, size_t i);
 /* Bytes of sample i as it is stored; 0: it is empty, or known to be unusable. */
 size_t data_source_bytes(const data_source *source, size_t i);
@@ -196,7 +218,9 @@ const char *data_source_relative_name(const data_source *source, size_t i, char 
 /* Why a name of the data set is no sample. */
 typedef enum data_ignored {
     DATA_IGNORED_OTHER,   /* its name is not an image's */
-    DATA_IGNORED_HIDDEN,  /* begins with '.'; in an archive also: climbs, or is too long */
+    DATA_IGNORED_FORMAT,  /* its name is an image's, of a format that is not read */
+    DATA_IGNORED_HIDDEN,  /* begins with '.', or the system's own (lost+found, __MACOSX);
+                             in an archive also: climbs, or is too long */
     DATA_IGNORED_LINK,    /* in an archive, to nowhere or in a circle; devices */
     DATA_IGNORED_OUTSIDE, /* of any class folder */
     DATA_IGNORED_DEEP,    /* below too many folders */
@@ -207,6 +231,11 @@ size_t data_source_ignored(const data_source *source); /* for whatever reason */
 size_t data_source_ignored_for(const data_source *source, data_ignored reason);
 /* "no image by its name". For ever. */
 const char *data_ignored_name(data_ignored reason);
+/* Of DATA_IGNORED_FORMAT: how many names have ending i, "webp" (for ever); NULL: no such i. */
+const char *data_source_format(size_t *count, const data_source *source, size_t i);
+/* What is left out, as one line into out, which it returns: "3 names left out: 1 hidden or
+ * of the system, 2 of a format that is not read (1 bmp, 1 webp)"; "" if nothing. */
+const char *data_source_left_out(char *out, size_t out_bytes, const data_source *source);
 /* One line about anything odd found while indexing ("" if nothing), e.g. empty class
  * folders. */
 const char *data_source_notice(const data_source *source);
@@ -215,6 +244,9 @@ void data_source_uniform(const data_source *source, size_t *width, size_t *heigh
                          size_t *channels);
 /* Hash of count, labels and sizes: a resumed run must see the same data. */
 uint64_t data_source_fingerprint(const data_source *source);
+/* Whether both are the same samples of the same files: as many,
+ * of the same fingerprint, and the first, middle and last of them the same bytes of one file. */
+bool data_source_same(const data_source *a, const data_source *b);
 /* Bytes of sample i, read with pread into *buffer (grown with base_alloc/base_free), safe
  * from several threads. err says why not, without the name. */
 base_status data_source_read(const data_source *source, size_t i, unsigned char **buffer,
@@ -225,6 +257,27 @@ base_status data_source_image(const data_source *source, size_t i, data_image *o
                               data_health *health, data_decoder *decoder,
                               unsigned char **buffer, size_t *buffer_bytes,
                               base_error *err);
+
+/* ---- ReaL labels --------------------------------------------------------------------- */
+
+/* Several right answers an image, or none: a JSON list with a list of labels for each image
+ * (Beyer, Henaff, Kolesnikov, Zhai, van den Oord 2020, "Are we done with ImageNet?", real.json).
+ * BASE_FORMAT: it is not, or a label is not below classes. The caller destroys *out. */
+typedef struct data_real data_real;
+base_status data_real_load(data_real **out, const char *path, size_t classes,
+                           base_error *err);
+void data_real_destroy(data_real *real); /* NULL is fine */
+size_t data_real_count(const data_real *real);
+/* Which image of the list sample i is: k - 1 for a file "..._0000k.JPEG"; SIZE_MAX: its name has no
+ * such number. */
+size_t data_real_image(const data_source *source, size_t i);
+typedef enum data_real_answer {
+    DATA_REAL_NONE,
+    DATA_REAL_WRONG,
+    DATA_REAL_RIGHT
+} data_real_answer;
+/* NONE: the image has no labels and does not count. image < data_real_count. */
+data_real_answer data_real_judge(const data_real *real, size_t image, size_t answer);
 
 /* ---- ImageNet-C trees ---------------------------------------------------------------- */
 

@@ -169,12 +169,67 @@ void data_class_table_destroy(data_class_table *table)
     *table = (data_class_table){0};
 }
 
+/* ---- names of files --------------------------------------------------------------------
+ */
+
+/* Pictures that are not read; the order is that of data_left_out.format and of kept indices. */
+static const char *const formats[DATA_FORMATS] = {
+    "webp", "gif", "tif", "tiff", "bmp", "heic", "heif", "avif", "jp2", "jxl", "ppm",
+    "pgm",  "pbm", "pnm", "svg",  "ico", "psd",  "tga",  "exr",  "dng", "cr2", "nef",
+};
+
+/* Whether word is among count words, in any case. */
+static bool is_among(const char *word, const char *const *words, size_t count, size_t *at)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(word, words[i]) == 0) {
+            if (at)
+                *at = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool data_is_image_name(const char *name)
 {
+    static const char *const read[] = {".jpg", ".jpeg", ".png", ".jpe", ".jfif"};
     const char *dot = strrchr(name, '.');
 
-    return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 ||
-                   strcasecmp(dot, ".png") == 0);
+    return dot && is_among(dot, read, sizeof read / sizeof *read, NULL);
+}
+
+void data_left_out_name(data_left_out *left_out, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    size_t at = 0;
+
+    if (dot && is_among(dot + 1, formats, DATA_FORMATS, &at)) {
+        left_out->by[DATA_IGNORED_FORMAT]++;
+        left_out->format[at]++;
+    } else {
+        left_out->by[DATA_IGNORED_OTHER]++;
+    }
+}
+
+bool data_is_system_name(const char *name, size_t bytes)
+{
+    static const char *const names[] = {
+        "lost+found",   "__MACOSX", "@eaDir",
+        "$RECYCLE.BIN", "#recycle", "System Volume Information",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strlen(names[i]) == bytes && strncasecmp(names[i], name, bytes) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *data_source_format(size_t *count, const data_source *source, size_t i)
+{
+    *count = i < DATA_FORMATS ? source->left_out.format[i] : 0;
+    return i < DATA_FORMATS ? formats[i] : NULL;
 }
 
 int32_t data_class_number(const char *name)

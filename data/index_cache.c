@@ -1,7 +1,8 @@
 /* index_cache.c - when the index of a data set is kept between runs, and when it is
  * believed (data.md 2). A file in the user's cache folder, named by a hash of layout, split
- * and absolute path, holds what a scan found and the size and time of every archive or
- * folder it read ("witnesses"); it is used only when all of them still agree. Free to
+ * and absolute path, holds what a scan found and the size and times of every archive or
+ * folder it read ("witnesses"; nobody can set back the time of the last change of a file's
+ * state, as of its bytes); it is used only when all of them still agree. Free to
  * change: what is worth keeping. The file itself: index_file.c. */
 #include "data/data_internal.h"
 
@@ -30,12 +31,23 @@ char *data_absolute_path(const char *path)
     return getcwd(here, sizeof here) ? base_text("%s/%s", here, path) : NULL;
 }
 
-/* What the index is of (base_free). */
+/* What the index is of, with every option that a scan heeds (base_free). */
 static char *key_of(const data_source *source, const data_source_options *options)
 {
+    const char *base = source->base ? source->base : "";
+    const bool tar = source->layout == &data_layout_tar; /* decides while it scans */
+    uint64_t list = base_key((uint64_t[]){tar ? options->classes_of_model : 0}, 1);
+
+    for (size_t i = 0; tar && options->class_list && i < options->class_list_count; i++)
+        for (const char *c = options->class_list[i]; *c; c++)
+            list = base_key((uint64_t[]){list, i, (unsigned char)*c}, 3);
     char *path = data_absolute_path(source->path);
-    char *key = path ? base_text("%s %s %s", source->layout->name,
-                                 options->split ? options->split : "val", path)
+    char *key = path ? base_text("%s %s %s%s %s %016jx %s %s", source->layout->name,
+                                 options->split ? options->split : "-",
+                                 source->flat && !tar ? "flat " : "",
+                                 options->val_labels ? "labels" : "-",
+                                 options->label_key ? options->label_key : "-",
+                                 (uintmax_t)list, base, path)
                      : NULL;
 
     base_free(path);
@@ -111,6 +123,7 @@ static bool still_so(const data_witness *w)
     const uint64_t size = S_ISDIR(info.st_mode) ? 0 : (uint64_t)info.st_size;
     return size == w->size &&
            w->mtime == (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec &&
+           w->ctime == (int64_t)info.st_ctim.tv_sec * 1000000000 + info.st_ctim.tv_nsec &&
            w->inode == base_key((uint64_t[]){info.st_dev, info.st_ino}, 2);
 }
 
@@ -134,10 +147,14 @@ static void adopt(data_source *source, data_source *cached)
     source->index = cached->index;
     source->folders = cached->folders;
     source->table = cached->table;
-    memcpy(source->ignored, cached->ignored, sizeof source->ignored);
+    source->left_out = cached->left_out;
     source->labelling = cached->labelling;
     source->names = cached->names;
     source->as_found = cached->as_found;
+    source->flat = cached->flat;
+    source->prefix = cached->prefix;
+    source->split_used = source->split_used || cached->split_used;
+    cached->prefix = NULL;
     memcpy(source->notice, cached->notice, sizeof source->notice);
     cached->index = (data_index){0};
     cached->folders = cached->table = (data_class_table){0};

@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 2,
+    VERSION = 4,
     ORDER_MARK = 0x01020304, /* the machine's byte order */
+    FLAG_FLAT = 1,
+    FLAG_SPLIT = 2, /* the split of the key chose something */
     TEXT_MOST = 1 << 28,
     RECORD_BYTES = 24
 };
@@ -20,15 +22,16 @@ enum {
 typedef struct header {
     char magic[8];
     uint32_t order, version;
-    uint64_t text_bytes; /* key, notice, paths of witnesses, archives, folders, classes */
+    uint64_t
+        text_bytes; /* key, notice, prefix, paths of witnesses, archives, folders, classes */
     uint64_t witnesses, archives, folders, classes;
-    uint64_t samples, names_bytes, ignored[DATA_IGNORED_COUNT];
-    uint32_t labelling, names, as_found, zero;
+    uint64_t samples, names_bytes, left_out[DATA_IGNORED_COUNT], formats[DATA_FORMATS];
+    uint32_t labelling, names, as_found, flags; /* of FLAG_ */
 } header;
 
 typedef struct number_witness {
     uint64_t size;
-    int64_t mtime;
+    int64_t mtime, ctime;
     uint64_t inode;
 } number_witness;
 
@@ -106,7 +109,8 @@ static bool text_add_path(text *t, const char *path)
 /* All strings, in the order of header.text_bytes. */
 static bool collect(text *t, const data_source *source, const char *key)
 {
-    bool good = text_add(t, key) && text_add(t, source->notice);
+    bool good = text_add(t, key) && text_add(t, source->notice) &&
+                text_add(t, source->prefix ? source->prefix : "");
 
     for (size_t i = 0; i < source->witness_count && good; i++)
         good = text_add_path(t, source->witness[i].path);
@@ -144,15 +148,18 @@ static void put_all(sink *s, const data_source *source, const text *t)
         .labelling = source->labelling,
         .names = source->names,
         .as_found = source->as_found,
+        .flags = (source->flat ? FLAG_FLAT : 0) | (source->split_used ? FLAG_SPLIT : 0),
     };
 
     for (int i = 0; i < DATA_IGNORED_COUNT; i++)
-        h.ignored[i] = source->ignored[i];
+        h.left_out[i] = source->left_out.by[i];
+    for (int i = 0; i < DATA_FORMATS; i++)
+        h.formats[i] = source->left_out.format[i];
     put(s, &h, sizeof h);
     put(s, t->at, t->bytes);
     for (size_t i = 0; i < source->witness_count; i++) {
         const data_witness *w = &source->witness[i];
-        const number_witness n = {w->size, w->mtime, w->inode};
+        const number_witness n = {w->size, w->mtime, w->ctime, w->inode};
         put(s, &n, sizeof n);
     }
     for (size_t i = 0; i < index->count; i += DATA_CHUNK_RECORDS) {
@@ -241,8 +248,10 @@ static base_status check_header(const tap *t, const header *h, uint64_t file_byt
         h->folders > DATA_CLASSES_MAX || h->classes > DATA_CLASSES_MAX ||
         h->samples > UINT32_MAX || h->names_bytes > UINT32_MAX)
         return damaged(t, err, "its counts are out of range");
-    for (int i = 0; i < DATA_IGNORED_COUNT; i++) {
-        if (h->ignored[i] > UINT32_MAX)
+    for (int i = 0; i < DATA_IGNORED_COUNT + DATA_FORMATS; i++) {
+        const uint64_t count =
+            i < DATA_IGNORED_COUNT ? h->left_out[i] : h->formats[i - DATA_IGNORED_COUNT];
+        if (count > UINT32_MAX)
             return damaged(t, err, "its counts are out of range");
     }
     const uint64_t want =
@@ -252,6 +261,9 @@ static base_status check_header(const tap *t, const header *h, uint64_t file_byt
         return damaged(t, err, "its size is not what its beginning tells");
     return BASE_OK;
 }
+
+/* Names at the front of a table that need not be safe, since no relative name shows them. */
+enum { ROOTS = 2 };
 
 /* Names as a scan makes them: not empty, no part hidden or climbing. */
 static bool is_safe(const char *name, bool slashes)
@@ -269,13 +281,13 @@ static bool is_safe(const char *name, bool slashes)
 }
 
 static base_status read_table(data_class_table *table, const char **at, const char *end,
-                              uint64_t count, bool classes, const tap *t, base_error *err)
+                              uint64_t count, bool classes, const char *const *roots,
+                              const tap *t, base_error *err)
 {
     for (uint64_t i = 0; i < count; i++) {
         const char *name = next_string(at, end);
         uint32_t number = 0;
-        const bool root =
-            !classes && name && (strcmp(name, ".") == 0 || strcmp(name, "/") == 0);
+        const bool root = name && i < ROOTS && roots[i] && strcmp(name, roots[i]) == 0;
         if (!name || strlen(name) > DATA_NAME_MAX || !(root || is_safe(name, !classes)))
             return damaged(t, err, "it has a name that no scan makes");
         const base_status status = data_class_add(&number, table, name, err);
@@ -307,6 +319,14 @@ static base_status read_text(data_source *out, tap *t, const header *h, const ch
     string = next_string(&at, end);
     if (string)
         snprintf(out->notice, sizeof out->notice, "%s", string);
+    string = next_string(&at, end);
+    if (string && *string) {
+        if (strlen(string) > DATA_NAME_MAX || !is_safe(string, true) ||
+            out->layout != &data_layout_tar)
+            status = damaged(t, err, "it has a name that no scan makes");
+        else if (!(out->prefix = base_text("%s", string)))
+            status = base_fail(err, BASE_NO_MEMORY, "no memory for an index");
+    }
     for (uint64_t i = 0; i < h->witnesses && status == BASE_OK; i++) {
         const struct stat none = {0};
         string = next_string(&at, end);
@@ -325,10 +345,14 @@ static base_status read_text(data_source *out, tap *t, const header *h, const ch
         if (status == BASE_OK)
             out->file_bytes += data_files_bytes(out->files, number);
     }
+    const bool list = out->layout == &data_layout_list;
+    const bool classes = h->labelling == DATA_LABELS_CLASSES;
+    const char *const roots[ROOTS] = {list || !classes ? "." : NULL, list ? "/" : NULL};
+    const char *const flat[ROOTS] = {h->flags & FLAG_FLAT ? "." : NULL, NULL};
     if (status == BASE_OK)
-        status = read_table(&out->folders, &at, end, h->folders, false, t, err);
+        status = read_table(&out->folders, &at, end, h->folders, false, roots, t, err);
     if (status == BASE_OK)
-        status = read_table(&out->table, &at, end, h->classes, true, t, err);
+        status = read_table(&out->table, &at, end, h->classes, true, flat, t, err);
 done:
     base_free(all);
     return status;
@@ -374,21 +398,26 @@ static bool shape_fits(const data_source *out, const header *h)
     const bool numbers = h->labelling == DATA_LABELS_NUMBERS;
     const bool truth = h->labelling == DATA_LABELS_TRUTH;
 
+    const bool flat = (h->flags & FLAG_FLAT) != 0;
     if (h->labelling > DATA_LABELS_NONE || h->names > 1 || h->as_found > 1 ||
-        (h->as_found == 1) != (l == &data_layout_list))
+        (h->as_found == 1) !=
+            (l == &data_layout_list || (l == &data_layout_wds && classes)) ||
+        h->flags > (FLAG_FLAT | FLAG_SPLIT))
         return false;
     if (l == &data_layout_tar)
-        return classes && !h->names && h->folders == 0 && h->archives == 1;
+        return (flat ? truth : classes) && !h->names && h->folders == 0 && h->archives == 1;
     if (l == &data_layout_ilsvrc)
         return !numbers && h->names == !classes && h->folders == 0 && h->archives == 1;
     if (l == &data_layout_wds)
-        return !classes && !truth && !h->names && h->folders == 0;
+        return !truth && !h->names && h->folders == 0;
     if (l == &data_layout_list)
         return !truth && h->names && h->folders == 2;
     if (l == &data_layout_kaggle)
         return !numbers && h->names && h->archives == 0;
     if (l == &data_layout_images)
-        return h->labelling == DATA_LABELS_NONE && h->names && h->archives == 0;
+        return truth && h->names && h->archives == 0 && h->folders == 1;
+    if (l == &data_layout_folder && flat)
+        return truth && h->names && h->archives == 0 && h->folders == 1;
     return classes && h->names && h->archives == 0;
 }
 
@@ -436,6 +465,7 @@ static base_status read_all(data_source *out, tap *t, const char *key, base_erro
         status = take(t, &n, sizeof n, err);
         out->witness[i].size = n.size;
         out->witness[i].mtime = n.mtime;
+        out->witness[i].ctime = n.ctime;
         out->witness[i].inode = n.inode;
     }
     if (status == BASE_OK)
@@ -445,22 +475,27 @@ static base_status read_all(data_source *out, tap *t, const char *key, base_erro
          sum != t->sum))
         status = damaged(t, err, "its sum is wrong");
     for (int i = 0; i < DATA_IGNORED_COUNT; i++)
-        out->ignored[i] = (size_t)h.ignored[i];
+        out->left_out.by[i] = (size_t)h.left_out[i];
+    for (int i = 0; i < DATA_FORMATS; i++)
+        out->left_out.format[i] = (size_t)h.formats[i];
     out->labelling = (data_labelling)h.labelling;
     out->names = h.names == 1;
     out->as_found = h.as_found == 1;
+    out->flat = (h.flags & FLAG_FLAT) != 0;
+    out->split_used = (h.flags & FLAG_SPLIT) != 0;
     return status == BASE_OK ? check_records(out, t, err) : status;
 }
 
 base_status data_cache_read(data_source *out, const char *file, const char *key,
                             base_error *err)
 {
-    tap t = {.fd = open(file, O_RDONLY | O_CLOEXEC), .file = file};
+    tap t = {.fd = -1, .file = file};
+    base_status status = base_file_open(&t.fd, NULL, file, err);
 
-    if (t.fd < 0)
-        return base_fail_errno(err, "cannot open '%s'", file);
+    if (status != BASE_OK)
+        return status;
     posix_fadvise(t.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    const base_status status = read_all(out, &t, key, err);
+    status = read_all(out, &t, key, err);
     close(t.fd);
     return status;
 }

@@ -15,7 +15,7 @@
 static const data_layout *const layouts[] = {
     &data_layout_folder, &data_layout_tar,        &data_layout_ilsvrc, &data_layout_kaggle,
     &data_layout_wds,    &data_layout_list,       &data_layout_idx,    &data_layout_cifar,
-    &data_layout_images, &data_layout_imagenet_c,
+    &data_layout_images, &data_layout_imagenet_c, &data_layout_npy,
 };
 
 enum {
@@ -121,6 +121,41 @@ static base_status scan(data_source *source, const data_source_options *options,
     return status;
 }
 
+static const struct {
+    const char *name, *why;
+} option_names[] = {
+    {"split", ": it has no parts"},
+    {"val-labels", ": its labels are its own"},
+    {"class-map", ": its labels are no class folders"},
+    {"label-key", ""},
+};
+
+/* An option that this data has no use for is an error: its user believes it does something. */
+static base_status options_check(data_source *source, const data_source_options *options,
+                                 base_error *err)
+{
+    const data_layout *layout = source->layout;
+    const bool labels = !layout->sets_labels && source->labelling == DATA_LABELS_TRUTH;
+    const bool classes =
+        !layout->sets_labels && (source->labelling == DATA_LABELS_CLASSES ||
+                                 source->labelling == DATA_LABELS_TRUTH);
+    const bool unused[DATA_OPTIONS] = {
+        options->split && !source->split_used,
+        options->val_labels && !labels,
+        options->class_map && !classes,
+        options->label_key && layout != &data_layout_wds,
+    };
+
+    memcpy(source->unused, unused, sizeof unused);
+    for (size_t i = 0; i < DATA_OPTIONS && !options->lenient; i++) {
+        if (unused[i])
+            return base_fail(err, BASE_USAGE, "--%s means nothing for '%s', %s (%s)%s",
+                             option_names[i].name, source->path, layout->holds,
+                             layout->name, option_names[i].why);
+    }
+    return BASE_OK;
+}
+
 /* The index from the cache or from the files, then labels. */
 static base_status fill(data_source *source, const data_source_options *options,
                         base_error *err)
@@ -140,6 +175,8 @@ static base_status fill(data_source *source, const data_source_options *options,
     }
     if (note[0])
         data_source_note(source, "%s", note);
+    if (status == BASE_OK)
+        status = options_check(source, options, err);
     if (status == BASE_OK && !layout->sets_labels)
         status = data_source_finish(source, options, err);
     return status;
@@ -173,6 +210,7 @@ base_status data_source_open(data_source **out, const char *spec,
         source->fd = -1;
         source->layout = layout;
         source->path = base_text("%s", path);
+        source->split_used = held.given; /* nobody asked for a part */
     }
     if (!source || !source->path) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
@@ -198,6 +236,7 @@ base_status data_source_witness(data_source *source, const char *path,
     data_witness made = {
         .size = folder ? 0 : (uint64_t)info->st_size,
         .mtime = (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec,
+        .ctime = (int64_t)info->st_ctim.tv_sec * 1000000000 + info->st_ctim.tv_nsec,
         .inode = base_key((uint64_t[]){info->st_dev, info->st_ino}, 2),
     };
 
@@ -225,6 +264,7 @@ void data_source_close(data_source *source)
         base_free(source->witness[i].path);
     base_free(source->witness);
     base_free(source->truth_path);
+    base_free(source->prefix);
     base_free(source->base);
     for (size_t i = 0; source->classes && i < source->class_count; i++)
         base_free(source->classes[i]);
@@ -254,6 +294,12 @@ void data_source_note(data_source *source, const char *format, ...)
 const char *data_source_layout(const data_source *source)
 {
     return source->layout->name;
+}
+
+const char *data_source_unused(bool *end, const data_source *source, size_t i)
+{
+    *end = i >= DATA_OPTIONS;
+    return *end || !source->unused[i] ? NULL : option_names[i].name;
 }
 
 const char *data_source_holds(const data_source *source)
@@ -350,19 +396,20 @@ size_t data_source_ignored(const data_source *source)
     size_t sum = 0;
 
     for (int i = 0; i < DATA_IGNORED_COUNT; i++)
-        sum += source->ignored[i];
+        sum += source->left_out.by[i];
     return sum;
 }
 
 size_t data_source_ignored_for(const data_source *source, data_ignored reason)
 {
-    return source->ignored[reason];
+    return source->left_out.by[reason];
 }
 
 const char *data_ignored_name(data_ignored reason)
 {
     static const char *const names[DATA_IGNORED_COUNT] = {
         [DATA_IGNORED_OTHER] = "no image by its name",
+        [DATA_IGNORED_FORMAT] = "of a format that is not read",
         [DATA_IGNORED_HIDDEN] = "hidden or unsafe name",
         [DATA_IGNORED_LINK] = "link or device",
         [DATA_IGNORED_OUTSIDE] = "outside of any class folder",
@@ -371,6 +418,51 @@ const char *data_ignored_name(data_ignored reason)
     };
 
     return names[reason];
+}
+
+/* Adds to a text of out_bytes that has *used of them; what does not fit is cut. */
+static void add_text(char *out, size_t out_bytes, size_t *used, const char *format, ...)
+    BASE_PRINTF(4, 5);
+static void add_text(char *out, size_t out_bytes, size_t *used, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    const int more = vsnprintf(out + *used, out_bytes - *used, format, args);
+    va_end(args);
+    *used += more > 0 ? (size_t)more : 0;
+    if (*used >= out_bytes)
+        *used = out_bytes - 1;
+}
+
+const char *data_source_left_out(char *out, size_t out_bytes, const data_source *source)
+{
+    const size_t all = data_source_ignored(source);
+    const char *name, *between = "";
+    size_t used = 0, count;
+
+    out[0] = '\0';
+    if (all == 0)
+        return out;
+    add_text(out, out_bytes, &used, "%zu name%s left out: ", all, all == 1 ? "" : "s");
+    for (int i = 0; i < DATA_IGNORED_COUNT; i++) {
+        if (source->left_out.by[i] == 0)
+            continue;
+        add_text(out, out_bytes, &used, "%s%zu %s", between, source->left_out.by[i],
+                 data_ignored_name((data_ignored)i));
+        between = ", ";
+        if (i != DATA_IGNORED_FORMAT)
+            continue;
+        const char *comma = " (";
+        for (size_t k = 0; (name = data_source_format(&count, source, k)) != NULL; k++) {
+            if (count == 0)
+                continue;
+            add_text(out, out_bytes, &used, "%s%zu %s", comma, count, name);
+            comma = ", ";
+        }
+        add_text(out, out_bytes, &used, ")");
+    }
+    return out;
 }
 
 const char *data_source_notice(const data_source *source)
@@ -389,6 +481,38 @@ void data_source_uniform(const data_source *source, size_t *width, size_t *heigh
 uint64_t data_source_fingerprint(const data_source *source)
 {
     return source->fingerprint;
+}
+
+/* The file of sample i; false: none that can be asked. */
+static bool file_of(struct stat *out, const data_source *source, size_t i)
+{
+    const data_record *r = data_index_at(&source->index, i);
+    const size_t folders = source->folders.count;
+
+    if (source->pixels)
+        return stat(source->path, out) == 0;
+    if (r->container < folders)
+        return data_folder_stat(out, source, r);
+    *out = *data_files_stat(source->files, r->container - folders);
+    return true;
+}
+
+bool data_source_same(const data_source *a, const data_source *b)
+{
+    const size_t count = a->index.count;
+    const size_t at[] = {0, count / 2, count > 0 ? count - 1 : 0};
+    struct stat x, y;
+
+    if (count == 0 || count != b->index.count || a->fingerprint != b->fingerprint)
+        return false;
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        if (!file_of(&x, a, at[i]) || !file_of(&y, b, at[i]) || x.st_dev != y.st_dev ||
+            x.st_ino != y.st_ino ||
+            data_index_at(&a->index, at[i])->offset !=
+                data_index_at(&b->index, at[i])->offset)
+            return false;
+    }
+    return true;
 }
 
 /* The reason of a sample that the index knows to be bad. */

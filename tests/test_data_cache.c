@@ -226,7 +226,9 @@ END_TEST
 static base_status read_bytes(const char *bytes, size_t size)
 {
     data_source *out = base_alloc(1, sizeof *out);
-    char *key = base_text("folder val %s", set), file[64];
+    char *key = base_text("folder - - - %016jx  %s",
+                          (uintmax_t)base_key((uint64_t[]){0}, 1), set),
+         file[64];
     const int fd = memfd_create("index", MFD_CLOEXEC);
     base_error err = {0};
 
@@ -241,6 +243,34 @@ static base_status read_bytes(const char *bytes, size_t size)
     close(fd);
     return status;
 }
+
+START_TEST(an_archive_rewritten_under_its_old_time_is_read_again)
+{
+    char *path = test_path(root, "x.tar");
+
+    for (int i = 0; i < 2; i++) {
+        FILE *file = fopen(path, i == 0 ? "wb" : "r+b"); /* in place: the same inode */
+        struct stat before;
+        ck_assert_ptr_nonnull(file);
+        const bool old = i == 1 && stat(path, &before) == 0;
+        set_name_member(file, i == 0 ? "a/1.png" : "b/1.png");
+        set_name_member(file, i == 0 ? "b/2.png" : "a/2.png");
+        set_tar_end(file);
+        if (old)
+            ck_assert_int_eq(
+                utimensat(AT_FDCWD, path,
+                          (struct timespec[]){before.st_atim, before.st_mtim}, 0),
+                0);
+        else
+            make_old(path, 100);
+        data_source *source = set_open(path, &options);
+        set_lists(source, i == 0 ? "0 a/1.png\n1 b/2.png\n" : "0 a/2.png\n1 b/1.png\n");
+        ck_assert(!old || strstr(data_source_notice(source), "has changed since"));
+        data_source_close(source);
+    }
+    base_free(path);
+}
+END_TEST
 
 START_TEST(every_changed_byte_and_every_cut_is_noticed)
 {
@@ -293,6 +323,7 @@ int main(void)
     tcase_add_test(core, a_second_opening_takes_the_index_from_the_cache);
     tcase_add_test(core, a_change_of_any_folder_is_noticed);
     tcase_add_test(core, archives_and_shards_are_kept_with_their_files);
+    tcase_add_test(core, an_archive_rewritten_under_its_old_time_is_read_again);
     tcase_add_test(limits, what_was_written_just_now_is_not_kept);
     tcase_add_test(limits, small_sets_are_not_kept_unasked);
     tcase_add_test(limits, every_changed_byte_and_every_cut_is_noticed);

@@ -188,7 +188,7 @@ START_TEST(a_list_names_its_images_and_labels)
     set_refused(path, NULL, BASE_FORMAT,
                 "line 2: some labels are numbers and some are names");
     test_write(path, "z.png\t4\nz.png\n", 14);
-    set_refused(path, NULL, BASE_FORMAT, "line 2: some lines have a label");
+    set_refused(path, NULL, BASE_FORMAT, "line 2: no tab with a label after it, as the lines before have: 'z.png'");
     test_write(path, "z.png\t4\nno.png\t5\n", 17);
     set_refused(path, NULL, BASE_IO, "line 2: cannot open 'no.png'");
     snprintf(text, sizeof text, "%s!in/2.png\t1\n", tar_path);

@@ -104,10 +104,10 @@ START_TEST(leading_dots_and_directories_are_no_samples)
     set_tar_end(tar);
     data_source *source = set_open(path, NULL);
 
-    set_lists(source, "1 b/1.png\n2 c/2.png\n");
-    ck_assert_str_eq(data_source_class_name(source, 0), "a");
+    set_lists(source, "0 b/1.png\n1 c/2.png\n");
+    ck_assert_str_eq(data_source_class_name(source, 0), "b");
     ck_assert_str_eq(data_source_notice(source),
-                     "1 of 3 class folders without images: 'a'");
+                     "1 of 3 class folders without images, no classes: 'a'");
     set_holds(source, 0, "one");
     data_source_close(source);
 }

@@ -67,6 +67,7 @@ typedef struct train_recipe {
         char train[TRAIN_TEXT], val[TRAIN_TEXT]; /* DATA of cli.md */
         /* Files about it (data_source_options), empty: none. */
         char val_labels[TRAIN_TEXT], class_map[TRAIN_TEXT];
+        char label_key[TRAIN_TEXT];
         char index_cache[TRAIN_TEXT];
         char mean[64], std[64]; /* a name, or one number per channel */
         int channels;           /* 0: the data's */

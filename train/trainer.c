@@ -71,44 +71,17 @@ size_t train_trainer_block(const train_trainer *trainer, size_t i)
 static base_status open_sources(train_trainer *t, base_error *err)
 {
     const train_recipe *r = &t->recipe;
-    const char **names = NULL;
-    data_source_options options = {
+    const data_source_options options = {
         .classes_of_model = (size_t)r->config.classes,
-        .split = "train",
         .val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL,
         .class_map = r->data.class_map[0] ? r->data.class_map : NULL,
+        .label_key = r->data.label_key[0] ? r->data.label_key : NULL,
         .index_cache = r->data.index_cache[0] ? r->data.index_cache : NULL,
         .indexing = t->options.watch.indexing,
         .indexing_user = t->options.watch.user,
     };
 
-    base_status status = data_source_open(&t->train, r->data.train, &options, err);
-    if (status != BASE_OK)
-        return status;
-    const size_t classes = data_source_classes(t->train);
-    if (classes == 0)
-        return base_fail(err, BASE_MISMATCH, "'%s' has no labels to train on",
-                         data_source_path(t->train));
-    names = base_alloc(classes, sizeof *names);
-    if (!names)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names", classes);
-    for (size_t i = 0; i < classes; i++)
-        names[i] = data_source_class_name(t->train, i);
-    options.class_list = names;
-    options.class_list_count = classes;
-    options.split = "val";
-    options.allow_single_class = true; /* of the training classes: others may be missing */
-    status = data_source_open(&t->val, r->data.val, &options, err);
-    base_free(names);
-    if (status == BASE_OK && data_source_classes(t->val) == 0)
-        status = base_fail(err, BASE_MISMATCH, "'%s' has no labels to validate on",
-                           data_source_path(t->val));
-    if (status == BASE_OK && data_source_classes(t->val) > classes)
-        status =
-            base_fail(err, BASE_MISMATCH,
-                      "'%s' has %zu classes, expected those of the training data (%zu)",
-                      data_source_path(t->val), data_source_classes(t->val), classes);
-    return status;
+    return data_pair_open(&t->train, &t->val, r->data.train, r->data.val, &options, err);
 }
 
 static base_status resolve_recipe(train_trainer *t, base_error *err)

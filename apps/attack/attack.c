@@ -262,8 +262,8 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
     const double began = base_seconds();
     base_status status = app_attack_open(a, model, err);
 
-    if (status == BASE_OK && data_source_notice(a->source)[0])
-        app_note(&a->args->common, "vmoe attack: %s", data_source_notice(a->source));
+    if (status == BASE_OK)
+        app_data_told(&a->args->common, "attack", a->source);
     if (status == BASE_OK)
         status = app_attack_read(a, err);
     if (status == BASE_OK && a->bad > 0)

@@ -532,6 +532,7 @@ static json_t *checks_json(const app_attack *a)
 static bool facts_add(json_t *facts, const app_attack *a)
 {
     const char *notice = data_source_notice(a->source);
+    char left_out[600];
     const bool batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
 
     if (!a->complete)
@@ -559,6 +560,8 @@ static bool facts_add(json_t *facts, const app_attack *a)
                  "No image was right before the attack: there was nothing to break.");
     if (notice[0])
         fact_add(facts, "%s", notice);
+    if (data_source_left_out(left_out, sizeof left_out, a->source)[0])
+        fact_add(facts, "%s", left_out);
     return !a->complete || a->n < FEW_IMAGES || batch || a->args->labels == 1;
 }
 
@@ -697,6 +700,7 @@ json_t *app_attack_json(const app_attack *a)
                   a->started, "seconds", a->seconds));
     put(json, "model", model_json(a));
     put(json, "data", data_json(a));
+    app_data_json(json, a->source);
     app_network_json(json, &a->network);
     put(json, "threat", threat_json(a));
     put(json, "clean", clean_json(a));

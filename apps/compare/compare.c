@@ -200,6 +200,24 @@ static base_status measure_and_write(app_compare *c, base_status trained, base_e
     return status == BASE_OK ? failures(c, err) : status;
 }
 
+/* What a person must know of the data, once the comparison has been found in order. */
+static void about_note(const app_compare *c)
+{
+    static const char *const keys[] = {"notice", "left_out", "val_notice", "val_left_out"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *text = json_string_value(json_object_get(c->about, keys[i]));
+        if (text && text[0])
+            app_note(&c->args->common, "%-12s%s", i < 2 ? "data" : "validation", text);
+    }
+    if (json_is_true(json_object_get(c->about, "same_files")))
+        app_note(
+            &c->args->common,
+            "%-12sthe same files as the training data: accuracy says nothing about other "
+            "images",
+            "warning");
+}
+
 static base_status compare_all(app_compare *c, const app_compare_args *args,
                                base_error *err)
 {
@@ -213,6 +231,7 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
         return status;
     }
     plan_note(c);
+    about_note(c);
     if (!args->no_train)
         status = app_compare_train(c, err);
     if (args->no_evaluation)

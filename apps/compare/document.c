@@ -440,6 +440,7 @@ static void settings_put(json_t *json, const app_table *t)
                   c->recipe.train.batch));
     json_object_set_new(json, "command_line", show_json_text(args->command_line));
     json_object_set_new(json, "val", show_json_text(c->recipe.data.val));
+    json_object_update(json, c->about);
     json_object_set_new(json, "recipe", show_json_text(c->recipe.name));
     json_object_set_new(json, "steps", json_integer((json_int_t)c->total));
     json_object_set_new(json, "seeds", json_integer(args->seeds));

@@ -117,6 +117,8 @@ static app_view view_of(const app_compare *c)
 
     view.data.val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL;
     view.data.class_map = r->data.class_map[0] ? r->data.class_map : NULL;
+    view.data.label_key = r->data.label_key[0] ? r->data.label_key : NULL;
+    view.data.lenient = true; /* the training has judged them */
     view.data.index_cache = r->data.index_cache[0] ? r->data.index_cache : NULL;
     return view;
 }

@@ -100,6 +100,7 @@ typedef struct app_compare {
     train_recipe recipe; /* with --set, before any entry's settings */
     train_facts facts;
     char train[48], val[48]; /* fingerprints of the data */
+    json_t *about;           /* keys of a result that tell of the data */
     uint64_t total;          /* steps of a training */
     int64_t eval_batch;      /* images of an evaluation pass */
     int precision;           /* a vit_precision, of trainings and evaluations */

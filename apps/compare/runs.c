@@ -208,6 +208,8 @@ static base_status data_open(app_compare *c, base_error *err)
         data_source_uniform(trainer.train, &width, &height, &c->facts.uniform_channels);
         train_state_fingerprint(c->train, sizeof c->train, trainer.train);
         train_state_fingerprint(c->val, sizeof c->val, trainer.val);
+        c->about = json_object();
+        app_data_pair_json(c->about, trainer.train, trainer.val);
         c->total = trainer.total;
         c->eval_batch = c->args->common.batch > 0 ? c->args->common.batch
                                                   : trainer.recipe.train.eval_batch;
@@ -317,6 +319,7 @@ void app_compare_close(app_compare *compare)
             json_decref(compare->run[i].result[m]);
     }
     base_free(compare->run);
+    json_decref(compare->about);
     if (compare->lock >= 0)
         close(compare->lock);
     *compare = (app_compare){.lock = -1};

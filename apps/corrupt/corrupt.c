@@ -2,6 +2,7 @@
  * files, and a contact sheet. Relied on elsewhere: exit status 1 after Ctrl-C, with every
  * finished file kept; the same command goes on from there. */
 #include "apps/corrupt/internal.h"
+#include "apps/network_internal.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -145,8 +146,8 @@ static base_status tree_open(app_tree *tree, base_error *err)
     if (status != BASE_OK || !args->data)
         return status;
     status = data_source_open(&tree->source, args->data, &plain, err);
-    if (status == BASE_OK && data_source_notice(tree->source)[0])
-        app_note(&args->common, "vmoe corrupt: %s", data_source_notice(tree->source));
+    if (status == BASE_OK)
+        app_data_told(&args->common, "corrupt", tree->source);
     if (status == BASE_OK)
         status = data_source_subset(&tree->samples, &tree->count, tree->source,
                                     (size_t)args->common.limit, (uint64_t)args->common.seed,
@@ -203,6 +204,7 @@ static base_status result_write(const app_tree *tree, base_error *err)
     if (!common->json)
         return BASE_OK;
     json_t *json = app_json_begin(common, "corrupt", NULL, args->data);
+    app_data_json(json, tree->source);
     json_object_set_new(json, "out", show_json_text(args->out));
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)(tree->images - tree->bad)));

@@ -21,9 +21,11 @@ static const base_field options[] = {
     APP_WORD("split", "NAME", split,
              "train, val or test, where the data has several (default: val)"),
     APP_WORD("val-labels", "FILE", val_labels,
-             "labels of ILSVRC2012's validation images (default: what lies beside them)"),
+             "labels of images in no class folders (default: what lies beside them)"),
     APP_WORD("class-map", "FILE", class_map,
              "label of each class folder, TSV or JSON (default: by name)"),
+    APP_WORD("label-key", "KEY", label_key,
+             "of shards: the part, or the key of the .json, that is the label"),
     APP_INT("outputs", "K", outputs, 0, 1048576,
             "of the network that the labels are for: 1000 gives ImageNet's labels to some "
             "of its classes, 0 numbers those that are there"),
@@ -57,13 +59,14 @@ static base_status source_open(data_source **out, const data_args *args, const c
         .split = args->split,
         .val_labels = args->val_labels,
         .class_map = args->class_map,
+        .label_key = args->label_key,
         .index_cache = args->index_cache,
         .indexing = args->common.quiet ? NULL : app_data_indexing,
     };
     const base_status status = data_source_open(out, data, &choice, err);
 
-    if (status == BASE_OK && data_source_notice(*out)[0])
-        app_note(&args->common, "vmoe data: %s", data_source_notice(*out));
+    if (status == BASE_OK)
+        app_data_told(&args->common, "data", *out);
     return status;
 }
 

@@ -38,7 +38,7 @@ const char *app_health_name(data_health health);
 
 typedef struct data_args {
     app_common common;
-    const char *split, *val_labels, *class_map, *index_cache;
+    const char *split, *val_labels, *class_map, *label_key, *index_cache;
     const char *sheet, *html, *bad_list;
     int64_t outputs, tile, tiles;
     bool verify, strict, all_classes;

@@ -5,6 +5,7 @@
 
 #include "show/page_internal.h"
 #include "apps/data/internal.h"
+#include "apps/network_internal.h"
 
 enum { CLASSES_SHOWN = 24, FLAWS_SHOWN = 20 };
 
@@ -206,7 +207,7 @@ static json_t *flaws_json(const app_survey *s)
 base_status app_survey_json(const app_survey *s, base_error *err)
 {
     const app_common *common = &s->args->common;
-    json_t *classes = json_array(), *kinds = json_object(), *ignored = json_object();
+    json_t *classes = json_array(), *kinds = json_object();
     json_t *health = json_object(), *sizes = json_object();
 
     if (!common->json)
@@ -222,10 +223,6 @@ base_status app_survey_json(const app_survey *s, base_error *err)
     for (int k = 0; k < APP_PICTURE_KINDS; k++)
         json_object_set_new(kinds, app_picture_name((app_picture_kind)k),
                             json_integer((json_int_t)s->kinds[k]));
-    for (int i = 0; i < DATA_IGNORED_COUNT; i++)
-        json_object_set_new(
-            ignored, data_ignored_name((data_ignored)i),
-            json_integer((json_int_t)data_source_ignored_for(s->source, (data_ignored)i)));
     for (int h = DATA_HEALTH_OK; h <= DATA_HEALTH_BAD; h++)
         json_object_set_new(health, app_health_name((data_health)h),
                             json_integer((json_int_t)s->health[h]));
@@ -237,7 +234,7 @@ base_status app_survey_json(const app_survey *s, base_error *err)
                         json_integer((json_int_t)data_source_count(s->source)));
     json_object_set_new(json, "seconds", show_json_real(s->seconds));
     json_object_set_new(json, "layout", json_string(data_source_layout(s->source)));
-    json_object_set_new(json, "notice", show_json_text(data_source_notice(s->source)));
+    app_data_json(json, s->source);
     json_object_set_new(json, "bytes", json_integer((json_int_t)s->bytes));
     json_object_set_new(json, "looked_at", json_integer((json_int_t)s->looked));
     json_object_set_new(json, "verified", json_boolean(s->args->verify));
@@ -246,7 +243,6 @@ base_status app_survey_json(const app_survey *s, base_error *err)
     json_object_set_new(json, "unlabelled", json_integer((json_int_t)s->unlabelled));
     json_object_set_new(json, "sizes", sizes);
     json_object_set_new(json, "kinds", kinds);
-    json_object_set_new(json, "ignored", ignored);
     json_object_set_new(json, "health", health);
     json_object_set_new(json, "flaws", flaws_json(s));
     return app_json_write(common, json, err);

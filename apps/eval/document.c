@@ -318,6 +318,18 @@ static json_t *subset_json(const app_evaluation *e)
                      interval_json(t->top1, e->score.samples), "top5", (double)t->top5 / n);
 }
 
+/* null without --real, and where no image has such labels. */
+static json_t *real_json(const app_evaluation *e)
+{
+    if (!e->real || e->real_images == 0)
+        return json_null();
+    return json_pack("{s:o, s:I, s:I, s:f, s:o}", "file", show_json_text(e->real_path),
+                     "images", (json_int_t)e->real_images, "right",
+                     (json_int_t)e->real_right, "top1",
+                     (double)e->real_right / (double)e->real_images, "top1_interval",
+                     interval_json(e->real_right, e->real_images));
+}
+
 /* null without --ood, and when it was stopped. */
 static json_t *ood_json(const app_evaluation *e)
 {
@@ -647,10 +659,11 @@ static void about_put(json_t *json, const app_evaluation *e)
     const char *notice = data_source_notice(e->source);
     const uint64_t bad = e->score.bad;
     json_t *facts = json_array();
-    char count[32], state[64], of[32];
+    char count[32], state[64], of[32], left_out[600];
 
     show_thousands(count, sizeof count, bad);
     snprintf(state, sizeof state, "%s unusable", count);
+    app_data_json(json, e->source);
     json_object_set_new(json, "layout", json_string(data_source_layout(e->source)));
     json_object_set_new(json, "images",
                         json_integer((json_int_t)data_source_count(e->source)));
@@ -672,6 +685,8 @@ static void about_put(json_t *json, const app_evaluation *e)
                  show_thousands(count, sizeof count, e->subset.bad));
     if (notice[0])
         fact_put(facts, "data: %s", notice);
+    if (data_source_left_out(left_out, sizeof left_out, e->source)[0])
+        fact_put(facts, "data: %s", left_out);
     json_object_set_new(json, "facts", facts);
 }
 
@@ -685,6 +700,7 @@ static void scores_put(json_t *json, const app_evaluation *e)
     json_object_set_new(json, "loss", show_json_real(measure_score_loss(s)));
     json_object_set_new(json, "ece", show_json_real(measure_score_ece(s)));
     json_object_set_new(json, "subset", subset_json(e));
+    json_object_set_new(json, "real", real_json(e));
     json_object_set_new(json, "ood", ood_json(e));
     json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
     json_object_set_new(json, "odd", json_integer((json_int_t)e->counts.odd));

@@ -33,6 +33,10 @@ static const base_field options[] = {
     APP_WORD("samples", "FILE.csv", samples,
              "a line for each image: name, label, prediction, probability, loss; with "
              "corruptions also corruption and severity"),
+    APP_WORD(
+        "real", "FILE", real,
+        "ReaL labels beside top-1: a JSON list with a list of right answers for each of "
+        "ImageNet's validation images (real.json)"),
     APP_WORD("ood", "DATA", ood,
              "images of none of the classes, as ImageNet-O: how well they are told from "
              "those of --data (AUPR, AUROC, FPR95)"),
@@ -76,6 +80,7 @@ void app_eval_close(app_evaluation *e)
     app_robust_close(e->robust);
     app_subset_close(&e->subset);
     app_samples_close(&e->samples, false, NULL);
+    data_real_destroy(e->real);
     data_source_close(e->source);
     app_network_close(&e->network);
 }
@@ -135,6 +140,9 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
         return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
                          args->data);
     status = measure_score_create(&e->score, e->network.classes, err);
+    e->real_path = args->real;
+    if (status == BASE_OK && args->real)
+        status = data_real_load(&e->real, args->real, e->network.classes, err);
     if (status == BASE_OK)
         status = app_subset_open(&e->subset, &e->network, e->source, args->ood, err);
     if (status != BASE_OK)
@@ -225,6 +233,29 @@ static void routing_add(app_evaluation *e, const vit_run *run, const data_batch 
     e->batches++;
 }
 
+/* The answer beside the ReaL labels of the image, which its file's name numbers. answer SIZE_MAX: the
+ * image could not be used. */
+static base_status real_add(app_evaluation *e, size_t sample, size_t answer,
+                            base_error *err)
+{
+    const size_t image = e->real ? data_real_image(e->source, sample) : 0;
+    char name[1024];
+
+    if (!e->real)
+        return BASE_OK;
+    if (image >= data_real_count(e->real))
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' has %zu images and none of the number of '%s', expected names "
+            "like ILSVRC2012_val_00000001.JPEG",
+            e->real_path, data_real_count(e->real),
+            data_source_name(e->source, sample, name, sizeof name));
+    const data_real_answer judged = data_real_judge(e->real, image, answer);
+    e->real_images += judged != DATA_REAL_NONE;
+    e->real_right += judged == DATA_REAL_RIGHT;
+    return BASE_OK;
+}
+
 static base_status batch_add(app_evaluation *e, const data_batch *batch,
                              const float *logits, bool examples, base_error *err)
 {
@@ -240,6 +271,7 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
         if (batch->bad[i]) {
             measure_score_add(&e->score, label, NULL);
             app_samples_add(&e->samples, e->source, batch->samples[i], NULL, NULL);
+            status = real_add(e, batch->samples[i], SIZE_MAX, err);
             continue;
         }
         if (label < 0)
@@ -256,7 +288,8 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
         measure_score_add(&e->score, label, &verdict);
         app_samples_add(&e->samples, e->source, batch->samples[i], &verdict, NULL);
         app_subset_add(&e->subset, label, row);
-        if (examples)
+        status = real_add(e, batch->samples[i], verdict.predicted, err);
+        if (status == BASE_OK && examples)
             status = examples_keep(e, &verdict, batch->images + i * floats, row,
                                    batch->samples[i], label, err);
     }
@@ -413,10 +446,12 @@ int app_eval(int argc, char **argv)
         status = app_output_check(args.html, &err);
     if (status == BASE_OK)
         status = app_eval_open(e, words[0], &args, &err);
-    if (status == BASE_OK && data_source_notice(e->source)[0])
-        app_note(&args.common, "vmoe eval: %s", data_source_notice(e->source));
-    if (status == BASE_OK)
+    if (status == BASE_OK) {
+        app_data_told(&args.common, "eval", e->source);
+        if (e->subset.ood)
+            app_data_told(&args.common, "eval --ood", e->subset.ood);
         status = app_eval_run(e, &args, &err);
+    }
     if (status == BASE_OK && e->interrupted && e->score.samples == 0)
         status = base_fail(&err, BASE_INTERRUPTED, "stopped before the first image");
     if (status == BASE_OK)

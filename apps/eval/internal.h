@@ -226,6 +226,7 @@ typedef struct app_eval_args {
     const char *html;
     const char *ood;
     const char *samples;  /* --samples: CSV, a line for each image; NULL: none */
+    const char *real;     /* file of ReaL labels; NULL: none */
     const char *capacity; /* a number, or a list of them; NULL: the checkpoint's */
     int bad_samples;      /* index into "fail|skip" */
     const char *bad_list;
@@ -266,6 +267,10 @@ typedef struct app_evaluation {
     app_robust *robust; /* corruptions; NULL: none asked for */
     app_capacity sweep; /* of capacities; no points: none asked for */
     app_samples samples;
+    data_real *real;    /* several right answers an image; NULL: none asked for */
+    const char *real_path;
+    uint64_t real_images,
+        real_right;    /* with labels of their own; of these, answered rightly */
     app_subset subset; /* among the classes present; ImageNet-O */
 } app_evaluation;
 

@@ -86,13 +86,14 @@ static size_t part_of(const data_imagenet_c *tree, const measure_cell *cell)
 base_status app_robust_tree(app_robust *r, vit_run *run, const app_common *common,
                             bool skip_bad, base_error *err)
 {
-    const data_source_options options = app_network_options(r->network);
+    data_source_options options = app_network_options(r->network);
     data_imagenet_c *tree = NULL;
     app_progress progress = {0};
     size_t expected = 0;
     uint64_t done = 0;
     base_status status = data_imagenet_c_open(&tree, r->args->tree, err);
 
+    options.split = options.val_labels = options.label_key = NULL; /* of --data */
     for (size_t c = 0; c < r->selection.count && status == BASE_OK && !r->interrupted;
          c++) {
         const size_t part = part_of(tree, &r->cell[c]);
@@ -112,6 +113,7 @@ base_status app_robust_tree(app_robust *r, vit_run *run, const app_common *commo
                 r->network->classes, r->network->path);
         if (status == BASE_OK && expected == 0) {
             expected = data_source_count(source);
+            app_data_told(common, "eval --imagenet-c", source);
             app_progress_start(&progress, common, "eval", "images",
                                (uint64_t)r->selection.count *
                                    (common->limit > 0 && (size_t)common->limit < expected

@@ -33,6 +33,8 @@ static base_status open_ood(app_subset *subset, const app_network *network,
     app_network with = *network; /* the same network, but labels are not needed */
 
     with.data.unlabelled = true;
+    with.data.split = with.data.val_labels = NULL; /* of --data */
+    with.data.lenient = true;
     base_status status = app_network_data(&subset->ood, &with, subset->data, err);
     if (status != BASE_OK)
         return status;

@@ -24,6 +24,10 @@ static const show_column present[] = {
      .note = "among the {classes:n} classes present, of {of:n}"},
     {"top-5", "top5", SHOW_PERCENT, .note = "among these classes"},
     {0}};
+static const show_column real[] = {{"ReaL", "top1", SHOW_PERCENT,
+                                    .low_high = "top1_interval",
+                                    .note = "of {images:n} images with such labels"},
+                                   {0}};
 static const show_column detection[] = {
     {"AUPR", "aupr", SHOW_PERCENT, .note = "by chance {chance:%}"},
     {"AUROC", "auroc", SHOW_PERCENT, .note = "by largest probability"},
@@ -198,6 +202,7 @@ const show_block app_eval_blocks[] = {
     {SHOW_CARDS, SHOW_TERMINAL, .columns = about},
     {SHOW_CARDS, .columns = cards},
     {SHOW_CARDS, .path = "subset", .columns = present},
+    {SHOW_CARDS, .path = "real", .columns = real},
     {SHOW_CARDS, .path = "ood", .columns = detection},
     {SHOW_TEXTS, .path = "facts[]"},
     {SHOW_TEXTS, SHOW_PAGE, .path = "network.note"},

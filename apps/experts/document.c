@@ -393,12 +393,14 @@ static void about_put(json_t *json, const app_study *s)
 {
     const uint64_t all = s->images + s->bad;
     const char *notice = data_source_notice(s->source);
+    char left_out[600];
     json_t *names = json_array(), *facts = json_array();
     char other[1024];
     double low, high;
 
     measure_interval(&low, &high, s->right, all);
     app_network_json(json, &s->network);
+    app_data_json(json, s->source);
     json_object_set_new(json, "samples", json_integer((json_int_t)s->images));
     json_object_set_new(json, "seconds", json_real(s->seconds));
     json_object_set_new(json, "complete", json_boolean(!s->interrupted));
@@ -438,6 +440,8 @@ static void about_put(json_t *json, const app_study *s)
                                 s->bad, s->bad == 1 ? "" : "s"));
     if (notice[0])
         json_array_append_new(facts, json_sprintf("data: %s", notice));
+    if (data_source_left_out(left_out, sizeof left_out, s->source)[0])
+        json_array_append_new(facts, json_sprintf("data: %s", left_out));
     json_object_set_new(json, "facts", facts);
     if (s->experts > LISTED)
         json_object_set_new(

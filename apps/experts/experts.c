@@ -38,6 +38,8 @@ base_status app_study_command(const char *model, const app_study_args *args,
     if (status == BASE_OK)
         status = app_study_open(&study, model, args, common, err);
     if (status == BASE_OK)
+        app_data_told(common, "inspect", study.source);
+    if (status == BASE_OK)
         status = app_study_run(&study, common, err);
     if (status == BASE_OK)
         status = app_study_measure(&study, common, err);

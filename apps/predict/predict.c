@@ -191,6 +191,7 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
     base_status status = data_loader_create(&loader, work->source, &config, err);
     if (status != BASE_OK)
         return status;
+    app_data_told(&args->common, "predict", work->source);
     app_progress_start(&work->progress, &args->common, "predict", "images",
                        data_loader_samples(loader), 0);
     if (sink->print)
@@ -233,6 +234,10 @@ static base_status work_open(predict_work *work, const predict_args *args,
     work->network.data.quiet = args->common.quiet;
     if (status == BASE_OK && args->data)
         status = app_network_data(&work->source, &work->network, args->data, err);
+    if (status == BASE_OK && !work->network.labels && !work->source &&
+        work->network.classes == 1000)
+        app_note(&args->common, "vmoe predict: the network has 1000 outputs without names: "
+                                "they are called as ImageNet's classes are");
     if (status == BASE_OK)
         status = vit_run_create(&work->run, work->network.model, (size_t)args->common.batch,
                                 VIT_MODE_INFER, (vit_precision)args->common.precision, err);
@@ -266,6 +271,8 @@ static base_status results_write(const predict_work *work, const predict_args *a
     }
     json_t *json = app_json_begin(&args->common, "predict", work->network.path, args->data);
     app_network_json(json, &work->network);
+    if (work->source)
+        app_data_json(json, work->source);
     json_object_set_new(json, "samples", json_integer((json_int_t)images));
     json_object_set_new(json, "seconds", json_real(seconds));
     json_object_set_new(json, "bad", json_integer((json_int_t)work->bad));

@@ -88,6 +88,8 @@ static void list_add(predict_sink *sink, const char *name, int32_t label, size_t
         json_object_set_new(answer, "name",
                             json_string(app_network_label(text, sizeof text, sink->network,
                                                           sink->source, sink->top[i])));
+        json_object_set_new(answer, "title",
+                            json_string(class_name(sink, text, sink->top[i])));
         json_object_set_new(answer, "probability", show_json_real(sink->probability[i]));
         json_array_append_new(top, answer);
     }

@@ -89,7 +89,7 @@ static void print_layers(const train_trainer *t)
 
 static void print_data(const char *label, const data_source *source, size_t used)
 {
-    char count[32], all[32] = "", path[1024];
+    char count[32], all[32] = "", path[1024], left_out[600];
 
     show_thousands(count, sizeof count, used);
     if (used != data_source_count(source))
@@ -100,10 +100,8 @@ static void print_data(const char *label, const data_source *source, size_t used
             all[0] ? " of " : "", all, data_source_classes(source));
     if (data_source_notice(source)[0])
         fprintf(stderr, "%-12s%s\n", "", data_source_notice(source));
-    if (data_source_ignored(source) > 0)
-        fprintf(stderr,
-                "%-12s%s other names ignored: no images, hidden, or links to nowhere\n", "",
-                show_thousands(count, sizeof count, data_source_ignored(source)));
+    if (data_source_left_out(left_out, sizeof left_out, source)[0])
+        fprintf(stderr, "%-12s%s\n", "", left_out);
 }
 
 /* How often a layer balances by Sinkhorn in the whole run, and whether that can matter
@@ -141,6 +139,11 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
             base_quote(name, sizeof name, r->name));
     print_data("data", t->train, data_loader_samples(t->train_loader));
     print_data("validation", t->val, data_loader_samples(t->val_loader));
+    if (data_source_same(t->train, t->val))
+        fprintf(stderr,
+                "%-12sthe same files as the training data: accuracy says nothing about "
+                "other images\n",
+                "warning");
     fprintf(stderr, "%-12s%d x %d, %s, %s%s%s%s%s\n", "pictures", r->config.image,
             r->config.image, r->config.channels == 1 ? "grey" : "colour", crops[r->crop],
             r->augment.flip > 0 ? ", flip" : "", r->augment.mixup > 0 ? ", mixup" : "",

@@ -26,7 +26,7 @@ static const base_field command_options[] = {
         "recipe's data.train)"),
     APP_WORD("val", "DATA", val, "images to validate on (default: the recipe's data.val)"),
     APP_WORD("val-labels", "FILE", val_labels,
-             "labels of ILSVRC2012's validation images (default: the recipe's "
+             "labels of validation images in no class folders (default: the recipe's "
              "data.val_labels, or what lies beside them)"),
     APP_WORD("class-map", "FILE", class_map,
              "label of each class folder, TSV or JSON (default: the recipe's "
@@ -223,6 +223,7 @@ static base_status report(const train_trainer *t, const train_args *args,
     json = app_json_begin(&args->common, "train", args->out, t->recipe.data.train);
     app_network_json(json, &network);
     json_object_set_new(json, "val", show_json_text(t->recipe.data.val));
+    app_data_pair_json(json, t->train, t->val);
     json_object_set_new(json, "recipe", show_json_text(t->recipe.name));
     json_object_set_new(json, "samples",
                         json_integer((json_int_t)data_loader_samples(t->train_loader)));

@@ -2,6 +2,7 @@
  * (routing.md 11 and 12): errors of the expert in use and of all decoders, loads, classes
  * by experts, whether expert and class can be read off the latent linearly, the latents in
  * the plane. An image's latent is its mean: nothing is drawn. */
+#include "apps/network_internal.h"
 #include "apps/vae/internal.h"
 
 #include <math.h>
@@ -222,6 +223,7 @@ json_t *app_vae_json(const app_vae *v, const app_vae_measures *m)
     json_t *load = json_array(), *error = json_array(), *table = json_array();
 
     json_object_set_new(json, "val", show_json_text(v->recipe.val));
+    app_data_pair_json(json, v->train, v->val);
     json_object_set_new(json, "recipe", show_json_text(v->recipe.name));
     json_object_set_new(
         json, "routing",

@@ -22,22 +22,16 @@ enum {
 static base_status open_data(app_vae *v, base_error *err)
 {
     app_vae_recipe *r = &v->recipe;
-    data_source_options options = {.split = "train",
-                                   .indexing = v->common->quiet ? NULL : app_data_indexing};
+    const data_source_options options = {.indexing =
+                                             v->common->quiet ? NULL : app_data_indexing};
     size_t width = 0, height = 0, channels = 0;
 
-    base_status status = data_source_open(&v->train, r->train, &options, err);
-    options.split = "val";
-    if (status == BASE_OK)
-        status = data_source_open(&v->val, r->val, &options, err);
+    const base_status status =
+        data_pair_open(&v->train, &v->val, r->train, r->val, &options, err);
     if (status != BASE_OK)
         return status;
     v->classes = data_source_classes(v->train);
-    if (v->classes == 0 || data_source_classes(v->val) != v->classes)
-        return base_fail(err, BASE_MISMATCH,
-                         "'%s' has %zu classes and '%s' %zu, expected labels and the same",
-                         data_source_path(v->train), v->classes, data_source_path(v->val),
-                         data_source_classes(v->val));
+    app_data_pair_told(v->common, "vae", v->train, v->val);
     data_source_uniform(v->train, &width, &height, &channels);
     if (r->config.channels == 0)
         r->config.channels = channels == 1 ? 1 : 3;

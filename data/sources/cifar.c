@@ -87,6 +87,7 @@ static base_status cifar_prepare(data_source *source, const data_source_options 
     if (is_file(source->path)) {
         status = data_tar_join(source, &number, source->path, err);
     } else {
+        source->split_used = true;
         status = list_files(&list, source->path, train, err);
         if (status == BASE_OK && list.count == 0)
             status = base_fail(err, BASE_IO, "'%s' holds no %s, expected %s", source->path,

@@ -119,7 +119,7 @@ static base_status open_again(data_files *files, file *f, base_error *err)
     while (files->open >= DATA_FILES_OPEN && close_oldest(files))
         continue;
     do {
-        f->fd = open(f->path, O_RDONLY | O_CLOEXEC);
+        f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe by now? */
     } while (f->fd < 0 && (errno == EINTR ||
                            ((errno == EMFILE || errno == ENFILE) && close_oldest(files))));
     if (f->fd < 0)
@@ -187,8 +187,11 @@ bool data_archive_name(char *out, const data_source *source, const data_record *
 
     if (data_files_hold(&fd, source->files, record->container, NULL) != BASE_OK)
         return false;
-    const bool found = record->name <= record->offset &&
-                       data_tar_name(out, fd, record->offset - record->name, bytes);
+    const uint64_t header =
+        record->name & DATA_NAME_AFTER
+            ? record->offset + (uint64_t)(record->name & ~DATA_NAME_AFTER) * DATA_TAR_BLOCK
+            : record->offset - record->name;
+    const bool found = data_tar_name(out, fd, header, bytes);
     data_files_release(source->files, record->container);
     return found;
 }

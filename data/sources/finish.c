@@ -154,7 +154,7 @@ static void drop_overwritten(data_source *source, const sorting *s)
         if (next && (!s->rank || next->label == r->label) &&
             strcmp(data_index_name(index, next->name), data_index_name(index, r->name)) ==
                 0)
-            source->ignored[DATA_IGNORED_AGAIN]++;
+            source->left_out.by[DATA_IGNORED_AGAIN]++;
         else
             *data_index_at(index, kept++) = *r;
     }
@@ -199,7 +199,8 @@ static void note_empty_classes(data_source *source, const size_t *images,
         empty++;
     }
     if (empty > 0)
-        data_source_note(source, "%zu of %zu class folders without images: %s%s", empty,
+        data_source_note(source,
+                         "%zu of %zu class folders without images, no classes: %s%s", empty,
                          table->count, list, empty > 3 ? ", ..." : "");
 }
 
@@ -211,20 +212,21 @@ static base_status label_classes(data_source *source, const data_class_table *ta
     data_index *index = &source->index;
     base_status status = BASE_OK;
     int32_t *label_of = base_alloc(table->count, sizeof *label_of);
-    size_t *images = base_alloc(table->count, sizeof *images);
+    size_t *images = base_alloc(table->count, sizeof *images), used = 0;
 
     if (!label_of || !images) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes", table->count);
         goto done;
     }
     /* A set without any image has no class list worth judging: data_source_seal says so. */
+    for (size_t i = 0; i < index->count; i++)
+        images[data_index_at(index, i)->label]++;
     if (index->count > 0)
-        status = data_classes_decide(source, label_of, table, options, err);
+        status = data_classes_decide(source, label_of, &used, table, images, options, err);
     if (status != BASE_OK)
         goto done;
     for (size_t i = 0; i < index->count; i++) {
         data_record *r = data_index_at(index, i);
-        images[r->label]++;
         r->label = label_of[r->label];
     }
     if (reorder && index->count > 0)
@@ -232,7 +234,7 @@ static base_status label_classes(data_source *source, const data_class_table *ta
     if (status != BASE_OK)
         goto done;
     note_empty_classes(source, images, table);
-    status = data_source_seal(source, table->count, options, err);
+    status = data_source_seal(source, used, options, err);
 done:
     base_free(label_of);
     base_free(images);
@@ -275,11 +277,20 @@ static base_status no_labels(data_source *source, const data_source_options *opt
     if (!options->allow_unlabelled)
         return base_fail(
             err, BASE_FORMAT,
-            "'%s' holds %zu images but no class folders or labels, expected %s",
+            "'%s' holds %zu images but no class folders or labels, expected %s, or a file of "
+            "labels (--val-labels)",
             source->path, source->index.count, data_layout_folder.holds);
     for (size_t i = 0; i < source->index.count; i++)
         data_index_at(&source->index, i)->label = -1;
     return data_source_seal(source, 0, options, err);
+}
+
+/* A record's name, from the index or the archive; own [DATA_NAME_MAX + 2]. */
+static const char *image_name(char *own, const data_source *source, const data_record *r)
+{
+    if (source->names)
+        return data_index_name(&source->index, r->name);
+    return data_archive_name(own, source, r) ? own : "";
 }
 
 /* Every image's class from the file of labels. */
@@ -290,14 +301,18 @@ static base_status classes_of_truth(data_class_table *table, data_source *source
     base_status status = BASE_OK;
     char shown[256];
 
-    if (data_truth_count(truth) != source->index.count)
+    if (data_truth_named(truth) && data_truth_count(truth) > source->index.count)
+        data_source_note(source, "'%s' has labels of %zu images more", path,
+                         data_truth_count(truth) - source->index.count);
+    else if (data_truth_count(truth) != source->index.count)
         return base_fail(err, BASE_MISMATCH,
                          "'%s' holds labels of %zu images (%s), but '%s' holds %zu", path,
                          data_truth_count(truth), data_truth_kind(truth), source->path,
                          source->index.count);
     for (size_t i = 0; i < source->index.count && status == BASE_OK; i++) {
         data_record *r = data_index_at(&source->index, i);
-        const char *name = data_index_name(&source->index, r->name);
+        char own[DATA_NAME_MAX + 2];
+        const char *name = image_name(own, source, r);
         const char *class = data_truth_class(truth, name);
         uint32_t number = 0;
         if (!class)
@@ -309,6 +324,20 @@ static base_status classes_of_truth(data_class_table *table, data_source *source
     return status;
 }
 
+/* Whether numbers of a file of labels are ImageNet's: by the network, else by the images' names. */
+static bool is_imagenet(const data_source *source, const data_source_options *options)
+{
+    const size_t outputs =
+        options->class_list ? options->class_list_count : options->classes_of_model;
+    char own[DATA_NAME_MAX + 2];
+
+    if (outputs > 0)
+        return outputs == DATA_IMAGENET_CLASSES;
+    const char *name = image_name(own, source, data_index_at(&source->index, 0));
+    const char *slash = strrchr(name, '/');
+    return strncmp(slash ? slash + 1 : name, "ILSVRC2012_", 11) == 0;
+}
+
 static base_status label_truth(data_source *source, const data_source_options *options,
                                base_error *err)
 {
@@ -316,7 +345,8 @@ static base_status label_truth(data_source *source, const data_source_options *o
     data_class_table table = {0};
     data_truth *truth = NULL;
 
-    if (!path && options->allow_unlabelled)
+    if (!path && (options->allow_unlabelled || (source->layout != &data_layout_ilsvrc &&
+                                                source->layout != &data_layout_kaggle)))
         return no_labels(source, options, err);
     if (!path)
         return base_fail(err, BASE_USAGE,
@@ -326,7 +356,7 @@ static base_status label_truth(data_source *source, const data_source_options *o
                          source->path);
     if (source->index.count == 0)
         return data_source_seal(source, 0, options, err);
-    base_status status = data_truth_load(&truth, path, err);
+    base_status status = data_truth_load(&truth, path, is_imagenet(source, options), err);
     if (status == BASE_OK)
         status = classes_of_truth(&table, source, truth, path, err);
     if (status == BASE_OK) {

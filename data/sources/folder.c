@@ -25,80 +25,114 @@ base_status data_folder_prepare(data_source *source, const data_source_options *
     return BASE_OK;
 }
 
-/* Whether a folder holds folders and no images: class folders, not pictures of trains. */
-static bool holds_folders(const char *path)
+/* What lies right in the folder base/top->name. */
+static void look_into(data_top *top, const char *base)
 {
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *path = base_text("%s/%s", base, top->name);
+    const int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     folder_listing l = {0};
-    bool folders = false;
 
+    base_free(path);
     if (fd < 0 || !data_folder_list(&l, fd))
-        return false;
-    for (size_t i = 0; i < l.count && (i == 0 || folders); i++)
-        folders = l.at[i].folder;
-    data_folder_listing_free(&l);
-    return folders;
-}
-
-/* The place of a name among those of splits, 0: none of them. */
-static int split_of(const char *name)
-{
-    static const char *const names[] = {"train", "val", "valid", "validation", "test"};
-    static const int splits[] = {1, 2, 2, 2, 3};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(names[i], name) == 0)
-            return splits[i];
-    }
-    return 0;
-}
-
-/* A folder of train/ and val/ with class folders in them has not the classes "train" and
- * "val": the split says which is meant. */
-static base_status choose_split(data_source *source, const data_source_options *options,
-                                base_error *err)
-{
-    const char *wanted = options->split ? options->split : "val";
-    const int fd = open(source->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    base_status status = BASE_OK;
-    folder_listing l = {0};
-    size_t splits = 0;
-    char *found = NULL;
-
-    if (fd < 0 || !data_folder_list(&l, fd))
-        return base_fail_errno(err, "cannot open the folder '%s'", source->path);
-    for (size_t i = 0; i < l.count; i++) {
-        if (!l.at[i].folder || split_of(l.at[i].name) == 0)
-            continue;
-        char *path = base_text("%s/%s", source->path, l.at[i].name);
-        const bool holds = path && holds_folders(path);
-        splits += holds;
-        if (holds && !found && split_of(l.at[i].name) == split_of(wanted))
-            found = path;
-        else
-            base_free(path);
-    }
-    size_t folders = 0;
+        return; /* the scan will say so */
     for (size_t i = 0; i < l.count; i++)
-        folders += l.at[i].folder;
+        *(l.at[i].folder ? &top->folders : &top->pictures) = true;
     data_folder_listing_free(&l);
-    if (splits > 0 && splits == folders) {
-        if (!found)
-            return base_fail(err, BASE_IO, "'%s' holds no folder for the split %s",
-                             source->path, wanted);
-        source->base = found;
-        data_source_note(source, "reading '%s'", found);
-        return status;
+}
+
+/* The folders right in base; *pictures: some lie beside them. Of many folders only those that may
+ * be parts are looked into, the others count as class folders. The caller frees *top and l. */
+static base_status list_tops(data_top **top, size_t *count, bool *pictures,
+                             folder_listing *l, const char *base, base_error *err)
+{
+    enum { FEW = 8 };
+    const int fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || !data_folder_list(l, fd))
+        return base_fail_errno(err, "cannot open the folder '%s'", base);
+    *top = base_alloc(l->count, sizeof **top);
+    if (!*top)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the names of folders");
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->at[i].folder)
+            (*top)[(*count)++].name = l->at[i].name;
+        else
+            *pictures = true;
     }
-    base_free(found);
+    for (size_t i = 0; i < *count; i++) {
+        if (*count <= FEW || data_part_name((*top)[i].name))
+            look_into(&(*top)[i], base);
+        else
+            (*top)[i].pictures = (*top)[i].folders = true;
+    }
+    return BASE_OK;
+}
+
+base_status data_folder_annotations(data_source *source, base_error *err)
+{
+    const char *base = data_source_base(source), *slash = strrchr(base, '/');
+    char *tries[] = {base_text("%s/val_annotations.txt", base),
+                     slash
+                         ? base_text("%.*s/val_annotations.txt", (int)(slash - base), base)
+                         : base_text("%s/../val_annotations.txt", base)};
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        if (!tries[i])
+            status = base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", source->path);
+        else if (!source->truth_path && access(tries[i], R_OK) == 0)
+            source->truth_path = tries[i];
+        else
+            base_free(tries[i]);
+    }
+    return status;
+}
+
+/* One folder further down: of a part, of one alone, of pictures without class folders. */
+static base_status descend(bool *deeper, data_source *source,
+                           const data_source_options *options, base_error *err)
+{
+    const char *base = data_source_base(source);
+    folder_listing l = {0};
+    data_top *top = NULL;
+    size_t count = 0, at = DATA_NO_TOP;
+    bool pictures = false;
+
+    *deeper = false;
+    base_status status = list_tops(&top, &count, &pictures, &l, base, err);
+    if (status == BASE_OK)
+        status = data_parts_choose(&at, source, base, top, count, pictures, options, err);
+    *deeper = status == BASE_OK && at != DATA_NO_TOP;
+    if (status == BASE_OK && !*deeper)
+        source->flat = data_parts_flat(top, count, pictures, options, &at);
+    if (status == BASE_OK && at != DATA_NO_TOP && (*deeper || source->flat)) {
+        char *below = base_text("%s/%s", base, top[at].name);
+        if (below) {
+            base_free(source->base);
+            source->base = below;
+        } else {
+            status = base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", source->path);
+        }
+    }
+    base_free(top);
+    data_folder_listing_free(&l);
     return status;
 }
 
 static base_status folder_prepare(data_source *source, const data_source_options *options,
                                   base_error *err)
 {
-    const base_status status = choose_split(source, options, err);
+    base_status status = BASE_OK;
+    bool deeper = true;
 
+    for (int i = 0; i < DATA_DEPTH_MAX && deeper && status == BASE_OK; i++)
+        status = descend(&deeper, source, options, err);
+    if (status == BASE_OK && source->base && data_layout_imagenet_c.fits(source->base) > 0)
+        status = base_fail(err, BASE_USAGE,
+                           "'%s' is an ImageNet-C tree: name it as imagenet-c:%s",
+                           source->base, source->base);
+    if (status == BASE_OK && source->flat)
+        status = data_folder_annotations(source, err);
     return status == BASE_OK ? data_folder_prepare(source, options, err) : status;
 }
 
@@ -106,6 +140,11 @@ static base_status folder_scan(data_source *source, const data_source_options *o
                                base_error *err)
 {
     (void)options;
+    if (source->flat) {
+        const base_status status = data_folder_scan_flat(source, err);
+        source->labelling = DATA_LABELS_TRUTH;
+        return status;
+    }
     const base_status status = data_folder_scan(source, source->fd, "", err);
     return status == BASE_OK ? data_source_sort(source, err) : status;
 }
@@ -135,14 +174,32 @@ void data_folder_whole(const data_source *source, size_t i, char *out, size_t ou
              data_index_name(&source->index, r->name));
 }
 
+enum { RECORD_PATH = 2 * DATA_NAME_MAX + 2 };
+
+/* The record's path below the source's folder. */
+static const char *record_path(char out[RECORD_PATH], const data_source *source,
+                               const data_record *record)
+{
+    snprintf(out, RECORD_PATH, "%s/%s", source->folders.name[record->container],
+             data_index_name(&source->index, record->name));
+    return out;
+}
+
+bool data_folder_stat(struct stat *out, const data_source *source,
+                      const data_record *record)
+{
+    char path[RECORD_PATH];
+
+    return fstatat(source->fd, record_path(path, source, record), out, 0) == 0;
+}
+
 /* Opens the record's file. False with errno. */
 static int open_record(const data_source *source, const data_record *record)
 {
-    char path[2 * DATA_NAME_MAX + 2];
+    char path[RECORD_PATH];
 
-    snprintf(path, sizeof path, "%s/%s", source->folders.name[record->container],
-             data_index_name(&source->index, record->name));
-    return openat(source->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return openat(source->fd, record_path(path, source, record),
+                  O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
 base_status data_folder_read(const data_source *source, const data_record *record,
@@ -178,7 +235,7 @@ void data_folder_advise(const data_source *source, const data_record *record)
     close(fd);
 }
 
-/* An image below one of the first class folders, or one folder further down. */
+/* An image below one of the first class folders, or some folders further down. */
 static bool holds_image(int fd, int depth)
 {
     bool found = false;
@@ -190,7 +247,7 @@ static bool holds_image(int fd, int depth)
     for (size_t i = 0; i < l.count && !found; i++) {
         if (!l.at[i].folder) {
             found = depth > 0;
-        } else if (depth < 2) {
+        } else if (depth < 4) {
             const int inner = openat(fd, l.at[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             if (inner < 0)
                 continue;

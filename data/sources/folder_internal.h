@@ -15,7 +15,7 @@ typedef struct folder_entry {
 typedef struct folder_listing {
     folder_entry *at;
     size_t room, count;
-    size_t ignored[DATA_IGNORED_COUNT];
+    data_left_out left_out;
 } folder_listing;
 
 /* The names in the folder fd, sorted as if folders' names ended in '/'. Closes fd. False:

@@ -155,17 +155,17 @@ static base_status idx_load(idx_file *f, bool images, size_t limit, base_error *
     gzFile file;
 
     assert(f->path);
-    const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return base_fail_errno(err, "cannot open '%s'", f->path);
+    int fd = -1;
+    base_status status = base_file_open(&fd, NULL, f->path, err);
+    if (status != BASE_OK)
+        return status;
     file = gzdopen(fd, "rb"); /* reads plain files as they are */
     if (!file) {
         close(fd);
         return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", f->path);
     }
     gzbuffer(file, 1 << 16);
-    base_status status = read_header(f, file, images, limit, err);
+    status = read_header(f, file, images, limit, err);
     if (status == BASE_OK)
         status = read_bytes(f, file, err);
     if (gzclose(file) == Z_BUF_ERROR && status == BASE_OK) /* ended inside a gzip stream */

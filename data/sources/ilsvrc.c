@@ -135,6 +135,7 @@ static base_status ilsvrc_prepare(data_source *source, const data_source_options
 
     if (stat(source->path, &info) != 0)
         return base_fail_errno(err, "cannot open '%s'", source->path);
+    source->split_used = S_ISDIR(info.st_mode);
     archive = S_ISDIR(info.st_mode) ? archive_in(source->path, split)
                                     : base_text("%s", source->path);
     if (!archive)

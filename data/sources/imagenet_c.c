@@ -119,6 +119,27 @@ static bool is_group(const char *name)
     return false;
 }
 
+/* CIFAR-10-C: NAME.npy of five severities, labels.npy beside it. */
+static base_status add_npy(data_imagenet_c *tree, const char *path, const char *name,
+                           base_error *err)
+{
+    const size_t bytes = strlen(name) - strlen(".npy");
+    char *corruption = base_text("%.*s", (int)bytes, name);
+    base_status status = BASE_OK;
+
+    if (!corruption)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the parts of a tree");
+    for (int severity = 1; severity <= 5 && status == BASE_OK; severity++) {
+        char *piece = base_text("%s#%d", path, severity);
+        status = piece
+                     ? add_part(tree, piece, corruption, severity, err)
+                     : base_fail(err, BASE_NO_MEMORY, "no memory for the parts of a tree");
+        base_free(piece);
+    }
+    base_free(corruption);
+    return status;
+}
+
 /* Every folder of path is a corruption or, at the top, a group of them. */
 static base_status add_folder(data_imagenet_c *tree, const char *path, bool top,
                               base_error *err)
@@ -135,6 +156,9 @@ static base_status add_folder(data_imagenet_c *tree, const char *path, bool top,
         char *below = base_text("%s/%s", path, d->d_name);
         if (!below)
             status = base_fail(err, BASE_NO_MEMORY, "no memory for the parts of a tree");
+        else if (!is_folder(below) && top && data_ends_in(d->d_name, ".npy") &&
+                 strcmp(d->d_name, "labels.npy") != 0)
+            status = add_npy(tree, below, d->d_name, err);
         else if (!is_folder(below))
             status = BASE_OK;
         else if (top && is_group(d->d_name))
@@ -206,7 +230,9 @@ base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tre
                                    size_t part_number, const data_source_options *options,
                                    base_error *err)
 {
-    char *spec = base_text("folder:%s", tree->part[part_number].path);
+    const char *path = tree->part[part_number].path;
+    char *spec =
+        base_text("%s:%s", strrchr(path, '#') && !is_folder(path) ? "npy" : "folder", path);
 
     if (!spec)
         return base_fail(err, BASE_NO_MEMORY, "no memory to open a part of a tree");

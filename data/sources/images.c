@@ -1,5 +1,5 @@
 /* images.c - a plain folder of images, in folders or not, without labels: for
- * predictions (data.md 1). With --val-labels it is an unpacked validation set. Free to
+ * predictions (data.md 1), or with a file of labels (--val-labels, val_annotations.txt). Free to
  * change: nothing much. Relied on elsewhere: bytewise order of whole paths. */
 #include "data/data_internal.h"
 
@@ -9,10 +9,19 @@
 static base_status images_scan(data_source *source, const data_source_options *options,
                                base_error *err)
 {
-    (void)options;
     const base_status status = data_folder_scan_flat(source, err);
-    source->labelling = DATA_LABELS_NONE;
+
+    (void)options;
+    source->labelling = DATA_LABELS_TRUTH;
     return status;
+}
+
+static base_status images_prepare(data_source *source, const data_source_options *options,
+                                  base_error *err)
+{
+    const base_status status = data_folder_annotations(source, err);
+
+    return status == BASE_OK ? data_folder_prepare(source, options, err) : status;
 }
 
 /* Images right in it; a folder of class folders may have some too, so not for sure. */
@@ -41,7 +50,7 @@ const data_layout data_layout_images = {
     .name = "images",
     .holds = "a folder of images",
     .fits = images_fits,
-    .prepare = data_folder_prepare,
+    .prepare = images_prepare,
     .scan = images_scan,
     .read = data_folder_read,
     .relative = data_folder_relative,

@@ -77,6 +77,7 @@ static base_status kaggle_prepare(data_source *source, const data_source_options
     if (!root)
         return base_fail(err, BASE_FORMAT, "'%s' holds no ILSVRC/Data/CLS-LOC, expected %s",
                          source->path, source->layout->holds);
+    source->split_used = !split;
     if (!split)
         split = options->split ? options->split : "val";
     base_status status = BASE_OK;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     LINE_BYTES = 2 * DATA_NAME_MAX,
@@ -27,11 +28,20 @@ typedef struct lines {
     FILE *file;
     size_t number;
     label_kind kind;
+    size_t remarks, remark;    /* lines that begin with '#' and have no tab; the last one */
     data_class_table archives; /* as they were written, by number in source->files */
+    const char *label;         /* of the line, in text after its name; NULL: none */
     char text[LINE_BYTES];
 } lines;
 
 /* ---- lines -------------------------------------------------------------------------- */
+
+/* The mark that some editors begin UTF-8 with goes. */
+static void drop_mark(char *text)
+{
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
+        memmove(text, text + 3, strlen(text + 3) + 1);
+}
 
 /* The next line that is neither empty nor a remark, without its end; *done: no more. */
 static base_status next_line(lines *l, bool *done, base_error *err)
@@ -44,24 +54,33 @@ static base_status next_line(lines *l, bool *done, base_error *err)
                        ? base_fail_errno(err, "cannot read '%s'", l->source->path)
                        : BASE_OK;
         }
+        if (l->number++ == 0)
+            drop_mark(l->text);
         size_t bytes = strlen(l->text);
-        l->number++;
         if (bytes + 1 == sizeof l->text && l->text[bytes - 1] != '\n')
             return base_fail(err, BASE_FORMAT, "'%s' line %zu is too long", l->source->path,
                              l->number);
+        const bool remark = l->text[0] == '#' && !strchr(l->text, '\t');
         while (bytes > 0 && strchr("\r\n \t", l->text[bytes - 1]))
             l->text[--bytes] = '\0';
-        if (bytes > 0 && l->text[0] != '#')
+        if (remark) {
+            l->remarks++;
+            l->remark = l->number;
+        } else if (bytes > 0) {
             return BASE_OK;
+        }
     }
 }
 
+/* With the line as it stands in the file: take_line ends its fields with 0. */
 static base_status line_error(const lines *l, base_error *err, const char *what)
 {
-    char shown[300];
+    char shown[300], whole[2 * LINE_BYTES];
 
+    snprintf(whole, sizeof whole, "%s%s%s", l->text, l->label ? "\t" : "",
+             l->label ? l->label : "");
     return base_fail(err, BASE_FORMAT, "'%s' line %zu: %s: '%s'", l->source->path,
-                     l->number, what, base_quote(shown, sizeof shown, l->text));
+                     l->number, what, base_quote(shown, sizeof shown, whole));
 }
 
 /* The record's label, and that all lines have labels of one kind. */
@@ -77,9 +96,16 @@ static base_status take_label(lines *l, int32_t *out, const char *label, base_er
     if (kind == KIND_NONE && l->kind == KIND_NONE)
         return BASE_OK;
     if (kind == KIND_NONE || l->kind == KIND_NONE)
-        return line_error(l, err, "some lines have a label and some have none");
+        return line_error(
+            l, err,
+            kind == KIND_NONE
+                ? "no tab with a label after it, as the lines before have"
+                : "a tab with a label after it, but the lines before have none");
     if (kind != l->kind)
-        return line_error(l, err, "some labels are numbers and some are names");
+        return line_error(l, err,
+                          kind == KIND_NUMBER
+                              ? "some labels are numbers and some are names: a number"
+                              : "some labels are numbers and some are names: no number");
     if (kind == KIND_NUMBER) {
         *out = data_class_number(label);
         return BASE_OK;
@@ -119,6 +145,10 @@ static base_status take_file(lines *l, data_record *r, const char *name, base_er
     struct stat info;
 
     if (fstatat(l->source->fd, name, &info, 0) != 0) {
+        if (l->kind == KIND_NONE && errno == ENOENT && strpbrk(name, " ,;"))
+            return line_error(l, err,
+                              "no such file; between a path and its label stands a "
+                              "tab, and here is none");
         base_fail_errno(err, "cannot open '%s'", name);
         base_error_prepend(err, "'%s' line %zu: ", l->source->path, l->number);
         return err ? err->status : BASE_IO;
@@ -137,12 +167,14 @@ static base_status take_line(lines *l, base_error *err)
     data_record r = {.size = UNRESOLVED};
     base_status status;
 
+    l->label = NULL;
     if (tab)
         *tab = '\0';
     const char *name = l->text;
     if (strlen(name) > DATA_NAME_MAX)
         return line_error(l, err, "the name is too long");
     char *label = tab ? tab + 1 : NULL;
+    l->label = label;
     if (label)
         label[strcspn(label, "\t")] = '\0';
     status = take_label(l, &r.label, label, err);
@@ -292,12 +324,17 @@ static base_status read_lines(lines *l, base_error *err)
     struct stat info;
     bool done = false;
 
-    l->file = fopen(l->source->path, "re");
-    if (!l->file || fstat(fileno(l->file), &info) != 0)
-        return base_fail_errno(err, "cannot open '%s'", l->source->path);
-    if (!S_ISREG(info.st_mode))
-        return base_fail(err, BASE_IO, "'%s' is not a file, expected %s", l->source->path,
-                         l->source->layout->holds);
+    int fd = -1;
+    status = base_file_open(&fd, NULL, l->source->path, err);
+    if (status != BASE_OK)
+        return status;
+    l->file = fdopen(fd, "r");
+    if (!l->file || fstat(fd, &info) != 0) {
+        base_fail_errno(err, "cannot open '%s'", l->source->path);
+        if (!l->file)
+            close(fd);
+        return BASE_IO;
+    }
     status = data_source_witness(l->source, l->source->path, &info, err);
     while (status == BASE_OK) {
         status = next_line(l, &done, err);
@@ -326,6 +363,10 @@ static base_status list_scan(data_source *source, const data_source_options *opt
         status = read_lines(l, err);
     if (l->file)
         fclose(l->file);
+    if (status == BASE_OK && l->remarks > 0)
+        data_source_note(source,
+                         "%zu line%s of remarks (# and no tab) in '%s', the last %zu",
+                         l->remarks, l->remarks == 1 ? "" : "s", source->path, l->remark);
     if (status == BASE_OK && source->files)
         status = resolve(source, err);
     source->names = true;
@@ -385,10 +426,21 @@ static void list_advise(const data_source *source, const data_record *record)
     data_archive_advise(source, &moved);
 }
 
+/* Whether a line names an image, alone or before a tab; before a blank or a comma, too, where
+ * opening says what is missing. */
+static bool names_image(char *line)
+{
+    line[strcspn(line, "\t\r\n")] = '\0';
+    if (data_is_image_name(line))
+        return true;
+    line[strcspn(line, " ,;")] = '\0';
+    return data_is_image_name(line);
+}
+
 /* A text whose first line names an image. */
 static int list_fits(const char *path)
 {
-    static const char *const ends[] = {".txt", ".tsv", ".lst", ".list"};
+    static const char *const ends[] = {".txt", ".tsv", ".lst", ".list", ".csv"};
     struct stat info;
     char line[LINE_BYTES] = "";
     bool named = false;
@@ -403,10 +455,10 @@ static int list_fits(const char *path)
     do {
         if (!fgets(line, sizeof line, file))
             line[0] = '\0';
-    } while (line[0] == '#' || line[0] == '\n');
+        drop_mark(line);
+    } while ((line[0] == '#' && !strchr(line, '\t')) || line[0] == '\n');
     fclose(file);
-    line[strcspn(line, "\t\r\n")] = '\0';
-    return data_is_image_name(line) ? 2 : 0;
+    return names_image(line) ? 2 : 0;
 }
 
 const data_layout data_layout_list = {

@@ -45,7 +45,7 @@ base_status data_run_end(data_run *run, data_source *source, base_error *err)
             i + 1 < index->count ? data_index_at(index, run->order[i + 1]) : NULL;
         if (next && strcmp(data_index_name(index, r.name),
                            data_index_name(index, next->name)) == 0) {
-            source->ignored[DATA_IGNORED_AGAIN]++;
+            source->left_out.by[DATA_IGNORED_AGAIN]++;
             continue;
         }
         r.name = r.container;

@@ -21,8 +21,6 @@ enum {
 
 /* Label of a WordNet id in ILSVRC2012, -1: none of the 1000. Safe from several threads. */
 int32_t data_imagenet_label(const char *wnid);
-/* The WordNet id of a label, NULL beyond 999. */
-const char *data_imagenet_wnid(size_t label);
 /* The number 1..1000 that the development kit gives the class of a label (0..999): its
  * order is not that of the WordNet ids. */
 int data_imagenet_kit_id(size_t label);
@@ -35,9 +33,12 @@ typedef struct data_record {
     uint32_t size;      /* bytes; above DATA_SIZE_MOST: a data_unreadable */
     uint32_t container; /* number of the file or folder that it lies in */
     int32_t label;      /* -1: unknown; below: -2 - the number that is out of range */
-    uint32_t name; /* of data_index_name; archives: bytes from the header to the data */
+    /* Of data_index_name; archives: bytes from the header to the data, or DATA_NAME_AFTER and blocks
+     * from the data to the header (hard links). */
+    uint32_t name;
 } data_record;
 
+#define DATA_NAME_AFTER 0x80000000u
 #define DATA_SIZE_MOST (UINT32_MAX - 16)
 /* Why a sample cannot be read, in the place of its size. */
 typedef enum data_unreadable {
@@ -103,6 +104,18 @@ base_status data_run_add(data_run *run, const data_record *record, const char *n
 base_status data_run_end(data_run *run, data_source *source, base_error *err);
 void data_run_destroy(data_run *run);
 
+/* Names that are no samples, by reason, and of DATA_IGNORED_FORMAT by ending. */
+enum { DATA_FORMATS = 22 };
+typedef struct data_left_out {
+    size_t by[DATA_IGNORED_COUNT];
+    size_t format[DATA_FORMATS];
+} data_left_out;
+
+/* Counts a file whose name is not an image's: of a format that is not read, or another. */
+void data_left_out_name(data_left_out *left_out, const char *name);
+/* A folder of the system's own: lost+found, __MACOSX, @eaDir, ... of bytes bytes. */
+bool data_is_system_name(const char *name, size_t bytes);
+
 /* Names, numbered in the order they appear. */
 typedef struct data_class_table {
     char **name;
@@ -151,6 +164,9 @@ typedef struct data_tar_member {
     uint64_t header;   /* where its header, or what belongs before it, begins */
     uint64_t at, size; /* of the bytes; size 0 for all but files */
     bool file, folder; /* neither: a link, a device, ... */
+    /* A hard link's target, valid as name is; NULL: none. A link that leads to a file of the
+     * archive is that file under its own name: file is true, at and size are the file's. */
+    const char *link;
     bool sparse;
 } data_tar_member;
 
@@ -162,6 +178,16 @@ void data_tar_close(data_tar *tar); /* NULL is fine */
 /* The next member; *done: there is none. Checks headers' sums and that members lie within
  * the archive. */
 base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_error *err);
+/* From now on hard links are members of their own, neither files nor folders. */
+void data_tar_leave_links(data_tar *tar);
+/* Where hard links of the archive lead to (tar_links.c). The caller destroys *out. */
+typedef struct data_tar_links data_tar_links;
+base_status data_tar_links_create(data_tar_links **out, int fd, const char *path,
+                                  uint64_t begin, uint64_t end, base_error *err);
+void data_tar_links_destroy(data_tar_links *links); /* NULL is fine */
+/* The file that name, a link's target, is; false: there is none. Its name is not valid. */
+bool data_tar_links_find(data_tar_member *out, const data_tar_links *links,
+                         const char *name);
 /* After the last member: the archive ended without its two blocks of zeros. */
 bool data_tar_cut(const data_tar *tar);
 /* The name of the member whose header begins at offset header, into
@@ -187,13 +213,44 @@ data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_
 
 /* A file of labels: the line's number is the image's, or names with labels (data.md 1). */
 typedef struct data_truth data_truth;
-base_status data_truth_load(data_truth **out, const char *path, base_error *err);
+/* imagenet: numbers are ImageNet's, of the devkit or from 0, and become WordNet ids; else they
+ * stay the numbers that they are. */
+base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
+                            base_error *err);
 void data_truth_destroy(data_truth *truth); /* NULL is fine */
 size_t data_truth_count(const data_truth *truth);
+/* 12 for "ILSVRC2012_val_00000012.JPEG", with or without its ending; 0: no number. */
+size_t data_image_number(const char *name);
+/* Whether the labels stand beside names. */
+bool data_truth_named(const data_truth *truth);
 /* The class of an image by its file name (path and ending do not matter), or NULL. */
 const char *data_truth_class(const data_truth *truth, const char *name);
 /* "50000 ILSVRC2012 ids": what the file turned out to hold. */
 const char *data_truth_kind(const data_truth *truth);
+
+/* ---- above the class folders (parts.c) ---------------------------------------------- */
+
+/* A folder at the top of a tree or an archive. */
+typedef struct data_top {
+    const char *name;
+    bool pictures; /* lie right in it */
+    bool folders;  /* are in it */
+} data_top;
+
+#define DATA_NO_TOP SIZE_MAX
+/* The folder of top [count] that holds the class folders: the part of the options' split, or
+ * one alone around them; DATA_NO_TOP: these are the class folders. pictures: some lie
+ * beside them. where: what is looked into, for messages. Notes what it chooses; BASE_USAGE:
+ * the user must say which part. */
+base_status data_parts_choose(size_t *out, data_source *source, const char *where,
+                              const data_top *top, size_t count, bool pictures,
+                              const data_source_options *options, base_error *err);
+/* Whether these are pictures in no class folders: those beside top (*out DATA_NO_TOP), or of the
+ * folder *out alone, called "images" or with labels from a file. */
+bool data_parts_flat(const data_top *top, size_t count, bool pictures,
+                     const data_source_options *options, size_t *out);
+/* "train", "Validation", ... */
+bool data_part_name(const char *name);
 
 /* ---- sources ------------------------------------------------------------------------ */
 
@@ -207,11 +264,14 @@ typedef enum data_labelling {
     DATA_LABELS_NONE
 } data_labelling;
 
+enum { DATA_OPTIONS = 4 }; /* split, val-labels, class-map, label-key */
+
 /* A file or folder whose size and time say whether a cached index still holds. */
 typedef struct data_witness {
     char *path;
     uint64_t size;  /* 0 for folders */
-    int64_t mtime;  /* nanoseconds */
+    int64_t mtime;  /* nanoseconds; of the bytes */
+    int64_t ctime;  /* of the file's state: set by the system alone */
     uint64_t inode; /* device and inode, hashed */
 } data_witness;
 
@@ -222,8 +282,8 @@ struct data_source {
     data_index index;
     char **classes; /* [class_count] by label */
     size_t class_count;
-    size_t ignored[DATA_IGNORED_COUNT];
-    char notice[512];
+    data_left_out left_out;
+    char notice[2048];
     uint64_t fingerprint;
     int fd;              /* folder layouts: base; else -1 */
     data_files *files;   /* archives, by container */
@@ -232,10 +292,15 @@ struct data_source {
         folders;            /* names of containers that are folders, inner archives, ... */
     data_class_table table; /* classes as the scan met them */
     data_labelling labelling;
-    bool names;            /* record->name is of data_index_name */
-    bool as_found;         /* labels do not change the order */
-    char *truth_path;      /* file of labels that the layout found */
-    data_witness *witness; /* [witness_count] */
+    bool names;       /* record->name is of data_index_name */
+    bool as_found;    /* labels do not change the order */
+    char *truth_path; /* file of labels that the layout found */
+    char *prefix;     /* tar: the folder in it that holds the class folders; NULL: none */
+    bool cut;         /* tar: it ends without its two blocks of zeros */
+    bool flat;        /* pictures in no class folders */
+    bool unused[DATA_OPTIONS]; /* options that were given and mean nothing */
+    bool split_used;           /* the options' split chose something */
+    data_witness *witness;     /* [witness_count] */
     size_t witness_room, witness_count;
     const data_source_options *asking; /* during the scan: whom to tell how far it is */
     double scan_started, scan_told;
@@ -295,7 +360,7 @@ struct data_layout {
 
 extern const data_layout data_layout_folder, data_layout_tar, data_layout_idx,
     data_layout_ilsvrc, data_layout_kaggle, data_layout_wds, data_layout_list,
-    data_layout_cifar, data_layout_images, data_layout_imagenet_c;
+    data_layout_cifar, data_layout_images, data_layout_imagenet_c, data_layout_npy;
 
 /* ---- what layouts have in common ---------------------------------------------------- */
 
@@ -308,9 +373,14 @@ base_status data_folder_scan_flat(data_source *source, base_error *err);
 /* The prepare of folder layouts: opens base, or path. */
 base_status data_folder_prepare(data_source *source, const data_source_options *options,
                                 base_error *err);
+/* truth_path: val_annotations.txt in the folder, or beside it, as Tiny ImageNet has it. */
+base_status data_folder_annotations(data_source *source, base_error *err);
 const char *data_source_base(const data_source *source); /* base, or path */
 base_status data_folder_read(const data_source *source, const data_record *record,
                              unsigned char *to, base_error *err);
+/* The record's file; false: it cannot be asked. */
+bool data_folder_stat(struct stat *out, const data_source *source,
+                      const data_record *record);
 void data_folder_relative(const data_source *source, size_t i, char *out, size_t out_bytes);
 void data_folder_whole(const data_source *source, size_t i, char *out, size_t out_bytes);
 void data_folder_advise(const data_source *source, const data_record *record);
@@ -343,9 +413,10 @@ base_status data_source_finish(data_source *source, const data_source_options *o
  * present: classes that have a folder or images of their own. */
 base_status data_source_seal(data_source *source, size_t present,
                              const data_source_options *options, base_error *err);
-/* Labels for the classes of the table: label_of [table->count], and source->classes. */
-base_status data_classes_decide(data_source *source, int32_t *label_of,
-                                const data_class_table *table,
+/* Labels for the classes of the table: label_of [table->count], and source->classes. Those
+ * without images (images [table->count]) take no part: -1. *used: those with images. */
+base_status data_classes_decide(data_source *source, int32_t *label_of, size_t *used,
+                                const data_class_table *table, const size_t *images,
                                 const data_source_options *options, base_error *err);
 /* source->classes for labels that are numbers 0..highest. */
 base_status data_classes_number(data_source *source, size_t highest,
@@ -359,7 +430,7 @@ base_status data_classes_map(data_source *source, int32_t *label_of,
 void data_source_note(data_source *source, const char *format, ...) BASE_PRINTF(2, 3);
 /* *at [*room] of each bytes grows to hold want; false: no memory, nothing changed. */
 bool data_grow(void *at, size_t *room, size_t want, size_t each);
-/* .jpg .jpeg .png in any case. */
+/* .jpg .jpeg .jpe .jfif .png in any case. */
 bool data_is_image_name(const char *name);
 /* Whether text ends in end, in any case. */
 bool data_ends_in(const char *text, const char *end);

@@ -11,6 +11,7 @@ typedef struct scan {
     data_source *source;
     data_tar *tar;
     size_t inner; /* members that are archives themselves */
+    size_t loose; /* pictures beside the class folders */
     /* Nearly always the members of a class follow one another: then only their names are
      * kept, until the class is complete. */
     bool keep_names;
@@ -18,6 +19,8 @@ typedef struct scan {
     data_run run;
     int32_t class;                            /* of the run, -1: none yet */
     unsigned char seen[DATA_CLASSES_MAX / 8]; /* a bit a class that had its run */
+    data_top *top;                            /* by class: what lies in it */
+    size_t top_room;
 } scan;
 
 /* A sample, by its class and its path below the class. */
@@ -47,50 +50,89 @@ void data_tar_ignore(data_source *source, const data_tar_member *m)
 {
     if (m->folder)
         return;
-    source->ignored[!m->file   ? DATA_IGNORED_LINK
-                    : !m->name ? DATA_IGNORED_HIDDEN
-                               : DATA_IGNORED_OTHER]++;
+    if (m->file && m->name)
+        data_left_out_name(&source->left_out, m->name);
+    else
+        source->left_out.by[m->file ? DATA_IGNORED_HIDDEN : DATA_IGNORED_LINK]++;
+}
+
+/* The member's name below the folder that is read, NULL: it lies outside of it. */
+static char *below_prefix(const data_source *source, char *name)
+{
+    const size_t bytes = source->prefix ? strlen(source->prefix) : 0;
+
+    if (bytes == 0)
+        return name;
+    return strncmp(name, source->prefix, bytes) == 0 && name[bytes] == '/'
+               ? name + bytes + 1
+               : NULL;
+}
+
+/* Right below the folder that is read: outside of class folders, but a sample where there are
+ * none. */
+static base_status take_loose(scan *s, const data_tar_member *m, const char *name,
+                              base_error *err)
+{
+    data_source *source = s->source;
+    uint32_t class = 0;
+
+    s->inner += data_ends_in(name, ".tar");
+    if (!data_is_image_name(name)) {
+        data_tar_ignore(source, m);
+        return BASE_OK;
+    }
+    s->loose++;
+    if (!source->flat) {
+        source->left_out.by[DATA_IGNORED_OUTSIDE]++;
+        return BASE_OK;
+    }
+    const base_status status = data_class_add(&class, &source->table, ".", err);
+    return status == BASE_OK ? take_sample(s, m, class, name, err) : status;
 }
 
 /* A sample, a class, or ignored. */
 static base_status take_member(scan *s, const data_tar_member *m, base_error *err)
 {
     data_source *source = s->source;
-    char *slash = m->name ? strchr(m->name, '/') : NULL;
+    char *name = m->name ? below_prefix(source, m->name) : NULL;
+    char *slash = name ? strchr(name, '/') : NULL;
     uint32_t class;
 
     if (!m->name || (!m->folder && !m->file)) {
-        source->ignored[m->name ? DATA_IGNORED_LINK : DATA_IGNORED_HIDDEN]++;
+        source->left_out.by[m->name ? DATA_IGNORED_LINK : DATA_IGNORED_HIDDEN]++;
         return BASE_OK;
     }
-    if (m->folder && !slash &&
-        m->name[0]) { /* a name without the '/' that folders end in */
-        slash = m->name + strlen(m->name);
+    if (!name || !name[0])
+        return BASE_OK;
+    if (m->folder && !slash) { /* a name without the '/' that folders end in */
+        slash = name + strlen(name);
         slash[1] = '\0';
     }
-    if (!slash) {
-        s->inner += data_ends_in(m->name, ".tar");
-        source->ignored[DATA_IGNORED_OUTSIDE] += m->file;
-        return BASE_OK;
-    }
+    if (!slash)
+        return take_loose(s, m, name, err);
     *slash = '\0';
-    const base_status status = data_class_add(&class, &source->table, m->name, err);
-    if (status != BASE_OK) {
+    base_status status = data_class_add(&class, &source->table, name, err);
+    if (status != BASE_OK)
         base_error_prepend(err, "'%s': ", source->path);
+    else if (!data_grow(&s->top, &s->top_room, source->table.count, sizeof *s->top))
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", source->path);
+    if (status != BASE_OK)
         return status;
-    }
-    if (m->folder)
+    if (m->folder) {
+        s->top[class].folders = s->top[class].folders || slash[1];
         return BASE_OK;
+    }
     if (!data_is_image_name(slash + 1)) {
         data_tar_ignore(source, m);
         return BASE_OK;
     }
+    *(strchr(slash + 1, '/') ? &s->top[class].folders : &s->top[class].pictures) = true;
     data_source_tick(source);
     return take_sample(s, m, class, slash + 1, err);
 }
 
 /* All headers, from the first. */
-static base_status scan_all(scan *s, int fd, bool keep_names, base_error *err)
+static base_status scan_once(scan *s, int fd, bool keep_names, base_error *err)
 {
     data_source *source = s->source;
     data_tar_member member;
@@ -99,8 +141,9 @@ static base_status scan_all(scan *s, int fd, bool keep_names, base_error *err)
     data_index_destroy(&source->index);
     data_class_table_destroy(&source->table);
     data_run_destroy(&s->run);
+    base_free(s->top);
     *s = (scan){.source = source, .keep_names = keep_names, .class = -1};
-    memset(source->ignored, 0, sizeof source->ignored);
+    source->left_out = (data_left_out){0};
     source->names = keep_names;
     base_status status =
         data_tar_open(&s->tar, fd, source->path, 0, source->file_bytes, err);
@@ -112,10 +155,46 @@ static base_status scan_all(scan *s, int fd, bool keep_names, base_error *err)
     }
     if (status == BASE_OK && !s->scattered)
         status = data_run_end(&s->run, source, err);
-    if (status == BASE_OK && !s->scattered && data_tar_cut(s->tar))
-        data_source_note(source, "the archive ends without its two blocks of zeros");
+    source->cut = status == BASE_OK && !s->scattered && data_tar_cut(s->tar);
     data_tar_close(s->tar);
     return status;
+}
+
+static base_status scan_all(scan *s, int fd, base_error *err)
+{
+    const base_status status = scan_once(s, fd, false, err);
+
+    return status == BASE_OK && s->scattered ? scan_once(s, fd, true, err) : status;
+}
+
+/* The folder to read becomes one further down; *again: scan that. */
+static base_status descend(bool *again, scan *s, const data_source_options *options,
+                           base_error *err)
+{
+    data_source *source = s->source;
+    const size_t count = source->table.count;
+    char *where = source->prefix ? base_text("%s!%s", source->path, source->prefix)
+                                 : base_text("%s", source->path);
+    size_t at = DATA_NO_TOP;
+
+    *again = false;
+    for (size_t i = 0; i < count; i++)
+        s->top[i].name = source->table.name[i];
+    base_status status = where ? data_parts_choose(&at, source, where, s->top, count,
+                                                   s->loose > 0, options, err)
+                               : base_fail(err, BASE_NO_MEMORY, "no memory for a name");
+    base_free(where);
+    if (status == BASE_OK && at == DATA_NO_TOP)
+        *again = source->flat = data_parts_flat(s->top, count, s->loose > 0, options, &at);
+    if (status != BASE_OK || at == DATA_NO_TOP)
+        return status;
+    char *below = source->prefix
+                      ? base_text("%s/%s", source->prefix, source->table.name[at])
+                      : base_text("%s", source->table.name[at]);
+    base_free(source->prefix);
+    source->prefix = below;
+    *again = true;
+    return below ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a name");
 }
 
 /* Sorts samples whose names are all there, then lets the names go. */
@@ -133,13 +212,27 @@ static base_status sort_scattered(data_source *source, base_error *err)
     return status;
 }
 
+static base_status scan_levels(scan *s, int fd, const data_source_options *options,
+                               base_error *err)
+{
+    base_status status = BASE_OK;
+    bool again = true;
+
+    for (int i = 0; i <= DATA_DEPTH_MAX && again && status == BASE_OK; i++) {
+        status = scan_all(s, fd, err);
+        again = !s->source->flat;
+        if (status == BASE_OK && again)
+            status = descend(&again, s, options, err);
+    }
+    return status;
+}
+
 static base_status tar_scan(data_source *source, const data_source_options *options,
                             base_error *err)
 {
     scan *s = base_alloc(1, sizeof *s);
     int fd = -1;
 
-    (void)options;
     if (!s)
         return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", source->path);
     source->labelling = DATA_LABELS_CLASSES;
@@ -149,10 +242,10 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
         return status;
     }
     s->source = source;
-    status = scan_all(s, fd, false, err);
-    if (status == BASE_OK && s->scattered)
-        status = scan_all(s, fd, true, err);
+    status = scan_levels(s, fd, options, err);
     data_files_release(source->files, 0);
+    if (status == BASE_OK && source->cut)
+        data_source_note(source, "the archive ends without its two blocks of zeros");
     if (status == BASE_OK && source->index.count == 0 && s->inner > 0)
         status = base_fail(err, BASE_UNSUPPORTED,
                            "'%s' holds %zu tar archives and no images, expected %s",
@@ -160,7 +253,10 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
     if (status == BASE_OK)
         status = s->keep_names ? sort_scattered(source, err)
                                : data_source_order_classes(source, err);
+    if (source->flat)
+        source->labelling = DATA_LABELS_TRUTH;
     data_run_destroy(&s->run);
+    base_free(s->top);
     base_free(s);
     return status;
 }
@@ -176,15 +272,38 @@ static base_status tar_prepare(data_source *source, const data_source_options *o
 
 /* Reads the header of the record again. Without it (file replaced, unreadable member) the
  * number. */
-static void tar_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
+static void member_of(const data_source *source, size_t i, char *out, size_t out_bytes)
 {
     const data_record *r = data_index_at(&source->index, i);
     char name[DATA_NAME_MAX + 2];
 
     if (data_archive_name(name, source, r))
         snprintf(out, out_bytes, "%s", name);
+    else if (source->labelling == DATA_LABELS_CLASSES)
+        snprintf(out, out_bytes, "%s%s%s/member-%zu", source->prefix ? source->prefix : "",
+                 source->prefix ? "/" : "", source->classes[r->label], i);
     else
-        snprintf(out, out_bytes, "%s/member-%zu", source->classes[r->label], i);
+        snprintf(out, out_bytes, "member-%zu", i);
+}
+
+static void tar_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
+{
+    const int32_t label = data_index_at(&source->index, i)->label;
+    char name[2 * DATA_NAME_MAX + 64], class[DATA_NAME_MAX] = "";
+
+    member_of(source, i, name, sizeof name);
+    const char *below = below_prefix(source, name);
+    if (source->labelling != DATA_LABELS_CLASSES)
+        data_class_folder(class, sizeof class, source, label);
+    snprintf(out, out_bytes, "%s%s", class, below && below[0] ? below : name);
+}
+
+static void tar_whole(const data_source *source, size_t i, char *out, size_t out_bytes)
+{
+    char name[2 * DATA_NAME_MAX + 64];
+
+    member_of(source, i, name, sizeof name);
+    snprintf(out, out_bytes, "%s!%s", source->path, name);
 }
 
 static int tar_fits(const char *path)
@@ -200,6 +319,7 @@ const data_layout data_layout_tar = {
     .scan = tar_scan,
     .read = data_archive_read,
     .relative = tar_relative,
+    .whole = tar_whole,
     .advise = data_archive_advise,
     .join = '!',
     .cached = true,

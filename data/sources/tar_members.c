@@ -33,7 +33,9 @@ struct data_tar {
     uint64_t next;     /* offset of the next header */
     bool after_sparse; /* next is the data of a sparse member, whose end only libarchive
                           knows */
-    char name[DATA_NAME_MAX + 2];
+    bool leave_links;
+    data_tar_links *links; /* once one was met */
+    char name[DATA_NAME_MAX + 2], link[DATA_NAME_MAX + 2];
 };
 
 static la_ssize_t tape_read(struct archive *a, void *user, const void **out)
@@ -129,9 +131,8 @@ static base_status bad_header(const data_tar *tar, uint64_t start, base_error *e
 
 /* The path of a member without "./" and doubled slashes into out [DATA_NAME_MAX + 2].
  * False when it is to be ignored: hidden, too long, or without a name. */
-static bool member_name(char *out, struct archive_entry *entry)
+static bool member_name(char *out, const char *from)
 {
-    const char *from = archive_entry_pathname(entry);
     size_t used = 0;
 
     if (!from)
@@ -142,7 +143,8 @@ static bool member_name(char *out, struct archive_entry *entry)
             from += part + (from[part] == '/');
             continue;
         }
-        if (from[0] == '.' || used + part + 1 > DATA_NAME_MAX)
+        if (from[0] == '.' || data_is_system_name(from, part) ||
+            used + part + 1 > DATA_NAME_MAX)
             return false;
         memcpy(out + used, from, part);
         used += part;
@@ -206,7 +208,33 @@ void data_tar_close(data_tar *tar)
     if (!tar)
         return;
     archive_read_free(tar->archive);
+    data_tar_links_destroy(tar->links);
     base_free(tar);
+}
+
+void data_tar_leave_links(data_tar *tar)
+{
+    tar->leave_links = true;
+}
+
+/* A hard link becomes what it leads to. */
+static base_status follow(data_tar *tar, data_tar_member *m, base_error *err)
+{
+    data_tar_member found;
+
+    if (!tar->links) {
+        const base_status status = data_tar_links_create(
+            &tar->links, tar->tape.fd, tar->path, tar->begin, tar->end, err);
+        if (status != BASE_OK)
+            return status;
+    }
+    if (data_tar_links_find(&found, tar->links, m->link)) {
+        m->file = true;
+        m->at = found.at;
+        m->size = found.size;
+        m->sparse = found.sparse;
+    }
+    return BASE_OK;
 }
 
 base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_error *err)
@@ -230,13 +258,15 @@ base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_
         got != ARCHIVE_WARN) /* a warning: a name in no known encoding */
         return bad_header(tar, tar->after_sparse ? taken(tar) - DATA_TAR_BLOCK : tar->next,
                           err);
-    const bool named = member_name(tar->name, entry);
+    const bool named = member_name(tar->name, archive_entry_pathname(entry));
+    const char *link = archive_entry_hardlink(entry);
     *out = (data_tar_member){
         .name = named ? tar->name : NULL,
         .header = tar->begin + (uint64_t)archive_read_header_position(tar->archive),
         .at = taken(tar),
         .file = archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry),
         .folder = archive_entry_filetype(entry) == AE_IFDIR,
+        .link = link && member_name(tar->link, link) ? tar->link : NULL,
         .sparse = archive_entry_sparse_count(entry) > 0,
     };
     if (out->file)
@@ -249,6 +279,8 @@ base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_
         tar->next =
             out->at + (out->size + DATA_TAR_BLOCK - 1) / DATA_TAR_BLOCK * DATA_TAR_BLOCK;
     }
+    if (status == BASE_OK && out->link && !tar->leave_links)
+        status = follow(tar, out, err);
     return status;
 }
 
@@ -272,7 +304,8 @@ bool data_tar_name(char *out, int fd, uint64_t header, uint64_t end)
     struct archive *a = header < end ? tape_open(t, &got) : NULL;
     if (a && got == ARCHIVE_OK) {
         got = archive_read_next_header(a, &entry);
-        found = (got == ARCHIVE_OK || got == ARCHIVE_WARN) && member_name(out, entry);
+        found = (got == ARCHIVE_OK || got == ARCHIVE_WARN) &&
+                member_name(out, archive_entry_pathname(entry));
     }
     archive_read_free(a);
     base_free(t);
@@ -385,6 +418,8 @@ data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_
                           : data_size_unreadable(DATA_LARGE),
         .container = container,
         .label = label,
-        .name = (uint32_t)(m->at - m->header),
+        .name = m->header <= m->at
+                    ? (uint32_t)(m->at - m->header)
+                    : DATA_NAME_AFTER | (uint32_t)((m->header - m->at) / DATA_TAR_BLOCK),
     };
 }

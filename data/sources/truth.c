@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum {
     TEXT_MOST = 64 << 20, /* Kaggle's has 2 MB */
@@ -44,6 +45,11 @@ void data_truth_destroy(data_truth *truth)
 size_t data_truth_count(const data_truth *truth)
 {
     return truth->count;
+}
+
+bool data_truth_named(const data_truth *truth)
+{
+    return truth->named;
 }
 
 const char *data_truth_kind(const data_truth *truth)
@@ -102,8 +108,14 @@ static base_status read_kit(char **out, size_t *bytes, const char *path, base_er
 
 static base_status read_text(char **out, size_t *bytes, const char *path, base_error *err)
 {
-    if (data_tar_looks(path) || data_ends_in(path, ".gz"))
+    if (data_tar_looks(path) || data_ends_in(path, ".gz")) {
+        int fd = -1; /* libarchive would wait for a pipe */
+        const base_status opened = base_file_open(&fd, NULL, path, err);
+        if (opened != BASE_OK)
+            return opened;
+        close(fd);
         return read_kit(out, bytes, path, err);
+    }
     base_status status = base_file_read(out, bytes, path, TEXT_MOST, err);
     if (status == BASE_OK && strlen(*out) != *bytes)
         status = base_fail(err, BASE_FORMAT, "'%s' is no text: it has a byte 0", path);
@@ -187,7 +199,8 @@ static base_status sort_names(data_truth *t, const char *path, base_error *err)
 
 /* Numbers become WordNet ids: in a file of numbers alone, from 1 the kit's ids, from 0
  * indices; beside a name always indices. */
-static base_status settle_labels(data_truth *t, const char *path, base_error *err)
+static base_status settle_labels(data_truth *t, const char *path, bool imagenet,
+                                 base_error *err)
 {
     static const char names[] = "names with ";
     int16_t label_of[DATA_IMAGENET_CLASSES + 1] = {0};
@@ -201,9 +214,11 @@ static base_status settle_labels(data_truth *t, const char *path, base_error *er
         zero = zero || data_class_number(t->at[i].class) == 0;
         wnids += is_wnid(t->at[i].class);
     }
-    if (numbers == 0 && (t->named || wnids == t->count)) {
+    if ((numbers == 0 && (t->named || wnids == t->count)) || !imagenet) {
         snprintf(t->kind, sizeof t->kind, "%zu %s%s", t->count, named,
-                 wnids == t->count ? "WordNet ids" : "classes");
+                 wnids == t->count     ? "WordNet ids"
+                 : numbers == t->count ? "numbers"
+                                       : "classes");
         return BASE_OK;
     }
     for (size_t i = 0; i < DATA_IMAGENET_CLASSES; i++)
@@ -221,7 +236,21 @@ static base_status settle_labels(data_truth *t, const char *path, base_error *er
     return BASE_OK;
 }
 
-base_status data_truth_load(data_truth **out, const char *path, base_error *err)
+/* "ImageId,PredictionString": a line of a CSV whose first word names no image. */
+static bool is_heading(const char *line)
+{
+    static const char *const words[] = {"ImageId,", "image,", "filename,",
+                                        "file,",    "name,",  "path,"};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strncasecmp(line, words[i], strlen(words[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
+                            base_error *err)
 {
     data_truth *t = base_alloc(1, sizeof *t);
     size_t bytes = 0, number = 0;
@@ -230,19 +259,23 @@ base_status data_truth_load(data_truth **out, const char *path, base_error *err)
     if (!t)
         return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
     base_status status = read_text(&t->text, &bytes, path, err);
-    for (char *line = t->text, *next; status == BASE_OK && line && *line; line = next) {
+    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, as some editors begin */
+    char *first = t->text;
+    if (status == BASE_OK && first && strncmp(first, mark, 3) == 0)
+        first += 3;
+    for (char *line = first, *next; status == BASE_OK && line && *line; line = next) {
         char *end = line + strcspn(line, "\n");
         next = *end ? end + 1 : end;
         *end = '\0';
-        if (number++ == 0 && strncasecmp(line, "ImageId,", 8) == 0)
-            csv = true;
-        else
+        if (number++ == 0) /* a comma before any blank */
+            csv = line[strcspn(line, ", \t")] == ',';
+        if (number > 1 || !csv || !is_heading(line))
             status = take_line(t, line, csv, number, path, err);
     }
     if (status == BASE_OK && t->count == 0)
         status = base_fail(err, BASE_FORMAT, "'%s' holds no labels", path);
     if (status == BASE_OK)
-        status = settle_labels(t, path, err);
+        status = settle_labels(t, path, imagenet, err);
     if (status == BASE_OK && t->named)
         status = sort_names(t, path, err);
     if (status == BASE_OK)
@@ -252,15 +285,14 @@ base_status data_truth_load(data_truth **out, const char *path, base_error *err)
     return status;
 }
 
-/* 12 for ".../ILSVRC2012_val_00000012.JPEG", 0: no number. */
-static size_t image_number(const char *stem)
+size_t data_image_number(const char *name)
 {
-    const char *at = strrchr(stem, '_');
+    const char *at = strrchr(name, '_');
     size_t n = 0;
 
     for (at = at ? at + 1 : ""; *at >= '0' && *at <= '9' && n < UINT32_MAX; at++)
         n = 10 * n + (size_t)(*at - '0');
-    return *at ? 0 : n;
+    return *at && *at != '.' ? 0 : n;
 }
 
 const char *data_truth_class(const data_truth *truth, const char *name)
@@ -270,7 +302,7 @@ const char *data_truth_class(const data_truth *truth, const char *name)
     snprintf(copy, sizeof copy, "%s", name);
     const char *stem = stem_of(copy);
     if (!truth->named) {
-        const size_t n = image_number(stem);
+        const size_t n = data_image_number(stem);
         return n >= 1 && n <= truth->count ? truth->at[n - 1].class : NULL;
     }
     const entry key = {.stem = stem};

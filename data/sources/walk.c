@@ -69,8 +69,12 @@ static bool classify(folder_listing *l, DIR *dir, const struct dirent *d)
 
     if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
         return true;
-    if (d->d_name[0] == '.' || (d->d_type == DT_REG && !image)) {
-        l->ignored[d->d_name[0] == '.' ? DATA_IGNORED_HIDDEN : DATA_IGNORED_OTHER]++;
+    if (d->d_name[0] == '.' || data_is_system_name(d->d_name, strlen(d->d_name))) {
+        l->left_out.by[DATA_IGNORED_HIDDEN]++;
+        return true;
+    }
+    if (d->d_type == DT_REG && !image) {
+        data_left_out_name(&l->left_out, d->d_name);
         return true;
     }
     if (d->d_type == DT_DIR)
@@ -79,14 +83,17 @@ static bool classify(folder_listing *l, DIR *dir, const struct dirent *d)
         /* Links to nowhere are ignored; anything else must not make samples vanish. */
         if (errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
             return false;
-        l->ignored[DATA_IGNORED_LINK]++;
+        l->left_out.by[DATA_IGNORED_LINK]++;
         return true;
     } else if (S_ISDIR(info.st_mode)) { /* or a link to one */
         return folder_listing_add(l, d->d_name, true, 0);
     } else if (S_ISREG(info.st_mode) && image) {
         return folder_listing_add(l, d->d_name, false, (uint64_t)info.st_size);
     }
-    l->ignored[S_ISREG(info.st_mode) ? DATA_IGNORED_OTHER : DATA_IGNORED_LINK]++;
+    if (S_ISREG(info.st_mode))
+        data_left_out_name(&l->left_out, d->d_name);
+    else
+        l->left_out.by[DATA_IGNORED_LINK]++;
     return true;
 }
 
@@ -136,7 +143,9 @@ static base_status cannot_read(const walk *w, const char *class, const char *bel
 static void add_ignored(data_source *source, const folder_listing *l)
 {
     for (int i = 0; i < DATA_IGNORED_COUNT; i++)
-        source->ignored[i] += l->ignored[i];
+        source->left_out.by[i] += l->left_out.by[i];
+    for (int i = 0; i < DATA_FORMATS; i++)
+        source->left_out.format[i] += l->left_out.format[i];
 }
 
 /* Opens the folder name below fd. False with errno; *skip: it is one of its own ancestors.
@@ -194,7 +203,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
         int inner = -1;
         bool skip = false;
         if (used + bytes > DATA_NAME_MAX || (e->folder && w->depth > DATA_DEPTH_MAX)) {
-            w->source->ignored[DATA_IGNORED_DEEP]++;
+            w->source->left_out.by[DATA_IGNORED_DEEP]++;
             continue;
         }
         snprintf(w->path + used, sizeof w->path - used, "%s%s", e->name,
@@ -213,7 +222,7 @@ static base_status walk_folder(walk *w, int fd, const char *class, size_t used,
             if (inner >= 0)
                 close(inner);
         } else if (skip) {
-            w->source->ignored[DATA_IGNORED_LINK]++;
+            w->source->left_out.by[DATA_IGNORED_LINK]++;
             close(inner);
         } else {
             status = walk_folder(w, inner, class, used + bytes, err);
@@ -259,7 +268,7 @@ static base_status walk_class(walk *w, int root, const char *class, base_error *
         return status;
     }
     if (skip) {
-        w->source->ignored[DATA_IGNORED_LINK]++;
+        w->source->left_out.by[DATA_IGNORED_LINK]++;
         close(fd);
         return BASE_OK;
     }
@@ -294,7 +303,7 @@ base_status data_folder_scan(data_source *source, int fd, const char *prefix,
             status = walk_class(&w, fd, l.at[i].name, err);
         } else {
             loose++;
-            source->ignored[DATA_IGNORED_OUTSIDE]++;
+            source->left_out.by[DATA_IGNORED_OUTSIDE]++;
         }
     }
     data_folder_listing_free(&l);

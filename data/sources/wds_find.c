@@ -180,41 +180,57 @@ base_status data_wds_list_shards(wds_list *out, const char *spec, base_error *er
 
 /* ---- recognising -------------------------------------------------------------------- */
 
-/* The stem up to the first dot of the base name; *part: what follows. */
-static size_t stem_bytes(const char *name, const char **part)
+/* The stem up to the first or last dot of the base name; *part: what follows. */
+static size_t stem_bytes(const char *name, bool last_dot, const char **part)
 {
     const char *slash = strrchr(name, '/');
     const char *base = slash ? slash + 1 : name;
-    const size_t bytes = (size_t)(base - name) + strcspn(base, ".");
+    const char *dot = last_dot ? strrchr(base, '.') : strchr(base, '.');
+    const size_t bytes = dot ? (size_t)(dot - name) : strlen(name);
 
     *part = name[bytes] ? name + bytes + 1 : "";
     return bytes;
 }
 
+/* What the last members of one key were. */
+typedef struct companions {
+    char key[DATA_NAME_MAX + 2];
+    bool image, label;
+} companions;
+
+static bool meets(companions *c, const char *name, bool last_dot)
+{
+    char dotted[DATA_NAME_MAX + 2];
+    const char *part;
+    const size_t bytes = stem_bytes(name, last_dot, &part);
+
+    if (strlen(c->key) != bytes || strncmp(c->key, name, bytes) != 0) {
+        c->image = c->label = false;
+        memcpy(c->key, name, bytes);
+        c->key[bytes] = '\0';
+    }
+    snprintf(dotted, sizeof dotted, ".%s", part);
+    c->image = c->image || (!strchr(part, '.') && data_is_image_name(dotted));
+    c->label = c->label || strcasecmp(part, "cls") == 0 || strcasecmp(part, "json") == 0;
+    return c->image && c->label;
+}
+
 /* Whether among the first members an image and a label share their key, side by side. */
 static bool has_companions(data_tar *tar)
 {
-    char last[DATA_NAME_MAX + 2] = "";
-    bool image = false, label = false, done = false;
+    companions first = {0}, last = {0};
+    bool found = false, done = false;
     data_tar_member m;
 
-    for (int i = 0; i < FIRST_LOOKED && !(image && label); i++) {
-        const char *part;
+    for (int i = 0; i < FIRST_LOOKED && !found; i++) {
         if (data_tar_next(tar, &m, &done, NULL) != BASE_OK || done)
             break;
         if (!m.name || !m.file)
             continue;
-        const size_t bytes = stem_bytes(m.name, &part);
-        if (strlen(last) != bytes || strncmp(last, m.name, bytes) != 0) {
-            image = label = false;
-            memcpy(last, m.name, bytes);
-            last[bytes] = '\0';
-        }
-        image = image || strcasecmp(part, "jpg") == 0 || strcasecmp(part, "jpeg") == 0 ||
-                strcasecmp(part, "png") == 0;
-        label = label || strcasecmp(part, "cls") == 0 || strcasecmp(part, "json") == 0;
+        found = meets(&first, m.name, false);
+        found = meets(&last, m.name, true) || found;
     }
-    return image && label;
+    return found;
 }
 
 static bool is_shard(const char *path)

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
     fuzz_demand(fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const base_status status = data_truth_load(&truth, path, &err);
+    const base_status status = data_truth_load(&truth, path, size % 2 == 0, &err);
     fuzz_demand((status == BASE_OK) == (truth != NULL));
     fuzz_demand(status == BASE_OK || err.text[0] != '\0');
     if (truth) {

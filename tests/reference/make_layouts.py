@@ -66,13 +66,17 @@ def pad(data):
     return data + b"\0" * (-len(data) % 8)
 
 
-def index(layout, labelling, names, found, strings, numbers, records, text):
+LEFT_OUT, FORMATS = 7, 22  # counts of data_left_out
+
+
+def index(layout, labelling, names, found, strings, numbers, records, text, flags=0, prefix=b""):
     """strings: key, notice, then witnesses, archives, folders, classes (counts in numbers)."""
-    joined = b"".join(s + b"\0" for s in strings)
-    head = b"vmoeidx\0" + struct.pack("<II", 0x01020304, 1)
-    head += struct.pack("<Q4Q3Q", len(joined), *numbers, len(records), len(text), 5)
-    head += struct.pack("<4I", labelling, names, found, 0)
-    body = pad(joined) + struct.pack("<QqQ", 0, 1, 2) * numbers[0]
+    joined = b"".join(s + b"\0" for s in strings[:2] + [prefix] + strings[2:])
+    head = b"vmoeidx\0" + struct.pack("<II", 0x01020304, 4)
+    head += struct.pack("<Q4Q2Q", len(joined), *numbers, len(records), len(text))
+    head += struct.pack("<%dQ" % (LEFT_OUT + FORMATS), 5, *[0] * (LEFT_OUT + FORMATS - 1))
+    head += struct.pack("<4I", labelling, names, found, flags)
+    body = pad(joined) + struct.pack("<QqqQ", 0, 1, 2, 3) * numbers[0]
     body += b"".join(struct.pack("<QIIiI", *r) for r in records) + pad(text)
     return bytes([layout]) + head + body
 
@@ -91,9 +95,17 @@ def indices():
                         [(0, 5, 0, 3, 0), (9, 5, 2, 1, 6)], b"x.png\0x.tar!y.png\0")
     yield "val", index(4, 2, 1, 0, [b"key", b"", me], (0, 1, 0, 0), [(512, 5, 0, 0, 0)], b"v_1.png\0")
     yield "kaggle", index(5, 2, 1, 0, [b"key", b"", b"."], (0, 0, 1, 0), [(0, 5, 0, 0, 0)], b"v.png\0")
-    yield "images", index(6, 3, 1, 0, [b"key", b"", b"."], (0, 0, 1, 0), [(0, 5, 0, 0, 0)], b"v.png\0")
+    yield "images", index(6, 2, 1, 0, [b"key", b"", b"."], (0, 0, 1, 0), [(0, 5, 0, 0, 0)], b"v.png\0")
     yield "tree", index(7, 0, 1, 0, [b"key", b"", b"fog/1/a", b"a"], (0, 0, 1, 1),
                         [(0, 5, 0, 0, 0)], b"v.png\0")
+    yield "flat", index(0, 2, 1, 0, [b"key", b"", b"."], (0, 0, 1, 0), [(0, 5, 0, 0, 0)], b"v.png\0", 1)
+    yield "inside", index(1, 0, 0, 0, [b"key", b"", me, me, b"a"], (1, 1, 0, 1),
+                          [(512, 5, 0, 0, 512)], b"", 0, b"top/below")
+    yield "outside", index(1, 0, 0, 0, [b"key", b"", me, me, b"a"], (1, 1, 0, 1),
+                           [(512, 5, 0, 0, 512)], b"", 0, b"../top")
+    yield "words", index(2, 0, 0, 1, [b"key", b"", me, b"cat"], (0, 1, 0, 1), [(512, 5, 0, 0, 512)], b"")
+    yield "root", index(0, 0, 1, 0, [b"key", b"", b"/", b"a"], (0, 0, 1, 1), [(0, 5, 0, 0, 0)],
+                        b"1.png\0")
     yield "beyond", index(0, 0, 1, 0, text, (1, 0, 2, 2), [(0, 5, 2, 0, 0), (0, 5, 0, 2, 99)], name)
     yield "climbing", index(0, 0, 1, 0, text, (1, 0, 2, 2), two, b"../1.png\0/2\0" + name)
 

@@ -1,0 +1,179 @@
+/* parts.c - what lies above the class folders of a tree or an archive (data.md 1): the parts of a
+ * data set (train, val, test), and folders around it, as archives unpack to. Free to change: the
+ * words for parts. Relied on elsewhere: nothing is chosen in silence. */
+#include "data/data_internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { QUOTED = 160, LISTED = 400 };
+
+/* Words for parts; those of one split are the same to --split. */
+static const struct word {
+    const char *name, *split;
+} words[] = {
+    {"train", "train"}, {"training", "train"}, {"val", "val"},
+    {"valid", "val"},   {"validation", "val"}, {"eval", "val"},
+    {"dev", "val"},     {"test", "test"},      {"testing", "test"},
+};
+
+/* The split that a name is a word for, NULL: none. */
+static const char *split_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcasecmp(words[i].name, name) == 0)
+            return words[i].split;
+    }
+    return NULL;
+}
+
+bool data_part_name(const char *name)
+{
+    return split_of(name) != NULL;
+}
+
+/* A folder of class folders, not of pictures of trains. */
+static bool is_part(const data_top *top)
+{
+    return split_of(top->name) && top->folders && !top->pictures;
+}
+
+/* "'train', 'val'" of those that are parts, or are not. */
+static const char *list_tops(char out[LISTED], const data_top *top, size_t count,
+                             bool parts)
+{
+    char shown[QUOTED];
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < count && used < LISTED - 1; i++) {
+        if ((split_of(top[i].name) != NULL) == parts)
+            used += (size_t)snprintf(out + used, LISTED - used, "%s'%s'", used ? ", " : "",
+                                     base_quote(shown, sizeof shown, top[i].name));
+    }
+    return out;
+}
+
+/* The part of the split: of its very word before another word for it. */
+static base_status choose_part(size_t *out, data_source *source, const char *where,
+                               const data_top *top, size_t count,
+                               const data_source_options *options, base_error *err)
+{
+    const char *wanted = options->split ? options->split : "val";
+    const char *split = split_of(wanted);
+    size_t same = 0, others = 0;
+    char parts[LISTED], rest[LISTED], shown[QUOTED];
+
+    *out = DATA_NO_TOP;
+    for (size_t i = 0; i < count; i++)
+        others += split_of(top[i].name) == NULL;
+    list_tops(parts, top, count, true);
+    list_tops(rest, top, count, false);
+    if (others > 0 && !options->split)
+        return base_fail(
+            err, BASE_USAGE,
+            "'%s' has the folders %s, parts of a data set, and beside them %s: "
+            "say which is meant, with --split or the folder's own path",
+            where, parts, rest);
+    for (size_t i = 0; i < count; i++) {
+        const char *own = split_of(top[i].name);
+        if (strcasecmp(top[i].name, wanted) == 0) {
+            *out = i;
+            same = 1;
+            break;
+        }
+        if (own && split && strcmp(own, split) == 0) {
+            *out = i;
+            same++;
+        }
+    }
+    if (same != 1)
+        return base_fail(err, same == 0 ? BASE_IO : BASE_USAGE,
+                         "'%s' holds %s for the split %s, but %s: say which is meant, with "
+                         "--split or the folder's own path",
+                         where, same == 0 ? "no folder" : "several folders", wanted, parts);
+    source->split_used = true;
+    data_source_note(source, "reading '%s' of '%s'",
+                     base_quote(shown, sizeof shown, top[*out].name), where);
+    if (others > 0)
+        data_source_note(source, "beside the parts lie %s", rest);
+    return BASE_OK;
+}
+
+/* Whether a folder alone at the top is a class by its name: then it is not around others. */
+static bool is_class(const char *name, const data_source_options *options)
+{
+    const int32_t number = data_class_number(name);
+
+    for (size_t i = 0; options->class_list && i < options->class_list_count; i++) {
+        if (strcmp(options->class_list[i], name) == 0)
+            return true;
+    }
+    return (name[0] == 'n' && strlen(name) == 9 && strspn(name + 1, "0123456789") == 8) ||
+           (number >= 0 && (size_t)number < options->classes_of_model);
+}
+
+static bool is_severity(const data_top *top)
+{
+    return top->name[0] >= '1' && top->name[0] <= '5' && !top->name[1] && top->folders &&
+           !top->pictures;
+}
+
+base_status data_parts_choose(size_t *out, data_source *source, const char *where,
+                              const data_top *top, size_t count, bool pictures,
+                              const data_source_options *options, base_error *err)
+{
+    size_t parts = 0, flat = 0, severities = 0, filled = 0, last = 0;
+    char shown[QUOTED];
+
+    *out = DATA_NO_TOP;
+    for (size_t i = 0; i < count; i++) {
+        parts += is_part(&top[i]);
+        flat += split_of(top[i].name) && top[i].pictures;
+        severities += is_severity(&top[i]);
+        if (top[i].pictures || top[i].folders) {
+            filled++;
+            last = i;
+        }
+    }
+    if (parts > 0)
+        return choose_part(out, source, where, top, count, options, err);
+    if (severities > 1 && severities == filled && !pictures)
+        return base_fail(
+            err, BASE_USAGE,
+            "'%s' has the folders '%s' to '%s' with class folders in them, "
+            "severities of a corruption: name one of them, or the tree above as "
+            "imagenet-c:DIR",
+            where, top[0].name, top[last].name);
+    if (flat > 1 && flat == filled)
+        data_source_note(
+            source, "the classes of '%s' are called as parts of a data set are", where);
+    if (filled != 1 || pictures || !top[last].folders || top[last].pictures ||
+        (is_class(top[last].name, options) && severities == 0))
+        return BASE_OK;
+    data_source_note(source, "'%s' holds only the folder '%s': reading that", where,
+                     base_quote(shown, sizeof shown, top[last].name));
+    *out = last;
+    return BASE_OK;
+}
+
+bool data_parts_flat(const data_top *top, size_t count, bool pictures,
+                     const data_source_options *options, size_t *out)
+{
+    size_t filled = 0, last = 0;
+
+    *out = DATA_NO_TOP;
+    for (size_t i = 0; i < count; i++) {
+        if (top[i].pictures || top[i].folders) {
+            filled++;
+            last = i;
+        }
+    }
+    if (filled == 0 || pictures)
+        return filled == 0 && pictures;
+    if (filled > 1 || !top[last].pictures || top[last].folders ||
+        (!options->val_labels && strcasecmp(top[last].name, "images") != 0))
+        return false;
+    *out = last;
+    return true;
+}
