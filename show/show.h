@@ -84,10 +84,10 @@ const char *show_json_string(const json_t *json, const char *path); /* NULL: no 
  * object (@ is then its name, # its number); "points[main].attacks[]" takes the element
  * that the number "main" at the top means, [3] the fourth, [-1] the last, [#] the one with
  * the number of the row. In a row "." is the row itself, "^" what encloses it, "/" the top.
- * Texts. {path} in a title (also of a table's column or a card), note or caption is the value there, {path:%} in the form of a
- * kind: % percent, n count, d duration, b bytes, a amount; a digit after it counts the
- * places behind the point. A text with a value that is not there is left out, and so is a
- * block whose path has nothing. */
+ * Texts. {path} in a title (also of a table's column or a card), note or caption is the
+ * value there, {path:%} in the form of a kind: % percent, n count, d duration, b bytes, a
+ * amount; a digit after it counts the places behind the point. A text with a value that is
+ * not there is left out, and so is a block whose path has nothing. */
 
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored                                                             \

@@ -18,8 +18,8 @@ static bool ends(const show_column *c)
     return !c->title && !c->path;
 }
 
-/* A block's columns that are shown here, whose title is there and of which any row has a value, with the cells'
- * texts. */
+/* A block's columns that are shown here, whose title is there and of which any row has a
+ * value, with the cells' texts. */
 typedef struct grid {
     const show_column **column;
     const char **title;

@@ -1,8 +1,7 @@
 /* document.c - a comparison as one document: every figure of every run, means, differences,
- * verdicts, and the sentences that have conditions; compare.html, compare.json, runs.csv and
- * summary.csv are made from it (view.c). Relied on elsewhere: the keys (docs/compare.md);
- * null is a figure that is not known. */
-#include <inttypes.h>
+ * verdicts, and the sentences that have conditions; compare.html, compare.json, runs.csv
+ * and summary.csv are made from it (view.c). Relied on elsewhere: the keys
+ * (docs/compare.md); null is a figure that is not known. */
 #include <math.h>
 #include <string.h>
 

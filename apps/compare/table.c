@@ -313,8 +313,6 @@ static base_status entries_fill(app_table *t, base_error *err)
             t->kind_error[e * CORRUPT_BENCH_COUNT + k] =
                 measure_mean_of(column, seeds).mean;
         }
-        for (size_t s = 0; s < seeds; s++)
-            t->finished[e] += app_compare_run_at(c, e, s)->state == APP_RUN_FINISHED;
         if (status == BASE_OK)
             status = app_curve_read(&t->train[e], c, e, "train", err);
         if (status == BASE_OK)
@@ -355,11 +353,9 @@ base_status app_table_create(app_table *out, const app_compare *compare, json_t 
     t->spread = base_alloc(entries * t->figures, sizeof *t->spread);
     t->kind_error = base_alloc(entries * CORRUPT_BENCH_COUNT, sizeof *t->kind_error);
     t->order = base_alloc(entries, sizeof *t->order);
-    t->finished = base_alloc(entries, sizeof *t->finished);
     t->train = base_alloc(entries, sizeof *t->train);
     t->eval = base_alloc(entries, sizeof *t->eval);
-    if (!t->value || !t->spread || !t->kind_error || !t->order || !t->finished ||
-        !t->train || !t->eval) {
+    if (!t->value || !t->spread || !t->kind_error || !t->order || !t->train || !t->eval) {
         app_table_destroy(t);
         return base_fail(err, BASE_NO_MEMORY, "no memory for the table");
     }
@@ -387,7 +383,6 @@ void app_table_destroy(app_table *table)
     base_free(table->spread);
     base_free(table->kind_error);
     base_free(table->order);
-    base_free(table->finished);
     base_free(table->train);
     base_free(table->eval);
     *table = (app_table){0};

@@ -6,9 +6,7 @@
 
 #include "apps/attack/internal.h"
 #include "apps/compare/internal.h"
-#include "apps/report/internal.h"
 #include "corrupt/corrupt.h"
-#include "show/page_internal.h"
 
 /* ---- figures ------------------------------------------------------------------------- */
 
@@ -77,7 +75,6 @@ typedef struct app_table {
     measure_mean *spread; /* [entries, figures] */
     double *kind_error;   /* [entries, 15] mean error under a corruption, NaN: unknown */
     size_t *order;        /* [entries] by clean accuracy, best first, unknown last */
-    size_t *finished;     /* [entries] runs that are trained */
     app_curve *train;     /* [entries] mean over seeds of lines of the training */
     app_curve *eval;      /* [entries] of its evaluations */
     size_t baseline;      /* what the others are held against */
@@ -141,7 +138,8 @@ typedef struct app_step {
 app_step app_step_of(const app_table *table, size_t entry, size_t other);
 /* The entry that steps are held against: softmax, else the baseline. */
 size_t app_step_reference(const app_table *table);
-/* {text, reference, rows}: medians and quartiles of each router that was timed; null: none. */
+/* {text, reference, rows}: medians and quartiles of each router that was timed; null:
+ * none. */
 json_t *app_steps_json(const app_table *table);
 
 /* ---- the document (document.c, view.c) ----------------------------------------------- */

@@ -1,6 +1,7 @@
-/* view.c - vmoe compare as tables and figures: who is best at what, what is held against the
- * baseline, loads, cost, every run. Free to change: all that a reader sees but the columns of
- * the CSV files, which others read. A new figure is a line here (and in FIGURES). */
+/* view.c - vmoe compare as tables and figures: who is best at what, what is held against
+ * the baseline, loads, cost, every run. Free to change: all that a reader sees but the
+ * columns of the CSV files, which others read. A new figure is a line here, and a word in
+ * FIGURES. */
 #include "apps/compare/table_internal.h"
 
 /* At most so many budgets: APP_BUDGETS_MAX. */
@@ -10,8 +11,8 @@
         X(24), X(25), X(26), X(27), X(28), X(29), X(30), X(31)
 _Static_assert(APP_BUDGETS_MAX == 32, "BUDGETS has as many");
 
-/* A figure of the page in a column: coloured where the baseline is clearly another, bold for
- * who leads. */
+/* A figure of the page in a column: coloured where it clearly differs from the baseline,
+ * bold for who leads. */
 #define ON_PAGE(title_, at_, ...)                                                          \
     {                                                                                      \
         title_, at_ ".mean", .spread = at_ ".std", .strong = at_ ".lead",                  \
