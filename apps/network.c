@@ -282,8 +282,8 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
     return config;
 }
 
-/* Borrowed, as the checkpoint or the data has it; a thousand outputs that nobody names, or only by
- * their numbers, are taken for ImageNet's. NULL: unknown. */
+/* Borrowed, as the checkpoint or the data has it; a thousand outputs that nobody names, or
+ * only by their numbers, are taken for ImageNet's. NULL: unknown. */
 static const char *raw_label(const app_network *network, const data_source *source,
                              size_t c)
 {

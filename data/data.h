@@ -158,14 +158,17 @@ typedef struct data_source_options {
      * beside the parts. Data without parts refuses it. */
     const char *split;
     /* Labels of images that lie in no class folders (data.md 1, any form, or the devkit's
-     * .tar.gz). NULL: what lies beside the images. Data with labels of its own refuses it. */
+     * .tar.gz). NULL: what lies beside the images. Data with labels of its own refuses
+     * it. */
     const char *val_labels;
-    /* TSV or JSON: class folder, label; NULL: none. Data whose labels are numbers refuses it. */
+    /* TSV or JSON: class folder, label; NULL: none. Data whose labels are numbers refuses
+     * it. */
     const char *class_map;
     const char *
         label_key; /* wds: the part or key of the .json that is the label; NULL: see data.md */
     const char *index_cache; /* folder, "none", or NULL: the user's cache folder */
-    /* Options that mean nothing for this data are no error: data_source_unused tells of them. */
+    /* Options that mean nothing for this data are no error: data_source_unused tells of
+     * them. */
     bool lenient;
     /* Called about once a second while indexing takes longer than two, and a last time with
      * done; from the caller's thread. NULL: nobody asks. */
@@ -183,16 +186,16 @@ typedef struct data_source_options {
 base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err);
 void data_source_close(data_source *source);
-/* Data to train on and data to validate with, whose classes are those of the first; parts train and val
- * of what has parts. options: of both, without split and class list; val_labels is for the second, and
- * one that means nothing for both is refused. The caller closes *train and *val where they are not NULL,
- * also after a failure. */
+/* Data to train on and data to validate with, whose classes are those of the first; parts
+ * train and val of what has parts. options: of both, without split and class list;
+ * val_labels is for the second, and one that means nothing for both is refused. The caller
+ * closes *train and *val where they are not NULL, also after a failure. */
 base_status data_pair_open(data_source **train, data_source **val, const char *train_spec,
                            const char *val_spec, const data_source_options *options,
                            base_error *err);
 const char *data_source_layout(const data_source *source);
-/* The option of the four above (split, val-labels, class-map, label-key; i from 0) that was given and
- * means nothing for this data, or NULL; *end: there is no option i. */
+/* The option of the four above (split, val-labels, class-map, label-key; i from 0) that was
+ * given and means nothing for this data, or NULL; *end: there is no option i. */
 const char *data_source_unused(bool *end, const data_source *source, size_t i);
 /* What its layout is: "a folder with one folder of images for each class". */
 const char *data_source_holds(const data_source *source);
@@ -203,7 +206,8 @@ const char *data_source_class_name(const data_source *source, size_t label); /* 
 /* "tench" for "n01440764": the short name of one of ImageNet's 1000 classes, else NULL. For
  * ever. */
 const char *data_imagenet_name(const char *wnid);
-/* "n01440764" for 0: the WordNet id of a label of ImageNet's 1000 classes, else NULL. For ever. */
+/* "n01440764" for 0: the WordNet id of a label of ImageNet's 1000 classes, else NULL. For
+ * ever. */
 const char *data_imagenet_wnid(size_t label);
 int32_t data_source_label(const data_source *source, size_t i);
 /* Bytes of sample i as it is stored; 0: it is empty, or known to be unusable. */
@@ -231,7 +235,8 @@ size_t data_source_ignored(const data_source *source); /* for whatever reason */
 size_t data_source_ignored_for(const data_source *source, data_ignored reason);
 /* "no image by its name". For ever. */
 const char *data_ignored_name(data_ignored reason);
-/* Of DATA_IGNORED_FORMAT: how many names have ending i, "webp" (for ever); NULL: no such i. */
+/* Of DATA_IGNORED_FORMAT: how many names have ending i, "webp" (for ever); NULL: no such
+ * i. */
 const char *data_source_format(size_t *count, const data_source *source, size_t i);
 /* What is left out, as one line into out, which it returns: "3 names left out: 1 hidden or
  * of the system, 2 of a format that is not read (1 bmp, 1 webp)"; "" if nothing. */
@@ -244,8 +249,8 @@ void data_source_uniform(const data_source *source, size_t *width, size_t *heigh
                          size_t *channels);
 /* Hash of count, labels and sizes: a resumed run must see the same data. */
 uint64_t data_source_fingerprint(const data_source *source);
-/* Whether both are the same samples of the same files: as many,
- * of the same fingerprint, and the first, middle and last of them the same bytes of one file. */
+/* Whether both are the same samples of the same files: as many, of the same fingerprint,
+ * and the first, middle and last of them the same bytes of one file. */
 bool data_source_same(const data_source *a, const data_source *b);
 /* Bytes of sample i, read with pread into *buffer (grown with base_alloc/base_free), safe
  * from several threads. err says why not, without the name. */
@@ -261,15 +266,16 @@ base_status data_source_image(const data_source *source, size_t i, data_image *o
 /* ---- ReaL labels --------------------------------------------------------------------- */
 
 /* Several right answers an image, or none: a JSON list with a list of labels for each image
- * (Beyer, Henaff, Kolesnikov, Zhai, van den Oord 2020, "Are we done with ImageNet?", real.json).
- * BASE_FORMAT: it is not, or a label is not below classes. The caller destroys *out. */
+ * (Beyer, Henaff, Kolesnikov, Zhai, van den Oord 2020, "Are we done with ImageNet?",
+ * real.json). BASE_FORMAT: it is not, or a label is not below classes. The caller destroys
+ * *out. */
 typedef struct data_real data_real;
 base_status data_real_load(data_real **out, const char *path, size_t classes,
                            base_error *err);
 void data_real_destroy(data_real *real); /* NULL is fine */
 size_t data_real_count(const data_real *real);
-/* Which image of the list sample i is: k - 1 for a file "..._0000k.JPEG"; SIZE_MAX: its name has no
- * such number. */
+/* Which image of the list sample i is: k - 1 for a file "..._0000k.JPEG"; SIZE_MAX: its
+ * name has no such number. */
 size_t data_real_image(const data_source *source, size_t i);
 typedef enum data_real_answer {
     DATA_REAL_NONE,

@@ -172,7 +172,8 @@ void data_class_table_destroy(data_class_table *table)
 /* ---- names of files --------------------------------------------------------------------
  */
 
-/* Pictures that are not read; the order is that of data_left_out.format and of kept indices. */
+/* Pictures that are not read; the order is that of data_left_out.format and of kept
+ * indices. */
 static const char *const formats[DATA_FORMATS] = {
     "webp", "gif", "tif", "tiff", "bmp", "heic", "heif", "avif", "jp2", "jxl", "ppm",
     "pgm",  "pbm", "pnm", "svg",  "ico", "psd",  "tga",  "exr",  "dng", "cr2", "nef",

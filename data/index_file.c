@@ -262,7 +262,8 @@ static base_status check_header(const tap *t, const header *h, uint64_t file_byt
     return BASE_OK;
 }
 
-/* Names at the front of a table that need not be safe, since no relative name shows them. */
+/* Names at the front of a table that need not be safe, since no relative name shows
+ * them. */
 enum { ROOTS = 2 };
 
 /* Names as a scan makes them: not empty, no part hidden or climbing. */

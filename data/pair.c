@@ -1,5 +1,5 @@
-/* pair.c - data to train on and data to validate with: the first says what the classes are, the
- * second must have no others. */
+/* pair.c - data to train on and data to validate with: the first says what the classes are,
+ * the second must have no others. */
 #include "data/data_internal.h"
 
 #include <string.h>

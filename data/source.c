@@ -130,7 +130,8 @@ static const struct {
     {"label-key", ""},
 };
 
-/* An option that this data has no use for is an error: its user believes it does something. */
+/* An option that this data has no use for is an error: its user believes it does
+ * something. */
 static base_status options_check(data_source *source, const data_source_options *options,
                                  base_error *err)
 {

@@ -1,5 +1,5 @@
-/* test_app_labels.c - which label a picture gets and what is left out, as every command says it: notices on
- * stderr, the same keys in the results. */
+/* test_app_labels.c - which label a picture gets and what is left out, as every command
+ * says it: notices on stderr, the same keys in the results. */
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
@@ -44,7 +44,7 @@ static void make_class(const char *folder, size_t count)
     base_free(path);
 }
 
-/* ---- what is left out --------------------------------------------------------------------------- */
+/* ---- what is left out ---------------------------------------------------------------- */
 
 static const char left_out[] =
     "4 names left out: 1 no image by its name, 2 of a format that is not "
@@ -128,7 +128,7 @@ START_TEST(a_training_tells_what_is_left_out_and_that_it_validates_with_its_own_
 }
 END_TEST
 
-/* ---- labels ------------------------------------------------------------------------------------- */
+/* ---- labels -------------------------------------------------------------------------- */
 
 START_TEST(a_stray_folder_shifts_no_label)
 {

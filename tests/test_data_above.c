@@ -1,5 +1,6 @@
-/* test_data_above.c - what lies above and beside the class folders: parts, folders around everything,
- * pictures in no class folders with a file of labels, hard links, NumPy pairs, ReaL labels. */
+/* test_data_above.c - what lies above and beside the class folders: parts, folders around
+ * everything, pictures in no class folders with a file of labels, hard links, NumPy pairs,
+ * ReaL labels. */
 #include "data/data_internal.h"
 
 #include "tests/test_layouts.h"
@@ -30,7 +31,8 @@ static char *make_set(const char *const *names, bool tar)
     return test_path(root, "set");
 }
 
-/* The set in both forms has these samples, the first of which holds text, and a notice with part. */
+/* The set in both forms has these samples, the first of which holds text, and a notice with
+ * part. */
 static void check_set(const char *const *names, const data_source_options *options,
                       const char *list, const char *text, const char *part)
 {
@@ -63,7 +65,7 @@ static void check_refused(const char *const *names, const data_source_options *o
     }
 }
 
-/* ---- folders around ----------------------------------------------------------------------- */
+/* ---- folders around ------------------------------------------------------------------ */
 
 START_TEST(a_folder_around_the_classes_is_passed_through)
 {
@@ -100,7 +102,7 @@ START_TEST(a_class_alone_is_no_folder_around)
 }
 END_TEST
 
-/* ---- parts -------------------------------------------------------------------------------- */
+/* ---- parts --------------------------------------------------------------------------- */
 
 START_TEST(parts_are_known_in_any_case_and_by_all_their_words)
 {
@@ -162,7 +164,7 @@ START_TEST(severities_are_no_classes)
 }
 END_TEST
 
-/* ---- labels from a file ------------------------------------------------------------------- */
+/* ---- labels from a file -------------------------------------------------------------- */
 
 START_TEST(pictures_in_no_class_folders_have_labels_from_a_file)
 {
@@ -275,7 +277,7 @@ START_TEST(tiny_imagenet_is_read_as_it_is_downloaded)
 }
 END_TEST
 
-/* ---- hard links --------------------------------------------------------------------------- */
+/* ---- hard links ---------------------------------------------------------------------- */
 
 static void link_member(FILE *file, const char *name, const char *target)
 {
@@ -311,7 +313,7 @@ START_TEST(hard_links_in_archives_are_the_files_that_they_lead_to)
 }
 END_TEST
 
-/* ---- NumPy -------------------------------------------------------------------------------- */
+/* ---- NumPy --------------------------------------------------------------------------- */
 
 /* A NumPy file: base_text's arguments make its header. */
 static void npy(const char *name, const char *type, const char *shape, const void *bytes,
@@ -398,7 +400,7 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
 }
 END_TEST
 
-/* ---- ReaL --------------------------------------------------------------------------------- */
+/* ---- ReaL ---------------------------------------------------------------------------- */
 
 START_TEST(real_labels_have_several_right_answers_or_none)
 {

@@ -233,8 +233,8 @@ static void routing_add(app_evaluation *e, const vit_run *run, const data_batch 
     e->batches++;
 }
 
-/* The answer beside the ReaL labels of the image, which its file's name numbers. answer SIZE_MAX: the
- * image could not be used. */
+/* The answer beside the ReaL labels of the image, which its file's name numbers. answer
+ * SIZE_MAX: the image could not be used. */
 static base_status real_add(app_evaluation *e, size_t sample, size_t answer,
                             base_error *err)
 {

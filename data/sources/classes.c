@@ -112,7 +112,8 @@ static bool is_numbers(const char *const *names, size_t count)
 }
 
 /* Whether a list of a thousand names is ImageNet's in its order: ids, numbers, or the short
- * names, alone or before a comma ("tench, Tinca tinca"), but for a few that are spelled otherwise. */
+ * names, alone or before a comma ("tench, Tinca tinca"), but for a few that are spelled
+ * otherwise. */
 static bool is_imagenet_list(const char *const *names, size_t count)
 {
     enum { ALIKE = 900 };

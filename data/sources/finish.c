@@ -324,7 +324,8 @@ static base_status classes_of_truth(data_class_table *table, data_source *source
     return status;
 }
 
-/* Whether numbers of a file of labels are ImageNet's: by the network, else by the images' names. */
+/* Whether numbers of a file of labels are ImageNet's: by the network, else by the images'
+ * names. */
 static bool is_imagenet(const data_source *source, const data_source_options *options)
 {
     const size_t outputs =

@@ -40,8 +40,9 @@ static void look_into(data_top *top, const char *base)
     data_folder_listing_free(&l);
 }
 
-/* The folders right in base; *pictures: some lie beside them. Of many folders only those that may
- * be parts are looked into, the others count as class folders. The caller frees *top and l. */
+/* The folders right in base; *pictures: some lie beside them. Of many folders only those
+ * that may be parts are looked into, the others count as class folders. The caller frees
+ * *top and l. */
 static base_status list_tops(data_top **top, size_t *count, bool *pictures,
                              folder_listing *l, const char *base, base_error *err)
 {

@@ -1,5 +1,5 @@
-/* images.c - a plain folder of images, in folders or not, without labels: for
- * predictions (data.md 1), or with a file of labels (--val-labels, val_annotations.txt). Free to
+/* images.c - a plain folder of images, in folders or not, without labels: for predictions
+ * (data.md 1), or with a file of labels (--val-labels, val_annotations.txt). Free to
  * change: nothing much. Relied on elsewhere: bytewise order of whole paths. */
 #include "data/data_internal.h"
 

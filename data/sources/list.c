@@ -426,8 +426,8 @@ static void list_advise(const data_source *source, const data_record *record)
     data_archive_advise(source, &moved);
 }
 
-/* Whether a line names an image, alone or before a tab; before a blank or a comma, too, where
- * opening says what is missing. */
+/* Whether a line names an image, alone or before a tab; before a blank or a comma, too,
+ * where opening says what is missing. */
 static bool names_image(char *line)
 {
     line[strcspn(line, "\t\r\n")] = '\0';

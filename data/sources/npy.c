@@ -1,8 +1,9 @@
-/* npy.c - pictures and labels as NumPy files (data.md 1), as CIFAR-10-C and CIFAR-100-C have them:
- * NAME.npy of bytes [N, height, width, 3] (or [N, height, width], grey), labels.npy [N] beside it.
- * Format 1.0 to 3.0 (NumPy Enhancement Proposal 1). "NAME.npy#3" is the third of the five equal
- * pieces that the files of CIFAR-10-C are made of, severities 1 to 5. Free to change: which names
- * belong together. Relied on elsewhere: samples are numbered as in the file. */
+/* npy.c - pictures and labels as NumPy files (data.md 1), as CIFAR-10-C and CIFAR-100-C
+ * have them: NAME.npy of bytes [N, height, width, 3] (or [N, height, width], grey),
+ * labels.npy [N] beside it. Format 1.0 to 3.0 (NumPy Enhancement Proposal 1). "NAME.npy#3"
+ * is the third of the five equal pieces that the files of CIFAR-10-C are made of,
+ * severities 1 to 5. Free to change: which names belong together. Relied on elsewhere:
+ * samples are numbered as in the file. */
 #include "data/data_internal.h"
 
 #include <dirent.h>
@@ -27,7 +28,7 @@ typedef struct npy {
     uint64_t offset; /* of the first number */
 } npy;
 
-/* ---- header ------------------------------------------------------------------------------- */
+/* ---- header -------------------------------------------------------------------------- */
 
 static base_status bad_header(const npy *n, base_error *err, const char *what)
 {
@@ -138,7 +139,7 @@ static base_status read_header(npy *out, int fd, uint64_t file_bytes, base_error
     return BASE_OK;
 }
 
-/* ---- finding ------------------------------------------------------------------------------ */
+/* ---- finding ------------------------------------------------------------------------- */
 
 /* The path without "#3"; *piece: 3, or 0 without. (base_free), NULL: no memory. */
 static char *plain_path(const char *path, size_t *piece)
@@ -166,8 +167,8 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Beside images: its name with "images" or a leading "x" as "labels" or "y", else labels.npy
- * (base_free); NULL: none is there. */
+/* Beside images: its name with "images" or a leading "x" as "labels" or "y", else
+ * labels.npy (base_free); NULL: none is there. */
 static char *find_labels(const char *images)
 {
     const char *name = base_name(images);
@@ -253,7 +254,7 @@ static int npy_fits(const char *path)
     return fits ? 2 : 0;
 }
 
-/* ---- the layout --------------------------------------------------------------------------- */
+/* ---- the layout ---------------------------------------------------------------------- */
 
 static base_status join(data_source *source, npy *out, const char *path, base_error *err)
 {

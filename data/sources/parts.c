@@ -1,6 +1,7 @@
-/* parts.c - what lies above the class folders of a tree or an archive (data.md 1): the parts of a
- * data set (train, val, test), and folders around it, as archives unpack to. Free to change: the
- * words for parts. Relied on elsewhere: nothing is chosen in silence. */
+/* parts.c - what lies above the class folders of a tree or an archive (data.md 1): the
+ * parts of a data set (train, val, test), and folders around it, as archives unpack to.
+ * Free to change: the words for parts. Relied on elsewhere: nothing is chosen in
+ * silence. */
 #include "data/data_internal.h"
 
 #include <string.h>
@@ -100,7 +101,8 @@ static base_status choose_part(size_t *out, data_source *source, const char *whe
     return BASE_OK;
 }
 
-/* Whether a folder alone at the top is a class by its name: then it is not around others. */
+/* Whether a folder alone at the top is a class by its name: then it is not around
+ * others. */
 static bool is_class(const char *name, const data_source_options *options)
 {
     const int32_t number = data_class_number(name);

@@ -1,6 +1,6 @@
-/* real.c - ReaL labels: several right answers an image (Beyer et al. 2020, "Are we done with
- * ImageNet?"). Free to change: the texts. Relied on elsewhere: an image without labels does not
- * count. */
+/* real.c - ReaL labels: several right answers an image (Beyer et al. 2020, "Are we done
+ * with ImageNet?"). Free to change: the texts. Relied on elsewhere: an image without labels
+ * does not count. */
 #include "data/data_internal.h"
 
 #include <jansson.h>

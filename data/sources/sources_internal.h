@@ -33,8 +33,8 @@ typedef struct data_record {
     uint32_t size;      /* bytes; above DATA_SIZE_MOST: a data_unreadable */
     uint32_t container; /* number of the file or folder that it lies in */
     int32_t label;      /* -1: unknown; below: -2 - the number that is out of range */
-    /* Of data_index_name; archives: bytes from the header to the data, or DATA_NAME_AFTER and blocks
-     * from the data to the header (hard links). */
+    /* Of data_index_name; archives: bytes from the header to the data, or DATA_NAME_AFTER
+     * and blocks from the data to the header (hard links). */
     uint32_t name;
 } data_record;
 
@@ -164,8 +164,9 @@ typedef struct data_tar_member {
     uint64_t header;   /* where its header, or what belongs before it, begins */
     uint64_t at, size; /* of the bytes; size 0 for all but files */
     bool file, folder; /* neither: a link, a device, ... */
-    /* A hard link's target, valid as name is; NULL: none. A link that leads to a file of the
-     * archive is that file under its own name: file is true, at and size are the file's. */
+    /* A hard link's target, valid as name is; NULL: none. A link that leads to a file of
+     * the archive is that file under its own name: file is true, at and size are the
+     * file's. */
     const char *link;
     bool sparse;
 } data_tar_member;
@@ -213,8 +214,8 @@ data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_
 
 /* A file of labels: the line's number is the image's, or names with labels (data.md 1). */
 typedef struct data_truth data_truth;
-/* imagenet: numbers are ImageNet's, of the devkit or from 0, and become WordNet ids; else they
- * stay the numbers that they are. */
+/* imagenet: numbers are ImageNet's, of the devkit or from 0, and become WordNet ids; else
+ * they stay the numbers that they are. */
 base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
                             base_error *err);
 void data_truth_destroy(data_truth *truth); /* NULL is fine */
@@ -238,15 +239,15 @@ typedef struct data_top {
 } data_top;
 
 #define DATA_NO_TOP SIZE_MAX
-/* The folder of top [count] that holds the class folders: the part of the options' split, or
- * one alone around them; DATA_NO_TOP: these are the class folders. pictures: some lie
+/* The folder of top [count] that holds the class folders: the part of the options' split,
+ * or one alone around them; DATA_NO_TOP: these are the class folders. pictures: some lie
  * beside them. where: what is looked into, for messages. Notes what it chooses; BASE_USAGE:
  * the user must say which part. */
 base_status data_parts_choose(size_t *out, data_source *source, const char *where,
                               const data_top *top, size_t count, bool pictures,
                               const data_source_options *options, base_error *err);
-/* Whether these are pictures in no class folders: those beside top (*out DATA_NO_TOP), or of the
- * folder *out alone, called "images" or with labels from a file. */
+/* Whether these are pictures in no class folders: those beside top (*out DATA_NO_TOP), or
+ * of the folder *out alone, called "images" or with labels from a file. */
 bool data_parts_flat(const data_top *top, size_t count, bool pictures,
                      const data_source_options *options, size_t *out);
 /* "train", "Validation", ... */

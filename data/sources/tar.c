@@ -68,8 +68,8 @@ static char *below_prefix(const data_source *source, char *name)
                : NULL;
 }
 
-/* Right below the folder that is read: outside of class folders, but a sample where there are
- * none. */
+/* Right below the folder that is read: outside of class folders, but a sample where there
+ * are none. */
 static base_status take_loose(scan *s, const data_tar_member *m, const char *name,
                               base_error *err)
 {

@@ -1,6 +1,7 @@
-/* tar_links.c - hard links in a tar archive: members without bytes of their own that name an earlier
- * one. Archives of deduplicated data sets have them. Two walks over the headers, made when the first
- * link is met: names that links lead to, then where these lie. Free to change: all of it. */
+/* tar_links.c - hard links in a tar archive: members without bytes of their own that name
+ * an earlier one. Archives of deduplicated data sets have them. Two walks over the headers,
+ * made when the first link is met: names that links lead to, then where these lie. Free to
+ * change: all of it. */
 #include "data/data_internal.h"
 
 #include <stdlib.h>

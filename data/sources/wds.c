@@ -288,8 +288,8 @@ static void missing_text(char *out, size_t out_bytes, const scan *s)
              s->seen);
 }
 
-/* Samples without a label are bad; but without any label in all shards these are images to be
- * predicted. */
+/* Samples without a label are bad; but without any label in all shards these are images to
+ * be predicted. */
 static base_status settle_missing(data_source *source, const scan *s,
                                   const data_source_options *options, base_error *err)
 {

@@ -1,5 +1,5 @@
-/* fuzz_npy.c - any bytes as a NumPy file of images (first byte even) or of labels (odd), beside a good
- * one of the other. */
+/* fuzz_npy.c - any bytes as a NumPy file of images (first byte even) or of labels (odd),
+ * beside a good one of the other. */
 #include "tests/fuzz/fuzz_source.h"
 
 /* A NumPy file of two images of 2 x 2, or of their labels. */
