@@ -310,11 +310,11 @@ START_TEST(bf16_stays_near_fp32)
     static float images[SLOPE_BATCH * SLOPE_FLOATS];
     float weight[SLOPE_BATCH * SLOPE_CLASSES], logits[2][SLOPE_BATCH * SLOPE_CLASSES];
     const vit_step step = {.seed = 3, .step = 1};
+    if (!vit_bf16_available())
+        return;
     vit_model *model = model_of(c);
     const size_t count = vit_model_floats(model);
     float *gradient[2];
-    if (!vit_bf16_available())
-        return;
     slope_fill(images, SLOPE_BATCH * SLOPE_FLOATS, 1);
     slope_fill(weight, SLOPE_BATCH * SLOPE_CLASSES, 2);
     for (int i = 0; i < 2; i++) {

@@ -569,11 +569,12 @@ static json_t *robust_facts(const app_robust *r, const corrupt_errors *errors)
 /* What a page has more than the figures: one image under each corruption. */
 static void specimen_put(json_t *json, const app_robust *r)
 {
-    json_t *one = json_object();
+    json_t *one;
     char name[1024];
 
     if (r->specimen_count == 0)
         return;
+    one = json_object();
     class_put(one, "label", r->network, r->source, (size_t)r->specimen_label);
     json_object_set_new(one, "name",
                         show_json_text(data_source_relative_name(

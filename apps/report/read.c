@@ -233,7 +233,8 @@ static int by_what(const void *a, const void *b)
 
 void app_report_sort(app_report_set *set)
 {
-    qsort(set->result, set->count, sizeof *set->result, by_what);
+    if (set->count > 0)
+        qsort(set->result, set->count, sizeof *set->result, by_what);
     for (size_t i = 0; i < set->count; i++) { /* two runs of one name: their numbers tell */
         app_report_result *r = &set->result[i];
         size_t same = 1;
