@@ -188,6 +188,92 @@ START_TEST(a_thousand_outputs_without_names_are_called_as_imagenets)
 }
 END_TEST
 
+/* One 32 x 32 picture of bytes in a NumPy pair for each of five severities, labels in turn. */
+static void make_npy(const char *corruption)
+{
+    enum { COUNT = 10, BYTES = 8 * 8 * 3 };
+    unsigned char images[128 + COUNT * BYTES] = "\x93NUMPY\x01", labels[128 + COUNT];
+    char *name = base_text("c/%s.npy", corruption);
+
+    images[8] = 118;
+    memset(images + 10, ' ', 118);
+    memcpy(labels, images, 128);
+    snprintf((char *)images + 10, 100,
+             "{'descr': '|u1', 'fortran_order': False, 'shape': "
+             "(10, 8, 8, 3), }");
+    snprintf((char *)labels + 10, 100,
+             "{'descr': '|u1', 'fortran_order': False, 'shape': (10,), }");
+    for (size_t i = 0; i < COUNT; i++)
+        labels[128 + i] = (unsigned char)(i % 2);
+    for (size_t i = 0; i < COUNT * BYTES; i++)
+        images[128 + i] = (unsigned char)(i * 37);
+    images[10 + strlen((char *)images + 10)] = ' ';
+    labels[10 + strlen((char *)labels + 10)] = ' ';
+    set_file(dir, name, images, sizeof images);
+    set_file(dir, "c/labels.npy", labels, sizeof labels);
+    base_free(name);
+}
+
+START_TEST(pairs_of_numpy_files_are_evaluated_and_a_folder_of_them_is_a_tree)
+{
+    char *file = test_path(dir, "c/fog.npy"), *tree = test_path(dir, "c");
+
+    make_network(2, false);
+    make_npy("fog");
+    program_done(program_run(dir, "eval", model, "--data", file, "--imagenet-c", tree,
+                             "--json", json, NULL));
+    json_t *found = program_json(json);
+    ck_assert_int_eq((int)json_number_of(found, "samples"), 10);
+    const json_t *cells = json_object_get(json_object_get(found, "robust"), "cells");
+    ck_assert_uint_eq(json_array_size(cells), 5);
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_int_eq((int)json_number_of(json_array_get(cells, i), "samples"), 2);
+    json_decref(found);
+    base_free(file);
+    base_free(tree);
+}
+END_TEST
+
+START_TEST(real_labels_stand_beside_top_1)
+{
+    char *set = test_path(dir, "set"), *real = test_path(dir, "real.json");
+    char *labels = test_path(dir, "val.txt");
+    static const char text[] = "ILSVRC2012_val_00000001.png 0\n"
+                               "ILSVRC2012_val_00000002.png 1\n"
+                               "ILSVRC2012_val_00000003.png 1\n";
+
+    make_network(2, false);
+    set_folder(dir, "set");
+    for (size_t i = 0; i < 3; i++) {
+        char *path = base_text("%s/ILSVRC2012_val_0000000%zu.png", set, i + 1);
+        sample_picture_save(path, i, i);
+        base_free(path);
+    }
+    test_write(labels, text, strlen(text));
+    /* Any answer is right of the first, none counts of the second, the third as the answer is. */
+    test_write(real, "[[0, 1], [], [0]]", 17);
+    program_done(program_run(dir, "eval", model, "--data", set, "--val-labels", labels,
+                             "--real", real, "--json", json, NULL));
+    json_t *found = program_json(json);
+    const json_t *beside = json_object_get(found, "real");
+    const double right = json_number_of(beside, "right");
+    ck_assert_int_eq((int)json_number_of(beside, "images"), 2);
+    ck_assert(right >= 1 && right <= 2);
+    ck_assert_double_eq(json_number_of(beside, "top1"), right / 2);
+    json_decref(found);
+    test_write(real, "[[0, 1], []]", 12);
+    program_refused(program_run(dir, "eval", model, "--data", set, "--val-labels", labels,
+                                "--real", real, "--quiet", NULL),
+                    1, "none of the number of");
+    program_refused(program_run(dir, "predict", model, "--data", set, "--val-labels",
+                                labels, "--split", "val", "--quiet", NULL),
+                    2, "--split means nothing");
+    base_free(set);
+    base_free(real);
+    base_free(labels);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_labels");
@@ -200,6 +286,8 @@ int main(void)
         core, a_training_tells_what_is_left_out_and_that_it_validates_with_its_own_files);
     tcase_add_test(core, a_stray_folder_shifts_no_label);
     tcase_add_test(core, a_thousand_outputs_without_names_are_called_as_imagenets);
+    tcase_add_test(core, pairs_of_numpy_files_are_evaluated_and_a_folder_of_them_is_a_tree);
+    tcase_add_test(core, real_labels_stand_beside_top_1);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

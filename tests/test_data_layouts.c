@@ -188,13 +188,117 @@ START_TEST(a_list_names_its_images_and_labels)
     set_refused(path, NULL, BASE_FORMAT,
                 "line 2: some labels are numbers and some are names");
     test_write(path, "z.png\t4\nz.png\n", 14);
-    set_refused(path, NULL, BASE_FORMAT, "line 2: no tab with a label after it, as the lines before have: 'z.png'");
+    set_refused(path, NULL, BASE_FORMAT,
+                "line 2: no tab with a label after it, as the lines before have: 'z.png'");
     test_write(path, "z.png\t4\nno.png\t5\n", 17);
     set_refused(path, NULL, BASE_IO, "line 2: cannot open 'no.png'");
     snprintf(text, sizeof text, "%s!in/2.png\t1\n", tar_path);
     test_write(path, text, strlen(text));
     set_refused(path, NULL, BASE_FORMAT, "holds no 'in/2.png'");
     base_free(tar_path);
+    base_free(path);
+}
+END_TEST
+
+START_TEST(lists_say_what_a_line_lacks)
+{
+    static const data_source_options two = {.classes_of_model = 2,
+                                            .allow_single_class = true};
+    char *path = test_path(root, "list.txt"), *csv = test_path(root, "list.csv");
+
+    set_name_file(root, "b.png");
+    set_name_file(root, "#c.png");
+    set_text("list.txt", "b.png\t0\n#c.png\t1\n# a remark\n");
+    data_source *source = set_open(path, &two);
+    set_lists(source, "0 0/000000-b.png\n1 1/000001-#c.png\n");
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source), "1 line of remarks"));
+    data_source_close(source);
+    set_text("list.txt", "\xef\xbb\xbf"
+                         "b.png\t1\n");
+    source = set_open(path, &two);
+    set_lists(source, "1 1/000000-b.png\n");
+    data_source_close(source);
+    set_text("list.txt", "b.png 0\n");
+    set_refused(path, &two, BASE_FORMAT,
+                "line 1: no such file; between a path and its label "
+                "stands a tab, and here is none: 'b.png 0'");
+    set_text("list.csv", "b.png,0\n");
+    set_refused(csv, &two, BASE_FORMAT, "here is none: 'b.png,0'");
+    set_text("list.txt", "b.png\t0\nb.png 1\n");
+    set_refused(path, &two, BASE_FORMAT, "line 2: no tab with a label after it");
+    base_free(path);
+    base_free(csv);
+}
+END_TEST
+
+/* One sample of a shard: its image and one other part. */
+static void add_pair(FILE *tar, const char *key, const char *part, const char *text)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%s.jpg", key);
+    set_name_member(tar, name);
+    snprintf(name, sizeof name, "%s.%s", key, part);
+    set_member(tar, name, '0', text, strlen(text));
+}
+
+/* A shard of two samples with these texts in the part is read as list says. */
+static void check_shard(const char *part, const char *first, const char *second,
+                        const data_source_options *options, const char *list)
+{
+    char *path;
+    FILE *tar = set_tar_open(&path, root, "x.tar");
+
+    add_pair(tar, "0", part, first);
+    add_pair(tar, "1", part, second);
+    set_tar_end(tar);
+    data_source *source = set_open(path, options);
+    ck_assert_str_eq(data_source_layout(source), "wds");
+    set_lists(source, list);
+    data_source_close(source);
+    base_free(path);
+}
+
+START_TEST(labels_of_shards_are_numbers_texts_or_names)
+{
+    static const char *const names[] = {"ant", "bee"};
+    const data_source_options two = {.classes_of_model = 2, .allow_single_class = true};
+    const data_source_options named = {.class_list = names, .class_list_count = 2};
+    const data_source_options key = {
+        .classes_of_model = 2, .allow_single_class = true, .label_key = "target"};
+    static const char numbers[] = "1 1/x/0.jpg\n0 0/x/1.jpg\n";
+    char *path;
+
+    check_shard("cls", "1", " 0\n", &two, numbers);
+    check_shard("json", "{\"label\": \"1\"}", "{\"label\": 0}", &two, numbers);
+    check_shard("json", "{\"target\": 1, \"label\": 9}", "{\"target\": \"0\"}", &key,
+                numbers);
+    check_shard("cls", "bee", "ant\n", &named, "1 bee/x/0.jpg\n0 ant/x/1.jpg\n");
+    check_shard("json", "{\"cls\": \"bee\"}", "{\"cls\": \"ant\"}", &named,
+                "1 bee/x/0.jpg\n0 ant/x/1.jpg\n");
+
+    FILE *tar = set_tar_open(&path, root, "x.tar");
+    add_pair(tar, "22.05.0", "cls", "1");
+    add_pair(tar, "22.05.1", "cls", "0");
+    set_tar_end(tar);
+    data_source *source = set_open(path, &two);
+    set_lists(source, "1 1/x/22.05.0.jpg\n0 0/x/22.05.1.jpg\n");
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source), "keys have dots"));
+    data_source_close(source);
+    base_free(path);
+    tar = set_tar_open(&path, root, "x.tar");
+    add_pair(tar, "0", "json", "{\"target\": 1, \"w\": 2}");
+    set_tar_end(tar);
+    set_refused(path, &two, BASE_FORMAT,
+                "no label in 1 samples: looked for a part .cls, or 'label', 'cls' or "
+                "'class_id' in a .json; the first sample has the parts .jpg, .json (keys "
+                "target, w); --label-key");
+    base_free(path);
+    tar = set_tar_open(&path, root, "x.tar");
+    add_pair(tar, "0", "cls", "1");
+    add_pair(tar, "1", "cls", "bee");
+    set_tar_end(tar);
+    set_refused(path, &two, BASE_FORMAT, "1 labels are numbers and 1 are names");
     base_free(path);
 }
 END_TEST
@@ -357,6 +461,8 @@ int main(void)
     tcase_add_test(core, shards_are_samples_of_keys_in_order);
     tcase_add_test(core, one_set_has_the_same_numbers_in_every_form);
     tcase_add_test(core, a_list_names_its_images_and_labels);
+    tcase_add_test(core, lists_say_what_a_line_lacks);
+    tcase_add_test(core, labels_of_shards_are_numbers_texts_or_names);
     tcase_add_test(core, cifars_binary_files_become_pixels);
     tcase_add_test(core, a_tree_of_corruptions_lists_its_parts_and_opens_each);
     tcase_add_test(core, a_class_map_decides_the_labels);
