@@ -119,8 +119,11 @@ static void read_config(void *user)
     char **label = NULL;
     base_error err = {0};
 
-    const base_status status = vit_config_from_json(&config, &label, text, &err);
-    ck_assert_int_eq(status, vit_config_from_json(&config, &label, text, NULL));
+    base_status status = vit_config_from_json(&config, &label, text, NULL);
+    if (status == BASE_OK)
+        vit_labels_free(label, (size_t)config.classes);
+    label = NULL;
+    ck_assert_int_eq(status, vit_config_from_json(&config, &label, text, &err));
     if (status == BASE_OK) {
         for (size_t i = 0; i < 3; i++)
             ck_assert(isfinite(config.mean[i]) && isfinite(config.std[i]) &&
