@@ -188,7 +188,8 @@ START_TEST(a_thousand_outputs_without_names_are_called_as_imagenets)
 }
 END_TEST
 
-/* One 32 x 32 picture of bytes in a NumPy pair for each of five severities, labels in turn. */
+/* One 32 x 32 picture of bytes in a NumPy pair for each of five severities, labels in
+ * turn. */
 static void make_npy(const char *corruption)
 {
     enum { COUNT = 10, BYTES = 8 * 8 * 3 };
@@ -250,7 +251,8 @@ START_TEST(real_labels_stand_beside_top_1)
         base_free(path);
     }
     test_write(labels, text, strlen(text));
-    /* Any answer is right of the first, none counts of the second, the third as the answer is. */
+    /* Any answer is right of the first, none counts of the second, the third as the answer
+     * is. */
     test_write(real, "[[0, 1], [], [0]]", 17);
     program_done(program_run(dir, "eval", model, "--data", set, "--val-labels", labels,
                              "--real", real, "--json", json, NULL));

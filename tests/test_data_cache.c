@@ -257,10 +257,10 @@ START_TEST(an_archive_rewritten_under_its_old_time_is_read_again)
         set_name_member(file, i == 0 ? "b/2.png" : "a/2.png");
         set_tar_end(file);
         if (old)
-            ck_assert_int_eq(
-                utimensat(AT_FDCWD, path,
-                          (struct timespec[]){before.st_atim, before.st_mtim}, 0),
-                0);
+            ck_assert_int_eq(utimensat(AT_FDCWD, path,
+                                       (struct timespec[]){before.st_atim, before.st_mtim},
+                                       0),
+                             0);
         else
             make_old(path, 100);
         data_source *source = set_open(path, &options);

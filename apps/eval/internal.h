@@ -267,7 +267,7 @@ typedef struct app_evaluation {
     app_robust *robust; /* corruptions; NULL: none asked for */
     app_capacity sweep; /* of capacities; no points: none asked for */
     app_samples samples;
-    data_real *real;    /* several right answers an image; NULL: none asked for */
+    data_real *real; /* several right answers an image; NULL: none asked for */
     const char *real_path;
     uint64_t real_images,
         real_right;    /* with labels of their own; of these, answered rightly */
