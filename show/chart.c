@@ -1,5 +1,5 @@
-/* chart.c - the charts of result pages, as SVG: tables as heat maps, loads of experts. Free
- * to change: sizes and colours. Relied on elsewhere: a chart of nothing draws empty
+/* chart.c - a table of counts as a heat map in SVG; the page of vmoe vae is its last user.
+ * Free to change: sizes and colours. Relied on elsewhere: a chart of nothing draws empty
  * axes. */
 #include "show/page_internal.h"
 
@@ -141,49 +141,4 @@ base_status show_chart_heat(show_page *page, const show_heat *heat, base_error *
     }
     fputs("</svg></figure>\n", file);
     return BASE_OK;
-}
-
-void show_chart_columns(show_page *page, const double *values, size_t count,
-                        const char *title)
-{
-    enum { LEFT = 8, TOP = 8, HIGH = 120, UNDER = 22 };
-    FILE *file = page->out.file;
-    const int wide = count <= 16 ? 26 : count <= 64 ? 8 : 3;
-    const int across = wide * (int)count;
-    double largest = 0, sum = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        largest = fmax(largest, values[i]);
-        sum += values[i];
-    }
-    const double mean = count > 0 ? sum / (double)count : 0;
-    /* An even load stands at two thirds of the height or lower, so that evenness is
-     * visible. */
-    const double top = fmax(largest, 1.5 * mean) > 0 ? fmax(largest, 1.5 * mean) : 1;
-
-    fprintf(file, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\">\n",
-            LEFT + across + 8, TOP + HIGH + UNDER, LEFT + across + 8);
-    for (size_t i = 0; i < count; i++) {
-        const double high = values[i] / top * HIGH;
-
-        fprintf(
-            file,
-            "<rect class=\"bar%s\" x=\"%.1f\" width=\"%.1f\" y=\"%.2f\" height=\"%.2f\">"
-            "<title>expert %zu: %.2f of the mean, %.0f assignments</title></rect>\n",
-            values[i] < 0.01 * mean ? " mark" : "", LEFT + (double)i * wide + wide * 0.08,
-            wide * 0.84, TOP + HIGH - high, high, i, mean > 0 ? values[i] / mean : 0,
-            values[i]);
-        if (wide >= 20)
-            fprintf(file,
-                    "<text class=\"soft\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu"
-                    "</text>\n",
-                    LEFT + (double)i * wide + wide / 2.0, TOP + HIGH + 15, i);
-    }
-    fprintf(file,
-            "<line class=\"mid\" x1=\"%d\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/>\n</svg>"
-            "<figcaption>",
-            LEFT, LEFT + across, TOP + HIGH - mean / top * HIGH,
-            TOP + HIGH - mean / top * HIGH);
-    show_page_text(page, title);
-    fputs("</figcaption></figure>\n", file);
 }

@@ -89,8 +89,5 @@ typedef struct show_heat {
     bool percent;      /* figures are per cent of the row in place of the values */
 } show_heat;
 base_status show_chart_heat(show_page *page, const show_heat *heat, base_error *err);
-/* Loads of experts as columns with a line at their mean. */
-void show_chart_columns(show_page *page, const double *values, size_t count,
-                        const char *title);
 
 #endif
