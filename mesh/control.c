@@ -1,8 +1,8 @@
 /* control.c - notes beside the work: heartbeats, failures, good-byes.
  *
- * Every rank sends rank 0 a heartbeat now and then, and rank 0 sends one to all. A rank from
- * which none comes for `patience` is silent: MPI itself would wait for it for ever. A rank
- * whose heartbeats come but whose work does not is late: it is named and waited for
+ * Every rank sends rank 0 a heartbeat now and then, and rank 0 sends one to all. A rank
+ * from which none comes for `patience` is silent: MPI itself would wait for it for ever. A
+ * rank whose heartbeats come but whose work does not is late: it is named and waited for
  * (evaluations, slow disks and debuggers are legal). A failure travels as its text. Free to
  * change: times. Relied on elsewhere: the texts name rank and host. */
 #include <stdio.h>

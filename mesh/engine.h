@@ -1,4 +1,5 @@
-/* engine.h - what a transport does for a mesh: point-to-point messages, tested by one thread.
+/* engine.h - what a transport does for a mesh: point-to-point messages, tested by one
+ * thread.
  *
  * A module (vmoe-mesh-openmpi.so, vmoe-mesh-mpich.so) exports mesh_engine_get and nothing
  * else; the program opens it at run time, so it links no MPI. All collective operations are

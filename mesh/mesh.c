@@ -493,7 +493,8 @@ base_status mesh_wait(mesh_ticket *ticket, base_error *err)
 
 /* ---- small things -------------------------------------------------------------------- */
 
-/* Scratch that stays, so that a step takes no memory; NULL: none, and the job has failed. */
+/* Scratch that stays, so that a step takes no memory; NULL: none, and the job has
+ * failed. */
 static void *spare(mesh_job *mesh, size_t count, size_t bytes_each, base_error *err)
 {
     size_t bytes;

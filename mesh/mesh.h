@@ -113,8 +113,9 @@ typedef struct mesh_ticket {
     int kind;
 } mesh_ticket;
 
-/* send + send_at[i], send_bytes[i] goes to rank i of the group; receive + receive_at[i] gets
- * receive_bytes[i] from it, which is what that rank sends here. The own part is copied. */
+/* send + send_at[i], send_bytes[i] goes to rank i of the group; receive + receive_at[i]
+ * gets receive_bytes[i] from it, which is what that rank sends here. The own part is
+ * copied. */
 void mesh_exchange(mesh_group *group, mesh_ticket *ticket, const void *send,
                    const size_t *send_at, const size_t *send_bytes, void *receive,
                    const size_t *receive_at, const size_t *receive_bytes);
@@ -205,7 +206,8 @@ void mesh_say(mesh_job *mesh, uint64_t step, mesh_phase phase);
 /* This rank cannot go on: all others' calls fail with "rank 3 (node07): TEXT". Does not
  * wait. Alone, or when the job has failed already, nothing happens. */
 void mesh_fail(mesh_job *mesh, const base_error *why);
-/* Whether the job has failed here or elsewhere; fills err then. Any thread, between calls. */
+/* Whether the job has failed here or elsewhere; fills err then. Any thread, between
+ * calls. */
 bool mesh_failed(mesh_job *mesh, base_error *err);
 
 typedef enum mesh_kind {

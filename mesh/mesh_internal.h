@@ -99,8 +99,8 @@ struct mesh_job {
 base_status mesh_courier_start(mesh_courier **out, mesh_job *mesh,
                                bool (*open)(mesh_courier *courier, mesh_why *why),
                                void *open_user, base_error *err);
-/* Ends thread and engine. False: the thread hangs in a transport that has lost a rank; it and
- * what it uses stay until the process ends. NULL is allowed. */
+/* Ends thread and engine. False: the thread hangs in a transport that has lost a rank; it
+ * and what it uses stay until the process ends. NULL is allowed. */
 bool mesh_courier_stop(mesh_courier *courier);
 /* An empty parcel with room for count messages, NULL: no memory. */
 mesh_parcel *mesh_parcel_take(mesh_courier *courier, size_t count);
@@ -134,7 +134,7 @@ bool mesh_module_open(mesh_courier *courier, mesh_why *why);
 /* What a launcher is called, and the packages of a module, for people. */
 const char *mesh_launcher_name(mesh_launcher launcher);
 
-/* ---- place.c: pure, tested apart ------------------------------------------------------ */
+/* ---- place.c: pure, tested apart ----------------------------------------------------- */
 
 enum { MESH_CPUS_MOST = 1024 };
 
