@@ -194,6 +194,10 @@ void app_progress_log(void *progress, const char *line);
  * app_json_write. NULL: no memory. */
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data);
+/* part / all; null: of none. */
+json_t *app_share_json(uint64_t part, uint64_t all);
+/* [low, high], 95 % of right / samples (measure_interval); null: of none. */
+json_t *app_interval_json(uint64_t right, uint64_t samples);
 /* Whether the file can be written: asked before work that takes hours, not after it. NULL
  * and "-": yes. */
 base_status app_output_check(const char *path, base_error *err);

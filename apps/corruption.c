@@ -107,9 +107,9 @@ const char *app_crew_text(char *out, size_t out_bytes, const corrupt_crew *crew)
 
 void app_crew_json(json_t *json, const corrupt_crew *crew)
 {
-    json_object_set_new(json, "preset", json_string(corrupt_preset_name(crew->preset)));
-    json_object_set_new(json, "preset_nearest_to",
-                        crew->nearest_to > 0 ? json_integer((json_int_t)crew->nearest_to)
-                                             : json_null());
-    json_object_set_new(json, "frost_textures", json_string(corrupt_set_frost(crew->set)));
+    show_put_text(json, "preset", corrupt_preset_name(crew->preset));
+    show_put(json, "preset_nearest_to",
+             crew->nearest_to > 0 ? json_integer((json_int_t)crew->nearest_to)
+                                  : json_null());
+    show_put_text(json, "frost_textures", corrupt_set_frost(crew->set));
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "apps/app_internal.h"
+#include "measure/measure.h"
 
 json_t *app_json_begin(const app_common *common, const char *command, const char *model,
                        const char *data)
@@ -14,17 +15,31 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
 
     if (!json)
         return NULL;
-    json_object_set_new(json, "vmoe", json_string(BASE_VERSION));
-    json_object_set_new(json, "command", json_string(command));
+    show_put_text(json, "vmoe", BASE_VERSION);
+    show_put_text(json, "command", command);
     if (model)
-        json_object_set_new(json, "model", show_json_text(model));
+        show_put_text(json, "model", model);
     if (data)
-        json_object_set_new(json, "data", show_json_text(data));
-    json_object_set_new(json, "seed", json_integer(common->seed));
-    json_object_set_new(json, "precision",
-                        json_string(precisions[common->precision == VIT_PRECISION_BF16]));
-    json_object_set_new(json, "threads", json_integer(common->threads));
+        show_put_text(json, "data", data);
+    show_put_int(json, "seed", common->seed);
+    show_put_text(json, "precision", precisions[common->precision == VIT_PRECISION_BF16]);
+    show_put_int(json, "threads", common->threads);
     return json;
+}
+
+json_t *app_share_json(uint64_t part, uint64_t all)
+{
+    return show_json_real(all > 0 ? (double)part / (double)all : (double)NAN);
+}
+
+json_t *app_interval_json(uint64_t right, uint64_t samples)
+{
+    double low = 0, high = 0;
+
+    if (samples == 0)
+        return json_null();
+    measure_interval(&low, &high, right, samples);
+    return json_pack("[f, f]", low, high);
 }
 
 base_status app_output_check(const char *path, base_error *err)

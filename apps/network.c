@@ -190,21 +190,19 @@ static void data_keys(json_t *json, const char *prefix, const data_source *sourc
     size_t count;
 
     for (int i = 0; i < DATA_IGNORED_COUNT; i++)
-        json_object_set_new(
-            ignored, data_ignored_name((data_ignored)i),
-            json_integer((json_int_t)data_source_ignored_for(source, (data_ignored)i)));
+        show_put_count(ignored, data_ignored_name((data_ignored)i),
+                       data_source_ignored_for(source, (data_ignored)i));
     for (size_t i = 0; (format = data_source_format(&count, source, i)) != NULL; i++)
         if (count > 0)
-            json_object_set_new(formats, format, json_integer((json_int_t)count));
+            show_put_count(formats, format, count);
     snprintf(key, sizeof key, "%snotice", prefix);
-    json_object_set_new(json, key, show_json_text(data_source_notice(source)));
+    show_put_text(json, key, data_source_notice(source));
     snprintf(key, sizeof key, "%sleft_out", prefix);
-    json_object_set_new(
-        json, key, show_json_text(data_source_left_out(left_out, sizeof left_out, source)));
+    show_put_text(json, key, data_source_left_out(left_out, sizeof left_out, source));
     snprintf(key, sizeof key, "%signored", prefix);
-    json_object_set_new(json, key, ignored);
+    show_put(json, key, ignored);
     snprintf(key, sizeof key, "%signored_formats", prefix);
-    json_object_set_new(json, key, formats);
+    show_put(json, key, formats);
 }
 
 void app_data_json(json_t *json, const data_source *source)
@@ -216,7 +214,7 @@ void app_data_pair_json(json_t *json, const data_source *train, const data_sourc
 {
     data_keys(json, "", train);
     data_keys(json, "val_", val);
-    json_object_set_new(json, "same_files", json_boolean(data_source_same(train, val)));
+    show_put_bool(json, "same_files", data_source_same(train, val));
 }
 
 void app_data_indexing(void *user, size_t samples, double seconds, bool done)

@@ -184,23 +184,22 @@ void app_network_json(json_t *json, const app_network *network)
     const sentence note = sentence_make(network);
     char name[128];
 
-    json_object_set_new(
-        json, "preprocessing",
-        json_pack("{s:o, s:o, s:I, s:I, s:I, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "mean",
-                  numbers_json(c->mean, c->channels), "std",
-                  numbers_json(c->std, c->channels), "size", (json_int_t)network->size,
-                  "resize", (json_int_t)network->resize, "crop", (json_int_t)network->size,
-                  "interpolation", app_filter_name(network->filter), "crop_mode",
-                  c->crop_mode == VIT_CROP_SQUASH ? "squash" : "center", "from", "mean",
-                  vit_origin_name(from->mean), "std", vit_origin_name(from->std), "resize",
-                  vit_origin_name(from->resize), "interpolation",
-                  vit_origin_name(from->interpolation)));
-    json_object_set_new(
-        json, "network",
-        json_pack("{s:o, s:o, s:I, s:i, s:s, s:{s:s, s:s}}", "name",
-                  show_json_text(app_network_name(name, sizeof name, c)), "note",
-                  note.used > 0 ? json_string(note.text) : json_null(), "parameters",
-                  (json_int_t)vit_model_floats(network->model), "heads", c->heads, "pool",
-                  pool_name(c), "from", "heads", vit_origin_name(from->heads), "pool",
-                  vit_origin_name(from->pool)));
+    show_put(json, "preprocessing",
+             json_pack("{s:o, s:o, s:I, s:I, s:I, s:s, s:s, s:{s:s, s:s, s:s, s:s}}",
+                       "mean", numbers_json(c->mean, c->channels), "std",
+                       numbers_json(c->std, c->channels), "size", (json_int_t)network->size,
+                       "resize", (json_int_t)network->resize, "crop",
+                       (json_int_t)network->size, "interpolation",
+                       app_filter_name(network->filter), "crop_mode",
+                       c->crop_mode == VIT_CROP_SQUASH ? "squash" : "center", "from",
+                       "mean", vit_origin_name(from->mean), "std",
+                       vit_origin_name(from->std), "resize", vit_origin_name(from->resize),
+                       "interpolation", vit_origin_name(from->interpolation)));
+    show_put(json, "network",
+             json_pack("{s:o, s:o, s:I, s:i, s:s, s:{s:s, s:s}}", "name",
+                       show_json_text(app_network_name(name, sizeof name, c)), "note",
+                       note.used > 0 ? json_string(note.text) : json_null(), "parameters",
+                       (json_int_t)vit_model_floats(network->model), "heads", c->heads,
+                       "pool", pool_name(c), "from", "heads", vit_origin_name(from->heads),
+                       "pool", vit_origin_name(from->pool)));
 }

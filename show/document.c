@@ -11,16 +11,19 @@ struct show_document {
     json_t *json;
     struct show_picture *picture;
     size_t pictures, room;
+    json_t *places; /* number of each picture by its name */
 };
 
 show_document *show_document_create(json_t *json)
 {
     show_document *made = json ? base_alloc(1, sizeof *made) : NULL;
 
-    if (made)
+    if (made) {
         made->json = json;
-    else
+        made->places = json_object();
+    } else {
         json_decref(json);
+    }
     return made;
 }
 
@@ -33,6 +36,7 @@ void show_document_destroy(show_document *document)
         base_free(document->picture[i].png);
     }
     base_free(document->picture);
+    json_decref(document->places);
     json_decref(document->json);
     base_free(document);
 }
@@ -68,15 +72,19 @@ base_status show_document_picture(show_document *document, const char *key,
         return base_fail(err, BASE_NO_MEMORY, "no memory for picture '%s'", key);
     }
     document->picture[document->pictures++] = made;
-    return BASE_OK;
+    if (json_object_get(document->places, key))
+        return BASE_OK; /* the first one of a name counts */
+    return json_object_set_new(document->places, key,
+                               json_integer((json_int_t)document->pictures - 1)) == 0
+               ? BASE_OK
+               : base_fail(err, BASE_NO_MEMORY, "no memory for picture '%s'", key);
 }
 
 const struct show_picture *show_picture_of(const show_document *document, const char *key)
 {
-    for (size_t i = 0; key && i < document->pictures; i++)
-        if (strcmp(document->picture[i].key, key) == 0)
-            return &document->picture[i];
-    return NULL;
+    const json_t *place = key ? json_object_get(document->places, key) : NULL;
+
+    return place ? &document->picture[json_integer_value(place)] : NULL;
 }
 
 /* ---- memory of a rendering ----------------------------------------------------------- */

@@ -500,7 +500,8 @@ static void pictures_of(show_render *r, const show_block *block, const show_at *
 /* The first column bold, the others pale lines; then bars. */
 static void card_put(show_render *r, const show_block *block, const show_at *row)
 {
-    static const show_column bars[] = {
+    enum { BARS_MOST = 5 };
+    show_column bars[] = {
         {.path = "name"},
         {.path = "probability", .kind = SHOW_PERCENT, .digits = SHOW_WHOLE, .mark = "mark"},
         {0}};
@@ -519,8 +520,11 @@ static void card_put(show_render *r, const show_block *block, const show_at *row
         fputs(first ? "</b>" : "</span>", r->out);
     }
     if (block->bars) {
-        const show_rows rows = show_all(r, row, block->bars);
+        show_rows rows = show_all(r, row, block->bars);
 
+        rows.count = rows.count < BARS_MOST ? rows.count : BARS_MOST;
+        if (rows.count > 0 && show_find(&rows.at[0], "title").text)
+            bars[0].path = "title";
         show_bars_put(r, &(show_block){.kind = SHOW_BARS, .columns = bars}, &rows);
     }
 }

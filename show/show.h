@@ -70,9 +70,22 @@ base_status show_document_picture(show_document *document, const char *key,
 
 /* Finite numbers as numbers, others as null; text that is no UTF-8 with \xNN. */
 json_t *show_json_real(double value);
+/* A list of values / over. */
+json_t *show_json_reals(const double *values, size_t count, double over);
 /* An object of every member of settings, choices by word, null for "auto". */
 json_t *show_json_fields(const base_field *fields, const void *settings);
 json_t *show_json_text(const char *text);
+/* A member of an object: a value that becomes the object's own; a number, null where it is
+ * not finite; a text, null for NULL. Cannot fail but for memory, which show_document_create
+ * does not see: the member is not there. */
+void show_put(json_t *json, const char *key, json_t *value);
+void show_put_int(json_t *json, const char *key, int64_t value);
+void show_put_count(json_t *json, const char *key, uint64_t value);
+void show_put_real(json_t *json, const char *key, double value);
+void show_put_bool(json_t *json, const char *key, bool value);
+void show_put_text(json_t *json, const char *key, const char *text);
+/* One more sentence of a list. */
+void show_fact(json_t *facts, const char *format, ...) BASE_PRINTF(2, 3);
 /* What stands at a path ("paths" below), borrowed; NULL: nothing, or null. json may be
  * NULL. */
 json_t *show_json_find(const json_t *json, const char *path);
@@ -169,6 +182,7 @@ typedef struct show_block {
     show_style style;
     const char *order; /* number of a row to sort by, rising; "-path": falling */
     size_t most;       /* rows shown at most; 0: all */
+    const char *more;  /* of a terminal's table that was cut: "and 12 more: MORE" */
     size_t least;      /* rows below which it is not shown */
     bool beside;       /* stands beside the block before */
     bool open;         /* group with a caption: the last one is unfolded */
@@ -184,7 +198,7 @@ typedef struct show_block {
     /* of pictures */
     const char *picture; /* name of a picture, or a list of {picture, caption, told} */
     const char *below;   /* a second list, below the first */
-    const char *bars;    /* rows of bars below it: name, probability, mark */
+    const char *bars;    /* the first five: title or name, probability, mark */
 } show_block;
 
 /* title and lead may hold {path}. */

@@ -196,8 +196,8 @@ static void terminal_line(show_render *r, const grid *g, size_t row, size_t from
 
         if (c > 0)
             fputs("  ", r->out);
-        padded(r->out, *text ? text : "-", g->wide[c], show_is_number(g->column[c]),
-               c + 1 == to);
+        padded(r->out, *text || row == SIZE_MAX ? text : "-", g->wide[c],
+               show_is_number(g->column[c]), c + 1 == to);
     }
     fputc('\n', r->out);
 }

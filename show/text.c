@@ -4,12 +4,22 @@
 #include "show/document_internal.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 json_t *show_json_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *show_json_reals(const double *values, size_t count, double over)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, show_json_real(values[i] / over));
+    return list;
 }
 
 json_t *show_json_fields(const base_field *fields, const void *settings)
@@ -41,6 +51,47 @@ json_t *show_json_text(const char *text)
         json = json_string(base_quote(quoted, sizeof quoted, text));
     }
     return json;
+}
+
+void show_put(json_t *json, const char *key, json_t *value)
+{
+    json_object_set_new(json, key, value);
+}
+
+void show_put_int(json_t *json, const char *key, int64_t value)
+{
+    show_put(json, key, json_integer(value));
+}
+
+void show_put_count(json_t *json, const char *key, uint64_t value)
+{
+    show_put(json, key, json_integer((json_int_t)value));
+}
+
+void show_put_real(json_t *json, const char *key, double value)
+{
+    show_put(json, key, show_json_real(value));
+}
+
+void show_put_bool(json_t *json, const char *key, bool value)
+{
+    show_put(json, key, json_boolean(value));
+}
+
+void show_put_text(json_t *json, const char *key, const char *text)
+{
+    show_put(json, key, text ? show_json_text(text) : json_null());
+}
+
+void show_fact(json_t *facts, const char *format, ...)
+{
+    char text[2048];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    json_array_append_new(facts, show_json_text(text));
 }
 
 /* ---- numbers ------------------------------------------------------------------------- */

@@ -216,6 +216,8 @@ static bool block_put(show_render *r, const show_block *block, const show_at *at
             group_put(r, block, &rows);
         else
             content_put(r, block, &places.at[i], &rows);
+        if (block->more && rows.count < all && r->where == SHOW_TERMINAL)
+            fprintf(r->out, "and %zu more: %s\n", all - rows.count, block->more);
     }
     if (begun && block->each && is_figure(block))
         fputs("</div>\n", r->out);

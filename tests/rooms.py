@@ -12,15 +12,14 @@ import sys
 ENGINE = {"base", "vit", "data", "corrupt", "attacks"}
 STANDS_ON = {
     "base": set(),
-    "mesh": {"base"},
     "vit": {"base"},
     "data": {"base"},
     "corrupt": {"base"},
     "attacks": {"base"},
     "measure": {"base", "vit", "corrupt", "attacks"},
-    "train": ENGINE | {"mesh", "measure"},
+    "train": ENGINE | {"measure"},
     "show": {"base", "data"},
-    "apps": ENGINE | {"mesh", "measure", "train", "show"},
+    "apps": ENGINE | {"measure", "train", "show"},
 }
 PUBLIC = {f"{room}/{room}.h" for room in STANDS_ON} | {"vit/vae/vae.h"}
 # Pages that are still laid out by hand.

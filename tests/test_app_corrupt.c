@@ -237,9 +237,19 @@ START_TEST(the_sheet_shows_every_pair)
     char *sheet = test_path(dir, "sheet.png"), *file = test_path(data, "red/0.png");
     data_image image = {0};
 
-    program_done(program_run(dir, "corrupt", "--sheet", sheet, "--sheet-image", file,
-                             "--size", "8", "--corrupt", "blur", "--severity", "1,3",
-                             "--tile", "32", NULL));
+    program_result r = program_run(dir, "corrupt", "--sheet", sheet, "--sheet-image", file,
+                                   "--size", "8", "--corrupt", "blur", "--severity", "1,3",
+                                   "--tile", "32", "--json", json, NULL);
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_ptr_nonnull(strstr(r.out, "procedural v1"));
+    ck_assert_ptr_nonnull(strstr(r.out, "32, the nearest to 8 pixels"));
+    program_result_free(&r);
+    json_t *j = program_json(json);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "sheet")), sheet);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "frost_textures")),
+                     "procedural v1");
+    ck_assert_ptr_null(json_object_get(j, "written")); /* there is no tree */
+    json_decref(j);
     image_load(&image, sheet);
     ck_assert_uint_gt(image.width, 3 * 32);
     ck_assert_uint_ge(image.height, 4 * 32);

@@ -36,8 +36,8 @@ START_TEST(a_sound_set_is_described)
     program_result r = program_run(dir, "data", data, "--json", json, NULL);
 
     ck_assert_msg(r.code == 0, "%s", r.err);
-    ck_assert_ptr_nonnull(strstr(r.out, "layout    folder (recognised: "));
-    ck_assert_ptr_nonnull(strstr(r.out, "classes   3, 4 to 4 images each"));
+    ck_assert_ptr_nonnull(strstr(r.out, "layout  folder, recognised: "));
+    ck_assert_ptr_nonnull(strstr(r.out, "   4 to 4 images each (median 4)"));
     program_result_free(&r);
     json_t *j = program_json(json);
     ck_assert_str_eq(json_string_value(json_object_get(j, "layout")), "folder");
@@ -47,10 +47,17 @@ START_TEST(a_sound_set_is_described)
     const json_t *sizes = json_object_get(j, "sizes");
     ck_assert_int_eq(number_at(sizes, "width", "min"), 12);
     ck_assert_int_eq(number_at(sizes, "height", "max"), 10);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "layout_from")), "recognised");
+    ck_assert_str_eq(json_string_value(json_object_get(j, "scope")),
+                     "headers of all 12 images");
+    ck_assert_str_eq(json_string_value(json_object_get(j, "notice")), "");
+    ck_assert_str_eq(json_string_value(json_object_get(j, "left_out")), "");
+    ck_assert_int_eq(number_at(j, "class_sizes", "median"), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "contents")), 1);
     json_decref(j);
     char *named = base_text("folder:%s", data);
     r = program_run(dir, "data", named, NULL);
-    ck_assert_ptr_nonnull(strstr(r.out, "layout    folder (as you say: "));
+    ck_assert_ptr_nonnull(strstr(r.out, "layout  folder, as you say: "));
     program_result_free(&r);
     base_free(named);
 }
@@ -75,7 +82,7 @@ START_TEST(verify_names_what_is_broken)
     program_result r = program_run(dir, "data", data, "--verify", "--bad-list", list,
                                    "--json", json, "--threads", "2", NULL);
     ck_assert_int_eq(r.code, 1);
-    ck_assert_ptr_nonnull(strstr(r.out, "/red/page.jpg: unknown format\n"));
+    ck_assert_ptr_nonnull(strstr(r.out, "bad              unknown format\n"));
     ck_assert_ptr_nonnull(strstr(r.out, "16 ok, 1 odd, 1 damaged, 1 bad"));
     ck_assert_ptr_nonnull(strstr(r.err, "1 bad and 1 damaged of 19 samples"));
     json_t *j = program_json(json);
@@ -95,6 +102,54 @@ START_TEST(verify_names_what_is_broken)
     base_free(expected);
     base_free(lines);
     program_result_free(&r);
+}
+END_TEST
+
+/* What the page and the table show beside the counts; no line is wider than a terminal. */
+START_TEST(the_document_holds_all_that_is_shown)
+{
+    spoil();
+    program_result r = program_run(dir, "data", data, "--json", json, "--html", page,
+                                   "--tiles", "4", NULL);
+    for (const char *line = r.out; *line; line += strcspn(line, "\n") + 1)
+        ck_assert_msg(strcspn(line, "\n") <= 80, "%s", line);
+    ck_assert_ptr_nonnull(strstr(r.out, "\nhealth "));
+    program_result_free(&r);
+    json_t *j = program_json(json);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(j, "left_out")), "2 "));
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_object_get(j, "health_note")), "--verify"));
+    const json_t *pictures = json_object_get(j, "pictures");
+    ck_assert_uint_eq(json_array_size(pictures), 4);
+    const json_t *one = json_array_get(pictures, 0);
+    ck_assert(json_is_true(json_object_get(one, "readable")));
+    ck_assert_ptr_nonnull(json_string_value(json_object_get(one, "picture")));
+    json_t *first = json_array_get(json_object_get(j, "flaws"), 0); /* the worst first */
+    ck_assert_str_eq(json_string_value(json_object_get(first, "health")), "bad");
+    json_decref(j);
+}
+END_TEST
+
+START_TEST(many_classes_are_cut_and_shown_on_demand)
+{
+    char *many = test_path(dir, "many");
+    char name[64], *bytes = NULL, *from = test_path(data, "red/0.png");
+    size_t size = 0;
+
+    ck_assert_int_eq(base_file_read(&bytes, &size, from, 1 << 20, NULL), BASE_OK);
+    for (int c = 0; c < 30; c++) {
+        snprintf(name, sizeof name, "class%02d/0.png", c);
+        set_file(many, name, bytes, size);
+    }
+    program_result r = program_run(dir, "data", many, NULL);
+    ck_assert_ptr_nonnull(strstr(r.out, "class23\nand 6 more: --all-classes"));
+    program_result_free(&r);
+    r = program_run(dir, "data", many, "--all-classes", NULL);
+    ck_assert_ptr_nonnull(strstr(r.out, "class29\n"));
+    program_result_free(&r);
+    base_free(bytes);
+    base_free(from);
+    base_free(many);
 }
 END_TEST
 
@@ -224,6 +279,8 @@ int main(void)
     tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, a_sound_set_is_described);
     tcase_add_test(core, verify_names_what_is_broken);
+    tcase_add_test(core, the_document_holds_all_that_is_shown);
+    tcase_add_test(core, many_classes_are_cut_and_shown_on_demand);
     tcase_add_test(core, output_does_not_depend_on_threads);
     tcase_add_test(core, the_page_shows_pictures_and_escapes_names);
     tcase_add_test(core, eval_predict_and_train_keep_lists);

@@ -47,14 +47,36 @@ START_TEST(the_table_shows_layers_and_router)
     ck_assert_int_eq(r.code, 0);
     ck_assert_ptr_nonnull(strstr(r.out, "block 1"));
     ck_assert_ptr_nonnull(strstr(r.out, "2 of 4 experts"));
-    ck_assert_ptr_nonnull(strstr(r.out, "router      ssr"));
+    ck_assert_ptr_nonnull(strstr(r.out, "router  ssr, "));
     ck_assert_ptr_nonnull(strstr(r.out, "2,215"));
     ck_assert_ptr_nonnull(strstr(r.out, "blue, green, red"));
     ck_assert_ptr_null(strstr(r.out, "blocks.0.attn.qkv.weight"));
+    for (const char *line = r.out; *line; line += strcspn(line, "\n") + 1)
+        if (!strstr(r.out, dir) || line > strchr(r.out, '\n')) /* but for the path */
+            ck_assert_msg(strcspn(line, "\n") <= 80, "%s", line);
     program_result_free(&r);
     r = program_run(dir, "inspect", model, "--tensors", NULL);
     ck_assert_ptr_nonnull(strstr(r.out, "blocks.0.attn.qkv.weight"));
     program_result_free(&r);
+}
+END_TEST
+
+START_TEST(the_document_holds_what_the_table_shows)
+{
+    json_t *i = COMMAND_JSON("inspect", model, "--tensors");
+    const json_t *layers = json_object_get(i, "layers"), *routing, *tensor;
+
+    ck_assert_uint_eq(json_array_size(layers), 7); /* patches, position, 2, norm, head */
+    ck_assert_double_eq(json_number_of(json_array_get(layers, 6), "parameters"), 2215);
+    routing = json_object_get(i, "routing");
+    ck_assert_str_eq(json_string_value(json_object_get(routing, "name")), "ssr");
+    ck_assert_uint_gt(json_array_size(json_object_get(routing, "settings")), 1);
+    tensor = json_array_get(json_object_get(i, "tensors"), 0);
+    ck_assert_ptr_nonnull(json_object_get(tensor, "shape"));
+    json_decref(i);
+    i = COMMAND_JSON("inspect", model);
+    ck_assert(json_is_null(json_object_get(i, "tensors")));
+    json_decref(i);
 }
 END_TEST
 
@@ -93,6 +115,7 @@ int main(void)
     tcase_add_test(core, the_parameters_are_counted_by_hand);
     tcase_add_test(core, the_config_is_the_checkpoints);
     tcase_add_test(core, the_table_shows_layers_and_router);
+    tcase_add_test(core, the_document_holds_what_the_table_shows);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, command_teardown);

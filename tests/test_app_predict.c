@@ -151,6 +151,38 @@ START_TEST(the_page_shows_every_image)
 }
 END_TEST
 
+START_TEST(the_document_holds_what_the_page_shows)
+{
+    uint64_t right = 0;
+
+    program_done(program_run(dir, "predict", model, "--data", data, "--json", json,
+                             "--html", page, NULL));
+    json_t *j = program_json(json);
+    const json_t *list = json_object_get(j, "predictions");
+    ck_assert_uint_eq(json_array_size(list), SAMPLE_COUNT);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i), *top = json_object_get(one, "top");
+        const bool is_right = json_is_true(json_object_get(one, "right"));
+
+        ck_assert_ptr_nonnull(json_string_value(json_object_get(one, "label_title")));
+        ck_assert_ptr_nonnull(json_string_value(json_object_get(one, "picture")));
+        ck_assert(json_is_true(json_object_get(json_array_get(top, 0), "mark")) ==
+                  is_right);
+        right += is_right;
+    }
+    ck_assert_double_eq_tol(json_number_of(j, "top1"), (double)right / SAMPLE_COUNT, 1e-9);
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "top1_interval")), 2);
+    json_decref(j);
+    char *a = test_path(data, "blue/0.png");
+    program_done(program_run(dir, "predict", model, a, "--json", json, NULL));
+    j = program_json(json);
+    ck_assert(json_is_null(json_object_get(j, "top1"))); /* no labels */
+    ck_assert(json_is_null(json_object_get(j, "top1_interval")));
+    json_decref(j);
+    base_free(a);
+}
+END_TEST
+
 START_TEST(a_broken_image_does_not_stop_the_others)
 {
     char *a = test_path(data, "blue/0.png"), *b = test_path(dir, "broken.png");
@@ -241,6 +273,7 @@ int main(void)
     tcase_add_test(core, a_line_names_the_image_and_its_classes);
     tcase_add_test(core, pictures_come_out_as_the_network_saw_them);
     tcase_add_test(core, the_page_shows_every_image);
+    tcase_add_test(core, the_document_holds_what_the_page_shows);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, command_teardown);

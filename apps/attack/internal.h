@@ -125,6 +125,11 @@ const char *app_attack_routing_mode(const app_attack *a);
 const char *app_attack_caution(const app_attack *a);
 /* The report (document.c, docs/attacks.md); NULL: no memory. */
 json_t *app_attack_json(const app_attack *a);
+/* An attack's own figures (document.c); what it did to the routing, and the search for
+ * other experts (routing.c). */
+json_t *app_attack_row_json(const app_attack *a, const attack_result *r);
+json_t *app_attack_routing_json(const app_attack *a);
+json_t *app_attack_router_json(const app_attack *a);
 /* Samples with their pictures into the report, drawn with the seed (pictures.c). */
 base_status app_attack_pictures(const app_attack *a, show_document *document,
                                 base_error *err);

@@ -90,18 +90,6 @@ static bool answer_put(gallery *g, json_t *list, const float *image, int32_t lab
     return (int32_t)top == label;
 }
 
-static void about_put(json_t *list, const char *format, ...) BASE_PRINTF(2, 3);
-static void about_put(json_t *list, const char *format, ...)
-{
-    char text[2 * NAME];
-    va_list values;
-
-    va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
-    va_end(values);
-    json_array_append_new(list, show_json_text(text));
-}
-
 static json_t *sample_json(gallery *g, size_t i)
 {
     const app_attack *a = g->a;
@@ -125,15 +113,15 @@ static json_t *sample_json(gallery *g, size_t i)
         patches_put(g, pictures, a->samples[i], x, v);
     answer_put(g, answers, x, s.label);
     const bool right = answer_put(g, answers, v, s.label);
-    about_put(
+    show_fact(
         about, "label %s",
         app_network_class(text, sizeof text, &a->network, a->source, (size_t)s.label));
-    about_put(about, "sample %u", a->samples[i]);
-    about_put(about, "%s %.4g", attack_norm_name(a->config.norm), (double)s.norm);
+    show_fact(about, "sample %u", a->samples[i]);
+    show_fact(about, "%s %.4g", attack_norm_name(a->config.norm), (double)s.norm);
     if (s.broken && s.attack >= 0 && (size_t)s.attack < p->count)
-        about_put(about, "by %s at step %d", p->result[s.attack].name, s.step);
+        show_fact(about, "by %s at step %d", p->result[s.attack].name, s.step);
     if (a->has_routing && isfinite(a->routing.change[i]))
-        about_put(about, "routing change %.3f", (double)a->routing.change[i]);
+        show_fact(about, "routing change %.3f", (double)a->routing.change[i]);
     return json_pack("{s:I, s:o, s:b, s:o, s:o}", "sample", (json_int_t)a->samples[i],
                      "answers", answers, "right", (int)right, "about", about, "pictures",
                      pictures);

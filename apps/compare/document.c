@@ -40,19 +40,18 @@ static json_t *difference_json(const measure_difference *d, const app_figure *fi
     double low, high;
 
     app_verdict_interval(&low, &high, d);
-    json_object_set_new(json, "count", json_integer((json_int_t)d->count));
-    json_object_set_new(json, "difference", show_json_real(d->points));
-    json_object_set_new(json, "spread", show_json_real(d->spread));
-    json_object_set_new(json, "spreads", show_json_real(d->spreads));
-    json_object_set_new(json, "limit", show_json_real(d->limit));
-    json_object_set_new(json, "clear", json_boolean(d->clear));
-    json_object_set_new(json, "ci95",
-                        json_pack("[o, o]", show_json_real(low), show_json_real(high)));
-    json_object_set_new(json, "verdict", word ? json_string(word) : json_null());
-    json_object_set_new(json, "better",
-                        d->clear && figure->better != 0
-                            ? json_boolean((d->points > 0) == (figure->better > 0))
-                            : json_null());
+    show_put_count(json, "count", d->count);
+    show_put_real(json, "difference", d->points);
+    show_put_real(json, "spread", d->spread);
+    show_put_real(json, "spreads", d->spreads);
+    show_put_real(json, "limit", d->limit);
+    show_put_bool(json, "clear", d->clear);
+    show_put(json, "ci95", json_pack("[o, o]", show_json_real(low), show_json_real(high)));
+    show_put(json, "verdict", word ? json_string(word) : json_null());
+    show_put(json, "better",
+             d->clear && figure->better != 0
+                 ? json_boolean((d->points > 0) == (figure->better > 0))
+                 : json_null());
     return json;
 }
 
@@ -64,7 +63,7 @@ static void robust_put(json_t *json, const json_t *figures, const app_table *t)
 
     for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++)
         json_array_append(robust, json_object_get(figures, t->figure[f].key));
-    json_object_set_new(json, "robust", robust);
+    show_put(json, "robust", robust);
 }
 
 static json_t *run_json(const app_table *t, size_t r)
@@ -72,17 +71,14 @@ static json_t *run_json(const app_table *t, size_t r)
     const app_compare_run *run = &t->compare->run[r];
     json_t *json = json_object(), *values = json_object();
 
-    json_object_set_new(json, "seed", json_integer(run->seed));
-    json_object_set_new(json, "folder", show_json_text(run->folder));
-    json_object_set_new(json, "status",
-                        json_string(states[run->reason[0] ? APP_RUN_FAILED : run->state]));
-    json_object_set_new(json, "step", json_integer((json_int_t)run->step));
-    json_object_set_new(json, "reason",
-                        run->reason[0] ? show_json_text(run->reason) : json_null());
+    show_put_int(json, "seed", run->seed);
+    show_put_text(json, "folder", run->folder);
+    show_put_text(json, "status", states[run->reason[0] ? APP_RUN_FAILED : run->state]);
+    show_put_count(json, "step", run->step);
+    show_put(json, "reason", run->reason[0] ? show_json_text(run->reason) : json_null());
     for (size_t f = 0; f < t->figures; f++)
-        json_object_set_new(values, t->figure[f].key,
-                            show_json_real(app_table_value(t, r, f)));
-    json_object_set_new(json, "figures", values);
+        show_put_real(values, t->figure[f].key, app_table_value(t, r, f));
+    show_put(json, "figures", values);
     robust_put(json, values, t);
     return json;
 }
@@ -136,33 +132,31 @@ static json_t *entry_json(const app_table *t, size_t e)
     json_t *json = json_object(), *figures = json_object(), *runs = json_array(),
            *kinds = json_object();
 
-    json_object_set_new(json, "label", json_string(entry->label));
-    json_object_set_new(json, "place", json_integer((json_int_t)e));
-    json_object_set_new(json, "router", json_string(entry->router));
-    json_object_set_new(json, "summary", json_string(vit_router_summary(entry->router)));
-    json_object_set_new(
-        json, "settings",
-        show_json_text(app_entry_settings(settings, sizeof settings, entry)));
-    json_object_set_new(json, "is_baseline", json_boolean(base));
-    json_object_set_new(json, "reconstruction", json_boolean(again));
-    json_object_set_new(json, "mark",
-                        base || again ? text_json("%s%s%s", base ? "baseline" : "",
-                                                  base && again ? ", " : "",
-                                                  again ? "a reconstruction" : "")
-                                      : json_null());
+    show_put_text(json, "label", entry->label);
+    show_put_count(json, "place", e);
+    show_put_text(json, "router", entry->router);
+    show_put_text(json, "summary", vit_router_summary(entry->router));
+    show_put_text(json, "settings", app_entry_settings(settings, sizeof settings, entry));
+    show_put_bool(json, "is_baseline", base);
+    show_put_bool(json, "reconstruction", again);
+    show_put(json, "mark",
+             base || again
+                 ? text_json("%s%s%s", base ? "baseline" : "", base && again ? ", " : "",
+                             again ? "a reconstruction" : "")
+                 : json_null());
     for (size_t f = 0; f < t->figures; f++)
-        json_object_set_new(figures, t->figure[f].key, figure_json(t, e, f));
-    json_object_set_new(json, "figures", figures);
+        show_put(figures, t->figure[f].key, figure_json(t, e, f));
+    show_put(json, "figures", figures);
     robust_put(json, figures, t);
     for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
-        json_object_set_new(kinds, corrupt_kind_name((corrupt_kind)k),
-                            show_json_real(t->kind_error[e * CORRUPT_BENCH_COUNT + k]));
-    json_object_set_new(json, "corruption_errors", kinds);
+        show_put_real(kinds, corrupt_kind_name((corrupt_kind)k),
+                      t->kind_error[e * CORRUPT_BENCH_COUNT + k]);
+    show_put(json, "corruption_errors", kinds);
     for (size_t s = 0; s < seeds; s++)
         json_array_append_new(runs, run_json(t, e * seeds + s));
-    json_object_set_new(json, "runs", runs);
-    json_object_set_new(json, "training", curve_json(&t->train[e]));
-    json_object_set_new(json, "evaluations", curve_json(&t->eval[e]));
+    show_put(json, "runs", runs);
+    show_put(json, "training", curve_json(&t->train[e]));
+    show_put(json, "evaluations", curve_json(&t->eval[e]));
     return json;
 }
 
@@ -192,9 +186,9 @@ static json_t *corruptions_json(const app_compare *c)
         json_object_set(json, keys[i], json_object_get(robust, keys[i]));
     if (isfinite(nearest))
         snprintf(pixels, sizeof pixels, ", the nearest to %.0f pixels", nearest);
-    json_object_set_new(json, "text",
-                        text_json("corruptions: table %s%s; frost %s", preset, pixels,
-                                  frost ? frost : "none"));
+    show_put(json, "text",
+             text_json("corruptions: table %s%s; frost %s", preset, pixels,
+                       frost ? frost : "none"));
     return json;
 }
 
@@ -260,9 +254,8 @@ static json_t *attacked_json(const app_table *t)
         for (size_t i = 0; known(t, f) && i < t->compare->entries.count; i++) {
             const size_t e = t->order[i];
             json_t *row = figure_json(t, e, f);
-            json_object_set_new(row, "label",
-                                json_string(t->compare->entries.entry[e].label));
-            json_object_set_new(row, "is_baseline", json_boolean(e == t->baseline));
+            show_put_text(row, "label", t->compare->entries.entry[e].label);
+            show_put_bool(row, "is_baseline", e == t->baseline);
             json_array_append_new(rows, row);
         }
         json_array_append_new(
@@ -430,30 +423,28 @@ static void settings_put(json_t *json, const app_table *t)
     const app_compare_args *args = c->args;
     char network[128], steps[32];
 
-    json_object_set_new(
+    show_put(
         json, "title",
         text_json("%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
                   c->entries.count, (long long)args->seeds, args->seeds > 1 ? "s" : "",
                   app_network_name(network, sizeof network, &c->recipe.config),
                   c->recipe.name, show_thousands(steps, sizeof steps, c->total),
                   c->recipe.train.batch));
-    json_object_set_new(json, "command_line", show_json_text(args->command_line));
-    json_object_set_new(json, "val", show_json_text(c->recipe.data.val));
+    show_put_text(json, "command_line", args->command_line);
+    show_put_text(json, "val", c->recipe.data.val);
     json_object_update(json, c->about);
-    json_object_set_new(json, "recipe", show_json_text(c->recipe.name));
-    json_object_set_new(json, "steps", json_integer((json_int_t)c->total));
-    json_object_set_new(json, "seeds", json_integer(args->seeds));
-    json_object_set_new(json, "checkpoint",
-                        json_string(args->checkpoint == 1 ? "best" : "last"));
-    json_object_set_new(json, "eval_batch", json_integer(c->eval_batch));
-    json_object_set_new(json, "eval_limit", json_integer(args->eval_limit));
-    json_object_set_new(json, "corruptions", corruptions_json(c));
-    json_object_set_new(json, "attack", attack_json(t));
-    json_object_set_new(json, "baseline", json_string(c->entries.entry[t->baseline].label));
-    json_object_set_new(json, "mce_baseline",
-                        t->softmax == SIZE_MAX
-                            ? json_null()
-                            : json_string(c->entries.entry[t->softmax].label));
+    show_put_text(json, "recipe", c->recipe.name);
+    show_put_count(json, "steps", c->total);
+    show_put_int(json, "seeds", args->seeds);
+    show_put_text(json, "checkpoint", args->checkpoint == 1 ? "best" : "last");
+    show_put_int(json, "eval_batch", c->eval_batch);
+    show_put_int(json, "eval_limit", args->eval_limit);
+    show_put(json, "corruptions", corruptions_json(c));
+    show_put(json, "attack", attack_json(t));
+    show_put_text(json, "baseline", c->entries.entry[t->baseline].label);
+    show_put(json, "mce_baseline",
+             t->softmax == SIZE_MAX ? json_null()
+                                    : json_string(c->entries.entry[t->softmax].label));
 }
 
 show_document *app_compare_document(const app_table *table)
@@ -468,24 +459,22 @@ show_document *app_compare_document(const app_table *table)
     json_t *entries = json_array();
 
     settings_put(json, table);
-    json_object_set_new(json, "missing", missing_json(c));
-    json_object_set_new(
-        json, "best",
-        json_pack("{s:o, s:o, s:o}", "clean", best_json(table, APP_FIGURE_TOP1),
-                  "corrupted", best_json(table, APP_FIGURE_CORRUPTED), "attacked",
-                  last >= APP_FIGURE_COUNT ? best_json(table, last) : json_null()));
-    json_object_set_new(json, "timing",
-                        table->timing ? json_incref(table->timing) : json_null());
+    show_put(json, "missing", missing_json(c));
+    show_put(json, "best",
+             json_pack("{s:o, s:o, s:o}", "clean", best_json(table, APP_FIGURE_TOP1),
+                       "corrupted", best_json(table, APP_FIGURE_CORRUPTED), "attacked",
+                       last >= APP_FIGURE_COUNT ? best_json(table, last) : json_null()));
+    show_put(json, "timing", table->timing ? json_incref(table->timing) : json_null());
     for (size_t i = 0; i < c->entries.count; i++)
         json_array_append_new(entries, entry_json(table, table->order[i]));
-    json_object_set_new(json, "entries", entries);
-    json_object_set_new(json, "corruption_names", corruption_names());
-    json_object_set_new(json, "corrupted", corrupted_json(table));
-    json_object_set_new(json, "attacked", attacked_json(table));
-    json_object_set_new(json, "steps_timed", app_steps_json(table));
-    json_object_set_new(json, "verdicts", app_verdicts_json(table));
-    json_object_set_new(json, "conclusions", conclusions_json(table));
-    json_object_set_new(json, "method", method_json(c));
-    json_object_set_new(json, "parts", parts_json(table));
+    show_put(json, "entries", entries);
+    show_put(json, "corruption_names", corruption_names());
+    show_put(json, "corrupted", corrupted_json(table));
+    show_put(json, "attacked", attacked_json(table));
+    show_put(json, "steps_timed", app_steps_json(table));
+    show_put(json, "verdicts", app_verdicts_json(table));
+    show_put(json, "conclusions", conclusions_json(table));
+    show_put(json, "method", method_json(c));
+    show_put(json, "parts", parts_json(table));
     return show_document_create(json);
 }

@@ -80,7 +80,7 @@ static base_status result_write(app_compare_run *run, const app_common *common,
     base_status status;
 
     if (json && path) {
-        json_object_set_new(json, "compare", json_string(key));
+        show_put_text(json, "compare", key);
         writes.json = path;
         status = app_json_write(&writes, json, err);
     } else {
@@ -132,15 +132,11 @@ static void cost_put(json_t *json, const app_evaluation *e)
 
     for (size_t l = 0; l < e->moe_count; l++)
         kept += e->load[l].assignments - e->load[l].dropped;
-    json_object_set_new(json, "parameters",
-                        json_integer((json_int_t)vit_model_floats(model)));
-    json_object_set_new(json, "active_parameters",
-                        json_integer((json_int_t)vit_model_active_floats(model)));
-    json_object_set_new(json, "flops", json_real(vit_model_flops(model)));
-    json_object_set_new(json, "flops_spent",
-                        show_json_real(images > 0
-                                           ? vit_model_flops_spent(model, kept / images)
-                                           : (double)NAN));
+    show_put_count(json, "parameters", vit_model_floats(model));
+    show_put_count(json, "active_parameters", vit_model_active_floats(model));
+    show_put_real(json, "flops", vit_model_flops(model));
+    show_put_real(json, "flops_spent",
+                  images > 0 ? vit_model_flops_spent(model, kept / images) : (double)NAN);
 }
 
 /* vmoe eval, with the benchmark's corruptions or without. */

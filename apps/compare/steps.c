@@ -78,11 +78,11 @@ static void step_put(json_t *row, const char *key, app_step step)
 {
     char name[64];
 
-    json_object_set_new(row, key, show_json_real(step.median));
+    show_put_real(row, key, step.median);
     snprintf(name, sizeof name, "%s_quartiles", key);
-    json_object_set_new(row, name,
-                        isfinite(step.median) ? json_pack("[f, f]", step.low, step.high)
-                                              : json_null());
+    show_put(row, name,
+             isfinite(step.median) ? json_pack("[f, f]", step.low, step.high)
+                                   : json_null());
 }
 
 json_t *app_steps_json(const app_table *table)

@@ -233,9 +233,9 @@ static json_t *entry_json(const timing *t, const timed_entry *e)
         if (e->count == 2)
             json_array_append_new(plan, json_real(first[1].ms[i]));
     }
-    json_object_set_new(json, "rounds_ms", rounds);
-    json_object_set_new(json, "sinkhorn_rounds_ms", plan);
-    json_object_set_new(json, "p", show_json_real(e->p));
+    show_put(json, "rounds_ms", rounds);
+    show_put(json, "sinkhorn_rounds_ms", plan);
+    show_put_real(json, "p", e->p);
     return json;
 }
 
@@ -248,16 +248,14 @@ static json_t *timing_json(const timing *t, const char *key)
     common.precision = c->precision;
     json_t *json = app_json_begin(&common, "compare-timing", NULL, c->recipe.data.train);
     json_t *entries = json_object();
-    json_object_set_new(json, "key", show_json_text(key));
-    json_object_set_new(json, "machine",
-                        show_json_text(bench_machine(machine, sizeof machine)));
-    json_object_set_new(json, "batch", json_integer(t->plan.recipe.train.batch));
-    json_object_set_new(json, "rounds", json_integer(c->args->rounds));
+    show_put_text(json, "key", key);
+    show_put_text(json, "machine", bench_machine(machine, sizeof machine));
+    show_put_int(json, "batch", t->plan.recipe.train.batch);
+    show_put_int(json, "rounds", c->args->rounds);
     for (size_t e = 0; e < c->entries.count; e++)
         if (t->entry[e].timed)
-            json_object_set_new(entries, c->entries.entry[e].label,
-                                entry_json(t, &t->entry[e]));
-    json_object_set_new(json, "entries", entries);
+            show_put(entries, c->entries.entry[e].label, entry_json(t, &t->entry[e]));
+    show_put(json, "entries", entries);
     return json;
 }
 

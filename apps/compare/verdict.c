@@ -161,22 +161,21 @@ json_t *app_verdicts_json(const app_table *table)
         if (!app_verdict_text(text, TEXT, t, f))
             continue;
         json_t *json = json_object(), *leaders = json_array();
-        json_object_set_new(json, "figure", json_string(t->figure[f].key));
-        json_object_set_new(json, "title", json_string(t->figure[f].title));
-        json_object_set_new(json, "baseline",
-                            json_string(t->compare->entries.entry[t->baseline].label));
+        show_put_text(json, "figure", t->figure[f].key);
+        show_put_text(json, "title", t->figure[f].title);
+        show_put_text(json, "baseline", t->compare->entries.entry[t->baseline].label);
         /* as the baseline is against them */
-        json_object_set_new(json, "better", labels_json(t, f, "better"));
-        json_object_set_new(json, "worse", labels_json(t, f, "worse"));
-        json_object_set_new(json, "tied", labels_json(t, f, "not to be told apart"));
-        json_object_set_new(json, "unknown", labels_json(t, f, NULL));
+        show_put(json, "better", labels_json(t, f, "better"));
+        show_put(json, "worse", labels_json(t, f, "worse"));
+        show_put(json, "tied", labels_json(t, f, "not to be told apart"));
+        show_put(json, "unknown", labels_json(t, f, NULL));
         app_table_leaders(lead, t, f);
         for (size_t i = 0; i < t->compare->entries.count; i++)
             if (lead[t->order[i]])
                 json_array_append_new(
                     leaders, json_string(t->compare->entries.entry[t->order[i]].label));
-        json_object_set_new(json, "leaders", leaders);
-        json_object_set_new(json, "text", json_string(text));
+        show_put(json, "leaders", leaders);
+        show_put_text(json, "text", text);
         json_array_append_new(list, json);
     }
     base_free(text);

@@ -162,66 +162,61 @@ static void tree_close(app_tree *tree)
     corrupt_crew_close(&tree->crew);
 }
 
-static void result_print(const app_tree *tree)
-{
-    char a[32], b[32], c[32];
-
-    printf("images  %s of %s\nfiles   %s written, %s kept\n",
-           show_thousands(a, sizeof a, tree->images - tree->bad),
-           show_thousands(b, sizeof b, tree->count),
-           show_thousands(c, sizeof c, tree->written),
-           show_thousands((char[32]){0}, 32, tree->kept));
-    if (tree->bad > 0)
-        printf("bad     %llu unusable images, left out\n", (unsigned long long)tree->bad);
-    printf("time    %s, %.1f files/s\n", show_duration(a, sizeof a, tree->seconds),
-           (double)tree->written / fmax(tree->seconds, 1e-9));
-}
-
 static json_t *parts_json(const app_selection *selection)
 {
     json_t *parts = json_object();
 
     if (selection->clean)
-        json_object_set_new(parts, "clean", json_pack("[i]", 0));
+        show_put(parts, "clean", json_pack("[i]", 0));
     for (size_t i = 0; i < selection->count; i++) {
         const char *name = corrupt_kind_name(selection->pair[i].kind);
 
         if (!json_object_get(parts, name))
-            json_object_set_new(parts, name, json_array());
+            show_put(parts, name, json_array());
         json_array_append_new(json_object_get(parts, name),
                               json_integer(selection->pair[i].severity));
     }
     return parts;
 }
 
+/* What became of the images. */
+static void tree_json(json_t *json, const app_tree *tree)
+{
+    show_put_count(json, "samples", tree->images - tree->bad);
+    show_put_count(json, "planned", tree->count);
+    show_put_real(json, "seconds", tree->seconds);
+    show_put_bool(json, "complete", !tree->interrupted);
+    show_put_count(json, "written", tree->written);
+    show_put_count(json, "kept", tree->kept);
+    show_put_count(json, "bad", tree->bad);
+    show_put_real(json, "files_per_second",
+                  (double)tree->written / fmax(tree->seconds, 1e-9));
+    show_put_text(json, "format", tree->args->format ? "png" : "jpeg");
+}
+
 static base_status result_write(const app_tree *tree, base_error *err)
 {
     const corrupt_args *args = tree->args;
-    const app_common *common = &args->common;
+    json_t *json = app_json_begin(&args->common, "corrupt", NULL, args->data);
 
-    if (!common->json || strcmp(common->json, "-") != 0)
-        result_print(tree);
-    if (!common->json)
-        return BASE_OK;
-    json_t *json = app_json_begin(common, "corrupt", NULL, args->data);
-    app_data_json(json, tree->source);
-    json_object_set_new(json, "out", show_json_text(args->out));
-    json_object_set_new(json, "samples",
-                        json_integer((json_int_t)(tree->images - tree->bad)));
-    json_object_set_new(json, "seconds", json_real(tree->seconds));
-    json_object_set_new(json, "complete", json_boolean(!tree->interrupted));
-    json_object_set_new(json, "written", json_integer((json_int_t)tree->written));
-    json_object_set_new(json, "kept", json_integer((json_int_t)tree->kept));
-    json_object_set_new(json, "bad", json_integer((json_int_t)tree->bad));
-    json_object_set_new(json, "size", json_integer(args->size));
-    json_object_set_new(json, "resize", json_integer(args->resize));
-    json_object_set_new(
-        json, "interpolation",
-        json_string(args->interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear"));
-    json_object_set_new(json, "format", json_string(args->format ? "png" : "jpeg"));
+    if (tree->source)
+        app_data_json(json, tree->source);
+    show_put_text(json, "out", args->out);
+    show_put_text(json, "sheet", args->sheet);
+    if (args->out)
+        tree_json(json, tree);
+    show_put_int(json, "size", args->size);
+    show_put_int(json, "resize", args->resize);
+    show_put_text(json, "interpolation",
+                  args->interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");
     app_crew_json(json, &tree->crew);
-    json_object_set_new(json, "corruptions", parts_json(&tree->selection));
-    return app_json_write(common, json, err);
+    show_put(json, "corruptions", parts_json(&tree->selection));
+    show_document *document = show_document_create(json);
+    const base_status status =
+        document ? app_document_write(&args->common, document, &app_corrupt_view, NULL, err)
+                 : base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    show_document_destroy(document);
+    return status;
 }
 
 /* Everything in DIR is on the disk: what "state: complete" says. */
@@ -241,21 +236,16 @@ static base_status tree_make(app_tree *tree, base_error *err)
     if (status != BASE_OK)
         return status;
     status = app_manifest_write(tree, false, err);
-    char text[128];
-    app_note(&args->common, "%s", app_crew_text(text, sizeof text, &tree->crew));
-    if (status == BASE_OK)
+    if (status == BASE_OK) {
+        char text[128];
+        app_note(&args->common, "%s", app_crew_text(text, sizeof text, &tree->crew));
         status = app_tree_write(tree, err);
+    }
     if (status == BASE_OK)
         status = folder_sync(folder, args->out, err);
     if (status == BASE_OK)
         status = app_manifest_write(tree, !tree->interrupted, err);
-    if (status == BASE_OK)
-        status = result_write(tree, err);
     close(folder);
-    if (status == BASE_OK && tree->interrupted)
-        status = base_fail(err, BASE_INTERRUPTED,
-                           "stopped after %llu of %zu images; the same command goes on",
-                           (unsigned long long)tree->images, tree->count);
     return status;
 }
 
@@ -287,6 +277,12 @@ int app_corrupt(int argc, char **argv)
         status = sheet_make(&tree, &err);
     if (status == BASE_OK && args.out)
         status = tree_make(&tree, &err);
+    if (status == BASE_OK)
+        status = result_write(&tree, &err);
+    if (status == BASE_OK && tree.interrupted)
+        status = base_fail(&err, BASE_INTERRUPTED,
+                           "stopped after %llu of %zu images; the same command goes on",
+                           (unsigned long long)tree.images, tree.count);
     tree_close(&tree);
     return status == BASE_OK ? APP_DONE : app_fail("corrupt", &err);
 }

@@ -1,6 +1,5 @@
-/* internal.h - between the files of `vmoe corrupt`: corrupt.c (options), corrupt_tree.c
- * (the images), corrupt_manifest.c (what made a tree), corrupt_sheet.c (a picture of all of
- * them). */
+/* internal.h - between the files of `vmoe corrupt`: corrupt.c (options), tree.c (the
+ * images), manifest.c (what made a tree), sheet.c (a picture of all of them), view.c. */
 #ifndef APPS_CORRUPT_INTERNAL_H
 #define APPS_CORRUPT_INTERNAL_H
 
@@ -37,7 +36,7 @@ typedef struct app_tree {
     bool interrupted;
 } app_tree;
 
-/* ---- corrupt_tree.c ---- */
+/* ---- tree.c ---- */
 
 /* Writes what is missing. Ctrl-C: stops with interrupted set. */
 base_status app_tree_write(app_tree *tree, base_error *err);
@@ -45,7 +44,7 @@ base_status app_tree_write(app_tree *tree, base_error *err);
  * does not fit the format. */
 const char *app_tree_name(char *out, size_t out_bytes, const char *relative, bool png);
 
-/* ---- corrupt_manifest.c ---- */
+/* ---- manifest.c ---- */
 
 /* Makes the folder, locks it against a second process (*lock: close it at the end) and
  * compares its manifest, if it has one, with what is to be written now. */
@@ -53,21 +52,24 @@ base_status app_manifest_open(int *lock, const app_tree *tree, base_error *err);
 /* Writes the manifest; complete: all files are there and on disk. */
 base_status app_manifest_write(const app_tree *tree, bool complete, base_error *err);
 
-/* ---- corrupt_sheet.c ---- */
+/* ---- sheet.c ---- */
 
 /* One picture of every selected corruption and severity of image [height, width, 3]: a PNG
- * file, or JPEG where the name ends so. key: of the image's name. */
+ * file, or JPEG where the name ends so; at its foot what made them. key: of the image's
+ * name. */
 base_status app_sheet_write(const char *path, const app_selection *selection,
                             const corrupt_crew *crew, const data_image *image, uint64_t key,
                             size_t tile, base_error *err);
+
+extern const show_view app_corrupt_view; /* view.c */
 
 /* ---- label.c ---- */
 
 enum { APP_LABEL_WIDE = 6, APP_LABEL_HIGH = 9 }; /* a letter's cell in dots */
 
 /* Draws text into an RGB picture, its top left corner at (left, top), a dot `scale` pixels
- * wide, in one grey; what lies outside is left out. Small letters, figures and - . , / ( )
- * % are drawn, _ as a blank. */
+ * wide, in one grey; what lies outside is left out. Small letters, figures and - . , : ; /
+ * ( ) % are drawn, _ as a blank. */
 void app_label_draw(data_image *image, const char *text, size_t left, size_t top,
                     size_t scale, unsigned char grey);
 

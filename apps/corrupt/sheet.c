@@ -22,6 +22,7 @@ typedef struct layout {
     corrupt_kind kind[CORRUPT_KIND_COUNT];
     int severity[CORRUPT_SEVERITY_MAX];
     size_t rows, columns; /* columns without the clean one */
+    size_t foot;          /* top of the last line */
 } layout;
 
 static layout layout_make(const app_selection *selection, size_t tile)
@@ -44,6 +45,7 @@ static layout layout_make(const app_selection *selection, size_t tile)
     }
     l.left = MARGIN + letters * APP_LABEL_WIDE * l.scale;
     l.top = MARGIN + (APP_LABEL_HIGH + 2) * l.scale;
+    l.foot = l.top + l.rows * (l.tile + GAP);
     return l;
 }
 
@@ -156,12 +158,14 @@ base_status app_sheet_write(const char *path, const app_selection *selection,
     base_error failure = {0};
     base_status status =
         data_image_reserve(&sheet, column_left(&l, l.columns) + l.tile + MARGIN,
-                           row_top(&l, l.rows) - GAP + MARGIN, 3, err);
+                           l.foot + APP_LABEL_HIGH + MARGIN, 3, err);
 
     if (status != BASE_OK)
         return status;
     memset(sheet.pixels, PAPER, sheet.width * sheet.height * 3);
     words_draw(&sheet, &l);
+    char made[128];
+    app_label_draw(&sheet, app_crew_text(made, sizeof made, crew), MARGIN, l.foot, 1, INK);
     const size_t across = l.columns + 1;
 #pragma omp parallel for schedule(dynamic, 1) num_threads((int)crew->count)
     for (size_t i = 0; i < l.rows * across; i++) {

@@ -83,18 +83,19 @@ static base_status outputs_check(const data_args *args, base_error *err)
 static base_status outputs_write(const app_survey *survey, base_error *err)
 {
     const data_args *args = survey->args;
-    base_status status = BASE_OK;
+    show_document *document = NULL;
+    base_status status = app_survey_document(&document, survey, err);
 
-    app_survey_print(survey, app_result_stream(&args->common));
-    status = app_survey_json(survey, err);
+    if (status == BASE_OK)
+        status = app_document_write(&args->common, document,
+                                    &app_data_views[args->all_classes], args->html, err);
+    if (status == BASE_OK && args->html)
+        app_note(&args->common, "page: %s", args->html);
     if (status == BASE_OK && args->sheet)
         status = app_survey_sheet(survey, args->sheet, err);
     if (status == BASE_OK && args->sheet)
         app_note(&args->common, "contact sheet: %s", args->sheet);
-    if (status == BASE_OK && args->html)
-        status = app_survey_page(survey, args->html, err);
-    if (status == BASE_OK && args->html)
-        app_note(&args->common, "page: %s", args->html);
+    show_document_destroy(document);
     return status;
 }
 

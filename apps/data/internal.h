@@ -103,24 +103,25 @@ base_status app_survey_make(app_survey *out, const data_args *args,
                             const data_source *source, app_bad_list *list, base_error *err);
 void app_survey_destroy(app_survey *survey);
 
-/* ---- where it goes (data_report.c, data_sheet.c) ------------------------------------- */
+/* ---- where it goes ------------------------------------------------------------------- */
 
-void app_survey_print(const app_survey *survey, FILE *out);
-base_status app_survey_json(const app_survey *survey, base_error *err);
-/* Samples of the sheet: the first `tiles` of the seeded order, ascending (base_free). */
-base_status app_survey_choice(uint32_t **out, size_t *count, const app_survey *survey,
-                              base_error *err);
-/* A sample's picture, grey where it is bad: fitted into tile x tile, the rest in the
- * paper's colour. */
-base_status app_survey_tile(data_image *out, const app_survey *survey, size_t sample,
-                            data_decoder *decoder, unsigned char **buffer,
-                            size_t *buffer_bytes, data_scratch *scratch, bool *bad,
-                            base_error *err);
+/* With the pictures of a page where one is asked for (document.c). On failure *out is
+ * untouched. */
+base_status app_survey_document(show_document **out, const app_survey *survey,
+                                base_error *err);
+extern const show_view app_data_views[2]; /* view.c; [1]: with all classes */
+
 /* "tench", or the class's own name; "no label". Into out when it must be made up. */
 const char *app_survey_label(char *out, size_t out_bytes, const app_survey *survey,
                              size_t sample);
+/* Calls `visit` with the picture of each of the first `tiles` samples of the seeded order,
+ * by their numbers: fitted into tile x tile, the rest in the paper's colour; bad: grey.
+ * Ends with the first failure. */
+typedef base_status app_tile_visit(void *user, size_t sample, const data_image *tile,
+                                   bool bad, const app_survey *survey, base_error *err);
+base_status app_survey_tiles(const app_survey *survey, app_tile_visit *visit, void *user,
+                             base_error *err);
 /* A grid of tiles with labels as one PNG file. */
 base_status app_survey_sheet(const app_survey *survey, const char *path, base_error *err);
-base_status app_survey_page(const app_survey *survey, const char *path, base_error *err);
 
 #endif

@@ -8,15 +8,6 @@
 
 enum { GAP = 6, MARGIN = 10, INK = 40, PAPER = 255, BAD_GREY = 208, SIDE_MOST = 60000 };
 
-base_status app_survey_choice(uint32_t **out, size_t *count, const app_survey *survey,
-                              base_error *err)
-{
-    const data_args *args = survey->args;
-
-    return data_source_subset(out, count, survey->source, (size_t)args->tiles,
-                              (uint64_t)args->common.seed, err);
-}
-
 const char *app_survey_label(char *out, size_t out_bytes, const app_survey *survey,
                              size_t sample)
 {
@@ -49,31 +40,63 @@ static base_status fit(data_image *out, const data_image *image, size_t tile,
     return status;
 }
 
-base_status app_survey_tile(data_image *out, const app_survey *survey, size_t sample,
-                            data_decoder *decoder, unsigned char **buffer,
-                            size_t *buffer_bytes, data_scratch *scratch, bool *bad,
-                            base_error *err)
+typedef struct reader {
+    data_decoder *decoder;
+    data_image image;
+    data_scratch scratch;
+    unsigned char *buffer;
+    size_t buffer_bytes;
+} reader;
+
+static base_status tile_make(data_image *out, reader *r, const app_survey *survey,
+                             size_t sample, bool *bad, base_error *err)
 {
     const size_t tile = (size_t)survey->args->tile;
-    data_image image = {0};
     data_health health = DATA_HEALTH_BAD;
     base_error reason = {0};
     base_status status = data_image_reserve(out, tile, tile, 3, err);
 
     if (status != BASE_OK)
         return status;
-    memset(out->pixels, PAPER, tile * tile * 3);
-    *bad = data_source_image(survey->source, sample, &image, &health, decoder, buffer,
-                             buffer_bytes, &reason) != BASE_OK;
+    *bad = data_source_image(survey->source, sample, &r->image, &health, r->decoder,
+                             &r->buffer, &r->buffer_bytes, &reason) != BASE_OK;
     if (reason.status == BASE_NO_MEMORY)
-        status = base_fail(err, BASE_NO_MEMORY, "%s", reason.text);
-    else if (*bad)
-        memset(out->pixels, BAD_GREY, tile * tile * 3);
-    else
-        status = data_image_convert(&image, 3, err);
-    if (status == BASE_OK && !*bad)
-        status = fit(out, &image, tile, scratch, err);
-    data_image_destroy(&image);
+        return base_fail(err, BASE_NO_MEMORY, "%s", reason.text);
+    memset(out->pixels, *bad ? BAD_GREY : PAPER, tile * tile * 3);
+    if (!*bad)
+        status = data_image_convert(&r->image, 3, err);
+    return status == BASE_OK && !*bad ? fit(out, &r->image, tile, &r->scratch, err)
+                                      : status;
+}
+
+base_status app_survey_tiles(const app_survey *survey, app_tile_visit *visit, void *user,
+                             base_error *err)
+{
+    const data_decode_limits limits = data_loader_defaults().limits;
+    const data_args *args = survey->args;
+    data_image picture = {0};
+    reader r = {0};
+    uint32_t *samples = NULL;
+    size_t count = 0;
+    base_status status =
+        data_source_subset(&samples, &count, survey->source, (size_t)args->tiles,
+                           (uint64_t)args->common.seed, err);
+
+    if (status == BASE_OK)
+        status = data_decoder_create(&r.decoder, &limits, err);
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        bool bad = false;
+
+        status = tile_make(&picture, &r, survey, samples[i], &bad, err);
+        if (status == BASE_OK)
+            status = visit(user, samples[i], &picture, bad, survey, err);
+    }
+    data_decoder_destroy(r.decoder);
+    data_scratch_destroy(&r.scratch);
+    data_image_destroy(&r.image);
+    data_image_destroy(&picture);
+    base_free(r.buffer);
+    base_free(samples);
     return status;
 }
 
@@ -90,65 +113,54 @@ static void label_draw(data_image *sheet, const char *label, size_t left, size_t
     app_label_draw(sheet, text, left, top, 1, INK);
 }
 
-/* Columns of a grid that is a little wider than high. */
-static size_t columns_for(size_t count)
-{
-    size_t columns = 1;
+/* ---- the sheet ----------------------------------------------------------------------- */
 
-    while (3 * columns * columns < 4 * count)
-        columns++;
-    return columns;
+typedef struct grid {
+    data_image image;
+    size_t tile, columns, placed;
+} grid;
+
+static base_status grid_put(void *user, size_t sample, const data_image *tile, bool bad,
+                            const app_survey *survey, base_error *err)
+{
+    grid *g = user;
+    const size_t left = MARGIN + g->placed % g->columns * (g->tile + GAP);
+    const size_t top = MARGIN + g->placed / g->columns * (g->tile + APP_LABEL_HIGH + GAP);
+    char label[160];
+
+    (void)err;
+    for (size_t y = 0; y < g->tile; y++)
+        memcpy(g->image.pixels + ((top + y) * g->image.width + left) * 3,
+               tile->pixels + y * g->tile * 3, g->tile * 3);
+    label_draw(&g->image, app_survey_label(label, sizeof label, survey, sample), left,
+               top + g->tile + 1, g->tile);
+    if (bad)
+        label_draw(&g->image, "bad", left + 2, top + 2, g->tile);
+    g->placed++;
+    return BASE_OK;
 }
 
 base_status app_survey_sheet(const app_survey *survey, const char *path, base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
-    const size_t tile = (size_t)survey->args->tile, down = tile + APP_LABEL_HIGH + GAP;
-    data_image sheet = {0}, picture = {0};
-    data_decoder *decoder = NULL;
-    data_scratch scratch = {0};
-    unsigned char *buffer = NULL;
-    size_t buffer_bytes = 0, count = 0;
-    uint32_t *samples = NULL;
-    char label[160];
-    base_status status = app_survey_choice(&samples, &count, survey, err);
+    const size_t all = data_source_count(survey->source);
+    const size_t wanted = (size_t)survey->args->tiles, count = wanted < all ? wanted : all;
+    grid g = {.tile = (size_t)survey->args->tile, .columns = 1};
 
-    if (status != BASE_OK)
-        return status;
-    const size_t columns = columns_for(count), rows = (count + columns - 1) / columns;
-    const size_t width = 2 * MARGIN + columns * (tile + GAP) - GAP;
-    const size_t height = 2 * MARGIN + rows * down;
+    while (3 * g.columns * g.columns < 4 * count) /* a little wider than high */
+        g.columns++;
+    const size_t rows = (count + g.columns - 1) / g.columns;
+    const size_t width = 2 * MARGIN + g.columns * (g.tile + GAP) - GAP;
+    const size_t height = 2 * MARGIN + rows * (g.tile + APP_LABEL_HIGH + GAP);
     if (width > SIDE_MOST || height > SIDE_MOST)
-        status = base_fail(err, BASE_USAGE, "a sheet of %zu x %zu pixels is too large",
-                           width, height);
-    if (status == BASE_OK)
-        status = data_image_reserve(&sheet, width, height, 3, err);
-    if (status == BASE_OK)
-        status = data_decoder_create(&decoder, &limits, err);
-    if (status == BASE_OK)
-        memset(sheet.pixels, PAPER, width * height * 3);
-    for (size_t i = 0; i < count && status == BASE_OK; i++) {
-        const size_t left = MARGIN + i % columns * (tile + GAP);
-        const size_t top = MARGIN + i / columns * down;
-        bool bad = false;
-
-        status = app_survey_tile(&picture, survey, samples[i], decoder, &buffer,
-                                 &buffer_bytes, &scratch, &bad, err);
-        for (size_t y = 0; y < tile && status == BASE_OK; y++)
-            memcpy(sheet.pixels + ((top + y) * width + left) * 3,
-                   picture.pixels + y * tile * 3, tile * 3);
-        label_draw(&sheet, app_survey_label(label, sizeof label, survey, samples[i]), left,
-                   top + tile + 1, tile);
-        if (bad)
-            label_draw(&sheet, "bad", left + 2, top + 2, tile);
+        return base_fail(err, BASE_USAGE, "a sheet of %zu x %zu pixels is too large", width,
+                         height);
+    base_status status = data_image_reserve(&g.image, width, height, 3, err);
+    if (status == BASE_OK) {
+        memset(g.image.pixels, PAPER, width * height * 3);
+        status = app_survey_tiles(survey, grid_put, &g, err);
     }
     if (status == BASE_OK)
-        status = data_png_write(path, &sheet, err);
-    data_decoder_destroy(decoder);
-    data_scratch_destroy(&scratch);
-    data_image_destroy(&sheet);
-    data_image_destroy(&picture);
-    base_free(buffer);
-    base_free(samples);
+        status = data_png_write(path, &g.image, err);
+    data_image_destroy(&g.image);
     return status;
 }

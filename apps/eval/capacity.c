@@ -320,26 +320,22 @@ static json_t *point_json(const app_capacity *sweep, size_t i)
     const app_capacity_point *p = &sweep->point[i];
     const point_kept k = point_measure(sweep, i);
     json_t *json = json_object(), *levels = json_array();
-    double low = 0, high = 0;
 
     for (size_t l = 0; l < APP_CAPACITY_LEVELS; l++)
         json_array_append_new(levels, json_integer((json_int_t)k.level[l]));
-    if (p->score.samples > 0)
-        measure_interval(&low, &high, p->score.top1, p->score.samples);
-    json_object_set_new(json, "capacity",
-                        p->capacity > 0 ? json_real(p->capacity) : json_null());
-    json_object_set_new(json, "order", json_string(order_of(sweep, p)));
-    json_object_set_new(json, "top1", json_real(measure_score_top1(&p->score)));
-    json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
-    json_object_set_new(json, "top5", json_real(measure_score_top5(&p->score)));
-    json_object_set_new(json, "loss", show_json_real(measure_score_loss(&p->score)));
-    json_object_set_new(json, "kept", json_real(k.mean));
-    json_object_set_new(json, "kept_levels", levels);
-    json_object_set_new(json, "dropped", json_real(k.dropped));
-    json_object_set_new(json, "no_expert", json_real(k.no_expert));
-    json_object_set_new(json, "experts_of_tokens", tokens_json(p));
-    json_object_set_new(json, "flops", json_real(k.flops));
-    json_object_set_new(json, "layers", layers_json(sweep, p));
+    show_put(json, "capacity", p->capacity > 0 ? json_real(p->capacity) : json_null());
+    show_put_text(json, "order", order_of(sweep, p));
+    show_put_real(json, "top1", measure_score_top1(&p->score));
+    show_put(json, "top1_interval", app_interval_json(p->score.top1, p->score.samples));
+    show_put_real(json, "top5", measure_score_top5(&p->score));
+    show_put_real(json, "loss", measure_score_loss(&p->score));
+    show_put_real(json, "kept", k.mean);
+    show_put(json, "kept_levels", levels);
+    show_put_real(json, "dropped", k.dropped);
+    show_put_real(json, "no_expert", k.no_expert);
+    show_put(json, "experts_of_tokens", tokens_json(p));
+    show_put_real(json, "flops", k.flops);
+    show_put(json, "layers", layers_json(sweep, p));
     return json;
 }
 
@@ -351,15 +347,13 @@ json_t *app_capacity_json(const app_capacity *sweep)
 
     for (size_t i = 0; i < sweep->points; i++)
         json_array_append_new(points, point_json(sweep, i));
-    json_object_set_new(json, "batch", json_integer((json_int_t)sweep->batch));
-    json_object_set_new(json, "group_images",
-                        json_integer(group > 0 && (size_t)group < sweep->batch
-                                         ? (json_int_t)group
-                                         : (json_int_t)sweep->batch));
-    json_object_set_new(json, "option",
-                        sweep->option ? json_string(sweep->option) : json_null());
+    show_put_count(json, "batch", sweep->batch);
+    show_put_int(json, "group_images",
+                 group > 0 && (size_t)group < sweep->batch ? (json_int_t)group
+                                                           : (json_int_t)sweep->batch);
+    show_put(json, "option", sweep->option ? json_string(sweep->option) : json_null());
     group_text(fact, sizeof fact, sweep);
-    json_object_set_new(json, "fact", json_sprintf("accuracy against compute: %s", fact));
-    json_object_set_new(json, "points", points);
+    show_put(json, "fact", json_sprintf("accuracy against compute: %s", fact));
+    show_put(json, "points", points);
     return json;
 }

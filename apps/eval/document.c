@@ -1,59 +1,27 @@
 /* document.c - the results of an evaluation as one document (docs/json.md): all that its
- * table and page show. Relied on elsewhere: the keys; fractions are 0..1. Metrics under
- * corruption as Hendrycks and Dietterich 2019, section 4.3. */
+ * table and page show; those under corruption are robust_document.c's. Relied on elsewhere:
+ * the keys; fractions are 0..1. */
 #include "apps/eval/internal.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { DENSE_CLASSES = 200, IMAGENET_CLASSES = 1000, FACT = 256 };
+enum { DENSE_CLASSES = 200, FACT = 256 };
 
-static void fact_put(json_t *facts, const char *format, ...) BASE_PRINTF(2, 3);
-static void fact_put(json_t *facts, const char *format, ...)
-{
-    char text[2048];
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    json_array_append_new(facts, show_json_text(text));
-}
-
-/* null: of none. */
-static json_t *share_json(uint64_t part, uint64_t all)
-{
-    return show_json_real(all > 0 ? (double)part / (double)all : (double)NAN);
-}
-
-static json_t *interval_json(uint64_t right, uint64_t samples)
-{
-    double low = 0, high = 0;
-
-    if (samples > 0)
-        measure_interval(&low, &high, right, samples);
-    return json_pack("[f, f]", low, high);
-}
-
-/* A class under `key` as programs name it, under "key_title" (of a list of classes:
- * "title") as people do. */
-static void class_put(json_t *json, const char *key, const app_network *network,
-                      const data_source *source, size_t c)
+void app_eval_class_put(json_t *json, const char *key, const app_network *network,
+                        const data_source *source, size_t c)
 {
     char name[APP_NAME_BYTES], title[32];
 
     snprintf(title, sizeof title, "%s_title", key);
-    json_object_set_new(
-        json, key, json_string(app_network_label(name, sizeof name, network, source, c)));
-    json_object_set_new(
-        json, strcmp(key, "name") == 0 ? "title" : title,
-        json_string(app_network_class(name, sizeof name, network, source, c)));
+    show_put_text(json, key, app_network_label(name, sizeof name, network, source, c));
+    show_put_text(json, strcmp(key, "name") == 0 ? "title" : title,
+                  app_network_class(name, sizeof name, network, source, c));
 }
 
-/* The first answers of an image as bars, and the name of its picture. */
-static json_t *answers_json(const size_t *top, const double *probability, size_t count,
-                            int32_t label, const char *picture, size_t number,
-                            const app_network *network, const data_source *source)
+json_t *app_eval_answers(const size_t *top, const double *probability, size_t count,
+                         int32_t label, const char *picture, size_t number,
+                         const app_network *network, const data_source *source)
 {
     json_t *json = json_object(), *list = json_array();
     char name[APP_NAME_BYTES], key[64];
@@ -65,10 +33,10 @@ static json_t *answers_json(const size_t *top, const double *probability, size_t
                       app_network_class(name, sizeof name, network, source, top[i]),
                       "probability", probability[i], "mark", top[i] == (size_t)label));
     snprintf(key, sizeof key, "%s-%zu", picture, number);
-    class_put(json, "answer", network, source, top[0]);
-    json_object_set_new(json, "right", json_boolean(top[0] == (size_t)label));
-    json_object_set_new(json, "picture", json_string(key));
-    json_object_set_new(json, "top", list);
+    app_eval_class_put(json, "answer", network, source, top[0]);
+    show_put_bool(json, "right", top[0] == (size_t)label);
+    show_put_text(json, "picture", key);
+    show_put(json, "top", list);
     return json;
 }
 
@@ -82,15 +50,13 @@ static json_t *bins_json(const measure_score *s)
         const uint64_t n = s->bin_total[b];
         json_t *bin = json_object();
 
-        json_object_set_new(bin, "low", json_real((double)b / MEASURE_SCORE_BINS));
-        json_object_set_new(bin, "high", json_real((double)(b + 1) / MEASURE_SCORE_BINS));
-        json_object_set_new(bin, "count", json_integer((json_int_t)n));
-        json_object_set_new(bin, "accuracy", share_json(s->bin_right[b], n));
-        json_object_set_new(bin, "confidence",
-                            n > 0 ? json_real(s->bin_confidence[b] / (double)n)
-                                  : json_null());
-        json_object_set_new(bin, "accuracy_interval",
-                            n > 0 ? interval_json(s->bin_right[b], n) : json_null());
+        show_put_real(bin, "low", (double)b / MEASURE_SCORE_BINS);
+        show_put_real(bin, "high", (double)(b + 1) / MEASURE_SCORE_BINS);
+        show_put_count(bin, "count", n);
+        show_put(bin, "accuracy", app_share_json(s->bin_right[b], n));
+        show_put(bin, "confidence",
+                 n > 0 ? json_real(s->bin_confidence[b] / (double)n) : json_null());
+        show_put(bin, "accuracy_interval", app_interval_json(s->bin_right[b], n));
         json_array_append_new(bins, bin);
     }
     return bins;
@@ -104,10 +70,10 @@ static json_t *classes_json(const app_evaluation *e)
     for (size_t c = 0; c < s->classes; c++) {
         json_t *one = json_object();
 
-        class_put(one, "name", &e->network, e->source, c);
-        json_object_set_new(one, "count", json_integer((json_int_t)s->class_total[c]));
-        json_object_set_new(one, "predicted", json_integer((json_int_t)s->predicted[c]));
-        json_object_set_new(one, "top1", share_json(s->class_right[c], s->class_total[c]));
+        app_eval_class_put(one, "name", &e->network, e->source, c);
+        show_put_count(one, "count", s->class_total[c]);
+        show_put_count(one, "predicted", s->predicted[c]);
+        show_put(one, "top1", app_share_json(s->class_right[c], s->class_total[c]));
         json_array_append_new(classes, one);
     }
     return classes;
@@ -157,12 +123,11 @@ static json_t *confused_json(const app_evaluation *e)
     for (size_t i = 0; i < count; i++) {
         json_t *one = json_object();
 
-        class_put(one, "label", &e->network, e->source, pairs[i].label);
-        class_put(one, "answer", &e->network, e->source, pairs[i].answer);
-        json_object_set_new(one, "count", json_integer((json_int_t)pairs[i].count));
-        json_object_set_new(
-            one, "of_class",
-            share_json(pairs[i].count, e->score.class_total[pairs[i].label]));
+        app_eval_class_put(one, "label", &e->network, e->source, pairs[i].label);
+        app_eval_class_put(one, "answer", &e->network, e->source, pairs[i].answer);
+        show_put_count(one, "count", pairs[i].count);
+        show_put(one, "of_class",
+                 app_share_json(pairs[i].count, e->score.class_total[pairs[i].label]));
         json_array_append_new(list, one);
     }
     return list;
@@ -177,13 +142,12 @@ static json_t *examples_json(const app_evaluation *e, const app_example *list, s
 
     for (size_t i = 0; i < count; i++) {
         const app_example *x = &list[i];
-        json_t *one = answers_json(x->top, x->probability, x->top_count, x->label, key, i,
-                                   &e->network, e->source);
+        json_t *one = app_eval_answers(x->top, x->probability, x->top_count, x->label, key,
+                                       i, &e->network, e->source);
 
-        class_put(one, "label", &e->network, e->source, (size_t)x->label);
-        json_object_set_new(one, "name",
-                            show_json_text(data_source_relative_name(e->source, x->sample,
-                                                                     name, sizeof name)));
+        app_eval_class_put(one, "label", &e->network, e->source, (size_t)x->label);
+        show_put_text(one, "name",
+                      data_source_relative_name(e->source, x->sample, name, sizeof name));
         json_array_append_new(examples, one);
     }
     return examples;
@@ -227,7 +191,7 @@ static void spread_put(json_t *layer, vit_load_metrics m)
             "8 %.1f %%",
             m.fewest, m.most, m.kept, 100 * m.at_least[0], 100 * m.at_least[1],
             100 * m.at_least[2], 100 * m.at_least[3]);
-    json_object_set_new(layer, "spread", json_string(text));
+    show_put_text(layer, "spread", text);
 }
 
 static json_t *experts_json(const app_evaluation *e, uint64_t seed)
@@ -242,30 +206,28 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
         json_t *batch = json_object();
         json_t *classes = json_object();
 
-        json_object_set_new(batch, "load_cv", show_json_real(e->batch_cv[l] / batches));
-        json_object_set_new(batch, "max_violation",
-                            show_json_real(e->batch_violation[l] / batches));
+        show_put_real(batch, "load_cv", e->batch_cv[l] / batches);
+        show_put_real(batch, "max_violation", e->batch_violation[l] / batches);
         const vit_load_metrics m = vit_load_summary(&e->load[l]);
 
         snprintf(name, sizeof name, "block %zu", e->blocks[l]);
-        json_object_set_new(layer, "name", json_string(name));
-        json_object_set_new(layer, "max_ratio", show_json_real(m.max_violation + 1));
+        show_put_text(layer, "name", name);
+        show_put_real(layer, "max_ratio", m.max_violation + 1);
         spread_put(layer, m);
         if (l + 1 == e->moe_count)
-            json_object_set_new(layer, "class_table", table_json(&e->usage[l]));
-        json_object_set_new(layer, "gate_lost", show_json_real(m.gate_lost));
-        json_object_set_new(layer, "experts_per_token",
-                            json_pack("{s:f, s:f, s:f, s:[f, f, f, f]}", "min", m.fewest,
-                                      "mean", m.kept, "max", m.most, "at_least_1_2_4_8",
-                                      m.at_least[0], m.at_least[1], m.at_least[2],
-                                      m.at_least[3]));
-        json_object_set_new(layer, "routing_seconds", show_json_real(m.seconds));
-        json_object_set_new(layer, "batch_mean", batch);
-        json_object_set_new(classes, "mutual_information", show_json_real(usage.mutual));
-        json_object_set_new(classes, "above_chance", show_json_real(usage.mutual_extra));
-        json_object_set_new(classes, "normalised", show_json_real(usage.normalised));
-        json_object_set_new(classes, "purity", show_json_real(usage.purity));
-        json_object_set_new(layer, "class_usage", classes);
+            show_put(layer, "class_table", table_json(&e->usage[l]));
+        show_put_real(layer, "gate_lost", m.gate_lost);
+        show_put(layer, "experts_per_token",
+                 json_pack("{s:f, s:f, s:f, s:[f, f, f, f]}", "min", m.fewest, "mean",
+                           m.kept, "max", m.most, "at_least_1_2_4_8", m.at_least[0],
+                           m.at_least[1], m.at_least[2], m.at_least[3]));
+        show_put_real(layer, "routing_seconds", m.seconds);
+        show_put(layer, "batch_mean", batch);
+        show_put_real(classes, "mutual_information", usage.mutual);
+        show_put_real(classes, "above_chance", usage.mutual_extra);
+        show_put_real(classes, "normalised", usage.normalised);
+        show_put_real(classes, "purity", usage.purity);
+        show_put(layer, "class_usage", classes);
         json_array_append_new(layers, layer);
     }
     return layers;
@@ -286,7 +248,7 @@ static json_t *mean_json(const json_t *layers, const char *inside)
         double sum = 0;
 
         if (json_is_object(value) && !inside)
-            json_object_set_new(mean, key, mean_json(layers, key));
+            show_put(mean, key, mean_json(layers, key));
         if ((!json_is_number(value) && !json_is_null(value)) || strcmp(key, "layer") == 0)
             continue;
         for (size_t l = 0; l < json_array_size(layers); l++) {
@@ -296,10 +258,10 @@ static json_t *mean_json(const json_t *layers, const char *inside)
 
             sum += json_is_number(of) ? json_number_value(of) / n : (double)NAN;
         }
-        json_object_set_new(mean, key, show_json_real(sum));
+        show_put_real(mean, key, sum);
     }
     if (!inside)
-        json_object_set_new(mean, "name", json_string("mean"));
+        show_put_text(mean, "name", "mean");
     return mean;
 }
 
@@ -315,7 +277,8 @@ static json_t *subset_json(const app_evaluation *e)
         return json_null();
     return json_pack("{s:I, s:I, s:f, s:o, s:f}", "classes", (json_int_t)t->count, "of",
                      (json_int_t)t->classes, "top1", (double)t->top1 / n, "top1_interval",
-                     interval_json(t->top1, e->score.samples), "top5", (double)t->top5 / n);
+                     app_interval_json(t->top1, e->score.samples), "top5",
+                     (double)t->top5 / n);
 }
 
 /* null without --real, and where no image has such labels. */
@@ -327,7 +290,7 @@ static json_t *real_json(const app_evaluation *e)
                      "images", (json_int_t)e->real_images, "right",
                      (json_int_t)e->real_right, "top1",
                      (double)e->real_right / (double)e->real_images, "top1_interval",
-                     interval_json(e->real_right, e->real_images));
+                     app_interval_json(e->real_right, e->real_images));
 }
 
 /* null without --ood, and when it was stopped. */
@@ -343,306 +306,6 @@ static json_t *ood_json(const app_evaluation *e)
         (json_int_t)t->inside_count, "classes", (json_int_t)t->mask_count, "aupr",
         t->detection.aupr, "auroc", t->detection.auroc, "fpr95", t->detection.fpr95,
         "chance", (double)t->outside_count / (double)(t->outside_count + t->inside_count));
-}
-
-/* ---- under corruption ---------------------------------------------------------------- */
-
-uint64_t app_robust_images(const app_robust *r)
-{
-    uint64_t images = 0;
-
-    for (size_t c = 0; c < r->selection.count; c++)
-        images += r->cell[c].score.samples;
-    return images;
-}
-
-/* Whether AlexNet's published errors are of the same task. */
-static bool comparable(const app_robust *r)
-{
-    return r->network->classes == IMAGENET_CLASSES;
-}
-
-/* "gaussian noise": with blanks, so that a narrow page can break the name. */
-static json_t *spoken_json(corrupt_kind kind)
-{
-    char name[FACT];
-
-    snprintf(name, sizeof name, "%s", corrupt_kind_name(kind));
-    for (char *at = name; *at; at++)
-        if (*at == '_')
-            *at = ' ';
-    return json_string(name);
-}
-
-static json_t *means_json(measure_agreement_means m)
-{
-    json_t *json = json_object();
-
-    json_object_set_new(json, "overlap", show_json_real(m.overlap));
-    json_object_set_new(json, "first", show_json_real(m.first));
-    json_object_set_new(json, "shift", show_json_real(m.moved));
-    return json;
-}
-
-static json_t *cell_layers_json(const app_robust *r, const measure_cell *cell)
-{
-    json_t *layers = json_array();
-
-    for (size_t l = 0; l < r->moe_count; l++) {
-        const vit_load_metrics m = vit_load_summary(&cell->load[l]);
-        const measure_agreement *a = &cell->agreement[l];
-        json_t *layer = json_object();
-
-        json_object_set_new(layer, "layer", json_integer((json_int_t)r->blocks[l]));
-        json_object_set_new(layer, "load_cv", show_json_real(m.cv));
-        json_object_set_new(layer, "max_violation", show_json_real(m.max_violation));
-        json_object_set_new(layer, "min_ratio", show_json_real(m.min_ratio));
-        json_object_set_new(layer, "dead", show_json_real(m.dead));
-        json_object_set_new(layer, "entropy", show_json_real(m.entropy));
-        json_object_set_new(layer, "dropped", show_json_real(m.dropped));
-        if (!r->args->tree) {
-            json_object_set_new(layer, "agreement", means_json(measure_agreement_all(a)));
-            json_object_set_new(layer, "agreement_answer_kept",
-                                means_json(measure_agreement_of(a, 0)));
-            json_object_set_new(layer, "agreement_answer_changed",
-                                means_json(measure_agreement_of(a, 1)));
-        }
-        json_array_append_new(layers, layer);
-    }
-    return layers;
-}
-
-static json_t *corrupted_cells_json(const app_robust *r)
-{
-    json_t *cells = json_array();
-
-    for (size_t c = 0; c < r->selection.count; c++) {
-        const measure_cell *cell = &r->cell[c];
-        const measure_score *s = &cell->score;
-        const bool any = s->samples > 0;
-        json_t *json = json_object();
-
-        json_object_set_new(json, "corruption",
-                            json_string(corrupt_kind_name(cell->pair.kind)));
-        json_object_set_new(json, "severity", json_integer(cell->pair.severity));
-        json_object_set_new(json, "samples", json_integer((json_int_t)s->samples));
-        json_object_set_new(json, "error",
-                            show_json_real(any ? 1 - measure_score_top1(s) : (double)NAN));
-        json_object_set_new(json, "top1",
-                            show_json_real(any ? measure_score_top1(s) : (double)NAN));
-        json_object_set_new(json, "top5",
-                            show_json_real(any ? measure_score_top5(s) : (double)NAN));
-        json_object_set_new(json, "top1_interval",
-                            any ? interval_json(s->top1, s->samples) : json_null());
-        json_object_set_new(json, "loss", show_json_real(measure_score_loss(s)));
-        json_object_set_new(json, "ece", show_json_real(measure_score_ece(s)));
-        json_object_set_new(json, "flipped", share_json(cell->flipped, cell->compared));
-        json_object_set_new(json, "moe", cell_layers_json(r, cell));
-        json_array_append_new(cells, json);
-    }
-    return cells;
-}
-
-/* Error at 1 to 5, beside AlexNet's where that is of the same task. */
-static json_t *severities_json(const app_robust *r, const corrupt_errors *errors,
-                               corrupt_kind kind)
-{
-    json_t *list = json_array();
-
-    for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
-        json_array_append_new(
-            list, json_pack("{s:i, s:o, s:o}", "severity", s, "error",
-                            show_json_real(errors->error[kind][s - 1]), "alexnet",
-                            show_json_real(comparable(r) ? corrupt_alexnet_error(kind, s)
-                                                         : (double)NAN)));
-    return list;
-}
-
-/* Share of a token's experts that are others than on the clean image, by MoE layer. */
-static json_t *changed_json(const app_robust *r, corrupt_kind kind)
-{
-    json_t *list = json_array();
-
-    for (size_t l = 0; l < r->moe_count; l++) {
-        const measure_agreement sum =
-            measure_cell_agreement(r->cell, r->selection.count, kind, l);
-
-        json_array_append_new(list,
-                              show_json_real(1 - measure_agreement_all(&sum).overlap));
-    }
-    return list;
-}
-
-static json_t *kinds_json(const app_robust *r, const corrupt_errors *errors)
-{
-    json_t *kinds = json_array();
-
-    for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++) {
-        const corrupt_kind kind = (corrupt_kind)k;
-        const measure_cell_means m =
-            measure_cell_means_of(r->cell, r->selection.count, kind);
-        json_t *json;
-
-        if (!m.measured)
-            continue;
-        json = json_object();
-        json_object_set_new(json, "name", json_string(corrupt_kind_name(kind)));
-        json_object_set_new(json, "title", spoken_json(kind));
-        json_object_set_new(json, "group",
-                            json_string(corrupt_group_name(corrupt_kind_group(kind))));
-        json_object_set_new(json, "benchmark", json_boolean(k < CORRUPT_BENCH_COUNT));
-        json_object_set_new(json, "extra", json_boolean(k >= CORRUPT_BENCH_COUNT));
-        json_object_set_new(json, "severities", severities_json(r, errors, kind));
-        json_object_set_new(json, "error",
-                            show_json_real(corrupt_mean_error(errors, kind)));
-        json_object_set_new(json, "ce", show_json_real(corrupt_ce(errors, kind)));
-        json_object_set_new(
-            json, "relative_ce",
-            show_json_real(corrupt_relative_ce(errors, kind, r->args->alexnet_clean)));
-        json_object_set_new(json, "ece", show_json_real(m.ece));
-        json_object_set_new(json, "flipped", show_json_real(m.flipped));
-        json_object_set_new(json, "answer_kept", show_json_real(1 - m.flipped));
-        if (r->moe_count > 0) {
-            json_object_set_new(json, "load_cv", show_json_real(m.cv));
-            json_object_set_new(json, "max_violation", show_json_real(m.violation));
-            json_object_set_new(json, "max_ratio", show_json_real(m.violation + 1));
-        }
-        if (r->moe_count > 0 && !r->args->tree) {
-            json_object_set_new(json, "agreement", means_json(m.routing));
-            json_object_set_new(json, "changed", changed_json(r, kind));
-        }
-        json_array_append_new(kinds, json);
-    }
-    return kinds;
-}
-
-static json_t *specimens_json(const app_robust *r)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < r->specimen_count; i++) {
-        const app_specimen *s = &r->specimen[i];
-        json_t *one = answers_json(s->top, s->probability, s->top_count, r->specimen_label,
-                                   "specimen", i, r->network, r->source);
-
-        json_object_set_new(one, "title",
-                            i == 0 ? json_string("clean") : spoken_json(s->pair.kind));
-        json_array_append_new(list, one);
-    }
-    return list;
-}
-
-/* What the figures are of, and what they are not. */
-static json_t *robust_facts(const app_robust *r, const corrupt_errors *errors)
-{
-    const double both = r->corrupt_seconds + r->network_seconds;
-    json_t *facts = json_array();
-    char a[32], b[32], crew[128];
-
-    if (r->args->tree)
-        fact_put(facts, "network %s on the files of the tree",
-                 show_duration(a, sizeof a, r->network_seconds));
-    if (r->tree_bad > 0)
-        fact_put(facts, "%s unusable files of the tree, counted as wrong",
-                 show_thousands(a, sizeof a, r->tree_bad));
-    if (!r->args->tree)
-        fact_put(facts, "%s%s", app_crew_text(crew, sizeof crew, &r->crew),
-                 r->args->jpeg > 0 ? "; with a last JPEG step" : "");
-    if (isnan(corrupt_mce(errors)))
-        fact_put(
-            facts,
-            "no mCE: it needs the %d corruptions of the benchmark at all %d severities",
-            CORRUPT_BENCH_COUNT, CORRUPT_SEVERITY_MAX);
-    else if (!comparable(r))
-        fact_put(facts,
-                 "CE divides by AlexNet's errors on ImageNet's 1,000 classes: with the %zu "
-                 "classes here it compares with no published figure",
-                 r->network->classes);
-    if (!r->args->tree)
-        fact_put(facts, "corruptions %s, network %s: %.1f %% of both are corruptions",
-                 show_duration(a, sizeof a, r->corrupt_seconds),
-                 show_duration(b, sizeof b, r->network_seconds),
-                 both > 0 ? 100 * r->corrupt_seconds / both : 0);
-    return facts;
-}
-
-/* What a page has more than the figures: one image under each corruption. */
-static void specimen_put(json_t *json, const app_robust *r)
-{
-    json_t *one;
-    char name[1024];
-
-    if (r->specimen_count == 0)
-        return;
-    one = json_object();
-    class_put(one, "label", r->network, r->source, (size_t)r->specimen_label);
-    json_object_set_new(one, "name",
-                        show_json_text(data_source_relative_name(
-                            r->source, r->specimen_sample, name, sizeof name)));
-    json_object_set_new(one, "severity", json_integer(r->specimen_severity));
-    json_object_set_new(json, "specimen", one);
-    json_object_set_new(json, "specimens", specimens_json(r));
-}
-
-/* Mean error over what was measured, where that is not the whole benchmark. */
-static double measured_error(const app_robust *r)
-{
-    double sum = 0, cells = 0;
-
-    for (size_t c = 0; c < r->selection.count; c++) {
-        if (r->cell[c].score.samples == 0)
-            continue;
-        sum += 1 - measure_score_top1(&r->cell[c].score);
-        cells++;
-    }
-    return cells > 0 ? sum / cells : (double)NAN;
-}
-
-static json_t *robust_json(const app_robust *r, const measure_score *clean)
-{
-    const double both = r->corrupt_seconds + r->network_seconds;
-    json_t *json = json_object(), *blocks = json_array();
-    corrupt_errors errors;
-
-    measure_cell_errors(&errors, r->cell, r->selection.count, clean);
-    json_object_set_new(json, "tree",
-                        r->args->tree ? show_json_text(r->args->tree) : json_null());
-    if (!r->args->tree) {
-        app_crew_json(json, &r->crew);
-        json_object_set_new(json, "jpeg",
-                            r->args->jpeg > 0 ? json_integer(r->args->jpeg) : json_null());
-        json_object_set_new(json, "corrupt_seconds", json_real(r->corrupt_seconds));
-        json_object_set_new(
-            json, "corrupt_share",
-            show_json_real(both > 0 ? r->corrupt_seconds / both : (double)NAN));
-    } else {
-        json_object_set_new(json, "bad", json_integer((json_int_t)r->tree_bad));
-    }
-    json_object_set_new(json, "network_seconds", json_real(r->network_seconds));
-    json_object_set_new(json, "comparable", json_boolean(comparable(r)));
-    json_object_set_new(json, "alexnet_clean", json_real(r->args->alexnet_clean));
-    json_object_set_new(json, "mce", show_json_real(corrupt_mce(&errors)));
-    json_object_set_new(
-        json, "relative_mce",
-        show_json_real(corrupt_relative_mce(&errors, r->args->alexnet_clean)));
-    json_object_set_new(json, "mean_error", show_json_real(corrupt_bench_error(&errors)));
-    json_object_set_new(json, "measured_error",
-                        isnan(corrupt_bench_error(&errors))
-                            ? show_json_real(measured_error(r))
-                            : json_null());
-    json_object_set_new(json, "pairs", json_integer((json_int_t)r->selection.count));
-    json_object_set_new(json, "clean",
-                        json_pack("{s:s, s:s, s:o, s:o, s:b}", "name", "clean", "title",
-                                  "clean", "error", show_json_real(errors.clean), "ece",
-                                  show_json_real(measure_score_ece(clean)), "extra", true));
-    json_object_set_new(json, "facts", robust_facts(r, &errors));
-    for (size_t l = 0; l < r->moe_count; l++)
-        json_array_append_new(blocks, json_sprintf("block %zu", r->blocks[l]));
-    json_object_set_new(json, "blocks", blocks);
-    json_object_set_new(json, "corruptions", kinds_json(r, &errors));
-    json_object_set_new(json, "cells", corrupted_cells_json(r));
-    specimen_put(json, r);
-    return json;
 }
 
 /* ---- the whole ----------------------------------------------------------------------- */
@@ -665,53 +328,51 @@ static void about_put(json_t *json, const app_evaluation *e)
     show_thousands(count, sizeof count, bad);
     snprintf(state, sizeof state, "%s unusable", count);
     app_data_json(json, e->source);
-    json_object_set_new(json, "layout", json_string(data_source_layout(e->source)));
-    json_object_set_new(json, "images",
-                        json_integer((json_int_t)data_source_count(e->source)));
-    json_object_set_new(json, "data_classes",
-                        json_integer((json_int_t)data_source_classes(e->source)));
-    json_object_set_new(json, "state",
-                        json_string(bad              ? state
-                                    : e->interrupted ? "stopped early"
-                                                     : "all used"));
+    show_put_text(json, "layout", data_source_layout(e->source));
+    show_put_count(json, "images", data_source_count(e->source));
+    show_put_count(json, "data_classes", data_source_classes(e->source));
+    show_put_text(json, "state",
+                  bad              ? state
+                  : e->interrupted ? "stopped early"
+                                   : "all used");
     if (e->interrupted)
-        fact_put(facts, "stopped after %s of %s images, the figures are of those",
-                 show_thousands(count, sizeof count, e->score.samples),
-                 show_thousands(of, sizeof of, e->planned));
+        show_fact(facts, "stopped after %s of %s images, the figures are of those",
+                  show_thousands(count, sizeof count, e->score.samples),
+                  show_thousands(of, sizeof of, e->planned));
     if (bad > 0)
-        fact_put(facts, "%s unusable image%s, counted as wrong",
-                 show_thousands(count, sizeof count, bad), bad == 1 ? "" : "s");
+        show_fact(facts, "%s unusable image%s, counted as wrong",
+                  show_thousands(count, sizeof count, bad), bad == 1 ? "" : "s");
     if (e->subset.bad > 0)
-        fact_put(facts, "%s unusable of the images of no class, left out",
-                 show_thousands(count, sizeof count, e->subset.bad));
+        show_fact(facts, "%s unusable of the images of no class, left out",
+                  show_thousands(count, sizeof count, e->subset.bad));
     if (notice[0])
-        fact_put(facts, "data: %s", notice);
+        show_fact(facts, "data: %s", notice);
     if (data_source_left_out(left_out, sizeof left_out, e->source)[0])
-        fact_put(facts, "data: %s", left_out);
-    json_object_set_new(json, "facts", facts);
+        show_fact(facts, "data: %s", left_out);
+    show_put(json, "facts", facts);
 }
 
 static void scores_put(json_t *json, const app_evaluation *e)
 {
     const measure_score *s = &e->score;
 
-    json_object_set_new(json, "top1", json_real(measure_score_top1(s)));
-    json_object_set_new(json, "top1_interval", interval_json(s->top1, s->samples));
-    json_object_set_new(json, "top5", json_real(measure_score_top5(s)));
-    json_object_set_new(json, "loss", show_json_real(measure_score_loss(s)));
-    json_object_set_new(json, "ece", show_json_real(measure_score_ece(s)));
-    json_object_set_new(json, "subset", subset_json(e));
-    json_object_set_new(json, "real", real_json(e));
-    json_object_set_new(json, "ood", ood_json(e));
-    json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
-    json_object_set_new(json, "odd", json_integer((json_int_t)e->counts.odd));
-    json_object_set_new(json, "damaged", json_integer((json_int_t)e->counts.damaged));
-    json_object_set_new(json, "calibration", bins_json(s));
-    json_object_set_new(json, "classes", classes_json(e));
-    json_object_set_new(json, "confused", confused_json(e));
-    json_object_set_new(json, "confusion", confusion_json(s));
+    show_put_real(json, "top1", measure_score_top1(s));
+    show_put(json, "top1_interval", app_interval_json(s->top1, s->samples));
+    show_put_real(json, "top5", measure_score_top5(s));
+    show_put_real(json, "loss", measure_score_loss(s));
+    show_put_real(json, "ece", measure_score_ece(s));
+    show_put(json, "subset", subset_json(e));
+    show_put(json, "real", real_json(e));
+    show_put(json, "ood", ood_json(e));
+    show_put_count(json, "bad", s->bad);
+    show_put_count(json, "odd", e->counts.odd);
+    show_put_count(json, "damaged", e->counts.damaged);
+    show_put(json, "calibration", bins_json(s));
+    show_put(json, "classes", classes_json(e));
+    show_put(json, "confused", confused_json(e));
+    show_put(json, "confusion", confusion_json(s));
     if (s->classes > DENSE_CLASSES)
-        json_object_set_new(json, "confusion_cells", cells_json(s));
+        show_put(json, "confusion_cells", cells_json(s));
 }
 
 json_t *app_eval_json(const app_evaluation *e, const app_common *common)
@@ -721,27 +382,25 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     if (!json)
         return NULL;
     about_put(json, e);
-    json_object_set_new(json, "samples", json_integer((json_int_t)e->score.samples));
-    json_object_set_new(json, "seconds", json_real(e->seconds));
-    json_object_set_new(json, "images_per_second", json_real(app_eval_rate(e)));
-    json_object_set_new(json, "network_seconds", json_real(e->network_seconds));
-    json_object_set_new(json, "complete", json_boolean(!e->interrupted));
+    show_put_count(json, "samples", e->score.samples);
+    show_put_real(json, "seconds", e->seconds);
+    show_put_real(json, "images_per_second", app_eval_rate(e));
+    show_put_real(json, "network_seconds", e->network_seconds);
+    show_put_bool(json, "complete", !e->interrupted);
     app_network_json(json, &e->network);
     scores_put(json, e);
     if (e->wrong_count + e->right_count > 0) {
-        json_object_set_new(json, "mistakes",
-                            examples_json(e, e->wrong, e->wrong_count, "mistake"));
-        json_object_set_new(json, "right_answers",
-                            examples_json(e, e->right, e->right_count, "right"));
+        show_put(json, "mistakes", examples_json(e, e->wrong, e->wrong_count, "mistake"));
+        show_put(json, "right_answers",
+                 examples_json(e, e->right, e->right_count, "right"));
     }
     json_t *moe = experts_json(e, (uint64_t)common->seed);
-    json_object_set_new(json, "moe_mean",
-                        e->moe_count > 0 ? mean_json(moe, NULL) : json_null());
-    json_object_set_new(json, "moe", moe);
+    show_put(json, "moe_mean", e->moe_count > 0 ? mean_json(moe, NULL) : json_null());
+    show_put(json, "moe", moe);
     if (e->sweep.points > 0)
-        json_object_set_new(json, "capacity", app_capacity_json(&e->sweep));
+        show_put(json, "capacity", app_capacity_json(&e->sweep));
     if (e->robust)
-        json_object_set_new(json, "robust", robust_json(e->robust, &e->score));
+        show_put(json, "robust", app_robust_json(e->robust, &e->score));
     return json;
 }
 

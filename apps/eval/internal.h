@@ -285,6 +285,16 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
 void app_eval_close(app_evaluation *e);
 /* Images through the network, corrupted ones included, a second. */
 double app_eval_rate(const app_evaluation *e);
+/* Of the document (document.c): a class under `key` as programs name it, under "key_title"
+ * (of a list of classes: "title") as people do. */
+void app_eval_class_put(json_t *json, const char *key, const app_network *network,
+                        const data_source *source, size_t c);
+/* The first answers of an image as bars, and the name of its picture. */
+json_t *app_eval_answers(const size_t *top, const double *probability, size_t count,
+                         int32_t label, const char *picture, size_t number,
+                         const app_network *network, const data_source *source);
+/* `robust` (robust_document.c). */
+json_t *app_robust_json(const app_robust *r, const measure_score *clean);
 /* All results but pictures; NULL: no memory. The schema is in docs/json.md. */
 json_t *app_eval_json(const app_evaluation *e, const app_common *common);
 /* The same with the pictures that it names. On failure *out is untouched. */

@@ -57,9 +57,9 @@ static void tables_put(json_t *one, const app_study_layer *layer)
 
         if (!json_is_null(table))
             json_array_append(list, table);
-        json_object_set_new(one, keys[kind], table);
+        show_put(one, keys[kind], table);
     }
-    json_object_set_new(one, "tables", list);
+    show_put(one, "tables", list);
 }
 
 /* A class and the expert that it favours most. */
@@ -131,12 +131,11 @@ static void usage_put(json_t *one, const app_study *s, const app_study_layer *la
             json_decref(shares);
     }
     base_free(order);
-    json_object_set_new(one, "usage", list);
+    show_put(one, "usage", list);
     if (large)
-        json_object_set_new(
-            one, "usage_note",
-            json_string("Classes with images, sorted by the expert that they favour; "
-                        "usage.csv of --csv has the numbers."));
+        show_put_text(one, "usage_note",
+                      "Classes with images, sorted by the expert that they favour; "
+                      "usage.csv of --csv has the numbers.");
 }
 
 /* ---- probes, embeddings, agreement --------------------------------------------------- */
@@ -279,7 +278,7 @@ static base_status strip_put(json_t *card, const char *key, show_document *docum
             status = show_document_picture(document, own, &picture, err);
     }
     data_image_destroy(&picture);
-    json_object_set_new(card, key, list);
+    show_put(card, key, list);
     return status;
 }
 
@@ -316,7 +315,7 @@ static base_status cards_put(json_t *one, show_document *document, const app_stu
 
         if (!card)
             continue;
-        json_object_set_new(card, "expert", json_integer((json_int_t)e));
+        show_put_count(card, "expert", e);
         json_object_set(card, "load", json_object_get(of, "load"));
         json_object_set(card, "top", json_object_get(of, "top"));
         status = strip_put(card, "patches", document, s, layer, e,
@@ -327,13 +326,13 @@ static base_status cards_put(json_t *one, show_document *document, const app_stu
                           layer->example + e * APP_STUDY_EXAMPLES, APP_STUDY_EXAMPLES, err);
         json_array_append_new(cards, card);
     }
-    json_object_set_new(one, "cards", cards);
+    show_put(one, "cards", cards);
     if (s->experts > most) {
         snprintf(note, sizeof note,
                  "The %zu of %zu experts with the most assignments (all are in experts.csv "
                  "and patches.csv).",
                  most, s->experts);
-        json_object_set_new(one, "cards_note", json_string(note));
+        show_put_text(one, "cards_note", note);
     }
     return status;
 }
@@ -351,15 +350,13 @@ static json_t *layer_json(const app_study *s, const app_study_layer *layer)
         json_array_append(top, json_object_get(expert, "top"));
     tables_put(one, layer);
     usage_put(one, s, layer);
-    json_object_set_new(one, "fullest",
-                        show_json_real(vit_load_summary(&layer->load).max_violation + 1));
-    json_object_set_new(one, "probe_of_expert", probe_json(&layer->of_expert));
-    json_object_set_new(one, "probe_of_label", probe_json(&layer->of_label));
-    json_object_set_new(one, "embedding", embedding_json(s, layer));
-    json_object_set_new(one, "top_classes", top);
-    json_object_set_new(one, "specialists", experts);
-    json_object_set_new(one, "against",
-                        s->args->against ? agreement_json(layer) : json_null());
+    show_put_real(one, "fullest", vit_load_summary(&layer->load).max_violation + 1);
+    show_put(one, "probe_of_expert", probe_json(&layer->of_expert));
+    show_put(one, "probe_of_label", probe_json(&layer->of_label));
+    show_put(one, "embedding", embedding_json(s, layer));
+    show_put(one, "top_classes", top);
+    show_put(one, "specialists", experts);
+    show_put(one, "against", s->args->against ? agreement_json(layer) : json_null());
     return one;
 }
 
@@ -378,15 +375,14 @@ static void best_put(json_t *json, const app_study *s)
             sharp = layer;
     }
     const app_study_table *t = &best->of[APP_STUDY_PATCHES];
-    json_object_set_new(
-        json, "most_informed",
-        json_pack(
-            "{s:I, s:o, s:s}", "layer", (json_int_t)best->block, "nats",
-            show_json_real(t->found.mutual - (t->chance_known ? t->chance.mutual : 0)),
-            "told", t->chance_known ? "nats above chance" : "nats, chance unknown"));
-    json_object_set_new(json, "most_linear",
-                        json_pack("{s:I, s:o}", "layer", (json_int_t)sharp->block, "test",
-                                  show_json_real(sharp->of_expert.test)));
+    show_put(json, "most_informed",
+             json_pack(
+                 "{s:I, s:o, s:s}", "layer", (json_int_t)best->block, "nats",
+                 show_json_real(t->found.mutual - (t->chance_known ? t->chance.mutual : 0)),
+                 "told", t->chance_known ? "nats above chance" : "nats, chance unknown"));
+    show_put(json, "most_linear",
+             json_pack("{s:I, s:o}", "layer", (json_int_t)sharp->block, "test",
+                       show_json_real(sharp->of_expert.test)));
 }
 
 static void about_put(json_t *json, const app_study *s)
@@ -396,32 +392,27 @@ static void about_put(json_t *json, const app_study *s)
     char left_out[600];
     json_t *names = json_array(), *facts = json_array();
     char other[1024];
-    double low, high;
 
-    measure_interval(&low, &high, s->right, all);
     app_network_json(json, &s->network);
     app_data_json(json, s->source);
-    json_object_set_new(json, "samples", json_integer((json_int_t)s->images));
-    json_object_set_new(json, "seconds", json_real(s->seconds));
-    json_object_set_new(json, "complete", json_boolean(!s->interrupted));
-    json_object_set_new(json, "bad", json_integer((json_int_t)s->bad));
-    json_object_set_new(json, "top1", json_real((double)s->right / (double)all));
-    json_object_set_new(json, "top1_interval", json_pack("[f, f]", low, high));
-    json_object_set_new(json, "layout", json_string(data_source_layout(s->source)));
-    json_object_set_new(json, "images",
-                        json_integer((json_int_t)data_source_count(s->source)));
-    json_object_set_new(json, "data_classes",
-                        json_integer((json_int_t)data_source_classes(s->source)));
-    json_object_set_new(json, "state",
-                        json_string(s->interrupted ? "stopped early" : "all used"));
-    json_object_set_new(json, "router", json_string(s->network.config->moe.router.name));
-    json_object_set_new(json, "k", json_integer(s->network.config->moe.k));
-    json_object_set_new(json, "expert_count", json_integer((json_int_t)s->experts));
-    json_object_set_new(json, "layer_count", json_integer((json_int_t)s->layers));
-    json_object_set_new(json, "against",
-                        s->args->against ? show_json_text(s->other.path) : json_null());
+    show_put_count(json, "samples", s->images);
+    show_put_real(json, "seconds", s->seconds);
+    show_put_bool(json, "complete", !s->interrupted);
+    show_put_count(json, "bad", s->bad);
+    show_put_real(json, "top1", (double)s->right / (double)all);
+    show_put(json, "top1_interval", app_interval_json(s->right, all));
+    show_put_text(json, "layout", data_source_layout(s->source));
+    show_put_count(json, "images", data_source_count(s->source));
+    show_put_count(json, "data_classes", data_source_classes(s->source));
+    show_put_text(json, "state", s->interrupted ? "stopped early" : "all used");
+    show_put_text(json, "router", s->network.config->moe.router.name);
+    show_put_int(json, "k", s->network.config->moe.k);
+    show_put_count(json, "expert_count", s->experts);
+    show_put_count(json, "layer_count", s->layers);
+    show_put(json, "against",
+             s->args->against ? show_json_text(s->other.path) : json_null());
     if (s->args->against)
-        json_object_set_new(
+        show_put(
             json, "against_note",
             json_sprintf("Flipped: tokens whose first choice is another expert in %s; 1 - "
                          "IoU: of the sets of kept experts; shift of P: total variation of "
@@ -429,7 +420,7 @@ static void about_put(json_t *json, const app_study *s)
                          base_quote(other, sizeof other, s->other.path)));
     for (size_t c = 0; c < s->classes; c++)
         json_array_append_new(names, class_json(s, c));
-    json_object_set_new(json, "class_names", names);
+    show_put(json, "class_names", names);
     if (s->interrupted)
         json_array_append_new(
             facts, json_sprintf("stopped after %zu of %zu images, the figures are of those",
@@ -442,13 +433,12 @@ static void about_put(json_t *json, const app_study *s)
         json_array_append_new(facts, json_sprintf("data: %s", notice));
     if (data_source_left_out(left_out, sizeof left_out, s->source)[0])
         json_array_append_new(facts, json_sprintf("data: %s", left_out));
-    json_object_set_new(json, "facts", facts);
+    show_put(json, "facts", facts);
     if (s->experts > LISTED)
-        json_object_set_new(
-            json, "more",
-            json_sprintf("%zu of %zu experts of a block are listed: --csv, --json and "
-                         "--html have more.",
-                         (size_t)LISTED, s->experts));
+        show_put(json, "more",
+                 json_sprintf("%zu of %zu experts of a block are listed: --csv, --json and "
+                              "--html have more.",
+                              (size_t)LISTED, s->experts));
 }
 
 base_status app_study_document(show_document **out, const app_study *s,
@@ -460,7 +450,7 @@ base_status app_study_document(show_document **out, const app_study *s,
 
     if (json) {
         about_put(json, s);
-        json_object_set_new(json, "experts", layers);
+        show_put(json, "experts", layers);
     }
     *out = show_document_create(json);
     if (!*out)

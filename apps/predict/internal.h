@@ -3,7 +3,6 @@
 #ifndef APPS_PREDICT_INTERNAL_H
 #define APPS_PREDICT_INTERNAL_H
 
-#include "show/page_internal.h"
 #include "apps/network_internal.h"
 #include "show/show.h"
 #include "measure/measure.h"
@@ -21,9 +20,8 @@ typedef struct predict_sink {
     const app_network *network;
     const data_source *source; /* NULL: images by name */
     show_npy logits, inputs;
-    show_page page;
-    json_t *list;
-    bool has_logits, has_inputs, has_page;
+    show_document *document;
+    bool has_logits, has_inputs;
     bool print; /* a line an image on stdout */
     data_image picture;
     size_t *top;           /* [args->top] */
@@ -40,8 +38,10 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
 /* One image: its name, label (-1: unknown), input [C, S, S] and logits [K]. */
 base_status predict_sink_add(predict_sink *sink, const char *name, int32_t label,
                              const float *input, const float *logits, base_error *err);
-/* All files appear; the list of answers is handed over in *list (the caller owns it). */
-base_status predict_sink_commit(predict_sink *sink, json_t **list, base_error *err);
+/* All files appear, the page and --json; the sink is at its end in any case. */
+base_status predict_sink_commit(predict_sink *sink, base_error *err);
 void predict_sink_abandon(predict_sink *sink);
+
+extern const show_view app_predict_view; /* view.c */
 
 #endif

@@ -16,7 +16,8 @@ static const base_field options[] = {
              "raw logits, [n, classes] float32, a row for each image that could be read"),
     APP_WORD("inputs", "F.npy", inputs,
              "what the network was fed, normalised, [n, C, H, W] float32"),
-    APP_WORD("html", "FILE", html, "a page of pictures with their classes"),
+    APP_WORD("html", "FILE", html,
+             "a page of pictures with their classes (of the first 4000 images)"),
     APP_WORD("bad-list", "FILE", bad_list,
              "images that are odd, damaged or bad: KIND<tab>NAME<tab>REASON"),
     APP_WORD("write-png", "DIR", write_png,
@@ -258,28 +259,22 @@ static void work_close(predict_work *work)
     app_network_close(&work->network);
 }
 
-static base_status results_write(const predict_work *work, const predict_args *args,
-                                 predict_sink *sink, double seconds, base_error *err)
+static base_status results_write(const predict_work *work, predict_sink *sink,
+                                 double seconds, base_error *err)
 {
-    const uint64_t images = sink->images, right = sink->right, known = sink->known;
-    json_t *list = NULL;
-    const base_status status = predict_sink_commit(sink, &list, err);
+    json_t *json = show_document_json(sink->document);
 
-    if (status != BASE_OK || !args->common.json) {
-        json_decref(list);
-        return status;
-    }
-    json_t *json = app_json_begin(&args->common, "predict", work->network.path, args->data);
     app_network_json(json, &work->network);
     if (work->source)
         app_data_json(json, work->source);
-    json_object_set_new(json, "samples", json_integer((json_int_t)images));
-    json_object_set_new(json, "seconds", json_real(seconds));
-    json_object_set_new(json, "bad", json_integer((json_int_t)work->bad));
-    json_object_set_new(json, "labelled", json_integer((json_int_t)known));
-    json_object_set_new(json, "right", json_integer((json_int_t)right));
-    json_object_set_new(json, "predictions", list);
-    return app_json_write(&args->common, json, err);
+    show_put_count(json, "samples", sink->images);
+    show_put_real(json, "seconds", seconds);
+    show_put_count(json, "bad", work->bad);
+    show_put_count(json, "labelled", sink->known);
+    show_put_count(json, "right", sink->right);
+    show_put_real(json, "top1", (double)sink->right / (double)sink->known);
+    show_put(json, "top1_interval", app_interval_json(sink->right, sink->known));
+    return predict_sink_commit(sink, err);
 }
 
 /* The rules that one table of options cannot say. */
@@ -332,7 +327,7 @@ int app_predict(int argc, char **argv)
         status = args.data ? data_predict(&work, &sink, &args, &err)
                            : files_predict(&work, &sink, &args, words + 1, files, &err);
         if (status == BASE_OK)
-            status = results_write(&work, &args, &sink, base_seconds() - started, &err);
+            status = results_write(&work, &sink, base_seconds() - started, &err);
         else
             predict_sink_abandon(&sink);
     }

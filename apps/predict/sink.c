@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { NAME_BYTES = 128, PAGE_TOP = 3 };
+enum { NAME_BYTES = 128, PAGE_MOST = 4000 /* pictures of a page */ };
 
 base_status predict_sink_open(predict_sink *sink, const predict_args *args,
                               const app_network *network, const data_source *source,
@@ -15,16 +15,18 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
     const size_t shape[3] = {(size_t)network->config->channels, network->size,
                              network->size};
     base_status status = BASE_OK;
-    char lead[1200], name[512], data[512];
 
     *sink = (predict_sink){.args = args, .network = network, .source = source};
     sink->print = !args->common.json || strcmp(args->common.json, "-") != 0;
     sink->top = base_alloc((size_t)args->top, sizeof *sink->top);
     sink->probability = base_alloc((size_t)args->top, sizeof *sink->probability);
-    sink->list = args->common.json ? json_array() : NULL;
-    if (!sink->top || !sink->probability || (args->common.json && !sink->list))
+    sink->document = show_document_create(
+        app_json_begin(&args->common, "predict", network->path, args->data));
+    if (!sink->top || !sink->probability || !sink->document)
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %lld answers an image",
                            (long long)args->top);
+    else
+        show_put(show_document_json(sink->document), "predictions", json_array());
     if (status == BASE_OK && args->write_png)
         status = base_folder_make(args->write_png, err);
     if (status == BASE_OK && args->logits) {
@@ -34,18 +36,6 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
     if (status == BASE_OK && args->inputs) {
         status = show_npy_open(&sink->inputs, args->inputs, shape, 3, err);
         sink->has_inputs = status == BASE_OK;
-    }
-    if (status == BASE_OK && args->html) {
-        snprintf(lead, sizeof lead, "%s on %s",
-                 base_quote(name, sizeof name, network->path),
-                 source ? base_quote(data, sizeof data, args->data) : "images");
-        status = show_page_open(&sink->page, args->html, "vmoe predict", lead, err);
-        sink->has_page = status == BASE_OK;
-        if (sink->has_page) {
-            show_page_section(&sink->page, "Predictions",
-                              source ? "Green: as labelled. Red: not." : NULL);
-            show_page_shots_begin(&sink->page);
-        }
     }
     if (status != BASE_OK)
         predict_sink_abandon(sink);
@@ -73,55 +63,39 @@ static void line_print(const predict_sink *sink, const char *name, int32_t label
     putchar('\n');
 }
 
-static void list_add(predict_sink *sink, const char *name, int32_t label, size_t count)
+static json_t *answer_json(const predict_sink *sink, size_t place, int32_t label)
 {
-    json_t *one = json_object();
-    json_t *top = json_array();
-    char text[1100];
+    const size_t class = sink->top[place];
+    char text[1100], title[NAME_BYTES];
 
-    json_object_set_new(one, "name", json_string(base_quote(text, sizeof text, name)));
-    json_object_set_new(one, "label", label >= 0 ? json_integer(label) : json_null());
-    for (size_t i = 0; i < count; i++) {
-        json_t *answer = json_object();
-
-        json_object_set_new(answer, "class", json_integer((json_int_t)sink->top[i]));
-        json_object_set_new(answer, "name",
-                            json_string(app_network_label(text, sizeof text, sink->network,
-                                                          sink->source, sink->top[i])));
-        json_object_set_new(answer, "title",
-                            json_string(class_name(sink, text, sink->top[i])));
-        json_object_set_new(answer, "probability", show_json_real(sink->probability[i]));
-        json_array_append_new(top, answer);
-    }
-    json_object_set_new(one, "top", top);
-    json_array_append_new(sink->list, one);
+    app_network_label(text, sizeof text, sink->network, sink->source, class);
+    return json_pack("{s:I, s:s, s:s, s:o, s:b}", "class", (json_int_t) class, "name", text,
+                     "title", class_name(sink, title, class), "probability",
+                     show_json_real(sink->probability[place]), "mark",
+                     label >= 0 && class == (size_t)label);
 }
 
-static base_status page_add(predict_sink *sink, const char *name, int32_t label,
-                            size_t count, base_error *err)
+/* The image and its answers into the document, with its picture where there is a page. */
+static base_status document_add(predict_sink *sink, const char *name, int32_t label,
+                                size_t count, base_error *err)
 {
-    char names[PAGE_TOP][NAME_BYTES], values[PAGE_TOP][16], truth[NAME_BYTES];
-    show_bar bars[PAGE_TOP];
+    const bool known = label >= 0, picture = sink->args->html && sink->images < PAGE_MOST;
+    json_t *json = show_document_json(sink->document), *top = json_array();
+    char text[1100], title[NAME_BYTES], key[32];
 
-    if (count > PAGE_TOP)
-        count = PAGE_TOP;
-    for (size_t i = 0; i < count; i++) {
-        snprintf(values[i], sizeof values[i], "%.0f %%", 100 * sink->probability[i]);
-        bars[i] = (show_bar){.name = class_name(sink, names[i], sink->top[i]),
-                             .value = values[i],
-                             .share = sink->probability[i],
-                             .mark = label >= 0 && sink->top[i] == (size_t)label};
-    }
-    const show_shot shot = {
-        .picture = &sink->picture,
-        .name = name,
-        .answer = names[0],
-        .truth = label >= 0 ? class_name(sink, truth, (size_t)label) : NULL,
-        .right = label >= 0 && sink->top[0] == (size_t)label,
-        .bars = bars,
-        .bar_count = count,
-    };
-    return show_page_shot(&sink->page, &shot, err);
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(top, answer_json(sink, i, label));
+    snprintf(key, sizeof key, "image-%llu", (unsigned long long)sink->images);
+    json_array_append_new(
+        json_object_get(json, "predictions"),
+        json_pack("{s:s, s:o, s:s?, s:o, s:o, s:s?}", "name",
+                  base_quote(text, sizeof text, name), "label",
+                  known ? json_integer(label) : json_null(), "label_title",
+                  known ? class_name(sink, title, (size_t)label) : NULL, "right",
+                  known ? json_boolean(sink->top[0] == (size_t)label) : json_null(), "top",
+                  top, "picture", picture ? key : NULL));
+    return picture ? show_document_picture(sink->document, key, &sink->picture, err)
+                   : BASE_OK;
 }
 
 /* DIR/00012-Sneaker.png: the place in the list, and the label, or the answer without
@@ -166,23 +140,21 @@ base_status predict_sink_add(predict_sink *sink, const char *name, int32_t label
     }
     if (sink->print)
         line_print(sink, name, label, count);
-    if (sink->list)
-        list_add(sink, name, label, count);
     if (sink->has_logits)
         status = show_npy_append(&sink->logits, logits, 1, err);
     if (status == BASE_OK && sink->has_inputs)
         status = show_npy_append(&sink->inputs, input, 1, err);
-    if (status == BASE_OK && (sink->has_page || sink->args->write_png))
+    if (status == BASE_OK && (sink->args->html || sink->args->write_png))
         status = app_network_picture(&sink->picture, sink->network, input, err);
-    if (status == BASE_OK && sink->has_page)
-        status = page_add(sink, name, label, count, err);
+    if (status == BASE_OK && (sink->args->html || sink->args->common.json))
+        status = document_add(sink, name, label, count, err);
     if (status == BASE_OK && sink->args->write_png)
         status = png_add(sink, label, err);
     sink->images++;
     return status;
 }
 
-base_status predict_sink_commit(predict_sink *sink, json_t **list, base_error *err)
+base_status predict_sink_commit(predict_sink *sink, base_error *err)
 {
     base_status status = BASE_OK;
 
@@ -190,15 +162,9 @@ base_status predict_sink_commit(predict_sink *sink, json_t **list, base_error *e
         status = show_npy_commit(&sink->logits, err);
     if (status == BASE_OK && sink->has_inputs)
         status = show_npy_commit(&sink->inputs, err);
-    if (status == BASE_OK && sink->has_page) {
-        show_page_shots_end(&sink->page);
-        if (sink->known > 0)
-            fprintf(sink->page.out.file, "<p><br>%llu of %llu as labelled.</p>\n",
-                    (unsigned long long)sink->right, (unsigned long long)sink->known);
-        status = show_page_commit(&sink->page, err);
-    }
-    *list = sink->list;
-    sink->list = NULL;
+    if (status == BASE_OK)
+        status = app_document_write(&sink->args->common, sink->document, &app_predict_view,
+                                    sink->args->html, err);
     predict_sink_abandon(sink); /* what is committed stays */
     return status;
 }
@@ -207,12 +173,11 @@ void predict_sink_abandon(predict_sink *sink)
 {
     show_npy_abandon(&sink->logits);
     show_npy_abandon(&sink->inputs);
-    show_page_abandon(&sink->page);
+    show_document_destroy(sink->document);
     data_image_destroy(&sink->picture);
-    json_decref(sink->list);
-    sink->list = NULL;
     base_free(sink->top);
     base_free(sink->probability);
+    sink->document = NULL;
     sink->top = NULL;
     sink->probability = NULL;
 }

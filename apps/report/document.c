@@ -35,9 +35,9 @@ static json_t *row_make(const app_report_result *r, const copy *list)
     json_t *row = json_pack("{s:o}", "name", show_json_text(r->name));
 
     copies_put(row, r->json, list);
-    json_object_set_new(row, "file", show_json_text(r->file));
+    show_put_text(row, "file", r->file);
     if (json_is_false(json_object_get(r->json, "complete")))
-        json_object_set_new(row, "state", json_string("stopped early"));
+        show_put_text(row, "state", "stopped early");
     return row;
 }
 
@@ -55,13 +55,16 @@ static json_t *evaluations_json(const app_report_set *set)
                                 {0}};
     json_t *rows = json_array();
 
-    for (size_t i = 0; i < set->count; i++)
-        if (set->result[i].kind == APP_REPORT_EVAL) {
-            json_t *row = row_make(&set->result[i], list);
+    for (size_t i = 0; i < set->count; i++) {
+        json_t *json = set->result[i].json, *row;
 
-            json_object_set(row, "document", set->result[i].json);
-            json_array_append_new(rows, row);
-        }
+        if (set->result[i].kind != APP_REPORT_EVAL)
+            continue;
+        row = row_make(&set->result[i], list);
+        json_object_del(json_object_get(json, "robust"), "cells"); /* no figure has them */
+        json_object_set(row, "document", json);
+        json_array_append_new(rows, row);
+    }
     return rows;
 }
 
@@ -131,9 +134,8 @@ static json_t *corrupted_json(const app_report_set *set, const json_t *names)
         if (!json_is_object(json_object_get(r->json, "robust")))
             continue;
         json_t *row = row_make(r, list);
-        json_object_set_new(row, "clean_error",
-                            show_json_real(1 - show_json_number(r->json, "top1")));
-        json_object_set_new(row, "errors", errors_json(r, names));
+        show_put_real(row, "clean_error", 1 - show_json_number(r->json, "top1"));
+        show_put(row, "errors", errors_json(r, names));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -175,17 +177,14 @@ static void checks_put(json_t *row, const app_report_result *r)
             count[w] += strcmp(text_of(one, "status"), words[w]) == 0;
     }
     if (count[0] + count[1] + count[2] == 0) {
-        json_object_set_new(row, "checks", json_string("not checked"));
-        json_object_set_new(row, "verdict", json_null());
+        show_put_text(row, "checks", "not checked");
+        show_put(row, "verdict", json_null());
         return;
     }
     snprintf(text, sizeof text, "%zu pass, %zu warn, %zu fail, %zu skipped", count[0],
              count[1], count[2], count[3]);
-    json_object_set_new(row, "checks", json_string(text));
-    json_object_set_new(row, "verdict",
-                        json_string(words[count[2]   ? 2
-                                          : count[1] ? 1
-                                                     : 0]));
+    show_put_text(row, "checks", text);
+    show_put_text(row, "verdict", words[count[2] ? 2 : count[1] ? 1 : 0]);
 }
 
 /* The network's name, with the attacks where one network was attacked twice. */
@@ -230,10 +229,10 @@ static json_t *points_json(const app_report_set *set, const size_t *in, size_t c
                 continue;
             json_t *row = row_make(r, list);
             copies_put(row, one, of_point);
-            json_object_set_new(row, "label", label_of(set, in, count, i));
-            json_object_set_new(row, "attacks", attacks_text(r));
-            json_object_set_new(row, "result", json_integer((json_int_t)in[i]));
-            json_object_set_new(row, "best", json_false());
+            show_put(row, "label", label_of(set, in, count, i));
+            show_put(row, "attacks", attacks_text(r));
+            show_put_count(row, "result", in[i]);
+            show_put(row, "best", json_false());
             checks_put(row, r);
             json_array_append_new(points, row);
         }
@@ -350,7 +349,7 @@ static void best_mark(json_t *points, const json_t *tests)
                 is_better(tests, a, b);
         }
         if (best && others > 0)
-            json_object_set_new(a, "best", json_true());
+            show_put(a, "best", json_true());
     }
     json_array_foreach(points, i, a) json_object_del(a, "result"); /* ours alone */
 }
@@ -375,13 +374,12 @@ static json_t *routing_json(const app_report_set *set, const size_t *in, size_t 
         if (json_array_size(layers) == 0)
             continue;
         json_t *row = row_make(r, list);
-        json_object_set_new(row, "label", label_of(set, in, count, i));
+        show_put(row, "label", label_of(set, in, count, i));
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
             double sum = 0;
 
             json_array_foreach(layers, l, layer) sum += show_json_number(layer, keys[k]);
-            json_object_set_new(row, keys[k],
-                                show_json_real(sum / (double)json_array_size(layers)));
+            show_put_real(row, keys[k], sum / (double)json_array_size(layers));
         }
         json_array_append_new(rows, row);
     }
@@ -422,10 +420,10 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
         }
         status = tests_fill(tests, points, set, err);
         best_mark(points, tests);
-        json_object_set_new(group, "points", points);
-        json_object_set_new(group, "tests", tests);
-        json_object_set_new(group, "routing", routing_json(set, in, count));
-        json_object_set_new(group, "documents", documents);
+        show_put(group, "points", points);
+        show_put(group, "tests", tests);
+        show_put(group, "routing", routing_json(set, in, count));
+        show_put(group, "documents", documents);
         json_array_append_new(groups, group);
     }
     base_free(done);
@@ -455,7 +453,7 @@ static json_t *networks_json(const app_report_set *set)
             row = json_pack("{s:o, s:o}", "name", show_json_text(r->name), "model",
                             show_json_text(r->model));
             sources = json_array();
-            json_object_set_new(row, "sources", sources);
+            show_put(row, "sources", sources);
             json_array_append_new(rows, row);
         }
         if (r->kind == APP_REPORT_ATTACK)
@@ -487,15 +485,12 @@ static size_t kinds_of(const json_t *rows, const char *key)
 static void fact_put(json_t *facts, const json_t *rows, const char *what)
 {
     const size_t data = kinds_of(rows, "data"), images = kinds_of(rows, "n");
-    char text[200];
 
-    if (data < 2 && images < 2)
-        return;
-    snprintf(text, sizeof text,
-             "%s are of %zu data set%s and %zu number%s of images: compare only rows that "
-             "have both alike.",
-             what, data, data == 1 ? "" : "s", images, images == 1 ? "" : "s");
-    json_array_append_new(facts, json_string(text));
+    if (data > 1 || images > 1)
+        show_fact(facts,
+                  "%s are of %zu data set%s and %zu number%s of images: compare only rows "
+                  "that have both alike.",
+                  what, data, data == 1 ? "" : "s", images, images == 1 ? "" : "s");
 }
 
 base_status app_report_document(show_document **out, const app_report_set *set,
@@ -510,20 +505,17 @@ base_status app_report_document(show_document **out, const app_report_set *set,
     fact_put(facts, evaluations, "Clean accuracies");
     fact_put(facts, corrupted, "Figures under corruption");
     if (kinds_of(corrupted, "frost_textures") > 1 || kinds_of(corrupted, "preset") > 1)
-        json_array_append_new(
-            facts, json_string("Corruptions were made with different parameters or frost "
-                               "textures: those figures are not comparable."));
+        show_fact(facts, "Corruptions were made with different parameters or frost "
+                         "textures: those figures are not comparable.");
     if (json_array_size(groups) > 1)
-        json_array_append_new(facts,
-                              json_string("Attacks in different norms or on different "
-                                          "images stand apart."));
-    json_object_set_new(json, "count", json_integer((json_int_t)json_array_size(networks)));
-    json_object_set_new(json, "facts", facts);
-    json_object_set_new(json, "evaluations", evaluations);
-    json_object_set_new(json, "corruptions", names);
-    json_object_set_new(json, "corrupted", corrupted);
-    json_object_set_new(json, "attacked", groups);
-    json_object_set_new(json, "networks", networks);
+        show_fact(facts, "Attacks in different norms or on different images stand apart.");
+    show_put_count(json, "count", json_array_size(networks));
+    show_put(json, "facts", facts);
+    show_put(json, "evaluations", evaluations);
+    show_put(json, "corruptions", names);
+    show_put(json, "corrupted", corrupted);
+    show_put(json, "attacked", groups);
+    show_put(json, "networks", networks);
     show_document *made = show_document_create(json);
     if (status == BASE_OK && made) {
         *out = made;
