@@ -176,9 +176,9 @@ typedef struct data_source_options {
     void *indexing_user;
 } data_source_options;
 
-/* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, idx, ilsvrc, kaggle, wds,
- * list, cifar-bin, npy, images or imagenet-c (docs/data.md). idx: a folder with one pair of
- * files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
+/* "PATH" (layout recognised) or "LAYOUT:PATH" with folder, tar, zip, idx, ilsvrc, kaggle,
+ * wds, list, cifar-bin, npy, images or imagenet-c (docs/data.md). idx: a folder with one
+ * pair of files, a prefix ("DIR/train": DIR/train-images-idx3-ubyte[.gz] and
  * DIR/train-labels-idx1-ubyte[.gz]; also "t10k"), or the images file itself. "held-N:DATA"
  * is N samples of DATA drawn once and for all, "rest-N:DATA" all the others: what is tuned
  * on the one was not trained on in the other (of a layout with several parts, of its

@@ -35,7 +35,8 @@ char *data_absolute_path(const char *path)
 static char *key_of(const data_source *source, const data_source_options *options)
 {
     const char *base = source->base ? source->base : "";
-    const bool tar = source->layout == &data_layout_tar; /* decides while it scans */
+    const bool tar = source->layout == &data_layout_tar || /* decides while it scans */
+                     source->layout == &data_layout_zip;
     uint64_t list = base_key((uint64_t[]){tar ? options->classes_of_model : 0}, 1);
 
     for (size_t i = 0; tar && options->class_list && i < options->class_list_count; i++)

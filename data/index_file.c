@@ -323,7 +323,7 @@ static base_status read_text(data_source *out, tap *t, const header *h, const ch
     string = next_string(&at, end);
     if (string && *string) {
         if (strlen(string) > DATA_NAME_MAX || !is_safe(string, true) ||
-            out->layout != &data_layout_tar)
+            (out->layout != &data_layout_tar && out->layout != &data_layout_zip))
             status = damaged(t, err, "it has a name that no scan makes");
         else if (!(out->prefix = base_text("%s", string)))
             status = base_fail(err, BASE_NO_MEMORY, "no memory for an index");
@@ -405,7 +405,7 @@ static bool shape_fits(const data_source *out, const header *h)
             (l == &data_layout_list || (l == &data_layout_wds && classes)) ||
         h->flags > (FLAG_FLAT | FLAG_SPLIT))
         return false;
-    if (l == &data_layout_tar)
+    if (l == &data_layout_tar || l == &data_layout_zip)
         return (flat ? truth : classes) && !h->names && h->folders == 0 && h->archives == 1;
     if (l == &data_layout_ilsvrc)
         return !numbers && h->names == !classes && h->folders == 0 && h->archives == 1;
@@ -435,7 +435,8 @@ static base_status check_records(const data_source *out, const tap *t, base_erro
         const bool label = out->labelling == DATA_LABELS_CLASSES
                                ? r->label >= 0 && (size_t)r->label < out->table.count
                                : r->label < DATA_CLASSES_MAX;
-        if (r->container >= containers || !label || (out->names && r->name >= names))
+        const bool zip = out->layout == &data_layout_zip && r->name != DATA_NAME_ZIP;
+        if (r->container >= containers || !label || (out->names && r->name >= names) || zip)
             return damaged(t, err, "a sample refers to nothing");
         if (!out->names)
             continue;

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 static const data_layout *const layouts[] = {
-    &data_layout_folder, &data_layout_tar,        &data_layout_ilsvrc, &data_layout_kaggle,
-    &data_layout_wds,    &data_layout_list,       &data_layout_idx,    &data_layout_cifar,
-    &data_layout_images, &data_layout_imagenet_c, &data_layout_npy,
+    &data_layout_folder, &data_layout_tar,    &data_layout_zip,        &data_layout_ilsvrc,
+    &data_layout_kaggle, &data_layout_wds,    &data_layout_list,       &data_layout_idx,
+    &data_layout_cifar,  &data_layout_images, &data_layout_imagenet_c, &data_layout_npy,
 };
 
 enum {

@@ -350,7 +350,7 @@ START_TEST(archives_that_are_none_in_an_archive_are_refused)
     set_tar_end(tar);
     set_refused(path, NULL, BASE_FORMAT, "tar header checksum mismatch at offset 512");
     char *spec = base_text("tar:%s", path);
-    set_refused(spec, NULL, BASE_UNSUPPORTED, "holds 2 tar archives and no images");
+    set_refused(spec, NULL, BASE_UNSUPPORTED, "holds 2 archives and no images");
     base_free(spec);
 }
 END_TEST

@@ -61,7 +61,7 @@ base_status data_files_add(uint32_t *out, data_files *files, const char *path,
     if (stat(path, &made.info) != 0)
         return base_fail_errno(err, "cannot open '%s'", path);
     if (!S_ISREG(made.info.st_mode))
-        return base_fail(err, BASE_IO, "'%s' is not a file, expected a tar archive", path);
+        return base_fail(err, BASE_IO, "'%s' is not a file, expected an archive", path);
     made.path = base_text("%s", path);
     if (!made.path || !data_grow(&files->at, &files->room, files->count + 1, sizeof made)) {
         base_free(made.path);
@@ -176,13 +176,24 @@ base_status data_files_read(data_files *files, size_t number, unsigned char *to,
 base_status data_archive_read(const data_source *source, const data_record *record,
                               unsigned char *to, base_error *err)
 {
-    return data_files_read(source->files, record->container, to, record->size,
-                           record->offset, err);
+    int fd;
+
+    if (record->name != DATA_NAME_ZIP)
+        return data_files_read(source->files, record->container, to, record->size,
+                               record->offset, err);
+    base_status status = data_files_hold(&fd, source->files, record->container, err);
+    if (status != BASE_OK)
+        return status;
+    status = data_zip_read(to, fd, record->offset, record->size,
+                           data_files_bytes(source->files, record->container), err);
+    data_files_release(source->files, record->container);
+    return status;
 }
 
 bool data_archive_name(char *out, const data_source *source, const data_record *record)
 {
     const uint64_t bytes = data_files_bytes(source->files, record->container);
+    bool found;
     int fd;
 
     if (data_files_hold(&fd, source->files, record->container, NULL) != BASE_OK)
@@ -191,17 +202,22 @@ bool data_archive_name(char *out, const data_source *source, const data_record *
         record->name & DATA_NAME_AFTER
             ? record->offset + (uint64_t)(record->name & ~DATA_NAME_AFTER) * DATA_TAR_BLOCK
             : record->offset - record->name;
-    const bool found = data_tar_name(out, fd, header, bytes);
+    if (record->name == DATA_NAME_ZIP)
+        found = data_zip_name(out, fd, record->offset);
+    else
+        found = data_tar_name(out, fd, header, bytes);
     data_files_release(source->files, record->container);
     return found;
 }
 
 void data_archive_advise(const data_source *source, const data_record *record)
 {
+    uint64_t at = record->offset, bytes = record->size;
     int fd;
 
     if (data_files_hold(&fd, source->files, record->container, NULL) != BASE_OK)
         return; /* reading will say why */
-    posix_fadvise(fd, (off_t)record->offset, (off_t)record->size, POSIX_FADV_WILLNEED);
+    if (record->name != DATA_NAME_ZIP || data_zip_place(&at, &bytes, fd, record->offset))
+        posix_fadvise(fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED);
     data_files_release(source->files, record->container);
 }

@@ -339,33 +339,65 @@ static bool is_imagenet(const data_source *source, const data_source_options *op
     return strncmp(slash ? slash + 1 : name, "ILSVRC2012_", 11) == 0;
 }
 
+/* The file of labels: the options', one beside the images, one in their archive; *name
+ * (base_free) is what messages call it. *out NULL: there is none. */
+static base_status find_truth(data_truth **out, char **name, const data_source *source,
+                              const data_source_options *options, base_error *err)
+{
+    const char *path = options->val_labels ? options->val_labels : source->truth_path;
+    const bool archive =
+        source->layout == &data_layout_tar || source->layout == &data_layout_zip;
+    const bool imagenet = is_imagenet(source, options);
+    base_status status = BASE_OK;
+    char *text = NULL;
+    size_t bytes = 0;
+
+    if (path) {
+        *name = base_text("%s", path);
+        return *name ? data_truth_load(out, path, imagenet, err)
+                     : base_fail(err, BASE_NO_MEMORY, "no memory for a name");
+    }
+    if (archive)
+        status = data_archive_truth(&text, &bytes, name, source, err);
+    if (status == BASE_OK && text)
+        return data_truth_parse(out, text, bytes, *name, imagenet, err);
+    base_free(text);
+    return status;
+}
+
 static base_status label_truth(data_source *source, const data_source_options *options,
                                base_error *err)
 {
-    const char *path = options->val_labels ? options->val_labels : source->truth_path;
+    const bool ilsvrc =
+        source->layout == &data_layout_ilsvrc || source->layout == &data_layout_kaggle;
     data_class_table table = {0};
     data_truth *truth = NULL;
+    char *name = NULL;
 
-    if (!path && (options->allow_unlabelled || (source->layout != &data_layout_ilsvrc &&
-                                                source->layout != &data_layout_kaggle)))
-        return no_labels(source, options, err);
-    if (!path)
-        return base_fail(err, BASE_USAGE,
-                         "'%s' holds ILSVRC2012's validation images without their labels, "
-                         "expected --val-labels FILE (ILSVRC2012_validation_ground_truth."
-                         "txt, the devkit's .tar.gz, or LOC_val_solution.csv)",
-                         source->path);
-    if (source->index.count == 0)
+    if (source->index.count == 0 && (options->val_labels || source->truth_path))
         return data_source_seal(source, 0, options, err);
-    base_status status = data_truth_load(&truth, path, is_imagenet(source, options), err);
-    if (status == BASE_OK)
-        status = classes_of_truth(&table, source, truth, path, err);
-    if (status == BASE_OK) {
-        data_source_note(source, "labels: '%s', %s", path, data_truth_kind(truth));
-        status = label_classes(source, &table, false, options, err);
+    base_status status = BASE_OK;
+    if (source->index.count > 0)
+        status = find_truth(&truth, &name, source, options, err);
+    if (status == BASE_OK && !truth && (options->allow_unlabelled || !ilsvrc)) {
+        status = no_labels(source, options, err);
+    } else if (status == BASE_OK && !truth) {
+        status =
+            base_fail(err, BASE_USAGE,
+                      "'%s' holds ILSVRC2012's validation images without their labels, "
+                      "expected --val-labels FILE (ILSVRC2012_validation_ground_truth."
+                      "txt, the devkit's .tar.gz, or LOC_val_solution.csv)",
+                      source->path);
+    } else if (status == BASE_OK) {
+        status = classes_of_truth(&table, source, truth, name, err);
+        if (status == BASE_OK) {
+            data_source_note(source, "labels: '%s', %s", name, data_truth_kind(truth));
+            status = label_classes(source, &table, false, options, err);
+        }
     }
     data_truth_destroy(truth);
     data_class_table_destroy(&table);
+    base_free(name);
     return status;
 }
 

@@ -31,7 +31,7 @@ static const char *base_name(const char *name)
     return slash ? slash + 1 : name;
 }
 
-static bool is_flat_image(const data_tar_member *m)
+static bool is_flat_image(const data_member *m)
 {
     return m->file && m->name && !strchr(m->name, '/') &&
            strncmp(m->name, "ILSVRC2012_", 11) == 0 && data_is_image_name(m->name);
@@ -41,7 +41,7 @@ static bool is_flat_image(const data_tar_member *m)
 static int first_member_fits(const char *path)
 {
     data_tar *tar = NULL;
-    data_tar_member m;
+    data_member m;
     data_files *files = NULL;
     uint32_t number;
     bool done = false;
@@ -152,10 +152,10 @@ static base_status ilsvrc_prepare(data_source *source, const data_source_options
 
 /* One inner archive, in the bytes of the member m. */
 static base_status scan_inner(data_source *source, data_run *run, int fd,
-                              const data_tar_member *m, uint32_t class, base_error *err)
+                              const data_member *m, uint32_t class, base_error *err)
 {
     data_tar *tar = NULL;
-    data_tar_member member;
+    data_member member;
     bool done = false;
 
     base_status status = data_tar_open(&tar, fd, data_files_path(source->files, 0), m->at,
@@ -165,10 +165,10 @@ static base_status scan_inner(data_source *source, data_run *run, int fd,
         if (status != BASE_OK || done)
             break;
         if (!member.name || !member.file || !data_is_image_name(member.name)) {
-            data_tar_ignore(source, &member);
+            data_member_ignore(source, &member);
             continue;
         }
-        const data_record r = data_tar_record(&member, 0, (int32_t) class);
+        const data_record r = data_member_record(&member, 0, (int32_t) class);
         status = data_run_add(run, &r, member.name, err);
         data_source_tick(source);
     }
@@ -178,7 +178,7 @@ static base_status scan_inner(data_source *source, data_run *run, int fd,
 
 /* Inner archives in the order of their classes: the outer one may have another. */
 typedef struct part {
-    data_tar_member member;
+    data_member member;
     uint32_t class;
 } part;
 
@@ -203,7 +203,7 @@ static base_status scan_parts(data_source *source, int fd, part *parts, size_t c
 }
 
 static base_status add_part(data_source *source, part **parts, size_t *room, size_t count,
-                            const data_tar_member *m, base_error *err)
+                            const data_member *m, base_error *err)
 {
     part made = {.member = *m};
     const size_t known = source->table.count;
@@ -225,7 +225,7 @@ static base_status add_part(data_source *source, part **parts, size_t *room, siz
 static base_status walk_outer(data_source *source, int fd, base_error *err)
 {
     data_tar *tar = NULL;
-    data_tar_member m;
+    data_member m;
     part *parts = NULL;
     size_t room = 0, count = 0;
     bool done = false;
@@ -241,10 +241,10 @@ static base_status walk_outer(data_source *source, int fd, base_error *err)
             status = add_part(source, &parts, &room, count, &m, err);
             count++;
         } else if (is_flat_image(&m)) {
-            const data_record r = data_tar_record(&m, 0, 0);
+            const data_record r = data_member_record(&m, 0, 0);
             status = data_index_add(&source->index, &r, m.name, err);
         } else {
-            data_tar_ignore(source, &m);
+            data_member_ignore(source, &m);
         }
     }
     if (status == BASE_OK && data_tar_cut(tar))

@@ -230,7 +230,7 @@ static base_status resolve_archive(data_source *source, uint32_t number, uint32_
                                    size_t count, base_error *err)
 {
     data_tar *tar = NULL;
-    data_tar_member m;
+    data_member m;
     bool done = false;
     char shown[300];
     int fd;
@@ -251,7 +251,7 @@ static base_status resolve_archive(data_source *source, uint32_t number, uint32_
             data_record *r = data_index_at(&source->index, record[i]);
             if (strcmp(member_of(source, r), m.name) != 0)
                 break;
-            const data_record found = data_tar_record(&m, r->container, r->label);
+            const data_record found = data_member_record(&m, r->container, r->label);
             r->offset = found.offset;
             r->size = found.size;
         }

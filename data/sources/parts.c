@@ -18,8 +18,7 @@ static const struct word {
     {"dev", "val"},     {"test", "test"},      {"testing", "test"},
 };
 
-/* The split that a name is a word for, NULL: none. */
-static const char *split_of(const char *name)
+const char *data_part_split(const char *name)
 {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcasecmp(words[i].name, name) == 0)
@@ -30,13 +29,13 @@ static const char *split_of(const char *name)
 
 bool data_part_name(const char *name)
 {
-    return split_of(name) != NULL;
+    return data_part_split(name) != NULL;
 }
 
 /* A folder of class folders, not of pictures of trains. */
 static bool is_part(const data_top *top)
 {
-    return split_of(top->name) && top->folders && !top->pictures;
+    return data_part_split(top->name) && top->folders && !top->pictures;
 }
 
 /* "'train', 'val'" of those that are parts, or are not. */
@@ -48,7 +47,7 @@ static const char *list_tops(char out[LISTED], const data_top *top, size_t count
 
     out[0] = '\0';
     for (size_t i = 0; i < count && used < LISTED - 1; i++) {
-        if ((split_of(top[i].name) != NULL) == parts)
+        if ((data_part_split(top[i].name) != NULL) == parts)
             used += (size_t)snprintf(out + used, LISTED - used, "%s'%s'", used ? ", " : "",
                                      base_quote(shown, sizeof shown, top[i].name));
     }
@@ -61,13 +60,13 @@ static base_status choose_part(size_t *out, data_source *source, const char *whe
                                const data_source_options *options, base_error *err)
 {
     const char *wanted = options->split ? options->split : "val";
-    const char *split = split_of(wanted);
+    const char *split = data_part_split(wanted);
     size_t same = 0, others = 0;
     char parts[LISTED], rest[LISTED], shown[QUOTED];
 
     *out = DATA_NO_TOP;
     for (size_t i = 0; i < count; i++)
-        others += split_of(top[i].name) == NULL;
+        others += data_part_split(top[i].name) == NULL;
     list_tops(parts, top, count, true);
     list_tops(rest, top, count, false);
     if (others > 0 && !options->split)
@@ -77,7 +76,7 @@ static base_status choose_part(size_t *out, data_source *source, const char *whe
             "say which is meant, with --split or the folder's own path",
             where, parts, rest);
     for (size_t i = 0; i < count; i++) {
-        const char *own = split_of(top[i].name);
+        const char *own = data_part_split(top[i].name);
         if (strcasecmp(top[i].name, wanted) == 0) {
             *out = i;
             same = 1;
@@ -131,7 +130,7 @@ base_status data_parts_choose(size_t *out, data_source *source, const char *wher
     *out = DATA_NO_TOP;
     for (size_t i = 0; i < count; i++) {
         parts += is_part(&top[i]);
-        flat += split_of(top[i].name) && top[i].pictures;
+        flat += data_part_split(top[i].name) && top[i].pictures;
         severities += is_severity(&top[i]);
         if (top[i].pictures || top[i].folders) {
             filled++;

@@ -33,11 +33,13 @@ typedef struct data_record {
     uint32_t size;      /* bytes; above DATA_SIZE_MOST: a data_unreadable */
     uint32_t container; /* number of the file or folder that it lies in */
     int32_t label;      /* -1: unknown; below: -2 - the number that is out of range */
-    /* Of data_index_name; archives: bytes from the header to the data, or DATA_NAME_AFTER
-     * and blocks from the data to the header (hard links). */
+    /* Of data_index_name; tars: bytes from the header to the data, or DATA_NAME_AFTER and
+     * blocks from the data to the header (hard links); DATA_NAME_ZIP: of a zip, offset is
+     * the entry in its directory. */
     uint32_t name;
 } data_record;
 
+#define DATA_NAME_ZIP UINT32_MAX
 #define DATA_NAME_AFTER 0x80000000u
 #define DATA_SIZE_MOST (UINT32_MAX - 16)
 /* Why a sample cannot be read, in the place of its size. */
@@ -152,25 +154,73 @@ void data_files_release(data_files *files, size_t number);
 base_status data_files_read(data_files *files, size_t number, unsigned char *to,
                             size_t bytes, uint64_t offset, base_error *err);
 
-/* ---- walking over a tar (tar.c) ----------------------------------------------------- */
+/* ---- members of archives ------------------------------------------------------------ */
 
-enum { DATA_TAR_BLOCK = 512 };
-
-typedef struct data_tar data_tar;
-typedef struct data_tar_member {
+typedef struct data_member {
     /* Without "./" and doubled slashes, a folder with its final '/'; NULL: hidden, climbing
      * or too long. Valid until the next member. The memory has room for one more byte. */
     char *name;
-    uint64_t header;   /* where its header, or what belongs before it, begins */
-    uint64_t at, size; /* of the bytes; size 0 for all but files */
+    uint64_t header;   /* tar: where its header, or what belongs before it, begins; zip: its
+                          entry in the directory */
+    uint64_t at, size; /* of the bytes (at: tar only); size 0 for all but files */
     bool file, folder; /* neither: a link, a device, ... */
     /* A hard link's target, valid as name is; NULL: none. A link that leads to a file of
      * the archive is that file under its own name: file is true, at and size are the
      * file's. */
     const char *link;
     bool sparse;
-} data_tar_member;
+    bool zip;
+} data_member;
 
+/* The path of a member without "./" and doubled slashes into out [DATA_NAME_MAX + 2].
+ * False when it is to be ignored: hidden, climbing, too long, or NULL. */
+bool data_member_name(char *out, const char *from);
+/* Counts a member that is no sample; folders count nowhere. */
+void data_member_ignore(data_source *source, const data_member *m);
+/* A record of a member that is a sample. */
+data_record data_member_record(const data_member *m, uint32_t container, int32_t label);
+
+/* A walk over a tar or a zip. */
+typedef struct data_walk {
+    struct data_tar *tar;
+    struct data_zip *zip;
+} data_walk;
+/* All members of the archive in fd (borrowed), of bytes bytes; path is for messages. The
+ * caller closes it. */
+base_status data_walk_open(data_walk *out, bool zip, int fd, const char *path,
+                           uint64_t bytes, base_error *err);
+base_status data_walk_next(data_walk *walk, data_member *out, bool *done, base_error *err);
+/* After the last member: a tar that ended without its two blocks of zeros. */
+bool data_walk_cut(const data_walk *walk);
+void data_walk_close(data_walk *walk);
+
+/* ---- walking over a zip (zip.c) ----------------------------------------------------- */
+
+typedef struct data_zip data_zip;
+/* A walk over the directory of the zip in fd (borrowed), of bytes bytes. The caller closes
+ * *out. BASE_FORMAT: damaged; BASE_UNSUPPORTED: in several volumes. */
+base_status data_zip_open(data_zip **out, int fd, const char *path, uint64_t bytes,
+                          base_error *err);
+void data_zip_close(data_zip *zip); /* NULL is fine */
+/* The next member; *done: there is none. An image that cannot be read (encrypted, packed by
+ * another method than deflate) or would unpack to absurd sizes is an error. */
+base_status data_zip_next(data_zip *zip, data_member *out, bool *done, base_error *err);
+/* Unpacks the size bytes of the member whose entry is at offset entry of the directory into
+ * to. err: the reason alone. Safe from several threads. */
+base_status data_zip_read(unsigned char *to, int fd, uint64_t entry, uint32_t size,
+                          uint64_t bytes, base_error *err);
+/* Its name into out [DATA_NAME_MAX + 2]; false: not to be read. */
+bool data_zip_name(char *out, int fd, uint64_t entry);
+/* Where its bytes begin (about) and how many they are, packed; false: not to be read. */
+bool data_zip_place(uint64_t *at, uint64_t *bytes, int fd, uint64_t entry);
+/* Whether the path names a zip, by its name or its first bytes. */
+bool data_zip_looks(const char *path);
+
+/* ---- walking over a tar (tar_members.c) --------------------------------------------- */
+
+enum { DATA_TAR_BLOCK = 512 };
+
+typedef struct data_tar data_tar;
 /* A walk over the archive in bytes begin..end of fd (borrowed); path is for messages. The
  * caller closes *out. */
 base_status data_tar_open(data_tar **out, int fd, const char *path, uint64_t begin,
@@ -178,7 +228,7 @@ base_status data_tar_open(data_tar **out, int fd, const char *path, uint64_t beg
 void data_tar_close(data_tar *tar); /* NULL is fine */
 /* The next member; *done: there is none. Checks headers' sums and that members lie within
  * the archive. */
-base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_error *err);
+base_status data_tar_next(data_tar *tar, data_member *out, bool *done, base_error *err);
 /* From now on hard links are members of their own, neither files nor folders. */
 void data_tar_leave_links(data_tar *tar);
 /* Where hard links of the archive lead to (tar_links.c). The caller destroys *out. */
@@ -187,8 +237,7 @@ base_status data_tar_links_create(data_tar_links **out, int fd, const char *path
                                   uint64_t begin, uint64_t end, base_error *err);
 void data_tar_links_destroy(data_tar_links *links); /* NULL is fine */
 /* The file that name, a link's target, is; false: there is none. Its name is not valid. */
-bool data_tar_links_find(data_tar_member *out, const data_tar_links *links,
-                         const char *name);
+bool data_tar_links_find(data_member *out, const data_tar_links *links, const char *name);
 /* After the last member: the archive ended without its two blocks of zeros. */
 bool data_tar_cut(const data_tar *tar);
 /* The name of the member whose header begins at offset header, into
@@ -205,10 +254,9 @@ base_status data_tar_join(data_source *source, uint32_t *number, const char *pat
  * releases it. */
 base_status data_tar_hold(int *fd, const data_source *source, uint32_t number,
                           base_error *err);
-/* Counts a member that is no sample; folders count nowhere. */
-void data_tar_ignore(data_source *source, const data_tar_member *m);
-/* A record of a member that is a sample. */
-data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_t label);
+/* The same without asking what is in it; kind: "a tar archive". */
+base_status data_archive_hold(int *fd, const data_source *source, uint32_t number,
+                              const char *kind, base_error *err);
 
 /* ---- labels of validation images (source_truth.c) ----------------------------------- */
 
@@ -218,6 +266,14 @@ typedef struct data_truth data_truth;
  * they stay the numbers that they are. */
 base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
                             base_error *err);
+/* The same from text [bytes], which it takes in any case (NULL is fine: no labels). */
+base_status data_truth_parse(data_truth **out, char *text, size_t bytes, const char *path,
+                             bool imagenet, base_error *err);
+/* A file of labels inside the source's archive: Tiny ImageNet's val_annotations.txt or
+ * Kaggle's LOC_val_solution.csv. *text NULL: there is none. The caller frees *text and
+ * *name ("ARCHIVE!MEMBER"). */
+base_status data_archive_truth(char **text, size_t *bytes, char **name,
+                               const data_source *source, base_error *err);
 void data_truth_destroy(data_truth *truth); /* NULL is fine */
 size_t data_truth_count(const data_truth *truth);
 /* 12 for "ILSVRC2012_val_00000012.JPEG", with or without its ending; 0: no number. */
@@ -252,6 +308,8 @@ bool data_parts_flat(const data_top *top, size_t count, bool pictures,
                      const data_source_options *options, size_t *out);
 /* "train", "Validation", ... */
 bool data_part_name(const char *name);
+/* The split that a name is a word for ("val" for "Validation"), NULL: none. For ever. */
+const char *data_part_split(const char *name);
 
 /* ---- sources ------------------------------------------------------------------------ */
 
@@ -296,9 +354,9 @@ struct data_source {
     bool names;       /* record->name is of data_index_name */
     bool as_found;    /* labels do not change the order */
     char *truth_path; /* file of labels that the layout found */
-    char *prefix;     /* tar: the folder in it that holds the class folders; NULL: none */
-    bool cut;         /* tar: it ends without its two blocks of zeros */
-    bool flat;        /* pictures in no class folders */
+    char *prefix; /* archive: the folder in it that holds the class folders; NULL: none */
+    bool cut;     /* tar: it ends without its two blocks of zeros */
+    bool flat;    /* pictures in no class folders */
     bool unused[DATA_OPTIONS]; /* options that were given and mean nothing */
     bool split_used;           /* the options' split chose something */
     data_witness *witness;     /* [witness_count] */
@@ -359,9 +417,10 @@ struct data_layout {
     bool cached;      /* the index is worth keeping */
 };
 
-extern const data_layout data_layout_folder, data_layout_tar, data_layout_idx,
-    data_layout_ilsvrc, data_layout_kaggle, data_layout_wds, data_layout_list,
-    data_layout_cifar, data_layout_images, data_layout_imagenet_c, data_layout_npy;
+extern const data_layout data_layout_folder, data_layout_tar, data_layout_zip,
+    data_layout_idx, data_layout_ilsvrc, data_layout_kaggle, data_layout_wds,
+    data_layout_list, data_layout_cifar, data_layout_images, data_layout_imagenet_c,
+    data_layout_npy;
 
 /* ---- what layouts have in common ---------------------------------------------------- */
 

@@ -11,7 +11,7 @@ enum { HOPS = 16 }; /* a link to a link to ... */
 
 typedef struct target {
     char *name, *to; /* to: it is a link itself */
-    data_tar_member at;
+    data_member at;
     bool found;
 } target;
 
@@ -46,8 +46,7 @@ static target *find(const data_tar_links *links, const char *name)
                : bsearch(&key, links->at, links->count, sizeof key, compare_targets);
 }
 
-static base_status add_name(data_tar_links *links, const data_tar_member *m,
-                            base_error *err)
+static base_status add_name(data_tar_links *links, const data_member *m, base_error *err)
 {
     target made = {0};
 
@@ -63,8 +62,7 @@ static base_status add_name(data_tar_links *links, const data_tar_member *m,
 }
 
 /* Of members with one name the last counts, as unpacking leaves it. */
-static base_status add_place(data_tar_links *links, const data_tar_member *m,
-                             base_error *err)
+static base_status add_place(data_tar_links *links, const data_member *m, base_error *err)
 {
     target *t = m->name && (m->file || m->link) ? find(links, m->name) : NULL;
 
@@ -82,12 +80,12 @@ static base_status add_place(data_tar_links *links, const data_tar_member *m,
 /* All members, each given to take. */
 static base_status walk(data_tar_links *links, int fd, const char *path, uint64_t begin,
                         uint64_t end,
-                        base_status (*take)(data_tar_links *, const data_tar_member *,
+                        base_status (*take)(data_tar_links *, const data_member *,
                                             base_error *),
                         base_error *err)
 {
     data_tar *tar = NULL;
-    data_tar_member m;
+    data_member m;
     bool done = false;
 
     base_status status = data_tar_open(&tar, fd, path, begin, end, err);
@@ -130,8 +128,7 @@ base_status data_tar_links_create(data_tar_links **out, int fd, const char *path
     return status;
 }
 
-bool data_tar_links_find(data_tar_member *out, const data_tar_links *links,
-                         const char *name)
+bool data_tar_links_find(data_member *out, const data_tar_links *links, const char *name)
 {
     const target *t = find(links, name);
 

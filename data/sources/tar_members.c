@@ -129,9 +129,7 @@ static base_status bad_header(const data_tar *tar, uint64_t start, base_error *e
                      base_quote(text, sizeof text, why ? why : "unreadable header"));
 }
 
-/* The path of a member without "./" and doubled slashes into out [DATA_NAME_MAX + 2].
- * False when it is to be ignored: hidden, too long, or without a name. */
-static bool member_name(char *out, const char *from)
+bool data_member_name(char *out, const char *from)
 {
     size_t used = 0;
 
@@ -218,9 +216,9 @@ void data_tar_leave_links(data_tar *tar)
 }
 
 /* A hard link becomes what it leads to. */
-static base_status follow(data_tar *tar, data_tar_member *m, base_error *err)
+static base_status follow(data_tar *tar, data_member *m, base_error *err)
 {
-    data_tar_member found;
+    data_member found;
 
     if (!tar->links) {
         const base_status status = data_tar_links_create(
@@ -237,7 +235,7 @@ static base_status follow(data_tar *tar, data_tar_member *m, base_error *err)
     return BASE_OK;
 }
 
-base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_error *err)
+base_status data_tar_next(data_tar *tar, data_member *out, bool *done, base_error *err)
 {
     struct archive_entry *entry;
     base_status status = BASE_OK;
@@ -258,15 +256,15 @@ base_status data_tar_next(data_tar *tar, data_tar_member *out, bool *done, base_
         got != ARCHIVE_WARN) /* a warning: a name in no known encoding */
         return bad_header(tar, tar->after_sparse ? taken(tar) - DATA_TAR_BLOCK : tar->next,
                           err);
-    const bool named = member_name(tar->name, archive_entry_pathname(entry));
+    const bool named = data_member_name(tar->name, archive_entry_pathname(entry));
     const char *link = archive_entry_hardlink(entry);
-    *out = (data_tar_member){
+    *out = (data_member){
         .name = named ? tar->name : NULL,
         .header = tar->begin + (uint64_t)archive_read_header_position(tar->archive),
         .at = taken(tar),
         .file = archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry),
         .folder = archive_entry_filetype(entry) == AE_IFDIR,
-        .link = link && member_name(tar->link, link) ? tar->link : NULL,
+        .link = link && data_member_name(tar->link, link) ? tar->link : NULL,
         .sparse = archive_entry_sparse_count(entry) > 0,
     };
     if (out->file)
@@ -305,7 +303,7 @@ bool data_tar_name(char *out, int fd, uint64_t header, uint64_t end)
     if (a && got == ARCHIVE_OK) {
         got = archive_read_next_header(a, &entry);
         found = (got == ARCHIVE_OK || got == ARCHIVE_WARN) &&
-                member_name(out, archive_entry_pathname(entry));
+                data_member_name(out, archive_entry_pathname(entry));
     }
     archive_read_free(a);
     base_free(t);
@@ -388,37 +386,45 @@ base_status data_tar_join(data_source *source, uint32_t *number, const char *pat
     return data_source_witness(source, path, data_files_stat(source->files, *number), err);
 }
 
+base_status data_archive_hold(int *fd, const data_source *source, uint32_t number,
+                              const char *kind, base_error *err)
+{
+    const char *path = data_files_path(source->files, number);
+
+    if (data_files_bytes(source->files, number) == 0)
+        return base_fail(err, BASE_FORMAT, "'%s' is empty, expected %s", path, kind);
+    const base_status status = data_files_hold(fd, source->files, number, err);
+    if (status != BASE_OK)
+        base_error_prepend(err, "cannot open '%s': ", path);
+    return status;
+}
+
 base_status data_tar_hold(int *fd, const data_source *source, uint32_t number,
                           base_error *err)
 {
-    const char *path = data_files_path(source->files, number);
-    base_status status;
+    base_status status = data_archive_hold(fd, source, number, "a tar archive", err);
 
-    if (data_files_bytes(source->files, number) == 0)
-        return base_fail(err, BASE_FORMAT, "'%s' is empty, expected a tar archive", path);
-    status = data_files_hold(fd, source->files, number, err);
-    if (status != BASE_OK) {
-        base_error_prepend(err, "cannot open '%s': ", path);
+    if (status != BASE_OK)
         return status;
-    }
-    status = data_tar_refuse_compressed(*fd, path, err);
+    status = data_tar_refuse_compressed(*fd, data_files_path(source->files, number), err);
     if (status != BASE_OK)
         data_files_release(source->files, number);
     return status;
 }
 
-data_record data_tar_record(const data_tar_member *m, uint32_t container, int32_t label)
+data_record data_member_record(const data_member *m, uint32_t container, int32_t label)
 {
     const bool fits = m->size <= DATA_SIZE_MOST;
 
     return (data_record){
-        .offset = m->at,
+        .offset = m->zip ? m->header : m->at,
         .size = m->sparse ? data_size_unreadable(DATA_SPARSE)
                 : fits    ? (uint32_t)m->size
                           : data_size_unreadable(DATA_LARGE),
         .container = container,
         .label = label,
-        .name = m->header <= m->at
+        .name = m->zip ? DATA_NAME_ZIP
+                : m->header <= m->at
                     ? (uint32_t)(m->at - m->header)
                     : DATA_NAME_AFTER | (uint32_t)((m->header - m->at) / DATA_TAR_BLOCK),
     };

@@ -116,10 +116,7 @@ static base_status read_text(char **out, size_t *bytes, const char *path, base_e
         close(fd);
         return read_kit(out, bytes, path, err);
     }
-    base_status status = base_file_read(out, bytes, path, TEXT_MOST, err);
-    if (status == BASE_OK && strlen(*out) != *bytes)
-        status = base_fail(err, BASE_FORMAT, "'%s' is no text: it has a byte 0", path);
-    return status;
+    return base_file_read(out, bytes, path, TEXT_MOST, err);
 }
 
 /* ---- what a line says --------------------------------------------------------------- */
@@ -249,19 +246,17 @@ static bool is_heading(const char *line)
     return false;
 }
 
-base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
-                            base_error *err)
+/* Lines to entries, and what they mean. */
+static base_status parse_lines(data_truth *t, const char *path, bool imagenet,
+                               base_error *err)
 {
-    data_truth *t = base_alloc(1, sizeof *t);
-    size_t bytes = 0, number = 0;
+    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, as some editors begin */
+    base_status status = BASE_OK;
+    size_t number = 0;
     bool csv = false;
 
-    if (!t)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
-    base_status status = read_text(&t->text, &bytes, path, err);
-    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, as some editors begin */
     char *first = t->text;
-    if (status == BASE_OK && first && strncmp(first, mark, 3) == 0)
+    if (first && strncmp(first, mark, 3) == 0)
         first += 3;
     for (char *line = first, *next; status == BASE_OK && line && *line; line = next) {
         char *end = line + strcspn(line, "\n");
@@ -276,13 +271,40 @@ base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
         status = base_fail(err, BASE_FORMAT, "'%s' holds no labels", path);
     if (status == BASE_OK)
         status = settle_labels(t, path, imagenet, err);
-    if (status == BASE_OK && t->named)
-        status = sort_names(t, path, err);
+    return status == BASE_OK && t->named ? sort_names(t, path, err) : status;
+}
+
+base_status data_truth_parse(data_truth **out, char *text, size_t bytes, const char *path,
+                             bool imagenet, base_error *err)
+{
+    data_truth *t = base_alloc(1, sizeof *t);
+    base_status status;
+
+    if (!t) {
+        base_free(text);
+        return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path);
+    }
+    t->text = text;
+    if (text && strlen(text) != bytes)
+        status = base_fail(err, BASE_FORMAT, "'%s' is no text: it has a byte 0", path);
+    else
+        status = parse_lines(t, path, imagenet, err);
     if (status == BASE_OK)
         *out = t;
     else
         data_truth_destroy(t);
     return status;
+}
+
+base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
+                            base_error *err)
+{
+    size_t bytes = 0;
+    char *text = NULL;
+    const base_status status = read_text(&text, &bytes, path, err);
+
+    return status == BASE_OK ? data_truth_parse(out, text, bytes, path, imagenet, err)
+                             : status;
 }
 
 size_t data_image_number(const char *name)

@@ -205,14 +205,14 @@ static base_status end_sample(scan *s, base_error *err)
 
 /* ---- members ------------------------------------------------------------------------ */
 
-static base_status take_member(scan *s, const data_tar_member *m, base_error *err)
+static base_status take_member(scan *s, const data_member *m, base_error *err)
 {
     const char *slash = m->name ? strrchr(m->name, '/') : NULL;
     const char *base = slash ? slash + 1 : m->name;
     base_status status = BASE_OK;
 
     if (!m->name || !m->file || !*base || strncmp(base, "__", 2) == 0) {
-        data_tar_ignore(s->source, m);
+        data_member_ignore(s->source, m);
         return BASE_OK;
     }
     const size_t key = key_bytes(m->name, s->last_dot);
@@ -225,7 +225,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
         s->now.open = true;
         s->now.cls = s->now.json = false;
         s->now.image = PART_OTHER;
-        s->now.record = data_tar_record(m, s->shard, 0);
+        s->now.record = data_member_record(m, s->shard, 0);
         memcpy(s->now.key, m->name, key);
         s->now.key[key] = '\0';
     }
@@ -235,7 +235,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
     const part_kind kind = kind_of(part);
     if (kind < s->now.image) {
         s->now.image = kind;
-        s->now.record = data_tar_record(m, s->shard, 0);
+        s->now.record = data_member_record(m, s->shard, 0);
     }
     if (strcasecmp(part, s->label_key ? s->label_key : "cls") == 0 && !m->sparse) {
         s->now.cls = true;
@@ -253,7 +253,7 @@ static base_status scan_shard(scan *s, base_error *err)
 {
     data_source *source = s->source;
     data_tar *tar = NULL;
-    data_tar_member m;
+    data_member m;
     bool done = false;
 
     base_status status = data_tar_hold(&s->fd, source, s->shard, err);
@@ -370,7 +370,8 @@ static base_status wds_prepare(data_source *source, const data_source_options *o
                                base_error *err)
 {
     wds_list list = {0};
-    base_status status = data_wds_list_shards(&list, source->path, err);
+    base_status status =
+        data_wds_list_shards(&list, source->path, data_wds_is_tar_name, ".tar files", err);
     uint32_t number;
 
     (void)options;

@@ -36,7 +36,14 @@ static base_status add_path(wds_list *list, const char *path, base_error *err)
     return BASE_OK;
 }
 
-static base_status add_folder(wds_list *list, const char *path, base_error *err)
+bool data_wds_is_tar_name(const char *name)
+{
+    return data_ends_in(name, ".tar");
+}
+
+static base_status add_folder(wds_list *list, const char *path,
+                              bool (*is_shard)(const char *name), const char *kind,
+                              base_error *err)
 {
     base_status status = BASE_OK;
     const struct dirent *d;
@@ -45,7 +52,7 @@ static base_status add_folder(wds_list *list, const char *path, base_error *err)
     if (!dir)
         return base_fail_errno(err, "cannot open '%s'", path);
     while (status == BASE_OK && (d = readdir(dir)) != NULL) {
-        if (d->d_name[0] == '.' || !data_ends_in(d->d_name, ".tar"))
+        if (d->d_name[0] == '.' || !is_shard(d->d_name))
             continue;
         char *file = base_text("%s/%s", path, d->d_name);
         status = file ? add_path(list, file, err)
@@ -54,7 +61,7 @@ static base_status add_folder(wds_list *list, const char *path, base_error *err)
     }
     closedir(dir);
     if (status == BASE_OK && list->count == 0)
-        status = base_fail(err, BASE_FORMAT, "'%s' holds no .tar files", path);
+        status = base_fail(err, BASE_FORMAT, "'%s' holds no %s", path, kind);
     return status;
 }
 
@@ -153,7 +160,9 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-base_status data_wds_list_shards(wds_list *out, const char *spec, base_error *err)
+base_status data_wds_list_shards(wds_list *out, const char *spec,
+                                 bool (*is_shard)(const char *name), const char *kind,
+                                 base_error *err)
 {
     struct stat info;
     base_status status;
@@ -162,7 +171,7 @@ base_status data_wds_list_shards(wds_list *out, const char *spec, base_error *er
     if (stat(spec, &info) != 0)
         status = expand(out, spec, 0, err);
     else if (S_ISDIR(info.st_mode))
-        status = add_folder(out, spec, err);
+        status = add_folder(out, spec, is_shard, kind, err);
     else
         status = add_path(out, spec, err);
     if (status != BASE_OK || out->count == 0)
@@ -220,7 +229,7 @@ static bool has_companions(data_tar *tar)
 {
     companions first = {0}, last = {0};
     bool found = false, done = false;
-    data_tar_member m;
+    data_member m;
 
     for (int i = 0; i < FIRST_LOOKED && !found; i++) {
         if (data_tar_next(tar, &m, &done, NULL) != BASE_OK || done)
@@ -233,7 +242,7 @@ static bool has_companions(data_tar *tar)
     return found;
 }
 
-static bool is_shard(const char *path)
+static bool is_wds(const char *path)
 {
     data_files *files = NULL;
     data_tar *tar = NULL;
@@ -267,8 +276,9 @@ int data_wds_fits(const char *path)
         return 0;
     if (there && !S_ISDIR(info.st_mode) && !data_tar_looks(path))
         return 0;
-    if (data_wds_list_shards(&list, path, NULL) == BASE_OK && list.count > 0 &&
-        is_shard(list.path[0]))
+    if (data_wds_list_shards(&list, path, data_wds_is_tar_name, ".tar files", NULL) ==
+            BASE_OK &&
+        list.count > 0 && is_wds(list.path[0]))
         fits = 2;
     else if (!there)
         fits = 1; /* opening says what is missing */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "data/data_internal.h"
@@ -86,6 +87,27 @@ static inline void fuzz_open(const char *spec, const data_source_options *option
     else
         fuzz_demand(err.text[0] != '\0' && !source);
     data_source_close(source);
+}
+
+/* The bytes as an open file: its descriptor, for the caller to close. */
+static inline int fuzz_file(const uint8_t *bytes, size_t size)
+{
+    const int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+    fuzz_demand(fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
+    return fd;
+}
+
+/* The bytes as an archive of the layout, and as whatever they are recognised for. */
+static inline void fuzz_archive(const char *layout, const uint8_t *bytes, size_t size)
+{
+    char spec[64];
+    const int fd = fuzz_file(bytes, size);
+
+    snprintf(spec, sizeof spec, "%s:/proc/self/fd/%d", layout, fd);
+    fuzz_open(spec, &fuzz_options);
+    fuzz_open(spec + strlen(layout) + 1, &fuzz_options);
+    close(fd);
 }
 
 /* Gives the header of a block that looks like one a right sum again. */

@@ -1,4 +1,4 @@
-"""Makes the stored inputs of the fuzz targets tar and idx: python3 make_archives.py TESTS/fuzz
+"""Makes the stored inputs of the fuzz targets tar, zip, tfrecord and idx: python3 make_archives.py TESTS/fuzz
 
 Small on purpose: the suite also runs every beginning of files up to 2 KiB."""
 import gzip
@@ -6,6 +6,7 @@ import io
 import struct
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 
@@ -65,6 +66,112 @@ def tars():
     yield "numbers", tar([("1/x.png", b"x", reg), ("01/y.png", b"y", reg), ("7/z.png", b"z", reg)])
 
 
+def zipped(members, wide=False, method=zipfile.ZIP_DEFLATED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members:
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = method
+            with archive.open(info, "w", force_zip64=wide) as f:
+                f.write(content)
+    return out.getvalue()
+
+
+def change(data, mark, at, content):
+    """Changes bytes at a place counted from the last mark."""
+    start = data.rindex(mark) + at
+    return data[:start] + content + data[start + len(content):]
+
+
+def zips():
+    two = [("a/1.png", b"one " * 9), ("b/2.JPEG", b"second")]
+    plain = zipped(two)
+    yield "plain", plain
+    yield "stored", zipped(two[::-1] + two[:1], method=zipfile.ZIP_STORED)
+    yield "wide", zipped(two, wide=True)
+    yield "encrypted", change(plain, b"PK\1\2", 8, b"\1")
+    yield "method", change(plain, b"PK\1\2", 10, b"\x63")
+    yield "bomb", change(plain, b"PK\1\2", 24, b"\xff\xff\xff\x7f")
+    yield "larger", change(plain, b"PK\1\2", 24, b"\x80")
+    yield "inside", change(plain, b"PK\1\2", 42, b"\0\0\0\0")
+    yield "saturated", change(plain, b"PK\1\2", 42, b"\xff\xff\xff\xff")
+    yield "crc", change(plain, b"PK\1\2", 16, b"\0\0")
+    yield "climbing", zipped([("../a/1.png", b"1"), ("/b/2.png", b"2"), ("a/../3.png", b"3"),
+                              ("b\\4.png", b"4"), ("a/5.png", b"5"), ("a/", b"")])
+    root = "ILSVRC/Data/CLS-LOC/"
+    solution = b"ImageId,PredictionString\nILSVRC2012_val_00000001,n01440764 1 2 3 4 \n"
+    yield "kaggle", zipped([("LOC_val_solution.csv", solution),
+                            (root + "train/n01440764/a.JPEG", b"a"),
+                            (root + "val/ILSVRC2012_val_00000001.JPEG", b"v")])
+    yield "tiny", zipped([("t/train/n01440764/images/a.JPEG", b"a"), ("t/val/images/v.JPEG", b"v"),
+                          ("t/val/val_annotations.txt", b"v.JPEG\tn01440764\t0\t0\t1\t1\n")])
+    end64 = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1 << 60, 1 << 60, 1 << 60, 1 << 60)
+    yield "absurd", end64 + b"PK\6\7" + struct.pack("<IQI", 0, 0, 1) + b"PK\5\6" + b"\xff" * 16 + b"\0\0"
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def varint(value):
+    out = b""
+    value &= (1 << 64) - 1
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def body(number, content):
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def example(features):
+    out = b""
+    for key, value in features.items():
+        if isinstance(value, int):
+            kind = body(3, body(1, varint(value)))
+        else:
+            kind = body(1, body(1, value))
+        out += body(1, body(1, key.encode()) + body(2, kind))
+    return body(1, out)
+
+
+def record(content):
+    head = struct.pack("<Q", len(content))
+    return head + crc32c(head) + content + crc32c(content)
+
+
+def tfrecords():
+    def tfds(name, label, image=b"picture"):
+        return record(example({"file_name": name, "image": image, "label": label}))
+
+    def slim(label, synset):
+        return record(example({"image/class/label": label, "image/class/synset": synset,
+                               "image/encoded": b"picture", "image/filename": b"x.JPEG"}))
+
+    plain = tfds(b"a.JPEG", 0) + tfds(b"b.JPEG", 1) + tfds(b"../c", 0, b"")
+    yield "plain", plain
+    yield "slim", slim(1, b"n01440764") + slim(2, b"n01443537")
+    yield "zero", slim(0, b"") + slim(2, b"")
+    yield "both", slim(0, b"n01440764") + slim(2, b"n01443537")
+    yield "text", record(example({"image": b"p", "label": b"cat"})) + record(example({"image": b"p", "label": b"dog"}))
+    yield "unlabelled", tfds(b"a.JPEG", -1)
+    yield "huge", tfds(b"a.JPEG", 1 << 40) + tfds(b"b.JPEG", 1)
+    yield "missing", record(example({"label": 1})) + record(example({"image": b"p"}))
+    yield "wrong", plain[:-1] + b"x"
+    yield "length", plain[:8] + b"xxxx" + plain[12:]
+    yield "beyond", record(body(1, b"\x0a\xff\xff\xff\xff\x0f" + b"x" * 8))
+    yield "endless", record(b"\x0a" + b"\xff" * 12)
+    yield "groups", record(b"\x0b\x0c")
+
+
 def pair(images, labels):
     return struct.pack(">H", len(images)) + images + labels
 
@@ -88,7 +195,7 @@ def idxs():
 
 
 def main():
-    for name, inputs in (("tar", tars()), ("idx", idxs())):
+    for name, inputs in (("tar", tars()), ("zip", zips()), ("tfrecord", tfrecords()), ("idx", idxs())):
         folder = Path(sys.argv[1]) / name
         folder.mkdir(exist_ok=True)
         for stem, content in inputs:

@@ -1,7 +1,8 @@
-/* tar.c - a tar archive of class folders, read where it lies (data.md 1). No names
- * are kept: a message reads them again from the header, which lies right before the data.
- * Free to change: when a second pass is made. Relied on elsewhere: numbers of samples as in
- * a folder of the same files. */
+/* archive.c - a tar or zip archive of class folders, read where it lies (data.md 1). No
+ * names are kept: a message reads them again from the header, which lies right before the
+ * data, or from the directory. Kaggle's archive of ImageNet is such a zip with the class
+ * folders further down. Free to change: when a second pass is made. Relied on elsewhere:
+ * numbers of samples as in a folder of the same files. */
 #include "data/data_internal.h"
 
 #include <string.h>
@@ -9,7 +10,7 @@
 
 typedef struct scan {
     data_source *source;
-    data_tar *tar;
+    data_walk walk;
     size_t inner; /* members that are archives themselves */
     size_t loose; /* pictures beside the class folders */
     /* Nearly always the members of a class follow one another: then only their names are
@@ -21,13 +22,48 @@ typedef struct scan {
     unsigned char seen[DATA_CLASSES_MAX / 8]; /* a bit a class that had its run */
     data_top *top;                            /* by class: what lies in it */
     size_t top_room;
+    size_t kaggle; /* bytes of the name up to Kaggle's CLS-LOC, 0: not met */
+    char around[DATA_NAME_MAX + 2]; /* that name */
 } scan;
 
+/* ---- members ------------------------------------------------------------------------ */
+
+base_status data_walk_open(data_walk *out, bool zip, int fd, const char *path,
+                           uint64_t bytes, base_error *err)
+{
+    *out = (data_walk){0};
+    return zip ? data_zip_open(&out->zip, fd, path, bytes, err)
+               : data_tar_open(&out->tar, fd, path, 0, bytes, err);
+}
+
+base_status data_walk_next(data_walk *walk, data_member *out, bool *done, base_error *err)
+{
+    return walk->zip ? data_zip_next(walk->zip, out, done, err)
+                     : data_tar_next(walk->tar, out, done, err);
+}
+
+bool data_walk_cut(const data_walk *walk)
+{
+    return walk->tar && data_tar_cut(walk->tar);
+}
+
+void data_walk_close(data_walk *walk)
+{
+    data_zip_close(walk->zip);
+    data_tar_close(walk->tar);
+    *walk = (data_walk){0};
+}
+
+static bool is_zip(const data_source *source)
+{
+    return source->layout == &data_layout_zip;
+}
+
 /* A sample, by its class and its path below the class. */
-static base_status take_sample(scan *s, const data_tar_member *m, uint32_t class,
+static base_status take_sample(scan *s, const data_member *m, uint32_t class,
                                const char *below, base_error *err)
 {
-    data_record record = data_tar_record(m, 0, (int32_t) class);
+    data_record record = data_member_record(m, 0, (int32_t) class);
     base_status status = BASE_OK;
 
     if (s->keep_names) {
@@ -46,7 +82,7 @@ static base_status take_sample(scan *s, const data_tar_member *m, uint32_t class
     return status == BASE_OK ? data_run_add(&s->run, &record, below, err) : status;
 }
 
-void data_tar_ignore(data_source *source, const data_tar_member *m)
+void data_member_ignore(data_source *source, const data_member *m)
 {
     if (m->folder)
         return;
@@ -70,15 +106,15 @@ static char *below_prefix(const data_source *source, char *name)
 
 /* Right below the folder that is read: outside of class folders, but a sample where there
  * are none. */
-static base_status take_loose(scan *s, const data_tar_member *m, const char *name,
+static base_status take_loose(scan *s, const data_member *m, const char *name,
                               base_error *err)
 {
     data_source *source = s->source;
     uint32_t class = 0;
 
-    s->inner += data_ends_in(name, ".tar");
+    s->inner += data_ends_in(name, ".tar") || data_ends_in(name, ".zip");
     if (!data_is_image_name(name)) {
-        data_tar_ignore(source, m);
+        data_member_ignore(source, m);
         return BASE_OK;
     }
     s->loose++;
@@ -90,8 +126,18 @@ static base_status take_loose(scan *s, const data_tar_member *m, const char *nam
     return status == BASE_OK ? take_sample(s, m, class, name, err) : status;
 }
 
+/* Bytes of the name up to CLS-LOC of Kaggle's tree, 0: it is not in there. */
+static size_t kaggle_bytes(const char *name)
+{
+    static const char inside[] = "Data/CLS-LOC/";
+    const char *at = strstr(name, inside);
+
+    return at && (at == name || at[-1] == '/') ? (size_t)(at - name) + sizeof inside - 2
+                                               : 0;
+}
+
 /* A sample, a class, or ignored. */
-static base_status take_member(scan *s, const data_tar_member *m, base_error *err)
+static base_status take_member(scan *s, const data_member *m, base_error *err)
 {
     data_source *source = s->source;
     char *name = m->name ? below_prefix(source, m->name) : NULL;
@@ -104,6 +150,10 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
     }
     if (!name || !name[0])
         return BASE_OK;
+    if (!source->prefix && (s->kaggle = kaggle_bytes(m->name)) > 0) {
+        snprintf(s->around, sizeof s->around, "%.*s", (int)s->kaggle, m->name);
+        return BASE_OK;
+    }
     if (m->folder && !slash) { /* a name without the '/' that folders end in */
         slash = name + strlen(name);
         slash[1] = '\0';
@@ -123,7 +173,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
         return BASE_OK;
     }
     if (!data_is_image_name(slash + 1)) {
-        data_tar_ignore(source, m);
+        data_member_ignore(source, m);
         return BASE_OK;
     }
     *(strchr(slash + 1, '/') ? &s->top[class].folders : &s->top[class].pictures) = true;
@@ -135,7 +185,7 @@ static base_status take_member(scan *s, const data_tar_member *m, base_error *er
 static base_status scan_once(scan *s, int fd, bool keep_names, base_error *err)
 {
     data_source *source = s->source;
-    data_tar_member member;
+    data_member member;
     bool done = false;
 
     data_index_destroy(&source->index);
@@ -146,17 +196,17 @@ static base_status scan_once(scan *s, int fd, bool keep_names, base_error *err)
     source->left_out = (data_left_out){0};
     source->names = keep_names;
     base_status status =
-        data_tar_open(&s->tar, fd, source->path, 0, source->file_bytes, err);
-    while (status == BASE_OK && !s->scattered) {
-        status = data_tar_next(s->tar, &member, &done, err);
+        data_walk_open(&s->walk, is_zip(source), fd, source->path, source->file_bytes, err);
+    while (status == BASE_OK && !s->scattered && s->kaggle == 0) {
+        status = data_walk_next(&s->walk, &member, &done, err);
         if (status != BASE_OK || done)
             break;
         status = take_member(s, &member, err);
     }
     if (status == BASE_OK && !s->scattered)
         status = data_run_end(&s->run, source, err);
-    source->cut = status == BASE_OK && !s->scattered && data_tar_cut(s->tar);
-    data_tar_close(s->tar);
+    source->cut = status == BASE_OK && !s->scattered && data_walk_cut(&s->walk);
+    data_walk_close(&s->walk);
     return status;
 }
 
@@ -212,6 +262,29 @@ static base_status sort_scattered(data_source *source, base_error *err)
     return status;
 }
 
+/* Kaggle's tree: one of its parts, of which only train has class folders. */
+static base_status descend_kaggle(scan *s, int fd, const data_source_options *options,
+                                  base_error *err)
+{
+    data_source *source = s->source;
+    const char *split = options->split ? options->split : "val";
+
+    source->prefix = base_text("%s/%s", s->around, split);
+    if (!source->prefix)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a name");
+    source->split_used = true;
+    source->flat = strcmp(split, "train") != 0;
+    data_source_note(source, "reading '%s' of '%s', Kaggle's tree of ImageNet",
+                     source->prefix, source->path);
+    base_status status = scan_all(s, fd, err);
+    if (status == BASE_OK && source->index.count == 0)
+        status = base_fail(err, BASE_IO,
+                           "'%s' holds no pictures in '%s': say which part is meant, with "
+                           "--split",
+                           source->path, source->prefix);
+    return status;
+}
+
 static base_status scan_levels(scan *s, int fd, const data_source_options *options,
                                base_error *err)
 {
@@ -220,6 +293,8 @@ static base_status scan_levels(scan *s, int fd, const data_source_options *optio
 
     for (int i = 0; i <= DATA_DEPTH_MAX && again && status == BASE_OK; i++) {
         status = scan_all(s, fd, err);
+        if (status == BASE_OK && s->kaggle > 0)
+            return descend_kaggle(s, fd, options, err);
         again = !s->source->flat;
         if (status == BASE_OK && again)
             status = descend(&again, s, options, err);
@@ -227,8 +302,8 @@ static base_status scan_levels(scan *s, int fd, const data_source_options *optio
     return status;
 }
 
-static base_status tar_scan(data_source *source, const data_source_options *options,
-                            base_error *err)
+static base_status archive_scan(data_source *source, const data_source_options *options,
+                                base_error *err)
 {
     scan *s = base_alloc(1, sizeof *s);
     int fd = -1;
@@ -236,7 +311,9 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
     if (!s)
         return base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", source->path);
     source->labelling = DATA_LABELS_CLASSES;
-    base_status status = data_tar_hold(&fd, source, 0, err);
+    base_status status = is_zip(source)
+                             ? data_archive_hold(&fd, source, 0, "a zip archive", err)
+                             : data_tar_hold(&fd, source, 0, err);
     if (status != BASE_OK) {
         base_free(s);
         return status;
@@ -248,7 +325,7 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
         data_source_note(source, "the archive ends without its two blocks of zeros");
     if (status == BASE_OK && source->index.count == 0 && s->inner > 0)
         status = base_fail(err, BASE_UNSUPPORTED,
-                           "'%s' holds %zu tar archives and no images, expected %s",
+                           "'%s' holds %zu archives and no images, expected %s",
                            source->path, s->inner, source->layout->holds);
     if (status == BASE_OK)
         status = s->keep_names ? sort_scattered(source, err)
@@ -261,8 +338,8 @@ static base_status tar_scan(data_source *source, const data_source_options *opti
     return status;
 }
 
-static base_status tar_prepare(data_source *source, const data_source_options *options,
-                               base_error *err)
+static base_status archive_prepare(data_source *source, const data_source_options *options,
+                                   base_error *err)
 {
     uint32_t number;
 
@@ -286,7 +363,8 @@ static void member_of(const data_source *source, size_t i, char *out, size_t out
         snprintf(out, out_bytes, "member-%zu", i);
 }
 
-static void tar_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
+static void archive_relative(const data_source *source, size_t i, char *out,
+                             size_t out_bytes)
 {
     const int32_t label = data_index_at(&source->index, i)->label;
     char name[2 * DATA_NAME_MAX + 64], class[DATA_NAME_MAX] = "";
@@ -298,7 +376,7 @@ static void tar_relative(const data_source *source, size_t i, char *out, size_t 
     snprintf(out, out_bytes, "%s%s", class, below && below[0] ? below : name);
 }
 
-static void tar_whole(const data_source *source, size_t i, char *out, size_t out_bytes)
+static void archive_whole(const data_source *source, size_t i, char *out, size_t out_bytes)
 {
     char name[2 * DATA_NAME_MAX + 64];
 
@@ -306,20 +384,116 @@ static void tar_whole(const data_source *source, size_t i, char *out, size_t out
     snprintf(out, out_bytes, "%s!%s", source->path, name);
 }
 
+/* ---- a file of labels in it ---------------------------------------------------------- */
+
+/* Whether a member is the file of labels that belongs to the pictures below prefix. */
+static bool is_truth(const char *name, const char *prefix)
+{
+    static const char file[] = "val_annotations.txt"; /* Tiny ImageNet's, or one level up */
+    const char *slash = strrchr(name, '/');
+    const size_t folder = slash ? (size_t)(slash - name) : 0;
+
+    if (kaggle_bytes(prefix) > 0)
+        return data_ends_in(prefix, "/val") &&
+               strcmp(slash ? slash + 1 : name, "LOC_val_solution.csv") == 0;
+    if (strcmp(slash ? slash + 1 : name, file) != 0)
+        return false;
+    const char *rest = prefix + folder;
+    if (folder > 0 && (strncmp(name, prefix, folder) != 0 || (*rest && *rest++ != '/')))
+        return false;
+    return !strchr(rest, '/');
+}
+
+/* The member's bytes as a text. */
+static base_status read_text(char **out, size_t *bytes, const data_source *source,
+                             const data_member *m, base_error *err)
+{
+    enum { TEXT_MOST = 64 << 20 };
+    const data_record record = data_member_record(m, 0, 0);
+
+    if (m->size > TEXT_MOST)
+        return base_fail(err, BASE_FORMAT, "file too large");
+    char *text = base_alloc((size_t)m->size + 1, 1);
+    if (!text)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to read it");
+    const base_status status =
+        m->size > 0 ? data_archive_read(source, &record, (unsigned char *)text, err)
+                    : BASE_OK;
+    if (status == BASE_OK) {
+        *out = text;
+        *bytes = (size_t)m->size;
+    } else {
+        base_free(text);
+    }
+    return status;
+}
+
+base_status data_archive_truth(char **text, size_t *bytes, char **name,
+                               const data_source *source, base_error *err)
+{
+    data_walk walk = {0};
+    data_member m;
+    bool done = false;
+    int fd;
+
+    base_status status = data_files_hold(&fd, source->files, 0, err);
+    if (status != BASE_OK)
+        return status;
+    status =
+        data_walk_open(&walk, is_zip(source), fd, source->path, source->file_bytes, err);
+    while (status == BASE_OK && !*text) {
+        status = data_walk_next(&walk, &m, &done, err);
+        if (status != BASE_OK || done)
+            break;
+        if (!m.name || !m.file || m.sparse ||
+            !is_truth(m.name, source->prefix ? source->prefix : ""))
+            continue;
+        *name = base_text("%s!%s", source->path, m.name);
+        if (!*name)
+            status = base_fail(err, BASE_NO_MEMORY, "no memory for a name");
+        else if ((status = read_text(text, bytes, source, &m, err)) != BASE_OK)
+            base_error_prepend(err, "'%s': ", *name);
+    }
+    data_walk_close(&walk);
+    data_files_release(source->files, 0);
+    return status;
+}
+
+/* ---- layouts ------------------------------------------------------------------------ */
+
 static int tar_fits(const char *path)
 {
     return data_tar_looks(path);
+}
+
+static int zip_fits(const char *path)
+{
+    return data_zip_looks(path);
 }
 
 const data_layout data_layout_tar = {
     .name = "tar",
     .holds = "a tar archive of class folders",
     .fits = tar_fits,
-    .prepare = tar_prepare,
-    .scan = tar_scan,
+    .prepare = archive_prepare,
+    .scan = archive_scan,
     .read = data_archive_read,
-    .relative = tar_relative,
-    .whole = tar_whole,
+    .relative = archive_relative,
+    .whole = archive_whole,
+    .advise = data_archive_advise,
+    .join = '!',
+    .cached = true,
+};
+
+const data_layout data_layout_zip = {
+    .name = "zip",
+    .holds = "a zip archive of class folders",
+    .fits = zip_fits,
+    .prepare = archive_prepare,
+    .scan = archive_scan,
+    .read = data_archive_read,
+    .relative = archive_relative,
+    .whole = archive_whole,
     .advise = data_archive_advise,
     .join = '!',
     .cached = true,
