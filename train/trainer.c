@@ -135,7 +135,8 @@ static base_status create_loaders(train_trainer *t, base_error *err)
     c.augment = r->augment;
     c.exact = r->data.exact;
     c.repeats = (size_t)r->data.repeats;
-    status = train_augment_create(&t->augment, r, c.threads + c.helpers, err);
+    const size_t workers = c.threads + c.helpers; /* 0: the caller, as worker 0 */
+    status = train_augment_create(&t->augment, r, workers > 0 ? workers : 1, err);
     if (status != BASE_OK)
         return status;
     c.alter = t->augment ? train_augment_alter : NULL;

@@ -1,0 +1,612 @@
+/* test_train_step.c - a run's wiring: what is drawn moves from step to step, epoch to epoch
+ * and seed to seed; parts add up to the whole; the gradient of a step is that of its loss,
+ * adversarial or not; what the lines of metrics say is what happened. */
+#include <jansson.h>
+#include <math.h>
+
+#include "tests/test_run.h"
+#include "tests/test_trainer.h"
+
+#define SET(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* ---- data: order, crops, flips, partners --------------------------------------------- */
+
+typedef struct epoch {
+    uint32_t samples[SAMPLE_COUNT];
+    float images[SAMPLE_COUNT][3 * SAMPLE_SIDE * SAMPLE_SIDE]; /* by sample */
+    int32_t partner[SAMPLE_COUNT];                             /* by place: its label */
+    float weight[SAMPLE_COUNT];                                /* by place */
+} epoch;
+
+static void epoch_read(epoch *out, train_trainer *t, uint64_t number)
+{
+    enum { FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
+    size_t at = 0;
+
+    for (uint64_t part = 0; part < t->parts_in_epoch; part++) {
+        const data_batch b = batch_at(t, number * t->parts_in_epoch + part);
+        ck_assert_uint_eq(b.epoch, number);
+        for (size_t i = 0; i < b.count; i++, at++) {
+            out->samples[at] = b.samples[i];
+            out->partner[at] = b.labels_b[i];
+            out->weight[at] = b.weight_a[i];
+            memcpy(out->images[b.samples[i]], b.images + i * FLOATS,
+                   FLOATS * sizeof(float));
+        }
+    }
+    ck_assert_uint_eq(at, SAMPLE_COUNT);
+}
+
+static size_t images_that_differ(const epoch *a, const epoch *b)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < SAMPLE_COUNT; i++)
+        count += memcmp(a->images[i], b->images[i], sizeof a->images[i]) != 0;
+    return count;
+}
+
+static void two_epochs(epoch out[2], const char *const *one, const char *const *two,
+                       uint64_t first, uint64_t second)
+{
+    char *folder = test_path(dir, "run");
+
+    for (int i = 0; i < 2; i++) {
+        train_trainer t = {0};
+        trainer_begin(&t, folder, i ? two : one);
+        epoch_read(&out[i], &t, i ? second : first);
+        train_trainer_destroy(&t);
+    }
+    base_free(folder);
+}
+
+/* Two epochs of a seed, one epoch of two seeds. */
+static void moves(const char *const *one, const char *const *two, uint64_t second)
+{
+    static epoch e[2];
+
+    two_epochs(e, one, two, 0, second);
+    ck_assert_mem_ne(e[0].samples, e[1].samples, sizeof e[0].samples);
+    /* one of 9 crops, mirrored or not: two of twelve alike are no surprise, all are */
+    ck_assert_uint_gt(images_that_differ(&e[0], &e[1]), SAMPLE_COUNT / 2);
+}
+
+START_TEST(order_and_crops_move_from_epoch_to_epoch)
+{
+    moves(SET("augment.flip=0"), SET("augment.flip=0"), 1);
+}
+END_TEST
+
+START_TEST(order_and_crops_move_with_the_seed)
+{
+    moves(SET("augment.flip=0"), SET("augment.flip=0", "train.seed=2"), 0);
+}
+END_TEST
+
+/* Flips alone: about half of the pictures are the other way round. */
+START_TEST(flips_move)
+{
+    static epoch e[2];
+
+    two_epochs(e, SET("augment.padding=0"), SET("augment.padding=0"), 0, 1);
+    ck_assert_uint_gt(images_that_differ(&e[0], &e[1]), 1);
+    ck_assert_uint_lt(images_that_differ(&e[0], &e[1]), SAMPLE_COUNT - 1);
+    two_epochs(e, SET("augment.padding=0"), SET("augment.padding=0", "train.seed=2"), 0, 0);
+    ck_assert_uint_gt(images_that_differ(&e[0], &e[1]), 1);
+    two_epochs(e, SET("augment.padding=0"), SET("augment.padding=0"), 1, 1);
+    ck_assert_uint_eq(images_that_differ(&e[0], &e[1]), 0);
+}
+END_TEST
+
+/* Weights of mixup belong to a batch of an epoch, and the partner moves with the order. */
+START_TEST(mixing_moves)
+{
+    static epoch e[2];
+    const char *const *mixed = SET("augment.mixup=1");
+
+    two_epochs(e, mixed, mixed, 0, 1);
+    for (size_t i = 0; i < SAMPLE_COUNT; i += 4)
+        ck_assert(e[0].weight[i] != e[1].weight[i]);
+    ck_assert(e[0].weight[0] != e[0].weight[4]);
+    ck_assert_mem_ne(e[0].partner, e[1].partner, sizeof e[0].partner);
+    two_epochs(e, mixed, SET("augment.mixup=1", "train.seed=2"), 0, 0);
+    ck_assert(e[0].weight[0] != e[1].weight[0]);
+}
+END_TEST
+
+/* ---- steps --------------------------------------------------------------------------- */
+
+static float *weights_copy(const vit_model *model)
+{
+    float *out = base_alloc(vit_model_floats(model), sizeof *out);
+
+    memcpy(out, vit_model_weights_const(model), vit_model_floats(model) * sizeof *out);
+    return out;
+}
+
+static double largest_gap(const float *a, const float *b, size_t count)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < count; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+/* The line of a step, or of the evaluation after it: json_decref. */
+static json_t *line_of(const train_trainer *t, const char *kind, uint64_t step)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    json_t *found = NULL;
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, t->metrics_path, 1 << 20, &err),
+                     BASE_OK);
+    for (const char *at = text; *at && !found; at += strcspn(at, "\n") + 1) {
+        json_t *json = json_loadb(at, strcspn(at, "\n"), 0, NULL);
+        ck_assert_ptr_nonnull(json);
+        if (strcmp(json_string_value(json_object_get(json, "kind")), kind) == 0 &&
+            json_integer_value(json_object_get(json, "step")) == (json_int_t)step)
+            found = json;
+        else
+            json_decref(json);
+    }
+    base_free(text);
+    ck_assert_ptr_nonnull(found);
+    return found;
+}
+
+static double number_of(const train_trainer *t, uint64_t step, const char *key)
+{
+    json_t *line = line_of(t, "train", step);
+    const double value = json_number_value(json_object_get(line, key));
+
+    json_decref(line);
+    return value;
+}
+
+/* Groups of half a batch, so that losses of routers are means over the same groups; masks
+ * and noise belong to the image. Gradients are sums of another order: f32. */
+START_TEST(parts_add_up_to_the_whole)
+{
+    static const char *const routers[][2] = {
+        {"router.name=vmoe", "router.load=0.5"},
+        {"router.name=softmax", "router.balance=0.5"},
+        {"router.name=s2moe", "router.contrast_scope=image"},
+    };
+    char *folder = test_path(dir, "run");
+    double norm[2], aux[2], loss[2], accuracy[2];
+    float *left[2];
+    size_t count = 0;
+
+    for (int parts = 1; parts <= 2; parts++) {
+        train_trainer t = {0};
+        trainer_begin(&t, folder,
+                      SET(routers[_i][0], routers[_i][1], "train.batch=12",
+                          parts == 2 ? "train.accumulate=2" : "train.accumulate=1",
+                          "router.group_images=6", "optimizer.name=sgd"));
+        for (int step = 0; step < 3; step++)
+            trainer_step(&t);
+        count = vit_model_floats(t.model);
+        left[parts - 1] = weights_copy(t.model);
+        norm[parts - 1] = number_of(&t, 3, "grad_norm");
+        aux[parts - 1] = number_of(&t, 3, "aux_loss");
+        loss[parts - 1] = number_of(&t, 3, "loss");
+        accuracy[parts - 1] = number_of(&t, 3, "accuracy");
+        train_trainer_destroy(&t);
+    }
+    ck_assert_double_gt(aux[0], 0);
+    ck_assert_double_eq_tol(aux[0], aux[1], 1e-5 * aux[0]);
+    ck_assert_double_eq_tol(norm[0], norm[1], 1e-4 * norm[0]);
+    ck_assert_double_eq_tol(loss[0], loss[1], 1e-5 * loss[0]);
+    ck_assert_double_eq(accuracy[0], accuracy[1]);
+    ck_assert_double_lt(largest_gap(left[0], left[1], count), 2e-6);
+    base_free(left[0]);
+    base_free(left[1]);
+    base_free(folder);
+}
+END_TEST
+
+/* The loss of the first step with these weights, the images that training made worse held
+ * as they are: cross-entropy of what is shown, for trades that of the clean images and beta
+ * times the divergence; and the routers' losses, for trades the mean of the two passes. */
+static double loss_of(train_trainer *t, const data_batch *b, const float *worse)
+{
+    const bool trades = t->recipe.adversary.kind == TRAIN_ADVERSARY_TRADES;
+    const vit_step step = {.seed = (uint64_t)t->recipe.train.seed, .steps = t->total};
+    const size_t classes = (size_t)t->recipe.config.classes, count = b->count;
+    float clean[64], other[64], targets[64];
+    double aux = 0, sum = 0;
+
+    ck_assert_uint_le(count * classes, 64);
+    vit_model_weights(t->model); /* they were changed */
+    vit_targets_fill(targets, b->labels, b->labels_b, b->weight_a, count, classes,
+                     t->recipe.train.label_smoothing);
+    ck_assert_int_eq(vit_run_forward(t->run, other, worse, count, &step, &err), BASE_OK);
+    aux = vit_run_aux_loss(t->run);
+    if (!trades)
+        return aux + vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, other, targets, count,
+                                      classes, 1);
+    ck_assert_int_eq(vit_run_forward(t->run, clean, b->images, count, &step, &err),
+                     BASE_OK);
+    aux = (aux + vit_run_aux_loss(t->run)) / 2;
+    for (size_t i = 0; i < count * classes; i += classes)
+        sum += train_adversary_divergence(NULL, NULL, clean + i, other + i, classes);
+    return aux + t->recipe.adversary.beta * sum / (double)count +
+           vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, clean, targets, count, classes,
+                            1);
+}
+
+/* The slope of the loss along the step's own gradient is its length, and along another
+ * direction their product. */
+START_TEST(the_gradient_of_a_step_is_that_of_its_loss)
+{
+    static const char *const kinds[] = {"train.adversarial=none", "train.adversarial=pgd",
+                                        "train.adversarial=fgsm-rs",
+                                        "train.adversarial=trades"};
+    char *folder = test_path(dir, "run");
+    const float *worse = NULL;
+    train_trainer t = {0};
+
+    trainer_begin(&t, folder,
+                  SET(kinds[_i], "router.name=vmoe", "router.noise=0", "router.load=0",
+                      "router.importance=0.5", "train.label_smoothing=0.1",
+                      "optimizer.name=sgd", "optimizer.clip=0", "train.batch=12",
+                      "train.adversarial_steps=3", "train.adversarial_eps=0.1",
+                      "train.adversarial_beta=2", "optimizer.lr=0"));
+    base_rng rng = base_rng_make(11, BASE_PURPOSE_TEST, 0, 0, 0);
+    float *w = vit_model_weights(t.model);
+    const size_t count = vit_model_floats(t.model);
+    for (size_t i = 0; i < count; i++) /* the head begins with zeros */
+        w[i] += (float)(0.15 * base_rng_normal(&rng));
+    trainer_step(&t);
+    float *gradient = base_alloc(count, sizeof *gradient), *before = weights_copy(t.model);
+    memcpy(gradient, vit_run_gradients(t.run), count * sizeof *gradient);
+    const data_batch b = batch_at(&t, 0);
+    const vit_step step = {.seed = 1, .steps = t.total};
+    if (t.adversary)
+        ck_assert_int_eq(train_adversary_make(&worse, t.adversary, b.images, t.targets,
+                                              b.count, &step, &err),
+                         BASE_OK);
+    vit_targets_fill(t.targets, b.labels, b.labels_b, b.weight_a, b.count, 3, 0.1);
+    if (t.adversary)
+        ck_assert_int_eq(train_adversary_make(&worse, t.adversary, b.images, t.targets,
+                                              b.count, &step, &err),
+                         BASE_OK);
+    double norm = 0;
+    for (size_t i = 0; i < count; i++)
+        norm += (double)gradient[i] * (double)gradient[i];
+    norm = sqrt(norm);
+    ck_assert_double_eq_tol(number_of(&t, 1, "grad_norm"), norm, 1e-5 * norm);
+    for (int turn = 0; turn < 2; turn++) {
+        const double h = 1e-3;
+        double value[2], product = 0;
+        base_rng draw = base_rng_make(12, BASE_PURPOSE_TEST, 0, 0, 0);
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < count; i++) {
+                const double along = (double)gradient[i] / norm;
+                const double d = turn == 0 ? along
+                                           : 0.5 * along + 0.5 * base_rng_normal(&draw) /
+                                                               sqrt((double)count);
+                if (side == 0)
+                    product += d * (double)gradient[i];
+                w[i] = (float)((double)before[i] + (side ? h : -h) * d);
+            }
+            draw = base_rng_make(12, BASE_PURPOSE_TEST, 0, 0, 0);
+            value[side] = loss_of(&t, &b, worse ? worse : b.images);
+        }
+        const double slope = (value[1] - value[0]) / (2 * h);
+        ck_assert_msg(fabs(slope - product) <= 0.01 * norm, "%s: slope %g, gradient %g",
+                      kinds[_i], slope, product);
+    }
+    train_trainer_destroy(&t);
+    base_free(before);
+    base_free(gradient);
+    base_free(folder);
+}
+END_TEST
+
+/* ---- what the lines say -------------------------------------------------------------- */
+
+/* With mixup the answer is right when it is the label that weighs most. */
+START_TEST(accuracy_under_mixup_goes_by_the_larger_weight)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+    size_t by_partner = 0;
+
+    trainer_begin(&t, folder,
+                  SET("augment.mixup=1", "optimizer.lr=0.02", "train.epochs=20",
+                      "augment.mixup_style=torchvision"));
+    for (uint64_t step = 0; step < 12; step++) {
+        float logits[4 * 3];
+        size_t right = 0;
+        const data_batch b = batch_at(&t, step);
+        const vit_step at = {.seed = 1, .step = step, .steps = t.total};
+        ck_assert_int_eq(vit_run_forward(t.run, logits, b.images, b.count, &at, &err),
+                         BASE_OK);
+        for (size_t i = 0; i < b.count; i++) {
+            const bool first = b.weight_a[i] >= 0.5f;
+            by_partner += !first && b.labels[i] != b.labels_b[i];
+            right += measure_arg_max(logits + 3 * i, 3) ==
+                     (size_t)(first ? b.labels[i] : b.labels_b[i]);
+        }
+        ck_assert_int_eq(data_loader_seek(t.train_loader, step / t.parts_in_epoch,
+                                          step % t.parts_in_epoch, &err),
+                         BASE_OK);
+        trainer_step(&t);
+        ck_assert_double_eq_tol(number_of(&t, step + 1, "accuracy"), (double)right / 4,
+                                1e-6);
+    }
+    ck_assert_uint_gt(by_partner, 0);
+    train_trainer_destroy(&t);
+    base_free(folder);
+}
+END_TEST
+
+/* p = 1/2 and two layers: the share of a line is of its steps and layers. */
+START_TEST(sinkhorn_share_counts_passes)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+    double used = 0, shares = 0;
+
+    trainer_begin(&t, folder,
+                  SET("router.name=ssr", "router.p=0.5", "router.layers=0,1",
+                      "train.log_every=2", "train.epochs=8"));
+    for (uint64_t step = 1; step <= 24; step++) {
+        trainer_step(&t);
+        for (size_t i = 0; i < 2; i++)
+            used += vit_run_routing(t.run, i).used_sinkhorn;
+        if (step % 2)
+            continue;
+        ck_assert_double_eq_tol(number_of(&t, step, "sinkhorn_share"), used / 4, 1e-6);
+        shares += used / 4;
+        used = 0;
+    }
+    ck_assert_double_gt(shares, 0);
+    ck_assert_double_lt(shares, 12);
+    train_trainer_destroy(&t);
+    base_free(folder);
+}
+END_TEST
+
+/* A step whose gradient is not finite changes no weight, is counted, and is no part of the
+ * mean of the gradient's length. */
+START_TEST(skipped_steps_are_counted_and_leave_no_trace)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+
+    trainer_begin(&t, folder, SET("train.log_every=2"));
+    trainer_step(&t);
+    const double norm = t.at.sums.grad_norm;
+    float *before = weights_copy(t.model), *w = vit_model_weights(t.model);
+    w[0] = NAN;
+    trainer_step(&t);
+    w = vit_model_weights(t.model);
+    ck_assert(isnan(w[0]));
+    w[0] = before[0];
+    ck_assert_mem_eq(w, before, vit_model_floats(t.model) * sizeof *w);
+    ck_assert_uint_eq(t.at.skipped, 1);
+    ck_assert_uint_eq(t.at.skipped_in_a_row, 1);
+    ck_assert_double_eq_tol(number_of(&t, 2, "grad_norm"), norm, 1e-6 * norm);
+    ck_assert_double_eq(number_of(&t, 2, "skipped"), 1);
+    trainer_step(&t);
+    ck_assert_uint_eq(t.at.skipped, 1);
+    ck_assert_uint_eq(t.at.skipped_in_a_row, 0);
+    train_trainer_destroy(&t);
+    base_free(before);
+    base_free(folder);
+}
+END_TEST
+
+/* ---- a run and its files ------------------------------------------------------------- */
+
+typedef struct diary {
+    char text[128];
+    char *last; /* of the checkpoints, to see them come */
+    uint64_t poison;
+} diary;
+
+static void stepped(void *user, const train_trainer *t, double lr)
+{
+    diary *d = user;
+
+    (void)lr;
+    if (test_exists(d->last)) {
+        strcat(d->text, "c");
+        ck_assert_int_eq(base_folder_remove(d->last, &err), BASE_OK);
+    }
+    strcat(d->text, "s");
+    if (t->at.step == d->poison)
+        vit_model_weights(t->model)[0] = NAN;
+}
+
+static base_status evaluated(void *user, const train_trainer *t, double seconds,
+                             bool better, base_error *e)
+{
+    (void)t, (void)seconds, (void)better, (void)e;
+    strcat(((diary *)user)->text, "e");
+    return BASE_OK;
+}
+
+/* Three steps an epoch, two epochs. c: a checkpoint was written after the step before. */
+START_TEST(checkpoints_and_evaluations_come_when_asked_for)
+{
+    static const struct {
+        const char *set[3], *diary;
+    } cases[] = {
+        {{"train.epochs=2"}, "sssecssse"},
+        {{"train.epochs=2", "train.eval_every=0"}, "ssscssse"},
+        {{"train.epochs=2", "train.eval_every=2", "train.checkpoint_every=2"}, "sscsscsse"},
+        {{"train.epochs=2", "train.eval_steps=2", "train.checkpoint_every=4"},
+         "ssessecsse"},
+        {{"train.max_steps=4", "train.eval_every=1"}, "sssecse"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *name = base_text("run%zu", i), *folder = test_path(dir, name);
+        diary d = {.last = test_path(folder, "last")};
+        const char *const settings[] = {cases[i].set[0], cases[i].set[1], cases[i].set[2],
+                                        NULL};
+        const train_watch watch = {.user = &d, .stepped = stepped, .evaluated = evaluated};
+        train_trainer t = {0};
+        trainer_open(&t, folder, false, &watch, settings);
+        ck_assert_msg(train_trainer_run(&t, &err) == BASE_OK, "%s", err.text);
+        ck_assert_str_eq(d.text, cases[i].diary);
+        ck_assert(test_exists(d.last)); /* the end is always written */
+        train_trainer_destroy(&t);
+        base_free(d.last);
+        base_free(folder);
+        base_free(name);
+    }
+}
+END_TEST
+
+/* Weights of a file of the run against the trainer's. */
+static void holds(const char *folder, const char *name, const vit_model *model)
+{
+    char *path = base_text("%s/%s/model.safetensors", folder, name);
+    vit_model *stored = NULL;
+
+    ck_assert_msg(vit_model_load(&stored, path, NULL, &err) == BASE_OK, "%s", err.text);
+    ck_assert_uint_eq(vit_model_floats(stored), vit_model_floats(model));
+    ck_assert_mem_eq(vit_model_weights_const(stored), vit_model_weights_const(model),
+                     vit_model_floats(model) * sizeof(float));
+    vit_model_destroy(stored);
+    base_free(path);
+}
+
+START_TEST(best_holds_the_averaged_weights_and_last_those_that_are_trained)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+
+    trainer_open(&t, folder, false, NULL, SET("optimizer.ema=0.9", "train.epochs=1"));
+    ck_assert_msg(train_trainer_run(&t, &err) == BASE_OK, "%s", err.text);
+    holds(folder, "last", t.model);
+    holds(folder, "best", t.averaged);
+    ck_assert_double_gt(largest_gap(vit_model_weights_const(t.model),
+                                    vit_model_weights_const(t.averaged),
+                                    vit_model_floats(t.model)),
+                        1e-4);
+    train_trainer_destroy(&t);
+    base_free(folder);
+}
+END_TEST
+
+static bool stop_at_two(void *user)
+{
+    return strlen(((diary *)user)->text) >= 2;
+}
+
+/* One step is skipped before the run is stopped: it is remembered, with the sums of the
+ * line that is not written yet, and the line is that of a run that was not stopped. */
+START_TEST(skipped_steps_survive_a_resumption)
+{
+    char *folder = test_path(dir, "run");
+    diary d = {.last = test_path(dir, "none"), .poison = 0};
+    train_watch watch = {.user = &d, .stepped = stepped, .stop = stop_at_two};
+    train_trainer t = {0}, again = {0};
+
+    trainer_open(&t, folder, false, &watch, SET("train.log_every=9"));
+    t.at.skipped = 1;
+    t.at.sums.skipped = 1;
+    ck_assert_int_eq(train_trainer_run(&t, &err), BASE_INTERRUPTED);
+    watch.stop = NULL;
+    trainer_open(&again, folder, true, &watch, SET("train.log_every=9", "train.epochs=3"));
+    bool found = false;
+    ck_assert_msg(train_state_load(&again, &found, &err) == BASE_OK, "%s", err.text);
+    ck_assert(found);
+    ck_assert_int_eq(memcmp(&t.at, &again.at, sizeof t.at), 0);
+    ck_assert_uint_eq(again.at.skipped, 1);
+    ck_assert_double_eq(again.at.sums.steps, 2);
+    train_trainer_destroy(&t);
+    train_trainer_destroy(&again);
+    base_free(d.last);
+    base_free(folder);
+}
+END_TEST
+
+/* The fingerprints of both data sets stand in the state; either change is told. */
+START_TEST(other_data_are_refused_by_their_name)
+{
+    char *folder = test_path(dir, "run"), *other = test_path(dir, "other");
+    char *more = test_path(other, "red/9.png");
+    train_trainer t = {0};
+
+    ck_assert_int_eq(base_folder_make(other, NULL), BASE_OK);
+    sample_folder_make(other);
+    sample_picture_save(more, 2, 9);
+    trainer_open(&t, folder, false, NULL, SET("train.epochs=1"));
+    ck_assert_int_eq(train_trainer_run(&t, &err), BASE_OK);
+    train_trainer_destroy(&t);
+    for (int val = 0; val < 2; val++) {
+        char *set = base_text("data.%s=%s", val ? "val" : "train", other);
+        bool found = false;
+        trainer_open(&t, folder, true, NULL, SET("train.epochs=1", set));
+        ck_assert_int_eq(train_state_load(&t, &found, &err), BASE_MISMATCH);
+        ck_assert_msg(strstr(err.text, val ? "validation data" : "training data") != NULL,
+                      "%s", err.text);
+        train_trainer_destroy(&t);
+        base_free(set);
+    }
+    base_free(more);
+    base_free(other);
+    base_free(folder);
+}
+END_TEST
+
+/* 0.01 and 0.011, 1 and 10: the longer text begins with the shorter one. */
+START_TEST(a_value_that_begins_with_another_is_another)
+{
+    static const char *const pairs[][2] = {
+        {"optimizer.lr=0.01", "optimizer.lr=0.011"},
+        {"train.seed=1", "train.seed=10"},
+        {"augment.corrupt=fog", "augment.corrupt=fog,snow"},
+    };
+
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        for (int turn = 0; turn < 2; turn++) {
+            const train_facts facts = {.classes = 3};
+            train_recipe stored = recipe_of(SET(pairs[i][turn])),
+                         now = recipe_of(SET(pairs[i][!turn]));
+            ck_assert_int_eq(train_recipe_resolve(&stored, &facts, &err), BASE_OK);
+            ck_assert_int_eq(train_recipe_resolve(&now, &facts, &err), BASE_OK);
+            char *text = train_recipe_fixed_text(&stored);
+            ck_assert_int_eq(train_recipe_compare(&now, text, false, &err), BASE_MISMATCH);
+            ck_assert_int_eq(train_recipe_compare(&stored, text, false, &err), BASE_OK);
+            base_free(text);
+        }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("train_step");
+    TCase *data = tcase_create("Data"), *steps = tcase_create("Steps"),
+          *files = tcase_create("Files");
+
+    tcase_add_checked_fixture(data, setup, teardown);
+    tcase_add_test(data, order_and_crops_move_from_epoch_to_epoch);
+    tcase_add_test(data, order_and_crops_move_with_the_seed);
+    tcase_add_test(data, flips_move);
+    tcase_add_test(data, mixing_moves);
+    tcase_add_checked_fixture(steps, setup, teardown);
+    tcase_add_loop_test(steps, parts_add_up_to_the_whole, 0, 3);
+    tcase_add_loop_test(steps, the_gradient_of_a_step_is_that_of_its_loss, 0, 4);
+    tcase_add_test(steps, accuracy_under_mixup_goes_by_the_larger_weight);
+    tcase_add_test(steps, sinkhorn_share_counts_passes);
+    tcase_add_test(steps, skipped_steps_are_counted_and_leave_no_trace);
+    tcase_add_checked_fixture(files, setup, teardown);
+    tcase_add_test(files, checkpoints_and_evaluations_come_when_asked_for);
+    tcase_add_test(files, best_holds_the_averaged_weights_and_last_those_that_are_trained);
+    tcase_add_test(files, skipped_steps_survive_a_resumption);
+    tcase_add_test(files, other_data_are_refused_by_their_name);
+    tcase_add_test(files, a_value_that_begins_with_another_is_another);
+    suite_add_tcase(suite, data);
+    suite_add_tcase(suite, steps);
+    suite_add_tcase(suite, files);
+    return test_run(suite);
+}
