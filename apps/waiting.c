@@ -10,7 +10,8 @@
  * reads its wait policy when the program is loaded, but GNU's shortens its spinning
  * whenever there are more threads than processors (config/linux/wait.h, do_spin): a team
  * that is made and never used switches to that, its end switches back. Where the user says
- * how to wait (OMP_WAIT_POLICY, GOMP_SPINCOUNT) nothing is measured and nothing done.
+ * how to wait (OMP_WAIT_POLICY, GOMP_SPINCOUNT) nothing is measured and nothing done; more
+ * threads than processors sleep without a measurement.
  * Relied on elsewhere: how threads wait changes no result. */
 #include <omp.h>
 #include <pthread.h>
@@ -163,6 +164,11 @@ void app_waiting_begin(size_t threads)
     now.watched = threads > 1 && !getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT");
     if (!now.watched)
         return;
+    if (threads > (size_t)omp_get_num_procs()) { /* nothing to measure, now or later */
+        now.watched = false;
+        sleep_set(true);
+        return;
+    }
     now.lost = lost_by_threads(threads);
     now.probed = base_seconds();
     sleep_set(now.lost >= sleep_from);
@@ -186,7 +192,9 @@ bool app_waiting_watch(void)
 const char *app_waiting_text(char *out, size_t out_bytes)
 {
     out[0] = '\0';
-    if (now.asleep)
+    if (now.asleep && !now.watched)
+        snprintf(out, out_bytes, ", asleep while they wait: more than processors");
+    else if (now.asleep)
         snprintf(out, out_bytes,
                  ", asleep while they wait: others have %.0f %% of the time",
                  100 * now.lost);

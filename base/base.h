@@ -159,6 +159,26 @@ double base_rng_beta(base_rng *rng, double a);
  * for i = count - 1 .. 1 swap out[i] and out[below(i + 1)]. */
 void base_rng_permutation(base_rng *rng, uint32_t *out, size_t count);
 
+/* ---- exact sums -------------------------------------------------------------------------
+ * Sums of numbers that come in any order, from any thread or rank: the bits are the
+ * same. */
+
+/* Zeroed it is 0. Units of 2^-96 in 192 bits, the lowest limb first; special: what is no
+ * such number. Sums of up to 2^32 numbers fit. */
+typedef struct base_exact {
+    uint64_t limbs[3];
+    uint64_t special;
+} base_exact;
+
+/* x is rounded to 2^-96 first, ties to even (a figure of size 1e-13 keeps all its bits).
+ * |x| >= 2^63 counts as infinite. NaN, or infinities of both signs, make the sum NaN, one
+ * infinity makes it that, whatever else is added. Cannot fail. */
+void base_exact_add(base_exact *sum, double x);
+/* As if all of other's numbers had been added. */
+void base_exact_merge(base_exact *sum, const base_exact *other);
+/* The nearest double, ties to even. */
+double base_exact_value(const base_exact *sum);
+
 /* ---- text ---------------------------------------------------------------------------- */
 
 /* The whole of text as a number; false (out untouched) for anything else, nan and inf

@@ -411,6 +411,11 @@ typedef struct data_loader_config {
      * every batch, which ranks must divide; evaluation: samples rank * N / ranks up to
      * (rank + 1) * N / ranks. The ranks together load what one would, every sample once. */
     size_t rank, ranks;
+    /* Whole batches for this process alone: of every take_every batches the take_count from
+     * number take_first on (take_first + take_count <= take_every). Its j-th batch is batch
+     * j / take_count * take_every + take_first + j % take_count of the row that would be
+     * loaded without, in training over all epochs, and has the same bytes. 0, 0, 0: all. */
+    size_t take_first, take_count, take_every;
     bool keep_last; /* training: an epoch's last, smaller batch too; a rank's part may be
                        empty */
     /* Training: every sample this many times running, each differently augmented (0, 1:
@@ -465,11 +470,12 @@ base_status data_loader_create(data_loader **out, const data_source *source,
 void data_loader_destroy(data_loader *loader); /* joins all threads, at any time */
 /* Batches in order; waits for the workers. */
 base_status data_loader_next(data_loader *loader, data_batch *out, base_error *err);
-/* Goes on at batch `step` of `epoch` without reading what lies before (resume). Training:
- * any epoch. */
+/* Goes on at batch `step` of `epoch` without reading what lies before (resume); with take_*
+ * at the first own batch from there on. Training: any epoch. */
 base_status data_loader_seek(data_loader *loader, uint64_t epoch, uint64_t step,
                              base_error *err);
-size_t data_loader_steps(const data_loader *loader); /* batches of one epoch */
+/* Batches of one epoch, whoever takes them. */
+size_t data_loader_steps(const data_loader *loader);
 /* Samples of one epoch before dropping. */
 size_t data_loader_samples(const data_loader *loader);
 

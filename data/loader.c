@@ -56,15 +56,39 @@ static size_t share_of(size_t count, size_t rank, size_t ranks)
     return count / ranks * rank + count % ranks * rank / ranks;
 }
 
+/* Which batch of the whole row the j-th own one is. */
+static uint64_t place_of(const data_loader *l, uint64_t j)
+{
+    const data_loader_config *c = &l->config;
+
+    return c->take_every > 0
+               ? j / c->take_count * c->take_every + c->take_first + j % c->take_count
+               : j;
+}
+
+/* How many of the first q batches of the row are own ones. */
+static uint64_t own_before(const data_loader *l, uint64_t q)
+{
+    const data_loader_config *c = &l->config;
+
+    if (c->take_every == 0)
+        return q;
+    const uint64_t rest = q % c->take_every;
+    const uint64_t more = rest > c->take_first ? rest - c->take_first : 0;
+    return q / c->take_every * c->take_count +
+           (more < c->take_count ? more : c->take_count);
+}
+
 /* Fresh slot for the batch that is claimed next. With the lock. */
 static void open_slot(data_loader *l, loader_slot *slot)
 {
     const bool training = l->config.training;
     const size_t whole = l->config.batch, rank = l->config.rank, ranks = l->config.ranks;
+    const uint64_t place = place_of(l, l->claim_batch);
 
     slot->batch = l->claim_batch;
-    slot->epoch = training ? l->claim_batch / l->steps : l->eval_epoch;
-    slot->step = training ? l->claim_batch % l->steps : l->claim_batch;
+    slot->epoch = training ? place / l->steps : l->eval_epoch;
+    slot->step = training ? place % l->steps : place;
     if (training) { /* batch s is positions s * whole on, cut into parts by rank */
         const size_t at = (size_t)slot->step * whole, left = l->positions - at;
         slot->global_count = left < whole ? left : whole;
@@ -86,16 +110,17 @@ static void open_slot(data_loader *l, loader_slot *slot)
 static bool may_claim(const data_loader *l)
 {
     return !l->paused && l->claim_batch < l->released + l->slot_count &&
-           (l->config.training || l->claim_batch < l->steps);
+           (l->config.training || l->claim_batch < own_before(l, l->steps));
 }
 
-/* Tells the system of the samples that stand in these places one batch on: of this rank,
- * too, whatever the ranks. Nothing across the end of an epoch. */
+/* Tells the system of the samples that stand in these places one own batch on: of this
+ * rank, too, whatever the ranks. Nothing across the end of an epoch. */
 static void look_ahead(const data_loader *l, const loader_slot *slot, size_t first,
                        size_t end)
 {
     const bool training = l->config.training;
-    const size_t on = slot->first + (training ? l->config.batch : l->batch);
+    const size_t next = (size_t)(place_of(l, slot->batch + 1) - place_of(l, slot->batch));
+    const size_t on = slot->first + next * (training ? l->config.batch : l->batch);
     const size_t last = training ? l->positions : l->end;
 
     for (size_t p = first; p < end && on + p < last; p++)
@@ -195,6 +220,14 @@ static base_status check_config(const data_loader_config *c, base_error *err)
                          "rank %zu of %zu with batches of %zu, expected a rank below the "
                          "ranks, whose number divides the batch",
                          c->rank, c->ranks, c->batch);
+    if (c->take_every > 0 ? c->take_count == 0 || c->take_first >= c->take_every ||
+                                c->take_count > c->take_every - c->take_first
+                          : c->take_first > 0 || c->take_count > 0)
+        return base_fail(
+            err, BASE_USAGE,
+            "%zu batches from number %zu on of every %zu, expected at least 1, "
+            "and none beyond them",
+            c->take_count, c->take_first, c->take_every);
     if (c->channels != 1 && c->channels != 3)
         return base_fail(err, BASE_USAGE, "%zu channels, expected 1 or 3", c->channels);
     for (size_t i = 0; i < c->channels; i++) {
@@ -352,6 +385,20 @@ static base_status lay_out(data_loader *l, size_t count, base_error *err)
     return BASE_OK;
 }
 
+/* Epochs that the batches in flight can belong to: an older permutation is needed no
+ * more. */
+static size_t epochs_in_flight(const data_loader *l)
+{
+    const data_loader_config *c = &l->config;
+    size_t span = l->slot_count - 1; /* batches of the row from the first to the last */
+
+    if (!c->training)
+        return c->shuffled ? 1 : 0;
+    if (c->take_every > 0)
+        span = (span + c->take_count - 1) / c->take_count * c->take_every;
+    return (span + l->steps - 1) / l->steps + 1;
+}
+
 base_status data_loader_create(data_loader **out, const data_source *source,
                                const data_loader_config *config, base_error *err)
 {
@@ -385,15 +432,9 @@ base_status data_loader_create(data_loader **out, const data_source *source,
     pthread_cond_init(&l->ready, NULL);
     pthread_cond_init(&l->idle, NULL);
     status = make_buffers(l, err);
-    /* Epochs that the batches in flight can belong to: an older permutation is needed no
-     * more. */
-    const size_t epochs = config->training
-                              ? (l->slot_count - 1 + l->steps - 1) / l->steps + 1
-                          : config->shuffled ? 1
-                                             : 0;
     if (status == BASE_OK)
-        status =
-            data_order_create(&l->order, samples, config->limit, config->seed, epochs, err);
+        status = data_order_create(&l->order, samples, config->limit, config->seed,
+                                   epochs_in_flight(l), err);
     if (status == BASE_OK)
         status = start_threads(l, err);
     if (status == BASE_OK)
@@ -487,7 +528,7 @@ base_status data_loader_next(data_loader *l, data_batch *out, base_error *err)
         pthread_mutex_unlock(&l->lock);
         l->borrowed = false;
     }
-    if (!l->config.training && l->released == l->steps) {
+    if (!l->config.training && l->released == own_before(l, l->steps)) {
         *out = (data_batch){.epoch = l->eval_epoch, .step = l->steps};
         return BASE_OK;
     }
@@ -524,7 +565,7 @@ base_status data_loader_seek(data_loader *l, uint64_t epoch, uint64_t step, base
     for (size_t i = 0; i < l->slot_count; i++)
         l->slots[i].batch = UINT64_MAX;
     l->eval_epoch = epoch;
-    l->released = l->config.training ? epoch * l->steps + step : step;
+    l->released = own_before(l, l->config.training ? epoch * l->steps + step : step);
     l->claim_batch = l->released;
     l->claim_at = 0;
     l->paused = false;

@@ -21,7 +21,7 @@ typedef struct loader_event {
 /* One batch in the making. Between claim and ready its places belong to the workers that
  * claimed them. */
 typedef struct loader_slot {
-    uint64_t batch; /* counted from the first of epoch 0; UINT64_MAX: none yet */
+    uint64_t batch; /* own ones, counted from the first of epoch 0; UINT64_MAX: none yet */
     uint64_t epoch, step;
     size_t first;        /* position of place 0 in the epoch */
     size_t global_count; /* images of all ranks */
@@ -56,7 +56,7 @@ struct data_loader {
     size_t repeats;      /* at least 1 */
     size_t positions;    /* of an epoch: samples times repeats */
     size_t own, end;     /* evaluation: this rank's positions */
-    size_t steps;        /* batches of an epoch */
+    size_t steps;        /* batches of an epoch, of all who take them */
     size_t bad_most;     /* bad samples that training bears */
     size_t sample_bytes; /* size * size * channels */
     size_t grain;        /* places claimed at once */
@@ -71,7 +71,7 @@ struct data_loader {
     pthread_mutex_t lock;
     pthread_cond_t opened, ready, idle;
     /* Guarded by the lock. */
-    uint64_t claim_batch, released; /* next to be claimed; next to be delivered */
+    uint64_t claim_batch, released; /* own: next to be claimed; next to be delivered */
     size_t claim_at, busy;          /* next place of claim_batch; workers that fill */
     bool quit, paused;
 

@@ -12,14 +12,15 @@ import sys
 ENGINE = {"base", "vit", "data", "corrupt", "attacks"}
 STANDS_ON = {
     "base": set(),
+    "mesh": {"base"},
     "vit": {"base"},
     "data": {"base"},
     "corrupt": {"base"},
     "attacks": {"base"},
     "measure": {"base", "vit", "corrupt", "attacks"},
-    "train": ENGINE | {"measure"},
+    "train": ENGINE | {"mesh", "measure"},
     "show": {"base", "data"},
-    "apps": ENGINE | {"measure", "train", "show"},
+    "apps": ENGINE | {"mesh", "measure", "train", "show"},
 }
 PUBLIC = {f"{room}/{room}.h" for room in STANDS_ON} | {"vit/vae/vae.h"}
 # Pages that are still laid out by hand.

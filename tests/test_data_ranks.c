@@ -225,6 +225,138 @@ START_TEST(ranks_and_repeats_resume_where_they_were)
 }
 END_TEST
 
+/* ---- whole batches ------------------------------------------------------------------- */
+
+/* Rank r of ranks takes its run of every `every` batches. */
+static data_loader_config taking(data_loader_config config, size_t rank, size_t ranks,
+                                 size_t every)
+{
+    config.take_every = every;
+    config.take_count = every / ranks;
+    config.take_first = rank * config.take_count;
+    return config;
+}
+
+/* All that a row of batches holds, one hash a batch. */
+static void row_hashes(uint64_t *out, size_t count, const data_loader_config *config)
+{
+    data_loader *loader = make_loader(config);
+
+    for (size_t i = 0; i < count; i++) {
+        const data_batch b = next(loader);
+        out[i] = batch_hash(&b, 3);
+    }
+    data_loader_destroy(loader);
+}
+
+/* Ranks one after the other, last first: each has the batches that are its own, and the
+ * same when it begins at any place of the row. */
+static void check_taken(const data_loader_config *config, size_t ranks, size_t every,
+                        const uint64_t *row, size_t count)
+{
+    for (size_t r = ranks; r-- > 0;) {
+        const data_loader_config own = taking(*config, r, ranks, every);
+        data_loader *loader = make_loader(&own);
+        const size_t steps = data_loader_steps(loader);
+
+        for (size_t start = 0; start < count; start += start < 9 ? 1 : 7) {
+            ck_assert_int_eq(data_loader_seek(loader, start / steps, start % steps, NULL),
+                             BASE_OK);
+            for (size_t q = start; q < count; q++) {
+                if (q % every / own.take_count != r)
+                    continue;
+                const data_batch b = next(loader);
+                ck_assert_uint_eq(b.epoch, q / steps);
+                ck_assert_uint_eq(b.step, q % steps);
+                ck_assert_msg(batch_hash(&b, 3) == row[q], "batch %zu of rank %zu of %zu",
+                              q, r, ranks);
+            }
+        }
+        data_loader_destroy(loader);
+    }
+}
+
+START_TEST(whole_batches_of_ranks_are_those_of_one_row)
+{
+    enum { COUNT = 36 };
+    static const size_t every[] = {1, 2, 4, 6, 12}, ranks[] = {1, 2, 3, 4, 6};
+    data_loader_config config = training(4); /* mixed: partners lie in the batch */
+    uint64_t row[COUNT];
+
+    make_set(23); /* five batches an epoch, which no number of them divides */
+    open_set();
+    for (size_t variant = 0; variant < 3; variant++) {
+        config.repeats = variant == 1 ? 2 : 1;
+        config.limit = variant == 2 ? 5 : 0; /* one batch an epoch */
+        row_hashes(row, COUNT, &config);
+        for (size_t i = 0; i < 5; i++)
+            for (size_t j = 0; j < 5; j++) {
+                if (every[i] % ranks[j] != 0)
+                    continue;
+                config.threads = (i + j) % 3;
+                config.queue = 1 + (i + j) % 4;
+                check_taken(&config, ranks[j], every[i], row, COUNT);
+            }
+    }
+}
+END_TEST
+
+START_TEST(evaluations_of_ranks_are_the_batches_of_one)
+{
+    data_loader_config config = evaluation(4);
+    uint64_t row[8];
+
+    make_set(23);
+    open_set();
+    row_hashes(row, 6, &config);
+    for (size_t ranks = 1; ranks <= 8; ranks++) /* two of eight have nothing to do */
+        for (size_t r = 0; r < ranks; r++) {
+            data_loader_config own = taking(config, r, ranks, ranks);
+            own.threads = ranks % 3;
+            data_loader *loader = make_loader(&own);
+            for (int round = 0; round < 2; round++) {
+                ck_assert_int_eq(data_loader_seek(loader, 0, 0, NULL), BASE_OK);
+                for (size_t q = r; q < 6; q += ranks) {
+                    const data_batch b = next(loader);
+                    ck_assert_uint_eq(b.step, q);
+                    ck_assert_uint_eq(batch_hash(&b, 3), row[q]);
+                }
+                ck_assert_uint_eq(next(loader).count, 0);
+                ck_assert_uint_eq(next(loader).count, 0);
+            }
+            data_loader_destroy(loader);
+        }
+}
+END_TEST
+
+static void check_untakable(size_t first, size_t count, size_t every)
+{
+    data_loader_config config = unmixed(6);
+    data_loader *loader = NULL;
+    base_error err = {0};
+
+    config.take_first = first;
+    config.take_count = count;
+    config.take_every = every;
+    ck_assert_int_eq(data_loader_create(&loader, source, &config, &err), BASE_USAGE);
+    ck_assert_msg(strstr(err.text, "expected at least 1, and none beyond") != NULL, "%s",
+                  err.text);
+    ck_assert_ptr_null(loader);
+}
+
+START_TEST(batches_that_cannot_be_taken_are_refused)
+{
+    make_set(23);
+    open_set();
+    check_untakable(0, 0, 2);
+    check_untakable(2, 1, 2);
+    check_untakable(1, 2, 2);
+    check_untakable(1, SIZE_MAX, 2);
+    check_untakable(0, 1, 0);
+    check_untakable(1, 0, 0);
+}
+END_TEST
+
 static void check_refused(size_t batch, size_t rank, size_t ranks)
 {
     data_loader_config config = unmixed(batch);
@@ -264,7 +396,10 @@ int main(void)
     tcase_add_test(core, evaluation_over_ranks_shows_every_sample_once);
     tcase_add_test(core, repeats_show_a_sample_anew_each_time);
     tcase_add_test(core, ranks_and_repeats_resume_where_they_were);
+    tcase_add_test(core, whole_batches_of_ranks_are_those_of_one_row);
+    tcase_add_test(core, evaluations_of_ranks_are_the_batches_of_one);
     tcase_add_test(limits, ranks_that_do_not_fit_are_refused);
+    tcase_add_test(limits, batches_that_cannot_be_taken_are_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

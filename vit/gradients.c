@@ -103,6 +103,22 @@ void vit_run_gradients_zero(vit_run *run)
     run->fresh = true;
 }
 
+void vit_run_gradients_swap(vit_run *run, float **block)
+{
+    float *before = run->gradient_block;
+
+    run->gradient_block = *block;
+    run->gradients = vit_parameters_at(run->model, *block);
+    *block = before;
+}
+
+void vit_run_hand_over_to(vit_run *run, void (*handed)(void *user, vit_run *, size_t first),
+                          void *user)
+{
+    run->handed = handed;
+    run->handed_user = user;
+}
+
 float *vit_run_gradients(vit_run *run)
 {
     gradient_range range[RANGES_MAX];

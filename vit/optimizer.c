@@ -7,50 +7,32 @@
 #include <math.h>
 #include <string.h>
 
-#include "vit/model_internal.h"
+#include "vit/optimizer_internal.h"
+#include "vit/run_internal.h"
 
 enum {
-    CHUNK = 1 << 14,        /* floats */
     PARALLEL_FROM = 1 << 17 /* floats: below, waking threads costs more than the work */
 };
 static const double clip_eps = 1e-6; /* torch.nn.utils.clip_grad_norm_ */
 /* A squared gradient above this is no float any more; it counts as not finite. */
 static const double norm_limit = 1e18;
 
-typedef struct chunk {
-    size_t offset;
-    size_t count;
-    bool decay;
-    bool state;
-} chunk;
-
-struct vit_optimizer {
-    vit_optimizer_config config;
-    const vit_kernels *kernels;
-    chunk *chunk;
-    double *sum; /* [chunks] */
-    size_t chunks;
-    size_t floats;
-    float *first;  /* [floats]: AdamW's m or SGD's momentum buffer; NULL without momentum */
-    float *second; /* [floats]: AdamW's v; NULL for SGD */
-    float *ema;    /* [floats], NULL when off */
-    int64_t step;  /* updates done */
-};
-
 /* ---- making -------------------------------------------------------------------------- */
 
 /* Fills chunk (NULL: only counts); returns how many. */
-static size_t cut(chunk *out, const vit_model *model)
+static size_t cut(vit_chunk *out, const vit_model *model)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < model->count; i++) {
         const vit_parameter *p = &model->parameter[i];
-        for (size_t from = 0; from < p->count; from += CHUNK) {
+        for (size_t from = 0; from < p->count; from += VIT_CHUNK) {
             const size_t left = p->count - from;
             if (out)
-                out[count] = (chunk){p->offset + from, left < CHUNK ? left : CHUNK,
-                                     p->decay, p->state};
+                out[count] = (vit_chunk){.offset = p->offset + from,
+                                         .count = left < VIT_CHUNK ? left : VIT_CHUNK,
+                                         .decay = p->decay,
+                                         .state = p->state};
             count++;
         }
     }
@@ -85,12 +67,59 @@ static base_status check(const vit_optimizer_config *c, base_error *err)
     return BASE_OK;
 }
 
+/* Who owns which chunk, and where its sum of squares lies among those of all ranks. */
+static void deal(vit_optimizer *o)
+{
+    const vit_shards *s = vit_reduce_shards(o->reduce);
+    size_t at = 0;
+
+    for (size_t rank = 0; rank < s->ranks; rank++) {
+        o->seat[rank] = at * sizeof *o->sum;
+        for (size_t i = 0; i < o->chunks; i++) {
+            size_t place;
+            if (vit_shards_owner(&place, s, o->chunk[i].offset) != rank)
+                continue;
+            o->chunk[i].seat = at++;
+            if (rank != s->rank)
+                continue;
+            o->chunk[i].place = place;
+            o->own[o->owns++] = i;
+        }
+        at++; /* whether the rank was finite */
+        o->seats[rank] = at * sizeof *o->sum - o->seat[rank];
+    }
+}
+
+static bool take_memory(vit_optimizer *o, bool wants_first, bool adam)
+{
+    const size_t ranks = vit_reduce_shards(o->reduce)->ranks;
+    const bool ema = o->config.ema > 0;
+
+    o->chunk = base_alloc(o->chunks, sizeof *o->chunk);
+    o->own = base_alloc(o->chunks, sizeof *o->own);
+    o->sum = base_alloc(o->chunks + ranks, sizeof *o->sum);
+    o->seat = base_alloc(ranks, sizeof *o->seat);
+    o->seats = base_alloc(ranks, sizeof *o->seats);
+    o->first = wants_first ? base_alloc(o->owned, sizeof *o->first) : NULL;
+    o->second = adam ? base_alloc(o->owned, sizeof *o->second) : NULL;
+    o->ema = ema ? base_alloc(o->owned, sizeof *o->ema) : NULL;
+    return o->chunk && o->own && o->sum && o->seat && o->seats &&
+           (o->first || !wants_first) && (o->second || !adam) && (o->ema || !ema);
+}
+
 base_status vit_optimizer_create(vit_optimizer **out, const vit_model *model,
                                  const vit_optimizer_config *config, base_error *err)
 {
+    return vit_optimizer_create_among(out, model, config, NULL, 1, err);
+}
+
+base_status vit_optimizer_create_among(vit_optimizer **out, const vit_model *model,
+                                       const vit_optimizer_config *config,
+                                       const vit_peers *peers, size_t lanes,
+                                       base_error *err)
+{
     const bool adam = config->kind == VIT_OPTIMIZER_ADAMW;
-    const bool wants_first = adam || config->momentum > 0;
-    const base_status status = check(config, err);
+    base_status status = check(config, err);
 
     if (status != BASE_OK)
         return status;
@@ -101,21 +130,24 @@ base_status vit_optimizer_create(vit_optimizer **out, const vit_model *model,
     o->kernels = vit_kernels_get();
     o->floats = model->floats;
     o->chunks = cut(NULL, model);
-    o->chunk = base_alloc(o->chunks, sizeof *o->chunk);
-    o->sum = base_alloc(o->chunks, sizeof *o->sum);
-    o->first = wants_first ? base_alloc(o->floats, sizeof *o->first) : NULL;
-    o->second = adam ? base_alloc(o->floats, sizeof *o->second) : NULL;
-    o->ema = config->ema > 0 ? base_alloc(o->floats, sizeof *o->ema) : NULL;
-    if (!o->chunk || !o->sum || (wants_first && !o->first) || (adam && !o->second) ||
-        (config->ema > 0 && !o->ema)) {
+    status = vit_reduce_create(&o->reduce, model, peers, lanes, err);
+    if (status == BASE_OK) {
+        o->owned = vit_reduce_shards(o->reduce)->owned;
+        if (!take_memory(o, adam || config->momentum > 0, adam))
+            status = base_fail(err, BASE_NO_MEMORY,
+                               "no memory for the optimizer's state of %zu parameters",
+                               o->owned);
+    }
+    if (status != BASE_OK) {
         vit_optimizer_destroy(o);
-        return base_fail(err, BASE_NO_MEMORY,
-                         "no memory for the optimizer's state of %zu parameters",
-                         model->floats);
+        return status;
     }
     cut(o->chunk, model);
-    if (o->ema)
-        memcpy(o->ema, model->weights, o->floats * sizeof *o->ema);
+    deal(o);
+    for (size_t i = 0; o->ema && i < o->owns; i++) {
+        const vit_chunk *c = &o->chunk[o->own[i]];
+        memcpy(o->ema + c->place, model->weights + c->offset, c->count * sizeof *o->ema);
+    }
     *out = o;
     return BASE_OK;
 }
@@ -127,29 +159,54 @@ void vit_optimizer_destroy(vit_optimizer *optimizer)
     base_free(optimizer->ema);
     base_free(optimizer->second);
     base_free(optimizer->first);
+    base_free(optimizer->seats);
+    base_free(optimizer->seat);
     base_free(optimizer->sum);
+    base_free(optimizer->own);
     base_free(optimizer->chunk);
+    vit_reduce_destroy(optimizer->reduce);
     base_free(optimizer);
+}
+
+static const vit_peers *peers_of(const vit_optimizer *o)
+{
+    return vit_reduce_peers(o->reduce);
 }
 
 const float *vit_optimizer_ema(const vit_optimizer *optimizer)
 {
-    return optimizer->ema;
+    return peers_of(optimizer) ? NULL : optimizer->ema;
+}
+
+base_status vit_optimizer_ema_gather(float *out, vit_optimizer *optimizer, base_error *err)
+{
+    const vit_optimizer *o = optimizer;
+
+    for (size_t i = 0; i < o->owns; i++) {
+        const vit_chunk *c = &o->chunk[o->own[i]];
+        memcpy(out + c->offset, o->ema + c->place, c->count * sizeof *out);
+    }
+    return vit_reduce_gather(o->reduce, out, err);
 }
 
 /* ---- one step ------------------------------------------------------------------------ */
 
-static double gradient_norm(vit_optimizer *o, const float *g)
+static void squares(vit_optimizer *o, const float *g)
+{
+#pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
+    for (size_t i = 0; i < o->owns; i++) {
+        const vit_chunk *c = &o->chunk[o->own[i]];
+        o->sum[c->seat] = c->state ? 0.0 : o->kernels->sum_squares(g + c->offset, c->count);
+    }
+}
+
+/* From the sums of all ranks, in the order of the block. */
+static double norm_of(const vit_optimizer *o)
 {
     double total = 0;
 
-#pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
     for (size_t i = 0; i < o->chunks; i++)
-        o->sum[i] = o->chunk[i].state ? 0.0
-                                      : o->kernels->sum_squares(g + o->chunk[i].offset,
-                                                                o->chunk[i].count);
-    for (size_t i = 0; i < o->chunks; i++)
-        total += o->sum[i];
+        total += o->sum[o->chunk[i].seat];
     return sqrt(total);
 }
 
@@ -172,7 +229,7 @@ static void step_chunk(vit_optimizer *o, size_t i, float *weights, const float *
                        double lr, double scale)
 {
     const vit_optimizer_config *c = &o->config;
-    const size_t at = o->chunk[i].offset;
+    const size_t at = o->chunk[i].offset, place = o->chunk[i].place;
     const size_t n = o->chunk[i].count;
     const double decay = o->chunk[i].decay ? c->weight_decay : 0;
     float *w = weights + at;
@@ -183,22 +240,22 @@ static void step_chunk(vit_optimizer *o, size_t i, float *weights, const float *
         /* The corrections belong to the betas that the kernel uses, which are floats. */
         const double c1 = 1 - pow((double)(float)c->beta1, (double)o->step);
         const double c2 = 1 - pow((double)(float)c->beta2, (double)o->step);
-        o->kernels->adamw(w, o->first + at, o->second + at, gradients + at, n, (float)scale,
-                          (float)lr, (float)c->beta1, (float)c->beta2, (float)c->eps,
-                          (float)(lr * decay), (float)c1, (float)c2);
+        o->kernels->adamw(w, o->first + place, o->second + place, gradients + at, n,
+                          (float)scale, (float)lr, (float)c->beta1, (float)c->beta2,
+                          (float)c->eps, (float)(lr * decay), (float)c1, (float)c2);
     } else {
-        sgd(w, o->first ? o->first + at : NULL, gradients + at, n, (float)scale, (float)lr,
-            (float)c->momentum, c->nesterov, (float)decay);
+        sgd(w, o->first ? o->first + place : NULL, gradients + at, n, (float)scale,
+            (float)lr, (float)c->momentum, c->nesterov, (float)decay);
     }
     if (o->ema)
-        o->kernels->average(o->ema + at, w, n, (float)c->ema);
+        o->kernels->average(o->ema + place, w, n, (float)c->ema);
 }
 
-vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,
-                                        const float *gradients, double lr)
+/* The update of this rank's chunks; every rank comes to the same norm. */
+static vit_optimizer_result update(vit_optimizer *o, vit_model *model,
+                                   const float *gradients, double lr)
 {
-    vit_optimizer *o = optimizer;
-    const double norm = gradient_norm(o, gradients);
+    const double norm = norm_of(o);
     const double clip = o->config.clip;
     const double scale = clip > 0 && norm + clip_eps > clip ? clip / (norm + clip_eps) : 1;
 
@@ -207,9 +264,66 @@ vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *mod
     o->step++;
     float *weights = vit_model_weights(model);
 #pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
-    for (size_t i = 0; i < o->chunks; i++)
-        step_chunk(o, i, weights, gradients, lr, scale);
+    for (size_t i = 0; i < o->owns; i++)
+        step_chunk(o, o->own[i], weights, gradients, lr, scale);
     return (vit_optimizer_result){.grad_norm = norm};
+}
+
+vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,
+                                        const float *gradients, double lr)
+{
+    squares(optimizer, gradients);
+    return update(optimizer, model, gradients, lr);
+}
+
+void vit_run_hand_over(vit_run *run, vit_optimizer *optimizer)
+{
+    vit_run_hand_over_to(run, vit_reduce_handed, optimizer->reduce);
+}
+
+void vit_optimizer_lane_end(vit_optimizer *optimizer, vit_run *run)
+{
+    vit_reduce_lane_end(optimizer->reduce, run);
+}
+
+/* Whether all ranks were finite; their sums of squares come to all. */
+static base_status compare_notes(bool *finite, vit_optimizer *o, base_error *err)
+{
+    const vit_peers *peers = peers_of(o);
+    base_status status = BASE_OK;
+
+    if (!peers)
+        return BASE_OK;
+    double *mine = o->sum + (o->seat[peers->rank] + o->seats[peers->rank]) / sizeof *o->sum;
+    mine[-1] = *finite;
+    peers->gather(peers->user, 0, o->sum, o->seat, o->seats);
+    status = peers->wait(peers->user, 0, err);
+    for (size_t i = 0; i < peers->ranks && status == BASE_OK; i++)
+        *finite = *finite && o->sum[(o->seat[i] + o->seats[i]) / sizeof *o->sum - 1] > 0;
+    return status;
+}
+
+base_status vit_optimizer_step_among(vit_optimizer_result *out, vit_optimizer *optimizer,
+                                     vit_model *model, vit_run *run, double lr, bool finite,
+                                     base_error *err)
+{
+    vit_optimizer *o = optimizer;
+    vit_optimizer_result result = {.skipped = true};
+    float *gradients = NULL;
+
+    base_status status = vit_reduce_finish(&gradients, o->reduce, run, err);
+    if (status != BASE_OK)
+        return status;
+    if (peers_of(o) || finite)
+        squares(o, gradients);
+    status = compare_notes(&finite, o, err);
+    if (status == BASE_OK && finite)
+        result = update(o, model, gradients, lr);
+    if (status == BASE_OK && !result.skipped)
+        status = vit_reduce_gather(o->reduce, vit_model_weights(model), err);
+    if (status == BASE_OK)
+        *out = result;
+    return status;
 }
 
 void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *model)
@@ -217,117 +331,10 @@ void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *mode
     const vit_optimizer *o = optimizer;
     const double keep = o->config.ema_copies_state ? 0 : o->config.ema;
 
-    for (size_t i = 0; o->ema && i < o->chunks; i++)
-        if (o->chunk[i].state)
-            o->kernels->average(o->ema + o->chunk[i].offset,
-                                model->weights + o->chunk[i].offset, o->chunk[i].count,
+    for (size_t i = 0; o->ema && i < o->owns; i++) {
+        const vit_chunk *c = &o->chunk[o->own[i]];
+        if (c->state)
+            o->kernels->average(o->ema + c->place, model->weights + c->offset, c->count,
                                 (float)keep);
-}
-
-/* ---- state --------------------------------------------------------------------------- */
-
-enum { STATE_MAX = 4 };
-
-/* The state's tensors; data points into o. Returns how many. */
-static size_t describe(const vit_optimizer *o, vit_tensor out[STATE_MAX])
-{
-    const struct {
-        const char *name;
-        const float *data;
-    } block[] = {
-        {"optimizer.first", o->first},
-        {"optimizer.second", o->second},
-        {"optimizer.ema", o->ema},
-    };
-    size_t count = 0;
-
-    out[count++] = (vit_tensor){
-        .name = "optimizer.step", .type = "I64", .rank = 1, .shape = {1}, .data = &o->step};
-    for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
-        if (block[i].data)
-            out[count++] = (vit_tensor){.name = block[i].name,
-                                        .type = "F32",
-                                        .rank = 1,
-                                        .shape = {o->floats},
-                                        .data = block[i].data};
-    return count;
-}
-
-base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out,
-                                size_t *count, base_error *err)
-{
-    vit_tensor all[STATE_MAX];
-    const size_t needed = describe(optimizer, all);
-
-    if (*count < needed)
-        return base_fail(err, BASE_MISMATCH,
-                         "the optimizer's state is %zu tensors, there is room for %zu",
-                         needed, *count);
-    memcpy(out, all, needed * sizeof *out);
-    *count = needed;
-    return BASE_OK;
-}
-
-static base_status check_values(const vit_tensor *t, base_error *err)
-{
-    const float *value = t->data;
-
-    for (size_t i = 0; i < t->shape[0]; i++)
-        if (!isfinite(value[i]))
-            return base_fail(err, BASE_NUMERIC,
-                             "tensor '%s' has a value that is not finite at index %zu",
-                             t->name, i);
-    return BASE_OK;
-}
-
-static base_status check_state(const vit_tensor *wanted, const vit_tensor *found,
-                               base_error *err)
-{
-    if (!found)
-        return base_fail(err, BASE_MISMATCH, "the state has no tensor '%s'", wanted->name);
-    if (strcmp(found->type, wanted->type) != 0 || found->rank != wanted->rank ||
-        found->shape[0] != wanted->shape[0]) {
-        char have[64], want[64];
-        return base_fail(
-            err, BASE_MISMATCH, "tensor '%s' is %s %s, expected %s %s", wanted->name,
-            found->type, vit_shape_text(have, sizeof have, found->shape, found->rank),
-            wanted->type, vit_shape_text(want, sizeof want, wanted->shape, wanted->rank));
     }
-    if (strcmp(wanted->type, "F32") == 0)
-        return check_values(found, err);
-    int64_t step;
-    memcpy(&step, found->data, sizeof step);
-    return step >= 0
-               ? BASE_OK
-               : base_fail(err, BASE_FORMAT, "tensor '%s' is %lld, expected 0 or more",
-                           wanted->name, (long long)step);
-}
-
-base_status vit_optimizer_restore(vit_optimizer *optimizer, const vit_tensor_file *file,
-                                  base_error *err)
-{
-    vit_optimizer *o = optimizer;
-    vit_tensor all[STATE_MAX];
-    const size_t count = describe(o, all);
-
-    for (size_t i = 0; i < count; i++) {
-        const base_status status =
-            check_state(&all[i], vit_tensors_find(file, all[i].name), err);
-        if (status != BASE_OK)
-            return status;
-    }
-    memcpy(&o->step, vit_tensors_find(file, "optimizer.step")->data, sizeof o->step);
-    const struct {
-        const char *name;
-        float *data;
-    } block[] = {
-        {"optimizer.first", o->first},
-        {"optimizer.second", o->second},
-        {"optimizer.ema", o->ema},
-    };
-    for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
-        if (block[i].data)
-            memcpy(block[i].data, vit_tensors_find(file, block[i].name)->data,
-                   o->floats * sizeof(float));
-    return BASE_OK;
 }

@@ -100,6 +100,13 @@ static base_status routing_gradients_set(vit_run *run, const float *d_routing,
     return BASE_OK;
 }
 
+/* All gradients from that of the tensor `from` on are what this pass makes of them. */
+static void hand_over(vit_run *run, const float *from)
+{
+    if (run->handed)
+        run->handed(run->handed_user, run, (size_t)(from - run->gradient_block));
+}
+
 base_status vit_run_backward_routing(vit_run *run, float *d_images, const float *d_logits,
                                      const float *d_routing, base_error *err)
 {
@@ -119,6 +126,7 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
         double mark = vit_lap_start(run);
         vit_head_backward(run, run->d_x, d_logits);
         vit_lap_alone(run, &mark, VIT_PART_HEAD);
+        hand_over(run, run->gradients.norm_weight);
     } else { /* nothing behind the last router matters */
         blocks = run->moe_block[run->moe_count - 1] + 1;
         memset(run->d_x, 0, run->tokens * (size_t)run->config.width * sizeof(float));
@@ -131,11 +139,15 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
             vit_mlp_backward(run, i);
         vit_recall_attention(run, i);
         vit_attention_backward(run, i);
+        if (i > 0) /* the embedding's come with it */
+            hand_over(run, run->gradients.block[i].norm1_weight);
     }
     double mark = vit_lap_start(run);
     vit_embed_backward(run, d_images, run->d_x);
     vit_lap_alone(run, &mark, VIT_PART_PATCH);
     run->fresh = false;
+    hand_over(run, run->gradient_block);
+    run->handed = NULL;
     pass_end(run, start);
     return exec_status(run, "backward", err);
 }

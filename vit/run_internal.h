@@ -101,6 +101,9 @@ struct vit_run {
         heads_parts; /* parts of their queries, forward: more than 1 when heads are few */
     bool training;   /* this forward pass draws noise and dropout */
     bool fresh;      /* gradients of weights are to be written, not added to */
+    /* Told by the next backward pass which gradients it has done with; NULL: nobody. */
+    void (*handed)(void *user, vit_run *run, size_t first);
+    void *handed_user;
     vit_step step;
     base_arena arena;
     /* shared buffers */
@@ -226,6 +229,13 @@ typedef struct vit_gradient {
 } vit_gradient;
 /* All of them, cut into pieces that the threads share. */
 void vit_gradients_add(vit_run *run, const vit_gradient *list, size_t count);
+
+/* From now on the run's gradients lie in *block [floats], and *block is where they lay. */
+void vit_run_gradients_swap(vit_run *run, float **block);
+/* The next backward pass calls handed(user, run, first) as it goes: gradients from float
+ * `first` of the block on are final. NULL: nobody is told. */
+void vit_run_hand_over_to(vit_run *run, void (*handed)(void *user, vit_run *, size_t first),
+                          void *user);
 
 /* sum [n] += partial [blocks, ld] columns at, in block order: the same for any number of
  * threads. */

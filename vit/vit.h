@@ -343,6 +343,14 @@ typedef struct vit_pair {
 } vit_pair;
 base_status vit_tensors_write(const char *path, const vit_tensor *tensors, size_t count,
                               const vit_pair *metadata, size_t pairs, base_error *err);
+/* The same file from tensors of which some have no data: fill is asked for theirs, by name,
+ * in windows of at most VIT_WINDOW_BYTES from byte `first` on, in the order of the file. */
+enum { VIT_WINDOW_BYTES = 64 << 20 };
+typedef base_status vit_fill(void *user, const char *name, void *out, size_t first,
+                             size_t bytes, base_error *err);
+base_status vit_tensors_stream(const char *path, const vit_tensor *tensors, size_t count,
+                               const vit_pair *metadata, size_t pairs, vit_fill *fill,
+                               void *user, base_error *err);
 typedef struct vit_tensor_file vit_tensor_file;
 base_status vit_tensors_open(vit_tensor_file **out, const char *path, base_error *err);
 void vit_tensors_close(vit_tensor_file *file);
@@ -498,6 +506,37 @@ void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b,
                       const float *weight_a, size_t batch, size_t classes,
                       double smoothing);
 
+/* ---- ranks ------------------------------------------------------------------------------
+ * Several ranks train one network: each computes other parts of the same step. What they
+ * need of one another is this table, which is filled by whoever joins them (processes of a
+ * job, threads in tests). All ranks make the same calls in the same order, one thread of
+ * each. */
+
+enum { VIT_TICKETS = 4 }; /* transfers in flight at most */
+
+typedef struct vit_peers {
+    void *user;
+    size_t rank, ranks;   /* 0 .. ranks - 1; at least 1 */
+    size_t bucket_floats; /* that travel at a time, at least; 0: as usual, 32 MiB */
+    /* Begins under ticket 0 .. VIT_TICKETS - 1: send + send_at[i], send_bytes[i] goes to
+     * rank i, receive + receive_at[i] gets receive_bytes[i] from it. Tables [ranks] are
+     * read at once; the memory stays untouched until wait has returned. */
+    void (*exchange)(void *user, size_t ticket, const void *send, const size_t *send_at,
+                     const size_t *send_bytes, void *receive, const size_t *receive_at,
+                     const size_t *receive_bytes);
+    /* The same: all + at[i], bytes[i] of rank i comes to every rank, in place. */
+    void (*gather)(void *user, size_t ticket, void *all, const size_t *at,
+                   const size_t *bytes);
+    bool (*arrived)(void *user, size_t ticket); /* never waits; true when it failed, too */
+    base_status (*wait)(void *user, size_t ticket, base_error *err); /* once a ticket */
+    /* each [ranks] of so many bytes: every rank's own piece comes to all. At once. */
+    base_status (*all)(void *user, void *each, size_t bytes, base_error *err);
+} vit_peers;
+
+/* data [bytes] of rank 0 comes to all. peers NULL: alone, nothing happens. */
+base_status vit_peers_broadcast(const vit_peers *peers, void *data, size_t bytes,
+                                base_error *err);
+
 /* ---- optimisers ---------------------------------------------------------------------- */
 
 typedef enum vit_optimizer_kind {
@@ -528,6 +567,30 @@ typedef struct vit_optimizer_result {
 /* One update of weights and EMA with gradients [floats]. Deterministic. */
 vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *model,
                                         const float *gradients, double lr);
+
+/* The optimiser of one network that several ranks train. Gradients of a step are those of
+ * lanes (a rank's pieces of it, one after the other), which are added in one balanced tree
+ * over all lanes of all ranks. Each rank keeps and updates its own share of moments and
+ * averages; the weights come to all. With as many lanes in all, and these and the ranks
+ * powers of two, every number has the same bits on any number of ranks. peers is borrowed,
+ * NULL: alone; lanes: of this rank, at least 1; each lane but the last and its logarithm of
+ * them keep a block of gradients more. */
+base_status vit_optimizer_create_among(vit_optimizer **out, const vit_model *model,
+                                       const vit_optimizer_config *config,
+                                       const vit_peers *peers, size_t lanes,
+                                       base_error *err);
+/* The next backward pass of run is the last of this rank's in the step: gradients travel
+ * while it works. Not needed for the result. */
+void vit_run_hand_over(vit_run *run, vit_optimizer *optimizer);
+/* The passes since vit_run_gradients_zero were a lane; after each, the last one too. */
+void vit_optimizer_lane_end(vit_optimizer *optimizer, vit_run *run);
+/* The update, after the last lane: on all ranks together. finite false on any of them:
+ * skipped on all. */
+base_status vit_optimizer_step_among(vit_optimizer_result *out, vit_optimizer *optimizer,
+                                     vit_model *model, vit_run *run, double lr, bool finite,
+                                     base_error *err);
+/* The averaged weights into out [floats], on all ranks together. */
+base_status vit_optimizer_ema_gather(float *out, vit_optimizer *optimizer, base_error *err);
 /* What no gradient moves (vit_parameter.state), after each vit_optimizer_step that was not
  * skipped: by what the backward passes of run since vit_run_gradients_zero met. step is the
  * one just done. The averages follow. Nothing happens when there is no state. */
@@ -535,11 +598,20 @@ void vit_optimizer_state_step(vit_optimizer *optimizer, vit_model *model,
                               const vit_run *run, const vit_step *step);
 /* The sums that this goes by, [*count] doubles: ranks add theirs. NULL: there are none. */
 double *vit_run_tally(vit_run *run, size_t *count);
-/* Averaged weights [floats], NULL when ema is 0. */
+/* Averaged weights [floats], NULL when ema is 0 or other ranks have a share of them. */
 const float *vit_optimizer_ema(const vit_optimizer *optimizer);
-/* The state as tensors for vit_tensors_write, and back. *count in: room, out: how many. */
+/* The state as tensors for vit_tensors_write, and back. *count in: room, out: how many.
+ * Where several ranks have shares, data of these is NULL: rank 0 writes the file with
+ * vit_optimizer_fill (vit_tensors_stream) while the others follow. restore: on all ranks
+ * together, of which rank 0 has the file. */
 base_status vit_optimizer_state(const vit_optimizer *optimizer, vit_tensor *out,
                                 size_t *count, base_error *err);
+/* For vit_tensors_stream on rank 0: bytes of the tensor of this name, from byte `first`. */
+base_status vit_optimizer_fill(void *optimizer, const char *name, void *out, size_t first,
+                               size_t bytes, base_error *err);
+/* The part of the others, and rank 0's after a failure: gives what is still asked for.
+ * Returns when the last of it is given. */
+base_status vit_optimizer_follow(vit_optimizer *optimizer, base_error *err);
 base_status vit_optimizer_restore(vit_optimizer *optimizer, const vit_tensor_file *file,
                                   base_error *err);
 

@@ -66,8 +66,36 @@ static bool describe_metadata(json_t *header, const vit_pair *metadata, size_t p
     return good;
 }
 
+/* Who gives the data of tensors that have none. */
+typedef struct source {
+    vit_fill *fill;
+    void *user;
+    base_status status; /* of the first that failed */
+} source;
+
+/* Asks for a tensor's data, window by window, and writes it. */
+static bool write_asked(FILE *file, const vit_tensor *t, source *from, base_error *err)
+{
+    const size_t bytes = tensor_bytes(t);
+    const size_t room = bytes < VIT_WINDOW_BYTES ? bytes : VIT_WINDOW_BYTES;
+    char *window = base_alloc(room, 1);
+    bool good = window != NULL;
+
+    if (!good)
+        from->status = base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", t->name);
+    for (size_t at = 0; at < bytes && good; at += room) {
+        const size_t size = bytes - at < room ? bytes - at : room;
+
+        from->status = from->fill(from->user, t->name, window, at, size, err);
+        good = from->status == BASE_OK && fwrite(window, 1, size, file) == size;
+    }
+    base_free(window);
+    return good;
+}
+
 /* Writes header and data in the order of their bytes per element. */
-static bool write_all(FILE *file, const char *text, const vit_tensor *tensors, size_t count)
+static bool write_all(FILE *file, const char *text, const vit_tensor *tensors, size_t count,
+                      source *from, base_error *err)
 {
     const size_t length = strlen(text);
     const uint64_t padded = (length + 7) / 8 * 8;
@@ -79,8 +107,10 @@ static bool write_all(FILE *file, const char *text, const vit_tensor *tensors, s
     for (size_t size = 8; size > 0; size /= 2)
         for (size_t i = 0; good && i < count; i++) {
             const size_t bytes = tensor_bytes(&tensors[i]);
-            if (type_bytes(tensors[i].type) == size && bytes > 0)
-                good = fwrite(tensors[i].data, 1, bytes, file) == bytes;
+            if (type_bytes(tensors[i].type) != size || bytes == 0)
+                continue;
+            good = tensors[i].data ? fwrite(tensors[i].data, 1, bytes, file) == bytes
+                                   : write_asked(file, &tensors[i], from, err);
         }
     return good;
 }
@@ -88,7 +118,15 @@ static bool write_all(FILE *file, const char *text, const vit_tensor *tensors, s
 base_status vit_tensors_write(const char *path, const vit_tensor *tensors, size_t count,
                               const vit_pair *metadata, size_t pairs, base_error *err)
 {
+    return vit_tensors_stream(path, tensors, count, metadata, pairs, NULL, NULL, err);
+}
+
+base_status vit_tensors_stream(const char *path, const vit_tensor *tensors, size_t count,
+                               const vit_pair *metadata, size_t pairs, vit_fill *fill,
+                               void *user, base_error *err)
+{
     base_status status = BASE_OK;
+    source from = {fill, user, BASE_OK};
     base_writer writer = {0};
     size_t offset = 0;
     char *text = NULL;
@@ -122,8 +160,9 @@ base_status vit_tensors_write(const char *path, const vit_tensor *tensors, size_
     status = base_writer_open(&writer, path, err);
     if (status != BASE_OK)
         goto done;
-    if (!write_all(writer.file, text, tensors, count)) {
-        status = base_fail_errno(err, "cannot write '%s'", path);
+    if (!write_all(writer.file, text, tensors, count, &from, err)) {
+        status = from.status != BASE_OK ? from.status
+                                        : base_fail_errno(err, "cannot write '%s'", path);
         base_writer_abandon(&writer);
         goto done;
     }

@@ -1,0 +1,311 @@
+/* test_mesh_transfers.c - what ranks send one another arrives, in order and counted. The
+ * ranks are threads of this process; the code above the transport is the one of MPI. */
+#include "tests/test_mesh.h"
+
+#include "mesh/mesh_internal.h"
+
+static const size_t rank_counts[] = {1, 2, 3, 4, 8};
+enum { RANK_COUNTS = 5 };
+
+/* Bytes that rank `from` sends to rank `to`; some pairs have nothing to say. */
+static size_t pair_bytes(size_t from, size_t to)
+{
+    return from == 1 && to == 0 ? 0 : 1 + 37 * from + 5 * to;
+}
+
+static unsigned char pair_byte(size_t from, size_t to, size_t i)
+{
+    return (unsigned char)(from * 41 + to * 7 + i * 3 + 1);
+}
+
+static void exchange_work(test_rank *rank)
+{
+    enum { ROUNDS = 3 };
+    mesh_group *world = mesh_world(rank->mesh);
+    const size_t ranks = mesh_ranks(rank->mesh), self = rank->rank;
+    static _Thread_local unsigned char send[ROUNDS][4096], receive[ROUNDS][4096];
+    size_t out_at[8], out_bytes[8], in_at[8], in_bytes[8], out = 0, in = 0;
+    mesh_ticket tickets[ROUNDS] = {{0}};
+    base_error err;
+
+    for (size_t i = 0; i < ranks; i++) {
+        out_at[i] = out;
+        in_at[i] = in;
+        out += out_bytes[i] = pair_bytes(self, i);
+        in += in_bytes[i] = pair_bytes(i, self);
+    }
+    for (size_t round = 0; round < ROUNDS; round++) { /* three at a time */
+        memset(receive[round], 0, sizeof receive[round]);
+        for (size_t i = 0; i < ranks; i++)
+            for (size_t b = 0; b < out_bytes[i]; b++)
+                send[round][out_at[i] + b] = pair_byte(self, i, b + 100 * round);
+        mesh_exchange(world, &tickets[round], send[round], out_at, out_bytes,
+                      receive[round], in_at, in_bytes);
+    }
+    for (size_t round = ROUNDS; round-- > 0;)
+        RANK_CHECK(rank, mesh_wait(&tickets[round], &err) == BASE_OK);
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < ranks; i++)
+            for (size_t b = 0; b < in_bytes[i]; b++)
+                RANK_CHECK(rank, receive[round][in_at[i] + b] ==
+                                     pair_byte(i, self, b + 100 * round));
+    const mesh_counts counts = mesh_counted(rank->mesh);
+    RANK_CHECK(rank, counts.kind[MESH_KIND_EXCHANGE].calls == ROUNDS);
+    RANK_CHECK(rank,
+               counts.kind[MESH_KIND_EXCHANGE].sent == ROUNDS * (out - out_bytes[self]));
+    RANK_CHECK(rank,
+               counts.kind[MESH_KIND_EXCHANGE].received == ROUNDS * (in - in_bytes[self]));
+    RANK_CHECK(rank, counts.kind[MESH_KIND_EXCHANGE].far == 0);
+}
+
+static void scatter(mesh_job **meshes)
+{
+    mesh_hub_scatter(mesh_hub_of(meshes[0]), 50);
+}
+
+START_TEST(exchange_brings_every_pair_its_bytes)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++) {
+        test_ranks_run(rank_counts[i], 0, NULL, exchange_work, NULL, NULL);
+        test_ranks_run(rank_counts[i], 0, NULL, exchange_work, NULL, scatter);
+    }
+}
+END_TEST
+
+static void gather_work(test_rank *rank)
+{
+    const size_t ranks = mesh_ranks(rank->mesh), self = rank->rank;
+    size_t at[8], bytes[8], all = 0;
+    unsigned char data[4096];
+    mesh_ticket ticket = {0};
+    base_error err;
+
+    for (size_t i = 0; i < ranks; i++) {
+        at[i] = all;
+        all += bytes[i] = 11 * i; /* rank 0 has nothing */
+    }
+    for (size_t turn = 0; turn < 2; turn++) {
+        memset(data, 0, sizeof data);
+        for (size_t b = 0; b < bytes[self]; b++)
+            data[at[self] + b] = pair_byte(self, turn, b);
+        mesh_gather(mesh_world(rank->mesh), &ticket, data, at, bytes);
+        RANK_CHECK(rank, mesh_wait(&ticket, &err) == BASE_OK);
+        for (size_t i = 0; i < ranks; i++)
+            for (size_t b = 0; b < bytes[i]; b++)
+                RANK_CHECK(rank, data[at[i] + b] == pair_byte(i, turn, b));
+    }
+    const mesh_counts counts = mesh_counted(rank->mesh);
+    RANK_CHECK(rank, counts.kind[MESH_KIND_GATHER].sent == 2 * bytes[self] * (ranks - 1));
+}
+
+START_TEST(gather_brings_all_pieces_to_all)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++)
+        test_ranks_run(rank_counts[i], 0, NULL, gather_work, NULL, NULL);
+}
+END_TEST
+
+/* Numbers whose sum depends on the order. */
+static double number(size_t rank, size_t i)
+{
+    base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, rank, i, 0);
+
+    return (base_rng_uniform(&rng) - 0.5) * (rank % 3 == 0 ? 1e16 : 1);
+}
+
+/* The tree, written out. */
+static double by_hand(size_t ranks, size_t i)
+{
+    double x[8];
+
+    for (size_t rank = 0; rank < ranks; rank++)
+        x[rank] = number(rank, i);
+    switch (ranks) {
+    case 1: return x[0];
+    case 2: return x[0] + x[1];
+    case 3: return (x[0] + x[1]) + x[2];
+    case 4: return (x[0] + x[1]) + (x[2] + x[3]);
+    default: return ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
+    }
+}
+
+static void sum_work(test_rank *rank)
+{
+    enum { COUNT = 100 };
+    const size_t ranks = mesh_ranks(rank->mesh);
+    double x[COUNT];
+    base_error err;
+
+    for (size_t i = 0; i < COUNT; i++)
+        x[i] = number(rank->rank, i);
+    RANK_CHECK(rank, mesh_sum(mesh_world(rank->mesh), x, COUNT, &err) == BASE_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+        const double right = by_hand(ranks, i);
+        RANK_CHECK(rank, memcmp(&x[i], &right, sizeof right) == 0);
+    }
+}
+
+START_TEST(sums_are_added_by_the_tree_on_all_ranks)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++) {
+        test_ranks_run(rank_counts[i], 0, NULL, sum_work, NULL, NULL);
+        test_ranks_run(rank_counts[i], 0, NULL, sum_work, NULL, scatter);
+    }
+}
+END_TEST
+
+static void broadcast_work(test_rank *rank)
+{
+    enum { LARGE = (1 << 20) + 12345, SMALL = 100 };
+    const size_t ranks = mesh_ranks(rank->mesh);
+    unsigned char *data = base_alloc(LARGE, 1);
+    base_error err;
+
+    for (size_t root = 0; root < ranks; root++)
+        for (size_t bytes = SMALL; bytes <= LARGE; bytes += LARGE - SMALL) {
+            for (size_t i = 0; i < bytes; i++)
+                data[i] = rank->rank == root ? pair_byte(root, bytes, i) : 0;
+            RANK_CHECK(rank, mesh_broadcast(mesh_world(rank->mesh), root, data, bytes,
+                                            &err) == BASE_OK);
+            for (size_t i = 0; i < bytes; i++)
+                RANK_CHECK(rank, data[i] == pair_byte(root, bytes, i));
+        }
+    base_free(data);
+}
+
+START_TEST(broadcast_brings_the_roots_bytes_to_all)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++)
+        test_ranks_run(rank_counts[i], 0, NULL, broadcast_work, NULL, NULL);
+}
+END_TEST
+
+static void call_work(test_rank *rank)
+{
+    const size_t ranks = mesh_ranks(rank->mesh);
+    mesh_call all[8];
+    base_error err;
+
+    for (uint64_t step = 0; step < 20; step++) {
+        const mesh_call mine = {.step = step,
+                                .flags = rank->rank == step % ranks ? MESH_STOP : 0,
+                                .busy = (double)rank->rank,
+                                .x = {1, (double)step}};
+        RANK_CHECK(rank, mesh_roll_call(rank->mesh, all, &mine, &err) == BASE_OK);
+        for (size_t i = 0; i < ranks; i++) {
+            RANK_CHECK(rank, all[i].flags == (i == step % ranks ? MESH_STOP : 0u));
+            RANK_CHECK(rank, all[i].busy == (double)i && all[i].x[1] == (double)step);
+        }
+    }
+    const mesh_call odd = {.step = 20 + (rank->rank == 1)};
+    const base_status status = mesh_roll_call(rank->mesh, all, &odd, &err);
+    RANK_CHECK(rank, status == (ranks == 1 ? BASE_OK : BASE_INTERNAL));
+    if (ranks > 1)
+        RANK_CHECK(rank, strcmp(err.text, "rank 1 (node0) is at step 21, rank 0 (node0) at "
+                                          "step 20") == 0);
+}
+
+START_TEST(roll_call_says_what_every_rank_says)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++)
+        test_ranks_run(rank_counts[i], 0, NULL, call_work, NULL, NULL);
+}
+END_TEST
+
+static void group_work(test_rank *rank)
+{
+    const size_t ranks = mesh_ranks(rank->mesh);
+    mesh_group *odd_even = NULL, *node = NULL;
+    size_t each[8] = {0};
+    base_error err;
+
+    RANK_CHECK(rank, mesh_nodes(rank->mesh) == (ranks + 1) / 2);
+    RANK_CHECK(rank, mesh_node(rank->mesh) == rank->rank / 2);
+    RANK_CHECK(rank, mesh_local_rank(rank->mesh) == rank->rank % 2);
+    RANK_CHECK(rank, mesh_split(&odd_even, rank->mesh, rank->rank % 2, &err) == BASE_OK);
+    RANK_CHECK(rank, mesh_split(&node, rank->mesh, mesh_node(rank->mesh), &err) == BASE_OK);
+    if (rank->wrong[0])
+        return;
+    RANK_CHECK(rank, mesh_group_ranks(node) == mesh_local_ranks(rank->mesh));
+    RANK_CHECK(rank, mesh_group_rank(odd_even) == rank->rank / 2);
+    each[mesh_group_rank(odd_even)] = rank->rank;
+    RANK_CHECK(rank, mesh_all(odd_even, each, sizeof *each, &err) == BASE_OK);
+    for (size_t i = 0; i < mesh_group_ranks(odd_even); i++)
+        RANK_CHECK(rank, each[i] == 2 * i + rank->rank % 2);
+    const uint64_t before = mesh_counted(rank->mesh).kind[MESH_KIND_SMALL].far;
+    double one = 1;
+    RANK_CHECK(rank, mesh_sum(node, &one, 1, &err) == BASE_OK);
+    RANK_CHECK(rank, one == (double)mesh_group_ranks(node));
+    RANK_CHECK(rank, mesh_counted(rank->mesh).kind[MESH_KIND_SMALL].far == before);
+    RANK_CHECK(rank, mesh_barrier(odd_even, &err) == BASE_OK);
+    RANK_CHECK(rank, mesh_counted(rank->mesh).kind[MESH_KIND_SMALL].far ==
+                         before + mesh_group_ranks(odd_even) - 1);
+}
+
+START_TEST(groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++)
+        test_ranks_run(rank_counts[i], 2, NULL, group_work, NULL, NULL);
+}
+END_TEST
+
+static void agree_work(test_rank *rank)
+{
+    const size_t ranks = mesh_ranks(rank->mesh);
+    base_error err;
+
+    RANK_CHECK(rank, mesh_agree(rank->mesh, "the recipe", "abc", &err) == BASE_OK);
+    const base_status status =
+        mesh_agree(rank->mesh, "the recipe", rank->rank == 2 ? "abd" : "abc", &err);
+    RANK_CHECK(rank, status == (ranks > 2 ? BASE_USAGE : BASE_OK));
+    if (ranks > 2)
+        RANK_CHECK(rank, strcmp(err.text, "rank 2 (node0) has the recipe 'abd', rank 0 "
+                                          "(node0) 'abc'") == 0);
+}
+
+START_TEST(ranks_that_disagree_are_named_on_all_ranks)
+{
+    for (size_t i = 0; i < RANK_COUNTS; i++)
+        test_ranks_run(rank_counts[i], 0, NULL, agree_work, NULL, NULL);
+}
+END_TEST
+
+START_TEST(trees_of_floats_are_those_written_out)
+{
+    enum { COUNT = 1000, MOST = 9 };
+    static float x[MOST][COUNT], out[COUNT];
+    const float *each[MOST];
+
+    for (size_t rank = 0; rank < MOST; rank++) {
+        each[rank] = x[rank];
+        for (size_t i = 0; i < COUNT; i++)
+            x[rank][i] = (float)number(rank, i);
+    }
+    mesh_tree_sum_floats(out, each, 7, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        const float right =
+            ((x[0][i] + x[1][i]) + (x[2][i] + x[3][i])) + ((x[4][i] + x[5][i]) + x[6][i]);
+        ck_assert_mem_eq(&out[i], &right, sizeof right);
+    }
+    mesh_tree_sum_floats(x[0], each, 9, COUNT);
+    mesh_tree_sum_floats(out, each + 1, 1, COUNT);
+    ck_assert_mem_eq(out, x[1], sizeof out);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mesh_transfers");
+    TCase *core = tcase_create("core");
+
+    tcase_add_test(core, exchange_brings_every_pair_its_bytes);
+    tcase_add_test(core, gather_brings_all_pieces_to_all);
+    tcase_add_test(core, sums_are_added_by_the_tree_on_all_ranks);
+    tcase_add_test(core, broadcast_brings_the_roots_bytes_to_all);
+    tcase_add_test(core, roll_call_says_what_every_rank_says);
+    tcase_add_test(core, groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes);
+    tcase_add_test(core, ranks_that_disagree_are_named_on_all_ranks);
+    tcase_add_test(core, trees_of_floats_are_those_written_out);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
