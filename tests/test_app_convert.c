@@ -165,6 +165,38 @@ START_TEST(the_same_seed_gives_the_same_bytes)
 }
 END_TEST
 
+/* Every line at most 80 columns wide, but those that are a path. */
+static void lines_fit(const char *text)
+{
+    for (const char *at = text; *at; at += strcspn(at, "\n") + 1)
+        ck_assert_msg(strcspn(at, "\n") <= 80 || *at == '/', "%s", at);
+}
+
+START_TEST(a_name_that_ends_in_onnx_is_written_as_that)
+{
+    char *onnx = test_path(dir, "out.onnx"), *bytes = NULL;
+    size_t count = 0;
+
+    program_result r = program_run(dir, "convert", in, onnx, "--upcycle", "1", "--router",
+                                   "vmoe", "--k", "1", NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    lines_fit(r.err);
+    program_result_free(&r);
+    /* field 1, IR version 9; field 2, the producer */
+    ck_assert_int_eq(base_file_read(&bytes, &count, onnx, 1 << 24, NULL), BASE_OK);
+    ck_assert_mem_eq(bytes, "\x08\x09\x12\x04vmoe", 8);
+    base_free(bytes);
+    program_refused(program_run(dir, "convert", in, onnx, "--precision", "bf16", NULL), 2,
+                    "fp32");
+    ck_assert_int_eq(remove(onnx), 0);
+    program_refused(program_run(dir, "convert", in, onnx, "--upcycle", "1",
+                                "--eval-capacity", "1.25", "--quiet", NULL),
+                    1, "capacity factor 1.25");
+    ck_assert(!test_exists(onnx));
+    base_free(onnx);
+}
+END_TEST
+
 START_TEST(impossible_changes_are_refused)
 {
     char *labels = test_path(dir, "labels.txt");
@@ -236,6 +268,7 @@ int main(void)
     tcase_add_test(core, bf16_halves_the_file_and_keeps_the_logits);
     tcase_add_test(core, size_classes_and_labels_change);
     tcase_add_test(core, the_same_seed_gives_the_same_bytes);
+    tcase_add_test(core, a_name_that_ends_in_onnx_is_written_as_that);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -33,6 +33,8 @@ bool vit_name_ends(const char *name, const char *end);
 /* index of the block in a name like blocks.3.mlp.fc1.weight, -1 if there is none. */
 int vit_block_index(const char *name);
 
+/* The shortest decimal that is this float, "0.485", into out. Returns out. */
+const char *vit_float_text(char *out, size_t out_bytes, float value);
 /* What the JSON `config` of a checkpoint holds besides the configuration: labels, NULL
  * if none. The caller frees them with vit_labels_free. */
 void vit_labels_free(char **label, size_t count);

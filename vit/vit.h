@@ -317,6 +317,11 @@ const vit_origins *vit_model_origins(const vit_model *model);
 /* model.safetensors, whole or not at all. precision bf16 rounds to nearest even. */
 base_status vit_model_save(const vit_model *model, const char *path,
                            vit_precision precision, base_error *err);
+/* The network as an ONNX file (opset 20), whole or not at all: input "images" [batch, C, S,
+ * S] as it is fed, output "logits" [batch, K], weights in fp32, how pixels are made ready
+ * in metadata_props (docs/models.md). BASE_UNSUPPORTED names what it cannot hold: a
+ * capacity, images that decide about one another, more than 2 GiB. */
+base_status vit_model_save_onnx(const vit_model *model, const char *path, base_error *err);
 /* The config as JSON text (keys of model.md, labels included); base_free. NULL: no
  * memory. */
 char *vit_model_config_json(const vit_model *model);

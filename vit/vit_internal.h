@@ -158,6 +158,7 @@ const vit_operand_kernels *vit_kernels_fp32(void);
 /* ---- routers (vit/routers/, one file each) ------------------------------------------- */
 
 enum { VIT_ROUTER_PARAMETERS_MAX = 6 };
+struct vit_onnx_layer; /* vit/onnx/onnx_internal.h */
 
 typedef struct vit_router_shape {
     const vit_router_config *config;
@@ -251,6 +252,11 @@ typedef struct vit_router_join {
      * one behind it (weight and bias, both [D]); NULL: never. */
     bool (*normed)(const vit_router_config *config);
     size_t norm_weight;
+    /* enter and forward as nodes of an ONNX graph: from h, or h and y, to in, or h_next;
+     * layer->carry is what was carried here (NULL: this is the first) and becomes what is
+     * carried on. onnx_enter is NULL when enter is. */
+    const char *(*onnx_enter)(struct vit_onnx_layer *layer, const char *h);
+    const char *(*onnx)(struct vit_onnx_layer *layer, const char *h, const char *y);
 } vit_router_join;
 
 /* Another view of the tokens: a second one of each in training (S2MoE, routing.md 8), or
@@ -338,6 +344,11 @@ typedef struct vit_router {
     /* d_gate [count], 0 for dropped assignments. Adds the auxiliary losses' gradient times
      * loss_scale. */
     void (*backward)(vit_router_pass *pass, const float *d_gate);
+    /* Forward outside training as nodes of an ONNX graph: the gates [T, E], 0 for an expert
+     * that was not chosen; with views->always the layer's output [T, D] in their place.
+     * NULL: it cannot be written as such. Never called for a network whose images decide
+     * about one another, or that has a capacity. */
+    const char *(*onnx)(struct vit_onnx_layer *layer);
 } vit_router;
 
 const vit_router *vit_router_find(const char *name); /* NULL: unknown */

@@ -73,15 +73,17 @@ void convert_answers_note(const convert_answers *a, const app_common *common)
 {
     if (a->images == 0)
         return;
-    if (a->largest <= rounding * a->deviation)
+    if (a->largest <= rounding * a->deviation) {
         app_note(common, "answers: as before (pictures of noise: logits within %.1g)",
                  a->largest);
-    else
-        app_note(
-            common,
-            "answers: they change: of %zu pictures of noise %zu get another class, logits "
-            "move by up to %.3g (their standard deviation is %.3g)",
-            a->images, a->other, a->largest, a->deviation);
+    } else {
+        app_note(common,
+                 "answers: they change: of %zu pictures of noise %zu get another class;",
+                 a->images, a->other);
+        app_note(common,
+                 "         logits move by up to %.3g, their standard deviation is %.3g",
+                 a->largest, a->deviation);
+    }
 }
 
 void convert_answers_json(json_t *json, const convert_answers *a)

@@ -18,6 +18,7 @@ typedef struct convert_args {
     int64_t crop, resize; /* resize -1: not given */
     int interpolation;    /* index into "checkpoint|bilinear|bicubic" */
     app_reading reading;
+    convert_kind kind; /* of OUT */
 } convert_args;
 
 #define BASE_STRUCT convert_args
@@ -63,7 +64,8 @@ static const app_syntax syntax = {
     .about = "A checkpoint of timm's names, of V-MoE (X.index), of vision_transformer or\n"
              "big_vision (X.npz), a folder of the Hub, or one of ours, to one of ours.\n"
              "--precision bf16 stores the weights in bf16; --seed draws the routers.\n"
-             "IN may be the folder of a run; OUT is a .safetensors file.",
+             "IN may be the folder of a run; OUT is a .safetensors file, or an .onnx file\n"
+             "of the network in evaluation.",
     .options = options,
     .without = "pin batch limit",
     .words = "IN and OUT",
@@ -233,11 +235,13 @@ static void summary_print(const vit_model *model, const char *path,
     const vit_config *c = vit_model_config(model);
     char name[128], a[32], b[32];
 
-    app_note(common, "%s: %s, %d x %d, %d classes, %s parameters, %s active, %s", path,
+    app_note(common, "%s", path);
+    app_note(common, "  %s, %d x %d, %d classes, %s",
              app_network_name(name, sizeof name, c), c->image, c->image, c->classes,
-             show_thousands(a, sizeof a, vit_model_floats(model)),
-             show_thousands(b, sizeof b, vit_model_active_floats(model)),
              common->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
+    app_note(common, "  %s parameters, a token meets %s",
+             show_thousands(a, sizeof a, vit_model_floats(model)),
+             show_thousands(b, sizeof b, vit_model_active_floats(model)));
 }
 
 static json_t *convert_json(const app_network *network, const convert_answers *answers,
@@ -331,8 +335,8 @@ static base_status convert(const convert_args *args, const char *in, const char 
     if (status == BASE_OK) {
         app_network_describe(&network);
         app_network_note(&network, &args->common);
-        status =
-            vit_model_save(network.model, out, (vit_precision)args->common.precision, err);
+        status = convert_out(network.model, args->kind, out,
+                             (vit_precision)args->common.precision, err);
     }
     if (status == BASE_OK) {
         summary_print(network.model, out, &args->common);
@@ -365,6 +369,8 @@ int app_convert(int argc, char **argv)
     app_common_apply(&args.common, "convert");
     args.common.precision = precision;
     base_status status = args_check(&args, &err);
+    if (status == BASE_OK)
+        status = convert_kind_of(&args.kind, words[1], precision, &err);
     if (status == BASE_OK)
         status = convert(&args, words[0], words[1], &err);
     return status == BASE_OK ? APP_DONE : app_fail("convert", &err);

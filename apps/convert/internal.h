@@ -20,4 +20,13 @@ void convert_answers_note(const convert_answers *answers, const app_common *comm
 /* The same under json's "answers". */
 void convert_answers_json(json_t *json, const convert_answers *answers);
 
+/* What OUT is (out.c). */
+typedef enum convert_kind { CONVERT_SAFETENSORS, CONVERT_ONNX } convert_kind;
+/* By its name; BASE_USAGE for a precision that it cannot have. */
+base_status convert_kind_of(convert_kind *kind, const char *out, int precision,
+                            base_error *err);
+/* Writes the model as that, whole or not at all. */
+base_status convert_out(const vit_model *model, convert_kind kind, const char *out,
+                        vit_precision precision, base_error *err);
+
 #endif

@@ -83,19 +83,27 @@ static void write_fields(json_t *out, const base_field *fields, const void *sett
     }
 }
 
+const char *vit_float_text(char *out, size_t out_bytes, float value)
+{
+    double real;
+
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(out, out_bytes, "%.*g", digits, (double)value);
+        if (base_parse_real(&real, out) && (float)real == value)
+            break;
+    }
+    return out;
+}
+
 static json_t *channel_values(const float *value, int channels)
 {
     json_t *out = json_array();
 
     for (int i = 0; i < channels; i++) {
-        /* The shortest decimal that is this float: 0.485, not 0.48500001430511475. */
         double real = (double)value[i];
-        for (int digits = 1; digits <= 9; digits++) {
-            char text[32];
-            snprintf(text, sizeof text, "%.*g", digits, (double)value[i]);
-            if (base_parse_real(&real, text) && (float)real == value[i])
-                break;
-        }
+        char text[32];
+
+        base_parse_real(&real, vit_float_text(text, sizeof text, value[i]));
         json_array_append_new(out, json_real(real));
     }
     return out;

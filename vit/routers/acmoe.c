@@ -10,7 +10,7 @@
  * cluster with fewer than two tokens there has W = 1); scope = batch is the source's, where
  * an image depends on its neighbours. Load and importance losses are those of section 2,
  * half their sum, as Tutel's code has it. */
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -240,6 +240,48 @@ static const char *caution(const vit_router_config *config)
                  "them.";
 }
 
+/* layer->x = the tokens times W of their clusters, as alter does. */
+static void alter_onnx(vit_onnx_layer *layer)
+{
+    const size_t n = layer->shape.experts, d = layer->shape.width;
+    vit_onnx *g = layer->graph;
+    const char *one = vit_onnx_real(g, 1);
+    const char *x = vit_onnx_by_image(layer, layer->x, d);
+    const char *of = vit_onnx_with(
+        g, "OneHot",
+        VIT_ONNX_IN(layer->first, vit_onnx_int(g, (int64_t)n),
+                    vit_onnx_floats(g, "off_on", (const float[]){0, 1}, &(size_t){2}, 1)),
+        VIT_ONNX_INT("axis", -1));
+    of = vit_onnx_by_image(layer, of, n);                  /* [B, N, E] */
+    const char *members = vit_onnx_turned(g, of, 0, 2, 1); /* [B, E, N] */
+    const char *count = vit_onnx_reduce(g, "ReduceSum", members, 2);
+    const char *share = vit_onnx_op(g, "Max", count, one);
+    const char *mean = vit_onnx_op(g, "Div", vit_onnx_op(g, "MatMul", members, x), share);
+    const char *away =
+        vit_onnx_op(g, "Abs", vit_onnx_op(g, "Sub", x, vit_onnx_op(g, "MatMul", of, mean)));
+    const char *deviation =
+        vit_onnx_op(g, "Div", vit_onnx_op(g, "MatMul", members, away), share);
+    const char *w =
+        vit_onnx_op(g, "Reciprocal",
+                    vit_onnx_op(g, "Add", deviation, vit_onnx_real(g, deviation_floor)));
+    const char *used = vit_onnx_op(g, "Greater", count, vit_onnx_real(g, 1.5));
+    const char *clusters = vit_onnx_reduce(g, "ReduceSum", vit_onnx_where(g, used, one), 1);
+    const char *m = vit_onnx_reduce(
+        g, "ReduceSum", vit_onnx_reduce(g, "ReduceSum", vit_onnx_where(g, used, w), 1), 2);
+    m = vit_onnx_op(g, "Div", m, vit_onnx_scaled(g, clusters, (double)d));
+    w = vit_onnx_op(g, "Min", w, vit_onnx_scaled(g, m, weight_ceiling));
+    w = vit_onnx_op(g, "Where", used, vit_onnx_op(g, "Div", w, m), one);
+    layer->x = vit_onnx_by_token(
+        layer, vit_onnx_op(g, "Mul", x, vit_onnx_op(g, "MatMul", of, w)), d);
+}
+
+static const char *onnx(vit_onnx_layer *layer)
+{
+    if (layer->first)
+        alter_onnx(layer);
+    return vit_softmax_onnx(layer);
+}
+
 const vit_router vit_router_acmoe = {
     .name = "acmoe",
     .summary =
@@ -259,4 +301,5 @@ const vit_router vit_router_acmoe = {
     .alter_backward = alter_backward,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -112,8 +112,24 @@ static void backward(float *d_h, float *d_y, float *d_carry_in, const float *d_h
     }
 }
 
+static const char *join_onnx(vit_onnx_layer *layer, const char *h, const char *y)
+{
+    const adam_numbers a = numbers_of(layer->shape.config);
+    vit_onnx *g = layer->graph;
+
+    if (layer->moe_index > 0)
+        return vit_heavy_ball_onnx(layer, h, y, a.ball);
+    layer->carry = vit_onnx_scaled(g, y, (double)a.ball.gamma);
+    const char *v = vit_onnx_op(
+        g, "Add", vit_onnx_scaled(g, vit_onnx_op(g, "Mul", y, y), (double)a.second),
+        vit_onnx_real(g, (double)a.eps));
+    const char *step = vit_onnx_op(g, "Div", vit_onnx_scaled(g, y, (double)a.first),
+                                   vit_onnx_op(g, "Sqrt", v));
+    return vit_onnx_op(g, "Add", vit_onnx_scaled(g, h, (double)a.kept), step);
+}
+
 static const vit_router_join join = {
-    .carry_width = 1, .forward = forward, .backward = backward};
+    .carry_width = 1, .forward = forward, .backward = backward, .onnx = join_onnx};
 
 const vit_router vit_router_adam = {
     .name = "adam",
@@ -130,4 +146,5 @@ const vit_router vit_router_adam = {
     .state_bytes = vit_route_state_bytes,
     .forward = vit_softmax_forward,
     .backward = vit_softmax_backward,
+    .onnx = vit_softmax_onnx,
 };

@@ -96,6 +96,17 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     }
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    vit_onnx *g = layer->graph;
+
+    return vit_graph_onnx(
+        layer,
+        vit_onnx_with(g, "ReduceMean",
+                      VIT_ONNX_IN(layer->attention, vit_onnx_ints(g, &(int64_t){1}, 1)),
+                      VIT_ONNX_INT("keepdims", 0)));
+}
+
 const vit_router vit_router_attention = {
     .name = "attention",
     .summary = "softmax routing, scores averaged over attended tokens (GoT-inspired, a "
@@ -112,4 +123,5 @@ const vit_router vit_router_attention = {
     .operations = operations,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

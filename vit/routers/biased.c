@@ -30,18 +30,17 @@ bool vit_biased_init(float *out, size_t i, const vit_router_shape *shape, base_r
     return true;
 }
 
-static const vit_biased_options *options_of(const vit_router_pass *pass)
+static const vit_biased_options *options_of(const vit_router_shape *shape)
 {
-    return vit_router_settings(pass->shape.config);
+    return vit_router_settings(shape->config);
 }
 
 /* A renormalised gate of one expert is always 1: the score itself then. */
-static vit_route_gate gate_of(const vit_router_pass *pass)
+static vit_route_gate gate_of(const vit_router_shape *shape)
 {
-    const bool renorm =
-        pass->shape.k > 1 && options_of(pass)->gate == VIT_BIASED_GATE_RENORM;
+    const bool renorm = shape->k > 1 && options_of(shape)->gate == VIT_BIASED_GATE_RENORM;
 
-    if (options_of(pass)->score == VIT_BIASED_SIGMOID)
+    if (options_of(shape)->score == VIT_BIASED_SIGMOID)
         return renorm ? VIT_ROUTE_GATE_SIGMOID_RENORM : VIT_ROUTE_GATE_SIGMOID;
     return renorm ? VIT_ROUTE_GATE_RENORM : VIT_ROUTE_GATE_PROB;
 }
@@ -50,7 +49,7 @@ void vit_biased_scores(vit_router_pass *pass, const vit_route_state *state)
 {
     const vit_route_size s = vit_route_size_of(&pass->shape);
     const size_t count = s.tokens * s.experts;
-    const int score = options_of(pass)->score;
+    const int score = options_of(&pass->shape)->score;
 
     vit_route_logits(pass, state);
     if (score != VIT_BIASED_SIGMOID) {
@@ -76,7 +75,7 @@ void vit_biased_forward(vit_router_pass *pass, vit_biased_sign sign)
         for (size_t e = 0; e < n; e++)
             state.score[t * n + e] = state.p[t * n + e] + sign * (double)bias[e];
     vit_route_choose(pass, state.score);
-    vit_route_gate_forward(pass, &state, gate_of(pass), state.z, pass->probs);
+    vit_route_gate_forward(pass, &state, gate_of(&pass->shape), state.z, pass->probs);
     vit_route_publish(pass, &state);
 }
 
@@ -84,6 +83,29 @@ void vit_biased_backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_state state = vit_route_state_of(pass);
 
-    vit_route_gate_backward(pass, &state, gate_of(pass), pass->probs, d_gate);
+    vit_route_gate_backward(pass, &state, gate_of(&pass->shape), pass->probs, d_gate);
     vit_route_logits_backward(pass, &state);
+}
+
+const char *vit_biased_onnx_scores(const vit_onnx_layer *layer, const char *z)
+{
+    const int score = options_of(&layer->shape)->score;
+
+    return score == VIT_BIASED_LOGITS    ? z
+           : score == VIT_BIASED_SIGMOID ? vit_onnx_op(layer->graph, "Sigmoid", z)
+                                         : vit_onnx_softmax(layer->graph, z, 1);
+}
+
+const char *vit_biased_onnx(vit_onnx_layer *layer, vit_biased_sign sign)
+{
+    vit_onnx *g = layer->graph;
+    const char *z = vit_onnx_logits(layer);
+    const char *s = vit_biased_onnx_scores(layer, z);
+    const vit_route_gate gate = gate_of(&layer->shape);
+
+    return vit_onnx_top(layer,
+                        vit_onnx_op(g, sign == VIT_BIASED_PLUS ? "Add" : "Sub", s,
+                                    vit_onnx_router_parameter(layer, "bias")),
+                        z, gate == VIT_ROUTE_GATE_PROB ? vit_onnx_softmax(g, z, 1) : NULL,
+                        gate);
 }

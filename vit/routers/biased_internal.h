@@ -4,7 +4,7 @@
 #ifndef VIT_ROUTERS_BIASED_INTERNAL_H
 #define VIT_ROUTERS_BIASED_INTERNAL_H
 
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 /* Choices of "score"; loss-free has the first two. */
 enum { VIT_BIASED_SIGMOID, VIT_BIASED_SOFTMAX, VIT_BIASED_LOGITS };
@@ -32,6 +32,9 @@ void vit_biased_backward(vit_router_pass *pass, const float *d_gate);
 
 /* Logits and scores s [T, E] (option "score") to state->p. */
 void vit_biased_scores(vit_router_pass *pass, const vit_route_state *state);
+/* The scores [T, E] from the logits z; the gates of vit_biased_forward. */
+const char *vit_biased_onnx_scores(const vit_onnx_layer *layer, const char *z);
+const char *vit_biased_onnx(vit_onnx_layer *layer, vit_biased_sign sign);
 /* The whole of a forward pass: state->p = s, the k best of s plus or minus the parameter,
  * gates from s. */
 void vit_biased_forward(vit_router_pass *pass, vit_biased_sign sign);

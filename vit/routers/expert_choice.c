@@ -5,7 +5,7 @@
  * noisy logits, each expert's C largest of the tokens routed together, probabilities as
  * gates, no auxiliary loss, the same rule in evaluation. A token may get none. Differs:
  * each image is routed on its own unless router.scope says otherwise. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -170,6 +170,20 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state.base);
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    const choice_settings set = settings_of(&layer->shape);
+    const size_t n = layer->shape.experts;
+    const vit_route_size s = {
+        .tokens = layer->shape.tokens_per_image, .experts = n, .k = layer->shape.k};
+    vit_onnx *g = layer->graph;
+    const char *p =
+        vit_onnx_by_image(layer, vit_onnx_softmax(g, vit_onnx_logits(layer), 1), n);
+    const char *place, *value = vit_onnx_largest(g, &place, p, capacity_of(&set, &s), 1);
+
+    return vit_onnx_by_token(layer, vit_onnx_marks(g, p, place, value, 1), n);
+}
+
 const vit_router vit_router_expert_choice = {
     .name = "expert-choice",
     .summary =
@@ -186,4 +200,5 @@ const vit_router vit_router_expert_choice = {
     .state_bytes = vit_route_pairs_state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -198,3 +198,22 @@ void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
         vit_softmax_losses(pass, &set, &state->base, d_z);
     vit_route_logits_backward(pass, &state->base);
 }
+
+const char *vit_graph_onnx(vit_onnx_layer *layer, const char *sim)
+{
+    const vit_graph_options *o = vit_router_settings(layer->shape.config);
+    const size_t n = layer->shape.experts;
+    const bool logits = o->mix == VIT_GRAPH_MIX_LOGIT;
+    vit_onnx *g = layer->graph;
+    const char *z = vit_onnx_logits(layer);
+    const char *from = logits ? z : vit_onnx_softmax(g, z, 1);
+    const char *seen = vit_onnx_by_token(
+        layer, vit_onnx_op(g, "MatMul", sim, vit_onnx_by_image(layer, from, n)), n);
+    const char *mixed = vit_onnx_op(g, "Add", vit_onnx_scaled(g, from, 1.0 - o->lambda),
+                                    vit_onnx_scaled(g, seen, o->lambda));
+
+    /* q over the sum of the chosen q is the softmax of their logarithms */
+    return vit_onnx_top(layer, mixed, logits ? mixed : vit_onnx_op(g, "Log", mixed),
+                        logits ? vit_onnx_softmax(g, mixed, 1) : mixed,
+                        vit_softmax_gate_of(layer->shape.config, layer->shape.k));
+}

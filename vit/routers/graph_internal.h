@@ -6,7 +6,7 @@
 #ifndef VIT_ROUTERS_GRAPH_INTERNAL_H
 #define VIT_ROUTERS_GRAPH_INTERNAL_H
 
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 enum { VIT_GRAPH_MIX_PROB, VIT_GRAPH_MIX_LOGIT }; /* choices of "mix" */
 
@@ -74,6 +74,8 @@ void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state);
 /* Adds to pass->d_x and pass->d_param[0]; overwrites state->d_sim. */
 void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
                         const float *d_gate);
+/* The gates of vit_graph_forward from sim [B, N, N]. */
+const char *vit_graph_onnx(vit_onnx_layer *layer, const char *sim);
 /* Multiply-adds of mixing (member of vit_router). */
 double vit_graph_operations(const vit_router_shape *shape);
 /* Whether similarities take gradients. */

@@ -2,7 +2,7 @@
  * (routing-newer.md 20): each layer deals the places of an image to the experts once,
  * evenly and by a seed; gates are 1 / k. Nothing is learned, nothing depends on what a
  * token says, no gradient runs through the choice. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 typedef struct hash_options {
     int64_t seed;
@@ -39,17 +39,30 @@ static void shuffle(uint32_t *out, size_t count, base_rng *rng)
     }
 }
 
+/* deal [N]: each place's rank. */
+static void deal_make(uint32_t *deal, const vit_router_shape *s, uint64_t layer)
+{
+    const hash_options *o = vit_router_settings(s->config);
+    base_rng rng = base_rng_make((uint64_t)o->seed, BASE_PURPOSE_ROUTER_SELECT, layer,
+                                 s->tokens_per_image, 0);
+
+    shuffle(deal, s->tokens_per_image, &rng);
+}
+
+/* The j-th expert of a place. */
+static size_t dealt(const uint32_t *deal, const vit_router_shape *s, size_t place, size_t j)
+{
+    return (deal[place] * s->k + j) % s->experts;
+}
+
 static void forward(vit_router_pass *pass)
 {
     const vit_router_shape *s = &pass->shape;
     const size_t n = s->experts, k = s->k;
-    uint32_t *deal = pass->state; /* [N] each place's rank in the deal */
-    base_rng rng = base_rng_make(
-        (uint64_t)((const hash_options *)vit_router_settings(s->config))->seed,
-        BASE_PURPOSE_ROUTER_SELECT, pass->layer, s->tokens_per_image, 0);
+    uint32_t *deal = pass->state; /* [N] */
 
     vit_route_reports_clear(pass);
-    shuffle(deal, s->tokens_per_image, &rng);
+    deal_make(deal, s, pass->layer);
     pass->count = s->tokens * k;
     pass->start[s->tokens] = (uint32_t)pass->count;
     for (size_t t = 0; t < s->tokens; t++) {
@@ -61,7 +74,7 @@ static void forward(vit_router_pass *pass)
             const size_t a = t * k + j;
             pass->expert[a] = pass->fixed
                                   ? pass->fixed[image * pass->fixed_step + place * k + j]
-                                  : (uint16_t)((deal[place] * k + j) % n);
+                                  : (uint16_t)dealt(deal, s, place, j);
             pass->token[a] = (uint32_t)t;
             pass->gate[a] = 1.0f / (float)k;
             pass->probs[t * n + pass->expert[a]] += 1.0 / (double)k;
@@ -81,6 +94,29 @@ static const char *caution(const vit_router_config *config)
     return "Experts go by a token's place: no attack can change them.";
 }
 
+/* The deal is a constant of the file, the same for every image. */
+static const char *onnx(vit_onnx_layer *layer)
+{
+    const vit_router_shape *s = &layer->shape;
+    const size_t n = s->tokens_per_image, shape[3] = {1, n, s->experts};
+    uint32_t *deal = base_alloc(n, sizeof *deal);
+    float *gates = base_alloc(n * s->experts, sizeof *gates);
+    char name[64];
+
+    if (deal && gates) {
+        deal_make(deal, s, layer->block);
+        for (size_t place = 0; place < n; place++)
+            for (size_t j = 0; j < s->k; j++)
+                gates[place * s->experts + dealt(deal, s, place, j)] = 1.0f / (float)s->k;
+    }
+    snprintf(name, sizeof name, "blocks.%zu.moe.router.deal", layer->block);
+    const char *one = vit_onnx_floats(layer->graph, name, deal ? gates : NULL, shape, 3);
+    base_free(gates);
+    base_free(deal);
+    return vit_onnx_by_token(layer, vit_onnx_each_image(layer->graph, one, n, s->experts),
+                             s->experts);
+}
+
 const vit_router vit_router_hash = {
     .name = "hash",
     .summary = "control: a token's place in the picture decides its experts, evenly",
@@ -96,4 +132,5 @@ const vit_router vit_router_hash = {
     .state_bytes = state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

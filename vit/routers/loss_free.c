@@ -64,6 +64,11 @@ static void move(float *const *param, const double *loads, const vit_router_shap
 static const vit_router_motion motion = {
     .count = tally_count, .tally = tally, .move = move};
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    return vit_biased_onnx(layer, VIT_BIASED_PLUS);
+}
+
 const vit_router vit_router_loss_free = {
     .name = "loss-free",
     .summary =
@@ -81,4 +86,5 @@ const vit_router vit_router_loss_free = {
     .state_bytes = vit_route_state_bytes,
     .forward = forward,
     .backward = vit_biased_backward,
+    .onnx = onnx,
 };

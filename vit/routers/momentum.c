@@ -8,7 +8,7 @@
  * pre-norm; norm = post adds the LayerNorm that their V-MoE fork has behind every block,
  * here behind every MoE layer (routing-newer.md 21). */
 #include "vit/routers/momentum_internal.h"
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 typedef struct momentum_options {
     vit_softmax_options soft; /* first */
@@ -108,7 +108,26 @@ static bool init(float *out, size_t i, const vit_router_shape *shape, base_rng *
     return i != PARAMETER_WEIGHT;
 }
 
+const char *vit_heavy_ball_onnx(vit_onnx_layer *layer, const char *h, const char *y,
+                                vit_heavy_ball ball)
+{
+    vit_onnx *g = layer->graph;
+    const char *moved = vit_onnx_scaled(g, y, (double)ball.gamma);
+
+    if (layer->carry)
+        moved =
+            vit_onnx_op(g, "Add", vit_onnx_scaled(g, layer->carry, (double)ball.mu), moved);
+    layer->carry = moved;
+    return vit_onnx_op(g, "Add", h, moved);
+}
+
+static const char *join_onnx(vit_onnx_layer *layer, const char *h, const char *y)
+{
+    return vit_heavy_ball_onnx(layer, h, y, ball_of(layer->shape.config));
+}
+
 static const vit_router_join join = {.carry_width = 1,
+                                     .onnx = join_onnx,
                                      .forward = forward,
                                      .backward = backward,
                                      .normed = normed,
@@ -131,4 +150,5 @@ const vit_router vit_router_momentum = {
     .state_bytes = vit_route_state_bytes,
     .forward = vit_softmax_forward,
     .backward = vit_softmax_backward,
+    .onnx = vit_softmax_onnx,
 };

@@ -3,7 +3,7 @@
 #ifndef VIT_ROUTERS_MOMENTUM_INTERNAL_H
 #define VIT_ROUTERS_MOMENTUM_INTERNAL_H
 
-#include <stddef.h>
+#include "vit/routers/router_onnx_internal.h"
 
 /* Its options, named ball in a router's struct. */
 typedef struct vit_heavy_ball_options {
@@ -31,6 +31,9 @@ typedef struct vit_heavy_ball {
  * be h. */
 void vit_heavy_ball_forward(float *h_next, float *m_next, const float *h, const float *y,
                             const float *m, size_t floats, vit_heavy_ball ball);
+/* The same as nodes: a member of vit_router_join but for the last argument. */
+const char *vit_heavy_ball_onnx(vit_onnx_layer *layer, const char *h, const char *y,
+                                vit_heavy_ball ball);
 /* d_h, d_y, d_m overwritten. d_h may be d_h_next, d_m may be d_m_next. */
 void vit_heavy_ball_backward(float *d_h, float *d_y, float *d_m, const float *d_h_next,
                              const float *d_m_next, size_t floats, vit_heavy_ball ball);

@@ -278,6 +278,17 @@ static void move(float *const *param, const double *sum, const vit_router_shape 
 static const vit_router_motion motion = {
     .count = tally_count, .tally = tally, .move = move};
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    vit_onnx *g = layer->graph;
+
+    if (!is_dynamic(&layer->shape))
+        return vit_biased_onnx(layer, VIT_BIASED_MINUS);
+    const char *s = vit_biased_onnx_scores(layer, vit_onnx_logits(layer));
+    return vit_onnx_where(
+        g, vit_onnx_op(g, "Greater", s, vit_onnx_router_parameter(layer, "bias")), s);
+}
+
 const vit_router vit_router_quantile = {
     .name = "quantile",
     .summary = "top-k of softmax minus a threshold an expert that evens the loads exactly "
@@ -295,4 +306,5 @@ const vit_router vit_router_quantile = {
     .state_bytes = state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -2,7 +2,7 @@
  * control (routing-newer.md 20): a router that does not beat it has learned nothing.
  * Gradients pass through its gates to the tokens, as they do through "softmax" without
  * losses. */
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 typedef struct random_options {
     vit_softmax_options soft; /* first: the check is softmax's */
@@ -55,4 +55,5 @@ const vit_router vit_router_random = {
     .state_bytes = vit_route_state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = vit_softmax_onnx,
 };

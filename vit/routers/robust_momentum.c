@@ -9,7 +9,7 @@
  *     in = h + eta (h - h_before), h' = h + beta (h - h_before) + step y(in). */
 #include <math.h>
 
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 typedef struct robust_momentum_options {
     vit_softmax_options soft; /* first */
@@ -157,7 +157,34 @@ static void backward(float *d_h, float *d_y, float *d_carry_in, const float *d_h
     }
 }
 
+/* h and so much of its last movement. */
+static const char *moved(const vit_onnx_layer *layer, const char *h, double weight)
+{
+    vit_onnx *g = layer->graph;
+
+    if (!layer->carry)
+        return h;
+    return vit_onnx_op(g, "Add", h,
+                       vit_onnx_scaled(g, vit_onnx_op(g, "Sub", h, layer->carry), weight));
+}
+
+static const char *enter_onnx(vit_onnx_layer *layer, const char *h)
+{
+    return moved(layer, h, numbers_of(layer->shape.config).eta);
+}
+
+static const char *join_onnx(vit_onnx_layer *layer, const char *h, const char *y)
+{
+    const robust_numbers n = numbers_of(layer->shape.config);
+    const char *here = moved(layer, h, n.beta);
+
+    layer->carry = h;
+    return vit_onnx_op(layer->graph, "Add", here, vit_onnx_scaled(layer->graph, y, n.step));
+}
+
 static const vit_router_join join = {.carry_width = 1,
+                                     .onnx_enter = enter_onnx,
+                                     .onnx = join_onnx,
                                      .enter = enter,
                                      .enter_backward = enter_backward,
                                      .forward = forward,
@@ -178,4 +205,5 @@ const vit_router vit_router_robust_momentum = {
     .state_bytes = vit_route_state_bytes,
     .forward = vit_softmax_forward,
     .backward = vit_softmax_backward,
+    .onnx = vit_softmax_onnx,
 };

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "vit/routers/contrast_internal.h"
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 enum { PARAMETER_WEIGHT, PARAMETER_MIX, PARAMETER_MIX_BIAS, PARAMETER_COUNT };
 enum { CONTRAST_OUTPUTS, CONTRAST_INPUTS }; /* choices of "contrast" */
@@ -152,13 +152,20 @@ static s2moe_state state_of(const vit_router_pass *pass)
 }
 
 /* As trained, also with fewer experts than then: eval_k is below k. */
+static vit_route_gate gate_of(const vit_router_config *config, size_t k)
+{
+    const s2moe_options *o = vit_router_settings(config);
+
+    return o->eval_k > 0 && o->soft.gate == VIT_SOFTMAX_GATE_AUTO
+               ? VIT_ROUTE_GATE_RENORM
+               : vit_softmax_gate_of(config, k);
+}
+
 static vit_softmax_settings settings_of(const vit_router_pass *pass)
 {
     vit_softmax_settings set = vit_softmax_settings_of(pass);
 
-    if (options_of(&pass->shape)->eval_k > 0 &&
-        options_of(&pass->shape)->soft.gate == VIT_SOFTMAX_GATE_AUTO)
-        set.gate = VIT_ROUTE_GATE_RENORM;
+    set.gate = gate_of(pass->shape.config, pass->shape.k);
     return set;
 }
 
@@ -484,6 +491,11 @@ static size_t others(const vit_router_shape *shape)
 static const vit_router_views views = {
     .others = others, .mix = mix, .mix_backward = mix_backward};
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    return vit_onnx_top_logits(layer, gate_of(layer->shape.config, layer->shape.k));
+}
+
 const vit_router vit_router_s2moe = {
     .name = "s2moe",
     .summary = "softmax routing learned on two views, clean and noisy (after S2MoE, "
@@ -500,4 +512,5 @@ const vit_router vit_router_s2moe = {
     .state_bytes = state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -197,6 +197,21 @@ static void backward(vit_router_pass *pass, const float *d_gate)
                           pass->d_param[1]);
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    const vit_graph_options *o = vit_router_settings(layer->shape.config);
+    const size_t d = layer->shape.width;
+    vit_onnx *g = layer->graph;
+    const char *x = vit_onnx_by_image(layer, layer->x, d), *left = x;
+
+    if (is_bilinear(layer->shape.config))
+        left = vit_onnx_op(g, "MatMul", x,
+                           vit_onnx_router_parameter(layer, "similarity.weight"));
+    const char *sim = vit_onnx_op(g, "MatMul", left, vit_onnx_turned(g, x, 0, 2, 1));
+    sim = vit_onnx_scaled(g, sim, 1.0 / (sqrt((double)d) * o->tau));
+    return vit_graph_onnx(layer, vit_onnx_softmax(g, sim, 2));
+}
+
 const vit_router vit_router_similarity = {
     .name = "similarity",
     .summary = "softmax routing, scores averaged over similar tokens (GoT-inspired, a "
@@ -213,4 +228,5 @@ const vit_router vit_router_similarity = {
     .operations = operations,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

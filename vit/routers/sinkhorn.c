@@ -3,7 +3,7 @@
  * (arXiv 2202.01169) and the base layer of Megatron-LM: the plan is detached and only
  * chooses, gates come from the logits; evaluation takes the k largest logits (routing.md 3,
  * first variant). */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <string.h>
 
@@ -105,6 +105,11 @@ static double every_step(const vit_router_config *config, uint64_t run_steps)
     return 1.0;
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    return vit_onnx_top_logits(layer, gate_of(&layer->shape));
+}
+
 const vit_router vit_router_sinkhorn = {
     .name = "sinkhorn",
     .summary = "balanced plan on every training step, detached (Clark et al. 2022, S-BASE)",
@@ -119,4 +124,5 @@ const vit_router vit_router_sinkhorn = {
     .sinkhorn_share = every_step,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

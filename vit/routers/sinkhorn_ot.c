@@ -6,8 +6,9 @@
  * = 1, top-k of the plan of the noisy logits, weights from the softmax of the clean ones,
  * no auxiliary loss. Differs: tokens are balanced image by image unless router.scope says
  * otherwise, so that evaluation does not depend on the batch. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { COMBINE_SOFTMAX, COMBINE_PLAN }; /* choices of "combine" */
@@ -138,6 +139,34 @@ static double every_step(const vit_router_config *config, uint64_t run_steps)
     return 1.0;
 }
 
+/* The iterations of vit_route_plan one after the other, on logarithms: g += log(T / E) -
+ * log of the plan's column sums. */
+static const char *onnx(vit_onnx_layer *layer)
+{
+    enum { ITERATIONS_MOST = 1000 };
+    const ot_settings set = settings_of(&layer->shape);
+    const size_t n = layer->shape.experts;
+    vit_onnx *g = layer->graph;
+    const char *z = vit_onnx_logits(layer);
+    const char *l = vit_onnx_by_image(layer, vit_onnx_scaled(g, z, 1.0 / set.rule.xi), n);
+    const char *target =
+        vit_onnx_real(g, log((double)layer->shape.tokens_per_image / (double)n));
+    const char *score = l;
+
+    if (set.rule.plan.max_iter > ITERATIONS_MOST)
+        return NULL;
+    for (int i = 0; i < set.rule.plan.max_iter; i++) {
+        const char *row = i == 0 ? l
+                                 : vit_onnx_with(g, "LogSoftmax", VIT_ONNX_IN(score),
+                                                 VIT_ONNX_INT("axis", 2));
+        const char *column = vit_onnx_reduce(g, "ReduceLogSumExp", row, 1);
+        score = vit_onnx_op(g, "Add", score, vit_onnx_op(g, "Sub", target, column));
+    }
+    score = vit_onnx_by_token(layer, score, n);
+    return vit_onnx_top(layer, score, z, vit_onnx_softmax(g, set.by_plan ? score : z, 1),
+                        VIT_ROUTE_GATE_PROB);
+}
+
 const vit_router vit_router_sinkhorn_ot = {
     .name = "sinkhorn-ot",
     .summary =
@@ -154,4 +183,5 @@ const vit_router vit_router_sinkhorn_ot = {
     .sinkhorn_share = every_step,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

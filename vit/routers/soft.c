@@ -7,7 +7,7 @@
  * Every image is on its own, in training and evaluation alike; nothing is chosen, nothing
  * dropped, nothing balanced; gradients are exact. Experts see the slots as another view of
  * the tokens (vit_router_views), and the tokens themselves have no assignments. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -423,6 +423,36 @@ static const char *caution(const vit_router_config *config)
            "there is no change of routing to report.";
 }
 
+/* The layer's output: what the slots' results give every token. */
+static const char *onnx(vit_onnx_layer *layer)
+{
+    const soft_size s = size_of(&layer->shape);
+    const int64_t slots = (int64_t)s.s, p = (int64_t)s.p, d = (int64_t)s.d;
+    const size_t experts = layer->shape.experts;
+    vit_onnx *g = layer->graph;
+    const char *results[VIT_EXPERTS_MAX + 1] = {NULL};
+    const char *x = vit_onnx_by_image(layer, layer->x, s.d);
+    const char *phi = vit_onnx_unit(
+        g, vit_onnx_shaped(g, vit_onnx_router_parameter(layer, "phi"), slots, d), 0,
+        norm_eps);
+    phi = vit_onnx_op(g, "Mul", phi, vit_onnx_router_parameter(layer, "scale"));
+    const char *l = vit_onnx_op(g, "MatMul", vit_onnx_unit(g, x, 0, norm_eps),
+                                vit_onnx_turned(g, phi, 1, 0));
+    const char *slot =
+        vit_onnx_op(g, "MatMul", vit_onnx_turned(g, vit_onnx_softmax(g, l, 1), 0, 2, 1), x);
+    slot = vit_onnx_shaped(g, slot, -1, (int64_t)experts, p, d);
+    for (size_t e = 0; e < experts; e++) {
+        const char *own =
+            vit_onnx_with(g, "Gather", VIT_ONNX_IN(slot, vit_onnx_int(g, (int64_t)e)),
+                          VIT_ONNX_INT("axis", 1));
+        own = vit_onnx_expert(layer, "experts", e, vit_onnx_shaped(g, own, -1, d));
+        results[e] = vit_onnx_shaped(g, own, -1, p, d);
+    }
+    const char *all = vit_onnx_with(g, "Concat", results, VIT_ONNX_INT("axis", 1));
+    return vit_onnx_by_token(layer,
+                             vit_onnx_op(g, "MatMul", vit_onnx_softmax(g, l, 2), all), s.d);
+}
+
 const vit_router vit_router_soft = {
     .name = "soft",
     .summary = "Soft MoE: experts work on mixtures of an image's tokens (Puigcerver et al. "
@@ -445,4 +475,5 @@ const vit_router vit_router_soft = {
     .operations = operations,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -4,7 +4,7 @@
  * baseline of Teo and Nguyen 2024 (k >= 2: gates renormalised), routing.md 1. Training and
  * evaluation differ only by the losses and the optional noise. Others build upon it: see
  * softmax_internal.h. */
-#include "vit/routers/softmax_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 typedef struct softmax_options {
     vit_softmax_options soft;
@@ -15,14 +15,21 @@ static const base_field options[] = {VIT_SOFTMAX_OPTIONS, {0}};
 #undef BASE_STRUCT
 static const softmax_options defaults = {.soft = VIT_SOFTMAX_DEFAULTS};
 
+vit_route_gate vit_softmax_gate_of(const vit_router_config *config, size_t k)
+{
+    const vit_softmax_options *o = vit_router_settings(config);
+    const bool renorm =
+        o->gate == VIT_SOFTMAX_GATE_RENORM || (o->gate == VIT_SOFTMAX_GATE_AUTO && k >= 2);
+
+    return renorm ? VIT_ROUTE_GATE_RENORM : VIT_ROUTE_GATE_PROB;
+}
+
 vit_softmax_settings vit_softmax_settings_of(const vit_router_pass *pass)
 {
     const vit_softmax_options *o = vit_router_settings(pass->shape.config);
-    const bool renorm = o->gate == VIT_SOFTMAX_GATE_RENORM ||
-                        (o->gate == VIT_SOFTMAX_GATE_AUTO && pass->shape.k >= 2);
 
     return (vit_softmax_settings){
-        .gate = renorm ? VIT_ROUTE_GATE_RENORM : VIT_ROUTE_GATE_PROB,
+        .gate = vit_softmax_gate_of(pass->shape.config, pass->shape.k),
         .balance = o->balance,
         .z = o->z,
         .sigma = pass->training ? o->noise : 0.0,
@@ -101,4 +108,5 @@ const vit_router vit_router_softmax = {
     .state_bytes = vit_route_state_bytes,
     .forward = vit_softmax_forward,
     .backward = vit_softmax_backward,
+    .onnx = vit_softmax_onnx,
 };

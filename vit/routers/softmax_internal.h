@@ -56,6 +56,8 @@ base_status vit_softmax_check(const vit_config *config, base_error *err);
 void vit_softmax_forward(vit_router_pass *pass);
 void vit_softmax_backward(vit_router_pass *pass, const float *d_gate);
 
+/* By its options, for k experts a token. */
+vit_route_gate vit_softmax_gate_of(const vit_router_config *config, size_t k);
 vit_softmax_settings vit_softmax_settings_of(const vit_router_pass *pass);
 /* Balance and z-loss, weighted, mean over groups: of the clean logits and pass->expert.
  * With d_z [T, E], loss_scale times their gradient is added there. */

@@ -7,7 +7,7 @@
  * zero column sums: it never tells the router to prefer a starved expert, but trains the
  * starved experts; uneven loads in evaluation are no fault. Which scaling comes first,
  * columns or rows, differs from text to text: only g's last half step does. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -90,6 +90,12 @@ static double chance_of(const vit_router_config *config, uint64_t run_steps)
     return o->steps > 0.0 && run_steps > 0 ? fmin(1.0, o->steps / (double)run_steps) : o->p;
 }
 
+/* A renormalised gate of one expert is always 1: its softmax or plan entry instead [R]. */
+static vit_route_gate gate_of(size_t k)
+{
+    return k == 1 ? VIT_ROUTE_GATE_PROB : VIT_ROUTE_GATE_RENORM;
+}
+
 static ssr_settings settings_of(const vit_router_pass *pass)
 {
     const vit_router_shape *shape = &pass->shape;
@@ -110,9 +116,7 @@ static ssr_settings settings_of(const vit_router_pass *pass)
                  .plan = {.max_iter = o->max_iter,
                           .delta = o->delta,
                           .paper_init = o->init == INIT_PAPER}},
-        /* A renormalised gate of one expert is always 1: its softmax or plan entry instead
-           [R]. */
-        .gate = shape->k == 1 ? VIT_ROUTE_GATE_PROB : VIT_ROUTE_GATE_RENORM,
+        .gate = gate_of(shape->k),
     };
 }
 
@@ -229,6 +233,11 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state.base);
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    return vit_onnx_top_logits(layer, gate_of(layer->shape.k));
+}
+
 const vit_router vit_router_ssr = {
     .name = "ssr",
     .summary =
@@ -245,4 +254,5 @@ const vit_router vit_router_ssr = {
     .state_bytes = state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -5,7 +5,7 @@
  * gate, no auxiliary loss, the same in training and evaluation. A token may get any number
  * of experts, none too. The options select = token and eval_k serve comparisons and cheaper
  * evaluation. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -196,6 +196,33 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state.base);
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    const vit_router_shape *s = &layer->shape;
+    const usmoe_settings set = settings_of(s);
+    vit_onnx *g = layer->graph;
+    const size_t tokens = set.by_token ? 1 : s->tokens_per_image;
+    const size_t m = pairs_of(tokens, set.eval_k);
+    const int64_t row = (int64_t)(tokens * s->experts);
+    const char *z = vit_onnx_logits(layer), *place;
+    const char *score = vit_onnx_op(
+        g, "Add", vit_onnx_scaled(g, vit_onnx_softmax(g, z, 1), 1.0 - set.alpha),
+        vit_onnx_scaled(g, vit_onnx_op(g, "Sigmoid", z),
+                        set.alpha * 2.0 / (double)s->experts));
+    const char *gate = score;
+
+    if (m == 0)
+        return vit_onnx_full_like(g, z, 0);
+    if (set.divide)
+        gate = vit_onnx_op(g, "Div", score, vit_onnx_reduce(g, "ReduceSum", score, 1));
+    score = vit_onnx_shaped(g, score, -1, row);
+    gate = vit_onnx_shaped(g, gate, -1, row);
+    vit_onnx_largest(g, &place, score, m, 1);
+    const char *value = vit_onnx_with(g, "GatherElements", VIT_ONNX_IN(gate, place),
+                                      VIT_ONNX_INT("axis", 1));
+    return vit_onnx_by_token(layer, vit_onnx_marks(g, score, place, value, 1), s->experts);
+}
+
 const vit_router vit_router_usmoe = {
     .name = "usmoe",
     .summary = "the best token-expert pairs of an image (USMoE code, arXiv 2503.22996)",
@@ -209,4 +236,5 @@ const vit_router vit_router_usmoe = {
     .state_bytes = vit_route_pairs_state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

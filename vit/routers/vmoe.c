@@ -4,7 +4,7 @@
  * first, gates are its probabilities and never renormalised, noise of standard deviation
  * noise / E in training only. Batch-prioritised routing belongs to the dispatch and serves
  * every router. */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 typedef struct vmoe_options {
     double noise, importance, load;
@@ -85,6 +85,11 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     vit_route_logits_backward(pass, &state);
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    return vit_onnx_top_logits(layer, VIT_ROUTE_GATE_PROB);
+}
+
 const vit_router vit_router_vmoe = {
     .name = "vmoe",
     .summary = "noisy top-k with importance and load losses (Riquelme et al. 2021)",
@@ -98,4 +103,5 @@ const vit_router vit_router_vmoe = {
     .state_bytes = vit_route_state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };

@@ -8,7 +8,7 @@
  * second expert is drawn, not the next likely one: its top2gating adds Gumbel noise to the
  * logits before it looks for the largest of the others (second_expert_policy 'sampling',
  * its default). */
-#include "vit/routers/router_pass_internal.h"
+#include "vit/routers/router_onnx_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -414,6 +414,30 @@ static void backward(vit_router_pass *pass, const float *d_gate)
                       pass->param[PROJECTION], width, 1.0f, pass->d_x);
 }
 
+static const char *onnx(vit_onnx_layer *layer)
+{
+    const xmoe_settings set = settings_of(&layer->shape);
+    vit_onnx *g = layer->graph;
+    const char *token = vit_onnx_with(
+        g, "Gemm", VIT_ONNX_IN(layer->x, vit_onnx_router_parameter(layer, "projection")),
+        VIT_ONNX_INT("transB", 1));
+    const char *vector =
+        vit_onnx_unit(g, vit_onnx_router_parameter(layer, "weight"), length_floor, 0);
+
+    if (!set.code)
+        token = vit_onnx_unit(g, token, length_floor, 0);
+    const char *z =
+        vit_onnx_with(g, "Gemm", VIT_ONNX_IN(token, vector), VIT_ONNX_INT("transB", 1));
+    if (!set.code)
+        z = vit_onnx_op(g, "Div", z,
+                        vit_onnx_op(g, "Max",
+                                    vit_onnx_router_parameter(layer, "temperature"),
+                                    vit_onnx_real(g, temperature_floor)));
+    return vit_onnx_top(layer, z, z,
+                        set.gate == VIT_ROUTE_GATE_PROB ? vit_onnx_softmax(g, z, 1) : NULL,
+                        set.gate);
+}
+
 const vit_router vit_router_xmoe = {
     .name = "xmoe",
     .summary =
@@ -431,4 +455,5 @@ const vit_router vit_router_xmoe = {
     .state_bytes = state_bytes,
     .forward = forward,
     .backward = backward,
+    .onnx = onnx,
 };
