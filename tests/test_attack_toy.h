@@ -10,7 +10,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "attacks/attacks.h"
+#include "attacks/attacks_internal.h"
 
 enum {
     TOY_CHANNELS = 2,
@@ -31,8 +31,10 @@ typedef struct toy {
     /* Experts have a capacity of one image: who comes later loses half the pixels. */
     bool crowded;
     float shift; /* subtracted from pixels: another one than the model was made for */
-    /* Calls of logits, counted from 1, whose answers are 5 % too large; 0: none. */
+    /* Calls of logits, counted from 1, whose answers are too large by this factor, and
+     * whose first logit is so many norms of them too large; 0: none. */
     uint64_t spoil_first, spoil_last;
+    double spoil, nudge;
     bool nan; /* answers that are not numbers, for images whose pixel 0 is above a half */
     /* What a pass leaves for the gradient. */
     size_t count;
@@ -66,9 +68,12 @@ static inline base_status toy_logits(void *user, float *logits, const float *ima
             if (t->nan && x[0] > 0.5f)
                 sum = NAN;
             if (t->calls >= t->spoil_first && t->calls <= t->spoil_last)
-                sum *= 1.05;
+                sum *= t->spoil;
             logits[i * t->classes + j] = (float)(t->scale * sum);
         }
+        if (t->calls >= t->spoil_first && t->calls <= t->spoil_last && t->nudge > 0)
+            logits[i * t->classes] +=
+                (float)(t->nudge * attack_norm2(logits + i * t->classes, t->classes));
     }
     return BASE_OK;
 }
@@ -104,7 +109,8 @@ static inline void toy_signature(void *user, uint64_t *signature)
 static inline void toy_make(toy *t, size_t classes, size_t experts)
 {
     omp_set_num_threads(1);
-    *t = (toy){.classes = classes, .experts = experts, .scale = 1, .gradient = 1};
+    *t = (toy){
+        .classes = classes, .experts = experts, .scale = 1, .gradient = 1, .spoil = 1.05};
     base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, classes, experts, 0);
     for (size_t e = 0; e < 2; e++)
         for (size_t j = 0; j < TOY_CLASSES_MAX; j++)

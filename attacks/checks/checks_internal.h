@@ -66,6 +66,41 @@ base_status attack_checks_curve(attack_bench *bench, base_error *err); /* 11 */
 base_status attack_checks_outside(attack_bench *bench, base_error *err);  /* 7, 8 */
 base_status attack_checks_reported(attack_bench *bench, base_error *err); /* 20 */
 
+/* ---- from counts to verdicts (verdict.c) --------------------------------------------- */
+
+enum { ATTACK_CHECK_SEEDS = 3 };
+
+/* Of the bench's n images, broken by PGD at 0, 1/2, 1 and 2 times the run's eps, and at
+ * `large`. */
+typedef struct attack_budget_counts {
+    size_t none, half, base, twice, all;
+    double large;
+} attack_budget_counts;
+
+/* Each fills the checks it is named after, from the bench's n, classes and options and what
+ * is given: counts of broken images, base by the checks' PGD. Cannot fail. */
+void attack_verdict_budgets(attack_bench *bench, const attack_budget_counts *c); /* 1, 2 */
+/* fgsm SIZE_MAX: not defined in this norm. */
+void attack_verdict_one_step(attack_bench *bench, size_t base, size_t fgsm); /* 3 */
+void attack_verdict_steps(attack_bench *bench, size_t base, size_t twice,
+                          size_t five);                                         /* 4 */
+void attack_verdict_restarts(attack_bench *bench, const attack_result *result); /* 5 */
+/* noise: broken by the worst of the noises; left: accuracy under one of them. */
+void attack_verdict_noise(attack_bench *bench, size_t base, size_t fgsm, size_t noise,
+                          double left); /* 6 */
+/* white: broken by any attack that uses the gradient. */
+void attack_verdict_black_box(attack_bench *bench, size_t black, size_t white); /* 7 */
+void attack_verdict_transfer(attack_bench *bench, size_t wrong, size_t white);  /* 8 */
+/* Towards one random class, towards each of the `targets` likeliest. */
+void attack_verdict_targets(attack_bench *bench, size_t targets, size_t one,
+                            size_t all); /* 9 */
+/* Images without a gradient of each loss; median of the first one's L2 norm. */
+void attack_verdict_gradients(attack_bench *bench, size_t ce, size_t margin, size_t dlr,
+                              double median); /* 10 */
+/* differ: samples that the same seed breaks in one run and not in the other. */
+void attack_verdict_seeds(attack_bench *bench, size_t differ,
+                          const size_t broken[ATTACK_CHECK_SEEDS]); /* 18 */
+
 /* P(at least k of n), each with probability p. Cannot fail. */
 double attack_binomial_tail(size_t k, size_t n, double p);
 

@@ -86,14 +86,7 @@ static base_status gradients(attack_bench *bench, base_error *err)
                                 pixels, err);
     if (status == BASE_OK) {
         qsort(norms, n, sizeof *norms, by_value);
-        const bool bad = margin > 0 || dlr > 0 || (double)ce > 0.01 * (double)n;
-        attack_check_set(
-            check, bad ? ATTACK_VERDICT_WARN : ATTACK_VERDICT_PASS, (double)ce / (double)n,
-            0.01,
-            "of %zu images %zu have no gradient of the cross-entropy, %zu of the "
-            "margin, %zu of dlr%s; median L2 norm of the first %.3g",
-            n, ce, margin, dlr, bench->classes < 3 ? " (undefined below 3 classes)" : "",
-            norms[n / 2]);
+        attack_verdict_gradients(bench, ce, margin, dlr, norms[n / 2]);
     }
     base_free(logits);
     base_free(pixels);

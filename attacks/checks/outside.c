@@ -5,14 +5,11 @@
 
 #include <math.h>
 
-static const double WEAKER = 0.002; /* of the samples, attacks.md 11 */
-
 static base_status black_box(attack_bench *bench, base_error *err)
 {
     attack_check *check = attack_bench_check(bench, 7);
     const attack_bench_settings settings = {.eps = bench->run->config.eps,
                                             .seed = bench->run->config.seed};
-    const double slack = attack_bench_slack(bench->n, WEAKER);
     const size_t white = attack_bench_white(bench);
     attack_run *run = NULL;
     char spec[64];
@@ -26,13 +23,7 @@ static base_status black_box(attack_bench *bench, base_error *err)
     const base_status status = attack_bench_go(&run, bench, spec, &settings, err);
     if (status != BASE_OK)
         return status;
-    const size_t black = attack_bench_broken(run);
-    const bool masked = (double)black - (double)white > slack;
-    attack_check_set(
-        check, masked ? ATTACK_VERDICT_FAIL : ATTACK_VERDICT_PASS,
-        (double)black - (double)white, slack,
-        "Square breaks %zu with %zu queries, the gradient's attacks %zu of %zu%s", black,
-        bench->options->queries, white, bench->n, masked ? ": gradients are masked" : "");
+    attack_verdict_black_box(bench, attack_bench_broken(run), white);
     attack_run_destroy(run);
     return BASE_OK;
 }
@@ -63,7 +54,6 @@ static base_status transfer(attack_bench *bench, base_error *err)
 {
     attack_check *check = attack_bench_check(bench, 8);
     const attack_target *from = bench->options->transfer, *to = &bench->run->target;
-    const double slack = attack_bench_slack(bench->n, WEAKER);
     const size_t white = attack_bench_white(bench);
     attack_run *run = NULL;
     size_t wrong = 0;
@@ -85,13 +75,7 @@ static base_status transfer(attack_bench *bench, base_error *err)
     attack_run_destroy(run);
     if (status != BASE_OK)
         return status;
-    const bool masked = (double)wrong - (double)white > slack;
-    attack_check_set(
-        check, masked ? ATTACK_VERDICT_FAIL : ATTACK_VERDICT_PASS,
-        (double)wrong - (double)white, slack,
-        "examples made for the other model break %zu, the gradient's own %zu of "
-        "%zu%s",
-        wrong, white, bench->n, masked ? ": gradients are masked" : "");
+    attack_verdict_transfer(bench, wrong, white);
     return BASE_OK;
 }
 
