@@ -43,7 +43,8 @@ static void say_line(const mesh_courier *courier, const char *line)
 
 static void send_to(mesh_courier *courier, size_t rank, const note *what, size_t bytes)
 {
-    if (rank != courier->mesh->rank && !courier->health[rank].left)
+    if (rank !=
+        courier->mesh->rank) /* also to one that has left: it reads until all have */
         courier->engine->note(courier->state, courier->mesh->members[rank].peer, what,
                               bytes);
 }
@@ -242,7 +243,7 @@ void mesh_control_turn(mesh_courier *courier, double now)
     hear_all(courier, now);
     if (must_tell(courier, &why))
         send_failure(courier, NOTE_FAIL, &why);
-    if (now >= courier->beat_next) {
+    if (now >= courier->beat_next && !courier->leaving) {
         const double every =
             patience > 0 && patience / 4 < beat_seconds ? patience / 4 : beat_seconds;
         send_beats(courier);
@@ -273,8 +274,12 @@ bool mesh_control_leave(mesh_courier *courier)
     const double began = now;
     mesh_control_turn(courier, now); /* a failure goes before the good-bye */
     send_to_all(courier, &bye, BEAT_BYTES);
-    while (atomic_load(&courier->failed) && !courier->lost && !all_left(courier)) {
-        if (patience > 0 && now - began > patience)
+    courier->leaving = true; /* nothing follows the good-bye */
+    while (!courier->lost && !all_left(courier)) {
+        const bool failed = atomic_load(&courier->failed);
+        if (!failed && !courier->engine->leave_together)
+            return true;
+        if (failed && patience > 0 && now - began > patience)
             return false;
         nanosleep(&moment, NULL);
         now = base_seconds();

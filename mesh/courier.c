@@ -333,6 +333,18 @@ base_status mesh_courier_start(mesh_courier **out, mesh_job *mesh,
     return BASE_OK;
 }
 
+void mesh_courier_allow(mesh_courier *courier, const int *ids, size_t count)
+{
+    cpu_set_t mask;
+
+    CPU_ZERO(&mask);
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < CPU_SETSIZE)
+            CPU_SET(ids[i], &mask);
+    if (count > 0)
+        pthread_setaffinity_np(courier->thread, sizeof mask, &mask);
+}
+
 bool mesh_courier_stop(mesh_courier *courier)
 {
     if (!courier)

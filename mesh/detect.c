@@ -132,6 +132,9 @@ bool mesh_module_open(mesh_courier *courier, mesh_why *why)
     module_path(path, sizeof path, launch->module);
     if (access(path, R_OK) != 0)
         return no_module(why, launch);
+    /* UCX, below many an MPI, would warn on stdout of messages that a failed job leaves; it
+     * reads this when it is loaded. */
+    setenv("UCX_LOG_LEVEL", "error", 0);
     /* Never closed: libraries of MPI leave threads behind. */
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     void *symbol = library ? dlsym(library, "mesh_engine_get") : NULL;

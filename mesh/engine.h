@@ -33,6 +33,7 @@ typedef struct mesh_why {
 typedef struct mesh_engine {
     uint32_t version, bytes; /* MESH_ENGINE_VERSION, sizeof (mesh_engine) */
     const char *name;        /* "openmpi" */
+    bool leave_together;     /* no rank closes before all have read what was sent to them */
     /* False with *why filled: the transport refuses. */
     bool (*open)(void **state, size_t *rank, size_t *ranks, mesh_why *why);
     /* Begins messages; *operation is tested until it is done or given up. */

@@ -180,8 +180,7 @@ typedef struct mesh_place {
 typedef struct mesh_placed {
     size_t threads;    /* of this rank, at least 1 */
     size_t processors; /* that it may use */
-    bool moved;        /* the launcher's binding was not kept */
-    char note[160];    /* a line for people, or "" */
+    bool moved;        /* the launcher had bound it to a single core, which was not kept */
 } mesh_placed;
 
 /* The ranks of a node share out its processors; the calling thread and the courier keep to

@@ -76,7 +76,7 @@ typedef struct mesh_courier {
     uint64_t posted;
     mesh_health *health; /* [ranks] of the mesh_job */
     double turned, beat_next, late_next, failed_at;
-    bool lost, dirty, told;
+    bool lost, dirty, leaving;
 } mesh_courier;
 
 struct mesh_job {
@@ -102,6 +102,8 @@ base_status mesh_courier_start(mesh_courier **out, mesh_job *mesh,
 /* Ends thread and engine. False: the thread hangs in a transport that has lost a rank; it
  * and what it uses stay until the process ends. NULL is allowed. */
 bool mesh_courier_stop(mesh_courier *courier);
+/* The thread may run on these processors alone, where the kernel lets it. */
+void mesh_courier_allow(mesh_courier *courier, const int *ids, size_t count);
 /* An empty parcel with room for count messages, NULL: no memory. */
 mesh_parcel *mesh_parcel_take(mesh_courier *courier, size_t count);
 void mesh_parcel_give_back(mesh_courier *courier, mesh_parcel *parcel);
@@ -114,8 +116,8 @@ void mesh_courier_fail(mesh_courier *courier, const base_error *why, bool tell);
 
 /* Notes that have come, heartbeats that are due, ranks that are silent or late. */
 void mesh_control_turn(mesh_courier *courier, double now);
-/* Says good-bye to all; after a failure waits until all have, or patience ends. False: some
- * did not. */
+/* Says good-bye to all and waits for theirs; after a failure no longer than patience.
+ * False: some did not come. */
 bool mesh_control_leave(mesh_courier *courier);
 
 /* ---- mesh.c -------------------------------------------------------------------------- */
@@ -138,19 +140,22 @@ const char *mesh_launcher_name(mesh_launcher launcher);
 
 enum { MESH_CPUS_MOST = 1024 };
 
-/* What a rank tells the others of its node. */
+/* What a rank tells the others. */
 typedef struct mesh_mask {
-    uint64_t bits[MESH_CPUS_MOST / 64]; /* processors it may run on */
-    uint32_t node, threads;             /* wanted, 0: all */
-    uint32_t quota;                     /* of the control group, in processors */
+    uint64_t bits[MESH_CPUS_MOST / 64];    /* processors it may run on, later its part */
+    uint64_t machine[MESH_CPUS_MOST / 64]; /* that it could ask for */
+    uint32_t threads;                      /* wanted, 0: all; later its number */
+    uint32_t quota;                        /* of the control group, in processors */
     uint32_t keep, oversubscribe;
 } mesh_mask;
 
-/* Processors of local rank `local` of `count` masks of one node into ids [MESH_CPUS_MOST],
- * returns how many. describe: base_cpus_describe but in tests. */
+/* base_cpus_describe but in tests. */
+typedef void mesh_describe(base_cpu *out, const int *ids, size_t count);
+
+/* Processors of local rank `local` of `count` masks of one node into ids [MESH_CPUS_MOST];
+ * returns how many. moved: not those of its mask. */
 size_t mesh_place_part(int *ids, bool *moved, const mesh_mask *const *masks, size_t count,
-                       size_t local,
-                       void (*describe)(base_cpu *out, const int *ids, size_t count));
+                       size_t local, mesh_describe *describe);
 
 /* ---- engine_threads.c ---------------------------------------------------------------- */
 
