@@ -5,7 +5,7 @@
 # What building and testing needs on Debian 12 and 13.
 vmoe_build_packages=(gcc libc6-dev meson ninja-build pkg-config python3
     libdnnl-dev libjpeg-dev libpng-dev libarchive-dev libjansson-dev libinih-dev zlib1g-dev)
-vmoe_test_packages=(check groff-base)
+vmoe_test_packages=(check groff-base python3-jsonschema)
 
 say()
 {
