@@ -400,16 +400,16 @@ static bool shape_fits(const data_source *out, const header *h)
     const bool truth = h->labelling == DATA_LABELS_TRUTH;
 
     const bool flat = (h->flags & FLAG_FLAT) != 0;
+    const bool shards = l == &data_layout_wds || l == &data_layout_tfrecord;
     if (h->labelling > DATA_LABELS_NONE || h->names > 1 || h->as_found > 1 ||
-        (h->as_found == 1) !=
-            (l == &data_layout_list || (l == &data_layout_wds && classes)) ||
+        (h->as_found == 1) != (l == &data_layout_list || (shards && classes)) ||
         h->flags > (FLAG_FLAT | FLAG_SPLIT))
         return false;
     if (l == &data_layout_tar || l == &data_layout_zip)
         return (flat ? truth : classes) && !h->names && h->folders == 0 && h->archives == 1;
     if (l == &data_layout_ilsvrc)
         return !numbers && h->names == !classes && h->folders == 0 && h->archives == 1;
-    if (l == &data_layout_wds)
+    if (shards)
         return !truth && !h->names && h->folders == 0;
     if (l == &data_layout_list)
         return !truth && h->names && h->folders == 2;

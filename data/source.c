@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 static const data_layout *const layouts[] = {
-    &data_layout_folder, &data_layout_tar,    &data_layout_zip,        &data_layout_ilsvrc,
-    &data_layout_kaggle, &data_layout_wds,    &data_layout_list,       &data_layout_idx,
-    &data_layout_cifar,  &data_layout_images, &data_layout_imagenet_c, &data_layout_npy,
+    &data_layout_folder,   &data_layout_tar,        &data_layout_zip,
+    &data_layout_ilsvrc,   &data_layout_kaggle,     &data_layout_wds,
+    &data_layout_list,     &data_layout_idx,        &data_layout_cifar,
+    &data_layout_images,   &data_layout_imagenet_c, &data_layout_npy,
+    &data_layout_tfrecord,
 };
 
 enum {
@@ -44,7 +46,7 @@ static base_status split_spec(const data_layout **layout, const char **path,
 {
     const char *colon = strchr(spec, ':');
     const size_t word = strspn(spec, "abcdefghijklmnopqrstuvwxyz-0123456789");
-    char names[128];
+    char names[256];
 
     *layout = NULL;
     *path = spec;
@@ -83,6 +85,8 @@ static base_status recognise(const data_layout **out, const char *path, base_err
                          found->name, path, other->name, path);
     if (!found && stat(path, &info) != 0)
         return base_fail_errno(err, "cannot open '%s'", path);
+    if (!found && data_foreign_refuse(path, err) != BASE_OK)
+        return BASE_UNSUPPORTED;
     if (!found && S_ISDIR(info.st_mode))
         found = &data_layout_folder; /* its open says what is missing */
     if (!found)
@@ -144,7 +148,7 @@ static base_status options_check(data_source *source, const data_source_options 
         options->split && !source->split_used,
         options->val_labels && !labels,
         options->class_map && !classes,
-        options->label_key && layout != &data_layout_wds,
+        options->label_key && layout != &data_layout_wds && layout != &data_layout_tfrecord,
     };
 
     memcpy(source->unused, unused, sizeof unused);

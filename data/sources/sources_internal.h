@@ -420,7 +420,7 @@ struct data_layout {
 extern const data_layout data_layout_folder, data_layout_tar, data_layout_zip,
     data_layout_idx, data_layout_ilsvrc, data_layout_kaggle, data_layout_wds,
     data_layout_list, data_layout_cifar, data_layout_images, data_layout_imagenet_c,
-    data_layout_npy;
+    data_layout_npy, data_layout_tfrecord;
 
 /* ---- what layouts have in common ---------------------------------------------------- */
 
@@ -451,6 +451,9 @@ base_status data_archive_read(const data_source *source, const data_record *reco
 bool data_archive_name(char *out, const data_source *source, const data_record *record);
 void data_archive_advise(const data_source *source, const data_record *record);
 
+/* BASE_UNSUPPORTED with what it is and what to do, for data of formats that are not read
+ * (Parquet, LMDB, ...), by the names of files; else BASE_OK. */
+base_status data_foreign_refuse(const char *path, base_error *err);
 /* "CLASS/" of a label as the name of a folder, "" for -1: free text ("T-shirt/top") made
  * safe. */
 void data_class_folder(char *out, size_t out_bytes, const data_source *source,

@@ -512,6 +512,8 @@ bool data_zip_looks(const char *path)
         return false;
     if (data_ends_in(path, ".zip"))
         return true;
+    if (data_ends_in(path, ".npz")) /* NumPy's, which is a zip, too */
+        return false;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
