@@ -167,6 +167,61 @@ START_TEST(mce_follows_from_the_cells)
 }
 END_TEST
 
+/* The expected calibration error of a corruption is the mean of its severities'. */
+START_TEST(ece_of_a_corruption_is_the_mean_of_its_severities)
+{
+    json_t *e = COMMAND_JSON("eval", model, "--data", data, "--corrupt", "fog,snow",
+                             "--severity", "1,3,5");
+    const json_t *r = robust_of(e), *cells = json_object_get(r, "cells");
+
+    for (size_t k = 0; k < 2; k++) {
+        const json_t *kind = json_array_get(json_object_get(r, "corruptions"), k);
+        double sum = 0, first = json_number_of(json_array_get(cells, 3 * k), "ece");
+        bool differ = false;
+
+        for (size_t s = 0; s < 3; s++) {
+            const json_t *cell = json_array_get(cells, 3 * k + s);
+            ck_assert_str_eq(show_json_string(cell, "corruption"),
+                             show_json_string(kind, "name"));
+            sum += json_number_of(cell, "ece");
+            differ = differ || fabs(json_number_of(cell, "ece") - first) > 1e-4;
+        }
+        ck_assert(differ); /* else any of them would do */
+        ck_assert_double_eq_tol(json_number_of(kind, "ece"), sum / 3, 1e-6);
+    }
+    json_decref(e);
+}
+END_TEST
+
+/* Each cell has as many right answers as without the image, of one image more. */
+START_TEST(a_bad_image_is_wrong_under_every_corruption)
+{
+    char *bad = test_path(data, "red/1.png");
+    json_t *e[2];
+
+    test_write(bad, "no picture", 10);
+    for (int without = 0; without < 2; without++) {
+        e[without] =
+            COMMAND_JSON("eval", model, "--data", data, "--corrupt", "contrast,fog",
+                         "--severity", "1,4", "--bad-samples", "skip");
+        ck_assert_int_eq(unlink(bad), without ? -1 : 0);
+    }
+    for (size_t c = 0; c < 4; c++) {
+        const json_t *with = json_array_get(json_object_get(robust_of(e[0]), "cells"), c),
+                     *none = json_array_get(json_object_get(robust_of(e[1]), "cells"), c);
+        ck_assert_double_eq(json_number_of(with, "samples"), SAMPLE_COUNT);
+        ck_assert_double_eq(json_number_of(none, "samples"), SAMPLE_COUNT - 1);
+        ck_assert_double_eq_tol(json_number_of(with, "top1") * SAMPLE_COUNT,
+                                json_number_of(none, "top1") * (SAMPLE_COUNT - 1), 1e-6);
+        ck_assert_double_eq_tol(json_number_of(with, "error"),
+                                1 - json_number_of(with, "top1"), 1e-6);
+    }
+    json_decref(e[0]);
+    json_decref(e[1]);
+    base_free(bad);
+}
+END_TEST
+
 START_TEST(an_incomplete_benchmark_has_no_mce)
 {
     json_t *e = evaluate("--corrupt", "clean", "--html", page);
@@ -490,6 +545,8 @@ int main(void)
     tcase_add_test(core, the_clean_figures_stay_what_they_were);
     tcase_add_test(core, batch_and_threads_change_nothing);
     tcase_add_test(core, mce_follows_from_the_cells);
+    tcase_add_test(core, ece_of_a_corruption_is_the_mean_of_its_severities);
+    tcase_add_test(core, a_bad_image_is_wrong_under_every_corruption);
     tcase_add_test(core, an_incomplete_benchmark_has_no_mce);
     tcase_add_test(core, routing_is_compared_with_the_clean_image);
     tcase_add_test(core, grey_and_dense_networks_work);

@@ -3,7 +3,10 @@
 #include "data/data_internal.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/test_run.h"
 #include "tests/test_set.h"
@@ -119,6 +122,43 @@ START_TEST(an_archive_that_was_replaced_is_not_read)
 }
 END_TEST
 
+/* Size and time set back: another file all the same. Then one thing at a time. */
+START_TEST(an_archive_is_known_by_file_size_and_time)
+{
+    enum { COPY, SIZE, SECONDS, NANOSECONDS, WAYS };
+
+    for (int way = 0; way < WAYS; way++) {
+        data_files *files = NULL;
+        uint32_t number;
+        unsigned char byte;
+        base_error err = {0};
+        char *path = write_number(1), *other = write_number(2);
+        struct timespec times[2] = {{1000, 5000}, {1000, 5000}};
+
+        ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+        ck_assert_int_eq(data_files_create(&files, NULL), BASE_OK);
+        ck_assert_int_eq(data_files_add(&number, files, path, NULL), BASE_OK);
+        if (way == COPY)
+            ck_assert_int_eq(rename(other, path), 0);
+        if (way == SIZE)
+            ck_assert_int_eq(truncate(path, 5), 0);
+        times[1].tv_sec += way == SECONDS;
+        times[1].tv_nsec += way == NANOSECONDS;
+        ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+        ck_assert_msg(data_files_read(files, number, &byte, 1, 0, &err) == BASE_FORMAT,
+                      "way %d", way);
+        ck_assert_ptr_nonnull(strstr(err.text, "has changed since it was indexed"));
+        times[1] = (struct timespec){1000, 5000};
+        ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+        if (way >= SECONDS) /* the same as ever */
+            ck_assert_int_eq(data_files_read(files, number, &byte, 1, 0, &err), BASE_OK);
+        data_files_destroy(files);
+        base_free(path);
+        base_free(other);
+    }
+}
+END_TEST
+
 START_TEST(what_is_no_file_does_not_join)
 {
     data_files *files = NULL;
@@ -144,6 +184,7 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, more_archives_than_may_be_open_are_read_by_all_threads);
     tcase_add_test(limits, an_archive_that_was_replaced_is_not_read);
+    tcase_add_test(core, an_archive_is_known_by_file_size_and_time);
     tcase_add_test(limits, what_is_no_file_does_not_join);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

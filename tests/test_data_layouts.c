@@ -200,6 +200,29 @@ START_TEST(a_list_names_its_images_and_labels)
 }
 END_TEST
 
+/* The same files in the same order, one label another. */
+START_TEST(a_changed_label_is_other_data)
+{
+    char *path = test_path(root, "list.tsv");
+    uint64_t print[3];
+
+    set_name_file(root, "a.png");
+    set_name_file(root, "b.png");
+    set_name_file(root, "c.png");
+    for (int i = 0; i < 3; i++) {
+        set_text("list.tsv", i == 1 ? "a.png\t0\nb.png\t1\nc.png\t0\n"
+                                    : "a.png\t0\nb.png\t0\nc.png\t1\n");
+        data_source *source = set_open(path, NULL);
+        ck_assert_uint_eq(data_source_count(source), 3);
+        print[i] = data_source_fingerprint(source);
+        data_source_close(source);
+    }
+    ck_assert_uint_eq(print[0], print[2]);
+    ck_assert_uint_ne(print[0], print[1]);
+    base_free(path);
+}
+END_TEST
+
 START_TEST(lists_say_what_a_line_lacks)
 {
     static const data_source_options two = {.classes_of_model = 2,
@@ -461,6 +484,7 @@ int main(void)
     tcase_add_test(core, shards_are_samples_of_keys_in_order);
     tcase_add_test(core, one_set_has_the_same_numbers_in_every_form);
     tcase_add_test(core, a_list_names_its_images_and_labels);
+    tcase_add_test(core, a_changed_label_is_other_data);
     tcase_add_test(core, lists_say_what_a_line_lacks);
     tcase_add_test(core, labels_of_shards_are_numbers_texts_or_names);
     tcase_add_test(core, cifars_binary_files_become_pixels);

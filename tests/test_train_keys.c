@@ -240,7 +240,105 @@ START_TEST(every_key_of_a_recipe_does_something)
 }
 END_TEST
 
-/* What makes the loop above mean something. */
+/* ---- options of routers --------------------------------------------------------------- */
+
+typedef struct option_case {
+    const char *router, *option, *value, *with[4];
+} option_case;
+
+/* Options that need company, or another value than the one that is taken by itself. */
+static const option_case options[] = {
+    {"sinkhorn", "gate", "prob", {"router.k=1"}},
+    {"ssr", "max_iter", "1", {"router.p=1"}},
+    {"sinkhorn", "max_iter", "1", {0}},
+    {"ssr", "delta", "0.9", {"router.p=1"}},
+    {"sinkhorn", "delta", "0.9", {0}},
+    {"sinkhorn", "scope", "group", {"router.group_images=2"}},
+    {"ssr", "scope", "group", {"router.group_images=2", "router.p=1"}},
+    {"ssr", "p", "1", {0}},
+    {"ssr", "steps", "12", {0}},
+    {"ssr", "cost", "softmax", {"router.p=1"}},
+    {"ssr", "xi", "0.2", {"router.p=1"}},
+    {"ssr", "init", "paper", {"router.p=1", "router.max_iter=1"}},
+    {"ssr", "noise_ot", "logits", {"router.p=1"}},
+    {"ssr", "gradient", "frozen", {"router.p=1"}},
+    {"momentum", "mu", NULL, {"router.layers=0,1"}},
+    {"adam", "mu", NULL, {"router.layers=0,1"}},
+    {"adam", "gamma", NULL, {"router.layers=0,1"}},
+    {"robust-momentum", "L", "1.1", {"router.layers=0,1"}},
+    {"robust-momentum", "m", "0.7", {"router.layers=0,1"}},
+    {"robust-momentum", "rho", "0.15", {"router.layers=0,1"}},
+    {"robust-momentum", "beta", NULL, {"router.layers=0,1"}},
+    {"robust-momentum", "eta", NULL, {"router.layers=0,1"}},
+    {"expert-choice", "cf", "1.5", {0}},
+    {"expert-choice", "multiple", "4", {0}},
+    {"s2moe", "contrast_tokens", "4", {0}},
+    {"loss-free", "freeze", "1", {0}},
+    {"quantile", "lambda", NULL, {"router.form=dynamic"}},
+    {"soft", "slots", "2", {0}},
+    {"soft", "cf", "2", {0}},
+    {"acmoe", "scope", NULL, {"router.layers=0,1"}},
+};
+enum { OPTIONS = sizeof options / sizeof options[0] };
+
+/* Another value than the default: the next choice, the other truth, half or a half. */
+static char *another(const base_field *f, const char *now)
+{
+    if (f->kind == BASE_KIND_BOOL)
+        return base_text("%s", strcmp(now, "true") == 0 ? "false" : "true");
+    if (f->kind == BASE_KIND_CHOICE) {
+        const size_t length = strlen(now);
+        const char *at = strstr(f->choices, now) + length;
+        if (*at == '|')
+            return base_text("%.*s", (int)strcspn(at + 1, "|"), at + 1);
+        return base_text("%.*s", (int)strcspn(f->choices, "|"), f->choices);
+    }
+    if (f->kind == BASE_KIND_INT || f->whole) {
+        int64_t whole = 0;
+        base_parse_int(&whole, now);
+        return base_text("%lld", (long long)(whole + (f->high > (double)whole ? 1 : -1)));
+    }
+    double real = 0;
+    const double value = base_parse_real(&real, now) && real > 0 ? real / 2 : 0.5;
+    return base_text("%g", value);
+}
+
+START_TEST(every_option_of_a_router_does_something)
+{
+    for (size_t r = 0; vit_router_name(r); r++) {
+        const char *name = vit_router_name(r);
+        char *router = base_text("router.name=%s", name);
+        vit_router_config config;
+
+        ck_assert_int_eq(vit_router_select(&config, name, &err), BASE_OK);
+        for (const base_field *f = vit_router_options(name); f && f->name; f++) {
+            const char *before[SETTINGS_MAX] = {router}, *after[SETTINGS_MAX];
+            const option_case *c = NULL;
+            char now[64];
+            size_t count = 1;
+
+            for (size_t i = 0; i < OPTIONS; i++)
+                if (strcmp(options[i].option, f->name) == 0 &&
+                    strcmp(options[i].router, name) == 0)
+                    c = &options[i];
+            for (size_t i = 0; c && i < 4 && c->with[i]; i++)
+                before[count++] = c->with[i];
+            memcpy(after, before, sizeof after);
+            vit_router_get(&config, f->name, now, sizeof now);
+            char *value = c && c->value ? base_text("%s", c->value) : another(f, now);
+            char *own = base_text("router.%s=%s", f->name, value);
+            after[count] = own;
+            ck_assert_msg(!same(before, after), "%s: %s in place of %s changes nothing",
+                          name, own, now);
+            base_free(own);
+            base_free(value);
+        }
+        base_free(router);
+    }
+}
+END_TEST
+
+/* What makes the loops above mean something. */
 START_TEST(the_same_recipe_comes_to_the_same)
 {
     ck_assert(same(NULL, NULL));
@@ -257,6 +355,7 @@ int main(void)
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, every_key_of_a_recipe_does_something);
+    tcase_add_test(core, every_option_of_a_router_does_something);
     tcase_add_test(core, the_same_recipe_comes_to_the_same);
     suite_add_tcase(suite, core);
     return test_run(suite);

@@ -239,6 +239,34 @@ START_TEST(a_gradient_that_is_not_finite_changes_nothing)
 }
 END_TEST
 
+START_TEST(a_learning_rate_that_is_not_finite_changes_nothing)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    vit_tensor_file *golden = test_golden("training");
+    vit_model *model = reference_model(golden);
+    const size_t n = vit_model_floats(model);
+    float *g = base_alloc(n, sizeof *g);
+    vit_optimizer *o = make(model, &cases[0].config);
+    vit_optimizer *p = make(model, &cases[3].config);
+
+    for (size_t i = 0; i < n; i++)
+        g[i] = 0.01f;
+    for (size_t b = 0; b < sizeof bad / sizeof bad[0]; b++) {
+        ck_assert(vit_optimizer_step(o, model, g, bad[b]).skipped);
+        ck_assert(vit_optimizer_step(p, model, g, bad[b]).skipped);
+    }
+    ck_assert_mem_eq(vit_model_weights(model), test_floats(golden, "", "start"),
+                     n * sizeof *g);
+    ck_assert_mem_eq(vit_optimizer_ema(p), vit_model_weights(model), n * sizeof *g);
+    ck_assert(!vit_optimizer_step(o, model, g, 0.1).skipped);
+    vit_optimizer_destroy(p);
+    vit_optimizer_destroy(o);
+    base_free(g);
+    vit_model_destroy(model);
+    vit_tensors_close(golden);
+}
+END_TEST
+
 START_TEST(impossible_settings_are_named)
 {
     static const struct {
@@ -316,6 +344,7 @@ int main(void)
     tcase_add_loop_test(core, state_goes_through_a_file_and_on_to_the_bit, 0, CASES);
     tcase_add_test(core, threads_do_not_change_a_bit);
     tcase_add_test(limits, a_gradient_that_is_not_finite_changes_nothing);
+    tcase_add_test(limits, a_learning_rate_that_is_not_finite_changes_nothing);
     tcase_add_test(limits, impossible_settings_are_named);
     tcase_add_test(limits, a_state_of_another_shape_is_refused);
     suite_add_tcase(suite, core);
