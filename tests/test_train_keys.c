@@ -240,7 +240,7 @@ START_TEST(every_key_of_a_recipe_does_something)
 }
 END_TEST
 
-/* ---- options of routers --------------------------------------------------------------- */
+/* ---- options of routers -------------------------------------------------------------- */
 
 typedef struct option_case {
     const char *router, *option, *value, *with[4];
@@ -260,7 +260,7 @@ static const option_case options[] = {
     {"ssr", "cost", "softmax", {"router.p=1"}},
     {"ssr", "xi", "0.2", {"router.p=1"}},
     {"ssr", "init", "paper", {"router.p=1", "router.max_iter=1"}},
-    {"ssr", "noise_ot", "logits", {"router.p=1"}},
+    {"ssr", "noise_ot", "none", {"router.p=1", "router.noise=2"}},
     {"ssr", "gradient", "frozen", {"router.p=1"}},
     {"momentum", "mu", NULL, {"router.layers=0,1"}},
     {"adam", "mu", NULL, {"router.layers=0,1"}},
