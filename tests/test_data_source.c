@@ -607,7 +607,7 @@ START_TEST(absent_empty_and_strange_paths_are_refused_by_name)
     set_refused("", NULL, BASE_USAGE, "names no data");
     set_refused("folder:", NULL, BASE_USAGE, "names no data");
     set_refused("shoebox:there", NULL, BASE_USAGE,
-                "'shoebox' is no layout of data, expected one of folder, tar, ilsvrc");
+                "'shoebox' is no layout of data, expected one of folder, tar, zip");
     base_free(none);
     base_free(file);
     base_free(empty);
