@@ -95,7 +95,7 @@ static void fail_transport(mesh_courier *courier, const mesh_why *why)
 {
     base_error err;
 
-    courier->lost = true;
+    courier->dirty = true;
     base_fail(&err, BASE_INTERNAL, "%s", why->text);
     mesh_courier_fail(courier, &err, true);
 }

@@ -164,25 +164,6 @@ static bool refuse(mesh_why *why, const char *text)
     return false;
 }
 
-static bool threads_post(void *state, void **out, const mesh_message *messages,
-                         size_t count, mesh_why *why)
-{
-    hub_seat *seat = state;
-    mesh_hub *hub = enter(seat);
-    hub_operation *made = base_alloc(1, sizeof *made);
-    bool fine = made && !seat->broken;
-
-    for (size_t i = 0; i < count && fine; i++)
-        fine = post_one(hub, seat->rank, made, &messages[i]);
-    if (fine && hub->scatter > 0)
-        made->polls = (unsigned)base_rng_below(&hub->rng, hub->scatter);
-    pthread_mutex_unlock(&hub->lock);
-    if (!fine)
-        return refuse(why, "the post was refused");
-    *out = made;
-    return true;
-}
-
 static void forget(mesh_hub *hub, const hub_operation *of)
 {
     for (half **at = &hub->halves; *at;) {
@@ -199,11 +180,34 @@ static void forget(mesh_hub *hub, const hub_operation *of)
         hub->halves_end = &(*hub->halves_end)->next;
 }
 
+static bool threads_post(void *state, void **out, const mesh_message *messages,
+                         size_t count, mesh_why *why)
+{
+    hub_seat *seat = state;
+    mesh_hub *hub = enter(seat);
+    hub_operation *made = base_alloc(1, sizeof *made);
+    bool fine = made && !seat->broken;
+
+    for (size_t i = 0; i < count && fine; i++)
+        fine = post_one(hub, seat->rank, made, &messages[i]);
+    if (fine && hub->scatter > 0)
+        made->polls = (unsigned)base_rng_below(&hub->rng, hub->scatter);
+    if (!fine && made)
+        forget(hub, made);
+    pthread_mutex_unlock(&hub->lock);
+    if (!fine) {
+        base_free(made);
+        return refuse(why, "the post was refused");
+    }
+    *out = made;
+    return true;
+}
+
 static bool threads_test(void *state, void *tested, bool *done, mesh_why *why)
 {
     mesh_hub *hub = enter(state);
     hub_operation *of = tested;
-    const bool wrong = of->wrong || hub->aborted;
+    const bool ended = hub->aborted, wrong = of->wrong || ended;
 
     if (of->polls > 0)
         of->polls--;
@@ -213,7 +217,9 @@ static bool threads_test(void *state, void *tested, bool *done, mesh_why *why)
     pthread_mutex_unlock(&hub->lock);
     if (wrong || *done)
         base_free(of);
-    return wrong ? refuse(why, "two ranks do not agree on a size") : true;
+    return wrong ? refuse(why,
+                          ended ? "the job was ended" : "two ranks do not agree on a size")
+                 : true;
 }
 
 static bool threads_give_up(void *state, void *operation)
