@@ -64,8 +64,7 @@ static base_status sight_set(app_network *network, const vit_config *stored,
     if (view->interpolation > 0)
         network->origins.interpolation = VIT_ORIGIN_OPTION;
     if (view->interpolation > 0)
-        network->filter =
-            view->interpolation == 1 ? DATA_FILTER_BILINEAR : DATA_FILTER_BICUBIC;
+        network->filter = (data_filter)(view->interpolation - 1);
     return BASE_OK;
 }
 

@@ -77,7 +77,7 @@ typedef struct app_view {
     int64_t resize;    /* shorter side before the crop, 0: none, -1: not given */
     int64_t size;      /* side of the network's input, 0: not given */
     int64_t crop;      /* the same by another name */
-    int interpolation; /* index into "checkpoint|bilinear|bicubic" */
+    int interpolation; /* index into "checkpoint|" DATA_FILTERS */
     double capacity;   /* capacity factor, 0: dropless, -1: not given */
     bool bpr;          /* batch-prioritised routing */
     app_data_args data;
@@ -99,8 +99,8 @@ app_view app_view_defaults(void);
         APP_INT("resize", "R", view.resize, 0, 16384,                                       \
                 "shorter side before the centre crop, 0: image as it is (default: the "     \
                 "checkpoint's)"),                                                           \
-        APP_CHOICE("interpolation", "I", view.interpolation,                                \
-                   "checkpoint|bilinear|bicubic", "filter of the resize")
+        APP_CHOICE("interpolation", "I", view.interpolation, "checkpoint|" DATA_FILTERS,    \
+                   "filter of the resize")
 
 /* The same with how tokens are routed. */
 #define APP_VIEW_OPTIONS                                                                   \
@@ -170,7 +170,6 @@ void app_network_describe(app_network *network);
 void app_network_note(const app_network *network, const app_common *common);
 /* `preprocessing` and `network` into json (docs/json.md). */
 void app_network_json(json_t *json, const app_network *network);
-const char *app_filter_name(data_filter filter);
 
 /* The numbers of the MoE blocks in order; how many. */
 size_t app_network_blocks(size_t out[VIT_DEPTH_MAX], const vit_config *config);

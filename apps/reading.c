@@ -54,8 +54,7 @@ void app_network_describe(app_network *network)
     network->classes = (size_t)c->classes;
     network->size = (size_t)c->crop;
     network->resize = (size_t)c->resize;
-    network->filter = strcmp(c->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
-                                                               : DATA_FILTER_BILINEAR;
+    data_filter_parse(&network->filter, c->interpolation); /* vit_config_check's words */
 }
 
 /* ---- telling ------------------------------------------------------------------------- */
@@ -114,7 +113,7 @@ static void say_origin(sentence *s, const app_network *n, vit_origin origin)
     if (from->std == origin)
         say_numbers(s, s->used > begun ? ", std" : "std", c->std, c->channels);
     if (from->interpolation == origin)
-        say(s, "%s%s", s->used > begun ? ", " : "", app_filter_name(n->filter));
+        say(s, "%s%s", s->used > begun ? ", " : "", data_filter_name(n->filter));
     if (from->resize == origin)
         say(s, "%sresize %zu%s, crop %zu", s->used > begun ? ", " : "", n->resize,
             c->crop_mode == VIT_CROP_SQUASH ? " (both sides)" : "", n->size);
@@ -156,11 +155,6 @@ void app_network_note(const app_network *network, const app_common *common)
         app_note(common, "'%s': %s", network->path, s.text);
 }
 
-const char *app_filter_name(data_filter filter)
-{
-    return filter == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear";
-}
-
 static json_t *numbers_json(const float *values, int count)
 {
     json_t *out = json_array();
@@ -190,7 +184,7 @@ void app_network_json(json_t *json, const app_network *network)
                        numbers_json(c->std, c->channels), "size", (json_int_t)network->size,
                        "resize", (json_int_t)network->resize, "crop",
                        (json_int_t)network->size, "interpolation",
-                       app_filter_name(network->filter), "crop_mode",
+                       data_filter_name(network->filter), "crop_mode",
                        c->crop_mode == VIT_CROP_SQUASH ? "squash" : "center", "from",
                        "mean", vit_origin_name(from->mean), "std",
                        vit_origin_name(from->std), "resize", vit_origin_name(from->resize),

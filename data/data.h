@@ -96,7 +96,21 @@ base_status data_png_encode(unsigned char **out, size_t *bytes, const data_image
 
 /* ---- geometry ------------------------------------------------------------------------ */
 
-typedef enum data_filter { DATA_FILTER_BILINEAR, DATA_FILTER_BICUBIC } data_filter;
+/* Pillow's antialiased filters, and tf.image.resize's of TensorFlow 2: averages over areas
+ * (the evaluation of V-MoE at 224 pixels; the longer side is then rounded and the crop
+ * begins as there), and bilinear without antialiasing, cut off to 8 bits (at other
+ * sides). */
+typedef enum data_filter {
+    DATA_FILTER_BILINEAR,
+    DATA_FILTER_BICUBIC,
+    DATA_FILTER_AREA,
+    DATA_FILTER_BILINEAR_PLAIN
+} data_filter;
+#define DATA_FILTERS "bilinear|bicubic|area|bilinear-plain"
+/* Its word in DATA_FILTERS. */
+const char *data_filter_name(data_filter filter);
+/* false: no such word; *out is not touched. */
+bool data_filter_parse(data_filter *out, const char *word);
 
 typedef struct data_box {
     size_t left, top, width, height;

@@ -4,9 +4,10 @@
  * then differs by a level or two; published figures are older). Rows are resized as they
  * come; a ring keeps what the vertical pass still needs. Integer sums, so their order is
  * free to change, as are cache and ring. Relied on elsewhere: every byte. The weights are
- * made in resize_axis.c. */
+ * made in resize_axis.c. TensorFlow's filters (resize_plain.c) share the ring. */
 #include "data/resize_axis_internal.h"
 #include "data/resize_internal.h"
+#include "data/resize_plain_internal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -26,6 +27,8 @@ typedef struct resizer {
     resize_plan plan;
     data_box need;
     const axis *across, *down; /* NULL: that side keeps its size */
+    plain_axis plain[2];       /* across, down, of TensorFlow's filters */
+    bool is_plain;             /* they are used, and the ring's rows are floats */
     size_t row_pixels;         /* of the rows in the ring */
     size_t ring_rows, ring_step;
     size_t over;   /* pixels behind a row that are read, their weights 0 */
@@ -42,6 +45,8 @@ void data_scratch_destroy(data_scratch *scratch)
     resizer *r = scratch->at;
     if (r) {
         data_axis_cache_destroy(&r->axes);
+        data_plain_axis_destroy(&r->plain[0]);
+        data_plain_axis_destroy(&r->plain[1]);
         base_free(r->ring.at);
         base_free(r->row.at);
         base_free(r->line.at);
@@ -114,12 +119,62 @@ static bool keeps(size_t in, double low, double high, size_t out)
     return out == in && !(low > 0.0) && !(high < (double)in);
 }
 
+/* The inputs of an axis of TensorFlow's filters. */
+static void plain_span(const plain_axis *a, size_t *first, size_t *count)
+{
+    *first = a->low[0];
+    *count = a->low[a->count - 1] + a->taps[a->count - 1] - a->low[0];
+}
+
+/* Weights of TensorFlow's filters; a side that keeps its size is the identity to them. */
+static base_status plain_begin(resizer *r, base_error *err)
+{
+    const resize_plan *p = &r->plan;
+    const data_box part = p->part;
+    const plain_key across = {p->in_width, p->width, part.left, part.width, p->x0, p->x1},
+                    down = {p->in_height, p->height, part.top, part.height, p->y0, p->y1};
+
+    base_status status = data_plain_axis_make(&r->plain[0], &across, p->filter, err);
+    if (status == BASE_OK)
+        status = data_plain_axis_make(&r->plain[1], &down, p->filter, err);
+    if (status != BASE_OK)
+        return status;
+    plain_span(&r->plain[0], &r->need.left, &r->need.width);
+    plain_span(&r->plain[1], &r->need.top, &r->need.height);
+    return BASE_OK;
+}
+
+/* Weights of Pillow's filters. */
+static base_status pillow_begin(resizer *r, bool across, bool down, base_error *err)
+{
+    const resize_plan *plan = &r->plan;
+    const data_box part = plan->part;
+    base_status status = BASE_OK;
+
+    if (across) {
+        const axis_key key = {plan->in_width, plan->width, part.left,    part.width,
+                              plan->x0,       plan->x1,    plan->filter, true};
+        status = data_axis_get(&r->across, &r->axes, &key, r->kernels, err);
+        if (status == BASE_OK)
+            data_axis_span(r->across, &r->need.left, &r->need.width);
+    }
+    if (status == BASE_OK && down) {
+        const axis_key key = {plan->in_height, plan->height, part.top,     part.height,
+                              plan->y0,        plan->y1,     plan->filter, false};
+        status = data_axis_get(&r->down, &r->axes, &key, r->kernels, err);
+        if (status == BASE_OK)
+            data_axis_span(r->down, &r->need.top, &r->need.height);
+    }
+    return status;
+}
+
 base_status data_resize_begin(data_scratch *scratch, const resize_plan *plan,
                               data_box *need, base_error *err)
 {
     const data_box part = plan->part;
+    const bool across = !keeps(plan->in_width, plan->x0, plan->x1, plan->width),
+               down = !keeps(plan->in_height, plan->y0, plan->y1, plan->height);
     resizer *r = resizer_of(scratch);
-    base_status status = BASE_OK;
 
     assert(part.width > 0 && part.left + part.width <= plan->width);
     assert(part.height > 0 && part.top + part.height <= plan->height);
@@ -128,26 +183,18 @@ base_status data_resize_begin(data_scratch *scratch, const resize_plan *plan,
     r->plan = *plan;
     r->across = r->down = NULL;
     r->need = part;
-    if (!keeps(plan->in_width, plan->x0, plan->x1, plan->width)) {
-        const axis_key key = {plan->in_width, plan->width, part.left,    part.width,
-                              plan->x0,       plan->x1,    plan->filter, true};
-        status = data_axis_get(&r->across, &r->axes, &key, r->kernels, err);
-        if (status == BASE_OK)
-            data_axis_span(r->across, &r->need.left, &r->need.width);
-    }
-    if (status == BASE_OK && !keeps(plan->in_height, plan->y0, plan->y1, plan->height)) {
-        const axis_key key = {plan->in_height, plan->height, part.top,     part.height,
-                              plan->y0,        plan->y1,     plan->filter, false};
-        status = data_axis_get(&r->down, &r->axes, &key, r->kernels, err);
-        if (status == BASE_OK)
-            data_axis_span(r->down, &r->need.top, &r->need.height);
-    }
+    r->is_plain = data_filter_is_plain(plan->filter) && (across || down);
+    const base_status status =
+        r->is_plain ? plain_begin(r, err) : pillow_begin(r, across, down, err);
     if (status != BASE_OK)
         return status;
     r->over = r->across ? r->across->over : 0;
-    const size_t taps = r->down ? r->down->groups * KERNEL_TAPS : 1;
+    const size_t taps = r->is_plain ? r->plain[1].most
+                        : r->down   ? r->down->groups * KERNEL_TAPS
+                                    : 1;
+    const size_t value = r->is_plain ? sizeof(float) : 1; /* bytes in the ring */
     r->ring_rows = taps;
-    r->ring_step = (part.width * PIXEL + 2 * GUARD + 63) / 64 * 64;
+    r->ring_step = (part.width * PIXEL * value + 2 * GUARD + 63) / 64 * 64;
     size_t bytes;
     if (!base_mul_size(&bytes, r->ring_step, r->ring_rows) || !room_for(&r->ring, bytes) ||
         !room_for(&r->line, r->ring_step) ||
@@ -207,6 +254,24 @@ static void make_rows(resizer *r)
     }
 }
 
+/* The same for TensorFlow's filters. */
+static void plain_rows(resizer *r)
+{
+    const plain_axis *down = &r->plain[1];
+    const float **rows = (void *)r->rows.at;
+
+    for (; r->made < r->plan.part.height;) {
+        const size_t first = down->low[r->made] - r->need.top;
+        if (first + down->taps[r->made] > r->pushed)
+            return;
+        for (size_t k = 0; k < down->taps[r->made]; k++)
+            rows[k] = (void *)(r->ring.at + (first + k) % r->ring_rows * r->ring_step);
+        data_plain_down(r->line.at, rows, down, r->made, r->plain[0].scale,
+                        r->plan.part.width * PIXEL, r->plan.filter);
+        emit(r, r->line.at);
+    }
+}
+
 /* Pillow's convert('L'), in all channels. */
 static void to_luma(unsigned char *out, const unsigned char *rgbx, size_t count)
 {
@@ -229,6 +294,13 @@ void data_resize_push(void *scratch, const unsigned char *rgbx)
     } else if (r->over * PIXEL > KERNEL_SLACK && rgbx != r->row.at) {
         memcpy(r->row.at, rgbx, r->need.width * PIXEL);
         rgbx = r->row.at;
+    }
+    if (r->is_plain) {
+        data_plain_across((void *)(r->ring.at + r->pushed % r->ring_rows * r->ring_step),
+                          rgbx, &r->plain[0], r->need.left, r->plan.filter);
+        r->pushed++;
+        plain_rows(r);
+        return;
     }
     if (!r->across && !r->down) {
         r->pushed++;

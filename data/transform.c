@@ -11,6 +11,24 @@
 
 enum { TRIES = 10 /* of a random crop, then the fallback */ };
 
+static const char *const filter_names[] = {"bilinear", "bicubic", "area", "bilinear-plain"};
+
+const char *data_filter_name(data_filter filter)
+{
+    return filter_names[filter];
+}
+
+bool data_filter_parse(data_filter *out, const char *word)
+{
+    for (size_t i = 0; i < sizeof filter_names / sizeof filter_names[0]; i++) {
+        if (strcmp(filter_names[i], word) == 0) {
+            *out = (data_filter)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- evaluation ---------------------------------------------------------------------- */
 
 /* One axis of a centre crop: how much zero padding comes first, and where the crop
@@ -41,13 +59,24 @@ static size_t long_side(size_t resize, size_t side, size_t short_side)
     return (size_t)((double)(resize * side) / (double)short_side);
 }
 
+/* A side as V-MoE's resize_small makes it (vmoe/data/pp_ops.py), halves to even. */
+static size_t small_side(size_t resize, size_t side, size_t short_side)
+{
+    return (size_t)nearbyintf((float)side * ((float)resize / (float)short_side));
+}
+
+/* area: sizes and crop are those of V-MoE's evaluation. */
 static shape eval_shape(size_t width, size_t height, size_t resize, size_t crop,
-                        bool squash)
+                        bool squash, bool area)
 {
     shape s = {.box = {0, 0, width, height}, .width = width, .height = height};
 
     if (resize > 0 && squash) {
         s.width = s.height = resize;
+    } else if (resize > 0 && area) {
+        const size_t shorter = width < height ? width : height;
+        s.width = small_side(resize, width, shorter);
+        s.height = small_side(resize, height, shorter);
     } else if (resize > 0 && width <= height) {
         s.height = long_side(resize, height, width);
         s.width = resize;
@@ -55,7 +84,11 @@ static shape eval_shape(size_t width, size_t height, size_t resize, size_t crop,
         s.width = long_side(resize, width, height);
         s.height = resize;
     }
-    const span x = span_of(s.width, crop), y = span_of(s.height, crop);
+    span x = span_of(s.width, crop), y = span_of(s.height, crop);
+    if (area && s.width > crop)
+        x.start = (s.width - crop) / 2;
+    if (area && s.height > crop)
+        y.start = (s.height - crop) / 2;
     s.part = (data_box){x.start, y.start, x.count, y.count};
     s.left = x.pad;
     s.top = y.pad;
@@ -125,7 +158,7 @@ static shape padded_shape(size_t width, size_t height, size_t size, size_t paddi
                           base_rng *rng)
 {
     const size_t resize = width == size && height == size ? 0 : size;
-    shape s = eval_shape(width, height, resize, size, false);
+    shape s = eval_shape(width, height, resize, size, false, false);
     const span y = padded_span(size, padding, (size_t)base_rng_below(rng, 2 * padding + 1));
     const span x = padded_span(size, padding, (size_t)base_rng_below(rng, 2 * padding + 1));
 
@@ -143,10 +176,11 @@ shape data_shape_of(size_t width, size_t height, const shape_rule *rule, base_rn
 {
     const data_augment *augment = rule->augment;
     const size_t size = rule->size;
+    const bool area = rule->filter == DATA_FILTER_AREA;
 
     assert(size > 0);
     if (!augment)
-        return eval_shape(width, height, rule->resize, size, rule->squash);
+        return eval_shape(width, height, rule->resize, size, rule->squash, area);
     shape s = {0};
     switch (augment->crop) {
     case DATA_CROP_RANDOM:
@@ -162,7 +196,7 @@ shape data_shape_of(size_t width, size_t height, const shape_rule *rule, base_rn
         s = padded_shape(width, height, size, (size_t)augment->padding, rng);
         break;
     case DATA_CROP_EVAL:
-        s = eval_shape(width, height, rule->resize, size, rule->squash);
+        s = eval_shape(width, height, rule->resize, size, rule->squash, area);
         break;
     }
     if (augment->flip > 0.0 && base_rng_uniform(rng) < augment->flip) {

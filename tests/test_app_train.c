@@ -147,8 +147,8 @@ START_TEST(evaluations_come_by_steps_too)
     double before = 0;
     int evaluations = 0;
 
-    program_done(
-        program_run(dir, TINY, out, "--set", "train.epochs=4", "train.eval_steps=5", NULL));
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=4",
+                             "train.eval_every=5steps", NULL));
     char *text = program_text(path);
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
         json_t *json = json_loadb(line, strcspn(line, "\n"), 0, NULL);
@@ -167,6 +167,71 @@ START_TEST(evaluations_come_by_steps_too)
     ck_assert_int_eq(evaluations, 3);
     base_free(text);
     base_free(path);
+    base_free(out);
+}
+END_TEST
+
+/* 6 passes an epoch, 2 a step: two thirds of an epoch are 2 steps. */
+START_TEST(evaluations_come_by_parts_of_an_epoch)
+{
+    char *out = test_path(dir, "run");
+
+    program_done(program_run(dir, TINY, out, "--set", "train.epochs=4",
+                             "train.eval_every=2/3", NULL));
+    ck_assert_int_eq(count_lines("run", "eval"), 6);
+    base_free(out);
+}
+END_TEST
+
+static vit_model *model_in(const char *run, const char *which)
+{
+    char *path = base_text("%s/%s/%s/model.safetensors", dir, run, which);
+    vit_model *model = NULL;
+
+    ck_assert_int_eq(vit_model_load(&model, path, NULL, NULL), BASE_OK);
+    base_free(path);
+    return model;
+}
+
+/* A linear probe: the trunk is to the bit what the run began with, averaged weights too,
+ * through a resume as well. */
+START_TEST(a_frozen_trunk_stays_to_the_bit)
+{
+    char *first = test_path(dir, "first"), *out = test_path(dir, "run");
+    char *whole = test_path(dir, "whole"), *results = test_path(dir, "r.json");
+    char *from = base_text("model.init_from=%s/last/model.safetensors", first);
+    static const char *const which[] = {"last", "best"};
+
+    program_done(program_run(dir, TINY, first, "--set", "train.epochs=2", NULL));
+    program_result r = program_run(dir, TINY, whole, "--json", results, "--set", from,
+                                   "optimizer.freeze=trunk", "train.epochs=4", NULL);
+    ck_assert_msg(r.code == 0 && strstr(r.err, "trained     75 of 14,"), "%s", r.err);
+    program_result_free(&r);
+    program_done(program_run(dir, TINY, out, "--set", from, "optimizer.freeze=trunk",
+                             "schedule.name=constant", "train.epochs=2", NULL));
+    program_done(program_run(dir, "train", "--threads", "1", "--out", out, "--resume",
+                             "--set", "train.epochs=4", NULL));
+    json_t *json = program_json(results);
+    ck_assert_double_eq(json_number_of(json, "trained_parameters"), 75);
+    json_decref(json);
+    vit_model *start = model_in("first", "last");
+    for (size_t w = 0; w < 4; w++) {
+        vit_model *end = model_in(w < 2 ? "whole" : "run", which[w % 2]);
+        for (size_t i = 0; i < vit_model_parameter_count(end); i++) {
+            const vit_parameter *p = vit_model_parameter(end, i);
+            const bool head = strncmp(p->name, "head.", 5) == 0;
+            ck_assert_msg((memcmp(vit_model_weights_const(end) + p->offset,
+                                  vit_model_weights_const(start) + p->offset,
+                                  p->count * sizeof(float)) == 0) == !head,
+                          "%s of run %zu", p->name, w);
+        }
+        vit_model_destroy(end);
+    }
+    vit_model_destroy(start);
+    base_free(results);
+    base_free(from);
+    base_free(first);
+    base_free(whole);
     base_free(out);
 }
 END_TEST
@@ -369,6 +434,8 @@ int main(void)
     tcase_set_timeout(limits, 240);
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, evaluations_come_by_steps_too);
+    tcase_add_test(core, evaluations_come_by_parts_of_an_epoch);
+    tcase_add_test(core, a_frozen_trunk_stays_to_the_bit);
     tcase_add_test(core, curves_are_there_from_the_first_line_on);
     tcase_add_test(core, the_precision_that_was_picked_is_kept);
     tcase_add_test(limits, words_of_other_programs_are_understood);

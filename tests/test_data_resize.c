@@ -104,6 +104,112 @@ START_TEST(a_row_of_two_doubles_as_worked_by_hand)
 }
 END_TEST
 
+/* reference/make_tf_resize.py: area, and bilinear without antialiasing. */
+static const struct {
+    size_t width, height, channels, to_width, to_height;
+    const char *area, *plain;
+} tensorflow_cases[] = {
+    {40, 30, 3, 20, 15, "5d2511fed7fa96ed", "f156bed7b8270810"},
+    {40, 30, 3, 17, 11, "c40aa8782b3ed9dc", "afcaefd904b5cce9"},
+    {40, 30, 1, 17, 11, "882f5a883fbe7126", "b14c97e9acbd8a6a"},
+    {40, 30, 3, 64, 48, "fb43e339613c4b0b", "5a262cfd8ed60c84"},
+    {40, 30, 3, 41, 29, "fbce80cdac5c166c", "442c7f697c3d9dcf"},
+    {40, 30, 3, 40, 13, "91807c03ad97caef", "ced54ef9e46781e2"},
+    {40, 30, 3, 13, 30, "716922cbc5af5116", "16f9e6be475de510"},
+    {1, 1, 3, 9, 7, "e5981139bcb7c52c", "e5981139bcb7c52c"},
+    {7, 1, 1, 3, 5, "2559d9567f6f5f03", "fd1f546617fcfb72"},
+    {1, 9, 3, 5, 4, "90f196731408a25b", "612572aea5a68261"},
+    {300, 2, 3, 5, 2, "f7b5f48dbc0a0c28", "6fddfc0d1a410a39"},
+    {64, 64, 1, 1, 1, "a5ab782c805e8bfb", "2f0fd1e89b8de1d5"},
+    {33, 21, 3, 24, 24, "d4d75f3fcb204acd", "209c524571d716c2"},
+    {90, 70, 3, 32, 32, "69c7c277909afd27", "d936354306f20657"},
+    {375, 500, 3, 384, 384, "0f769b1bc08a3974", "95c6123eb9d6bc9e"},
+};
+enum { TENSORFLOW_CASES = sizeof tensorflow_cases / sizeof *tensorflow_cases };
+
+START_TEST(filters_of_tensorflow_agree_with_their_definition)
+{
+    data_image in = picture_make(tensorflow_cases[_i].width, tensorflow_cases[_i].height,
+                                 tensorflow_cases[_i].channels);
+    data_image out = {0};
+    data_scratch scratch = {0};
+
+    for (int plain = 0; plain < 2; plain++) {
+        ck_assert_int_eq(data_resize(&out, &in, NULL, tensorflow_cases[_i].to_width,
+                                     tensorflow_cases[_i].to_height, NULL,
+                                     plain ? DATA_FILTER_BILINEAR_PLAIN : DATA_FILTER_AREA,
+                                     &scratch, NULL),
+                         BASE_OK);
+        picture_check(&out, plain ? tensorflow_cases[_i].plain : tensorflow_cases[_i].area);
+    }
+    data_scratch_destroy(&scratch);
+    data_image_destroy(&in);
+    data_image_destroy(&out);
+}
+END_TEST
+
+/* 3 to 2 by area: (10 + 20 / 2) / 1.5 = 13.3 and (20 / 2 + 41) / 1.5 = 34. 3 to 2 plain:
+ * at 0.25 and 1.75 of the inputs, 12.5 and 35.75, cut off. */
+START_TEST(a_row_of_three_by_tensorflow_as_worked_by_hand)
+{
+    const unsigned char values[3] = {10, 20, 41}, area[2] = {13, 34}, plain[2] = {12, 35};
+    data_image in = grey_row(values, 3), out = {0};
+    data_scratch scratch = {0};
+
+    ck_assert_int_eq(
+        data_resize(&out, &in, NULL, 2, 1, NULL, DATA_FILTER_AREA, &scratch, NULL),
+        BASE_OK);
+    ck_assert_mem_eq(out.pixels, area, 2);
+    ck_assert_int_eq(data_resize(&out, &in, NULL, 2, 1, NULL, DATA_FILTER_BILINEAR_PLAIN,
+                                 &scratch, NULL),
+                     BASE_OK);
+    ck_assert_mem_eq(out.pixels, plain, 2);
+    data_scratch_destroy(&scratch);
+    data_image_destroy(&in);
+    data_image_destroy(&out);
+}
+END_TEST
+
+/* V-MoE's evaluation: 40 x 30 to shorter side 20 is 26.67 x 20, rounded to 27 (torchvision:
+ * 26); the crop of 12 begins at 15 / 2 = 7 (torchvision: 8). */
+START_TEST(area_has_the_geometry_of_vmoe)
+{
+    const data_box crop = {7, 4, 12, 12};
+    data_image in = picture_make(40, 30, 3), out = {0}, expected = {0};
+    data_scratch scratch = {0};
+
+    ck_assert_int_eq(
+        data_eval_transform(&out, &in, 20, 12, DATA_FILTER_AREA, &scratch, NULL), BASE_OK);
+    ck_assert_int_eq(
+        data_resize(&expected, &in, NULL, 27, 20, &crop, DATA_FILTER_AREA, &scratch, NULL),
+        BASE_OK);
+    ck_assert_mem_eq(out.pixels, expected.pixels, 12 * 12 * 3);
+    ck_assert_int_eq(
+        data_resize(&expected, &in, NULL, 27, 20, NULL, DATA_FILTER_AREA, &scratch, NULL),
+        BASE_OK);
+    for (size_t y = 0; y < 12; y++) /* a part is the part of the whole */
+        ck_assert_mem_eq(out.pixels + y * 36, expected.pixels + ((y + 4) * 27 + 7) * 3, 36);
+    data_scratch_destroy(&scratch);
+    data_image_destroy(&in);
+    data_image_destroy(&out);
+    data_image_destroy(&expected);
+}
+END_TEST
+
+START_TEST(every_filter_has_its_word)
+{
+    data_filter filter = DATA_FILTER_BICUBIC;
+
+    for (int i = 0; i <= DATA_FILTER_BILINEAR_PLAIN; i++) {
+        ck_assert(data_filter_parse(&filter, data_filter_name((data_filter)i)));
+        ck_assert_int_eq(filter, i);
+        ck_assert_ptr_nonnull(strstr(DATA_FILTERS, data_filter_name((data_filter)i)));
+    }
+    ck_assert(!data_filter_parse(&filter, "lanczos"));
+    ck_assert_int_eq(filter, DATA_FILTER_BILINEAR_PLAIN);
+}
+END_TEST
+
 static void check_case(size_t i, data_image *out, data_scratch *scratch)
 {
     data_image in = picture_make(cases[i].width, cases[i].height, cases[i].channels);
@@ -230,6 +336,11 @@ int main(void)
     tcase_add_test(core, a_row_of_four_halves_as_worked_by_hand);
     tcase_add_test(core, a_row_of_two_doubles_as_worked_by_hand);
     tcase_add_loop_test(core, each_case_equals_pillow, 0, CASES);
+    tcase_add_loop_test(core, filters_of_tensorflow_agree_with_their_definition, 0,
+                        TENSORFLOW_CASES);
+    tcase_add_test(core, a_row_of_three_by_tensorflow_as_worked_by_hand);
+    tcase_add_test(core, area_has_the_geometry_of_vmoe);
+    tcase_add_test(core, every_filter_has_its_word);
     tcase_add_test(core, a_scratch_used_before_changes_nothing);
     tcase_add_test(core, a_part_of_the_result_is_that_part_of_the_whole);
     tcase_add_test(edges, resizing_again_allocates_nothing);

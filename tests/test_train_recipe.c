@@ -73,6 +73,47 @@ START_TEST(experts_follow_a_changed_depth)
 }
 END_TEST
 
+/* By epochs, by parts of one, by steps; a layer above decides anew. */
+START_TEST(evaluations_are_asked_for_by_epochs_or_steps)
+{
+    train_recipe r = parsed("[train]\neval_every = 0.25\n");
+
+    ck_assert_double_eq(r.train.eval_every, 0.25);
+    ck_assert_int_eq(r.train.eval_steps, 0);
+    r = parsed("[train]\neval_every = 200 steps\n");
+    ck_assert_int_eq(r.train.eval_steps, 200);
+    ck_assert_int_eq(set(&r, "train.eval_every=30steps"), BASE_OK);
+    ck_assert_int_eq(r.train.eval_steps, 30);
+    ck_assert_int_eq(set(&r, "train.eval_every=2"), BASE_OK);
+    ck_assert_int_eq(r.train.eval_steps, 0);
+    ck_assert_double_eq(r.train.eval_every, 2);
+    r = parsed("[train]\neval_every = 2\neval_steps = 7\n"); /* as it is written */
+    ck_assert_int_eq(r.train.eval_steps, 7);
+    ck_assert_int_eq(set(&r, "train.eval_every=steps"), BASE_USAGE);
+    ck_assert_int_eq(set(&r, "train.eval_every=-1"), BASE_USAGE);
+}
+END_TEST
+
+START_TEST(what_is_frozen_is_counted_in_layers)
+{
+    static const struct {
+        const char *text;
+        int layers;
+    } cases[] = {{"none", 0}, {"embedding", 1}, {"3", 4}, {"trunk", 5}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        train_recipe r = parsed("[model]\nsize = vmoe-nano\n");
+        snprintf(r.freeze, sizeof r.freeze, "%s", cases[i].text);
+        ck_assert_int_eq(resolved(r, ten_classes).optimizer.frozen, cases[i].layers);
+    }
+    not_resolved(
+        "[model]\nsize = vmoe-nano\n[optimizer]\nfreeze = 4\n",
+        "'optimizer.freeze' is '4', expected none, embedding, trunk or a number of "
+        "blocks below 4");
+    not_resolved("[optimizer]\nfreeze = head\n", "'optimizer.freeze' is 'head'");
+}
+END_TEST
+
 START_TEST(options_of_the_router_stand_beside_its_name)
 {
     const train_recipe r = parsed("[router]\np = 0.25\nname = ssr\ncost = softmax\n");
@@ -350,6 +391,8 @@ int main(void)
     tcase_add_test(core, the_size_comes_first_wherever_it_stands);
     tcase_add_test(core, experts_follow_a_changed_depth);
     tcase_add_test(core, a_network_of_other_measures_has_not_the_name);
+    tcase_add_test(core, evaluations_are_asked_for_by_epochs_or_steps);
+    tcase_add_test(core, what_is_frozen_is_counted_in_layers);
     tcase_add_test(core, options_of_the_router_stand_beside_its_name);
     tcase_add_test(core, another_router_by_set_drops_the_options_of_the_first);
     tcase_add_test(core, a_router_without_k_is_given_none);

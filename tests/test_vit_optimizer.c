@@ -279,6 +279,7 @@ START_TEST(impossible_settings_are_named)
         {{.eps = 1e-8, .weight_decay = NAN}, "'optimizer.weight_decay' is nan"},
         {{.eps = 1e-8, .clip = -1}, "'optimizer.clip' is -1"},
         {{.eps = 1e-8, .ema = 1}, "'optimizer.ema' is 1"},
+        {{.eps = 1e-8, .layer_decay = 1.5}, "'optimizer.layer_decay' is 1.5"},
         {{.kind = VIT_OPTIMIZER_SGD, .momentum = 1.5}, "'optimizer.momentum' is 1.5"},
         {{.kind = VIT_OPTIMIZER_SGD, .nesterov = true}, "'optimizer.nesterov' is on"},
     };
@@ -333,6 +334,112 @@ START_TEST(a_state_of_another_shape_is_refused)
 }
 END_TEST
 
+/* timm.optim.param_groups_layer_decay (timm 1.0.31) of its ViTs with depth 3, layer_decay
+ * 0.7, printed by reference/layer_decay.py. */
+static const struct {
+    const char *name;
+    double factor;
+} layer_factors[] = {
+    {"cls_token", 0.2401},
+    {"reg_token", 0.2401},
+    {"pos_embed", 0.2401},
+    {"patch_embed.proj.weight", 0.2401},
+    {"patch_embed.proj.bias", 0.2401},
+    {"norm_pre.weight", 0.2401},
+    {"blocks.0.norm1.weight", 0.343},
+    {"blocks.0.attn.qkv.bias", 0.343},
+    {"blocks.1.mlp.fc2.weight", 0.49},
+    {"blocks.2.mlp.fc1.weight", 0.7},
+    {"norm.bias", 0.7},
+    {"fc_norm.weight", 1},
+    {"head.weight", 1},
+    {"head.bias", 1},
+};
+
+/* One step of SGD with gradients of 1 moves every weight by its learning rate. */
+START_TEST(learning_rates_of_layers_are_timms)
+{
+    static const double decay = 0.7, lr = 0.5;
+    vit_config config = test_config();
+    size_t met = 0;
+
+    config.depth = 3;
+    config.registers = 2;
+    config.pre_norm = true;
+    for (int i = 0; i < 2; i++) {
+        config.fc_norm = i == 1;
+        config.pool = i == 1 ? VIT_POOL_GAP : VIT_POOL_TOKEN;
+        vit_model *model = test_model(&config, 3), *before = test_model(&config, 3);
+        vit_optimizer *o = make(model, &(vit_optimizer_config){.kind = VIT_OPTIMIZER_SGD,
+                                                               .layer_decay = decay});
+        const size_t n = vit_model_floats(model);
+        float *ones = base_alloc(n, sizeof *ones);
+        for (size_t j = 0; j < n; j++)
+            ones[j] = 1;
+        vit_optimizer_step(o, model, ones, lr);
+        for (size_t j = 0; j < sizeof layer_factors / sizeof layer_factors[0]; j++) {
+            const vit_parameter *p = vit_model_parameter_find(model, layer_factors[j].name);
+            met += p != NULL;
+            for (size_t at = p ? p->offset : 0; p && at < p->offset + p->count; at++)
+                ck_assert_double_eq_tol((double)vit_model_weights(before)[at] -
+                                            (double)vit_model_weights(model)[at],
+                                        lr * layer_factors[j].factor, 2e-7);
+        }
+        base_free(ones);
+        vit_optimizer_destroy(o);
+        vit_model_destroy(before);
+        vit_model_destroy(model);
+    }
+    ck_assert_uint_eq(met, 2 * (sizeof layer_factors / sizeof layer_factors[0]) - 3);
+}
+END_TEST
+
+/* Weights, averages and the norm of the gradient know nothing of them. */
+START_TEST(frozen_layers_do_not_move_by_a_bit)
+{
+    const vit_config config = test_sparse_config(); /* depth 2 */
+    vit_model *model = test_model(&config, 3), *before = test_model(&config, 3);
+    vit_optimizer_config c = cases[1].config;
+    const size_t n = vit_model_floats(model);
+    float *g = base_alloc(n, sizeof *g);
+
+    for (size_t j = 0; j < n; j++)
+        g[j] = (float)NAN; /* of the frozen ones: never read */
+    for (int frozen = config.depth + 1; frozen >= 0; frozen--) {
+        double squares = 0;
+
+        c.frozen = frozen;
+        vit_optimizer *o = make(model, &c);
+        for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+            const vit_parameter *p = vit_model_parameter(model, i);
+            for (size_t j = 0; p->layer >= frozen && j < p->count; j++)
+                g[p->offset + j] = 0.01f;
+            squares += p->layer >= frozen ? (double)p->count * 0.01 * 0.01 : 0;
+        }
+        memcpy(vit_model_weights(model), vit_model_weights(before), n * sizeof *g);
+        const vit_optimizer_result r = vit_optimizer_step(o, model, g, 0.1);
+        ck_assert(!r.skipped);
+        ck_assert_double_eq_tol(r.grad_norm, sqrt(squares), 1e-6 * r.grad_norm);
+        vit_optimizer_state_average(o, model);
+        for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+            const vit_parameter *p = vit_model_parameter(model, i);
+            const bool same =
+                memcmp(vit_model_weights(model) + p->offset,
+                       vit_model_weights(before) + p->offset, p->count * sizeof *g) == 0;
+            const bool same_ema =
+                memcmp(vit_optimizer_ema(o) + p->offset,
+                       vit_model_weights(before) + p->offset, p->count * sizeof *g) == 0;
+            ck_assert_msg(same == (p->layer < frozen) && same_ema == same, "%s, %d frozen",
+                          p->name, frozen);
+        }
+        vit_optimizer_destroy(o);
+    }
+    base_free(g);
+    vit_model_destroy(before);
+    vit_model_destroy(model);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_optimizer");
@@ -343,6 +450,8 @@ int main(void)
     tcase_add_loop_test(core, steps_are_those_of_pytorch, 0, CASES);
     tcase_add_loop_test(core, state_goes_through_a_file_and_on_to_the_bit, 0, CASES);
     tcase_add_test(core, threads_do_not_change_a_bit);
+    tcase_add_test(core, learning_rates_of_layers_are_timms);
+    tcase_add_test(core, frozen_layers_do_not_move_by_a_bit);
     tcase_add_test(limits, a_gradient_that_is_not_finite_changes_nothing);
     tcase_add_test(limits, a_learning_rate_that_is_not_finite_changes_nothing);
     tcase_add_test(limits, impossible_settings_are_named);

@@ -78,7 +78,8 @@ static vit_run *run_of(const vit_model *model, vit_mode mode, vit_precision prec
 {
     base_error err = {0};
     vit_run *run = NULL;
-    const vit_run_options options = {mode, precision, recompute};
+    const vit_run_options options = {
+        .mode = mode, .precision = precision, .recompute = recompute};
     ck_assert_msg(vit_run_create_options(&run, model, SLOPE_BATCH, &options, &err) ==
                       BASE_OK,
                   "%s", err.text);

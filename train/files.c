@@ -10,8 +10,7 @@ void train_loader_feed(data_loader_config *out, const vit_config *config)
     out->size = (size_t)config->crop;
     out->channels = (size_t)config->channels;
     out->resize = (size_t)config->resize;
-    out->filter = strcmp(config->interpolation, "bicubic") == 0 ? DATA_FILTER_BICUBIC
-                                                                : DATA_FILTER_BILINEAR;
+    data_filter_parse(&out->filter, config->interpolation); /* vit_config_check's words */
     out->squash = config->crop_mode == VIT_CROP_SQUASH;
     memcpy(out->mean, config->mean, sizeof out->mean);
     memcpy(out->std, config->std, sizeof out->std);

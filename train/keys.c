@@ -69,8 +69,7 @@ const base_field train_recipe_keys[] = {
     BASE_TEXT("data.mean", data.mean,
               "imagenet, half, cifar10, fashion-mnist, or a number per channel"),
     BASE_TEXT("data.std", data.std, "the same names, or numbers"),
-    BASE_CHOICE("data.interpolation", data.interpolation, "bilinear|bicubic",
-                "of resizing"),
+    BASE_CHOICE("data.interpolation", data.interpolation, DATA_FILTERS, "of resizing"),
     BASE_INT(
         "data.resize", data.resize, -1, 65536,
         "evaluation: shorter side before the crop, 0: none, -1: image / 0.875 from 128 on"),
@@ -143,6 +142,14 @@ const base_field train_recipe_keys[] = {
     BASE_REAL("optimizer.momentum", optimizer.momentum, 0, 0.999999, "SGD"),
     BASE_BOOL("optimizer.nesterov", optimizer.nesterov, "SGD"),
     BASE_REAL("optimizer.weight_decay", optimizer.weight_decay, 0, 100, "on matrices only"),
+    BASE_REAL(
+        "optimizer.layer_decay", optimizer.layer_decay, 0, 1,
+        "learning rate of a block as part of the next one's, the head's being lr (BEiT, "
+        "timm); 0 or 1: the same for all"),
+    BASE_TEXT(
+        "optimizer.freeze", freeze,
+        "what stays as it is: none, embedding, that and the first N blocks, or trunk: "
+        "all but the head (a linear probe)"),
     BASE_REAL("optimizer.clip", optimizer.clip, 0, 1e9,
               "global norm of the gradient, 0: off"),
     BASE_REAL("optimizer.ema", optimizer.ema, 0, 0.9999999,
@@ -188,8 +195,9 @@ const base_field train_recipe_keys[] = {
               "trades: weight of the divergence"),
     BASE_INT("train.checkpoint_every", train.checkpoint_every, 0, WHOLE_MAX,
              "steps, 0: every epoch"),
-    BASE_INT("train.eval_every", train.eval_every, 0, 1000000,
-             "epochs, 0: only at the end"),
+    BASE_REAL(
+        "train.eval_every", train.eval_every, 0, 1000000,
+        "epochs, or parts of one (0.25); 0: only at the end; 200steps sets eval_steps"),
     BASE_INT("train.eval_steps", train.eval_steps, 0, WHOLE_MAX,
              "evaluate after so many steps in place of epochs, 0: by eval_every"),
     BASE_INT("train.log_every", train.log_every, 1, WHOLE_MAX,

@@ -147,10 +147,12 @@ void train_metrics_close(train_metrics *metrics)
 double train_trainer_sinkhorn_steps(const train_trainer *trainer)
 {
     const vit_config *c = &trainer->recipe.config;
+    const int blocks = trainer->recipe.optimizer.frozen - 1; /* that are frozen */
+    bool trains = false;
 
-    return vit_config_is_sparse(c)
-               ? vit_router_sinkhorn_steps(&c->moe.router, trainer->total)
-               : 0;
+    for (int i = blocks > 0 ? blocks : 0; i < c->depth; i++)
+        trains = trains || c->moe.layer[i];
+    return trains ? vit_router_sinkhorn_steps(&c->moe.router, trainer->total) : 0;
 }
 
 void train_trainer_loads(json_t *json, const train_trainer *trainer, const vit_load *load)

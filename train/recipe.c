@@ -32,7 +32,9 @@ train_recipe train_recipe_defaults(void)
                       .eps = 1e-8,
                       .momentum = 0.9,
                       .weight_decay = 0.05,
-                      .clip = 1.0},
+                      .clip = 1.0,
+                      .layer_decay = 1},
+        .freeze = "none",
         .lr = 1e-3,
         .schedule = {.kind = VIT_SCHEDULE_COSINE, .warmup_epochs = 1, .timescale = 10000},
         .train = {.epochs = 10,
@@ -141,11 +143,24 @@ static base_status unknown_key(const train_recipe *r, const char *key, base_erro
                      base_quote(shown, sizeof shown, key), meant);
 }
 
+/* "200steps" or "200 steps" as the number before it, into out; false: it is none. */
+static bool steps_text(char *out, size_t out_bytes, const char *text)
+{
+    const size_t digits = strspn(text, "0123456789");
+    const char *word = text + digits + strspn(text + digits, " ");
+
+    snprintf(out, out_bytes, "%.*s", (int)(digits < 20 ? digits : 20), text);
+    return digits > 0 && (strcmp(word, "steps") == 0 || strcmp(word, "step") == 0);
+}
+
 /* Any key but model.size and router.name. */
 static base_status apply_one(train_recipe *r, const train_assignment *a, base_error *err)
 {
     const char *name = router_part(a->key);
+    char steps[24];
 
+    if (strcmp(a->key, "train.eval_every") == 0 && steps_text(steps, sizeof steps, a->text))
+        return train_key_set(r, train_recipe_keys, "train.eval_steps", steps, err);
     if (base_field_find(train_recipe_keys, a->key))
         return train_key_set(r, train_recipe_keys, a->key, a->text, err);
     if (name && router_declares(r->config.moe.router.name, name))
@@ -153,12 +168,22 @@ static base_status apply_one(train_recipe *r, const train_assignment *a, base_er
     return unknown_key(r, a->key, err);
 }
 
+static bool assigns(const train_assignment *assignments, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(assignments[i].key, key) == 0)
+            return true;
+    return false;
+}
+
 base_status train_recipe_apply(train_recipe *recipe, const train_assignment *assignments,
                                size_t count, base_error *err)
 {
     train_recipe r = *recipe;
     base_status status = BASE_OK;
-    bool described = false;
+
+    if (assigns(assignments, count, "train.eval_every"))
+        r.train.eval_steps = 0; /* of a layer below; this one's is set anew */
 
     for (int pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < count; i++) {
@@ -181,13 +206,12 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
                 base_error_prepend(err, "%s: ", a->where);
                 return status;
             }
-            described = described || strcmp(a->key, "data.resize") == 0;
         }
     }
     /* A side of its own makes the size's idea of resizing void. */
-    for (size_t i = 0; i < count && !described; i++)
-        if (strcmp(assignments[i].key, "data.image") == 0)
-            r.data.resize = -1;
+    if (assigns(assignments, count, "data.image") &&
+        !assigns(assignments, count, "data.resize"))
+        r.data.resize = -1;
     *recipe = r;
     return BASE_OK;
 }
@@ -284,6 +308,29 @@ static base_status check_training(const train_recipe *r, base_error *err)
     return BASE_OK;
 }
 
+/* optimizer.freeze as layers of the network (vit_parameter.layer). */
+static base_status settle_freeze(train_recipe *r, base_error *err)
+{
+    static const char *const words[] = {"none", "embedding", "trunk"};
+    const int layers[] = {0, 1, r->config.depth + 1};
+    int64_t blocks = 0;
+    char shown[64];
+
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        if (strcmp(r->freeze, words[i]) == 0) {
+            r->optimizer.frozen = layers[i];
+            return BASE_OK;
+        }
+    }
+    if (!base_parse_int(&blocks, r->freeze) || blocks < 1 || blocks >= r->config.depth)
+        return base_fail(err, BASE_USAGE,
+                         "'optimizer.freeze' is '%s', expected none, embedding, trunk or a "
+                         "number of blocks below %d",
+                         base_quote(shown, sizeof shown, r->freeze), r->config.depth);
+    r->optimizer.frozen = (int)blocks + 1;
+    return BASE_OK;
+}
+
 void train_recipe_network(vit_config *out, const train_recipe *recipe)
 {
     const vit_config *c = &recipe->config;
@@ -314,7 +361,7 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
             c->image < MARGIN_FROM ? c->image : (int)((double)c->image / 0.875 + 0.5);
     c->resize = r.data.resize;
     snprintf(c->interpolation, sizeof c->interpolation, "%s",
-             r.data.interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");
+             data_filter_name((data_filter)r.data.interpolation));
     if (r.crop == TRAIN_CROP_AUTO)
         r.crop = c->image < PADDED_BELOW ? TRAIN_CROP_PADDED : TRAIN_CROP_RANDOM;
     r.augment.crop = r.crop == TRAIN_CROP_EVAL     ? DATA_CROP_EVAL
@@ -332,6 +379,8 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
             train_pixels_parse(c->std, "'data.std'", r.data.std, true, c->channels, err);
     if (status == BASE_OK)
         status = vit_config_layers_set(c, r.layers, err);
+    if (status == BASE_OK)
+        status = settle_freeze(&r, err);
     if (status == BASE_OK)
         status = check_training(&r, err);
     if (status == BASE_OK)

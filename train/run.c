@@ -2,20 +2,29 @@
  * is written before last/ (a kill between the two repeats the evaluation); files are opened
  * before anything is computed. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "train/train_internal.h"
 
 /* ---- what is due --------------------------------------------------------------------- */
 
-/* Whether the step that was just done finished an epoch whose number is a multiple of every
- * (a step may finish several: accumulation over a small set). */
-static bool epoch_due(const train_trainer *t, uint64_t every)
+/* How many times `every` epochs were finished at a step. */
+static double epochs_done(const train_trainer *t, uint64_t step, double every)
 {
-    const uint64_t now = train_trainer_epochs(t, t->at.step);
+    static const double rounding = 1e-9; /* of 0.1 times the parts of an epoch */
 
+    return floor((double)step * t->recipe.train.accumulate /
+                     ((double)t->parts_in_epoch * every) +
+                 rounding);
+}
+
+/* Whether the step that was just done finished an epoch whose number is a multiple of every
+ * (a step may finish several: accumulation over a small set), or such a part of one. */
+static bool epoch_due(const train_trainer *t, double every)
+{
     return t->at.step > 0 && every > 0 &&
-           now / every > train_trainer_epochs(t, t->at.step - 1) / every;
+           epochs_done(t, t->at.step, every) > epochs_done(t, t->at.step - 1, every);
 }
 
 static bool evaluation_due(const void *user)
@@ -27,7 +36,7 @@ static bool evaluation_due(const void *user)
     return t->at.step > 0 && t->at.evaluated != t->at.step &&
            (t->at.step == t->total ||
             (steps > 0 ? t->at.step % steps == 0
-                       : epoch_due(t, (uint64_t)t->recipe.train.eval_every)));
+                       : epoch_due(t, t->recipe.train.eval_every)));
 }
 
 static bool checkpoint_due(const void *user)

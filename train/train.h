@@ -87,7 +87,8 @@ typedef struct train_recipe {
         char names[256], severity[32]; /* corrupt_kinds_add, corrupt_severities_add */
         double probability;
     } corrupt;
-    vit_optimizer_config optimizer;
+    vit_optimizer_config optimizer; /* frozen: resolved from freeze */
+    char freeze[24];
     double lr;
     struct {
         int kind; /* a vit_schedule_kind */
@@ -104,7 +105,7 @@ typedef struct train_recipe {
         int precision, recompute, loss; /* a vit_precision, a vit_recompute, a vit_loss */
         double label_smoothing;
         int64_t checkpoint_every, log_every, eval_steps;
-        int eval_every;
+        double eval_every; /* epochs, parts of one too; eval_steps comes first */
     } train;
     struct {
         int kind; /* an train_adversary_kind */

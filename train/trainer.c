@@ -192,6 +192,7 @@ static base_status create_network(train_trainer *t, base_error *err)
             &t->run, t->model, t->part,
             &(vit_run_options){.mode = VIT_MODE_TRAIN,
                                .precision = t->precision,
+                               .frozen = r->optimizer.frozen,
                                .recompute = (vit_recompute)r->train.recompute},
             err);
     if (status == BASE_OK && r->adversary.kind != TRAIN_ADVERSARY_NONE)

@@ -271,6 +271,16 @@ static base_status check_shapes(const vit_config *c, base_error *err)
     return BASE_OK;
 }
 
+static bool is_filter(const char *word)
+{
+    static const char *const words[] = {"bilinear", "bicubic", "area", "bilinear-plain"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    return false;
+}
+
 static base_status check_pixels(const vit_config *c, base_error *err)
 {
     for (int i = 0; i < c->channels; i++) {
@@ -281,12 +291,12 @@ static base_status check_pixels(const vit_config *c, base_error *err)
                              "'std' of channel %d is %g, expected more than 0", i,
                              (double)c->std[i]);
     }
-    if (strcmp(c->interpolation, "bilinear") != 0 &&
-        strcmp(c->interpolation, "bicubic") != 0) {
+    if (!is_filter(c->interpolation)) {
         char quoted[40];
-        return base_fail(err, BASE_USAGE,
-                         "'interpolation' is '%s', expected bilinear or bicubic",
-                         base_quote(quoted, sizeof quoted, c->interpolation));
+        return base_fail(
+            err, BASE_USAGE,
+            "'interpolation' is '%s', expected bilinear, bicubic, area or bilinear-plain",
+            base_quote(quoted, sizeof quoted, c->interpolation));
     }
     if (c->crop != c->image)
         return base_fail(err, BASE_USAGE, "'crop' is %d, expected the same as image (%d)",

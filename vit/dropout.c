@@ -43,7 +43,8 @@ void vit_branch_scales_draw(vit_run *run)
 {
     static const uint64_t site[2] = {VIT_SITE_ATTENTION, VIT_SITE_MLP};
     for (size_t i = 0; i < (size_t)run->config.depth; i++) {
-        const double rate = run->training ? vit_drop_path_rate(&run->config, i) : 0.0;
+        const bool draws = run->mode == VIT_MODE_TRAIN && !vit_block_frozen(run, i);
+        const double rate = draws ? vit_drop_path_rate(&run->config, i) : 0.0;
         for (size_t j = 0; j < 2; j++)
             for (size_t b = 0; b < run->batch; b++)
                 run->block[i].branch_scale[j][b] =

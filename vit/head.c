@@ -104,8 +104,9 @@ void vit_head_forward(vit_run *run, float *logits)
                   (size_t)run->config.classes, run->features, logits, false);
 }
 
-/* The layer before the head: run->d_pooled from run->d_features, which is overwritten. */
-static void hidden_backward(vit_run *run)
+/* The layer before the head: run->d_pooled (where on) from run->d_features, which is
+ * overwritten. */
+static void hidden_backward(vit_run *run, bool on)
 {
     const size_t d = (size_t)run->config.width, b = run->batch;
     const size_t r = (size_t)run->config.prelogits;
@@ -113,7 +114,8 @@ static void hidden_backward(vit_run *run)
     for (size_t i = 0; i < b * r; i++)
         run->d_features[i] *= 1.0f - run->hidden[i] * run->hidden[i];
     run->operand->round(run->d_hidden_in, 1.0f, run->d_features, b * r);
-    head_products(run, run->hidden_linear, r, d, run->d_hidden_in, run->d_pooled, true);
+    if (on)
+        head_products(run, run->hidden_linear, r, d, run->d_hidden_in, run->d_pooled, true);
     if (run->mode != VIT_MODE_TRAIN)
         return;
     vit_gradients_add(run,
@@ -132,10 +134,13 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
     const bool train = run->mode == VIT_MODE_TRAIN;
     float *d_gamma = train ? run->gradients.norm_weight : NULL;
     float *d_beta = train ? run->gradients.norm_bias : NULL;
+    /* whether the gradient goes on to the last norm, which frozen blocks may have */
+    const bool on = run->frozen <= (size_t)run->config.depth || run->config.fc_norm;
 
     run->operand->round(run->d_logits, 1.0f, d_logits, b * classes);
-    head_products(run, VIT_LINEAR_HEAD, classes, features, run->d_logits, run->d_features,
-                  true);
+    if (on || run->config.prelogits > 0)
+        head_products(run, VIT_LINEAR_HEAD, classes, features, run->d_logits,
+                      run->d_features, true);
     if (train) {
         vit_gradients_add(run,
                           &(vit_gradient){classes, features, b, run->d_logits,
@@ -144,7 +149,9 @@ void vit_head_backward(vit_run *run, float *d_x, const float *d_logits)
         run->fp32->column_sum(run->gradients.head_bias, d_logits, b, classes);
     }
     if (run->config.prelogits > 0)
-        hidden_backward(run);
+        hidden_backward(run, on);
+    if (!on)
+        return;
     memset(d_x, 0, run->tokens * d * sizeof *d_x);
     if (pooled_first(run)) {
         float *d_in = run->d_norm; /* [B, D] */

@@ -139,11 +139,19 @@ static void plan_block(vit_model *m, size_t i)
         plan_mlp(m, i);
 }
 
+/* All tensors from *done on are of this layer. */
+static void layer_set(vit_model *m, size_t *done, int layer)
+{
+    for (; *done < m->count; (*done)++)
+        m->parameter[*done].layer = layer;
+}
+
 static void plan(vit_model *m)
 {
     const vit_config *c = &m->config;
     const size_t d = (size_t)c->width;
     const size_t p = (size_t)c->patch;
+    size_t done = 0;
 
     if (c->pool != VIT_POOL_GAP)
         add(m, PLACE(cls_token), false, (size_t[4]){1, 1, d}, "cls_token");
@@ -160,12 +168,17 @@ static void plan(vit_model *m)
         add(m, PLACE(pre_weight), false, (size_t[4]){d}, "norm_pre.weight");
         add(m, PLACE(pre_bias), false, (size_t[4]){d}, "norm_pre.bias");
     }
-    for (size_t i = 0; i < (size_t)c->depth; i++)
+    layer_set(m, &done, 0);
+    for (size_t i = 0; i < (size_t)c->depth; i++) {
         plan_block(m, i);
+        layer_set(m, &done, (int)i + 1);
+    }
     add(m, PLACE(norm_weight), false, (size_t[4]){d},
         c->fc_norm ? "fc_norm.weight" : "norm.weight");
     add(m, PLACE(norm_bias), false, (size_t[4]){d},
         c->fc_norm ? "fc_norm.bias" : "norm.bias");
+    if (!c->fc_norm)
+        layer_set(m, &done, c->depth);
     if (c->prelogits > 0) {
         const size_t r = (size_t)c->prelogits;
 
@@ -175,6 +188,7 @@ static void plan(vit_model *m)
     add(m, PLACE(head_weight), true,
         (size_t[4]){(size_t)c->classes, vit_config_features(c)}, "head.weight");
     add(m, PLACE(head_bias), false, (size_t[4]){(size_t)c->classes}, "head.bias");
+    layer_set(m, &done, c->depth + 1);
 }
 
 base_status vit_model_plan(vit_model **out, const vit_config *config, base_error *err)

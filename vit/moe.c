@@ -301,7 +301,7 @@ static void choose(vit_run *run, size_t i)
                            .experts = (size_t)moe->experts,
                            .capacity = run->training ? moe->capacity : moe->eval_capacity,
                            .multiple = moe->capacity_multiple,
-                           .k = (size_t)moe->k,
+                           .k = pass->shape.k,
                            .bpr = run->training ? moe->bpr : moe->eval_bpr,
                        });
     vit_dispatch_share(&s->dispatch, pass->token, pass->expert, pass->gate, pass->count,

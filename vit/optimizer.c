@@ -20,8 +20,10 @@ static const double norm_limit = 1e18;
 /* ---- making -------------------------------------------------------------------------- */
 
 /* Fills chunk (NULL: only counts); returns how many. */
-static size_t cut(vit_chunk *out, const vit_model *model)
+static size_t cut(vit_chunk *out, const vit_model *model,
+                  const vit_optimizer_config *config)
 {
+    const double base = config->layer_decay > 0 ? config->layer_decay : 1;
     size_t count = 0;
 
     for (size_t i = 0; i < model->count; i++) {
@@ -29,10 +31,13 @@ static size_t cut(vit_chunk *out, const vit_model *model)
         for (size_t from = 0; from < p->count; from += VIT_CHUNK) {
             const size_t left = p->count - from;
             if (out)
-                out[count] = (vit_chunk){.offset = p->offset + from,
-                                         .count = left < VIT_CHUNK ? left : VIT_CHUNK,
-                                         .decay = p->decay,
-                                         .state = p->state};
+                out[count] =
+                    (vit_chunk){.offset = p->offset + from,
+                                .count = left < VIT_CHUNK ? left : VIT_CHUNK,
+                                .rate = pow(base, model->config.depth + 1 - p->layer),
+                                .decay = p->decay,
+                                .state = p->state,
+                                .frozen = p->layer < config->frozen};
             count++;
         }
     }
@@ -56,6 +61,9 @@ static base_status check(const vit_optimizer_config *c, base_error *err)
             return base_fail(err, BASE_USAGE,
                              "'optimizer.%s' is %g, expected 0 to below %g", limit[i].key,
                              limit[i].value, limit[i].high);
+    if (!(c->layer_decay >= 0 && c->layer_decay <= 1))
+        return base_fail(err, BASE_USAGE, "'optimizer.layer_decay' is %g, expected 0 to 1",
+                         c->layer_decay);
     if (c->kind == VIT_OPTIMIZER_ADAMW &&
         (float)c->eps <= 0.0f) /* 0 / 0 where no gradient is */
         return base_fail(err, BASE_USAGE, "'optimizer.eps' is %g, expected more than 0",
@@ -129,7 +137,7 @@ base_status vit_optimizer_create_among(vit_optimizer **out, const vit_model *mod
     o->config = *config;
     o->kernels = vit_kernels_get();
     o->floats = model->floats;
-    o->chunks = cut(NULL, model);
+    o->chunks = cut(NULL, model, config);
     status = vit_reduce_create(&o->reduce, model, peers, lanes, err);
     if (status == BASE_OK) {
         o->owned = vit_reduce_shards(o->reduce)->owned;
@@ -142,7 +150,7 @@ base_status vit_optimizer_create_among(vit_optimizer **out, const vit_model *mod
         vit_optimizer_destroy(o);
         return status;
     }
-    cut(o->chunk, model);
+    cut(o->chunk, model, config);
     deal(o);
     for (size_t i = 0; o->ema && i < o->owns; i++) {
         const vit_chunk *c = &o->chunk[o->own[i]];
@@ -196,7 +204,8 @@ static void squares(vit_optimizer *o, const float *g)
 #pragma omp parallel for schedule(static) if (o->floats > PARALLEL_FROM)
     for (size_t i = 0; i < o->owns; i++) {
         const vit_chunk *c = &o->chunk[o->own[i]];
-        o->sum[c->seat] = c->state ? 0.0 : o->kernels->sum_squares(g + c->offset, c->count);
+        o->sum[c->seat] =
+            c->state || c->frozen ? 0.0 : o->kernels->sum_squares(g + c->offset, c->count);
     }
 }
 
@@ -234,8 +243,9 @@ static void step_chunk(vit_optimizer *o, size_t i, float *weights, const float *
     const double decay = o->chunk[i].decay ? c->weight_decay : 0;
     float *w = weights + at;
 
-    if (o->chunk[i].state)
+    if (o->chunk[i].state || o->chunk[i].frozen)
         return;
+    lr *= o->chunk[i].rate;
     if (c->kind == VIT_OPTIMIZER_ADAMW) {
         /* The corrections belong to the betas that the kernel uses, which are floats. */
         const double c1 = 1 - pow((double)(float)c->beta1, (double)o->step);
@@ -333,7 +343,7 @@ void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *mode
 
     for (size_t i = 0; o->ema && i < o->owns; i++) {
         const vit_chunk *c = &o->chunk[o->own[i]];
-        if (c->state)
+        if (c->state && !c->frozen)
             o->kernels->average(o->ema + c->place, model->weights + c->offset, c->count,
                                 (float)keep);
     }

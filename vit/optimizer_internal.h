@@ -11,8 +11,10 @@ typedef struct vit_chunk {
     size_t count;
     size_t place; /* in the moments and averages of its owner */
     size_t seat;  /* of its sum */
+    double rate;  /* of the learning rate */
     bool decay;
     bool state;
+    bool frozen;
 } vit_chunk;
 
 struct vit_optimizer {

@@ -35,6 +35,7 @@ void vit_block_forward(vit_run *run, size_t i)
 {
     float *next = i + 1 < (size_t)run->config.depth ? run->block[i + 1].x : run->last;
 
+    run->training = run->mode == VIT_MODE_TRAIN && !vit_block_frozen(run, i);
     vit_attention_forward(run, i);
     if (run->config.moe.layer[i])
         vit_moe_forward(run, i, next);
@@ -55,7 +56,7 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
     run->batch = batch;
     run->tokens = batch * run->tokens_per_image;
     blocks_size(run);
-    run->training = run->mode == VIT_MODE_TRAIN;
+    run->training = run->mode == VIT_MODE_TRAIN && run->frozen == 0; /* of embedding */
     run->step = *step;
     if (run->step.loss_scale <= 0)
         run->step.loss_scale = 1.0;
@@ -114,6 +115,9 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
 
     if (run->mode == VIT_MODE_INFER)
         return base_fail(err, BASE_USAGE, "an inference run has no backward pass");
+    if (d_images && run->frozen > 0)
+        return base_fail(err, BASE_USAGE,
+                         "a run with frozen layers has no gradient of the images");
     const base_status status = routing_gradients_set(run, d_routing, err);
     if (status != BASE_OK)
         return status;
@@ -131,7 +135,7 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
         blocks = run->moe_block[run->moe_count - 1] + 1;
         memset(run->d_x, 0, run->tokens * (size_t)run->config.width * sizeof(float));
     }
-    for (size_t i = blocks; i-- > 0;) {
+    for (size_t i = blocks; i-- > 0 && !vit_block_frozen(run, i);) {
         vit_recall_block(run, i);
         if (run->config.moe.layer[i])
             vit_moe_backward(run, i);
@@ -143,7 +147,8 @@ base_status vit_run_backward_routing(vit_run *run, float *d_images, const float 
             hand_over(run, run->gradients.block[i].norm1_weight);
     }
     double mark = vit_lap_start(run);
-    vit_embed_backward(run, d_images, run->d_x);
+    if (run->frozen == 0)
+        vit_embed_backward(run, d_images, run->d_x);
     vit_lap_alone(run, &mark, VIT_PART_PATCH);
     run->fresh = false;
     hand_over(run, run->gradient_block);

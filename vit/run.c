@@ -90,10 +90,13 @@ static size_t rows_max(const vit_run *run)
     return rows;
 }
 
-/* Tokens of another view in the MoE layers, 0 without any. */
+/* Tokens of another view in the MoE layers, 0 without any. The last layer has most: frozen
+ * ones, which come first, have none. */
 static size_t others_max(const vit_run *run)
 {
-    return run->moe_count > 0 ? run->block[run->moe_block[0]].pass.shape.others : 0;
+    return run->moe_count > 0
+               ? run->block[run->moe_block[run->moe_count - 1]].pass.shape.others
+               : 0;
 }
 
 /* Where a layer's input lies that only the gradient of the layer's weight reads. */
@@ -153,8 +156,8 @@ static void plan_block(vit_run *run, size_t i)
     plan_joined(run, s);
 }
 
-/* Every block's input, and what it keeps beside it: each on its own, or all in one
- * place. */
+/* Every block's input, and what it keeps beside it: each on its own, or all in one place;
+ * frozen ones, whose backward never comes, where the first other block lies. */
 static void plan_blocks(vit_run *run)
 {
     const size_t t = run->tokens, d = (size_t)run->config.width;
@@ -172,12 +175,13 @@ static void plan_blocks(vit_run *run)
     const size_t mark = run->arena.used;
     for (size_t i = 0; i < depth; i++) {
         plan_block(run, i);
-        if (run->recompute == VIT_RECOMPUTE_BLOCK) {
-            most = max_size(most, run->arena.used - mark);
-            base_arena_rewind(&run->arena, mark);
-        }
+        if (run->recompute != VIT_RECOMPUTE_BLOCK && !vit_block_frozen(run, i))
+            continue;
+        most = max_size(most, run->arena.used - mark);
+        base_arena_rewind(&run->arena, mark);
     }
-    base_arena_take(&run->arena, most, 1);
+    if (run->arena.used < mark + most)
+        base_arena_take(&run->arena, mark + most - run->arena.used, 1);
 }
 
 /* One set of buffers for all blocks of an inference run; what is used up within a block of
@@ -328,6 +332,7 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
     run->config = *vit_model_config(model);
     run->mode = mode;
     run->recompute = mode == VIT_MODE_INFER ? VIT_RECOMPUTE_NONE : options->recompute;
+    run->frozen = mode == VIT_MODE_TRAIN ? (size_t)options->frozen : 0;
     run->threads = omp_get_max_threads();
     run->batch = run->batch_max = batch;
     run->tokens_per_image = vit_config_tokens(&run->config);
@@ -349,7 +354,10 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
         s->pass.shape = vit_model_router_shape(model, batch);
         s->pass.shape.config = &run->config.moe.router;
         s->pass.shape.k = (size_t)run->config.moe.k;
-        if (router->views && (mode == VIT_MODE_TRAIN || router->views->always))
+        const bool training = mode == VIT_MODE_TRAIN && !vit_block_frozen(run, i);
+        if (mode == VIT_MODE_TRAIN && !training && router->eval_k)
+            s->pass.shape.k = router->eval_k(&run->config);
+        if (router->views && (training || router->views->always))
             s->pass.shape.others = router->views->others(&s->pass.shape);
         if (router->motion)
             run->tally_count = router->motion->count(&s->pass.shape);

@@ -84,8 +84,9 @@ struct vit_run {
     float *gradient_block;
     vit_mode mode;
     vit_recompute recompute;
-    size_t held; /* block whose state its buffers hold, with VIT_RECOMPUTE_BLOCK */
-    bool again;  /* a block's forward runs a second time, for its backward */
+    size_t frozen; /* layers without a backward pass (vit_run_options) */
+    size_t held;   /* block whose state its buffers hold, with VIT_RECOMPUTE_BLOCK */
+    bool again;    /* a block's forward runs a second time, for its backward */
     vit_exec exec;
     const vit_kernels *kernels;
     const vit_operand_kernels *fp32, *operand; /* of kernels; operand: of this precision */
@@ -99,7 +100,7 @@ struct vit_run {
     size_t heads_group; /* heads that a thread takes at a time */
     size_t
         heads_parts; /* parts of their queries, forward: more than 1 when heads are few */
-    bool training;   /* this forward pass draws noise and dropout */
+    bool training;   /* this block draws noise and dropout */
     bool fresh;      /* gradients of weights are to be written, not added to */
     /* Told by the next backward pass which gradients it has done with; NULL: nobody. */
     void (*handed)(void *user, vit_run *run, size_t first);
@@ -173,6 +174,12 @@ void vit_share_cut(vit_run *run, size_t sweep, size_t count);
  * anybody's. Cut in the same way, a block of rows meets the same thread in every sweep,
  * whose caches have it. */
 bool vit_share_take(vit_run *run, size_t sweep, size_t *task);
+
+/* Whether block i computes what it does in evaluation, whatever the run is for. */
+static inline bool vit_block_frozen(const vit_run *run, size_t i)
+{
+    return i + 1 < run->frozen;
+}
 
 /* This thread's scratch, inside a parallel region. */
 float *vit_scratch(const vit_run *run);

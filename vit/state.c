@@ -21,6 +21,8 @@ void vit_optimizer_state_step(vit_optimizer *optimizer, vit_model *model,
         for (size_t i = 0; i < run->moe_count; i++) {
             const size_t block = run->moe_block[i];
             const vit_block_state *s = &run->block[block];
+            if (vit_block_frozen(run, block))
+                continue;
             s->router->motion->move(w.block[block].router, run->tally + i * count,
                                     &s->pass.shape, step->step, step->steps);
         }

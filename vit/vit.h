@@ -89,7 +89,7 @@ typedef struct vit_config {
     vit_moe_config moe;
     /* How pixels become inputs; the network itself only stores these. */
     float mean[3], std[3];  /* of pixels in [0, 1] */
-    char interpolation[16]; /* "bilinear" or "bicubic" */
+    char interpolation[16]; /* bilinear, bicubic, area or bilinear-plain (data.h) */
     int resize;             /* shorter side before the crop; 0: image taken as it is */
     int crop;               /* centre crop, = image */
     vit_crop_mode crop_mode;
@@ -239,6 +239,9 @@ typedef struct vit_parameter {
     int rank;
     size_t offset; /* first float in the block */
     size_t count;  /* floats */
+    int layer;     /* 0: embedding; i + 1: block i, the last norm being in the last block;
+                    * depth + 1: head, with what is between pooling and it (as timm's
+                    * group_matcher) */
     bool decay;    /* a matrix: weight decay applies */
     /* No gradient moves it: what a router keeps its loads even with, or a weight that stays
      * as drawn. It has no part in the gradient's norm and stays fp32 in files
@@ -406,6 +409,9 @@ typedef struct vit_run_options {
     vit_mode mode;
     vit_precision precision;
     vit_recompute recompute; /* no effect on VIT_MODE_INFER */
+    /* TRAIN: so many layers (vit_parameter.layer) compute what they do in evaluation, have
+     * no backward pass and gradients of 0. 0: none, depth + 1: all but the head. */
+    int frozen;
 } vit_run_options;
 
 /* vit_run_create with every choice. */
@@ -554,9 +560,13 @@ typedef struct vit_optimizer_config {
     double beta1, beta2, eps; /* AdamW (Loshchilov and Hutter 2019, as PyTorch's AdamW) */
     double momentum;          /* SGD */
     bool nesterov;
-    double weight_decay;   /* matrices only; decoupled for AdamW, in the gradient for SGD */
-    double clip;           /* global norm, 0: off */
-    double ema;            /* decay of the averaged weights, 0: off */
+    double weight_decay; /* matrices only; decoupled for AdamW, in the gradient for SGD */
+    double clip;         /* global norm, 0: off */
+    /* Layer-wise learning rates (Clark et al. 2020, "ELECTRA"; BEiT, timm): that of a layer
+     * is lr times this to the power of depth + 1 - layer (vit_parameter.layer). 0: off. */
+    double layer_decay;
+    int frozen; /* so many layers, weights and averages, stay as they are to the bit */
+    double ema; /* decay of the averaged weights, 0: off */
     bool ema_copies_state; /* the averages hold state as it is now, not its mean */
 } vit_optimizer_config;
 

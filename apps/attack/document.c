@@ -424,7 +424,7 @@ static json_t *data_json(const app_attack *a)
     show_put_text(json, "selection", text);
     snprintf(text, sizeof text,
              "8 bit, shorter side to %zu (0: as it is), centre crop %zu, %s",
-             a->network.resize, a->network.size, app_filter_name(a->network.filter));
+             a->network.resize, a->network.size, data_filter_name(a->network.filter));
     show_put_text(json, "preprocess", text);
     show_put(json, "image",
              json_pack("[i, I, I]", a->network.config->channels,

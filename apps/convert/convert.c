@@ -16,7 +16,7 @@ typedef struct convert_args {
     int64_t group_images, member; /* -1: not given */
     int64_t image, classes;
     int64_t crop, resize; /* resize -1: not given */
-    int interpolation;    /* index into "checkpoint|bilinear|bicubic" */
+    int interpolation;    /* index into "checkpoint|" DATA_FILTERS */
     app_reading reading;
     convert_kind kind; /* of OUT */
 } convert_args;
@@ -49,7 +49,7 @@ static const base_field options[] = {
     APP_INT("crop", "S", crop, 1, 4096, "side of the centre crop: another name of --image"),
     APP_INT("resize", "R", resize, 0, 16384,
             "shorter side before the centre crop, 0: image as it is (default: as it is)"),
-    APP_CHOICE("interpolation", "I", interpolation, "checkpoint|bilinear|bicubic",
+    APP_CHOICE("interpolation", "I", interpolation, "checkpoint|" DATA_FILTERS,
                "filter of the resize"),
     APP_READING_OPTIONS(reading),
     APP_WORD("labels", "FILE", labels,
@@ -276,7 +276,7 @@ static base_status sight_set(app_network *network, const convert_args *args,
     if (args->interpolation > 0) {
         network->origins.interpolation = VIT_ORIGIN_OPTION;
         snprintf(config.interpolation, sizeof config.interpolation, "%s",
-                 args->interpolation == 1 ? "bilinear" : "bicubic");
+                 data_filter_name((data_filter)(args->interpolation - 1)));
     }
     return vit_model_config_set(network->model, &config, err);
 }

@@ -208,7 +208,7 @@ static base_status result_write(const app_tree *tree, base_error *err)
     show_put_int(json, "size", args->size);
     show_put_int(json, "resize", args->resize);
     show_put_text(json, "interpolation",
-                  args->interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear");
+                  data_filter_name((data_filter)args->interpolation));
     app_crew_json(json, &tree->crew);
     show_put(json, "corruptions", parts_json(&tree->selection));
     show_document *document = show_document_create(json);

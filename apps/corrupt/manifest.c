@@ -27,7 +27,7 @@ static void fixed_text(char out[FIXED_BYTES], const app_tree *tree)
              "made by: vmoe %s\nsize: %lld\nresize: %lld\ninterpolation: %s\nformat: %s\n"
              "preset: %s\nseed: %lld\nfrost textures: %s%s\ndata fingerprint: %016llx\n",
              BASE_VERSION, (long long)args->size, (long long)args->resize,
-             args->interpolation == DATA_FILTER_BICUBIC ? "bicubic" : "bilinear",
+             data_filter_name((data_filter)args->interpolation),
              args->format ? "png" : "jpeg, quality 85",
              corrupt_preset_name(tree->crew.preset), (long long)args->common.seed,
              corrupt_set_frost(tree->crew.set), frost,

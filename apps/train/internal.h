@@ -30,6 +30,8 @@ train_options app_train_options(app_watch *watch, const char *folder, bool resum
 const char *app_loss_text(char *out, size_t out_bytes, double loss);
 /* The network, the data and the plan as a table to stderr. */
 void app_train_print(const train_trainer *trainer, const app_common *common);
+/* Parameters that the run's gradients move. */
+uint64_t app_train_trained(const train_trainer *trainer);
 /* Draws loss, accuracy and load balance from a metrics file (curves.c). */
 base_status app_curves_write(const char *svg_path, const char *metrics_path,
                              base_error *err);

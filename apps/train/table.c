@@ -1,6 +1,7 @@
 /* table.c - what a person sees before the first step: data, network layer by layer, plan.
  * Free to change: all of it; nothing reads it but people. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "apps/train/internal.h"
@@ -122,6 +123,33 @@ static void print_sinkhorn(const train_trainer *t)
                 : "");
 }
 
+uint64_t app_train_trained(const train_trainer *trainer)
+{
+    const int frozen = trainer->recipe.optimizer.frozen;
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < vit_model_parameter_count(trainer->model); i++) {
+        const vit_parameter *p = vit_model_parameter(trainer->model, i);
+        count += p->layer >= frozen && !p->state ? p->count : 0;
+    }
+    return count;
+}
+
+static void print_trained(const train_trainer *t)
+{
+    const train_recipe *r = &t->recipe;
+    char all[32], some[32];
+
+    if (r->optimizer.frozen > 0)
+        fprintf(stderr, "%-12s%s of %s parameters, the rest stays (optimizer.freeze %s)\n",
+                "trained", show_thousands(some, sizeof some, app_train_trained(t)),
+                show_thousands(all, sizeof all, vit_model_floats(t->model)), r->freeze);
+    if (r->optimizer.layer_decay > 0 && r->optimizer.layer_decay < 1)
+        fprintf(stderr, "%-12sa block's %g times the next one's, from %.1e to %.1e\n",
+                "rates", r->optimizer.layer_decay,
+                r->lr * pow(r->optimizer.layer_decay, r->config.depth + 1), r->lr);
+}
+
 void app_train_print(const train_trainer *trainer, const app_common *common)
 {
     static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt"};
@@ -165,6 +193,7 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
             r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
             schedules[r->schedule.kind], t->schedule.warmup,
             r->optimizer.ema > 0 ? ", averaged weights" : "");
+    print_trained(t);
     app_waiting_text(waiting, sizeof waiting);
     fprintf(stderr, "%-12s%d threads%s%s", "machine", (int)common->threads,
             app_is_bound() ? ", pinned" : "", waiting);

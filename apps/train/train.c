@@ -232,6 +232,8 @@ static base_status report(const train_trainer *t, const train_args *args,
     if (t->augment)
         app_crew_json(corrupt, train_augment_crew(t->augment));
     json_object_set_new(json, "augment_corrupt", corrupt);
+    json_object_set_new(json, "trained_parameters",
+                        json_integer((json_int_t)app_train_trained(t)));
     json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
     json_object_set_new(json, "sinkhorn_steps_expected",

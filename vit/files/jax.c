@@ -295,10 +295,13 @@ static base_status read_config(jax_file *f, vit_origins *origins,
 
 void vit_jax_sight(vit_config *c)
 {
+    const bool small =
+        c->image == SIDE_OF_224; /* what all of them trained from scratch at */
+
     c->crop = c->image;
-    c->crop_mode = c->image == SIDE_OF_224 ? VIT_CROP_CENTER : VIT_CROP_SQUASH;
-    c->resize = c->image == SIDE_OF_224 ? RESIZE_OF_224 : c->image;
-    snprintf(c->interpolation, sizeof c->interpolation, "bilinear");
+    c->crop_mode = small ? VIT_CROP_CENTER : VIT_CROP_SQUASH;
+    c->resize = small ? RESIZE_OF_224 : c->image;
+    snprintf(c->interpolation, sizeof c->interpolation, small ? "area" : "bilinear-plain");
 }
 
 /* ---- numbers ------------------------------------------------------------------------- */
