@@ -6,6 +6,9 @@
 vmoe_build_packages=(gcc libc6-dev meson ninja-build pkg-config python3
     libdnnl-dev libjpeg-dev libpng-dev libarchive-dev libjansson-dev libinih-dev zlib1g-dev)
 vmoe_test_packages=(check groff-base python3-jsonschema)
+# MPI, for jobs of several ranks: tests of these are skipped where it cannot be had.
+vmoe_mpi_packages=(libopenmpi-dev openmpi-bin)
+vmoe_mpich_packages=(libmpich-dev mpich)
 
 say()
 {
@@ -48,13 +51,24 @@ need()
     return 1
 }
 
+# want PACKAGE...: the same, but goes on without.
+want()
+{
+    need "$@" || say "going on without $*"
+}
+
 # configure FOLDER [MESON OPTION...]: sets a build folder up, or changes the options of one.
 configure()
 {
     local folder=$1
     shift
     if [ -e "$folder/build.ninja" ]; then
-        meson configure "$folder" "$@" >&2
+        meson configure "$folder" "$@" >&2 || return 1
+        # An MPI that was installed since then.
+        if { pkg-config --exists ompi-c && [ ! -e "$folder/mesh/vmoe-mesh-openmpi.so" ]; } ||
+            { pkg-config --exists mpich && [ ! -e "$folder/mesh/vmoe-mesh-mpich.so" ]; }; then
+            meson setup --reconfigure "$folder" >&2
+        fi
     else
         say "setting up $folder"
         meson setup "$folder" "$@" >&2

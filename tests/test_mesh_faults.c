@@ -190,8 +190,8 @@ START_TEST(a_silent_rank_is_named_and_ends_the_job)
 }
 END_TEST
 
-/* All stand still for longer than patience, as a job that its user has suspended: nobody was
- * silent. */
+/* All stand still for longer than patience, as a job that its user has suspended: nobody
+ * was silent. */
 static void gap_work(test_rank *rank)
 {
     base_error err = {0};

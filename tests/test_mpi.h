@@ -45,6 +45,11 @@ static inline size_t test_mpi_find(test_mpi *out)
     size_t count = 0;
     char file[1024];
 
+    /* components that MPI unloads leave leaks without names */
+    const char *sanitizer = getenv("ASAN_OPTIONS");
+    snprintf(file, sizeof file, "%s%sdetect_leaks=0", sanitizer ? sanitizer : "",
+             sanitizer ? ":" : "");
+    setenv("ASAN_OPTIONS", file, 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1);
