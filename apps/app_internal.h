@@ -198,9 +198,10 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
 json_t *app_share_json(uint64_t part, uint64_t all);
 /* [low, high], 95 % of right / samples (measure_interval); null: of none. */
 json_t *app_interval_json(uint64_t right, uint64_t samples);
-/* Whether the file can be written: asked before work that takes hours, not after it. NULL
- * and "-": yes. */
-base_status app_output_check(const char *path, base_error *err);
+/* Whether --json and these files can be written: asked before work that takes hours, not
+ * after it. NULL and "-": yes. */
+base_status app_outputs_check(const app_common *common, const char *first,
+                              const char *second, base_error *err);
 /* All forms of a result: the table where results go to a terminal or a file, the page (html
  * NULL: none), --json. */
 base_status app_document_write(const app_common *common, const show_document *document,

@@ -42,7 +42,7 @@ json_t *app_interval_json(uint64_t right, uint64_t samples)
     return json_pack("[f, f]", low, high);
 }
 
-base_status app_output_check(const char *path, base_error *err)
+static base_status output_check(const char *path, base_error *err)
 {
     base_writer trial = {0};
     struct stat info;
@@ -55,6 +55,16 @@ base_status app_output_check(const char *path, base_error *err)
     if (status == BASE_OK)
         base_writer_abandon(&trial);
     return status;
+}
+
+base_status app_outputs_check(const app_common *common, const char *first,
+                              const char *second, base_error *err)
+{
+    base_status status = output_check(common->json, err);
+
+    if (status == BASE_OK)
+        status = output_check(first, err);
+    return status == BASE_OK ? output_check(second, err) : status;
 }
 
 base_status app_json_write(const app_common *common, json_t *json, base_error *err)

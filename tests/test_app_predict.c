@@ -256,6 +256,11 @@ START_TEST(wrong_usage_is_status_2)
                     "--data");
     program_refused(program_run(dir, "predict", model, "x.png", "--top", "0", NULL), 2,
                     "--top");
+    char *a = test_path(data, "blue/0.png"); /* before anything is answered */
+    program_refused(
+        program_run(dir, "predict", model, a, "--html", "/nowhere/page.html", NULL), 1,
+        "/nowhere/page.html");
+    base_free(a);
 }
 END_TEST
 

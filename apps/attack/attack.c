@@ -314,7 +314,7 @@ int app_attack_command(int argc, char **argv)
     if (status == BASE_OK) {
         a->args = &args;
         a->command_line = line;
-        status = app_output_check(args.common.json, &err);
+        status = app_outputs_check(&args.common, NULL, NULL, &err);
     }
     if (status == BASE_OK)
         status = attack_run_all(a, words[0], &err);

@@ -251,7 +251,7 @@ static base_status run(app_compare_args *args, base_error *err)
     if (!compare)
         return base_fail(err, BASE_NO_MEMORY, "no memory for a comparison");
     compare->lock = -1;
-    base_status status = app_output_check(args->common.json, err);
+    base_status status = app_outputs_check(&args->common, NULL, NULL, err);
     if (status == BASE_OK)
         status = compare_all(compare, args, err);
     app_compare_close(compare);

@@ -268,9 +268,7 @@ int app_corrupt(int argc, char **argv)
         return app_fail("corrupt", &err);
     app_common_apply(&args.common, "corrupt");
     app_stop_install();
-    status = app_output_check(args.common.json, &err);
-    if (status == BASE_OK)
-        status = app_output_check(args.sheet, &err);
+    status = app_outputs_check(&args.common, args.sheet, NULL, &err);
     if (status == BASE_OK)
         status = tree_open(&tree, &err);
     if (status == BASE_OK && args.sheet)

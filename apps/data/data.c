@@ -70,16 +70,6 @@ static base_status source_open(data_source **out, const data_args *args, const c
     return status;
 }
 
-/* Everything that is asked for, before anything is looked at. */
-static base_status outputs_check(const data_args *args, base_error *err)
-{
-    base_status status = app_output_check(args->common.json, err);
-
-    if (status == BASE_OK)
-        status = app_output_check(args->sheet, err);
-    return status == BASE_OK ? app_output_check(args->html, err) : status;
-}
-
 static base_status outputs_write(const app_survey *survey, base_error *err)
 {
     const data_args *args = survey->args;
@@ -131,7 +121,7 @@ int app_data(int argc, char **argv)
         return code;
     app_common_apply(&args.common, "data");
     app_stop_install();
-    base_status status = outputs_check(&args, &err);
+    base_status status = app_outputs_check(&args.common, args.sheet, args.html, &err);
     if (status == BASE_OK)
         status = source_open(&source, &args, words[0], &err);
     if (status == BASE_OK)

@@ -441,9 +441,7 @@ int app_eval(int argc, char **argv)
         base_fail(&err, BASE_NO_MEMORY, "no memory for the counters");
         return app_fail("eval", &err);
     }
-    base_status status = app_output_check(args.common.json, &err);
-    if (status == BASE_OK)
-        status = app_output_check(args.html, &err);
+    base_status status = app_outputs_check(&args.common, args.html, NULL, &err);
     if (status == BASE_OK)
         status = app_eval_open(e, words[0], &args, &err);
     if (status == BASE_OK) {

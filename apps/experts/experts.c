@@ -4,10 +4,8 @@
 static base_status outputs_check(const app_study_args *args, const app_common *common,
                                  base_error *err)
 {
-    base_status status = app_output_check(common->json, err);
+    base_status status = app_outputs_check(common, args->html, NULL, err);
 
-    if (status == BASE_OK)
-        status = app_output_check(args->html, err);
     if (status == BASE_OK && args->csv)
         status = base_folder_make(args->csv, err);
     return status;

@@ -316,7 +316,7 @@ int app_predict(int argc, char **argv)
     if (!args.data && (size_t)args.common.batch > files)
         args.common.batch = (int64_t)files; /* memory for what there is */
     const double started = base_seconds();
-    status = app_output_check(args.common.json, &err);
+    status = app_outputs_check(&args.common, args.html, NULL, &err);
     if (status == BASE_OK)
         status = work_open(&work, &args, words[0], &err);
     if (status == BASE_OK)

@@ -41,7 +41,7 @@ int app_report(int argc, char **argv)
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     app_common_apply(&args.common, "report");
-    base_status status = app_output_check(args.common.json, &err);
+    base_status status = app_outputs_check(&args.common, args.out, NULL, &err);
     for (size_t i = 0; i < count && status == BASE_OK; i++)
         status = app_report_add(&set, words[i], &err);
     app_report_sort(&set);

@@ -225,7 +225,7 @@ static base_status vae(vae_args *args, base_error *err)
     args->common.precision = VIT_PRECISION_FP32;
     app_common_apply(&args->common, "vae");
     app_waiting_tell(&args->common);
-    status = app_output_check(args->common.json, err);
+    status = app_outputs_check(&args->common, NULL, NULL, err);
     if (status == BASE_OK)
         status = app_vae_open(&v, &args->common, &recipe, args->out, err);
     if (status == BASE_OK)
