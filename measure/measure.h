@@ -420,6 +420,41 @@ typedef struct measure_cell_means {
 measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count,
                                          corrupt_kind kind);
 
+/* ---- accuracy beside what was computed (compute.c) ------------------------------------ */
+
+enum { MEASURE_COMPUTE_LEVELS = 7 };
+
+/* Scores of a network with experts, and kept assignments. One at a time on one object. */
+typedef struct measure_compute {
+    measure_score score;
+    vit_load load[VIT_DEPTH_MAX]; /* by MoE layer */
+    uint32_t *kept; /* [room] kept assignments of each usable image, all MoE layers */
+    size_t images, room;
+    uint64_t
+        tokens[VIT_EXPERTS_MAX + 1]; /* by the number of their kept experts, all layers */
+} measure_compute;
+
+/* room: images that are counted. On failure *out is untouched; ends in destroy. */
+base_status measure_compute_create(measure_compute *out, size_t room, size_t classes,
+                                   base_error *err);
+void measure_compute_destroy(measure_compute *compute); /* zeroed is fine */
+/* The pass that run has just made; then each of its images, 0..: verdict NULL: it could not
+ * be used. */
+void measure_compute_pass(measure_compute *compute, const vit_run *run);
+void measure_compute_add(measure_compute *compute, const vit_run *run, size_t image,
+                         int32_t label, const measure_verdict *verdict);
+
+typedef struct measure_compute_means {
+    double kept; /* assignments of an image, mean */
+    /* 0, 5, 25, 50, 75, 95 and 100 of a hundred images keep so many or fewer */
+    uint64_t level[MEASURE_COMPUTE_LEVELS];
+    double dropped, no_expert; /* share of the assignments; of the tokens */
+    size_t most_experts;       /* of a token */
+    double tokens[VIT_EXPERTS_MAX + 1]; /* shares by number of experts, to most_experts */
+} measure_compute_means;
+/* Sorts the counts of images. */
+measure_compute_means measure_compute_summary(measure_compute *compute);
+
 /* ---- a network as what attacks work on (target.c, route.c) --------------------------- */
 
 typedef struct measure_target measure_target;

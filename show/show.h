@@ -70,7 +70,8 @@ base_status show_document_picture(show_document *document, const char *key,
 
 /* Finite numbers as numbers, others as null; text that is no UTF-8 with \xNN. */
 json_t *show_json_real(double value);
-/* A list of values / over. */
+/* A list of numbers; of values / over. */
+json_t *show_json_counts(const uint64_t *values, size_t count);
 json_t *show_json_reals(const double *values, size_t count, double over);
 /* An object of every member of settings, choices by word, null for "auto". */
 json_t *show_json_fields(const base_field *fields, const void *settings);
@@ -221,6 +222,21 @@ base_status show_csv_write(const show_document *document, const show_view *view,
 void show_csv_text(FILE *out, const char *text);
 /* A number, nothing when it is not finite. */
 void show_csv_number(FILE *out, double value);
+
+/* ---- pictures of pictures -------------------------------------------------------------- */
+
+enum { SHOW_LABEL_WIDE = 6, SHOW_LABEL_HIGH = 9 }; /* a letter's cell in dots */
+
+/* Draws text into a picture, its top left corner at (left, top), a dot `scale` pixels wide,
+ * in one grey; what lies outside is left out. Letters (as small ones), figures and - . , :
+ * ; / ( ) % are drawn, all else is a blank. */
+void show_label_draw(data_image *image, const char *text, size_t left, size_t top,
+                     size_t scale, unsigned char grey);
+/* Copies picture into sheet, which has as many channels and room for it at (left, top). */
+void show_image_put(data_image *sheet, const data_image *picture, size_t left, size_t top);
+/* image at its proportions in the middle of a square of paper, side x side. */
+base_status show_image_fit(data_image *out, const data_image *image, size_t side,
+                           unsigned char paper, data_scratch *scratch, base_error *err);
 
 /* "10,000"; "0.8 s", "41 s", "1:43", "2:03:11"; "110.3 kB". Each returns out. */
 const char *show_thousands(char *out, size_t out_bytes, uint64_t value);

@@ -13,6 +13,15 @@ json_t *show_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *show_json_counts(const uint64_t *values, size_t count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_integer((json_int_t)values[i]));
+    return list;
+}
+
 json_t *show_json_reals(const double *values, size_t count, double over)
 {
     json_t *list = json_array();

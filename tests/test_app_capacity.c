@@ -72,8 +72,8 @@ START_TEST(kept_assignments_and_operations_by_hand)
     ck_assert_double_eq_tol(json_number_of(free, "flops") - json_number_of(p, "flops"),
                             (10 - 32 / 12.0) * 2 * 2 * 8 * 12, 1e-3);
     json_t *levels = json_object_get(p, "kept_levels");
-    ck_assert_uint_eq(json_array_size(levels), APP_CAPACITY_LEVELS);
-    for (size_t i = 1; i < APP_CAPACITY_LEVELS; i++)
+    ck_assert_uint_eq(json_array_size(levels), MEASURE_COMPUTE_LEVELS);
+    for (size_t i = 1; i < MEASURE_COMPUTE_LEVELS; i++)
         ck_assert_double_ge(json_number_value(json_array_get(levels, i)),
                             json_number_value(json_array_get(levels, i - 1)));
     json_t *shares = json_object_get(p, "experts_of_tokens");

@@ -63,14 +63,4 @@ base_status app_sheet_write(const char *path, const app_selection *selection,
 
 extern const show_view app_corrupt_view; /* view.c */
 
-/* ---- label.c ---- */
-
-enum { APP_LABEL_WIDE = 6, APP_LABEL_HIGH = 9 }; /* a letter's cell in dots */
-
-/* Draws text into an RGB picture, its top left corner at (left, top), a dot `scale` pixels
- * wide, in one grey; what lies outside is left out. Small letters, figures and - . , : ; /
- * ( ) % are drawn, _ as a blank. */
-void app_label_draw(data_image *image, const char *text, size_t left, size_t top,
-                    size_t scale, unsigned char grey);
-
 #endif

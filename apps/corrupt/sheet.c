@@ -43,8 +43,8 @@ static layout layout_make(const app_selection *selection, size_t tile)
         letters = first > letters ? first : letters;
         letters = rest > letters ? rest : letters;
     }
-    l.left = MARGIN + letters * APP_LABEL_WIDE * l.scale;
-    l.top = MARGIN + (APP_LABEL_HIGH + 2) * l.scale;
+    l.left = MARGIN + letters * SHOW_LABEL_WIDE * l.scale;
+    l.top = MARGIN + (SHOW_LABEL_HIGH + 2) * l.scale;
     l.foot = l.top + l.rows * (l.tile + GAP);
     return l;
 }
@@ -62,7 +62,7 @@ static size_t row_top(const layout *l, size_t row)
 
 static void words_draw(data_image *sheet, const layout *l)
 {
-    const size_t high = APP_LABEL_HIGH * l->scale, wide = APP_LABEL_WIDE * l->scale;
+    const size_t high = SHOW_LABEL_HIGH * l->scale, wide = SHOW_LABEL_WIDE * l->scale;
 
     for (size_t c = 0; c <= l->columns; c++) {
         char text[16];
@@ -70,9 +70,9 @@ static void words_draw(data_image *sheet, const layout *l)
         snprintf(text, sizeof text, c == 0 ? "clean" : "%d",
                  c == 0 ? 0 : l->severity[c - 1]);
         const size_t length = strlen(text) * wide;
-        app_label_draw(sheet, text,
-                       column_left(l, c) + (length < l->tile ? (l->tile - length) / 2 : 0),
-                       MARGIN, l->scale, INK);
+        show_label_draw(sheet, text,
+                        column_left(l, c) + (length < l->tile ? (l->tile - length) / 2 : 0),
+                        MARGIN, l->scale, INK);
     }
     for (size_t r = 0; r < l->rows; r++) {
         const char *name = corrupt_kind_name(l->kind[r]);
@@ -83,17 +83,10 @@ static void words_draw(data_image *sheet, const layout *l)
         char text[64];
 
         snprintf(text, sizeof text, "%.*s", (int)first, name);
-        app_label_draw(sheet, text, MARGIN, top, l->scale, INK);
+        show_label_draw(sheet, text, MARGIN, top, l->scale, INK);
         if (lines == LINES)
-            app_label_draw(sheet, name + first + 1, MARGIN, top + high, l->scale, INK);
+            show_label_draw(sheet, name + first + 1, MARGIN, top + high, l->scale, INK);
     }
-}
-
-static void tile_put(data_image *sheet, const data_image *tile, size_t left, size_t top)
-{
-    for (size_t y = 0; y < tile->height; y++)
-        memcpy(sheet->pixels + ((top + y) * sheet->width + left) * 3,
-               tile->pixels + y * tile->width * 3, tile->width * 3);
 }
 
 /* Picture (row, column) made and put into its place; column 0 is the clean one. */
@@ -115,7 +108,7 @@ static base_status cell_make(data_image *sheet, const layout *l, corrupt_worker 
         status = data_resize(&tile, &changed, NULL, l->tile, l->tile, NULL,
                              DATA_FILTER_BICUBIC, &scratch, err);
     if (status == BASE_OK)
-        tile_put(sheet, &tile, column_left(l, column), row_top(l, row));
+        show_image_put(sheet, &tile, column_left(l, column), row_top(l, row));
     data_image_destroy(&changed);
     data_image_destroy(&tile);
     data_scratch_destroy(&scratch);
@@ -158,14 +151,14 @@ base_status app_sheet_write(const char *path, const app_selection *selection,
     base_error failure = {0};
     base_status status =
         data_image_reserve(&sheet, column_left(&l, l.columns) + l.tile + MARGIN,
-                           l.foot + APP_LABEL_HIGH + MARGIN, 3, err);
+                           l.foot + SHOW_LABEL_HIGH + MARGIN, 3, err);
 
     if (status != BASE_OK)
         return status;
     memset(sheet.pixels, PAPER, sheet.width * sheet.height * 3);
     words_draw(&sheet, &l);
     char made[128];
-    app_label_draw(&sheet, app_crew_text(made, sizeof made, crew), MARGIN, l.foot, 1, INK);
+    show_label_draw(&sheet, app_crew_text(made, sizeof made, crew), MARGIN, l.foot, 1, INK);
     const size_t across = l.columns + 1;
 #pragma omp parallel for schedule(dynamic, 1) num_threads((int)crew->count)
     for (size_t i = 0; i < l.rows * across; i++) {

@@ -1,9 +1,7 @@
 /* sheet.c - the contact sheet of a data set: pictures drawn by the seed, with their labels,
  * in order of their numbers (class by class). Free to change: all of it. */
-#include "apps/corrupt/internal.h"
 #include "apps/data/internal.h"
 
-#include <ctype.h>
 #include <string.h>
 
 enum { GAP = 6, MARGIN = 10, INK = 40, PAPER = 255, BAD_GREY = 208, SIDE_MOST = 60000 };
@@ -20,26 +18,6 @@ const char *app_survey_label(char *out, size_t out_bytes, const app_survey *surv
     return out;
 }
 
-/* image at its proportions in the middle of a square of paper. */
-static base_status fit(data_image *out, const data_image *image, size_t tile,
-                       data_scratch *scratch, base_error *err)
-{
-    const size_t longer = image->width > image->height ? image->width : image->height;
-    size_t width = image->width * tile / longer, height = image->height * tile / longer;
-    data_image small = {0};
-
-    width = width > 0 ? width : 1;
-    height = height > 0 ? height : 1;
-    base_status status = data_resize(&small, image, NULL, width, height, NULL,
-                                     DATA_FILTER_BICUBIC, scratch, err);
-    const size_t left = (tile - width) / 2, top = (tile - height) / 2;
-    for (size_t y = 0; y < height && status == BASE_OK; y++)
-        memcpy(out->pixels + ((top + y) * tile + left) * 3, small.pixels + y * width * 3,
-               width * 3);
-    data_image_destroy(&small);
-    return status;
-}
-
 typedef struct reader {
     data_decoder *decoder;
     data_image image;
@@ -54,19 +32,18 @@ static base_status tile_make(data_image *out, reader *r, const app_survey *surve
     const size_t tile = (size_t)survey->args->tile;
     data_health health = DATA_HEALTH_BAD;
     base_error reason = {0};
-    base_status status = data_image_reserve(out, tile, tile, 3, err);
 
-    if (status != BASE_OK)
-        return status;
     *bad = data_source_image(survey->source, sample, &r->image, &health, r->decoder,
                              &r->buffer, &r->buffer_bytes, &reason) != BASE_OK;
     if (reason.status == BASE_NO_MEMORY)
         return base_fail(err, BASE_NO_MEMORY, "%s", reason.text);
-    memset(out->pixels, *bad ? BAD_GREY : PAPER, tile * tile * 3);
-    if (!*bad)
-        status = data_image_convert(&r->image, 3, err);
-    return status == BASE_OK && !*bad ? fit(out, &r->image, tile, &r->scratch, err)
-                                      : status;
+    base_status status = *bad ? data_image_reserve(out, tile, tile, 3, err)
+                              : data_image_convert(&r->image, 3, err);
+    if (status == BASE_OK && *bad)
+        memset(out->pixels, BAD_GREY, tile * tile * 3);
+    else if (status == BASE_OK)
+        status = show_image_fit(out, &r->image, tile, PAPER, &r->scratch, err);
+    return status;
 }
 
 base_status app_survey_tiles(const app_survey *survey, app_tile_visit *visit, void *user,
@@ -100,17 +77,14 @@ base_status app_survey_tiles(const app_survey *survey, app_tile_visit *visit, vo
     return status;
 }
 
-/* The font has small letters; the label is cut to the tile. */
+/* The label is cut to the tile. */
 static void label_draw(data_image *sheet, const char *label, size_t left, size_t top,
                        size_t tile)
 {
     char text[128];
-    size_t n = 0;
 
-    for (; label[n] && n + 1 < sizeof text && (n + 1) * APP_LABEL_WIDE <= tile; n++)
-        text[n] = (char)tolower((unsigned char)label[n]);
-    text[n] = '\0';
-    app_label_draw(sheet, text, left, top, 1, INK);
+    snprintf(text, sizeof text, "%.*s", (int)(tile / SHOW_LABEL_WIDE), label);
+    show_label_draw(sheet, text, left, top, 1, INK);
 }
 
 /* ---- the sheet ----------------------------------------------------------------------- */
@@ -125,13 +99,11 @@ static base_status grid_put(void *user, size_t sample, const data_image *tile, b
 {
     grid *g = user;
     const size_t left = MARGIN + g->placed % g->columns * (g->tile + GAP);
-    const size_t top = MARGIN + g->placed / g->columns * (g->tile + APP_LABEL_HIGH + GAP);
+    const size_t top = MARGIN + g->placed / g->columns * (g->tile + SHOW_LABEL_HIGH + GAP);
     char label[160];
 
     (void)err;
-    for (size_t y = 0; y < g->tile; y++)
-        memcpy(g->image.pixels + ((top + y) * g->image.width + left) * 3,
-               tile->pixels + y * g->tile * 3, g->tile * 3);
+    show_image_put(&g->image, tile, left, top);
     label_draw(&g->image, app_survey_label(label, sizeof label, survey, sample), left,
                top + g->tile + 1, g->tile);
     if (bad)
@@ -150,7 +122,7 @@ base_status app_survey_sheet(const app_survey *survey, const char *path, base_er
         g.columns++;
     const size_t rows = (count + g.columns - 1) / g.columns;
     const size_t width = 2 * MARGIN + g.columns * (g.tile + GAP) - GAP;
-    const size_t height = 2 * MARGIN + rows * (g.tile + APP_LABEL_HIGH + GAP);
+    const size_t height = 2 * MARGIN + rows * (g.tile + SHOW_LABEL_HIGH + GAP);
     if (width > SIDE_MOST || height > SIDE_MOST)
         return base_fail(err, BASE_USAGE, "a sheet of %zu x %zu pixels is too large", width,
                          height);

@@ -5,7 +5,6 @@
 #include "apps/eval/internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Routers that drop nothing, and their option that says how many experts a token gets on
@@ -76,15 +75,11 @@ static base_status point_open(app_capacity_point *point, const app_capacity *swe
                               const app_common *common, base_error *err)
 {
     const base_status status =
-        measure_score_create_small(&point->score, sweep->network->classes, err);
+        measure_compute_create(&point->spent, sweep->room, sweep->network->classes, err);
 
-    if (status != BASE_OK)
-        return status;
-    point->kept = base_alloc(sweep->room, sizeof *point->kept);
-    if (!point->kept)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to count %zu images", sweep->room);
-    return sweep->option && point->capacity > 0 ? budget_open(point, sweep, common, err)
-                                                : BASE_OK;
+    return status == BASE_OK && sweep->option && point->capacity > 0
+               ? budget_open(point, sweep, common, err)
+               : status;
 }
 
 base_status app_capacity_open(app_capacity *sweep, const app_network *network,
@@ -127,29 +122,10 @@ void app_capacity_close(app_capacity *sweep)
 {
     for (size_t i = 0; i < sweep->points; i++) {
         vit_run_destroy(sweep->point[i].own);
-        measure_score_destroy(&sweep->point[i].score);
-        base_free(sweep->point[i].kept);
+        measure_compute_destroy(&sweep->point[i].spent);
     }
     base_free(sweep->point);
     *sweep = (app_capacity){0};
-}
-
-/* Kept assignments of one image of the pass; counts its tokens by the number of their
- * experts. */
-static uint32_t image_count(app_capacity_point *point, const vit_routing *r, size_t image)
-{
-    uint32_t all = 0;
-
-    for (size_t t = image * r->tokens_per_image; t < (image + 1) * r->tokens_per_image;
-         t++) {
-        uint32_t kept = 0;
-
-        for (uint32_t a = r->start[t]; a < r->start[t + 1]; a++)
-            kept += r->kept[a];
-        point->tokens[kept]++;
-        all += kept;
-    }
-    return all;
 }
 
 static base_status point_add(app_capacity_point *point, const app_capacity *sweep,
@@ -157,30 +133,19 @@ static base_status point_add(app_capacity_point *point, const app_capacity *swee
                              const data_batch *batch, const data_source *source,
                              base_error *err)
 {
-    const size_t layers = vit_run_moe_count(run), classes = sweep->network->classes;
-    vit_routing routing[VIT_DEPTH_MAX];
+    const size_t classes = sweep->network->classes;
 
-    for (size_t l = 0; l < layers; l++) {
-        routing[l] = vit_run_routing(run, l);
-        vit_load_add(&point->load[l], &routing[l]);
-    }
+    measure_compute_pass(&point->spent, run);
     for (size_t i = 0; i < batch->count; i++) {
         const int32_t label = data_source_label(source, batch->samples[i]);
-
-        if (batch->bad[i]) {
-            measure_score_add(&point->score, label, NULL);
-            continue;
-        }
         const measure_verdict verdict =
             measure_verdict_make(logits + i * classes, classes, label);
-        if (!verdict.finite)
+
+        if (!batch->bad[i] && !verdict.finite)
             return base_fail(err, BASE_NUMERIC,
                              "'%s' gives logits that are not finite with capacity %g",
                              sweep->network->path, point->capacity);
-        measure_score_add(&point->score, label, &verdict);
-        uint32_t *kept = &point->kept[point->images++];
-        for (size_t l = 0; l < layers; l++)
-            *kept += image_count(point, &routing[l], i);
+        measure_compute_add(&point->spent, run, i, label, batch->bad[i] ? NULL : &verdict);
     }
     return BASE_OK;
 }
@@ -205,7 +170,7 @@ base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
             status = point_add(point, sweep, with, logits, batch, source, err);
         *done += batch->count;
         app_progress_update(progress, *done, "capacity %g  top-1 %.2f %%", point->capacity,
-                            100 * measure_score_top1(&point->score));
+                            100 * measure_score_top1(&point->spent.score));
     }
     const base_status back =
         sweep->option ? BASE_OK : vit_run_capacity_set(run, 0, false, err);
@@ -213,49 +178,6 @@ base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
 }
 
 /* ---- results ------------------------------------------------------------------------- */
-
-/* Kept assignments of an image over all points' images: mean, and the values below which 0,
- * 5, 25, 50, 75, 95 and 100 of a hundred lie. */
-typedef struct point_kept {
-    double mean, flops; /* of an image: assignments, operations spent */
-    uint32_t level[APP_CAPACITY_LEVELS];
-    double dropped;   /* share of the assignments, all layers */
-    double no_expert; /* share of the tokens, all layers */
-} point_kept;
-
-static int by_value(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static point_kept point_measure(const app_capacity *sweep, size_t point)
-{
-    static const double share[APP_CAPACITY_LEVELS] = {0, 0.05, 0.25, 0.5, 0.75, 0.95, 1};
-    app_capacity_point *p = &sweep->point[point];
-    double sum = 0, made = 0, dropped = 0, tokens = 0, none = 0;
-    point_kept out = {0};
-
-    for (size_t l = 0; l < VIT_DEPTH_MAX; l++) {
-        made += p->load[l].assignments;
-        dropped += p->load[l].dropped;
-        tokens += p->load[l].tokens;
-        none += p->load[l].orphans;
-    }
-    out.dropped = made > 0 ? dropped / made : 0;
-    out.no_expert = tokens > 0 ? none / tokens : 0;
-    if (p->images == 0)
-        return out;
-    for (size_t i = 0; i < p->images; i++)
-        sum += p->kept[i];
-    qsort(p->kept, p->images, sizeof *p->kept, by_value);
-    out.mean = sum / (double)p->images;
-    out.flops = vit_model_flops_spent(sweep->network->model, out.mean);
-    for (size_t i = 0; i < APP_CAPACITY_LEVELS; i++)
-        out.level[i] = p->kept[(size_t)(share[i] * (double)(p->images - 1) + 0.5)];
-    return out;
-}
 
 /* What an order is called; nothing is dropped by routers with a budget. */
 static const char *order_of(const app_capacity *sweep, const app_capacity_point *p)
@@ -281,22 +203,6 @@ static void group_text(char *out, size_t bytes, const app_capacity *sweep)
                  group > 0 && (size_t)group < sweep->batch ? group : (int)sweep->batch);
 }
 
-/* Shares of the tokens by the number of their kept experts, up to the largest there is. */
-static json_t *tokens_json(const app_capacity_point *p)
-{
-    json_t *list = json_array();
-    size_t last = 0;
-    double all = 0;
-
-    for (size_t i = 0; i <= VIT_EXPERTS_MAX; i++) {
-        all += (double)p->tokens[i];
-        last = p->tokens[i] > 0 ? i : last;
-    }
-    for (size_t i = 0; all > 0 && i <= last; i++)
-        json_array_append_new(list, json_real((double)p->tokens[i] / all));
-    return list;
-}
-
 static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *p)
 {
     size_t blocks[VIT_DEPTH_MAX];
@@ -304,7 +210,7 @@ static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *
     json_t *list = json_array();
 
     for (size_t l = 0; l < count; l++) {
-        const vit_load_metrics m = vit_load_summary(&p->load[l]);
+        const vit_load_metrics m = vit_load_summary(&p->spent.load[l]);
 
         json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "layer",
                                               (json_int_t)blocks[l], "dropped",
@@ -315,26 +221,24 @@ static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *
     return list;
 }
 
-static json_t *point_json(const app_capacity *sweep, size_t i)
+static json_t *point_json(const app_capacity *sweep, app_capacity_point *p)
 {
-    const app_capacity_point *p = &sweep->point[i];
-    const point_kept k = point_measure(sweep, i);
-    json_t *json = json_object(), *levels = json_array();
+    const measure_score *score = &p->spent.score;
+    const measure_compute_means m = measure_compute_summary(&p->spent);
+    json_t *json = json_object();
 
-    for (size_t l = 0; l < APP_CAPACITY_LEVELS; l++)
-        json_array_append_new(levels, json_integer((json_int_t)k.level[l]));
     show_put(json, "capacity", p->capacity > 0 ? json_real(p->capacity) : json_null());
     show_put_text(json, "order", order_of(sweep, p));
-    show_put_real(json, "top1", measure_score_top1(&p->score));
-    show_put(json, "top1_interval", app_interval_json(p->score.top1, p->score.samples));
-    show_put_real(json, "top5", measure_score_top5(&p->score));
-    show_put_real(json, "loss", measure_score_loss(&p->score));
-    show_put_real(json, "kept", k.mean);
-    show_put(json, "kept_levels", levels);
-    show_put_real(json, "dropped", k.dropped);
-    show_put_real(json, "no_expert", k.no_expert);
-    show_put(json, "experts_of_tokens", tokens_json(p));
-    show_put_real(json, "flops", k.flops);
+    show_put_real(json, "top1", measure_score_top1(score));
+    show_put(json, "top1_interval", app_interval_json(score->top1, score->samples));
+    show_put_real(json, "top5", measure_score_top5(score));
+    show_put_real(json, "loss", measure_score_loss(score));
+    show_put_real(json, "kept", m.kept);
+    show_put(json, "kept_levels", show_json_counts(m.level, MEASURE_COMPUTE_LEVELS));
+    show_put_real(json, "dropped", m.dropped);
+    show_put_real(json, "no_expert", m.no_expert);
+    show_put(json, "experts_of_tokens", show_json_reals(m.tokens, m.most_experts + 1, 1));
+    show_put_real(json, "flops", vit_model_flops_spent(sweep->network->model, m.kept));
     show_put(json, "layers", layers_json(sweep, p));
     return json;
 }
@@ -346,7 +250,7 @@ json_t *app_capacity_json(const app_capacity *sweep)
     char fact[256];
 
     for (size_t i = 0; i < sweep->points; i++)
-        json_array_append_new(points, point_json(sweep, i));
+        json_array_append_new(points, point_json(sweep, &sweep->point[i]));
     show_put_count(json, "batch", sweep->batch);
     show_put_int(json, "group_images",
                  group > 0 && (size_t)group < sweep->batch ? (json_int_t)group

@@ -102,14 +102,9 @@ static json_t *confusion_json(const measure_score *s)
     if (!s->confusion || s->classes > DENSE_CLASSES)
         return json_null();
     json_t *rows = json_array();
-    for (size_t r = 0; r < s->classes; r++) {
-        json_t *row = json_array();
-
-        for (size_t c = 0; c < s->classes; c++)
-            json_array_append_new(
-                row, json_integer((json_int_t)s->confusion[r * s->classes + c]));
-        json_array_append_new(rows, row);
-    }
+    for (size_t r = 0; r < s->classes; r++)
+        json_array_append_new(rows,
+                              show_json_counts(s->confusion + r * s->classes, s->classes));
     return rows;
 }
 
@@ -160,14 +155,9 @@ static json_t *table_json(const measure_usage *usage)
 {
     json_t *rows = json_array();
 
-    for (size_t c = 0; c < usage->classes; c++) {
-        json_t *row = json_array();
-
-        for (size_t x = 0; x < usage->experts; x++)
-            json_array_append_new(
-                row, json_integer((json_int_t)usage->table[c * usage->experts + x]));
-        json_array_append_new(rows, row);
-    }
+    for (size_t c = 0; c < usage->classes; c++)
+        json_array_append_new(
+            rows, show_json_counts(usage->table + c * usage->experts, usage->experts));
     return rows;
 }
 

@@ -79,23 +79,14 @@ base_status app_samples_close(app_samples *s, bool whole, base_error *err);
  * loader hands out the data in the seeded order and the batch is the group, unless the
  * network routes smaller ones. */
 
-enum {
-    APP_CAPACITY_MOST = 32,
-    APP_CAPACITY_POINTS = 1 + 2 * APP_CAPACITY_MOST,
-    APP_CAPACITY_LEVELS = 7
-};
+enum { APP_CAPACITY_MOST = 32, APP_CAPACITY_POINTS = 1 + 2 * APP_CAPACITY_MOST };
 
 /* One setting and what came of it. */
 typedef struct app_capacity_point {
     double capacity; /* factor; 0: as the network is without limits */
     bool bpr;
     vit_run *own; /* of routers that have a budget of their own; else NULL */
-    measure_score score;
-    vit_load load[VIT_DEPTH_MAX];
-    uint32_t *kept; /* [room] kept assignments of each usable image, all MoE layers */
-    size_t images;
-    uint64_t
-        tokens[VIT_EXPERTS_MAX + 1]; /* by the number of their kept experts, all layers */
+    measure_compute spent;
 } app_capacity_point;
 
 typedef struct app_capacity {

@@ -1,6 +1,9 @@
-/* label.c - small letters on pictures: a font of 5 x 7 dots and an eighth row for what
- * hangs below the line, drawn for this file. Free to change: all of it. */
-#include "apps/corrupt/internal.h"
+/* label.c - pictures in pictures, with small letters: a font of 5 x 7 dots and an eighth row
+ * for what hangs below the line, drawn for this file. Free to change: all of it. */
+#include <ctype.h>
+#include <string.h>
+
+#include "show/show.h"
 
 enum { DOTS_HIGH = 8, DOTS_WIDE = 5 };
 
@@ -68,17 +71,47 @@ static void dot_draw(data_image *image, size_t left, size_t top, size_t scale,
                 image->pixels[(y * image->width + x) * image->channels + c] = grey;
 }
 
-void app_label_draw(data_image *image, const char *text, size_t left, size_t top,
-                    size_t scale, unsigned char grey)
+void show_label_draw(data_image *image, const char *text, size_t left, size_t top,
+                     size_t scale, unsigned char grey)
 {
-    for (; *text; text++, left += APP_LABEL_WIDE * scale) {
+    for (; *text; text++, left += SHOW_LABEL_WIDE * scale) {
         const glyph *g = NULL;
 
         for (size_t i = 0; i < sizeof font / sizeof font[0] && !g; i++)
-            g = font[i].letter == *text ? &font[i] : NULL;
+            g = font[i].letter == tolower((unsigned char)*text) ? &font[i] : NULL;
         for (size_t y = 0; g && y < DOTS_HIGH; y++)
             for (size_t x = 0; x < DOTS_WIDE; x++)
                 if (g->row[y] >> (DOTS_WIDE - 1 - x) & 1)
                     dot_draw(image, left + x * scale, top + y * scale, scale, grey);
     }
+}
+
+void show_image_put(data_image *sheet, const data_image *picture, size_t left, size_t top)
+{
+    const size_t n = sheet->channels;
+
+    for (size_t y = 0; y < picture->height; y++)
+        memcpy(sheet->pixels + ((top + y) * sheet->width + left) * n,
+               picture->pixels + y * picture->width * n, picture->width * n);
+}
+
+base_status show_image_fit(data_image *out, const data_image *image, size_t side,
+                           unsigned char paper, data_scratch *scratch, base_error *err)
+{
+    const size_t longer = image->width > image->height ? image->width : image->height;
+    size_t width = image->width * side / longer, height = image->height * side / longer;
+    data_image small = {0};
+    base_status status = data_image_reserve(out, side, side, image->channels, err);
+
+    width = width > 0 ? width : 1;
+    height = height > 0 ? height : 1;
+    if (status == BASE_OK)
+        status = data_resize(&small, image, NULL, width, height, NULL, DATA_FILTER_BICUBIC,
+                             scratch, err);
+    if (status == BASE_OK) {
+        memset(out->pixels, paper, side * side * image->channels);
+        show_image_put(out, &small, (side - width) / 2, (side - height) / 2);
+    }
+    data_image_destroy(&small);
+    return status;
 }
