@@ -420,7 +420,7 @@ typedef struct measure_cell_means {
 measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count,
                                          corrupt_kind kind);
 
-/* ---- accuracy beside what was computed (compute.c) ------------------------------------ */
+/* ---- accuracy beside what was computed (compute.c) ----------------------------------- */
 
 enum { MEASURE_COMPUTE_LEVELS = 7 };
 

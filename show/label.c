@@ -1,5 +1,5 @@
-/* label.c - pictures in pictures, with small letters: a font of 5 x 7 dots and an eighth row
- * for what hangs below the line, drawn for this file. Free to change: all of it. */
+/* label.c - pictures in pictures, with small letters: a font of 5 x 7 dots and an eighth
+ * row for what hangs below the line, drawn for this file. Free to change: all of it. */
 #include <ctype.h>
 #include <string.h>
 

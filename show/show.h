@@ -223,7 +223,7 @@ void show_csv_text(FILE *out, const char *text);
 /* A number, nothing when it is not finite. */
 void show_csv_number(FILE *out, double value);
 
-/* ---- pictures of pictures -------------------------------------------------------------- */
+/* ---- pictures of pictures ------------------------------------------------------------ */
 
 enum { SHOW_LABEL_WIDE = 6, SHOW_LABEL_HIGH = 9 }; /* a letter's cell in dots */
 
