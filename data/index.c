@@ -172,11 +172,12 @@ void data_class_table_destroy(data_class_table *table)
 /* ---- names of files --------------------------------------------------------------------
  */
 
-/* Pictures that are not read; the order is that of data_left_out.format and of kept
- * indices. */
+/* Pictures and videos that are not read; the order is that of data_left_out.format and of
+ * kept indices. */
 static const char *const formats[DATA_FORMATS] = {
-    "webp", "gif", "tif", "tiff", "bmp", "heic", "heif", "avif", "jp2", "jxl", "ppm",
-    "pgm",  "pbm", "pnm", "svg",  "ico", "psd",  "tga",  "exr",  "dng", "cr2", "nef",
+    "webp", "gif", "tif", "tiff", "bmp", "heic", "heif", "avif", "jp2",
+    "jxl",  "ppm", "pgm", "pbm",  "pnm", "svg",  "ico",  "psd",  "tga",
+    "exr",  "dng", "cr2", "nef",  "mp4", "avi",  "webm",
 };
 
 /* Whether word is among count words, in any case. */

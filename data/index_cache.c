@@ -43,8 +43,12 @@ static char *key_of(const data_source *source, const data_source_options *option
         for (const char *c = options->class_list[i]; *c; c++)
             list = base_key((uint64_t[]){list, i, (unsigned char)*c}, 3);
     char *path = data_absolute_path(source->path);
-    char *key = path ? base_text("%s %s %s%s %s %016jx %s %s", source->layout->name,
-                                 options->split ? options->split : "-",
+    char range[48] = ""; /* of a part of an archive */
+    if (source->range[1] > 0)
+        snprintf(range, sizeof range, "%ju-%ju ", (uintmax_t)source->range[0],
+                 (uintmax_t)source->range[1]);
+    char *key = path ? base_text("%s %s%s %s%s %s %016jx %s %s", source->layout->name,
+                                 range, options->split ? options->split : "-",
                                  source->flat && !tar ? "flat " : "",
                                  options->val_labels ? "labels" : "-",
                                  options->label_key ? options->label_key : "-",
@@ -153,6 +157,8 @@ static void adopt(data_source *source, data_source *cached)
     source->names = cached->names;
     source->as_found = cached->as_found;
     source->flat = cached->flat;
+    base_free(source->prefix); /* of a part; the scan may have gone further down */
+    base_free(source->prefix); /* of a part; the scan may have gone further down */
     source->prefix = cached->prefix;
     source->split_used = source->split_used || cached->split_used;
     cached->prefix = NULL;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 4,
+    VERSION = 5,
     ORDER_MARK = 0x01020304, /* the machine's byte order */
     FLAG_FLAT = 1,
     FLAG_SPLIT = 2, /* the split of the key chose something */
@@ -413,6 +413,8 @@ static bool shape_fits(const data_source *out, const header *h)
         return !truth && !h->names && h->folders == 0;
     if (l == &data_layout_list)
         return !truth && h->names && h->folders == 2;
+    if (l == &data_layout_imagenet_c && h->archives > 0)
+        return classes && !h->names && h->folders == 0 && h->archives == 1;
     if (l == &data_layout_kaggle)
         return !numbers && h->names && h->archives == 0;
     if (l == &data_layout_images)

@@ -187,6 +187,41 @@ static base_status fill(data_source *source, const data_source_options *options,
     return status;
 }
 
+/* A source without anything in it yet; *out NULL: no memory. */
+static base_status make(data_source **out, const data_layout *layout, const char *path,
+                        base_error *err)
+{
+    data_source *source = base_alloc(1, sizeof *source);
+
+    if (source) {
+        source->fd = -1;
+        source->layout = layout;
+        source->path = base_text("%s", path);
+    }
+    if (!source || !source->path) {
+        data_source_close(source);
+        return base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
+    }
+    for (size_t n = strlen(source->path); n > 1 && source->path[n - 1] == '/'; n--)
+        source->path[n - 1] = '\0';
+    *out = source;
+    return BASE_OK;
+}
+
+/* Corrupted copies of validation images are not what people mean to train on, unless they
+ * say so. */
+static base_status refuse_to_train(const data_layout *layout, const char *path,
+                                   const data_source_options *options, base_error *err)
+{
+    if (layout != &data_layout_imagenet_c || !options->defines_classes)
+        return BASE_OK;
+    return base_fail(err, BASE_USAGE,
+                     "'%s' is an ImageNet-C tree, corrupted images to evaluate on (eval "
+                     "--imagenet-c), not to train on; if these are your own, write "
+                     "imagenet-c:%s",
+                     path, path);
+}
+
 base_status data_source_open(data_source **out, const char *spec,
                              const data_source_options *options, base_error *err)
 {
@@ -205,28 +240,44 @@ base_status data_source_open(data_source **out, const char *spec,
         return status;
     if (!*path)
         return base_fail(err, BASE_USAGE, "'%s' names no data", spec);
-    if (!layout)
+    if (!layout) {
         status = recognise(&layout, path, err);
+        if (status == BASE_OK)
+            status = refuse_to_train(layout, path, &asked, err);
+    }
     if (status != BASE_OK)
         return status;
     assert(layout);
-    source = base_alloc(1, sizeof *source);
-    if (source) {
-        source->fd = -1;
-        source->layout = layout;
-        source->path = base_text("%s", path);
-        source->split_used = held.given; /* nobody asked for a part */
-    }
-    if (!source || !source->path) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
-        goto done;
-    }
-    for (size_t n = strlen(source->path); n > 1 && source->path[n - 1] == '/'; n--)
-        source->path[n - 1] = '\0';
+    status = make(&source, layout, path, err);
+    if (status != BASE_OK)
+        return status;
+    source->split_used = held.given; /* nobody asked for a part */
     status = fill(source, &asked, err);
     if (status == BASE_OK && held.given)
         status = data_held_apply(source, &held, err);
-done:
+    if (status == BASE_OK)
+        *out = source;
+    else
+        data_source_close(source);
+    return status;
+}
+
+base_status data_source_open_part(data_source **out, const char *path, const char *prefix,
+                                  const uint64_t range[2],
+                                  const data_source_options *options, base_error *err)
+{
+    static const data_source_options defaults = {0};
+    data_source *source = NULL;
+    base_status status = make(
+        &source, data_zip_looks(path) ? &data_layout_zip : &data_layout_tar, path, err);
+
+    if (status != BASE_OK)
+        return status;
+    memcpy(source->range, range, sizeof source->range);
+    source->prefix = base_text("%s", prefix);
+    status = source->prefix
+                 ? fill(source, options ? options : &defaults, err)
+                 : base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", path);
     if (status == BASE_OK)
         *out = source;
     else

@@ -1,5 +1,6 @@
 /* test_app_eval_corrupt.c - vmoe eval under corruption: on the fly beside files, metrics,
  * routing, refusals; and the agreement of two passes by brute force. */
+#include <dirent.h>
 #include <math.h>
 
 #include "measure/measure.h"
@@ -7,6 +8,7 @@
 #include "show/show.h"
 #include "tests/test_command.h"
 #include "tests/test_run.h"
+#include "tests/test_set.h"
 
 static char *tree;
 
@@ -69,6 +71,56 @@ START_TEST(on_the_fly_equals_the_png_tree)
     ck_assert_str_eq(json_string_value(json_object_get(robust_of(b), "tree")), tree);
     json_decref(a);
     json_decref(b);
+}
+END_TEST
+
+/* All files below folder go into the tar under their names below tree. */
+static void pack(FILE *tar, const char *folder)
+{
+    struct dirent **entry = NULL;
+    const int count = scandir(folder, &entry, NULL, alphasort);
+
+    ck_assert_int_ge(count, 0);
+    for (int i = 0; i < count; i++) {
+        char *path = test_path(folder, entry[i]->d_name), *bytes = NULL;
+        struct stat info;
+        size_t size = 0;
+
+        ck_assert_int_eq(stat(path, &info), 0);
+        if (entry[i]->d_name[0] == '.') {
+            size = 0;
+        } else if (S_ISDIR(info.st_mode)) {
+            pack(tar, path);
+        } else {
+            ck_assert_int_eq(base_file_read(&bytes, &size, path, 1 << 20, NULL), BASE_OK);
+            set_member(tar, path + strlen(tree) + 1, '0', bytes, size);
+        }
+        base_free(bytes);
+        base_free(path);
+        free(entry[i]);
+    }
+    free(entry);
+}
+
+START_TEST(a_tar_of_the_tree_gives_its_figures)
+{
+    char *packed;
+    FILE *file = set_tar_open(&packed, dir, "noise.tar");
+
+    write_tree("shot_noise,fog", "2,5", "png");
+    pack(file, tree);
+    set_tar_end(file);
+    json_t *a = evaluate("--imagenet-c", tree, NULL, NULL);
+    json_t *b = evaluate("--imagenet-c", packed, NULL, NULL);
+    cells_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+    char *run = test_path(dir, "run");
+    program_refused(
+        program_run(dir, "train", "--data", packed, "--val", packed, "--out", run, NULL), 2,
+        "is an ImageNet-C tree");
+    base_free(run);
+    base_free(packed);
 }
 END_TEST
 
@@ -540,6 +592,7 @@ int main(void)
 
     tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, on_the_fly_equals_the_png_tree);
+    tcase_add_test(core, a_tar_of_the_tree_gives_its_figures);
     tcase_add_test(core, with_jpeg_it_equals_the_jpeg_tree);
     tcase_add_test(core, the_nearest_table_is_taken_and_told);
     tcase_add_test(core, the_clean_figures_stay_what_they_were);

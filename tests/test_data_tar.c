@@ -124,11 +124,13 @@ START_TEST(links_hidden_and_climbing_names_are_ignored_and_counted)
     set_name_member(tar, "a/../1.png");
     set_name_member(tar, "top.png");
     set_name_member(tar, "a/notes");
+    set_name_member(tar, "a/2.webp");
     set_tar_end(tar);
     data_source *source = set_open(path, &one_class);
 
     set_lists(source, "0 a/1.png\n");
-    ck_assert_uint_eq(data_source_ignored(source), 8);
+    ck_assert_uint_eq(data_source_ignored(source), 9);
+    ck_assert_uint_eq(data_source_ignored_for(source, DATA_IGNORED_FORMAT), 1);
     data_source_close(source);
 }
 END_TEST

@@ -43,7 +43,8 @@ static const base_field options[] = {
     APP_CORRUPTION_OPTIONS(robust.corruption),
     APP_WORD(
         "imagenet-c", "DIR", robust.tree,
-        "corrupted images from the files of an ImageNet-C tree in place of on the fly"),
+        "corrupted images from an ImageNet-C tree, its tar or a folder of its tars, in "
+        "place of on the fly"),
     APP_INT("jpeg", "Q", robust.jpeg, 1, 100,
             "corrupted images go through JPEG of this quality last: 85 as the published "
             "files did (default: they do not)"),

@@ -171,6 +171,7 @@ typedef struct app_robust {
     int specimen_severity;
     bool wants_specimens;
     double corrupt_seconds, network_seconds; /* wall clock; network: of corrupted images */
+    data_imagenet_c *tree;                   /* of args->tree */
     uint64_t tree_bad;
     bool interrupted;
     app_samples *samples; /* borrowed; NULL: none are wanted */

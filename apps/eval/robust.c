@@ -13,16 +13,13 @@ enum { SPECIMEN_SIDE = 160, USUAL_SEVERITY = 3 };
 /* ---- making -------------------------------------------------------------------------- */
 
 /* The parts of the tree that are asked for; all that are known when no names are given. */
-static base_status tree_select(app_selection *out, const app_robust_args *args,
-                               base_error *err)
+static base_status tree_select(app_selection *out, const data_imagenet_c *tree,
+                               const app_robust_args *args, base_error *err)
 {
     app_selection found = {0};
-    data_imagenet_c *tree = NULL;
     bool has[CORRUPT_KIND_COUNT][CORRUPT_SEVERITY_MAX + 1] = {{false}};
-    base_status status = data_imagenet_c_open(&tree, args->tree, err);
+    base_status status = BASE_OK;
 
-    if (status != BASE_OK)
-        return status;
     for (size_t p = 0; p < data_imagenet_c_count(tree); p++) {
         const int severity = data_imagenet_c_severity(tree, p);
         corrupt_kind kind;
@@ -31,7 +28,6 @@ static base_status tree_select(app_selection *out, const app_robust_args *args,
             severity >= 1 && severity <= CORRUPT_SEVERITY_MAX)
             has[kind][severity] = true;
     }
-    data_imagenet_c_close(tree);
     const bool named = args->corruption.names.count > 0;
     for (size_t i = 0; i < out->count && named && status == BASE_OK; i++)
         if (!has[out->pair[i].kind][out->pair[i].severity])
@@ -130,7 +126,9 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
     r->moe_count = app_network_blocks(r->blocks, network->config);
     status = app_selection_parse(&r->selection, &args->corruption, err);
     if (status == BASE_OK && args->tree)
-        status = tree_select(&r->selection, args, err);
+        status = data_imagenet_c_open(&r->tree, args->tree, err);
+    if (status == BASE_OK && args->tree)
+        status = tree_select(&r->selection, r->tree, args, err);
     else if (status == BASE_OK)
         status = app_crew_open(&r->crew, &args->corruption, network->size,
                                (uint64_t)common->seed, (size_t)common->threads, err);
@@ -169,6 +167,7 @@ void app_robust_close(app_robust *r)
     base_free(r->predicted);
     base_free(r->key);
     measure_trace_destroy(&r->trace);
+    data_imagenet_c_close(r->tree);
     corrupt_crew_close(&r->crew);
     base_free(r);
 }

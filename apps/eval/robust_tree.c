@@ -87,11 +87,11 @@ base_status app_robust_tree(app_robust *r, vit_run *run, const app_common *commo
                             bool skip_bad, base_error *err)
 {
     data_source_options options = app_network_options(r->network);
-    data_imagenet_c *tree = NULL;
+    const data_imagenet_c *tree = r->tree;
     app_progress progress = {0};
     size_t expected = 0;
     uint64_t done = 0;
-    base_status status = data_imagenet_c_open(&tree, r->args->tree, err);
+    base_status status = BASE_OK;
 
     options.split = options.val_labels = options.label_key = NULL; /* of --data */
     for (size_t c = 0; c < r->selection.count && status == BASE_OK && !r->interrupted;
@@ -133,6 +133,5 @@ base_status app_robust_tree(app_robust *r, vit_run *run, const app_common *commo
         data_source_close(source);
     }
     app_progress_end(&progress);
-    data_imagenet_c_close(tree);
     return status;
 }

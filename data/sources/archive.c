@@ -29,11 +29,16 @@ typedef struct scan {
 /* ---- members ------------------------------------------------------------------------ */
 
 base_status data_walk_open(data_walk *out, bool zip, int fd, const char *path,
-                           uint64_t bytes, base_error *err)
+                           uint64_t bytes, const uint64_t range[2], base_error *err)
 {
     *out = (data_walk){0};
-    return zip ? data_zip_open(&out->zip, fd, path, bytes, err)
-               : data_tar_open(&out->tar, fd, path, 0, bytes, err);
+    if (!zip)
+        return data_tar_open(&out->tar, fd, path, range ? range[0] : 0,
+                             range ? range[1] : bytes, err);
+    const base_status status = data_zip_open(&out->zip, fd, path, bytes, err);
+    if (status == BASE_OK && range)
+        data_zip_limit(out->zip, range[0], range[1]);
+    return status;
 }
 
 base_status data_walk_next(data_walk *walk, data_member *out, bool *done, base_error *err)
@@ -142,6 +147,7 @@ static base_status take_member(scan *s, const data_member *m, base_error *err)
     data_source *source = s->source;
     char *name = m->name ? below_prefix(source, m->name) : NULL;
     char *slash = name ? strchr(name, '/') : NULL;
+    data_c_name tree;
     uint32_t class;
 
     if (!m->name || (!m->folder && !m->file)) {
@@ -160,6 +166,9 @@ static base_status take_member(scan *s, const data_member *m, base_error *err)
     }
     if (!slash)
         return take_loose(s, m, name, err);
+    if (m->file && data_is_image_name(slash + 1) && source->range[1] == 0 &&
+        data_c_name_parse(&tree, m->name) && tree.known)
+        return data_c_refuse(source->path, m->name, err);
     *slash = '\0';
     base_status status = data_class_add(&class, &source->table, name, err);
     if (status != BASE_OK)
@@ -173,7 +182,7 @@ static base_status take_member(scan *s, const data_member *m, base_error *err)
         return BASE_OK;
     }
     if (!data_is_image_name(slash + 1)) {
-        data_member_ignore(source, m);
+        data_left_out_name(&source->left_out, slash + 1);
         return BASE_OK;
     }
     *(strchr(slash + 1, '/') ? &s->top[class].folders : &s->top[class].pictures) = true;
@@ -196,7 +205,8 @@ static base_status scan_once(scan *s, int fd, bool keep_names, base_error *err)
     source->left_out = (data_left_out){0};
     source->names = keep_names;
     base_status status =
-        data_walk_open(&s->walk, is_zip(source), fd, source->path, source->file_bytes, err);
+        data_walk_open(&s->walk, is_zip(source), fd, source->path, source->file_bytes,
+                       source->range[1] > 0 ? source->range : NULL, err);
     while (status == BASE_OK && !s->scattered && s->kaggle == 0) {
         status = data_walk_next(&s->walk, &member, &done, err);
         if (status != BASE_OK || done)
@@ -205,7 +215,8 @@ static base_status scan_once(scan *s, int fd, bool keep_names, base_error *err)
     }
     if (status == BASE_OK && !s->scattered)
         status = data_run_end(&s->run, source, err);
-    source->cut = status == BASE_OK && !s->scattered && data_walk_cut(&s->walk);
+    source->cut = status == BASE_OK && !s->scattered && source->range[1] == 0 &&
+                  data_walk_cut(&s->walk);
     data_walk_close(&s->walk);
     return status;
 }
@@ -245,21 +256,6 @@ static base_status descend(bool *again, scan *s, const data_source_options *opti
     source->prefix = below;
     *again = true;
     return below ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a name");
-}
-
-/* Sorts samples whose names are all there, then lets the names go. */
-static base_status sort_scattered(data_source *source, base_error *err)
-{
-    const base_status status = data_source_sort(source, err);
-
-    data_index_drop_names(&source->index);
-    source->names = false;
-    for (size_t i = 0; i < source->index.count; i++) {
-        data_record *r = data_index_at(&source->index, i);
-        r->name = r->container;
-        r->container = 0;
-    }
-    return status;
 }
 
 /* Kaggle's tree: one of its parts, of which only train has class folders. */
@@ -328,7 +324,7 @@ static base_status archive_scan(data_source *source, const data_source_options *
                            "'%s' holds %zu archives and no images, expected %s",
                            source->path, s->inner, source->layout->holds);
     if (status == BASE_OK)
-        status = s->keep_names ? sort_scattered(source, err)
+        status = s->keep_names ? data_source_sort_members(source, err)
                                : data_source_order_classes(source, err);
     if (source->flat)
         source->labelling = DATA_LABELS_TRUTH;
@@ -439,8 +435,8 @@ base_status data_archive_truth(char **text, size_t *bytes, char **name,
     base_status status = data_files_hold(&fd, source->files, 0, err);
     if (status != BASE_OK)
         return status;
-    status =
-        data_walk_open(&walk, is_zip(source), fd, source->path, source->file_bytes, err);
+    status = data_walk_open(&walk, is_zip(source), fd, source->path, source->file_bytes,
+                            NULL, err);
     while (status == BASE_OK && !*text) {
         status = data_walk_next(&walk, &m, &done, err);
         if (status != BASE_OK || done)

@@ -179,6 +179,20 @@ base_status data_source_sort(data_source *source, base_error *err)
     return status;
 }
 
+base_status data_source_sort_members(data_source *source, base_error *err)
+{
+    const base_status status = data_source_sort(source, err);
+
+    data_index_drop_names(&source->index);
+    source->names = false;
+    for (size_t i = 0; i < source->index.count; i++) {
+        data_record *r = data_index_at(&source->index, i);
+        r->name = r->container;
+        r->container = 0;
+    }
+    return status;
+}
+
 /* ---- labels ------------------------------------------------------------------------- */
 
 /* Names the classes without an image; the order of the table, at most three of them. */
@@ -420,6 +434,14 @@ base_status data_source_seal(data_source *source, size_t present,
     if (source->index.count == 0 && data_source_ignored(source) == 0)
         return base_fail(err, BASE_FORMAT, "'%s' holds no images, expected %s",
                          source->path, source->layout->holds);
+    size_t videos = 0;
+    for (size_t i = DATA_VIDEOS; i < DATA_FORMATS; i++)
+        videos += source->left_out.format[i];
+    if (source->index.count == 0 && videos > 0)
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' holds %zu videos and no images (ImageNet-P's sequences are "
+                         ".mp4): videos are not read",
+                         source->path, videos);
     if (source->index.count == 0)
         return base_fail(
             err, BASE_FORMAT,

@@ -128,10 +128,13 @@ static base_status folder_prepare(data_source *source, const data_source_options
 
     for (int i = 0; i < DATA_DEPTH_MAX && deeper && status == BASE_OK; i++)
         status = descend(&deeper, source, options, err);
-    if (status == BASE_OK && source->base && data_layout_imagenet_c.fits(source->base) > 0)
+    const char *base = data_source_base(source);
+    if (status == BASE_OK && data_layout_imagenet_c.fits(base) > 0)
         status = base_fail(err, BASE_USAGE,
-                           "'%s' is an ImageNet-C tree: name it as imagenet-c:%s",
-                           source->base, source->base);
+                           "'%s' is an ImageNet-C tree, whose folders are corruptions and "
+                           "severities, no classes: eval --imagenet-c %s evaluates each, "
+                           "imagenet-c:%s is all of them",
+                           base, base, base);
     if (status == BASE_OK && source->flat)
         status = data_folder_annotations(source, err);
     return status == BASE_OK ? data_folder_prepare(source, options, err) : status;

@@ -1,8 +1,9 @@
-/* imagenet_c.c - the parts of an ImageNet-C tree (data.md 1; Hendrycks and
- * Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and
- * Perturbations"). A part is a folder CORRUPTION/SEVERITY; opening one is opening a folder
- * of class folders. Free to change: the order of unknown corruptions. Relied on elsewhere:
- * the paper's order of the known ones. */
+/* imagenet_c.c - the parts of an ImageNet-C tree (data.md 1; Hendrycks and Dietterich 2019,
+ * "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations"). A part
+ * is a folder CORRUPTION/SEVERITY; opening one is opening a folder of class folders. The
+ * published tars are read as they are (imagenet_c_archive.c): a part is then a piece of an
+ * archive. Free to change: the order of unknown corruptions. Relied on elsewhere: the
+ * paper's order of the known ones. */
 #include "data/data_internal.h"
 
 #include <dirent.h>
@@ -43,6 +44,9 @@ typedef struct part {
     char *corruption, *path;
     size_t rank; /* place among the known ones, KNOWN: another */
     int severity;
+    char *prefix; /* in the archive path; NULL: path is a folder, or a piece of .npy */
+    char *shown;  /* ARCHIVE!PREFIX */
+    uint64_t range[2];
 } part;
 
 struct data_imagenet_c {
@@ -57,6 +61,15 @@ static size_t rank_of(const char *corruption)
     while (i < KNOWN && strcmp(known[i], corruption) != 0)
         i++;
     return i;
+}
+
+size_t data_c_rank(const char *corruption, size_t bytes)
+{
+    for (size_t i = 0; i < KNOWN; i++) {
+        if (strlen(known[i]) == bytes && strncmp(known[i], corruption, bytes) == 0)
+            return i;
+    }
+    return SIZE_MAX;
 }
 
 static int compare_parts(const void *a, const void *b)
@@ -91,6 +104,29 @@ static base_status add_part(data_imagenet_c *tree, const char *path, const char 
     }
     tree->part[tree->count++] = made;
     return BASE_OK;
+}
+
+/* The parts of an archive. */
+static base_status add_archive(data_imagenet_c *tree, const char *path, base_error *err)
+{
+    data_c_part *found = NULL;
+    size_t count = 0;
+    base_status status = data_c_archive_parts(&found, &count, path, err);
+
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        status = add_part(tree, path, found[i].corruption, found[i].severity, err);
+        if (status != BASE_OK)
+            break;
+        part *made = &tree->part[tree->count - 1];
+        made->shown = base_text("%s!%s", path, found[i].prefix);
+        made->prefix = found[i].prefix;
+        found[i].prefix = NULL;
+        memcpy(made->range, found[i].range, sizeof made->range);
+        if (!made->shown)
+            status = base_fail(err, BASE_NO_MEMORY, "no memory for the parts of a tree");
+    }
+    data_c_parts_destroy(found, count);
+    return status;
 }
 
 /* The severities of the folder path of one corruption: 1 to 5, 0 for clean. */
@@ -159,6 +195,8 @@ static base_status add_folder(data_imagenet_c *tree, const char *path, bool top,
         else if (!is_folder(below) && top && data_ends_in(d->d_name, ".npy") &&
                  strcmp(d->d_name, "labels.npy") != 0)
             status = add_npy(tree, below, d->d_name, err);
+        else if (!is_folder(below) && top && data_c_archive_looks(below))
+            status = add_archive(tree, below, err);
         else if (!is_folder(below))
             status = BASE_OK;
         else if (top && is_group(d->d_name))
@@ -173,25 +211,41 @@ static base_status add_folder(data_imagenet_c *tree, const char *path, bool top,
     return status;
 }
 
+/* A folder beside the archive that it was unpacked from. */
+static base_status refuse_twice(const data_imagenet_c *tree, base_error *err)
+{
+    for (size_t i = 1; i < tree->count; i++) {
+        if (compare_parts(&tree->part[i - 1], &tree->part[i]) == 0)
+            return base_fail(
+                err, BASE_USAGE, "'%s' and '%s' are the same corruption and severity",
+                data_imagenet_c_path(tree, i - 1), data_imagenet_c_path(tree, i));
+    }
+    return BASE_OK;
+}
+
 base_status data_imagenet_c_open(data_imagenet_c **out, const char *path, base_error *err)
 {
     data_imagenet_c *tree = base_alloc(1, sizeof *tree);
 
     if (!tree)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the parts of a tree");
-    base_status status = add_folder(tree, path, true, err);
+    base_status status = data_tar_looks(path) || data_zip_looks(path)
+                             ? add_archive(tree, path, err)
+                             : add_folder(tree, path, true, err);
     if (status == BASE_OK && tree->count == 0)
         status = base_fail(err, BASE_FORMAT,
                            "'%s' is no ImageNet-C tree, expected CORRUPTION/SEVERITY/CLASS/"
                            "FILE in it, with severities 1 to 5",
                            path);
-    if (status != BASE_OK) {
-        data_imagenet_c_close(tree);
-        return status;
+    if (status == BASE_OK) {
+        qsort(tree->part, tree->count, sizeof *tree->part, compare_parts);
+        status = refuse_twice(tree, err);
     }
-    qsort(tree->part, tree->count, sizeof *tree->part, compare_parts);
-    *out = tree;
-    return BASE_OK;
+    if (status == BASE_OK)
+        *out = tree;
+    else
+        data_imagenet_c_close(tree);
+    return status;
 }
 
 void data_imagenet_c_close(data_imagenet_c *tree)
@@ -201,6 +255,8 @@ void data_imagenet_c_close(data_imagenet_c *tree)
     for (size_t i = 0; i < tree->count; i++) {
         base_free(tree->part[i].corruption);
         base_free(tree->part[i].path);
+        base_free(tree->part[i].prefix);
+        base_free(tree->part[i].shown);
     }
     base_free(tree->part);
     base_free(tree);
@@ -223,14 +279,19 @@ int data_imagenet_c_severity(const data_imagenet_c *tree, size_t part_number)
 
 const char *data_imagenet_c_path(const data_imagenet_c *tree, size_t part_number)
 {
-    return tree->part[part_number].path;
+    const part *p = &tree->part[part_number];
+
+    return p->shown ? p->shown : p->path;
 }
 
 base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tree,
                                    size_t part_number, const data_source_options *options,
                                    base_error *err)
 {
-    const char *path = tree->part[part_number].path;
+    const part *p = &tree->part[part_number];
+    const char *path = p->path;
+    if (p->prefix)
+        return data_source_open_part(out, path, p->prefix, p->range, options, err);
     char *spec =
         base_text("%s:%s", strrchr(path, '#') && !is_folder(path) ? "npy" : "folder", path);
 
@@ -247,11 +308,21 @@ static base_status tree_scan(data_source *source, const data_source_options *opt
                              base_error *err)
 {
     data_imagenet_c *tree = NULL;
-    base_status status = data_imagenet_c_open(&tree, source->path, err);
     const size_t skip = strlen(source->path) + 1;
 
     (void)options;
+    if (source->files)
+        return data_c_archive_scan(source, err);
+    base_status status = data_imagenet_c_open(&tree, source->path, err);
     for (size_t i = 0; status == BASE_OK && i < tree->count; i++) {
+        if (tree->part[i].prefix) {
+            status =
+                base_fail(err, BASE_USAGE,
+                          "'%s' holds archives of an ImageNet-C tree ('%s'): name one of "
+                          "them, or use eval --imagenet-c",
+                          source->path, tree->part[i].path);
+            break;
+        }
         const int fd = open(tree->part[i].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         char *prefix = base_text("%s/", tree->part[i].path + skip);
         if (fd < 0)
@@ -281,13 +352,25 @@ static bool holds(const char *path, const char *name)
     return found;
 }
 
-/* A known corruption or group must be there: folders of numbers in folders may be anything,
- * and a thousand class folders are not looked into. */
+/* A known corruption or group must be there, or an archive of some: folders of numbers in
+ * folders may be anything, and a thousand class folders are not looked into. */
 static int tree_fits(const char *path)
 {
+    static const char *const endings[] = {"tar", "zip"};
     data_imagenet_c *tree = NULL;
     bool likely = false;
 
+    if (data_tar_looks(path) || data_zip_looks(path))
+        return data_c_archive_looks(path) ? 3 : 0;
+    for (size_t i = 0; i < GROUPS; i++) {
+        for (size_t k = 0; k < 2; k++) {
+            char *archive = base_text("%s/%s.%s", path, groups[i], endings[k]);
+            const bool looks = archive && data_c_archive_looks(archive);
+            base_free(archive);
+            if (looks)
+                return 3;
+        }
+    }
     for (size_t i = 0; i < KNOWN && !likely; i++)
         likely = holds(path, known[i]);
     for (size_t i = 0; i < GROUPS && !likely; i++)
@@ -299,17 +382,64 @@ static int tree_fits(const char *path)
     return fits;
 }
 
-/* The whole tree; one part of it is a folder of class folders. Order: label, then parts. */
+static base_status tree_prepare(data_source *source, const data_source_options *options,
+                                base_error *err)
+{
+    uint32_t number;
+
+    return data_tar_looks(source->path) || data_zip_looks(source->path)
+               ? data_tar_join(source, &number, source->path, err)
+               : data_folder_prepare(source, options, err);
+}
+
+static base_status tree_read(const data_source *source, const data_record *record,
+                             unsigned char *to, base_error *err)
+{
+    return source->files ? data_archive_read(source, record, to, err)
+                         : data_folder_read(source, record, to, err);
+}
+
+static void tree_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
+{
+    char name[DATA_NAME_MAX + 2];
+
+    if (!source->files)
+        data_folder_relative(source, i, out, out_bytes);
+    else if (data_archive_name(name, source, data_index_at(&source->index, i)))
+        snprintf(out, out_bytes, "%s", name);
+    else
+        snprintf(out, out_bytes, "member-%zu", i);
+}
+
+static void tree_whole(const data_source *source, size_t i, char *out, size_t out_bytes)
+{
+    char name[DATA_NAME_MAX + 64];
+
+    if (!source->files) {
+        data_folder_whole(source, i, out, out_bytes);
+        return;
+    }
+    tree_relative(source, i, name, sizeof name);
+    snprintf(out, out_bytes, "%s!%s", source->path, name);
+}
+
+static void tree_advise(const data_source *source, const data_record *record)
+{
+    (source->files ? data_archive_advise : data_folder_advise)(source, record);
+}
+
+/* The whole tree; one part of it is a folder of class folders. Order: label, then parts;
+ * of an archive label, then path. */
 const data_layout data_layout_imagenet_c = {
     .name = "imagenet-c",
     .holds = "an ImageNet-C tree (CORRUPTION/SEVERITY/CLASS/FILE)",
     .fits = tree_fits,
-    .prepare = data_folder_prepare,
+    .prepare = tree_prepare,
     .scan = tree_scan,
-    .read = data_folder_read,
-    .relative = data_folder_relative,
-    .whole = data_folder_whole,
-    .advise = data_folder_advise,
+    .read = tree_read,
+    .relative = tree_relative,
+    .whole = tree_whole,
+    .advise = tree_advise,
     .join = '/',
     .cached = true,
 };

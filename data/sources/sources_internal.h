@@ -107,7 +107,7 @@ base_status data_run_end(data_run *run, data_source *source, base_error *err);
 void data_run_destroy(data_run *run);
 
 /* Names that are no samples, by reason, and of DATA_IGNORED_FORMAT by ending. */
-enum { DATA_FORMATS = 22 };
+enum { DATA_FORMATS = 25, DATA_VIDEOS = 22 /* and above: videos */ };
 typedef struct data_left_out {
     size_t by[DATA_IGNORED_COUNT];
     size_t format[DATA_FORMATS];
@@ -163,6 +163,7 @@ typedef struct data_member {
     uint64_t header;   /* tar: where its header, or what belongs before it, begins; zip: its
                           entry in the directory */
     uint64_t at, size; /* of the bytes (at: tar only); size 0 for all but files */
+    uint64_t after;    /* where the next header or entry may begin */
     bool file, folder; /* neither: a link, a device, ... */
     /* A hard link's target, valid as name is; NULL: none. A link that leads to a file of
      * the archive is that file under its own name: file is true, at and size are the
@@ -185,10 +186,11 @@ typedef struct data_walk {
     struct data_tar *tar;
     struct data_zip *zip;
 } data_walk;
-/* All members of the archive in fd (borrowed), of bytes bytes; path is for messages. The
+/* The members of the archive in fd (borrowed), of bytes bytes; range: whose headers (zip:
+ * entries) begin at range[0] and end before range[1], NULL: all. path is for messages. The
  * caller closes it. */
 base_status data_walk_open(data_walk *out, bool zip, int fd, const char *path,
-                           uint64_t bytes, base_error *err);
+                           uint64_t bytes, const uint64_t range[2], base_error *err);
 base_status data_walk_next(data_walk *walk, data_member *out, bool *done, base_error *err);
 /* After the last member: a tar that ended without its two blocks of zeros. */
 bool data_walk_cut(const data_walk *walk);
@@ -202,6 +204,8 @@ typedef struct data_zip data_zip;
 base_status data_zip_open(data_zip **out, int fd, const char *path, uint64_t bytes,
                           base_error *err);
 void data_zip_close(data_zip *zip); /* NULL is fine */
+/* From now on only entries from begin to end, as data_member.header and after have them. */
+void data_zip_limit(data_zip *zip, uint64_t begin, uint64_t end);
 /* The next member; *done: there is none. An image that cannot be read (encrypted, packed by
  * another method than deflate) or would unpack to absurd sizes is an error. */
 base_status data_zip_next(data_zip *zip, data_member *out, bool *done, base_error *err);
@@ -311,6 +315,41 @@ bool data_part_name(const char *name);
 /* The split that a name is a word for ("val" for "Validation"), NULL: none. For ever. */
 const char *data_part_split(const char *name);
 
+/* ---- ImageNet-C (imagenet_c.c, imagenet_c_archive.c) -------------------------------- */
+
+/* What a path in a tree of corruptions says: ".../CORRUPTION/SEVERITY/CLASS/FILE". */
+typedef struct data_c_name {
+    size_t prefix;     /* bytes up to the severity */
+    size_t corruption; /* where it begins */
+    size_t corruption_bytes, class, class_bytes;
+    int severity; /* 1..5, 0 of "clean" */
+    bool known;   /* one of the published corruptions, or clean */
+} data_c_name;
+/* False: it says nothing of the kind. */
+bool data_c_name_parse(data_c_name *out, const char *name);
+/* Place among the known corruptions, from 1 (0: clean); SIZE_MAX: another. */
+size_t data_c_rank(const char *corruption, size_t bytes);
+/* A part of an archive: the members below prefix. */
+typedef struct data_c_part {
+    char *prefix, *corruption;
+    uint64_t range[2];
+    int severity;
+} data_c_part;
+/* The parts of a tar or zip. The caller frees them, also after a failure. */
+base_status data_c_archive_parts(data_c_part **out, size_t *count, const char *path,
+                                 base_error *err);
+void data_c_parts_destroy(data_c_part *parts, size_t count);
+/* Whether the first pictures of a tar or zip are a known corruption's. */
+bool data_c_archive_looks(const char *path);
+/* All of an archive as one data set. */
+base_status data_c_archive_scan(data_source *source, base_error *err);
+/* For class folders that are none: names the member that shows it. */
+base_status data_c_refuse(const char *path, const char *member, base_error *err);
+/* As data_source_open, of the members of an archive below prefix and in range. */
+base_status data_source_open_part(data_source **out, const char *path, const char *prefix,
+                                  const uint64_t range[2],
+                                  const data_source_options *options, base_error *err);
+
 /* ---- sources ------------------------------------------------------------------------ */
 
 typedef struct data_layout data_layout;
@@ -355,8 +394,9 @@ struct data_source {
     bool as_found;    /* labels do not change the order */
     char *truth_path; /* file of labels that the layout found */
     char *prefix; /* archive: the folder in it that holds the class folders; NULL: none */
-    bool cut;     /* tar: it ends without its two blocks of zeros */
-    bool flat;    /* pictures in no class folders */
+    uint64_t range[2]; /* archive: where the part that is read lies; 0, 0: all of it */
+    bool cut;          /* tar: it ends without its two blocks of zeros */
+    bool flat;         /* pictures in no class folders */
     bool unused[DATA_OPTIONS]; /* options that were given and mean nothing */
     bool split_used;           /* the options' split chose something */
     data_witness *witness;     /* [witness_count] */
@@ -467,6 +507,9 @@ void data_source_tick(data_source *source);
  * of members with one name in one class the last one stays. The records' names must be
  * in the index. */
 base_status data_source_sort(data_source *source, base_error *err);
+/* The same for members of one archive, whose record->container is what record->name will
+ * be: the names are let go. */
+base_status data_source_sort_members(data_source *source, base_error *err);
 /* The same for classes each of which is in order: no names are needed. */
 base_status data_source_order_classes(data_source *source, base_error *err);
 /* Labels (data.md 1), order by label, notice, checks, fingerprint. */

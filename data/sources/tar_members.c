@@ -277,6 +277,7 @@ base_status data_tar_next(data_tar *tar, data_member *out, bool *done, base_erro
         tar->next =
             out->at + (out->size + DATA_TAR_BLOCK - 1) / DATA_TAR_BLOCK * DATA_TAR_BLOCK;
     }
+    out->after = tar->next;
     if (status == BASE_OK && out->link && !tar->leave_links)
         status = follow(tar, out, err);
     return status;

@@ -47,9 +47,9 @@ struct data_zip {
     uint64_t at, end, begin; /* of the directory */
     uint64_t window_at;
     size_t window_bytes;
-    uint64_t met, told; /* members; told: modulo 65536 without zip64 */
-    uint64_t packed;    /* bytes of all members so far */
-    bool zip64;
+    uint64_t met, told;  /* members; told: modulo 65536 without zip64 */
+    uint64_t packed;     /* bytes of all members so far */
+    bool zip64, limited; /* limited: to a part of the directory */
     unsigned char window[WINDOW_BYTES];
     char name[DATA_NAME_MAX + 2];
 };
@@ -177,6 +177,15 @@ base_status data_zip_open(data_zip **out, int fd, const char *path, uint64_t byt
 void data_zip_close(data_zip *zip)
 {
     base_free(zip);
+}
+
+void data_zip_limit(data_zip *zip, uint64_t begin, uint64_t end)
+{
+    if (begin < zip->at || end > zip->end || begin > end)
+        return; /* the archive has changed: reading says so */
+    zip->at = begin;
+    zip->end = end;
+    zip->limited = true;
 }
 
 /* ---- entries ------------------------------------------------------------------------ */
@@ -374,7 +383,7 @@ static base_status end_walk(const data_zip *zip, base_error *err)
 {
     const uint64_t mask = zip->zip64 ? UINT64_MAX : 0xffff;
 
-    if ((zip->met & mask) != (zip->told & mask))
+    if (!zip->limited && (zip->met & mask) != (zip->told & mask))
         return base_fail(err, BASE_FORMAT,
                          "'%s' is damaged: its directory has %ju members, its end says %ju",
                          zip->path, (uintmax_t)zip->met, (uintmax_t)zip->told);
@@ -425,6 +434,7 @@ base_status data_zip_next(data_zip *zip, data_member *out, bool *done, base_erro
         status = check_image(zip, &e, err);
     zip->met++;
     zip->at += ENTRY_BYTES + rest + e.comment_bytes;
+    out->after = zip->at;
     if (status == BASE_OK && zip->at > zip->end)
         status = base_fail(err, BASE_FORMAT, "'%s' is damaged: its directory is cut off",
                            zip->path);

@@ -5,8 +5,9 @@
 #include "tests/fuzz/fuzz_source.h"
 
 static const data_layout *const layouts[] = {
-    &data_layout_folder, &data_layout_tar,    &data_layout_wds,    &data_layout_list,
-    &data_layout_ilsvrc, &data_layout_kaggle, &data_layout_images, &data_layout_imagenet_c};
+    &data_layout_folder, &data_layout_tar,     &data_layout_wds,    &data_layout_list,
+    &data_layout_ilsvrc, &data_layout_kaggle,  &data_layout_images, &data_layout_imagenet_c,
+    &data_layout_zip,    &data_layout_tfrecord};
 
 enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 

@@ -109,6 +109,16 @@ def zips():
     yield "absurd", end64 + b"PK\6\7" + struct.pack("<IQI", 0, 0, 1) + b"PK\5\6" + b"\xff" * 16 + b"\0\0"
 
 
+def corrupted():
+    reg = tarfile.REGTYPE
+    names = ["fog/1/n01440764/a.JPEG", "fog/2/n01440764/a.JPEG", "own/3/n01440764/a.JPEG"]
+    yield "plain", tar([(n, b"x", reg) for n in names])
+    yield "group", tar([("./C/weather/" + n, b"x", reg) for n in names])
+    yield "mixed", tar([(n, b"x", reg) for n in names[1:] + names[:2]])
+    yield "short", tar([("fog/1/a.JPEG", b"x", reg), ("fog/1/n01440764/", b"", tarfile.DIRTYPE)])
+    yield "zip", zipped([(n, b"x" * 9) for n in names + names[:1]])
+
+
 def crc32c(data):
     crc = 0xFFFFFFFF
     for byte in data:
@@ -195,7 +205,7 @@ def idxs():
 
 
 def main():
-    for name, inputs in (("tar", tars()), ("zip", zips()), ("tfrecord", tfrecords()), ("idx", idxs())):
+    for name, inputs in (("tar", tars()), ("zip", zips()), ("tfrecord", tfrecords()), ("imagenet_c", corrupted()), ("idx", idxs())):
         folder = Path(sys.argv[1]) / name
         folder.mkdir(exist_ok=True)
         for stem, content in inputs:

@@ -66,13 +66,13 @@ def pad(data):
     return data + b"\0" * (-len(data) % 8)
 
 
-LEFT_OUT, FORMATS = 7, 22  # counts of data_left_out
+LEFT_OUT, FORMATS = 7, 25  # counts of data_left_out
 
 
 def index(layout, labelling, names, found, strings, numbers, records, text, flags=0, prefix=b""):
     """strings: key, notice, then witnesses, archives, folders, classes (counts in numbers)."""
     joined = b"".join(s + b"\0" for s in strings[:2] + [prefix] + strings[2:])
-    head = b"vmoeidx\0" + struct.pack("<II", 0x01020304, 4)
+    head = b"vmoeidx\0" + struct.pack("<II", 0x01020304, 5)
     head += struct.pack("<Q4Q2Q", len(joined), *numbers, len(records), len(text))
     head += struct.pack("<%dQ" % (LEFT_OUT + FORMATS), 5, *[0] * (LEFT_OUT + FORMATS - 1))
     head += struct.pack("<4I", labelling, names, found, flags)
@@ -104,6 +104,10 @@ def indices():
     yield "outside", index(1, 0, 0, 0, [b"key", b"", me, me, b"a"], (1, 1, 0, 1),
                            [(512, 5, 0, 0, 512)], b"", 0, b"../top")
     yield "words", index(2, 0, 0, 1, [b"key", b"", me, b"cat"], (0, 1, 0, 1), [(512, 5, 0, 0, 512)], b"")
+    yield "zip", index(8, 0, 0, 0, [b"key", b"", me, me, b"a"], (1, 1, 0, 1),
+                       [(512, 5, 0, 0, 2**32 - 1)], b"")
+    yield "records", index(9, 1, 0, 0, [b"key", b"", me], (0, 1, 0, 0), [(512, 5, 0, 7, 100)], b"")
+    yield "corrupted", index(7, 0, 0, 0, [b"key", b"", me, b"a"], (0, 1, 0, 1), [(512, 5, 0, 0, 512)], b"")
     yield "root", index(0, 0, 1, 0, [b"key", b"", b"/", b"a"], (0, 0, 1, 1), [(0, 5, 0, 0, 0)],
                         b"1.png\0")
     yield "beyond", index(0, 0, 1, 0, text, (1, 0, 2, 2), [(0, 5, 2, 0, 0), (0, 5, 0, 2, 99)], name)
