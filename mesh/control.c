@@ -15,7 +15,7 @@ enum { NOTE_BEAT = 1, NOTE_FAIL = 2, NOTE_END = 3, NOTE_BYE = 4 };
 
 typedef struct note {
     uint32_t kind, phase, status;
-    uint64_t step, posted;
+    uint64_t step, begun;           /* calls of the whole job */
     char text[MESH_NOTE_MOST - 32]; /* NOTE_FAIL, NOTE_END */
 } note;
 enum { BEAT_BYTES = offsetof(note, text) };
@@ -60,7 +60,7 @@ static void send_beats(mesh_courier *courier)
     const note beat = {.kind = NOTE_BEAT,
                        .phase = (uint32_t)atomic_load(&courier->phase),
                        .step = atomic_load(&courier->step),
-                       .posted = courier->posted};
+                       .begun = atomic_load(&courier->begun)};
 
     if (courier->mesh->rank == 0)
         send_to_all(courier, &beat, BEAT_BYTES);
@@ -89,7 +89,7 @@ static void hear(mesh_courier *courier, size_t rank, const note *what, double no
     case NOTE_BEAT:
         health->step = what->step;
         health->phase = what->phase;
-        health->done = what->posted;
+        health->begun = what->begun;
         break;
     case NOTE_FAIL:
         base_fail(&err, (base_status)what->status, "%s: %s", mesh_name(courier->mesh, rank),
@@ -100,7 +100,10 @@ static void hear(mesh_courier *courier, size_t rank, const note *what, double no
         base_fail(&err, (base_status)what->status, "%s", what->text);
         mesh_courier_fail(courier, &err, false);
         break;
-    case NOTE_BYE: health->left = true; break;
+    case NOTE_BYE:
+        health->left = true;
+        health->begun = what->begun;
+        break;
     default: break;
     }
 }
@@ -155,7 +158,22 @@ static void mind_silence(mesh_courier *courier, double now)
     }
 }
 
-/* Rank 0, when something has been under way for long: the rank that has posted least. */
+/* A rank that has left before a call that this one has begun will not take part in it. */
+static void mind_leavers(mesh_courier *courier)
+{
+    const mesh_job *mesh = courier->mesh;
+    base_error err;
+
+    for (size_t rank = 0; rank < mesh->ranks && !atomic_load(&courier->failed); rank++) {
+        const mesh_health *health = &courier->health[rank];
+        if (!health->left || health->begun >= atomic_load(&courier->begun))
+            continue;
+        base_fail(&err, BASE_INTERRUPTED, "%s has left the job", mesh_name(mesh, rank));
+        mesh_courier_fail(courier, &err, false);
+    }
+}
+
+/* Rank 0, when something has been under way for long: the rank that has begun least. */
 static void mind_lateness(mesh_courier *courier, double now)
 {
     const mesh_job *mesh = courier->mesh;
@@ -170,10 +188,10 @@ static void mind_lateness(mesh_courier *courier, double now)
     if (now < courier->late_next)
         return;
     for (size_t rank = 1; rank < mesh->ranks; rank++)
-        if (last == 0 || courier->health[rank].done < courier->health[last].done)
+        if (last == 0 || courier->health[rank].begun < courier->health[last].begun)
             last = rank;
     const mesh_health *health = &courier->health[last];
-    if (last == 0 || health->done >= courier->posted)
+    if (last == 0 || health->begun >= atomic_load(&courier->begun))
         return;
     snprintf(line, sizeof line, "waiting %.0f s for %s: %s, step %llu",
              now - oldest->posted, mesh_name(mesh, last), phase_name(health->phase),
@@ -250,6 +268,7 @@ void mesh_control_turn(mesh_courier *courier, double now)
         courier->beat_next = now + every;
     }
     mind_silence(courier, now);
+    mind_leavers(courier);
     mind_lateness(courier, now);
     mind_end(courier, now);
 }
@@ -266,7 +285,7 @@ bool mesh_control_leave(mesh_courier *courier)
 {
     const double patience = courier->mesh->options.patience;
     const struct timespec moment = {0, 1000000};
-    const note bye = {.kind = NOTE_BYE};
+    const note bye = {.kind = NOTE_BYE, .begun = atomic_load(&courier->begun)};
 
     if (!is_watching(courier))
         return true;

@@ -134,7 +134,6 @@ static bool post_queued(mesh_courier *courier)
                 end = &(*end)->next;
             *end = parcel;
             parcel->posted = base_seconds();
-            courier->posted++;
         }
     }
 }

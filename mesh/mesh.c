@@ -332,6 +332,8 @@ static bool ticket_begin(mesh_group *group, mesh_ticket *ticket, mesh_kind kind,
         atomic_store(&ticket->state, MESH_TICKET_ARRIVED);
         return false;
     }
+    if (group == &mesh->world)
+        atomic_fetch_add(&mesh->courier->begun, 1);
     if (atomic_load(&mesh->courier->failed)) {
         atomic_store(&ticket->state, MESH_TICKET_FAILED);
         return false;

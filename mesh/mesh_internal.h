@@ -43,8 +43,8 @@ typedef struct mesh_parcel {
 
 /* What a rank knows of another (control.c). */
 typedef struct mesh_health {
-    double heard;        /* last time, base_seconds */
-    uint64_t step, done; /* as that rank says; done: parcels it has posted */
+    double heard;         /* last time, base_seconds */
+    uint64_t step, begun; /* as that rank says */
     uint32_t phase;
     bool left; /* it will say no more */
 } mesh_health;
@@ -69,11 +69,10 @@ typedef struct mesh_courier {
     mesh_parcel *queued, **queued_end;
     mesh_parcel *idle;
     atomic_bool failed, has_work;
-    atomic_uint_fast64_t step;
+    atomic_uint_fast64_t step, begun; /* begun: calls of all ranks together */
     atomic_int phase;
     /* the courier's own */
     mesh_parcel *flying;
-    uint64_t posted;
     mesh_health *health; /* [ranks] of the mesh_job */
     double turned, beat_next, late_next, failed_at;
     bool lost, dirty, leaving;

@@ -103,6 +103,24 @@ START_TEST(alone_nothing_fails)
 }
 END_TEST
 
+static void leaver_work(test_rank *rank)
+{
+    base_error err = {0};
+
+    for (uint64_t step = 1; step < 5; step++)
+        RANK_CHECK(rank, step_once(rank, step, &err) == BASE_OK);
+    if (rank->rank == 1) /* closes in good order, but early */
+        return;
+    RANK_CHECK(rank, step_once(rank, 5, &err) == BASE_INTERRUPTED);
+    RANK_CHECK(rank, strcmp(err.text, "rank 1 (node0) has left the job") == 0);
+}
+
+START_TEST(a_rank_that_leaves_early_is_named)
+{
+    test_ranks_run(3, 0, NULL, leaver_work, NULL, NULL);
+}
+END_TEST
+
 /* ---- a transport that refuses -------------------------------------------------------- */
 
 static void broken_work(test_rank *rank)
@@ -276,6 +294,7 @@ int main(void)
     tcase_add_test(core, a_failure_reaches_all_ranks_with_the_name_of_its_own);
     tcase_add_test(core, a_failure_is_seen_between_calls);
     tcase_add_test(core, alone_nothing_fails);
+    tcase_add_test(core, a_rank_that_leaves_early_is_named);
     tcase_add_test(core, a_transport_that_refuses_ends_the_job);
     tcase_add_test(core, ranks_that_disagree_on_sizes_fail);
     tcase_add_test(time, a_silent_rank_is_named_and_ends_the_job);
