@@ -35,7 +35,7 @@ void measure_cell_pass(measure_cell *cell, const vit_run *run)
     for (size_t l = 0; l < cell->layers; l++) {
         const vit_routing routing = vit_run_routing(run, l);
 
-        vit_load_add(&cell->load[l], &routing);
+        vit_usage_add(&cell->load[l], &routing);
     }
 }
 
@@ -101,7 +101,7 @@ measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count
         m.flipped += (double)cell->flipped;
         compared += (double)cell->compared;
         for (size_t l = 0; l < cell->layers; l++) {
-            const vit_load_metrics load = vit_load_summary(&cell->load[l]);
+            const vit_usage_metrics load = vit_usage_summary(&cell->load[l]);
 
             layers++;
             m.cv += load.cv;

@@ -34,7 +34,7 @@ void measure_compute_pass(measure_compute *c, const vit_run *run)
     for (size_t l = 0; l < vit_run_moe_count(run); l++) {
         const vit_routing routing = vit_run_routing(run, l);
 
-        vit_load_add(&c->load[l], &routing);
+        vit_usage_add(&c->load[l], &routing);
     }
 }
 

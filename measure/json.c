@@ -25,9 +25,9 @@ static void soft_json(json_t *json, const vit_soft_report *soft)
     json_object_set_new(json, "soft", own);
 }
 
-json_t *measure_load_json(size_t block, const vit_load *load)
+json_t *measure_usage_json(size_t block, const vit_usage *load)
 {
-    const vit_load_metrics m = vit_load_summary(load);
+    const vit_usage_metrics m = vit_usage_summary(load);
     json_t *json = json_object();
     json_t *loads = json_array();
 

@@ -386,7 +386,7 @@ typedef struct measure_cell {
     measure_score score;          /* without confusion */
     uint64_t compared;            /* images that were seen clean, too */
     uint64_t flipped;             /* of these: another answer than on the clean image */
-    vit_load *load;               /* [layers] */
+    vit_usage *load;              /* [layers] */
     measure_agreement *agreement; /* [layers]; no tokens where nothing was compared */
 } measure_cell;
 
@@ -427,7 +427,7 @@ enum { MEASURE_COMPUTE_LEVELS = 7 };
 /* Scores of a network with experts, and kept assignments. One at a time on one object. */
 typedef struct measure_compute {
     measure_score score;
-    vit_load load[VIT_DEPTH_MAX]; /* by MoE layer */
+    vit_usage load[VIT_DEPTH_MAX]; /* by MoE layer */
     uint32_t *kept; /* [room] kept assignments of each usable image, all MoE layers */
     size_t images, room;
     uint64_t
@@ -448,8 +448,8 @@ typedef struct measure_compute_means {
     double kept; /* assignments of an image, mean */
     /* 0, 5, 25, 50, 75, 95 and 100 of a hundred images keep so many or fewer */
     uint64_t level[MEASURE_COMPUTE_LEVELS];
-    double dropped, no_expert; /* share of the assignments; of the tokens */
-    size_t most_experts;       /* of a token */
+    double dropped, no_expert;          /* share of the assignments; of the tokens */
+    size_t most_experts;                /* of a token */
     double tokens[VIT_EXPERTS_MAX + 1]; /* shares by number of experts, to most_experts */
 } measure_compute_means;
 /* Sorts the counts of images. */
@@ -526,6 +526,6 @@ struct json_t; /* of jansson.h */
 /* A number, or null for what is not finite. NULL: no memory. */
 struct json_t *measure_json_real(double value);
 /* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
-struct json_t *measure_load_json(size_t block, const vit_load *load);
+struct json_t *measure_usage_json(size_t block, const vit_usage *load);
 
 #endif

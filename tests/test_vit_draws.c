@@ -201,7 +201,7 @@ static uint64_t expert_mask(const vit_run *run, size_t i, size_t token, int whic
 
     for (size_t e = 0; e < (size_t)run->config.moe.experts; e++)
         for (size_t r = s->dispatch.offset[e]; r < s->dispatch.offset[e + 1]; r++) {
-            if (s->pass.token[s->dispatch.assignment[r]] != token || met++ != which)
+            if (s->pass.out.token[s->dispatch.assignment[r]] != token || met++ != which)
                 continue;
             const float *y =
                 (const float *)s->rows_out + (s->place[e] + r - s->dispatch.offset[e]) * d;
@@ -348,7 +348,7 @@ START_TEST(groups_do_not_meet_in_either_view)
                                          turn ? 2 : 4, &step, &err),
                          BASE_OK);
         const vit_block_state *s = &run->block[2];
-        for (size_t a = 0; a < s->pass.count; a++)
+        for (size_t a = 0; a < s->pass.out.count; a++)
             dropped[turn > 0] += !s->dispatch.kept[a];
     }
     ck_assert_uint_gt(dropped[0], 0);

@@ -31,11 +31,11 @@ static const double even[TOKENS * EXPERTS] = {1. / 3, 1. / 3, 1. / 3, 1. / 3,
 
 START_TEST(golden_loads_have_the_golden_metrics)
 {
-    vit_load load = {0};
+    vit_usage load = {0};
     const vit_routing r = golden_routing(even, all_kept);
 
-    vit_load_add(&load, &r);
-    const vit_load_metrics m = vit_load_summary(&load);
+    vit_usage_add(&load, &r);
+    const vit_usage_metrics m = vit_usage_summary(&load);
     expect_golden(load.load, (const double[]){4, 3, 1}, 3);
     expect_golden(&m.entropy, &(double){.88685951}, 1);
     expect_golden(&m.max_violation, &(double){.5}, 1);
@@ -49,7 +49,7 @@ START_TEST(golden_loads_have_the_golden_metrics)
     ck_assert_double_eq(m.seconds, .25);
     ck_assert_double_eq(m.fewest, 2);
     ck_assert_double_eq(m.most, 2);
-    expect_golden(m.at_least, (const double[]){1, 1, 0, 0}, VIT_LOAD_LEVELS);
+    expect_golden(m.at_least, (const double[]){1, 1, 0, 0}, VIT_USAGE_LEVELS);
     ck_assert_double_eq(m.sinkhorn_share, 0);
     ck_assert_double_eq(m.sinkhorn_iterations, 0);
 }
@@ -58,18 +58,18 @@ END_TEST
 START_TEST(dropped_assignments_orphans_and_lost_gates_are_counted)
 {
     const bool kept[8] = {true, true, false, false, false, true, true, false};
-    vit_load load = {0};
+    vit_usage load = {0};
     const vit_routing r = golden_routing(even, kept);
 
-    vit_load_add(&load, &r);
-    const vit_load_metrics m = vit_load_summary(&load);
+    vit_usage_add(&load, &r);
+    const vit_usage_metrics m = vit_usage_summary(&load);
     ck_assert_double_eq(m.dropped, 4. / 8);
     ck_assert_double_eq(m.orphans, 1. / 4);
     ck_assert_double_eq(m.gate_lost, (.5 + .5 + .75 + .25) / 4);
     ck_assert_double_eq(m.fewest, 0); /* kept: 2, 0, 1, 1 */
     ck_assert_double_eq(m.most, 2);
     ck_assert_double_eq(m.kept, 1);
-    expect_golden(m.at_least, (const double[]){.75, .25, 0, 0}, VIT_LOAD_LEVELS);
+    expect_golden(m.at_least, (const double[]){.75, .25, 0, 0}, VIT_USAGE_LEVELS);
     expect_golden(load.load, (const double[]){4, 3, 1}, 3); /* before dropping */
 }
 END_TEST
@@ -79,45 +79,45 @@ START_TEST(tokens_may_have_any_number_of_experts)
 {
     const uint32_t from[TOKENS + 1] = {0, 0, 4, 5, 8};
     const uint16_t to[8] = {0, 1, 2, 0, 1, 0, 1, 2};
-    vit_load load = {0};
+    vit_usage load = {0};
     vit_routing r = golden_routing(even, all_kept);
 
     r.start = from;
     r.expert = to;
-    vit_load_add(&load, &r);
-    vit_load_metrics m = vit_load_summary(&load);
+    vit_usage_add(&load, &r);
+    vit_usage_metrics m = vit_usage_summary(&load);
     ck_assert_double_eq(m.orphans, 1. / 4);
     ck_assert_double_eq(m.fewest, 0);
     ck_assert_double_eq(m.most, 4);
     ck_assert_double_eq(m.kept, 2);
-    expect_golden(m.at_least, (const double[]){.75, .5, .25, 0}, VIT_LOAD_LEVELS);
+    expect_golden(m.at_least, (const double[]){.75, .5, .25, 0}, VIT_USAGE_LEVELS);
     r.start = start;
     r.expert = expert;
-    vit_load_add(&load, &r); /* two each */
-    m = vit_load_summary(&load);
+    vit_usage_add(&load, &r); /* two each */
+    m = vit_usage_summary(&load);
     ck_assert_double_eq(m.fewest, 0);
-    expect_golden(m.at_least, (const double[]){.875, .75, .125, 0}, VIT_LOAD_LEVELS);
+    expect_golden(m.at_least, (const double[]){.875, .75, .125, 0}, VIT_USAGE_LEVELS);
 }
 END_TEST
 
 START_TEST(passes_add_up)
 {
-    vit_load load = {0};
+    vit_usage load = {0};
     vit_routing r = golden_routing(even, all_kept);
 
-    vit_load_add(&load, &r);
+    vit_usage_add(&load, &r);
     r.used_sinkhorn = true;
     r.sinkhorn_iterations = 10;
     r.sinkhorn_residual = 1e-5;
     r.sinkhorn_converged = true;
-    vit_load_add(&load, &r);
+    vit_usage_add(&load, &r);
     r.sinkhorn_iterations = 100;
     r.sinkhorn_residual = 3e-5;
     r.sinkhorn_converged = false;
-    vit_load_add(&load, &r);
+    vit_usage_add(&load, &r);
     r.used_sinkhorn = false;
-    vit_load_add(&load, &r);
-    const vit_load_metrics m = vit_load_summary(&load);
+    vit_usage_add(&load, &r);
+    const vit_usage_metrics m = vit_usage_summary(&load);
     expect_golden(&m.cv, &(double){.46770717}, 1);
     ck_assert_double_eq(m.sinkhorn_share, 0.5);
     ck_assert_double_eq(m.sinkhorn_iterations, 55);
@@ -130,10 +130,10 @@ END_TEST
 
 START_TEST(dead_experts_are_those_below_a_hundredth_of_the_mean)
 {
-    vit_load load = {.experts = 4, .tokens = 4000, .assignments = 4000};
+    vit_usage load = {.experts = 4, .tokens = 4000, .assignments = 4000};
 
     memcpy(load.load, (const double[]){3981, 10, 9, 0}, 4 * sizeof(double));
-    const vit_load_metrics m = vit_load_summary(&load);
+    const vit_usage_metrics m = vit_usage_summary(&load);
     ck_assert_double_eq(m.dead, 2); /* mean 1000: 9 and 0 are below 10 */
     ck_assert_double_eq(m.min_ratio, 0);
     ck_assert(isfinite(m.entropy));
@@ -142,10 +142,10 @@ END_TEST
 
 START_TEST(nothing_counted_gives_zeros)
 {
-    const vit_load empty = {0};
-    const vit_load idle = {.experts = 8, .passes = 1};
-    const vit_load_metrics zero = {0};
-    const vit_load_metrics a = vit_load_summary(&empty), b = vit_load_summary(&idle);
+    const vit_usage empty = {0};
+    const vit_usage idle = {.experts = 8, .passes = 1};
+    const vit_usage_metrics zero = {0};
+    const vit_usage_metrics a = vit_usage_summary(&empty), b = vit_usage_summary(&idle);
 
     ck_assert_mem_eq(&a, &zero, sizeof zero);
     ck_assert_mem_eq(&b, &zero, sizeof zero);
@@ -157,12 +157,12 @@ START_TEST(probabilities_of_zero_and_tokens_without_experts_are_harmless)
     const double hard[TOKENS * EXPERTS] = {1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1};
     const uint32_t none[TOKENS + 1] = {0};
     vit_routing r = golden_routing(hard, all_kept);
-    vit_load load = {0};
+    vit_usage load = {0};
 
     r.start = none;
     r.count = 0;
-    vit_load_add(&load, &r);
-    const vit_load_metrics m = vit_load_summary(&load);
+    vit_usage_add(&load, &r);
+    const vit_usage_metrics m = vit_usage_summary(&load);
     ck_assert_double_eq(m.prob_entropy, 0);
     ck_assert_double_eq(m.orphans, 1);
     ck_assert_double_eq(m.dropped, 0);
@@ -172,8 +172,8 @@ END_TEST
 
 START_TEST(one_expert_is_balanced)
 {
-    vit_load load = {.experts = 1, .tokens = 7, .assignments = 7, .load = {7}};
-    const vit_load_metrics m = vit_load_summary(&load);
+    vit_usage load = {.experts = 1, .tokens = 7, .assignments = 7, .load = {7}};
+    const vit_usage_metrics m = vit_usage_summary(&load);
 
     ck_assert_double_eq(m.entropy, 1);
     ck_assert_double_eq(m.max_violation, 0);
@@ -183,7 +183,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("vit_load");
+    Suite *suite = suite_create("vit_usage");
     TCase *core = tcase_create("Core");
     TCase *limits = tcase_create("Limits");
 

@@ -155,29 +155,29 @@ static const double lambda = 0.6;
 /* S_tu of image b, t and u tokens of the image. */
 static double similarity(const vit_router_pass *pass, size_t b, size_t t, size_t u)
 {
-    const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
+    const size_t n = pass->plan.shape.tokens_per_image, heads = pass->plan.shape.heads;
     double sum = 0;
     for (size_t h = 0; h < heads; h++)
-        sum += (double)pass->attention[((b * heads + h) * n + t) * n + u];
+        sum += (double)pass->in.attention[((b * heads + h) * n + t) * n + u];
     return sum / (double)heads;
 }
 
 static void attention_forward(vit_router_pass *pass)
 {
     const vit_route_state state = vit_route_state_of(pass);
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const size_t n = pass->shape.tokens_per_image, e = s.experts;
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const size_t n = pass->plan.shape.tokens_per_image, e = s.experts;
 
     vit_route_logits(pass, &state);
     for (size_t i = 0; i < s.tokens * e; i++) {
         const size_t t = i / e, first = t / n * n;
-        state.score[i] = (1 - lambda) * pass->probs[i];
+        state.score[i] = (1 - lambda) * pass->out.probs[i];
         for (size_t u = 0; u < n; u++)
             state.score[i] += lambda * similarity(pass, t / n, t - first, u) *
-                              pass->probs[(first + u) * e + i % e];
+                              pass->out.probs[(first + u) * e + i % e];
     }
-    vit_route_top(pass->expert, state.score, &s);
-    vit_route_gates(state.gate, state.score, pass->expert, &s);
+    vit_route_top(pass->out.expert, state.score, &s);
+    vit_route_gates(state.gate, state.score, pass->out.expert, &s);
     for (size_t t = 0; t < s.tokens; t++) {
         double sum = 0;
         for (size_t j = 0; j < s.k; j++)
@@ -193,19 +193,20 @@ static void attention_forward(vit_router_pass *pass)
 static void attention_backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_state state = vit_route_state_of(pass);
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const size_t n = pass->shape.tokens_per_image, e = s.experts, heads = pass->shape.heads;
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const size_t n = pass->plan.shape.tokens_per_image, e = s.experts,
+                 heads = pass->plan.shape.heads;
 
     /* gates are Q over the sum of the chosen Q: d_Q = (d_A - sum A d_A) / sum Q */
     for (size_t t = 0; t < s.tokens; t++) {
         double sum = 0, mean = 0;
         for (size_t a = t * s.k; a < (t + 1) * s.k; a++) {
-            sum += state.score[t * e + pass->expert[a]];
+            sum += state.score[t * e + pass->out.expert[a]];
             mean += state.gate[a] * (double)d_gate[a];
         }
         memset(state.score + t * e, 0, e * sizeof *state.score);
         for (size_t a = t * s.k; a < (t + 1) * s.k; a++)
-            state.score[t * e + pass->expert[a]] = ((double)d_gate[a] - mean) / sum;
+            state.score[t * e + pass->out.expert[a]] = ((double)d_gate[a] - mean) / sum;
     }
     /* d_P = (1 - lambda) d_Q + lambda S^T d_Q, d_S = lambda d_Q P^T */
     for (size_t i = 0; i < s.tokens * e; i++)
@@ -217,13 +218,13 @@ static void attention_backward(vit_router_pass *pass, const float *d_gate)
             double d_s = 0;
             for (size_t f = 0; f < e; f++) {
                 state.d_z[other * e + f] += weight * state.score[t * e + f];
-                d_s += lambda * state.score[t * e + f] * pass->probs[other * e + f];
+                d_s += lambda * state.score[t * e + f] * pass->out.probs[other * e + f];
             }
             for (size_t h = 0; h < heads; h++)
-                pass->d_attention[((b * heads + h) * n + t % n) * n + u] +=
+                pass->gradient.attention[((b * heads + h) * n + t % n) * n + u] +=
                     (float)(d_s / (double)heads);
         }
-    vit_route_softmax_backward(state.d_z, pass->probs, &s);
+    vit_route_softmax_backward(state.d_z, pass->out.probs, &s);
     vit_route_logits_backward(pass, &state);
 }
 
@@ -233,39 +234,39 @@ static const float view_scale = 0.5f, view_shift = 0.1f, view_share = 0.3f;
 
 static void views_forward(vit_router_pass *pass)
 {
-    const size_t t = pass->shape.tokens;
+    const size_t t = pass->plan.shape.tokens;
     vit_router_softmax.forward(pass);
-    if (!pass->view)
+    if (!pass->out.view)
         return;
-    for (size_t i = 0; i < t * pass->shape.width; i++)
-        pass->view[i] = view_scale * pass->x[i] + view_shift;
-    for (size_t a = 0; a < pass->count; a++) {
-        pass->token[pass->count + a] = (uint32_t)t + pass->token[a];
-        pass->expert[pass->count + a] = pass->expert[a];
-        pass->gate[pass->count + a] = pass->gate[a];
+    for (size_t i = 0; i < t * pass->plan.shape.width; i++)
+        pass->out.view[i] = view_scale * pass->in.x[i] + view_shift;
+    for (size_t a = 0; a < pass->out.count; a++) {
+        pass->out.token[pass->out.count + a] = (uint32_t)t + pass->out.token[a];
+        pass->out.expert[pass->out.count + a] = pass->out.expert[a];
+        pass->out.gate[pass->out.count + a] = pass->out.gate[a];
     }
     for (size_t i = 1; i <= t; i++)
-        pass->start[t + i] = pass->start[t] + pass->start[i];
-    pass->count *= 2;
+        pass->out.start[t + i] = pass->out.start[t] + pass->out.start[i];
+    pass->out.count *= 2;
 }
 
 static void views_mix(vit_router_pass *pass, float *y, const float *both)
 {
-    const size_t floats = pass->shape.tokens * pass->shape.width;
+    const size_t floats = pass->plan.shape.tokens * pass->plan.shape.width;
     double sum = 0;
     for (size_t i = 0; i < floats; i++) {
         y[i] = (1 - view_share) * both[i] + view_share * both[floats + i];
         sum += pow((double)both[i] - (double)both[floats + i], 2);
     }
-    pass->aux_loss += sum / (double)pass->shape.tokens;
+    pass->report.aux_loss += sum / (double)pass->plan.shape.tokens;
 }
 
 static void views_mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
                                const float *both)
 {
-    const size_t floats = pass->shape.tokens * pass->shape.width;
+    const size_t floats = pass->plan.shape.tokens * pass->plan.shape.width;
     for (size_t i = 0; i < floats; i++) {
-        const float d = 2 / (float)pass->shape.tokens * (both[i] - both[floats + i]);
+        const float d = 2 / (float)pass->plan.shape.tokens * (both[i] - both[floats + i]);
         d_both[i] = (1 - view_share) * d_y[i] + d;
         d_both[floats + i] = view_share * d_y[i] - d;
     }
@@ -274,13 +275,14 @@ static void views_mix_backward(vit_router_pass *pass, float *d_both, const float
 static void views_backward(vit_router_pass *pass, const float *d_gate)
 {
     float summed[1024];
-    const size_t count = pass->shape.tokens * pass->shape.k;
+    const size_t count = pass->plan.shape.tokens * pass->plan.shape.k;
     ck_assert_uint_le(count, 1024);
     for (size_t a = 0; a < count; a++)
-        summed[a] = d_gate[a] + (pass->d_view ? d_gate[count + a] : 0);
+        summed[a] = d_gate[a] + (pass->gradient.view ? d_gate[count + a] : 0);
     vit_router_softmax.backward(pass, summed);
-    for (size_t i = 0; pass->d_view && i < pass->shape.tokens * pass->shape.width; i++)
-        pass->d_x[i] += view_scale * pass->d_view[i];
+    for (size_t i = 0;
+         pass->gradient.view && i < pass->plan.shape.tokens * pass->plan.shape.width; i++)
+        pass->gradient.x[i] += view_scale * pass->gradient.view[i];
 }
 
 static size_t views_others(const vit_router_shape *shape)

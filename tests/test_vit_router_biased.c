@@ -32,10 +32,10 @@ static void open_golden(rig *r, const char *router, const char *options, const d
 
 static void expect_experts(const rig *r, const uint16_t *want, size_t count)
 {
-    ck_assert_uint_eq(r->pass.count, count);
+    ck_assert_uint_eq(r->pass.out.count, count);
     for (size_t a = 0; a < count; a++)
-        ck_assert_msg(r->pass.expert[a] == want[a], "assignment %zu: expert %d", a,
-                      r->pass.expert[a]);
+        ck_assert_msg(r->pass.out.expert[a] == want[a], "assignment %zu: expert %d", a,
+                      r->pass.out.expert[a]);
 }
 
 /* One backward pass and what it moves. */
@@ -44,10 +44,10 @@ static void move_once(rig *r, uint64_t step, uint64_t steps)
     const vit_router_motion *motion = r->router->motion;
     double sum[8] = {0};
 
-    ck_assert_uint_le(motion->count(&r->pass.shape), 8);
+    ck_assert_uint_le(motion->count(&r->pass.plan.shape), 8);
     r->router->backward(&r->pass, r->weight);
     motion->tally(sum, &r->pass);
-    motion->move(r->param, sum, &r->pass.shape, step, steps);
+    motion->move(r->param, sum, &r->pass.plan.shape, step, steps);
 }
 
 static void expect_bias(const rig *r, double a, double b, double c, double tolerance)
@@ -97,10 +97,10 @@ START_TEST(the_loss_free_pass_is_golden_and_moves_against_the_load)
     rig r;
 
     open_golden(&r, "loss-free", "", golden_z, 4, 2, lf_bias);
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     expect_experts(&r, lf_expert, 8);
     for (size_t a = 0; a < 8; a++) {
-        ck_assert_double_eq_tol((double)r.pass.gate[a], lf_gate[a], 2e-6);
+        ck_assert_double_eq_tol((double)r.pass.out.gate[a], lf_gate[a], 2e-6);
         r.weight[a] = (float)lf_d_gate(a);
     }
     move_once(&r, 0, 0);
@@ -116,7 +116,7 @@ START_TEST(the_bias_stands_still_at_the_end)
     rig r;
 
     open_golden(&r, "loss-free", "freeze=0.03", golden_z, 4, 2, lf_bias);
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     move_once(&r, 96, 100);
     expect_bias(&r, -.299, .099, .199, 1e-7);
     move_once(&r, 97, 100);
@@ -131,13 +131,13 @@ START_TEST(without_step_and_bias_it_is_plain_top_k)
     rig plain, biased;
 
     open_golden(&biased, "loss-free", "score=softmax u=0", golden_z, 4, 2, none);
-    rig_open(&plain, "softmax", "balance=0", biased.pass.shape);
+    rig_open(&plain, "softmax", "balance=0", biased.pass.plan.shape);
     memcpy(plain.x, biased.x, 12 * sizeof(float));
     memcpy(plain.w, biased.w, 9 * sizeof(float));
     memcpy(plain.weight, biased.weight, 8 * sizeof(float));
     ck_assert_double_eq(rig_loss(&plain), rig_loss(&biased));
-    ck_assert_mem_eq(plain.pass.expert, biased.pass.expert, 8 * sizeof(uint16_t));
-    ck_assert_mem_eq(plain.pass.gate, biased.pass.gate, 8 * sizeof(float));
+    ck_assert_mem_eq(plain.pass.out.expert, biased.pass.out.expert, 8 * sizeof(uint16_t));
+    ck_assert_mem_eq(plain.pass.out.gate, biased.pass.out.gate, 8 * sizeof(float));
     plain.router->backward(&plain.pass, plain.weight);
     move_once(&biased, 0, 0);
     ck_assert_mem_eq(plain.d_x, biased.d_x, 12 * sizeof(float));
@@ -176,12 +176,12 @@ START_TEST(quantile_has_the_golden_thresholds)
     ck_assert_double_eq_tol(vit_route_kth_largest(z6 + 2, alpha, 6, 3, 3, key), -.1, 1e-15);
 
     open_golden(&r, "quantile", "score=logits", z6, 6, 1, beta);
-    r.router->forward(&r.pass);
-    ck_assert_mem_eq(r.pass.expert, first,
+    vit_router_forward(r.router, &r.pass);
+    ck_assert_mem_eq(r.pass.out.expert, first,
                      5 * sizeof *first); /* in fp32 the last is a tie */
     move_once(&r, 0, 0);
     expect_bias(&r, .5, 0, -.1, 1e-7);
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     expect_experts(&r, second, 6);
     rig_close(&r);
 }
@@ -203,14 +203,15 @@ START_TEST(the_dynamic_form_has_the_golden_pairs)
     expect_golden(got, q, 3);
 
     open_golden(&r, "quantile", "form=dynamic score=sigmoid lambda=0.9", z6, 6, 1, beta);
-    r.router->forward(&r.pass);
-    ck_assert_uint_eq(r.pass.count, 12);
+    vit_router_forward(r.router, &r.pass);
+    ck_assert_uint_eq(r.pass.out.count, 12);
     for (size_t a = 0; a < 12; a++) { /* best first: sort the two of a token */
-        const uint16_t *two = r.pass.expert + a / 2 * 2;
+        const uint16_t *two = r.pass.out.expert + a / 2 * 2;
         const uint16_t low = two[0] < two[1] ? two[0] : two[1];
         ck_assert_uint_eq(a % 2 ? two[0] + two[1] - low : low, pairs[a]);
-        ck_assert_double_eq_tol((double)r.pass.gate[a],
-                                score[r.pass.token[a] * 3 + r.pass.expert[a]], 1e-6);
+        ck_assert_double_eq_tol((double)r.pass.out.gate[a],
+                                score[r.pass.out.token[a] * 3 + r.pass.out.expert[a]],
+                                1e-6);
     }
     move_once(&r, 0, 0);
     expect_bias(&r, .62175745, .56181878, .50249792, 1e-7);
@@ -225,8 +226,8 @@ START_TEST(without_thresholds_the_batch_sets_them)
     rig r;
 
     open_golden(&r, "quantile", "form=dynamic score=sigmoid", z6, 6, 1, none);
-    r.router->forward(&r.pass);
-    ck_assert_uint_eq(r.pass.count, 6);
+    vit_router_forward(r.router, &r.pass);
+    ck_assert_uint_eq(r.pass.out.count, 6);
     move_once(&r, 0, 0);
     expect_bias(&r, .81757448, .66818777, .52497919, 1e-7);
     rig_close(&r);
@@ -254,9 +255,9 @@ START_TEST(thresholds_even_the_loads_at_once)
     for (size_t t = 0; t < TOKENS; t++)
         r.x[t * EXPERTS] += 2;
     for (int round = 0; round < 12; round++) {
-        r.router->forward(&r.pass);
-        for (size_t a = 0; a < r.pass.count && (round == 0 || round == 11); a++)
-            load[round > 0][r.pass.expert[a]]++;
+        vit_router_forward(r.router, &r.pass);
+        for (size_t a = 0; a < r.pass.out.count && (round == 0 || round == 11); a++)
+            load[round > 0][r.pass.out.expert[a]]++;
         move_once(&r, 0, 0);
     }
     ck_assert_uint_gt(load[0][0], 700);
@@ -273,15 +274,16 @@ START_TEST(with_equal_numbers_all_choose_alike)
 
     open_golden(&free_, "loss-free", "score=softmax", z6, 6, 2, equal);
     open_golden(&quantile, "quantile", "", z6, 6, 2, equal);
-    rig_open(&plain, "softmax", "", free_.pass.shape);
+    rig_open(&plain, "softmax", "", free_.pass.plan.shape);
     memcpy(plain.x, free_.x, 18 * sizeof(float));
     memcpy(plain.w, free_.w, 9 * sizeof(float));
-    free_.router->forward(&free_.pass);
-    quantile.router->forward(&quantile.pass);
-    plain.router->forward(&plain.pass);
-    ck_assert_mem_eq(free_.pass.expert, plain.pass.expert, 12 * sizeof(uint16_t));
-    ck_assert_mem_eq(quantile.pass.expert, plain.pass.expert, 12 * sizeof(uint16_t));
-    ck_assert_mem_eq(quantile.pass.gate, free_.pass.gate, 12 * sizeof(float));
+    vit_router_forward(free_.router, &free_.pass);
+    vit_router_forward(quantile.router, &quantile.pass);
+    vit_router_forward(plain.router, &plain.pass);
+    ck_assert_mem_eq(free_.pass.out.expert, plain.pass.out.expert, 12 * sizeof(uint16_t));
+    ck_assert_mem_eq(quantile.pass.out.expert, plain.pass.out.expert,
+                     12 * sizeof(uint16_t));
+    ck_assert_mem_eq(quantile.pass.out.gate, free_.pass.out.gate, 12 * sizeof(float));
     rig_close(&free_);
     rig_close(&quantile);
     rig_close(&plain);
@@ -516,25 +518,25 @@ START_TEST(places_are_dealt_evenly_and_stay)
 
     rig_open(&r, "hash", "", shape);
     ck_assert_uint_eq(r.params, 0);
-    r.router->forward(&r.pass);
-    memcpy(kept, r.pass.expert, sizeof kept);
+    vit_router_forward(r.router, &r.pass);
+    memcpy(kept, r.pass.out.expert, sizeof kept);
     for (size_t a = 0; a < 34; a++) {
         load[kept[a]]++;
         ck_assert_uint_eq(kept[a], kept[a + 34]); /* of the next image */
         ck_assert(kept[a] != kept[a ^ 1]);
-        ck_assert(r.pass.gate[a] == 0.5f);
+        ck_assert(r.pass.out.gate[a] == 0.5f);
     }
     for (size_t e = 0; e < 5; e++)
         ck_assert(load[e] == 6 || load[e] == 7);
     rig_fill(&r, 9); /* what tokens say is nothing to it, nor training */
-    r.pass.training = false;
-    r.pass.seed = 1234;
-    r.router->forward(&r.pass);
-    ck_assert_mem_eq(kept, r.pass.expert, sizeof kept);
-    r.pass.layer = 3;
-    r.router->forward(&r.pass);
+    r.pass.in.training = false;
+    r.pass.in.seed = 1234;
+    vit_router_forward(r.router, &r.pass);
+    ck_assert_mem_eq(kept, r.pass.out.expert, sizeof kept);
+    r.pass.in.layer = 3;
+    vit_router_forward(r.router, &r.pass);
     for (size_t a = 0; a < 34; a++)
-        moved += kept[a] != r.pass.expert[a];
+        moved += kept[a] != r.pass.out.expert[a];
     ck_assert_uint_gt(moved, 10);
     rig_close(&r);
 }

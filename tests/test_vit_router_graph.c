@@ -10,10 +10,10 @@ static const double rounding = 2e-6; /* sums of up to 7 numbers up to 1 in fp32 
 
 static vit_graph_state graph_of(const rig *r)
 {
-    base_arena arena = {.at = r->pass.state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = r->pass.plan.state, .bytes = SIZE_MAX};
     vit_graph_state state;
 
-    vit_graph_state_plan(&state, &arena, &r->pass.shape);
+    vit_graph_state_plan(&state, &arena, &r->pass.plan.shape);
     return state;
 }
 
@@ -49,7 +49,7 @@ START_TEST(rows_of_similarities_and_of_mixed_scores_sum_to_one)
 
     for (size_t j = 0; j < 2; j++) {
         rig_open(&r, routers[_i], _i == 1 && j == 0 ? "" : mixes[j], shape);
-        r.router->forward(&r.pass);
+        vit_router_forward(r.router, &r.pass);
         const vit_graph_state g = graph_of(&r);
         for (size_t t = 0; t < shape.tokens; t++) {
             double row = 0, mixed = 0;
@@ -76,13 +76,13 @@ START_TEST(mixing_probabilities_does_not_lower_the_entropy)
     rig r;
 
     rig_open(&r, routers[_i], "", shape);
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     const vit_graph_state g = graph_of(&r);
     for (size_t t = 0; t < shape.tokens; t++) {
         mixed += entropy(g.mixed + t * e, e);
         for (size_t u = 0; u < 7; u++)
-            mean +=
-                (double)g.sim[t * 7 + u] * entropy(r.pass.probs + (t / 7 * 7 + u) * e, e);
+            mean += (double)g.sim[t * 7 + u] *
+                    entropy(r.pass.out.probs + (t / 7 * 7 + u) * e, e);
     }
     ck_assert_double_ge(mixed, mean - rounding);
     ck_assert_double_ge(mixed - mean, 1e-3); /* something was mixed */
@@ -107,15 +107,15 @@ START_TEST(similarities_are_softmaxes_of_products)
     rig_open(&r, "similarity", "tau=2", shape);
     memset(r.x, 0, 8 * sizeof *r.x);
     r.x[0] = r.x[5] = 2.0f;
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     const vit_graph_state g = graph_of(&r);
     for (size_t i = 0; i < 4; i++)
         expect_close(g.sim[i], (float)(i % 3 ? 1.0 - near : near), rounding);
     for (size_t t = 0; t < 2; t++)
         for (size_t e = 0; e < 2; e++)
             ck_assert_double_eq_tol(g.mixed[t * 2 + e],
-                                    near * r.pass.probs[t * 2 + e] +
-                                        (1.0 - near) * r.pass.probs[(1 - t) * 2 + e],
+                                    near * r.pass.out.probs[t * 2 + e] +
+                                        (1.0 - near) * r.pass.out.probs[(1 - t) * 2 + e],
                                     rounding);
     rig_close(&r);
 }
@@ -133,14 +133,14 @@ START_TEST(identical_tokens_get_identical_experts)
             for (size_t u = 2; u < 7; u += 2) /* tokens 0, 2, 4, 6 of an image */
                 memcpy(r.x + (t + u) * shape.width, r.x + t * shape.width,
                        shape.width * sizeof *r.x);
-        r.router->forward(&r.pass);
+        vit_router_forward(r.router, &r.pass);
         for (size_t t = 0; t < shape.tokens; t += 7)
             for (size_t u = 2; u < 7; u += 2)
                 for (size_t a = 0; a < shape.k; a++) {
-                    ck_assert_uint_eq(r.pass.expert[(t + u) * shape.k + a],
-                                      r.pass.expert[t * shape.k + a]);
-                    expect_close(r.pass.gate[(t + u) * shape.k + a],
-                                 r.pass.gate[t * shape.k + a], rounding);
+                    ck_assert_uint_eq(r.pass.out.expert[(t + u) * shape.k + a],
+                                      r.pass.out.expert[t * shape.k + a]);
+                    expect_close(r.pass.out.gate[(t + u) * shape.k + a],
+                                 r.pass.out.gate[t * shape.k + a], rounding);
                 }
         rig_close(&r);
     }
@@ -175,9 +175,10 @@ START_TEST(without_mixing_it_is_softmax)
     for (size_t i = 0; c->to_itself && i < rig_pairs(&shape); i++)
         a.attention[i] = i % 7 == i / 7 % 7 ? 1.0f : 0.0f;
     ck_assert_double_eq_tol(rig_loss(&a), rig_loss(&b), 1e-5);
-    ck_assert_mem_eq(a.pass.expert, b.pass.expert, a.pass.count * sizeof *a.pass.expert);
-    for (size_t i = 0; i < a.pass.count; i++)
-        expect_close(a.pass.gate[i], b.pass.gate[i], rounding);
+    ck_assert_mem_eq(a.pass.out.expert, b.pass.out.expert,
+                     a.pass.out.count * sizeof *a.pass.out.expert);
+    for (size_t i = 0; i < a.pass.out.count; i++)
+        expect_close(a.pass.out.gate[i], b.pass.out.gate[i], rounding);
     a.router->backward(&a.pass, a.weight);
     b.router->backward(&b.pass, b.weight);
     for (size_t i = 0; i < shape.tokens * shape.width; i++)
@@ -382,11 +383,12 @@ START_TEST(cold_similarities_are_the_identity)
             a.x[t * shape.width + i] /= (float)sqrt(squares);
     }
     memcpy(b.x, a.x, shape.tokens * shape.width * sizeof *a.x);
-    a.router->forward(&a.pass);
-    b.router->forward(&b.pass);
-    ck_assert_mem_eq(a.pass.expert, b.pass.expert, a.pass.count * sizeof *a.pass.expert);
-    for (size_t i = 0; i < a.pass.count; i++)
-        expect_close(a.pass.gate[i], b.pass.gate[i], rounding);
+    vit_router_forward(a.router, &a.pass);
+    vit_router_forward(b.router, &b.pass);
+    ck_assert_mem_eq(a.pass.out.expert, b.pass.out.expert,
+                     a.pass.out.count * sizeof *a.pass.out.expert);
+    for (size_t i = 0; i < a.pass.out.count; i++)
+        expect_close(a.pass.out.gate[i], b.pass.out.gate[i], rounding);
     rig_close(&a);
     rig_close(&b);
 }

@@ -21,8 +21,8 @@ static void golden_open(rig *r, const char *name, const char *options)
     memset(r->w, 0, GOLDEN_EXPERTS * GOLDEN_EXPERTS * sizeof *r->w);
     for (size_t e = 0; e < GOLDEN_EXPERTS; e++)
         r->w[e * GOLDEN_EXPERTS + e] = 1.0f;
-    r->pass.training = false;
-    r->router->forward(&r->pass);
+    r->pass.in.training = false;
+    vit_router_forward(r->router, &r->pass);
 }
 
 /* Gates as a matrix, 0 where there is no pair, against want (negative: chosen, whatever its
@@ -31,9 +31,9 @@ static void expect_gates(const rig *r, const double *want)
 {
     double got[GOLDEN_COUNT] = {0};
 
-    for (size_t a = 0; a < r->pass.count; a++)
-        got[r->pass.token[a] * GOLDEN_EXPERTS + r->pass.expert[a]] =
-            (double)r->pass.gate[a];
+    for (size_t a = 0; a < r->pass.out.count; a++)
+        got[r->pass.out.token[a] * GOLDEN_EXPERTS + r->pass.out.expert[a]] =
+            (double)r->pass.out.gate[a];
     for (size_t i = 0; i < GOLDEN_COUNT; i++)
         ck_assert_msg(want[i] < 0 ? got[i] > 0 : fabs(got[i] - want[i]) <= 2e-6,
                       "entry %zu is %.9g, expected %.9g", i, got[i], want[i]);
@@ -46,7 +46,7 @@ START_TEST(usmoe_has_the_golden_scores_and_pairs)
     rig r;
 
     golden_open(&r, "usmoe", "");
-    ck_assert_uint_eq(r.pass.count, 8);
+    ck_assert_uint_eq(r.pass.out.count, 8);
     expect_gates(&r, (const double[]){.68639754, .29513164, 0, .55957332, .41778991, 0,
                                       .65126550, 0, 0, .31087491, .49393179, .29044752});
     rig_close(&r);
@@ -54,7 +54,7 @@ START_TEST(usmoe_has_the_golden_scores_and_pairs)
     expect_gates(&r, (const double[]){.68639754, 0, 0, 0, 0, 0, .65126550, 0, 0, 0, 0, 0});
     rig_close(&r);
     golden_open(&r, "usmoe", "eval_k=0");
-    ck_assert_uint_eq(r.pass.count, 0);
+    ck_assert_uint_eq(r.pass.out.count, 0);
     r.router->backward(&r.pass, r.weight);
     rig_close(&r);
 }
@@ -83,9 +83,11 @@ START_TEST(usmoe_without_sigmoid_row_by_row_is_softmax_prob)
         rig_open(&a, "usmoe", "alpha=0 select=token", shape);
         rig_open(&b, "softmax", "gate=prob balance=0", shape);
         ck_assert_double_eq(rig_loss(&a), rig_loss(&b));
-        ck_assert_uint_eq(a.pass.count, b.pass.count);
-        ck_assert_mem_eq(a.pass.expert, b.pass.expert, a.pass.count * sizeof(uint16_t));
-        ck_assert_mem_eq(a.pass.gate, b.pass.gate, a.pass.count * sizeof(float));
+        ck_assert_uint_eq(a.pass.out.count, b.pass.out.count);
+        ck_assert_mem_eq(a.pass.out.expert, b.pass.out.expert,
+                         a.pass.out.count * sizeof(uint16_t));
+        ck_assert_mem_eq(a.pass.out.gate, b.pass.out.gate,
+                         a.pass.out.count * sizeof(float));
         a.router->backward(&a.pass, a.weight);
         b.router->backward(&b.pass, b.weight);
         for (size_t i = 0; i < shape.tokens * shape.width; i++)
@@ -101,21 +103,22 @@ START_TEST(usmoe_takes_exactly_the_best_of_an_image)
     rig r;
 
     rig_open(&r, "usmoe", "", usual);
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     const size_t n = usual.tokens_per_image, e = usual.experts;
     for (size_t image = 0; image < usual.tokens / n; image++) {
-        const size_t first = r.pass.start[image * n], end = r.pass.start[(image + 1) * n];
+        const size_t first = r.pass.out.start[image * n],
+                     end = r.pass.out.start[(image + 1) * n];
         bool taken[64] = {false};
         double low = INFINITY, high = 0;
 
         ck_assert_uint_eq(end - first, n * usual.k);
         for (size_t a = first; a < end; a++) {
-            taken[(r.pass.token[a] - image * n) * e + r.pass.expert[a]] = true;
-            low = fmin(low, (double)r.pass.gate[a]);
+            taken[(r.pass.out.token[a] - image * n) * e + r.pass.out.expert[a]] = true;
+            low = fmin(low, (double)r.pass.out.gate[a]);
         }
         for (size_t i = 0; i < n * e; i++) {
-            const double z = r.pass.logits[image * n * e + i];
-            const double p = r.pass.probs[image * n * e + i];
+            const double z = r.pass.out.logits[image * n * e + i];
+            const double p = r.pass.out.probs[image * n * e + i];
             if (!taken[i])
                 high = fmax(high, 0.5 * p + 0.2 / (1 + exp(-z)));
         }
@@ -131,7 +134,7 @@ START_TEST(expert_choice_has_the_golden_tokens)
     rig r;
 
     golden_open(&r, "expert-choice", "cf=1.5"); /* C = 2 */
-    ck_assert_uint_eq(r.pass.count, 6);
+    ck_assert_uint_eq(r.pass.out.count, 6);
     expect_gates(&r, (const double[]){p0[0], 0, 0, 0, .34820743, 0, .73043170, 0, .18012224,
                                       0, .51389725, .23090892});
     rig_close(&r);
@@ -159,13 +162,13 @@ START_TEST(expert_choice_fills_every_expert_alike)
 
         shape.group_tokens = cases[i].group;
         rig_open(&r, "expert-choice", cases[i].options, shape);
-        r.router->forward(&r.pass);
-        for (size_t a = 0; a < r.pass.count; a++)
-            load[r.pass.expert[a]]++;
+        vit_router_forward(r.router, &r.pass);
+        for (size_t a = 0; a < r.pass.out.count; a++)
+            load[r.pass.out.expert[a]]++;
         for (size_t e = 0; e < shape.experts; e++)
             ck_assert_msg(load[e] == cases[i].loads, "%s: expert %zu has %zu, expected %zu",
                           cases[i].options, e, load[e], cases[i].loads);
-        ck_assert_uint_eq(r.pass.count, r.router->assignments(&r.pass.shape));
+        ck_assert_uint_eq(r.pass.out.count, r.router->assignments(&r.pass.plan.shape));
         rig_close(&r);
     }
 }
@@ -176,8 +179,8 @@ START_TEST(sinkhorn_ot_chooses_by_the_golden_plan)
     rig r;
 
     golden_open(&r, "sinkhorn-ot", "xi=0.5 iterations=500 combine=plan");
-    ck_assert(r.pass.used_sinkhorn);
-    ck_assert_int_eq(r.pass.sinkhorn_iterations, 500);
+    ck_assert(r.pass.report.used_sinkhorn);
+    ck_assert_int_eq(r.pass.report.sinkhorn_iterations, 500);
     expect_gates(&r, (const double[]){.72098929, .22313123, 0, .25910493, .59251069, 0,
                                       .33393664, 0, .63493600, 0, .48656406, .49413348});
     rig_close(&r);
@@ -213,11 +216,11 @@ START_TEST(sinkhorn_ot_makes_twenty_updates_of_the_scalings)
         want[i] = u[i / GOLDEN_EXPERTS] * exp(golden_z[i] / 0.05) * v[i % GOLDEN_EXPERTS];
     golden_open(&r, "sinkhorn-ot",
                 "xi=0.05 combine=plan"); /* so sharp that it has not converged */
-    ck_assert_double_gt(r.pass.sinkhorn_residual, 1e-3);
-    for (size_t a = 0; a < r.pass.count; a++)
-        ck_assert_double_eq_tol((double)r.pass.gate[a],
-                                want[r.pass.token[a] * GOLDEN_EXPERTS + r.pass.expert[a]],
-                                1e-5);
+    ck_assert_double_gt(r.pass.report.sinkhorn_residual, 1e-3);
+    for (size_t a = 0; a < r.pass.out.count; a++)
+        ck_assert_double_eq_tol(
+            (double)r.pass.out.gate[a],
+            want[r.pass.out.token[a] * GOLDEN_EXPERTS + r.pass.out.expert[a]], 1e-5);
     rig_close(&r);
 }
 END_TEST

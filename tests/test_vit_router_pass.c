@@ -48,7 +48,7 @@ START_TEST(gradients_are_those_of_central_differences)
 
     shape.k = v->k;
     rig_open(&r, v->router, v->options, shape);
-    r.pass.loss_scale = 1.5;
+    r.pass.in.loss_scale = 1.5;
     for (uint64_t stream = 0; !done;
          stream++) { /* most are too near to a change of experts */
         ck_assert_uint_lt(stream, 500);
@@ -86,7 +86,7 @@ START_TEST(gradients_are_added_and_those_not_wanted_left_out)
     r.router->backward(&r.pass, r.weight);
     memcpy(once, r.d_x, sizeof once);
     for (size_t i = 0; i < r.params; i++)
-        r.pass.d_param[i] = NULL;
+        r.pass.gradient.param[i] = NULL;
     r.router->backward(&r.pass, r.weight); /* a second backward of the same forward */
     for (size_t i = 0; i < shape.tokens * shape.width; i++)
         expect_close(r.d_x[i], 2.0f * once[i], 1e-5);
@@ -105,28 +105,28 @@ START_TEST(evaluation_sees_every_token_alone)
     part.tokens = 9;
     rig_open(&whole, v->router, v->options, shape);
     rig_open(&alone, v->router, v->options, part);
-    whole.pass.training = alone.pass.training = false;
-    alone.pass.seed = 99; /* nothing is drawn */
-    alone.pass.step = 12;
+    whole.pass.in.training = alone.pass.in.training = false;
+    alone.pass.in.seed = 99; /* nothing is drawn */
+    alone.pass.in.step = 12;
     rig_parameters_copy(&alone, &whole);
-    whole.router->forward(&whole.pass);
-    ck_assert_double_eq(whole.pass.aux_loss, 0.0);
-    ck_assert(whole.pass.used_sinkhorn == (strcmp(v->router, "sinkhorn-ot") == 0));
+    vit_router_forward(whole.router, &whole.pass);
+    ck_assert_double_eq(whole.pass.report.aux_loss, 0.0);
+    ck_assert(whole.pass.report.used_sinkhorn == (strcmp(v->router, "sinkhorn-ot") == 0));
     for (size_t first = 0; first < 63 && !rig_sees_the_batch(&whole); first += 9) {
-        const size_t a = whole.pass.start[first];
-        const size_t count = whole.pass.start[first + 9] - a;
+        const size_t a = whole.pass.out.start[first];
+        const size_t count = whole.pass.out.start[first + 9] - a;
         memcpy(alone.x, whole.x + first * part.width, 9 * part.width * sizeof(float));
         if (alone.attention)
             memcpy(alone.attention, whole.attention + first * part.tokens_per_image,
                    rig_pairs(&part) * sizeof(float));
-        alone.router->forward(&alone.pass);
-        ck_assert_uint_eq(alone.pass.count, count);
-        ck_assert_mem_eq(alone.pass.expert, whole.pass.expert + a,
-                         count * sizeof *alone.pass.expert);
+        vit_router_forward(alone.router, &alone.pass);
+        ck_assert_uint_eq(alone.pass.out.count, count);
+        ck_assert_mem_eq(alone.pass.out.expert, whole.pass.out.expert + a,
+                         count * sizeof *alone.pass.out.expert);
         for (size_t t = 0; t <= 9; t++)
-            ck_assert_uint_eq(alone.pass.start[t] + a, whole.pass.start[first + t]);
+            ck_assert_uint_eq(alone.pass.out.start[t] + a, whole.pass.out.start[first + t]);
         for (size_t i = 0; i < count; i++)
-            expect_close(alone.pass.gate[i], whole.pass.gate[a + i], 1e-6);
+            expect_close(alone.pass.out.gate[i], whole.pass.out.gate[a + i], 1e-6);
     }
     rig_close(&whole);
     rig_close(&alone);
@@ -143,17 +143,18 @@ START_TEST(draws_follow_the_token_not_the_batch)
     rig_open(&back, "vmoe", "noise=5", part);
     memcpy(back.w, whole.w, part.experts * part.width * sizeof(float));
     memcpy(back.x, whole.x + 12 * part.width, 9 * part.width * sizeof(float));
-    back.pass.first_token = 12; /* accumulation: the second part of the batch */
-    whole.router->forward(&whole.pass);
-    back.router->forward(&back.pass);
-    ck_assert_mem_eq(back.pass.expert, whole.pass.expert + 24, 18 * sizeof(uint16_t));
+    back.pass.in.first_token = 12; /* accumulation: the second part of the batch */
+    vit_router_forward(whole.router, &whole.pass);
+    vit_router_forward(back.router, &back.pass);
+    ck_assert_mem_eq(back.pass.out.expert, whole.pass.out.expert + 24,
+                     18 * sizeof(uint16_t));
     for (size_t i = 0; i < 18; i++)
-        expect_close(back.pass.gate[i], whole.pass.gate[24 + i], 1e-6);
-    back.pass.step++;
-    back.router->forward(&back.pass);
+        expect_close(back.pass.out.gate[i], whole.pass.out.gate[24 + i], 1e-6);
+    back.pass.in.step++;
+    vit_router_forward(back.router, &back.pass);
     float change = 0.0f;
     for (size_t i = 0; i < 18; i++)
-        change += fabsf(back.pass.gate[i] - whole.pass.gate[24 + i]);
+        change += fabsf(back.pass.out.gate[i] - whole.pass.out.gate[24 + i]);
     ck_assert(change > 0.1f);
     rig_close(&whole);
     rig_close(&back);
@@ -173,9 +174,11 @@ START_TEST(ssr_without_sinkhorn_steps_is_softmax)
     rig_open(&a, "ssr", ssr, shape);
     rig_open(&b, "softmax", softmax, shape);
     ck_assert_double_eq(rig_loss(&a), rig_loss(&b));
-    ck_assert_mem_eq(a.pass.expert, b.pass.expert, a.pass.count * sizeof *a.pass.expert);
-    ck_assert_mem_eq(a.pass.gate, b.pass.gate, a.pass.count * sizeof *a.pass.gate);
-    ck_assert(!a.pass.used_sinkhorn);
+    ck_assert_mem_eq(a.pass.out.expert, b.pass.out.expert,
+                     a.pass.out.count * sizeof *a.pass.out.expert);
+    ck_assert_mem_eq(a.pass.out.gate, b.pass.out.gate,
+                     a.pass.out.count * sizeof *a.pass.out.gate);
+    ck_assert(!a.pass.report.used_sinkhorn);
     a.router->backward(&a.pass, a.weight);
     b.router->backward(&b.pass, b.weight);
     ck_assert_mem_eq(a.d_x, b.d_x, shape.tokens * shape.width * sizeof *a.d_x);
@@ -195,26 +198,26 @@ START_TEST(outputs_keep_the_invariants)
     shape.k = v->k;
     rig_open(&r, v->router, v->options, shape);
     const uint64_t allocations = base_alloc_count();
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     r.router->backward(&r.pass, r.weight);
     ck_assert_uint_eq(base_alloc_count(), allocations);
-    ck_assert_uint_le(r.pass.count, r.router->assignments(&r.pass.shape));
+    ck_assert_uint_le(r.pass.out.count, r.router->assignments(&r.pass.plan.shape));
     if (vit_router_replays(&r.config))
-        ck_assert_uint_eq(r.pass.count, shape.tokens * v->k);
-    ck_assert_uint_eq(r.pass.start[shape.tokens], r.pass.count);
-    ck_assert_uint_eq(r.pass.start[0], 0);
+        ck_assert_uint_eq(r.pass.out.count, shape.tokens * v->k);
+    ck_assert_uint_eq(r.pass.out.start[shape.tokens], r.pass.out.count);
+    ck_assert_uint_eq(r.pass.out.start[0], 0);
     for (size_t t = 0; t < shape.tokens; t++) {
         double gates = 0.0, row = 0.0;
-        for (size_t a = r.pass.start[t]; a < r.pass.start[t + 1]; a++) {
-            ck_assert_uint_eq(r.pass.token[a], t);
-            ck_assert_uint_lt(r.pass.expert[a], shape.experts);
-            for (size_t b = r.pass.start[t]; b < a; b++)
-                ck_assert_uint_ne(r.pass.expert[a], r.pass.expert[b]);
-            ck_assert(r.pass.gate[a] > 0.0f && r.pass.gate[a] <= 1.0f);
-            gates += (double)r.pass.gate[a];
+        for (size_t a = r.pass.out.start[t]; a < r.pass.out.start[t + 1]; a++) {
+            ck_assert_uint_eq(r.pass.out.token[a], t);
+            ck_assert_uint_lt(r.pass.out.expert[a], shape.experts);
+            for (size_t b = r.pass.out.start[t]; b < a; b++)
+                ck_assert_uint_ne(r.pass.out.expert[a], r.pass.out.expert[b]);
+            ck_assert(r.pass.out.gate[a] > 0.0f && r.pass.out.gate[a] <= 1.0f);
+            gates += (double)r.pass.out.gate[a];
         }
         for (size_t e = 0; e < shape.experts; e++)
-            row += r.pass.probs[t * shape.experts + e];
+            row += r.pass.out.probs[t * shape.experts + e];
         ck_assert_double_eq_tol(row, 1.0, 1e-14);
         if (strcmp(v->router, "ssr") == 0 && v->k > 1)
             ck_assert_double_eq_tol(gates, 1.0, 1e-6);
@@ -237,9 +240,9 @@ START_TEST(a_smaller_batch_fits_the_planned_state)
     rig_open(&r, v->router, v->options, shape);
     const size_t sizes[] = {700, 699, 513, 300, 3, 1};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        r.pass.shape.tokens = sizes[i];
-        ck_assert_uint_le(r.router->state_bytes(&r.pass.shape), r.state_bytes);
-        r.router->forward(&r.pass);
+        r.pass.plan.shape.tokens = sizes[i];
+        ck_assert_uint_le(r.router->state_bytes(&r.pass.plan.shape), r.state_bytes);
+        vit_router_forward(r.router, &r.pass);
         r.router->backward(&r.pass, r.weight);
         for (size_t j = 0; j < sizes[i] * shape.width; j++)
             ck_assert(isfinite((double)r.d_x[j]));
@@ -260,11 +263,11 @@ START_TEST(one_expert_takes_every_token)
             continue; /* assigns no tokens: test_vit_router_soft.c */
         rig_open(&r, vit_router_name(i), "", shape);
         for (int training = 0; training < 2; training++) {
-            r.pass.training = training;
-            r.router->forward(&r.pass);
+            r.pass.in.training = training;
+            vit_router_forward(r.router, &r.pass);
             r.router->backward(&r.pass, r.weight);
-            for (size_t a = 0; a < r.pass.count; a++)
-                ck_assert_uint_eq(r.pass.expert[a], 0);
+            for (size_t a = 0; a < r.pass.out.count; a++)
+                ck_assert_uint_eq(r.pass.out.expert[a], 0);
         }
         rig_close(&r);
     }
@@ -281,10 +284,10 @@ START_TEST(nan_tokens_stay_inside_the_arrays)
     rig_open(&r, v->router, v->options, shape);
     r.x[5] = NAN;
     r.x[40] = INFINITY;
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     r.router->backward(&r.pass, r.weight);
-    for (size_t a = 0; a < r.pass.count; a++)
-        ck_assert_uint_lt(r.pass.expert[a], shape.experts);
+    for (size_t a = 0; a < r.pass.out.count; a++)
+        ck_assert_uint_lt(r.pass.out.expert[a], shape.experts);
     rig_close(&r);
 }
 END_TEST

@@ -67,7 +67,8 @@ static inline size_t rig_pairs(const vit_router_shape *s)
 /* Attention of tokens and heads that differ; rows sum to 1. */
 static inline void rig_attention_open(rig *r)
 {
-    const size_t n = r->pass.shape.tokens_per_image, count = rig_pairs(&r->pass.shape);
+    const size_t n = r->pass.plan.shape.tokens_per_image,
+                 count = rig_pairs(&r->pass.plan.shape);
     base_rng rng = base_rng_make(3, BASE_PURPOSE_TEST, 77, 0, 0);
 
     r->attention = take(count, sizeof(float));
@@ -75,14 +76,14 @@ static inline void rig_attention_open(rig *r)
     for (size_t i = 0; i < count; i++)
         r->attention[i] = (float)base_rng_normal(&rng);
     vit_kernels_fp32()->softmax(r->attention, r->attention, count / n, n, 1.0f);
-    r->pass.attention = r->attention;
-    r->pass.d_attention = r->d_attention;
+    r->pass.in.attention = r->attention;
+    r->pass.gradient.attention = r->d_attention;
 }
 
 /* Normal tokens, weights and gradients of test stream number stream. */
 static inline void rig_fill(rig *r, uint64_t stream)
 {
-    const vit_router_shape *s = &r->pass.shape;
+    const vit_router_shape *s = &r->pass.plan.shape;
     base_rng rng = base_rng_make(3, BASE_PURPOSE_TEST, stream, 0, 0);
 
     for (size_t i = 0; i < s->tokens * s->width; i++)
@@ -112,13 +113,13 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     configure(r, name, options);
     shape.config = &r->config;
     vit_router_pass *p = &r->pass;
-    *p = (vit_router_pass){.shape = shape,
-                           .exec = &r->exec,
-                           .training = true,
-                           .seed = 7,
-                           .step = 3,
-                           .layer = 1,
-                           .loss_scale = 1.0};
+    *p = (vit_router_pass){.plan.shape = shape,
+                           .plan.exec = &r->exec,
+                           .in.training = true,
+                           .in.seed = 7,
+                           .in.step = 3,
+                           .in.layer = 1,
+                           .in.loss_scale = 1.0};
     const size_t t = shape.tokens, count = r->router->assignments(&shape);
     r->state_bytes = r->router->state_bytes(&shape);
     r->state = take(r->state_bytes + CANARY_BYTES, 1);
@@ -126,9 +127,9 @@ static inline void rig_open(rig *r, const char *name, const char *options,
     r->x = take(t * shape.width, sizeof(float));
     r->d_x = take(t * shape.width, sizeof(float));
     r->weight = take(count, sizeof(float));
-    p->state = r->state;
-    p->x = r->x;
-    p->d_x = r->d_x;
+    p->plan.state = r->state;
+    p->in.x = r->x;
+    p->gradient.x = r->d_x;
     vit_router_parameter declared[VIT_ROUTER_PARAMETERS_MAX];
     r->params = r->router->parameters(&shape, declared);
     for (size_t i = 0; i < r->params; i++) {
@@ -136,16 +137,16 @@ static inline void rig_open(rig *r, const char *name, const char *options,
                       (declared[i].rank > 1 ? declared[i].shape[1] : 1) *
                       (declared[i].rank > 2 ? declared[i].shape[2] : 1);
         r->is_state[i] = declared[i].state;
-        p->param[i] = r->param[i] = take(r->count[i], sizeof(float));
-        p->d_param[i] = r->d_param[i] = take(r->count[i], sizeof(float));
+        p->in.param[i] = r->param[i] = take(r->count[i], sizeof(float));
+        p->gradient.param[i] = r->d_param[i] = take(r->count[i], sizeof(float));
     }
     r->w = r->param[0];
     r->d_w = r->d_param[0];
-    p->probs = take(t * shape.experts, sizeof(double));
-    p->start = take(t + 1, sizeof(uint32_t));
-    p->token = take(count, sizeof(uint32_t));
-    p->expert = take(count, sizeof(uint16_t));
-    p->gate = take(count, sizeof(float));
+    p->out.probs = take(t * shape.experts, sizeof(double));
+    p->out.start = take(t + 1, sizeof(uint32_t));
+    p->out.token = take(count, sizeof(uint32_t));
+    p->out.expert = take(count, sizeof(uint16_t));
+    p->out.gate = take(count, sizeof(float));
     if (r->router->wants_attention)
         rig_attention_open(r);
     rig_fill(r, 0);
@@ -166,21 +167,21 @@ static inline void rig_close(rig *r)
     base_free(r->weight);
     base_free(r->attention);
     base_free(r->d_attention);
-    base_free(r->pass.probs);
-    base_free(r->pass.start);
-    base_free(r->pass.token);
-    base_free(r->pass.expert);
-    base_free(r->pass.gate);
+    base_free(r->pass.out.probs);
+    base_free(r->pass.out.start);
+    base_free(r->pass.out.token);
+    base_free(r->pass.out.expert);
+    base_free(r->pass.out.gate);
 }
 
 static inline double rig_loss(rig *r)
 {
     double sum = 0.0;
 
-    r->router->forward(&r->pass);
-    for (size_t a = 0; a < r->pass.count; a++)
-        sum += (double)r->pass.gate[a] * (double)r->weight[a];
-    return sum + r->pass.loss_scale * r->pass.aux_loss;
+    vit_router_forward(r->router, &r->pass);
+    for (size_t a = 0; a < r->pass.out.count; a++)
+        sum += (double)r->pass.out.gate[a] * (double)r->weight[a];
+    return sum + r->pass.in.loss_scale * r->pass.report.aux_loss;
 }
 
 __attribute__((unused)) static const vit_router_shape usual = {.tokens = 21,
@@ -199,10 +200,11 @@ typedef struct variant {
 /* What was chosen, in one number. */
 static inline uint64_t rig_choice(const rig *r)
 {
-    uint64_t key = base_key(&(uint64_t){r->pass.count}, 1);
+    uint64_t key = base_key(&(uint64_t){r->pass.out.count}, 1);
 
-    for (size_t a = 0; a < r->pass.count; a++)
-        key = base_key((const uint64_t[]){key, r->pass.token[a], r->pass.expert[a]}, 3);
+    for (size_t a = 0; a < r->pass.out.count; a++)
+        key = base_key((const uint64_t[]){key, r->pass.out.token[a], r->pass.out.expert[a]},
+                       3);
     return key;
 }
 

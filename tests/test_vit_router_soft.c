@@ -36,30 +36,30 @@ static void soft_open(const char *options)
     s.config = chosen.config;
     memcpy(s.phi, soft_phi, sizeof s.phi);
     s.scale = 1.5f;
-    s.pass = (vit_router_pass){.shape = {.config = &s.config,
-                                         .tokens = TOKENS,
-                                         .tokens_per_image = TOKENS,
-                                         .group_tokens = TOKENS,
-                                         .width = WIDTH,
-                                         .heads = 1,
-                                         .experts = 2,
-                                         .k = 2},
-                               .exec = &s.exec,
-                               .x = soft_x,
-                               .view = s.view,
-                               .param = {s.phi, &s.scale},
-                               .loss_scale = 1,
-                               .state = s.state,
-                               .probs = s.probs,
-                               .start = s.start,
-                               .token = s.token,
-                               .expert = s.expert,
-                               .gate = s.gate,
-                               .d_x = s.d_x,
-                               .d_view = s.d_view,
-                               .d_param = {s.d_phi, &s.d_scale}};
-    s.pass.shape.others = vit_router_soft.views->others(&s.pass.shape);
-    ck_assert_uint_le(vit_router_soft.state_bytes(&s.pass.shape), sizeof s.state);
+    s.pass = (vit_router_pass){.plan.shape = {.config = &s.config,
+                                              .tokens = TOKENS,
+                                              .tokens_per_image = TOKENS,
+                                              .group_tokens = TOKENS,
+                                              .width = WIDTH,
+                                              .heads = 1,
+                                              .experts = 2,
+                                              .k = 2},
+                               .plan.exec = &s.exec,
+                               .in.x = soft_x,
+                               .out.view = s.view,
+                               .in.param = {s.phi, &s.scale},
+                               .in.loss_scale = 1,
+                               .plan.state = s.state,
+                               .out.probs = s.probs,
+                               .out.start = s.start,
+                               .out.token = s.token,
+                               .out.expert = s.expert,
+                               .out.gate = s.gate,
+                               .gradient.x = s.d_x,
+                               .gradient.view = s.d_view,
+                               .gradient.param = {s.d_phi, &s.d_scale}};
+    s.pass.plan.shape.others = vit_router_soft.views->others(&s.pass.plan.shape);
+    ck_assert_uint_le(vit_router_soft.state_bytes(&s.pass.plan.shape), sizeof s.state);
 }
 
 /* The experts' results follow those of the tokens. */
@@ -116,9 +116,9 @@ START_TEST(soft_reports_its_weights)
 
     soft_open("slots=1");
     soft_forward();
-    ck_assert(s.pass.soft.is_soft);
+    ck_assert(s.pass.report.soft.is_soft);
     ck_assert_uint_eq(s.start[TOKENS], 0); /* no token is assigned */
-    ck_assert_uint_eq(s.pass.count, SLOTS);
+    ck_assert_uint_eq(s.pass.out.count, SLOTS);
     for (size_t t = 0; t < 4; t++) {
         const double c = 1 / (1 + exp(l[2 * t + 1] - l[2 * t]));
         combine = fmax(combine, fmax(c, 1 - c));
@@ -131,9 +131,9 @@ START_TEST(soft_reports_its_weights)
             dispatch = fmax(dispatch, 1 / sum);
         }
     }
-    ck_assert_double_eq_tol(s.pass.soft.combine_max, combine, 1e-6);
-    ck_assert_double_eq_tol(s.pass.soft.dispatch_max, dispatch, 1e-6);
-    ck_assert_double_eq_tol(s.pass.soft.combine_entropy, entropy, 1e-6);
+    ck_assert_double_eq_tol(s.pass.report.soft.combine_max, combine, 1e-6);
+    ck_assert_double_eq_tol(s.pass.report.soft.dispatch_max, dispatch, 1e-6);
+    ck_assert_double_eq_tol(s.pass.report.soft.combine_entropy, entropy, 1e-6);
 }
 END_TEST
 
@@ -169,7 +169,7 @@ START_TEST(permuting_tokens_permutes_results)
     memcpy(straight, s.y, sizeof straight);
     for (size_t i = 0; i < 12; i++)
         x[i] = soft_x[3 * order[i / 3] + i % 3];
-    s.pass.x = x;
+    s.pass.in.x = x;
     soft_forward();
     for (size_t i = 0; i < 12; i++)
         ck_assert_double_eq_tol((double)s.y[i], (double)straight[3 * order[i / 3] + i % 3],
@@ -374,8 +374,8 @@ START_TEST(acmoe_scales_by_the_golden_weights)
                                     -.1135264, -.75,       .025228719, -.9,      .27751591};
     static const uint16_t choice[5] = {0, 0, 0, 1, 1};
     static const uint32_t start[6] = {0, 1, 2, 3, 4, 5};
-    const vit_router_pass before = {.expert = (uint16_t *)(uintptr_t)choice,
-                                    .start = (uint32_t *)(uintptr_t)start};
+    const vit_router_pass before = {.out.expert = (uint16_t *)(uintptr_t)choice,
+                                    .out.start = (uint32_t *)(uintptr_t)start};
     const vit_router_shape shape = {.tokens = 5,
                                     .tokens_per_image = 5,
                                     .group_tokens = 5,
@@ -390,9 +390,9 @@ START_TEST(acmoe_scales_by_the_golden_weights)
     memcpy(x, ac_x, sizeof x);
     vit_router_acmoe.alter(&r.pass, x); /* the first layer: nothing to go by */
     ck_assert_mem_eq(x, ac_x, sizeof x);
-    r.pass.before = &before;
+    r.pass.in.before = &before;
     for (int training = 0; training < 2; training++) { /* one image: the same clusters */
-        r.pass.training = training;
+        r.pass.in.training = training;
         memcpy(x, ac_x, sizeof x);
         vit_router_acmoe.alter(&r.pass, x);
         expect_floats(x, want, 10);
@@ -412,8 +412,8 @@ START_TEST(clusters_of_one_token_are_left_alone_in_evaluation)
 {
     static const uint16_t choice[5] = {0, 0, 1, 0, 0};
     static const uint32_t start[6] = {0, 1, 2, 3, 4, 5};
-    const vit_router_pass before = {.expert = (uint16_t *)(uintptr_t)choice,
-                                    .start = (uint32_t *)(uintptr_t)start};
+    const vit_router_pass before = {.out.expert = (uint16_t *)(uintptr_t)choice,
+                                    .out.start = (uint32_t *)(uintptr_t)start};
     const vit_router_shape shape = {.tokens = 5,
                                     .tokens_per_image = 5,
                                     .group_tokens = 5,
@@ -425,12 +425,12 @@ START_TEST(clusters_of_one_token_are_left_alone_in_evaluation)
     rig r;
 
     rig_open(&r, "acmoe", "", shape);
-    r.pass.before = &before;
-    r.pass.training = false;
+    r.pass.in.before = &before;
+    r.pass.in.training = false;
     memcpy(x, ac_x, sizeof x);
     vit_router_acmoe.alter(&r.pass, x);
     ck_assert(x[4] == ac_x[4] && x[5] == ac_x[5] && x[0] != ac_x[0]);
-    r.pass.training = true;
+    r.pass.in.training = true;
     memcpy(x, ac_x, sizeof x);
     vit_router_acmoe.alter(&r.pass, x);
     ck_assert_double_gt(fabs((double)(x[4] / ac_x[4])), 1.4);
@@ -488,20 +488,20 @@ static bool is_held[VIT_DEPTH_MAX];
 
 static void held_apply(vit_router_pass *pass, float *x)
 {
-    for (size_t i = 0; i < pass->shape.tokens * pass->shape.width; i++)
-        x[i] *= held[pass->layer][i];
+    for (size_t i = 0; i < pass->plan.shape.tokens * pass->plan.shape.width; i++)
+        x[i] *= held[pass->in.layer][i];
 }
 
 static void held_alter(vit_router_pass *pass, float *x)
 {
-    float *w = held[pass->layer];
+    float *w = held[pass->in.layer];
 
-    if (!is_held[pass->layer]) {
+    if (!is_held[pass->in.layer]) {
         vit_router_acmoe.alter(pass, x);
-        for (size_t i = 0; i < pass->shape.tokens * pass->shape.width; i++)
+        for (size_t i = 0; i < pass->plan.shape.tokens * pass->plan.shape.width; i++)
             w[i] = 1;
         vit_router_acmoe.alter_backward(pass, w);
-        is_held[pass->layer] = true;
+        is_held[pass->in.layer] = true;
     } else {
         held_apply(pass, x);
     }

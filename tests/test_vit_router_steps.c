@@ -26,8 +26,8 @@ static void expect_loads(const rig *r, size_t a, size_t b, size_t c)
 {
     size_t load[3] = {0};
 
-    for (size_t i = 0; i < r->pass.count; i++)
-        load[r->pass.expert[i]]++;
+    for (size_t i = 0; i < r->pass.out.count; i++)
+        load[r->pass.out.expert[i]]++;
     ck_assert_uint_eq(load[0], a);
     ck_assert_uint_eq(load[1], b);
     ck_assert_uint_eq(load[2], c);
@@ -38,13 +38,13 @@ START_TEST(sinkhorn_balances_in_training_only)
     rig r;
 
     rig_open_golden(&r, "sinkhorn", "xi=0.5");
-    r.router->forward(&r.pass);
+    vit_router_forward(r.router, &r.pass);
     expect_loads(&r, 3, 3, 2);
-    ck_assert(r.pass.used_sinkhorn && r.pass.sinkhorn_converged);
-    ck_assert_int_gt(r.pass.sinkhorn_iterations, 5);
-    ck_assert_double_lt(r.pass.sinkhorn_residual, 1e-4 * 4 / 3);
-    r.pass.training = false;
-    r.router->forward(&r.pass);
+    ck_assert(r.pass.report.used_sinkhorn && r.pass.report.sinkhorn_converged);
+    ck_assert_int_gt(r.pass.report.sinkhorn_iterations, 5);
+    ck_assert_double_lt(r.pass.report.sinkhorn_residual, 1e-4 * 4 / 3);
+    r.pass.in.training = false;
+    vit_router_forward(r.router, &r.pass);
     expect_loads(&r, 4, 3, 1);
     rig_close(&r);
 }
@@ -87,11 +87,11 @@ START_TEST(ssr_step_has_the_golden_gates_and_gradients)
 
     snprintf(options, sizeof options, EXACT "xi=0.5 noise=0 %s", cases[_i].options);
     rig_open_golden(&r, "ssr", options);
-    r.router->forward(&r.pass);
-    ck_assert(r.pass.used_sinkhorn);
+    vit_router_forward(r.router, &r.pass);
+    ck_assert(r.pass.report.used_sinkhorn);
     for (size_t a = 0; a < 8; a++) {
-        ck_assert_double_eq_tol((double)r.pass.gate[a], cases[_i].gate[a], 2e-6);
-        r.weight[a] = (float)golden_d_a[a / 2 * 3 + r.pass.expert[a]];
+        ck_assert_double_eq_tol((double)r.pass.out.gate[a], cases[_i].gate[a], 2e-6);
+        r.weight[a] = (float)golden_d_a[a / 2 * 3 + r.pass.out.expert[a]];
     }
     r.router->backward(&r.pass, r.weight);
     for (size_t i = 0; i < 12; i++) /* the weight is an identity: d_x = d_z */
@@ -121,9 +121,9 @@ START_TEST(losses_are_weighted_and_averaged_over_groups)
         r.x[i] = (float)golden_z[i % 12];
     for (size_t i = 0; i < 9; i++)
         r.w[i] = i % 4 == 0;
-    r.pass.loss_scale = 0.5;
-    r.router->forward(&r.pass);
-    ck_assert_double_eq_tol(r.pass.aux_loss, 0.2 * 1.5305250, 2e-7);
+    r.pass.in.loss_scale = 0.5;
+    vit_router_forward(r.router, &r.pass);
+    ck_assert_double_eq_tol(r.pass.report.aux_loss, 0.2 * 1.5305250, 2e-7);
     r.router->backward(&r.pass, nothing);
     for (size_t i = 0; i < 24; i++)
         ck_assert_double_eq_tol((double)r.d_x[i], 0.5 * 0.2 / 2 * balance[i % 12], 1e-7);
@@ -143,16 +143,16 @@ START_TEST(sinkhorn_steps_are_drawn_by_step_and_layer)
     for (uint64_t step = 0; step < STEPS; step++) {
         bool drawn[2];
         for (uint64_t layer = 0; layer < 2; layer++) {
-            r.pass.step = step;
-            r.pass.layer = layer;
-            r.router->forward(&r.pass);
-            drawn[layer] = r.pass.used_sinkhorn;
+            r.pass.in.step = step;
+            r.pass.in.layer = layer;
+            vit_router_forward(r.router, &r.pass);
+            drawn[layer] = r.pass.report.used_sinkhorn;
             hits[layer] += drawn[layer];
-            r.pass.first_token =
+            r.pass.in.first_token =
                 1000; /* another rank, or a recomputed pass: the same draw */
-            r.router->forward(&r.pass);
-            ck_assert_int_eq(r.pass.used_sinkhorn, drawn[layer]);
-            r.pass.first_token = 0;
+            vit_router_forward(r.router, &r.pass);
+            ck_assert_int_eq(r.pass.report.used_sinkhorn, drawn[layer]);
+            r.pass.in.first_token = 0;
         }
         both += drawn[0] && drawn[1];
     }
@@ -171,20 +171,20 @@ START_TEST(so_many_sinkhorn_steps_a_run_may_be_asked_for)
     rig r;
 
     rig_open(&r, "ssr", "p=0.9 steps=400 max_iter=1", usual);
-    r.pass.steps = STEPS;
+    r.pass.in.steps = STEPS;
     for (uint64_t step = 0; step < STEPS; step++) {
-        r.pass.step = step;
-        r.router->forward(&r.pass);
-        hits += r.pass.used_sinkhorn;
+        r.pass.in.step = step;
+        vit_router_forward(r.router, &r.pass);
+        hits += r.pass.report.used_sinkhorn;
     }
     ck_assert(hits > 310 && hits < 490); /* mean 400, standard deviation 19 */
     ck_assert_double_eq_tol(vit_router_sinkhorn_steps(&r.config, STEPS), ASKED, 1e-9);
     ck_assert_double_eq_tol(vit_router_sinkhorn_steps(&r.config, 100), 100, 1e-9);
-    r.pass.steps = 0; /* of unknown length: by p */
+    r.pass.in.steps = 0; /* of unknown length: by p */
     for (uint64_t step = hits = 0; step < 100; step++) {
-        r.pass.step = step;
-        r.router->forward(&r.pass);
-        hits += r.pass.used_sinkhorn;
+        r.pass.in.step = step;
+        vit_router_forward(r.router, &r.pass);
+        hits += r.pass.report.used_sinkhorn;
     }
     ck_assert_uint_gt(hits, 70);
     rig_close(&r);
@@ -209,9 +209,9 @@ START_TEST(sinkhorn_steps_spread_skewed_tokens)
     for (int i = 0; i < 2; i++) {
         for (size_t t = 0; t < shape.tokens; t++)
             r[i].x[t * shape.width] += 5.0f; /* all tokens share a direction */
-        r[i].router->forward(&r[i].pass);
-        for (size_t a = 0; a < r[i].pass.count; a++)
-            load[i][r[i].pass.expert[a]]++;
+        vit_router_forward(r[i].router, &r[i].pass);
+        for (size_t a = 0; a < r[i].pass.out.count; a++)
+            load[i][r[i].pass.out.expert[a]]++;
     }
     size_t low[2] = {1000, 1000}, high[2] = {0, 0};
     for (int i = 0; i < 2; i++) {
@@ -233,7 +233,7 @@ START_TEST(scope_group_balances_each_group_alone)
     rig whole, alone;
 
     rig_open(&whole, "ssr", "p=1 noise=0 scope=group", usual); /* groups of 9, 9 and 3 */
-    whole.router->forward(&whole.pass);
+    vit_router_forward(whole.router, &whole.pass);
     for (size_t first = 0; first < 21; first += 9) {
         part.tokens = first < 18 ? 9 : 3;
         part.group_tokens = part.tokens;
@@ -241,11 +241,11 @@ START_TEST(scope_group_balances_each_group_alone)
         memcpy(alone.w, whole.w, part.experts * part.width * sizeof(float));
         memcpy(alone.x, whole.x + first * part.width,
                part.tokens * part.width * sizeof(float));
-        alone.router->forward(&alone.pass);
-        ck_assert_mem_eq(alone.pass.expert, whole.pass.expert + first * 2,
-                         alone.pass.count * sizeof(uint16_t));
-        for (size_t a = 0; a < alone.pass.count; a++)
-            expect_close(alone.pass.gate[a], whole.pass.gate[first * 2 + a], 1e-6);
+        vit_router_forward(alone.router, &alone.pass);
+        ck_assert_mem_eq(alone.pass.out.expert, whole.pass.out.expert + first * 2,
+                         alone.pass.out.count * sizeof(uint16_t));
+        for (size_t a = 0; a < alone.pass.out.count; a++)
+            expect_close(alone.pass.out.gate[a], whole.pass.out.gate[first * 2 + a], 1e-6);
         rig_close(&alone);
     }
     rig_close(&whole);

@@ -27,8 +27,8 @@ static void golden_open(rig *r, const char *options)
     memcpy(r->param[1], projection, sizeof projection);
     if (r->params == 3)
         r->param[2][0] = .3f;
-    r->pass.training = false;
-    r->router->forward(&r->pass);
+    r->pass.in.training = false;
+    vit_router_forward(r->router, &r->pass);
 }
 
 static void expect_floats(const float *got, const double *want, size_t count)
@@ -40,8 +40,9 @@ static void expect_floats(const float *got, const double *want, size_t count)
 
 static void backward(rig *r, const double *d_gate)
 {
-    for (size_t a = 0; a < r->pass.count; a++)
-        r->weight[a] = (float)d_gate[r->pass.token[a] * EXPERTS + r->pass.expert[a]];
+    for (size_t a = 0; a < r->pass.out.count; a++)
+        r->weight[a] =
+            (float)d_gate[r->pass.out.token[a] * EXPERTS + r->pass.out.expert[a]];
     r->router->backward(&r->pass, r->weight);
 }
 
@@ -62,11 +63,12 @@ START_TEST(golden_numbers_are_met)
 
     golden_open(&r, "");
     for (size_t i = 0; i < TOKENS * EXPERTS; i++)
-        cosine[i] = r.pass.logits[i] * (double)r.param[2][0];
+        cosine[i] = r.pass.out.logits[i] * (double)r.param[2][0];
     expect_near(cosine, s, TOKENS * EXPERTS, 2e-6);
-    expect_near(r.pass.probs, p, TOKENS * EXPERTS, 2e-6);
-    for (size_t a = 0; a < r.pass.count; a++)
-        matrix[r.pass.token[a] * EXPERTS + r.pass.expert[a]] = (double)r.pass.gate[a];
+    expect_near(r.pass.out.probs, p, TOKENS * EXPERTS, 2e-6);
+    for (size_t a = 0; a < r.pass.out.count; a++)
+        matrix[r.pass.out.token[a] * EXPERTS + r.pass.out.expert[a]] =
+            (double)r.pass.out.gate[a];
     expect_near(matrix, gate, TOKENS * EXPERTS, 2e-6);
     backward(&r, d_gates);
     expect_floats(r.d_param[2], (const double[]){.36212480}, 1);
@@ -90,13 +92,13 @@ START_TEST(lengths_of_tokens_and_experts_do_not_matter)
     rig r;
 
     golden_open(&r, "");
-    memcpy(logits, r.pass.logits, sizeof logits);
+    memcpy(logits, r.pass.out.logits, sizeof logits);
     for (size_t i = 0; i < WIDTH; i++)
         r.x[i] *= 5.0f;
     for (size_t i = 0; i < DIM; i++)
         r.param[0][DIM + i] *= 0.125f;
-    r.router->forward(&r.pass);
-    expect_near(r.pass.logits, logits, TOKENS * EXPERTS, 1e-6);
+    vit_router_forward(r.router, &r.pass);
+    expect_near(r.pass.out.logits, logits, TOKENS * EXPERTS, 1e-6);
     for (size_t i = 0; i < TOKENS * EXPERTS; i++)
         ck_assert_double_le(fabs(logits[i]) * 0.3, 1.0 + 1e-6);
     backward(&r, d_gates);
@@ -127,7 +129,7 @@ START_TEST(the_code_normalises_experts_only)
                 sum += projected * (double)v[j];
                 squares += (double)v[j] * (double)v[j];
             }
-            ck_assert_double_eq_tol(r.pass.logits[t * EXPERTS + e], sum / sqrt(squares),
+            ck_assert_double_eq_tol(r.pass.out.logits[t * EXPERTS + e], sum / sqrt(squares),
                                     1e-6);
         }
     rig_close(&r);
@@ -141,8 +143,8 @@ START_TEST(a_loss_of_the_logits_reaches_tokens_and_temperature)
     rig r;
 
     golden_open(&r, "");
-    r.pass.d_logits = weight;
-    memset(r.weight, 0, r.pass.count * sizeof *r.weight);
+    r.pass.gradient.logits = weight;
+    memset(r.weight, 0, r.pass.out.count * sizeof *r.weight);
     r.router->backward(&r.pass, r.weight);
     moved[0] = r.x;
     moved[1] = r.param[2];
@@ -152,10 +154,10 @@ START_TEST(a_loss_of_the_logits_reaches_tokens_and_temperature)
         double value[2];
         for (int side = 0; side < 2; side++) {
             *at = kept + (side ? 2e-3f : -2e-3f);
-            r.router->forward(&r.pass);
+            vit_router_forward(r.router, &r.pass);
             value[side] = 0;
             for (size_t j = 0; j < TOKENS * EXPERTS; j++)
-                value[side] += (double)weight[j] * r.pass.logits[j];
+                value[side] += (double)weight[j] * r.pass.out.logits[j];
         }
         *at = kept;
         ck_assert_double_eq_tol((double)got, (value[1] - value[0]) / 4e-3, 5e-3);
@@ -179,8 +181,8 @@ START_TEST(first_vectors_are_orthogonal)
                  c % 2 ? "code" : "paper");
         rig_open(&r, "xmoe", options, shape);
         base_rng rng = base_rng_make(1, BASE_PURPOSE_TEST, c, 0, 0);
-        ck_assert(r.router->init(r.w, 0, &r.pass.shape, &rng));
-        ck_assert(!r.router->init(r.param[1], 1, &r.pass.shape, &rng));
+        ck_assert(r.router->init(r.w, 0, &r.pass.plan.shape, &rng));
+        ck_assert(!r.router->init(r.param[1], 1, &r.pass.plan.shape, &rng));
         for (size_t i = 0; c % 2 == 1 && i < e; i++) { /* every row 1.5 long */
             double squares = 0;
             for (size_t j = 0; j < d; j++)
@@ -196,7 +198,7 @@ START_TEST(first_vectors_are_orthogonal)
                 ck_assert_double_eq_tol(sum, a == b ? 0.32 * 0.32 : 0, 1e-6);
             }
         if (c % 2 == 0) {
-            ck_assert(r.router->init(r.param[2], 2, &r.pass.shape, &rng));
+            ck_assert(r.router->init(r.param[2], 2, &r.pass.plan.shape, &rng));
             expect_close(r.param[2][0], 0.3f, 1e-9);
         }
         rig_close(&r);
@@ -214,13 +216,13 @@ START_TEST(tiny_lengths_and_temperatures_stay_finite)
     memset(r.x, 0, WIDTH * sizeof *r.x); /* length 0 */
     memset(r.param[0], 0, DIM * sizeof *r.w);
     r.param[2][0] = -1.0f; /* below the floor */
-    r.pass.training = true;
-    r.router->forward(&r.pass);
+    r.pass.in.training = true;
+    vit_router_forward(r.router, &r.pass);
     backward(&r, d_gates);
     for (size_t i = 0; i < TOKENS * WIDTH; i++)
         ck_assert(isfinite((double)r.d_x[i]));
     for (size_t e = 0; e < EXPERTS; e++)
-        ck_assert_double_eq(r.pass.logits[e], 0);
+        ck_assert_double_eq(r.pass.out.logits[e], 0);
     ck_assert_double_eq((double)r.d_param[2][0], 0);
     rig_close(&r);
 }

@@ -37,7 +37,7 @@ static base_status add_batch(pass_sums *sums, train_trainer *t, const data_batch
     }
     for (size_t i = 0; i < t->moe_count; i++) {
         const vit_routing routing = vit_run_routing(t->eval_run, i);
-        vit_load_add(&t->eval_load[i], &routing);
+        vit_usage_add(&t->eval_load[i], &routing);
     }
     return BASE_OK;
 }

@@ -155,15 +155,15 @@ double train_trainer_sinkhorn_steps(const train_trainer *trainer)
     return trains ? vit_router_sinkhorn_steps(&c->moe.router, trainer->total) : 0;
 }
 
-void train_trainer_loads(json_t *json, const train_trainer *trainer, const vit_load *load)
+void train_trainer_loads(json_t *json, const train_trainer *trainer, const vit_usage *load)
 {
     json_t *layers = json_array();
     double share = 0;
 
     for (size_t i = 0; i < trainer->moe_count; i++) {
-        json_array_append_new(layers,
-                              measure_load_json(train_trainer_block(trainer, i), &load[i]));
-        share += vit_load_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
+        json_array_append_new(
+            layers, measure_usage_json(train_trainer_block(trainer, i), &load[i]));
+        share += vit_usage_summary(&load[i]).sinkhorn_share / (double)trainer->moe_count;
     }
     json_object_set_new(json, "sinkhorn_share", measure_json_real(share));
     json_object_set_new(json, "moe", layers);

@@ -13,11 +13,11 @@ enum { OPTIMIZER_TENSORS = 8, PAIR_COUNT = 24, VALUE_BYTES = 40 };
 /* What is in a state and how; a higher number is refused. */
 enum { STATE_LAYOUT = 2 };
 
-/* vit_load without `experts` and `seconds` (the clock): doubles in a row. */
+/* vit_usage without `experts` and `seconds` (the clock): doubles in a row. */
 enum {
-    LOAD_BEGIN = offsetof(vit_load, tokens),
+    LOAD_BEGIN = offsetof(vit_usage, tokens),
     LOAD_DOUBLES =
-        (offsetof(vit_load, seconds) - offsetof(vit_load, tokens)) / sizeof(double),
+        (offsetof(vit_usage, seconds) - offsetof(vit_usage, tokens)) / sizeof(double),
     SUM_DOUBLES = sizeof(train_sums) / sizeof(double)
 };
 

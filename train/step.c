@@ -124,7 +124,7 @@ static base_status run_part(train_trainer *t, int part, bool *finite, base_error
     const double correct = (double)count_correct(t->logits, &batch, classes);
     for (size_t i = 0; i < t->moe_count; i++) {
         const vit_routing routing = vit_run_routing(t->run, i);
-        vit_load_add(&t->load[i], &routing);
+        vit_usage_add(&t->load[i], &routing);
     }
     *finite = *finite && isfinite(loss) && isfinite(aux);
     if (isfinite(loss) && isfinite(aux)) {

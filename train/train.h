@@ -323,8 +323,8 @@ struct train_trainer {
     float *worse_logits;        /* [part, K], trades only */
     vit_schedule schedule;
     float *logits, *d_logits, *targets; /* [largest batch, K] */
-    vit_load *load;                     /* [MoE layers], sums like train_position.sums */
-    vit_load *eval_load;
+    vit_usage *load;                    /* [MoE layers], sums like train_position.sums */
+    vit_usage *eval_load;
     size_t moe_count;
     size_t part;             /* images of one pass */
     uint64_t parts_in_epoch; /* passes in an epoch */
@@ -364,7 +364,7 @@ double train_trainer_sinkhorn_steps(const train_trainer *trainer);
 /* The list of load metrics per MoE layer, and their mean Sinkhorn share under json's
  * sinkhorn_share. */
 void train_trainer_loads(struct json_t *json, const train_trainer *trainer,
-                         const vit_load *load);
+                         const vit_usage *load);
 
 /* ---- files (files.c, state.c) -------------------------------------------------------- */
 

@@ -34,10 +34,10 @@ static void expert_dropout(void *y, const vit_run *run, size_t i, uint64_t site,
 {
     const vit_block_state *s = &run->block[i];
     for (size_t r = 0; r < b->rows; r++) {
-        const size_t token = s->pass.token[s->dispatch.assignment[b->assignment + r]];
+        const size_t token = s->pass.out.token[s->dispatch.assignment[b->assignment + r]];
         const uint64_t view = token >= run->tokens; /* a mask of its own */
         const uint64_t first =
-            view ? run->step.first_sample * s->pass.shape.others / run->batch
+            view ? run->step.first_sample * s->pass.plan.shape.others / run->batch
                  : run->step.first_sample * run->tokens_per_image;
         vit_dropout(run->operand, vit_at(run, y, r * n), run->operand_bytes, 1, n,
                     run->config.moe.dropout, &run->step,
@@ -62,7 +62,7 @@ static size_t experts_all(const vit_run *run)
 static float token_scale(const vit_run *run, const vit_block_state *s, size_t expert,
                          size_t t)
 {
-    return s->pass.shape.others > 0 && !is_shared(run, expert)
+    return s->pass.plan.shape.others > 0 && !is_shared(run, expert)
                ? 1.0f
                : s->branch_scale[1][t / run->tokens_per_image];
 }
@@ -76,7 +76,8 @@ static void gather(const vit_run *run, const vit_block_state *s, const vit_exper
     for (size_t r = 0; r < b->rows; r++)
         run->operand->round(
             vit_at(run, in, r * d), 1.0f,
-            s->routed + s->pass.token[s->dispatch.assignment[b->assignment + r]] * d, d);
+            s->routed + s->pass.out.token[s->dispatch.assignment[b->assignment + r]] * d,
+            d);
     padding_clear(run, b, in);
 }
 
@@ -135,9 +136,9 @@ static void token_add(const vit_run *run, const vit_block_state *s, float *row, 
                       float scale)
 {
     const size_t d = (size_t)run->config.width;
-    for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+    for (size_t a = s->pass.out.start[t]; a < s->pass.out.start[t + 1]; a++)
         if (s->dispatch.kept[a])
-            run->operand->axpy(row, scale * s->pass.gate[a],
+            run->operand->axpy(row, scale * s->pass.out.gate[a],
                                vit_at(run, s->rows_out, vit_expert_row(s, a) * d), d);
 }
 
@@ -150,7 +151,7 @@ static void shared_add(const vit_run *run, const vit_block_state *s, float *row,
         run->operand->axpy(
             row, scale,
             vit_at(run, s->rows_out,
-                   vit_expert_row(s, s->pass.count + j * run->tokens + t) * d),
+                   vit_expert_row(s, s->pass.out.count + j * run->tokens + t) * d),
             d);
 }
 
@@ -161,7 +162,7 @@ static void views_forward(vit_run *run, size_t i)
     const size_t d = (size_t)run->config.width;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
-    for (size_t t = 0; t < run->tokens + s->pass.shape.others; t++) {
+    for (size_t t = 0; t < run->tokens + s->pass.plan.shape.others; t++) {
         row_start(s->both + t * d, NULL, d);
         token_add(run, s, s->both + t * d, t, 1.0f);
     }
@@ -191,7 +192,7 @@ static void combine(vit_run *run, size_t i, float *x_next)
             const float scale = s->branch_scale[1][t / run->tokens_per_image];
             float *row = out + t * d;
             row_start(row, base ? base + t * d : NULL, d);
-            if (s->pass.shape.others > 0)
+            if (s->pass.plan.shape.others > 0)
                 run->fp32->axpy(row, scale, run->mixed + t * d, d);
             else
                 token_add(run, s, row, t, scale);
@@ -205,8 +206,8 @@ static void combine(vit_run *run, size_t i, float *x_next)
             if (is_normed(run, join)) {
                 float *mean = vit_scratch(run);
                 run->fp32->norm(x_next + at, mean, mean + run->block_rows, x_next + at,
-                                s->pass.param[join->norm_weight],
-                                s->pass.param[join->norm_weight + 1], end - first, d,
+                                s->pass.in.param[join->norm_weight],
+                                s->pass.in.param[join->norm_weight + 1], end - first, d,
                                 (float)run->config.eps);
             }
         }
@@ -227,33 +228,27 @@ static void pass_begin(vit_run *run, size_t i)
     const vit_moe_config *moe = &run->config.moe;
     const size_t d = (size_t)run->config.width;
     vit_router_pass *pass = &s->pass;
-    pass->shape.tokens = run->tokens;
+    pass->plan.shape.tokens = run->tokens;
     if (moe->group_images == 0)
-        pass->shape.group_tokens = run->tokens;
-    pass->x = s->routed;
-    if (pass->shape.others > 0) /* by the plan; of this batch */
-        pass->shape.others = s->router->views->others(&pass->shape);
-    pass->view = pass->shape.others > 0 ? s->routed + run->tokens * d : NULL;
-    pass->attention = s->probs_fp32;
-    pass->training = run->training;
-    pass->seed = run->step.seed;
-    pass->step = run->step.step;
-    pass->steps = run->step.steps;
-    pass->layer = i;
-    pass->first_token = run->step.first_sample * run->tokens_per_image;
-    pass->loss_scale = run->step.loss_scale;
-    pass->fixed_step = vit_run_set_count(run);
-    pass->fixed = run->fixed
-                      ? run->fixed + s->moe_index * run->tokens_per_image * (size_t)moe->k
-                      : NULL;
-    pass->logits = NULL;
-    pass->aux_loss = 0;
-    pass->used_sinkhorn = false;
-    pass->sinkhorn_converged = true;
-    pass->sinkhorn_iterations = 0;
-    pass->sinkhorn_residual = 0;
+        pass->plan.shape.group_tokens = run->tokens;
+    pass->in.x = s->routed;
+    if (pass->plan.shape.others > 0) /* by the plan; of this batch */
+        pass->plan.shape.others = s->router->views->others(&pass->plan.shape);
+    pass->out.view = pass->plan.shape.others > 0 ? s->routed + run->tokens * d : NULL;
+    pass->in.attention = s->probs_fp32;
+    pass->in.training = run->training;
+    pass->in.seed = run->step.seed;
+    pass->in.step = run->step.step;
+    pass->in.steps = run->step.steps;
+    pass->in.layer = i;
+    pass->in.first_token = run->step.first_sample * run->tokens_per_image;
+    pass->in.loss_scale = run->step.loss_scale;
+    pass->in.fixed_step = vit_run_set_count(run);
+    pass->in.fixed =
+        run->fixed ? run->fixed + s->moe_index * run->tokens_per_image * (size_t)moe->k
+                   : NULL;
     for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
-        pass->param[p] = run->weights.block[i].router[p];
+        pass->in.param[p] = run->weights.block[i].router[p];
 }
 
 /* What experts are given: the stream, or what a router makes of it, normalised. */
@@ -291,21 +286,22 @@ static void choose(vit_run *run, size_t i)
     pass_begin(run, i);
     if (s->router->alter)
         s->router->alter(pass, s->routed);
-    s->router->forward(pass);
+    vit_router_forward(s->router, pass);
     vit_lap_alone(run, &alone, VIT_PART_ROUTER);
-    vit_dispatch_build(&s->dispatch, pass->start, pass->expert, pass->gate,
-                       run->tokens + pass->shape.others,
+    vit_dispatch_build(&s->dispatch, pass->out.start, pass->out.expert, pass->out.gate,
+                       run->tokens + pass->plan.shape.others,
                        &(vit_dispatch_rule){
                            .view_tokens = run->tokens,
-                           .group_tokens = pass->shape.group_tokens,
+                           .group_tokens = pass->plan.shape.group_tokens,
                            .experts = (size_t)moe->experts,
                            .capacity = run->training ? moe->capacity : moe->eval_capacity,
                            .multiple = moe->capacity_multiple,
-                           .k = pass->shape.k,
+                           .k = pass->plan.shape.k,
                            .bpr = run->training ? moe->bpr : moe->eval_bpr,
                        });
-    vit_dispatch_share(&s->dispatch, pass->token, pass->expert, pass->gate, pass->count,
-                       run->tokens, (size_t)moe->experts, (size_t)moe->shared);
+    vit_dispatch_share(&s->dispatch, pass->out.token, pass->out.expert, pass->out.gate,
+                       pass->out.count, run->tokens, (size_t)moe->experts,
+                       (size_t)moe->shared);
     if (!run->again)
         s->seconds = base_seconds() - start;
     vit_lap_alone(run, &alone, VIT_PART_DISPATCH);
@@ -319,7 +315,7 @@ void vit_moe_forward(vit_run *run, size_t i, float *x_next)
     choose(run, i);
     experts_forward(run, i);
     double alone = vit_lap_start(run);
-    if (s->pass.shape.others > 0)
+    if (s->pass.plan.shape.others > 0)
         views_forward(run, i);
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     if (!run->again ||
@@ -345,13 +341,14 @@ static void block_backward(vit_run *run, size_t i, const vit_expert_block *b, fl
     double mark = vit_lap_start(run);
 
     for (size_t r = 0; r < b->rows; r++) {
-        const size_t a = s->dispatch.assignment[b->assignment + r], t = s->pass.token[a];
+        const size_t a = s->dispatch.assignment[b->assignment + r],
+                     t = s->pass.out.token[a];
         const float scale = token_scale(run, s, b->expert, t);
         run->d_gate[a] =
             scale *
             run->operand->dot(d_y + t * d, vit_at(run, s->rows_out, (b->first + r) * d), d);
-        run->operand->round(vit_at(run, d_out, r * d), scale * s->pass.gate[a], d_y + t * d,
-                            d);
+        run->operand->round(vit_at(run, d_out, r * d), scale * s->pass.out.gate[a],
+                            d_y + t * d, d);
     }
     padding_clear(run, b, d_out);
     vit_lap(run, &mark, VIT_PART_COMBINE);
@@ -413,7 +410,8 @@ static void experts_weights_backward(vit_run *run, size_t i, const vit_expert_ta
 static void rows_home(vit_run *run, size_t i)
 {
     const vit_block_state *s = &run->block[i];
-    const size_t d = (size_t)run->config.width, tokens = run->tokens + s->pass.shape.others;
+    const size_t d = (size_t)run->config.width,
+                 tokens = run->tokens + s->pass.plan.shape.others;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads)
     for (size_t first = 0; first < tokens; first += run->block_rows) {
@@ -421,7 +419,7 @@ static void rows_home(vit_run *run, size_t i)
         double mark = vit_lap_start(run);
         memset(run->d_norm + first * d, 0, (end - first) * d * sizeof *run->d_norm);
         for (size_t t = first; t < end; t++)
-            for (size_t a = s->pass.start[t]; a < s->pass.start[t + 1]; a++)
+            for (size_t a = s->pass.out.start[t]; a < s->pass.out.start[t + 1]; a++)
                 if (s->dispatch.kept[a])
                     run->operand->axpy(
                         run->d_norm + t * d, 1.0f,
@@ -431,7 +429,7 @@ static void rows_home(vit_run *run, size_t i)
                 run->operand->axpy(
                     run->d_norm + t * d, 1.0f,
                     vit_at(run, run->d_rows_in,
-                           vit_expert_row(s, s->pass.count + j * run->tokens + t) * d),
+                           vit_expert_row(s, s->pass.out.count + j * run->tokens + t) * d),
                     d);
         vit_lap(run, &mark, VIT_PART_DISPATCH);
     }
@@ -446,7 +444,7 @@ static void leave_norm_backward(vit_run *run, size_t i, size_t first, size_t row
     const vit_block_state *s = &run->block[i];
     const vit_router_join *join = s->router->join;
     const size_t d = (size_t)run->config.width, at = first * d;
-    const float *weight = s->pass.param[join->norm_weight];
+    const float *weight = s->pass.in.param[join->norm_weight];
     float *mean = vit_scratch(run), *rstd = mean + rows, *u = rstd + rows,
           *d_u = u + rows * d, *carry = d_u + rows * d;
 
@@ -557,16 +555,16 @@ void vit_moe_backward(vit_run *run, size_t i)
         leave_backward(run, i);
 
     for (size_t p = 0; p < VIT_ROUTER_PARAMETERS_MAX; p++)
-        s->pass.d_param[p] = train ? run->gradients.block[i].router[p] : NULL;
+        s->pass.gradient.param[p] = train ? run->gradients.block[i].router[p] : NULL;
     double alone = vit_lap_start(run);
-    if (s->pass.shape.others > 0) {
+    if (s->pass.plan.shape.others > 0) {
         views_backward(run, i, d_layer);
         d_y = run->d_both;
     }
     vit_lap_alone(run, &alone, VIT_PART_COMBINE);
     vit_expert_tasks tasks = {0};
     vit_expert_tasks_plan(&tasks, &s->dispatch, experts_all(run));
-    memset(run->d_gate, 0, s->pass.count * sizeof *run->d_gate);
+    memset(run->d_gate, 0, s->pass.out.count * sizeof *run->d_gate);
     vit_share_cut(run, 0, tasks.first[tasks.experts]);
 #pragma omp parallel num_threads(run->threads)
     for (size_t index; vit_share_take(run, 0, &index);) {
@@ -582,10 +580,11 @@ void vit_moe_backward(vit_run *run, size_t i)
     rows_home(run, i);
 
     alone = vit_lap_start(run);
-    s->pass.d_x = run->d_norm;
-    s->pass.d_view = s->pass.shape.others > 0 ? run->d_norm + run->tokens * d : NULL;
-    s->pass.d_attention = s->router->wants_attention ? run->d_attention : NULL;
-    if (s->pass.d_attention)
+    s->pass.gradient.x = run->d_norm;
+    s->pass.gradient.view =
+        s->pass.plan.shape.others > 0 ? run->d_norm + run->tokens * d : NULL;
+    s->pass.gradient.attention = s->router->wants_attention ? run->d_attention : NULL;
+    if (s->pass.gradient.attention)
         memset(run->d_attention, 0,
                run->batch * (size_t)run->config.heads * run->tokens_per_image *
                    run->tokens_per_image * sizeof *run->d_attention);

@@ -35,7 +35,7 @@ void vit_expert_places_plan(vit_block_state *s, size_t experts);
 /* Where the result of a kept assignment lies. */
 static inline size_t vit_expert_row(const vit_block_state *s, size_t a)
 {
-    const size_t e = s->pass.expert[a];
+    const size_t e = s->pass.out.expert[a];
     return s->dispatch.row[a] - s->dispatch.offset[e] + s->place[e];
 }
 

@@ -93,10 +93,10 @@ static base_status routing_gradients_set(vit_run *run, const float *d_routing,
     for (size_t i = 0; i < run->moe_count; i++) {
         vit_block_state *s = &run->block[run->moe_block[i]];
 
-        if (d_routing && !s->pass.logits)
+        if (d_routing && !s->pass.out.logits)
             return base_fail(err, BASE_UNSUPPORTED, "the router '%s' shows no logits",
                              s->router->name);
-        s->pass.d_logits = d_routing ? d_routing + i * numbers : NULL;
+        s->pass.gradient.logits = d_routing ? d_routing + i * numbers : NULL;
     }
     return BASE_OK;
 }
@@ -161,7 +161,7 @@ double vit_run_aux_loss(const vit_run *run)
 {
     double sum = 0;
     for (size_t i = 0; i < run->moe_count; i++)
-        sum += run->block[run->moe_block[i]].pass.aux_loss;
+        sum += run->block[run->moe_block[i]].pass.report.aux_loss;
     return sum;
 }
 
@@ -181,7 +181,7 @@ void vit_run_routing_sets(const vit_run *run, uint16_t *sets)
 
     for (size_t image = 0; image < run->batch; image++)
         for (size_t i = 0; i < run->moe_count; i++, sets += numbers)
-            memcpy(sets, run->block[run->moe_block[i]].pass.expert + image * numbers,
+            memcpy(sets, run->block[run->moe_block[i]].pass.out.expert + image * numbers,
                    numbers * sizeof *sets);
 }
 
@@ -212,22 +212,22 @@ vit_routing vit_run_routing(const vit_run *run, size_t i)
     return (vit_routing){
         .tokens = run->tokens,
         .tokens_per_image = run->tokens_per_image,
-        .experts = s->pass.shape.experts,
-        .count = s->pass.start[run->tokens], /* of the first view */
-        .start = s->pass.start,
-        .token = s->pass.token,
-        .expert = s->pass.expert,
-        .gate = s->pass.gate,
+        .experts = s->pass.plan.shape.experts,
+        .count = s->pass.out.start[run->tokens], /* of the first view */
+        .start = s->pass.out.start,
+        .token = s->pass.out.token,
+        .expert = s->pass.out.expert,
+        .gate = s->pass.out.gate,
         .kept = s->dispatch.kept,
-        .probs = s->pass.probs,
-        .logits = s->pass.logits,
-        .aux_loss = s->pass.aux_loss,
-        .used_sinkhorn = s->pass.used_sinkhorn,
-        .sinkhorn_iterations = s->pass.sinkhorn_iterations,
-        .sinkhorn_residual = s->pass.sinkhorn_residual,
-        .sinkhorn_converged = s->pass.sinkhorn_converged,
+        .probs = s->pass.out.probs,
+        .logits = s->pass.out.logits,
+        .aux_loss = s->pass.report.aux_loss,
+        .used_sinkhorn = s->pass.report.used_sinkhorn,
+        .sinkhorn_iterations = s->pass.report.sinkhorn_iterations,
+        .sinkhorn_residual = s->pass.report.sinkhorn_residual,
+        .sinkhorn_converged = s->pass.report.sinkhorn_converged,
         .seconds = s->seconds,
-        .soft = s->pass.soft,
+        .soft = s->pass.report.soft,
     };
 }
 
@@ -235,7 +235,7 @@ const float *vit_run_router_input(const vit_run *run, size_t i)
 {
     const bool kept = run->mode != VIT_MODE_INFER && run->recompute == VIT_RECOMPUTE_NONE;
 
-    return kept ? run->block[run->moe_block[i]].pass.x : NULL;
+    return kept ? run->block[run->moe_block[i]].pass.in.x : NULL;
 }
 
 base_status vit_run_capacity_set(vit_run *run, double factor, bool bpr, base_error *err)

@@ -43,8 +43,8 @@ static void plan_joined(vit_run *run, vit_block_state *s)
 {
     const size_t t = run->tokens, d = (size_t)run->config.width;
 
-    if (s->pass.shape.others > 0)
-        s->both = floats(run, (t + s->pass.shape.others) * d);
+    if (s->pass.plan.shape.others > 0)
+        s->both = floats(run, (t + s->pass.plan.shape.others) * d);
     if (s->router && s->router->join) {
         s->joined = floats(run, t * d);
         s->entered = s->router->join->enter ? floats(run, t * d) : NULL;
@@ -54,17 +54,17 @@ static void plan_joined(vit_run *run, vit_block_state *s)
 /* Where tokens went must outlive the pass in every mode: metrics read it. */
 static void plan_routing(vit_run *run, vit_block_state *s)
 {
-    const vit_router_shape *shape = &s->pass.shape;
+    const vit_router_shape *shape = &s->pass.plan.shape;
     const size_t t = shape->tokens, e = shape->experts;
     const size_t count = s->router->assignments(shape) + (size_t)run->config.moe.shared * t;
     base_arena *arena = &run->arena;
-    s->pass.probs = base_arena_take(arena, t * e, sizeof(double));
-    s->pass.start = base_arena_take(arena, t + shape->others + 1, sizeof(uint32_t));
-    s->pass.token = base_arena_take(arena, count, sizeof(uint32_t));
-    s->pass.expert = base_arena_take(arena, count, sizeof(uint16_t));
-    s->pass.gate = base_arena_take(arena, count, sizeof(float));
-    s->pass.state = base_arena_take(arena, s->router->state_bytes(shape), 1);
-    s->pass.exec = &run->exec;
+    s->pass.out.probs = base_arena_take(arena, t * e, sizeof(double));
+    s->pass.out.start = base_arena_take(arena, t + shape->others + 1, sizeof(uint32_t));
+    s->pass.out.token = base_arena_take(arena, count, sizeof(uint32_t));
+    s->pass.out.expert = base_arena_take(arena, count, sizeof(uint16_t));
+    s->pass.out.gate = base_arena_take(arena, count, sizeof(float));
+    s->pass.plan.state = base_arena_take(arena, s->router->state_bytes(shape), 1);
+    s->pass.plan.exec = &run->exec;
     s->dispatch.row = base_arena_take(arena, count, sizeof(uint32_t));
     s->dispatch.kept = base_arena_take(arena, count, sizeof(bool));
     s->dispatch.assignment = base_arena_take(arena, count, sizeof(uint32_t));
@@ -83,7 +83,7 @@ static size_t rows_max(const vit_run *run)
     size_t rows = 0;
     for (size_t i = 0; i < (size_t)run->config.depth; i++)
         if (run->config.moe.layer[i])
-            rows = run->block[i].router->assignments(&run->block[i].pass.shape) +
+            rows = run->block[i].router->assignments(&run->block[i].pass.plan.shape) +
                    (size_t)run->config.moe.shared * run->tokens +
                    VIT_ROWS_MULTIPLE *
                        (size_t)(run->config.moe.experts + run->config.moe.shared);
@@ -95,7 +95,7 @@ static size_t rows_max(const vit_run *run)
 static size_t others_max(const vit_run *run)
 {
     return run->moe_count > 0
-               ? run->block[run->moe_block[run->moe_count - 1]].pass.shape.others
+               ? run->block[run->moe_block[run->moe_count - 1]].pass.plan.shape.others
                : 0;
 }
 
@@ -147,9 +147,9 @@ static void plan_block(vit_run *run, size_t i)
     s->rstd2 = floats(run, t);
     s->norm2 = moe ? NULL : weight_input(run, run->normed, t * d);
     if (moe)
-        s->routed = again && s->pass.shape.others == 0
+        s->routed = again && s->pass.plan.shape.others == 0
                         ? run->routed
-                        : floats(run, (t + s->pass.shape.others) * d);
+                        : floats(run, (t + s->pass.plan.shape.others) * d);
     s->hidden = operands(run, (moe ? rows : t) * m);
     s->rows_in = weight_input(run, run->rows_in, rows * d);
     s->rows_out = operands(run, rows * d);
@@ -351,18 +351,18 @@ static void prepare(vit_run *run, const vit_model *model, const vit_router *rout
             continue;
         vit_block_state *s = &run->block[i];
         s->router = router;
-        s->pass.shape = vit_model_router_shape(model, batch);
-        s->pass.shape.config = &run->config.moe.router;
-        s->pass.shape.k = (size_t)run->config.moe.k;
+        s->pass.plan.shape = vit_model_router_shape(model, batch);
+        s->pass.plan.shape.config = &run->config.moe.router;
+        s->pass.plan.shape.k = (size_t)run->config.moe.k;
         const bool training = mode == VIT_MODE_TRAIN && !vit_block_frozen(run, i);
         if (mode == VIT_MODE_TRAIN && !training && router->eval_k)
-            s->pass.shape.k = router->eval_k(&run->config);
+            s->pass.plan.shape.k = router->eval_k(&run->config);
         if (router->views && (training || router->views->always))
-            s->pass.shape.others = router->views->others(&s->pass.shape);
+            s->pass.plan.shape.others = router->views->others(&s->pass.plan.shape);
         if (router->motion)
-            run->tally_count = router->motion->count(&s->pass.shape);
+            run->tally_count = router->motion->count(&s->pass.plan.shape);
         if (run->moe_count > 0)
-            s->pass.before = &run->block[run->moe_block[run->moe_count - 1]].pass;
+            s->pass.in.before = &run->block[run->moe_block[run->moe_count - 1]].pass;
         s->moe_index = run->moe_count;
         run->moe_block[run->moe_count++] = i;
     }

@@ -24,7 +24,7 @@ void vit_optimizer_state_step(vit_optimizer *optimizer, vit_model *model,
             if (vit_block_frozen(run, block))
                 continue;
             s->router->motion->move(w.block[block].router, run->tally + i * count,
-                                    &s->pass.shape, step->step, step->steps);
+                                    &s->pass.plan.shape, step->step, step->steps);
         }
     }
     vit_optimizer_state_average(optimizer, model);

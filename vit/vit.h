@@ -187,9 +187,9 @@ typedef struct vit_routing {
         soft; /* is_soft: there are no assignments, count is 0; probs are sums of C by expert */
 } vit_routing;
 
-enum { VIT_LOAD_LEVELS = 4 };
+enum { VIT_USAGE_LEVELS = 4 };
 /* Load metrics of one MoE layer (routing.md 12), sums over any number of passes. */
-typedef struct vit_load {
+typedef struct vit_usage {
     size_t experts;
     double tokens, assignments, dropped, orphans; /* orphans: tokens with no kept expert */
     double load[VIT_EXPERTS_MAX];        /* assignments per expert, before dropping */
@@ -199,11 +199,11 @@ typedef struct vit_load {
     /* of routers that choose nothing: passes, extremes, sum over tokens */
     double soft_passes, combine_max, dispatch_max, combine_entropy;
     double seconds;
-    double fewest, most;              /* kept experts of a token, over all tokens */
-    double at_least[VIT_LOAD_LEVELS]; /* tokens with 1, 2, 4, 8 or more of them */
-} vit_load;
+    double fewest, most;               /* kept experts of a token, over all tokens */
+    double at_least[VIT_USAGE_LEVELS]; /* tokens with 1, 2, 4, 8 or more of them */
+} vit_usage;
 
-typedef struct vit_load_metrics {
+typedef struct vit_usage_metrics {
     double entropy;       /* normalised load entropy, 0..1 */
     double max_violation; /* max load / mean load - 1 */
     double min_ratio;     /* min load / mean load */
@@ -219,14 +219,14 @@ typedef struct vit_load_metrics {
     double sinkhorn_iterations, sinkhorn_residual; /* means over those passes */
     double sinkhorn_failed;                        /* how many of them */
     double seconds;                                /* in routing, all passes */
-    double fewest, most, kept;        /* kept experts of a token: least, most, mean */
-    double at_least[VIT_LOAD_LEVELS]; /* fraction of tokens with 1, 2, 4, 8 or more */
+    double fewest, most, kept;         /* kept experts of a token: least, most, mean */
+    double at_least[VIT_USAGE_LEVELS]; /* fraction of tokens with 1, 2, 4, 8 or more */
     vit_soft_report
         soft; /* is_soft: nothing is assigned, what speaks of loads says nothing */
-} vit_load_metrics;
+} vit_usage_metrics;
 
-void vit_load_add(vit_load *load, const vit_routing *routing);
-vit_load_metrics vit_load_summary(const vit_load *load);
+void vit_usage_add(vit_usage *load, const vit_routing *routing);
+vit_usage_metrics vit_usage_summary(const vit_usage *load);
 
 /* ---- model --------------------------------------------------------------------------- */
 

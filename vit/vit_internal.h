@@ -181,12 +181,17 @@ typedef struct vit_router_parameter {
     bool state; /* no gradient moves it: see vit_parameter */
 } vit_router_parameter;
 
-/* One forward and backward pass of one router. */
-typedef struct vit_router_pass {
+struct vit_router_pass;
+
+/* What is laid out before the first pass. */
+typedef struct vit_router_plan {
     vit_router_shape shape; /* tokens: of this batch */
     vit_exec *exec;
+    void *state; /* state_bytes, 64-aligned, kept from forward to backward */
+} vit_router_plan;
+
+typedef struct vit_router_in {
     const float *x; /* [T, D] router input */
-    float *view;    /* [others, D] the other view, made by forward; NULL: one view only */
     /* Of the MoE layer before, its forward done; NULL: this is the first. */
     const struct vit_router_pass *before;
     const float *param[VIT_ROUTER_PARAMETERS_MAX]; /* in declared order */
@@ -200,8 +205,11 @@ typedef struct vit_router_pass {
      * NULL: free. */
     const uint16_t *fixed;
     size_t fixed_step;
-    void *state; /* state_bytes, 64-aligned, kept from forward to backward */
-    /* outputs of forward, planned by the caller; with another view of T + others tokens */
+} vit_router_in;
+
+/* What forward makes, in memory of the caller's; with another view of T + others tokens. */
+typedef struct vit_router_out {
+    float *view;          /* [others, D] the other view; NULL: one view only */
     double *probs;        /* [T, E] softmax of the clean logits */
     const double *logits; /* [T, E] those; NULL: a router that has none to show */
     uint32_t *start;      /* [T + 1] */
@@ -209,19 +217,35 @@ typedef struct vit_router_pass {
     uint16_t *expert;     /* [count] */
     float *gate;          /* [count] */
     size_t count;
+} vit_router_out;
+
+/* What forward tells beside it; zeros before it (vit_router_forward). */
+typedef struct vit_router_report {
     double aux_loss; /* weighted, mean over groups, not times loss_scale */
     bool used_sinkhorn, sinkhorn_converged;
     int sinkhorn_iterations;
     double sinkhorn_residual;
     vit_soft_report soft;
+} vit_router_report;
+
+typedef struct vit_router_gradient {
     /* Of a loss of the logits themselves, which backward adds to theirs; NULL: none. Only
      * for routers whose forward sets logits. */
-    const float *d_logits; /* [T, E] */
+    const float *logits; /* [T, E] */
     /* outputs of backward */
-    float *d_x;    /* [T, D], adds */
-    float *d_view; /* [others, D] of the view, from the experts; may be added to */
-    float *d_param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */
-    float *d_attention;                        /* adds; NULL: not wanted */
+    float *x;    /* [T, D], adds */
+    float *view; /* [others, D] of the view, from the experts; may be added to */
+    float *param[VIT_ROUTER_PARAMETERS_MAX]; /* adds; NULL: not wanted */
+    float *attention;                        /* adds; NULL: not wanted */
+} vit_router_gradient;
+
+/* One forward and backward pass of one router. */
+typedef struct vit_router_pass {
+    vit_router_plan plan;
+    vit_router_in in;
+    vit_router_out out;
+    vit_router_report report;
+    vit_router_gradient gradient;
 } vit_router_pass;
 
 /* How the layer meets the stream h [T, D]: it computes y from h and h_next = h + y, unless
@@ -378,6 +402,8 @@ extern const vit_router vit_router_random;
 extern const vit_router vit_router_hash;
 extern const vit_router vit_router_soft;
 extern const vit_router vit_router_acmoe;
+/* Its forward, after what the pass shows and reports of the last one is cleared. */
+void vit_router_forward(const vit_router *router, vit_router_pass *pass);
 
 /* ---- dispatch: assignments to expert rows (dispatch.c) ------------------------------- */
 

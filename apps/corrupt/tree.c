@@ -162,56 +162,55 @@ static base_status file_put(const char *path, const void *bytes, size_t size,
 
 /* What a thread needs; nothing is allocated for an image after the first ones, but by the
  * PNG encoder. */
-typedef struct tree_hand {
+typedef struct tree_worker {
     data_decoder *decoder;
     data_scratch scratch;
     data_image decoded, clean, changed;
     unsigned char *buffer;
     size_t buffer_bytes;
     uint64_t written, kept;
-} tree_hand;
+} tree_worker;
 
-static void hand_free(tree_hand *hand)
+static void worker_free(tree_worker *own)
 {
-    data_decoder_destroy(hand->decoder);
-    data_scratch_destroy(&hand->scratch);
-    data_image_destroy(&hand->decoded);
-    data_image_destroy(&hand->clean);
-    data_image_destroy(&hand->changed);
-    base_free(hand->buffer);
+    data_decoder_destroy(own->decoder);
+    data_scratch_destroy(&own->scratch);
+    data_image_destroy(&own->decoded);
+    data_image_destroy(&own->clean);
+    data_image_destroy(&own->changed);
+    base_free(own->buffer);
 }
 
 /* The sample as the network would see it: [size, size, 3]. */
-static base_status clean_make(tree_hand *hand, const app_tree *tree, size_t sample,
+static base_status clean_make(tree_worker *own, const app_tree *tree, size_t sample,
                               data_health *health, base_error *err)
 {
     const corrupt_args *args = tree->args;
     const size_t size = (size_t)args->size;
     base_status status =
-        data_source_image(tree->source, sample, &hand->decoded, health, hand->decoder,
-                          &hand->buffer, &hand->buffer_bytes, err);
+        data_source_image(tree->source, sample, &own->decoded, health, own->decoder,
+                          &own->buffer, &own->buffer_bytes, err);
 
     if (status == BASE_OK)
-        status = data_image_convert(&hand->decoded, 3, err);
+        status = data_image_convert(&own->decoded, 3, err);
     if (status == BASE_OK && args->resize == 0 &&
-        (hand->decoded.width != size || hand->decoded.height != size))
+        (own->decoded.width != size || own->decoded.height != size))
         status = base_fail(err, BASE_MISMATCH,
                            "%zu x %zu pixels, expected %zu x %zu with --resize 0",
-                           hand->decoded.width, hand->decoded.height, size, size);
+                           own->decoded.width, own->decoded.height, size, size);
     if (status == BASE_OK)
-        status =
-            data_eval_transform(&hand->clean, &hand->decoded, (size_t)args->resize, size,
-                                (data_filter)args->interpolation, &hand->scratch, err);
+        status = data_eval_transform(&own->clean, &own->decoded, (size_t)args->resize, size,
+                                     (data_filter)args->interpolation, &own->scratch, err);
     return status;
 }
 
 /* One file of the image. pair NULL: the clean one. */
-static base_status file_make(tree_hand *hand, const app_tree *tree, corrupt_worker *worker,
+static base_status file_make(tree_worker *own, const app_tree *tree, corrupt_worker *worker,
                              const char *path, const corrupt_pair *pair, uint64_t key,
                              base_error *err)
 {
-    const data_image *clean = &hand->clean;
-    const data_image *image = pair ? &hand->changed : clean;
+    const data_image *clean = &own->clean;
+    const data_image *image = pair ? &own->changed : clean;
     const size_t w = clean->width, h = clean->height;
     const unsigned char *bytes = NULL;
     unsigned char *png = NULL;
@@ -219,9 +218,9 @@ static base_status file_make(tree_hand *hand, const app_tree *tree, corrupt_work
     base_status status = BASE_OK;
 
     if (pair) {
-        status = data_image_reserve(&hand->changed, w, h, 3, err);
+        status = data_image_reserve(&own->changed, w, h, 3, err);
         if (status == BASE_OK)
-            status = corrupt_apply(worker, hand->changed.pixels, clean->pixels, h, w,
+            status = corrupt_apply(worker, own->changed.pixels, clean->pixels, h, w,
                                    pair->kind, pair->severity, key, err);
     }
     if (status == BASE_OK && tree->args->format == 1)
@@ -236,7 +235,7 @@ static base_status file_make(tree_hand *hand, const app_tree *tree, corrupt_work
 }
 
 /* All missing files of a sample. *bad: the sample itself cannot be used, err says why. */
-static base_status sample_make(tree_hand *hand, const app_tree *tree,
+static base_status sample_make(tree_worker *own, const app_tree *tree,
                                corrupt_worker *worker, size_t sample, bool *bad,
                                base_error *err)
 {
@@ -263,17 +262,17 @@ static base_status sample_make(tree_hand *hand, const app_tree *tree,
             return base_fail(err, BASE_UNSUPPORTED, "the name '%.200s...' is too long",
                              path);
         if (is_whole(path, png)) {
-            hand->kept++;
+            own->kept++;
             continue;
         }
         if (!decoded) {
-            status = clean_make(hand, tree, sample, &health, err);
+            status = clean_make(own, tree, sample, &health, err);
             *bad = status != BASE_OK && status != BASE_NO_MEMORY;
             decoded = true;
         }
         if (status == BASE_OK)
-            status = file_make(hand, tree, worker, path, pair, key, err);
-        hand->written += status == BASE_OK;
+            status = file_make(own, tree, worker, path, pair, key, err);
+        own->written += status == BASE_OK;
     }
     return status;
 }
@@ -326,15 +325,15 @@ base_status app_tree_write(app_tree *tree, base_error *err)
 {
     const data_decode_limits limits = data_loader_defaults().limits;
     const size_t threads = tree->crew.count;
-    tree_hand *hands = base_alloc(threads, sizeof *hands);
+    tree_worker *workers = base_alloc(threads, sizeof *workers);
     tree_state state = {.tree = tree, .failed_at = SIZE_MAX};
     const double started = base_seconds();
     base_status status = names_check(tree, err);
 
-    if (status == BASE_OK && !hands)
+    if (status == BASE_OK && !workers)
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu threads", threads);
     for (size_t t = 0; t < threads && status == BASE_OK; t++)
-        status = data_decoder_create(&hands[t].decoder, &limits, err);
+        status = data_decoder_create(&workers[t].decoder, &limits, err);
     if (status != BASE_OK)
         goto done;
     app_progress_start(&state.progress, &tree->args->common, "corrupt", "images",
@@ -347,7 +346,7 @@ base_status app_tree_write(app_tree *tree, base_error *err)
 
         if (app_stop_asked() || has_failed(&state))
             continue;
-        const base_status made = sample_make(&hands[t], tree, tree->crew.worker[t],
+        const base_status made = sample_make(&workers[t], tree, tree->crew.worker[t],
                                              tree->samples[i], &bad, &reason);
         if (made != BASE_OK || !app_stop_asked())
             sample_done(&state, i, made, bad, &reason);
@@ -357,13 +356,13 @@ base_status app_tree_write(app_tree *tree, base_error *err)
         status = base_fail(err, state.failure.status, "%s", state.failure.text);
     tree->interrupted = app_stop_asked() && tree->images < tree->count;
     for (size_t t = 0; t < threads; t++) {
-        tree->written += hands[t].written;
-        tree->kept += hands[t].kept;
+        tree->written += workers[t].written;
+        tree->kept += workers[t].kept;
     }
     tree->seconds = base_seconds() - started;
 done:
-    for (size_t t = 0; hands && t < threads; t++)
-        hand_free(&hands[t]);
-    base_free(hands);
+    for (size_t t = 0; workers && t < threads; t++)
+        worker_free(&workers[t]);
+    base_free(workers);
     return status;
 }

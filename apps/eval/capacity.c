@@ -210,7 +210,7 @@ static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *
     json_t *list = json_array();
 
     for (size_t l = 0; l < count; l++) {
-        const vit_load_metrics m = vit_load_summary(&p->spent.load[l]);
+        const vit_usage_metrics m = vit_usage_summary(&p->spent.load[l]);
 
         json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "layer",
                                               (json_int_t)blocks[l], "dropped",

@@ -162,7 +162,7 @@ static json_t *table_json(const measure_usage *usage)
 }
 
 /* How many experts tokens have, where it is not the same number for all. */
-static void spread_put(json_t *layer, vit_load_metrics m)
+static void spread_put(json_t *layer, vit_usage_metrics m)
 {
     char text[FACT];
 
@@ -192,13 +192,13 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
     for (size_t l = 0; l < e->moe_count; l++) {
         const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
         const double batches = e->batches ? (double)e->batches : 1;
-        json_t *layer = measure_load_json(e->blocks[l], &e->load[l]);
+        json_t *layer = measure_usage_json(e->blocks[l], &e->load[l]);
         json_t *batch = json_object();
         json_t *classes = json_object();
 
         show_put_real(batch, "load_cv", e->batch_cv[l] / batches);
         show_put_real(batch, "max_violation", e->batch_violation[l] / batches);
-        const vit_load_metrics m = vit_load_summary(&e->load[l]);
+        const vit_usage_metrics m = vit_usage_summary(&e->load[l]);
 
         snprintf(name, sizeof name, "block %zu", e->blocks[l]);
         show_put_text(layer, "name", name);

@@ -220,11 +220,11 @@ static void routing_add(app_evaluation *e, const vit_run *run, const data_batch 
 {
     for (size_t l = 0; l < e->moe_count; l++) {
         const vit_routing routing = vit_run_routing(run, l);
-        vit_load alone = {0};
+        vit_usage alone = {0};
 
-        vit_load_add(&e->load[l], &routing);
-        vit_load_add(&alone, &routing);
-        const vit_load_metrics m = vit_load_summary(&alone);
+        vit_usage_add(&e->load[l], &routing);
+        vit_usage_add(&alone, &routing);
+        const vit_usage_metrics m = vit_usage_summary(&alone);
         e->batch_cv[l] += m.cv;
         e->batch_violation[l] += m.max_violation;
         for (size_t i = 0; i < batch->count; i++)

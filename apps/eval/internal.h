@@ -160,9 +160,9 @@ typedef struct app_robust {
     float *inputs;      /* [batch, C, S, S] */
     float *logits;      /* [batch, K] */
     float table[3 * 256];
-    data_image *hand;  /* [crew.count] a picture for each thread */
-    uint64_t *key;     /* [batch] of the images' names */
-    size_t *predicted; /* [batch] answers on the clean images */
+    data_image *picture; /* [crew.count] a picture for each thread */
+    uint64_t *key;       /* [batch] of the images' names */
+    size_t *predicted;   /* [batch] answers on the clean images */
     measure_trace trace;
     app_specimen *specimen; /* [1 + kinds]: the clean image first */
     size_t specimen_count;
@@ -244,7 +244,7 @@ typedef struct app_evaluation {
     measure_score score;
     size_t blocks[VIT_DEPTH_MAX]; /* numbers of the MoE blocks */
     size_t moe_count;
-    vit_load load[VIT_DEPTH_MAX]; /* by MoE layer, over all batches */
+    vit_usage load[VIT_DEPTH_MAX]; /* by MoE layer, over all batches */
     double batch_cv[VIT_DEPTH_MAX], batch_violation[VIT_DEPTH_MAX]; /* sums over batches */
     measure_usage usage[VIT_DEPTH_MAX];
     uint64_t batches;

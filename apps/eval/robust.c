@@ -71,10 +71,10 @@ static base_status buffers_create(app_robust *r, base_error *err)
     if (!r->args->tree) {
         r->inputs = base_alloc(r->batch, r->floats * sizeof *r->inputs);
         r->key = base_alloc(r->batch, sizeof *r->key);
-        r->hand = base_alloc(r->crew.count, sizeof *r->hand);
+        r->picture = base_alloc(r->crew.count, sizeof *r->picture);
     }
     if (!r->logits || !r->predicted || !r->specimen ||
-        (!r->args->tree && (!r->inputs || !r->key || !r->hand)))
+        (!r->args->tree && (!r->inputs || !r->key || !r->picture)))
         return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", r->batch);
     data_normalise_table(r->table, config->mean, config->std, (size_t)config->channels);
     if (r->moe_count == 0 || r->args->tree)
@@ -155,12 +155,12 @@ void app_robust_close(app_robust *r)
         return;
     for (size_t i = 0; r->cell && i < r->selection.count; i++)
         measure_cell_destroy(&r->cell[i]);
-    for (size_t t = 0; r->hand && t < r->crew.count; t++)
-        data_image_destroy(&r->hand[t]);
+    for (size_t t = 0; r->picture && t < r->crew.count; t++)
+        data_image_destroy(&r->picture[t]);
     for (size_t i = 0; r->specimen && i < r->specimen_count; i++)
         data_image_destroy(&r->specimen[i].picture);
     base_free(r->cell);
-    base_free(r->hand);
+    base_free(r->picture);
     base_free(r->specimen);
     base_free(r->inputs);
     base_free(r->logits);
@@ -186,28 +186,28 @@ static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
     const size_t size = r->network->size;
     const unsigned char *clean = batch->bytes + i * size * size * 3;
     float *input = r->inputs + i * r->floats;
-    data_image *hand = &r->hand[thread];
+    data_image *picture = &r->picture[thread];
     corrupt_worker *worker = r->crew.worker[thread];
 
     if (batch->bad[i]) { /* counted as wrong; the network gets something finite */
         memset(input, 0, r->floats * sizeof *input);
         return BASE_OK;
     }
-    base_status status = data_image_reserve(hand, size, size, 3, err);
+    base_status status = data_image_reserve(picture, size, size, 3, err);
     if (status != BASE_OK)
         return status;
     if (pair)
-        status = corrupt_apply(worker, hand->pixels, clean, size, size, pair->kind,
+        status = corrupt_apply(worker, picture->pixels, clean, size, size, pair->kind,
                                pair->severity, r->key[i], err);
     else
-        memcpy(hand->pixels, clean, size * size * 3);
+        memcpy(picture->pixels, clean, size * size * 3);
     if (status == BASE_OK && pair && r->args->jpeg > 0)
-        status = corrupt_jpeg_roundtrip(worker, hand->pixels, hand->pixels, size, size,
-                                        (int)r->args->jpeg, err);
+        status = corrupt_jpeg_roundtrip(worker, picture->pixels, picture->pixels, size,
+                                        size, (int)r->args->jpeg, err);
     if (status == BASE_OK)
-        status = data_image_convert(hand, (size_t)r->network->config->channels, err);
+        status = data_image_convert(picture, (size_t)r->network->config->channels, err);
     if (status == BASE_OK)
-        data_normalise(input, hand, r->table);
+        data_normalise(input, picture, r->table);
     return status;
 }
 

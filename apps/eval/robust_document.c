@@ -50,7 +50,7 @@ static json_t *cell_layers_json(const app_robust *r, const measure_cell *cell)
     json_t *layers = json_array();
 
     for (size_t l = 0; l < r->moe_count; l++) {
-        const vit_load_metrics m = vit_load_summary(&cell->load[l]);
+        const vit_usage_metrics m = vit_usage_summary(&cell->load[l]);
         const measure_agreement *a = &cell->agreement[l];
         json_t *layer = json_object();
 

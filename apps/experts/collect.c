@@ -349,7 +349,7 @@ static base_status batch_add(app_study *s, pass *p, const data_batch *batch,
 
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
         const vit_routing r = vit_run_routing(p->run, l);
-        vit_load_add(&s->layer[l].load, &r);
+        vit_usage_add(&s->layer[l].load, &r);
     }
     for (size_t i = 0; i < batch->count && status == BASE_OK; i++)
         status = image_add(s, p, batch, i, err);

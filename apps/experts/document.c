@@ -341,7 +341,7 @@ static base_status cards_put(json_t *one, show_document *document, const app_stu
 
 static json_t *layer_json(const app_study *s, const app_study_layer *layer)
 {
-    json_t *one = measure_load_json(layer->block, &layer->load);
+    json_t *one = measure_usage_json(layer->block, &layer->load);
     json_t *experts = experts_json(s, layer), *top = json_array();
     json_t *expert;
     size_t e;
@@ -350,7 +350,7 @@ static json_t *layer_json(const app_study *s, const app_study_layer *layer)
         json_array_append(top, json_object_get(expert, "top"));
     tables_put(one, layer);
     usage_put(one, s, layer);
-    show_put_real(one, "fullest", vit_load_summary(&layer->load).max_violation + 1);
+    show_put_real(one, "fullest", vit_usage_summary(&layer->load).max_violation + 1);
     show_put(one, "probe_of_expert", probe_json(&layer->of_expert));
     show_put(one, "probe_of_label", probe_json(&layer->of_label));
     show_put(one, "embedding", embedding_json(s, layer));

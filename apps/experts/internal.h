@@ -69,7 +69,7 @@ typedef struct app_study_lift {
 
 typedef struct app_study_layer {
     size_t block;
-    vit_load load;
+    vit_usage load;
     app_study_table of[APP_STUDY_KINDS];
     float *x;                /* [tokens, width] what the router saw of the chosen tokens */
     int32_t *expert;         /* [tokens] first choice, -1: none */

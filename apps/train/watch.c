@@ -63,7 +63,7 @@ static void stepped(void *user, const train_trainer *t, double lr)
     double cv = 0;
 
     for (size_t i = 0; i < t->moe_count; i++)
-        cv += vit_load_summary(&t->load[i]).cv / (double)t->moe_count;
+        cv += vit_usage_summary(&t->load[i]).cv / (double)t->moe_count;
     const uint64_t epochs = t->total * (uint64_t)r->train.accumulate / t->parts_in_epoch;
     const uint64_t now = train_trainer_epochs(t, t->at.step - 1) + 1;
     char load[32] = "";

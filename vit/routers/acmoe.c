@@ -57,7 +57,7 @@ typedef struct acmoe_state {
 /* Blocks of tokens that make clusters of their own. */
 static bool by_image(const vit_router_pass *pass)
 {
-    return !pass->training && options_of(pass->shape.config)->scope == SCOPE_IMAGE;
+    return !pass->in.training && options_of(pass->plan.shape.config)->scope == SCOPE_IMAGE;
 }
 
 static size_t images_of(const vit_router_shape *shape)
@@ -83,10 +83,10 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static acmoe_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     acmoe_state state;
 
-    plan_state(&state, &arena, &pass->shape);
+    plan_state(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -100,7 +100,7 @@ static bool mixes_images(const vit_config *config)
 /* The cluster of token t. */
 static size_t cluster_of(const vit_router_pass *pass, size_t t)
 {
-    return pass->before->expert[pass->before->start[t]];
+    return pass->in.before->out.expert[pass->in.before->out.start[t]];
 }
 
 /* scale [E, D] of the clusters that tokens first .. end - 1 make; sums in double, one
@@ -108,7 +108,7 @@ static size_t cluster_of(const vit_router_pass *pass, size_t t)
 static void weights_make(float *scale, const vit_router_pass *pass, const float *x,
                          size_t first, size_t end, size_t least)
 {
-    const size_t n = pass->shape.experts, d = pass->shape.width;
+    const size_t n = pass->plan.shape.experts, d = pass->plan.shape.width;
     size_t count[VIT_EXPERTS_MAX] = {0}, clusters = 0;
     double sum = 0.0;
 
@@ -145,7 +145,7 @@ static void weights_make(float *scale, const vit_router_pass *pass, const float 
 /* x_t *= W of its cluster. */
 static void weights_apply(float *x, const vit_router_pass *pass, const float *scale)
 {
-    const vit_router_shape *s = &pass->shape;
+    const vit_router_shape *s = &pass->plan.shape;
     const size_t n = s->experts, d = s->width;
     const bool images = by_image(pass);
 
@@ -160,11 +160,11 @@ static void weights_apply(float *x, const vit_router_pass *pass, const float *sc
 
 static void alter(vit_router_pass *pass, float *x)
 {
-    const vit_router_shape *s = &pass->shape;
+    const vit_router_shape *s = &pass->plan.shape;
     const acmoe_state state = state_of(pass);
     const size_t block = by_image(pass) ? s->tokens_per_image : s->tokens;
 
-    if (!pass->before)
+    if (!pass->in.before)
         return;
 #pragma omp parallel for schedule(static)
     for (size_t first = 0; first < s->tokens; first += block) {
@@ -177,7 +177,7 @@ static void alter(vit_router_pass *pass, float *x)
 
 static void alter_backward(vit_router_pass *pass, float *d_x)
 {
-    if (pass->before)
+    if (pass->in.before)
         weights_apply(d_x, pass, state_of(pass).scale);
 }
 
@@ -185,28 +185,29 @@ static void alter_backward(vit_router_pass *pass, float *d_x)
 
 static double sigma_of(const vit_router_pass *pass)
 {
-    return pass->training
-               ? options_of(pass->shape.config)->soft.noise / (double)pass->shape.experts
-               : 0.0;
+    return pass->in.training ? options_of(pass->plan.shape.config)->soft.noise /
+                                   (double)pass->plan.shape.experts
+                             : 0.0;
 }
 
 /* Half the sum of importance and load loss, weighted, mean over groups; with d_z,
  * loss_scale times the gradient is added. */
 static double losses(vit_router_pass *pass, const vit_route_state *state, double *d_z)
 {
-    const size_t groups = vit_route_groups(&pass->shape), n = pass->shape.experts;
-    const double weight = 0.5 * options_of(pass->shape.config)->soft.balance;
-    const double sigma = sigma_of(pass), scale = pass->loss_scale * weight / (double)groups;
+    const size_t groups = vit_route_groups(&pass->plan.shape), n = pass->plan.shape.experts;
+    const double weight = 0.5 * options_of(pass->plan.shape.config)->soft.balance;
+    const double sigma = sigma_of(pass),
+                 scale = pass->in.loss_scale * weight / (double)groups;
     double sum = 0.0;
 
     for (size_t i = 0; i < groups && weight > 0.0; i++) {
         size_t first;
-        const vit_route_size s = vit_route_group(&first, &pass->shape, i);
+        const vit_route_size s = vit_route_group(&first, &pass->plan.shape, i);
         double *d = d_z ? d_z + first * n : NULL;
-        sum += vit_route_importance(d, scale, pass->probs + first * n, &s, state->work);
+        sum += vit_route_importance(d, scale, pass->out.probs + first * n, &s, state->work);
         if (sigma > 0.0)
             sum += vit_route_load(d, scale, state->z + first * n, state->score + first * n,
-                                  sigma, pass->expert + first * s.k, &s, state->work);
+                                  sigma, pass->out.expert + first * s.k, &s, state->work);
     }
     return weight * sum / (double)groups;
 }
@@ -217,7 +218,7 @@ static void forward(vit_router_pass *pass)
 
     vit_route_top_forward(pass, &state.base, sigma_of(pass),
                           vit_softmax_settings_of(pass).gate);
-    pass->aux_loss = pass->training ? losses(pass, &state.base, NULL) : 0.0;
+    pass->report.aux_loss = pass->in.training ? losses(pass, &state.base, NULL) : 0.0;
 }
 
 static void backward(vit_router_pass *pass, const float *d_gate)
@@ -226,7 +227,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 
     vit_route_top_backward(pass, &state.base, sigma_of(pass),
                            vit_softmax_settings_of(pass).gate, d_gate);
-    if (pass->training)
+    if (pass->in.training)
         losses(pass, &state.base, state.base.d_z);
     vit_route_logits_backward(pass, &state.base);
 }

@@ -35,10 +35,10 @@ static double operations(const vit_router_shape *shape)
 
 static vit_graph_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     vit_graph_state state;
 
-    vit_graph_state_plan(&state, &arena, &pass->shape);
+    vit_graph_state_plan(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -55,14 +55,14 @@ static head_rows head_rows_of(vit_graph_image g, size_t n)
 static void forward(vit_router_pass *pass)
 {
     const vit_graph_state state = state_of(pass);
-    const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
-    const size_t images = vit_graph_images(&pass->shape);
+    const size_t n = pass->plan.shape.tokens_per_image, heads = pass->plan.shape.heads;
+    const size_t images = vit_graph_images(&pass->plan.shape);
     const vit_operand_kernels *kernels = vit_kernels_fp32();
 
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++) {
-        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
-        const float *probs = pass->attention + i * heads * n * n;
+        const vit_graph_image g = vit_graph_image_at(&pass->plan.shape, i);
+        const float *probs = pass->in.attention + i * heads * n * n;
         const head_rows r = head_rows_of(g, n);
         float *sim = state.sim + g.at;
         memset(sim, 0, g.count * g.count * sizeof *sim);
@@ -77,18 +77,18 @@ static void forward(vit_router_pass *pass)
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_graph_state state = state_of(pass);
-    const size_t n = pass->shape.tokens_per_image, heads = pass->shape.heads;
-    const size_t images = vit_graph_images(&pass->shape);
+    const size_t n = pass->plan.shape.tokens_per_image, heads = pass->plan.shape.heads;
+    const size_t images = vit_graph_images(&pass->plan.shape);
     const vit_operand_kernels *kernels = vit_kernels_fp32();
 
     vit_graph_backward(pass, &state, d_gate);
-    if (!pass->d_attention || !vit_graph_learns(pass))
+    if (!pass->gradient.attention || !vit_graph_learns(pass))
         return;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++) {
-        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
+        const vit_graph_image g = vit_graph_image_at(&pass->plan.shape, i);
         const head_rows r = head_rows_of(g, n);
-        float *d_probs = pass->d_attention + i * heads * n * n;
+        float *d_probs = pass->gradient.attention + i * heads * n * n;
         for (size_t h = 0; h < heads; h++)
             for (size_t t = 0; t < r.rows; t++)
                 kernels->axpy(d_probs + (h * n + t) * n, 1.0f / (float)heads,

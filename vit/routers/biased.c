@@ -47,13 +47,13 @@ static vit_route_gate gate_of(const vit_router_shape *shape)
 
 void vit_biased_scores(vit_router_pass *pass, const vit_route_state *state)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const size_t count = s.tokens * s.experts;
-    const int score = options_of(&pass->shape)->score;
+    const int score = options_of(&pass->plan.shape)->score;
 
     vit_route_logits(pass, state);
     if (score != VIT_BIASED_SIGMOID) {
-        memcpy(state->p, score == VIT_BIASED_SOFTMAX ? pass->probs : state->z,
+        memcpy(state->p, score == VIT_BIASED_SOFTMAX ? pass->out.probs : state->z,
                count * sizeof *state->p);
         return;
     }
@@ -64,9 +64,9 @@ void vit_biased_scores(vit_router_pass *pass, const vit_route_state *state)
 
 void vit_biased_forward(vit_router_pass *pass, vit_biased_sign sign)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const vit_route_state state = vit_route_state_of(pass);
-    const float *bias = pass->param[VIT_BIASED_PARAMETER];
+    const float *bias = pass->in.param[VIT_BIASED_PARAMETER];
     const size_t n = s.experts;
 
     vit_biased_scores(pass, &state);
@@ -75,7 +75,8 @@ void vit_biased_forward(vit_router_pass *pass, vit_biased_sign sign)
         for (size_t e = 0; e < n; e++)
             state.score[t * n + e] = state.p[t * n + e] + sign * (double)bias[e];
     vit_route_choose(pass, state.score);
-    vit_route_gate_forward(pass, &state, gate_of(&pass->shape), state.z, pass->probs);
+    vit_route_gate_forward(pass, &state, gate_of(&pass->plan.shape), state.z,
+                           pass->out.probs);
     vit_route_publish(pass, &state);
 }
 
@@ -83,7 +84,8 @@ void vit_biased_backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_state state = vit_route_state_of(pass);
 
-    vit_route_gate_backward(pass, &state, gate_of(&pass->shape), pass->probs, d_gate);
+    vit_route_gate_backward(pass, &state, gate_of(&pass->plan.shape), pass->out.probs,
+                            d_gate);
     vit_route_logits_backward(pass, &state);
 }
 

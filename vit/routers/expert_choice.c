@@ -129,16 +129,16 @@ static double pairs(const vit_router_shape *shape)
 /* Whether state.base.p is that of the noisy logits. */
 static bool is_noisy(const vit_router_pass *pass, const choice_settings *set)
 {
-    return pass->training && set->sigma > 0.0;
+    return pass->in.training && set->sigma > 0.0;
 }
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const choice_settings set = settings_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const choice_settings set = settings_of(&pass->plan.shape);
     const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
-    const size_t n = s.experts, blocks = vit_route_blocks(&pass->shape, set.scope);
-    const double *p = pass->probs;
+    const size_t n = s.experts, blocks = vit_route_blocks(&pass->plan.shape, set.scope);
+    const double *p = pass->out.probs;
 
     vit_route_logits(pass, &state.base);
     if (is_noisy(pass, &set)) {
@@ -151,7 +151,8 @@ static void forward(vit_router_pass *pass)
     for (size_t job = 0; job < blocks * n; job++) {
         const size_t e = job % n;
         size_t first;
-        const vit_route_size b = vit_route_block(&first, &pass->shape, set.scope, job / n);
+        const vit_route_size b =
+            vit_route_block(&first, &pass->plan.shape, set.scope, job / n);
         vit_route_mark_largest(state.mark + first * n + e, p + first * n + e, b.tokens, n,
                                capacity_of(&set, &b), state.key + first * n + e * b.tokens);
     }
@@ -160,13 +161,13 @@ static void forward(vit_router_pass *pass)
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const choice_settings set = settings_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const choice_settings set = settings_of(&pass->plan.shape);
     const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
 
     vit_route_pairs_backward(state.base.d_z, pass, d_gate);
     vit_route_softmax_backward(state.base.d_z,
-                               is_noisy(pass, &set) ? state.base.p : pass->probs, &s);
+                               is_noisy(pass, &set) ? state.base.p : pass->out.probs, &s);
     vit_route_logits_backward(pass, &state.base);
 }
 

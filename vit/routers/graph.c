@@ -28,14 +28,14 @@ double vit_graph_operations(const vit_router_shape *shape)
 
 static bool mixes_logits(const vit_router_pass *pass)
 {
-    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const vit_graph_options *o = vit_router_settings(pass->plan.shape.config);
 
     return o->mix == VIT_GRAPH_MIX_LOGIT;
 }
 
 bool vit_graph_learns(const vit_router_pass *pass)
 {
-    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const vit_graph_options *o = vit_router_settings(pass->plan.shape.config);
 
     return o->detach_sim == 0;
 }
@@ -44,12 +44,12 @@ bool vit_graph_learns(const vit_router_pass *pass)
 static void spread(vit_router_pass *pass, const vit_graph_state *state, bool transposed,
                    float *out, const float *in)
 {
-    const size_t e = pass->shape.experts, images = vit_graph_images(&pass->shape);
+    const size_t e = pass->plan.shape.experts, images = vit_graph_images(&pass->plan.shape);
 
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++) {
-        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
-        vit_route_product(pass->exec, transposed, false, g.count, e, g.count,
+        const vit_graph_image g = vit_graph_image_at(&pass->plan.shape, i);
+        vit_route_product(pass->plan.exec, transposed, false, g.count, e, g.count,
                           state->sim + g.at, g.count, in + g.first * e, e, 0.0f,
                           out + g.first * e);
     }
@@ -100,7 +100,7 @@ static void shares_backward(double *d_q, const double *gate, const double *d_gat
 static void gate_backward(vit_router_pass *pass, const vit_graph_state *state,
                           const vit_softmax_settings *set, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const vit_route_state *base = &state->base;
 
     if (mixes_logits(pass)) {
@@ -110,10 +110,10 @@ static void gate_backward(vit_router_pass *pass, const vit_graph_state *state,
     for (size_t a = 0; a < s.tokens * s.k; a++)
         base->d_gate[a] = (double)d_gate[a];
     if (set->gate == VIT_ROUTE_GATE_RENORM)
-        shares_backward(base->d_z, base->gate, base->d_gate, state->mixed, pass->expert,
+        shares_backward(base->d_z, base->gate, base->d_gate, state->mixed, pass->out.expert,
                         &s);
     else
-        vit_route_gates_backward(base->d_z, base->d_gate, pass->expert, &s);
+        vit_route_gates_backward(base->d_z, base->d_gate, pass->out.expert, &s);
 }
 
 /* ---- the pass ------------------------------------------------------------------------ */
@@ -122,12 +122,12 @@ static void gate_backward(vit_router_pass *pass, const vit_graph_state *state,
 static const double *probabilities(const vit_router_pass *pass, const vit_graph_state *s,
                                    const vit_softmax_settings *set)
 {
-    return set->sigma > 0.0 ? s->base.p : pass->probs;
+    return set->sigma > 0.0 ? s->base.p : pass->out.probs;
 }
 
 static void noise_add(vit_router_pass *pass, const vit_route_state *base, double sigma)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
 
     for (size_t i = 0; i < s.tokens * s.experts; i++)
         base->score[i] = base->z[i];
@@ -138,9 +138,9 @@ static void noise_add(vit_router_pass *pass, const vit_route_state *base, double
 void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state)
 {
     const vit_softmax_settings set = vit_softmax_settings_of(pass);
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const vit_route_state *base = &state->base;
-    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const vit_graph_options *o = vit_router_settings(pass->plan.shape.config);
     const double lambda = o->lambda;
 
     vit_route_logits(pass, base);
@@ -158,21 +158,22 @@ void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state)
         vit_route_softmax(state->q, state->mixed, &s);
         vit_route_gate_forward(pass, base, set.gate, state->mixed, state->q);
     } else if (set.gate == VIT_ROUTE_GATE_RENORM) {
-        shares(base->gate, state->mixed, pass->expert, &s);
+        shares(base->gate, state->mixed, pass->out.expert, &s);
     } else {
-        vit_route_gates(base->gate, state->mixed, pass->expert, &s);
+        vit_route_gates(base->gate, state->mixed, pass->out.expert, &s);
     }
     vit_route_publish(pass, base);
-    pass->aux_loss = pass->training ? vit_softmax_losses(pass, &set, base, NULL) : 0.0;
+    pass->report.aux_loss =
+        pass->in.training ? vit_softmax_losses(pass, &set, base, NULL) : 0.0;
 }
 
 void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
                         const float *d_gate)
 {
     const vit_softmax_settings set = vit_softmax_settings_of(pass);
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const size_t e = s.experts, images = vit_graph_images(&pass->shape);
-    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const size_t e = s.experts, images = vit_graph_images(&pass->plan.shape);
+    const vit_graph_options *o = vit_router_settings(pass->plan.shape.config);
     const double lambda = o->lambda;
     double *d_z = state->base.d_z;
     float *d_seen = state->seen, *d_source = state->base.narrow;
@@ -186,15 +187,15 @@ void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
     if (vit_graph_learns(pass)) {
 #pragma omp parallel for schedule(static)
         for (size_t i = 0; i < images; i++) {
-            const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
-            vit_route_product(pass->exec, false, true, g.count, g.count, e,
+            const vit_graph_image g = vit_graph_image_at(&pass->plan.shape, i);
+            vit_route_product(pass->plan.exec, false, true, g.count, g.count, e,
                               d_seen + g.first * e, e, state->source + g.first * e, e, 0.0f,
                               state->d_sim + g.at);
         }
     }
     if (!mixes_logits(pass))
         vit_route_softmax_backward(d_z, probabilities(pass, state, &set), &s);
-    if (pass->training)
+    if (pass->in.training)
         vit_softmax_losses(pass, &set, &state->base, d_z);
     vit_route_logits_backward(pass, &state->base);
 }

@@ -71,7 +71,7 @@ void vit_graph_state_plan(vit_graph_state *out, base_arena *arena,
  * softmax(Z), or Q = softmax((1 - lambda) Z + lambda Sim Z); the k best of Q, gates as
  * "softmax" from Q, its losses. */
 void vit_graph_forward(vit_router_pass *pass, const vit_graph_state *state);
-/* Adds to pass->d_x and pass->d_param[0]; overwrites state->d_sim. */
+/* Adds to pass->gradient.x and pass->gradient.param[0]; overwrites state->d_sim. */
 void vit_graph_backward(vit_router_pass *pass, const vit_graph_state *state,
                         const float *d_gate);
 /* The gates of vit_graph_forward from sim [B, N, N]. */

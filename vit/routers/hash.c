@@ -57,27 +57,26 @@ static size_t dealt(const uint32_t *deal, const vit_router_shape *s, size_t plac
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_router_shape *s = &pass->shape;
+    const vit_router_shape *s = &pass->plan.shape;
     const size_t n = s->experts, k = s->k;
-    uint32_t *deal = pass->state; /* [N] */
+    uint32_t *deal = pass->plan.state; /* [N] */
 
-    vit_route_reports_clear(pass);
-    deal_make(deal, s, pass->layer);
-    pass->count = s->tokens * k;
-    pass->start[s->tokens] = (uint32_t)pass->count;
+    deal_make(deal, s, pass->in.layer);
+    pass->out.count = s->tokens * k;
+    pass->out.start[s->tokens] = (uint32_t)pass->out.count;
     for (size_t t = 0; t < s->tokens; t++) {
         const size_t image = t / s->tokens_per_image, place = t % s->tokens_per_image;
-        pass->start[t] = (uint32_t)(t * k);
+        pass->out.start[t] = (uint32_t)(t * k);
         for (size_t e = 0; e < n; e++)
-            pass->probs[t * n + e] = 0.0;
+            pass->out.probs[t * n + e] = 0.0;
         for (size_t j = 0; j < k; j++) {
             const size_t a = t * k + j;
-            pass->expert[a] = pass->fixed
-                                  ? pass->fixed[image * pass->fixed_step + place * k + j]
-                                  : (uint16_t)dealt(deal, s, place, j);
-            pass->token[a] = (uint32_t)t;
-            pass->gate[a] = 1.0f / (float)k;
-            pass->probs[t * n + pass->expert[a]] += 1.0 / (double)k;
+            pass->out.expert[a] =
+                pass->in.fixed ? pass->in.fixed[image * pass->in.fixed_step + place * k + j]
+                               : (uint16_t)dealt(deal, s, place, j);
+            pass->out.token[a] = (uint32_t)t;
+            pass->out.gate[a] = 1.0f / (float)k;
+            pass->out.probs[t * n + pass->out.expert[a]] += 1.0 / (double)k;
         }
     }
 }

@@ -41,8 +41,8 @@ static size_t tally_count(const vit_router_shape *shape)
 /* The loads. */
 static void tally(double *loads, const vit_router_pass *pass)
 {
-    for (size_t a = 0; a < pass->count; a++)
-        loads[pass->expert[a]] += 1.0;
+    for (size_t a = 0; a < pass->out.count; a++)
+        loads[pass->out.expert[a]] += 1.0;
 }
 
 static void move(float *const *param, const double *loads, const vit_router_shape *shape,

@@ -91,10 +91,10 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static quantile_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     quantile_state state;
 
-    plan_state(&state, &arena, &pass->shape);
+    plan_state(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -164,11 +164,11 @@ static void column_statistics(double *out, const quantile_state *state, const do
 static void thresholds(double *out, const vit_router_pass *pass,
                        const quantile_state *state)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    bool begun = !pass->training;
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    bool begun = !pass->in.training;
 
     for (size_t e = 0; e < s.experts; e++) {
-        out[e] = (double)pass->param[VIT_BIASED_PARAMETER][e];
+        out[e] = (double)pass->in.param[VIT_BIASED_PARAMETER][e];
         begun = begun || out[e] != 0.0;
     }
     if (!begun)
@@ -177,7 +177,7 @@ static void thresholds(double *out, const vit_router_pass *pass,
 
 static void dynamic_forward(vit_router_pass *pass, const quantile_state *state)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const size_t n = s.experts;
     double beta[VIT_EXPERTS_MAX];
 
@@ -193,12 +193,12 @@ static void dynamic_forward(vit_router_pass *pass, const quantile_state *state)
 static void dynamic_backward(vit_router_pass *pass, const quantile_state *state,
                              const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     double *d = state->base.d_z;
     const double *p = state->base.p;
 
     vit_route_pairs_backward(d, pass, d_gate);
-    if (options_of(pass->shape.config)->biased.score == VIT_BIASED_SOFTMAX) {
+    if (options_of(pass->plan.shape.config)->biased.score == VIT_BIASED_SOFTMAX) {
         vit_route_softmax_backward(d, p, &s);
     } else {
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
@@ -210,7 +210,7 @@ static void dynamic_backward(vit_router_pass *pass, const quantile_state *state,
 
 static void forward(vit_router_pass *pass)
 {
-    if (is_dynamic(&pass->shape)) {
+    if (is_dynamic(&pass->plan.shape)) {
         const quantile_state state = state_of(pass);
         dynamic_forward(pass, &state);
     } else {
@@ -220,7 +220,7 @@ static void forward(vit_router_pass *pass)
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    if (is_dynamic(&pass->shape)) {
+    if (is_dynamic(&pass->plan.shape)) {
         const quantile_state state = state_of(pass);
         dynamic_backward(pass, &state, d_gate);
     } else {
@@ -238,13 +238,13 @@ static size_t tally_count(const vit_router_shape *shape)
 
 static void tally(double *sum, const vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const quantile_state state = state_of(pass);
-    const bool dynamic = is_dynamic(&pass->shape);
+    const bool dynamic = is_dynamic(&pass->plan.shape);
     double own[VIT_EXPERTS_MAX];
 
     if (!dynamic) {
-        const float *beta = pass->param[VIT_BIASED_PARAMETER];
+        const float *beta = pass->in.param[VIT_BIASED_PARAMETER];
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
         for (size_t t = 0; t < s.tokens; t++)
             state.alpha[t] = row_statistic(state.base.p + t * s.experts, beta, s.experts,

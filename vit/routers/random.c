@@ -37,7 +37,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_state state = vit_route_state_of(pass);
 
-    pass->d_param[0] = NULL;
+    pass->gradient.param[0] = NULL;
     vit_route_top_backward(pass, &state, 0.0, vit_softmax_settings_of(pass).gate, d_gate);
     vit_route_logits_backward(pass, &state);
 }

@@ -74,10 +74,10 @@ size_t vit_route_pairs_state_bytes(const vit_router_shape *shape)
 
 vit_route_pairs_state vit_route_pairs_state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     vit_route_pairs_state state;
 
-    state_plan(&state, &arena, &pass->shape);
+    state_plan(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -130,7 +130,7 @@ static void row_fill(uint16_t *expert, float *out, const uint8_t *mark, const do
 
 void vit_route_pairs_publish(vit_router_pass *pass, const uint8_t *mark, const double *gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const size_t n = s.experts;
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
@@ -138,30 +138,30 @@ void vit_route_pairs_publish(vit_router_pass *pass, const uint8_t *mark, const d
         uint32_t sum = 0;
         for (size_t e = 0; e < n; e++)
             sum += mark[t * n + e];
-        pass->start[t + 1] = sum;
+        pass->out.start[t + 1] = sum;
     }
-    pass->start[0] = 0;
+    pass->out.start[0] = 0;
     for (size_t t = 0; t < s.tokens; t++)
-        pass->start[t + 1] += pass->start[t];
-    pass->count = pass->start[s.tokens];
+        pass->out.start[t + 1] += pass->out.start[t];
+    pass->out.count = pass->out.start[s.tokens];
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t t = 0; t < s.tokens; t++) {
-        const size_t a = pass->start[t], end = pass->start[t + 1];
-        row_fill(pass->expert + a, pass->gate + a, mark + t * n, gate + t * n, n);
+        const size_t a = pass->out.start[t], end = pass->out.start[t + 1];
+        row_fill(pass->out.expert + a, pass->out.gate + a, mark + t * n, gate + t * n, n);
         for (size_t i = a; i < end; i++)
-            pass->token[i] = (uint32_t)t;
+            pass->out.token[i] = (uint32_t)t;
     }
 }
 
 void vit_route_pairs_backward(double *d, const vit_router_pass *pass, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const size_t n = s.experts;
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t t = 0; t < s.tokens; t++) {
         memset(d + t * n, 0, n * sizeof *d);
-        for (size_t a = pass->start[t]; a < pass->start[t + 1]; a++)
-            d[t * n + pass->expert[a]] = (double)d_gate[a];
+        for (size_t a = pass->out.start[t]; a < pass->out.start[t + 1]; a++)
+            d[t * n + pass->out.expert[a]] = (double)d_gate[a];
     }
 }

@@ -89,67 +89,68 @@ size_t vit_route_state_bytes(const vit_router_shape *shape)
 
 vit_route_state vit_route_state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     vit_route_state state;
 
-    vit_route_state_plan(&state, &arena, &pass->shape);
+    vit_route_state_plan(&state, &arena, &pass->plan.shape);
     return state;
 }
 
-void vit_route_reports_clear(vit_router_pass *pass)
+void vit_router_forward(const vit_router *router, vit_router_pass *pass)
 {
-    pass->aux_loss = 0.0;
-    pass->used_sinkhorn = pass->sinkhorn_converged = false;
-    pass->sinkhorn_iterations = 0;
-    pass->sinkhorn_residual = 0.0;
+    pass->report = (vit_router_report){0};
+    pass->out.logits = NULL;
+    router->forward(pass);
 }
 
 void vit_route_logits(vit_router_pass *pass, const vit_route_state *state)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const size_t d = pass->shape.width, count = s.tokens * s.experts;
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const size_t d = pass->plan.shape.width, count = s.tokens * s.experts;
 
-    vit_route_product(pass->exec, false, true, s.tokens, s.experts, d, pass->x, d,
-                      pass->param[0], d, 0.0f, state->narrow);
+    vit_route_product(pass->plan.exec, false, true, s.tokens, s.experts, d, pass->in.x, d,
+                      pass->in.param[0], d, 0.0f, state->narrow);
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t i = 0; i < count; i++)
         state->z[i] = (double)state->narrow[i];
-    vit_route_softmax(pass->probs, state->z, &s);
-    pass->logits = state->z;
-    vit_route_reports_clear(pass);
+    vit_route_softmax(pass->out.probs, state->z, &s);
+    pass->out.logits = state->z;
 }
 
 void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state)
 {
-    const size_t t = pass->shape.tokens, e = pass->shape.experts, d = pass->shape.width;
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const size_t t = pass->plan.shape.tokens, e = pass->plan.shape.experts,
+                 d = pass->plan.shape.width;
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     float *d_z = state->narrow;
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t i = 0; i < t * e; i++)
-        d_z[i] = (float)(state->d_z[i] + (pass->d_logits ? (double)pass->d_logits[i] : 0));
-    if (pass->d_param[0])
-        vit_route_product(pass->exec, true, false, e, d, t, d_z, e, pass->x, d, 1.0f,
-                          pass->d_param[0]);
-    vit_route_product(pass->exec, false, false, t, d, e, d_z, e, pass->param[0], d, 1.0f,
-                      pass->d_x);
+        d_z[i] = (float)(state->d_z[i] +
+                         (pass->gradient.logits ? (double)pass->gradient.logits[i] : 0));
+    if (pass->gradient.param[0])
+        vit_route_product(pass->plan.exec, true, false, e, d, t, d_z, e, pass->in.x, d,
+                          1.0f, pass->gradient.param[0]);
+    vit_route_product(pass->plan.exec, false, false, t, d, e, d_z, e, pass->in.param[0], d,
+                      1.0f, pass->gradient.x);
 }
 
 void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass)
 {
     enum { CHUNK = 64 };
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const vit_kernels *kernels = vit_kernels_get();
-    const uint64_t key = base_key(
-        (const uint64_t[]){pass->seed, BASE_PURPOSE_ROUTER_NOISE, pass->step, pass->layer},
-        4);
+    const uint64_t key =
+        base_key((const uint64_t[]){pass->in.seed, BASE_PURPOSE_ROUTER_NOISE, pass->in.step,
+                                    pass->in.layer},
+                 4);
     const uint32_t words[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t t = 0; t < s.tokens; t += CHUNK) {
         float eps[CHUNK * VIT_EXPERTS_MAX];
         const size_t rows = s.tokens - t < CHUNK ? s.tokens - t : CHUNK;
-        kernels->normals(eps, rows, s.experts, words, pass->first_token + t);
+        kernels->normals(eps, rows, s.experts, words, pass->in.first_token + t);
         for (size_t i = 0; i < rows * s.experts; i++)
             out[t * s.experts + i] += scale * (double)eps[i];
     }
@@ -158,53 +159,53 @@ void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass)
 void vit_route_gate_forward(const vit_router_pass *pass, const vit_route_state *state,
                             vit_route_gate kind, const double *z, const double *p)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
 
     if (kind == VIT_ROUTE_GATE_PROB)
-        vit_route_gates(state->gate, p, pass->expert, &s);
+        vit_route_gates(state->gate, p, pass->out.expert, &s);
     else if (kind == VIT_ROUTE_GATE_RENORM)
-        vit_route_gates_renorm(state->gate, z, pass->expert, &s);
+        vit_route_gates_renorm(state->gate, z, pass->out.expert, &s);
     else if (kind == VIT_ROUTE_GATE_SIGMOID)
-        vit_route_gates_sigmoid(state->gate, z, pass->expert, &s);
+        vit_route_gates_sigmoid(state->gate, z, pass->out.expert, &s);
     else
-        vit_route_gates_sigmoid_renorm(state->gate, z, pass->expert, &s);
+        vit_route_gates_sigmoid_renorm(state->gate, z, pass->out.expert, &s);
 }
 
 void vit_route_gate_backward(const vit_router_pass *pass, const vit_route_state *state,
                              vit_route_gate kind, const double *p, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
 
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t a = 0; a < s.tokens * s.k; a++)
         state->d_gate[a] = (double)d_gate[a];
     if (kind == VIT_ROUTE_GATE_PROB) {
-        vit_route_gates_backward(state->d_z, state->d_gate, pass->expert, &s);
+        vit_route_gates_backward(state->d_z, state->d_gate, pass->out.expert, &s);
         vit_route_softmax_backward(state->d_z, p, &s);
     } else if (kind == VIT_ROUTE_GATE_RENORM) {
         vit_route_gates_renorm_backward(state->d_z, state->gate, state->d_gate,
-                                        pass->expert, &s);
+                                        pass->out.expert, &s);
     } else if (kind == VIT_ROUTE_GATE_SIGMOID) {
         vit_route_gates_sigmoid_backward(state->d_z, state->gate, state->d_gate,
-                                         pass->expert, &s);
+                                         pass->out.expert, &s);
     } else {
         vit_route_gates_sigmoid_renorm_backward(state->d_z, state->z, state->gate,
-                                                state->d_gate, pass->expert, &s);
+                                                state->d_gate, pass->out.expert, &s);
     }
 }
 
 void vit_route_publish(vit_router_pass *pass, const vit_route_state *state)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
 
-    pass->count = s.tokens * s.k;
-    pass->start[s.tokens] = (uint32_t)pass->count;
+    pass->out.count = s.tokens * s.k;
+    pass->out.start[s.tokens] = (uint32_t)pass->out.count;
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t t = 0; t < s.tokens; t++) {
-        pass->start[t] = (uint32_t)(t * s.k);
+        pass->out.start[t] = (uint32_t)(t * s.k);
         for (size_t a = t * s.k; a < (t + 1) * s.k; a++) {
-            pass->token[a] = (uint32_t)t;
-            pass->gate[a] = (float)state->gate[a];
+            pass->out.token[a] = (uint32_t)t;
+            pass->out.gate[a] = (float)state->gate[a];
         }
     }
 }
@@ -212,28 +213,28 @@ void vit_route_publish(vit_router_pass *pass, const vit_route_state *state)
 /* The sets of another pass in place of a choice. */
 static void replay(vit_router_pass *pass)
 {
-    const size_t numbers = pass->shape.tokens_per_image * pass->shape.k;
+    const size_t numbers = pass->plan.shape.tokens_per_image * pass->plan.shape.k;
 
-    for (size_t i = 0; i * numbers < pass->shape.tokens * pass->shape.k; i++)
-        memcpy(pass->expert + i * numbers, pass->fixed + i * pass->fixed_step,
-               numbers * sizeof *pass->expert);
+    for (size_t i = 0; i * numbers < pass->plan.shape.tokens * pass->plan.shape.k; i++)
+        memcpy(pass->out.expert + i * numbers, pass->in.fixed + i * pass->in.fixed_step,
+               numbers * sizeof *pass->out.expert);
 }
 
 void vit_route_choose(vit_router_pass *pass, const double *score)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
 
-    if (pass->fixed)
+    if (pass->in.fixed)
         replay(pass);
     else
-        vit_route_top(pass->expert, score, &s);
+        vit_route_top(pass->out.expert, score, &s);
 }
 
 void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
                            double sigma, vit_route_gate kind)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const double *score = state->z, *p = pass->probs;
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const double *score = state->z, *p = pass->out.probs;
 
     vit_route_logits(pass, state);
     if (sigma > 0.0) {
@@ -251,7 +252,7 @@ void vit_route_top_forward(vit_router_pass *pass, const vit_route_state *state,
 void vit_route_top_backward(vit_router_pass *pass, const vit_route_state *state,
                             double sigma, vit_route_gate kind, const float *d_gate)
 {
-    vit_route_gate_backward(pass, state, kind, sigma > 0.0 ? state->p : pass->probs,
+    vit_route_gate_backward(pass, state, kind, sigma > 0.0 ? state->p : pass->out.probs,
                             d_gate);
 }
 
@@ -320,7 +321,7 @@ static void block_forward(vit_route_plan_result *r, const vit_router_pass *pass,
                           size_t i, double *work)
 {
     size_t first;
-    const vit_route_size s = vit_route_block(&first, &pass->shape, rule->scope, i);
+    const vit_route_size s = vit_route_block(&first, &pass->plan.shape, rule->scope, i);
     const size_t n = s.experts;
     double *score = state->score + first * n, *g = work + vit_route_plan_work(&s);
 
@@ -341,15 +342,15 @@ static void block_forward(vit_route_plan_result *r, const vit_router_pass *pass,
 void vit_route_sinkhorn_forward(vit_router_pass *pass, const vit_route_state *state,
                                 const vit_route_sinkhorn_rule *rule, double *work)
 {
-    const size_t blocks = vit_route_blocks(&pass->shape, rule->scope);
-    const size_t slices = slices_of(&pass->shape, rule->scope);
-    const size_t doubles = slice_doubles(&pass->shape, rule->scope);
+    const size_t blocks = vit_route_blocks(&pass->plan.shape, rule->scope);
+    const size_t slices = slices_of(&pass->plan.shape, rule->scope);
+    const size_t doubles = slice_doubles(&pass->plan.shape, rule->scope);
     vit_route_plan_result result[SLICES_MAX];
     size_t first;
-    const vit_route_size whole = vit_route_size_of(&pass->shape);
-    const vit_route_size one = vit_route_block(&first, &pass->shape, rule->scope, 0);
+    const vit_route_size whole = vit_route_size_of(&pass->plan.shape);
+    const vit_route_size one = vit_route_block(&first, &pass->plan.shape, rule->scope, 0);
 
-    pass->used_sinkhorn = pass->sinkhorn_converged = true;
+    pass->report.used_sinkhorn = pass->report.sinkhorn_converged = true;
 #pragma omp parallel for schedule(static) if (slices > 1 && vit_route_is_large(&whole) &&  \
                                               !vit_route_is_large(&one))
     for (size_t j = 0; j < slices; j++) {
@@ -358,11 +359,12 @@ void vit_route_sinkhorn_forward(vit_router_pass *pass, const vit_route_state *st
             block_forward(&result[j], pass, state, rule, i, work + j * doubles);
     }
     for (size_t j = 0; j < slices; j++) {
-        if (pass->sinkhorn_iterations < result[j].iterations)
-            pass->sinkhorn_iterations = result[j].iterations;
-        if (!(pass->sinkhorn_residual >= result[j].residual))
-            pass->sinkhorn_residual = result[j].residual;
-        pass->sinkhorn_converged = pass->sinkhorn_converged && result[j].converged;
+        if (pass->report.sinkhorn_iterations < result[j].iterations)
+            pass->report.sinkhorn_iterations = result[j].iterations;
+        if (!(pass->report.sinkhorn_residual >= result[j].residual))
+            pass->report.sinkhorn_residual = result[j].residual;
+        pass->report.sinkhorn_converged =
+            pass->report.sinkhorn_converged && result[j].converged;
     }
 }
 
@@ -370,20 +372,21 @@ void vit_route_sinkhorn_backward(vit_router_pass *pass, const vit_route_state *s
                                  const vit_route_sinkhorn_rule *rule, bool exact,
                                  double *work)
 {
-    const size_t blocks = vit_route_blocks(&pass->shape, rule->scope);
-    const size_t slices = slices_of(&pass->shape, rule->scope);
-    const size_t doubles = slice_doubles(&pass->shape, rule->scope);
-    const size_t n = pass->shape.experts;
+    const size_t blocks = vit_route_blocks(&pass->plan.shape, rule->scope);
+    const size_t slices = slices_of(&pass->plan.shape, rule->scope);
+    const size_t doubles = slice_doubles(&pass->plan.shape, rule->scope);
+    const size_t n = pass->plan.shape.experts;
     size_t unused;
-    const vit_route_size whole = vit_route_size_of(&pass->shape);
-    const vit_route_size one = vit_route_block(&unused, &pass->shape, rule->scope, 0);
+    const vit_route_size whole = vit_route_size_of(&pass->plan.shape);
+    const vit_route_size one = vit_route_block(&unused, &pass->plan.shape, rule->scope, 0);
 
 #pragma omp parallel for schedule(static) if (slices > 1 && vit_route_is_large(&whole) &&  \
                                               !vit_route_is_large(&one))
     for (size_t j = 0; j < slices; j++) {
         for (size_t i = j; i < blocks; i += slices) {
             size_t first;
-            const vit_route_size s = vit_route_block(&first, &pass->shape, rule->scope, i);
+            const vit_route_size s =
+                vit_route_block(&first, &pass->plan.shape, rule->scope, i);
             const double *h = state->d_z + first * n, *plan = state->p + first * n;
             double *d_c = state->score + first * n;
             if (exact)
@@ -392,5 +395,5 @@ void vit_route_sinkhorn_backward(vit_router_pass *pass, const vit_route_state *s
                 vit_route_plan_frozen(d_c, h, plan, rule->xi, &s);
         }
     }
-    memcpy(state->d_z, state->score, pass->shape.tokens * n * sizeof *state->d_z);
+    memcpy(state->d_z, state->score, pass->plan.shape.tokens * n * sizeof *state->d_z);
 }

@@ -50,19 +50,18 @@ typedef enum vit_route_gate {
 void vit_route_product(vit_exec *exec, bool ta, bool tb, size_t m, size_t n, size_t k,
                        const float *a, size_t lda, const float *b, size_t ldb, float beta,
                        float *c);
-/* Clears what a pass reports about losses and Sinkhorn. */
-void vit_route_reports_clear(vit_router_pass *pass);
-/* state->z = x weight^T in single precision, which pass->logits shows, pass->probs =
- * softmax(z) in double; the pass's reports about losses and Sinkhorn are cleared. */
+/* state->z = x weight^T in single precision, which the pass's out.logits shows, out.probs =
+ * softmax(z) in double. */
 void vit_route_logits(vit_router_pass *pass, const vit_route_state *state);
-/* Adds to pass->d_x and pass->d_param[0] from state->d_z plus pass->d_logits. */
+/* Adds to the pass's gradient.x and gradient.param[0] from state->d_z plus
+ * gradient.logits. */
 void vit_route_logits_backward(vit_router_pass *pass, const vit_route_state *state);
 /* out [T, E] += scale * eps, eps standard normal, keyed by the token's place in the global
  * batch. */
 void vit_route_noise_add(double *out, double scale, const vit_router_pass *pass);
-/* pass->expert [T, k]: the k best of score [T, E], or the sets of a replay. */
+/* pass->out.expert [T, k]: the k best of score [T, E], or the sets of a replay. */
 void vit_route_choose(vit_router_pass *pass, const double *score);
-/* state->gate from the logits z [T, E], p = softmax(z) and pass->expert. */
+/* state->gate from the logits z [T, E], p = softmax(z) and pass->out.expert. */
 void vit_route_gate_forward(const vit_router_pass *pass, const vit_route_state *state,
                             vit_route_gate kind, const double *z, const double *p);
 /* state->d_z overwritten with the gradient of those logits, from d_gate [T, k]. */

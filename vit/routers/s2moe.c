@@ -144,10 +144,10 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static s2moe_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     s2moe_state state;
 
-    state_plan(&state, &arena, &pass->shape);
+    state_plan(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -165,7 +165,7 @@ static vit_softmax_settings settings_of(const vit_router_pass *pass)
 {
     vit_softmax_settings set = vit_softmax_settings_of(pass);
 
-    set.gate = gate_of(pass->shape.config, pass->shape.k);
+    set.gate = gate_of(pass->plan.shape.config, pass->plan.shape.k);
     return set;
 }
 
@@ -254,24 +254,24 @@ static void image_view(float *view, float *n1, const float *x, size_t n,
 
 static void view_make(vit_router_pass *pass, float *n1)
 {
-    const size_t n = pass->shape.tokens_per_image, d = pass->shape.width;
+    const size_t n = pass->plan.shape.tokens_per_image, d = pass->plan.shape.width;
     const vit_kernels *kernels = vit_kernels_get();
     uint32_t words[2][2];
 
     for (uint64_t which = 0; which < 2; which++) {
         const uint64_t key =
-            base_key((const uint64_t[]){pass->seed, BASE_PURPOSE_ROUTER_VIEW, pass->step,
-                                        pass->layer, which},
+            base_key((const uint64_t[]){pass->in.seed, BASE_PURPOSE_ROUTER_VIEW,
+                                        pass->in.step, pass->in.layer, which},
                      5);
         words[which][0] = (uint32_t)key;
         words[which][1] = (uint32_t)(key >> 32);
     }
 #pragma omp parallel for schedule(static)
-    for (size_t first = 0; first < pass->shape.tokens; first += n) {
+    for (size_t first = 0; first < pass->plan.shape.tokens; first += n) {
         const size_t at = first * d;
-        kernels->normals(n1 + at, n, d, words[0], pass->first_token + first);
-        kernels->normals(pass->view + at, n, d, words[1], pass->first_token + first);
-        image_view(pass->view + at, n1 + at, pass->x + at, n, &pass->shape);
+        kernels->normals(n1 + at, n, d, words[0], pass->in.first_token + first);
+        kernels->normals(pass->out.view + at, n, d, words[1], pass->in.first_token + first);
+        image_view(pass->out.view + at, n1 + at, pass->in.x + at, n, &pass->plan.shape);
     }
 }
 
@@ -280,29 +280,29 @@ static void view_make(vit_router_pass *pass, float *n1)
 /* The noisy view's tokens follow the clean ones, to the same experts. */
 static void route_same(vit_router_pass *pass)
 {
-    const size_t t = pass->shape.tokens, count = pass->count;
+    const size_t t = pass->plan.shape.tokens, count = pass->out.count;
 
     for (size_t a = 0; a < count; a++) {
-        pass->token[count + a] = (uint32_t)t + pass->token[a];
-        pass->expert[count + a] = pass->expert[a];
-        pass->gate[count + a] = pass->gate[a];
+        pass->out.token[count + a] = (uint32_t)t + pass->out.token[a];
+        pass->out.expert[count + a] = pass->out.expert[a];
+        pass->out.gate[count + a] = pass->out.gate[a];
     }
 }
 
 /* A pass of the noisy view alone. */
 static vit_router_pass view_pass(const vit_router_pass *pass, const s2moe_state *state)
 {
-    const size_t count = pass->shape.tokens * pass->shape.k;
+    const size_t count = pass->plan.shape.tokens * pass->plan.shape.k;
     vit_router_pass other = *pass;
 
-    other.x = pass->view;
-    other.probs = state->other_probs;
-    other.d_logits = NULL;
-    other.token += count;
-    other.expert += count;
-    other.gate += count;
-    other.start += pass->shape.tokens;
-    other.d_x = state->other_d_x;
+    other.in.x = pass->out.view;
+    other.out.probs = state->other_probs;
+    other.gradient.logits = NULL;
+    other.out.token += count;
+    other.out.expert += count;
+    other.out.gate += count;
+    other.out.start += pass->plan.shape.tokens;
+    other.gradient.x = state->other_d_x;
     return other;
 }
 
@@ -311,29 +311,29 @@ static void route_own(vit_router_pass *pass, const s2moe_state *state, vit_route
     vit_router_pass other = view_pass(pass, state);
 
     vit_route_top_forward(&other, &state->other, 0.0, gate);
-    for (size_t a = 0; a < other.count; a++)
-        other.token[a] += (uint32_t)pass->shape.tokens;
+    for (size_t a = 0; a < other.out.count; a++)
+        other.out.token[a] += (uint32_t)pass->plan.shape.tokens;
 }
 
 static void forward(vit_router_pass *pass)
 {
     const vit_softmax_settings set = settings_of(pass);
     const s2moe_state state = state_of(pass);
-    const size_t t = pass->shape.tokens, k = pass->shape.k;
+    const size_t t = pass->plan.shape.tokens, k = pass->plan.shape.k;
 
     vit_route_top_forward(pass, &state.route, set.sigma, set.gate);
-    pass->aux_loss =
-        pass->training ? vit_softmax_losses(pass, &set, &state.route, NULL) : 0.0;
-    if (!pass->view)
+    pass->report.aux_loss =
+        pass->in.training ? vit_softmax_losses(pass, &set, &state.route, NULL) : 0.0;
+    if (!pass->out.view)
         return;
     view_make(pass, state.scale);
-    if (reroutes(&pass->shape))
+    if (reroutes(&pass->plan.shape))
         route_own(pass, &state, set.gate);
     else
         route_same(pass);
     for (size_t i = t; i <= 2 * t; i++)
-        pass->start[i] = (uint32_t)(i * k);
-    pass->count *= 2;
+        pass->out.start[i] = (uint32_t)(i * k);
+    pass->out.count *= 2;
 }
 
 /* ---- mixing -------------------------------------------------------------------------- */
@@ -342,9 +342,9 @@ static void forward(vit_router_pass *pass)
 static const uint32_t *sample(const vit_router_pass *pass, const s2moe_state *state,
                               size_t rows)
 {
-    const size_t t = pass->shape.tokens;
-    base_rng rng = base_rng_make(pass->seed, BASE_PURPOSE_ROUTER_SAMPLE, pass->step,
-                                 pass->layer, pass->first_token);
+    const size_t t = pass->plan.shape.tokens;
+    base_rng rng = base_rng_make(pass->in.seed, BASE_PURPOSE_ROUTER_SAMPLE, pass->in.step,
+                                 pass->in.layer, pass->in.first_token);
 
     if (rows == t)
         return NULL;
@@ -361,27 +361,27 @@ static const uint32_t *sample(const vit_router_pass *pass, const s2moe_state *st
 
 static void mix(vit_router_pass *pass, float *y, const float *both)
 {
-    const size_t t = pass->shape.tokens, d = pass->shape.width;
-    const double weight = options_of(&pass->shape)->uncertainty;
+    const size_t t = pass->plan.shape.tokens, d = pass->plan.shape.width;
+    const double weight = options_of(&pass->plan.shape)->uncertainty;
     s2moe_state state = state_of(pass);
     const float *noisy = both + t * d;
 
-    vit_route_product(pass->exec, false, true, t, 1, d, pass->x, d,
-                      pass->param[PARAMETER_MIX], d, 0.0f, state.q);
+    vit_route_product(pass->plan.exec, false, true, t, 1, d, pass->in.x, d,
+                      pass->in.param[PARAMETER_MIX], d, 0.0f, state.q);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < t; i++) {
-        const double s = (double)state.q[i] + (double)pass->param[PARAMETER_MIX_BIAS][0];
+        const double s = (double)state.q[i] + (double)pass->in.param[PARAMETER_MIX_BIAS][0];
         const float q = state.q[i] = (float)(1.0 / (1.0 + exp(-s)));
         for (size_t j = i * d; j < (i + 1) * d; j++)
             y[j] = q * both[j] + (1.0f - q) * noisy[j];
     }
     if (weight > 0) {
-        const vit_contrast_shape c = contrast_shape(&pass->shape);
-        const bool inputs = options_of(&pass->shape)->contrast == CONTRAST_INPUTS;
-        pass->aux_loss += weight * vit_contrast_forward(&state.contrast, pass->exec,
-                                                        inputs ? pass->x : both,
-                                                        inputs ? pass->view : noisy,
-                                                        sample(pass, &state, c.rows), &c);
+        const vit_contrast_shape c = contrast_shape(&pass->plan.shape);
+        const bool inputs = options_of(&pass->plan.shape)->contrast == CONTRAST_INPUTS;
+        pass->report.aux_loss +=
+            weight * vit_contrast_forward(
+                         &state.contrast, pass->plan.exec, inputs ? pass->in.x : both,
+                         inputs ? pass->out.view : noisy, sample(pass, &state, c.rows), &c);
     }
 }
 
@@ -389,23 +389,23 @@ static void mix(vit_router_pass *pass, float *y, const float *both)
 static void contrast_backward(vit_router_pass *pass, s2moe_state *state, float *d_first,
                               float *d_second)
 {
-    const vit_contrast_shape c = contrast_shape(&pass->shape);
-    const double scale = options_of(&pass->shape)->uncertainty * pass->loss_scale;
+    const vit_contrast_shape c = contrast_shape(&pass->plan.shape);
+    const double scale = options_of(&pass->plan.shape)->uncertainty * pass->in.loss_scale;
 
-    vit_contrast_backward(&state->contrast, pass->exec, d_first, d_second,
-                          c.rows == pass->shape.tokens ? NULL : state->row, scale, &c);
+    vit_contrast_backward(&state->contrast, pass->plan.exec, d_first, d_second,
+                          c.rows == pass->plan.shape.tokens ? NULL : state->row, scale, &c);
 }
 
 static bool contrasts(const vit_router_pass *pass, int what)
 {
-    return options_of(&pass->shape)->uncertainty > 0 &&
-           options_of(&pass->shape)->contrast == what;
+    return options_of(&pass->plan.shape)->uncertainty > 0 &&
+           options_of(&pass->plan.shape)->contrast == what;
 }
 
 static void mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
                          const float *both)
 {
-    const size_t t = pass->shape.tokens, d = pass->shape.width;
+    const size_t t = pass->plan.shape.tokens, d = pass->plan.shape.width;
     s2moe_state state = state_of(pass);
 
 #pragma omp parallel for schedule(static)
@@ -426,32 +426,33 @@ static void mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
 /* What the shares of the views say of x and of their parameters. */
 static void shares_backward(vit_router_pass *pass, const s2moe_state *state)
 {
-    const size_t t = pass->shape.tokens, d = pass->shape.width;
+    const size_t t = pass->plan.shape.tokens, d = pass->plan.shape.width;
     double sum = 0.0;
 
     for (size_t i = 0; i < t; i++)
         sum += (double)state->d_s[i];
-    if (pass->d_param[PARAMETER_MIX]) {
-        vit_route_product(pass->exec, true, false, 1, d, t, state->d_s, 1, pass->x, d, 1.0f,
-                          pass->d_param[PARAMETER_MIX]);
-        pass->d_param[PARAMETER_MIX_BIAS][0] += (float)sum;
+    if (pass->gradient.param[PARAMETER_MIX]) {
+        vit_route_product(pass->plan.exec, true, false, 1, d, t, state->d_s, 1, pass->in.x,
+                          d, 1.0f, pass->gradient.param[PARAMETER_MIX]);
+        pass->gradient.param[PARAMETER_MIX_BIAS][0] += (float)sum;
     }
-    vit_route_product(pass->exec, false, false, t, d, 1, state->d_s, 1,
-                      pass->param[PARAMETER_MIX], d, 1.0f, pass->d_x);
+    vit_route_product(pass->plan.exec, false, false, t, d, 1, state->d_s, 1,
+                      pass->in.param[PARAMETER_MIX], d, 1.0f, pass->gradient.x);
 }
 
 /* The gates' gradient to the logits': one set of gates for both views, or one each. */
 static void gates_backward(vit_router_pass *pass, const s2moe_state *state,
                            const vit_softmax_settings *set, const float *d_gate)
 {
-    const size_t t = pass->shape.tokens, d = pass->shape.width, count = t * pass->shape.k;
+    const size_t t = pass->plan.shape.tokens, d = pass->plan.shape.width,
+                 count = t * pass->plan.shape.k;
 
-    if (reroutes(&pass->shape)) {
+    if (reroutes(&pass->plan.shape)) {
         vit_router_pass other = view_pass(pass, state);
-        memset(other.d_x, 0, t * d * sizeof *other.d_x);
+        memset(other.gradient.x, 0, t * d * sizeof *other.gradient.x);
         vit_route_top_backward(&other, &state->other, 0.0, set->gate, d_gate + count);
         vit_route_logits_backward(&other, &state->other);
-        vit_kernels_fp32()->axpy(pass->d_view, 1.0f, other.d_x, t * d);
+        vit_kernels_fp32()->axpy(pass->gradient.view, 1.0f, other.gradient.x, t * d);
     } else {
         for (size_t a = 0; a < count; a++)
             state->d_gate[a] = d_gate[a] + d_gate[count + a];
@@ -465,21 +466,21 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     const vit_softmax_settings set = settings_of(pass);
     s2moe_state state = state_of(pass);
 
-    if (!pass->view)
+    if (!pass->out.view)
         vit_route_top_backward(pass, &state.route, set.sigma, set.gate, d_gate);
     else
         gates_backward(pass, &state, &set, d_gate);
-    if (pass->training)
+    if (pass->in.training)
         vit_softmax_losses(pass, &set, &state.route, state.route.d_z);
     vit_route_logits_backward(pass, &state.route);
-    if (!pass->view)
+    if (!pass->out.view)
         return;
     shares_backward(pass, &state);
     if (contrasts(pass, CONTRAST_INPUTS))
-        contrast_backward(pass, &state, pass->d_x, pass->d_view);
+        contrast_backward(pass, &state, pass->gradient.x, pass->gradient.view);
 #pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < pass->shape.tokens * pass->shape.width; i++)
-        pass->d_x[i] += state.scale[i] * pass->d_view[i];
+    for (size_t i = 0; i < pass->plan.shape.tokens * pass->plan.shape.width; i++)
+        pass->gradient.x[i] += state.scale[i] * pass->gradient.view[i];
 }
 
 /* The other view of each token. */

@@ -106,38 +106,38 @@ static double operations(const vit_router_shape *shape)
 
 static similarity_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     similarity_state state;
 
-    plan_state(&state, &arena, &pass->shape);
+    plan_state(&state, &arena, &pass->plan.shape);
     return state;
 }
 
 static float scale_of(const vit_router_pass *pass)
 {
-    const vit_graph_options *o = vit_router_settings(pass->shape.config);
+    const vit_graph_options *o = vit_router_settings(pass->plan.shape.config);
 
-    return (float)(1.0 / (sqrt((double)pass->shape.width) * o->tau));
+    return (float)(1.0 / (sqrt((double)pass->plan.shape.width) * o->tau));
 }
 
 static void forward(vit_router_pass *pass)
 {
     const similarity_state state = state_of(pass);
-    const size_t t = pass->shape.tokens, d = pass->shape.width;
-    const size_t images = vit_graph_images(&pass->shape);
-    const bool bilinear = is_bilinear(pass->shape.config);
-    const float *left = bilinear ? state.y : pass->x, scale = scale_of(pass);
+    const size_t t = pass->plan.shape.tokens, d = pass->plan.shape.width;
+    const size_t images = vit_graph_images(&pass->plan.shape);
+    const bool bilinear = is_bilinear(pass->plan.shape.config);
+    const float *left = bilinear ? state.y : pass->in.x, scale = scale_of(pass);
     const vit_operand_kernels *kernels = vit_kernels_fp32();
 
     if (bilinear)
-        vit_route_product(pass->exec, false, false, t, d, d, pass->x, d, pass->param[1], d,
-                          0.0f, state.y);
+        vit_route_product(pass->plan.exec, false, false, t, d, d, pass->in.x, d,
+                          pass->in.param[1], d, 0.0f, state.y);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++) {
-        const vit_graph_image g = vit_graph_image_at(&pass->shape, i);
+        const vit_graph_image g = vit_graph_image_at(&pass->plan.shape, i);
         float *sim = state.graph.sim + g.at;
-        vit_route_product(pass->exec, false, true, g.count, g.count, d, left + g.first * d,
-                          d, pass->x + g.first * d, d, 0.0f, sim);
+        vit_route_product(pass->plan.exec, false, true, g.count, g.count, d,
+                          left + g.first * d, d, pass->in.x + g.first * d, d, 0.0f, sim);
         for (size_t j = 0; j < g.count * g.count; j++)
             sim[j] *= scale;
         kernels->softmax(sim, sim, g.count, g.count, 1.0f);
@@ -157,29 +157,29 @@ static void symmetrise(float *u, size_t n)
 static void image_backward(vit_router_pass *pass, const similarity_state *state,
                            vit_graph_image g, const vit_operand_kernels *kernels)
 {
-    const size_t d = pass->shape.width, n = g.count;
-    const float scale = scale_of(pass), *x = pass->x + g.first * d;
-    float *u = state->graph.d_sim + g.at, *d_x = pass->d_x + g.first * d;
+    const size_t d = pass->plan.shape.width, n = g.count;
+    const float scale = scale_of(pass), *x = pass->in.x + g.first * d;
+    float *u = state->graph.d_sim + g.at, *d_x = pass->gradient.x + g.first * d;
 
     kernels->softmax_backward(u, u, state->graph.sim + g.at, n, n, 1.0f);
     for (size_t j = 0; j < n * n; j++)
         u[j] *= scale;
-    if (!is_bilinear(pass->shape.config)) {
+    if (!is_bilinear(pass->plan.shape.config)) {
         symmetrise(u, n);
-        vit_route_product(pass->exec, false, false, n, d, n, u, n, x, d, 1.0f, d_x);
+        vit_route_product(pass->plan.exec, false, false, n, d, n, u, n, x, d, 1.0f, d_x);
         return;
     }
-    vit_route_product(pass->exec, false, false, n, d, n, u, n, x, d, 0.0f,
+    vit_route_product(pass->plan.exec, false, false, n, d, n, u, n, x, d, 0.0f,
                       state->d_y + g.first * d);
-    vit_route_product(pass->exec, true, false, n, d, n, u, n, state->y + g.first * d, d,
-                      1.0f, d_x);
+    vit_route_product(pass->plan.exec, true, false, n, d, n, u, n, state->y + g.first * d,
+                      d, 1.0f, d_x);
 }
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const similarity_state state = state_of(pass);
-    const size_t t = pass->shape.tokens, d = pass->shape.width;
-    const size_t images = vit_graph_images(&pass->shape);
+    const size_t t = pass->plan.shape.tokens, d = pass->plan.shape.width;
+    const size_t images = vit_graph_images(&pass->plan.shape);
     const vit_operand_kernels *kernels = vit_kernels_fp32();
 
     vit_graph_backward(pass, &state.graph, d_gate);
@@ -187,14 +187,14 @@ static void backward(vit_router_pass *pass, const float *d_gate)
         return;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < images; i++)
-        image_backward(pass, &state, vit_graph_image_at(&pass->shape, i), kernels);
-    if (!is_bilinear(pass->shape.config))
+        image_backward(pass, &state, vit_graph_image_at(&pass->plan.shape, i), kernels);
+    if (!is_bilinear(pass->plan.shape.config))
         return;
-    vit_route_product(pass->exec, false, true, t, d, d, state.d_y, d, pass->param[1], d,
-                      1.0f, pass->d_x);
-    if (pass->d_param[1])
-        vit_route_product(pass->exec, true, false, d, d, t, pass->x, d, state.d_y, d, 1.0f,
-                          pass->d_param[1]);
+    vit_route_product(pass->plan.exec, false, true, t, d, d, state.d_y, d,
+                      pass->in.param[1], d, 1.0f, pass->gradient.x);
+    if (pass->gradient.param[1])
+        vit_route_product(pass->plan.exec, true, false, d, d, t, pass->in.x, d, state.d_y,
+                          d, 1.0f, pass->gradient.param[1]);
 }
 
 static const char *onnx(vit_onnx_layer *layer)

@@ -70,22 +70,23 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     vit_route_state state;
 
-    vit_route_state_plan(&state, &arena, &pass->shape);
-    const vit_route_sinkhorn_rule rule = rule_of(pass->shape.config);
-    double *work = vit_route_sinkhorn_take(&arena, &pass->shape, rule.scope);
-    if (!pass->training) {
-        vit_route_top_forward(pass, &state, 0.0, gate_of(&pass->shape));
+    vit_route_state_plan(&state, &arena, &pass->plan.shape);
+    const vit_route_sinkhorn_rule rule = rule_of(pass->plan.shape.config);
+    double *work = vit_route_sinkhorn_take(&arena, &pass->plan.shape, rule.scope);
+    if (!pass->in.training) {
+        vit_route_top_forward(pass, &state, 0.0, gate_of(&pass->plan.shape));
         return;
     }
     vit_route_logits(pass, &state);
     memcpy(state.score, state.z, s.tokens * s.experts * sizeof *state.score);
     vit_route_sinkhorn_forward(pass, &state, &rule, work);
-    vit_route_top(pass->expert, state.score, &s);
-    vit_route_gate_forward(pass, &state, gate_of(&pass->shape), state.z, pass->probs);
+    vit_route_top(pass->out.expert, state.score, &s);
+    vit_route_gate_forward(pass, &state, gate_of(&pass->plan.shape), state.z,
+                           pass->out.probs);
     vit_route_publish(pass, &state);
 }
 
@@ -94,7 +95,8 @@ static void backward(vit_router_pass *pass, const float *d_gate)
 {
     const vit_route_state state = vit_route_state_of(pass);
 
-    vit_route_gate_backward(pass, &state, gate_of(&pass->shape), pass->probs, d_gate);
+    vit_route_gate_backward(pass, &state, gate_of(&pass->plan.shape), pass->out.probs,
+                            d_gate);
     vit_route_logits_backward(pass, &state);
 }
 

@@ -97,22 +97,22 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const ot_settings set = settings_of(&pass->shape);
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const ot_settings set = settings_of(&pass->plan.shape);
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     vit_route_state state;
-    double *work = plan_state(&state, &arena, &pass->shape);
+    double *work = plan_state(&state, &arena, &pass->plan.shape);
 
     vit_route_logits(pass, &state);
     memcpy(state.score, state.z, s.tokens * s.experts * sizeof *state.score);
-    if (pass->training && set.sigma > 0.0)
+    if (pass->in.training && set.sigma > 0.0)
         vit_route_noise_add(state.score, set.sigma, pass);
     vit_route_sinkhorn_forward(pass, &state, &set.rule, work);
-    pass->sinkhorn_converged =
+    pass->report.sinkhorn_converged =
         true; /* a fixed number of iterations is what was asked for */
     vit_route_choose(pass, state.score);
     vit_route_gate_forward(pass, &state, VIT_ROUTE_GATE_PROB, state.z,
-                           set.by_plan ? state.p : pass->probs);
+                           set.by_plan ? state.p : pass->out.probs);
     vit_route_publish(pass, &state);
 }
 
@@ -120,13 +120,13 @@ static void forward(vit_router_pass *pass)
  * as the source's implicit differentiation. */
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    const ot_settings set = settings_of(&pass->shape);
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    const ot_settings set = settings_of(&pass->plan.shape);
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     vit_route_state state;
-    double *work = plan_state(&state, &arena, &pass->shape);
+    double *work = plan_state(&state, &arena, &pass->plan.shape);
 
     vit_route_gate_backward(pass, &state, VIT_ROUTE_GATE_PROB,
-                            set.by_plan ? state.p : pass->probs, d_gate);
+                            set.by_plan ? state.p : pass->out.probs, d_gate);
     if (set.by_plan)
         vit_route_sinkhorn_backward(pass, &state, &set.rule, true, work);
     vit_route_logits_backward(pass, &state);

@@ -99,10 +99,10 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static soft_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     soft_state state;
 
-    plan_state(&state, &arena, &pass->shape);
+    plan_state(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -250,57 +250,58 @@ static void softmaxes(float *dispatch, float *combine, const float *l, const sof
 /* What is reported: probabilities of experts, extremes and entropy of the weights. */
 static void report(vit_router_pass *pass, const soft_state *state, const soft_size *z)
 {
-    const size_t n = pass->shape.experts;
+    const size_t n = pass->plan.shape.experts;
 
-    pass->soft = (vit_soft_report){.is_soft = true};
-    for (size_t t = 0; t < pass->shape.tokens; t++) {
+    pass->report.soft = (vit_soft_report){.is_soft = true};
+    for (size_t t = 0; t < pass->plan.shape.tokens; t++) {
         const float *c = state->combine + t * z->s, *d = state->dispatch + t * z->s;
-        memset(pass->probs + t * n, 0, n * sizeof *pass->probs);
+        memset(pass->out.probs + t * n, 0, n * sizeof *pass->out.probs);
         for (size_t j = 0; j < z->s; j++) {
             const double own = (double)c[j];
-            pass->probs[t * n + j / z->p] += own;
-            pass->soft.combine_max = fmax(pass->soft.combine_max, own);
-            pass->soft.dispatch_max = fmax(pass->soft.dispatch_max, (double)d[j]);
+            pass->out.probs[t * n + j / z->p] += own;
+            pass->report.soft.combine_max = fmax(pass->report.soft.combine_max, own);
+            pass->report.soft.dispatch_max =
+                fmax(pass->report.soft.dispatch_max, (double)d[j]);
             if (own > 0.0)
-                pass->soft.combine_entropy -= own * log(own);
+                pass->report.soft.combine_entropy -= own * log(own);
         }
     }
-    pass->soft.combine_entropy /= (double)pass->shape.tokens;
+    pass->report.soft.combine_entropy /= (double)pass->plan.shape.tokens;
 }
 
 static void publish(vit_router_pass *pass, const soft_size *z)
 {
-    const size_t t = pass->shape.tokens, count = z->images * z->s;
+    const size_t t = pass->plan.shape.tokens, count = z->images * z->s;
 
-    memset(pass->start, 0, (t + 1) * sizeof *pass->start);
+    memset(pass->out.start, 0, (t + 1) * sizeof *pass->out.start);
     for (size_t i = 0; i < count; i++) {
-        pass->start[t + i + 1] = (uint32_t)(i + 1);
-        pass->token[i] = (uint32_t)(t + i);
-        pass->expert[i] = (uint16_t)(i % z->s / z->p);
-        pass->gate[i] = 1.0f;
+        pass->out.start[t + i + 1] = (uint32_t)(i + 1);
+        pass->out.token[i] = (uint32_t)(t + i);
+        pass->out.expert[i] = (uint16_t)(i % z->s / z->p);
+        pass->out.gate[i] = 1.0f;
     }
-    pass->count = count;
+    pass->out.count = count;
 }
 
 static void forward(vit_router_pass *pass)
 {
-    const soft_size z = size_of(&pass->shape);
+    const soft_size z = size_of(&pass->plan.shape);
     const soft_state state = state_of(pass);
-    const size_t t = pass->shape.tokens;
+    const size_t t = pass->plan.shape.tokens;
     float *l = state.d_logits; /* not needed yet */
 
-    vit_route_reports_clear(pass);
-    normalise(state.x_norm, state.x_scale, pass->x, t, z.d, 1.0);
-    normalise(state.phi_norm, state.phi_scale, pass->param[PARAMETER_PHI], z.s, z.d,
-              (double)pass->param[PARAMETER_SCALE][0]);
-    vit_route_product(pass->exec, false, true, t, z.s, z.d, state.x_norm, z.d,
+    normalise(state.x_norm, state.x_scale, pass->in.x, t, z.d, 1.0);
+    normalise(state.phi_norm, state.phi_scale, pass->in.param[PARAMETER_PHI], z.s, z.d,
+              (double)pass->in.param[PARAMETER_SCALE][0]);
+    vit_route_product(pass->plan.exec, false, true, t, z.s, z.d, state.x_norm, z.d,
                       state.phi_norm, z.d, 0.0f, l);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < z.images; i++) {
         const size_t at = i * z.n * z.s;
         softmaxes(state.dispatch + at, state.combine + at, l + at, &z);
-        vit_route_product(pass->exec, true, false, z.s, z.d, z.n, state.dispatch + at, z.s,
-                          pass->x + i * z.n * z.d, z.d, 0.0f, pass->view + i * z.s * z.d);
+        vit_route_product(pass->plan.exec, true, false, z.s, z.d, z.n, state.dispatch + at,
+                          z.s, pass->in.x + i * z.n * z.d, z.d, 0.0f,
+                          pass->out.view + i * z.s * z.d);
     }
     report(pass, &state, &z);
     publish(pass, &z);
@@ -309,13 +310,13 @@ static void forward(vit_router_pass *pass)
 /* y = C f(U) */
 static void mix(vit_router_pass *pass, float *y, const float *both)
 {
-    const soft_size z = size_of(&pass->shape);
+    const soft_size z = size_of(&pass->plan.shape);
     const soft_state state = state_of(pass);
-    const float *f = both + pass->shape.tokens * z.d;
+    const float *f = both + pass->plan.shape.tokens * z.d;
 
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < z.images; i++)
-        vit_route_product(pass->exec, false, false, z.n, z.d, z.s,
+        vit_route_product(pass->plan.exec, false, false, z.n, z.d, z.s,
                           state.combine + i * z.n * z.s, z.s, f + i * z.s * z.d, z.d, 0.0f,
                           y + i * z.n * z.d);
 }
@@ -325,17 +326,17 @@ static void mix(vit_router_pass *pass, float *y, const float *both)
 static void mix_backward(vit_router_pass *pass, float *d_both, const float *d_y,
                          const float *both)
 {
-    const soft_size z = size_of(&pass->shape);
+    const soft_size z = size_of(&pass->plan.shape);
     const soft_state state = state_of(pass);
-    const size_t t = pass->shape.tokens;
+    const size_t t = pass->plan.shape.tokens;
 
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < z.images; i++) {
         const size_t at = i * z.n * z.s;
         const float *d = d_y + i * z.n * z.d;
-        vit_route_product(pass->exec, true, false, z.s, z.d, z.n, state.combine + at, z.s,
-                          d, z.d, 0.0f, d_both + (t + i * z.s) * z.d);
-        vit_route_product(pass->exec, false, true, z.n, z.s, z.d, d, z.d,
+        vit_route_product(pass->plan.exec, true, false, z.s, z.d, z.n, state.combine + at,
+                          z.s, d, z.d, 0.0f, d_both + (t + i * z.s) * z.d);
+        vit_route_product(pass->plan.exec, false, true, z.n, z.s, z.d, d, z.d,
                           both + (t + i * z.s) * z.d, z.d, 0.0f, state.d_combine + at);
     }
 }
@@ -367,8 +368,8 @@ static void softmaxes_backward(float *d, const float *d_combine, const float *di
 /* The gradients of Phi and of its scale, from that of scale n(Phi) in state->d_phi. */
 static void phi_backward(vit_router_pass *pass, const soft_state *state, const soft_size *z)
 {
-    const float *phi = pass->param[PARAMETER_PHI];
-    const double scale = (double)pass->param[PARAMETER_SCALE][0];
+    const float *phi = pass->in.param[PARAMETER_PHI];
+    const double scale = (double)pass->in.param[PARAMETER_SCALE][0];
     double d_scale = 0.0;
 
     for (size_t j = 0; j < z->s; j++)
@@ -378,37 +379,38 @@ static void phi_backward(vit_router_pass *pass, const soft_state *state, const s
                 (double)state->d_phi[at] * (double)state->phi_scale[j] * (double)phi[at];
             state->d_phi[at] = (float)(scale * (double)state->d_phi[at]);
         }
-    if (pass->d_param[PARAMETER_SCALE])
-        pass->d_param[PARAMETER_SCALE][0] += (float)d_scale;
-    if (pass->d_param[PARAMETER_PHI])
-        normalise_backward(pass->d_param[PARAMETER_PHI], state->d_phi, phi,
+    if (pass->gradient.param[PARAMETER_SCALE])
+        pass->gradient.param[PARAMETER_SCALE][0] += (float)d_scale;
+    if (pass->gradient.param[PARAMETER_PHI])
+        normalise_backward(pass->gradient.param[PARAMETER_PHI], state->d_phi, phi,
                            state->phi_scale, z->s, z->d);
 }
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    const soft_size z = size_of(&pass->shape);
+    const soft_size z = size_of(&pass->plan.shape);
     const soft_state state = state_of(pass);
-    const size_t t = pass->shape.tokens;
+    const size_t t = pass->plan.shape.tokens;
 
     (void)d_gate; /* the slots' gates are 1 */
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < z.images; i++) {
         const size_t at = i * z.n * z.s;
-        const float *d_u = pass->d_view + i * z.s * z.d;
-        vit_route_product(pass->exec, false, true, z.n, z.s, z.d, pass->x + i * z.n * z.d,
-                          z.d, d_u, z.d, 0.0f, state.d_logits + at);
+        const float *d_u = pass->gradient.view + i * z.s * z.d;
+        vit_route_product(pass->plan.exec, false, true, z.n, z.s, z.d,
+                          pass->in.x + i * z.n * z.d, z.d, d_u, z.d, 0.0f,
+                          state.d_logits + at);
         softmaxes_backward(state.d_logits + at, state.d_combine + at, state.dispatch + at,
                            state.combine + at, &z);
-        vit_route_product(pass->exec, false, false, z.n, z.d, z.s, state.dispatch + at, z.s,
-                          d_u, z.d, 1.0f, pass->d_x + i * z.n * z.d);
+        vit_route_product(pass->plan.exec, false, false, z.n, z.d, z.s, state.dispatch + at,
+                          z.s, d_u, z.d, 1.0f, pass->gradient.x + i * z.n * z.d);
     }
-    vit_route_product(pass->exec, false, false, t, z.d, z.s, state.d_logits, z.s,
+    vit_route_product(pass->plan.exec, false, false, t, z.d, z.s, state.d_logits, z.s,
                       state.phi_norm, z.d, 0.0f, state.d_x_norm);
-    normalise_backward(pass->d_x, state.d_x_norm, pass->x, state.x_scale, t, z.d);
-    if (!pass->d_param[PARAMETER_PHI] && !pass->d_param[PARAMETER_SCALE])
+    normalise_backward(pass->gradient.x, state.d_x_norm, pass->in.x, state.x_scale, t, z.d);
+    if (!pass->gradient.param[PARAMETER_PHI] && !pass->gradient.param[PARAMETER_SCALE])
         return;
-    vit_route_product(pass->exec, true, false, z.s, z.d, t, state.d_logits, z.s,
+    vit_route_product(pass->plan.exec, true, false, z.s, z.d, t, state.d_logits, z.s,
                       state.x_norm, z.d, 0.0f, state.d_phi);
     phi_backward(pass, &state, &z);
 }

@@ -26,13 +26,13 @@ vit_route_gate vit_softmax_gate_of(const vit_router_config *config, size_t k)
 
 vit_softmax_settings vit_softmax_settings_of(const vit_router_pass *pass)
 {
-    const vit_softmax_options *o = vit_router_settings(pass->shape.config);
+    const vit_softmax_options *o = vit_router_settings(pass->plan.shape.config);
 
     return (vit_softmax_settings){
-        .gate = vit_softmax_gate_of(pass->shape.config, pass->shape.k),
+        .gate = vit_softmax_gate_of(pass->plan.shape.config, pass->plan.shape.k),
         .balance = o->balance,
         .z = o->z,
-        .sigma = pass->training ? o->noise : 0.0,
+        .sigma = pass->in.training ? o->noise : 0.0,
         .count_all = o->balance_count == VIT_SOFTMAX_COUNT_ALL,
     };
 }
@@ -55,22 +55,22 @@ base_status vit_softmax_check(const vit_config *config, base_error *err)
 double vit_softmax_losses(vit_router_pass *pass, const vit_softmax_settings *set,
                           const vit_route_state *state, double *d_z)
 {
-    const size_t groups = vit_route_groups(&pass->shape), n = pass->shape.experts;
-    const double scale = pass->loss_scale / (double)groups;
+    const size_t groups = vit_route_groups(&pass->plan.shape), n = pass->plan.shape.experts;
+    const double scale = pass->in.loss_scale / (double)groups;
     double sum = 0.0;
 
     for (size_t i = 0; i < groups; i++) {
         size_t first;
-        const vit_route_size s = vit_route_group(&first, &pass->shape, i);
+        const vit_route_size s = vit_route_group(&first, &pass->plan.shape, i);
         double *d = d_z ? d_z + first * n : NULL;
         if (set->balance > 0.0)
             sum += set->balance * vit_route_balance(d, scale * set->balance,
-                                                    pass->probs + first * n,
-                                                    pass->expert + first * s.k,
+                                                    pass->out.probs + first * n,
+                                                    pass->out.expert + first * s.k,
                                                     set->count_all, &s, state->work);
         if (set->z > 0.0)
             sum += set->z * vit_route_z_loss(d, scale * set->z, state->z + first * n,
-                                             pass->probs + first * n, &s, state->work);
+                                             pass->out.probs + first * n, &s, state->work);
     }
     return sum / (double)groups;
 }
@@ -81,7 +81,8 @@ void vit_softmax_forward(vit_router_pass *pass)
     const vit_route_state state = vit_route_state_of(pass);
 
     vit_route_top_forward(pass, &state, set.sigma, set.gate);
-    pass->aux_loss = pass->training ? vit_softmax_losses(pass, &set, &state, NULL) : 0.0;
+    pass->report.aux_loss =
+        pass->in.training ? vit_softmax_losses(pass, &set, &state, NULL) : 0.0;
 }
 
 void vit_softmax_backward(vit_router_pass *pass, const float *d_gate)
@@ -90,7 +91,7 @@ void vit_softmax_backward(vit_router_pass *pass, const float *d_gate)
     const vit_route_state state = vit_route_state_of(pass);
 
     vit_route_top_backward(pass, &state, set.sigma, set.gate, d_gate);
-    if (pass->training)
+    if (pass->in.training)
         vit_softmax_losses(pass, &set, &state, state.d_z);
     vit_route_logits_backward(pass, &state);
 }

@@ -59,7 +59,7 @@ void vit_softmax_backward(vit_router_pass *pass, const float *d_gate);
 /* By its options, for k experts a token. */
 vit_route_gate vit_softmax_gate_of(const vit_router_config *config, size_t k);
 vit_softmax_settings vit_softmax_settings_of(const vit_router_pass *pass);
-/* Balance and z-loss, weighted, mean over groups: of the clean logits and pass->expert.
+/* Balance and z-loss, weighted, mean over groups: of the clean logits and pass->out.expert.
  * With d_z [T, E], loss_scale times their gradient is added there. */
 double vit_softmax_losses(vit_router_pass *pass, const vit_softmax_settings *set,
                           const vit_route_state *state, double *d_z);

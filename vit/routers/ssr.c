@@ -98,13 +98,13 @@ static vit_route_gate gate_of(size_t k)
 
 static ssr_settings settings_of(const vit_router_pass *pass)
 {
-    const vit_router_shape *shape = &pass->shape;
+    const vit_router_shape *shape = &pass->plan.shape;
     const ssr_options *o = vit_router_settings(shape->config);
     const bool softmax_cost = o->cost == COST_SOFTMAX;
     const double xi = o->xi;
 
     return (ssr_settings){
-        .p = chance_of(shape->config, pass->steps),
+        .p = chance_of(shape->config, pass->in.steps),
         .noise = o->noise,
         .softmax_cost = softmax_cost,
         .noise_ot = o->noise_ot,
@@ -128,7 +128,7 @@ typedef struct ssr_state {
 
 static void plan_state(ssr_state *out, base_arena *arena, const vit_router_shape *shape)
 {
-    const ssr_settings set = settings_of(&(vit_router_pass){.shape = *shape});
+    const ssr_settings set = settings_of(&(vit_router_pass){.plan.shape = *shape});
 
     vit_route_state_plan(&out->base, arena, shape);
     out->work = vit_route_sinkhorn_take(arena, shape, set.rule.scope);
@@ -149,10 +149,10 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static ssr_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     ssr_state state;
 
-    plan_state(&state, &arena, &pass->shape);
+    plan_state(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -160,24 +160,24 @@ static ssr_state state_of(const vit_router_pass *pass)
  * pass. */
 static bool is_sinkhorn_step(const vit_router_pass *pass, double p)
 {
-    base_rng rng =
-        base_rng_make(pass->seed, BASE_PURPOSE_ROUTER_SELECT, pass->step, pass->layer, 0);
+    base_rng rng = base_rng_make(pass->in.seed, BASE_PURPOSE_ROUTER_SELECT, pass->in.step,
+                                 pass->in.layer, 0);
 
-    return pass->training && base_rng_uniform(&rng) < p;
+    return pass->in.training && base_rng_uniform(&rng) < p;
 }
 
 /* The softmax that is the cost of SSR-S: of the clean logits unless noise comes before it.
  */
 static const double *cost_softmax_of(const vit_router_pass *pass, const ssr_state *state)
 {
-    return state->cost_softmax ? state->cost_softmax : pass->probs;
+    return state->cost_softmax ? state->cost_softmax : pass->out.probs;
 }
 
 /* state->base.score = the cost of the plan. */
 static void cost_fill(vit_router_pass *pass, const ssr_state *state,
                       const ssr_settings *set)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const size_t bytes = s.tokens * s.experts * sizeof(double);
     double *score = state->base.score;
 
@@ -194,31 +194,31 @@ static void cost_fill(vit_router_pass *pass, const ssr_state *state,
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const ssr_settings set = settings_of(pass);
     const ssr_state state = state_of(pass);
 
     if (!is_sinkhorn_step(pass, set.p)) {
-        vit_route_top_forward(pass, &state.base, pass->training ? set.noise : 0.0,
+        vit_route_top_forward(pass, &state.base, pass->in.training ? set.noise : 0.0,
                               set.gate);
         return;
     }
     vit_route_logits(pass, &state.base);
     cost_fill(pass, &state, &set);
     vit_route_sinkhorn_forward(pass, &state.base, &set.rule, state.work);
-    vit_route_top(pass->expert, state.base.score, &s);
+    vit_route_top(pass->out.expert, state.base.score, &s);
     vit_route_gate_forward(pass, &state.base, set.gate, state.base.score, state.base.p);
     vit_route_publish(pass, &state.base);
 }
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const ssr_settings set = settings_of(pass);
     const ssr_state state = state_of(pass);
 
     if (!is_sinkhorn_step(pass, set.p)) {
-        vit_route_top_backward(pass, &state.base, pass->training ? set.noise : 0.0,
+        vit_route_top_backward(pass, &state.base, pass->in.training ? set.noise : 0.0,
                                set.gate, d_gate);
         vit_route_logits_backward(pass, &state.base);
         return;

@@ -138,14 +138,14 @@ static void scores_fill(const vit_route_pairs_state *state, const double *probs,
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const usmoe_settings set = settings_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const usmoe_settings set = settings_of(&pass->plan.shape);
     const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
-    const size_t n = s.experts, block = block_tokens(&pass->shape, &set);
-    const double k = pass->training ? (double)s.k : set.eval_k;
+    const size_t n = s.experts, block = block_tokens(&pass->plan.shape, &set);
+    const double k = pass->in.training ? (double)s.k : set.eval_k;
 
     vit_route_logits(pass, &state.base);
-    scores_fill(&state, pass->probs, &s, &set);
+    scores_fill(&state, pass->out.probs, &s, &set);
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
     for (size_t first = 0; first < s.tokens; first += block) {
         const size_t tokens = s.tokens - first < block ? s.tokens - first : block;
@@ -187,12 +187,12 @@ static void scores_backward(const vit_route_pairs_state *state, const double *pr
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const usmoe_settings set = settings_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const usmoe_settings set = settings_of(&pass->plan.shape);
     const vit_route_pairs_state state = vit_route_pairs_state_of(pass);
 
     vit_route_pairs_backward(state.base.d_z, pass, d_gate);
-    scores_backward(&state, pass->probs, &s, &set);
+    scores_backward(&state, pass->out.probs, &s, &set);
     vit_route_logits_backward(pass, &state.base);
 }
 

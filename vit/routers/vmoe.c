@@ -31,10 +31,10 @@ typedef struct vmoe_settings {
 
 static vmoe_settings settings_of(const vit_router_pass *pass)
 {
-    const vmoe_options *o = vit_router_settings(pass->shape.config);
+    const vmoe_options *o = vit_router_settings(pass->plan.shape.config);
 
     return (vmoe_settings){
-        .sigma = pass->training ? o->noise / (double)pass->shape.experts : 0.0,
+        .sigma = pass->in.training ? o->noise / (double)pass->plan.shape.experts : 0.0,
         .importance = o->importance,
         .load = o->load,
     };
@@ -45,22 +45,23 @@ static vmoe_settings settings_of(const vit_router_pass *pass)
 static double losses(vit_router_pass *pass, const vmoe_settings *set,
                      const vit_route_state *state, double *d_z)
 {
-    const size_t groups = vit_route_groups(&pass->shape), n = pass->shape.experts;
-    const double scale = pass->loss_scale / (double)groups;
+    const size_t groups = vit_route_groups(&pass->plan.shape), n = pass->plan.shape.experts;
+    const double scale = pass->in.loss_scale / (double)groups;
     double sum = 0.0;
 
     for (size_t i = 0; i < groups; i++) {
         size_t first;
-        const vit_route_size s = vit_route_group(&first, &pass->shape, i);
+        const vit_route_size s = vit_route_group(&first, &pass->plan.shape, i);
         double *d = d_z ? d_z + first * n : NULL;
         if (set->importance > 0.0)
             sum += set->importance * vit_route_importance(d, scale * set->importance,
-                                                          pass->probs + first * n, &s,
+                                                          pass->out.probs + first * n, &s,
                                                           state->work);
         if (set->load > 0.0 && set->sigma > 0.0)
-            sum += set->load * vit_route_load(d, scale * set->load, state->z + first * n,
-                                              state->score + first * n, set->sigma,
-                                              pass->expert + first * s.k, &s, state->work);
+            sum +=
+                set->load * vit_route_load(d, scale * set->load, state->z + first * n,
+                                           state->score + first * n, set->sigma,
+                                           pass->out.expert + first * s.k, &s, state->work);
     }
     return sum / (double)groups;
 }
@@ -71,7 +72,7 @@ static void forward(vit_router_pass *pass)
     const vit_route_state state = vit_route_state_of(pass);
 
     vit_route_top_forward(pass, &state, set.sigma, VIT_ROUTE_GATE_PROB);
-    pass->aux_loss = pass->training ? losses(pass, &set, &state, NULL) : 0.0;
+    pass->report.aux_loss = pass->in.training ? losses(pass, &set, &state, NULL) : 0.0;
 }
 
 static void backward(vit_router_pass *pass, const float *d_gate)
@@ -80,7 +81,7 @@ static void backward(vit_router_pass *pass, const float *d_gate)
     const vit_route_state state = vit_route_state_of(pass);
 
     vit_route_top_backward(pass, &state, set.sigma, VIT_ROUTE_GATE_PROB, d_gate);
-    if (pass->training)
+    if (pass->in.training)
         losses(pass, &set, &state, state.d_z);
     vit_route_logits_backward(pass, &state);
 }

@@ -249,10 +249,10 @@ static size_t state_bytes(const vit_router_shape *shape)
 
 static xmoe_state state_of(const vit_router_pass *pass)
 {
-    base_arena arena = {.at = pass->state, .bytes = SIZE_MAX};
+    base_arena arena = {.at = pass->plan.state, .bytes = SIZE_MAX};
     xmoe_state state;
 
-    plan_state(&state, &arena, &pass->shape);
+    plan_state(&state, &arena, &pass->plan.shape);
     return state;
 }
 
@@ -292,7 +292,7 @@ static void rows_normalise_backward(float *d, const float *unit, const double *l
 static double temperature_of(bool *held, const vit_router_pass *pass,
                              const xmoe_settings *set)
 {
-    const double own = set->code ? 1.0 : (double)pass->param[TEMPERATURE][0];
+    const double own = set->code ? 1.0 : (double)pass->in.param[TEMPERATURE][0];
 
     *held = !(own > temperature_floor);
     return *held ? temperature_floor : own;
@@ -302,60 +302,59 @@ static double temperature_of(bool *held, const vit_router_pass *pass,
 static double losses(vit_router_pass *pass, const xmoe_settings *set,
                      const xmoe_state *state, double *d_s)
 {
-    const size_t groups = vit_route_groups(&pass->shape), n = pass->shape.experts;
+    const size_t groups = vit_route_groups(&pass->plan.shape), n = pass->plan.shape.experts;
     const double scale =
-        pass->loss_scale * set->balance / ((double)groups * set->balance_temperature);
+        pass->in.loss_scale * set->balance / ((double)groups * set->balance_temperature);
     double sum = 0.0;
 
     for (size_t i = 0; i < groups && set->balance > 0.0; i++) {
         size_t first;
-        const vit_route_size s = vit_route_group(&first, &pass->shape, i);
+        const vit_route_size s = vit_route_group(&first, &pass->plan.shape, i);
         sum += set->balance * vit_route_balance(d_s ? d_s + first * n : NULL, scale,
                                                 state->base.p + first * n,
-                                                pass->expert + first * s.k, set->count_all,
-                                                &s, state->base.work);
+                                                pass->out.expert + first * s.k,
+                                                set->count_all, &s, state->base.work);
     }
     return sum / (double)groups;
 }
 
 static void forward(vit_router_pass *pass)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const xmoe_settings set = settings_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const xmoe_settings set = settings_of(&pass->plan.shape);
     const xmoe_state state = state_of(pass);
-    const size_t width = pass->shape.width, count = s.tokens * s.experts;
+    const size_t width = pass->plan.shape.width, count = s.tokens * s.experts;
     bool held;
     const double tau = temperature_of(&held, pass, &set);
 
-    vit_route_reports_clear(pass);
-    vit_route_product(pass->exec, false, true, s.tokens, set.dim, width, pass->x, width,
-                      pass->param[PROJECTION], width, 0.0f, state.token);
+    vit_route_product(pass->plan.exec, false, true, s.tokens, set.dim, width, pass->in.x,
+                      width, pass->in.param[PROJECTION], width, 0.0f, state.token);
     if (!set.code)
         rows_normalise(state.token, state.token_length, state.token, s.tokens, set.dim);
-    rows_normalise(state.vector, state.vector_length, pass->param[WEIGHT], s.experts,
+    rows_normalise(state.vector, state.vector_length, pass->in.param[WEIGHT], s.experts,
                    set.dim);
-    vit_route_product(pass->exec, false, true, s.tokens, s.experts, set.dim, state.token,
-                      set.dim, state.vector, set.dim, 0.0f, state.s);
+    vit_route_product(pass->plan.exec, false, true, s.tokens, s.experts, set.dim,
+                      state.token, set.dim, state.vector, set.dim, 0.0f, state.s);
     for (size_t i = 0; i < count; i++)
         state.base.z[i] = (double)state.s[i] / tau;
-    vit_route_softmax(pass->probs, state.base.z, &s);
-    pass->logits = state.base.z;
+    vit_route_softmax(pass->out.probs, state.base.z, &s);
+    pass->out.logits = state.base.z;
     vit_route_choose(pass, state.base.z);
-    vit_route_gate_forward(pass, &state.base, set.gate, state.base.z, pass->probs);
+    vit_route_gate_forward(pass, &state.base, set.gate, state.base.z, pass->out.probs);
     vit_route_publish(pass, &state.base);
-    if (!pass->training)
+    if (!pass->in.training)
         return;
     for (size_t i = 0; i < count; i++)
         state.base.score[i] = (double)state.s[i] / set.balance_temperature;
     vit_route_softmax(state.base.p, state.base.score, &s);
-    pass->aux_loss = losses(pass, &set, &state, NULL);
+    pass->report.aux_loss = losses(pass, &set, &state, NULL);
 }
 
 /* base.d_z, the gradient of the logits, becomes that of s; returns the temperature's. */
 static double temperature_backward(const vit_router_pass *pass, const xmoe_state *state,
                                    double tau)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
     const size_t n = s.experts, chunks = vit_route_chunks(s.tokens);
     double *partial = state->base.work, sum = 0.0;
 
@@ -365,8 +364,8 @@ static double temperature_backward(const vit_router_pass *pass, const xmoe_state
         partial[c] = 0.0;
         for (size_t i = c * VIT_ROUTE_CHUNK * n; i < end * n; i++) {
             double *d = &state->base.d_z[i];
-            if (pass->d_logits)
-                *d += (double)pass->d_logits[i];
+            if (pass->gradient.logits)
+                *d += (double)pass->gradient.logits[i];
             partial[c] += *d * (double)state->s[i];
             *d /= tau;
         }
@@ -378,40 +377,40 @@ static double temperature_backward(const vit_router_pass *pass, const xmoe_state
 
 static void backward(vit_router_pass *pass, const float *d_gate)
 {
-    const vit_route_size s = vit_route_size_of(&pass->shape);
-    const xmoe_settings set = settings_of(&pass->shape);
+    const vit_route_size s = vit_route_size_of(&pass->plan.shape);
+    const xmoe_settings set = settings_of(&pass->plan.shape);
     const xmoe_state state = state_of(pass);
-    const size_t width = pass->shape.width, dim = set.dim;
+    const size_t width = pass->plan.shape.width, dim = set.dim;
     float *d_s = state.base.narrow;
     bool held;
     const double tau = temperature_of(&held, pass, &set);
 
-    vit_route_gate_backward(pass, &state.base, set.gate, pass->probs, d_gate);
+    vit_route_gate_backward(pass, &state.base, set.gate, pass->out.probs, d_gate);
     const double d_tau = temperature_backward(pass, &state, tau);
-    if (!set.code && !held && pass->d_param[TEMPERATURE])
-        pass->d_param[TEMPERATURE][0] += (float)d_tau;
-    if (pass->training)
+    if (!set.code && !held && pass->gradient.param[TEMPERATURE])
+        pass->gradient.param[TEMPERATURE][0] += (float)d_tau;
+    if (pass->in.training)
         losses(pass, &set, &state, state.base.d_z);
     for (size_t i = 0; i < s.tokens * s.experts; i++)
         d_s[i] = (float)state.base.d_z[i];
-    vit_route_product(pass->exec, false, false, s.tokens, dim, s.experts, d_s, s.experts,
-                      state.vector, dim, 0.0f, state.d_token);
+    vit_route_product(pass->plan.exec, false, false, s.tokens, dim, s.experts, d_s,
+                      s.experts, state.vector, dim, 0.0f, state.d_token);
     if (!set.code)
         rows_normalise_backward(state.d_token, state.token, state.token_length, s.tokens,
                                 dim);
-    if (pass->d_param[WEIGHT]) {
-        vit_route_product(pass->exec, true, false, s.experts, dim, s.tokens, d_s, s.experts,
-                          state.token, dim, 0.0f, state.d_vector);
+    if (pass->gradient.param[WEIGHT]) {
+        vit_route_product(pass->plan.exec, true, false, s.experts, dim, s.tokens, d_s,
+                          s.experts, state.token, dim, 0.0f, state.d_vector);
         rows_normalise_backward(state.d_vector, state.vector, state.vector_length,
                                 s.experts, dim);
         for (size_t i = 0; i < s.experts * dim; i++)
-            pass->d_param[WEIGHT][i] += state.d_vector[i];
+            pass->gradient.param[WEIGHT][i] += state.d_vector[i];
     }
-    if (pass->d_param[PROJECTION])
-        vit_route_product(pass->exec, true, false, dim, width, s.tokens, state.d_token, dim,
-                          pass->x, width, 1.0f, pass->d_param[PROJECTION]);
-    vit_route_product(pass->exec, false, false, s.tokens, width, dim, state.d_token, dim,
-                      pass->param[PROJECTION], width, 1.0f, pass->d_x);
+    if (pass->gradient.param[PROJECTION])
+        vit_route_product(pass->plan.exec, true, false, dim, width, s.tokens, state.d_token,
+                          dim, pass->in.x, width, 1.0f, pass->gradient.param[PROJECTION]);
+    vit_route_product(pass->plan.exec, false, false, s.tokens, width, dim, state.d_token,
+                      dim, pass->in.param[PROJECTION], width, 1.0f, pass->gradient.x);
 }
 
 static const char *onnx(vit_onnx_layer *layer)

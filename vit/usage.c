@@ -1,4 +1,4 @@
-/* load.c - how evenly the experts of one MoE layer are used, summed over passes.
+/* usage.c - how evenly the experts of one MoE layer are used, summed over passes.
  * Follows routing.md 12 of the design. Relied on elsewhere: counts are before dropping; the
  * figures of a whole evaluation come from summed counts, not from means of batches. */
 #include "vit/vit_internal.h"
@@ -10,7 +10,7 @@
 static const double dead_share = 0.01;
 
 /* What one token adds: its gates and what became of them. */
-static void token_add(vit_load *load, const vit_routing *r, size_t t)
+static void token_add(vit_usage *load, const vit_routing *r, size_t t)
 {
     double top = 0.0, lost = 0.0, kept = 0.0;
 
@@ -29,11 +29,11 @@ static void token_add(vit_load *load, const vit_routing *r, size_t t)
     load->orphans += kept == 0.0;
     load->most = fmax(load->most, kept);
     load->fewest = fmin(load->fewest, kept);
-    for (int i = 0; i < VIT_LOAD_LEVELS; i++)
+    for (int i = 0; i < VIT_USAGE_LEVELS; i++)
         load->at_least[i] += kept >= (double)(1 << i);
 }
 
-void vit_load_add(vit_load *load, const vit_routing *routing)
+void vit_usage_add(vit_usage *load, const vit_routing *routing)
 {
     const size_t n = routing->experts;
 
@@ -85,11 +85,11 @@ static double variation(const double *x, size_t n, double mean)
     return n > 0 && mean > 0.0 ? sqrt(squares / (double)n) / mean : 0.0;
 }
 
-vit_load_metrics vit_load_summary(const vit_load *load)
+vit_usage_metrics vit_usage_summary(const vit_usage *load)
 {
     const size_t n = load->experts;
     double sum = 0.0, importance = 0.0;
-    vit_load_metrics m = {0};
+    vit_usage_metrics m = {0};
 
     for (size_t e = 0; e < n; e++) {
         sum += load->load[e];
@@ -125,7 +125,7 @@ vit_load_metrics vit_load_summary(const vit_load *load)
     m.fewest = isinf(load->fewest) ? 0.0 : load->fewest;
     m.most = load->most;
     m.kept = mean_of(load->assignments - load->dropped, load->tokens);
-    for (int i = 0; i < VIT_LOAD_LEVELS; i++)
+    for (int i = 0; i < VIT_USAGE_LEVELS; i++)
         m.at_least[i] = mean_of(load->at_least[i], load->tokens);
     m.soft =
         (vit_soft_report){.is_soft = load->soft_passes > 0.0,
