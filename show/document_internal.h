@@ -27,9 +27,10 @@ typedef struct show_rows {
  * rest does nothing. */
 typedef struct show_render {
     const show_document *document;
-    unsigned where; /* SHOW_PAGE, SHOW_TERMINAL or SHOW_CSV */
+    unsigned where; /* SHOW_PAGE, SHOW_TERMINAL, SHOW_CSV or SHOW_SVG */
     show_page *page;
     FILE *out; /* of the page, too */
+    int down;  /* SHOW_SVG: pixels that are drawn */
     struct show_chunk *chunks;
     base_status status;
     base_error *err;

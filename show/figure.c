@@ -136,12 +136,16 @@ static void upright_put(show_render *r, const show_block *block, const show_at *
 /* ---- lines --------------------------------------------------------------------------- */
 
 typedef struct lines {
-    show_line line[4 * SHOW_PLOT_COLOURS];
+    show_line *line;
     size_t count;
-    const char *tried[4 * SHOW_PLOT_COLOURS]; /* names, drawn or not: a colour each */
+    const char **tried; /* names, drawn or not: a colour each */
     size_t tries;
     double low, high; /* of what is drawn */
 } lines;
+
+/* The first fiftieth of a long line does not stretch the axis: the loss of the first steps
+ * would flatten all that follows. */
+enum { LONG_LINE = 100, SETTLES = 50 };
 
 /* A line from the rows whose name is `name` (NULL: all of them). */
 static void line_add(show_render *r, lines *all, const show_block *block,
@@ -154,7 +158,7 @@ static void line_add(show_render *r, lines *all, const show_block *block,
     const show_column by = {.path = block->by};
     size_t count = 0, first = 0;
 
-    if (!x || !y || all->tries == sizeof all->line / sizeof all->line[0])
+    if (!x || !y)
         return;
     const int number = (int)all->tries;
     all->tried[all->tries++] = name ? name : "";
@@ -170,19 +174,19 @@ static void line_add(show_render *r, lines *all, const show_block *block,
         first = count ? first : i;
         x[count] = block->style == SHOW_LOG ? log2(px) : px;
         y[count] = py;
-        all->low = fmin(all->low, py);
-        all->high = fmax(all->high, py);
         if (low && high) {
             const bool known = json_array_size(ends.value) == 2;
             low[count] = known ? json_number_value(json_array_get(ends.value, 0)) : py;
             high[count] = known ? json_number_value(json_array_get(ends.value, 1)) : py;
-            all->low = fmin(all->low, low[count]);
-            all->high = fmax(all->high, high[count]);
         }
         count++;
     }
     if (count == 0)
         return;
+    for (size_t i = count > LONG_LINE ? count / SETTLES : 0; i < count; i++) {
+        all->low = fmin(all->low, low && high ? fmin(y[i], low[i]) : y[i]);
+        all->high = fmax(all->high, low && high ? fmax(y[i], high[i]) : y[i]);
+    }
     all->line[all->count++] =
         (show_line){.name = name       ? name
                             : c->title ? c->title
@@ -253,7 +257,11 @@ static void ticks_fill(show_render *r, show_axes *axes, const show_block *block,
 void show_lines_put(show_render *r, const show_block *block, const show_at *at,
                     const show_rows *rows)
 {
-    lines *all = show_take(r, 1, sizeof *all);
+    const size_t most = rows->count + columns_of(block);
+    lines all = {.line = show_take(r, most, sizeof *all.line),
+                 .tried = show_take(r, most, sizeof *all.tried),
+                 .low = INFINITY,
+                 .high = -INFINITY};
     const show_rows sorted = {show_take(r, rows->count, sizeof *rows->at), rows->count};
     const show_column *first = &block->columns[0];
     show_axes axes = {.x_title = block->x_title ? block->x_title : "",
@@ -266,25 +274,23 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
                       .width = block->each ? 210 : 460,
                       .height = block->each ? 130 : 250};
 
-    if (!all || !sorted.at)
+    if (!all.line || !all.tried || !sorted.at)
         return;
     memcpy(sorted.at, rows->at, rows->count * sizeof *rows->at);
     if (block->beside || block->caption)
         axes.width = block->each ? 210 : 360;
-    all->low = INFINITY;
-    all->high = -INFINITY;
     qsort_r(sorted.at, sorted.count, sizeof *sorted.at, by_x, (void *)(uintptr_t)block);
     if (block->by)
-        lines_by(r, all, block, &sorted, rows);
+        lines_by(r, &all, block, &sorted, rows);
     for (const show_column *c = first; !block->by && c->path; c++)
-        line_add(r, all, block, c, &sorted, NULL);
-    if (all->count == 0)
+        line_add(r, &all, block, c, &sorted, NULL);
+    if (all.count == 0)
         return;
     if (!(axes.y_high > axes.y_low)) {
-        const double margin = all->high > all->low ? 0.04 * (all->high - all->low) : 0.05;
+        const double margin = all.high > all.low ? 0.04 * (all.high - all.low) : 0.05;
 
-        axes.y_low = all->low - margin;
-        axes.y_high = all->high + margin;
+        axes.y_low = block->style == SHOW_ZERO ? 0 : all.low - margin;
+        axes.y_high = all.high + margin;
         if (axes.percent) {
             axes.y_low = fmax(axes.y_low, 0);
             axes.y_high = fmin(axes.y_high, 1);
@@ -293,7 +299,10 @@ void show_lines_put(show_render *r, const show_block *block, const show_at *at,
     ticks_fill(r, &axes, block, &sorted);
     axes.title = show_fill(r, at, block->caption);
     axes.unnamed = block->each && at->index > 0;
-    show_plot_lines(r->page, all->line, all->count, &axes);
+    if (r->where == SHOW_SVG)
+        r->down += show_plot_svg_lines(r->page, all.line, all.count, &axes, r->down);
+    else
+        show_plot_lines(r->page, all.line, all.count, &axes);
 }
 
 /* ---- heat ---------------------------------------------------------------------------- */
@@ -529,8 +538,29 @@ static void card_put(show_render *r, const show_block *block, const show_at *row
     }
 }
 
+/* Pictures as wide as the page, each below its texts. */
+static void wide_put(show_render *r, const show_block *block, const show_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const char *key = show_find(&rows->at[i], block->picture).text;
+        const struct show_picture *p = show_picture_of(r->document, key);
+        const size_t twice = p ? 2 * p->width : 0;
+
+        fputs("<p>", r->out);
+        card_put(r, block, &rows->at[i]);
+        fputs("</p><div class=\"scroll\">", r->out);
+        picture_put(r, key, "", NULL,
+                    twice < (size_t)block->wide ? (int)twice : block->wide);
+        fputs("</div>\n", r->out);
+    }
+}
+
 void show_pictures_put(show_render *r, const show_block *block, const show_rows *rows)
 {
+    if (block->wide > 0) {
+        wide_put(r, block, rows);
+        return;
+    }
     const bool several =
         rows->count > 0 && json_is_array(show_find(&rows->at[0], block->picture).value);
 

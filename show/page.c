@@ -281,36 +281,3 @@ base_status show_page_picture(show_page *page, const data_image *image, int widt
     base_free(png);
     return BASE_OK;
 }
-
-void show_page_shots_begin(show_page *page)
-{
-    fputs("<div class=\"shots\">\n", page->out.file);
-}
-
-void show_page_shots_end(show_page *page)
-{
-    fputs("</div>\n", page->out.file);
-}
-
-base_status show_page_shot(show_page *page, const show_shot *shot, base_error *err)
-{
-    enum { SIDE = 112 };
-    FILE *file = page->out.file;
-
-    fputs("<div class=\"shot\" title=\"", file);
-    show_page_text(page, shot->name);
-    fputs("\">", file);
-    const base_status status =
-        show_page_picture(page, shot->picture, SIDE, SIDE, shot->answer, err);
-    fprintf(file, "<b class=\"%s\">", !shot->truth ? "" : shot->right ? "right" : "wrong");
-    show_page_text(page, shot->answer);
-    fputs("</b>", file);
-    if (shot->truth) {
-        fputs("<br><span class=\"soft\">label ", file);
-        show_page_text(page, shot->truth);
-        fputs("</span>", file);
-    }
-    show_page_bars(page, shot->bars, shot->bar_count);
-    fputs("</div>\n", file);
-    return status;
-}

@@ -59,35 +59,4 @@ base_status show_page_picture(show_page *page, const data_image *image, int widt
 void show_page_png(show_page *page, const unsigned char *png, size_t bytes, size_t wide,
                    int width, int height, const char *caption);
 
-/* A picture with the network's answers below it. */
-typedef struct show_shot {
-    const data_image *picture;
-    const char *name;   /* of the sample */
-    const char *answer; /* first answer */
-    const char *truth;  /* NULL: unknown */
-    bool right;         /* with truth: the answer is right */
-    const show_bar *bars;
-    size_t bar_count;
-} show_shot;
-/* Shots stand between these two: a grid as wide as the page. */
-void show_page_shots_begin(show_page *page);
-void show_page_shots_end(show_page *page);
-base_status show_page_shot(show_page *page, const show_shot *shot, base_error *err);
-
-/* ---- charts (chart.c), as SVG inside the page ---------------------------------------- */
-
-/* values [rows, columns] >= 0, coloured by their share of the row's sum; a square each.
- * Up to SHOW_CHART_NAMED rows carry names (NULL names: numbers) and figures, larger ones
- * are a picture. */
-enum { SHOW_CHART_NAMED = 40 };
-typedef struct show_heat {
-    const uint64_t *values;
-    size_t rows, columns;
-    const char *const *row_names, *const *column_names; /* each may be NULL: numbers */
-    const char *row_title, *column_title;
-    const char *order; /* of a picture, in its caption; NULL: that of the class list */
-    bool percent;      /* figures are per cent of the row in place of the values */
-} show_heat;
-base_status show_chart_heat(show_page *page, const show_heat *heat, base_error *err);
-
 #endif

@@ -189,16 +189,14 @@ static void line_draw(show_page *page, const frame *f, const show_line *line, bo
     }
 }
 
-void show_plot_lines(show_page *page, const show_line *lines, size_t count,
-                     const show_axes *axes)
+static frame frame_of(FILE *file, const show_line *lines, size_t count,
+                      const show_axes *axes)
 {
-    FILE *file = page->out.file;
     frame f = {.file = file,
                .axes = axes,
                .x_low = INFINITY,
                .x_high = -INFINITY,
                .left = left_of(axes)};
-    const int wide = f.left + axes->width + RIGHT, high = TOP + axes->height + UNDER;
 
     for (size_t l = 0; l < count; l++) {
         for (size_t i = 0; i < lines[l].count; i++) {
@@ -208,6 +206,29 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
     }
     if (!(f.x_high >= f.x_low))
         f.x_low = f.x_high = 0;
+    return f;
+}
+
+/* Axes, bands and lines. */
+static void frame_fill(show_page *page, const frame *f, const show_line *lines,
+                       size_t count)
+{
+    y_axis(page, f);
+    x_axis(page, f);
+    for (size_t l = 0; l < count; l++)
+        if (lines[l].low && lines[l].high && lines[l].count > 1)
+            band(f, &lines[l]);
+    for (size_t l = count; l-- > 0;) /* the first on top */
+        line_draw(page, f, &lines[l], lines[l].count <= 24);
+}
+
+void show_plot_lines(show_page *page, const show_line *lines, size_t count,
+                     const show_axes *axes)
+{
+    FILE *file = page->out.file;
+    const frame f = frame_of(file, lines, count, axes);
+    const int wide = f.left + axes->width + RIGHT, high = TOP + axes->height + UNDER;
+
     fputs("<figure>", file);
     if (axes->title) {
         fputs("<figcaption><b>", file);
@@ -220,13 +241,7 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
     fputs(" over ", file);
     show_page_text(page, axes->x_title);
     fputs("\">\n", file);
-    y_axis(page, &f);
-    x_axis(page, &f);
-    for (size_t l = 0; l < count; l++)
-        if (lines[l].low && lines[l].high && lines[l].count > 1)
-            band(&f, &lines[l]);
-    for (size_t l = count; l-- > 0;) /* the first on top */
-        line_draw(page, &f, &lines[l], lines[l].count <= 24);
+    frame_fill(page, &f, lines, count);
     fputs("</svg>", file);
     if (!axes->unnamed && (count > 1 || (count == 1 && lines[0].name[0]))) {
         fputs("<figcaption class=\"legend\">", file);
@@ -239,6 +254,63 @@ void show_plot_lines(show_page *page, const show_line *lines, size_t count,
         fputs("</figcaption>", file);
     }
     fputs("</figure>\n", file);
+}
+
+/* ---- the same as a file of its own --------------------------------------------------- */
+
+enum { SVG_WIDE = 900, SVG_LEGEND = 180, SVG_ROW = 16, SVG_HEAD = 26 };
+
+void show_plot_svg_begin(show_page *page, int high)
+{
+    /* The page's colours in light, by name nowhere: not every viewer knows variables. */
+    static const char *const colours[SHOW_PLOT_COLOURS] = {
+        "#2b6cb0", "#d97a1f", "#8a5fbf", "#2a9d8f",
+        "#c2577f", "#8d8423", "#5b6b7c", "#b5543a"};
+    FILE *file = page->out.file;
+
+    fprintf(file,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+            "height=\"%d\">\n<style>text{font:12px sans-serif;fill:#1d2733}"
+            ".soft{fill:#667384}.title{font-size:15px;font-weight:600}.grid{stroke:#dde3ea}"
+            ".line{fill:none;stroke-width:2;stroke-linejoin:round}"
+            ".dash{stroke-dasharray:5 4}.band{fill-opacity:.15}",
+            SVG_WIDE, high, SVG_WIDE, high);
+    for (int i = 0; i < SHOW_PLOT_COLOURS; i++)
+        fprintf(file, ".line.c%d{stroke:%s}.dot.c%d,.band.c%d{fill:%s}", i, colours[i], i,
+                i, colours[i]);
+    fputs("</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n", file);
+}
+
+int show_plot_svg_lines(show_page *page, const show_line *lines, size_t count,
+                        const show_axes *axes, int top)
+{
+    FILE *file = page->out.file;
+    show_axes own = *axes;
+
+    own.width = SVG_WIDE - SVG_LEGEND - left_of(axes);
+    const frame f = frame_of(file, lines, count, &own);
+    const int legend = TOP + SVG_ROW * (int)count, plot = TOP + own.height + UNDER;
+    const int high = legend > plot ? legend : plot;
+    fprintf(file, "<text class=\"title\" x=\"%d\" y=\"%d\">", f.left, top + SVG_HEAD - 6);
+    show_page_text(page, own.title ? own.title : own.y_title);
+    fprintf(file, "</text>\n<svg y=\"%d\" width=\"%d\" height=\"%d\">\n", top + SVG_HEAD,
+            SVG_WIDE, high);
+    frame_fill(page, &f, lines, count);
+    for (size_t l = 0; l < count; l++) {
+        const double last = lines[l].count > 0 ? lines[l].y[lines[l].count - 1] : 0;
+        const int x = SVG_WIDE - SVG_LEGEND + 12, y = TOP + 8 + SVG_ROW * (int)l;
+
+        fprintf(file,
+                "<line class=\"line c%d%s\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>"
+                "<text x=\"%d\" y=\"%d\">",
+                lines[l].colour, lines[l].dashed ? " dash" : "", x, x + 18, y, y, x + 24,
+                y + 4);
+        show_page_text(page, lines[l].name);
+        fprintf(file, own.percent ? " %.2f %%" : " %.4g", own.percent ? 100 * last : last);
+        fputs("</text>\n", file);
+    }
+    fputs("</svg>\n", file);
+    return SVG_HEAD + high;
 }
 
 /* ---- rows of dots -------------------------------------------------------------------- */

@@ -32,6 +32,11 @@ typedef struct show_axes {
 /* A figure with its legend. */
 void show_plot_lines(show_page *page, const show_line *lines, size_t count,
                      const show_axes *axes);
+/* The head of an SVG file of figures, so high in all. */
+void show_plot_svg_begin(show_page *page, int high);
+/* The same figure in such a file, `top` below its upper edge; returns how high it is. */
+int show_plot_svg_lines(show_page *page, const show_line *lines, size_t count,
+                        const show_axes *axes, int top);
 
 /* A row of dots for each name: every value, their mean with a bar of one standard deviation
  * either way. */

@@ -123,7 +123,8 @@ enum {
     SHOW_WHOLE = -1, /* digits: no place behind the point */
     SHOW_TERMINAL = 1,
     SHOW_PAGE = 2,
-    SHOW_CSV = 4
+    SHOW_CSV = 4,
+    SHOW_SVG = 8 /* of show_svg_write: lines only */
 };
 
 /* A value of a row. Columns end with {0}. One of a table or of cards is left out when its
@@ -167,7 +168,8 @@ typedef enum show_style {
     SHOW_UPRIGHT,   /* bars: columns side by side, a colour each */
     SHOW_STACKED,   /* bars: one bar of parts */
     SHOW_ROW_SHARE, /* heat: colour by the share of the row's sum */
-    SHOW_LOG        /* lines: x by its logarithm */
+    SHOW_LOG,       /* lines: x by its logarithm */
+    SHOW_ZERO       /* lines: y from 0 */
 } show_style;
 
 typedef struct show_block {
@@ -200,6 +202,7 @@ typedef struct show_block {
     const char *picture; /* name of a picture, or a list of {picture, caption, told} */
     const char *below;   /* a second list, below the first */
     const char *bars;    /* the first five: title or name, probability, mark */
+    int wide;            /* a row of the page each, twice its size up to so many pixels */
 } show_block;
 
 /* title and lead may hold {path}. */
@@ -211,6 +214,10 @@ typedef struct show_view {
 /* One HTML file that needs nothing else. */
 base_status show_page_write(const show_document *document, const show_view *view,
                             const char *path, base_error *err);
+/* What of the view is for SVG: figures of lines below one another, each with the last value
+ * of its lines; for any viewer, so in light colours only. */
+base_status show_svg_write(const show_document *document, const show_view *view,
+                           const char *path, base_error *err);
 /* What of the view is for a terminal, 80 characters wide. */
 base_status show_print_terminal(FILE *out, const show_document *document,
                                 const show_view *view, base_error *err);

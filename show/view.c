@@ -2,6 +2,7 @@
  * Relied on elsewhere: a block is shown when its path has something; nothing else is
  * conditional. */
 #include "show/document_internal.h"
+#include "show/plot_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -208,7 +209,7 @@ static bool block_put(show_render *r, const show_block *block, const show_at *at
             fputc('\n', r->out);
         if (!begun) {
             heading_put(r, block, block->each ? at : &places.at[i], rows.count, all);
-            if (block->each && is_figure(block))
+            if (block->each && is_figure(block) && r->where == SHOW_PAGE)
                 fputs("<div class=\"row\">\n", r->out);
         }
         begun = true;
@@ -219,7 +220,7 @@ static bool block_put(show_render *r, const show_block *block, const show_at *at
         if (block->more && rows.count < all && r->where == SHOW_TERMINAL)
             fprintf(r->out, "and %zu more: %s\n", all - rows.count, block->more);
     }
-    if (begun && block->each && is_figure(block))
+    if (begun && block->each && is_figure(block) && r->where == SHOW_PAGE)
         fputs("</div>\n", r->out);
     return begun;
 }
@@ -269,6 +270,38 @@ base_status show_page_write(const show_document *document, const show_view *view
         else
             show_page_abandon(&page);
     }
+    show_render_end(&r);
+    return status;
+}
+
+base_status show_svg_write(const show_document *document, const show_view *view,
+                           const char *path, base_error *err)
+{
+    show_page page = {0};
+    show_render r = {.document = document, .where = SHOW_SVG, .page = &page, .err = err};
+    const show_at root = show_root(document);
+    char *figures = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&figures, &bytes); /* how high they are is known last */
+    base_status status = memory ? BASE_OK
+                                : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
+
+    if (memory) {
+        r.out = page.out.file = memory;
+        blocks_put(&r, view->blocks, &root);
+        status = fclose(memory) == 0
+                     ? r.status
+                     : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
+    }
+    if (status == BASE_OK)
+        status = base_writer_open(&page.out, path, err);
+    if (status == BASE_OK) {
+        show_plot_svg_begin(&page, r.down);
+        fwrite(figures, 1, bytes, page.out.file);
+        fputs("</svg>\n", page.out.file);
+        status = base_writer_commit(&page.out, err);
+    }
+    free(figures);
     show_render_end(&r);
     return status;
 }

@@ -54,9 +54,40 @@ START_TEST(results_say_what_the_gate_did)
         images +=
             (size_t)json_integer_value(json_array_get(json_object_get(json, "load"), e));
     ck_assert_uint_eq(images, (size_t)json_number_of(json, "samples"));
+    /* All that the page shows: shares of experts and of their classes, places of images. */
+    double share = 0;
+    for (size_t e = 0; e < 3; e++) {
+        const json_t *one = json_array_get(json_object_get(json, "specialists"), e);
+        const double own = json_number_of(one, "share");
+        double classes = 0;
+        size_t i;
+        json_t *class;
+        json_array_foreach(json_object_get(one, "classes"), i, class)
+        {
+            const double part = json_number_of(class, "share");
+            ck_assert_double_le(
+                part, i == 0 ? 1
+                             : json_number_of(
+                                   json_array_get(json_object_get(one, "classes"), i - 1),
+                                   "share"));
+            classes += part;
+        }
+        ck_assert_double_le(classes, 1 + 1e-9);
+        ck_assert_double_eq_tol(
+            own * (double)images,
+            json_number_value(json_array_get(json_object_get(json, "load"), e)), 1e-6);
+        share += own;
+    }
+    ck_assert_double_eq_tol(share, 1, 1e-9);
+    ck_assert_uint_eq(
+        json_array_size(json_object_get(json_object_get(json, "embedding"), "images")),
+        images);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "class_names")),
+                      json_array_size(json_object_get(json, "table")));
     json_decref(json);
     char *text = program_text(page);
     ck_assert_ptr_nonnull(strstr(text, "The same image by every expert"));
+    ck_assert_ptr_nonnull(strstr(text, "PCA, by class"));
     base_free(text);
     base_free(page);
     base_free(path);
@@ -73,6 +104,7 @@ START_TEST(labels_choose_experts_when_asked_to)
     json_t *json = program_json(path);
     const json_t *table = json_object_get(json, "table");
     ck_assert(json_is_null(json_object_get(json, "mse_all")));
+    ck_assert_ptr_nonnull(json_object_get(json, "untrained"));
     for (size_t y = 0; y < json_array_size(table); y++)
         for (size_t e = 0; e < 2; e++) {
             const json_int_t n =

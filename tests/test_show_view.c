@@ -497,6 +497,70 @@ START_TEST(lines_by_name_have_lines_of_all_beside_them)
 }
 END_TEST
 
+START_TEST(lines_have_as_many_names_as_there_are)
+{
+    enum { NAMES = 70 };
+    static const show_column columns[] = {{"y", "y"}, {0}};
+    static const show_block blocks[] = {
+        {SHOW_LINES, .path = "many[]", .columns = columns, .x = "x", .by = "name"}, {0}};
+    json_t *many = json_array();
+
+    for (int i = 0; i < NAMES; i++)
+        json_array_append_new(many, json_pack("{s:i, s:i, s:o}", "x", i, "y", i, "name",
+                                              json_sprintf("line %d", i)));
+    json_object_set_new(show_document_json(document), "many", many);
+    page_holds(blocks, "</i>line 69</span>");
+}
+END_TEST
+
+START_TEST(the_first_points_of_a_long_line_do_not_stretch_its_axis)
+{
+    enum { POINTS = 200 };
+    static const show_column columns[] = {{"", "y"}, {0}};
+    static const show_block blocks[] = {
+        {SHOW_LINES, .path = "long[]", .columns = columns, .x = "x"}, {0}};
+    json_t *line = json_array();
+
+    for (int i = 0; i < POINTS; i++) /* the first fiftieth is a million high */
+        json_array_append_new(
+            line, json_pack("{s:i, s:f}", "x", i, "y", i < 4 ? 1e6 : 1 + i % 2));
+    json_object_set_new(show_document_json(document), "long", line);
+    page_holds(blocks, ">1.25</text>");
+}
+END_TEST
+
+START_TEST(svg_has_its_figures_below_one_another)
+{
+    static const show_column columns[] = {{"y & more", "y"}, {0}},
+                             shares[] = {{"load", "[0]", SHOW_PERCENT}, {0}};
+    static const show_block blocks[] = {{SHOW_LINES, .where = SHOW_SVG, .path = "curve[]",
+                                         .columns = columns, .x = "x", .caption = "first"},
+                                        {SHOW_TEXTS, .path = "words"},
+                                        {SHOW_LINES, .where = SHOW_SVG, .each = "layers[]",
+                                         .path = "load", .columns = shares, .x = "#",
+                                         .style = SHOW_ZERO, .caption = "block {layer}"},
+                                        {0}};
+    const show_view view = {.title = "T", .blocks = blocks};
+    char *path = test_path(dir, "figures.svg"), *svg = NULL;
+    size_t bytes = 0;
+    base_error err = {0};
+
+    ck_assert_msg(show_svg_write(document, &view, path, &err) == BASE_OK, "%s", err.text);
+    ck_assert_int_eq(base_file_read(&svg, &bytes, path, 1 << 20, &err), BASE_OK);
+    holds(svg, "<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    holds(svg, ">first</text>");
+    holds(svg, ">y &amp; more -200.5</text>"); /* its last value, by x */
+    holds(svg, ">block 3</text>");
+    holds(svg, ">block 5</text>");
+    lacks(svg, "green");
+    lacks(svg, "<div");
+    lacks(svg, "var("); /* for viewers that know no variables */
+    ck_assert_str_eq(svg + bytes - 7, "</svg>\n");
+    base_free(svg);
+    base_free(path);
+}
+END_TEST
+
 START_TEST(legends_stand_below_the_first_of_several_figures)
 {
     static const show_column columns[] = {
@@ -707,6 +771,9 @@ int main(void)
     tcase_add_test(page, shares_of_a_row_are_told_of_counts);
     tcase_add_test(page, lines_by_name_have_lines_of_all_beside_them);
     tcase_add_test(page, legends_stand_below_the_first_of_several_figures);
+    tcase_add_test(page, lines_have_as_many_names_as_there_are);
+    tcase_add_test(page, the_first_points_of_a_long_line_do_not_stretch_its_axis);
+    tcase_add_test(page, svg_has_its_figures_below_one_another);
     tcase_add_test(page, large_numbers_of_axes_are_amounts);
     tcase_add_test(page, dots_are_rows_or_a_plane);
     tcase_add_test(page, pictures_stand_beside_the_document_and_may_be_missing);

@@ -1,7 +1,7 @@
 /* internal.h - vmoe vae: the autoencoder of experts (vit/vae/vae.h) trained on small
  * images, by what its gate learns or by the labels, and what its experts became. Settings
- * are keys of a recipe (vae_recipe.c); the run can be taken up again (vae_train.c);
- * measures, figures and page are of the validation images (vae_measure.c, vae_page.c).
+ * are keys of a recipe (recipe.c); the run can be taken up again (train.c);
+ * measures and figures are of the validation images (measure.c, document.c, view.c).
  * Private to apps/.
  *
  * In the run's folder: recipe.ini, metrics.jsonl, last/ (model.safetensors,
@@ -9,7 +9,6 @@
 #ifndef APPS_VAE_INTERNAL_H
 #define APPS_VAE_INTERNAL_H
 
-#include "show/page_internal.h"
 #include "measure/measure.h"
 #include "apps/train/internal.h"
 #include "vit/vae/vae.h"
@@ -30,6 +29,9 @@ typedef struct app_vae_recipe {
 } app_vae_recipe;
 
 app_vae_recipe app_vae_recipe_defaults(void);
+/* One key from text; BASE_USAGE names the key. */
+base_status app_vae_recipe_set(app_vae_recipe *recipe, const char *key, const char *text,
+                               base_error *err);
 /* Applies assignments; BASE_USAGE names the place and the nearest key. */
 base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment *list,
                                  size_t count, base_error *err);
@@ -39,7 +41,7 @@ base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
 train_keys app_vae_recipe_keys(const app_vae_recipe *recipe);
 void app_vae_recipe_print_keys(void);
 
-/* ---- what the experts became (vae_measure.c) ----------------------------------------- */
+/* ---- what the experts became (measure.c) ----------------------------------------- */
 
 enum {
     APP_VAE_SHOTS = 12,    /* images shown of an expert */
@@ -72,7 +74,7 @@ typedef struct app_vae_measures {
     double variance[2], total, divergence;
 } app_vae_measures;
 
-/* ---- a run (vae_train.c) ------------------------------------------------------------- */
+/* ---- a run (train.c) ------------------------------------------------------------- */
 
 /* Sums since the last line; doubles only: stored as they lie. */
 typedef struct app_vae_sums {
@@ -113,8 +115,10 @@ void app_vae_close(app_vae *vae); /* zeroed is fine */
 base_status app_vae_measure(app_vae_measures *out, app_vae *vae, bool thorough,
                             base_error *err);
 void app_vae_measures_free(app_vae_measures *measures);
-json_t *app_vae_json(const app_vae *vae, const app_vae_measures *m);
-base_status app_vae_page(app_vae *vae, const app_vae_measures *m, const char *path,
-                         base_error *err);
+/* The document of a run with its pictures; the validation images are read again for them.
+ * The caller destroys it, in any case. */
+base_status app_vae_document(show_document **out, app_vae *vae,
+                             const app_vae_measures *measures, base_error *err);
+extern const show_view app_vae_view;
 
 #endif

@@ -62,23 +62,24 @@ app_vae_recipe app_vae_recipe_defaults(void)
     return r;
 }
 
-static base_status apply_one(app_vae_recipe *recipe, const train_assignment *a,
-                             base_error *err)
+base_status app_vae_recipe_set(app_vae_recipe *recipe, const char *key, const char *text,
+                               base_error *err)
 {
     char shown[160];
 
-    if (base_field_find(vae_keys, a->key))
-        return train_key_set(recipe, vae_keys, a->key, a->text, err);
+    if (base_field_find(vae_keys, key))
+        return train_key_set(recipe, vae_keys, key, text, err);
     return base_fail(err, BASE_USAGE, "unknown key '%s' of vmoe vae, the nearest is '%s'",
-                     base_quote(shown, sizeof shown, a->key),
-                     base_field_nearest(vae_keys, a->key)->name);
+                     base_quote(shown, sizeof shown, key),
+                     base_field_nearest(vae_keys, key)->name);
 }
 
 base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment *list,
                                  size_t count, base_error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        const base_status status = apply_one(recipe, &list[i], err);
+        const base_status status =
+            app_vae_recipe_set(recipe, list[i].key, list[i].text, err);
         if (status != BASE_OK) {
             base_error_prepend(err, "%s: ", list[i].where);
             return status;

@@ -12,7 +12,7 @@ typedef struct vae_args {
     const char *data, *val, *recipe, *out, *routing;
     int64_t experts;
     base_list set;
-    bool resume, keys;
+    bool resume, keys, experts_given;
 } vae_args;
 
 #define BASE_STRUCT vae_args
@@ -28,7 +28,7 @@ static const base_field vae_options[] = {
     APP_WORD("routing", "HOW", routing,
              "vae.routing: learned or label (default: the recipe's)"),
     APP_INT("experts", "N", experts, 1, VIT_EXPERTS_MAX,
-            "vae.experts (default: the recipe's)"),
+            "vae.experts (default: the recipe's)", BASE_GIVEN(experts_given)),
     APP_LIST("set", "KEY=VALUE", set,
              "override keys of the recipe: --set vae.latent=8 train.epochs=5"),
     APP_WORD("out", "DIR", out,
@@ -54,6 +54,7 @@ static const app_syntax vae_syntax = {
         "reconstruction. Ctrl-C writes a checkpoint and leaves.",
     .options = vae_options,
     .without = "precision",
+    .of_recipe = true,
 };
 
 /* One layer of settings that was read, or could not be; frees the list. */
@@ -69,45 +70,28 @@ static base_status apply(app_vae_recipe *recipe, base_status status, train_assig
 static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
                                  base_error *err)
 {
-    enum { OPTIONS = 8, WORD = TRAIN_TEXT + 32 };
-    char(*word)[WORD] = base_alloc(OPTIONS, WORD);
-    const char *words[OPTIONS + BASE_LIST_MAX];
+    const app_common *c = &args->common;
     train_assignment *list = NULL;
-    size_t count = 0, made = 0;
-    const struct {
-        const char *key, *text;
-    } texts[] = {{"data.train", args->data},
-                 {"data.val", args->val},
-                 {"vae.routing", args->routing}};
-    const struct {
-        const char *key;
-        int64_t value, none;
-    } numbers[] = {{"train.seed", args->common.seed, -1},
-                   {"train.batch", args->common.batch, 0},
-                   {"data.limit", args->common.limit, -1},
-                   {"vae.experts", args->experts, 0}};
+    size_t made = 0;
+    const char *const texts[][2] = {{"data.train", args->data},
+                                    {"data.val", args->val},
+                                    {"vae.routing", args->routing}};
+    base_status status = BASE_OK;
 
-    if (!word)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the settings");
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (texts[i].text) {
-            snprintf(word[count], WORD, "%s=%s", texts[i].key, texts[i].text);
-            words[count] = word[count];
-            count++;
-        }
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (numbers[i].value != numbers[i].none) {
-            snprintf(word[count], WORD, "%s=%lld", numbers[i].key,
-                     (long long)numbers[i].value);
-            words[count] = word[count];
-            count++;
-        }
-    memcpy(words + count, args->set.at, args->set.count * sizeof *words);
-    base_status status =
-        train_assignments_words(&list, &made, words, count + args->set.count, err);
-    status = apply(recipe, status, list, made, err);
-    base_free(word);
-    return status;
+    if (c->given.seed)
+        recipe->seed = c->seed;
+    if (c->given.batch)
+        recipe->batch = (int)c->batch;
+    if (c->given.limit)
+        recipe->limit = c->limit;
+    if (args->experts_given)
+        recipe->config.experts = (int)args->experts;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && status == BASE_OK; i++)
+        if (texts[i][1])
+            status = app_vae_recipe_set(recipe, texts[i][0], texts[i][1], err);
+    if (status == BASE_OK)
+        status = train_assignments_words(&list, &made, args->set.at, args->set.count, err);
+    return apply(recipe, status, list, made, err);
 }
 
 static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
@@ -139,39 +123,11 @@ static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
     return status;
 }
 
-static void print(const app_vae *v, const app_vae_measures *m)
-{
-    FILE *out = app_result_stream(v->common);
-    char duration[32];
-
-    fprintf(out,
-            "squared error a pixel %.5f (%s)\n"
-            "all decoders          ",
-            m->best,
-            v->recipe.routing == APP_VAE_LABEL ? "expert of the label"
-                                               : "expert with the largest gate");
-    if (v->recipe.routing == APP_VAE_LABEL)
-        fputs("not trained\n", out);
-    else
-        fprintf(out, "%.5f, gate entropy %.3f nats\n", m->all, m->entropy);
-    fprintf(out, "load                  entropy %.3f, %zu of %zu experts dead\n",
-            m->load_entropy, m->dead, m->experts);
-    fprintf(out,
-            "class and expert      MI %.4f nats (by chance %.4f), NMI %.4f, purity %.4f\n",
-            m->found.mutual, m->chance.mutual, m->found.normalised, m->found.purity);
-    fprintf(out,
-            "linear probes         expert %.2f %% (by chance %.2f %%), class %.2f %% (by "
-            "chance %.2f %%)\n",
-            100 * m->of_expert.test, 100 * m->of_expert.chance, 100 * m->of_label.test,
-            100 * m->of_label.chance);
-    fprintf(out, "%zu images, %llu steps in %s\n", m->images, (unsigned long long)v->step,
-            show_duration(duration, sizeof duration, v->seconds));
-}
-
 /* Everything that a finished run leaves. */
 static base_status finish(app_vae *v, base_error *err)
 {
     app_vae_measures m = {0};
+    show_document *document = NULL;
     app_common files = *v->common;
     char *model = base_text("%s/model.safetensors", v->out),
          *result = base_text("%s/result.json", v->out),
@@ -188,15 +144,14 @@ static base_status finish(app_vae *v, base_error *err)
         status = vit_vae_save(v->vae, model, &routing, 1, err);
     files.json = result;
     if (status == BASE_OK)
-        status = app_json_write(&files, app_vae_json(v, &m), err);
+        status = app_vae_document(&document, v, &m, err);
     if (status == BASE_OK)
-        status = app_vae_page(v, &m, page, err);
+        status = app_json_write(&files, json_incref(show_document_json(document)), err);
     if (status == BASE_OK)
-        print(v, &m);
+        status = app_document_write(v->common, document, &app_vae_view, page, err);
     if (status == BASE_OK)
         app_note(v->common, "model in '%s', page in '%s'", model, page);
-    if (status == BASE_OK)
-        status = app_json_write(v->common, app_vae_json(v, &m), err);
+    show_document_destroy(document);
     app_vae_measures_free(&m);
     base_free(page);
     base_free(result);
@@ -247,8 +202,7 @@ static base_status vae(vae_args *args, base_error *err)
 
 int app_vae_command(int argc, char **argv)
 {
-    /* Values outside the options' ranges mean: not given, the recipe decides. */
-    vae_args args = {.common = {.seed = -1, .precision = -1, .limit = -1}};
+    vae_args args = {0};
     base_error err = {0};
     int exit_status = APP_DONE;
 

@@ -1,0 +1,334 @@
+/* document.c - a run of vmoe vae as one document (docs/json.md), with its pictures: what
+ * each expert reconstructs, the same image by every expert. Relied on elsewhere: the keys. */
+#include "apps/network_internal.h"
+#include "apps/vae/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { EACH_MOST = 10, CLASSES_TOLD = 4 };
+
+/* ---- pictures ------------------------------------------------------------------------ */
+
+/* Pictures side by side, of one size, with a line of one pixel between them. */
+typedef struct sheet {
+    data_image image;
+    size_t columns, rows, side, channels;
+} sheet;
+
+static base_status sheet_open(sheet *out, const app_vae *v, size_t columns, size_t rows,
+                              base_error *err)
+{
+    const size_t side = (size_t)v->recipe.config.image,
+                 channels = (size_t)v->recipe.config.channels;
+
+    *out = (sheet){.columns = columns, .rows = rows, .side = side, .channels = channels};
+    const base_status status = data_image_reserve(&out->image, columns * (side + 1) + 1,
+                                                  rows * (side + 1) + 1, channels, err);
+    if (status == BASE_OK)
+        memset(out->image.pixels, 128,
+               out->image.width * out->image.height * out->image.channels);
+    return status;
+}
+
+/* pixels [channels, side, side] in 0..1 */
+static void sheet_put(sheet *s, size_t column, size_t row, const float *pixels)
+{
+    for (size_t y = 0; y < s->side; y++)
+        for (size_t x = 0; x < s->side; x++)
+            for (size_t c = 0; c < s->channels; c++) {
+                const float value = pixels[(c * s->side + y) * s->side + x];
+                const size_t at = (row * (s->side + 1) + 1 + y) * s->image.width +
+                                  column * (s->side + 1) + 1 + x;
+                s->image.pixels[at * s->channels + c] =
+                    (unsigned char)(255 * fminf(fmaxf(value, 0), 1) + 0.5f);
+            }
+}
+
+/* The images that each expert serves, above what it makes of them: sheets [experts] of
+ * pictures that were opened, filled [experts] zeros. */
+static base_status sheets_fill(sheet *sheets, size_t *filled, app_vae *v,
+                               const app_vae_measures *m, base_error *err)
+{
+    const size_t pixels = (size_t)v->recipe.config.channels *
+                          (size_t)v->recipe.config.image * (size_t)v->recipe.config.image;
+    data_batch batch = {0};
+    vit_vae_losses l;
+    size_t at = 0;
+    base_status status = data_loader_seek(v->val_loader, 0, 0, err);
+
+    while (status == BASE_OK) {
+        status = data_loader_next(v->val_loader, &batch, err);
+        if (status != BASE_OK || batch.count == 0)
+            break;
+        memcpy(v->expert, m->expert + at, batch.count * sizeof *v->expert);
+        at += batch.count;
+        status = vit_vae_forward(v->run, &l, batch.images, batch.count, VIT_VAE_GIVEN,
+                                 v->expert, NULL, err);
+        for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
+            const size_t e = (size_t)v->expert[i];
+
+            if (filled[e] == APP_VAE_SHOTS)
+                continue;
+            sheet_put(&sheets[e], filled[e], 0, batch.images + i * pixels);
+            sheet_put(&sheets[e], filled[e]++, 1, vit_vae_pixels(v->run) + i * pixels);
+        }
+    }
+    return status;
+}
+
+static base_status experts_pictures(show_document *document, app_vae *v,
+                                    const app_vae_measures *m, base_error *err)
+{
+    size_t *filled = base_alloc(m->experts, sizeof *filled);
+    sheet *sheets = base_alloc(m->experts, sizeof *sheets);
+    base_status status = filled && sheets
+                             ? BASE_OK
+                             : base_fail(err, BASE_NO_MEMORY, "no memory for pictures");
+    char key[32];
+
+    for (size_t e = 0; e < m->experts && status == BASE_OK; e++)
+        status = sheet_open(&sheets[e], v, APP_VAE_SHOTS, 2, err);
+    if (status == BASE_OK)
+        status = sheets_fill(sheets, filled, v, m, err);
+    for (size_t e = 0; e < m->experts && status == BASE_OK; e++) {
+        snprintf(key, sizeof key, "expert-%zu", e);
+        if (filled[e] > 0)
+            status = show_document_picture(document, key, &sheets[e].image, err);
+    }
+    for (size_t e = 0; sheets && e < m->experts; e++)
+        data_image_destroy(&sheets[e].image);
+    base_free(sheets);
+    base_free(filled);
+    return status;
+}
+
+/* One image of each class by the expert in use and by every decoder. */
+static base_status every_picture(show_document *document, app_vae *v,
+                                 const app_vae_measures *m, base_error *err)
+{
+    const size_t pixels = (size_t)v->recipe.config.channels *
+                          (size_t)v->recipe.config.image * (size_t)v->recipe.config.image;
+    const size_t columns = m->classes < EACH_MOST ? m->classes : EACH_MOST;
+    const bool learned = v->recipe.routing == APP_VAE_LEARNED;
+    const size_t above = learned ? 2 : 1;
+    float *images = base_alloc(columns * pixels, sizeof *images);
+    bool found[EACH_MOST] = {false};
+    sheet s = {0};
+    data_batch batch = {0};
+    vit_vae_losses l;
+    base_status status = images ? sheet_open(&s, v, columns, above + m->experts, err)
+                                : base_fail(err, BASE_NO_MEMORY, "no memory for pictures");
+
+    if (status == BASE_OK)
+        status = data_loader_seek(v->val_loader, 0, 0, err);
+    while (status == BASE_OK) {
+        status = data_loader_next(v->val_loader, &batch, err);
+        if (status != BASE_OK || batch.count == 0)
+            break;
+        for (size_t i = 0; i < batch.count; i++) {
+            const size_t y = (size_t)batch.labels[i];
+            if (y >= columns || found[y])
+                continue;
+            found[y] = true;
+            memcpy(images + y * pixels, batch.images + i * pixels, pixels * sizeof *images);
+            sheet_put(&s, y, 0, images + y * pixels);
+        }
+    }
+    for (size_t y = 0; y < columns && status == BASE_OK; y++) {
+        if (learned)
+            status = vit_vae_forward(v->run, &l, images + y * pixels, 1, VIT_VAE_ALL, NULL,
+                                     NULL, err);
+        if (learned && status == BASE_OK)
+            sheet_put(&s, y, 1, vit_vae_pixels(v->run));
+        for (size_t e = 0; e < m->experts && status == BASE_OK; e++) {
+            const int32_t expert = (int32_t)e;
+            status = vit_vae_forward(v->run, &l, images + y * pixels, 1, VIT_VAE_GIVEN,
+                                     &expert, NULL, err);
+            sheet_put(&s, y, above + e, vit_vae_pixels(v->run));
+        }
+    }
+    if (status == BASE_OK)
+        status = show_document_picture(document, "every-expert", &s.image, err);
+    data_image_destroy(&s.image);
+    base_free(images);
+    return status;
+}
+
+/* ---- as JSON ------------------------------------------------------------------------- */
+
+static json_t *table_json(const measure_table *t, const char *name)
+{
+    json_t *json = json_object();
+
+    show_put_text(json, "name", name);
+    show_put_real(json, "mutual_information", t->mutual);
+    show_put_real(json, "nmi", t->normalised);
+    show_put_real(json, "class_entropy", t->class_entropy);
+    show_put_real(json, "expert_entropy", t->expert_entropy);
+    show_put_real(json, "expert_given_class", t->expert_given_class);
+    show_put_real(json, "purity", t->purity);
+    return json;
+}
+
+static json_t *probe_json(const measure_probe *p)
+{
+    json_t *json = json_object();
+
+    show_put_real(json, "accuracy", p->test);
+    show_put_real(json, "train_accuracy", p->train);
+    show_put_real(json, "chance", p->chance);
+    show_put_count(json, "images", p->test_count);
+    return json;
+}
+
+/* The classes of most of an expert's images, with their shares of these. */
+static json_t *classes_json(const app_vae_measures *m, const data_source *source, size_t e)
+{
+    json_t *list = json_array();
+    uint64_t last = UINT64_MAX;
+    size_t at = SIZE_MAX;
+
+    for (int rank = 0; rank < CLASSES_TOLD; rank++) {
+        size_t best = SIZE_MAX;
+
+        for (size_t y = 0; y < m->classes; y++) {
+            const uint64_t n = m->table[y * m->experts + e];
+            const bool after = n < last || (n == last && y > at);
+
+            if (n > 0 && after && (best == SIZE_MAX || n > m->table[best * m->experts + e]))
+                best = y;
+        }
+        if (best == SIZE_MAX)
+            break;
+        at = best;
+        last = m->table[best * m->experts + e];
+        json_array_append_new(
+            list, json_pack("{s:o, s:f}", "class",
+                            show_json_text(data_source_class_name(source, best)), "share",
+                            (double)last / (double)m->load[e]));
+    }
+    return list;
+}
+
+static void experts_put(json_t *json, const app_vae *v, const app_vae_measures *m)
+{
+    json_t *load = json_array(), *error = json_array(), *list = json_array();
+    char key[32];
+
+    for (size_t e = 0; e < m->experts; e++) {
+        snprintf(key, sizeof key, "expert-%zu", e);
+        json_array_append_new(load, json_integer((json_int_t)m->load[e]));
+        json_array_append_new(error, show_json_real(m->expert_error[e]));
+        json_array_append_new(
+            list, json_pack("{s:I, s:f, s:o, s:o, s:s}", "expert", (json_int_t)e, "share",
+                            (double)m->load[e] / (double)m->images, "mse",
+                            show_json_real(m->expert_error[e]), "classes",
+                            classes_json(m, v->train, e), "picture", key));
+    }
+    show_put(json, "load", load);
+    show_put(json, "expert_mse", error);
+    show_put(json, "specialists", list);
+}
+
+static json_t *plane_json(const float *at)
+{
+    return json_pack("[o, o]", show_json_real((double)at[0]),
+                     show_json_real((double)at[1]));
+}
+
+/* The latents in the plane; t-SNE has some of the points only. */
+static json_t *embedding_json(const app_vae_measures *m)
+{
+    const double both = m->variance[0] + m->variance[1];
+    json_t *images = json_array();
+    size_t near = 0;
+
+    for (size_t i = 0; i < m->points; i++) {
+        const bool here = near < m->near_points && i == near * m->points / m->near_points;
+
+        json_array_append_new(
+            images,
+            json_pack("{s:i, s:i, s:o, s:o}", "expert", m->expert[m->point[i]], "label",
+                      m->labels[m->point[i]], "pca",
+                      m->latent >= 2 ? plane_json(m->pca + 2 * i) : json_null(), "tsne",
+                      here && m->near_points >= 8 ? plane_json(m->tsne + 2 * near)
+                                                  : json_null()));
+        near += here;
+    }
+    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "points", (json_int_t)m->points,
+                     "tsne_points", (json_int_t)m->near_points, "pca_share",
+                     show_json_real(m->total > 0 ? both / m->total : 0), "tsne_divergence",
+                     show_json_real(m->divergence), "images", images);
+}
+
+static void tables_put(json_t *json, const app_vae *v, const app_vae_measures *m)
+{
+    json_t *table = json_array(), *names = json_array();
+
+    for (size_t y = 0; y < m->classes; y++) {
+        json_t *row = json_array();
+
+        for (size_t e = 0; e < m->experts; e++)
+            json_array_append_new(row,
+                                  json_integer((json_int_t)m->table[y * m->experts + e]));
+        json_array_append_new(table, row);
+        json_array_append_new(names, show_json_text(data_source_class_name(v->train, y)));
+    }
+    show_put(json, "table", table);
+    show_put(json, "class_names", names);
+}
+
+static json_t *run_json(const app_vae *v, const app_vae_measures *m)
+{
+    const vit_vae_config *c = &v->recipe.config;
+    json_t *json = app_json_begin(v->common, "vae", v->out, v->recipe.train);
+    const bool label = v->recipe.routing == APP_VAE_LABEL;
+
+    show_put_text(json, "val", v->recipe.val);
+    app_data_pair_json(json, v->train, v->val);
+    show_put_text(json, "recipe", v->recipe.name);
+    show_put_text(json, "routing", label ? "label" : "learned");
+    show_put(json, "choice",
+             json_sprintf(label ? "expert y mod %d" : "largest gate of %d", c->experts));
+    if (label)
+        show_put_text(json, "untrained", "not trained, labels choose");
+    show_put_text(json, "rows",
+                  label ? "Rows: the first image of each class, then expert 0, 1, ... "
+                          "alone."
+                        : "Rows: the first image of each class, the gate-weighted sum of "
+                          "all decoders, then expert 0, 1, ... alone.");
+    show_put_int(json, "experts", c->experts);
+    show_put_int(json, "latent", c->latent);
+    show_put_count(json, "steps", v->step);
+    show_put_count(json, "skipped", v->skipped);
+    show_put_count(json, "train_samples", data_loader_samples(v->train_loader));
+    show_put_count(json, "samples", m->images);
+    show_put_real(json, "seconds", v->seconds);
+    show_put_real(json, "mse", m->best);
+    show_put_real(json, "mse_all", m->all);
+    show_put_real(json, "kl", m->kl);
+    show_put_real(json, "gate_entropy", m->entropy);
+    show_put_real(json, "gate_agreement", m->agreement);
+    show_put_real(json, "load_entropy", m->load_entropy);
+    show_put_count(json, "dead_experts", m->dead);
+    show_put(json, "classes_by_experts", table_json(&m->found, "found"));
+    show_put(json, "by_chance", table_json(&m->chance, "by chance"));
+    show_put(json, "probe_expert", probe_json(&m->of_expert));
+    show_put(json, "probe_label", probe_json(&m->of_label));
+    show_put(json, "embedding", embedding_json(m));
+    show_put_text(json, "every", "every-expert");
+    experts_put(json, v, m);
+    tables_put(json, v, m);
+    return json;
+}
+
+base_status app_vae_document(show_document **out, app_vae *v, const app_vae_measures *m,
+                             base_error *err)
+{
+    *out = show_document_create(run_json(v, m));
+    if (!*out)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    const base_status status = experts_pictures(*out, v, m, err);
+    return status == BASE_OK ? every_picture(*out, v, m, err) : status;
+}
