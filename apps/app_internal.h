@@ -45,6 +45,9 @@ typedef struct app_common {
     bool pin;         /* done by app_pin */
     bool quiet;       /* only results and errors */
     const char *json; /* file for the results, "-": stdout; NULL: none */
+    struct {
+        bool seed, precision, batch, limit; /* options, not defaults */
+    } given;
 } app_common;
 
 /* threads 0 (all processors), seed 0, fp32, batch 64, limit 0. */
@@ -52,8 +55,8 @@ app_common app_common_defaults(void);
 
 /* Options are fields (base.h) of that struct, with the value's name for --help; flags are
  * BASE_BOOL. The value that the struct holds before parsing is the default: --help prints
- * it, unless help itself says "(default ...)" or the option tells whether it was given
- * (BASE_GIVEN). */
+ * it, unless help itself says "(default ...)". BASE_GIVEN(member) behind the help: a bool
+ * that says whether the option was given. */
 #define APP_INT(n, v, member, l, h, ...) BASE_INT(n, member, l, h, __VA_ARGS__, .value = v)
 #define APP_REAL(n, v, member, l, h, ...)                                                  \
     BASE_REAL(n, member, l, h, __VA_ARGS__, .value = v)
@@ -72,6 +75,7 @@ typedef struct app_syntax {
     size_t words_low, words_high;
     const char
         *without; /* common options that mean nothing here: "pin batch"; NULL: it has all */
+    bool of_recipe; /* common options that are not given are the recipe's */
     /* Whether an unknown option's name is a setting by another way, whose name goes into
      * out; NULL: no. */
     bool (*hint)(char *out, size_t out_bytes, const char *name);

@@ -8,14 +8,14 @@
 #include "apps/app_internal.h"
 
 /* " (default X)" when there is one worth printing, else "". */
-static const char *default_text(char *out, size_t out_bytes, const base_field *o,
-                                const void *args)
+static const char *default_text(char *out, size_t out_bytes, const app_syntax *syntax,
+                                const base_field *o, const void *args)
 {
     char room[64];
     const base_value v = base_field_get(args, o, room, sizeof room);
 
     out[0] = '\0';
-    if (o->required || o->given || strstr(o->help, "(default") ||
+    if (o->required || (o->given && syntax->of_recipe) || strstr(o->help, "(default") ||
         (v.kind == BASE_VALUE_INT && !base_field_good(args, o)))
         return out;
     if (v.kind == BASE_VALUE_REAL && base_field_good(args, o))
@@ -28,13 +28,14 @@ static const char *default_text(char *out, size_t out_bytes, const base_field *o
 }
 
 /* What stands behind the name. */
-static void option_text(char *out, size_t out_bytes, const base_field *o, const void *args)
+static void option_text(char *out, size_t out_bytes, const app_syntax *syntax,
+                        const base_field *o, const void *args)
 {
     char initial[300];
 
     snprintf(out, out_bytes, "%s%s%s%s%s", o->help, o->choices ? ": " : "",
              o->choices ? o->choices : "", o->required ? " (required)" : "",
-             default_text(initial, sizeof initial, o, args));
+             default_text(initial, sizeof initial, syntax, o, args));
 }
 
 /* ---- --help -------------------------------------------------------------------------- */
@@ -91,7 +92,7 @@ static void print_lines(const char *text)
     putchar('\n');
 }
 
-static void print_option(const base_field *o, const void *args)
+static void print_option(const app_syntax *syntax, const base_field *o, const void *args)
 {
     char left[64], text[1024];
 
@@ -101,7 +102,7 @@ static void print_option(const base_field *o, const void *args)
         printf("%s\n%26s", left, "");
     else
         printf("%-26s", left);
-    option_text(text, sizeof text, o, args);
+    option_text(text, sizeof text, syntax, o, args);
     app_print_wrapped(text, 26);
 }
 
@@ -118,10 +119,10 @@ static void print_help(const app_syntax *syntax, const void *args)
     if (syntax->options->name)
         printf("\noptions:\n");
     for (; syntax->options[i].name; i++)
-        print_option(&syntax->options[i], args);
+        print_option(syntax, &syntax->options[i], args);
     printf("\ncommon options:\n");
     for (; (o = app_option_at(syntax, i)); i++)
-        print_option(o, args);
+        print_option(syntax, o, args);
     printf("  --help                  this text\n");
 }
 
@@ -141,7 +142,7 @@ void app_man_text(const char *text, size_t length)
     }
 }
 
-static void man_option(const base_field *o, const void *args)
+static void man_option(const app_syntax *syntax, const base_field *o, const void *args)
 {
     char text[1024];
 
@@ -154,7 +155,7 @@ static void man_option(const base_field *o, const void *args)
         printf("\\fR");
     }
     putchar('\n');
-    option_text(text, sizeof text, o, args);
+    option_text(text, sizeof text, syntax, o, args);
     app_man_text(text, SIZE_MAX);
     putchar('\n');
 }
@@ -178,10 +179,10 @@ static void print_man(const app_syntax *syntax, const void *args)
         printf("\n.SH OPTIONS");
     printf("\n");
     for (; syntax->options[i].name; i++)
-        man_option(&syntax->options[i], args);
+        man_option(syntax, &syntax->options[i], args);
     printf(".SH COMMON OPTIONS\n");
     for (; (o = app_option_at(syntax, i)); i++)
-        man_option(o, args);
+        man_option(syntax, o, args);
     printf(".TP\n\\fB\\-\\-help\\fR\nthe same as a text\n"
            ".SH EXIT STATUS\n0 done, 1 the run failed, 2 wrong usage.\n"
            ".SH SEE ALSO\n\\fBvmoe\\fR(1)\n");

@@ -10,24 +10,19 @@
 
 enum { IMAGENET_CLASSES = 1000 };
 
-app_view app_view_defaults(void)
-{
-    return (app_view){.resize = -1, .capacity = -1};
-}
-
 /* Settings of the evaluation that the options change. */
 static base_status routing_set(app_network *network, const app_view *view, base_error *err)
 {
     vit_config config = *vit_model_config(network->model);
 
-    if (view->bpr || view->capacity >= 0) {
+    if (view->bpr || view->given.capacity) {
         if (!vit_config_is_sparse(&config))
             return base_fail(err, BASE_USAGE, "'%s' has no experts, --%s means nothing",
                              network->path, view->bpr ? "bpr" : "capacity");
     }
-    if (view->capacity >= 0)
+    if (view->given.capacity)
         config.moe.eval_capacity = view->capacity;
-    if (view->capacity == 0)
+    if (view->given.capacity && view->capacity == 0)
         config.moe.eval_bpr = false; /* no one is dropped, whoever comes first */
     if (view->bpr) {
         if (!(config.moe.eval_capacity > 0))
@@ -57,9 +52,9 @@ static base_status sight_set(app_network *network, const vit_config *stored,
     else if (other)
         network->resize =
             (size_t)lround((double)network->size * stored->resize / stored->crop);
-    if (view->resize >= 0)
+    if (view->given.resize)
         network->resize = (size_t)view->resize;
-    if (view->resize >= 0 || other)
+    if (view->given.resize || other)
         network->origins.resize = VIT_ORIGIN_OPTION;
     if (view->interpolation > 0)
         network->origins.interpolation = VIT_ORIGIN_OPTION;
@@ -84,7 +79,7 @@ static base_status labels_borrow(app_network *network, base_error *err)
 base_status app_network_open_other(app_network *out, const char *word, const app_view *view,
                                    const app_common *common, base_error *err)
 {
-    app_view own = view ? *view : app_view_defaults();
+    app_view own = view ? *view : (app_view){0};
 
     own.reading = (app_reading){0};
     return app_network_open(out, word, &own, common, err);
@@ -93,7 +88,7 @@ base_status app_network_open_other(app_network *out, const char *word, const app
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
                              const app_common *common, base_error *err)
 {
-    const app_view plain = app_view_defaults();
+    const app_view plain = {0};
     app_network network = {0};
     struct stat info;
     vit_model *other = NULL;

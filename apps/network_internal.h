@@ -74,17 +74,18 @@ typedef struct app_reading {
 /* How pictures are made ready and tokens routed, as options; the defaults mean "as the
  * checkpoint says". Part of the struct of a command's arguments. */
 typedef struct app_view {
-    int64_t resize;    /* shorter side before the crop, 0: none, -1: not given */
+    int64_t resize;    /* shorter side before the crop, 0: none */
     int64_t size;      /* side of the network's input, 0: not given */
     int64_t crop;      /* the same by another name */
     int interpolation; /* index into "checkpoint|" DATA_FILTERS */
-    double capacity;   /* capacity factor, 0: dropless, -1: not given */
+    double capacity;   /* capacity factor, 0: dropless */
     bool bpr;          /* batch-prioritised routing */
     app_data_args data;
     app_reading reading;
+    struct {
+        bool resize, capacity; /* options; else as the checkpoint says */
+    } given;
 } app_view;
-
-app_view app_view_defaults(void);
 
 /* Lines of an option table for a struct `type` with a member `app_view view`: data and
  * pictures. */
@@ -98,7 +99,8 @@ app_view app_view_defaults(void);
                 "side of the centre crop: another name of --size"),                         \
         APP_INT("resize", "R", view.resize, 0, 16384,                                       \
                 "shorter side before the centre crop, 0: image as it is (default: the "     \
-                "checkpoint's)"),                                                           \
+                "checkpoint's)",                                                            \
+                BASE_GIVEN(view.given.resize)),                                             \
         APP_CHOICE("interpolation", "I", view.interpolation, "checkpoint|" DATA_FILTERS,    \
                    "filter of the resize")
 
@@ -107,7 +109,8 @@ app_view app_view_defaults(void);
     APP_SIGHT_OPTIONS,                                                                     \
         APP_REAL("capacity", "F", view.capacity, 0, APP_VIEW_CAPACITY_MOST,                \
                  "capacity factor of the experts, 0: no token is dropped (default: the "   \
-                 "checkpoint's)"),                                                         \
+                 "checkpoint's)",                                                          \
+                 BASE_GIVEN(view.given.capacity)),                                         \
         BASE_BOOL(                                                                         \
             "bpr", view.bpr,                                                               \
             "with a capacity: the surest tokens choose first (batch-prioritised routing)")

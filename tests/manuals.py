@@ -53,5 +53,14 @@ wanted = subprocess.run(
     capture_output=True, text=True).stdout.split("\n")
 if wanted[:2] != ["--norm", "linf l2 l1"]:
     faults.append(f"completion in bash gave {wanted}")
+bound = subprocess.run(["bash", "-c", f"source '{folder}/vmoe.bash' && complete -p vmoe"], capture_output=True, text=True)
+if bound.stdout.strip() != "complete -o filenames -F _vmoe vmoe":
+    faults.append(f"bash binds the completion as '{bound.stdout}{bound.stderr}'")
+if shutil.which("zsh"):  # found by its #compdef line, and its function read whole
+    load = (f"fpath=('{folder}' $fpath); autoload -Uz compinit; compinit -u -D; "
+            "autoload +X _vmoe && print -r -- $_comps[vmoe] ${+functions[_vmoe]}")
+    loaded = subprocess.run(["zsh", "-fc", load], capture_output=True, text=True)
+    if loaded.stdout.strip() != "_vmoe 1" or loaded.stderr:
+        faults.append(f"zsh loads the completion as '{loaded.stdout}{loaded.stderr}'")
 print("\n".join(faults) or f"{len(commands)} commands: pages and completion are whole")
 sys.exit(1 if faults or not commands else 0)

@@ -81,7 +81,7 @@ START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
     char text[1024];
 
     f = &t.figure[0];
-    *f = (app_figure){"top", "top", APP_KIND_NUMBER, 1, 2};
+    *f = (app_figure){"top", "top", APP_KIND_NUMBER, 1, 2, false};
     memcpy(value, values, sizeof value);
     for (size_t e = 0; e < 3; e++) {
         snprintf(compare.entries.entry[e].label, APP_LABEL_BYTES, "%c", 'a' + (char)e);
@@ -91,7 +91,7 @@ START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
     ck_assert(lead[0] && !lead[1] && lead[2]);
     measure_difference d = app_table_difference(&t, 0, 1, 0);
     ck_assert_str_eq(app_verdict_word(&d, f), "better");
-    app_verdict_interval(&low, &high, &d); /* 1 -+ 3.1824 * 0.0816 / 2 */
+    app_verdict_interval(&low, &high, &d, f); /* 1 -+ 3.1824 * 0.0816 / 2 */
     ck_assert_double_eq_tol(low, 1 - 0.1299, 1e-3);
     ck_assert_double_eq_tol(high, 1 + 0.1299, 1e-3);
     d = app_table_difference(&t, 0, 2, 0);
@@ -111,6 +111,14 @@ START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
     f->better = -1; /* the other way round: less is better */
     ck_assert_uint_eq(app_table_leaders(lead, &t, 0), 1);
     ck_assert(lead[1]);
+    f->once = true; /* a step that was timed once, whatever the seeds */
+    ck_assert_uint_eq(app_table_leaders(lead, &t, 0), 0);
+    ck_assert_str_eq(app_verdict_word(&d, f), "one measurement");
+    app_verdict_interval(&low, &high, &d, f);
+    ck_assert(isnan(low) && isnan(high));
+    ck_assert(app_verdict_text(text, sizeof text, &t, 0));
+    ck_assert_str_eq(text, "one measurement for all seeds tells no difference from chance");
+    f->once = false;
     args.seeds = 1; /* one seed tells nothing */
     for (size_t e = 0; e < 3; e++)
         spread[e] = measure_mean_of(values + 4 * e, 1);

@@ -288,8 +288,7 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
 
 int app_attack_command(int argc, char **argv)
 {
-    attack_args args = {
-        .common = app_common_defaults(), .view = app_view_defaults(), .attack = "standard"};
+    attack_args args = {.common = app_common_defaults(), .attack = "standard"};
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;

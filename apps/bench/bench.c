@@ -170,7 +170,7 @@ base_status bench_model(vit_model **out, const char *subject, const bench_args *
     vit_config config;
 
     if (stat(subject, &info) == 0 || strchr(subject, '/')) {
-        const app_view view = {.resize = -1, .capacity = -1, .reading = args->reading};
+        const app_view view = {.reading = args->reading};
         app_network network;
         base_status status = app_network_open(&network, subject, &view, &args->common, err);
 

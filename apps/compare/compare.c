@@ -66,9 +66,10 @@ static const app_syntax syntax = {
     .about =
         "Trains each router with each seed on the same recipe, evaluates all of them and "
         "writes one page.\nStopped anywhere, the same command goes on; runs in DIR that are "
-        "trained already are taken over.\n--seed, --batch and --precision are those of the "
+        "trained already are taken over.\n--seed (0), --batch and --precision are those of the "
         "evaluation and, precision, of training.",
     .options = options,
+    .of_recipe = true,
 };
 
 static void plan_note(const app_compare *c)
@@ -241,7 +242,7 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
 
 static base_status run(app_compare_args *args, base_error *err)
 {
-    if (args->common.limit >= 0)
+    if (args->common.given.limit)
         return base_fail(err, BASE_USAGE,
                          "--limit means nothing here, see --eval-limit and --set "
                          "data.limit=N");
@@ -271,9 +272,6 @@ int app_compare_command(int argc, char **argv)
     base_error err = {0};
     int code = APP_USAGE;
 
-    args.common.precision = -1; /* not given: the recipe decides */
-    args.common.batch = 0;
-    args.common.limit = -1;
     char *line = app_command_line(argc, argv);
     args.command_line = line ? line : "vmoe compare";
     if (app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))

@@ -39,7 +39,7 @@ static json_t *difference_json(const measure_difference *d, const app_figure *fi
     const char *word = app_verdict_word(d, figure);
     double low, high;
 
-    app_verdict_interval(&low, &high, d);
+    app_verdict_interval(&low, &high, d, figure);
     show_put_count(json, "count", d->count);
     show_put_real(json, "difference", d->points);
     show_put_real(json, "spread", d->spread);
@@ -49,7 +49,7 @@ static json_t *difference_json(const measure_difference *d, const app_figure *fi
     show_put(json, "ci95", json_pack("[o, o]", show_json_real(low), show_json_real(high)));
     show_put(json, "verdict", word ? json_string(word) : json_null());
     show_put(json, "better",
-             d->clear && figure->better != 0
+             d->clear && figure->better != 0 && !figure->once
                  ? json_boolean((d->points > 0) == (figure->better > 0))
                  : json_null());
     return json;

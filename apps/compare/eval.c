@@ -112,7 +112,7 @@ static app_common common_of(const app_compare *c, int64_t limit)
 
 static app_view view_of(const app_compare *c)
 {
-    app_view view = app_view_defaults();
+    app_view view = {0};
     const train_recipe *r = &c->recipe;
 
     view.data.val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL;

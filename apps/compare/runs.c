@@ -27,12 +27,9 @@ static base_status base_recipe(train_recipe *out, const app_compare_args *args,
     *out = train_recipe_defaults();
     if (args->recipe)
         status = train_recipe_load(out, args->recipe, err);
-    if (status == BASE_OK && args->common.precision >= 0) {
-        const vit_precision p =
-            app_precision_pick(args->common.precision, "compare", args->common.quiet);
-        const char *set =
-            p == VIT_PRECISION_BF16 ? "train.precision=bf16" : "train.precision=fp32";
-        status = train_recipe_set(out, &set, 1, err);
+    if (status == BASE_OK && args->common.given.precision) {
+        out->train.precision =
+            (int)app_precision_pick(args->common.precision, "compare", args->common.quiet);
     }
     for (size_t i = 0; i < args->set.count && status == BASE_OK; i++)
         if (strncmp(args->set.at[i], "train.seed=", 11) == 0 ||
@@ -211,8 +208,8 @@ static base_status data_open(app_compare *c, base_error *err)
         c->about = json_object();
         app_data_pair_json(c->about, trainer.train, trainer.val);
         c->total = trainer.total;
-        c->eval_batch = c->args->common.batch > 0 ? c->args->common.batch
-                                                  : trainer.recipe.train.eval_batch;
+        c->eval_batch = c->args->common.given.batch ? c->args->common.batch
+                                                    : trainer.recipe.train.eval_batch;
         c->precision = trainer.recipe.train.precision;
         status = measures_check(c, &trainer.recipe, err);
     }

@@ -57,6 +57,7 @@ typedef struct app_figure {
     app_figure_kind kind;
     int better; /* 1: more, -1: less, 0: neither */
     int digits; /* behind the point, as it is shown */
+    bool once;  /* measured once for all seeds of an entry: no test */
 } app_figure;
 
 /* ---- the table (compare_table.c) ----------------------------------------------------- */
@@ -112,10 +113,12 @@ double app_training_loss_at(const app_compare_run *run, double step);
 /* ---- verdicts (verdict.c) ------------------------------------------------------------ */
 
 /* "better", "worse", "more", "less" where a paired test is clear, "not to be told apart"
- * where it is not; NULL: fewer than two seeds, or the figure is not known. */
+ * where it is not, "one measurement" of a figure that seeds do not repeat; NULL: fewer than
+ * two seeds, or the figure is not known. */
 const char *app_verdict_word(const measure_difference *d, const app_figure *figure);
 /* The 95 % interval of the mean difference; NaN: unknown. */
-void app_verdict_interval(double *low, double *high, const measure_difference *d);
+void app_verdict_interval(double *low, double *high, const measure_difference *d,
+                          const app_figure *figure);
 /* lead [entries]: not clearly worse than the best mean at a figure that has a better side.
  * Returns how many; 0: nothing can be told (one seed, all equal, nobody known), nobody
  * leads. */

@@ -69,7 +69,7 @@ static size_t words_make(const char *words[WORDS_MAX], char text[3][48],
         words[n++] = args->recipe;
     }
     words[n++] = "--set";
-    if (args->common.precision >= 0)
+    if (args->common.given.precision)
         words[n++] = text[2];
     for (size_t i = 0; i < args->set.count; i++)
         words[n++] = args->set.at[i];

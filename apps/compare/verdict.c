@@ -16,6 +16,8 @@ const char *app_verdict_word(const measure_difference *d, const app_figure *figu
 {
     if (d->count < 2 || !isfinite(d->points))
         return NULL;
+    if (figure->once)
+        return "one measurement";
     if (!is_clear(d))
         return "not to be told apart";
     if (figure->better == 0)
@@ -23,11 +25,12 @@ const char *app_verdict_word(const measure_difference *d, const app_figure *figu
     return (d->points > 0) == (figure->better > 0) ? "better" : "worse";
 }
 
-void app_verdict_interval(double *low, double *high, const measure_difference *d)
+void app_verdict_interval(double *low, double *high, const measure_difference *d,
+                          const app_figure *figure)
 {
-    const double half = d->count < 2    ? (double)NAN
-                        : d->spread > 0 ? d->limit * d->spread
-                                        : 0.0;
+    const double half = d->count < 2 || figure->once ? (double)NAN
+                        : d->spread > 0              ? d->limit * d->spread
+                                                     : 0.0;
 
     *low = d->points - half;
     *high = d->points + half;
@@ -82,7 +85,7 @@ static void label_add(char *out, size_t out_bytes, const app_table *t, size_t en
     const size_t used = strlen(out);
     double low, high;
 
-    app_verdict_interval(&low, &high, &d);
+    app_verdict_interval(&low, &high, &d, f);
     snprintf(out + used, out_bytes - used, "%s%s (%+.*f, %+.*f to %+.*f)",
              first ? "" : ", ", t->compare->entries.entry[entry].label, f->digits,
              unit_of(f) * d.points, f->digits, unit_of(f) * low, f->digits,
@@ -126,7 +129,9 @@ bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_
     said += list_add(out, out_bytes, table, figure, "not to be told apart",
                      "not to be told apart from", said);
     if (said == 0)
-        snprintf(out, out_bytes, "one seed tells no difference from chance");
+        snprintf(out, out_bytes,
+                 f->once ? "one measurement for all seeds tells no difference from chance"
+                         : "one seed tells no difference from chance");
     return true;
 }
 
@@ -140,7 +145,7 @@ static json_t *labels_json(const app_table *t, size_t figure, const char *word)
         const size_t e = t->order[i];
         const measure_difference d = app_table_difference(t, t->baseline, e, figure);
         const char *own =
-            e == t->baseline ? NULL : app_verdict_word(&d, &t->figure[figure]);
+            t->figure[figure].once ? NULL : app_verdict_word(&d, &t->figure[figure]);
         const bool fits =
             e != t->baseline && (own ? word && strcmp(own, word) == 0 : !word);
         if (fits)

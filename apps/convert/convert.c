@@ -12,13 +12,16 @@ typedef struct convert_args {
     const char *upcycle, *router, *labels;
     base_list set;
     int64_t experts, k, shared;
-    double eval_capacity;         /* -1: not given */
-    int64_t group_images, member; /* -1: not given */
+    double eval_capacity;
+    int64_t group_images, member;
     int64_t image, classes;
-    int64_t crop, resize; /* resize -1: not given */
-    int interpolation;    /* index into "checkpoint|" DATA_FILTERS */
+    int64_t crop, resize;
+    int interpolation; /* index into "checkpoint|" DATA_FILTERS */
     app_reading reading;
     convert_kind kind; /* of OUT */
+    struct {
+        bool resize, eval_capacity, group_images; /* else as the network has them */
+    } given;
 } convert_args;
 
 #define BASE_STRUCT convert_args
@@ -34,10 +37,12 @@ static const base_field options[] = {
         "with --upcycle: experts that every token passes too; at first they add nothing"),
     APP_REAL("eval-capacity", "C", eval_capacity, 0, APP_VIEW_CAPACITY_MOST,
              "capacity factor of its experts in evaluation, 0: nothing is dropped "
-             "(default: the network's; of a V-MoE checkpoint 0)"),
+             "(default: the network's; of a V-MoE checkpoint 0)",
+             BASE_GIVEN(given.eval_capacity)),
     APP_INT("group-images", "G", group_images, 0, 65536,
             "images routed together, 0: the whole batch (default: the network's; of a "
-            "V-MoE checkpoint 8)"),
+            "V-MoE checkpoint 8)",
+            BASE_GIVEN(given.group_images)),
     APP_INT("member", "M", member, 0, 255, "of a V-MoE ensemble (E3), from 0 (default 0)"),
     APP_WORD("router", "NAME", router,
              "router of such a block; of a sparse network: its new router (default ssr)"),
@@ -48,7 +53,8 @@ static const base_field options[] = {
             "a fresh head of so many classes when it has another number"),
     APP_INT("crop", "S", crop, 1, 4096, "side of the centre crop: another name of --image"),
     APP_INT("resize", "R", resize, 0, 16384,
-            "shorter side before the centre crop, 0: image as it is (default: as it is)"),
+            "shorter side before the centre crop, 0: image as it is (default: as it is)",
+            BASE_GIVEN(given.resize)),
     APP_CHOICE("interpolation", "I", interpolation, "checkpoint|" DATA_FILTERS,
                "filter of the resize"),
     APP_READING_OPTIONS(reading),
@@ -269,9 +275,9 @@ static base_status sight_set(app_network *network, const convert_args *args,
 
     if (args->image > 0 && config.resize == 0)
         config.resize = config.image;
-    if (args->resize >= 0)
+    if (args->given.resize)
         config.resize = (int)args->resize;
-    if (args->resize >= 0 || args->image > 0)
+    if (args->given.resize || args->image > 0)
         network->origins.resize = VIT_ORIGIN_OPTION;
     if (args->interpolation > 0) {
         network->origins.interpolation = VIT_ORIGIN_OPTION;
@@ -287,14 +293,14 @@ static base_status routing_set(app_network *network, const convert_args *args,
 {
     vit_config config = *vit_model_config(network->model);
 
-    if (args->eval_capacity < 0 && args->group_images < 0)
+    if (!args->given.eval_capacity && !args->given.group_images)
         return BASE_OK;
     if (!vit_config_is_sparse(&config))
         return base_fail(err, BASE_USAGE, "the network has no experts, --%s means nothing",
-                         args->eval_capacity < 0 ? "group-images" : "eval-capacity");
-    if (args->eval_capacity >= 0)
+                         !args->given.eval_capacity ? "group-images" : "eval-capacity");
+    if (args->given.eval_capacity)
         config.moe.eval_capacity = args->eval_capacity;
-    if (args->group_images >= 0)
+    if (args->given.group_images)
         config.moe.group_images = (int)args->group_images;
     network->origins.routing = VIT_ORIGIN_OPTION;
     return vit_model_config_set(network->model, &config, err);
@@ -322,7 +328,7 @@ static base_status convert(const convert_args *args, const char *in, const char 
 {
     const vit_load_options load = {.image = (int)args->image,
                                    .classes = (int)args->classes,
-                                   .member = args->member < 0 ? 0 : (int)args->member};
+                                   .member = (int)args->member};
     app_network network = {0};
     convert_answers answers = {0};
     base_status status = train_model_path(&network.path, in, err);
@@ -351,11 +357,7 @@ static base_status convert(const convert_args *args, const char *in, const char 
 
 int app_convert(int argc, char **argv)
 {
-    convert_args args = {.common = app_common_defaults(),
-                         .resize = -1,
-                         .eval_capacity = -1,
-                         .group_images = -1,
-                         .member = -1};
+    convert_args args = {.common = app_common_defaults()};
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;

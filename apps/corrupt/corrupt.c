@@ -19,7 +19,8 @@ static const base_field options[] = {
     APP_INT("size", "S", size, 1, 4096, "side of the centre crop, pixels"),
     APP_INT("resize", "R", resize, 0, 16384,
             "shorter side before the crop; 0: the images are S x S already and are taken "
-            "as they are (default: 256 for 224, S / 0.875 from 128 on, else S)"),
+            "as they are (default: 256 for 224, S / 0.875 from 128 on, else S)",
+            BASE_GIVEN(resize_given)),
     APP_CHOICE("interpolation", "I", interpolation, "bilinear|bicubic",
                "filter of the resize"),
     APP_CHOICE("format", "F", format, "jpeg|png",
@@ -58,7 +59,7 @@ static base_status args_settle(corrupt_args *args, base_error *err)
         return base_fail(err, BASE_USAGE, "--out DIR is missing");
     if (args->sheet_image && !args->sheet)
         return base_fail(err, BASE_USAGE, "--sheet-image needs --sheet FILE");
-    if (args->resize < 0)
+    if (!args->resize_given)
         args->resize = args->size < 128 ? args->size : llround((double)args->size / 0.875);
     if (args->corruption.names.count == 0)
         args->corruption.names.at[args->corruption.names.count++] =
@@ -251,8 +252,7 @@ static base_status tree_make(app_tree *tree, base_error *err)
 
 int app_corrupt(int argc, char **argv)
 {
-    corrupt_args args = {
-        .common = app_common_defaults(), .size = 224, .resize = -1, .tile = 96};
+    corrupt_args args = {.common = app_common_defaults(), .size = 224, .tile = 96};
     app_tree tree = {.args = &args};
     int code = APP_USAGE;
     base_error err = {0};

@@ -14,11 +14,12 @@ typedef struct corrupt_args {
     app_common common;
     app_corruption corruption;
     const char *data, *out, *sheet, *sheet_image;
-    int64_t size, resize; /* resize -1: size / 0.875 from 128 pixels on, else size */
-    int interpolation;    /* a data_filter */
-    int format;           /* index into "jpeg|png" */
-    int bad_samples;      /* index into "fail|skip" */
-    int64_t tile;         /* side of the sheet's pictures */
+    int64_t size, resize;
+    bool resize_given; /* false: size / 0.875 from 128 pixels on, else size */
+    int interpolation; /* a data_filter */
+    int format;        /* index into "jpeg|png" */
+    int bad_samples;   /* index into "fail|skip" */
+    int64_t tile;      /* side of the sheet's pictures */
     bool list;
 } corrupt_args;
 

@@ -104,6 +104,7 @@ static base_status capacity_take(app_capacity *sweep, app_eval_args *args, base_
                              "a list of capacities is for clean images, expected one "
                              "--capacity with --corrupt or --imagenet-c");
         args->view.capacity = 0;
+        args->view.given.capacity = true;
         args->view.bpr = false;
         return status;
     }
@@ -113,6 +114,7 @@ static base_status capacity_take(app_capacity *sweep, app_eval_args *args, base_
                          "--capacity '%s' is not a number from 0 to %d, nor a list of them",
                          base_quote(name, sizeof name, args->capacity),
                          APP_VIEW_CAPACITY_MOST);
+    args->view.given.capacity = true;
     return BASE_OK;
 }
 
@@ -425,7 +427,6 @@ static base_status evaluation_report(app_evaluation *e, const app_eval_args *arg
 int app_eval(int argc, char **argv)
 {
     app_eval_args args = {.common = app_common_defaults(),
-                          .view = app_view_defaults(),
                           .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN};
     char **words = NULL;
     size_t count = 0;

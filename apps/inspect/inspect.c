@@ -57,7 +57,6 @@ static const app_syntax syntax = {
 int app_inspect(int argc, char **argv)
 {
     inspect_args args = {.common = app_common_defaults(),
-                         .view = app_view_defaults(),
                          .study = {.tokens = STUDY_TOKENS, .points = STUDY_POINTS}};
     app_network network = {0};
     show_document *document = NULL;

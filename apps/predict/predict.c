@@ -293,8 +293,7 @@ static base_status args_check(predict_args *args, size_t words, base_error *err)
 
 int app_predict(int argc, char **argv)
 {
-    predict_args args = {
-        .common = app_common_defaults(), .view = app_view_defaults(), .top = 3};
+    predict_args args = {.common = app_common_defaults(), .top = 3};
     predict_work work = {0};
     predict_sink sink = {0};
     char **words = NULL;

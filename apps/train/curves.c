@@ -1,6 +1,6 @@
 /* curves.c - curves.svg: loss, accuracy and balance of the experts over the steps of a run,
- * from metrics.jsonl after every evaluation. Free to change: all of it; nothing reads it but
- * people. */
+ * from metrics.jsonl after every evaluation. Free to change: all of it; nothing reads it
+ * but people. */
 #include <math.h>
 #include <string.h>
 

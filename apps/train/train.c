@@ -63,41 +63,27 @@ static const app_syntax train_syntax = {
         "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
         "writes a checkpoint and leaves.",
     .options = command_options,
+    .of_recipe = true,
     .hint = train_hint,
 };
 
 /* ---- the recipe ---------------------------------------------------------------------- */
 
-/* What the options of every command and --data, --val say, as assignments before those of
- * --set. */
+/* What the options of every command say, then --set, then --data, --val. */
 static base_status apply_options(train_recipe *recipe, const train_args *args,
                                  base_error *err)
 {
-    static const char *const precisions[] = {"train.precision=fp32", "train.precision=bf16",
-                                             "train.precision=auto"};
-    char number[4][48];
-    const char *list[4 + BASE_LIST_MAX];
-    size_t count = 0;
-    const struct {
-        const char *key;
-        int64_t value, none;
-    } numbers[] = {{"train.seed", args->common.seed, -1},
-                   {"train.batch", args->common.batch, 0},
-                   {"data.limit", args->common.limit, -1}};
+    const app_common *c = &args->common;
 
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        if (numbers[i].value == numbers[i].none)
-            continue;
-        snprintf(number[count], sizeof number[count], "%s=%lld", numbers[i].key,
-                 (long long)numbers[i].value);
-        list[count] = number[count];
-        count++;
-    }
-    if (args->common.precision >= 0)
-        list[count++] = precisions[args->common.precision];
-    base_status status = train_recipe_set(recipe, list, count, err);
-    if (status == BASE_OK)
-        status = train_recipe_set(recipe, args->set.at, args->set.count, err);
+    if (c->given.seed)
+        recipe->train.seed = c->seed;
+    if (c->given.precision)
+        recipe->train.precision = c->precision;
+    if (c->given.batch)
+        recipe->train.batch = (int)c->batch;
+    if (c->given.limit)
+        recipe->data.limit = c->limit;
+    base_status status = train_recipe_set(recipe, args->set.at, args->set.count, err);
     const struct {
         const char *key, *text;
     } data[] = {{"data.train", args->data},
@@ -301,8 +287,7 @@ static base_status train(train_args *args, base_error *err)
 
 int app_train(int argc, char **argv)
 {
-    /* Values outside the options' ranges mean: not given, the recipe decides. */
-    train_args args = {.common = {.seed = -1, .precision = -1, .limit = -1}};
+    train_args args = {0};
     base_error err = {0};
     int exit_status = APP_DONE;
 

@@ -1,5 +1,6 @@
 /* document.c - a run of vmoe vae as one document (docs/json.md), with its pictures: what
- * each expert reconstructs, the same image by every expert. Relied on elsewhere: the keys. */
+ * each expert reconstructs, the same image by every expert. Relied on elsewhere: the
+ * keys. */
 #include "apps/network_internal.h"
 #include "apps/vae/internal.h"
 
