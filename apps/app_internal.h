@@ -210,6 +210,11 @@ base_status app_outputs_check(const app_common *common, const char *first,
  * NULL: none), --json. */
 base_status app_document_write(const app_common *common, const show_document *document,
                                const show_view *view, const char *html, base_error *err);
+/* The same of a document without pictures; json becomes its own. */
+base_status app_result_write(const app_common *common, json_t *json, const show_view *view,
+                             const char *html, base_error *err);
+/* show_document_create with an error. On failure *out is NULL. */
+base_status app_document_make(show_document **out, json_t *json, base_error *err);
 /* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json
  * over. */
 base_status app_json_write(const app_common *common, json_t *json, base_error *err);

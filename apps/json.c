@@ -110,5 +110,25 @@ base_status app_document_write(const app_common *common, const show_document *do
         status = show_page_write(document, view, html, err);
     if (status == BASE_OK && common->json)
         status = app_json_write(common, json_incref(show_document_json(document)), err);
+    if (status == BASE_OK && html)
+        app_note(common, "page: %s", html);
+    return status;
+}
+
+base_status app_document_make(show_document **out, json_t *json, base_error *err)
+{
+    *out = show_document_create(json);
+    return *out ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+}
+
+base_status app_result_write(const app_common *common, json_t *json, const show_view *view,
+                             const char *html, base_error *err)
+{
+    show_document *document = NULL;
+    base_status status = app_document_make(&document, json, err);
+
+    if (status == BASE_OK)
+        status = app_document_write(common, document, view, html, err);
+    show_document_destroy(document);
     return status;
 }

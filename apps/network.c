@@ -204,6 +204,16 @@ void app_data_json(json_t *json, const data_source *source)
     data_keys(json, "", source);
 }
 
+void app_data_facts(json_t *facts, const data_source *source)
+{
+    char left_out[600];
+
+    if (data_source_notice(source)[0])
+        show_fact(facts, "data: %s", data_source_notice(source));
+    if (data_source_left_out(left_out, sizeof left_out, source)[0])
+        show_fact(facts, "data: %s", left_out);
+}
+
 void app_data_pair_json(json_t *json, const data_source *train, const data_source *val)
 {
     data_keys(json, "", train);

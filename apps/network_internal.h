@@ -42,6 +42,8 @@ void app_data_told(const app_common *common, const char *command,
                    const data_source *source);
 /* The same into a command's results: keys notice, ignored and ignored_formats. */
 void app_data_json(json_t *json, const data_source *source);
+/* Notice and what was left out, where there are such, as sentences of a list. */
+void app_data_facts(json_t *facts, const data_source *source);
 /* Both of a training, with a warning where they are the same files. */
 void app_data_pair_told(const app_common *common, const char *command,
                         const data_source *train, const data_source *val);

@@ -240,9 +240,9 @@ static base_status report(app_attack *a, double began, base_error *err)
         page ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
 
     a->seconds = base_seconds() - began;
-    show_document *document = show_document_create(app_attack_json(a));
-    if (status == BASE_OK && !document)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    show_document *document = NULL;
+    if (status == BASE_OK)
+        status = app_document_make(&document, app_attack_json(a), err);
     if (status == BASE_OK)
         status = app_attack_pictures(a, document, err);
     if (status == BASE_OK)
@@ -250,8 +250,6 @@ static base_status report(app_attack *a, double began, base_error *err)
     if (status == BASE_OK)
         status =
             app_document_write(&a->args->common, document, &app_attack_view, page, err);
-    if (status == BASE_OK)
-        app_note(&a->args->common, "page: %s", page);
     show_document_destroy(document);
     base_free(page);
     return status;

@@ -6,13 +6,10 @@
 #include "apps/attack/internal.h"
 #include "show/show.h"
 
-/* A number, or nothing where there is none. */
 static void cell(FILE *file, double value)
 {
-    if (isfinite(value))
-        fprintf(file, ",%.9g", value);
-    else
-        fputc(',', file);
+    fputc(',', file);
+    show_csv_number(file, value);
 }
 
 static base_status samples_write(const app_attack *a, const char *path, base_error *err)

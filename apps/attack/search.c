@@ -234,13 +234,29 @@ static base_status point_go(attack_run *run, watch *w, size_t added, base_error 
     return status;
 }
 
+/* Attacks as w says, from where a state ends; *run is the caller's in any case. */
+static base_status run_search(attack_run **run, watch *w, attack_config *config,
+                              base_error *err)
+{
+    const app_attack *a = w->a;
+    const attack_target table = measure_target_table(a->target);
+    size_t added = 0;
+
+    config->user = w;
+    w->saved = base_seconds();
+    work_weigh(w, &table);
+    base_status status =
+        attack_run_create(run, &table, config, a->images, a->labels, a->n, err);
+    if (status == BASE_OK && a->args->resume)
+        status = state_resume(&added, *run, w, err);
+    return status == BASE_OK ? point_go(*run, w, added, err) : status;
+}
+
 /* One budget; *run_out (NULL: not wanted) keeps the run. */
 static base_status point_search(app_attack *a, app_point *point, size_t place,
                                 attack_run **run_out, base_error *err)
 {
-    const attack_target table = measure_target_table(a->target);
     attack_run *run = NULL;
-    size_t added = 0;
     char *path = state_path(a, "", point->budget.eps);
     watch w = {.a = a, .point = point, .specs = a->specs, .path = path, .place = place};
     attack_config config = a->config;
@@ -250,19 +266,12 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     config.progress = progress_show;
     config.save_due = save_due;
     config.save = state_save;
-    config.user = &w;
-    w.saved = base_seconds();
-    work_weigh(&w, &table);
     point->noise_accuracy = (double)NAN;
     point->left = base_alloc(a->n, sizeof *point->left);
     if (!path || !point->left)
         status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu samples", a->n);
     if (status == BASE_OK)
-        status = attack_run_create(&run, &table, &config, a->images, a->labels, a->n, err);
-    if (status == BASE_OK && a->args->resume)
-        status = state_resume(&added, run, &w, err);
-    if (status == BASE_OK)
-        status = point_go(run, &w, added, err);
+        status = run_search(&run, &w, &config, err);
     if (status == BASE_OK || status == BASE_INTERRUPTED)
         point_fill(point, run, a->n);
     point->complete = status == BASE_OK;
@@ -282,27 +291,19 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
  * nothing. */
 static base_status router_search(app_attack *a, size_t place, base_error *err)
 {
-    const attack_target table = measure_target_table(a->target);
     const app_point *point = &a->point[a->main];
     char *path = state_path(a, "router-", point->budget.eps);
     watch w = {
         .a = a, .point = point, .specs = a->router.spec, .path = path, .place = place};
     attack_config config = a->config;
-    size_t added = 0;
-
-    config.user = &w;
-    w.saved = base_seconds();
-    work_weigh(&w, &table);
-    if (!path)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
     attack_run *run = NULL;
     base_status status =
-        attack_run_create(&run, &table, &config, a->images, a->labels, a->n, err);
-    if (status == BASE_OK && a->args->resume)
-        status = state_resume(&added, run, &w, err);
+        path ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+
     if (status == BASE_OK)
-        status = point_go(run, &w, added, err);
-    if (status == BASE_OK || (status == BASE_INTERRUPTED && attack_run_clean(run) > 0))
+        status = run_search(&run, &w, &config, err);
+    if (status == BASE_OK ||
+        (status == BASE_INTERRUPTED && run && attack_run_clean(run) > 0))
         a->router.run = run;
     else
         attack_run_destroy(run);

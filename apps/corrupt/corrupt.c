@@ -212,12 +212,7 @@ static base_status result_write(const app_tree *tree, base_error *err)
                   data_filter_name((data_filter)args->interpolation));
     app_crew_json(json, &tree->crew);
     show_put(json, "corruptions", parts_json(&tree->selection));
-    show_document *document = show_document_create(json);
-    const base_status status =
-        document ? app_document_write(&args->common, document, &app_corrupt_view, NULL, err)
-                 : base_fail(err, BASE_NO_MEMORY, "no memory for the results");
-    show_document_destroy(document);
-    return status;
+    return app_result_write(&args->common, json, &app_corrupt_view, NULL, err);
 }
 
 /* Everything in DIR is on the disk: what "state: complete" says. */

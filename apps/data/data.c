@@ -79,8 +79,6 @@ static base_status outputs_write(const app_survey *survey, base_error *err)
     if (status == BASE_OK)
         status = app_document_write(&args->common, document,
                                     &app_data_views[args->all_classes], args->html, err);
-    if (status == BASE_OK && args->html)
-        app_note(&args->common, "page: %s", args->html);
     if (status == BASE_OK && args->sheet)
         status = app_survey_sheet(survey, args->sheet, err);
     if (status == BASE_OK && args->sheet)

@@ -124,7 +124,7 @@ static void looked_json(json_t *json, const app_survey *s)
     show_put(sizes, "height", spread_json(s->height));
     show_put(sizes, "pixels", spread_json(s->pixels));
     show_put(sizes, "file", spread_json(s->file));
-    show_put(json, "looked_at", whole(s->looked));
+    show_put_count(json, "looked_at", s->looked);
     show_put(json, "scope", scope_json(s));
     show_put_bool(json, "verified", s->args->verify);
     show_put_bool(json, "complete", !s->interrupted);
@@ -165,27 +165,25 @@ base_status app_survey_document(show_document **out, const app_survey *s, base_e
     const char *layout = data_source_layout(s->source);
     const size_t n = strlen(layout);
     const bool named = strncmp(s->data, layout, n) == 0 && s->data[n] == ':';
-    base_status status = BASE_OK;
+    show_document *document = NULL;
 
-    show_put(json, "samples", whole(data_source_count(s->source)));
+    show_put_count(json, "samples", data_source_count(s->source));
     show_put_real(json, "seconds", s->seconds);
     show_put_text(json, "layout", layout);
     show_put_text(json, "layout_from", named ? "as you say" : "recognised");
     show_put_text(json, "layout_note", data_source_holds(s->source));
     app_data_json(json, s->source);
-    show_put(json, "bytes", whole(s->bytes));
-    show_put(json, "data_classes", whole(data_source_classes(s->source)));
+    show_put_count(json, "bytes", s->bytes);
+    show_put_count(json, "data_classes", data_source_classes(s->source));
     show_put(json, "classes", classes_json(s));
     show_put(json, "classes_note", classes_told(s));
     show_put(json, "class_sizes", spread_json(s->class_sizes));
-    show_put(json, "empty_classes", whole(s->empty_classes));
-    show_put(json, "unlabelled", whole(s->unlabelled));
+    show_put_count(json, "empty_classes", s->empty_classes);
+    show_put_count(json, "unlabelled", s->unlabelled);
     looked_json(json, s);
     show_put(json, "pictures", json_array());
-    show_document *document = show_document_create(json);
-    if (!document)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the results");
-    if (s->args->html)
+    base_status status = app_document_make(&document, json, err);
+    if (status == BASE_OK && s->args->html)
         status = app_survey_tiles(s, picture_add, document, err);
     if (status == BASE_OK)
         *out = document;

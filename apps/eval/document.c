@@ -310,10 +310,9 @@ double app_eval_rate(const app_evaluation *e)
 /* Data, state, and whatever a reader should know before the figures. */
 static void about_put(json_t *json, const app_evaluation *e)
 {
-    const char *notice = data_source_notice(e->source);
     const uint64_t bad = e->score.bad;
     json_t *facts = json_array();
-    char count[32], state[64], of[32], left_out[600];
+    char count[32], state[64], of[32];
 
     show_thousands(count, sizeof count, bad);
     snprintf(state, sizeof state, "%s unusable", count);
@@ -335,10 +334,7 @@ static void about_put(json_t *json, const app_evaluation *e)
     if (e->subset.bad > 0)
         show_fact(facts, "%s unusable of the images of no class, left out",
                   show_thousands(count, sizeof count, e->subset.bad));
-    if (notice[0])
-        show_fact(facts, "data: %s", notice);
-    if (data_source_left_out(left_out, sizeof left_out, e->source)[0])
-        show_fact(facts, "data: %s", left_out);
+    app_data_facts(facts, e->source);
     show_put(json, "facts", facts);
 }
 
@@ -407,9 +403,8 @@ base_status app_eval_document(show_document **out, const app_evaluation *e,
                               const app_common *common, base_error *err)
 {
     const app_robust *r = e->robust;
-    show_document *made = show_document_create(app_eval_json(e, common));
-    base_status status =
-        made ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    show_document *made = NULL;
+    base_status status = app_document_make(&made, app_eval_json(e, common), err);
 
     for (size_t i = 0; i < e->wrong_count && status == BASE_OK; i++)
         status = picture_put(made, "mistake", i, &e->wrong[i].picture, err);

@@ -416,8 +416,6 @@ static base_status evaluation_report(app_evaluation *e, const app_eval_args *arg
     if (status == BASE_OK)
         status =
             app_document_write(&args->common, document, &app_eval_view, args->html, err);
-    if (status == BASE_OK && args->html)
-        app_note(&args->common, "page: %s", args->html);
     if (status == BASE_OK && args->samples)
         app_note(&args->common, "samples: %s", args->samples);
     show_document_destroy(document);

@@ -388,8 +388,6 @@ static void best_put(json_t *json, const app_study *s)
 static void about_put(json_t *json, const app_study *s)
 {
     const uint64_t all = s->images + s->bad;
-    const char *notice = data_source_notice(s->source);
-    char left_out[600];
     json_t *names = json_array(), *facts = json_array();
     char other[1024];
 
@@ -409,8 +407,7 @@ static void about_put(json_t *json, const app_study *s)
     show_put_int(json, "k", s->network.config->moe.k);
     show_put_count(json, "expert_count", s->experts);
     show_put_count(json, "layer_count", s->layers);
-    show_put(json, "against",
-             s->args->against ? show_json_text(s->other.path) : json_null());
+    show_put_text(json, "against", s->args->against ? s->other.path : NULL);
     if (s->args->against)
         show_put(
             json, "against_note",
@@ -422,17 +419,12 @@ static void about_put(json_t *json, const app_study *s)
         json_array_append_new(names, class_json(s, c));
     show_put(json, "class_names", names);
     if (s->interrupted)
-        json_array_append_new(
-            facts, json_sprintf("stopped after %zu of %zu images, the figures are of those",
-                                s->images, s->planned));
+        show_fact(facts, "stopped after %zu of %zu images, the figures are of those",
+                  s->images, s->planned);
     if (s->bad > 0)
-        json_array_append_new(
-            facts, json_sprintf("%zu unusable image%s, counted as wrong, in no table",
-                                s->bad, s->bad == 1 ? "" : "s"));
-    if (notice[0])
-        json_array_append_new(facts, json_sprintf("data: %s", notice));
-    if (data_source_left_out(left_out, sizeof left_out, s->source)[0])
-        json_array_append_new(facts, json_sprintf("data: %s", left_out));
+        show_fact(facts, "%zu unusable image%s, counted as wrong, in no table", s->bad,
+                  s->bad == 1 ? "" : "s");
+    app_data_facts(facts, s->source);
     show_put(json, "facts", facts);
     if (s->experts > LISTED)
         show_put(json, "more",
@@ -452,9 +444,9 @@ base_status app_study_document(show_document **out, const app_study *s,
         about_put(json, s);
         show_put(json, "experts", layers);
     }
-    *out = show_document_create(json);
-    if (!*out)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    status = app_document_make(out, json, err);
+    if (status != BASE_OK)
+        return status;
     best_put(json, s);
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
         json_t *one = layer_json(s, &s->layer[l]);

@@ -20,8 +20,6 @@ static base_status tell(const app_study *s, const app_common *common, base_error
         status = app_document_write(common, document, &app_study_view, s->args->html, err);
     if (status == BASE_OK && s->args->csv)
         status = app_study_csv(s, document, s->args->csv, err);
-    if (status == BASE_OK && s->args->html)
-        app_note(common, "page: %s", s->args->html);
     show_document_destroy(document);
     return status;
 }

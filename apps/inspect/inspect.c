@@ -59,7 +59,7 @@ int app_inspect(int argc, char **argv)
     inspect_args args = {.common = app_common_defaults(),
                          .study = {.tokens = STUDY_TOKENS, .points = STUDY_POINTS}};
     app_network network = {0};
-    show_document *document = NULL;
+    json_t *json = NULL;
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;
@@ -78,11 +78,9 @@ int app_inspect(int argc, char **argv)
     if (status == BASE_OK)
         status = app_network_open(&network, words[0], &args.view, &args.common, &err);
     if (status == BASE_OK)
-        status =
-            app_inspect_document(&document, &network, args.tensors, &args.common, &err);
+        status = app_inspect_json(&json, &network, args.tensors, &args.common, &err);
     if (status == BASE_OK)
-        status = app_document_write(&args.common, document, &app_inspect_view, NULL, &err);
-    show_document_destroy(document);
+        status = app_result_write(&args.common, json, &app_inspect_view, NULL, &err);
     app_network_close(&network);
     return status == BASE_OK ? APP_DONE : app_fail("inspect", &err);
 }

@@ -6,8 +6,8 @@
 
 /* What the checkpoint is (docs/json.md), with every tensor's shape where asked for. On
  * failure *out is untouched. */
-base_status app_inspect_document(show_document **out, const app_network *network,
-                                 bool tensors, const app_common *common, base_error *err);
+base_status app_inspect_json(json_t **out, const app_network *network, bool tensors,
+                             const app_common *common, base_error *err);
 
 extern const show_view app_inspect_view; /* view.c */
 

@@ -46,9 +46,10 @@ typedef struct app_report_sample {
 base_status app_report_samples(app_report_sample **out, size_t *count, const char *path,
                                const char *eps_text, base_error *err);
 
-/* The comparison as a document (document.c, docs/json.md). On failure *out is untouched. */
-base_status app_report_document(show_document **out, const app_report_set *set,
-                                const app_common *common, base_error *err);
+/* The comparison as a document (document.c, docs/json.md). The caller releases *out, in any
+ * case. */
+base_status app_report_json(json_t **out, const app_report_set *set,
+                            const app_common *common, base_error *err);
 
 extern const show_view app_report_view; /* view.c */
 

@@ -32,7 +32,7 @@ int app_report(int argc, char **argv)
 {
     report_args args = {.common = app_common_defaults()};
     app_report_set set = {0};
-    show_document *document = NULL;
+    json_t *json = NULL;
     char **words = NULL;
     size_t count = 0;
     int code = APP_USAGE;
@@ -46,13 +46,11 @@ int app_report(int argc, char **argv)
         status = app_report_add(&set, words[i], &err);
     app_report_sort(&set);
     if (status == BASE_OK)
-        status = app_report_document(&document, &set, &args.common, &err);
+        status = app_report_json(&json, &set, &args.common, &err);
     if (status == BASE_OK)
-        status =
-            app_document_write(&args.common, document, &app_report_view, args.out, &err);
-    if (status == BASE_OK)
-        app_note(&args.common, "page: %s", args.out);
-    show_document_destroy(document);
+        status = app_result_write(&args.common, json, &app_report_view, args.out, &err);
+    else
+        json_decref(json);
     app_report_close(&set);
     return status == BASE_OK ? APP_DONE : app_fail("report", &err);
 }
