@@ -1,6 +1,7 @@
 /* eval.c - the validation pass of a training run: top-1 accuracy, loss, load of the
- * experts, with averaged weights where the recipe asks for them. Sums are taken in sample
- * order, in double. Relied on elsewhere: an interrupted pass changes nothing. */
+ * experts, with averaged weights where the recipe asks for them. Ranks take whole batches
+ * in turn; sums are exact, so that any number of ranks comes to the same ones. Relied on
+ * elsewhere: an interrupted pass changes nothing. */
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "train/train_internal.h"
 
 typedef struct pass_sums {
-    double loss;
+    base_exact loss;
     uint64_t correct, images, lossy; /* lossy: images that have a label and so a loss */
 } pass_sums;
 
@@ -31,7 +32,7 @@ static base_status add_batch(pass_sums *sums, train_trainer *t, const data_batch
         t->targets[label] = 1.0f;
         const double loss = vit_loss_compute((vit_loss)t->recipe.train.loss, NULL, NULL,
                                              row, t->targets, 1, classes, 1.0);
-        sums->loss += loss;
+        base_exact_add(&sums->loss, loss);
         sums->lossy++;
         sums->correct += isfinite(loss) && measure_arg_max(row, classes) == (size_t)label;
     }
@@ -62,7 +63,56 @@ static base_status log_line(train_trainer *t, double seconds, uint64_t images, d
     json_object_set_new(json, "seconds", measure_json_real(seconds));
     json_object_set_new(json, "best", json_boolean(better));
     train_trainer_loads(json, t, t->eval_load);
-    return train_metrics_write(&t->metrics, json, err);
+    if (train_leads(t))
+        return train_metrics_write(&t->metrics, json, err);
+    json_decref(json);
+    return BASE_OK;
+}
+
+/* This rank's batches, in step with the others'. */
+static base_status run_batches(pass_sums *sums, train_trainer *t, base_error *err)
+{
+    data_batch batch = {0};
+    base_status status = data_loader_seek(t->val_loader, 0, 0, err);
+
+    for (bool more = true; status == BASE_OK && more;) {
+        if (batch.count > 0 || sums->images == 0)
+            status = data_loader_next(t->val_loader, &batch, err);
+        more = batch.count > 0;
+        if (status == BASE_OK)
+            status = train_ranks_meet(t, &more, err);
+        if (status != BASE_OK || !more)
+            break;
+        if (train_stop_asked(t))
+            return base_fail(err, BASE_INTERRUPTED, "stopped");
+        if (batch.count > 0)
+            status = add_batch(sums, t, &batch, err);
+    }
+    return status;
+}
+
+/* The sums and loads of all ranks. */
+static base_status add_ranks(pass_sums *sums, train_trainer *t, base_error *err)
+{
+    if (t->ranks == 1)
+        return BASE_OK;
+    const vit_peers *peers = &t->options.ranks->peers;
+    pass_sums *all = base_alloc(t->ranks, sizeof *all);
+    if (!all)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the sums of %zu ranks",
+                         t->ranks);
+    all[t->rank] = *sums;
+    base_status status = peers->all(peers->user, all, sizeof *all, err);
+    *sums = (pass_sums){0};
+    for (size_t i = 0; i < t->ranks && status == BASE_OK; i++) {
+        base_exact_merge(&sums->loss, &all[i].loss);
+        sums->correct += all[i].correct;
+        sums->images += all[i].images;
+        sums->lossy += all[i].lossy;
+    }
+    base_free(all);
+    return status == BASE_OK ? train_ranks_loads(t->eval_load, t, t->eval_load, err)
+                             : status;
 }
 
 base_status train_trainer_evaluate(train_trainer *trainer, bool *better, base_error *err)
@@ -70,27 +120,24 @@ base_status train_trainer_evaluate(train_trainer *trainer, bool *better, base_er
     train_trainer *t = trainer;
     const double begin = base_seconds();
     pass_sums sums = {0};
-    data_batch batch = {0};
+    base_status status = BASE_OK;
 
+    train_say(t, TRAIN_PHASE_EVALUATION);
     if (t->averaged)
-        memcpy(vit_model_weights(t->averaged), vit_optimizer_ema(t->optimizer),
-               vit_model_floats(t->model) * sizeof(float));
+        status =
+            vit_optimizer_ema_gather(vit_model_weights(t->averaged), t->optimizer, err);
     memset(t->eval_load, 0, t->moe_count * sizeof *t->eval_load);
-    base_status status = data_loader_seek(t->val_loader, 0, 0, err);
-    while (status == BASE_OK) {
-        status = data_loader_next(t->val_loader, &batch, err);
-        if (status != BASE_OK || batch.count == 0)
-            break;
-        if (train_stop_asked(t))
-            return base_fail(err, BASE_INTERRUPTED, "stopped");
-        status = add_batch(&sums, t, &batch, err);
-    }
+    if (status == BASE_OK)
+        status = run_batches(&sums, t, err);
+    if (status == BASE_OK)
+        status = add_ranks(&sums, t, err);
     if (status != BASE_OK)
         return status;
 
     const double seconds = base_seconds() - begin;
     const double accuracy = (double)sums.correct / (double)sums.images;
-    const double loss = sums.lossy > 0 ? sums.loss / (double)sums.lossy : (double)NAN;
+    const double loss =
+        sums.lossy > 0 ? base_exact_value(&sums.loss) / (double)sums.lossy : (double)NAN;
     *better = t->at.best_step == 0 || accuracy > t->at.best_accuracy;
     t->at.evaluated = t->at.step;
     t->at.last_accuracy = accuracy;

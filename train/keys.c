@@ -171,8 +171,12 @@ const base_field train_recipe_keys[] = {
     BASE_INT("train.max_steps", train.max_steps, 0, WHOLE_MAX,
              "end after so many steps, 0: by epochs"),
     BASE_INT("train.batch", train.batch, 1, 65536, "images of a step"),
-    BASE_INT("train.accumulate", train.accumulate, 1, 65536,
-             "parts a step is computed in; must divide batch"),
+    BASE_INT("train.accumulate", train.accumulate, 0, 65536,
+             "parts a step is computed in; must divide batch; 0: one for every rank"),
+    BASE_INT(
+        "train.lanes", train.lanes, 0, 65536,
+        "pieces of a step whose sums have fixed places, so that as many ranks or fewer "
+        "end with the same bits; must divide accumulate; 0: as many as ranks begin"),
     BASE_INT("train.eval_batch", train.eval_batch, 0, 65536,
              "images of an evaluation pass, 0: batch / accumulate"),
     BASE_INT("train.seed", train.seed, 0, WHOLE_MAX, "of every random number"),

@@ -37,12 +37,7 @@ train_recipe train_recipe_defaults(void)
         .freeze = "none",
         .lr = 1e-3,
         .schedule = {.kind = VIT_SCHEDULE_COSINE, .warmup_epochs = 1, .timescale = 10000},
-        .train = {.epochs = 10,
-                  .batch = 128,
-                  .accumulate = 1,
-                  .seed = 1,
-                  .eval_every = 1,
-                  .log_every = 50},
+        .train = {.epochs = 10, .batch = 128, .seed = 1, .eval_every = 1, .log_every = 50},
         .adversary = {.steps = 10, .eps = 8.0 / 255, .beta = 6},
     };
 
@@ -290,12 +285,36 @@ static void name_the_key(base_error *err)
     }
 }
 
-static base_status check_training(const train_recipe *r, base_error *err)
+/* Parts whole on every rank, lanes of whole parts. */
+static base_status check_parts(const train_recipe *r, int ranks, base_error *err)
 {
-    if (r->train.batch % r->train.accumulate != 0)
+    const int batch = r->train.batch, parts = r->train.accumulate;
+
+    if (batch % parts != 0)
         return base_fail(err, BASE_USAGE,
                          "'train.accumulate' is %d, expected a divisor of train.batch (%d)",
-                         r->train.accumulate, r->train.batch);
+                         parts, batch);
+    if (parts % r->train.lanes != 0)
+        return base_fail(err, BASE_USAGE,
+                         "'train.lanes' is %d, expected a divisor of train.accumulate (%d)",
+                         r->train.lanes, parts);
+    if (parts % ranks == 0)
+        return BASE_OK;
+    if (batch % ranks == 0)
+        return base_fail(
+            err, BASE_USAGE,
+            "%d ranks for a step of %d parts, expected a number of ranks that divides "
+            "'train.accumulate'; --set train.accumulate=%d makes parts of %d images, whose "
+            "routing statistics are those of %d images",
+            ranks, parts, ranks, batch / ranks, batch / ranks);
+    return base_fail(err, BASE_USAGE,
+                     "%d ranks for a step of %d parts, expected a number of ranks that "
+                     "divides 'train.accumulate'",
+                     ranks, parts);
+}
+
+static base_status check_training(const train_recipe *r, base_error *err)
+{
     if (r->augment.area_low > r->augment.area_high)
         return base_fail(
             err, BASE_USAGE,
@@ -367,6 +386,11 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
     r.augment.crop = r.crop == TRAIN_CROP_EVAL     ? DATA_CROP_EVAL
                      : r.crop == TRAIN_CROP_RANDOM ? DATA_CROP_RANDOM
                                                    : DATA_CROP_PADDED;
+    const int ranks = facts->ranks > 0 ? (int)facts->ranks : 1;
+    if (r.train.accumulate == 0)
+        r.train.accumulate = ranks;
+    if (r.train.lanes == 0) /* a step has no more than its parts */
+        r.train.lanes = ranks;
     if (r.train.eval_batch == 0)
         r.train.eval_batch = r.train.batch / r.train.accumulate;
     if (!vit_router_uses_k(c->moe.router.name))
@@ -381,6 +405,8 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
         status = vit_config_layers_set(c, r.layers, err);
     if (status == BASE_OK)
         status = settle_freeze(&r, err);
+    if (status == BASE_OK)
+        status = check_parts(&r, ranks, err);
     if (status == BASE_OK)
         status = check_training(&r, err);
     if (status == BASE_OK)

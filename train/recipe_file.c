@@ -490,7 +490,8 @@ char *train_recipe_fixed_text(const train_recipe *recipe)
 base_status train_recipe_compare(const train_recipe *recipe, const char *stored,
                                  bool lengths, base_error *err)
 {
-    const train_recipe defaults = train_recipe_defaults();
+    train_recipe defaults = train_recipe_defaults();
+    defaults.train.lanes = 1; /* what a run had before there were any */
     const train_keys now = keys_of(recipe), usual = keys_of(&defaults);
     size_t length = 0;
 

@@ -66,8 +66,11 @@ static bool stop(void *user)
 static base_status save(void *user, base_error *err)
 {
     train_trainer *t = user;
-    base_status status = train_metrics_sync(&t->metrics, err);
+    base_status status = BASE_OK;
 
+    train_say(t, TRAIN_PHASE_SAVING);
+    if (train_leads(t))
+        status = train_metrics_sync(&t->metrics, err);
     if (status == BASE_OK)
         status = train_state_save(t, "last", t->model, err);
     if (status == BASE_OK)
@@ -110,21 +113,29 @@ static base_status leave(void *user, base_error *err)
                      t->at.step, t->total);
 }
 
+/* Files of the run, for the rank that writes them. found: it goes on. */
+static base_status open_files(train_trainer *t, bool found, base_error *err)
+{
+    base_status status = base_folder_make(t->options.folder, err);
+
+    if (status == BASE_OK)
+        status = train_metrics_open(&t->metrics, t->metrics_path, !found, t->at.step,
+                                    t->at.evaluated == t->at.step, err);
+    return status == BASE_OK ? train_recipe_save(&t->recipe, t->recipe_path, err) : status;
+}
+
 /* Takes up the last checkpoint, else begins: files of the run open, recipe written. */
 static base_status take_up(train_trainer *t, base_error *err)
 {
     base_status status = BASE_OK;
-    bool found = false;
+    bool found = false, any = false;
 
     if (t->options.resume)
         status = train_state_load(t, &found, err);
+    if (status == BASE_OK && train_leads(t))
+        status = open_files(t, found, err);
     if (status == BASE_OK)
-        status = base_folder_make(t->options.folder, err);
-    if (status == BASE_OK)
-        status = train_metrics_open(&t->metrics, t->metrics_path, !found, t->at.step,
-                                    t->at.evaluated == t->at.step, err);
-    if (status == BASE_OK)
-        status = train_recipe_save(&t->recipe, t->recipe_path, err);
+        status = train_ranks_meet(t, &any, err);
     if (status == BASE_OK && t->schedule.warmup > t->total)
         train_note(t, "warning",
                    "the warm-up of %" PRIu64 " steps is longer than the run of %" PRIu64

@@ -1,8 +1,9 @@
 /* state.c - checkpoints of a run: model.safetensors and state.safetensors, written into
  * FOLDER/NAME.new and exchanged with FOLDER/NAME as a whole, so that a kill at any moment
- * leaves a pair that belongs together. Nothing here depends on the clock: a resumed run
- * ends with the same bytes. Relied on elsewhere: the keys of the metadata, the names "sums"
- * and "load.I". */
+ * leaves a pair that belongs together. Nothing here depends on the clock, or on how many
+ * ranks there are: a resumed run ends with the same bytes. Rank 0 reads and writes, what
+ * others have travels. Relied on elsewhere: the keys of the metadata, the names "sums" and
+ * "load.I". */
 #include <inttypes.h>
 #include <string.h>
 
@@ -114,8 +115,9 @@ static void describe(pair_list *list, const train_trainer *t, const vit_model *m
 
 /* ---- writing ------------------------------------------------------------------------- */
 
+/* load [MoE layers]: of all ranks. */
 static base_status write_state(const train_trainer *t, const vit_model *model,
-                               const char *path, base_error *err)
+                               const vit_usage *load, const char *path, base_error *err)
 {
     base_status status = BASE_OK;
     const size_t most = OPTIMIZER_TENSORS + 1 + t->moe_count;
@@ -143,10 +145,11 @@ static base_status write_state(const train_trainer *t, const vit_model *model,
                                         .type = "F64",
                                         .rank = 1,
                                         .shape = {LOAD_DOUBLES},
-                                        .data = (const char *)&t->load[i] + LOAD_BEGIN};
+                                        .data = (const char *)&load[i] + LOAD_BEGIN};
     }
     describe(list, t, model, recipe);
-    status = vit_tensors_write(path, tensors, count, list->pair, list->count, err);
+    status = vit_tensors_stream(path, tensors, count, list->pair, list->count,
+                                vit_optimizer_fill, t->optimizer, err);
 done:
     base_free(recipe);
     base_free(list);
@@ -158,6 +161,7 @@ done:
 typedef struct save_user {
     const train_trainer *trainer;
     const vit_model *model;
+    const vit_usage *load;
 } save_user;
 
 static base_status write_both(void *user, const char *model, const char *state,
@@ -166,15 +170,32 @@ static base_status write_both(void *user, const char *model, const char *state,
     const save_user *u = user;
     const base_status status = vit_model_save(u->model, model, VIT_PRECISION_FP32, err);
 
-    return status == BASE_OK ? write_state(u->trainer, u->model, state, err) : status;
+    return status == BASE_OK ? write_state(u->trainer, u->model, u->load, state, err)
+                             : status;
 }
 
 base_status train_state_save(train_trainer *trainer, const char *name,
                              const vit_model *model, base_error *err)
 {
-    save_user user = {trainer, model};
+    vit_usage *load = base_alloc(trainer->moe_count, sizeof *load);
+    save_user user = {trainer, model, load};
+    base_error late = {0};
+    bool any = false;
 
-    return train_checkpoint_save(trainer->options.folder, name, write_both, &user, err);
+    if (!load)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", name);
+    base_status status = train_ranks_loads(load, trainer, trainer->load, err);
+    if (status == BASE_OK && train_leads(trainer))
+        status =
+            train_checkpoint_save(trainer->options.folder, name, write_both, &user, err);
+    base_free(load);
+    /* also after a failure: others wait for their turn */
+    const base_status others = vit_optimizer_follow(trainer->optimizer, &late);
+    if (status != BASE_OK)
+        return status;
+    if (others != BASE_OK)
+        return base_fail(err, others, "%s", late.text);
+    return train_ranks_meet(trainer, &any, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------- */
@@ -284,6 +305,35 @@ static void note_threads(const train_trainer *t, const vit_tensor_file *file)
                    (long long)threads, t->options.threads);
 }
 
+static bool power_of_two(size_t n)
+{
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
+/* With as many lanes the bits do not depend on the ranks, if these are whole pieces of the
+ * tree. */
+static void note_lanes(const train_trainer *t)
+{
+    const size_t lanes = (size_t)t->recipe.train.lanes, ranks = t->ranks;
+    const bool divides = lanes % ranks == 0;
+
+    if (ranks == 1 && lanes == 1)
+        return;
+    if (divides && power_of_two(lanes) && power_of_two(ranks))
+        train_note(t, "resume", "a run of %zu lanes goes on with %zu rank%s: same bits",
+                   lanes, ranks, ranks == 1 ? "" : "s");
+    else if (!divides)
+        train_note(t, "resume",
+                   "%zu ranks do not divide %zu lanes: last bits will differ from those of "
+                   "another number of ranks",
+                   ranks, lanes);
+    else
+        train_note(t, "resume",
+                   "%zu lanes on %zu ranks, not both powers of two: last bits differ from "
+                   "those of another number of ranks",
+                   lanes, ranks);
+}
+
 /* A run may be given another end. What its schedule makes of that is said: where it follows
  * the end, the learning rate of the next steps is another from here on. */
 static void note_length(const train_trainer *t, const char *stored)
@@ -344,13 +394,14 @@ static base_status load_weights(train_trainer *t, const char *path, const char *
     return status;
 }
 
-bool train_state_exists(const train_trainer *trainer)
+base_status train_state_exists(bool *found, train_trainer *trainer, base_error *err)
 {
-    char *folder = train_checkpoint_last(trainer->options.folder);
-    const bool found = folder != NULL;
+    char *folder =
+        train_leads(trainer) ? train_checkpoint_last(trainer->options.folder) : NULL;
 
+    *found = folder != NULL;
     base_free(folder);
-    return found;
+    return train_ranks_share(trainer, found, sizeof *found, err);
 }
 
 base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
@@ -393,8 +444,38 @@ done:
     return status;
 }
 
+/* A checkpoint that was read comes to all ranks; file NULL: of another. */
+static base_status share_state(train_trainer *t, const vit_tensor_file *file,
+                               train_position *at, base_error *err)
+{
+    base_status status = train_ranks_share(t, at, sizeof *at, err);
+
+    if (status == BASE_OK)
+        status = vit_optimizer_restore(t->optimizer, file, err);
+    return status;
+}
+
+/* The place of a run that others have read. */
+static base_status follow_state(train_trainer *t, bool *found, base_error *err)
+{
+    train_position at = {0};
+    base_status status = train_ranks_share(t, found, sizeof *found, err);
+
+    if (status != BASE_OK || !*found)
+        return status;
+    status = share_state(t, NULL, &at, err);
+    if (status == BASE_OK)
+        status = train_ranks_share(t, vit_model_weights(t->model),
+                                   vit_model_floats(t->model) * sizeof(float), err);
+    if (status == BASE_OK)
+        t->at = at;
+    return status;
+}
+
 base_status train_state_load(train_trainer *trainer, bool *found, base_error *err)
 {
+    if (!train_leads(trainer))
+        return follow_state(trainer, found, err);
     base_status status = BASE_OK;
     vit_tensor_file *file = NULL;
     train_position at = {0};
@@ -404,8 +485,10 @@ base_status train_state_load(train_trainer *trainer, bool *found, base_error *er
     char name[32];
 
     *found = folder != NULL;
-    if (!folder)
+    if (!folder) {
+        status = train_ranks_share(trainer, found, sizeof *found, err);
         goto done;
+    }
     if (!weights || !path) {
         status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", folder);
         goto done;
@@ -429,13 +512,19 @@ base_status train_state_load(train_trainer *trainer, bool *found, base_error *er
         status = base_fail(err, BASE_FORMAT, "'%s' stands at step %" PRIu64 " of %" PRIu64,
                            path, at.step, trainer->total);
     if (status == BASE_OK)
-        status = vit_optimizer_restore(trainer->optimizer, file, err);
+        status = train_ranks_share(trainer, found, sizeof *found, err);
+    if (status == BASE_OK)
+        status = share_state(trainer, file, &at, err);
     if (status == BASE_OK)
         status =
             load_weights(trainer, weights, vit_tensors_metadata(file, "model_hash"), err);
+    if (status == BASE_OK)
+        status = train_ranks_share(trainer, vit_model_weights(trainer->model),
+                                   vit_model_floats(trainer->model) * sizeof(float), err);
     if (status == BASE_OK) {
         trainer->at = at;
         note_threads(trainer, file);
+        note_lanes(trainer);
         note_length(trainer, vit_tensors_metadata(file, "recipe"));
     }
 done:

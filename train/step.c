@@ -82,21 +82,25 @@ static base_status run_worse(train_trainer *t, const float *clean, const float *
     return isfinite(sum) ? vit_run_backward(t->run, NULL, t->d_logits, err) : BASE_OK;
 }
 
-/* One pass over the next part of the step; *finite false when its loss is not. */
-static base_status run_part(train_trainer *t, int part, bool *finite, base_error *err)
+/* One pass over part `part` of the step, this rank's next one; *finite false when its loss
+ * is not. last_part: no other follows. */
+static base_status run_part(train_trainer *t, size_t part, bool last_part, bool *finite,
+                            base_error *err)
 {
     const size_t classes = (size_t)t->recipe.config.classes;
     const double share = 1.0 / t->recipe.train.accumulate;
-    train_sums *sums = &t->at.sums;
     data_batch batch;
 
+    t->figures[part] = (train_figures){0};
+    train_say(t, TRAIN_PHASE_LOADING);
     base_status status = data_loader_next(t->train_loader, &batch, err);
     if (status != BASE_OK)
         return status;
+    train_say(t, TRAIN_PHASE_COMPUTING);
     const vit_step step = {.seed = (uint64_t)t->recipe.train.seed,
                            .step = t->at.step,
                            .steps = t->total,
-                           .first_sample = (uint64_t)part * t->part,
+                           .first_sample = part * t->part,
                            .loss_scale = share};
     vit_targets_fill(t->targets, batch.labels, batch.labels_b, batch.weight_a, batch.count,
                      classes, t->recipe.train.label_smoothing);
@@ -127,19 +131,53 @@ static base_status run_part(train_trainer *t, int part, bool *finite, base_error
         vit_usage_add(&t->load[i], &routing);
     }
     *finite = *finite && isfinite(loss) && isfinite(aux);
-    if (isfinite(loss) && isfinite(aux)) {
-        sums->loss += loss * (double)batch.count;
-        sums->aux_loss += aux * (double)batch.count;
-        sums->correct += correct;
-        sums->images += (double)batch.count;
+    if (isfinite(loss) && isfinite(aux))
+        t->figures[part] =
+            (train_figures){loss * (double)batch.count, aux * (double)batch.count, correct,
+                            (double)batch.count};
+    if (!*finite)
+        return BASE_OK;
+    if (last_part)
+        vit_run_hand_over(t->run, t->optimizer);
+    return vit_run_backward(t->run, NULL, t->d_logits, err);
+}
+
+/* The passes of a step that are this rank's, lane by lane. */
+static base_status run_parts(train_trainer *t, bool *finite, base_error *err)
+{
+    const size_t per_lane = t->parts / t->lanes;
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < t->parts && status == BASE_OK; i++) {
+        if (i % per_lane == 0)
+            vit_run_gradients_zero(t->run);
+        status = run_part(t, t->first_part + i, i + 1 == t->parts, finite, err);
+        if (status == BASE_OK && (i + 1) % per_lane == 0)
+            vit_optimizer_lane_end(t->optimizer, t->run);
+    }
+    return status;
+}
+
+/* The figures of all parts, in their order, whoever computed them. */
+static void count_parts(train_trainer *t)
+{
+    train_sums *sums = &t->at.sums;
+
+    for (int i = 0; i < t->recipe.train.accumulate; i++) {
+        const train_figures *f = &t->figures[i];
+
+        if (f->images <= 0)
+            continue;
+        sums->loss += f->loss;
+        sums->aux_loss += f->aux_loss;
+        sums->correct += f->correct;
+        sums->images += f->images;
         /* The mean of the first passes, later a fading one. */
         const double n = (double)t->shown_count++;
         const double keep = n < 50 ? n / (n + 1) : 0.98;
-        t->shown_loss = keep * t->shown_loss + (1 - keep) * loss;
-        t->shown_accuracy =
-            keep * t->shown_accuracy + (1 - keep) * correct / (double)batch.count;
+        t->shown_loss = keep * t->shown_loss + (1 - keep) * f->loss / f->images;
+        t->shown_accuracy = keep * t->shown_accuracy + (1 - keep) * f->correct / f->images;
     }
-    return *finite ? vit_run_backward(t->run, NULL, t->d_logits, err) : BASE_OK;
 }
 
 /* ---- not finite ---------------------------------------------------------------------- */
@@ -186,7 +224,8 @@ static void name_the_layer(char *out, size_t out_bytes, const train_trainer *t)
     snprintf(out, out_bytes, "loss");
 }
 
-static base_status note_skipped(train_trainer *t, base_error *err)
+/* finite: of this rank. The first rank that was not names the layer. */
+static base_status note_skipped(train_trainer *t, bool finite, base_error *err)
 {
     char layer[128];
 
@@ -196,6 +235,9 @@ static base_status note_skipped(train_trainer *t, base_error *err)
     if (t->at.skipped_in_a_row < SKIPPED_MAX)
         return BASE_OK;
     name_the_layer(layer, sizeof layer, t);
+    const base_status status = train_ranks_choose(t, layer, sizeof layer, !finite, err);
+    if (status != BASE_OK)
+        return status;
     return base_fail(err, BASE_NUMERIC,
                      "%d steps in a row were not finite, the last is step %" PRIu64
                      ", first seen in %s; checkpoints in '%s' are as they were",
@@ -204,10 +246,48 @@ static base_status note_skipped(train_trainer *t, base_error *err)
 
 /* ---- metrics ------------------------------------------------------------------------- */
 
+/* The lower one of an even number. */
+static double median(const double *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t below = 0, equal = 0;
+
+        for (size_t j = 0; j < count; j++) {
+            below += x[j] < x[i];
+            equal += x[j] <= x[i] && x[j] >= x[i];
+        }
+        if (below <= (count - 1) / 2 && (count - 1) / 2 < below + equal)
+            return x[i];
+    }
+    return x[0];
+}
+
+/* What is there with several ranks only, and is nobody's result. */
+static void add_ranks(json_t *json, const train_trainer *t)
+{
+    size_t slowest = 0;
+
+    if (t->ranks == 1)
+        return;
+    for (size_t r = 0; r < t->ranks; r++)
+        slowest = t->busy[r] > t->busy[slowest] ? r : slowest;
+    json_object_set_new(json, "ranks", json_integer((json_int_t)t->ranks));
+    json_object_set_new(json, "sent_bytes", json_integer((json_int_t)t->sent));
+    json_object_set_new(json, "waited", measure_json_real(t->waited / t->timed_seconds));
+    json_object_set_new(
+        json, "slowest",
+        json_pack("{s:i, s:o}", "rank", (int)slowest, "busy",
+                  measure_json_real(t->busy[slowest] / median(t->busy, t->ranks))));
+}
+
 static base_status log_line(train_trainer *t, double lr, base_error *err)
 {
     const train_sums *s = &t->at.sums;
     const double updates = s->steps - s->skipped;
+    base_status status = train_ranks_loads(t->load, t, t->load, err);
+
+    if (status != BASE_OK)
+        return status;
     json_t *json = json_object();
 
     json_object_set_new(json, "kind", json_string("train"));
@@ -224,11 +304,15 @@ static base_status log_line(train_trainer *t, double lr, base_error *err)
     json_object_set_new(json, "aux_loss", measure_json_real(s->aux_loss / s->images));
     json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
     train_trainer_loads(json, t, t->load);
+    add_ranks(json, t);
     memset(&t->at.sums, 0, sizeof t->at.sums);
     memset(t->load, 0, t->moe_count * sizeof *t->load);
-    t->timed_images = 0;
-    t->timed_seconds = 0;
-    return train_metrics_write(&t->metrics, json, err);
+    memset(t->busy, 0, t->ranks * sizeof *t->busy);
+    t->timed_images = t->timed_seconds = t->waited = t->sent = 0;
+    if (train_leads(t))
+        return train_metrics_write(&t->metrics, json, err);
+    json_decref(json);
+    return BASE_OK;
 }
 
 base_status train_trainer_step(train_trainer *trainer, base_error *err)
@@ -236,17 +320,20 @@ base_status train_trainer_step(train_trainer *trainer, base_error *err)
     train_trainer *t = trainer;
     const double begin = base_seconds();
     const double lr = vit_schedule_lr(&t->schedule, t->at.step);
-    base_status status = BASE_OK;
+    vit_optimizer_result result = {0};
     bool finite = true;
 
-    vit_run_gradients_zero(t->run);
-    for (int part = 0; part < t->recipe.train.accumulate && status == BASE_OK; part++)
-        status = run_part(t, part, &finite, err);
+    base_status status = run_parts(t, &finite, err);
     if (status != BASE_OK)
         return status;
-    vit_optimizer_result result = {.skipped = true};
-    if (finite)
-        result = vit_optimizer_step(t->optimizer, t->model, vit_run_gradients(t->run), lr);
+    train_say(t, TRAIN_PHASE_EXCHANGE);
+    status =
+        vit_optimizer_step_among(&result, t->optimizer, t->model, t->run, lr, finite, err);
+    if (status == BASE_OK)
+        status = train_ranks_call(t, base_seconds() - begin, err);
+    if (status != BASE_OK)
+        return status;
+    count_parts(t);
     if (!result.skipped)
         vit_optimizer_state_step(t->optimizer, t->model, t->run,
                                  &(vit_step){.step = t->at.step, .steps = t->total});
@@ -254,7 +341,7 @@ base_status train_trainer_step(train_trainer *trainer, base_error *err)
     t->at.sums.steps++;
     t->unsaved = true;
     if (result.skipped) {
-        status = note_skipped(t, err);
+        status = note_skipped(t, finite, err);
     } else {
         t->at.skipped_in_a_row = 0;
         t->at.sums.grad_norm += result.grad_norm;

@@ -100,7 +100,7 @@ typedef struct train_recipe {
     struct {
         int epochs;
         int64_t max_steps;
-        int batch, accumulate, eval_batch;
+        int batch, accumulate, lanes, eval_batch;
         int64_t seed;
         int precision, recompute, loss; /* a vit_precision, a vit_recompute, a vit_loss */
         double label_smoothing;
@@ -118,6 +118,7 @@ typedef struct train_recipe {
 typedef struct train_facts {
     size_t classes;
     size_t uniform_channels; /* of data_source_uniform, 0: unknown */
+    size_t ranks;            /* of the run; 0 counts as 1 */
 } train_facts;
 
 train_recipe train_recipe_defaults(void);
@@ -282,9 +283,33 @@ typedef struct train_watch {
     bool (*stop)(void *user);
 } train_watch;
 
+/* What a rank is at, for those that wait for it. */
+typedef enum train_phase {
+    TRAIN_PHASE_LOADING,
+    TRAIN_PHASE_COMPUTING,
+    TRAIN_PHASE_EXCHANGE,
+    TRAIN_PHASE_EVALUATION,
+    TRAIN_PHASE_SAVING
+} train_phase;
+
+/* Several ranks train one network: each is given the same recipe and options, calls the
+ * same functions and comes to the same result. Rank 0 alone reads and writes the folder.
+ * A failure of one rank must make the peers' calls of the others fail. All but peers may be
+ * NULL. */
+typedef struct train_ranks {
+    vit_peers peers;
+    void *user;
+    void (*say)(void *user, uint64_t step, train_phase phase);
+    /* Fails on all ranks when not all have this text: "the training data". */
+    base_status (*agree)(void *user, const char *what, const char *text, base_error *err);
+    /* Bytes sent to other ranks and seconds waited for them so far. */
+    void (*counted)(void *user, double *sent, double *waited);
+} train_ranks;
+
 typedef struct train_options {
-    const char *folder; /* of the run, which is made; borrowed */
-    bool resume;        /* go on from its last checkpoint; begins where there is none */
+    const char *folder;       /* of the run, which is made; borrowed */
+    const train_ranks *ranks; /* NULL: alone; borrowed */
+    bool resume; /* go on from its last checkpoint; begins where there is none */
     size_t
         threads; /* of the passes, as the caller has set them: for the record. 0: OpenMP's */
     /* Sets the threads of a loader; workers: data.workers of the recipe, -1: as the caller
@@ -299,6 +324,12 @@ typedef struct train_augment train_augment;     /* augment.c */
 struct corrupt_crew;                            /* of corrupt/corrupt.h */
 /* With what settings augment.corrupt works, borrowed. */
 const struct corrupt_crew *train_augment_crew(const train_augment *augment);
+
+/* What a part of a step came to: sums over its images, of which there are none when it was
+ * not finite. */
+typedef struct train_figures {
+    double loss, aux_loss, correct, images;
+} train_figures;
 
 /* A source and who is told of its samples. */
 typedef struct train_named {
@@ -326,7 +357,16 @@ struct train_trainer {
     vit_usage *load;                    /* [MoE layers], sums like train_position.sums */
     vit_usage *eval_load;
     size_t moe_count;
-    size_t part;             /* images of one pass */
+    size_t part;                     /* images of one pass */
+    size_t rank, ranks;              /* 0 of 1: alone */
+    size_t first_part, parts, lanes; /* of a step, this rank's */
+    train_figures *figures;          /* [accumulate] of the last step */
+    bool stopping;                   /* some rank was asked to stop; ranks > 1 */
+    void *calls;                     /* room for what ranks tell one another */
+    vit_usage *loads;                 /* [ranks, MoE layers] the same */
+    double *busy;                    /* [ranks] seconds since the last line of metrics */
+    double waited, sent;             /* mean seconds, bytes of all, since then */
+    double waited_before, sent_before;
     uint64_t parts_in_epoch; /* passes in an epoch */
     uint64_t total;          /* steps */
     train_position at;

@@ -50,13 +50,40 @@ base_status train_trainer_evaluate(train_trainer *trainer, bool *better, base_er
  * network. */
 base_status train_start_from(train_trainer *trainer, base_error *err);
 
+/* ---- ranks (ranks.c) ----------------------------------------------------------------- */
+
+/* Sets rank and ranks; after the recipe is resolved: this rank's parts; after the run is
+ * made: room. */
+void train_ranks_begin(train_trainer *trainer);
+void train_ranks_divide(train_trainer *trainer);
+base_status train_ranks_take(train_trainer *trainer, base_error *err);
+/* Whether this rank reads and writes the folder. */
+bool train_leads(const train_trainer *trainer);
+void train_say(const train_trainer *trainer, train_phase phase);
+base_status train_ranks_agree(const train_trainer *trainer, const char *what,
+                              const char *text, base_error *err);
+/* data of rank 0 to all. */
+base_status train_ranks_share(train_trainer *trainer, void *data, size_t bytes,
+                              base_error *err);
+/* Whether any rank was asked to stop (train_stop_asked from now on); *any becomes whether
+ * it is so on any of them. */
+base_status train_ranks_meet(train_trainer *trainer, bool *any, base_error *err);
+/* After a step of so many seconds: trainer->figures becomes whole, in the order of parts. */
+base_status train_ranks_call(train_trainer *trainer, double seconds, base_error *err);
+/* text [bytes] becomes that of the first rank for which it is mine; of none: rank 0's. */
+base_status train_ranks_choose(train_trainer *trainer, char *text, size_t bytes, bool mine,
+                               base_error *err);
+/* out [MoE layers] = the loads of all ranks together; out may be own. */
+base_status train_ranks_loads(vit_usage *out, train_trainer *trainer, const vit_usage *own,
+                              base_error *err);
+
 /* ---- checkpoints (state.c) ----------------------------------------------------------- */
 
 /* Writes model (weights in fp32) and state into FOLDER/NAME, exchanged as a whole. */
 base_status train_state_save(train_trainer *trainer, const char *name,
                              const vit_model *model, base_error *err);
-/* Whether the run's folder has a checkpoint to go on from. */
-bool train_state_exists(const train_trainer *trainer);
+/* Whether the run's folder has a checkpoint to go on from; on all ranks together. */
+base_status train_state_exists(bool *found, train_trainer *trainer, base_error *err);
 /* Continues at FOLDER/last: weights, optimiser, position. BASE_MISMATCH when recipe or data
  * changed. *found false: there is no checkpoint, nothing was done. */
 base_status train_state_load(train_trainer *trainer, bool *found, base_error *err);
@@ -66,6 +93,7 @@ base_status train_state_load(train_trainer *trainer, bool *found, base_error *er
 /* A line to whoever listens; subject as in train_watch. */
 void train_note(const train_trainer *trainer, const char *subject, const char *format, ...)
     BASE_PRINTF(3, 4);
+/* Whether to stop, on all ranks alike (ranks.c). */
 bool train_stop_asked(const train_trainer *trainer);
 
 #endif

@@ -24,13 +24,6 @@ void train_note(const train_trainer *trainer, const char *subject, const char *f
     watch->note(watch->user, subject, line);
 }
 
-bool train_stop_asked(const train_trainer *trainer)
-{
-    const train_watch *watch = &trainer->options.watch;
-
-    return watch->stop && watch->stop(watch->user);
-}
-
 static void loader_line(void *trainer, const char *line)
 {
     train_note(trainer, NULL, "%s", line);
@@ -86,7 +79,7 @@ static base_status open_sources(train_trainer *t, base_error *err)
 
 static base_status resolve_recipe(train_trainer *t, base_error *err)
 {
-    train_facts facts = {.classes = data_source_classes(t->train)};
+    train_facts facts = {.classes = data_source_classes(t->train), .ranks = t->ranks};
     size_t width = 0, height = 0;
 
     data_source_uniform(t->train, &width, &height, &facts.uniform_channels);
@@ -99,6 +92,21 @@ static base_status resolve_recipe(train_trainer *t, base_error *err)
                          t->recipe.config.classes, facts.classes,
                          data_source_path(t->train));
     return BASE_OK;
+}
+
+/* Ranks that see other data would train on something that nobody asked for. */
+static base_status compare_data(const train_trainer *t, base_error *err)
+{
+    char print[48];
+    base_status status =
+        train_ranks_agree(t, "the training data of fingerprint",
+                          train_state_fingerprint(print, sizeof print, t->train), err);
+
+    if (status == BASE_OK)
+        status =
+            train_ranks_agree(t, "the validation data of fingerprint",
+                              train_state_fingerprint(print, sizeof print, t->val), err);
+    return status;
 }
 
 static base_status create_loaders(train_trainer *t, base_error *err)
@@ -121,6 +129,11 @@ static base_status create_loaders(train_trainer *t, base_error *err)
     c.batch = (size_t)r->train.eval_batch;
     c.limit = (size_t)r->data.val_limit;
     c.skip_bad = true;
+    if (t->ranks > 1) {
+        c.take_first = t->rank;
+        c.take_count = 1;
+        c.take_every = t->ranks;
+    }
     c.named = t->options.watch.named ? loader_named : NULL;
     c.named_user = &t->named_val;
     base_status status = data_loader_create(&t->val_loader, t->val, &c, err);
@@ -135,6 +148,11 @@ static base_status create_loaders(train_trainer *t, base_error *err)
     c.augment = r->augment;
     c.exact = r->data.exact;
     c.repeats = (size_t)r->data.repeats;
+    if (t->ranks > 1) {
+        c.take_first = t->first_part;
+        c.take_count = t->parts;
+        c.take_every = t->ranks * t->parts;
+    }
     const size_t workers = c.threads + c.helpers; /* 0: the caller, as worker 0 */
     status = train_augment_create(&t->augment, r, workers > 0 ? workers : 1, err);
     if (status != BASE_OK)
@@ -168,9 +186,28 @@ static base_status set_labels(train_trainer *t, base_error *err)
     return status;
 }
 
+/* The weights of model.init_from, which rank 0 reads; a run that goes on has its own. */
+static base_status start_from(train_trainer *t, base_error *err)
+{
+    bool goes_on = false;
+
+    if (!t->recipe.init_from[0])
+        return BASE_OK;
+    base_status status = train_state_exists(&goes_on, t, err);
+    if (status != BASE_OK || goes_on)
+        return status;
+    if (train_leads(t))
+        status = train_start_from(t, err);
+    return status == BASE_OK
+               ? train_ranks_share(t, vit_model_weights(t->model),
+                                   vit_model_floats(t->model) * sizeof(float), err)
+               : status;
+}
+
 static base_status create_network(train_trainer *t, base_error *err)
 {
     const train_recipe *r = &t->recipe;
+    const vit_peers *peers = t->options.ranks ? &t->options.ranks->peers : NULL;
     vit_config config;
 
     train_recipe_network(&config, r);
@@ -182,11 +219,11 @@ static base_status create_network(train_trainer *t, base_error *err)
     if (status != BASE_OK)
         return status;
     vit_model_init(t->model, (uint64_t)r->train.seed);
-    if (r->init_from[0] && !train_state_exists(t)) /* a run that goes on has its weights */
-        status = train_start_from(t, err);
+    status = start_from(t, err);
     if (status ==
         BASE_OK) /* copies the weights into the averages: after their first values */
-        status = vit_optimizer_create(&t->optimizer, t->model, &r->optimizer, err);
+        status = vit_optimizer_create_among(&t->optimizer, t->model, &r->optimizer, peers,
+                                            t->lanes, err);
     if (status == BASE_OK)
         status = vit_run_create_options(
             &t->run, t->model, t->part,
@@ -225,7 +262,7 @@ static base_status create_buffers(train_trainer *t, base_error *err)
     if (!t->logits || !t->d_logits || !t->targets || !t->worse_logits || !t->load ||
         !t->eval_load || !t->recipe_path || !t->metrics_path)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the training run");
-    return BASE_OK;
+    return train_ranks_take(t, err);
 }
 
 static void plan(train_trainer *t)
@@ -252,6 +289,7 @@ base_status train_trainer_plan(train_trainer *out, const train_recipe *recipe,
     train_trainer *t = out;
 
     *t = (train_trainer){.options = *options, .recipe = *recipe};
+    train_ranks_begin(t);
     if (t->options.threads == 0)
         t->options.threads = (size_t)omp_get_max_threads();
     enum { AUTO = 2 }; /* of train.precision: the faster one */
@@ -265,6 +303,10 @@ base_status train_trainer_plan(train_trainer *out, const train_recipe *recipe,
     t->named_val = (train_named){&t->options.watch, t->val};
     if (status == BASE_OK)
         status = resolve_recipe(t, err);
+    if (status == BASE_OK)
+        status = compare_data(t, err);
+    if (status == BASE_OK)
+        train_ranks_divide(t);
     if (status == BASE_OK)
         status = create_loaders(t, err);
     if (status == BASE_OK)
@@ -304,6 +346,10 @@ void train_trainer_destroy(train_trainer *trainer)
     base_free(t->worse_logits);
     base_free(t->load);
     base_free(t->eval_load);
+    base_free(t->figures);
+    base_free(t->calls);
+    base_free(t->busy);
+    base_free(t->loads);
     base_free(t->recipe_path);
     base_free(t->metrics_path);
     *t = (train_trainer){0};

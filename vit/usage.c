@@ -1,6 +1,7 @@
 /* usage.c - how evenly the experts of one MoE layer are used, summed over passes.
  * Follows routing.md 12 of the design. Relied on elsewhere: counts are before dropping; the
- * figures of a whole evaluation come from summed counts, not from means of batches. */
+ * figures of a whole evaluation come from summed counts, not from means of batches; sums of
+ * passes have the same bits in any order, so that ranks may share the passes. */
 #include "vit/vit_internal.h"
 
 #include <assert.h>
@@ -8,6 +9,15 @@
 
 /* Share of the mean load below which an expert counts as dead. */
 static const double dead_share = 0.01;
+
+/* What a pass adds is rounded to multiples of these: sums of such numbers are exact, up to
+ * 2^29 tokens and nats, residuals up to 2^13. */
+static const double grain = 0x1p-24, grain_residual = 0x1p-40;
+
+static double grained(double x, double step)
+{
+    return nearbyint(x / step) * step;
+}
 
 /* What one token adds: its gates and what became of them. */
 static void token_add(vit_usage *load, const vit_routing *r, size_t t)
@@ -36,37 +46,77 @@ static void token_add(vit_usage *load, const vit_routing *r, size_t t)
 void vit_usage_add(vit_usage *load, const vit_routing *routing)
 {
     const size_t n = routing->experts;
+    vit_usage pass = {.experts = n,
+                     .tokens = (double)routing->tokens,
+                     .assignments = (double)routing->count,
+                     .fewest = routing->soft.is_soft ? 0.0 : (double)INFINITY,
+                     .passes = 1.0,
+                     .seconds = routing->seconds};
 
-    assert(load->experts == 0 || load->experts == n);
-    load->experts = n;
-    if (load->tokens == 0.0)
-        load->fewest = INFINITY;
-    load->tokens += (double)routing->tokens;
-    load->assignments += (double)routing->count;
     for (size_t t = 0; t < routing->tokens; t++) {
         const double *p = routing->probs + t * n;
         if (!routing->soft.is_soft)
-            token_add(load, routing, t);
+            token_add(&pass, routing, t);
         for (size_t e = 0; e < n; e++) {
-            load->importance[e] += p[e];
+            pass.importance[e] += p[e];
             if (p[e] > 0.0) /* 0 log 0 = 0 */
-                load->entropy -= p[e] * log(p[e]);
+                pass.entropy -= p[e] * log(p[e]);
         }
     }
-    load->passes += 1.0;
-    load->seconds += routing->seconds;
     if (routing->soft.is_soft) {
-        load->soft_passes += 1.0;
-        load->combine_max = fmax(load->combine_max, routing->soft.combine_max);
-        load->dispatch_max = fmax(load->dispatch_max, routing->soft.dispatch_max);
-        load->combine_entropy += routing->soft.combine_entropy * (double)routing->tokens;
+        pass.soft_passes = 1.0;
+        pass.combine_max = routing->soft.combine_max;
+        pass.dispatch_max = routing->soft.dispatch_max;
+        pass.combine_entropy = routing->soft.combine_entropy * (double)routing->tokens;
     }
-    if (!routing->used_sinkhorn)
+    if (routing->used_sinkhorn) {
+        pass.sinkhorn_passes = 1.0;
+        pass.sinkhorn_iterations = routing->sinkhorn_iterations;
+        pass.sinkhorn_residual = grained(routing->sinkhorn_residual, grain_residual);
+        pass.sinkhorn_failed = !routing->sinkhorn_converged;
+    }
+    for (size_t e = 0; e < n; e++)
+        pass.importance[e] = grained(pass.importance[e], grain);
+    pass.gate_max = grained(pass.gate_max, grain);
+    pass.gate_lost = grained(pass.gate_lost, grain);
+    pass.entropy = grained(pass.entropy, grain);
+    pass.combine_entropy = grained(pass.combine_entropy, grain);
+    vit_usage_merge(load, &pass);
+}
+
+void vit_usage_merge(vit_usage *load, const vit_usage *other)
+{
+    const vit_usage *o = other;
+
+    if (o->passes == 0.0)
         return;
-    load->sinkhorn_passes += 1.0;
-    load->sinkhorn_iterations += routing->sinkhorn_iterations;
-    load->sinkhorn_residual += routing->sinkhorn_residual;
-    load->sinkhorn_failed += !routing->sinkhorn_converged;
+    assert(load->experts == 0 || load->experts == o->experts);
+    load->fewest = load->passes == 0.0 ? o->fewest : fmin(load->fewest, o->fewest);
+    load->experts = o->experts;
+    load->tokens += o->tokens;
+    load->assignments += o->assignments;
+    load->dropped += o->dropped;
+    load->orphans += o->orphans;
+    for (size_t e = 0; e < o->experts; e++) {
+        load->load[e] += o->load[e];
+        load->importance[e] += o->importance[e];
+    }
+    load->gate_max += o->gate_max;
+    load->entropy += o->entropy;
+    load->gate_lost += o->gate_lost;
+    load->passes += o->passes;
+    load->sinkhorn_passes += o->sinkhorn_passes;
+    load->sinkhorn_iterations += o->sinkhorn_iterations;
+    load->sinkhorn_residual += o->sinkhorn_residual;
+    load->sinkhorn_failed += o->sinkhorn_failed;
+    load->soft_passes += o->soft_passes;
+    load->combine_max = fmax(load->combine_max, o->combine_max);
+    load->dispatch_max = fmax(load->dispatch_max, o->dispatch_max);
+    load->combine_entropy += o->combine_entropy;
+    load->seconds += o->seconds;
+    load->most = fmax(load->most, o->most);
+    for (int i = 0; i < VIT_USAGE_LEVELS; i++)
+        load->at_least[i] += o->at_least[i];
 }
 
 /* sum / count, 0 for nothing counted. */

@@ -226,6 +226,9 @@ typedef struct vit_usage_metrics {
 } vit_usage_metrics;
 
 void vit_usage_add(vit_usage *load, const vit_routing *routing);
+/* Adds what another load of the same layer has counted, of other passes: in any order and
+ * grouping the same bits. */
+void vit_usage_merge(vit_usage *load, const vit_usage *other);
 vit_usage_metrics vit_usage_summary(const vit_usage *load);
 
 /* ---- model --------------------------------------------------------------------------- */
