@@ -103,6 +103,10 @@ void app_man_text(const char *text, size_t length);
 
 /* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */
 int app_fail(const char *command, const base_error *err);
+/* Whether this is a rank for which another one speaks: nothing is printed (ranks.c). */
+bool app_silent(void);
+/* For commands of one rank: prints why not, when a launcher started several (ranks.c). */
+bool app_ranks_refused(const char *command);
 /* Resolves threads (0: app_cpu_count) and precision (app_precision_pick), sets OpenMP's
  * number. Call once after app_parse. */
 void app_common_apply(app_common *common, const char *command);

@@ -14,7 +14,8 @@
 
 int app_fail(const char *command, const base_error *err)
 {
-    fprintf(stderr, "vmoe %s: %s\n", command, err->text);
+    if (!app_silent())
+        fprintf(stderr, "vmoe %s: %s\n", command, err->text);
     return err->status == BASE_USAGE ? APP_USAGE : APP_FAILED;
 }
 

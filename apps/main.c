@@ -16,10 +16,11 @@ typedef struct command {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *does;
+    bool ranks; /* runs on several */
 } command;
 
 static const command commands[] = {
-    {"train", app_train, "train a network by a recipe, or go on with a stopped run"},
+    {"train", app_train, "train a network by a recipe, or go on with a stopped run", true},
     {"eval", app_eval,
      "accuracy, calibration, confusion and load of experts on a data set"},
     {"predict", app_predict, "classes of image files or of a data set; logits, inputs"},
@@ -194,8 +195,11 @@ static int run(int argc, char **argv)
         return APP_DONE;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return !limits_suffice() ? APP_FAILED : commands[i].run(argc - 1, argv + 1);
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        if (!commands[i].ranks && app_ranks_refused(commands[i].name))
+            return APP_USAGE;
+        return !limits_suffice() ? APP_FAILED : commands[i].run(argc - 1, argv + 1);
     }
     char name[128];
     const char *near = base_nearest(argv[1], command_name, NULL);

@@ -87,7 +87,8 @@ static bool refuse(const parse *p, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    fprintf(stderr, "vmoe %s: %s\n", p->syntax->command, text);
+    if (!app_silent())
+        fprintf(stderr, "vmoe %s: %s\n", p->syntax->command, text);
     return false;
 }
 

@@ -124,6 +124,16 @@ base_status train_ranks_meet(train_trainer *trainer, bool *any, base_error *err)
     return status;
 }
 
+void train_ranks_watch(train_trainer *trainer)
+{
+    train_trainer *t = trainer;
+    const train_ranks *r = t->options.ranks;
+    double sent = 0;
+
+    if (t->ranks > 1 && r->counted)
+        r->counted(r->user, &sent, &t->waited_before);
+}
+
 base_status train_ranks_call(train_trainer *trainer, double seconds, base_error *err)
 {
     train_trainer *t = trainer;
@@ -153,8 +163,7 @@ base_status train_ranks_call(train_trainer *trainer, double seconds, base_error 
         t->waited += c.waited / (double)t->ranks;
         t->sent += c.sent;
     }
-    if (r->counted) /* what the call itself sent belongs to the next */
-        t->waited_before = waited, t->sent_before = sent;
+    t->sent_before = sent; /* what the call itself sent belongs to the next */
     return BASE_OK;
 }
 

@@ -323,6 +323,7 @@ base_status train_trainer_step(train_trainer *trainer, base_error *err)
     vit_optimizer_result result = {0};
     bool finite = true;
 
+    train_ranks_watch(t);
     base_status status = run_parts(t, &finite, err);
     if (status != BASE_OK)
         return status;

@@ -68,7 +68,10 @@ base_status train_ranks_share(train_trainer *trainer, void *data, size_t bytes,
 /* Whether any rank was asked to stop (train_stop_asked from now on); *any becomes whether
  * it is so on any of them. */
 base_status train_ranks_meet(train_trainer *trainer, bool *any, base_error *err);
-/* After a step of so many seconds: trainer->figures becomes whole, in the order of parts. */
+/* A step begins. */
+void train_ranks_watch(train_trainer *trainer);
+/* After a step of so many seconds: trainer->figures becomes whole, in the order of
+ * parts. */
 base_status train_ranks_call(train_trainer *trainer, double seconds, base_error *err);
 /* text [bytes] becomes that of the first rank for which it is mine; of none: rank 0's. */
 base_status train_ranks_choose(train_trainer *trainer, char *text, size_t bytes, bool mine,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "apps/network_internal.h"
+#include "apps/ranks_internal.h"
 #include "apps/train/internal.h"
 
 typedef struct train_args {
@@ -16,6 +17,7 @@ typedef struct train_args {
     const char *data, *val, *val_labels, *class_map, *recipe, *out, *bad_list;
     base_list set;
     bool resume, keys, strict;
+    app_ranks_options ranks;
 } train_args;
 
 #define BASE_STRUCT train_args
@@ -47,6 +49,13 @@ static const base_field command_options[] = {
     APP_WORD("bad-list", "FILE", bad_list,
              "samples that are odd, damaged or unreadable, as they are met: "
              "KIND<tab>NAME<tab>REASON; --resume adds to it"),
+    APP_REAL("patience", "SECONDS", ranks.patience, 0, 1e6,
+             "several ranks: one that is silent for so long ends the job; 0: never"),
+    APP_CHOICE("place", "auto|keep", ranks.place, "auto|keep",
+               "several ranks: those of a node share out its processors, or keep what the "
+               "launcher gave them"),
+    BASE_BOOL("oversubscribe", ranks.oversubscribe,
+              "several ranks: more threads on a node than processors are meant"),
     BASE_BOOL("keys", keys,
               "list every key of a recipe with its range and default, and leave"),
     {0},
@@ -122,21 +131,43 @@ static base_status build_recipe(train_recipe *recipe, const train_args *args,
     return status;
 }
 
-/* auto becomes what the run has, or what is measured: from here on it is one of the two. */
-static base_status settle_precision(train_recipe *recipe, const train_args *args,
-                                    base_error *err)
+/* A whole number that the run was begun with, where the recipe leaves it open; before:
+ * what runs had that do not name it. */
+static void settle_number(int *value, const char *stored, const char *key, int before)
+{
+    size_t length = 0;
+    const char *text = train_recipe_stored(&length, stored, key);
+    char number[32];
+    int64_t whole = before;
+
+    if (*value != 0)
+        return;
+    snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31,
+             text ? text : "");
+    base_parse_int(&whole, number);
+    *value = (int)whole;
+}
+
+/* What the recipe leaves to the run becomes what it has: precision (else it is measured),
+ * parts and lanes. */
+static base_status settle(train_recipe *recipe, const train_args *args, base_error *err)
 {
     train_state_facts facts = {0};
     bool found = false;
     size_t length = 0;
 
-    if (recipe->train.precision == APP_PRECISION_AUTO && args->resume) {
+    if (args->resume) {
         const base_status status = train_state_peek(&facts, &found, args->out, err);
         if (status != BASE_OK)
             return status;
     }
-    const char *kept =
-        found ? train_recipe_stored(&length, facts.recipe, "train.precision") : NULL;
+    if (found) {
+        settle_number(&recipe->train.accumulate, facts.recipe, "train.accumulate", 1);
+        settle_number(&recipe->train.lanes, facts.recipe, "train.lanes", 1);
+    }
+    const char *kept = found && recipe->train.precision == APP_PRECISION_AUTO
+                           ? train_recipe_stored(&length, facts.recipe, "train.precision")
+                           : NULL;
     if (kept && length == 4)
         recipe->train.precision =
             strncmp(kept, "bf16", 4) == 0 ? VIT_PRECISION_BF16 : VIT_PRECISION_FP32;
@@ -229,22 +260,58 @@ static base_status report(const train_trainer *t, const train_args *args,
     json_object_set_new(json, "top1", show_json_real(t->at.last_accuracy));
     json_object_set_new(
         json, "loss", t->at.last_loss < 0 ? json_null() : show_json_real(t->at.last_loss));
+    if (t->ranks > 1)
+        json_object_set_new(json, "ranks", json_integer((json_int_t)t->ranks));
     json_object_set_new(json, "peak_bytes", json_integer((json_int_t)base_peak_bytes()));
     train_trainer_loads(json, t, t->eval_load);
     return app_json_write(&args->common, json, err);
 }
 
-static base_status train(train_args *args, base_error *err)
+/* The recipe of the run, which rank 0 makes for all; refused where another run lies. */
+static base_status share_recipe(train_recipe *recipe, const train_args *args,
+                                app_ranks *ranks, base_error *err)
+{
+    base_status status = BASE_OK;
+
+    if (app_ranks_lead(ranks)) {
+        const char *trace = args->resume ? NULL : run_inside(args->out);
+
+        status = build_recipe(recipe, args, err);
+        if (status == BASE_OK)
+            status = settle(recipe, args, err);
+        if (status == BASE_OK && trace)
+            status = base_fail(
+                err, BASE_MISMATCH,
+                "'%s' holds a run already ('%s'), go on with --resume or name another "
+                "folder",
+                args->out, trace);
+    }
+    return status == BASE_OK ? app_ranks_share(ranks, recipe, sizeof *recipe, err) : status;
+}
+
+/* Before the first step: what there is, and who shares the work. */
+static void print_plan(const train_trainer *t, const app_common *common,
+                       const app_ranks *ranks)
+{
+    char who[192];
+
+    app_train_print(t, common);
+    if (common->quiet || !app_ranks_train(ranks))
+        return;
+    fprintf(stderr, "%-12s%s, %zu part%s of %zu images each, %d lanes\n", "ranks",
+            app_ranks_text(who, sizeof who, ranks, common), t->parts,
+            t->parts == 1 ? "" : "s", t->part, t->recipe.train.lanes);
+}
+
+static base_status train(train_args *args, app_ranks *ranks, base_error *err)
 {
     const double begin = base_seconds();
-    train_recipe recipe;
+    const bool lead = app_ranks_lead(ranks);
+    train_recipe recipe = {0};
     train_trainer trainer = {0};
     app_bad_list list = {0};
 
-    base_status status = build_recipe(&recipe, args, err);
-    if (status != BASE_OK)
-        return status;
-    status = settle_precision(&recipe, args, err);
+    base_status status = share_recipe(&recipe, args, ranks, err);
     if (status != BASE_OK)
         return status;
     args->common.precision = VIT_PRECISION_FP32; /* settled: nothing to measure again */
@@ -252,27 +319,23 @@ static base_status train(train_args *args, base_error *err)
     args->common.precision = recipe.train.precision;
     app_threads_share(&args->common);
     app_waiting_begin((size_t)omp_get_max_threads());
-    const char *trace = args->resume ? NULL : run_inside(args->out);
-    if (trace)
-        return base_fail(
-            err, BASE_MISMATCH,
-            "'%s' holds a run already ('%s'), go on with --resume or name another "
-            "folder",
-            args->out, trace);
     app_watch watch = {.common = &args->common,
                        .bad_list = &list,
                        .curves = base_text("%s/curves.svg", args->out)};
-    const train_options options = app_train_options(&watch, args->out, args->resume);
+    train_options options = app_train_options(&watch, args->out, args->resume);
+    options.ranks = app_ranks_train(ranks);
+    if (!lead) /* another speaks; it only looks whether to stop */
+        options.watch = (train_watch){.user = &watch, .stop = options.watch.stop};
     status = watch.curves ? app_bad_list_open(&list, args->bad_list, args->resume, err)
                           : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
     if (status == BASE_OK)
         status = train_trainer_create(&trainer, &recipe, &options, err);
     if (status == BASE_OK)
-        app_train_print(&trainer, &args->common);
+        print_plan(&trainer, &args->common, ranks);
     if (status == BASE_OK)
         status = train_trainer_run(&trainer, err);
     app_progress_end(&watch.progress);
-    if (status == BASE_OK) {
+    if (status == BASE_OK && lead) {
         args->common.seed = trainer.recipe.train.seed;
         status = report(&trainer, args, watch.curves, base_seconds() - begin, err);
     }
@@ -285,23 +348,45 @@ static base_status train(train_args *args, base_error *err)
     return status;
 }
 
+/* The whole of it, between joining the other ranks and leaving them. */
+static base_status run(train_args *args, const char *command_line, base_error *err)
+{
+    app_ranks ranks;
+    base_status status =
+        app_ranks_open(&ranks, &args->ranks, &args->common, command_line, err);
+
+    args->common.quiet = args->common.quiet || !app_ranks_lead(&ranks);
+    if (status == BASE_OK && ranks.mesh && args->bad_list)
+        status = base_fail(err, BASE_USAGE, "--bad-list needs a run on one rank");
+    if (status == BASE_OK)
+        status = train(args, &ranks, err);
+    app_ranks_close(&ranks, status, err);
+    return status;
+}
+
 int app_train(int argc, char **argv)
 {
-    train_args args = {0};
+    train_args args = {.ranks = {.patience = 60}};
     base_error err = {0};
     int exit_status = APP_DONE;
+    char *command_line = app_command_line(argc, argv);
 
-    if (!app_parse(&exit_status, &args, NULL, NULL, &train_syntax, argc, argv))
+    if (!app_parse(&exit_status, &args, NULL, NULL, &train_syntax, argc, argv)) {
+        base_free(command_line);
         return exit_status;
+    }
     if (args.keys) {
         app_train_keys_print();
+        base_free(command_line);
         return APP_DONE;
     }
-    if (!args.out) {
-        base_fail(&err, BASE_USAGE, "--out DIR is missing");
-        return app_fail("train", &err);
+    base_status status =
+        args.out ? BASE_OK : base_fail(&err, BASE_USAGE, "--out DIR is missing");
+    if (status == BASE_OK) {
+        app_stop_install();
+        signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
+        status = run(&args, command_line, &err);
     }
-    app_stop_install();
-    signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
-    return train(&args, &err) == BASE_OK ? APP_DONE : app_fail("train", &err);
+    base_free(command_line);
+    return status == BASE_OK ? APP_DONE : app_fail("train", &err);
 }
