@@ -357,33 +357,18 @@ struct train_trainer {
     vit_usage *load;                    /* [MoE layers], sums like train_position.sums */
     vit_usage *eval_load;
     size_t moe_count;
-<<<<<<< HEAD
-    size_t part;                     /* images of one pass */
-    size_t rank, ranks;              /* 0 of 1: alone */
-    size_t first_part, parts, lanes; /* of a step, this rank's */
-    train_figures *figures;          /* [accumulate] of the last step */
-    bool stopping;                   /* some rank was asked to stop; ranks > 1 */
-    void *calls;                     /* room for what ranks tell one another */
-    vit_usage *loads;                 /* [ranks, MoE layers] the same */
-    double *busy;                    /* [ranks] seconds since the last line of metrics */
-    double waited, sent;             /* mean seconds, bytes of all, since then */
-    double waited_before, sent_before;
-    uint64_t parts_in_epoch; /* passes in an epoch */
-    uint64_t total;          /* steps */
-=======
     size_t part;                       /* images of one pass */
     size_t rank, ranks;                /* 0 of 1: alone */
     size_t first_part, parts, lanes;   /* of a step, this rank's */
     train_figures *figures;            /* [accumulate] of the last step */
     bool stopping;                     /* some rank was asked to stop; ranks > 1 */
     void *calls;                       /* room for what ranks tell one another */
-    vit_usage *loads;                   /* [ranks, MoE layers] the same */
+    vit_usage *loads;                  /* [ranks, MoE layers] the same */
     double *busy;                      /* [ranks] seconds since the last line of metrics */
     double waited, sent;               /* mean seconds of steps, bytes of all, since then */
     double waited_before, sent_before; /* of this rank, when the step, the count began */
     uint64_t parts_in_epoch;           /* passes in an epoch */
     uint64_t total;                    /* steps */
->>>>>>> 6b290b3 (train: mpirun vmoe train; ranks of a job, one of which speaks)
     train_position at;
     bool unsaved; /* something happened since the last checkpoint */
     train_metrics metrics;

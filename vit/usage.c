@@ -47,11 +47,11 @@ void vit_usage_add(vit_usage *load, const vit_routing *routing)
 {
     const size_t n = routing->experts;
     vit_usage pass = {.experts = n,
-                     .tokens = (double)routing->tokens,
-                     .assignments = (double)routing->count,
-                     .fewest = routing->soft.is_soft ? 0.0 : (double)INFINITY,
-                     .passes = 1.0,
-                     .seconds = routing->seconds};
+                      .tokens = (double)routing->tokens,
+                      .assignments = (double)routing->count,
+                      .fewest = routing->soft.is_soft ? 0.0 : (double)INFINITY,
+                      .passes = 1.0,
+                      .seconds = routing->seconds};
 
     for (size_t t = 0; t < routing->tokens; t++) {
         const double *p = routing->probs + t * n;
