@@ -99,6 +99,21 @@ bool app_help(const app_syntax *syntax, const void *args, const char *form);
  * characters. */
 void app_man_text(const char *text, size_t length);
 
+/* ---- memory (pool.c) ----------------------------------------------------------------- */
+
+/* Memory that ends together. Zero it. */
+typedef struct app_pool {
+    struct app_chunk *first;
+} app_pool;
+
+/* Zeroed memory, aligned to 64 bytes, until the pool ends (NULL: the program; then from any
+ * thread). Where there is none the program ends with one line and APP_FAILED: nobody
+ * checks. */
+void *app_take(app_pool *pool, size_t count, size_t bytes_each);
+/* printf into memory until the program ends. */
+char *app_text(const char *format, ...) BASE_PRINTF(1, 2);
+void app_pool_end(app_pool *pool); /* zeroed is fine; so is it then */
+
 /* ---- common work (common.c) ---------------------------------------------------------- */
 
 /* Prints "vmoe COMMAND: TEXT" to stderr; APP_USAGE for BASE_USAGE, else APP_FAILED. */
@@ -121,9 +136,9 @@ void app_note(const app_common *common, const char *format, ...) BASE_PRINTF(2, 
  * inherit the blocked signals. */
 void app_stop_install(void);
 bool app_stop_asked(void);
-/* The words of a command as one line that a shell would read back (base_free); NULL: no
- * memory. Parsing moves the words: ask before it. */
-char *app_command_line(int argc, char **argv);
+/* The words of a command as one line that a shell would read back. Parsing moves the words:
+ * ask before it. */
+const char *app_command_line(int argc, char **argv);
 /* Where results go that are for people: stdout, or stderr where --json - has stdout for
  * itself. */
 FILE *app_result_stream(const app_common *common);

@@ -153,22 +153,18 @@ bool app_stop_asked(void)
     return base_stop_asked();
 }
 
-/* A word behind the line, quoted where a shell would not read it back as it is; frees line.
- * NULL: no memory. */
-static char *word_add(char *line, const char *word)
+/* A word behind the line, quoted where a shell would not read it back as it is. */
+static const char *word_add(const char *line, const char *word)
 {
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                "0123456789-_=+.,:/@%";
     const bool plain = *word && word[strspn(word, safe)] == '\0';
-    char *made = plain ? base_text("%s %s", line, word) : base_text("%s '", line);
+    const char *made = plain ? app_text("%s %s", line, word) : app_text("%s '", line);
 
-    base_free(line);
-    for (const char *at = word; made && !plain;) {
+    for (const char *at = word; !plain;) {
         const size_t part = strcspn(at, "'");
-        char *longer = base_text("%s%.*s%s", made, (int)part, at, at[part] ? "'\\''" : "'");
 
-        base_free(made);
-        made = longer;
+        made = app_text("%s%.*s%s", made, (int)part, at, at[part] ? "'\\''" : "'");
         if (!at[part])
             break;
         at += part + 1;
@@ -176,11 +172,11 @@ static char *word_add(char *line, const char *word)
     return made;
 }
 
-char *app_command_line(int argc, char **argv)
+const char *app_command_line(int argc, char **argv)
 {
-    char *line = base_text("vmoe");
+    const char *line = "vmoe";
 
-    for (int i = 0; i < argc && line; i++)
+    for (int i = 0; i < argc; i++)
         line = word_add(line, argv[i]);
     return line;
 }

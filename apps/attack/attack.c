@@ -150,13 +150,9 @@ static base_status transfer_open(app_attack *a, base_error *err)
 /* A report is not written over. */
 static base_status folder_check(const attack_args *args, base_error *err)
 {
-    char *report = base_text("%s/report.json", args->out);
-    char *state = base_text("%s/state", args->out);
-    const bool there = report && access(report, F_OK) == 0;
-    const bool goes_on = args->resume && state && access(state, F_OK) == 0;
+    const bool there = access(app_text("%s/report.json", args->out), F_OK) == 0;
+    const bool goes_on = args->resume && access(app_text("%s/state", args->out), F_OK) == 0;
 
-    base_free(report);
-    base_free(state);
     if (!there || goes_on || args->force)
         return BASE_OK;
     return base_fail(err, BASE_MISMATCH,
@@ -217,13 +213,8 @@ void app_attack_close(app_attack *a)
     measure_attacked_destroy(&a->routing);
     attack_run_destroy(a->router.run);
     measure_attacked_destroy(&a->router.routing);
-    for (size_t i = 0; i < a->points; i++)
-        base_free(a->point[i].left);
     base_free(a->images);
-    base_free(a->labels);
-    base_free(a->truth);
-    base_free(a->unusable);
-    base_free(a->samples);
+    app_pool_end(&a->pool);
     measure_target_destroy(a->target);
     measure_target_destroy(a->transfer);
     data_source_close(a->source);
@@ -235,9 +226,8 @@ void app_attack_close(app_attack *a)
 
 static base_status report(app_attack *a, double began, base_error *err)
 {
-    char *page = base_text("%s/report.html", a->args->out);
-    base_status status =
-        page ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    const char *page = app_text("%s/report.html", a->args->out);
+    base_status status = BASE_OK;
 
     a->seconds = base_seconds() - began;
     show_document *document = NULL;
@@ -251,7 +241,6 @@ static base_status report(app_attack *a, double began, base_error *err)
         status =
             app_document_write(&a->args->common, document, &app_attack_view, page, err);
     show_document_destroy(document);
-    base_free(page);
     return status;
 }
 
@@ -296,30 +285,21 @@ int app_attack_command(int argc, char **argv)
         app_attack_list();
         return APP_DONE;
     }
-    char *line = app_command_line(argc, argv); /* parsing moves the words */
+    const char *line = app_command_line(argc, argv); /* parsing moves the words */
 
-    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv)) {
-        base_free(line);
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
-    }
     app_common_apply(&args.common, "attack");
     app_waiting_tell(&args.common);
     app_stop_install();
-    app_attack *a = base_alloc(1, sizeof *a); /* a megabyte of results */
-    base_status status =
-        a && line ? BASE_OK : base_fail(&err, BASE_NO_MEMORY, "no memory for the results");
-    if (status == BASE_OK) {
-        a->args = &args;
-        a->command_line = line;
-        status = app_outputs_check(&args.common, NULL, NULL, &err);
-    }
+    app_attack *a = app_take(NULL, 1, sizeof *a); /* a megabyte of results */
+    a->args = &args;
+    a->command_line = line;
+    base_status status = app_outputs_check(&args.common, NULL, NULL, &err);
     if (status == BASE_OK)
         status = attack_run_all(a, words[0], &err);
     const size_t fails = status == BASE_OK ? app_attack_fails(a) : 0;
-    if (a)
-        app_attack_close(a);
-    base_free(a);
-    base_free(line);
+    app_attack_close(a);
     if (status != BASE_OK)
         return app_fail("attack", &err);
     return args.strict && fails > 0 ? APP_CHECK_FAILED : APP_DONE;

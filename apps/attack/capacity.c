@@ -43,7 +43,6 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
     const vit_config as_is = *a->network.config;
     vit_config trained = as_is;
     measure_target *target = NULL;
-    float *logits = NULL;
     size_t unused;
 
     if (!vit_config_is_sparse(&as_is) || !(as_is.moe.capacity > 0) ||
@@ -55,9 +54,8 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
         return status;
     status = measure_target_create(&target, a->network.model, (size_t)a->args->common.batch,
                                    (vit_precision)a->args->common.precision, err);
-    logits = base_alloc((size_t)a->args->common.batch, a->network.classes * sizeof *logits);
-    if (status == BASE_OK && !logits)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch");
+    float *logits =
+        app_take(NULL, (size_t)a->args->common.batch, a->network.classes * sizeof *logits);
     if (status == BASE_OK)
         status = pass(&a->trained.right, &a->trained.dropped[0], a, target, a->images,
                       logits, err);
@@ -66,7 +64,6 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
                       attack_run_adversarial(a->run), logits, err);
     a->trained.known = status == BASE_OK;
     a->trained.capacity = as_is.moe.capacity;
-    base_free(logits);
     measure_target_destroy(target);
     const base_status back = vit_model_config_set(a->network.model, &as_is, err);
     return status == BASE_OK ? back : status;

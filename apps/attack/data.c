@@ -13,14 +13,14 @@ typedef struct reader {
     float table[3 * 256]; /* of data_normalise */
     float *inputs, *logits;
     measure_score score;
+    app_pool pool;
 } reader;
 
 static void reader_close(reader *r)
 {
     data_loader_destroy(r->loader);
     vit_run_destroy(r->run);
-    base_free(r->inputs);
-    base_free(r->logits);
+    app_pool_end(&r->pool);
     measure_score_destroy(&r->score);
 }
 
@@ -35,10 +35,8 @@ static base_status reader_open(reader *r, app_attack *a, base_error *err)
     config.log_user = &a->progress;
     data_normalise_table(r->table, a->network.config->mean, a->network.config->std,
                          (size_t)a->network.config->channels);
-    r->inputs = base_alloc(config.batch, a->floats * sizeof *r->inputs);
-    r->logits = base_alloc(config.batch, a->network.classes * sizeof *r->logits);
-    if (!r->inputs || !r->logits)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
+    r->inputs = app_take(&r->pool, config.batch, a->floats * sizeof *r->inputs);
+    r->logits = app_take(&r->pool, config.batch, a->network.classes * sizeof *r->logits);
     status = measure_score_create(&r->score, a->network.classes, err);
     if (status == BASE_OK)
         status = vit_run_create(&r->run, a->network.model, config.batch, VIT_MODE_INFER,
@@ -50,18 +48,15 @@ static base_status reader_open(reader *r, app_attack *a, base_error *err)
 
 static base_status samples_reserve(app_attack *a, size_t n, base_error *err)
 {
-    size_t floats;
-
     if (n == 0)
         return base_fail(err, BASE_FORMAT, "'%s' holds no images to attack", a->args->data);
-    if (base_mul_size(&floats, n, a->floats))
-        a->images = base_alloc(floats, sizeof *a->images);
-    a->labels = base_alloc(n, sizeof *a->labels);
-    a->truth = base_alloc(n, sizeof *a->truth);
-    a->unusable = base_alloc(n, sizeof *a->unusable);
-    a->samples = base_alloc(n, sizeof *a->samples);
-    if (!a->images || !a->labels || !a->truth || !a->unusable || !a->samples)
+    a->images = base_alloc(n, a->floats * sizeof *a->images);
+    if (!a->images)
         return base_fail(err, BASE_NO_MEMORY, "no memory for %zu images, see --limit", n);
+    a->labels = app_take(&a->pool, n, sizeof *a->labels);
+    a->truth = app_take(&a->pool, n, sizeof *a->truth);
+    a->unusable = app_take(&a->pool, n, sizeof *a->unusable);
+    a->samples = app_take(&a->pool, n, sizeof *a->samples);
     return BASE_OK;
 }
 

@@ -254,11 +254,11 @@ static json_t *budgets_json(const app_attack *a)
 static json_t *classes_json(const app_attack *a)
 {
     const size_t classes = a->network.classes;
-    size_t *total = base_alloc(3 * classes, sizeof *total);
+    size_t *total = app_take(NULL, 3 * classes, sizeof *total);
     json_t *list = json_array();
     char name[128];
 
-    for (size_t i = 0; total && i < a->n; i++) {
+    for (size_t i = 0; i < a->n; i++) {
         const int32_t class = a->unusable[i] ? a->truth[i] : a->labels[i];
         size_t *row = total + 3 * (size_t) class;
 
@@ -268,7 +268,7 @@ static json_t *classes_json(const app_attack *a)
         row[1] += attack_run_sample(a->run, i).right;
         row[2] += main_point(a)->left[i];
     }
-    for (size_t c = 0; total && c < classes; c++) {
+    for (size_t c = 0; c < classes; c++) {
         const size_t *row = total + 3 * c;
         json_t *one = row[0] ? json_object() : NULL;
 
@@ -284,7 +284,6 @@ static json_t *classes_json(const app_attack *a)
         show_put_real(one, "robust_acc", (double)row[2] / (double)row[0]);
         json_array_append_new(list, one);
     }
-    base_free(total);
     return list;
 }
 

@@ -69,15 +69,11 @@ static base_status images_write(const app_attack *a, const char *path, const flo
 /* Nothing is right about an image that could not be used: its label is -1. */
 static base_status labels_write(const app_attack *a, const char *path, base_error *err)
 {
-    int32_t *labels = base_alloc(a->n, sizeof *labels);
+    int32_t *labels = app_take(NULL, a->n, sizeof *labels);
 
-    if (!labels)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu labels", a->n);
     for (size_t i = 0; i < a->n; i++)
         labels[i] = a->unusable[i] ? -1 : a->labels[i];
-    const base_status status = show_npy_whole_write(path, labels, a->n, err);
-    base_free(labels);
-    return status;
+    return show_npy_whole_write(path, labels, a->n, err);
 }
 
 base_status app_attack_write(const app_attack *a, json_t *json, base_error *err)
@@ -90,11 +86,9 @@ base_status app_attack_write(const app_attack *a, json_t *json, base_error *err)
     for (size_t i = 0; i < sizeof names / sizeof names[0] && status == BASE_OK; i++) {
         if (i == 4 && !a->router.run)
             continue;
-        char *path = base_text("%s/%s", a->args->out, names[i]);
+        const char *path = app_text("%s/%s", a->args->out, names[i]);
 
-        if (!path)
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
-        else if (i == 0)
+        if (i == 0)
             status = samples_write(a, path, err);
         else if (i == 1)
             status = images_write(a, path, attack_run_adversarial(a->run), err);
@@ -108,7 +102,6 @@ base_status app_attack_write(const app_attack *a, json_t *json, base_error *err)
             common.json = path;
             status = app_json_write(&common, json_incref(json), err);
         }
-        base_free(path);
     }
     return status;
 }

@@ -54,6 +54,7 @@ typedef struct app_point {
 } app_point;
 
 typedef struct app_attack {
+    app_pool pool;
     const attack_args *args;
     const char *command_line;
     char started[32];           /* UTC, ISO 8601 */

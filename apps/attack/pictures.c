@@ -148,25 +148,16 @@ base_status app_attack_pictures(const app_attack *a, show_document *document,
     base_rng rng = base_rng_make((uint64_t)a->args->common.seed, BASE_PURPOSE_SUBSET, a->n,
                                  0, 0x70696373); /* "pics" */
     gallery g = {.a = a, .document = document, .err = err};
-    uint32_t *order = base_alloc(a->n, sizeof *order);
+    uint32_t *order = app_take(NULL, a->n, sizeof *order);
 
-    g.shown = base_alloc(a->floats, sizeof *g.shown);
-    g.logits = base_alloc(a->network.classes, sizeof *g.logits);
-    g.patch = base_alloc(vit_config_tokens(a->network.config), sizeof *g.patch);
-    if (!order || !g.shown || !g.logits || !g.patch) {
-        g.status = base_fail(err, BASE_NO_MEMORY, "no memory for the page's pictures");
-        goto done;
-    }
+    g.shown = app_take(NULL, a->floats, sizeof *g.shown);
+    g.logits = app_take(NULL, a->network.classes, sizeof *g.logits);
+    g.patch = app_take(NULL, vit_config_tokens(a->network.config), sizeof *g.patch);
     base_rng_permutation(&rng, order, a->n);
     json_object_set_new(show_document_json(document), "shown",
                         json_pack("{s:o, s:o}", "broken",
                                   samples_json(&g, order, true, BROKEN_SHOWN), "survived",
                                   samples_json(&g, order, false, SURVIVED_SHOWN)));
-done:
     data_image_destroy(&g.picture);
-    base_free(order);
-    base_free(g.shown);
-    base_free(g.logits);
-    base_free(g.patch);
     return g.status;
 }

@@ -106,11 +106,11 @@ static base_status state_save(void *user, const attack_run *run, base_error *err
     return status;
 }
 
-/* OUT/state/linf-0.0313725.state, name in front (base_free). */
-static char *state_path(const app_attack *a, const char *name, double eps)
+/* OUT/state/linf-0.0313725.state, name in front. */
+static const char *state_path(const app_attack *a, const char *name, double eps)
 {
-    return base_text("%s/state/%s%s-%.9g.state", a->args->out, name,
-                     attack_norm_name((attack_norm)a->args->norm), eps);
+    return app_text("%s/state/%s%s-%.9g.state", a->args->out, name,
+                    attack_norm_name((attack_norm)a->args->norm), eps);
 }
 
 /* Attacks are added one after the other: after each the state is written. With --resume as
@@ -257,7 +257,7 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
                                 attack_run **run_out, base_error *err)
 {
     attack_run *run = NULL;
-    char *path = state_path(a, "", point->budget.eps);
+    const char *path = state_path(a, "", point->budget.eps);
     watch w = {.a = a, .point = point, .specs = a->specs, .path = path, .place = place};
     attack_config config = a->config;
     base_status status = BASE_OK;
@@ -267,11 +267,8 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     config.save_due = save_due;
     config.save = state_save;
     point->noise_accuracy = (double)NAN;
-    point->left = base_alloc(a->n, sizeof *point->left);
-    if (!path || !point->left)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu samples", a->n);
-    if (status == BASE_OK)
-        status = run_search(&run, &w, &config, err);
+    point->left = app_take(&a->pool, a->n, sizeof *point->left);
+    status = run_search(&run, &w, &config, err);
     if (status == BASE_OK || status == BASE_INTERRUPTED)
         point_fill(point, run, a->n);
     point->complete = status == BASE_OK;
@@ -283,7 +280,6 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
         run = NULL;
     }
     attack_run_destroy(run);
-    base_free(path);
     return status;
 }
 
@@ -292,22 +288,18 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
 static base_status router_search(app_attack *a, size_t place, base_error *err)
 {
     const app_point *point = &a->point[a->main];
-    char *path = state_path(a, "router-", point->budget.eps);
+    const char *path = state_path(a, "router-", point->budget.eps);
     watch w = {
         .a = a, .point = point, .specs = a->router.spec, .path = path, .place = place};
     attack_config config = a->config;
     attack_run *run = NULL;
-    base_status status =
-        path ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    const base_status status = run_search(&run, &w, &config, err);
 
-    if (status == BASE_OK)
-        status = run_search(&run, &w, &config, err);
     if (status == BASE_OK ||
         (status == BASE_INTERRUPTED && run && attack_run_clean(run) > 0))
         a->router.run = run;
     else
         attack_run_destroy(run);
-    base_free(path);
     return status;
 }
 
@@ -315,11 +307,9 @@ static base_status router_search(app_attack *a, size_t place, base_error *err)
 
 static base_status state_folder(const app_attack *a, base_error *err)
 {
-    char *path = base_text("%s/state", a->args->out);
+    const char *path = app_text("%s/state", a->args->out);
     base_status status = BASE_OK;
 
-    if (!path)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the name of a folder");
     if (!a->args->resume)
         status = base_folder_remove(path, err);
     else if (access(path, F_OK) != 0)
@@ -328,19 +318,12 @@ static base_status state_folder(const app_attack *a, base_error *err)
                  a->args->out);
     if (status == BASE_OK)
         status = base_folder_make(path, err);
-    base_free(path);
     return status;
 }
 
 static base_status state_remove(const app_attack *a, base_error *err)
 {
-    char *path = base_text("%s/state", a->args->out);
-    const base_status status =
-        path ? base_folder_remove(path, err)
-             : base_fail(err, BASE_NO_MEMORY, "no memory for the name of a folder");
-
-    base_free(path);
-    return status;
+    return base_folder_remove(app_text("%s/state", a->args->out), err);
 }
 
 static base_status routing_search(app_attack *a, bool *done, base_error *err)

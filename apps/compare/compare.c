@@ -272,10 +272,8 @@ int app_compare_command(int argc, char **argv)
     base_error err = {0};
     int code = APP_USAGE;
 
-    char *line = app_command_line(argc, argv);
-    args.command_line = line ? line : "vmoe compare";
+    args.command_line = app_command_line(argc, argv);
     if (app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
         code = run(&args, &err) == BASE_OK ? APP_DONE : app_fail("compare", &err);
-    base_free(line);
     return code;
 }
