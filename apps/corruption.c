@@ -51,19 +51,15 @@ static base_status frost_load(data_image images[CORRUPT_FROST_COUNT], const char
 
     for (size_t i = 0; i < CORRUPT_FROST_COUNT && status == BASE_OK; i++) {
         data_health health = DATA_HEALTH_OK;
-        char *path = base_text("%s/%s", folder, files[i]);
+        const char *path = app_text("%s/%s", folder, files[i]);
 
-        if (!path)
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for the frost photographs");
-        else
-            status = data_image_load(&images[i], &health, decoder, path, err);
+        status = data_image_load(&images[i], &health, decoder, path, err);
         if (status == BASE_OK && health == DATA_HEALTH_DAMAGED)
             status = base_fail(err, BASE_FORMAT, "'%s' is damaged", path);
         else if (status == BASE_OK)
             status = data_image_convert(&images[i], 3, err);
         if (status != BASE_OK)
             base_error_prepend(err, "--frost-dir: ");
-        base_free(path);
     }
     data_decoder_destroy(decoder);
     return status;

@@ -63,17 +63,13 @@ static base_status sight_set(app_network *network, const vit_config *stored,
     return BASE_OK;
 }
 
-static base_status labels_borrow(app_network *network, base_error *err)
+static void labels_borrow(app_network *network)
 {
     if (!vit_model_label(network->model, 0))
-        return BASE_OK;
-    network->labels = base_alloc(network->classes, sizeof *network->labels);
-    if (!network->labels)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names",
-                         network->classes);
+        return;
+    network->labels = app_take(NULL, network->classes, sizeof *network->labels);
     for (size_t c = 0; c < network->classes; c++)
         network->labels[c] = vit_model_label(network->model, c);
-    return BASE_OK;
 }
 
 base_status app_network_open_other(app_network *out, const char *word, const app_view *view,
@@ -120,8 +116,8 @@ base_status app_network_open(app_network *out, const char *word, const app_view 
     network.classes = (size_t)network.config->classes;
     network.data = view->data;
     network.bytes = stat(network.path, &info) == 0 ? (uint64_t)info.st_size : 0;
-    status = labels_borrow(&network, err);
-    if (status == BASE_OK && common)
+    labels_borrow(&network);
+    if (common)
         app_network_note(&network, common);
 done:
     if (status != BASE_OK)
@@ -135,7 +131,6 @@ void app_network_close(app_network *network)
 {
     vit_model_destroy(network->model);
     base_free(network->path);
-    base_free(network->labels);
     *network = (app_network){0};
 }
 

@@ -15,17 +15,14 @@ typedef struct attack_rig {
     attack_target table;
     float *images, *point, *gradient, *logits, *d_logits;
     size_t batch, floats;
+    app_pool pool;
 } attack_rig;
 
 static void rig_close(attack_rig *rig)
 {
     measure_target_destroy(rig->target);
     vit_model_destroy(rig->model);
-    base_free(rig->images);
-    base_free(rig->point);
-    base_free(rig->gradient);
-    base_free(rig->logits);
-    base_free(rig->d_logits);
+    app_pool_end(&rig->pool);
 }
 
 static base_status rig_open(attack_rig *rig, const char *subject, const bench_args *args,
@@ -48,13 +45,11 @@ static base_status rig_open(attack_rig *rig, const char *subject, const bench_ar
     if (status != BASE_OK)
         return status;
     rig->table = measure_target_table(rig->target);
-    rig->images = base_alloc(rig->batch, rig->floats * sizeof(float));
-    rig->point = base_alloc(rig->batch, rig->floats * sizeof(float));
-    rig->gradient = base_alloc(rig->batch, rig->floats * sizeof(float));
-    rig->logits = base_alloc(rig->batch, rig->network.classes * sizeof(float));
-    rig->d_logits = base_alloc(rig->batch, rig->network.classes * sizeof(float));
-    if (!rig->images || !rig->point || !rig->gradient || !rig->logits || !rig->d_logits)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", rig->batch);
+    rig->images = app_take(&rig->pool, rig->batch, rig->floats * sizeof(float));
+    rig->point = app_take(&rig->pool, rig->batch, rig->floats * sizeof(float));
+    rig->gradient = app_take(&rig->pool, rig->batch, rig->floats * sizeof(float));
+    rig->logits = app_take(&rig->pool, rig->batch, rig->network.classes * sizeof(float));
+    rig->d_logits = app_take(&rig->pool, rig->batch, rig->network.classes * sizeof(float));
     for (size_t i = 0; i < rig->batch * rig->floats; i++)
         rig->images[i] = (float)base_rng_uniform(&rng);
     memcpy(rig->point, rig->images, rig->batch * rig->floats * sizeof(float));
@@ -146,9 +141,8 @@ static void row_put(const bench_context *context, const char *subject,
 
 base_status bench_attack(const bench_context *context, base_error *err)
 {
-    bench_times *times = base_alloc(2, sizeof *times);
-    base_status status =
-        times ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the times");
+    bench_times *times = app_take(NULL, 2, sizeof *times);
+    base_status status = BASE_OK;
 
     if (context->print)
         printf(
@@ -165,6 +159,5 @@ base_status bench_attack(const bench_context *context, base_error *err)
                     bench_spread_of(&times[1]));
         rig_close(&rig);
     }
-    base_free(times);
     return status;
 }

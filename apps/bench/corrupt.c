@@ -21,7 +21,6 @@ static void rig_close(corrupt_rig *rig)
 {
     for (size_t t = 0; rig->out && t < rig->crew.count; t++)
         data_image_destroy(&rig->out[t]);
-    base_free(rig->out);
     data_image_destroy(&rig->image);
     corrupt_crew_close(&rig->crew);
 }
@@ -97,8 +96,7 @@ static base_status rig_open(corrupt_rig *rig, const bench_args *args, size_t sid
         status = picture_load(&rig->image, args->data, side, err);
     else if (status == BASE_OK)
         status = picture_draw(&rig->image, side, (uint64_t)args->common.seed, err);
-    if (status == BASE_OK && !(rig->out = base_alloc(threads, sizeof *rig->out)))
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu threads", threads);
+    rig->out = app_take(NULL, threads, sizeof *rig->out);
     for (size_t t = 0; t < threads && status == BASE_OK; t++)
         status = data_image_reserve(&rig->out[t], side, side, 3, err);
     return status;

@@ -73,6 +73,7 @@ typedef struct bench_rig {
     vit_mode mode;
     uint64_t seed, steps;
     bench_pass_times times;
+    app_pool pool;
 } bench_rig;
 
 /* Random images and labels, a run in this mode (TRAIN or INFER), AdamW for TRAIN. Takes

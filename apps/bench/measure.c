@@ -148,14 +148,12 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
 {
     vit_model *model = NULL;
     vit_ceiling *ceiling = NULL;
-    rounds *all = base_alloc(1, sizeof *all);
+    rounds *all = app_take(NULL, 1, sizeof *all);
     bench_rig rig = {0};
     double seconds = 0;
 
     *out = (bench_result){.name = name, .subject = subject};
-    base_status status =
-        all ? bench_model(&model, subject, args, err)
-            : base_fail(err, BASE_NO_MEMORY, "no memory for the times of '%s'", subject);
+    base_status status = bench_model(&model, subject, args, err);
     if (status == BASE_OK)
         status = bench_rig_open(&rig, model, mode, args, err);
     if (status == BASE_OK) {
@@ -184,6 +182,5 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
         result_fill(out, all, ceiling);
     vit_ceiling_destroy(ceiling);
     bench_rig_close(&rig);
-    base_free(all);
     return status;
 }

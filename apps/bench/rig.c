@@ -24,10 +24,7 @@ void bench_rig_close(bench_rig *rig)
     vit_optimizer_destroy(rig->optimizer);
     vit_run_destroy(rig->run);
     vit_model_destroy(rig->model);
-    base_free(rig->images);
-    base_free(rig->targets);
-    base_free(rig->logits);
-    base_free(rig->d_logits);
+    app_pool_end(&rig->pool);
     *rig = (bench_rig){0};
 }
 
@@ -49,12 +46,10 @@ base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
                        .classes = (size_t)c->classes,
                        .mode = mode,
                        .seed = (uint64_t)args->common.seed};
-    rig->images = base_alloc(rig->batch, floats * sizeof *rig->images);
-    rig->targets = base_alloc(rig->batch, rig->classes * sizeof *rig->targets);
-    rig->logits = base_alloc(rig->batch, rig->classes * sizeof *rig->logits);
-    rig->d_logits = base_alloc(rig->batch, rig->classes * sizeof *rig->d_logits);
-    if (!rig->images || !rig->targets || !rig->logits || !rig->d_logits)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", rig->batch);
+    rig->images = app_take(&rig->pool, rig->batch, floats * sizeof *rig->images);
+    rig->targets = app_take(&rig->pool, rig->batch, rig->classes * sizeof *rig->targets);
+    rig->logits = app_take(&rig->pool, rig->batch, rig->classes * sizeof *rig->logits);
+    rig->d_logits = app_take(&rig->pool, rig->batch, rig->classes * sizeof *rig->d_logits);
     for (size_t i = 0; i < rig->batch * floats; i++)
         rig->images[i] = (float)base_rng_normal(&rng);
     for (size_t i = 0; i < rig->batch; i++)

@@ -108,13 +108,10 @@ static base_status setup_time(router_result *out, bench_rig *softmax, const char
                               base_error *err)
 {
     enum { STEP, SOFTMAX, RATIO, ROUTER, DISPATCH, COMBINE, COLUMNS };
-    bench_times *times = base_alloc(COLUMNS, sizeof *times);
+    bench_times *times = app_take(NULL, COLUMNS, sizeof *times);
     bench_rig own = {0};
-    base_status status =
-        times ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for times");
+    base_status status = setup_open(&own, subject, setup, args, err);
 
-    if (status == BASE_OK)
-        status = setup_open(&own, subject, setup, args, err);
     for (int64_t i = 0; i < args->rounds && status == BASE_OK; i++) {
         double column[COLUMNS] = {0};
 
@@ -139,7 +136,6 @@ static base_status setup_time(router_result *out, bench_rig *softmax, const char
                                .dispatch = bench_spread_of(&times[DISPATCH]).median,
                                .combine = bench_spread_of(&times[COMBINE]).median};
     bench_rig_close(&own);
-    base_free(times);
     return status;
 }
 

@@ -12,18 +12,14 @@ static base_status subject_run(void *user, json_t *results, base_error *err)
 {
     const step_work *work = user;
     const bench_context *context = work->context;
-    bench_result *result = base_alloc(1, sizeof *result);
-    base_status status =
-        result ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for results");
+    bench_result *result = app_take(NULL, 1, sizeof *result);
+    const base_status status =
+        bench_measure(result, work->name, work->subject, work->mode, context->args, err);
 
-    if (status == BASE_OK)
-        status = bench_measure(result, work->name, work->subject, work->mode, context->args,
-                               err);
     if (status == BASE_OK && context->print)
         (context->table ? bench_table : bench_csv_row)(result, context->args);
     if (status == BASE_OK && context->results)
         json_array_append_new(results, bench_json(result, context->args));
-    base_free(result);
     return status;
 }
 

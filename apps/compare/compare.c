@@ -108,49 +108,25 @@ static base_status failures(const app_compare *c, base_error *err)
         app_compare_name(name, sizeof name, c, &c->run[first]), c->run[first].reason);
 }
 
-/* NAME in DIR, base_free; NULL: no memory, and err says so. */
-static char *path_in(const app_compare_args *args, const char *name, base_error *err)
-{
-    char *path = base_text("%s/%s", args->out, name);
-
-    if (!path)
-        base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
-    return path;
-}
-
-static base_status csv_write(const app_compare_args *args, const show_document *document,
-                             const char *rows, const char *name, base_error *err)
-{
-    char *path = path_in(args, name, err);
-    const base_status status =
-        path ? show_csv_write(document, &app_compare_view, rows, path, err)
-             : BASE_NO_MEMORY;
-
-    base_free(path);
-    return status;
-}
-
 static base_status files_write(const app_compare_args *args, const show_document *document,
                                base_error *err)
 {
     app_common writes = args->common;
-    char *json = path_in(args, "compare.json", err),
-         *page = path_in(args, "compare.html", err);
-    base_status status = json && page ? BASE_OK : BASE_NO_MEMORY;
+    const char *page = app_text("%s/compare.html", args->out);
 
-    writes.json = json;
+    writes.json = app_text("%s/compare.json", args->out);
+    base_status status =
+        app_json_write(&writes, json_incref(show_document_json(document)), err);
     if (status == BASE_OK)
-        status = app_json_write(&writes, json_incref(show_document_json(document)), err);
+        status = show_csv_write(document, &app_compare_view, "entries[].runs[]",
+                                app_text("%s/runs.csv", args->out), err);
     if (status == BASE_OK)
-        status = csv_write(args, document, "entries[].runs[]", "runs.csv", err);
-    if (status == BASE_OK)
-        status = csv_write(args, document, "entries[]", "summary.csv", err);
+        status = show_csv_write(document, &app_compare_view, "entries[]",
+                                app_text("%s/summary.csv", args->out), err);
     if (status == BASE_OK)
         status = app_document_write(&args->common, document, &app_compare_view, page, err);
     if (status == BASE_OK)
         app_note(&args->common, "%-12s%s", "page", page);
-    base_free(json);
-    base_free(page);
     return status;
 }
 
@@ -248,15 +224,12 @@ static base_status run(app_compare_args *args, base_error *err)
                          "data.limit=N");
     app_common_apply(&args->common, "compare");
     app_stop_install();
-    app_compare *compare = base_alloc(1, sizeof *compare);
-    if (!compare)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a comparison");
+    app_compare *compare = app_take(NULL, 1, sizeof *compare);
     compare->lock = -1;
     base_status status = app_outputs_check(&args->common, NULL, NULL, err);
     if (status == BASE_OK)
         status = compare_all(compare, args, err);
     app_compare_close(compare);
-    base_free(compare);
     return status;
 }
 

@@ -301,13 +301,12 @@ static json_t *conclusions_json(const app_table *t)
 {
     enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
     json_t *list = json_array();
-    char *text = base_alloc(TEXT, 1);
+    char *text = app_take(NULL, TEXT, 1);
 
     for (size_t f = 0; text && f < t->figures; f++)
         if ((f == APP_FIGURE_TOP1 || f == APP_FIGURE_CORRUPTED || f >= APP_FIGURE_COUNT) &&
             app_verdict_text(text, TEXT, t, f))
             json_array_append_new(list, text_json("%s, %%: %s", t->figure[f].title, text));
-    base_free(text);
     return list;
 }
 

@@ -20,43 +20,41 @@ static const char *const measure_names[APP_MEASURE_COUNT] = {"clean", "corruptio
 
 /* ---- files beside a run -------------------------------------------------------------- */
 
-char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run)
+const char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run)
 {
-    return base_text("%s/%s/model.safetensors", run->folder,
-                     compare->args->checkpoint == 1 ? "best" : "last");
+    return app_text("%s/%s/model.safetensors", run->folder,
+                    compare->args->checkpoint == 1 ? "best" : "last");
 }
 
-/* All that decides a result (base_free); NULL: no memory. */
-static char *key_make(const app_compare *c, const char *model_hash, app_measure measure)
+/* All that decides a result. */
+static const char *key_make(const app_compare *c, const char *model_hash,
+                            app_measure measure)
 {
     const app_compare_args *args = c->args;
-    char *common = base_text("v%d model=%s data=%s batch=%lld precision=%s seed=%lld",
-                             (int)KEY_VERSION, model_hash, c->val, (long long)c->eval_batch,
-                             c->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32",
-                             (long long)args->common.seed);
-    char *key = NULL;
+    const char *common = app_text(
+        "v%d model=%s data=%s batch=%lld precision=%s seed=%lld", (int)KEY_VERSION,
+        model_hash, c->val, (long long)c->eval_batch,
+        c->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", (long long)args->common.seed);
 
-    if (common && measure == APP_MEASURE_CLEAN)
+    if (measure == APP_MEASURE_CLEAN)
         return common;
-    if (common && measure == APP_MEASURE_CORRUPT)
-        key = base_text("%s limit=%lld bench nearest%s%s", common,
+    if (measure == APP_MEASURE_CORRUPT)
+        return app_text("%s limit=%lld bench nearest%s%s", common,
                         (long long)args->eval_limit, args->frost ? " frost=" : "",
                         args->frost ? args->frost : "");
-    else if (common)
-        key = base_text("%s limit=%lld pgd linf eps=%s steps=%lld", common,
-                        (long long)args->eval_limit, args->eps, (long long)args->steps);
-    base_free(common);
-    return key;
+    return app_text("%s limit=%lld pgd linf eps=%s steps=%lld", common,
+                    (long long)args->eval_limit, args->eps, (long long)args->steps);
 }
 
 /* The result beside the run when it has this key; NULL: there is none, or another. */
 static json_t *result_read(const app_compare_run *run, app_measure measure, const char *key)
 {
-    char *path = base_text("%s/%s", run->folder, files[measure]), *text = NULL;
+    const char *path = app_text("%s/%s", run->folder, files[measure]);
+    char *text = NULL;
     size_t bytes = 0;
     json_t *json = NULL;
 
-    if (path && access(path, F_OK) == 0 &&
+    if (access(path, F_OK) == 0 &&
         base_file_read(&text, &bytes, path, RESULT_MAX_BYTES, NULL) == BASE_OK)
         json = json_loadb(text, bytes, 0, NULL);
     const char *stored = json_string_value(json_object_get(json, "compare"));
@@ -65,7 +63,6 @@ static json_t *result_read(const app_compare_run *run, app_measure measure, cons
         json = NULL;
     }
     base_free(text);
-    base_free(path);
     return json;
 }
 
@@ -76,24 +73,17 @@ static base_status result_write(app_compare_run *run, const app_common *common,
                                 base_error *err)
 {
     app_common writes = *common;
-    char *path = base_text("%s/%s", run->folder, files[measure]);
-    base_status status;
+    const char *path = app_text("%s/%s", run->folder, files[measure]);
 
-    if (json && path) {
-        show_put_text(json, "compare", key);
-        writes.json = path;
-        status = app_json_write(&writes, json, err);
-    } else {
-        json_decref(json);
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
-    }
+    show_put_text(json, "compare", key);
+    writes.json = path;
+    base_status status = app_json_write(&writes, json, err);
     if (status == BASE_OK) {
         run->result[measure] = result_read(run, measure, key);
         if (!run->result[measure])
             status =
                 base_fail(err, BASE_IO, "'%s' does not read back as it was written", path);
     }
-    base_free(path);
     return status;
 }
 
@@ -151,10 +141,9 @@ static base_status evaluate(json_t **out, const app_compare *c, const char *mode
         .robust.alexnet_clean = CORRUPT_ALEXNET_CLEAN,
         .what = what,
     };
-    app_evaluation *e = base_alloc(1, sizeof *e);
+    app_pool pool = {0};
+    app_evaluation *e = app_take(&pool, 1, sizeof *e);
 
-    if (!e)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
     if (corrupt) {
         args.robust.corruption.names.at[0] = "bench";
         args.robust.corruption.names.count = 1;
@@ -170,7 +159,7 @@ static base_status evaluate(json_t **out, const app_compare *c, const char *mode
     if (status == BASE_OK && *out)
         cost_put(*out, e);
     app_eval_close(e);
-    base_free(e);
+    app_pool_end(&pool);
     return status;
 }
 
@@ -178,7 +167,7 @@ static base_status evaluate(json_t **out, const app_compare *c, const char *mode
 static base_status attack(json_t **out, const app_compare *c, const app_compare_run *run,
                           const char *model, const char *what, base_error *err)
 {
-    char *state = base_text("%s/state", run->folder);
+    const char *state = app_text("%s/state", run->folder);
     attack_args args = {
         .common = common_of(c, c->args->eval_limit),
         .view = view_of(c),
@@ -189,19 +178,15 @@ static base_status attack(json_t **out, const app_compare *c, const app_compare_
         .out = run->folder,
         .checks = 1,                    /* off */
         .allow_batch_dependence = true, /* then in fixed batches, and marked */
-        .resume = state && access(state, F_OK) == 0,
+        .resume = access(state, F_OK) == 0,
     };
-    app_attack *a = base_alloc(1, sizeof *a);
-    base_status status = BASE_OK;
+    app_pool pool = {0};
+    app_attack *a = app_take(&pool, 1, sizeof *a);
 
-    if (!a || !state) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results");
-        goto done;
-    }
     a->args = &args;
     a->command_line = "vmoe compare";
     app_note(&c->args->common, "%-12s%s", "attack", what);
-    status = app_attack_open(a, model, err);
+    base_status status = app_attack_open(a, model, err);
     if (status == BASE_OK)
         status = app_attack_read(a, err);
     if (status == BASE_OK) {
@@ -219,11 +204,8 @@ static base_status attack(json_t **out, const app_compare *c, const app_compare_
         status = base_fail(err, BASE_INTERRUPTED, "stopped in an attack");
     if (status == BASE_OK)
         *out = app_attack_json(a);
-done:
-    if (a)
-        app_attack_close(a);
-    base_free(a);
-    base_free(state);
+    app_attack_close(a);
+    app_pool_end(&pool);
     return status;
 }
 
@@ -258,27 +240,20 @@ static bool wanted(const app_compare *c, app_measure measure)
 static base_status measure_take(app_compare *c, app_compare_run *run, app_measure measure,
                                 bool make, bool *made, base_error *err)
 {
-    char *model = app_compare_checkpoint(c, run), *key = NULL;
+    const char *model = app_compare_checkpoint(c, run), *key = NULL;
     base_status status = BASE_OK;
 
     *made = false;
-    if (!model)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
     if (!run->model_hash[0])
         status = base_sha256_file(run->model_hash, model, err);
-    if (status == BASE_OK) {
+    if (status == BASE_OK)
         key = key_make(c, run->model_hash, measure);
-        if (!key)
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for the results of a run");
-    }
     if (key)
         run->result[measure] = result_read(run, measure, key);
     if (key && !run->result[measure] && make) {
         status = measure_make(c, run, measure, model, key, err);
         *made = true;
     }
-    base_free(key);
-    base_free(model);
     return status;
 }
 

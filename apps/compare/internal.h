@@ -81,8 +81,8 @@ typedef enum app_run_state {
 typedef struct app_compare_run {
     size_t entry;
     int64_t seed;
-    char *folder; /* DIR/runs/LABEL/seed-N */
-    char *log;    /* DIR/runs/LABEL/seed-N.log: what its training said */
+    const char *folder; /* DIR/runs/LABEL/seed-N */
+    const char *log;    /* DIR/runs/LABEL/seed-N.log: what its training said */
     app_run_state state;
     uint64_t step; /* of its checkpoint */
     double accuracy;
@@ -145,7 +145,7 @@ base_status app_compare_recall(app_compare *compare, base_error *err);
  * trained. make false: read only. */
 base_status app_compare_time(json_t **out, const app_compare *compare, bool make,
                              base_error *err);
-/* The checkpoint of a run that is evaluated (base_free), NULL: no memory. */
-char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run);
+/* The checkpoint of a run that is evaluated. */
+const char *app_compare_checkpoint(const app_compare *compare, const app_compare_run *run);
 
 #endif

@@ -115,14 +115,11 @@ static base_status entry_add(app_entries *entries, const char *text, size_t leng
                              base_error *err)
 {
     app_entry entry;
-    char *words = base_text("%.*s", (int)length, text);
+    char *words = app_text("%.*s", (int)length, text);
 
-    if (!words)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the routers");
     base_status status = entry_parse(&entry, words, err);
     if (status == BASE_OK)
         status = label_check(entries, entry.label, words, err);
-    base_free(words);
     if (status != BASE_OK)
         return status;
     if (entries->count == APP_ENTRIES_MAX)
@@ -239,9 +236,7 @@ base_status app_entries_grid(app_entries *entries, const char *word, base_error 
     if (key == 0)
         return base_fail(err, BASE_USAGE, "--grid '%.60s' is not of the form KEY=V1,V2,...",
                          word);
-    app_entries *made = base_alloc(1, sizeof *made);
-    if (!made)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a grid");
+    app_entries *made = app_take(NULL, 1, sizeof *made);
     for (size_t e = 0; e < entries->count && status == BASE_OK; e++) {
         const char *at = equals + 1;
         for (bool more = true; more && status == BASE_OK;) {
@@ -253,7 +248,6 @@ base_status app_entries_grid(app_entries *entries, const char *word, base_error 
     }
     if (status == BASE_OK)
         *entries = *made;
-    base_free(made);
     return status;
 }
 

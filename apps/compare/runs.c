@@ -80,18 +80,14 @@ base_status app_compare_recipe(train_recipe *out, const app_compare *compare, si
 static base_status recipe_agrees(const app_compare_run *run, const train_recipe *recipe,
                                  base_error *err)
 {
-    char *path = base_text("%s/recipe.ini", run->folder), *stored = NULL;
-    train_recipe *there = base_alloc(1, sizeof *there);
-    base_status status = BASE_OK;
+    const char *path = app_text("%s/recipe.ini", run->folder);
+    char *stored = NULL;
+    train_recipe *there = app_take(NULL, 1, sizeof *there);
 
-    if (!path || !there) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the recipe of a run");
-        goto done;
-    }
     if (access(path, F_OK) != 0)
-        goto done;
+        return BASE_OK;
     *there = train_recipe_defaults();
-    status = train_recipe_load(there, path, err);
+    base_status status = train_recipe_load(there, path, err);
     if (status == BASE_OK) {
         stored = train_recipe_fixed_text(there);
         status = stored ? train_recipe_compare(recipe, stored, false, err)
@@ -99,10 +95,7 @@ static base_status recipe_agrees(const app_compare_run *run, const train_recipe 
     }
     if (status == BASE_USAGE && err) /* of a file that we wrote, not of the command line */
         status = err->status = BASE_MISMATCH;
-done:
     base_free(stored);
-    base_free(there);
-    base_free(path);
     return status;
 }
 
@@ -118,13 +111,11 @@ static base_status data_agrees(const char *stored, const char *now, const char *
 
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err)
 {
-    train_recipe *recipe = base_alloc(1, sizeof *recipe);
+    train_recipe *recipe = app_take(NULL, 1, sizeof *recipe);
     train_state_facts facts = {0};
     bool found = false;
     char name[128];
 
-    if (!recipe)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe of a run");
     base_status status = app_compare_recipe(recipe, compare, run->entry, run->seed, err);
     if (status != BASE_OK)
         goto done;
@@ -152,7 +143,6 @@ base_status app_compare_look(app_compare *compare, app_compare_run *run, base_er
     run->accuracy = found ? facts.at.last_accuracy : 0;
 done:
     base_free(facts.recipe);
-    base_free(recipe);
     return status;
 }
 
@@ -222,19 +212,16 @@ static base_status runs_create(app_compare *c, base_error *err)
     const size_t seeds = (size_t)c->args->seeds;
     base_status status = BASE_OK;
 
-    c->run = base_alloc(c->entries.count * seeds, sizeof *c->run);
-    if (!c->run)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the runs");
+    c->run = app_take(NULL, c->entries.count * seeds, sizeof *c->run);
     c->runs = c->entries.count * seeds;
     for (size_t i = 0; i < c->runs && status == BASE_OK; i++) {
         app_compare_run *run = &c->run[i];
         run->entry = i / seeds;
         run->seed = (int64_t)(i % seeds) + 1;
-        run->folder = base_text("%s/runs/%s/seed-%" PRId64, c->args->out,
-                                c->entries.entry[run->entry].label, run->seed);
-        run->log = run->folder ? base_text("%s.log", run->folder) : NULL;
-        status = run->log ? app_compare_look(c, run, err)
-                          : base_fail(err, BASE_NO_MEMORY, "no memory for the runs");
+        run->folder = app_text("%s/runs/%s/seed-%" PRId64, c->args->out,
+                               c->entries.entry[run->entry].label, run->seed);
+        run->log = app_text("%s.log", run->folder);
+        status = app_compare_look(c, run, err);
     }
     return status;
 }
@@ -246,11 +233,9 @@ static base_status lock_take(app_compare *c, base_error *err)
     const struct timespec pause = {0, 100 * 1000000};
     const double began = base_seconds();
     bool told = false;
-    char *path = base_text("%s/lock", c->args->out);
+    const char *path = app_text("%s/lock", c->args->out);
     base_status status = BASE_OK;
 
-    if (!path)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
     c->lock = open(path, O_RDWR | O_CREAT, 0666);
     if (c->lock < 0)
         status = base_fail_errno(err, "cannot write '%s'", path);
@@ -270,7 +255,6 @@ static base_status lock_take(app_compare *c, base_error *err)
             nanosleep(&pause, NULL);
         }
     }
-    base_free(path);
     return status;
 }
 
@@ -309,13 +293,9 @@ base_status app_compare_open(app_compare *out, const app_compare_args *args,
 
 void app_compare_close(app_compare *compare)
 {
-    for (size_t i = 0; i < compare->runs; i++) {
-        base_free(compare->run[i].folder);
-        base_free(compare->run[i].log);
+    for (size_t i = 0; i < compare->runs; i++)
         for (size_t m = 0; m < APP_MEASURE_COUNT; m++)
             json_decref(compare->run[i].result[m]);
-    }
-    base_free(compare->run);
     json_decref(compare->about);
     if (compare->lock >= 0)
         close(compare->lock);

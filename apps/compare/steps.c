@@ -42,7 +42,7 @@ static app_step step_of(const json_t *rounds, const json_t *other)
 
     if (n == 0 || (other && json_array_size(other) != n))
         return step;
-    values = base_alloc(n, sizeof *values);
+    values = app_take(NULL, n, sizeof *values);
     if (!values)
         return step;
     for (size_t i = 0; i < n; i++)
@@ -52,7 +52,6 @@ static app_step step_of(const json_t *rounds, const json_t *other)
     step = (app_step){.median = quantile(values, n, 0.5),
                       .low = quantile(values, n, 0.25),
                       .high = quantile(values, n, 0.75)};
-    base_free(values);
     return step;
 }
 

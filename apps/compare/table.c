@@ -349,16 +349,13 @@ base_status app_table_create(app_table *out, const app_compare *compare, json_t 
     if (status != BASE_OK)
         return status;
     t->softmax = softmax_of(compare);
-    t->value = base_alloc(compare->runs * t->figures, sizeof *t->value);
-    t->spread = base_alloc(entries * t->figures, sizeof *t->spread);
-    t->kind_error = base_alloc(entries * CORRUPT_BENCH_COUNT, sizeof *t->kind_error);
-    t->order = base_alloc(entries, sizeof *t->order);
-    t->train = base_alloc(entries, sizeof *t->train);
-    t->eval = base_alloc(entries, sizeof *t->eval);
-    if (!t->value || !t->spread || !t->kind_error || !t->order || !t->train || !t->eval) {
-        app_table_destroy(t);
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the table");
-    }
+    t->value = app_take(&t->pool, compare->runs * t->figures, sizeof *t->value);
+    t->spread = app_take(&t->pool, entries * t->figures, sizeof *t->spread);
+    t->kind_error =
+        app_take(&t->pool, entries * CORRUPT_BENCH_COUNT, sizeof *t->kind_error);
+    t->order = app_take(&t->pool, entries, sizeof *t->order);
+    t->train = app_take(&t->pool, entries, sizeof *t->train);
+    t->eval = app_take(&t->pool, entries, sizeof *t->eval);
     for (size_t run = 0; run < compare->runs; run++)
         run_fill(t, run);
     mce_fill(t);
@@ -379,12 +376,7 @@ void app_table_destroy(app_table *table)
         if (table->eval)
             app_curve_destroy(&table->eval[e]);
     }
-    base_free(table->value);
-    base_free(table->spread);
-    base_free(table->kind_error);
-    base_free(table->order);
-    base_free(table->train);
-    base_free(table->eval);
+    app_pool_end(&table->pool);
     *table = (app_table){0};
 }
 

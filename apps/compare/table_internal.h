@@ -81,6 +81,7 @@ typedef struct app_table {
     size_t baseline;      /* what the others are held against */
     size_t softmax;       /* of mCE; SIZE_MAX: not among them */
     json_t *timing;       /* as timing.json; NULL: none */
+    app_pool pool;        /* of all that */
 } app_table;
 
 /* *timing (NULL: none) is borrowed. --baseline LABEL, else ssr, else the first. */

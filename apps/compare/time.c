@@ -74,11 +74,7 @@ static base_status rig_open(timing *t, size_t entry, const char *model, const ch
     if (status == BASE_OK)
         status =
             vit_optimizer_create(&r->optimizer, r->model, &t->plan.recipe.optimizer, err);
-    if (status == BASE_OK) {
-        r->ms = base_alloc((size_t)c->args->rounds, sizeof *r->ms);
-        if (!r->ms)
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for the timing");
-    }
+    r->ms = app_take(NULL, (size_t)c->args->rounds, sizeof *r->ms);
     return status;
 }
 
@@ -87,7 +83,6 @@ static void rig_close(rig *r)
     vit_optimizer_destroy(r->optimizer);
     vit_run_destroy(r->run);
     vit_model_destroy(r->model);
-    base_free(r->ms);
 }
 
 /* The rigs of an entry, from its first trained seed; none where nothing is trained. */
@@ -103,9 +98,7 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
             run = app_compare_run_at(c, entry, s);
     if (!run)
         return BASE_OK;
-    char *model = app_compare_checkpoint(c, run);
-    if (!model)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
+    const char *model = app_compare_checkpoint(c, run);
     *e = (timed_entry){.timed = true, .first = t->rigs, .count = 1};
     train_recipe recipe;
     status = app_compare_recipe(&recipe, c, entry, run->seed, err);
@@ -121,7 +114,6 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
         const char *p = isnan(e->p) ? NULL : e->p > 0 ? "1" : "0";
         status = rig_open(t, entry, model, p, err);
     }
-    base_free(model);
     return status;
 }
 
@@ -196,26 +188,24 @@ static base_status rounds_make(timing *t, base_error *err)
 /* ---- the file ------------------------------------------------------------------------ */
 
 /* What a timing is of: it is made again when this is another. */
-static char *key_make(const app_compare *c)
+static const char *key_make(const app_compare *c)
 {
     char machine[128];
-    char *key = base_text(
-        "v1 machine=%s threads=%lld batch=%d rounds=%lld precision=%d data=%s",
-        bench_machine(machine, sizeof machine), (long long)c->args->common.threads,
-        c->recipe.train.batch, (long long)c->args->rounds, c->precision, c->train);
+    const char *key =
+        app_text("v1 machine=%s threads=%lld batch=%d rounds=%lld precision=%d data=%s",
+                 bench_machine(machine, sizeof machine), (long long)c->args->common.threads,
+                 c->recipe.train.batch, (long long)c->args->rounds, c->precision, c->train);
 
-    for (size_t e = 0; e < c->entries.count && key; e++) {
+    for (size_t e = 0; e < c->entries.count; e++) {
         bool trained = false;
         char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
         for (size_t s = 0; s < (size_t)c->args->seeds; s++)
             trained = trained || app_compare_run_at(c, e, s)->state == APP_RUN_FINISHED;
         if (!trained)
             continue;
-        char *longer = base_text(
-            "%s %s=%s:%s", key, c->entries.entry[e].label, c->entries.entry[e].router,
-            app_entry_settings(settings, sizeof settings, &c->entries.entry[e]));
-        base_free(key);
-        key = longer;
+        key = app_text("%s %s=%s:%s", key, c->entries.entry[e].label,
+                       c->entries.entry[e].router,
+                       app_entry_settings(settings, sizeof settings, &c->entries.entry[e]));
     }
     return key;
 }
@@ -282,21 +272,17 @@ static base_status timing_make(json_t **out, const app_compare *c, const char *k
 {
     app_watch watch = {.common = &c->args->common};
     const train_options options = app_train_options(&watch, "", false);
-    timing *t = base_alloc(1, sizeof *t);
+    timing *t = app_take(NULL, 1, sizeof *t);
     size_t floats = 0;
 
-    if (!t)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the timing");
     t->compare = c;
     base_status status = train_trainer_plan(&t->plan, &c->recipe, &options, err);
     if (status == BASE_OK &&
         base_mul_size(&floats, t->plan.part, (size_t)t->plan.recipe.config.classes)) {
-        t->targets = base_alloc(floats, sizeof(float));
-        t->logits = base_alloc(floats, sizeof(float));
-        t->d_logits = base_alloc(floats, sizeof(float));
+        t->targets = app_take(NULL, floats, sizeof(float));
+        t->logits = app_take(NULL, floats, sizeof(float));
+        t->d_logits = app_take(NULL, floats, sizeof(float));
     }
-    if (status == BASE_OK && (!t->targets || !t->logits || !t->d_logits))
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the timing");
     for (size_t e = 0; e < c->entries.count && status == BASE_OK; e++)
         status = entry_open(t, e, err);
     if (status == BASE_OK && t->rigs > 0)
@@ -305,39 +291,29 @@ static base_status timing_make(json_t **out, const app_compare *c, const char *k
         *out = timing_json(t, key);
     for (size_t r = 0; r < t->rigs; r++)
         rig_close(&t->rig[r]);
-    base_free(t->targets);
-    base_free(t->logits);
-    base_free(t->d_logits);
     train_trainer_destroy(&t->plan);
-    base_free(t);
     return status;
 }
 
 base_status app_compare_time(json_t **out, const app_compare *compare, bool make,
                              base_error *err)
 {
-    char *path = base_text("%s/timing.json", compare->args->out), *key = key_make(compare);
+    const char *path = app_text("%s/timing.json", compare->args->out),
+               *key = key_make(compare);
     app_common writes = compare->args->common;
     base_status status = BASE_OK;
 
     *out = NULL;
-    if (!path || !key) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the timing");
-        goto done;
-    }
     /* With --no-timing an older one stands, whatever it was made with: it says so
      * itself. */
     *out = timing_read(path, make ? key : NULL);
     if (*out || !make)
-        goto done;
+        return status;
     status = timing_make(out, compare, key, err);
     writes.json = path;
     if (status == BASE_OK && *out) {
         status = app_json_write(&writes, *out, err);
         *out = status == BASE_OK ? timing_read(path, key) : NULL;
     }
-done:
-    base_free(key);
-    base_free(path);
     return status;
 }

@@ -135,17 +135,15 @@ static cpu_set_t *part_cpus(size_t *bytes, const app_compare_args *args, size_t 
 {
     if (!args->common.pin)
         return NULL;
-    int *ids = base_alloc(BASE_CPUS_MAX, sizeof *ids);
+    int *ids = app_take(NULL, BASE_CPUS_MAX, sizeof *ids);
     cpu_set_t *set = CPU_ALLOC(BASE_CPUS_MAX);
-    const size_t count =
-        ids ? app_cpus_part(ids, BASE_CPUS_MAX, part, (size_t)args->jobs) : 0;
+    const size_t count = app_cpus_part(ids, BASE_CPUS_MAX, part, (size_t)args->jobs);
 
     *bytes = CPU_ALLOC_SIZE(BASE_CPUS_MAX);
     if (set)
         CPU_ZERO_S(*bytes, set);
     for (size_t i = 0; i < count && set; i++)
         CPU_SET_S((size_t)ids[i], *bytes, set);
-    base_free(ids);
     return set;
 }
 
@@ -209,7 +207,7 @@ static char *tail_read(const char *path)
 /* How far a training is, by the last whole line of its metrics. */
 static void job_look(job *j)
 {
-    char *path = base_text("%s/metrics.jsonl", j->run->folder);
+    char *path = base_text("%s/metrics.jsonl", j->run->folder); /* every second */
     char *text = path ? tail_read(path) : NULL;
     char *end = text ? strrchr(text, '\n') : NULL;
 
@@ -385,11 +383,9 @@ static base_status crew_work(crew *w, base_error *err)
 
 base_status app_compare_train(app_compare *compare, base_error *err)
 {
-    crew *w = base_alloc(1, sizeof *w);
+    crew *w = app_take(NULL, 1, sizeof *w);
     uint64_t first = 0;
 
-    if (!w)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the trainings");
     w->compare = compare;
     for (size_t i = 0; i < compare->runs; i++) {
         first += compare->run[i].step;
@@ -410,6 +406,5 @@ base_status app_compare_train(app_compare *compare, base_error *err)
                            "stopped with %zu of %zu runs trained, the same command goes on "
                            "from there",
                            compare->runs - left, compare->runs);
-    base_free(w);
     return status;
 }

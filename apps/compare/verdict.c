@@ -159,7 +159,7 @@ json_t *app_verdicts_json(const app_table *table)
     enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
     const app_table *t = table;
     json_t *list = json_array();
-    char *text = base_alloc(TEXT, 1);
+    char *text = app_take(NULL, TEXT, 1);
     bool lead[APP_ENTRIES_MAX];
 
     for (size_t f = 0; text && f < t->figures; f++) {
@@ -183,6 +183,5 @@ json_t *app_verdicts_json(const app_table *table)
         show_put_text(json, "text", text);
         json_array_append_new(list, json);
     }
-    base_free(text);
     return list;
 }

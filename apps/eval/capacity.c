@@ -102,9 +102,7 @@ base_status app_capacity_open(app_capacity *sweep, const app_network *network,
                          "--bpr means nothing to router '%s', which drops no token: "
                          "--capacity alone sets its router.%s",
                          router, sweep->option);
-    sweep->point = base_alloc(APP_CAPACITY_POINTS, sizeof *sweep->point);
-    if (!sweep->point)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the capacities");
+    sweep->point = app_take(&sweep->pool, APP_CAPACITY_POINTS, sizeof *sweep->point);
     for (size_t i = 0; i <= 2 * sweep->factors && status == BASE_OK; i++) {
         app_capacity_point *point = &sweep->point[sweep->points];
 
@@ -124,7 +122,7 @@ void app_capacity_close(app_capacity *sweep)
         vit_run_destroy(sweep->point[i].own);
         measure_compute_destroy(&sweep->point[i].spent);
     }
-    base_free(sweep->point);
+    app_pool_end(&sweep->pool);
     *sweep = (app_capacity){0};
 }
 

@@ -83,6 +83,7 @@ void app_eval_close(app_evaluation *e)
     app_samples_close(&e->samples, false, NULL);
     data_real_destroy(e->real);
     data_source_close(e->source);
+    app_pool_end(&e->pool);
     app_network_close(&e->network);
 }
 
@@ -340,7 +341,7 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
     app_bad_list list = {0};
     app_bad_source bad = {&list, e->source};
     app_progress progress = {0};
-    float *logits = base_alloc(config.batch, e->network.classes * sizeof *logits);
+    float *logits = app_take(&e->pool, config.batch, e->network.classes * sizeof *logits);
     const double started = base_seconds();
     uint64_t done_images = 0;
     base_status status = BASE_OK;
@@ -356,11 +357,7 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
         config.bytes = true;
         config.channels = 3;
     }
-    if (!logits)
-        status =
-            base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
-    if (status == BASE_OK)
-        status = app_bad_list_open(&list, args->bad_list, false, err);
+    status = app_bad_list_open(&list, args->bad_list, false, err);
     if (status == BASE_OK)
         status = vit_run_create(&run, e->network.model, config.batch, VIT_MODE_INFER,
                                 (vit_precision)args->common.precision, err);
@@ -401,7 +398,6 @@ done:
         app_bad_list_close(&list, NULL);
     data_loader_destroy(loader);
     vit_run_destroy(run);
-    base_free(logits);
     return status;
 }
 
@@ -436,11 +432,7 @@ int app_eval(int argc, char **argv)
     app_common_apply(&args.common, "eval");
     app_waiting_tell(&args.common);
     app_stop_install();
-    app_evaluation *e = base_alloc(1, sizeof *e); /* half a megabyte of counters */
-    if (!e) {
-        base_fail(&err, BASE_NO_MEMORY, "no memory for the counters");
-        return app_fail("eval", &err);
-    }
+    app_evaluation *e = app_take(NULL, 1, sizeof *e); /* half a megabyte of counters */
     base_status status = app_outputs_check(&args.common, args.html, NULL, &err);
     if (status == BASE_OK)
         status = app_eval_open(e, words[0], &args, &err);
@@ -460,6 +452,5 @@ int app_eval(int argc, char **argv)
                       "stopped after %llu of %llu images, the figures are of those",
                       (unsigned long long)e->score.samples, (unsigned long long)e->planned);
     app_eval_close(e);
-    base_free(e);
     return status == BASE_OK ? APP_DONE : app_fail("eval", &err);
 }

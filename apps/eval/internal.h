@@ -32,6 +32,7 @@ typedef struct app_subset {
     size_t inside_room, inside_count, outside_count;
     uint64_t bad; /* ood images that could not be used */
     measure_detection detection;
+    app_pool pool;
 } app_subset;
 
 /* ood: DATA of images of none of the classes, or NULL. Folders that are class names say
@@ -100,6 +101,7 @@ typedef struct app_capacity {
     app_capacity_point
         *point; /* [points] the one without limits first, then as asked for */
     size_t points;
+    app_pool pool;
 } app_capacity;
 
 /* "4,2,0.5" into factors; BASE_USAGE for what is no list of numbers above 0 up to 1000.
@@ -175,6 +177,7 @@ typedef struct app_robust {
     uint64_t tree_bad;
     bool interrupted;
     app_samples *samples; /* borrowed; NULL: none are wanted */
+    app_pool pool;
 } app_robust;
 
 /* What to measure; everything else stays borrowed. With args->tree the parts that the tree
@@ -264,6 +267,7 @@ typedef struct app_evaluation {
     uint64_t real_images,
         real_right;    /* with labels of their own; of these, answered rightly */
     app_subset subset; /* among the classes present; ImageNet-O */
+    app_pool pool;
 } app_evaluation;
 
 /* Network, data and counters; e must be zeroed. model: a checkpoint or a run's folder.

@@ -51,9 +51,7 @@ static base_status cells_create(app_robust *r, base_error *err)
 {
     base_status status = BASE_OK;
 
-    r->cell = base_alloc(r->selection.count, sizeof *r->cell);
-    if (!r->cell)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
+    r->cell = app_take(&r->pool, r->selection.count, sizeof *r->cell);
     for (size_t i = 0; i < r->selection.count && status == BASE_OK; i++)
         status = measure_cell_create(&r->cell[i], r->selection.pair[i], r->network->classes,
                                      r->moe_count, err);
@@ -65,17 +63,14 @@ static base_status buffers_create(app_robust *r, base_error *err)
     const vit_config *config = r->network->config;
 
     r->floats = (size_t)config->channels * r->network->size * r->network->size;
-    r->logits = base_alloc(r->batch, r->network->classes * sizeof *r->logits);
-    r->predicted = base_alloc(r->batch, sizeof *r->predicted);
-    r->specimen = base_alloc(1 + CORRUPT_KIND_COUNT, sizeof *r->specimen);
+    r->logits = app_take(&r->pool, r->batch, r->network->classes * sizeof *r->logits);
+    r->predicted = app_take(&r->pool, r->batch, sizeof *r->predicted);
+    r->specimen = app_take(&r->pool, 1 + CORRUPT_KIND_COUNT, sizeof *r->specimen);
     if (!r->args->tree) {
-        r->inputs = base_alloc(r->batch, r->floats * sizeof *r->inputs);
-        r->key = base_alloc(r->batch, sizeof *r->key);
-        r->picture = base_alloc(r->crew.count, sizeof *r->picture);
+        r->inputs = app_take(&r->pool, r->batch, r->floats * sizeof *r->inputs);
+        r->key = app_take(&r->pool, r->batch, sizeof *r->key);
+        r->picture = app_take(&r->pool, r->crew.count, sizeof *r->picture);
     }
-    if (!r->logits || !r->predicted || !r->specimen ||
-        (!r->args->tree && (!r->inputs || !r->key || !r->picture)))
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", r->batch);
     data_normalise_table(r->table, config->mean, config->std, (size_t)config->channels);
     if (r->moe_count == 0 || r->args->tree)
         return BASE_OK;
@@ -114,9 +109,9 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
     *out = NULL;
     if (status != BASE_OK || (args->corruption.names.count == 0 && !args->tree))
         return status;
-    app_robust *r = base_alloc(1, sizeof *r);
-    if (!r)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the counters");
+    app_pool pool = {0};
+    app_robust *r = app_take(&pool, 1, sizeof *r);
+    r->pool = pool;
     r->args = args;
     r->network = network;
     r->source = source;
@@ -159,17 +154,11 @@ void app_robust_close(app_robust *r)
         data_image_destroy(&r->picture[t]);
     for (size_t i = 0; r->specimen && i < r->specimen_count; i++)
         data_image_destroy(&r->specimen[i].picture);
-    base_free(r->cell);
-    base_free(r->picture);
-    base_free(r->specimen);
-    base_free(r->inputs);
-    base_free(r->logits);
-    base_free(r->predicted);
-    base_free(r->key);
     measure_trace_destroy(&r->trace);
     data_imagenet_c_close(r->tree);
     corrupt_crew_close(&r->crew);
-    base_free(r);
+    app_pool pool = r->pool; /* r is of it */
+    app_pool_end(&pool);
 }
 
 size_t app_robust_passes(const app_robust *r)

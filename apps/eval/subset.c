@@ -51,23 +51,18 @@ static base_status open_ood(app_subset *subset, const app_network *network,
         return base_fail(err, BASE_MISMATCH,
                          "'%s' has no image of the classes of '%s' to tell its images from",
                          data_source_path(source), subset->data);
-    subset->inside = base_alloc(subset->inside_room, sizeof *subset->inside);
-    subset->outside = base_alloc(data_source_count(subset->ood), sizeof *subset->outside);
-    return subset->inside && subset->outside
-               ? BASE_OK
-               : base_fail(err, BASE_NO_MEMORY, "no memory for the scores of '%s'",
-                           subset->data);
+    subset->inside = app_take(&subset->pool, subset->inside_room, sizeof *subset->inside);
+    subset->outside =
+        app_take(&subset->pool, data_source_count(subset->ood), sizeof *subset->outside);
+    return BASE_OK;
 }
 
 base_status app_subset_open(app_subset *subset, const app_network *network,
                             const data_source *source, const char *ood, base_error *err)
 {
     *subset = (app_subset){.classes = network->classes, .data = ood};
-    subset->present = base_alloc(network->classes, sizeof *subset->present);
-    subset->mask = base_alloc(network->classes, sizeof *subset->mask);
-    if (!subset->present || !subset->mask)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes",
-                         network->classes);
+    subset->present = app_take(&subset->pool, network->classes, sizeof *subset->present);
+    subset->mask = app_take(&subset->pool, network->classes, sizeof *subset->mask);
     subset->count = mark_present(subset->present, source, network->classes);
     return ood ? open_ood(subset, network, source, err) : BASE_OK;
 }
@@ -75,10 +70,7 @@ base_status app_subset_open(app_subset *subset, const app_network *network,
 void app_subset_close(app_subset *subset)
 {
     data_source_close(subset->ood);
-    base_free(subset->present);
-    base_free(subset->mask);
-    base_free(subset->inside);
-    base_free(subset->outside);
+    app_pool_end(&subset->pool);
     *subset = (app_subset){0};
 }
 
@@ -144,18 +136,15 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
     data_loader *loader = NULL;
     data_batch batch;
     app_progress progress = {0};
-    float *logits = base_alloc(config.batch, network->classes * sizeof *logits);
+    float *logits =
+        app_take(&subset->pool, config.batch, network->classes * sizeof *logits);
     base_status status = BASE_OK;
     uint64_t done = 0;
 
     config.skip_bad = skip_bad;
     config.log = app_progress_log;
     config.log_user = &progress;
-    if (!logits)
-        status =
-            base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", config.batch);
-    if (status == BASE_OK)
-        status = data_loader_create(&loader, subset->ood, &config, err);
+    status = data_loader_create(&loader, subset->ood, &config, err);
     if (status == BASE_OK)
         app_progress_start(&progress, common, "ood", "images", data_loader_samples(loader),
                            0);
@@ -172,7 +161,6 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
     }
     app_progress_end(&progress);
     data_loader_destroy(loader);
-    base_free(logits);
     if (status == BASE_OK && !*interrupted &&
         (subset->inside_count == 0 || subset->outside_count == 0))
         status = base_fail(err, BASE_FORMAT, "'%s': no image could be used", subset->data);

@@ -27,56 +27,46 @@ base_status app_study_check(const app_study_args *args, base_error *err)
     return BASE_OK;
 }
 
-static bool layer_create(app_study_layer *layer, const app_study *s)
+static void layer_create(app_study_layer *layer, const app_study *s)
 {
     const size_t e = s->experts;
     const bool with_class = s->first_patch > 0;
     size_t bytes = 0;
-    bool good = true;
 
     for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
         app_study_table *table = &layer->of[kind];
 
         if (kind == APP_STUDY_CLASS_TOKEN && !with_class)
             continue;
-        table->table = base_alloc(s->classes * e, sizeof *table->table);
-        good = good && table->table;
+        table->table = app_take(NULL, s->classes * e, sizeof *table->table);
         if (base_mul_size(&bytes, s->planned, e * sizeof *table->counts) &&
             bytes <= counts_limit_bytes)
-            table->counts = base_alloc(s->planned, e * sizeof *table->counts);
+            table->counts = app_take(NULL, s->planned, e * sizeof *table->counts);
     }
-    layer->x = base_alloc(s->token_room, s->width * sizeof *layer->x);
-    layer->expert = base_alloc(s->token_room, sizeof *layer->expert);
-    layer->patch = base_alloc(e * APP_STUDY_SHOTS, sizeof *layer->patch);
-    layer->example = base_alloc(e * APP_STUDY_EXAMPLES, sizeof *layer->example);
-    layer->top = base_alloc(e * APP_STUDY_TOP, sizeof *layer->top);
-    return good && layer->x && layer->expert && layer->patch && layer->example &&
-           layer->top;
+    layer->x = app_take(NULL, s->token_room, s->width * sizeof *layer->x);
+    layer->expert = app_take(NULL, s->token_room, sizeof *layer->expert);
+    layer->patch = app_take(NULL, e * APP_STUDY_SHOTS, sizeof *layer->patch);
+    layer->example = app_take(NULL, e * APP_STUDY_EXAMPLES, sizeof *layer->example);
+    layer->top = app_take(NULL, e * APP_STUDY_TOP, sizeof *layer->top);
 }
 
-static base_status tables_create(app_study *s, base_error *err)
+static void tables_create(app_study *s)
 {
     size_t blocks[VIT_DEPTH_MAX];
     const size_t layers = app_network_blocks(blocks, s->network.config);
-    bool good;
 
-    s->layer = base_alloc(layers, sizeof *s->layer);
-    s->labels = base_alloc(s->planned, sizeof *s->labels);
-    s->taken = base_alloc(s->patches, sizeof *s->taken);
-    s->token_sample = base_alloc(s->token_room, sizeof *s->token_sample);
-    s->token_patch = base_alloc(s->token_room, sizeof *s->token_patch);
-    s->token_label = base_alloc(s->token_room, sizeof *s->token_label);
-    s->token_right = base_alloc(s->token_room, sizeof *s->token_right);
-    s->token_held = base_alloc(s->token_room, sizeof *s->token_held);
-    good = s->layer && s->labels && s->taken && s->token_sample && s->token_patch &&
-           s->token_label && s->token_right && s->token_held;
-    while (good && s->layers < layers) {
+    s->layer = app_take(NULL, layers, sizeof *s->layer);
+    s->labels = app_take(NULL, s->planned, sizeof *s->labels);
+    s->taken = app_take(NULL, s->patches, sizeof *s->taken);
+    s->token_sample = app_take(NULL, s->token_room, sizeof *s->token_sample);
+    s->token_patch = app_take(NULL, s->token_room, sizeof *s->token_patch);
+    s->token_label = app_take(NULL, s->token_room, sizeof *s->token_label);
+    s->token_right = app_take(NULL, s->token_room, sizeof *s->token_right);
+    s->token_held = app_take(NULL, s->token_room, sizeof *s->token_held);
+    for (; s->layers < layers; s->layers++) {
         s->layer[s->layers].block = blocks[s->layers];
-        good = layer_create(&s->layer[s->layers++], s);
+        layer_create(&s->layer[s->layers], s);
     }
-    return good ? BASE_OK
-                : base_fail(err, BASE_NO_MEMORY, "no memory for %zu images and %zu tokens",
-                            s->planned, s->token_room);
 }
 
 /* The network of --against: the same shape of routing, whatever else it is. */
@@ -141,41 +131,12 @@ base_status app_study_open(app_study *s, const char *model, const app_study_args
     s->token_room = (size_t)args->tokens;
     if (s->token_room / s->patches > s->planned)
         s->token_room = s->planned * s->patches;
-    return tables_create(s, err);
-}
-
-static void layer_close(app_study_layer *layer, size_t experts)
-{
-    for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
-        base_free(layer->of[kind].table);
-        base_free(layer->of[kind].counts);
-    }
-    for (size_t i = 0; layer->patch && i < experts * APP_STUDY_SHOTS; i++)
-        base_free(layer->patch[i].pixels);
-    for (size_t i = 0; layer->example && i < experts * APP_STUDY_EXAMPLES; i++)
-        base_free(layer->example[i].pixels);
-    base_free(layer->patch);
-    base_free(layer->example);
-    base_free(layer->x);
-    base_free(layer->expert);
-    base_free(layer->pca);
-    base_free(layer->tsne);
-    base_free(layer->top);
+    tables_create(s);
+    return BASE_OK;
 }
 
 void app_study_close(app_study *s)
 {
-    for (size_t l = 0; l < s->layers; l++)
-        layer_close(&s->layer[l], s->experts);
-    base_free(s->layer);
-    base_free(s->labels);
-    base_free(s->taken);
-    base_free(s->token_sample);
-    base_free(s->token_patch);
-    base_free(s->token_label);
-    base_free(s->token_right);
-    base_free(s->token_held);
-    base_free(s->point);
     data_source_close(s->source);
     app_network_close(&s->other);
     app_network_close(&s->network);
@@ -366,11 +327,9 @@ static base_status pass_open(pass *p, const app_study *s, const app_common *comm
     base_status status = BASE_OK;
 
     p->seed = (uint64_t)common->seed;
-    p->logits = base_alloc(batch, s->classes * sizeof *p->logits);
-    p->answer = base_alloc(batch, sizeof *p->answer);
-    p->order = base_alloc(s->patches, sizeof *p->order);
-    if (!p->logits || !p->answer || !p->order)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
+    p->logits = app_take(NULL, batch, s->classes * sizeof *p->logits);
+    p->answer = app_take(NULL, batch, sizeof *p->answer);
+    p->order = app_take(NULL, s->patches, sizeof *p->order);
     /* This mode keeps what each router saw. */
     status = vit_run_create(&p->run, s->network.model, batch, VIT_MODE_INPUT_GRADIENT,
                             precision, err);
@@ -389,9 +348,6 @@ static void pass_close(pass *p)
     vit_run_destroy(p->run);
     vit_run_destroy(p->other);
     measure_trace_destroy(&p->trace);
-    base_free(p->logits);
-    base_free(p->answer);
-    base_free(p->order);
     data_image_destroy(&p->picture);
 }
 

@@ -82,11 +82,9 @@ base_status app_study_csv(const app_study *s, const show_document *document,
     base_status status = base_folder_make(folder, err);
 
     for (size_t i = 0; i < sizeof files / sizeof files[0] && status == BASE_OK; i++) {
-        char *path = base_text("%s/%s", folder, files[i].name);
+        const char *path = app_text("%s/%s", folder, files[i].name);
 
-        status = path ? file_write(&files[i], s, document, path, err)
-                      : base_fail(err, BASE_NO_MEMORY, "no memory for a name");
-        base_free(path);
+        status = file_write(&files[i], s, document, path, err);
     }
     return status;
 }

@@ -107,7 +107,7 @@ static void usage_put(json_t *one, const app_study *s, const app_study_layer *la
 {
     const uint64_t *table = layer->of[APP_STUDY_PATCHES].table;
     const bool large = s->classes > NAMED || s->experts > NAMED;
-    favour *order = base_alloc(s->classes, sizeof *order);
+    favour *order = app_take(NULL, s->classes, sizeof *order);
     json_t *list = json_array();
 
     if (order && large)
@@ -130,7 +130,6 @@ static void usage_put(json_t *one, const app_study *s, const app_study_layer *la
         else
             json_decref(shares);
     }
-    base_free(order);
     show_put(one, "usage", list);
     if (large)
         show_put_text(one, "usage_note",

@@ -63,16 +63,12 @@ static void lifts_measure(const app_study *s, app_study_layer *layer)
 
 static base_status embed(app_study *s, app_study_layer *layer, base_error *err)
 {
-    float *x = base_alloc(s->points, s->width * sizeof *x);
+    float *x = app_take(NULL, s->points, s->width * sizeof *x);
     const size_t axes = s->width < 2 ? 1 : 2;
     base_status status = BASE_OK;
 
-    layer->pca = base_alloc(s->points, 2 * sizeof *layer->pca);
-    layer->tsne = base_alloc(s->points, 2 * sizeof *layer->tsne);
-    if (!x || !layer->pca || !layer->tsne) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to embed %zu tokens", s->points);
-        goto done;
-    }
+    layer->pca = app_take(NULL, s->points, 2 * sizeof *layer->pca);
+    layer->tsne = app_take(NULL, s->points, 2 * sizeof *layer->tsne);
     for (size_t i = 0; i < s->points; i++)
         memcpy(x + i * s->width, layer->x + s->point[i] * s->width, s->width * sizeof *x);
     status = measure_pca(layer->pca, layer->variance, &layer->total, x, s->points, s->width,
@@ -84,30 +80,26 @@ static base_status embed(app_study *s, app_study_layer *layer, base_error *err)
     if (status == BASE_OK)
         status = measure_tsne(layer->tsne, &layer->divergence, x, s->points, s->width,
                               &(measure_tsne_options){0}, err);
-done:
-    base_free(x);
     return status;
 }
 
 /* Tokens that are embedded: spread evenly over the chosen ones. */
-static base_status points_choose(app_study *s, base_error *err)
+static void points_choose(app_study *s)
 {
     const size_t wanted = (size_t)s->args->points;
 
     s->points = wanted < s->tokens ? wanted : s->tokens;
-    s->point = base_alloc(s->points, sizeof *s->point);
-    if (!s->point)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to embed %zu tokens", s->points);
+    s->point = app_take(NULL, s->points, sizeof *s->point);
     for (size_t i = 0; i < s->points; i++)
         s->point[i] = (uint32_t)((double)i * (double)s->tokens / (double)s->points);
-    return BASE_OK;
 }
 
 base_status app_study_measure(app_study *s, const app_common *common, base_error *err)
 {
     app_progress progress = {0};
-    base_status status = points_choose(s, err);
+    base_status status = BASE_OK;
 
+    points_choose(s);
     app_progress_start(&progress, common, "probes and embeddings", "layers", s->layers, 0);
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
         app_study_layer *layer = &s->layer[l];

@@ -17,17 +17,14 @@ static size_t place_of(const app_study_shot *list, size_t count, float rank)
 }
 
 /* Makes room at list[at] [count]: the last one falls out, its memory is used again. */
-static base_status make_room(app_study_shot *list, size_t count, size_t at, size_t bytes,
-                             base_error *err)
+static void make_room(app_study_shot *list, size_t count, size_t at, size_t bytes)
 {
     const app_study_shot spare = list[count - 1];
 
     memmove(list + at + 1, list + at, (count - 1 - at) * sizeof *list);
     list[at] = (app_study_shot){.pixels = spare.pixels};
     if (!list[at].pixels)
-        list[at].pixels = base_alloc(bytes, 1);
-    return list[at].pixels ? BASE_OK
-                           : base_fail(err, BASE_NO_MEMORY, "no memory for a picture");
+        list[at].pixels = app_take(NULL, bytes, 1);
 }
 
 /* Where a stretch of three patches begins that holds this one in its middle, if the border
@@ -145,8 +142,7 @@ base_status app_study_pictures(app_study *s, app_study_layer *layer, const vit_r
             status = app_network_picture(picture, &s->network, pixels, err);
         *made = true;
         if (status == BASE_OK && at < APP_STUDY_SHOTS)
-            status = make_room(patches, APP_STUDY_SHOTS, at,
-                               s->shot_side * s->shot_side * n, err);
+            make_room(patches, APP_STUDY_SHOTS, at, s->shot_side * s->shot_side * n);
         if (status == BASE_OK && at < APP_STUDY_SHOTS) {
             patches[at].rank = seen.gate[e];
             patches[at].sample = sample;
@@ -154,10 +150,7 @@ base_status app_study_pictures(app_study *s, app_study_layer *layer, const vit_r
         }
         if (status != BASE_OK || on == APP_STUDY_EXAMPLES)
             continue;
-        status = make_room(examples, APP_STUDY_EXAMPLES, on,
-                           s->example_side * s->example_side * n, err);
-        if (status != BASE_OK)
-            continue;
+        make_room(examples, APP_STUDY_EXAMPLES, on, s->example_side * s->example_side * n);
         examples[on].rank = share;
         examples[on].sample = sample;
         taken_fill(s->taken, s, r, image, e);

@@ -197,10 +197,8 @@ static json_t *label_of(const app_report_set *set, const size_t *in, size_t coun
         same += strcmp(set->result[in[k]].name, r->name) == 0;
     if (same < 2)
         return show_json_text(r->name);
-    char *text = base_text("%s, %s", r->name, r->file);
-    json_t *json = show_json_text(text ? text : r->name);
-    base_free(text);
-    return json;
+    const char *text = app_text("%s, %s", r->name, r->file);
+    return show_json_text(text);
 }
 
 static const copy of_point[] = {{"eps", "eps"},
@@ -388,8 +386,8 @@ static json_t *routing_json(const app_report_set *set, const size_t *in, size_t 
 
 static base_status attacked_fill(json_t *groups, const app_report_set *set, base_error *err)
 {
-    bool *done = base_alloc(set->count, sizeof *done);
-    size_t *in = base_alloc(set->count, sizeof *in);
+    bool *done = app_take(NULL, set->count, sizeof *done);
+    size_t *in = app_take(NULL, set->count, sizeof *in);
     base_status status = BASE_OK;
     static const copy list[] = {{"norm", "threat.norm"},
                                 {"data", "data.name"},
@@ -397,8 +395,6 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
                                 {"ids_sha256", "data.ids_sha256"},
                                 {0}};
 
-    if (!done || !in)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu results", set->count);
     for (size_t i = 0; i < set->count && status == BASE_OK; i++) {
         size_t count = 0;
 
@@ -426,8 +422,6 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
         show_put(group, "documents", documents);
         json_array_append_new(groups, group);
     }
-    base_free(done);
-    base_free(in);
     return status;
 }
 

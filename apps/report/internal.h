@@ -18,9 +18,9 @@ typedef enum app_report_kind {
 typedef struct app_report_result {
     app_report_kind kind;
     json_t *json;
-    char *file;
-    char *samples;     /* path of an attack's samples.csv; NULL: none */
-    const char *model; /* path of the checkpoint, what tells networks apart; of json */
+    const char *file;
+    const char *samples; /* path of an attack's samples.csv; NULL: none */
+    const char *model;   /* path of the checkpoint, what tells networks apart; of json */
     char name[APP_REPORT_NAME]; /* of the network */
 } app_report_result;
 

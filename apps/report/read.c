@@ -47,12 +47,9 @@ static base_status room_make(app_report_set *set, base_error *err)
     if (set->count < set->room)
         return BASE_OK;
     const size_t room = 2 * set->room + 16;
-    app_report_result *more = base_alloc(room, sizeof *more);
-    if (!more)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for another result");
+    app_report_result *more = app_take(NULL, room, sizeof *more);
     if (set->count > 0)
         memcpy(more, set->result, set->count * sizeof *more);
-    base_free(set->result);
     set->result = more;
     set->room = room;
     return BASE_OK;
@@ -75,23 +72,17 @@ static base_status result_add(app_report_set *set, app_report_kind kind, json_t 
         }
     }
     app_report_result made = {.kind = kind, .json = json, .model = model};
-    made.file = base_text("%s", path);
+    made.file = app_text("%s", path);
     if (samples)
         made.samples =
-            base_text("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, samples);
-    if (made.samples && stat(made.samples, &info) != 0) {
-        base_free(made.samples);
+            app_text("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, samples);
+    if (made.samples && stat(made.samples, &info) != 0)
         made.samples = NULL;
-    }
-    if (status == BASE_OK && !made.file)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
     if (status == BASE_OK) {
         name_of(made.name, model);
         set->result[set->count++] = made;
         return BASE_OK;
     }
-    base_free(made.file);
-    base_free(made.samples);
     json_decref(json);
     return status;
 }
@@ -173,19 +164,16 @@ static base_status folder_take(app_report_set *set, const char *path, bool below
         base_status status =
             folder_list(&list, &count, path, folders ? is_folder : is_json, err);
         for (int i = 0; i < count; i++) {
-            char *name = base_text("%s/%s", path, list[i]->d_name);
+            const char *name = app_text("%s/%s", path, list[i]->d_name);
             bool known = false;
 
-            if (status == BASE_OK && !name)
-                status = base_fail(err, BASE_NO_MEMORY, "no memory for a file name");
-            else if (status != BASE_OK || stat(name, &info) != 0)
+            if (status != BASE_OK || stat(name, &info) != 0)
                 known = false; /* a link to nowhere is no result */
             else if (folders && S_ISDIR(info.st_mode))
                 status = folder_take(set, name, false, taken, err);
             else if (!folders && S_ISREG(info.st_mode))
                 status = file_take(set, name, &known, err);
             *taken += known;
-            base_free(name);
             free(list[i]);
         }
         free(list);
@@ -256,12 +244,8 @@ void app_report_sort(app_report_set *set)
 
 void app_report_close(app_report_set *set)
 {
-    for (size_t i = 0; i < set->count; i++) {
+    for (size_t i = 0; i < set->count; i++)
         json_decref(set->result[i].json);
-        base_free(set->result[i].file);
-        base_free(set->result[i].samples);
-    }
-    base_free(set->result);
     *set = (app_report_set){0};
 }
 

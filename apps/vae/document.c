@@ -81,11 +81,9 @@ static base_status sheets_fill(sheet *sheets, size_t *filled, app_vae *v,
 static base_status experts_pictures(show_document *document, app_vae *v,
                                     const app_vae_measures *m, base_error *err)
 {
-    size_t *filled = base_alloc(m->experts, sizeof *filled);
-    sheet *sheets = base_alloc(m->experts, sizeof *sheets);
-    base_status status = filled && sheets
-                             ? BASE_OK
-                             : base_fail(err, BASE_NO_MEMORY, "no memory for pictures");
+    size_t *filled = app_take(NULL, m->experts, sizeof *filled);
+    sheet *sheets = app_take(NULL, m->experts, sizeof *sheets);
+    base_status status = BASE_OK;
     char key[32];
 
     for (size_t e = 0; e < m->experts && status == BASE_OK; e++)
@@ -97,10 +95,8 @@ static base_status experts_pictures(show_document *document, app_vae *v,
         if (filled[e] > 0)
             status = show_document_picture(document, key, &sheets[e].image, err);
     }
-    for (size_t e = 0; sheets && e < m->experts; e++)
+    for (size_t e = 0; e < m->experts; e++)
         data_image_destroy(&sheets[e].image);
-    base_free(sheets);
-    base_free(filled);
     return status;
 }
 
@@ -113,13 +109,12 @@ static base_status every_picture(show_document *document, app_vae *v,
     const size_t columns = m->classes < EACH_MOST ? m->classes : EACH_MOST;
     const bool learned = v->recipe.routing == APP_VAE_LEARNED;
     const size_t above = learned ? 2 : 1;
-    float *images = base_alloc(columns * pixels, sizeof *images);
+    float *images = app_take(NULL, columns * pixels, sizeof *images);
     bool found[EACH_MOST] = {false};
     sheet s = {0};
     data_batch batch = {0};
     vit_vae_losses l;
-    base_status status = images ? sheet_open(&s, v, columns, above + m->experts, err)
-                                : base_fail(err, BASE_NO_MEMORY, "no memory for pictures");
+    base_status status = sheet_open(&s, v, columns, above + m->experts, err);
 
     if (status == BASE_OK)
         status = data_loader_seek(v->val_loader, 0, 0, err);
@@ -152,7 +147,6 @@ static base_status every_picture(show_document *document, app_vae *v,
     if (status == BASE_OK)
         status = show_document_picture(document, "every-expert", &s.image, err);
     data_image_destroy(&s.image);
-    base_free(images);
     return status;
 }
 
@@ -328,8 +322,6 @@ base_status app_vae_document(show_document **out, app_vae *v, const app_vae_meas
                              base_error *err)
 {
     *out = show_document_create(run_json(v, m));
-    if (!*out)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the results");
     const base_status status = experts_pictures(*out, v, m, err);
     return status == BASE_OK ? every_picture(*out, v, m, err) : status;
 }

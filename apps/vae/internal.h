@@ -51,6 +51,7 @@ enum {
 };
 
 typedef struct app_vae_measures {
+    app_pool pool;
     size_t images, classes, experts, latent;
     double best;      /* mean squared error a pixel, of the expert that is used */
     double all;       /* of the gate-weighted sum; NaN with label routing */

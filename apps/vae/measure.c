@@ -10,17 +10,11 @@
 
 void app_vae_measures_free(app_vae_measures *m)
 {
-    base_free(m->table);
-    base_free(m->latents);
-    base_free(m->expert);
-    base_free(m->labels);
-    base_free(m->point);
-    base_free(m->pca);
-    base_free(m->tsne);
+    app_pool_end(&m->pool);
     *m = (app_vae_measures){0};
 }
 
-static base_status take_memory(app_vae_measures *m, app_vae *v, base_error *err)
+static void take_memory(app_vae_measures *m, app_vae *v)
 {
     const size_t images = data_loader_samples(v->val_loader);
 
@@ -28,19 +22,15 @@ static base_status take_memory(app_vae_measures *m, app_vae *v, base_error *err)
                             .experts = (size_t)v->recipe.config.experts,
                             .latent = (size_t)v->recipe.config.latent,
                             .all = (double)NAN};
-    m->table = base_alloc(m->classes * m->experts, sizeof *m->table);
-    m->latents = base_alloc(images * m->latent, sizeof *m->latents);
-    m->expert = base_alloc(images, sizeof *m->expert);
-    m->labels = base_alloc(images, sizeof *m->labels);
+    m->table = app_take(&m->pool, m->classes * m->experts, sizeof *m->table);
+    m->latents = app_take(&m->pool, images * m->latent, sizeof *m->latents);
+    m->expert = app_take(&m->pool, images, sizeof *m->expert);
+    m->labels = app_take(&m->pool, images, sizeof *m->labels);
     m->points = images < APP_VAE_POINTS ? images : APP_VAE_POINTS;
     m->near_points = m->points < APP_VAE_TSNE ? m->points : APP_VAE_TSNE;
-    m->point = base_alloc(m->points, sizeof *m->point);
-    m->pca = base_alloc(m->points, 2 * sizeof *m->pca);
-    m->tsne = base_alloc(m->near_points, 2 * sizeof *m->tsne);
-    if (!m->table || !m->latents || !m->expert || !m->labels || !m->point || !m->pca ||
-        !m->tsne)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu images", images);
-    return BASE_OK;
+    m->point = app_take(&m->pool, m->points, sizeof *m->point);
+    m->pca = app_take(&m->pool, m->points, 2 * sizeof *m->pca);
+    m->tsne = app_take(&m->pool, m->near_points, 2 * sizeof *m->tsne);
 }
 
 /* Errors, experts and latents of one batch; sums of squares are divided at the end. */
@@ -113,15 +103,10 @@ static void finish_sums(app_vae_measures *m, const app_vae *v)
 static base_status study(app_vae_measures *m, const app_vae *v, base_error *err)
 {
     const size_t n = m->images;
-    uint32_t *counts = base_alloc(n * m->experts, sizeof *counts);
-    bool *held = base_alloc(n, sizeof *held);
-    float *x = base_alloc(m->points * m->latent, sizeof *x);
+    uint32_t *counts = app_take(NULL, n * m->experts, sizeof *counts);
+    bool *held = app_take(NULL, n, sizeof *held);
+    float *x = app_take(NULL, m->points * m->latent, sizeof *x);
     base_status status = BASE_OK;
-
-    if (!counts || !held || !x) {
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to measure %zu images", n);
-        goto done;
-    }
     base_rng rng = base_rng_make((uint64_t)v->recipe.seed, BASE_PURPOSE_SUBSET, 1, 0, 0);
     for (size_t i = 0; i < n; i++) {
         counts[i * m->experts + (size_t)m->expert[i]] = 1;
@@ -150,10 +135,6 @@ static base_status study(app_vae_measures *m, const app_vae *v, base_error *err)
     if (status == BASE_OK && m->near_points >= 8)
         status = measure_tsne(m->tsne, &m->divergence, x, m->near_points, m->latent,
                               &(measure_tsne_options){.perplexity = 30}, err);
-done:
-    base_free(x);
-    base_free(held);
-    base_free(counts);
     return status;
 }
 
@@ -162,10 +143,9 @@ base_status app_vae_measure(app_vae_measures *out, app_vae *v, bool thorough,
 {
     data_batch batch = {0};
     app_vae_measures m = {0};
-    base_status status = take_memory(&m, v, err);
 
-    if (status == BASE_OK)
-        status = data_loader_seek(v->val_loader, 0, 0, err);
+    take_memory(&m, v);
+    base_status status = data_loader_seek(v->val_loader, 0, 0, err);
     while (status == BASE_OK) {
         status = data_loader_next(v->val_loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)

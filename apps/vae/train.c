@@ -74,10 +74,8 @@ base_status app_vae_open(app_vae *out, const app_common *common,
 
     *v = (app_vae){.common = common, .recipe = *recipe, .out = folder};
     app_threads_share(common);
-    v->metrics_path = base_text("%s/metrics.jsonl", folder);
-    v->expert = base_alloc((size_t)recipe->batch, sizeof *v->expert);
-    if (!v->metrics_path || !v->expert)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a run");
+    v->metrics_path = app_text("%s/metrics.jsonl", folder);
+    v->expert = app_take(NULL, (size_t)recipe->batch, sizeof *v->expert);
     base_status status = open_data(v, err);
     if (status == BASE_OK)
         status = open_loaders(v, err);
@@ -113,8 +111,6 @@ void app_vae_close(app_vae *v)
     data_loader_destroy(v->val_loader);
     data_source_close(v->train);
     data_source_close(v->val);
-    base_free(v->expert);
-    base_free(v->metrics_path);
     *v = (app_vae){0};
 }
 
@@ -128,8 +124,6 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
     const train_keys keys = app_vae_recipe_keys(&v->recipe);
     char *recipe = train_keys_fixed_text(&keys);
 
-    if (!recipe)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
     base_status status = vit_optimizer_state(v->optimizer, tensors, &count, err);
     tensors[count++] = (vit_tensor){
         .name = "sums", .type = "F64", .rank = 1, .shape = {SUM_DOUBLES}, .data = &v->sums};
@@ -149,7 +143,6 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
     if (status == BASE_OK)
         status = vit_tensors_write(path, tensors, count, pairs,
                                    sizeof pairs / sizeof pairs[0], err);
-    base_free(recipe);
     return status;
 }
 
@@ -196,21 +189,16 @@ static base_status check_state(const app_vae *v, const vit_tensor_file *file,
 
 static base_status load(app_vae *v, const char *folder, base_error *err)
 {
-    char *model = base_text("%s/model.safetensors", folder);
-    char *path = base_text("%s/state.safetensors", folder);
+    const char *model = app_text("%s/model.safetensors", folder);
+    const char *path = app_text("%s/state.safetensors", folder);
     vit_tensor_file *file = NULL;
     vit_vae *stored = NULL;
     struct {
         uint64_t step, evaluated, skipped;
         app_vae_sums sums;
     } at = {0};
-    base_status status = BASE_NO_MEMORY;
+    base_status status = vit_tensors_open(&file, path, err);
 
-    if (!model || !path) {
-        base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", folder);
-        goto done;
-    }
-    status = vit_tensors_open(&file, path, err);
     if (status == BASE_OK)
         status = check_state(v, file, err);
     if (status == BASE_OK)
@@ -247,20 +235,16 @@ static base_status load(app_vae *v, const char *folder, base_error *err)
 done:
     vit_vae_destroy(stored);
     vit_tensors_close(file);
-    base_free(path);
-    base_free(model);
     return status;
 }
 
 base_status app_vae_take_up(app_vae *v, bool resume, base_error *err)
 {
-    char *recipe = base_text("%s/recipe.ini", v->out);
+    const char *recipe = app_text("%s/recipe.ini", v->out);
     char *last = resume ? train_checkpoint_last(v->out) : NULL;
-    base_status status = recipe ? BASE_OK : BASE_NO_MEMORY;
     const bool found = last != NULL;
+    base_status status = found ? load(v, last, err) : BASE_OK;
 
-    if (found && status == BASE_OK)
-        status = load(v, last, err);
     base_free(last);
     if (status == BASE_OK)
         status = base_folder_make(v->out, err);
@@ -269,7 +253,6 @@ base_status app_vae_take_up(app_vae *v, bool resume, base_error *err)
                                     v->evaluated == v->step, err);
     if (status == BASE_OK)
         status = app_vae_recipe_save(&v->recipe, recipe, err);
-    base_free(recipe);
     if (status == BASE_OK && resume)
         app_note(v->common, "%-12s%s at step %" PRIu64 " of %" PRIu64, "resume",
                  found ? "going on" : "no checkpoint yet, beginning", v->step, v->total);

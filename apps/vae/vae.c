@@ -97,14 +97,12 @@ static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
 static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
                                 base_error *err)
 {
-    char *own = base_text("%s/recipe.ini", args->out);
+    const char *own = app_text("%s/recipe.ini", args->out);
     train_assignment *list = NULL;
     size_t count = 0;
     base_status status = BASE_OK;
 
     *recipe = app_vae_recipe_defaults();
-    if (!own)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe");
     const char *name = args->recipe                             ? args->recipe
                        : args->resume && access(own, F_OK) == 0 ? own
                                                                 : NULL;
@@ -113,7 +111,6 @@ static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
         status = apply(recipe, status, list, count, err);
         snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
     }
-    base_free(own);
     if (status == BASE_OK)
         status = apply_options(recipe, args, err);
     if (status == BASE_OK && !recipe->train[0])
@@ -129,17 +126,13 @@ static base_status finish(app_vae *v, base_error *err)
     app_vae_measures m = {0};
     show_document *document = NULL;
     app_common files = *v->common;
-    char *model = base_text("%s/model.safetensors", v->out),
-         *result = base_text("%s/result.json", v->out),
-         *page = base_text("%s/page.html", v->out);
-    base_status status = model && result && page
-                             ? BASE_OK
-                             : base_fail(err, BASE_NO_MEMORY, "no memory for the results");
+    const char *model = app_text("%s/model.safetensors", v->out),
+               *result = app_text("%s/result.json", v->out),
+               *page = app_text("%s/page.html", v->out);
     const vit_pair routing = {"routing",
                               v->recipe.routing == APP_VAE_LABEL ? "label" : "learned"};
+    base_status status = app_vae_measure(&m, v, true, err);
 
-    if (status == BASE_OK)
-        status = app_vae_measure(&m, v, true, err);
     if (status == BASE_OK)
         status = vit_vae_save(v->vae, model, &routing, 1, err);
     files.json = result;
@@ -153,9 +146,6 @@ static base_status finish(app_vae *v, base_error *err)
         app_note(v->common, "model in '%s', page in '%s'", model, page);
     show_document_destroy(document);
     app_vae_measures_free(&m);
-    base_free(page);
-    base_free(result);
-    base_free(model);
     return status;
 }
 
@@ -163,17 +153,14 @@ static base_status vae(vae_args *args, base_error *err)
 {
     app_vae_recipe recipe;
     app_vae v = {0};
-    char *trace = base_text("%s/metrics.jsonl", args->out);
+    const char *trace = app_text("%s/metrics.jsonl", args->out);
     base_status status = build_recipe(&recipe, args, err);
 
-    if (status == BASE_OK && !trace)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the run");
     if (status == BASE_OK && !args->resume && access(trace, F_OK) == 0)
         status = base_fail(err, BASE_MISMATCH,
                            "'%s' holds a run already, go on with --resume or name another "
                            "folder",
                            args->out);
-    base_free(trace);
     if (status != BASE_OK)
         return status;
     args->common.seed = recipe.seed;
