@@ -369,15 +369,12 @@ int app_train(int argc, char **argv)
     train_args args = {.ranks = {.patience = 60}};
     base_error err = {0};
     int exit_status = APP_DONE;
-    char *command_line = app_command_line(argc, argv);
+    const char *command_line = app_command_line(argc, argv);
 
-    if (!app_parse(&exit_status, &args, NULL, NULL, &train_syntax, argc, argv)) {
-        base_free(command_line);
+    if (!app_parse(&exit_status, &args, NULL, NULL, &train_syntax, argc, argv))
         return exit_status;
-    }
     if (args.keys) {
         app_train_keys_print();
-        base_free(command_line);
         return APP_DONE;
     }
     base_status status =
@@ -387,6 +384,5 @@ int app_train(int argc, char **argv)
         signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
         status = run(&args, command_line, &err);
     }
-    base_free(command_line);
     return status == BASE_OK ? APP_DONE : app_fail("train", &err);
 }
