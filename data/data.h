@@ -266,6 +266,9 @@ uint64_t data_source_fingerprint(const data_source *source);
 /* Whether both are the same samples of the same files: as many, of the same fingerprint,
  * and the first, middle and last of them the same bytes of one file. */
 bool data_source_same(const data_source *a, const data_source *b);
+/* How many samples of b are samples of a, too, of the same files; 0 also for data that only
+ * looks the same. */
+size_t data_source_shared(const data_source *a, const data_source *b);
 /* Bytes of sample i, read with pread into *buffer (grown with base_alloc/base_free), safe
  * from several threads. err says why not, without the name. */
 base_status data_source_read(const data_source *source, size_t i, unsigned char **buffer,

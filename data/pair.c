@@ -1,5 +1,5 @@
 /* pair.c - data to train on and data to validate with: the first says what the classes are,
- * the second must have no others. */
+ * the second must have no others, and nothing that was held out of the first. */
 #include "data/data_internal.h"
 
 #include <string.h>
@@ -21,6 +21,21 @@ static base_status unused_check(const data_source *train, const data_source *val
                              of_val ? "" : data_source_path(train));
     }
     return BASE_OK;
+}
+
+/* A part that is held out of data that is trained on whole was not held out. */
+static base_status held_check(const data_source *train, const data_source *val,
+                              const char *train_spec, const char *val_spec, base_error *err)
+{
+    const bool parts = train->part || val->part;
+    const size_t shared = parts ? data_source_shared(train, val) : 0;
+
+    if (shared == 0)
+        return BASE_OK;
+    return base_fail(err, BASE_USAGE,
+                     "%zu of the %zu samples of '%s' are trained on in '%s', too: with "
+                     "'held-N:DATA' goes 'rest-N:DATA'",
+                     shared, data_source_count(val), val_spec, train_spec);
 }
 
 base_status data_pair_open(data_source **train, data_source **val, const char *train_spec,
@@ -61,5 +76,7 @@ base_status data_pair_open(data_source **train, data_source **val, const char *t
             base_fail(err, BASE_MISMATCH,
                       "'%s' has %zu classes, expected those of the training data (%zu)",
                       data_source_path(*val), data_source_classes(*val), classes);
+    if (status == BASE_OK)
+        status = held_check(*train, *val, train_spec, val_spec, err);
     return status == BASE_OK ? unused_check(*train, *val, err) : status;
 }

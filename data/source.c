@@ -553,13 +553,14 @@ static bool file_of(struct stat *out, const data_source *source, size_t i)
     return true;
 }
 
-bool data_source_same(const data_source *a, const data_source *b)
+/* Whether both are of the same files, whichever samples they show. */
+static bool same_files(const data_source *a, const data_source *b)
 {
     const size_t count = a->index.count;
     const size_t at[] = {0, count / 2, count > 0 ? count - 1 : 0};
     struct stat x, y;
 
-    if (count == 0 || count != b->index.count || a->fingerprint != b->fingerprint)
+    if (count == 0 || count != b->index.count || a->whole != b->whole)
         return false;
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         if (!file_of(&x, a, at[i]) || !file_of(&y, b, at[i]) || x.st_dev != y.st_dev ||
@@ -569,6 +570,29 @@ bool data_source_same(const data_source *a, const data_source *b)
             return false;
     }
     return true;
+}
+
+size_t data_source_shared(const data_source *a, const data_source *b)
+{
+    const size_t m = data_source_count(a), n = data_source_count(b);
+    size_t shared = 0;
+
+    if (!same_files(a, b))
+        return 0;
+    for (size_t i = 0, k = 0; i < m && k < n;) {
+        const size_t x = place_of(a, i), y = place_of(b, k);
+        shared += x == y;
+        i += x <= y;
+        k += y <= x;
+    }
+    return shared;
+}
+
+bool data_source_same(const data_source *a, const data_source *b)
+{
+    const size_t shared = data_source_shared(a, b);
+
+    return shared > 0 && shared == data_source_count(a) && shared == data_source_count(b);
 }
 
 /* The reason of a sample that the index knows to be bad. */

@@ -115,6 +115,38 @@ START_TEST(too_much_cannot_be_held_out)
 }
 END_TEST
 
+/* What is held out must not be trained on. */
+START_TEST(a_part_held_out_goes_with_its_rest_alone)
+{
+    static const struct {
+        const char *train, *val;
+        int shared;
+    } pairs[] = {{"", "held-10:", 10},       {"rest-10:", "held-10:", 0},
+                 {"rest-10:", "", 30},       {"rest-20:", "held-10:", 0},
+                 {"rest-4:", "held-10:", 6}, {"held-10:", "held-10:", 10}};
+    const data_source_options options = {0};
+
+    held_make("");
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char *train = base_text("%s%s", pairs[i].train, root), text[80];
+        char *val = base_text("%s%s", pairs[i].val, root);
+        data_source *a = NULL, *b = NULL;
+        base_error err = {0};
+        const base_status status = data_pair_open(&a, &b, train, val, &options, &err);
+        snprintf(text, sizeof text, "%d of the ", pairs[i].shared);
+        const base_status want = pairs[i].shared == 0 ? BASE_OK : BASE_USAGE;
+        ck_assert_int_eq(status, want);
+        ck_assert_msg(pairs[i].shared <= 0 || strncmp(err.text, text, strlen(text)) == 0,
+                      "%s", err.text);
+        ck_assert(status == BASE_OK || strstr(err.text, "'rest-N:DATA'"));
+        data_source_close(a);
+        data_source_close(b);
+        base_free(train);
+        base_free(val);
+    }
+}
+END_TEST
+
 START_TEST(messages_name_samples_safely)
 {
     char name[300], *path = base_text("%s/a/x\ny.png", root);
@@ -680,6 +712,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_test(core, samples_stand_in_bytewise_order_of_label_and_path);
+    tcase_add_test(core, a_part_held_out_goes_with_its_rest_alone);
     tcase_add_test(core, messages_name_samples_safely);
     tcase_add_loop_test(core, a_part_held_out_and_the_rest_are_the_whole, 0, 2);
     tcase_add_loop_test(core, too_much_cannot_be_held_out, 0, 5);

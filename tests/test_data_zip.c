@@ -143,7 +143,7 @@ START_TEST(tiny_imagenet_is_read_as_downloaded)
                                  "val_0.JPEG\tn01443537\t0\t32\t44\t62\n";
     const data_source_options train = {.split = "train"};
 
-    zip_name(&zip, "tiny/wnids.txt", ZIP_STORED);
+    zip_add(&zip, "tiny/wnids.txt", "n02124075\nn01443537\n", 20, ZIP_DEFLATED);
     zip_name(&zip, "tiny/train/n01443537/images/n01443537_0.JPEG", ZIP_DEFLATED);
     zip_name(&zip, "tiny/train/n02124075/images/n02124075_0.JPEG", ZIP_DEFLATED);
     zip_name(&zip, "tiny/val/images/val_0.JPEG", ZIP_STORED);
@@ -154,6 +154,7 @@ START_TEST(tiny_imagenet_is_read_as_downloaded)
     data_source *source = set_open(path, NULL);
     set_lists(source, "0 n01443537/val_0.JPEG\n1 n02124075/val_1.JPEG\n");
     ck_assert_ptr_nonnull(strstr(data_source_notice(source), "val_annotations.txt"));
+    ck_assert_ptr_nonnull(strstr(data_source_notice(source), "'wnids.txt' has another"));
     data_source_close(source);
     source = set_open(path, &train);
     set_lists(source, "0 n01443537/images/n01443537_0.JPEG\n"

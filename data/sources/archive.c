@@ -22,6 +22,8 @@ typedef struct scan {
     unsigned char seen[DATA_CLASSES_MAX / 8]; /* a bit a class that had its run */
     data_top *top;                            /* by class: what lies in it */
     size_t top_room;
+    data_member
+        wnids;     /* Tiny ImageNet's list of classes, right in the folder; size 0: none */
     size_t kaggle; /* bytes of the name up to Kaggle's CLS-LOC, 0: not met */
     char around[DATA_NAME_MAX + 2]; /* that name */
 } scan;
@@ -119,6 +121,8 @@ static base_status take_loose(scan *s, const data_member *m, const char *name,
 
     s->inner += data_ends_in(name, ".tar") || data_ends_in(name, ".zip");
     if (!data_is_image_name(name)) {
+        if (m->file && !m->sparse && strcmp(name, "wnids.txt") == 0)
+            s->wnids = *m;
         data_member_ignore(source, m);
         return BASE_OK;
     }
@@ -228,6 +232,40 @@ static base_status scan_all(scan *s, int fd, base_error *err)
     return status == BASE_OK && s->scattered ? scan_once(s, fd, true, err) : status;
 }
 
+/* The member's bytes as a text. */
+static base_status read_text(char **out, size_t *bytes, const data_source *source,
+                             const data_member *m, base_error *err)
+{
+    enum { TEXT_MOST = 64 << 20 };
+    const data_record record = data_member_record(m, 0, 0);
+
+    if (m->size > TEXT_MOST)
+        return base_fail(err, BASE_FORMAT, "file too large");
+    char *text = base_alloc((size_t)m->size + 1, 1);
+    if (!text)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to read it");
+    const base_status status =
+        m->size > 0 ? data_archive_read(source, &record, (unsigned char *)text, err)
+                    : BASE_OK;
+    if (status == BASE_OK) {
+        *out = text;
+        *bytes = (size_t)m->size;
+    } else {
+        base_free(text);
+    }
+    return status;
+}
+
+static void look_at_wnids(data_source *source, const data_member *wnids)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+
+    if (wnids->size > 0 && read_text(&text, &bytes, source, wnids, NULL) == BASE_OK)
+        data_note_wnids(source, text);
+    base_free(text);
+}
+
 /* The folder to read becomes one further down; *again: scan that. */
 static base_status descend(bool *again, scan *s, const data_source_options *options,
                            base_error *err)
@@ -249,6 +287,8 @@ static base_status descend(bool *again, scan *s, const data_source_options *opti
         *again = source->flat = data_parts_flat(s->top, count, s->loose > 0, options, &at);
     if (status != BASE_OK || at == DATA_NO_TOP)
         return status;
+    if (data_part_name(source->table.name[at]))
+        look_at_wnids(source, &s->wnids);
     char *below = source->prefix
                       ? base_text("%s/%s", source->prefix, source->table.name[at])
                       : base_text("%s", source->table.name[at]);
@@ -398,30 +438,6 @@ static bool is_truth(const char *name, const char *prefix)
     if (folder > 0 && (strncmp(name, prefix, folder) != 0 || (*rest && *rest++ != '/')))
         return false;
     return !strchr(rest, '/');
-}
-
-/* The member's bytes as a text. */
-static base_status read_text(char **out, size_t *bytes, const data_source *source,
-                             const data_member *m, base_error *err)
-{
-    enum { TEXT_MOST = 64 << 20 };
-    const data_record record = data_member_record(m, 0, 0);
-
-    if (m->size > TEXT_MOST)
-        return base_fail(err, BASE_FORMAT, "file too large");
-    char *text = base_alloc((size_t)m->size + 1, 1);
-    if (!text)
-        return base_fail(err, BASE_NO_MEMORY, "no memory to read it");
-    const base_status status =
-        m->size > 0 ? data_archive_read(source, &record, (unsigned char *)text, err)
-                    : BASE_OK;
-    if (status == BASE_OK) {
-        *out = text;
-        *bytes = (size_t)m->size;
-    } else {
-        base_free(text);
-    }
-    return status;
 }
 
 base_status data_archive_truth(char **text, size_t *bytes, char **name,

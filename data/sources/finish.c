@@ -463,6 +463,6 @@ base_status data_source_seal(data_source *source, size_t present,
         const uint64_t size = data_record_readable(r) ? r->size : UINT32_MAX;
         hash = base_key((uint64_t[]){hash, (uint64_t)(int64_t)r->label, size}, 3);
     }
-    source->fingerprint = hash;
+    source->fingerprint = source->whole = hash;
     return BASE_OK;
 }

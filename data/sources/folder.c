@@ -89,6 +89,20 @@ base_status data_folder_annotations(data_source *source, base_error *err)
     return status;
 }
 
+/* Tiny ImageNet's list of classes in the folder base. */
+static void look_at_wnids(data_source *source, const char *base)
+{
+    enum { MOST = 1 << 20 };
+    char *path = base_text("%s/wnids.txt", base), *text = NULL;
+    size_t bytes = 0;
+
+    if (path && access(path, R_OK) == 0 &&
+        base_file_read(&text, &bytes, path, MOST, NULL) == BASE_OK)
+        data_note_wnids(source, text);
+    base_free(text);
+    base_free(path);
+}
+
 /* One folder further down: of a part, of one alone, of pictures without class folders. */
 static base_status descend(bool *deeper, data_source *source,
                            const data_source_options *options, base_error *err)
@@ -104,6 +118,8 @@ static base_status descend(bool *deeper, data_source *source,
     if (status == BASE_OK)
         status = data_parts_choose(&at, source, base, top, count, pictures, options, err);
     *deeper = status == BASE_OK && at != DATA_NO_TOP;
+    if (*deeper && data_part_name(top[at].name))
+        look_at_wnids(source, base);
     if (status == BASE_OK && !*deeper)
         source->flat = data_parts_flat(top, count, pictures, options, &at);
     if (status == BASE_OK && at != DATA_NO_TOP && (*deeper || source->flat)) {

@@ -32,6 +32,26 @@ bool data_part_name(const char *name)
     return data_part_split(name) != NULL;
 }
 
+void data_note_wnids(data_source *source, const char *text)
+{
+    const char *last = "", *next;
+
+    for (const char *line = text; *line; line = next) {
+        const size_t bytes = strcspn(line, "\r\n");
+        next = line + bytes + strspn(line + bytes, "\r\n");
+        const size_t before = strcspn(last, "\r\n");
+        const int order = strncmp(last, line, before < bytes ? before : bytes);
+        if (order > 0 || (order == 0 && before > bytes)) {
+            data_source_note(source,
+                             "classes are in the order of their folders' names, as "
+                             "torchvision has them; 'wnids.txt' has another, which is "
+                             "not used");
+            return;
+        }
+        last = line;
+    }
+}
+
 /* A folder of class folders, not of pictures of trains. */
 static bool is_part(const data_top *top)
 {

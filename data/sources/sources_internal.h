@@ -306,6 +306,9 @@ typedef struct data_top {
 base_status data_parts_choose(size_t *out, data_source *source, const char *where,
                               const data_top *top, size_t count, bool pictures,
                               const data_source_options *options, base_error *err);
+/* A notice where Tiny ImageNet's list of classes, beside its parts, is not sorted: programs
+ * that number classes by it have other labels. */
+void data_note_wnids(data_source *source, const char *text);
 /* Whether these are pictures in no class folders: those beside top (*out DATA_NO_TOP), or
  * of the folder *out alone, called "images" or with labels from a file. */
 bool data_parts_flat(const data_top *top, size_t count, bool pictures,
@@ -382,10 +385,10 @@ struct data_source {
     size_t class_count;
     data_left_out left_out;
     char notice[2048];
-    uint64_t fingerprint;
-    int fd;              /* folder layouts: base; else -1 */
-    data_files *files;   /* archives, by container */
-    uint64_t file_bytes; /* of all archives, 0: none */
+    uint64_t fingerprint, whole; /* whole: of all samples, shown or not */
+    int fd;                      /* folder layouts: base; else -1 */
+    data_files *files;           /* archives, by container */
+    uint64_t file_bytes;         /* of all archives, 0: none */
     data_class_table
         folders;            /* names of containers that are folders, inner archives, ... */
     data_class_table table; /* classes as the scan met them */
