@@ -89,10 +89,10 @@ typedef struct app_view {
     } given;
 } app_view;
 
-/* Lines of an option table for a struct `type` with a member `app_view view`: data and
- * pictures. */
-#define APP_SIGHT_OPTIONS                                                                   \
-    APP_DATA_OPTIONS(view.data), APP_READING_OPTIONS(view.reading),                         \
+/* Lines of an option table for a struct `type` with a member `app_view view`: pictures;
+ * data and pictures. */
+#define APP_PICTURE_OPTIONS                                                                 \
+    APP_READING_OPTIONS(view.reading),                                                      \
         APP_INT(                                                                            \
             "size", "S", view.size, 1, 4096,                                                \
             "side of the network's input; position embeddings are resampled (default: the " \
@@ -105,6 +105,7 @@ typedef struct app_view {
                 BASE_GIVEN(view.given.resize)),                                             \
         APP_CHOICE("interpolation", "I", view.interpolation, "checkpoint|" DATA_FILTERS,    \
                    "filter of the resize")
+#define APP_SIGHT_OPTIONS APP_DATA_OPTIONS(view.data), APP_PICTURE_OPTIONS
 
 /* The same with how tokens are routed. */
 #define APP_VIEW_OPTIONS                                                                   \

@@ -24,9 +24,18 @@ const base_field train_recipe_keys[] = {
     BASE_CHOICE("model.gelu", config.gelu, "erf|tanh", "form of GELU"),
     BASE_CHOICE("model.position", config.position, "learned|sincos", "position embedding"),
     BASE_CHOICE("model.init", config.init, "timm|vmoe", "how weights are drawn"),
+    BASE_REAL("model.eps", config.eps, 1e-12, 0.0999, "of every LayerNorm"),
+    BASE_INT("model.registers", config.registers, 0, 1024,
+             "learned tokens beside the patches (Darcet et al. 2024)"),
+    BASE_INT("model.prelogits", config.prelogits, 0, 65536,
+             "width of a layer with tanh before the head, 0: none"),
+    BASE_BOOL("model.fc_norm", config.fc_norm, "the last norm comes after the mean"),
+    BASE_BOOL("model.pre_norm", config.pre_norm, "a norm before the blocks (CLIP)"),
+    BASE_BOOL("model.qk_norm", config.qk_norm, "a norm of queries and keys"),
     BASE_TEXT(
         "model.init_from", init_from,
-        "checkpoint to start from: the same network, whatever its image side and classes"),
+        "checkpoint to start from (--from takes its settings too): the same network, "
+        "whatever its image side and classes, or a dense one whose MLPs become experts"),
     BASE_REAL("model.dropout", config.dropout, 0, 0.99, "outside the experts"),
     BASE_REAL("model.drop_path", config.drop_path, 0, 0.99,
               "stochastic depth of the last block"),
@@ -73,6 +82,8 @@ const base_field train_recipe_keys[] = {
     BASE_INT(
         "data.resize", data.resize, -1, 65536,
         "evaluation: shorter side before the crop, 0: none, -1: image / 0.875 from 128 on"),
+    BASE_CHOICE("data.crop_mode", config.crop_mode, "center|squash",
+                "evaluation: shorter side to data.resize and centre crop, or both sides"),
     BASE_INT("data.limit", data.limit, 0, 4294967295.0,
              "train on the first N of the seeded order, 0: all"),
     BASE_INT("data.val_limit", data.val_limit, 0, 4294967295.0,

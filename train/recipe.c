@@ -187,6 +187,8 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
                        router = strcmp(a->key, "router.name") == 0;
             if (pass == 0 && size && a->text[0])
                 status = set_size(&r, a->text, err);
+            else if (pass == 0 && size)
+                r.config.name[0] = '\0'; /* of no named size: as a run's recipe.ini says */
             else if (pass == 1 && router)
                 status = set_router(&r, a->text, err);
             else if (pass == 2 && !size && !router)
@@ -209,6 +211,50 @@ base_status train_recipe_apply(train_recipe *recipe, const train_assignment *ass
         r.data.resize = -1;
     *recipe = r;
     return BASE_OK;
+}
+
+/* ---- from a network ------------------------------------------------------------------ */
+
+/* "0.485,0.456,0.406", as short as reads back to the same floats. */
+static void pixels_describe(char *out, size_t out_bytes, const float *values, int count)
+{
+    size_t used = 0;
+    char number[32];
+
+    for (int i = 0; i < count && used < out_bytes; i++) {
+        double back = 0;
+        for (int digits = 6; digits <= 9; digits++) {
+            snprintf(number, sizeof number, "%.*g", digits, (double)values[i]);
+            if (base_parse_real(&back, number) && (float)back == values[i])
+                break;
+        }
+        used +=
+            (size_t)snprintf(out + used, out_bytes - used, "%s%s", i ? "," : "", number);
+    }
+}
+
+void train_recipe_from(train_recipe *recipe, const vit_config *config, const char *word)
+{
+    train_recipe *r = recipe;
+    const vit_config usual = r->config;
+    data_filter filter = DATA_FILTER_BILINEAR;
+
+    r->config = *config;
+    r->config.classes = 0;
+    r->config.dropout = usual.dropout; /* of its training, not of this one */
+    r->config.drop_path = usual.drop_path;
+    r->config.moe.dropout = usual.moe.dropout;
+    if (!vit_config_is_sparse(config))
+        r->config.moe = usual.moe;
+    memcpy(r->config.moe.layer, config->moe.layer, sizeof config->moe.layer);
+    layers_describe(r);
+    r->data.channels = config->channels;
+    pixels_describe(r->data.mean, sizeof r->data.mean, config->mean, config->channels);
+    pixels_describe(r->data.std, sizeof r->data.std, config->std, config->channels);
+    r->data.resize = config->resize;
+    data_filter_parse(&filter, config->interpolation); /* vit_config_check's words */
+    r->data.interpolation = (int)filter;
+    snprintf(r->init_from, sizeof r->init_from, "%s", word);
 }
 
 /* ---- resolving ----------------------------------------------------------------------- */
@@ -376,8 +422,9 @@ base_status train_recipe_resolve(train_recipe *recipe, const train_facts *facts,
     c->channels = r.data.channels;
     c->crop = c->image;
     if (r.data.resize < 0)
-        r.data.resize =
-            c->image < MARGIN_FROM ? c->image : (int)((double)c->image / 0.875 + 0.5);
+        r.data.resize = c->image < MARGIN_FROM || c->crop_mode == VIT_CROP_SQUASH
+                            ? c->image
+                            : (int)((double)c->image / 0.875 + 0.5);
     c->resize = r.data.resize;
     snprintf(c->interpolation, sizeof c->interpolation, "%s",
              data_filter_name((data_filter)r.data.interpolation));

@@ -114,6 +114,16 @@ typedef struct train_recipe {
     } adversary;
 } train_recipe;
 
+/* How a run began with a checkpoint's weights (model.init_from). */
+typedef struct train_start {
+    bool done;              /* it did, in this process */
+    size_t loaded;          /* tensors as they are in the file, or resampled */
+    size_t drawn, left_out; /* of routers, drawn anew; of the file, without a place */
+    int image, classes;     /* of the file; classes 0: it has no head */
+    bool positions, head;   /* interpolated; begins at zero */
+    int experts_from_mlps;  /* blocks */
+} train_start;
+
 /* What only the data knows. */
 typedef struct train_facts {
     size_t classes;
@@ -135,6 +145,10 @@ base_status train_recipe_set(train_recipe *recipe, const char *const *assignment
  * numbers separated by commas; above 0 with std. BASE_USAGE begins with key. */
 base_status train_pixels_parse(float out[3], const char *key, const char *text, bool std,
                                int channels, base_error *err);
+/* The network of a checkpoint into a recipe: measures, pixels, routing, and word as
+ * model.init_from. Classes are left to the data; dropout stays the recipe's. Layers of
+ * assignments go on top. */
+void train_recipe_from(train_recipe *recipe, const vit_config *config, const char *word);
 /* The network of a resolved recipe. It has the name of its size only when it has its
  * measures. */
 void train_recipe_network(vit_config *out, const train_recipe *recipe);
@@ -353,6 +367,7 @@ struct train_trainer {
     train_adversary *adversary; /* NULL: plain training */
     float *worse_logits;        /* [part, K], trades only */
     vit_schedule schedule;
+    train_start start;
     float *logits, *d_logits, *targets; /* [largest batch, K] */
     vit_usage *load;                    /* [MoE layers], sums like train_position.sums */
     vit_usage *eval_load;

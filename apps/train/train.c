@@ -2,6 +2,7 @@
  * was stopped back to where it stood. docs/json.md describes its results. Relied on
  * elsewhere: files in the run's folder, --resume, exit status. */
 #include <inttypes.h>
+#include <math.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 
 typedef struct train_args {
     app_common common;
-    const char *data, *val, *val_labels, *class_map, *recipe, *out, *bad_list;
+    const char *data, *val, *val_labels, *class_map, *from, *recipe, *out, *bad_list;
+    app_view view; /* of --from */
     base_list set;
     bool resume, keys, strict;
     app_ranks_options ranks;
@@ -33,10 +35,14 @@ static const base_field command_options[] = {
     APP_WORD("class-map", "FILE", class_map,
              "label of each class folder, TSV or JSON (default: the recipe's "
              "data.class_map, or by name)"),
+    APP_WORD("from", "MODEL", from,
+             "network to start from: its measures, pixels, routing and weights, which "
+             "--recipe and --set change; the options below are about it"),
+    APP_PICTURE_OPTIONS,
     APP_WORD(
         "recipe", "NAME", recipe,
-        "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --resume "
-        "the run's own)"),
+        "recipe by name or INI file (default: vmoe-ti16 with plain settings; with --from "
+        "finetune; with --resume the run's own)"),
     APP_LIST("set", "KEY=VALUE", set,
              "override keys of the recipe: --set router.name=ssr optimizer.lr=0.001"),
     APP_WORD(
@@ -64,9 +70,8 @@ static const base_field command_options[] = {
 
 static const app_syntax train_syntax = {
     .command = "train",
-    .usage =
-        "--data DATA --val DATA [--recipe NAME or FILE] [--set key=value ...] --out DIR "
-        "[--resume]",
+    .usage = "--data DATA --val DATA [--from MODEL] [--recipe NAME or FILE] "
+             "[--set key=value ...] --out DIR [--resume]",
     .about =
         "Trains a network. --seed, --precision, --batch and --limit (of training images) are "
         "the recipe's\nunless given here. Evaluations and the result go to stdout. Ctrl-C "
@@ -108,24 +113,88 @@ static base_status apply_options(train_recipe *recipe, const train_args *args,
     return status;
 }
 
+/* The network of --from and the options about it, which become keys of the recipe. */
+static base_status take_network(train_recipe *recipe, const train_args *args,
+                                base_error *err)
+{
+    app_network network = {0};
+    const base_status status =
+        app_network_open(&network, args->from, &args->view, &args->common, err);
+
+    if (status != BASE_OK)
+        return status;
+    train_recipe_from(recipe, network.config, args->from);
+    recipe->data.resize = (int)network.resize;
+    recipe->data.interpolation = (int)network.filter;
+    app_network_close(&network);
+    return BASE_OK;
+}
+
+/* An option about the network of --from, which is not there; NULL: none was given. */
+static const char *idle_option(const train_args *args)
+{
+    const app_view *v = &args->view;
+
+    return args->from             ? NULL
+           : v->reading.mean      ? "mean"
+           : v->reading.std       ? "std"
+           : v->reading.heads > 0 ? "heads"
+           : v->reading.pool > 0  ? "pool"
+           : v->size > 0          ? "size"
+           : v->crop > 0          ? "crop"
+           : v->given.resize      ? "resize"
+           : v->interpolation > 0 ? "interpolation"
+                                  : NULL;
+}
+
+/* A side that recipe or --set changed keeps the proportion of the network's resize. */
+static void keep_proportion(train_recipe *recipe, int image, int resize)
+{
+    if (recipe->data.resize < 0 && image > 0 &&
+        recipe->config.crop_mode != VIT_CROP_SQUASH) /* that has no margin */
+        recipe->data.resize = (int)lround((double)recipe->config.image *
+                                          (resize > 0 ? resize : image) / image);
+}
+
+/* From the bottom up: defaults, the network of --from, the recipe (of a run that goes on
+ * its own, when the network is no more), options and --set. */
 static base_status build_recipe(train_recipe *recipe, const train_args *args,
                                 base_error *err)
 {
     base_status status = BASE_OK;
-    char *own = base_text("%s/recipe.ini", args->out);
+    char *own = base_text("%s/recipe.ini", args->out), *path = NULL;
+    const char *name = args->recipe ? args->recipe : args->from ? "finetune" : NULL;
+    int image = 0, resize = 0;
 
     *recipe = train_recipe_defaults();
     if (!own)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe");
-    if (args->recipe)
-        status = train_recipe_load(recipe, args->recipe, err);
-    else if (args->resume && access(own, F_OK) == 0)
+    const bool goes_on = args->resume && access(own, F_OK) == 0;
+    const bool gone = args->from && train_model_path(&path, args->from, NULL) != BASE_OK;
+    base_free(path);
+    if (goes_on && (!name || gone)) {
         status = train_recipe_load(recipe, own, err);
+    } else {
+        if (args->from)
+            status = take_network(recipe, args, err);
+        image = args->from ? recipe->config.image : 0;
+        resize = recipe->data.resize;
+        if (status == BASE_OK && name)
+            status = train_recipe_load(recipe, name, err);
+    }
     base_free(own);
     if (status == BASE_OK)
         status = apply_options(recipe, args, err);
     if (status == BASE_OK && !recipe->data.train[0])
         status = base_fail(err, BASE_USAGE, "--data DATA is missing");
+    if (status == BASE_OK && args->from && !recipe->data.val[0]) {
+        app_note(&args->common,
+                 "no --val: validated with '%s' too (its part for validation, if there is "
+                 "one)",
+                 recipe->data.train);
+        memcpy(recipe->data.val, recipe->data.train, sizeof recipe->data.val);
+    }
+    keep_proportion(recipe, image, resize);
     if (status == BASE_OK && !recipe->data.val[0])
         status = base_fail(err, BASE_USAGE, "--val DATA is missing");
     return status;
@@ -218,6 +287,22 @@ static void note_loader(const train_trainer *t, const app_common *common, double
                  t->recipe.data.workers >= 0 ? ", a higher data.workers may help" : "");
 }
 
+/* How the run began with another network's weights; null: it did not, or in another
+ * process. */
+static json_t *start_json(const train_trainer *t)
+{
+    const train_start *s = &t->start;
+
+    if (!s->done)
+        return json_null();
+    return json_pack("{s:o, s:I, s:I, s:I, s:i, s:b, s:i, s:b, s:i}", "model",
+                     show_json_text(t->recipe.init_from), "tensors", (json_int_t)s->loaded,
+                     "routers_drawn", (json_int_t)s->drawn, "left_out",
+                     (json_int_t)s->left_out, "image", s->image, "positions_interpolated",
+                     s->positions, "classes", s->classes, "head_new", s->head,
+                     "experts_from_mlps", s->experts_from_mlps);
+}
+
 static base_status report(const train_trainer *t, const train_args *args,
                           const char *curves, double seconds, base_error *err)
 {
@@ -249,6 +334,7 @@ static base_status report(const train_trainer *t, const train_args *args,
     if (t->augment)
         app_crew_json(corrupt, train_augment_crew(t->augment));
     json_object_set_new(json, "augment_corrupt", corrupt);
+    json_object_set_new(json, "start", start_json(t));
     json_object_set_new(json, "trained_parameters",
                         json_integer((json_int_t)app_train_trained(t)));
     json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
@@ -379,6 +465,9 @@ int app_train(int argc, char **argv)
     }
     base_status status =
         args.out ? BASE_OK : base_fail(&err, BASE_USAGE, "--out DIR is missing");
+    if (status == BASE_OK && idle_option(&args))
+        status = base_fail(&err, BASE_USAGE, "--%s means nothing without --from MODEL",
+                           idle_option(&args));
     if (status == BASE_OK) {
         app_stop_install();
         signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
