@@ -186,8 +186,9 @@ END_TEST
 
 START_TEST(options_about_the_network_become_keys)
 {
-    const vit_config c = sample_config(false);
-    sample_model_save(model, &c, sample_labels);
+    vit_config c = sample_config(false);
+    c.classes = 5; /* another head too */
+    sample_model_save(model, &c, NULL);
     program_done(program_run(dir, FROM, "--mean", "half", "--size", "16", "--resize", "20",
                              "--interpolation", "area", STILL, NULL));
     vit_model *end = trained();
@@ -198,6 +199,9 @@ START_TEST(options_about_the_network_become_keys)
     ck_assert_int_eq(found->resize, 20);
     ck_assert_str_eq(found->interpolation, "area");
     vit_model_destroy(end);
+    json_t *json = program_json(results);
+    ck_assert(json_is_true(json_object_get(json_object_get(json, "start"), "head_new")));
+    json_decref(json);
     program_refused(program_run(dir, TINY, out, "--size", "16", NULL), 2,
                     "--size means nothing without --from MODEL");
     program_refused(program_run(dir, TINY, out, "--interpolation", "area", NULL), 2,
