@@ -1,29 +1,15 @@
 /* test_app_output.c - where results go: what cannot be delivered is a failed run, what
  * cannot be written is refused before the work, and no name breaks a line or a JSON
  * file. */
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
-
-static char *dir, *data, *model;
 
 static void setup(void)
 {
     const vit_config config = sample_config(true);
 
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "m.safetensors");
-    ck_assert_int_eq(base_folder_make(data, NULL), BASE_OK);
-    sample_folder_make(data);
+    command_folder();
     sample_model_save(model, &config, NULL);
-}
-
-static void teardown(void)
-{
-    base_free(model);
-    base_free(data);
-    test_folder_remove(dir);
 }
 
 /* Exit status of `vmoe WORDS`, where the shell joins WORDS with redirections. */
@@ -183,16 +169,14 @@ END_TEST
 
 START_TEST(no_name_breaks_the_json)
 {
-    char *odd = test_path(dir, "caf\xe9"), *results = test_path(dir, "r.json");
+    char *odd = test_path(dir, "caf\xe9");
 
     ck_assert_int_eq(rename(model, odd), 0);
-    program_done(program_run(dir, "inspect", odd, "--json", results, NULL));
-    json_t *json = program_json(results);
-    const char *name = json_string_value(json_object_get(json, "model"));
+    json_t *result = COMMAND_JSON("inspect", odd);
+    const char *name = json_string_value(json_object_get(result, "model"));
     ck_assert_ptr_nonnull(name);
     ck_assert_ptr_nonnull(strstr(name, "caf\\xe9"));
-    json_decref(json);
-    base_free(results);
+    json_decref(result);
     base_free(odd);
 }
 END_TEST
@@ -200,7 +184,7 @@ END_TEST
 START_TEST(no_usable_image_is_no_loss_of_zero)
 {
     static const char *const classes[] = {"blue", "green", "red"};
-    char *bad = test_path(dir, "bad"), *results = test_path(dir, "r.json");
+    char *bad = test_path(dir, "bad");
 
     for (size_t i = 0; i < 3; i++) {
         char *folder = test_path(bad, classes[i]), *file = test_path(folder, "x.png");
@@ -210,16 +194,15 @@ START_TEST(no_usable_image_is_no_loss_of_zero)
         base_free(folder);
     }
     program_result r = program_run(dir, "eval", model, "--data", bad, "--bad-samples",
-                                   "skip", "--json", results, NULL);
+                                   "skip", "--json", json, NULL);
     ck_assert_msg(r.code == 0, "%s", r.err);
     ck_assert_ptr_null(strstr(r.out, "loss"));
     program_result_free(&r);
-    json_t *json = program_json(results);
-    ck_assert(json_is_null(json_object_get(json, "loss")));
-    ck_assert(json_is_null(json_object_get(json, "ece")));
-    ck_assert_double_eq(json_number_of(json, "top1"), 0);
-    json_decref(json);
-    base_free(results);
+    json_t *result = program_json(json);
+    ck_assert(json_is_null(json_object_get(result, "loss")));
+    ck_assert(json_is_null(json_object_get(result, "ece")));
+    ck_assert_double_eq(json_number_of(result, "top1"), 0);
+    json_decref(result);
     base_free(bad);
 }
 END_TEST
@@ -231,12 +214,12 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_set_timeout(core, 60);
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, results_that_nobody_gets_are_a_failed_run);
     tcase_add_test(core, files_that_cannot_be_written_are_refused_first);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, a_closed_descriptor_is_not_given_to_a_file);
     tcase_add_test(limits, a_limit_of_file_size_is_told);
     tcase_add_test(limits, limits_that_are_too_low_are_told_at_once);

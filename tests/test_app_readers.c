@@ -5,31 +5,10 @@
 
 #include "apps/report/internal.h"
 #include "apps/train/internal.h"
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
 #include "tests/test_sweep.h"
 #include "vit/model_internal.h"
-
-static char *dir, *data, *model;
-
-static void setup(void)
-{
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "m.safetensors");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(model);
-    base_free(data);
-    test_folder_remove(dir);
-}
 
 /* A document with the path that it is written to, and files that stand beside it. */
 typedef struct document {
@@ -49,7 +28,7 @@ static void read_report(void *user)
     document *d = user;
     const app_common common = app_common_defaults();
     app_report_set set = {0};
-    show_document *made = NULL;
+    json_t *results = NULL;
     base_error err = {0};
 
     write_down(d);
@@ -59,7 +38,8 @@ static void read_report(void *user)
         status = d->beside[i] ? app_report_add(&set, d->beside[i], &err) : BASE_OK;
     app_report_sort(&set);
     if (status == BASE_OK)
-        status = app_report_document(&made, &set, &common, &err);
+        status = app_report_json(&results, &set, &common, &err);
+    show_document *made = results ? show_document_create(results) : NULL;
     if (status == BASE_OK)
         status = show_page_write(made, &app_report_view, "/dev/null", &err);
     show_document_destroy(made);
@@ -100,13 +80,13 @@ END_TEST
 
 START_TEST(a_command_that_is_no_text_is_no_result)
 {
-    char *path = test_path(dir, "r.json"), *page = test_path(dir, "x.html");
+    char *path = test_path(dir, "r.json"), *out = test_path(dir, "x.html");
     static const char text[] = "{\"command\": 1, \"model\": \"x\"}";
 
     test_write(path, text, strlen(text));
-    program_refused(program_run(dir, "report", path, "--out", page, NULL), 1,
+    program_refused(program_run(dir, "report", path, "--out", out, NULL), 1,
                     "is no result of vmoe eval, attack or inspect");
-    base_free(page);
+    base_free(out);
     base_free(path);
 }
 END_TEST
@@ -382,14 +362,14 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_set_timeout(core, 240);
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, sparse_setup, command_teardown);
     tcase_add_test(core, results_with_odd_values_make_a_page_or_are_refused);
     tcase_add_test(core, a_config_with_odd_values_is_sound_or_refused);
     tcase_add_test(core, metrics_with_odd_values_are_drawn);
     tcase_add_test(core, a_state_with_odd_metadata_is_refused);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
-    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(limits, sparse_setup, command_teardown);
     tcase_add_test(limits, a_command_that_is_no_text_is_no_result);
     tcase_add_test(limits, a_state_from_elsewhere_is_refused);
     tcase_add_test(limits, cells_that_look_like_formulas_are_disarmed);

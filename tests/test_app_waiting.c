@@ -4,29 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "tests/test_program.h"
+#include "tests/test_command.h"
 #include "tests/test_run.h"
-#include "tests/test_sample.h"
-
-static char *dir, *data, *model;
-
-static void setup(void)
-{
-    const vit_config config = sample_config(true);
-
-    dir = test_folder_make();
-    data = test_path(dir, "data");
-    model = test_path(dir, "m.safetensors");
-    sample_folder_make(data);
-    sample_model_save(model, &config, sample_labels);
-}
-
-static void teardown(void)
-{
-    base_free(model);
-    base_free(data);
-    test_folder_remove(dir);
-}
 
 /* stderr of an evaluation with two threads on one processor, which is base_free's. */
 static program_result evaluate(const char *policy)
@@ -66,14 +45,10 @@ END_TEST
 
 START_TEST(the_number_of_threads_is_heard)
 {
-    char *results = test_path(dir, "r.json");
-
     setenv("OMP_NUM_THREADS", "3", 1);
-    program_done(program_run(dir, "eval", model, "--data", data, "--json", results, NULL));
-    json_t *json = program_json(results);
-    ck_assert_double_eq(json_number_of(json, "threads"), 3);
-    json_decref(json);
-    base_free(results);
+    json_t *result = COMMAND_JSON("eval", model, "--data", data);
+    ck_assert_double_eq(json_number_of(result, "threads"), 3);
+    json_decref(result);
 }
 END_TEST
 
@@ -108,7 +83,7 @@ int main(void)
     Suite *suite = suite_create("app_waiting");
     TCase *core = tcase_create("Core");
 
-    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(core, sparse_setup, command_teardown);
     tcase_add_test(core, threads_without_a_processor_each_sleep);
     tcase_add_test(core, the_number_of_threads_is_heard);
     tcase_add_test(core, help_of_a_command_comes_both_ways);

@@ -43,6 +43,12 @@ static inline void command_setup(bool sparse)
     sample_model_save(model, &config, sample_labels);
 }
 
+/* For a fixture: with experts. */
+static inline void sparse_setup(void)
+{
+    command_setup(true);
+}
+
 static inline void command_teardown(void)
 {
     for (size_t i = 0; i < COMMAND_PATHS; i++) {

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     char path[300];
     const app_common common = app_common_defaults();
     app_report_set set = {0};
-    show_document *document = NULL;
+    json_t *json = NULL;
     base_error err = {0};
 
     fuzz_folder_make();
@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     base_status status = app_report_add(&set, path, &err);
     app_report_sort(&set);
     if (status == BASE_OK)
-        status = app_report_document(&document, &set, &common, &err);
+        status = app_report_json(&json, &set, &common, &err);
+    show_document *document = json ? show_document_create(json) : NULL;
     if (status == BASE_OK)
         status = show_page_write(document, &app_report_view, "/dev/null", &err);
     show_document_destroy(document);
