@@ -20,7 +20,7 @@ typedef struct app_data_args {
 #define APP_DATA_OPTIONS(member)                                                           \
     APP_WORD("split", "NAME", member.split,                                                \
              "train, val or test, of data that has several parts: ilsvrc, kaggle, "        \
-             "cifar-bin, folders and tars of them (default val)"),                         \
+             "cifar-bin, tfrecord, folders, tars and zips of them (default val)"),                         \
         APP_WORD("val-labels", "FILE", member.val_labels,                                  \
                  "labels of images in no class folders: NAME LABEL lines, "                \
                  "val_annotations.txt, ground truth, devkit, LOC_val_solution.csv "        \

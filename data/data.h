@@ -305,7 +305,8 @@ data_real_answer data_real_judge(const data_real *real, size_t image, size_t ans
 /* ---- ImageNet-C trees ---------------------------------------------------------------- */
 
 /* CORRUPTION/SEVERITY/CLASS/FILE, or the same below group folders (noise, blur, weather,
- * digital, extra; Hendrycks and Dietterich 2019), or `vmoe corrupt`'s tree. Each
+ * digital, extra; Hendrycks and Dietterich 2019), or `vmoe corrupt`'s tree, or one of the
+ * published tars, a zip of the tree, or a folder of tars and folders. Each
  * (corruption, severity) is a part, a data set of its own that is indexed only when it is
  * opened.
  *
@@ -329,7 +330,7 @@ void data_imagenet_c_close(data_imagenet_c *tree);
 size_t data_imagenet_c_count(const data_imagenet_c *tree);
 const char *data_imagenet_c_corruption(const data_imagenet_c *tree, size_t part);
 int data_imagenet_c_severity(const data_imagenet_c *tree, size_t part);
-/* The part's folder, DIR/noise/gaussian_noise/3. */
+/* The part's folder, DIR/noise/gaussian_noise/3, or noise.tar!gaussian_noise/3. */
 const char *data_imagenet_c_path(const data_imagenet_c *tree, size_t part);
 /* As data_source_open of the part's folder. The caller closes *out. */
 base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tree,

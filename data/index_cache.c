@@ -157,6 +157,8 @@ static void adopt(data_source *source, data_source *cached)
     source->names = cached->names;
     source->as_found = cached->as_found;
     source->flat = cached->flat;
+    source->has_truth = cached->has_truth;
+    source->truth = cached->truth;
     base_free(source->prefix); /* of a part; the scan may have gone further down */
     base_free(source->prefix); /* of a part; the scan may have gone further down */
     source->prefix = cached->prefix;

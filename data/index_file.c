@@ -14,6 +14,7 @@ enum {
     ORDER_MARK = 0x01020304, /* the machine's byte order */
     FLAG_FLAT = 1,
     FLAG_SPLIT = 2, /* the split of the key chose something */
+    FLAG_TRUTH = 4, /* an archive's own file of labels */
     TEXT_MOST = 1 << 28,
     RECORD_BYTES = 24
 };
@@ -27,6 +28,8 @@ typedef struct header {
     uint64_t witnesses, archives, folders, classes;
     uint64_t samples, names_bytes, left_out[DATA_IGNORED_COUNT], formats[DATA_FORMATS];
     uint32_t labelling, names, as_found, flags; /* of FLAG_ */
+    uint64_t truth_offset;
+    uint32_t truth_size, truth_name;
 } header;
 
 typedef struct number_witness {
@@ -148,7 +151,11 @@ static void put_all(sink *s, const data_source *source, const text *t)
         .labelling = source->labelling,
         .names = source->names,
         .as_found = source->as_found,
-        .flags = (source->flat ? FLAG_FLAT : 0) | (source->split_used ? FLAG_SPLIT : 0),
+        .flags = (source->flat ? FLAG_FLAT : 0) | (source->split_used ? FLAG_SPLIT : 0) |
+                 (source->has_truth ? FLAG_TRUTH : 0),
+        .truth_offset = source->truth.offset,
+        .truth_size = source->truth.size,
+        .truth_name = source->truth.name,
     };
 
     for (int i = 0; i < DATA_IGNORED_COUNT; i++)
@@ -403,7 +410,9 @@ static bool shape_fits(const data_source *out, const header *h)
     const bool shards = l == &data_layout_wds || l == &data_layout_tfrecord;
     if (h->labelling > DATA_LABELS_NONE || h->names > 1 || h->as_found > 1 ||
         (h->as_found == 1) != (l == &data_layout_list || (shards && classes)) ||
-        h->flags > (FLAG_FLAT | FLAG_SPLIT))
+        h->flags > (FLAG_FLAT | FLAG_SPLIT | FLAG_TRUTH))
+        return false;
+    if (h->flags & FLAG_TRUTH && (!flat || h->archives != 1))
         return false;
     if (l == &data_layout_tar || l == &data_layout_zip)
         return (flat ? truth : classes) && !h->names && h->folders == 0 && h->archives == 1;
@@ -487,6 +496,9 @@ static base_status read_all(data_source *out, tap *t, const char *key, base_erro
     out->as_found = h.as_found == 1;
     out->flat = (h.flags & FLAG_FLAT) != 0;
     out->split_used = (h.flags & FLAG_SPLIT) != 0;
+    out->has_truth = (h.flags & FLAG_TRUTH) != 0;
+    out->truth =
+        (data_record){.offset = h.truth_offset, .size = h.truth_size, .name = h.truth_name};
     return status == BASE_OK ? check_records(out, t, err) : status;
 }
 

@@ -225,6 +225,34 @@ START_TEST(a_kept_index_serves_zips)
 }
 END_TEST
 
+/* The labels of Kaggle's val from a kept index, and from a file beside the archive. */
+START_TEST(labels_in_the_archive_are_kept_with_its_index)
+{
+    char *kept = test_path(root, "kept");
+    const data_source_options options = {.index_cache = kept, .classes_of_model = 1000};
+    struct timespec old[2] = {{.tv_sec = 1600000000}, {.tv_sec = 1600000000}};
+    static const char beside[] =
+        "ImageId,PredictionString\nILSVRC2012_val_00000001,n01443537 1 2 3 4 \n";
+
+    add_kaggle();
+    finish();
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+    data_source_close(set_open(path, &options));
+    data_source *source = set_open(path, &options);
+    set_lists(source, "0 n01440764/ILSVRC2012_val_00000001.JPEG\n"
+                      "1 n01443537/ILSVRC2012_val_00000002.JPEG\n");
+    data_source_close(source);
+    memset(&zip, 0, sizeof zip);
+    zip_name(&zip, "ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG", ZIP_STORED);
+    finish();
+    set_file(root, "LOC_val_solution.csv", beside, strlen(beside));
+    source = set_open(path, &one_class);
+    ck_assert_str_eq(data_source_class_name(source, 0), "n01443537");
+    data_source_close(source);
+    base_free(kept);
+}
+END_TEST
+
 /* ---- refused ------------------------------------------------------------------------ */
 
 static void refused(base_status status, const char *part)
@@ -388,6 +416,7 @@ int main(void)
     tcase_add_test(core, tiny_imagenet_is_read_as_downloaded);
     tcase_add_test(core, kaggles_archive_is_read_as_downloaded);
     tcase_add_test(core, a_kept_index_serves_zips);
+    tcase_add_test(core, labels_in_the_archive_are_kept_with_its_index);
     tcase_add_test(limits, an_encrypted_image_is_refused_by_name);
     tcase_add_test(limits, other_methods_are_refused_by_name);
     tcase_add_test(limits, bombs_are_refused_by_name);

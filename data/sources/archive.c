@@ -7,6 +7,9 @@
 
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
+
+enum { TEXT_MOST = 64 << 20 }; /* of labels */
 
 typedef struct scan {
     data_source *source;
@@ -22,9 +25,8 @@ typedef struct scan {
     unsigned char seen[DATA_CLASSES_MAX / 8]; /* a bit a class that had its run */
     data_top *top;                            /* by class: what lies in it */
     size_t top_room;
-    data_member
-        wnids;     /* Tiny ImageNet's list of classes, right in the folder; size 0: none */
-    size_t kaggle; /* bytes of the name up to Kaggle's CLS-LOC, 0: not met */
+    data_record wnids; /* Tiny ImageNet's list of classes; size 0: none right here */
+    size_t kaggle;     /* bytes of the name up to Kaggle's CLS-LOC, 0: not met */
     char around[DATA_NAME_MAX + 2]; /* that name */
 } scan;
 
@@ -122,7 +124,7 @@ static base_status take_loose(scan *s, const data_member *m, const char *name,
     s->inner += data_ends_in(name, ".tar") || data_ends_in(name, ".zip");
     if (!data_is_image_name(name)) {
         if (m->file && !m->sparse && strcmp(name, "wnids.txt") == 0)
-            s->wnids = *m;
+            s->wnids = data_member_record(m, 0, 0);
         data_member_ignore(source, m);
         return BASE_OK;
     }
@@ -145,6 +147,32 @@ static size_t kaggle_bytes(const char *name)
                                                : 0;
 }
 
+static const char solution[] = "LOC_val_solution.csv"; /* Kaggle's labels of val */
+
+static bool is_kaggle_val(const char *prefix)
+{
+    return kaggle_bytes(prefix) > 0 && data_ends_in(prefix, "/val");
+}
+
+/* Whether a member is the file of labels that belongs to the pictures below prefix. */
+static bool is_truth(const char *name, const char *prefix)
+{
+    static const char file[] = "val_annotations.txt"; /* Tiny ImageNet's, or one level up */
+    const char *slash = strrchr(name, '/');
+    const size_t folder = slash ? (size_t)(slash - name) : 0;
+
+    if (kaggle_bytes(prefix) > 0)
+        return is_kaggle_val(prefix) && strcmp(slash ? slash + 1 : name, solution) == 0;
+    if (strcmp(slash ? slash + 1 : name, file) != 0)
+        return false;
+    if (strncmp(name, prefix, folder) != 0)
+        return false;
+    const char *rest = prefix + folder;
+    if (folder > 0 && *rest && *rest++ != '/')
+        return false;
+    return !strchr(rest, '/');
+}
+
 /* A sample, a class, or ignored. */
 static base_status take_member(scan *s, const data_member *m, base_error *err)
 {
@@ -157,6 +185,11 @@ static base_status take_member(scan *s, const data_member *m, base_error *err)
     if (!m->name || (!m->folder && !m->file)) {
         source->left_out.by[m->name ? DATA_IGNORED_LINK : DATA_IGNORED_HIDDEN]++;
         return BASE_OK;
+    }
+    if (source->flat && m->file && !m->sparse &&
+        is_truth(m->name, source->prefix ? source->prefix : "")) {
+        source->truth = data_member_record(m, 0, 0);
+        source->has_truth = true;
     }
     if (!name || !name[0])
         return BASE_OK;
@@ -208,6 +241,7 @@ static base_status scan_once(scan *s, int fd, bool keep_names, base_error *err)
     *s = (scan){.source = source, .keep_names = keep_names, .class = -1};
     source->left_out = (data_left_out){0};
     source->names = keep_names;
+    source->has_truth = false;
     base_status status =
         data_walk_open(&s->walk, is_zip(source), fd, source->path, source->file_bytes,
                        source->range[1] > 0 ? source->range : NULL, err);
@@ -234,29 +268,25 @@ static base_status scan_all(scan *s, int fd, base_error *err)
 
 /* The member's bytes as a text. */
 static base_status read_text(char **out, size_t *bytes, const data_source *source,
-                             const data_member *m, base_error *err)
+                             const data_record *r, base_error *err)
 {
-    enum { TEXT_MOST = 64 << 20 };
-    const data_record record = data_member_record(m, 0, 0);
-
-    if (m->size > TEXT_MOST)
+    if (r->size > TEXT_MOST)
         return base_fail(err, BASE_FORMAT, "file too large");
-    char *text = base_alloc((size_t)m->size + 1, 1);
+    char *text = base_alloc((size_t)r->size + 1, 1);
     if (!text)
         return base_fail(err, BASE_NO_MEMORY, "no memory to read it");
     const base_status status =
-        m->size > 0 ? data_archive_read(source, &record, (unsigned char *)text, err)
-                    : BASE_OK;
+        r->size > 0 ? data_archive_read(source, r, (unsigned char *)text, err) : BASE_OK;
     if (status == BASE_OK) {
         *out = text;
-        *bytes = (size_t)m->size;
+        *bytes = r->size;
     } else {
         base_free(text);
     }
     return status;
 }
 
-static void look_at_wnids(data_source *source, const data_member *wnids)
+static void look_at_wnids(data_source *source, const data_record *wnids)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -420,54 +450,38 @@ static void archive_whole(const data_source *source, size_t i, char *out, size_t
     snprintf(out, out_bytes, "%s!%s", source->path, name);
 }
 
-/* ---- a file of labels in it ---------------------------------------------------------- */
+/* ---- the file of labels -------------------------------------------------------------- */
 
-/* Whether a member is the file of labels that belongs to the pictures below prefix. */
-static bool is_truth(const char *name, const char *prefix)
+/* Kaggle's where it lies beside the archive; *text stays NULL: there is none. */
+static base_status read_beside(char **text, size_t *bytes, char **name,
+                               const data_source *source, base_error *err)
 {
-    static const char file[] = "val_annotations.txt"; /* Tiny ImageNet's, or one level up */
-    const char *slash = strrchr(name, '/');
-    const size_t folder = slash ? (size_t)(slash - name) : 0;
+    const char *slash = strrchr(source->path, '/');
+    const int folder = slash ? (int)(slash - source->path) + 1 : 0;
 
-    if (kaggle_bytes(prefix) > 0)
-        return data_ends_in(prefix, "/val") &&
-               strcmp(slash ? slash + 1 : name, "LOC_val_solution.csv") == 0;
-    if (strcmp(slash ? slash + 1 : name, file) != 0)
-        return false;
-    const char *rest = prefix + folder;
-    if (folder > 0 && (strncmp(name, prefix, folder) != 0 || (*rest && *rest++ != '/')))
-        return false;
-    return !strchr(rest, '/');
+    *name = base_text("%.*s%s", folder, source->path, solution);
+    if (!*name)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a name");
+    return access(*name, R_OK) == 0 ? base_file_read(text, bytes, *name, TEXT_MOST, err)
+                                    : BASE_OK;
 }
 
 base_status data_archive_truth(char **text, size_t *bytes, char **name,
                                const data_source *source, base_error *err)
 {
-    data_walk walk = {0};
-    data_member m;
-    bool done = false;
-    int fd;
+    char member[DATA_NAME_MAX + 2];
 
-    base_status status = data_files_hold(&fd, source->files, 0, err);
+    if (!source->has_truth)
+        return source->prefix && is_kaggle_val(source->prefix)
+                   ? read_beside(text, bytes, name, source, err)
+                   : BASE_OK;
+    const bool named = data_archive_name(member, source, &source->truth);
+    *name = base_text("%s!%s", source->path, named ? member : "labels");
+    if (!*name)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for a name");
+    const base_status status = read_text(text, bytes, source, &source->truth, err);
     if (status != BASE_OK)
-        return status;
-    status = data_walk_open(&walk, is_zip(source), fd, source->path, source->file_bytes,
-                            NULL, err);
-    while (status == BASE_OK && !*text) {
-        status = data_walk_next(&walk, &m, &done, err);
-        if (status != BASE_OK || done)
-            break;
-        if (!m.name || !m.file || m.sparse ||
-            !is_truth(m.name, source->prefix ? source->prefix : ""))
-            continue;
-        *name = base_text("%s!%s", source->path, m.name);
-        if (!*name)
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for a name");
-        else if ((status = read_text(text, bytes, source, &m, err)) != BASE_OK)
-            base_error_prepend(err, "'%s': ", *name);
-    }
-    data_walk_close(&walk);
-    data_files_release(source->files, 0);
+        base_error_prepend(err, "'%s': ", *name);
     return status;
 }
 

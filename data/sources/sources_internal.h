@@ -274,8 +274,8 @@ base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
 base_status data_truth_parse(data_truth **out, char *text, size_t bytes, const char *path,
                              bool imagenet, base_error *err);
 /* A file of labels inside the source's archive: Tiny ImageNet's val_annotations.txt or
- * Kaggle's LOC_val_solution.csv. *text NULL: there is none. The caller frees *text and
- * *name ("ARCHIVE!MEMBER"). */
+ * Kaggle's LOC_val_solution.csv, which may also lie beside it. *text stays NULL: there is
+ * none. The caller frees *text and *name ("ARCHIVE!MEMBER"). */
 base_status data_archive_truth(char **text, size_t *bytes, char **name,
                                const data_source *source, base_error *err);
 void data_truth_destroy(data_truth *truth); /* NULL is fine */
@@ -400,6 +400,8 @@ struct data_source {
     uint64_t range[2]; /* archive: where the part that is read lies; 0, 0: all of it */
     bool cut;          /* tar: it ends without its two blocks of zeros */
     bool flat;         /* pictures in no class folders */
+    bool has_truth;    /* archive: truth is a file of their labels in it */
+    data_record truth;
     bool unused[DATA_OPTIONS]; /* options that were given and mean nothing */
     bool split_used;           /* the options' split chose something */
     data_witness *witness;     /* [witness_count] */

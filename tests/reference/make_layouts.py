@@ -69,13 +69,13 @@ def pad(data):
 LEFT_OUT, FORMATS = 7, 25  # counts of data_left_out
 
 
-def index(layout, labelling, names, found, strings, numbers, records, text, flags=0, prefix=b""):
+def index(layout, labelling, names, found, strings, numbers, records, text, flags=0, prefix=b"", truth=(0, 0, 0)):
     """strings: key, notice, then witnesses, archives, folders, classes (counts in numbers)."""
     joined = b"".join(s + b"\0" for s in strings[:2] + [prefix] + strings[2:])
     head = b"vmoeidx\0" + struct.pack("<II", 0x01020304, 5)
     head += struct.pack("<Q4Q2Q", len(joined), *numbers, len(records), len(text))
     head += struct.pack("<%dQ" % (LEFT_OUT + FORMATS), 5, *[0] * (LEFT_OUT + FORMATS - 1))
-    head += struct.pack("<4I", labelling, names, found, flags)
+    head += struct.pack("<4IQII", labelling, names, found, flags, *truth)
     body = pad(joined) + struct.pack("<QqqQ", 0, 1, 2, 3) * numbers[0]
     body += b"".join(struct.pack("<QIIiI", *r) for r in records) + pad(text)
     return bytes([layout]) + head + body
@@ -108,6 +108,8 @@ def indices():
                        [(512, 5, 0, 0, 2**32 - 1)], b"")
     yield "records", index(9, 1, 0, 0, [b"key", b"", me], (0, 1, 0, 0), [(512, 5, 0, 7, 100)], b"")
     yield "corrupted", index(7, 0, 0, 0, [b"key", b"", me, b"a"], (0, 1, 0, 1), [(512, 5, 0, 0, 512)], b"")
+    yield "labels", index(1, 2, 0, 0, [b"key", b"", me, me], (1, 1, 0, 0),
+                          [(512, 5, 0, 0, 512)], b"", 5, b"", (512, 100, 512))
     yield "root", index(0, 0, 1, 0, [b"key", b"", b"/", b"a"], (0, 0, 1, 1), [(0, 5, 0, 0, 0)],
                         b"1.png\0")
     yield "beyond", index(0, 0, 1, 0, text, (1, 0, 2, 2), [(0, 5, 2, 0, 0), (0, 5, 0, 2, 99)], name)
