@@ -256,11 +256,10 @@ int app_bench(int argc, char **argv)
         char machine[128], version[128];
         json_t *json = app_json_begin(&args.common, "bench", NULL, args.data);
 
-        json_object_set_new(json, "machine",
-                            json_string(bench_machine(machine, sizeof machine)));
+        show_put_text(json, "machine", bench_machine(machine, sizeof machine));
         vit_onednn_version(version, sizeof version);
-        json_object_set_new(json, "onednn", json_string(version));
-        json_object_set_new(json, "seconds", json_real(base_seconds() - started));
+        show_put_text(json, "onednn", version);
+        show_put_real(json, "seconds", base_seconds() - started);
         json_object_set(json, "results", results);
         status = app_json_write(&args.common, json, &err);
     }

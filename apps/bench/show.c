@@ -126,7 +126,7 @@ static json_t *parts_json(const bench_result *r)
         json_t *part = json_pack("{s:s, s:f, s:f}", "name", bench_part_name(i), "ms",
                                  1e3 * r->part[i], "gflop", r->part_flops[i] / 1e9);
         if (has_ceiling(r))
-            json_object_set_new(part, "ceiling_ms", json_real(1e3 * r->part_ceiling[i]));
+            show_put_real(part, "ceiling_ms", 1e3 * r->part_ceiling[i]);
         json_array_append_new(parts, part);
     }
     return parts;
@@ -168,18 +168,17 @@ json_t *bench_json(const bench_result *r, const bench_args *args)
     if (!row)
         return NULL;
     if (vit_config_is_sparse(&r->config)) {
-        json_object_set_new(row, "experts", json_integer(r->config.moe.experts));
-        json_object_set_new(row, "k", json_integer(r->config.moe.k));
-        json_object_set_new(row, "router", json_string(r->config.moe.router.name));
+        show_put_int(row, "experts", r->config.moe.experts);
+        show_put_int(row, "k", r->config.moe.k);
+        show_put_text(row, "router", r->config.moe.router.name);
     }
-    json_object_set_new(row, "recompute", json_string(bench_recompute_name(args)));
-    json_object_set_new(row, "parts", parts_json(r));
+    show_put_text(row, "recompute", bench_recompute_name(args));
+    show_put(row, "parts", parts_json(r));
     if (has_ceiling(r)) {
-        json_object_set_new(row, "ceiling_ms", json_real(1e3 * r->ceiling.median));
-        json_object_set_new(row, "ceiling_gflop_per_s",
-                            json_real(gflops(r->flops, r->ceiling.median)));
-        json_object_set_new(row, "share", json_real(r->share.median));
-        json_object_set_new(row, "products", products_json(r));
+        show_put_real(row, "ceiling_ms", 1e3 * r->ceiling.median);
+        show_put_real(row, "ceiling_gflop_per_s", gflops(r->flops, r->ceiling.median));
+        show_put_real(row, "share", r->share.median);
+        show_put(row, "products", products_json(r));
     }
     return row;
 }

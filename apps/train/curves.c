@@ -59,10 +59,9 @@ static void gather_end(gather *g, json_t *points)
         json_array_append_new(
             moe, json_pack("{s:o, s:o}", "block", json_sprintf("block %.0f", g->layer[i]),
                            "load_cv", show_json_real(g->cv[i] / (double)g->cvs[i])));
-    json_object_set_new(of, "loss", show_json_real(g->loss / (double)g->losses));
-    json_object_set_new(of, "accuracy",
-                        show_json_real(g->accuracy / (double)g->accuracies));
-    json_object_set_new(of, "moe", moe);
+    show_put_real(of, "loss", g->loss / (double)g->losses);
+    show_put_real(of, "accuracy", g->accuracy / (double)g->accuracies);
+    show_put(of, "moe", moe);
     if (g->count > 0)
         json_array_append_new(points, json_pack("{s:f, s:O}", "step",
                                                 g->step / (double)g->count, g->kind, of));

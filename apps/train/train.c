@@ -324,31 +324,28 @@ static base_status report(const train_trainer *t, const train_args *args,
     app_network_describe(&network);
     json = app_json_begin(&args->common, "train", args->out, t->recipe.data.train);
     app_network_json(json, &network);
-    json_object_set_new(json, "val", show_json_text(t->recipe.data.val));
+    show_put_text(json, "val", t->recipe.data.val);
     app_data_pair_json(json, t->train, t->val);
-    json_object_set_new(json, "recipe", show_json_text(t->recipe.name));
-    json_object_set_new(json, "samples",
-                        json_integer((json_int_t)data_loader_samples(t->train_loader)));
-    json_object_set_new(json, "seconds", show_json_real(seconds));
+    show_put_text(json, "recipe", t->recipe.name);
+    show_put_count(json, "samples", data_loader_samples(t->train_loader));
+    show_put_real(json, "seconds", seconds);
     json_t *corrupt = t->augment ? json_object() : json_null();
     if (t->augment)
         app_crew_json(corrupt, train_augment_crew(t->augment));
-    json_object_set_new(json, "augment_corrupt", corrupt);
-    json_object_set_new(json, "start", start_json(t));
-    json_object_set_new(json, "trained_parameters",
-                        json_integer((json_int_t)app_train_trained(t)));
-    json_object_set_new(json, "steps", json_integer((json_int_t)t->at.step));
-    json_object_set_new(json, "skipped", json_integer((json_int_t)t->at.skipped));
-    json_object_set_new(json, "sinkhorn_steps_expected",
-                        show_json_real(train_trainer_sinkhorn_steps(t)));
-    json_object_set_new(json, "best_step", json_integer((json_int_t)t->at.best_step));
-    json_object_set_new(json, "best_top1", show_json_real(t->at.best_accuracy));
-    json_object_set_new(json, "top1", show_json_real(t->at.last_accuracy));
-    json_object_set_new(
-        json, "loss", t->at.last_loss < 0 ? json_null() : show_json_real(t->at.last_loss));
+    show_put(json, "augment_corrupt", corrupt);
+    show_put(json, "start", start_json(t));
+    show_put_count(json, "trained_parameters", app_train_trained(t));
+    show_put_count(json, "steps", t->at.step);
+    show_put_count(json, "skipped", t->at.skipped);
+    show_put_real(json, "sinkhorn_steps_expected", train_trainer_sinkhorn_steps(t));
+    show_put_count(json, "best_step", t->at.best_step);
+    show_put_real(json, "best_top1", t->at.best_accuracy);
+    show_put_real(json, "top1", t->at.last_accuracy);
+    show_put(json, "loss",
+             t->at.last_loss < 0 ? json_null() : show_json_real(t->at.last_loss));
     if (t->ranks > 1)
-        json_object_set_new(json, "ranks", json_integer((json_int_t)t->ranks));
-    json_object_set_new(json, "peak_bytes", json_integer((json_int_t)base_peak_bytes()));
+        show_put_count(json, "ranks", t->ranks);
+    show_put_count(json, "peak_bytes", base_peak_bytes());
     train_trainer_loads(json, t, t->eval_load);
     return app_json_write(&args->common, json, err);
 }

@@ -268,16 +268,14 @@ static base_status log_line(app_vae *v, base_error *err)
                                               v->recipe.config.image;
     json_t *json = json_object();
 
-    json_object_set_new(json, "kind", json_string("train"));
-    json_object_set_new(json, "step", json_integer((json_int_t)v->step));
-    json_object_set_new(json, "mse", show_json_real(v->sums.squares / n / pixels));
-    json_object_set_new(json, "kl", show_json_real(v->sums.kl / n));
-    json_object_set_new(json, "balance", show_json_real(v->sums.balance / n));
-    json_object_set_new(json, "gate_entropy", show_json_real(v->sums.entropy / n));
-    json_object_set_new(json, "grad_norm",
-                        show_json_real(v->sums.grad_norm / v->sums.steps));
-    json_object_set_new(json, "lr",
-                        show_json_real(vit_schedule_lr(&v->schedule, v->step - 1)));
+    show_put_text(json, "kind", "train");
+    show_put_count(json, "step", v->step);
+    show_put_real(json, "mse", v->sums.squares / n / pixels);
+    show_put_real(json, "kl", v->sums.kl / n);
+    show_put_real(json, "balance", v->sums.balance / n);
+    show_put_real(json, "gate_entropy", v->sums.entropy / n);
+    show_put_real(json, "grad_norm", v->sums.grad_norm / v->sums.steps);
+    show_put_real(json, "lr", vit_schedule_lr(&v->schedule, v->step - 1));
     v->sums = (app_vae_sums){0};
     return train_metrics_write(&v->metrics, json, err);
 }
@@ -333,14 +331,14 @@ static base_status evaluate(void *user, base_error *err)
 
     if (status == BASE_OK) {
         json_t *json = json_object();
-        json_object_set_new(json, "kind", json_string("eval"));
-        json_object_set_new(json, "step", json_integer((json_int_t)v->step));
-        json_object_set_new(json, "mse", show_json_real(m.best));
-        json_object_set_new(json, "mse_all", show_json_real(m.all));
-        json_object_set_new(json, "kl", show_json_real(m.kl));
-        json_object_set_new(json, "gate_entropy", show_json_real(m.entropy));
-        json_object_set_new(json, "load_entropy", show_json_real(m.load_entropy));
-        json_object_set_new(json, "nmi", show_json_real(m.found.normalised));
+        show_put_text(json, "kind", "eval");
+        show_put_count(json, "step", v->step);
+        show_put_real(json, "mse", m.best);
+        show_put_real(json, "mse_all", m.all);
+        show_put_real(json, "kl", m.kl);
+        show_put_real(json, "gate_entropy", m.entropy);
+        show_put_real(json, "load_entropy", m.load_entropy);
+        show_put_real(json, "nmi", m.found.normalised);
         status = train_metrics_write(&v->metrics, json, err);
         app_progress_line(&v->progress,
                           "epoch %-4" PRIu64
