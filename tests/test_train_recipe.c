@@ -243,9 +243,20 @@ END_TEST
 
 START_TEST(every_recipe_of_ours_resolves)
 {
-    static const char *const names[] = {
-        "quickstart",         "fashion-mnist",     "cifar10",          "tiny-imagenet",
-        "imagenet-vmoe-ti16", "imagenet-vmoe-s32", "imagenet-vmoe-s16"};
+    static const char *const names[] = {"quickstart",
+                                        "fashion-mnist",
+                                        "cifar10",
+                                        "tiny-imagenet",
+                                        "imagenet-vmoe-ti16",
+                                        "imagenet-vmoe-s32",
+                                        "imagenet-vmoe-s16",
+                                        "imagenet21k-vmoe-b16",
+                                        "vmoe-ft-ilsvrc2012",
+                                        "vmoe-ft-cifar10",
+                                        "finetune",
+                                        "finetune-probe",
+                                        "finetune-vmoe",
+                                        "finetune-upcycle"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         train_recipe r = train_recipe_defaults();
