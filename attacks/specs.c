@@ -38,6 +38,9 @@ static const preset presets[] = {
     /* Puigcerver et al. 2022 (arXiv 2210.10253): their ball holds by the step alone */
     {"vmoe-pgd40", "pgd:steps=40,relative=1,start=none", NULL, NULL},
     {"cnn-moe-pgd20", "pgd:steps=20,alpha=2/255", NULL, NULL},
+    /* ACMoE's code: 20 steps of 0.15 eps, on normalised numbers without limits, against the
+     * network's own answers; whoever takes it sets these two (attacks.md 8, S5) */
+    {"acmoe-pgd20", "pgd:steps=20,relative=3,start=none", NULL, NULL},
 };
 
 static const size_t preset_count = sizeof presets / sizeof *presets;

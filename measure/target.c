@@ -14,9 +14,10 @@ struct measure_target {
     const vit_run *last; /* that made the last pass */
     size_t last_count;   /* of its images */
     size_t batch, plane, channels;
-    float *input;   /* [batch, C, S, S] normalised */
-    float *logits;  /* [batch, K] that nobody asked for */
-    uint16_t *sets; /* [batch, set count] of freeze */
+    float mean[3], std[3]; /* (image - mean) / std is what the network is fed */
+    float *input;          /* [batch, C, S, S] normalised */
+    float *logits;         /* [batch, K] that nobody asked for */
+    uint16_t *sets;        /* [batch, set count] of freeze */
     bool replays;
     /* Of route_forward and route_gradient; NULL where there are no experts to choose
      * from. */
@@ -29,12 +30,10 @@ struct measure_target {
 /* input = (images - mean) / std: the two steps of data_normalise_table in float32. */
 static const float *normalise(measure_target *t, const float *images, size_t count)
 {
-    const vit_config *config = t->config;
-
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < count * t->channels; row++) {
-        const float mean = config->mean[row % t->channels];
-        const float std = config->std[row % t->channels];
+        const float mean = t->mean[row % t->channels];
+        const float std = t->std[row % t->channels];
         const float *in = images + row * t->plane;
         float *out = t->input + row * t->plane;
 
@@ -69,6 +68,14 @@ static base_status target_forward(void *user, float *logits, const float *images
     return pass(t, t->gradient, logits, images, count, err);
 }
 
+void measure_target_normalised(measure_target *target, double unit)
+{
+    for (size_t c = 0; c < target->channels; c++) {
+        target->mean[c] = 0.5f;
+        target->std[c] = (float)(1 / unit);
+    }
+}
+
 /* d/dx = d/dx_normalised / std. */
 static void denormalise(float *d_images, const measure_target *t)
 {
@@ -76,7 +83,7 @@ static void denormalise(float *d_images, const measure_target *t)
 
 #pragma omp parallel for schedule(static)
     for (size_t row = 0; row < rows; row++) {
-        const float std = t->config->std[row % t->channels];
+        const float std = t->std[row % t->channels];
 
         for (size_t i = 0; i < t->plane; i++)
             d_images[row * t->plane + i] /= std;
@@ -226,6 +233,10 @@ base_status measure_target_create(measure_target **out, const vit_model *model,
                           .batch = batch,
                           .channels = (size_t)config->channels,
                           .plane = (size_t)config->image * (size_t)config->image};
+    for (size_t c = 0; c < t->channels; c++) {
+        t->mean[c] = config->mean[c];
+        t->std[c] = config->std[c];
+    }
     status = vit_run_create(&t->infer, model, batch, VIT_MODE_INFER, precision, err);
     if (status == BASE_OK)
         status = vit_run_create(&t->gradient, model, batch, VIT_MODE_INPUT_GRADIENT,

@@ -49,6 +49,11 @@ static const base_field options[] = {
     APP_CHOICE("labels", "WHAT", labels, "true|predicted",
                "predicted: the model's own clean answers stand for labels, as some older "
                "tools do; marked in the report"),
+    APP_CHOICE(
+        "space", "SPACE", space, "pixel|normalized",
+        "normalized: the numbers after mean and std are attacked, without the pixels' "
+        "limits, and eps is in their units, as some older tools do; no claim of "
+        "robustness, not checked, marked in the report"),
     BASE_BOOL("resume", resume,
               "go on with a stopped attack; examples already found are kept"),
     BASE_BOOL("force", force, "replace the report that lies in --out"),
@@ -147,6 +152,17 @@ static base_status transfer_open(app_attack *a, base_error *err)
                                  (vit_precision)a->args->common.precision, err);
 }
 
+base_status app_attack_target(measure_target **out, const app_attack *a, base_error *err)
+{
+    const base_status status =
+        measure_target_create(out, a->network.model, (size_t)a->args->common.batch,
+                              (vit_precision)a->args->common.precision, err);
+
+    if (status == BASE_OK && a->args->space == 1)
+        measure_target_normalised(*out, a->unit);
+    return status;
+}
+
 /* A report is not written over. */
 static base_status folder_check(const attack_args *args, base_error *err)
 {
@@ -166,6 +182,11 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
     const attack_args *args = a->args;
     const time_t now = time(NULL);
     struct tm utc;
+
+    a->unit = args->space == 1 ? 8 : 1;
+    if (args->space == 1 && args->transfer)
+        return base_fail(err, BASE_USAGE,
+                         "--transfer is for the checks, which --space normalized has not");
 
     if (gmtime_r(&now, &utc))
         strftime(a->started, sizeof a->started, "%Y-%m-%dT%H:%M:%SZ", &utc);
@@ -199,9 +220,7 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
         status = base_fail(err, BASE_MISMATCH,
                            "'%s' has no labels, expected labelled images", args->data);
     if (status == BASE_OK)
-        status =
-            measure_target_create(&a->target, a->network.model, (size_t)args->common.batch,
-                                  (vit_precision)args->common.precision, err);
+        status = app_attack_target(&a->target, a, err);
     if (status == BASE_OK)
         status = base_folder_make(args->out, err);
     return status;
@@ -251,6 +270,12 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
 
     if (status == BASE_OK)
         app_data_told(&a->args->common, "attack", a->source);
+    if (status == BASE_OK && a->args->space == 1)
+        app_note(
+            &a->args->common,
+            "vmoe attack: the normalised numbers are attacked, against %s: no claim of "
+            "robustness, and not checked",
+            a->args->labels == 1 ? "the network's own answers" : "the true labels");
     if (status == BASE_OK)
         status = app_attack_read(a, err);
     if (status == BASE_OK && a->bad > 0)
@@ -290,6 +315,7 @@ int app_attack_command(int argc, char **argv)
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     app_common_apply(&args.common, "attack");
+    app_attack_protocol(&args);
     app_waiting_tell(&args.common);
     app_stop_install();
     app_attack *a = app_take(NULL, 1, sizeof *a); /* a megabyte of results */

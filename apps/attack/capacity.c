@@ -52,8 +52,7 @@ base_status app_attack_capacity(app_attack *a, base_error *err)
     base_status status = vit_model_config_set(a->network.model, &trained, err);
     if (status != BASE_OK)
         return status;
-    status = measure_target_create(&target, a->network.model, (size_t)a->args->common.batch,
-                                   (vit_precision)a->args->common.precision, err);
+    status = app_attack_target(&target, a, err);
     float *logits =
         app_take(NULL, (size_t)a->args->common.batch, a->network.classes * sizeof *logits);
     if (status == BASE_OK)

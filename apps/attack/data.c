@@ -75,6 +75,20 @@ static void image_take(float *pixels, float *input, const unsigned char *bytes,
     for (size_t i = 0; i < plane; i++)
         for (size_t c = 0; c < channels; c++)
             pixels[c * plane + i] = (float)bytes[i * channels + c] / 255.0f;
+    for (size_t i = 0; a->args->space == 1 && i < channels * plane; i++)
+        pixels[i] = 0.5f + input[i] / (float)a->unit;
+}
+
+void app_attack_pixels(float *out, const app_attack *a, const float *image)
+{
+    const vit_config *c = a->network.config;
+    const size_t plane = a->network.size * a->network.size;
+
+    for (size_t i = 0; i < a->floats; i++)
+        out[i] = a->args->space == 0
+                     ? image[i]
+                     : c->mean[i / plane] +
+                           c->std[i / plane] * (float)a->unit * (image[i] - 0.5f);
 }
 
 static base_status label_take(app_attack *a, reader *r, const data_batch *batch, size_t i,

@@ -40,6 +40,7 @@ json_t *app_attack_row_json(const app_attack *a, const attack_result *r)
 {
     const double n = (double)a->n;
     const size_t clean = main_point(a)->clean;
+    const bool bytes = a->args->space == 0; /* 8 bits of a pixel mean something */
     const char *options = strchr(r->spec, ':');
     json_t *json = json_object(), *curve = json_array(), *restarts = json_array();
 
@@ -64,11 +65,12 @@ json_t *app_attack_row_json(const app_attack *a, const attack_result *r)
     /* in a cascade the same: what was broken before was not attacked again */
     share_put(json, "robust_acc", r->robust, a->n);
     show_put_real(json, "asr", clean ? (double)r->broken / (double)clean : (double)NAN);
-    show_put_real(json, "acc_u8", (double)r->robust_u8 / n);
-    show_put_real(json, "acc_after_u8", (double)r->robust_after_u8 / n);
-    show_put_real(json, "median_norm", r->median_norm);
-    show_put_real(json, "max_norm", r->max_norm);
-    show_put_real(json, "minimal_norm", r->minimal_norm);
+    show_put_real(json, "acc_u8", bytes ? (double)r->robust_u8 / n : (double)NAN);
+    show_put_real(json, "acc_after_u8",
+                  bytes ? (double)r->robust_after_u8 / n : (double)NAN);
+    show_put_real(json, "median_norm", a->unit * r->median_norm);
+    show_put_real(json, "max_norm", a->unit * r->max_norm);
+    show_put_real(json, "minimal_norm", a->unit * r->minimal_norm);
     show_put_real(json, "grad_evals", r->grad_evals / n);
     show_put_real(json, "forward_evals", r->forward_evals / n);
     show_put_real(json, "seconds", r->seconds);
@@ -332,6 +334,11 @@ static bool facts_add(json_t *facts, const app_attack *a)
         show_fact(
             facts,
             "Labels are the model's own clean answers, not the truth: not comparable.");
+    if (a->args->space == 1)
+        show_fact(facts,
+                  "The normalised numbers were attacked, eps in their units (eps times std "
+                  "in pixels) and without the pixels' limits: no claim of robustness, not "
+                  "comparable with attacks on pixels, and not checked.");
     if (a->args->common.precision == VIT_PRECISION_BF16)
         show_fact(facts, "Judged in bf16; gradients were computed in fp32.");
     if (main_point(a)->clean == 0)
@@ -341,7 +348,8 @@ static bool facts_add(json_t *facts, const app_attack *a)
         show_fact(facts, "%s", notice);
     if (data_source_left_out(left_out, sizeof left_out, a->source)[0])
         show_fact(facts, "%s", left_out);
-    return !a->complete || a->n < FEW_IMAGES || batch || a->args->labels == 1;
+    return !a->complete || a->n < FEW_IMAGES || batch || a->args->labels == 1 ||
+           a->args->space == 1;
 }
 
 static json_t *trust_json(const app_attack *a)
@@ -441,8 +449,8 @@ static json_t *threat_json(const app_attack *a)
     return json_pack("{s:s, s:f, s:s, s:s, s:s, s:b, s:b}", "norm",
                      attack_norm_name(a->config.norm), "eps", b->eps, "eps_text", b->text,
                      "eps_told", app_budget_text(told, sizeof told, b, a->config.norm),
-                     "space", "pixel", "targeted", a->args->aim > 0, "fixed_routing",
-                     (int)a->args->fixed_routing);
+                     "space", a->args->space == 1 ? "normalized" : "pixel", "targeted",
+                     a->args->aim > 0, "fixed_routing", (int)a->args->fixed_routing);
 }
 
 static json_t *clean_json(const app_attack *a)

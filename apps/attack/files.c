@@ -38,7 +38,7 @@ static base_status samples_write(const app_attack *a, const char *path, base_err
         cell(out.file, s.broken ? s.restart : (double)NAN);
         cell(out.file, s.broken ? s.step : (double)NAN);
         fprintf(out.file, ",%d", s.prediction);
-        cell(out.file, (double)s.norm);
+        cell(out.file, a->unit * (double)s.norm);
         cell(out.file, (double)s.margin);
         cell(out.file, a->has_routing ? (double)a->routing.change[i] : (double)NAN);
         for (size_t j = 0; j < a->points; j++)
@@ -55,11 +55,15 @@ static base_status images_write(const app_attack *a, const char *path, const flo
     const size_t shape[3] = {(size_t)a->network.config->channels, a->network.size,
                              a->network.size};
     show_npy npy;
+    float *pixels = app_take(NULL, a->floats, sizeof *pixels);
     base_status status = show_npy_open(&npy, path, shape, 3, err);
 
     if (status != BASE_OK)
         return status;
-    status = show_npy_append(&npy, images, a->n, err);
+    for (size_t i = 0; i < a->n && status == BASE_OK; i++) {
+        app_attack_pixels(pixels, a, images + i * a->floats);
+        status = show_npy_append(&npy, pixels, 1, err);
+    }
     if (status == BASE_OK)
         return show_npy_commit(&npy, err);
     show_npy_abandon(&npy);

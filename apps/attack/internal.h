@@ -36,7 +36,7 @@ typedef struct attack_args {
     app_common common;
     app_view view;
     const char *data, *attack, *eps, *out, *transfer;
-    int norm, mode, aim, checks, labels,
+    int norm, mode, aim, checks, labels, space,
         bad_samples;         /* indices into the choices of attack.c */
     int64_t steps, restarts; /* 0: the attacks' own */
     bool strict, resume, force, list, all_steps, fixed_routing, allow_batch_dependence;
@@ -62,9 +62,10 @@ typedef struct app_attack {
     data_source *source;
     measure_target *target, *transfer;
     size_t n, floats; /* samples; numbers of an image */
-    float *images;    /* [n, C, S, S] in [0, 1] */
-    int32_t *labels;  /* [n] what must not be answered any more */
-    int32_t *truth;   /* [n] as the data has them */
+    float *images;    /* [n, C, S, S] in [0, 1]: pixels, or what stands for z (unit) */
+    double unit; /* of --eps' numbers in one of images' own: 1, 8 in --space normalized */
+    int32_t *labels; /* [n] what must not be answered any more */
+    int32_t *truth;  /* [n] as the data has them */
     bool *
         unusable; /* [n]: a black picture with a label that it is not given stands for it */
     size_t bad;   /* of these */
@@ -102,6 +103,12 @@ typedef struct app_attack {
  * zeroed. On failure app_attack_close still has to be called (attack.c). */
 base_status app_attack_open(app_attack *a, const char *model, base_error *err);
 void app_attack_close(app_attack *a);
+/* What a preset asks for beside its attacks goes into args. */
+void app_attack_protocol(attack_args *args);
+/* The network as what images are shown to, measure_target_destroy. */
+base_status app_attack_target(measure_target **out, const app_attack *a, base_error *err);
+/* The image's numbers as pixels, which in --space normalized may leave 0..1; out [D]. */
+void app_attack_pixels(float *out, const app_attack *a, const float *image);
 /* Reads the samples, 8 bits a channel, and evaluates them as vmoe eval does (data.c). */
 base_status app_attack_read(app_attack *a, base_error *err);
 /* Every attack at every budget, then routing and checks (search.c). a->complete stays false

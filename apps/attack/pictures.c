@@ -14,6 +14,7 @@ typedef struct gallery {
     show_document *document;
     data_image picture;
     float *shown;    /* [D] */
+    float *pixels;   /* [D] */
     float *logits;   /* [K] */
     unsigned *patch; /* [N] layers that changed */
     base_status status;
@@ -105,9 +106,12 @@ static json_t *sample_json(gallery *g, size_t i)
         largest = fmaxf(largest, fabsf(v[k] - x[k]));
     for (size_t k = 0; k < a->floats; k++)
         g->shown[k] = largest > 0 ? (v[k] - x[k]) * 0.5f / largest + 0.5f : 0.5f;
-    pixels_put(g, pictures, a->samples[i], x, "clean");
-    pixels_put(g, pictures, a->samples[i], v, "adversarial");
-    snprintf(text, sizeof text, "added, x %.3g", largest > 0 ? 0.5 / (double)largest : 0.0);
+    app_attack_pixels(g->pixels, a, x);
+    pixels_put(g, pictures, a->samples[i], g->pixels, "clean");
+    app_attack_pixels(g->pixels, a, v);
+    pixels_put(g, pictures, a->samples[i], g->pixels, "adversarial");
+    snprintf(text, sizeof text, "added, x %.3g",
+             largest > 0 ? 0.5 / (a->unit * (double)largest) : 0.0);
     pixels_put(g, pictures, a->samples[i], g->shown, text);
     if (a->has_routing)
         patches_put(g, pictures, a->samples[i], x, v);
@@ -117,7 +121,7 @@ static json_t *sample_json(gallery *g, size_t i)
         about, "label %s",
         app_network_class(text, sizeof text, &a->network, a->source, (size_t)s.label));
     show_fact(about, "sample %u", a->samples[i]);
-    show_fact(about, "%s %.4g", attack_norm_name(a->config.norm), (double)s.norm);
+    show_fact(about, "%s %.4g", attack_norm_name(a->config.norm), a->unit * (double)s.norm);
     if (s.broken && s.attack >= 0 && (size_t)s.attack < p->count)
         show_fact(about, "by %s at step %d", p->result[s.attack].name, s.step);
     if (a->has_routing && isfinite(a->routing.change[i]))
@@ -151,6 +155,7 @@ base_status app_attack_pictures(const app_attack *a, show_document *document,
     uint32_t *order = app_take(NULL, a->n, sizeof *order);
 
     g.shown = app_take(NULL, a->floats, sizeof *g.shown);
+    g.pixels = app_take(NULL, a->floats, sizeof *g.pixels);
     g.logits = app_take(NULL, a->network.classes, sizeof *g.logits);
     g.patch = app_take(NULL, vit_config_tokens(a->network.config), sizeof *g.patch);
     base_rng_permutation(&rng, order, a->n);

@@ -262,7 +262,7 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
     attack_config config = a->config;
     base_status status = BASE_OK;
 
-    config.eps = point->budget.eps;
+    config.eps = point->budget.eps / a->unit;
     config.progress = progress_show;
     config.save_due = save_due;
     config.save = state_save;
@@ -404,7 +404,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
         status = routing_search(a, &done, err);
     if (status == BASE_OK && done)
         status = app_attack_capacity(a, err);
-    if (status == BASE_OK && done && a->args->checks == 0)
+    if (status == BASE_OK && done && a->args->checks == 0 && a->args->space == 0)
         status = checks_search(a, err);
     if (status == BASE_INTERRUPTED || (status == BASE_OK && !done)) {
         /* Nothing is known before the clean images have been looked at. */

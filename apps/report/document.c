@@ -146,7 +146,8 @@ static json_t *corrupted_json(const app_report_set *set, const json_t *names)
 /* Attacks are comparable in one norm on the same images of the same data. */
 static bool comparable(const app_report_result *a, const app_report_result *b)
 {
-    static const char *const paths[] = {"threat.norm", "data.name", "data.ids_sha256"};
+    static const char *const paths[] = {"threat.norm", "threat.space", "data.name",
+                                        "data.ids_sha256"};
 
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         if (strcmp(text_of(a->json, paths[i]), text_of(b->json, paths[i])) != 0)
