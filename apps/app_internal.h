@@ -12,6 +12,9 @@
 #include "show/show.h"
 #include "vit/vit.h"
 
+/* Rows of views end where the rest is zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 /* ---- commands (one line each in main.c's table) -------------------------------------- */
 
 enum { APP_DONE = 0, APP_FAILED = 1, APP_USAGE = 2 }; /* exit status */
@@ -150,8 +153,6 @@ FILE *app_result_stream(const app_common *common);
 int app_cpu_count(void);
 /* Whether OpenMP binds its threads. */
 bool app_is_bound(void);
-/* Their numbers, in OpenMP's order when it binds threads. As base_cpus_allowed. */
-size_t app_cpus_allowed(int *ids, size_t most);
 /* Those that part `part` of `parts` programs side by side should use. */
 size_t app_cpus_part(int *ids, size_t most, size_t part, size_t parts);
 /* With --pin among argv: starts the program again with each of OpenMP's threads bound to a

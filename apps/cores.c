@@ -26,7 +26,8 @@ bool app_is_bound(void)
     return omp_get_proc_bind() != omp_proc_bind_false && omp_get_num_places() > 0;
 }
 
-size_t app_cpus_allowed(int *ids, size_t most)
+/* Their numbers, in OpenMP's order when it binds threads. As base_cpus_allowed. */
+static size_t cpus_allowed(int *ids, size_t most)
 {
     /* OpenMP has bound the first thread already when it binds threads: ask it, not the
      * kernel */
@@ -94,7 +95,7 @@ void app_pin(char **argv)
         return;
     int *ids = base_alloc(BASE_CPUS_MAX, sizeof *ids);
     base_cpu *cpus = base_alloc(BASE_CPUS_MAX, sizeof *cpus);
-    const size_t count = ids && cpus ? app_cpus_allowed(ids, BASE_CPUS_MAX) : 0;
+    const size_t count = ids && cpus ? cpus_allowed(ids, BASE_CPUS_MAX) : 0;
     base_cpus_describe(cpus, ids, count);
     base_cpus_order(cpus, count, true);
     char *places = places_text(cpus, count);
@@ -112,7 +113,7 @@ void app_pin(char **argv)
 size_t app_cpus_part(int *ids, size_t most, size_t part, size_t parts)
 {
     base_cpu *cpus = base_alloc(most, sizeof *cpus);
-    size_t count = cpus ? app_cpus_allowed(ids, most) : 0;
+    size_t count = cpus ? cpus_allowed(ids, most) : 0;
 
     base_cpus_describe(cpus, ids, count);
     count = base_cpus_part(cpus, count, part, parts);
@@ -129,7 +130,7 @@ static void loader_enter(void *user)
 
     (void)user;
     if (app_is_bound()) /* it was born on the processor of the thread that made it */
-        base_thread_allow(ids, app_cpus_allowed(ids, BASE_CPUS_MAX));
+        base_thread_allow(ids, cpus_allowed(ids, BASE_CPUS_MAX));
     base_thread_background();
 }
 

@@ -134,7 +134,8 @@ void app_network_close(app_network *network)
     *network = (app_network){0};
 }
 
-void app_data_apply(data_source_options *out, const app_data_args *args)
+/* The options of args into those of a source; the rest stays. */
+static void data_apply(data_source_options *out, const app_data_args *args)
 {
     out->split = args->split;
     out->val_labels = args->val_labels;
@@ -240,7 +241,7 @@ data_source_options app_network_options(const app_network *network)
         .allow_single_class = true,
     };
 
-    app_data_apply(&options, &network->data);
+    data_apply(&options, &network->data);
     return options;
 }
 

@@ -20,7 +20,7 @@ typedef struct app_data_args {
 #define APP_DATA_OPTIONS(member)                                                           \
     APP_WORD("split", "NAME", member.split,                                                \
              "train, val or test, of data that has several parts: ilsvrc, kaggle, "        \
-             "cifar-bin, tfrecord, folders, tars and zips of them (default val)"),                         \
+             "cifar-bin, tfrecord, folders, tars and zips of them (default val)"),         \
         APP_WORD("val-labels", "FILE", member.val_labels,                                  \
                  "labels of images in no class folders: NAME LABEL lines, "                \
                  "val_annotations.txt, ground truth, devkit, LOC_val_solution.csv "        \
@@ -34,8 +34,6 @@ typedef struct app_data_args {
                  "folder where the index of the data is kept, or none (default: of large " \
                  "data, the user's cache folder)")
 
-/* The options of args into those of a source; the rest stays. */
-void app_data_apply(data_source_options *out, const app_data_args *args);
 /* What a person must know of the data, to stderr unless quiet: its notice and what was left
  * out, a line each. */
 void app_data_told(const app_common *common, const char *command,

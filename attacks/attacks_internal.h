@@ -149,8 +149,6 @@ extern const attack_method attack_method_apgd_l1_ce, attack_method_apgd_l1_dlr,
     attack_method_apgd_l1_t, attack_method_fab, attack_method_fab_t, attack_method_square,
     attack_method_spsa, attack_method_cw, attack_method_router;
 
-/* NULL past the end; NULL for an unknown name. */
-const attack_method *attack_method_at(size_t i);
 const attack_method *attack_method_find(const char *name);
 /* Fills *out from "NAME:key=value,..." */
 base_status attack_spec_parse(attack_spec *out, const char *text, attack_norm norm,
@@ -183,7 +181,6 @@ void attack_random_start(float *point, const attack_lane *lane, base_rng *rng);
 
 /* What dlr and dlr-target become with too few classes; others stay (attacks.md 3). */
 attack_loss attack_loss_fallback(attack_loss loss, size_t classes);
-bool attack_loss_is_targeted(attack_loss loss);
 /* z_label - max of the others, NaN when a logit is not finite or there is one class. */
 double attack_margin(const float *logits, size_t classes, int32_t label);
 

@@ -28,12 +28,6 @@ attack_loss attack_loss_fallback(attack_loss loss, size_t classes)
     return loss;
 }
 
-bool attack_loss_is_targeted(attack_loss loss)
-{
-    return loss == ATTACK_LOSS_CE_TARGET || loss == ATTACK_LOSS_MARGIN_TARGET ||
-           loss == ATTACK_LOSS_DLR_TARGET || loss == ATTACK_LOSS_REACH_TARGET;
-}
-
 int32_t attack_predict(const float *logits, size_t classes)
 {
     size_t best = 0;

@@ -45,11 +45,6 @@ static const preset presets[] = {
 
 static const size_t preset_count = sizeof presets / sizeof *presets;
 
-const attack_method *attack_method_at(size_t i)
-{
-    return i < method_count ? methods[i] : NULL;
-}
-
 const attack_method *attack_method_find(const char *name)
 {
     for (size_t i = 0; i < method_count; i++)

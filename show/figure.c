@@ -52,7 +52,8 @@ static double bars_scale(const show_block *block, const show_rows *rows)
     return most > 0 ? most : 1;
 }
 
-void show_bars_put(show_render *r, const show_block *block, const show_rows *rows)
+/* One figure of its kind. */
+static void bars_put(show_render *r, const show_block *block, const show_rows *rows)
 {
     const show_column *c = block->columns;
     const double scale = bars_scale(block, rows);
@@ -254,8 +255,8 @@ static void ticks_fill(show_render *r, show_axes *axes, const show_block *block,
     axes->tick_count = count;
 }
 
-void show_lines_put(show_render *r, const show_block *block, const show_at *at,
-                    const show_rows *rows)
+static void lines_put(show_render *r, const show_block *block, const show_at *at,
+                      const show_rows *rows)
 {
     const size_t most = rows->count + columns_of(block);
     lines all = {.line = show_take(r, most, sizeof *all.line),
@@ -318,8 +319,8 @@ static void cells_fill(show_heat_map *h, double *values, const double *cells, si
     }
 }
 
-void show_heat_put(show_render *r, const show_block *block, const show_at *at,
-                   const show_rows *rows)
+static void heat_put(show_render *r, const show_block *block, const show_at *at,
+                     const show_rows *rows)
 {
     const show_column *c = block->columns;
     show_heat_map h = {.rows = rows->count,
@@ -405,8 +406,8 @@ static void plane_put(show_render *r, const show_block *block, const show_at *at
         r->status = show_plot_scatter(r->page, &s, r->err);
 }
 
-void show_dots_put(show_render *r, const show_block *block, const show_at *at,
-                   const show_rows *rows)
+static void dots_put(show_render *r, const show_block *block, const show_at *at,
+                     const show_rows *rows)
 {
     const show_column *c = block->columns;
     show_dots *dots = show_take(r, rows->count, sizeof *dots);
@@ -439,17 +440,17 @@ void show_figure_put(show_render *r, const show_block *block, const show_at *at,
                      const show_rows *rows)
 {
     if (block->kind == SHOW_LINES)
-        show_lines_put(r, block, at, rows);
+        lines_put(r, block, at, rows);
     else if (block->kind == SHOW_HEAT)
-        show_heat_put(r, block, at, rows);
+        heat_put(r, block, at, rows);
     else if (block->kind == SHOW_DOTS)
-        show_dots_put(r, block, at, rows);
+        dots_put(r, block, at, rows);
     else if (block->style == SHOW_UPRIGHT)
         upright_put(r, block, at, rows);
     else if (block->style == SHOW_STACKED)
         stacked_put(r, block, rows);
     else
-        show_bars_put(r, block, rows);
+        bars_put(r, block, rows);
 }
 
 /* ---- pictures ------------------------------------------------------------------------ */
@@ -534,7 +535,7 @@ static void card_put(show_render *r, const show_block *block, const show_at *row
         rows.count = rows.count < BARS_MOST ? rows.count : BARS_MOST;
         if (rows.count > 0 && show_find(&rows.at[0], "title").text)
             bars[0].path = "title";
-        show_bars_put(r, &(show_block){.kind = SHOW_BARS, .columns = bars}, &rows);
+        bars_put(r, &(show_block){.kind = SHOW_BARS, .columns = bars}, &rows);
     }
 }
 

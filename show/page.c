@@ -198,25 +198,6 @@ void show_page_text(show_page *page, const char *text)
     }
 }
 
-void show_page_cards(show_page *page, const show_card *cards, size_t count)
-{
-    fputs("<div class=\"cards\">\n", page->out.file);
-    for (size_t i = 0; i < count; i++) {
-        fputs("<div class=\"card\"><span>", page->out.file);
-        show_page_text(page, cards[i].label);
-        fputs("</span><b>", page->out.file);
-        show_page_text(page, cards[i].value);
-        fputs("</b>", page->out.file);
-        if (cards[i].note) {
-            fputs("<span>", page->out.file);
-            show_page_text(page, cards[i].note);
-            fputs("</span>", page->out.file);
-        }
-        fputs("</div>\n", page->out.file);
-    }
-    fputs("</div>\n", page->out.file);
-}
-
 void show_page_bars(show_page *page, const show_bar *bars, size_t count)
 {
     fputs("<div class=\"bars\">\n", page->out.file);

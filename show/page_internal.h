@@ -4,7 +4,6 @@
  *     show_page page;
  *     if (show_page_open(&page, "eval.html", "vmoe eval", "m on d", &err) == BASE_OK) {
  *         show_page_section(&page, "Accuracy", NULL);
- *         show_page_cards(&page, cards, 3);
  *         status = show_page_commit(&page, &err);
  *     }
  * Everything but open, picture and commit cannot fail: a full disk shows at commit. All
@@ -33,12 +32,6 @@ void show_page_section(show_page *page, const char *heading, const char *note);
 void show_page_note(show_page *page, const char *note);
 /* text with & < > " ' escaped; bytes that are no UTF-8 as \xNN. */
 void show_page_text(show_page *page, const char *text);
-
-/* A figure that is read first: "top-1", "91.2 %", "of 10,000 images". */
-typedef struct show_card {
-    const char *label, *value, *note; /* note may be NULL */
-} show_card;
-void show_page_cards(show_page *page, const show_card *cards, size_t count);
 
 /* Bars below one another, each with its name and its value as text; share in 0..1 of the
  * width. */

@@ -103,11 +103,6 @@ const char *show_json_string(const json_t *json, const char *path); /* NULL: no 
  * amount; a digit after it counts the places behind the point. A text with a value that is
  * not there is left out, and so is a block whose path has nothing. */
 
-#if defined(__GNUC__)
-#pragma GCC diagnostic ignored                                                             \
-    "-Wmissing-field-initializers" /* rows end where the rest is zero */
-#endif
-
 typedef enum show_kind {
     SHOW_TEXT,     /* numbers are told in six digits, lists with ", " between */
     SHOW_COUNT,    /* 10,000 */

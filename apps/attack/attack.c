@@ -102,7 +102,8 @@ const char *app_attack_caution(const app_attack *a)
                : NULL;
 }
 
-size_t app_attack_fails(const app_attack *a)
+/* Checks that failed. */
+static size_t checks_failed(const app_attack *a)
 {
     size_t count = 0;
 
@@ -324,7 +325,7 @@ int app_attack_command(int argc, char **argv)
     base_status status = app_outputs_check(&args.common, NULL, NULL, &err);
     if (status == BASE_OK)
         status = attack_run_all(a, words[0], &err);
-    const size_t fails = status == BASE_OK ? app_attack_fails(a) : 0;
+    const size_t fails = status == BASE_OK ? checks_failed(a) : 0;
     app_attack_close(a);
     if (status != BASE_OK)
         return app_fail("attack", &err);

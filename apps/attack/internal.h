@@ -125,8 +125,6 @@ base_status app_attack_router_take(app_attack *a, base_error *err);
 base_status app_attack_router_check(const app_attack *a, base_error *err);
 /* Fills a->trained where training dropped tokens and the attack does not (capacity.c). */
 base_status app_attack_capacity(app_attack *a, base_error *err);
-/* Checks that failed. */
-size_t app_attack_fails(const app_attack *a);
 /* "dropless", "per_sample" or "batch": whom a token's experts depend on. */
 const char *app_attack_routing_mode(const app_attack *a);
 /* What a reader must know of the router's gradients and choices; NULL: nothing. */

@@ -41,9 +41,6 @@ typedef struct app_tree {
 
 /* Writes what is missing. Ctrl-C: stops with interrupted set. */
 base_status app_tree_write(app_tree *tree, base_error *err);
-/* The place of an image below the part's folder: its own name; another ending where that
- * does not fit the format. */
-const char *app_tree_name(char *out, size_t out_bytes, const char *relative, bool png);
 
 /* ---- manifest.c ---- */
 

@@ -19,7 +19,9 @@ static bool is_jpeg_name(const char *dot)
     return strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".jpg") == 0;
 }
 
-const char *app_tree_name(char *out, size_t out_bytes, const char *relative, bool png)
+/* The place of an image below the part's folder: its own name; another ending where that
+ * does not fit the format. */
+static const char *name_below(char *out, size_t out_bytes, const char *relative, bool png)
 {
     const char *slash = strrchr(relative, '/');
     const char *dot = strrchr(slash ? slash : relative, '.');
@@ -52,7 +54,7 @@ static base_status names_check(const app_tree *tree, base_error *err)
         data_source_relative_name(tree->source, tree->samples[i], relative,
                                   sizeof relative);
         names[i][0] = corrupt_name_key(
-            app_tree_name(name, sizeof name, relative, tree->args->format == 1));
+            name_below(name, sizeof name, relative, tree->args->format == 1));
         names[i][1] = tree->samples[i];
     }
     qsort(names, tree->count, sizeof *names, by_key);
@@ -248,7 +250,7 @@ static base_status sample_make(tree_worker *own, const app_tree *tree,
     base_status status = BASE_OK;
 
     data_source_relative_name(tree->source, sample, relative, sizeof relative);
-    app_tree_name(name, sizeof name, relative, png);
+    name_below(name, sizeof name, relative, png);
     const uint64_t key = corrupt_name_key(relative);
     for (size_t i = first; i <= selection->count && status == BASE_OK; i++) {
         const corrupt_pair *pair = i > 0 ? &selection->pair[i - 1] : NULL;

@@ -300,7 +300,8 @@ static json_t *ood_json(const app_evaluation *e)
 
 /* ---- the whole ----------------------------------------------------------------------- */
 
-double app_eval_rate(const app_evaluation *e)
+/* Images through the network, corrupted ones included, a second. */
+static double rate_of(const app_evaluation *e)
 {
     const uint64_t corrupted = e->robust ? app_robust_images(e->robust) : 0;
 
@@ -370,7 +371,7 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     about_put(json, e);
     show_put_count(json, "samples", e->score.samples);
     show_put_real(json, "seconds", e->seconds);
-    show_put_real(json, "images_per_second", app_eval_rate(e));
+    show_put_real(json, "images_per_second", rate_of(e));
     show_put_real(json, "network_seconds", e->network_seconds);
     show_put_bool(json, "complete", !e->interrupted);
     app_network_json(json, &e->network);
