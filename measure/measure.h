@@ -466,7 +466,8 @@ base_status measure_target_create(measure_target **out, const vit_model *model,
 void measure_target_destroy(measure_target *target);
 /* From now on images are the network's own normalised numbers z, as 0.5 + z / unit: for
  * protocols that attack z itself, without the pixels' limits. A step of 1 is one of `unit`
- * in z; unit > 0, 8 leaves room for |z| < 4. Before anything else is asked of the target. */
+ * in z; unit > 0, 8 leaves room for |z| < 4. Before anything else is asked of the
+ * target. */
 void measure_target_normalised(measure_target *target, double unit);
 /* The table of functions for attacks/; it borrows the target. */
 attack_target measure_target_table(measure_target *target);

@@ -1,5 +1,5 @@
-/* test_app_space.c - attacks on normalised numbers: the protocol of ACMoE's code (attacks.md 8,
- * S5) beside a loop of its own. */
+/* test_app_space.c - attacks on normalised numbers: the protocol of ACMoE's code
+ * (attacks.md 8, S5) beside a loop of its own. */
 #include <math.h>
 
 #include "measure/measure.h"
