@@ -247,6 +247,7 @@ def documents(bench):
     bench.add("experts", "inspect", "sparse", "--experts", "--data", data)
     bench.add("experts", "inspect", "sparse", "--experts", "--data", data, "--against", "sparse")
     bench.add("convert", "convert", "dense/best/model.safetensors", "up.safetensors", "--upcycle", "every:2", "--experts", "2")
+    bench.add("convert", "convert", "dense/best/model.safetensors", "hub")
     attack = ["attack", "--data", data, "--steps", "2", "--limit", "12"]
     bench.add("attack", *attack, "sparse", "--attack", "quick,router", "--eps", "2/255,8/255", "--out", "a", file="a/report.json")
     bench.add("attack", *attack, "dense", "--attack", "pgd", "--eps", "8/255", "--out", "b", file="b/report.json")

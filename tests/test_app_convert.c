@@ -197,6 +197,147 @@ START_TEST(a_name_that_ends_in_onnx_is_written_as_that)
 }
 END_TEST
 
+/* A run's folder with that checkpoint, a recipe, a log, and results: of an evaluation, of
+ * an attack on another file. */
+static char *run_make(void)
+{
+    static const char recipe[] = "; made by a test\n\n[data]\ntrain = "
+                                 "/home/me/pets/train.tar\nval = \n\n[train]\nseed = 17\n";
+    static const char log[] =
+        "{\"kind\":\"eval\",\"step\":2,\"epoch\":1,\"accuracy\":0.5,\"loss\":1,\"images\":8,"
+        "\"best\":true}\n{\"kind\":\"eval\",\"step\":4,\"epoch\":2,\"accuracy\":0.25,"
+        "\"loss\":2,\"images\":8,\"best\":false}\n";
+    static const char eval[] =
+        "{\"command\":\"eval\",\"model\":\"x/best/model.safetensors\",\"data\":"
+        "\"/home/me/pets/val\",\"samples\":8,\"seed\":5,\"top1\":0.625,\"top1_interval\":"
+        "[0.5,0.75],\"top5\":1,\"loss\":0.75,\"ece\":null}";
+    static const char attack[] =
+        "{\"command\":\"attack\",\"model\":{\"path\":\"x/best/model.safetensors\","
+        "\"sha256\":\"00\"},\"data\":{\"name\":\"pets\",\"n\":4},\"seed\":3,\"threat\":"
+        "{\"norm\":\"linf\"},\"attacks\":[{\"spec\":\"pgd\"}],\"budgets\":[{\"eps_text\":"
+        "\"4/255\",\"robust_acc\":0.25,\"ci95\":[0.1,0.5]}]}";
+    const vit_config config = sample_config(false);
+    char *run = test_path(dir, "run"), *best = test_path(run, "best");
+    char *path[5] = {test_path(best, "model.safetensors"), test_path(run, "recipe.ini"),
+                     test_path(run, "metrics.jsonl"), test_path(run, "eval.json"),
+                     test_path(run, "attack.json")};
+
+    ck_assert_int_eq(base_folder_make(best, NULL), BASE_OK);
+    sample_model_save(path[0], &config, sample_labels);
+    test_write(path[1], recipe, sizeof recipe - 1);
+    test_write(path[2], log, sizeof log - 1);
+    test_write(path[3], eval, sizeof eval - 1);
+    test_write(path[4], attack, sizeof attack - 1);
+    for (size_t i = 0; i < 5; i++)
+        base_free(path[i]);
+    base_free(best);
+    return run;
+}
+
+/* README.md of the folder (base_free). */
+static char *card_of(const char *folder)
+{
+    char *path = test_path(folder, "README.md"), *text = NULL;
+    size_t bytes = 0;
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 1 << 20, NULL), BASE_OK);
+    base_free(path);
+    return text;
+}
+
+static void card_has(const char *card, const char *text)
+{
+    ck_assert_msg(strstr(card, text) != NULL, "no '%s' in %s", text, card);
+}
+
+START_TEST(a_folder_has_a_card_of_what_is_known)
+{
+    char *run = run_make(), *hub = test_path(dir, "my-net"), *slash = test_path(hub, "");
+
+    program_result r = program_run(dir, "convert", run, slash, "--json", "-", NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    lines_fit(r.err);
+    json_t *json = json_loads(r.out, 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(json, "form")), "hub");
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "documents")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "not_measured")), 2);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(json, "other_documents")), 1);
+    json_decref(json);
+    program_result_free(&r);
+    char *card = card_of(hub);
+    ck_assert(strncmp(card, "---\nlibrary_name: timm\n", 23) == 0);
+    card_has(card, "\ndatasets:\n- \"pets\"\nmetrics:\n- accuracy\n---\n");
+    card_has(card, "\n# my-net\n");
+    card_has(card, "hf-hub:USER/my-net");
+    card_has(card, "| seed | 17 |");
+    card_has(card,
+             "| best evaluation | step 2, epoch 1: top-1 50.00 %, loss 1 (8 images) |");
+    card_has(card,
+             "| last evaluation | step 4, epoch 2: top-1 25.00 %, loss 2 (8 images) |");
+    card_has(card, "    [data]\n    train = train.tar\n    [train]\n    seed = 17\n");
+    card_has(card,
+             "| pets | 8 | 62.50 % (50.0 to 75.0) | 100.00 % | 0.75 | not measured | 5 |");
+    card_has(card, "## Accuracy under corruption\n\nNot measured.\n");
+    card_has(card, "## Accuracy under attack\n\nNot measured.\n");
+    card_has(card, "Not stated.");
+    ck_assert_ptr_null(strstr(card, "/home"));
+    ck_assert_ptr_null(strstr(card, "\nlicense:"));
+    base_free(card);
+    /* the folder is a MODEL */
+    program_done(program_run(dir, "inspect", hub, NULL));
+    base_free(slash);
+    base_free(hub);
+    base_free(run);
+}
+END_TEST
+
+START_TEST(documents_are_taken_when_they_are_named)
+{
+    char *run = run_make(), *hub = test_path(dir, "hub");
+    char *attack = test_path(run, "attack.json");
+
+    program_done(program_run(dir, "convert", run, hub, "--document", attack, "--license",
+                             "apache-2.0", "--precision", "bf16", NULL));
+    char *card = card_of(hub);
+    card_has(card, "\nlicense: \"apache-2.0\"\n");
+    card_has(card,
+             "| pets (of another checkpoint, best/model.safetensors) | 4 | linf 4/255 | "
+             "pgd | 25.00 % (10.0 to 50.0) | 3 |");
+    card_has(card, "rounded to bf16");
+    base_free(card);
+    /* another network than the one that was measured: with experts, in our own form */
+    program_done(program_run(dir, "convert", run, hub, "--upcycle", "1", NULL));
+    card = card_of(hub);
+    card_has(card, "library_name: vmoe\n");
+    card_has(card, "- mixture-of-experts\n");
+    card_has(card, "## Accuracy\n\nNot measured.\n");
+    card_has(card, "| changed | by options of `vmoe convert` after training");
+    base_free(card);
+    program_refused(program_run(dir, "convert", run, hub, "--document", in, NULL), 1, in);
+    program_refused(program_run(dir, "convert", run, out, "--license", "mit", NULL), 2,
+                    "--license without a folder");
+    program_refused(program_run(dir, "convert", run, "model.pth", NULL), 2,
+                    "'model.pth' is no file that is written");
+    base_free(attack);
+    base_free(hub);
+    base_free(run);
+}
+END_TEST
+
+START_TEST(a_checkpoint_alone_has_a_card_that_says_so)
+{
+    char *hub = test_path(dir, "hub");
+
+    program_done(program_run(dir, "convert", in, hub, NULL));
+    char *card = card_of(hub);
+    card_has(card, "Not known: no recipe of a run lies beside the checkpoint.");
+    card_has(card, "## Accuracy\n\nNot measured.\n");
+    ck_assert_ptr_null(strstr(card, "datasets:"));
+    base_free(card);
+    base_free(hub);
+}
+END_TEST
+
 START_TEST(impossible_changes_are_refused)
 {
     char *labels = test_path(dir, "labels.txt");
@@ -269,6 +410,9 @@ int main(void)
     tcase_add_test(core, size_classes_and_labels_change);
     tcase_add_test(core, the_same_seed_gives_the_same_bytes);
     tcase_add_test(core, a_name_that_ends_in_onnx_is_written_as_that);
+    tcase_add_test(core, a_folder_has_a_card_of_what_is_known);
+    tcase_add_test(core, documents_are_taken_when_they_are_named);
+    tcase_add_test(core, a_checkpoint_alone_has_a_card_that_says_so);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -33,6 +33,10 @@ bool vit_name_ends(const char *name, const char *end);
 /* index of the block in a name like blocks.3.mlp.fc1.weight, -1 if there is none. */
 int vit_block_index(const char *name);
 
+struct json_t; /* jansson's */
+/* JSON with as few digits as give every number back; flags are jansson's (base_free). NULL:
+ * no memory. */
+char *vit_json_text(const struct json_t *value, size_t flags);
 /* The shortest decimal that is this float, "0.485", into out. Returns out. */
 const char *vit_float_text(char *out, size_t out_bytes, float value);
 /* What the JSON `config` of a checkpoint holds besides the configuration: labels, NULL
@@ -67,6 +71,7 @@ typedef struct vit_hub {
     char **label;       /* [labels] */
     size_t labels;
     char architecture[80];
+    char *config; /* of our own form: the configuration as JSON; NULL: timm's form */
 } vit_hub;
 /* The config.json in the folder of the file at path. None there is no failure. The caller
  * calls vit_hub_free. BASE_FORMAT names the file and the key. */

@@ -328,6 +328,17 @@ base_status vit_model_save(const vit_model *model, const char *path,
  * in metadata_props (docs/models.md). BASE_UNSUPPORTED names what it cannot hold: a
  * capacity, images that decide about one another, more than 2 GiB. */
 base_status vit_model_save_onnx(const vit_model *model, const char *path, base_error *err);
+/* A folder as the Hugging Face Hub has them: model.safetensors, config.json and README.md,
+ * the text readme. Written beside, as FOLDER.part, and renamed; what stands there is
+ * replaced when it is empty or such a folder, else refused. */
+base_status vit_model_save_hub(const vit_model *model, const char *folder,
+                               const char *readme, vit_precision precision,
+                               base_error *err);
+/* Its config.json (base_free): timm's form (*timm true) for a network that timm's
+ * VisionTransformer can be made to compute: no experts, no prelogits, eps 1e-6 or 1e-5,
+ * with pre_norm no patch bias; else {"model_type": "vmoe", "config": ...}, which
+ * vit_model_load reads back. timm may be NULL. NULL: no memory. */
+char *vit_model_hub_json(const vit_model *model, bool *timm);
 /* The config as JSON text (keys of model.md, labels included); base_free. NULL: no
  * memory. */
 char *vit_model_config_json(const vit_model *model);

@@ -9,8 +9,8 @@
 
 typedef struct convert_args {
     app_common common;
-    const char *upcycle, *router, *labels;
-    base_list set;
+    const char *upcycle, *router, *labels, *license;
+    base_list set, document;
     int64_t experts, k, shared;
     double eval_capacity;
     int64_t group_images, member;
@@ -60,6 +60,12 @@ static const base_field options[] = {
     APP_READING_OPTIONS(reading),
     APP_WORD("labels", "FILE", labels,
              "class names, one a line, in the order of the logits"),
+    APP_LIST("document", "FILE", document,
+             "of a folder: results of eval and attack for its model card, JSON files or "
+             "folders (default: those beside a run that are of this checkpoint)"),
+    APP_WORD("license", "NAME", license,
+             "of a folder: the licence in its model card, such as apache-2.0 (default: not "
+             "stated)"),
     {0},
 };
 #undef BASE_STRUCT
@@ -70,8 +76,8 @@ static const app_syntax syntax = {
     .about = "A checkpoint of timm's names, of V-MoE (X.index), of vision_transformer or\n"
              "big_vision (X.npz), a folder of the Hub, or one of ours, to one of ours.\n"
              "--precision bf16 stores the weights in bf16; --seed draws the routers.\n"
-             "IN may be the folder of a run; OUT is a .safetensors file, or an .onnx file\n"
-             "of the network in evaluation.",
+             "IN may be the folder of a run; OUT is a .safetensors file, an .onnx file of\n"
+             "the network in evaluation, or a folder for the Hugging Face Hub.",
     .options = options,
     .without = "pin batch limit",
     .words = "IN and OUT",
@@ -232,6 +238,10 @@ static base_status args_check(convert_args *args, base_error *err)
     if (!args->upcycle && args->experts > 0)
         return base_fail(err, BASE_USAGE,
                          "--experts without --upcycle, expected the blocks to change");
+    if (args->kind != CONVERT_HUB && (args->document.count > 0 || args->license))
+        return base_fail(err, BASE_USAGE,
+                         "--%s without a folder as OUT, which alone has a model card",
+                         args->license ? "license" : "document");
     return BASE_OK;
 }
 
@@ -251,8 +261,10 @@ static void summary_print(const vit_model *model, const char *path,
 }
 
 static json_t *convert_json(const app_network *network, const convert_answers *answers,
-                            const convert_args *args, const char *out)
+                            const convert_documents *documents, const convert_args *args,
+                            const char *out)
 {
+    static const char *const forms[] = {"safetensors", "onnx", "hub"};
     const vit_model *model = network->model;
     json_t *json = app_json_begin(&args->common, "convert", network->path, NULL);
 
@@ -262,6 +274,9 @@ static json_t *convert_json(const app_network *network, const convert_answers *a
                         json_integer((json_int_t)vit_model_floats(model)));
     json_object_set_new(json, "active_parameters",
                         json_integer((json_int_t)vit_model_active_floats(model)));
+    json_object_set_new(json, "form", json_string(forms[args->kind]));
+    if (args->kind == CONVERT_HUB)
+        convert_documents_json(json, documents);
     convert_answers_json(json, answers);
     return json;
 }
@@ -318,8 +333,48 @@ static base_status change(app_network *network, convert_answers *answers,
         status = routing_set(network, args, err);
     if (args->k > 0 && network->origins.routing == VIT_ORIGIN_ASSUMED)
         network->origins.routing = VIT_ORIGIN_OPTION;
-    if (status == BASE_OK && args->labels)
-        status = labels_set(network->model, args->labels, err);
+    return status;
+}
+
+/* The same, and whether it is another network than that of the file. */
+static base_status change_noted(bool *changed, app_network *network,
+                                convert_answers *answers, const convert_args *args,
+                                base_error *err)
+{
+    const vit_config *c = vit_model_config(network->model);
+    char *before = vit_model_config_json(network->model);
+
+    *changed = (network->origins.image > 0 && network->origins.image != c->image) ||
+               (network->origins.classes > 0 && network->origins.classes != c->classes);
+    const base_status status = change(network, answers, args, err);
+    char *after = status == BASE_OK ? vit_model_config_json(network->model) : NULL;
+    *changed = *changed || !before || !after || strcmp(before, after) != 0;
+    base_free(after);
+    base_free(before);
+    return status;
+}
+
+/* OUT as what its name says; a folder with what is known of the network. */
+static base_status write_out(const app_network *network, bool changed,
+                             const convert_args *args, const char *in, const char *out,
+                             convert_documents *documents, base_error *err)
+{
+    const bool narrow = args->common.precision == VIT_PRECISION_BF16;
+    char *card = NULL, name[128];
+    base_status status = BASE_OK;
+
+    if (args->kind == CONVERT_HUB) {
+        status = convert_documents_read(documents, in, network->path, &args->document,
+                                        changed, err);
+        if (status == BASE_OK)
+            status = convert_card(&card, network->model, documents,
+                                  convert_out_name(name, sizeof name, out), args->license,
+                                  narrow, err);
+    }
+    if (status == BASE_OK)
+        status = convert_out(network->model, args->kind, out, card,
+                             (vit_precision)args->common.precision, err);
+    base_free(card);
     return status;
 }
 
@@ -331,26 +386,33 @@ static base_status convert(const convert_args *args, const char *in, const char 
                                    .member = (int)args->member};
     app_network network = {0};
     convert_answers answers = {0};
+    convert_documents documents = {0};
+    bool changed = false;
     base_status status = train_model_path(&network.path, in, err);
 
     if (status == BASE_OK)
         status = app_model_read(&network.model, &network.origins, network.path,
                                 &args->reading, &load, err);
     if (status == BASE_OK)
-        status = change(&network, &answers, args, err);
+        status = change_noted(&changed, &network, &answers, args, err);
+    if (status == BASE_OK && args->labels)
+        status = labels_set(network.model, args->labels, err);
     if (status == BASE_OK) {
         app_network_describe(&network);
         app_network_note(&network, &args->common);
-        status = convert_out(network.model, args->kind, out,
-                             (vit_precision)args->common.precision, err);
+        status = write_out(&network, changed, args, in, out, &documents, err);
     }
     if (status == BASE_OK) {
         summary_print(network.model, out, &args->common);
+        if (args->kind == CONVERT_HUB)
+            convert_documents_note(&documents, &args->common);
         convert_answers_note(&answers, &args->common);
         if (args->common.json)
             status = app_json_write(&args->common,
-                                    convert_json(&network, &answers, args, out), err);
+                                    convert_json(&network, &answers, &documents, args, out),
+                                    err);
     }
+    convert_documents_free(&documents);
     app_network_close(&network);
     return status;
 }
@@ -370,9 +432,9 @@ int app_convert(int argc, char **argv)
     args.common.precision = VIT_PRECISION_FP32;
     app_common_apply(&args.common, "convert");
     args.common.precision = precision;
-    base_status status = args_check(&args, &err);
+    base_status status = convert_kind_of(&args.kind, words[1], precision, &err);
     if (status == BASE_OK)
-        status = convert_kind_of(&args.kind, words[1], precision, &err);
+        status = args_check(&args, &err);
     if (status == BASE_OK)
         status = convert(&args, words[0], words[1], &err);
     return status == BASE_OK ? APP_DONE : app_fail("convert", &err);

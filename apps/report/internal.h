@@ -33,6 +33,8 @@ typedef struct app_report_set {
  * Files that are no results of ours are left out in a folder and refused by name; a
  * document that is there already is left out (read.c). */
 base_status app_report_add(app_report_set *set, const char *word, base_error *err);
+/* The same of a folder that may hold none. */
+base_status app_report_look(app_report_set *set, const char *folder, base_error *err);
 /* Names and sorts what was added, so that the order of the words does not matter. */
 void app_report_sort(app_report_set *set);
 void app_report_close(app_report_set *set);

@@ -183,6 +183,13 @@ static base_status folder_take(app_report_set *set, const char *path, bool below
     return BASE_OK;
 }
 
+base_status app_report_look(app_report_set *set, const char *folder, base_error *err)
+{
+    size_t taken = 0;
+
+    return folder_take(set, folder, true, &taken, err);
+}
+
 base_status app_report_add(app_report_set *set, const char *word, base_error *err)
 {
     struct stat info;

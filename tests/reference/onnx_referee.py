@@ -36,6 +36,9 @@ VARIANTS = {
     "registers": {"registers": 3},
     "gap registers": {"pool": "gap", "registers": 2},
     "pre_norm": {"pre_norm": True, "eps": 1e-5},
+    "clip": {"pre_norm": True, "eps": 1e-5, "patch_bias": False},
+    "eps 1e-5": {"eps": 1e-5},
+    "resize": {"resize": 27, "interpolation": "bilinear", "crop_mode": "squash", "mlp": 61},
     "qk_norm": {"qk_norm": True},
     "prelogits": {"prelogits": 17},
     "sincos": {"position": "sincos"},
@@ -105,6 +108,8 @@ def shapes(c):
         out |= {f"{name}.weight": [d], f"{name}.bias": [d]}
     if c.get("prelogits"):
         out |= {"pre_logits.fc.weight": [c["prelogits"], d], "pre_logits.fc.bias": [c["prelogits"]]}
+    if not c.get("patch_bias", True):
+        del out["patch_embed.proj.bias"]
     for i in range(c["depth"]):
         parts = {"norm1.weight": [d], "norm1.bias": [d], "norm2.weight": [d], "norm2.bias": [d],
                  "attn.qkv.weight": [3 * d, d], "attn.qkv.bias": [3 * d], "attn.proj.weight": [d, d],
@@ -119,8 +124,9 @@ def shapes(c):
 
 def dense(path, changes, seed=1):
     config, rng = DENSE | changes, np.random.default_rng(seed)
-    save_file({name: draw(rng, name, shape).astype(np.float32) for name, shape in sorted(shapes(config).items())},
-              path, {"format": "vmoe", "version": "1", "config": json.dumps(config)})
+    weights = {name: draw(rng, name, shape).astype(np.float32) for name, shape in sorted(shapes(config).items())}
+    config.pop("patch_bias", None)
+    save_file(weights, path, {"format": "vmoe", "version": "1", "config": json.dumps(config)})
 
 
 def pictures(folder, config, count=9):
@@ -159,9 +165,7 @@ def check_onnx(what, vmoe, model, folder, tolerance):
     import onnxruntime
 
     out = folder / "out.onnx"
-    run(vmoe, "convert", model, out, "--eval-capacity", 0) if '"moe"' in json.dumps(read_header(model)) and \
-        json.loads(read_header(model)["__metadata__"]["config"]).get("moe", {}).get("layers") else \
-        run(vmoe, "convert", model, out)
+    run(vmoe, "convert", model, out)
     onnx.checker.check_model(str(out), full_check=True)
     inputs, logits = ours(vmoe, model, folder)
     options = onnxruntime.SessionOptions()
@@ -219,10 +223,16 @@ def hub(args, folder):
         with torch.no_grad():
             theirs = network(torch.from_numpy(inputs)).numpy()
         good = report(name, theirs, logits, args.tolerance) and good
-        data = timm.data.resolve_data_config({}, model=network)
-        for key in ("mean", "std", "interpolation", "crop_pct"):
-            print(f"    {key}: {data[key]}", end="")
-        print()
+        data, says = timm.data.resolve_data_config({}, model=network), json.loads(
+            read_header(model)["__metadata__"]["config"])
+        for key, value in (("mean", tuple(says["mean"])), ("std", tuple(says["std"])),
+                           ("interpolation", says["interpolation"]), ("crop_mode", says.get("crop_mode", "center"))):
+            if list(data[key]) != list(value):
+                print(f"    {key}: timm says {data[key]}, the checkpoint {value}")
+                good = False
+        if int(says["crop"] / data["crop_pct"]) != says["resize"]:
+            print(f"    resize: timm says {int(says['crop'] / data['crop_pct'])}, the checkpoint {says['resize']}")
+            good = False
     return good
 
 

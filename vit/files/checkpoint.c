@@ -95,13 +95,19 @@ static bool may_lack(const char *name)
            vit_name_ends(name, "patch_embed.proj.bias");
 }
 
+/* What vit_model_save leaves out where it is zero. */
+static bool is_left_out(const char *name)
+{
+    return strcmp(name, "patch_embed.proj.bias") == 0;
+}
+
 /* The network starts this parameter at zero instead of reading it. */
 static bool stays_zero(const source *s, const vit_parameter *p)
 {
     if (s->fresh_head && is_head(p->name))
         return true;
-    return s->foreign && vit_name_ends(p->name, ".bias") && may_lack(p->name) &&
-           !vit_tensors_find(s->file, p->name);
+    return (s->foreign || is_left_out(p->name)) && vit_name_ends(p->name, ".bias") &&
+           may_lack(p->name) && !vit_tensors_find(s->file, p->name);
 }
 
 /* timm's no_embed_class: positions of the patches alone; those before them have none. */
@@ -238,6 +244,26 @@ static base_status read_weights(vit_model *model, const source *s, base_error *e
 
 /* ---- loading ------------------------------------------------------------------------- */
 
+/* Of a network of ours whose file lost its metadata: config.json beside it says all. */
+static base_status read_hub_config(vit_config *config, char ***label, source *s,
+                                   base_error *err)
+{
+    const vit_origin from = VIT_ORIGIN_CONFIG;
+    const base_status status = vit_config_from_json(config, label, s->hub.config, err);
+
+    s->foreign = false;
+    s->origins = (vit_origins){.mean = from,
+                               .std = from,
+                               .interpolation = from,
+                               .resize = from,
+                               .heads = from,
+                               .pool = from,
+                               .labels = from};
+    if (status != BASE_OK)
+        base_error_prepend(err, "'%s' ", s->hub.path);
+    return status;
+}
+
 static base_status read_config(vit_config *config, char ***label, source *s,
                                const vit_load_options *options, base_error *err)
 {
@@ -247,8 +273,10 @@ static base_status read_config(vit_config *config, char ***label, source *s,
 
     s->foreign = !format || strcmp(format, "vmoe") != 0;
     if (s->foreign) {
-        s->fresh_head = !vit_tensors_find(s->file, "head.weight");
         status = vit_hub_read(&s->hub, s->path, err);
+        if (status == BASE_OK && s->hub.config)
+            return read_hub_config(config, label, s, err);
+        s->fresh_head = !vit_tensors_find(s->file, "head.weight");
         if (status == BASE_OK)
             status = vit_timm_config(config, &s->origins, s->file, s->path, &s->hub,
                                      options, err);
@@ -418,6 +446,15 @@ base_status vit_model_load(vit_model **out, const char *path,
 
 /* ---- saving -------------------------------------------------------------------------- */
 
+static bool is_zero(const vit_model *model, const vit_parameter *p)
+{
+    size_t i = 0;
+
+    while (i < p->count && model->weights[p->offset + i] == 0)
+        i++;
+    return i == p->count;
+}
+
 base_status vit_model_save(const vit_model *model, const char *path,
                            vit_precision precision, base_error *err)
 {
@@ -429,8 +466,8 @@ base_status vit_model_save(const vit_model *model, const char *path,
     /* timm computes no positions: a dense network takes them along. */
     const bool fixed = model->config.position == VIT_POSITION_SINCOS &&
                        !vit_config_is_sparse(&model->config);
-    size_t count = model->count;
-    vit_tensor *tensor = base_alloc(count + 1, sizeof *tensor);
+    size_t count = 0;
+    vit_tensor *tensor = base_alloc(model->count + 1, sizeof *tensor);
     uint16_t *bf16 = narrow ? base_alloc(model->floats, sizeof *bf16) : NULL;
     float *position = fixed ? base_alloc(tokens, width * sizeof *position) : NULL;
 
@@ -442,13 +479,16 @@ base_status vit_model_save(const vit_model *model, const char *path,
         vit_kernels_get()->to_bf16(bf16, model->weights, model->floats);
     for (size_t i = 0; i < model->count; i++) {
         const vit_parameter *p = &model->parameter[i];
-        tensor[i] = (vit_tensor){.name = p->name,
-                                 .type = narrow && !p->state ? "BF16" : "F32",
-                                 .rank = p->rank,
-                                 .data = narrow && !p->state
-                                             ? (const void *)(bf16 + p->offset)
-                                             : (const void *)(model->weights + p->offset)};
-        memcpy(tensor[i].shape, p->shape, sizeof p->shape);
+        /* timm has no bias there with a norm behind it */
+        if (model->config.pre_norm && is_left_out(p->name) && is_zero(model, p))
+            continue;
+        tensor[count] = (vit_tensor){
+            .name = p->name,
+            .type = narrow && !p->state ? "BF16" : "F32",
+            .rank = p->rank,
+            .data = narrow && !p->state ? (const void *)(bf16 + p->offset)
+                                        : (const void *)(model->weights + p->offset)};
+        memcpy(tensor[count++].shape, p->shape, sizeof p->shape);
     }
     if (fixed) {
         vit_position_sincos(position, &model->config);

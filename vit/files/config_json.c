@@ -138,11 +138,10 @@ static json_t *label_value(const char *label)
     return out;
 }
 
-/* With as few digits as give every number back. NULL: no memory. */
-static char *shortest_text(const json_t *value)
+char *vit_json_text(const json_t *value, size_t flags)
 {
     for (size_t digits = 6; digits <= 17; digits++) {
-        char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(digits));
+        char *text = json_dumps(value, flags | JSON_REAL_PRECISION(digits));
         json_t *back = text ? json_loads(text, 0, NULL) : NULL;
         const bool same = digits == 17 || (back && json_equal(value, back));
         json_decref(back);
@@ -169,7 +168,7 @@ char *vit_model_config_json(const vit_model *model)
     for (size_t i = 0; model->label && i < (size_t)c->classes; i++)
         json_array_append_new(labels, label_value(model->label[i]));
     json_object_set_new(out, "labels", labels);
-    char *text = out ? shortest_text(out) : NULL;
+    char *text = out ? vit_json_text(out, JSON_COMPACT) : NULL;
     json_decref(out);
     return text;
 }

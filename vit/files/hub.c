@@ -1,5 +1,6 @@
 /* hub.c - what the config.json of a Hugging Face folder says of a network with timm's
- * names: how its pixels are made ready, its classes, its heads. Both forms that timm has
+ * names: how its pixels are made ready, its classes, its heads; of one of ours, whose
+ * checkpoint lost its metadata, everything. Both forms that timm has
  * written are read, the settings at the top (before 0.9) or in `pretrained_cfg` (timm:
  * models/_hub.py, save_config_for_hf and load_model_config_from_hf). Unknown keys mean
  * nothing here; a known one of another kind is refused. Nothing of the file is believed
@@ -197,6 +198,26 @@ static base_status read_all(vit_hub *hub, const hub_file *f)
     return status == BASE_OK ? read_labels(hub, f) : status;
 }
 
+/* Our own form (hub_write.c). */
+static bool is_ours(const json_t *top)
+{
+    const char *type = json_string_value(json_object_get(top, "model_type"));
+
+    return type && strcmp(type, "vmoe") == 0;
+}
+
+static base_status read_ours(vit_hub *hub, const hub_file *f)
+{
+    const json_t *config = json_object_get(f->top, "config");
+
+    if (!json_is_object(config))
+        return wrong(f, "config", "an object");
+    hub->config = vit_json_text(config, JSON_COMPACT);
+    return hub->config
+               ? BASE_OK
+               : base_fail(f->err, BASE_NO_MEMORY, "no memory to read '%s'", f->path);
+}
+
 base_status vit_hub_read(vit_hub *out, const char *path, base_error *err)
 {
     const char *slash = strrchr(path, '/');
@@ -227,7 +248,7 @@ base_status vit_hub_read(vit_hub *out, const char *path, base_error *err)
     if (status == BASE_OK && inner && !json_is_object(inner))
         status = wrong(&f, "pretrained_cfg", "an object");
     if (status == BASE_OK)
-        status = read_all(&hub, &f);
+        status = is_ours(top) ? read_ours(&hub, &f) : read_all(&hub, &f);
     json_decref(top);
     base_free(text);
     if (status == BASE_OK)
@@ -241,5 +262,6 @@ void vit_hub_free(vit_hub *hub)
 {
     vit_labels_free(hub->label, hub->labels);
     base_free(hub->path);
+    base_free(hub->config);
     *hub = (vit_hub){0};
 }

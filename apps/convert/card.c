@@ -1,0 +1,521 @@
+/* card.c - the model card of a folder of the Hub: README.md with YAML in front, made of the
+ * network and of the documents of its run (documents.c). What no document says is "not
+ * measured"; nothing is guessed. Paths of the machine that trained stay there: the card has
+ * their last parts. Free to change: the words. Relied on elsewhere: keys of the front
+ * matter (huggingface.co/docs/hub/model-cards). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/convert/internal.h"
+#include "apps/network_internal.h"
+
+/* One card while it is written. */
+typedef struct card {
+    FILE *out;
+    const vit_model *model;
+    const vit_config *config;
+    const convert_documents *documents;
+    const char *name; /* of the network */
+    bool timm;        /* config.json has timm's form */
+} card;
+
+/* ---- text ---------------------------------------------------------------------------- */
+
+/* text as it stands in Markdown: on one line, nothing that ends a cell. */
+static void put_text(const card *c, const char *text)
+{
+    char quoted[1024];
+
+    base_quote(quoted, sizeof quoted, text);
+    for (const char *at = quoted; *at; at++) {
+        if (strchr("|`<>*_[]\\", *at))
+            fputc('\\', c->out);
+        fputc(*at, c->out);
+    }
+}
+
+static void put_percent(const card *c, double share)
+{
+    if (isfinite(share))
+        fprintf(c->out, "%.2f %%", 100 * share);
+    else
+        fputs("not measured", c->out);
+}
+
+/* "18.33 % (10.6 to 29.9)" */
+static void put_interval(const card *c, double share, const json_t *interval)
+{
+    const json_t *low = json_array_get(interval, 0), *high = json_array_get(interval, 1);
+
+    put_percent(c, share);
+    if (json_is_number(low) && json_is_number(high))
+        fprintf(c->out, " (%.1f to %.1f)", 100 * json_number_value(low),
+                100 * json_number_value(high));
+}
+
+static void put_number(const card *c, double value)
+{
+    if (isfinite(value))
+        fprintf(c->out, "%.4g", value);
+    else
+        fputs("not measured", c->out);
+}
+
+/* "cifar10" of ".../cifar10/test.tar": the last part without its ending, or the one before
+ * where that says which half it is. */
+static void data_name(char *out, size_t out_bytes, const char *path)
+{
+    static const char *const halves[] = {"train", "val",        "test", "training",
+                                         "valid", "validation", "eval", "images"};
+    const char *colon = strchr(path, ':');
+    char text[1024];
+
+    snprintf(text, sizeof text, "%s", colon && colon < path + 8 ? colon + 1 : path);
+    snprintf(out, out_bytes, "%s", "");
+    for (int part = 0; part < 2; part++) {
+        bool half = false;
+        for (size_t end = strlen(text); end > 1 && text[end - 1] == '/';)
+            text[--end] = '\0';
+        char *slash = strrchr(text, '/');
+        const char *last = slash ? slash + 1 : text;
+        const size_t length = strcspn(last, ".");
+
+        for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++)
+            half = half ||
+                   (strlen(halves[i]) == length && strncmp(last, halves[i], length) == 0);
+        if (part == 0 || length > 0)
+            base_quote(out, out_bytes, last);
+        if (strcspn(out, ".") > 0)
+            out[strcspn(out, ".")] = '\0';
+        if (!half || !slash)
+            return;
+        *slash = '\0';
+    }
+}
+
+/* ---- front matter -------------------------------------------------------------------- */
+
+/* A value that YAML cannot misread: as JSON, which it contains. */
+static void put_yaml(const card *c, const char *text)
+{
+    json_t *json = show_json_text(text);
+    char *quoted = json_dumps(json, JSON_ENCODE_ANY);
+
+    fprintf(c->out, "%s\n", quoted ? quoted : "\"\"");
+    free(quoted); /* jansson's, from malloc */
+    json_decref(json);
+}
+
+static void front_put(const card *c, const char *license)
+{
+    const char *train = convert_recipe_value(c->documents, "data.train");
+    char name[128];
+
+    fprintf(c->out,
+            "---\nlibrary_name: %s\npipeline_tag: image-classification\ntags:\n"
+            "- image-classification\n- vision-transformer\n- vmoe\n",
+            c->timm ? "timm" : "vmoe");
+    if (c->timm)
+        fputs("- timm\n", c->out);
+    if (vit_config_is_sparse(c->config))
+        fputs("- mixture-of-experts\n", c->out);
+    if (train) {
+        data_name(name, sizeof name, train);
+        fputs("datasets:\n- ", c->out);
+        put_yaml(c, name);
+    }
+    fputs("metrics:\n- accuracy\n", c->out);
+    if (license) {
+        fputs("license: ", c->out);
+        put_yaml(c, license);
+    }
+    fputs("---\n\n", c->out);
+}
+
+/* ---- the network --------------------------------------------------------------------- */
+
+static void network_put(const card *c)
+{
+    const vit_config *v = c->config;
+    char all[32], active[32];
+    size_t blocks[VIT_DEPTH_MAX];
+
+    fprintf(c->out, "## Network\n\n| | |\n|---|---|\n");
+    fprintf(c->out, "| input | %d x %d pixels, %d channels, patches of %d |\n", v->image,
+            v->image, v->channels, v->patch);
+    fprintf(c->out, "| blocks | %d, width %d, %d heads, MLP %d |\n", v->depth, v->width,
+            v->heads, v->mlp);
+    if (vit_config_is_sparse(v)) {
+        fprintf(c->out, "| experts | %d in %zu of %d blocks, router %s", v->moe.experts,
+                app_network_blocks(blocks, v), v->depth, v->moe.router.name);
+        if (vit_router_uses_k(v->moe.router.name))
+            fprintf(c->out, ", %d a token", vit_config_eval_k(v));
+        if (v->moe.shared > 0)
+            fprintf(c->out, ", %d shared", v->moe.shared);
+        fprintf(c->out, " |\n| capacity in evaluation | %g%s |\n", v->moe.eval_capacity,
+                v->moe.eval_capacity > 0 ? "" : " (nothing is dropped)");
+    }
+    fprintf(c->out, "| classes | %d%s |\n", v->classes,
+            vit_model_label(c->model, 0) ? ", names in config.json" : "");
+    fprintf(c->out, "| parameters | %s, a token meets %s |\n",
+            show_thousands(all, sizeof all, vit_model_floats(c->model)),
+            show_thousands(active, sizeof active, vit_model_active_floats(c->model)));
+    fprintf(c->out,
+            "| operations of an image | %.4g GFLOP (a multiply and an add are two) |\n",
+            vit_model_flops(c->model) / 1e9);
+    fputs("| pixels | (x / 255 - mean) / std, mean ", c->out);
+    for (int i = 0; i < v->channels; i++)
+        fprintf(c->out, "%s%.7g", i ? ", " : "", (double)v->mean[i]);
+    fputs(", std ", c->out);
+    for (int i = 0; i < v->channels; i++)
+        fprintf(c->out, "%s%.7g", i ? ", " : "", (double)v->std[i]);
+    if (v->resize == 0)
+        fprintf(c->out, "; pictures of %d x %d as they are |\n", v->crop, v->crop);
+    else
+        fprintf(c->out, "; %s to %d (%s), centre crop %d |\n",
+                v->crop_mode == VIT_CROP_SQUASH ? "both sides" : "shorter side", v->resize,
+                v->interpolation, v->crop);
+    fputc('\n', c->out);
+}
+
+static void use_put(const card *c)
+{
+    fputs("## Use\n\n", c->out);
+    if (c->timm)
+        fprintf(
+            c->out,
+            "    import timm\n"
+            "    model = timm.create_model(\"hf-hub:USER/%s\", pretrained=True).eval()\n"
+            "    # or \"local-dir:FOLDER\"; "
+            "timm.data.resolve_model_data_config(model) has the preprocessing\n\n",
+            c->name);
+    fputs("    vmoe predict FOLDER picture.jpg\n\n", c->out);
+    if (!c->timm)
+        fputs("timm has no network of this kind: `config.json` is vmoe's own, the tensors "
+              "are named in its `vit/MODEL.md`.\n\n",
+              c->out);
+}
+
+/* ---- training ------------------------------------------------------------------------ */
+
+static void key_put(const card *c, const char *title, const char *key)
+{
+    const char *value = convert_recipe_value(c->documents, key);
+
+    if (value && value[0]) {
+        fprintf(c->out, "| %s | ", title);
+        put_text(c, value);
+        fputs(" |\n", c->out);
+    }
+}
+
+static void data_put(const card *c, const char *title, const char *key)
+{
+    const char *value = convert_recipe_value(c->documents, key);
+    char name[128];
+
+    if (!value || !value[0])
+        return;
+    data_name(name, sizeof name, value);
+    fprintf(c->out, "| %s | ", title);
+    put_text(c, name);
+    fputs(" |\n", c->out);
+}
+
+/* An evaluation in the course of training, from metrics.jsonl. */
+static void evaluation_put(const card *c, const char *title, const json_t *line)
+{
+    if (!line)
+        return;
+    fprintf(c->out, "| %s | step %.0f, epoch %.4g: top-1 ", title,
+            show_json_number(line, "step"), show_json_number(line, "epoch"));
+    put_percent(c, show_json_number(line, "accuracy"));
+    fputs(", loss ", c->out);
+    put_number(c, show_json_number(line, "loss"));
+    fprintf(c->out, " (%.0f images) |\n", show_json_number(line, "images"));
+}
+
+static void training_put(const card *c)
+{
+    fputs("## Data and training\n\n", c->out);
+    if (!c->documents->recipe) {
+        fputs("Not known: no recipe of a run lies beside the checkpoint.\n\n", c->out);
+        return;
+    }
+    fputs("| | |\n|---|---|\n", c->out);
+    data_put(c, "training data", "data.train");
+    key_put(c, "training images (0: all)", "data.limit");
+    data_put(c, "validation data", "data.val");
+    key_put(c, "batch", "train.batch");
+    key_put(c, "epochs", "train.epochs");
+    key_put(c, "most steps (0: by epochs)", "train.max_steps");
+    key_put(c, "optimiser", "optimizer.name");
+    key_put(c, "learning rate", "optimizer.lr");
+    key_put(c, "weight decay", "optimizer.weight_decay");
+    key_put(c, "schedule", "schedule.name");
+    key_put(c, "adversarial training", "train.adversarial");
+    key_put(c, "precision", "train.precision");
+    key_put(c, "seed", "train.seed");
+    evaluation_put(c, "best evaluation", c->documents->best);
+    evaluation_put(c, "last evaluation", c->documents->last);
+    fputs("\n<details><summary>The whole recipe</summary>\n\n", c->out);
+    convert_recipe_put(c->out, c->documents);
+    fputs("\n</details>\n\n", c->out);
+}
+
+/* ---- what was measured --------------------------------------------------------------- */
+
+static const char not_measured[] = "Not measured.\n\n";
+
+/* Whether a document has the figure at a path. */
+static bool has(const convert_document *d, const char *command, const char *path)
+{
+    return strcmp(d->command, command) == 0 && show_json_find(d->json, path);
+}
+
+static void data_cell(const card *c, const convert_document *d, const char *path)
+{
+    const char *value = show_json_string(d->json, path);
+    char name[128];
+
+    data_name(name, sizeof name, value ? value : "");
+    fputs("| ", c->out);
+    put_text(c, name);
+    if (d->other) {
+        fputs(" (of another checkpoint, ", c->out);
+        put_text(c, d->other);
+        fputs(")", c->out);
+    }
+    if (json_is_false(json_object_get(d->json, "complete")))
+        fputs(" (stopped early)", c->out);
+    fputs(" | ", c->out);
+}
+
+static void accuracy_put(const card *c)
+{
+    size_t rows = 0;
+
+    fputs("## Accuracy\n\n", c->out);
+    for (size_t i = 0; i < c->documents->count; i++) {
+        const convert_document *d = &c->documents->at[i];
+
+        if (!has(d, "eval", "top1"))
+            continue;
+        if (rows++ == 0)
+            fputs("| data | images | top-1 (95 %) | top-5 | loss | calibration error | "
+                  "seed |\n|---|---|---|---|---|---|---|\n",
+                  c->out);
+        data_cell(c, d, "data");
+        fprintf(c->out, "%.0f | ", show_json_number(d->json, "samples"));
+        put_interval(c, show_json_number(d->json, "top1"),
+                     show_json_find(d->json, "top1_interval"));
+        fputs(" | ", c->out);
+        put_percent(c, show_json_number(d->json, "top5"));
+        fputs(" | ", c->out);
+        put_number(c, show_json_number(d->json, "loss"));
+        fputs(" | ", c->out);
+        put_number(c, show_json_number(d->json, "ece"));
+        fprintf(c->out, " | %.0f |\n", show_json_number(d->json, "seed"));
+    }
+    fputs(rows ? "\n" : not_measured, c->out);
+}
+
+/* Severities that were measured, as "1 2 3". */
+static void severities_put(const card *c, const json_t *list)
+{
+    size_t i;
+    const json_t *one;
+    bool first = true;
+
+    json_array_foreach(list, i, one)
+    {
+        if (!isfinite(show_json_number(one, "error")))
+            continue;
+        fprintf(c->out, "%s%.0f", first ? "" : " ", show_json_number(one, "severity"));
+        first = false;
+    }
+}
+
+static void corruption_put(const card *c)
+{
+    size_t rows = 0;
+
+    fputs("## Accuracy under corruption\n\n", c->out);
+    for (size_t i = 0; i < c->documents->count; i++) {
+        const convert_document *d = &c->documents->at[i];
+        const json_t *list = show_json_find(d->json, "robust.corruptions"), *one;
+        size_t j;
+
+        if (!has(d, "eval", "robust"))
+            continue;
+        rows++;
+        fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
+        data_cell(c, d, "data");
+        fprintf(c->out, "%.0f | ", show_json_number(d->json, "samples"));
+        put_percent(c, show_json_number(d->json, "robust.mce"));
+        fputs(" | ", c->out);
+        put_percent(c, show_json_number(d->json, "robust.mean_error"));
+        fputs(" |\n\n| corruption | severities | top-1 error |\n|---|---|---|\n", c->out);
+        json_array_foreach(list, j, one)
+        {
+            const char *title = show_json_string(one, "title");
+            fputs("| ", c->out);
+            put_text(c, title ? title : "");
+            fputs(" | ", c->out);
+            severities_put(c, show_json_find(one, "severities"));
+            fputs(" | ", c->out);
+            put_percent(c, show_json_number(one, "error"));
+            fputs(" |\n", c->out);
+        }
+        json_array_foreach(show_json_find(d->json, "robust.facts"), j, one)
+        {
+            fputs(j == 0 ? "\n- " : "- ", c->out);
+            put_text(c, json_string_value(one) ? json_string_value(one) : "");
+            fputc('\n', c->out);
+        }
+        fputc('\n', c->out);
+    }
+    fputs(rows ? "" : not_measured, c->out);
+}
+
+static void attack_rows(const card *c, const convert_document *d)
+{
+    const json_t *budget, *attack;
+    const char *norm = show_json_string(d->json, "threat.norm");
+    size_t i, j;
+
+    json_array_foreach(show_json_find(d->json, "budgets"), i, budget)
+    {
+        const char *eps = show_json_string(budget, "eps_text");
+        data_cell(c, d, "data.name");
+        fprintf(c->out, "%.0f | %s %s | ", show_json_number(d->json, "data.n"),
+                norm ? norm : "", eps ? eps : "");
+        json_array_foreach(show_json_find(d->json, "attacks"), j, attack)
+        {
+            const char *spec = show_json_string(attack, "spec");
+            fputs(j ? ", " : "", c->out);
+            put_text(c, spec ? spec : "");
+        }
+        fputs(" | ", c->out);
+        put_interval(c, show_json_number(budget, "robust_acc"),
+                     show_json_find(budget, "ci95"));
+        fprintf(c->out, " | %.0f |\n", show_json_number(d->json, "seed"));
+    }
+}
+
+static void attack_put(const card *c)
+{
+    size_t rows = 0, j;
+    const json_t *fact;
+
+    fputs("## Accuracy under attack\n\n", c->out);
+    for (size_t i = 0; i < c->documents->count; i++) {
+        const convert_document *d = &c->documents->at[i];
+        const char *text = show_json_string(d->json, "trust.text");
+
+        if (!has(d, "attack", "budgets"))
+            continue;
+        rows++;
+        fputs("| data | images | budget | attacks | robust accuracy (95 %) | seed |\n"
+              "|---|---|---|---|---|---|\n",
+              c->out);
+        attack_rows(c, d);
+        fputs("\nAn upper bound: a stronger attack can only lower it.", c->out);
+        if (text) {
+            fputs(" Checks of the attack: ", c->out);
+            put_text(c, text);
+            fputs(".", c->out);
+        }
+        fputs("\n\n", c->out);
+        json_array_foreach(show_json_find(d->json, "trust.facts"), j, fact)
+        {
+            fputs("- ", c->out);
+            put_text(c, json_string_value(fact) ? json_string_value(fact) : "");
+            fputc('\n', c->out);
+        }
+        fputc('\n', c->out);
+    }
+    fputs(rows ? "" : not_measured, c->out);
+}
+
+/* ---- where it comes from ------------------------------------------------------------- */
+
+static void origin_put(const card *c, const char *license, bool narrow)
+{
+    const convert_documents *d = c->documents;
+
+    fprintf(c->out, "## Provenance\n\n| | |\n|---|---|\n| written by | vmoe %s |\n",
+            BASE_VERSION);
+    fputs("| from | ", c->out);
+    put_text(c, d->source);
+    fprintf(c->out, ", sha256 `%s` |\n", d->sha256);
+    if (narrow)
+        fputs("| weights | rounded to bf16 here; figures are of the checkpoint above |\n",
+              c->out);
+    if (d->changed)
+        fputs("| changed | by options of `vmoe convert` after training: figures and recipe "
+              "are of the checkpoint above |\n",
+              c->out);
+    for (size_t i = 0; i < d->count; i++) {
+        const char *slash = strrchr(d->at[i].file, '/');
+
+        fprintf(c->out, "| document | ");
+        put_text(c, slash ? slash + 1 : d->at[i].file);
+        fprintf(c->out, " of `vmoe %s`, sha256 `%s` |\n", d->at[i].command,
+                d->at[i].sha256);
+    }
+    fputs("\n## Licence\n\n", c->out);
+    if (license) {
+        put_text(c, license);
+        fputs("\n", c->out);
+    } else {
+        fputs("Not stated. Who publishes this folder says under which licence "
+              "(`license:` in the lines at the top), with the data's terms in mind.\n",
+              c->out);
+    }
+}
+
+/* What the network is, in one sentence. */
+static void sentence_put(const card *c)
+{
+    char name[128];
+
+    fprintf(c->out, "# %s\n\n", c->name);
+    fputs("An image classifier: ", c->out);
+    put_text(c, app_network_name(name, sizeof name, c->config));
+    fprintf(c->out, ", a vision transformer%s, %d classes.\n\n",
+            vit_config_is_sparse(c->config) ? " with sparse experts" : "",
+            c->config->classes);
+}
+
+base_status convert_card(char **out, const vit_model *model,
+                         const convert_documents *documents, const char *name,
+                         const char *license, bool narrow, base_error *err)
+{
+    card c = {.model = model,
+              .config = vit_model_config(model),
+              .documents = documents,
+              .name = name};
+    size_t bytes = 0;
+    char *text = NULL, *config = vit_model_hub_json(model, &c.timm);
+
+    c.out = config ? open_memstream(&text, &bytes) : NULL;
+    base_free(config);
+    if (!c.out)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the model card");
+    front_put(&c, license);
+    sentence_put(&c);
+    use_put(&c);
+    network_put(&c);
+    training_put(&c);
+    accuracy_put(&c);
+    corruption_put(&c);
+    attack_put(&c);
+    origin_put(&c, license, narrow);
+    const bool good = !ferror(c.out);
+    const bool closed = fclose(c.out) == 0;
+    *out = good && closed ? base_text("%s", text) : NULL;
+    free(text); /* the stream's, from malloc */
+    return *out ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the model card");
+}

@@ -1,0 +1,292 @@
+/* documents.c - what is known of a network besides its weights: recipe and log of its run,
+ * and the results of evaluations and attacks that lie beside it or were named. Only those
+ * of the very checkpoint are taken unasked: by the hash where a document has it, else by
+ * the last two parts of its path. Free to change: where recipes are looked for. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apps/convert/internal.h"
+
+enum { TEXT_MOST = 16 << 20, LOG_MOST = 1 << 30 };
+
+/* The last `parts` parts of a path. */
+static const char *path_tail(const char *path, int parts)
+{
+    const char *at = path + strlen(path);
+
+    while (at > path && (at[-1] != '/' || --parts > 0))
+        at--;
+    return at;
+}
+
+static bool is_there(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0;
+}
+
+/* ---- the run ------------------------------------------------------------------------- */
+
+/* recipe.ini as an object, "section.key": value, in its order. */
+static json_t *recipe_parse(char *text)
+{
+    json_t *out = json_object();
+    char section[64] = "", key[160];
+
+    for (char *line = text, *next; out && line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        char *equals = strchr(line, '=');
+        if (line[0] == '[') {
+            snprintf(section, sizeof section, "%.*s", (int)strcspn(line + 1, "]"),
+                     line + 1);
+        } else if (line[0] != ';' && line[0] != '#' && equals && equals > line + 1) {
+            snprintf(key, sizeof key, "%s.%.*s", section,
+                     (int)(equals - line - (equals[-1] == ' ')), line);
+            json_object_set_new(out, key, show_json_text(equals + 1 + (equals[1] == ' ')));
+        }
+    }
+    return out;
+}
+
+/* The last evaluation of metrics.jsonl, and the last that was the best. */
+static void log_parse(convert_documents *d, char *text)
+{
+    for (char *line = text, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        json_t *json = strstr(line, "\"eval\"") ? json_loads(line, 0, NULL) : NULL;
+        const char *kind = json_string_value(json_object_get(json, "kind"));
+
+        if (kind && strcmp(kind, "eval") == 0) {
+            if (json_is_true(json_object_get(json, "best"))) {
+                json_decref(d->best);
+                d->best = json_incref(json);
+            }
+            json_decref(d->last);
+            d->last = json_incref(json);
+        }
+        json_decref(json);
+    }
+}
+
+static base_status run_read(convert_documents *d, const char *run, base_error *err)
+{
+    char *recipe = base_text("%s/recipe.ini", run);
+    char *log = base_text("%s/metrics.jsonl", run), *text = NULL;
+    size_t bytes;
+    base_status status = BASE_OK;
+
+    if (!recipe || !log)
+        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", run);
+    if (status == BASE_OK && is_there(recipe)) {
+        status = base_file_read(&text, &bytes, recipe, TEXT_MOST, err);
+        d->recipe = status == BASE_OK ? recipe_parse(text) : NULL;
+    }
+    base_free(text);
+    text = NULL;
+    if (status == BASE_OK && d->recipe && is_there(log)) {
+        status = base_file_read(&text, &bytes, log, LOG_MOST, err);
+        if (status == BASE_OK)
+            log_parse(d, text);
+    }
+    base_free(text);
+    base_free(log);
+    base_free(recipe);
+    return status;
+}
+
+const char *convert_recipe_value(const convert_documents *d, const char *key)
+{
+    return json_string_value(json_object_get(d->recipe, key));
+}
+
+/* Whether a key's value is a path of the machine that trained. */
+static bool is_path(const char *key)
+{
+    static const char *const keys[] = {
+        "data.train",       "data.val",        "data.val_labels", "data.class_map",
+        "data.index_cache", "model.init_from", "train.from"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (strcmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+void convert_recipe_put(FILE *out, const convert_documents *d)
+{
+    char section[64] = "", quoted[512];
+    const char *key;
+    const json_t *value;
+
+    json_object_foreach(d->recipe, key, value)
+    {
+        const size_t length = strcspn(key, ".");
+        const char *text = json_string_value(value);
+
+        if (!text || !text[0] || key[length] != '.')
+            continue;
+        if (strlen(section) != length || strncmp(section, key, length) != 0) {
+            snprintf(section, sizeof section, "%.*s", (int)length, key);
+            fprintf(out, "    [%s]\n", section);
+        }
+        fprintf(
+            out, "    %s = %s\n", key + length + 1,
+            base_quote(quoted, sizeof quoted, is_path(key) ? path_tail(text, 1) : text));
+    }
+}
+
+/* ---- results ------------------------------------------------------------------------- */
+
+/* Whether the document is of the checkpoint at path. */
+static bool is_of(const app_report_result *r, const char *path, const char *sha256)
+{
+    const char *hash = show_json_string(r->json, "model.sha256");
+
+    return hash ? strcmp(hash, sha256) == 0
+                : strcmp(path_tail(r->model, 2), path_tail(path, 2)) == 0;
+}
+
+/* Those of the set that a card shows: of this checkpoint, or named by the user (the first
+ * `named`). */
+static base_status take(convert_documents *d, const char *path, size_t named,
+                        base_error *err)
+{
+    static const char *const commands[] = {
+        [APP_REPORT_EVAL] = "eval", [APP_REPORT_ATTACK] = "attack"};
+
+    d->at = base_alloc(d->set.count, sizeof *d->at);
+    if (!d->at)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu documents", d->set.count);
+    for (size_t i = 0; i < d->set.count; i++) {
+        const app_report_result *r = &d->set.result[i];
+        const bool own = is_of(r, path, d->sha256);
+
+        if (r->kind == APP_REPORT_INSPECT)
+            continue;
+        if (i >= named && (d->changed || !own)) {
+            d->left_out++;
+            continue;
+        }
+        convert_document *one = &d->at[d->count];
+        *one = (convert_document){.json = r->json,
+                                  .command = commands[r->kind],
+                                  .file = r->file,
+                                  .other = own ? NULL : path_tail(r->model, 2)};
+        const base_status status = base_sha256_file(one->sha256, r->file, err);
+        if (status != BASE_OK)
+            return status;
+        d->count++;
+    }
+    return BASE_OK;
+}
+
+/* The folder of the run that a word means: it, or the one around best/ and last/. */
+static char *run_of(const char *word, const char *path)
+{
+    struct stat info;
+
+    if (stat(word, &info) == 0 && S_ISDIR(info.st_mode))
+        return base_text("%s", word);
+    const char *file = path_tail(path, 2);
+    if (file == path) /* best/model.safetensors, or a file of this folder */
+        return base_text("%s", strchr(path, '/') ? "." : "");
+    return base_text("%.*s", (int)(file - path), path);
+}
+
+base_status convert_documents_read(convert_documents *out, const char *word,
+                                   const char *path, const base_list *named, bool changed,
+                                   base_error *err)
+{
+    convert_documents d = {.changed = changed,
+                           .source = base_text("%s", path_tail(path, 3))};
+    char *run = run_of(word, path);
+    base_status status =
+        !d.source || !run ? base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path)
+                          : base_sha256_file(d.sha256, path, err);
+
+    if (status == BASE_OK && run[0])
+        status = run_read(&d, run, err);
+    for (size_t i = 0; i < named->count && status == BASE_OK; i++)
+        status = app_report_add(&d.set, named->at[i], err);
+    const size_t wanted = d.set.count; /* those found are not added again */
+    if (status == BASE_OK && d.recipe)
+        status = app_report_look(&d.set, run, err);
+    if (status == BASE_OK)
+        status = take(&d, path, wanted, err);
+    base_free(run);
+    if (status == BASE_OK)
+        *out = d;
+    else
+        convert_documents_free(&d);
+    return status;
+}
+
+void convert_documents_free(convert_documents *d)
+{
+    app_report_close(&d->set);
+    json_decref(d->recipe);
+    json_decref(d->best);
+    json_decref(d->last);
+    base_free(d->source);
+    base_free(d->at);
+    *d = (convert_documents){0};
+}
+
+/* Kinds of figures that a card has. */
+enum { ACCURACY, CORRUPTION, ATTACK, FIGURES };
+static const char *const figures[FIGURES] = {"accuracy", "corruption", "attack"};
+
+static void figures_of(bool has[FIGURES], const convert_documents *d)
+{
+    memset(has, 0, FIGURES * sizeof *has);
+    for (size_t i = 0; i < d->count; i++) {
+        const bool eval = strcmp(d->at[i].command, "eval") == 0;
+
+        has[ACCURACY] = has[ACCURACY] || (eval && show_json_find(d->at[i].json, "top1"));
+        has[CORRUPTION] =
+            has[CORRUPTION] || (eval && show_json_find(d->at[i].json, "robust"));
+        has[ATTACK] = has[ATTACK] || !eval;
+    }
+}
+
+void convert_documents_note(const convert_documents *d, const app_common *common)
+{
+    bool has[FIGURES];
+    char list[64] = "";
+
+    figures_of(has, d);
+    for (size_t i = 0; i < FIGURES; i++)
+        if (!has[i])
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
+                     list[0] ? ", " : "", figures[i]);
+    app_note(common, "  model card: %s, %zu documents%s%s",
+             d->recipe ? "recipe of the run" : "no recipe", d->count,
+             list[0] ? "; not measured: " : "", list);
+    if (d->left_out > 0)
+        app_note(common,
+                 "  %zu left out that lie beside the run: they are of another network",
+                 d->left_out);
+}
+
+void convert_documents_json(json_t *json, const convert_documents *d)
+{
+    json_t *list = json_array(), *missing = json_array();
+    bool has[FIGURES];
+
+    figures_of(has, d);
+    for (size_t i = 0; i < d->count; i++)
+        json_array_append_new(list, show_json_text(d->at[i].file));
+    for (size_t i = 0; i < FIGURES; i++)
+        if (!has[i])
+            json_array_append_new(missing, json_string(figures[i]));
+    show_put(json, "documents", list);
+    show_put(json, "not_measured", missing);
+    show_put_count(json, "other_documents", d->left_out);
+}
