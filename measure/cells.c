@@ -117,3 +117,16 @@ measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count
     m.routing = measure_agreement_all(&sum);
     return m;
 }
+
+double measure_cell_error(const measure_cell *cells, size_t count)
+{
+    double sum = 0, measured = 0;
+
+    for (size_t c = 0; c < count; c++) {
+        if (cells[c].score.samples == 0)
+            continue;
+        sum += 1 - measure_score_top1(&cells[c].score);
+        measured++;
+    }
+    return measured > 0 ? sum / measured : (double)NAN;
+}

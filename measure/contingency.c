@@ -99,3 +99,40 @@ base_status measure_table_chance(measure_table *mean, const uint32_t *counts,
     *mean = sum;
     return BASE_OK;
 }
+
+/* Below this share of the mean load an expert is dead (routing.md 12) and its lifts mean
+ * nothing. */
+static const double dead_share = 0.01;
+
+void measure_lifts(measure_lift *out, size_t most, const uint64_t *table, size_t classes,
+                   size_t experts)
+{
+    double of_expert[VIT_EXPERTS_MAX] = {0}, all = 0;
+
+    for (size_t i = 0; i < experts * most; i++)
+        out[i] = (measure_lift){0};
+    for (size_t i = 0; i < classes * experts; i++) {
+        of_expert[i % experts] += (double)table[i];
+        all += (double)table[i];
+    }
+    for (size_t c = 0; c < classes; c++) {
+        double of_class = 0;
+
+        for (size_t e = 0; e < experts; e++)
+            of_class += (double)table[c * experts + e];
+        for (size_t e = 0; e < experts && of_class > 0; e++) {
+            measure_lift *top = out + e * most;
+            const double share = (double)table[c * experts + e] / of_class;
+            const bool dead = of_expert[e] * (double)experts < dead_share * all;
+            const double lift = dead ? 0 : share / (of_expert[e] / all);
+            size_t at = most;
+
+            while (at > 0 && lift > top[at - 1].lift)
+                at--;
+            if (at == most)
+                continue;
+            memmove(top + at + 1, top + at, (most - 1 - at) * sizeof *top);
+            top[at] = (measure_lift){c, lift, share};
+        }
+    }
+}

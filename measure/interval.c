@@ -5,6 +5,7 @@
 #include "measure/measure.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 void measure_interval(double *low, double *high, uint64_t right, uint64_t samples)
 {
@@ -102,4 +103,27 @@ double measure_exact_test(size_t b, size_t c)
         sum += exp(lgamma((double)n + 1) - lgamma((double)i + 1) -
                    lgamma((double)(n - i) + 1) - (double)n * log(2));
     return fmin(2 * sum, 1);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+void measure_sort(double *values, size_t count)
+{
+    if (count > 0)
+        qsort(values, count, sizeof *values, by_value);
+}
+
+double measure_quantile(const double *sorted, size_t count, double place)
+{
+    const double at = place * (double)(count - 1);
+    const size_t below = (size_t)at;
+
+    if (below + 1 >= count)
+        return sorted[count - 1];
+    return sorted[below] + (at - (double)below) * (sorted[below + 1] - sorted[below]);
 }

@@ -165,6 +165,12 @@ typedef struct measure_confused {
 size_t measure_score_confused(measure_confused *out, size_t room,
                               const measure_score *score);
 
+/* Of logits [classes] and some of their classes: how many of these stand before label
+ * (equal logits by number), and the largest softmax probability over these alone. */
+size_t measure_rank_among(const float *logits, const bool *among, size_t classes,
+                          size_t label);
+double measure_confidence_among(const float *logits, const bool *among, size_t classes);
+
 /* ---- intervals, differences, tests (interval.c) -------------------------------------- */
 
 /* 95 % interval of a fraction right / samples (Wilson 1927): low, high in 0..1. samples
@@ -177,6 +183,10 @@ typedef struct measure_mean {
     double mean; /* NaN: no value */
     double std;  /* of one run, n - 1; NaN: fewer than two values */
 } measure_mean;
+/* Rising. */
+void measure_sort(double *values, size_t count);
+/* Between the two sorted values about a place 0..1; count >= 1. */
+double measure_quantile(const double *sorted, size_t count, double place);
 /* NaN among values are left out. */
 measure_mean measure_mean_of(const double *values, size_t count);
 
@@ -231,6 +241,16 @@ typedef struct measure_table {
 
 /* table [classes, experts]. Cannot fail. */
 measure_table measure_table_of(const uint64_t *table, size_t classes, size_t experts);
+/* A class of an expert by lift P(expert | class) / P(expert). */
+typedef struct measure_lift {
+    size_t class;
+    double lift;  /* 0: none */
+    double share; /* of the class's assignments that go to the expert */
+} measure_lift;
+/* For each expert its `most` classes by lift, the largest first, equal ones by number: out
+ * [experts, most]. Experts below 1 % of the mean load have none. */
+void measure_lifts(measure_lift *out, size_t most, const uint64_t *table, size_t classes,
+                   size_t experts);
 /* What a table of these items shows where there is nothing to see: means over
  * MEASURE_SHUFFLES permutations of the labels over the items. counts [items, experts] of
  * each item (an image keeps its tokens together), labels [items] in 0..classes - 1. */
@@ -406,6 +426,8 @@ const measure_cell *measure_cell_find(const measure_cell *cells, size_t count,
  * same images. */
 void measure_cell_errors(corrupt_errors *out, const measure_cell *cells, size_t count,
                          const measure_score *clean);
+/* Mean top-1 error over the cells that have images; NaN: none has. */
+double measure_cell_error(const measure_cell *cells, size_t count);
 /* Sums over the severities of a kind, of one MoE layer. */
 measure_agreement measure_cell_agreement(const measure_cell *cells, size_t count,
                                          corrupt_kind kind, size_t layer);

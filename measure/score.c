@@ -202,3 +202,27 @@ size_t measure_score_confused(measure_confused *out, size_t room,
     }
     return have;
 }
+
+size_t measure_rank_among(const float *logits, const bool *among, size_t classes,
+                          size_t label)
+{
+    size_t rank = 0;
+
+    for (size_t c = 0; c < classes; c++)
+        rank += among[c] &&
+                (logits[c] > logits[label] || (c < label && logits[c] == logits[label]));
+    return rank;
+}
+
+double measure_confidence_among(const float *logits, const bool *among, size_t classes)
+{
+    double largest = -INFINITY, sum = 0;
+
+    for (size_t c = 0; c < classes; c++)
+        if (among[c])
+            largest = fmax(largest, (double)logits[c]);
+    for (size_t c = 0; c < classes; c++)
+        if (among[c])
+            sum += exp((double)logits[c] - largest);
+    return 1 / sum;
+}

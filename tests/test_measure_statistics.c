@@ -54,6 +54,51 @@ START_TEST(the_conditional_entropy_is_that_of_its_definition)
 }
 END_TEST
 
+START_TEST(lifts_are_shares_over_shares)
+{
+    /* Of 80: expert 0 has 32, 1 33, 2 15. Class 0 gives it 30 of 40, class 1 2 of 40. */
+    const uint64_t table[6] = {30, 5, 5, 2, 28, 10};
+    measure_lift lifts[3][2];
+
+    measure_lifts(&lifts[0][0], 2, table, 2, 3);
+    ck_assert_uint_eq(lifts[0][0].class, 0);
+    ck_assert_double_eq_tol(lifts[0][0].lift, 0.75 / 0.4, exact);
+    ck_assert_double_eq_tol(lifts[0][0].share, 0.75, exact);
+    ck_assert_double_eq_tol(lifts[0][1].lift, 0.05 / 0.4, exact);
+    ck_assert_uint_eq(lifts[2][0].class, 1);
+    const uint64_t dead[6] = {1000, 1, 1000, 1000, 1, 1000}; /* 2 of 4002: no lifts */
+    measure_lifts(&lifts[0][0], 2, dead, 2, 3);
+    ck_assert_double_eq(lifts[1][0].lift, 0);
+    ck_assert_double_eq_tol(lifts[0][0].lift, 1000.0 / 2001 / (2000.0 / 4002), exact);
+}
+END_TEST
+
+START_TEST(quantiles_lie_between_two_values)
+{
+    double values[4] = {4, 1, 3, 2};
+
+    measure_sort(values, 4);
+    ck_assert_double_eq(values[0], 1);
+    ck_assert_double_eq_tol(measure_quantile(values, 4, 0.5), 2.5, exact);
+    ck_assert_double_eq_tol(measure_quantile(values, 4, 0.25), 1.75, exact);
+    ck_assert_double_eq(measure_quantile(values, 4, 1), 4);
+    ck_assert_double_eq(measure_quantile(values, 1, 0.3), 1);
+}
+END_TEST
+
+START_TEST(some_classes_are_ranked_alone)
+{
+    const float logits[4] = {1, 3, 2, 2};
+    const bool among[4] = {true, false, true, true};
+
+    ck_assert_uint_eq(measure_rank_among(logits, among, 4, 2), 0);
+    ck_assert_uint_eq(measure_rank_among(logits, among, 4, 3), 1); /* equal: by number */
+    ck_assert_uint_eq(measure_rank_among(logits, among, 4, 0), 2);
+    ck_assert_double_eq_tol(measure_confidence_among(logits, among, 4), 1 / (2 + exp(-1)),
+                            exact);
+}
+END_TEST
+
 START_TEST(shuffled_labels_show_what_chance_shows)
 {
     enum { ITEMS = 60 };
@@ -529,6 +574,9 @@ int main(void)
 
     tcase_add_test(core, the_golden_table_is_met);
     tcase_add_test(core, the_conditional_entropy_is_that_of_its_definition);
+    tcase_add_test(core, lifts_are_shares_over_shares);
+    tcase_add_test(core, quantiles_lie_between_two_values);
+    tcase_add_test(core, some_classes_are_ranked_alone);
     tcase_add_test(core, shuffled_labels_show_what_chance_shows);
     tcase_add_test(core, a_probe_separates_what_a_plane_separates);
     tcase_add_test(core, a_probe_finds_nothing_in_labels_by_lot);

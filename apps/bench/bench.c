@@ -2,6 +2,7 @@
  * bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere:
  * the columns of the CSV (bench/run reads them by name). */
 #include "apps/bench/internal.h"
+#include "measure/measure.h"
 #include "train/train.h"
 
 #include <stdlib.h>
@@ -81,20 +82,13 @@ static const app_syntax syntax = {
     .words_high = SUBJECTS_MAX,
 };
 
-static int compare(const void *left, const void *right)
-{
-    const double a = *(const double *)left, b = *(const double *)right;
-
-    return a < b ? -1 : a > b;
-}
-
 bench_spread bench_spread_of(bench_times *times)
 {
     const size_t n = times->count;
 
-    qsort(times->seconds, n, sizeof *times->seconds, compare);
+    measure_sort(times->seconds, n);
     return (bench_spread){
-        .median = (times->seconds[n / 2] + times->seconds[(n - 1) / 2]) / 2,
+        .median = measure_quantile(times->seconds, n, 0.5),
         .low = times->seconds[0],
         .high = times->seconds[n - 1],
     };

@@ -2,7 +2,6 @@
  * quartiles of steps, and of their ratios round by round, in which drifts of the machine
  * cancel. Free to change: the table. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "apps/compare/table_internal.h"
 
@@ -13,24 +12,6 @@ static const json_t *rounds_of(const app_table *t, size_t entry, const char *key
 
     return json_object_get(json_object_get(entries, t->compare->entries.entry[entry].label),
                            key);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Between the two values about a place 0..1 of a sorted list. */
-static double quantile(const double *sorted, size_t count, double place)
-{
-    const double at = place * (double)(count - 1);
-    const size_t below = (size_t)at;
-
-    if (below + 1 >= count)
-        return sorted[count - 1];
-    return sorted[below] + (at - (double)below) * (sorted[below + 1] - sorted[below]);
 }
 
 /* Of rounds, each divided by the same round of other (NULL: 1). */
@@ -48,10 +29,10 @@ static app_step step_of(const json_t *rounds, const json_t *other)
     for (size_t i = 0; i < n; i++)
         values[i] = json_number_value(json_array_get(rounds, i)) /
                     (other ? json_number_value(json_array_get(other, i)) : 1);
-    qsort(values, n, sizeof *values, by_value);
-    step = (app_step){.median = quantile(values, n, 0.5),
-                      .low = quantile(values, n, 0.25),
-                      .high = quantile(values, n, 0.75)};
+    measure_sort(values, n);
+    step = (app_step){.median = measure_quantile(values, n, 0.5),
+                      .low = measure_quantile(values, n, 0.25),
+                      .high = measure_quantile(values, n, 0.75)};
     return step;
 }
 

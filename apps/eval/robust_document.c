@@ -238,20 +238,6 @@ static void specimen_put(json_t *json, const app_robust *r)
     show_put(json, "specimens", specimens_json(r));
 }
 
-/* Mean error over what was measured, where that is not the whole benchmark. */
-static double measured_error(const app_robust *r)
-{
-    double sum = 0, cells = 0;
-
-    for (size_t c = 0; c < r->selection.count; c++) {
-        if (r->cell[c].score.samples == 0)
-            continue;
-        sum += 1 - measure_score_top1(&r->cell[c].score);
-        cells++;
-    }
-    return cells > 0 ? sum / cells : (double)NAN;
-}
-
 json_t *app_robust_json(const app_robust *r, const measure_score *clean)
 {
     const double both = r->corrupt_seconds + r->network_seconds;
@@ -278,8 +264,9 @@ json_t *app_robust_json(const app_robust *r, const measure_score *clean)
                   corrupt_relative_mce(&errors, r->args->alexnet_clean));
     show_put_real(json, "mean_error", corrupt_bench_error(&errors));
     show_put(json, "measured_error",
-             isnan(corrupt_bench_error(&errors)) ? show_json_real(measured_error(r))
-                                                 : json_null());
+             isnan(corrupt_bench_error(&errors))
+                 ? show_json_real(measure_cell_error(r->cell, r->selection.count))
+                 : json_null());
     show_put_count(json, "pairs", r->selection.count);
     show_put(json, "clean",
              json_pack("{s:s, s:s, s:o, s:o, s:b}", "name", "clean", "title", "clean",

@@ -79,32 +79,17 @@ bool app_subset_is_part(const app_subset *subset)
     return subset->count < subset->classes;
 }
 
-/* -largest softmax probability among the classes of the mask. In double. */
-static double anomaly(const app_subset *subset, const float *logits)
-{
-    double largest = -INFINITY, sum = 0;
-
-    for (size_t c = 0; c < subset->classes; c++)
-        if (subset->mask[c])
-            largest = fmax(largest, (double)logits[c]);
-    for (size_t c = 0; c < subset->classes; c++)
-        if (subset->mask[c])
-            sum += exp((double)logits[c] - largest);
-    return -1 / sum;
-}
-
 void app_subset_add(app_subset *subset, int32_t label, const float *logits)
 {
     const size_t target = (size_t)label;
-    size_t rank = 0;
+    const size_t rank =
+        measure_rank_among(logits, subset->present, subset->classes, target);
 
-    for (size_t c = 0; c < subset->classes; c++)
-        rank += subset->present[c] &&
-                (logits[c] > logits[target] || (c < target && logits[c] == logits[target]));
     subset->top1 += rank == 0;
     subset->top5 += rank < MEASURE_SCORE_TOP;
     if (subset->ood && subset->mask[target] && subset->inside_count < subset->inside_room)
-        subset->inside[subset->inside_count++] = anomaly(subset, logits);
+        subset->inside[subset->inside_count++] =
+            -measure_confidence_among(logits, subset->mask, subset->classes);
 }
 
 static base_status batch_add(app_subset *subset, const data_batch *batch,
@@ -123,7 +108,8 @@ static base_status batch_add(app_subset *subset, const data_batch *batch,
                 return base_fail(
                     err, BASE_NUMERIC, "logits are not finite for '%s'",
                     data_source_name(subset->ood, batch->samples[i], name, sizeof name));
-        subset->outside[subset->outside_count++] = anomaly(subset, row);
+        subset->outside[subset->outside_count++] =
+            -measure_confidence_among(row, subset->mask, subset->classes);
     }
     return BASE_OK;
 }

@@ -186,13 +186,13 @@ static json_t *agreement_json(const app_study_layer *layer)
 
 /* ---- experts ------------------------------------------------------------------------- */
 
-static json_t *top_json(const app_study *s, const app_study_lift *lifts)
+static json_t *top_json(const app_study *s, const measure_lift *lifts)
 {
     json_t *top = json_array();
     char label[APP_STUDY_NAME_BYTES];
 
     for (size_t i = 0; i < APP_STUDY_TOP; i++) {
-        const app_study_lift *t = &lifts[i];
+        const measure_lift *t = &lifts[i];
 
         if (t->lift <= 0)
             continue;

@@ -60,13 +60,6 @@ typedef struct app_study_table {
     bool chance_known;
 } app_study_table;
 
-/* A class of an expert by lift P(expert | class) / P(expert). */
-typedef struct app_study_lift {
-    size_t class;
-    double lift;
-    double share; /* of the class's patch assignments that go to the expert */
-} app_study_lift;
-
 typedef struct app_study_layer {
     size_t block;
     vit_usage load;
@@ -80,7 +73,7 @@ typedef struct app_study_layer {
     float *pca, *tsne;           /* [points, 2] */
     double variance[2], total;   /* of the axes, of all */
     double divergence;           /* that t-SNE reached */
-    app_study_lift *top;         /* [experts, APP_STUDY_TOP]; lift 0: none */
+    measure_lift *top;           /* [experts, APP_STUDY_TOP]; lift 0: none */
     measure_agreement agreement; /* with --against */
 } app_study_layer;
 

@@ -25,42 +25,6 @@ static base_status tables_measure(app_study *s, app_study_layer *layer, uint64_t
     return BASE_OK;
 }
 
-/* Below this share of the mean load an expert is dead (routing.md 12) and its lifts mean
- * nothing. */
-static const double dead_share = 0.01;
-
-/* Each expert's classes by lift, the largest first, equal ones by class number. */
-static void lifts_measure(const app_study *s, app_study_layer *layer)
-{
-    const uint64_t *table = layer->of[APP_STUDY_PATCHES].table;
-    double of_expert[VIT_EXPERTS_MAX] = {0}, all = 0;
-
-    for (size_t i = 0; i < s->classes * s->experts; i++) {
-        of_expert[i % s->experts] += (double)table[i];
-        all += (double)table[i];
-    }
-    for (size_t c = 0; c < s->classes; c++) {
-        double of_class = 0;
-
-        for (size_t e = 0; e < s->experts; e++)
-            of_class += (double)table[c * s->experts + e];
-        for (size_t e = 0; e < s->experts && of_class > 0; e++) {
-            app_study_lift *top = layer->top + e * APP_STUDY_TOP;
-            const double share = (double)table[c * s->experts + e] / of_class;
-            const bool dead = of_expert[e] * (double)s->experts < dead_share * all;
-            const double lift = dead ? 0 : share / (of_expert[e] / all);
-            size_t at = APP_STUDY_TOP;
-
-            while (at > 0 && lift > top[at - 1].lift)
-                at--;
-            if (at == APP_STUDY_TOP)
-                continue;
-            memmove(top + at + 1, top + at, (APP_STUDY_TOP - 1 - at) * sizeof *top);
-            top[at] = (app_study_lift){c, lift, share};
-        }
-    }
-}
-
 static base_status embed(app_study *s, app_study_layer *layer, base_error *err)
 {
     float *x = app_take(NULL, s->points, s->width * sizeof *x);
@@ -106,7 +70,8 @@ base_status app_study_measure(app_study *s, const app_common *common, base_error
 
         app_progress_update(&progress, l, "block %zu", layer->block);
         status = tables_measure(s, layer, (uint64_t)common->seed, err);
-        lifts_measure(s, layer);
+        measure_lifts(layer->top, APP_STUDY_TOP, layer->of[APP_STUDY_PATCHES].table,
+                      s->classes, s->experts);
         if (status == BASE_OK)
             status =
                 measure_probe_fit(&layer->of_expert, layer->x, layer->expert, s->token_held,
