@@ -326,10 +326,21 @@ END_TEST
 
 START_TEST(a_checkpoint_alone_has_a_card_that_says_so)
 {
-    char *hub = test_path(dir, "hub");
+    char *hub = test_path(dir, "hub"), *run = run_make();
+    char *best = test_path(run, "best/model.safetensors");
 
-    program_done(program_run(dir, "convert", in, hub, NULL));
+    /* the run is the folder around best/, and nothing else is one */
+    program_done(program_run(dir, "convert", best, hub, NULL));
     char *card = card_of(hub);
+    card_has(card, "| seed | 17 |");
+    base_free(card);
+    base_free(best);
+    char *stray = test_path(dir, "recipe.ini");
+    test_write(stray, "[train]\nseed = 3\n", 17);
+    base_free(stray);
+    base_free(run);
+    program_done(program_run(dir, "convert", in, hub, NULL));
+    card = card_of(hub);
     card_has(card, "Not known: no recipe of a run lies beside the checkpoint.");
     card_has(card, "## Accuracy\n\nNot measured.\n");
     ck_assert_ptr_null(strstr(card, "datasets:"));

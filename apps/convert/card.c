@@ -489,7 +489,7 @@ static void sentence_put(const card *c)
             c->config->classes);
 }
 
-base_status convert_card(char **out, const vit_model *model,
+base_status convert_card(const char **out, const vit_model *model,
                          const convert_documents *documents, const char *name,
                          const char *license, bool narrow, base_error *err)
 {
@@ -515,7 +515,7 @@ base_status convert_card(char **out, const vit_model *model,
     origin_put(&c, license, narrow);
     const bool good = !ferror(c.out);
     const bool closed = fclose(c.out) == 0;
-    *out = good && closed ? base_text("%s", text) : NULL;
+    *out = good && closed ? app_text("%s", text) : NULL;
     free(text); /* the stream's, from malloc */
     return *out ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the model card");
 }

@@ -360,7 +360,8 @@ static base_status write_out(const app_network *network, bool changed,
                              convert_documents *documents, base_error *err)
 {
     const bool narrow = args->common.precision == VIT_PRECISION_BF16;
-    char *card = NULL, name[128];
+    const char *card = NULL;
+    char name[128];
     base_status status = BASE_OK;
 
     if (args->kind == CONVERT_HUB) {
@@ -374,7 +375,6 @@ static base_status write_out(const app_network *network, bool changed,
     if (status == BASE_OK)
         status = convert_out(network->model, args->kind, out, card,
                              (vit_precision)args->common.precision, err);
-    base_free(card);
     return status;
 }
 

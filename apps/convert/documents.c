@@ -77,27 +77,26 @@ static void log_parse(convert_documents *d, char *text)
 
 static base_status run_read(convert_documents *d, const char *run, base_error *err)
 {
-    char *recipe = base_text("%s/recipe.ini", run);
-    char *log = base_text("%s/metrics.jsonl", run), *text = NULL;
+    const char *recipe = app_text("%s/recipe.ini", run);
+    const char *log = app_text("%s/metrics.jsonl", run);
+    char *text = NULL;
     size_t bytes;
     base_status status = BASE_OK;
 
-    if (!recipe || !log)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", run);
-    if (status == BASE_OK && is_there(recipe)) {
+    if (is_there(recipe)) {
         status = base_file_read(&text, &bytes, recipe, TEXT_MOST, err);
-        d->recipe = status == BASE_OK ? recipe_parse(text) : NULL;
+        if (status == BASE_OK) {
+            d->recipe = recipe_parse(text);
+            base_free(text);
+        }
     }
-    base_free(text);
-    text = NULL;
     if (status == BASE_OK && d->recipe && is_there(log)) {
         status = base_file_read(&text, &bytes, log, LOG_MOST, err);
-        if (status == BASE_OK)
+        if (status == BASE_OK) {
             log_parse(d, text);
+            base_free(text);
+        }
     }
-    base_free(text);
-    base_free(log);
-    base_free(recipe);
     return status;
 }
 
@@ -161,9 +160,7 @@ static base_status take(convert_documents *d, const char *path, size_t named,
     static const char *const commands[] = {
         [APP_REPORT_EVAL] = "eval", [APP_REPORT_ATTACK] = "attack"};
 
-    d->at = base_alloc(d->set.count, sizeof *d->at);
-    if (!d->at)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu documents", d->set.count);
+    d->at = app_take(NULL, d->set.count, sizeof *d->at);
     for (size_t i = 0; i < d->set.count; i++) {
         const app_report_result *r = &d->set.result[i];
         const bool own = is_of(r, path, d->sha256);
@@ -187,31 +184,29 @@ static base_status take(convert_documents *d, const char *path, size_t named,
     return BASE_OK;
 }
 
-/* The folder of the run that a word means: it, or the one around best/ and last/. */
-static char *run_of(const char *word, const char *path)
+/* The folder of the run that a word means: it, or the one around best/ and last/; NULL:
+ * none. */
+static const char *run_of(const char *word, const char *path)
 {
+    const char *file = path_tail(path, 2);
     struct stat info;
 
     if (stat(word, &info) == 0 && S_ISDIR(info.st_mode))
-        return base_text("%s", word);
-    const char *file = path_tail(path, 2);
-    if (file == path) /* best/model.safetensors, or a file of this folder */
-        return base_text("%s", strchr(path, '/') ? "." : "");
-    return base_text("%.*s", (int)(file - path), path);
+        return word;
+    if (strncmp(file, "best/", 5) != 0 && strncmp(file, "last/", 5) != 0)
+        return NULL;
+    return file == path ? "." : app_text("%.*s", (int)(file - path), path);
 }
 
 base_status convert_documents_read(convert_documents *out, const char *word,
                                    const char *path, const base_list *named, bool changed,
                                    base_error *err)
 {
-    convert_documents d = {.changed = changed,
-                           .source = base_text("%s", path_tail(path, 3))};
-    char *run = run_of(word, path);
-    base_status status =
-        !d.source || !run ? base_fail(err, BASE_NO_MEMORY, "no memory to read '%s'", path)
-                          : base_sha256_file(d.sha256, path, err);
+    convert_documents d = {.changed = changed, .source = path_tail(path, 3)};
+    const char *run = run_of(word, path);
+    base_status status = base_sha256_file(d.sha256, path, err);
 
-    if (status == BASE_OK && run[0])
+    if (status == BASE_OK && run)
         status = run_read(&d, run, err);
     for (size_t i = 0; i < named->count && status == BASE_OK; i++)
         status = app_report_add(&d.set, named->at[i], err);
@@ -220,7 +215,6 @@ base_status convert_documents_read(convert_documents *out, const char *word,
         status = app_report_look(&d.set, run, err);
     if (status == BASE_OK)
         status = take(&d, path, wanted, err);
-    base_free(run);
     if (status == BASE_OK)
         *out = d;
     else
@@ -234,8 +228,6 @@ void convert_documents_free(convert_documents *d)
     json_decref(d->recipe);
     json_decref(d->best);
     json_decref(d->last);
-    base_free(d->source);
-    base_free(d->at);
     *d = (convert_documents){0};
 }
 

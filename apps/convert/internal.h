@@ -37,14 +37,14 @@ typedef struct convert_documents {
     size_t left_out;               /* found beside the run, but of another checkpoint */
     json_t *recipe;                /* "section.key": text; NULL: none beside it */
     json_t *best, *last;           /* lines of metrics.jsonl; NULL: none */
-    char *source;                  /* the checkpoint's path, its last parts */
+    const char *source;            /* the checkpoint's path, its last parts */
     char sha256[BASE_SHA256_TEXT]; /* of its file */
     bool changed; /* options made another network of it: nothing beside it is of that */
     app_report_set set;
 } convert_documents;
 
-/* Of the checkpoint at path, which IN named as word, and of the files `named`. On failure
- * *out is untouched. */
+/* Of the checkpoint at path (borrowed), which IN named as word, and of the files `named`.
+ * On failure *out is untouched. */
 base_status convert_documents_read(convert_documents *out, const char *word,
                                    const char *path, const base_list *named, bool changed,
                                    base_error *err);
@@ -57,9 +57,9 @@ void convert_documents_free(convert_documents *documents); /* zeroed is fine */
 const char *convert_recipe_value(const convert_documents *documents, const char *key);
 /* The whole recipe as an indented text, paths cut to their last parts. */
 void convert_recipe_put(FILE *out, const convert_documents *documents);
-/* The model card as text (base_free) (card.c): name of the network; license NULL: not
- * stated; narrow: weights are rounded to bf16. */
-base_status convert_card(char **out, const vit_model *model,
+/* The model card as text, for as long as the program runs (card.c): name of the network;
+ * license NULL: not stated; narrow: weights are rounded to bf16. */
+base_status convert_card(const char **out, const vit_model *model,
                          const convert_documents *documents, const char *name,
                          const char *license, bool narrow, base_error *err);
 

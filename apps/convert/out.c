@@ -44,9 +44,7 @@ const char *convert_out_name(char *name, size_t bytes, const char *out)
         end--;
     for (begin = end; begin > 0 && out[begin - 1] != '/';)
         begin--;
-    char *text = base_text("%.*s", (int)(end - begin), out + begin);
-    base_quote(name, bytes, text ? text : "");
-    base_free(text);
+    base_quote(name, bytes, app_text("%.*s", (int)(end - begin), out + begin));
     return name;
 }
 
