@@ -44,12 +44,10 @@ static int by_key(const void *left, const void *right)
 /* Two images that would become one file: "a.png" and "a.jpg" of a class. */
 static base_status names_check(const app_tree *tree, base_error *err)
 {
-    uint64_t(*names)[2] = base_alloc(tree->count, sizeof *names);
+    uint64_t(*names)[2] = app_take(NULL, tree->count, sizeof *names);
     char relative[APP_TREE_PATH], name[APP_TREE_PATH], other[APP_TREE_PATH];
     base_status status = BASE_OK;
 
-    if (!names)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu names", tree->count);
     for (size_t i = 0; i < tree->count; i++) {
         data_source_relative_name(tree->source, tree->samples[i], relative,
                                   sizeof relative);
@@ -64,7 +62,6 @@ static base_status names_check(const app_tree *tree, base_error *err)
                 err, BASE_MISMATCH, "'%s' and '%s' would become the same file",
                 data_source_name(tree->source, names[i - 1][1], name, sizeof name),
                 data_source_name(tree->source, names[i][1], other, sizeof other));
-    base_free(names);
     return status;
 }
 
@@ -107,15 +104,7 @@ static int part_open(const char *part, base_error *err)
     if (fd < 0 && errno == EEXIST && unlink(part) == 0)
         fd = open(part, flags, 0666);
     if (fd < 0 && errno == ENOENT && slash) {
-        char *folder = base_text("%.*s", (int)(slash - part), part);
-        base_status status = BASE_NO_MEMORY;
-
-        if (folder)
-            status = base_folder_make(folder, err);
-        else
-            base_fail(err, status, "no memory for the name of a folder");
-        base_free(folder);
-        if (status != BASE_OK)
+        if (base_folder_make(app_text("%.*s", (int)(slash - part), part), err) != BASE_OK)
             return -1;
         fd = open(part, flags, 0666);
     }
@@ -327,13 +316,11 @@ base_status app_tree_write(app_tree *tree, base_error *err)
 {
     const data_decode_limits limits = data_loader_defaults().limits;
     const size_t threads = tree->crew.count;
-    tree_worker *workers = base_alloc(threads, sizeof *workers);
+    tree_worker *workers = app_take(NULL, threads, sizeof *workers);
     tree_state state = {.tree = tree, .failed_at = SIZE_MAX};
     const double started = base_seconds();
     base_status status = names_check(tree, err);
 
-    if (status == BASE_OK && !workers)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %zu threads", threads);
     for (size_t t = 0; t < threads && status == BASE_OK; t++)
         status = data_decoder_create(&workers[t].decoder, &limits, err);
     if (status != BASE_OK)
@@ -363,8 +350,7 @@ base_status app_tree_write(app_tree *tree, base_error *err)
     }
     tree->seconds = base_seconds() - started;
 done:
-    for (size_t t = 0; workers && t < threads; t++)
+    for (size_t t = 0; t < threads; t++)
         worker_free(&workers[t]);
-    base_free(workers);
     return status;
 }

@@ -125,14 +125,6 @@ typedef struct measures {
     size_t files;
 } measures;
 
-static void measures_free(measures *m)
-{
-    base_free(m->width);
-    base_free(m->height);
-    base_free(m->pixels);
-    base_free(m->file);
-}
-
 static void count_kinds(app_survey *s, const finding *f)
 {
     const data_about *a = &f->about;
@@ -151,19 +143,16 @@ static void count_kinds(app_survey *s, const finding *f)
     s->kinds[APP_PICTURE_MISNAMED] += f->misnamed;
 }
 
-static base_status keep_flaw(app_survey *s, const finding *f, size_t sample,
-                             base_error *err)
+static void keep_flaw(app_survey *s, const finding *f, size_t sample)
 {
     if (s->flaws == APP_FLAWS_MOST)
-        return BASE_OK;
+        return;
     if (s->flaws == s->flaw_room) {
-        const size_t room = s->flaw_room ? 2 * s->flaw_room : 64;
-        app_flaw *wider = base_alloc(room, sizeof *wider);
-        if (!wider)
-            return base_fail(err, BASE_NO_MEMORY, "no memory for a list of bad samples");
+        const size_t room = 2 * s->flaw_room + 64;
+        app_flaw *wider = app_take(NULL, room, sizeof *wider);
+
         if (s->flaws > 0)
             memcpy(wider, s->flaw, s->flaws * sizeof *wider);
-        base_free(s->flaw);
         s->flaw = wider;
         s->flaw_room = room;
     }
@@ -171,11 +160,10 @@ static base_status keep_flaw(app_survey *s, const finding *f, size_t sample,
     flaw->sample = (uint32_t)sample;
     flaw->health = f->health;
     memcpy(flaw->reason, f->reason, sizeof flaw->reason);
-    return BASE_OK;
 }
 
-static base_status add_finding(app_survey *s, measures *m, const finding *f, size_t sample,
-                               app_bad_list *list, base_error *err)
+static void add_finding(app_survey *s, measures *m, const finding *f, size_t sample,
+                        app_bad_list *list)
 {
     char name[1100];
 
@@ -189,10 +177,10 @@ static base_status add_finding(app_survey *s, measures *m, const finding *f, siz
         m->pixels[s->sized++] = (uint64_t)f->about.width * f->about.height;
     }
     if (f->health == DATA_HEALTH_OK)
-        return BASE_OK;
+        return;
     app_bad_list_add(list, data_source_name(s->source, sample, name, sizeof name),
                      f->health, f->reason);
-    return keep_flaw(s, f, sample, err);
+    keep_flaw(s, f, sample);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -225,12 +213,11 @@ static base_status lookers_make(looker *lookers, size_t count, base_error *err)
 
 static void lookers_free(looker *lookers, size_t count)
 {
-    for (size_t i = 0; lookers && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         data_decoder_destroy(lookers[i].decoder);
         data_image_destroy(&lookers[i].image);
         base_free(lookers[i].buffer);
     }
-    base_free(lookers);
 }
 
 /* Samples first .. first + count of the plan, by all threads. */
@@ -255,12 +242,10 @@ static base_status look_at_all(app_survey *s, measures *m, app_bad_list *list,
                                base_error *err)
 {
     const size_t threads = (size_t)s->args->common.threads;
-    looker *lookers = base_alloc(threads, sizeof *lookers);
-    finding *found = base_alloc(BLOCK, sizeof *found);
+    looker *lookers = app_take(NULL, threads, sizeof *lookers);
+    finding *found = app_take(NULL, BLOCK, sizeof *found);
     app_progress progress = {0};
-    base_status status = lookers && found
-                             ? lookers_make(lookers, threads, err)
-                             : base_fail(err, BASE_NO_MEMORY, "no memory for a survey");
+    base_status status = lookers_make(lookers, threads, err);
 
     app_progress_start(&progress, &s->args->common, s->args->verify ? "verify" : "data",
                        "images", s->planned, 0);
@@ -270,15 +255,13 @@ static base_status look_at_all(app_survey *s, measures *m, app_bad_list *list,
             break;
         status = block_look(found, lookers, s, at, count, err);
         for (size_t i = 0; i < count && status == BASE_OK; i++)
-            status = add_finding(s, m, &found[i], s->looked_at[at + i], list, err);
+            add_finding(s, m, &found[i], s->looked_at[at + i], list);
         app_progress_update(&progress, s->looked, "%llu bad, %llu damaged",
                             (unsigned long long)s->health[DATA_HEALTH_BAD],
                             (unsigned long long)s->health[DATA_HEALTH_DAMAGED]);
     }
     app_progress_end(&progress);
-    if (lookers)
-        lookers_free(lookers, threads);
-    base_free(found);
+    lookers_free(lookers, threads);
     return status;
 }
 
@@ -297,17 +280,13 @@ static base_status plan(app_survey *s, base_error *err)
                               (uint64_t)common->seed, err);
 }
 
-static base_status count_classes(app_survey *s, base_error *err)
+static void count_classes(app_survey *s)
 {
     const size_t classes = data_source_classes(s->source);
-    uint64_t *counts = base_alloc(classes + 1, sizeof *counts);
+    uint64_t *counts = app_take(NULL, classes + 1, sizeof *counts);
     size_t present = 0;
 
-    s->per_class = base_alloc(classes + 1, sizeof *s->per_class);
-    if (!counts || !s->per_class) {
-        base_free(counts);
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu classes", classes);
-    }
+    s->per_class = app_take(NULL, classes + 1, sizeof *s->per_class);
     for (size_t i = 0; i < data_source_count(s->source); i++) {
         const int32_t label = data_source_label(s->source, i);
         s->bytes += data_source_bytes(s->source, i);
@@ -322,8 +301,6 @@ static base_status count_classes(app_survey *s, base_error *err)
     }
     s->empty_classes = classes - present;
     s->class_sizes = spread_of(counts, present);
-    base_free(counts);
-    return BASE_OK;
 }
 
 base_status app_survey_make(app_survey *out, const data_args *args,
@@ -334,35 +311,27 @@ base_status app_survey_make(app_survey *out, const data_args *args,
 
     out->args = args;
     out->source = source;
-    base_status status = count_classes(out, err);
-    if (status == BASE_OK)
-        status = plan(out, err);
+    count_classes(out);
+    base_status status = plan(out, err);
     if (status == BASE_OK) {
-        m.width = base_alloc(out->planned, sizeof *m.width);
-        m.height = base_alloc(out->planned, sizeof *m.height);
-        m.pixels = base_alloc(out->planned, sizeof *m.pixels);
-        m.file = base_alloc(out->planned, sizeof *m.file);
-        if (!m.width || !m.height || !m.pixels || !m.file)
-            status = base_fail(err, BASE_NO_MEMORY, "no memory for the sizes of %zu images",
-                               out->planned);
-    }
-    if (status == BASE_OK)
+        m.width = app_take(NULL, out->planned, sizeof *m.width);
+        m.height = app_take(NULL, out->planned, sizeof *m.height);
+        m.pixels = app_take(NULL, out->planned, sizeof *m.pixels);
+        m.file = app_take(NULL, out->planned, sizeof *m.file);
         status = look_at_all(out, &m, list, err);
+    }
     if (status == BASE_OK) {
         out->width = spread_of(m.width, out->sized);
         out->height = spread_of(m.height, out->sized);
         out->pixels = spread_of(m.pixels, out->sized);
         out->file = spread_of(m.file, m.files);
     }
-    measures_free(&m);
     out->seconds = base_seconds() - started;
     return status;
 }
 
 void app_survey_destroy(app_survey *s)
 {
-    base_free(s->per_class);
     base_free(s->looked_at);
-    base_free(s->flaw);
     *s = (app_survey){0};
 }

@@ -128,15 +128,10 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
         (size_t)work->network.config->channels * work->network.size * work->network.size;
     const size_t batch = (size_t)args->common.batch;
     file_reader reader = {0};
-    float *inputs = base_alloc(batch, floats * sizeof *inputs);
-    char **names = base_alloc(batch, sizeof *names);
+    float *inputs = app_take(NULL, batch, floats * sizeof *inputs);
+    char **names = app_take(NULL, batch, sizeof *names);
     size_t filled = 0;
 
-    if (!inputs || !names) {
-        base_free(inputs);
-        base_free(names);
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
-    }
     data_normalise_table(reader.table, work->network.config->mean,
                          work->network.config->std, (size_t)work->network.config->channels);
     base_status status = data_decoder_create(&reader.decoder, &limits, err);
@@ -158,8 +153,6 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
         }
     }
     file_reader_destroy(&reader);
-    base_free(inputs);
-    base_free(names);
     return status;
 }
 
@@ -242,18 +235,14 @@ static base_status work_open(predict_work *work, const predict_args *args,
     if (status == BASE_OK)
         status = vit_run_create(&work->run, work->network.model, (size_t)args->common.batch,
                                 VIT_MODE_INFER, (vit_precision)args->common.precision, err);
-    if (status != BASE_OK)
-        return status;
-    work->logits = base_alloc((size_t)args->common.batch,
-                              work->network.classes * sizeof *work->logits);
-    return work->logits ? BASE_OK
-                        : base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %lld",
-                                    (long long)args->common.batch);
+    if (status == BASE_OK)
+        work->logits = app_take(NULL, (size_t)args->common.batch,
+                                work->network.classes * sizeof *work->logits);
+    return status;
 }
 
 static void work_close(predict_work *work)
 {
-    base_free(work->logits);
     vit_run_destroy(work->run);
     data_source_close(work->source);
     app_network_close(&work->network);

@@ -14,19 +14,14 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
 {
     const size_t shape[3] = {(size_t)network->config->channels, network->size,
                              network->size};
-    base_status status = BASE_OK;
+    json_t *json = app_json_begin(&args->common, "predict", network->path, args->data);
 
     *sink = (predict_sink){.args = args, .network = network, .source = source};
     sink->print = !args->common.json || strcmp(args->common.json, "-") != 0;
-    sink->top = base_alloc((size_t)args->top, sizeof *sink->top);
-    sink->probability = base_alloc((size_t)args->top, sizeof *sink->probability);
-    sink->document = show_document_create(
-        app_json_begin(&args->common, "predict", network->path, args->data));
-    if (!sink->top || !sink->probability || !sink->document)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for %lld answers an image",
-                           (long long)args->top);
-    else
-        show_put(show_document_json(sink->document), "predictions", json_array());
+    sink->top = app_take(NULL, (size_t)args->top, sizeof *sink->top);
+    sink->probability = app_take(NULL, (size_t)args->top, sizeof *sink->probability);
+    show_put(json, "predictions", json_array());
+    base_status status = app_document_make(&sink->document, json, err);
     if (status == BASE_OK && args->write_png)
         status = base_folder_make(args->write_png, err);
     if (status == BASE_OK && args->logits) {
@@ -175,9 +170,5 @@ void predict_sink_abandon(predict_sink *sink)
     show_npy_abandon(&sink->inputs);
     show_document_destroy(sink->document);
     data_image_destroy(&sink->picture);
-    base_free(sink->top);
-    base_free(sink->probability);
     sink->document = NULL;
-    sink->top = NULL;
-    sink->probability = NULL;
 }
