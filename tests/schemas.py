@@ -237,6 +237,7 @@ def documents(bench):
     bench.add("eval", "eval", "soft", "--data", data, "--ood", "idx:other", "--bad-samples", "skip")
     bench.add("corrupt", "corrupt", "--data", data, "--out", "tree", "--size", "8", "--corrupt", "clean,fog", "--severity", "1")
     bench.add("corrupt", "corrupt", "--data", data, "--sheet", "sheet.png", "--size", "8", "--corrupt", "fog")
+    bench.add("corrupt", "corrupt", "sheet.png", "--out", "fog.png", "--size", "8", "--corrupt", "fog", "--severity", "3")
     bench.add("eval", "eval", "sparse", "--data", data, "--imagenet-c", "tree")
     bench.add("data", "data", data, "--html", "data.html", "--tiles", "2")
     bench.add("data", "data", "folder:tree/fog/1", "--verify")

@@ -260,6 +260,34 @@ START_TEST(the_sheet_shows_every_pair)
 }
 END_TEST
 
+START_TEST(one_picture_is_that_of_the_tree)
+{
+    char *file = test_path(data, "red/0.png"), *out = test_path(dir, "one.png");
+    char *of_tree = test_path(tree, "contrast/2/red/0.png");
+    data_image one = {0}, other = {0};
+
+    write_tree("contrast", "2", NULL, NULL);
+    program_done(program_run(dir, "corrupt", file, "--corrupt", "contrast", "--severity",
+                             "2", "--size", "8", "--resize", "9", "--out", out, NULL));
+    image_load(&one, out);
+    image_load(&other, of_tree);
+    ck_assert_uint_eq(one.width, 8);
+    ck_assert_mem_eq(one.pixels, other.pixels, 8 * 8 * 3);
+    program_refused(program_run(dir, "corrupt", file, "--corrupt", "contrast", "--size",
+                                "8", "--out", out, NULL),
+                    2, "5 are selected");
+    program_refused(program_run(dir, "corrupt", file, "--data", data, "--out", out, NULL),
+                    2, "--data");
+    program_refused(program_run(dir, "corrupt", file, "--corrupt", "fog", NULL), 2,
+                    "--out FILE");
+    data_image_destroy(&one);
+    data_image_destroy(&other);
+    base_free(file);
+    base_free(out);
+    base_free(of_tree);
+}
+END_TEST
+
 START_TEST(an_interruption_keeps_what_is_whole)
 {
     char *manifest = test_path(tree, "manifest.txt"), *first = test_path(tree, "fog");
@@ -404,6 +432,7 @@ int main(void)
     tcase_add_test(core, finished_files_are_kept);
     tcase_add_test(core, jpeg_files_keep_their_name_and_get_another_ending);
     tcase_add_test(core, the_sheet_shows_every_pair);
+    tcase_add_test(core, one_picture_is_that_of_the_tree);
     tcase_add_test(core, an_interruption_keeps_what_is_whole);
     tcase_add_checked_fixture(limits, setup, command_teardown);
     tcase_add_test(limits, wrong_usage_is_status_2);

@@ -1,6 +1,6 @@
 /* corrupt.c - vmoe corrupt: a data set under the corruptions of ImageNet-C as a tree of
- * files, and a contact sheet. Relied on elsewhere: exit status 1 after Ctrl-C, with every
- * finished file kept; the same command goes on from there. */
+ * files, one picture, and a contact sheet. Relied on elsewhere: exit status 1 after Ctrl-C,
+ * with every finished file kept; the same command goes on from there. */
 #include "apps/corrupt/internal.h"
 #include "apps/network_internal.h"
 
@@ -14,7 +14,8 @@ static const base_field options[] = {
     APP_WORD("data", "DATA", data,
              "images: a path whose layout is recognised, or LAYOUT:PATH"),
     APP_WORD("out", "DIR", out,
-             "folder of the tree: DIR/CORRUPTION/SEVERITY/CLASS/FILE and DIR/manifest.txt"),
+             "folder of the tree: DIR/CORRUPTION/SEVERITY/CLASS/FILE and DIR/manifest.txt; "
+             "with PICTURE: a file, PNG (JPEG where the name ends in .jpg)"),
     APP_CORRUPTION_OPTIONS(corruption),
     APP_INT("size", "S", size, 1, 4096, "side of the centre crop, pixels"),
     APP_INT("resize", "R", resize, 0, 16384,
@@ -41,19 +42,30 @@ static const base_field options[] = {
 
 static const app_syntax syntax = {
     .command = "corrupt",
-    .usage = "--data DATA --out DIR [--corrupt NAME ...] [--severity S ...] [options]",
+    .usage = "(--data DATA --out DIR or PICTURE --out FILE) [--corrupt NAME ...] "
+             "[--severity S ...] [options]",
     .about =
         "Writes ImageNet-C of a data set (Hendrycks and Dietterich 2019): resize, centre "
         "crop,\ncorruption, file. Without --corrupt: the 15 of the benchmark. The same "
-        "command goes on\nafter an interruption.",
+        "command goes on\nafter an interruption. PICTURE: one image file under one "
+        "corruption and severity.",
     .options = options,
     .without = "pin precision batch",
+    .words = "PICTURE",
+    .words_high = 1,
 };
 
 /* The rules that one table of options cannot say, and what is left open. */
 static base_status args_settle(corrupt_args *args, base_error *err)
 {
-    if (!args->data && !(args->sheet && args->sheet_image && !args->out))
+    if (args->picture && (args->data || args->sheet || args->sheet_image))
+        return base_fail(err, BASE_USAGE, "PICTURE and --%s, expected one of them",
+                         args->data    ? "data"
+                         : args->sheet ? "sheet"
+                                       : "sheet-image");
+    if (args->picture && !args->out)
+        return base_fail(err, BASE_USAGE, "--out FILE is missing");
+    if (!args->picture && !args->data && !(args->sheet && args->sheet_image && !args->out))
         return base_fail(err, BASE_USAGE, "--data DATA is missing");
     if (!args->out && !args->sheet)
         return base_fail(err, BASE_USAGE, "--out DIR is missing");
@@ -67,14 +79,15 @@ static base_status args_settle(corrupt_args *args, base_error *err)
     return BASE_OK;
 }
 
-/* ---- the sheet ----------------------------------------------------------------------- */
+/* ---- one picture --------------------------------------------------------------------- */
 
-/* --sheet-image, or the first of the data, decoded. *key: of its name. */
-static base_status sheet_image_load(data_image *out, uint64_t *key, const app_tree *tree,
-                                    base_error *err)
+/* PICTURE, --sheet-image, or the first of the data, decoded. *key: of its name. */
+static base_status image_load(data_image *out, uint64_t *key, const app_tree *tree,
+                              base_error *err)
 {
     const data_decode_limits limits = data_loader_defaults().limits;
-    const char *file = tree->args->sheet_image;
+    const corrupt_args *args = tree->args;
+    const char *file = args->picture ? args->picture : args->sheet_image;
     data_decoder *decoder = NULL;
     data_health health;
     unsigned char *buffer = NULL;
@@ -104,26 +117,65 @@ static base_status sheet_image_load(data_image *out, uint64_t *key, const app_tr
     return status;
 }
 
-static base_status sheet_make(const app_tree *tree, base_error *err)
+/* The same as the network would see it: [size, size, 3]. */
+static base_status image_make(data_image *out, uint64_t *key, const app_tree *tree,
+                              base_error *err)
 {
     const corrupt_args *args = tree->args;
-    data_image decoded = {0}, image = {0};
+    data_image decoded = {0};
     data_scratch scratch = {0};
-    uint64_t key = 0;
-    base_status status = sheet_image_load(&decoded, &key, tree, err);
+    base_status status = image_load(&decoded, key, tree, err);
 
     if (status == BASE_OK)
         status =
-            data_eval_transform(&image, &decoded, (size_t)args->resize, (size_t)args->size,
+            data_eval_transform(out, &decoded, (size_t)args->resize, (size_t)args->size,
                                 (data_filter)args->interpolation, &scratch, err);
+    data_image_destroy(&decoded);
+    data_scratch_destroy(&scratch);
+    return status;
+}
+
+static base_status picture_make(const app_tree *tree, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    const app_selection *s = &tree->selection;
+    const size_t size = (size_t)args->size;
+    corrupt_worker *worker = tree->crew.worker[0];
+    data_image clean = {0}, changed = {0};
+    uint64_t key = 0;
+
+    if (s->count + s->clean != 1)
+        return base_fail(err, BASE_USAGE,
+                         "PICTURE becomes one file and %zu are selected, expected "
+                         "--corrupt NAME --severity S",
+                         s->count + s->clean);
+    base_status status = image_make(&clean, &key, tree, err);
+    if (status == BASE_OK)
+        status = data_image_reserve(&changed, size, size, 3, err);
+    if (status == BASE_OK && !s->clean)
+        status = corrupt_apply(worker, changed.pixels, clean.pixels, size, size,
+                               s->pair[0].kind, s->pair[0].severity, key, err);
+    if (status == BASE_OK)
+        status = app_picture_write(args->out, s->clean ? &clean : &changed, worker,
+                                   APP_TREE_QUALITY, err);
+    data_image_destroy(&clean);
+    data_image_destroy(&changed);
+    return status;
+}
+
+static base_status sheet_make(const app_tree *tree, base_error *err)
+{
+    const corrupt_args *args = tree->args;
+    data_image image = {0};
+    uint64_t key = 0;
+    base_status status = image_make(&image, &key, tree, err);
+
     if (status == BASE_OK)
         status = app_sheet_write(args->sheet, &tree->selection, &tree->crew, &image, key,
                                  (size_t)args->tile, err);
     if (status == BASE_OK)
         app_note(&args->common, "contact sheet: %s", args->sheet);
-    data_image_destroy(&decoded);
     data_image_destroy(&image);
-    data_scratch_destroy(&scratch);
     return status;
 }
 
@@ -204,7 +256,8 @@ static base_status result_write(const app_tree *tree, base_error *err)
         app_data_json(json, tree->source);
     show_put_text(json, "out", args->out);
     show_put_text(json, "sheet", args->sheet);
-    if (args->out)
+    show_put_text(json, "picture", args->picture);
+    if (args->out && !args->picture)
         tree_json(json, tree);
     show_put_int(json, "size", args->size);
     show_put_int(json, "resize", args->resize);
@@ -249,27 +302,31 @@ int app_corrupt(int argc, char **argv)
 {
     corrupt_args args = {.common = app_common_defaults(), .size = 224, .tile = 96};
     app_tree tree = {.args = &args};
+    char **words = NULL;
+    size_t count = 0;
     int code = APP_USAGE;
     base_error err = {0};
 
-    if (!app_parse(&code, &args, NULL, NULL, &syntax, argc, argv))
+    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     if (args.list) {
         app_corruptions_print(stdout);
         return APP_DONE;
     }
+    args.picture = count > 0 ? words[0] : NULL;
     base_status status = args_settle(&args, &err);
     if (status != BASE_OK)
         return app_fail("corrupt", &err);
     app_common_apply(&args.common, "corrupt");
     app_stop_install();
-    status = app_outputs_check(&args.common, args.sheet, NULL, &err);
+    status =
+        app_outputs_check(&args.common, args.sheet, args.picture ? args.out : NULL, &err);
     if (status == BASE_OK)
         status = tree_open(&tree, &err);
     if (status == BASE_OK && args.sheet)
         status = sheet_make(&tree, &err);
     if (status == BASE_OK && args.out)
-        status = tree_make(&tree, &err);
+        status = args.picture ? picture_make(&tree, &err) : tree_make(&tree, &err);
     if (status == BASE_OK)
         status = result_write(&tree, &err);
     if (status == BASE_OK && tree.interrupted)

@@ -14,6 +14,7 @@ typedef struct corrupt_args {
     app_common common;
     app_corruption corruption;
     const char *data, *out, *sheet, *sheet_image;
+    const char *picture; /* the word: one picture into the file `out`; NULL: a tree */
     int64_t size, resize;
     bool resize_given; /* false: size / 0.875 from 128 pixels on, else size */
     int interpolation; /* a data_filter */
@@ -51,6 +52,10 @@ base_status app_manifest_open(int *lock, const app_tree *tree, base_error *err);
 base_status app_manifest_write(const app_tree *tree, bool complete, base_error *err);
 
 /* ---- sheet.c ---- */
+
+/* A PNG file, or JPEG of this quality where the name ends so. */
+base_status app_picture_write(const char *path, const data_image *image,
+                              corrupt_worker *worker, int quality, base_error *err);
 
 /* One picture of every selected corruption and severity of image [height, width, 3]: a PNG
  * file, or JPEG where the name ends so; at its foot what made them. key: of the image's

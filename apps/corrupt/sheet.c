@@ -122,18 +122,17 @@ static bool ends_as_jpeg(const char *path)
     return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
 }
 
-static base_status sheet_save(const char *path, const data_image *sheet,
-                              corrupt_worker *worker, base_error *err)
+base_status app_picture_write(const char *path, const data_image *image,
+                              corrupt_worker *worker, int quality, base_error *err)
 {
     const unsigned char *bytes = NULL;
     size_t size = 0;
     base_writer out;
 
     if (!ends_as_jpeg(path))
-        return data_png_write(path, sheet, err);
-    base_status status =
-        corrupt_jpeg_encode(worker, &bytes, &size, sheet->pixels, sheet->height,
-                            sheet->width, JPEG_QUALITY, err);
+        return data_png_write(path, image, err);
+    base_status status = corrupt_jpeg_encode(worker, &bytes, &size, image->pixels,
+                                             image->height, image->width, quality, err);
     if (status == BASE_OK)
         status = base_writer_open(&out, path, err);
     if (status != BASE_OK)
@@ -173,7 +172,7 @@ base_status app_sheet_write(const char *path, const app_selection *selection,
     if (failure.status != BASE_OK)
         status = base_fail(err, failure.status, "%s", failure.text);
     else
-        status = sheet_save(path, &sheet, crew->worker[0], err);
+        status = app_picture_write(path, &sheet, crew->worker[0], JPEG_QUALITY, err);
     data_image_destroy(&sheet);
     return status;
 }

@@ -8,6 +8,7 @@ static const show_column tree[] = {
     {"time", "seconds", SHOW_DURATION, .note = "{files_per_second:.1} files/s"},
     {0}};
 static const show_column settings[] = {
+    {"file", "picture", .fill = "{/out}"},
     {"sheet", "sheet"},
     {"frost", "frost_textures"},
     {"table", "preset", .note = "the nearest to {preset_nearest_to} pixels"},
