@@ -71,6 +71,98 @@ START_TEST(worse_images_are_feasible_keyed_and_worse)
 }
 END_TEST
 
+/* The images of one search with these settings into out; alpha 0: the search's own step. */
+static void search(float *out, train_recipe *recipe, const float *inputs,
+                   const float *targets, double alpha)
+{
+    const vit_step step = {.seed = 3, .step = 9, .first_sample = 12};
+    train_adversary *adversary = NULL;
+    const float *worse = NULL;
+    base_error err = {0};
+
+    recipe->adversary.alpha = alpha;
+    ck_assert_msg(train_adversary_create(&adversary, recipe, model, COUNT,
+                                         VIT_PRECISION_FP32, &err) == BASE_OK,
+                  "%s", err.text);
+    ck_assert_int_eq(
+        train_adversary_make(&worse, adversary, inputs, targets, COUNT, &step, NULL),
+        BASE_OK);
+    memcpy(out, worse, COUNT * FLOATS * sizeof *out);
+    train_adversary_destroy(adversary);
+}
+
+/* Softmax of a row. */
+static void shares(double *out, const float *z)
+{
+    double sum = 0;
+
+    for (size_t j = 0; j < CLASSES; j++)
+        sum += out[j] = exp((double)z[j]);
+    for (size_t j = 0; j < CLASSES; j++)
+        out[j] /= sum;
+}
+
+/* One step from the start (a search whose step is next to nothing) by the formula: the
+ * sign of the gradient of the cross-entropy, or of the divergence from the clean answer,
+ * with steps of 2.5 eps / steps, fgsm-rs 1.25 eps, cut to the ball and the box. */
+START_TEST(one_step_goes_where_the_formula_says)
+{
+    static float inputs[COUNT * FLOATS], begin[COUNT * FLOATS], end[COUNT * FLOATS];
+    static float gradient[COUNT * FLOATS], targets[COUNT * CLASSES];
+    float d_logits[COUNT * CLASSES], clean[COUNT * CLASSES], z[COUNT * CLASSES];
+    const double eps = 16.0 / 255,
+                 alpha = kinds[_i] == TRAIN_ADVERSARY_FGSM_RS ? 1.25 * eps : 2.5 * eps;
+    train_recipe recipe = train_recipe_defaults();
+    vit_run *run = NULL;
+    size_t moved = 0;
+
+    recipe.config = *model_config;
+    recipe.adversary.kind = (int)kinds[_i];
+    recipe.adversary.steps = 1;
+    recipe.adversary.eps = eps;
+    for (size_t i = 0; i < COUNT * FLOATS; i++) {
+        const size_t c = i / (FLOATS / 3) % 3;
+        inputs[i] = (images[i] - model_config->mean[c]) / model_config->std[c];
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        targets[i * CLASSES + i % CLASSES] = 1;
+    search(begin, &recipe, inputs, targets, 1e-12);
+    search(end, &recipe, inputs, targets, 0);
+    ck_assert_int_eq(vit_run_create(&run, model, COUNT, VIT_MODE_INPUT_GRADIENT,
+                                    VIT_PRECISION_FP32, NULL),
+                     BASE_OK);
+    const vit_step none = {0};
+    ck_assert_int_eq(vit_run_forward(run, clean, inputs, COUNT, &none, NULL), BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, z, begin, COUNT, &none, NULL), BASE_OK);
+    for (size_t i = 0; i < COUNT * CLASSES; i += CLASSES) {
+        double p[CLASSES], q[CLASSES];
+        shares(p, clean + i);
+        shares(q, z + i);
+        for (size_t j = 0; j < CLASSES; j++)
+            d_logits[i + j] = (float)(q[j] - (kinds[_i] == TRAIN_ADVERSARY_TRADES
+                                                  ? p[j]
+                                                  : (double)targets[i + j]));
+    }
+    ck_assert_int_eq(vit_run_backward(run, gradient, d_logits, NULL), BASE_OK);
+    for (size_t i = 0; i < COUNT * FLOATS; i++) {
+        const size_t c = i / (FLOATS / 3) % 3;
+        const double mean = (double)model_config->mean[c],
+                     std = (double)model_config->std[c];
+        const double x = (double)images[i], from = (double)begin[i] * std + mean;
+        double want = from + (gradient[i] > 0 ? alpha : gradient[i] < 0 ? -alpha : 0);
+
+        want = fmin(fmax(want, x - eps), x + eps);
+        want = fmin(fmax(want, 0), 1);
+        if (fabs((double)gradient[i]) < 1e-9) /* a sign of rounding */
+            continue;
+        ck_assert_double_eq_tol((double)end[i] * std + mean, want, 1e-5);
+        moved += fabs(want - from) > 1e-3;
+    }
+    ck_assert_uint_gt(moved, COUNT * FLOATS / 4);
+    vit_run_destroy(run);
+}
+END_TEST
+
 START_TEST(the_divergence_has_its_gradients)
 {
     float z[2][4] = {{1, -0.5f, 0.25f, 2}, {0.5f, 0.75f, -1, 1.5f}}, d[2][4];
@@ -101,6 +193,7 @@ int main(void)
 
     tcase_add_checked_fixture(training, setup, teardown);
     tcase_add_loop_test(training, worse_images_are_feasible_keyed_and_worse, 0, 3);
+    tcase_add_loop_test(training, one_step_goes_where_the_formula_says, 0, 3);
     tcase_add_test(training, the_divergence_has_its_gradients);
     suite_add_tcase(suite, training);
     return test_run(suite);

@@ -64,6 +64,53 @@ START_TEST(the_size_comes_first_wherever_it_stands)
 }
 END_TEST
 
+/* What a recipe leaves out: a change here changes every recipe that does. */
+START_TEST(what_is_left_out_is_as_documented)
+{
+    static const char *const usual[][2] = {
+        {"optimizer.name", "adamw"},
+        {"optimizer.lr", "0.001"},
+        {"optimizer.beta1", "0.9"},
+        {"optimizer.beta2", "0.999"},
+        {"optimizer.eps", "1e-08"},
+        {"optimizer.momentum", "0.9"},
+        {"optimizer.weight_decay", "0.05"},
+        {"optimizer.clip", "1"},
+        {"optimizer.ema", "0"},
+        {"schedule.name", "cosine"},
+        {"schedule.warmup_epochs", "1"},
+        {"schedule.final", "0"},
+        {"schedule.timescale", "10000"},
+        {"train.epochs", "10"},
+        {"train.batch", "128"},
+        {"train.seed", "1"},
+        {"train.label_smoothing", "0"},
+        {"train.adversarial_steps", "10"},
+        {"train.adversarial_beta", "6"},
+        {"train.eval_every", "1"},
+        {"train.log_every", "50"},
+        {"augment.area_low", "0.08"},
+        {"augment.area_high", "1"},
+        {"augment.padding", "4"},
+        {"augment.flip", "0.5"},
+        {"augment.corrupt_severity", "1-3"},
+        {"data.max_bad", "0.001"},
+        {"data.queue", "3"},
+        {"data.repeats", "1"},
+    };
+    const train_recipe r = train_recipe_defaults();
+    char value[64];
+
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        const base_field *f = base_field_find(train_recipe_keys, usual[i][0]);
+        ck_assert_ptr_nonnull(f);
+        base_field_text(value, sizeof value, &r, f);
+        ck_assert_msg(strcmp(value, usual[i][1]) == 0, "%s is %s", usual[i][0], value);
+    }
+    ck_assert_double_eq_tol(r.adversary.eps, 8.0 / 255, 1e-15);
+}
+END_TEST
+
 START_TEST(experts_follow_a_changed_depth)
 {
     const train_recipe r =
@@ -400,6 +447,7 @@ int main(void)
     TCase *limits = tcase_create("Limits");
 
     tcase_add_test(core, the_size_comes_first_wherever_it_stands);
+    tcase_add_test(core, what_is_left_out_is_as_documented);
     tcase_add_test(core, experts_follow_a_changed_depth);
     tcase_add_test(core, a_network_of_other_measures_has_not_the_name);
     tcase_add_test(core, evaluations_are_asked_for_by_epochs_or_steps);

@@ -401,6 +401,49 @@ START_TEST(skipped_steps_are_counted_and_leave_no_trace)
 }
 END_TEST
 
+/* Half an epoch of three steps is a step and a half: two. */
+START_TEST(a_warm_up_in_epochs_is_rounded_to_steps)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+
+    trainer_begin(&t, folder, SET("schedule.name=constant", "schedule.warmup_epochs=0.5"));
+    for (uint64_t step = 1; step <= 3; step++) {
+        trainer_step(&t);
+        ck_assert_double_eq_tol(number_of(&t, step, "lr"), step == 1 ? 0.005 : 0.01, 1e-9);
+    }
+    train_trainer_destroy(&t);
+    base_free(folder);
+}
+END_TEST
+
+/* What the clock says of steps lies within what it says around them; what people are shown
+ * is the mean of 50 losses, then a fading one. */
+START_TEST(speed_time_and_shown_loss_are_those_of_the_steps)
+{
+    char *folder = test_path(dir, "run");
+    train_trainer t = {0};
+    double shown = 0;
+    const double begin = base_seconds();
+
+    trainer_begin(&t, folder, SET("train.epochs=20"));
+    for (uint64_t step = 1; step <= 55; step++) {
+        const double before = base_seconds(), n = (double)(step - 1);
+        trainer_step(&t);
+        const double seconds = base_seconds() - before;
+        const double loss = number_of(&t, step, "loss");
+        const double keep = n < 50 ? n / (n + 1) : 0.98;
+        shown = keep * shown + (1 - keep) * loss;
+        ck_assert_double_ge(number_of(&t, step, "images_per_second"), 4 / seconds * 0.999);
+        ck_assert_double_ge(number_of(&t, step, "elapsed"), 0);
+        ck_assert_double_le(number_of(&t, step, "elapsed"), base_seconds() - begin + 1e-3);
+    }
+    ck_assert_double_eq_tol(t.shown_loss, shown, 1e-5);
+    train_trainer_destroy(&t);
+    base_free(folder);
+}
+END_TEST
+
 /* ---- a run and its files ------------------------------------------------------------- */
 
 typedef struct diary {
@@ -599,6 +642,8 @@ int main(void)
     tcase_add_test(steps, accuracy_under_mixup_goes_by_the_larger_weight);
     tcase_add_test(steps, sinkhorn_share_counts_passes);
     tcase_add_test(steps, skipped_steps_are_counted_and_leave_no_trace);
+    tcase_add_test(steps, a_warm_up_in_epochs_is_rounded_to_steps);
+    tcase_add_test(steps, speed_time_and_shown_loss_are_those_of_the_steps);
     tcase_add_checked_fixture(files, setup, teardown);
     tcase_add_test(files, checkpoints_and_evaluations_come_when_asked_for);
     tcase_add_test(files, best_holds_the_averaged_weights_and_last_those_that_are_trained);
