@@ -383,6 +383,17 @@ bool base_stop_asked(void);
 
 /* ---- machine ------------------------------------------------------------------------- */
 
+/* Instructions that loops are built for; a processor with one has all before it. */
+typedef enum base_isa {
+    BASE_ISA_ANY,
+    BASE_ISA_AVX2,   /* with FMA, BMI1 and BMI2 */
+    BASE_ISA_AVX512, /* F, DQ, VL, BW */
+    BASE_ISA_AVX512_VNNI,
+    BASE_ISA_AVX512_BF16
+} base_isa;
+/* The last of them that this processor has; BASE_ISA_ANY on other than x86-64. */
+base_isa base_isa_best(void);
+
 /* Seconds of a clock that only goes forward. */
 double base_seconds(void);
 /* Processors this process may use: affinity mask and cgroup quota respected, at least 1. */

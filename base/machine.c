@@ -205,3 +205,22 @@ size_t base_peak_bytes(void)
            : getrusage(RUSAGE_SELF, &use) == 0 ? (size_t)use.ru_maxrss * 1024
                                                : 0;
 }
+
+base_isa base_isa_best(void)
+{
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+        !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
+        return BASE_ISA_ANY;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bw"))
+        return BASE_ISA_AVX2;
+    if (!__builtin_cpu_supports("avx512vnni"))
+        return BASE_ISA_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? BASE_ISA_AVX512_BF16
+                                                : BASE_ISA_AVX512_VNNI;
+#else
+    return BASE_ISA_ANY;
+#endif
+}

@@ -46,19 +46,18 @@ static corrupt_entries find_table(const char **instructions, const char *name)
     struct {
         const char *name;
         corrupt_entries table;
-        bool runs;
+        base_isa needs;
     } const builds[] = {
 #ifdef CORRUPT_SETS_X86
-        {"avx512", corrupt_table_avx512,
-         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")},
-        {"avx2", corrupt_table_avx2, __builtin_cpu_supports("avx2")},
+        {"avx512", corrupt_table_avx512, BASE_ISA_AVX512},
+        {"avx2", corrupt_table_avx2, BASE_ISA_AVX2},
 #endif
-        {"base", corrupt_table_base, true},
+        {"base", corrupt_table_base, BASE_ISA_ANY},
     };
+    const base_isa isa = base_isa_best();
 
     for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
-        if (!builds[i].runs || (name && strcmp(name, builds[i].name) != 0))
+        if (builds[i].needs > isa || (name && strcmp(name, builds[i].name) != 0))
             continue;
         *instructions = builds[i].name;
         return builds[i].table;

@@ -1,4 +1,5 @@
 /* kernels_select.c - which build of kernels_*.c runs on this processor. */
+#include "base/base.h"
 #include "data/kernels_internal.h"
 
 #define DECLARE_SET(set) extern const data_kernels data_kernels_##set
@@ -15,14 +16,10 @@ const data_kernels *data_kernels_at(size_t i)
     size_t count = 1;
 
 #ifdef DATA_KERNELS_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
+    if (base_isa_best() >= BASE_ISA_AVX2)
         sets[count++] = &data_kernels_avx2;
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512vnni"))
-            sets[count++] = &data_kernels_avx512;
-    }
+    if (base_isa_best() >= BASE_ISA_AVX512_VNNI)
+        sets[count++] = &data_kernels_avx512;
 #endif
     return i < count ? sets[i] : NULL;
 }

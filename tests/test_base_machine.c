@@ -55,11 +55,42 @@ START_TEST(the_peak_grows_with_use_and_no_memory_is_asked_for)
 }
 END_TEST
 
+/* By the flags that the kernel tells of the processor. */
+START_TEST(the_instructions_are_those_of_the_processor)
+{
+    static const char *const needs[][4] = {
+        [BASE_ISA_AVX2] = {" avx2 ", " fma ", " bmi1 ", " bmi2 "},
+        [BASE_ISA_AVX512] = {" avx512f ", " avx512dq ", " avx512vl ", " avx512bw "},
+        [BASE_ISA_AVX512_VNNI] = {" avx512_vnni "},
+        [BASE_ISA_AVX512_BF16] = {" avx512_bf16 "}};
+    char *text = NULL;
+    size_t bytes = 0;
+    base_isa want = BASE_ISA_ANY;
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, "/proc/cpuinfo", 1 << 24, NULL),
+                     BASE_OK);
+    const char *flags = strstr(text, "flags\t\t:");
+    if (flags) {
+        char *line = base_text("%.*s ", (int)strcspn(flags, "\n"), flags);
+        for (int isa = BASE_ISA_AVX2; isa <= BASE_ISA_AVX512_BF16; isa++) {
+            bool all = (int)want == isa - 1;
+            for (size_t i = 0; i < 4 && needs[isa][i]; i++)
+                all = all && strstr(line, needs[isa][i]);
+            want = all ? (base_isa)isa : want;
+        }
+        base_free(line);
+    }
+    base_free(text);
+    ck_assert_int_eq(base_isa_best(), want);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base_machine");
     TCase *core = tcase_create("Core");
 
+    tcase_add_test(core, the_instructions_are_those_of_the_processor);
     tcase_add_test(core, the_clock_goes_forward);
     tcase_add_test(core, processors_respect_the_affinity_mask);
     tcase_add_test(core, the_peak_grows_with_use_and_no_memory_is_asked_for);

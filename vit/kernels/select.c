@@ -23,23 +23,20 @@ enum { SETS_MAX = 4 };
 /* The sets that run here, the best one last; returns how many. */
 static size_t usable_sets(kernel_set out[SETS_MAX])
 {
+    const base_isa isa = base_isa_best();
     size_t count = 0;
 
+    (void)isa;
     out[count++] = (kernel_set){&vit_kernels_base, &vit_route_kernels_base};
 #ifdef VIT_KERNELS_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (isa >= BASE_ISA_AVX2)
         out[count++] = (kernel_set){&vit_kernels_avx2, &vit_route_kernels_avx2};
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) {
-            out[count++] = (kernel_set){&vit_kernels_avx512, &vit_route_kernels_avx512};
+    if (isa >= BASE_ISA_AVX512)
+        out[count++] = (kernel_set){&vit_kernels_avx512, &vit_route_kernels_avx512};
 #ifdef VIT_KERNELS_X86_BF16
-            if (__builtin_cpu_supports("avx512bf16"))
-                out[count++] =
-                    (kernel_set){&vit_kernels_avx512_bf16, &vit_route_kernels_avx512};
+    if (isa >= BASE_ISA_AVX512_BF16)
+        out[count++] = (kernel_set){&vit_kernels_avx512_bf16, &vit_route_kernels_avx512};
 #endif
-        }
-    }
 #endif
     return count;
 }
