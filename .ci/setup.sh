@@ -57,18 +57,22 @@ want()
     need "$@" || say "going on without $*"
 }
 
+# notice_mpi FOLDER: looks again for an MPI that was installed since the folder was set up.
+notice_mpi()
+{
+    if { pkg-config --exists ompi-c && [ ! -e "$1/mesh/vmoe-mesh-openmpi.so" ]; } ||
+        { pkg-config --exists mpich && [ ! -e "$1/mesh/vmoe-mesh-mpich.so" ]; }; then
+        meson setup --reconfigure "$1" >&2
+    fi
+}
+
 # configure FOLDER [MESON OPTION...]: sets a build folder up, or changes the options of one.
 configure()
 {
     local folder=$1
     shift
     if [ -e "$folder/build.ninja" ]; then
-        meson configure "$folder" "$@" >&2 || return 1
-        # An MPI that was installed since then.
-        if { pkg-config --exists ompi-c && [ ! -e "$folder/mesh/vmoe-mesh-openmpi.so" ]; } ||
-            { pkg-config --exists mpich && [ ! -e "$folder/mesh/vmoe-mesh-mpich.so" ]; }; then
-            meson setup --reconfigure "$folder" >&2
-        fi
+        meson configure "$folder" "$@" >&2 && notice_mpi "$folder"
     else
         say "setting up $folder"
         meson setup "$folder" "$@" >&2
