@@ -36,7 +36,7 @@ static const command commands[] = {
      "train routers side by side and compare them, with seeds and spread"},
     {"vae", app_vae_command,
      "train an autoencoder of experts on small images and see what they became"},
-    {"bench", app_bench, "the benchmarks behind the README's numbers"},
+    {"bench", app_bench, "the benchmarks behind the README's numbers", true},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

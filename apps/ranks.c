@@ -212,6 +212,18 @@ void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err
     ranks->mesh = NULL;
 }
 
+int app_ranks_fail(const app_ranks *ranks, const char *command, const base_error *err)
+{
+    const char *zero = ranks->mesh ? mesh_name(ranks->mesh, 0) : "";
+    const bool lost = app_silent() && *zero &&
+                      strncmp(err->text, zero, strlen(zero)) == 0 &&
+                      strstr(err->text, " has been silent for ");
+
+    if (lost)
+        fprintf(stderr, "vmoe %s: %s\n", command, err->text);
+    return app_fail(command, err);
+}
+
 bool app_ranks_lead(const app_ranks *ranks)
 {
     return !ranks->mesh || mesh_rank(ranks->mesh) == 0;

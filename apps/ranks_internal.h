@@ -14,6 +14,15 @@ typedef struct app_ranks_options {
     bool oversubscribe;
 } app_ranks_options;
 
+#define APP_RANKS_OPTIONS(member)                                                          \
+    APP_REAL("patience", "SECONDS", member.patience, 0, 1e6,                               \
+             "several ranks: one that is silent for so long ends the job; 0: never"),      \
+        APP_CHOICE("place", "auto|keep", member.place, "auto|keep",                        \
+                   "several ranks: those of a node share out its processors, or keep "     \
+                   "what the launcher gave them"),                                         \
+        BASE_BOOL("oversubscribe", member.oversubscribe,                                   \
+                  "several ranks: more threads on a node than processors are meant")
+
 /* Zero it. It must stay where it is until it is closed. */
 typedef struct app_ranks {
     mesh_job *mesh;
@@ -30,6 +39,9 @@ base_status app_ranks_open(app_ranks *ranks, const app_ranks_options *options,
 /* Leaves the job with this end of it: a failure (not BASE_OK or BASE_INTERRUPTED) is told
  * to the others. */
 void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err);
+/* As app_fail, where nobody else says it: on rank 0, and on all when rank 0 is lost. Before
+ * app_ranks_close. */
+int app_ranks_fail(const app_ranks *ranks, const char *command, const base_error *err);
 /* Whether this rank reads and writes files and speaks. Alone: yes. */
 bool app_ranks_lead(const app_ranks *ranks);
 /* For train_options; NULL: alone. */

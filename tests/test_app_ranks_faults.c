@@ -7,6 +7,7 @@
 #include "tests/test_train.h"
 
 #include <errno.h>
+#include <sys/mount.h>
 
 static test_mpi mpis[2];
 static size_t mpi_count;
@@ -20,7 +21,6 @@ static const char script_text[] = "#!/bin/sh\n"
                                   "    case $HOW in\n"
                                   "    folder) cd other || exit 9 ;;\n"
                                   "    program) shift; exec ./other-vmoe \"$@\" ;;\n"
-                                  "    room) ulimit -f 24 ;;\n"
                                   "    esac\n"
                                   "fi\n"
                                   "exec \"$@\"\n";
@@ -157,6 +157,22 @@ START_TEST(commands_of_one_rank_are_refused)
 }
 END_TEST
 
+/* ---- bytes ---------------------------------------------------------------------------- */
+
+START_TEST(ranks_send_what_the_formula_says_to_the_byte)
+{
+    for (size_t i = 0; i < mpi_count; i++) {
+        program_result result = test_job_wait(test_job_start(
+            dir, &mpis[i], 3, script, getenv("VMOE_PROGRAM"), "bench", "scale", "vmoe-nano",
+            "--batch", "1", "--warmup", "0", "--threads", "1", "--oversubscribe", "--place",
+            "keep", "--check", NULL));
+        ck_assert_msg(result.code == 0, "%d: %s", result.code, result.err);
+        ck_assert_uint_eq(test_count(result.out, "vmoe,scale,vmoe-nano,3,1,1,"), 1);
+        program_result_free(&result);
+    }
+}
+END_TEST
+
 /* ---- endings -------------------------------------------------------------------------- */
 
 /* The process of a rank, once the script has noted it. */
@@ -201,8 +217,8 @@ static void nobody_left(const pid_t *processes, size_t ranks)
 }
 
 #define LONG                                                                               \
-    "--quiet", "--set", "train.epochs=400", "train.log_every=2",                           \
-        "train.checkpoint_every=5", "train.eval_every=100"
+    "--quiet", "--set", "train.epochs=60", "train.log_every=2",                            \
+        "train.checkpoint_every=20", "train.eval_every=30"
 
 /* One of two ranks gets a signal when the run has logged some steps. */
 static program_result strike(const test_mpi *mpi, const char *run, size_t rank, int signal,
@@ -221,7 +237,7 @@ static program_result strike(const test_mpi *mpi, const char *run, size_t rank, 
         RUN(mpi, RANKS, "--out", run, "--resume", "--patience", patience, LONG);
     for (size_t i = 0; i < RANKS; i++)
         processes[i] = process_of(i);
-    await_growth(log, 2000);
+    await_growth(log, 1000);
     kill(processes[rank], signal);
     const program_result result = test_job_wait(job);
     nobody_left(processes, RANKS);
@@ -289,19 +305,33 @@ START_TEST(a_signal_to_any_rank_saves_and_ends_all)
 }
 END_TEST
 
+/* A file system of its own, where that may be had. */
+static bool small_disk(const char *path)
+{
+    return base_folder_make(path, NULL) == BASE_OK &&
+           mount("vmoe-test", path, "tmpfs", 0, "size=96k") == 0;
+}
+
 START_TEST(no_room_for_a_checkpoint_ends_all_with_one_line)
 {
-    odd("0", "room");
-    for (size_t i = 0; i < mpi_count; i++) {
-        program_result result = test_job_wait(RUN(&mpis[i], 2, "--out", "run", LONG));
-        ck_assert_msg(result.code == 1 && test_count(result.err, "vmoe train: ") == 1 &&
-                          strstr(result.err, "run/"),
-                      "%d: %s", result.code, result.err);
-        program_result_free(&result);
-        char *run = test_path(dir, "run");
-        ck_assert_int_eq(base_folder_remove(run, NULL), BASE_OK);
-        base_free(run);
-    }
+    char *disk = test_path(dir, "disk");
+
+    if (!small_disk(disk))
+        printf("no file system may be mounted here: a full disk was not tested\n");
+    else
+        for (size_t i = 0; i < mpi_count; i++) {
+            program_result result =
+                test_job_wait(RUN(&mpis[i], 2, "--out", "disk/run", LONG));
+            ck_assert_msg(result.code == 1 && test_count(result.err, "vmoe train: ") == 1 &&
+                              strstr(result.err, "No space left on device"),
+                          "%d: %s", result.code, result.err);
+            program_result_free(&result);
+            char *run = test_path(disk, "run");
+            ck_assert_int_eq(base_folder_remove(run, NULL), BASE_OK);
+            base_free(run);
+        }
+    umount(disk);
+    base_free(disk);
 }
 END_TEST
 
@@ -326,6 +356,7 @@ int main(void)
     tcase_add_test(refusals, other_data_on_a_rank_are_refused);
     tcase_add_test(refusals, another_build_on_a_rank_is_refused);
     tcase_add_test(refusals, commands_of_one_rank_are_refused);
+    tcase_add_test(refusals, ranks_send_what_the_formula_says_to_the_byte);
     tcase_add_test(endings, killed_ranks_end_the_job_and_the_run_goes_on_to_the_same_bytes);
     tcase_add_test(endings, a_stopped_rank_is_named_and_ends_the_job);
     tcase_add_test(endings, a_signal_to_any_rank_saves_and_ends_all);

@@ -148,7 +148,9 @@ static inline int count_lines(const char *run, const char *kind)
 /* The two runs wrote the same lines but for the clock. */
 static inline void same_metrics(const char *one, const char *two)
 {
-    static const char *const clock[] = {"images_per_second", "seconds", "time", "elapsed"};
+    static const char *const clock[] = {"images_per_second", "seconds",   "time",
+                                        "elapsed",           "ranks",     "waited",
+                                        "slowest",           "sent_bytes"};
     char *path[2] = {base_text("%s/%s/metrics.jsonl", dir, one),
                      base_text("%s/%s/metrics.jsonl", dir, two)};
     char *text[2] = {program_text(path[0]), program_text(path[1])};

@@ -340,12 +340,13 @@ static base_status check_parts(const train_recipe *r, int ranks, base_error *err
         return base_fail(err, BASE_USAGE,
                          "'train.accumulate' is %d, expected a divisor of train.batch (%d)",
                          parts, batch);
-    if (parts % r->train.lanes != 0)
-        return base_fail(err, BASE_USAGE,
-                         "'train.lanes' is %d, expected a divisor of train.accumulate (%d)",
-                         r->train.lanes, parts);
     if (parts % ranks == 0)
-        return BASE_OK;
+        return parts % r->train.lanes == 0
+                   ? BASE_OK
+                   : base_fail(err, BASE_USAGE,
+                               "'train.lanes' is %d, expected a divisor of "
+                               "train.accumulate (%d)",
+                               r->train.lanes, parts);
     if (batch % ranks == 0)
         return base_fail(
             err, BASE_USAGE,

@@ -31,6 +31,8 @@ static const base_field options[] = {
               "step and infer: tables for people, not CSV (default on a terminal)"),
     BASE_BOOL("paced", paced,
               "step and infer: each round waits for a line on standard input (bench/run)"),
+    BASE_BOOL("check", check, "scale: bytes that are not the formula's fail"),
+    APP_RANKS_OPTIONS(ranks),
     APP_WORD("data", "DATA", data, "images for the cases decode and corrupt"),
     APP_READING_OPTIONS(reading),
     {0},
@@ -55,14 +57,16 @@ static const bench_case cases[] = {
     {"attack", bench_attack, false, true,
      "a step of PGD beside a forward pass of the same batch"},
     {"corrupt", bench_corrupt, false, true, "the corruptions of ImageNet-C, one by one"},
+    {"scale", bench_scale, false, true,
+     "training steps on the ranks of a job: what is sent and waited"},
     {"decode", bench_decode, true, false, "files to pixels, to inputs, to batches"},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
 
 static const app_syntax syntax = {
     .command = "bench",
-    .usage = "[step|infer|router|sinkhorn|attack|corrupt|decode] [NAME ... or MODEL ...] "
-             "[options]",
+    .usage = "[step|infer|router|sinkhorn|attack|scale|corrupt|decode] [NAME ... or MODEL "
+             "...] [options]",
     .about =
         "Times a case (step, infer, router and sinkhorn when none is named) and prints CSV:\n"
         "  step     a training step: forward, loss, backward, AdamW; with its parts, its\n"
@@ -73,6 +77,8 @@ static const app_syntax syntax = {
         "           (router, dispatch, combine) takes of a step\n"
         "  sinkhorn the balanced plan of 12,608 tokens and 32 experts on one core\n"
         "  attack   a step of PGD beside a forward pass of the same batch\n"
+        "  scale    training steps on the ranks of a job (mpirun -n 4 vmoe bench scale ...;\n"
+        "           --batch is a rank's): time, bytes sent beside the formula, waiting\n"
         "  corrupt  the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
         "  decode   files to pixels, to inputs, to batches (--data)\n"
         "Random images; the machine should do nothing else meanwhile.",
@@ -191,8 +197,8 @@ static const bench_case *case_find(const char *word)
     return NULL;
 }
 
-static base_status cases_run(const bench_args *args, char **words, size_t count,
-                             json_t *results, base_error *err)
+static base_status cases_run(const bench_args *args, app_ranks *ranks, char **words,
+                             size_t count, json_t *results, base_error *err)
 {
     static const char *const usual[] = {"vmoe-nano", "vmoe-micro"};
     const bench_case *only = count > 0 ? case_find(words[0]) : NULL;
@@ -210,6 +216,7 @@ static base_status cases_run(const bench_args *args, char **words, size_t count,
         .subject_count = have > 0 ? have : 2,
         .named = have > 0,
         .results = results,
+        .ranks = ranks,
         .print = !args->common.json || strcmp(args->common.json, "-") != 0,
         .table = args->table || isatty(STDOUT_FILENO),
     };
@@ -228,35 +235,57 @@ static base_status cases_run(const bench_args *args, char **words, size_t count,
     return status;
 }
 
-int app_bench(int argc, char **argv)
+/* The cases, and what they found as JSON. */
+static base_status bench(bench_args *args, app_ranks *ranks, char **words, size_t count,
+                         base_error *err)
 {
-    bench_args args = {.common = app_common_defaults(),
-                       .rounds = BENCH_ROUNDS,
-                       .warmup = 3,
-                       .classes = 1000};
-    char **words = NULL;
-    size_t count = 0;
-    int code = APP_USAGE;
-    base_error err = {0};
-
-    if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
-        return code;
-    app_common_apply(&args.common, "bench");
-    app_stop_install();
     const double started = base_seconds();
-    json_t *results = args.common.json ? json_array() : NULL;
-    base_status status = cases_run(&args, words, count, results, &err);
-    if (status == BASE_OK && args.common.json) {
+    json_t *results = args->common.json ? json_array() : NULL;
+
+    app_common_apply(&args->common, "bench");
+    base_status status = cases_run(args, ranks, words, count, results, err);
+    if (status == BASE_OK && args->common.json && app_ranks_lead(ranks)) {
         char machine[128], version[128];
-        json_t *json = app_json_begin(&args.common, "bench", NULL, args.data);
+        json_t *json = app_json_begin(&args->common, "bench", NULL, args->data);
 
         show_put_text(json, "machine", bench_machine(machine, sizeof machine));
         vit_onednn_version(version, sizeof version);
         show_put_text(json, "onednn", version);
         show_put_real(json, "seconds", base_seconds() - started);
         json_object_set(json, "results", results);
-        status = app_json_write(&args.common, json, &err);
+        status = app_json_write(&args->common, json, err);
     }
     json_decref(results);
-    return status == BASE_OK ? APP_DONE : app_fail("bench", &err);
+    return status;
+}
+
+int app_bench(int argc, char **argv)
+{
+    bench_args args = {.common = app_common_defaults(),
+                       .rounds = BENCH_ROUNDS,
+                       .warmup = 3,
+                       .classes = 1000,
+                       .ranks = {.patience = 60}};
+    const char *command_line = app_command_line(argc, argv);
+    char **words = NULL;
+    size_t count = 0;
+    int code = APP_USAGE;
+    base_error err = {0};
+    app_ranks ranks = {0};
+
+    if (app_parse(&code, &args, &words, &count, &syntax, argc, argv)) {
+        const bool scale = count > 0 && strcmp(words[0], "scale") == 0;
+        base_status status = BASE_OK;
+        if (!scale && app_ranks_refused("bench"))
+            return APP_USAGE;
+        app_stop_install();
+        if (scale)
+            status = app_ranks_open(&ranks, &args.ranks, &args.common, command_line, &err);
+        args.common.quiet = args.common.quiet || !app_ranks_lead(&ranks);
+        if (status == BASE_OK)
+            status = bench(&args, &ranks, words, count, &err);
+        code = status == BASE_OK ? APP_DONE : app_ranks_fail(&ranks, "bench", &err);
+        app_ranks_close(&ranks, status, &err);
+    }
+    return code;
 }

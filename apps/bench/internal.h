@@ -5,6 +5,7 @@
 #define APPS_BENCH_INTERNAL_H
 
 #include "apps/network_internal.h"
+#include "apps/ranks_internal.h"
 
 enum { BENCH_ROUNDS = 9, BENCH_ROUNDS_MAX = 1000 };
 
@@ -15,7 +16,8 @@ typedef struct bench_args {
     app_reading reading;
     int64_t rounds, warmup, classes;
     int recompute; /* a vit_recompute */
-    bool no_ceiling, table, paced;
+    bool no_ceiling, table, paced, check;
+    struct app_ranks_options ranks;
 } bench_args;
 
 /* What one case is asked to time, and where its results go. */
@@ -23,10 +25,11 @@ typedef struct bench_context {
     const bench_args *args;
     const char *const *subjects; /* size names (NAME or NAME:PIXELS) or checkpoints */
     size_t subject_count;
-    bool named;      /* subjects are the user's, not the usual ones */
-    json_t *results; /* array; NULL: not wanted */
-    bool print;      /* results on stdout */
-    bool table;      /* for people, where a case has such a form; else CSV */
+    bool named;              /* subjects are the user's, not the usual ones */
+    struct app_ranks *ranks; /* of the job; alone: one without a mesh */
+    json_t *results;         /* array; NULL: not wanted */
+    bool print;              /* results on stdout */
+    bool table;              /* for people, where a case has such a form; else CSV */
 } bench_context;
 
 typedef struct bench_times {
@@ -76,6 +79,8 @@ typedef struct bench_rig {
     app_pool pool;
 } bench_rig;
 
+/* AdamW as recipes have it, with clipping. */
+vit_optimizer_config bench_optimizer(void);
 /* Random images and labels, a run in this mode (TRAIN or INFER), AdamW for TRAIN. Takes
  * model over, whatever it returns; the caller closes the rig in any case. */
 base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
@@ -139,6 +144,7 @@ base_status bench_step(const bench_context *context, base_error *err);
 base_status bench_infer(const bench_context *context, base_error *err);
 base_status bench_router(const bench_context *context, base_error *err);
 base_status bench_sinkhorn(const bench_context *context, base_error *err);
+base_status bench_scale(const bench_context *context, base_error *err);
 base_status bench_decode(const bench_context *context, base_error *err);
 base_status bench_corrupt(const bench_context *context, base_error *err);
 base_status bench_attack(const bench_context *context, base_error *err);

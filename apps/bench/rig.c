@@ -28,17 +28,22 @@ void bench_rig_close(bench_rig *rig)
     *rig = (bench_rig){0};
 }
 
+vit_optimizer_config bench_optimizer(void)
+{
+    return (vit_optimizer_config){.kind = VIT_OPTIMIZER_ADAMW,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.999,
+                                  .eps = 1e-8,
+                                  .weight_decay = 0.05,
+                                  .clip = 1};
+}
+
 base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
                            const bench_args *args, base_error *err)
 {
     const vit_config *c = vit_model_config(model);
     const size_t floats = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
-    const vit_optimizer_config optimizer = {.kind = VIT_OPTIMIZER_ADAMW,
-                                            .beta1 = 0.9,
-                                            .beta2 = 0.999,
-                                            .eps = 1e-8,
-                                            .weight_decay = 0.05,
-                                            .clip = 1};
+    const vit_optimizer_config optimizer = bench_optimizer();
     base_rng rng = base_rng_make((uint64_t)args->common.seed, BASE_PURPOSE_TEST, 0, 0, 0);
 
     *rig = (bench_rig){.model = model,

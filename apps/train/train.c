@@ -55,13 +55,7 @@ static const base_field command_options[] = {
     APP_WORD("bad-list", "FILE", bad_list,
              "samples that are odd, damaged or unreadable, as they are met: "
              "KIND<tab>NAME<tab>REASON; --resume adds to it"),
-    APP_REAL("patience", "SECONDS", ranks.patience, 0, 1e6,
-             "several ranks: one that is silent for so long ends the job; 0: never"),
-    APP_CHOICE("place", "auto|keep", ranks.place, "auto|keep",
-               "several ranks: those of a node share out its processors, or keep what the "
-               "launcher gave them"),
-    BASE_BOOL("oversubscribe", ranks.oversubscribe,
-              "several ranks: more threads on a node than processors are meant"),
+    APP_RANKS_OPTIONS(ranks),
     BASE_BOOL("keys", keys,
               "list every key of a recipe with its range and default, and leave"),
     {0},
@@ -386,6 +380,24 @@ static void print_plan(const train_trainer *t, const app_common *common,
             t->parts == 1 ? "" : "s", t->part, t->recipe.train.lanes);
 }
 
+/* DIR/stopped is there when the run was asked to stop and has saved: a batch script asks
+ * whether to start it again. */
+static void mark_stopped(const train_args *args, bool stopped)
+{
+    char *mark = base_text("%s/stopped", args->out),
+         *last = base_text("%s/last", args->out);
+    FILE *file = NULL;
+
+    if (mark && !stopped)
+        unlink(mark);
+    if (mark && last && stopped && access(last, F_OK) == 0)
+        file = fopen(mark, "w");
+    if (file)
+        fclose(file);
+    base_free(last);
+    base_free(mark);
+}
+
 static base_status train(train_args *args, app_ranks *ranks, base_error *err)
 {
     const double begin = base_seconds();
@@ -413,6 +425,8 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
                           : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
     if (status == BASE_OK)
         status = train_trainer_create(&trainer, &recipe, &options, err);
+    if (status == BASE_OK && lead)
+        mark_stopped(args, false);
     if (status == BASE_OK)
         print_plan(&trainer, &args->common, ranks);
     if (status == BASE_OK)
@@ -431,20 +445,27 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
     return status;
 }
 
-/* The whole of it, between joining the other ranks and leaving them. */
-static base_status run(train_args *args, const char *command_line, base_error *err)
+/* The whole of it, between joining the other ranks and leaving them. The exit status. */
+static int run(train_args *args, const char *command_line)
 {
     app_ranks ranks;
+    base_error err = {0};
     base_status status =
-        app_ranks_open(&ranks, &args->ranks, &args->common, command_line, err);
+        app_ranks_open(&ranks, &args->ranks, &args->common, command_line, &err);
+    const bool lead = app_ranks_lead(&ranks);
 
-    args->common.quiet = args->common.quiet || !app_ranks_lead(&ranks);
+    args->common.quiet = args->common.quiet || !lead;
     if (status == BASE_OK && ranks.mesh && args->bad_list)
-        status = base_fail(err, BASE_USAGE, "--bad-list needs a run on one rank");
+        status = base_fail(&err, BASE_USAGE, "--bad-list needs a run on one rank");
     if (status == BASE_OK)
-        status = train(args, &ranks, err);
-    app_ranks_close(&ranks, status, err);
-    return status;
+        status = train(args, &ranks, &err);
+    if (lead && status == BASE_INTERRUPTED)
+        mark_stopped(args, true);
+    /* Before leaving: a job that has lost a rank is ended by force. */
+    const int exit_status =
+        status == BASE_OK ? APP_DONE : app_ranks_fail(&ranks, "train", &err);
+    app_ranks_close(&ranks, status, &err);
+    return exit_status;
 }
 
 int app_train(int argc, char **argv)
@@ -460,15 +481,14 @@ int app_train(int argc, char **argv)
         app_train_keys_print();
         return APP_DONE;
     }
-    base_status status =
-        args.out ? BASE_OK : base_fail(&err, BASE_USAGE, "--out DIR is missing");
-    if (status == BASE_OK && idle_option(&args))
-        status = base_fail(&err, BASE_USAGE, "--%s means nothing without --from MODEL",
-                           idle_option(&args));
-    if (status == BASE_OK) {
-        app_stop_install();
-        signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
-        status = run(&args, command_line, &err);
-    }
-    return status == BASE_OK ? APP_DONE : app_fail("train", &err);
+    if (!args.out)
+        base_fail(&err, BASE_USAGE, "--out DIR is missing");
+    else if (idle_option(&args))
+        base_fail(&err, BASE_USAGE, "--%s means nothing without --from MODEL",
+                  idle_option(&args));
+    if (err.text[0])
+        return app_fail("train", &err);
+    app_stop_install();
+    signal(SIGPIPE, SIG_IGN); /* a run goes on when nobody reads its lines any more */
+    return run(&args, command_line);
 }
