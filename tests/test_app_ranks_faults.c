@@ -1,7 +1,7 @@
-/* test_app_ranks_faults.c - vmoe train under mpirun when something is wrong: what is refused
- * before anything is written, and how a job ends whose ranks die, stop, are asked to stop or
- * have no room. Every rank is started by a script that notes its process and, where a test
- * wants it, gives one rank another folder, another program or less room. */
+/* test_app_ranks_faults.c - vmoe train under mpirun when something is wrong: what is
+ * refused before anything is written, and how a job ends whose ranks die, stop, are asked
+ * to stop or have no room. Every rank is started by a script that notes its process and,
+ * where a test wants it, gives one rank another folder, another program or less room. */
 #include "tests/test_mpi.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
@@ -72,7 +72,7 @@ static void refused(program_result result, const char *run, const char *words)
     program_result_free(&result);
 }
 
-/* ---- refusals ------------------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------------------ */
 
 START_TEST(ranks_that_do_not_divide_the_parts_are_refused)
 {
@@ -157,7 +157,7 @@ START_TEST(commands_of_one_rank_are_refused)
 }
 END_TEST
 
-/* ---- bytes ---------------------------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------------------- */
 
 START_TEST(ranks_send_what_the_formula_says_to_the_byte)
 {
@@ -173,7 +173,7 @@ START_TEST(ranks_send_what_the_formula_says_to_the_byte)
 }
 END_TEST
 
-/* ---- endings -------------------------------------------------------------------------- */
+/* ---- endings ------------------------------------------------------------------------- */
 
 /* The process of a rank, once the script has noted it. */
 static pid_t process_of(size_t rank)

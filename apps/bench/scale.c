@@ -1,9 +1,10 @@
-/* scale.c - the case scale: training steps on the ranks of a job, what they sent beside what
- * they must send, and what they waited. Rank r owns own_r of the W parameters: it sends 4
- * bytes for each that it does not own (gradients), and its own ones to all others (weights),
- * 4 own_r (R - 1); and to all others a double for the sum of squares of each of its chunks
- * and one for whether it was finite. All ranks together 8 (W + chunks + R) (R - 1). With
- * --check any other number fails the case. Relied on elsewhere: the columns' names. */
+/* scale.c - the case scale: training steps on the ranks of a job, what they sent beside
+ * what they must send, and what they waited. Rank r owns own_r of the W parameters: it
+ * sends 4 bytes for each that it does not own (gradients), and its own ones to all others
+ * (weights), 4 own_r (R - 1); and to all others a double for the sum of squares of each of
+ * its chunks and one for whether it was finite. All ranks together 8 (W + chunks + R) (R -
+ * 1). With --check any other number fails the case. Relied on elsewhere: the columns'
+ * names. */
 #include <math.h>
 
 #include "apps/bench/internal.h"
@@ -154,8 +155,8 @@ static double formula(const scale_rig *rig)
 }
 
 /* out becomes the round of the job: the slowest rank's time, bytes of all ranks. check:
- * BASE_INTERNAL when a rank's own bytes are not those of the parameters that it owns, or all
- * are not the formula's. */
+ * BASE_INTERNAL when a rank's own bytes are not those of the parameters that it owns, or
+ * all are not the formula's. */
 static base_status round_join(scale_round *out, const scale_rig *rig, bool check,
                               base_error *err)
 {
