@@ -211,6 +211,52 @@ START_TEST(a_router_without_k_is_given_none)
 }
 END_TEST
 
+START_TEST(ranks_decide_parts_and_lanes_that_are_left_open)
+{
+    train_facts facts = ten_classes;
+    train_recipe r = resolved(parsed(""), facts);
+
+    ck_assert_int_eq(r.train.accumulate, 1);
+    ck_assert_int_eq(r.train.lanes, 1);
+    facts.ranks = 4;
+    r = resolved(parsed(""), facts);
+    ck_assert_int_eq(r.train.accumulate, 4);
+    ck_assert_int_eq(r.train.lanes, 4);
+    ck_assert_int_eq(r.train.eval_batch, 32);
+    r = resolved(parsed("[train]\naccumulate = 8\nlanes = 2\n"), facts);
+    ck_assert_int_eq(r.train.accumulate, 8);
+    ck_assert_int_eq(r.train.lanes, 2);
+    facts.ranks = 3;
+    r = parsed("[train]\nbatch = 96\naccumulate = 4\n");
+    ck_assert_int_eq(train_recipe_resolve(&r, &facts, &err), BASE_USAGE);
+    ck_assert_msg(strstr(err.text, "3 ranks for a step of 4 parts") != NULL, "%s",
+                  err.text);
+    ck_assert_msg(strstr(err.text, "--set train.accumulate=3 makes parts of 32 images") !=
+                      NULL,
+                  "%s", err.text);
+    not_resolved("[train]\naccumulate = 4\nlanes = 8\n", "'train.lanes' is 8");
+}
+END_TEST
+
+/* What runs stored that knew of no lanes is a run of one. */
+START_TEST(a_run_without_lanes_has_one)
+{
+    train_recipe r = resolved(parsed("[train]\naccumulate = 4\n"), ten_classes);
+    char *stored = train_recipe_fixed_text(&r);
+
+    ck_assert_ptr_nonnull(stored);
+    char *lanes = strstr(stored, "train.lanes = 1\n");
+    ck_assert_ptr_nonnull(lanes);
+    const size_t line = strlen("train.lanes = 1\n");
+    memmove(lanes, lanes + line, strlen(lanes + line) + 1);
+    ck_assert_int_eq(train_recipe_compare(&r, stored, false, &err), BASE_OK);
+    r.train.lanes = 2;
+    ck_assert_int_eq(train_recipe_compare(&r, stored, false, &err), BASE_MISMATCH);
+    ck_assert_msg(strstr(err.text, "'train.lanes' was '1'") != NULL, "%s", err.text);
+    base_free(stored);
+}
+END_TEST
+
 START_TEST(the_data_decides_what_is_left_open)
 {
     train_recipe r = resolved(parsed("[model]\nsize = vmoe-nano\n[data]\nimage = 28\n"),
@@ -461,6 +507,8 @@ int main(void)
     tcase_add_test(core, comments_blanks_and_line_ends_of_windows_are_borne);
     tcase_add_test(core, a_recipe_is_found_by_name);
     tcase_add_test(core, every_recipe_of_ours_resolves);
+    tcase_add_test(core, ranks_decide_parts_and_lanes_that_are_left_open);
+    tcase_add_test(core, a_run_without_lanes_has_one);
     tcase_add_test(core, a_changed_key_is_named_with_both_values);
     suite_add_tcase(suite, core);
     tcase_add_test(limits, an_unknown_key_is_refused_with_line_and_nearest);

@@ -82,6 +82,7 @@ typedef struct outcome {
     bool skipped[STEPS];
     size_t floats;
     size_t spare_allocations; /* made by the last three steps */
+    size_t updates;           /* steps that were not skipped */
 } outcome;
 
 static vit_model *model_of(const rank_case *c)
@@ -172,6 +173,34 @@ static void step_run(outcome *o, const vit_peers *peers, vit_model *model, vit_r
                                  &(vit_step){.step = step, .steps = STEPS});
     o->norm[step] = result.grad_norm;
     o->skipped[step] = result.skipped;
+    o->updates += !result.skipped;
+}
+
+/* What this rank has sent after all steps, to the byte: gradients of others' floats, own
+ * weights and sums of squares to each. */
+static void bytes_check(const outcome *o, const vit_peers *peers, const vit_model *model)
+{
+    const mesh_counts counts = mesh_counted(((peer_rank *)peers->user)->mesh);
+    const size_t others = peers->ranks - 1;
+    size_t own = 0, chunks = 0;
+    vit_shards *s = NULL;
+
+    ck_assert_int_eq(vit_shards_create(&s, model, peers->rank, peers->ranks, BUCKET, NULL),
+                     BASE_OK);
+    for (size_t b = 0; b < s->buckets; b++)
+        own += vit_shards_cut(s, b)[s->rank + 1] - vit_shards_cut(s, b)[s->rank];
+    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+        const vit_parameter *p = vit_model_parameter(model, i);
+        size_t place;
+        for (size_t at = 0; at < p->count; at += VIT_CHUNK)
+            chunks += vit_shards_owner(&place, s, p->offset + at) == s->rank;
+    }
+    vit_shards_destroy(s);
+    ck_assert_uint_eq(counts.kind[MESH_KIND_EXCHANGE].sent,
+                      STEPS * sizeof(float) * (o->floats - own));
+    ck_assert_uint_eq(counts.kind[MESH_KIND_GATHER].sent,
+                      others * (o->updates * sizeof(float) * own +
+                                STEPS * sizeof(double) * (chunks + 1)));
 }
 
 /* All of the state to rank 0, as a checkpoint takes it. */
@@ -224,6 +253,8 @@ static void rank_run(void *user, const vit_peers *peers)
     }
     o->spare_allocations = (size_t)(base_alloc_count() - before);
     memcpy(o->weights, vit_model_weights_const(model), o->floats * sizeof(float));
+    if (peers->ranks > 1)
+        bytes_check(o, peers, model);
     state_keep(o, peers, optimizer);
     vit_run_destroy(run);
     vit_optimizer_destroy(optimizer);

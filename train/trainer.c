@@ -61,9 +61,13 @@ size_t train_trainer_block(const train_trainer *trainer, size_t i)
 
 /* ---- data ---------------------------------------------------------------------------- */
 
+/* Rank 0 first, whose index the others find in the cache, so that the data are searched
+ * once where that folder is shared. */
 static base_status open_sources(train_trainer *t, base_error *err)
 {
     const train_recipe *r = &t->recipe;
+    bool opened = true;
+    base_status status = BASE_OK;
     const data_source_options options = {
         .classes_of_model = (size_t)r->config.classes,
         .val_labels = r->data.val_labels[0] ? r->data.val_labels : NULL,
@@ -74,7 +78,15 @@ static base_status open_sources(train_trainer *t, base_error *err)
         .indexing_user = t->options.watch.user,
     };
 
-    return data_pair_open(&t->train, &t->val, r->data.train, r->data.val, &options, err);
+    if (train_leads(t))
+        status =
+            data_pair_open(&t->train, &t->val, r->data.train, r->data.val, &options, err);
+    if (status == BASE_OK)
+        status = train_ranks_share(t, &opened, sizeof opened, err);
+    if (status == BASE_OK && !train_leads(t))
+        status =
+            data_pair_open(&t->train, &t->val, r->data.train, r->data.val, &options, err);
+    return status;
 }
 
 static base_status resolve_recipe(train_trainer *t, base_error *err)
@@ -322,6 +334,20 @@ base_status train_trainer_create(train_trainer *out, const train_recipe *recipe,
     if (status == BASE_OK)
         status = create_network(out, err);
     return status == BASE_OK ? create_buffers(out, err) : status;
+}
+
+size_t train_trainer_taken(const train_trainer *trainer)
+{
+    const train_trainer *t = trainer;
+    const vit_config *c = &t->recipe.config;
+    const size_t networks = t->averaged ? 2 : 1;
+    const size_t image = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
+    const size_t images =
+        (size_t)t->recipe.data.queue * (t->part + (size_t)t->recipe.train.eval_batch);
+
+    return (networks * vit_model_floats(t->model) + images * image) * sizeof(float) +
+           vit_run_taken(t->run) + vit_run_taken(t->eval_run) +
+           vit_optimizer_taken(t->optimizer) + train_adversary_taken(t->adversary);
 }
 
 void train_trainer_destroy(train_trainer *trainer)

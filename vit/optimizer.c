@@ -176,6 +176,14 @@ void vit_optimizer_destroy(vit_optimizer *optimizer)
     base_free(optimizer);
 }
 
+size_t vit_optimizer_taken(const vit_optimizer *optimizer)
+{
+    const vit_optimizer *o = optimizer;
+    const size_t blocks = (o->first != NULL) + (o->second != NULL) + (o->ema != NULL);
+
+    return blocks * o->owned * sizeof(float) + vit_reduce_bytes(o->reduce);
+}
+
 static const vit_peers *peers_of(const vit_optimizer *o)
 {
     return vit_reduce_peers(o->reduce);

@@ -153,6 +153,17 @@ const vit_shards *vit_reduce_shards(const vit_reduce *reduce)
     return reduce->shards;
 }
 
+size_t vit_reduce_bytes(const vit_reduce *reduce)
+{
+    const vit_shards *s = reduce->shards;
+    size_t slots = 0;
+
+    for (size_t i = 0; i < VIT_TICKETS; i++)
+        slots += reduce->staging[i] != NULL;
+    return (reduce->levels * s->floats + slots * (s->ranks - 1) * run_most(s)) *
+           sizeof(float);
+}
+
 const vit_peers *vit_reduce_peers(const vit_reduce *reduce)
 {
     return reduce->peers;

@@ -41,6 +41,8 @@ base_status vit_reduce_create(vit_reduce **out, const vit_model *model,
                               const vit_peers *peers, size_t lanes, base_error *err);
 void vit_reduce_destroy(vit_reduce *reduce);
 const vit_shards *vit_reduce_shards(const vit_reduce *reduce);
+/* Of lanes and exchanges. */
+size_t vit_reduce_bytes(const vit_reduce *reduce);
 /* NULL: alone. */
 const vit_peers *vit_reduce_peers(const vit_reduce *reduce);
 /* The gradients of run are those of one more lane: put away, or added up after the last. */

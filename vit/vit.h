@@ -367,7 +367,7 @@ base_status vit_tensors_write(const char *path, const vit_tensor *tensors, size_
                               const vit_pair *metadata, size_t pairs, base_error *err);
 /* The same file from tensors of which some have no data: fill is asked for theirs, by name,
  * in windows of at most VIT_WINDOW_BYTES from byte `first` on, in the order of the file. */
-enum { VIT_WINDOW_BYTES = 64 << 20 };
+enum { VIT_WINDOW_BYTES = 16 << 20 };
 typedef base_status vit_fill(void *user, const char *name, void *out, size_t first,
                              size_t bytes, base_error *err);
 base_status vit_tensors_stream(const char *path, const vit_tensor *tensors, size_t count,
@@ -436,6 +436,8 @@ base_status vit_run_create_options(vit_run **out, const vit_model *model, size_t
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
 size_t vit_run_bytes_options(const vit_model *model, size_t batch,
                              const vit_run_options *options);
+/* Bytes that a run has taken: activations, gradients and packed weights. */
+size_t vit_run_taken(const vit_run *run);
 /* logits [B, K] from normalised images [B, C, S, S]; 1 <= batch <= the planned one. */
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err);
@@ -608,6 +610,8 @@ base_status vit_optimizer_create_among(vit_optimizer **out, const vit_model *mod
                                        const vit_optimizer_config *config,
                                        const vit_peers *peers, size_t lanes,
                                        base_error *err);
+/* Bytes that this rank has taken for its share of the state, lanes and exchanges. */
+size_t vit_optimizer_taken(const vit_optimizer *optimizer);
 /* The next backward pass of run is the last of this rank's in the step: gradients travel
  * while it works. Not needed for the result. */
 void vit_run_hand_over(vit_run *run, vit_optimizer *optimizer);

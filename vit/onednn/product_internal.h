@@ -54,6 +54,7 @@ struct vit_products {
     size_t task_count;
     vit_linear *linears; /* [linears] */
     unsigned char *room; /* of all packed weights */
+    size_t room_bytes;
     uint64_t version;    /* of the weights that are packed */
     bool fresh;          /* something is packed */
     bool paired;         /* gradients take turned and paired operands */
