@@ -27,9 +27,11 @@ typedef struct app_data_args {
                  "(default: what lies beside them)"),                                      \
         APP_WORD("class-map", "FILE", member.class_map,                                    \
                  "label of each class folder, TSV or JSON (default: by name)"),            \
-        APP_WORD("label-key", "KEY", member.label_key,                                     \
-                 "of shards: the part, or the key of the .json, that is the label "        \
-                 "(default: .cls, or label, cls, class_id of .json)"),                     \
+        APP_WORD(                                                                          \
+            "label-key", "KEY", member.label_key,                                          \
+            "of shards: the part, the key of the .json, or the feature of a TFRecord "     \
+            "that is the label (default: .cls, or label, cls, class_id of .json; "         \
+            "label, image/class/label)"),                                                  \
         APP_WORD("index-cache", "DIR", member.index_cache,                                 \
                  "folder where the index of the data is kept, or none (default: of large " \
                  "data, the user's cache folder)")

@@ -24,8 +24,10 @@ static const base_field options[] = {
              "labels of images in no class folders (default: what lies beside them)"),
     APP_WORD("class-map", "FILE", class_map,
              "label of each class folder, TSV or JSON (default: by name)"),
-    APP_WORD("label-key", "KEY", label_key,
-             "of shards: the part, or the key of the .json, that is the label"),
+    APP_WORD(
+        "label-key", "KEY", label_key,
+        "of shards: the part, the key of the .json, or the feature of a TFRecord that is "
+        "the label"),
     APP_INT("outputs", "K", outputs, 0, 1048576,
             "of the network that the labels are for: 1000 gives ImageNet's labels to some "
             "of its classes, 0 numbers those that are there"),
