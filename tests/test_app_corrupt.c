@@ -278,6 +278,9 @@ START_TEST(one_picture_is_that_of_the_tree)
                     2, "5 are selected");
     program_refused(program_run(dir, "corrupt", file, "--data", data, "--out", out, NULL),
                     2, "--data");
+    program_refused(program_run(dir, "corrupt", file, "--corrupt", "fog", "--severity", "1",
+                                "--size", "8", "--resize", "0", "--out", out, NULL),
+                    1, "red/0.png': 12 x 10 pixels, expected 8 x 8 with --resize 0");
     program_refused(program_run(dir, "corrupt", file, "--corrupt", "fog", NULL), 2,
                     "--out FILE");
     data_image_destroy(&one);

@@ -110,8 +110,6 @@ static base_status image_load(data_image *out, uint64_t *key, const app_tree *tr
                 err, "'%s': ",
                 data_source_name(tree->source, tree->samples[0], name, sizeof name));
     }
-    if (status == BASE_OK)
-        status = data_image_convert(out, 3, err);
     data_decoder_destroy(decoder);
     base_free(buffer);
     return status;
@@ -121,15 +119,18 @@ static base_status image_load(data_image *out, uint64_t *key, const app_tree *tr
 static base_status image_make(data_image *out, uint64_t *key, const app_tree *tree,
                               base_error *err)
 {
-    const corrupt_args *args = tree->args;
     data_image decoded = {0};
     data_scratch scratch = {0};
     base_status status = image_load(&decoded, key, tree, err);
 
-    if (status == BASE_OK)
-        status =
-            data_eval_transform(out, &decoded, (size_t)args->resize, (size_t)args->size,
-                                (data_filter)args->interpolation, &scratch, err);
+    if (status == BASE_OK) {
+        const char *file =
+            tree->args->picture ? tree->args->picture : tree->args->sheet_image;
+
+        status = app_tree_clean(out, &decoded, tree->args, &scratch, err);
+        if (status != BASE_OK && file)
+            base_error_prepend(err, "'%s': ", file);
+    }
     data_image_destroy(&decoded);
     data_scratch_destroy(&scratch);
     return status;

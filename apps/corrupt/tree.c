@@ -172,27 +172,21 @@ static void worker_free(tree_worker *own)
     base_free(own->buffer);
 }
 
-/* The sample as the network would see it: [size, size, 3]. */
-static base_status clean_make(tree_worker *own, const app_tree *tree, size_t sample,
-                              data_health *health, base_error *err)
+base_status app_tree_clean(data_image *out, data_image *decoded, const corrupt_args *args,
+                           data_scratch *scratch, base_error *err)
 {
-    const corrupt_args *args = tree->args;
     const size_t size = (size_t)args->size;
-    base_status status =
-        data_source_image(tree->source, sample, &own->decoded, health, own->decoder,
-                          &own->buffer, &own->buffer_bytes, err);
+    const base_status status = data_image_convert(decoded, 3, err);
 
-    if (status == BASE_OK)
-        status = data_image_convert(&own->decoded, 3, err);
     if (status == BASE_OK && args->resize == 0 &&
-        (own->decoded.width != size || own->decoded.height != size))
-        status = base_fail(err, BASE_MISMATCH,
-                           "%zu x %zu pixels, expected %zu x %zu with --resize 0",
-                           own->decoded.width, own->decoded.height, size, size);
-    if (status == BASE_OK)
-        status = data_eval_transform(&own->clean, &own->decoded, (size_t)args->resize, size,
-                                     (data_filter)args->interpolation, &own->scratch, err);
-    return status;
+        (decoded->width != size || decoded->height != size))
+        return base_fail(err, BASE_MISMATCH,
+                         "%zu x %zu pixels, expected %zu x %zu with --resize 0",
+                         decoded->width, decoded->height, size, size);
+    return status == BASE_OK
+               ? data_eval_transform(out, decoded, (size_t)args->resize, size,
+                                     (data_filter)args->interpolation, scratch, err)
+               : status;
 }
 
 /* One file of the image. pair NULL: the clean one. */
@@ -257,7 +251,11 @@ static base_status sample_make(tree_worker *own, const app_tree *tree,
             continue;
         }
         if (!decoded) {
-            status = clean_make(own, tree, sample, &health, err);
+            status = data_source_image(tree->source, sample, &own->decoded, &health,
+                                       own->decoder, &own->buffer, &own->buffer_bytes, err);
+            if (status == BASE_OK)
+                status = app_tree_clean(&own->clean, &own->decoded, tree->args,
+                                        &own->scratch, err);
             *bad = status != BASE_OK && status != BASE_NO_MEMORY;
             decoded = true;
         }

@@ -115,5 +115,5 @@ static const show_block blocks[] = {
     {0}};
 
 const show_view app_report_view = {.title = "Comparison of networks",
-                                   .lead = "{count} networks side by side",
+                                   .lead = "networks side by side: {count}",
                                    .blocks = blocks};
