@@ -297,7 +297,7 @@ START_TEST(an_interruption_keeps_what_is_whole)
     const char *program = getenv("VMOE_PROGRAM");
     const struct timespec moment = {.tv_nsec = 5000000};
     int state = 0;
-    size_t parts = 0;
+    size_t parts = 0, whole = 0;
 
     const pid_t child = fork();
     ck_assert_int_ge(child, 0);
@@ -310,8 +310,13 @@ START_TEST(an_interruption_keeps_what_is_whole)
               "--size", "640", "--corrupt", "fog", "all", "--quiet", (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 4000 && !test_exists(first); i++)
+    for (int i = 0; i < 4000 && whole < 2; i++) { /* manifest and a first picture */
         nanosleep(&moment, NULL);
+        parts = 0;
+        if (test_exists(first))
+            whole = count_files(tree, &parts) - parts;
+    }
+    parts = 0;
     ck_assert_int_eq(kill(child, SIGINT), 0);
     ck_assert_int_eq(waitpid(child, &state, 0), child);
     ck_assert_int_eq(WIFEXITED(state) ? WEXITSTATUS(state) : -1, 1);
