@@ -132,6 +132,7 @@ static const run_case cases[] = {
       "optimizer.name=sgd", "optimizer.ema=0"}},
     {{"train.epochs=4", "router.name=loss-free", "train.eval_batch=1", "data.repeats=2",
       "augment.corrupt=gaussian_noise"}},
+    {{"train.epochs=2", "optimizer.freeze=1", "optimizer.layer_decay=0.7"}},
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
@@ -181,6 +182,23 @@ START_TEST(a_stopped_run_goes_on_with_other_ranks)
         ck_assert_uint_eq(ends[0].notes, i > 0);
     }
     same_ranks("whole", "parts");
+}
+END_TEST
+
+/* Rank 0 reads the weights for all. */
+START_TEST(a_run_begins_with_the_weights_of_another)
+{
+    char *from = base_text("model.init_from=%s/first", dir);
+    plan p = {.run = "first", .settings = {"train.epochs=2"}};
+
+    run_well(&p, 1);
+    p.run = "one";
+    p.settings[1] = from;
+    run_well(&p, 1);
+    p.run = "two";
+    run_well(&p, 2);
+    same_ranks("one", "two");
+    base_free(from);
 }
 END_TEST
 
@@ -254,6 +272,7 @@ int main(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_loop_test(core, the_files_are_those_of_one_rank, 0, CASES);
     tcase_add_test(core, a_stopped_run_goes_on_with_other_ranks);
+    tcase_add_test(core, a_run_begins_with_the_weights_of_another);
     tcase_add_test(core, three_ranks_repeat_to_the_bit);
     tcase_add_test(limits, a_folder_that_cannot_be_written_ends_all);
     tcase_add_test(limits, ranks_that_do_not_fit_are_refused);
