@@ -133,11 +133,12 @@ START_TEST(size_classes_and_labels_change)
 
     test_write(labels, "a\r\nb c\nd\n\xc3\xa9", 11);
     program_done(program_run(dir, "convert", in, out, "--image", "16", "--classes", "4",
-                             "--labels", labels, NULL));
+                             "--labels", labels, "--interpolation", "area", NULL));
     vit_model *model = loaded(out);
     ck_assert_int_eq(vit_model_config(model)->image, 16);
     ck_assert_int_eq(vit_model_config(model)->crop, 16);
     ck_assert_int_eq(vit_model_config(model)->resize, 18);
+    ck_assert_str_eq(vit_model_config(model)->interpolation, "area");
     ck_assert_int_eq(vit_model_config(model)->classes, 4);
     ck_assert_str_eq(vit_model_label(model, 0), "a");
     ck_assert_str_eq(vit_model_label(model, 1), "b c");

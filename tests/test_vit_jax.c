@@ -106,6 +106,15 @@ START_TEST(a_training_state_gives_its_parameters)
     ck_assert_int_eq(config.moe.k, 2);
     ck_assert_int_eq(config.moe.group_images, 8);
     ck_assert_int_eq(vit_model_origins(model)->routing, VIT_ORIGIN_ASSUMED);
+    /* pictures by the authors' evaluation of that side */
+    ck_assert_str_eq(config.interpolation, "bilinear-plain");
+    ck_assert_int_eq(config.crop_mode, VIT_CROP_SQUASH);
+    vit_config at_224 = config;
+    at_224.image = 224;
+    vit_jax_sight(&at_224);
+    ck_assert_str_eq(at_224.interpolation, "area");
+    ck_assert_int_eq(at_224.crop_mode, VIT_CROP_CENTER);
+    ck_assert_int_eq(at_224.resize, 256);
     config.moe.k = 1;
     must(vit_model_config_set(model, &config, &err), &err);
     must(vit_tensors_open(&answers, path, &err), &err);

@@ -61,7 +61,8 @@ static base_status check_same(const vit_config *file, const vit_config *here,
 }
 
 /* Settings that may differ and yet matter: a line for each kind of them. */
-static void tell_differences(const train_trainer *t, const vit_config *file)
+static void tell_differences(const train_trainer *t, const vit_config *file,
+                             vit_origin filter)
 {
     const vit_config *here = &t->recipe.config;
     const size_t bytes = (size_t)here->channels * sizeof(float);
@@ -74,8 +75,9 @@ static void tell_differences(const train_trainer *t, const vit_config *file)
                    "with mean %.4g.. and std %.4g.. (data.mean, data.std)",
                    (double)file->mean[0], (double)file->std[0], (double)here->mean[0],
                    (double)here->std[0]);
-    if (strcmp(file->interpolation, here->interpolation) != 0 ||
-        file->crop_mode != here->crop_mode)
+    if (filter != VIT_ORIGIN_ASSUMED &&
+        (strcmp(file->interpolation, here->interpolation) != 0 ||
+         file->crop_mode != here->crop_mode))
         train_note(t, "", "its pixels were made ready %s%s, here %s%s", file->interpolation,
                    file->crop_mode == VIT_CROP_SQUASH ? ", squashed" : "",
                    here->interpolation,
@@ -237,6 +239,7 @@ base_status train_start_from(train_trainer *trainer, base_error *err)
     const vit_config *c = &t->recipe.config;
     vit_model *from = NULL;
     vit_config file = {0};
+    vit_origin filter = VIT_ORIGIN_FILE; /* whence the file's */
     char *path = NULL;
     base_status status = train_model_path(&path, t->recipe.init_from, err);
 
@@ -244,6 +247,7 @@ base_status train_start_from(train_trainer *trainer, base_error *err)
         status = open_start(&from, &t->recipe, path, err);
     if (status == BASE_OK) {
         file = *vit_model_config(from);
+        filter = vit_model_origins(from)->interpolation;
         t->start.image = vit_model_origins(from)->image;
         t->start.classes = vit_model_origins(from)->classes;
         t->start.positions =
@@ -259,7 +263,7 @@ base_status train_start_from(train_trainer *trainer, base_error *err)
         tell(t, path);
         if (!t->start.head)
             tell_labels(t, from);
-        tell_differences(t, &file);
+        tell_differences(t, &file, filter);
     }
     vit_model_destroy(from);
     base_free(path);
