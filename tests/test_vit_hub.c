@@ -180,6 +180,17 @@ START_TEST(the_names_of_published_sizes_are_used)
     ck_assert_ptr_nonnull(strstr(text, "\"vit_tiny_patch16_224\""));
     ck_assert_ptr_nonnull(strstr(text, "\"crop_pct\": 0.875"));
     base_free(text);
+    /* of TensorFlow's filters, the nearest that timm has */
+    snprintf(config.interpolation, sizeof config.interpolation, "area");
+    must(vit_model_config_set(model, &config, &err), &err);
+    text = vit_model_hub_json(model, NULL);
+    ck_assert_ptr_nonnull(strstr(text, "\"interpolation\": \"box\""));
+    base_free(text);
+    snprintf(config.interpolation, sizeof config.interpolation, "bilinear-plain");
+    must(vit_model_config_set(model, &config, &err), &err);
+    text = vit_model_hub_json(model, NULL);
+    ck_assert_ptr_nonnull(strstr(text, "\"interpolation\": \"bilinear\""));
+    base_free(text);
     vit_model_destroy(model);
 }
 END_TEST

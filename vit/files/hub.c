@@ -108,7 +108,10 @@ static base_status read_sight(vit_hub *hub, const hub_file *f)
 
     if (filter && !word)
         return wrong(f, "interpolation", "a text");
-    if (word && strcmp(word, "bilinear") != 0 && strcmp(word, "bicubic") != 0)
+    if (word && strcmp(word, "box") == 0) /* as hub_write.c writes it */
+        word = "area";
+    if (word && strcmp(word, "bilinear") != 0 && strcmp(word, "bicubic") != 0 &&
+        strcmp(word, "area") != 0)
         return base_fail(f->err, BASE_UNSUPPORTED,
                          "'%s' key 'interpolation' is '%s', expected bilinear or bicubic",
                          f->path, base_quote(quoted, sizeof quoted, word));

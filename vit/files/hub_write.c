@@ -111,13 +111,22 @@ static json_t *arguments_of(const vit_config *c)
     return out;
 }
 
+/* timm has Pillow's filters; for TensorFlow's the nearest of them, model.safetensors says
+ * which it was. */
+static const char *filter_of(const vit_config *c)
+{
+    return strcmp(c->interpolation, "area") == 0             ? "box"
+           : strcmp(c->interpolation, "bilinear-plain") == 0 ? "bilinear"
+                                                             : c->interpolation;
+}
+
 static json_t *timm_form(const vit_model *model, json_t *config)
 {
     const vit_config *c = &model->config;
     json_t *cfg =
         json_pack("{s:[i, i, i], s:b, s:s, s:f, s:s, s:O, s:O, s:i, s:n, s:s, s:s}",
                   "input_size", c->channels, c->image, c->image, "fixed_input_size", 1,
-                  "interpolation", c->interpolation, "crop_pct", crop_share(c), "crop_mode",
+                  "interpolation", filter_of(c), "crop_pct", crop_share(c), "crop_mode",
                   c->crop_mode == VIT_CROP_SQUASH ? "squash" : "center", "mean",
                   json_object_get(config, "mean"), "std", json_object_get(config, "std"),
                   "num_classes", c->classes, "pool_size", "first_conv", "patch_embed.proj",
