@@ -16,6 +16,7 @@ static const char STYLE[] =
     "padding:28px 24px 60px;font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;"
     "font-variant-numeric:tabular-nums}\n"
     "h1{font-size:26px;margin:0 0 2px}h2{font-size:18px;margin:38px 0 4px}"
+    "h1,p,summary{overflow-wrap:anywhere}"
     "p{margin:0 0 12px}.soft{color:var(--soft)}\n"
     ".cards{display:flex;flex-wrap:wrap;gap:12px;margin:20px 0}"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:8px;"
