@@ -157,6 +157,22 @@ START_TEST(commands_of_one_rank_are_refused)
 }
 END_TEST
 
+START_TEST(the_program_links_no_mpi)
+{
+    char *command = base_text("ldd %s", getenv("VMOE_PROGRAM")), line[512];
+    FILE *libraries = popen(command, "r");
+    size_t lines = 0;
+
+    while (libraries && fgets(line, sizeof line, libraries)) {
+        ck_assert_msg(!strstr(line, "libmpi") && !strstr(line, "libmpich"), "%s", line);
+        lines++;
+    }
+    ck_assert_uint_gt(lines, 0);
+    pclose(libraries);
+    base_free(command);
+}
+END_TEST
+
 /* ---- bytes --------------------------------------------------------------------------- */
 
 START_TEST(ranks_send_what_the_formula_says_to_the_byte)
@@ -356,6 +372,7 @@ int main(void)
     tcase_add_test(refusals, other_data_on_a_rank_are_refused);
     tcase_add_test(refusals, another_build_on_a_rank_is_refused);
     tcase_add_test(refusals, commands_of_one_rank_are_refused);
+    tcase_add_test(refusals, the_program_links_no_mpi);
     tcase_add_test(refusals, ranks_send_what_the_formula_says_to_the_byte);
     tcase_add_test(endings, killed_ranks_end_the_job_and_the_run_goes_on_to_the_same_bytes);
     tcase_add_test(endings, a_stopped_rank_is_named_and_ends_the_job);
