@@ -160,7 +160,6 @@ static void adopt(data_source *source, data_source *cached)
     source->has_truth = cached->has_truth;
     source->truth = cached->truth;
     base_free(source->prefix); /* of a part; the scan may have gone further down */
-    base_free(source->prefix); /* of a part; the scan may have gone further down */
     source->prefix = cached->prefix;
     source->split_used = source->split_used || cached->split_used;
     cached->prefix = NULL;

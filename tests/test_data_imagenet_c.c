@@ -2,11 +2,15 @@
  * one, and that corruptions are never taken for classes. */
 #include "data/data_internal.h"
 
+#include <fcntl.h>
+#include <time.h>
+
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 #include "tests/test_zip.h"
 
 static char *root, *path;
+static const char *kept; /* where indices are, NULL: nowhere */
 
 static const data_source_options any = {.allow_single_class = true};
 
@@ -14,6 +18,7 @@ static void setup(void)
 {
     root = test_folder_make();
     path = test_path(root, "noise.tar");
+    kept = NULL;
 }
 
 static void teardown(void)
@@ -83,7 +88,8 @@ static void check_parts(const char *where, const char *around)
 {
     static const char *const names[] = {"gaussian_noise", "gaussian_noise", "shot_noise"};
     static const int severities[] = {1, 2, 1};
-    const data_source_options imagenet = {.classes_of_model = 1000};
+    const data_source_options imagenet = {.classes_of_model = 1000,
+                                          .index_cache = kept ? kept : "none"};
     data_imagenet_c *tree = open_tree(where);
     char whole[128];
 
@@ -140,6 +146,30 @@ START_TEST(a_zip_of_the_tree_has_its_parts)
     write_zip("c.zip");
     check_parts(zip, "");
     base_free(zip);
+}
+END_TEST
+
+/* Each part has an index of its own, and so has all of the archive. */
+START_TEST(kept_indices_serve_parts)
+{
+    char *folder = test_path(root, "kept");
+    const data_source_options options = {.index_cache = folder};
+    const struct timespec old[2] = {{.tv_sec = 1600000000}, {.tv_sec = 1600000000}};
+
+    kept = folder;
+    write_tar("noise.tar", "");
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+    for (int i = 0; i < 2; i++) {
+        check_parts(path, "");
+        data_source *source = set_open(path, &options);
+        ck_assert_uint_eq(data_source_count(source), MEMBERS);
+        set_holds(source, 4, "gaussian_noise/2/n01443537/b.JPEG");
+        char *file = data_cache_file(source, &options);
+        ck_assert(test_exists(file));
+        base_free(file);
+        data_source_close(source);
+    }
+    base_free(folder);
 }
 END_TEST
 
@@ -261,6 +291,7 @@ int main(void)
     tcase_add_test(core, folders_around_the_corruptions_do_not_matter);
     tcase_add_test(core, a_folder_of_tars_is_the_tree);
     tcase_add_test(core, a_zip_of_the_tree_has_its_parts);
+    tcase_add_test(core, kept_indices_serve_parts);
     tcase_add_test(core, members_may_lie_in_any_order);
     tcase_add_test(core, all_of_a_tar_is_one_data_set);
     tcase_add_test(limits, corruptions_are_never_classes);
