@@ -143,6 +143,7 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
     if (status == BASE_OK)
         status = vit_tensors_write(path, tensors, count, pairs,
                                    sizeof pairs / sizeof pairs[0], err);
+    base_free(recipe);
     return status;
 }
 
