@@ -253,7 +253,7 @@ START_TEST(the_gradient_of_a_step_is_that_of_its_loss)
                       "router.importance=0.5", "train.label_smoothing=0.1",
                       "optimizer.name=sgd", "optimizer.clip=0", "train.batch=12",
                       "train.adversarial_steps=3", "train.adversarial_eps=0.1",
-                      "train.adversarial_beta=2", "optimizer.lr=0"));
+                      "train.adversarial_beta=2", "optimizer.lr=0", "train.seed=7"));
     base_rng rng = base_rng_make(11, BASE_PURPOSE_TEST, 0, 0, 0);
     float *w = vit_model_weights(t.model);
     const size_t count = vit_model_floats(t.model);
@@ -263,7 +263,7 @@ START_TEST(the_gradient_of_a_step_is_that_of_its_loss)
     float *gradient = base_alloc(count, sizeof *gradient), *before = weights_copy(t.model);
     memcpy(gradient, vit_run_gradients(t.run), count * sizeof *gradient);
     const data_batch b = batch_at(&t, 0);
-    const vit_step step = {.seed = 1, .steps = t.total};
+    const vit_step step = {.seed = 7, .steps = t.total};
     if (t.adversary)
         ck_assert_int_eq(train_adversary_make(&worse, t.adversary, b.images, t.targets,
                                               b.count, &step, &err),
