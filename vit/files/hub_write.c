@@ -167,6 +167,19 @@ char *vit_model_hub_json(const vit_model *model, bool *timm)
 static const char *const names[] = {"model.safetensors", "config.json", "README.md"};
 enum { WEIGHTS, CONFIG, README, NAMES };
 
+/* One of the three, or what a killed try left of it (base_writer). */
+static bool is_own(const char *name)
+{
+    for (size_t i = 0; i < NAMES; i++) {
+        const size_t length = strlen(names[i]);
+
+        if (strncmp(name, names[i], length) == 0 &&
+            (name[length] == '\0' || (name[length] == '.' && vit_name_ends(name, ".part"))))
+            return true;
+    }
+    return false;
+}
+
 /* Refuses a folder that holds anything else, and what is no folder. */
 static base_status folder_look(const char *folder, base_error *err)
 {
@@ -179,11 +192,8 @@ static base_status folder_look(const char *folder, base_error *err)
         return base_fail_errno(err, "cannot write the folder '%s'", folder);
     for (const struct dirent *entry; status == BASE_OK && (entry = readdir(open));) {
         char quoted[64];
-        size_t i = 0;
 
-        while (i < NAMES && strcmp(entry->d_name, names[i]) != 0)
-            i++;
-        if (i == NAMES && strcmp(entry->d_name, ".") != 0 &&
+        if (!is_own(entry->d_name) && strcmp(entry->d_name, ".") != 0 &&
             strcmp(entry->d_name, "..") != 0)
             status = base_fail(err, BASE_IO,
                                "the folder '%s' holds '%s', expected a new one, an empty "
