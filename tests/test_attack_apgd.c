@@ -184,12 +184,13 @@ START_TEST(reviews_are_where_the_paper_puts_them)
     static const size_t hundred[] = {22, 41, 57, 70, 80, 87, 93, 99};
     static const size_t fifty[] = {11, 21, 30, 38, 45};
     static const size_t twenty[] = {4, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
-    static const size_t ten[] = {2, 3, 4, 5, 6, 7, 8, 9, 10};
+    static const size_t ten[] = {2, 3, 4, 5, 6, 7, 8, 9, 10}, four[] = {1, 2, 3, 4};
 
     check_reviews(100, hundred, 8);
     check_reviews(50, fifty, 5);
     check_reviews(20, twenty, 14);
     check_reviews(10, ten, 9);
+    check_reviews(4, four, 4);
 }
 END_TEST
 

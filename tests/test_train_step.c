@@ -173,6 +173,8 @@ START_TEST(parts_add_up_to_the_whole)
         {"router.name=vmoe", "router.load=0.5"},
         {"router.name=softmax", "router.balance=0.5"},
         {"router.name=s2moe", "router.contrast_scope=image"},
+        {"train.adversarial=trades", "train.adversarial_steps=1"},
+        {"train.adversarial=fgsm-rs", "train.adversarial_eps=0.1"},
     };
     char *folder = test_path(dir, "run");
     double norm[2], aux[2], loss[2], accuracy[2];
@@ -637,7 +639,7 @@ int main(void)
     tcase_add_test(data, flips_move);
     tcase_add_test(data, mixing_moves);
     tcase_add_checked_fixture(steps, setup, teardown);
-    tcase_add_loop_test(steps, parts_add_up_to_the_whole, 0, 3);
+    tcase_add_loop_test(steps, parts_add_up_to_the_whole, 0, 5);
     tcase_add_loop_test(steps, the_gradient_of_a_step_is_that_of_its_loss, 0, 4);
     tcase_add_test(steps, accuracy_under_mixup_goes_by_the_larger_weight);
     tcase_add_test(steps, sinkhorn_share_counts_passes);

@@ -14,11 +14,12 @@ static const double RHO = 0.75; /* share of rising steps below which the step is
 
 attack_apgd_clock attack_apgd_clock_make(size_t n, double loss)
 {
-    const size_t first = n * 22 / 100, shrink = n * 3 / 100, smallest = n * 6 / 100;
+    const size_t shrink = n * 3 / 100;
 
-    return (attack_apgd_clock){.spacing = first > 0 ? first : 1,
+    /* 0 steps between reviews: every step is one, as with 1 */
+    return (attack_apgd_clock){.spacing = n * 22 / 100,
                                .shrink = shrink > 0 ? shrink : 1,
-                               .smallest = smallest > 0 ? smallest : 1,
+                               .smallest = n * 6 / 100,
                                .last = loss,
                                .halved = true,
                                .best_check = loss};
