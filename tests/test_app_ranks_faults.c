@@ -351,6 +351,29 @@ START_TEST(no_room_for_a_checkpoint_ends_all_with_one_line)
 }
 END_TEST
 
+/* The same names, sizes and places, but a picture that rank 1 cannot read. */
+START_TEST(unreadable_data_on_a_rank_end_all_with_its_name)
+{
+    char *there = test_path(dir, "other");
+    char *same = base_text("cp -a %s/data %s/ && for f in %s/data/*/*.png; do "
+                           "n=$(stat -c %%s \"$f\"); head -c $n /dev/zero >\"$f.0\"; "
+                           "touch -r \"$f\" \"$f.0\"; mv \"$f.0\" \"$f\"; done",
+                           dir, there, there);
+
+    ck_assert_int_eq(base_folder_make(there, NULL), BASE_OK);
+    ck_assert_int_eq(system(same), 0);
+    odd("1", "folder");
+    program_result result = test_job_wait(RUN(&mpis[0], 2, "--out", "run", "--strict"));
+    ck_assert_msg(result.code != 0 && test_count(result.err, "vmoe train: ") == 1 &&
+                      strstr(result.err, "vmoe train: rank 1 (") &&
+                      strstr(result.err, "bad sample: data/"),
+                  "%d: %s", result.code, result.err);
+    program_result_free(&result);
+    base_free(same);
+    base_free(there);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_ranks_faults");
@@ -377,6 +400,7 @@ int main(void)
     tcase_add_test(endings, killed_ranks_end_the_job_and_the_run_goes_on_to_the_same_bytes);
     tcase_add_test(endings, a_stopped_rank_is_named_and_ends_the_job);
     tcase_add_test(endings, a_signal_to_any_rank_saves_and_ends_all);
+    tcase_add_test(endings, unreadable_data_on_a_rank_end_all_with_its_name);
     tcase_add_test(endings, no_room_for_a_checkpoint_ends_all_with_one_line);
     suite_add_tcase(suite, refusals);
     suite_add_tcase(suite, endings);
