@@ -240,6 +240,11 @@ base_status app_ranks_share(app_ranks *ranks, void *data, size_t bytes, base_err
                        : BASE_OK;
 }
 
+base_status app_ranks_sum(app_ranks *ranks, double *x, size_t count, base_error *err)
+{
+    return ranks->mesh ? mesh_sum(mesh_world(ranks->mesh), x, count, err) : BASE_OK;
+}
+
 const char *app_ranks_text(char *out, size_t out_bytes, const app_ranks *ranks,
                            const app_common *common)
 {

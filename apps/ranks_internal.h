@@ -48,6 +48,8 @@ bool app_ranks_lead(const app_ranks *ranks);
 const train_ranks *app_ranks_train(const app_ranks *ranks);
 /* data [bytes] of rank 0 to all. */
 base_status app_ranks_share(app_ranks *ranks, void *data, size_t bytes, base_error *err);
+/* x [count] becomes the sum over all ranks. */
+base_status app_ranks_sum(app_ranks *ranks, double *x, size_t count, base_error *err);
 /* "2 on 1 node, 1 thread each (Open MPI 4.1.4)" into out; "" alone. Returns out. */
 const char *app_ranks_text(char *out, size_t out_bytes, const app_ranks *ranks,
                            const app_common *common);

@@ -232,9 +232,10 @@ static void nobody_left(const pid_t *processes, size_t ranks)
     }
 }
 
+/* 750 steps: longer than what all strikes of a test see. */
 #define LONG                                                                               \
-    "--quiet", "--set", "train.epochs=60", "train.log_every=2",                            \
-        "train.checkpoint_every=20", "train.eval_every=30"
+    "--quiet", "--set", "train.epochs=250", "train.log_every=5",                           \
+        "train.checkpoint_every=25", "train.eval_every=125"
 
 /* One of two ranks gets a signal when the run has logged some steps. */
 static program_result strike(const test_mpi *mpi, const char *run, size_t rank, int signal,
@@ -287,7 +288,8 @@ END_TEST
 START_TEST(a_stopped_rank_is_named_and_ends_the_job)
 {
     for (size_t i = 0; i < mpi_count; i++) {
-        program_result result = strike(&mpis[i], "run", 1, SIGSTOP, "3");
+        const char *run = i == 0 ? "run" : "second";
+        program_result result = strike(&mpis[i], run, 1, SIGSTOP, "3");
         ck_assert_msg(result.code != 0, "%s", result.err);
         ck_assert_msg(test_count(result.err, "vmoe train: rank 1 (") == 1 &&
                           strstr(result.err, ") has been silent for 3 s (step ") &&
@@ -355,7 +357,7 @@ END_TEST
 START_TEST(unreadable_data_on_a_rank_end_all_with_its_name)
 {
     char *there = test_path(dir, "other");
-    char *same = base_text("cp -a %s/data %s/ && for f in %s/data/*/*.png; do "
+    char *same = base_text("cp -a %s/data %s/ && for f in %s/data/*/0.png; do "
                            "n=$(stat -c %%s \"$f\"); head -c $n /dev/zero >\"$f.0\"; "
                            "touch -r \"$f\" \"$f.0\"; mv \"$f.0\" \"$f\"; done",
                            dir, there, there);
@@ -367,6 +369,13 @@ START_TEST(unreadable_data_on_a_rank_end_all_with_its_name)
     ck_assert_msg(result.code != 0 && test_count(result.err, "vmoe train: ") == 1 &&
                       strstr(result.err, "vmoe train: rank 1 (") &&
                       strstr(result.err, "bad sample: data/"),
+                  "%d: %s", result.code, result.err);
+    program_result_free(&result);
+    /* without --strict they are replaced, and counted wherever they were met */
+    result = test_job_wait(
+        RUN(&mpis[0], 2, "--out", "again", "--set", "train.epochs=4", "data.max_bad=1"));
+    ck_assert_msg(result.code == 0 && strstr(result.err, "0 damaged but used, ") &&
+                      !strstr(result.err, " 0 unreadable and replaced"),
                   "%d: %s", result.code, result.err);
     program_result_free(&result);
     base_free(same);

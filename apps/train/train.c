@@ -265,16 +265,32 @@ static const char *run_inside(const char *out)
  * 4). */
 static const double wait_share = 0.2;
 
+/* What the loaders of all ranks met. */
+typedef struct pictures {
+    double odd, damaged, bad;
+} pictures;
+
+static base_status pictures_count(pictures *out, const train_trainer *t, app_ranks *ranks,
+                                  base_error *err)
+{
+    const data_counts counts = data_loader_counts(t->train_loader);
+    double sum[] = {(double)counts.odd, (double)counts.damaged, (double)counts.bad};
+    const base_status status = app_ranks_sum(ranks, sum, 3, err);
+
+    *out = (pictures){sum[0], sum[1], sum[2]};
+    return status;
+}
+
 /* What the loader met on its way; nothing when all was well. */
-static void note_loader(const train_trainer *t, const app_common *common, double seconds)
+static void note_loader(const train_trainer *t, const pictures *all,
+                        const app_common *common, double seconds)
 {
     const data_counts counts = data_loader_counts(t->train_loader);
 
-    if (counts.odd + counts.damaged + counts.bad > 0)
+    if (all->odd + all->damaged + all->bad > 0)
         app_note(common,
-                 "pictures: %" PRIu64 " odd, %" PRIu64 " damaged but used, %" PRIu64
-                 " unreadable and replaced",
-                 counts.odd, counts.damaged, counts.bad);
+                 "pictures: %.0f odd, %.0f damaged but used, %.0f unreadable and replaced",
+                 all->odd, all->damaged, all->bad);
     if (counts.wait_seconds > wait_share * seconds)
         app_note(common, "the network waited %.0f %% of the time for pictures%s",
                  100 * counts.wait_seconds / seconds,
@@ -297,8 +313,9 @@ static json_t *start_json(const train_trainer *t)
                      "experts_from_mlps", s->experts_from_mlps);
 }
 
-static base_status report(const train_trainer *t, const train_args *args,
-                          const char *curves, double seconds, base_error *err)
+static base_status report(const train_trainer *t, const pictures *all,
+                          const train_args *args, const char *curves, double seconds,
+                          base_error *err)
 {
     char duration[32], loss[32];
     json_t *json = NULL;
@@ -308,7 +325,7 @@ static base_status report(const train_trainer *t, const train_args *args,
             100 * t->at.best_accuracy, t->at.best_step, 100 * t->at.last_accuracy,
             app_loss_text(loss, sizeof loss, t->at.last_loss),
             show_duration(duration, sizeof duration, seconds));
-    note_loader(t, &args->common, seconds);
+    note_loader(t, all, &args->common, seconds);
     app_note(&args->common, "model in '%s/best/model.safetensors', curves in '%s'",
              args->out, curves);
     if (!args->common.json)
@@ -437,9 +454,12 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
     if (status == BASE_OK)
         status = train_trainer_run(&trainer, err);
     app_progress_end(&watch.progress);
+    pictures all;
+    if (status == BASE_OK)
+        status = pictures_count(&all, &trainer, ranks, err);
     if (status == BASE_OK && lead) {
         args->common.seed = trainer.recipe.train.seed;
-        status = report(&trainer, args, watch.curves, base_seconds() - begin, err);
+        status = report(&trainer, &all, args, watch.curves, base_seconds() - begin, err);
     }
     base_free((char *)(uintptr_t)watch.curves);
     train_trainer_destroy(&trainer);
