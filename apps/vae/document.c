@@ -322,6 +322,8 @@ base_status app_vae_document(show_document **out, app_vae *v, const app_vae_meas
                              base_error *err)
 {
     *out = show_document_create(run_json(v, m));
+    if (!*out)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for the results");
     const base_status status = experts_pictures(*out, v, m, err);
     return status == BASE_OK ? every_picture(*out, v, m, err) : status;
 }

@@ -124,6 +124,8 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
     const train_keys keys = app_vae_recipe_keys(&v->recipe);
     char *recipe = train_keys_fixed_text(&keys);
 
+    if (!recipe)
+        return base_fail(err, BASE_NO_MEMORY, "no memory to write '%s'", path);
     base_status status = vit_optimizer_state(v->optimizer, tensors, &count, err);
     tensors[count++] = (vit_tensor){
         .name = "sums", .type = "F64", .rank = 1, .shape = {SUM_DOUBLES}, .data = &v->sums};
