@@ -604,8 +604,8 @@ vit_optimizer_result vit_optimizer_step(vit_optimizer *optimizer, vit_model *mod
  * over all lanes of all ranks. Each rank keeps and updates its own share of moments and
  * averages; the weights come to all. With as many lanes in all, and these and the ranks
  * powers of two, every number has the same bits on any number of ranks. peers is borrowed,
- * NULL: alone; lanes: of this rank, at least 1; each lane but the last and its logarithm of
- * them keep a block of gradients more. */
+ * NULL: alone; lanes: of this rank, at least 1; n of them keep log2 n blocks of gradients
+ * more. */
 base_status vit_optimizer_create_among(vit_optimizer **out, const vit_model *model,
                                        const vit_optimizer_config *config,
                                        const vit_peers *peers, size_t lanes,
