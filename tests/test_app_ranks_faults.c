@@ -198,7 +198,7 @@ static pid_t process_of(size_t rank)
     int64_t process = 0;
     size_t bytes = 0;
 
-    for (int tries = 0; tries < 3000 && !test_exists(path); tries++)
+    for (int tries = 0; tries < 15000 && !test_exists(path); tries++)
         rest(0.02);
     ck_assert_int_eq(base_file_read(&text, &bytes, path, 100, NULL), BASE_OK);
     text[strcspn(text, "\n")] = '\0';
@@ -214,7 +214,7 @@ static void await_growth(const char *path, off_t more)
     struct stat info = {0};
     const off_t first = stat(path, &info) == 0 ? info.st_size : 0;
 
-    for (int tries = 0; tries < 6000; tries++) {
+    for (int tries = 0; tries < 60000; tries++) {
         if (stat(path, &info) == 0 && info.st_size > first + more)
             return;
         rest(0.01);
@@ -289,10 +289,10 @@ START_TEST(a_stopped_rank_is_named_and_ends_the_job)
 {
     for (size_t i = 0; i < mpi_count; i++) {
         const char *run = i == 0 ? "run" : "second";
-        program_result result = strike(&mpis[i], run, 1, SIGSTOP, "3");
+        program_result result = strike(&mpis[i], run, 1, SIGSTOP, "6");
         ck_assert_msg(result.code != 0, "%s", result.err);
         ck_assert_msg(test_count(result.err, "vmoe train: rank 1 (") == 1 &&
-                          strstr(result.err, ") has been silent for 3 s (step ") &&
+                          strstr(result.err, ") has been silent for 6 s (step ") &&
                           strstr(result.err, "): the job ends"),
                       "%s", result.err);
         program_result_free(&result);
@@ -393,8 +393,8 @@ int main(void)
         printf("skipped: neither Open MPI nor MPICH\n");
         return TEST_SKIP;
     }
-    tcase_set_timeout(refusals, 600);
-    tcase_set_timeout(endings, 1200);
+    tcase_set_timeout(refusals, 1200);
+    tcase_set_timeout(endings, 3600);
     tcase_add_checked_fixture(refusals, ranks_setup, ranks_teardown);
     tcase_add_checked_fixture(endings, ranks_setup, ranks_teardown);
     tcase_add_test(refusals, ranks_that_do_not_divide_the_parts_are_refused);

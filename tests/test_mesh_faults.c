@@ -183,7 +183,7 @@ static void silence_work(test_rank *rank)
         if (step == 7)
             mesh_say(rank->mesh, step, MESH_PHASE_EXCHANGE);
         if (step == 7) { /* what it says of itself is on its way: two heartbeats */
-            pause_for(1.6);
+            pause_for(2.5);
             if (rank->rank == who->rank)
                 mesh_hub_freeze(mesh_hub_of(rank->mesh), rank->rank, true);
         }
@@ -192,7 +192,7 @@ static void silence_work(test_rank *rank)
         return;
     if (rank->rank > 0 && strcmp(err.text, "the job was ended") == 0)
         return; /* rank 0 was faster than its note */
-    snprintf(begin, sizeof begin, "rank %zu (node0) has been silent for 3", who->rank);
+    snprintf(begin, sizeof begin, "rank %zu (node0) has been silent for 6", who->rank);
     RANK_CHECK(rank, strstr(err.text, begin) == err.text);
     RANK_CHECK(rank, strlen(err.text) > sizeof end &&
                          strcmp(err.text + strlen(err.text) - strlen(end), end) == 0);
@@ -202,7 +202,7 @@ START_TEST(a_silent_rank_is_named_and_ends_the_job)
 {
     mesh_options options = mesh_options_defaults();
 
-    options.patience = 3;
+    options.patience = 6;
     test_ranks_run(3, 0, &options, silence_work, &(silence){.rank = 2}, NULL);
     test_ranks_run(2, 0, &options, silence_work, &(silence){.rank = 0}, NULL);
 }
@@ -218,7 +218,7 @@ static void gap_work(test_rank *rank)
         if (step == 10 && rank->rank == 0) {
             for (size_t i = 0; i < mesh_ranks(rank->mesh); i++)
                 mesh_hub_freeze(mesh_hub_of(rank->mesh), i, true);
-            pause_for(3);
+            pause_for(6);
             for (size_t i = 0; i < mesh_ranks(rank->mesh); i++)
                 mesh_hub_freeze(mesh_hub_of(rank->mesh), i, false);
             pause_for(0.3);
@@ -231,7 +231,7 @@ START_TEST(a_job_that_stood_still_accuses_nobody)
 {
     mesh_options options = mesh_options_defaults();
 
-    options.patience = 2;
+    options.patience = 4;
     test_ranks_run(3, 0, &options, gap_work, NULL, NULL);
 }
 END_TEST

@@ -128,7 +128,7 @@ static pid_t process_of(const char *dir, size_t rank)
 
     snprintf(name, sizeof name, "%zu", rank);
     path = test_path(dir, name);
-    for (int tries = 0; tries < 3000 && process == 0; tries++) {
+    for (int tries = 0; tries < 15000 && process == 0; tries++) {
         FILE *file = fopen(path, "r");
         char line[64] = "";
         if (file && fgets(line, sizeof line, file) && strchr(line, '\n')) {
@@ -189,13 +189,13 @@ END_TEST
 
 START_TEST(a_stopped_rank_is_named_and_ends_the_job)
 {
-    setenv("PATIENCE", "3", 1);
+    setenv("PATIENCE", "6", 1);
     for (size_t i = 0; i < mpi_count; i++) {
         char *dir = test_folder_make();
         program_result result = strike(dir, &mpis[i], 2, SIGSTOP);
         ck_assert_msg(result.code != 0, "%s", result.err);
         ck_assert_msg(strstr(result.err, "job: rank 2 (") &&
-                          strstr(result.err, ") has been silent for 3 s (step ") &&
+                          strstr(result.err, ") has been silent for 6 s (step ") &&
                           strstr(result.err, ", exchange): the job ends"),
                       "%s", result.err);
         program_result_free(&result);

@@ -114,7 +114,7 @@ static inline test_job test_job_start(const char *dir, const test_mpi *mpi, size
 static inline program_result test_job_wait(test_job job)
 {
     const struct timespec moment = {0, 20000000};
-    const double began = base_seconds(), most = 150;
+    const double began = base_seconds(), most = 900;
     int state = 0;
 
     while (waitpid(job.launcher, &state, WNOHANG) == 0) {
