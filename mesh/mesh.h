@@ -166,8 +166,6 @@ base_status mesh_agree(mesh_job *mesh, const char *what, const char *text, base_
  * Cannot fail. */
 void mesh_tree_sum(double *out, const double *const *each, size_t contributions,
                    size_t count);
-void mesh_tree_sum_floats(float *out, const float *const *each, size_t contributions,
-                          size_t count);
 
 /* ---- where a rank runs --------------------------------------------------------------- */
 

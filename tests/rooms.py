@@ -18,7 +18,7 @@ STANDS_ON = {
     "corrupt": {"base"},
     "attacks": {"base"},
     "measure": {"base", "vit", "corrupt", "attacks"},
-    "train": ENGINE | {"mesh", "measure"},
+    "train": ENGINE | {"measure"},
     "show": {"base", "data"},
     "apps": ENGINE | {"mesh", "measure", "train", "show"},
 }
@@ -41,6 +41,10 @@ def main():
                     wrong.append(f"'{path.relative_to(source)}' includes '{header}': {room} does not stand on {other}")
                 elif header not in PUBLIC:
                     wrong.append(f"'{path.relative_to(source)}' includes '{header}', which is private to {other}")
+    for path in sorted(source.rglob("*.[ch]")):
+        if "<mpi.h>" in path.read_text(encoding="utf-8", errors="replace") and path.name != "engine_mpi.c" and \
+                path.relative_to(source).parts[0] in STANDS_ON:
+            wrong.append(f"'{path.relative_to(source)}' includes mpi.h: only mesh/engine_mpi.c may")
     print("\n".join(wrong) or f"{looked} files keep to their rooms")
     return 1 if wrong or looked == 0 else 0
 
