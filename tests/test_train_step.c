@@ -211,8 +211,10 @@ END_TEST
 
 /* The loss of the first step with these weights, the images that training made worse held
  * as they are: cross-entropy of what is shown, for trades that of the clean images and beta
- * times the divergence; and the routers' losses, for trades the mean of the two passes. */
-static double loss_of(train_trainer *t, const data_batch *b, const float *worse)
+ * times the divergence; and the routers' losses, for trades the mean of the two passes.
+ * *shown: what the metrics call the loss, without those. */
+static double loss_of(double *shown, train_trainer *t, const data_batch *b,
+                      const float *worse)
 {
     const bool trades = t->recipe.adversary.kind == TRAIN_ADVERSARY_TRADES;
     const vit_step step = {.seed = (uint64_t)t->recipe.train.seed, .steps = t->total};
@@ -226,17 +228,19 @@ static double loss_of(train_trainer *t, const data_batch *b, const float *worse)
                      t->recipe.train.label_smoothing);
     ck_assert_int_eq(vit_run_forward(t->run, other, worse, count, &step, &err), BASE_OK);
     aux = vit_run_aux_loss(t->run);
+    *shown =
+        vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, other, targets, count, classes, 1);
     if (!trades)
-        return aux + vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, other, targets, count,
-                                      classes, 1);
+        return aux + *shown;
     ck_assert_int_eq(vit_run_forward(t->run, clean, b->images, count, &step, &err),
                      BASE_OK);
     aux = (aux + vit_run_aux_loss(t->run)) / 2;
     for (size_t i = 0; i < count * classes; i += classes)
         sum += train_adversary_divergence(NULL, NULL, clean + i, other + i, classes);
-    return aux + t->recipe.adversary.beta * sum / (double)count +
-           vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, clean, targets, count, classes,
-                            1);
+    *shown =
+        t->recipe.adversary.beta * sum / (double)count +
+        vit_loss_compute(VIT_LOSS_SOFTMAX, NULL, NULL, clean, targets, count, classes, 1);
+    return aux + *shown;
 }
 
 /* The slope of the loss along the step's own gradient is its length, and along another
@@ -280,6 +284,9 @@ START_TEST(the_gradient_of_a_step_is_that_of_its_loss)
         norm += (double)gradient[i] * (double)gradient[i];
     norm = sqrt(norm);
     ck_assert_double_eq_tol(number_of(&t, 1, "grad_norm"), norm, 1e-5 * norm);
+    double shown = 0;
+    loss_of(&shown, &t, &b, worse ? worse : b.images);
+    ck_assert_double_eq_tol(number_of(&t, 1, "loss"), shown, 1e-5 * shown);
     for (int turn = 0; turn < 2; turn++) {
         const double h = 1e-3;
         double value[2], product = 0;
@@ -295,7 +302,7 @@ START_TEST(the_gradient_of_a_step_is_that_of_its_loss)
                 w[i] = (float)((double)before[i] + (side ? h : -h) * d);
             }
             draw = base_rng_make(12, BASE_PURPOSE_TEST, 0, 0, 0);
-            value[side] = loss_of(&t, &b, worse ? worse : b.images);
+            value[side] = loss_of(&shown, &t, &b, worse ? worse : b.images);
         }
         const double slope = (value[1] - value[0]) / (2 * h);
         ck_assert_msg(fabs(slope - product) <= 0.01 * norm, "%s: slope %g, gradient %g",
