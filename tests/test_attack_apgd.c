@@ -209,6 +209,13 @@ START_TEST(steps_are_halved_by_two_rules)
                                : i == 6 ? ATTACK_APGD_HALVE
                                         : ATTACK_APGD_ON);
     }
+    /* a best that is new at the first review is the one to beat at the next */
+    clock = attack_apgd_clock_make(20, 0);
+    for (int i = 1; i <= 7; i++)
+        ck_assert_int_eq(attack_apgd_clock_step(&clock, i, best), i == 4 ? ATTACK_APGD_KEEP
+                                                                  : i == 7
+                                                                      ? ATTACK_APGD_HALVE
+                                                                      : ATTACK_APGD_ON);
     /* three rises of four are not enough */
     clock = attack_apgd_clock_make(20, 0);
     for (int i = 0; i < 4; i++)

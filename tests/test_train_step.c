@@ -353,12 +353,23 @@ START_TEST(accuracy_under_mixup_goes_by_the_larger_weight)
 }
 END_TEST
 
-/* p = 1/2 and two layers: the share of a line is of its steps and layers. */
-START_TEST(sinkhorn_share_counts_passes)
+static double gradient_length(const train_trainer *t)
+{
+    const float *g = vit_run_gradients(t->run);
+    double sum = 0;
+
+    for (size_t i = 0; i < vit_model_floats(t->model); i++)
+        sum += (double)g[i] * (double)g[i];
+    return sqrt(sum);
+}
+
+/* p = 1/2 and two layers: the share of a line is of its steps and layers, the length of the
+ * gradient the mean of its steps. */
+START_TEST(sinkhorn_share_and_grad_norm_are_means_of_steps)
 {
     char *folder = test_path(dir, "run");
     train_trainer t = {0};
-    double used = 0, shares = 0;
+    double used = 0, shares = 0, length = 0;
 
     trainer_begin(&t, folder,
                   SET("router.name=ssr", "router.p=0.5", "router.layers=0,1",
@@ -367,11 +378,14 @@ START_TEST(sinkhorn_share_counts_passes)
         trainer_step(&t);
         for (size_t i = 0; i < 2; i++)
             used += vit_run_routing(t.run, i).used_sinkhorn;
+        length += gradient_length(&t);
         if (step % 2)
             continue;
+        ck_assert_double_eq_tol(number_of(&t, step, "grad_norm"), length / 2,
+                                1e-5 * length);
         ck_assert_double_eq_tol(number_of(&t, step, "sinkhorn_share"), used / 4, 1e-6);
         shares += used / 4;
-        used = 0;
+        used = length = 0;
     }
     ck_assert_double_gt(shares, 0);
     ck_assert_double_lt(shares, 12);
@@ -457,8 +471,9 @@ END_TEST
 
 typedef struct diary {
     char text[128];
-    char *last; /* of the checkpoints, to see them come */
-    uint64_t poison;
+    char *last;      /* of the checkpoints, to see them come */
+    uint64_t poison; /* after this step a weight is not a number for one step */
+    float kept;
 } diary;
 
 static void stepped(void *user, const train_trainer *t, double lr)
@@ -471,8 +486,13 @@ static void stepped(void *user, const train_trainer *t, double lr)
         ck_assert_int_eq(base_folder_remove(d->last, &err), BASE_OK);
     }
     strcat(d->text, "s");
-    if (t->at.step == d->poison)
-        vit_model_weights(t->model)[0] = NAN;
+    float *w = vit_model_weights(t->model);
+    if (t->at.step == d->poison + 1 && d->poison > 0)
+        w[0] = d->kept;
+    if (t->at.step == d->poison) {
+        d->kept = w[0];
+        w[0] = NAN;
+    }
 }
 
 static base_status evaluated(void *user, const train_trainer *t, double seconds,
@@ -558,13 +578,11 @@ static bool stop_at_two(void *user)
 START_TEST(skipped_steps_survive_a_resumption)
 {
     char *folder = test_path(dir, "run");
-    diary d = {.last = test_path(dir, "none"), .poison = 0};
+    diary d = {.last = test_path(dir, "none"), .poison = 1};
     train_watch watch = {.user = &d, .stepped = stepped, .stop = stop_at_two};
     train_trainer t = {0}, again = {0};
 
     trainer_open(&t, folder, false, &watch, SET("train.log_every=9"));
-    t.at.skipped = 1;
-    t.at.sums.skipped = 1;
     ck_assert_int_eq(train_trainer_run(&t, &err), BASE_INTERRUPTED);
     watch.stop = NULL;
     trainer_open(&again, folder, true, &watch, SET("train.log_every=9", "train.epochs=3"));
@@ -573,6 +591,8 @@ START_TEST(skipped_steps_survive_a_resumption)
     ck_assert(found);
     ck_assert_int_eq(memcmp(&t.at, &again.at, sizeof t.at), 0);
     ck_assert_uint_eq(again.at.skipped, 1);
+    ck_assert_uint_eq(again.at.skipped_in_a_row, 1);
+    ck_assert_double_eq(again.at.sums.skipped, 1);
     ck_assert_double_eq(again.at.sums.steps, 2);
     train_trainer_destroy(&t);
     train_trainer_destroy(&again);
@@ -649,7 +669,7 @@ int main(void)
     tcase_add_loop_test(steps, parts_add_up_to_the_whole, 0, 5);
     tcase_add_loop_test(steps, the_gradient_of_a_step_is_that_of_its_loss, 0, 4);
     tcase_add_test(steps, accuracy_under_mixup_goes_by_the_larger_weight);
-    tcase_add_test(steps, sinkhorn_share_counts_passes);
+    tcase_add_test(steps, sinkhorn_share_and_grad_norm_are_means_of_steps);
     tcase_add_test(steps, skipped_steps_are_counted_and_leave_no_trace);
     tcase_add_test(steps, a_warm_up_in_epochs_is_rounded_to_steps);
     tcase_add_test(steps, speed_time_and_shown_loss_are_those_of_the_steps);

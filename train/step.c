@@ -126,15 +126,16 @@ static base_status run_part(train_trainer *t, size_t part, bool last_part, bool 
         add_divergence(t, batch.count, share);
     const double aux = vit_run_aux_loss(t->run);
     const double correct = (double)count_correct(t->logits, &batch, classes);
-    for (size_t i = 0; i < t->moe_count; i++) {
-        const vit_routing routing = vit_run_routing(t->run, i);
-        vit_usage_add(&t->load[i], &routing);
-    }
     *finite = *finite && isfinite(loss) && isfinite(aux);
-    if (isfinite(loss) && isfinite(aux))
+    if (isfinite(loss) && isfinite(aux)) { /* the figures of others are not kept */
         t->figures[part] =
             (train_figures){loss * (double)batch.count, aux * (double)batch.count, correct,
                             (double)batch.count};
+        for (size_t i = 0; i < t->moe_count; i++) {
+            const vit_routing routing = vit_run_routing(t->run, i);
+            vit_usage_add(&t->load[i], &routing);
+        }
+    }
     if (!*finite)
         return BASE_OK;
     if (last_part)
