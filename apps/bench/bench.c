@@ -77,7 +77,7 @@ static const app_syntax syntax = {
         "           (router, dispatch, combine) takes of a step\n"
         "  sinkhorn the balanced plan of 12,608 tokens and 32 experts on one core\n"
         "  attack   a step of PGD beside a forward pass of the same batch\n"
-        "  scale    training steps on the ranks of a job (mpirun -n 4 vmoe bench scale ...;\n"
+        "  scale    training steps on the ranks of a job (mpirun -n 4 vmoe bench scale;\n"
         "           --batch is a rank's): time, bytes sent beside the formula, waiting\n"
         "  corrupt  the corruptions of ImageNet-C, one by one; words: pixels a side (224)\n"
         "  decode   files to pixels, to inputs, to batches (--data)\n"
