@@ -45,7 +45,7 @@ static void add_to_block(vit_model *m, size_t i, size_t place, bool decay,
 {
     char full[sizeof m->parameter->name];
 
-    snprintf(full, sizeof full, "blocks.%zu.%s", i, name);
+    snprintf(full, sizeof full, "blocks.%zu.%.50s", i, name);
     add(m, place, decay, shape, full);
 }
 
