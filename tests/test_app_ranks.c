@@ -2,6 +2,7 @@
  * whatever the number of ranks and whichever MPI carries them, and through resumptions on
  * other numbers of ranks; other commands want one rank. What goes wrong:
  * test_app_ranks_faults.c. Skipped where no MPI is installed. */
+#include <sys/stat.h>
 #include "tests/test_mpi.h"
 #include "tests/test_ranks.h"
 #include "tests/test_run.h"
@@ -64,6 +65,16 @@ START_TEST(ranks_end_with_the_bytes_of_one)
 }
 END_TEST
 
+/* When a run's lines were last written; 0: never. */
+static int64_t written(const char *metrics)
+{
+    struct stat st;
+
+    return stat(metrics, &st) == 0
+               ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec
+               : 0;
+}
+
 /* The job's ranks are asked to stop one after the other; each time another number goes on,
  * by another MPI where there are two. */
 START_TEST(resumptions_on_other_ranks_keep_the_bytes)
@@ -71,17 +82,22 @@ START_TEST(resumptions_on_other_ranks_keep_the_bytes)
     static const size_t ranks[] = {4, 2, 1};
     static const char *const settings[] = {"train.max_steps=150", "train.eval_every=10",
                                            "train.log_every=7", NULL};
-    char *parts = test_path(dir, "parts"), *last = test_path(dir, "parts/last");
+    char *parts = test_path(dir, "parts"), *last = test_path(dir, "parts/last"),
+         *metrics = test_path(dir, "parts/metrics.jsonl");
     const struct timespec moment = {0, 20000000};
 
     train(NULL, 0, "whole", settings);
     for (size_t i = 0; i < 3; i++) {
+        const int64_t before = written(metrics);
         const test_job job = TRAIN(&mpis[i % mpi_count], ranks[i], parts, "--resume",
                                    "--set", "train.accumulate=4", "train.lanes=4",
                                    settings[0], settings[1], settings[2]);
-        for (int wait = 0; i < 2 && wait < 3000 && !test_exists(last); wait++)
+        for (int wait = 0; i < 2 && wait < 3000; wait++) {
+            if (test_exists(last) && written(metrics) != before)
+                break;
             nanosleep(&moment, NULL);
-        if (i < 2) /* Open MPI and MPICH hand it on to their ranks */
+        }
+        if (i < 2) /* Open MPI and MPICH hand it on to their ranks, once they are there */
             kill(job.launcher, SIGUSR1);
         program_result result = test_job_wait(job);
         ck_assert_msg(i < 2 || result.code == 0, "%s", result.err);
@@ -92,6 +108,7 @@ START_TEST(resumptions_on_other_ranks_keep_the_bytes)
     same_ranks("whole", "parts");
     base_free(parts);
     base_free(last);
+    base_free(metrics);
 }
 END_TEST
 
