@@ -76,8 +76,7 @@ static inline test_job test_job_start(const char *dir, const test_mpi *mpi, size
                                       const char *program, ...)
 {
     const char *words[PROGRAM_WORDS] = {mpi->launcher, "-n"};
-    char number[32], *out = test_path(dir, "stdout.txt"),
-                     *err = test_path(dir, "stderr.txt");
+    char number[32];
     size_t count = 2;
     va_list list;
 
@@ -87,25 +86,8 @@ static inline test_job test_job_start(const char *dir, const test_mpi *mpi, size
         words[count++] = mpi->more;
     words[count++] = program;
     va_start(list, program);
-    do
-        words[count] = va_arg(list, const char *);
-    while (words[count] && ++count < PROGRAM_WORDS - 1);
+    const pid_t child = program_start(dir, words, count, list);
     va_end(list);
-    const pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        const int from = open("/dev/null", O_RDONLY);
-        const int to = open(out, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-        const int talk = open(err, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-
-        dup2(from, STDIN_FILENO);
-        dup2(to, STDOUT_FILENO);
-        dup2(talk, STDERR_FILENO);
-        execvp(words[0], (char *const *)words);
-        _exit(127);
-    }
-    base_free(out);
-    base_free(err);
     return (test_job){child, dir};
 }
 
@@ -128,15 +110,7 @@ static inline program_result test_job_wait(test_job job)
         }
         nanosleep(&moment, NULL);
     }
-    char *out = test_path(job.dir, "stdout.txt"), *err = test_path(job.dir, "stderr.txt");
-    const program_result result = {
-        .code = WIFEXITED(state) ? WEXITSTATUS(state) : -WTERMSIG(state),
-        .out = program_text(out),
-        .err = program_text(err),
-    };
-    base_free(out);
-    base_free(err);
-    return result;
+    return program_left(job.dir, state);
 }
 
 /* How often text holds the words. */

@@ -38,41 +38,62 @@ static inline char *program_text(const char *path)
     return text;
 }
 
-/* Runs the program with the words up to NULL; its output goes by way of files in dir. */
-static inline program_result program_run(const char *dir, ...)
+/* Starts words[0] with the words, of which `count` are there, and those of list up to NULL;
+ * its output goes into files in dir. */
+static inline pid_t program_start(const char *dir, const char *words[PROGRAM_WORDS],
+                                  size_t count, va_list list)
 {
-    const char *program = getenv("VMOE_PROGRAM");
-    const char *words[PROGRAM_WORDS] = {program ? program : "vmoe"};
     char *out = test_path(dir, "stdout.txt"), *err = test_path(dir, "stderr.txt");
-    size_t count = 1;
-    int state = 0;
-    va_list list;
 
-    va_start(list, dir);
     do
         words[count] = va_arg(list, const char *);
     while (words[count] && ++count < PROGRAM_WORDS - 1);
-    va_end(list);
     const pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
+        const int from = open("/dev/null", O_RDONLY);
         const int to = open(out, O_CREAT | O_TRUNC | O_WRONLY, 0600);
         const int talk = open(err, O_CREAT | O_TRUNC | O_WRONLY, 0600);
 
+        dup2(from, STDIN_FILENO);
         dup2(to, STDOUT_FILENO);
         dup2(talk, STDERR_FILENO);
         execvp(words[0], (char *const *)words);
         _exit(127);
     }
-    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    base_free(out);
+    base_free(err);
+    return child;
+}
+
+/* What a program that was started left, by its waitpid state. */
+static inline program_result program_left(const char *dir, int state)
+{
+    char *out = test_path(dir, "stdout.txt"), *err = test_path(dir, "stderr.txt");
     const program_result result = {
         .code = WIFEXITED(state) ? WEXITSTATUS(state) : -WTERMSIG(state),
         .out = program_text(out),
         .err = program_text(err),
     };
+
     base_free(out);
     base_free(err);
     return result;
+}
+
+/* Runs the program with the words up to NULL. */
+static inline program_result program_run(const char *dir, ...)
+{
+    const char *program = getenv("VMOE_PROGRAM");
+    const char *words[PROGRAM_WORDS] = {program ? program : "vmoe"};
+    int state = 0;
+    va_list list;
+
+    va_start(list, dir);
+    const pid_t child = program_start(dir, words, 1, list);
+    va_end(list);
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    return program_left(dir, state);
 }
 
 /* One line on stderr that holds the words, nothing on stdout, this exit status; frees

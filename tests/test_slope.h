@@ -46,6 +46,23 @@ static inline vit_model *slope_model(const vit_config *config)
     return model;
 }
 
+/* The same with experts in `layers`, a router, and up to three of its options by name,
+ * NULL ending them. */
+static inline vit_model *slope_model_routed(vit_config *config, const char *layers,
+                                            const char *router,
+                                            const char *const options[3][2])
+{
+    base_error err = {0};
+    vit_router_config *r = &config->moe.router;
+
+    ck_assert_msg(vit_config_layers_set(config, layers, &err) == BASE_OK, "%s", err.text);
+    ck_assert_msg(vit_router_select(r, router, &err) == BASE_OK, "%s", err.text);
+    for (size_t i = 0; i < 3 && options[i][0]; i++)
+        ck_assert_msg(vit_router_set(r, options[i][0], options[i][1], &err) == BASE_OK,
+                      "%s", err.text);
+    return slope_model(config);
+}
+
 static inline void slope_fill(float *out, size_t count, uint64_t stream)
 {
     base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, stream, 0, 0);

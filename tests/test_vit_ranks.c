@@ -87,7 +87,6 @@ typedef struct outcome {
 
 static vit_model *model_of(const rank_case *c)
 {
-    base_error err = {0};
     vit_config config = slope_config();
 
     config.dropout = c->dropout;
@@ -97,15 +96,7 @@ static vit_model *model_of(const rank_case *c)
     config.moe.bpr = c->bpr;
     config.moe.dropout = c->expert_dropout;
     config.moe.group_images = c->group_images;
-    ck_assert_msg(vit_config_layers_set(&config, c->layers, &err) == BASE_OK, "%s",
-                  err.text);
-    ck_assert_msg(vit_router_select(&config.moe.router, c->router, &err) == BASE_OK, "%s",
-                  err.text);
-    for (size_t i = 0; i < 3 && c->options[i][0]; i++)
-        ck_assert_msg(vit_router_set(&config.moe.router, c->options[i][0], c->options[i][1],
-                                     &err) == BASE_OK,
-                      "%s", err.text);
-    return slope_model(&config);
+    return slope_model_routed(&config, c->layers, c->router, c->options);
 }
 
 static vit_optimizer_config optimizer_of(const rank_case *c)

@@ -51,7 +51,6 @@ enum { CASES = sizeof cases / sizeof cases[0] };
 
 static vit_model *model_of(const net_case *c)
 {
-    base_error err = {0};
     vit_config config = slope_config();
     config.pool = c->pool;
     config.position = c->position;
@@ -62,15 +61,7 @@ static vit_model *model_of(const net_case *c)
     config.moe.bpr = c->bpr;
     config.moe.dropout = c->expert_dropout;
     config.moe.group_images = c->group_images;
-    ck_assert_msg(vit_config_layers_set(&config, c->layers, &err) == BASE_OK, "%s",
-                  err.text);
-    ck_assert_msg(vit_router_select(&config.moe.router, c->router, &err) == BASE_OK, "%s",
-                  err.text);
-    for (size_t i = 0; i < 3 && c->options[i][0]; i++)
-        ck_assert_msg(vit_router_set(&config.moe.router, c->options[i][0], c->options[i][1],
-                                     &err) == BASE_OK,
-                      "%s", err.text);
-    return slope_model(&config);
+    return slope_model_routed(&config, c->layers, c->router, c->options);
 }
 
 static vit_run *run_of(const vit_model *model, vit_mode mode, vit_precision precision,
