@@ -3,10 +3,10 @@
  *
  * A module (vmoe-mesh-openmpi.so, vmoe-mesh-mpich.so) exports mesh_engine_get and nothing
  * else; the program opens it at run time, so it links no MPI. All collective operations are
- * made of messages in transfer.c: equal on every MPI, free of MPI's 2 GiB counts, and tested
- * with threads. One thread makes every call, open and close included. Relied on elsewhere:
- * messages between two ranks with one tag arrive in the order of posting. Change anything
- * here and MESH_ENGINE_VERSION goes up. */
+ * made of messages in transfer.c: equal on every MPI, free of MPI's 2 GiB counts, and
+ * tested with threads. One thread makes every call, open and close included. Relied on
+ * elsewhere: messages between two ranks with one tag arrive in the order of posting. Change
+ * anything here and MESH_ENGINE_VERSION goes up. */
 #ifndef MESH_ENGINE_H
 #define MESH_ENGINE_H
 
