@@ -263,9 +263,9 @@ enum { SVG_WIDE = 900, SVG_LEGEND = 180, SVG_ROW = 16, SVG_HEAD = 26 };
 void show_plot_svg_begin(show_page *page, int high)
 {
     /* The page's colours in light, by name nowhere: not every viewer knows variables. */
-    static const char *const colours[SHOW_PLOT_COLOURS] = {
-        "#2b6cb0", "#d97a1f", "#8a5fbf", "#2a9d8f",
-        "#c2577f", "#8d8423", "#5b6b7c", "#b5543a"};
+    static const char *const colours[SHOW_PLOT_COLOURS] = {"#2b6cb0", "#d97a1f", "#8a5fbf",
+                                                           "#2a9d8f", "#c2577f", "#8d8423",
+                                                           "#5b6b7c", "#b5543a"};
     FILE *file = page->out.file;
 
     fprintf(file,
