@@ -283,8 +283,8 @@ base_status show_svg_write(const show_document *document, const show_view *view,
     char *figures = NULL;
     size_t bytes = 0;
     FILE *memory = open_memstream(&figures, &bytes); /* how high they are is known last */
-    base_status status = memory ? BASE_OK
-                                : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
+    base_status status =
+        memory ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
 
     if (memory) {
         r.out = page.out.file = memory;

@@ -163,7 +163,8 @@ START_TEST(starting_from_a_checkpoint_compares_and_tells)
         {"router.name=xmoe", "tensors of routers drawn anew", false},
         {"router.k=1", "meet 2 experts with capacity 0 (0 in evaluation), here 1", false},
         {"data.image=16", "positions interpolated from 8 to 16 pixels", false},
-        {"model.classes=5", "head of 5 classes begins at zero (in place of the file's 3)", false},
+        {"model.classes=5", "head of 5 classes begins at zero (in place of the file's 3)",
+         false},
     };
     char *first = test_path(dir, "first"), *from = base_text("model.init_from=%s", first);
 
