@@ -1,0 +1,526 @@
+/* test_app_attack_limits.c - vmoe attack stopped and gone on with, what its report tells,
+ * and what is refused. */
+#include <math.h>
+#include <signal.h>
+#include <time.h>
+
+#include "show/show.h"
+#include "tests/test_attack_command.h"
+#include "tests/test_run.h"
+
+/* ---- Resume -------------------------------------------------------------------------- */
+
+static pid_t start_long(const char *folder)
+{
+    const char *program = getenv("VMOE_PROGRAM");
+    const pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        const int null = open("/dev/null", O_WRONLY);
+
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        execlp(program ? program : "vmoe", "vmoe", ATTACK, folder, "--attack",
+               "fgsm,pgd:steps=1500", "--eps", "1/25500", "--checks", "off", "--threads",
+               "1", (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+/* A budget of a hundredth of a grey value breaks nothing: all steps are made. */
+START_TEST(a_stopped_attack_leaves_a_report_and_goes_on)
+{
+    char *state = test_path(out, "state/linf-3.92156863e-05.state");
+    int code = 0;
+
+    const pid_t child = start_long(out);
+    for (int i = 0; i < 2000 && !test_exists(state); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    kill(child, SIGINT);
+    ck_assert_int_eq(waitpid(child, &code, 0), child);
+    ck_assert(WIFEXITED(code));
+    json_t *json = result(out);
+    if (WEXITSTATUS(code) == 1) { /* else it was done before the signal came */
+        ck_assert(json_is_false(json_object_get(json, "complete")));
+        ck_assert(test_exists(state));
+    }
+    json_decref(json);
+    if (WEXITSTATUS(code) == 1)
+        program_done(program_run(dir, ATTACK, out, "--attack", "fgsm,pgd:steps=1500",
+                                 "--eps", "1/25500", "--checks", "off", "--threads", "1",
+                                 "--resume", NULL));
+    program_done(program_run(dir, ATTACK, other, "--attack", "fgsm,pgd:steps=1500", "--eps",
+                             "1/25500", "--checks", "off", "--threads", "1", NULL));
+    files_equal("adv.npy");
+    files_equal("samples.csv");
+    ck_assert(!test_exists(state));
+    base_free(state);
+}
+END_TEST
+
+/* What the loader cannot use counts as wrong, as in vmoe eval, and is never attacked. */
+START_TEST(bad_images_are_skipped_as_in_eval)
+{
+    char *broken = test_path(data, "red/broken.png"), *json = test_path(dir, "eval.json");
+    size_t bytes = 0;
+
+    test_write(broken, "", 0);
+    program_refused(program_run(dir, "attack", model, "--data", data, "--out", out,
+                                "--attack", "fgsm", "--eps", "2/255", "--quiet", NULL),
+                    1, "broken.png");
+    program_done(program_run(dir, "eval", model, "--data", data, "--bad-samples", "skip",
+                             "--json", json, NULL));
+    for (int predicted = 0; predicted < 2; predicted++) {
+        program_done(program_run(dir, "attack", model, "--data", data, "--out", out,
+                                 "--attack", "fgsm", "--eps", "2/255", "--bad-samples",
+                                 "skip", "--force", "--labels",
+                                 predicted ? "predicted" : "true", NULL));
+        json_t *e = program_json(json), *a = result(out);
+        ck_assert_double_eq(number_at(a, "data", "bad"), 1);
+        ck_assert_double_eq(number_at(a, "data", "n"), SAMPLE_COUNT + 1);
+        if (predicted)
+            ck_assert_double_eq(number_at(a, "clean", "k"), SAMPLE_COUNT);
+        else
+            ck_assert_double_eq(json_number_of(e, "top1"), number_at(a, "clean", "acc"));
+        if (!predicted)
+            ck_assert_double_eq_tol(json_number_of(e, "loss"),
+                                    number_at(a, "clean", "loss"), 1e-9);
+        size_t i, n = 0;
+        json_t *one;
+        json_array_foreach(json_object_get(a, "per_class"), i, one) n +=
+            (size_t)json_number_of(one, "n");
+        ck_assert_uint_eq(n, SAMPLE_COUNT + 1);
+        json_decref(e);
+        json_decref(a);
+        char *labels = file_of(out, "labels.npy", &bytes);
+        size_t minus = 0;
+        for (i = 0; i < SAMPLE_COUNT + 1; i++) {
+            int32_t label;
+
+            memcpy(&label, labels + HEADER + 4 * i, sizeof label);
+            minus += label == -1;
+        }
+        ck_assert_uint_eq(minus, 1);
+        base_free(labels);
+    }
+    base_free(broken);
+    base_free(json);
+}
+END_TEST
+
+START_TEST(a_report_is_not_written_over)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "4/255",
+                             "--checks", "off", NULL));
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "1/255",
+                                "--checks", "off", "--quiet", NULL),
+                    1, "--force");
+    program_refused(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "1/255",
+                                "--checks", "off", "--quiet", "--resume", NULL),
+                    1, "holds a report already");
+    json_t *json = result(out);
+    ck_assert_double_eq_tol(number_at(json, "threat", "eps"), 4.0 / 255, 1e-9);
+    json_decref(json);
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "1/255",
+                             "--checks", "off", "--force", NULL));
+    json = result(out);
+    ck_assert_double_eq_tol(number_at(json, "threat", "eps"), 1.0 / 255, 1e-9);
+    json_decref(json);
+}
+END_TEST
+
+/* In a run of its own each attack leaves what its row says in a run of all. */
+START_TEST(rows_of_individual_attacks_are_theirs_alone)
+{
+    static const char *const specs[] = {"pgd:steps=6", "noise:draws=3"};
+    double robust[2], after_u8[2];
+    size_t i, row = 0;
+    json_t *one;
+
+    fragile_model_save(dir, data, model);
+    for (i = 0; i < 2; i++) {
+        program_done(program_run(dir, ATTACK, out, "--attack", specs[i], "--eps", "0.1",
+                                 "--checks", "off", "--force", NULL));
+        json_t *json = result(out);
+        one = json_array_get(json_object_get(json, "attacks"), 0);
+        robust[i] = json_number_of(one, "robust_acc");
+        after_u8[i] = json_number_of(one, "acc_after_u8");
+        json_decref(json);
+    }
+    ck_assert_double_lt(robust[0], robust[1]); /* else the test shows nothing */
+    program_done(program_run(dir, ATTACK, out, "--attack", "pgd:steps=6,noise:draws=3",
+                             "--eps", "0.1", "--checks", "off", "--force", "--mode",
+                             "individual", NULL));
+    json_t *json = result(out);
+    json_array_foreach(json_object_get(json, "attacks"), i, one)
+    {
+        ck_assert_double_eq(json_number_of(one, "robust_acc"), robust[i]);
+        ck_assert_double_eq(json_number_of(one, "acc_u8"), after_u8[i]);
+        ck_assert_double_eq(json_number_of(one, "robust_acc_after"), robust[0]);
+    }
+    json_array_foreach(
+        json_object_get(json, "sweep"), i,
+        one) if (strcmp(json_string_value(json_object_get(one, "attack")), "noise") == 0 &&
+                 ++row) ck_assert_double_eq(json_number_of(one, "robust_acc"), robust[1]);
+    ck_assert_uint_eq(row, 1);
+    json_decref(json);
+}
+END_TEST
+
+/* The clean images stand at 0, once. */
+START_TEST(the_curve_begins_at_zero)
+{
+    for (int given = 0; given < 2; given++) {
+        size_t i, zeros = 0;
+        json_t *one;
+
+        program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps",
+                                 given ? "0,4/255" : "4/255", "--checks", "off", "--force",
+                                 NULL));
+        json_t *json = result(out);
+        json_array_foreach(json_object_get(json, "sweep"), i, one)
+        {
+            if (json_number_of(one, "eps") > 0 ||
+                strcmp(json_string_value(json_object_get(one, "attack")), "worst_case") !=
+                    0)
+                continue;
+            zeros++;
+            ck_assert_double_eq(json_number_of(one, "robust_acc"),
+                                number_at(json, "clean", "acc"));
+        }
+        ck_assert_uint_eq(zeros, 1);
+        json_decref(json);
+    }
+}
+END_TEST
+
+/* What page and table tell is in the report: no figure is made while it is drawn. */
+START_TEST(the_report_holds_what_is_shown)
+{
+    double sum = 0, low = 2;
+    size_t i, k, controls = 0;
+    json_t *one, *line;
+
+    fragile_model_save(dir, data, model);
+    program_done(program_run(dir, ATTACK, out, "--attack",
+                             "noise,pgd:steps=6,router:steps=2", "--eps", "2/255,32/255",
+                             "--checks", "off", NULL));
+    json_t *json = result(out);
+    json_array_foreach(show_json_find(json, "worst_case.parts"), i, one) sum +=
+        json_number_of(one, "share");
+    ck_assert_uint_eq(i, 4); /* wrong before, noise, pgd, not broken */
+    ck_assert_double_eq_tol(sum, 1, 1e-9);
+    ck_assert_double_eq(show_json_number(json, "worst_case.parts[-1].share"),
+                        show_json_number(json, "worst_case.robust_acc"));
+    ck_assert_double_eq(show_json_number(json, "worst_case.broken"),
+                        show_json_number(json, "clean.k") -
+                            show_json_number(json, "worst_case.k"));
+    json_array_foreach(json_object_get(json, "budgets"), i, one)
+    {
+        const double robust = json_number_of(one, "robust_acc");
+        ck_assert_double_le(robust, low); /* 0 is the first */
+        low = robust;
+        json_array_foreach(json_object_get(one, "lines"), k, line) controls +=
+            json_is_true(json_object_get(line, "control"));
+    }
+    ck_assert_uint_eq(i, 3);
+    ck_assert_uint_eq(controls, 3);
+    ck_assert_str_eq(show_json_string(json, "budgets[2].told"), "32/255 (0.1255)");
+    ck_assert_str_eq(show_json_string(json, "attacks[1].options"), "steps=6");
+    ck_assert_ptr_null(show_json_find(json, "attacks[0].options"));
+    ck_assert_uint_eq(
+        json_array_size(show_json_find(json, "routing.layers[0].control_left")),
+        json_array_size(show_json_find(json, "routing.layers[0].left")));
+    ck_assert_ptr_nonnull(strstr(show_json_string(json, "routing.facts[0]"), "Replay"));
+    ck_assert_double_eq(show_json_number(json, "router_attack.all.changed"),
+                        show_json_number(json, "router_attack.layers[0].changed"));
+    ck_assert_ptr_nonnull(show_json_string(json, "per_class[0].title"));
+    ck_assert_str_eq(show_json_string(json, "trust.text"), "Not checked");
+    ck_assert_str_eq(show_json_string(json, "trust.verdict"), "WARN");
+    ck_assert_ptr_nonnull(strstr(show_json_string(json, "trust.facts[0]"), "Only 12"));
+    ck_assert_ptr_nonnull(show_json_find(json, "shown.broken[0].pictures[3]"));
+    json_decref(json);
+}
+END_TEST
+
+START_TEST(autoattack_means_standard)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "standard", "--steps", "3",
+                             "--eps", "1", "--checks", "off", NULL));
+    program_done(program_run(dir, ATTACK, other, "--attack", "autoattack", "--steps", "3",
+                             "--eps", "1", "--checks", "off", NULL));
+    files_equal("adv.npy");
+    json_t *a = result(out), *b = result(other);
+    ck_assert_uint_eq(json_array_size(json_object_get(a, "attacks")), 4);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert(json_equal(
+            json_object_get(json_array_get(json_object_get(a, "attacks"), i), "spec"),
+            json_object_get(json_array_get(json_object_get(b, "attacks"), i), "spec")));
+    json_decref(a);
+    json_decref(b);
+}
+END_TEST
+
+/* A search that does nothing leaves a figure that the checks' own attacks refute. */
+START_TEST(a_useless_attack_fails_strictly)
+{
+    static const char *const useless[] = {"pgd:alpha=0.0001,start=none", "square:queries=1",
+                                          "noise:draws=1"};
+
+    fragile_model_save(dir, data, model);
+    for (size_t i = 0; i < 4; i++) {
+        program_result r =
+            program_run(dir, ATTACK, out, "--attack", i < 3 ? useless[i] : "quick", "--eps",
+                        "32/255", "--strict", "--quiet", "--force", NULL);
+        ck_assert_msg(r.code == (i < 3 ? 3 : 0), "%s: %d: %s", i < 3 ? useless[i] : "quick",
+                      r.code, r.out);
+        program_result_free(&r);
+        json_t *json = result(out), *checks = json_object_get(json, "checks");
+        ck_assert_str_eq(
+            json_string_value(json_object_get(json_array_get(checks, 19), "status")),
+            i < 3 ? "FAIL" : "PASS");
+        json_t *attack = json_array_get(json_object_get(json, "attacks"), 0);
+        ck_assert(json_object_get(attack, "late_rise"));
+        ck_assert(json_object_get(json_object_get(json, "worst_case"), "budget_used"));
+        json_decref(json);
+    }
+}
+END_TEST
+
+START_TEST(the_table_fits_eighty_columns)
+{
+    program_result r =
+        program_run(dir, ATTACK, out, "--attack",
+                    "apgd-t:steps=12,targets=2,restarts=2,pgd:steps=3,router:steps=2",
+                    "--eps", "1/255,0.0123456,32/255", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    for (const char *line = r.out; *line; line += strspn(line, "\n")) {
+        const size_t columns = strcspn(line, "\n");
+        const char *path = strstr(line, dir); /* paths are as long as they are */
+
+        ck_assert_msg(columns <= 80 || (path && path < line + columns), "%zu columns: %.*s",
+                      columns, (int)columns, line);
+        line += columns;
+    }
+    program_result_free(&r);
+}
+END_TEST
+
+/* ---- Limits -------------------------------------------------------------------------- */
+
+START_TEST(budgets_without_sense_are_refused)
+{
+    static const char *const bad[][2] = {
+        {"8", "did you mean 8/255"}, {"-1/255", "below 0"},       {"abc", "is no budget"},
+        {"1/0", "is no budget"},     {"nan", "is no budget"},     {"", "--eps"},
+        {"300", "above 1"},          {"1/255,0.1,1/255", "twice"}};
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        program_refused(
+            program_run(dir, ATTACK, out, "--eps", bad[i][0], "--attack", "fgsm", NULL), 2,
+            bad[i][1]);
+    program_refused(program_run(dir, ATTACK, out, "--eps", "300", "--norm", "l2",
+                                "--attack", "fgsm", NULL),
+                    2, "largest distance");
+}
+END_TEST
+
+START_TEST(unknown_attacks_name_the_nearest)
+{
+    program_refused(
+        program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", "pdg", "--quiet", NULL),
+        2, "'pgd'");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "pgd:stepz=3", "--quiet", NULL),
+                    2, "'steps'");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", "fgsm",
+                                "--steps", "5", NULL),
+                    2, "--steps means nothing");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", ",", NULL),
+                    2, "names no attack");
+}
+END_TEST
+
+START_TEST(a_router_attack_without_sense_is_refused)
+{
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack", "router",
+                                "--quiet", NULL),
+                    2, "name an attack beside it");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "router,pgd,router:steps=2", "--quiet", NULL),
+                    2, "2 times");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "pgd,router", "--fixed-routing", "--quiet", NULL),
+                    2, "--fixed-routing");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "5", "--norm", "l1", "--attack",
+                                "pgd,router", "--quiet", NULL),
+                    2, "not in l1");
+    program_refused(program_run(dir, ATTACK, out, "--eps", "1/255", "--attack",
+                                "pgd,router:stepz=3", "--quiet", NULL),
+                    2, "'steps'");
+}
+END_TEST
+
+START_TEST(the_list_needs_nothing)
+{
+    program_result r = program_run(dir, "attack", "--list", NULL);
+
+    ck_assert_int_eq(r.code, 0);
+    ck_assert_ptr_nonnull(strstr(r.out, "apgd-ce (linf, l2, l1)"));
+    ck_assert_ptr_nonnull(strstr(r.out, "standard"));
+    program_result_free(&r);
+}
+END_TEST
+
+START_TEST(what_is_missing_is_named)
+{
+    char *empty = test_path(dir, "empty");
+
+    ck_assert_int_eq(base_folder_make(empty, NULL), BASE_OK);
+    program_refused(program_run(dir, "attack", model, "--data", empty, "--eps", "1/255",
+                                "--out", out, NULL),
+                    1, "empty");
+    program_refused(program_run(dir, "attack", "/no/model", "--data", data, "--eps",
+                                "1/255", "--out", out, NULL),
+                    1, "/no/model");
+    program_refused(program_run(dir, "attack", model, "--data", data, "--out", out, NULL),
+                    2, "--eps");
+    base_free(empty);
+}
+END_TEST
+
+/* Three classes: apgd-t's loss needs four and says what it does instead. */
+START_TEST(too_few_classes_fall_back_and_say_so)
+{
+    program_done(program_run(dir, ATTACK, out, "--attack", "apgd-t:steps=5", "--eps",
+                             "4/255", "--checks", "off", NULL));
+    json_t *json = result(out);
+    json_t *attack = json_array_get(json_object_get(json, "attacks"), 0);
+    ck_assert(json_is_string(json_object_get(attack, "note")));
+    json_decref(json);
+}
+END_TEST
+
+/* The bias says blue, and there is nothing blue. */
+START_TEST(a_network_that_is_wrong_on_everything_is_reported)
+{
+    const vit_config config = sample_config(true);
+    char *blue = test_path(data, "blue");
+    vit_model *loaded = NULL;
+
+    sample_model_save(model, &config, sample_labels);
+    ck_assert_int_eq(vit_model_load(&loaded, model, NULL, NULL), BASE_OK);
+    const vit_parameter *bias = vit_model_parameter_find(loaded, "head.bias");
+    vit_model_weights(loaded)[bias->offset] = 1e4f;
+    ck_assert_int_eq(vit_model_save(loaded, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(loaded);
+    ck_assert_int_eq(base_folder_remove(blue, NULL), BASE_OK);
+    program_done(program_run(dir, "attack", model, "--data", data, "--eps", "1/255,4/255",
+                             "--out", out, "--attack", "fgsm,pgd:steps=3", NULL));
+    json_t *json = result(out);
+    ck_assert_double_eq(number_at(json, "clean", "k"), 0);
+    ck_assert_double_eq(number_at(json, "worst_case", "k"), 0);
+    ck_assert(json_is_null(json_object_get(json_object_get(json, "worst_case"), "asr")));
+    json_decref(json);
+    base_free(blue);
+}
+END_TEST
+
+START_TEST(logits_that_are_not_finite_stop_it)
+{
+    const vit_config config = sample_config(true);
+    vit_model *loaded = NULL;
+
+    sample_model_save(model, &config, sample_labels);
+    ck_assert_int_eq(vit_model_load(&loaded, model, NULL, NULL), BASE_OK);
+    const vit_parameter *head = vit_model_parameter_find(loaded, "head.weight");
+    for (size_t i = 0; i < head->count; i++)
+        vit_model_weights(loaded)[head->offset + i] = 3e38f;
+    ck_assert_int_eq(vit_model_save(loaded, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(loaded);
+    program_refused(program_run(dir, "attack", model, "--data", data, "--eps", "1/255",
+                                "--out", out, "--quiet", NULL),
+                    1, "not finite");
+}
+END_TEST
+
+START_TEST(the_trained_capacity_is_told)
+{
+    vit_config config = sample_config(true);
+
+    config.moe.capacity = 0.5;
+    config.moe.capacity_multiple = 1;
+    sample_model_save(model, &config, sample_labels);
+    program_done(program_run(dir, ATTACK, out, "--attack", "fgsm", "--eps", "4/255",
+                             "--checks", "off", NULL));
+    json_t *json = result(out);
+    const json_t *trained =
+        json_object_get(json_object_get(json, "routing"), "trained_capacity");
+    ck_assert_double_eq(json_number_of(trained, "capacity"), 0.5);
+    /* half of the room that all assignments need */
+    ck_assert_double_ge(
+        json_number_value(json_array_get(json_object_get(trained, "dropped"), 0)), 0.49);
+    json_decref(json);
+}
+END_TEST
+
+/* Experts that drop tokens for the sake of other images. */
+START_TEST(capacity_routing_is_refused_or_fails_the_check)
+{
+    vit_config config = sample_config(true);
+
+    config.moe.eval_capacity = 0.5;
+    config.moe.capacity_multiple = 1;
+    sample_model_save(model, &config, sample_labels);
+    program_refused(program_run(dir, ATTACK, out, "--eps", "4/255", "--quiet", NULL), 2,
+                    "--allow-batch-dependence");
+    program_done(program_run(dir, ATTACK, other, "--eps", "4/255", "--attack", "fgsm",
+                             "--capacity", "0", "--checks", "off", NULL));
+    program_result r =
+        program_run(dir, ATTACK, out, "--eps", "4/255", "--attack", "pgd:steps=3",
+                    "--allow-batch-dependence", "--strict", "--quiet", NULL);
+    ck_assert_msg(r.code == 3, "exit status %d: %s", r.code, r.err);
+    program_result_free(&r);
+    json_t *json = result(out);
+    const json_t *named = json_object_get(json_object_get(json, "model"), "routing_mode");
+    ck_assert_str_eq(json_string_value(named), "batch");
+    json_decref(json);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("app_attack_limits");
+    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *resume = tcase_create("Resume");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_checked_fixture(resume, setup, teardown);
+    tcase_add_test(core, the_trained_capacity_is_told);
+    tcase_add_test(core, a_useless_attack_fails_strictly);
+    tcase_add_test(core, rows_of_individual_attacks_are_theirs_alone);
+    tcase_add_test(core, the_curve_begins_at_zero);
+    tcase_add_test(core, the_report_holds_what_is_shown);
+    tcase_add_test(core, autoattack_means_standard);
+    tcase_add_test(core, the_table_fits_eighty_columns);
+    tcase_add_test(limits, bad_images_are_skipped_as_in_eval);
+    tcase_add_test(limits, a_report_is_not_written_over);
+    tcase_add_test(resume, a_stopped_attack_leaves_a_report_and_goes_on);
+    tcase_add_test(limits, budgets_without_sense_are_refused);
+    tcase_add_test(limits, unknown_attacks_name_the_nearest);
+    tcase_add_test(limits, a_router_attack_without_sense_is_refused);
+    tcase_add_test(limits, the_list_needs_nothing);
+    tcase_add_test(limits, what_is_missing_is_named);
+    tcase_add_test(limits, too_few_classes_fall_back_and_say_so);
+    tcase_add_test(limits, a_network_that_is_wrong_on_everything_is_reported);
+    tcase_add_test(limits, logits_that_are_not_finite_stop_it);
+    tcase_add_test(limits, capacity_routing_is_refused_or_fails_the_check);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, resume);
+    suite_add_tcase(suite, limits);
+    return test_run(suite);
+}

@@ -1,0 +1,114 @@
+/* test_measure_agreement.c - the agreement of two passes by brute force. */
+#include <math.h>
+
+#include "measure/measure.h"
+#include "tests/test_run.h"
+#include "tests/test_sample.h"
+
+enum { IMAGES = 3, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
+
+/* Counts what measure_trace_compare adds, from copies of both routings. */
+typedef struct choice {
+    bool has[16];
+    int first;
+    double probs[16];
+} choice;
+
+static choice choice_of(const vit_routing *r, size_t t)
+{
+    choice c = {.first = -1};
+
+    for (size_t a = r->start[t]; a < r->start[t + 1]; a++) {
+        if (!r->kept[a])
+            continue;
+        c.first = c.first < 0 ? r->expert[a] : c.first;
+        c.has[r->expert[a]] = true;
+    }
+    for (size_t e = 0; e < r->experts; e++)
+        c.probs[e] = r->probs[t * r->experts + e];
+    return c;
+}
+
+START_TEST(agreement_is_what_counting_says)
+{
+    base_error err = {0};
+    vit_config config = sample_config(true);
+    vit_model *network = NULL;
+    vit_run *run = NULL;
+    static float images[2][IMAGES * FLOATS];
+    float logits[IMAGES * SAMPLE_CLASSES];
+    base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, 0, 0, 0);
+    measure_trace trace;
+    measure_agreement same[1] = {{.tokens = {0}}}, other[1] = {{.tokens = {0}}};
+    choice before[256];
+
+    config.moe.eval_capacity = 1; /* some tokens lose their experts */
+    for (size_t i = 0; i < IMAGES * FLOATS; i++) {
+        images[0][i] = (float)base_rng_normal(&rng);
+        images[1][i] = images[0][i] + 3.0f * (float)base_rng_normal(&rng);
+    }
+    ck_assert_int_eq(vit_model_create(&network, &config, &err), BASE_OK);
+    vit_model_init(network, 7);
+    ck_assert_int_eq(
+        vit_run_create(&run, network, IMAGES, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+        BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, logits, images[0], IMAGES, &(vit_step){0}, &err),
+                     BASE_OK);
+    vit_routing r = vit_run_routing(run, 0);
+    ck_assert_uint_le(r.tokens, 256);
+    ck_assert_int_eq(measure_trace_create(&trace, 1, r.tokens, r.experts, &err), BASE_OK);
+    measure_trace_take(&trace, run);
+    for (size_t t = 0; t < r.tokens; t++)
+        before[t] = choice_of(&r, t);
+    for (size_t i = 0; i < IMAGES; i++)
+        measure_trace_compare(same, &trace, run, i, false);
+
+    ck_assert_int_eq(vit_run_forward(run, logits, images[1], IMAGES, &(vit_step){0}, &err),
+                     BASE_OK);
+    r = vit_run_routing(run, 0);
+    double overlap = 0, first = 0, moved = 0, empty = 0;
+    for (size_t t = 0; t < r.tokens; t++) {
+        const choice b = choice_of(&r, t), a = before[t];
+        int both = 0, any = 0;
+
+        for (size_t e = 0; e < r.experts; e++) {
+            both += a.has[e] && b.has[e];
+            any += a.has[e] || b.has[e];
+            moved += fabs(a.probs[e] - b.probs[e]) / 2;
+        }
+        overlap += any ? (double)both / any : 0;
+        first += a.first == b.first;
+        empty += a.first < 0;
+    }
+    measure_trace_compare(other, &trace, run, 0, true);
+    measure_trace_compare(other, &trace, run, 1, false);
+    measure_trace_compare(other, &trace, run, 2, true);
+    const double tokens = (double)r.tokens;
+    ck_assert_double_eq(other->tokens[0], tokens / 3);
+    ck_assert_double_eq(other->tokens[1], 2 * tokens / 3);
+    const measure_agreement_means m = measure_agreement_all(other),
+                                  s = measure_agreement_all(same);
+    ck_assert_double_eq_tol(m.overlap, overlap / tokens, 1e-12);
+    ck_assert_double_eq_tol(m.first, first / tokens, 1e-12);
+    ck_assert_double_eq_tol(m.moved, moved / tokens, 1e-12);
+    ck_assert_double_lt(m.overlap, 1);
+    /* With itself: all but the tokens that no expert kept, which have no overlap. */
+    ck_assert_double_eq_tol(s.overlap, 1 - empty / tokens, 1e-12);
+    ck_assert_double_eq(s.first, 1);
+    ck_assert_double_eq(s.moved, 0);
+    ck_assert(isnan(measure_agreement_of(same, 1).overlap));
+    measure_trace_destroy(&trace);
+    vit_run_destroy(run);
+    vit_model_destroy(network);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("measure_agreement");
+    TCase *core = tcase_create("Core");
+
+    tcase_add_test(core, agreement_is_what_counting_says);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
