@@ -11,7 +11,7 @@ enum { WORDS = MEASURE_MASK_WORDS };
 
 measure_agreement_means measure_agreement_of(const measure_agreement *a, int which)
 {
-    const double n = a->tokens[which] > 0 ? a->tokens[which] : (double)NAN;
+    const double n = a->tokens[which]; /* 0: nothing was added, all are NaN */
 
     return (measure_agreement_means){a->overlap[which] / n, a->first[which] / n,
                                      a->moved[which] / n};
