@@ -39,7 +39,7 @@ static inline char *program_text(const char *path)
 }
 
 /* Starts words[0] with the words, of which `count` are there, and those of list up to NULL;
- * its output goes into files in dir. */
+ * its output goes into files in dir, its standard input is the test's. */
 static inline pid_t program_start(const char *dir, const char *words[PROGRAM_WORDS],
                                   size_t count, va_list list)
 {
@@ -51,11 +51,9 @@ static inline pid_t program_start(const char *dir, const char *words[PROGRAM_WOR
     const pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
-        const int from = open("/dev/null", O_RDONLY);
         const int to = open(out, O_CREAT | O_TRUNC | O_WRONLY, 0600);
         const int talk = open(err, O_CREAT | O_TRUNC | O_WRONLY, 0600);
 
-        dup2(from, STDIN_FILENO);
         dup2(to, STDOUT_FILENO);
         dup2(talk, STDERR_FILENO);
         execvp(words[0], (char *const *)words);
