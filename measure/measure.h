@@ -268,23 +268,20 @@ typedef struct measure_usage {
 } measure_usage;
 
 typedef struct measure_usage_metrics {
-    double mutual;       /* MI(class; expert), nats, as counted */
-    double mutual_extra; /* less the mean of shuffled labels; NaN: not kept per image */
-    double normalised; /* MI / sqrt(H(class) H(expert)), as counted; 0 if an entropy is 0 */
-    double purity;     /* sum over experts of their largest class / all */
+    measure_table found;  /* as counted */
+    measure_table chance; /* of shuffled labels; all NaN: not kept image by image */
 } measure_usage_metrics;
 
 base_status measure_usage_create(measure_usage *usage, size_t images, size_t classes,
                                  size_t experts, base_error *err);
 void measure_usage_destroy(measure_usage *usage); /* zeroed is fine */
-/* The kept assignments of one image of the pass. label 0..classes - 1. */
+/* An image with its label, 0..classes - 1: its kept assignments [experts]; those of all its
+ * tokens in the pass. */
+void measure_usage_count(measure_usage *usage, int32_t label, const uint32_t *counts);
 void measure_usage_add(measure_usage *usage, int32_t label, const vit_routing *routing,
                        size_t image);
-/* MI, NMI and purity of a table [classes, experts]. Cannot fail. */
-measure_usage_metrics measure_usage_table(const uint64_t *table, size_t classes,
-                                          size_t experts);
-/* The same for all that was added, with the bias taken off by MEASURE_SHUFFLES
- * permutations of the images' labels. Without memory for that mutual_extra is NaN. */
+/* Of all that was added, and what MEASURE_SHUFFLES permutations of the images' labels show,
+ * which is the bias of a table of so few. Without memory for that chance is NaN. */
 measure_usage_metrics measure_usage_summary(const measure_usage *usage, uint64_t seed);
 
 /* ---- linear probes (probe.c) ------------------------------------------ */
@@ -329,6 +326,54 @@ typedef struct measure_tsne_options {
 base_status measure_tsne(float *out, double *divergence, const float *x, size_t n,
                          size_t width, const measure_tsne_options *options,
                          base_error *err);
+
+/* ---- what routers see of some tokens (tokens.c) -------------------------------------- */
+
+enum { MEASURE_HELD_OUT = 4 }; /* one image in so many is for testing probes */
+
+/* Patches of a set of images, spread evenly over it, the same ones for all MoE layers.
+ * Which they are and whether they are held out depends on the seed and the images' numbers
+ * alone. */
+typedef struct measure_tokens {
+    size_t layers, width, patches; /* MoE layers, channels; patches of an image */
+    size_t first;                  /* token of patch 0 */
+    size_t images, seen;           /* of the set; so far */
+    size_t count, room;
+    uint64_t seed;
+    uint32_t *sample, *patch; /* [room] number of the image, place in it */
+    int32_t *label;           /* [room] the image's */
+    bool *right, *held;       /* [room] the image was answered rightly; is held out */
+    float *x;                 /* [layers, room, width] what the router saw */
+    int32_t *expert;          /* [layers, room] first choice, -1: none */
+    uint32_t *order;          /* [patches] scratch */
+} measure_tokens;
+
+/* At most `room` tokens of `images` images that go through a sparse network of this config.
+ * On failure *out is untouched; ends in destroy. */
+base_status measure_tokens_create(measure_tokens *out, const vit_config *config,
+                                  size_t images, size_t room, uint64_t seed,
+                                  base_error *err);
+void measure_tokens_destroy(measure_tokens *tokens); /* zeroed is fine */
+/* The next image of the set, the image-th of the last pass of run, which must be of
+ * VIT_MODE_INPUT_GRADIENT or VIT_MODE_TRAIN; sample is its number. */
+void measure_tokens_add(measure_tokens *tokens, const vit_run *run, size_t image,
+                        uint32_t sample, int32_t label, bool right);
+
+/* What the tokens of one MoE layer tell. */
+typedef struct measure_tokens_layer {
+    measure_probe of_expert, of_label; /* from x to the first choice; to the label */
+    float *pca, *tsne;                 /* [points, 2] of points of the tokens, evenly */
+    double variance[2], total;         /* of PCA's axes, of all */
+    double divergence;                 /* that t-SNE reached */
+} measure_tokens_layer;
+/* Which token the i-th of so many points is. points <= tokens->count. */
+size_t measure_tokens_point(const measure_tokens *tokens, size_t i, size_t points);
+/* out ends in destroy in any case. Fails for want of memory only. */
+base_status measure_tokens_layer_make(measure_tokens_layer *out,
+                                      const measure_tokens *tokens, size_t layer,
+                                      size_t points, size_t experts, size_t classes,
+                                      base_error *err);
+void measure_tokens_layer_destroy(measure_tokens_layer *layer); /* zeroed is fine */
 
 /* ---- where the tokens of a pass went (agreement.c, shift.c) -------------------------- */
 
@@ -504,6 +549,11 @@ base_status measure_target_freeze(measure_target *target, const float *images, s
 bool measure_target_replays(const measure_target *target);
 /* The run behind measure_target_look, for its routing. */
 const vit_run *measure_target_run(const measure_target *target);
+/* images [n, C, S, S] with labels [n], in batches of consecutive ones, at most the
+ * target's: how many are right, and what share of the assignments is dropped. */
+base_status measure_target_dropped(size_t *right, double *share, measure_target *target,
+                                   size_t batch, const float *images, const int32_t *labels,
+                                   size_t n, base_error *err);
 /* Adds to loss [B] of each image the sum over its tokens of the largest router logit
  * outside the token's set minus the smallest inside it; slope [T, E] is overwritten with
  * the gradient. Image i's sets [N, k] lie at sets + i * set_step. routing->logits must be

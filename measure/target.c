@@ -313,3 +313,38 @@ bool measure_target_replays(const measure_target *target)
 {
     return target->replays;
 }
+
+base_status measure_target_dropped(size_t *right, double *share, measure_target *target,
+                                   size_t batch, const float *images, const int32_t *labels,
+                                   size_t n, base_error *err)
+{
+    const attack_target table = measure_target_table(target);
+    const size_t floats = table.channels * table.height * table.width;
+    const vit_run *run = measure_target_run(target);
+    double made = 0, dropped = 0;
+    float *logits = base_alloc(batch, table.classes * sizeof *logits);
+    base_status status =
+        logits ? BASE_OK
+               : base_fail(err, BASE_NO_MEMORY, "no memory for %zu images", batch);
+    size_t count = 0;
+
+    for (size_t first = 0; first < n && status == BASE_OK; first += batch) {
+        const size_t some = n - first < batch ? n - first : batch;
+
+        status = measure_target_look(target, logits, images + first * floats, some, err);
+        for (size_t i = 0; i < some && status == BASE_OK; i++)
+            count += attack_predict(logits + i * table.classes, table.classes) ==
+                     labels[first + i];
+        for (size_t l = 0; l < vit_run_moe_count(run) && status == BASE_OK; l++) {
+            const vit_routing r = vit_run_routing(run, l);
+
+            made += (double)r.count;
+            for (size_t k = 0; k < r.count; k++)
+                dropped += !r.kept[k];
+        }
+    }
+    base_free(logits);
+    *right = count;
+    *share = made > 0 ? dropped / made : 0;
+    return status;
+}

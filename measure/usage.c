@@ -5,6 +5,7 @@
 #include "measure/measure.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Above this the counts of single images are not kept. */
 static const size_t counts_limit_bytes = (size_t)256 << 20;
@@ -36,48 +37,41 @@ void measure_usage_destroy(measure_usage *usage)
     *usage = (measure_usage){0};
 }
 
-void measure_usage_add(measure_usage *usage, int32_t label, const vit_routing *routing,
-                       size_t image)
+void measure_usage_count(measure_usage *usage, int32_t label, const uint32_t *counts)
 {
-    const size_t first = image * routing->tokens_per_image;
-    const size_t last = first + routing->tokens_per_image;
-    uint64_t *row = usage->table + (size_t)label * usage->experts;
-    const bool kept = usage->counts && usage->labels && usage->images < usage->room;
-    uint32_t *count = kept ? usage->counts + usage->images * usage->experts : NULL;
+    const size_t experts = usage->experts;
+    uint64_t *row = usage->table + (size_t)label * experts;
 
-    for (uint32_t a = routing->start[first]; a < routing->start[last]; a++) {
-        if (!routing->kept[a])
-            continue;
-        row[routing->expert[a]]++;
-        if (count)
-            count[routing->expert[a]]++;
-    }
-    if (kept)
+    for (size_t e = 0; e < experts; e++)
+        row[e] += counts[e];
+    if (usage->counts && usage->labels && usage->images < usage->room) {
+        memcpy(usage->counts + usage->images * experts, counts, experts * sizeof *counts);
         usage->labels[usage->images] = label;
+    }
     usage->images++;
 }
 
-measure_usage_metrics measure_usage_table(const uint64_t *table, size_t classes,
-                                          size_t experts)
+void measure_usage_add(measure_usage *usage, int32_t label, const vit_routing *routing,
+                       size_t image)
 {
-    const measure_table s = measure_table_of(table, classes, experts);
+    const size_t first = routing->start[image * routing->tokens_per_image];
+    const size_t last = routing->start[(image + 1) * routing->tokens_per_image];
+    uint32_t counts[VIT_EXPERTS_MAX] = {0};
 
-    return (measure_usage_metrics){.mutual = s.mutual,
-                                   .mutual_extra = NAN,
-                                   .normalised = s.normalised,
-                                   .purity = s.purity};
+    for (size_t a = first; a < last; a++)
+        counts[routing->expert[a]] += routing->kept[a];
+    measure_usage_count(usage, label, counts);
 }
 
 measure_usage_metrics measure_usage_summary(const measure_usage *usage, uint64_t seed)
 {
-    measure_usage_metrics out =
-        measure_usage_table(usage->table, usage->classes, usage->experts);
-    measure_table chance;
+    const double unknown = (double)NAN;
+    measure_usage_metrics out = {
+        .found = measure_table_of(usage->table, usage->classes, usage->experts),
+        .chance = {unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown}};
 
-    if (usage->counts && usage->labels && usage->images <= usage->room &&
-        usage->images > 0 &&
-        measure_table_chance(&chance, usage->counts, usage->labels, usage->images,
-                             usage->classes, usage->experts, seed, NULL) == BASE_OK)
-        out.mutual_extra = out.mutual - chance.mutual;
+    if (usage->counts && usage->labels && usage->images <= usage->room && usage->images > 0)
+        measure_table_chance(&out.chance, usage->counts, usage->labels, usage->images,
+                             usage->classes, usage->experts, seed, NULL);
     return out;
 }

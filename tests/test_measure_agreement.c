@@ -1,5 +1,7 @@
-/* test_measure_agreement.c - the agreement of two passes by brute force. */
+/* test_measure_agreement.c - the agreement of two passes by brute force, and what routers
+ * saw of tokens. */
 #include <math.h>
+#include <string.h>
 
 #include "measure/measure.h"
 #include "tests/test_run.h"
@@ -103,12 +105,75 @@ START_TEST(agreement_is_what_counting_says)
 }
 END_TEST
 
+/* Twelve of 12 tokens: all of three images; half of them are spread over all three. What
+ * was seen stands where it is said to. */
+START_TEST(tokens_are_spread_over_the_images)
+{
+    base_error err = {0};
+    vit_config config = sample_config(true);
+    vit_model *network = NULL;
+    vit_run *run = NULL;
+    static float images[IMAGES * FLOATS];
+    float logits[IMAGES * SAMPLE_CLASSES];
+    base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, 0, 0, 0);
+    measure_tokens t;
+    measure_tokens_layer layer;
+    const size_t rooms[] = {6, 12, 1000};
+
+    for (size_t i = 0; i < IMAGES * FLOATS; i++)
+        images[i] = (float)base_rng_normal(&rng);
+    ck_assert_int_eq(vit_model_create(&network, &config, &err), BASE_OK);
+    vit_model_init(network, 7);
+    ck_assert_int_eq(vit_run_create(&run, network, IMAGES, VIT_MODE_INPUT_GRADIENT,
+                                    VIT_PRECISION_FP32, &err),
+                     BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, logits, images, IMAGES, &(vit_step){0}, &err),
+                     BASE_OK);
+    const vit_routing r = vit_run_routing(run, 0);
+    const float *x = vit_run_router_input(run, 0);
+    for (size_t turn = 0; turn < 3; turn++) {
+        size_t of_image[IMAGES] = {0};
+
+        ck_assert_int_eq(measure_tokens_create(&t, &config, IMAGES, rooms[turn], 1, &err),
+                         BASE_OK);
+        ck_assert_uint_eq(t.patches, 4);
+        for (uint32_t i = 0; i < IMAGES; i++)
+            measure_tokens_add(&t, run, i, i, (int32_t)i, i == 1);
+        ck_assert_uint_eq(t.count, turn == 0 ? 6 : 12);
+        for (size_t i = 0; i < t.count; i++) {
+            const size_t at = t.sample[i] * r.tokens_per_image + t.first + t.patch[i];
+
+            of_image[t.sample[i]]++;
+            ck_assert_int_eq(t.label[i], (int32_t)t.sample[i]);
+            ck_assert(t.right[i] == (t.sample[i] == 1));
+            ck_assert_int_eq(t.expert[i], r.expert[r.start[at]]);
+            ck_assert(memcmp(t.x + i * t.width, x + at * t.width, t.width * sizeof *x) ==
+                      0);
+        }
+        for (size_t i = 0; i < IMAGES; i++)
+            ck_assert_uint_eq(of_image[i], turn == 0 ? 2 : 4);
+        ck_assert_uint_eq(measure_tokens_point(&t, 1, 3), t.count / 3);
+        ck_assert_int_eq(
+            measure_tokens_layer_make(&layer, &t, 0, 5, r.experts, SAMPLE_CLASSES, &err),
+            BASE_OK);
+        ck_assert_uint_eq(layer.of_label.train_count + layer.of_label.test_count, t.count);
+        ck_assert(isfinite(layer.pca[9]) && isfinite(layer.tsne[9]));
+        ck_assert(layer.variance[0] >= layer.variance[1] && layer.variance[1] > 0);
+        measure_tokens_layer_destroy(&layer);
+        measure_tokens_destroy(&t);
+    }
+    vit_run_destroy(run);
+    vit_model_destroy(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("measure_agreement");
     TCase *core = tcase_create("Core");
 
     tcase_add_test(core, agreement_is_what_counting_says);
+    tcase_add_test(core, tokens_are_spread_over_the_images);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

@@ -213,10 +213,10 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
                            m.at_least[1], m.at_least[2], m.at_least[3]));
         show_put_real(layer, "routing_seconds", m.seconds);
         show_put(layer, "batch_mean", batch);
-        show_put_real(classes, "mutual_information", usage.mutual);
-        show_put_real(classes, "above_chance", usage.mutual_extra);
-        show_put_real(classes, "normalised", usage.normalised);
-        show_put_real(classes, "purity", usage.purity);
+        show_put_real(classes, "mutual_information", usage.found.mutual);
+        show_put_real(classes, "above_chance", usage.found.mutual - usage.chance.mutual);
+        show_put_real(classes, "normalised", usage.found.normalised);
+        show_put_real(classes, "purity", usage.found.purity);
         show_put(layer, "class_usage", classes);
         json_array_append_new(layers, layer);
     }

@@ -267,7 +267,6 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
     const size_t floats =
         (size_t)e->network.config->channels * e->network.size * e->network.size;
     base_status status = BASE_OK;
-    char name[1024];
 
     for (size_t i = 0; i < batch->count && status == BASE_OK; i++) {
         const int32_t label = data_source_label(e->source, batch->samples[i]);
@@ -278,17 +277,12 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
             status = real_add(e, batch->samples[i], SIZE_MAX, err);
             continue;
         }
-        if (label < 0)
-            return base_fail(
-                err, BASE_FORMAT, "'%s' has no label",
-                data_source_name(e->source, batch->samples[i], name, sizeof name));
         const float *row = logits + i * classes;
-        const measure_verdict verdict = measure_verdict_make(row, classes, label);
-        if (!verdict.finite)
-            return base_fail(
-                err, BASE_NUMERIC, "'%s' gives logits that are not finite for '%s'",
-                e->network.path,
-                data_source_name(e->source, batch->samples[i], name, sizeof name));
+        measure_verdict verdict;
+        status = app_network_judge(&verdict, &e->network, e->source, batch->samples[i], row,
+                                   err);
+        if (status != BASE_OK)
+            break;
         measure_score_add(&e->score, label, &verdict);
         app_samples_add(&e->samples, e->source, batch->samples[i], &verdict, NULL);
         app_subset_add(&e->subset, label, row);

@@ -1,13 +1,9 @@
 /* collect.c - the pass of vmoe inspect --experts: counts of classes by experts, the
- * router's inputs of some tokens, pictures. Relied on elsewhere: which tokens are chosen
- * and which images are held out depends on the seed and the samples alone; all layers show
- * the same tokens. */
+ * router's inputs of some tokens, pictures; then what they tell: mutual information and its
+ * kin, lifts, linear probes, embeddings (routing.md 11 and 12). */
 #include "apps/experts/internal.h"
 
 #include <string.h>
-
-/* Above this the counts of single images are not kept, and chance is not known. */
-static const size_t counts_limit_bytes = (size_t)256 << 20;
 
 base_status app_study_check(const app_study_args *args, base_error *err)
 {
@@ -27,46 +23,30 @@ base_status app_study_check(const app_study_args *args, base_error *err)
     return BASE_OK;
 }
 
-static void layer_create(app_study_layer *layer, const app_study *s)
-{
-    const size_t e = s->experts;
-    const bool with_class = s->first_patch > 0;
-    size_t bytes = 0;
-
-    for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
-        app_study_table *table = &layer->of[kind];
-
-        if (kind == APP_STUDY_CLASS_TOKEN && !with_class)
-            continue;
-        table->table = app_take(NULL, s->classes * e, sizeof *table->table);
-        if (base_mul_size(&bytes, s->planned, e * sizeof *table->counts) &&
-            bytes <= counts_limit_bytes)
-            table->counts = app_take(NULL, s->planned, e * sizeof *table->counts);
-    }
-    layer->x = app_take(NULL, s->token_room, s->width * sizeof *layer->x);
-    layer->expert = app_take(NULL, s->token_room, sizeof *layer->expert);
-    layer->patch = app_take(NULL, e * APP_STUDY_SHOTS, sizeof *layer->patch);
-    layer->example = app_take(NULL, e * APP_STUDY_EXAMPLES, sizeof *layer->example);
-    layer->top = app_take(NULL, e * APP_STUDY_TOP, sizeof *layer->top);
-}
-
-static void tables_create(app_study *s)
+static base_status layers_create(app_study *s, const app_common *common, base_error *err)
 {
     size_t blocks[VIT_DEPTH_MAX];
     const size_t layers = app_network_blocks(blocks, s->network.config);
+    base_status status =
+        measure_tokens_create(&s->tokens, s->network.config, s->planned,
+                              (size_t)s->args->tokens, (uint64_t)common->seed, err);
 
     s->layer = app_take(NULL, layers, sizeof *s->layer);
-    s->labels = app_take(NULL, s->planned, sizeof *s->labels);
-    s->taken = app_take(NULL, s->patches, sizeof *s->taken);
-    s->token_sample = app_take(NULL, s->token_room, sizeof *s->token_sample);
-    s->token_patch = app_take(NULL, s->token_room, sizeof *s->token_patch);
-    s->token_label = app_take(NULL, s->token_room, sizeof *s->token_label);
-    s->token_right = app_take(NULL, s->token_room, sizeof *s->token_right);
-    s->token_held = app_take(NULL, s->token_room, sizeof *s->token_held);
     for (; s->layers < layers; s->layers++) {
-        s->layer[s->layers].block = blocks[s->layers];
-        layer_create(&s->layer[s->layers], s);
+        app_study_layer *layer = &s->layer[s->layers];
+
+        layer->block = blocks[s->layers];
+        for (int kind = 0; kind < APP_STUDY_KINDS && status == BASE_OK; kind++)
+            if (kind != APP_STUDY_CLASS_TOKEN || s->tokens.first > 0)
+                status = measure_usage_create(&layer->usage[kind], s->planned, s->classes,
+                                              s->experts, err);
+        layer->patch = app_take(NULL, s->experts * APP_STUDY_SHOTS, sizeof *layer->patch);
+        layer->example =
+            app_take(NULL, s->experts * APP_STUDY_EXAMPLES, sizeof *layer->example);
+        layer->top = app_take(NULL, s->experts * APP_STUDY_TOP, sizeof *layer->top);
     }
+    s->taken = app_take(NULL, s->tokens.patches, sizeof *s->taken);
+    return status;
 }
 
 /* The network of --against: the same shape of routing, whatever else it is. */
@@ -123,20 +103,19 @@ base_status app_study_open(app_study *s, const char *model, const app_study_args
     s->planned = limit > 0 && limit < all ? limit : all;
     s->experts = (size_t)c->moe.experts;
     s->classes = s->network.classes;
-    s->width = (size_t)c->width;
-    s->patches = rows * rows;
-    s->first_patch = vit_config_tokens(c) - s->patches;
     s->shot_side = (rows < 3 ? rows : 3) * (size_t)c->patch;
     s->example_side = s->network.size / ((s->network.size + 95) / 96);
-    s->token_room = (size_t)args->tokens;
-    if (s->token_room / s->patches > s->planned)
-        s->token_room = s->planned * s->patches;
-    tables_create(s);
-    return BASE_OK;
+    return layers_create(s, common, err);
 }
 
 void app_study_close(app_study *s)
 {
+    for (size_t l = 0; l < s->layers; l++) {
+        measure_tokens_layer_destroy(&s->layer[l].tokens);
+        for (int kind = 0; kind < APP_STUDY_KINDS; kind++)
+            measure_usage_destroy(&s->layer[l].usage[kind]);
+    }
+    measure_tokens_destroy(&s->tokens);
     data_source_close(s->source);
     app_network_close(&s->other);
     app_network_close(&s->network);
@@ -153,78 +132,25 @@ static void tokens_count(uint32_t *counts, const vit_routing *r, size_t first, s
             counts[r->expert[a]]++;
 }
 
-static void table_add(app_study_table *table, const uint32_t *counts, size_t experts,
-                      size_t image, int32_t label)
-{
-    uint64_t *row = table->table + (size_t)label * experts;
-
-    for (size_t e = 0; e < experts; e++)
-        row[e] += counts[e];
-    if (table->counts)
-        memcpy(table->counts + image * experts, counts, experts * sizeof *counts);
-}
-
 /* The image's row of each table of the layer. */
 static void tables_add(app_study *s, app_study_layer *layer, const vit_routing *r,
                        size_t image, int32_t label)
 {
-    const size_t first = image * r->tokens_per_image, e = s->experts;
+    const size_t first = image * r->tokens_per_image, patches = first + s->tokens.first;
     uint32_t counts[VIT_EXPERTS_MAX] = {0}, most[VIT_EXPERTS_MAX] = {0};
     size_t best = 0;
 
-    tokens_count(counts, r, first + s->first_patch, first + r->tokens_per_image);
-    table_add(&layer->of[APP_STUDY_PATCHES], counts, e, s->images, label);
-    for (size_t i = 1; i < e; i++)
+    tokens_count(counts, r, patches, first + r->tokens_per_image);
+    measure_usage_count(&layer->usage[APP_STUDY_PATCHES], label, counts);
+    for (size_t i = 1; i < s->experts; i++)
         best = counts[i] > counts[best] ? i : best;
     most[best] = counts[best] > 0;
-    table_add(&layer->of[APP_STUDY_IMAGE], most, e, s->images, label);
-    if (s->first_patch == 0)
+    measure_usage_count(&layer->usage[APP_STUDY_IMAGE], label, most);
+    if (s->tokens.first == 0)
         return;
     memset(counts, 0, sizeof counts);
-    tokens_count(counts, r, first, first + s->first_patch);
-    table_add(&layer->of[APP_STUDY_CLASS_TOKEN], counts, e, s->images, label);
-}
-
-/* Chosen tokens before image i of n: spread evenly over the set. */
-static size_t quota_before(const app_study *s, size_t i)
-{
-    return (size_t)((double)s->token_room * (double)i / (double)s->planned);
-}
-
-/* Chooses tokens of the image, the same for all layers; how many. */
-static size_t tokens_choose(app_study *s, uint32_t sample, int32_t label, bool right,
-                            uint64_t seed, uint32_t *order)
-{
-    const size_t wanted = quota_before(s, s->images + 1) - quota_before(s, s->images);
-    const size_t count = wanted < s->patches ? wanted : s->patches;
-    base_rng rng = base_rng_make(seed, BASE_PURPOSE_SUBSET, sample, 0, 14);
-    const bool held = base_key((uint64_t[]){sample, 15}, 2) % APP_STUDY_HELD_OUT == 0;
-
-    if (count > 0)
-        base_rng_permutation(&rng, order, s->patches);
-    for (size_t i = 0; i < count; i++) {
-        const size_t at = s->tokens + i;
-
-        s->token_sample[at] = sample;
-        s->token_patch[at] = order[i];
-        s->token_label[at] = label;
-        s->token_right[at] = right;
-        s->token_held[at] = held;
-    }
-    return count;
-}
-
-static void inputs_take(const app_study *s, app_study_layer *layer, const vit_routing *r,
-                        const float *x, size_t image, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const size_t at = s->tokens + i;
-        const size_t t = image * r->tokens_per_image + s->first_patch + s->token_patch[at];
-
-        memcpy(layer->x + at * s->width, x + t * s->width, s->width * sizeof *x);
-        layer->expert[at] =
-            r->start[t + 1] > r->start[t] ? (int32_t)r->expert[r->start[t]] : -1;
-    }
+    tokens_count(counts, r, first, patches);
+    measure_usage_count(&layer->usage[APP_STUDY_CLASS_TOKEN], label, counts);
 }
 
 /* ---- the pass ------------------------------------------------------------------------ */
@@ -234,9 +160,7 @@ typedef struct pass {
     measure_trace trace; /* of run, for other */
     float *logits;       /* [batch, classes] */
     size_t *answer;      /* [batch] */
-    uint32_t *order;     /* [patches] */
     data_image picture;
-    uint64_t seed;
 } pass;
 
 static base_status image_add(app_study *s, pass *p, const data_batch *batch, size_t i,
@@ -247,36 +171,27 @@ static base_status image_add(app_study *s, pass *p, const data_batch *batch, siz
     const uint32_t sample = (uint32_t)batch->samples[i];
     const int32_t label = data_source_label(s->source, sample);
     base_status status = BASE_OK;
+    measure_verdict verdict;
     bool made = false;
-    char name[1024];
 
     if (batch->bad[i]) {
         s->bad++;
         return BASE_OK;
     }
-    if (label < 0)
-        return base_fail(err, BASE_FORMAT, "'%s' has no label",
-                         data_source_name(s->source, sample, name, sizeof name));
-    const measure_verdict verdict =
-        measure_verdict_make(p->logits + i * s->classes, s->classes, label);
+    status = app_network_judge(&verdict, &s->network, s->source, sample,
+                               p->logits + i * s->classes, err);
+    if (status != BASE_OK)
+        return status;
     p->answer[i] = verdict.predicted;
-    if (!verdict.finite)
-        return base_fail(err, BASE_NUMERIC,
-                         "'%s' gives logits that are not finite for '%s'", s->network.path,
-                         data_source_name(s->source, sample, name, sizeof name));
     s->right += verdict.rank == 0;
-    s->labels[s->images] = label;
-    const size_t count =
-        tokens_choose(s, sample, label, verdict.rank == 0, p->seed, p->order);
+    measure_tokens_add(&s->tokens, p->run, i, sample, label, verdict.rank == 0);
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
         const vit_routing r = vit_run_routing(p->run, l);
 
         tables_add(s, &s->layer[l], &r, i, label);
-        inputs_take(s, &s->layer[l], &r, vit_run_router_input(p->run, l), i, count);
         status = app_study_pictures(s, &s->layer[l], &r, i, sample,
                                     batch->images + i * floats, &p->picture, &made, err);
     }
-    s->tokens += count;
     s->images++;
     return status;
 }
@@ -326,10 +241,8 @@ static base_status pass_open(pass *p, const app_study *s, const app_common *comm
     const vit_precision precision = (vit_precision)common->precision;
     base_status status = BASE_OK;
 
-    p->seed = (uint64_t)common->seed;
     p->logits = app_take(NULL, batch, s->classes * sizeof *p->logits);
     p->answer = app_take(NULL, batch, sizeof *p->answer);
-    p->order = app_take(NULL, s->patches, sizeof *p->order);
     /* This mode keeps what each router saw. */
     status = vit_run_create(&p->run, s->network.model, batch, VIT_MODE_INPUT_GRADIENT,
                             precision, err);
@@ -387,5 +300,32 @@ base_status app_study_run(app_study *s, const app_common *common, base_error *er
     if (status == BASE_OK && s->bad > 0)
         app_note(common, "vmoe inspect: %zu images could not be used and count as wrong",
                  s->bad);
+    return status;
+}
+
+/* ---- what was collected as numbers --------------------------------------------------- */
+
+base_status app_study_measure(app_study *s, const app_common *common, base_error *err)
+{
+    const size_t wanted = (size_t)s->args->points;
+    app_progress progress = {0};
+    base_status status = BASE_OK;
+
+    s->points = wanted < s->tokens.count ? wanted : s->tokens.count;
+    app_progress_start(&progress, common, "probes and embeddings", "layers", s->layers, 0);
+    for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
+        app_study_layer *layer = &s->layer[l];
+
+        app_progress_update(&progress, l, "block %zu", layer->block);
+        for (int kind = 0; kind < APP_STUDY_KINDS; kind++)
+            if (layer->usage[kind].table)
+                layer->of[kind] =
+                    measure_usage_summary(&layer->usage[kind], (uint64_t)common->seed);
+        measure_lifts(layer->top, APP_STUDY_TOP, layer->usage[APP_STUDY_PATCHES].table,
+                      s->classes, s->experts);
+        status = measure_tokens_layer_make(&layer->tokens, &s->tokens, l, s->points,
+                                           s->experts, s->classes, err);
+    }
+    app_progress_end(&progress);
     return status;
 }

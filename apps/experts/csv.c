@@ -10,7 +10,7 @@ static void usage_write(FILE *file, const app_study *s)
     fputs("block,tokens,class,label,expert,count\n", file);
     for (size_t l = 0; l < s->layers; l++) {
         for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
-            const uint64_t *table = s->layer[l].of[kind].table;
+            const uint64_t *table = s->layer[l].usage[kind].table;
 
             for (size_t i = 0; table && i < s->classes * s->experts; i++) {
                 if (table[i] == 0)
@@ -27,22 +27,23 @@ static void usage_write(FILE *file, const app_study *s)
 
 static void embedding_write(FILE *file, const app_study *s)
 {
+    const measure_tokens *t = &s->tokens;
     char name[1024];
 
     fputs("block,method,x,y,expert,label,correct,held_out,patch,sample,name\n", file);
     for (size_t l = 0; l < s->layers; l++) {
-        const app_study_layer *layer = &s->layer[l];
+        const measure_tokens_layer *layer = &s->layer[l].tokens;
 
         for (size_t i = 0; i < 2 * s->points; i++) {
-            const size_t p = i % s->points, t = s->point[p];
-            const float *at = (i < s->points ? layer->pca : layer->tsne) + 2 * p;
+            const size_t p = i % s->points, at = measure_tokens_point(t, p, s->points);
+            const float *place = (i < s->points ? layer->pca : layer->tsne) + 2 * p;
 
-            fprintf(file, "%zu,%s,%.7g,%.7g,%d,%d,%d,%d,%u,%u,", layer->block,
-                    i < s->points ? "pca" : "tsne", (double)at[0], (double)at[1],
-                    layer->expert[t], s->token_label[t], s->token_right[t],
-                    s->token_held[t], s->token_patch[t], s->token_sample[t]);
-            show_csv_text(
-                file, data_source_name(s->source, s->token_sample[t], name, sizeof name));
+            fprintf(file, "%zu,%s,%.7g,%.7g,%d,%d,%d,%d,%u,%u,", s->layer[l].block,
+                    i < s->points ? "pca" : "tsne", (double)place[0], (double)place[1],
+                    t->expert[l * t->room + at], t->label[at], t->right[at], t->held[at],
+                    t->patch[at], t->sample[at]);
+            show_csv_text(file,
+                          data_source_name(s->source, t->sample[at], name, sizeof name));
             putc('\n', file);
         }
     }

@@ -26,23 +26,22 @@ static json_t *class_json(const app_study *s, size_t c)
 
 /* ---- classes and experts ------------------------------------------------------------- */
 
-static json_t *table_json(const app_study_table *t, const char *tokens)
+static json_t *table_json(const measure_usage_metrics *m, const char *tokens)
 {
-    const measure_table *f = &t->found;
+    const measure_table *f = &m->found;
+    json_t *json = json_object();
 
-    if (!t->table)
-        return json_null();
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tokens", tokens,
-                     "assignments", (json_int_t)f->total, "mutual_information",
-                     show_json_real(f->mutual), "above_chance",
-                     t->chance_known ? show_json_real(f->mutual - t->chance.mutual)
-                                     : json_null(),
-                     "normalised", show_json_real(f->normalised), "class_entropy",
-                     show_json_real(f->class_entropy), "expert_entropy",
-                     show_json_real(f->expert_entropy), "expert_given_class",
-                     show_json_real(f->expert_given_class), "purity",
-                     show_json_real(f->purity), "purity_by_chance",
-                     t->chance_known ? show_json_real(t->chance.purity) : json_null());
+    show_put_text(json, "tokens", tokens);
+    show_put_count(json, "assignments", (uint64_t)f->total);
+    show_put_real(json, "mutual_information", f->mutual);
+    show_put_real(json, "above_chance", f->mutual - m->chance.mutual);
+    show_put_real(json, "normalised", f->normalised);
+    show_put_real(json, "class_entropy", f->class_entropy);
+    show_put_real(json, "expert_entropy", f->expert_entropy);
+    show_put_real(json, "expert_given_class", f->expert_given_class);
+    show_put_real(json, "purity", f->purity);
+    show_put_real(json, "purity_by_chance", m->chance.purity);
+    return json;
 }
 
 /* The three tables by their names, and as a list of rows. */
@@ -53,7 +52,9 @@ static void tables_put(json_t *one, const app_study_layer *layer)
 
     for (int kind = 0; kind < APP_STUDY_KINDS; kind++) {
         json_t *table =
-            table_json(&layer->of[kind], app_study_kind_name((app_study_kind)kind));
+            layer->usage[kind].table
+                ? table_json(&layer->of[kind], app_study_kind_name((app_study_kind)kind))
+                : json_null();
 
         if (!json_is_null(table))
             json_array_append(list, table);
@@ -105,14 +106,14 @@ static void favours_fill(favour *out, const app_study *s, const uint64_t *table)
  * empty rows, sorted. */
 static void usage_put(json_t *one, const app_study *s, const app_study_layer *layer)
 {
-    const uint64_t *table = layer->of[APP_STUDY_PATCHES].table;
+    const uint64_t *table = layer->usage[APP_STUDY_PATCHES].table;
     const bool large = s->classes > NAMED || s->experts > NAMED;
     favour *order = app_take(NULL, s->classes, sizeof *order);
     json_t *list = json_array();
 
-    if (order && large)
+    if (large)
         favours_fill(order, s, table);
-    for (size_t r = 0; order && r < s->classes; r++) {
+    for (size_t r = 0; r < s->classes; r++) {
         const size_t c = large ? order[r].class : r;
         json_t *shares = json_array();
         uint64_t sum = 0;
@@ -154,25 +155,26 @@ static json_t *plane_json(const float *at)
                      show_json_real((double)at[1]));
 }
 
-static json_t *embedding_json(const app_study *s, const app_study_layer *layer)
+static json_t *embedding_json(const app_study *s, size_t l)
 {
-    const double both = layer->variance[0] + layer->variance[1];
+    const measure_tokens_layer *t = &s->layer[l].tokens;
+    const double both = t->variance[0] + t->variance[1];
     json_t *tokens = json_array();
 
     for (size_t i = 0; i < s->points; i++) {
-        const size_t t = s->point[i];
+        const size_t at = measure_tokens_point(&s->tokens, i, s->points);
 
-        json_array_append_new(
-            tokens, json_pack("{s:i, s:i, s:o, s:o}", "expert", layer->expert[t], "label",
-                              s->token_label[t], "pca", plane_json(layer->pca + 2 * i),
-                              "tsne", plane_json(layer->tsne + 2 * i)));
+        json_array_append_new(tokens, json_pack("{s:i, s:i, s:o, s:o}", "expert",
+                                                s->tokens.expert[l * s->tokens.room + at],
+                                                "label", s->tokens.label[at], "pca",
+                                                plane_json(t->pca + 2 * i), "tsne",
+                                                plane_json(t->tsne + 2 * i)));
     }
-    return json_pack(
-        "{s:I, s:[o, o], s:o, s:o, s:o, s:o}", "points", (json_int_t)s->points,
-        "pca_variance", show_json_real(layer->variance[0]),
-        show_json_real(layer->variance[1]), "variance", show_json_real(layer->total),
-        "pca_share", show_json_real(layer->total > 0 ? both / layer->total : 0),
-        "tsne_divergence", show_json_real(layer->divergence), "tokens", tokens);
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "points", (json_int_t)s->points,
+                     "pca_variance", show_json_reals(t->variance, 2, 1), "variance",
+                     show_json_real(t->total), "pca_share",
+                     show_json_real(t->total > 0 ? both / t->total : 0), "tsne_divergence",
+                     show_json_real(t->divergence), "tokens", tokens);
 }
 
 static json_t *agreement_json(const app_study_layer *layer)
@@ -338,8 +340,9 @@ static base_status cards_put(json_t *one, show_document *document, const app_stu
 
 /* ---- the whole ----------------------------------------------------------------------- */
 
-static json_t *layer_json(const app_study *s, const app_study_layer *layer)
+static json_t *layer_json(const app_study *s, size_t l)
 {
+    const app_study_layer *layer = &s->layer[l];
     json_t *one = measure_usage_json(layer->block, &layer->load);
     json_t *experts = experts_json(s, layer), *top = json_array();
     json_t *expert;
@@ -350,9 +353,9 @@ static json_t *layer_json(const app_study *s, const app_study_layer *layer)
     tables_put(one, layer);
     usage_put(one, s, layer);
     show_put_real(one, "fullest", vit_usage_summary(&layer->load).max_violation + 1);
-    show_put(one, "probe_of_expert", probe_json(&layer->of_expert));
-    show_put(one, "probe_of_label", probe_json(&layer->of_label));
-    show_put(one, "embedding", embedding_json(s, layer));
+    show_put(one, "probe_of_expert", probe_json(&layer->tokens.of_expert));
+    show_put(one, "probe_of_label", probe_json(&layer->tokens.of_label));
+    show_put(one, "embedding", embedding_json(s, l));
     show_put(one, "top_classes", top);
     show_put(one, "specialists", experts);
     show_put(one, "against", s->args->against ? agreement_json(layer) : json_null());
@@ -370,18 +373,18 @@ static void best_put(json_t *json, const app_study *s)
         if (layer->of[APP_STUDY_PATCHES].found.normalised >
             best->of[APP_STUDY_PATCHES].found.normalised)
             best = layer;
-        if (layer->of_expert.test > sharp->of_expert.test)
+        if (layer->tokens.of_expert.test > sharp->tokens.of_expert.test)
             sharp = layer;
     }
-    const app_study_table *t = &best->of[APP_STUDY_PATCHES];
+    const measure_usage_metrics *m = &best->of[APP_STUDY_PATCHES];
+    const bool known = isfinite(m->chance.mutual);
     show_put(json, "most_informed",
-             json_pack(
-                 "{s:I, s:o, s:s}", "layer", (json_int_t)best->block, "nats",
-                 show_json_real(t->found.mutual - (t->chance_known ? t->chance.mutual : 0)),
-                 "told", t->chance_known ? "nats above chance" : "nats, chance unknown"));
+             json_pack("{s:I, s:o, s:s}", "layer", (json_int_t)best->block, "nats",
+                       show_json_real(m->found.mutual - (known ? m->chance.mutual : 0)),
+                       "told", known ? "nats above chance" : "nats, chance unknown"));
     show_put(json, "most_linear",
              json_pack("{s:I, s:o}", "layer", (json_int_t)sharp->block, "test",
-                       show_json_real(sharp->of_expert.test)));
+                       show_json_real(sharp->tokens.of_expert.test)));
 }
 
 static void about_put(json_t *json, const app_study *s)
@@ -448,7 +451,7 @@ base_status app_study_document(show_document **out, const app_study *s,
         return status;
     best_put(json, s);
     for (size_t l = 0; l < s->layers && status == BASE_OK; l++) {
-        json_t *one = layer_json(s, &s->layer[l]);
+        json_t *one = layer_json(s, l);
 
         status = cards_put(one, *out, s, &s->layer[l], err);
         json_array_append_new(layers, one);

@@ -1,6 +1,6 @@
 /* internal.h - vmoe inspect --experts: what the experts of a network have specialised in,
  * on a fixed set of labelled images (routing.md 11 and 12). One pass collects (collect.c),
- * then tables, probes and embeddings are made of it (measure.c), then it becomes a document
+ * then tables, probes and embeddings are made of it, then it becomes a document
  * (document.c) that is told (view.c, csv.c).
  *
  *     app_study study = {0};
@@ -31,7 +31,6 @@ enum {
     APP_STUDY_SHOTS = 8,       /* patches kept of each expert */
     APP_STUDY_EXAMPLES = 4,    /* images kept of each expert */
     APP_STUDY_TOP = 5,         /* classes named of each expert */
-    APP_STUDY_HELD_OUT = 4,    /* one image in so many is for testing the probes */
     APP_STUDY_NAME_BYTES = 128 /* of a class */
 };
 
@@ -53,26 +52,15 @@ typedef struct app_study_shot {
     unsigned char *pixels;
 } app_study_shot;
 
-typedef struct app_study_table {
-    uint64_t *table;  /* [classes, experts]; NULL: there is no such token */
-    uint32_t *counts; /* [images, experts] of each image; NULL: too large to keep */
-    measure_table found, chance;
-    bool chance_known;
-} app_study_table;
-
 typedef struct app_study_layer {
     size_t block;
     vit_usage load;
-    app_study_table of[APP_STUDY_KINDS];
-    float *x;                /* [tokens, width] what the router saw of the chosen tokens */
-    int32_t *expert;         /* [tokens] first choice, -1: none */
-    app_study_shot *patch;   /* [experts, APP_STUDY_SHOTS] largest gates */
-    app_study_shot *example; /* [experts, APP_STUDY_EXAMPLES] */
+    measure_usage usage[APP_STUDY_KINDS]; /* without a table: there is no such token */
+    app_study_shot *patch;                /* [experts, APP_STUDY_SHOTS] largest gates */
+    app_study_shot *example;              /* [experts, APP_STUDY_EXAMPLES] */
     /* measured */
-    measure_probe of_expert, of_label;
-    float *pca, *tsne;           /* [points, 2] */
-    double variance[2], total;   /* of the axes, of all */
-    double divergence;           /* that t-SNE reached */
+    measure_usage_metrics of[APP_STUDY_KINDS];
+    measure_tokens_layer tokens;
     measure_lift *top;           /* [experts, APP_STUDY_TOP]; lift 0: none */
     measure_agreement agreement; /* with --against */
 } app_study_layer;
@@ -83,22 +71,14 @@ typedef struct app_study {
     const app_study_args *args;
     const char *data;
     app_study_layer *layer; /* [layers] */
-    size_t layers, experts, classes, width;
-    size_t patches;     /* of an image */
-    size_t first_patch; /* token of patch 0 */
+    size_t layers, experts, classes;
     size_t shot_side, example_side;
     size_t images, planned; /* seen, to see */
     size_t bad;             /* that could not be used: wrong answers, in no table */
     uint64_t right;         /* answers, of images and bad ones */
     bool *taken;            /* [patches] scratch of the pictures */
-    int32_t *labels;        /* [images] */
-    /* the chosen tokens, the same in all layers */
-    size_t tokens, token_room;
-    uint32_t *token_sample, *token_patch; /* [tokens] sample of the source, patch */
-    int32_t *token_label;
-    bool *token_right, *token_held;
-    size_t points;   /* of these embedded */
-    uint32_t *point; /* [points] which */
+    measure_tokens tokens;  /* chosen ones, the same in all layers */
+    size_t points;          /* of these embedded */
     double seconds;
     bool interrupted;
 } app_study;

@@ -90,10 +90,10 @@ typedef struct look {
 
 static void look_at(look *out, const app_study *s, const vit_routing *r, size_t image)
 {
-    const size_t first = image * r->tokens_per_image + s->first_patch;
+    const size_t first = image * r->tokens_per_image + s->tokens.first;
 
     memset(out, 0, sizeof *out);
-    for (size_t i = 0; i < s->patches; i++) {
+    for (size_t i = 0; i < s->tokens.patches; i++) {
         for (uint32_t a = r->start[first + i]; a < r->start[first + i + 1]; a++) {
             const size_t e = r->expert[a];
 
@@ -111,9 +111,9 @@ static void look_at(look *out, const app_study *s, const vit_routing *r, size_t 
 static void taken_fill(bool *taken, const app_study *s, const vit_routing *r, size_t image,
                        size_t expert)
 {
-    const size_t first = image * r->tokens_per_image + s->first_patch;
+    const size_t first = image * r->tokens_per_image + s->tokens.first;
 
-    for (size_t i = 0; i < s->patches; i++) {
+    for (size_t i = 0; i < s->tokens.patches; i++) {
         taken[i] = false;
         for (uint32_t a = r->start[first + i]; a < r->start[first + i + 1]; a++)
             taken[i] = taken[i] || (r->kept[a] && r->expert[a] == expert);
@@ -132,7 +132,7 @@ base_status app_study_pictures(app_study *s, app_study_layer *layer, const vit_r
     for (size_t e = 0; e < s->experts && status == BASE_OK; e++) {
         app_study_shot *patches = layer->patch + e * APP_STUDY_SHOTS;
         app_study_shot *examples = layer->example + e * APP_STUDY_EXAMPLES;
-        const float share = (float)seen.count[e] / (float)s->patches;
+        const float share = (float)seen.count[e] / (float)s->tokens.patches;
         const size_t at = place_of(patches, APP_STUDY_SHOTS, seen.gate[e]);
         const size_t on = place_of(examples, APP_STUDY_EXAMPLES, share);
 
