@@ -140,10 +140,48 @@ const char *attack_preset(const char *name, attack_norm norm);
  * attack_run_add would say of the words, before there is a run. */
 base_status attack_specs_check(const char *specs, attack_norm norm, base_error *err);
 
+/* An option of attacks that a command line sets for all of them. */
+typedef struct attack_set {
+    const char *key, *value; /* value NULL: not set */
+    const char *option;      /* its name on the command line, for refusals */
+} attack_set;
+enum { ATTACK_SETS_MAX = 8, ATTACK_SEARCH_MAX = 24 }; /* sets; attacks of a list */
+/* Attacks as people write them, "standard,pgd:steps=40,alpha=0.01,restarts=5", as specs
+ * separated by blanks: commas or blanks part them, but a comma before key=value belongs to
+ * the attack. Presets are spelled out; sets (ends with {0}, at most ATTACK_SETS_MAX) go to
+ * every attack that has the option and whose text does not set it. what: the list's option,
+ * for refusals. BASE_USAGE for an empty list, too long a word or list, a set that no attack
+ * has. Whether there are such attacks is not asked. */
+base_status attack_specs_spell(char *out, size_t out_bytes, const char *what,
+                               const char *list, attack_norm norm, const attack_set *sets,
+                               base_error *err);
+/* Characters of the first attack of such a list. */
+size_t attack_word_length(const char *list);
+
 /* Most work that one attack can make of a sample, in forward passes, a gradient counting as
  * three: what progress over several attacks is weighed by. target: its classes and image
  * size. 0: not understood. */
 double attack_work(const char *spec, const attack_target *target, attack_norm norm);
+
+/* ---- budgets (budgets.c) ------------------------------------------------------------- */
+
+enum { ATTACK_BUDGETS_MAX = 32, ATTACK_BUDGET_TEXT = 32 };
+
+typedef struct attack_budget {
+    double eps;                    /* pixels are 0..1 */
+    char text[ATTACK_BUDGET_TEXT]; /* as it was written: "8/255", "0.031" */
+} attack_budget;
+
+/* "0,1/255,0.031" into out; returns how many in *count. BASE_USAGE for what is no number,
+ * is negative, stands there twice, or is no budget of this norm over `floats` numbers (8
+ * instead of 8/255); what: the option's name for that. On failure out is untouched. */
+base_status attack_budgets_parse(attack_budget out[ATTACK_BUDGETS_MAX], size_t *count,
+                                 const char *what, const char *text, attack_norm norm,
+                                 size_t floats, base_error *err);
+/* Both forms: "8/255 (0.03137)", "0.031 (7.91/255)"; the number alone for l2 and l1.
+ * Returns out. */
+const char *attack_budget_text(char *out, size_t out_bytes, const attack_budget *budget,
+                               attack_norm norm);
 
 /* ---- running ------------------------------------------------------------------------- */
 
@@ -241,6 +279,37 @@ base_status attack_run_save(const attack_run *run, const char *path, uint64_t fi
                             base_error *err);
 base_status attack_run_load(attack_run *run, const char *path, uint64_t fingerprint,
                             base_error *err);
+
+/* ---- a list of attacks that can be stopped (search.c) -------------------------------- */
+
+/* Attacks one after the other, the state being written after each of them and now and then
+ * in between. images, labels, n: as attack_run_create. */
+typedef struct attack_search {
+    const attack_target *target;
+    const attack_config *config; /* its own progress and save are not called */
+    const float *images;
+    const int32_t *labels;
+    size_t n;
+    const char *specs;    /* separated by blanks, presets spelled out */
+    const char *state;    /* file of the state */
+    uint64_t fingerprint; /* of attack_run_save */
+    bool resume;          /* goes on from that file; begins where there is none */
+    const char *name;     /* of the search when that fails: "cannot resume 'NAME': ..." */
+    /* After every evaluation of a batch: which share of the work is done, 0..1. NULL:
+     * none. */
+    void (*progress)(void *user, double share, const attack_progress *progress);
+    void *user; /* of progress */
+} attack_search;
+
+/* *run is the caller's in any case; NULL: not even begun. BASE_INTERRUPTED: asked to stop,
+ * run and state hold what was found. BASE_USAGE for more attacks than ATTACK_SEARCH_MAX, or
+ * a word that is none. */
+base_status attack_search_go(attack_run **run, const attack_search *search,
+                             base_error *err);
+/* Mean accuracy of a few draws of random noise of the same budget, the control of such a
+ * run: its own first attack's where that is 'noise', else of a run of its own. */
+base_status attack_search_control(double *accuracy, const attack_search *search,
+                                  const attack_run *run, base_error *err);
 
 /* ---- parts, for checks and tests ----------------------------------------------------- */
 

@@ -4,23 +4,25 @@
 
 START_TEST(budgets_are_read_as_they_are_written)
 {
-    app_budget list[APP_BUDGETS_MAX];
+    attack_budget list[ATTACK_BUDGETS_MAX];
     char text[64];
     size_t count = 0;
 
-    ck_assert_int_eq(
-        app_budgets_parse(list, &count, "0, 1/255,0.031", ATTACK_NORM_LINF, 10, NULL),
-        BASE_OK);
+    ck_assert_int_eq(attack_budgets_parse(list, &count, "--eps", "0, 1/255,0.031",
+                                          ATTACK_NORM_LINF, 10, NULL),
+                     BASE_OK);
     ck_assert_uint_eq(count, 3);
     ck_assert_double_eq(list[1].eps, 1.0 / 255);
-    ck_assert_str_eq(app_budget_text(text, sizeof text, &list[1], ATTACK_NORM_LINF),
+    ck_assert_str_eq(attack_budget_text(text, sizeof text, &list[1], ATTACK_NORM_LINF),
                      "1/255 (0.003922)");
-    ck_assert_str_eq(app_budget_text(text, sizeof text, &list[2], ATTACK_NORM_LINF),
+    ck_assert_str_eq(attack_budget_text(text, sizeof text, &list[2], ATTACK_NORM_LINF),
                      "0.031 (7.905/255)");
-    ck_assert_int_eq(app_budgets_parse(list, &count, "3", ATTACK_NORM_L2, 10, NULL),
-                     BASE_OK);
-    ck_assert_int_eq(app_budgets_parse(list, &count, "4", ATTACK_NORM_L2, 10, NULL),
-                     BASE_USAGE);
+    ck_assert_int_eq(
+        attack_budgets_parse(list, &count, "--eps", "3", ATTACK_NORM_L2, 10, NULL),
+        BASE_OK);
+    ck_assert_int_eq(
+        attack_budgets_parse(list, &count, "--eps", "4", ATTACK_NORM_L2, 10, NULL),
+        BASE_USAGE);
     ck_assert_double_eq(list[0].eps, 3); /* nothing was changed */
 }
 END_TEST

@@ -246,6 +246,129 @@ START_TEST(a_missing_file_is_named)
 }
 END_TEST
 
+/* ---- a search (attack_search_go) ----------------------------------------------------- */
+
+static double last_share;
+
+static void share_rises(void *user, double share, const attack_progress *progress)
+{
+    (void)user;
+    ck_assert_ptr_nonnull(progress->attack);
+    ck_assert(share >= last_share && share <= 1);
+    last_share = share;
+}
+
+START_TEST(a_search_that_was_stopped_goes_on_to_the_same_end)
+{
+    const attack_target target = test_net_target(&net, 1, SIDE, 7);
+    attack_config config = attack_config_defaults();
+    attack_search s = {.target = &target,
+                       .config = &config,
+                       .images = images,
+                       .labels = labels,
+                       .n = N,
+                       .specs = LISTS[0],
+                       .state = path,
+                       .fingerprint = 5,
+                       .name = "here",
+                       .progress = share_rises};
+    base_error err = {0};
+    attack_run *run = NULL;
+    double noise = 0;
+
+    config.eps = BUDGETS[0];
+    attack_run *whole = search(&config, 7, LISTS[0]);
+    for (size_t limit = 0; limit < 90; limit += 22) {
+        stopper stop = {.limit = limit};
+
+        config.stop = stop_at;
+        config.user = &stop;
+        s.resume = false;
+        last_share = 0;
+        ck_assert_int_eq(attack_search_go(&run, &s, &err), BASE_INTERRUPTED);
+        attack_run_destroy(run);
+        config.stop = NULL;
+        s.resume = true;
+        last_share = 0;
+        ck_assert_msg(attack_search_go(&run, &s, &err) == BASE_OK, "%s", err.text);
+        ck_assert_double_gt(last_share, 0.9);
+        check_same(whole, run);
+        ck_assert_int_eq(attack_search_control(&noise, &s, run, &err), BASE_OK);
+        ck_assert_double_eq(noise, attack_run_result(run, 0)->draw_accuracy);
+        attack_run_destroy(run);
+    }
+    attack_run_destroy(whole);
+}
+END_TEST
+
+/* Five draws where the attacks hold none, and the clean accuracy where nothing can
+ * change. */
+START_TEST(the_control_of_a_search_is_random_noise)
+{
+    const attack_target target = test_net_target(&net, 1, SIDE, 16);
+    attack_config config = attack_config_defaults();
+    attack_search s = {.target = &target,
+                       .config = &config,
+                       .images = images,
+                       .labels = labels,
+                       .n = N,
+                       .specs = "fgsm",
+                       .state = path};
+    base_error err = {0};
+    attack_run *run = NULL;
+    double noise = 0;
+
+    config.eps = 0.3;
+    attack_run *draws = search(&config, 16, "noise:draws=5");
+    ck_assert_int_eq(attack_search_go(&run, &s, &err), BASE_OK);
+    ck_assert_int_eq(attack_search_control(&noise, &s, run, &err), BASE_OK);
+    ck_assert_double_eq(noise, attack_run_result(draws, 0)->draw_accuracy);
+    attack_run_destroy(run);
+    attack_run_destroy(draws);
+    config.eps = 0;
+    ck_assert_int_eq(attack_search_go(&run, &s, &err), BASE_OK);
+    ck_assert_int_eq(attack_search_control(&noise, &s, run, &err), BASE_OK);
+    ck_assert_double_eq(noise, (double)attack_run_clean(run) / N);
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(a_search_takes_attacks_and_not_too_many)
+{
+    const attack_target target = test_net_target(&net, 1, SIDE, 16);
+    const attack_config config = attack_config_defaults();
+    attack_search s = {.target = &target,
+                       .config = &config,
+                       .images = images,
+                       .labels = labels,
+                       .n = N,
+                       .state = path,
+                       .fingerprint = 5,
+                       .name = "here"};
+    static const char *const bad[][2] = {{"quick", "'quick' is a preset"},
+                                         {"fgsm pgt", "the nearest is 'pgd'"},
+                                         {text, "holds more than 24 attacks"}};
+    base_error err = {0};
+    attack_run *run = NULL;
+
+    for (size_t i = 0; i <= ATTACK_SEARCH_MAX; i++)
+        memcpy(text + 5 * i, "fgsm ", i < ATTACK_SEARCH_MAX ? 5 : 4);
+    text[5 * ATTACK_SEARCH_MAX + 4] = '\0';
+    for (size_t i = 0; i < 3; i++) {
+        s.specs = bad[i][0];
+        ck_assert_int_eq(attack_search_go(&run, &s, &err), BASE_USAGE);
+        ck_assert_msg(strstr(err.text, bad[i][1]) != NULL, "%s", err.text);
+        ck_assert_ptr_null(run);
+    }
+    save_stopped(config, "fgsm", 3); /* of another fingerprint */
+    s.specs = "fgsm";
+    s.resume = true;
+    ck_assert_int_eq(attack_search_go(&run, &s, &err), BASE_MISMATCH);
+    ck_assert_int_eq(strncmp(err.text, "cannot resume 'here': ", 22), 0);
+    attack_run_destroy(run);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_state");
@@ -257,6 +380,9 @@ int main(void)
     tcase_add_test(core, a_run_saved_on_its_way_goes_on_to_the_same_end);
     tcase_add_test(core, a_save_that_fails_ends_the_run);
     tcase_add_test(core, a_finished_run_needs_no_model_and_takes_more_attacks);
+    tcase_add_test(core, a_search_that_was_stopped_goes_on_to_the_same_end);
+    tcase_add_test(core, the_control_of_a_search_is_random_noise);
+    tcase_add_test(limits, a_search_takes_attacks_and_not_too_many);
     tcase_add_test(limits, another_run_is_refused);
     tcase_add_test(limits, damage_is_found_wherever_it_is);
     tcase_add_test(limits, a_missing_file_is_named);

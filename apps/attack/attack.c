@@ -206,9 +206,9 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
         status = app_attack_router_check(a, err);
     if (status != BASE_OK)
         return status;
-    app_budget list[APP_BUDGETS_MAX];
-    status = app_budgets_parse(
-        list, &a->points, args->eps, (attack_norm)args->norm,
+    attack_budget list[ATTACK_BUDGETS_MAX];
+    status = attack_budgets_parse(
+        list, &a->points, "--eps", args->eps, (attack_norm)args->norm,
         (size_t)a->network.config->channels * a->network.size * a->network.size, err);
     for (size_t i = 0; i < a->points && status == BASE_OK; i++)
         a->point[i].budget = list[i];

@@ -96,7 +96,6 @@ static base_status label_take(app_attack *a, reader *r, const data_batch *batch,
 {
     const float *row = r->logits + i * a->network.classes;
     const int32_t label = batch->labels[i];
-    char name[1024];
 
     a->samples[at] = batch->samples[i];
     if (batch->bad[i]) {
@@ -108,15 +107,11 @@ static base_status label_take(app_attack *a, reader *r, const data_batch *batch,
         measure_score_add(&r->score, a->truth[at], NULL);
         return BASE_OK;
     }
-    const measure_verdict verdict = measure_verdict_make(row, a->network.classes, label);
-
-    data_source_name(a->source, batch->samples[i], name, sizeof name);
-    if (label < 0)
-        return base_fail(err, BASE_FORMAT, "'%s' has no label", name);
-    if (!verdict.finite)
-        return base_fail(err, BASE_NUMERIC,
-                         "'%s' gives logits that are not finite for '%s'", a->network.path,
-                         name);
+    measure_verdict verdict;
+    const base_status status =
+        app_network_judge(&verdict, &a->network, a->source, batch->samples[i], row, err);
+    if (status != BASE_OK)
+        return status;
     measure_score_add(&r->score, label, &verdict);
     a->truth[at] = label;
     a->labels[at] = a->args->labels == 1 ? (int32_t)verdict.predicted : label;

@@ -139,7 +139,7 @@ static json_t *worst_json(const app_attack *a)
 
 /* ---- budgets ------------------------------------------------------------------------- */
 
-static const app_budget zero = {.text = "0"};
+static const attack_budget zero = {.text = "0"};
 
 static bool is_begun(const app_point *p)
 {
@@ -154,7 +154,7 @@ static bool zero_is_given(const app_attack *a)
     return false;
 }
 
-static void sweep_add(json_t *sweep, const app_attack *a, const app_budget *budget,
+static void sweep_add(json_t *sweep, const app_attack *a, const attack_budget *budget,
                       const char *name, size_t robust)
 {
     json_t *json = json_object();
@@ -212,7 +212,7 @@ static void line_add(json_t *lines, const char *name, double robust, size_t n, b
 static json_t *budget_json(const app_attack *a, const app_point *p)
 {
     const app_point *main = main_point(a);
-    const app_budget *budget = p ? &p->budget : &zero;
+    const attack_budget *budget = p ? &p->budget : &zero;
     const size_t robust = p ? p->robust : main->clean;
     const double n = (double)a->n, clean = (double)main->clean;
     const double noise = p ? p->noise_accuracy : clean / n;
@@ -221,7 +221,8 @@ static json_t *budget_json(const app_attack *a, const app_point *p)
 
     show_put_real(json, "eps", budget->eps);
     show_put_text(json, "eps_text", budget->text);
-    show_put_text(json, "told", app_budget_text(text, sizeof text, budget, a->config.norm));
+    show_put_text(json, "told",
+                  attack_budget_text(text, sizeof text, budget, a->config.norm));
     share_put(json, "robust_acc", robust, a->n);
     show_put_real(json, "random_noise", noise);
     show_put_text(json, "state", p && !p->complete ? "stopped" : NULL);
@@ -443,12 +444,12 @@ static json_t *data_json(const app_attack *a)
 
 static json_t *threat_json(const app_attack *a)
 {
-    const app_budget *b = &main_point(a)->budget;
+    const attack_budget *b = &main_point(a)->budget;
     char told[64];
 
     return json_pack("{s:s, s:f, s:s, s:s, s:s, s:b, s:b}", "norm",
                      attack_norm_name(a->config.norm), "eps", b->eps, "eps_text", b->text,
-                     "eps_told", app_budget_text(told, sizeof told, b, a->config.norm),
+                     "eps_told", attack_budget_text(told, sizeof told, b, a->config.norm),
                      "space", a->args->space == 1 ? "normalized" : "pixel", "targeted",
                      a->args->aim > 0, "fixed_routing", (int)a->args->fixed_routing);
 }

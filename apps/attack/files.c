@@ -82,7 +82,6 @@ static base_status labels_write(const app_attack *a, const char *path, base_erro
 
 base_status app_attack_write(const app_attack *a, json_t *json, base_error *err)
 {
-    app_common common = a->args->common;
     static const char *const names[] = {"samples.csv", "adv.npy",        "clean.npy",
                                         "labels.npy",  "adv_router.npy", "report.json"};
     base_status status = BASE_OK;
@@ -102,10 +101,8 @@ base_status app_attack_write(const app_attack *a, json_t *json, base_error *err)
             status = labels_write(a, path, err);
         else if (i == 4)
             status = images_write(a, path, attack_run_adversarial(a->router.run), err);
-        else { /* last: with it the others are there */
-            common.json = path;
-            status = app_json_write(&common, json_incref(json), err);
-        }
+        else /* last: with it the others are there */
+            status = app_json_save(path, json_incref(json), err);
     }
     return status;
 }

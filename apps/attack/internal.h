@@ -1,5 +1,5 @@
-/* internal.h - what the files of `vmoe attack` share: the network as a target, the budgets
- * of a command line, what a command knows when it is over, and who writes it down.
+/* internal.h - what the files of `vmoe attack` share: the network as a target, what a
+ * command knows when it is over, and who writes it down.
  * measure_target *target = NULL; measure_target_create(&target, network.model, 64,
  * VIT_PRECISION_FP32, &err); attack_target table = measure_target_table(target);
  * attack_run_create(&run, &table, &config, images, labels, n, &err); */
@@ -9,28 +9,9 @@
 #include "apps/network_internal.h"
 #include "measure/measure.h"
 
-/* ---- budgets (specs.c) --------------------------------------------------------------- */
-
-enum { APP_BUDGETS_MAX = 32, APP_BUDGET_TEXT = 32 };
-
-typedef struct app_budget {
-    double eps;                 /* pixels are 0..1 */
-    char text[APP_BUDGET_TEXT]; /* as it was written: "8/255", "0.031" */
-} app_budget;
-
-/* "0,1/255,0.031" into out; returns how many in *count. BASE_USAGE for what is no number,
- * is negative, stands there twice, or is no budget of this norm over `floats` numbers (8
- * instead of 8/255). */
-base_status app_budgets_parse(app_budget out[APP_BUDGETS_MAX], size_t *count,
-                              const char *text, attack_norm norm, size_t floats,
-                              base_error *err);
-/* Both forms: "8/255 (0.03137)", "0.031 (7.91/255)"; the number alone for l2 and l1. */
-const char *app_budget_text(char *out, size_t out_bytes, const app_budget *budget,
-                            attack_norm norm);
-
 /* ---- one command (attack.c) ---------------------------------------------------------- */
 
-enum { APP_ATTACKS_MAX = 24, APP_ATTACK_SPECS = 4096 };
+enum { APP_ATTACK_SPECS = 4096 };
 
 typedef struct attack_args {
     app_common common;
@@ -44,11 +25,11 @@ typedef struct attack_args {
 
 /* What is known at one budget. */
 typedef struct app_point {
-    app_budget budget;
+    attack_budget budget;
     bool complete;
     size_t clean, robust; /* samples: right, and never broken */
     size_t count;         /* attacks, as many as were begun */
-    attack_result result[APP_ATTACKS_MAX];
+    attack_result result[ATTACK_SEARCH_MAX];
     double noise_accuracy; /* mean of a draw of random noise; NaN: unknown */
     uint8_t *left;         /* [n] right and never broken; NULL: not begun */
 } app_point;
@@ -75,7 +56,7 @@ typedef struct app_attack {
     char model_hash[BASE_SHA256_TEXT], ids_hash[BASE_SHA256_TEXT];
     uint64_t fingerprint; /* of model, samples and pixels: what a state belongs to */
     char specs[APP_ATTACK_SPECS]; /* attacks, separated by blanks */
-    app_point point[APP_BUDGETS_MAX];
+    app_point point[ATTACK_BUDGETS_MAX];
     size_t points, main;  /* main: the point that is reported in full, the last of --eps */
     attack_config config; /* of main */
     attack_run *run;      /* of main */
@@ -85,7 +66,7 @@ typedef struct app_attack {
         bool has_routing;
         measure_attacked routing; /* of its examples */
     } router;
-    struct { /* with the capacity that it was trained with (capacity.c) */
+    struct { /* with the capacity that it was trained with, which the attack has not */
         bool known;
         double capacity, dropped[2]; /* share of assignments: clean, adversarial */
         size_t right;                /* clean */
@@ -123,8 +104,6 @@ base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args
  * network open, says whether it can be made (specs.c). */
 base_status app_attack_router_take(app_attack *a, base_error *err);
 base_status app_attack_router_check(const app_attack *a, base_error *err);
-/* Fills a->trained where training dropped tokens and the attack does not (capacity.c). */
-base_status app_attack_capacity(app_attack *a, base_error *err);
 /* "dropless", "per_sample" or "batch": whom a token's experts depend on. */
 const char *app_attack_routing_mode(const app_attack *a);
 /* What a reader must know of the router's gradients and choices; NULL: nothing. */

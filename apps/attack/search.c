@@ -8,36 +8,16 @@
 
 #include "apps/attack/internal.h"
 
-/* Draws of the control where the attacks hold none; the attack's own default is 20. */
-static const char control_spec[] = "noise:draws=5";
-
-/* The i-th spec of a list separated by blanks; false past the end. */
-static bool spec_at(char *out, size_t bytes, const char *specs, size_t i)
-{
-    for (; i > 0; i--) {
-        specs = strchr(specs, ' ');
-        if (!specs)
-            return false;
-        specs++;
-    }
-    snprintf(out, bytes, "%.*s", (int)strcspn(specs, " "), specs);
-    return true;
-}
-
 /* ---- one budget ---------------------------------------------------------------------- */
 
-typedef struct watch {
+enum { PROGRESS_UNITS = 10000 };
+
+/* A search and its place in the order of work. */
+typedef struct work {
     app_attack *a;
     const app_point *point;
-    const char *specs;  /* attacks, separated by blanks */
-    const char *path;   /* of the state */
-    size_t place;       /* of the point in the order of work */
-    double saved, took; /* the state was written: when, and in how many seconds */
-    double work[APP_ATTACKS_MAX], met[APP_ATTACKS_MAX]; /* by attack: attack_work; images */
-    size_t work_count, met_count;
-} watch;
-
-enum { PROGRESS_UNITS = 10000 };
+    size_t place;
+} work;
 
 static bool stop_asked(void *user)
 {
@@ -45,39 +25,12 @@ static bool stop_asked(void *user)
     return app_stop_asked();
 }
 
-/* Share of the work at one budget. An attack's part is the most that it can cost an image
- * times the images that it meets; those to come meet what is left. Only what is known
- * grows, and what is to come shrinks. */
-static double work_share(watch *w, const attack_progress *p)
+static void progress_show(void *user, double share, const attack_progress *p)
 {
-    const app_attack *a = w->a;
-    const bool cascade = a->args->mode == ATTACK_MODE_CASCADE;
-    const double rounds = p->restarts ? (double)p->restarts : 1;
-    const double share =
-        ((double)p->restart + (p->total ? (double)p->done / (double)p->total : 1)) / rounds;
-    double done = 0, all = 0;
-
-    if (w->met_count <= p->index) /* the images that this attack meets */
-        w->met[p->index] = w->met_count == 0 || !cascade ? (double)a->n : (double)p->robust;
-    w->met_count = p->index + 1;
-    for (size_t i = 0; i < w->work_count; i++) {
-        const double met = i <= p->index ? w->met[i]
-                           : cascade     ? (double)p->robust
-                                         : (double)a->n;
-        all += w->work[i] * met;
-        done += i < p->index    ? w->work[i] * met
-                : i == p->index ? w->work[i] * met * fmin(share, 1)
-                                : 0;
-    }
-    return all > 0 ? done / all : 0;
-}
-
-static void progress_show(void *user, const attack_progress *p)
-{
-    watch *w = user;
+    const work *w = user;
     app_attack *a = w->a;
-    const double done = ((double)w->place + work_share(w, p)) /
-                        (double)(a->points + (a->router.spec[0] != 0));
+    const double done =
+        ((double)w->place + share) / (double)(a->points + (a->router.spec[0] != 0));
 
     a->shown = fmax(a->shown, done);
     app_progress_update(&a->progress, (uint64_t)(a->shown * PROGRESS_UNITS),
@@ -86,59 +39,26 @@ static void progress_show(void *user, const attack_progress *p)
                         100 * (double)p->robust / (double)a->n);
 }
 
-/* Half a minute of work may be lost to a machine that dies; large examples are written less
- * often, a twentieth of the time being enough. */
-static bool save_due(void *user)
-{
-    const watch *w = user;
-
-    return base_seconds() - w->saved > fmax(30, 20 * w->took);
-}
-
-static base_status state_save(void *user, const attack_run *run, base_error *err)
-{
-    watch *w = user;
-    const double began = base_seconds();
-    const base_status status = attack_run_save(run, w->path, w->a->fingerprint, err);
-
-    w->saved = base_seconds();
-    w->took = w->saved - began;
-    return status;
-}
-
-/* OUT/state/linf-0.0313725.state, name in front. */
-static const char *state_path(const app_attack *a, const char *name, double eps)
-{
-    return app_text("%s/state/%s%s-%.9g.state", a->args->out, name,
-                    attack_norm_name((attack_norm)a->args->norm), eps);
-}
-
-/* Attacks are added one after the other: after each the state is written. With --resume as
- * many are added at once as the state knows. */
-static base_status state_resume(size_t *added, attack_run *run, const watch *w,
-                                base_error *err)
+/* Its state is OUT/state/linf-0.0313725.state, name in front. */
+static attack_search search_make(work *w, const char *specs, const char *name,
+                                 const attack_target *target, const attack_config *config)
 {
     const app_attack *a = w->a;
-    char spec[192];
-    base_status status = BASE_OK;
-    FILE *file = fopen(w->path, "rbe");
 
-    *added = 0;
-    if (!file)
-        return BASE_OK;
-    fclose(file);
-    while (spec_at(spec, sizeof spec, w->specs, *added)) {
-        status = attack_run_add(run, spec, err);
-        if (status != BASE_OK)
-            return status;
-        ++*added;
-        status = attack_run_load(run, w->path, a->fingerprint, err);
-        if (status != BASE_MISMATCH)
-            break;
-    }
-    if (status != BASE_OK)
-        base_error_prepend(err, "cannot resume '%s': ", a->args->out);
-    return status;
+    return (attack_search){.target = target,
+                           .config = config,
+                           .images = a->images,
+                           .labels = a->labels,
+                           .n = a->n,
+                           .specs = specs,
+                           .state = app_text("%s/state/%s%s-%.9g.state", a->args->out, name,
+                                             attack_norm_name((attack_norm)a->args->norm),
+                                             w->point->budget.eps),
+                           .fingerprint = a->fingerprint,
+                           .resume = a->args->resume,
+                           .name = a->args->out,
+                           .progress = progress_show,
+                           .user = w};
 }
 
 /* What a run knows into the point. */
@@ -156,124 +76,26 @@ static void point_fill(app_point *point, const attack_run *run, size_t n)
     }
 }
 
-/* Clean first in the list, noise has met every sample. */
-static bool noise_is_first(const app_point *point)
-{
-    return point->count > 0 && strcmp(point->result[0].name, "noise") == 0 &&
-           point->result[0].complete;
-}
-
-/* Random noise of the same budget, which the page shows beside the attacks. */
-static base_status control_measure(app_attack *a, app_point *point,
-                                   const attack_config *config, base_error *err)
-{
-    const attack_target table = measure_target_table(a->target);
-    attack_run *run = NULL;
-    attack_config plain = *config;
-
-    if (point->budget.eps == 0) {
-        point->noise_accuracy = (double)point->clean / (double)a->n;
-        return BASE_OK;
-    }
-    if (noise_is_first(point)) {
-        point->noise_accuracy = point->result[0].draw_accuracy;
-        return BASE_OK;
-    }
-    plain.progress = NULL;
-    plain.save_due = NULL;
-    plain.save = NULL;
-    plain.fixed_routing = false;
-    base_status status =
-        attack_run_create(&run, &table, &plain, a->images, a->labels, a->n, err);
-    if (status == BASE_OK)
-        status = attack_run_add(run, control_spec, err);
-    if (status == BASE_OK)
-        status = attack_run_go(run, err);
-    if (status == BASE_OK)
-        point->noise_accuracy = attack_run_result(run, 0)->draw_accuracy;
-    attack_run_destroy(run);
-    return status;
-}
-
-/* What each of the attacks can cost. */
-static void work_weigh(watch *w, const attack_target *target)
-{
-    char spec[192];
-
-    for (w->work_count = 0; w->work_count < APP_ATTACKS_MAX &&
-                            spec_at(spec, sizeof spec, w->specs, w->work_count);
-         w->work_count++)
-        w->work[w->work_count] = attack_work(spec, target, (attack_norm)w->a->args->norm);
-}
-
-/* Attacks whatever has been added, then writes the state. */
-static base_status go_and_save(attack_run *run, watch *w, base_error *err)
-{
-    const base_status status = attack_run_go(run, err);
-    base_error other = {0};
-
-    if (status != BASE_OK && status != BASE_INTERRUPTED)
-        return status;
-    if (state_save(w, run, &other) == BASE_OK)
-        return status;
-    *err = other;
-    return other.status;
-}
-
-static base_status point_go(attack_run *run, watch *w, size_t added, base_error *err)
-{
-    char spec[192];
-    base_status status = added > 0 ? go_and_save(run, w, err) : BASE_OK;
-
-    while (status == BASE_OK && spec_at(spec, sizeof spec, w->specs, added)) {
-        status = attack_run_add(run, spec, err);
-        added++;
-        if (status == BASE_OK)
-            status = go_and_save(run, w, err);
-    }
-    return status;
-}
-
-/* Attacks as w says, from where a state ends; *run is the caller's in any case. */
-static base_status run_search(attack_run **run, watch *w, attack_config *config,
-                              base_error *err)
-{
-    const app_attack *a = w->a;
-    const attack_target table = measure_target_table(a->target);
-    size_t added = 0;
-
-    config->user = w;
-    w->saved = base_seconds();
-    work_weigh(w, &table);
-    base_status status =
-        attack_run_create(run, &table, config, a->images, a->labels, a->n, err);
-    if (status == BASE_OK && a->args->resume)
-        status = state_resume(&added, *run, w, err);
-    return status == BASE_OK ? point_go(*run, w, added, err) : status;
-}
-
-/* One budget; *run_out (NULL: not wanted) keeps the run. */
+/* One budget, and random noise of the same size, which the page shows beside the attacks;
+ * *run_out (NULL: not wanted) keeps the run. */
 static base_status point_search(app_attack *a, app_point *point, size_t place,
                                 attack_run **run_out, base_error *err)
 {
-    attack_run *run = NULL;
-    const char *path = state_path(a, "", point->budget.eps);
-    watch w = {.a = a, .point = point, .specs = a->specs, .path = path, .place = place};
+    const attack_target target = measure_target_table(a->target);
     attack_config config = a->config;
-    base_status status = BASE_OK;
+    work w = {a, point, place};
+    attack_run *run = NULL;
 
     config.eps = point->budget.eps / a->unit;
-    config.progress = progress_show;
-    config.save_due = save_due;
-    config.save = state_save;
     point->noise_accuracy = (double)NAN;
     point->left = app_take(&a->pool, a->n, sizeof *point->left);
-    status = run_search(&run, &w, &config, err);
+    const attack_search search = search_make(&w, a->specs, "", &target, &config);
+    base_status status = attack_search_go(&run, &search, err);
     if (status == BASE_OK || status == BASE_INTERRUPTED)
         point_fill(point, run, a->n);
     point->complete = status == BASE_OK;
     if (status == BASE_OK)
-        status = control_measure(a, point, &config, err);
+        status = attack_search_control(&point->noise_accuracy, &search, run, err);
     if (run_out && (status == BASE_OK || status == BASE_INTERRUPTED)) {
         a->config = config;
         *run_out = run;
@@ -287,13 +109,12 @@ static base_status point_search(app_attack *a, app_point *point, size_t place,
  * nothing. */
 static base_status router_search(app_attack *a, size_t place, base_error *err)
 {
-    const app_point *point = &a->point[a->main];
-    const char *path = state_path(a, "router-", point->budget.eps);
-    watch w = {
-        .a = a, .point = point, .specs = a->router.spec, .path = path, .place = place};
-    attack_config config = a->config;
+    const attack_target target = measure_target_table(a->target);
+    work w = {a, &a->point[a->main], place};
+    const attack_search search =
+        search_make(&w, a->router.spec, "router-", &target, &a->config);
     attack_run *run = NULL;
-    const base_status status = run_search(&run, &w, &config, err);
+    const base_status status = attack_search_go(&run, &search, err);
 
     if (status == BASE_OK ||
         (status == BASE_INTERRUPTED && run && attack_run_clean(run) > 0))
@@ -343,6 +164,38 @@ static base_status routing_search(app_attack *a, bool *done, base_error *err)
                               a->router.run, a->images, &a->config, a->n, done, err);
     a->router.has_routing = status == BASE_OK && *done;
     return status;
+}
+
+/* What an attack on experts without limits leaves out: the network as it was trained, where
+ * full experts drop tokens (attacks.md 9.4). It is as it was when this returns. */
+static base_status capacity_search(app_attack *a, base_error *err)
+{
+    const vit_config as_is = *a->network.config;
+    vit_config trained = as_is;
+    measure_target *target = NULL;
+    const size_t batch = (size_t)a->args->common.batch;
+    size_t unused;
+
+    if (!vit_config_is_sparse(&as_is) || !(as_is.moe.capacity > 0) ||
+        as_is.moe.eval_capacity > 0)
+        return BASE_OK;
+    trained.moe.eval_capacity = as_is.moe.capacity;
+    base_status status = vit_model_config_set(a->network.model, &trained, err);
+    if (status != BASE_OK)
+        return status;
+    status = app_attack_target(&target, a, err);
+    if (status == BASE_OK)
+        status = measure_target_dropped(&a->trained.right, &a->trained.dropped[0], target,
+                                        batch, a->images, a->labels, a->n, err);
+    if (status == BASE_OK)
+        status =
+            measure_target_dropped(&unused, &a->trained.dropped[1], target, batch,
+                                   attack_run_adversarial(a->run), a->labels, a->n, err);
+    a->trained.known = status == BASE_OK;
+    a->trained.capacity = as_is.moe.capacity;
+    measure_target_destroy(target);
+    const base_status back = vit_model_config_set(a->network.model, &as_is, err);
+    return status == BASE_OK ? back : status;
 }
 
 static void check_show(void *user, size_t begun, const char *id, const char *title)
@@ -403,7 +256,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
     if (status == BASE_OK)
         status = routing_search(a, &done, err);
     if (status == BASE_OK && done)
-        status = app_attack_capacity(a, err);
+        status = capacity_search(a, err);
     if (status == BASE_OK && done && a->args->checks == 0 && a->args->space == 0)
         status = checks_search(a, err);
     if (status == BASE_INTERRUPTED || (status == BASE_OK && !done)) {
