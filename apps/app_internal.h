@@ -235,8 +235,9 @@ base_status app_result_write(const app_common *common, json_t *json, const show_
                              const char *html, base_error *err);
 /* show_document_create with an error. On failure *out is NULL. */
 base_status app_document_make(show_document **out, json_t *json, base_error *err);
-/* To common->json (nothing when NULL, stdout for "-"), whole or not at all. Takes json
- * over. */
+/* To a file ("-": stdout), whole or not at all; to common->json (nothing when NULL). Takes
+ * json over. */
+base_status app_json_save(const char *path, json_t *json, base_error *err);
 base_status app_json_write(const app_common *common, json_t *json, base_error *err);
 
 #endif

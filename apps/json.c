@@ -67,29 +67,26 @@ base_status app_outputs_check(const app_common *common, const char *first,
     return status == BASE_OK ? output_check(second, err) : status;
 }
 
-base_status app_json_write(const app_common *common, json_t *json, base_error *err)
+base_status app_json_save(const char *path, json_t *json, base_error *err)
 {
     base_status status = BASE_OK;
     base_writer out = {0};
 
-    if (!common->json)
-        goto done;
     if (!json) {
-        status =
-            base_fail(err, BASE_NO_MEMORY, "no memory for the results '%s'", common->json);
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results '%s'", path);
         goto done;
     }
-    if (strcmp(common->json, "-") == 0) {
+    if (strcmp(path, "-") == 0) {
         json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
         goto done;
     }
-    status = base_writer_open(&out, common->json, err);
+    status = base_writer_open(&out, path, err);
     if (status != BASE_OK)
         goto done;
     if (json_dumpf(json, out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0 ||
         fputc('\n', out.file) == EOF) {
-        status = base_fail_errno(err, "cannot write '%s'", common->json);
+        status = base_fail_errno(err, "cannot write '%s'", path);
         goto done;
     }
     status = base_writer_commit(&out, err);
@@ -97,6 +94,14 @@ done:
     base_writer_abandon(&out);
     json_decref(json);
     return status;
+}
+
+base_status app_json_write(const app_common *common, json_t *json, base_error *err)
+{
+    if (common->json)
+        return app_json_save(common->json, json, err);
+    json_decref(json);
+    return BASE_OK;
 }
 
 base_status app_document_write(const app_common *common, const show_document *document,
@@ -108,7 +113,7 @@ base_status app_document_write(const app_common *common, const show_document *do
 
     if (status == BASE_OK && html)
         status = show_page_write(document, view, html, err);
-    if (status == BASE_OK && common->json)
+    if (status == BASE_OK)
         status = app_json_write(common, json_incref(show_document_json(document)), err);
     if (status == BASE_OK && html)
         app_note(common, "page: %s", html);

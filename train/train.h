@@ -424,6 +424,21 @@ double train_trainer_sinkhorn_steps(const train_trainer *trainer);
 void train_trainer_loads(struct json_t *json, const train_trainer *trainer,
                          const vit_usage *load);
 
+/* ---- what a step costs (pace.c) ------------------------------------------------------ */
+
+enum { TRAIN_PACE_WARMUP = 3 }; /* rounds that are not counted */
+
+/* Milliseconds of a step with each of several networks of the plan's classes and image
+ * size: ms [count, rounds]. In a round every network makes one step of the plan's recipe
+ * (forward, loss, backward, optimiser) with learning rate 0 on the same batch; adversarial
+ * training is left out. The weights stay; what routers remember from step to step moves.
+ * plan: of train_trainer_plan; its training loader is read from the start. shown: after
+ * each round, uncounted ones too; what it fails with ends the timing. NULL: none. */
+base_status train_pace(double *ms, train_trainer *plan, vit_model *const *models,
+                       size_t count, size_t rounds,
+                       base_status (*shown)(void *user, size_t done, base_error *err),
+                       void *user, base_error *err);
+
 /* ---- files (files.c, state.c) -------------------------------------------------------- */
 
 /* The file that MODEL means: itself, or for a run's folder best/model.safetensors, else

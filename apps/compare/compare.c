@@ -111,12 +111,10 @@ static base_status failures(const app_compare *c, base_error *err)
 static base_status files_write(const app_compare_args *args, const show_document *document,
                                base_error *err)
 {
-    app_common writes = args->common;
     const char *page = app_text("%s/compare.html", args->out);
+    base_status status = app_json_save(app_text("%s/compare.json", args->out),
+                                       json_incref(show_document_json(document)), err);
 
-    writes.json = app_text("%s/compare.json", args->out);
-    base_status status =
-        app_json_write(&writes, json_incref(show_document_json(document)), err);
     if (status == BASE_OK)
         status = show_csv_write(document, &app_compare_view, "entries[].runs[]",
                                 app_text("%s/runs.csv", args->out), err);

@@ -1,4 +1,4 @@
-/* curves.c - what the trainings' metrics.jsonl say: means for the table, curves for the
+/* curves.c - what the trainings' metrics.jsonl say: figures for the table, curves for the
  * page. A line that is not whole or not JSON (a run that was killed) ends the reading of
  * its file. */
 #include <math.h>
@@ -8,10 +8,6 @@
 #include "apps/compare/table_internal.h"
 
 enum { METRICS_MAX_BYTES = 1 << 30, LINES_MAX = 1 << 16 };
-
-typedef struct line {
-    double step, loss, accuracy, cv, dead, dropped, sinkhorn;
-} line;
 
 /* Mean of a key over the MoE layers of a line; 0 for a dense network, NaN where a layer has
  * none (a router that assigns nothing has no loads). */
@@ -26,161 +22,118 @@ static double layer_mean(const json_t *json, const char *key)
     return json_array_size(moe) > 0 ? sum / (double)json_array_size(moe) : 0;
 }
 
-/* The lines of one kind, base_free; NULL: none. */
-static line *lines_read(size_t *count, const app_compare_run *run, const char *kind)
+static app_line line_of(const json_t *json)
 {
-    char *path = base_text("%s/metrics.jsonl", run->folder), *text = NULL;
-    line *lines = NULL;
+    return (app_line){{[APP_LINE_STEP] = show_json_number(json, "step"),
+                       [APP_LINE_LOSS] = show_json_number(json, "loss"),
+                       [APP_LINE_ACCURACY] = show_json_number(json, "accuracy"),
+                       [APP_LINE_CV] = layer_mean(json, "load_cv"),
+                       [APP_LINE_DEAD] = layer_mean(json, "dead"),
+                       [APP_LINE_DROPPED] = layer_mean(json, "dropped"),
+                       [APP_LINE_SINKHORN] = show_json_number(json, "sinkhorn_share")}};
+}
+
+app_lines app_lines_read(app_pool *pool, const app_compare_run *run, const char *kind)
+{
+    const char *path = app_text("%s/metrics.jsonl", run->folder);
+    app_lines lines = {0};
+    char *text = NULL;
     size_t bytes = 0, room = 0;
 
-    *count = 0;
-    if (path && access(path, F_OK) == 0)
+    if (access(path, F_OK) == 0)
         base_file_read(&text, &bytes, path, METRICS_MAX_BYTES, NULL);
     for (size_t i = 0; i < bytes; i++)
         room += text[i] == '\n';
     room = room < LINES_MAX ? room : LINES_MAX;
-    if (text)
-        lines = base_alloc(room, sizeof *lines);
-    for (const char *at = text; lines && at && *at && *count < room;) {
+    lines.line = app_take(pool, room, sizeof *lines.line);
+    for (const char *at = text; at && *at && lines.count < room;) {
         const char *end = strchr(at, '\n');
         json_t *json = end ? json_loadb(at, (size_t)(end - at), 0, NULL) : NULL;
         if (!json)
             break;
         const char *which = json_string_value(json_object_get(json, "kind"));
         if (which && strcmp(which, kind) == 0)
-            lines[(*count)++] =
-                (line){.step = show_json_number(json, "step"),
-                       .loss = show_json_number(json, "loss"),
-                       .accuracy = show_json_number(json, "accuracy"),
-                       .cv = layer_mean(json, "load_cv"),
-                       .dead = layer_mean(json, "dead"),
-                       .dropped = layer_mean(json, "dropped"),
-                       .sinkhorn = show_json_number(json, "sinkhorn_share")};
+            lines.line[lines.count++] = line_of(json);
         json_decref(json);
         at = end + 1;
     }
     base_free(text);
-    base_free(path);
     return lines;
 }
 
-app_training_means app_training_means_of(const app_compare_run *run)
-{
-    app_training_means m = {(double)NAN, (double)NAN, (double)NAN,
-                            (double)NAN, (double)NAN, (double)NAN};
-    double steps = 0, before = 0;
-    size_t count = 0;
-    line *lines = lines_read(&count, run, "train");
-
-    if (count > 0)
-        m = (app_training_means){.loss = lines[count - 1].loss};
-    for (size_t i = 0; i < count;
-         i++) { /* a line tells of the steps since the one before */
-        const double n = lines[i].step - before;
-        m.cv += n * lines[i].cv;
-        m.dead += n * lines[i].dead;
-        m.dropped += n * lines[i].dropped;
-        m.sinkhorn += n * lines[i].sinkhorn;
-        steps += n;
-        before = lines[i].step;
-    }
-    if (count > 0) {
-        m.cv /= steps;
-        m.dead /= steps;
-        m.dropped /= steps;
-        m.sinkhorn_steps = m.sinkhorn;
-        m.sinkhorn /= steps;
-    }
-    base_free(lines);
-    return m;
-}
-
-double app_training_loss_at(const app_compare_run *run, double step)
-{
-    size_t count = 0, i = 0;
-    line *lines = lines_read(&count, run, "train");
-    double loss = (double)NAN;
-
-    while (i < count && lines[i].step < step)
-        i++;
-    if (count > 0 && i == count)
-        loss = step > lines[count - 1].step + 0.5 ? (double)NAN : lines[count - 1].loss;
-    else if (i > 0 && i < count)
-        loss = lines[i - 1].loss + (lines[i].loss - lines[i - 1].loss) *
-                                       (step - lines[i - 1].step) /
-                                       (lines[i].step - lines[i - 1].step);
-    else if (count > 0 && lines[0].step == step)
-        loss = lines[0].loss;
-    base_free(lines);
-    return loss;
-}
-
-/* Sums of `count` places, and the steps of the first seed's lines, which are the
- * curve's. */
-static base_status curve_begin(app_curve *c, double **weight, const line *lines,
-                               size_t count, base_error *err)
-{
-    *weight = base_alloc(count, sizeof **weight);
-    c->step = base_alloc(count, sizeof *c->step);
-    c->loss = base_alloc(count, sizeof *c->loss);
-    c->accuracy = base_alloc(count, sizeof *c->accuracy);
-    c->cv = base_alloc(count, sizeof *c->cv);
-    if (!*weight || !c->step || !c->loss || !c->accuracy || !c->cv)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a curve");
-    c->count = count;
-    for (size_t i = 0; i < count; i++)
-        c->step[i] = lines[i].step;
-    return BASE_OK;
-}
-
 /* A line logged at a step that is not the curve's is passed over. */
-static void curve_add(app_curve *c, double *weight, const line *lines, size_t count)
+static void lines_add(app_lines *curve, double *weight, const app_lines *lines)
 {
-    for (size_t i = 0, at = 0; i < count; i++) {
-        while (at < c->count && c->step[at] < lines[i].step)
+    for (size_t i = 0, at = 0; i < lines->count; i++) {
+        const double *from = lines->line[i].at;
+
+        while (at < curve->count && curve->line[at].at[APP_LINE_STEP] < from[APP_LINE_STEP])
             at++;
-        if (at == c->count || c->step[at] != lines[i].step)
+        if (at == curve->count || curve->line[at].at[APP_LINE_STEP] != from[APP_LINE_STEP])
             continue;
-        c->loss[at] += lines[i].loss;
-        c->accuracy[at] += lines[i].accuracy;
-        c->cv[at] += lines[i].cv;
+        for (size_t c = APP_LINE_STEP + 1; c < APP_LINE_COLUMNS; c++)
+            curve->line[at].at[c] += from[c];
         weight[at]++;
     }
 }
 
-base_status app_curve_read(app_curve *out, const app_compare *compare, size_t entry,
-                           const char *kind, base_error *err)
+app_lines app_lines_mean(app_pool *pool, const app_lines *runs, size_t count)
 {
-    const size_t seeds = (size_t)compare->args->seeds;
+    app_lines curve = {0};
     double *weight = NULL;
-    base_status status = BASE_OK;
 
-    *out = (app_curve){0};
-    for (size_t s = 0; s < seeds && status == BASE_OK; s++) {
-        const app_compare_run *run = app_compare_run_at(compare, entry, s);
-        size_t count = 0;
-        line *lines = run->state == APP_RUN_FINISHED ? lines_read(&count, run, kind) : NULL;
-
-        if (count > 0 && !weight)
-            status = curve_begin(out, &weight, lines, count, err);
-        if (count > 0 && status == BASE_OK)
-            curve_add(out, weight, lines, count);
-        base_free(lines);
+    for (size_t s = 0; s < count; s++) {
+        if (!weight && runs[s].count > 0) {
+            curve.count = runs[s].count;
+            curve.line = app_take(pool, curve.count, sizeof *curve.line);
+            weight = app_take(pool, curve.count, sizeof *weight);
+            for (size_t i = 0; i < curve.count; i++)
+                curve.line[i].at[APP_LINE_STEP] = runs[s].line[i].at[APP_LINE_STEP];
+        }
+        if (weight)
+            lines_add(&curve, weight, &runs[s]);
     }
-    for (size_t i = 0; weight && status == BASE_OK && i < out->count; i++) {
-        out->loss[i] /= weight[i];
-        out->accuracy[i] /= weight[i];
-        out->cv[i] /= weight[i];
-    }
-    base_free(weight);
-    return status;
+    for (size_t i = 0; i < curve.count; i++)
+        for (size_t c = APP_LINE_STEP + 1; c < APP_LINE_COLUMNS; c++)
+            curve.line[i].at[c] /= weight[i];
+    return curve;
 }
 
-void app_curve_destroy(app_curve *curve)
+double app_lines_last(const app_lines *lines, size_t column)
 {
-    base_free(curve->step);
-    base_free(curve->loss);
-    base_free(curve->accuracy);
-    base_free(curve->cv);
-    *curve = (app_curve){0};
+    return lines->count > 0 ? lines->line[lines->count - 1].at[column] : (double)NAN;
+}
+
+double app_lines_sum(const app_lines *lines, size_t column)
+{
+    double sum = 0, before = 0;
+
+    for (size_t i = 0; i < lines->count; i++) {
+        const double *at = lines->line[i].at;
+
+        sum += (at[APP_LINE_STEP] - before) * at[column];
+        before = at[APP_LINE_STEP];
+    }
+    return lines->count > 0 ? sum : (double)NAN;
+}
+
+double app_lines_at(const app_lines *lines, size_t column, double step)
+{
+    const app_line *line = lines->line;
+    const size_t count = lines->count;
+    size_t i = 0;
+
+    while (i < count && line[i].at[APP_LINE_STEP] < step)
+        i++;
+    if (count > 0 && i == count)
+        return step > line[count - 1].at[APP_LINE_STEP] + 0.5 ? (double)NAN
+                                                              : line[count - 1].at[column];
+    if (i > 0 && i < count) {
+        const double *from = line[i - 1].at, *to = line[i].at;
+
+        return from[column] + (to[column] - from[column]) * (step - from[APP_LINE_STEP]) /
+                                  (to[APP_LINE_STEP] - from[APP_LINE_STEP]);
+    }
+    return count > 0 && line[0].at[APP_LINE_STEP] == step ? line[0].at[column]
+                                                          : (double)NAN;
 }

@@ -9,19 +9,6 @@
 
 static const char *const states[] = {"new", "begun", "finished", "failed"};
 
-static json_t *text_json(const char *format, ...) BASE_PRINTF(1, 2);
-
-static json_t *text_json(const char *format, ...)
-{
-    char text[16384];
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    return show_json_text(text);
-}
-
 /* Whether any router has the figure. */
 static bool known(const app_table *t, size_t figure)
 {
@@ -61,7 +48,7 @@ static void robust_put(json_t *json, const json_t *figures, const app_table *t)
 {
     json_t *robust = json_array();
 
-    for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++)
+    for (size_t f = t->first_budget; f < t->figures; f++)
         json_array_append(robust, json_object_get(figures, t->figure[f].key));
     show_put(json, "robust", robust);
 }
@@ -83,15 +70,22 @@ static json_t *run_json(const app_table *t, size_t r)
     return json;
 }
 
-static json_t *curve_json(const app_curve *c)
+/* Means over the seeds of an entry; runs: of all. */
+static json_t *curve_json(const app_table *t, size_t e, const app_lines *runs)
 {
+    const size_t seeds = (size_t)t->compare->args->seeds;
+    app_pool pool = {0};
+    const app_lines curve = app_lines_mean(&pool, runs + e * seeds, seeds);
     json_t *list = json_array();
 
-    for (size_t i = 0; i < c->count; i++)
-        json_array_append_new(
-            list, json_pack("[f, o, o, o, o]", c->step[i], show_json_real(c->loss[i]),
-                            show_json_real(c->accuracy[i]), show_json_real(c->cv[i]),
-                            show_json_real(c->step[i] * c->seconds_a_step)));
+    for (size_t i = 0; i < curve.count; i++) {
+        const double *at = curve.line[i].at, step = at[APP_LINE_STEP];
+        const double point[] = {step, at[APP_LINE_LOSS], at[APP_LINE_ACCURACY],
+                                at[APP_LINE_CV], step * (1e-3 * t->step_ms[e])};
+
+        json_array_append_new(list, show_json_reals(point, 5, 1));
+    }
+    app_pool_end(&pool);
     return list;
 }
 
@@ -139,11 +133,11 @@ static json_t *entry_json(const app_table *t, size_t e)
     show_put_text(json, "settings", app_entry_settings(settings, sizeof settings, entry));
     show_put_bool(json, "is_baseline", base);
     show_put_bool(json, "reconstruction", again);
-    show_put(json, "mark",
-             base || again
-                 ? text_json("%s%s%s", base ? "baseline" : "", base && again ? ", " : "",
-                             again ? "a reconstruction" : "")
-                 : json_null());
+    show_put_text(json, "mark",
+                  base || again
+                      ? app_text("%s%s%s", base ? "baseline" : "",
+                                 base && again ? ", " : "", again ? "a reconstruction" : "")
+                      : NULL);
     for (size_t f = 0; f < t->figures; f++)
         show_put(figures, t->figure[f].key, figure_json(t, e, f));
     show_put(json, "figures", figures);
@@ -155,8 +149,8 @@ static json_t *entry_json(const app_table *t, size_t e)
     for (size_t s = 0; s < seeds; s++)
         json_array_append_new(runs, run_json(t, e * seeds + s));
     show_put(json, "runs", runs);
-    show_put(json, "training", curve_json(&t->train[e]));
-    show_put(json, "evaluations", curve_json(&t->eval[e]));
+    show_put(json, "training", curve_json(t, e, t->train));
+    show_put(json, "evaluations", curve_json(t, e, t->eval));
     return json;
 }
 
@@ -186,9 +180,9 @@ static json_t *corruptions_json(const app_compare *c)
         json_object_set(json, keys[i], json_object_get(robust, keys[i]));
     if (isfinite(nearest))
         snprintf(pixels, sizeof pixels, ", the nearest to %.0f pixels", nearest);
-    show_put(json, "text",
-             text_json("corruptions: table %s%s; frost %s", preset, pixels,
-                       frost ? frost : "none"));
+    show_put_text(json, "text",
+                  app_text("corruptions: table %s%s; frost %s", preset, pixels,
+                           frost ? frost : "none"));
     return json;
 }
 
@@ -233,7 +227,7 @@ static json_t *attack_json(const app_table *t)
     const app_compare_args *args = t->compare->args;
     json_t *budgets = json_array();
 
-    for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++)
+    for (size_t f = t->first_budget; f < t->figures; f++)
         json_array_append_new(budgets, json_string(strchr(t->figure[f].key, '_') + 1));
     if (!args->no_attack)
         return json_pack("{s:s, s:s, s:o, s:I, s:o}", "name", "pgd", "norm", "linf", "eps",
@@ -248,7 +242,7 @@ static json_t *attacked_json(const app_table *t)
 {
     json_t *list = json_array();
 
-    for (size_t f = APP_FIGURE_COUNT; f < t->figures; f++) {
+    for (size_t f = t->first_budget; f < t->figures; f++) {
         json_t *rows = json_array();
 
         for (size_t i = 0; known(t, f) && i < t->compare->entries.count; i++) {
@@ -299,14 +293,19 @@ static json_t *best_json(const app_table *t, size_t figure)
  * attacked. Sentences. */
 static json_t *conclusions_json(const app_table *t)
 {
-    enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
+    const size_t clean = app_table_figure(t, "top1");
+    const size_t corrupted = app_table_figure(t, "corrupted_error");
     json_t *list = json_array();
-    char *text = app_take(NULL, TEXT, 1);
 
-    for (size_t f = 0; text && f < t->figures; f++)
-        if ((f == APP_FIGURE_TOP1 || f == APP_FIGURE_CORRUPTED || f >= APP_FIGURE_COUNT) &&
-            app_verdict_text(text, TEXT, t, f))
-            json_array_append_new(list, text_json("%s, %%: %s", t->figure[f].title, text));
+    for (size_t f = 0; f < t->figures; f++) {
+        const char *text = f == clean || f == corrupted || f >= t->first_budget
+                               ? app_verdict_text(t, f)
+                               : NULL;
+
+        if (text)
+            json_array_append_new(
+                list, show_json_text(app_text("%s, %%: %s", t->figure[f].title, text)));
+    }
     return list;
 }
 
@@ -328,9 +327,8 @@ static json_t *missing_json(const app_compare *c)
         const app_compare_run *run = &c->run[r];
         if (run->reason[0]) {
             failed++;
-            json_array_append_new(
-                facts, text_json("%s failed: %s",
-                                 app_compare_name(name, sizeof name, c, run), run->reason));
+            show_fact(facts, "%s failed: %s", app_compare_name(name, sizeof name, c, run),
+                      run->reason);
         } else if (run->state != APP_RUN_FINISHED) {
             untrained++;
         } else {
@@ -338,16 +336,15 @@ static json_t *missing_json(const app_compare *c)
         }
     }
     if (untrained > 0)
-        json_array_append_new(facts,
-                              text_json("%zu not trained to the end yet", untrained));
+        show_fact(facts, "%zu not trained to the end yet", untrained);
     if (unmeasured > 0)
-        json_array_append_new(
-            facts, text_json("%zu trained, but not measured in full yet", unmeasured));
+        show_fact(facts, "%zu trained, but not measured in full yet", unmeasured);
     if (json_array_size(facts) > 0)
-        return json_pack("{s:s, s:o, s:o}", "verdict", "WARN", "text",
-                         text_json("%zu of %zu runs are not in all of these figures",
-                                   failed + untrained + unmeasured, c->runs),
-                         "facts", facts);
+        return json_pack(
+            "{s:s, s:o, s:o}", "verdict", "WARN", "text",
+            show_json_text(app_text("%zu of %zu runs are not in all of these figures",
+                                    failed + untrained + unmeasured, c->runs)),
+            "facts", facts);
     json_decref(facts);
     return json_null();
 }
@@ -359,48 +356,44 @@ static json_t *method_json(const app_compare *c)
     json_t *list = json_array();
     char number[32], images[96] = "all images";
 
-    json_array_append_new(
-        list, json_string("Equal for all: backbone, experts and k, data and its order for "
-                          "a seed, augmentation, optimiser, schedule, number of steps, the "
-                          "random weights' seed. Only the router and what belongs to it "
-                          "(gates, auxiliary losses, noise) differ, and the settings named "
-                          "above."));
-    json_array_append_new(
+    show_fact(list,
+              "Equal for all: backbone, experts and k, data and its order for a seed, "
+              "augmentation, optimiser, schedule, number of steps, the random "
+              "weights' seed. Only the router and what belongs to it (gates, "
+              "auxiliary losses, noise) differ, and the settings named above.");
+    show_fact(
+        list, "Trained for %s steps of %d images each; evaluated is %s.",
+        show_thousands(number, sizeof number, c->total), c->recipe.train.batch,
+        args->checkpoint == 1
+            ? "the best checkpoint by accuracy on the same images, which flatters all"
+            : "the last checkpoint: nothing is chosen by the images that it is judged "
+              "on");
+    show_fact(
         list,
-        text_json("Trained for %s steps of %d images each; evaluated is %s.",
-                  show_thousands(number, sizeof number, c->total), c->recipe.train.batch,
-                  args->checkpoint == 1
-                      ? "the best checkpoint by accuracy on the same images, which "
-                        "flatters all"
-                      : "the last checkpoint: nothing is chosen by the images that it is "
-                        "judged on"));
-    json_array_append_new(list, text_json("Clean: all of %s. Loads are of the same pass, "
-                                          "before dropping, mean over MoE layers.",
-                                          c->recipe.data.val));
+        "Clean: all of %s. Loads are of the same pass, before dropping, mean over MoE "
+        "layers.",
+        c->recipe.data.val);
     if (args->eval_limit > 0)
         snprintf(images, sizeof images, "%lld images, the first of the seeded order",
                  (long long)args->eval_limit);
     if (!args->no_corruptions)
-        json_array_append_new(
-            list, text_json("Corruptions: the 15 of ImageNet-C at 5 severities on %s, the "
-                            "same for all. The error is the mean over all 75; mCE divides "
-                            "each corruption's error by that of softmax with the same seed "
-                            "(100: as softmax).",
-                            images));
+        show_fact(list,
+                  "Corruptions: the 15 of ImageNet-C at 5 severities on %s, the same for "
+                  "all. The error is the mean over all 75; mCE divides each corruption's "
+                  "error by that of softmax with the same seed (100: as softmax).",
+                  images);
     if (!args->no_attack)
-        json_array_append_new(
-            list, text_json("Attack: PGD in Linf, %lld steps, random start, one restart, "
-                            "budgets %s, on %s. One attack is an upper bound on "
-                            "robustness: vmoe attack looks harder.",
-                            (long long)args->steps, args->eps, images));
-    json_array_append_new(
-        list, json_string("Routing change: 1 - intersection over union of a token's "
-                          "experts, clean image against changed one, mean over tokens and "
-                          "layers; under the attack at the last budget, of images that "
-                          "were right."));
-    json_array_append_new(
-        list, json_string("\u00b1 is the standard deviation of one training over seeds "
-                          "(n - 1). With few seeds it is itself uncertain."));
+        show_fact(list,
+                  "Attack: PGD in Linf, %lld steps, random start, one restart, budgets %s, "
+                  "on %s. One attack is an upper bound on robustness: vmoe attack looks "
+                  "harder.",
+                  (long long)args->steps, args->eps, images);
+    show_fact(list,
+              "Routing change: 1 - intersection over union of a token's experts, clean "
+              "image against changed one, mean over tokens and layers; under the "
+              "attack at the last budget, of images that were right.");
+    show_fact(list, "\u00b1 is the standard deviation of one training over seeds (n - 1). "
+                    "With few seeds it is itself uncertain.");
     return list;
 }
 
@@ -409,8 +402,8 @@ static json_t *method_json(const app_compare *c)
 /* What of it there is: blocks of a view ask for it. */
 static json_t *parts_json(const app_table *t)
 {
-    const bool moved =
-        known(t, APP_FIGURE_MOVED_CORRUPTED) || known(t, APP_FIGURE_MOVED_ATTACKED);
+    const bool moved = known(t, app_table_figure(t, "routing_change_corrupted")) ||
+                       known(t, app_table_figure(t, "routing_change_attacked"));
 
     return json_pack("{s:o}", "routing", moved ? json_true() : json_null());
 }
@@ -422,13 +415,13 @@ static void settings_put(json_t *json, const app_table *t)
     const app_compare_args *args = c->args;
     char network[128], steps[32];
 
-    show_put(
+    show_put_text(
         json, "title",
-        text_json("%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
-                  c->entries.count, (long long)args->seeds, args->seeds > 1 ? "s" : "",
-                  app_network_name(network, sizeof network, &c->recipe.config),
-                  c->recipe.name, show_thousands(steps, sizeof steps, c->total),
-                  c->recipe.train.batch));
+        app_text("%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
+                 c->entries.count, (long long)args->seeds, args->seeds > 1 ? "s" : "",
+                 app_network_name(network, sizeof network, &c->recipe.config),
+                 c->recipe.name, show_thousands(steps, sizeof steps, c->total),
+                 c->recipe.train.batch));
     show_put_text(json, "command_line", args->command_line);
     show_put_text(json, "val", c->recipe.data.val);
     json_object_update(json, c->about);
@@ -448,32 +441,34 @@ static void settings_put(json_t *json, const app_table *t)
 
 show_document *app_compare_document(const app_table *table)
 {
-    const app_compare *c = table->compare;
+    const app_table *t = table;
+    const app_compare *c = t->compare;
     app_common common = c->args->common;
-    const size_t last = table->figures - 1;
+    const size_t last = t->figures - 1;
 
     common.batch = c->eval_batch;
     common.precision = c->precision;
     json_t *json = app_json_begin(&common, "compare", NULL, c->recipe.data.train);
     json_t *entries = json_array();
 
-    settings_put(json, table);
+    settings_put(json, t);
     show_put(json, "missing", missing_json(c));
     show_put(json, "best",
-             json_pack("{s:o, s:o, s:o}", "clean", best_json(table, APP_FIGURE_TOP1),
-                       "corrupted", best_json(table, APP_FIGURE_CORRUPTED), "attacked",
-                       last >= APP_FIGURE_COUNT ? best_json(table, last) : json_null()));
-    show_put(json, "timing", table->timing ? json_incref(table->timing) : json_null());
+             json_pack("{s:o, s:o, s:o}", "clean",
+                       best_json(t, app_table_figure(t, "top1")), "corrupted",
+                       best_json(t, app_table_figure(t, "corrupted_error")), "attacked",
+                       last >= t->first_budget ? best_json(t, last) : json_null()));
+    show_put(json, "timing", t->timing ? json_incref(t->timing) : json_null());
     for (size_t i = 0; i < c->entries.count; i++)
-        json_array_append_new(entries, entry_json(table, table->order[i]));
+        json_array_append_new(entries, entry_json(t, t->order[i]));
     show_put(json, "entries", entries);
     show_put(json, "corruption_names", corruption_names());
-    show_put(json, "corrupted", corrupted_json(table));
-    show_put(json, "attacked", attacked_json(table));
-    show_put(json, "steps_timed", app_steps_json(table));
-    show_put(json, "verdicts", app_verdicts_json(table));
-    show_put(json, "conclusions", conclusions_json(table));
+    show_put(json, "corrupted", corrupted_json(t));
+    show_put(json, "attacked", attacked_json(t));
+    show_put(json, "steps_timed", app_steps_json(t));
+    show_put(json, "verdicts", app_verdicts_json(t));
+    show_put(json, "conclusions", conclusions_json(t));
     show_put(json, "method", method_json(c));
-    show_put(json, "parts", parts_json(table));
+    show_put(json, "parts", parts_json(t));
     return show_document_create(json);
 }

@@ -46,10 +46,8 @@ static const char *key_make(const app_compare *c, const char *model_hash,
                     (long long)args->eval_limit, args->eps, (long long)args->steps);
 }
 
-/* The result beside the run when it has this key; NULL: there is none, or another. */
-static json_t *result_read(const app_compare_run *run, app_measure measure, const char *key)
+json_t *app_compare_reread(const char *path, const char *name, const char *key)
 {
-    const char *path = app_text("%s/%s", run->folder, files[measure]);
     char *text = NULL;
     size_t bytes = 0;
     json_t *json = NULL;
@@ -57,34 +55,22 @@ static json_t *result_read(const app_compare_run *run, app_measure measure, cons
     if (access(path, F_OK) == 0 &&
         base_file_read(&text, &bytes, path, RESULT_MAX_BYTES, NULL) == BASE_OK)
         json = json_loadb(text, bytes, 0, NULL);
-    const char *stored = json_string_value(json_object_get(json, "compare"));
-    if (json && (!stored || strcmp(stored, key) != 0)) {
-        json_decref(json);
-        json = NULL;
-    }
     base_free(text);
-    return json;
+    const char *stored = json_string_value(json_object_get(json, name));
+    if (!key || (stored && strcmp(stored, key) == 0))
+        return json;
+    json_decref(json);
+    return NULL;
 }
 
-/* Takes json over. The run's result is then what the file says, rounded as another day
- * reads it. */
-static base_status result_write(app_compare_run *run, const app_common *common,
-                                app_measure measure, const char *key, json_t *json,
-                                base_error *err)
+base_status app_compare_keep(json_t **out, json_t *json, const char *path, const char *name,
+                             const char *key, base_error *err)
 {
-    app_common writes = *common;
-    const char *path = app_text("%s/%s", run->folder, files[measure]);
-
-    show_put_text(json, "compare", key);
-    writes.json = path;
-    base_status status = app_json_write(&writes, json, err);
-    if (status == BASE_OK) {
-        run->result[measure] = result_read(run, measure, key);
-        if (!run->result[measure])
-            status =
-                base_fail(err, BASE_IO, "'%s' does not read back as it was written", path);
-    }
-    return status;
+    const base_status status = app_json_save(path, json, err);
+    *out = status == BASE_OK ? app_compare_reread(path, name, key) : NULL;
+    return status != BASE_OK || *out
+               ? status
+               : base_fail(err, BASE_IO, "'%s' does not read back as it was written", path);
 }
 
 /* ---- measuring ----------------------------------------------------------------------- */
@@ -212,7 +198,6 @@ static base_status attack(json_t **out, const app_compare *c, const app_compare_
 static base_status measure_make(app_compare *c, app_compare_run *run, app_measure measure,
                                 const char *model, const char *key, base_error *err)
 {
-    const app_common common = common_of(c, 0);
     char name[128], what[192];
     json_t *json = NULL;
     base_status status;
@@ -223,8 +208,11 @@ static base_status measure_make(app_compare *c, app_compare_run *run, app_measur
         status = attack(&json, c, run, model, name, err);
     else
         status = evaluate(&json, c, model, what, measure == APP_MEASURE_CORRUPT, err);
+    show_put_text(json, "compare", key);
     if (status == BASE_OK)
-        status = result_write(run, &common, measure, key, json, err);
+        status = app_compare_keep(&run->result[measure], json,
+                                  app_text("%s/%s", run->folder, files[measure]), "compare",
+                                  key, err);
     return status;
 }
 
@@ -249,7 +237,8 @@ static base_status measure_take(app_compare *c, app_compare_run *run, app_measur
     if (status == BASE_OK)
         key = key_make(c, run->model_hash, measure);
     if (key)
-        run->result[measure] = result_read(run, measure, key);
+        run->result[measure] = app_compare_reread(
+            app_text("%s/%s", run->folder, files[measure]), "compare", key);
     if (key && !run->result[measure] && make) {
         status = measure_make(c, run, measure, model, key, err);
         *made = true;

@@ -29,7 +29,7 @@ typedef struct app_compare_args {
     bool no_train, no_evaluation, no_corruptions, no_attack, no_timing, status;
 } app_compare_args;
 
-/* ---- the plan (compare_plan.c) ------------------------------------------------------- */
+/* ---- the plan (plan.c) --------------------------------------------------------------- */
 
 /* A row of the table: a router with settings. */
 typedef struct app_entry {
@@ -59,7 +59,7 @@ base_status app_entries_grid(app_entries *entries, const char *word, base_error 
  * an entry that is there is left out. */
 base_status app_entries_preset(app_entries *entries, int preset, base_error *err);
 
-/* ---- runs (compare_runs.c) ----------------------------------------------------------- */
+/* ---- runs (runs.c) ------------------------------------------------------------------- */
 
 /* What is measured of a trained run: the files eval.json, corrupt.json, attack.json in its
  * folder. */
@@ -125,14 +125,14 @@ const char *app_compare_name(char *out, size_t out_bytes, const app_compare *com
 /* Every run with its state on stdout. */
 void app_compare_print(const app_compare *compare);
 
-/* ---- training (compare_train.c) ------------------------------------------------------ */
+/* ---- training (train.c) -------------------------------------------------------------- */
 
 /* Trains what is not finished, --jobs at a time, each in a process of its own. A training
  * that fails is marked and the others go on. BASE_INTERRUPTED: asked to stop, all
  * checkpoints are written. */
 base_status app_compare_train(app_compare *compare, base_error *err);
 
-/* ---- evaluation (compare_eval.c) ----------------------------------------------------- */
+/* ---- evaluation (eval.c) ------------------------------------------------------------- */
 
 /* Measures every trained run and fills in run->result. What lies beside a run is kept when
  * checkpoint, data and settings are the same. A measurement that fails leaves its reason
@@ -140,7 +140,14 @@ base_status app_compare_train(app_compare *compare, base_error *err);
 base_status app_compare_evaluate(app_compare *compare, base_error *err);
 /* Fills run->result with what was measured before, and measures nothing. */
 base_status app_compare_recall(app_compare *compare, base_error *err);
-/* What a training step costs with each router (compare_time.c), as timing.json: read where
+/* A result that was kept in a file, when it was made with this key (NULL: whatever it was
+ * made with), which it holds under `name`; NULL: there is none, or another. */
+json_t *app_compare_reread(const char *path, const char *name, const char *key);
+/* Writes json, which it takes over and which holds its key; *out is what the file says,
+ * rounded as another day reads it. */
+base_status app_compare_keep(json_t **out, json_t *json, const char *path, const char *name,
+                             const char *key, base_error *err);
+/* What a training step costs with each router (time.c), as timing.json: read where
  * it is of the same routers and machine, else made and written; *out NULL: nothing is
  * trained. make false: read only. */
 base_status app_compare_time(json_t **out, const app_compare *compare, bool make,

@@ -167,7 +167,7 @@ static base_status measures_check(const app_compare *c, const train_recipe *reci
 {
     const size_t floats = (size_t)recipe->config.channels * (size_t)recipe->config.image *
                           (size_t)recipe->config.image;
-    app_budget budgets[APP_BUDGETS_MAX];
+    attack_budget budgets[ATTACK_BUDGETS_MAX];
     size_t count = 0;
 
     if (c->args->no_evaluation)
@@ -178,7 +178,8 @@ static base_status measures_check(const app_compare *c, const train_recipe *reci
                          "--checkpoint best");
     if (c->args->no_attack)
         return BASE_OK;
-    return app_budgets_parse(budgets, &count, c->args->eps, ATTACK_NORM_LINF, floats, err);
+    return attack_budgets_parse(budgets, &count, "--eps", c->args->eps, ATTACK_NORM_LINF,
+                                floats, err);
 }
 
 /* What only the data says: classes, fingerprints, how many steps a training has. */

@@ -24,8 +24,6 @@ static app_step step_of(const json_t *rounds, const json_t *other)
     if (n == 0 || (other && json_array_size(other) != n))
         return step;
     values = app_take(NULL, n, sizeof *values);
-    if (!values)
-        return step;
     for (size_t i = 0; i < n; i++)
         values[i] = json_number_value(json_array_get(rounds, i)) /
                     (other ? json_number_value(json_array_get(other, i)) : 1);

@@ -10,40 +10,6 @@
 
 /* ---- figures ------------------------------------------------------------------------- */
 
-/* Those that every comparison has, in the order of the CSV; robust accuracies at the
- * budgets follow. */
-typedef enum app_figure_id {
-    APP_FIGURE_TOP1,
-    APP_FIGURE_LOSS,
-    APP_FIGURE_ECE,
-    APP_FIGURE_CORRUPTED, /* mean error over 15 corruptions and 5 severities */
-    APP_FIGURE_MCE,       /* against softmax of the same seed, 1: the same */
-    APP_FIGURE_LOAD_CV,
-    APP_FIGURE_LOAD_ENTROPY,
-    APP_FIGURE_VIOLATION,
-    APP_FIGURE_DEAD,
-    APP_FIGURE_DROPPED,
-    APP_FIGURE_ORPHANS,
-    APP_FIGURE_MOVED_CORRUPTED, /* 1 - IoU of experts, clean against corrupted */
-    APP_FIGURE_MOVED_ATTACKED,  /* clean against adversarial */
-    APP_FIGURE_MOVED_NOISE,     /* clean against random noise of the same budget */
-    APP_FIGURE_TRAIN_LOSS,      /* last line of the training */
-    APP_FIGURE_TRAIN_LOSS_TIME, /* at the seconds that the fastest router needs for all its steps */
-    APP_FIGURE_TRAIN_CV, /* mean over the training */
-    APP_FIGURE_TRAIN_DEAD,
-    APP_FIGURE_TRAIN_DROPPED,
-    APP_FIGURE_SINKHORN,       /* share of the MoE layers' training passes with a plan */
-    APP_FIGURE_SINKHORN_STEPS, /* steps of a layer with one */
-    APP_FIGURE_STEP_MS,
-    APP_FIGURE_STEP_RATIO, /* against softmax's, else the baseline's, 1: the same */
-    APP_FIGURE_PARAMETERS,
-    APP_FIGURE_ACTIVE,
-    APP_FIGURE_FLOPS,
-    APP_FIGURE_COUNT
-} app_figure_id;
-
-enum { APP_FIGURES_MAX = APP_FIGURE_COUNT + APP_BUDGETS_MAX };
-
 typedef enum app_figure_kind {
     APP_KIND_SHARE, /* 0..1, shown in per cent */
     APP_KIND_NUMBER,
@@ -51,43 +17,77 @@ typedef enum app_figure_kind {
     APP_KIND_FLOPS
 } app_figure_kind;
 
+enum { APP_FIGURES_MAX = 26 + ATTACK_BUDGETS_MAX };
+
 typedef struct app_figure {
     char key[48];   /* of CSV and JSON: "top1", "robust_2/255" */
     char title[48]; /* of the page */
     app_figure_kind kind;
-    int better; /* 1: more, -1: less, 0: neither */
-    int digits; /* behind the point, as it is shown */
-    bool once;  /* measured once for all seeds of an entry: no test */
+    int better;     /* 1: more, -1: less, 0: neither */
+    int digits;     /* behind the point, as it is shown */
+    const char *at; /* path in eval.json, or the budget; NULL: computed */
+    bool once;      /* measured once for all seeds of an entry: no test */
 } app_figure;
 
-/* ---- the table (compare_table.c) ----------------------------------------------------- */
+/* ---- lines of metrics.jsonl (curves.c) ----------------------------------------------- */
 
-typedef struct app_curve {
+/* Of MoE layers the mean over them. */
+enum {
+    APP_LINE_STEP,
+    APP_LINE_LOSS,
+    APP_LINE_ACCURACY,
+    APP_LINE_CV,
+    APP_LINE_DEAD,
+    APP_LINE_DROPPED,
+    APP_LINE_SINKHORN,
+    APP_LINE_COLUMNS
+};
+
+typedef struct app_line {
+    double at[APP_LINE_COLUMNS];
+} app_line;
+
+typedef struct app_lines {
     size_t count;
-    double *step, *loss, *accuracy, *cv; /* [count] */
-    double seconds_a_step;               /* of the timing; NaN: not timed */
-} app_curve;
+    app_line *line;
+} app_lines;
+
+/* Those of one kind ("train", "eval") that a run has written, from the pool. */
+app_lines app_lines_read(app_pool *pool, const app_compare_run *run, const char *kind);
+/* Mean over runs [count], at the steps of the first that has lines. */
+app_lines app_lines_mean(app_pool *pool, const app_lines *runs, size_t count);
+/* A column of the last line; its sum over all steps, each line telling of those since the
+ * one before; its value at a step, between two lines. NaN: there is no line, or none so
+ * far. */
+double app_lines_last(const app_lines *lines, size_t column);
+double app_lines_sum(const app_lines *lines, size_t column);
+double app_lines_at(const app_lines *lines, size_t column, double step);
+
+/* ---- the table (table.c) ------------------------------------------------------------- */
 
 typedef struct app_table {
     const app_compare *compare;
     app_figure figure[APP_FIGURES_MAX];
-    size_t figures;
-    double *value;        /* [runs, figures], NaN: unknown */
-    measure_mean *spread; /* [entries, figures] */
-    double *kind_error;   /* [entries, 15] mean error under a corruption, NaN: unknown */
-    size_t *order;        /* [entries] by clean accuracy, best first, unknown last */
-    app_curve *train;     /* [entries] mean over seeds of lines of the training */
-    app_curve *eval;      /* [entries] of its evaluations */
-    size_t baseline;      /* what the others are held against */
-    size_t softmax;       /* of mCE; SIZE_MAX: not among them */
-    json_t *timing;       /* as timing.json; NULL: none */
-    app_pool pool;        /* of all that */
+    size_t figures, first_budget; /* first_budget: behind those of every comparison */
+    double *value;                /* [runs, figures], NaN: unknown */
+    measure_mean *spread;         /* [entries, figures] */
+    double *run_error;       /* [runs, 15] mean error under a corruption, NaN: unknown */
+    double *kind_error;      /* [entries, 15] its mean over seeds */
+    size_t *order;           /* [entries] by clean accuracy, best first, unknown last */
+    app_lines *train, *eval; /* [runs] of finished trainings */
+    double *step_ms, *step_ratio; /* [entries] medians, NaN: not timed */
+    size_t baseline;              /* what the others are held against */
+    size_t softmax;               /* of mCE; SIZE_MAX: not among them */
+    json_t *timing;               /* as timing.json; NULL: none */
+    app_pool pool;                /* of all that */
 } app_table;
 
 /* *timing (NULL: none) is borrowed. --baseline LABEL, else ssr, else the first. */
 base_status app_table_create(app_table *out, const app_compare *compare, json_t *timing,
                              base_error *err);
 void app_table_destroy(app_table *table); /* zeroed is fine */
+/* The place of a figure by its key; figures: there is none. */
+size_t app_table_figure(const app_table *table, const char *key);
 /* entry against other. */
 measure_difference app_table_difference(const app_table *table, size_t entry, size_t other,
                                         size_t figure);
@@ -97,19 +97,6 @@ double app_table_value(const app_table *table, size_t run, size_t figure);
 const measure_mean *app_table_spread(const app_table *table, size_t entry, size_t figure);
 /* An entry's settings as "p=0.01 noise=0", "" without; the mark of its router's source. */
 const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *entry);
-
-/* Mean over the seeds' metrics.jsonl of lines of one kind; curve is to be destroyed in any
- * case (compare_curves.c). */
-base_status app_curve_read(app_curve *out, const app_compare *compare, size_t entry,
-                           const char *kind, base_error *err);
-void app_curve_destroy(app_curve *curve);
-/* Sums over a run's training lines for the figures; NaN: no line. */
-typedef struct app_training_means {
-    double loss, cv, dead, dropped, sinkhorn, sinkhorn_steps;
-} app_training_means;
-app_training_means app_training_means_of(const app_compare_run *run);
-/* Training loss of a run at a step, between its lines; NaN: not known there. */
-double app_training_loss_at(const app_compare_run *run, double step);
 
 /* ---- verdicts (verdict.c) ------------------------------------------------------------ */
 
@@ -128,10 +115,10 @@ size_t app_table_leaders(bool *lead, const app_table *table, size_t figure);
  * "baseline", "better", "worse", "tied", "unknown", "leaders" (labels) and "text", a
  * sentence. NULL: no memory. */
 json_t *app_verdicts_json(const app_table *table);
-/* The sentence of one figure; false: it has none. */
-bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_t figure);
+/* The sentence of one figure; NULL: it has none. */
+const char *app_verdict_text(const app_table *table, size_t figure);
 
-/* ---- steps (compare_steps.c) --------------------------------------------------------- */
+/* ---- steps (steps.c) ----------------------------------------------------------------- */
 
 /* Median and quartiles over the rounds of the timing, milliseconds or, with another entry,
  * the ratio of each round; NaN: not timed. */

@@ -1,45 +1,32 @@
 /* time.c - what a training step costs with each router, fairly: the trained networks side
- * by side, the same batches, one step of each in turn, each round beginning with another
- * one. Trainings themselves may have run beside other work and say nothing of this. Relied
- * on elsewhere: weights stay as they were trained (learning rate 0), so that loads do not
- * move while one measures. */
+ * by side, one step of each in turn (train_pace). Trainings themselves may have run beside
+ * other work and say nothing of this. */
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "apps/bench/internal.h"
 #include "apps/compare/table_internal.h"
 
-enum { WARMUP = 3, RIGS_MAX = 2 * APP_ENTRIES_MAX, TIMING_MAX_BYTES = 16 << 20 };
-
-/* One network that makes steps. */
-typedef struct rig {
-    size_t entry;
-    vit_model *model;
-    vit_run *run;
-    vit_optimizer *optimizer;
-    double *ms; /* [rounds] */
-} rig;
-
-/* An entry's rigs: one, or for a router with a chance p of a Sinkhorn step two, p = 0 and p
- * = 1, whose mean weighted by p is what a step costs on average: too rare a step is in no
- * median. */
+/* An entry's networks: one, or for a router with a chance p of a Sinkhorn step two, p = 0
+ * and p = 1, whose mean weighted by p is what a step costs on average: too rare a step is
+ * in no median. */
 typedef struct timed_entry {
     bool timed;
-    size_t first, count; /* rigs */
+    size_t first, count; /* networks */
     double p;
 } timed_entry;
 
 typedef struct timing {
     const app_compare *compare;
     train_trainer plan; /* its loader gives the batches */
-    rig rig[RIGS_MAX];
-    size_t rigs;
+    vit_model *model[2 * APP_ENTRIES_MAX];
+    size_t models;
     timed_entry entry[APP_ENTRIES_MAX];
-    float *targets, *logits, *d_logits; /* [part, K] */
+    double *ms; /* [models, rounds] */
+    app_progress progress;
 } timing;
 
-/* ---- rigs ---------------------------------------------------------------------------- */
+/* ---- networks ------------------------------------------------------------------------ */
 
 /* The chance of a Sinkhorn step in a training of so many steps; NaN: the router has no
  * option for it. */
@@ -53,39 +40,22 @@ static double chance_of(const vit_router_config *router, uint64_t steps)
 }
 
 /* p: text to set, NULL: as it is. */
-static base_status rig_open(timing *t, size_t entry, const char *model, const char *p,
-                            base_error *err)
+static base_status model_open(timing *t, const char *path, const char *p, base_error *err)
 {
-    rig *r = &t->rig[t->rigs];
-    const app_compare *c = t->compare;
+    vit_model **model = &t->model[t->models];
+    base_status status = vit_model_load(model, path, NULL, err);
 
-    *r = (rig){.entry = entry};
-    t->rigs++;
-    base_status status = vit_model_load(&r->model, model, NULL, err);
-    if (status == BASE_OK && p) {
-        vit_config config = *vit_model_config(r->model);
-        status = vit_router_set(&config.moe.router, "p", p, err);
-        if (status == BASE_OK)
-            status = vit_model_config_set(r->model, &config, err);
-    }
-    if (status == BASE_OK)
-        status = vit_run_create(&r->run, r->model, t->plan.part, VIT_MODE_TRAIN,
-                                (vit_precision)c->precision, err);
-    if (status == BASE_OK)
-        status =
-            vit_optimizer_create(&r->optimizer, r->model, &t->plan.recipe.optimizer, err);
-    r->ms = app_take(NULL, (size_t)c->args->rounds, sizeof *r->ms);
-    return status;
+    if (status != BASE_OK)
+        return status;
+    t->models++;
+    if (!p)
+        return BASE_OK;
+    vit_config config = *vit_model_config(*model);
+    status = vit_router_set(&config.moe.router, "p", p, err);
+    return status == BASE_OK ? vit_model_config_set(*model, &config, err) : status;
 }
 
-static void rig_close(rig *r)
-{
-    vit_optimizer_destroy(r->optimizer);
-    vit_run_destroy(r->run);
-    vit_model_destroy(r->model);
-}
-
-/* The rigs of an entry, from its first trained seed; none where nothing is trained. */
+/* The networks of an entry, from its first trained seed; none where nothing is trained. */
 static base_status entry_open(timing *t, size_t entry, base_error *err)
 {
     const app_compare *c = t->compare;
@@ -99,90 +69,19 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
     if (!run)
         return BASE_OK;
     const char *model = app_compare_checkpoint(c, run);
-    *e = (timed_entry){.timed = true, .first = t->rigs, .count = 1};
+    *e = (timed_entry){.timed = true, .first = t->models, .count = 1};
     train_recipe recipe;
     status = app_compare_recipe(&recipe, c, entry, run->seed, err);
     if (status == BASE_OK)
         e->p = chance_of(&recipe.config.moe.router, c->total);
-    if (status == BASE_OK && e->p > 0 && e->p < 1) {
-        e->count = 2;
-        status = rig_open(t, entry, model, "0", err);
-        if (status == BASE_OK)
-            status = rig_open(t, entry, model, "1", err);
-    } else if (status ==
-               BASE_OK) { /* always the one or the other: router.steps says nothing here */
-        const char *p = isnan(e->p) ? NULL : e->p > 0 ? "1" : "0";
-        status = rig_open(t, entry, model, p, err);
-    }
-    return status;
-}
-
-/* ---- steps --------------------------------------------------------------------------- */
-
-/* One optimiser step on the batch, as train makes it; milliseconds. */
-static base_status step_make(double *ms, timing *t, rig *r, const data_batch *batch,
-                             uint64_t number, base_error *err)
-{
-    const train_recipe *recipe = &t->plan.recipe;
-    const double share = 1.0 / recipe->train.accumulate;
-    const double began = base_seconds();
-    base_status status = BASE_OK;
-
-    vit_run_gradients_zero(r->run);
-    for (int part = 0; part < recipe->train.accumulate && status == BASE_OK; part++) {
-        const vit_step step = {.seed = 1,
-                               .step = number,
-                               .first_sample = (uint64_t)part * t->plan.part,
-                               .loss_scale = share};
-        status =
-            vit_run_forward(r->run, t->logits, batch->images, batch->count, &step, err);
-        if (status != BASE_OK)
-            return status;
-        vit_loss_compute((vit_loss)recipe->train.loss, t->d_logits, NULL, t->logits,
-                         t->targets, batch->count, (size_t)recipe->config.classes, share);
-        status = vit_run_backward(r->run, NULL, t->d_logits, err);
-    }
-    if (status == BASE_OK) {
-        vit_optimizer_step(r->optimizer, r->model, vit_run_gradients(r->run), 0);
-        vit_optimizer_state_step(r->optimizer, r->model, r->run,
-                                 &(vit_step){.step = number});
-    }
-    *ms = 1e3 * (base_seconds() - began);
-    return status;
-}
-
-static base_status rounds_make(timing *t, base_error *err)
-{
-    const int64_t rounds = t->compare->args->rounds;
-    const train_recipe *recipe = &t->plan.recipe;
-    app_progress progress = {0};
-    data_batch batch;
-    base_status status = data_loader_seek(t->plan.train_loader, 0, 0, err);
-
-    app_progress_start(&progress, &t->compare->args->common, "timing", "rounds",
-                       (uint64_t)(rounds + WARMUP), 0);
-    for (int64_t i = -WARMUP; i < rounds && status == BASE_OK; i++) {
-        status = data_loader_next(t->plan.train_loader, &batch, err);
-        if (status != BASE_OK)
-            break;
-        vit_targets_fill(t->targets, batch.labels, batch.labels_b, batch.weight_a,
-                         batch.count, (size_t)recipe->config.classes,
-                         recipe->train.label_smoothing);
-        for (size_t k = 0; k < t->rigs && status == BASE_OK; k++) {
-            rig *r = &t->rig[((size_t)(i + WARMUP) + k) % t->rigs];
-            double ms = 0;
-            status = step_make(&ms, t, r, &batch, (uint64_t)(i + WARMUP), err);
-            if (i >= 0)
-                r->ms[i] = ms;
-        }
-        if (app_stop_asked())
-            status = base_fail(err, BASE_INTERRUPTED,
-                               "stopped in the timing, the same command "
-                               "times anew");
-        app_progress_update(&progress, (uint64_t)(i + WARMUP + 1), "%zu routers", t->rigs);
-    }
-    app_progress_end(&progress);
-    return status;
+    if (status != BASE_OK)
+        return status;
+    /* Always the one or the other: router.steps says nothing here. */
+    if (!(e->p > 0 && e->p < 1))
+        return model_open(t, model, isnan(e->p) ? NULL : e->p > 0 ? "1" : "0", err);
+    e->count = 2;
+    status = model_open(t, model, "0", err);
+    return status == BASE_OK ? model_open(t, model, "1", err) : status;
 }
 
 /* ---- the file ------------------------------------------------------------------------ */
@@ -212,16 +111,16 @@ static const char *key_make(const app_compare *c)
 
 static json_t *entry_json(const timing *t, const timed_entry *e)
 {
-    const rig *first = &t->rig[e->first];
+    const size_t n = (size_t)t->compare->args->rounds;
+    const double *plain = t->ms + e->first * n, *with_plan = plain + n;
     json_t *json = json_object(), *rounds = json_array(), *plan = json_array();
 
-    for (int64_t i = 0; i < t->compare->args->rounds; i++) {
-        const double ms = e->count == 2
-                              ? (1 - e->p) * first[0].ms[i] + e->p * first[1].ms[i]
-                              : first->ms[i];
+    for (size_t i = 0; i < n; i++) {
+        const double ms =
+            e->count == 2 ? (1 - e->p) * plain[i] + e->p * with_plan[i] : plain[i];
         json_array_append_new(rounds, json_real(ms));
         if (e->count == 2)
-            json_array_append_new(plan, json_real(first[1].ms[i]));
+            json_array_append_new(plan, json_real(with_plan[i]));
     }
     show_put(json, "rounds_ms", rounds);
     show_put(json, "sinkhorn_rounds_ms", plan);
@@ -249,48 +148,41 @@ static json_t *timing_json(const timing *t, const char *key)
     return json;
 }
 
-static json_t *timing_read(const char *path, const char *key)
+static base_status round_shown(void *user, size_t done, base_error *err)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    json_t *json = NULL;
+    timing *t = user;
 
-    if (access(path, F_OK) == 0 &&
-        base_file_read(&text, &bytes, path, TIMING_MAX_BYTES, NULL) == BASE_OK)
-        json = json_loadb(text, bytes, 0, NULL);
-    base_free(text);
-    const char *stored = json_string_value(json_object_get(json, "key"));
-    if (json && key && (!stored || strcmp(stored, key) != 0)) {
-        json_decref(json);
-        json = NULL;
-    }
-    return json;
+    app_progress_update(&t->progress, done, "%zu routers", t->models);
+    return app_stop_asked()
+               ? base_fail(err, BASE_INTERRUPTED,
+                           "stopped in the timing, the same command times anew")
+               : BASE_OK;
 }
 
 static base_status timing_make(json_t **out, const app_compare *c, const char *key,
                                base_error *err)
 {
+    const size_t rounds = (size_t)c->args->rounds;
     app_watch watch = {.common = &c->args->common};
     const train_options options = app_train_options(&watch, "", false);
     timing *t = app_take(NULL, 1, sizeof *t);
-    size_t floats = 0;
 
     t->compare = c;
     base_status status = train_trainer_plan(&t->plan, &c->recipe, &options, err);
-    if (status == BASE_OK &&
-        base_mul_size(&floats, t->plan.part, (size_t)t->plan.recipe.config.classes)) {
-        t->targets = app_take(NULL, floats, sizeof(float));
-        t->logits = app_take(NULL, floats, sizeof(float));
-        t->d_logits = app_take(NULL, floats, sizeof(float));
-    }
     for (size_t e = 0; e < c->entries.count && status == BASE_OK; e++)
         status = entry_open(t, e, err);
-    if (status == BASE_OK && t->rigs > 0)
-        status = rounds_make(t, err);
-    if (status == BASE_OK && t->rigs > 0)
-        *out = timing_json(t, key);
-    for (size_t r = 0; r < t->rigs; r++)
-        rig_close(&t->rig[r]);
+    if (status == BASE_OK && t->models > 0) {
+        t->ms = app_take(NULL, t->models * rounds, sizeof *t->ms);
+        app_progress_start(&t->progress, &c->args->common, "timing", "rounds",
+                           rounds + TRAIN_PACE_WARMUP, 0);
+        status =
+            train_pace(t->ms, &t->plan, t->model, t->models, rounds, round_shown, t, err);
+        app_progress_end(&t->progress);
+        if (status == BASE_OK)
+            *out = timing_json(t, key);
+    }
+    for (size_t m = 0; m < t->models; m++)
+        vit_model_destroy(t->model[m]);
     train_trainer_destroy(&t->plan);
     return status;
 }
@@ -298,22 +190,16 @@ static base_status timing_make(json_t **out, const app_compare *c, const char *k
 base_status app_compare_time(json_t **out, const app_compare *compare, bool make,
                              base_error *err)
 {
-    const char *path = app_text("%s/timing.json", compare->args->out),
-               *key = key_make(compare);
-    app_common writes = compare->args->common;
-    base_status status = BASE_OK;
+    const char *path = app_text("%s/timing.json", compare->args->out);
+    const char *key = key_make(compare);
+    json_t *made = NULL;
 
-    *out = NULL;
     /* With --no-timing an older one stands, whatever it was made with: it says so
      * itself. */
-    *out = timing_read(path, make ? key : NULL);
+    *out = app_compare_reread(path, "key", make ? key : NULL);
     if (*out || !make)
-        return status;
-    status = timing_make(out, compare, key, err);
-    writes.json = path;
-    if (status == BASE_OK && *out) {
-        status = app_json_write(&writes, *out, err);
-        *out = status == BASE_OK ? timing_read(path, key) : NULL;
-    }
-    return status;
+        return BASE_OK;
+    const base_status status = timing_make(&made, compare, key, err);
+    return status == BASE_OK && made ? app_compare_keep(out, made, path, "key", key, err)
+                                     : status;
 }

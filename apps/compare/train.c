@@ -46,22 +46,21 @@ typedef struct crew {
 
 /* ---- one child ----------------------------------------------------------------------- */
 
-/* The words of the child's command line; text has room for what is made here. The recipe is
- * the user's own with the same --set, so that the command is one that a person would
- * write. */
-static size_t words_make(const char *words[WORDS_MAX], char text[3][48],
-                         const app_compare *c, const app_compare_run *run,
-                         const char *router)
+/* The words of the child's command line. The recipe is the user's own with the same --set,
+ * so that the command is one that a person would write. */
+static void words_make(const char *words[WORDS_MAX], const app_compare *c,
+                       const app_compare_run *run)
 {
     const app_compare_args *args = c->args;
     const app_entry *entry = &c->entries.entry[run->entry];
     const int64_t share = args->common.threads / args->jobs;
+    const char *const named[][2] = {
+        {"--data", args->data},
+        {"--val", args->val},
+        {"--out", run->folder},
+        {"--threads", app_text("%" PRId64, share > 0 ? share : 1)}};
     size_t n = 0;
 
-    snprintf(text[0], sizeof text[0], "%" PRId64, share > 0 ? share : 1);
-    snprintf(text[1], sizeof text[1], "train.seed=%" PRId64, run->seed);
-    snprintf(text[2], sizeof text[2], "train.precision=%s",
-             args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32");
     words[n++] = "vmoe";
     words[n++] = "train";
     if (args->recipe) {
@@ -70,30 +69,24 @@ static size_t words_make(const char *words[WORDS_MAX], char text[3][48],
     }
     words[n++] = "--set";
     if (args->common.given.precision)
-        words[n++] = text[2];
+        words[n++] = args->common.precision == VIT_PRECISION_BF16 ? "train.precision=bf16"
+                                                                  : "train.precision=fp32";
     for (size_t i = 0; i < args->set.count; i++)
         words[n++] = args->set.at[i];
-    words[n++] = router;
+    words[n++] = app_text("router.name=%s", entry->router);
     for (size_t i = 0; i < entry->settings; i++)
         words[n++] = entry->setting[i];
-    words[n++] = text[1];
-    if (args->data) {
-        words[n++] = "--data";
-        words[n++] = args->data;
+    words[n++] = app_text("train.seed=%" PRId64, run->seed);
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
+        if (!named[i][1])
+            continue;
+        words[n++] = named[i][0];
+        words[n++] = named[i][1];
     }
-    if (args->val) {
-        words[n++] = "--val";
-        words[n++] = args->val;
-    }
-    words[n++] = "--out";
-    words[n++] = run->folder;
-    words[n++] = "--threads";
-    words[n++] = text[0];
     words[n++] = "--resume";
     if (args->common.pin)
         words[n++] = "--pin";
     words[n] = NULL;
-    return n;
 }
 
 /* In the child, where only what is safe between fork and exec may be called. cpus: the
@@ -150,7 +143,6 @@ static cpu_set_t *part_cpus(size_t *bytes, const app_compare_args *args, size_t 
 static base_status child_start(crew *w, app_compare_run *run, base_error *err)
 {
     const char *words[WORDS_MAX];
-    char text[3][48], router[64];
     base_status status = base_folder_make(run->folder, err);
 
     if (status != BASE_OK)
@@ -158,9 +150,7 @@ static base_status child_start(crew *w, app_compare_run *run, base_error *err)
     const int log = open(run->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (log < 0)
         return base_fail_errno(err, "cannot write '%s'", run->log);
-    snprintf(router, sizeof router, "router.name=%s",
-             w->compare->entries.entry[run->entry].router);
-    words_make(words, text, w->compare, run, router);
+    words_make(words, w->compare, run);
     const size_t part = free_part(w);
     size_t bytes = 0;
     cpu_set_t *cpus = part_cpus(&bytes, w->compare->args, part);

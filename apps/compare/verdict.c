@@ -76,63 +76,49 @@ static double unit_of(const app_figure *f)
     return f->kind == APP_KIND_SHARE ? 100 : f->kind == APP_KIND_FLOPS ? 1e-6 : 1;
 }
 
-/* "softmax (+0.42, 0.10 to 0.74)" behind what out holds. */
-static void label_add(char *out, size_t out_bytes, const app_table *t, size_t entry,
-                      size_t figure, bool first)
+/* text, and behind it what the baseline is against others: "better than A (+0.42, +0.10 to
+ * +0.74), B (...)". */
+static const char *list_add(const char *text, const app_table *t, size_t figure,
+                            const char *word, const char *lead)
 {
     const app_figure *f = &t->figure[figure];
-    const measure_difference d = app_table_difference(t, t->baseline, entry, figure);
-    const size_t used = strlen(out);
+    const char *name = t->compare->entries.entry[t->baseline].label;
+    const double unit = unit_of(f);
+    const char *comma = text == name ? " is " : "; ";
     double low, high;
-
-    app_verdict_interval(&low, &high, &d, f);
-    snprintf(out + used, out_bytes - used, "%s%s (%+.*f, %+.*f to %+.*f)",
-             first ? "" : ", ", t->compare->entries.entry[entry].label, f->digits,
-             unit_of(f) * d.points, f->digits, unit_of(f) * low, f->digits,
-             unit_of(f) * high);
-}
-
-/* What the baseline is against others: "better than A (...), B (...)". Returns how many. */
-static size_t list_add(char *out, size_t out_bytes, const app_table *t, size_t figure,
-                       const char *word, const char *lead, size_t before)
-{
-    size_t count = 0;
 
     for (size_t e = 0; e < t->compare->entries.count; e++) {
         const measure_difference d = app_table_difference(t, t->baseline, e, figure);
-        const char *own =
-            e == t->baseline ? NULL : app_verdict_word(&d, &t->figure[figure]);
+        const char *own = e == t->baseline ? NULL : app_verdict_word(&d, f);
+
         if (!own || strcmp(own, word) != 0)
             continue;
-        if (count == 0) {
-            const size_t used = strlen(out);
-            snprintf(out + used, out_bytes - used, "%s%s ", before ? "; " : " is ", lead);
-        }
-        label_add(out, out_bytes, t, e, figure, count == 0);
-        count++;
+        app_verdict_interval(&low, &high, &d, f);
+        text = app_text("%s%s%s%s (%+.*f, %+.*f to %+.*f)", text, comma, lead,
+                        t->compare->entries.entry[e].label, f->digits, unit * d.points,
+                        f->digits, unit * low, f->digits, unit * high);
+        comma = ", ";
+        lead = "";
     }
-    return count;
+    return text;
 }
 
-bool app_verdict_text(char *out, size_t out_bytes, const app_table *table, size_t figure)
+const char *app_verdict_text(const app_table *table, size_t figure)
 {
     const app_figure *f = &table->figure[figure];
-    size_t said = 0;
+    const char *name = table->compare->entries.entry[table->baseline].label, *text = name;
 
-    out[0] = '\0';
     if (f->better == 0 || app_table_spread(table, table->baseline, figure)->count == 0 ||
         table->compare->entries.count < 2)
-        return false;
-    snprintf(out, out_bytes, "%s", table->compare->entries.entry[table->baseline].label);
-    said += list_add(out, out_bytes, table, figure, "better", "better than", said);
-    said += list_add(out, out_bytes, table, figure, "worse", "worse than", said);
-    said += list_add(out, out_bytes, table, figure, "not to be told apart",
-                     "not to be told apart from", said);
-    if (said == 0)
-        snprintf(out, out_bytes,
-                 f->once ? "one measurement for all seeds tells no difference from chance"
-                         : "one seed tells no difference from chance");
-    return true;
+        return NULL;
+    text = list_add(text, table, figure, "better", "better than ");
+    text = list_add(text, table, figure, "worse", "worse than ");
+    text =
+        list_add(text, table, figure, "not to be told apart", "not to be told apart from ");
+    if (text != name)
+        return text;
+    return f->once ? "one measurement for all seeds tells no difference from chance"
+                   : "one seed tells no difference from chance";
 }
 
 /* ---- JSON ---------------------------------------------------------------------------- */
@@ -156,14 +142,13 @@ static json_t *labels_json(const app_table *t, size_t figure, const char *word)
 
 json_t *app_verdicts_json(const app_table *table)
 {
-    enum { TEXT = APP_ENTRIES_MAX * (APP_LABEL_BYTES + 64) };
     const app_table *t = table;
     json_t *list = json_array();
-    char *text = app_take(NULL, TEXT, 1);
     bool lead[APP_ENTRIES_MAX];
 
-    for (size_t f = 0; text && f < t->figures; f++) {
-        if (!app_verdict_text(text, TEXT, t, f))
+    for (size_t f = 0; f < t->figures; f++) {
+        const char *text = app_verdict_text(t, f);
+        if (!text)
             continue;
         json_t *json = json_object(), *leaders = json_array();
         show_put_text(json, "figure", t->figure[f].key);
