@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void measure_interval(double *low, double *high, uint64_t right, uint64_t samples)
 {
@@ -20,14 +21,14 @@ void measure_interval(double *low, double *high, uint64_t right, uint64_t sample
     *high = fmin(centre + half, 1);
 }
 
-/* Of a, or of a - b; NaN are left out. */
-static measure_mean mean_of(const double *a, const double *b, size_t count)
+/* Of every step-th of a, or of a - b, count of them; NaN are left out. */
+static measure_mean mean_of(const double *a, const double *b, size_t step, size_t count)
 {
     measure_mean s = {.mean = (double)NAN, .std = (double)NAN};
     double sum = 0, squares = 0, low = INFINITY, high = -INFINITY;
 
     for (size_t i = 0; i < count; i++) {
-        const double value = b ? a[i] - b[i] : a[i];
+        const double value = b ? a[i * step] - b[i * step] : a[i * step];
 
         if (isfinite(value)) {
             sum += value;
@@ -41,7 +42,7 @@ static measure_mean mean_of(const double *a, const double *b, size_t count)
     s.mean =
         low == high ? low : sum / (double)s.count; /* equal ones have no spread at all */
     for (size_t i = 0; i < count; i++) {
-        const double value = b ? a[i] - b[i] : a[i];
+        const double value = b ? a[i * step] - b[i * step] : a[i * step];
 
         if (isfinite(value))
             squares += (value - s.mean) * (value - s.mean);
@@ -53,7 +54,7 @@ static measure_mean mean_of(const double *a, const double *b, size_t count)
 
 measure_mean measure_mean_of(const double *values, size_t count)
 {
-    return mean_of(values, NULL, count);
+    return mean_of(values, NULL, 1, count);
 }
 
 double measure_t_limit(size_t df)
@@ -75,9 +76,10 @@ double measure_t_limit(size_t df)
            (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * n * n);
 }
 
-measure_difference measure_difference_of(const double *a, const double *b, size_t count)
+static measure_difference difference_of(const double *a, const double *b, size_t step,
+                                        size_t count)
 {
-    const measure_mean s = mean_of(a, b, count);
+    const measure_mean s = mean_of(a, b, step, count);
     measure_difference d = {.count = s.count,
                             .points = s.mean,
                             .spread = s.std,
@@ -90,6 +92,78 @@ measure_difference measure_difference_of(const double *a, const double *b, size_
         d.clear = fabs(d.spreads) > d.limit;
     }
     return d;
+}
+
+measure_difference measure_difference_of(const double *a, const double *b, size_t count)
+{
+    return difference_of(a, b, 1, count);
+}
+
+/* Differences without any spread over seeds are what they are: numbers of parameters. */
+static bool is_clear(const measure_difference *d)
+{
+    return d->count > 1 && (d->clear || (d->spread == 0 && d->points != 0));
+}
+
+const char *measure_difference_word(const measure_difference *d, int better)
+{
+    if (d->count < 2 || !isfinite(d->points))
+        return NULL;
+    if (!is_clear(d))
+        return "not to be told apart";
+    if (better == 0)
+        return d->points > 0 ? "more" : "less";
+    return (d->points > 0) == (better > 0) ? "better" : "worse";
+}
+
+void measure_difference_interval(double *low, double *high, const measure_difference *d)
+{
+    const double half = d->count < 2    ? (double)NAN
+                        : d->spread > 0 ? d->limit * d->spread
+                                        : 0.0;
+
+    *low = d->points - half;
+    *high = d->points + half;
+}
+
+/* Whether row a is clearly worse than row b. */
+static bool is_worse(const double *a, const double *b, size_t step, size_t seeds,
+                     int better)
+{
+    const measure_difference d = difference_of(a, b, step, seeds);
+
+    return d.count > 1 && isfinite(d.points) && is_clear(&d) &&
+           (d.points > 0) != (better > 0);
+}
+
+size_t measure_leaders(bool *lead, const double *values, size_t step, size_t rows,
+                       size_t seeds, int better)
+{
+    size_t best = SIZE_MAX, known = 0, worse = 0;
+    double top = (double)NAN;
+
+    memset(lead, 0, rows * sizeof *lead);
+    for (size_t r = 0; r < rows && better != 0; r++) {
+        const double mean = mean_of(values + r * seeds * step, NULL, step, seeds).mean;
+
+        lead[r] = isfinite(mean);
+        known += lead[r];
+        if (lead[r] && (best == SIZE_MAX || better * mean > better * top)) {
+            best = r;
+            top = mean;
+        }
+    }
+    for (size_t r = 0; r < rows; r++) {
+        if (!lead[r] || r == best ||
+            !is_worse(values + r * seeds * step, values + best * seeds * step, step, seeds,
+                      better))
+            continue;
+        lead[r] = false;
+        worse++;
+    }
+    if (worse == 0) /* nothing tells any of them from the best */
+        memset(lead, 0, rows * sizeof *lead);
+    return worse > 0 ? known - worse : 0;
 }
 
 double measure_exact_test(size_t b, size_t c)

@@ -203,6 +203,17 @@ typedef struct measure_difference {
 } measure_difference;
 /* a, b [count] by seed, NaN: unknown. */
 measure_difference measure_difference_of(const double *a, const double *b, size_t count);
+/* "better" or "worse" (better 1: more is better, -1: less), "more" or "less" (0), where the
+ * test is clear or the values differ without any spread; "not to be told apart"; NULL:
+ * fewer than two seeds, or unknown. */
+const char *measure_difference_word(const measure_difference *d, int better);
+/* The 95 % interval of the mean difference; NaN: unknown. */
+void measure_difference_interval(double *low, double *high, const measure_difference *d);
+/* Who is not clearly worse than the row of the best mean: lead [rows]; better: 1 or -1. The
+ * s-th value of row r is values[(r * seeds + s) * step], NaN: unknown. Returns how many; 0:
+ * nothing tells any of them from the best, nobody leads. */
+size_t measure_leaders(bool *lead, const double *values, size_t step, size_t rows,
+                       size_t seeds, int better);
 /* Student's t that 97.5 % lie below, df >= 1 (2.7764 at 4). */
 double measure_t_limit(size_t df);
 
@@ -604,5 +615,8 @@ struct json_t; /* of jansson.h */
 struct json_t *measure_json_real(double value);
 /* The load metrics of one MoE layer (routing.md 12), block = number of the block. */
 struct json_t *measure_usage_json(size_t block, const vit_usage *load);
+/* What an attack did to the routing of one MoE layer (docs/json.md, `routing`). */
+struct json_t *measure_shift_json(size_t block, const measure_attacked *attacked,
+                                  size_t layer);
 
 #endif

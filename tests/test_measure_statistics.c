@@ -508,6 +508,42 @@ START_TEST(a_difference_is_told_by_seed_and_in_spreads)
 }
 END_TEST
 
+/* Four rows of three seeds in the second of two columns: the last but one is worse than the
+ * first by 1, 2, 1.5, the second by nothing that the seeds tell; the last is unknown. */
+START_TEST(leaders_are_those_that_the_test_leaves)
+{
+    double v[2 * 12] = {0};
+    static const double rows[12] = {10, 20, 30, 10.5, 19, 29, 9, 18.0, 28.5, NAN, NAN, NAN};
+    bool lead[4];
+    double low, high;
+
+    for (size_t i = 0; i < 12; i++)
+        v[2 * i + 1] = rows[i];
+    ck_assert_uint_eq(measure_leaders(lead, v + 1, 2, 4, 3, 1), 2);
+    ck_assert(lead[0] && lead[1] && !lead[2] && !lead[3]);
+    ck_assert_uint_eq(measure_leaders(lead, v + 1, 2, 4, 3, -1), 2);
+    ck_assert(!lead[0] && lead[1] && lead[2]);
+    ck_assert_uint_eq(measure_leaders(lead, v + 1, 2, 2, 3, 1), 0); /* nobody is worse */
+    ck_assert_uint_eq(measure_leaders(lead, v + 1, 2, 4, 1, 1), 0); /* one seed */
+    measure_difference d = measure_difference_of(rows, rows + 6, 3);
+    ck_assert_str_eq(measure_difference_word(&d, 1), "better");
+    ck_assert_str_eq(measure_difference_word(&d, -1), "worse");
+    ck_assert_str_eq(measure_difference_word(&d, 0), "more");
+    measure_difference_interval(&low, &high, &d); /* 1.5 -+ 4.3027 * 0.5 / sqrt(3) */
+    ck_assert_double_eq_tol(low, 1.5 - 1.2421, 1e-4);
+    ck_assert_double_eq_tol(high, 1.5 + 1.2421, 1e-4);
+    d = measure_difference_of(rows, rows + 3, 3);
+    ck_assert_str_eq(measure_difference_word(&d, 1), "not to be told apart");
+    d = measure_difference_of(rows, rows + 9, 3);
+    ck_assert_ptr_null(measure_difference_word(&d, 1));
+    d = (measure_difference){.count = 3, .points = -2}; /* without any spread */
+    ck_assert_str_eq(measure_difference_word(&d, 0), "less");
+    measure_difference_interval(&low, &high, &d);
+    ck_assert_double_eq(low, -2);
+    ck_assert_double_eq(high, -2);
+}
+END_TEST
+
 START_TEST(t_limits_are_those_of_the_tables)
 {
     ck_assert_double_eq_tol(measure_t_limit(1), 12.7062, 1e-4);
@@ -592,6 +628,7 @@ int main(void)
     tcase_add_test(limits, a_constant_column_says_nothing);
     tcase_add_test(core, mean_and_spread_of_three_seeds);
     tcase_add_test(core, a_difference_is_told_by_seed_and_in_spreads);
+    tcase_add_test(core, leaders_are_those_that_the_test_leaves);
     tcase_add_test(core, t_limits_are_those_of_the_tables);
     tcase_add_test(core, the_exact_test_is_that_of_the_binomial);
     tcase_add_test(core, detection_is_measured_as_scikit_learn_does);

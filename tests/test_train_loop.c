@@ -1,5 +1,7 @@
-/* test_train_loop.c - the order of a run's work, and checkpoints that are exchanged as a
- * whole. */
+/* test_train_loop.c - the order of a run's work, checkpoints that are exchanged as a whole,
+ * and what the lines of metrics tell. */
+#include <math.h>
+
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
 #include "train/train.h"
@@ -186,6 +188,57 @@ START_TEST(a_kill_between_two_renames_leaves_the_older_one)
 }
 END_TEST
 
+/* Two runs: lines at 2 and 6, and at 2, 4 and 6; the last line of the second is half a
+ * line. */
+START_TEST(lines_of_metrics_are_summed_by_their_steps)
+{
+    static const char first[] =
+        "{\"kind\":\"train\",\"step\":2,\"loss\":3,\"accuracy\":0.5,"
+        "\"moe\":[{\"load_cv\":1,\"dead\":2},{\"load_cv\":3,\"dead\":0}]}\n"
+        "{\"kind\":\"eval\",\"step\":2,\"loss\":7}\n"
+        "{\"kind\":\"train\",\"step\":6,\"loss\":1,\"accuracy\":null,"
+        "\"moe\":[{\"load_cv\":5,\"dead\":4}]}\n";
+    static const char second[] = "{\"kind\":\"train\",\"step\":2,\"loss\":5}\n"
+                                 "{\"kind\":\"train\",\"step\":4,\"loss\":9}\n"
+                                 "{\"kind\":\"train\",\"step\":6,\"lo";
+    char *dir = test_folder_make(), *path = base_text("%s/metrics.jsonl", dir);
+    train_lines runs[2], mean, none = {0};
+
+    test_write(path, first, sizeof first - 1);
+    runs[0] = train_lines_read(path, "train");
+    mean = train_lines_read(path, "eval");
+    ck_assert_uint_eq(mean.count, 1);
+    ck_assert_double_eq(train_lines_last(&mean, TRAIN_LINE_LOSS), 7);
+    ck_assert_double_eq(train_lines_last(&mean, TRAIN_LINE_CV), 0); /* no layers */
+    train_lines_destroy(&mean);
+    test_write(path, second, sizeof second - 1);
+    runs[1] = train_lines_read(path, "train");
+    ck_assert_uint_eq(runs[0].count, 2);
+    ck_assert_uint_eq(runs[1].count, 2);
+    ck_assert_double_eq(train_lines_last(&runs[0], TRAIN_LINE_LOSS), 1);
+    ck_assert(isnan(train_lines_last(&runs[0], TRAIN_LINE_ACCURACY)));
+    ck_assert_double_eq(train_lines_sum(&runs[0], TRAIN_LINE_CV), 2 * 2 + 4 * 5);
+    ck_assert_double_eq(train_lines_sum(&runs[0], TRAIN_LINE_DEAD), 2 * 1 + 4 * 4);
+    ck_assert_double_eq(train_lines_at(&runs[0], TRAIN_LINE_LOSS, 5), 1.5);
+    ck_assert_double_eq(train_lines_at(&runs[0], TRAIN_LINE_LOSS, 2), 3);
+    ck_assert_double_eq(train_lines_at(&runs[0], TRAIN_LINE_LOSS, 6.4), 1);
+    ck_assert(isnan(train_lines_at(&runs[0], TRAIN_LINE_LOSS, 7)));
+    ck_assert(isnan(train_lines_at(&runs[0], TRAIN_LINE_LOSS, 1)));
+    mean = train_lines_mean(runs, 2); /* step 4 is not the first run's */
+    ck_assert_uint_eq(mean.count, 2);
+    ck_assert_double_eq(mean.line[0].at[TRAIN_LINE_LOSS], 4);
+    ck_assert_double_eq(mean.line[1].at[TRAIN_LINE_LOSS], 1);
+    ck_assert(isnan(train_lines_last(&none, TRAIN_LINE_LOSS)) &&
+              isnan(train_lines_sum(&none, TRAIN_LINE_LOSS)) &&
+              isnan(train_lines_at(&none, TRAIN_LINE_LOSS, 1)));
+    train_lines_destroy(&mean);
+    train_lines_destroy(&runs[0]);
+    train_lines_destroy(&runs[1]);
+    base_free(path);
+    test_folder_remove(dir);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("train_loop");
@@ -195,6 +248,7 @@ int main(void)
     tcase_add_test(core, a_run_that_goes_on_makes_the_evaluation_it_owes);
     tcase_add_test(core, a_run_that_is_stopped_leaves_before_the_next_step);
     tcase_add_test(core, a_checkpoint_is_exchanged_as_a_whole);
+    tcase_add_test(core, lines_of_metrics_are_summed_by_their_steps);
     tcase_add_test(limits, a_failure_ends_the_run_as_it_is);
     tcase_add_test(limits, a_kill_between_two_renames_leaves_the_older_one);
     suite_add_tcase(suite, core);

@@ -252,6 +252,42 @@ base_status train_metrics_write(train_metrics *metrics, struct json_t *json,
 base_status train_metrics_sync(train_metrics *metrics, base_error *err);
 void train_metrics_close(train_metrics *metrics);
 
+/* ---- what it tells (lines.c) --------------------------------------------------------- */
+
+/* Of MoE layers the mean over them, 0 for a dense network; NaN: the line has none. */
+enum {
+    TRAIN_LINE_STEP,
+    TRAIN_LINE_LOSS,
+    TRAIN_LINE_ACCURACY,
+    TRAIN_LINE_CV,
+    TRAIN_LINE_DEAD,
+    TRAIN_LINE_DROPPED,
+    TRAIN_LINE_SINKHORN, /* share of the passes */
+    TRAIN_LINE_COLUMNS
+};
+
+typedef struct train_line {
+    double at[TRAIN_LINE_COLUMNS];
+} train_line;
+
+typedef struct train_lines {
+    size_t count;
+    train_line *line; /* by rising step */
+} train_lines;
+
+/* Those of one kind ("train", "eval") in a file of metrics; none where it cannot be read,
+ * or without memory. Ends in destroy. */
+train_lines train_lines_read(const char *path, const char *kind);
+void train_lines_destroy(train_lines *lines); /* zeroed is fine */
+/* Mean over runs [count], at the steps of the first that has lines. Ends in destroy. */
+train_lines train_lines_mean(const train_lines *runs, size_t count);
+/* A column of the last line; its sum over all steps, each line telling of those since the
+ * one before; its value at a step, between two lines. NaN: there is no line, or none so
+ * far. */
+double train_lines_last(const train_lines *lines, size_t column);
+double train_lines_sum(const train_lines *lines, size_t column);
+double train_lines_at(const train_lines *lines, size_t column, double step);
+
 /* ---- a run (trainer.c, run.c) -------------------------------------------------------- */
 
 /* Sums since the last line of metrics.jsonl. Doubles only: stored as they lie. */

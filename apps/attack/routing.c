@@ -4,69 +4,12 @@
 
 #include <math.h>
 
-static json_t *pair_json(double a, double b)
-{
-    return show_json_reals((const double[]){a, b}, 2, 1);
-}
-
-/* Normalised entropy of the experts' shares, 0..1. */
-static double load_entropy(const double *usage, size_t experts, double sum)
-{
-    double out = 0;
-
-    for (size_t e = 0; e < experts && sum > 0; e++)
-        if (usage[e] > 0)
-            out -= usage[e] / sum * log(usage[e] / sum);
-    return experts > 1 ? out / log((double)experts) : 0;
-}
-
-/* Share of its tokens that each expert lost. */
-static json_t *left_json(const measure_shift *s, size_t experts)
-{
-    json_t *list = json_array();
-
-    for (size_t e = 0; e < experts; e++)
-        json_array_append_new(list, show_json_real(s->left[e] / s->usage[0][e]));
-    return list;
-}
-
 static json_t *layer_json(const app_attack *a, const measure_attacked *r, size_t l)
 {
     size_t blocks[VIT_DEPTH_MAX];
-    const measure_shift *all = &r->shift[MEASURE_GROUP_ALL][l];
-    const measure_shift *broken = &r->shift[MEASURE_GROUP_BROKEN][l];
-    const measure_shift *survived = &r->shift[MEASURE_GROUP_SURVIVED][l];
-    const measure_shift *control = &r->shift[MEASURE_GROUP_CONTROL][l];
-    const double t = all->tokens, with = all->tokens - all->empty;
-    double sum[2] = {0};
-    json_t *json = json_object();
 
-    for (size_t e = 0; e < 2 * r->experts; e++)
-        sum[e % 2] += all->usage[e % 2][e / 2];
     app_network_blocks(blocks, a->network.config);
-    show_put_count(json, "layer", blocks[l]);
-    show_put_real(json, "changed", all->changed / t);
-    show_put_real(json, "top1_changed", all->top1_changed / t);
-    show_put_real(json, "iou", all->iou / with);
-    show_put_real(json, "routing_change", 1 - all->iou / with);
-    show_put_real(json, "gate_l1", all->gate_l1 / t);
-    show_put_real(json, "js", all->js / t);
-    show_put(json, "token_entropy", pair_json(all->entropy[0] / t, all->entropy[1] / t));
-    show_put(json, "load_entropy",
-             pair_json(load_entropy(all->usage[0], r->experts, sum[0]),
-                       load_entropy(all->usage[1], r->experts, sum[1])));
-    show_put(json, "usage_clean", show_json_reals(all->usage[0], r->experts, sum[0]));
-    show_put(json, "usage_adv", show_json_reals(all->usage[1], r->experts, sum[1]));
-    show_put(json, "left", left_json(all, r->experts));
-    show_put(json, "control_left", left_json(control, r->experts));
-    show_put(
-        json, "dropped",
-        pair_json(all->dropped[0] / all->assigned[0], all->dropped[1] / all->assigned[1]));
-    show_put_real(json, "control_changed", control->changed / control->tokens);
-    show_put_real(json, "control_iou", control->iou / (control->tokens - control->empty));
-    show_put_real(json, "changed_broken", broken->changed / broken->tokens);
-    show_put_real(json, "changed_survived", survived->changed / survived->tokens);
-    return json;
+    return measure_shift_json(blocks[l], r, l);
 }
 
 /* null: not measured. */
@@ -83,7 +26,7 @@ static json_t *capacity_json(const app_attack *a, json_t *facts)
         a->trained.capacity, 100 * clean, 100 * a->trained.dropped[0],
         100 * a->trained.dropped[1]);
     return json_pack("{s:f, s:f, s:o}", "capacity", a->trained.capacity, "clean_acc", clean,
-                     "dropped", pair_json(a->trained.dropped[0], a->trained.dropped[1]));
+                     "dropped", show_json_reals(a->trained.dropped, 2, 1));
 }
 
 /* null: the router's choices cannot be replayed. */

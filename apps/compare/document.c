@@ -71,21 +71,20 @@ static json_t *run_json(const app_table *t, size_t r)
 }
 
 /* Means over the seeds of an entry; runs: of all. */
-static json_t *curve_json(const app_table *t, size_t e, const app_lines *runs)
+static json_t *curve_json(const app_table *t, size_t e, const train_lines *runs)
 {
     const size_t seeds = (size_t)t->compare->args->seeds;
-    app_pool pool = {0};
-    const app_lines curve = app_lines_mean(&pool, runs + e * seeds, seeds);
+    train_lines curve = train_lines_mean(runs + e * seeds, seeds);
     json_t *list = json_array();
 
     for (size_t i = 0; i < curve.count; i++) {
-        const double *at = curve.line[i].at, step = at[APP_LINE_STEP];
-        const double point[] = {step, at[APP_LINE_LOSS], at[APP_LINE_ACCURACY],
-                                at[APP_LINE_CV], step * (1e-3 * t->step_ms[e])};
+        const double *at = curve.line[i].at, step = at[TRAIN_LINE_STEP];
+        const double point[] = {step, at[TRAIN_LINE_LOSS], at[TRAIN_LINE_ACCURACY],
+                                at[TRAIN_LINE_CV], step * (1e-3 * t->step_ms[e])};
 
         json_array_append_new(list, show_json_reals(point, 5, 1));
     }
-    app_pool_end(&pool);
+    train_lines_destroy(&curve);
     return list;
 }
 

@@ -143,22 +143,22 @@ static void value_put(app_table *t, size_t run, const char *key, double value)
  * beside others. */
 static void training_fill(app_table *t, size_t run)
 {
-    const app_lines *lines = &t->train[run];
-    const double steps = app_lines_last(lines, APP_LINE_STEP);
+    const train_lines *lines = &t->train[run];
+    const double steps = train_lines_last(lines, TRAIN_LINE_STEP);
     const double own = t->step_ms[run / (size_t)t->compare->args->seeds];
-    const double plans = app_lines_sum(lines, APP_LINE_SINKHORN);
+    const double plans = train_lines_sum(lines, TRAIN_LINE_SINKHORN);
     double fastest = INFINITY;
 
     for (size_t e = 0; e < t->compare->entries.count; e++)
         fastest = fmin(fastest, t->step_ms[e]); /* fmin leaves NaN out */
-    value_put(t, run, "train_loss", app_lines_last(lines, APP_LINE_LOSS));
+    value_put(t, run, "train_loss", train_lines_last(lines, TRAIN_LINE_LOSS));
     value_put(t, run, "train_loss_equal_seconds",
-              isfinite(own) ? app_lines_at(lines, APP_LINE_LOSS,
-                                           (double)t->compare->total * fastest / own)
+              isfinite(own) ? train_lines_at(lines, TRAIN_LINE_LOSS,
+                                             (double)t->compare->total * fastest / own)
                             : (double)NAN);
-    value_put(t, run, "train_load_cv", app_lines_sum(lines, APP_LINE_CV) / steps);
-    value_put(t, run, "train_dead", app_lines_sum(lines, APP_LINE_DEAD) / steps);
-    value_put(t, run, "train_dropped", app_lines_sum(lines, APP_LINE_DROPPED) / steps);
+    value_put(t, run, "train_load_cv", train_lines_sum(lines, TRAIN_LINE_CV) / steps);
+    value_put(t, run, "train_dead", train_lines_sum(lines, TRAIN_LINE_DEAD) / steps);
+    value_put(t, run, "train_dropped", train_lines_sum(lines, TRAIN_LINE_DROPPED) / steps);
     value_put(t, run, "sinkhorn_share", plans / steps);
     value_put(t, run, "sinkhorn_steps", plans);
 }
@@ -260,8 +260,9 @@ static void files_read(app_table *t)
                     show_json_find(c->run[r].result[APP_MEASURE_CORRUPT], "robust.cells"));
         if (c->run[r].state != APP_RUN_FINISHED)
             continue;
-        t->train[r] = app_lines_read(&t->pool, &c->run[r], "train");
-        t->eval[r] = app_lines_read(&t->pool, &c->run[r], "eval");
+        const char *metrics = app_text("%s/metrics.jsonl", c->run[r].folder);
+        t->train[r] = train_lines_read(metrics, "train");
+        t->eval[r] = train_lines_read(metrics, "eval");
     }
     for (size_t e = 0; e < c->entries.count; e++) {
         t->step_ms[e] = app_step_of(t, e, SIZE_MAX).median;
@@ -339,6 +340,10 @@ base_status app_table_create(app_table *out, const app_compare *compare, json_t 
 
 void app_table_destroy(app_table *table)
 {
+    for (size_t r = 0; table->train && r < table->compare->runs; r++) {
+        train_lines_destroy(&table->train[r]);
+        train_lines_destroy(&table->eval[r]);
+    }
     app_pool_end(&table->pool);
     *table = (app_table){0};
 }

@@ -29,40 +29,6 @@ typedef struct app_figure {
     bool once;      /* measured once for all seeds of an entry: no test */
 } app_figure;
 
-/* ---- lines of metrics.jsonl (curves.c) ----------------------------------------------- */
-
-/* Of MoE layers the mean over them. */
-enum {
-    APP_LINE_STEP,
-    APP_LINE_LOSS,
-    APP_LINE_ACCURACY,
-    APP_LINE_CV,
-    APP_LINE_DEAD,
-    APP_LINE_DROPPED,
-    APP_LINE_SINKHORN,
-    APP_LINE_COLUMNS
-};
-
-typedef struct app_line {
-    double at[APP_LINE_COLUMNS];
-} app_line;
-
-typedef struct app_lines {
-    size_t count;
-    app_line *line;
-} app_lines;
-
-/* Those of one kind ("train", "eval") that a run has written, from the pool. */
-app_lines app_lines_read(app_pool *pool, const app_compare_run *run, const char *kind);
-/* Mean over runs [count], at the steps of the first that has lines. */
-app_lines app_lines_mean(app_pool *pool, const app_lines *runs, size_t count);
-/* A column of the last line; its sum over all steps, each line telling of those since the
- * one before; its value at a step, between two lines. NaN: there is no line, or none so
- * far. */
-double app_lines_last(const app_lines *lines, size_t column);
-double app_lines_sum(const app_lines *lines, size_t column);
-double app_lines_at(const app_lines *lines, size_t column, double step);
-
 /* ---- the table (table.c) ------------------------------------------------------------- */
 
 typedef struct app_table {
@@ -71,10 +37,10 @@ typedef struct app_table {
     size_t figures, first_budget; /* first_budget: behind those of every comparison */
     double *value;                /* [runs, figures], NaN: unknown */
     measure_mean *spread;         /* [entries, figures] */
-    double *run_error;       /* [runs, 15] mean error under a corruption, NaN: unknown */
-    double *kind_error;      /* [entries, 15] its mean over seeds */
-    size_t *order;           /* [entries] by clean accuracy, best first, unknown last */
-    app_lines *train, *eval; /* [runs] of finished trainings */
+    double *run_error;         /* [runs, 15] mean error under a corruption, NaN: unknown */
+    double *kind_error;        /* [entries, 15] its mean over seeds */
+    size_t *order;             /* [entries] by clean accuracy, best first, unknown last */
+    train_lines *train, *eval; /* [runs] of finished trainings */
     double *step_ms, *step_ratio; /* [entries] medians, NaN: not timed */
     size_t baseline;              /* what the others are held against */
     size_t softmax;               /* of mCE; SIZE_MAX: not among them */
@@ -100,16 +66,13 @@ const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *ent
 
 /* ---- verdicts (verdict.c) ------------------------------------------------------------ */
 
-/* "better", "worse", "more", "less" where a paired test is clear, "not to be told apart"
- * where it is not, "one measurement" of a figure that seeds do not repeat; NULL: fewer than
- * two seeds, or the figure is not known. */
+/* As measure_difference_word, and "one measurement" of a figure that seeds do not
+ * repeat. */
 const char *app_verdict_word(const measure_difference *d, const app_figure *figure);
-/* The 95 % interval of the mean difference; NaN: unknown. */
+/* As measure_difference_interval, NaN of such a figure. */
 void app_verdict_interval(double *low, double *high, const measure_difference *d,
                           const app_figure *figure);
-/* lead [entries]: not clearly worse than the best mean at a figure that has a better side.
- * Returns how many; 0: nothing can be told (one seed, all equal, nobody known), nobody
- * leads. */
+/* As measure_leaders, lead [entries]; nobody leads at a figure that has no better side. */
 size_t app_table_leaders(bool *lead, const app_table *table, size_t figure);
 /* Each figure against the baseline, and who leads: objects with "figure", "title",
  * "baseline", "better", "worse", "tied", "unknown", "leaders" (labels) and "text", a

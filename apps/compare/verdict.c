@@ -6,67 +6,29 @@
 
 #include "apps/compare/table_internal.h"
 
-/* Differences without any spread over seeds are what they are: numbers of parameters. */
-static bool is_clear(const measure_difference *d)
-{
-    return d->count > 1 && (d->clear || (d->spread == 0 && d->points != 0));
-}
-
 const char *app_verdict_word(const measure_difference *d, const app_figure *figure)
 {
-    if (d->count < 2 || !isfinite(d->points))
-        return NULL;
-    if (figure->once)
-        return "one measurement";
-    if (!is_clear(d))
-        return "not to be told apart";
-    if (figure->better == 0)
-        return d->points > 0 ? "more" : "less";
-    return (d->points > 0) == (figure->better > 0) ? "better" : "worse";
+    const char *word = measure_difference_word(d, figure->better);
+
+    return word && figure->once ? "one measurement" : word;
 }
 
 void app_verdict_interval(double *low, double *high, const measure_difference *d,
                           const app_figure *figure)
 {
-    const double half = d->count < 2 || figure->once ? (double)NAN
-                        : d->spread > 0              ? d->limit * d->spread
-                                                     : 0.0;
-
-    *low = d->points - half;
-    *high = d->points + half;
+    measure_difference_interval(low, high, d);
+    if (figure->once)
+        *low = *high = (double)NAN;
 }
 
 size_t app_table_leaders(bool *lead, const app_table *table, size_t figure)
 {
     const size_t entries = table->compare->entries.count;
     const app_figure *f = &table->figure[figure];
-    size_t best = SIZE_MAX, known = 0, leaders = 0;
-    bool told = false;
+    const double *values = table->value + figure;
 
-    memset(lead, 0, entries * sizeof *lead);
-    for (size_t e = 0; e < entries && f->better != 0; e++) {
-        const double mean = app_table_spread(table, e, figure)->mean;
-        if (!isfinite(mean))
-            continue;
-        known++;
-        if (best == SIZE_MAX ||
-            f->better * mean > f->better * app_table_spread(table, best, figure)->mean)
-            best = e;
-    }
-    for (size_t e = 0; e < entries && known > 1; e++) {
-        if (!isfinite(app_table_spread(table, e, figure)->mean))
-            continue;
-        const measure_difference d = app_table_difference(table, e, best, figure);
-        const char *word = e == best ? NULL : app_verdict_word(&d, f);
-        lead[e] = e == best || !word || strcmp(word, "worse") != 0;
-        told = told || (word && strcmp(word, "worse") == 0);
-        leaders += lead[e];
-    }
-    if (!told) { /* nothing tells any of them from the best */
-        memset(lead, 0, entries * sizeof *lead);
-        return 0;
-    }
-    return leaders;
+    return measure_leaders(lead, values, table->figures, entries,
+                           (size_t)table->compare->args->seeds, f->once ? 0 : f->better);
 }
 
 /* ---- as words ------------------------------------------------------------------------ */
