@@ -38,9 +38,15 @@ START_TEST(cascade_breaks_the_union_of_individual_attacks)
     attack_config config = attack_config_defaults();
 
     config.eps = BUDGETS[0];
+    const double began = base_seconds();
     attack_run *cascade = search(&config, 8, list);
+    const double took = base_seconds() - began;
     config.mode = ATTACK_MODE_INDIVIDUAL;
     attack_run *each = search(&config, 8, list);
+    double seconds = 0;
+    for (size_t a = 0; a < 3; a++)
+        seconds += attack_run_result(cascade, a)->seconds;
+    ck_assert(seconds > 0 && seconds <= took);
     for (size_t i = 0; i < N; i++) {
         bool any = false, before = false;
         for (size_t a = 0; a < 3; a++) {

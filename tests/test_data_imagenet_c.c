@@ -184,6 +184,29 @@ START_TEST(members_may_lie_in_any_order)
 }
 END_TEST
 
+/* A directory may list members behind one another in the file the other way round. */
+START_TEST(a_zip_may_list_its_last_member_first)
+{
+    static zip_file zip;
+    unsigned char entry[256];
+    char *where = test_path(root, "c.zip");
+
+    memset(&zip, 0, sizeof zip);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        zip_name(&zip, members[i], ZIP_STORED);
+        const size_t bytes = zip.entry_bytes - zip.last;
+        ck_assert_uint_le(bytes, sizeof entry);
+        memcpy(entry, zip.entries + zip.last, bytes);
+        memmove(zip.entries + bytes, zip.entries, zip.last);
+        memcpy(zip.entries, entry, bytes);
+    }
+    zip_end(&zip, "");
+    zip_write(&zip, where);
+    check_parts(where, "");
+    base_free(where);
+}
+END_TEST
+
 START_TEST(all_of_a_tar_is_one_data_set)
 {
     write_tar("noise.tar", "");
@@ -293,6 +316,7 @@ int main(void)
     tcase_add_test(core, a_zip_of_the_tree_has_its_parts);
     tcase_add_test(core, kept_indices_serve_parts);
     tcase_add_test(core, members_may_lie_in_any_order);
+    tcase_add_test(core, a_zip_may_list_its_last_member_first);
     tcase_add_test(core, all_of_a_tar_is_one_data_set);
     tcase_add_test(limits, corruptions_are_never_classes);
     tcase_add_test(limits, nobody_trains_on_it_unasked);

@@ -202,6 +202,19 @@ static void fragile_make(void)
     table = measure_target_table(target);
 }
 
+/* The control's noise as it is drawn: uniform in the budget's cube, then inside of the
+ * picture. */
+static void control_noise(float *out, const float *x, const attack_config *config,
+                          uint64_t sample)
+{
+    base_rng rng = base_rng_make(config->seed, BASE_PURPOSE_ATTACK, 0x726f7574, sample, 0);
+
+    for (size_t i = 0; i < FLOATS; i++) {
+        const float d = (float)(2 * base_rng_uniform(&rng) - 1);
+        out[i] = fminf(fmaxf((float)((double)x[i] + config->eps * (double)d), 0), 1);
+    }
+}
+
 /* Image by image and pair by pair, as the batches have it; image 2 was wrong before. */
 START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
 {
@@ -210,10 +223,11 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
     attack_run *run = NULL;
     int32_t labels[COUNT];
     measure_attacked found = {0};
-    measure_shift all = {0}, broken = {0}, survived = {0};
+    measure_shift all = {0}, broken = {0}, survived = {0}, noise = {0};
     measure_trace clean = {0}, changed = {0};
-    size_t kept = 0, held = 0, moved = 0;
+    size_t kept = 0, held = 0, moved = 0, right = 0;
     bool done = false;
+    static float drawn[FLOATS];
 
     fragile_make();
     look(logits, images);
@@ -225,6 +239,7 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
                      BASE_OK);
     ck_assert_int_eq(attack_run_add(run, "pgd:steps=5", NULL), BASE_OK);
     ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    config.eps = 0.4; /* of the control: more than there is to the picture's ends */
     ck_assert_int_eq(measure_attacked_make(&found, target, BATCH, run, images, &config,
                                            COUNT, &done, NULL),
                      BASE_OK);
@@ -250,6 +265,11 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
         ck_assert_double_eq_tol(
             measure_shift_add(&all, is_broken ? &broken : &survived, &clean, &changed, 0),
             (double)found.change[i], 1e-6);
+        control_noise(drawn, x, &config, i);
+        ck_assert_int_eq(measure_target_look(target, logits, drawn, 1, NULL), BASE_OK);
+        measure_trace_take(&changed, measure_target_run(target));
+        measure_shift_add(&noise, NULL, &clean, &changed, 0);
+        right += attack_predict(logits, CLASSES) == labels[i];
         ck_assert_int_eq(measure_target_freeze(target, x, 1, NULL), BASE_OK);
         ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
         kept += is_broken && attack_predict(logits, CLASSES) != labels[i];
@@ -275,6 +295,11 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
     ck_assert_double_eq(found.shift[MEASURE_GROUP_SURVIVED][0].changed, survived.changed);
     ck_assert_double_eq(found.shift[MEASURE_GROUP_CONTROL][0].tokens,
                         found.shift[MEASURE_GROUP_ALL][0].tokens);
+    ck_assert_double_gt(noise.js, 0);
+    ck_assert_double_eq_tol(found.shift[MEASURE_GROUP_CONTROL][0].js, noise.js,
+                            1e-6 * noise.js);
+    ck_assert_double_eq(found.shift[MEASURE_GROUP_CONTROL][0].changed, noise.changed);
+    ck_assert_uint_eq(found.control_right, right);
     base_free(layers);
     measure_trace_destroy(&clean);
     measure_trace_destroy(&changed);

@@ -322,6 +322,30 @@ START_TEST(a_page_stands_alone_escapes_and_has_both_colours)
 }
 END_TEST
 
+/* RFC 3629: whole characters stay, bytes that are none are told, too long and beyond. */
+START_TEST(characters_of_a_page_are_whole_or_told_by_their_bytes)
+{
+    static const char *const pairs[][2] = {
+        {"\xc3\xa9 \xdf\xbf", "\xc3\xa9 \xdf\xbf"},
+        {"\xe0\xa0\x80 \xe2\x82\xac \xed\x9f\xbf \xef\xbf\xbf",
+         "\xe0\xa0\x80 \xe2\x82\xac \xed\x9f\xbf \xef\xbf\xbf"},
+        {"\xf0\x90\x80\x80 \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf",
+         "\xf0\x90\x80\x80 \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf"},
+        {"\xc1\xbf \xe0\x9f\xbf", "\\xc1\\xbf \\xe0\\x9f\\xbf"},
+        {"\xed\xa0\x80 \xf0\x8f\xbf\xbf", "\\xed\\xa0\\x80 \\xf0\\x8f\\xbf\\xbf"},
+        {"\xf4\x90\x80\x80 \xf5\x80\x80\x80", "\\xf4\\x90\\x80\\x80 \\xf5\\x80\\x80\\x80"},
+        {"\xe2\x82 \x7f\x1f\n", "\\xe2\\x82 \\x7f\\x1f\n"}};
+
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        const show_block blocks[] = {
+            {SHOW_TABLE, .title = pairs[i][0], .path = "table[]", .columns = table}, {0}};
+        char *want = base_text("<h2>%s</h2>", pairs[i][1]);
+        page_holds(blocks, want);
+        base_free(want);
+    }
+}
+END_TEST
+
 START_TEST(tables_of_a_page_have_intervals_and_bold_by_the_document)
 {
     static const show_block blocks[] = {
@@ -448,6 +472,40 @@ START_TEST(colours_of_a_heat_map_do_not_depend_on_the_largest_share)
 
     page_holds(blocks,
                "fill-opacity=\"0.515\""); /* 0.03 + 0.97 * 0.5, of 1 and not of 0.75 */
+}
+END_TEST
+
+/* The page of a heat map of so many cells: base_free. */
+static char *heat_of(size_t rows, size_t columns)
+{
+    char *path = test_path(dir, "heat.html"), *text = NULL;
+    double *values = base_alloc(rows * columns, sizeof *values);
+    show_page page;
+    size_t bytes = 0;
+
+    ck_assert_int_eq(show_page_open(&page, path, "T", "of", NULL), BASE_OK);
+    ck_assert_int_eq(
+        show_heat_draw(&page,
+                       &(show_heat_map){.values = values, .rows = rows, .columns = columns},
+                       NULL),
+        BASE_OK);
+    ck_assert_int_eq(show_page_commit(&page, NULL), BASE_OK);
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 1 << 24, NULL), BASE_OK);
+    base_free(values);
+    base_free(path);
+    return text;
+}
+
+START_TEST(heat_maps_of_more_than_40_are_pictures)
+{
+    static const size_t sides[][2] = {{40, 40}, {41, 2}, {2, 41}};
+
+    for (size_t i = 0; i < 3; i++) {
+        char *page = heat_of(sides[i][0], sides[i][1]);
+        (i == 0 ? lacks : holds)(page, "<img class=\"px\"");
+        (i == 0 ? holds : lacks)(page, "<svg ");
+        base_free(page);
+    }
 }
 END_TEST
 
@@ -763,6 +821,7 @@ int main(void)
     tcase_add_test(core, csv_is_disarmed_but_for_numbers);
     tcase_add_test(core, csv_has_every_column_whole_numbers_and_both_ends);
     tcase_add_test(page, a_page_stands_alone_escapes_and_has_both_colours);
+    tcase_add_test(page, characters_of_a_page_are_whole_or_told_by_their_bytes);
     tcase_add_test(page, tables_of_a_page_have_intervals_and_bold_by_the_document);
     tcase_add_test(page, nothing_is_bold_unless_the_document_says_so);
     tcase_add_test(page, a_block_whose_path_has_nothing_is_not_there);
@@ -770,6 +829,7 @@ int main(void)
     tcase_add_test(page, lines_leave_room_for_labels_and_their_minus);
     tcase_add_test(page, a_figure_for_each_element_has_its_own_caption);
     tcase_add_test(page, colours_of_a_heat_map_do_not_depend_on_the_largest_share);
+    tcase_add_test(page, heat_maps_of_more_than_40_are_pictures);
     tcase_add_test(page, heat_maps_take_rows_and_lists_of_cells);
     tcase_add_test(page, shares_of_a_row_are_told_of_counts);
     tcase_add_test(page, lines_by_name_have_lines_of_all_beside_them);

@@ -19,8 +19,7 @@ static const attack_loss losses[] = {ATTACK_LOSS_CE, ATTACK_LOSS_MARGIN, ATTACK_
 
 static void fgsm_plan(attack_plan *plan, const attack_spec *spec, const attack_task *task)
 {
-    (void)task;
-    plan->steps = 1;
+    (void)task; /* one step, as a plan has at first */
     plan->loss = losses[(size_t)spec->settings.loss];
 }
 
