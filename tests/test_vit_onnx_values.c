@@ -1,0 +1,988 @@
+/* test_vit_onnx_values.c - ONNX files compute our logits: every kind of network and every
+ * router, for one image and for several. The operators are written out here in double
+ * precision, as onnx.ai, "Operators", describes them for opset 20; whether onnxruntime
+ * agrees is asked by reference/onnx_referee.py. */
+#include <math.h>
+
+#include "tests/test_folder.h"
+#include "tests/test_model.h"
+#include "tests/test_onnx.h"
+#include "tests/test_run.h"
+
+/* ---- values -------------------------------------------------------------------------- */
+
+enum { RANK_MOST = 6, VALUES_MOST = 4096, INPUTS_MOST = 40 };
+
+/* Floats, whole numbers and truths alike are doubles. */
+typedef struct value {
+    wire_field name;
+    size_t rank, dim[RANK_MOST], count;
+    double *at;
+} value;
+
+static value values[VALUES_MOST];
+static size_t value_count;
+
+static void shape_set(value *v, const size_t *dim, size_t rank)
+{
+    ck_assert_uint_le(rank, RANK_MOST);
+    v->rank = rank;
+    v->count = 1;
+    for (size_t i = 0; i < rank; i++)
+        v->count *= v->dim[i] = dim[i];
+    v->at = base_alloc(v->count > 0 ? v->count : 1, sizeof *v->at);
+    ck_assert_ptr_nonnull(v->at);
+}
+
+static value *value_find(wire_field name)
+{
+    for (size_t i = 0; i < value_count; i++)
+        if (values[i].name.count == name.count &&
+            memcmp(values[i].name.at, name.at, name.count) == 0)
+            return &values[i];
+    ck_abort_msg("no value '%.*s'", (int)name.count, (const char *)name.at);
+    return NULL;
+}
+
+static value *value_new(wire_field name)
+{
+    ck_assert_uint_lt(value_count, VALUES_MOST);
+    values[value_count] = (value){.name = name};
+    return &values[value_count++];
+}
+
+static void values_free(void)
+{
+    while (value_count > 0)
+        base_free(values[--value_count].at);
+}
+
+/* Numbers before an axis, along it, and behind it. */
+typedef struct around {
+    size_t before, along, behind;
+} around;
+
+static size_t axis_of(const value *v, int64_t axis)
+{
+    const size_t out = (size_t)(axis < 0 ? axis + (int64_t)v->rank : axis);
+
+    ck_assert_uint_lt(out, v->rank);
+    return out;
+}
+
+static around around_of(const value *v, int64_t axis)
+{
+    const size_t at = axis_of(v, axis);
+    around out = {1, v->dim[at], 1};
+
+    for (size_t i = 0; i < v->rank; i++) {
+        out.before *= i < at ? v->dim[i] : 1;
+        out.behind *= i > at ? v->dim[i] : 1;
+    }
+    return out;
+}
+
+/* ---- nodes --------------------------------------------------------------------------- */
+
+typedef struct node {
+    wire_field message;
+    const value *in[INPUTS_MOST];
+    size_t ins;
+    value *out[2];
+} node;
+
+/* The attribute of that name; kind 9 when it is not there. */
+static wire_field attribute(const node *n, const char *name)
+{
+    wire_field a;
+
+    for (size_t i = 0; (a = field_at(n->message, 5, i)).kind == 2; i++)
+        if (is_text(field_at(a, 1, 0), name))
+            return a;
+    return (wire_field){.kind = 9};
+}
+
+static int64_t whole(const node *n, const char *name, int64_t other)
+{
+    const wire_field a = attribute(n, name);
+
+    return a.kind == 2 ? (int64_t)field_at(a, 3, 0).number : other;
+}
+
+static double real(const node *n, const char *name)
+{
+    const wire_field a = attribute(n, name);
+    float out;
+
+    ck_assert_int_eq(a.kind, 2);
+    memcpy(&out, field_at(a, 2, 0).at, sizeof out);
+    return (double)out;
+}
+
+static size_t listed(const node *n, const char *name, size_t i)
+{
+    const wire_field one = field_at(attribute(n, name), 8, i);
+
+    ck_assert_int_eq(one.kind, 0);
+    return (size_t)one.number;
+}
+
+/* The attributes of a node are among these, separated by blanks. */
+static void only(const node *n, const char *names)
+{
+    wire_field a;
+
+    for (size_t i = 0; (a = field_at(n->message, 5, i)).kind == 2; i++) {
+        char *name = base_text(" %.*s ", (int)field_at(a, 1, 0).count,
+                               (const char *)field_at(a, 1, 0).at);
+        ck_assert_msg(strstr(names, name) != NULL, "attribute '%s'", name);
+        base_free(name);
+    }
+}
+
+/* ---- element by element -------------------------------------------------------------- */
+
+/* Where in v the place `at` of a larger shape is taken from: dimensions of 1 repeat. */
+static size_t place_in(const value *v, const value *whole_shape, size_t at)
+{
+    size_t place = 0, step = 1;
+
+    for (size_t i = 0; i < whole_shape->rank; i++) {
+        const size_t d = whole_shape->rank - 1 - i, coordinate = at % whole_shape->dim[d];
+        at /= whole_shape->dim[d];
+        if (i >= v->rank)
+            continue;
+        const size_t own = v->dim[v->rank - 1 - i];
+        ck_assert(own == 1 || own == whole_shape->dim[d]);
+        place += own == 1 ? 0 : coordinate * step;
+        step *= own;
+    }
+    return place;
+}
+
+static void shape_of_all(value *out, const value *const *in, size_t ins)
+{
+    size_t rank = 0, dim[RANK_MOST];
+
+    for (size_t i = 0; i < ins; i++)
+        rank = in[i]->rank > rank ? in[i]->rank : rank;
+    for (size_t d = 0; d < rank; d++) {
+        dim[d] = 1;
+        for (size_t i = 0; i < ins; i++) {
+            const size_t missing = rank - in[i]->rank;
+            if (d >= missing && in[i]->dim[d - missing] != 1)
+                dim[d] = in[i]->dim[d - missing];
+        }
+    }
+    shape_set(out, dim, rank);
+}
+
+static double two(const char *op, double a, double b)
+{
+    return strcmp(op, "Add") == 0   ? a + b
+           : strcmp(op, "Sub") == 0 ? a - b
+           : strcmp(op, "Mul") == 0 ? a * b
+           : strcmp(op, "Div") == 0 ? a / b
+           : strcmp(op, "Max") == 0 ? fmax(a, b)
+           : strcmp(op, "Min") == 0 ? fmin(a, b)
+                                    : (double)(a > b); /* Greater */
+}
+
+static double gelu_of(const node *n, double x)
+{
+    const wire_field kind = field_at(attribute(n, "approximate"), 4, 0);
+
+    if (is_text(kind, "none"))
+        return 0.5 * x * (1 + erf(x / sqrt(2)));
+    ck_assert(is_text(kind, "tanh"));
+    return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+
+static double one(const node *n, const char *op, double x)
+{
+    return strcmp(op, "Abs") == 0          ? fabs(x)
+           : strcmp(op, "Neg") == 0        ? -x
+           : strcmp(op, "Log") == 0        ? log(x)
+           : strcmp(op, "Sqrt") == 0       ? sqrt(x)
+           : strcmp(op, "Tanh") == 0       ? tanh(x)
+           : strcmp(op, "Sigmoid") == 0    ? 1 / (1 + exp(-x))
+           : strcmp(op, "Softplus") == 0   ? log1p(exp(x))
+           : strcmp(op, "Reciprocal") == 0 ? 1 / x
+                                           : gelu_of(n, x);
+}
+
+static bool elementwise(node *n, const char *op)
+{
+    static const char ones[] = " Abs Neg Log Sqrt Tanh Sigmoid Softplus Reciprocal Gelu ";
+    static const char twos[] = " Add Sub Mul Div Max Min Greater ";
+    char word[32];
+    value *out = n->out[0];
+
+    snprintf(word, sizeof word, " %s ", op);
+    const size_t ins = strstr(ones, word)         ? 1
+                       : strstr(twos, word)       ? 2
+                       : strcmp(op, "Where") == 0 ? 3
+                                                  : 0;
+    if (ins == 0)
+        return false;
+    only(n, " approximate ");
+    ck_assert_uint_eq(n->ins, ins);
+    shape_of_all(out, n->in, ins);
+    for (size_t i = 0; i < out->count; i++) {
+        double x[3];
+        for (size_t k = 0; k < ins; k++)
+            x[k] = n->in[k]->at[place_in(n->in[k], out, i)];
+        out->at[i] = ins == 1   ? one(n, op, x[0])
+                     : ins == 2 ? two(op, x[0], x[1])
+                                : (x[0] != 0 ? x[1] : x[2]);
+    }
+    return true;
+}
+
+/* ---- along an axis ------------------------------------------------------------------- */
+
+static double reduced(const char *op, const double *x, around a)
+{
+    double sum = 0, top = -INFINITY;
+
+    for (size_t i = 0; i < a.along; i++) {
+        const double v = x[i * a.behind];
+        sum += strcmp(op, "ReduceSumSquare") == 0 ? v * v : v;
+        top = fmax(top, v);
+    }
+    if (strcmp(op, "ReduceMax") == 0)
+        return top;
+    if (strcmp(op, "ReduceMean") == 0)
+        return sum / (double)a.along;
+    if (strcmp(op, "ReduceLogSumExp") != 0)
+        return sum;
+    sum = 0;
+    for (size_t i = 0; i < a.along; i++)
+        sum += exp(x[i * a.behind] - top);
+    return top + log(sum);
+}
+
+static void reduce(node *n, const char *op)
+{
+    const value *x = n->in[0];
+    const size_t axis = axis_of(x, (int64_t)n->in[1]->at[0]);
+    const around a = around_of(x, (int64_t)axis);
+    size_t dim[RANK_MOST], rank = 0;
+
+    only(n, " keepdims ");
+    ck_assert(strcmp(op, "ReduceSum") == 0 || strcmp(op, "ReduceSumSquare") == 0 ||
+              strcmp(op, "ReduceMax") == 0 || strcmp(op, "ReduceMean") == 0 ||
+              strcmp(op, "ReduceLogSumExp") == 0);
+    ck_assert_uint_eq(n->in[1]->count, 1);
+    for (size_t i = 0; i < x->rank; i++) {
+        if (i != axis)
+            dim[rank++] = x->dim[i];
+        else if (whole(n, "keepdims", 1) != 0)
+            dim[rank++] = 1;
+    }
+    shape_set(n->out[0], dim, rank);
+    for (size_t i = 0; i < a.before; i++)
+        for (size_t j = 0; j < a.behind; j++)
+            n->out[0]->at[i * a.behind + j] =
+                reduced(op, x->at + i * a.along * a.behind + j, a);
+}
+
+static void softmax(node *n, bool logarithm)
+{
+    const value *x = n->in[0];
+    const around a = around_of(x, whole(n, "axis", -1));
+
+    only(n, " axis ");
+    shape_set(n->out[0], x->dim, x->rank);
+    for (size_t i = 0; i < a.before; i++)
+        for (size_t j = 0; j < a.behind; j++) {
+            const size_t from = i * a.along * a.behind + j;
+            const double all = reduced("ReduceLogSumExp", x->at + from, a);
+            for (size_t k = 0; k < a.along; k++) {
+                const double y = x->at[from + k * a.behind] - all;
+                n->out[0]->at[from + k * a.behind] = logarithm ? y : exp(y);
+            }
+        }
+}
+
+static void layer_norm(node *n)
+{
+    const value *x = n->in[0];
+    const around a = around_of(x, whole(n, "axis", -1));
+    const double eps = real(n, "epsilon");
+
+    only(n, " axis epsilon ");
+    ck_assert_uint_eq(a.behind, 1);
+    ck_assert(n->ins == 3 && n->in[1]->count == a.along && n->in[2]->count == a.along);
+    shape_set(n->out[0], x->dim, x->rank);
+    for (size_t i = 0; i < a.before; i++) {
+        const double *from = x->at + i * a.along;
+        const double mean = reduced("ReduceMean", from, a);
+        double squares = 0;
+        for (size_t k = 0; k < a.along; k++)
+            squares += (from[k] - mean) * (from[k] - mean);
+        for (size_t k = 0; k < a.along; k++)
+            n->out[0]->at[i * a.along + k] =
+                (from[k] - mean) / sqrt(squares / (double)a.along + eps) * n->in[1]->at[k] +
+                n->in[2]->at[k];
+    }
+}
+
+/* Values and places of the k largest, ties to the lower place. */
+static void top_k(node *n)
+{
+    const value *x = n->in[0];
+    const size_t axis = axis_of(x, whole(n, "axis", -1)), k = (size_t)n->in[1]->at[0];
+    const around a = around_of(x, (int64_t)axis);
+    size_t dim[RANK_MOST];
+
+    only(n, " axis ");
+    ck_assert_uint_le(k, a.along);
+    memcpy(dim, x->dim, sizeof dim);
+    dim[axis] = k;
+    shape_set(n->out[0], dim, x->rank);
+    shape_set(n->out[1], dim, x->rank);
+    for (size_t i = 0; i < a.before; i++)
+        for (size_t j = 0; j < a.behind; j++) {
+            const double *from = x->at + i * a.along * a.behind + j;
+            for (size_t r = 0; r < a.along; r++) {
+                size_t place = 0;
+                for (size_t s = 0; s < a.along; s++)
+                    place += from[s * a.behind] > from[r * a.behind] ||
+                             (from[s * a.behind] == from[r * a.behind] && s < r);
+                if (place >= k)
+                    continue;
+                const size_t to = (i * k + place) * a.behind + j;
+                n->out[0]->at[to] = from[r * a.behind];
+                n->out[1]->at[to] = (double)r;
+            }
+        }
+}
+
+/* ---- products ------------------------------------------------------------------------ */
+
+static void gemm(node *n)
+{
+    const value *a = n->in[0], *b = n->in[1];
+
+    only(n, " transB ");
+    ck_assert(a->rank == 2 && b->rank == 2 && whole(n, "transB", 0) == 1);
+    ck_assert_uint_eq(a->dim[1], b->dim[1]);
+    shape_set(n->out[0], (size_t[]){a->dim[0], b->dim[0]}, 2);
+    for (size_t i = 0; i < a->dim[0]; i++)
+        for (size_t j = 0; j < b->dim[0]; j++) {
+            double sum = n->ins > 2 ? n->in[2]->at[n->in[2]->count > 1 ? j : 0] : 0;
+            for (size_t k = 0; k < a->dim[1]; k++)
+                sum += a->at[i * a->dim[1] + k] * b->at[j * b->dim[1] + k];
+            n->out[0]->at[i * b->dim[0] + j] = sum;
+        }
+}
+
+/* [.., M, K] times [.., K, N]; what stands before repeats where it is missing. */
+static void matmul(node *n)
+{
+    const value *a = n->in[0], *b = n->in[1];
+    const size_t m = a->dim[a->rank - 2], k = a->dim[a->rank - 1], w = b->dim[b->rank - 1];
+    value left = {.rank = a->rank - 2, .count = 1},
+          right = {.rank = b->rank - 2, .count = 1};
+    value outer = {0};
+    size_t dim[RANK_MOST];
+
+    only(n, " ");
+    ck_assert_uint_eq(b->dim[b->rank - 2], k);
+    memcpy(left.dim, a->dim, sizeof left.dim);
+    memcpy(right.dim, b->dim, sizeof right.dim);
+    shape_of_all(&outer, (const value *const[]){&left, &right}, 2);
+    memcpy(dim, outer.dim, sizeof dim);
+    dim[outer.rank] = m;
+    dim[outer.rank + 1] = w;
+    shape_set(n->out[0], dim, outer.rank + 2);
+    for (size_t o = 0; o < outer.count; o++) {
+        const double *x = a->at + place_in(&left, &outer, o) * m * k;
+        const double *y = b->at + place_in(&right, &outer, o) * k * w;
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < w; j++) {
+                double sum = 0;
+                for (size_t l = 0; l < k; l++)
+                    sum += x[i * k + l] * y[l * w + j];
+                n->out[0]->at[(o * m + i) * w + j] = sum;
+            }
+    }
+    base_free(outer.at);
+}
+
+/* Patches that do not overlap. */
+static void conv(node *n)
+{
+    const value *x = n->in[0], *w = n->in[1];
+    const size_t p = listed(n, "kernel_shape", 0), d = w->dim[0], c = w->dim[1];
+    const size_t rows = x->dim[2] / p, columns = x->dim[3] / p;
+
+    only(n, " kernel_shape strides ");
+    ck_assert(listed(n, "kernel_shape", 1) == p && listed(n, "strides", 0) == p &&
+              listed(n, "strides", 1) == p && w->dim[2] == p && w->dim[3] == p);
+    ck_assert(x->dim[1] == c && n->ins == 3 && n->in[2]->count == d);
+    shape_set(n->out[0], (size_t[]){x->dim[0], d, rows, columns}, 4);
+    for (size_t o = 0; o < n->out[0]->count; o++) {
+        const size_t column = o % columns, row = o / columns % rows,
+                     f = o / columns / rows % d, image = o / columns / rows / d;
+        double sum = n->in[2]->at[f];
+        for (size_t i = 0; i < c * p * p; i++)
+            sum += w->at[f * c * p * p + i] *
+                   x->at[((image * c + i / p / p) * x->dim[2] + row * p + i / p % p) *
+                             x->dim[3] +
+                         column * p + i % p];
+        n->out[0]->at[o] = sum;
+    }
+}
+
+/* ---- shapes -------------------------------------------------------------------------- */
+
+static void reshape(node *n)
+{
+    const value *x = n->in[0], *shape = n->in[1];
+    size_t dim[RANK_MOST], known = 1, rest = RANK_MOST;
+
+    only(n, " ");
+    for (size_t i = 0; i < shape->count; i++) {
+        if (shape->at[i] < 0) {
+            ck_assert_uint_eq(rest, RANK_MOST);
+            rest = i;
+            continue;
+        }
+        dim[i] = shape->at[i] > 0 ? (size_t)shape->at[i] : x->dim[i];
+        known *= dim[i];
+    }
+    if (rest < RANK_MOST)
+        dim[rest] = x->count / known;
+    shape_set(n->out[0], dim, shape->count);
+    ck_assert_uint_eq(n->out[0]->count, x->count);
+    memcpy(n->out[0]->at, x->at, x->count * sizeof *x->at);
+}
+
+static void transpose(node *n)
+{
+    const value *x = n->in[0];
+    size_t dim[RANK_MOST], step[RANK_MOST], steps = 1;
+
+    only(n, " perm ");
+    for (size_t i = x->rank; i-- > 0; steps *= x->dim[i])
+        step[i] = steps;
+    for (size_t i = 0; i < x->rank; i++)
+        dim[i] = x->dim[listed(n, "perm", i)];
+    shape_set(n->out[0], dim, x->rank);
+    for (size_t o = 0; o < x->count; o++) {
+        size_t from = 0, at = o;
+        for (size_t i = x->rank; i-- > 0; at /= dim[i])
+            from += at % dim[i] * step[listed(n, "perm", i)];
+        n->out[0]->at[o] = x->at[from];
+    }
+}
+
+static void concat(node *n)
+{
+    const size_t axis = axis_of(n->in[0], whole(n, "axis", 0));
+    size_t dim[RANK_MOST], at = 0;
+
+    only(n, " axis ");
+    memcpy(dim, n->in[0]->dim, sizeof dim);
+    for (size_t i = 1; i < n->ins; i++)
+        dim[axis] += n->in[i]->dim[axis];
+    shape_set(n->out[0], dim, n->in[0]->rank);
+    const around to = around_of(n->out[0], (int64_t)axis);
+    for (size_t i = 0; i < n->ins; i++) {
+        const around from = around_of(n->in[i], (int64_t)axis);
+        ck_assert(from.before == to.before && from.behind == to.behind);
+        for (size_t b = 0; b < from.before; b++)
+            memcpy(n->out[0]->at + (b * to.along + at) * to.behind,
+                   n->in[i]->at + b * from.along * from.behind,
+                   from.along * from.behind * sizeof(double));
+        at += from.along;
+    }
+}
+
+static void expand(node *n)
+{
+    value target = {.rank = n->in[1]->count, .count = 1};
+
+    only(n, " ");
+    for (size_t i = 0; i < target.rank; i++)
+        target.dim[i] = (size_t)n->in[1]->at[i];
+    shape_of_all(n->out[0], (const value *const[]){n->in[0], &target}, 2);
+    for (size_t i = 0; i < n->out[0]->count; i++)
+        n->out[0]->at[i] = n->in[0]->at[place_in(n->in[0], n->out[0], i)];
+}
+
+static void shape(node *n)
+{
+    const value *x = n->in[0];
+    const size_t start = (size_t)whole(n, "start", 0),
+                 end = (size_t)whole(n, "end", (int64_t)x->rank);
+
+    only(n, " start end ");
+    shape_set(n->out[0], (size_t[]){end - start}, 1);
+    for (size_t i = start; i < end; i++)
+        n->out[0]->at[i - start] = (double)x->dim[i];
+}
+
+/* Of one axis, forwards. */
+static void slice(node *n)
+{
+    const value *x = n->in[0];
+    const size_t axis = axis_of(x, (int64_t)n->in[3]->at[0]);
+    const size_t start = (size_t)n->in[1]->at[0];
+    const around a = around_of(x, (int64_t)axis);
+    size_t dim[RANK_MOST];
+
+    only(n, " ");
+    ck_assert(n->ins == 4 && n->in[1]->count == 1 && n->in[2]->count == 1);
+    ck_assert(n->in[1]->at[0] >= 0 && n->in[2]->at[0] >= 0);
+    memcpy(dim, x->dim, sizeof dim);
+    dim[axis] = (size_t)fmin(n->in[2]->at[0], (double)a.along) - start;
+    shape_set(n->out[0], dim, x->rank);
+    for (size_t b = 0; b < a.before; b++)
+        memcpy(n->out[0]->at + b * dim[axis] * a.behind,
+               x->at + (b * a.along + start) * a.behind,
+               dim[axis] * a.behind * sizeof(double));
+}
+
+/* ---- places -------------------------------------------------------------------------- */
+
+static size_t place(double at, size_t most)
+{
+    const double out = at < 0 ? at + (double)most : at;
+
+    ck_assert(out >= 0 && out < (double)most && out == floor(out));
+    return (size_t)out;
+}
+
+static void gather(node *n)
+{
+    const value *x = n->in[0], *of = n->in[1];
+    const size_t axis = axis_of(x, whole(n, "axis", 0));
+    const around a = around_of(x, (int64_t)axis);
+    size_t dim[RANK_MOST], rank = 0;
+
+    only(n, " axis ");
+    for (size_t i = 0; i < axis; i++)
+        dim[rank++] = x->dim[i];
+    for (size_t i = 0; i < of->rank; i++)
+        dim[rank++] = of->dim[i];
+    for (size_t i = axis + 1; i < x->rank; i++)
+        dim[rank++] = x->dim[i];
+    shape_set(n->out[0], dim, rank);
+    for (size_t b = 0; b < a.before; b++)
+        for (size_t i = 0; i < of->count; i++)
+            memcpy(n->out[0]->at + (b * of->count + i) * a.behind,
+                   x->at + (b * a.along + place(of->at[i], a.along)) * a.behind,
+                   a.behind * sizeof(double));
+}
+
+/* gather: out = x at the places; else out at the places = values, on a copy of x. */
+static void elements(node *n, bool gathers)
+{
+    const value *x = n->in[0], *of = n->in[1], *shaped = gathers ? of : x;
+    const size_t axis = axis_of(x, whole(n, "axis", 0));
+    const around a = around_of(x, (int64_t)axis), own = around_of(of, (int64_t)axis);
+
+    only(n, " axis ");
+    ck_assert(a.before == own.before && a.behind == own.behind && x->rank == of->rank);
+    shape_set(n->out[0], shaped->dim, shaped->rank);
+    if (!gathers)
+        memcpy(n->out[0]->at, x->at, x->count * sizeof *x->at);
+    for (size_t i = 0; i < of->count; i++) {
+        const size_t behind = i % a.behind, before = i / a.behind / own.along;
+        const size_t in =
+            (before * a.along + place(of->at[i], a.along)) * a.behind + behind;
+        if (gathers)
+            n->out[0]->at[i] = x->at[in];
+        else
+            n->out[0]->at[in] = n->in[2]->at[i];
+    }
+}
+
+/* Places of x [..] by rows of of [n, depth]: where each begins, and how much lies there. */
+static size_t nd_place(size_t *size, const value *x, const value *of, size_t row)
+{
+    const size_t depth = of->dim[of->rank - 1];
+    size_t at = 0;
+
+    ck_assert(of->rank == 2 && depth <= x->rank);
+    *size = 1;
+    for (size_t i = 0; i < x->rank; i++) {
+        if (i < depth)
+            at = at * x->dim[i] + place(of->at[row * depth + i], x->dim[i]);
+        else
+            *size *= x->dim[i];
+    }
+    return at * *size;
+}
+
+static void gather_nd(node *n)
+{
+    const value *x = n->in[0], *of = n->in[1];
+    const size_t rows = of->dim[0], depth = of->dim[1];
+    size_t dim[RANK_MOST] = {rows}, rank = 1, size;
+
+    only(n, " ");
+    for (size_t i = depth; i < x->rank; i++)
+        dim[rank++] = x->dim[i];
+    shape_set(n->out[0], dim, rank);
+    for (size_t r = 0; r < rows; r++) {
+        const size_t at = nd_place(&size, x, of, r);
+        memcpy(n->out[0]->at + r * size, x->at + at, size * sizeof(double));
+    }
+}
+
+static void scatter_nd(node *n)
+{
+    const value *x = n->in[0], *of = n->in[1];
+    size_t size;
+
+    only(n, " reduction ");
+    ck_assert(is_text(field_at(attribute(n, "reduction"), 4, 0), "add"));
+    shape_set(n->out[0], x->dim, x->rank);
+    memcpy(n->out[0]->at, x->at, x->count * sizeof *x->at);
+    for (size_t r = 0; r < of->dim[0]; r++) {
+        const size_t at = nd_place(&size, x, of, r);
+        for (size_t i = 0; i < size; i++)
+            n->out[0]->at[at + i] += n->in[2]->at[r * size + i];
+    }
+}
+
+/* [rank, count] */
+static void non_zero(node *n)
+{
+    const value *x = n->in[0];
+    size_t count = 0, at = 0;
+
+    only(n, " ");
+    for (size_t i = 0; i < x->count; i++)
+        count += x->at[i] != 0;
+    shape_set(n->out[0], (size_t[]){x->rank, count}, 2);
+    for (size_t i = 0; i < x->count; i++) {
+        if (x->at[i] == 0)
+            continue;
+        size_t rest = i;
+        for (size_t d = x->rank; d-- > 0; rest /= x->dim[d])
+            n->out[0]->at[d * count + at] = (double)(rest % x->dim[d]);
+        at++;
+    }
+}
+
+/* Behind all other dimensions. */
+static void one_hot(node *n)
+{
+    const value *x = n->in[0];
+    const size_t depth = (size_t)n->in[1]->at[0];
+    size_t dim[RANK_MOST];
+
+    only(n, " axis ");
+    ck_assert_int_eq(whole(n, "axis", -1), -1);
+    memcpy(dim, x->dim, sizeof dim);
+    dim[x->rank] = depth;
+    shape_set(n->out[0], dim, x->rank + 1);
+    for (size_t i = 0; i < x->count; i++)
+        for (size_t d = 0; d < depth; d++)
+            n->out[0]->at[i * depth + d] = n->in[2]->at[place(x->at[i], depth) == d];
+}
+
+/* ---- the graph ----------------------------------------------------------------------- */
+
+static void node_run(node *n)
+{
+    char op[32];
+    const wire_field name = field_at(n->message, 4, 0);
+
+    snprintf(op, sizeof op, "%.*s", (int)name.count, (const char *)name.at);
+    if (elementwise(n, op))
+        return;
+    if (strncmp(op, "Reduce", 6) == 0)
+        reduce(n, op);
+    else if (strcmp(op, "Softmax") == 0 || strcmp(op, "LogSoftmax") == 0)
+        softmax(n, op[0] == 'L');
+    else if (strcmp(op, "LayerNormalization") == 0)
+        layer_norm(n);
+    else if (strcmp(op, "TopK") == 0)
+        top_k(n);
+    else if (strcmp(op, "Gemm") == 0)
+        gemm(n);
+    else if (strcmp(op, "MatMul") == 0)
+        matmul(n);
+    else if (strcmp(op, "Conv") == 0)
+        conv(n);
+    else if (strcmp(op, "Reshape") == 0)
+        reshape(n);
+    else if (strcmp(op, "Transpose") == 0)
+        transpose(n);
+    else if (strcmp(op, "Concat") == 0)
+        concat(n);
+    else if (strcmp(op, "Expand") == 0)
+        expand(n);
+    else if (strcmp(op, "Shape") == 0)
+        shape(n);
+    else if (strcmp(op, "Slice") == 0)
+        slice(n);
+    else if (strcmp(op, "Gather") == 0)
+        gather(n);
+    else if (strcmp(op, "GatherElements") == 0 || strcmp(op, "ScatterElements") == 0)
+        elements(n, op[0] == 'G');
+    else if (strcmp(op, "GatherND") == 0)
+        gather_nd(n);
+    else if (strcmp(op, "ScatterND") == 0)
+        scatter_nd(n);
+    else if (strcmp(op, "NonZero") == 0)
+        non_zero(n);
+    else if (strcmp(op, "OneHot") == 0)
+        one_hot(n);
+    else
+        ck_abort_msg("the operator '%s' is not written here", op);
+}
+
+/* An initialiser: floats or whole numbers. */
+static void tensor_read(wire_field t)
+{
+    const wire_field raw = field_at(t, 9, 0);
+    const uint64_t type = field_at(t, 2, 0).number;
+    size_t dim[RANK_MOST], rank = 0;
+    wire_field d;
+
+    ck_assert(type == 1 || type == 7);
+    while ((d = field_at(t, 1, rank)).kind == 0)
+        dim[rank++] = d.number;
+    value *v = value_new(field_at(t, 8, 0));
+    shape_set(v, dim, rank);
+    ck_assert_uint_eq(raw.count, v->count * (type == 1 ? 4 : 8));
+    for (size_t i = 0; i < v->count; i++) {
+        float narrow;
+        int64_t number;
+        if (type == 1)
+            memcpy(&narrow, raw.at + i * sizeof narrow, sizeof narrow);
+        else
+            memcpy(&number, raw.at + i * sizeof number, sizeof number);
+        v->at[i] = type == 1 ? (double)narrow : (double)number;
+    }
+}
+
+/* The file's logits [count, K] of images [count, C, S, S]. */
+static void graph_run(double *logits, wire_field graph, const float *images, size_t count,
+                      const vit_config *c)
+{
+    const size_t side = (size_t)c->image;
+    const unsigned char *end = graph.at + graph.count;
+    wire_field f, name;
+    value *x = value_new(field_at(field_at(graph, 11, 0), 1, 0));
+
+    shape_set(x, (size_t[]){count, (size_t)c->channels, side, side}, 4);
+    for (size_t i = 0; i < x->count; i++)
+        x->at[i] = (double)images[i];
+    for (const unsigned char *at = graph.at; next(&f, &at, end);)
+        if (f.field == 5)
+            tensor_read(f);
+    for (const unsigned char *at = graph.at; next(&f, &at, end);) {
+        node n = {.message = f};
+        if (f.field != 1)
+            continue;
+        for (; (name = field_at(f, 1, n.ins)).kind == 2; n.ins++) {
+            ck_assert_uint_lt(n.ins, INPUTS_MOST);
+            n.in[n.ins] = value_find(name);
+        }
+        for (size_t i = 0; i < 2 && (name = field_at(f, 2, i)).kind == 2; i++)
+            n.out[i] = value_new(name);
+        node_run(&n);
+    }
+    const value *out = value_find(field_at(field_at(graph, 12, 0), 1, 0));
+    ck_assert_uint_eq(out->count, count * (size_t)c->classes);
+    memcpy(logits, out->at, out->count * sizeof *logits);
+    values_free();
+}
+
+/* ---- networks ------------------------------------------------------------------------ */
+
+enum { IMAGES = 3, FLOATS = 3 * 8 * 8, CLASSES = 3 };
+
+static char *dir, *path;
+
+static void setup(void)
+{
+    dir = test_folder_make();
+    path = test_path(dir, "model.onnx");
+}
+
+static void teardown(void)
+{
+    base_free(path);
+    test_folder_remove(dir);
+}
+
+/* Every parameter is drawn: none is 0, so that none may be forgotten. */
+static vit_model *drawn(const vit_config *config)
+{
+    vit_model *model = test_model(config, 3);
+    float *weights = vit_model_weights(model);
+
+    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+        const vit_parameter *p = vit_model_parameter(model, i);
+        const bool scale = strstr(p->name, "norm") && strstr(p->name, "weight");
+        const bool large = strstr(p->name, "temperature") || strstr(p->name, "scale");
+        const double sigma = p->rank > 1 ? 1.5 / sqrt((double)p->shape[p->rank - 1]) : 0.3;
+        for (size_t k = 0; k < p->count; k++) {
+            base_rng rng = base_rng_make(7, BASE_PURPOSE_TEST, i, k, 0);
+            const double z = base_rng_normal(&rng);
+            weights[p->offset + k] = (float)(scale   ? 1 + 0.2 * z
+                                             : large ? 0.5 + 0.1 * fabs(z)
+                                                     : sigma * z);
+        }
+    }
+    return model;
+}
+
+/* The file says what the network says, of one image and of several. */
+static void agrees(const vit_config *config, const char *what)
+{
+    static float images[IMAGES * FLOATS], logits[IMAGES * CLASSES];
+    static double found[IMAGES * CLASSES];
+    vit_model *model = drawn(config);
+    vit_run *run = NULL;
+    base_error err = {0};
+    char *text = NULL;
+    wire_field file = {0};
+
+    for (size_t i = 0; i < IMAGES * FLOATS; i++) {
+        base_rng rng = base_rng_make(9, BASE_PURPOSE_TEST, i, 0, 0);
+        images[i] = (float)base_rng_normal(&rng);
+    }
+    must(vit_run_create(&run, model, IMAGES, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+         &err);
+    must(vit_run_forward(run, logits, images, IMAGES, &(vit_step){0}, &err), &err);
+    must(vit_model_save_onnx(model, path, &err), &err);
+    must(base_file_read(&text, &file.count, path, (size_t)1 << 30, &err), &err);
+    file.at = (const unsigned char *)text;
+    for (size_t count = 1; count <= IMAGES; count += IMAGES - 1) {
+        graph_run(found, field_at(file, 7, 0), images, count, config);
+        for (size_t i = 0; i < count * CLASSES; i++)
+            ck_assert_msg(fabs(found[i] - (double)logits[i]) <
+                              1e-4 * (1 + fabs((double)logits[i])),
+                          "%s: logit %zu of %zu images is %g, expected %g", what, i, count,
+                          found[i], (double)logits[i]);
+    }
+    base_free(text);
+    vit_run_destroy(run);
+    vit_model_destroy(model);
+}
+
+START_TEST(every_kind_of_network_gives_its_logits)
+{
+    vit_config config = test_config();
+
+    agrees(&config, "token");
+    config.eps = 1e-2;
+    config.gelu = VIT_GELU_TANH;
+    agrees(&config, "tanh");
+    config.pool = VIT_POOL_GAP;
+    agrees(&config, "gap");
+    config.registers = 2;
+    config.pool = VIT_POOL_PATCHES;
+    agrees(&config, "patches");
+    config.fc_norm = true;
+    agrees(&config, "fc_norm");
+    config.pre_norm = config.qk_norm = true;
+    config.prelogits = 5;
+    config.position = VIT_POSITION_SINCOS;
+    agrees(&config, "all");
+}
+END_TEST
+
+typedef struct router_case {
+    const char *name;
+    int k;
+    const char *options[2][2];
+} router_case;
+
+static const router_case routers[] = {
+    {"softmax", 2, {{0}}},
+    {"softmax", 1, {{0}}},
+    {"softmax", 2, {{"gate", "prob"}}},
+    {"vmoe", 2, {{0}}},
+    {"sinkhorn", 2, {{0}}},
+    {"sinkhorn", 1, {{0}}},
+    {"ssr", 2, {{0}}},
+    {"ssr", 1, {{0}}},
+    {"momentum", 2, {{0}}},
+    {"momentum", 2, {{"norm", "post"}}},
+    {"adam", 2, {{0}}},
+    {"adam", 2, {{"kappa", "0.25"}}},
+    {"robust-momentum", 2, {{0}}},
+    {"sinkhorn-ot", 2, {{0}}},
+    {"sinkhorn-ot", 2, {{"combine", "plan"}, {"xi", "0.5"}}},
+    {"usmoe", 2, {{0}}},
+    {"usmoe", 2, {{"select", "token"}, {"divide", "row"}}},
+    {"usmoe", 2, {{"eval_k", "1.3"}}},
+    {"expert-choice", 2, {{0}}},
+    {"expert-choice", 2, {{"cf", "1.2"}, {"multiple", "4"}}},
+    {"similarity", 2, {{"lambda", "0.5"}}},
+    {"similarity", 2, {{"bilinear", "on"}, {"mix", "logit"}}},
+    {"similarity", 1, {{"lambda", "0.3"}}},
+    {"attention", 2, {{0}}},
+    {"attention", 2, {{"mix", "logit"}, {"lambda", "0.7"}}},
+    {"s2moe", 2, {{0}}},
+    {"s2moe", 2, {{"eval_k", "1"}}},
+    {"xmoe", 2, {{0}}},
+    {"xmoe", 1, {{0}}},
+    {"xmoe", 2, {{"variant", "code"}, {"gate", "sigmoid"}}},
+    {"loss-free", 2, {{0}}},
+    {"loss-free", 1, {{0}}},
+    {"loss-free", 2, {{"score", "softmax"}, {"gate", "prob"}}},
+    {"quantile", 2, {{0}}},
+    {"quantile", 2, {{"score", "sigmoid"}}},
+    {"quantile", 2, {{"score", "logits"}}},
+    {"quantile", 2, {{"form", "dynamic"}}},
+    {"random", 2, {{0}}},
+    {"hash", 2, {{0}}},
+    {"soft", 1, {{0}}},
+    {"soft", 1, {{"slots", "3"}}},
+    {"acmoe", 2, {{0}}},
+};
+enum { ROUTERS = sizeof routers / sizeof routers[0] };
+
+START_TEST(every_router_gives_its_logits)
+{
+    const router_case *r = &routers[_i];
+    vit_config config = test_sparse_config();
+    base_error err = {0};
+
+    config.moe.k = r->k;
+    config.moe.shared = 1;
+    must(vit_config_layers_set(&config, "0,1", &err), &err);
+    must(vit_router_select(&config.moe.router, r->name, &err), &err);
+    for (size_t i = 0; i < 2 && r->options[i][0]; i++)
+        must(vit_router_set(&config.moe.router, r->options[i][0], r->options[i][1], &err),
+             &err);
+    agrees(&config, r->name);
+}
+END_TEST
+
+/* A router that is new is in the list above. */
+START_TEST(no_router_is_left_out)
+{
+    for (size_t i = 0; vit_router_name(i); i++) {
+        bool there = false;
+        for (size_t r = 0; r < ROUTERS; r++)
+            there |= strcmp(routers[r].name, vit_router_name(i)) == 0;
+        ck_assert_msg(there, "%s", vit_router_name(i));
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("vit_onnx_values");
+    TCase *core = tcase_create("Core");
+
+    tcase_add_checked_fixture(core, setup, teardown);
+    tcase_add_test(core, every_kind_of_network_gives_its_logits);
+    tcase_add_loop_test(core, every_router_gives_its_logits, 0, ROUTERS);
+    tcase_add_test(core, no_router_is_left_out);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
