@@ -190,8 +190,7 @@ void corrupt_equalise(unsigned char *bytes, size_t count)
     const float scale = 255.0f / (float)(count - first);
     for (level++; level < 256; level++) {
         sum += histogram[level];
-        const float value = rintf((float)sum * scale); /* halves to even */
-        to[level] = (unsigned char)(value < 255.0f ? value : 255.0f);
+        to[level] = (unsigned char)rintf((float)sum * scale); /* halves to even */
     }
     for (size_t i = 0; i < count; i++)
         bytes[i] = to[bytes[i]];
