@@ -478,7 +478,7 @@ END_TEST
 /* The page of a heat map of so many cells: base_free. */
 static char *heat_of(size_t rows, size_t columns)
 {
-    char *path = test_path(dir, "heat.html"), *text = NULL;
+    char *path = test_path(dir, "heat.html"), *made = NULL;
     double *values = base_alloc(rows * columns, sizeof *values);
     show_page page;
     size_t bytes = 0;
@@ -490,10 +490,10 @@ static char *heat_of(size_t rows, size_t columns)
                        NULL),
         BASE_OK);
     ck_assert_int_eq(show_page_commit(&page, NULL), BASE_OK);
-    ck_assert_int_eq(base_file_read(&text, &bytes, path, 1 << 24, NULL), BASE_OK);
+    ck_assert_int_eq(base_file_read(&made, &bytes, path, 1 << 24, NULL), BASE_OK);
     base_free(values);
     base_free(path);
-    return text;
+    return made;
 }
 
 START_TEST(heat_maps_of_more_than_40_are_pictures)
