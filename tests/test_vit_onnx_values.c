@@ -215,10 +215,10 @@ static bool elementwise(node *n, const char *op)
 {
     static const char ones[] = " Abs Neg Log Sqrt Tanh Sigmoid Softplus Reciprocal Gelu ";
     static const char twos[] = " Add Sub Mul Div Max Min Greater ";
-    char word[32];
+    char word[40];
     value *out = n->out[0];
 
-    snprintf(word, sizeof word, " %s ", op);
+    snprintf(word, sizeof word, " %.30s ", op);
     const size_t ins = strstr(ones, word)         ? 1
                        : strstr(twos, word)       ? 2
                        : strcmp(op, "Where") == 0 ? 3
