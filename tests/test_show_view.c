@@ -484,11 +484,13 @@ static char *heat_of(size_t rows, size_t columns)
     size_t bytes = 0;
 
     ck_assert_int_eq(show_page_open(&page, path, "T", "of", NULL), BASE_OK);
-    ck_assert_int_eq(
-        show_heat_draw(&page,
-                       &(show_heat_map){.values = values, .rows = rows, .columns = columns},
-                       NULL),
-        BASE_OK);
+    ck_assert_int_eq(show_heat_draw(&page,
+                                    &(show_heat_map){.title = "t",
+                                                     .values = values,
+                                                     .rows = rows,
+                                                     .columns = columns},
+                                    NULL),
+                     BASE_OK);
     ck_assert_int_eq(show_page_commit(&page, NULL), BASE_OK);
     ck_assert_int_eq(base_file_read(&made, &bytes, path, 1 << 24, NULL), BASE_OK);
     base_free(values);

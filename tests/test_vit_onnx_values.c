@@ -25,13 +25,13 @@ static size_t value_count;
 
 static void shape_set(value *v, const size_t *dim, size_t rank)
 {
-    ck_assert_uint_le(rank, RANK_MOST);
+    WIRE_SURE(rank <= RANK_MOST);
     v->rank = rank;
     v->count = 1;
     for (size_t i = 0; i < rank; i++)
         v->count *= v->dim[i] = dim[i];
     v->at = base_alloc(v->count > 0 ? v->count : 1, sizeof *v->at);
-    ck_assert_ptr_nonnull(v->at);
+    WIRE_SURE(v->at);
 }
 
 static value *value_find(wire_field name)
@@ -46,7 +46,7 @@ static value *value_find(wire_field name)
 
 static value *value_new(wire_field name)
 {
-    ck_assert_uint_lt(value_count, VALUES_MOST);
+    WIRE_SURE(value_count < VALUES_MOST);
     values[value_count] = (value){.name = name};
     return &values[value_count++];
 }
@@ -66,7 +66,7 @@ static size_t axis_of(const value *v, int64_t axis)
 {
     const size_t out = (size_t)(axis < 0 ? axis + (int64_t)v->rank : axis);
 
-    ck_assert_uint_lt(out, v->rank);
+    WIRE_SURE(out < v->rank);
     return out;
 }
 
@@ -114,7 +114,7 @@ static double real(const node *n, const char *name)
     const wire_field a = attribute(n, name);
     float out;
 
-    ck_assert_int_eq(a.kind, 2);
+    WIRE_SURE(a.kind == 2);
     memcpy(&out, field_at(a, 2, 0).at, sizeof out);
     return (double)out;
 }
@@ -123,7 +123,7 @@ static size_t listed(const node *n, const char *name, size_t i)
 {
     const wire_field one = field_at(attribute(n, name), 8, i);
 
-    ck_assert_int_eq(one.kind, 0);
+    WIRE_SURE(one.kind == 0);
     return (size_t)one.number;
 }
 
@@ -135,7 +135,8 @@ static void only(const node *n, const char *names)
     for (size_t i = 0; (a = field_at(n->message, 5, i)).kind == 2; i++) {
         char *name = base_text(" %.*s ", (int)field_at(a, 1, 0).count,
                                (const char *)field_at(a, 1, 0).at);
-        ck_assert_msg(strstr(names, name) != NULL, "attribute '%s'", name);
+        if (!strstr(names, name))
+            ck_abort_msg("attribute '%s'", name);
         base_free(name);
     }
 }
@@ -153,7 +154,7 @@ static size_t place_in(const value *v, const value *whole_shape, size_t at)
         if (i >= v->rank)
             continue;
         const size_t own = v->dim[v->rank - 1 - i];
-        ck_assert(own == 1 || own == whole_shape->dim[d]);
+        WIRE_SURE(own == 1 || own == whole_shape->dim[d]);
         place += own == 1 ? 0 : coordinate * step;
         step *= own;
     }
@@ -194,7 +195,7 @@ static double gelu_of(const node *n, double x)
 
     if (is_text(kind, "none"))
         return 0.5 * x * (1 + erf(x / sqrt(2)));
-    ck_assert(is_text(kind, "tanh"));
+    WIRE_SURE(is_text(kind, "tanh"));
     return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 }
 
@@ -270,7 +271,7 @@ static void reduce(node *n, const char *op)
     size_t dim[RANK_MOST], rank = 0;
 
     only(n, " keepdims ");
-    ck_assert(strcmp(op, "ReduceSum") == 0 || strcmp(op, "ReduceSumSquare") == 0 ||
+    WIRE_SURE(strcmp(op, "ReduceSum") == 0 || strcmp(op, "ReduceSumSquare") == 0 ||
               strcmp(op, "ReduceMax") == 0 || strcmp(op, "ReduceMean") == 0 ||
               strcmp(op, "ReduceLogSumExp") == 0);
     ck_assert_uint_eq(n->in[1]->count, 1);
@@ -313,7 +314,7 @@ static void layer_norm(node *n)
 
     only(n, " axis epsilon ");
     ck_assert_uint_eq(a.behind, 1);
-    ck_assert(n->ins == 3 && n->in[1]->count == a.along && n->in[2]->count == a.along);
+    WIRE_SURE(n->ins == 3 && n->in[1]->count == a.along && n->in[2]->count == a.along);
     shape_set(n->out[0], x->dim, x->rank);
     for (size_t i = 0; i < a.before; i++) {
         const double *from = x->at + i * a.along;
@@ -366,7 +367,7 @@ static void gemm(node *n)
     const value *a = n->in[0], *b = n->in[1];
 
     only(n, " transB ");
-    ck_assert(a->rank == 2 && b->rank == 2 && whole(n, "transB", 0) == 1);
+    WIRE_SURE(a->rank == 2 && b->rank == 2 && whole(n, "transB", 0) == 1);
     ck_assert_uint_eq(a->dim[1], b->dim[1]);
     shape_set(n->out[0], (size_t[]){a->dim[0], b->dim[0]}, 2);
     for (size_t i = 0; i < a->dim[0]; i++)
@@ -419,9 +420,9 @@ static void conv(node *n)
     const size_t rows = x->dim[2] / p, columns = x->dim[3] / p;
 
     only(n, " kernel_shape strides ");
-    ck_assert(listed(n, "kernel_shape", 1) == p && listed(n, "strides", 0) == p &&
+    WIRE_SURE(listed(n, "kernel_shape", 1) == p && listed(n, "strides", 0) == p &&
               listed(n, "strides", 1) == p && w->dim[2] == p && w->dim[3] == p);
-    ck_assert(x->dim[1] == c && n->ins == 3 && n->in[2]->count == d);
+    WIRE_SURE(x->dim[1] == c && n->ins == 3 && n->in[2]->count == d);
     shape_set(n->out[0], (size_t[]){x->dim[0], d, rows, columns}, 4);
     for (size_t o = 0; o < n->out[0]->count; o++) {
         const size_t column = o % columns, row = o / columns % rows,
@@ -463,18 +464,21 @@ static void reshape(node *n)
 static void transpose(node *n)
 {
     const value *x = n->in[0];
-    size_t dim[RANK_MOST], step[RANK_MOST], steps = 1;
+    size_t dim[RANK_MOST], step[RANK_MOST], perm[RANK_MOST], steps = 1;
 
     only(n, " perm ");
     for (size_t i = x->rank; i-- > 0; steps *= x->dim[i])
         step[i] = steps;
-    for (size_t i = 0; i < x->rank; i++)
-        dim[i] = x->dim[listed(n, "perm", i)];
+    for (size_t i = 0; i < x->rank; i++) {
+        perm[i] = listed(n, "perm", i);
+        WIRE_SURE(perm[i] < x->rank);
+        dim[i] = x->dim[perm[i]];
+    }
     shape_set(n->out[0], dim, x->rank);
     for (size_t o = 0; o < x->count; o++) {
         size_t from = 0, at = o;
         for (size_t i = x->rank; i-- > 0; at /= dim[i])
-            from += at % dim[i] * step[listed(n, "perm", i)];
+            from += at % dim[i] * step[perm[i]];
         n->out[0]->at[o] = x->at[from];
     }
 }
@@ -492,7 +496,7 @@ static void concat(node *n)
     const around to = around_of(n->out[0], (int64_t)axis);
     for (size_t i = 0; i < n->ins; i++) {
         const around from = around_of(n->in[i], (int64_t)axis);
-        ck_assert(from.before == to.before && from.behind == to.behind);
+        WIRE_SURE(from.before == to.before && from.behind == to.behind);
         for (size_t b = 0; b < from.before; b++)
             memcpy(n->out[0]->at + (b * to.along + at) * to.behind,
                    n->in[i]->at + b * from.along * from.behind,
@@ -535,8 +539,8 @@ static void slice(node *n)
     size_t dim[RANK_MOST];
 
     only(n, " ");
-    ck_assert(n->ins == 4 && n->in[1]->count == 1 && n->in[2]->count == 1);
-    ck_assert(n->in[1]->at[0] >= 0 && n->in[2]->at[0] >= 0);
+    WIRE_SURE(n->ins == 4 && n->in[1]->count == 1 && n->in[2]->count == 1);
+    WIRE_SURE(n->in[1]->at[0] >= 0 && n->in[2]->at[0] >= 0);
     memcpy(dim, x->dim, sizeof dim);
     dim[axis] = (size_t)fmin(n->in[2]->at[0], (double)a.along) - start;
     shape_set(n->out[0], dim, x->rank);
@@ -552,7 +556,7 @@ static size_t place(double at, size_t most)
 {
     const double out = at < 0 ? at + (double)most : at;
 
-    ck_assert(out >= 0 && out < (double)most && out == floor(out));
+    WIRE_SURE(out >= 0 && out < (double)most && out == floor(out));
     return (size_t)out;
 }
 
@@ -586,7 +590,7 @@ static void elements(node *n, bool gathers)
     const around a = around_of(x, (int64_t)axis), own = around_of(of, (int64_t)axis);
 
     only(n, " axis ");
-    ck_assert(a.before == own.before && a.behind == own.behind && x->rank == of->rank);
+    WIRE_SURE(a.before == own.before && a.behind == own.behind && x->rank == of->rank);
     shape_set(n->out[0], shaped->dim, shaped->rank);
     if (!gathers)
         memcpy(n->out[0]->at, x->at, x->count * sizeof *x->at);
@@ -607,7 +611,7 @@ static size_t nd_place(size_t *size, const value *x, const value *of, size_t row
     const size_t depth = of->dim[of->rank - 1];
     size_t at = 0;
 
-    ck_assert(of->rank == 2 && depth <= x->rank);
+    WIRE_SURE(of->rank == 2 && depth <= x->rank);
     *size = 1;
     for (size_t i = 0; i < x->rank; i++) {
         if (i < depth)
@@ -640,7 +644,7 @@ static void scatter_nd(node *n)
     size_t size;
 
     only(n, " reduction ");
-    ck_assert(is_text(field_at(attribute(n, "reduction"), 4, 0), "add"));
+    WIRE_SURE(is_text(field_at(attribute(n, "reduction"), 4, 0), "add"));
     shape_set(n->out[0], x->dim, x->rank);
     memcpy(n->out[0]->at, x->at, x->count * sizeof *x->at);
     for (size_t r = 0; r < of->dim[0]; r++) {
@@ -747,7 +751,7 @@ static void tensor_read(wire_field t)
     size_t dim[RANK_MOST], rank = 0;
     wire_field d;
 
-    ck_assert(type == 1 || type == 7);
+    WIRE_SURE(type == 1 || type == 7);
     while ((d = field_at(t, 1, rank)).kind == 0)
         dim[rank++] = d.number;
     value *v = value_new(field_at(t, 8, 0));
@@ -784,7 +788,7 @@ static void graph_run(double *logits, wire_field graph, const float *images, siz
         if (f.field != 1)
             continue;
         for (; (name = field_at(f, 1, n.ins)).kind == 2; n.ins++) {
-            ck_assert_uint_lt(n.ins, INPUTS_MOST);
+            WIRE_SURE(n.ins < INPUTS_MOST);
             n.in[n.ins] = value_find(name);
         }
         for (size_t i = 0; i < 2 && (name = field_at(f, 2, i)).kind == 2; i++)
