@@ -1,4 +1,4 @@
-/* test_onnx.h - fields of protobuf messages read from a file, for the tests of ONNX files. */
+/* test_onnx.h - fields of protobuf messages read from a file, for tests of ONNX files. */
 #ifndef TESTS_TEST_ONNX_H
 #define TESTS_TEST_ONNX_H
 
