@@ -9,7 +9,7 @@
 
 enum {
     SWEEP_ODD = 9,
-    SWEEP_ENTRIES = 2 /* of a list: the others are like the first ones */
+    SWEEP_ENTRIES = 2 /* of a list, and what is in the first: the others are like it */
 };
 
 static inline json_t *sweep_odd(int i)
@@ -53,7 +53,7 @@ static inline size_t sweep_walk(json_t *at, void (*visit)(void *user), void *use
             visit(user);
         }
         json_array_set_new(at, i, kept);
-        count += sweep_walk(kept, visit, user);
+        count += i == 0 ? sweep_walk(kept, visit, user) : 0;
     }
     return count;
 }
