@@ -25,6 +25,7 @@ RUNS = {
     "corrupt": [[]],
     "show": [[]],
     "train": [["images"], ["images"]],  # the second time it finds its run finished
+    "train_vae_vae": [["images"], ["images"]],
     "measure": [["run", "idx:images/t10k"]],
 }
 failed = []
@@ -103,14 +104,15 @@ def main():
             alone = work / "alone.c"
             alone.write_text(f'#include "{name}"\n#include "{name}"\n', encoding="utf-8")
             check(f"{name} alone", [*cc, *STRICT, "-fsyntax-only", *cflags, str(alone)], cwd=work)
-            source, program = work / f"{header.stem}.c", work / header.stem
+            stem = header.stem if name.count("/") == 1 else name.removesuffix(".h").replace("/", "_")
+            source, program = work / f"{stem}.c", work / stem
             if not check(f"{name} opens with a program",
                          [sys.executable, str(EXAMPLES), "--main", str(header), str(source)]):
                 continue
             linked = check(f"{name} links",
                            [*cc, *STRICT, *cflags, str(source), "-o", str(program), *libs, "-Wl,-z,defs"],
                            cwd=work)
-            programs[header.stem] = linked
+            programs[stem] = linked
         for name, runs in RUNS.items():
             for words in runs if programs.get(name) else []:
                 check(f"{name} runs {shlex.join(words)}", [str(work / name), *words], cwd=work, env=env)

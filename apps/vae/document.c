@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { EACH_MOST = 10, CLASSES_TOLD = 4 };
+enum { SHOTS = 12 /* images shown of an expert */, EACH_MOST = 10, CLASSES_TOLD = 4 };
 
 /* ---- pictures ------------------------------------------------------------------------ */
 
@@ -17,7 +17,7 @@ typedef struct sheet {
     size_t columns, rows, side, channels;
 } sheet;
 
-static base_status sheet_open(sheet *out, const app_vae *v, size_t columns, size_t rows,
+static base_status sheet_open(sheet *out, const train_vae *v, size_t columns, size_t rows,
                               base_error *err)
 {
     const size_t side = (size_t)v->recipe.config.image,
@@ -48,8 +48,8 @@ static void sheet_put(sheet *s, size_t column, size_t row, const float *pixels)
 
 /* The images that each expert serves, above what it makes of them: sheets [experts] of
  * pictures that were opened, filled [experts] zeros. */
-static base_status sheets_fill(sheet *sheets, size_t *filled, app_vae *v,
-                               const app_vae_measures *m, base_error *err)
+static base_status sheets_fill(sheet *sheets, size_t *filled, train_vae *v,
+                               const train_vae_measures *m, base_error *err)
 {
     const size_t pixels = (size_t)v->recipe.config.channels *
                           (size_t)v->recipe.config.image * (size_t)v->recipe.config.image;
@@ -69,7 +69,7 @@ static base_status sheets_fill(sheet *sheets, size_t *filled, app_vae *v,
         for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
             const size_t e = (size_t)v->expert[i];
 
-            if (filled[e] == APP_VAE_SHOTS)
+            if (filled[e] == SHOTS)
                 continue;
             sheet_put(&sheets[e], filled[e], 0, batch.images + i * pixels);
             sheet_put(&sheets[e], filled[e]++, 1, vit_vae_pixels(v->run) + i * pixels);
@@ -78,8 +78,8 @@ static base_status sheets_fill(sheet *sheets, size_t *filled, app_vae *v,
     return status;
 }
 
-static base_status experts_pictures(show_document *document, app_vae *v,
-                                    const app_vae_measures *m, base_error *err)
+static base_status experts_pictures(show_document *document, train_vae *v,
+                                    const train_vae_measures *m, base_error *err)
 {
     size_t *filled = app_take(NULL, m->experts, sizeof *filled);
     sheet *sheets = app_take(NULL, m->experts, sizeof *sheets);
@@ -87,7 +87,7 @@ static base_status experts_pictures(show_document *document, app_vae *v,
     char key[32];
 
     for (size_t e = 0; e < m->experts && status == BASE_OK; e++)
-        status = sheet_open(&sheets[e], v, APP_VAE_SHOTS, 2, err);
+        status = sheet_open(&sheets[e], v, SHOTS, 2, err);
     if (status == BASE_OK)
         status = sheets_fill(sheets, filled, v, m, err);
     for (size_t e = 0; e < m->experts && status == BASE_OK; e++) {
@@ -101,13 +101,13 @@ static base_status experts_pictures(show_document *document, app_vae *v,
 }
 
 /* One image of each class by the expert in use and by every decoder. */
-static base_status every_picture(show_document *document, app_vae *v,
-                                 const app_vae_measures *m, base_error *err)
+static base_status every_picture(show_document *document, train_vae *v,
+                                 const train_vae_measures *m, base_error *err)
 {
     const size_t pixels = (size_t)v->recipe.config.channels *
                           (size_t)v->recipe.config.image * (size_t)v->recipe.config.image;
     const size_t columns = m->classes < EACH_MOST ? m->classes : EACH_MOST;
-    const bool learned = v->recipe.routing == APP_VAE_LEARNED;
+    const bool learned = v->recipe.routing == TRAIN_VAE_LEARNED;
     const size_t above = learned ? 2 : 1;
     float *images = app_take(NULL, columns * pixels, sizeof *images);
     bool found[EACH_MOST] = {false};
@@ -178,7 +178,8 @@ static json_t *probe_json(const measure_probe *p)
 }
 
 /* The classes of most of an expert's images, with their shares of these. */
-static json_t *classes_json(const app_vae_measures *m, const data_source *source, size_t e)
+static json_t *classes_json(const train_vae_measures *m, const data_source *source,
+                            size_t e)
 {
     json_t *list = json_array();
     uint64_t last = UINT64_MAX;
@@ -198,15 +199,14 @@ static json_t *classes_json(const app_vae_measures *m, const data_source *source
             break;
         at = best;
         last = m->table[best * m->experts + e];
-        json_array_append_new(
-            list, json_pack("{s:o, s:f}", "class",
-                            show_json_text(data_source_class_name(source, best)), "share",
-                            (double)last / (double)m->load[e]));
+        show_row(list, "{s:o, s:f}", "class",
+                 show_json_text(data_source_class_name(source, best)), "share",
+                 (double)last / (double)m->load[e]);
     }
     return list;
 }
 
-static void experts_put(json_t *json, const app_vae *v, const app_vae_measures *m)
+static void experts_put(json_t *json, const train_vae *v, const train_vae_measures *m)
 {
     json_t *load = json_array(), *error = json_array(), *list = json_array();
     char key[32];
@@ -215,11 +215,10 @@ static void experts_put(json_t *json, const app_vae *v, const app_vae_measures *
         snprintf(key, sizeof key, "expert-%zu", e);
         json_array_append_new(load, json_integer((json_int_t)m->load[e]));
         json_array_append_new(error, show_json_real(m->expert_error[e]));
-        json_array_append_new(
-            list, json_pack("{s:I, s:f, s:o, s:o, s:s}", "expert", (json_int_t)e, "share",
-                            (double)m->load[e] / (double)m->images, "mse",
-                            show_json_real(m->expert_error[e]), "classes",
-                            classes_json(m, v->train, e), "picture", key));
+        show_row(list, "{s:I, s:f, s:o, s:o, s:s}", "expert", (json_int_t)e, "share",
+                 (double)m->load[e] / (double)m->images, "mse",
+                 show_json_real(m->expert_error[e]), "classes",
+                 classes_json(m, v->train, e), "picture", key);
     }
     show_put(json, "load", load);
     show_put(json, "expert_mse", error);
@@ -233,7 +232,7 @@ static json_t *plane_json(const float *at)
 }
 
 /* The latents in the plane; t-SNE has some of the points only. */
-static json_t *embedding_json(const app_vae_measures *m)
+static json_t *embedding_json(const train_vae_measures *m)
 {
     const double both = m->variance[0] + m->variance[1];
     json_t *images = json_array();
@@ -242,13 +241,11 @@ static json_t *embedding_json(const app_vae_measures *m)
     for (size_t i = 0; i < m->points; i++) {
         const bool here = near < m->near_points && i == near * m->points / m->near_points;
 
-        json_array_append_new(
-            images,
-            json_pack("{s:i, s:i, s:o, s:o}", "expert", m->expert[m->point[i]], "label",
-                      m->labels[m->point[i]], "pca",
-                      m->latent >= 2 ? plane_json(m->pca + 2 * i) : json_null(), "tsne",
-                      here && m->near_points >= 8 ? plane_json(m->tsne + 2 * near)
-                                                  : json_null()));
+        show_row(images, "{s:i, s:i, s:o, s:o}", "expert", m->expert[m->point[i]], "label",
+                 m->labels[m->point[i]], "pca",
+                 m->latent >= 2 ? plane_json(m->pca + 2 * i) : json_null(), "tsne",
+                 here && m->near_points >= 8 ? plane_json(m->tsne + 2 * near)
+                                             : json_null());
         near += here;
     }
     return json_pack("{s:I, s:I, s:o, s:o, s:o}", "points", (json_int_t)m->points,
@@ -257,28 +254,25 @@ static json_t *embedding_json(const app_vae_measures *m)
                      show_json_real(m->divergence), "images", images);
 }
 
-static void tables_put(json_t *json, const app_vae *v, const app_vae_measures *m)
+static void tables_put(json_t *json, const train_vae *v, const train_vae_measures *m)
 {
     json_t *table = json_array(), *names = json_array();
 
     for (size_t y = 0; y < m->classes; y++) {
-        json_t *row = json_array();
-
-        for (size_t e = 0; e < m->experts; e++)
-            json_array_append_new(row,
-                                  json_integer((json_int_t)m->table[y * m->experts + e]));
-        json_array_append_new(table, row);
+        json_array_append_new(table,
+                              show_json_counts(m->table + y * m->experts, m->experts));
         json_array_append_new(names, show_json_text(data_source_class_name(v->train, y)));
     }
     show_put(json, "table", table);
     show_put(json, "class_names", names);
 }
 
-static json_t *run_json(const app_vae *v, const app_vae_measures *m)
+static json_t *run_json(const train_vae *v, const app_common *common,
+                        const train_vae_measures *m)
 {
     const vit_vae_config *c = &v->recipe.config;
-    json_t *json = app_json_begin(v->common, "vae", v->out, v->recipe.train);
-    const bool label = v->recipe.routing == APP_VAE_LABEL;
+    json_t *json = app_json_begin(common, "vae", v->options.folder, v->recipe.train);
+    const bool label = v->recipe.routing == TRAIN_VAE_LABEL;
 
     show_put_text(json, "val", v->recipe.val);
     app_data_pair_json(json, v->train, v->val);
@@ -318,12 +312,12 @@ static json_t *run_json(const app_vae *v, const app_vae_measures *m)
     return json;
 }
 
-base_status app_vae_document(show_document **out, app_vae *v, const app_vae_measures *m,
-                             base_error *err)
+base_status app_vae_document(show_document **out, train_vae *v, const app_common *common,
+                             const train_vae_measures *m, base_error *err)
 {
-    *out = show_document_create(run_json(v, m));
-    if (!*out)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the results");
-    const base_status status = experts_pictures(*out, v, m, err);
+    base_status status = app_document_make(out, run_json(v, common, m), err);
+
+    if (status == BASE_OK)
+        status = experts_pictures(*out, v, m, err);
     return status == BASE_OK ? every_picture(*out, v, m, err) : status;
 }

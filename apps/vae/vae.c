@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/network_internal.h"
+#include "apps/train/internal.h"
 #include "apps/vae/internal.h"
 
 typedef struct vae_args {
@@ -57,22 +59,12 @@ static const app_syntax vae_syntax = {
     .of_recipe = true,
 };
 
-/* One layer of settings that was read, or could not be; frees the list. */
-static base_status apply(app_vae_recipe *recipe, base_status status, train_assignment *list,
-                         size_t count, base_error *err)
-{
-    if (status == BASE_OK)
-        status = app_vae_recipe_apply(recipe, list, count, err);
-    base_free(list);
-    return status;
-}
+/* ---- the recipe ---------------------------------------------------------------------- */
 
-static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
+static base_status apply_options(train_vae_recipe *recipe, const vae_args *args,
                                  base_error *err)
 {
     const app_common *c = &args->common;
-    train_assignment *list = NULL;
-    size_t made = 0;
     const char *const texts[][2] = {{"data.train", args->data},
                                     {"data.val", args->val},
                                     {"vae.routing", args->routing}};
@@ -88,29 +80,24 @@ static base_status apply_options(app_vae_recipe *recipe, const vae_args *args,
         recipe->config.experts = (int)args->experts;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && status == BASE_OK; i++)
         if (texts[i][1])
-            status = app_vae_recipe_set(recipe, texts[i][0], texts[i][1], err);
-    if (status == BASE_OK)
-        status = train_assignments_words(&list, &made, args->set.at, args->set.count, err);
-    return apply(recipe, status, list, made, err);
+            status = train_vae_key_set(recipe, texts[i][0], texts[i][1], err);
+    return status == BASE_OK
+               ? train_vae_recipe_set(recipe, args->set.at, args->set.count, err)
+               : status;
 }
 
-static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
+static base_status build_recipe(train_vae_recipe *recipe, const vae_args *args,
                                 base_error *err)
 {
     const char *own = app_text("%s/recipe.ini", args->out);
-    train_assignment *list = NULL;
-    size_t count = 0;
     base_status status = BASE_OK;
 
-    *recipe = app_vae_recipe_defaults();
+    *recipe = train_vae_recipe_defaults();
     const char *name = args->recipe                             ? args->recipe
                        : args->resume && access(own, F_OK) == 0 ? own
                                                                 : NULL;
-    if (name) {
-        status = train_assignments_load(&list, &count, name, err);
-        status = apply(recipe, status, list, count, err);
-        snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
-    }
+    if (name)
+        status = train_vae_recipe_load(recipe, name, err);
     if (status == BASE_OK)
         status = apply_options(recipe, args, err);
     if (status == BASE_OK && !recipe->train[0])
@@ -120,39 +107,107 @@ static base_status build_recipe(app_vae_recipe *recipe, const vae_args *args,
     return status;
 }
 
-/* Everything that a finished run leaves. */
-static base_status finish(app_vae *v, base_error *err)
+/* ---- who listens --------------------------------------------------------------------- */
+
+typedef struct vae_watch {
+    const app_common *common;
+    app_progress progress;
+} vae_watch;
+
+static void loaders(void *user, data_loader_config *config)
 {
-    app_vae_measures m = {0};
+    const vae_watch *w = user;
+
+    app_loader_threads(config, w->common, -1);
+}
+
+static void note(void *user, const char *subject, const char *line)
+{
+    vae_watch *w = user;
+
+    if (subject)
+        app_note(w->common, "%-12s%s", subject, line);
+    else
+        app_progress_log(&w->progress, line);
+}
+
+static void begun(void *user, const train_vae *v)
+{
+    vae_watch *w = user;
+
+    app_progress_start(&w->progress, w->common, "vae", "steps", v->total, v->step);
+}
+
+static void stepped(void *user, const train_vae *v, const vit_vae_losses *l)
+{
+    const vit_vae_config *c = &v->recipe.config;
+    vae_watch *w = user;
+
+    app_progress_update(&w->progress, v->step, "error %.4f  kl %.2f",
+                        l->squares / ((double)c->channels * c->image * c->image), l->kl);
+}
+
+static void evaluated(void *user, const train_vae *v, const train_vae_measures *m)
+{
+    vae_watch *w = user;
+
+    app_progress_line(&w->progress,
+                      "epoch %-4llu error %.5f (all decoders %.5f)  kl %.2f  gate entropy "
+                      "%.3f  load entropy %.3f  NMI %.3f",
+                      (unsigned long long)(v->step / v->steps_in_epoch), m->best, m->all,
+                      m->kl, m->entropy, m->load_entropy, m->found.normalised);
+}
+
+static bool stop(void *user)
+{
+    (void)user;
+    return app_stop_asked();
+}
+
+/* ---- the command --------------------------------------------------------------------- */
+
+/* Everything that a finished run leaves. */
+static base_status finish(train_vae *v, const app_common *common, base_error *err)
+{
+    train_vae_measures m = {0};
     show_document *document = NULL;
-    app_common files = *v->common;
-    const char *model = app_text("%s/model.safetensors", v->out),
-               *result = app_text("%s/result.json", v->out),
-               *page = app_text("%s/page.html", v->out);
+    app_common files = *common;
+    const char *model = app_text("%s/model.safetensors", v->options.folder),
+               *page = app_text("%s/page.html", v->options.folder);
     const vit_pair routing = {"routing",
-                              v->recipe.routing == APP_VAE_LABEL ? "label" : "learned"};
-    base_status status = app_vae_measure(&m, v, true, err);
+                              v->recipe.routing == TRAIN_VAE_LABEL ? "label" : "learned"};
+    base_status status = train_vae_measure(&m, v, true, err);
 
     if (status == BASE_OK)
         status = vit_vae_save(v->vae, model, &routing, 1, err);
-    files.json = result;
+    files.json = app_text("%s/result.json", v->options.folder);
     if (status == BASE_OK)
-        status = app_vae_document(&document, v, &m, err);
+        status = app_vae_document(&document, v, common, &m, err);
     if (status == BASE_OK)
         status = app_json_write(&files, json_incref(show_document_json(document)), err);
     if (status == BASE_OK)
-        status = app_document_write(v->common, document, &app_vae_view, page, err);
+        status = app_document_write(common, document, &app_vae_view, page, err);
     if (status == BASE_OK)
-        app_note(v->common, "model in '%s', page in '%s'", model, page);
+        app_note(common, "model in '%s', page in '%s'", model, page);
     show_document_destroy(document);
-    app_vae_measures_free(&m);
+    train_vae_measures_free(&m);
     return status;
 }
 
 static base_status vae(vae_args *args, base_error *err)
 {
-    app_vae_recipe recipe;
-    app_vae v = {0};
+    vae_watch watch = {.common = &args->common};
+    train_vae_options options = {.folder = args->out,
+                                 .resume = args->resume,
+                                 .watch = {.user = &watch,
+                                           .loaders = loaders,
+                                           .note = note,
+                                           .begun = begun,
+                                           .stepped = stepped,
+                                           .evaluated = evaluated,
+                                           .stop = stop}};
+    train_vae_recipe recipe;
+    train_vae v = {0};
     const char *trace = app_text("%s/metrics.jsonl", args->out);
     base_status status = build_recipe(&recipe, args, err);
 
@@ -165,11 +220,15 @@ static base_status vae(vae_args *args, base_error *err)
         return status;
     args->common.seed = recipe.seed;
     args->common.precision = VIT_PRECISION_FP32;
+    options.watch.indexing = args->common.quiet ? NULL : app_data_indexing;
     app_common_apply(&args->common, "vae");
     app_waiting_tell(&args->common);
     status = app_outputs_check(&args->common, NULL, NULL, err);
+    app_threads_share(&args->common);
     if (status == BASE_OK)
-        status = app_vae_open(&v, &args->common, &recipe, args->out, err);
+        status = train_vae_open(&v, &recipe, &options, err);
+    if (v.val)
+        app_data_pair_told(&args->common, "vae", v.train, v.val);
     if (status == BASE_OK)
         app_note(&args->common,
                  "%-12s%zu images of %zu classes, %d experts, %zu parameters, %d epochs of "
@@ -178,13 +237,20 @@ static base_status vae(vae_args *args, base_error *err)
                  v.recipe.config.experts, vit_vae_floats(v.vae), v.recipe.epochs,
                  (unsigned long long)v.steps_in_epoch);
     if (status == BASE_OK)
-        status = app_vae_take_up(&v, args->resume, err);
+        status = train_vae_run(&v, err);
+    app_progress_end(&watch.progress);
     if (status == BASE_OK)
-        status = app_vae_train(&v, err);
-    if (status == BASE_OK)
-        status = finish(&v, err);
-    app_vae_close(&v);
+        status = finish(&v, &args->common, err);
+    train_vae_close(&v);
     return status;
+}
+
+static void keys_print(void)
+{
+    const train_vae_recipe defaults = train_vae_recipe_defaults();
+
+    printf("keys of a recipe of vmoe vae and of --set, with their defaults\n");
+    app_keys_print(train_vae_recipe_keys(&defaults).keys, &defaults);
 }
 
 int app_vae_command(int argc, char **argv)
@@ -196,7 +262,7 @@ int app_vae_command(int argc, char **argv)
     if (!app_parse(&exit_status, &args, NULL, NULL, &vae_syntax, argc, argv))
         return exit_status;
     if (args.keys) {
-        app_vae_recipe_print_keys();
+        keys_print();
         return APP_DONE;
     }
     if (!args.out) {

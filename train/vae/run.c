@@ -1,29 +1,49 @@
-/* train.c - a run of the autoencoder of experts: data, steps, checkpoints. A step is a
+/* run.c - a run of the autoencoder of experts: data, steps, checkpoints. A step is a
  * function of its number and of the weights, so a run that was stopped ends with the same
  * bytes. With label routing image i of class y trains decoder y mod E alone, and the gate
  * nothing. Relied on elsewhere: what lies in last/ belongs together (replaced as a
  * folder). */
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "apps/network_internal.h"
-#include "apps/vae/internal.h"
+#include "train/vae/vae.h"
 
 enum {
     OPTIMIZER_TENSORS = 8,
     NUMBER = 40,
-    SUM_DOUBLES = sizeof(app_vae_sums) / sizeof(double)
+    SUM_DOUBLES = sizeof(train_vae_sums) / sizeof(double)
 };
 
 /* ---- opening ------------------------------------------------------------------------- */
 
-static base_status open_data(app_vae *v, base_error *err)
+/* A line to whoever listens; subject NULL: of a loader. */
+static void BASE_PRINTF(3, 4)
+    note(const train_vae *v, const char *subject, const char *format, ...)
 {
-    app_vae_recipe *r = &v->recipe;
-    const data_source_options options = {.indexing =
-                                             v->common->quiet ? NULL : app_data_indexing};
+    const train_vae_watch *watch = &v->options.watch;
+    char line[2048];
+    va_list list;
+
+    if (!watch->note)
+        return;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    watch->note(watch->user, subject, line);
+}
+
+static void loader_line(void *vae, const char *line)
+{
+    note(vae, NULL, "%s", line);
+}
+
+static base_status open_data(train_vae *v, base_error *err)
+{
+    train_vae_recipe *r = &v->recipe;
+    const data_source_options options = {.indexing = v->options.watch.indexing,
+                                         .indexing_user = v->options.watch.user};
     size_t width = 0, height = 0, channels = 0;
 
     const base_status status =
@@ -31,16 +51,15 @@ static base_status open_data(app_vae *v, base_error *err)
     if (status != BASE_OK)
         return status;
     v->classes = data_source_classes(v->train);
-    app_data_pair_told(v->common, "vae", v->train, v->val);
     data_source_uniform(v->train, &width, &height, &channels);
     if (r->config.channels == 0)
         r->config.channels = channels == 1 ? 1 : 3;
     return BASE_OK;
 }
 
-static base_status open_loaders(app_vae *v, base_error *err)
+static base_status open_loaders(train_vae *v, base_error *err)
 {
-    const app_vae_recipe *r = &v->recipe;
+    const train_vae_recipe *r = &v->recipe;
     data_loader_config c = data_loader_defaults();
 
     c.size = c.resize = (size_t)r->config.image;
@@ -50,9 +69,10 @@ static base_status open_loaders(app_vae *v, base_error *err)
         c.std[i] = 1;
     }
     c.seed = (uint64_t)r->seed;
-    app_loader_threads(&c, v->common, -1);
-    c.log = app_progress_log;
-    c.log_user = &v->progress;
+    c.log = loader_line;
+    c.log_user = v;
+    if (v->options.watch.loaders)
+        v->options.watch.loaders(v->options.watch.user, &c);
     c.batch = (size_t)r->batch;
     c.limit = (size_t)r->val_limit;
     base_status status = data_loader_create(&v->val_loader, v->val, &c, err);
@@ -67,16 +87,17 @@ static base_status open_loaders(app_vae *v, base_error *err)
     return status;
 }
 
-base_status app_vae_open(app_vae *out, const app_common *common,
-                         const app_vae_recipe *recipe, const char *folder, base_error *err)
+base_status train_vae_open(train_vae *out, const train_vae_recipe *recipe,
+                           const train_vae_options *options, base_error *err)
 {
-    app_vae *v = out;
+    train_vae *v = out;
 
-    *v = (app_vae){.common = common, .recipe = *recipe, .out = folder};
-    app_threads_share(common);
-    v->metrics_path = app_text("%s/metrics.jsonl", folder);
-    v->expert = app_take(NULL, (size_t)recipe->batch, sizeof *v->expert);
-    base_status status = open_data(v, err);
+    *v = (train_vae){.options = *options, .recipe = *recipe};
+    v->metrics_path = base_text("%s/metrics.jsonl", options->folder);
+    v->expert = base_alloc((size_t)recipe->batch, sizeof *v->expert);
+    base_status status = v->metrics_path && v->expert
+                             ? open_data(v, err)
+                             : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
     if (status == BASE_OK)
         status = open_loaders(v, err);
     if (status == BASE_OK)
@@ -101,7 +122,7 @@ base_status app_vae_open(app_vae *out, const app_common *common,
     return status;
 }
 
-void app_vae_close(app_vae *v)
+void train_vae_close(train_vae *v)
 {
     train_metrics_close(&v->metrics);
     vit_vae_run_destroy(v->run);
@@ -111,17 +132,19 @@ void app_vae_close(app_vae *v)
     data_loader_destroy(v->val_loader);
     data_source_close(v->train);
     data_source_close(v->val);
-    *v = (app_vae){0};
+    base_free(v->expert);
+    base_free(v->metrics_path);
+    *v = (train_vae){0};
 }
 
 /* ---- checkpoints --------------------------------------------------------------------- */
 
-static base_status write_state(const app_vae *v, const char *path, base_error *err)
+static base_status write_state(const train_vae *v, const char *path, base_error *err)
 {
     vit_tensor tensors[OPTIMIZER_TENSORS + 1];
     char step[NUMBER], evaluated[NUMBER], skipped[NUMBER], train[48], val[48];
     size_t count = OPTIMIZER_TENSORS;
-    const train_keys keys = app_vae_recipe_keys(&v->recipe);
+    const train_keys keys = train_vae_recipe_keys(&v->recipe);
     char *recipe = train_keys_fixed_text(&keys);
 
     if (!recipe)
@@ -152,7 +175,7 @@ static base_status write_state(const app_vae *v, const char *path, base_error *e
 static base_status write_both(void *user, const char *model, const char *state,
                               base_error *err)
 {
-    const app_vae *v = user;
+    const train_vae *v = user;
     const base_status status = vit_vae_save(v->vae, model, NULL, 0, err);
 
     return status == BASE_OK ? write_state(v, state, err) : status;
@@ -160,17 +183,17 @@ static base_status write_both(void *user, const char *model, const char *state,
 
 static base_status save(void *user, base_error *err)
 {
-    app_vae *v = user;
+    train_vae *v = user;
     base_status status = train_metrics_sync(&v->metrics, err);
 
     if (status == BASE_OK)
-        status = train_checkpoint_save(v->out, "last", write_both, v, err);
+        status = train_checkpoint_save(v->options.folder, "last", write_both, v, err);
     if (status == BASE_OK)
         v->unsaved = false;
     return status;
 }
 
-static base_status check_state(const app_vae *v, const vit_tensor_file *file,
+static base_status check_state(const train_vae *v, const vit_tensor_file *file,
                                base_error *err)
 {
     const char *format = vit_tensors_metadata(file, "format"),
@@ -178,9 +201,9 @@ static base_status check_state(const app_vae *v, const vit_tensor_file *file,
 
     if (!format || strcmp(format, "vmoe-vae-state") != 0 || !stored)
         return base_fail(err, BASE_FORMAT, "it is no state of vmoe vae");
-    const app_vae_recipe defaults = app_vae_recipe_defaults();
-    const train_keys keys = app_vae_recipe_keys(&v->recipe),
-                     usual = app_vae_recipe_keys(&defaults);
+    const train_vae_recipe defaults = train_vae_recipe_defaults();
+    const train_keys keys = train_vae_recipe_keys(&v->recipe),
+                     usual = train_vae_recipe_keys(&defaults);
     base_status status = train_keys_compare(&keys, &usual, stored, false, err);
     if (status == BASE_OK)
         status =
@@ -190,17 +213,19 @@ static base_status check_state(const app_vae *v, const vit_tensor_file *file,
     return status;
 }
 
-static base_status load(app_vae *v, const char *folder, base_error *err)
+static base_status load(train_vae *v, const char *folder, base_error *err)
 {
-    const char *model = app_text("%s/model.safetensors", folder);
-    const char *path = app_text("%s/state.safetensors", folder);
+    char *model = base_text("%s/model.safetensors", folder),
+         *path = base_text("%s/state.safetensors", folder);
     vit_tensor_file *file = NULL;
     vit_vae *stored = NULL;
     struct {
         uint64_t step, evaluated, skipped;
-        app_vae_sums sums;
+        train_vae_sums sums;
     } at = {0};
-    base_status status = vit_tensors_open(&file, path, err);
+    base_status status = model && path
+                             ? vit_tensors_open(&file, path, err)
+                             : base_fail(err, BASE_NO_MEMORY, "no memory for its state");
 
     if (status == BASE_OK)
         status = check_state(v, file, err);
@@ -238,57 +263,64 @@ static base_status load(app_vae *v, const char *folder, base_error *err)
 done:
     vit_vae_destroy(stored);
     vit_tensors_close(file);
+    base_free(path);
+    base_free(model);
     return status;
 }
 
-base_status app_vae_take_up(app_vae *v, bool resume, base_error *err)
+/* From where the run stands, or from the beginning. */
+static base_status take_up(train_vae *v, base_error *err)
 {
-    const char *recipe = app_text("%s/recipe.ini", v->out);
-    char *last = resume ? train_checkpoint_last(v->out) : NULL;
+    const bool resume = v->options.resume;
+    char *recipe = base_text("%s/recipe.ini", v->options.folder);
+    char *last = resume ? train_checkpoint_last(v->options.folder) : NULL;
     const bool found = last != NULL;
-    base_status status = found ? load(v, last, err) : BASE_OK;
+    base_status status =
+        recipe ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
 
-    base_free(last);
+    if (status == BASE_OK && found)
+        status = load(v, last, err);
     if (status == BASE_OK)
-        status = base_folder_make(v->out, err);
+        status = base_folder_make(v->options.folder, err);
     if (status == BASE_OK)
         status = train_metrics_open(&v->metrics, v->metrics_path, !found, v->step,
                                     v->evaluated == v->step, err);
     if (status == BASE_OK)
-        status = app_vae_recipe_save(&v->recipe, recipe, err);
+        status = train_vae_recipe_save(&v->recipe, recipe, err);
     if (status == BASE_OK && resume)
-        app_note(v->common, "%-12s%s at step %" PRIu64 " of %" PRIu64, "resume",
-                 found ? "going on" : "no checkpoint yet, beginning", v->step, v->total);
+        note(v, "resume", "%s at step %" PRIu64 " of %" PRIu64,
+             found ? "going on" : "no checkpoint yet, beginning", v->step, v->total);
+    base_free(last);
+    base_free(recipe);
     return status;
 }
 
 /* ---- steps --------------------------------------------------------------------------- */
 
-static base_status log_line(app_vae *v, base_error *err)
+static base_status log_line(train_vae *v, base_error *err)
 {
     const double n = v->sums.images, pixels = (double)v->recipe.config.channels *
                                               v->recipe.config.image *
                                               v->recipe.config.image;
-    json_t *json = json_object();
+    json_t *json = json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", "train",
+                             "step", (json_int_t)v->step, "mse",
+                             measure_json_real(v->sums.squares / n / pixels), "kl",
+                             measure_json_real(v->sums.kl / n), "balance",
+                             measure_json_real(v->sums.balance / n), "gate_entropy",
+                             measure_json_real(v->sums.entropy / n), "grad_norm",
+                             measure_json_real(v->sums.grad_norm / v->sums.steps), "lr",
+                             measure_json_real(vit_schedule_lr(&v->schedule, v->step - 1)));
 
-    show_put_text(json, "kind", "train");
-    show_put_count(json, "step", v->step);
-    show_put_real(json, "mse", v->sums.squares / n / pixels);
-    show_put_real(json, "kl", v->sums.kl / n);
-    show_put_real(json, "balance", v->sums.balance / n);
-    show_put_real(json, "gate_entropy", v->sums.entropy / n);
-    show_put_real(json, "grad_norm", v->sums.grad_norm / v->sums.steps);
-    show_put_real(json, "lr", vit_schedule_lr(&v->schedule, v->step - 1));
-    v->sums = (app_vae_sums){0};
+    v->sums = (train_vae_sums){0};
     return train_metrics_write(&v->metrics, json, err);
 }
 
 static base_status step(void *user, base_error *err)
 {
-    app_vae *v = user;
+    train_vae *v = user;
     data_batch batch;
     vit_vae_losses l;
-    const bool label = v->recipe.routing == APP_VAE_LABEL;
+    const bool label = v->recipe.routing == TRAIN_VAE_LABEL;
 
     base_status status = data_loader_next(v->train_loader, &batch, err);
     if (status != BASE_OK)
@@ -319,82 +351,73 @@ static base_status step(void *user, base_error *err)
     v->sums.images += n;
     v->sums.grad_norm += r.grad_norm;
     v->sums.steps++;
-    app_progress_update(&v->progress, v->step, "error %.4f  kl %.2f",
-                        l.squares / ((double)v->recipe.config.channels *
-                                     v->recipe.config.image * v->recipe.config.image),
-                        l.kl);
+    if (v->options.watch.stepped)
+        v->options.watch.stepped(v->options.watch.user, v, &l);
     return v->step % (uint64_t)v->recipe.log_every == 0 ? log_line(v, err) : BASE_OK;
 }
 
 static base_status evaluate(void *user, base_error *err)
 {
-    app_vae *v = user;
-    app_vae_measures m = {0};
-    base_status status = app_vae_measure(&m, v, false, err);
+    train_vae *v = user;
+    train_vae_measures m = {0};
+    base_status status = train_vae_measure(&m, v, false, err);
 
     if (status == BASE_OK) {
-        json_t *json = json_object();
-        show_put_text(json, "kind", "eval");
-        show_put_count(json, "step", v->step);
-        show_put_real(json, "mse", m.best);
-        show_put_real(json, "mse_all", m.all);
-        show_put_real(json, "kl", m.kl);
-        show_put_real(json, "gate_entropy", m.entropy);
-        show_put_real(json, "load_entropy", m.load_entropy);
-        show_put_real(json, "nmi", m.found.normalised);
+        json_t *json = json_pack(
+            "{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", "eval", "step",
+            (json_int_t)v->step, "mse", measure_json_real(m.best), "mse_all",
+            measure_json_real(m.all), "kl", measure_json_real(m.kl), "gate_entropy",
+            measure_json_real(m.entropy), "load_entropy", measure_json_real(m.load_entropy),
+            "nmi", measure_json_real(m.found.normalised));
         status = train_metrics_write(&v->metrics, json, err);
-        app_progress_line(&v->progress,
-                          "epoch %-4" PRIu64
-                          " error %.5f (all decoders %.5f)  kl %.2f  gate entropy %.3f  "
-                          "load entropy %.3f  NMI %.3f",
-                          v->step / v->steps_in_epoch, m.best, m.all, m.kl, m.entropy,
-                          m.load_entropy, m.found.normalised);
+        if (v->options.watch.evaluated)
+            v->options.watch.evaluated(v->options.watch.user, v, &m);
         v->evaluated = v->step;
         v->unsaved = true;
     }
-    app_vae_measures_free(&m);
+    train_vae_measures_free(&m);
     return status;
 }
 
 /* ---- the loop ------------------------------------------------------------------------ */
 
-static bool epoch_is_done(const app_vae *v)
+static bool epoch_is_done(const train_vae *v)
 {
     return v->step > 0 && v->step % v->steps_in_epoch == 0;
 }
 
 static bool evaluation_due(const void *user)
 {
-    const app_vae *v = user;
+    const train_vae *v = user;
 
     return epoch_is_done(v) && v->evaluated != v->step;
 }
 
 static bool checkpoint_due(const void *user)
 {
-    const app_vae *v = user;
+    const train_vae *v = user;
 
     return epoch_is_done(v) && v->unsaved;
 }
 
 static bool done(const void *user)
 {
-    const app_vae *v = user;
+    const train_vae *v = user;
 
     return v->step >= v->total;
 }
 
 static bool stop(void *user)
 {
-    const app_vae *v = user;
+    const train_vae *v = user;
 
-    return app_stop_asked() ||
+    return (v->options.watch.stop && v->options.watch.stop(v->options.watch.user)) ||
            (v->step > 0 && v->step < v->total && v->step == (uint64_t)v->recipe.stop_after);
 }
 
 static base_status leave(void *user, base_error *err)
 {
-    app_vae *v = user;
+    train_vae *v = user;
     const base_status status = v->unsaved ? save(v, err) : BASE_OK;
 
     return status != BASE_OK
@@ -403,18 +426,20 @@ static base_status leave(void *user, base_error *err)
                            "stopped at step %" PRIu64 ", go on with --resume", v->step);
 }
 
-base_status app_vae_train(app_vae *v, base_error *err)
+base_status train_vae_run(train_vae *v, base_error *err)
 {
     const train_loop loop = {v,        evaluation_due, checkpoint_due, done, stop,
                              evaluate, save,           step,           leave};
     const double begin = base_seconds();
-    base_status status = data_loader_seek(v->train_loader, v->step / v->steps_in_epoch,
-                                          v->step % v->steps_in_epoch, err);
+    base_status status = take_up(v, err);
 
-    app_progress_start(&v->progress, v->common, "vae", "steps", v->total, v->step);
+    if (status == BASE_OK)
+        status = data_loader_seek(v->train_loader, v->step / v->steps_in_epoch,
+                                  v->step % v->steps_in_epoch, err);
+    if (status == BASE_OK && v->options.watch.begun)
+        v->options.watch.begun(v->options.watch.user, v);
     if (status == BASE_OK)
         status = train_loop_run(&loop, err);
-    app_progress_end(&v->progress);
     v->seconds = base_seconds() - begin;
     return status;
 }

@@ -2,42 +2,51 @@
  * (routing.md 11 and 12): errors of the expert in use and of all decoders, loads, classes
  * by experts, whether expert and class can be read off the latent linearly, the latents in
  * the plane. An image's latent is its mean: nothing is drawn. */
-#include "apps/network_internal.h"
-#include "apps/vae/internal.h"
+#include "train/vae/vae.h"
 
 #include <math.h>
 #include <string.h>
 
-void app_vae_measures_free(app_vae_measures *m)
+void train_vae_measures_free(train_vae_measures *m)
 {
-    app_pool_end(&m->pool);
-    *m = (app_vae_measures){0};
+    base_free(m->table);
+    base_free(m->latents);
+    base_free(m->expert);
+    base_free(m->labels);
+    base_free(m->point);
+    base_free(m->pca);
+    base_free(m->tsne);
+    *m = (train_vae_measures){0};
 }
 
-static void take_memory(app_vae_measures *m, app_vae *v)
+static base_status take_memory(train_vae_measures *m, const train_vae *v, base_error *err)
 {
     const size_t images = data_loader_samples(v->val_loader);
 
-    *m = (app_vae_measures){.classes = v->classes,
-                            .experts = (size_t)v->recipe.config.experts,
-                            .latent = (size_t)v->recipe.config.latent,
-                            .all = (double)NAN};
-    m->table = app_take(&m->pool, m->classes * m->experts, sizeof *m->table);
-    m->latents = app_take(&m->pool, images * m->latent, sizeof *m->latents);
-    m->expert = app_take(&m->pool, images, sizeof *m->expert);
-    m->labels = app_take(&m->pool, images, sizeof *m->labels);
-    m->points = images < APP_VAE_POINTS ? images : APP_VAE_POINTS;
-    m->near_points = m->points < APP_VAE_TSNE ? m->points : APP_VAE_TSNE;
-    m->point = app_take(&m->pool, m->points, sizeof *m->point);
-    m->pca = app_take(&m->pool, m->points, 2 * sizeof *m->pca);
-    m->tsne = app_take(&m->pool, m->near_points, 2 * sizeof *m->tsne);
+    *m = (train_vae_measures){.classes = v->classes,
+                              .experts = (size_t)v->recipe.config.experts,
+                              .latent = (size_t)v->recipe.config.latent,
+                              .all = (double)NAN};
+    m->points = images < TRAIN_VAE_POINTS ? images : TRAIN_VAE_POINTS;
+    m->near_points = m->points < TRAIN_VAE_TSNE ? m->points : TRAIN_VAE_TSNE;
+    m->table = base_alloc(m->classes * m->experts, sizeof *m->table);
+    m->latents = base_alloc(images * m->latent, sizeof *m->latents);
+    m->expert = base_alloc(images, sizeof *m->expert);
+    m->labels = base_alloc(images, sizeof *m->labels);
+    m->point = base_alloc(m->points, sizeof *m->point);
+    m->pca = base_alloc(m->points, 2 * sizeof *m->pca);
+    m->tsne = base_alloc(m->near_points, 2 * sizeof *m->tsne);
+    return m->table && m->latents && m->expert && m->labels && m->point && m->pca && m->tsne
+               ? BASE_OK
+               : base_fail(err, BASE_NO_MEMORY, "no memory for the measures of %zu images",
+                           images);
 }
 
 /* Errors, experts and latents of one batch; sums of squares are divided at the end. */
-static base_status add_batch(app_vae_measures *m, app_vae *v, const data_batch *batch,
+static base_status add_batch(train_vae_measures *m, train_vae *v, const data_batch *batch,
                              base_error *err)
 {
-    const bool label = v->recipe.routing == APP_VAE_LABEL;
+    const bool label = v->recipe.routing == TRAIN_VAE_LABEL;
     vit_vae_losses l;
     base_status status = BASE_OK;
 
@@ -77,7 +86,7 @@ static base_status add_batch(app_vae_measures *m, app_vae *v, const data_batch *
     return BASE_OK;
 }
 
-static void finish_sums(app_vae_measures *m, const app_vae *v)
+static void finish_sums(train_vae_measures *m, const train_vae *v)
 {
     const vit_vae_config *c = &v->recipe.config;
     const double n = (double)m->images, pixels = (double)c->channels * c->image * c->image;
@@ -100,17 +109,22 @@ static void finish_sums(app_vae_measures *m, const app_vae *v)
 }
 
 /* What the labels' tables show by chance, probes, the plane. */
-static base_status study(app_vae_measures *m, const app_vae *v, base_error *err)
+static base_status study(train_vae_measures *m, const train_vae *v, base_error *err)
 {
     const size_t n = m->images;
-    uint32_t *counts = app_take(NULL, n * m->experts, sizeof *counts);
-    bool *held = app_take(NULL, n, sizeof *held);
-    float *x = app_take(NULL, m->points * m->latent, sizeof *x);
-    base_status status = BASE_OK;
+    uint32_t *counts = base_alloc(n * m->experts, sizeof *counts);
+    bool *held = base_alloc(n, sizeof *held);
+    float *x = base_alloc(m->points * m->latent, sizeof *x);
     base_rng rng = base_rng_make((uint64_t)v->recipe.seed, BASE_PURPOSE_SUBSET, 1, 0, 0);
+    base_status status = BASE_OK;
+
+    if (!counts || !held || !x) {
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for probes of %zu images", n);
+        goto done;
+    }
     for (size_t i = 0; i < n; i++) {
         counts[i * m->experts + (size_t)m->expert[i]] = 1;
-        held[i] = base_rng_below(&rng, APP_VAE_HELD_OUT) == 0;
+        held[i] = base_rng_below(&rng, TRAIN_VAE_HELD_OUT) == 0;
     }
     for (size_t i = 0; i < m->points; i++) {
         m->point[i] = (uint32_t)(i * n / m->points);
@@ -135,17 +149,22 @@ static base_status study(app_vae_measures *m, const app_vae *v, base_error *err)
     if (status == BASE_OK && m->near_points >= 8)
         status = measure_tsne(m->tsne, &m->divergence, x, m->near_points, m->latent,
                               &(measure_tsne_options){.perplexity = 30}, err);
+done:
+    base_free(x);
+    base_free(held);
+    base_free(counts);
     return status;
 }
 
-base_status app_vae_measure(app_vae_measures *out, app_vae *v, bool thorough,
-                            base_error *err)
+base_status train_vae_measure(train_vae_measures *out, train_vae *v, bool thorough,
+                              base_error *err)
 {
     data_batch batch = {0};
-    app_vae_measures m = {0};
+    train_vae_measures m = {0};
 
-    take_memory(&m, v);
-    base_status status = data_loader_seek(v->val_loader, 0, 0, err);
+    base_status status = take_memory(&m, v, err);
+    if (status == BASE_OK)
+        status = data_loader_seek(v->val_loader, 0, 0, err);
     while (status == BASE_OK) {
         status = data_loader_next(v->val_loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)
@@ -162,10 +181,10 @@ base_status app_vae_measure(app_vae_measures *out, app_vae *v, bool thorough,
         if (thorough)
             status = study(&m, v, err);
     }
-    app_vae_measures_free(out);
+    train_vae_measures_free(out);
     if (status == BASE_OK)
         *out = m;
     else
-        app_vae_measures_free(&m);
+        train_vae_measures_free(&m);
     return status;
 }

@@ -1,11 +1,9 @@
 /* recipe.c - the settings of vmoe vae: a table of keys, read from a recipe, overridden by
  * --set, written out, compared on --resume. The file format and the checks of values are
  * those of vmoe train. Relied on elsewhere: names of keys. */
-#include <string.h>
+#include "train/vae/vae.h"
 
-#include "apps/vae/internal.h"
-
-#define BASE_STRUCT app_vae_recipe
+#define BASE_STRUCT train_vae_recipe
 static const base_field vae_keys[] = {
     BASE_CHOICE(
         "vae.routing", routing, "learned|label",
@@ -47,23 +45,23 @@ static const base_field vae_keys[] = {
 };
 #undef BASE_STRUCT
 
-app_vae_recipe app_vae_recipe_defaults(void)
+train_vae_recipe train_vae_recipe_defaults(void)
 {
-    app_vae_recipe r = {.name = "plain settings",
-                        .config = vit_vae_config_defaults(),
-                        .lr = 2e-3,
-                        .clip = 10,
-                        .warmup = 100,
-                        .epochs = 20,
-                        .batch = 128,
-                        .log_every = 100};
+    train_vae_recipe r = {.name = "plain settings",
+                          .config = vit_vae_config_defaults(),
+                          .lr = 2e-3,
+                          .clip = 10,
+                          .warmup = 100,
+                          .epochs = 20,
+                          .batch = 128,
+                          .log_every = 100};
 
     r.config.channels = 0;
     return r;
 }
 
-base_status app_vae_recipe_set(app_vae_recipe *recipe, const char *key, const char *text,
-                               base_error *err)
+base_status train_vae_key_set(train_vae_recipe *recipe, const char *key, const char *text,
+                              base_error *err)
 {
     char shown[160];
 
@@ -74,29 +72,50 @@ base_status app_vae_recipe_set(app_vae_recipe *recipe, const char *key, const ch
                      base_field_nearest(vae_keys, key)->name);
 }
 
-base_status app_vae_recipe_apply(app_vae_recipe *recipe, const train_assignment *list,
-                                 size_t count, base_error *err)
+/* One layer of settings that was read, or could not be; frees the list. */
+static base_status apply(train_vae_recipe *recipe, base_status status,
+                         train_assignment *list, size_t count, base_error *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        const base_status status =
-            app_vae_recipe_set(recipe, list[i].key, list[i].text, err);
-        if (status != BASE_OK) {
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        status = train_vae_key_set(recipe, list[i].key, list[i].text, err);
+        if (status != BASE_OK)
             base_error_prepend(err, "%s: ", list[i].where);
-            return status;
-        }
     }
-    return BASE_OK;
+    base_free(list);
+    return status;
 }
 
-train_keys app_vae_recipe_keys(const app_vae_recipe *recipe)
+base_status train_vae_recipe_load(train_vae_recipe *recipe, const char *name,
+                                  base_error *err)
+{
+    train_assignment *list = NULL;
+    size_t count = 0;
+    const base_status status = train_assignments_load(&list, &count, name, err);
+
+    snprintf(recipe->name, sizeof recipe->name, "%.127s", name);
+    return apply(recipe, status, list, count, err);
+}
+
+base_status train_vae_recipe_set(train_vae_recipe *recipe, const char *const *assignments,
+                                 size_t count, base_error *err)
+{
+    train_assignment *list = NULL;
+    size_t made = 0;
+    const base_status status =
+        train_assignments_words(&list, &made, assignments, count, err);
+
+    return apply(recipe, status, list, made, err);
+}
+
+train_keys train_vae_recipe_keys(const train_vae_recipe *recipe)
 {
     return (train_keys){.keys = vae_keys, .settings = recipe};
 }
 
-base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
-                                base_error *err)
+base_status train_vae_recipe_save(const train_vae_recipe *recipe, const char *path,
+                                  base_error *err)
 {
-    const train_keys keys = app_vae_recipe_keys(recipe);
+    const train_keys keys = train_vae_recipe_keys(recipe);
     char title[256];
 
     snprintf(title, sizeof title,
@@ -104,12 +123,4 @@ base_status app_vae_recipe_save(const app_vae_recipe *recipe, const char *path,
              "'%s'.",
              BASE_VERSION, recipe->name);
     return train_keys_save(&keys, title, path, err);
-}
-
-void app_vae_recipe_print_keys(void)
-{
-    const app_vae_recipe defaults = app_vae_recipe_defaults();
-
-    printf("keys of a recipe of vmoe vae and of --set, with their defaults\n");
-    app_keys_print(vae_keys, &defaults);
 }
