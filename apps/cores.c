@@ -134,8 +134,7 @@ static void loader_enter(void *user)
     base_thread_background();
 }
 
-/* The network's threads, at the loader's work while the network waits for it. */
-static void loader_together(size_t count, void (*member)(void *arg, size_t i), void *arg)
+void app_together(size_t count, void (*member)(void *arg, size_t i), void *arg)
 {
 #pragma omp parallel num_threads((int)count)
     member(arg, (size_t)omp_get_thread_num());
@@ -146,7 +145,7 @@ void app_loader_threads(data_loader_config *out, const app_common *common, int64
     out->threads = base_threads_split((size_t)common->threads, workers).loaders;
     out->enter = loader_enter;
     out->helpers = (size_t)omp_get_max_threads();
-    out->together = loader_together;
+    out->together = app_together; /* while the network waits for the loader */
 }
 
 void app_threads_share(const app_common *common)

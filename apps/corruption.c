@@ -45,23 +45,23 @@ static base_status frost_load(data_image images[CORRUPT_FROST_COUNT], const char
 {
     static const char *const files[CORRUPT_FROST_COUNT] = {
         "frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg"};
-    const data_decode_limits limits = data_loader_defaults().limits;
-    data_decoder *decoder = NULL;
-    base_status status = data_decoder_create(&decoder, &limits, err);
+    data_reader reader = {0};
+    base_status status = BASE_OK;
 
     for (size_t i = 0; i < CORRUPT_FROST_COUNT && status == BASE_OK; i++) {
-        data_health health = DATA_HEALTH_OK;
         const char *path = app_text("%s/%s", folder, files[i]);
 
-        status = data_image_load(&images[i], &health, decoder, path, err);
-        if (status == BASE_OK && health == DATA_HEALTH_DAMAGED)
+        status = data_reader_file(&reader, path, err);
+        if (status == BASE_OK && reader.health == DATA_HEALTH_DAMAGED)
             status = base_fail(err, BASE_FORMAT, "'%s' is damaged", path);
         else if (status == BASE_OK)
-            status = data_image_convert(&images[i], 3, err);
+            status = data_image_convert(&reader.image, 3, err);
+        images[i] = reader.image; /* its memory goes along */
+        reader.image = (data_image){0};
         if (status != BASE_OK)
             base_error_prepend(err, "--frost-dir: ");
     }
-    data_decoder_destroy(decoder);
+    data_reader_close(&reader);
     return status;
 }
 

@@ -280,6 +280,100 @@ base_status data_source_image(const data_source *source, size_t i, data_image *o
                               unsigned char **buffer, size_t *buffer_bytes,
                               base_error *err);
 
+/* ---- one picture after the other (reader.c) ------------------------------------------ */
+
+/* All that reading pictures needs, and the last one. One for each thread; zero it. */
+typedef struct data_reader {
+    data_image image;
+    data_health health;
+    data_scratch scratch; /* of those who resize it */
+    data_decoder *decoder;
+    unsigned char *buffer;
+    size_t buffer_bytes;
+} data_reader;
+
+/* Sample i of the source into reader->image, with the loader's usual limits. err holds the
+ * reason only. */
+base_status data_reader_sample(data_reader *reader, const data_source *source, size_t i,
+                               base_error *err);
+/* The same; err names the sample. */
+base_status data_reader_named(data_reader *reader, const data_source *source, size_t i,
+                              base_error *err);
+/* A file. err names the path. */
+base_status data_reader_file(data_reader *reader, const char *path, base_error *err);
+void data_reader_close(data_reader *reader); /* zeroed is fine */
+
+/* ---- what a data set holds (survey.c) ------------------------------------------------ */
+
+typedef enum data_picture_kind {
+    DATA_PICTURE_JPEG,
+    DATA_PICTURE_PNG,
+    DATA_PICTURE_RAW, /* pixels without a format: IDX, CIFAR's binary files */
+    DATA_PICTURE_GREY,
+    DATA_PICTURE_CMYK,
+    DATA_PICTURE_ALPHA,
+    DATA_PICTURE_PALETTE,
+    DATA_PICTURE_DEEP, /* more than 8 bits */
+    DATA_PICTURE_PROGRESSIVE,
+    DATA_PICTURE_TURNED,   /* EXIF says so; used as they lie */
+    DATA_PICTURE_MISNAMED, /* PNG named .JPEG and the like */
+    DATA_PICTURE_KINDS
+} data_picture_kind;
+/* "grey", and what there is to say about it. For ever. */
+const char *data_picture_name(data_picture_kind kind);
+const char *data_picture_note(data_picture_kind kind);
+
+/* Smallest, middle and largest of a measure. */
+typedef struct data_spread {
+    uint64_t low, middle, high;
+} data_spread;
+
+enum { DATA_FLAWS_MOST = 100000, DATA_FLAW_BYTES = 160 };
+
+/* A sample that is not quite right. */
+typedef struct data_flaw {
+    uint32_t sample;
+    data_health health;
+    char reason[DATA_FLAW_BYTES];
+} data_flaw;
+
+typedef struct data_survey {
+    uint64_t *per_class;     /* [classes] samples */
+    data_spread class_sizes; /* of classes that have samples */
+    size_t empty_classes, unlabelled;
+    uint64_t bytes;      /* of all samples, as stored */
+    uint32_t *looked_at; /* [planned] the samples whose headers are read, or all of it */
+    size_t looked, planned;
+    uint64_t kinds[DATA_PICTURE_KINDS]; /* of those that were looked at, as all below */
+    uint64_t health[DATA_HEALTH_BAD + 1];
+    data_flaw *flaw; /* [flaws] the first DATA_FLAWS_MOST, in the order of looked_at */
+    size_t flaws, flaw_room;
+    size_t sized; /* with width and height */
+    data_spread width, height, pixels, file;
+    bool interrupted;
+} data_survey;
+
+typedef struct data_survey_options {
+    bool decode;  /* every picture whole; else headers */
+    size_t limit; /* the first of the seeded order, 0: all */
+    uint64_t seed;
+    size_t threads; /* that look; 0: one */
+    /* Runs member(arg, 0 .. count - 1) on threads of the caller's; NULL: on this one. */
+    void (*together)(size_t count, void (*member)(void *arg, size_t i), void *arg);
+    void *user;
+    /* A sample that is not quite right, in the order of looked_at; may be NULL. */
+    void (*named)(void *user, size_t sample, data_health health, const char *reason);
+    /* Before, between and after blocks of pictures. False: stop. May be NULL. */
+    bool (*goes_on)(void *user, const data_survey *so_far);
+} data_survey_options;
+
+/* Classes from the index, kinds, sizes and health from the pictures themselves; does not
+ * depend on the number of threads. When it was stopped, what was done so far. On failure
+ * data_survey_free still has to be called. */
+base_status data_survey_make(data_survey *out, const data_source *source,
+                             const data_survey_options *options, base_error *err);
+void data_survey_free(data_survey *survey); /* zeroed is fine */
+
 /* ---- ReaL labels --------------------------------------------------------------------- */
 
 /* Several right answers an image, or none: a JSON list with a list of labels for each image

@@ -49,6 +49,9 @@ base_status data_operation_vmoe(data_image *image, int op, double magnitude, boo
 void data_erase(float *planes, size_t channels, size_t size, const data_augment *augment,
                 base_rng *rng);
 
+/* The decoder is there; the next picture is bad until it is read (reader.c). */
+base_status data_reader_begin(data_reader *reader, base_error *err);
+
 /* ---- one batch ----------------------------------------------------------------------- */
 
 /* Mixup (Zhang et al. 2017) or CutMix (Yun et al. 2019) of a finished batch in place,

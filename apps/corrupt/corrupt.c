@@ -81,58 +81,31 @@ static base_status args_settle(corrupt_args *args, base_error *err)
 
 /* ---- one picture --------------------------------------------------------------------- */
 
-/* PICTURE, --sheet-image, or the first of the data, decoded. *key: of its name. */
-static base_status image_load(data_image *out, uint64_t *key, const app_tree *tree,
-                              base_error *err)
-{
-    const data_decode_limits limits = data_loader_defaults().limits;
-    const corrupt_args *args = tree->args;
-    const char *file = args->picture ? args->picture : args->sheet_image;
-    data_decoder *decoder = NULL;
-    data_health health;
-    unsigned char *buffer = NULL;
-    size_t buffer_bytes = 0;
-    char name[APP_TREE_PATH];
-    base_status status = data_decoder_create(&decoder, &limits, err);
-
-    if (status == BASE_OK && file) {
-        const char *slash = strrchr(file, '/');
-
-        *key = corrupt_name_key(slash ? slash + 1 : file);
-        status = data_image_load(out, &health, decoder, file, err);
-    } else if (status == BASE_OK) {
-        *key = corrupt_name_key(
-            data_source_relative_name(tree->source, tree->samples[0], name, sizeof name));
-        status = data_source_image(tree->source, tree->samples[0], out, &health, decoder,
-                                   &buffer, &buffer_bytes, err);
-        if (status != BASE_OK)
-            base_error_prepend(
-                err, "'%s': ",
-                data_source_name(tree->source, tree->samples[0], name, sizeof name));
-    }
-    data_decoder_destroy(decoder);
-    base_free(buffer);
-    return status;
-}
-
-/* The same as the network would see it: [size, size, 3]. */
+/* PICTURE, --sheet-image, or the first of the data as the network would see it: [size,
+ * size, 3]. *key: of its name. */
 static base_status image_make(data_image *out, uint64_t *key, const app_tree *tree,
                               base_error *err)
 {
-    data_image decoded = {0};
-    data_scratch scratch = {0};
-    base_status status = image_load(&decoded, key, tree, err);
+    const corrupt_args *args = tree->args;
+    const char *file = args->picture ? args->picture : args->sheet_image;
+    const char *slash = file ? strrchr(file, '/') : NULL;
+    data_reader reader = {0};
+    char name[APP_TREE_PATH];
+    base_status status =
+        file ? data_reader_file(&reader, file, err)
+             : data_reader_named(&reader, tree->source, tree->samples[0], err);
 
+    *key =
+        corrupt_name_key(slash  ? slash + 1
+                         : file ? file
+                                : data_source_relative_name(tree->source, tree->samples[0],
+                                                            name, sizeof name));
     if (status == BASE_OK) {
-        const char *file =
-            tree->args->picture ? tree->args->picture : tree->args->sheet_image;
-
-        status = app_tree_clean(out, &decoded, tree->args, &scratch, err);
+        status = app_tree_clean(out, &reader, args, err);
         if (status != BASE_OK && file)
             base_error_prepend(err, "'%s': ", file);
     }
-    data_image_destroy(&decoded);
-    data_scratch_destroy(&scratch);
+    data_reader_close(&reader);
     return status;
 }
 

@@ -42,9 +42,9 @@ typedef struct app_tree {
 
 /* Writes what is missing. Ctrl-C: stops with interrupted set. */
 base_status app_tree_write(app_tree *tree, base_error *err);
-/* A picture as the network would see it, [size, size, 3]; decoded is changed. */
-base_status app_tree_clean(data_image *out, data_image *decoded, const corrupt_args *args,
-                           data_scratch *scratch, base_error *err);
+/* The reader's picture as the network would see it, [size, size, 3]; it is changed. */
+base_status app_tree_clean(data_image *out, data_reader *reader, const corrupt_args *args,
+                           base_error *err);
 
 /* ---- manifest.c ---- */
 

@@ -154,28 +154,23 @@ static base_status file_put(const char *path, const void *bytes, size_t size,
 /* What a thread needs; nothing is allocated for an image after the first ones, but by the
  * PNG encoder. */
 typedef struct tree_worker {
-    data_decoder *decoder;
-    data_scratch scratch;
-    data_image decoded, clean, changed;
-    unsigned char *buffer;
-    size_t buffer_bytes;
+    data_reader reader;
+    data_image clean, changed;
     uint64_t written, kept;
 } tree_worker;
 
 static void worker_free(tree_worker *own)
 {
-    data_decoder_destroy(own->decoder);
-    data_scratch_destroy(&own->scratch);
-    data_image_destroy(&own->decoded);
+    data_reader_close(&own->reader);
     data_image_destroy(&own->clean);
     data_image_destroy(&own->changed);
-    base_free(own->buffer);
 }
 
-base_status app_tree_clean(data_image *out, data_image *decoded, const corrupt_args *args,
-                           data_scratch *scratch, base_error *err)
+base_status app_tree_clean(data_image *out, data_reader *reader, const corrupt_args *args,
+                           base_error *err)
 {
     const size_t size = (size_t)args->size;
+    data_image *decoded = &reader->image;
     const base_status status = data_image_convert(decoded, 3, err);
 
     if (status == BASE_OK && args->resize == 0 &&
@@ -183,10 +178,10 @@ base_status app_tree_clean(data_image *out, data_image *decoded, const corrupt_a
         return base_fail(err, BASE_MISMATCH,
                          "%zu x %zu pixels, expected %zu x %zu with --resize 0",
                          decoded->width, decoded->height, size, size);
-    return status == BASE_OK
-               ? data_eval_transform(out, decoded, (size_t)args->resize, size,
-                                     (data_filter)args->interpolation, scratch, err)
-               : status;
+    return status == BASE_OK ? data_eval_transform(out, decoded, (size_t)args->resize, size,
+                                                   (data_filter)args->interpolation,
+                                                   &reader->scratch, err)
+                             : status;
 }
 
 /* One file of the image. pair NULL: the clean one. */
@@ -228,7 +223,6 @@ static base_status sample_make(tree_worker *own, const app_tree *tree,
     const bool png = tree->args->format == 1;
     const size_t first = selection->clean ? 0 : 1; /* file 0 is the clean one */
     char relative[APP_TREE_PATH], name[APP_TREE_PATH], path[APP_TREE_PATH + 4096];
-    data_health health = DATA_HEALTH_OK;
     bool decoded = false;
     base_status status = BASE_OK;
 
@@ -251,11 +245,9 @@ static base_status sample_make(tree_worker *own, const app_tree *tree,
             continue;
         }
         if (!decoded) {
-            status = data_source_image(tree->source, sample, &own->decoded, &health,
-                                       own->decoder, &own->buffer, &own->buffer_bytes, err);
+            status = data_reader_sample(&own->reader, tree->source, sample, err);
             if (status == BASE_OK)
-                status = app_tree_clean(&own->clean, &own->decoded, tree->args,
-                                        &own->scratch, err);
+                status = app_tree_clean(&own->clean, &own->reader, tree->args, err);
             *bad = status != BASE_OK && status != BASE_NO_MEMORY;
             decoded = true;
         }
@@ -312,15 +304,12 @@ static bool has_failed(tree_state *state)
 
 base_status app_tree_write(app_tree *tree, base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
     const size_t threads = tree->crew.count;
     tree_worker *workers = app_take(NULL, threads, sizeof *workers);
     tree_state state = {.tree = tree, .failed_at = SIZE_MAX};
     const double started = base_seconds();
     base_status status = names_check(tree, err);
 
-    for (size_t t = 0; t < threads && status == BASE_OK; t++)
-        status = data_decoder_create(&workers[t].decoder, &limits, err);
     if (status != BASE_OK)
         goto done;
     app_progress_start(&state.progress, &tree->args->common, "corrupt", "images",

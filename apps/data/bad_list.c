@@ -43,15 +43,15 @@ void app_bad_list_add(app_bad_list *list, const char *name, data_health health,
         list->failed = true;
 }
 
-base_status app_bad_list_close(app_bad_list *list, base_error *err)
+base_status app_bad_list_close(app_bad_list *list, base_status work, base_error *err)
 {
-    base_status status = BASE_OK;
+    const bool lost = list->file && (fclose(list->file) != 0 || list->failed);
 
-    if (list->file && (fclose(list->file) != 0 || list->failed))
-        status =
-            base_fail(err, BASE_IO, "cannot write '%s': some of it is lost", list->path);
     list->file = NULL;
-    return status;
+    return work == BASE_OK && lost
+               ? base_fail(err, BASE_IO, "cannot write '%s': some of it is lost",
+                           list->path)
+               : work;
 }
 
 void app_bad_source_named(void *bad_source, size_t sample, data_health health,

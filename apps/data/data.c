@@ -89,20 +89,68 @@ static base_status outputs_write(const app_survey *survey, base_error *err)
     return status;
 }
 
+static void named(void *user, size_t sample, data_health health, const char *reason)
+{
+    app_survey *s = user;
+    app_bad_source bad = {&s->list, s->source};
+
+    app_bad_source_named(&bad, sample, health, reason);
+}
+
+static bool goes_on(void *user, const data_survey *so_far)
+{
+    app_survey *s = user;
+
+    if (so_far->looked > 0)
+        app_progress_update(&s->progress, so_far->looked, "%llu bad, %llu damaged",
+                            (unsigned long long)so_far->health[DATA_HEALTH_BAD],
+                            (unsigned long long)so_far->health[DATA_HEALTH_DAMAGED]);
+    else
+        app_progress_start(&s->progress, &s->args->common,
+                           s->args->verify ? "verify" : "data", "images", so_far->planned,
+                           0);
+    return !app_stop_asked();
+}
+
+static base_status survey_make(app_survey *s, base_error *err)
+{
+    enum { HEADERS = 2000 }; /* read without --verify and --limit */
+    const data_args *args = s->args;
+    const double started = base_seconds();
+    const data_survey_options how = {
+        .decode = args->verify,
+        .limit = args->common.limit > 0 ? (size_t)args->common.limit
+                 : args->verify         ? 0
+                                        : HEADERS,
+        .seed = (uint64_t)args->common.seed,
+        .threads = (size_t)args->common.threads,
+        .together = app_together,
+        .user = s,
+        .named = named,
+        .goes_on = goes_on,
+    };
+    const base_status status = data_survey_make(&s->found, s->source, &how, err);
+
+    app_progress_end(&s->progress);
+    s->seconds = base_seconds() - started;
+    return status;
+}
+
 /* What makes the command fail though it did its work. */
 static base_status judge(const app_survey *survey, base_error *err)
 {
-    const uint64_t bad = survey->health[DATA_HEALTH_BAD];
-    const uint64_t damaged = survey->health[DATA_HEALTH_DAMAGED];
+    const data_survey *found = &survey->found;
+    const uint64_t bad = found->health[DATA_HEALTH_BAD];
+    const uint64_t damaged = found->health[DATA_HEALTH_DAMAGED];
 
-    if (survey->interrupted)
+    if (found->interrupted)
         return base_fail(err, BASE_INTERRUPTED,
                          "stopped after %zu of %zu images, the figures are of those",
-                         survey->looked, survey->planned);
+                         found->looked, found->planned);
     if (bad > 0 || (survey->args->strict && damaged > 0))
         return base_fail(err, BASE_FORMAT, "%llu bad and %llu damaged of %zu samples",
                          (unsigned long long)bad, (unsigned long long)damaged,
-                         survey->looked);
+                         found->looked);
     return BASE_OK;
 }
 
@@ -110,7 +158,6 @@ int app_data(int argc, char **argv)
 {
     data_args args = {.common = app_common_defaults(), .tile = 112, .tiles = 96};
     app_survey survey = {.args = &args};
-    app_bad_list list = {0};
     data_source *source = NULL;
     char **words = NULL;
     size_t count = 0;
@@ -125,19 +172,17 @@ int app_data(int argc, char **argv)
     if (status == BASE_OK)
         status = source_open(&source, &args, words[0], &err);
     if (status == BASE_OK)
-        status = app_bad_list_open(&list, args.bad_list, false, &err);
+        status = app_bad_list_open(&survey.list, args.bad_list, false, &err);
     survey.data = words[0];
+    survey.source = source;
     if (status == BASE_OK)
-        status = app_survey_make(&survey, &args, source, &list, &err);
+        status = survey_make(&survey, &err);
     if (status == BASE_OK)
         status = outputs_write(&survey, &err);
-    if (status == BASE_OK)
-        status = app_bad_list_close(&list, &err);
-    else
-        app_bad_list_close(&list, NULL);
+    status = app_bad_list_close(&survey.list, status, &err);
     if (status == BASE_OK)
         status = judge(&survey, &err);
-    app_survey_destroy(&survey);
+    data_survey_free(&survey.found);
     data_source_close(source);
     return status == BASE_OK ? APP_DONE : app_fail("data", &err);
 }

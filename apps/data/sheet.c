@@ -18,23 +18,13 @@ const char *app_survey_label(char *out, size_t out_bytes, const app_survey *surv
     return out;
 }
 
-typedef struct reader {
-    data_decoder *decoder;
-    data_image image;
-    data_scratch scratch;
-    unsigned char *buffer;
-    size_t buffer_bytes;
-} reader;
-
-static base_status tile_make(data_image *out, reader *r, const app_survey *survey,
+static base_status tile_make(data_image *out, data_reader *r, const app_survey *survey,
                              size_t sample, bool *bad, base_error *err)
 {
     const size_t tile = (size_t)survey->args->tile;
-    data_health health = DATA_HEALTH_BAD;
     base_error reason = {0};
 
-    *bad = data_source_image(survey->source, sample, &r->image, &health, r->decoder,
-                             &r->buffer, &r->buffer_bytes, &reason) != BASE_OK;
+    *bad = data_reader_sample(r, survey->source, sample, &reason) != BASE_OK;
     if (reason.status == BASE_NO_MEMORY)
         return base_fail(err, BASE_NO_MEMORY, "%s", reason.text);
     base_status status = *bad ? data_image_reserve(out, tile, tile, 3, err)
@@ -49,18 +39,15 @@ static base_status tile_make(data_image *out, reader *r, const app_survey *surve
 base_status app_survey_tiles(const app_survey *survey, app_tile_visit *visit, void *user,
                              base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
     const data_args *args = survey->args;
     data_image picture = {0};
-    reader r = {0};
+    data_reader r = {0};
     uint32_t *samples = NULL;
     size_t count = 0;
     base_status status =
         data_source_subset(&samples, &count, survey->source, (size_t)args->tiles,
                            (uint64_t)args->common.seed, err);
 
-    if (status == BASE_OK)
-        status = data_decoder_create(&r.decoder, &limits, err);
     for (size_t i = 0; i < count && status == BASE_OK; i++) {
         bool bad = false;
 
@@ -68,11 +55,8 @@ base_status app_survey_tiles(const app_survey *survey, app_tile_visit *visit, vo
         if (status == BASE_OK)
             status = visit(user, samples[i], &picture, bad, survey, err);
     }
-    data_decoder_destroy(r.decoder);
-    data_scratch_destroy(&r.scratch);
-    data_image_destroy(&r.image);
+    data_reader_close(&r);
     data_image_destroy(&picture);
-    base_free(r.buffer);
     base_free(samples);
     return status;
 }

@@ -9,27 +9,12 @@
 static base_status resize_of(size_t *out, const data_source *source, size_t size,
                              base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
-    data_decoder *decoder = NULL;
-    data_image image = {0};
-    unsigned char *buffer = NULL;
-    size_t bytes = 0;
-    data_health health;
-    char name[1024];
-    base_status status = data_decoder_create(&decoder, &limits, err);
+    data_reader reader = {0};
+    const base_status status = data_reader_named(&reader, source, 0, err);
 
-    if (status == BASE_OK) {
-        status =
-            data_source_image(source, 0, &image, &health, decoder, &buffer, &bytes, err);
-        if (status != BASE_OK)
-            base_error_prepend(err,
-                               "'%s': ", data_source_name(source, 0, name, sizeof name));
-    }
     if (status == BASE_OK)
-        *out = image.width == size && image.height == size ? 0 : size;
-    data_image_destroy(&image);
-    base_free(buffer);
-    data_decoder_destroy(decoder);
+        *out = reader.image.width == size && reader.image.height == size ? 0 : size;
+    data_reader_close(&reader);
     return status;
 }
 

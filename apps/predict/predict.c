@@ -44,7 +44,6 @@ typedef struct predict_work {
     vit_run *run;
     float *logits; /* [batch, K] */
     uint64_t bad;
-    uint64_t damaged;
     app_progress progress;
     app_bad_list list;
     app_bad_source named;
@@ -60,43 +59,32 @@ static void bad_report(predict_work *work, const base_error *err)
 /* ---- image files --------------------------------------------------------------------- */
 
 typedef struct file_reader {
-    data_decoder *decoder;
-    data_image image, crop;
-    data_scratch scratch;
+    data_reader file;
+    data_image crop;
     float table[3 * 256]; /* of data_normalise */
 } file_reader;
-
-static void file_reader_destroy(file_reader *reader)
-{
-    data_decoder_destroy(reader->decoder);
-    data_image_destroy(&reader->image);
-    data_image_destroy(&reader->crop);
-    data_scratch_destroy(&reader->scratch);
-}
 
 /* One file into input [C, S, S]. err names it. */
 static base_status file_read(float *input, file_reader *reader, predict_work *work,
                              const char *path, base_error *err)
 {
     const app_network *network = &work->network;
-    data_health health = DATA_HEALTH_OK;
-    base_status status =
-        data_image_load(&reader->image, &health, reader->decoder, path, err);
+    data_image *image = &reader->file.image;
+    base_status status = data_reader_file(&reader->file, path, err);
 
     if (status == BASE_OK) /* before the resize, as the loader does it */
-        status = data_image_convert(&reader->image, (size_t)network->config->channels, err);
+        status = data_image_convert(image, (size_t)network->config->channels, err);
     if (status == BASE_OK)
         status = (network->config->crop_mode == VIT_CROP_SQUASH ? data_eval_squash
                                                                 : data_eval_transform)(
-            &reader->crop, &reader->image, network->resize, network->size, network->filter,
-            &reader->scratch, err);
+            &reader->crop, image, network->resize, network->size, network->filter,
+            &reader->file.scratch, err);
     if (status != BASE_OK)
         return status;
-    if (health == DATA_HEALTH_DAMAGED) {
-        work->damaged++;
+    if (reader->file.health == DATA_HEALTH_DAMAGED) {
         char name[1100];
-        app_bad_list_add(&work->list, base_quote(name, sizeof name, path), health,
-                         "parts of the picture may be wrong");
+        app_bad_list_add(&work->list, base_quote(name, sizeof name, path),
+                         DATA_HEALTH_DAMAGED, "parts of the picture may be wrong");
         fprintf(stderr,
                 "vmoe predict: '%s' is damaged, parts of the picture may be wrong\n", path);
     }
@@ -123,7 +111,6 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
                                  const predict_args *args, char **words, size_t count,
                                  base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
     const size_t floats =
         (size_t)work->network.config->channels * work->network.size * work->network.size;
     const size_t batch = (size_t)args->common.batch;
@@ -134,7 +121,7 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
 
     data_normalise_table(reader.table, work->network.config->mean,
                          work->network.config->std, (size_t)work->network.config->channels);
-    base_status status = data_decoder_create(&reader.decoder, &limits, err);
+    base_status status = BASE_OK;
     for (size_t i = 0; i < count && status == BASE_OK && !app_stop_asked(); i++) {
         base_error reason = {0};
         char name[1100];
@@ -152,7 +139,8 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
             filled = 0;
         }
     }
-    file_reader_destroy(&reader);
+    data_reader_close(&reader.file);
+    data_image_destroy(&reader.crop);
     return status;
 }
 
@@ -321,10 +309,7 @@ int app_predict(int argc, char **argv)
     }
     if (status == BASE_OK && app_stop_asked())
         status = base_fail(&err, BASE_INTERRUPTED, "stopped, what was answered is written");
-    if (status == BASE_OK)
-        status = app_bad_list_close(&work.list, &err);
-    else
-        app_bad_list_close(&work.list, NULL);
+    status = app_bad_list_close(&work.list, status, &err);
     work_close(&work);
     if (status != BASE_OK)
         return app_fail("predict", &err);
