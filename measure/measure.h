@@ -533,6 +533,71 @@ typedef struct measure_compute_means {
 /* Sorts the counts of images. */
 measure_compute_means measure_compute_summary(measure_compute *compute);
 
+/* ---- accuracy against compute: a sweep of capacities (capacity.c) -----------------------
+ * One network under several capacities of its experts, as Riquelme et al. 2021, "Scaling
+ * Vision with Sparse Mixture of Experts", section 4, has it. What an image is answered
+ * depends on the images beside it once experts are full: batches should come in a shuffled
+ * order, and the batch is the group, unless the network routes smaller ones.
+ *
+ *     measure_capacity sweep;
+ *     const double factors[] = {4, 2, 1, 0.5};
+ *     measure_capacity_open(&sweep, model, factors, 4, false, images, batch, precision, &err);
+ *     vit_run_forward(run, logits, ...);                 without limits: point 0
+ *     for (size_t i = 0; i < sweep.points; i++)
+ *         measure_capacity_pass(&sweep, i, run, logits, inputs, labels, bad, count, &err);
+ *     measure_capacity_end(&sweep, run, &err);           after each batch
+ *     measure_capacity_close(&sweep); */
+
+/* One setting and what came of it. */
+typedef struct measure_capacity_point {
+    double capacity; /* factor; 0: as the network is without limits */
+    bool bpr;
+    vit_run *own; /* of routers that have a budget of their own; else NULL */
+    measure_compute spent;
+} measure_capacity_point;
+
+typedef struct measure_capacity {
+    vit_model *model;
+    /* Of the router, that stands for the capacity (F k of it); NULL: the capacity. */
+    const char *option;
+    size_t room, batch;            /* images of all, of a batch */
+    measure_capacity_point *point; /* [points] the one without limits first */
+    size_t points;
+} measure_capacity;
+
+/* factors [count] above 0; bpr: each of them also in the order of the largest gate.
+ * BASE_USAGE for a dense network, or bpr where nothing is dropped. model is borrowed, and
+ * changed only while this works. On failure measure_capacity_close still has to be
+ * called. */
+base_status measure_capacity_open(measure_capacity *out, vit_model *model,
+                                  const double *factors, size_t count, bool bpr,
+                                  size_t images, size_t batch, vit_precision precision,
+                                  base_error *err);
+void measure_capacity_close(measure_capacity *sweep); /* zeroed is fine */
+/* Point i on a batch: images [count, C, S, S], labels and bad (not usable) [count]. Point 0
+ * is the pass without limits that run has just made, with these logits [count, K]; the
+ * others make theirs, which overwrite logits. BASE_NUMERIC: logits are not finite. */
+base_status measure_capacity_pass(measure_capacity *sweep, size_t i, vit_run *run,
+                                  float *logits, const float *images, const int32_t *labels,
+                                  const bool *bad, size_t count, base_error *err);
+/* run is without limits again. */
+base_status measure_capacity_end(const measure_capacity *sweep, vit_run *run,
+                                 base_error *err);
+
+/* ---- what a change of a network changes (answers.c) ---------------------------------- */
+
+/* Of its answers to pictures of noise. */
+typedef struct measure_answers {
+    size_t images, other; /* seen; with another class on top */
+    double largest;       /* change of a logit */
+    double deviation;     /* of the logits before, over all of them */
+} measure_answers;
+
+/* The same seeded pictures through both networks, which take the same input and have the
+ * same classes. */
+base_status measure_answers_compare(measure_answers *out, const vit_model *before,
+                                    const vit_model *after, uint64_t seed, base_error *err);
+
 /* ---- a network as what attacks work on (target.c, route.c) --------------------------- */
 
 typedef struct measure_target measure_target;

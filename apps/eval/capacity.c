@@ -1,20 +1,8 @@
-/* capacity.c - the passes of a capacity sweep. One decode of the data, one run whose
- * capacity is changed between passes; routers without a capacity have a budget of their
- * own, a run each. Relied on elsewhere: point 0 is the network without limits; the keys of
- * the JSON (docs/json.md). */
+/* capacity.c - vmoe eval --capacity A,B,...: accuracy against compute, one decode of the
+ * data. Relied on elsewhere: the keys of the JSON (docs/json.md). */
 #include "apps/eval/internal.h"
 
-#include <math.h>
 #include <string.h>
-
-/* Routers that drop nothing, and their option that says how many experts a token gets on
- * average: factor times k of it is the same work. */
-static const struct {
-    const char *router, *option;
-} budgets[] = {
-    {"expert-choice", "cf"},
-    {"usmoe", "eval_k"},
-};
 
 base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
                                base_error *err)
@@ -42,145 +30,58 @@ base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
     return BASE_OK;
 }
 
-static bool has_option(const char *router, const char *name)
-{
-    const base_field *options = vit_router_options(router);
-
-    return options && base_field_find(options, name);
-}
-
-/* The setting of a point whose router has a budget of its own. */
-static base_status budget_open(app_capacity_point *point, const app_capacity *sweep,
-                               const app_common *common, base_error *err)
-{
-    vit_model *model = sweep->network->model;
-    const vit_config as_is = *vit_model_config(model);
-    vit_config config = as_is;
-    const base_value experts = {.kind = BASE_VALUE_REAL,
-                                .real =
-                                    fmin(point->capacity * as_is.moe.k, as_is.moe.experts)};
-
-    base_status status = vit_router_put(&config.moe.router, sweep->option, experts, err);
-    if (status == BASE_OK)
-        status = vit_model_config_set(model, &config, err);
-    if (status != BASE_OK)
-        return status;
-    status = vit_run_create(&point->own, model, sweep->batch, VIT_MODE_INFER,
-                            (vit_precision)common->precision, err);
-    const base_status back = vit_model_config_set(model, &as_is, err);
-    return status == BASE_OK ? back : status;
-}
-
-static base_status point_open(app_capacity_point *point, const app_capacity *sweep,
-                              const app_common *common, base_error *err)
-{
-    const base_status status =
-        measure_compute_create(&point->spent, sweep->room, sweep->network->classes, err);
-
-    return status == BASE_OK && sweep->option && point->capacity > 0
-               ? budget_open(point, sweep, common, err)
-               : status;
-}
-
 base_status app_capacity_open(app_capacity *sweep, const app_network *network,
                               size_t images, const app_common *common, base_error *err)
 {
-    const char *router = network->config->moe.router.name;
-    base_status status = BASE_OK;
+    const base_status status = measure_capacity_open(
+        &sweep->of, network->model, sweep->factor, sweep->factors, sweep->bpr, images,
+        (size_t)common->batch, (vit_precision)common->precision, err);
 
-    if (!vit_config_is_sparse(network->config))
-        return base_fail(err, BASE_USAGE, "'%s' has no experts, --capacity means nothing",
-                         network->path);
     sweep->network = network;
-    sweep->room = images;
-    sweep->batch = (size_t)common->batch;
-    for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++)
-        if (strcmp(router, budgets[i].router) == 0 && has_option(router, budgets[i].option))
-            sweep->option = budgets[i].option;
-    if (sweep->option && sweep->bpr)
-        return base_fail(err, BASE_USAGE,
-                         "--bpr means nothing to router '%s', which drops no token: "
-                         "--capacity alone sets its router.%s",
-                         router, sweep->option);
-    sweep->point = app_take(&sweep->pool, APP_CAPACITY_POINTS, sizeof *sweep->point);
-    for (size_t i = 0; i <= 2 * sweep->factors && status == BASE_OK; i++) {
-        app_capacity_point *point = &sweep->point[sweep->points];
-
-        if (i > sweep->factors && !sweep->bpr)
-            break;
-        point->capacity = i == 0 ? 0 : sweep->factor[(i - 1) % sweep->factors];
-        point->bpr = i > sweep->factors;
-        sweep->points++;
-        status = point_open(point, sweep, common, err);
-    }
+    sweep->labels = app_take(NULL, (size_t)common->batch, sizeof *sweep->labels);
+    if (status == BASE_USAGE && !vit_config_is_sparse(network->config))
+        base_error_prepend(err, "'%s' has ", network->path);
     return status;
 }
 
 void app_capacity_close(app_capacity *sweep)
 {
-    for (size_t i = 0; i < sweep->points; i++) {
-        vit_run_destroy(sweep->point[i].own);
-        measure_compute_destroy(&sweep->point[i].spent);
-    }
-    app_pool_end(&sweep->pool);
-    *sweep = (app_capacity){0};
-}
-
-static base_status point_add(app_capacity_point *point, const app_capacity *sweep,
-                             const vit_run *run, const float *logits,
-                             const data_batch *batch, const data_source *source,
-                             base_error *err)
-{
-    const size_t classes = sweep->network->classes;
-
-    measure_compute_pass(&point->spent, run);
-    for (size_t i = 0; i < batch->count; i++) {
-        const int32_t label = data_source_label(source, batch->samples[i]);
-        const measure_verdict verdict =
-            measure_verdict_make(logits + i * classes, classes, label);
-
-        if (!batch->bad[i] && !verdict.finite)
-            return base_fail(err, BASE_NUMERIC,
-                             "'%s' gives logits that are not finite with capacity %g",
-                             sweep->network->path, point->capacity);
-        measure_compute_add(&point->spent, run, i, label, batch->bad[i] ? NULL : &verdict);
-    }
-    return BASE_OK;
+    measure_capacity_close(&sweep->of);
 }
 
 base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
                                const data_batch *batch, const data_source *source,
                                app_progress *progress, uint64_t *done, base_error *err)
 {
-    base_status status =
-        point_add(&sweep->point[0], sweep, run, logits, batch, source, err);
+    base_status status = BASE_OK;
 
-    for (size_t i = 1; i < sweep->points && status == BASE_OK && !app_stop_asked(); i++) {
-        app_capacity_point *point = &sweep->point[i];
-        vit_run *with = point->own ? point->own : run;
+    for (size_t i = 0; i < batch->count; i++)
+        sweep->labels[i] = data_source_label(source, batch->samples[i]);
+    for (size_t i = 0; i < sweep->of.points && status == BASE_OK; i++) {
+        const measure_capacity_point *point = &sweep->of.point[i];
 
-        if (!point->own)
-            status = vit_run_capacity_set(run, point->capacity, point->bpr, err);
-        if (status == BASE_OK)
-            status = vit_run_forward(with, logits, batch->images, batch->count,
-                                     &(vit_step){0}, err);
-        if (status == BASE_OK)
-            status = point_add(point, sweep, with, logits, batch, source, err);
+        if (i > 0 && app_stop_asked())
+            break;
+        status = measure_capacity_pass(&sweep->of, i, run, logits, batch->images,
+                                       sweep->labels, batch->bad, batch->count, err);
+        if (status == BASE_NUMERIC)
+            base_error_prepend(err, "'%s' gives ", sweep->network->path);
+        if (i == 0)
+            continue;
         *done += batch->count;
         app_progress_update(progress, *done, "capacity %g  top-1 %.2f %%", point->capacity,
                             100 * measure_score_top1(&point->spent.score));
     }
-    const base_status back =
-        sweep->option ? BASE_OK : vit_run_capacity_set(run, 0, false, err);
+    const base_status back = measure_capacity_end(&sweep->of, run, err);
     return status == BASE_OK ? back : status;
 }
 
 /* ---- results ------------------------------------------------------------------------- */
 
 /* What an order is called; nothing is dropped by routers with a budget. */
-static const char *order_of(const app_capacity *sweep, const app_capacity_point *p)
+static const char *order_of(const app_capacity *sweep, const measure_capacity_point *p)
 {
-    if (sweep->option)
+    if (sweep->of.option)
         return p->capacity > 0 ? "budget" : "as it is";
     return !(p->capacity > 0) ? "no limit" : p->bpr ? "priority" : "vanilla";
 }
@@ -190,18 +91,19 @@ static void group_text(char *out, size_t bytes, const app_capacity *sweep)
 {
     const int group = sweep->network->config->moe.group_images;
 
-    if (sweep->option)
+    if (sweep->of.option)
         snprintf(out, bytes,
                  "capacity F of router '%s' is router.%s = F k; nothing is dropped",
-                 sweep->network->config->moe.router.name, sweep->option);
+                 sweep->network->config->moe.router.name, sweep->of.option);
     else
         snprintf(out, bytes,
                  "the tokens of %d images, as they come in the seeded order, share the "
                  "experts' capacity",
-                 group > 0 && (size_t)group < sweep->batch ? group : (int)sweep->batch);
+                 group > 0 && (size_t)group < sweep->of.batch ? group
+                                                              : (int)sweep->of.batch);
 }
 
-static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *p)
+static json_t *layers_json(const app_capacity *sweep, const measure_capacity_point *p)
 {
     size_t blocks[VIT_DEPTH_MAX];
     const size_t count = app_network_blocks(blocks, sweep->network->config);
@@ -210,16 +112,14 @@ static json_t *layers_json(const app_capacity *sweep, const app_capacity_point *
     for (size_t l = 0; l < count; l++) {
         const vit_usage_metrics m = vit_usage_summary(&p->spent.load[l]);
 
-        json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "layer",
-                                              (json_int_t)blocks[l], "dropped",
-                                              show_json_real(m.dropped), "orphans",
-                                              show_json_real(m.orphans), "gate_lost",
-                                              show_json_real(m.gate_lost)));
+        show_row(list, "{s:I, s:o, s:o, s:o}", "layer", (json_int_t)blocks[l], "dropped",
+                 show_json_real(m.dropped), "orphans", show_json_real(m.orphans),
+                 "gate_lost", show_json_real(m.gate_lost));
     }
     return list;
 }
 
-static json_t *point_json(const app_capacity *sweep, app_capacity_point *p)
+static json_t *point_json(const app_capacity *sweep, measure_capacity_point *p)
 {
     const measure_score *score = &p->spent.score;
     const measure_compute_means m = measure_compute_summary(&p->spent);
@@ -247,13 +147,15 @@ json_t *app_capacity_json(const app_capacity *sweep)
     json_t *json = json_object(), *points = json_array();
     char fact[256];
 
-    for (size_t i = 0; i < sweep->points; i++)
-        json_array_append_new(points, point_json(sweep, &sweep->point[i]));
-    show_put_count(json, "batch", sweep->batch);
+    for (size_t i = 0; i < sweep->of.points; i++)
+        json_array_append_new(points, point_json(sweep, &sweep->of.point[i]));
+    show_put_count(json, "batch", sweep->of.batch);
     show_put_int(json, "group_images",
-                 group > 0 && (size_t)group < sweep->batch ? (json_int_t)group
-                                                           : (json_int_t)sweep->batch);
-    show_put(json, "option", sweep->option ? json_string(sweep->option) : json_null());
+                 group > 0 && (size_t)group < sweep->of.batch
+                     ? (json_int_t)group
+                     : (json_int_t)sweep->of.batch);
+    show_put(json, "option",
+             sweep->of.option ? json_string(sweep->of.option) : json_null());
     group_text(fact, sizeof fact, sweep);
     show_put(json, "fact", json_sprintf("accuracy against compute: %s", fact));
     show_put(json, "points", points);

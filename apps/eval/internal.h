@@ -68,40 +68,24 @@ void app_samples_add(app_samples *s, const data_source *source, size_t sample,
 base_status app_samples_close(app_samples *s, bool whole, base_error *err);
 
 /* ---- capacities (capacity.c) ------------------------------------------------------------
- * Accuracy against compute: one network under several capacities of its experts, as
- * Riquelme et al. 2021, "Scaling Vision with Sparse Mixture of Experts", section 4, has it.
+ * A sweep of capacities (measure.h) beside the pass over the data. The loader hands out the
+ * data in the seeded order.
  *
  *     app_capacity sweep;                          args: "4,2,1,0.5", --bpr
  *     app_capacity_parse(&sweep, text, bpr, &err);
  *     app_capacity_open(&sweep, &network, images, &common, &err);
  *     app_capacity_batch(&sweep, run, logits, &batch, source, &err);   after each dropless pass
- *     app_capacity_close(&sweep);
- * What an image is answered depends on the images beside it once experts are full: the
- * loader hands out the data in the seeded order and the batch is the group, unless the
- * network routes smaller ones. */
+ *     app_capacity_close(&sweep); */
 
-enum { APP_CAPACITY_MOST = 32, APP_CAPACITY_POINTS = 1 + 2 * APP_CAPACITY_MOST };
-
-/* One setting and what came of it. */
-typedef struct app_capacity_point {
-    double capacity; /* factor; 0: as the network is without limits */
-    bool bpr;
-    vit_run *own; /* of routers that have a budget of their own; else NULL */
-    measure_compute spent;
-} app_capacity_point;
+enum { APP_CAPACITY_MOST = 32 };
 
 typedef struct app_capacity {
     double factor[APP_CAPACITY_MOST]; /* as asked for */
     size_t factors;
     bool bpr;
     const app_network *network;
-    const char
-        *option; /* of the router, that stands for the capacity; NULL: the capacity */
-    size_t room, batch; /* images of all, of a batch */
-    app_capacity_point
-        *point; /* [points] the one without limits first, then as asked for */
-    size_t points;
-    app_pool pool;
+    int32_t *labels; /* [batch] */
+    measure_capacity of;
 } app_capacity;
 
 /* "4,2,0.5" into factors; BASE_USAGE for what is no list of numbers above 0 up to 1000.

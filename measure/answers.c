@@ -5,13 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "apps/convert/internal.h"
 #include "measure/measure.h"
 
 enum { PICTURES = 16 };
-/* Sums in fp32 in another order; below this share of the logits' deviation nothing has
- * changed. */
-static const double rounding = 1e-3;
 
 static base_status logits_of(float *logits, const vit_model *model, const float *images,
                              base_error *err)
@@ -26,12 +22,12 @@ static base_status logits_of(float *logits, const vit_model *model, const float 
     return status;
 }
 
-static void measure(convert_answers *out, const float *a, const float *b, size_t classes)
+static void measure(measure_answers *out, const float *a, const float *b, size_t classes)
 {
     double sum = 0, squares = 0;
     const double count = (double)(PICTURES * classes);
 
-    *out = (convert_answers){.images = PICTURES};
+    *out = (measure_answers){.images = PICTURES};
     for (size_t i = 0; i < PICTURES; i++)
         out->other += measure_arg_max(a + i * classes, classes) !=
                       measure_arg_max(b + i * classes, classes);
@@ -43,7 +39,7 @@ static void measure(convert_answers *out, const float *a, const float *b, size_t
     out->deviation = sqrt(fmax(0, squares / count - sum / count * (sum / count)));
 }
 
-base_status convert_answers_compare(convert_answers *out, const vit_model *before,
+base_status measure_answers_compare(measure_answers *out, const vit_model *before,
                                     const vit_model *after, uint64_t seed, base_error *err)
 {
     const vit_config *c = vit_model_config(before);
@@ -67,32 +63,4 @@ base_status convert_answers_compare(convert_answers *out, const vit_model *befor
     base_free(logits);
     base_free(images);
     return status;
-}
-
-void convert_answers_note(const convert_answers *a, const app_common *common)
-{
-    if (a->images == 0)
-        return;
-    if (a->largest <= rounding * a->deviation) {
-        app_note(common, "answers: as before (pictures of noise: logits within %.1g)",
-                 a->largest);
-    } else {
-        app_note(common,
-                 "answers: they change: of %zu pictures of noise %zu get another class;",
-                 a->images, a->other);
-        app_note(common,
-                 "         logits move by up to %.3g, their standard deviation is %.3g",
-                 a->largest, a->deviation);
-    }
-}
-
-void convert_answers_json(json_t *json, const convert_answers *a)
-{
-    if (a->images > 0)
-        json_object_set_new(json, "answers",
-                            json_pack("{s:I, s:I, s:o, s:o}", "images",
-                                      (json_int_t)a->images, "other_class",
-                                      (json_int_t)a->other, "largest_change",
-                                      show_json_real(a->largest), "deviation",
-                                      show_json_real(a->deviation)));
 }
