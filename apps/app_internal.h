@@ -162,12 +162,14 @@ void app_pin(char **argv);
 /* Threads of a loader, with those of the network as helpers. workers: as the user wants,
  * below 0: as the split says. */
 void app_loader_threads(data_loader_config *out, const app_common *common, int64_t workers);
+/* member(arg, i) for each i below count, by so many of OpenMP's threads. */
+void app_together(size_t count, void (*member)(void *arg, size_t i), void *arg);
 /* OpenMP's number in a training: the loader's part is left out. Before the loaders are
  * made. */
 void app_threads_share(const app_common *common);
 
 /* text on stdout from column `indent`, where the line is already, to column 80, broken
- * between words, and the end of the line (options.c). */
+ * between words, and the end of the line (help.c). */
 void app_print_wrapped(const char *text, int indent);
 
 /* ---- waiting (waiting.c) ------------------------------------------------------------- */

@@ -44,23 +44,10 @@ enum { WIDTH = 80 }; /* of --help */
 
 void app_print_wrapped(const char *text, int indent)
 {
-    int column = indent;
+    char blanks[WIDTH];
 
-    while (*text) {
-        const int word = (int)strcspn(text, " ");
-        if (column > indent && column + 1 + word > WIDTH) {
-            printf("\n%*s", indent, "");
-            column = indent;
-        } else if (column > indent) {
-            putchar(' ');
-            column++;
-        }
-        printf("%.*s", word, text);
-        column += word;
-        text += word;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
+    snprintf(blanks, sizeof blanks, "%*s", indent, "");
+    show_wrapped(stdout, text, (size_t)(WIDTH - indent), blanks);
 }
 
 /* Text in columns 1..80, broken between words; its own breaks hold but where the sentence

@@ -375,6 +375,24 @@ base_status app_network_picture(data_image *out, const app_network *network,
     return BASE_OK;
 }
 
+app_parameters app_network_parameters(const vit_model *model, const char *prefix)
+{
+    const vit_config *c = vit_model_config(model);
+    app_parameters sum = {0};
+
+    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+        const vit_parameter *p = vit_model_parameter(model, i);
+
+        if (strncmp(p->name, prefix, strlen(prefix)) != 0)
+            continue;
+        sum.all += p->count;
+        sum.active += strstr(p->name, ".experts.") ? p->count / (uint64_t)c->moe.experts *
+                                                         (uint64_t)vit_config_eval_k(c)
+                                                   : p->count;
+    }
+    return sum;
+}
+
 size_t app_network_blocks(size_t out[VIT_DEPTH_MAX], const vit_config *config)
 {
     size_t count = 0;

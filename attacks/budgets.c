@@ -7,24 +7,6 @@
 
 #include "attacks/attacks.h"
 
-/* "8/255" or "0.031"; false for anything else. */
-static bool number_read(double *out, const char *text)
-{
-    char top[ATTACK_BUDGET_TEXT];
-    double numerator, denominator = 1;
-    const char *slash = strchr(text, '/');
-    const size_t length = slash ? (size_t)(slash - text) : strlen(text);
-
-    if (length >= sizeof top)
-        return false;
-    snprintf(top, sizeof top, "%.*s", (int)length, text);
-    if (!base_parse_real(&numerator, top) ||
-        (slash && (!base_parse_real(&denominator, slash + 1) || !(denominator > 0))))
-        return false;
-    *out = numerator / denominator;
-    return isfinite(*out);
-}
-
 static base_status one_parse(attack_budget *out, const char *what, const char *text,
                              attack_norm norm, size_t floats, base_error *err)
 {
@@ -34,7 +16,7 @@ static base_status one_parse(attack_budget *out, const char *what, const char *t
     char shown[64];
 
     base_quote(shown, sizeof shown, text);
-    if (strlen(text) >= sizeof out->text || !number_read(&out->eps, text))
+    if (strlen(text) >= sizeof out->text || !base_parse_share(&out->eps, text))
         return base_fail(err, BASE_USAGE,
                          "%s '%s' is no budget, expected numbers as 8/255 or 0.031, "
                          "separated by commas",

@@ -184,6 +184,8 @@ double base_exact_value(const base_exact *sum);
 /* The whole of text as a number; false (out untouched) for anything else, nan and inf
  * included. */
 bool base_parse_real(double *out, const char *text);
+/* The same, or two of them with a slash between, the second above 0: "8/255". */
+bool base_parse_share(double *out, const char *text);
 bool base_parse_int(int64_t *out, const char *text); /* decimal only */
 /* value as the shortest decimal that reads back to the same bits into out (room for 32).
  * Returns out. */

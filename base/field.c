@@ -216,8 +216,7 @@ bool base_field_put(void *settings, const base_field *field, base_value value)
 
 /* ---- text ---------------------------------------------------------------------------- */
 
-/* "0.031" or "8/255". */
-static bool parse_share(double *out, const char *text)
+bool base_parse_share(double *out, const char *text)
 {
     char top[32];
     double numerator, denominator;
@@ -227,7 +226,7 @@ static bool parse_share(double *out, const char *text)
         return base_parse_real(out, text);
     snprintf(top, sizeof top, "%.*s", slash - text < 32 ? (int)(slash - text) : 0, text);
     if (!base_parse_real(&numerator, top) || !base_parse_real(&denominator, slash + 1) ||
-        !(denominator > 0))
+        !(denominator > 0) || !isfinite(numerator / denominator))
         return false;
     *out = numerator / denominator;
     return true;
@@ -254,7 +253,7 @@ bool base_field_set(void *settings, const base_field *field, const char *text)
         if (field->automatic && strcmp(text, "auto") == 0)
             v.real = NAN;
         else
-            good = parse_share(&v.real, text);
+            good = base_parse_share(&v.real, text);
     } else if (field->kind == BASE_KIND_BOOL) {
         v.kind = BASE_VALUE_BOOL;
         good = parse_bool(&v.flag, text);

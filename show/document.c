@@ -264,6 +264,17 @@ const char *show_json_string(const json_t *json, const char *path)
     return json_string_value(show_json_find(json, path));
 }
 
+char *show_text(const json_t *json, const char *text)
+{
+    show_render r = {.where = SHOW_TERMINAL};
+    const show_at root = place(NULL, json, NULL, 0);
+    const char *filled = show_fill(&r, &root, text);
+    char *out = filled && r.status == BASE_OK ? base_text("%s", filled) : NULL;
+
+    show_render_end(&r);
+    return out;
+}
+
 static size_t walk(show_render *r, show_at *out, const show_at *at, const char *path);
 
 /* One element of a [] part: itself where the path ends, else what is below it. */

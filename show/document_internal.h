@@ -90,7 +90,5 @@ void show_cards_put(show_render *r, const show_block *block, const show_at *at);
 void show_figure_put(show_render *r, const show_block *block, const show_at *at,
                      const show_rows *rows);
 void show_pictures_put(show_render *r, const show_block *block, const show_rows *rows);
-/* Lines of at most `wide` characters, each with the indent in front but the first. */
-void show_wrapped(FILE *out, const char *text, size_t wide, const char *indent);
 
 #endif

@@ -85,6 +85,8 @@ void show_put_count(json_t *json, const char *key, uint64_t value);
 void show_put_real(json_t *json, const char *key, double value);
 void show_put_bool(json_t *json, const char *key, bool value);
 void show_put_text(json_t *json, const char *key, const char *text);
+/* One more element of a list, as json_pack has it. */
+void show_row(json_t *list, const char *format, ...);
 /* One more sentence of a list. */
 void show_fact(json_t *facts, const char *format, ...) BASE_PRINTF(2, 3);
 /* What stands at a path ("paths" below), borrowed; NULL: nothing, or null. json may be
@@ -93,14 +95,19 @@ json_t *show_json_find(const json_t *json, const char *path);
 double show_json_number(const json_t *json, const char *path);      /* NaN: no number */
 const char *show_json_string(const json_t *json, const char *path); /* NULL: no text */
 
+/* text with {path} in it ("texts" below) filled in from json; base_free. NULL: a value is
+ * not there, or no memory. */
+char *show_text(const json_t *json, const char *text);
+
 /* ---- views: static tables ---------------------------------------------------------------
  * Paths. "threat.eps" follows names; "attacks[]" is every element of a list, or of an
  * object (@ is then its name, # its number); "points[main].attacks[]" takes the element
  * that the number "main" at the top means, [3] the fourth, [-1] the last, [#] the one with
  * the number of the row. In a row "." is the row itself, "^" what encloses it, "/" the top.
  * Texts. {path} in a title (also of a table's column or a card), note or caption is the
- * value there, {path:%} in the form of a kind: % percent, n count, d duration, b bytes, a
- * amount; a digit after it counts the places behind the point. A text with a value that is
+ * value there, {path:%} in the form of a kind: % percent, p per cent without the sign, n
+ * count, d duration, b bytes, a amount; a digit after it counts the places behind the
+ * point. {path|0} and {path:%|0} are 0 where there is no value. A text with a value that is
  * not there is left out, and so is a block whose path has nothing. */
 
 typedef enum show_kind {
@@ -220,6 +227,12 @@ base_status show_print_terminal(FILE *out, const show_document *document,
  * 4180. */
 base_status show_csv_write(const show_document *document, const show_view *view,
                            const char *block_path, const char *path, base_error *err);
+/* Line by line, for those who print as they measure: names of columns, and of the row at a
+ * path of the document their values. columns, with commas between: "NAME", the row's value
+ * of that name, or "NAME TEXT" with {path} in it, empty where a value is not there. */
+void show_csv_head(FILE *out, const char *columns);
+base_status show_csv_row(FILE *out, const char *columns, const show_document *document,
+                         const char *path, base_error *err);
 /* A field: quoted where it must be, on one line; = + - @ in front are disarmed with '. */
 void show_csv_text(FILE *out, const char *text);
 /* A number, nothing when it is not finite. */
@@ -240,6 +253,9 @@ void show_image_put(data_image *sheet, const data_image *picture, size_t left, s
 base_status show_image_fit(data_image *out, const data_image *image, size_t side,
                            unsigned char paper, data_scratch *scratch, base_error *err);
 
+/* text in lines of at most `wide` characters, broken between words, each with the indent in
+ * front but the first, and the end of the line. */
+void show_wrapped(FILE *out, const char *text, size_t wide, const char *indent);
 /* "10,000"; "0.8 s", "41 s", "1:43", "2:03:11"; "110.3 kB". Each returns out. */
 const char *show_thousands(char *out, size_t out_bytes, uint64_t value);
 const char *show_duration(char *out, size_t out_bytes, double seconds);

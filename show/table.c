@@ -290,6 +290,39 @@ static void csv_table(show_render *r, const grid *g, const show_rows *rows)
     }
 }
 
+void show_csv_head(FILE *out, const char *columns)
+{
+    for (const char *at = columns; *at; at += strcspn(at, ","), at += *at == ',')
+        fprintf(out, "%s%.*s", at > columns ? "," : "", (int)strcspn(at, " ,"), at);
+    fputc('\n', out);
+}
+
+base_status show_csv_row(FILE *out, const char *columns, const show_document *document,
+                         const char *path, base_error *err)
+{
+    show_render r = {.document = document, .where = SHOW_CSV, .out = out, .err = err};
+    const show_at root = show_root(document), row = show_find(&root, path);
+
+    for (const char *at = columns; *at; at += strcspn(at, ","), at += *at == ',') {
+        const char *column = show_print(&r, "%.*s", (int)strcspn(at, ","), at);
+        const char *text = strchr(column, ' ');
+        const show_at value = show_find(&row, column);
+
+        fputs(at > columns ? "," : "", out);
+        if (text)
+            text = show_fill(&r, &row, text + 1);
+        else if (json_is_integer(value.value))
+            fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value.value));
+        else if (!value.text)
+            show_csv_number(out, value.number);
+        if (text || value.text)
+            show_csv_text(out, text ? text : value.text);
+    }
+    fputc('\n', out);
+    show_render_end(&r);
+    return r.status;
+}
+
 void show_table_put(show_render *r, const show_block *block, const show_at *at,
                     const show_rows *rows)
 {

@@ -92,6 +92,15 @@ void show_put_text(json_t *json, const char *key, const char *text)
     show_put(json, key, text ? show_json_text(text) : json_null());
 }
 
+void show_row(json_t *list, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    json_array_append_new(list, json_vpack_ex(NULL, 0, format, values));
+    va_end(values);
+}
+
 void show_fact(json_t *facts, const char *format, ...)
 {
     char text[2048];
@@ -264,24 +273,26 @@ const char *show_interval_text(show_render *r, const show_at *row, const show_co
 
 /* ---- texts --------------------------------------------------------------------------- */
 
-/* {path} or {path:kind} without its braces; NULL: not there. */
+/* {path}, {path:kind} or either with |otherwise, without its braces; NULL: not there. */
 static const char *filled(show_render *r, const show_at *at, const char *inside)
 {
-    static const char letters[] = "%ndba.";
-    static const show_kind kinds[] = {SHOW_PERCENT, SHOW_COUNT,  SHOW_DURATION,
-                                      SHOW_BYTES,   SHOW_AMOUNT, SHOW_NUMBER};
-    const char *colon = strchr(inside, ':');
-    const char *letter = colon && colon[1] ? strchr(letters, colon[1]) : NULL;
-    show_column c = {.path = colon ? show_print(r, "%.*s", (int)(colon - inside), inside)
-                                   : inside};
+    static const char letters[] = "%pndba.";
+    static const show_kind kinds[] = {SHOW_PERCENT, SHOW_PERCENT, SHOW_COUNT, SHOW_DURATION,
+                                      SHOW_BYTES,   SHOW_AMOUNT,  SHOW_NUMBER};
+    const size_t path = strcspn(inside, ":|");
+    const char *mark = inside + path;
+    const char *letter = *mark == ':' && mark[1] ? strchr(letters, mark[1]) : NULL;
+    show_column c = {.path = show_print(r, "%.*s", (int)path, inside)};
 
     if (letter) {
         c.kind = kinds[letter - letters];
-        if (colon[2] >= '0' && colon[2] <= '9')
-            c.digits = colon[2] == '0' ? SHOW_WHOLE : colon[2] - '0';
+        c.bare = *letter == 'p';
+        if (mark[2] >= '0' && mark[2] <= '9')
+            c.digits = mark[2] == '0' ? SHOW_WHOLE : mark[2] - '0';
     }
     const char *text = show_value_text(r, at, &c);
-    return *text ? text : NULL;
+    const char *otherwise = strchr(mark, '|');
+    return *text ? text : otherwise ? otherwise + 1 : NULL;
 }
 
 const char *show_fill(show_render *r, const show_at *at, const char *text)

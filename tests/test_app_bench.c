@@ -80,6 +80,16 @@ START_TEST(a_step_is_one_row)
     ck_assert_double_gt(json_number_of(row, "share"), 0);
     ck_assert_double_gt(field_of(r.out, "ceiling_gflop_per_s"), 0);
     ck_assert_double_gt(field_of(r.out, "peak_mib"), 1);
+    json_t *part;
+    size_t i;
+    json_array_foreach(json_object_get(row, "parts"), i, part)
+    {
+        char *column = base_text("%s_ms", json_string_value(json_object_get(part, "name")));
+
+        ck_assert_double_eq_tol(field_of(r.out, column), json_number_of(part, "ms"), 6e-4);
+        base_free(column);
+    }
+    ck_assert_uint_eq(i, 14);
     json_decref(b);
     program_result_free(&r);
 }

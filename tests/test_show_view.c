@@ -5,6 +5,7 @@
 #include "show/plot_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/test_folder.h"
@@ -751,6 +752,37 @@ START_TEST(csv_is_disarmed_but_for_numbers)
 }
 END_TEST
 
+START_TEST(a_text_is_filled_in_alone)
+{
+    const json_t *json = show_document_json(document);
+    char *filled =
+        show_text(json, "{name}: {share:%1}, {share:p0}, {gone:%|none} {nothing|}.");
+
+    ck_assert_str_eq(filled, "a & <b>: 50.0 %, 50, none .");
+    base_free(filled);
+    ck_assert_ptr_null(show_text(json, "{name} {nothing}"));
+}
+END_TEST
+
+START_TEST(csv_comes_line_by_line_too)
+{
+    static const char columns[] = "net,share of {top1:p1},n,rest {nowhere|none},no,"
+                                  "exact {ci[0]:.3},top1,from {/name}";
+    char *out = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&out, &bytes);
+
+    show_csv_head(file, columns);
+    ck_assert_int_eq(show_csv_row(file, columns, document, "table[0]", NULL), BASE_OK);
+    ck_assert_int_eq(show_csv_row(file, columns, document, "table[1]", NULL), BASE_OK);
+    fclose(file);
+    ck_assert_str_eq(out, "net,share,n,rest,no,exact,top1,from\n"
+                          "first,of 90.0,10,none,,0.800,0.9,a & <b>\n"
+                          "'=cmd(),of 25.0,5,none,,,0.25,a & <b>\n");
+    free(out);
+}
+END_TEST
+
 START_TEST(csv_has_every_column_whole_numbers_and_both_ends)
 {
     static const show_block inner[] = {
@@ -821,6 +853,8 @@ int main(void)
     tcase_add_test(core, cards_are_lines_of_a_terminal);
     tcase_add_test(core, banners_and_texts_are_lines_of_a_terminal);
     tcase_add_test(core, csv_is_disarmed_but_for_numbers);
+    tcase_add_test(core, a_text_is_filled_in_alone);
+    tcase_add_test(core, csv_comes_line_by_line_too);
     tcase_add_test(core, csv_has_every_column_whole_numbers_and_both_ends);
     tcase_add_test(page, a_page_stands_alone_escapes_and_has_both_colours);
     tcase_add_test(page, characters_of_a_page_are_whole_or_told_by_their_bytes);

@@ -119,24 +119,15 @@ static void row_put(const bench_context *context, const char *subject,
                     const attack_rig *rig, bench_spread pass, bench_spread step)
 {
     const bench_args *args = context->args;
-    const char *precision = args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32";
     const double rate = (double)rig->batch / step.median;
-    char machine[128];
 
-    if (context->print)
-        printf("vmoe,attack,%s,%zu,%zu,%s,%lld,%lld,%.4f,%.4f,%.3f,%.1f,%s\n", subject,
-               rig->network.size, rig->batch, precision, (long long)args->common.threads,
-               (long long)args->rounds, 1e3 * pass.median, 1e3 * step.median,
-               step.median / pass.median, rate, bench_machine(machine, sizeof machine));
-    if (context->results)
-        json_array_append_new(
-            context->results,
-            json_pack("{s:s, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
-                      "size", show_json_text(subject), "image",
-                      (json_int_t)rig->network.size, "batch", (json_int_t)rig->batch,
-                      "rounds", (json_int_t)args->rounds, "forward_ms", 1e3 * pass.median,
-                      "step_ms", 1e3 * step.median, "ratio", step.median / pass.median,
-                      "image_steps_per_s", rate));
+    bench_row(context, context->results,
+              json_pack("{s:s, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
+                        "size", show_json_text(subject), "image",
+                        (json_int_t)rig->network.size, "batch", (json_int_t)rig->batch,
+                        "rounds", (json_int_t)args->rounds, "forward_ms", 1e3 * pass.median,
+                        "step_ms", 1e3 * step.median, "ratio", step.median / pass.median,
+                        "image_steps_per_s", rate));
 }
 
 base_status bench_attack(const bench_context *context, base_error *err)
@@ -144,10 +135,7 @@ base_status bench_attack(const bench_context *context, base_error *err)
     bench_times *times = app_take(NULL, 2, sizeof *times);
     base_status status = BASE_OK;
 
-    if (context->print)
-        printf(
-            "program,case,size,image,batch,precision,threads,rounds,forward_ms,step_ms,ratio,"
-            "image_steps_per_s,machine\n");
+    bench_head(context);
     for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
         attack_rig rig = {0};
 

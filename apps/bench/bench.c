@@ -44,22 +44,26 @@ typedef struct bench_case {
     base_status (*run)(const bench_context *context, base_error *err);
     bool needs_data;
     bool by_name; /* not among "all": its words are no networks */
+    const char *columns;
     const char *does;
 } bench_case;
 
 static const bench_case cases[] = {
-    {"step", bench_step, false, false, "a training step: forward, loss, backward, AdamW"},
-    {"infer", bench_infer, false, false, "a forward pass"},
-    {"router", bench_router, false, false,
+    {"step", bench_step, false, false, bench_step_csv,
+     "a training step: forward, loss, backward, AdamW"},
+    {"infer", bench_infer, false, false, bench_step_csv, "a forward pass"},
+    {"router", bench_router, false, false, bench_router_csv,
      "routers beside the softmax router, and routing's share of a step"},
-    {"sinkhorn", bench_sinkhorn, false, false,
+    {"sinkhorn", bench_sinkhorn, false, false, bench_sinkhorn_csv,
      "the balanced plan of 12,608 tokens and 32 experts on one core"},
-    {"attack", bench_attack, false, true,
+    {"attack", bench_attack, false, true, bench_attack_csv,
      "a step of PGD beside a forward pass of the same batch"},
-    {"corrupt", bench_corrupt, false, true, "the corruptions of ImageNet-C, one by one"},
-    {"scale", bench_scale, false, true,
+    {"corrupt", bench_corrupt, false, true, bench_corrupt_csv,
+     "the corruptions of ImageNet-C, one by one"},
+    {"scale", bench_scale, false, true, bench_scale_csv,
      "training steps on the ranks of a job: what is sent and waited"},
-    {"decode", bench_decode, true, false, "files to pixels, to inputs, to batches"},
+    {"decode", bench_decode, true, false, bench_decode_csv,
+     "files to pixels, to inputs, to batches"},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
 
@@ -198,7 +202,8 @@ static const bench_case *case_find(const char *word)
 }
 
 static base_status cases_run(const bench_args *args, app_ranks *ranks, char **words,
-                             size_t count, json_t *results, base_error *err)
+                             size_t count, show_document *document, json_t *results,
+                             base_error *err)
 {
     static const char *const usual[] = {"vmoe-nano", "vmoe-micro"};
     const bench_case *only = count > 0 ? case_find(words[0]) : NULL;
@@ -210,14 +215,16 @@ static base_status cases_run(const bench_args *args, app_ranks *ranks, char **wo
         subjects[have++] = words[i];
     for (size_t i = 0; i < args->size_names.count; i++)
         subjects[have++] = args->size_names.at[i];
-    const bench_context context = {
+    bench_context context = {
         .args = args,
         .subjects = have > 0 ? subjects : usual,
         .subject_count = have > 0 ? have : 2,
         .named = have > 0,
+        .document = document,
         .results = results,
         .ranks = ranks,
-        .print = !args->common.json || strcmp(args->common.json, "-") != 0,
+        .print = app_ranks_lead(ranks) &&
+                 (!args->common.json || strcmp(args->common.json, "-") != 0),
         .table = args->table || isatty(STDOUT_FILENO),
     };
     if (only && only->needs_data && !args->data)
@@ -230,6 +237,7 @@ static base_status cases_run(const bench_args *args, app_ranks *ranks, char **wo
 
         if (only ? only != &cases[i] : !wanted)
             continue;
+        context.columns = cases[i].columns;
         status = cases[i].run(&context, err);
     }
     return status;
@@ -240,22 +248,24 @@ static base_status bench(bench_args *args, app_ranks *ranks, char **words, size_
                          base_error *err)
 {
     const double started = base_seconds();
-    json_t *results = args->common.json ? json_array() : NULL;
+    json_t *results = json_array();
+    show_document *document = NULL;
+    char machine[128], version[128];
 
     app_common_apply(&args->common, "bench");
-    base_status status = cases_run(args, ranks, words, count, results, err);
-    if (status == BASE_OK && args->common.json && app_ranks_lead(ranks)) {
-        char machine[128], version[128];
-        json_t *json = app_json_begin(&args->common, "bench", NULL, args->data);
-
-        show_put_text(json, "machine", bench_machine(machine, sizeof machine));
-        vit_onednn_version(version, sizeof version);
-        show_put_text(json, "onednn", version);
-        show_put_real(json, "seconds", base_seconds() - started);
-        json_object_set(json, "results", results);
-        status = app_json_write(&args->common, json, err);
-    }
-    json_decref(results);
+    json_t *json = app_json_begin(&args->common, "bench", NULL, args->data);
+    vit_onednn_version(version, sizeof version);
+    show_put_text(json, "machine", bench_machine(machine, sizeof machine));
+    show_put_text(json, "onednn", version);
+    base_status status = app_document_make(&document, json, err);
+    if (status == BASE_OK)
+        status = cases_run(args, ranks, words, count, document, results, err);
+    json_object_del(json, "row");
+    show_put_real(json, "seconds", base_seconds() - started);
+    show_put(json, "results", results);
+    if (status == BASE_OK && app_ranks_lead(ranks))
+        status = app_json_write(&args->common, json_incref(json), err);
+    show_document_destroy(document);
     return status;
 }
 

@@ -56,30 +56,19 @@ static base_status picture_load(data_image *out, const char *data, size_t side,
                                 base_error *err)
 {
     const data_source_options options = {.allow_single_class = true};
-    const data_decode_limits limits = data_loader_defaults().limits;
     data_source *source = NULL;
-    data_decoder *decoder = NULL;
-    data_image decoded = {0};
-    data_scratch scratch = {0};
-    unsigned char *buffer = NULL;
-    size_t bytes = 0;
-    data_health health;
+    data_reader reader = {0};
     base_status status = data_source_open(&source, data, &options, err);
 
     if (status == BASE_OK)
-        status = data_decoder_create(&decoder, &limits, err);
+        status = data_reader_named(&reader, source, 0, err);
+    if (status == BASE_OK)
+        status = data_image_convert(&reader.image, 3, err);
     if (status == BASE_OK)
         status =
-            data_source_image(source, 0, &decoded, &health, decoder, &buffer, &bytes, err);
-    if (status == BASE_OK)
-        status = data_image_convert(&decoded, 3, err);
-    if (status == BASE_OK)
-        status = data_eval_transform(out, &decoded, (size_t)lround((double)side / 0.875),
-                                     side, DATA_FILTER_BILINEAR, &scratch, err);
-    data_image_destroy(&decoded);
-    data_scratch_destroy(&scratch);
-    base_free(buffer);
-    data_decoder_destroy(decoder);
+            data_eval_transform(out, &reader.image, (size_t)lround((double)side / 0.875),
+                                side, DATA_FILTER_BILINEAR, &reader.scratch, err);
+    data_reader_close(&reader);
     data_source_close(source);
     return status;
 }
@@ -113,22 +102,12 @@ static base_status one(corrupt_rig *rig, size_t t, corrupt_kind kind, int severi
 static void row_put(const bench_context *context, const char *name, const char *severity,
                     size_t side, size_t threads, bench_spread t)
 {
-    const long long rounds = (long long)context->args->rounds;
-
-    if (context->print) {
-        printf("vmoe-%s,corrupt,%s,%s,%zu,%zu,%lld,%.4f,%.4f,%.4f\n", BASE_VERSION, name,
-               severity, side, threads, rounds, 1000 * t.median, 1000 * t.low,
-               1000 * t.high);
-        fflush(stdout);
-    }
-    if (context->results)
-        json_array_append_new(context->results,
-                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f}",
-                                        "case", "corrupt", "corruption", name, "severity",
-                                        severity, "size", (json_int_t)side, "threads",
-                                        (json_int_t)threads, "rounds", (json_int_t)rounds,
-                                        "median_ms", 1000 * t.median, "min_ms",
-                                        1000 * t.low, "max_ms", 1000 * t.high));
+    bench_row(context, context->results,
+              json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f}", "case", "corrupt",
+                        "corruption", name, "severity", severity, "size", (json_int_t)side,
+                        "threads", (json_int_t)threads, "rounds",
+                        (json_int_t)context->args->rounds, "median_ms", 1000 * t.median,
+                        "min_ms", 1000 * t.low, "max_ms", 1000 * t.high));
 }
 
 static base_status stopped(base_error *err)
@@ -251,9 +230,8 @@ base_status bench_corrupt(const bench_context *context, base_error *err)
 
     for (size_t i = 0; i < count && status == BASE_OK; i++)
         status = side_of(&side, context, i, err);
-    if (status == BASE_OK && context->print)
-        printf("program,case,corruption,severity,size,threads,rounds,median_ms,min_ms,"
-               "max_ms\n");
+    if (status == BASE_OK)
+        bench_head(context);
     for (size_t i = 0; i < count && status == BASE_OK; i++) {
         status = side_of(&side, context, i, err);
         if (status == BASE_OK)

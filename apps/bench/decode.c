@@ -30,62 +30,42 @@ static void row_put(const decode_case *c, const char *what, size_t images, int64
     const bench_context *context = c->context;
     const bench_spread t = bench_spread_of(times);
     const double n = (double)images, workers = threads > 0 ? (double)threads : 1;
-    char machine[128];
 
-    bench_machine(machine, sizeof machine);
-    if (context->print) {
-        printf("vmoe-%s,decode,%s,%zu,%lld,%.1f,%.1f,%.1f,%.1f,%.2f,%s\n", BASE_VERSION,
-               what, images, (long long)threads, n / t.median, n / t.high, n / t.low,
-               n / t.median / workers, 1e6 * workers * t.median / n, machine);
-        fflush(stdout);
-    }
-    if (context->results)
-        json_array_append_new(context->results,
-                              json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}",
-                                        "case", "decode", "what", what, "images",
-                                        (json_int_t)images, "threads", (json_int_t)threads,
-                                        "images_per_s", n / t.median, "min_images_per_s",
-                                        n / t.high, "max_images_per_s", n / t.low,
-                                        "images_per_s_per_core", n / t.median / workers,
-                                        "microseconds", 1e6 * workers * t.median / n));
+    bench_row(context, context->results,
+              json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "case", "decode",
+                        "what", what, "images", (json_int_t)images, "threads",
+                        (json_int_t)threads, "images_per_s", n / t.median,
+                        "min_images_per_s", n / t.high, "max_images_per_s", n / t.low,
+                        "images_per_s_per_core", n / t.median / workers, "microseconds",
+                        1e6 * workers * t.median / n));
 }
 
 /* Notes a round unless it warms up; the user may want to stop. */
-static base_status round_end(const decode_case *c, bench_times *times, int64_t round,
-                             double started, base_error *err)
+static base_status round_end(bench_times *times, int64_t round, double started,
+                             base_error *err)
 {
     if (round >= 0)
         times->seconds[times->count++] = base_seconds() - started;
-    (void)c;
     return app_stop_asked() ? base_fail(err, BASE_INTERRUPTED, "stopped") : BASE_OK;
 }
 
 /* ---- stages -------------------------------------------------------------------------- */
 
-/* What one thread keeps. */
-typedef struct stage_room {
-    data_decoder *decoder;
-    data_image image;
-    unsigned char *buffer;
-    size_t buffer_bytes;
-} stage_room;
-
 /* Reads every file, and decodes it whole when asked to. */
-static base_status stage_pass(const decode_case *c, stage_room *room, bool decode,
+static base_status stage_pass(const decode_case *c, data_reader *reader, bool decode,
                               base_error *err)
 {
     base_status status = BASE_OK;
-    data_health health;
     char name[1024];
     size_t size = 0;
 
     for (size_t i = 0; i < c->count && status == BASE_OK; i++) {
-        if (decode)
-            status = data_source_image(c->source, i, &room->image, &health, room->decoder,
-                                       &room->buffer, &room->buffer_bytes, err);
-        else
-            status = data_source_read(c->source, i, &room->buffer, &room->buffer_bytes,
-                                      &size, err);
+        if (decode) {
+            status = data_reader_named(reader, c->source, i, err);
+            continue;
+        }
+        status = data_source_read(c->source, i, &reader->buffer, &reader->buffer_bytes,
+                                  &size, err);
         if (status != BASE_OK)
             base_error_prepend(err,
                                "'%s': ", data_source_name(c->source, i, name, sizeof name));
@@ -95,25 +75,22 @@ static base_status stage_pass(const decode_case *c, stage_room *room, bool decod
 
 static base_status stages_bench(const decode_case *c, base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
-    stage_room room = {0};
+    data_reader reader = {0};
     bench_times times;
-    base_status status = data_decoder_create(&room.decoder, &limits, err);
+    base_status status = BASE_OK;
 
     for (int decode = 0; decode < 2 && status == BASE_OK; decode++) {
         times.count = 0;
         for (int64_t i = -1; i < c->context->args->rounds && status == BASE_OK; i++) {
             const double started = base_seconds();
-            status = stage_pass(c, &room, decode, err);
+            status = stage_pass(c, &reader, decode, err);
             if (status == BASE_OK)
-                status = round_end(c, &times, i, started, err);
+                status = round_end(&times, i, started, err);
         }
         if (status == BASE_OK)
             row_put(c, decode ? "read and decode whole" : "read", c->count, 1, &times);
     }
-    data_decoder_destroy(room.decoder);
-    data_image_destroy(&room.image);
-    base_free(room.buffer);
+    data_reader_close(&reader);
     return status;
 }
 
@@ -145,7 +122,7 @@ static base_status loader_bench(const decode_case *c, const char *what,
             delivered += status == BASE_OK ? batch.count : 0;
         }
         if (status == BASE_OK)
-            status = round_end(c, &times, i, started, err);
+            status = round_end(&times, i, started, err);
     }
     if (status == BASE_OK)
         row_put(c, what, delivered, config.threads > 0 ? (int64_t)config.threads : 1,
@@ -199,23 +176,16 @@ static base_status paths_bench(const decode_case *c, base_error *err)
 /* Whether the pictures keep their size, told by the first; their side then. */
 static base_status look_at(decode_case *c, base_error *err)
 {
-    const data_decode_limits limits = data_loader_defaults().limits;
-    stage_room room = {0};
-    data_health health;
-    base_status status = data_decoder_create(&room.decoder, &limits, err);
+    data_reader reader = {0};
+    const base_status status = data_reader_named(&reader, c->source, 0, err);
 
-    if (status == BASE_OK)
-        status = data_source_image(c->source, 0, &room.image, &health, room.decoder,
-                                   &room.buffer, &room.buffer_bytes, err);
     if (status == BASE_OK) {
-        const size_t width = room.image.width, height = room.image.height;
+        const size_t width = reader.image.width, height = reader.image.height;
         const size_t side = width > height ? width : height;
         c->small = side <= SMALL;
         c->size = c->small ? side : PHOTO;
     }
-    data_decoder_destroy(room.decoder);
-    data_image_destroy(&room.image);
-    base_free(room.buffer);
+    data_reader_close(&reader);
     return status;
 }
 
@@ -237,9 +207,7 @@ base_status bench_decode(const bench_context *context, base_error *err)
         .count = data_source_count(source) < most ? data_source_count(source) : most,
     };
     data_source_uniform(source, &width, &height, &channels);
-    if (context->print)
-        printf("program,case,what,images,threads,images_per_s,min_images_per_s,"
-               "max_images_per_s,images_per_s_per_core,microseconds,machine\n");
+    bench_head(context);
     status = look_at(&c, err);
     if (status == BASE_OK && width == 0) /* raw pixels have nothing to decode */
         status = stages_bench(&c, err);

@@ -27,10 +27,18 @@ typedef struct bench_context {
     size_t subject_count;
     bool named;              /* subjects are the user's, not the usual ones */
     struct app_ranks *ranks; /* of the job; alone: one without a mesh */
-    json_t *results;         /* array; NULL: not wanted */
+    const char *columns;     /* of the case (show_csv_head) */
+    show_document *document; /* what holds for all rows; the one that is printed as "row" */
+    json_t *results;         /* array of rows */
     bool print;              /* results on stdout */
     bool table;              /* for people, where a case has such a form; else CSV */
 } bench_context;
+
+/* The names of the case's columns as CSV, where results are printed. */
+void bench_head(const bench_context *context);
+/* A row of the case is there (NULL: no memory): into results, which takes it over, and as
+ * CSV where results are printed. */
+void bench_row(const bench_context *context, json_t *results, json_t *row);
 
 typedef struct bench_times {
     double seconds[BENCH_ROUNDS_MAX];
@@ -123,10 +131,10 @@ typedef struct bench_result {
 base_status bench_measure(bench_result *out, const char *name, const char *subject,
                           vit_mode mode, const bench_args *args, base_error *err);
 
-/* ---- showing it (bench_show.c) ------------------------------------------------------- */
+/* ---- showing it (show.c) ------------------------------------------------------------- */
 
-void bench_csv_head(void);
-void bench_csv_row(const bench_result *r, const bench_args *args);
+extern const char bench_step_csv[], bench_router_csv[], bench_sinkhorn_csv[],
+    bench_attack_csv[], bench_scale_csv[], bench_corrupt_csv[], bench_decode_csv[];
 void bench_table(const bench_result *r, const bench_args *args);
 /* NULL: no memory. */
 json_t *bench_json(const bench_result *r, const bench_args *args);

@@ -143,21 +143,10 @@ static void router_row(const bench_context *context, json_t *results, const char
                        const char *label, const bench_rig *rig, const router_result *r)
 {
     const vit_moe_config *moe = &vit_model_config(rig->model)->moe;
-    const bench_args *args = context->args;
-    const char *precision = args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32";
     const double routing = r->router + r->dispatch + r->combine;
 
-    if (context->print) {
-        printf("vmoe-%s,router,%s,%s,%zu,%lld,%s,%d,%d,%.3f,%.3f,%.4f,%.3f,%.3f,%.3f,%.3f,"
-               "%.2f\n",
-               BASE_VERSION, subject, label, rig->batch, (long long)args->common.threads,
-               precision, moe->experts, moe->k, 1e3 * r->step, 1e3 * r->softmax, r->ratio,
-               1e3 * r->router, 1e3 * r->dispatch, 1e3 * r->combine, 1e3 * routing,
-               100 * routing / r->step);
-        fflush(stdout);
-    }
-    json_array_append_new(
-        results,
+    bench_row(
+        context, results,
         json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
                   "case", "router", "size", subject, "router", label, "batch",
                   (json_int_t)rig->batch, "experts", moe->experts, "k", moe->k, "step_ms",
@@ -245,21 +234,14 @@ static base_status routers_run(void *user, json_t *results, base_error *err)
 
 base_status bench_router(const bench_context *context, base_error *err)
 {
-    json_t *results = json_array();
     base_status status = BASE_OK;
 
-    if (context->print)
-        printf("program,case,size,router,batch,threads,precision,experts,k,step_ms,"
-               "softmax_ms,ratio,router_ms,dispatch_ms,combine_ms,routing_ms,"
-               "routing_percent\n");
+    bench_head(context);
     for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
         router_work work = {.context = context, .subject = context->subjects[i]};
 
-        status = bench_child(routers_run, &work, results, err);
+        status = bench_child(routers_run, &work, context->results, err);
     }
-    if (status == BASE_OK && context->results)
-        json_array_extend(context->results, results);
-    json_decref(results);
     return status;
 }
 
@@ -326,19 +308,13 @@ static base_status plan_run(void *user, json_t *results, base_error *err)
     if (status == BASE_OK) {
         const size_t tokens = vit_run_routing(rig.run, 0).tokens;
         const bench_spread t = bench_spread_of(&times);
-        char machine[128];
 
-        if (context->print)
-            printf("vmoe-%s,sinkhorn,%zu,%d,%d,1,%zu,%.3f,%.3f,%.3f,%s\n", BASE_VERSION,
-                   tokens, PLAN_EXPERTS, PLAN_ITERATIONS, times.count, 1e3 * t.median,
-                   1e3 * t.low, 1e3 * t.high, bench_machine(machine, sizeof machine));
-        json_array_append_new(
-            results,
-            json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:f}", "case", "sinkhorn",
-                      "tokens", (json_int_t)tokens, "experts", PLAN_EXPERTS, "iterations",
-                      PLAN_ITERATIONS, "threads", 1, "rounds", (json_int_t)times.count,
-                      "median_ms", 1e3 * t.median, "min_ms", 1e3 * t.low, "max_ms",
-                      1e3 * t.high));
+        bench_row(context, results,
+                  json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:f}", "case",
+                            "sinkhorn", "tokens", (json_int_t)tokens, "experts",
+                            PLAN_EXPERTS, "iterations", PLAN_ITERATIONS, "threads", 1,
+                            "rounds", (json_int_t)times.count, "median_ms", 1e3 * t.median,
+                            "min_ms", 1e3 * t.low, "max_ms", 1e3 * t.high));
     }
     bench_rig_close(&rig);
     return status;
@@ -346,8 +322,6 @@ static base_status plan_run(void *user, json_t *results, base_error *err)
 
 base_status bench_sinkhorn(const bench_context *context, base_error *err)
 {
-    if (context->print)
-        printf("program,case,tokens,experts,iterations,threads,rounds,median_ms,min_ms,"
-               "max_ms,machine\n");
+    bench_head(context);
     return bench_child(plan_run, (void *)(uintptr_t)context, context->results, err);
 }

@@ -201,31 +201,19 @@ static void row_put(const bench_context *context, const char *subject, const sca
     const bench_args *args = context->args;
     const mesh_job *mesh = rig->ranks->mesh;
     const size_t ranks = mesh ? mesh_ranks(mesh) : 1, nodes = mesh ? mesh_nodes(mesh) : 1;
-    const char *precision = args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32";
     const double rate = (double)(ranks * rig->batch) / step.median;
-    const double expected = formula(rig);
-    char machine[128];
 
-    if (context->print && app_ranks_lead(rig->ranks))
-        printf("vmoe,scale,%s,%zu,%zu,%zu,%zu,%s,%lld,%lld,%.3f,%.3f,%.3f,%.1f,%.3f,%.0f,"
-               "%.0f,%s\n",
-               subject, ranks, nodes, rig->batch, vit_model_floats(rig->model), precision,
-               (long long)args->common.threads, (long long)args->rounds, 1e3 * step.median,
-               1e3 * step.low, 1e3 * step.high, rate, 1e3 * waited, sent, expected,
-               bench_machine(machine, sizeof machine));
-    if (context->results)
-        json_array_append_new(
-            context->results,
-            json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, "
-                      "s:f}",
-                      "case", "scale", "size", show_json_text(subject), "ranks",
-                      (json_int_t)ranks, "nodes", (json_int_t)nodes, "batch",
-                      (json_int_t)rig->batch, "parameters",
-                      (json_int_t)vit_model_floats(rig->model), "rounds",
-                      (json_int_t)args->rounds, "median_ms", 1e3 * step.median, "min_ms",
-                      1e3 * step.low, "max_ms", 1e3 * step.high, "images_per_s", rate,
-                      "waited_ms", 1e3 * waited, "sent_bytes", sent, "formula_bytes",
-                      expected));
+    bench_row(context, context->results,
+              json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, "
+                        "s:f}",
+                        "case", "scale", "size", show_json_text(subject), "ranks",
+                        (json_int_t)ranks, "nodes", (json_int_t)nodes, "batch",
+                        (json_int_t)rig->batch, "parameters",
+                        (json_int_t)vit_model_floats(rig->model), "rounds",
+                        (json_int_t)args->rounds, "median_ms", 1e3 * step.median, "min_ms",
+                        1e3 * step.low, "max_ms", 1e3 * step.high, "images_per_s", rate,
+                        "waited_ms", 1e3 * waited, "sent_bytes", sent, "formula_bytes",
+                        formula(rig)));
 }
 
 static base_status scale_subject(const bench_context *context, const char *subject,
@@ -257,10 +245,7 @@ static base_status scale_subject(const bench_context *context, const char *subje
 
 base_status bench_scale(const bench_context *context, base_error *err)
 {
-    if (context->print && app_ranks_lead(context->ranks))
-        printf("program,case,size,ranks,nodes,batch,parameters,precision,threads,rounds,"
-               "median_ms,min_ms,max_ms,images_per_s,waited_ms,sent_bytes,formula_bytes,"
-               "machine\n");
+    bench_head(context);
     for (size_t i = 0; i < context->subject_count; i++) {
         const base_status status =
             scale_subject(context, context->subjects[i], context->ranks, err);

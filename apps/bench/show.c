@@ -1,13 +1,9 @@
-/* show.c - the results of step and infer: a CSV row for scripts, a table for people, JSON.
- * Relied on elsewhere: the columns' names (bench/run reads them). */
+/* show.c - the cases' results: CSV as a view of the rows of their document, for scripts;
+ * of step and infer the rows, and a table for people. Relied on elsewhere: the columns'
+ * names (bench/run reads them; bench/peers/corrupt.py prints the same ones). */
 #include "apps/bench/internal.h"
 
 #include <string.h>
-
-static const char *precision_name(const bench_args *args)
-{
-    return args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32";
-}
 
 static bool has_ceiling(const bench_result *r)
 {
@@ -29,38 +25,58 @@ static const vit_moe_config *moe_of(const bench_result *r)
 
 /* ---- CSV ----------------------------------------------------------------------------- */
 
-void bench_csv_head(void)
+/* As show_csv_head has them. */
+const char bench_step_csv[] =
+    "program vmoe-{/vmoe},case,size,image,batch,threads {/threads},precision {/precision},"
+    "parameters,experts {experts|0},k {k|0},router,steps {rounds},median_ms {median_ms:.3},"
+    "min_ms {min_ms:.3},max_ms {max_ms:.3},images_per_s {images_per_s:.2},"
+    "gflop {gflop:.3},gflop_per_s {gflop_per_s:.2},ceiling_ms {ceiling_ms:.3},"
+    "ceiling_gflop_per_s {ceiling_gflop_per_s:.2},share_percent {share:p2},"
+    "peak_mib {peak_mib:.1},forward_ms {forward_ms:.3},backward_ms {backward_ms:.3},"
+    "patch_ms {parts[0].ms:.3},norm_ms {parts[1].ms:.3},projection_ms {parts[2].ms:.3},"
+    "attention_ms {parts[3].ms:.3},softmax_ms {parts[4].ms:.3},mlp_ms {parts[5].ms:.3},"
+    "router_ms {parts[6].ms:.3},dispatch_ms {parts[7].ms:.3},experts_ms {parts[8].ms:.3},"
+    "combine_ms {parts[9].ms:.3},head_ms {parts[10].ms:.3},other_ms {parts[11].ms:.3},"
+    "loss_ms {parts[12].ms:.3},optimizer_ms {parts[13].ms:.3},recompute,machine {/machine}";
+const char bench_router_csv[] =
+    "program vmoe-{/vmoe},case,size,router,batch,threads {/threads},precision {/precision},"
+    "experts,k,step_ms {step_ms:.3},softmax_ms {softmax_ms:.3},ratio {ratio:.4},"
+    "router_ms {router_ms:.3},dispatch_ms {dispatch_ms:.3},combine_ms {combine_ms:.3},"
+    "routing_ms {routing_ms:.3},routing_percent {share:p2}";
+const char bench_sinkhorn_csv[] =
+    "program vmoe-{/vmoe},case,tokens,experts,iterations,threads,rounds,"
+    "median_ms {median_ms:.3},min_ms {min_ms:.3},max_ms {max_ms:.3},machine {/machine}";
+const char bench_attack_csv[] =
+    "program vmoe,case,size,image,batch,precision {/precision},threads {/threads},rounds,"
+    "forward_ms {forward_ms:.4},step_ms {step_ms:.4},ratio {ratio:.3},"
+    "image_steps_per_s {image_steps_per_s:.1},machine {/machine}";
+const char bench_scale_csv[] =
+    "program vmoe,case,size,ranks,nodes,batch,parameters,precision {/precision},"
+    "threads {/threads},rounds,median_ms {median_ms:.3},min_ms {min_ms:.3},"
+    "max_ms {max_ms:.3},images_per_s {images_per_s:.1},waited_ms {waited_ms:.3},"
+    "sent_bytes {sent_bytes:.0},formula_bytes {formula_bytes:.0},machine {/machine}";
+const char bench_corrupt_csv[] =
+    "program vmoe-{/vmoe},case,corruption,severity,size,threads,rounds,"
+    "median_ms {median_ms:.4},min_ms {min_ms:.4},max_ms {max_ms:.4}";
+const char bench_decode_csv[] =
+    "program vmoe-{/vmoe},case,what,images,threads,images_per_s {images_per_s:.1},"
+    "min_images_per_s {min_images_per_s:.1},max_images_per_s {max_images_per_s:.1},"
+    "images_per_s_per_core {images_per_s_per_core:.1},microseconds {microseconds:.2},"
+    "machine {/machine}";
+
+void bench_head(const bench_context *context)
 {
-    printf("program,case,size,image,batch,threads,precision,parameters,experts,k,router,"
-           "steps,median_ms,min_ms,max_ms,images_per_s,gflop,gflop_per_s,ceiling_ms,"
-           "ceiling_gflop_per_s,share_percent,peak_mib,forward_ms,backward_ms");
-    for (size_t i = 0; i < BENCH_PARTS; i++)
-        printf(",%s_ms", bench_part_name(i));
-    printf(",recompute,machine\n");
+    if (context->print)
+        show_csv_head(stdout, context->columns);
 }
 
-void bench_csv_row(const bench_result *r, const bench_args *args)
+void bench_row(const bench_context *context, json_t *results, json_t *row)
 {
-    const double images = (double)r->batch;
-    char machine[128];
-
-    printf("vmoe-%s,%s,%s,%d,%zu,%lld,%s,%zu,%d,%d,%s,", BASE_VERSION, r->name, r->subject,
-           r->config.image, r->batch, (long long)args->common.threads, precision_name(args),
-           r->parameters, moe_of(r)->experts, moe_of(r)->k, moe_of(r)->router.name);
-    printf("%zu,%.3f,%.3f,%.3f,%.2f,%.3f,%.2f,", r->rounds, 1e3 * r->pass.median,
-           1e3 * r->pass.low, 1e3 * r->pass.high, images / r->pass.median, r->flops / 1e9,
-           gflops(r->flops, r->pass.median));
-    if (has_ceiling(r))
-        printf("%.3f,%.2f,%.2f,", 1e3 * r->ceiling.median,
-               gflops(r->flops, r->ceiling.median), 100 * r->share.median);
-    else
-        printf(",,,");
-    printf("%.1f,%.3f,%.3f", r->peak_mib, 1e3 * r->forward, 1e3 * r->backward);
-    for (size_t i = 0; i < BENCH_PARTS; i++)
-        printf(",%.3f", 1e3 * r->part[i]);
-    printf(",%s,", bench_recompute_name(args));
-    show_csv_text(stdout, bench_machine(machine, sizeof machine));
-    putchar('\n');
+    json_array_append(results, row);
+    show_put(show_document_json(context->document), "row", row);
+    if (!context->print)
+        return;
+    show_csv_row(stdout, context->columns, context->document, "row", NULL);
     fflush(stdout);
 }
 
@@ -95,8 +111,10 @@ void bench_table(const bench_result *r, const bench_args *args)
         printf(", %s with %d experts, k %d", moe->router.name, moe->experts, moe->k);
     printf("\n%s of %zu image%s, %s, %lld thread%s, median of %zu rounds\n",
            strcmp(r->name, "step") == 0 ? "training step" : "inference", r->batch,
-           r->batch == 1 ? "" : "s", precision_name(args), (long long)args->common.threads,
-           args->common.threads == 1 ? "" : "s", r->rounds);
+           r->batch == 1 ? "" : "s",
+           args->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32",
+           (long long)args->common.threads, args->common.threads == 1 ? "" : "s",
+           r->rounds);
     printf("  time      %10.2f ms (%.2f to %.2f), %.1f images/s", 1e3 * r->pass.median,
            1e3 * r->pass.low, 1e3 * r->pass.high, (double)r->batch / r->pass.median);
     if (r->backward > 0)
@@ -141,14 +159,12 @@ static json_t *products_json(const bench_result *r)
         const vit_product *p = &r->products[i].product;
         const double seconds = r->products[i].seconds;
 
-        json_array_append_new(
-            products,
-            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s}", "name",
-                      p->name, "part", vit_part_name(p->part), "kind", kinds[p->kind],
-                      "batch", (json_int_t)p->batch, "m", (json_int_t)p->m, "n",
-                      (json_int_t)p->n, "k", (json_int_t)p->k, "count",
-                      (json_int_t)p->count, "ms", 1e3 * seconds, "gflop_per_s",
-                      gflops(vit_product_flops(p), seconds), "form", r->products[i].form));
+        show_row(products, "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s}",
+                 "name", p->name, "part", vit_part_name(p->part), "kind", kinds[p->kind],
+                 "batch", (json_int_t)p->batch, "m", (json_int_t)p->m, "n",
+                 (json_int_t)p->n, "k", (json_int_t)p->k, "count", (json_int_t)p->count,
+                 "ms", 1e3 * seconds, "gflop_per_s", gflops(vit_product_flops(p), seconds),
+                 "form", r->products[i].form);
     }
     return products;
 }

@@ -11,15 +11,17 @@ typedef struct step_work {
 static base_status subject_run(void *user, json_t *results, base_error *err)
 {
     const step_work *work = user;
-    const bench_context *context = work->context;
+    bench_context context = *work->context;
     bench_result *result = app_take(NULL, 1, sizeof *result);
     const base_status status =
-        bench_measure(result, work->name, work->subject, work->mode, context->args, err);
+        bench_measure(result, work->name, work->subject, work->mode, context.args, err);
 
-    if (status == BASE_OK && context->print)
-        (context->table ? bench_table : bench_csv_row)(result, context->args);
-    if (status == BASE_OK && context->results)
-        json_array_append_new(results, bench_json(result, context->args));
+    if (status != BASE_OK)
+        return status;
+    if (context.print && context.table)
+        bench_table(result, context.args);
+    context.print = context.print && !context.table;
+    bench_row(&context, results, bench_json(result, context.args));
     return status;
 }
 
@@ -28,8 +30,8 @@ static base_status subjects_run(const bench_context *context, const char *name,
 {
     base_status status = BASE_OK;
 
-    if (context->print && !context->table)
-        bench_csv_head();
+    if (!context->table)
+        bench_head(context);
     for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
         step_work work = {.context = context,
                           .name = name,

@@ -35,31 +35,13 @@ static void put_text(const card *c, const char *text)
     }
 }
 
-static void put_percent(const card *c, double share)
+/* text with the values of json in it ({path}, show.h); nothing when one is not there. */
+static void put_values(const card *c, const json_t *json, const char *text)
 {
-    if (isfinite(share))
-        fprintf(c->out, "%.2f %%", 100 * share);
-    else
-        fputs("not measured", c->out);
-}
+    char *filled = show_text(json, text);
 
-/* "18.33 % (10.6 to 29.9)" */
-static void put_interval(const card *c, double share, const json_t *interval)
-{
-    const json_t *low = json_array_get(interval, 0), *high = json_array_get(interval, 1);
-
-    put_percent(c, share);
-    if (json_is_number(low) && json_is_number(high))
-        fprintf(c->out, " (%.1f to %.1f)", 100 * json_number_value(low),
-                100 * json_number_value(high));
-}
-
-static void put_number(const card *c, double value)
-{
-    if (isfinite(value))
-        fprintf(c->out, "%.4g", value);
-    else
-        fputs("not measured", c->out);
+    fputs(filled ? filled : "", c->out);
+    base_free(filled);
 }
 
 /* "cifar10" of ".../cifar10/test.tar": the last part without its ending, or the one before
@@ -228,12 +210,10 @@ static void evaluation_put(const card *c, const char *title, const json_t *line)
 {
     if (!line)
         return;
-    fprintf(c->out, "| %s | step %.0f, epoch %.4g: top-1 ", title,
-            show_json_number(line, "step"), show_json_number(line, "epoch"));
-    put_percent(c, show_json_number(line, "accuracy"));
-    fputs(", loss ", c->out);
-    put_number(c, show_json_number(line, "loss"));
-    fprintf(c->out, " (%.0f images) |\n", show_json_number(line, "images"));
+    fprintf(c->out, "| %s | ", title);
+    put_values(c, line,
+               "step {step:.0}, epoch {epoch:.}: top-1 {accuracy:%|not measured}, loss "
+               "{loss:.|not measured} ({images:.0} images) |\n");
 }
 
 static void training_put(const card *c)
@@ -307,16 +287,11 @@ static void accuracy_put(const card *c)
                   "seed |\n|---|---|---|---|---|---|---|\n",
                   c->out);
         data_cell(c, d, "data");
-        fprintf(c->out, "%.0f | ", show_json_number(d->json, "samples"));
-        put_interval(c, show_json_number(d->json, "top1"),
-                     show_json_find(d->json, "top1_interval"));
-        fputs(" | ", c->out);
-        put_percent(c, show_json_number(d->json, "top5"));
-        fputs(" | ", c->out);
-        put_number(c, show_json_number(d->json, "loss"));
-        fputs(" | ", c->out);
-        put_number(c, show_json_number(d->json, "ece"));
-        fprintf(c->out, " | %.0f |\n", show_json_number(d->json, "seed"));
+        put_values(c, d->json, "{samples:.0} | {top1:%|not measured}");
+        put_values(c, d->json, " ({top1_interval[0]:p1} to {top1_interval[1]:p1})");
+        put_values(c, d->json,
+                   " | {top5:%|not measured} | {loss:.|not measured} | "
+                   "{ece:.|not measured} | {seed:.0} |\n");
     }
     fputs(rows ? "\n" : not_measured, c->out);
 }
@@ -352,11 +327,10 @@ static void corruption_put(const card *c)
         rows++;
         fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
         data_cell(c, d, "data");
-        fprintf(c->out, "%.0f | ", show_json_number(d->json, "samples"));
-        put_percent(c, show_json_number(d->json, "robust.mce"));
-        fputs(" | ", c->out);
-        put_percent(c, show_json_number(d->json, "robust.mean_error"));
-        fputs(" |\n\n| corruption | severities | top-1 error |\n|---|---|---|\n", c->out);
+        put_values(c, d->json,
+                   "{samples:.0} | {robust.mce:%|not measured} | "
+                   "{robust.mean_error:%|not measured} |\n\n"
+                   "| corruption | severities | top-1 error |\n|---|---|---|\n");
         json_array_foreach(list, j, one)
         {
             const char *title = show_json_string(one, "title");
@@ -364,9 +338,7 @@ static void corruption_put(const card *c)
             put_text(c, title ? title : "");
             fputs(" | ", c->out);
             severities_put(c, show_json_find(one, "severities"));
-            fputs(" | ", c->out);
-            put_percent(c, show_json_number(one, "error"));
-            fputs(" |\n", c->out);
+            put_values(c, one, " | {error:%|not measured} |\n");
         }
         json_array_foreach(show_json_find(d->json, "robust.facts"), j, one)
         {
@@ -382,25 +354,22 @@ static void corruption_put(const card *c)
 static void attack_rows(const card *c, const convert_document *d)
 {
     const json_t *budget, *attack;
-    const char *norm = show_json_string(d->json, "threat.norm");
     size_t i, j;
 
     json_array_foreach(show_json_find(d->json, "budgets"), i, budget)
     {
-        const char *eps = show_json_string(budget, "eps_text");
         data_cell(c, d, "data.name");
-        fprintf(c->out, "%.0f | %s %s | ", show_json_number(d->json, "data.n"),
-                norm ? norm : "", eps ? eps : "");
+        put_values(c, d->json, "{data.n:.0} | {threat.norm|} ");
+        put_values(c, budget, "{eps_text|} | ");
         json_array_foreach(show_json_find(d->json, "attacks"), j, attack)
         {
             const char *spec = show_json_string(attack, "spec");
             fputs(j ? ", " : "", c->out);
             put_text(c, spec ? spec : "");
         }
-        fputs(" | ", c->out);
-        put_interval(c, show_json_number(budget, "robust_acc"),
-                     show_json_find(budget, "ci95"));
-        fprintf(c->out, " | %.0f |\n", show_json_number(d->json, "seed"));
+        put_values(c, budget, " | {robust_acc:%|not measured}");
+        put_values(c, budget, " ({ci95[0]:p1} to {ci95[1]:p1})");
+        put_values(c, d->json, " | {seed:.0} |\n");
     }
 }
 

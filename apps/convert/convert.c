@@ -6,6 +6,7 @@
 
 #include "apps/convert/internal.h"
 #include "apps/network_internal.h"
+#include "measure/measure.h"
 
 typedef struct convert_args {
     app_common common;
@@ -109,7 +110,7 @@ static base_status router_set(vit_moe_config *moe, const convert_args *args,
 }
 
 /* *model becomes sparse, or gets another router. */
-static base_status experts_set(vit_model **model, convert_answers *answers,
+static base_status experts_set(vit_model **model, measure_answers *answers,
                                const convert_args *args, base_error *err)
 {
     vit_config config = *vit_model_config(*model);
@@ -161,7 +162,7 @@ static base_status experts_set(vit_model **model, convert_answers *answers,
     status =
         vit_model_upcycle(&made, *model, &config.moe, (uint64_t)args->common.seed, err);
     if (status == BASE_OK)
-        status = convert_answers_compare(answers, *model, made, (uint64_t)args->common.seed,
+        status = measure_answers_compare(answers, *model, made, (uint64_t)args->common.seed,
                                          err);
     if (status != BASE_OK) {
         vit_model_destroy(made);
@@ -207,12 +208,10 @@ static base_status lines_split(const char **lines, size_t room, size_t *count, c
 static base_status labels_set(vit_model *model, const char *path, base_error *err)
 {
     const size_t classes = (size_t)vit_model_config(model)->classes;
-    const char **lines = base_alloc(classes, sizeof *lines);
+    const char **lines = app_take(NULL, classes, sizeof *lines);
     char *text = NULL;
     size_t bytes = 0, count = 0;
 
-    if (!lines)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names", classes);
     base_status status = base_file_read(&text, &bytes, path, (size_t)64 << 20, err);
     if (status == BASE_OK)
         status = lines_split(lines, classes, &count, text, bytes, path, err);
@@ -223,7 +222,6 @@ static base_status labels_set(vit_model *model, const char *path, base_error *er
     if (status == BASE_OK)
         status = vit_model_labels_set(model, lines, count, err);
     base_free(text);
-    base_free(lines);
     return status;
 }
 
@@ -260,7 +258,39 @@ static void summary_print(const vit_model *model, const char *path,
              show_thousands(b, sizeof b, vit_model_active_floats(model)));
 }
 
-static json_t *convert_json(const app_network *network, const convert_answers *answers,
+static void answers_note(const measure_answers *a, const app_common *common)
+{
+    /* Sums in fp32 in another order: below this share of the logits' deviation nothing has
+     * changed. */
+    static const double rounding = 1e-3;
+
+    if (a->images == 0)
+        return;
+    if (a->largest <= rounding * a->deviation) {
+        app_note(common, "answers: as before (pictures of noise: logits within %.1g)",
+                 a->largest);
+    } else {
+        app_note(common,
+                 "answers: they change: of %zu pictures of noise %zu get another class;",
+                 a->images, a->other);
+        app_note(common,
+                 "         logits move by up to %.3g, their standard deviation is %.3g",
+                 a->largest, a->deviation);
+    }
+}
+
+static void answers_json(json_t *json, const measure_answers *a)
+{
+    if (a->images > 0)
+        json_object_set_new(json, "answers",
+                            json_pack("{s:I, s:I, s:o, s:o}", "images",
+                                      (json_int_t)a->images, "other_class",
+                                      (json_int_t)a->other, "largest_change",
+                                      show_json_real(a->largest), "deviation",
+                                      show_json_real(a->deviation)));
+}
+
+static json_t *convert_json(const app_network *network, const measure_answers *answers,
                             const convert_documents *documents, const convert_args *args,
                             const char *out)
 {
@@ -277,7 +307,7 @@ static json_t *convert_json(const app_network *network, const convert_answers *a
     json_object_set_new(json, "form", json_string(forms[args->kind]));
     if (args->kind == CONVERT_HUB)
         convert_documents_json(json, documents);
-    convert_answers_json(json, answers);
+    answers_json(json, answers);
     return json;
 }
 
@@ -321,7 +351,7 @@ static base_status routing_set(app_network *network, const convert_args *args,
     return vit_model_config_set(network->model, &config, err);
 }
 
-static base_status change(app_network *network, convert_answers *answers,
+static base_status change(app_network *network, measure_answers *answers,
                           const convert_args *args, base_error *err)
 {
     base_status status = sight_set(network, args, err);
@@ -338,7 +368,7 @@ static base_status change(app_network *network, convert_answers *answers,
 
 /* The same, and whether it is another network than that of the file. */
 static base_status change_noted(bool *changed, app_network *network,
-                                convert_answers *answers, const convert_args *args,
+                                measure_answers *answers, const convert_args *args,
                                 base_error *err)
 {
     const vit_config *c = vit_model_config(network->model);
@@ -385,7 +415,7 @@ static base_status convert(const convert_args *args, const char *in, const char 
                                    .classes = (int)args->classes,
                                    .member = (int)args->member};
     app_network network = {0};
-    convert_answers answers = {0};
+    measure_answers answers = {0};
     convert_documents documents = {0};
     bool changed = false;
     base_status status = train_model_path(&network.path, in, err);
@@ -406,7 +436,7 @@ static base_status convert(const convert_args *args, const char *in, const char 
         summary_print(network.model, out, &args->common);
         if (args->kind == CONVERT_HUB)
             convert_documents_note(&documents, &args->common);
-        convert_answers_note(&answers, &args->common);
+        answers_note(&answers, &args->common);
         if (args->common.json)
             status = app_json_write(&args->common,
                                     convert_json(&network, &answers, &documents, args, out),

@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 
 #include "apps/convert/internal.h"
+#include "train/train.h"
 
-enum { TEXT_MOST = 16 << 20, LOG_MOST = 1 << 30 };
+enum { LOG_MOST = 1 << 30 };
 
 /* The last `parts` parts of a path. */
 static const char *path_tail(const char *path, int parts)
@@ -31,26 +32,19 @@ static bool is_there(const char *path)
 /* ---- the run ------------------------------------------------------------------------- */
 
 /* recipe.ini as an object, "section.key": value, in its order. */
-static json_t *recipe_parse(char *text)
+static base_status recipe_read(json_t **out, const char *path, base_error *err)
 {
-    json_t *out = json_object();
-    char section[64] = "", key[160];
+    train_assignment *list = NULL;
+    size_t count = 0;
+    const base_status status = train_assignments_load(&list, &count, path, err);
 
-    for (char *line = text, *next; out && line && *line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
-        char *equals = strchr(line, '=');
-        if (line[0] == '[') {
-            snprintf(section, sizeof section, "%.*s", (int)strcspn(line + 1, "]"),
-                     line + 1);
-        } else if (line[0] != ';' && line[0] != '#' && equals && equals > line + 1) {
-            snprintf(key, sizeof key, "%s.%.*s", section,
-                     (int)(equals - line - (equals[-1] == ' ')), line);
-            json_object_set_new(out, key, show_json_text(equals + 1 + (equals[1] == ' ')));
-        }
-    }
-    return out;
+    if (status != BASE_OK)
+        return status;
+    *out = json_object();
+    for (size_t i = 0; i < count; i++)
+        show_put_text(*out, list[i].key, list[i].text);
+    base_free(list);
+    return BASE_OK;
 }
 
 /* The last evaluation of metrics.jsonl, and the last that was the best. */
@@ -83,13 +77,8 @@ static base_status run_read(convert_documents *d, const char *run, base_error *e
     size_t bytes;
     base_status status = BASE_OK;
 
-    if (is_there(recipe)) {
-        status = base_file_read(&text, &bytes, recipe, TEXT_MOST, err);
-        if (status == BASE_OK) {
-            d->recipe = recipe_parse(text);
-            base_free(text);
-        }
-    }
+    if (is_there(recipe))
+        status = recipe_read(&d->recipe, recipe, err);
     if (status == BASE_OK && d->recipe && is_there(log)) {
         status = base_file_read(&text, &bytes, log, LOG_MOST, err);
         if (status == BASE_OK) {

@@ -5,22 +5,6 @@
 #include "apps/app_internal.h"
 #include "apps/report/internal.h"
 
-/* What became of the answers to pictures of noise. */
-typedef struct convert_answers {
-    size_t images, other; /* seen; with another class on top */
-    double largest;       /* change of a logit */
-    double deviation;     /* of the logits before, over all of them */
-} convert_answers;
-
-/* The same seeded pictures through both networks, which take the same input and have the
- * same classes. */
-base_status convert_answers_compare(convert_answers *out, const vit_model *before,
-                                    const vit_model *after, uint64_t seed, base_error *err);
-/* One line to stderr unless quiet; nothing when no picture was seen. */
-void convert_answers_note(const convert_answers *answers, const app_common *common);
-/* The same under json's "answers". */
-void convert_answers_json(json_t *json, const convert_answers *answers);
-
 /* A result that a model card shows. */
 typedef struct convert_document {
     const json_t *json;

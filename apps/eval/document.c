@@ -27,11 +27,9 @@ json_t *app_eval_answers(const size_t *top, const double *probability, size_t co
     char name[APP_NAME_BYTES], key[64];
 
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:f, s:b}", "name",
-                      app_network_class(name, sizeof name, network, source, top[i]),
-                      "probability", probability[i], "mark", top[i] == (size_t)label));
+        show_row(list, "{s:s, s:f, s:b}", "name",
+                 app_network_class(name, sizeof name, network, source, top[i]),
+                 "probability", probability[i], "mark", top[i] == (size_t)label);
     snprintf(key, sizeof key, "%s-%zu", picture, number);
     app_eval_class_put(json, "answer", network, source, top[0]);
     show_put_bool(json, "right", top[0] == (size_t)label);
@@ -384,7 +382,7 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     json_t *moe = experts_json(e, (uint64_t)common->seed);
     show_put(json, "moe_mean", e->moe_count > 0 ? mean_json(moe, NULL) : json_null());
     show_put(json, "moe", moe);
-    if (e->sweep.points > 0)
+    if (e->sweep.of.points > 0)
         show_put(json, "capacity", app_capacity_json(&e->sweep));
     if (e->robust)
         show_put(json, "robust", app_robust_json(e->robust, &e->score));

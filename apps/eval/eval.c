@@ -317,7 +317,7 @@ static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
         return status;
     app_progress_update(progress, *done, "top-1 %.2f %%  loss %.4f",
                         100 * measure_score_top1(&e->score), measure_score_loss(&e->score));
-    if (e->sweep.points > 0)
+    if (e->sweep.of.points > 0)
         status = app_capacity_batch(&e->sweep, run, logits, batch, e->source, progress,
                                     done, err);
     if (on_the_fly(e))
@@ -342,7 +342,7 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
 
     config.skip_bad = skip;
     config.strict = args->strict;
-    config.shuffled = e->sweep.points > 0; /* neighbours compete: not all of one class */
+    config.shuffled = e->sweep.of.points > 0; /* neighbours compete: not all of one class */
     config.named = app_bad_source_named;
     config.named_user = &bad;
     config.log = app_progress_log;
@@ -360,9 +360,9 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
     if (status != BASE_OK)
         goto done;
     e->planned = data_loader_samples(loader);
-    const uint64_t passes = e->robust             ? app_robust_passes(e->robust)
-                            : e->sweep.points > 0 ? e->sweep.points
-                                                  : 1;
+    const uint64_t passes = e->robust                ? app_robust_passes(e->robust)
+                            : e->sweep.of.points > 0 ? e->sweep.of.points
+                                                     : 1;
     app_progress_start(&progress, &args->common, args->what ? args->what : "eval", "images",
                        passes * e->planned, 0);
     while (!(e->interrupted = app_stop_asked())) {
@@ -386,10 +386,7 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
     e->seconds = base_seconds() - started;
 done:
     app_progress_end(&progress);
-    if (status == BASE_OK)
-        status = app_bad_list_close(&list, err);
-    else
-        app_bad_list_close(&list, NULL);
+    status = app_bad_list_close(&list, status, err);
     data_loader_destroy(loader);
     vit_run_destroy(run);
     return status;

@@ -106,11 +106,10 @@ static json_t *severities_json(const app_robust *r, const corrupt_errors *errors
     json_t *list = json_array();
 
     for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
-        json_array_append_new(
-            list, json_pack("{s:i, s:o, s:o}", "severity", s, "error",
-                            show_json_real(errors->error[kind][s - 1]), "alexnet",
-                            show_json_real(comparable(r) ? corrupt_alexnet_error(kind, s)
-                                                         : (double)NAN)));
+        show_row(
+            list, "{s:i, s:o, s:o}", "severity", s, "error",
+            show_json_real(errors->error[kind][s - 1]), "alexnet",
+            show_json_real(comparable(r) ? corrupt_alexnet_error(kind, s) : (double)NAN));
     return list;
 }
 

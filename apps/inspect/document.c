@@ -40,47 +40,20 @@ static base_status file_facts_read(file_facts *out, const char *path, base_error
     return BASE_OK;
 }
 
-/* Floats of the parameters whose names begin with prefix. */
-static size_t floats_of(const vit_model *model, const char *prefix)
-{
-    size_t sum = 0;
-
-    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
-        const vit_parameter *p = vit_model_parameter(model, i);
-
-        if (strncmp(p->name, prefix, strlen(prefix)) == 0)
-            sum += p->count;
-    }
-    return sum;
-}
-
-static size_t block_floats(const vit_model *model, int block, const char *part)
+static app_parameters block_parameters(const vit_model *model, int block)
 {
     char prefix[64];
 
-    snprintf(prefix, sizeof prefix, "blocks.%d.%s", block, part);
-    return floats_of(model, prefix);
-}
-
-/* Parameters of the block that one token meets: k of E experts. */
-static size_t block_active(const vit_model *model, int block)
-{
-    const vit_moe_config *moe = &vit_model_config(model)->moe;
-    const size_t experts = block_floats(model, block, "moe.experts.");
-
-    return block_floats(model, block, "") - experts +
-           experts / (size_t)moe->experts *
-               (size_t)vit_config_eval_k(vit_model_config(model));
+    snprintf(prefix, sizeof prefix, "blocks.%d.", block);
+    return app_network_parameters(model, prefix);
 }
 
 /* ---- layers -------------------------------------------------------------------------- */
 
-static void layer_add(json_t *list, const char *name, json_t *what, size_t floats,
-                      size_t active)
+static void layer_add(json_t *list, const char *name, json_t *what, app_parameters count)
 {
-    json_array_append_new(list, json_pack("{s:s, s:o, s:I, s:I}", "name", name, "what",
-                                          what, "parameters", (json_int_t)floats,
-                                          "active_parameters", (json_int_t)active));
+    show_row(list, "{s:s, s:o, s:I, s:I}", "name", name, "what", what, "parameters",
+             (json_int_t)count.all, "active_parameters", (json_int_t)count.active);
 }
 
 static json_t *block_told(const vit_config *c, bool sparse)
@@ -101,35 +74,31 @@ static json_t *layers_json(const vit_model *model)
     json_t *list = json_array();
     char name[32];
 
-    size_t floats = floats_of(model, "patch_embed.");
     layer_add(list, "patch_embed",
               json_sprintf("%d x %d x %d pixels to %d, %d patches", c->patch, c->patch,
                            c->channels, c->width, side * side),
-              floats, floats);
-    floats = floats_of(model, "pos_embed") + floats_of(model, "cls_token");
+              app_network_parameters(model, "patch_embed."));
+    app_parameters position = app_network_parameters(model, "pos_embed");
+    const app_parameters token = app_network_parameters(model, "cls_token");
+    position.all += token.all;
+    position.active += token.active;
     layer_add(list, "position",
               json_sprintf("%zu tokens, %s%s", vit_config_tokens(c),
                            c->position == VIT_POSITION_LEARNED ? "learned" : "sincos",
                            vit_config_prefix(c) ? ", class token" : ""),
-              floats, floats);
+              position);
     for (int i = 0; i < c->depth; i++) {
-        const bool sparse = c->moe.layer[i];
-
         snprintf(name, sizeof name, "block %d", i);
-        floats = block_floats(model, i, "");
-        layer_add(list, name, block_told(c, sparse), floats,
-                  sparse ? block_active(model, i) : floats);
+        layer_add(list, name, block_told(c, c->moe.layer[i]), block_parameters(model, i));
     }
-    floats = floats_of(model, "norm.");
-    layer_add(list, "norm", json_string(""), floats, floats);
-    floats = floats_of(model, "head.");
+    layer_add(list, "norm", json_string(""), app_network_parameters(model, "norm."));
     layer_add(list, "head",
               json_sprintf("%s to %d classes",
                            c->pool == VIT_POOL_TOKEN ? "class token" : "mean of patches",
                            c->classes),
-              floats, floats);
-    layer_add(list, "total", json_string(""), vit_model_floats(model),
-              vit_model_active_floats(model));
+              app_network_parameters(model, "head."));
+    layer_add(list, "total", json_string(""),
+              (app_parameters){vit_model_floats(model), vit_model_active_floats(model)});
     return list;
 }
 
@@ -139,13 +108,11 @@ static json_t *blocks_json(const vit_model *model)
     json_t *blocks = json_array();
 
     for (int i = 0; i < c->depth; i++) {
-        const bool sparse = c->moe.layer[i];
-        const size_t floats = block_floats(model, i, "");
-        const size_t active = sparse ? block_active(model, i) : floats;
+        const app_parameters count = block_parameters(model, i);
 
-        json_array_append_new(blocks, json_pack("{s:i, s:b, s:I, s:I}", "block", i, "moe",
-                                                sparse, "parameters", (json_int_t)floats,
-                                                "active_parameters", (json_int_t)active));
+        show_row(blocks, "{s:i, s:b, s:I, s:I}", "block", i, "moe", c->moe.layer[i],
+                 "parameters", (json_int_t)count.all, "active_parameters",
+                 (json_int_t)count.active);
     }
     return blocks;
 }
@@ -155,8 +122,7 @@ static json_t *blocks_json(const vit_model *model)
 static void setting_add(json_t *list, const char *name, const char *value,
                         const char *meaning)
 {
-    json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", name, "value", value,
-                                          "meaning", meaning));
+    show_row(list, "{s:s, s:s, s:s}", "name", name, "value", value, "meaning", meaning);
 }
 
 static void capacity_add(json_t *list, double capacity, bool surest, const char *when)
@@ -217,8 +183,7 @@ static json_t *tensors_json(const vit_model *model)
 
         for (int d = 0; d < p->rank; d++)
             json_array_append_new(shape, json_integer((json_int_t)p->shape[d]));
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o}", "name", p->name, "shape", shape));
+        show_row(list, "{s:s, s:o}", "name", p->name, "shape", shape);
     }
     return list;
 }

@@ -262,13 +262,11 @@ static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
     if (same) {
         const double p = measure_exact_test(only[0], only[1]);
 
-        json_array_append_new(
-            tests,
-            json_pack("{s:O, s:O, s:s, s:I, s:I, s:f, s:b, s:s}", "first",
-                      json_object_get(a, "label"), "second", json_object_get(b, "label"),
-                      "eps_text", eps, "only_first", (json_int_t)only[0], "only_second",
-                      (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05,
-                      "verdict", p < 0.05 ? "different" : "not told apart"));
+        show_row(tests, "{s:O, s:O, s:s, s:I, s:I, s:f, s:b, s:s}", "first",
+                 json_object_get(a, "label"), "second", json_object_get(b, "label"),
+                 "eps_text", eps, "only_first", (json_int_t)only[0], "only_second",
+                 (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05, "verdict",
+                 p < 0.05 ? "different" : "not told apart");
     }
     base_free(x);
     base_free(y);

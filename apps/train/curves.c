@@ -56,15 +56,13 @@ static void gather_end(gather *g, json_t *points)
     json_t *moe = json_array(), *of = json_object();
 
     for (size_t i = 0; i < g->layers; i++)
-        json_array_append_new(
-            moe, json_pack("{s:o, s:o}", "block", json_sprintf("block %.0f", g->layer[i]),
-                           "load_cv", show_json_real(g->cv[i] / (double)g->cvs[i])));
+        show_row(moe, "{s:o, s:o}", "block", json_sprintf("block %.0f", g->layer[i]),
+                 "load_cv", show_json_real(g->cv[i] / (double)g->cvs[i]));
     show_put_real(of, "loss", g->loss / (double)g->losses);
     show_put_real(of, "accuracy", g->accuracy / (double)g->accuracies);
     show_put(of, "moe", moe);
     if (g->count > 0)
-        json_array_append_new(points, json_pack("{s:f, s:O}", "step",
-                                                g->step / (double)g->count, g->kind, of));
+        show_row(points, "{s:f, s:O}", "step", g->step / (double)g->count, g->kind, of);
     json_decref(of);
     *g = empty;
 }

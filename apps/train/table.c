@@ -4,32 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "apps/network_internal.h"
 #include "apps/train/internal.h"
 
-typedef struct row_counts {
-    uint64_t all, active;
-} row_counts;
-
-/* Parameters whose name begins with prefix; active: with k of E experts. */
-static row_counts count_named(const train_trainer *t, const char *prefix)
-{
-    const vit_moe_config *moe = &t->recipe.config.moe;
-    row_counts counts = {0};
-
-    for (size_t i = 0; i < vit_model_parameter_count(t->model); i++) {
-        const vit_parameter *p = vit_model_parameter(t->model, i);
-        if (strncmp(p->name, prefix, strlen(prefix)) != 0)
-            continue;
-        counts.all += p->count;
-        counts.active += strstr(p->name, ".experts.")
-                             ? p->count / (uint64_t)moe->experts *
-                                   (uint64_t)vit_config_eval_k(&t->recipe.config)
-                             : p->count;
-    }
-    return counts;
-}
-
-static void print_row(const char *name, const char *what, row_counts counts)
+static void print_row(const char *name, const char *what, app_parameters counts)
 {
     char all[32], active[32];
 
@@ -58,8 +36,9 @@ static void print_layers(const train_trainer *t)
     const int side = c->image / c->patch;
 
     fprintf(stderr, "  %-8s %-44s %11s %11s\n", "layer", "", "parameters", "active");
-    row_counts counts = count_named(t, "patch_embed.");
-    const row_counts more[] = {count_named(t, "cls_token"), count_named(t, "pos_embed")};
+    app_parameters counts = app_network_parameters(t->model, "patch_embed.");
+    const app_parameters more[] = {app_network_parameters(t->model, "cls_token"),
+                                   app_network_parameters(t->model, "pos_embed")};
     for (int i = 0; i < 2; i++) {
         counts.all += more[i].all;
         counts.active += more[i].active;
@@ -74,18 +53,19 @@ static void print_layers(const train_trainer *t)
             layer_describe(what, sizeof what, c);
         else
             snprintf(what, sizeof what, "%d heads, MLP of %d", c->heads, c->mlp);
-        print_row(name, what, count_named(t, prefix));
+        print_row(name, what, app_network_parameters(t->model, prefix));
     }
-    counts = count_named(t, "head.");
-    const row_counts norm = count_named(t, "norm.");
+    counts = app_network_parameters(t->model, "head.");
+    const app_parameters norm = app_network_parameters(t->model, "norm.");
     counts.all += norm.all;
     counts.active += norm.active;
     snprintf(what, sizeof what, "%s, %d classes",
              c->pool == VIT_POOL_TOKEN ? "class token" : "mean over the patches",
              c->classes);
     print_row("head", what, counts);
-    print_row("total", "",
-              (row_counts){vit_model_floats(t->model), vit_model_active_floats(t->model)});
+    print_row(
+        "total", "",
+        (app_parameters){vit_model_floats(t->model), vit_model_active_floats(t->model)});
 }
 
 static void print_data(const char *label, const data_source *source, size_t used)

@@ -156,13 +156,12 @@ static base_status build_recipe(train_recipe *recipe, const train_args *args,
                                 base_error *err)
 {
     base_status status = BASE_OK;
-    char *own = base_text("%s/recipe.ini", args->out), *path = NULL;
+    const char *own = app_text("%s/recipe.ini", args->out);
+    char *path = NULL;
     const char *name = args->recipe ? args->recipe : args->from ? "finetune" : NULL;
     int image = 0, resize = 0;
 
     *recipe = train_recipe_defaults();
-    if (!own)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for the recipe");
     const bool goes_on = args->resume && access(own, F_OK) == 0;
     const bool gone = args->from && train_model_path(&path, args->from, NULL) != BASE_OK;
     base_free(path);
@@ -176,7 +175,6 @@ static base_status build_recipe(train_recipe *recipe, const train_args *args,
         if (status == BASE_OK && name)
             status = train_recipe_load(recipe, name, err);
     }
-    base_free(own);
     if (status == BASE_OK)
         status = apply_options(recipe, args, err);
     if (status == BASE_OK && !recipe->data.train[0])
@@ -249,13 +247,9 @@ static const char *run_inside(const char *out)
     static const char *const traces[] = {"last", "last.old", "best", "metrics.jsonl",
                                          "recipe.ini"};
 
-    for (size_t i = 0; i < sizeof traces / sizeof traces[0]; i++) {
-        char *path = base_text("%s/%s", out, traces[i]);
-        const bool there = path && access(path, F_OK) == 0;
-        base_free(path);
-        if (there)
+    for (size_t i = 0; i < sizeof traces / sizeof traces[0]; i++)
+        if (access(app_text("%s/%s", out, traces[i]), F_OK) == 0)
             return traces[i];
-    }
     return NULL;
 }
 
@@ -405,18 +399,15 @@ static void print_plan(const train_trainer *t, const app_common *common,
  * whether to start it again. */
 static void mark_stopped(const train_args *args, bool stopped)
 {
-    char *mark = base_text("%s/stopped", args->out),
-         *last = base_text("%s/last", args->out);
+    const char *mark = app_text("%s/stopped", args->out);
     FILE *file = NULL;
 
-    if (mark && !stopped)
+    if (!stopped)
         unlink(mark);
-    if (mark && last && stopped && access(last, F_OK) == 0)
+    else if (access(app_text("%s/last", args->out), F_OK) == 0)
         file = fopen(mark, "w");
     if (file)
         fclose(file);
-    base_free(last);
-    base_free(mark);
 }
 
 static base_status train(train_args *args, app_ranks *ranks, base_error *err)
@@ -437,14 +428,13 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
     app_waiting_begin((size_t)omp_get_max_threads());
     app_watch watch = {.common = &args->common,
                        .bad_list = &list,
-                       .curves = base_text("%s/curves.svg", args->out)};
+                       .curves = app_text("%s/curves.svg", args->out)};
     train_options options = app_train_options(&watch, args->out, args->resume);
     const size_t before = base_peak_bytes();
     options.ranks = app_ranks_train(ranks);
     if (!lead) /* another speaks; it only looks whether to stop */
         options.watch = (train_watch){.user = &watch, .stop = options.watch.stop};
-    status = watch.curves ? app_bad_list_open(&list, args->bad_list, args->resume, err)
-                          : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
+    status = app_bad_list_open(&list, args->bad_list, args->resume, err);
     if (status == BASE_OK)
         status = train_trainer_create(&trainer, &recipe, &options, err);
     if (status == BASE_OK && lead)
@@ -461,13 +451,8 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
         args->common.seed = trainer.recipe.train.seed;
         status = report(&trainer, &all, args, watch.curves, base_seconds() - begin, err);
     }
-    base_free((char *)(uintptr_t)watch.curves);
     train_trainer_destroy(&trainer);
-    if (status == BASE_OK)
-        status = app_bad_list_close(&list, err);
-    else
-        app_bad_list_close(&list, NULL);
-    return status;
+    return app_bad_list_close(&list, status, err);
 }
 
 /* The whole of it, between joining the other ranks and leaving them. The exit status. */
