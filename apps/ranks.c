@@ -170,6 +170,20 @@ static base_status take_place(app_ranks *r, const app_ranks_options *options,
     return status;
 }
 
+/* Of a single rank of mpirun, which Open MPI binds to one core, where all of its threads
+ * would be; no library of MPI is opened. */
+static base_status take_place_alone(app_ranks *r, const app_ranks_options *options,
+                                    app_common *common, base_error *err)
+{
+    base_status status = mesh_open(&r->mesh, NULL, err);
+
+    if (status == BASE_OK)
+        status = take_place(r, options, common, err);
+    mesh_close(r->mesh);
+    r->mesh = NULL;
+    return status;
+}
+
 base_status app_ranks_open(app_ranks *ranks, const app_ranks_options *options,
                            app_common *common, const char *command_line, base_error *err)
 {
@@ -179,6 +193,8 @@ base_status app_ranks_open(app_ranks *ranks, const app_ranks_options *options,
 
     *r = (app_ranks){0};
     base_status status = mesh_launched(&launch, err);
+    if (status == BASE_OK && launch.ranks == 1 && launch.launcher == MESH_LAUNCHER_MPIRUN)
+        return take_place_alone(r, options, common, err);
     if (status != BASE_OK || launch.ranks == 1)
         return status;
     how.patience = options->patience;
@@ -219,6 +235,8 @@ int app_ranks_fail(const app_ranks *ranks, const char *command, const base_error
                       strncmp(err->text, zero, strlen(zero)) == 0 &&
                       strstr(err->text, " has been silent for ");
 
+    if (ranks->mesh && mesh_said(ranks->mesh))
+        return APP_FAILED;
     if (lost)
         fprintf(stderr, "vmoe %s: %s\n", command, err->text);
     return app_fail(command, err);

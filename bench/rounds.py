@@ -5,6 +5,7 @@ import atexit
 import csv
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,7 @@ class Program:
         self.times, self.lines = [], []
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, bufsize=1)
-        Program.started.append(self.process)
+        Program.started.append(self)
         self.expect("ready")
 
     def fail(self):
@@ -56,9 +57,34 @@ class Program:
 
 @atexit.register
 def stop_all():
-    for process in Program.started:
-        if process.poll() is None:
-            process.kill()
+    for program in Program.started:
+        if program.process.poll() is None:
+            signal_all(program, signal.SIGKILL)
+
+
+def processes_of(program):
+    """The program's process and all that it started, launchers' ranks too."""
+    found, known = [], {program.process.pid}
+    parents = {}
+    for folder in pathlib.Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+            except OSError:
+                continue  # it has ended
+            parents.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(folder.name))
+    while known:
+        found += known
+        known = {child for parent in known for child in parents.get(parent, [])}
+    return found
+
+
+def signal_all(program, number):
+    for process in processes_of(program):
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            pass
 
 
 def vmoe(args, case, size, batch, precision, settings=(), name="vmoe", threads=0):
@@ -85,6 +111,19 @@ def in_turn(programs, count):
         for program in programs:
             program.round()
     return [program.finish() for program in programs]
+
+
+def alone_in_turn(programs, count):
+    """The same for programs that take processor time while they wait: those stand still."""
+    for _ in range(count):
+        for program in programs:
+            signal_all(program, signal.SIGCONT)
+            program.round()
+            signal_all(program, signal.SIGSTOP)
+    for program in programs:
+        signal_all(program, signal.SIGCONT)
+        program.finish()
+    return [program.row for program in programs]
 
 
 def ratio(program, reference):

@@ -3,20 +3,22 @@
  * Every rank sends rank 0 a heartbeat now and then, and rank 0 sends one to all. A rank
  * from which none comes for `patience` is silent: MPI itself would wait for it for ever. A
  * rank whose heartbeats come but whose work does not is late: it is named and waited for
- * (evaluations, slow disks and debuggers are legal). A failure travels as its text. Free to
- * change: times. Relied on elsewhere: the texts name rank and host. */
+ * (evaluations, slow disks and debuggers are legal). A failure travels as its text; that a
+ * rank has died is printed by whoever notices it, before others hear of it: the launcher
+ * may leave no time for more. Free to change: times. Relied on elsewhere: the texts name
+ * rank and host. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "mesh/mesh_internal.h"
 
-enum { NOTE_BEAT = 1, NOTE_FAIL = 2, NOTE_END = 3, NOTE_BYE = 4 };
+enum { NOTE_BEAT = 1, NOTE_FAIL = 2, NOTE_END = 3, NOTE_BYE = 4, NOTE_DEATH = 5 };
 
 typedef struct note {
     uint32_t kind, phase, status;
     uint64_t step, begun;           /* calls of the whole job */
-    char text[MESH_NOTE_MOST - 32]; /* NOTE_FAIL, NOTE_END */
+    char text[MESH_NOTE_MOST - 32]; /* NOTE_FAIL, NOTE_END, NOTE_DEATH */
 } note;
 enum { BEAT_BYTES = offsetof(note, text) };
 _Static_assert(sizeof(note) <= MESH_NOTE_MOST, "a note fits");
@@ -68,7 +70,8 @@ static void send_beats(mesh_courier *courier)
         send_to(courier, 0, &beat, BEAT_BYTES);
 }
 
-/* kind FAIL: the text is this rank's; END: it is said as it stands. */
+/* kind FAIL: the text is this rank's; END: it is said as it stands; DEATH: it has been
+ * said. */
 static void send_failure(mesh_courier *courier, uint32_t kind, const base_error *why)
 {
     note fail = {.kind = kind, .status = (uint32_t)why->status};
@@ -87,21 +90,22 @@ static void hear(mesh_courier *courier, size_t rank, const note *what, double no
     health->heard = now;
     switch (what->kind) {
     case NOTE_BEAT:
-        health->step = what->step;
-        health->phase = what->phase;
+        atomic_store(&health->step, what->step);
+        atomic_store(&health->phase, what->phase);
         health->begun = what->begun;
         break;
     case NOTE_FAIL:
         base_fail(&err, (base_status)what->status, "%s: %s", mesh_name(courier->mesh, rank),
                   what->text);
-        mesh_courier_fail(courier, &err, false);
+        mesh_courier_fail(courier, &err, false, false);
         break;
     case NOTE_END:
+    case NOTE_DEATH:
         base_fail(&err, (base_status)what->status, "%s", what->text);
-        mesh_courier_fail(courier, &err, false);
+        mesh_courier_fail(courier, &err, false, what->kind == NOTE_DEATH);
         break;
     case NOTE_BYE:
-        health->left = true;
+        atomic_store(&health->left, true);
         health->begun = what->begun;
         break;
     default: break;
@@ -135,11 +139,30 @@ static void end_for_silence(mesh_courier *courier, size_t rank, double seconds)
 
     base_fail(&err, BASE_INTERNAL,
               "%s has been silent for %.0f s (step %llu, %s): the job ends",
-              mesh_name(courier->mesh, rank), seconds, (unsigned long long)health->step,
-              phase_name(health->phase));
+              mesh_name(courier->mesh, rank), seconds,
+              (unsigned long long)atomic_load(&health->step),
+              phase_name((uint32_t)atomic_load(&health->phase)));
     courier->lost = true;
-    mesh_courier_fail(courier, &err, false);
+    mesh_courier_fail(courier, &err, false, false);
     send_failure(courier, NOTE_END, &err);
+}
+
+void mesh_control_died(mesh_courier *courier, size_t rank)
+{
+    mesh_health *health = &courier->health[rank];
+    const unsigned long long step = atomic_load(&health->step);
+    char where[64] = "";
+    base_error err;
+
+    if (atomic_load(&health->left))
+        return;
+    if (step > 0) /* it has been heard of */
+        snprintf(where, sizeof where, " (step %llu, %s)", step,
+                 phase_name((uint32_t)atomic_load(&health->phase)));
+    base_fail(&err, BASE_INTERNAL, "%s has died%s: the job ends",
+              mesh_name(courier->mesh, rank), where);
+    if (mesh_courier_fail(courier, &err, true, true))
+        say_line(courier, err.text);
 }
 
 /* Rank 0 minds all, the others mind rank 0. */
@@ -153,7 +176,7 @@ static void mind_silence(mesh_courier *courier, double now)
         return;
     for (size_t rank = first; rank < end && !courier->lost; rank++) {
         const mesh_health *health = &courier->health[rank];
-        if (!health->left && now - health->heard > mesh->options.patience)
+        if (!atomic_load(&health->left) && now - health->heard > mesh->options.patience)
             end_for_silence(courier, rank, now - health->heard);
     }
 }
@@ -166,10 +189,10 @@ static void mind_leavers(mesh_courier *courier)
 
     for (size_t rank = 0; rank < mesh->ranks && !atomic_load(&courier->failed); rank++) {
         const mesh_health *health = &courier->health[rank];
-        if (!health->left || health->begun >= atomic_load(&courier->begun))
+        if (!atomic_load(&health->left) || health->begun >= atomic_load(&courier->begun))
             continue;
         base_fail(&err, BASE_INTERRUPTED, "%s has left the job", mesh_name(mesh, rank));
-        mesh_courier_fail(courier, &err, false);
+        mesh_courier_fail(courier, &err, false, false);
     }
 }
 
@@ -194,8 +217,9 @@ static void mind_lateness(mesh_courier *courier, double now)
     if (last == 0 || health->begun >= atomic_load(&courier->begun))
         return;
     snprintf(line, sizeof line, "waiting %.0f s for %s: %s, step %llu",
-             now - oldest->posted, mesh_name(mesh, last), phase_name(health->phase),
-             (unsigned long long)health->step);
+             now - oldest->posted, mesh_name(mesh, last),
+             phase_name((uint32_t)atomic_load(&health->phase)),
+             (unsigned long long)atomic_load(&health->step));
     say_line(courier, line);
     courier->late_next = now + late_again;
 }
@@ -212,7 +236,7 @@ static void mind_end(mesh_courier *courier, double now)
         courier->failed_at = now;
     if (now - courier->failed_at < abort_after)
         return;
-    if (mesh_failed(courier->mesh, &err))
+    if (mesh_failed(courier->mesh, &err) && !mesh_said(courier->mesh))
         say_line(courier, err.text);
     courier->engine->abort(courier->state, 1);
     courier->failed_at = now;
@@ -220,15 +244,18 @@ static void mind_end(mesh_courier *courier, double now)
 
 /* ---- the courier's turn -------------------------------------------------------------- */
 
-/* True: this rank's own failure has to be told, once. */
-static bool must_tell(mesh_courier *courier, base_error *why)
+/* What has failed or been noticed here has to be told, once. */
+static void tell_failure(mesh_courier *courier)
 {
     pthread_mutex_lock(&courier->lock);
-    const bool tell = courier->telling;
+    const bool tell = courier->telling, said = courier->said;
+    const base_error why = courier->failure;
     courier->telling = false;
-    *why = courier->failure;
     pthread_mutex_unlock(&courier->lock);
-    return tell;
+    if (!tell)
+        return;
+    courier->lost |= said;
+    send_failure(courier, said ? NOTE_DEATH : NOTE_FAIL, &why);
 }
 
 static bool is_watching(mesh_courier *courier)
@@ -253,14 +280,12 @@ static void forgive_own_gap(mesh_courier *courier, double now)
 void mesh_control_turn(mesh_courier *courier, double now)
 {
     const double patience = courier->mesh->options.patience;
-    base_error why;
 
     if (!is_watching(courier))
         return;
     forgive_own_gap(courier, now);
     hear_all(courier, now);
-    if (must_tell(courier, &why))
-        send_failure(courier, NOTE_FAIL, &why);
+    tell_failure(courier);
     if (now >= courier->beat_next && !courier->leaving) {
         const double every =
             patience > 0 && patience / 4 < beat_seconds ? patience / 4 : beat_seconds;
@@ -276,7 +301,7 @@ void mesh_control_turn(mesh_courier *courier, double now)
 static bool all_left(const mesh_courier *courier)
 {
     for (size_t rank = 0; rank < courier->mesh->ranks; rank++)
-        if (rank != courier->mesh->rank && !courier->health[rank].left)
+        if (rank != courier->mesh->rank && !atomic_load(&courier->health[rank].left))
             return false;
     return true;
 }

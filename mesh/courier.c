@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "mesh/mesh_internal.h"
 
@@ -76,17 +77,20 @@ static void deliver(mesh_courier *courier, mesh_parcel *parcel, int state)
     pthread_mutex_unlock(&courier->lock);
 }
 
-void mesh_courier_fail(mesh_courier *courier, const base_error *why, bool tell)
+bool mesh_courier_fail(mesh_courier *courier, const base_error *why, bool tell, bool said)
 {
     pthread_mutex_lock(&courier->lock);
-    if (!atomic_load(&courier->failed)) {
+    const bool first = !atomic_load(&courier->failed);
+    if (first) {
         courier->failure = *why;
         courier->telling = tell;
+        courier->said = said;
         atomic_store(&courier->failed, true);
         atomic_store(&courier->has_work, true);
         pthread_cond_signal(&courier->work);
     }
     pthread_mutex_unlock(&courier->lock);
+    return first;
 }
 
 /* ---- the thread ---------------------------------------------------------------------- */
@@ -97,7 +101,7 @@ static void fail_transport(mesh_courier *courier, const mesh_why *why)
 
     courier->dirty = true;
     base_fail(&err, BASE_INTERNAL, "%s", why->text);
-    mesh_courier_fail(courier, &err, true);
+    mesh_courier_fail(courier, &err, true, false);
 }
 
 /* What has been queued goes on its way. True: there was something. */
@@ -244,10 +248,13 @@ static void leave(mesh_courier *courier)
 {
     const bool all = mesh_control_leave(courier);
 
+    mesh_deaths_end(courier->deaths);
     if (courier->lost || courier->dirty || !all)
         courier->engine->abort(courier->state, 1);
     set_state(courier, COURIER_LEAVING);
     courier->engine->close(courier->state);
+    if (courier->listener >= 0)
+        close(courier->listener);
 }
 
 static void *courier_main(void *arg)
@@ -282,14 +289,13 @@ static void courier_free(mesh_courier *courier)
     base_free(courier);
 }
 
-/* Signals are for the main thread; MPI's own threads inherit the courier's mask. */
-static bool thread_begin(mesh_courier *courier)
+bool mesh_thread_begin(pthread_t *out, void *(*run)(void *arg), void *arg)
 {
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int wrong = pthread_create(&courier->thread, NULL, courier_main, courier);
+    const int wrong = pthread_create(out, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return wrong == 0;
 }
@@ -307,13 +313,14 @@ base_status mesh_courier_start(mesh_courier **out, mesh_job *mesh,
     courier->open = open;
     courier->open_user = open_user;
     courier->queued_end = &courier->queued;
+    courier->listener = -1;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&courier->lock, NULL);
     pthread_cond_init(&courier->work, &monotonic);
     pthread_cond_init(&courier->news, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (!thread_begin(courier)) {
+    if (!mesh_thread_begin(&courier->thread, courier_main, courier)) {
         courier_free(courier);
         return base_fail(err, BASE_INTERNAL, "cannot begin the thread of a mesh");
     }

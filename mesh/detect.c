@@ -57,7 +57,7 @@ base_status mesh_launched(mesh_launch *out, base_error *err)
     *out = (mesh_launch){.ranks = 1};
     if (wish && strcmp(wish, "none") == 0)
         return BASE_OK;
-    if (number_of("OMPI_COMM_WORLD_SIZE", 1) > 1)
+    if (number_of("OMPI_COMM_WORLD_SIZE", 0) > 0)
         *out = launch_of(MESH_LAUNCHER_MPIRUN, "OMPI_COMM_WORLD_SIZE",
                          "OMPI_COMM_WORLD_RANK", "openmpi");
     else if (number_of("PMI_SIZE", 1) > 1 && !getenv("SLURM_STEP_ID"))

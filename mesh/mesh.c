@@ -153,6 +153,33 @@ base_status mesh_watch(mesh_job *mesh, base_error *err)
     return BASE_OK;
 }
 
+/* Ranks tell one another of their processes; out [ranks] is the caller's to free. */
+static base_status tell_processes(mesh_process **out, mesh_job *mesh, base_error *err)
+{
+    mesh_courier *courier = mesh->courier;
+    mesh_process *all = base_alloc(mesh->ranks, sizeof *all);
+    int listener;
+
+    if (!all)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu ranks", mesh->ranks);
+    all[mesh->rank] = mesh_process_here(&listener);
+    pthread_mutex_lock(&courier->lock);
+    courier->listener = listener;
+    pthread_mutex_unlock(&courier->lock);
+    *out = all;
+    return mesh_all(&mesh->world, all, sizeof *all, err);
+}
+
+/* After mesh_watch. */
+static void watch_processes(mesh_job *mesh, const mesh_process *all)
+{
+    mesh_deaths *deaths = mesh_deaths_watch(mesh, all);
+
+    pthread_mutex_lock(&mesh->courier->lock);
+    mesh->courier->deaths = deaths;
+    pthread_mutex_unlock(&mesh->courier->lock);
+}
+
 static base_status open_alone(mesh_job **out, const mesh_options *options, base_error *err)
 {
     mesh_job *alone = mesh_make(1, options, err);
@@ -168,6 +195,7 @@ static base_status open_alone(mesh_job **out, const mesh_options *options, base_
 
 base_status mesh_open(mesh_job **out, const mesh_options *options, base_error *err)
 {
+    mesh_process *processes = NULL;
     mesh_launch launch;
     base_status status = mesh_launched(&launch, err);
 
@@ -192,7 +220,12 @@ base_status mesh_open(mesh_job **out, const mesh_options *options, base_error *e
     if (status == BASE_OK)
         status = meet(mesh, err);
     if (status == BASE_OK)
+        status = tell_processes(&processes, mesh, err);
+    if (status == BASE_OK)
         status = mesh_watch(mesh, err);
+    if (status == BASE_OK)
+        watch_processes(mesh, processes);
+    base_free(processes);
     if (status != BASE_OK) {
         mesh_close(mesh);
         return status;
@@ -318,7 +351,7 @@ void mesh_say(mesh_job *mesh, uint64_t step, mesh_phase phase)
 void mesh_fail(mesh_job *mesh, const base_error *why)
 {
     if (mesh && mesh->courier)
-        mesh_courier_fail(mesh->courier, why, true);
+        mesh_courier_fail(mesh->courier, why, true, false);
 }
 
 bool mesh_failed(mesh_job *mesh, base_error *err)
@@ -332,6 +365,18 @@ bool mesh_failed(mesh_job *mesh, base_error *err)
         *err = courier->failure;
     pthread_mutex_unlock(&courier->lock);
     return true;
+}
+
+bool mesh_said(mesh_job *mesh)
+{
+    mesh_courier *courier = mesh->courier;
+
+    if (!courier)
+        return false;
+    pthread_mutex_lock(&courier->lock);
+    const bool said = courier->said;
+    pthread_mutex_unlock(&courier->lock);
+    return said;
 }
 
 mesh_counts mesh_counted(const mesh_job *mesh)

@@ -37,7 +37,7 @@ typedef struct mesh_group mesh_group; /* some ranks of it; lives as long as the 
 
 typedef enum mesh_launcher {
     MESH_LAUNCHER_NONE,   /* alone */
-    MESH_LAUNCHER_MPIRUN, /* Open MPI's */
+    MESH_LAUNCHER_MPIRUN, /* Open MPI's, also of a rank alone, which it binds to a core */
     MESH_LAUNCHER_HYDRA,  /* MPICH's */
     MESH_LAUNCHER_SLURM   /* srun */
 } mesh_launcher;
@@ -59,7 +59,8 @@ typedef struct mesh_options {
     double patience; /* a rank silent for so long has ended; 0: wait for ever */
     double late;     /* a rank that is waited for is named after so long */
     bool spin;       /* the courier has a processor to itself */
-    /* A line for people, from the courier's thread; NULL: none. Only rank 0's speaks. */
+    /* A line for people, from a thread of the mesh; NULL: none. Rank 0's speaks, and that
+     * of a rank that has seen another one die. */
     void (*log)(void *user, const char *line);
     void *user;
 } mesh_options;
@@ -142,19 +143,6 @@ base_status mesh_broadcast(mesh_group *group, size_t root, void *data, size_t by
 /* Returns when all have come. */
 base_status mesh_barrier(mesh_group *group, base_error *err);
 
-enum { MESH_STOP = 1, MESH_NOT_FINITE = 2, MESH_BAD = 4, MESH_SAVED = 8 };
-/* What a rank says at the end of a step. */
-typedef struct mesh_call {
-    uint64_t step;
-    uint64_t flags;      /* MESH_STOP, ... */
-    double busy, waited; /* seconds of the step */
-    double x[4];         /* the caller's */
-} mesh_call;
-
-/* all [ranks of the mesh]: what every rank says. BASE_INTERNAL: they are not at the same
- * step. */
-base_status mesh_roll_call(mesh_job *mesh, mesh_call *all, const mesh_call *mine,
-                           base_error *err);
 /* All ranks say the same of `what` ("the recipe"); text up to 255 bytes. BASE_USAGE, on all
  * ranks with equal text: "rank 5 (node02) has WHAT 'x', rank 0 (node01) 'y'". */
 base_status mesh_agree(mesh_job *mesh, const char *what, const char *text, base_error *err);
@@ -182,8 +170,9 @@ typedef struct mesh_placed {
 } mesh_placed;
 
 /* The ranks of a node share out its processors; the calling thread and the courier keep to
- * their part, and so do threads made later. All ranks call it together, before OpenMP has
- * threads. BASE_USAGE, on all ranks: more threads on a node than processors. */
+ * their part, and so do threads made later. A rank alone has all that it may use. All ranks
+ * call it together, before OpenMP has threads. BASE_USAGE, on all ranks: more threads on a
+ * node than processors. */
 base_status mesh_place_ranks(mesh_placed *out, mesh_job *mesh, const mesh_place *want,
                              base_error *err);
 
@@ -207,10 +196,14 @@ void mesh_fail(mesh_job *mesh, const base_error *why);
  * calls. */
 bool mesh_failed(mesh_job *mesh, base_error *err);
 
+/* Whether the line about the failure has been printed already, by `log` of the rank that
+ * noticed: that another one has died. Any thread. */
+bool mesh_said(mesh_job *mesh);
+
 typedef enum mesh_kind {
     MESH_KIND_EXCHANGE,
     MESH_KIND_GATHER,
-    MESH_KIND_SMALL, /* all, sum, barrier, roll call, agree */
+    MESH_KIND_SMALL, /* all, sum, barrier, agree */
     MESH_KIND_BROADCAST,
     MESH_KINDS
 } mesh_kind;

@@ -43,11 +43,14 @@ typedef struct mesh_parcel {
 
 /* What a rank knows of another (control.c). */
 typedef struct mesh_health {
-    double heard;         /* last time, base_seconds */
-    uint64_t step, begun; /* as that rank says */
-    uint32_t phase;
-    bool left; /* it will say no more */
+    double heard;              /* last time, base_seconds */
+    atomic_uint_fast64_t step; /* as that rank says */
+    uint64_t begun;
+    atomic_uint_fast32_t phase;
+    atomic_bool left; /* it will say no more */
 } mesh_health;
+
+typedef struct mesh_deaths mesh_deaths; /* deaths.c */
 
 typedef struct mesh_courier {
     mesh_job *mesh;
@@ -64,7 +67,10 @@ typedef struct mesh_courier {
     mesh_why why;
     bool watching; /* heartbeats have begun */
     bool closing;
-    bool telling; /* this rank's own failure is to be told to the others */
+    bool telling; /* what has been noticed here is to be told to the others */
+    bool said;    /* the line about the failure is printed, here or elsewhere */
+    mesh_deaths *deaths;
+    int listener; /* that others watch, or -1 */
     base_error failure;
     mesh_parcel *queued, **queued_end;
     mesh_parcel *idle;
@@ -108,8 +114,12 @@ mesh_parcel *mesh_parcel_take(mesh_courier *courier, size_t count);
 void mesh_parcel_give_back(mesh_courier *courier, mesh_parcel *parcel);
 /* Hands it to the courier; its ticket arrives later. */
 void mesh_parcel_send(mesh_courier *courier, mesh_parcel *parcel, mesh_ticket *ticket);
-/* The first failure of the job stays. tell: the others are to hear of it from here. */
-void mesh_courier_fail(mesh_courier *courier, const base_error *why, bool tell);
+/* The first failure of the job stays; false: this one was not. tell: the others are to
+ * hear of it from here. said: its line has been or will be printed at once. Any thread. */
+bool mesh_courier_fail(mesh_courier *courier, const base_error *why, bool tell, bool said);
+/* A thread that no signal reaches: those are for the main thread, and MPI's own threads
+ * inherit the courier's mask. */
+bool mesh_thread_begin(pthread_t *out, void *(*run)(void *arg), void *arg);
 
 /* ---- control.c: called by the courier's thread --------------------------------------- */
 
@@ -118,6 +128,25 @@ void mesh_control_turn(mesh_courier *courier, double now);
 /* Says good-bye to all and waits for theirs; after a failure no longer than patience.
  * False: some did not come. */
 bool mesh_control_leave(mesh_courier *courier);
+/* From another thread: the rank's process is no more. Says so and ends the job, unless the
+ * rank has said good-bye or the job has failed already. */
+void mesh_control_died(mesh_courier *courier, size_t rank);
+
+/* ---- deaths.c ------------------------------------------------------------------------ */
+
+/* A process as others of its machine know it. */
+typedef struct mesh_process {
+    int64_t id;
+    uint32_t bytes; /* of the name; 0: it cannot be watched */
+    char name[28];
+} mesh_process;
+
+/* listener: what others watch, to be closed when all have left; -1: none. */
+mesh_process mesh_process_here(int *listener);
+/* Begins to watch processes [ranks] of this rank's node; mesh_deaths_end ends it. NULL:
+ * there is none to watch, or the system does not let one. */
+mesh_deaths *mesh_deaths_watch(mesh_job *mesh, const mesh_process *processes);
+void mesh_deaths_end(mesh_deaths *deaths); /* NULL is allowed */
 
 /* ---- mesh.c -------------------------------------------------------------------------- */
 

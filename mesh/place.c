@@ -1,11 +1,11 @@
 /* place.c - which processors a rank of a node has.
  *
  * Launchers differ: MPICH's binds nothing, so that all ranks of a node share all
- * processors; Open MPI's binds one or two ranks to one core each, so that a rank's threads
- * share that core; srun and --map-by numa give each a part that is right. The ranks of a
- * node tell one another what they may use and decide alike. Free to change: how processors
- * are cut. Relied on elsewhere: where a rank runs changes no result; the number of its
- * threads does. */
+ * processors; Open MPI's binds one or two ranks (even a single one) to one core each, so
+ * that a rank's threads share that core; srun and --map-by numa give each a part that is
+ * right. The ranks of a node tell one another what they may use and decide alike. Free to
+ * change: how processors are cut. Relied on elsewhere: where a rank runs changes no result;
+ * the number of its threads does. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +63,7 @@ static bool all_tiny(const mesh_mask *const *masks, size_t count, mesh_describe 
 size_t mesh_place_part(int *ids, bool *moved, const mesh_mask *const *masks, size_t count,
                        size_t local, mesh_describe *describe)
 {
-    const bool equal = all_equal(masks, count);
+    const bool equal = count > 1 && all_equal(masks, count);
     base_cpu cpus[MESH_CPUS_MOST];
 
     *moved = !masks[local]->keep && !equal && all_tiny(masks, count, describe);
@@ -176,12 +176,13 @@ static base_status place(mesh_placed *out, mesh_job *mesh, mesh_mask *all,
         take_part(out, mesh, all, masks);
         status = mesh_all(&mesh->world, all, sizeof *all, err);
     }
-    if (status == BASE_OK)
+    if (status == BASE_OK && mesh->ranks > 1)
         status = check_nodes(mesh, all, err);
     if (status == BASE_OK && !want->keep) {
         const size_t count = ids_of(ids, own->bits);
         base_thread_allow(ids, count);
-        mesh_courier_allow(mesh->courier, ids, count);
+        if (mesh->courier)
+            mesh_courier_allow(mesh->courier, ids, count);
     }
     return status;
 }
@@ -191,10 +192,7 @@ base_status mesh_place_ranks(mesh_placed *out, mesh_job *mesh, const mesh_place 
 {
     base_status status = BASE_OK;
 
-    *out = (mesh_placed){.processors = (size_t)base_cpu_count()};
-    out->threads = want->threads > 0 ? want->threads : out->processors;
-    if (!mesh->courier)
-        return BASE_OK;
+    *out = (mesh_placed){0};
     mesh_mask *all = base_alloc(mesh->ranks, sizeof *all);
     const mesh_mask **masks = base_alloc(mesh->ranks, sizeof *masks);
     if (!all || !masks) {

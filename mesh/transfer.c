@@ -41,7 +41,7 @@ static bool ticket_begin(mesh_group *group, mesh_ticket *ticket, mesh_kind kind,
     if (!parcel) {
         base_error err;
         base_fail(&err, BASE_NO_MEMORY, "no memory for %zu messages", messages);
-        mesh_courier_fail(mesh->courier, &err, true);
+        mesh_courier_fail(mesh->courier, &err, true, false);
         atomic_store(&ticket->state, MESH_TICKET_FAILED);
         return false;
     }
@@ -308,20 +308,6 @@ base_status mesh_broadcast(mesh_group *group, size_t root, void *data, size_t by
         return status;
     gather(group, &ticket, MESH_KIND_BROADCAST, data, at, share);
     return mesh_wait(&ticket, err);
-}
-
-base_status mesh_roll_call(mesh_job *mesh, mesh_call *all, const mesh_call *mine,
-                           base_error *err)
-{
-    all[mesh->rank] = *mine;
-    const base_status status = mesh_all(&mesh->world, all, sizeof *all, err);
-
-    for (size_t i = 0; i < mesh->ranks && status == BASE_OK; i++)
-        if (all[i].step != all[0].step)
-            return base_fail(err, BASE_INTERNAL, "%s is at step %llu, %s at step %llu",
-                             mesh_name(mesh, i), (unsigned long long)all[i].step,
-                             mesh_name(mesh, 0), (unsigned long long)all[0].step);
-    return status;
 }
 
 enum { AGREE_BYTES = 256 };

@@ -16,7 +16,7 @@ static void say_line(void *user, const char *line)
 
 static int failed(mesh_job *mesh, const base_error *err)
 {
-    if (!mesh || mesh_rank(mesh) == 0)
+    if (!mesh || (mesh_rank(mesh) == 0 && !mesh_said(mesh)))
         fprintf(stderr, "job: %s\n", err->text);
     mesh_close(mesh);
     return err->status == BASE_USAGE ? 2 : 1;
@@ -117,7 +117,6 @@ static int transfers(mesh_job *mesh)
 static int steps(mesh_job *mesh, const char *folder)
 {
     const struct timespec step_time = {0, 20000000};
-    mesh_call all[64];
     char path[512];
     base_error err = {0};
 
@@ -129,8 +128,7 @@ static int steps(mesh_job *mesh, const char *folder)
     fclose(file);
     for (uint64_t step = 1; step < 3000; step++) {
         mesh_say(mesh, step, MESH_PHASE_EXCHANGE);
-        const mesh_call mine = {.step = step};
-        if (mesh_roll_call(mesh, all, &mine, &err) != BASE_OK)
+        if (mesh_barrier(mesh_world(mesh), &err) != BASE_OK)
             return failed(mesh, &err);
         nanosleep(&step_time, NULL);
     }
@@ -141,17 +139,15 @@ static int steps(mesh_job *mesh, const char *folder)
 /* The last rank fails in its fifth step. */
 static int fails(mesh_job *mesh)
 {
-    mesh_call all[64];
     base_error err = {0};
 
     for (uint64_t step = 1; step < 1000; step++) {
-        const mesh_call mine = {.step = step};
         if (step == 5 && mesh_rank(mesh) + 1 == mesh_ranks(mesh)) {
             base_fail(&err, BASE_IO, "'pictures.tar' cannot be read");
             mesh_fail(mesh, &err);
             return failed(mesh, &err);
         }
-        if (mesh_roll_call(mesh, all, &mine, &err) != BASE_OK)
+        if (mesh_barrier(mesh_world(mesh), &err) != BASE_OK)
             return failed(mesh, &err);
     }
     mesh_close(mesh);

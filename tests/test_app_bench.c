@@ -185,11 +185,14 @@ START_TEST(a_paced_run_makes_a_round_a_line)
     ck_assert_uint_eq(rounds, 3);
     ck_assert_ptr_nonnull(strstr(r.out, ",ssr,3,")); /* router, steps */
     program_result_free(&r);
-    r = program_run(dir, "bench", "infer", model, "--no-ceiling", "--paced", "--batch", "1",
-                    "--threads", "1", NULL); /* the pipe is empty now */
-    ck_assert_int_eq(r.code, 2);
-    ck_assert_ptr_nonnull(strstr(r.err, "standard input"));
-    program_result_free(&r);
+    static const char *const cases[] = {"infer", "scale"};
+    for (size_t i = 0; i < 2; i++) { /* the pipe is empty now */
+        r = program_run(dir, "bench", cases[i], model, "--no-ceiling", "--paced", "--batch",
+                        "1", "--threads", "1", NULL);
+        ck_assert_int_eq(r.code, 2);
+        ck_assert_ptr_nonnull(strstr(r.err, "standard input"));
+        program_result_free(&r);
+    }
 }
 END_TEST
 

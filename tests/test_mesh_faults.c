@@ -9,11 +9,8 @@
 
 static base_status step_once(test_rank *rank, uint64_t step, base_error *err)
 {
-    mesh_call all[TEST_RANKS_MOST];
-    const mesh_call mine = {.step = step};
-
     mesh_say(rank->mesh, step, MESH_PHASE_EXCHANGE);
-    return mesh_roll_call(rank->mesh, all, &mine, err);
+    return mesh_barrier(mesh_world(rank->mesh), err);
 }
 
 /* Steps until the job fails. */
@@ -264,9 +261,7 @@ static void late_work(test_rank *rank)
                 break;
             pause_for(0.01);
         }
-        mesh_call all[TEST_RANKS_MOST];
-        const mesh_call mine = {.step = step};
-        RANK_CHECK(rank, mesh_roll_call(rank->mesh, all, &mine, &err) == BASE_OK);
+        RANK_CHECK(rank, mesh_barrier(mesh_world(rank->mesh), &err) == BASE_OK);
     }
 }
 

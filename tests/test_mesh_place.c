@@ -67,7 +67,7 @@ START_TEST(one_task_is_alone_whoever_started_it)
 
     ck_assert_int_eq(LAUNCHED(&seen, "OMPI_COMM_WORLD_SIZE=1", "OMPI_COMM_WORLD_RANK=0"),
                      BASE_OK);
-    ck_assert(seen.launcher == MESH_LAUNCHER_NONE && seen.ranks == 1);
+    ck_assert(seen.launcher == MESH_LAUNCHER_MPIRUN && seen.ranks == 1);
     ck_assert_int_eq(LAUNCHED(&seen, "PMI_SIZE=1", "PMI_RANK=0"), BASE_OK);
     ck_assert_uint_eq(seen.ranks, 1);
     ck_assert_int_eq(LAUNCHED(&seen, "SLURM_STEP_NUM_TASKS=1"), BASE_OK);
@@ -186,6 +186,22 @@ START_TEST(ranks_bound_to_one_core_each_get_their_part_of_the_machine)
 }
 END_TEST
 
+START_TEST(a_rank_alone_on_its_node_is_not_kept_on_one_core)
+{
+    mesh_mask own = mask(0x0101, 0xffff, false);
+    bool moved;
+
+    ck_assert_uint_eq(part(&own, 1, 0, &moved), 0xffff);
+    ck_assert(moved);
+    own.keep = true;
+    ck_assert_uint_eq(part(&own, 1, 0, &moved), 0x0101);
+    ck_assert(!moved);
+    own = mask(0x0303, 0xffff, false); /* two cores: somebody's wish */
+    ck_assert_uint_eq(part(&own, 1, 0, &moved), 0x0303);
+    ck_assert(!moved);
+}
+END_TEST
+
 START_TEST(parts_that_a_launcher_cut_stay)
 {
     const mesh_mask masks[2] = {mask(0x0f0f, 0xffff, false), mask(0xf0f0, 0xffff, false)};
@@ -243,6 +259,7 @@ int main(void)
     tcase_add_test(core, a_module_that_is_not_there_is_named);
     tcase_add_test(core, equal_masks_are_cut_by_whole_cores_socket_by_socket);
     tcase_add_test(core, ranks_bound_to_one_core_each_get_their_part_of_the_machine);
+    tcase_add_test(core, a_rank_alone_on_its_node_is_not_kept_on_one_core);
     tcase_add_test(core, parts_that_a_launcher_cut_stay);
     tcase_add_test(core, too_many_threads_of_a_node_are_refused_on_all_ranks);
     suite_add_tcase(suite, core);

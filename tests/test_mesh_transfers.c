@@ -180,38 +180,6 @@ START_TEST(broadcast_brings_the_roots_bytes_to_all)
 }
 END_TEST
 
-static void call_work(test_rank *rank)
-{
-    const size_t ranks = mesh_ranks(rank->mesh);
-    mesh_call all[8];
-    base_error err;
-
-    for (uint64_t step = 0; step < 20; step++) {
-        const mesh_call mine = {.step = step,
-                                .flags = rank->rank == step % ranks ? MESH_STOP : 0,
-                                .busy = (double)rank->rank,
-                                .x = {1, (double)step}};
-        RANK_CHECK(rank, mesh_roll_call(rank->mesh, all, &mine, &err) == BASE_OK);
-        for (size_t i = 0; i < ranks; i++) {
-            RANK_CHECK(rank, all[i].flags == (i == step % ranks ? MESH_STOP : 0u));
-            RANK_CHECK(rank, all[i].busy == (double)i && all[i].x[1] == (double)step);
-        }
-    }
-    const mesh_call odd = {.step = 20 + (rank->rank == 1)};
-    const base_status status = mesh_roll_call(rank->mesh, all, &odd, &err);
-    RANK_CHECK(rank, status == (ranks == 1 ? BASE_OK : BASE_INTERNAL));
-    if (ranks > 1)
-        RANK_CHECK(rank, strcmp(err.text, "rank 1 (node0) is at step 21, rank 0 (node0) at "
-                                          "step 20") == 0);
-}
-
-START_TEST(roll_call_says_what_every_rank_says)
-{
-    for (size_t i = 0; i < RANK_COUNTS; i++)
-        test_ranks_run(rank_counts[i], 0, NULL, call_work, NULL, NULL);
-}
-END_TEST
-
 static void group_work(test_rank *rank)
 {
     const size_t ranks = mesh_ranks(rank->mesh);
@@ -293,7 +261,6 @@ int main(void)
     tcase_add_test(core, gather_brings_all_pieces_to_all);
     tcase_add_test(core, sums_are_added_by_the_tree_on_all_ranks);
     tcase_add_test(core, broadcast_brings_the_roots_bytes_to_all);
-    tcase_add_test(core, roll_call_says_what_every_rank_says);
     tcase_add_test(core, groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes);
     tcase_add_test(core, ranks_that_disagree_are_named_on_all_ranks);
     tcase_add_test(core, trees_of_other_numbers_have_the_larger_half_left);

@@ -30,7 +30,8 @@ static const base_field options[] = {
     BASE_BOOL("table", table,
               "step and infer: tables for people, not CSV (default on a terminal)"),
     BASE_BOOL("paced", paced,
-              "step and infer: each round waits for a line on standard input (bench/run)"),
+              "step, infer and scale: each round waits for a line on standard input "
+              "(bench/run)"),
     BASE_BOOL("check", check, "scale: bytes that are not the formula's fail"),
     APP_RANKS_OPTIONS(ranks),
     APP_WORD("data", "DATA", data, "images for the cases decode and corrupt"),

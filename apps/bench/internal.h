@@ -128,6 +128,9 @@ typedef struct bench_result {
     size_t product_count;
 } bench_result;
 
+/* Whether to go on: --paced asks for each round with a line, else there are
+ * args->rounds. */
+bool bench_round_wanted(size_t made, const bench_args *args);
 base_status bench_measure(bench_result *out, const char *name, const char *subject,
                           vit_mode mode, const bench_args *args, base_error *err);
 

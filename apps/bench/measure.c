@@ -132,9 +132,7 @@ static BASE_PRINTF(1, 2) void say(const char *format, ...)
     fflush(stdout);
 }
 
-/* Whether to go on: --paced asks for each round with a line, else there are
- * args->rounds. */
-static bool round_wanted(size_t made, const bench_args *args)
+bool bench_round_wanted(size_t made, const bench_args *args)
 {
     char line[64];
 
@@ -169,7 +167,7 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
     const bool cold = ceiling && seconds < cold_seconds;
     if (args->paced && status == BASE_OK)
         say("ready");
-    while (status == BASE_OK && round_wanted(all->pass.count, args)) {
+    while (status == BASE_OK && bench_round_wanted(all->pass.count, args)) {
         status = round_make(all, &rig, out->passes, ceiling, cold, err);
         if (args->paced && status == BASE_OK)
             say("round %.4f", 1e3 * all->pass.seconds[all->pass.count - 1]);

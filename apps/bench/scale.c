@@ -196,9 +196,8 @@ static base_status round_join(scale_round *out, const scale_rig *rig, bool check
 }
 
 static void row_put(const bench_context *context, const char *subject, const scale_rig *rig,
-                    bench_spread step, double waited, double sent)
+                    size_t rounds, bench_spread step, double waited, double sent)
 {
-    const bench_args *args = context->args;
     const mesh_job *mesh = rig->ranks->mesh;
     const size_t ranks = mesh ? mesh_ranks(mesh) : 1, nodes = mesh ? mesh_nodes(mesh) : 1;
     const double rate = (double)(ranks * rig->batch) / step.median;
@@ -210,35 +209,71 @@ static void row_put(const bench_context *context, const char *subject, const sca
                         (json_int_t)ranks, "nodes", (json_int_t)nodes, "batch",
                         (json_int_t)rig->batch, "parameters",
                         (json_int_t)vit_model_floats(rig->model), "rounds",
-                        (json_int_t)args->rounds, "median_ms", 1e3 * step.median, "min_ms",
+                        (json_int_t)rounds, "median_ms", 1e3 * step.median, "min_ms",
                         1e3 * step.low, "max_ms", 1e3 * step.high, "images_per_s", rate,
                         "waited_ms", 1e3 * waited, "sent_bytes", sent, "formula_bytes",
                         formula(rig)));
+}
+
+/* Whether rank 0, which alone has a standard input, goes on. */
+static base_status wanted(bool *out, size_t made, const scale_rig *rig,
+                          const bench_args *args, base_error *err)
+{
+    *out = app_ranks_lead(rig->ranks) && bench_round_wanted(made, args);
+    return app_ranks_share(rig->ranks, out, sizeof *out, err);
+}
+
+/* Rounds of which the first args->warmup are not counted: times, what was waited in all,
+ * bytes of the last one. */
+static base_status rounds_run(bench_times *times, double *waited, double *sent,
+                              scale_rig *rig, const bench_args *args, base_error *err)
+{
+    const bool speak = args->paced && app_ranks_lead(rig->ranks);
+    base_status status = BASE_OK;
+    bool more = true;
+
+    for (int64_t i = -args->warmup; status == BASE_OK; i++) {
+        scale_round round;
+        if (i == 0 && speak) {
+            printf("ready\n");
+            fflush(stdout);
+        }
+        if (i >= 0)
+            status = wanted(&more, times->count, rig, args, err);
+        if (status != BASE_OK || !more)
+            break;
+        status = round_run(&round, rig, err);
+        if (status == BASE_OK)
+            status = round_join(&round, rig, args->check, err);
+        if (status != BASE_OK || i < 0)
+            continue;
+        times->seconds[times->count++] = round.seconds;
+        *waited += round.waited;
+        *sent = round.exchanged + round.gathered;
+        if (speak) {
+            printf("round %.4f\n", 1e3 * round.seconds);
+            fflush(stdout);
+        }
+    }
+    if (status == BASE_OK && times->count == 0)
+        status = base_fail(err, BASE_USAGE, "no line on standard input asked for a round");
+    return status;
 }
 
 static base_status scale_subject(const bench_context *context, const char *subject,
                                  app_ranks *ranks, base_error *err)
 {
     static bench_times times;
-    const bench_args *args = context->args;
     scale_rig rig = {.ranks = ranks};
     double waited = 0, sent = 0;
-    base_status status = rig_open(&rig, subject, args, err);
+    base_status status = rig_open(&rig, subject, context->args, err);
 
     times.count = 0;
-    for (int64_t i = -args->warmup; i < args->rounds && status == BASE_OK; i++) {
-        scale_round round;
-        status = round_run(&round, &rig, err);
-        if (status == BASE_OK)
-            status = round_join(&round, &rig, args->check, err);
-        if (status != BASE_OK || i < 0)
-            continue;
-        times.seconds[times.count++] = round.seconds;
-        waited += round.waited / (double)args->rounds;
-        sent = round.exchanged + round.gathered;
-    }
     if (status == BASE_OK)
-        row_put(context, subject, &rig, bench_spread_of(&times), waited, sent);
+        status = rounds_run(&times, &waited, &sent, &rig, context->args, err);
+    if (status == BASE_OK)
+        row_put(context, subject, &rig, times.count, bench_spread_of(&times),
+                waited / (double)times.count, sent);
     rig_close(&rig);
     return status;
 }
