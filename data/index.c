@@ -250,6 +250,22 @@ int32_t data_class_number(const char *name)
     return value;
 }
 
+int32_t data_label_number(const char *text)
+{
+    char whole[16];
+    double real = 0;
+    const size_t digits = strspn(text, "0123456789");
+    const bool point = digits > 0 && digits < sizeof whole && text[digits] == '.';
+    const size_t zeros = point ? strspn(text + digits + 1, "0") : 0;
+
+    if (point && !text[digits + 1 + zeros]) { /* "3.0", as tables write it */
+        snprintf(whole, sizeof whole, "%.*s", (int)digits, text);
+        text = whole;
+    }
+    const int32_t number = data_class_number(text);
+    return number >= 0 ? number : base_parse_real(&real, text) ? -2 : -1;
+}
+
 /* ---- reading ----------------------------------------------------------------------------
  */
 

@@ -28,8 +28,8 @@ static void teardown(void)
     test_folder_remove(dir);
 }
 
-/* A network of this width and depth 1 under timm's names alone. */
-static void timm_save(int width, int heads)
+/* A network of this width, depth 1 and with these registers under timm's names alone. */
+static void registers_save(int width, int heads, int registers)
 {
     base_error err = {0};
     vit_config config = sample_config(false);
@@ -39,6 +39,7 @@ static void timm_save(int width, int heads)
 
     config.width = width;
     config.heads = heads;
+    config.registers = registers;
     config.depth = 1;
     ck_assert_msg(vit_model_create(&model, &config, &err) == BASE_OK, "%s", err.text);
     vit_model_init(model, 3);
@@ -57,6 +58,11 @@ static void timm_save(int width, int heads)
     ck_assert_msg(vit_tensors_write(in, tensor, count, NULL, 0, &err) == BASE_OK, "%s",
                   err.text);
     vit_model_destroy(model);
+}
+
+static void timm_save(int width, int heads)
+{
+    registers_save(width, heads, 0);
 }
 
 static void config_write(const char *text)
@@ -163,6 +169,44 @@ START_TEST(published_widths_have_their_heads)
 }
 END_TEST
 
+/* As transformers writes them, not its placeholders; what is no order of the logits is
+ * passed over. */
+START_TEST(names_by_number_are_names)
+{
+    static const char *const by_number[] = {
+        "{\"num_classes\": 3, \"id2label\": {\"2\": \"cedar\", \"0\": \"ash\", \"1\": \"birch\"}}",
+        "{\"label_names\": {\"0\": \"ash\", \"1\": \"birch\", \"2\": \"cedar\"}}"};
+    static const char *const none[] = {
+        "{\"id2label\": {\"0\": \"LABEL_0\", \"1\": \"LABEL_1\"}}",
+        "{\"labels\": {\"ash\": \"a tree\"}}"};
+
+    timm_save(64, 4);
+    for (size_t i = 0; i < 4; i++) {
+        config_write(i < 2 ? by_number[i] : none[i - 2]);
+        json_t *json = inspected(NULL, NULL, "assumed");
+        const json_t *labels = json_object_get(json_object_get(json, "config"), "labels");
+        const char *name = json_string_value(json_array_get(labels, 1));
+        ck_assert_str_eq(name ? name : "", i < 2 ? "birch" : "");
+        json_decref(json);
+    }
+}
+END_TEST
+
+/* 9 positions: 3 x 3 patches, or 2 x 2 behind a class token and 4 registers. */
+START_TEST(the_side_of_the_input_tells_positions_apart)
+{
+    registers_save(64, 4, 4);
+    program_refused(program_run(dir, "inspect", in, NULL), 1,
+                    "9 rows, 3 x 3 or, behind 5 tokens, 2 x 2: 'input_size'");
+    config_write("{\"input_size\": [3, 8, 8]}");
+    json_t *json = inspected(NULL, NULL, "crop 8");
+    const json_t *config = json_object_get(json, "config");
+    ck_assert_int_eq((int)json_number_of(config, "image"), 8);
+    ck_assert_int_eq((int)json_number_of(config, "registers"), 4);
+    json_decref(json);
+}
+END_TEST
+
 START_TEST(options_stand_above_all_files)
 {
     timm_save(64, 4);
@@ -183,6 +227,9 @@ START_TEST(options_stand_above_all_files)
     json_decref(json);
     program_refused(program_run(dir, "inspect", in, "--mean", "0.5,x", NULL), 2,
                     "--mean is '0.5,x', expected imagenet");
+    program_refused(
+        program_run(dir, "inspect", in, "--mean", "123.675,116.28,103.53", NULL), 2,
+        "are 123.675 and 0.25, expected those of pixels from 0 to 1");
     program_refused(program_run(dir, "inspect", in, "--heads", "7", NULL), 2,
                     "a multiple of heads (7)");
 }
@@ -260,6 +307,10 @@ START_TEST(a_config_json_that_contradicts_the_tensors_is_refused)
         {"{\"num_classes\": 3, \"label_names\": [\"a\"]}", "has 1 names"},
         {"{\"mean\": [0.5, 0.5]}", "key 'mean' is not a list"},
         {"{\"std\": [0.5, 0, 0.5]}", "numbers above 0"},
+        {"{\"std\": [58.395, 57.12, 57.375]}", "key 'std' is not of pixels from 0 to 1"},
+        {"{\"id2label\": {\"0\": \"a\", \"2\": \"b\"}}",
+         "'id2label' is not an object of names"},
+        {"{\"id2label\": {\"0\": \"a\"}}", "key 'id2label' has 1 names"},
         {"{\"crop_pct\": 1.5}", "key 'crop_pct'"},
         {"{\"interpolation\": \"lanczos\"}", "is 'lanczos', expected bilinear or bicubic"},
         {"{\"crop_mode\": \"border\"}", "is 'border', expected center or squash"},
@@ -368,6 +419,8 @@ int main(void)
     tcase_add_loop_test(core, both_forms_of_config_json_are_honoured, 0, 2);
     tcase_add_test(core, without_config_json_every_guess_is_told);
     tcase_add_loop_test(core, published_widths_have_their_heads, 0, 4);
+    tcase_add_test(core, names_by_number_are_names);
+    tcase_add_test(core, the_side_of_the_input_tells_positions_apart);
     tcase_add_test(core, options_stand_above_all_files);
     tcase_add_test(core, a_whole_checkpoint_is_silent);
     tcase_add_loop_test(core, all_commands_tell_and_hold_it, 0, 4);

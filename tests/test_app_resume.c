@@ -158,6 +158,8 @@ START_TEST(starting_from_a_checkpoint_compares_and_tells)
         {"data.mean=half", "with mean 0.485.. and std 0.229.., here with mean 0.5..",
          false},
         {"data.interpolation=bicubic", "made ready bilinear, here bicubic", false},
+        {"model.eps=0.00001", "norms have the epsilon 1e-06, here 1e-05 (model.eps)",
+         false},
         {"router.name=softmax", "its router is 'ssr', here 'softmax'", false},
         {"router.p=0.25", "here 'ssr' with other options", false},
         {"router.name=xmoe", "tensors of routers drawn anew", false},

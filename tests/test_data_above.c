@@ -155,6 +155,53 @@ START_TEST(parts_and_something_else_ask)
 }
 END_TEST
 
+/* As archives of Kaggle, COCO, Intel have them; trains of two kinds are no parts. */
+START_TEST(parts_are_known_by_a_word_inside_their_names)
+{
+    static const char *const names[][2] = {{"seg_train", "seg_test"},
+                                           {"train2017", "val2017"},
+                                           {"Training Set", "Validation-Set"},
+                                           {"trainset", "testset"}};
+    static const char *const trains[] = {"old train/ant/1.png", "new_train/bee/2.png",
+                                         NULL};
+    static const char *const third[] = {"seg_pred/ant/1.png",  "seg_test/ant/2.png",
+                                        "seg_test/bee/3.png",  "seg_train/ant/4.png",
+                                        "seg_train/bee/5.png", NULL};
+    const data_source_options train = {.split = "train"}, test = {.split = "test"};
+    char file[4][64];
+
+    for (size_t w = 0; w < 4; w++) {
+        const char *list[5] = {file[0], file[1], file[2], file[3], NULL};
+        for (size_t i = 0; i < 4; i++)
+            snprintf(file[i], sizeof file[i], "%s/%s/%zu.png", names[w][i / 2],
+                     i % 2 ? "bee" : "ant", i);
+        check_set(list, &train, "0 ant/0.png\n1 bee/1.png\n", file[0], "reading '");
+    }
+    check_set(trains, &two, "0 new_train/bee/2.png\n1 old train/ant/1.png\n",
+              "new_train/bee/2.png", "");
+    check_refused(third, NULL, BASE_USAGE, "and beside them 'seg_pred'");
+    check_set(third, &test, "0 ant/2.png\n1 bee/3.png\n", "seg_test/ant/2.png",
+              "beside the parts lie 'seg_pred'");
+}
+END_TEST
+
+/* Parts in another language, or domains: told. */
+START_TEST(classes_that_hold_the_same_folders_are_told)
+{
+    static const char *const parts[] = {"entreno/ant/1.png", "entreno/bee/2.png",
+                                        "prueba/ant/3.png", "prueba/bee/4.png", NULL};
+    static const char *const tiny[] = {"ant/images/1.png", "bee/images/2.png", NULL};
+
+    check_set(parts, &two,
+              "0 entreno/ant/1.png\n0 entreno/bee/2.png\n1 prueba/ant/3.png\n"
+              "1 prueba/bee/4.png\n",
+              "entreno/ant/1.png",
+              "the 2 folders 'entreno' to 'prueba', each of which holds 'ant' and more");
+    check_set(tiny, &two, "0 ant/images/1.png\n1 bee/images/2.png\n", "ant/images/1.png",
+              "the network has no names: labels are the ranks of the 2 class names");
+}
+END_TEST
+
 START_TEST(severities_are_no_classes)
 {
     static const char *const fog[] = {"1/ant/1.png", "1/bee/1.png", "3/ant/1.png",
@@ -214,6 +261,67 @@ START_TEST(labels_of_other_data_stay_the_numbers_that_they_are)
               "names with classes");
     test_write(labels, "x1.png cat\nx2.png bee\n", 22);
     check_refused(flat, &options, BASE_MISMATCH, "holds labels of 2 images");
+    ck_assert_int_eq(unlink(labels), 0);
+    base_free(labels);
+}
+END_TEST
+
+/* As tables are written: quotes, more columns, blanks inside a label, "2.0". */
+START_TEST(files_of_labels_are_read_in_all_dialects)
+{
+    static const char *const flat[] = {"x1.png", "x2.png", "x3.png", NULL};
+    static const char *const list[] = {"polar bear", "polar fox", "ant"};
+    static const char *const good[] = {
+        "x1.png,ant\nx2.png,polar bear\nx3.png,polar fox\n",
+        "\"file_name\",\"label\"\r\n\"x1.png\",\"ant\"\r\n\"x2.png\",\"polar bear\"\r\n"
+        "\"x3.png\",\"polar fox\"",
+        "x1.png\tant\t0\t0\nx2.png\tpolar bear\t1\t1\nx3.png\tpolar fox\t2\t3\n",
+        "# made by hand\nx1.png 2.0 11 -1\nx2.png 0.0 7 1.5\nx3.png 1.0\n",
+        "id,label\nx1,2\nx2,0\nx3,1\n"};
+    static const struct {
+        const char *text, *part;
+    } bad[] = {{"x1.png polar bear\nx2.png ant\nx3.png ant\n",
+                "line 1: 'polar' and more words, expected a name and a label"},
+               {"x1.png 1\nx2.png -1\nx3.png 0\n", "line 2: '-1' is a number but no label"},
+               {"x1.png,1\nx2.png,0.5\nx3.png,0\n", "line 2: '0.5' is a number"}};
+    char *labels = base_text("%s-labels.csv", root);
+    data_source_options options = {
+        .class_list = list, .class_list_count = 3, .val_labels = labels};
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        test_write(labels, good[i], strlen(good[i]));
+        check_set(flat, &options, "2 ant/x1.png\n0 polar bear/x2.png\n1 polar fox/x3.png\n",
+                  "x1.png", "labels: ");
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        test_write(labels, bad[i].text, strlen(bad[i].text));
+        check_refused(flat, &options, BASE_FORMAT, bad[i].part);
+    }
+    ck_assert_int_eq(unlink(labels), 0);
+    base_free(labels);
+}
+END_TEST
+
+/* Two images that one line would serve: by the number, by the name without ending and
+ * folder. */
+START_TEST(a_line_of_labels_belongs_to_one_image)
+{
+    static const char *const numbers[] = {"cat_1.png", "cat_2.png", "dog_1.png",
+                                          "dog_2.png", NULL};
+    static const char *const plain[] = {"a.png", "b.png", NULL};
+    static const char *const endings[] = {"1.jpg", "1.png", NULL};
+    char *labels = base_text("%s-labels.txt", root);
+    data_source_options options = two;
+
+    options.val_labels = labels;
+    test_write(labels, "0\n0\n1\n1\n", 8);
+    check_refused(numbers, &options, BASE_MISMATCH,
+                  "line 1 is the label of 'dog_1.png' and of another image");
+    test_write(labels, "0\n1\n", 4);
+    check_refused(plain, &options, BASE_MISMATCH, "line k belongs to the image whose name");
+    test_write(labels, "1.png 0\nx.png 1\n", 16);
+    check_refused(endings, &options, BASE_MISMATCH,
+                  "line 1 is the label of '1.png' and of another image");
     ck_assert_int_eq(unlink(labels), 0);
     base_free(labels);
 }
@@ -449,12 +557,16 @@ int main(void)
     tcase_add_test(core, parts_are_known_in_any_case_and_by_all_their_words);
     tcase_add_test(core, pictures_in_no_class_folders_have_labels_from_a_file);
     tcase_add_test(core, labels_of_other_data_stay_the_numbers_that_they_are);
+    tcase_add_test(core, files_of_labels_are_read_in_all_dialects);
     tcase_add_test(core, tiny_imagenet_is_read_as_it_is_downloaded);
     tcase_add_test(core, hard_links_in_archives_are_the_files_that_they_lead_to);
     tcase_add_test(core, pairs_of_numpy_files_are_images_and_labels);
     tcase_add_test(core, real_labels_have_several_right_answers_or_none);
     tcase_add_test(limits, parts_and_something_else_ask);
+    tcase_add_test(core, parts_are_known_by_a_word_inside_their_names);
+    tcase_add_test(core, classes_that_hold_the_same_folders_are_told);
     tcase_add_test(limits, severities_are_no_classes);
+    tcase_add_test(limits, a_line_of_labels_belongs_to_one_image);
     tcase_add_test(limits, an_option_that_is_not_used_is_an_error);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

@@ -241,6 +241,13 @@ START_TEST(lists_say_what_a_line_lacks)
     source = set_open(path, &two);
     set_lists(source, "1 1/000000-b.png\n");
     data_source_close(source);
+    set_text("list.txt", "b.png\t 1.0 \tdog\n");
+    source = set_open(path, &two);
+    set_lists(source, "1 1/000000-b.png\n");
+    data_source_close(source);
+    set_text("list.txt", "b.png\t-1\n");
+    set_refused(path, &two, BASE_FORMAT,
+                "line 1: the label is a number, but none of a class");
     set_text("list.txt", "b.png 0\n");
     set_refused(path, &two, BASE_FORMAT,
                 "line 1: no such file; between a path and its label "
@@ -296,6 +303,8 @@ START_TEST(labels_of_shards_are_numbers_texts_or_names)
     check_shard("json", "{\"label\": \"1\"}", "{\"label\": 0}", &two, numbers);
     check_shard("json", "{\"target\": 1, \"label\": 9}", "{\"target\": \"0\"}", &key,
                 numbers);
+    check_shard("cls", "1.0", "0.00\n", &two, numbers);
+    check_shard("json", "{\"label\": 1.0}", "{\"label\": 0.0}", &two, numbers);
     check_shard("cls", "bee", "ant\n", &named, "1 bee/x/0.jpg\n0 ant/x/1.jpg\n");
     check_shard("json", "{\"cls\": \"bee\"}", "{\"cls\": \"ant\"}", &named,
                 "1 bee/x/0.jpg\n0 ant/x/1.jpg\n");
@@ -412,6 +421,9 @@ START_TEST(a_class_map_decides_the_labels)
 {
     static const char *const forms[] = {"folder\tlabel\ncat\t1\ndog\t0\nwolf\t0\n",
                                         "{\"cat\": 1, \"dog\": 0, \"wolf\": 0}",
+                                        "\xef\xbb\xbf{\"cat\": 1, \"dog\": 0, \"wolf\": 0}",
+                                        "\xef\xbb\xbf"
+                                        "dog\t0\r\nwolf\t0\r\ncat\t1",
                                         "# two kinds\ndog\t0\r\nwolf\t0\r\ncat\t1\r\n"};
     char *map = test_path(root, "map"), *set = test_path(root, "set");
     data_source_options options = {.class_map = map};
@@ -419,7 +431,7 @@ START_TEST(a_class_map_decides_the_labels)
     set_name_file(set, "cat/x.png");
     set_name_file(set, "dog/x.png");
     set_name_file(set, "wolf/x.png"); /* the same name, and both stay */
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         set_text("map", forms[i]);
         data_source *source = set_open(set, &options);
         set_lists(source, "0 dog/x.png\n0 wolf/x.png\n1 cat/x.png\n");

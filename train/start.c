@@ -82,6 +82,9 @@ static void tell_differences(const train_trainer *t, const vit_config *file,
                    file->crop_mode == VIT_CROP_SQUASH ? ", squashed" : "",
                    here->interpolation,
                    here->crop_mode == VIT_CROP_SQUASH ? ", squashed" : "");
+    if (file->eps < here->eps || file->eps > here->eps)
+        train_note(t, "", "its norms have the epsilon %g, here %g (model.eps)", file->eps,
+                   here->eps);
     if (!vit_config_is_sparse(file))
         return;
     if (strcmp(a->router.name, b->router.name) != 0 ||

@@ -290,6 +290,11 @@ static base_status check_pixels(const vit_config *c, base_error *err)
             return base_fail(err, BASE_USAGE,
                              "'std' of channel %d is %g, expected more than 0", i,
                              (double)c->std[i]);
+        if (fabsf(c->mean[i]) > VIT_PIXEL_MOST || c->std[i] > VIT_PIXEL_MOST)
+            return base_fail(err, BASE_USAGE,
+                             "'mean' and 'std' of channel %d are %g and %g, expected those "
+                             "of pixels from 0 to 1: what is of 0 to 255 is divided by it",
+                             i, (double)c->mean[i], (double)c->std[i]);
     }
     if (!is_filter(c->interpolation)) {
         char quoted[40];

@@ -59,6 +59,9 @@ base_status vit_file_kind(const unsigned char *at, size_t have, size_t bytes,
 void vit_tensors_strip(vit_tensor_file *file, size_t bytes);
 
 /* What a config.json of the Hub says of a network (hub.c). */
+/* A mean or deviation above is none of pixels from 0 to 1, but nearly any of 0 to 255. */
+enum { VIT_PIXEL_MOST = 4 };
+
 typedef struct vit_hub {
     char *path; /* of the file, NULL: there is none, and all else is zero */
     bool mean, std, interpolation, resize, pool_mean, pool_token; /* it says so */
@@ -70,6 +73,7 @@ typedef struct vit_hub {
     int classes, heads; /* 0: not said */
     char **label;       /* [labels] */
     size_t labels;
+    const char *label_key; /* that held them */
     char architecture[80];
     char *config; /* of our own form: the configuration as JSON; NULL: timm's form */
 } vit_hub;

@@ -222,7 +222,10 @@ static base_status take_member(scan *s, const data_member *m, base_error *err)
         data_left_out_name(&source->left_out, slash + 1);
         return BASE_OK;
     }
-    *(strchr(slash + 1, '/') ? &s->top[class].folders : &s->top[class].pictures) = true;
+    const char *deeper = strchr(slash + 1, '/');
+    *(deeper ? &s->top[class].folders : &s->top[class].pictures) = true;
+    if (deeper)
+        data_top_inner(&s->top[class], slash + 1, (size_t)(deeper - slash - 1));
     data_source_tick(source);
     return take_sample(s, m, class, slash + 1, err);
 }

@@ -309,11 +309,9 @@ static const char *image_name(char *own, const data_source *source, const data_r
 
 /* Every image's class from the file of labels. */
 static base_status classes_of_truth(data_class_table *table, data_source *source,
-                                    const data_truth *truth, const char *path,
-                                    base_error *err)
+                                    data_truth *truth, const char *path, base_error *err)
 {
     base_status status = BASE_OK;
-    char shown[256];
 
     if (data_truth_named(truth) && data_truth_count(truth) > source->index.count)
         data_source_note(source, "'%s' has labels of %zu images more", path,
@@ -327,12 +325,11 @@ static base_status classes_of_truth(data_class_table *table, data_source *source
         data_record *r = data_index_at(&source->index, i);
         char own[DATA_NAME_MAX + 2];
         const char *name = image_name(own, source, r);
-        const char *class = data_truth_class(truth, name);
+        const char *class = NULL;
         uint32_t number = 0;
-        if (!class)
-            return base_fail(err, BASE_MISMATCH, "'%s' (%s) has no label for '%s'", path,
-                             data_truth_kind(truth), base_quote(shown, sizeof shown, name));
-        status = data_class_add(&number, table, class, err);
+        status = data_truth_take(&class, truth, name, path, err);
+        if (status == BASE_OK)
+            status = data_class_add(&number, table, class, err);
         r->label = (int32_t)number;
     }
     return status;

@@ -35,8 +35,11 @@ static void look_into(data_top *top, const char *base)
     base_free(path);
     if (fd < 0 || !data_folder_list(&l, fd))
         return; /* the scan will say so */
-    for (size_t i = 0; i < l.count; i++)
+    for (size_t i = 0; i < l.count; i++) {
         *(l.at[i].folder ? &top->folders : &top->pictures) = true;
+        if (l.at[i].folder)
+            data_top_inner(top, l.at[i].name, strlen(l.at[i].name));
+    }
     data_folder_listing_free(&l);
 }
 

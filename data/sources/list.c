@@ -86,10 +86,12 @@ static base_status line_error(const lines *l, base_error *err, const char *what)
 /* The record's label, and that all lines have labels of one kind. */
 static base_status take_label(lines *l, int32_t *out, const char *label, base_error *err)
 {
-    const label_kind kind = !label                          ? KIND_NONE
-                            : data_class_number(label) >= 0 ? KIND_NUMBER
-                                                            : KIND_NAME;
+    const int32_t number = label ? data_label_number(label) : -1;
+    const label_kind kind = !label ? KIND_NONE : number >= 0 ? KIND_NUMBER : KIND_NAME;
     uint32_t class = 0;
+
+    if (number == -2)
+        return line_error(l, err, "the label is a number, but none of a class");
 
     if (l->source->index.count == 0)
         l->kind = kind;
@@ -107,7 +109,7 @@ static base_status take_label(lines *l, int32_t *out, const char *label, base_er
                               ? "some labels are numbers and some are names: a number"
                               : "some labels are numbers and some are names: no number");
     if (kind == KIND_NUMBER) {
-        *out = data_class_number(label);
+        *out = number;
         return BASE_OK;
     }
     const base_status status = data_class_add(&class, &l->source->table, label, err);
@@ -175,8 +177,13 @@ static base_status take_line(lines *l, base_error *err)
         return line_error(l, err, "the name is too long");
     char *label = tab ? tab + 1 : NULL;
     l->label = label;
-    if (label)
-        label[strcspn(label, "\t")] = '\0';
+    if (label) {
+        label += strspn(label, " ");
+        size_t bytes = strcspn(label, "\t");
+        while (bytes > 0 && label[bytes - 1] == ' ')
+            bytes--;
+        label[bytes] = '\0';
+    }
     status = take_label(l, &r.label, label, err);
     if (status != BASE_OK)
         return status;

@@ -142,13 +142,14 @@ static base_status map_load(map *m, base_error *err)
     base_status status = base_file_read(&text, &bytes, m->path, TEXT_MOST, err);
     if (status != BASE_OK)
         return status;
-    const char *start = text + strspn(text, " \t\r\n");
+    char *start = text + (strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0);
+    const size_t blanks = strspn(start, " \t\r\n");
     if (strlen(text) != bytes)
         status = base_fail(err, BASE_FORMAT, "'%s' is no text: it has a byte 0", m->path);
-    else if (*start == '{' || *start == '[')
-        status = read_json(m, text, bytes, err);
+    else if (start[blanks] == '{' || start[blanks] == '[')
+        status = read_json(m, start, strlen(start), err);
     else
-        status = read_lines(m, text, err);
+        status = read_lines(m, start, err);
     base_free(text);
     if (status == BASE_OK && m->count == 0)
         status = base_fail(err, BASE_FORMAT, "'%s' maps no class", m->path);

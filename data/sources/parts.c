@@ -32,6 +32,52 @@ bool data_part_name(const char *name)
     return data_part_split(name) != NULL;
 }
 
+/* The split of a word inside a name ("seg_train", "val2017", "Training Set", "testset");
+ * NULL: none, or words of two. */
+static const char *split_inside(const char *name)
+{
+    static const char *const ends[] = {"", "set", "data", "images"};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    const char *found = NULL;
+
+    for (const char *at = name; *at; at += strcspn(at, letters)) {
+        const size_t run = strspn(at, letters);
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+            const size_t bytes = strlen(words[i].name);
+            for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+                if (run != bytes + strlen(ends[e]) ||
+                    strncasecmp(at, words[i].name, bytes) != 0 ||
+                    strncasecmp(at + bytes, ends[e], run - bytes) != 0)
+                    continue;
+                if (found && strcmp(found, words[i].split) != 0)
+                    return NULL;
+                found = words[i].split;
+            }
+        }
+        at += run;
+    }
+    return found;
+}
+
+static const char *split_of(const char *name, bool inside)
+{
+    return inside ? split_inside(name) : data_part_split(name);
+}
+
+void data_top_inner(data_top *top, const char *name, size_t bytes)
+{
+    enum { MOST = sizeof top->inner / sizeof *top->inner };
+    char word[sizeof *top->inner];
+    size_t i = 0;
+
+    snprintf(word, sizeof word, "%.*s", (int)(bytes < sizeof word ? bytes : sizeof word),
+             name);
+    while (i < MOST && top->inner[i][0] && strcmp(top->inner[i], word) != 0)
+        i++;
+    if (i < MOST)
+        memcpy(top->inner[i], word, sizeof word);
+}
+
 void data_note_wnids(data_source *source, const char *text)
 {
     const char *last = "", *next;
@@ -53,21 +99,35 @@ void data_note_wnids(data_source *source, const char *text)
 }
 
 /* A folder of class folders, not of pictures of trains. */
-static bool is_part(const data_top *top)
+static bool is_part(const data_top *top, bool inside)
 {
-    return data_part_split(top->name) && top->folders && !top->pictures;
+    return split_of(top->name, inside) && top->folders && !top->pictures;
+}
+
+/* Whether folders are parts by words inside their names: two of different splits. */
+static bool are_parts_inside(const data_top *top, size_t count)
+{
+    const char *first = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *split = is_part(&top[i], true) ? split_inside(top[i].name) : NULL;
+        if (first && split && strcmp(first, split) != 0)
+            return true;
+        first = first ? first : split;
+    }
+    return false;
 }
 
 /* "'train', 'val'" of those that are parts, or are not. */
 static const char *list_tops(char out[LISTED], const data_top *top, size_t count,
-                             bool parts)
+                             bool inside, bool parts)
 {
     char shown[QUOTED];
     size_t used = 0;
 
     out[0] = '\0';
     for (size_t i = 0; i < count && used < LISTED - 1; i++) {
-        if ((data_part_split(top[i].name) != NULL) == parts)
+        if ((split_of(top[i].name, inside) != NULL) == parts)
             used += (size_t)snprintf(out + used, LISTED - used, "%s'%s'", used ? ", " : "",
                                      base_quote(shown, sizeof shown, top[i].name));
     }
@@ -76,7 +136,7 @@ static const char *list_tops(char out[LISTED], const data_top *top, size_t count
 
 /* The part of the split: of its very word before another word for it. */
 static base_status choose_part(size_t *out, data_source *source, const char *where,
-                               const data_top *top, size_t count,
+                               const data_top *top, size_t count, bool inside,
                                const data_source_options *options, base_error *err)
 {
     const char *wanted = options->split ? options->split : "val";
@@ -86,9 +146,9 @@ static base_status choose_part(size_t *out, data_source *source, const char *whe
 
     *out = DATA_NO_TOP;
     for (size_t i = 0; i < count; i++)
-        others += data_part_split(top[i].name) == NULL;
-    list_tops(parts, top, count, true);
-    list_tops(rest, top, count, false);
+        others += split_of(top[i].name, inside) == NULL;
+    list_tops(parts, top, count, inside, true);
+    list_tops(rest, top, count, inside, false);
     if (others > 0 && !options->split)
         return base_fail(
             err, BASE_USAGE,
@@ -96,7 +156,7 @@ static base_status choose_part(size_t *out, data_source *source, const char *whe
             "say which is meant, with --split or the folder's own path",
             where, parts, rest);
     for (size_t i = 0; i < count; i++) {
-        const char *own = data_part_split(top[i].name);
+        const char *own = split_of(top[i].name, inside);
         if (strcasecmp(top[i].name, wanted) == 0) {
             *out = i;
             same = 1;
@@ -140,6 +200,47 @@ static bool is_severity(const data_top *top)
            !top->pictures;
 }
 
+/* Whether the folder called name is among the first in top. */
+static bool has_inner(const data_top *top, const char *name)
+{
+    for (size_t i = 0; i < sizeof top->inner / sizeof *top->inner; i++) {
+        if (name[0] && strcmp(top->inner[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Classes whose folders are the same in each may be parts, or domains, of the classes. */
+static void note_alike(data_source *source, const data_top *top, size_t count)
+{
+    enum { FEW = 8, INNER = sizeof top->inner / sizeof *top->inner };
+    const data_top *first = NULL, *last = NULL;
+    size_t filled = 0, shared = INNER;
+    char a[QUOTED], b[QUOTED], c[QUOTED];
+
+    for (size_t i = 0; i < count; i++) {
+        size_t same = 0;
+        if (!top[i].folders && !top[i].pictures)
+            continue;
+        if (top[i].pictures || ++filled > FEW)
+            return;
+        first = first ? first : &top[i];
+        last = &top[i];
+        for (size_t k = 0; k < INNER; k++)
+            same += has_inner(&top[i], first->inner[k]);
+        shared = same < shared ? same : shared;
+    }
+    if (shared > 1)
+        data_source_note(
+            source,
+            "the classes are the %zu folders '%s' to '%s', each of which holds "
+            "'%s' and more of the same names: where those are the classes, name "
+            "one of the %zu",
+            filled, base_quote(a, sizeof a, first->name),
+            base_quote(b, sizeof b, last->name), base_quote(c, sizeof c, first->inner[0]),
+            filled);
+}
+
 base_status data_parts_choose(size_t *out, data_source *source, const char *where,
                               const data_top *top, size_t count, bool pictures,
                               const data_source_options *options, base_error *err)
@@ -149,7 +250,7 @@ base_status data_parts_choose(size_t *out, data_source *source, const char *wher
 
     *out = DATA_NO_TOP;
     for (size_t i = 0; i < count; i++) {
-        parts += is_part(&top[i]);
+        parts += is_part(&top[i], false);
         flat += data_part_split(top[i].name) && top[i].pictures;
         severities += is_severity(&top[i]);
         if (top[i].pictures || top[i].folders) {
@@ -157,8 +258,9 @@ base_status data_parts_choose(size_t *out, data_source *source, const char *wher
             last = i;
         }
     }
-    if (parts > 0)
-        return choose_part(out, source, where, top, count, options, err);
+    const bool inside = parts == 0 && are_parts_inside(top, count);
+    if (parts > 0 || inside)
+        return choose_part(out, source, where, top, count, inside, options, err);
     if (severities > 1 && severities == filled && !pictures)
         return base_fail(
             err, BASE_USAGE,
@@ -169,6 +271,8 @@ base_status data_parts_choose(size_t *out, data_source *source, const char *wher
     if (flat > 1 && flat == filled)
         data_source_note(
             source, "the classes of '%s' are called as parts of a data set are", where);
+    if (filled > 1 && !pictures)
+        note_alike(source, top, count);
     if (filled != 1 || pictures || !top[last].folders || top[last].pictures ||
         (is_class(top[last].name, options) && severities == 0))
         return BASE_OK;

@@ -286,6 +286,10 @@ size_t data_image_number(const char *name);
 bool data_truth_named(const data_truth *truth);
 /* The class of an image by its file name (path and ending do not matter), or NULL. */
 const char *data_truth_class(const data_truth *truth, const char *name);
+/* The same, and the line becomes the image's own: an image without a line, or one whose
+ * line another has taken, is BASE_MISMATCH. path: what messages call the file. */
+base_status data_truth_take(const char **class, data_truth *truth, const char *name,
+                            const char *path, base_error *err);
 /* "50000 ILSVRC2012 ids": what the file turned out to hold. */
 const char *data_truth_kind(const data_truth *truth);
 
@@ -296,7 +300,11 @@ typedef struct data_top {
     const char *name;
     bool pictures; /* lie right in it */
     bool folders;  /* are in it */
+    char inner[4][24]; /* the first of these, cut; "" behind the last */
 } data_top;
+
+/* The folder of bytes of name lies in it. Cannot fail. */
+void data_top_inner(data_top *top, const char *name, size_t bytes);
 
 #define DATA_NO_TOP SIZE_MAX
 /* The folder of top [count] that holds the class folders: the part of the options' split,
@@ -547,6 +555,9 @@ bool data_is_image_name(const char *name);
 bool data_ends_in(const char *text, const char *end);
 /* 0..DATA_CLASSES_MAX-1 from digits alone, else -1. */
 int32_t data_class_number(const char *name);
+/* The same of a label, which may be written "3.0"; -2: a number that is no label ("-1",
+ * "2.5"). Cannot fail. */
+int32_t data_label_number(const char *text);
 /* Exactly bytes bytes from offset; EINTR and short reads handled, EIO tried three times.
  * err: the reason alone ("truncated", "read error: ..."). Safe from several threads. */
 base_status data_pread(int fd, unsigned char *to, size_t bytes, uint64_t offset,

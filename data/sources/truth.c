@@ -23,6 +23,7 @@ typedef struct entry {
     const char *stem;  /* file name without path and ending; NULL: by number */
     const char *class; /* WordNet id, or the text of another label */
     size_t line;
+    bool taken; /* by an image */
 } entry;
 
 struct data_truth {
@@ -142,35 +143,81 @@ static base_status add_entry(data_truth *t, const char *stem, const char *class,
 {
     if (!data_grow(&t->at, &t->room, t->count + 1, sizeof *t->at))
         return base_fail(err, BASE_NO_MEMORY, "no memory for labels");
-    t->at[t->count++] = (entry){stem, class, line};
+    t->at[t->count++] = (entry){stem, class, line, false};
     return BASE_OK;
 }
 
-/* The next run of characters that are no stops, ended with a 0 in place; NULL: no more. */
-static char *next_word(char **at, const char *stops)
+/* Without blanks and quotes around it, in place. */
+static char *trimmed(char *word)
 {
-    char *word = *at + strspn(*at, stops);
-    char *end = word + strcspn(word, stops);
-
-    *at = *end ? end + 1 : end;
-    *end = '\0';
-    return *word ? word : NULL;
+    word += strspn(word, " \r");
+    size_t bytes = strlen(word);
+    while (bytes > 0 && strchr(" \t\r", word[bytes - 1]))
+        word[--bytes] = '\0';
+    if (bytes > 1 && word[0] == '"' && word[bytes - 1] == '"') {
+        word[bytes - 1] = '\0';
+        word++;
+    }
+    return word;
 }
 
-/* One line: WORD, or NAME LABEL and what may follow; csv: NAME,LABEL and what follows. */
+/* Up to the stop, which goes; *at NULL: that was the last. */
+static char *next_field(char **at, char stop)
+{
+    char *word = *at;
+    char *end = strchr(word + (word[0] == '"' ? 1 + strcspn(word + 1, "\"") : 0), stop);
+
+    *at = end ? end + 1 : NULL;
+    if (end)
+        *end = '\0';
+    return trimmed(word);
+}
+
+/* Between blanks: what follows a label are numbers, as those of a box. */
+static bool follows_label(const char *rest)
+{
+    while (rest && *rest) {
+        rest += strspn(rest, " \t\r");
+        if (*rest && !strchr("0123456789-.", *rest))
+            return false;
+        rest += strcspn(rest, " \t\r");
+    }
+    return true;
+}
+
+/* One line: WORD, or NAME LABEL and what may follow, between commas, tabs or blanks. A
+ * label may have blanks where these do not separate; of Kaggle's, "n01440764 1 2 3 4 n...",
+ * the first id counts. */
 static base_status take_line(data_truth *t, char *line, bool csv, size_t number,
                              const char *path, base_error *err)
 {
-    char *first = next_word(&line, csv ? "," : " \t\r");
-    char *second = next_word(&line, csv ? " \t\r," : " \t\r");
+    line += strspn(line, csv ? "" : " \t\r");
+    const char stop = csv ? ',' : strchr(line, '\t') ? '\t' : ' ';
+    char *rest = line, *first = next_field(&rest, stop), *second = NULL, shown[160];
 
-    if (!first)
+    if (rest && stop == ' ')
+        rest += strspn(rest, " \r");
+    if (rest && *rest)
+        second = next_field(&rest, stop);
+    if (second && !*second)
+        second = NULL;
+    if (!*first && !second)
         return BASE_OK;
+    if (second && stop == ',' && strlen(second) > 9 && second[9] == ' ') {
+        second[9] = '\0';
+        if (!is_wnid(second))
+            second[9] = ' ';
+    }
     if (t->count == 0)
         t->named = second != NULL;
     if (t->named != (second != NULL))
         return base_fail(err, BASE_FORMAT, "'%s' line %zu: expected %s, as before", path,
                          number, t->named ? "a name and a label" : "one word");
+    if (stop == ' ' && second && !follows_label(rest))
+        return base_fail(err, BASE_FORMAT,
+                         "'%s' line %zu: '%s' and more words, expected a name and a label: "
+                         "one with blanks behind a tab or a comma",
+                         path, number, base_quote(shown, sizeof shown, second));
     return second ? add_entry(t, stem_of(first), second, number, err)
                   : add_entry(t, NULL, first, number, err);
 }
@@ -207,8 +254,15 @@ static base_status settle_labels(data_truth *t, const char *path, bool imagenet,
     char shown[CLASS_BYTES];
 
     for (size_t i = 0; i < t->count; i++) {
-        numbers += data_class_number(t->at[i].class) >= 0;
-        zero = zero || data_class_number(t->at[i].class) == 0;
+        const int32_t label = data_label_number(t->at[i].class);
+        if (label == -2)
+            return base_fail(
+                err, BASE_FORMAT, "'%s' line %zu: '%s' is a number but no label", path,
+                t->at[i].line, base_quote(shown, sizeof shown, t->at[i].class));
+        if (label >= 0) /* "3.0" is 3 */
+            t->text[t->at[i].class - t->text + strcspn(t->at[i].class, ".")] = '\0';
+        numbers += label >= 0;
+        zero = zero || label == 0;
         wnids += is_wnid(t->at[i].class);
     }
     if ((numbers == 0 && (t->named || wnids == t->count)) || !imagenet) {
@@ -236,11 +290,16 @@ static base_status settle_labels(data_truth *t, const char *path, bool imagenet,
 /* "ImageId,PredictionString": a line of a CSV whose first word names no image. */
 static bool is_heading(const char *line)
 {
-    static const char *const words[] = {"ImageId,", "image,", "filename,",
-                                        "file,",    "name,",  "path,"};
+    static const char *const words[] = {"ImageId,", "image,", "filename,", "file_name,",
+                                        "file,",    "name,",  "path,",     "id,"};
 
+    char plain[64] = "";
+    for (size_t i = 0; *line && i + 1 < sizeof plain; line++) {
+        if (*line != '"')
+            plain[i++] = *line;
+    }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strncasecmp(line, words[i], strlen(words[i])) == 0)
+        if (strncasecmp(plain, words[i], strlen(words[i])) == 0)
             return true;
     }
     return false;
@@ -263,8 +322,10 @@ static base_status parse_lines(data_truth *t, const char *path, bool imagenet,
         next = *end ? end + 1 : end;
         *end = '\0';
         if (number++ == 0) /* a comma before any blank */
-            csv = line[strcspn(line, ", \t")] == ',';
-        if (number > 1 || !csv || !is_heading(line))
+            csv = line[0] == '"' ? strchr(line, ',') && !strchr(line, '\t')
+                                 : line[strcspn(line, ", \t")] == ',';
+        const bool remark = line[0] == '#' && (line[1] == ' ' || !line[1]);
+        if (!remark && (number > 1 || !csv || !is_heading(line)))
             status = take_line(t, line, csv, number, path, err);
     }
     if (status == BASE_OK && t->count == 0)
@@ -317,7 +378,8 @@ size_t data_image_number(const char *name)
     return *at && *at != '.' ? 0 : n;
 }
 
-const char *data_truth_class(const data_truth *truth, const char *name)
+/* The line of the image called name, NULL: none. */
+static entry *find_entry(const data_truth *truth, const char *name)
 {
     char copy[DATA_NAME_MAX + 1];
 
@@ -325,10 +387,39 @@ const char *data_truth_class(const data_truth *truth, const char *name)
     const char *stem = stem_of(copy);
     if (!truth->named) {
         const size_t n = data_image_number(stem);
-        return n >= 1 && n <= truth->count ? truth->at[n - 1].class : NULL;
+        return n >= 1 && n <= truth->count ? &truth->at[n - 1] : NULL;
     }
     const entry key = {.stem = stem};
-    const entry *at =
-        bsearch(&key, truth->at, truth->count, sizeof *truth->at, compare_entries);
+    return bsearch(&key, truth->at, truth->count, sizeof *truth->at, compare_entries);
+}
+
+const char *data_truth_class(const data_truth *truth, const char *name)
+{
+    const entry *at = find_entry(truth, name);
+
     return at ? at->class : NULL;
+}
+
+base_status data_truth_take(const char **class, data_truth *truth, const char *name,
+                            const char *path, base_error *err)
+{
+    entry *at = find_entry(truth, name);
+    char shown[256];
+
+    base_quote(shown, sizeof shown, name);
+    if (!at)
+        return base_fail(err, BASE_MISMATCH, "'%s' (%s) has no label for '%s'%s", path,
+                         truth->kind, shown,
+                         truth->named
+                             ? ""
+                             : ": line k belongs to the image whose name ends in _k, "
+                               "from 1");
+    if (at->taken)
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' (%s) line %zu is the label of '%s' and of another image: a "
+                         "line belongs to one",
+                         path, truth->kind, at->line, shown);
+    at->taken = true;
+    *class = at->class;
+    return BASE_OK;
 }

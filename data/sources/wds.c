@@ -6,6 +6,7 @@
 #include "data/data_internal.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -84,7 +85,11 @@ static void take_text(label *out, const char *text)
         return;
     snprintf(out->name, sizeof out->name, "%.*s", (int)bytes, start);
     out->found = true;
-    out->is_name = !base_parse_int(&out->number, out->name);
+    const int32_t number = data_label_number(out->name);
+    out->number = number;
+    out->is_name = number < 0 && !base_parse_int(&out->number, out->name);
+    if (number == -2 && out->is_name) /* "2.5" */
+        *out = (label){.found = true, .number = -2};
 }
 
 static void read_cls(label *out, const scan *s)
@@ -116,9 +121,14 @@ static void read_json(label *out, const json_t *json, const char *label_key)
 
     for (size_t i = 0; i < count && !out->found; i++) {
         const json_t *value = json_object_get(json, keys[i]);
-        if (json_is_integer(value)) {
+        if (json_is_number(value)) {
+            const double number = json_number_value(value);
             out->found = true;
-            out->number = json_integer_value(value);
+            out->number =
+                json_is_integer(value) ? json_integer_value(value)
+                : number >= 0 && number < DATA_CLASSES_MAX && number - floor(number) <= 0
+                    ? (int64_t)number
+                    : -2;
         } else if (json_is_string(value)) {
             take_text(out, json_string_value(value));
         }

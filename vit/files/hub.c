@@ -52,10 +52,13 @@ static base_status read_channels(float out[3], bool *given, const hub_file *f,
         const json_t *one = json_array_get(list, count == 3 ? i : 0);
         const double value = json_number_value(one);
 
-        if (!json_is_number(one) || !(fabs(value) < 1e6) || (positive && !(value > 1e-6)))
+        if (!json_is_number(one) || !isfinite(value) || (positive && !(value > 1e-6)))
             return wrong(f, key,
                          positive ? "a list of 1 or 3 numbers above 0"
                                   : "a list of 1 or 3 numbers");
+        if (fabs(value) > VIT_PIXEL_MOST)
+            return wrong(f, key,
+                         "of pixels from 0 to 1: what is of 0 to 255 is divided by it");
         out[i] = (float)value;
     }
     *given = true;
@@ -151,23 +154,43 @@ static base_status read_pool(vit_hub *hub, const hub_file *f)
     return BASE_OK;
 }
 
+/* The names of the classes: a list, or an object by number as transformers writes it (not
+ * with its placeholders); an object by another key holds descriptions, no order of the
+ * logits. NULL: none. */
+static const json_t *find_names(const char **key, const hub_file *f)
+{
+    static const char *const keys[] = {"label_names", "labels", "id2label"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const json_t *names = find(f, *key = keys[i]);
+        const char *first = json_string_value(json_object_get(names, "0"));
+
+        if (json_is_array(names) || (first && strcmp(first, "LABEL_0") != 0))
+            return names;
+    }
+    return NULL;
+}
+
 static base_status read_labels(vit_hub *hub, const hub_file *f)
 {
-    const json_t *list = find(f, "label_names");
+    const json_t *names = find_names(&hub->label_key, f);
+    const bool list = json_is_array(names);
+    const size_t count = list ? json_array_size(names) : json_object_size(names);
 
-    if (!list)
-        list = find(f, "labels");
-    if (!list || !json_is_array(list)) /* descriptions by name: no order of the logits */
+    if (!names)
         return BASE_OK;
-    const size_t count = json_array_size(list);
     if (count > LABELS_MOST)
-        return wrong(f, "label_names", "a list of so few names");
+        return wrong(f, hub->label_key, "a list of so few names");
     hub->label = base_alloc(count, sizeof *hub->label);
     for (size_t i = 0; hub->label && i < count; i++) {
-        const char *name = json_string_value(json_array_get(list, i));
+        char number[24];
 
+        snprintf(number, sizeof number, "%zu", i);
+        const char *name = json_string_value(list ? json_array_get(names, i)
+                                                  : json_object_get(names, number));
         if (!name)
-            return wrong(f, "label_names", "a list of names");
+            return wrong(f, hub->label_key,
+                         list ? "a list of names" : "an object of names by 0, 1, 2, ...");
         hub->label[i] = base_text("%s", name);
         hub->labels = i + 1;
         if (!hub->label[i])

@@ -108,9 +108,10 @@ static size_t side_of(size_t rows)
 }
 
 /* Side of the patch grid from the rows of pos_embed, with or without rows for `before`
- * tokens. */
+ * tokens. Few numbers of rows fit both (25: 5 x 5, or 4 x 4 behind 9 tokens): then the side
+ * of the input tells. */
 static base_status read_grid(int *side, const vit_tensor_file *file, const char *path,
-                             size_t before, base_error *err)
+                             size_t before, const vit_hub *hub, int patch, base_error *err)
 {
     const vit_tensor *pos = need(file, path, "pos_embed", 3, err);
 
@@ -118,8 +119,14 @@ static base_status read_grid(int *side, const vit_tensor_file *file, const char 
         return BASE_MISMATCH;
     const size_t rows = pos->shape[1];
     const size_t alone = side_of(rows), beside = rows > before ? side_of(rows - before) : 0;
+    const size_t told = hub->image > 0 && patch > 0 ? (size_t)(hub->image / patch) : 0;
+    if (alone && beside && told != alone && told != beside)
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' tensor 'pos_embed' has %zu rows, %zu x %zu or, behind %zu "
+                         "tokens, %zu x %zu: 'input_size' in a config.json beside it tells",
+                         path, rows, alone, alone, before, beside, beside);
     /* timm's networks with registers have no positions for them (no_embed_class) */
-    *side = (int)(alone ? alone : beside);
+    *side = (int)(alone && !(beside && told == beside) ? alone : beside);
     if (*side == 0)
         return base_fail(err, BASE_UNSUPPORTED,
                          "'%s' tensor 'pos_embed' has %zu rows, expected a square number%s",
@@ -253,9 +260,8 @@ static base_status read_classes(vit_config *c, const vit_tensor_file *file,
                          hub->path, hub->classes, path, c->classes);
     if (head && hub->labels > 0 && hub->labels != (size_t)c->classes)
         return base_fail(err, BASE_MISMATCH,
-                         "'%s' key 'label_names' has %zu names, the head of '%s' has %d "
-                         "outputs",
-                         hub->path, hub->labels, path, c->classes);
+                         "'%s' key '%s' has %zu names, the head of '%s' has %d outputs",
+                         hub->path, hub->label_key, hub->labels, path, c->classes);
     return BASE_OK;
 }
 
@@ -288,7 +294,8 @@ base_status vit_timm_config(vit_config *config, vit_origins *origins,
     }
     read_parts(&c, file);
     read_architecture(&c, hub);
-    status = read_grid(&side, file, path, (class_token ? 1 : 0) + (size_t)c.registers, err);
+    status = read_grid(&side, file, path, (class_token ? 1 : 0) + (size_t)c.registers, hub,
+                       c.patch, err);
     if (status == BASE_OK)
         status = read_pool(&c, origins, path, class_token, hub, err);
     if (status == BASE_OK)
