@@ -265,78 +265,100 @@ END_TEST
 
 START_TEST(words_become_entries)
 {
-    app_entries e = {0};
+    train_variants e = {0};
 
-    ck_assert_int_eq(app_entries_add(&e,
-                                     "ssr,a=vmoe:capacity=1.05:bpr=true,"
-                                     "softmax:layers=1,3:k=2,b=softmax:layers=every:2,"
-                                     "x=1=ssr:p=0.1",
-                                     NULL),
+    ck_assert_int_eq(train_variants_add(&e, "--routers",
+                                        "ssr,a=vmoe:capacity=1.05:bpr=true,"
+                                        "softmax:layers=1,3:k=2,b=softmax:layers=every:2,"
+                                        "x=1=ssr:p=0.1",
+                                        NULL),
                      BASE_OK);
     ck_assert_uint_eq(e.count, 5);
-    ck_assert_str_eq(e.entry[0].label, "ssr");
-    ck_assert_uint_eq(e.entry[0].settings, 0);
-    ck_assert_str_eq(e.entry[1].label, "a");
-    ck_assert_str_eq(e.entry[1].router, "vmoe");
-    ck_assert_str_eq(e.entry[1].setting[0], "router.capacity=1.05");
-    ck_assert_str_eq(e.entry[1].setting[1], "router.bpr=true");
-    ck_assert_str_eq(e.entry[2].label, "softmax-layers=1-3-k=2");
-    ck_assert_str_eq(e.entry[2].setting[0], "router.layers=1,3");
-    ck_assert_str_eq(e.entry[2].setting[1], "router.k=2");
-    ck_assert_str_eq(e.entry[3].setting[0], "router.layers=every:2");
-    ck_assert_str_eq(e.entry[4].label, "x=1");
-    ck_assert_str_eq(e.entry[4].router, "ssr");
+    ck_assert_str_eq(e.variant[0].label, "ssr");
+    ck_assert_uint_eq(e.variant[0].settings, 0);
+    ck_assert_str_eq(e.variant[1].label, "a");
+    ck_assert_str_eq(e.variant[1].router, "vmoe");
+    ck_assert_str_eq(e.variant[1].setting[0], "router.capacity=1.05");
+    ck_assert_str_eq(e.variant[1].setting[1], "router.bpr=true");
+    ck_assert_str_eq(e.variant[2].label, "softmax-layers=1-3-k=2");
+    ck_assert_str_eq(e.variant[2].setting[0], "router.layers=1,3");
+    ck_assert_str_eq(e.variant[2].setting[1], "router.k=2");
+    ck_assert_str_eq(e.variant[3].setting[0], "router.layers=every:2");
+    ck_assert_str_eq(e.variant[4].label, "x=1");
+    ck_assert_str_eq(e.variant[4].router, "ssr");
 }
 END_TEST
 
 START_TEST(presets_hold_every_router_and_the_ablations)
 {
-    app_entries e = {0};
+    train_variants e = {0};
     size_t routers = 0;
 
     while (vit_router_name(routers))
         routers++;
-    ck_assert_int_eq(app_entries_preset(&e, 1, NULL), BASE_OK);
+    ck_assert_int_eq(train_variants_preset(&e, 1, NULL), BASE_OK);
     ck_assert_uint_eq(e.count, routers + 2);
-    e = (app_entries){0};
-    ck_assert_int_eq(app_entries_add(&e, "ssr", NULL), BASE_OK);
-    ck_assert_int_eq(app_entries_preset(&e, 2, NULL), BASE_OK);
+    e = (train_variants){0};
+    ck_assert_int_eq(train_variants_add(&e, "--routers", "ssr", NULL), BASE_OK);
+    ck_assert_int_eq(train_variants_preset(&e, 2, NULL), BASE_OK);
     ck_assert_uint_eq(e.count, 13);
     for (size_t i = 0; i < e.count; i++)
-        ck_assert_str_eq(e.entry[i].router, "ssr");
-    e = (app_entries){0};
-    ck_assert_int_eq(app_entries_preset(&e, 3, NULL), BASE_OK);
+        ck_assert_str_eq(e.variant[i].router, "ssr");
+    e = (train_variants){0};
+    ck_assert_int_eq(train_variants_preset(&e, 3, NULL), BASE_OK);
     ck_assert_uint_eq(e.count, 15);
-    ck_assert_str_eq(e.entry[0].label, "softmax-0");
-    ck_assert_str_eq(e.entry[0].setting[0], "router.balance=0");
-    e = (app_entries){0};
-    ck_assert_int_eq(app_entries_preset(&e, 4, NULL), BASE_OK);
+    ck_assert_str_eq(e.variant[0].label, "softmax-0");
+    ck_assert_str_eq(e.variant[0].setting[0], "router.balance=0");
+    e = (train_variants){0};
+    ck_assert_int_eq(train_variants_preset(&e, 4, NULL), BASE_OK);
     ck_assert_uint_eq(e.count, 2 * 3 * 2);
-    ck_assert_str_eq(e.entry[11].label, "ssr-cost=softmax-noise=4-steps=800");
-    ck_assert_str_eq(e.entry[11].setting[2], "router.steps=800");
+    ck_assert_str_eq(e.variant[11].label, "ssr-cost=softmax-noise=4-steps=800");
+    ck_assert_str_eq(e.variant[11].setting[2], "router.steps=800");
 }
 END_TEST
 
 START_TEST(a_grid_multiplies_what_is_there)
 {
-    static const char *const bad[] = {"noise", "=1", "noise=", "noise=1,,2"};
-    app_entries e = {0};
+    static const char *const bad[] = {"noise", "=1", "noise=", "noise=1,,2", "noise=1,1"};
+    train_variants e = {0};
 
-    ck_assert_int_eq(app_entries_add(&e, "a=softmax,b=vmoe:k=1", NULL), BASE_OK);
-    ck_assert_int_eq(app_entries_grid(&e, "noise=0,0.5", NULL), BASE_OK);
-    ck_assert_int_eq(app_entries_grid(&e, "optimizer.lr=0.1", NULL), BASE_OK);
+    ck_assert_int_eq(train_variants_add(&e, "--routers", "a=softmax,b=vmoe:k=1", NULL),
+                     BASE_OK);
+    ck_assert_int_eq(train_variants_grid(&e, "--grid", "noise=0,0.5", NULL), BASE_OK);
+    ck_assert_int_eq(train_variants_grid(&e, "--grid", "optimizer.lr=0.1", NULL), BASE_OK);
     ck_assert_uint_eq(e.count, 4);
-    ck_assert_str_eq(e.entry[1].label, "a-noise=0.5-optimizer.lr=0.1");
-    ck_assert_str_eq(e.entry[3].router, "vmoe");
-    ck_assert_str_eq(e.entry[3].setting[0], "router.k=1");
-    ck_assert_str_eq(e.entry[3].setting[1], "router.noise=0.5");
-    ck_assert_str_eq(e.entry[3].setting[2], "optimizer.lr=0.1");
+    ck_assert_str_eq(e.variant[1].label, "a-noise=0.5-optimizer.lr=0.1");
+    ck_assert_str_eq(e.variant[3].router, "vmoe");
+    ck_assert_str_eq(e.variant[3].setting[0], "router.k=1");
+    ck_assert_str_eq(e.variant[3].setting[1], "router.noise=0.5");
+    ck_assert_str_eq(e.variant[3].setting[2], "optimizer.lr=0.1");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         base_error err = {0};
-        ck_assert_int_eq(app_entries_grid(&e, bad[i], &err), BASE_USAGE);
-        ck_assert_msg(strncmp(err.text, "--grid '", 8) == 0, "%s", err.text);
+        ck_assert_int_eq(train_variants_grid(&e, "--grid", bad[i], &err), BASE_USAGE);
+        ck_assert_msg(strncmp(err.text, i < 4 ? "--grid '" : "--grid makes 'a-", 8) == 0,
+                      "%s", err.text);
         ck_assert_uint_eq(e.count, 4);
     }
+}
+END_TEST
+
+START_TEST(a_grid_is_of_the_routers_that_are_named)
+{
+    char *out = test_path(dir, "cmp");
+
+    program_result r =
+        program_run(dir, COMPARE, out, "--status", "--routers", "ssr,a=softmax", "--grid",
+                    "noise=0.1,1", "k=1,2", "--preset", "none", NULL);
+    ck_assert_msg(r.code == 0, "%s", r.err);
+    ck_assert_ptr_nonnull(strstr(r.out, "ssr-noise=0.1-k=2 seed 3"));
+    ck_assert_ptr_nonnull(strstr(r.out, "a-noise=1-k=1 seed 1"));
+    ck_assert_ptr_nonnull(strstr(r.out, "24 runs: 0 finished"));
+    program_result_free(&r);
+    program_refused(program_run(dir, COMPARE, out, "--status", "--preset", "balancers",
+                                "--grid", "noise=0.1,1", NULL),
+                    2, "--grid is of --routers");
+    ck_assert(!test_exists(out));
+    base_free(out);
 }
 END_TEST
 
@@ -358,6 +380,7 @@ int main(void)
     tcase_add_test(core, words_become_entries);
     tcase_add_test(core, presets_hold_every_router_and_the_ablations);
     tcase_add_test(core, a_grid_multiplies_what_is_there);
+    tcase_add_test(core, a_grid_is_of_the_routers_that_are_named);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);
     tcase_add_checked_fixture(limits, setup, teardown);

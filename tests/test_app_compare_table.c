@@ -77,13 +77,13 @@ START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
                    .value = value,
                    .spread = spread,
                    .order = order};
-    bool lead[APP_ENTRIES_MAX];
+    bool lead[TRAIN_VARIANTS_MAX];
 
     f = &t.figure[0];
     *f = (app_figure){"top", "top", APP_KIND_NUMBER, 1, 2};
     memcpy(value, values, sizeof value);
     for (size_t e = 0; e < 3; e++) {
-        snprintf(compare.entries.entry[e].label, APP_LABEL_BYTES, "%c", 'a' + (char)e);
+        snprintf(compare.entries.variant[e].label, TRAIN_LABEL_BYTES, "%c", 'a' + (char)e);
         spread[e] = measure_mean_of(values + 4 * e, 4);
     }
     ck_assert_uint_eq(app_table_leaders(lead, &t, 0), 2);

@@ -228,6 +228,46 @@ char *train_keys_fixed_text(const train_keys *keys);
 base_status train_keys_compare(const train_keys *now, const train_keys *usual,
                                const char *stored, bool lengths, base_error *err);
 
+/* ---- one recipe with several routers (variants.c) ------------------------------------ */
+
+enum {
+    TRAIN_VARIANTS_MAX = 64,
+    TRAIN_LABEL_BYTES = 64,
+    TRAIN_SETTINGS_MAX = 16, /* of one variant */
+    TRAIN_SETTING_BYTES = 96
+};
+
+/* A router with settings. */
+typedef struct train_variant {
+    char label[TRAIN_LABEL_BYTES]; /* fit for the name of a folder */
+    char router[32];
+    char setting[TRAIN_SETTINGS_MAX][TRAIN_SETTING_BYTES]; /* "router.key=value", for
+                                                            * train_recipe_set */
+    size_t settings;
+} train_variant;
+
+typedef struct train_variants {
+    train_variant variant[TRAIN_VARIANTS_MAX];
+    size_t count;
+} train_variants;
+
+/* In the form of a choice. */
+#define TRAIN_VARIANT_PRESETS "none|all|ssr-ablation|balancers|ssr-grid"
+/* Adds those of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A comma or
+ * a colon before a digit belongs to the value ("layers=1,3", "layers=every:2"). BASE_USAGE
+ * for what is no router, no key=value, or a label that is there already; what: the option's
+ * name for that. Keys are only checked with the recipe. */
+base_status train_variants_add(train_variants *variants, const char *what, const char *list,
+                               base_error *err);
+/* Every variant in each of the values of "KEY=V1,V2,...": a key of the recipe, router.KEY
+ * when it names no section. A label becomes LABEL-KEY=V. BASE_USAGE for what is no such word
+ * or gives too many. */
+base_status train_variants_grid(train_variants *variants, const char *what,
+                                const char *word, base_error *err);
+/* Adds those of a preset, by its place among TRAIN_VARIANT_PRESETS (routing.md 14,
+ * routing-newer.md); one that is there is left out. */
+base_status train_variants_preset(train_variants *variants, int preset, base_error *err);
+
 /* ---- metrics.jsonl (metrics.c) ------------------------------------------------------- */
 
 struct json_t; /* of jansson.h */

@@ -13,7 +13,7 @@ static const base_field options[] = {
         "routers, separated by commas: [label=]router[:key=value ...] with keys of the "
         "recipe's [router]: ssr,softmax,fast=vmoe:capacity=1.05:eval_capacity=4"),
     APP_CHOICE(
-        "preset", "NAME", preset, APP_PRESETS,
+        "preset", "NAME", preset, TRAIN_VARIANT_PRESETS,
         "all: every router without capacities, and V-MoE with its own; ssr-ablation: "
         "SSR's settings, one at a time; balancers: SSR, loss-free, quantile and what "
         "they are held against; ssr-grid: SSR's cost, noise and Sinkhorn steps"),

@@ -95,7 +95,7 @@ static json_t *figure_json(const app_table *t, size_t e, size_t f)
     const size_t seeds = (size_t)t->compare->args->seeds;
     const measure_mean *s = app_table_spread(t, e, f);
     const measure_difference d = app_table_difference(t, e, t->baseline, f);
-    bool lead[APP_ENTRIES_MAX];
+    bool lead[TRAIN_VARIANTS_MAX];
     json_t *values = s->count > 0 ? json_array() : json_null();
 
     app_table_leaders(lead, t, f);
@@ -108,7 +108,7 @@ static json_t *figure_json(const app_table *t, size_t e, size_t f)
 }
 
 /* Whether the router is a reconstruction, by its own summary. */
-static bool reconstructed(const app_entry *entry)
+static bool reconstructed(const train_variant *entry)
 {
     const char *summary = vit_router_summary(entry->router);
 
@@ -118,10 +118,10 @@ static bool reconstructed(const app_entry *entry)
 static json_t *entry_json(const app_table *t, size_t e)
 {
     const app_compare *c = t->compare;
-    const app_entry *entry = &c->entries.entry[e];
+    const train_variant *entry = &c->entries.variant[e];
     const size_t seeds = (size_t)c->args->seeds;
     const bool base = e == t->baseline, again = reconstructed(entry);
-    char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
+    char settings[TRAIN_SETTINGS_MAX * TRAIN_SETTING_BYTES];
     json_t *json = json_object(), *figures = json_object(), *runs = json_array(),
            *kinds = json_object();
 
@@ -197,7 +197,7 @@ static json_t *corrupted_json(const app_table *t)
 
         for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
             json_array_append_new(errors, show_json_real(error[k]));
-        json_t *row = json_pack("{s:s, s:o}", "label", t->compare->entries.entry[e].label,
+        json_t *row = json_pack("{s:s, s:o}", "label", t->compare->entries.variant[e].label,
                                 "errors", errors);
         if (isfinite(error[0]))
             json_array_append(rows, row);
@@ -247,7 +247,7 @@ static json_t *attacked_json(const app_table *t)
         for (size_t i = 0; known(t, f) && i < t->compare->entries.count; i++) {
             const size_t e = t->order[i];
             json_t *row = figure_json(t, e, f);
-            show_put_text(row, "label", t->compare->entries.entry[e].label);
+            show_put_text(row, "label", t->compare->entries.variant[e].label);
             show_put_bool(row, "is_baseline", e == t->baseline);
             json_array_append_new(rows, row);
         }
@@ -262,7 +262,7 @@ static json_t *attacked_json(const app_table *t)
 /* Who is best at a figure, or that the seeds do not say; null: it is not known. */
 static json_t *best_json(const app_table *t, size_t figure)
 {
-    bool lead[APP_ENTRIES_MAX];
+    bool lead[TRAIN_VARIANTS_MAX];
     const size_t leaders = app_table_leaders(lead, t, figure);
     const app_figure *f = &t->figure[figure];
     const char *who = leaders == 0 ? "nobody is told apart" : "not one";
@@ -272,7 +272,7 @@ static json_t *best_json(const app_table *t, size_t figure)
         return json_null();
     for (size_t i = 0; i < t->compare->entries.count; i++) {
         const size_t e = t->order[i], used = strlen(note);
-        const char *label = t->compare->entries.entry[e].label;
+        const char *label = t->compare->entries.variant[e].label;
         const measure_mean *s = app_table_spread(t, e, figure);
 
         if (!lead[e])
@@ -432,10 +432,10 @@ static void settings_put(json_t *json, const app_table *t)
     show_put_int(json, "eval_limit", args->eval_limit);
     show_put(json, "corruptions", corruptions_json(c));
     show_put(json, "attack", attack_json(t));
-    show_put_text(json, "baseline", c->entries.entry[t->baseline].label);
+    show_put_text(json, "baseline", c->entries.variant[t->baseline].label);
     show_put(json, "mce_baseline",
              t->softmax == SIZE_MAX ? json_null()
-                                    : json_string(c->entries.entry[t->softmax].label));
+                                    : json_string(c->entries.variant[t->softmax].label));
 }
 
 show_document *app_compare_document(const app_table *table)

@@ -10,54 +10,18 @@
 
 #include "apps/train/internal.h"
 
-enum {
-    APP_ENTRIES_MAX = 64,
-    APP_SEEDS_MAX = 100,
-    APP_LABEL_BYTES = 64,
-    APP_SETTINGS_MAX = 16, /* of one entry */
-    APP_SETTING_BYTES = 96
-};
+enum { APP_SEEDS_MAX = 100 };
 
 typedef struct app_compare_args {
     app_common common;
     const char *recipe, *data, *val, *out, *eps, *baseline, *frost;
     base_list routers, set, grid;
-    int preset;     /* index into app_preset_names */
+    int preset;     /* index into TRAIN_VARIANT_PRESETS */
     int checkpoint; /* index into "last|best" */
     int64_t seeds, jobs, eval_limit, steps, rounds;
     const char *command_line;
     bool no_train, no_evaluation, no_corruptions, no_attack, no_timing, status;
 } app_compare_args;
-
-/* ---- the plan (plan.c) --------------------------------------------------------------- */
-
-/* A row of the table: a router with settings. */
-typedef struct app_entry {
-    char label[APP_LABEL_BYTES]; /* also the name of its folder */
-    char router[32];
-    char setting[APP_SETTINGS_MAX][APP_SETTING_BYTES]; /* "router.key=value" */
-    size_t settings;
-} app_entry;
-
-typedef struct app_entries {
-    app_entry entry[APP_ENTRIES_MAX];
-    size_t count;
-} app_entries;
-
-/* In the form of a choice. */
-#define APP_PRESETS "none|all|ssr-ablation|balancers|ssr-grid"
-/* Adds the entries of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A
- * comma or a colon before a digit belongs to the value ("layers=1,3", "layers=every:2").
- * BASE_USAGE for what is no router, no key=value, or a label that is there already. Keys
- * are only checked with the recipe. */
-base_status app_entries_add(app_entries *entries, const char *list, base_error *err);
-/* Every entry in each of the values of "KEY=V1,V2,...": a key of the recipe, router.KEY
- * when it names no section. A label becomes LABEL-KEY=V. BASE_USAGE for what is no such
- * word or gives too many. */
-base_status app_entries_grid(app_entries *entries, const char *word, base_error *err);
-/* Adds those of a preset, by its place among APP_PRESETS (routing.md 14, routing-newer.md);
- * an entry that is there is left out. */
-base_status app_entries_preset(app_entries *entries, int preset, base_error *err);
 
 /* ---- runs (runs.c) ------------------------------------------------------------------- */
 
@@ -94,8 +58,8 @@ typedef struct app_compare_run {
 
 typedef struct app_compare {
     const app_compare_args *args;
-    app_entries entries;
-    app_compare_run *run; /* [entries, seeds] */
+    train_variants entries; /* rows of the table: routers with settings */
+    app_compare_run *run;   /* [entries, seeds] */
     size_t runs;
     train_recipe recipe; /* with --set, before any entry's settings */
     train_facts facts;

@@ -55,8 +55,8 @@ static base_status base_recipe(train_recipe *out, const app_compare_args *args,
 base_status app_compare_recipe(train_recipe *out, const app_compare *compare, size_t entry,
                                int64_t seed, base_error *err)
 {
-    const app_entry *e = &compare->entries.entry[entry];
-    const char *set[APP_SETTINGS_MAX + 2];
+    const train_variant *e = &compare->entries.variant[entry];
+    const char *set[TRAIN_SETTINGS_MAX + 2];
     char name[64], seed_text[48];
 
     snprintf(name, sizeof name, "router.name=%s", e->router);
@@ -154,7 +154,7 @@ app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, si
 const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
                              const app_compare_run *run)
 {
-    snprintf(out, out_bytes, "%s seed %" PRId64, compare->entries.entry[run->entry].label,
+    snprintf(out, out_bytes, "%s seed %" PRId64, compare->entries.variant[run->entry].label,
              run->seed);
     return out;
 }
@@ -220,7 +220,7 @@ static base_status runs_create(app_compare *c, base_error *err)
         run->entry = i / seeds;
         run->seed = (int64_t)(i % seeds) + 1;
         run->folder = app_text("%s/runs/%s/seed-%" PRId64, c->args->out,
-                               c->entries.entry[run->entry].label, run->seed);
+                               c->entries.variant[run->entry].label, run->seed);
         run->log = app_text("%s.log", run->folder);
         status = app_compare_look(c, run, err);
     }
@@ -267,9 +267,13 @@ base_status app_compare_open(app_compare *out, const app_compare_args *args,
     *c = (app_compare){.args = args, .lock = -1};
     base_status status = BASE_OK;
     for (size_t i = 0; i < args->routers.count && status == BASE_OK; i++)
-        status = app_entries_add(&c->entries, args->routers.at[i], err);
+        status = train_variants_add(&c->entries, "--routers", args->routers.at[i], err);
+    if (status == BASE_OK && args->grid.count > 0 && c->entries.count == 0)
+        status = base_fail(err, BASE_USAGE, "--grid is of --routers, which is not given");
+    for (size_t i = 0; i < args->grid.count && status == BASE_OK; i++)
+        status = train_variants_grid(&c->entries, "--grid", args->grid.at[i], err);
     if (status == BASE_OK)
-        status = app_entries_preset(&c->entries, args->preset, err);
+        status = train_variants_preset(&c->entries, args->preset, err);
     if (status == BASE_OK && c->entries.count == 0)
         status = base_fail(err, BASE_USAGE, "--routers LIST or --preset NAME is missing");
     size_t baseline;

@@ -10,8 +10,8 @@ static const json_t *rounds_of(const app_table *t, size_t entry, const char *key
 {
     const json_t *entries = json_object_get(t->timing, "entries");
 
-    return json_object_get(json_object_get(entries, t->compare->entries.entry[entry].label),
-                           key);
+    return json_object_get(
+        json_object_get(entries, t->compare->entries.variant[entry].label), key);
 }
 
 /* Of rounds, each divided by the same round of other (NULL: 1). */
@@ -74,7 +74,7 @@ json_t *app_steps_json(const app_table *table)
 
     for (size_t i = 0; i < c->entries.count; i++) {
         const size_t e = table->order[i];
-        json_t *row = json_pack("{s:s}", "label", c->entries.entry[e].label);
+        json_t *row = json_pack("{s:s}", "label", c->entries.variant[e].label);
 
         step_put(row, "ms", app_step_of(table, e, SIZE_MAX));
         step_put(row, "ratio", app_step_of(table, e, plain));
@@ -97,5 +97,5 @@ json_t *app_steps_json(const app_table *table)
              show_json_number(table->timing, "batch"), threads, threads > 1 ? "s" : "",
              machine ? machine : "");
     return json_pack("{s:o, s:s, s:o}", "text", show_json_text(text), "reference",
-                     c->entries.entry[plain].label, "rows", rows);
+                     c->entries.variant[plain].label, "rows", rows);
 }

@@ -203,7 +203,7 @@ base_status app_table_baseline(size_t *out, const app_compare *compare, base_err
     const char *label = compare->args->baseline;
 
     for (size_t i = 0; i < compare->entries.count; i++) {
-        if (strcmp(compare->entries.entry[i].label, label ? label : "ssr") == 0) {
+        if (strcmp(compare->entries.variant[i].label, label ? label : "ssr") == 0) {
             *out = i;
             return BASE_OK;
         }
@@ -218,11 +218,11 @@ base_status app_table_baseline(size_t *out, const app_compare *compare, base_err
 static size_t softmax_of(const app_compare *compare)
 {
     for (size_t i = 0; i < compare->entries.count; i++)
-        if (strcmp(compare->entries.entry[i].label, "softmax") == 0 &&
-            strcmp(compare->entries.entry[i].router, "softmax") == 0)
+        if (strcmp(compare->entries.variant[i].label, "softmax") == 0 &&
+            strcmp(compare->entries.variant[i].router, "softmax") == 0)
             return i;
     for (size_t i = 0; i < compare->entries.count; i++)
-        if (strcmp(compare->entries.entry[i].router, "softmax") == 0)
+        if (strcmp(compare->entries.variant[i].router, "softmax") == 0)
             return i;
     return SIZE_MAX;
 }
@@ -269,7 +269,7 @@ static void files_read(app_table *t)
         t->step_ratio[e] = app_step_of(t, e, plain).median;
     }
     snprintf(t->figure[app_table_figure(t, "step_ratio")].title, sizeof t->figure[0].title,
-             "step (%.24s 100)", c->entries.entry[plain].label);
+             "step (%.24s 100)", c->entries.variant[plain].label);
 }
 
 /* Over the seeds of an entry; rows [entries * seeds, width]. */
@@ -371,7 +371,7 @@ const measure_mean *app_table_spread(const app_table *table, size_t entry, size_
     return &table->spread[entry * table->figures + figure];
 }
 
-const char *app_entry_settings(char *out, size_t out_bytes, const app_entry *entry)
+const char *app_entry_settings(char *out, size_t out_bytes, const train_variant *entry)
 {
     size_t used = 0;
 

@@ -19,9 +19,9 @@ typedef struct timed_entry {
 typedef struct timing {
     const app_compare *compare;
     train_trainer plan; /* its loader gives the batches */
-    vit_model *model[2 * APP_ENTRIES_MAX];
+    vit_model *model[2 * TRAIN_VARIANTS_MAX];
     size_t models;
-    timed_entry entry[APP_ENTRIES_MAX];
+    timed_entry entry[TRAIN_VARIANTS_MAX];
     double *ms; /* [models, rounds] */
     app_progress progress;
 } timing;
@@ -97,14 +97,14 @@ static const char *key_make(const app_compare *c)
 
     for (size_t e = 0; e < c->entries.count; e++) {
         bool trained = false;
-        char settings[APP_SETTINGS_MAX * APP_SETTING_BYTES];
+        char settings[TRAIN_SETTINGS_MAX * TRAIN_SETTING_BYTES];
         for (size_t s = 0; s < (size_t)c->args->seeds; s++)
             trained = trained || app_compare_run_at(c, e, s)->state == APP_RUN_FINISHED;
         if (!trained)
             continue;
-        key = app_text("%s %s=%s:%s", key, c->entries.entry[e].label,
-                       c->entries.entry[e].router,
-                       app_entry_settings(settings, sizeof settings, &c->entries.entry[e]));
+        key = app_text(
+            "%s %s=%s:%s", key, c->entries.variant[e].label, c->entries.variant[e].router,
+            app_entry_settings(settings, sizeof settings, &c->entries.variant[e]));
     }
     return key;
 }
@@ -143,7 +143,7 @@ static json_t *timing_json(const timing *t, const char *key)
     show_put_int(json, "rounds", c->args->rounds);
     for (size_t e = 0; e < c->entries.count; e++)
         if (t->entry[e].timed)
-            show_put(entries, c->entries.entry[e].label, entry_json(t, &t->entry[e]));
+            show_put(entries, c->entries.variant[e].label, entry_json(t, &t->entry[e]));
     show_put(json, "entries", entries);
     return json;
 }

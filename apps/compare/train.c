@@ -16,7 +16,7 @@
 #include "apps/compare/internal.h"
 
 enum {
-    WORDS_MAX = BASE_LIST_MAX + APP_SETTINGS_MAX + 32,
+    WORDS_MAX = BASE_LIST_MAX + TRAIN_SETTINGS_MAX + 32,
     JOBS_MAX = 64,
     TAIL_BYTES = 1 << 18, /* of metrics.jsonl: more than its last line */
     POLL_MS = 50
@@ -52,7 +52,7 @@ static void words_make(const char *words[WORDS_MAX], const app_compare *c,
                        const app_compare_run *run)
 {
     const app_compare_args *args = c->args;
-    const app_entry *entry = &c->entries.entry[run->entry];
+    const train_variant *entry = &c->entries.variant[run->entry];
     const int64_t share = args->common.threads / args->jobs;
     const char *const named[][2] = {
         {"--data", args->data},

@@ -44,7 +44,7 @@ static const char *list_add(const char *text, const app_table *t, size_t figure,
                             const char *word, const char *lead)
 {
     const app_figure *f = &t->figure[figure];
-    const char *name = t->compare->entries.entry[t->baseline].label;
+    const char *name = t->compare->entries.variant[t->baseline].label;
     const double unit = unit_of(f);
     const char *comma = text == name ? " is " : "; ";
     double low, high;
@@ -57,7 +57,7 @@ static const char *list_add(const char *text, const app_table *t, size_t figure,
             continue;
         app_verdict_interval(&low, &high, &d, f);
         text = app_text("%s%s%s%s (%+.*f, %+.*f to %+.*f)", text, comma, lead,
-                        t->compare->entries.entry[e].label, f->digits, unit * d.points,
+                        t->compare->entries.variant[e].label, f->digits, unit * d.points,
                         f->digits, unit * low, f->digits, unit * high);
         comma = ", ";
         lead = "";
@@ -68,7 +68,7 @@ static const char *list_add(const char *text, const app_table *t, size_t figure,
 const char *app_verdict_text(const app_table *table, size_t figure)
 {
     const app_figure *f = &table->figure[figure];
-    const char *name = table->compare->entries.entry[table->baseline].label, *text = name;
+    const char *name = table->compare->entries.variant[table->baseline].label, *text = name;
 
     if (f->better == 0 || app_table_spread(table, table->baseline, figure)->count == 0 ||
         table->compare->entries.count < 2)
@@ -97,7 +97,7 @@ static json_t *labels_json(const app_table *t, size_t figure, const char *word)
         const bool fits =
             e != t->baseline && (own ? word && strcmp(own, word) == 0 : !word);
         if (fits)
-            json_array_append_new(list, json_string(t->compare->entries.entry[e].label));
+            json_array_append_new(list, json_string(t->compare->entries.variant[e].label));
     }
     return list;
 }
@@ -106,7 +106,7 @@ json_t *app_verdicts_json(const app_table *table)
 {
     const app_table *t = table;
     json_t *list = json_array();
-    bool lead[APP_ENTRIES_MAX];
+    bool lead[TRAIN_VARIANTS_MAX];
 
     for (size_t f = 0; f < t->figures; f++) {
         const char *text = app_verdict_text(t, f);
@@ -115,7 +115,7 @@ json_t *app_verdicts_json(const app_table *table)
         json_t *json = json_object(), *leaders = json_array();
         show_put_text(json, "figure", t->figure[f].key);
         show_put_text(json, "title", t->figure[f].title);
-        show_put_text(json, "baseline", t->compare->entries.entry[t->baseline].label);
+        show_put_text(json, "baseline", t->compare->entries.variant[t->baseline].label);
         /* as the baseline is against them */
         show_put(json, "better", labels_json(t, f, "better"));
         show_put(json, "worse", labels_json(t, f, "worse"));
@@ -125,7 +125,7 @@ json_t *app_verdicts_json(const app_table *table)
         for (size_t i = 0; i < t->compare->entries.count; i++)
             if (lead[t->order[i]])
                 json_array_append_new(
-                    leaders, json_string(t->compare->entries.entry[t->order[i]].label));
+                    leaders, json_string(t->compare->entries.variant[t->order[i]].label));
         show_put(json, "leaders", leaders);
         show_put_text(json, "text", text);
         json_array_append_new(list, json);

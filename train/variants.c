@@ -1,10 +1,10 @@
-/* plan.c - which routers are compared: the words of --routers and the presets as entries
- * with labels. Relied on elsewhere: labels are names of folders, so that the same words
- * find the same runs. */
+/* variants.c - one recipe with several routers: words, presets and grids as variants with
+ * labels. Relied on elsewhere: labels are names of folders, so that the same words find the
+ * same runs. */
 #include <ctype.h>
 #include <string.h>
 
-#include "apps/compare/internal.h"
+#include "train/train_internal.h"
 
 /* ---- words --------------------------------------------------------------------------- */
 
@@ -19,24 +19,32 @@ static size_t part_length(const char *text, char mark)
 }
 
 /* Makes a name of a folder from a label or from an entry's own words. */
-static void label_make(char out[APP_LABEL_BYTES], const char *words)
+static void label_make(char out[TRAIN_LABEL_BYTES], const char *words)
 {
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                "0123456789-_=+.";
     size_t length = 0;
 
-    for (; words[length] && length + 1 < APP_LABEL_BYTES; length++)
+    for (; words[length] && length + 1 < TRAIN_LABEL_BYTES; length++)
         out[length] = strchr(safe, words[length]) ? words[length] : '-';
     out[length] = '\0';
 }
 
-static base_status label_check(const app_entries *entries, const char *label,
+static bool has_label(const train_variants *variants, const char *label)
+{
+    for (size_t i = 0; i < variants->count; i++)
+        if (strcmp(variants->variant[i].label, label) == 0)
+            return true;
+    return false;
+}
+
+static base_status label_check(const train_variants *variants, const char *label,
                                const char *words, base_error *err)
 {
     char shown[160];
 
     base_quote(shown, sizeof shown, words);
-    if (strlen(words) >= APP_LABEL_BYTES)
+    if (strlen(words) >= TRAIN_LABEL_BYTES)
         return base_fail(err, BASE_USAGE,
                          "'%s' is too long for a label, put a short one in front: "
                          "label=%s",
@@ -46,18 +54,17 @@ static base_status label_check(const app_entries *entries, const char *label,
                          "the label '%s' does not begin with a letter, expected "
                          "[label=]router[:key=value ...]",
                          shown);
-    for (size_t i = 0; i < entries->count; i++)
-        if (strcmp(entries->entry[i].label, label) == 0)
-            return base_fail(err, BASE_USAGE,
-                             "'%s' is there twice, tell them apart: label=router:key=value",
-                             label);
+    if (has_label(variants, label))
+        return base_fail(err, BASE_USAGE,
+                         "'%s' is there twice, tell them apart: label=router:key=value",
+                         label);
     return BASE_OK;
 }
 
-static base_status setting_add(app_entry *entry, const char *text, size_t length,
+static base_status setting_add(train_variant *variant, const char *text, size_t length,
                                base_error *err)
 {
-    char shown[160], word[APP_SETTING_BYTES];
+    char shown[160], word[TRAIN_SETTING_BYTES];
 
     snprintf(word, sizeof word, "%.*s", (int)length, text);
     base_quote(shown, sizeof shown, word);
@@ -65,18 +72,20 @@ static base_status setting_add(app_entry *entry, const char *text, size_t length
     if (!equals || equals == word || length + 8 > sizeof word)
         return base_fail(err, BASE_USAGE,
                          "'%s' of the router '%s' is not of the form key=value", shown,
-                         entry->router);
+                         variant->router);
     if (strncmp(word, "name=", 5) == 0)
         return base_fail(err, BASE_USAGE, "'%s' is no setting of a router", shown);
-    if (entry->settings == APP_SETTINGS_MAX)
+    if (variant->settings == TRAIN_SETTINGS_MAX)
         return base_fail(err, BASE_USAGE, "the router '%s' has more than %d settings",
-                         entry->router, (int)APP_SETTINGS_MAX);
-    snprintf(entry->setting[entry->settings++], APP_SETTING_BYTES, "router.%.80s", word);
+                         variant->router, (int)TRAIN_SETTINGS_MAX);
+    snprintf(variant->setting[variant->settings++], TRAIN_SETTING_BYTES, "router.%.80s",
+             word);
     return BASE_OK;
 }
 
 /* One word: [label=]router[:key=value ...]. */
-static base_status entry_parse(app_entry *out, char *words, base_error *err)
+static base_status variant_parse(train_variant *out, const char *what, char *words,
+                                 base_error *err)
 {
     vit_router_config router;
     const char *at = words;
@@ -88,14 +97,14 @@ static base_status entry_parse(app_entry *out, char *words, base_error *err)
         begin--;
     const char *name = at + begin;
     const size_t name_length = head - begin;
-    *out = (app_entry){0};
+    *out = (train_variant){0};
     if (begin > 0)
         words[begin - 1] = '\0'; /* the label alone */
     snprintf(router_name, sizeof router_name, "%.*s",
              name_length < 63 ? (int)name_length : 63, name);
     const base_status status = vit_router_select(&router, router_name, err);
     if (status != BASE_OK) {
-        base_error_prepend(err, "--routers: ");
+        base_error_prepend(err, "%s: ", what);
         return status;
     }
     snprintf(out->router, sizeof out->router, "%s", router.name);
@@ -111,35 +120,35 @@ static base_status entry_parse(app_entry *out, char *words, base_error *err)
     return BASE_OK;
 }
 
-static base_status entry_add(app_entries *entries, const char *text, size_t length,
-                             base_error *err)
+static base_status variant_put(train_variants *variants, const train_variant *variant,
+                               base_error *err)
 {
-    app_entry entry;
-    char *words = app_text("%.*s", (int)length, text);
-
-    base_status status = entry_parse(&entry, words, err);
-    if (status == BASE_OK)
-        status = label_check(entries, entry.label, words, err);
-    if (status != BASE_OK)
-        return status;
-    if (entries->count == APP_ENTRIES_MAX)
+    if (variants->count == TRAIN_VARIANTS_MAX)
         return base_fail(err, BASE_USAGE, "more than %d routers to compare",
-                         (int)APP_ENTRIES_MAX);
-    entries->entry[entries->count++] = entry;
+                         (int)TRAIN_VARIANTS_MAX);
+    variants->variant[variants->count++] = *variant;
     return BASE_OK;
 }
 
-base_status app_entries_add(app_entries *entries, const char *list, base_error *err)
+base_status train_variants_add(train_variants *variants, const char *what, const char *list,
+                               base_error *err)
 {
+    enum { WORD_MAX = 1024 };
     base_status status = BASE_OK;
+    char words[WORD_MAX + 1];
+    train_variant variant;
 
     for (const char *at = list; *at && status == BASE_OK;) {
         const size_t length = part_length(at, ',');
-        if (length > 1024)
-            return base_fail(err, BASE_USAGE, "--routers '%.40s...' is too long a word",
-                             at);
+        if (length > WORD_MAX)
+            return base_fail(err, BASE_USAGE, "%s '%.40s...' is too long a word", what, at);
+        snprintf(words, sizeof words, "%.*s", (int)length, at);
         if (length > 0)
-            status = entry_add(entries, at, length, err);
+            status = variant_parse(&variant, what, words, err);
+        if (length > 0 && status == BASE_OK)
+            status = label_check(variants, variant.label, words, err);
+        if (length > 0 && status == BASE_OK)
+            status = variant_put(variants, &variant, err);
         at += length + (at[length] == ',');
     }
     return status;
@@ -174,16 +183,8 @@ static const char balancers[] =
 static const char *const ssr_grid[] = {"cost=linear,softmax", "noise=0.1,1,4",
                                        "steps=80,800"};
 
-static bool has_label(const app_entries *entries, const char *label)
-{
-    for (size_t i = 0; i < entries->count; i++)
-        if (strcmp(entries->entry[i].label, label) == 0)
-            return true;
-    return false;
-}
-
 /* Every router there is, dropless; V-MoE with its capacities too (routing.md 14.3). */
-static base_status preset_all(app_entries *out, base_error *err)
+static base_status preset_all(train_variants *out, base_error *err)
 {
     base_status status = BASE_OK;
     char words[128];
@@ -191,9 +192,9 @@ static base_status preset_all(app_entries *out, base_error *err)
     for (size_t i = 0; vit_router_name(i) && status == BASE_OK; i++) {
         const char *name = vit_router_name(i);
         snprintf(words, sizeof words, "%s=%s:capacity=0:eval_capacity=0", name, name);
-        status = app_entries_add(out, words, err);
+        status = train_variants_add(out, "preset", words, err);
         if (status == BASE_OK && strcmp(name, "vmoe") == 0)
-            status = app_entries_add(out, vmoe_rows, err);
+            status = train_variants_add(out, "preset", vmoe_rows, err);
     }
     return status;
 }
@@ -201,12 +202,13 @@ static base_status preset_all(app_entries *out, base_error *err)
 /* ---- grids --------------------------------------------------------------------------- */
 
 /* One entry with one value more. */
-static base_status grid_entry(app_entries *out, const app_entry *from, const char *key,
-                              size_t key_length, const char *value, size_t value_length,
-                              base_error *err)
+static base_status grid_variant(train_variants *out, const char *what,
+                                const train_variant *from, const char *key,
+                                size_t key_length, const char *value, size_t value_length,
+                                base_error *err)
 {
-    app_entry entry = *from;
-    char words[2 * APP_LABEL_BYTES], setting[APP_SETTING_BYTES];
+    train_variant variant = *from;
+    char words[2 * TRAIN_LABEL_BYTES], setting[TRAIN_SETTING_BYTES];
     const bool whole = memchr(key, '.', key_length) != NULL;
 
     const int length =
@@ -214,73 +216,77 @@ static base_status grid_entry(app_entries *out, const app_entry *from, const cha
                  (int)key_length, key, (int)value_length, value);
     const int label = snprintf(words, sizeof words, "%s-%.*s=%.*s", from->label,
                                (int)key_length, key, (int)value_length, value);
-    if (value_length == 0 || length >= (int)sizeof setting || label >= APP_LABEL_BYTES)
+    if (value_length == 0 || length >= (int)sizeof setting || label >= TRAIN_LABEL_BYTES)
         return base_fail(err, BASE_USAGE,
-                         "--grid '%.*s=%.*s' is empty or too long for the label '%.60s'",
+                         "%s '%.*s=%.*s' is empty or too long for the label '%.60s'", what,
                          (int)key_length, key, (int)value_length, value, from->label);
-    if (entry.settings == APP_SETTINGS_MAX || out->count == APP_ENTRIES_MAX)
-        return base_fail(err, BASE_USAGE, "--grid makes more than %d routers to compare",
-                         (int)APP_ENTRIES_MAX);
-    memcpy(entry.setting[entry.settings++], setting, sizeof setting);
-    label_make(entry.label, words);
-    out->entry[out->count++] = entry;
+    if (variant.settings == TRAIN_SETTINGS_MAX || out->count == TRAIN_VARIANTS_MAX)
+        return base_fail(err, BASE_USAGE, "%s makes more than %d routers to compare", what,
+                         (int)TRAIN_VARIANTS_MAX);
+    memcpy(variant.setting[variant.settings++], setting, sizeof setting);
+    label_make(variant.label, words);
+    if (has_label(out, variant.label))
+        return base_fail(err, BASE_USAGE, "%s makes '%s' twice", what, variant.label);
+    out->variant[out->count++] = variant;
     return BASE_OK;
 }
 
-base_status app_entries_grid(app_entries *entries, const char *word, base_error *err)
+base_status train_variants_grid(train_variants *variants, const char *what,
+                                const char *word, base_error *err)
 {
     const char *equals = strchr(word, '=');
     const size_t key = equals ? (size_t)(equals - word) : 0;
     base_status status = BASE_OK;
 
     if (key == 0)
-        return base_fail(err, BASE_USAGE, "--grid '%.60s' is not of the form KEY=V1,V2,...",
-                         word);
-    app_entries *made = app_take(NULL, 1, sizeof *made);
-    for (size_t e = 0; e < entries->count && status == BASE_OK; e++) {
+        return base_fail(err, BASE_USAGE, "%s '%.60s' is not of the form KEY=V1,V2,...",
+                         what, word);
+    train_variants *made = base_alloc(1, sizeof *made);
+    if (!made)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %s", what);
+    for (size_t e = 0; e < variants->count && status == BASE_OK; e++) {
         const char *at = equals + 1;
         for (bool more = true; more && status == BASE_OK;) {
             const size_t length = strcspn(at, ",");
-            status = grid_entry(made, &entries->entry[e], word, key, at, length, err);
+            status =
+                grid_variant(made, what, &variants->variant[e], word, key, at, length, err);
             more = at[length] == ',';
             at += length + more;
         }
     }
     if (status == BASE_OK)
-        *entries = *made;
+        *variants = *made;
+    base_free(made);
     return status;
 }
 
 /* "ssr" through the grid above. */
-static base_status preset_grid(app_entries *out, base_error *err)
+static base_status preset_grid(train_variants *out, base_error *err)
 {
-    base_status status = app_entries_add(out, "ssr", err);
+    base_status status = train_variants_add(out, "preset", "ssr", err);
 
     for (size_t i = 0; i < sizeof ssr_grid / sizeof ssr_grid[0] && status == BASE_OK; i++)
-        status = app_entries_grid(out, ssr_grid[i], err);
+        status = train_variants_grid(out, "preset", ssr_grid[i], err);
     return status;
 }
 
-base_status app_entries_preset(app_entries *entries, int preset, base_error *err)
+base_status train_variants_preset(train_variants *variants, int preset, base_error *err)
 {
-    app_entries made = {0};
+    train_variants made = {0};
     base_status status = BASE_OK;
 
     if (preset == 1)
         status = preset_all(&made, err);
     else if (preset == 2)
-        status = app_entries_add(&made, ssr_ablation, err);
+        status = train_variants_add(&made, "preset", ssr_ablation, err);
     else if (preset == 3)
-        status = app_entries_add(&made, balancers, err);
+        status = train_variants_add(&made, "preset", balancers, err);
     else if (preset == 4)
         status = preset_grid(&made, err);
     for (size_t i = 0; i < made.count && status == BASE_OK; i++) {
-        if (has_label(entries, made.entry[i].label))
+        if (has_label(variants, made.variant[i].label))
             continue;
-        if (entries->count == APP_ENTRIES_MAX)
-            return base_fail(err, BASE_USAGE, "more than %d routers to compare",
-                             (int)APP_ENTRIES_MAX);
-        entries->entry[entries->count++] = made.entry[i];
+        status = variant_put(variants, &made.variant[i], err);
     }
     return status;
 }
