@@ -253,15 +253,15 @@ typedef struct train_variants {
 
 /* In the form of a choice. */
 #define TRAIN_VARIANT_PRESETS "none|all|ssr-ablation|balancers|ssr-grid"
-/* Adds those of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A comma or
- * a colon before a digit belongs to the value ("layers=1,3", "layers=every:2"). BASE_USAGE
- * for what is no router, no key=value, or a label that is there already; what: the option's
- * name for that. Keys are only checked with the recipe. */
+/* Adds those of a list: "ssr,fast=ssr:p=0.01,vmoe:capacity=1.05:eval_capacity=4". A comma
+ * or a colon before a digit belongs to the value ("layers=1,3", "layers=every:2").
+ * BASE_USAGE for what is no router, no key=value, or a label that is there already; what:
+ * the option's name for that. Keys are only checked with the recipe. */
 base_status train_variants_add(train_variants *variants, const char *what, const char *list,
                                base_error *err);
 /* Every variant in each of the values of "KEY=V1,V2,...": a key of the recipe, router.KEY
- * when it names no section. A label becomes LABEL-KEY=V. BASE_USAGE for what is no such word
- * or gives too many. */
+ * when it names no section. A label becomes LABEL-KEY=V. BASE_USAGE for what is no such
+ * word or gives too many. */
 base_status train_variants_grid(train_variants *variants, const char *what,
                                 const char *word, base_error *err);
 /* Adds those of a preset, by its place among TRAIN_VARIANT_PRESETS (routing.md 14,
