@@ -10,7 +10,7 @@ typedef struct args {
     app_common common;
     int64_t steps;
     double epsilon;
-    const char *out;
+    const char *out, *depth, *length;
     int norm;
     bool deep;
     base_list set;
@@ -24,6 +24,8 @@ static const base_field options[] = {
     APP_CHOICE("norm", "P", norm, "linf|l2", "ball"),
     BASE_BOOL("deep", deep, "all the way"),
     APP_LIST("set", "KEY=VALUE", set, "keys"),
+    APP_WORD("depth-of-the-shaft", "N", depth, "how deep"),
+    APP_WORD("length-of-the-shaft", "N", length, "how long"),
     {0},
 };
 #undef BASE_STRUCT
@@ -158,6 +160,10 @@ START_TEST(help_shows_every_option_with_its_default)
     ck_assert_ptr_nonnull(strstr(said, "ball: linf|l2 (default linf)"));
     ck_assert_ptr_nonnull(strstr(said, "--precision P"));
     ck_assert_ptr_nonnull(strstr(said, "(default 64)"));
+    /* a name of more than 24 characters has a line of its own */
+    ck_assert_ptr_nonnull(strstr(said, "\n  --depth-of-the-shaft N  how deep\n"));
+    ck_assert_ptr_nonnull(
+        strstr(said, "\n  --length-of-the-shaft N\n                          how long\n"));
 }
 END_TEST
 
