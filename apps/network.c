@@ -321,24 +321,6 @@ const char *app_network_class(char *out, size_t out_bytes, const app_network *ne
     return out;
 }
 
-base_status app_network_judge(measure_verdict *out, const app_network *network,
-                              const data_source *source, size_t sample, const float *logits,
-                              base_error *err)
-{
-    const int32_t label = data_source_label(source, sample);
-    char name[1024];
-
-    *out = measure_verdict_make(logits, network->classes, label);
-    if (label < 0)
-        return base_fail(err, BASE_FORMAT, "'%s' has no label",
-                         data_source_name(source, sample, name, sizeof name));
-    if (!out->finite)
-        return base_fail(err, BASE_NUMERIC,
-                         "'%s' gives logits that are not finite for '%s'", network->path,
-                         data_source_name(source, sample, name, sizeof name));
-    return BASE_OK;
-}
-
 const char *app_network_name(char *out, size_t out_bytes, const vit_config *config)
 {
     if (config->name[0])

@@ -5,7 +5,6 @@
 #define APPS_NETWORK_INTERNAL_H
 
 #include "apps/app_internal.h"
-#include "measure/measure.h"
 #include "train/train.h"
 
 /* How DATA is read, as options; zeroed: as it comes. Part of the struct of a command's
@@ -158,11 +157,6 @@ const char *app_network_label(char *out, size_t out_bytes, const app_network *ne
  * is only a number. */
 const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
-/* What the logits [classes] of a sample say beside its label. Fails, by the sample's name,
- * where it has none or the logits are not finite. */
-base_status app_network_judge(measure_verdict *out, const app_network *network,
-                              const data_source *source, size_t sample, const float *logits,
-                              base_error *err);
 /* "vmoe-nano", or "vit 192 x 12, 8 experts" where the checkpoint has no name. */
 const char *app_network_name(char *out, size_t out_bytes, const vit_config *config);
 /* What the network saw of one image as a picture again: [C, S, S] normalised to 8 bit. */

@@ -1,9 +1,10 @@
 /* test_train_loop.c - the order of a run's work, checkpoints that are exchanged as a whole,
- * and what the lines of metrics tell. */
+ * what the lines of metrics tell, and images in memory. */
 #include <math.h>
 
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
+#include "tests/test_sample.h"
 #include "train/train.h"
 
 /* A run of four steps whose work is a letter each: an evaluation after every second step, a
@@ -239,6 +240,105 @@ START_TEST(lines_of_metrics_are_summed_by_their_steps)
 }
 END_TEST
 
+static base_status count_shown(void *user, size_t done, double top1, base_error *err)
+{
+    size_t *shown = user;
+
+    (void)err;
+    ck_assert(done > *shown && top1 >= 0 && top1 <= 1);
+    *shown = done;
+    return BASE_OK;
+}
+
+static base_status stop_shown(void *user, size_t done, double top1, base_error *err)
+{
+    (void)user;
+    (void)done;
+    (void)top1;
+    return base_fail(err, BASE_INTERRUPTED, "enough");
+}
+
+/* Twelve pictures, one of them broken: pixels are those that the network was fed, put back,
+ * and its answers those of a pass over them. */
+START_TEST(images_in_memory_are_what_the_network_sees)
+{
+    enum { FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE };
+    char *dir = test_folder_make(), *broken = base_text("%s/red/broken.png", dir);
+    const vit_config config = sample_config(true);
+    data_loader_config feed = data_loader_defaults();
+    base_error err = {0};
+    vit_model *network = NULL;
+    vit_run *run = NULL;
+    data_source *source = NULL;
+    train_images images;
+    float inputs[13 * FLOATS], logits[13 * SAMPLE_CLASSES];
+    size_t shown = 0, right = 0;
+
+    sample_folder_make(dir);
+    test_write(broken, "", 0);
+    ck_assert_int_eq(vit_model_create(&network, &config, &err), BASE_OK);
+    vit_model_init(network, 7);
+    for (size_t i = 0; i < vit_model_floats(network); i += 3) /* a head that answers */
+        vit_model_weights(network)[i] += 0.1f;
+    ck_assert_msg(data_source_open(&source, dir, NULL, &err) == BASE_OK, "%s", err.text);
+    train_loader_feed(&feed, &config);
+    feed.batch = 5;
+    feed.skip_bad = true;
+    ck_assert_msg(train_images_read(&images, network, "net", source, &feed,
+                                    VIT_PRECISION_FP32, count_shown, &shown,
+                                    &err) == BASE_OK,
+                  "%s", err.text);
+    ck_assert_uint_eq(images.n, 13);
+    ck_assert_uint_eq(shown, 13);
+    ck_assert_uint_eq(images.bad_count, 1);
+    for (size_t i = 0; i < 13 * FLOATS; i++) {
+        const size_t c = i % FLOATS / (SAMPLE_SIDE * SAMPLE_SIDE);
+        inputs[i] = (images.pixels[i] - config.mean[c]) / config.std[c];
+    }
+    ck_assert_int_eq(
+        vit_run_create(&run, network, 13, VIT_MODE_INFER, VIT_PRECISION_FP32, &err),
+        BASE_OK);
+    ck_assert_int_eq(vit_run_forward(run, logits, inputs, 13, &(vit_step){0}, &err),
+                     BASE_OK);
+    for (size_t i = 0; i < 13; i++) {
+        const int32_t answer = attack_predict(logits + i * SAMPLE_CLASSES, SAMPLE_CLASSES);
+
+        ck_assert_uint_eq(images.sample[i], i);
+        ck_assert_int_eq(images.label[i], data_source_label(source, i));
+        ck_assert_int_eq(images.predicted[i], answer);
+        right += !images.bad[i] && answer == images.label[i];
+    }
+    ck_assert_uint_eq(images.right, right);
+    ck_assert_double_gt(images.loss, 0);
+    train_images_destroy(&images);
+    feed.skip_bad = false;
+    ck_assert_int_ne(train_images_read(&images, network, "net", source, &feed,
+                                       VIT_PRECISION_FP32, NULL, NULL, &err),
+                     BASE_OK);
+    ck_assert_ptr_nonnull(strstr(err.text, "broken.png"));
+    train_images_destroy(&images);
+    feed.skip_bad = true;
+    ck_assert_int_eq(train_images_read(&images, network, "net", source, &feed,
+                                       VIT_PRECISION_FP32, stop_shown, NULL, &err),
+                     BASE_INTERRUPTED);
+    ck_assert_uint_eq(images.n, 5);
+    train_images_destroy(&images);
+    for (size_t i = 0; i < vit_model_floats(network); i++)
+        vit_model_weights(network)[i] = NAN;
+    ck_assert_int_eq(train_images_read(&images, network, "net", source, &feed,
+                                       VIT_PRECISION_FP32, NULL, NULL, &err),
+                     BASE_NUMERIC);
+    ck_assert_int_eq(strncmp(err.text, "'net' gives logits that are not finite for '", 44),
+                     0);
+    train_images_destroy(&images);
+    vit_run_destroy(run);
+    vit_model_destroy(network);
+    data_source_close(source);
+    base_free(broken);
+    test_folder_remove(dir);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("train_loop");
@@ -248,6 +348,7 @@ int main(void)
     tcase_add_test(core, a_run_that_goes_on_makes_the_evaluation_it_owes);
     tcase_add_test(core, a_run_that_is_stopped_leaves_before_the_next_step);
     tcase_add_test(core, a_checkpoint_is_exchanged_as_a_whole);
+    tcase_add_test(core, images_in_memory_are_what_the_network_sees);
     tcase_add_test(core, lines_of_metrics_are_summed_by_their_steps);
     tcase_add_test(limits, a_failure_ends_the_run_as_it_is);
     tcase_add_test(limits, a_kill_between_two_renames_leaves_the_older_one);

@@ -38,6 +38,7 @@
 #define TRAIN_TRAIN_H
 
 #include "data/data.h"
+#include "measure/measure.h"
 #include "vit/vit.h"
 
 enum { TRAIN_TEXT = 1024 }; /* room for a path */
@@ -535,6 +536,38 @@ typedef struct train_state_facts {
  * zeroed. */
 base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
                              base_error *err);
+
+/* ---- images in memory (images.c) ----------------------------------------------------- */
+
+/* What the logits [classes] of a sample say beside its label. Fails, by the sample's name
+ * and the network's, where it has none or the logits are not finite. */
+base_status train_judge(measure_verdict *out, const char *network,
+                        const data_source *source, size_t sample, const float *logits,
+                        size_t classes, base_error *err);
+
+/* Labelled images as attacks take them, and what the network's ordinary evaluation says. */
+typedef struct train_images {
+    size_t n, floats;   /* images; numbers of one */
+    float *pixels;      /* [n, C, S, S] in [0, 1] */
+    int32_t *label;     /* [n] */
+    int32_t *predicted; /* [n] */
+    uint32_t *sample;   /* [n] numbers in the source */
+    bool *bad;          /* [n] could not be used: a black picture stands for it */
+    size_t bad_count, right;
+    double loss; /* mean of those that could be used, nats */
+} train_images;
+
+/* The samples of a loader in evaluation: train_loader_feed's config with batch, limit,
+ * seed, threads. network: its name in messages. shown: after each batch, how many images
+ * and what share of them is right; what it fails with ends the reading. NULL: none. *out
+ * ends in destroy in any case; its n then tells how many are there. */
+base_status train_images_read(train_images *out, const vit_model *model,
+                              const char *network, data_source *source,
+                              const data_loader_config *feed, vit_precision precision,
+                              base_status (*shown)(void *user, size_t done, double top1,
+                                                   base_error *err),
+                              void *user, base_error *err);
+void train_images_destroy(train_images *images); /* zeroed is fine */
 
 /* ---- for other runs than a trainer's (loop.c, checkpoint.c) -------------------------- */
 

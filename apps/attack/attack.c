@@ -233,7 +233,7 @@ void app_attack_close(app_attack *a)
     measure_attacked_destroy(&a->routing);
     attack_run_destroy(a->router.run);
     measure_attacked_destroy(&a->router.routing);
-    base_free(a->images);
+    train_images_destroy(&a->read);
     app_pool_end(&a->pool);
     measure_target_destroy(a->target);
     measure_target_destroy(a->transfer);

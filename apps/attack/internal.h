@@ -42,8 +42,9 @@ typedef struct app_attack {
     app_network network, other; /* other: --transfer */
     data_source *source;
     measure_target *target, *transfer;
-    size_t n, floats; /* samples; numbers of an image */
-    float *images;    /* [n, C, S, S] in [0, 1]: pixels, or what stands for z (unit) */
+    train_images read; /* whose are images, truth, unusable and samples */
+    size_t n, floats;  /* samples; numbers of an image */
+    float *images;     /* [n, C, S, S] in [0, 1]: pixels, or what stands for z (unit) */
     double unit; /* of --eps' numbers in one of images' own: 1, 8 in --space normalized */
     int32_t *labels; /* [n] what must not be answered any more */
     int32_t *truth;  /* [n] as the data has them */

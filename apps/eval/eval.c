@@ -279,8 +279,8 @@ static base_status batch_add(app_evaluation *e, const data_batch *batch,
         }
         const float *row = logits + i * classes;
         measure_verdict verdict;
-        status = app_network_judge(&verdict, &e->network, e->source, batch->samples[i], row,
-                                   err);
+        status = train_judge(&verdict, e->network.path, e->source, batch->samples[i], row,
+                             classes, err);
         if (status != BASE_OK)
             break;
         measure_score_add(&e->score, label, &verdict);

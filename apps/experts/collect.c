@@ -178,8 +178,8 @@ static base_status image_add(app_study *s, pass *p, const data_batch *batch, siz
         s->bad++;
         return BASE_OK;
     }
-    status = app_network_judge(&verdict, &s->network, s->source, sample,
-                               p->logits + i * s->classes, err);
+    status = train_judge(&verdict, s->network.path, s->source, sample,
+                         p->logits + i * s->classes, s->classes, err);
     if (status != BASE_OK)
         return status;
     p->answer[i] = verdict.predicted;
