@@ -192,6 +192,33 @@ START_TEST(names_by_number_are_names)
 }
 END_TEST
 
+/* What only an architecture's name or its arguments tell; without crop_pct timm takes
+ * 0.875. */
+START_TEST(architectures_and_arguments_are_heard)
+{
+    static const struct {
+        const char *text;
+        int width, heads;
+    } named[] = {{"{\"architecture\": \"test_vit.r160_in1k\"}", 64, 2},
+                 {"{\"architecture\": \"test_vit2\"}", 96, 3},
+                 {"{\"architecture\": \"vit_base_patch16_gap_224\"}", 768, 16},
+                 {"{\"architecture\": \"vit_base_patch16_224\"}", 768, 12}};
+
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
+        timm_save(named[i].width, named[i].heads);
+        config_write(named[i].text);
+        json_t *json = inspected(NULL, NULL, "resize 9, crop 8"); /* 8 / 0.875 */
+        ck_assert_int_eq(heads_of(json), named[i].heads);
+        json_decref(json);
+    }
+    timm_save(64, 4);
+    config_write("{\"model_args\": {\"act_layer\": \"gelu_tanh\", \"norm_layer\": null}}");
+    json_t *json = inspected(NULL, NULL, "assumed");
+    ck_assert_str_eq(text_of(json, "config", "gelu", NULL), "tanh");
+    json_decref(json);
+}
+END_TEST
+
 /* 9 positions: 3 x 3 patches, or 2 x 2 behind a class token and 4 registers. */
 START_TEST(the_side_of_the_input_tells_positions_apart)
 {
@@ -313,6 +340,17 @@ START_TEST(a_config_json_that_contradicts_the_tensors_is_refused)
         {"{\"id2label\": {\"0\": \"a\"}}", "key 'id2label' has 1 names"},
         {"{\"crop_pct\": 1.5}", "key 'crop_pct'"},
         {"{\"interpolation\": \"lanczos\"}", "is 'lanczos', expected bilinear or bicubic"},
+        {"{\"model_args\": {\"act_layer\": \"relu\"}}",
+         "is 'relu', expected gelu or gelu_tanh"},
+        {"{\"model_args\": {\"norm_layer\": \"rmsnorm\"}}",
+         "is 'rmsnorm', expected layernorm"},
+        {"{\"model_args\": {\"block_fn\": \"ResPostBlock\"}}",
+         "'block_fn' makes another network"},
+        {"{\"model_args\": {\"pool_include_prefix\": true}}",
+         "'pool_include_prefix' is true"},
+        {"{\"architecture\": \"vit_base_patch16_rpn_224\"}",
+         "norms stand behind the branches"},
+        {"{\"input_size\": [1, 8, 8]}", "has 1 channels, the patches"},
         {"{\"crop_mode\": \"border\"}", "is 'border', expected center or squash"},
         {"{\"global_pool\": \"map\"}", "is 'map', expected token or avg"},
         {"{\"input_size\": [3, 8, 16]}", "no square"},
@@ -420,6 +458,7 @@ int main(void)
     tcase_add_test(core, without_config_json_every_guess_is_told);
     tcase_add_loop_test(core, published_widths_have_their_heads, 0, 4);
     tcase_add_test(core, names_by_number_are_names);
+    tcase_add_test(core, architectures_and_arguments_are_heard);
     tcase_add_test(core, the_side_of_the_input_tells_positions_apart);
     tcase_add_test(core, options_stand_above_all_files);
     tcase_add_test(core, a_whole_checkpoint_is_silent);

@@ -70,8 +70,9 @@ typedef struct vit_hub {
     int image;       /* side of the input, 0: not said */
     double crop_pct; /* with resize */
     vit_crop_mode crop_mode;
-    int classes, heads; /* 0: not said */
-    char **label;       /* [labels] */
+    int classes, heads, channels; /* 0: not said */
+    int gelu;                     /* 1 + vit_gelu, 0: not said */
+    char **label;                 /* [labels] */
     size_t labels;
     const char *label_key; /* that held them */
     char architecture[80];

@@ -99,6 +99,7 @@ static base_status read_input(vit_hub *hub, const hub_file *f)
         return base_fail(f->err, BASE_UNSUPPORTED,
                          "'%s' key 'input_size' is no square, expected one", f->path);
     hub->image = (int)json_integer_value(height);
+    hub->channels = (int)json_integer_value(json_array_get(list, 0));
     return BASE_OK;
 }
 
@@ -202,6 +203,46 @@ static base_status read_labels(vit_hub *hub, const hub_file *f)
                            f->path);
 }
 
+/* Arguments of timm's VisionTransformer that change what the network computes and that no
+ * tensor tells. */
+static base_status read_arguments(vit_hub *hub, const hub_file *f)
+{
+    static const char *const others[] = {"block_fn", "mlp_layer", "attn_layer",
+                                         "embed_layer"};
+    const json_t *act = json_object_get(f->arguments, "act_layer");
+    const json_t *norm = json_object_get(f->arguments, "norm_layer");
+    const char *gelu = json_string_value(act), *word = json_string_value(norm);
+    char quoted[64];
+
+    hub->gelu = !gelu                            ? 0
+                : strcmp(gelu, "gelu") == 0      ? 1 + VIT_GELU_ERF
+                : strcmp(gelu, "gelu_tanh") == 0 ? 1 + VIT_GELU_TANH
+                                                 : 0;
+    if (act && !json_is_null(act) && hub->gelu == 0)
+        return base_fail(f->err, BASE_UNSUPPORTED,
+                         "'%s' key 'act_layer' is '%s', expected gelu or gelu_tanh",
+                         f->path,
+                         base_quote(quoted, sizeof quoted, gelu ? gelu : "no text"));
+    if (norm && !json_is_null(norm) && (!word || strcmp(word, "layernorm") != 0))
+        return base_fail(f->err, BASE_UNSUPPORTED,
+                         "'%s' key 'norm_layer' is '%s', expected layernorm", f->path,
+                         base_quote(quoted, sizeof quoted, word ? word : "no text"));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        const json_t *value = json_object_get(f->arguments, others[i]);
+        if (value && !json_is_null(value))
+            return base_fail(f->err, BASE_UNSUPPORTED,
+                             "'%s' key '%s' makes another network, expected none", f->path,
+                             others[i]);
+    }
+    if (json_is_true(json_object_get(f->arguments, "pool_include_prefix")))
+        return base_fail(
+            f->err, BASE_UNSUPPORTED,
+            "'%s' key 'pool_include_prefix' is true, expected the mean over the "
+            "patches alone",
+            f->path);
+    return BASE_OK;
+}
+
 static base_status read_all(vit_hub *hub, const hub_file *f)
 {
     const char *architecture = json_string_value(find(f, "architecture"));
@@ -221,6 +262,8 @@ static base_status read_all(vit_hub *hub, const hub_file *f)
         status = read_count(&hub->heads, f, "num_heads", 1 << 14);
     if (status == BASE_OK)
         status = read_pool(hub, f);
+    if (status == BASE_OK)
+        status = read_arguments(hub, f);
     return status == BASE_OK ? read_labels(hub, f) : status;
 }
 

@@ -11,7 +11,8 @@
 #include "vit/model_internal.h"
 
 enum { HEAD_WIDTH = 64, FULL_CROP_FROM = 384 };
-static const double crop_share = 0.9; /* timm's crop_pct; the 384-pixel models use 1.0 */
+static const double crop_share = 0.9;  /* timm's crop_pct; the 384-pixel models use 1.0 */
+static const double hub_share = 0.875; /* what timm takes where a config.json has none */
 
 /* Widths of published ViTs and their heads: DeiT and ViT-Ti to -G (Zhai et al. 2022, table
  * 2), SO400M. */
@@ -87,6 +88,11 @@ static base_status refuse_relatives(const vit_tensor_file *file, const char *pat
                     base_quote(quoted, sizeof quoted, vit_tensors_at(file, i)->name),
                     others[o].what);
             }
+    if (strstr(hub->architecture, "_rpn_"))
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' key 'architecture' is '%s': its norms stand behind the "
+                         "branches, expected them before",
+                         hub->path, hub->architecture);
     if (strstr(hub->architecture, "quickgelu"))
         return base_fail(err, BASE_UNSUPPORTED,
                          "'%s' key 'architecture' is '%s': its GELU is x sigmoid(1.702 x), "
@@ -145,6 +151,8 @@ static void read_architecture(vit_config *c, const vit_hub *hub)
     for (size_t i = 0; i < sizeof tanhs / sizeof tanhs[0]; i++)
         if (strstr(hub->architecture, tanhs[i]))
             c->gelu = VIT_GELU_TANH;
+    if (hub->gelu > 0)
+        c->gelu = (vit_gelu)(hub->gelu - 1);
     if (c->pre_norm)
         c->eps = 1e-5; /* CLIP's, in all of timm's networks with a norm there */
 }
@@ -162,6 +170,24 @@ static void read_parts(vit_config *c, const vit_tensor_file *file)
     c->fc_norm = vit_tensors_find(file, "fc_norm.weight");
 }
 
+/* Heads of timm's networks (1.0.31) that have others than their width tells; 0: none of
+ * these. */
+static int heads_named(int width, const vit_hub *hub)
+{
+    static const struct {
+        const char *name;
+        int width, heads;
+    } named[] = {{"vit_base_patch16_gap_224", 768, 16},
+                 {"vit_giantopt_patch16_siglip", 1536, 16},
+                 {"test_vit", 64, 2},
+                 {"test_vit", 96, 3}};
+
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        if (named[i].width == width && strstr(hub->architecture, named[i].name))
+            return named[i].heads;
+    return 0;
+}
+
 /* Heads that were given, or that are known of the width, or of 64 channels. */
 static base_status read_heads(vit_config *c, vit_origins *origins,
                               const vit_tensor_file *file, const char *path,
@@ -169,7 +195,7 @@ static base_status read_heads(vit_config *c, vit_origins *origins,
 {
     const vit_tensor *norm = vit_tensors_find(file, "blocks.0.attn.q_norm.weight");
 
-    c->heads = given > 0 ? given : hub->heads;
+    c->heads = given > 0 ? given : hub->heads > 0 ? hub->heads : heads_named(c->width, hub);
     origins->heads = given > 0 ? VIT_ORIGIN_OPTION : VIT_ORIGIN_CONFIG;
     if (c->heads > 0)
         return BASE_OK;
@@ -203,6 +229,11 @@ static base_status read_pool(vit_config *c, vit_origins *origins, const char *pa
         return base_fail(err, BASE_MISMATCH,
                          "'%s' pools a class token, '%s' has no tensor 'cls_token'",
                          hub->path, path);
+    if (hub->pool_token && c->fc_norm)
+        return base_fail(err, BASE_UNSUPPORTED,
+                         "'%s' pools a class token, but '%s' has a norm behind the pooling "
+                         "(fc_norm), expected the mean",
+                         hub->path, path);
     const bool mean =
         c->fc_norm || hub->pool_mean; /* no one has fc_norm behind one token */
     c->pool = !class_token ? VIT_POOL_GAP : mean ? VIT_POOL_PATCHES : VIT_POOL_TOKEN;
@@ -215,6 +246,7 @@ static base_status read_pool(vit_config *c, vit_origins *origins, const char *pa
 void vit_timm_sight(vit_config *config, const vit_hub *hub)
 {
     const double share = hub->resize                       ? hub->crop_pct
+                         : hub->path && !hub->config       ? hub_share
                          : config->image >= FULL_CROP_FROM ? 1
                                                            : crop_share;
 
@@ -253,6 +285,11 @@ static base_status read_classes(vit_config *c, const vit_tensor_file *file,
         return base_fail(
             err, BASE_MISMATCH,
             "'%s' has no tensor 'head.weight' and no number of classes was given", path);
+    if (hub->channels > 0 && hub->channels != c->channels)
+        return base_fail(
+            err, BASE_MISMATCH,
+            "'%s' key 'input_size' has %d channels, the patches of '%s' have %d", hub->path,
+            hub->channels, path, c->channels);
     c->classes = head ? to_int(head->rank > 0 ? head->shape[0] : 0) : given;
     if (head && hub->classes > 0 && hub->classes != c->classes)
         return base_fail(err, BASE_MISMATCH,
