@@ -134,8 +134,7 @@ void app_network_close(app_network *network)
     *network = (app_network){0};
 }
 
-/* The options of args into those of a source; the rest stays. */
-static void data_apply(data_source_options *out, const app_data_args *args)
+void app_data_apply(data_source_options *out, const app_data_args *args)
 {
     out->split = args->split;
     out->val_labels = args->val_labels;
@@ -241,7 +240,7 @@ data_source_options app_network_options(const app_network *network)
         .allow_single_class = true,
     };
 
-    data_apply(&options, &network->data);
+    app_data_apply(&options, &network->data);
     return options;
 }
 

@@ -36,6 +36,8 @@ typedef struct app_data_args {
                  "folder where the index of the data is kept, or none (default: of large " \
                  "data, the user's cache folder)")
 
+/* The options of args into those of a source; the rest stays. */
+void app_data_apply(data_source_options *out, const app_data_args *args);
 /* What a person must know of the data, to stderr unless quiet: its notice and what was left
  * out, a line each. */
 void app_data_told(const app_common *common, const char *command,

@@ -62,23 +62,13 @@ static const char *next_number(long long *out, const char *text)
     return end;
 }
 
-/* Processors in the affinity mask; machines with more than CPU_SETSIZE need a wider
- * mask. */
+/* Processors in the affinity mask. */
 static int affinity_count(void)
 {
-    for (int wide = CPU_SETSIZE; wide <= 64 * CPU_SETSIZE; wide *= 4) {
-        cpu_set_t *mask = CPU_ALLOC((size_t)wide);
-        const size_t bytes = CPU_ALLOC_SIZE((size_t)wide);
-        if (!mask)
-            break;
-        CPU_ZERO_S(bytes, mask);
-        const bool got = sched_getaffinity(0, bytes, mask) == 0;
-        const int count = got ? CPU_COUNT_S(bytes, mask) : 0;
-        CPU_FREE(mask);
-        if (got)
-            return count;
-    }
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int ids[BASE_CPUS_MAX];
+    const size_t count = base_cpus_allowed(ids, BASE_CPUS_MAX);
+
+    return count > 0 ? (int)count : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 /* Whole processors of quota per period, at least 1: with a fraction more, threads that wait

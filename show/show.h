@@ -73,6 +73,8 @@ json_t *show_json_real(double value);
 /* A list of numbers; of values / over. */
 json_t *show_json_counts(const uint64_t *values, size_t count);
 json_t *show_json_reals(const double *values, size_t count, double over);
+/* values [rows, columns] as a list of such lists. */
+json_t *show_json_table(const uint64_t *values, size_t rows, size_t columns);
 /* An object of every member of settings, choices by word, null for "auto". */
 json_t *show_json_fields(const base_field *fields, const void *settings);
 json_t *show_json_text(const char *text);

@@ -22,6 +22,15 @@ json_t *show_json_counts(const uint64_t *values, size_t count)
     return list;
 }
 
+json_t *show_json_table(const uint64_t *values, size_t rows, size_t columns)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < rows; i++)
+        json_array_append_new(list, show_json_counts(values + i * columns, columns));
+    return list;
+}
+
 json_t *show_json_reals(const double *values, size_t count, double over)
 {
     json_t *list = json_array();

@@ -279,17 +279,6 @@ static void answers_note(const measure_answers *a, const app_common *common)
     }
 }
 
-static void answers_json(json_t *json, const measure_answers *a)
-{
-    if (a->images > 0)
-        json_object_set_new(json, "answers",
-                            json_pack("{s:I, s:I, s:o, s:o}", "images",
-                                      (json_int_t)a->images, "other_class",
-                                      (json_int_t)a->other, "largest_change",
-                                      show_json_real(a->largest), "deviation",
-                                      show_json_real(a->deviation)));
-}
-
 static json_t *convert_json(const app_network *network, const measure_answers *answers,
                             const convert_documents *documents, const convert_args *args,
                             const char *out)
@@ -299,15 +288,18 @@ static json_t *convert_json(const app_network *network, const measure_answers *a
     json_t *json = app_json_begin(&args->common, "convert", network->path, NULL);
 
     app_network_json(json, network);
-    json_object_set_new(json, "out", show_json_text(out));
-    json_object_set_new(json, "parameters",
-                        json_integer((json_int_t)vit_model_floats(model)));
-    json_object_set_new(json, "active_parameters",
-                        json_integer((json_int_t)vit_model_active_floats(model)));
-    json_object_set_new(json, "form", json_string(forms[args->kind]));
+    show_put_text(json, "out", out);
+    show_put_count(json, "parameters", vit_model_floats(model));
+    show_put_count(json, "active_parameters", vit_model_active_floats(model));
+    show_put_text(json, "form", forms[args->kind]);
     if (args->kind == CONVERT_HUB)
         convert_documents_json(json, documents);
-    answers_json(json, answers);
+    if (answers->images > 0)
+        show_put(json, "answers",
+                 json_pack("{s:I, s:I, s:o, s:o}", "images", (json_int_t)answers->images,
+                           "other_class", (json_int_t)answers->other, "largest_change",
+                           show_json_real(answers->largest), "deviation",
+                           show_json_real(answers->deviation)));
     return json;
 }
 

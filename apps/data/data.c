@@ -18,20 +18,20 @@ static const base_field options[] = {
             "pictures of the sheet and the page; --seed draws others"),
     APP_INT("tile", "S", tile, 16, 1024, "their side, pixels"),
     BASE_BOOL("all-classes", all_classes, "the number of images of every class"),
-    APP_WORD("split", "NAME", split,
+    APP_WORD("split", "NAME", read.split,
              "train, val or test, where the data has several (default: val)"),
-    APP_WORD("val-labels", "FILE", val_labels,
+    APP_WORD("val-labels", "FILE", read.val_labels,
              "labels of images in no class folders (default: what lies beside them)"),
-    APP_WORD("class-map", "FILE", class_map,
+    APP_WORD("class-map", "FILE", read.class_map,
              "label of each class folder, TSV or JSON (default: by name)"),
     APP_WORD(
-        "label-key", "KEY", label_key,
+        "label-key", "KEY", read.label_key,
         "of shards: the part, the key of the .json, or the feature of a TFRecord that is "
         "the label"),
     APP_INT("outputs", "K", outputs, 0, 1048576,
             "of the network that the labels are for: 1000 gives ImageNet's labels to some "
             "of its classes, 0 numbers those that are there"),
-    APP_WORD("index-cache", "DIR", index_cache,
+    APP_WORD("index-cache", "DIR", read.index_cache,
              "folder where indices are kept, or none (default: the user's cache folder)"),
     {0},
 };
@@ -54,17 +54,10 @@ static const app_syntax syntax = {
 static base_status source_open(data_source **out, const data_args *args, const char *data,
                                base_error *err)
 {
-    const data_source_options choice = {
-        .classes_of_model = (size_t)args->outputs,
-        .allow_single_class = true,
-        .allow_unlabelled = true,
-        .split = args->split,
-        .val_labels = args->val_labels,
-        .class_map = args->class_map,
-        .label_key = args->label_key,
-        .index_cache = args->index_cache,
-        .indexing = args->common.quiet ? NULL : app_data_indexing,
-    };
+    data_source_options choice = {.classes_of_model = (size_t)args->outputs,
+                                  .allow_single_class = true};
+
+    app_data_apply(&choice, &args->read);
     const base_status status = data_source_open(out, data, &choice, err);
 
     if (status == BASE_OK)
@@ -156,7 +149,8 @@ static base_status judge(const app_survey *survey, base_error *err)
 
 int app_data(int argc, char **argv)
 {
-    data_args args = {.common = app_common_defaults(), .tile = 112, .tiles = 96};
+    data_args args = {
+        .common = app_common_defaults(), .read.unlabelled = true, .tile = 112, .tiles = 96};
     app_survey survey = {.args = &args};
     data_source *source = NULL;
     char **words = NULL;
@@ -168,6 +162,7 @@ int app_data(int argc, char **argv)
         return code;
     app_common_apply(&args.common, "data");
     app_stop_install();
+    args.read.quiet = args.common.quiet;
     base_status status = app_outputs_check(&args.common, args.sheet, args.html, &err);
     if (status == BASE_OK)
         status = source_open(&source, &args, words[0], &err);

@@ -4,7 +4,7 @@
 #ifndef APPS_SURVEY_INTERNAL_H
 #define APPS_SURVEY_INTERNAL_H
 
-#include "apps/app_internal.h"
+#include "apps/network_internal.h"
 
 /* ---- lists of bad samples (bad_list.c) ----------------------------------------------- */
 
@@ -39,7 +39,7 @@ const char *app_health_name(data_health health);
 
 typedef struct data_args {
     app_common common;
-    const char *split, *val_labels, *class_map, *label_key, *index_cache;
+    app_data_args read;
     const char *sheet, *html, *bad_list;
     int64_t outputs, tile, tiles;
     bool verify, strict, all_classes;

@@ -94,18 +94,6 @@ static json_t *cells_json(const measure_score *s)
     return cells;
 }
 
-/* [label][answer], or null where a million zeroes would be written. */
-static json_t *confusion_json(const measure_score *s)
-{
-    if (!s->confusion || s->classes > DENSE_CLASSES)
-        return json_null();
-    json_t *rows = json_array();
-    for (size_t r = 0; r < s->classes; r++)
-        json_array_append_new(rows,
-                              show_json_counts(s->confusion + r * s->classes, s->classes));
-    return rows;
-}
-
 static json_t *confused_json(const app_evaluation *e)
 {
     enum { PAIRS = 20 };
@@ -147,17 +135,6 @@ static json_t *examples_json(const app_evaluation *e, const app_example *list, s
 }
 
 /* ---- experts ------------------------------------------------------------------------- */
-
-/* Kept assignments [classes][experts]. */
-static json_t *table_json(const measure_usage *usage)
-{
-    json_t *rows = json_array();
-
-    for (size_t c = 0; c < usage->classes; c++)
-        json_array_append_new(
-            rows, show_json_counts(usage->table + c * usage->experts, usage->experts));
-    return rows;
-}
 
 /* How many experts tokens have, where it is not the same number for all. */
 static void spread_put(json_t *layer, vit_usage_metrics m)
@@ -203,7 +180,9 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
         show_put_real(layer, "max_ratio", m.max_violation + 1);
         spread_put(layer, m);
         if (l + 1 == e->moe_count)
-            show_put(layer, "class_table", table_json(&e->usage[l]));
+            show_put(layer, "class_table",
+                     show_json_table(e->usage[l].table, e->usage[l].classes,
+                                     e->usage[l].experts));
         show_put_real(layer, "gate_lost", m.gate_lost);
         show_put(layer, "experts_per_token",
                  json_pack("{s:f, s:f, s:f, s:[f, f, f, f]}", "min", m.fewest, "mean",
@@ -355,8 +334,11 @@ static void scores_put(json_t *json, const app_evaluation *e)
     show_put(json, "calibration", bins_json(s));
     show_put(json, "classes", classes_json(e));
     show_put(json, "confused", confused_json(e));
-    show_put(json, "confusion", confusion_json(s));
-    if (s->classes > DENSE_CLASSES)
+    show_put(json, "confusion", /* [label][answer] */
+             s->confusion && s->classes <= DENSE_CLASSES
+                 ? show_json_table(s->confusion, s->classes, s->classes)
+                 : json_null());
+    if (s->classes > DENSE_CLASSES) /* where a million zeroes would be written */
         show_put(json, "confusion_cells", cells_json(s));
 }
 

@@ -208,20 +208,18 @@ static json_t *classes_json(const train_vae_measures *m, const data_source *sour
 
 static void experts_put(json_t *json, const train_vae *v, const train_vae_measures *m)
 {
-    json_t *load = json_array(), *error = json_array(), *list = json_array();
+    json_t *list = json_array();
     char key[32];
 
     for (size_t e = 0; e < m->experts; e++) {
         snprintf(key, sizeof key, "expert-%zu", e);
-        json_array_append_new(load, json_integer((json_int_t)m->load[e]));
-        json_array_append_new(error, show_json_real(m->expert_error[e]));
         show_row(list, "{s:I, s:f, s:o, s:o, s:s}", "expert", (json_int_t)e, "share",
                  (double)m->load[e] / (double)m->images, "mse",
                  show_json_real(m->expert_error[e]), "classes",
                  classes_json(m, v->train, e), "picture", key);
     }
-    show_put(json, "load", load);
-    show_put(json, "expert_mse", error);
+    show_put(json, "load", show_json_counts(m->load, m->experts));
+    show_put(json, "expert_mse", show_json_reals(m->expert_error, m->experts, 1));
     show_put(json, "specialists", list);
 }
 
@@ -256,14 +254,11 @@ static json_t *embedding_json(const train_vae_measures *m)
 
 static void tables_put(json_t *json, const train_vae *v, const train_vae_measures *m)
 {
-    json_t *table = json_array(), *names = json_array();
+    json_t *names = json_array();
 
-    for (size_t y = 0; y < m->classes; y++) {
-        json_array_append_new(table,
-                              show_json_counts(m->table + y * m->experts, m->experts));
+    for (size_t y = 0; y < m->classes; y++)
         json_array_append_new(names, show_json_text(data_source_class_name(v->train, y)));
-    }
-    show_put(json, "table", table);
+    show_put(json, "table", show_json_table(m->table, m->classes, m->experts));
     show_put(json, "class_names", names);
 }
 
