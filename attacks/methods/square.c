@@ -2,8 +2,9 @@
  * only. Follows Andriushchenko et al. 2020 (arXiv 1912.00049), algorithms 1 to 3, and
  * AutoAttack's schedule.
  * differs: places, signs and orientation are drawn for each sample, not for a batch, so
- * that a result does not hang on its neighbours. On images that are not square the side
- * is capped by the shorter one. */
+ * that a result does not hang on its neighbours; places reach the last row and column, as
+ * in the paper, where the published code stops one short of them. On images that are not
+ * square the side is capped by the shorter one. */
 #include "attacks/attacks_internal.h"
 #include "attacks/parts_internal.h"
 
