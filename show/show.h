@@ -235,6 +235,12 @@ base_status show_csv_write(const show_document *document, const show_view *view,
 void show_csv_head(FILE *out, const char *columns);
 base_status show_csv_row(FILE *out, const char *columns, const show_document *document,
                          const char *path, base_error *err);
+enum { SHOW_CSV_COLUMNS_MAX = 16 };
+/* The whole numbers of some columns, by name, of a CSV without quotes: *cells [rows,
+ * columns] (base_free). *rows 0: the file has not all of the columns. BASE_FORMAT names a
+ * line that is damaged. On failure *cells is NULL. */
+base_status show_csv_read(int64_t **cells, size_t *rows, const char *path,
+                          const char *const *names, size_t columns, base_error *err);
 /* A field: quoted where it must be, on one line; = + - @ in front are disarmed with '. */
 void show_csv_text(FILE *out, const char *text);
 /* A number, nothing when it is not finite. */

@@ -1,5 +1,5 @@
 /* test_show_npy.c - npy files: the bytes of format 1.0, counted rows, nothing
- * half-written. */
+ * half-written; columns of CSV files. */
 #include "show/show.h"
 
 #include <sys/stat.h>
@@ -148,6 +148,32 @@ START_TEST(a_missing_folder_is_named)
 }
 END_TEST
 
+/* Columns in any order; a file without one of them has no rows; a line that is not whole is
+ * named. */
+START_TEST(columns_of_csv_are_read_by_name)
+{
+    static const char csv[] = "id,name,robust_2/255\n7,a,1\n-3,,0\n";
+    static const char bad[] = "id,robust_2/255\n7,1\n8\n";
+    static const char *const names[] = {"robust_2/255", "id"}, *const none[] = {"robust"};
+    int64_t *cells = NULL;
+    base_error err = {0};
+    size_t rows = 0;
+
+    test_write(path, csv, sizeof csv - 1);
+    ck_assert_int_eq(show_csv_read(&cells, &rows, path, names, 2, &err), BASE_OK);
+    ck_assert_uint_eq(rows, 2);
+    ck_assert(cells[0] == 1 && cells[1] == 7 && cells[2] == 0 && cells[3] == -3);
+    base_free(cells);
+    ck_assert_int_eq(show_csv_read(&cells, &rows, path, none, 1, &err), BASE_OK);
+    ck_assert_uint_eq(rows, 0);
+    base_free(cells);
+    test_write(path, bad, sizeof bad - 1);
+    ck_assert_int_eq(show_csv_read(&cells, &rows, path, names, 2, &err), BASE_FORMAT);
+    ck_assert_ptr_null(cells);
+    ck_assert_ptr_nonnull(strstr(err.text, "out.npy': line 3 is damaged"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("show_npy");
@@ -160,6 +186,7 @@ int main(void)
     tcase_add_test(core, more_values_than_the_buffer_arrive_whole);
     suite_add_tcase(suite, core);
     tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(core, columns_of_csv_are_read_by_name);
     tcase_add_test(limits, no_rows_give_an_empty_table);
     tcase_add_test(limits, an_abandoned_file_leaves_the_older_one);
     tcase_add_test(limits, a_pipe_is_refused);

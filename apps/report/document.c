@@ -78,21 +78,21 @@ static json_t *corruptions_of(const app_report_result *r)
 /* Names of all corruptions that any file has, as they come. */
 static json_t *corruption_names(const app_report_set *set)
 {
-    json_t *names = json_array(), *one;
+    json_t *names = json_array(), *seen = json_object(), *one;
     size_t k;
 
     for (size_t i = 0; i < set->count; i++) {
         json_array_foreach(corruptions_of(&set->result[i]), k, one)
         {
             const char *name = text_of(one, "name");
-            bool known = !*name;
 
-            for (size_t n = 0; n < json_array_size(names) && !known; n++)
-                known = strcmp(json_string_value(json_array_get(names, n)), name) == 0;
-            if (!known)
-                json_array_append_new(names, json_string(name));
+            if (!*name || json_object_get(seen, name))
+                continue;
+            json_object_set_new(seen, name, json_true());
+            json_array_append_new(names, json_string(name));
         }
     }
+    json_decref(seen);
     return names;
 }
 
@@ -167,15 +167,18 @@ static json_t *attacks_text(const app_report_result *r)
 /* What the checks of an attack said: PASS, WARN or FAIL, and how many of each. */
 static void checks_put(json_t *row, const app_report_result *r)
 {
-    static const char *const words[] = {"PASS", "WARN", "FAIL", "SKIPPED"};
+    static const char *const words[] = {"PASS", "WARN", "FAIL"};
     json_t *one;
     size_t i, count[4] = {0};
     char text[128];
 
     json_array_foreach(json_object_get(r->json, "checks"), i, one)
     {
-        for (size_t w = 0; w < 4; w++)
-            count[w] += strcmp(text_of(one, "status"), words[w]) == 0;
+        const int which =
+            base_choice_find("PASS|WARN|FAIL|SKIPPED", text_of(one, "status"));
+
+        if (which >= 0)
+            count[which]++;
     }
     if (count[0] + count[1] + count[2] == 0) {
         show_put_text(row, "checks", "not checked");
@@ -268,8 +271,6 @@ static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
                  (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05, "verdict",
                  p < 0.05 ? "different" : "not told apart");
     }
-    base_free(x);
-    base_free(y);
     return status;
 }
 

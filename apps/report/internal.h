@@ -13,6 +13,7 @@ typedef enum app_report_kind {
     APP_REPORT_ATTACK,
     APP_REPORT_INSPECT
 } app_report_kind;
+#define APP_REPORT_KINDS "eval|attack|inspect" /* their commands, in the form of a choice */
 
 /* A document that was read back. */
 typedef struct app_report_result {
@@ -26,7 +27,7 @@ typedef struct app_report_result {
 
 typedef struct app_report_set {
     app_report_result *result;
-    size_t count, room;
+    size_t count;
 } app_report_set;
 
 /* Adds what a word names: a JSON file, or a folder: every *.json in it and in its folders.
@@ -39,8 +40,8 @@ base_status app_report_look(app_report_set *set, const char *folder, base_error 
 void app_report_sort(app_report_set *set);
 void app_report_close(app_report_set *set);
 
-/* Samples of one attack that lie in the file: id, and whether it was robust at a budget;
- * base_free. *count 0: the file has no such column. */
+/* Samples of one attack that lie in the file: id, and whether it was robust at a budget.
+ * *count 0: the file has no such column. */
 typedef struct app_report_sample {
     uint32_t id;
     bool right, robust;

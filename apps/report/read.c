@@ -8,7 +8,7 @@
 
 #include "apps/report/internal.h"
 
-enum { JSON_MAX_BYTES = 256 << 20, CSV_MAX_BYTES = 1 << 30, RESULTS_MAX = 1024 };
+enum { JSON_MAX_BYTES = 256 << 20, RESULTS_MAX = 1024 };
 
 /* ---- files --------------------------------------------------------------------------- */
 
@@ -38,23 +38,6 @@ static void name_of(char out[APP_REPORT_NAME], const char *path)
     base_quote(out, APP_REPORT_NAME - 8, name); /* room for a number */
 }
 
-/* Room for another result. */
-static base_status room_make(app_report_set *set, base_error *err)
-{
-    if (set->count == RESULTS_MAX)
-        return base_fail(err, BASE_UNSUPPORTED, "more than %d results on one page",
-                         (int)RESULTS_MAX);
-    if (set->count < set->room)
-        return BASE_OK;
-    const size_t room = 2 * set->room + 16;
-    app_report_result *more = app_take(NULL, room, sizeof *more);
-    if (set->count > 0)
-        memcpy(more, set->result, set->count * sizeof *more);
-    set->result = more;
-    set->room = room;
-    return BASE_OK;
-}
-
 /* Adds a document of ours; one that is there already is left out. json becomes the
  * set's. */
 static base_status result_add(app_report_set *set, app_report_kind kind, json_t *json,
@@ -62,10 +45,16 @@ static base_status result_add(app_report_set *set, app_report_kind kind, json_t 
 {
     const char *samples = json_string_value(json_object_get(json, "samples_file"));
     const char *slash = strrchr(path, '/');
-    base_status status = room_make(set, err);
     struct stat info;
 
-    for (size_t i = 0; i < set->count && status == BASE_OK; i++) {
+    if (set->count == RESULTS_MAX) {
+        json_decref(json);
+        return base_fail(err, BASE_UNSUPPORTED, "more than %d results on one page",
+                         (int)RESULTS_MAX);
+    }
+    if (!set->result)
+        set->result = app_take(NULL, RESULTS_MAX, sizeof *set->result);
+    for (size_t i = 0; i < set->count; i++) {
         if (json_equal(set->result[i].json, json)) {
             json_decref(json);
             return BASE_OK;
@@ -78,25 +67,9 @@ static base_status result_add(app_report_set *set, app_report_kind kind, json_t 
             app_text("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, samples);
     if (made.samples && stat(made.samples, &info) != 0)
         made.samples = NULL;
-    if (status == BASE_OK) {
-        name_of(made.name, model);
-        set->result[set->count++] = made;
-        return BASE_OK;
-    }
-    json_decref(json);
-    return status;
-}
-
-/* The kind of a document by its command; -1: none that a page compares. */
-static int kind_of(const json_t *json)
-{
-    static const char *const commands[] = {"eval", "attack", "inspect"};
-    const char *command = json_string_value(json_object_get(json, "command"));
-
-    for (int i = 0; command && i < 3; i++)
-        if (strcmp(command, commands[i]) == 0)
-            return i;
-    return -1;
+    name_of(made.name, model);
+    set->result[set->count++] = made;
+    return BASE_OK;
 }
 
 /* One file; *known false: it is no result that a page compares. */
@@ -116,7 +89,8 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
     if (!json) /* its text cites the file */
         return base_fail(err, BASE_FORMAT, "'%s' is no JSON: line %d: %s", path, why.line,
                          base_quote(shown, sizeof shown, why.text));
-    const int kind = kind_of(json);
+    const char *command = json_string_value(json_object_get(json, "command"));
+    const int kind = command ? base_choice_find(APP_REPORT_KINDS, command) : -1;
     const json_t *of =
         show_json_find(json, kind == APP_REPORT_ATTACK ? "model.path" : "model");
     *known = kind >= 0 && json_is_string(of);
@@ -258,81 +232,22 @@ void app_report_close(app_report_set *set)
 
 /* ---- samples.csv --------------------------------------------------------------------- */
 
-/* The column called name in a line of a CSV without quotes, SIZE_MAX: none. */
-static size_t column_of(const char *line, const char *name)
-{
-    const size_t length = strlen(name);
-    size_t column = 0;
-
-    for (const char *at = line;; at++, column++) {
-        const size_t word = strcspn(at, ",\n");
-
-        if (word == length && strncmp(at, name, length) == 0)
-            return column;
-        at += word;
-        if (*at != ',')
-            return SIZE_MAX;
-    }
-}
-
-/* A whole number in a column of the line; false: there is none. */
-static bool cell_read(int64_t *out, const char *line, size_t column)
-{
-    char text[24];
-
-    for (; column > 0; column--) {
-        line += strcspn(line, ",\n");
-        if (*line != ',')
-            return false;
-        line++;
-    }
-    snprintf(text, sizeof text, "%.*s", (int)strcspn(line, ",\n"), line);
-    return base_parse_int(out, text);
-}
-
 base_status app_report_samples(app_report_sample **out, size_t *count, const char *path,
                                const char *eps_text, base_error *err)
 {
-    char name[96];
-    char *text = NULL;
-    size_t bytes = 0, lines = 0, made = 0;
-    base_status status = base_file_read(&text, &bytes, path, CSV_MAX_BYTES, err);
+    const char *names[] = {"id", "y", "clean_pred", app_text("robust_%s", eps_text)};
+    int64_t *cell = NULL;
+    base_status status = show_csv_read(&cell, count, path, names, 4, err);
 
-    if (status != BASE_OK)
-        return status;
-    snprintf(name, sizeof name, "robust_%s", eps_text);
-    const size_t columns[4] = {column_of(text, "id"), column_of(text, "y"),
-                               column_of(text, "clean_pred"), column_of(text, name)};
-    for (size_t i = 0; i < bytes; i++)
-        lines += text[i] == '\n';
-    app_report_sample *list = base_alloc(lines, sizeof *list);
-    if (!list)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the samples of '%s'", path);
-    const bool whole = columns[0] != SIZE_MAX && columns[1] != SIZE_MAX &&
-                       columns[2] != SIZE_MAX && columns[3] != SIZE_MAX;
-    const char *line = strchr(text, '\n');
-    while (status == BASE_OK && whole && line && line[1]) {
-        int64_t cell[4];
-        bool good = true;
+    *out = app_take(NULL, *count, sizeof **out);
+    for (size_t i = 0; i < *count && status == BASE_OK; i++) {
+        const int64_t *c = cell + 4 * i;
 
-        line++;
-        for (size_t c = 0; c < 4; c++)
-            good = cell_read(&cell[c], line, columns[c]) && good;
-        if (!good || cell[0] < 0)
-            status =
-                base_fail(err, BASE_FORMAT, "'%s': line %zu is damaged", path, made + 2);
-        else
-            list[made++] = (app_report_sample){.id = (uint32_t)cell[0],
-                                               .right = cell[1] == cell[2],
-                                               .robust = cell[3] == 1};
-        line = strchr(line, '\n');
+        if (c[0] < 0)
+            status = base_fail(err, BASE_FORMAT, "'%s': line %zu is damaged", path, i + 2);
+        (*out)[i] = (app_report_sample){
+            .id = (uint32_t)c[0], .right = c[1] == c[2], .robust = c[3] == 1};
     }
-    base_free(text);
-    if (status != BASE_OK) {
-        base_free(list);
-        return status;
-    }
-    *out = list;
-    *count = made;
-    return BASE_OK;
+    base_free(cell);
+    return status;
 }
