@@ -305,6 +305,41 @@ START_TEST(odd_types_are_no_results_and_do_no_harm)
 }
 END_TEST
 
+static void edited(const char *path, const char *key, json_t *value)
+{
+    json_t *json = program_json(path);
+
+    json_object_set_new(json, key, value);
+    ck_assert_int_eq(json_dump_file(json, path, 0), 0);
+    json_decref(json);
+}
+
+/* Figures that no command writes; other versions stand side by side, told. */
+START_TEST(edited_figures_are_refused)
+{
+    char *json = test_path(dir, "set.json");
+
+    results_make(0);
+    edited(eval[0], "vmoe", json_string("9.9.9"));
+    program_done(program_run(dir, "report", folder[0], eval[0], "--out", page, "--json",
+                             json, NULL));
+    json_t *set = program_json(json);
+    char *facts = json_dumps(json_object_get(set, "facts"), 0);
+    ck_assert_msg(strstr(facts, "Results are of different versions of vmoe ("), "%s",
+                  facts);
+    free(facts);
+    json_decref(set);
+    edited(eval[0], "top1", json_real(2.5));
+    program_refused(program_run(dir, "report", eval[0], "--out", page, NULL), 1,
+                    "has the top1 2.5, which is no share or lies outside its interval");
+    edited(eval[0], "top1", json_real(0.5));
+    edited(eval[0], "top1_interval", json_pack("[f, f]", 0.6, 0.7));
+    program_refused(program_run(dir, "report", eval[0], folder[0], "--out", page, NULL), 1,
+                    "has the top1 0.5, which");
+    base_free(json);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_report");
@@ -320,6 +355,7 @@ int main(void)
     tcase_add_test(core, every_result_has_its_row_whatever_the_order);
     tcase_add_test(core, bold_follows_the_paired_test);
     tcase_add_test(limits, odd_types_are_no_results_and_do_no_harm);
+    tcase_add_test(limits, edited_figures_are_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

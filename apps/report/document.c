@@ -487,6 +487,21 @@ static void fact_put(json_t *facts, const json_t *rows, const char *what)
                   what, data, data == 1 ? "" : "s", images, images == 1 ? "" : "s");
 }
 
+/* The program that made each document. */
+static void fact_versions(json_t *facts, const app_report_set *set)
+{
+    const json_t *first = NULL, *other = NULL;
+
+    for (size_t i = 0; i < set->count; i++) {
+        const json_t *own = json_object_get(set->result[i].json, "vmoe");
+        first = first ? first : own;
+        other = own && !json_equal(own, first) ? own : other;
+    }
+    if (json_is_string(first) && json_is_string(other))
+        show_fact(facts, "Results are of different versions of vmoe (%.32s, %.32s).",
+                  json_string_value(first), json_string_value(other));
+}
+
 base_status app_report_json(json_t **out, const app_report_set *set,
                             const app_common *common, base_error *err)
 {
@@ -501,6 +516,7 @@ base_status app_report_json(json_t **out, const app_report_set *set,
     if (kinds_of(corrupted, "frost_textures") > 1 || kinds_of(corrupted, "preset") > 1)
         show_fact(facts, "Corruptions were made with different parameters or frost "
                          "textures: those figures are not comparable.");
+    fact_versions(facts, set);
     if (json_array_size(groups) > 1)
         show_fact(facts, "Attacks in different norms or on different images stand apart.");
     show_put_count(json, "count", json_array_size(networks));

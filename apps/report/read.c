@@ -72,6 +72,53 @@ static base_status result_add(app_report_set *set, app_report_kind kind, json_t 
     return BASE_OK;
 }
 
+/* A share of the object outside of 0 to 1, or of its own interval: no command of ours
+ * writes that. NULL: none. */
+static const char *odd_share(const json_t *object)
+{
+    static const char *const shares[][2] = {
+        {"top1", "top1_interval"}, {"top5", NULL},      {"acc", "ci95"},
+        {"robust_acc", "ci95"},    {"clean_acc", NULL}, {"ece", NULL}};
+    const bool several = json_object_get(object, "robust_acc_after");
+
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        const json_t *share = json_object_get(object, shares[i][0]);
+        const json_t *interval =
+            shares[i][1] && !several ? json_object_get(object, shares[i][1]) : NULL;
+        const json_t *low = json_array_get(interval, 0),
+                     *high = json_array_get(interval, 1);
+        const double value = json_number_value(share), slack = 1e-4; /* digits */
+
+        if (!json_is_number(share))
+            continue;
+        if (!(value >= 0) || value > 1 ||
+            (json_is_number(low) && value < json_number_value(low) - slack) ||
+            (json_is_number(high) && value > json_number_value(high) + slack))
+            return shares[i][0];
+    }
+    return NULL;
+}
+
+/* The first odd share of the document, with its value. */
+static const char *odd_share_below(const json_t *json, double *value)
+{
+    const char *found = json_is_object(json) ? odd_share(json) : NULL, *key;
+    const json_t *inner;
+    size_t i;
+
+    if (found)
+        *value = json_number_value(json_object_get(json, found));
+    json_object_foreach((json_t *)(uintptr_t)json, key, inner)
+    {
+        found = found ? found : odd_share_below(inner, value);
+    }
+    json_array_foreach(json, i, inner)
+    {
+        found = found ? found : odd_share_below(inner, value);
+    }
+    return found;
+}
+
 /* One file; *known false: it is no result that a page compares. */
 static base_status file_take(app_report_set *set, const char *path, bool *known,
                              base_error *err)
@@ -94,6 +141,16 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
     const json_t *of =
         show_json_find(json, kind == APP_REPORT_ATTACK ? "model.path" : "model");
     *known = kind >= 0 && json_is_string(of);
+    double value = 0;
+    const char *odd = *known ? odd_share_below(json, &value) : NULL;
+    if (odd) {
+        json_decref(json);
+        return base_fail(
+            err, BASE_FORMAT,
+            "'%s' has the %s %g, which is no share or lies outside its interval: "
+            "no vmoe wrote that",
+            path, odd, value);
+    }
     if (*known)
         return result_add(set, (app_report_kind)kind, json, json_string_value(of), path,
                           err);
