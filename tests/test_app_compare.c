@@ -28,8 +28,11 @@ START_TEST(every_router_is_trained_with_every_seed)
 {
     char *out = test_path(dir, "cmp");
 
-    program_done(program_run(dir, COMPARE, out, "--routers", "ssr,plain=softmax", "--seeds",
-                             "2", "--set", SHORT, NULL));
+    program_done(program_run(dir, COMPARE, out, "--routers", "ssr,plain=softmax,soft",
+                             "--seeds", "2", "--set", SHORT, NULL));
+    /* soft has no k: what the recipe says of it is no difference */
+    program_done(program_run(dir, COMPARE, out, "--routers", "soft", "--seeds", "2",
+                             "--set", SHORT, "--no-train", NULL));
     same_as_trained("cmp/runs/ssr/seed-1", "router.name=ssr", "train.seed=1");
     same_as_trained("cmp/runs/plain/seed-2", "router.name=softmax", "train.seed=2");
     base_free(out);

@@ -443,8 +443,9 @@ base_status train_keys_compare(const train_keys *now, const train_keys *usual,
     char key[192];
 
     for (const base_field *f = now->keys; f->name && status == BASE_OK; f++)
-        if (!f->free && !(lengths && (strcmp(f->name, length_keys[0]) == 0 ||
-                                      strcmp(f->name, length_keys[1]) == 0)))
+        if (!f->free && !(now->silent && strcmp(f->name, now->silent) == 0) &&
+            !(lengths && (strcmp(f->name, length_keys[0]) == 0 ||
+                          strcmp(f->name, length_keys[1]) == 0)))
             status =
                 compare_key(f->name, f, now->settings, f, usual->settings, stored, err);
     for (const base_field *f = now->router; f && f->name && status == BASE_OK; f++) {

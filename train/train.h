@@ -216,7 +216,7 @@ typedef struct train_keys {
     const void *settings;
     const base_field *router;
     const void *router_settings;
-    const char *silent; /* a key that says nothing here and is not written; NULL: none */
+    const char *silent; /* a key that says nothing here: not written, not compared; NULL */
 } train_keys;
 
 /* A commented INI file; title: its first comment. */
