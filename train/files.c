@@ -1,7 +1,8 @@
-/* files.c - what a trained network's file is called, and what it wants to see. Relied on
- * elsewhere: a run's folder means its best checkpoint. */
+/* files.c - what a trained network's file is called, and what it wants to see; whether a
+ * run lies in a folder. Relied on elsewhere: a run's folder means its best checkpoint. */
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "train/train.h"
 
@@ -74,4 +75,61 @@ base_status train_model_path(char **out, const char *word, base_error *err)
         return base_fail(err, BASE_NO_MEMORY, "no memory for the name '%s'", word);
     *out = path;
     return BASE_OK;
+}
+
+/* The folder's recipe.ini against the recipe; a folder without one is fine. */
+static base_status recipe_agrees(const char *folder, const train_recipe *recipe,
+                                 base_error *err)
+{
+    char *path = base_text("%s/recipe.ini", folder), *stored = NULL;
+    train_recipe there = train_recipe_defaults();
+    base_status status = BASE_OK;
+
+    if (!path)
+        return base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", folder);
+    if (access(path, F_OK) != 0)
+        goto done;
+    status = train_recipe_load(&there, path, err);
+    if (status == BASE_OK) {
+        stored = train_recipe_fixed_text(&there);
+        status = stored ? train_recipe_compare(recipe, stored, false, err)
+                        : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
+    }
+    if (status == BASE_USAGE && err) /* of a file that we wrote, not of the command line */
+        status = err->status = BASE_MISMATCH;
+done:
+    base_free(stored);
+    base_free(path);
+    return status;
+}
+
+static base_status data_agrees(const char *stored, const char *now, const char *which,
+                               const char *path, base_error *err)
+{
+    if (strcmp(stored, now) == 0)
+        return BASE_OK;
+    return base_fail(err, BASE_MISMATCH,
+                     "it was trained with other %s data, of fingerprint %s, than '%s' (%s)",
+                     which, stored, path, now);
+}
+
+base_status train_run_look(train_position *at, bool *found, const char *folder,
+                           const train_recipe *recipe, const char *train, const char *val,
+                           base_error *err)
+{
+    train_state_facts facts = {0};
+    base_status status = recipe_agrees(folder, recipe, err);
+
+    *found = false;
+    if (status == BASE_OK)
+        status = train_state_peek(&facts, found, folder, err);
+    *at = facts.at;
+    if (status == BASE_OK && *found)
+        status = train_recipe_compare(recipe, facts.recipe, false, err);
+    if (status == BASE_OK && *found)
+        status = data_agrees(facts.train, train, "training", recipe->data.train, err);
+    if (status == BASE_OK && *found)
+        status = data_agrees(facts.val, val, "validation", recipe->data.val, err);
+    base_free(facts.recipe);
+    return status;
 }

@@ -536,6 +536,12 @@ typedef struct train_state_facts {
  * zeroed. */
 base_status train_state_peek(train_state_facts *out, bool *found, const char *folder,
                              base_error *err);
+/* Whether the run in a folder, if there is one, is of this resolved recipe and of data with
+ * these fingerprints (train_state_fingerprint), and where it stands. BASE_MISMATCH says
+ * what is another. */
+base_status train_run_look(train_position *at, bool *found, const char *folder,
+                           const train_recipe *recipe, const char *train, const char *val,
+                           base_error *err);
 
 /* ---- images in memory (images.c) ----------------------------------------------------- */
 

@@ -76,74 +76,30 @@ base_status app_compare_recipe(train_recipe *out, const app_compare *compare, si
 
 /* ---- one run ------------------------------------------------------------------------- */
 
-/* The folder's recipe.ini against the run's recipe; a folder without one is fine. */
-static base_status recipe_agrees(const app_compare_run *run, const train_recipe *recipe,
-                                 base_error *err)
-{
-    const char *path = app_text("%s/recipe.ini", run->folder);
-    char *stored = NULL;
-    train_recipe *there = app_take(NULL, 1, sizeof *there);
-
-    if (access(path, F_OK) != 0)
-        return BASE_OK;
-    *there = train_recipe_defaults();
-    base_status status = train_recipe_load(there, path, err);
-    if (status == BASE_OK) {
-        stored = train_recipe_fixed_text(there);
-        status = stored ? train_recipe_compare(recipe, stored, false, err)
-                        : base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", path);
-    }
-    if (status == BASE_USAGE && err) /* of a file that we wrote, not of the command line */
-        status = err->status = BASE_MISMATCH;
-    base_free(stored);
-    return status;
-}
-
-static base_status data_agrees(const char *stored, const char *now, const char *which,
-                               const char *path, base_error *err)
-{
-    if (strcmp(stored, now) == 0)
-        return BASE_OK;
-    return base_fail(err, BASE_MISMATCH,
-                     "it was trained with other %s data, of fingerprint %s, than '%s' (%s)",
-                     which, stored, path, now);
-}
-
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err)
 {
     train_recipe *recipe = app_take(NULL, 1, sizeof *recipe);
-    train_state_facts facts = {0};
+    train_position at;
     bool found = false;
     char name[128];
 
     base_status status = app_compare_recipe(recipe, compare, run->entry, run->seed, err);
     if (status != BASE_OK)
-        goto done;
-    status = recipe_agrees(run, recipe, err);
-    if (status == BASE_OK)
-        status = train_state_peek(&facts, &found, run->folder, err);
-    if (status == BASE_OK && found)
-        status = train_recipe_compare(recipe, facts.recipe, false, err);
-    if (status == BASE_OK && found)
-        status =
-            data_agrees(facts.train, compare->train, "training", recipe->data.train, err);
-    if (status == BASE_OK && found)
-        status = data_agrees(facts.val, compare->val, "validation", recipe->data.val, err);
+        return status;
+    status =
+        train_run_look(&at, &found, run->folder, recipe, compare->train, compare->val, err);
     if (status != BASE_OK) {
         base_error_prepend(err,
                            "%s ('%s'): ", app_compare_name(name, sizeof name, compare, run),
                            run->folder);
-        goto done;
+        return status;
     }
-    run->state = !found ? APP_RUN_NEW
-                 : facts.at.step >= compare->total && facts.at.evaluated == facts.at.step
-                     ? APP_RUN_FINISHED
-                     : APP_RUN_BEGUN;
-    run->step = found ? facts.at.step : 0;
-    run->accuracy = found ? facts.at.last_accuracy : 0;
-done:
-    base_free(facts.recipe);
-    return status;
+    run->state = !found                                                 ? APP_RUN_NEW
+                 : at.step >= compare->total && at.evaluated == at.step ? APP_RUN_FINISHED
+                                                                        : APP_RUN_BEGUN;
+    run->step = at.step;
+    run->accuracy = at.last_accuracy;
+    return BASE_OK;
 }
 
 app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed)
