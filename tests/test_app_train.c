@@ -214,8 +214,10 @@ START_TEST(a_frozen_trunk_stays_to_the_bit)
     program_result_free(&r);
     program_done(program_run(dir, TINY, out, "--set", from, "optimizer.freeze=trunk",
                              "schedule.name=constant", "train.epochs=2", NULL));
-    program_done(program_run(dir, "train", "--threads", "1", "--out", out, "--resume",
-                             "--set", "train.epochs=4", NULL));
+    r = program_run(dir, "train", "--threads", "1", "--out", out, "--resume", "--set",
+                    "train.epochs=4", NULL);
+    ck_assert_msg(r.code == 0 && strstr(r.err, " 1 thread, fp32"), "%s", r.err);
+    program_result_free(&r);
     json_t *json = program_json(results);
     ck_assert_double_eq(json_number_of(json, "trained_parameters"), 75);
     json_decref(json);

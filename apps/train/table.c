@@ -167,16 +167,17 @@ void app_train_print(const train_trainer *trainer, const app_common *common)
     print_sinkhorn(t);
     fprintf(stderr,
             "%-12s%s steps of %d images, %" PRIu64
-            " an epoch; %s, lr %g %s, warm-up %" PRIu64 " steps%s\n",
+            " an epoch; %s, lr %g %s, warm-up %" PRIu64 " step%s%s\n",
             "plan", show_thousands(steps, sizeof steps, t->total), r->train.batch,
             t->parts_in_epoch / (uint64_t)r->train.accumulate,
             r->optimizer.kind == VIT_OPTIMIZER_ADAMW ? "AdamW" : "SGD", r->lr,
             schedules[r->schedule.kind], t->schedule.warmup,
+            t->schedule.warmup == 1 ? "" : "s",
             r->optimizer.ema > 0 ? ", averaged weights" : "");
     print_trained(t);
     app_waiting_text(waiting, sizeof waiting);
-    fprintf(stderr, "%-12s%d threads%s%s", "machine", (int)common->threads,
-            app_is_bound() ? ", pinned" : "", waiting);
+    fprintf(stderr, "%-12s%d thread%s%s%s", "machine", (int)common->threads,
+            common->threads == 1 ? "" : "s", app_is_bound() ? ", pinned" : "", waiting);
     if (waiting[0])
         fprintf(stderr, "\n%-12s", "");
     fprintf(stderr, "%s%s, %s, seed %lld\n", waiting[0] ? "" : ", ",
