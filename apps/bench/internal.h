@@ -83,16 +83,17 @@ typedef struct bench_rig {
     size_t batch, classes;
     vit_mode mode;
     uint64_t seed, steps;
+    struct app_ranks *ranks; /* that train it together; NULL: alone, and parts are timed */
     bench_pass_times times;
     app_pool pool;
 } bench_rig;
 
-/* AdamW as recipes have it, with clipping. */
-vit_optimizer_config bench_optimizer(void);
-/* Random images and labels, a run in this mode (TRAIN or INFER), AdamW for TRAIN. Takes
- * model over, whatever it returns; the caller closes the rig in any case. */
+/* Random images and labels, others on every rank, a run in this mode (TRAIN or INFER),
+ * AdamW as recipes have it, with clipping, for TRAIN. ranks NULL: alone. Takes model over,
+ * whatever it returns; the caller closes the rig in any case. */
 base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
-                           const bench_args *args, base_error *err);
+                           struct app_ranks *ranks, const bench_args *args,
+                           base_error *err);
 void bench_rig_close(bench_rig *rig); /* zeroed is fine */
 /* What train does with a batch that is ready (forward, loss, backward, clipping, AdamW), or
  * a forward pass, `passes` times. BASE_INTERRUPTED when the user asks to stop. */

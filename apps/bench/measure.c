@@ -153,7 +153,7 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
     *out = (bench_result){.name = name, .subject = subject};
     base_status status = bench_model(&model, subject, args, err);
     if (status == BASE_OK)
-        status = bench_rig_open(&rig, model, mode, args, err);
+        status = bench_rig_open(&rig, model, mode, NULL, args, err);
     if (status == BASE_OK) {
         out->config = *vit_model_config(rig.model);
         out->batch = rig.batch;

@@ -28,28 +28,26 @@ void bench_rig_close(bench_rig *rig)
     *rig = (bench_rig){0};
 }
 
-vit_optimizer_config bench_optimizer(void)
-{
-    return (vit_optimizer_config){.kind = VIT_OPTIMIZER_ADAMW,
-                                  .beta1 = 0.9,
-                                  .beta2 = 0.999,
-                                  .eps = 1e-8,
-                                  .weight_decay = 0.05,
-                                  .clip = 1};
-}
-
 base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
-                           const bench_args *args, base_error *err)
+                           app_ranks *ranks, const bench_args *args, base_error *err)
 {
+    const train_ranks *among = ranks ? app_ranks_train(ranks) : NULL;
     const vit_config *c = vit_model_config(model);
     const size_t floats = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
-    const vit_optimizer_config optimizer = bench_optimizer();
-    base_rng rng = base_rng_make((uint64_t)args->common.seed, BASE_PURPOSE_TEST, 0, 0, 0);
+    const vit_optimizer_config optimizer = {.kind = VIT_OPTIMIZER_ADAMW,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.999,
+                                            .eps = 1e-8,
+                                            .weight_decay = 0.05,
+                                            .clip = 1};
+    base_rng rng = base_rng_make((uint64_t)args->common.seed, BASE_PURPOSE_TEST,
+                                 ranks ? 2 : 0, among ? among->peers.rank : 0, 0);
 
     *rig = (bench_rig){.model = model,
                        .batch = (size_t)args->common.batch,
                        .classes = (size_t)c->classes,
                        .mode = mode,
+                       .ranks = ranks,
                        .seed = (uint64_t)args->common.seed};
     rig->images = app_take(&rig->pool, rig->batch, floats * sizeof *rig->images);
     rig->targets = app_take(&rig->pool, rig->batch, rig->classes * sizeof *rig->targets);
@@ -66,8 +64,9 @@ base_status bench_rig_open(bench_rig *rig, vit_model *model, vit_mode mode,
                            .recompute = (vit_recompute)args->recompute},
         err);
     if (status == BASE_OK && mode == VIT_MODE_TRAIN)
-        status = vit_optimizer_create(&rig->optimizer, rig->model, &optimizer, err);
-    if (status == BASE_OK)
+        status = vit_optimizer_create_among(&rig->optimizer, rig->model, &optimizer,
+                                            among ? &among->peers : NULL, 1, err);
+    if (status == BASE_OK && !ranks)
         vit_run_profile(rig->run, true);
     return status;
 }

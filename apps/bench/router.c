@@ -72,7 +72,7 @@ static base_status setup_open(bench_rig *rig, const char *subject,
     base_status status = routed_model(&model, subject, setup, args, err);
 
     if (status == BASE_OK)
-        status = bench_rig_open(rig, model, VIT_MODE_TRAIN, args, err);
+        status = bench_rig_open(rig, model, VIT_MODE_TRAIN, NULL, args, err);
     for (int64_t i = 0; i < args->warmup && status == BASE_OK; i++)
         status = bench_rig_pass(rig, 1, err);
     return status;
@@ -292,7 +292,7 @@ static base_status plan_run(void *user, json_t *results, base_error *err)
         status = vit_model_create(&model, &config, err);
     if (status == BASE_OK) {
         vit_model_init(model, (uint64_t)args.common.seed);
-        status = bench_rig_open(&rig, model, VIT_MODE_TRAIN, &args, err);
+        status = bench_rig_open(&rig, model, VIT_MODE_TRAIN, NULL, &args, err);
     }
     for (int64_t i = -args.warmup; i < args.rounds && status == BASE_OK; i++) {
         bench_rig_clear(&rig);

@@ -9,80 +9,13 @@
 
 #include "apps/bench/internal.h"
 
-typedef struct scale_rig {
-    app_ranks *ranks;
-    vit_model *model;
-    vit_run *run;
-    vit_optimizer *optimizer;
-    float *images, *targets, *logits, *d_logits;
-    size_t batch, classes; /* batch: images of a rank */
-    uint64_t seed, steps;
-} scale_rig;
-
 /* Of a round; doubles, so that ranks can tell one another in one call. */
 typedef struct scale_round {
     double seconds, waited;     /* the slowest rank's; the mean */
     double exchanged, gathered; /* bytes that this rank sent */
 } scale_round;
 
-static void rig_close(scale_rig *rig)
-{
-    vit_optimizer_destroy(rig->optimizer);
-    vit_run_destroy(rig->run);
-    vit_model_destroy(rig->model);
-    base_free(rig->images);
-    base_free(rig->targets);
-    base_free(rig->logits);
-    base_free(rig->d_logits);
-}
-
-/* Other images on every rank. */
-static void draw(scale_rig *rig, size_t floats)
-{
-    const mesh_job *mesh = rig->ranks->mesh;
-    base_rng rng =
-        base_rng_make(rig->seed, BASE_PURPOSE_TEST, 2, mesh ? mesh_rank(mesh) : 0, 0);
-
-    for (size_t i = 0; i < rig->batch * floats; i++)
-        rig->images[i] = (float)base_rng_normal(&rng);
-    for (size_t i = 0; i < rig->batch; i++)
-        rig->targets[i * rig->classes + base_rng_below(&rng, rig->classes)] = 1;
-}
-
-static base_status rig_open(scale_rig *rig, const char *subject, const bench_args *args,
-                            base_error *err)
-{
-    const train_ranks *peers = app_ranks_train(rig->ranks);
-    const vit_optimizer_config optimizer = bench_optimizer();
-    base_status status = bench_model(&rig->model, subject, args, err);
-
-    if (status != BASE_OK)
-        return status;
-    const vit_config *c = vit_model_config(rig->model);
-    const size_t floats = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
-    rig->batch = (size_t)args->common.batch;
-    rig->classes = (size_t)c->classes;
-    rig->seed = (uint64_t)args->common.seed;
-    rig->images = base_alloc(rig->batch, floats * sizeof *rig->images);
-    rig->targets = base_alloc(rig->batch, rig->classes * sizeof *rig->targets);
-    rig->logits = base_alloc(rig->batch, rig->classes * sizeof *rig->logits);
-    rig->d_logits = base_alloc(rig->batch, rig->classes * sizeof *rig->d_logits);
-    if (!rig->images || !rig->targets || !rig->logits || !rig->d_logits)
-        return base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", rig->batch);
-    draw(rig, floats);
-    status = vit_run_create_options(
-        &rig->run, rig->model, rig->batch,
-        &(vit_run_options){.mode = VIT_MODE_TRAIN,
-                           .precision = (vit_precision)args->common.precision,
-                           .recompute = (vit_recompute)args->recompute},
-        err);
-    return status == BASE_OK
-               ? vit_optimizer_create_among(&rig->optimizer, rig->model, &optimizer,
-                                            peers ? &peers->peers : NULL, 1, err)
-               : status;
-}
-
-static base_status step_once(scale_rig *rig, base_error *err)
+static base_status step_once(bench_rig *rig, base_error *err)
 {
     const size_t ranks = rig->ranks->mesh ? mesh_ranks(rig->ranks->mesh) : 1;
     const size_t rank = rig->ranks->mesh ? mesh_rank(rig->ranks->mesh) : 0;
@@ -124,7 +57,7 @@ static scale_round counted(const app_ranks *ranks)
 }
 
 /* A round on all ranks together. */
-static base_status round_run(scale_round *out, scale_rig *rig, base_error *err)
+static base_status round_run(scale_round *out, bench_rig *rig, base_error *err)
 {
     mesh_job *mesh = rig->ranks->mesh;
     base_status status = mesh ? mesh_barrier(mesh_world(mesh), err) : BASE_OK;
@@ -143,7 +76,7 @@ static base_status round_run(scale_round *out, scale_rig *rig, base_error *err)
 }
 
 /* Bytes that all ranks send in a step. */
-static double formula(const scale_rig *rig)
+static double formula(const bench_rig *rig)
 {
     enum { CHUNK = 1 << 14 }; /* of the optimiser, none across two tensors */
     const size_t ranks = rig->ranks->mesh ? mesh_ranks(rig->ranks->mesh) : 1;
@@ -157,7 +90,7 @@ static double formula(const scale_rig *rig)
 /* out becomes the round of the job: the slowest rank's time, bytes of all ranks. check:
  * BASE_INTERNAL when a rank's own bytes are not those of the parameters that it owns, or
  * all are not the formula's. */
-static base_status round_join(scale_round *out, const scale_rig *rig, bool check,
+static base_status round_join(scale_round *out, const bench_rig *rig, bool check,
                               base_error *err)
 {
     mesh_job *mesh = rig->ranks->mesh;
@@ -195,7 +128,7 @@ static base_status round_join(scale_round *out, const scale_rig *rig, bool check
     return BASE_OK;
 }
 
-static void row_put(const bench_context *context, const char *subject, const scale_rig *rig,
+static void row_put(const bench_context *context, const char *subject, const bench_rig *rig,
                     size_t rounds, bench_spread step, double waited, double sent)
 {
     const mesh_job *mesh = rig->ranks->mesh;
@@ -216,7 +149,7 @@ static void row_put(const bench_context *context, const char *subject, const sca
 }
 
 /* Whether rank 0, which alone has a standard input, goes on. */
-static base_status wanted(bool *out, size_t made, const scale_rig *rig,
+static base_status wanted(bool *out, size_t made, const bench_rig *rig,
                           const bench_args *args, base_error *err)
 {
     *out = app_ranks_lead(rig->ranks) && bench_round_wanted(made, args);
@@ -226,7 +159,7 @@ static base_status wanted(bool *out, size_t made, const scale_rig *rig,
 /* Rounds of which the first args->warmup are not counted: times, what was waited in all,
  * bytes of the last one. */
 static base_status rounds_run(bench_times *times, double *waited, double *sent,
-                              scale_rig *rig, const bench_args *args, base_error *err)
+                              bench_rig *rig, const bench_args *args, base_error *err)
 {
     const bool speak = args->paced && app_ranks_lead(rig->ranks);
     base_status status = BASE_OK;
@@ -264,9 +197,13 @@ static base_status scale_subject(const bench_context *context, const char *subje
                                  app_ranks *ranks, base_error *err)
 {
     static bench_times times;
-    scale_rig rig = {.ranks = ranks};
+    bench_rig rig = {0};
+    vit_model *model = NULL;
     double waited = 0, sent = 0;
-    base_status status = rig_open(&rig, subject, context->args, err);
+    base_status status = bench_model(&model, subject, context->args, err);
+
+    if (status == BASE_OK)
+        status = bench_rig_open(&rig, model, VIT_MODE_TRAIN, ranks, context->args, err);
 
     times.count = 0;
     if (status == BASE_OK)
@@ -274,7 +211,7 @@ static base_status scale_subject(const bench_context *context, const char *subje
     if (status == BASE_OK)
         row_put(context, subject, &rig, times.count, bench_spread_of(&times),
                 waited / (double)times.count, sent);
-    rig_close(&rig);
+    bench_rig_close(&rig);
     return status;
 }
 
