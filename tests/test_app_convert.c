@@ -2,6 +2,8 @@
  * work. */
 #include <math.h>
 
+#include <unistd.h>
+
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
@@ -292,6 +294,21 @@ START_TEST(a_folder_has_a_card_of_what_is_known)
 }
 END_TEST
 
+START_TEST(a_recipe_that_is_none_is_named)
+{
+    char *run = run_make(), *recipe = test_path(run, "recipe.ini"),
+         *hub = test_path(dir, "hub");
+
+    test_write(recipe, "[data]\ntrain pets\n", 18);
+    program_refused(program_run(dir, "convert", run, hub, "--quiet", NULL), 2,
+                    "recipe.ini' line 2 is neither");
+    ck_assert_int_ne(access(hub, F_OK), 0);
+    base_free(hub);
+    base_free(recipe);
+    base_free(run);
+}
+END_TEST
+
 START_TEST(documents_are_taken_when_they_are_named)
 {
     char *run = run_make(), *hub = test_path(dir, "hub");
@@ -424,6 +441,7 @@ int main(void)
     tcase_add_test(core, a_name_that_ends_in_onnx_is_written_as_that);
     tcase_add_test(core, a_folder_has_a_card_of_what_is_known);
     tcase_add_test(core, documents_are_taken_when_they_are_named);
+    tcase_add_test(core, a_recipe_that_is_none_is_named);
     tcase_add_test(core, a_checkpoint_alone_has_a_card_that_says_so);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);

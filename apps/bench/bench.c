@@ -261,11 +261,13 @@ static base_status bench(bench_args *args, app_ranks *ranks, char **words, size_
     base_status status = app_document_make(&document, json, err);
     if (status == BASE_OK)
         status = cases_run(args, ranks, words, count, document, results, err);
-    json_object_del(json, "row");
-    show_put_real(json, "seconds", base_seconds() - started);
-    show_put(json, "results", results);
-    if (status == BASE_OK && app_ranks_lead(ranks))
+    if (status == BASE_OK && app_ranks_lead(ranks)) {
+        json_object_del(json, "row");
+        show_put_real(json, "seconds", base_seconds() - started);
+        json_object_set(json, "results", results);
         status = app_json_write(&args->common, json_incref(json), err);
+    }
+    json_decref(results);
     show_document_destroy(document);
     return status;
 }
