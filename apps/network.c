@@ -335,25 +335,10 @@ const char *app_network_name(char *out, size_t out_bytes, const vit_config *conf
 base_status app_network_picture(data_image *out, const app_network *network,
                                 const float *normalised, base_error *err)
 {
-    const size_t channels = (size_t)network->config->channels;
-    const size_t plane = network->size * network->size;
-    const base_status status =
-        data_image_reserve(out, network->size, network->size, channels, err);
+    const vit_config *c = network->config;
 
-    if (status != BASE_OK)
-        return status;
-    for (size_t c = 0; c < channels; c++) {
-        const float *in = normalised + c * plane;
-
-        for (size_t i = 0; i < plane; i++) {
-            const float value =
-                255.0f * (in[i] * network->config->std[c] + network->config->mean[c]);
-
-            out->pixels[i * channels + c] =
-                (unsigned char)lroundf(fminf(fmaxf(value, 0.0f), 255.0f));
-        }
-    }
-    return BASE_OK;
+    return data_image_from(out, normalised, (size_t)c->channels, network->size, c->mean,
+                           c->std, err);
 }
 
 app_parameters app_network_parameters(const vit_model *model, const char *prefix)

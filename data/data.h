@@ -150,6 +150,11 @@ void data_normalise_table(float *table, const float *mean, const float *std,
 
 /* out [C, H, W] from in [H, W, C], C = in->channels, by table [C][256]. Cannot fail. */
 void data_normalise(float *out, const data_image *in, const float *table);
+/* The way back: out from planes [channels, side, side], 255 (value std[c] + mean[c]) cut to
+ * 0..255 and rounded. mean and std NULL: 0 and 1. Fails only for want of memory. */
+base_status data_image_from(data_image *out, const float *planes, size_t channels,
+                            size_t side, const float *mean, const float *std,
+                            base_error *err);
 
 /* ---- sources ------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "data/shape_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -137,6 +138,26 @@ void data_normalise(float *out, const data_image *in, const float *table)
     assert(in->channels == 1);
     for (size_t i = 0; i < count; i++)
         out[i] = table[in->pixels[i]];
+}
+
+base_status data_image_from(data_image *out, const float *planes, size_t channels,
+                            size_t side, const float *mean, const float *std,
+                            base_error *err)
+{
+    const size_t plane = side * side;
+    const base_status status = data_image_reserve(out, side, side, channels, err);
+
+    for (size_t c = 0; c < channels && status == BASE_OK; c++) {
+        const float scale = std ? std[c] : 1.0f, shift = mean ? mean[c] : 0.0f;
+
+        for (size_t i = 0; i < plane; i++) {
+            const float value = 255.0f * (planes[c * plane + i] * scale + shift);
+
+            out->pixels[i * channels + c] =
+                (unsigned char)lroundf(fminf(fmaxf(value, 0.0f), 255.0f));
+        }
+    }
+    return status;
 }
 
 void data_normaliser_make(data_normaliser *out, const float *mean, const float *std,

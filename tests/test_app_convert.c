@@ -1,7 +1,6 @@
 /* test_app_convert.c - vmoe convert: upcycling keeps the logits, bf16 and other sizes
  * work. */
 #include <math.h>
-
 #include <unistd.h>
 
 #include "tests/test_program.h"

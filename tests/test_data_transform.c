@@ -172,6 +172,29 @@ START_TEST(planes_hold_the_channels_one_after_the_other)
 }
 END_TEST
 
+START_TEST(planes_become_the_picture_again)
+{
+    const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    const float plain[4] = {-1.0f, 0.25f, 0.502f, 2.0f}; /* 63.75, 128.01, cut */
+    float table[3 * 256], planes[3 * 5 * 5];
+    data_image back = {0};
+
+    data_normalise_table(table, mean, std, 3);
+    for (size_t channels = 1; channels <= 3; channels += 2) {
+        data_image image = picture_make(5, 5, channels);
+        data_normalise(planes, &image, table);
+        ck_assert_int_eq(data_image_from(&back, planes, channels, 5, mean, std, NULL),
+                         BASE_OK);
+        ck_assert_uint_eq(back.channels, channels);
+        ck_assert_mem_eq(back.pixels, image.pixels, channels * 25);
+        data_image_destroy(&image);
+    }
+    ck_assert_int_eq(data_image_from(&back, plain, 1, 2, NULL, NULL, NULL), BASE_OK);
+    ck_assert_mem_eq(back.pixels, ((unsigned char[4]){0, 64, 128, 255}), 4);
+    data_image_destroy(&back);
+}
+END_TEST
+
 /* 600 x 1 at 256 would be 153600 x 256 pixels: only the crop may be made. */
 START_TEST(a_very_wide_picture_needs_little_memory)
 {
@@ -218,6 +241,7 @@ int main(void)
     tcase_add_test(core, grey_becomes_three_equal_channels_in_place);
     tcase_add_test(core, normalised_values_equal_torch_to_the_bit);
     tcase_add_test(core, planes_hold_the_channels_one_after_the_other);
+    tcase_add_test(core, planes_become_the_picture_again);
     tcase_add_test(edges, a_very_wide_picture_needs_little_memory);
     tcase_add_test(edges, an_image_too_large_for_memory_is_refused_and_left_as_it_was);
     suite_add_tcase(suite, core);

@@ -38,14 +38,10 @@ static void picture_put(gallery *g, json_t *list, size_t sample, const char *cap
 static void pixels_put(gallery *g, json_t *list, size_t sample, const float *pixels,
                        const char *caption)
 {
-    const size_t channels = (size_t)g->a->network.config->channels;
-    const size_t side = g->a->network.size, plane = side * side;
-
     if (g->status == BASE_OK)
-        g->status = data_image_reserve(&g->picture, side, side, channels, g->err);
-    for (size_t i = 0; i < plane * channels && g->status == BASE_OK; i++)
-        g->picture.pixels[i] = (unsigned char)lroundf(
-            255 * fminf(fmaxf(pixels[i % channels * plane + i / channels], 0), 1));
+        g->status =
+            data_image_from(&g->picture, pixels, (size_t)g->a->network.config->channels,
+                            g->a->network.size, NULL, NULL, g->err);
     picture_put(g, list, sample, caption);
 }
 
