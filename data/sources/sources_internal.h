@@ -298,8 +298,8 @@ const char *data_truth_kind(const data_truth *truth);
 /* A folder at the top of a tree or an archive. */
 typedef struct data_top {
     const char *name;
-    bool pictures; /* lie right in it */
-    bool folders;  /* are in it */
+    bool pictures;     /* lie right in it */
+    bool folders;      /* are in it */
     char inner[4][24]; /* the first of these, cut; "" behind the last */
 } data_top;
 
