@@ -23,7 +23,8 @@ static base_status one_parse(attack_budget *out, const char *what, const char *t
                          what, shown);
     if (out->eps < 0)
         return base_fail(err, BASE_USAGE, "%s '%s' is below 0", what, shown);
-    if (out->eps > largest && norm == ATTACK_NORM_LINF && out->eps <= 255)
+    if (out->eps > largest && norm == ATTACK_NORM_LINF && out->eps <= 255 &&
+        !strchr(text, '/'))
         return base_fail(err, BASE_USAGE,
                          "%s '%s' is above 1, but pixels are 0 to 1 here: "
                          "did you mean %s/255",

@@ -314,9 +314,15 @@ END_TEST
 START_TEST(budgets_without_sense_are_refused)
 {
     static const char *const bad[][2] = {
-        {"8", "did you mean 8/255"}, {"-1/255", "below 0"},       {"abc", "is no budget"},
-        {"1/0", "is no budget"},     {"nan", "is no budget"},     {"", "--eps"},
-        {"300", "above 1"},          {"1/255,0.1,1/255", "twice"}};
+        {"8", "did you mean 8/255"},
+        {"-1/255", "below 0"},
+        {"abc", "is no budget"},
+        {"1/0", "is no budget"},
+        {"nan", "is no budget"},
+        {"", "--eps"},
+        {"300", "above 1"},
+        {"1/255,0.1,1/255", "twice"},
+        {"300/255", "is above 1, the largest distance in linf"}};
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         program_refused(

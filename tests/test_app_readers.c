@@ -323,6 +323,10 @@ START_TEST(a_state_from_elsewhere_is_refused)
         {"skipped", "4", "more skipped steps than steps"},
         {"skipped_in_a_row", "1", "more skipped steps in a row"},
         {"last_loss", "-2", "a loss below 0"},
+        {"step", "4", "a position that was changed since it was written"},
+        {"epoch", "7", "a position that was changed since it was written"},
+        {"step_in_epoch", "5", "a position that was changed since it was written"},
+        {"seed", "7", "a position that was changed since it was written"},
         {"train_fingerprint", "0123456789abcdef", "training data"},
         {"val_fingerprint", "0123456789abcdef", "validation data"},
     };

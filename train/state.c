@@ -41,6 +41,10 @@ static const position_field position_fields[] = {
 };
 enum { FIELD_COUNT = sizeof position_fields / sizeof position_fields[0] };
 
+/* And what follows from them or is the run's: the sum is over all of it. */
+static const char *const other_keys[] = {"epoch", "step_in_epoch", "seed"};
+enum { OTHER_COUNT = sizeof other_keys / sizeof other_keys[0] };
+
 typedef struct pair_list {
     vit_pair pair[PAIR_COUNT];
     char value[PAIR_COUNT][VALUE_BYTES];
@@ -64,6 +68,34 @@ static void add_hash(pair_list *list, const char *key, const data_source *source
 {
     add_text(list, key,
              train_state_fingerprint(list->value[list->count], VALUE_BYTES, source));
+}
+
+/* The text of a key as it is written (list) or was (file); NULL: none. */
+static const char *text_of(const pair_list *list, const vit_tensor_file *file,
+                           const char *key)
+{
+    for (size_t i = 0; list && i < list->count; i++)
+        if (strcmp(list->pair[i].key, key) == 0)
+            return list->pair[i].value;
+    return file ? vit_tensors_metadata(file, key) : NULL;
+}
+
+/* A sum over the position's texts: a number that was changed by hand is one that no run
+ * stood at. */
+static uint64_t position_sum(const pair_list *list, const vit_tensor_file *file)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < FIELD_COUNT + OTHER_COUNT; i++) {
+        const char *key =
+            i < FIELD_COUNT ? position_fields[i].key : other_keys[i - FIELD_COUNT];
+        const char *text = text_of(list, file, key);
+
+        for (; text && *text; text++)
+            sum = base_key((uint64_t[]){sum, (unsigned char)*text}, 2);
+        sum = base_key((uint64_t[]){sum, 256}, 2);
+    }
+    return sum;
 }
 
 /* A sum over the bits of the weights: which model a state belongs to. Four lanes, so that
@@ -107,6 +139,9 @@ static void describe(pair_list *list, const train_trainer *t, const vit_model *m
     add_number(list, "epoch", part / t->parts_in_epoch);
     add_number(list, "step_in_epoch", part % t->parts_in_epoch);
     add_number(list, "seed", (uint64_t)t->recipe.train.seed);
+    snprintf(list->value[list->count], VALUE_BYTES, "%016" PRIx64,
+             position_sum(list, NULL));
+    add_text(list, "position_sum", list->value[list->count]);
     add_number(list, "threads", (uint64_t)t->options.threads);
     add_hash(list, "train_fingerprint", t->train);
     add_hash(list, "val_fingerprint", t->val);
@@ -239,7 +274,11 @@ static base_status read_position(train_position *out, const vit_tensor_file *fil
         else
             memcpy(place, &whole, sizeof whole);
     }
-    const char *fault = position_fault(out);
+    const char *fault = position_fault(out), *told = text_of(NULL, file, "position_sum");
+    char now[VALUE_BYTES];
+    snprintf(now, sizeof now, "%016" PRIx64, position_sum(NULL, file));
+    if (!fault && told && strcmp(told, now) != 0)
+        fault = "a position that was changed since it was written";
     return fault ? base_fail(err, BASE_FORMAT, "'%s' tells of %s", path, fault) : BASE_OK;
 }
 
