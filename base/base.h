@@ -404,6 +404,8 @@ int base_cpu_count(void);
 int base_cpu_quota(void);
 /* Peak resident memory of this process in bytes, 0 if unknown. */
 size_t base_peak_bytes(void);
+/* Resident memory now, likewise. */
+size_t base_resident_bytes(void);
 /* Address space that this process has, 0 if unknown. */
 size_t base_virtual_bytes(void);
 

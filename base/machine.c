@@ -185,6 +185,11 @@ size_t base_virtual_bytes(void)
     return status_bytes("VmSize:");
 }
 
+size_t base_resident_bytes(void)
+{
+    return status_bytes("VmRSS:");
+}
+
 /* VmHWM is this program's own; getrusage's figure is inherited from whoever started it. */
 size_t base_peak_bytes(void)
 {

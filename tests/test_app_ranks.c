@@ -2,7 +2,10 @@
  * whatever the number of ranks and whichever MPI carries them, and through resumptions on
  * other numbers of ranks; other commands want one rank. What goes wrong:
  * test_app_ranks_faults.c. Skipped where no MPI is installed. */
+#include <jansson.h>
+#include <math.h>
 #include <sys/stat.h>
+
 #include "tests/test_mpi.h"
 #include "tests/test_ranks.h"
 #include "tests/test_run.h"
@@ -62,6 +65,35 @@ START_TEST(ranks_end_with_the_bytes_of_one)
     same_ranks("one", "alone");
     same_ranks("one", "two");
     same_ranks("one", "four");
+}
+END_TEST
+
+/* What is printed before the first step, and what the process has had at the end. */
+START_TEST(memory_of_a_rank_is_told_before)
+{
+    for (size_t i = 0; i < mpi_count; i++) {
+        char *run = test_path(dir, mpis[i].name), *report = test_path(dir, "memory.json");
+        program_result result = test_job_wait(test_job_start(
+            dir, &mpis[i], 2, getenv("VMOE_PROGRAM"), "train", "--data", data, "--val",
+            data, "--recipe", recipe, "--threads", "1", "--oversubscribe", "--place",
+            "keep", "--out", run, "--json", report, "--set", "train.max_steps=4", NULL));
+        ck_assert_msg(result.code == 0, "%s", result.err);
+        const char *told = strstr(result.err, "memory  ");
+        json_t *root = json_load_file(report, 0, NULL);
+        const double peak =
+            (double)json_integer_value(json_object_get(root, "peak_bytes")) / (1 << 20);
+        ck_assert_ptr_nonnull(told);
+        const double mib = strtod(told + strlen("memory  "), NULL);
+#ifndef __SANITIZE_ADDRESS__ /* whose own memory is as large again */
+        ck_assert_msg(fabs(mib - peak) < 0.05 * peak + 24, "%g MiB were told, %g taken",
+                      mib, peak);
+#endif
+        ck_assert_double_gt(mib, 0);
+        json_decref(root);
+        program_result_free(&result);
+        base_free(report);
+        base_free(run);
+    }
 }
 END_TEST
 
@@ -146,6 +178,7 @@ int main(void)
     tcase_set_timeout(core, 900);
     tcase_add_checked_fixture(core, ranks_setup, teardown);
     tcase_add_loop_test(core, ranks_end_with_the_bytes_of_one, 0, 2);
+    tcase_add_test(core, memory_of_a_rank_is_told_before);
     tcase_add_test(core, resumptions_on_other_ranks_keep_the_bytes);
     tcase_add_test(core, other_commands_want_one_rank);
     tcase_add_test(core, a_wrong_option_is_told_once);

@@ -42,13 +42,15 @@ END_TEST
 START_TEST(the_peak_grows_with_use_and_no_memory_is_asked_for)
 {
     const size_t more = 64 << 20;
-    const size_t before = base_peak_bytes();
+    const size_t before = base_peak_bytes(), resident = base_resident_bytes();
     char *block = base_alloc(more, 1);
 
     memset(block, 1, more);
     const uint64_t calls = base_alloc_count();
-    const size_t after = base_peak_bytes();
+    const size_t after = base_peak_bytes(), now = base_resident_bytes();
     base_free(block);
+    ck_assert_uint_ge(now, resident + more / 2);
+    ck_assert_uint_le(now, after + (1 << 20));
     ck_assert_uint_eq(base_alloc_count(), calls);
     ck_assert_uint_gt(before, 0);
     ck_assert_uint_ge(after, before + more / 2);

@@ -65,13 +65,6 @@ base_status train_adversary_create(train_adversary **out, const train_recipe *re
     return status;
 }
 
-size_t train_adversary_taken(const train_adversary *adversary)
-{
-    return adversary ? vit_run_taken(adversary->run) +
-                           2 * adversary->batch * adversary->floats * sizeof(float)
-                     : 0;
-}
-
 void train_adversary_destroy(train_adversary *adversary)
 {
     if (!adversary)

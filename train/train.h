@@ -483,9 +483,11 @@ void train_trainer_destroy(train_trainer *trainer); /* zeroed is fine */
 /* From the last checkpoint, with options.resume, or from the beginning to the end.
  * BASE_INTERRUPTED: asked to stop, checkpoint written. */
 base_status train_trainer_run(train_trainer *trainer, base_error *err);
-/* Bytes that this rank has taken: networks, runs, its share of the optimiser's state,
- * batches of pictures. Not the program, its libraries and what files are read through. */
-size_t train_trainer_taken(const train_trainer *trainer);
+/* Bytes that this rank's process will have had at most, asked for before the first step:
+ * what it has by then, measured (networks, runs, optimiser, batches, data that are kept,
+ * the program and its libraries), what ranks hold while rank 0 writes a checkpoint, by
+ * count, and 8 MiB for what libraries take with the first steps. */
+size_t train_trainer_memory(const train_trainer *trainer);
 /* Steps of a run of so many epochs, or of max_steps when that is above 0; at least 1. */
 uint64_t train_trainer_total(const train_trainer *trainer, int64_t epochs,
                              int64_t max_steps);

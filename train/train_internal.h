@@ -27,7 +27,6 @@ base_status train_adversary_create(train_adversary **out, const train_recipe *re
                                    const vit_model *model, size_t batch,
                                    vit_precision precision, base_error *err);
 void train_adversary_destroy(train_adversary *adversary);
-size_t train_adversary_taken(const train_adversary *adversary); /* NULL: 0 */
 /* *out [count, C, S, S]: the images, normalised, made worse for their targets [count, K];
  * borrowed until the next call. seed, step and first_sample of step key the draws. */
 base_status train_adversary_make(const float **out, train_adversary *adversary,

@@ -506,11 +506,6 @@ base_status vit_run_create_with(vit_run **out, const vit_model *model,
     return BASE_OK;
 }
 
-size_t vit_run_taken(const vit_run *run)
-{
-    return run->arena.bytes + vit_products_bytes(run->exec.products);
-}
-
 void vit_run_destroy(vit_run *run)
 {
     if (!run)

@@ -436,8 +436,6 @@ base_status vit_run_create_options(vit_run **out, const vit_model *model, size_t
 size_t vit_run_bytes(const vit_model *model, size_t batch, vit_mode mode);
 size_t vit_run_bytes_options(const vit_model *model, size_t batch,
                              const vit_run_options *options);
-/* Bytes that a run has taken: activations, gradients and packed weights. */
-size_t vit_run_taken(const vit_run *run);
 /* logits [B, K] from normalised images [B, C, S, S]; 1 <= batch <= the planned one. */
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err);

@@ -51,8 +51,6 @@ typedef struct vit_products_plan {
 base_status vit_products_create(vit_products **out, const vit_products_plan *plan,
                                 base_error *err);
 void vit_products_destroy(vit_products *products);
-/* Of all packed weights. */
-size_t vit_products_bytes(const vit_products *products);
 /* Packs all weights, unless those of this version are packed. Uses all threads. */
 void vit_products_refresh(vit_exec *exec, uint64_t version);
 /* y [rows, out] from x [rows, in], by the index of the layer; y in fp32 or as operands

@@ -377,10 +377,9 @@ static base_status share_recipe(train_recipe *recipe, const train_args *args,
     return status == BASE_OK ? app_ranks_share(ranks, recipe, sizeof *recipe, err) : status;
 }
 
-/* Before the first step: what there is, and who shares the work. before: bytes of the
- * process when nothing of the run was there. */
+/* Before the first step: what there is, and who shares the work. */
 static void print_plan(const train_trainer *t, const app_common *common,
-                       const app_ranks *ranks, size_t before)
+                       const app_ranks *ranks)
 {
     char who[192];
 
@@ -390,9 +389,9 @@ static void print_plan(const train_trainer *t, const app_common *common,
     fprintf(stderr, "%-12s%s, %zu part%s of %zu images each, %d lanes\n", "ranks",
             app_ranks_text(who, sizeof who, ranks, common), t->parts,
             t->parts == 1 ? "" : "s", t->part, t->recipe.train.lanes);
-    fprintf(stderr, "%-12s%.2f GiB a rank, of which optimiser, lanes and exchange %.2f\n",
-            "memory", (double)(before + train_trainer_taken(t)) / (1 << 30),
-            (double)vit_optimizer_taken(t->optimizer) / (1 << 30));
+    fprintf(stderr, "%-12s%.0f MiB a rank, of which optimiser, lanes and exchange %.0f\n",
+            "memory", (double)train_trainer_memory(t) / (1 << 20),
+            (double)vit_optimizer_taken(t->optimizer) / (1 << 20));
 }
 
 /* DIR/stopped is there when the run was asked to stop and has saved: a batch script asks
@@ -430,7 +429,6 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
                        .bad_list = &list,
                        .curves = app_text("%s/curves.svg", args->out)};
     train_options options = app_train_options(&watch, args->out, args->resume);
-    const size_t before = base_peak_bytes();
     options.ranks = app_ranks_train(ranks);
     if (!lead) /* another speaks; it only looks whether to stop */
         options.watch = (train_watch){.user = &watch, .stop = options.watch.stop};
@@ -440,7 +438,7 @@ static base_status train(train_args *args, app_ranks *ranks, base_error *err)
     if (status == BASE_OK && lead)
         mark_stopped(args, false);
     if (status == BASE_OK)
-        print_plan(&trainer, &args->common, ranks, before);
+        print_plan(&trainer, &args->common, ranks);
     if (status == BASE_OK)
         status = train_trainer_run(&trainer, err);
     app_progress_end(&watch.progress);

@@ -149,13 +149,7 @@ bool vit_linears_create(vit_products *products)
     if (!packs_walk(products, &bytes) || !tasks_plan(products))
         return false;
     products->room = base_alloc(bytes + 1, 1);
-    products->room_bytes = bytes;
     return products->room && packs_walk(products, &bytes);
-}
-
-size_t vit_products_bytes(const vit_products *products)
-{
-    return products->room_bytes;
 }
 
 static void pack_destroy(vit_pack *pack)

@@ -54,10 +54,9 @@ struct vit_products {
     size_t task_count;
     vit_linear *linears; /* [linears] */
     unsigned char *room; /* of all packed weights */
-    size_t room_bytes;
-    uint64_t version; /* of the weights that are packed */
-    bool fresh;       /* something is packed */
-    bool paired;      /* gradients take turned and paired operands */
+    uint64_t version;    /* of the weights that are packed */
+    bool fresh;          /* something is packed */
+    bool paired;         /* gradients take turned and paired operands */
 };
 
 bool vit_linears_create(vit_products *products);
