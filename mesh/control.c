@@ -85,6 +85,7 @@ static void send_failure(mesh_courier *courier, uint32_t kind, const base_error 
 static void hear(mesh_courier *courier, size_t rank, const note *what, double now)
 {
     mesh_health *health = &courier->health[rank];
+    const char *name = mesh_name(courier->mesh, rank);
     base_error err;
 
     health->heard = now;
@@ -95,8 +96,10 @@ static void hear(mesh_courier *courier, size_t rank, const note *what, double no
         health->begun = what->begun;
         break;
     case NOTE_FAIL:
-        base_fail(&err, (base_status)what->status, "%s: %s", mesh_name(courier->mesh, rank),
-                  what->text);
+        if (strncmp(what->text, name, strlen(name)) == 0) /* it tells of itself */
+            base_fail(&err, (base_status)what->status, "%s", what->text);
+        else
+            base_fail(&err, (base_status)what->status, "%s: %s", name, what->text);
         mesh_courier_fail(courier, &err, false, false);
         break;
     case NOTE_END:

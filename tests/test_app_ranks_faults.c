@@ -65,6 +65,8 @@ static void refused(program_result result, const char *run, const char *words)
 
     ck_assert_msg(test_count(result.err, "vmoe train: ") == 1 && strstr(result.err, words),
                   "'%s' does not say '%s' once", result.err, words);
+    const char *twice = strstr(result.err, "): rank ");
+    ck_assert_msg(!twice, "'%s' names its rank twice", result.err);
     ck_assert_msg(result.code == 2, "exit status %d: %s", result.code, result.err);
     ck_assert_str_eq(result.out, "");
     ck_assert(!test_exists(path));
