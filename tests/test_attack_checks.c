@@ -222,6 +222,33 @@ START_TEST(transfer_beats_a_hidden_gradient)
 }
 END_TEST
 
+/* With room for every image, those of the twin break nearly all, and that is said. */
+START_TEST(transferred_examples_are_counted)
+{
+    base_error err = {0};
+    attack_check_options options = attack_check_options_defaults();
+    size_t wrong = 0, white = 0, of = 0;
+
+    toy_make(&model, 10, 1);
+    toy_make(&other, 10, 1);
+    const attack_target twin = toy_target(&other);
+    options.transfer = &twin;
+    attack_config config = attack_config_defaults();
+    config.eps = 0.5;
+    attack_run *run = toy_attack(&model, "pgd", &config);
+    ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+    ck_assert_int_eq(sscanf(checks[7].text,
+                            "examples made for the other model break %zu, the gradient's "
+                            "own %zu of %zu",
+                            &wrong, &white, &of),
+                     3);
+    ck_assert_uint_gt(4 * wrong, 3 * of);
+    ck_assert_uint_le(wrong, of);
+    ck_assert_uint_gt(4 * white, 3 * of);
+    attack_run_destroy(run);
+}
+END_TEST
+
 /* Pixel 0 chooses the expert. Next to the border every difference would cross it: none
  * is taken. A little away from it shorter steps do. */
 START_TEST(slopes_are_not_taken_across_experts)
@@ -348,6 +375,7 @@ int main(void)
     tcase_add_test(faults, examples_outside_their_budget_are_caught);
     tcase_add_test(faults, a_gradient_of_the_wrong_sign_is_caught);
     tcase_add_test(faults, transfer_beats_a_hidden_gradient);
+    tcase_add_test(faults, transferred_examples_are_counted);
     suite_add_tcase(suite, faults);
     TCase *limits = tcase_create("Limits");
     tcase_add_loop_test(limits, two_and_three_classes_are_told, 2, 4);
