@@ -16,6 +16,7 @@
 /* Notes on their way; more than so many mean that nobody reads them. */
 enum { NOTES_MOST = 256, NOTE_TAG = 0 };
 static const double give_up_seconds = 0.2;
+static const struct timespec abort_pause = {0, 300000000};
 
 typedef struct mpi_operation {
     struct mpi_operation *next;
@@ -286,6 +287,7 @@ static void mpi_describe(void *opaque, char *out, size_t out_bytes)
 static void mpi_abort(void *opaque, int status)
 {
     (void)opaque;
+    nanosleep(&abort_pause, NULL); /* launchers drop what they have not yet passed on */
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 

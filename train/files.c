@@ -89,6 +89,7 @@ static base_status recipe_agrees(const char *folder, const train_recipe *recipe,
         return base_fail(err, BASE_NO_MEMORY, "no memory for '%s'", folder);
     if (access(path, F_OK) != 0)
         goto done;
+    there.train.lanes = 1; /* of a file that was written before there were any */
     status = train_recipe_load(&there, path, err);
     if (status == BASE_OK) {
         stored = train_recipe_fixed_text(&there);
