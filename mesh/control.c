@@ -150,7 +150,7 @@ static void end_for_silence(mesh_courier *courier, size_t rank, double seconds)
     send_failure(courier, NOTE_END, &err);
 }
 
-void mesh_control_died(mesh_courier *courier, size_t rank)
+void mesh_control_died(mesh_courier *courier, size_t rank, bool say)
 {
     mesh_health *health = &courier->health[rank];
     const unsigned long long step = atomic_load(&health->step);
@@ -164,7 +164,7 @@ void mesh_control_died(mesh_courier *courier, size_t rank)
                  phase_name((uint32_t)atomic_load(&health->phase)));
     base_fail(&err, BASE_INTERNAL, "%s has died%s: the job ends",
               mesh_name(courier->mesh, rank), where);
-    if (mesh_courier_fail(courier, &err, true, true))
+    if (mesh_courier_fail(courier, &err, true, true) && say)
         say_line(courier, err.text);
 }
 

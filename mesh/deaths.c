@@ -1,9 +1,10 @@
 /* deaths.c - processes of this node that end without a good-bye: killed, crashed, out of
  * memory. The kernel tells of it at once, where the transport would wait for ever and the
  * launcher takes everybody along within seconds or less; so a thread of its own waits for
- * it and says its line before anything else. Of a node the first rank watches all others,
- * the second one the first: one of them speaks. A rank alone on its node is missed by its
- * heartbeats (control.c).
+ * it and says its line before anything else. Of a node the first rank speaks of all others,
+ * the second one of the first, unless another was seen to die before: then the first has
+ * spoken, and the launcher ended it. A rank alone on its node is missed by its heartbeats
+ * (control.c).
  *
  * Every rank has a local socket that nobody accepts from: who has connected to it is told
  * when its process is gone, which is a moment before the launcher is (the ends of files
@@ -26,6 +27,8 @@ struct mesh_deaths {
     size_t *rank;       /* [count] */
     struct pollfd *fds; /* [count + 1], the last one ends the thread */
     int end;            /* writing to it does */
+    size_t first;       /* rank of the node */
+    bool second;        /* this is the second one */
 };
 
 /* With a name of the kernel's choice, in no folder. */
@@ -69,6 +72,17 @@ static int process_open(const mesh_process *process)
     return -1;
 }
 
+/* Tells of those that are gone: of the node's first rank, or of all others. */
+static void look_at(mesh_deaths *d, bool first)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->fds[i].revents && (d->rank[i] == d->first) == first) {
+            mesh_control_died(d->courier, d->rank[i], !d->second || first);
+            close(d->fds[i].fd);
+            d->fds[i] = (struct pollfd){.fd = -1}; /* not looked at again */
+        }
+}
+
 static void *deaths_main(void *arg)
 {
     mesh_deaths *d = arg;
@@ -76,12 +90,8 @@ static void *deaths_main(void *arg)
     while (poll(d->fds, d->count + 1, -1) >= 0 || errno == EINTR) {
         if (d->fds[d->count].revents)
             break;
-        for (size_t i = 0; i < d->count; i++)
-            if (d->fds[i].revents) {
-                mesh_control_died(d->courier, d->rank[i]);
-                close(d->fds[i].fd);
-                d->fds[i].fd = -1; /* not looked at again */
-            }
+        look_at(d, false);
+        look_at(d, true);
     }
     return NULL;
 }
@@ -101,11 +111,8 @@ static void deaths_free(mesh_deaths *d)
 /* Which processes this rank watches. */
 static bool is_watched(const mesh_job *mesh, const mesh_process *all, size_t rank)
 {
-    const size_t first = mesh->rank - mesh->local_rank;
-
     return mesh->members[rank].node == mesh->node && rank != mesh->rank &&
-           (mesh->local_rank == 0 || (mesh->local_rank == 1 && rank == first)) &&
-           all[rank].bytes > 0;
+           mesh->local_rank <= 1 && all[rank].bytes > 0;
 }
 
 mesh_deaths *mesh_deaths_watch(mesh_job *mesh, const mesh_process *all)
@@ -115,6 +122,8 @@ mesh_deaths *mesh_deaths_watch(mesh_job *mesh, const mesh_process *all)
     if (!d)
         return NULL;
     d->courier = mesh->courier;
+    d->first = mesh->rank - mesh->local_rank;
+    d->second = mesh->local_rank == 1;
     d->end = eventfd(0, EFD_CLOEXEC);
     d->rank = base_alloc(mesh->local_ranks, sizeof *d->rank);
     d->fds = base_alloc(mesh->local_ranks + 1, sizeof *d->fds);

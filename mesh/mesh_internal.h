@@ -128,9 +128,9 @@ void mesh_control_turn(mesh_courier *courier, double now);
 /* Says good-bye to all and waits for theirs; after a failure no longer than patience.
  * False: some did not come. */
 bool mesh_control_leave(mesh_courier *courier);
-/* From another thread: the rank's process is no more. Says so and ends the job, unless the
- * rank has said good-bye or the job has failed already. */
-void mesh_control_died(mesh_courier *courier, size_t rank);
+/* From another thread: the rank's process is no more. Ends the job, unless the rank has
+ * said good-bye or the job has failed already; say: this rank is the one that tells. */
+void mesh_control_died(mesh_courier *courier, size_t rank, bool say);
 
 /* ---- deaths.c ------------------------------------------------------------------------ */
 
