@@ -23,7 +23,7 @@ typedef struct note {
 enum { BEAT_BYTES = offsetof(note, text) };
 _Static_assert(sizeof(note) <= MESH_NOTE_MOST, "a note fits");
 
-static const double beat_seconds = 1, late_again = 600, abort_after = 5;
+static const double beat_seconds = 1, late_again = 600, end_after = 5;
 
 static const char *phase_name(uint32_t phase)
 {
@@ -237,11 +237,11 @@ static void mind_end(mesh_courier *courier, double now)
         return;
     if (courier->failed_at <= 0)
         courier->failed_at = now;
-    if (now - courier->failed_at < abort_after)
+    if (now - courier->failed_at < end_after)
         return;
     if (mesh_failed(courier->mesh, &err) && !mesh_said(courier->mesh))
         say_line(courier, err.text);
-    courier->engine->abort(courier->state, 1);
+    courier->engine->end_all(courier->state, 1);
     courier->failed_at = now;
 }
 

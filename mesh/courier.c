@@ -250,7 +250,7 @@ static void leave(mesh_courier *courier)
 
     mesh_deaths_end(courier->deaths);
     if (courier->lost || courier->dirty || !all)
-        courier->engine->abort(courier->state, 1);
+        courier->engine->end_all(courier->state, 1);
     set_state(courier, COURIER_LEAVING);
     courier->engine->close(courier->state);
     if (courier->listener >= 0)

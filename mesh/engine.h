@@ -50,7 +50,7 @@ typedef struct mesh_engine {
     bool (*next_note)(void *state, void *note, size_t *bytes, size_t *from);
     void (*describe)(void *state, char *out, size_t out_bytes); /* "Open MPI 4.1.4" */
     /* Ends all ranks at once. May return. */
-    void (*abort)(void *state, int status);
+    void (*end_all)(void *state, int status);
     /* Leaves; waits until all leave. */
     void (*close)(void *state);
 } mesh_engine;

@@ -16,7 +16,7 @@
 /* Notes on their way; more than so many mean that nobody reads them. */
 enum { NOTES_MOST = 256, NOTE_TAG = 0 };
 static const double give_up_seconds = 0.2;
-static const struct timespec abort_pause = {0, 300000000};
+static const struct timespec end_pause = {0, 300000000};
 
 typedef struct mpi_operation {
     struct mpi_operation *next;
@@ -284,10 +284,10 @@ static void mpi_describe(void *opaque, char *out, size_t out_bytes)
         snprintf(out, out_bytes, "%s", text);
 }
 
-static void mpi_abort(void *opaque, int status)
+static void mpi_end_all(void *opaque, int status)
 {
     (void)opaque;
-    nanosleep(&abort_pause, NULL); /* launchers drop what they have not yet passed on */
+    nanosleep(&end_pause, NULL); /* launchers drop what they have not yet passed on */
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 
@@ -333,7 +333,7 @@ __attribute__((visibility("default"))) const mesh_engine *mesh_engine_get(void)
         .note = mpi_note_send,
         .next_note = mpi_next_note,
         .describe = mpi_describe,
-        .abort = mpi_abort,
+        .end_all = mpi_end_all,
         .close = mpi_close,
     };
 

@@ -42,7 +42,7 @@ struct mesh_hub {
     hub_seat *seats;
     unsigned scatter;
     base_rng rng;
-    bool aborted;
+    bool ended;
 };
 
 /* ---- the hub ------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static mesh_hub *enter(hub_seat *seat)
     mesh_hub *hub = seat->hub;
 
     pthread_mutex_lock(&hub->lock);
-    while (seat->frozen && !hub->aborted)
+    while (seat->frozen && !hub->ended)
         pthread_cond_wait(&hub->thaw, &hub->lock);
     return hub;
 }
@@ -207,7 +207,7 @@ static bool threads_test(void *state, void *tested, bool *done, mesh_why *why)
 {
     mesh_hub *hub = enter(state);
     hub_operation *of = tested;
-    const bool ended = hub->aborted, wrong = of->wrong || ended;
+    const bool ended = hub->ended, wrong = of->wrong || ended;
 
     if (of->polls > 0)
         of->polls--;
@@ -275,13 +275,13 @@ static void threads_describe(void *state, char *out, size_t out_bytes)
     snprintf(out, out_bytes, "threads");
 }
 
-static void threads_abort(void *state, int status)
+static void threads_end_all(void *state, int status)
 {
     mesh_hub *hub = ((hub_seat *)state)->hub;
 
     (void)status;
     pthread_mutex_lock(&hub->lock);
-    hub->aborted = true;
+    hub->ended = true;
     pthread_cond_broadcast(&hub->thaw);
     pthread_mutex_unlock(&hub->lock);
 }
@@ -308,7 +308,7 @@ static const mesh_engine threads_engine = {
     .note = threads_note,
     .next_note = threads_next_note,
     .describe = threads_describe,
-    .abort = threads_abort,
+    .end_all = threads_end_all,
     .close = threads_close,
 };
 
