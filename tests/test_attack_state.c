@@ -258,24 +258,30 @@ static void share_rises(void *user, double share, const attack_progress *progres
     last_share = share;
 }
 
+static attack_search search_of(const attack_target *target, const attack_config *config,
+                               const char *specs)
+{
+    return (attack_search){.target = target,
+                           .config = config,
+                           .images = images,
+                           .labels = labels,
+                           .n = N,
+                           .specs = specs,
+                           .state = path,
+                           .fingerprint = 5,
+                           .name = "here"};
+}
+
 START_TEST(a_search_that_was_stopped_goes_on_to_the_same_end)
 {
     const attack_target target = test_net_target(&net, 1, SIDE, 7);
     attack_config config = attack_config_defaults();
-    attack_search s = {.target = &target,
-                       .config = &config,
-                       .images = images,
-                       .labels = labels,
-                       .n = N,
-                       .specs = LISTS[0],
-                       .state = path,
-                       .fingerprint = 5,
-                       .name = "here",
-                       .progress = share_rises};
+    attack_search s = search_of(&target, &config, LISTS[0]);
     base_error err = {0};
     attack_run *run = NULL;
     double noise = 0;
 
+    s.progress = share_rises;
     config.eps = BUDGETS[0];
     attack_run *whole = search(&config, 7, LISTS[0]);
     for (size_t limit = 0; limit < 90; limit += 22) {
@@ -307,13 +313,7 @@ START_TEST(the_control_of_a_search_is_random_noise)
 {
     const attack_target target = test_net_target(&net, 1, SIDE, 16);
     attack_config config = attack_config_defaults();
-    attack_search s = {.target = &target,
-                       .config = &config,
-                       .images = images,
-                       .labels = labels,
-                       .n = N,
-                       .specs = "fgsm",
-                       .state = path};
+    attack_search s = search_of(&target, &config, "fgsm");
     base_error err = {0};
     attack_run *run = NULL;
     double noise = 0;
@@ -337,14 +337,7 @@ START_TEST(a_search_takes_attacks_and_not_too_many)
 {
     const attack_target target = test_net_target(&net, 1, SIDE, 16);
     const attack_config config = attack_config_defaults();
-    attack_search s = {.target = &target,
-                       .config = &config,
-                       .images = images,
-                       .labels = labels,
-                       .n = N,
-                       .state = path,
-                       .fingerprint = 5,
-                       .name = "here"};
+    attack_search s = search_of(&target, &config, NULL);
     static const char *const bad[][2] = {{"quick", "'quick' is a preset"},
                                          {"fgsm pgt", "the nearest is 'pgd'"},
                                          {text, "holds more than 24 attacks"}};

@@ -1,4 +1,4 @@
-/* test_onnx.h - fields of protobuf messages read from a file, for tests of ONNX files. */
+/* test_onnx.h - a place for an ONNX file, and fields of protobuf messages read from it. */
 #ifndef TESTS_TEST_ONNX_H
 #define TESTS_TEST_ONNX_H
 
@@ -7,6 +7,22 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "tests/test_folder.h"
+
+static char *dir, *path;
+
+static inline void setup(void)
+{
+    dir = test_folder_make();
+    path = test_path(dir, "model.onnx");
+}
+
+static inline void teardown(void)
+{
+    base_free(path);
+    test_folder_remove(dir);
+}
 
 /* As ck_assert, which tells its runner of every time that it holds: too often here. */
 #define WIRE_SURE(what)                                                                    \

@@ -9,20 +9,6 @@
 
 /* ---- files --------------------------------------------------------------------------- */
 
-static char *dir, *path;
-
-static void setup(void)
-{
-    dir = test_folder_make();
-    path = test_path(dir, "model.onnx");
-}
-
-static void teardown(void)
-{
-    base_free(path);
-    test_folder_remove(dir);
-}
-
 typedef struct onnx_file {
     char *text;
     wire_field all, graph;
