@@ -249,18 +249,20 @@ static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
                             const app_report_result *left, const app_report_result *right,
                             base_error *err)
 {
+    enum { ID, ROBUST, COLUMNS };
     const char *eps = text_of(a, "eps_text");
-    app_report_sample *x = NULL, *y = NULL;
+    const char *const names[COLUMNS] = {"id", app_text("robust_%s", eps)};
+    int64_t *x = NULL, *y = NULL; /* [samples, COLUMNS] */
     size_t count[2] = {0}, only[2] = {0};
-    base_status status = app_report_samples(&x, &count[0], left->samples, eps, err);
+    base_status status = show_csv_read(&x, &count[0], left->samples, names, COLUMNS, err);
 
     if (status == BASE_OK)
-        status = app_report_samples(&y, &count[1], right->samples, eps, err);
+        status = show_csv_read(&y, &count[1], right->samples, names, COLUMNS, err);
     bool same = status == BASE_OK && count[0] > 0 && count[0] == count[1];
-    for (size_t i = 0; same && i < count[0]; i++) {
-        same = x[i].id == y[i].id;
-        only[0] += x[i].robust && !y[i].robust;
-        only[1] += !x[i].robust && y[i].robust;
+    for (size_t i = 0; same && i < COLUMNS * count[0]; i += COLUMNS) {
+        same = x[i + ID] == y[i + ID];
+        only[0] += x[i + ROBUST] == 1 && y[i + ROBUST] != 1;
+        only[1] += x[i + ROBUST] != 1 && y[i + ROBUST] == 1;
     }
     if (same) {
         const double p = measure_exact_test(only[0], only[1]);
@@ -271,6 +273,8 @@ static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
                  (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05, "verdict",
                  p < 0.05 ? "different" : "not told apart");
     }
+    base_free(x);
+    base_free(y);
     return status;
 }
 

@@ -40,15 +40,6 @@ base_status app_report_look(app_report_set *set, const char *folder, base_error 
 void app_report_sort(app_report_set *set);
 void app_report_close(app_report_set *set);
 
-/* Samples of one attack that lie in the file: id, and whether it was robust at a budget.
- * *count 0: the file has no such column. */
-typedef struct app_report_sample {
-    uint32_t id;
-    bool right, robust;
-} app_report_sample;
-base_status app_report_samples(app_report_sample **out, size_t *count, const char *path,
-                               const char *eps_text, base_error *err);
-
 /* The comparison as a document (document.c, docs/json.md). The caller releases *out, in any
  * case. */
 base_status app_report_json(json_t **out, const app_report_set *set,

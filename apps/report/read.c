@@ -286,25 +286,3 @@ void app_report_close(app_report_set *set)
         json_decref(set->result[i].json);
     *set = (app_report_set){0};
 }
-
-/* ---- samples.csv --------------------------------------------------------------------- */
-
-base_status app_report_samples(app_report_sample **out, size_t *count, const char *path,
-                               const char *eps_text, base_error *err)
-{
-    const char *names[] = {"id", "y", "clean_pred", app_text("robust_%s", eps_text)};
-    int64_t *cell = NULL;
-    base_status status = show_csv_read(&cell, count, path, names, 4, err);
-
-    *out = app_take(NULL, *count, sizeof **out);
-    for (size_t i = 0; i < *count && status == BASE_OK; i++) {
-        const int64_t *c = cell + 4 * i;
-
-        if (c[0] < 0)
-            status = base_fail(err, BASE_FORMAT, "'%s': line %zu is damaged", path, i + 2);
-        (*out)[i] = (app_report_sample){
-            .id = (uint32_t)c[0], .right = c[1] == c[2], .robust = c[3] == 1};
-    }
-    base_free(cell);
-    return status;
-}
