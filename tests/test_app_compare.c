@@ -348,6 +348,28 @@ START_TEST(a_grid_multiplies_what_is_there)
 }
 END_TEST
 
+START_TEST(a_grid_says_what_is_too_much)
+{
+    train_variants e = {0};
+    base_error err = {0};
+
+    ck_assert_int_eq(train_variants_add(&e, "--routers",
+                                        "a=ssr:a=1:b=1:c=1:d=1:e=1:f=1:g=1:h=1:i=1:j=1:k=1:"
+                                        "l=1:m=1:n=1:o=1:p=1",
+                                        NULL),
+                     BASE_OK);
+    ck_assert_int_eq(train_variants_grid(&e, "--grid", "q=1", &err), BASE_USAGE);
+    ck_assert_str_eq(err.text, "--grid gives 'a' more than 16 settings");
+    e = (train_variants){0};
+    ck_assert_int_eq(train_variants_add(&e, "--routers", "a=ssr", NULL), BASE_OK);
+    ck_assert_int_eq(train_variants_grid(&e, "--grid", "x=0,1,2,3,4,5,6,7", NULL), BASE_OK);
+    ck_assert_int_eq(train_variants_grid(&e, "--grid", "y=0,1,2,3,4,5,6,7,8", &err),
+                     BASE_USAGE);
+    ck_assert_str_eq(err.text, "--grid makes more than 64 routers");
+    ck_assert_uint_eq(e.count, 8);
+}
+END_TEST
+
 START_TEST(a_grid_is_of_the_routers_that_are_named)
 {
     char *out = test_path(dir, "cmp");
@@ -386,6 +408,7 @@ int main(void)
     tcase_add_test(core, words_become_entries);
     tcase_add_test(core, presets_hold_every_router_and_the_ablations);
     tcase_add_test(core, a_grid_multiplies_what_is_there);
+    tcase_add_test(core, a_grid_says_what_is_too_much);
     tcase_add_test(core, a_grid_is_of_the_routers_that_are_named);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 240);

@@ -120,11 +120,11 @@ static base_status variant_parse(train_variant *out, const char *what, char *wor
     return BASE_OK;
 }
 
-static base_status variant_put(train_variants *variants, const train_variant *variant,
-                               base_error *err)
+static base_status variant_put(train_variants *variants, const char *what,
+                               const train_variant *variant, base_error *err)
 {
     if (variants->count == TRAIN_VARIANTS_MAX)
-        return base_fail(err, BASE_USAGE, "more than %d routers to compare",
+        return base_fail(err, BASE_USAGE, "%s makes more than %d routers", what,
                          (int)TRAIN_VARIANTS_MAX);
     variants->variant[variants->count++] = *variant;
     return BASE_OK;
@@ -148,7 +148,7 @@ base_status train_variants_add(train_variants *variants, const char *what, const
         if (length > 0 && status == BASE_OK)
             status = label_check(variants, variant.label, words, err);
         if (length > 0 && status == BASE_OK)
-            status = variant_put(variants, &variant, err);
+            status = variant_put(variants, what, &variant, err);
         at += length + (at[length] == ',');
     }
     return status;
@@ -220,15 +220,14 @@ static base_status grid_variant(train_variants *out, const char *what,
         return base_fail(err, BASE_USAGE,
                          "%s '%.*s=%.*s' is empty or too long for the label '%.60s'", what,
                          (int)key_length, key, (int)value_length, value, from->label);
-    if (variant.settings == TRAIN_SETTINGS_MAX || out->count == TRAIN_VARIANTS_MAX)
-        return base_fail(err, BASE_USAGE, "%s makes more than %d routers to compare", what,
-                         (int)TRAIN_VARIANTS_MAX);
+    if (variant.settings == TRAIN_SETTINGS_MAX)
+        return base_fail(err, BASE_USAGE, "%s gives '%s' more than %d settings", what,
+                         from->label, (int)TRAIN_SETTINGS_MAX);
     memcpy(variant.setting[variant.settings++], setting, sizeof setting);
     label_make(variant.label, words);
     if (has_label(out, variant.label))
         return base_fail(err, BASE_USAGE, "%s makes '%s' twice", what, variant.label);
-    out->variant[out->count++] = variant;
-    return BASE_OK;
+    return variant_put(out, what, &variant, err);
 }
 
 base_status train_variants_grid(train_variants *variants, const char *what,
@@ -286,7 +285,7 @@ base_status train_variants_preset(train_variants *variants, int preset, base_err
     for (size_t i = 0; i < made.count && status == BASE_OK; i++) {
         if (has_label(variants, made.variant[i].label))
             continue;
-        status = variant_put(variants, &made.variant[i], err);
+        status = variant_put(variants, "preset", &made.variant[i], err);
     }
     return status;
 }
