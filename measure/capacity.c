@@ -56,14 +56,14 @@ base_status measure_capacity_open(measure_capacity *out, vit_model *model,
 
     *sweep = (measure_capacity){.model = model, .room = images, .batch = batch};
     if (!vit_config_is_sparse(config))
-        return base_fail(err, BASE_USAGE, "no experts, --capacity means nothing");
+        return base_fail(err, BASE_USAGE, "a dense network has no capacity of experts");
     for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++)
         if (strcmp(router, budgets[i].router) == 0 && has_option(router, budgets[i].option))
             sweep->option = budgets[i].option;
     if (sweep->option && bpr)
         return base_fail(err, BASE_USAGE,
-                         "--bpr means nothing to router '%s', which drops no token: "
-                         "--capacity alone sets its router.%s",
+                         "an order of tokens means nothing to router '%s', which drops no "
+                         "token: the capacity alone sets its router.%s",
                          router, sweep->option);
     sweep->point = base_alloc(1 + 2 * count, sizeof *sweep->point);
     if (!sweep->point)

@@ -33,14 +33,16 @@ base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
 base_status app_capacity_open(app_capacity *sweep, const app_network *network,
                               size_t images, const app_common *common, base_error *err)
 {
+    if (!vit_config_is_sparse(network->config))
+        return base_fail(err, BASE_USAGE, "'%s' has no experts, --capacity means nothing",
+                         network->path);
+    sweep->network = network;
+    sweep->labels = app_take(NULL, (size_t)common->batch, sizeof *sweep->labels);
     const base_status status = measure_capacity_open(
         &sweep->of, network->model, sweep->factor, sweep->factors, sweep->bpr, images,
         (size_t)common->batch, (vit_precision)common->precision, err);
-
-    sweep->network = network;
-    sweep->labels = app_take(NULL, (size_t)common->batch, sizeof *sweep->labels);
-    if (status == BASE_USAGE && !vit_config_is_sparse(network->config))
-        base_error_prepend(err, "'%s' has ", network->path);
+    if (status == BASE_USAGE)
+        base_error_prepend(err, sweep->bpr ? "--bpr: " : "--capacity: ");
     return status;
 }
 
