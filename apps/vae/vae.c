@@ -171,7 +171,6 @@ static base_status finish(train_vae *v, const app_common *common, base_error *er
 {
     train_vae_measures m = {0};
     show_document *document = NULL;
-    app_common files = *common;
     const char *model = app_text("%s/model.safetensors", v->options.folder),
                *page = app_text("%s/page.html", v->options.folder);
     const vit_pair routing = {"routing",
@@ -180,11 +179,11 @@ static base_status finish(train_vae *v, const app_common *common, base_error *er
 
     if (status == BASE_OK)
         status = vit_vae_save(v->vae, model, &routing, 1, err);
-    files.json = app_text("%s/result.json", v->options.folder);
     if (status == BASE_OK)
         status = app_vae_document(&document, v, common, &m, err);
     if (status == BASE_OK)
-        status = app_json_write(&files, json_incref(show_document_json(document)), err);
+        status = app_json_save(app_text("%s/result.json", v->options.folder),
+                               json_incref(show_document_json(document)), err);
     if (status == BASE_OK)
         status = app_document_write(common, document, &app_vae_view, page, err);
     if (status == BASE_OK)
