@@ -132,6 +132,8 @@ typedef struct bench_result {
 /* Whether to go on: --paced asks for each round with a line, else there are
  * args->rounds. */
 bool bench_round_wanted(size_t made, const bench_args *args);
+/* A line for who paces, at once. */
+void bench_say(const char *format, ...) BASE_PRINTF(1, 2);
 base_status bench_measure(bench_result *out, const char *name, const char *subject,
                           vit_mode mode, const bench_args *args, base_error *err);
 

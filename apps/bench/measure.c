@@ -121,7 +121,7 @@ static void operations_count(bench_result *r, const vit_model *model, vit_mode m
             (double)products[i].count * vit_product_flops(&products[i]);
 }
 
-static BASE_PRINTF(1, 2) void say(const char *format, ...)
+void bench_say(const char *format, ...)
 {
     va_list list;
 
@@ -166,11 +166,11 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
                                     (vit_precision)args->common.precision, err);
     const bool cold = ceiling && seconds < cold_seconds;
     if (args->paced && status == BASE_OK)
-        say("ready");
+        bench_say("ready");
     while (status == BASE_OK && bench_round_wanted(all->pass.count, args)) {
         status = round_make(all, &rig, out->passes, ceiling, cold, err);
         if (args->paced && status == BASE_OK)
-            say("round %.4f", 1e3 * all->pass.seconds[all->pass.count - 1]);
+            bench_say("round %.4f", 1e3 * all->pass.seconds[all->pass.count - 1]);
     }
     if (status == BASE_OK && all->pass.count == 0)
         status = base_fail(err, BASE_USAGE, "no line on standard input asked for a round");

@@ -167,10 +167,8 @@ static base_status rounds_run(bench_times *times, double *waited, double *sent,
 
     for (int64_t i = -args->warmup; status == BASE_OK; i++) {
         scale_round round;
-        if (i == 0 && speak) {
-            printf("ready\n");
-            fflush(stdout);
-        }
+        if (i == 0 && speak)
+            bench_say("ready");
         if (i >= 0)
             status = wanted(&more, times->count, rig, args, err);
         if (status != BASE_OK || !more)
@@ -183,10 +181,8 @@ static base_status rounds_run(bench_times *times, double *waited, double *sent,
         times->seconds[times->count++] = round.seconds;
         *waited += round.waited;
         *sent = round.exchanged + round.gathered;
-        if (speak) {
-            printf("round %.4f\n", 1e3 * round.seconds);
-            fflush(stdout);
-        }
+        if (speak)
+            bench_say("round %.4f", 1e3 * round.seconds);
     }
     if (status == BASE_OK && times->count == 0)
         status = base_fail(err, BASE_USAGE, "no line on standard input asked for a round");

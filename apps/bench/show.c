@@ -38,6 +38,7 @@ const char bench_step_csv[] =
     "router_ms {parts[6].ms:.3},dispatch_ms {parts[7].ms:.3},experts_ms {parts[8].ms:.3},"
     "combine_ms {parts[9].ms:.3},head_ms {parts[10].ms:.3},other_ms {parts[11].ms:.3},"
     "loss_ms {parts[12].ms:.3},optimizer_ms {parts[13].ms:.3},recompute,machine {/machine}";
+_Static_assert(BENCH_PARTS == 14, "the columns of a step have its parts by their place");
 const char bench_router_csv[] =
     "program vmoe-{/vmoe},case,size,router,batch,threads {/threads},precision {/precision},"
     "experts,k,step_ms {step_ms:.3},softmax_ms {softmax_ms:.3},ratio {ratio:.4},"
