@@ -227,7 +227,7 @@ static json_t *attack_json(const app_table *t)
     json_t *budgets = json_array();
 
     for (size_t f = t->first_budget; f < t->figures; f++)
-        json_array_append_new(budgets, json_string(strchr(t->figure[f].key, '_') + 1));
+        json_array_append_new(budgets, json_string(t->figure[f].at));
     if (!args->no_attack)
         return json_pack("{s:s, s:s, s:o, s:I, s:o}", "name", "pgd", "norm", "linf", "eps",
                          show_json_text(args->eps), "steps", (json_int_t)args->steps,

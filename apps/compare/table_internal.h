@@ -61,7 +61,7 @@ measure_difference app_table_difference(const app_table *table, size_t entry, si
 base_status app_table_baseline(size_t *out, const app_compare *compare, base_error *err);
 double app_table_value(const app_table *table, size_t run, size_t figure);
 const measure_mean *app_table_spread(const app_table *table, size_t entry, size_t figure);
-/* An entry's settings as "p=0.01 noise=0", "" without; the mark of its router's source. */
+/* An entry's settings as "p=0.01 noise=0", "" without. */
 const char *app_entry_settings(char *out, size_t out_bytes, const train_variant *entry);
 
 /* ---- verdicts (verdict.c) ------------------------------------------------------------ */
