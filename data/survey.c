@@ -7,14 +7,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { BLOCK = 1024, SHARE = 4 /* pictures that a thread takes at a time */ };
 
 /* What one sample turned out to be. */
 typedef struct finding {
     data_health health;
-    bool known; /* about and name say something */
+    bool known; /* about says something */
     bool misnamed;
     data_about about;
     char reason[DATA_FLAW_BYTES];
@@ -47,13 +46,6 @@ const char *data_picture_note(data_picture_kind kind)
 
 /* ---- one sample ---------------------------------------------------------------------- */
 
-static bool ends_in(const char *text, const char *end)
-{
-    const size_t a = strlen(text), b = strlen(end);
-
-    return a >= b && strcasecmp(text + a - b, end) == 0;
-}
-
 /* Whether a name's ending says another format. */
 static bool is_misnamed(const data_source *source, size_t sample, data_format format)
 {
@@ -61,8 +53,8 @@ static bool is_misnamed(const data_source *source, size_t sample, data_format fo
 
     data_source_relative_name(source, sample, name, sizeof name);
     if (format == DATA_FORMAT_PNG)
-        return ends_in(name, ".jpg") || ends_in(name, ".jpeg");
-    return format == DATA_FORMAT_JPEG && ends_in(name, ".png");
+        return data_ends_in(name, ".jpg") || data_ends_in(name, ".jpeg");
+    return format == DATA_FORMAT_JPEG && data_ends_in(name, ".png");
 }
 
 static void find_raw(finding *f, data_reader *r, const data_source *source, size_t sample,
@@ -149,18 +141,8 @@ static base_status keep_flaw(data_survey *s, const finding *f, size_t sample,
 {
     if (s->flaws == DATA_FLAWS_MOST)
         return BASE_OK;
-    if (s->flaws == s->flaw_room) {
-        const size_t room = 2 * s->flaw_room + 64;
-        data_flaw *wider = base_alloc(room, sizeof *wider);
-
-        if (!wider)
-            return base_fail(err, BASE_NO_MEMORY, "no memory for %zu flaws", room);
-        if (s->flaws > 0)
-            memcpy(wider, s->flaw, s->flaws * sizeof *wider);
-        base_free(s->flaw);
-        s->flaw = wider;
-        s->flaw_room = room;
-    }
+    if (!data_grow(&s->flaw, &s->flaw_room, s->flaws + 1, sizeof *s->flaw))
+        return base_fail(err, BASE_NO_MEMORY, "no memory for %zu flaws", s->flaws + 1);
     data_flaw *flaw = &s->flaw[s->flaws++];
     flaw->sample = (uint32_t)sample;
     flaw->health = f->health;
