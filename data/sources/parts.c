@@ -70,6 +70,8 @@ void data_top_inner(data_top *top, const char *name, size_t bytes)
     char word[sizeof *top->inner];
     size_t i = 0;
 
+    if (top->inner[MOST - 1][0]) /* full: an archive asks for each of its members */
+        return;
     snprintf(word, sizeof word, "%.*s", (int)(bytes < sizeof word ? bytes : sizeof word),
              name);
     while (i < MOST && top->inner[i][0] && strcmp(top->inner[i], word) != 0)
