@@ -129,6 +129,12 @@ START_TEST(validation_labels_are_read_in_all_their_forms)
               "ImageId,PredictionString\n" VAL "2,n01440764 85 1 499 272 \n" VAL
               "1,n02119789 1 2 3 4 n02119789 5 6 7 8 \n" VAL "3,n01443537 1 2 3 4\n",
               expected);
+    check_val("remark.csv",
+              "# of the kit\n#\n" VAL "2.JPEG,0\n" VAL "1.JPEG,278\n" VAL "3.JPEG,1\n",
+              expected);
+    check_val("table.tsv",
+              "filename\tlabel\n" VAL "2.JPEG\t0\n" VAL "1.JPEG\t278\n" VAL "3.JPEG\t1\n",
+              expected);
 }
 END_TEST
 

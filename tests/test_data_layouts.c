@@ -424,7 +424,8 @@ START_TEST(a_class_map_decides_the_labels)
                                         "\xef\xbb\xbf{\"cat\": 1, \"dog\": 0, \"wolf\": 0}",
                                         "\xef\xbb\xbf"
                                         "dog\t0\r\nwolf\t0\r\ncat\t1",
-                                        "# two kinds\ndog\t0\r\nwolf\t0\r\ncat\t1\r\n"};
+                                        "# two kinds\ndog\t0\r\nwolf\t0\r\ncat\t1\r\n",
+                                        "cat\t1.0\ndog\t0.0\nwolf\t0.00\n"};
     char *map = test_path(root, "map"), *set = test_path(root, "set");
     data_source_options options = {.class_map = map};
 
@@ -453,6 +454,8 @@ START_TEST(a_class_map_decides_the_labels)
     set_refused(set, &options, BASE_MISMATCH, "has the class 'wolf', which is not in");
     set_text("map", "cat\t1\ndog\tzero\n");
     set_refused(set, &options, BASE_FORMAT, "line 2: 'dog\\x09zero', expected a folder");
+    set_text("map", "cat\t-1\ndog\t0\n"); /* no names of columns */
+    set_refused(set, &options, BASE_FORMAT, "line 1: 'cat\\x09-1', expected a folder");
     set_text("map", "cat\t1\ncat\t0\n");
     set_refused(set, &options, BASE_FORMAT, "maps 'cat' twice");
     set_text("map", "{\"cat\": 1.5}");

@@ -64,8 +64,8 @@ static base_status read_lines(map *m, char *text, base_error *err)
         if (!*line || *line == '#')
             continue;
         char *tab = strchr(line, '\t');
-        const int32_t label = tab ? data_class_number(tab + 1 + strspn(tab + 1, " ")) : -1;
-        if (label < 0 && number == 1)
+        const int32_t label = tab ? data_label_number(tab + 1 + strspn(tab + 1, " ")) : -1;
+        if (label == -1 && number == 1)
             continue; /* names of the columns */
         if (label < 0)
             return base_fail(err, BASE_FORMAT,

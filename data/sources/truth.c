@@ -287,19 +287,27 @@ static base_status settle_labels(data_truth *t, const char *path, bool imagenet,
     return BASE_OK;
 }
 
-/* "ImageId,PredictionString": a line of a CSV whose first word names no image. */
+/* A comma before any blank. */
+static bool has_commas(const char *line)
+{
+    return line[0] == '"' ? strchr(line, ',') && !strchr(line, '\t')
+                          : line[strcspn(line, ", \t")] == ',';
+}
+
+/* "ImageId,PredictionString": a first line whose first word names no image. */
 static bool is_heading(const char *line)
 {
-    static const char *const words[] = {"ImageId,", "image,", "filename,", "file_name,",
-                                        "file,",    "name,",  "path,",     "id,"};
-
+    static const char *const words[] = {"ImageId", "image", "filename", "file_name",
+                                        "file",    "name",  "path",     "id"};
     char plain[64] = "";
     for (size_t i = 0; *line && i + 1 < sizeof plain; line++) {
         if (*line != '"')
             plain[i++] = *line;
     }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strncasecmp(plain, words[i], strlen(words[i])) == 0)
+        const size_t bytes = strlen(words[i]);
+        if (strncasecmp(plain, words[i], bytes) == 0 &&
+            (plain[bytes] == ',' || plain[bytes] == '\t'))
             return true;
     }
     return false;
@@ -321,11 +329,12 @@ static base_status parse_lines(data_truth *t, const char *path, bool imagenet,
         char *end = line + strcspn(line, "\n");
         next = *end ? end + 1 : end;
         *end = '\0';
-        if (number++ == 0) /* a comma before any blank */
-            csv = line[0] == '"' ? strchr(line, ',') && !strchr(line, '\t')
-                                 : line[strcspn(line, ", \t")] == ',';
-        const bool remark = line[0] == '#' && (line[1] == ' ' || !line[1]);
-        if (!remark && (number > 1 || !csv || !is_heading(line)))
+        number++;
+        if (line[0] == '#' && strchr(" \r", line[1])) /* or nothing more: a remark */
+            continue;
+        if (t->count == 0) /* until a label is seen */
+            csv = csv || has_commas(line);
+        if (t->count > 0 || !is_heading(line))
             status = take_line(t, line, csv, number, path, err);
     }
     if (status == BASE_OK && t->count == 0)
