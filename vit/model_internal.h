@@ -58,10 +58,10 @@ base_status vit_file_kind(const unsigned char *at, size_t have, size_t bytes,
 /* Takes so many bytes away from the front of every tensor's name. */
 void vit_tensors_strip(vit_tensor_file *file, size_t bytes);
 
-/* What a config.json of the Hub says of a network (hub.c). */
 /* A mean or deviation above is none of pixels from 0 to 1, but nearly any of 0 to 255. */
 enum { VIT_PIXEL_MOST = 4 };
 
+/* What a config.json of the Hub says of a network (hub.c). */
 typedef struct vit_hub {
     char *path; /* of the file, NULL: there is none, and all else is zero */
     bool mean, std, interpolation, resize, pool_mean, pool_token; /* it says so */
