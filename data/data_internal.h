@@ -1,7 +1,7 @@
 /* data_internal.h - what the files of this room share and nobody else sees (but its tests).
  *
  * First part: one sample from decoded pixels to its place in a batch (image.c, transform.c,
- * augment.c), as the loader calls it. Sources and their layouts: source_internal.h.
+ * augment.c), as the loader calls it. Sources and their layouts: sources_internal.h.
  *
  * The order of random draws is part of every result (data.md 7, 8). One sample, one stream
  * of BASE_PURPOSE_AUGMENT: crop, flip (data_train_transform), policy and colour jitter

@@ -4,6 +4,7 @@
  * canonical order (label, path bytewise), the same for a folder and a tar of the same
  * images. */
 #include "data/data_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,6 +4,7 @@
  * is recognised. Relied on elsewhere: the numbering of samples, the fingerprint, names in
  * messages. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <assert.h>
 #include <string.h>

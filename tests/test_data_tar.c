@@ -2,6 +2,7 @@
  * refused. The archives are written block by block here, so that they can be wrong in one
  * place. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <zlib.h>
 

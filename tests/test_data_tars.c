@@ -1,6 +1,7 @@
 /* test_data_tars.c - the folder of odd and hostile archives, where it is at hand: below the
  * folder named by VMOE_SHARED, with its manifest. Leaves with 77 without it. */
 #include "data/data_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <jansson.h>
 

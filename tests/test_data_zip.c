@@ -2,6 +2,7 @@
  * with zip64, Kaggle's tree and Tiny ImageNet as downloaded; what is refused, and in which
  * words. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <fcntl.h>
 #include <time.h>

@@ -4,6 +4,8 @@
  * folders further down. Free to change: when a second pass is made. Relied on elsewhere:
  * numbers of samples as in a folder of the same files. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <string.h>
 #include <strings.h>

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "data/sources/archives_internal.h"
 #include "data/sources/wds_internal.h"
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, PIXELS = 3 * PLANE, NAMES_MOST = 1 << 16 };

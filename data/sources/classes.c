@@ -13,6 +13,7 @@
  * Before all of them stands a class map file.
  * Free to change: the texts. Relied on elsewhere: the rules. */
 #include "data/data_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
  * on one descriptor that all threads share; no mmap, which a vanishing network disk turns
  * into SIGBUS. Free to change: how the oldest is found. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

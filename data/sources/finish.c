@@ -3,6 +3,8 @@
  * the sort. Relied on elsewhere: order (label, class name, path bytewise), the same for a
  * folder, a tar and shards of the same images. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>

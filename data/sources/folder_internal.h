@@ -1,5 +1,5 @@
-/* folder_internal.h - between source_walk.c (the walk over a tree) and
- * source_folder.c (the layout, reading). */
+/* folder_internal.h - between walk.c (the walk over a tree) and
+ * folder.c (the layout, reading). */
 #ifndef DATA_SOURCE_FOLDER_INTERNAL_H
 #define DATA_SOURCE_FOLDER_INTERNAL_H
 

@@ -6,6 +6,7 @@
  * agree with any class list. Free to change: the texts. Relied on elsewhere: sample numbers
  * are file order. */
 #include "data/sources/idx_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <assert.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* idx_internal.h - between source_idx.c (reading) and source_idx_find.c (finding).
+/* idx_internal.h - between idx.c (reading) and idx_find.c (finding).
  */
 #ifndef DATA_SOURCE_IDX_INTERNAL_H
 #define DATA_SOURCE_IDX_INTERNAL_H

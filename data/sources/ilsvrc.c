@@ -5,6 +5,7 @@
  * is looked for. Relied on elsewhere: train is ordered as the class folders would be, val
  * by name. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

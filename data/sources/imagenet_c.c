@@ -5,6 +5,7 @@
  * archive. Free to change: the order of unknown corruptions. Relied on elsewhere: the
  * paper's order of the known ones. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <dirent.h>
 #include <errno.h>

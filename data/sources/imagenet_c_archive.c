@@ -4,6 +4,7 @@
  * walked over alone. Free to change: how much is looked at to recognise one. Relied on
  * elsewhere: corruptions are never taken for classes. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <string.h>
 

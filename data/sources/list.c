@@ -3,6 +3,8 @@
  * numbers, or all class names, or missing. Free to change: the texts. Relied on elsewhere:
  * samples are numbered as the lines are. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@
  * imagenet_class_index.json, {"0": ["n01440764", "tench"], ...}. Several folders may share
  * a label. Free to change: the texts. */
 #include "data/data_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <jansson.h>
 #include <stdlib.h>

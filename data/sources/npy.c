@@ -5,6 +5,7 @@
  * severities 1 to 5. Free to change: which names belong together. Relied on elsewhere:
  * samples are numbered as in the file. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>

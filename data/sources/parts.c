@@ -3,6 +3,7 @@
  * Free to change: the words for parts. Relied on elsewhere: nothing is chosen in
  * silence. */
 #include "data/data_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <string.h>
 #include <strings.h>

@@ -2,6 +2,7 @@
  * with ImageNet?"). Free to change: the texts. Relied on elsewhere: an image without labels
  * does not count. */
 #include "data/data_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* sources_internal.h - sources and their layouts (source*.c, tar.c, files.c, index_*.c):
- * what they share inside this room. Part of data_internal.h.
+/* sources_internal.h - sources and their layouts: what their files share inside this room.
+ * Members of archives: archives_internal.h; labels: labels_internal.h.
  *
  * Opening goes in steps: a layout's scan fills the index with samples whose label is a
  * class of source->table (or a number, or still unknown); data_source_sort puts them in
@@ -92,7 +92,7 @@ void data_index_drop_names(data_index *index);
 void data_index_destroy(data_index *index);
 
 /* Records of one class of an archive, with their names until the class is complete
- * (source_run.c). Zero it, destroy it. */
+ * (run.c). Zero it, destroy it. */
 typedef struct data_run {
     data_index index;
     uint32_t *order;
@@ -153,145 +153,6 @@ void data_files_release(data_files *files, size_t number);
 /* bytes bytes from offset. err: the reason alone. Safe from several threads. */
 base_status data_files_read(data_files *files, size_t number, unsigned char *to,
                             size_t bytes, uint64_t offset, base_error *err);
-
-/* ---- members of archives ------------------------------------------------------------ */
-
-typedef struct data_member {
-    /* Without "./" and doubled slashes, a folder with its final '/'; NULL: hidden, climbing
-     * or too long. Valid until the next member. The memory has room for one more byte. */
-    char *name;
-    uint64_t header;   /* tar: where its header, or what belongs before it, begins; zip: its
-                          entry in the directory */
-    uint64_t at, size; /* of the bytes (at: tar only); size 0 for all but files */
-    uint64_t after;    /* where the next header or entry may begin */
-    bool file, folder; /* neither: a link, a device, ... */
-    /* A hard link's target, valid as name is; NULL: none. A link that leads to a file of
-     * the archive is that file under its own name: file is true, at and size are the
-     * file's. */
-    const char *link;
-    bool sparse;
-    bool zip;
-} data_member;
-
-/* The path of a member without "./" and doubled slashes into out [DATA_NAME_MAX + 2].
- * False when it is to be ignored: hidden, climbing, too long, or NULL. */
-bool data_member_name(char *out, const char *from);
-/* Counts a member that is no sample; folders count nowhere. */
-void data_member_ignore(data_source *source, const data_member *m);
-/* A record of a member that is a sample. */
-data_record data_member_record(const data_member *m, uint32_t container, int32_t label);
-
-/* A walk over a tar or a zip. */
-typedef struct data_walk {
-    struct data_tar *tar;
-    struct data_zip *zip;
-} data_walk;
-/* The members of the archive in fd (borrowed), of bytes bytes; range: whose headers (zip:
- * entries) begin at range[0] and end before range[1], NULL: all. path is for messages. The
- * caller closes it. */
-base_status data_walk_open(data_walk *out, bool zip, int fd, const char *path,
-                           uint64_t bytes, const uint64_t range[2], base_error *err);
-base_status data_walk_next(data_walk *walk, data_member *out, bool *done, base_error *err);
-/* After the last member: a tar that ended without its two blocks of zeros. */
-bool data_walk_cut(const data_walk *walk);
-void data_walk_close(data_walk *walk);
-
-/* ---- walking over a zip (zip.c) ----------------------------------------------------- */
-
-typedef struct data_zip data_zip;
-/* A walk over the directory of the zip in fd (borrowed), of bytes bytes. The caller closes
- * *out. BASE_FORMAT: damaged; BASE_UNSUPPORTED: in several volumes. */
-base_status data_zip_open(data_zip **out, int fd, const char *path, uint64_t bytes,
-                          base_error *err);
-void data_zip_close(data_zip *zip); /* NULL is fine */
-/* From now on only entries from begin to end, as data_member.header and after have them. */
-void data_zip_limit(data_zip *zip, uint64_t begin, uint64_t end);
-/* The next member; *done: there is none. An image that cannot be read (encrypted, packed by
- * another method than deflate) or would unpack to absurd sizes is an error. */
-base_status data_zip_next(data_zip *zip, data_member *out, bool *done, base_error *err);
-/* Unpacks the size bytes of the member whose entry is at offset entry of the directory into
- * to. err: the reason alone. Safe from several threads. */
-base_status data_zip_read(unsigned char *to, int fd, uint64_t entry, uint32_t size,
-                          uint64_t bytes, base_error *err);
-/* Its name into out [DATA_NAME_MAX + 2]; false: not to be read. */
-bool data_zip_name(char *out, int fd, uint64_t entry);
-/* Where its bytes begin (about) and how many they are, packed; false: not to be read. */
-bool data_zip_place(uint64_t *at, uint64_t *bytes, int fd, uint64_t entry);
-/* Whether the path names a zip, by its name or its first bytes. */
-bool data_zip_looks(const char *path);
-
-/* ---- walking over a tar (tar_members.c) --------------------------------------------- */
-
-enum { DATA_TAR_BLOCK = 512 };
-
-typedef struct data_tar data_tar;
-/* A walk over the archive in bytes begin..end of fd (borrowed); path is for messages. The
- * caller closes *out. */
-base_status data_tar_open(data_tar **out, int fd, const char *path, uint64_t begin,
-                          uint64_t end, base_error *err);
-void data_tar_close(data_tar *tar); /* NULL is fine */
-/* The next member; *done: there is none. Checks headers' sums and that members lie within
- * the archive. */
-base_status data_tar_next(data_tar *tar, data_member *out, bool *done, base_error *err);
-/* From now on hard links are members of their own, neither files nor folders. */
-void data_tar_leave_links(data_tar *tar);
-/* Where hard links of the archive lead to (tar_links.c). The caller destroys *out. */
-typedef struct data_tar_links data_tar_links;
-base_status data_tar_links_create(data_tar_links **out, int fd, const char *path,
-                                  uint64_t begin, uint64_t end, base_error *err);
-void data_tar_links_destroy(data_tar_links *links); /* NULL is fine */
-/* The file that name, a link's target, is; false: there is none. Its name is not valid. */
-bool data_tar_links_find(data_member *out, const data_tar_links *links, const char *name);
-/* After the last member: the archive ended without its two blocks of zeros. */
-bool data_tar_cut(const data_tar *tar);
-/* The name of the member whose header begins at offset header, into
- * out [DATA_NAME_MAX + 2]. False: not to be read. */
-bool data_tar_name(char *out, int fd, uint64_t header, uint64_t end);
-/* An error for compressed files; BASE_OK for anything else. */
-base_status data_tar_refuse_compressed(int fd, const char *path, base_error *err);
-/* Whether the path names a tar, by its name or its magic. */
-bool data_tar_looks(const char *path);
-/* The file joins source->files as an archive, and the witnesses; it is not opened. */
-base_status data_tar_join(data_source *source, uint32_t *number, const char *path,
-                          base_error *err);
-/* Holds an archive of source->files for a walk: not empty, not compressed. The caller
- * releases it. */
-base_status data_tar_hold(int *fd, const data_source *source, uint32_t number,
-                          base_error *err);
-/* The same without asking what is in it; kind: "a tar archive". */
-base_status data_archive_hold(int *fd, const data_source *source, uint32_t number,
-                              const char *kind, base_error *err);
-
-/* ---- labels of validation images (source_truth.c) ----------------------------------- */
-
-/* A file of labels: the line's number is the image's, or names with labels (data.md 1). */
-typedef struct data_truth data_truth;
-/* imagenet: numbers are ImageNet's, of the devkit or from 0, and become WordNet ids; else
- * they stay the numbers that they are. */
-base_status data_truth_load(data_truth **out, const char *path, bool imagenet,
-                            base_error *err);
-/* The same from text [bytes], which it takes in any case (NULL is fine: no labels). */
-base_status data_truth_parse(data_truth **out, char *text, size_t bytes, const char *path,
-                             bool imagenet, base_error *err);
-/* A file of labels inside the source's archive: Tiny ImageNet's val_annotations.txt or
- * Kaggle's LOC_val_solution.csv, which may also lie beside it. *text stays NULL: there is
- * none. The caller frees *text and *name ("ARCHIVE!MEMBER"). */
-base_status data_archive_truth(char **text, size_t *bytes, char **name,
-                               const data_source *source, base_error *err);
-void data_truth_destroy(data_truth *truth); /* NULL is fine */
-size_t data_truth_count(const data_truth *truth);
-/* 12 for "ILSVRC2012_val_00000012.JPEG", with or without its ending; 0: no number. */
-size_t data_image_number(const char *name);
-/* Whether the labels stand beside names. */
-bool data_truth_named(const data_truth *truth);
-/* The class of an image by its file name (path and ending do not matter), or NULL. */
-const char *data_truth_class(const data_truth *truth, const char *name);
-/* The same, and the line becomes the image's own: an image without a line, or one whose
- * line another has taken, is BASE_MISMATCH. path: what messages call the file. */
-base_status data_truth_take(const char **class, data_truth *truth, const char *name,
-                            const char *path, base_error *err);
-/* "50000 ILSVRC2012 ids": what the file turned out to hold. */
-const char *data_truth_kind(const data_truth *truth);
 
 /* ---- above the class folders (parts.c) ---------------------------------------------- */
 
@@ -477,7 +338,7 @@ extern const data_layout data_layout_folder, data_layout_tar, data_layout_zip,
 
 /* ---- what layouts have in common ---------------------------------------------------- */
 
-/* The folder layouts' scans (source_folder.c). prefix: of the container's names ("" or
+/* The folder layouts' scans (folder.c). prefix: of the container's names ("" or
  * "noise/fog/3/"); fd is borrowed. */
 base_status data_folder_scan(data_source *source, int fd, const char *prefix,
                              base_error *err);
@@ -497,12 +358,6 @@ bool data_folder_stat(struct stat *out, const data_source *source,
 void data_folder_relative(const data_source *source, size_t i, char *out, size_t out_bytes);
 void data_folder_whole(const data_source *source, size_t i, char *out, size_t out_bytes);
 void data_folder_advise(const data_source *source, const data_record *record);
-/* Reading from source->files, for archives. */
-base_status data_archive_read(const data_source *source, const data_record *record,
-                              unsigned char *to, base_error *err);
-/* The member's name from its header, into out [DATA_NAME_MAX + 2]; false: unreadable. */
-bool data_archive_name(char *out, const data_source *source, const data_record *record);
-void data_archive_advise(const data_source *source, const data_record *record);
 
 /* BASE_UNSUPPORTED with what it is and what to do, for data of formats that are not read
  * (Parquet, LMDB, ...), by the names of files; else BASE_OK. */
@@ -532,19 +387,6 @@ base_status data_source_finish(data_source *source, const data_source_options *o
  * present: classes that have a folder or images of their own. */
 base_status data_source_seal(data_source *source, size_t present,
                              const data_source_options *options, base_error *err);
-/* Labels for the classes of the table: label_of [table->count], and source->classes. Those
- * without images (images [table->count]) take no part: -1. *used: those with images. */
-base_status data_classes_decide(data_source *source, int32_t *label_of, size_t *used,
-                                const data_class_table *table, const size_t *images,
-                                const data_source_options *options, base_error *err);
-/* source->classes for labels that are numbers 0..highest. */
-base_status data_classes_number(data_source *source, size_t highest,
-                                const data_source_options *options, base_error *err);
-/* Labels of a class map file for the classes of table (source_map.c), and the map's names
- * into source->classes. */
-base_status data_classes_map(data_source *source, int32_t *label_of,
-                             const data_class_table *table,
-                             const data_source_options *options, base_error *err);
 /* A sentence more in the notice. Cut when too long. */
 void data_source_note(data_source *source, const char *format, ...) BASE_PRINTF(2, 3);
 /* *at [*room] of each bytes grows to hold want; false: no memory, nothing changed. */
@@ -553,11 +395,6 @@ bool data_grow(void *at, size_t *room, size_t want, size_t each);
 bool data_is_image_name(const char *name);
 /* Whether text ends in end, in any case. */
 bool data_ends_in(const char *text, const char *end);
-/* 0..DATA_CLASSES_MAX-1 from digits alone, else -1. */
-int32_t data_class_number(const char *name);
-/* The same of a label, which may be written "3.0"; -2: a number that is no label ("-1",
- * "2.5"). Cannot fail. */
-int32_t data_label_number(const char *text);
 /* Exactly bytes bytes from offset; EINTR and short reads handled, EIO tried three times.
  * err: the reason alone ("truncated", "read error: ..."). Safe from several threads. */
 base_status data_pread(int fd, unsigned char *to, size_t bytes, uint64_t offset,

@@ -3,6 +3,7 @@
  * made when the first link is met: names that links lead to, then where these lie. Free to
  * change: all of it. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

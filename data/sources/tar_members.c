@@ -4,6 +4,7 @@
  * sizes are checked here against the archive before anything is skipped. Free to change:
  * the size of reads. Relied on elsewhere: the texts with offsets. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/sources/archives_internal.h"
 #include "data/sources/wds_internal.h"
 
 enum { NAMES_MOST = 16 << 20 };

@@ -5,6 +5,8 @@
  * kit's archive itself, compressed or not. Free to change: the texts. Relied on elsewhere:
  * what is an id and what an index. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
+#include "data/sources/labels_internal.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "data/sources/archives_internal.h"
+#include "data/sources/labels_internal.h"
 #include "data/sources/wds_internal.h"
 
 enum { LABEL_BYTES = 256, JSON_BYTES = 1 << 20, SEEN_BYTES = 240 };

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "data/sources/archives_internal.h"
 #include "data/sources/wds_internal.h"
 
 enum { SHARDS_MOST = 1 << 20, FIRST_LOOKED = 64, SPEC_BYTES = 4096 };

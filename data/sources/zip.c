@@ -5,6 +5,7 @@
  * again from there. Free to change: the size of reads. Relied on elsewhere: nothing is
  * unpacked that its entry did not announce. */
 #include "data/data_internal.h"
+#include "data/sources/archives_internal.h"
 
 #include <fcntl.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * lines, Kaggle's CSV, the development kit's archive), then asked for images. */
 #include <sys/mman.h>
 
+#include "data/sources/labels_internal.h"
 #include "tests/fuzz/fuzz_source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
