@@ -162,7 +162,8 @@ void app_pin(char **argv);
 /* Threads of a loader, with those of the network as helpers. workers: as the user wants,
  * below 0: as the split says. */
 void app_loader_threads(data_loader_config *out, const app_common *common, int64_t workers);
-/* member(arg, i) for each i below count, by so many of OpenMP's threads. */
+/* member(arg, i) for each i below count, by so many of OpenMP's threads, where there are
+ * fewer one after the other. */
 void app_together(size_t count, void (*member)(void *arg, size_t i), void *arg);
 /* OpenMP's number in a training: the loader's part is left out. Before the loaders are
  * made. */

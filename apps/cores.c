@@ -136,8 +136,9 @@ static void loader_enter(void *user)
 
 void app_together(size_t count, void (*member)(void *arg, size_t i), void *arg)
 {
-#pragma omp parallel num_threads((int)count)
-    member(arg, (size_t)omp_get_thread_num());
+#pragma omp parallel for schedule(static, 1) num_threads((int)count)
+    for (size_t i = 0; i < count; i++)
+        member(arg, i);
 }
 
 void app_loader_threads(data_loader_config *out, const app_common *common, int64_t workers)
