@@ -1,6 +1,6 @@
-/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in bench_step.c,
- * bench_router.c, bench_corrupt.c, bench_decode.c and bench_attack.c. Relied on elsewhere:
- * the columns of the CSV (bench/run reads them by name). */
+/* bench.c - vmoe bench: the benchmarks behind the README's numbers. Cases in step.c,
+ * router.c, corrupt.c, decode.c, attack.c and scale.c. Relied on elsewhere: the columns of
+ * the CSV (bench/run reads them by name). */
 #include "apps/bench/internal.h"
 #include "measure/measure.h"
 #include "train/train.h"

@@ -56,7 +56,7 @@ const char *bench_machine(char *out, size_t out_bytes);
 base_status bench_model(vit_model **out, const char *subject, const bench_args *args,
                         base_error *err);
 
-/* ---- a network with what a step needs (bench_rig.c) ---------------------------------- */
+/* ---- a network with what a step needs (rig.c) ---------------------------------------- */
 
 /* Where the time of a pass goes: the network's parts, then what surrounds the network. */
 enum {
@@ -104,7 +104,7 @@ void bench_rig_clear(bench_rig *rig);
  * nothing. */
 base_status bench_rig_check(const bench_rig *rig, base_error *err);
 
-/* ---- a network and its ceiling, round by round (bench_measure.c) --------------------- */
+/* ---- a network and its ceiling, round by round (measure.c) --------------------------- */
 
 /* One product of the ceiling, medians. */
 typedef struct bench_product {
@@ -145,7 +145,7 @@ void bench_table(const bench_result *r, const bench_args *args);
 /* NULL: no memory. */
 json_t *bench_json(const bench_result *r, const bench_args *args);
 
-/* ---- a process of its own (bench_child.c) -------------------------------------------- */
+/* ---- a process of its own (child.c) -------------------------------------------------- */
 
 /* Runs work in a child process, so that memory, caches of primitives and heap of one
  * subject are not those of another. What it prints goes to the same stdout; what it adds to

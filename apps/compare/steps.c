@@ -1,4 +1,4 @@
-/* steps.c - what the timing of a comparison says (compare_time.c made it): medians and
+/* steps.c - what the timing of a comparison says (time.c made it): medians and
  * quartiles of steps, and of their ratios round by round, in which drifts of the machine
  * cancel. Free to change: the table. */
 #include <math.h>

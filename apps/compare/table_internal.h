@@ -1,6 +1,6 @@
 /* table_internal.h - the numbers of a comparison: a figure of every run, mean and spread of
  * every entry over its seeds, differences. From the JSON that lies beside the runs
- * (compare_eval.c), their metrics, the timing. Private to apps/ and its tests. */
+ * (eval.c), their metrics, the timing. Private to apps/ and its tests. */
 #ifndef APPS_COMPARE_TABLE_INTERNAL_H
 #define APPS_COMPARE_TABLE_INTERNAL_H
 
