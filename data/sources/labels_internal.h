@@ -49,10 +49,9 @@ size_t data_truth_count(const data_truth *truth);
 size_t data_image_number(const char *name);
 /* Whether the labels stand beside names. */
 bool data_truth_named(const data_truth *truth);
-/* The class of an image by its file name (path and ending do not matter), or NULL. */
-const char *data_truth_class(const data_truth *truth, const char *name);
-/* The same, and the line becomes the image's own: an image without a line, or one whose
- * line another has taken, is BASE_MISMATCH. path: what messages call the file. */
+/* The class of an image by its file name (path and ending do not matter); the line becomes
+ * the image's own. BASE_MISMATCH: it has no line, or another has taken it. path: what
+ * messages call the file. */
 base_status data_truth_take(const char **class, data_truth *truth, const char *name,
                             const char *path, base_error *err);
 /* "50000 ILSVRC2012 ids": what the file turned out to hold. */

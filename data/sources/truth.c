@@ -404,13 +404,6 @@ static entry *find_entry(const data_truth *truth, const char *name)
     return bsearch(&key, truth->at, truth->count, sizeof *truth->at, compare_entries);
 }
 
-const char *data_truth_class(const data_truth *truth, const char *name)
-{
-    const entry *at = find_entry(truth, name);
-
-    return at ? at->class : NULL;
-}
-
 base_status data_truth_take(const char **class, data_truth *truth, const char *name,
                             const char *path, base_error *err)
 {

@@ -26,7 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (truth) {
         fuzz_demand(data_truth_count(truth) > 0 && data_truth_kind(truth)[0] != '\0');
         for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
-            const char *class = data_truth_class(truth, images[i]);
+            const char *class = NULL;
+            const base_status taken = data_truth_take(&class, truth, images[i], path, NULL);
+            fuzz_demand((taken == BASE_OK) == (class != NULL));
             fuzz_demand(!class || class[0] != '\0');
         }
     }
