@@ -78,7 +78,7 @@ def kind_of(node):
     words = []
     for one in types if isinstance(types, list) else [types]:
         if one == "array" and "items" in node:
-            words.append("list of " + kind_of(node["items"]))
+            words.append("list of " + kind_of(node["items"]).replace(", ", " or "))
         else:
             words.append({"string": "text", "integer": "count", "boolean": "true or false", "array": "list"}.get(one, one))
     return ", ".join(words)
