@@ -70,9 +70,10 @@ base_status show_document_picture(show_document *document, const char *key,
 
 /* Finite numbers as numbers, others as null; text that is no UTF-8 with \xNN. */
 json_t *show_json_real(double value);
-/* A list of numbers; of values / over. */
+/* A list of numbers; reals: of values / over. */
 json_t *show_json_counts(const uint64_t *values, size_t count);
 json_t *show_json_reals(const double *values, size_t count, double over);
+json_t *show_json_floats(const float *values, size_t count);
 /* values [rows, columns] as a list of such lists. */
 json_t *show_json_table(const uint64_t *values, size_t rows, size_t columns);
 /* An object of every member of settings, choices by word, null for "auto". */

@@ -40,6 +40,15 @@ json_t *show_json_reals(const double *values, size_t count, double over)
     return list;
 }
 
+json_t *show_json_floats(const float *values, size_t count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, show_json_real((double)values[i]));
+    return list;
+}
+
 json_t *show_json_fields(const base_field *fields, const void *settings)
 {
     json_t *json = json_object();

@@ -293,6 +293,26 @@ START_TEST(a_folder_has_a_card_of_what_is_known)
 }
 END_TEST
 
+START_TEST(what_a_document_lacks_is_a_dash_in_its_row)
+{
+    char *run = run_make(), *hub = test_path(dir, "hub"),
+         *path = test_path(run, "eval.json");
+    json_t *eval = program_json(path);
+
+    json_object_del(eval, "seed");
+    ck_assert_int_eq(json_dump_file(eval, path, 0), 0);
+    program_done(program_run(dir, "convert", run, hub, "--quiet", NULL));
+    char *card = card_of(hub);
+    card_has(card,
+             "| pets | 8 | 62.50 % (50.0 to 75.0) | 100.00 % | 0.75 | not measured | - |");
+    json_decref(eval);
+    base_free(card);
+    base_free(path);
+    base_free(hub);
+    base_free(run);
+}
+END_TEST
+
 START_TEST(a_recipe_that_is_none_is_named)
 {
     char *run = run_make(), *recipe = test_path(run, "recipe.ini"),
@@ -440,6 +460,7 @@ int main(void)
     tcase_add_test(core, a_name_that_ends_in_onnx_is_written_as_that);
     tcase_add_test(core, a_folder_has_a_card_of_what_is_known);
     tcase_add_test(core, documents_are_taken_when_they_are_named);
+    tcase_add_test(core, what_a_document_lacks_is_a_dash_in_its_row);
     tcase_add_test(core, a_recipe_that_is_none_is_named);
     tcase_add_test(core, a_checkpoint_alone_has_a_card_that_says_so);
     suite_add_tcase(suite, core);

@@ -25,15 +25,6 @@ static void share_put(json_t *json, const char *key, size_t k, size_t n)
     show_put(json, "ci95", app_interval_json(k, n));
 }
 
-static json_t *floats_json(const float *values, size_t count)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, show_json_real((double)values[i]));
-    return list;
-}
-
 /* ---- attacks ------------------------------------------------------------------------- */
 
 json_t *app_attack_row_json(const app_attack *a, const attack_result *r)
@@ -411,8 +402,8 @@ static json_t *model_json(const app_attack *a)
     show_put_text(json, "router_note", app_attack_caution(a));
     show_put_text(json, "precision", bf16 ? "bf16" : "fp32");
     show_put_text(json, "gradient_precision", "fp32");
-    show_put(json, "mean", floats_json(c->mean, channels));
-    show_put(json, "std", floats_json(c->std, channels));
+    show_put(json, "mean", show_json_floats(c->mean, channels));
+    show_put(json, "std", show_json_floats(c->std, channels));
     return json;
 }
 

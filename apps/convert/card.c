@@ -212,8 +212,8 @@ static void evaluation_put(const card *c, const char *title, const json_t *line)
         return;
     fprintf(c->out, "| %s | ", title);
     put_values(c, line,
-               "step {step:.0}, epoch {epoch:.}: top-1 {accuracy:%|not measured}, loss "
-               "{loss:.|not measured} ({images:.0} images) |\n");
+               "step {step:.0|-}, epoch {epoch:.|-}: top-1 {accuracy:%|not measured}, loss "
+               "{loss:.|not measured} ({images:.0|-} images) |\n");
 }
 
 static void training_put(const card *c)
@@ -287,11 +287,11 @@ static void accuracy_put(const card *c)
                   "seed |\n|---|---|---|---|---|---|---|\n",
                   c->out);
         data_cell(c, d, "data");
-        put_values(c, d->json, "{samples:.0} | {top1:%|not measured}");
+        put_values(c, d->json, "{samples:.0|-} | {top1:%|not measured}");
         put_values(c, d->json, " ({top1_interval[0]:p1} to {top1_interval[1]:p1})");
         put_values(c, d->json,
                    " | {top5:%|not measured} | {loss:.|not measured} | "
-                   "{ece:.|not measured} | {seed:.0} |\n");
+                   "{ece:.|not measured} | {seed:.0|-} |\n");
     }
     fputs(rows ? "\n" : not_measured, c->out);
 }
@@ -328,7 +328,7 @@ static void corruption_put(const card *c)
         fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
         data_cell(c, d, "data");
         put_values(c, d->json,
-                   "{samples:.0} | {robust.mce:%|not measured} | "
+                   "{samples:.0|-} | {robust.mce:%|not measured} | "
                    "{robust.mean_error:%|not measured} |\n\n"
                    "| corruption | severities | top-1 error |\n|---|---|---|\n");
         json_array_foreach(list, j, one)
@@ -359,7 +359,7 @@ static void attack_rows(const card *c, const convert_document *d)
     json_array_foreach(show_json_find(d->json, "budgets"), i, budget)
     {
         data_cell(c, d, "data.name");
-        put_values(c, d->json, "{data.n:.0} | {threat.norm|} ");
+        put_values(c, d->json, "{data.n:.0|-} | {threat.norm|} ");
         put_values(c, budget, "{eps_text|} | ");
         json_array_foreach(show_json_find(d->json, "attacks"), j, attack)
         {
@@ -369,7 +369,7 @@ static void attack_rows(const card *c, const convert_document *d)
         }
         put_values(c, budget, " | {robust_acc:%|not measured}");
         put_values(c, budget, " ({ci95[0]:p1} to {ci95[1]:p1})");
-        put_values(c, d->json, " | {seed:.0} |\n");
+        put_values(c, d->json, " | {seed:.0|-} |\n");
     }
 }
 

@@ -149,12 +149,6 @@ static json_t *probe_json(const measure_probe *p)
                      p->converged);
 }
 
-static json_t *plane_json(const float *at)
-{
-    return json_pack("[o, o]", show_json_real((double)at[0]),
-                     show_json_real((double)at[1]));
-}
-
 static json_t *embedding_json(const app_study *s, size_t l)
 {
     const measure_tokens_layer *t = &s->layer[l].tokens;
@@ -167,8 +161,8 @@ static json_t *embedding_json(const app_study *s, size_t l)
         json_array_append_new(tokens, json_pack("{s:i, s:i, s:o, s:o}", "expert",
                                                 s->tokens.expert[l * s->tokens.room + at],
                                                 "label", s->tokens.label[at], "pca",
-                                                plane_json(t->pca + 2 * i), "tsne",
-                                                plane_json(t->tsne + 2 * i)));
+                                                show_json_floats(t->pca + 2 * i, 2), "tsne",
+                                                show_json_floats(t->tsne + 2 * i, 2)));
     }
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "points", (json_int_t)s->points,
                      "pca_variance", show_json_reals(t->variance, 2, 1), "variance",

@@ -223,12 +223,6 @@ static void experts_put(json_t *json, const train_vae *v, const train_vae_measur
     show_put(json, "specialists", list);
 }
 
-static json_t *plane_json(const float *at)
-{
-    return json_pack("[o, o]", show_json_real((double)at[0]),
-                     show_json_real((double)at[1]));
-}
-
 /* The latents in the plane; t-SNE has some of the points only. */
 static json_t *embedding_json(const train_vae_measures *m)
 {
@@ -241,8 +235,8 @@ static json_t *embedding_json(const train_vae_measures *m)
 
         show_row(images, "{s:i, s:i, s:o, s:o}", "expert", m->expert[m->point[i]], "label",
                  m->labels[m->point[i]], "pca",
-                 m->latent >= 2 ? plane_json(m->pca + 2 * i) : json_null(), "tsne",
-                 here && m->near_points >= 8 ? plane_json(m->tsne + 2 * near)
+                 m->latent >= 2 ? show_json_floats(m->pca + 2 * i, 2) : json_null(), "tsne",
+                 here && m->near_points >= 8 ? show_json_floats(m->tsne + 2 * near, 2)
                                              : json_null());
         near += here;
     }
