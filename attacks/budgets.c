@@ -46,26 +46,18 @@ base_status attack_budgets_parse(attack_budget out[ATTACK_BUDGETS_MAX], size_t *
     char word[64];
     size_t have = 0;
 
-    for (const char *at = text;; at++) {
-        const size_t length = strcspn(at, ",");
-
+    for (const char *at = text; at; have++) {
         if (have == ATTACK_BUDGETS_MAX)
             return base_fail(err, BASE_USAGE, "%s holds more than %d budgets", what,
                              (int)ATTACK_BUDGETS_MAX);
-        snprintf(word, sizeof word, "%.*s", length < 63 ? (int)length : 63, at);
-        char *trimmed = word + strspn(word, " ");
-        trimmed[strcspn(trimmed, " ")] = '\0';
-        const base_status status = one_parse(&list[have], what, trimmed, norm, floats, err);
+        base_word_take(word, sizeof word, &at); /* a cut one is too long for a budget */
+        const base_status status = one_parse(&list[have], what, word, norm, floats, err);
         if (status != BASE_OK)
             return status;
         for (size_t i = 0; i < have; i++)
             if (list[i].eps == list[have].eps)
                 return base_fail(err, BASE_USAGE, "%s holds %s twice", what,
                                  list[have].text);
-        have++;
-        at += length;
-        if (*at == '\0')
-            break;
     }
     memcpy(out, list, sizeof list);
     *count = have;

@@ -187,6 +187,10 @@ bool base_parse_real(double *out, const char *text);
 /* The same, or two of them with a slash between, the second above 0: "8/255". */
 bool base_parse_share(double *out, const char *text);
 bool base_parse_int(int64_t *out, const char *text); /* decimal only */
+/* The first of the words that commas part, without the blanks around it, into out; *list
+ * becomes what follows its comma, NULL after the last one. False: it does not fit, out has
+ * its beginning. */
+bool base_word_take(char *out, size_t out_bytes, const char **list);
 /* value as the shortest decimal that reads back to the same bits into out (room for 32).
  * Returns out. */
 const char *base_real_text(char *out, size_t out_bytes, double value);

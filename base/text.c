@@ -61,6 +61,19 @@ bool base_parse_real(double *out, const char *text)
     return true;
 }
 
+bool base_word_take(char *out, size_t out_bytes, const char **list)
+{
+    const char *begin = *list + strspn(*list, " "), *end = *list + strcspn(*list, ",");
+
+    *list = *end ? end + 1 : NULL;
+    while (end > begin && end[-1] == ' ')
+        end--;
+    const size_t length = (size_t)(end - begin);
+    const bool fits = length < out_bytes;
+    snprintf(out, out_bytes, "%.*s", (int)(fits ? length : out_bytes - 1), begin);
+    return fits;
+}
+
 const char *base_real_text(char *out, size_t out_bytes, double value)
 {
     const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);

@@ -23,6 +23,9 @@ START_TEST(budgets_are_read_as_they_are_written)
     ck_assert_int_eq(
         attack_budgets_parse(list, &count, "--eps", "4", ATTACK_NORM_L2, 10, NULL),
         BASE_USAGE);
+    ck_assert_int_eq(
+        attack_budgets_parse(list, &count, "--eps", "1 2", ATTACK_NORM_L2, 10, NULL),
+        BASE_USAGE);                     /* no comma: not the first alone */
     ck_assert_double_eq(list[0].eps, 3); /* nothing was changed */
 }
 END_TEST

@@ -83,6 +83,29 @@ START_TEST(integers_are_decimal_and_whole)
 }
 END_TEST
 
+START_TEST(words_of_a_list_are_taken_whole)
+{
+    const char *list = " 8/255 ,0.1 0.2,,long,last";
+    char word[8];
+
+    ck_assert(base_word_take(word, sizeof word, &list));
+    ck_assert_str_eq(word, "8/255");
+    ck_assert(base_word_take(word, sizeof word, &list));
+    ck_assert_str_eq(word, "0.1 0.2");
+    ck_assert(base_word_take(word, sizeof word, &list));
+    ck_assert_str_eq(word, "");
+    ck_assert(!base_word_take(word, 4, &list));
+    ck_assert_str_eq(word, "lon");
+    ck_assert(base_word_take(word, sizeof word, &list));
+    ck_assert_str_eq(word, "last");
+    ck_assert_ptr_null(list);
+    list = "  ,";
+    ck_assert(base_word_take(word, sizeof word, &list));
+    ck_assert_str_eq(word, "");
+    ck_assert_str_eq(list, ""); /* one more, empty */
+}
+END_TEST
+
 START_TEST(real_text_is_short_and_reads_back)
 {
     static const struct {
@@ -192,6 +215,7 @@ int main(void)
     tcase_add_test(core, reals_are_read_whole);
     tcase_add_test(core, the_locale_does_not_move_the_point);
     tcase_add_test(core, integers_are_decimal_and_whole);
+    tcase_add_test(core, words_of_a_list_are_taken_whole);
     tcase_add_test(core, real_text_is_short_and_reads_back);
     tcase_add_test(core, edit_distance_counts_edits);
     tcase_add_test(core, text_is_formatted_into_new_memory);

@@ -458,6 +458,8 @@ START_TEST(impossible_combinations_name_the_key)
     not_resolved("[router]\nlayers = 1,99\n", "'router.layers'");
     not_resolved("[train]\nbatch = 100\naccumulate = 3\n", "'train.accumulate' is 3");
     not_resolved("[data]\nmean = 0.5,0.5\n", "'data.mean' is '0.5,0.5'");
+    not_resolved("[data]\nmean = 0.5 0.4\n", "'data.mean' is '0.5 0.4'");
+    not_resolved("[data]\nmean = 0.5,x\n", "'data.mean' is '0.5,x'");
     not_resolved("[data]\nstd = 0\n", "numbers above 0");
     not_resolved("[model]\nclasses = 1\n", "'model.classes' is 1");
     not_resolved("[router]\nname = softmax\nk = 1\ngate = renorm\n", "renorm");

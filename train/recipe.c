@@ -279,6 +279,7 @@ base_status train_pixels_parse(float out[3], const char *key, const char *text, 
     char shown[96], number[32];
     const char *at = text;
     double value = 0;
+    bool good = true;
     int count = 0;
 
     for (size_t i = 0; i < sizeof known_pixels / sizeof known_pixels[0]; i++) {
@@ -287,17 +288,14 @@ base_status train_pixels_parse(float out[3], const char *key, const char *text, 
             return BASE_OK;
         }
     }
-    for (; at && count < 3; count++) {
-        const size_t length = strcspn(at, ",");
-        snprintf(number, sizeof number, "%.*s", length < 31 ? (int)length : 31, at);
-        char *trimmed = number + strspn(number, " ");
-        trimmed[strcspn(trimmed, " ")] = '\0';
-        if (!base_parse_real(&value, trimmed) || value < (std ? 1e-6 : -1e6) || value > 1e6)
-            break;
-        out[count] = (float)value;
-        at = at[length] == ',' ? at + length + 1 : NULL;
+    for (; at && good && count < 3; count++) {
+        good = base_word_take(number, sizeof number, &at) &&
+               base_parse_real(&value, number) && value >= (std ? 1e-6 : -1e6) &&
+               value <= 1e6;
+        if (good)
+            out[count] = (float)value;
     }
-    if (at || (count != 1 && count != channels))
+    if (!good || at || (count != 1 && count != channels))
         return base_fail(
             err, BASE_USAGE,
             "%s is '%s', expected imagenet, half, cifar10, fashion-mnist or %d numbers%s",
