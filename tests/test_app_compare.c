@@ -295,6 +295,20 @@ START_TEST(words_become_entries)
 }
 END_TEST
 
+START_TEST(a_setting_is_taken_whole_or_refused)
+{
+    char words[160], setting[TRAIN_SETTING_BYTES];
+    train_variants e = {0};
+
+    snprintf(words, sizeof words, "a=ssr:p=0.%086d", 1);
+    ck_assert_int_eq(train_variants_add(&e, "--routers", words, NULL), BASE_USAGE);
+    snprintf(words, sizeof words, "a=ssr:p=0.%084d", 1);
+    ck_assert_int_eq(train_variants_add(&e, "--routers", words, NULL), BASE_OK);
+    snprintf(setting, sizeof setting, "router.p=0.%084d", 1);
+    ck_assert_str_eq(e.variant[0].setting[0], setting);
+}
+END_TEST
+
 START_TEST(presets_hold_every_router_and_the_ablations)
 {
     train_variants e = {0};
@@ -406,6 +420,7 @@ int main(void)
     tcase_add_test(core, a_stopped_comparison_writes_checkpoints_and_goes_on);
     tcase_add_test(core, a_training_that_fails_does_not_lose_the_others);
     tcase_add_test(core, words_become_entries);
+    tcase_add_test(core, a_setting_is_taken_whole_or_refused);
     tcase_add_test(core, presets_hold_every_router_and_the_ablations);
     tcase_add_test(core, a_grid_multiplies_what_is_there);
     tcase_add_test(core, a_grid_says_what_is_too_much);

@@ -78,7 +78,7 @@ static base_status setting_add(train_variant *variant, const char *text, size_t 
     if (variant->settings == TRAIN_SETTINGS_MAX)
         return base_fail(err, BASE_USAGE, "the router '%s' has more than %d settings",
                          variant->router, (int)TRAIN_SETTINGS_MAX);
-    snprintf(variant->setting[variant->settings++], TRAIN_SETTING_BYTES, "router.%.80s",
+    snprintf(variant->setting[variant->settings++], TRAIN_SETTING_BYTES, "router.%.88s",
              word);
     return BASE_OK;
 }
