@@ -19,24 +19,17 @@ enum {
 /* ---- opening ------------------------------------------------------------------------- */
 
 /* A line to whoever listens; subject NULL: of a loader. */
-static void BASE_PRINTF(3, 4)
-    note(const train_vae *v, const char *subject, const char *format, ...)
+static void note(const train_vae *v, const char *subject, const char *line)
 {
     const train_vae_watch *watch = &v->options.watch;
-    char line[2048];
-    va_list list;
 
-    if (!watch->note)
-        return;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    watch->note(watch->user, subject, line);
+    if (watch->note)
+        watch->note(watch->user, subject, line);
 }
 
 static void loader_line(void *vae, const char *line)
 {
-    note(vae, NULL, "%s", line);
+    note(vae, NULL, line);
 }
 
 static base_status open_data(train_vae *v, base_error *err)
@@ -275,6 +268,7 @@ static base_status take_up(train_vae *v, base_error *err)
     char *recipe = base_text("%s/recipe.ini", v->options.folder);
     char *last = resume ? train_checkpoint_last(v->options.folder) : NULL;
     const bool found = last != NULL;
+    char line[128];
     base_status status =
         recipe ? BASE_OK : base_fail(err, BASE_NO_MEMORY, "no memory for the run");
 
@@ -287,9 +281,11 @@ static base_status take_up(train_vae *v, base_error *err)
                                     v->evaluated == v->step, err);
     if (status == BASE_OK)
         status = train_vae_recipe_save(&v->recipe, recipe, err);
-    if (status == BASE_OK && resume)
-        note(v, "resume", "%s at step %" PRIu64 " of %" PRIu64,
-             found ? "going on" : "no checkpoint yet, beginning", v->step, v->total);
+    if (status == BASE_OK && resume) {
+        snprintf(line, sizeof line, "%s at step %" PRIu64 " of %" PRIu64,
+                 found ? "going on" : "no checkpoint yet, beginning", v->step, v->total);
+        note(v, "resume", line);
+    }
     base_free(last);
     base_free(recipe);
     return status;
