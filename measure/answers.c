@@ -19,6 +19,9 @@ static base_status logits_of(float *logits, const vit_model *model, const float 
     if (status == BASE_OK)
         status = vit_run_forward(run, logits, images, PICTURES, &(vit_step){0}, err);
     vit_run_destroy(run);
+    for (size_t i = 0; i < PICTURES * (size_t)vit_model_config(model)->classes; i++)
+        if (status == BASE_OK && !isfinite(logits[i]))
+            status = base_fail(err, BASE_NUMERIC, "logits that are not finite for noise");
     return status;
 }
 

@@ -594,7 +594,7 @@ typedef struct measure_answers {
 } measure_answers;
 
 /* The same seeded pictures through both networks, which take the same input and have the
- * same classes. */
+ * same classes. BASE_NUMERIC: logits that are not finite. */
 base_status measure_answers_compare(measure_answers *out, const vit_model *before,
                                     const vit_model *after, uint64_t seed, base_error *err);
 

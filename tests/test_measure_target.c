@@ -308,6 +308,30 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
 }
 END_TEST
 
+/* Of noise, what convert tells of its changes; differences of what is no number are
+ * none. */
+START_TEST(answers_that_are_no_numbers_are_refused)
+{
+    vit_model *after = NULL;
+    measure_answers out;
+    base_error err = {0};
+
+    ck_assert_int_eq(vit_model_load(&after, path, NULL, &err), BASE_OK);
+    ck_assert_int_eq(measure_answers_compare(&out, model, after, 3, &err), BASE_OK);
+    ck_assert_uint_eq(out.other, 0);
+    ck_assert_double_eq(out.largest, 0);
+    ck_assert_double_gt(out.deviation, 0);
+    float *weights = vit_model_weights(after);
+    weights[0] += 1;
+    ck_assert_int_eq(measure_answers_compare(&out, model, after, 3, &err), BASE_OK);
+    ck_assert_double_gt(out.largest, 0);
+    weights[0] = NAN;
+    ck_assert_int_eq(measure_answers_compare(&out, model, after, 3, &err), BASE_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(err.text, "not finite"));
+    vit_model_destroy(after);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("measure_target");
@@ -322,6 +346,7 @@ int main(void)
     tcase_add_test(core, the_routing_loss_reaches_the_pixels);
     tcase_add_test(core, an_image_has_its_own_routing_loss);
     tcase_add_test(core, the_routing_of_an_attack_is_that_of_its_pairs);
+    tcase_add_test(core, answers_that_are_no_numbers_are_refused);
     suite_add_tcase(suite, core);
     tcase_add_test(hand, the_routing_loss_is_as_by_hand);
     tcase_add_test(hand, distributions_diverge_as_by_hand);

@@ -60,6 +60,7 @@ static inline pid_t start(size_t file_bytes, const char *const *words)
         const int to = open(talk, O_CREAT | O_TRUNC | O_WRONLY, 0600);
         dup2(to, STDOUT_FILENO);
         dup2(to, STDERR_FILENO);
+        signal(SIGHUP, SIG_DFL); /* ignored under nohup, which the program leaves so */
         if (file_bytes > 0) {
             const struct rlimit limit = {file_bytes, file_bytes};
             signal(SIGXFSZ, SIG_IGN);

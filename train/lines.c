@@ -8,7 +8,7 @@
 
 #include "train/train_internal.h"
 
-enum { METRICS_MAX_BYTES = 1 << 30, LINES_MAX = 1 << 16 };
+enum { METRICS_MAX_BYTES = 1 << 30 };
 
 static double number_of(const json_t *json, const char *key)
 {
@@ -51,7 +51,6 @@ train_lines train_lines_read(const char *path, const char *kind)
         base_file_read(&text, &bytes, path, METRICS_MAX_BYTES, NULL);
     for (size_t i = 0; i < bytes; i++)
         room += text[i] == '\n';
-    room = room < LINES_MAX ? room : LINES_MAX;
     lines.line = base_alloc(room, sizeof *lines.line);
     for (const char *at = text; lines.line && at && *at && lines.count < room;) {
         const char *end = strchr(at, '\n');
