@@ -256,6 +256,10 @@ START_TEST(lists_say_what_a_line_lacks)
     set_refused(csv, &two, BASE_FORMAT, "here is none: 'b.png,0'");
     set_text("list.txt", "b.png\t0\nb.png 1\n");
     set_refused(path, &two, BASE_FORMAT, "line 2: no tab with a label after it");
+    test_write(path, "b.png\t0\n#c.png\t1\0\tx\n", 21);
+    set_refused(path, &two, BASE_FORMAT, "line 2 has a byte 0");
+    test_write(path, "b.png\t0\n#c.png\t1\0", 18);
+    set_refused(path, &two, BASE_FORMAT, "line 2 has a byte 0");
     base_free(path);
     base_free(csv);
 }

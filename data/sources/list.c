@@ -29,6 +29,7 @@ typedef struct lines {
     data_source *source;
     FILE *file;
     size_t number;
+    off_t bytes; /* of the lines so far */
     label_kind kind;
     size_t remarks, remark;    /* lines that begin with '#' and have no tab; the last one */
     data_class_table archives; /* as they were written, by number in source->files */
@@ -56,12 +57,19 @@ static base_status next_line(lines *l, bool *done, base_error *err)
                        ? base_fail_errno(err, "cannot read '%s'", l->source->path)
                        : BASE_OK;
         }
-        if (l->number++ == 0)
-            drop_mark(l->text);
         size_t bytes = strlen(l->text);
-        if (bytes + 1 == sizeof l->text && l->text[bytes - 1] != '\n')
+        const bool ends = bytes > 0 && l->text[bytes - 1] == '\n';
+        l->number++;
+        l->bytes += (off_t)bytes;
+        if (!ends && bytes + 1 == sizeof l->text)
             return base_fail(err, BASE_FORMAT, "'%s' line %zu is too long", l->source->path,
                              l->number);
+        if (!ends && ftello(l->file) != l->bytes) /* fgets reads beyond a 0 */
+            return base_fail(err, BASE_FORMAT, "'%s' is no text: line %zu has a byte 0",
+                             l->source->path, l->number);
+        if (l->number == 1)
+            drop_mark(l->text);
+        bytes = strlen(l->text);
         const bool remark = l->text[0] == '#' && !strchr(l->text, '\t');
         while (bytes > 0 && strchr("\r\n \t", l->text[bytes - 1]))
             l->text[--bytes] = '\0';
