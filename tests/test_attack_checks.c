@@ -249,6 +249,33 @@ START_TEST(transferred_examples_are_counted)
 }
 END_TEST
 
+/* What only the other model's examples break is known to break: C20 counts it, once. */
+START_TEST(transferred_examples_are_found)
+{
+    base_error err = {0};
+    attack_check_options options = attack_check_options_defaults();
+    size_t wrong = 0, found = 0;
+
+    toy_make(&model, 10, 1);
+    toy_make(&other, 10, 1);
+    model.gradient = 0;
+    const attack_target twin = toy_target(&other);
+    options.transfer = &twin;
+    options.queries = 1;
+    const attack_config config = half_broken(&model);
+    attack_run *run = toy_attack(&model, "pgd", &config);
+    ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+    ck_assert_int_eq(
+        sscanf(checks[7].text, "examples made for the other model break %zu", &wrong), 1);
+    const char *all = strstr(checks[19].text, "those of the checks ");
+    ck_assert_msg(all && sscanf(all, "those of the checks %zu", &found) == 1, "%s",
+                  checks[19].text);
+    ck_assert_uint_gt(wrong, 8);
+    ck_assert_msg(found >= wrong && found < wrong + 4, "%zu: %s", wrong, checks[19].text);
+    attack_run_destroy(run);
+}
+END_TEST
+
 /* Pixel 0 chooses the expert. Next to the border every difference would cross it: none
  * is taken. A little away from it shorter steps do. */
 START_TEST(slopes_are_not_taken_across_experts)
@@ -376,6 +403,7 @@ int main(void)
     tcase_add_test(faults, a_gradient_of_the_wrong_sign_is_caught);
     tcase_add_test(faults, transfer_beats_a_hidden_gradient);
     tcase_add_test(faults, transferred_examples_are_counted);
+    tcase_add_test(faults, transferred_examples_are_found);
     suite_add_tcase(suite, faults);
     TCase *limits = tcase_create("Limits");
     tcase_add_loop_test(limits, two_and_three_classes_are_told, 2, 4);

@@ -303,6 +303,41 @@ START_TEST(c13_an_evaluation_repeats_to_rounding)
 }
 END_TEST
 
+/* One image of the second batch stands between two classes: a step far below the limit
+ * turns its prediction, and a single one is told. */
+START_TEST(c13_one_prediction_may_not_flip)
+{
+    size_t of = 0, image = 0;
+
+    for (int32_t y = 1; y < 10 && of != 1; y++) {
+        toy_make(&model, 10, 1);
+        for (size_t p = 0; p < TOY_FLOATS; p++)
+            model.weight[0][0][p] = 0.999999f * model.weight[0][y][p];
+        of = 0;
+        for (size_t i = 0; i < TOY_IMAGES; i++) {
+            model.labels[i] = toy_answer(&model, i);
+            image = i >= TOY_BATCH && model.labels[i] == y ? i : image;
+            of += i >= TOY_BATCH && model.labels[i] == y;
+        }
+    }
+    ck_assert_uint_eq(of, 1);
+    const attack_config config = attack_config_defaults();
+    attack_run *run = toy_attack(&model, "fgsm", &config);
+
+    model.nudge = 1e-5;
+    model.spoil = 1;
+    for (int alone = 0; alone < 2; alone++) {
+        model.spoil_first = model.spoil_last =
+            model.calls + 5 * 2 + (alone ? image + 1 : 0);
+        look(attack_checks_model, run);
+        is(13, FAIL, alone ? "by 0, 0 flips; alone" : "1 flips (F-RANDOM");
+        is(13, FAIL, alone ? "1 flips (F-BATCH" : "by 0, 0 flips");
+        ck_assert_double_lt(checks[12].value, 1e-4);
+    }
+    attack_run_destroy(run);
+}
+END_TEST
+
 /* Sums of 1 to 1e-5 are probabilities, when all outputs are. */
 START_TEST(c14_probabilities_are_told_from_logits)
 {
@@ -359,6 +394,7 @@ int main(void)
     tcase_add_test(models, c12_broken_examples_are_changed_and_wrong);
     tcase_add_test(models, c13_neighbours_change_answers_by_rounding_alone);
     tcase_add_test(models, c13_an_evaluation_repeats_to_rounding);
+    tcase_add_test(models, c13_one_prediction_may_not_flip);
     tcase_add_test(models, c14_probabilities_are_told_from_logits);
     tcase_add_test(models, c15_losses_need_classes);
     suite_add_tcase(suite, counts);

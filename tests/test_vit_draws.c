@@ -243,6 +243,48 @@ START_TEST(masks_of_experts_move_and_repeat)
 }
 END_TEST
 
+/* Seed 3, step 4: the mask of a site's key on rows of d numbers from a token on. */
+static uint64_t drawn(uint64_t site, size_t first, size_t rows, size_t d, double rate)
+{
+    float ones[TOKENS * 24];
+
+    ck_assert_uint_le(rows * d, TOKENS * 24);
+    for (size_t j = 0; j < rows * d; j++)
+        ones[j] = 1;
+    vit_dropout(vit_kernels_fp32(), ones, sizeof *ones, rows, d, rate,
+                &(vit_step){.seed = 3, .step = 4}, site, first);
+    return zeros(ones, rows * d, rate);
+}
+
+/* The keys are part of every result: a resumed run, or another release, draws the same. */
+START_TEST(masks_are_those_of_their_keys)
+{
+    vit_config config = dropping("s2moe", "0,2");
+    config.moe.dropout = 0.5;
+    vit_model *model = slope_model(&config);
+    vit_run *run = training(model, SLOPE_BATCH);
+    const size_t token = 2 * TOKENS + 5, d = (size_t)config.width;
+    uint64_t least = VIT_EXPERTS_MAX;
+
+    go(run, 2, 3, 4, 2);
+    ck_assert_uint_eq(embedded(run, 1), drawn(VIT_SITE_EMBED, 3 * TOKENS, TOKENS, d, 0.3));
+    ck_assert_uint_eq(branch_mask(run, 2, VIT_SITE_ATTENTION, 1),
+                      drawn(8 * 2 + VIT_SITE_ATTENTION, 3 * TOKENS, TOKENS, d, 0.3));
+    ck_assert_uint_eq(branch_mask(run, 1, VIT_SITE_MLP, 1),
+                      drawn(8 * 1 + VIT_SITE_MLP, 3 * TOKENS, TOKENS, d, 0.3));
+    go(run, SLOPE_BATCH, 3, 4, 0);
+    const vit_router_out *out = &run->block[2].pass.out;
+    for (size_t a = 0; a < out->count; a++)
+        if (out->token[a] == token && out->expert[a] < least)
+            least = out->expert[a];
+    ck_assert_uint_eq(
+        expert_mask(run, 2, token, 0),
+        drawn(8 * 2 + VIT_SITE_EXPERT + 1024 * (1 + least), token, 1, d, 0.5));
+    vit_run_destroy(run);
+    vit_model_destroy(model);
+}
+END_TEST
+
 /* ---- stochastic depth ---------------------------------------------------------------- */
 
 START_TEST(depth_is_dropped_more_often_further_up)
@@ -374,6 +416,7 @@ int main(void)
     tcase_add_test(core, masks_of_branches_move_and_repeat);
     tcase_add_test(core, masks_of_the_embedding_move_and_repeat);
     tcase_add_test(core, masks_of_experts_move_and_repeat);
+    tcase_add_test(core, masks_are_those_of_their_keys);
     tcase_add_test(core, depth_is_dropped_more_often_further_up);
     tcase_add_test(core, stochastic_depth_moves_and_repeats);
     tcase_add_test(core, scales_of_a_pass_are_those_of_its_keys);
