@@ -18,6 +18,11 @@ typedef struct peer_rank {
     mesh_ticket ticket[VIT_TICKETS];
     vit_peers peers;
     uint64_t asked; /* of arrivals: every third is not yet */
+    bool held;      /* weights come when they are waited for, not before */
+    struct {
+        void *all; /* NULL: nothing is held */
+        size_t at[PEERS_MOST], bytes[PEERS_MOST];
+    } hold[VIT_TICKETS];
     pthread_t thread;
     void (*run)(void *user, const vit_peers *peers);
     void *user;
@@ -39,6 +44,12 @@ static inline void peer_gather(void *user, size_t ticket, void *all, const size_
 {
     peer_rank *p = user;
 
+    if (p->held && ticket > 0) {
+        p->hold[ticket].all = all;
+        memcpy(p->hold[ticket].at, at, p->peers.ranks * sizeof *at);
+        memcpy(p->hold[ticket].bytes, bytes, p->peers.ranks * sizeof *bytes);
+        return;
+    }
     mesh_gather(mesh_world(p->mesh), &p->ticket[ticket], all, at, bytes);
 }
 
@@ -46,12 +57,18 @@ static inline bool peer_arrived(void *user, size_t ticket)
 {
     peer_rank *p = user;
 
-    return p->asked++ % 3 != 0 && mesh_arrived(&p->ticket[ticket]);
+    return p->asked++ % 3 != 0 && !p->hold[ticket].all && mesh_arrived(&p->ticket[ticket]);
 }
 
 static inline base_status peer_wait(void *user, size_t ticket, base_error *err)
 {
-    return mesh_wait(&((peer_rank *)user)->ticket[ticket], err);
+    peer_rank *p = user;
+
+    if (p->hold[ticket].all)
+        mesh_gather(mesh_world(p->mesh), &p->ticket[ticket], p->hold[ticket].all,
+                    p->hold[ticket].at, p->hold[ticket].bytes);
+    p->hold[ticket].all = NULL;
+    return mesh_wait(&p->ticket[ticket], err);
 }
 
 static inline base_status peer_all(void *user, void *each, size_t bytes, base_error *err)
@@ -69,8 +86,9 @@ static inline void *peer_main(void *rank)
     return NULL;
 }
 
-/* run(user[r], peers of rank r) on all ranks, each a thread. */
-static inline void peers_run(size_t ranks, size_t bucket_floats,
+/* run(user[r], peers of rank r) on all ranks, each a thread. held: what reads weights of
+ * other ranks without waiting for them finds the old ones, surely. */
+static inline void peers_run(size_t ranks, size_t bucket_floats, bool held,
                              void (*run)(void *user, const vit_peers *peers), void **user)
 {
     static peer_rank rank[PEERS_MOST];
@@ -80,7 +98,8 @@ static inline void peers_run(size_t ranks, size_t bucket_floats,
     ck_assert_uint_le(ranks, PEERS_MOST);
     ck_assert_msg(mesh_open_threads(ends, ranks, 0, NULL, &err) == BASE_OK, "%s", err.text);
     for (size_t r = 0; r < ranks; r++) {
-        rank[r] = (peer_rank){.mesh = ends[r], .asked = r, .run = run, .user = user[r]};
+        rank[r] = (peer_rank){
+            .mesh = ends[r], .asked = r, .held = held, .run = run, .user = user[r]};
         rank[r].peers = (vit_peers){.user = &rank[r],
                                     .rank = r,
                                     .ranks = ranks,

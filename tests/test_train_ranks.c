@@ -107,7 +107,7 @@ static void run_plan(rank_end *ends, const plan *p, size_t ranks)
         ends[r].p = p;
         user[r] = &ends[r];
     }
-    peers_run(ranks, 2000, rank_train, user);
+    peers_run(ranks, 2000, ranks == 2, rank_train, user); /* two: weights come late */
 }
 
 static void run_well(const plan *p, size_t ranks)

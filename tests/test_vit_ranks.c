@@ -162,6 +162,8 @@ static void step_run(outcome *o, const vit_peers *peers, vit_model *model, vit_r
     if (!result.skipped)
         vit_optimizer_state_step(optimizer, model, run,
                                  &(vit_step){.step = step, .steps = STEPS});
+    if (!result.skipped)
+        vit_optimizer_share(optimizer, model);
     o->norm[step] = result.grad_norm;
     o->skipped[step] = result.skipped;
     o->updates += !result.skipped;
@@ -243,6 +245,7 @@ static void rank_run(void *user, const vit_peers *peers)
         step_run(o, peers, model, run, optimizer, step, step != 3);
     }
     o->spare_allocations = (size_t)(base_alloc_count() - before);
+    ck_assert_int_eq(vit_optimizer_shared(optimizer, NULL), BASE_OK);
     memcpy(o->weights, vit_model_weights_const(model), o->floats * sizeof(float));
     if (peers->ranks > 1)
         bytes_check(o, peers, model);
@@ -252,7 +255,7 @@ static void rank_run(void *user, const vit_peers *peers)
     vit_model_destroy(model);
 }
 
-/* lanes: of each rank. */
+/* lanes: of each rank. On two ranks weights come late. */
 static void ranks_run(outcome *out, const rank_case *c, size_t ranks, size_t lanes)
 {
     void *user[PEERS_MOST];
@@ -263,7 +266,7 @@ static void ranks_run(outcome *out, const rank_case *c, size_t ranks, size_t lan
         out[r].lanes = lanes;
         user[r] = &out[r];
     }
-    peers_run(ranks, BUCKET, rank_run, user);
+    peers_run(ranks, BUCKET, ranks == 2, rank_run, user);
 }
 
 static void outcomes_free(outcome *out, size_t ranks)

@@ -120,10 +120,10 @@ base_status train_trainer_evaluate(train_trainer *trainer, bool *better, base_er
     train_trainer *t = trainer;
     const double begin = base_seconds();
     pass_sums sums = {0};
-    base_status status = BASE_OK;
 
     train_say(t, TRAIN_PHASE_EVALUATION);
-    if (t->averaged)
+    base_status status = vit_optimizer_shared(t->optimizer, err);
+    if (status == BASE_OK && t->averaged)
         status =
             vit_optimizer_ema_gather(vit_model_weights(t->averaged), t->optimizer, err);
     memset(t->eval_load, 0, t->moe_count * sizeof *t->eval_load);

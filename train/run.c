@@ -66,10 +66,10 @@ static bool stop(void *user)
 static base_status save(void *user, base_error *err)
 {
     train_trainer *t = user;
-    base_status status = BASE_OK;
 
     train_say(t, TRAIN_PHASE_SAVING);
-    if (train_leads(t))
+    base_status status = vit_optimizer_shared(t->optimizer, err);
+    if (status == BASE_OK && train_leads(t))
         status = train_metrics_sync(&t->metrics, err);
     if (status == BASE_OK)
         status = train_state_save(t, "last", t->model, err);
@@ -164,5 +164,7 @@ base_status train_trainer_run(train_trainer *trainer, base_error *err)
                               part % t->parts_in_epoch, err);
     if (status == BASE_OK && watch->begun)
         watch->begun(watch->user, t);
-    return status == BASE_OK ? train_loop_run(&loop, err) : status;
+    if (status == BASE_OK)
+        status = train_loop_run(&loop, err);
+    return status == BASE_OK ? vit_optimizer_shared(t->optimizer, err) : status;
 }

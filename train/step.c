@@ -356,5 +356,7 @@ base_status train_trainer_step(train_trainer *trainer, base_error *err)
         t->options.watch.stepped(t->options.watch.user, t, lr);
     if (t->at.step % (uint64_t)t->recipe.train.log_every == 0 || t->at.step == t->total)
         status = log_line(t, lr, err);
+    if (status == BASE_OK && !result.skipped)
+        vit_optimizer_share(t->optimizer, t->model);
     return status;
 }

@@ -5,6 +5,7 @@
  * matrices only. */
 #include "vit/vit.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "vit/model_internal.h"
@@ -290,6 +291,7 @@ const vit_parameter *vit_model_parameter_find(const vit_model *model, const char
 
 float *vit_model_weights(vit_model *model)
 {
+    assert(!model->coming);
     model->version++;
     return model->weights;
 }
@@ -301,6 +303,7 @@ uint64_t vit_model_version(const vit_model *model)
 
 const float *vit_model_weights_const(const vit_model *model)
 {
+    assert(!model->coming);
     return model->weights;
 }
 

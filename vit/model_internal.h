@@ -13,9 +13,10 @@ struct vit_model {
     size_t *place; /* [count]: byte offset of the tensor's pointer in vit_parameters */
     size_t count;
     size_t floats;
-    float *weights;   /* [floats]; NULL in a model that is only planned */
-    uint64_t version; /* counts changes of the weights */
-    char **label;     /* [classes], NULL if unknown */
+    float *weights;            /* [floats]; NULL in a model that is only planned */
+    uint64_t version;          /* counts changes of the weights */
+    struct vit_reduce *coming; /* brings weights of other ranks; NULL: all are here */
+    char **label;              /* [classes], NULL if unknown */
     vit_origins origins;
 };
 

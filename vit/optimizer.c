@@ -337,11 +337,20 @@ base_status vit_optimizer_step_among(vit_optimizer_result *out, vit_optimizer *o
     status = compare_notes(&finite, o, err);
     if (status == BASE_OK && finite)
         result = update(o, model, gradients, lr);
-    if (status == BASE_OK && !result.skipped)
-        status = vit_reduce_gather(o->reduce, vit_model_weights(model), err);
     if (status == BASE_OK)
         *out = result;
     return status;
+}
+
+void vit_optimizer_share(vit_optimizer *optimizer, vit_model *model)
+{
+    if (peers_of(optimizer))
+        vit_reduce_share(optimizer->reduce, model);
+}
+
+base_status vit_optimizer_shared(vit_optimizer *optimizer, base_error *err)
+{
+    return vit_reduce_await(optimizer->reduce, optimizer->floats, err);
 }
 
 void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *model)

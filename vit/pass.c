@@ -44,6 +44,28 @@ void vit_block_forward(vit_run *run, size_t i)
     run->held = i;
 }
 
+/* The weights of a stage (0: the embedding, 1 + i: block i, then the head) have come from
+ * other ranks, and are packed. */
+static base_status weights_ready(vit_run *run, size_t stage, base_error *err)
+{
+    const size_t depth = (size_t)run->config.depth;
+    const float *until = NULL;
+    size_t first = VIT_LINEAR_HEAD, end = SIZE_MAX;
+
+    if (stage <= depth) {
+        first = stage == 0 ? VIT_LINEAR_PATCH : run->block[stage - 1].linear;
+        end = stage == 0      ? VIT_LINEAR_HEAD
+              : stage < depth ? run->block[stage].linear
+                              : run->hidden_linear;
+        until = stage < depth ? run->weights.block[stage].norm1_weight
+                              : run->weights.norm_weight;
+    }
+    const base_status status = vit_model_await(run->model, until, err);
+    if (status == BASE_OK)
+        vit_products_refresh(&run->exec, first, end, vit_model_version(run->model));
+    return status;
+}
+
 base_status vit_run_forward(vit_run *run, float *logits, const float *images, size_t batch,
                             const vit_step *step, base_error *err)
 {
@@ -62,11 +84,19 @@ base_status vit_run_forward(vit_run *run, float *logits, const float *images, si
         run->step.loss_scale = 1.0;
     const double start = vit_lap_start(run);
 
-    vit_products_refresh(&run->exec, vit_model_version(run->model));
     vit_branch_scales_draw(run);
-    vit_embed_forward(run, run->block[0].x, images);
-    for (size_t i = 0; i < (size_t)run->config.depth; i++)
-        vit_block_forward(run, i);
+    base_status status = weights_ready(run, 0, err);
+    if (status == BASE_OK)
+        vit_embed_forward(run, run->block[0].x, images);
+    for (size_t i = 0; i < (size_t)run->config.depth && status == BASE_OK; i++) {
+        status = weights_ready(run, 1 + i, err);
+        if (status == BASE_OK)
+            vit_block_forward(run, i);
+    }
+    if (status == BASE_OK)
+        status = weights_ready(run, 1 + (size_t)run->config.depth, err);
+    if (status != BASE_OK)
+        return status;
     double mark = vit_lap_start(run);
     vit_head_forward(run, logits);
     vit_lap_alone(run, &mark, VIT_PART_HEAD);

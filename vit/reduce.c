@@ -13,10 +13,11 @@
 #include "vit/shards_internal.h"
 
 enum {
-    BUCKET_FLOATS = 8 << 20, /* 32 MiB */
-    BUCKET_LEAST = 128 << 8, /* of a rank's run: 128 KiB */
-    PIECE = 1 << 10,         /* floats that a thread adds at a time */
-    PARALLEL_FROM = 1 << 17, /* below, waking threads costs more than the work */
+    FLIGHT = VIT_TICKETS / 2, /* buckets of gradients on their way, and of weights */
+    BUCKET_FLOATS = 2 << 20,  /* 8 MiB: the last one's way is hidden behind nothing */
+    BUCKET_LEAST = 128 << 8,  /* of a rank's run: 128 KiB */
+    PIECE = 1 << 10,          /* floats that a thread adds at a time */
+    PARALLEL_FROM = 1 << 17,  /* below, waking threads costs more than the work */
     LEVELS_MOST = 16
 };
 
@@ -34,16 +35,27 @@ struct vit_reduce {
     size_t lanes, done; /* of this rank; ended in this step */
     size_t levels;
     level level[LEVELS_MOST];
-    float *spare[LEVELS_MOST];   /* blocks as they were made, to be freed */
-    size_t tally;                /* doubles of vit_run_tally */
-    double *tallies;             /* [ranks, tally] */
-    float *staging[VIT_TICKETS]; /* [ranks, own run], the own one left out */
+    float *spare[LEVELS_MOST]; /* blocks as they were made, to be freed */
+    size_t tally;              /* doubles of vit_run_tally */
+    double *tallies;           /* [ranks, tally] */
+    float *staging[FLIGHT];    /* [ranks, own run], the own one left out */
     size_t handed;        /* gradients from here on are folded and final in this step */
     size_t begun, summed; /* buckets */
-    base_error failure;   /* of a transfer that was met on the way */
-    size_t *table;        /* [4, ranks] places and sizes of a transfer */
-    const float **from;   /* [ranks] */
+    bool flying[VIT_TICKETS];
+    float *block;       /* that others' runs come to; NULL: none do */
+    vit_model *model;   /* whose weights these are; NULL: other numbers */
+    size_t sent, came;  /* buckets of it, the last one first */
+    base_error failure; /* of a transfer that was met on the way: it stays */
+    size_t *table;      /* [4, ranks] places and sizes of a transfer */
+    const float **from; /* [ranks] */
 };
+
+/* What went under this ticket has arrived. */
+static base_status take(vit_reduce *r, size_t ticket, base_error *err)
+{
+    r->flying[ticket] = false;
+    return r->peers->wait(r->peers->user, ticket, err);
+}
 
 /* ---- making -------------------------------------------------------------------------- */
 
@@ -91,7 +103,7 @@ static bool take_memory(vit_reduce *r)
     r->tallies = base_alloc(ranks * tally, sizeof(double));
     r->table = base_alloc(4 * ranks, sizeof *r->table);
     r->from = base_alloc(ranks, sizeof *r->from);
-    for (size_t i = 0; i < VIT_TICKETS && i < r->shards->buckets; i++) {
+    for (size_t i = 0; i < FLIGHT && i < r->shards->buckets; i++) {
         r->staging[i] = base_alloc((ranks - 1) * run, sizeof(float));
         good = good && r->staging[i];
     }
@@ -140,6 +152,11 @@ void vit_reduce_destroy(vit_reduce *reduce)
         base_free(reduce->level[i].tally);
     }
     for (size_t i = 0; i < VIT_TICKETS; i++)
+        if (reduce->flying[i]) /* after a failure: nothing writes to freed memory */
+            take(reduce, i, NULL);
+    if (reduce->model)
+        reduce->model->coming = NULL;
+    for (size_t i = 0; i < FLIGHT; i++)
         base_free(reduce->staging[i]);
     base_free(reduce->tallies);
     base_free(reduce->table);
@@ -158,7 +175,7 @@ size_t vit_reduce_bytes(const vit_reduce *reduce)
     const vit_shards *s = reduce->shards;
     size_t slots = 0;
 
-    for (size_t i = 0; i < VIT_TICKETS; i++)
+    for (size_t i = 0; i < FLIGHT; i++)
         slots += reduce->staging[i] != NULL;
     return (reduce->levels * s->floats + slots * (s->ranks - 1) * run_most(s)) *
            sizeof(float);
@@ -271,7 +288,7 @@ static void begin(vit_reduce *r, const float *gradients)
 {
     const vit_shards *s = r->shards;
     const size_t *cut = vit_shards_cut(s, r->begun);
-    const size_t ranks = s->ranks, ticket = r->begun % VIT_TICKETS;
+    const size_t ranks = s->ranks, ticket = r->begun % FLIGHT;
     const size_t own = (cut[s->rank + 1] - cut[s->rank]) * sizeof(float);
     size_t *send_at = r->table, *send = send_at + ranks, *at = send + ranks,
            *bytes = at + ranks;
@@ -285,6 +302,7 @@ static void begin(vit_reduce *r, const float *gradients)
         bytes[i] = self ? 0 : own;
         place += bytes[i];
     }
+    r->flying[ticket] = true;
     r->peers->exchange(r->peers->user, ticket, gradients, send_at, send, r->staging[ticket],
                        at, bytes);
     r->begun++;
@@ -295,7 +313,7 @@ static void sum_bucket(vit_reduce *r, float *gradients)
 {
     const vit_shards *s = r->shards;
     const size_t *cut = vit_shards_cut(s, r->summed) + s->rank;
-    const float *at = r->staging[r->summed % VIT_TICKETS];
+    const float *at = r->staging[r->summed % FLIGHT];
 
     for (size_t i = 0; i < s->ranks; i++) {
         r->from[i] = i == s->rank ? gradients + cut[0] : at;
@@ -311,7 +329,7 @@ static bool may_begin(const vit_reduce *r)
     const vit_shards *s = r->shards;
 
     return r->begun < s->buckets && vit_shards_cut(s, r->begun)[0] >= r->handed &&
-           r->begun - r->summed < VIT_TICKETS;
+           r->begun - r->summed < FLIGHT;
 }
 
 void vit_reduce_handed(void *reduce, vit_run *run, size_t first)
@@ -325,10 +343,9 @@ void vit_reduce_handed(void *reduce, vit_run *run, size_t first)
         if (more) {
             begin(r, gradients);
         } else if (r->summed < r->begun &&
-                   r->peers->arrived(r->peers->user, r->summed % VIT_TICKETS)) {
+                   r->peers->arrived(r->peers->user, r->summed % FLIGHT)) {
             more = r->failure.status == BASE_OK &&
-                   r->peers->wait(r->peers->user, r->summed % VIT_TICKETS, &r->failure) ==
-                       BASE_OK;
+                   take(r, r->summed % FLIGHT, &r->failure) == BASE_OK;
             if (more)
                 sum_bucket(r, gradients);
         }
@@ -372,7 +389,7 @@ base_status vit_reduce_finish(float **gradients, vit_reduce *reduce, vit_run *ru
             begin(r, own);
             continue;
         }
-        status = peers->wait(peers->user, r->summed % VIT_TICKETS, err);
+        status = take(r, r->summed % FLIGHT, err);
         if (status == BASE_OK)
             sum_bucket(r, own);
     }
@@ -381,29 +398,87 @@ base_status vit_reduce_finish(float **gradients, vit_reduce *reduce, vit_run *ru
     return peers && status == BASE_OK ? sum_tally(r, run, err) : status;
 }
 
-base_status vit_reduce_gather(vit_reduce *reduce, float *block, base_error *err)
-{
-    const vit_shards *s = reduce->shards;
-    const vit_peers *peers = reduce->peers;
-    size_t *at = reduce->table, *bytes = at + s->ranks, begun = 0, done = 0;
-    base_status status = BASE_OK;
+/* ---- weights ------------------------------------------------------------------------- */
 
-    if (!peers)
-        return BASE_OK;
-    /* the first blocks of the network lie in the last bucket */
-    while (status == BASE_OK && done < s->buckets) {
-        if (begun < s->buckets && begun - done < VIT_TICKETS) {
-            const size_t *cut = vit_shards_cut(s, s->buckets - 1 - begun);
-            for (size_t i = 0; i < s->ranks; i++) {
-                at[i] = cut[i] * sizeof *block;
-                bytes[i] = (cut[i + 1] - cut[i]) * sizeof *block;
-            }
-            peers->gather(peers->user, begun++ % VIT_TICKETS, block, at, bytes);
-        } else {
-            status = peers->wait(peers->user, done++ % VIT_TICKETS, err);
+static const size_t *coming_cut(const vit_reduce *r, size_t i)
+{
+    return vit_shards_cut(r->shards, r->shards->buckets - 1 - i);
+}
+
+/* As many buckets as may be on their way: of the first blocks of the network first, which
+ * lie in the last bucket. */
+static void send_more(vit_reduce *r)
+{
+    const size_t ranks = r->shards->ranks;
+    size_t *at = r->table, *bytes = at + ranks;
+
+    for (; r->sent < r->shards->buckets && r->sent - r->came < FLIGHT; r->sent++) {
+        const size_t *cut = coming_cut(r, r->sent), ticket = FLIGHT + r->sent % FLIGHT;
+
+        for (size_t i = 0; i < ranks; i++) {
+            at[i] = cut[i] * sizeof *r->block;
+            bytes[i] = (cut[i + 1] - cut[i]) * sizeof *r->block;
+        }
+        r->flying[ticket] = true;
+        r->peers->gather(r->peers->user, ticket, r->block, at, bytes);
+    }
+}
+
+base_status vit_reduce_await(vit_reduce *reduce, size_t end, base_error *err)
+{
+    vit_reduce *r = reduce;
+    const size_t buckets = r->shards->buckets;
+
+    while (r->block && r->failure.status == BASE_OK && r->came < buckets) {
+        const size_t ticket = FLIGHT + r->came % FLIGHT;
+
+        if (coming_cut(r, r->came)[0] >= end && !r->peers->arrived(r->peers->user, ticket))
+            return BASE_OK;
+        if (take(r, ticket, &r->failure) == BASE_OK) {
+            r->came++;
+            send_more(r);
         }
     }
-    return status;
+    if (r->failure.status != BASE_OK)
+        return base_fail(err, r->failure.status, "%s", r->failure.text);
+    if (r->model)
+        r->model->coming = NULL;
+    r->model = NULL;
+    r->block = NULL;
+    return BASE_OK;
+}
+
+base_status vit_model_await(const vit_model *model, const float *end, base_error *err)
+{
+    return !model->coming ? BASE_OK
+           : !end         ? vit_reduce_await(model->coming, model->floats, err)
+                  : vit_reduce_await(model->coming, (size_t)(end - model->weights), err);
+}
+
+static void share(vit_reduce *r, float *block)
+{
+    r->block = block;
+    r->sent = r->came = 0;
+    send_more(r);
+}
+
+base_status vit_reduce_gather(vit_reduce *reduce, float *block, base_error *err)
+{
+    vit_reduce *r = reduce;
+    const size_t floats = r->shards->floats;
+    base_status status = vit_reduce_await(r, floats, err);
+
+    if (!r->peers || status != BASE_OK)
+        return status;
+    share(r, block);
+    return vit_reduce_await(r, floats, err);
+}
+
+void vit_reduce_share(vit_reduce *reduce, vit_model *model)
+{
+    share(reduce, vit_model_weights(model));
+    reduce->model = model;
+    model->coming = reduce;
 }
 
 /* ---- files --------------------------------------------------------------------------- */

@@ -424,11 +424,10 @@ static size_t linears_list(vit_linear *out, vit_run *run)
                                         b->shared_fc2_bias + e * d, d, m};
         }
     }
-    if (c->prelogits > 0) {
-        run->hidden_linear = count;
+    run->hidden_linear = count;
+    if (c->prelogits > 0)
         out[count++] =
             (vit_linear){w->hidden_weight, w->hidden_bias, (size_t)c->prelogits, d};
-    }
     return count;
 }
 

@@ -122,7 +122,7 @@ struct vit_run {
     void *pooled;         /* [B, D] */
     float *hidden;        /* [B, R] the layer before the head, after tanh; prelogits only */
     void *features;       /* [B, R] the same as operands; else pooled */
-    size_t hidden_linear; /* its number in the list of products */
+    size_t hidden_linear; /* its number in the list of products, behind the blocks' */
     float *final_norm;    /* gap: [T, D] */
     void *d_logits;       /* [B, K] */
     float *d_pooled;      /* [B, D] */

@@ -53,6 +53,10 @@ base_status vit_reduce_finish(float **gradients, vit_reduce *reduce, vit_run *ru
                               base_error *err);
 /* block [floats]: every rank's runs come to all. */
 base_status vit_reduce_gather(vit_reduce *reduce, float *block, base_error *err);
+/* The same with the weights of the model, which come while passes run. */
+void vit_reduce_share(vit_reduce *reduce, vit_model *model);
+/* Of what is on its way, the floats before `end` have come. Nothing is: at once. */
+base_status vit_reduce_await(vit_reduce *reduce, size_t end, base_error *err);
 /* Floats first .. first + count - 1 of a block of which every rank has its shares in owned:
  * to whole [count] on rank 0, or (in) from there. */
 base_status vit_reduce_window(vit_reduce *reduce, float *owned, float *whole, size_t first,

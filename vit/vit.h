@@ -537,12 +537,12 @@ void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b,
  * job, threads in tests). All ranks make the same calls in the same order, one thread of
  * each. */
 
-enum { VIT_TICKETS = 4 }; /* transfers in flight at most */
+enum { VIT_TICKETS = 8 }; /* transfers in flight at most: half of them gradients' */
 
 typedef struct vit_peers {
     void *user;
     size_t rank, ranks;   /* 0 .. ranks - 1; at least 1 */
-    size_t bucket_floats; /* that travel at a time, at least; 0: as usual, 32 MiB */
+    size_t bucket_floats; /* that travel at a time, at least; 0: as usual, 8 MiB */
     /* Begins under ticket 0 .. VIT_TICKETS - 1: send + send_at[i], send_bytes[i] goes to
      * rank i, receive + receive_at[i] gets receive_bytes[i] from it. Tables [ranks] are
      * read at once; the memory stays untouched until wait has returned. */
@@ -616,10 +616,17 @@ void vit_run_hand_over(vit_run *run, vit_optimizer *optimizer);
 /* The passes since vit_run_gradients_zero were a lane; after each, the last one too. */
 void vit_optimizer_lane_end(vit_optimizer *optimizer, vit_run *run);
 /* The update, after the last lane: on all ranks together. finite false on any of them:
- * skipped on all. */
+ * skipped on all. Where several ranks have shares, each has new weights of its own only. */
 base_status vit_optimizer_step_among(vit_optimizer_result *out, vit_optimizer *optimizer,
                                      vit_model *model, vit_run *run, double lr, bool finite,
                                      base_error *err);
+/* After it, when it was not skipped, and after all else that is said in the step: the new
+ * weights begin to travel, on all ranks together. Passes of any run on the model wait for
+ * those that they read next; whatever else reads weights calls vit_optimizer_shared first.
+ * Alone: nothing happens. */
+void vit_optimizer_share(vit_optimizer *optimizer, vit_model *model);
+/* All of them have come. */
+base_status vit_optimizer_shared(vit_optimizer *optimizer, base_error *err);
 /* The averaged weights into out [floats], on all ranks together. */
 base_status vit_optimizer_ema_gather(float *out, vit_optimizer *optimizer, base_error *err);
 /* What no gradient moves (vit_parameter.state), after each vit_optimizer_step that was not

@@ -51,8 +51,9 @@ typedef struct vit_products_plan {
 base_status vit_products_create(vit_products **out, const vit_products_plan *plan,
                                 base_error *err);
 void vit_products_destroy(vit_products *products);
-/* Packs all weights, unless those of this version are packed. Uses all threads. */
-void vit_products_refresh(vit_exec *exec, uint64_t version);
+/* Packs the weights of layers first .. end - 1 (or the last one), but for those of which
+ * this version is packed. Uses all threads. */
+void vit_products_refresh(vit_exec *exec, size_t first, size_t end, uint64_t version);
 /* y [rows, out] from x [rows, in], by the index of the layer; y in fp32 or as operands
  * are. */
 void vit_linear_forward(vit_exec *exec, size_t linear, size_t rows, const void *x, void *y,
@@ -473,6 +474,9 @@ static inline size_t vit_config_features(const vit_config *config)
 vit_parameters vit_parameters_at(const vit_model *model, float *block);
 /* The averages take up the parameters that are state (vit_optimizer_state_step). */
 void vit_optimizer_state_average(vit_optimizer *optimizer, const vit_model *model);
+/* The weights before `end` have come from the ranks that have new ones (reduce.c); NULL:
+ * all of them. */
+base_status vit_model_await(const vit_model *model, const float *end, base_error *err);
 /* Another number after each change of the weights. */
 uint64_t vit_model_version(const vit_model *model);
 /* The router's shape for layer planning: tokens = batch * N. */

@@ -25,6 +25,8 @@ static base_status step_once(bench_rig *rig, base_error *err)
                            .loss_scale = 1.0 / (double)ranks};
     vit_optimizer_result result;
 
+    /* those of the step before, as in a run; at first those that all have */
+    vit_optimizer_share(rig->optimizer, rig->model);
     vit_run_gradients_zero(rig->run);
     base_status status =
         vit_run_forward(rig->run, rig->logits, rig->images, rig->batch, &step, err);

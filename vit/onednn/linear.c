@@ -201,19 +201,40 @@ static bool task_run(const vit_products *products, const vit_pack_task *task)
     return !whole || (pack_fill(products, forward) && pack_fill(products, backward));
 }
 
-void vit_products_refresh(vit_exec *exec, uint64_t version)
+/* The first task of a layer, or of those behind it. */
+static size_t task_of(const vit_products *products, size_t linear)
+{
+    size_t low = 0, high = products->task_count;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (products->tasks[middle].linear < linear)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void vit_products_refresh(vit_exec *exec, size_t first, size_t end, uint64_t version)
 {
     enum { TOGETHER = 4 };
     vit_products *products = exec->products;
+    const size_t last = end < products->plan.count ? end : products->plan.count;
 
-    if (products->fresh && products->version == version)
+    while (first < last && products->packed[first].version == version + 1)
+        first++;
+    if (first >= last)
         return;
+    const size_t from = task_of(products, first), to = task_of(products, last);
 #pragma omp parallel for schedule(dynamic, TOGETHER) num_threads(products->plan.threads)
-    for (size_t i = 0; i < products->task_count; i++)
-        if (!task_run(products, &products->tasks[i]))
+    for (size_t i = from; i < to; i++)
+        if (products->packed[products->tasks[i].linear].version != version + 1 &&
+            !task_run(products, &products->tasks[i]))
             atomic_store(&exec->failed, true);
-    products->version = version;
-    products->fresh = true;
+    for (size_t i = first; i < last; i++)
+        products->packed[i].version = version + 1;
 }
 
 static void linear_run(vit_exec *exec, size_t linear, size_t rows, const void *in,

@@ -21,7 +21,7 @@ static bool layer_open(vit_exec *exec, const vit_linear *layer, vit_precision pr
 
     if (vit_products_create(&exec->products, &plan, NULL) != BASE_OK)
         return false;
-    vit_products_refresh(exec, 1);
+    vit_products_refresh(exec, 0, SIZE_MAX, 1);
     return true;
 }
 

@@ -35,6 +35,7 @@ typedef struct vit_pack {
 
 typedef struct vit_packed_linear {
     vit_pack forward, backward;
+    uint64_t version; /* of the weights that are packed, from 1; 0: none are */
 } vit_packed_linear;
 
 /* Rows of one weight that kernels pack, or the weight whole where reorders do. */
@@ -54,8 +55,6 @@ struct vit_products {
     size_t task_count;
     vit_linear *linears; /* [linears] */
     unsigned char *room; /* of all packed weights */
-    uint64_t version;    /* of the weights that are packed */
-    bool fresh;          /* something is packed */
     bool paired;         /* gradients take turned and paired operands */
 };
 
