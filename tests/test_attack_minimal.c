@@ -2,10 +2,13 @@
  * distance of linear models. */
 #include <float.h>
 
+#include "attacks/parts_internal.h"
 #include "tests/test_attack_toy.h"
 #include "tests/test_run.h"
 
 static const attack_norm norms[] = {ATTACK_NORM_LINF, ATTACK_NORM_L2, ATTACK_NORM_L1};
+
+enum { STARTS = 2 * 2 * TOY_IMAGES };
 
 static toy model;
 
@@ -133,6 +136,62 @@ START_TEST(cw_needs_its_search_over_c)
 }
 END_TEST
 
+/* Points half a budget from the image that they belong to, and how their largest
+ * difference compares with the mean of all: 2 for numbers spread evenly over -1 to 1, about
+ * 3.4 for 128 normal ones. */
+static struct {
+    double eps, peak[STARTS];
+    attack_norm norm;
+    size_t count;
+} starts;
+
+static base_status starts_seen(void *user, float *logits, const float *images, size_t count,
+                               base_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < TOY_IMAGES; j++) {
+            float d[TOY_FLOATS];
+            double mean = 0, most = 0;
+            for (size_t p = 0; p < TOY_FLOATS; p++) {
+                d[p] = images[i * TOY_FLOATS + p] - model.images[j * TOY_FLOATS + p];
+                mean += fabs((double)d[p]) / TOY_FLOATS;
+                most = fmax(most, fabs((double)d[p]));
+            }
+            if (fabs(attack_norm_of(d, TOY_FLOATS, starts.norm) / starts.eps - 0.5) > 1e-3)
+                continue;
+            ck_assert_uint_lt(starts.count, STARTS);
+            starts.peak[starts.count++] = most / mean;
+        }
+    return toy_logits(user, logits, images, count, err);
+}
+
+START_TEST(restarts_of_fab_begin_at_half_the_budget)
+{
+    attack_config config = attack_config_defaults();
+    base_error err = {0};
+    attack_run *run = NULL;
+    double mean = 0;
+
+    toy_make(&model, 3, 1);
+    attack_target target = toy_target(&model);
+    target.forward = starts_seen;
+    starts.norm = config.norm = norms[_i];
+    starts.eps = config.eps = (double[]){1e-3, 1e-2, 0.05}[_i];
+    config.early_stop = false;
+    starts.count = 0;
+    ck_assert(attack_run_create(&run, &target, &config, model.images, model.labels,
+                                TOY_IMAGES, &err) == BASE_OK);
+    ck_assert(attack_run_add(run, "fab:steps=1,restarts=3", &err) == BASE_OK);
+    ck_assert_msg(attack_run_go(run, &err) == BASE_OK, "%s", err.text);
+    attack_run_destroy(run);
+    /* the first start is the image; the others look there at the planes of two classes */
+    ck_assert_uint_eq(starts.count, STARTS);
+    for (size_t i = 0; i < starts.count; i++)
+        mean += starts.peak[i] / (double)starts.count;
+    ck_assert_double_eq_tol(mean, norms[_i] == ATTACK_NORM_LINF ? 2 : 3.4, 0.4);
+}
+END_TEST
+
 START_TEST(restarts_of_fab_begin_elsewhere_and_do_no_harm)
 {
     attack_config config = attack_config_defaults();
@@ -162,6 +221,7 @@ int main(void)
     tcase_add_test(core, cw_needs_its_search_over_c);
     tcase_add_test(core, cw_makes_all_steps_when_asked);
     tcase_add_loop_test(core, restarts_of_fab_begin_elsewhere_and_do_no_harm, 0, 3);
+    tcase_add_loop_test(core, restarts_of_fab_begin_at_half_the_budget, 0, 3);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }
