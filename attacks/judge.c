@@ -245,8 +245,7 @@ static double late_rise(const attack_result *result, unsigned flags)
     const size_t count = result->curve_count;
     size_t first = 0;
 
-    if (count < 5 || result->evaluated == 0 ||
-        (flags & (ATTACK_MINIMAL | ATTACK_ALL_STEPS)))
+    if (count < 5 || (flags & (ATTACK_MINIMAL | ATTACK_ALL_STEPS)))
         return NAN;
     while (first + 1 < count && !(result->curve[first] > -CURVE_LIMIT))
         first++;

@@ -90,12 +90,10 @@ static boolean source_fill(j_decompress_ptr info)
     return TRUE;
 }
 
+/* Nor this: it holds no segment that is passed over. */
 static void source_skip(j_decompress_ptr info, long count)
 {
-    if (count > 0 && (size_t)count <= info->src->bytes_in_buffer) {
-        info->src->next_input_byte += count;
-        info->src->bytes_in_buffer -= (size_t)count;
-    }
+    (void)info, (void)count;
 }
 
 static void source_done(j_decompress_ptr info)
