@@ -99,13 +99,46 @@ static inline uint64_t slope_choices(const vit_run *run)
     return hash;
 }
 
-/* The slope of phi along a unit direction in at [count], and what gradient says. */
+/* (phi(+h) - phi(-h)) / 2h along direction / norm in at [count]; h is halved until nobody
+ * chooses otherwise within it. */
+static inline double slope_along(double *h, vit_run *run, vit_model *model, float *at,
+                                 const float *direction, double norm, size_t count,
+                                 const float *images, const float *weight)
+{
+    static float saved[8192];
+    double value[2];
+    uint64_t chosen[2];
+
+    ck_assert_uint_le(count, 8192);
+    memcpy(saved, at, count * sizeof *at);
+    do {
+        *h /= 2;
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < count; i++)
+                at[i] = (float)((double)saved[i] +
+                                (side ? *h : -*h) * (double)direction[i] / norm);
+            vit_model_weights(model); /* at may be among them */
+            value[side] = slope_phi(run, images, weight);
+            chosen[side] = slope_choices(run);
+        }
+    } while (chosen[0] != chosen[1] && *h > 2e-5);
+    memcpy(at, saved, count * sizeof *at);
+    vit_model_weights(model);
+    return (value[1] - value[0]) / (2 * *h);
+}
+
+/* The slope of phi along a unit direction in at [count], and what gradient says. Where they
+ * disagree a step four times as long decides: a gradient that is 0 by symmetry (the bias of
+ * keys adds the same to all scores of a query) is compared with rounding over h, which
+ * depends on the compiler; a wrong one disagrees at both. */
 static inline void slope_check(vit_run *run, vit_model *model, float *at,
                                const float *gradient, size_t count, const float *images,
                                const float *weight, const char *net, const char *name)
 {
-    static float saved[8192], direction[8192];
-    double norm = 0, size = 0, expected = 0, slope_bound = 0;
+    static float direction[8192];
+    double norm = 0, size = 0, expected = 0, slope_bound = 0, slope = 0, h = 0;
+    bool agrees = false;
+
     ck_assert_uint_le(count, 8192);
     slope_fill(direction, count, 99);
     for (size_t i = 0; i < count; i++) {
@@ -114,30 +147,18 @@ static inline void slope_check(vit_run *run, vit_model *model, float *at,
         slope_bound += (double)gradient[i] * (double)gradient[i];
     }
     norm = sqrt(norm);
-    double h = 1e-3 * (sqrt(size) + 0.05);
-    if (count <= 32) /* few numbers: their slope is small against the rounding of f */
-        h = fmax(h, 0.04 / sqrt((double)count));
-    memcpy(saved, at, count * sizeof *at);
-    double value[2];
-    uint64_t chosen[2];
-    do {
-        h /= 2;
-        for (int side = 0; side < 2; side++) {
-            for (size_t i = 0; i < count; i++)
-                at[i] = (float)((double)saved[i] +
-                                (side ? h : -h) * (double)direction[i] / norm);
-            vit_model_weights(model); /* at may be among them */
-            value[side] = slope_phi(run, images, weight);
-            chosen[side] = slope_choices(run);
-        }
-    } while (chosen[0] != chosen[1] && h > 2e-5);
-    memcpy(at, saved, count * sizeof *at);
-    vit_model_weights(model);
     for (size_t i = 0; i < count; i++)
         expected += (double)gradient[i] * (double)direction[i] / norm;
-    const double slope = (value[1] - value[0]) / (2 * h);
     const double scale = sqrt(slope_bound / (double)count) * 3 + 0.02;
-    ck_assert_msg(fabs(slope - expected) <= slope_tolerance * scale + 2e-3 * fabs(expected),
+    for (int turn = 0; turn < 2 && !agrees; turn++) {
+        h = 1e-3 * (sqrt(size) + 0.05);
+        if (count <= 32) /* few numbers: their slope is small against the rounding of f */
+            h = fmax(h, 0.04 / sqrt((double)count));
+        h *= turn ? 4 : 1;
+        slope = slope_along(&h, run, model, at, direction, norm, count, images, weight);
+        agrees = fabs(slope - expected) <= slope_tolerance * scale + 2e-3 * fabs(expected);
+    }
+    ck_assert_msg(agrees,
                   "%s: %s: finite difference %.6f, backward %.6f (scale %.4f, h %g)", net,
                   name, slope, expected, scale, h);
 }
