@@ -13,4 +13,8 @@ void base_folder_sync_parent(const char *path);
 base_status base_folder_replace_renaming(const char *live, const char *fresh,
                                          base_error *err);
 
+/* base_cpu_quota of the groups in text, the lines of /proc/self/cgroup (which it cuts up),
+ * whose files are below the folder root. */
+int base_cpu_quota_below(const char *root, char *text);
+
 #endif

@@ -1,7 +1,7 @@
 /* machine.c - clock, processors and memory of the machine as far as this process may use
  * it. Free to change: where Linux keeps the answers. None of these functions allocates
  * through base_alloc, so a training step may call them. */
-#include "base/base.h"
+#include "base/base_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -124,13 +124,12 @@ static int chain_limit(const char *root, const char *group)
 }
 
 /* Lines of /proc/self/cgroup are NUMBER:CONTROLLERS:PATH; version 2 has no controllers. */
-static int cgroup_count(void)
+int base_cpu_quota_below(const char *root, char *text)
 {
-    char text[8192];
+    char cpu[PATH_MAX];
     int smallest = INT_MAX;
 
-    if (!read_small(text, sizeof text, "/proc/self/cgroup"))
-        return INT_MAX;
+    snprintf(cpu, sizeof cpu, "%s/cpu", root);
     for (char *line = text, *next; line && *line; line = next) {
         next = strchr(line, '\n');
         if (next)
@@ -143,10 +142,10 @@ static int cgroup_count(void)
         *group++ = 0;
         int limit = INT_MAX;
         if (!*names)
-            limit = chain_limit("/sys/fs/cgroup", group);
+            limit = chain_limit(root, group);
         else if (strcmp(names, "cpu") == 0 || strncmp(names, "cpu,", 4) == 0 ||
                  strstr(names, ",cpu,") || strcmp(names, "cpuacct,cpu") == 0)
-            limit = chain_limit("/sys/fs/cgroup/cpu", group);
+            limit = chain_limit(cpu, group);
         if (smallest > limit)
             smallest = limit;
     }
@@ -155,7 +154,11 @@ static int cgroup_count(void)
 
 int base_cpu_quota(void)
 {
-    return cgroup_count();
+    char text[8192];
+
+    return read_small(text, sizeof text, "/proc/self/cgroup")
+               ? base_cpu_quota_below("/sys/fs/cgroup", text)
+               : INT_MAX;
 }
 
 int base_cpu_count(void)

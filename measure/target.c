@@ -251,11 +251,8 @@ base_status measure_target_create(measure_target **out, const vit_model *model,
         status = base_fail(err, BASE_NO_MEMORY, "no memory for a batch of %zu", batch);
         goto done;
     }
-    t->replays = vit_run_set_count(t->infer) > 0 &&
-                 vit_run_routing_fix(t->infer, t->sets, 0, NULL) == BASE_OK;
-    status = fix_both(t, NULL, 0, err);
-    if (status == BASE_OK)
-        status = route_open(t, err);
+    t->replays = vit_run_set_count(t->infer) > 0 && vit_router_replays(&config->moe.router);
+    status = route_open(t, err);
 done:
     if (status == BASE_OK)
         *out = t;

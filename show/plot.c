@@ -40,7 +40,7 @@ static double place_y(const frame *f, double y)
 
 double show_nice_step(double span)
 {
-    static const double steps[] = {1, 2, 2.5, 5, 10};
+    static const double steps[] = {1, 2, 2.5, 5};
     const double rough = span / 5, power = pow(10, floor(log10(rough > 0 ? rough : 1)));
 
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)

@@ -1,10 +1,12 @@
 /* test_base_machine.c - clock, processors, memory. */
-#include "base/base.h"
+#include "base/base_internal.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/test_folder.h"
 #include "tests/test_run.h"
 
 START_TEST(the_clock_goes_forward)
@@ -36,6 +38,58 @@ START_TEST(processors_respect_the_affinity_mask)
     ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
     ck_assert_int_eq(base_cpu_count(), 1);
     ck_assert_int_eq(sched_setaffinity(0, sizeof before, &before), 0);
+}
+END_TEST
+
+/* A file of a control group, with its folders. */
+static void group_write(const char *root, const char *folder, const char *name,
+                        const char *text)
+{
+    char *group = test_path(root, folder), *path = test_path(group, name);
+
+    ck_assert_int_eq(base_folder_make(group, NULL), BASE_OK);
+    test_write(path, text, strlen(text));
+    base_free(group);
+    base_free(path);
+}
+
+static int quota_of(const char *root, const char *lines)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, "%s", lines);
+    return base_cpu_quota_below(root, text);
+}
+
+/* Linux: cgroup-v2.rst and sched-bwc.rst; whole processors, of the tightest group. */
+START_TEST(quotas_are_those_of_all_groups_above)
+{
+    char *root = test_folder_make();
+
+    ck_assert_int_eq(quota_of(root, "0::/a/b\n"), INT_MAX);
+    group_write(root, "a/b", "cpu.max", "max 100000\n");
+    ck_assert_int_eq(quota_of(root, "0::/a/b\n"), INT_MAX);
+    group_write(root, "a", "cpu.max", "399999 100000\n");
+    ck_assert_int_eq(quota_of(root, "0::/a/b\n"), 3);
+    group_write(root, "a/b", "cpu.max", "50000 100000\n"); /* half of one */
+    ck_assert_int_eq(quota_of(root, "0::/a/b\n"), 1);
+    ck_assert_int_eq(quota_of(root, "0::/a\n"), 3);
+    group_write(root, "", "cpu.max", "200000 100000\n");
+    ck_assert_int_eq(quota_of(root, "0::/a\n"), 2);
+    ck_assert_int_eq(quota_of(root, "0::/of/the/host\n"), 2); /* in a container */
+    group_write(root, "", "cpu.max", "200000 0\n");
+    ck_assert_int_eq(quota_of(root, "0::/of/the/host\n"), INT_MAX);
+
+    /* Version 1: a folder of its own for the controller. */
+    group_write(root, "cpu/c", "cpu.cfs_quota_us", "-1\n");
+    group_write(root, "cpu/c", "cpu.cfs_period_us", "100000\n");
+    ck_assert_int_eq(quota_of(root, "4:memory:/a\n3:cpu,cpuacct:/c\n"), INT_MAX);
+    group_write(root, "cpu/c", "cpu.cfs_quota_us", "400000\n");
+    ck_assert_int_eq(quota_of(root, "4:memory:/a\n3:cpu,cpuacct:/c\n"), 4);
+    ck_assert_int_eq(quota_of(root, "3:cpuacct,cpu:/c"), 4);
+    ck_assert_int_eq(quota_of(root, "3:cpu:/c\n0::/a\n"), 3); /* both: the tighter one */
+    ck_assert_int_eq(quota_of(root, "3:cpuset:/c\nno group\n"), INT_MAX);
+    test_folder_remove(root);
 }
 END_TEST
 
@@ -95,6 +149,7 @@ int main(void)
     tcase_add_test(core, the_instructions_are_those_of_the_processor);
     tcase_add_test(core, the_clock_goes_forward);
     tcase_add_test(core, processors_respect_the_affinity_mask);
+    tcase_add_test(core, quotas_are_those_of_all_groups_above);
     tcase_add_test(core, the_peak_grows_with_use_and_no_memory_is_asked_for);
     suite_add_tcase(suite, core);
     return test_run(suite);

@@ -443,6 +443,31 @@ static void npy(const char *name, const char *type, const char *shape, const voi
     base_free(text);
 }
 
+/* Which file has the labels: by the name of the images', else labels.npy. */
+START_TEST(labels_of_numpy_files_are_found_by_name)
+{
+    static const char *const pairs[][2] = {{"x_test.npy", "y_test.npy"},
+                                           {"Xtrain.npy", "Ytrain.npy"},
+                                           {"my_images_10.npy", "my_labels_10.npy"},
+                                           {"fog.npy", "labels.npy"}};
+    static const unsigned char pixels[2 * 2 * 2 * 3];
+    uint16_t numbers[2] = {3, 258};
+
+    npy("labels.npy", "<u2", "(2,)", numbers, sizeof numbers);
+    for (size_t i = 0; i < 4; i++) {
+        char *path = test_path(root, pairs[i][0]);
+        numbers[0] = (uint16_t)(4 + i);
+        npy(pairs[i][0], "|u1", "(2, 2, 2, 3)", pixels, sizeof pixels);
+        npy(pairs[i][1], "<u2", "(2,)", numbers, sizeof numbers);
+        data_source *source = set_open(path, NULL);
+        ck_assert_int_eq(data_source_label(source, 0), 4 + (int)i);
+        ck_assert_int_eq(data_source_label(source, 1), 258);
+        data_source_close(source);
+        base_free(path);
+    }
+}
+END_TEST
+
 START_TEST(pairs_of_numpy_files_are_images_and_labels)
 {
     enum { SIDE = 32, BYTES = SIDE * SIDE * 3, COUNT = 10 };
@@ -497,6 +522,17 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
     set_refused(path, NULL, BASE_UNSUPPORTED, "numbers of type '<f4', expected whole ones");
     npy("fog.npy", "|u1", "(10, 3, 2, 5)", pixels, 300);
     set_refused(path, NULL, BASE_FORMAT, "has the shape [10, 3, 2, 5] of u1");
+    static const struct {
+        const char *shape, *says;
+    } strange[] = {{"10, 2, 2, 3", "its NumPy header has no shape"},
+                   {"(10, 2, 2, 3, 1)", "has a strange shape, expected at most four sizes"},
+                   {"(ten, 2, 2, 3)", "has a strange shape, expected at most four sizes"},
+                   {"(10000000000000000000, 2)", "its NumPy header has a strange shape"},
+                   {"(10, 2;2)", "its NumPy header has a strange shape"}};
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        npy("fog.npy", "|u1", strange[i].shape, pixels, 10);
+        set_refused(path, NULL, BASE_FORMAT, strange[i].says);
+    }
     npy("fog.npy", "|u1", "(9, 2, 2, 3)", pixels, 108);
     set_refused(path, NULL, BASE_MISMATCH, "holds 9 images, but");
     npy("fog.npy", "|u1", "(10, 2, 2, 3)", pixels, 119);
@@ -560,6 +596,7 @@ int main(void)
     tcase_add_test(core, files_of_labels_are_read_in_all_dialects);
     tcase_add_test(core, tiny_imagenet_is_read_as_it_is_downloaded);
     tcase_add_test(core, hard_links_in_archives_are_the_files_that_they_lead_to);
+    tcase_add_test(core, labels_of_numpy_files_are_found_by_name);
     tcase_add_test(core, pairs_of_numpy_files_are_images_and_labels);
     tcase_add_test(core, real_labels_have_several_right_answers_or_none);
     tcase_add_test(limits, parts_and_something_else_ask);

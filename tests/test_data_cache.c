@@ -207,6 +207,18 @@ START_TEST(archives_and_shards_are_kept_with_their_files)
     set_holds(source, 0, "1.jpg");
     data_source_close(source);
     base_free(second);
+
+    /* By a relative path too: archives are kept by their absolute ones. */
+    char here[4096];
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(chdir(root), 0);
+    for (int i = 0; i < 2; i++) {
+        source = set_open("wds:x-*.tar", &options);
+        ck_assert_str_eq(data_source_notice(source), "");
+        ck_assert_uint_eq(data_source_count(source), 1);
+        data_source_close(source);
+    }
+    ck_assert_int_eq(chdir(here), 0);
     tar = set_tar_open(&second, root, "x-1.tar");
     set_name_member(tar, "1.jpg");
     set_member(tar, "1.cls", '0', "1", 1);

@@ -184,6 +184,46 @@ START_TEST(members_may_lie_in_any_order)
 }
 END_TEST
 
+/* From the first header of a part to the end of its last member, and no further. */
+START_TEST(parts_of_a_tar_know_where_they_lie)
+{
+    static const char *const mixed[] = {"a/readme", "gaussian_noise/1/n01440764/a.JPEG",
+                                        "gaussian_noise/2/n01440764/a.JPEG",
+                                        "gaussian_noise/1/n01443537/b.JPEG"};
+    enum { EACH = 2 * SET_BLOCK };
+    FILE *file = fopen(path, "wb");
+    data_c_part *part = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof mixed / sizeof *mixed; i++)
+        set_name_member(file, mixed[i]);
+    set_tar_end(file);
+    ck_assert_int_eq(data_c_archive_parts(&part, &count, path, NULL), BASE_OK);
+    ck_assert_uint_eq(count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(part[i].severity, (int)i + 1);
+        ck_assert_uint_eq(part[i].range[0], (i + 1) * EACH);
+        ck_assert_uint_eq(part[i].range[1], (i == 0 ? 4 : 3) * EACH);
+    }
+    data_c_parts_destroy(part, count);
+}
+END_TEST
+
+/* Other members may stand before the pictures, but not as many as are looked at. */
+START_TEST(the_first_64_members_show_what_an_archive_is)
+{
+    for (int before = 63; before <= 64; before++) {
+        FILE *file = fopen(path, "wb");
+
+        for (int i = 0; i < before; i++)
+            set_name_member(file, "notes.txt");
+        set_name_member(file, members[0]);
+        set_tar_end(file);
+        ck_assert(data_c_archive_looks(path) == (before == 63));
+    }
+}
+END_TEST
+
 /* A directory may list members behind one another in the file the other way round. */
 START_TEST(a_zip_may_list_its_last_member_first)
 {
@@ -316,6 +356,8 @@ int main(void)
     tcase_add_test(core, a_zip_of_the_tree_has_its_parts);
     tcase_add_test(core, kept_indices_serve_parts);
     tcase_add_test(core, members_may_lie_in_any_order);
+    tcase_add_test(core, parts_of_a_tar_know_where_they_lie);
+    tcase_add_test(core, the_first_64_members_show_what_an_archive_is);
     tcase_add_test(core, a_zip_may_list_its_last_member_first);
     tcase_add_test(core, all_of_a_tar_is_one_data_set);
     tcase_add_test(limits, corruptions_are_never_classes);

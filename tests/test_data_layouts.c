@@ -454,6 +454,12 @@ START_TEST(a_class_map_decides_the_labels)
     set_lists(source, "0 dog/x.png\n2 cat/x.png\n4 wolf/x.png\n");
     data_source_close(source);
 
+    static const char *const animal[] = {"animal"};
+    data_source_options listed = {
+        .class_map = map, .class_list = animal, .class_list_count = 1};
+    set_text("map", "cat\t0\ndog\t0\nwolf\t1\n");
+    set_refused(set, &listed, BASE_MISMATCH,
+                "has the label 1, expected 0 to 0: there are 1 classes");
     set_text("map", "cat\t1\ndog\t0\n");
     set_refused(set, &options, BASE_MISMATCH, "has the class 'wolf', which is not in");
     set_text("map", "cat\t1\ndog\tzero\n");

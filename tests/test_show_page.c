@@ -44,6 +44,33 @@ START_TEST(characters_of_a_page_are_whole_or_told_by_their_bytes)
 }
 END_TEST
 
+/* The note below a heading; RFC 4648, section 10: what a base64 text ends in. */
+START_TEST(notes_and_pictures_are_written_whole)
+{
+    static const show_block blocks[] = {
+        {SHOW_TEXTS, .title = "Words", .note = "why <b>", .path = "words"}, {0}};
+    static const char *const made[] = {"f",   "Zg==\"", "fo",   "Zm8=\"",
+                                       "foo", "Zm9v\"", "foob", "Zm9vYg==\""};
+    char *path = test_path(dir, "png.html"), *page = NULL;
+    show_page out;
+    size_t bytes = 0;
+
+    page_holds(blocks, "<h2>Words</h2>\n<p class=\"soft\">why &lt;b&gt;</p>");
+    ck_assert_int_eq(show_page_open(&out, path, "T", "of", NULL), BASE_OK);
+    for (size_t i = 0; i < 8; i += 2)
+        show_page_png(&out, (const unsigned char *)made[i], strlen(made[i]), 9, 9, 9, "c");
+    ck_assert_int_eq(show_page_commit(&out, NULL), BASE_OK);
+    ck_assert_int_eq(base_file_read(&page, &bytes, path, 1 << 20, NULL), BASE_OK);
+    for (size_t i = 0; i < 8; i += 2) {
+        char *want = base_text("base64,%s", made[i + 1]);
+        holds(page, want);
+        base_free(want);
+    }
+    base_free(page);
+    base_free(path);
+}
+END_TEST
+
 START_TEST(tables_of_a_page_have_intervals_and_bold_by_the_document)
 {
     static const show_block blocks[] = {
@@ -228,6 +255,38 @@ START_TEST(heat_maps_take_rows_and_lists_of_cells)
 }
 END_TEST
 
+/* Where cells and the names of their columns are, and how dark: the root of a row's share. */
+START_TEST(cells_of_a_heat_map_stand_below_their_columns)
+{
+    static const show_column columns[] = {{"is", "#"}, {"as", ".", SHOW_COUNT}, {0}};
+    static const show_block named[] = {{SHOW_HEAT, .path = "matrix[]", .columns = columns,
+                                        .names = "words[]", .style = SHOW_ROW_SHARE},
+                                       {0}};
+    static const show_block numbered[] = {
+        {SHOW_HEAT, .path = "matrix[]", .columns = columns, .style = SHOW_ROW_SHARE}, {0}};
+    static const char *const cells[] = {
+        "<rect x=\"58\" y=\"24\" width=\"41\" height=\"29\" class=\"bar\" "
+        "fill-opacity=\"0.950\"/>",
+        "<rect x=\"100\" y=\"24\" width=\"41\" height=\"29\" class=\"bar\" "
+        "fill-opacity=\"0.337\"/>",
+        "<rect x=\"58\" y=\"54\" width=\"41\" height=\"29\" class=\"bar\" "
+        "fill-opacity=\"0.030\"/>",
+        "<rect x=\"100\" y=\"54\" width=\"41\" height=\"29\" class=\"bar\" "
+        "fill-opacity=\"1.000\"/>"};
+    char *page = page_of(named);
+
+    for (size_t i = 0; i < 4; i++)
+        holds(page, cells[i]);
+    holds(page, "translate(75 98) rotate(40)\">red</text>");
+    holds(page, "translate(117 98) rotate(40)\">green</text>");
+    base_free(page);
+    page = page_of(numbered);
+    holds(page, "x=\"79\" y=\"100\" text-anchor=\"middle\">0</text>");
+    holds(page, "x=\"121\" y=\"100\" text-anchor=\"middle\">1</text>");
+    base_free(page);
+}
+END_TEST
+
 START_TEST(shares_of_a_row_are_told_of_counts)
 {
     static const show_column columns[] = {{"is", "#"}, {"as", ".", SHOW_PERCENT}, {0}};
@@ -287,6 +346,35 @@ START_TEST(the_first_points_of_a_long_line_do_not_stretch_its_axis)
             line, json_pack("{s:i, s:f}", "x", i, "y", i < 4 ? 1e6 : 1 + i % 2));
     json_object_set_new(show_document_json(document), "long", line);
     page_holds(blocks, ">1.25</text>");
+}
+END_TEST
+
+/* A flat line has room above and below; names of ticks stand once, however many points. */
+START_TEST(axes_have_room_around_a_flat_line_and_each_name_once)
+{
+    static const show_column columns[] = {{"", "y"}, {0}};
+    static const show_block blocks[] = {{SHOW_LINES, .path = "flat_line[]",
+                                         .columns = columns, .x = "x", .x_name = "at",
+                                         .by = "name"},
+                                        {0}};
+    json_t *line = json_array();
+
+    for (int i = 0; i < 4; i++)
+        json_array_append_new(line, json_pack("{s:i, s:f, s:s, s:s}", "x", 1 + i / 2, "y",
+                                              0.0, "at", i < 2 ? "early" : "late", "name",
+                                              i % 2 ? "a" : "b"));
+    json_object_set_new(show_document_json(document), "flat_line", line);
+    char *page = page_of(blocks);
+    holds(page, ">-0.04</text>"); /* from -0.05 to 0.05 */
+    holds(page, ">0.04</text>");
+    lacks(page, ">0.1</text>");
+    holds(page, ">early</text>");
+    holds(page, ">late</text>");
+    size_t ticks = 0;
+    for (const char *at = page; (at = strstr(at, "y1=\"262\" y2=\"266\"/>")); at++)
+        ticks++;
+    ck_assert_uint_eq(ticks, 2);
+    base_free(page);
 }
 END_TEST
 
@@ -368,6 +456,7 @@ START_TEST(dots_are_rows_or_a_plane)
                                        {0}};
 
     page_holds(rows, "class=\"dot\"");
+    page_holds(rows, "<svg viewBox=\"0 0 306 72\" width=\"306\""); /* 42 + 250 + 14 */
     page_holds(plane, "a &lt;plane&gt;");
 }
 END_TEST
@@ -396,6 +485,10 @@ START_TEST(pictures_stand_beside_the_document_and_may_be_missing)
     }
     ck_assert_int_eq(show_document_picture(document, "p", &image, &err), BASE_OK);
     page_holds(blocks, "<img class=\"px\" width=\"112\" height=\"56\"");
+    json_object_set_new(show_document_json(document), "shots",
+                        json_pack("[{s:[{s:s, s:s}]}]", "picture", "picture", "p",
+                                  "caption", "seen & <told>"));
+    page_holds(blocks, "\">seen &amp; &lt;told&gt;</div>"); /* several of a row */
     data_image_destroy(&image);
 }
 END_TEST
@@ -435,6 +528,7 @@ int main(void)
     tcase_add_checked_fixture(page, setup, teardown);
     tcase_add_test(page, a_page_stands_alone_escapes_and_has_both_colours);
     tcase_add_test(page, characters_of_a_page_are_whole_or_told_by_their_bytes);
+    tcase_add_test(page, notes_and_pictures_are_written_whole);
     tcase_add_test(page, tables_of_a_page_have_intervals_and_bold_by_the_document);
     tcase_add_test(page, nothing_is_bold_unless_the_document_says_so);
     tcase_add_test(page, a_block_whose_path_has_nothing_is_not_there);
@@ -444,10 +538,12 @@ int main(void)
     tcase_add_test(page, colours_of_a_heat_map_do_not_depend_on_the_largest_share);
     tcase_add_test(page, heat_maps_of_more_than_40_are_pictures);
     tcase_add_test(page, heat_maps_take_rows_and_lists_of_cells);
+    tcase_add_test(page, cells_of_a_heat_map_stand_below_their_columns);
     tcase_add_test(page, shares_of_a_row_are_told_of_counts);
     tcase_add_test(page, lines_by_name_have_lines_of_all_beside_them);
     tcase_add_test(page, lines_have_as_many_names_as_there_are);
     tcase_add_test(page, the_first_points_of_a_long_line_do_not_stretch_its_axis);
+    tcase_add_test(page, axes_have_room_around_a_flat_line_and_each_name_once);
     tcase_add_test(page, svg_has_its_figures_below_one_another);
     tcase_add_test(page, legends_stand_below_the_first_of_several_figures);
     tcase_add_test(page, large_numbers_of_axes_are_amounts);

@@ -163,7 +163,7 @@ static base_status part_of(parts *p, const char *name, const data_c_name *says,
         .corruption =
             base_text("%.*s", (int)says->corruption_bytes, name + says->corruption),
         .severity = says->severity,
-        .range = {m->header, m->after},
+        .range = {m->header},
     };
     if (!made.prefix || !made.corruption ||
         !data_grow(&p->at, &p->room, p->count + 1, sizeof made)) {
@@ -195,9 +195,7 @@ base_status data_c_archive_parts(data_c_part **out, size_t *count, const char *p
         status = part_of(&p, m.name, &says, &m, err);
         if (status != BASE_OK)
             break;
-        uint64_t *range = p.at[p.last].range;
-        range[0] = m.header < range[0] ? m.header : range[0];
-        range[1] = m.after > range[1] ? m.after : range[1];
+        p.at[p.last].range[1] = m.after; /* headers are met in their order */
     }
     visit_end(&v);
     *out = p.at;
