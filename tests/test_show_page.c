@@ -255,7 +255,8 @@ START_TEST(heat_maps_take_rows_and_lists_of_cells)
 }
 END_TEST
 
-/* Where cells and the names of their columns are, and how dark: the root of a row's share. */
+/* Where cells and the names of their columns are, and how dark: the root of a row's
+ * share. */
 START_TEST(cells_of_a_heat_map_stand_below_their_columns)
 {
     static const show_column columns[] = {{"is", "#"}, {"as", ".", SHOW_COUNT}, {0}};
