@@ -80,7 +80,7 @@ START_TEST(nobody_is_crowned_whom_the_seeds_do_not_tell_apart)
     bool lead[TRAIN_VARIANTS_MAX];
 
     f = &t.figure[0];
-    *f = (app_figure){"top", "top", APP_KIND_NUMBER, 1, 2};
+    *f = (app_figure){"top", "top", 1, 1, 2};
     memcpy(value, values, sizeof value);
     for (size_t e = 0; e < 3; e++) {
         snprintf(compare.entries.variant[e].label, TRAIN_LABEL_BYTES, "%c", 'a' + (char)e);

@@ -155,10 +155,10 @@ static base_status measure_and_write(app_compare *c, base_status trained, base_e
 
     if (status == BASE_OK) {
         app_waiting_tell(&args->common);
-        status = app_compare_evaluate(c, err);
+        status = app_compare_measure(c, true, err);
     }
     if (status == BASE_INTERRUPTED)
-        app_compare_recall(c, NULL);
+        app_compare_measure(c, false, NULL);
     if (status == BASE_OK)
         status = app_compare_time(&timing, c, !args->no_timing, err);
     else if (status == BASE_INTERRUPTED)
@@ -201,7 +201,7 @@ static base_status compare_all(app_compare *c, const app_compare_args *args,
     if (status != BASE_OK)
         return status;
     if (args->status) {
-        status = app_compare_recall(c, err);
+        status = app_compare_measure(c, false, err);
         app_compare_print(c);
         return status;
     }

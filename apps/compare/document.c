@@ -163,10 +163,8 @@ static json_t *corruptions_json(const app_compare *c)
     const json_t *robust = NULL;
 
     for (size_t i = 0; i < c->runs && !json_object_get(robust, "preset"); i++)
-        robust = json_object_get(
-            app_compare_run_at(c, i % c->entries.count, i / c->entries.count)
-                ->result[APP_MEASURE_CORRUPT],
-            "robust");
+        robust = json_object_get(app_compare_run_in_turn(c, i)->result[APP_MEASURE_CORRUPT],
+                                 "robust");
     const char *preset = show_json_string(robust, "preset");
     const char *frost = show_json_string(robust, "frost_textures");
     const double nearest = show_json_number(robust, "preset_nearest_to");
@@ -310,9 +308,11 @@ static json_t *conclusions_json(const app_table *t)
 
 static bool measured(const app_compare *c, const app_compare_run *run)
 {
-    return run->result[APP_MEASURE_CLEAN] &&
-           (run->result[APP_MEASURE_CORRUPT] || c->args->no_corruptions) &&
-           (run->result[APP_MEASURE_ATTACK] || c->args->no_attack);
+    bool all = true;
+
+    for (app_measure m = 0; m < APP_MEASURE_COUNT; m++)
+        all = all && (run->result[m] || app_compare_without(c, m));
+    return all;
 }
 
 /* What failed or is not there yet; null: nothing. */
@@ -428,7 +428,7 @@ static void settings_put(json_t *json, const app_table *t)
     show_put_count(json, "steps", c->total);
     show_put_int(json, "seeds", args->seeds);
     show_put_text(json, "checkpoint", args->checkpoint == 1 ? "best" : "last");
-    show_put_int(json, "eval_batch", c->eval_batch);
+    show_put_int(json, "eval_batch", c->common.batch);
     show_put_int(json, "eval_limit", args->eval_limit);
     show_put(json, "corruptions", corruptions_json(c));
     show_put(json, "attack", attack_json(t));
@@ -442,12 +442,8 @@ show_document *app_compare_document(const app_table *table)
 {
     const app_table *t = table;
     const app_compare *c = t->compare;
-    app_common common = c->args->common;
     const size_t last = t->figures - 1;
-
-    common.batch = c->eval_batch;
-    common.precision = c->precision;
-    json_t *json = app_json_begin(&common, "compare", NULL, c->recipe.data.train);
+    json_t *json = app_json_begin(&c->common, "compare", NULL, c->recipe.data.train);
     json_t *entries = json_array();
 
     settings_put(json, t);

@@ -31,10 +31,11 @@ static const char *key_make(const app_compare *c, const char *model_hash,
                             app_measure measure)
 {
     const app_compare_args *args = c->args;
-    const char *common = app_text(
-        "v%d model=%s data=%s batch=%lld precision=%s seed=%lld", (int)KEY_VERSION,
-        model_hash, c->val, (long long)c->eval_batch,
-        c->precision == VIT_PRECISION_BF16 ? "bf16" : "fp32", (long long)args->common.seed);
+    const char *common =
+        app_text("v%d model=%s data=%s batch=%lld precision=%s seed=%lld", (int)KEY_VERSION,
+                 model_hash, c->val, (long long)c->common.batch,
+                 c->common.precision == VIT_PRECISION_BF16 ? "bf16" : "fp32",
+                 (long long)args->common.seed);
 
     if (measure == APP_MEASURE_CLEAN)
         return common;
@@ -77,10 +78,8 @@ base_status app_compare_keep(json_t **out, json_t *json, const char *path, const
 
 static app_common common_of(const app_compare *c, int64_t limit)
 {
-    app_common common = c->args->common;
+    app_common common = c->common;
 
-    common.batch = c->eval_batch;
-    common.precision = c->precision;
     common.limit = limit;
     common.json = NULL;
     return common;
@@ -218,10 +217,10 @@ static base_status measure_make(app_compare *c, app_compare_run *run, app_measur
 
 /* ---- all of them --------------------------------------------------------------------- */
 
-static bool wanted(const app_compare *c, app_measure measure)
+bool app_compare_without(const app_compare *c, app_measure measure)
 {
-    return !(measure == APP_MEASURE_CORRUPT && c->args->no_corruptions) &&
-           !(measure == APP_MEASURE_ATTACK && c->args->no_attack);
+    return (measure == APP_MEASURE_CORRUPT && c->args->no_corruptions) ||
+           (measure == APP_MEASURE_ATTACK && c->args->no_attack);
 }
 
 /* One measure of one run: read, else made where make says so. *made: it was. */
@@ -246,25 +245,28 @@ static base_status measure_take(app_compare *c, app_compare_run *run, app_measur
     return status;
 }
 
-static base_status measures_take(app_compare *c, bool make, base_error *err)
+static base_status stopped(base_error *err)
 {
-    const size_t entries = c->entries.count;
+    return base_fail(err, BASE_INTERRUPTED,
+                     "stopped in the evaluations, the same command goes on from there");
+}
+
+base_status app_compare_measure(app_compare *compare, bool make, base_error *err)
+{
+    app_compare *c = compare;
     base_error reason = {0};
     char name[128];
 
-    for (int m = 0; m < APP_MEASURE_COUNT; m++) {
+    for (app_measure m = 0; m < APP_MEASURE_COUNT; m++) {
         size_t done = 0;
-        for (size_t i = 0; i < c->runs && wanted(c, (app_measure)m); i++) {
-            app_compare_run *run = app_compare_run_at(c, i % entries, i / entries);
+        for (size_t i = 0; i < c->runs && !app_compare_without(c, m); i++) {
+            app_compare_run *run = app_compare_run_in_turn(c, i);
             bool made = false;
             if (run->state != APP_RUN_FINISHED || run->reason[0] || run->result[m])
                 continue;
             if (make && app_stop_asked())
-                return base_fail(err, BASE_INTERRUPTED,
-                                 "stopped in the evaluations, the "
-                                 "same command goes on from there");
-            const base_status status =
-                measure_take(c, run, (app_measure)m, make, &made, &reason);
+                return stopped(err);
+            const base_status status = measure_take(c, run, m, make, &made, &reason);
             if (status == BASE_INTERRUPTED)
                 continue; /* the next turn says so */
             if (status != BASE_OK) {
@@ -278,18 +280,5 @@ static base_status measures_take(app_compare *c, bool make, base_error *err)
             app_note(&c->args->common, "%-12s%s of %zu run%s", "measured", measure_names[m],
                      done, done > 1 ? "s" : "");
     }
-    if (make && app_stop_asked())
-        return base_fail(err, BASE_INTERRUPTED,
-                         "stopped in the evaluations, the same command goes on from there");
-    return BASE_OK;
-}
-
-base_status app_compare_evaluate(app_compare *compare, base_error *err)
-{
-    return measures_take(compare, true, err);
-}
-
-base_status app_compare_recall(app_compare *compare, base_error *err)
-{
-    return measures_take(compare, false, err);
+    return make && app_stop_asked() ? stopped(err) : BASE_OK;
 }

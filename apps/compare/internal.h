@@ -66,9 +66,8 @@ typedef struct app_compare {
     char train[48], val[48]; /* fingerprints of the data */
     json_t *about;           /* keys of a result that tell of the data */
     uint64_t total;          /* steps of a training */
-    int64_t eval_batch;      /* images of an evaluation pass */
-    int precision;           /* a vit_precision, of trainings and evaluations */
-    int lock;                /* descriptor of DIR/lock, -1 */
+    app_common common; /* of evaluations: batch and precision as the recipe has them */
+    int lock;          /* descriptor of DIR/lock, -1 */
 } app_compare;
 
 /* Reads the recipe, opens the data, checks every entry with it, takes DIR, looks at every
@@ -83,6 +82,8 @@ base_status app_compare_recipe(train_recipe *out, const app_compare *compare, si
 /* Where run i stands now. */
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err);
 app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed);
+/* The i-th seed by seed, so that an early look sees all routers. */
+app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i);
 /* "ssr seed 2" into out. */
 const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
                              const app_compare_run *run);
@@ -98,12 +99,13 @@ base_status app_compare_train(app_compare *compare, base_error *err);
 
 /* ---- evaluation (eval.c) ------------------------------------------------------------- */
 
-/* Measures every trained run and fills in run->result. What lies beside a run is kept when
- * checkpoint, data and settings are the same. A measurement that fails leaves its reason
- * with the run, and the others go on. BASE_INTERRUPTED: asked to stop. */
-base_status app_compare_evaluate(app_compare *compare, base_error *err);
-/* Fills run->result with what was measured before, and measures nothing. */
-base_status app_compare_recall(app_compare *compare, base_error *err);
+/* Fills in run->result of every trained run. What lies beside a run is kept when checkpoint,
+ * data and settings are the same; the rest is measured, or with make false left out. A
+ * measurement that fails leaves its reason with the run, and the others go on.
+ * BASE_INTERRUPTED: asked to stop. */
+base_status app_compare_measure(app_compare *compare, bool make, base_error *err);
+/* Whether the options leave a measure out. */
+bool app_compare_without(const app_compare *compare, app_measure measure);
 /* A result that was kept in a file, when it was made with this key (NULL: whatever it was
  * made with), which it holds under `name`; NULL: there is none, or another. */
 json_t *app_compare_reread(const char *path, const char *name, const char *key);

@@ -107,6 +107,12 @@ app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, si
     return &compare->run[entry * (size_t)compare->args->seeds + seed];
 }
 
+app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i)
+{
+    return app_compare_run_at(compare, i % compare->entries.count,
+                              i / compare->entries.count);
+}
+
 const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
                              const app_compare_run *run)
 {
@@ -155,9 +161,10 @@ static base_status data_open(app_compare *c, base_error *err)
         c->about = json_object();
         app_data_pair_json(c->about, trainer.train, trainer.val);
         c->total = trainer.total;
-        c->eval_batch = c->args->common.given.batch ? c->args->common.batch
-                                                    : trainer.recipe.train.eval_batch;
-        c->precision = trainer.recipe.train.precision;
+        c->common = c->args->common;
+        if (!c->common.given.batch)
+            c->common.batch = trainer.recipe.train.eval_batch;
+        c->common.precision = trainer.recipe.train.precision;
         status = measures_check(c, &trainer.recipe, err);
     }
     train_trainer_destroy(&trainer);

@@ -18,32 +18,26 @@ static const json_t *rounds_of(const app_table *t, size_t entry, const char *key
 static app_step step_of(const json_t *rounds, const json_t *other)
 {
     const size_t n = json_array_size(rounds);
-    app_step step = {(double)NAN, (double)NAN, (double)NAN};
     double *values;
 
     if (n == 0 || (other && json_array_size(other) != n))
-        return step;
+        return (app_step){(double)NAN, (double)NAN, (double)NAN};
     values = app_take(NULL, n, sizeof *values);
     for (size_t i = 0; i < n; i++)
         values[i] = json_number_value(json_array_get(rounds, i)) /
                     (other ? json_number_value(json_array_get(other, i)) : 1);
     measure_sort(values, n);
-    step = (app_step){.median = measure_quantile(values, n, 0.5),
+    return (app_step){.median = measure_quantile(values, n, 0.5),
                       .low = measure_quantile(values, n, 0.25),
                       .high = measure_quantile(values, n, 0.75)};
-    return step;
 }
 
 app_step app_step_of(const app_table *table, size_t entry, size_t other)
 {
-    const json_t *against = NULL;
+    const json_t *rounds = rounds_of(table, entry, "rounds_ms");
+    const json_t *against = other != SIZE_MAX ? rounds_of(table, other, "rounds_ms") : NULL;
 
-    if (other != SIZE_MAX) {
-        against = rounds_of(table, other, "rounds_ms");
-        if (!against)
-            return (app_step){(double)NAN, (double)NAN, (double)NAN};
-    }
-    return step_of(rounds_of(table, entry, "rounds_ms"), against);
+    return step_of(other == SIZE_MAX || against ? rounds : NULL, against);
 }
 
 size_t app_step_reference(const app_table *table)

@@ -6,38 +6,12 @@
 
 #include "apps/compare/table_internal.h"
 
-/* Those that every comparison has, in the order of the CSV; robust accuracies at the
- * budgets follow. */
-static const app_figure figures[] = {
-    {"top1", "clean top-1", APP_KIND_SHARE, 1, 2, "top1"},
-    {"loss", "loss", APP_KIND_NUMBER, -1, 3, "loss"},
-    {"ece", "calibration error", APP_KIND_SHARE, -1, 1, "ece"},
-    {"corrupted_error", "corrupted error", APP_KIND_SHARE, -1, 2},
-    {"mce_softmax", "mCE (softmax 100)", APP_KIND_SHARE, -1, 1},
-    {"load_cv", "load CV", APP_KIND_NUMBER, -1, 3, "moe_mean.load_cv"},
-    {"load_entropy", "load entropy", APP_KIND_NUMBER, 1, 3, "moe_mean.entropy"},
-    {"max_violation", "max violation", APP_KIND_NUMBER, -1, 3, "moe_mean.max_violation"},
-    {"dead", "dead experts", APP_KIND_NUMBER, -1, 1, "moe_mean.dead"},
-    {"dropped", "dropped", APP_KIND_SHARE, -1, 2, "moe_mean.dropped"},
-    {"orphans", "orphans", APP_KIND_SHARE, -1, 2},
-    {"routing_change_corrupted", "routing change, corrupted", APP_KIND_SHARE, 0, 1},
-    {"routing_change_attacked", "routing change, attacked", APP_KIND_SHARE, 0, 1},
-    {"routing_change_noise", "routing change, random noise", APP_KIND_SHARE, 0, 1},
-    {"train_loss", "training loss", APP_KIND_NUMBER, -1, 3},
-    {"train_loss_equal_seconds", "training loss at equal seconds", APP_KIND_NUMBER, -1, 3},
-    {"train_load_cv", "load CV in training", APP_KIND_NUMBER, -1, 3},
-    {"train_dead", "dead experts in training", APP_KIND_NUMBER, -1, 1},
-    {"train_dropped", "dropped in training", APP_KIND_SHARE, -1, 2},
-    {"sinkhorn_share", "Sinkhorn passes", APP_KIND_SHARE, 0, 1},
-    {"sinkhorn_steps", "Sinkhorn steps a layer", APP_KIND_NUMBER, 0, 1},
-    {"step_ms", "ms a step", APP_KIND_NUMBER, -1, 1, .once = true},
-    {"step_ratio", "step", APP_KIND_SHARE, -1, 1, .once = true},
-    {"parameters", "parameters", APP_KIND_COUNT, 0, 0, "parameters"},
-    {"active_parameters", "active", APP_KIND_COUNT, 0, 0, "active_parameters"},
-    {"flops", "FLOPs an image", APP_KIND_FLOPS, -1, 2, "flops_spent"},
-};
-enum { FIGURES = sizeof figures / sizeof figures[0] };
-_Static_assert(FIGURES + ATTACK_BUDGETS_MAX <= APP_FIGURES_MAX, "a table holds them all");
+#define FIGURE(...)                                                                        \
+    {                                                                                      \
+        __VA_ARGS__                                                                        \
+    }
+static const app_figure figures[] = {APP_FIGURES(FIGURE)};
+_Static_assert(sizeof figures == APP_FIGURES_OWN * sizeof figures[0], "a table has room");
 
 size_t app_table_figure(const app_table *table, const char *key)
 {
@@ -179,9 +153,9 @@ static void run_fill(app_table *t, size_t run)
     for (size_t f = 0; f < t->figures; f++) {
         const char *at = t->figure[f].at;
 
-        t->value[run * t->figures + f] = f >= FIGURES ? robust_at(attack, at)
-                                         : at         ? show_json_number(clean, at)
-                                                      : (double)NAN;
+        t->value[run * t->figures + f] = f >= APP_FIGURES_OWN ? robust_at(attack, at)
+                                         : at                 ? show_json_number(clean, at)
+                                                              : (double)NAN;
     }
     value_put(t, run, "corrupted_error", errors_mean(errors, NULL));
     if (softmax)
@@ -217,14 +191,18 @@ base_status app_table_baseline(size_t *out, const app_compare *compare, base_err
 
 static size_t softmax_of(const app_compare *compare)
 {
-    for (size_t i = 0; i < compare->entries.count; i++)
-        if (strcmp(compare->entries.variant[i].label, "softmax") == 0 &&
-            strcmp(compare->entries.variant[i].router, "softmax") == 0)
+    size_t found = SIZE_MAX;
+
+    for (size_t i = compare->entries.count; i-- > 0;) {
+        const train_variant *e = &compare->entries.variant[i];
+
+        if (strcmp(e->router, "softmax") != 0)
+            continue;
+        if (strcmp(e->label, "softmax") == 0)
             return i;
-    for (size_t i = 0; i < compare->entries.count; i++)
-        if (strcmp(compare->entries.variant[i].router, "softmax") == 0)
-            return i;
-    return SIZE_MAX;
+        found = i;
+    }
+    return found;
 }
 
 static base_status figures_make(app_table *t, base_error *err)
@@ -235,13 +213,13 @@ static base_status figures_make(app_table *t, base_error *err)
     base_status status = BASE_OK;
 
     memcpy(t->figure, figures, sizeof figures);
-    t->figures = t->first_budget = FIGURES;
+    t->figures = t->first_budget = APP_FIGURES_OWN;
     if (!args->no_attack)
         status = attack_budgets_parse(budgets, &count, "--eps", args->eps, ATTACK_NORM_LINF,
                                       (size_t)1 << 20, err);
     for (size_t i = 0; i < count; i++) {
         app_figure *f = &t->figure[t->figures++];
-        *f = (app_figure){.kind = APP_KIND_SHARE, .better = 1, .digits = 2};
+        *f = (app_figure){.unit = 100, .better = 1, .digits = 2};
         snprintf(f->key, sizeof f->key, "robust_%s", budgets[i].text);
         snprintf(f->title, sizeof f->title, "PGD %s", budgets[i].text);
         f->at = strchr(f->key, '_') + 1;

@@ -10,24 +10,45 @@
 
 /* ---- figures ------------------------------------------------------------------------- */
 
-typedef enum app_figure_kind {
-    APP_KIND_SHARE, /* 0..1, shown in per cent */
-    APP_KIND_NUMBER,
-    APP_KIND_COUNT,
-    APP_KIND_FLOPS
-} app_figure_kind;
-
-enum { APP_FIGURES_MAX = 26 + ATTACK_BUDGETS_MAX };
-
 typedef struct app_figure {
     char key[48];   /* of CSV and JSON: "top1", "robust_2/255" */
     char title[48]; /* of the page */
-    app_figure_kind kind;
+    double unit;    /* of a value in sentences: 100 for per cent */
     int better;     /* 1: more, -1: less, 0: neither */
     int digits;     /* behind the point, as it is shown */
     const char *at; /* path in eval.json, or the budget; NULL: computed */
     bool once;      /* measured once for all seeds of an entry: no test */
 } app_figure;
+
+/* Those that every comparison has, in the order of the CSV files: members of app_figure each;
+ * robust accuracies at the budgets follow. */
+#define APP_FIGURES(X)                                                                     \
+    X("top1", "clean top-1", 100, 1, 2, "top1"), X("loss", "loss", 1, -1, 3, "loss"),      \
+        X("ece", "calibration error", 100, -1, 1, "ece"),                                  \
+        X("corrupted_error", "corrupted error", 100, -1, 2),                               \
+        X("mce_softmax", "mCE (softmax 100)", 100, -1, 1),                                 \
+        X("load_cv", "load CV", 1, -1, 3, "moe_mean.load_cv"),                             \
+        X("load_entropy", "load entropy", 1, 1, 3, "moe_mean.entropy"),                    \
+        X("max_violation", "max violation", 1, -1, 3, "moe_mean.max_violation"),           \
+        X("dead", "dead experts", 1, -1, 1, "moe_mean.dead"),                              \
+        X("dropped", "dropped", 100, -1, 2, "moe_mean.dropped"),                           \
+        X("orphans", "orphans", 100, -1, 2),                                               \
+        X("routing_change_corrupted", "routing change, corrupted", 100, 0, 1),             \
+        X("routing_change_attacked", "routing change, attacked", 100, 0, 1),               \
+        X("routing_change_noise", "routing change, random noise", 100, 0, 1),              \
+        X("train_loss", "training loss", 1, -1, 3),                                        \
+        X("train_loss_equal_seconds", "training loss at equal seconds", 1, -1, 3),         \
+        X("train_load_cv", "load CV in training", 1, -1, 3),                               \
+        X("train_dead", "dead experts in training", 1, -1, 1),                             \
+        X("train_dropped", "dropped in training", 100, -1, 2),                             \
+        X("sinkhorn_share", "Sinkhorn passes", 100, 0, 1),                                 \
+        X("sinkhorn_steps", "Sinkhorn steps a layer", 1, 0, 1),                            \
+        X("step_ms", "ms a step", 1, -1, 1, .once = true),                                 \
+        X("step_ratio", "step", 100, -1, 1, .once = true),                                 \
+        X("parameters", "parameters", 1, 0, 0, "parameters"),                              \
+        X("active_parameters", "active", 1, 0, 0, "active_parameters"),                    \
+        X("flops", "FLOPs an image", 1e-6, -1, 2, "flops_spent")
+enum { APP_FIGURES_OWN = 26, APP_FIGURES_MAX = APP_FIGURES_OWN + ATTACK_BUDGETS_MAX };
 
 /* ---- the table (table.c) ------------------------------------------------------------- */
 

@@ -90,10 +90,10 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
 static const char *key_make(const app_compare *c)
 {
     char machine[128];
-    const char *key =
-        app_text("v1 machine=%s threads=%lld batch=%d rounds=%lld precision=%d data=%s",
-                 bench_machine(machine, sizeof machine), (long long)c->args->common.threads,
-                 c->recipe.train.batch, (long long)c->args->rounds, c->precision, c->train);
+    const char *key = app_text(
+        "v1 machine=%s threads=%lld batch=%d rounds=%lld precision=%d data=%s",
+        bench_machine(machine, sizeof machine), (long long)c->args->common.threads,
+        c->recipe.train.batch, (long long)c->args->rounds, c->common.precision, c->train);
 
     for (size_t e = 0; e < c->entries.count; e++) {
         bool trained = false;
@@ -131,12 +131,10 @@ static json_t *entry_json(const timing *t, const timed_entry *e)
 static json_t *timing_json(const timing *t, const char *key)
 {
     const app_compare *c = t->compare;
-    app_common common = c->args->common;
     char machine[128];
-
-    common.precision = c->precision;
-    json_t *json = app_json_begin(&common, "compare-timing", NULL, c->recipe.data.train);
+    json_t *json = app_json_begin(&c->common, "compare-timing", NULL, c->recipe.data.train);
     json_t *entries = json_object();
+
     show_put_text(json, "key", key);
     show_put_text(json, "machine", bench_machine(machine, sizeof machine));
     show_put_int(json, "batch", t->plan.recipe.train.batch);

@@ -322,14 +322,10 @@ static void jobs_ask(crew *w)
 /* The next run that is not finished, seed by seed; NULL: none is left. */
 static app_compare_run *next_run(const app_compare *c, size_t *at)
 {
-    const size_t seeds = (size_t)c->args->seeds, entries = c->entries.count;
-
-    for (; *at < seeds * entries; ++*at) {
-        app_compare_run *run = app_compare_run_at(c, *at % entries, *at / entries);
-        if (run->state != APP_RUN_FINISHED) {
-            ++*at;
+    while (*at < c->runs) {
+        app_compare_run *run = app_compare_run_in_turn(c, (*at)++);
+        if (run->state != APP_RUN_FINISHED)
             return run;
-        }
     }
     return NULL;
 }

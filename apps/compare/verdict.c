@@ -33,11 +33,6 @@ size_t app_table_leaders(bool *lead, const app_table *table, size_t figure)
 
 /* ---- as words ------------------------------------------------------------------------ */
 
-static double unit_of(const app_figure *f)
-{
-    return f->kind == APP_KIND_SHARE ? 100 : f->kind == APP_KIND_FLOPS ? 1e-6 : 1;
-}
-
 /* text, and behind it what the baseline is against others: "better than A (+0.42, +0.10 to
  * +0.74), B (...)". */
 static const char *list_add(const char *text, const app_table *t, size_t figure,
@@ -45,7 +40,6 @@ static const char *list_add(const char *text, const app_table *t, size_t figure,
 {
     const app_figure *f = &t->figure[figure];
     const char *name = t->compare->entries.variant[t->baseline].label;
-    const double unit = unit_of(f);
     const char *comma = text == name ? " is " : "; ";
     double low, high;
 
@@ -57,8 +51,8 @@ static const char *list_add(const char *text, const app_table *t, size_t figure,
             continue;
         app_verdict_interval(&low, &high, &d, f);
         text = app_text("%s%s%s%s (%+.*f, %+.*f to %+.*f)", text, comma, lead,
-                        t->compare->entries.variant[e].label, f->digits, unit * d.points,
-                        f->digits, unit * low, f->digits, unit * high);
+                        t->compare->entries.variant[e].label, f->digits, f->unit * d.points,
+                        f->digits, f->unit * low, f->digits, f->unit * high);
         comma = ", ";
         lead = "";
     }
@@ -85,48 +79,47 @@ const char *app_verdict_text(const app_table *table, size_t figure)
 
 /* ---- JSON ---------------------------------------------------------------------------- */
 
-static json_t *labels_json(const app_table *t, size_t figure, const char *word)
+/* The labels of the others by what the baseline is against them, and of those who lead. */
+static void labels_put(json_t *json, const app_table *t, size_t figure)
 {
-    json_t *list = json_array();
+    static const char *const keys[] = {"better", "worse", "tied", "unknown", "leaders"};
+    enum { BETTER, WORSE, TIED, UNKNOWN, LEADERS, LISTS };
+    const app_figure *f = &t->figure[figure];
+    json_t *list[LISTS];
+    bool lead[TRAIN_VARIANTS_MAX];
 
+    for (int i = 0; i < LISTS; i++)
+        show_put(json, keys[i], list[i] = json_array());
+    app_table_leaders(lead, t, figure);
     for (size_t i = 0; i < t->compare->entries.count; i++) {
         const size_t e = t->order[i];
+        const char *label = t->compare->entries.variant[e].label;
         const measure_difference d = app_table_difference(t, t->baseline, e, figure);
-        const char *own =
-            t->figure[figure].once ? NULL : app_verdict_word(&d, &t->figure[figure]);
-        const bool fits =
-            e != t->baseline && (own ? word && strcmp(own, word) == 0 : !word);
-        if (fits)
-            json_array_append_new(list, json_string(t->compare->entries.variant[e].label));
+        const char *word = f->once ? NULL : app_verdict_word(&d, f);
+        const int which =
+            word ? base_choice_find("better|worse|not to be told apart", word) : UNKNOWN;
+
+        if (e != t->baseline && which >= 0)
+            json_array_append_new(list[which], json_string(label));
+        if (lead[e])
+            json_array_append_new(list[LEADERS], json_string(label));
     }
-    return list;
 }
 
 json_t *app_verdicts_json(const app_table *table)
 {
     const app_table *t = table;
     json_t *list = json_array();
-    bool lead[TRAIN_VARIANTS_MAX];
 
     for (size_t f = 0; f < t->figures; f++) {
         const char *text = app_verdict_text(t, f);
         if (!text)
             continue;
-        json_t *json = json_object(), *leaders = json_array();
+        json_t *json = json_object();
         show_put_text(json, "figure", t->figure[f].key);
         show_put_text(json, "title", t->figure[f].title);
         show_put_text(json, "baseline", t->compare->entries.variant[t->baseline].label);
-        /* as the baseline is against them */
-        show_put(json, "better", labels_json(t, f, "better"));
-        show_put(json, "worse", labels_json(t, f, "worse"));
-        show_put(json, "tied", labels_json(t, f, "not to be told apart"));
-        show_put(json, "unknown", labels_json(t, f, NULL));
-        app_table_leaders(lead, t, f);
-        for (size_t i = 0; i < t->compare->entries.count; i++)
-            if (lead[t->order[i]])
-                json_array_append_new(
-                    leaders, json_string(t->compare->entries.variant[t->order[i]].label));
-        show_put(json, "leaders", leaders);
+        labels_put(json, t, f);
         show_put_text(json, "text", text);
         json_array_append_new(list, json);
     }

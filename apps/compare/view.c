@@ -1,7 +1,6 @@
 /* view.c - vmoe compare as tables and figures: who is best at what, what is held against
  * the baseline, loads, cost, every run. Free to change: all that a reader sees but the
- * columns of the CSV files, which others read. A new figure is a line here, and a word in
- * FIGURES. */
+ * columns of the CSV files, which others read: APP_FIGURES. */
 #include "apps/compare/table_internal.h"
 
 /* At most so many budgets: ATTACK_BUDGETS_MAX. */
@@ -170,35 +169,26 @@ static const show_block runs[] = {
 
 /* ---- CSV ----------------------------------------------------------------------------- */
 
-/* In the order of the files. */
-#define FIGURES(X)                                                                         \
-    X("top1"), X("loss"), X("ece"), X("corrupted_error"), X("mce_softmax"), X("load_cv"),  \
-        X("load_entropy"), X("max_violation"), X("dead"), X("dropped"), X("orphans"),      \
-        X("routing_change_corrupted"), X("routing_change_attacked"),                       \
-        X("routing_change_noise"), X("train_loss"), X("train_loss_equal_seconds"),         \
-        X("train_load_cv"), X("train_dead"), X("train_dropped"), X("sinkhorn_share"),      \
-        X("sinkhorn_steps"), X("step_ms"), X("step_ratio"), X("parameters"),               \
-        X("active_parameters"), X("flops")
 #define CSV(title_, path_)                                                                 \
     {                                                                                      \
         title_, path_, .where = SHOW_CSV                                                   \
     }
-#define CSV_RUN(key_) CSV(key_, "figures." key_)
+#define CSV_RUN(key_, ...) CSV(key_, "figures." key_)
 #define CSV_RUN_ROBUST(i) CSV("robust_{/attack.budgets[" #i "]}", "robust[" #i "]")
-#define CSV_MEAN(key_)                                                                     \
+#define CSV_MEAN(key_, ...)                                                                \
     CSV(key_ "_mean", "figures." key_ ".mean"), CSV(key_ "_std", "figures." key_ ".std")
 #define CSV_MEAN_ROBUST(i)                                                                 \
     CSV("robust_{/attack.budgets[" #i "]}_mean", "robust[" #i "].mean"),                   \
         CSV("robust_{/attack.budgets[" #i "]}_std", "robust[" #i "].std")
 static const show_column csv_runs[] = {
     CSV("label", "^label"),  CSV("router", "^router"), CSV("settings", "^settings"),
-    CSV("seed", "seed"),     CSV("status", "status"),  FIGURES(CSV_RUN),
+    CSV("seed", "seed"),     CSV("status", "status"),  APP_FIGURES(CSV_RUN),
     BUDGETS(CSV_RUN_ROBUST), CSV("reason", "reason"),  {0}};
 static const show_column csv_summary[] = {CSV("label", "label"),
                                           CSV("router", "router"),
                                           CSV("settings", "settings"),
                                           CSV("seeds", "figures.top1.count"),
-                                          FIGURES(CSV_MEAN),
+                                          APP_FIGURES(CSV_MEAN),
                                           BUDGETS(CSV_MEAN_ROBUST),
                                           {0}};
 
