@@ -75,7 +75,7 @@ static void labels_borrow(app_network *network)
 base_status app_network_open_other(app_network *out, const char *word, const app_view *view,
                                    const app_common *common, base_error *err)
 {
-    app_view own = view ? *view : (app_view){0};
+    app_view own = *view;
 
     own.reading = (app_reading){0};
     return app_network_open(out, word, &own, common, err);
@@ -84,14 +84,11 @@ base_status app_network_open_other(app_network *out, const char *word, const app
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
                              const app_common *common, base_error *err)
 {
-    const app_view plain = {0};
     app_network network = {0};
     struct stat info;
     vit_model *other = NULL;
     base_status status = train_model_path(&network.path, word, err);
 
-    if (!view)
-        view = &plain;
     if (status != BASE_OK)
         return status;
     status = app_model_read(&network.model, &network.origins, network.path, &view->reading,
@@ -115,10 +112,10 @@ base_status app_network_open(app_network *out, const char *word, const app_view 
     network.config = vit_model_config(network.model);
     network.classes = (size_t)network.config->classes;
     network.data = view->data;
+    network.data.quiet = common->quiet;
     network.bytes = stat(network.path, &info) == 0 ? (uint64_t)info.st_size : 0;
     labels_borrow(&network);
-    if (common)
-        app_network_note(&network, common);
+    app_network_note(&network, common);
 done:
     if (status != BASE_OK)
         app_network_close(&network);
@@ -252,19 +249,21 @@ base_status app_network_data(data_source **out, const app_network *network,
     const base_status status = data_source_open(&source, spec, &options, err);
     if (status != BASE_OK)
         return status;
-    if (data_source_classes(source) > network->classes) {
-        const size_t found = data_source_classes(source);
-
-        data_source_close(source);
-        return base_fail(err, BASE_MISMATCH,
-                         "'%s' has %zu classes, expected the %zu of '%s'", spec, found,
-                         network->classes, network->path);
+    const size_t found = data_source_classes(source);
+    if (found > 0 ? found <= network->classes : network->data.unlabelled) {
+        *out = source;
+        return BASE_OK;
     }
-    *out = source;
-    return BASE_OK;
+    data_source_close(source);
+    return found > 0 ? base_fail(err, BASE_MISMATCH,
+                                 "'%s' has %zu classes, expected the %zu of '%s'", spec,
+                                 found, network->classes, network->path)
+                     : base_fail(err, BASE_MISMATCH,
+                                 "'%s' has no labels, expected labelled images", spec);
 }
 
-data_loader_config app_network_loader(const app_network *network, const app_common *common)
+data_loader_config app_network_loader(const app_network *network, const app_common *common,
+                                      bool skip_bad, app_progress *progress)
 {
     data_loader_config config = data_loader_defaults();
 
@@ -275,6 +274,9 @@ data_loader_config app_network_loader(const app_network *network, const app_comm
     config.batch = (size_t)common->batch;
     config.limit = (size_t)common->limit;
     config.seed = (uint64_t)common->seed;
+    config.skip_bad = skip_bad;
+    config.log = app_progress_log;
+    config.log_user = progress;
     app_loader_threads(&config, common, -1);
     return config;
 }
@@ -318,6 +320,17 @@ const char *app_network_class(char *out, size_t out_bytes, const app_network *ne
     else
         base_quote(out, out_bytes, name ? name : label);
     return out;
+}
+
+void app_network_class_put(json_t *json, const char *key, const app_network *network,
+                           const data_source *source, size_t c)
+{
+    char name[128], title[32];
+
+    snprintf(title, sizeof title, "%s_title", key);
+    show_put_text(json, key, app_network_label(name, sizeof name, network, source, c));
+    show_put_text(json, strcmp(key, "name") == 0 ? "title" : title,
+                  app_network_class(name, sizeof name, network, source, c));
 }
 
 const char *app_network_name(char *out, size_t out_bytes, const vit_config *config)

@@ -134,8 +134,8 @@ typedef struct app_network {
     app_data_args data;  /* as the options say */
 } app_network;
 
-/* Loads MODEL, settles the options of view (NULL: none) and says in one line what was taken
- * from elsewhere or assumed (common NULL: not). The caller closes *out. */
+/* Loads MODEL, settles the options of view and says in one line what was taken from
+ * elsewhere or assumed. The caller closes *out. */
 base_status app_network_open(app_network *out, const char *word, const app_view *view,
                              const app_common *common, base_error *err);
 /* The same for a second network beside one that the view is of: its size and routing, and
@@ -145,12 +145,15 @@ base_status app_network_open_other(app_network *out, const char *word, const app
 void app_network_close(app_network *network); /* zeroed is fine */
 /* What DATA must agree with. Borrows from network. */
 data_source_options app_network_options(const app_network *network);
-/* DATA for this network: class lists must agree. The caller closes *out. */
+/* DATA for this network: class lists must agree, and there are labels but for
+ * data.unlabelled. The caller closes *out. */
 base_status app_network_data(data_source **out, const app_network *network,
                              const char *spec, base_error *err);
 /* The loader that feeds the network in evaluation; batch, limit, seed and threads from
- * common. */
-data_loader_config app_network_loader(const app_network *network, const app_common *common);
+ * common. skip_bad: images that cannot be used are no failure. Its lines go above the
+ * progress line. */
+data_loader_config app_network_loader(const app_network *network, const app_common *common,
+                                      bool skip_bad, app_progress *progress);
 /* Name of class c into out: the checkpoint's, else the data set's (source may be NULL),
  * else its number. Safe to print. For results that programs read. */
 const char *app_network_label(char *out, size_t out_bytes, const app_network *network,
@@ -159,6 +162,9 @@ const char *app_network_label(char *out, size_t out_bytes, const app_network *ne
  * is only a number. */
 const char *app_network_class(char *out, size_t out_bytes, const app_network *network,
                               const data_source *source, size_t c);
+/* Both into json: under `key`, and under "key_title" (of the key "name": "title"). */
+void app_network_class_put(json_t *json, const char *key, const app_network *network,
+                           const data_source *source, size_t c);
 /* "vmoe-nano", or "vit 192 x 12, 8 experts" where the checkpoint has no name. */
 const char *app_network_name(char *out, size_t out_bytes, const vit_config *config);
 /* What the network saw of one image as a picture again: [C, S, S] normalised to 8 bit. */

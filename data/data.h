@@ -436,8 +436,10 @@ base_status data_imagenet_c_source(data_source **out, const data_imagenet_c *tre
                                    size_t part, const data_source_options *options,
                                    base_error *err);
 
-/* The samples that an evaluation with this limit (0: all) and seed takes, ascending,
- * [*count] of them; base_free. The same ones that a loader delivers. */
+/* How many samples an evaluation with this limit (0: all) takes. */
+size_t data_source_planned(const data_source *source, size_t limit);
+/* The samples that it takes by the seed, ascending, [*count] of them; base_free. The same
+ * ones that a loader delivers. */
 base_status data_source_subset(uint32_t **out, size_t *count, const data_source *source,
                                size_t limit, uint64_t seed, base_error *err);
 

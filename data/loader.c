@@ -402,9 +402,7 @@ static size_t epochs_in_flight(const data_loader *l)
 base_status data_loader_create(data_loader **out, const data_source *source,
                                const data_loader_config *config, base_error *err)
 {
-    const size_t samples = data_source_count(source);
-    const size_t count =
-        config->limit > 0 && config->limit < samples ? config->limit : samples;
+    const size_t count = data_source_planned(source, config->limit);
     base_status status = check_config(config, err);
 
     if (status != BASE_OK)
@@ -433,8 +431,8 @@ base_status data_loader_create(data_loader **out, const data_source *source,
     pthread_cond_init(&l->idle, NULL);
     status = make_buffers(l, err);
     if (status == BASE_OK)
-        status = data_order_create(&l->order, samples, config->limit, config->seed,
-                                   epochs_in_flight(l), err);
+        status = data_order_create(&l->order, data_source_count(source), config->limit,
+                                   config->seed, epochs_in_flight(l), err);
     if (status == BASE_OK)
         status = start_threads(l, err);
     if (status == BASE_OK)

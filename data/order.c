@@ -90,6 +90,13 @@ uint32_t data_order_sample(const data_order *order, uint64_t epoch, size_t posit
     return order->subset ? order->subset[at] : at;
 }
 
+size_t data_source_planned(const data_source *source, size_t limit)
+{
+    const size_t all = data_source_count(source);
+
+    return limit > 0 && limit < all ? limit : all;
+}
+
 base_status data_source_subset(uint32_t **out, size_t *count, const data_source *source,
                                size_t limit, uint64_t seed, base_error *err)
 {

@@ -297,14 +297,12 @@ static void work_close(survey_work *w)
 base_status data_survey_make(data_survey *out, const data_source *source,
                              const data_survey_options *options, base_error *err)
 {
-    const size_t all = data_source_count(source);
     survey_work w = {.survey = out, .source = source, .options = options};
 
     *out = (data_survey){0};
     base_status status = count_classes(out, source, err);
     if (status == BASE_OK)
-        status = data_source_subset(&out->looked_at, &out->planned, source,
-                                    options->limit < all ? options->limit : 0,
+        status = data_source_subset(&out->looked_at, &out->planned, source, options->limit,
                                     options->seed, err);
     if (status == BASE_OK)
         status = work_open(&w, err);

@@ -217,9 +217,6 @@ base_status app_attack_open(app_attack *a, const char *model, base_error *err)
         status = transfer_open(a, err);
     if (status == BASE_OK)
         status = app_network_data(&a->source, &a->network, args->data, err);
-    if (status == BASE_OK && data_source_classes(a->source) == 0)
-        status = base_fail(err, BASE_MISMATCH,
-                           "'%s' has no labels, expected labelled images", args->data);
     if (status == BASE_OK)
         status = app_attack_target(&a->target, a, err);
     if (status == BASE_OK)
@@ -247,12 +244,10 @@ void app_attack_close(app_attack *a)
 static base_status report(app_attack *a, double began, base_error *err)
 {
     const char *page = app_text("%s/report.html", a->args->out);
-    base_status status = BASE_OK;
+    show_document *document = NULL;
 
     a->seconds = base_seconds() - began;
-    show_document *document = NULL;
-    if (status == BASE_OK)
-        status = app_document_make(&document, app_attack_json(a), err);
+    base_status status = app_document_make(&document, app_attack_json(a), err);
     if (status == BASE_OK)
         status = app_attack_pictures(a, document, err);
     if (status == BASE_OK)
@@ -279,10 +274,10 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
             a->args->labels == 1 ? "the network's own answers" : "the true labels");
     if (status == BASE_OK)
         status = app_attack_read(a, err);
-    if (status == BASE_OK && a->bad > 0)
+    if (status == BASE_OK && a->read.bad_count > 0)
         app_note(&a->args->common,
                  "vmoe attack: %zu of %zu images could not be used and count as wrong",
-                 a->bad, a->n);
+                 a->read.bad_count, a->n);
     if (status == BASE_OK && a->n < 500)
         app_note(&a->args->common,
                  "vmoe attack: %zu images are few, the intervals below say how few", a->n);

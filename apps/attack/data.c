@@ -12,7 +12,7 @@ void app_attack_pixels(float *out, const app_attack *a, const float *image)
     const vit_config *c = a->network.config;
     const size_t plane = a->network.size * a->network.size;
 
-    for (size_t i = 0; i < a->floats; i++)
+    for (size_t i = 0; i < a->read.floats; i++)
         out[i] = a->args->space == 0
                      ? image[i]
                      : c->mean[i / plane] +
@@ -23,10 +23,10 @@ void app_attack_pixels(float *out, const app_attack *a, const float *image)
 static void identify(app_attack *a)
 {
     base_sha256 ids = base_sha256_begin();
-    uint64_t hash = base_key((const uint64_t[]){a->n, a->floats}, 2);
+    uint64_t hash = base_key((const uint64_t[]){a->n, a->read.floats}, 2);
 
     for (size_t i = 0; i < a->n; i++) {
-        const uint32_t id = a->samples[i];
+        const uint32_t id = a->read.sample[i];
         const unsigned char bytes[4] = {
             (unsigned char)(id & 0xff), (unsigned char)(id >> 8 & 0xff),
             (unsigned char)(id >> 16 & 0xff), (unsigned char)(id >> 24)};
@@ -35,10 +35,10 @@ static void identify(app_attack *a)
         hash = base_key((const uint64_t[]){hash, id, (uint64_t)a->labels[i]}, 3);
     }
     base_sha256_end(a->ids_hash, &ids);
-    for (size_t i = 0; i < a->n * a->floats; i++) {
+    for (size_t i = 0; i < a->n * a->read.floats; i++) {
         uint32_t pixel;
 
-        memcpy(&pixel, &a->images[i], sizeof pixel);
+        memcpy(&pixel, &a->read.pixels[i], sizeof pixel);
         hash = (hash ^ pixel) * 0x100000001b3u; /* FNV-1a, by words */
     }
     for (size_t i = 0; a->model_hash[i]; i++)
@@ -65,28 +65,25 @@ static void space_apply(app_attack *a)
     float table[3 * 256];
 
     for (size_t i = 0; i < a->n; i++)
-        a->labels[i] = a->unusable[i]         ? (a->read.predicted[i] + 1) % c->classes
+        a->labels[i] = a->read.bad[i]         ? (a->read.predicted[i] + 1) % c->classes
                        : a->args->labels == 1 ? a->read.predicted[i]
-                                              : a->truth[i];
+                                              : a->read.label[i];
     data_normalise_table(table, c->mean, c->std, (size_t)c->channels);
-    for (size_t i = 0; a->args->space == 1 && i < a->n * a->floats; i++) {
-        const size_t channel = i % a->floats / plane;
-        const long byte = lroundf(255.0f * a->images[i]);
+    for (size_t i = 0; a->args->space == 1 && i < a->n * a->read.floats; i++) {
+        const size_t channel = i % a->read.floats / plane;
+        const long byte = lroundf(255.0f * a->read.pixels[i]);
 
-        a->images[i] = 0.5f + table[256 * channel + (size_t)byte] / (float)a->unit;
+        a->read.pixels[i] = 0.5f + table[256 * channel + (size_t)byte] / (float)a->unit;
     }
 }
 
 base_status app_attack_read(app_attack *a, base_error *err)
 {
     const app_common *common = &a->args->common;
-    const size_t all = data_source_count(a->source), limit = (size_t)common->limit;
-    const size_t n = limit > 0 && limit < all ? limit : all;
-    data_loader_config feed = app_network_loader(&a->network, common);
+    const size_t n = data_source_planned(a->source, (size_t)common->limit);
+    const data_loader_config feed =
+        app_network_loader(&a->network, common, a->args->bad_samples == 1, &a->progress);
 
-    feed.skip_bad = a->args->bad_samples == 1;
-    feed.log = app_progress_log;
-    feed.log_user = &a->progress;
     if (n == 0)
         return base_fail(err, BASE_FORMAT, "'%s' holds no images to attack", a->args->data);
     base_status status = base_sha256_file(a->model_hash, a->network.path, err);
@@ -101,14 +98,6 @@ base_status app_attack_read(app_attack *a, base_error *err)
     if (status != BASE_OK)
         return status;
     a->n = n;
-    a->floats = a->read.floats;
-    a->images = a->read.pixels;
-    a->truth = a->read.label;
-    a->unusable = a->read.bad;
-    a->samples = a->read.sample;
-    a->bad = a->read.bad_count;
-    a->ordinary = a->read.right;
-    a->clean_loss = a->read.loss;
     a->labels = app_take(&a->pool, n, sizeof *a->labels);
     space_apply(a);
     identify(a);

@@ -36,8 +36,8 @@ json_t *app_attack_row_json(const app_attack *a, const attack_result *r)
     json_t *json = json_object(), *curve = json_array(), *restarts = json_array();
 
     for (size_t i = 0; i < r->curve_count; i++)
-        json_array_append_new(curve, json_pack("[I, o]", (json_int_t)r->curve_step[i],
-                                               show_json_real(r->curve[i])));
+        show_row(curve, "[I, o]", (json_int_t)r->curve_step[i],
+                 show_json_real(r->curve[i]));
     for (size_t i = 0; i < r->by_restart_count; i++)
         json_array_append_new(restarts, json_integer((json_int_t)r->by_restart[i]));
     show_put_text(json, "name", r->name);
@@ -86,18 +86,15 @@ static json_t *parts_json(const app_attack *a)
     json_t *list = a->args->mode == ATTACK_MODE_CASCADE ? json_array() : json_null();
     size_t left = p->clean;
 
-    json_array_append_new(list, json_pack("{s:s, s:f, s:s}", "name", "wrong before",
-                                          "share", (n - (double)p->clean) / n, "verdict",
-                                          verdicts[ATTACK_VERDICT_SKIPPED]));
+    show_row(list, "{s:s, s:f, s:s}", "name", "wrong before", "share",
+             (n - (double)p->clean) / n, "verdict", verdicts[ATTACK_VERDICT_SKIPPED]);
     for (size_t i = 0; i < p->count; i++) {
-        json_array_append_new(
-            list, json_pack("{s:s, s:f}", "name", p->result[i].name, "share",
-                            ((double)left - (double)p->result[i].robust_after) / n));
+        show_row(list, "{s:s, s:f}", "name", p->result[i].name, "share",
+                 ((double)left - (double)p->result[i].robust_after) / n);
         left = p->result[i].robust_after;
     }
-    json_array_append_new(list, json_pack("{s:s, s:f, s:s}", "name", "not broken", "share",
-                                          (double)p->robust / n, "verdict",
-                                          verdicts[ATTACK_VERDICT_PASS]));
+    show_row(list, "{s:s, s:f, s:s}", "name", "not broken", "share", (double)p->robust / n,
+             "verdict", verdicts[ATTACK_VERDICT_PASS]);
     return list;
 }
 
@@ -174,11 +171,9 @@ static json_t *sweep_json(const app_attack *a)
             sweep_add(sweep, a, &p->budget, p->result[r].name, p->result[r].robust);
         sweep_add(sweep, a, &p->budget, "worst_case", p->robust);
         if (isfinite(p->noise_accuracy))
-            json_array_append_new(sweep, json_pack("{s:f, s:s, s:s, s:f, s:n, s:I}", "eps",
-                                                   p->budget.eps, "eps_text",
-                                                   p->budget.text, "attack", "random_noise",
-                                                   "robust_acc", p->noise_accuracy, "ci95",
-                                                   "n", (json_int_t)a->n));
+            show_row(sweep, "{s:f, s:s, s:s, s:f, s:n, s:I}", "eps", p->budget.eps,
+                     "eps_text", p->budget.text, "attack", "random_noise", "robust_acc",
+                     p->noise_accuracy, "ci95", "n", (json_int_t)a->n);
     }
     return sweep;
 }
@@ -250,10 +245,9 @@ static json_t *classes_json(const app_attack *a)
     const size_t classes = a->network.classes;
     size_t *total = app_take(NULL, 3 * classes, sizeof *total);
     json_t *list = json_array();
-    char name[128];
 
     for (size_t i = 0; i < a->n; i++) {
-        const int32_t class = a->unusable[i] ? a->truth[i] : a->labels[i];
+        const int32_t class = a->read.bad[i] ? a->read.label[i] : a->labels[i];
         size_t *row = total + 3 * (size_t) class;
 
         if (class < 0)
@@ -269,10 +263,7 @@ static json_t *classes_json(const app_attack *a)
         if (!one)
             continue;
         show_put_count(one, "class", c);
-        show_put_text(one, "name",
-                      app_network_label(name, sizeof name, &a->network, a->source, c));
-        show_put_text(one, "title",
-                      app_network_class(name, sizeof name, &a->network, a->source, c));
+        app_network_class_put(one, "name", &a->network, a->source, c);
         show_put_count(one, "n", row[0]);
         show_put_real(one, "clean_acc", (double)row[1] / (double)row[0]);
         show_put_real(one, "robust_acc", (double)row[2] / (double)row[0]);
@@ -290,11 +281,9 @@ static json_t *checks_json(const app_attack *a)
     for (size_t i = 0; i < ATTACK_CHECK_COUNT && a->has_checks; i++) {
         const attack_check *c = &a->check[i];
 
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "id", c->id, "title", c->title,
-                      "status", verdicts[c->verdict], "value", show_json_real(c->value),
-                      "limit", show_json_real(c->limit), "text", show_json_text(c->text)));
+        show_row(list, "{s:s, s:s, s:s, s:o, s:o, s:o}", "id", c->id, "title", c->title,
+                 "status", verdicts[c->verdict], "value", show_json_real(c->value), "limit",
+                 show_json_real(c->limit), "text", show_json_text(c->text));
     }
     return list;
 }
@@ -312,9 +301,9 @@ static bool facts_add(json_t *facts, const app_attack *a)
                   "The attack was stopped: figures are of what was done until then.");
     if (a->n < FEW_IMAGES)
         show_fact(facts, "Only %zu images: the intervals are wide.", a->n);
-    if (a->bad > 0)
-        show_fact(facts, "%zu of %zu images could not be used and count as wrong.", a->bad,
-                  a->n);
+    if (a->read.bad_count > 0)
+        show_fact(facts, "%zu of %zu images could not be used and count as wrong.",
+                  a->read.bad_count, a->n);
     if (batch)
         show_fact(
             facts,
@@ -429,7 +418,7 @@ static json_t *data_json(const app_attack *a)
              json_pack("[i, I, I]", a->network.config->channels,
                        (json_int_t)a->network.size, (json_int_t)a->network.size));
     show_put_text(json, "labels", a->args->labels == 1 ? "predicted" : "true");
-    show_put_count(json, "bad", a->bad);
+    show_put_count(json, "bad", a->read.bad_count);
     return json;
 }
 
@@ -452,8 +441,8 @@ static json_t *clean_json(const app_attack *a)
     show_put_count(json, "k", main_point(a)->clean);
     show_put_count(json, "n", a->n);
     share_put(json, "acc", main_point(a)->clean, a->n);
-    show_put_real(json, "loss", a->clean_loss);
-    show_put_count(json, "ordinary_k", a->ordinary);
+    show_put_real(json, "loss", a->read.loss);
+    show_put_count(json, "ordinary_k", a->read.right);
     show_put_real(json, "chance", 1 / (double)a->network.classes);
     return json;
 }

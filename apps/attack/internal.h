@@ -42,18 +42,11 @@ typedef struct app_attack {
     app_network network, other; /* other: --transfer */
     data_source *source;
     measure_target *target, *transfer;
-    train_images read; /* whose are images, truth, unusable and samples */
-    size_t n, floats;  /* samples; numbers of an image */
-    float *images;     /* [n, C, S, S] in [0, 1]: pixels, or what stands for z (unit) */
-    double unit; /* of --eps' numbers in one of images' own: 1, 8 in --space normalized */
+    train_images read; /* in --space normalized what stands for z (unit) is in the pixels'
+                        * place; of bad ones a black picture with a label that is not its */
+    size_t n;          /* samples */
+    double unit; /* of --eps' numbers in one of the pixels': 1, 8 in --space normalized */
     int32_t *labels; /* [n] what must not be answered any more */
-    int32_t *truth;  /* [n] as the data has them */
-    bool *
-        unusable; /* [n]: a black picture with a label that it is not given stands for it */
-    size_t bad;   /* of these */
-    uint32_t *samples; /* [n] numbers in the source */
-    size_t ordinary;   /* right in the ordinary evaluation */
-    double clean_loss; /* of it, nats */
     char model_hash[BASE_SHA256_TEXT], ids_hash[BASE_SHA256_TEXT];
     uint64_t fingerprint; /* of model, samples and pixels: what a state belongs to */
     char specs[APP_ATTACK_SPECS]; /* attacks, separated by blanks */

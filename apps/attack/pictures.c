@@ -30,8 +30,7 @@ static void picture_put(gallery *g, json_t *list, size_t sample, const char *cap
     snprintf(key, sizeof key, "%zu-%zu", sample, json_array_size(list));
     if (g->status == BASE_OK)
         g->status = show_document_picture(g->document, key, &g->picture, g->err);
-    json_array_append_new(list,
-                          json_pack("{s:s, s:s}", "picture", key, "caption", caption));
+    show_row(list, "{s:s, s:s}", "picture", key, "caption", caption);
 }
 
 /* pixels [C, S, S] in 0..1. */
@@ -71,7 +70,7 @@ static void patches_put(gallery *g, json_t *list, size_t sample, const float *x,
 static bool answer_put(gallery *g, json_t *list, const float *image, int32_t label)
 {
     const app_attack *a = g->a;
-    char name[NAME], text[NAME + 16];
+    char name[NAME];
     double probability;
     size_t top = 0;
 
@@ -80,10 +79,9 @@ static bool answer_put(gallery *g, json_t *list, const float *image, int32_t lab
     if (g->status != BASE_OK)
         return false;
     measure_verdict_top(&top, &probability, 1, g->logits, a->network.classes);
-    snprintf(text, sizeof text, "%s %.0f %%",
-             app_network_class(name, sizeof name, &a->network, a->source, top),
-             100 * probability);
-    json_array_append_new(list, show_json_text(text));
+    show_fact(list, "%s %.0f %%",
+              app_network_class(name, sizeof name, &a->network, a->source, top),
+              100 * probability);
     return (int32_t)top == label;
 }
 
@@ -92,37 +90,37 @@ static json_t *sample_json(gallery *g, size_t i)
     const app_attack *a = g->a;
     const app_point *p = &a->point[a->main];
     const attack_sample s = attack_run_sample(a->run, i);
-    const float *x = a->images + i * a->floats;
-    const float *v = attack_run_adversarial(a->run) + i * a->floats;
+    const float *x = a->read.pixels + i * a->read.floats;
+    const float *v = attack_run_adversarial(a->run) + i * a->read.floats;
     json_t *pictures = json_array(), *answers = json_array(), *about = json_array();
     float largest = 0;
     char text[NAME];
 
-    for (size_t k = 0; k < a->floats; k++)
+    for (size_t k = 0; k < a->read.floats; k++)
         largest = fmaxf(largest, fabsf(v[k] - x[k]));
-    for (size_t k = 0; k < a->floats; k++)
+    for (size_t k = 0; k < a->read.floats; k++)
         g->shown[k] = largest > 0 ? (v[k] - x[k]) * 0.5f / largest + 0.5f : 0.5f;
     app_attack_pixels(g->pixels, a, x);
-    pixels_put(g, pictures, a->samples[i], g->pixels, "clean");
+    pixels_put(g, pictures, a->read.sample[i], g->pixels, "clean");
     app_attack_pixels(g->pixels, a, v);
-    pixels_put(g, pictures, a->samples[i], g->pixels, "adversarial");
+    pixels_put(g, pictures, a->read.sample[i], g->pixels, "adversarial");
     snprintf(text, sizeof text, "added, x %.3g",
              largest > 0 ? 0.5 / (a->unit * (double)largest) : 0.0);
-    pixels_put(g, pictures, a->samples[i], g->shown, text);
+    pixels_put(g, pictures, a->read.sample[i], g->shown, text);
     if (a->has_routing)
-        patches_put(g, pictures, a->samples[i], x, v);
+        patches_put(g, pictures, a->read.sample[i], x, v);
     answer_put(g, answers, x, s.label);
     const bool right = answer_put(g, answers, v, s.label);
     show_fact(
         about, "label %s",
         app_network_class(text, sizeof text, &a->network, a->source, (size_t)s.label));
-    show_fact(about, "sample %u", a->samples[i]);
+    show_fact(about, "sample %u", a->read.sample[i]);
     show_fact(about, "%s %.4g", attack_norm_name(a->config.norm), a->unit * (double)s.norm);
     if (s.broken && s.attack >= 0 && (size_t)s.attack < p->count)
         show_fact(about, "by %s at step %d", p->result[s.attack].name, s.step);
     if (a->has_routing && isfinite(a->routing.change[i]))
         show_fact(about, "routing change %.3f", (double)a->routing.change[i]);
-    return json_pack("{s:I, s:o, s:b, s:o, s:o}", "sample", (json_int_t)a->samples[i],
+    return json_pack("{s:I, s:o, s:b, s:o, s:o}", "sample", (json_int_t)a->read.sample[i],
                      "answers", answers, "right", (int)right, "about", about, "pictures",
                      pictures);
 }
@@ -150,8 +148,8 @@ base_status app_attack_pictures(const app_attack *a, show_document *document,
     gallery g = {.a = a, .document = document, .err = err};
     uint32_t *order = app_take(NULL, a->n, sizeof *order);
 
-    g.shown = app_take(NULL, a->floats, sizeof *g.shown);
-    g.pixels = app_take(NULL, a->floats, sizeof *g.pixels);
+    g.shown = app_take(NULL, a->read.floats, sizeof *g.shown);
+    g.pixels = app_take(NULL, a->read.floats, sizeof *g.pixels);
     g.logits = app_take(NULL, a->network.classes, sizeof *g.logits);
     g.patch = app_take(NULL, vit_config_tokens(a->network.config), sizeof *g.patch);
     base_rng_permutation(&rng, order, a->n);

@@ -47,7 +47,7 @@ static attack_search search_make(work *w, const char *specs, const char *name,
 
     return (attack_search){.target = target,
                            .config = config,
-                           .images = a->images,
+                           .images = a->read.pixels,
                            .labels = a->labels,
                            .n = a->n,
                            .specs = specs,
@@ -126,9 +126,8 @@ static base_status router_search(app_attack *a, size_t place, base_error *err)
 
 /* ---- the whole ----------------------------------------------------------------------- */
 
-static base_status state_folder(const app_attack *a, base_error *err)
+static base_status state_folder(const app_attack *a, const char *path, base_error *err)
 {
-    const char *path = app_text("%s/state", a->args->out);
     base_status status = BASE_OK;
 
     if (!a->args->resume)
@@ -142,11 +141,6 @@ static base_status state_folder(const app_attack *a, base_error *err)
     return status;
 }
 
-static base_status state_remove(const app_attack *a, base_error *err)
-{
-    return base_folder_remove(app_text("%s/state", a->args->out), err);
-}
-
 static base_status routing_search(app_attack *a, bool *done, base_error *err)
 {
     *done = true;
@@ -155,13 +149,13 @@ static base_status routing_search(app_attack *a, bool *done, base_error *err)
         return BASE_OK; /* no choices: app_attack_caution says so */
     base_status status =
         measure_attacked_make(&a->routing, a->target, (size_t)a->args->common.batch, a->run,
-                              a->images, &a->config, a->n, done, err);
+                              a->read.pixels, &a->config, a->n, done, err);
     a->has_routing = status == BASE_OK && *done;
     if (!a->has_routing || !a->router.run)
         return status;
     status =
         measure_attacked_make(&a->router.routing, a->target, (size_t)a->args->common.batch,
-                              a->router.run, a->images, &a->config, a->n, done, err);
+                              a->router.run, a->read.pixels, &a->config, a->n, done, err);
     a->router.has_routing = status == BASE_OK && *done;
     return status;
 }
@@ -186,7 +180,7 @@ static base_status capacity_search(app_attack *a, base_error *err)
     status = app_attack_target(&target, a, err);
     if (status == BASE_OK)
         status = measure_target_dropped(&a->trained.right, &a->trained.dropped[0], target,
-                                        batch, a->images, a->labels, a->n, err);
+                                        batch, a->read.pixels, a->labels, a->n, err);
     if (status == BASE_OK)
         status =
             measure_target_dropped(&unused, &a->trained.dropped[1], target, batch,
@@ -216,7 +210,7 @@ static base_status checks_search(app_attack *a, base_error *err)
         transfer = measure_target_table(a->transfer);
         options.transfer = &transfer;
     }
-    options.ordinary_right = a->args->labels == 1 ? a->n : a->ordinary;
+    options.ordinary_right = a->args->labels == 1 ? a->n : a->read.right;
     options.stop = stop_asked;
     options.progress = check_show;
     options.user = a;
@@ -230,7 +224,8 @@ static base_status checks_search(app_attack *a, base_error *err)
 
 base_status app_attack_search(app_attack *a, base_error *err)
 {
-    base_status status = state_folder(a, err);
+    const char *state = app_text("%s/state", a->args->out);
+    base_status status = state_folder(a, state, err);
     bool done = true;
     size_t place = 0;
 
@@ -241,7 +236,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
     a->config.early_stop = !a->args->all_steps;
     a->config.fixed_routing = a->args->fixed_routing;
     a->config.fixed_batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
-    a->config.samples = a->samples;
+    a->config.samples = a->read.sample;
     a->config.stop = stop_asked;
     app_progress_start(&a->progress, &a->args->common, "attack", NULL, PROGRESS_UNITS, 0);
     if (status == BASE_OK)
@@ -266,5 +261,5 @@ base_status app_attack_search(app_attack *a, base_error *err)
         return base_fail(err, BASE_INTERRUPTED, "stopped before the first attack");
     }
     a->complete = status == BASE_OK;
-    return a->complete ? state_remove(a, err) : status;
+    return a->complete ? base_folder_remove(state, err) : status;
 }

@@ -8,17 +8,6 @@
 
 enum { DENSE_CLASSES = 200, FACT = 256 };
 
-void app_eval_class_put(json_t *json, const char *key, const app_network *network,
-                        const data_source *source, size_t c)
-{
-    char name[APP_NAME_BYTES], title[32];
-
-    snprintf(title, sizeof title, "%s_title", key);
-    show_put_text(json, key, app_network_label(name, sizeof name, network, source, c));
-    show_put_text(json, strcmp(key, "name") == 0 ? "title" : title,
-                  app_network_class(name, sizeof name, network, source, c));
-}
-
 json_t *app_eval_answers(const size_t *top, const double *probability, size_t count,
                          int32_t label, const char *picture, size_t number,
                          const app_network *network, const data_source *source)
@@ -31,7 +20,7 @@ json_t *app_eval_answers(const size_t *top, const double *probability, size_t co
                  app_network_class(name, sizeof name, network, source, top[i]),
                  "probability", probability[i], "mark", top[i] == (size_t)label);
     snprintf(key, sizeof key, "%s-%zu", picture, number);
-    app_eval_class_put(json, "answer", network, source, top[0]);
+    app_network_class_put(json, "answer", network, source, top[0]);
     show_put_bool(json, "right", top[0] == (size_t)label);
     show_put_text(json, "picture", key);
     show_put(json, "top", list);
@@ -68,7 +57,7 @@ static json_t *classes_json(const app_evaluation *e)
     for (size_t c = 0; c < s->classes; c++) {
         json_t *one = json_object();
 
-        app_eval_class_put(one, "name", &e->network, e->source, c);
+        app_network_class_put(one, "name", &e->network, e->source, c);
         show_put_count(one, "count", s->class_total[c]);
         show_put_count(one, "predicted", s->predicted[c]);
         show_put(one, "top1", app_share_json(s->class_right[c], s->class_total[c]));
@@ -104,8 +93,8 @@ static json_t *confused_json(const app_evaluation *e)
     for (size_t i = 0; i < count; i++) {
         json_t *one = json_object();
 
-        app_eval_class_put(one, "label", &e->network, e->source, pairs[i].label);
-        app_eval_class_put(one, "answer", &e->network, e->source, pairs[i].answer);
+        app_network_class_put(one, "label", &e->network, e->source, pairs[i].label);
+        app_network_class_put(one, "answer", &e->network, e->source, pairs[i].answer);
         show_put_count(one, "count", pairs[i].count);
         show_put(one, "of_class",
                  app_share_json(pairs[i].count, e->score.class_total[pairs[i].label]));
@@ -126,7 +115,7 @@ static json_t *examples_json(const app_evaluation *e, const app_example *list, s
         json_t *one = app_eval_answers(x->top, x->probability, x->top_count, x->label, key,
                                        i, &e->network, e->source);
 
-        app_eval_class_put(one, "label", &e->network, e->source, (size_t)x->label);
+        app_network_class_put(one, "label", &e->network, e->source, (size_t)x->label);
         show_put_text(one, "name",
                       data_source_relative_name(e->source, x->sample, name, sizeof name));
         json_array_append_new(examples, one);

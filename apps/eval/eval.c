@@ -135,14 +135,10 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
 
     if (status != BASE_OK)
         return status;
-    e->network.data.quiet = args->common.quiet;
     status = app_network_data(&e->source, &e->network, args->data, err);
     if (status != BASE_OK)
         return status;
     e->data = args->data;
-    if (data_source_classes(e->source) == 0)
-        return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
-                         args->data);
     status = measure_score_create(&e->score, e->network.classes, err);
     e->real_path = args->real;
     if (status == BASE_OK && args->real)
@@ -152,9 +148,7 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
     if (status != BASE_OK)
         return status;
     const size_t layers = app_network_blocks(e->blocks, e->network.config);
-    const size_t all = data_source_count(e->source);
-    const size_t limit = (size_t)args->common.limit;
-    const size_t images = limit > 0 && limit < all ? limit : all;
+    const size_t images = data_source_planned(e->source, (size_t)args->common.limit);
     while (e->moe_count < layers && status == BASE_OK) {
         status = measure_usage_create(&e->usage[e->moe_count], images, e->network.classes,
                                       (size_t)e->network.config->moe.experts, err);
@@ -328,25 +322,23 @@ static base_status batch_run(app_evaluation *e, vit_run *run, float *logits,
 base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err)
 {
     const bool skip = args->bad_samples == 1;
-    data_loader_config config = app_network_loader(&e->network, &args->common);
+    app_progress progress = {0};
+    data_loader_config config =
+        app_network_loader(&e->network, &args->common, skip, &progress);
     data_loader *loader = NULL;
     vit_run *run = NULL;
     data_batch batch;
     app_bad_list list = {0};
     app_bad_source bad = {&list, e->source};
-    app_progress progress = {0};
     float *logits = app_take(&e->pool, config.batch, e->network.classes * sizeof *logits);
     const double started = base_seconds();
     uint64_t done_images = 0;
     base_status status = BASE_OK;
 
-    config.skip_bad = skip;
     config.strict = args->strict;
     config.shuffled = e->sweep.of.points > 0; /* neighbours compete: not all of one class */
     config.named = app_bad_source_named;
     config.named_user = &bad;
-    config.log = app_progress_log;
-    config.log_user = &progress;
     if (on_the_fly(e)) { /* pixels, which the corruptions want in colour */
         config.bytes = true;
         config.channels = 3;

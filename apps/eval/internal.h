@@ -263,10 +263,6 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
  * e->interrupted. */
 base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err);
 void app_eval_close(app_evaluation *e);
-/* Of the document (document.c): a class under `key` as programs name it, under "key_title"
- * (of a list of classes: "title") as people do. */
-void app_eval_class_put(json_t *json, const char *key, const app_network *network,
-                        const data_source *source, size_t c);
 /* The first answers of an image as bars, and the name of its picture. */
 json_t *app_eval_answers(const size_t *top, const double *probability, size_t count,
                          int32_t label, const char *picture, size_t number,

@@ -228,7 +228,7 @@ static void specimen_put(json_t *json, const app_robust *r)
     if (r->specimen_count == 0)
         return;
     one = json_object();
-    app_eval_class_put(one, "label", r->network, r->source, (size_t)r->specimen_label);
+    app_network_class_put(one, "label", r->network, r->source, (size_t)r->specimen_label);
     show_put_text(
         one, "name",
         data_source_relative_name(r->source, r->specimen_sample, name, sizeof name));

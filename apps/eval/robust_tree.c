@@ -23,14 +23,11 @@ static base_status part_run(app_robust *r, measure_cell *cell, vit_run *run,
                             bool skip_bad, app_progress *progress, uint64_t *done,
                             base_error *err)
 {
-    data_loader_config config = app_network_loader(r->network, common);
+    data_loader_config config = app_network_loader(r->network, common, skip_bad, progress);
     data_loader *loader = NULL;
     data_batch batch;
     base_status status = resize_of(&config.resize, source, r->network->size, err);
 
-    config.skip_bad = skip_bad;
-    config.log = app_progress_log;
-    config.log_user = progress;
     if (status == BASE_OK)
         status = data_loader_create(&loader, source, &config, err);
     while (status == BASE_OK && !(r->interrupted = app_stop_asked())) {
@@ -99,12 +96,9 @@ base_status app_robust_tree(app_robust *r, vit_run *run, const app_common *commo
         if (status == BASE_OK && expected == 0) {
             expected = data_source_count(source);
             app_data_told(common, "eval --imagenet-c", source);
-            app_progress_start(&progress, common, "eval", "images",
-                               (uint64_t)r->selection.count *
-                                   (common->limit > 0 && (size_t)common->limit < expected
-                                        ? (size_t)common->limit
-                                        : expected),
-                               0);
+            app_progress_start(
+                &progress, common, "eval", "images",
+                r->selection.count * data_source_planned(source, (size_t)common->limit), 0);
         }
         if (status == BASE_OK && data_source_count(source) != expected)
             status = base_fail(err, BASE_MISMATCH,

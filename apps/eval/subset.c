@@ -118,18 +118,15 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
                            const app_common *common, bool skip_bad, bool *interrupted,
                            base_error *err)
 {
-    data_loader_config config = app_network_loader(network, common);
+    app_progress progress = {0};
+    data_loader_config config = app_network_loader(network, common, skip_bad, &progress);
     data_loader *loader = NULL;
     data_batch batch;
-    app_progress progress = {0};
     float *logits =
         app_take(&subset->pool, config.batch, network->classes * sizeof *logits);
     base_status status = BASE_OK;
     uint64_t done = 0;
 
-    config.skip_bad = skip_bad;
-    config.log = app_progress_log;
-    config.log_user = &progress;
     status = data_loader_create(&loader, subset->ood, &config, err);
     if (status == BASE_OK)
         app_progress_start(&progress, common, "ood", "images", data_loader_samples(loader),

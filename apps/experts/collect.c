@@ -89,18 +89,13 @@ base_status app_study_open(app_study *s, const char *model, const app_study_args
                          s->network.path, c->moe.router.name);
     s->args = args;
     s->data = args->data;
-    s->network.data.quiet = common->quiet;
     if (args->against)
         status = other_open(s, common, err);
     if (status == BASE_OK)
         status = app_network_data(&s->source, &s->network, args->data, err);
     if (status != BASE_OK)
         return status;
-    if (data_source_classes(s->source) == 0)
-        return base_fail(err, BASE_MISMATCH, "'%s' has no labels, expected labelled images",
-                         args->data);
-    const size_t all = data_source_count(s->source), limit = (size_t)common->limit;
-    s->planned = limit > 0 && limit < all ? limit : all;
+    s->planned = data_source_planned(s->source, (size_t)common->limit);
     s->experts = (size_t)c->moe.experts;
     s->classes = s->network.classes;
     s->shot_side = (rows < 3 ? rows : 3) * (size_t)c->patch;
@@ -266,17 +261,15 @@ static void pass_close(pass *p)
 
 base_status app_study_run(app_study *s, const app_common *common, base_error *err)
 {
-    data_loader_config config = app_network_loader(&s->network, common);
-    data_loader *loader = NULL;
     app_progress progress = {0};
+    data_loader_config config =
+        app_network_loader(&s->network, common, s->args->bad_samples == 1, &progress);
+    data_loader *loader = NULL;
     pass p = {0};
     data_batch batch;
     const double started = base_seconds();
     base_status status = pass_open(&p, s, common, err);
 
-    config.skip_bad = s->args->bad_samples == 1;
-    config.log = app_progress_log;
-    config.log_user = &progress;
     if (status == BASE_OK)
         status = data_loader_create(&loader, s->source, &config, err);
     if (status == BASE_OK)

@@ -159,12 +159,12 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
 {
     const size_t floats =
         (size_t)work->network.config->channels * work->network.size * work->network.size;
-    data_loader_config config = app_network_loader(&work->network, &args->common);
+    data_loader_config config =
+        app_network_loader(&work->network, &args->common, true, &work->progress);
     data_loader *loader = NULL;
     data_batch batch;
     char name[1100];
 
-    config.skip_bad = true;
     work->named = (app_bad_source){&work->list, work->source};
     config.named = app_bad_source_named;
     config.named_user = &work->named;
@@ -213,7 +213,6 @@ static base_status work_open(predict_work *work, const predict_args *args,
         app_network_open(&work->network, model, &args->view, &args->common, err);
 
     work->network.data.unlabelled = true;
-    work->network.data.quiet = args->common.quiet;
     if (status == BASE_OK && args->data)
         status = app_network_data(&work->source, &work->network, args->data, err);
     if (status == BASE_OK && !work->network.labels && !work->source &&
