@@ -39,7 +39,7 @@ static bool reserve(plain_axis *a)
 /* The inputs from `from` to `to`, those at the ends in part. */
 static void weigh_area(plain_axis *a, size_t i, float from, float to, size_t in)
 {
-    const size_t low = (size_t)from < in ? (size_t)from : in - 1;
+    const size_t low = (size_t)from; /* the box lies within the input */
     const size_t end = (size_t)ceilf(to) < in ? (size_t)ceilf(to) : in;
     float *w = a->weight + i * a->most;
 

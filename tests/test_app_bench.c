@@ -84,8 +84,10 @@ START_TEST(a_step_is_one_row)
     size_t i;
     json_array_foreach(json_object_get(row, "parts"), i, part)
     {
-        char *column = base_text("%s_ms", json_string_value(json_object_get(part, "name")));
+        const char *name = json_string_value(json_object_get(part, "name"));
+        char *column = base_text("%s_ms", name);
 
+        ck_assert(strcmp(name, "loss") != 0 || json_number_of(part, "ms") > 0);
         ck_assert_double_eq_tol(field_of(r.out, column), json_number_of(part, "ms"), 6e-4);
         base_free(column);
     }

@@ -155,9 +155,12 @@ START_TEST(the_document_holds_what_the_page_shows)
 {
     uint64_t right = 0;
 
+    const double started = base_seconds();
     program_done(program_run(dir, "predict", model, "--data", data, "--json", json,
                              "--html", page, NULL));
     json_t *j = program_json(json);
+    ck_assert_double_gt(json_number_of(j, "seconds"), 0);
+    ck_assert_double_lt(json_number_of(j, "seconds"), base_seconds() - started);
     const json_t *list = json_object_get(j, "predictions");
     ck_assert_uint_eq(json_array_size(list), SAMPLE_COUNT);
     for (size_t i = 0; i < json_array_size(list); i++) {

@@ -307,6 +307,8 @@ START_TEST(labels_of_shards_are_numbers_texts_or_names)
     check_shard("json", "{\"label\": \"1\"}", "{\"label\": 0}", &two, numbers);
     check_shard("json", "{\"target\": 1, \"label\": 9}", "{\"target\": \"0\"}", &key,
                 numbers);
+    check_shard("json", "{\"label\": 0, \"label\": 1}", "{\"label\": 0}", &two,
+                numbers); /* the last one counts */
     check_shard("cls", "1.0", "0.00\n", &two, numbers);
     check_shard("json", "{\"label\": 1.0}", "{\"label\": 0.0}", &two, numbers);
     check_shard("cls", "bee", "ant\n", &named, "1 bee/x/0.jpg\n0 ant/x/1.jpg\n");

@@ -374,6 +374,10 @@ START_TEST(values_are_normalised_in_float32)
     data_health health;
     data_decoder *decoder = NULL;
 
+    /* ImageNet's, as everybody writes them. */
+    const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    ck_assert_mem_eq(data_loader_defaults().mean, mean, sizeof mean);
+    ck_assert_mem_eq(data_loader_defaults().std, std, sizeof std);
     make_set(3);
     unsigned char *png = set_png(&bytes, SIDE, SIDE, 99);
     set_file(root, "set/a/000.png", png, bytes);

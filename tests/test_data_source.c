@@ -268,6 +268,37 @@ START_TEST(the_same_files_are_known_as_such)
 }
 END_TEST
 
+/* Other names of the same three files, then one of them another file. */
+START_TEST(one_other_file_of_three_is_other_data)
+{
+    static const char *const names[] = {"a/1.png", "a/2.png", "b/3.png"};
+    char *set = test_path(root, "set"), *links = test_path(root, "links");
+
+    for (size_t i = 0; i < 3; i++)
+        set_name_file(set, names[i]);
+    set_folder(root, "links/a");
+    set_folder(root, "links/b");
+    for (size_t other = 0; other <= 3; other++) {
+        for (size_t i = 0; i < 3; i++) {
+            char *from = test_path(set, names[i]), *to = test_path(links, names[i]);
+            ck_assert(unlink(to) == 0 || other == 0);
+            if (i == other)
+                set_name_file(links, names[i]);
+            else
+                ck_assert_int_eq(link(from, to), 0);
+            base_free(from);
+            base_free(to);
+        }
+        data_source *a = set_open(set, NULL), *b = set_open(links, NULL);
+        ck_assert(data_source_same(a, b) == (other == 3));
+        data_source_close(a);
+        data_source_close(b);
+    }
+    base_free(set);
+    base_free(links);
+}
+END_TEST
+
 START_TEST(a_folder_of_train_and_val_is_read_by_split)
 {
     const data_source_options train = {.split = "train"}, test = {.split = "test"};
@@ -428,6 +459,7 @@ int main(void)
     tcase_add_test(core, links_are_followed_but_not_in_circles);
     tcase_add_test(core, what_is_left_out_is_one_line_by_reason);
     tcase_add_test(core, the_same_files_are_known_as_such);
+    tcase_add_test(core, one_other_file_of_three_is_other_data);
     tcase_add_test(core, a_folder_of_train_and_val_is_read_by_split);
     tcase_add_test(core, the_fingerprint_tells_other_data);
     tcase_add_test(core, a_file_that_changed_is_a_bad_sample_with_its_reason);

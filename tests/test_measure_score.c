@@ -35,6 +35,15 @@ START_TEST(equal_logits_go_by_class_number)
 }
 END_TEST
 
+START_TEST(the_largest_is_found_wherever_it_stands)
+{
+    const float row[5] = {-1, 2, 4, 3, 4};
+
+    for (size_t count = 1; count <= 5; count++)
+        ck_assert_uint_eq(measure_arg_max(row, count), count < 3 ? count - 1 : 2);
+}
+END_TEST
+
 START_TEST(the_top_classes_come_in_order)
 {
     const float logits[5] = {0.5f, 2, -1, 2, 1};
@@ -297,6 +306,7 @@ int main(void)
 
     tcase_add_test(core, the_verdict_is_softmax_by_hand);
     tcase_add_test(core, equal_logits_go_by_class_number);
+    tcase_add_test(core, the_largest_is_found_wherever_it_stands);
     tcase_add_test(core, the_top_classes_come_in_order);
     tcase_add_test(core, the_score_is_the_sum_by_hand);
     tcase_add_test(core, confused_pairs_come_by_frequency);

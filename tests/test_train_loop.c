@@ -5,7 +5,7 @@
 #include "tests/test_folder.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
-#include "train/train.h"
+#include "train/train_internal.h"
 
 /* A run of four steps whose work is a letter each: an evaluation after every second step, a
  * checkpoint with it. */
@@ -191,6 +191,18 @@ END_TEST
 
 /* Two runs: lines at 2 and 6, and at 2, 4 and 6; the last line of the second is half a
  * line. */
+/* By hand: a window, and what the others have of it. */
+START_TEST(what_saving_among_ranks_takes)
+{
+    const size_t whole = VIT_WINDOW_BYTES;
+
+    ck_assert_uint_eq(train_saving_bytes(1200, 1), 0);
+    ck_assert_uint_eq(train_saving_bytes(1200, 2), 1800);
+    ck_assert_uint_eq(train_saving_bytes(1200, 4), 2100);
+    ck_assert_uint_eq(train_saving_bytes(whole + 1, 2), whole + whole / 2);
+}
+END_TEST
+
 START_TEST(lines_of_metrics_are_summed_by_their_steps)
 {
     static const char first[] =
@@ -349,6 +361,7 @@ int main(void)
     tcase_add_test(core, a_run_that_is_stopped_leaves_before_the_next_step);
     tcase_add_test(core, a_checkpoint_is_exchanged_as_a_whole);
     tcase_add_test(core, images_in_memory_are_what_the_network_sees);
+    tcase_add_test(core, what_saving_among_ranks_takes);
     tcase_add_test(core, lines_of_metrics_are_summed_by_their_steps);
     tcase_add_test(limits, a_failure_ends_the_run_as_it_is);
     tcase_add_test(limits, a_kill_between_two_renames_leaves_the_older_one);

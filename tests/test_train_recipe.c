@@ -388,6 +388,7 @@ START_TEST(an_unknown_key_is_refused_with_line_and_nearest)
     refused("\n\n[train]\nlr = 0.1\n", "line 4: unknown key 'train.lr', the nearest is "
                                        "'optimizer.lr'");
     refused("[routr]\nk = 1\n", "the nearest is 'router.k'");
+    refused("[train]\nimage_size = 32\n", "the nearest is 'data.image'"); /* by meaning */
     refused("[router]\nname = softmax\nxi = 0.1\n",
             "line 3: 'router.xi' is no key of the router 'softmax', but of sinkhorn, ssr");
     refused("lr = 1\n", "line 1: unknown key '.lr'");

@@ -506,7 +506,8 @@ static void stepped(void *user, const train_trainer *t, double lr)
 static base_status evaluated(void *user, const train_trainer *t, double seconds,
                              bool better, base_error *e)
 {
-    (void)t, (void)seconds, (void)better, (void)e;
+    (void)t, (void)better, (void)e;
+    ck_assert_double_gt(seconds, 0);
     note(user, 'e');
     return BASE_OK;
 }

@@ -122,8 +122,9 @@ static base_status unknown_key(const train_recipe *r, const char *key, base_erro
     if (name && routers_with(owners, sizeof owners, name)[0])
         return base_fail(err, BASE_USAGE, "'%s' is no key of the router '%s', but of %s",
                          key, r->config.moe.router.name, owners);
-    if (train_synonym(strchr(key, '.') + 1))
-        snprintf(meant, sizeof meant, "%s", train_synonym(strchr(key, '.') + 1));
+    const char *ours = train_synonym(strchr(key, '.') + 1);
+    if (ours)
+        snprintf(meant, sizeof meant, "%s", ours);
     /* The right word in the wrong section is nearer than any slip of the finger. */
     for (const base_field *f = train_recipe_keys; f->name && !meant[0]; f++)
         if (strcmp(strchr(f->name, '.'), strchr(key, '.')) == 0)

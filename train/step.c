@@ -175,7 +175,7 @@ static void count_parts(train_trainer *t)
         sums->images += f->images;
         /* The mean of the first passes, later a fading one. */
         const double n = (double)t->shown_count++;
-        const double keep = n < 50 ? n / (n + 1) : 0.98;
+        const double keep = fmin(n / (n + 1), 0.98);
         t->shown_loss = keep * t->shown_loss + (1 - keep) * f->loss / f->images;
         t->shown_accuracy = keep * t->shown_accuracy + (1 - keep) * f->correct / f->images;
     }

@@ -336,14 +336,21 @@ base_status train_trainer_create(train_trainer *out, const train_recipe *recipe,
     return status == BASE_OK ? create_buffers(out, err) : status;
 }
 
+size_t train_saving_bytes(size_t block, size_t ranks)
+{
+    const size_t window = block < VIT_WINDOW_BYTES ? block : VIT_WINDOW_BYTES;
+
+    return ranks > 1 ? window + window / ranks * (ranks - 1) : 0;
+}
+
 size_t train_trainer_memory(const train_trainer *trainer)
 {
     enum { LIBRARIES = 8 << 20 }; /* oneDNN's code, MPI's buffers: 5 to 18 MiB were seen */
     const train_trainer *t = trainer;
     const size_t block = vit_model_floats(t->model) * sizeof(float);
-    const size_t window = block < VIT_WINDOW_BYTES ? block : VIT_WINDOW_BYTES;
-    const size_t saving = t->ranks > 1 ? window + window / t->ranks * (t->ranks - 1) : 0;
-    const size_t now = base_resident_bytes() + saving + LIBRARIES, peak = base_peak_bytes();
+    const size_t now =
+        base_resident_bytes() + train_saving_bytes(block, t->ranks) + LIBRARIES;
+    const size_t peak = base_peak_bytes();
 
     return now > peak ? now : peak;
 }

@@ -75,7 +75,7 @@ static void on_message(j_common_ptr info, int level)
     decode_jpeg *jpeg = info->client_data;
     char text[JMSG_LENGTH_MAX];
 
-    if (level >= 0 || !jpeg->note)
+    if (level != -1 || !jpeg->note)
         return;
     info->err->num_warnings++;
     switch (info->err->msg_code) {

@@ -265,18 +265,18 @@ static base_status from_numbers(data_source *source, int32_t *label_of,
 static const char *first_misfit(const data_class_table *table, size_t outputs)
 {
     const char *other = NULL;
-    size_t ids = 0, numbers = 0;
+    bool ids = false, numbers = false; /* is there one */
 
     for (size_t i = 0; i < table->count; i++) {
-        ids += data_imagenet_label(table->name[i]) >= 0;
-        numbers += data_class_number(table->name[i]) >= 0;
+        ids = ids || data_imagenet_label(table->name[i]) >= 0;
+        numbers = numbers || data_class_number(table->name[i]) >= 0;
     }
     for (size_t i = 0; i < table->count && !other; i++) {
         const int32_t number = data_class_number(table->name[i]);
-        const bool fits = ids > 0 ? outputs == DATA_IMAGENET_CLASSES &&
-                                        data_imagenet_label(table->name[i]) >= 0
-                          : numbers > 0 ? number >= 0 && (size_t)number < outputs
-                                        : false;
+        const bool fits = ids ? outputs == DATA_IMAGENET_CLASSES &&
+                                    data_imagenet_label(table->name[i]) >= 0
+                          : numbers ? number >= 0 && (size_t)number < outputs
+                                    : false;
         other = fits ? NULL : table->name[i];
     }
     return other ? other : table->name[0];
