@@ -80,8 +80,8 @@ base_status train_ranks_choose(train_trainer *trainer, char *text, size_t bytes,
 base_status train_ranks_loads(vit_usage *out, train_trainer *trainer, const vit_usage *own,
                               base_error *err);
 
-/* Bytes that a checkpoint of block bytes takes while ranks write it (trainer.c): a window of
- * it, and the other ranks' shares of that. One rank: 0. */
+/* Bytes that a checkpoint of block bytes takes while ranks write it (trainer.c): a window
+ * of it, and the other ranks' shares of that. One rank: 0. */
 size_t train_saving_bytes(size_t block, size_t ranks);
 
 /* ---- checkpoints (state.c) ----------------------------------------------------------- */
