@@ -99,9 +99,9 @@ base_status app_compare_train(app_compare *compare, base_error *err);
 
 /* ---- evaluation (eval.c) ------------------------------------------------------------- */
 
-/* Fills in run->result of every trained run. What lies beside a run is kept when checkpoint,
- * data and settings are the same; the rest is measured, or with make false left out. A
- * measurement that fails leaves its reason with the run, and the others go on.
+/* Fills in run->result of every trained run. What lies beside a run is kept when
+ * checkpoint, data and settings are the same; the rest is measured, or with make false left
+ * out. A measurement that fails leaves its reason with the run, and the others go on.
  * BASE_INTERRUPTED: asked to stop. */
 base_status app_compare_measure(app_compare *compare, bool make, base_error *err);
 /* Whether the options leave a measure out. */

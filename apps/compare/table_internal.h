@@ -20,8 +20,8 @@ typedef struct app_figure {
     bool once;      /* measured once for all seeds of an entry: no test */
 } app_figure;
 
-/* Those that every comparison has, in the order of the CSV files: members of app_figure each;
- * robust accuracies at the budgets follow. */
+/* Those that every comparison has, in the order of the CSV files: members of app_figure
+ * each; robust accuracies at the budgets follow. */
 #define APP_FIGURES(X)                                                                     \
     X("top1", "clean top-1", 100, 1, 2, "top1"), X("loss", "loss", 1, -1, 3, "loss"),      \
         X("ece", "calibration error", 100, -1, 1, "ece"),                                  \
