@@ -216,6 +216,49 @@ static void look(base_status (*group)(attack_bench *, base_error *), const attac
     ck_assert_msg(group(&b, &err) == BASE_OK, "%s", err.text);
 }
 
+/* The least that a point which is evaluated lies beside its image, Linf. */
+static double nearest;
+
+static base_status nearest_seen(void *user, float *logits, const float *images,
+                                size_t count, base_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        double least = 1;
+        for (size_t j = 0; j < TOY_IMAGES; j++) {
+            double d = 0;
+            for (size_t p = 0; p < TOY_FLOATS; p++)
+                d = fmax(d, fabs((double)images[i * TOY_FLOATS + p] -
+                                 (double)model.images[j * TOY_FLOATS + p]));
+            least = fmin(least, d);
+        }
+        nearest = least > 0 ? fmin(nearest, least) : nearest;
+    }
+    return toy_logits(user, logits, images, count, err);
+}
+
+/* 20 steps of 2.5 eps / 20 from the clean image, whatever the driver does. */
+START_TEST(c11_walks_by_an_eighth_of_the_budget)
+{
+    uint8_t white[TOY_IMAGES] = {0};
+    base_error err = {0};
+
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken();
+    attack_run *run = toy_attack(&model, "fgsm", &config);
+    attack_bench b = bench_of(TOY_IMAGES);
+    b.run = run;
+    b.count = run->count;
+    b.images = model.images;
+    b.labels = model.labels;
+    b.white = white;
+    run->target.forward = nearest_seen;
+    nearest = 1;
+    ck_assert_msg(attack_checks_curve(&b, &err) == BASE_OK, "%s", err.text);
+    ck_assert_double_eq_tol(nearest / config.eps, 0.125, 1e-4);
+    attack_run_destroy(run);
+}
+END_TEST
+
 /* 1e-6 above eps and 1e-7 outside of the range are rounding, more is not. */
 START_TEST(c12_examples_keep_budget_and_range_to_the_rounding)
 {
@@ -390,6 +433,7 @@ int main(void)
     tcase_add_loop_test(counts, c6_noise_is_weaker_and_leaves_95_percent, 0, SLACKS);
     tcase_add_test(counts, c10_one_percent_may_have_no_gradient_of_the_cross_entropy);
     tcase_add_test(counts, c18_seeds_differ_by_two_or_five_percent);
+    tcase_add_test(models, c11_walks_by_an_eighth_of_the_budget);
     tcase_add_test(models, c12_examples_keep_budget_and_range_to_the_rounding);
     tcase_add_test(models, c12_broken_examples_are_changed_and_wrong);
     tcase_add_test(models, c13_neighbours_change_answers_by_rounding_alone);

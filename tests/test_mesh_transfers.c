@@ -4,6 +4,8 @@
 
 #include "mesh/mesh_internal.h"
 
+#include <signal.h>
+
 static const size_t rank_counts[] = {1, 2, 3, 4, 8};
 enum { RANK_COUNTS = 5 };
 
@@ -252,6 +254,29 @@ START_TEST(trees_of_other_numbers_have_the_larger_half_left)
 }
 END_TEST
 
+static void places_work(test_rank *rank)
+{
+    for (size_t i = 0; i < mesh_ranks(rank->mesh); i++) {
+        char host[32];
+        snprintf(host, sizeof host, "node%zu", i / 3);
+        RANK_CHECK(rank, rank->mesh->members[i].node == i / 3);
+        RANK_CHECK(rank, strcmp(rank->mesh->members[i].host, host) == 0);
+    }
+}
+
+/* Couriers hear no signal; whoever starts them goes on hearing what he heard. */
+START_TEST(nodes_have_names_and_signals_are_heard_as_before)
+{
+    sigset_t before, after;
+
+    ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+    test_ranks_run(5, 3, NULL, places_work, NULL, NULL);
+    ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
+    for (int i = 1; i < NSIG; i++)
+        ck_assert_int_eq(sigismember(&before, i), sigismember(&after, i));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mesh_transfers");
@@ -264,6 +289,7 @@ int main(void)
     tcase_add_test(core, groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes);
     tcase_add_test(core, ranks_that_disagree_are_named_on_all_ranks);
     tcase_add_test(core, trees_of_other_numbers_have_the_larger_half_left);
+    tcase_add_test(core, nodes_have_names_and_signals_are_heard_as_before);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

@@ -77,6 +77,7 @@ START_TEST(capacity_is_that_of_the_examples)
 {
     ck_assert_uint_eq(vit_capacity(400, 8, 2, 1.05, 4), 108);
     ck_assert_uint_eq(vit_capacity(400, 8, 2, 1.05, 1), 105);
+    ck_assert_uint_eq(vit_capacity(400, 8, 2, 1.05, 2), 106);
     ck_assert_uint_eq(vit_capacity(400, 8, 2, 4.0, 4), 400);
     ck_assert_uint_eq(vit_capacity(1576, 8, 2, 1.05, 4), 416);
     ck_assert_uint_eq(vit_capacity(1576, 8, 2, 1.05, 1), 414);

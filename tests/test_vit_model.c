@@ -242,6 +242,31 @@ START_TEST(settings_change_only_where_weights_allow)
 }
 END_TEST
 
+/* The layer before the head may be one number wide. */
+START_TEST(the_narrowest_layer_before_the_head)
+{
+    static const size_t head[3] = {10, 1};
+    vit_config config = test_sparse_config();
+    base_error err = {0};
+    vit_model *model = NULL;
+    size_t met = 0;
+
+    config.classes = 10;
+    config.prelogits = 1;
+    must(vit_model_plan(&model, &config, &err), &err);
+    for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+        const vit_parameter *p = vit_model_parameter(model, i);
+        if (strcmp(p->name, "head.weight") != 0)
+            continue;
+        ck_assert_int_eq(p->rank, 2);
+        ck_assert_mem_eq(p->shape, head, 2 * sizeof *head);
+        met++;
+    }
+    ck_assert_uint_eq(met, 1);
+    vit_model_destroy(model);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_model");
@@ -255,6 +280,7 @@ int main(void)
     tcase_add_test(core, vmoe_weights_have_their_law);
     tcase_add_test(core, weights_depend_on_the_seed_and_not_on_threads);
     tcase_add_test(limits, settings_change_only_where_weights_allow);
+    tcase_add_test(limits, the_narrowest_layer_before_the_head);
     tcase_add_test(core, sincos_positions_by_hand);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
