@@ -397,6 +397,40 @@ START_TEST(a_damaged_npz_is_refused_or_read)
 }
 END_TEST
 
+START_TEST(another_shape_is_named)
+{
+    static const struct {
+        const char *member, *from, *to, *words;
+    } cases[] = {
+        {"LayerNorm_0/scale", "(3, 32)", "(32, 3)",
+         "LayerNorm_0/scale' has shape [32, 3], expected depth and then [32]"},
+        {"params/cls", "(1, 1, 32)", "(1, 32, 1)",
+         "cls' has shape [1, 32, 1], expected [1, 1, 32]"},
+    };
+    char *from = golden_path("bigvision-scan-bf16.npz"), *bytes = NULL;
+    char *folder = test_folder_make(), *path = test_path(folder, "x.npz");
+    size_t size = 0;
+
+    ck_assert_int_eq(base_file_read(&bytes, &size, from, 1 << 24, NULL), BASE_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        base_error err = {0};
+        vit_model *model = NULL;
+        char *at = memmem(bytes, size, cases[i].member, strlen(cases[i].member));
+        at = memmem(at, 256, cases[i].from, strlen(cases[i].from));
+        ck_assert_ptr_nonnull(at);
+        memcpy(at, cases[i].to, strlen(cases[i].to));
+        test_write(path, bytes, size);
+        ck_assert_int_ne(vit_model_load(&model, path, NULL, &err), BASE_OK);
+        ck_assert_msg(strstr(err.text, cases[i].words) != NULL, "'%s'", err.text);
+        memcpy(at, cases[i].from, strlen(cases[i].from));
+    }
+    base_free(bytes);
+    base_free(from);
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_jax");
@@ -412,6 +446,7 @@ int main(void)
     tcase_add_test(limits, announced_lengths_cost_nothing);
     tcase_add_test(limits, depth_is_no_danger);
     tcase_add_test(limits, a_damaged_npz_is_refused_or_read);
+    tcase_add_test(limits, another_shape_is_named);
     suite_add_tcase(suite, limits);
     return test_run(suite);
 }
