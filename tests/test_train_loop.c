@@ -245,6 +245,17 @@ START_TEST(lines_of_metrics_are_summed_by_their_steps)
               isnan(train_lines_sum(&none, TRAIN_LINE_LOSS)) &&
               isnan(train_lines_at(&none, TRAIN_LINE_LOSS, 1)));
     train_lines_destroy(&mean);
+    ck_assert_uint_eq(runs[0].layers, 2);
+    ck_assert(isnan(runs[0].cv[3])); /* the second line tells of one layer */
+    train_lines_thin(&runs[0], 2);
+    ck_assert_uint_eq(runs[0].count, 2);
+    train_lines_thin(&runs[0], 1); /* what is not there does not count */
+    ck_assert_uint_eq(runs[0].count, 1);
+    ck_assert_double_eq(train_lines_last(&runs[0], TRAIN_LINE_STEP), 4);
+    ck_assert_double_eq(train_lines_last(&runs[0], TRAIN_LINE_LOSS), 2);
+    ck_assert_double_eq(train_lines_last(&runs[0], TRAIN_LINE_ACCURACY), 0.5);
+    ck_assert_double_eq(runs[0].cv[0], 3);
+    ck_assert_double_eq(runs[0].cv[1], 3);
     train_lines_destroy(&runs[0]);
     train_lines_destroy(&runs[1]);
     base_free(path);

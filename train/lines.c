@@ -41,6 +41,24 @@ static train_line line_of(const json_t *json)
                          [TRAIN_LINE_SINKHORN] = number_of(json, "sinkhorn_share")}};
 }
 
+/* Its layers behind the lines so far; the first line that has any decides which. */
+static void layers_take(train_lines *lines, size_t room, const json_t *moe)
+{
+    if (!lines->cv && json_array_size(moe) > 0) {
+        lines->layers =
+            json_array_size(moe) < VIT_DEPTH_MAX ? json_array_size(moe) : VIT_DEPTH_MAX;
+        lines->cv = base_alloc(room * lines->layers, sizeof *lines->cv);
+        for (size_t l = 0; l < lines->layers; l++)
+            lines->block[l] =
+                (int)json_integer_value(json_object_get(json_array_get(moe, l), "layer"));
+        for (size_t i = 0; lines->cv && i < lines->count * lines->layers; i++)
+            lines->cv[i] = (double)NAN;
+    }
+    for (size_t l = 0; lines->cv && l < lines->layers; l++)
+        lines->cv[lines->count * lines->layers + l] =
+            number_of(json_array_get(moe, l), "load_cv");
+}
+
 train_lines train_lines_read(const char *path, const char *kind)
 {
     train_lines lines = {0};
@@ -58,8 +76,10 @@ train_lines train_lines_read(const char *path, const char *kind)
         if (!json)
             break;
         const char *which = json_string_value(json_object_get(json, "kind"));
-        if (which && strcmp(which, kind) == 0)
+        if (which && strcmp(which, kind) == 0) {
+            layers_take(&lines, room, json_object_get(json, "moe"));
             lines.line[lines.count++] = line_of(json);
+        }
         json_decref(json);
         at = end + 1;
     }
@@ -70,7 +90,39 @@ train_lines train_lines_read(const char *path, const char *kind)
 void train_lines_destroy(train_lines *lines)
 {
     base_free(lines->line);
+    base_free(lines->cv);
     *lines = (train_lines){0};
+}
+
+/* values [count, width] to means of `group` rows each, in place. */
+static void rows_thin(double *values, size_t count, size_t width, size_t group)
+{
+    for (size_t from = 0; from < count; from += group) {
+        const size_t end = from + group < count ? from + group : count;
+
+        for (size_t c = 0; c < width; c++) {
+            double sum = 0;
+            size_t finite = 0;
+            for (size_t i = from; i < end; i++) {
+                const double value = values[i * width + c];
+                sum += isfinite(value) ? value : 0;
+                finite += isfinite(value) != 0;
+            }
+            values[from / group * width + c] = sum / (double)finite;
+        }
+    }
+}
+
+void train_lines_thin(train_lines *lines, size_t most)
+{
+    const size_t group = (lines->count + most - 1) / most;
+
+    if (group < 2)
+        return;
+    rows_thin(lines->line->at, lines->count, TRAIN_LINE_COLUMNS, group);
+    if (lines->cv)
+        rows_thin(lines->cv, lines->count, lines->layers, group);
+    lines->count = (lines->count + group - 1) / group;
 }
 
 /* A line logged at a step that is not the curve's is passed over. */

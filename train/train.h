@@ -314,13 +314,22 @@ typedef struct train_line {
 typedef struct train_lines {
     size_t count;
     train_line *line; /* by rising step */
+    /* Of each MoE layer, which the first line that has any names: its block, and the
+     * coefficient of variation of its loads, NaN where a line has none. */
+    size_t layers;
+    int block[VIT_DEPTH_MAX];
+    double *cv; /* [count, layers] */
 } train_lines;
 
 /* Those of one kind ("train", "eval") in a file of metrics; none where it cannot be read,
  * or without memory. Ends in destroy. */
 train_lines train_lines_read(const char *path, const char *kind);
 void train_lines_destroy(train_lines *lines); /* zeroed is fine */
-/* Mean over runs [count], at the steps of the first that has lines. Ends in destroy. */
+/* Means of so many lines in a row that at most `most` are left; what is not finite does not
+ * count. */
+void train_lines_thin(train_lines *lines, size_t most);
+/* Mean over runs [count], at the steps of the first that has lines, without layers. Ends in
+ * destroy. */
 train_lines train_lines_mean(const train_lines *runs, size_t count);
 /* A column of the last line; its sum over all steps, each line telling of those since the
  * one before; its value at a step, between two lines. NaN: there is no line, or none so

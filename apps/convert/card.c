@@ -22,12 +22,12 @@ typedef struct card {
 
 /* ---- text ---------------------------------------------------------------------------- */
 
-/* text as it stands in Markdown: on one line, nothing that ends a cell. */
+/* text as it stands in Markdown: on one line, nothing that ends a cell; NULL: nothing. */
 static void put_text(const card *c, const char *text)
 {
     char quoted[1024];
 
-    base_quote(quoted, sizeof quoted, text);
+    base_quote(quoted, sizeof quoted, text ? text : "");
     for (const char *at = quoted; *at; at++) {
         if (strchr("|`<>*_[]\\", *at))
             fputc('\\', c->out);
@@ -91,7 +91,7 @@ static void put_yaml(const card *c, const char *text)
 
 static void front_put(const card *c, const char *license)
 {
-    const char *train = convert_recipe_value(c->documents, "data.train");
+    const char *train = show_json_string(c->documents->recipe, "data.train");
     char name[128];
 
     fprintf(c->out,
@@ -181,28 +181,38 @@ static void use_put(const card *c)
 
 /* ---- training ------------------------------------------------------------------------ */
 
-static void key_put(const card *c, const char *title, const char *key)
+/* What the recipe says, a row each. */
+static void recipe_rows(const card *c)
 {
-    const char *value = convert_recipe_value(c->documents, key);
-
-    if (value && value[0]) {
-        fprintf(c->out, "| %s | ", title);
-        put_text(c, value);
-        fputs(" |\n", c->out);
-    }
-}
-
-static void data_put(const card *c, const char *title, const char *key)
-{
-    const char *value = convert_recipe_value(c->documents, key);
+    static const struct {
+        const char *title, *key;
+        bool data; /* the value is DATA, which is called by its name */
+    } rows[] = {{"training data", "data.train", true},
+                {"training images (0: all)", "data.limit"},
+                {"validation data", "data.val", true},
+                {"batch", "train.batch"},
+                {"epochs", "train.epochs"},
+                {"most steps (0: by epochs)", "train.max_steps"},
+                {"optimiser", "optimizer.name"},
+                {"learning rate", "optimizer.lr"},
+                {"weight decay", "optimizer.weight_decay"},
+                {"schedule", "schedule.name"},
+                {"adversarial training", "train.adversarial"},
+                {"precision", "train.precision"},
+                {"seed", "train.seed"}};
     char name[128];
 
-    if (!value || !value[0])
-        return;
-    data_name(name, sizeof name, value);
-    fprintf(c->out, "| %s | ", title);
-    put_text(c, name);
-    fputs(" |\n", c->out);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *value = show_json_string(c->documents->recipe, rows[i].key);
+
+        if (!value)
+            continue;
+        if (rows[i].data)
+            data_name(name, sizeof name, value);
+        fprintf(c->out, "| %s | ", rows[i].title);
+        put_text(c, rows[i].data ? name : value);
+        fputs(" |\n", c->out);
+    }
 }
 
 /* An evaluation in the course of training, from metrics.jsonl. */
@@ -224,19 +234,7 @@ static void training_put(const card *c)
         return;
     }
     fputs("| | |\n|---|---|\n", c->out);
-    data_put(c, "training data", "data.train");
-    key_put(c, "training images (0: all)", "data.limit");
-    data_put(c, "validation data", "data.val");
-    key_put(c, "batch", "train.batch");
-    key_put(c, "epochs", "train.epochs");
-    key_put(c, "most steps (0: by epochs)", "train.max_steps");
-    key_put(c, "optimiser", "optimizer.name");
-    key_put(c, "learning rate", "optimizer.lr");
-    key_put(c, "weight decay", "optimizer.weight_decay");
-    key_put(c, "schedule", "schedule.name");
-    key_put(c, "adversarial training", "train.adversarial");
-    key_put(c, "precision", "train.precision");
-    key_put(c, "seed", "train.seed");
+    recipe_rows(c);
     evaluation_put(c, "best evaluation", c->documents->best);
     evaluation_put(c, "last evaluation", c->documents->last);
     fputs("\n<details><summary>The whole recipe</summary>\n\n", c->out);
@@ -299,16 +297,16 @@ static void accuracy_put(const card *c)
 /* Severities that were measured, as "1 2 3". */
 static void severities_put(const card *c, const json_t *list)
 {
-    size_t i;
+    const char *blank = "";
     const json_t *one;
-    bool first = true;
+    size_t i;
 
     json_array_foreach(list, i, one)
     {
         if (!isfinite(show_json_number(one, "error")))
             continue;
-        fprintf(c->out, "%s%.0f", first ? "" : " ", show_json_number(one, "severity"));
-        first = false;
+        fprintf(c->out, "%s%.0f", blank, show_json_number(one, "severity"));
+        blank = " ";
     }
 }
 
@@ -333,9 +331,8 @@ static void corruption_put(const card *c)
                    "| corruption | severities | top-1 error |\n|---|---|---|\n");
         json_array_foreach(list, j, one)
         {
-            const char *title = show_json_string(one, "title");
             fputs("| ", c->out);
-            put_text(c, title ? title : "");
+            put_text(c, show_json_string(one, "title"));
             fputs(" | ", c->out);
             severities_put(c, show_json_find(one, "severities"));
             put_values(c, one, " | {error:%|not measured} |\n");
@@ -343,7 +340,7 @@ static void corruption_put(const card *c)
         json_array_foreach(show_json_find(d->json, "robust.facts"), j, one)
         {
             fputs(j == 0 ? "\n- " : "- ", c->out);
-            put_text(c, json_string_value(one) ? json_string_value(one) : "");
+            put_text(c, json_string_value(one));
             fputc('\n', c->out);
         }
         fputc('\n', c->out);
@@ -363,9 +360,8 @@ static void attack_rows(const card *c, const convert_document *d)
         put_values(c, budget, "{eps_text|} | ");
         json_array_foreach(show_json_find(d->json, "attacks"), j, attack)
         {
-            const char *spec = show_json_string(attack, "spec");
             fputs(j ? ", " : "", c->out);
-            put_text(c, spec ? spec : "");
+            put_text(c, show_json_string(attack, "spec"));
         }
         put_values(c, budget, " | {robust_acc:%|not measured}");
         put_values(c, budget, " ({ci95[0]:p1} to {ci95[1]:p1})");
@@ -400,7 +396,7 @@ static void attack_put(const card *c)
         json_array_foreach(show_json_find(d->json, "trust.facts"), j, fact)
         {
             fputs("- ", c->out);
-            put_text(c, json_string_value(fact) ? json_string_value(fact) : "");
+            put_text(c, json_string_value(fact));
             fputc('\n', c->out);
         }
         fputc('\n', c->out);

@@ -31,7 +31,7 @@ static bool is_there(const char *path)
 
 /* ---- the run ------------------------------------------------------------------------- */
 
-/* recipe.ini as an object, "section.key": value, in its order. */
+/* What recipe.ini says, in its order. */
 static base_status recipe_read(json_t **out, const char *path, base_error *err)
 {
     train_assignment *list = NULL;
@@ -41,8 +41,15 @@ static base_status recipe_read(json_t **out, const char *path, base_error *err)
     if (status != BASE_OK)
         return status;
     *out = json_object();
-    for (size_t i = 0; i < count; i++)
-        show_put_text(*out, list[i].key, list[i].text);
+    for (size_t i = 0; i < count; i++) {
+        const char *key = strchr(list[i].key, '.');
+        const char *section = app_text("%.*s", (int)strcspn(list[i].key, "."), list[i].key);
+
+        if (!json_object_get(*out, section))
+            show_put(*out, section, json_object());
+        if (key && list[i].text[0])
+            show_put_text(json_object_get(*out, section), key + 1, list[i].text);
+    }
     base_free(list);
     return BASE_OK;
 }
@@ -89,11 +96,6 @@ static base_status run_read(convert_documents *d, const char *run, base_error *e
     return status;
 }
 
-const char *convert_recipe_value(const convert_documents *d, const char *key)
-{
-    return json_string_value(json_object_get(d->recipe, key));
-}
-
 /* Whether a key's value is a path of the machine that trained. */
 static bool is_path(const char *key)
 {
@@ -109,24 +111,22 @@ static bool is_path(const char *key)
 
 void convert_recipe_put(FILE *out, const convert_documents *d)
 {
-    char section[64] = "", quoted[512];
-    const char *key;
-    const json_t *value;
+    const char *section, *key;
+    json_t *keys, *value;
+    char quoted[512];
 
-    json_object_foreach(d->recipe, key, value)
+    json_object_foreach(d->recipe, section, keys)
     {
-        const size_t length = strcspn(key, ".");
-        const char *text = json_string_value(value);
-
-        if (!text || !text[0] || key[length] != '.')
-            continue;
-        if (strlen(section) != length || strncmp(section, key, length) != 0) {
-            snprintf(section, sizeof section, "%.*s", (int)length, key);
+        if (json_object_size(keys) > 0)
             fprintf(out, "    [%s]\n", section);
+        json_object_foreach(keys, key, value)
+        {
+            const char *text = json_string_value(value);
+
+            if (is_path(app_text("%s.%s", section, key)))
+                text = path_tail(text, 1);
+            fprintf(out, "    %s = %s\n", key, base_quote(quoted, sizeof quoted, text));
         }
-        fprintf(
-            out, "    %s = %s\n", key + length + 1,
-            base_quote(quoted, sizeof quoted, is_path(key) ? path_tail(text, 1) : text));
     }
 }
 

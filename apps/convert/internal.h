@@ -19,7 +19,7 @@ typedef struct convert_documents {
     convert_document *at; /* [count] borrowing from set */
     size_t count;
     size_t left_out;               /* found beside the run, but of another checkpoint */
-    json_t *recipe;                /* "section.key": text; NULL: none beside it */
+    json_t *recipe;                /* {section: {key: text}}; NULL: none beside it */
     json_t *best, *last;           /* lines of metrics.jsonl; NULL: none */
     const char *source;            /* the checkpoint's path, its last parts */
     char sha256[BASE_SHA256_TEXT]; /* of its file */
@@ -37,8 +37,6 @@ void convert_documents_note(const convert_documents *documents, const app_common
 /* "documents" and "not_measured" into json. */
 void convert_documents_json(json_t *json, const convert_documents *documents);
 void convert_documents_free(convert_documents *documents); /* zeroed is fine */
-/* A setting of the recipe, "train.seed"; NULL: not known. */
-const char *convert_recipe_value(const convert_documents *documents, const char *key);
 /* The whole recipe as an indented text, paths cut to their last parts. */
 void convert_recipe_put(FILE *out, const convert_documents *documents);
 /* The model card as text, for as long as the program runs (card.c): name of the network;

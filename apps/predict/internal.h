@@ -21,7 +21,6 @@ typedef struct predict_sink {
     const data_source *source; /* NULL: images by name */
     show_npy logits, inputs;
     show_document *document;
-    bool has_logits, has_inputs;
     bool print; /* a line an image on stdout */
     data_image picture;
     size_t *top;           /* [args->top] */

@@ -42,6 +42,7 @@ typedef struct predict_work {
     app_network network;
     data_source *source;
     vit_run *run;
+    size_t floats; /* of an input */
     float *logits; /* [batch, K] */
     uint64_t bad;
     app_progress progress;
@@ -49,11 +50,13 @@ typedef struct predict_work {
     app_bad_source named;
 } predict_work;
 
-static void bad_report(predict_work *work, const base_error *err)
+/* For data_loader_config.log. */
+static void bad_log(void *user, const char *line)
 {
-    work->bad++;
+    predict_work *work = user;
+
     app_progress_end(&work->progress);
-    fprintf(stderr, "vmoe predict: %s\n", err->text);
+    fprintf(stderr, "vmoe predict: %s\n", line);
 }
 
 /* ---- image files --------------------------------------------------------------------- */
@@ -95,14 +98,12 @@ static base_status file_read(float *input, file_reader *reader, predict_work *wo
 static base_status batch_answer(predict_work *work, predict_sink *sink, const float *inputs,
                                 char **names, size_t count, base_error *err)
 {
-    const size_t floats =
-        (size_t)work->network.config->channels * work->network.size * work->network.size;
     base_status status = count == 0 ? BASE_OK
                                     : vit_run_forward(work->run, work->logits, inputs,
                                                       count, &(vit_step){0}, err);
 
     for (size_t i = 0; i < count && status == BASE_OK; i++)
-        status = predict_sink_add(sink, names[i], -1, inputs + i * floats,
+        status = predict_sink_add(sink, names[i], -1, inputs + i * work->floats,
                                   work->logits + i * work->network.classes, err);
     return status;
 }
@@ -111,11 +112,9 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
                                  const predict_args *args, char **words, size_t count,
                                  base_error *err)
 {
-    const size_t floats =
-        (size_t)work->network.config->channels * work->network.size * work->network.size;
     const size_t batch = (size_t)args->common.batch;
     file_reader reader = {0};
-    float *inputs = app_take(NULL, batch, floats * sizeof *inputs);
+    float *inputs = app_take(NULL, batch, work->floats * sizeof *inputs);
     char **names = app_take(NULL, batch, sizeof *names);
     size_t filled = 0;
 
@@ -126,13 +125,14 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
         base_error reason = {0};
         char name[1100];
 
-        if (file_read(inputs + filled * floats, &reader, work, words[i], &reason) ==
+        if (file_read(inputs + filled * work->floats, &reader, work, words[i], &reason) ==
             BASE_OK) {
             names[filled++] = words[i];
         } else {
             app_bad_list_add(&work->list, base_quote(name, sizeof name, words[i]),
                              DATA_HEALTH_BAD, reason.text);
-            bad_report(work, &reason);
+            work->bad++;
+            bad_log(work, reason.text);
         }
         if (filled == batch || i + 1 == count) {
             status = batch_answer(work, sink, inputs, names, filled, err);
@@ -146,19 +146,9 @@ static base_status files_predict(predict_work *work, predict_sink *sink,
 
 /* ---- a data set ---------------------------------------------------------------------- */
 
-static void bad_log(void *user, const char *line)
-{
-    predict_work *work = user;
-
-    app_progress_end(&work->progress);
-    fprintf(stderr, "vmoe predict: %s\n", line);
-}
-
 static base_status data_predict(predict_work *work, predict_sink *sink,
                                 const predict_args *args, base_error *err)
 {
-    const size_t floats =
-        (size_t)work->network.config->channels * work->network.size * work->network.size;
     data_loader_config config =
         app_network_loader(&work->network, &args->common, true, &work->progress);
     data_loader *loader = NULL;
@@ -191,9 +181,9 @@ static base_status data_predict(predict_work *work, predict_sink *sink,
                 continue;
             }
             data_source_name(work->source, batch.samples[i], name, sizeof name);
-            status =
-                predict_sink_add(sink, name, batch.labels[i], batch.images + i * floats,
-                                 work->logits + i * work->network.classes, err);
+            status = predict_sink_add(sink, name, batch.labels[i],
+                                      batch.images + i * work->floats,
+                                      work->logits + i * work->network.classes, err);
         }
         if (status != BASE_OK)
             break;
@@ -222,10 +212,13 @@ static base_status work_open(predict_work *work, const predict_args *args,
     if (status == BASE_OK)
         status = vit_run_create(&work->run, work->network.model, (size_t)args->common.batch,
                                 VIT_MODE_INFER, (vit_precision)args->common.precision, err);
-    if (status == BASE_OK)
-        work->logits = app_take(NULL, (size_t)args->common.batch,
-                                work->network.classes * sizeof *work->logits);
-    return status;
+    if (status != BASE_OK)
+        return status;
+    work->floats =
+        (size_t)work->network.config->channels * work->network.size * work->network.size;
+    work->logits = app_take(NULL, (size_t)args->common.batch,
+                            work->network.classes * sizeof *work->logits);
+    return BASE_OK;
 }
 
 static void work_close(predict_work *work)

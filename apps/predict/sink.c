@@ -24,14 +24,10 @@ base_status predict_sink_open(predict_sink *sink, const predict_args *args,
     base_status status = app_document_make(&sink->document, json, err);
     if (status == BASE_OK && args->write_png)
         status = base_folder_make(args->write_png, err);
-    if (status == BASE_OK && args->logits) {
+    if (status == BASE_OK && args->logits)
         status = show_npy_open(&sink->logits, args->logits, &network->classes, 1, err);
-        sink->has_logits = status == BASE_OK;
-    }
-    if (status == BASE_OK && args->inputs) {
+    if (status == BASE_OK && args->inputs)
         status = show_npy_open(&sink->inputs, args->inputs, shape, 3, err);
-        sink->has_inputs = status == BASE_OK;
-    }
     if (status != BASE_OK)
         predict_sink_abandon(sink);
     return status;
@@ -135,9 +131,9 @@ base_status predict_sink_add(predict_sink *sink, const char *name, int32_t label
     }
     if (sink->print)
         line_print(sink, name, label, count);
-    if (sink->has_logits)
+    if (sink->args->logits)
         status = show_npy_append(&sink->logits, logits, 1, err);
-    if (status == BASE_OK && sink->has_inputs)
+    if (status == BASE_OK && sink->args->inputs)
         status = show_npy_append(&sink->inputs, input, 1, err);
     if (status == BASE_OK && (sink->args->html || sink->args->write_png))
         status = app_network_picture(&sink->picture, sink->network, input, err);
@@ -153,9 +149,9 @@ base_status predict_sink_commit(predict_sink *sink, base_error *err)
 {
     base_status status = BASE_OK;
 
-    if (sink->has_logits)
+    if (sink->args->logits)
         status = show_npy_commit(&sink->logits, err);
-    if (status == BASE_OK && sink->has_inputs)
+    if (status == BASE_OK && sink->args->inputs)
         status = show_npy_commit(&sink->inputs, err);
     if (status == BASE_OK)
         status = app_document_write(&sink->args->common, sink->document, &app_predict_view,

@@ -106,9 +106,11 @@ static json_t *errors_json(const app_report_result *r, const json_t *names)
     {
         json_t *error = NULL;
 
-        json_array_foreach(corruptions_of(r), k,
-                           one) if (strcmp(text_of(one, "name"), json_string_value(name)) ==
-                                    0) error = json_object_get(one, "error");
+        json_array_foreach(corruptions_of(r), k, one)
+        {
+            if (strcmp(text_of(one, "name"), json_string_value(name)) == 0)
+                error = json_object_get(one, "error");
+        }
         json_array_append(errors, json_is_number(error) ? error : json_null());
     }
     return errors;
@@ -213,13 +215,27 @@ static const copy of_point[] = {{"eps", "eps"},
                                 {"n", "n"},
                                 {0}};
 
-/* A row for each budget of each attack of the group. */
-static json_t *points_json(const app_report_set *set, const size_t *in, size_t count)
+/* A row of a group, what stands in its file's samples, and how it compares. */
+typedef struct point {
+    json_t *row;
+    const app_report_result *of;
+    int64_t *cells; /* [samples, COLUMNS], base_free; NULL: not read (yet) */
+    size_t samples;
+    size_t rivals, below; /* others of its budget; those that it stands above by the test */
+} point;
+enum { ID, ROBUST, COLUMNS }; /* of cells */
+
+/* One for each budget of each attack of the group. How many. */
+static size_t points_make(point **out, const app_report_set *set, const size_t *in,
+                          size_t count)
 {
     static const copy list[] = {{"clean", "clean.acc"}, {"clean_ci95", "clean.ci95"}, {0}};
-    json_t *points = json_array(), *one;
-    size_t k;
+    size_t k, room = 0, points = 0;
+    json_t *one;
 
+    for (size_t i = 0; i < count; i++)
+        room += json_array_size(json_object_get(set->result[in[i]].json, "sweep"));
+    *out = app_take(NULL, room, sizeof **out);
     for (size_t i = 0; i < count; i++) {
         const app_report_result *r = &set->result[in[i]];
 
@@ -233,10 +249,9 @@ static json_t *points_json(const app_report_set *set, const size_t *in, size_t c
             copies_put(row, one, of_point);
             show_put(row, "label", label_of(set, in, count, i));
             show_put(row, "attacks", attacks_text(r));
-            show_put_count(row, ".result", in[i]);
-            show_put(row, "best", json_false());
+            show_put_bool(row, "best", false);
             checks_put(row, r);
-            json_array_append_new(points, row);
+            (*out)[points++] = (point){.row = row, .of = r};
         }
     }
     return points;
@@ -244,116 +259,71 @@ static json_t *points_json(const app_report_set *set, const size_t *in, size_t c
 
 /* ---- the exact test ------------------------------------------------------------------ */
 
-/* Adds the test of two attacks at one budget, where both files have the same samples. */
-static base_status test_put(json_t *tests, const json_t *a, const json_t *b,
-                            const app_report_result *left, const app_report_result *right,
-                            base_error *err)
+static base_status samples_read(point *p, base_error *err)
 {
-    enum { ID, ROBUST, COLUMNS };
-    const char *eps = text_of(a, "eps_text");
-    const char *const names[COLUMNS] = {"id", app_text("robust_%s", eps)};
-    int64_t *x = NULL, *y = NULL; /* [samples, COLUMNS] */
-    size_t count[2] = {0}, only[2] = {0};
-    base_status status = show_csv_read(&x, &count[0], left->samples, names, COLUMNS, err);
+    const char *const names[COLUMNS] = {"id",
+                                        app_text("robust_%s", text_of(p->row, "eps_text"))};
+
+    return p->cells
+               ? BASE_OK
+               : show_csv_read(&p->cells, &p->samples, p->of->samples, names, COLUMNS, err);
+}
+
+/* Adds the test of two attacks at one budget, where both files have the same samples. */
+static base_status test_put(json_t *tests, point *a, point *b, base_error *err)
+{
+    size_t only[2] = {0};
+    base_status status = samples_read(a, err);
 
     if (status == BASE_OK)
-        status = show_csv_read(&y, &count[1], right->samples, names, COLUMNS, err);
-    bool same = status == BASE_OK && count[0] > 0 && count[0] == count[1];
-    for (size_t i = 0; same && i < COLUMNS * count[0]; i += COLUMNS) {
-        same = x[i + ID] == y[i + ID];
-        only[0] += x[i + ROBUST] == 1 && y[i + ROBUST] != 1;
-        only[1] += x[i + ROBUST] != 1 && y[i + ROBUST] == 1;
-    }
-    if (same) {
-        const double p = measure_exact_test(only[0], only[1]);
+        status = samples_read(b, err);
+    bool same = status == BASE_OK && a->samples > 0 && a->samples == b->samples;
+    for (size_t i = 0; same && i < COLUMNS * a->samples; i += COLUMNS) {
+        const int64_t *x = a->cells + i, *y = b->cells + i;
 
-        show_row(tests, "{s:O, s:O, s:s, s:I, s:I, s:f, s:b, s:s}", "first",
-                 json_object_get(a, "label"), "second", json_object_get(b, "label"),
-                 "eps_text", eps, "only_first", (json_int_t)only[0], "only_second",
-                 (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05, "verdict",
-                 p < 0.05 ? "different" : "not told apart");
+        same = x[ID] == y[ID];
+        only[0] += x[ROBUST] == 1 && y[ROBUST] != 1;
+        only[1] += x[ROBUST] != 1 && y[ROBUST] == 1;
     }
-    base_free(x);
-    base_free(y);
-    return status;
+    if (!same)
+        return status;
+    const double p = measure_exact_test(only[0], only[1]);
+    if (p < 0.05 &&
+        json_equal(json_object_get(a->row, "attacks"), json_object_get(b->row, "attacks")))
+        (only[0] > only[1] ? a : b)->below++;
+    show_row(tests, "{s:O, s:O, s:s, s:I, s:I, s:f, s:b, s:s}", "first",
+             json_object_get(a->row, "label"), "second", json_object_get(b->row, "label"),
+             "eps_text", text_of(a->row, "eps_text"), "only_first", (json_int_t)only[0],
+             "only_second", (json_int_t)only[1], "p", fmax(p, 1e-12), "different", p < 0.05,
+             "verdict", p < 0.05 ? "different" : "not told apart");
+    return BASE_OK;
 }
 
-static const app_report_result *result_of(const app_report_set *set, const json_t *point)
-{
-    return &set->result[json_integer_value(json_object_get(point, ".result"))];
-}
-
-/* Every two attacks of a group at every budget that both have. */
-static base_status tests_fill(json_t *tests, const json_t *points,
-                              const app_report_set *set, base_error *err)
+/* Every two attacks of a group at every budget that both have. A point is best where it
+ * stands, by the test, above every other one of its budget, all attacked alike. */
+static base_status tests_fill(json_t *tests, point *points, size_t count, base_error *err)
 {
     base_status status = BASE_OK;
 
-    for (size_t i = 0; i < json_array_size(points); i++) {
-        for (size_t k = i + 1; k < json_array_size(points) && status == BASE_OK; k++) {
-            const json_t *a = json_array_get(points, i), *b = json_array_get(points, k);
-            const app_report_result *x = result_of(set, a), *y = result_of(set, b);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = i + 1; k < count && status == BASE_OK; k++) {
+            point *a = &points[i], *b = &points[k];
 
-            if (x != y && x->samples && y->samples &&
-                *text_of(x->json, "data.ids_sha256") &&
-                strcmp(text_of(a, "eps_text"), text_of(b, "eps_text")) == 0)
-                status = test_put(tests, a, b, x, y, err);
+            if (strcmp(text_of(a->row, "eps_text"), text_of(b->row, "eps_text")) != 0)
+                continue;
+            a->rivals++;
+            b->rivals++;
+            if (a->of != b->of && a->of->samples && b->of->samples &&
+                *text_of(a->of->json, "data.ids_sha256"))
+                status = test_put(tests, a, b, err);
         }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (points[i].rivals > 0 && points[i].below == points[i].rivals)
+            show_put_bool(points[i].row, "best", true);
+        base_free(points[i].cells);
     }
     return status;
-}
-
-/* Whether the test tells that a stands above b. */
-static bool is_better(const json_t *tests, const json_t *a, const json_t *b)
-{
-    const json_t *first = json_object_get(a, "label"),
-                 *second = json_object_get(b, "label");
-    json_t *test;
-    size_t i;
-
-    json_array_foreach((json_t *)tests, i, test)
-    {
-        const double only =
-            show_json_number(test, "only_first") - show_json_number(test, "only_second");
-
-        if (strcmp(text_of(test, "eps_text"), text_of(a, "eps_text")) != 0 ||
-            !json_is_true(json_object_get(test, "different")))
-            continue;
-        if ((json_equal(json_object_get(test, "first"), first) &&
-             json_equal(json_object_get(test, "second"), second) && only > 0) ||
-            (json_equal(json_object_get(test, "first"), second) &&
-             json_equal(json_object_get(test, "second"), first) && only < 0))
-            return true;
-    }
-    return false;
-}
-
-/* A point is best where it stands, by the test, above every other one of its budget, all
- * attacked alike. */
-static void best_mark(json_t *points, const json_t *tests)
-{
-    json_t *a, *b;
-    size_t i, k;
-
-    json_array_foreach(points, i, a)
-    {
-        size_t others = 0;
-        bool best = true;
-
-        json_array_foreach(points, k, b)
-        {
-            if (a == b || strcmp(text_of(a, "eps_text"), text_of(b, "eps_text")) != 0)
-                continue;
-            others++;
-            best =
-                best &&
-                json_equal(json_object_get(a, "attacks"), json_object_get(b, "attacks")) &&
-                is_better(tests, a, b);
-        }
-        if (best && others > 0)
-            show_put(a, "best", json_true());
-    }
-    json_array_foreach(points, i, a) json_object_del(a, ".result"); /* ours alone */
 }
 
 /* ---- routing ------------------------------------------------------------------------- */
@@ -393,11 +363,11 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
     bool *done = app_take(NULL, set->count, sizeof *done);
     size_t *in = app_take(NULL, set->count, sizeof *in);
     base_status status = BASE_OK;
-    static const copy list[] = {{"norm", "threat.norm"},
-                                {"data", "data.name"},
-                                {"n", "samples"},
-                                {"ids_sha256", "data.ids_sha256"},
-                                {0}};
+    static const copy of_group[] = {{"norm", "threat.norm"},
+                                    {"data", "data.name"},
+                                    {"n", "samples"},
+                                    {"ids_sha256", "data.ids_sha256"},
+                                    {0}};
 
     for (size_t i = 0; i < set->count && status == BASE_OK; i++) {
         size_t count = 0;
@@ -411,16 +381,19 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
             done[k] = true;
             in[count++] = k;
         }
-        json_t *group = json_object(), *points = points_json(set, in, count),
-               *tests = json_array(), *documents = json_array();
-        copies_put(group, set->result[i].json, list);
+        point *points = NULL;
+        const size_t rows = points_make(&points, set, in, count);
+        json_t *group = json_object(), *list = json_array(), *tests = json_array(),
+               *documents = json_array();
+        copies_put(group, set->result[i].json, of_group);
         for (size_t k = 0; k < count; k++) { /* pictures are not in files */
             json_object_del(set->result[in[k]].json, "shown");
             json_array_append(documents, set->result[in[k]].json);
         }
-        status = tests_fill(tests, points, set, err);
-        best_mark(points, tests);
-        show_put(group, "points", points);
+        status = tests_fill(tests, points, rows, err);
+        for (size_t k = 0; k < rows; k++)
+            json_array_append_new(list, points[k].row);
+        show_put(group, "points", list);
         show_put(group, "tests", tests);
         show_put(group, "routing", routing_json(set, in, count));
         show_put(group, "documents", documents);
@@ -434,14 +407,10 @@ static base_status attacked_fill(json_t *groups, const app_report_set *set, base
 /* A network and what is known of it from any of its files. */
 static json_t *networks_json(const app_report_set *set)
 {
-    static const copy of_attack[] = {{"parameters", "model.parameters"},
-                                     {"active_parameters", "model.active_parameters"},
-                                     {"flops", "model.flops"},
-                                     {0}};
-    static const copy of_inspect[] = {{"parameters", "parameters"},
-                                      {"active_parameters", "active_parameters"},
-                                      {"flops", "flops"},
-                                      {0}};
+    static const copy cost[] = {{"parameters", "parameters"},
+                                {"active_parameters", "active_parameters"},
+                                {"flops", "flops"},
+                                {0}};
     json_t *rows = json_array(), *row = NULL, *sources = NULL;
 
     for (size_t i = 0; i < set->count; i++) {
@@ -454,10 +423,11 @@ static json_t *networks_json(const app_report_set *set)
             show_put(row, "sources", sources);
             json_array_append_new(rows, row);
         }
-        if (r->kind == APP_REPORT_ATTACK)
-            copies_put(row, r->json, of_attack);
-        else if (r->kind == APP_REPORT_INSPECT)
-            copies_put(row, r->json, of_inspect);
+        if (r->kind != APP_REPORT_EVAL)
+            copies_put(row,
+                       r->kind == APP_REPORT_ATTACK ? json_object_get(r->json, "model")
+                                                    : r->json,
+                       cost);
         json_array_append_new(sources, show_json_text(r->file));
     }
     return rows;

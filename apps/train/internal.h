@@ -24,6 +24,9 @@ typedef struct app_watch {
     double drawn;         /* when the curves were */
     uint64_t drawn_lines; /* lines of the metrics then */
 } app_watch;
+/* Lines and the question whether to stop, for other trainings; user: an app_watch. */
+void app_watch_note(void *user, const char *subject, const char *line);
+bool app_watch_stop(void *user);
 /* watch is borrowed. folder "": nothing is written (train_trainer_plan). */
 train_options app_train_options(app_watch *watch, const char *folder, bool resume);
 /* A loss of train_position as text. */

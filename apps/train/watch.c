@@ -21,7 +21,7 @@ static void named(void *user, const data_source *source, size_t sample, data_hea
     app_bad_source_named(&bad, sample, health, reason);
 }
 
-static void note(void *user, const char *subject, const char *line)
+void app_watch_note(void *user, const char *subject, const char *line)
 {
     app_watch *w = user;
     char shown[2048];
@@ -103,7 +103,7 @@ static base_status evaluated(void *user, const train_trainer *t, double seconds,
     return w->curves ? app_curves_write(w->curves, t->metrics_path, err) : BASE_OK;
 }
 
-static bool stop(void *user)
+bool app_watch_stop(void *user)
 {
     (void)user;
     return app_stop_asked();
@@ -121,10 +121,10 @@ train_options app_train_options(app_watch *watch, const char *folder, bool resum
         .watch = {.user = watch,
                   .indexing = watch->common->quiet ? NULL : app_data_indexing,
                   .named = watch->bad_list ? named : NULL,
-                  .note = note,
+                  .note = app_watch_note,
                   .begun = begun,
                   .stepped = stepped,
                   .evaluated = evaluated,
-                  .stop = stop},
+                  .stop = app_watch_stop},
     };
 }

@@ -11,143 +11,144 @@ enum { SHOTS = 12 /* images shown of an expert */, EACH_MOST = 10, CLASSES_TOLD 
 
 /* ---- pictures ------------------------------------------------------------------------ */
 
-/* Pictures side by side, of one size, with a line of one pixel between them. */
-typedef struct sheet {
-    data_image image;
-    size_t columns, rows, side, channels;
-} sheet;
+/* What is drawn while the validation images go by. */
+typedef struct pictures {
+    train_vae *vae;
+    const train_vae_measures *measures;
+    size_t side, channels, floats; /* of an image */
+    data_image *of;                /* [experts] sheets: images, and what it makes of them */
+    size_t *filled;                /* [experts] */
+    size_t columns;                /* classes of which one image is kept */
+    float *kept;                   /* [columns, floats] */
+    bool found[EACH_MOST];
+} pictures;
 
-static base_status sheet_open(sheet *out, const train_vae *v, size_t columns, size_t rows,
-                              base_error *err)
+/* Room for pictures side by side, with a line of one pixel between them. */
+static base_status sheet_open(data_image *out, const pictures *p, size_t columns,
+                              size_t rows, base_error *err)
 {
-    const size_t side = (size_t)v->recipe.config.image,
-                 channels = (size_t)v->recipe.config.channels;
+    const base_status status = data_image_reserve(
+        out, columns * (p->side + 1) + 1, rows * (p->side + 1) + 1, p->channels, err);
 
-    *out = (sheet){.columns = columns, .rows = rows, .side = side, .channels = channels};
-    const base_status status = data_image_reserve(&out->image, columns * (side + 1) + 1,
-                                                  rows * (side + 1) + 1, channels, err);
     if (status == BASE_OK)
-        memset(out->image.pixels, 128,
-               out->image.width * out->image.height * out->image.channels);
+        memset(out->pixels, 128, out->width * out->height * out->channels);
     return status;
 }
 
 /* pixels [channels, side, side] in 0..1 */
-static void sheet_put(sheet *s, size_t column, size_t row, const float *pixels)
+static base_status sheet_put(data_image *sheet, const pictures *p, size_t column,
+                             size_t row, const float *pixels, base_error *err)
 {
-    for (size_t y = 0; y < s->side; y++)
-        for (size_t x = 0; x < s->side; x++)
-            for (size_t c = 0; c < s->channels; c++) {
-                const float value = pixels[(c * s->side + y) * s->side + x];
-                const size_t at = (row * (s->side + 1) + 1 + y) * s->image.width +
-                                  column * (s->side + 1) + 1 + x;
-                s->image.pixels[at * s->channels + c] =
-                    (unsigned char)(255 * fminf(fmaxf(value, 0), 1) + 0.5f);
-            }
+    data_image image = {0};
+    const base_status status =
+        data_image_from(&image, pixels, p->channels, p->side, NULL, NULL, err);
+
+    if (status == BASE_OK)
+        show_image_put(sheet, &image, column * (p->side + 1) + 1, row * (p->side + 1) + 1);
+    data_image_destroy(&image);
+    return status;
 }
 
-/* The images that each expert serves, above what it makes of them: sheets [experts] of
- * pictures that were opened, filled [experts] zeros. */
-static base_status sheets_fill(sheet *sheets, size_t *filled, train_vae *v,
-                               const train_vae_measures *m, base_error *err)
+/* Of a batch the first image of each class, and the first that each expert serves. */
+static base_status batch_draw(pictures *p, const data_batch *batch, base_error *err)
 {
-    const size_t pixels = (size_t)v->recipe.config.channels *
-                          (size_t)v->recipe.config.image * (size_t)v->recipe.config.image;
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < batch->count && status == BASE_OK; i++) {
+        const float *image = batch->images + i * p->floats;
+        const size_t e = (size_t)p->vae->expert[i], y = (size_t)batch->labels[i];
+
+        if (y < p->columns && !p->found[y]) {
+            p->found[y] = true;
+            memcpy(p->kept + y * p->floats, image, p->floats * sizeof *image);
+        }
+        if (p->filled[e] == SHOTS)
+            continue;
+        status = sheet_put(&p->of[e], p, p->filled[e], 0, image, err);
+        if (status == BASE_OK)
+            status = sheet_put(&p->of[e], p, p->filled[e]++, 1,
+                               vit_vae_pixels(p->vae->run) + i * p->floats, err);
+    }
+    return status;
+}
+
+static base_status experts_pictures(show_document *document, pictures *p, base_error *err)
+{
+    const size_t experts = p->measures->experts;
+    train_vae *v = p->vae;
     data_batch batch = {0};
     vit_vae_losses l;
     size_t at = 0;
     base_status status = data_loader_seek(v->val_loader, 0, 0, err);
 
+    for (size_t e = 0; e < experts && status == BASE_OK; e++)
+        status = sheet_open(&p->of[e], p, SHOTS, 2, err);
     while (status == BASE_OK) {
         status = data_loader_next(v->val_loader, &batch, err);
         if (status != BASE_OK || batch.count == 0)
             break;
-        memcpy(v->expert, m->expert + at, batch.count * sizeof *v->expert);
+        memcpy(v->expert, p->measures->expert + at, batch.count * sizeof *v->expert);
         at += batch.count;
         status = vit_vae_forward(v->run, &l, batch.images, batch.count, VIT_VAE_GIVEN,
                                  v->expert, NULL, err);
-        for (size_t i = 0; i < batch.count && status == BASE_OK; i++) {
-            const size_t e = (size_t)v->expert[i];
-
-            if (filled[e] == SHOTS)
-                continue;
-            sheet_put(&sheets[e], filled[e], 0, batch.images + i * pixels);
-            sheet_put(&sheets[e], filled[e]++, 1, vit_vae_pixels(v->run) + i * pixels);
-        }
+        if (status == BASE_OK)
+            status = batch_draw(p, &batch, err);
+    }
+    for (size_t e = 0; e < experts; e++) {
+        if (p->filled[e] > 0 && status == BASE_OK)
+            status =
+                show_document_picture(document, app_text("expert-%zu", e), &p->of[e], err);
+        data_image_destroy(&p->of[e]);
     }
     return status;
 }
 
-static base_status experts_pictures(show_document *document, train_vae *v,
-                                    const train_vae_measures *m, base_error *err)
+/* One image of each class by the experts in use and by every decoder. */
+static base_status every_picture(show_document *document, pictures *p, base_error *err)
 {
-    size_t *filled = app_take(NULL, m->experts, sizeof *filled);
-    sheet *sheets = app_take(NULL, m->experts, sizeof *sheets);
-    base_status status = BASE_OK;
-    char key[32];
-
-    for (size_t e = 0; e < m->experts && status == BASE_OK; e++)
-        status = sheet_open(&sheets[e], v, SHOTS, 2, err);
-    if (status == BASE_OK)
-        status = sheets_fill(sheets, filled, v, m, err);
-    for (size_t e = 0; e < m->experts && status == BASE_OK; e++) {
-        snprintf(key, sizeof key, "expert-%zu", e);
-        if (filled[e] > 0)
-            status = show_document_picture(document, key, &sheets[e].image, err);
-    }
-    for (size_t e = 0; e < m->experts; e++)
-        data_image_destroy(&sheets[e].image);
-    return status;
-}
-
-/* One image of each class by the expert in use and by every decoder. */
-static base_status every_picture(show_document *document, train_vae *v,
-                                 const train_vae_measures *m, base_error *err)
-{
-    const size_t pixels = (size_t)v->recipe.config.channels *
-                          (size_t)v->recipe.config.image * (size_t)v->recipe.config.image;
-    const size_t columns = m->classes < EACH_MOST ? m->classes : EACH_MOST;
-    const bool learned = v->recipe.routing == TRAIN_VAE_LEARNED;
-    const size_t above = learned ? 2 : 1;
-    float *images = app_take(NULL, columns * pixels, sizeof *images);
-    bool found[EACH_MOST] = {false};
-    sheet s = {0};
-    data_batch batch = {0};
+    const size_t above = p->vae->recipe.routing == TRAIN_VAE_LEARNED ? 2 : 1;
+    data_image sheet = {0};
     vit_vae_losses l;
-    base_status status = sheet_open(&s, v, columns, above + m->experts, err);
+    base_status status =
+        sheet_open(&sheet, p, p->columns, above + p->measures->experts, err);
 
-    if (status == BASE_OK)
-        status = data_loader_seek(v->val_loader, 0, 0, err);
-    while (status == BASE_OK) {
-        status = data_loader_next(v->val_loader, &batch, err);
-        if (status != BASE_OK || batch.count == 0)
-            break;
-        for (size_t i = 0; i < batch.count; i++) {
-            const size_t y = (size_t)batch.labels[i];
-            if (y >= columns || found[y])
-                continue;
-            found[y] = true;
-            memcpy(images + y * pixels, batch.images + i * pixels, pixels * sizeof *images);
-            sheet_put(&s, y, 0, images + y * pixels);
-        }
-    }
-    for (size_t y = 0; y < columns && status == BASE_OK; y++) {
-        if (learned)
-            status = vit_vae_forward(v->run, &l, images + y * pixels, 1, VIT_VAE_ALL, NULL,
-                                     NULL, err);
-        if (learned && status == BASE_OK)
-            sheet_put(&s, y, 1, vit_vae_pixels(v->run));
-        for (size_t e = 0; e < m->experts && status == BASE_OK; e++) {
-            const int32_t expert = (int32_t)e;
-            status = vit_vae_forward(v->run, &l, images + y * pixels, 1, VIT_VAE_GIVEN,
-                                     &expert, NULL, err);
-            sheet_put(&s, y, above + e, vit_vae_pixels(v->run));
+    for (size_t y = 0; y < p->columns; y++) {
+        const float *image = p->kept + y * p->floats;
+
+        if (status == BASE_OK && p->found[y])
+            status = sheet_put(&sheet, p, y, 0, image, err);
+        for (size_t row = 1; row < above + p->measures->experts && status == BASE_OK;
+             row++) {
+            const int32_t expert = (int32_t)row - (int32_t)above; /* -1: all of them */
+
+            status = vit_vae_forward(p->vae->run, &l, image, 1,
+                                     expert < 0 ? VIT_VAE_ALL : VIT_VAE_GIVEN,
+                                     expert < 0 ? NULL : &expert, NULL, err);
+            if (status == BASE_OK)
+                status = sheet_put(&sheet, p, y, row, vit_vae_pixels(p->vae->run), err);
         }
     }
     if (status == BASE_OK)
-        status = show_document_picture(document, "every-expert", &s.image, err);
-    data_image_destroy(&s.image);
+        status = show_document_picture(document, "every-expert", &sheet, err);
+    data_image_destroy(&sheet);
     return status;
+}
+
+static base_status pictures_put(show_document *document, train_vae *v,
+                                const train_vae_measures *m, base_error *err)
+{
+    pictures p = {.vae = v,
+                  .measures = m,
+                  .side = (size_t)v->recipe.config.image,
+                  .channels = (size_t)v->recipe.config.channels,
+                  .columns = m->classes < EACH_MOST ? m->classes : EACH_MOST};
+
+    p.floats = p.channels * p.side * p.side;
+    p.of = app_take(NULL, m->experts, sizeof *p.of);
+    p.filled = app_take(NULL, m->experts, sizeof *p.filled);
+    p.kept = app_take(NULL, p.columns * p.floats, sizeof *p.kept);
+    const base_status status = experts_pictures(document, &p, err);
+    return status == BASE_OK ? every_picture(document, &p, err) : status;
 }
 
 /* ---- as JSON ------------------------------------------------------------------------- */
@@ -177,31 +178,29 @@ static json_t *probe_json(const measure_probe *p)
     return json;
 }
 
-/* The classes of most of an expert's images, with their shares of these. */
+/* The classes of most of an expert's images, by falling shares of these. */
 static json_t *classes_json(const train_vae_measures *m, const data_source *source,
                             size_t e)
 {
     json_t *list = json_array();
-    uint64_t last = UINT64_MAX;
-    size_t at = SIZE_MAX;
+    bool *told = app_take(NULL, m->classes, sizeof *told);
 
     for (int rank = 0; rank < CLASSES_TOLD; rank++) {
         size_t best = SIZE_MAX;
 
         for (size_t y = 0; y < m->classes; y++) {
             const uint64_t n = m->table[y * m->experts + e];
-            const bool after = n < last || (n == last && y > at);
 
-            if (n > 0 && after && (best == SIZE_MAX || n > m->table[best * m->experts + e]))
+            if (n > 0 && !told[y] &&
+                (best == SIZE_MAX || n > m->table[best * m->experts + e]))
                 best = y;
         }
         if (best == SIZE_MAX)
             break;
-        at = best;
-        last = m->table[best * m->experts + e];
+        told[best] = true;
         show_row(list, "{s:o, s:f}", "class",
                  show_json_text(data_source_class_name(source, best)), "share",
-                 (double)last / (double)m->load[e]);
+                 (double)m->table[best * m->experts + e] / (double)m->load[e]);
     }
     return list;
 }
@@ -209,15 +208,12 @@ static json_t *classes_json(const train_vae_measures *m, const data_source *sour
 static void experts_put(json_t *json, const train_vae *v, const train_vae_measures *m)
 {
     json_t *list = json_array();
-    char key[32];
 
-    for (size_t e = 0; e < m->experts; e++) {
-        snprintf(key, sizeof key, "expert-%zu", e);
+    for (size_t e = 0; e < m->experts; e++)
         show_row(list, "{s:I, s:f, s:o, s:o, s:s}", "expert", (json_int_t)e, "share",
                  (double)m->load[e] / (double)m->images, "mse",
                  show_json_real(m->expert_error[e]), "classes",
-                 classes_json(m, v->train, e), "picture", key);
-    }
+                 classes_json(m, v->train, e), "picture", app_text("expert-%zu", e));
     show_put(json, "load", show_json_counts(m->load, m->experts));
     show_put(json, "expert_mse", show_json_reals(m->expert_error, m->experts, 1));
     show_put(json, "specialists", list);
@@ -304,9 +300,7 @@ static json_t *run_json(const train_vae *v, const app_common *common,
 base_status app_vae_document(show_document **out, train_vae *v, const app_common *common,
                              const train_vae_measures *m, base_error *err)
 {
-    base_status status = app_document_make(out, run_json(v, common, m), err);
+    const base_status status = app_document_make(out, run_json(v, common, m), err);
 
-    if (status == BASE_OK)
-        status = experts_pictures(*out, v, m, err);
-    return status == BASE_OK ? every_picture(*out, v, m, err) : status;
+    return status == BASE_OK ? pictures_put(*out, v, m, err) : status;
 }

@@ -109,31 +109,16 @@ static base_status build_recipe(train_vae_recipe *recipe, const vae_args *args,
 
 /* ---- who listens --------------------------------------------------------------------- */
 
-typedef struct vae_watch {
-    const app_common *common;
-    app_progress progress;
-} vae_watch;
-
 static void loaders(void *user, data_loader_config *config)
 {
-    const vae_watch *w = user;
+    const app_watch *w = user;
 
     app_loader_threads(config, w->common, -1);
 }
 
-static void note(void *user, const char *subject, const char *line)
-{
-    vae_watch *w = user;
-
-    if (subject)
-        app_note(w->common, "%-12s%s", subject, line);
-    else
-        app_progress_log(&w->progress, line);
-}
-
 static void begun(void *user, const train_vae *v)
 {
-    vae_watch *w = user;
+    app_watch *w = user;
 
     app_progress_start(&w->progress, w->common, "vae", "steps", v->total, v->step);
 }
@@ -141,7 +126,7 @@ static void begun(void *user, const train_vae *v)
 static void stepped(void *user, const train_vae *v, const vit_vae_losses *l)
 {
     const vit_vae_config *c = &v->recipe.config;
-    vae_watch *w = user;
+    app_watch *w = user;
 
     app_progress_update(&w->progress, v->step, "error %.4f  kl %.2f",
                         l->squares / ((double)c->channels * c->image * c->image), l->kl);
@@ -149,19 +134,13 @@ static void stepped(void *user, const train_vae *v, const vit_vae_losses *l)
 
 static void evaluated(void *user, const train_vae *v, const train_vae_measures *m)
 {
-    vae_watch *w = user;
+    app_watch *w = user;
 
     app_progress_line(&w->progress,
                       "epoch %-4llu error %.5f (all decoders %.5f)  kl %.2f  gate entropy "
                       "%.3f  load entropy %.3f  NMI %.3f",
                       (unsigned long long)(v->step / v->steps_in_epoch), m->best, m->all,
                       m->kl, m->entropy, m->load_entropy, m->found.normalised);
-}
-
-static bool stop(void *user)
-{
-    (void)user;
-    return app_stop_asked();
 }
 
 /* ---- the command --------------------------------------------------------------------- */
@@ -195,16 +174,16 @@ static base_status finish(train_vae *v, const app_common *common, base_error *er
 
 static base_status vae(vae_args *args, base_error *err)
 {
-    vae_watch watch = {.common = &args->common};
+    app_watch watch = {.common = &args->common, .progress.on = !args->common.quiet};
     train_vae_options options = {.folder = args->out,
                                  .resume = args->resume,
                                  .watch = {.user = &watch,
                                            .loaders = loaders,
-                                           .note = note,
+                                           .note = app_watch_note,
                                            .begun = begun,
                                            .stepped = stepped,
                                            .evaluated = evaluated,
-                                           .stop = stop}};
+                                           .stop = app_watch_stop}};
     train_vae_recipe recipe;
     train_vae v = {0};
     const char *trace = app_text("%s/metrics.jsonl", args->out);
