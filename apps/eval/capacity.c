@@ -89,20 +89,16 @@ static const char *order_of(const app_capacity *sweep, const measure_capacity_po
 }
 
 /* Tokens that share the capacity, in words. */
-static void group_text(char *out, size_t bytes, const app_capacity *sweep)
+static json_t *group_told(const app_capacity *sweep, size_t group)
 {
-    const int group = sweep->network->config->moe.group_images;
-
     if (sweep->of.option)
-        snprintf(out, bytes,
-                 "capacity F of router '%s' is router.%s = F k; nothing is dropped",
-                 sweep->network->config->moe.router.name, sweep->of.option);
-    else
-        snprintf(out, bytes,
-                 "the tokens of %d images, as they come in the seeded order, share the "
-                 "experts' capacity",
-                 group > 0 && (size_t)group < sweep->of.batch ? group
-                                                              : (int)sweep->of.batch);
+        return json_sprintf("accuracy against compute: capacity F of router '%s' is "
+                            "router.%s = F k; nothing is dropped",
+                            sweep->network->config->moe.router.name, sweep->of.option);
+    return json_sprintf(
+        "accuracy against compute: the tokens of %zu images, as they come in "
+        "the seeded order, share the experts' capacity",
+        group);
 }
 
 static json_t *layers_json(const app_capacity *sweep, const measure_capacity_point *p)
@@ -145,21 +141,16 @@ static json_t *point_json(const app_capacity *sweep, measure_capacity_point *p)
 
 json_t *app_capacity_json(const app_capacity *sweep)
 {
-    const int group = sweep->network->config->moe.group_images;
+    const size_t asked = (size_t)sweep->network->config->moe.group_images;
+    const size_t group = asked > 0 && asked < sweep->of.batch ? asked : sweep->of.batch;
     json_t *json = json_object(), *points = json_array();
-    char fact[256];
 
     for (size_t i = 0; i < sweep->of.points; i++)
         json_array_append_new(points, point_json(sweep, &sweep->of.point[i]));
     show_put_count(json, "batch", sweep->of.batch);
-    show_put_int(json, "group_images",
-                 group > 0 && (size_t)group < sweep->of.batch
-                     ? (json_int_t)group
-                     : (json_int_t)sweep->of.batch);
-    show_put(json, "option",
-             sweep->of.option ? json_string(sweep->of.option) : json_null());
-    group_text(fact, sizeof fact, sweep);
-    show_put(json, "fact", json_sprintf("accuracy against compute: %s", fact));
+    show_put_count(json, "group_images", group);
+    show_put_text(json, "option", sweep->of.option);
+    show_put(json, "fact", group_told(sweep, group));
     show_put(json, "points", points);
     return json;
 }

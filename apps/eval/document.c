@@ -35,16 +35,13 @@ static json_t *bins_json(const measure_score *s)
 
     for (size_t b = 0; b < MEASURE_SCORE_BINS; b++) {
         const uint64_t n = s->bin_total[b];
-        json_t *bin = json_object();
 
-        show_put_real(bin, "low", (double)b / MEASURE_SCORE_BINS);
-        show_put_real(bin, "high", (double)(b + 1) / MEASURE_SCORE_BINS);
-        show_put_count(bin, "count", n);
-        show_put(bin, "accuracy", app_share_json(s->bin_right[b], n));
-        show_put(bin, "confidence",
-                 n > 0 ? json_real(s->bin_confidence[b] / (double)n) : json_null());
-        show_put(bin, "accuracy_interval", app_interval_json(s->bin_right[b], n));
-        json_array_append_new(bins, bin);
+        show_row(bins, "{s:f, s:f, s:I, s:o, s:o, s:o}", "low",
+                 (double)b / MEASURE_SCORE_BINS, "high",
+                 (double)(b + 1) / MEASURE_SCORE_BINS, "count", (json_int_t)n, "accuracy",
+                 app_share_json(s->bin_right[b], n), "confidence",
+                 show_json_real(s->bin_confidence[b] / (double)n), "accuracy_interval",
+                 app_interval_json(s->bin_right[b], n));
     }
     return bins;
 }
@@ -156,13 +153,8 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
     for (size_t l = 0; l < e->moe_count; l++) {
         const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
         const double batches = e->batches ? (double)e->batches : 1;
-        json_t *layer = measure_usage_json(e->blocks[l], &e->load[l]);
-        json_t *batch = json_object();
-        json_t *classes = json_object();
-
-        show_put_real(batch, "load_cv", e->batch_cv[l] / batches);
-        show_put_real(batch, "max_violation", e->batch_violation[l] / batches);
         const vit_usage_metrics m = vit_usage_summary(&e->load[l]);
+        json_t *layer = measure_usage_json(e->blocks[l], &e->load[l]);
 
         snprintf(name, sizeof name, "block %zu", e->blocks[l]);
         show_put_text(layer, "name", name);
@@ -178,12 +170,16 @@ static json_t *experts_json(const app_evaluation *e, uint64_t seed)
                            m.kept, "max", m.most, "at_least_1_2_4_8", m.at_least[0],
                            m.at_least[1], m.at_least[2], m.at_least[3]));
         show_put_real(layer, "routing_seconds", m.seconds);
-        show_put(layer, "batch_mean", batch);
-        show_put_real(classes, "mutual_information", usage.found.mutual);
-        show_put_real(classes, "above_chance", usage.found.mutual - usage.chance.mutual);
-        show_put_real(classes, "normalised", usage.found.normalised);
-        show_put_real(classes, "purity", usage.found.purity);
-        show_put(layer, "class_usage", classes);
+        show_put(layer, "batch_mean",
+                 json_pack("{s:o, s:o}", "load_cv",
+                           show_json_real(e->batch_cv[l] / batches), "max_violation",
+                           show_json_real(e->batch_violation[l] / batches)));
+        show_put(layer, "class_usage",
+                 json_pack("{s:o, s:o, s:o, s:o}", "mutual_information",
+                           show_json_real(usage.found.mutual), "above_chance",
+                           show_json_real(usage.found.mutual - usage.chance.mutual),
+                           "normalised", show_json_real(usage.found.normalised), "purity",
+                           show_json_real(usage.found.purity)));
         json_array_append_new(layers, layer);
     }
     return layers;

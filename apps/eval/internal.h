@@ -189,6 +189,8 @@ base_status app_robust_batch(app_robust *robust, vit_run *run, const float *logi
 base_status app_robust_add(app_robust *robust, measure_cell *cell, const vit_run *run,
                            const float *logits, const data_batch *batch,
                            const data_source *source, bool clean, base_error *err);
+/* The number of a part of a tree; SIZE_MAX: it has none. robust_tree.c */
+size_t app_robust_part(const data_imagenet_c *tree, corrupt_pair pair);
 /* All parts of the tree, after the clean pass. robust_tree.c */
 base_status app_robust_tree(app_robust *robust, vit_run *run, const app_common *common,
                             bool skip_bad, base_error *err);

@@ -16,34 +16,22 @@ enum { SPECIMEN_SIDE = 160, USUAL_SEVERITY = 3 };
 static base_status tree_select(app_selection *out, const data_imagenet_c *tree,
                                const app_robust_args *args, base_error *err)
 {
-    app_selection found = {0};
-    bool has[CORRUPT_KIND_COUNT][CORRUPT_SEVERITY_MAX + 1] = {{false}};
-    base_status status = BASE_OK;
-
-    for (size_t p = 0; p < data_imagenet_c_count(tree); p++) {
-        const int severity = data_imagenet_c_severity(tree, p);
-        corrupt_kind kind;
-
-        if (corrupt_kind_find(&kind, data_imagenet_c_corruption(tree, p)) &&
-            severity >= 1 && severity <= CORRUPT_SEVERITY_MAX)
-            has[kind][severity] = true;
-    }
     const bool named = args->corruption.names.count > 0;
-    for (size_t i = 0; i < out->count && named && status == BASE_OK; i++)
-        if (!has[out->pair[i].kind][out->pair[i].severity])
-            status = base_fail(err, BASE_IO, "'%s' holds no '%s/%d'", args->tree,
-                               corrupt_kind_name(out->pair[i].kind), out->pair[i].severity);
-    if (named || status != BASE_OK)
-        return status;
-    memcpy(found.severity, out->severity, sizeof found.severity);
-    for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
-        for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++)
-            if (has[k][s] && found.severity[s])
-                found.pair[found.count++] = (corrupt_pair){(corrupt_kind)k, s};
-    if (found.count == 0)
+
+    for (size_t i = 0; i < out->count; i++)
+        if (app_robust_part(tree, out->pair[i]) == SIZE_MAX)
+            return base_fail(err, BASE_IO, "'%s' holds no '%s/%d'", args->tree,
+                             corrupt_kind_name(out->pair[i].kind), out->pair[i].severity);
+    for (size_t k = 0; k < CORRUPT_KIND_COUNT && !named; k++)
+        for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++) {
+            const corrupt_pair pair = {(corrupt_kind)k, s};
+
+            if (out->severity[s] && app_robust_part(tree, pair) != SIZE_MAX)
+                out->pair[out->count++] = pair;
+        }
+    if (out->count == 0 && !named)
         return base_fail(err, BASE_FORMAT, "'%s' holds no corruption at these severities",
                          args->tree);
-    *out = found;
     return BASE_OK;
 }
 
@@ -242,29 +230,25 @@ base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run
                            const data_source *source, bool clean, base_error *err)
 {
     const size_t classes = r->network->classes;
-    char name[1024];
 
     measure_cell_pass(cell, run);
     for (size_t i = 0; i < batch->count; i++) {
         const int32_t label = data_source_label(source, batch->samples[i]);
+        measure_verdict verdict;
 
-        if (label < 0)
-            return base_fail(
-                err, BASE_FORMAT, "'%s' has no label",
-                data_source_name(source, batch->samples[i], name, sizeof name));
         if (batch->bad[i]) {
             measure_score_add(&cell->score, label, NULL);
             app_samples_add(r->samples, source, batch->samples[i], NULL, &cell->pair);
             continue;
         }
-        const measure_verdict verdict =
-            measure_verdict_make(logits + i * classes, classes, label);
-        if (!verdict.finite)
-            return base_fail(err, BASE_NUMERIC,
-                             "'%s' gives logits that are not finite for '%s' under %s %d",
-                             r->network->path,
-                             data_source_name(source, batch->samples[i], name, sizeof name),
-                             corrupt_kind_name(cell->pair.kind), cell->pair.severity);
+        const base_status status =
+            train_judge(&verdict, r->network->path, source, batch->samples[i],
+                        logits + i * classes, classes, err);
+        if (status != BASE_OK) {
+            base_error_prepend(err, "%s %d: ", corrupt_kind_name(cell->pair.kind),
+                               cell->pair.severity);
+            return status;
+        }
         measure_score_add(&cell->score, label, &verdict);
         app_samples_add(r->samples, source, batch->samples[i], &verdict, &cell->pair);
         if (clean)

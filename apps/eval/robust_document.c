@@ -37,12 +37,8 @@ static json_t *spoken_json(corrupt_kind kind)
 
 static json_t *means_json(measure_agreement_means m)
 {
-    json_t *json = json_object();
-
-    show_put_real(json, "overlap", m.overlap);
-    show_put_real(json, "first", m.first);
-    show_put_real(json, "shift", m.moved);
-    return json;
+    return json_pack("{s:o, s:o, s:o}", "overlap", show_json_real(m.overlap), "first",
+                     show_json_real(m.first), "shift", show_json_real(m.moved));
 }
 
 static json_t *cell_layers_json(const app_robust *r, const measure_cell *cell)

@@ -51,17 +51,14 @@ static base_status part_run(app_robust *r, measure_cell *cell, vit_run *run,
     return status;
 }
 
-/* The number of the part of a cell. It is there: the cells were made from the tree. */
-static size_t part_of(const data_imagenet_c *tree, const measure_cell *cell)
+size_t app_robust_part(const data_imagenet_c *tree, corrupt_pair pair)
 {
-    for (size_t p = 0; p < data_imagenet_c_count(tree); p++) {
-        corrupt_kind kind;
+    corrupt_kind kind;
 
+    for (size_t p = 0; p < data_imagenet_c_count(tree); p++)
         if (corrupt_kind_find(&kind, data_imagenet_c_corruption(tree, p)) &&
-            kind == cell->pair.kind &&
-            data_imagenet_c_severity(tree, p) == cell->pair.severity)
+            kind == pair.kind && data_imagenet_c_severity(tree, p) == pair.severity)
             return p;
-    }
     return SIZE_MAX;
 }
 
@@ -78,15 +75,9 @@ base_status app_robust_tree(app_robust *r, vit_run *run, const app_common *commo
     options.split = options.val_labels = options.label_key = NULL; /* of --data */
     for (size_t c = 0; c < r->selection.count && status == BASE_OK && !r->interrupted;
          c++) {
-        const size_t part = part_of(tree, &r->cell[c]);
+        const size_t part = app_robust_part(tree, r->cell[c].pair);
         data_source *source = NULL;
 
-        if (part == SIZE_MAX) {
-            status = base_fail(err, BASE_IO, "'%s' has lost its '%s/%d'", r->args->tree,
-                               corrupt_kind_name(r->cell[c].pair.kind),
-                               r->cell[c].pair.severity);
-            break;
-        }
         status = data_imagenet_c_source(&source, tree, part, &options, err);
         if (status == BASE_OK && data_source_classes(source) > r->network->classes)
             status = base_fail(
