@@ -115,21 +115,18 @@ static void usage_put(json_t *one, const app_study *s, const app_study_layer *la
         favours_fill(order, s, table);
     for (size_t r = 0; r < s->classes; r++) {
         const size_t c = large ? order[r].class : r;
-        json_t *shares = json_array();
         uint64_t sum = 0;
 
         for (size_t e = 0; e < s->experts; e++)
             sum += table[c * s->experts + e];
+        if (sum == 0 && large)
+            continue;
+        json_t *shares = json_array();
         for (size_t e = 0; e < s->experts; e++)
-            json_array_append_new(
-                shares, sum > 0 ? json_real((double)table[c * s->experts + e] / (double)sum)
-                                : json_real(0));
-        if (sum > 0 || !large)
-            json_array_append_new(list, json_pack("{s:o, s:I, s:o}", "class",
-                                                  class_json(s, c), "assignments",
-                                                  (json_int_t)sum, "of_experts", shares));
-        else
-            json_decref(shares);
+            json_array_append_new(shares, json_real((double)table[c * s->experts + e] /
+                                                    fmax((double)sum, 1)));
+        show_row(list, "{s:o, s:I, s:o}", "class", class_json(s, c), "assignments",
+                 (json_int_t)sum, "of_experts", shares);
     }
     show_put(one, "usage", list);
     if (large)
@@ -158,11 +155,10 @@ static json_t *embedding_json(const app_study *s, size_t l)
     for (size_t i = 0; i < s->points; i++) {
         const size_t at = measure_tokens_point(&s->tokens, i, s->points);
 
-        json_array_append_new(tokens, json_pack("{s:i, s:i, s:o, s:o}", "expert",
-                                                s->tokens.expert[l * s->tokens.room + at],
-                                                "label", s->tokens.label[at], "pca",
-                                                show_json_floats(t->pca + 2 * i, 2), "tsne",
-                                                show_json_floats(t->tsne + 2 * i, 2)));
+        show_row(tokens, "{s:i, s:i, s:o, s:o}", "expert",
+                 s->tokens.expert[l * s->tokens.room + at], "label", s->tokens.label[at],
+                 "pca", show_json_floats(t->pca + 2 * i, 2), "tsne",
+                 show_json_floats(t->tsne + 2 * i, 2));
     }
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "points", (json_int_t)s->points,
                      "pca_variance", show_json_reals(t->variance, 2, 1), "variance",
@@ -193,10 +189,9 @@ static json_t *top_json(const app_study *s, const measure_lift *lifts)
         if (t->lift <= 0)
             continue;
         app_network_label(label, sizeof label, &s->network, s->source, t->class);
-        json_array_append_new(
-            top, json_pack("{s:o, s:f, s:f, s:I, s:o}", "class", show_json_text(label),
-                           "lift", t->lift, "share_of_class", t->share, "number",
-                           (json_int_t)t->class, "name", class_json(s, t->class)));
+        show_row(top, "{s:o, s:f, s:f, s:I, s:o}", "class", show_json_text(label), "lift",
+                 t->lift, "share_of_class", t->share, "number", (json_int_t)t->class,
+                 "name", class_json(s, t->class));
     }
     return top;
 }
@@ -212,14 +207,12 @@ static json_t *shots_json(const app_study *s, const app_study_shot *shots)
 
         if (!shot->pixels)
             continue;
-        json_array_append_new(
-            list,
-            json_pack("{s:f, s:I, s:I, s:I, s:i, s:o}", "gate", (double)shot->rank, "row",
-                      (json_int_t)(shot->patch / rows), "column",
-                      (json_int_t)(shot->patch % rows), "sample", (json_int_t)shot->sample,
-                      "label", data_source_label(s->source, shot->sample), "name",
-                      show_json_text(
-                          data_source_name(s->source, shot->sample, name, sizeof name))));
+        data_source_name(s->source, shot->sample, name, sizeof name);
+        show_row(list, "{s:f, s:I, s:I, s:I, s:i, s:o}", "gate", (double)shot->rank, "row",
+                 (json_int_t)(shot->patch / rows), "column",
+                 (json_int_t)(shot->patch % rows), "sample", (json_int_t)shot->sample,
+                 "label", data_source_label(s->source, shot->sample), "name",
+                 show_json_text(name));
     }
     return list;
 }
@@ -232,14 +225,11 @@ static json_t *experts_json(const app_study *s, const app_study_layer *layer)
         const double load = layer->load.load[e], all = layer->load.assignments;
         json_t *top = top_json(s, layer->top + e * APP_STUDY_TOP);
 
-        json_array_append_new(
-            list, json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "expert", (json_int_t)e,
-                            "load", show_json_real(all > 0 ? load / all : 0), "importance",
-                            show_json_real(layer->load.importance[e] / layer->load.tokens),
-                            "top", top, "note",
-                            json_array_size(top) > 0 ? json_null()
-                                                     : json_string("too few tokens"),
-                            "patches", shots_json(s, layer->patch + e * APP_STUDY_SHOTS)));
+        show_row(list, "{s:I, s:o, s:o, s:o, s:s?, s:o}", "expert", (json_int_t)e, "load",
+                 show_json_real(all > 0 ? load / all : 0), "importance",
+                 show_json_real(layer->load.importance[e] / layer->load.tokens), "top", top,
+                 "note", json_array_size(top) > 0 ? NULL : "too few tokens", "patches",
+                 shots_json(s, layer->patch + e * APP_STUDY_SHOTS));
     }
     return list;
 }
@@ -262,11 +252,9 @@ static base_status strip_put(json_t *card, const char *key, show_document *docum
         snprintf(told, sizeof told, framed ? "%s, gate %.3f" : "%s, %.3f of its patches",
                  data_source_name(s->source, shots[i].sample, name, sizeof name),
                  (double)shots[i].rank);
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:o, s:o}", "picture", own, "caption",
-                      class_json(s, (size_t)data_source_label(s->source, shots[i].sample)),
-                      "told", show_json_text(told)));
+        show_row(list, "{s:s, s:o, s:o}", "picture", own, "caption",
+                 class_json(s, (size_t)data_source_label(s->source, shots[i].sample)),
+                 "told", show_json_text(told));
         if (s->args->html)
             status = app_study_picture(&picture, s, &shots[i], framed, PICTURE, err);
         if (s->args->html && status == BASE_OK)
@@ -301,7 +289,6 @@ static base_status cards_put(json_t *one, show_document *document, const app_stu
     bool shown[VIT_EXPERTS_MAX] = {0};
     json_t *cards = json_array();
     base_status status = BASE_OK;
-    char note[160];
 
     fullest_mark(shown, s, layer, most);
     for (size_t e = 0; e < s->experts && status == BASE_OK; e++) {
@@ -322,13 +309,12 @@ static base_status cards_put(json_t *one, show_document *document, const app_stu
         json_array_append_new(cards, card);
     }
     show_put(one, "cards", cards);
-    if (s->experts > most) {
-        snprintf(note, sizeof note,
-                 "The %zu of %zu experts with the most assignments (all are in experts.csv "
-                 "and patches.csv).",
-                 most, s->experts);
-        show_put_text(one, "cards_note", note);
-    }
+    if (s->experts > most)
+        show_put(
+            one, "cards_note",
+            json_sprintf("The %zu of %zu experts with the most assignments (all are in "
+                         "experts.csv and patches.csv).",
+                         most, s->experts));
     return status;
 }
 

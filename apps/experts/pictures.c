@@ -16,15 +16,17 @@ static size_t place_of(const app_study_shot *list, size_t count, float rank)
     return at;
 }
 
-/* Makes room at list[at] [count]: the last one falls out, its memory is used again. */
-static void make_room(app_study_shot *list, size_t count, size_t at, size_t bytes)
+/* A new one at list[at] [count] with room for so many bytes: the last one falls out, its
+ * memory is used again. */
+static app_study_shot *insert(app_study_shot *list, size_t count, size_t at, float rank,
+                              uint32_t sample, size_t bytes)
 {
-    const app_study_shot spare = list[count - 1];
+    unsigned char *spare = list[count - 1].pixels;
 
     memmove(list + at + 1, list + at, (count - 1 - at) * sizeof *list);
-    list[at] = (app_study_shot){.pixels = spare.pixels};
-    if (!list[at].pixels)
-        list[at].pixels = app_take(NULL, bytes, 1);
+    list[at] = (app_study_shot){
+        .rank = rank, .sample = sample, .pixels = spare ? spare : app_take(NULL, bytes, 1)};
+    return &list[at];
 }
 
 /* Where a stretch of three patches begins that holds this one in its middle, if the border
@@ -142,19 +144,15 @@ base_status app_study_pictures(app_study *s, app_study_layer *layer, const vit_r
             status = app_network_picture(picture, &s->network, pixels, err);
         *made = true;
         if (status == BASE_OK && at < APP_STUDY_SHOTS)
-            make_room(patches, APP_STUDY_SHOTS, at, s->shot_side * s->shot_side * n);
-        if (status == BASE_OK && at < APP_STUDY_SHOTS) {
-            patches[at].rank = seen.gate[e];
-            patches[at].sample = sample;
-            patch_cut(&patches[at], s, picture, seen.patch[e]);
-        }
+            patch_cut(insert(patches, APP_STUDY_SHOTS, at, seen.gate[e], sample,
+                             s->shot_side * s->shot_side * n),
+                      s, picture, seen.patch[e]);
         if (status != BASE_OK || on == APP_STUDY_EXAMPLES)
             continue;
-        make_room(examples, APP_STUDY_EXAMPLES, on, s->example_side * s->example_side * n);
-        examples[on].rank = share;
-        examples[on].sample = sample;
         taken_fill(s->taken, s, r, image, e);
-        example_cut(&examples[on], s, picture, s->taken);
+        example_cut(insert(examples, APP_STUDY_EXAMPLES, on, share, sample,
+                           s->example_side * s->example_side * n),
+                    s, picture, s->taken);
     }
     return status;
 }
