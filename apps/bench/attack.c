@@ -2,19 +2,18 @@
  * same batch. A step is a forward pass that keeps what the gradient needs, the loss and its
  * gradient, the backward pass to the pixels without any gradient of weights, and the
  * projected move. Relied on elsewhere: the columns' names. */
-#include "apps/attack/internal.h"
 #include "apps/bench/internal.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <string.h>
 
 typedef struct attack_rig {
     vit_model *model;
-    app_network network; /* borrows the model */
     measure_target *target;
     attack_target table;
     float *images, *point, *gradient, *logits, *d_logits;
-    size_t batch, floats;
+    size_t batch, classes, floats;
     app_pool pool;
 } attack_rig;
 
@@ -34,13 +33,10 @@ static base_status rig_open(attack_rig *rig, const char *subject, const bench_ar
     if (status != BASE_OK)
         return status;
     const vit_config *c = vit_model_config(rig->model);
-    rig->network = (app_network){.model = rig->model,
-                                 .config = c,
-                                 .classes = (size_t)c->classes,
-                                 .size = (size_t)c->image};
     rig->batch = (size_t)args->common.batch;
-    rig->floats = (size_t)c->channels * rig->network.size * rig->network.size;
-    status = measure_target_create(&rig->target, rig->network.model, rig->batch,
+    rig->classes = (size_t)c->classes;
+    rig->floats = (size_t)c->channels * (size_t)c->image * (size_t)c->image;
+    status = measure_target_create(&rig->target, rig->model, rig->batch,
                                    (vit_precision)args->common.precision, err);
     if (status != BASE_OK)
         return status;
@@ -48,8 +44,8 @@ static base_status rig_open(attack_rig *rig, const char *subject, const bench_ar
     rig->images = app_take(&rig->pool, rig->batch, rig->floats * sizeof(float));
     rig->point = app_take(&rig->pool, rig->batch, rig->floats * sizeof(float));
     rig->gradient = app_take(&rig->pool, rig->batch, rig->floats * sizeof(float));
-    rig->logits = app_take(&rig->pool, rig->batch, rig->network.classes * sizeof(float));
-    rig->d_logits = app_take(&rig->pool, rig->batch, rig->network.classes * sizeof(float));
+    rig->logits = app_take(&rig->pool, rig->batch, rig->classes * sizeof(float));
+    rig->d_logits = app_take(&rig->pool, rig->batch, rig->classes * sizeof(float));
     for (size_t i = 0; i < rig->batch * rig->floats; i++)
         rig->images[i] = (float)base_rng_uniform(&rng);
     memcpy(rig->point, rig->images, rig->batch * rig->floats * sizeof(float));
@@ -65,7 +61,7 @@ static base_status forward_pass(attack_rig *rig, base_error *err)
 static base_status pgd_step(attack_rig *rig, base_error *err)
 {
     const double eps = 8.0 / 255, alpha = 2.5 * eps / 20;
-    const size_t classes = rig->network.classes;
+    const size_t classes = rig->classes;
     base_status status =
         rig->table.forward(rig->table.user, rig->logits, rig->point, rig->batch, err);
 
@@ -103,14 +99,12 @@ static base_status rig_time(bench_times *passes, bench_times *steps, attack_rig 
         if (status == BASE_OK)
             status = pgd_step(rig, err);
         const double done = base_seconds();
+        if (status == BASE_OK)
+            status = bench_note(passes, i, half - began, err);
+        if (status == BASE_OK)
+            status = bench_note(steps, i, done - half, err);
         if (status != BASE_OK)
             return status;
-        if (app_stop_asked())
-            return base_fail(err, BASE_INTERRUPTED, "stopped");
-        if (i < 0)
-            continue;
-        passes->seconds[passes->count++] = half - began;
-        steps->seconds[steps->count++] = done - half;
     }
     return BASE_OK;
 }
@@ -122,12 +116,12 @@ static void row_put(const bench_context *context, const char *subject,
     const double rate = (double)rig->batch / step.median;
 
     bench_row(context, context->results,
-              json_pack("{s:s, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
+              json_pack("{s:s, s:o, s:i, s:I, s:I, s:f, s:f, s:f, s:f}", "case", "attack",
                         "size", show_json_text(subject), "image",
-                        (json_int_t)rig->network.size, "batch", (json_int_t)rig->batch,
-                        "rounds", (json_int_t)args->rounds, "forward_ms", 1e3 * pass.median,
-                        "step_ms", 1e3 * step.median, "ratio", step.median / pass.median,
-                        "image_steps_per_s", rate));
+                        vit_model_config(rig->model)->image, "batch",
+                        (json_int_t)rig->batch, "rounds", (json_int_t)args->rounds,
+                        "forward_ms", 1e3 * pass.median, "step_ms", 1e3 * step.median,
+                        "ratio", step.median / pass.median, "image_steps_per_s", rate));
 }
 
 base_status bench_attack(const bench_context *context, base_error *err)

@@ -52,7 +52,7 @@ typedef struct bench_case {
 static const bench_case cases[] = {
     {"step", bench_step, false, false, bench_step_csv,
      "a training step: forward, loss, backward, AdamW"},
-    {"infer", bench_infer, false, false, bench_step_csv, "a forward pass"},
+    {"infer", bench_step, false, false, bench_step_csv, "a forward pass"},
     {"router", bench_router, false, false, bench_router_csv,
      "routers beside the softmax router, and routing's share of a step"},
     {"sinkhorn", bench_sinkhorn, false, false, bench_sinkhorn_csv,
@@ -105,6 +105,13 @@ bench_spread bench_spread_of(bench_times *times)
     };
 }
 
+base_status bench_note(bench_times *times, int64_t round, double seconds, base_error *err)
+{
+    if (round >= 0)
+        times->seconds[times->count++] = seconds;
+    return app_stop_asked() ? base_fail(err, BASE_INTERRUPTED, "stopped") : BASE_OK;
+}
+
 const char *bench_machine(char *out, size_t out_bytes)
 {
     char line[512];
@@ -136,7 +143,6 @@ static base_status config_named(vit_config *out, const char *subject,
 {
     train_recipe recipe = train_recipe_defaults();
     const char *colon = strchr(subject, ':');
-    char text[5][96];
     const char *at[5];
     size_t count = 0;
     int64_t pixels = 0;
@@ -146,17 +152,14 @@ static base_status config_named(vit_config *out, const char *subject,
                          "'%s': '%s' is not a number of pixels from 1 to 4096", subject,
                          colon + 1);
     snprintf(recipe.name, sizeof recipe.name, "%s", subject);
-    snprintf(text[count++], sizeof *text, "model.size=%.*s",
-             colon ? (int)(colon - subject) : 63, subject);
-    snprintf(text[count++], sizeof *text, "model.classes=%lld", (long long)args->classes);
+    at[count++] = app_text("model.size=%.*s", (int)strcspn(subject, ":"), subject);
+    at[count++] = app_text("model.classes=%lld", (long long)args->classes);
     if (args->router)
-        snprintf(text[count++], sizeof *text, "router.name=%s", args->router);
+        at[count++] = app_text("router.name=%s", args->router);
     if (pixels > 0)
-        snprintf(text[count++], sizeof *text, "data.image=%lld", (long long)pixels);
+        at[count++] = app_text("data.image=%lld", (long long)pixels);
     if (pixels >= 64 && strstr(subject, "-micro"))
-        snprintf(text[count++], sizeof *text, "model.patch=8");
-    for (size_t i = 0; i < count; i++)
-        at[i] = text[i];
+        at[count++] = "model.patch=8";
     base_status status = train_recipe_set(&recipe, at, count, err);
     if (status == BASE_OK && args->settings.count > 0)
         status = train_recipe_set(&recipe, args->settings.at, args->settings.count, err);
@@ -238,6 +241,7 @@ static base_status cases_run(const bench_args *args, app_ranks *ranks, char **wo
 
         if (only ? only != &cases[i] : !wanted)
             continue;
+        context.name = cases[i].name;
         context.columns = cases[i].columns;
         status = cases[i].run(&context, err);
     }

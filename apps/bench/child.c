@@ -122,3 +122,16 @@ base_status bench_child(base_status (*work)(void *user, json_t *results, base_er
     base_free(text);
     return status;
 }
+
+base_status bench_subjects(const bench_context *context,
+                           base_status (*work)(void *user, json_t *results,
+                                               base_error *err),
+                           base_error *err)
+{
+    base_status status = BASE_OK;
+
+    for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++)
+        status = bench_child(work, &(bench_subject){context, context->subjects[i]},
+                             context->results, err);
+    return status;
+}

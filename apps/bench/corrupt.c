@@ -110,11 +110,6 @@ static void row_put(const bench_context *context, const char *name, const char *
                         "min_ms", 1000 * t.low, "max_ms", 1000 * t.high));
 }
 
-static base_status stopped(base_error *err)
-{
-    return app_stop_asked() ? base_fail(err, BASE_INTERRUPTED, "stopped") : BASE_OK;
-}
-
 /* Every corruption alone, one core. */
 static base_status each_bench(const bench_context *context, corrupt_rig *rig,
                               base_error *err)
@@ -132,11 +127,9 @@ static base_status each_bench(const bench_context *context, corrupt_rig *rig,
             const double started = base_seconds();
 
             status = one(rig, 0, kind, severity, (uint64_t)(n + args->warmup), err);
-            if (status == BASE_OK && n >= 0)
-                times.seconds[times.count++] = base_seconds() - started;
+            if (status == BASE_OK)
+                status = bench_note(&times, n, base_seconds() - started, err);
         }
-        if (status == BASE_OK)
-            status = stopped(err);
         snprintf(text, sizeof text, "%d", severity);
         if (status == BASE_OK)
             row_put(context, corrupt_kind_name(kind), text, rig->image.width, 1,
@@ -171,7 +164,7 @@ static base_status sweep(double *seconds, corrupt_rig *rig, int severity, size_t
     *seconds = (base_seconds() - started) / (double)images;
     if (failure.status != BASE_OK)
         return base_fail(err, failure.status, "%s", failure.text);
-    return stopped(err);
+    return BASE_OK;
 }
 
 static base_status all_bench(const bench_context *context, corrupt_rig *rig, int severity,
@@ -183,8 +176,8 @@ static base_status all_bench(const bench_context *context, corrupt_rig *rig, int
 
     for (int64_t n = -1; n < context->args->rounds && status == BASE_OK; n++) {
         status = sweep(&seconds, rig, severity, threads, err);
-        if (n >= 0)
-            times.seconds[times.count++] = seconds;
+        if (status == BASE_OK)
+            status = bench_note(&times, n, seconds, err);
     }
     if (status == BASE_OK)
         row_put(context, "bench", severity > 0 ? "3" : "1-5", rig->image.width, threads,

@@ -40,15 +40,6 @@ static void row_put(const decode_case *c, const char *what, size_t images, int64
                         1e6 * workers * t.median / n));
 }
 
-/* Notes a round unless it warms up; the user may want to stop. */
-static base_status round_end(bench_times *times, int64_t round, double started,
-                             base_error *err)
-{
-    if (round >= 0)
-        times->seconds[times->count++] = base_seconds() - started;
-    return app_stop_asked() ? base_fail(err, BASE_INTERRUPTED, "stopped") : BASE_OK;
-}
-
 /* ---- stages -------------------------------------------------------------------------- */
 
 /* Reads every file, and decodes it whole when asked to. */
@@ -85,7 +76,7 @@ static base_status stages_bench(const decode_case *c, base_error *err)
             const double started = base_seconds();
             status = stage_pass(c, &reader, decode, err);
             if (status == BASE_OK)
-                status = round_end(&times, i, started, err);
+                status = bench_note(&times, i, base_seconds() - started, err);
         }
         if (status == BASE_OK)
             row_put(c, decode ? "read and decode whole" : "read", c->count, 1, &times);
@@ -122,7 +113,7 @@ static base_status loader_bench(const decode_case *c, const char *what,
             delivered += status == BASE_OK ? batch.count : 0;
         }
         if (status == BASE_OK)
-            status = round_end(&times, i, started, err);
+            status = bench_note(&times, i, base_seconds() - started, err);
     }
     if (status == BASE_OK)
         row_put(c, what, delivered, config.threads > 0 ? (int64_t)config.threads : 1,

@@ -23,6 +23,7 @@ typedef struct bench_args {
 /* What one case is asked to time, and where its results go. */
 typedef struct bench_context {
     const bench_args *args;
+    const char *name;            /* of the case */
     const char *const *subjects; /* size names (NAME or NAME:PIXELS) or checkpoints */
     size_t subject_count;
     bool named;              /* subjects are the user's, not the usual ones */
@@ -49,6 +50,9 @@ typedef struct bench_spread {
     double median, low, high;
 } bench_spread;
 bench_spread bench_spread_of(bench_times *times); /* sorts them; count >= 1 */
+/* Notes a round's seconds unless it warms up (round below 0). BASE_INTERRUPTED when the
+ * user asks to stop. */
+base_status bench_note(bench_times *times, int64_t round, double seconds, base_error *err);
 
 /* The processor's name without commas and quotes, for a CSV field. */
 const char *bench_machine(char *out, size_t out_bytes);
@@ -154,8 +158,18 @@ json_t *bench_json(const bench_result *r, const bench_args *args);
 base_status bench_child(base_status (*work)(void *user, json_t *results, base_error *err),
                         void *user, json_t *results, base_error *err);
 
-base_status bench_step(const bench_context *context, base_error *err);
-base_status bench_infer(const bench_context *context, base_error *err);
+/* What a child works on. */
+typedef struct bench_subject {
+    const bench_context *context;
+    const char *name; /* one of the context's subjects */
+} bench_subject;
+/* Each of the context's subjects in a process of its own; user: the bench_subject. */
+base_status bench_subjects(const bench_context *context,
+                           base_status (*work)(void *user, json_t *results,
+                                               base_error *err),
+                           base_error *err);
+
+base_status bench_step(const bench_context *context, base_error *err); /* infer, too */
 base_status bench_router(const bench_context *context, base_error *err);
 base_status bench_sinkhorn(const bench_context *context, base_error *err);
 base_status bench_scale(const bench_context *context, base_error *err);

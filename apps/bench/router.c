@@ -16,16 +16,11 @@ typedef struct router_setup {
     const char *router, *key, *value;
 } router_setup;
 
-/* Medians of one setup; seconds a step. */
+/* Medians of one setup: seconds of a step, over rounds step / softmax's step, parts. */
+enum { STEP, SOFTMAX, RATIO, ROUTER, DISPATCH, COMBINE, COLUMNS };
 typedef struct router_result {
-    double step, softmax, ratio; /* ratio: median over rounds of step / softmax's step */
-    double router, dispatch, combine;
+    double of[COLUMNS];
 } router_result;
-
-typedef struct router_work {
-    const bench_context *context;
-    const char *subject;
-} router_work;
 
 /* The subject with another router: weights of the same name and shape are kept. */
 static base_status routed_model(vit_model **out, const char *subject,
@@ -107,7 +102,6 @@ static base_status setup_time(router_result *out, bench_rig *softmax, const char
                               const router_setup *setup, const bench_args *args,
                               base_error *err)
 {
-    enum { STEP, SOFTMAX, RATIO, ROUTER, DISPATCH, COMBINE, COLUMNS };
     bench_times *times = app_take(NULL, COLUMNS, sizeof *times);
     bench_rig own = {0};
     base_status status = setup_open(&own, subject, setup, args, err);
@@ -128,13 +122,8 @@ static base_status setup_time(router_result *out, bench_rig *softmax, const char
     }
     if (status == BASE_OK)
         status = bench_rig_check(&own, err);
-    if (status == BASE_OK)
-        *out = (router_result){.step = bench_spread_of(&times[STEP]).median,
-                               .softmax = bench_spread_of(&times[SOFTMAX]).median,
-                               .ratio = bench_spread_of(&times[RATIO]).median,
-                               .router = bench_spread_of(&times[ROUTER]).median,
-                               .dispatch = bench_spread_of(&times[DISPATCH]).median,
-                               .combine = bench_spread_of(&times[COMBINE]).median};
+    for (size_t j = 0; j < COLUMNS && status == BASE_OK; j++)
+        out->of[j] = bench_spread_of(&times[j]).median;
     bench_rig_close(&own);
     return status;
 }
@@ -143,34 +132,32 @@ static void router_row(const bench_context *context, json_t *results, const char
                        const char *label, const bench_rig *rig, const router_result *r)
 {
     const vit_moe_config *moe = &vit_model_config(rig->model)->moe;
-    const double routing = r->router + r->dispatch + r->combine;
+    const double routing = r->of[ROUTER] + r->of[DISPATCH] + r->of[COMBINE];
 
     bench_row(
         context, results,
         json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
                   "case", "router", "size", subject, "router", label, "batch",
                   (json_int_t)rig->batch, "experts", moe->experts, "k", moe->k, "step_ms",
-                  1e3 * r->step, "softmax_ms", 1e3 * r->softmax, "ratio", r->ratio,
-                  "router_ms", 1e3 * r->router, "dispatch_ms", 1e3 * r->dispatch,
-                  "combine_ms", 1e3 * r->combine, "routing_ms", 1e3 * routing, "share",
-                  routing / r->step));
+                  1e3 * r->of[STEP], "softmax_ms", 1e3 * r->of[SOFTMAX], "ratio",
+                  r->of[RATIO], "router_ms", 1e3 * r->of[ROUTER], "dispatch_ms",
+                  1e3 * r->of[DISPATCH], "combine_ms", 1e3 * r->of[COMBINE], "routing_ms",
+                  1e3 * routing, "share", routing / r->of[STEP]));
 }
 
 /* Sinkhorn at p = 0.01 is too rare for a median: the mean cost is known from 0 and 1. */
 static router_result mean_of(const router_result *never, const router_result *always,
                              double p)
 {
-    const double *a = &never->step, *b = &always->step;
     router_result out;
-    double *to = &out.step;
 
-    for (size_t i = 0; i < sizeof out / sizeof *to; i++)
-        to[i] = (1 - p) * a[i] + p * b[i];
+    for (size_t i = 0; i < COLUMNS; i++)
+        out.of[i] = (1 - p) * never->of[i] + p * always->of[i];
     return out;
 }
 
 /* SSR's rows: never Sinkhorn, always, and what follows for its usual p. */
-static base_status ssr_rows(const router_work *work, bench_rig *softmax, json_t *results,
+static base_status ssr_rows(const bench_subject *work, bench_rig *softmax, json_t *results,
                             base_error *err)
 {
     static const router_setup setups[] = {{"ssr p=0", "ssr", "p", "0"},
@@ -180,32 +167,32 @@ static base_status ssr_rows(const router_work *work, bench_rig *softmax, json_t 
     base_status status = BASE_OK;
 
     for (size_t i = 0; i < 2 && status == BASE_OK; i++) {
-        status = setup_time(&times[i], softmax, work->subject, &setups[i], args, err);
+        status = setup_time(&times[i], softmax, work->name, &setups[i], args, err);
         if (status == BASE_OK)
-            router_row(work->context, results, work->subject, setups[i].label, softmax,
+            router_row(work->context, results, work->name, setups[i].label, softmax,
                        &times[i]);
     }
     if (status != BASE_OK)
         return status;
     const router_result mean = mean_of(&times[0], &times[1], 0.01);
-    router_row(work->context, results, work->subject, "ssr p=0.01", softmax, &mean);
+    router_row(work->context, results, work->name, "ssr p=0.01", softmax, &mean);
     return BASE_OK;
 }
 
 static base_status routers_run(void *user, json_t *results, base_error *err)
 {
-    const router_work *work = user;
+    const bench_subject *work = user;
     const bench_context *context = work->context;
     const router_setup reference = {.label = "softmax", .router = "softmax"};
     bench_rig softmax = {0};
     router_result times;
     base_status status =
-        setup_time(&times, NULL, work->subject, &reference, context->args, err);
+        setup_time(&times, NULL, work->name, &reference, context->args, err);
 
     if (status == BASE_OK)
-        status = setup_open(&softmax, work->subject, &reference, context->args, err);
+        status = setup_open(&softmax, work->name, &reference, context->args, err);
     if (status == BASE_OK)
-        router_row(context, results, work->subject, "softmax", &softmax, &times);
+        router_row(context, results, work->name, "softmax", &softmax, &times);
     for (size_t i = 0; vit_router_name(i) && status == BASE_OK; i++) {
         router_setup setup = {.router = vit_router_name(i)};
         base_error refused = {0};
@@ -217,10 +204,9 @@ static base_status routers_run(void *user, json_t *results, base_error *err)
             continue;
         }
         snprintf(setup.label, sizeof setup.label, "%s", setup.router);
-        status =
-            setup_time(&times, &softmax, work->subject, &setup, context->args, &refused);
+        status = setup_time(&times, &softmax, work->name, &setup, context->args, &refused);
         if (status == BASE_OK) {
-            router_row(context, results, work->subject, setup.label, &softmax, &times);
+            router_row(context, results, work->name, setup.label, &softmax, &times);
         } else if (status == BASE_USAGE || status == BASE_UNSUPPORTED) {
             app_note(&context->args->common, "bench router: left out: %s", refused.text);
             status = BASE_OK;
@@ -234,15 +220,8 @@ static base_status routers_run(void *user, json_t *results, base_error *err)
 
 base_status bench_router(const bench_context *context, base_error *err)
 {
-    base_status status = BASE_OK;
-
     bench_head(context);
-    for (size_t i = 0; i < context->subject_count && status == BASE_OK; i++) {
-        router_work work = {.context = context, .subject = context->subjects[i]};
-
-        status = bench_child(routers_run, &work, context->results, err);
-    }
-    return status;
+    return bench_subjects(context, routers_run, err);
 }
 
 /* ---- sinkhorn ------------------------------------------------------------------------ */
