@@ -27,6 +27,17 @@ base_status app_selection_parse(app_selection *out, const app_corruption *args,
     return BASE_OK;
 }
 
+json_t *app_corruption_json(corrupt_kind kind)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%s", corrupt_kind_name(kind));
+    for (char *at = name; *at; at++)
+        if (*at == '_')
+            *at = ' ';
+    return json_string(name);
+}
+
 void app_corruptions_print(FILE *out)
 {
     fprintf(out, "corruptions:\n");

@@ -354,7 +354,17 @@ base_status app_network_picture(data_image *out, const app_network *network,
                            c->std, err);
 }
 
-app_parameters app_network_parameters(const vit_model *model, const char *prefix)
+static bool begins(const char *name, const char *prefixes)
+{
+    char prefix[64];
+
+    for (size_t i = 0; base_choice_word(prefix, sizeof prefix, prefixes, i); i++)
+        if (strncmp(name, prefix, strlen(prefix)) == 0)
+            return true;
+    return false;
+}
+
+app_parameters app_network_parameters(const vit_model *model, const char *prefixes)
 {
     const vit_config *c = vit_model_config(model);
     app_parameters sum = {0};
@@ -362,7 +372,7 @@ app_parameters app_network_parameters(const vit_model *model, const char *prefix
     for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
         const vit_parameter *p = vit_model_parameter(model, i);
 
-        if (strncmp(p->name, prefix, strlen(prefix)) != 0)
+        if (!begins(p->name, prefixes))
             continue;
         sum.all += p->count;
         sum.active += strstr(p->name, ".experts.") ? p->count / (uint64_t)c->moe.experts *

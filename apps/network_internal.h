@@ -185,12 +185,12 @@ void app_network_note(const app_network *network, const app_common *common);
 /* `preprocessing` and `network` into json (docs/json.md). */
 void app_network_json(json_t *json, const app_network *network);
 
-/* Parameters of the names that begin with prefix; those that a token meets: of experts the
+/* Parameters of the names that begin with one of the prefixes "a|b"; those that a token meets: of experts the
  * share that it gets in evaluation. */
 typedef struct app_parameters {
     uint64_t all, active;
 } app_parameters;
-app_parameters app_network_parameters(const vit_model *model, const char *prefix);
+app_parameters app_network_parameters(const vit_model *model, const char *prefixes);
 
 /* The numbers of the MoE blocks in order; how many. */
 size_t app_network_blocks(size_t out[VIT_DEPTH_MAX], const vit_config *config);

@@ -54,7 +54,7 @@ base_status measure_capacity_open(measure_capacity *out, vit_model *model,
     measure_capacity *sweep = out;
     base_status status = BASE_OK;
 
-    *sweep = (measure_capacity){.model = model, .room = images, .batch = batch};
+    *sweep = (measure_capacity){.model = model, .batch = batch};
     if (!vit_config_is_sparse(config))
         return base_fail(err, BASE_USAGE, "a dense network has no capacity of experts");
     for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++)

@@ -560,7 +560,7 @@ typedef struct measure_capacity {
     vit_model *model;
     /* Of the router, that stands for the capacity (F k of it); NULL: the capacity. */
     const char *option;
-    size_t room, batch;            /* images of all, of a batch */
+    size_t batch;                  /* images */
     measure_capacity_point *point; /* [points] the one without limits first */
     size_t points;
 } measure_capacity;

@@ -179,7 +179,10 @@ static const char balancers[] =
     "ssr-s-80=ssr:cost=softmax:steps=80,ssr-s-800=ssr:cost=softmax:steps=800,ssr-0=ssr:p=0,"
     "vmoe,expert-choice,soft,random,hash";
 
-/* SSR's cost, noise and number of Sinkhorn steps, every combination. */
+/* In the order of TRAIN_VARIANT_PRESETS: words, and every combination of a grid with them.
+ * "all" is made of the routers there are. */
+enum { PRESET_ALL = 1, PRESET_GRID = 4 };
+static const char *const presets[] = {NULL, NULL, ssr_ablation, balancers, "ssr"};
 static const char *const ssr_grid[] = {"cost=linear,softmax", "noise=0.1,1,4",
                                        "steps=80,800"};
 
@@ -259,29 +262,17 @@ base_status train_variants_grid(train_variants *variants, const char *what,
     return status;
 }
 
-/* "ssr" through the grid above. */
-static base_status preset_grid(train_variants *out, base_error *err)
-{
-    base_status status = train_variants_add(out, "preset", "ssr", err);
-
-    for (size_t i = 0; i < sizeof ssr_grid / sizeof ssr_grid[0] && status == BASE_OK; i++)
-        status = train_variants_grid(out, "preset", ssr_grid[i], err);
-    return status;
-}
-
 base_status train_variants_preset(train_variants *variants, int preset, base_error *err)
 {
     train_variants made = {0};
     base_status status = BASE_OK;
 
-    if (preset == 1)
+    if (preset == PRESET_ALL)
         status = preset_all(&made, err);
-    else if (preset == 2)
-        status = train_variants_add(&made, "preset", ssr_ablation, err);
-    else if (preset == 3)
-        status = train_variants_add(&made, "preset", balancers, err);
-    else if (preset == 4)
-        status = preset_grid(&made, err);
+    else if (presets[preset])
+        status = train_variants_add(&made, "preset", presets[preset], err);
+    for (size_t i = 0; preset == PRESET_GRID && i < 3 && status == BASE_OK; i++)
+        status = train_variants_grid(&made, "preset", ssr_grid[i], err);
     for (size_t i = 0; i < made.count && status == BASE_OK; i++) {
         if (has_label(variants, made.variant[i].label))
             continue;

@@ -208,13 +208,8 @@ static json_t *corruption_names(void)
 {
     json_t *names = json_array();
 
-    for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s", corrupt_kind_name((corrupt_kind)k));
-        for (char *at = name; *at; at++)
-            *at = *at == '_' ? ' ' : *at;
-        json_array_append_new(names, json_string(name));
-    }
+    for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
+        json_array_append_new(names, app_corruption_json((corrupt_kind)k));
     return names;
 }
 

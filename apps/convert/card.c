@@ -246,12 +246,6 @@ static void training_put(const card *c)
 
 static const char not_measured[] = "Not measured.\n\n";
 
-/* Whether a document has the figure at a path. */
-static bool has(const convert_document *d, const char *command, const char *path)
-{
-    return strcmp(d->command, command) == 0 && show_json_find(d->json, path);
-}
-
 static void data_cell(const card *c, const convert_document *d, const char *path)
 {
     const char *value = show_json_string(d->json, path);
@@ -278,7 +272,7 @@ static void accuracy_put(const card *c)
     for (size_t i = 0; i < c->documents->count; i++) {
         const convert_document *d = &c->documents->at[i];
 
-        if (!has(d, "eval", "top1"))
+        if (!d->has[CONVERT_ACCURACY])
             continue;
         if (rows++ == 0)
             fputs("| data | images | top-1 (95 %) | top-5 | loss | calibration error | "
@@ -320,7 +314,7 @@ static void corruption_put(const card *c)
         const json_t *list = show_json_find(d->json, "robust.corruptions"), *one;
         size_t j;
 
-        if (!has(d, "eval", "robust"))
+        if (!d->has[CONVERT_CORRUPTION])
             continue;
         rows++;
         fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
@@ -379,7 +373,7 @@ static void attack_put(const card *c)
         const convert_document *d = &c->documents->at[i];
         const char *text = show_json_string(d->json, "trust.text");
 
-        if (!has(d, "attack", "budgets"))
+        if (!d->has[CONVERT_ATTACK])
             continue;
         rows++;
         fputs("| data | images | budget | attacks | robust accuracy (95 %) | seed |\n"
@@ -423,12 +417,10 @@ static void origin_put(const card *c, const char *license, bool narrow)
               "are of the checkpoint above |\n",
               c->out);
     for (size_t i = 0; i < d->count; i++) {
-        const char *slash = strrchr(d->at[i].file, '/');
-
         fprintf(c->out, "| document | ");
-        put_text(c, slash ? slash + 1 : d->at[i].file);
-        fprintf(c->out, " of `vmoe %s`, sha256 `%s` |\n", d->at[i].command,
-                d->at[i].sha256);
+        put_text(c, convert_path_tail(d->at[i].file, 1));
+        fprintf(c->out, " of `vmoe %s`, sha256 `%s` |\n",
+                show_json_string(d->at[i].json, "command"), d->at[i].sha256);
     }
     fputs("\n## Licence\n\n", c->out);
     if (license) {

@@ -12,8 +12,7 @@
 
 enum { LOG_MOST = 1 << 30 };
 
-/* The last `parts` parts of a path. */
-static const char *path_tail(const char *path, int parts)
+const char *convert_path_tail(const char *path, int parts)
 {
     const char *at = path + strlen(path);
 
@@ -124,7 +123,7 @@ void convert_recipe_put(FILE *out, const convert_documents *d)
             const char *text = json_string_value(value);
 
             if (is_path(app_text("%s.%s", section, key)))
-                text = path_tail(text, 1);
+                text = convert_path_tail(text, 1);
             fprintf(out, "    %s = %s\n", key, base_quote(quoted, sizeof quoted, text));
         }
     }
@@ -138,7 +137,7 @@ static bool is_of(const app_report_result *r, const char *path, const char *sha2
     const char *hash = show_json_string(r->json, "model.sha256");
 
     return hash ? strcmp(hash, sha256) == 0
-                : strcmp(path_tail(r->model, 2), path_tail(path, 2)) == 0;
+                : strcmp(convert_path_tail(r->model, 2), convert_path_tail(path, 2)) == 0;
 }
 
 /* Those of the set that a card shows: of this checkpoint, or named by the user (the first
@@ -146,8 +145,12 @@ static bool is_of(const app_report_result *r, const char *path, const char *sha2
 static base_status take(convert_documents *d, const char *path, size_t named,
                         base_error *err)
 {
-    static const char *const commands[] = {
-        [APP_REPORT_EVAL] = "eval", [APP_REPORT_ATTACK] = "attack"};
+    static const struct {
+        app_report_kind of;
+        const char *path;
+    } figures_in[CONVERT_FIGURES] = {{APP_REPORT_EVAL, "top1"},
+                                     {APP_REPORT_EVAL, "robust"},
+                                     {APP_REPORT_ATTACK, "budgets"}};
 
     d->at = app_take(NULL, d->set.count, sizeof *d->at);
     for (size_t i = 0; i < d->set.count; i++) {
@@ -162,12 +165,14 @@ static base_status take(convert_documents *d, const char *path, size_t named,
         }
         convert_document *one = &d->at[d->count];
         *one = (convert_document){.json = r->json,
-                                  .command = commands[r->kind],
                                   .file = r->file,
-                                  .other = own ? NULL : path_tail(r->model, 2)};
+                                  .other = own ? NULL : convert_path_tail(r->model, 2)};
         const base_status status = base_sha256_file(one->sha256, r->file, err);
         if (status != BASE_OK)
             return status;
+        for (int f = 0; f < CONVERT_FIGURES; f++)
+            one->has[f] =
+                r->kind == figures_in[f].of && show_json_find(r->json, figures_in[f].path);
         d->count++;
     }
     return BASE_OK;
@@ -177,7 +182,7 @@ static base_status take(convert_documents *d, const char *path, size_t named,
  * none. */
 static const char *run_of(const char *word, const char *path)
 {
-    const char *file = path_tail(path, 2);
+    const char *file = convert_path_tail(path, 2);
     struct stat info;
 
     if (stat(word, &info) == 0 && S_ISDIR(info.st_mode))
@@ -191,7 +196,7 @@ base_status convert_documents_read(convert_documents *out, const char *word,
                                    const char *path, const base_list *named, bool changed,
                                    base_error *err)
 {
-    convert_documents d = {.changed = changed, .source = path_tail(path, 3)};
+    convert_documents d = {.changed = changed, .source = convert_path_tail(path, 3)};
     const char *run = run_of(word, path);
     base_status status = base_sha256_file(d.sha256, path, err);
 
@@ -220,36 +225,32 @@ void convert_documents_free(convert_documents *d)
     *d = (convert_documents){0};
 }
 
-/* Kinds of figures that a card has. */
-enum { ACCURACY, CORRUPTION, ATTACK, FIGURES };
-static const char *const figures[FIGURES] = {"accuracy", "corruption", "attack"};
-
-static void figures_of(bool has[FIGURES], const convert_documents *d)
+/* What no document has, by name. */
+static json_t *missing_json(const convert_documents *d)
 {
-    memset(has, 0, FIGURES * sizeof *has);
-    for (size_t i = 0; i < d->count; i++) {
-        const bool eval = strcmp(d->at[i].command, "eval") == 0;
+    static const char *const names[CONVERT_FIGURES] = {"accuracy", "corruption", "attack"};
+    json_t *list = json_array();
 
-        has[ACCURACY] = has[ACCURACY] || (eval && show_json_find(d->at[i].json, "top1"));
-        has[CORRUPTION] =
-            has[CORRUPTION] || (eval && show_json_find(d->at[i].json, "robust"));
-        has[ATTACK] = has[ATTACK] || !eval;
+    for (int f = 0; f < CONVERT_FIGURES; f++) {
+        bool has = false;
+
+        for (size_t i = 0; i < d->count; i++)
+            has = has || d->at[i].has[f];
+        if (!has)
+            json_array_append_new(list, json_string(names[f]));
     }
+    return list;
 }
 
 void convert_documents_note(const convert_documents *d, const app_common *common)
 {
-    bool has[FIGURES];
-    char list[64] = "";
+    json_t *missing = missing_json(d);
+    char *list = show_text(missing, "; not measured: {.}");
 
-    figures_of(has, d);
-    for (size_t i = 0; i < FIGURES; i++)
-        if (!has[i])
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
-                     list[0] ? ", " : "", figures[i]);
-    app_note(common, "  model card: %s, %zu documents%s%s",
-             d->recipe ? "recipe of the run" : "no recipe", d->count,
-             list[0] ? "; not measured: " : "", list);
+    app_note(common, "  model card: %s, %zu documents%s",
+             d->recipe ? "recipe of the run" : "no recipe", d->count, list ? list : "");
+    base_free(list);
+    json_decref(missing);
     if (d->left_out > 0)
         app_note(common,
                  "  %zu left out that lie beside the run: they are of another network",
@@ -258,16 +259,11 @@ void convert_documents_note(const convert_documents *d, const app_common *common
 
 void convert_documents_json(json_t *json, const convert_documents *d)
 {
-    json_t *list = json_array(), *missing = json_array();
-    bool has[FIGURES];
+    json_t *list = json_array();
 
-    figures_of(has, d);
     for (size_t i = 0; i < d->count; i++)
         json_array_append_new(list, show_json_text(d->at[i].file));
-    for (size_t i = 0; i < FIGURES; i++)
-        if (!has[i])
-            json_array_append_new(missing, json_string(figures[i]));
     show_put(json, "documents", list);
-    show_put(json, "not_measured", missing);
+    show_put(json, "not_measured", missing_json(d));
     show_put_count(json, "other_documents", d->left_out);
 }

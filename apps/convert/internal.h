@@ -5,10 +5,18 @@
 #include "apps/app_internal.h"
 #include "apps/report/internal.h"
 
+/* Kinds of figures that a model card has. */
+typedef enum convert_figures {
+    CONVERT_ACCURACY,
+    CONVERT_CORRUPTION,
+    CONVERT_ATTACK,
+    CONVERT_FIGURES
+} convert_figures;
+
 /* A result that a model card shows. */
 typedef struct convert_document {
     const json_t *json;
-    const char *command; /* "eval" or "attack" */
+    bool has[CONVERT_FIGURES];
     const char *file;
     const char *other; /* the checkpoint that it is of, when it is another; else NULL */
     char sha256[BASE_SHA256_TEXT];
@@ -37,6 +45,8 @@ void convert_documents_note(const convert_documents *documents, const app_common
 /* "documents" and "not_measured" into json. */
 void convert_documents_json(json_t *json, const convert_documents *documents);
 void convert_documents_free(convert_documents *documents); /* zeroed is fine */
+/* The last `parts` parts of a path, in it. */
+const char *convert_path_tail(const char *path, int parts);
 /* The whole recipe as an indented text, paths cut to their last parts. */
 void convert_recipe_put(FILE *out, const convert_documents *documents);
 /* The model card as text, for as long as the program runs (card.c): name of the network;

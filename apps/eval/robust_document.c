@@ -23,18 +23,6 @@ static bool comparable(const app_robust *r)
     return r->network->classes == IMAGENET_CLASSES;
 }
 
-/* "gaussian noise": with blanks, so that a narrow page can break the name. */
-static json_t *spoken_json(corrupt_kind kind)
-{
-    char name[FACT];
-
-    snprintf(name, sizeof name, "%s", corrupt_kind_name(kind));
-    for (char *at = name; *at; at++)
-        if (*at == '_')
-            *at = ' ';
-    return json_string(name);
-}
-
 static json_t *means_json(measure_agreement_means m)
 {
     return json_pack("{s:o, s:o, s:o}", "overlap", show_json_real(m.overlap), "first",
@@ -138,7 +126,7 @@ static json_t *kinds_json(const app_robust *r, const corrupt_errors *errors)
             continue;
         json = json_object();
         show_put_text(json, "name", corrupt_kind_name(kind));
-        show_put(json, "title", spoken_json(kind));
+        show_put(json, "title", app_corruption_json(kind));
         show_put_text(json, "group", corrupt_group_name(corrupt_kind_group(kind)));
         show_put_bool(json, "benchmark", k < CORRUPT_BENCH_COUNT);
         show_put_bool(json, "extra", k >= CORRUPT_BENCH_COUNT);
@@ -174,7 +162,8 @@ static json_t *specimens_json(const app_robust *r)
             app_eval_answers(s->top, s->probability, s->top_count, r->specimen_label,
                              "specimen", i, r->network, r->source);
 
-        show_put(one, "title", i == 0 ? json_string("clean") : spoken_json(s->pair.kind));
+        show_put(one, "title",
+                 i == 0 ? json_string("clean") : app_corruption_json(s->pair.kind));
         json_array_append_new(list, one);
     }
     return list;

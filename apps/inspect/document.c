@@ -78,15 +78,11 @@ static json_t *layers_json(const vit_model *model)
               json_sprintf("%d x %d x %d pixels to %d, %d patches", c->patch, c->patch,
                            c->channels, c->width, side * side),
               app_network_parameters(model, "patch_embed."));
-    app_parameters position = app_network_parameters(model, "pos_embed");
-    const app_parameters token = app_network_parameters(model, "cls_token");
-    position.all += token.all;
-    position.active += token.active;
     layer_add(list, "position",
               json_sprintf("%zu tokens, %s%s", vit_config_tokens(c),
                            c->position == VIT_POSITION_LEARNED ? "learned" : "sincos",
                            vit_config_prefix(c) ? ", class token" : ""),
-              position);
+              app_network_parameters(model, "pos_embed|cls_token"));
     for (int i = 0; i < c->depth; i++) {
         snprintf(name, sizeof name, "block %d", i);
         layer_add(list, name, block_told(c, c->moe.layer[i]), block_parameters(model, i));

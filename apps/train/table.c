@@ -36,16 +36,10 @@ static void print_layers(const train_trainer *t)
     const int side = c->image / c->patch;
 
     fprintf(stderr, "  %-8s %-44s %11s %11s\n", "layer", "", "parameters", "active");
-    app_parameters counts = app_network_parameters(t->model, "patch_embed.");
-    const app_parameters more[] = {app_network_parameters(t->model, "cls_token"),
-                                   app_network_parameters(t->model, "pos_embed")};
-    for (int i = 0; i < 2; i++) {
-        counts.all += more[i].all;
-        counts.active += more[i].active;
-    }
     snprintf(what, sizeof what, "%d x %d patches of %d px, %d tokens of %d", side, side,
              c->patch, (int)vit_config_tokens(c), c->width);
-    print_row("embed", what, counts);
+    print_row("embed", what,
+              app_network_parameters(t->model, "patch_embed.|cls_token|pos_embed"));
     for (int i = 0; i < c->depth; i++) {
         snprintf(name, sizeof name, "block %d", i);
         snprintf(prefix, sizeof prefix, "blocks.%d.", i);
@@ -55,14 +49,10 @@ static void print_layers(const train_trainer *t)
             snprintf(what, sizeof what, "%d heads, MLP of %d", c->heads, c->mlp);
         print_row(name, what, app_network_parameters(t->model, prefix));
     }
-    counts = app_network_parameters(t->model, "head.");
-    const app_parameters norm = app_network_parameters(t->model, "norm.");
-    counts.all += norm.all;
-    counts.active += norm.active;
     snprintf(what, sizeof what, "%s, %d classes",
              c->pool == VIT_POOL_TOKEN ? "class token" : "mean over the patches",
              c->classes);
-    print_row("head", what, counts);
+    print_row("head", what, app_network_parameters(t->model, "norm.|head."));
     print_row(
         "total", "",
         (app_parameters){vit_model_floats(t->model), vit_model_active_floats(t->model)});
