@@ -77,6 +77,79 @@ START_TEST(stored_examples_keep_their_budget)
 }
 END_TEST
 
+/* The next picture of a page from *at on, which moves behind it (RFC 4648, section 4). */
+static void picture_next(data_image *image, data_decoder *decoder, const char **at)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                 "0123456789+/";
+    unsigned char bytes[4096];
+    size_t size = 0;
+    unsigned word = 0;
+    int bits = 0;
+    data_health health;
+
+    *at = strstr(*at, "base64,");
+    ck_assert_ptr_nonnull(*at);
+    for (*at += 7; **at != '"' && **at != '='; (*at)++) {
+        word = word << 6 | (unsigned)(strchr(digits, **at) - digits);
+        bits += 6;
+        if (bits < 8)
+            continue;
+        bits -= 8;
+        ck_assert_uint_lt(size, sizeof bytes);
+        bytes[size++] = (unsigned char)(word >> bits);
+    }
+    ck_assert_int_eq(data_decode(image, &health, decoder, bytes, size, NULL, 0, NULL),
+                     BASE_OK);
+    ck_assert_uint_eq(3 * image->width * image->height, FLOATS);
+}
+
+/* Of each sample that is shown: the image, the attack's, and their difference, as strong as
+ * it can be. */
+START_TEST(pictures_show_what_was_added)
+{
+    const data_decode_limits limits = data_loader_defaults().limits;
+    data_decoder *decoder = NULL;
+    data_image image[3] = {0};
+    size_t bytes = 0, shown = 0;
+
+    program_done(program_run(dir, ATTACK, out, "--norm", "l2", "--attack", "pgd:steps=3",
+                             "--eps", "1", "--checks", "off", NULL));
+    char *page = file_of(out, "report.html", &bytes);
+    char *adv = file_of(out, "adv.npy", &bytes), *clean = file_of(out, "clean.npy", &bytes);
+    ck_assert_int_eq(data_decoder_create(&decoder, &limits, NULL), BASE_OK);
+    for (const char *at = page; (at = strstr(at, "<div class=\"triple\">")); shown++) {
+        float v[FLOATS], x[FLOATS], largest = 0;
+
+        for (size_t i = 0; i < 3; i++)
+            picture_next(&image[i], decoder, &at);
+        at = strstr(at, "sample ");
+        ck_assert_ptr_nonnull(at);
+        const size_t sample = (size_t)strtoul(at + 7, NULL, 10);
+        ck_assert_uint_lt(sample, SAMPLE_COUNT);
+        memcpy(v, adv + HEADER + sample * sizeof v, sizeof v);
+        memcpy(x, clean + HEADER + sample * sizeof x, sizeof x);
+        for (size_t i = 0; i < FLOATS; i++)
+            largest = fmaxf(largest, fabsf(v[i] - x[i]));
+        for (size_t i = 0; i < FLOATS; i++) { /* planes here, pixels there */
+            const size_t k = i % (FLOATS / 3) * 3 + i / (FLOATS / 3);
+            const double added = largest > 0 ? (double)((v[i] - x[i]) / largest) : 0;
+
+            ck_assert_double_eq_tol(image[0].pixels[k], 255 * (double)x[i], 1);
+            ck_assert_double_eq_tol(image[1].pixels[k], 255 * (double)v[i], 1);
+            ck_assert_double_eq_tol(image[2].pixels[k], 127.5 + 127.5 * added, 1);
+        }
+    }
+    ck_assert_uint_ge(shown, 2);
+    for (size_t i = 0; i < 3; i++)
+        data_image_destroy(&image[i]);
+    data_decoder_destroy(decoder);
+    base_free(page);
+    base_free(adv);
+    base_free(clean);
+}
+END_TEST
+
 START_TEST(clean_accuracy_is_that_of_eval)
 {
     char *json = test_path(dir, "eval.json");
@@ -238,6 +311,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, the_folder_holds_what_the_contract_names);
     tcase_add_test(core, stored_examples_keep_their_budget);
+    tcase_add_test(core, pictures_show_what_was_added);
     tcase_add_test(core, clean_accuracy_is_that_of_eval);
     tcase_add_test(core, accuracy_falls_with_the_budget);
     tcase_add_test(core, batches_and_threads_change_nothing);

@@ -247,7 +247,7 @@ START_TEST(wrong_words_are_refused_before_a_folder_is_made)
     } wrong[] = {
         {"softmx", "'softmx' is not one of"},
         {"ssr,ssr", "'ssr' is there twice"},
-        {"ssr:p=2", "router.p '2'"},
+        {"hot=ssr:p=2", "'hot': --set: router.p '2'"},
         {"softmax:p=0.5", "'router.p' is no key of the router 'softmax'"},
         {"softmax:cold", "'cold' of the router 'softmax' is not of the form key=value"},
         {"9=softmax", "does not begin with a letter"},

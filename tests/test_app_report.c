@@ -235,6 +235,43 @@ START_TEST(every_result_has_its_row_whatever_the_order)
 }
 END_TEST
 
+/* Columns are the corruptions that any file has; what a file lacks is null. */
+START_TEST(errors_under_corruption_stand_below_their_names)
+{
+    static const char *const corruptions[] = {
+        "[{\"name\": \"fog\", \"error\": 0.25}, {\"name\": \"snow\", \"error\": 0.5}]",
+        "[{\"name\": \"snow\", \"error\": 0.75}, {\"name\": \"blur\", \"error\": null}]"};
+    char *file[2] = {test_path(dir, "1.json"), test_path(dir, "2.json")};
+    char *json = test_path(dir, "x.json");
+
+    for (size_t i = 0; i < 2; i++) {
+        eval_write(file[i], "here", 10, 0.5);
+        json_t *e = program_json(file[i]);
+        json_object_set_new(
+            e, "robust",
+            json_pack("{s:o}", "corruptions", json_loads(corruptions[i], 0, NULL)));
+        ck_assert_int_eq(json_dump_file(e, file[i], 0), 0);
+        json_decref(e);
+    }
+    program_done(
+        program_run(dir, "report", file[0], file[1], "--out", page, "--json", json, NULL));
+    json_t *x = program_json(json);
+    json_t *names = json_loads("[\"fog\", \"snow\", \"blur\"]", 0, NULL);
+    json_t *first = json_loads("[0.25, 0.5, null]", 0, NULL);
+    json_t *second = json_loads("[null, 0.75, null]", 0, NULL);
+    ck_assert(json_equal(show_json_find(x, "corruptions"), names));
+    ck_assert(json_equal(show_json_find(x, "corrupted[0].errors"), first));
+    ck_assert(json_equal(show_json_find(x, "corrupted[1].errors"), second));
+    json_decref(x);
+    json_decref(names);
+    json_decref(first);
+    json_decref(second);
+    base_free(file[0]);
+    base_free(file[1]);
+    base_free(json);
+}
+END_TEST
+
 /* An attack of `broken` of 8 images, the first ones, with its samples beside. */
 static char *attack_make(const char *name, size_t broken, const char *attacks)
 {
@@ -353,6 +390,7 @@ int main(void)
     tcase_add_test(limits, damaged_samples_are_named);
     tcase_add_test(limits, attacks_on_other_data_stand_apart);
     tcase_add_test(core, every_result_has_its_row_whatever_the_order);
+    tcase_add_test(core, errors_under_corruption_stand_below_their_names);
     tcase_add_test(core, bold_follows_the_paired_test);
     tcase_add_test(limits, odd_types_are_no_results_and_do_no_harm);
     tcase_add_test(limits, edited_figures_are_refused);

@@ -190,6 +190,20 @@ START_TEST(archives_and_shards_are_kept_with_their_files)
     ck_assert_ptr_nonnull(file);
     ck_assert_int_eq(unlink(file), 0);
     base_free(file);
+
+    /* The classes that are asked for, and no more of the list, tell one index of another. */
+    const char *const list[] = {"b", "a", NULL};
+    data_source_options listed = options;
+    listed.class_list = list;
+    listed.class_list_count = 2;
+    for (int i = 0; i < 2; i++) {
+        data_source *source = set_open(path, &listed);
+        set_lists(source, "0 b/1.png\n1 a/1.png\n");
+        data_source_close(source);
+    }
+    file = cached_file();
+    ck_assert_int_eq(unlink(file), 0);
+    base_free(file);
     make_old(path, 90);
 
     /* Shards: one more of them is other data. */

@@ -58,9 +58,10 @@ START_TEST(lifts_are_shares_over_shares)
 {
     /* Of 80: expert 0 has 32, 1 33, 2 15. Class 0 gives it 30 of 40, class 1 2 of 40. */
     const uint64_t table[6] = {30, 5, 5, 2, 28, 10};
-    measure_lift lifts[3][2];
+    measure_lift lifts[4][2] = {[3] = {{.class = 77}}}; /* a row more than is asked for */
 
     measure_lifts(&lifts[0][0], 2, table, 2, 3);
+    ck_assert_uint_eq(lifts[3][0].class, 77);
     ck_assert_uint_eq(lifts[0][0].class, 0);
     ck_assert_double_eq_tol(lifts[0][0].lift, 0.75 / 0.4, exact);
     ck_assert_double_eq_tol(lifts[0][0].share, 0.75, exact);
@@ -364,6 +365,35 @@ static void clouds_fill(float *x)
                 (float)(base_rng_normal(&rng) + (d == i % 3 ? 12.0 : 0.0));
 }
 
+/* Of points all equally far apart: the same p for every pair, whatever the perplexity. */
+START_TEST(the_divergence_of_tsne_is_that_of_its_map)
+{
+    enum { N = 6 };
+    float x[N * N] = {0}, y[2 * N];
+    const double p = 1.0 / (N * (N - 1));
+    double got, z = 0, want = 0;
+
+    for (size_t i = 0; i < N; i++)
+        x[i * N + i] = 3;
+    ck_assert_int_eq(
+        measure_tsne(y, &got, x, N, N, &(measure_tsne_options){.iterations = 30}, NULL),
+        BASE_OK);
+    for (int last = 0; last < 2; last++) {
+        for (size_t i = 0; i < N * N; i++) {
+            const double dx = (double)(y[2 * (i / N)] - y[2 * (i % N)]);
+            const double dy = (double)(y[2 * (i / N) + 1] - y[2 * (i % N) + 1]);
+            const double far = 1 + dx * dx + dy * dy;
+
+            if (i / N != i % N && last)
+                want += p * log(p * z * far);
+            else if (i / N != i % N)
+                z += 1 / far;
+        }
+    }
+    ck_assert_double_eq_tol(got, want, 1e-5);
+}
+END_TEST
+
 START_TEST(tsne_keeps_clusters_together)
 {
     static float x[POINTS * POINT_WIDTH], y[POINTS * 2];
@@ -474,6 +504,7 @@ int main(void)
     tcase_add_test(core, threads_change_no_bit_of_a_probe);
     tcase_add_test(core, principal_components_are_those_of_the_covariance);
     tcase_add_test(core, principal_variances_match_numpy);
+    tcase_add_test(core, the_divergence_of_tsne_is_that_of_its_map);
     tcase_add_test(core, tsne_keeps_clusters_together);
     tcase_add_test(core, threads_change_no_bit_of_an_embedding);
     tcase_add_test(limits, few_equal_or_no_points_stay_finite);
