@@ -191,7 +191,8 @@ START_TEST(archives_and_shards_are_kept_with_their_files)
     ck_assert_int_eq(unlink(file), 0);
     base_free(file);
 
-    /* The classes that are asked for, and no more of the list, tell one index of another. */
+    /* The classes that are asked for, and no more of the list, tell one index of
+     * another. */
     const char *const list[] = {"b", "a", NULL};
     data_source_options listed = options;
     listed.class_list = list;
