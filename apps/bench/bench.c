@@ -46,25 +46,17 @@ typedef struct bench_case {
     bool needs_data;
     bool by_name; /* not among "all": its words are no networks */
     const char *columns;
-    const char *does;
 } bench_case;
 
 static const bench_case cases[] = {
-    {"step", bench_step, false, false, bench_step_csv,
-     "a training step: forward, loss, backward, AdamW"},
-    {"infer", bench_step, false, false, bench_step_csv, "a forward pass"},
-    {"router", bench_router, false, false, bench_router_csv,
-     "routers beside the softmax router, and routing's share of a step"},
-    {"sinkhorn", bench_sinkhorn, false, false, bench_sinkhorn_csv,
-     "the balanced plan of 12,608 tokens and 32 experts on one core"},
-    {"attack", bench_attack, false, true, bench_attack_csv,
-     "a step of PGD beside a forward pass of the same batch"},
-    {"corrupt", bench_corrupt, false, true, bench_corrupt_csv,
-     "the corruptions of ImageNet-C, one by one"},
-    {"scale", bench_scale, false, true, bench_scale_csv,
-     "training steps on the ranks of a job: what is sent and waited"},
-    {"decode", bench_decode, true, false, bench_decode_csv,
-     "files to pixels, to inputs, to batches"},
+    {"step", bench_step, false, false, bench_step_csv},
+    {"infer", bench_step, false, false, bench_step_csv},
+    {"router", bench_router, false, false, bench_router_csv},
+    {"sinkhorn", bench_sinkhorn, false, false, bench_sinkhorn_csv},
+    {"attack", bench_attack, false, true, bench_attack_csv},
+    {"corrupt", bench_corrupt, false, true, bench_corrupt_csv},
+    {"scale", bench_scale, false, true, bench_scale_csv},
+    {"decode", bench_decode, true, false, bench_decode_csv},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0], SUBJECTS_MAX = 128 };
 

@@ -8,21 +8,20 @@
 
 enum { DENSE_CLASSES = 200, FACT = 256 };
 
-json_t *app_eval_answers(const size_t *top, const double *probability, size_t count,
-                         int32_t label, const char *picture, size_t number,
+json_t *app_example_json(const app_example *example, const char *picture, size_t number,
                          const app_network *network, const data_source *source)
 {
+    const app_example *x = example;
     json_t *json = json_object(), *list = json_array();
-    char name[APP_NAME_BYTES], key[64];
+    char name[128];
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < x->top_count; i++)
         show_row(list, "{s:s, s:f, s:b}", "name",
-                 app_network_class(name, sizeof name, network, source, top[i]),
-                 "probability", probability[i], "mark", top[i] == (size_t)label);
-    snprintf(key, sizeof key, "%s-%zu", picture, number);
-    app_network_class_put(json, "answer", network, source, top[0]);
-    show_put_bool(json, "right", top[0] == (size_t)label);
-    show_put_text(json, "picture", key);
+                 app_network_class(name, sizeof name, network, source, x->top[i]),
+                 "probability", x->probability[i], "mark", x->top[i] == (size_t)x->label);
+    app_network_class_put(json, "answer", network, source, x->top[0]);
+    show_put_bool(json, "right", x->top[0] == (size_t)x->label);
+    show_put(json, "picture", json_sprintf("%s-%zu", picture, number));
     show_put(json, "top", list);
     return json;
 }
@@ -109,8 +108,7 @@ static json_t *examples_json(const app_evaluation *e, const app_example *list, s
 
     for (size_t i = 0; i < count; i++) {
         const app_example *x = &list[i];
-        json_t *one = app_eval_answers(x->top, x->probability, x->top_count, x->label, key,
-                                       i, &e->network, e->source);
+        json_t *one = app_example_json(x, key, i, &e->network, e->source);
 
         app_network_class_put(one, "label", &e->network, e->source, (size_t)x->label);
         show_put_text(one, "name",
@@ -356,13 +354,18 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
     return json;
 }
 
-static base_status picture_put(show_document *document, const char *what, size_t number,
-                               const data_image *picture, base_error *err)
+/* The pictures of a list [count], by the names that the document has for them. */
+static base_status pictures_put(show_document *document, const char *what,
+                                const app_example *list, size_t count, base_error *err)
 {
+    base_status status = BASE_OK;
     char key[64];
 
-    snprintf(key, sizeof key, "%s-%zu", what, number);
-    return show_document_picture(document, key, picture, err);
+    for (size_t i = 0; i < count && status == BASE_OK; i++) {
+        snprintf(key, sizeof key, "%s-%zu", what, i);
+        status = show_document_picture(document, key, &list[i].picture, err);
+    }
+    return status;
 }
 
 base_status app_eval_document(show_document **out, const app_evaluation *e,
@@ -372,12 +375,12 @@ base_status app_eval_document(show_document **out, const app_evaluation *e,
     show_document *made = NULL;
     base_status status = app_document_make(&made, app_eval_json(e, common), err);
 
-    for (size_t i = 0; i < e->wrong_count && status == BASE_OK; i++)
-        status = picture_put(made, "mistake", i, &e->wrong[i].picture, err);
-    for (size_t i = 0; i < e->right_count && status == BASE_OK; i++)
-        status = picture_put(made, "right", i, &e->right[i].picture, err);
-    for (size_t i = 0; r && i < r->specimen_count && status == BASE_OK; i++)
-        status = picture_put(made, "specimen", i, &r->specimen[i].picture, err);
+    if (status == BASE_OK)
+        status = pictures_put(made, "mistake", e->wrong, e->wrong_count, err);
+    if (status == BASE_OK)
+        status = pictures_put(made, "right", e->right, e->right_count, err);
+    if (status == BASE_OK && r)
+        status = pictures_put(made, "specimen", r->specimen, r->specimen_count, err);
     if (status == BASE_OK)
         *out = made;
     else

@@ -172,17 +172,17 @@ static bool on_the_fly(const app_evaluation *e)
     return e->robust && !e->robust->args->tree;
 }
 
-static base_status example_fill(app_example *out, const app_evaluation *e,
-                                const float *image, const float *logits, size_t sample,
-                                int32_t label, base_error *err)
+base_status app_example_fill(app_example *out, const app_network *network,
+                             const float *input, const float *logits, size_t sample,
+                             int32_t label, base_error *err)
 {
-    const size_t classes = e->network.classes;
+    const size_t classes = network->classes;
 
     out->sample = sample;
     out->label = label;
     out->top_count = classes < APP_EXAMPLE_TOP ? classes : APP_EXAMPLE_TOP;
     measure_verdict_top(out->top, out->probability, out->top_count, logits, classes);
-    return app_network_picture(&out->picture, &e->network, image, err);
+    return app_network_picture(&out->picture, network, input, err);
 }
 
 /* Keeps what page and document show: the mistakes made with the most confidence, and the
@@ -196,8 +196,8 @@ static base_status examples_keep(app_evaluation *e, const measure_verdict *verdi
 
         if (e->right_count == APP_EXAMPLES || e->score.samples <= due)
             return BASE_OK;
-        return example_fill(&e->right[e->right_count++], e, image, logits, sample, label,
-                            err);
+        return app_example_fill(&e->right[e->right_count++], &e->network, image, logits,
+                                sample, label, err);
     }
     size_t at = e->wrong_count;
     while (at > 0 && verdict->confidence > e->wrong[at - 1].probability[0])
@@ -209,7 +209,7 @@ static base_status examples_keep(app_evaluation *e, const measure_verdict *verdi
     const app_example spare = e->wrong[last];
     memmove(e->wrong + at + 1, e->wrong + at, (last - at) * sizeof *e->wrong);
     e->wrong[at] = spare;
-    return example_fill(&e->wrong[at], e, image, logits, sample, label, err);
+    return app_example_fill(&e->wrong[at], &e->network, image, logits, sample, label, err);
 }
 
 /* Loads of the experts in the pass that was just made. */

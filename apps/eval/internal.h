@@ -116,7 +116,17 @@ json_t *app_capacity_json(const app_capacity *sweep);
  *     app_robust_batch(robust, run, logits, &batch, &progress, &err);
  *     app_robust_close(robust); */
 
-enum { APP_ROBUST_TOP = 3 };
+enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3 };
+
+/* One image that the page shows, of a corruption or clean. */
+typedef struct app_example {
+    data_image picture; /* as the network saw it */
+    size_t sample;
+    int32_t label;
+    corrupt_pair pair; /* of a corrupted one */
+    size_t top[APP_EXAMPLE_TOP], top_count;
+    double probability[APP_EXAMPLE_TOP];
+} app_example;
 
 typedef struct app_robust_args {
     app_corruption corruption;
@@ -124,14 +134,6 @@ typedef struct app_robust_args {
     int64_t jpeg;         /* quality of a last JPEG step, 0: none */
     double alexnet_clean; /* error 0..1 */
 } app_robust_args;
-
-/* What the page shows: one image under one corruption. */
-typedef struct app_specimen {
-    data_image picture;
-    corrupt_pair pair;
-    size_t top[APP_ROBUST_TOP], top_count;
-    double probability[APP_ROBUST_TOP];
-} app_specimen;
 
 typedef struct app_robust {
     const app_robust_args *args;
@@ -150,10 +152,8 @@ typedef struct app_robust {
     uint64_t *key;       /* [batch] of the images' names */
     size_t *predicted;   /* [batch] answers on the clean images */
     measure_trace trace;
-    app_specimen *specimen; /* [1 + kinds]: the clean image first */
+    app_example *specimen; /* [1 + kinds]: one image, as it is and under each */
     size_t specimen_count;
-    size_t specimen_sample; /* SIZE_MAX: none chosen yet */
-    int32_t specimen_label;
     int specimen_severity;
     bool wants_specimens;
     double corrupt_seconds, network_seconds; /* wall clock; network: of corrupted images */
@@ -197,8 +197,6 @@ base_status app_robust_tree(app_robust *robust, vit_run *run, const app_common *
 
 /* ---- an evaluation (eval.c, document.c) ---------------------------------------------- */
 
-enum { APP_EXAMPLES = 12, APP_EXAMPLE_TOP = 3, APP_NAME_BYTES = 128 };
-
 /* What is evaluated, and how. */
 typedef struct app_eval_args {
     app_common common;
@@ -215,16 +213,6 @@ typedef struct app_eval_args {
     app_robust_args robust;
     const char *what; /* no option: first word of the progress line; NULL: eval */
 } app_eval_args;
-
-/* One image that the page shows. */
-typedef struct app_example {
-    data_image picture; /* as the network saw it */
-    size_t sample;
-    int32_t label;
-    size_t top[APP_EXAMPLE_TOP];
-    double probability[APP_EXAMPLE_TOP];
-    size_t top_count;
-} app_example;
 
 typedef struct app_evaluation {
     app_network network;
@@ -265,9 +253,13 @@ base_status app_eval_open(app_evaluation *e, const char *model, app_eval_args *a
  * e->interrupted. */
 base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_error *err);
 void app_eval_close(app_evaluation *e);
-/* The first answers of an image as bars, and the name of its picture. */
-json_t *app_eval_answers(const size_t *top, const double *probability, size_t count,
-                         int32_t label, const char *picture, size_t number,
+/* *out becomes the image that was the network's input, with its first answers; its picture
+ * is used again (eval.c). */
+base_status app_example_fill(app_example *out, const app_network *network,
+                             const float *input, const float *logits, size_t sample,
+                             int32_t label, base_error *err);
+/* Its first answers as bars, and the name of its picture: "PICTURE-NUMBER" (document.c). */
+json_t *app_example_json(const app_example *example, const char *picture, size_t number,
                          const app_network *network, const data_source *source);
 /* `robust` (robust_document.c). */
 json_t *app_robust_json(const app_robust *r, const measure_score *clean);

@@ -105,7 +105,6 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
     r->source = source;
     r->batch = (size_t)common->batch;
     r->wants_specimens = specimens && !args->tree;
-    r->specimen_sample = SIZE_MAX;
     r->moe_count = app_network_blocks(r->blocks, network->config);
     status = app_selection_parse(&r->selection, &args->corruption, err);
     if (status == BASE_OK && args->tree)
@@ -260,22 +259,22 @@ base_status app_robust_add(app_robust *r, measure_cell *cell, const vit_run *run
 
 /* ---- specimens ----------------------------------------------------------------------- */
 
-/* Keeps image i as it was seen in the last pass. */
+/* Keeps image i of the batch as it was seen in the last pass. */
 static base_status specimen_keep(app_robust *r, const corrupt_pair *pair,
-                                 const float *logits, size_t i, base_error *err)
+                                 const float *logits, const data_batch *batch, size_t i,
+                                 base_error *err)
 {
-    const size_t classes = r->network->classes;
     const size_t side = r->network->size < SPECIMEN_SIDE ? r->network->size : SPECIMEN_SIDE;
-    app_specimen *s = &r->specimen[r->specimen_count++];
+    app_example *s = &r->specimen[r->specimen_count++];
     data_image whole = {0};
     data_scratch scratch = {0};
+    base_status status = app_example_fill(
+        s, r->network, r->inputs + i * r->floats, logits + i * r->network->classes,
+        batch->samples[i], data_source_label(r->source, batch->samples[i]), err);
 
     s->pair = pair ? *pair : (corrupt_pair){CORRUPT_KIND_COUNT, 0};
-    s->top_count = classes < APP_ROBUST_TOP ? classes : APP_ROBUST_TOP;
-    measure_verdict_top(s->top, s->probability, s->top_count, logits + i * classes,
-                        classes);
-    base_status status =
-        app_network_picture(&whole, r->network, r->inputs + i * r->floats, err);
+    whole = s->picture;
+    s->picture = (data_image){0};
     if (status == BASE_OK)
         status = data_resize(&s->picture, &whole, NULL, side, side, NULL,
                              DATA_FILTER_BICUBIC, &scratch, err);
@@ -303,9 +302,7 @@ static base_status specimen_choose(app_robust *r, const float *logits,
     *at = chosen;
     if (chosen == SIZE_MAX)
         return BASE_OK;
-    r->specimen_sample = batch->samples[chosen];
-    r->specimen_label = data_source_label(r->source, r->specimen_sample);
-    return specimen_keep(r, NULL, logits, chosen, err);
+    return specimen_keep(r, NULL, logits, batch, chosen, err);
 }
 
 /* ---- a batch ------------------------------------------------------------------------- */
@@ -322,7 +319,7 @@ base_status app_robust_batch(app_robust *r, vit_run *run, const float *logits,
             measure_arg_max(logits + i * r->network->classes, r->network->classes);
     if (r->moe_count > 0)
         measure_trace_take(&r->trace, run);
-    if (r->wants_specimens && r->specimen_sample == SIZE_MAX)
+    if (r->wants_specimens && r->specimen_count == 0)
         status = specimen_choose(r, logits, batch, &specimen, err);
     for (size_t c = 0; c < r->selection.count && status == BASE_OK; c++) {
         measure_cell *cell = &r->cell[c];
@@ -343,7 +340,7 @@ base_status app_robust_batch(app_robust *r, vit_run *run, const float *logits,
             status = app_robust_add(r, cell, run, r->logits, batch, r->source, true, err);
         if (status == BASE_OK && specimen != SIZE_MAX &&
             cell->pair.severity == r->specimen_severity)
-            status = specimen_keep(r, &cell->pair, r->logits, specimen, err);
+            status = specimen_keep(r, &cell->pair, r->logits, batch, specimen, err);
         *done += batch->count;
         app_progress_update(progress, *done, "%s %d: top-1 %.1f %%",
                             corrupt_kind_name(cell->pair.kind), cell->pair.severity,

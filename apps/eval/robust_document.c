@@ -157,10 +157,8 @@ static json_t *specimens_json(const app_robust *r)
     json_t *list = json_array();
 
     for (size_t i = 0; i < r->specimen_count; i++) {
-        const app_specimen *s = &r->specimen[i];
-        json_t *one =
-            app_eval_answers(s->top, s->probability, s->top_count, r->specimen_label,
-                             "specimen", i, r->network, r->source);
+        const app_example *s = &r->specimen[i];
+        json_t *one = app_example_json(s, "specimen", i, r->network, r->source);
 
         show_put(one, "title",
                  i == 0 ? json_string("clean") : app_corruption_json(s->pair.kind));
@@ -213,10 +211,11 @@ static void specimen_put(json_t *json, const app_robust *r)
     if (r->specimen_count == 0)
         return;
     one = json_object();
-    app_network_class_put(one, "label", r->network, r->source, (size_t)r->specimen_label);
+    app_network_class_put(one, "label", r->network, r->source,
+                          (size_t)r->specimen[0].label);
     show_put_text(
         one, "name",
-        data_source_relative_name(r->source, r->specimen_sample, name, sizeof name));
+        data_source_relative_name(r->source, r->specimen[0].sample, name, sizeof name));
     show_put_int(one, "severity", r->specimen_severity);
     show_put(json, "specimen", one);
     show_put(json, "specimens", specimens_json(r));
