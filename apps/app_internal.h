@@ -165,6 +165,12 @@ void app_loader_threads(data_loader_config *out, const app_common *common, int64
 /* member(arg, i) for each i below count, by so many of OpenMP's threads, where there are
  * fewer one after the other. */
 void app_together(size_t count, void (*member)(void *arg, size_t i), void *arg);
+/* work(user, i, thread) for each i below count, by so many threads, each time the next one
+ * that is free. Once one has failed no other begins; of those that did, the first tells
+ * why. */
+typedef base_status app_each_work(void *user, size_t i, size_t thread, base_error *err);
+base_status app_each(size_t count, size_t threads, app_each_work *work, void *user,
+                     base_error *err);
 /* OpenMP's number in a training: the loader's part is left out. Before the loaders are
  * made. */
 void app_threads_share(const app_common *common);

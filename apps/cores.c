@@ -141,6 +141,32 @@ void app_together(size_t count, void (*member)(void *arg, size_t i), void *arg)
         member(arg, i);
 }
 
+base_status app_each(size_t count, size_t threads, app_each_work *work, void *user,
+                     base_error *err)
+{
+    size_t failed = SIZE_MAX;
+    base_error failure = {0};
+
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
+    for (size_t i = 0; i < count; i++) {
+        base_error reason = {0};
+        size_t seen;
+
+#pragma omp atomic read
+        seen = failed;
+        if (seen < SIZE_MAX ||
+            work(user, i, (size_t)omp_get_thread_num(), &reason) == BASE_OK)
+            continue;
+#pragma omp critical(app_each)
+        if (i < failed) {
+            failure = reason;
+#pragma omp atomic write
+            failed = i;
+        }
+    }
+    return failed < SIZE_MAX ? base_fail(err, failure.status, "%s", failure.text) : BASE_OK;
+}
+
 void app_loader_threads(data_loader_config *out, const app_common *common, int64_t workers)
 {
     out->threads = base_threads_split((size_t)common->threads, workers).loaders;

@@ -5,7 +5,6 @@
 #include "apps/corruption_internal.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum { USUAL_SIDE = 224, IMAGES_PER_THREAD = 2 };
@@ -138,49 +137,41 @@ static base_status each_bench(const bench_context *context, corrupt_rig *rig,
     return status;
 }
 
-/* The benchmark's fifteen at one severity (0: all five) of some images, by so many threads;
- * seconds an image. */
-static base_status sweep(double *seconds, corrupt_rig *rig, int severity, size_t threads,
-                         base_error *err)
+typedef struct sweep {
+    corrupt_rig *rig;
+    size_t severities; /* 1: only the third */
+} sweep;
+
+static base_status sweep_one(void *user, size_t i, size_t thread, base_error *err)
 {
-    const size_t severities = severity > 0 ? 1 : CORRUPT_SEVERITY_MAX;
-    const size_t pairs = CORRUPT_BENCH_COUNT * severities;
-    const size_t images =
-        IMAGES_PER_THREAD * rig->crew.count; /* the same work for any threads */
-    const double started = base_seconds();
-    base_error failure = {0};
+    const sweep *w = user;
+    const int severity = w->severities == 1 ? 3 : (int)(i % w->severities) + 1;
 
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
-    for (size_t i = 0; i < images * pairs; i++) {
-        const corrupt_kind kind = (corrupt_kind)(i / severities % CORRUPT_BENCH_COUNT);
-        const int s = severity > 0 ? severity : (int)(i % severities) + 1;
-        base_error reason = {0};
-
-        if (one(rig, (size_t)omp_get_thread_num(), kind, s, i / pairs, &reason) == BASE_OK)
-            continue;
-#pragma omp critical(sweep_failure)
-        failure = reason;
-    }
-    *seconds = (base_seconds() - started) / (double)images;
-    if (failure.status != BASE_OK)
-        return base_fail(err, failure.status, "%s", failure.text);
-    return BASE_OK;
+    return one(w->rig, thread, (corrupt_kind)(i / w->severities % CORRUPT_BENCH_COUNT),
+               severity, i / w->severities / CORRUPT_BENCH_COUNT, err);
 }
 
-static base_status all_bench(const bench_context *context, corrupt_rig *rig, int severity,
-                             size_t threads, base_error *err)
+/* The benchmark's fifteen at one severity or all five of some images, by so many
+ * threads. */
+static base_status all_bench(const bench_context *context, corrupt_rig *rig,
+                             size_t severities, size_t threads, base_error *err)
 {
+    const size_t images =
+        IMAGES_PER_THREAD * rig->crew.count; /* the same work for any threads */
     bench_times times = {.count = 0};
     base_status status = BASE_OK;
-    double seconds = 0;
 
     for (int64_t n = -1; n < context->args->rounds && status == BASE_OK; n++) {
-        status = sweep(&seconds, rig, severity, threads, err);
+        const double started = base_seconds();
+
+        status = app_each(images * CORRUPT_BENCH_COUNT * severities, threads, sweep_one,
+                          &(sweep){rig, severities}, err);
         if (status == BASE_OK)
-            status = bench_note(&times, n, seconds, err);
+            status =
+                bench_note(&times, n, (base_seconds() - started) / (double)images, err);
     }
     if (status == BASE_OK)
-        row_put(context, "bench", severity > 0 ? "3" : "1-5", rig->image.width, threads,
+        row_put(context, "bench", severities == 1 ? "3" : "1-5", rig->image.width, threads,
                 bench_spread_of(&times));
     return status;
 }
@@ -194,11 +185,11 @@ static base_status side_bench(const bench_context *context, size_t side, base_er
     if (status == BASE_OK)
         status = each_bench(context, &rig, err);
     if (status == BASE_OK)
-        status = all_bench(context, &rig, 3, 1, err);
+        status = all_bench(context, &rig, 1, 1, err);
     if (status == BASE_OK)
-        status = all_bench(context, &rig, 0, 1, err);
+        status = all_bench(context, &rig, CORRUPT_SEVERITY_MAX, 1, err);
     if (status == BASE_OK && threads > 1)
-        status = all_bench(context, &rig, 0, threads, err);
+        status = all_bench(context, &rig, CORRUPT_SEVERITY_MAX, threads, err);
     rig_close(&rig);
     return status;
 }

@@ -56,6 +56,8 @@ base_status app_manifest_write(const app_tree *tree, bool complete, base_error *
 
 /* ---- sheet.c ---- */
 
+/* Whether the name ends in .jpg or .jpeg, in letters of any size. */
+bool app_is_jpeg(const char *path);
 /* A PNG file, or JPEG of this quality where the name ends so. */
 base_status app_picture_write(const char *path, const data_image *image,
                               corrupt_worker *worker, int quality, base_error *err);

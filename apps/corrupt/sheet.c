@@ -2,7 +2,6 @@
  * severities across, the clean image first. Free to change: all of it. */
 #include "apps/corrupt/internal.h"
 
-#include <omp.h>
 #include <string.h>
 #include <strings.h>
 
@@ -89,11 +88,21 @@ static void words_draw(data_image *sheet, const layout *l)
     }
 }
 
-/* Picture (row, column) made and put into its place; column 0 is the clean one. */
-static base_status cell_make(data_image *sheet, const layout *l, corrupt_worker *worker,
-                             const data_image *image, uint64_t key, size_t row,
-                             size_t column, base_error *err)
+typedef struct sheet {
+    data_image paper;
+    layout layout;
+    const corrupt_crew *crew;
+    const data_image *image;
+    uint64_t key; /* of its name */
+} sheet;
+
+/* Picture i, row by row, made and put into its place; column 0 is the clean one. */
+static base_status cell_make(void *user, size_t i, size_t thread, base_error *err)
 {
+    sheet *s = user;
+    const layout *l = &s->layout;
+    const data_image *image = s->image;
+    const size_t row = i / (l->columns + 1), column = i % (l->columns + 1);
     data_image changed = {0}, tile = {0};
     data_scratch scratch = {0};
     base_status status = data_image_reserve(&changed, image->width, image->height, 3, err);
@@ -101,21 +110,21 @@ static base_status cell_make(data_image *sheet, const layout *l, corrupt_worker 
     if (status == BASE_OK && column == 0)
         memcpy(changed.pixels, image->pixels, image->width * image->height * 3);
     else if (status == BASE_OK)
-        status =
-            corrupt_apply(worker, changed.pixels, image->pixels, image->height,
-                          image->width, l->kind[row], l->severity[column - 1], key, err);
+        status = corrupt_apply(s->crew->worker[thread], changed.pixels, image->pixels,
+                               image->height, image->width, l->kind[row],
+                               l->severity[column - 1], s->key, err);
     if (status == BASE_OK)
         status = data_resize(&tile, &changed, NULL, l->tile, l->tile, NULL,
                              DATA_FILTER_BICUBIC, &scratch, err);
     if (status == BASE_OK)
-        show_image_put(sheet, &tile, column_left(l, column), row_top(l, row));
+        show_image_put(&s->paper, &tile, column_left(l, column), row_top(l, row));
     data_image_destroy(&changed);
     data_image_destroy(&tile);
     data_scratch_destroy(&scratch);
     return status;
 }
 
-static bool ends_as_jpeg(const char *path)
+bool app_is_jpeg(const char *path)
 {
     const char *dot = strrchr(path, '.');
 
@@ -129,7 +138,7 @@ base_status app_picture_write(const char *path, const data_image *image,
     size_t size = 0;
     base_writer out;
 
-    if (!ends_as_jpeg(path))
+    if (!app_is_jpeg(path))
         return data_png_write(path, image, err);
     base_status status = corrupt_jpeg_encode(worker, &bytes, &size, image->pixels,
                                              image->height, image->width, quality, err);
@@ -145,34 +154,23 @@ base_status app_sheet_write(const char *path, const app_selection *selection,
                             const corrupt_crew *crew, const data_image *image, uint64_t key,
                             size_t tile, base_error *err)
 {
-    const layout l = layout_make(selection, tile);
-    data_image sheet = {0};
-    base_error failure = {0};
+    sheet s = {
+        .layout = layout_make(selection, tile), .crew = crew, .image = image, .key = key};
+    const layout *l = &s.layout;
+    char made[128];
     base_status status =
-        data_image_reserve(&sheet, column_left(&l, l.columns) + l.tile + MARGIN,
-                           l.foot + SHOW_LABEL_HIGH + MARGIN, 3, err);
+        data_image_reserve(&s.paper, column_left(l, l->columns) + l->tile + MARGIN,
+                           l->foot + SHOW_LABEL_HIGH + MARGIN, 3, err);
 
     if (status != BASE_OK)
         return status;
-    memset(sheet.pixels, PAPER, sheet.width * sheet.height * 3);
-    words_draw(&sheet, &l);
-    char made[128];
-    show_label_draw(&sheet, app_crew_text(made, sizeof made, crew), MARGIN, l.foot, 1, INK);
-    const size_t across = l.columns + 1;
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)crew->count)
-    for (size_t i = 0; i < l.rows * across; i++) {
-        base_error reason = {0};
-
-        if (cell_make(&sheet, &l, crew->worker[omp_get_thread_num()], image, key,
-                      i / across, i % across, &reason) == BASE_OK)
-            continue;
-#pragma omp critical(sheet_failure)
-        failure = reason;
-    }
-    if (failure.status != BASE_OK)
-        status = base_fail(err, failure.status, "%s", failure.text);
-    else
-        status = app_picture_write(path, &sheet, crew->worker[0], JPEG_QUALITY, err);
-    data_image_destroy(&sheet);
+    memset(s.paper.pixels, PAPER, s.paper.width * s.paper.height * 3);
+    words_draw(&s.paper, l);
+    show_label_draw(&s.paper, app_crew_text(made, sizeof made, crew), MARGIN, l->foot, 1,
+                    INK);
+    status = app_each(l->rows * (l->columns + 1), crew->count, cell_make, &s, err);
+    if (status == BASE_OK)
+        status = app_picture_write(path, &s.paper, crew->worker[0], JPEG_QUALITY, err);
+    data_image_destroy(&s.paper);
     return status;
 }

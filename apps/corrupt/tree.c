@@ -6,18 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- names --------------------------------------------------------------------------- */
-
-static bool is_jpeg_name(const char *dot)
-{
-    return strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".jpg") == 0;
-}
 
 /* The place of an image below the part's folder: its own name; another ending where that
  * does not fit the format. */
@@ -27,7 +21,7 @@ static const char *name_below(char *out, size_t out_bytes, const char *relative,
     const char *dot = strrchr(slash ? slash : relative, '.');
     const size_t stem = dot ? (size_t)(dot - relative) : strlen(relative);
 
-    if (dot && (png ? strcasecmp(dot, ".png") == 0 : is_jpeg_name(dot)))
+    if (dot && (png ? strcasecmp(dot, ".png") == 0 : app_is_jpeg(dot)))
         snprintf(out, out_bytes, "%s", relative);
     else
         snprintf(out, out_bytes, "%.*s%s", (int)stem, relative, png ? ".png" : ".JPEG");
@@ -260,84 +254,71 @@ static base_status sample_make(tree_worker *own, const app_tree *tree,
 
 /* ---- all images ---------------------------------------------------------------------- */
 
-/* What the threads share, under the critical section tree_state. */
-typedef struct tree_state {
+typedef struct tree_work {
     app_tree *tree;
+    tree_worker *workers; /* [threads] */
     app_progress progress;
-    size_t failed_at; /* the first image that failed, SIZE_MAX: none */
-    base_error failure;
-} tree_state;
+} tree_work;
 
-static void sample_done(tree_state *state, size_t at, base_status status, bool bad,
-                        const base_error *reason)
+/* Counts the sample; by one thread at a time. */
+static base_status sample_done(tree_work *work, size_t sample, base_status status, bool bad,
+                               base_error *err)
 {
-    app_tree *tree = state->tree;
-    const bool skip = bad && tree->args->bad_samples == 1;
+    app_tree *tree = work->tree;
     char name[1100];
 
-#pragma omp critical(tree_state)
-    {
-        if (status != BASE_OK)
-            data_source_name(tree->source, tree->samples[at], name, sizeof name);
-        tree->images++;
-        if (skip) {
-            tree->bad++;
-            app_progress_line(&state->progress, "bad sample: %s: %s", name, reason->text);
-        } else if (status != BASE_OK && at < state->failed_at) {
-            state->failed_at = at;
-            state->failure = *reason;
-            if (bad || status == BASE_UNSUPPORTED)
-                base_error_prepend(&state->failure, "'%s': ", name);
-        }
-        app_progress_update(&state->progress, tree->images, "%s", "");
+    if (status != BASE_OK)
+        data_source_name(tree->source, sample, name, sizeof name);
+    tree->images++;
+    if (bad && tree->args->bad_samples == 1) {
+        tree->bad++;
+        app_progress_line(&work->progress, "bad sample: %s: %s", name, err->text);
+        status = BASE_OK;
+    } else if (bad || status == BASE_UNSUPPORTED) {
+        base_error_prepend(err, "'%s': ", name);
     }
+    app_progress_update(&work->progress, tree->images, "%s", "");
+    return status;
 }
 
-static bool has_failed(tree_state *state)
+static base_status sample_work(void *user, size_t i, size_t thread, base_error *err)
 {
-    bool failed;
+    tree_work *work = user;
+    const app_tree *tree = work->tree;
+    bool bad = false;
 
-#pragma omp critical(tree_state)
-    failed = state->failed_at != SIZE_MAX;
-    return failed;
+    if (app_stop_asked())
+        return BASE_OK;
+    base_status status =
+        sample_make(&work->workers[thread], tree, tree->crew.worker[thread],
+                    tree->samples[i], &bad, err);
+    if (status == BASE_OK && app_stop_asked())
+        return BASE_OK;
+#pragma omp critical(sample_done)
+    status = sample_done(work, tree->samples[i], status, bad, err);
+    return status;
 }
 
 base_status app_tree_write(app_tree *tree, base_error *err)
 {
     const size_t threads = tree->crew.count;
-    tree_worker *workers = app_take(NULL, threads, sizeof *workers);
-    tree_state state = {.tree = tree, .failed_at = SIZE_MAX};
+    tree_work work = {.tree = tree,
+                      .workers = app_take(NULL, threads, sizeof *work.workers)};
     const double started = base_seconds();
     base_status status = names_check(tree, err);
 
     if (status != BASE_OK)
-        goto done;
-    app_progress_start(&state.progress, &tree->args->common, "corrupt", "images",
+        return status;
+    app_progress_start(&work.progress, &tree->args->common, "corrupt", "images",
                        tree->count, 0);
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
-    for (size_t i = 0; i < tree->count; i++) {
-        const size_t t = (size_t)omp_get_thread_num();
-        base_error reason = {0};
-        bool bad = false;
-
-        if (app_stop_asked() || has_failed(&state))
-            continue;
-        const base_status made = sample_make(&workers[t], tree, tree->crew.worker[t],
-                                             tree->samples[i], &bad, &reason);
-        if (made != BASE_OK || !app_stop_asked())
-            sample_done(&state, i, made, bad, &reason);
-    }
-    app_progress_end(&state.progress);
-    if (state.failed_at != SIZE_MAX)
-        status = base_fail(err, state.failure.status, "%s", state.failure.text);
+    status = app_each(tree->count, threads, sample_work, &work, err);
+    app_progress_end(&work.progress);
     tree->interrupted = app_stop_asked() && tree->images < tree->count;
     for (size_t t = 0; t < threads; t++) {
-        tree->written += workers[t].written;
-        tree->kept += workers[t].kept;
+        tree->written += work.workers[t].written;
+        tree->kept += work.workers[t].kept;
+        worker_free(&work.workers[t]);
     }
     tree->seconds = base_seconds() - started;
-done:
-    for (size_t t = 0; t < threads; t++)
-        worker_free(&workers[t]);
     return status;
 }

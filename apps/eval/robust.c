@@ -5,7 +5,6 @@
 #include "apps/eval/internal.h"
 
 #include <assert.h>
-#include <omp.h>
 #include <string.h>
 
 enum { SPECIMEN_SIDE = 160, USUAL_SEVERITY = 3 };
@@ -155,10 +154,19 @@ size_t app_robust_passes(const app_robust *r)
 
 /* ---- pictures ------------------------------------------------------------------------ */
 
-/* Image i of the batch into inputs, corrupted by pair (NULL: as it is). */
-static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
-                              const corrupt_pair *pair, size_t thread, base_error *err)
+typedef struct making {
+    app_robust *robust;
+    const data_batch *batch;
+    const corrupt_pair *pair; /* NULL: the images as they are */
+} making;
+
+/* Image i of the batch into inputs. */
+static base_status input_make(void *user, size_t i, size_t thread, base_error *err)
 {
+    const making *m = user;
+    app_robust *r = m->robust;
+    const data_batch *batch = m->batch;
+    const corrupt_pair *pair = m->pair;
     const size_t size = r->network->size;
     const unsigned char *clean = batch->bytes + i * size * size * 3;
     float *input = r->inputs + i * r->floats;
@@ -191,20 +199,8 @@ static base_status input_make(app_robust *r, const data_batch *batch, size_t i,
 static base_status inputs_make(app_robust *r, const data_batch *batch,
                                const corrupt_pair *pair, base_error *err)
 {
-    base_error failure = {0};
-
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)r->crew.count)
-    for (size_t i = 0; i < batch->count; i++) {
-        base_error reason = {0};
-
-        if (input_make(r, batch, i, pair, (size_t)omp_get_thread_num(), &reason) == BASE_OK)
-            continue;
-#pragma omp critical(robust_failure)
-        failure = reason;
-    }
-    if (failure.status != BASE_OK)
-        return base_fail(err, failure.status, "%s", failure.text);
-    return BASE_OK;
+    return app_each(batch->count, r->crew.count, input_make, &(making){r, batch, pair},
+                    err);
 }
 
 const float *app_robust_feed(app_robust *r, const data_batch *batch)
