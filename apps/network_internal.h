@@ -185,8 +185,8 @@ void app_network_note(const app_network *network, const app_common *common);
 /* `preprocessing` and `network` into json (docs/json.md). */
 void app_network_json(json_t *json, const app_network *network);
 
-/* Parameters of the names that begin with one of the prefixes "a|b"; those that a token meets: of experts the
- * share that it gets in evaluation. */
+/* Parameters of the names that begin with one of the prefixes "a|b"; those that a token
+ * meets: of experts the share that it gets in evaluation. */
 typedef struct app_parameters {
     uint64_t all, active;
 } app_parameters;
