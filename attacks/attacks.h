@@ -158,9 +158,9 @@ base_status attack_specs_spell(char *out, size_t out_bytes, const char *what,
 /* Characters of the first attack of such a list. */
 size_t attack_word_length(const char *list);
 
-/* Most work that one attack can make of a sample, in forward passes, a gradient counting as
- * three: what progress over several attacks is weighed by. target: its classes and image
- * size. 0: not understood. */
+/* About the most work that one attack can make of a sample, in forward passes, a gradient
+ * counting as three: what progress over several attacks is weighed by. target: its classes
+ * and image size. 0: not understood. */
 double attack_work(const char *spec, const attack_target *target, attack_norm norm);
 
 /* ---- budgets (budgets.c) ------------------------------------------------------------- */

@@ -210,6 +210,44 @@ START_TEST(restarts_of_fab_begin_elsewhere_and_do_no_harm)
 }
 END_TEST
 
+/* What is announced of an attack is what it does when nobody gives in, but for a last look
+ * and planes that are looked at in vain. */
+START_TEST(work_is_announced_of_each_attack)
+{
+    static const struct {
+        const char *spec;
+        attack_norm norm;
+    } cases[] = {
+        {"fgsm", ATTACK_NORM_LINF},
+        {"pgd:steps=7,restarts=2", ATTACK_NORM_LINF},
+        {"apgd-ce:steps=20,restarts=2", ATTACK_NORM_LINF},
+        {"apgd-t:steps=20,targets=3", ATTACK_NORM_L2},
+        {"fab:steps=6,restarts=2", ATTACK_NORM_LINF},
+        {"fab-t:steps=6,targets=3", ATTACK_NORM_L2},
+        {"cw:steps=12,rounds=2", ATTACK_NORM_L2},
+        {"square:queries=40", ATTACK_NORM_LINF},
+        {"spsa:steps=4,pairs=3", ATTACK_NORM_LINF},
+    };
+
+    toy_make(&model, 6, 1);
+    const attack_target target = toy_target(&model);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        attack_config config = attack_config_defaults();
+        config.norm = cases[i].norm;
+        config.eps = 1e-4;
+        config.early_stop = false;
+        attack_run *run = toy_attack(&model, cases[i].spec, &config);
+        const attack_result *r = attack_run_result(run, 0);
+        const double most = attack_work(cases[i].spec, &target, config.norm);
+        const double made = (r->forward_evals + 2 * r->grad_evals) / TOY_IMAGES;
+        ck_assert_msg(fabs(made - most) <= 2 + 0.1 * most, "%s: %g, announced %g",
+                      cases[i].spec, made, most);
+        attack_run_destroy(run);
+    }
+    ck_assert(attack_work("nothing", &target, ATTACK_NORM_LINF) == 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_minimal");
@@ -222,6 +260,7 @@ int main(void)
     tcase_add_test(core, cw_makes_all_steps_when_asked);
     tcase_add_loop_test(core, restarts_of_fab_begin_elsewhere_and_do_no_harm, 0, 3);
     tcase_add_loop_test(core, restarts_of_fab_begin_at_half_the_budget, 0, 3);
+    tcase_add_test(core, work_is_announced_of_each_attack);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

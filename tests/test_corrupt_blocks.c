@@ -248,14 +248,14 @@ END_TEST
  * trunc(255 / 29) = 8 on a disk of 29 pixels. */
 START_TEST(a_dot_becomes_a_disk)
 {
-    enum { SIDE = 33 };
+    enum { SIDE = 41, AT = 12 }; /* the 17 rows that are kept move on past it */
     unsigned char in[SIDE * SIDE * 3] = {0}, out[SIDE * SIDE * 3];
 
-    memset(in + (16 * SIDE + 16) * 3, 255, 3);
+    memset(in + (AT * SIDE + AT) * 3, 255, 3);
     test_corrupt_apply(&rig, out, in, SIDE, SIDE, CORRUPT_KIND_DEFOCUS_BLUR, 1, 0);
     for (int y = 0; y < SIDE; y++) {
         for (int x = 0; x < SIDE; x++) {
-            const bool inside = (x - 16) * (x - 16) + (y - 16) * (y - 16) <= 9;
+            const bool inside = (x - AT) * (x - AT) + (y - AT) * (y - AT) <= 9;
             for (int c = 0; c < 3; c++)
                 ck_assert_int_eq(out[(y * SIDE + x) * 3 + c], inside ? 8 : 0);
         }
