@@ -316,6 +316,39 @@ START_TEST(one_token_and_nan_gates_are_harmless)
 }
 END_TEST
 
+/* Two experts that all tokens pass, behind five assignments in four rows: they get rows of
+ * their own, every token once each, with the gate 1. */
+START_TEST(shared_experts_get_every_token)
+{
+    enum { EXPERTS = 3, COUNT = 5, TOKENS = 3, SHARED = 2 };
+    static uint32_t token[COUNT + SHARED * TOKENS];
+
+    at.d = (vit_dispatch){
+        .row = at.row, .kept = at.kept, .assignment = at.assignment, .rows = 4};
+    at.d.offset[EXPERTS] = 4;
+    memset(token, 0xAB, sizeof token);
+    memset(at.row, 0xAB, sizeof at.row);
+    memset(at.kept, 0, sizeof at.kept);
+    memset(at.gate, 0, sizeof at.gate);
+    memset(at.expert, 0xAB, sizeof at.expert);
+    memset(at.assignment, 0xAB, sizeof at.assignment);
+    vit_dispatch_share(&at.d, token, at.expert, at.gate, COUNT, TOKENS, EXPERTS, SHARED);
+    ck_assert_uint_eq(at.d.rows, 4 + SHARED * TOKENS);
+    for (size_t j = 0; j < SHARED; j++) {
+        ck_assert_uint_eq(at.d.offset[EXPERTS + j], 4 + j * TOKENS);
+        ck_assert_uint_eq(at.d.offset[EXPERTS + j + 1], 4 + (j + 1) * TOKENS);
+        for (size_t t = 0; t < TOKENS; t++) {
+            const size_t a = COUNT + j * TOKENS + t, row = 4 + j * TOKENS + t;
+            ck_assert_uint_eq(token[a], t);
+            ck_assert_uint_eq(at.expert[a], EXPERTS + j);
+            ck_assert(at.gate[a] == 1.0f && at.kept[a]);
+            ck_assert_uint_eq(at.row[a], row);
+            ck_assert_uint_eq(at.assignment[row], a);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_dispatch");
@@ -333,6 +366,7 @@ int main(void)
     tcase_add_test(core, equal_priorities_keep_the_earlier_token);
     tcase_add_test(core, first_choices_outrank_second_choices);
     tcase_add_test(core, groups_are_limited_each_on_its_own);
+    tcase_add_test(core, shared_experts_get_every_token);
     tcase_add_test(limits, capacity_is_at_least_one);
     tcase_add_loop_test(limits, tokens_may_have_any_number_of_experts, 0, 2);
     tcase_add_test(limits, one_token_and_nan_gates_are_harmless);

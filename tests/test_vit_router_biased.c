@@ -501,6 +501,25 @@ START_TEST(a_random_router_stays_as_drawn)
 }
 END_TEST
 
+/* Exactly: what is added to every score at first is nothing. */
+START_TEST(the_numbers_begin_at_zero)
+{
+    static const char *const routers[] = {"loss-free", "quantile"};
+    const vit_router_shape shape = {.tokens = 6, .width = 3, .experts = 3, .k = 1};
+    base_rng rng = base_rng_make(1, BASE_PURPOSE_TEST, 0, 0, 0);
+
+    for (size_t i = 0; i < 2; i++) {
+        const vit_router *router = vit_router_find(routers[i]);
+        float out[3] = {1, 2, 3};
+        ck_assert(!router->init(out, 0, &shape, &rng)); /* the weight: as any router's */
+        ck_assert(out[0] == 1.0f);
+        ck_assert(router->init(out, 1, &shape, &rng));
+        for (size_t e = 0; e < 3; e++)
+            ck_assert(out[e] == 0.0f);
+    }
+}
+END_TEST
+
 /* ---- hash ---------------------------------------------------------------------------- */
 
 START_TEST(places_are_dealt_evenly_and_stay)
@@ -586,6 +605,7 @@ int main(void)
     tcase_add_test(core, micro_batches_add_their_loads);
     tcase_add_test(core, averages_may_hold_the_state_itself);
     tcase_add_test(core, a_random_router_stays_as_drawn);
+    tcase_add_test(core, the_numbers_begin_at_zero);
     tcase_add_test(core, places_are_dealt_evenly_and_stay);
     tcase_add_loop_test(gradient, gradients_of_networks_are_those_of_finite_differences, 0,
                         NETS);
