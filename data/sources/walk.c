@@ -129,13 +129,12 @@ bool data_folder_list(folder_listing *out, int fd)
 static base_status cannot_read(const walk *w, const char *class, const char *below,
                                base_error *err)
 {
-    const char *base = data_source_base(w->source);
-    char shown[512],
-        *path = base_text("%s/%s%s%s%s", base, w->prefix, class, *below ? "/" : "", below);
+    char path[4096], shown[512];
     const int number = errno;
 
-    base_quote(shown, sizeof shown, path ? path : base);
-    base_free(path);
+    snprintf(path, sizeof path, "%s/%s%s%s%s", data_source_base(w->source), w->prefix,
+             class, *below ? "/" : "", below);
+    base_quote(shown, sizeof shown, path);
     errno = number;
     return base_fail_errno(err, "cannot read the folder '%s'", shown);
 }
