@@ -15,11 +15,18 @@
 
 #include "mesh/mesh_internal.h"
 
-/* Without a processor of its own the courier yields between two tests, and after so long
- * without anything arriving it sleeps: a courier that spins on a shared core doubles the
- * time of what it shares it with. */
-static const double yield_seconds = 2e-3, mind_seconds = 1e-3;
-enum { NAP_NANOSECONDS = 50000, IDLE_NANOSECONDS = 10000000, LEAVE_SECONDS = 3 };
+/* Without a processor of its own the courier yields between two tests while somebody waits,
+ * and after so long without anything arriving it sleeps: a courier that spins on a shared
+ * core doubles the time of what it shares it with. While nobody waits it sleeps at once, a
+ * share of the time that nothing has arrived. */
+static const double yield_seconds = 2e-3, mind_seconds = 1e-3, nap_share = 1.0 / 16;
+enum {
+    NAP_NANOSECONDS = 50000,
+    NAP_MOST = 500000,
+    GATHERS_FLYING = 2,
+    IDLE_NANOSECONDS = 10000000,
+    LEAVE_SECONDS = 3
+};
 
 /* ---- parcels and tickets ------------------------------------------------------------- */
 
@@ -104,6 +111,21 @@ static void fail_transport(mesh_courier *courier, const mesh_why *why)
     mesh_courier_fail(courier, &err, true, false);
 }
 
+/* Whether this one waits for others: what is gathered goes nearly one after the other. The
+ * first is wanted first, and Open MPI over TCP says of a message that it is whole behind
+ * all that has been posted since; a second one keeps the line busy meanwhile. */
+static bool held_back(const mesh_courier *courier, const mesh_parcel *parcel)
+{
+    size_t others = 0;
+
+    if (!parcel || parcel->ticket->kind != MESH_KIND_GATHER ||
+        atomic_load(&courier->failed))
+        return false;
+    for (const mesh_parcel *p = courier->flying; p; p = p->next)
+        others += p->ticket->kind == MESH_KIND_GATHER;
+    return others >= GATHERS_FLYING;
+}
+
 /* What has been queued goes on its way. True: there was something. */
 static bool post_queued(mesh_courier *courier)
 {
@@ -114,6 +136,10 @@ static bool post_queued(mesh_courier *courier)
     for (;;) {
         pthread_mutex_lock(&courier->lock);
         mesh_parcel *parcel = courier->queued;
+        if (held_back(courier, parcel)) {
+            pthread_mutex_unlock(&courier->lock);
+            return any;
+        }
         if (parcel) {
             courier->queued = parcel->next;
             parcel->next = NULL;
@@ -203,10 +229,26 @@ static bool asked_to_close(mesh_courier *courier)
     return closing;
 }
 
+/* Between two tests of what is under way; nothing has arrived since so many seconds. */
+static void pause_between(mesh_courier *courier, double since)
+{
+    const bool awaited = atomic_load(&courier->awaited) > 0;
+    const double wish = 1e9 * nap_share * since;
+    const long most = awaited ? NAP_NANOSECONDS : NAP_MOST;
+    const struct timespec nap = {0, wish < NAP_NANOSECONDS ? NAP_NANOSECONDS
+                                    : wish > (double)most  ? most
+                                                           : (long)wish};
+
+    if (courier->mesh->options.spin)
+        return;
+    if (awaited && since < yield_seconds)
+        sched_yield();
+    else
+        nanosleep(&nap, NULL);
+}
+
 static void work(mesh_courier *courier)
 {
-    const struct timespec nap = {0, NAP_NANOSECONDS};
-    const bool spin = courier->mesh->options.spin;
     double moved = base_seconds(), minded = 0;
 
     for (;;) {
@@ -226,11 +268,8 @@ static void work(mesh_courier *courier)
                 return;
             rest(courier);
             moved = base_seconds();
-        } else if (!spin) {
-            if (now - moved < yield_seconds)
-                sched_yield();
-            else
-                nanosleep(&nap, NULL);
+        } else {
+            pause_between(courier, now - moved);
         }
     }
 }

@@ -120,7 +120,8 @@ typedef struct mesh_ticket {
 void mesh_exchange(mesh_group *group, mesh_ticket *ticket, const void *send,
                    const size_t *send_at, const size_t *send_bytes, void *receive,
                    const size_t *receive_at, const size_t *receive_bytes);
-/* all + at[i], bytes[i] of rank i goes to every rank; equal tables everywhere. In place. */
+/* all + at[i], bytes[i] of rank i goes to every rank; equal tables everywhere. In place.
+ * Where groups overlap, all ranks begin gathers in one order: few of them fly at a time. */
 void mesh_gather(mesh_group *group, mesh_ticket *ticket, void *all, const size_t *at,
                  const size_t *bytes);
 /* Never waits. True also when it failed: mesh_wait says. */

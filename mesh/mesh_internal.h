@@ -77,6 +77,7 @@ typedef struct mesh_courier {
     atomic_bool failed, has_work;
     atomic_uint_fast64_t step, begun; /* begun: calls of all ranks together */
     atomic_int phase;
+    atomic_int awaited; /* threads that wait for a ticket */
     /* the courier's own */
     mesh_parcel *flying;
     mesh_health *health; /* [ranks] of the mesh_job */

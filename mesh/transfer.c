@@ -164,6 +164,7 @@ static void await(mesh_ticket *ticket)
     const double moment = 1e-4, began = base_seconds();
     mesh_courier *courier = ticket->mesh->courier;
 
+    atomic_fetch_add(&courier->awaited, 1);
     while (!mesh_arrived(ticket) && base_seconds() - began < moment)
         sched_yield();
     if (!mesh_arrived(ticket)) {
@@ -172,6 +173,7 @@ static void await(mesh_ticket *ticket)
             pthread_cond_wait(&courier->news, &courier->lock);
         pthread_mutex_unlock(&courier->lock);
     }
+    atomic_fetch_sub(&courier->awaited, 1);
     ticket->mesh->counts.kind[ticket->kind].waited += base_seconds() - began;
 }
 

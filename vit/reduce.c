@@ -13,11 +13,13 @@
 #include "vit/shards_internal.h"
 
 enum {
-    FLIGHT = VIT_TICKETS / 2, /* buckets of gradients on their way, and of weights */
-    BUCKET_FLOATS = 2 << 20,  /* 8 MiB: the last one's way is hidden behind nothing */
-    BUCKET_LEAST = 128 << 8,  /* of a rank's run: 128 KiB */
-    PIECE = 1 << 10,          /* floats that a thread adds at a time */
-    PARALLEL_FROM = 1 << 17,  /* below, waking threads costs more than the work */
+    FLIGHT = 4,                   /* buckets of gradients on their way */
+    BEGUN = VIT_TICKETS - FLIGHT, /* pieces of weights */
+    SHARE = 1 << 18,              /* floats of a rank in such a piece: 1 MiB */
+    BUCKET_FLOATS = 2 << 20,      /* 8 MiB: the last one's way is hidden behind nothing */
+    BUCKET_LEAST = 128 << 8,      /* of a rank's run: 128 KiB */
+    PIECE = 1 << 10,              /* floats that a thread adds at a time */
+    PARALLEL_FROM = 1 << 17,      /* below, waking threads costs more than the work */
     LEVELS_MOST = 16
 };
 
@@ -27,6 +29,11 @@ typedef struct level {
     double *tally; /* [tally] */
     bool full;
 } level;
+
+/* Which piece of which bucket, counted from the last one, in the order of sending. */
+typedef struct gather_place {
+    size_t bucket, piece, ticket;
+} gather_place;
 
 struct vit_reduce {
     vit_shards *shards;
@@ -42,9 +49,10 @@ struct vit_reduce {
     size_t handed;        /* gradients from here on are folded and final in this step */
     size_t begun, summed; /* buckets */
     bool flying[VIT_TICKETS];
-    float *block;       /* that others' runs come to; NULL: none do */
-    vit_model *model;   /* whose weights these are; NULL: other numbers */
-    size_t sent, came;  /* buckets of it, the last one first */
+    float *block;     /* that others' runs come to; NULL: none do */
+    vit_model *model; /* whose weights these are; NULL: other numbers */
+    gather_place sent, came;
+    size_t share;       /* floats of a rank that come at a time */
     base_error failure; /* of a transfer that was met on the way: it stays */
     size_t *table;      /* [4, ranks] places and sizes of a transfer */
     const float **from; /* [ranks] */
@@ -126,6 +134,7 @@ base_status vit_reduce_create(vit_reduce **out, const vit_model *model,
     r->peers = ranks > 1 ? peers : NULL;
     r->fp32 = &vit_kernels_get()->operand[VIT_PRECISION_FP32];
     r->lanes = lanes;
+    r->share = ranks > 1 && peers->bucket_floats > 0 ? 1 + peers->bucket_floats / 3 : SHARE;
     r->tally = tally_of(model);
     while (((size_t)1 << r->levels) < lanes)
         r->levels++;
@@ -405,22 +414,44 @@ static const size_t *coming_cut(const vit_reduce *r, size_t i)
     return vit_shards_cut(r->shards, r->shards->buckets - 1 - i);
 }
 
-/* As many buckets as may be on their way: of the first blocks of the network first, which
- * lie in the last bucket. */
+static void step_on(const vit_reduce *r, gather_place *at)
+{
+    const size_t *cut = coming_cut(r, at->bucket);
+    size_t most = 0;
+
+    for (size_t i = 0; i < r->shards->ranks; i++)
+        most = cut[i + 1] - cut[i] > most ? cut[i + 1] - cut[i] : most;
+    at->ticket++;
+    if (++at->piece * r->share < most)
+        return;
+    at->piece = 0;
+    at->bucket++;
+}
+
+static size_t ticket_of(const gather_place *at)
+{
+    return FLIGHT + at->ticket % BEGUN;
+}
+
+/* Begins as many pieces as may be: the first blocks of the network first, which lie in the
+ * last bucket. Small pieces, so that none waits long for what travels beside it. */
 static void send_more(vit_reduce *r)
 {
     const size_t ranks = r->shards->ranks;
     size_t *at = r->table, *bytes = at + ranks;
 
-    for (; r->sent < r->shards->buckets && r->sent - r->came < FLIGHT; r->sent++) {
-        const size_t *cut = coming_cut(r, r->sent), ticket = FLIGHT + r->sent % FLIGHT;
+    while (r->sent.bucket < r->shards->buckets && r->sent.ticket - r->came.ticket < BEGUN) {
+        const size_t *cut = coming_cut(r, r->sent.bucket), ticket = ticket_of(&r->sent);
 
         for (size_t i = 0; i < ranks; i++) {
-            at[i] = cut[i] * sizeof *r->block;
-            bytes[i] = (cut[i + 1] - cut[i]) * sizeof *r->block;
+            const size_t from = vit_min(cut[i] + r->sent.piece * r->share, cut[i + 1]);
+
+            at[i] = from * sizeof *r->block;
+            bytes[i] = vit_min(r->share, cut[i + 1] - from) * sizeof *r->block;
         }
         r->flying[ticket] = true;
         r->peers->gather(r->peers->user, ticket, r->block, at, bytes);
+        step_on(r, &r->sent);
     }
 }
 
@@ -429,13 +460,14 @@ base_status vit_reduce_await(vit_reduce *reduce, size_t end, base_error *err)
     vit_reduce *r = reduce;
     const size_t buckets = r->shards->buckets;
 
-    while (r->block && r->failure.status == BASE_OK && r->came < buckets) {
-        const size_t ticket = FLIGHT + r->came % FLIGHT;
+    while (r->block && r->failure.status == BASE_OK && r->came.bucket < buckets) {
+        const size_t ticket = ticket_of(&r->came);
 
-        if (coming_cut(r, r->came)[0] >= end && !r->peers->arrived(r->peers->user, ticket))
+        if (coming_cut(r, r->came.bucket)[0] >= end &&
+            !r->peers->arrived(r->peers->user, ticket))
             return BASE_OK;
         if (take(r, ticket, &r->failure) == BASE_OK) {
-            r->came++;
+            step_on(r, &r->came);
             send_more(r);
         }
     }
@@ -458,7 +490,7 @@ base_status vit_model_await(const vit_model *model, const float *end, base_error
 static void share(vit_reduce *r, float *block)
 {
     r->block = block;
-    r->sent = r->came = 0;
+    r->sent = r->came = (gather_place){0};
     send_more(r);
 }
 

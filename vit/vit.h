@@ -537,7 +537,7 @@ void vit_targets_fill(float *targets, const int32_t *a, const int32_t *b,
  * job, threads in tests). All ranks make the same calls in the same order, one thread of
  * each. */
 
-enum { VIT_TICKETS = 8 }; /* transfers in flight at most: half of them gradients' */
+enum { VIT_TICKETS = 32 }; /* transfers begun at a time, at most */
 
 typedef struct vit_peers {
     void *user;
