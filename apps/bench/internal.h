@@ -145,9 +145,6 @@ base_status bench_measure(bench_result *out, const char *name, const char *subje
 
 extern const char bench_step_csv[], bench_router_csv[], bench_sinkhorn_csv[],
     bench_attack_csv[], bench_scale_csv[], bench_corrupt_csv[], bench_decode_csv[];
-void bench_table(const bench_result *r, const bench_args *args);
-/* NULL: no memory. */
-json_t *bench_json(const bench_result *r, const bench_args *args);
 
 /* ---- a process of its own (child.c) -------------------------------------------------- */
 

@@ -1,16 +1,7 @@
 /* internal.h - vmoe inspect --experts: what the experts of a network have specialised in,
- * on a fixed set of labelled images (routing.md 11 and 12). One pass collects (collect.c),
- * then tables, probes and embeddings are made of it, then it becomes a document
- * (document.c) that is told (view.c, csv.c).
- *
- *     app_study study = {0};
- *     if (app_study_open(&study, model, &args, &common, &err) == BASE_OK &&
- *         app_study_run(&study, &common, &err) == BASE_OK &&
- *         app_study_measure(&study, &common, &err) == BASE_OK &&
- *         app_study_document(&document, &study, &common, &err) == BASE_OK)
- *         app_document_write(&common, document, &app_study_view, "experts.html", &err);
- *     show_document_destroy(document);
- *     app_study_close(&study); */
+ * on a fixed set of labelled images (routing.md 11 and 12). One pass collects, then tables,
+ * probes and embeddings are made of it (experts.c), then it becomes a document (document.c)
+ * that is told (view.c, csv.c). */
 #ifndef APPS_EXPERTS_INTERNAL_H
 #define APPS_EXPERTS_INTERNAL_H
 
@@ -88,12 +79,6 @@ base_status app_study_command(const char *model, const app_study_args *args,
                               const app_common *common, base_error *err);
 /* BASE_USAGE for options that mean nothing together. */
 base_status app_study_check(const app_study_args *args, base_error *err);
-base_status app_study_open(app_study *study, const char *model, const app_study_args *args,
-                           const app_common *common, base_error *err);
-void app_study_close(app_study *study); /* zeroed is fine */
-/* The pass over the data. Stops early, with what there is, when the user asks to. */
-base_status app_study_run(app_study *study, const app_common *common, base_error *err);
-base_status app_study_measure(app_study *study, const app_common *common, base_error *err);
 
 /* Offers the pictures of an image to the layer's collections (pictures.c). picture:
  * scratch; *made: whether it holds this image already. */
