@@ -128,19 +128,6 @@ static JBLOCKARRAY alloc_blocks(j_common_ptr info, int pool, JDIMENSION blocks,
     return rows;
 }
 
-static jvirt_sarray_ptr request_samples(j_common_ptr info, int pool, boolean zero,
-                                        JDIMENSION samples, JDIMENSION count,
-                                        JDIMENSION at_once)
-{
-    jvirt_sarray_ptr out = alloc_small(info, pool, sizeof *out);
-
-    (void)at_once;
-    out->rows = alloc_samples(info, pool, samples, count);
-    for (JDIMENSION i = 0; zero && i < count; i++)
-        memset(out->rows[i], 0, samples);
-    return out;
-}
-
 static jvirt_barray_ptr request_blocks(j_common_ptr info, int pool, boolean zero,
                                        JDIMENSION blocks, JDIMENSION count,
                                        JDIMENSION at_once)
@@ -156,16 +143,8 @@ static jvirt_barray_ptr request_blocks(j_common_ptr info, int pool, boolean zero
 
 static void realize(j_common_ptr info)
 {
-    (void)info; /* they are there since they were requested */
-}
-
-static JSAMPARRAY access_samples(j_common_ptr info, jvirt_sarray_ptr array,
-                                 JDIMENSION start, JDIMENSION count, boolean writable)
-{
-    (void)info;
-    (void)count;
-    (void)writable;
-    return array->rows + start;
+    (void)info; /* blocks are there since they were requested; rows of samples serve the
+                 * choice of a palette alone, and the library's own refuse without this */
 }
 
 static JBLOCKARRAY access_blocks(j_common_ptr info, jvirt_barray_ptr array,
@@ -199,10 +178,8 @@ void corrupt_pool_install(j_common_ptr info)
     memory->alloc_large = alloc_large;
     memory->alloc_sarray = alloc_samples;
     memory->alloc_barray = alloc_blocks;
-    memory->request_virt_sarray = request_samples;
     memory->request_virt_barray = request_blocks;
     memory->realize_virt_arrays = realize;
-    memory->access_virt_sarray = access_samples;
     memory->access_virt_barray = access_blocks;
     memory->free_pool = free_pool;
 }

@@ -275,6 +275,8 @@ START_TEST(what_is_wrong_is_named)
         {0, "shard_count\x02", "shard_count\x01", 12, "lies in shard 1 of 1"},
         {0, "shard_count\x02", "shard_count\xc0", 12, "'shard_count' is no count"},
         {0, "\xa5index", "\xa5indey", 6, "has no 'index'"},
+        {0, "\x83\xabshard", "\x93\xabshard", 7, "no map of MessagePack"},
+        {0, "\xabshard", "\x2bshard", 6, "a key is no text"},
         {1, "array_chunk_a87ca2", "array_chunk_a87ca3", 18, "holds the tensor number"},
         {1, "float32", "float64", 7, "has another type than the index says"},
     };

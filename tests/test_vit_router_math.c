@@ -2,6 +2,7 @@
  * against the golden numbers of the design (routing.md 0.4, 1, 2) and central differences.
  */
 #include "tests/test_vit_router.h"
+#include "vit/routers/router_pass_internal.h"
 
 static double work[4096];
 
@@ -332,6 +333,33 @@ START_TEST(sums_do_not_depend_on_the_batch_around_a_chunk)
 }
 END_TEST
 
+/* Normal number e of token t is that of counter first_token + t under the key of seed,
+ * step and layer: part of every result, so a resumed run and another release draw it. */
+START_TEST(noise_is_that_of_its_key)
+{
+    enum { TOKENS = 70, EXPERTS = 3 }; /* more than the 64 that are drawn at once */
+    const uint64_t key =
+        base_key((const uint64_t[]){7, BASE_PURPOSE_ROUTER_NOISE, 11, 2}, 4);
+    const uint32_t words[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
+    const vit_router_pass pass = {
+        .plan = {.shape = {.tokens = TOKENS,
+                           .tokens_per_image = TOKENS,
+                           .group_tokens = TOKENS,
+                           .experts = EXPERTS,
+                           .k = 1}},
+        .in = {.seed = 7, .step = 11, .layer = 2, .first_token = 1000}};
+    double out[TOKENS * EXPERTS];
+    float eps[TOKENS * EXPERTS];
+
+    for (size_t i = 0; i < TOKENS * EXPERTS; i++)
+        out[i] = (double)i;
+    vit_route_noise_add(out, 0.5, &pass);
+    vit_kernels_get()->normals(eps, TOKENS, EXPERTS, words, 1000);
+    for (size_t i = 0; i < TOKENS * EXPERTS; i++)
+        ck_assert_double_eq_tol(out[i], (double)i + 0.5 * (double)eps[i], 1e-12);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_router_math");
@@ -349,6 +377,7 @@ int main(void)
     tcase_add_test(limits, top_takes_the_lower_expert_of_equals);
     tcase_add_test(limits, top_gives_different_experts_for_nan_scores);
     tcase_add_test(limits, top_of_all_experts_sorts_them);
+    tcase_add_test(core, noise_is_that_of_its_key);
     tcase_add_test(limits, softmax_survives_logits_of_any_size);
     tcase_add_test(limits, one_expert_has_no_imbalance);
     tcase_add_loop_test(gradient, loss_gradients_are_those_of_central_differences, BALANCE,

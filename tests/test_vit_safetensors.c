@@ -71,6 +71,11 @@ START_TEST(what_is_written_is_read)
     }
     ck_assert_str_eq(vit_tensors_at(file, 0)->name, "d"); /* widest types first */
     vit_tensors_close(file);
+    const vit_tensor byte = {"one", "U8", 1, {1}, bytes + 2}; /* a file of one byte */
+    must(vit_tensors_write(again, &byte, 1, NULL, 0, &err), &err);
+    must(vit_tensors_open(&file, again, &err), &err);
+    ck_assert_mem_eq(vit_tensors_find(file, "one")->data, bytes + 2, 1);
+    vit_tensors_close(file);
     vit_tensors_close(NULL);
 
     must(vit_tensors_write(again, tensors, 6, pairs, 2, &err), &err);
