@@ -149,6 +149,55 @@ START_TEST(the_document_has_all_that_is_shown)
 }
 END_TEST
 
+/* More classes than a table can name: those with images, by the expert that gives most of
+ * itself to them, then by how much. */
+START_TEST(classes_of_a_large_table_stand_by_their_experts)
+{
+    enum { CLASSES = 48 };
+    const char *labels[CLASSES];
+    char names[CLASSES][16];
+    vit_config config = sample_config(true);
+    double of_expert[EXPERTS] = {0}, table[SAMPLE_CLASSES][EXPERTS], last_lift = 0;
+    size_t r, last = 0;
+    json_t *row;
+
+    config.classes = CLASSES;
+    for (size_t i = 0; i < CLASSES; i++) {
+        snprintf(names[i], sizeof names[i], "other %zu", i);
+        labels[i] = i < SAMPLE_CLASSES ? sample_labels[i] : names[i];
+    }
+    sample_model_save(model, &config, labels);
+    json_t *e = COMMAND_JSON("inspect", model, "--experts", "--data", data, "--quiet");
+    json_t *rows = json_object_get(layer_of(e), "usage");
+    ck_assert_uint_eq(json_array_size(rows), SAMPLE_CLASSES);
+    json_array_foreach(rows, r, row)
+    {
+        for (size_t k = 0; k < EXPERTS; k++) {
+            table[r][k] =
+                json_number_of(row, "assignments") *
+                json_number_value(json_array_get(json_object_get(row, "of_experts"), k));
+            of_expert[k] += table[r][k];
+        }
+    }
+    for (r = 0; r < SAMPLE_CLASSES; r++) {
+        size_t best = 0;
+        double lift = 0;
+
+        for (size_t k = 0; k < EXPERTS; k++) {
+            if (of_expert[k] > 0 && table[r][k] / of_expert[k] > lift + 1e-9) {
+                lift = table[r][k] / of_expert[k];
+                best = k;
+            }
+        }
+        ck_assert_uint_ge(best, last);
+        ck_assert(r == 0 || best > last || lift <= last_lift + 1e-9);
+        last = best;
+        last_lift = lift;
+    }
+    json_decref(e);
+}
+END_TEST
+
 /* The files hold the same counts: MI from usage.csv by its definition. */
 START_TEST(the_files_give_the_same_information)
 {
@@ -390,6 +439,7 @@ int main(void)
     tcase_add_test(core, every_selected_pair_counts_once);
     tcase_add_test(core, bad_images_are_skipped_as_in_eval);
     tcase_add_test(core, the_document_has_all_that_is_shown);
+    tcase_add_test(core, classes_of_a_large_table_stand_by_their_experts);
     tcase_add_test(core, the_files_give_the_same_information);
     tcase_add_test(core, threads_and_batches_change_nothing);
     tcase_add_test(core, the_page_needs_nothing_else);
