@@ -61,6 +61,38 @@ START_TEST(texts_with_a_value_that_is_missing_are_none)
 }
 END_TEST
 
+/* ---- settings ------------------------------------------------------------------------ */
+
+typedef struct settings {
+    int steps;
+    double share, chosen;
+    bool on;
+    char word[8];
+} settings;
+
+START_TEST(settings_keep_their_kind)
+{
+#define BASE_STRUCT settings
+    static const base_field fields[] = {
+        BASE_INT("steps", steps, 0, 9, ""),
+        BASE_REAL("share", share, 0, 1, ""),
+        BASE_REAL("chosen", chosen, 0, 1, "", .automatic = true),
+        BASE_BOOL("on", on, ""),
+        BASE_TEXT("word", word, ""),
+        {0},
+    };
+#undef BASE_STRUCT
+    const settings s = {3, 0.5, (double)NAN, true, "a"};
+    json_t *want = json_pack("{s:i, s:f, s:n, s:b, s:s}", "steps", 3, "share", 0.5,
+                             "chosen", "on", 1, "word", "a");
+    json_t *got = show_json_fields(fields, &s);
+
+    ck_assert(json_equal(got, want));
+    json_decref(got);
+    json_decref(want);
+}
+END_TEST
+
 /* ---- terminal ------------------------------------------------------------------------ */
 
 START_TEST(a_terminal_aligns_and_leaves_out_what_nobody_has)
@@ -300,6 +332,7 @@ int main(void)
     tcase_add_test(core, paths_of_an_object_give_names);
     tcase_add_test(core, what_is_null_or_missing_or_beyond_the_end_is_not_there);
     tcase_add_test(core, texts_with_a_value_that_is_missing_are_none);
+    tcase_add_test(core, settings_keep_their_kind);
     tcase_add_test(core, a_terminal_aligns_and_leaves_out_what_nobody_has);
     tcase_add_test(core, titles_hold_values_or_leave_their_column_out);
     tcase_add_test(core, names_are_whole_where_a_table_stands_in_parts);
