@@ -133,12 +133,12 @@ static base_status results_write(const app_compare *c, json_t *timing, base_erro
 {
     app_table table = {0};
     base_status status = app_table_create(&table, c, timing, err);
-    show_document *document = status == BASE_OK ? app_compare_document(&table) : NULL;
+    show_document *document = NULL;
 
-    if (document)
+    if (status == BASE_OK)
+        status = app_document_make(&document, app_compare_json(&table), err);
+    if (status == BASE_OK)
         status = files_write(c->args, document, err);
-    else if (status == BASE_OK)
-        status = base_fail(err, BASE_NO_MEMORY, "no memory for the results");
     show_document_destroy(document);
     app_table_destroy(&table);
     return status;

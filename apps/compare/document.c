@@ -433,7 +433,7 @@ static void settings_put(json_t *json, const app_table *t)
                                     : json_string(c->entries.variant[t->softmax].label));
 }
 
-show_document *app_compare_document(const app_table *table)
+json_t *app_compare_json(const app_table *table)
 {
     const app_table *t = table;
     const app_compare *c = t->compare;
@@ -460,5 +460,5 @@ show_document *app_compare_document(const app_table *table)
     show_put(json, "conclusions", conclusions_json(t));
     show_put(json, "method", method_json(c));
     show_put(json, "parts", parts_json(t));
-    return show_document_create(json);
+    return json;
 }

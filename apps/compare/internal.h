@@ -84,6 +84,8 @@ base_status app_compare_look(app_compare *compare, app_compare_run *run, base_er
 app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed);
 /* The i-th seed by seed, so that an early look sees all routers. */
 app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i);
+/* The first seed of an entry whose training has ended; NULL: none. */
+const app_compare_run *app_compare_trained(const app_compare *compare, size_t entry);
 /* "ssr seed 2" into out. */
 const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
                              const app_compare_run *run);

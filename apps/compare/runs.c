@@ -113,6 +113,14 @@ app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i)
                               i / compare->entries.count);
 }
 
+const app_compare_run *app_compare_trained(const app_compare *compare, size_t entry)
+{
+    for (size_t s = 0; s < (size_t)compare->args->seeds; s++)
+        if (app_compare_run_at(compare, entry, s)->state == APP_RUN_FINISHED)
+            return app_compare_run_at(compare, entry, s);
+    return NULL;
+}
+
 const char *app_compare_name(char *out, size_t out_bytes, const app_compare *compare,
                              const app_compare_run *run)
 {

@@ -119,8 +119,7 @@ json_t *app_steps_json(const app_table *table);
 
 /* ---- the document (document.c, view.c) ----------------------------------------------- */
 
-/* All of it (docs/compare.md). NULL: no memory. The caller destroys it. */
-show_document *app_compare_document(const app_table *table);
+json_t *app_compare_json(const app_table *table); /* all of it (docs/compare.md) */
 /* Of it: the table, the page, runs.csv ("entries[].runs[]"), summary.csv ("entries[]"). */
 extern const show_view app_compare_view;
 

@@ -11,8 +11,7 @@
  * and p = 1, whose mean weighted by p is what a step costs on average: too rare a step is
  * in no median. */
 typedef struct timed_entry {
-    bool timed;
-    size_t first, count; /* networks */
+    size_t first, count; /* networks; 0: not timed */
     double p;
 } timed_entry;
 
@@ -60,18 +59,14 @@ static base_status entry_open(timing *t, size_t entry, base_error *err)
 {
     const app_compare *c = t->compare;
     timed_entry *e = &t->entry[entry];
-    const app_compare_run *run = NULL;
-    base_status status = BASE_OK;
+    const app_compare_run *run = app_compare_trained(c, entry);
+    train_recipe recipe;
 
-    for (size_t s = (size_t)c->args->seeds; s-- > 0;)
-        if (app_compare_run_at(c, entry, s)->state == APP_RUN_FINISHED)
-            run = app_compare_run_at(c, entry, s);
     if (!run)
         return BASE_OK;
     const char *model = app_compare_checkpoint(c, run);
-    *e = (timed_entry){.timed = true, .first = t->models, .count = 1};
-    train_recipe recipe;
-    status = app_compare_recipe(&recipe, c, entry, run->seed, err);
+    *e = (timed_entry){.first = t->models, .count = 1};
+    base_status status = app_compare_recipe(&recipe, c, entry, run->seed, err);
     if (status == BASE_OK)
         e->p = chance_of(&recipe.config.moe.router, c->total);
     if (status != BASE_OK)
@@ -96,11 +91,8 @@ static const char *key_make(const app_compare *c)
         c->recipe.train.batch, (long long)c->args->rounds, c->common.precision, c->train);
 
     for (size_t e = 0; e < c->entries.count; e++) {
-        bool trained = false;
         char settings[TRAIN_SETTINGS_MAX * TRAIN_SETTING_BYTES];
-        for (size_t s = 0; s < (size_t)c->args->seeds; s++)
-            trained = trained || app_compare_run_at(c, e, s)->state == APP_RUN_FINISHED;
-        if (!trained)
+        if (!app_compare_trained(c, e))
             continue;
         key = app_text(
             "%s %s=%s:%s", key, c->entries.variant[e].label, c->entries.variant[e].router,
@@ -140,7 +132,7 @@ static json_t *timing_json(const timing *t, const char *key)
     show_put_int(json, "batch", t->plan.recipe.train.batch);
     show_put_int(json, "rounds", c->args->rounds);
     for (size_t e = 0; e < c->entries.count; e++)
-        if (t->entry[e].timed)
+        if (t->entry[e].count > 0)
             show_put(entries, c->entries.variant[e].label, entry_json(t, &t->entry[e]));
     show_put(json, "entries", entries);
     return json;

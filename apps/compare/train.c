@@ -38,8 +38,7 @@ typedef struct crew {
     job job[JOBS_MAX];
     size_t count;    /* at work */
     size_t finished; /* of all runs, failed ones not counted */
-    size_t failed;
-    bool asked; /* the children to stop */
+    bool asked;      /* the children to stop */
     uint64_t done_steps;
     app_progress progress;
 } crew;
@@ -287,7 +286,6 @@ static base_status job_end(crew *w, size_t at, int state, base_error *err)
                           "trained", name, 100 * j.run->accuracy, seconds, w->finished,
                           w->compare->runs);
     } else if (!w->asked && !app_stop_asked()) {
-        w->failed++;
         j.run->state = APP_RUN_FAILED;
         reason_read(j.run, state);
         app_progress_line(&w->progress, "%-12s%s: %s", "failed", name, j.run->reason);
@@ -384,13 +382,10 @@ base_status app_compare_train(app_compare *compare, base_error *err)
                        compare->total * compare->runs, first);
     base_status status = crew_work(w, err);
     app_progress_end(&w->progress);
-    size_t left = 0;
-    for (size_t i = 0; i < compare->runs; i++)
-        left += compare->run[i].state != APP_RUN_FINISHED;
-    if (status == BASE_OK && app_stop_asked() && left > 0)
+    if (status == BASE_OK && app_stop_asked() && w->finished < compare->runs)
         status = base_fail(err, BASE_INTERRUPTED,
                            "stopped with %zu of %zu runs trained, the same command goes on "
                            "from there",
-                           compare->runs - left, compare->runs);
+                           w->finished, compare->runs);
     return status;
 }

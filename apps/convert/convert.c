@@ -114,6 +114,7 @@ static base_status experts_set(vit_model **model, measure_answers *answers,
                                const convert_args *args, base_error *err)
 {
     vit_config config = *vit_model_config(*model);
+    vit_moe_config *moe = &config.moe;
     vit_model *made = NULL;
     base_status status = BASE_OK;
 
@@ -124,53 +125,43 @@ static base_status experts_set(vit_model **model, measure_answers *answers,
                          : args->k > 0    ? "k"
                          : args->router   ? "router"
                                           : "set");
-    if (args->experts > 0)
-        config.moe.experts = (int)args->experts;
-    else if (args->upcycle)
-        config.moe.experts = 8; /* V-MoE's small networks (model.md, named sizes) */
-    if (args->k > 0)
-        config.moe.k = (int)args->k;
-    else if (args->upcycle)
-        config.moe.k = config.moe.experts > 1 ? 2 : 1;
-    if (args->shared > 0 && !args->upcycle)
+    if (!args->upcycle && args->shared > 0)
         return base_fail(err, BASE_USAGE, "--shared means nothing without --upcycle");
-    if (args->upcycle)
-        config.moe.shared = (int)args->shared;
+    if (args->upcycle && vit_config_is_sparse(&config))
+        return base_fail(err, BASE_MISMATCH,
+                         "the network has experts already, --upcycle expects a dense one");
     if (args->upcycle) {
-        if (vit_config_is_sparse(&config))
-            return base_fail(
-                err, BASE_MISMATCH,
-                "the network has experts already, --upcycle expects a dense one");
-        status = vit_router_select(&config.moe.router, "ssr", err);
+        /* Without a number that of V-MoE's small networks (model.md, named sizes). */
+        moe->experts = args->experts > 0 ? (int)args->experts : 8;
+        moe->k = moe->experts > 1 ? 2 : 1;
+        moe->shared = (int)args->shared;
+        status = vit_router_select(&moe->router, "ssr", err);
         if (status == BASE_OK)
             status = vit_config_layers_set(&config, args->upcycle, err);
     }
+    if (args->k > 0)
+        moe->k = (int)args->k;
     if (status == BASE_OK)
-        status = router_set(&config.moe, args, err);
-    if (status == BASE_OK && args->k > 0 && !vit_router_uses_k(config.moe.router.name))
+        status = router_set(moe, args, err);
+    if (status == BASE_OK && args->k > 0 && !vit_router_uses_k(moe->router.name))
         status =
             base_fail(err, BASE_USAGE,
                       "--k says nothing to the router '%s', in which every expert works "
                       "for every token",
-                      config.moe.router.name);
+                      moe->router.name);
     if (status == BASE_OK)
         status = vit_config_check(&config, err);
     if (status != BASE_OK)
         return status;
     if (!args->upcycle)
         return vit_model_config_set(*model, &config, err);
-    status =
-        vit_model_upcycle(&made, *model, &config.moe, (uint64_t)args->common.seed, err);
+    status = vit_model_upcycle(&made, *model, moe, (uint64_t)args->common.seed, err);
     if (status == BASE_OK)
         status = measure_answers_compare(answers, *model, made, (uint64_t)args->common.seed,
                                          err);
-    if (status != BASE_OK) {
-        vit_model_destroy(made);
-        return status;
-    }
-    vit_model_destroy(*model);
-    *model = made;
-    return BASE_OK;
+    vit_model_destroy(status == BASE_OK ? *model : made);
+    *model = status == BASE_OK ? made : *model;
+    return status;
 }
 
 /* Splits text into lines in place; *count of them. Empty lines at the end are no names. */
