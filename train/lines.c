@@ -38,7 +38,10 @@ static train_line line_of(const json_t *json)
                          [TRAIN_LINE_CV] = layer_mean(json, "load_cv"),
                          [TRAIN_LINE_DEAD] = layer_mean(json, "dead"),
                          [TRAIN_LINE_DROPPED] = layer_mean(json, "dropped"),
-                         [TRAIN_LINE_SINKHORN] = number_of(json, "sinkhorn_share")}};
+                         [TRAIN_LINE_SINKHORN] = number_of(json, "sinkhorn_share"),
+                         [TRAIN_LINE_EPOCH] = number_of(json, "epoch"),
+                         [TRAIN_LINE_IMAGES] = number_of(json, "images"),
+                         [TRAIN_LINE_BEST] = json_is_true(json_object_get(json, "best"))}};
 }
 
 /* Its layers behind the lines so far; the first line that has any decides which. */

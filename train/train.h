@@ -304,6 +304,9 @@ enum {
     TRAIN_LINE_DEAD,
     TRAIN_LINE_DROPPED,
     TRAIN_LINE_SINKHORN, /* share of the passes */
+    TRAIN_LINE_EPOCH,
+    TRAIN_LINE_IMAGES, /* of an evaluation */
+    TRAIN_LINE_BEST,   /* 1: it was the best so far */
     TRAIN_LINE_COLUMNS
 };
 

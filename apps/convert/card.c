@@ -216,18 +216,27 @@ static void recipe_rows(const card *c)
 }
 
 /* An evaluation in the course of training, from metrics.jsonl. */
-static void evaluation_put(const card *c, const char *title, const json_t *line)
+static void evaluation_put(const card *c, const char *title, const train_line *line)
 {
-    if (!line)
-        return;
+    static const char *const keys[] = {"step", "epoch", "accuracy", "loss", "images"};
+    static const int columns[] = {TRAIN_LINE_STEP, TRAIN_LINE_EPOCH, TRAIN_LINE_ACCURACY,
+                                  TRAIN_LINE_LOSS, TRAIN_LINE_IMAGES};
+    json_t *json = json_object();
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        show_put_real(json, keys[i], line->at[columns[i]]);
     fprintf(c->out, "| %s | ", title);
-    put_values(c, line,
+    put_values(c, json,
                "step {step:.0|-}, epoch {epoch:.|-}: top-1 {accuracy:%|not measured}, loss "
                "{loss:.|not measured} ({images:.0|-} images) |\n");
+    json_decref(json);
 }
 
 static void training_put(const card *c)
 {
+    const train_lines *e = &c->documents->evaluations;
+    const train_line *best = NULL;
+
     fputs("## Data and training\n\n", c->out);
     if (!c->documents->recipe) {
         fputs("Not known: no recipe of a run lies beside the checkpoint.\n\n", c->out);
@@ -235,16 +244,18 @@ static void training_put(const card *c)
     }
     fputs("| | |\n|---|---|\n", c->out);
     recipe_rows(c);
-    evaluation_put(c, "best evaluation", c->documents->best);
-    evaluation_put(c, "last evaluation", c->documents->last);
+    for (size_t i = 0; i < e->count; i++)
+        best = e->line[i].at[TRAIN_LINE_BEST] > 0 ? &e->line[i] : best;
+    if (best)
+        evaluation_put(c, "best evaluation", best);
+    if (e->count > 0)
+        evaluation_put(c, "last evaluation", &e->line[e->count - 1]);
     fputs("\n<details><summary>The whole recipe</summary>\n\n", c->out);
     convert_recipe_put(c->out, c->documents);
     fputs("\n</details>\n\n", c->out);
 }
 
 /* ---- what was measured --------------------------------------------------------------- */
-
-static const char not_measured[] = "Not measured.\n\n";
 
 static void data_cell(const card *c, const convert_document *d, const char *path)
 {
@@ -264,28 +275,33 @@ static void data_cell(const card *c, const convert_document *d, const char *path
     fputs(" | ", c->out);
 }
 
-static void accuracy_put(const card *c)
+static void accuracy_put(const card *c, const convert_document *d, size_t row)
 {
-    size_t rows = 0;
+    if (row == 0)
+        fputs("| data | images | top-1 (95 %) | top-5 | loss | calibration error | "
+              "seed |\n|---|---|---|---|---|---|---|\n",
+              c->out);
+    data_cell(c, d, "data");
+    put_values(c, d->json, "{samples:.0|-} | {top1:%|not measured}");
+    put_values(c, d->json, " ({top1_interval[0]:p1} to {top1_interval[1]:p1})");
+    put_values(c, d->json,
+               " | {top5:%|not measured} | {loss:.|not measured} | "
+               "{ece:.|not measured} | {seed:.0|-} |\n");
+}
 
-    fputs("## Accuracy\n\n", c->out);
-    for (size_t i = 0; i < c->documents->count; i++) {
-        const convert_document *d = &c->documents->at[i];
+/* Sentences as a list, and an empty line. */
+static void facts_put(const card *c, const json_t *facts)
+{
+    const json_t *one;
+    size_t i;
 
-        if (!d->has[CONVERT_ACCURACY])
-            continue;
-        if (rows++ == 0)
-            fputs("| data | images | top-1 (95 %) | top-5 | loss | calibration error | "
-                  "seed |\n|---|---|---|---|---|---|---|\n",
-                  c->out);
-        data_cell(c, d, "data");
-        put_values(c, d->json, "{samples:.0|-} | {top1:%|not measured}");
-        put_values(c, d->json, " ({top1_interval[0]:p1} to {top1_interval[1]:p1})");
-        put_values(c, d->json,
-                   " | {top5:%|not measured} | {loss:.|not measured} | "
-                   "{ece:.|not measured} | {seed:.0|-} |\n");
+    json_array_foreach(facts, i, one)
+    {
+        fputs("- ", c->out);
+        put_text(c, json_string_value(one));
+        fputc('\n', c->out);
     }
-    fputs(rows ? "\n" : not_measured, c->out);
+    fputc('\n', c->out);
 }
 
 /* Severities that were measured, as "1 2 3". */
@@ -304,42 +320,28 @@ static void severities_put(const card *c, const json_t *list)
     }
 }
 
-static void corruption_put(const card *c)
+static void corruption_put(const card *c, const convert_document *d, size_t row)
 {
-    size_t rows = 0;
+    const json_t *facts = show_json_find(d->json, "robust.facts"), *one;
+    size_t i;
 
-    fputs("## Accuracy under corruption\n\n", c->out);
-    for (size_t i = 0; i < c->documents->count; i++) {
-        const convert_document *d = &c->documents->at[i];
-        const json_t *list = show_json_find(d->json, "robust.corruptions"), *one;
-        size_t j;
-
-        if (!d->has[CONVERT_CORRUPTION])
-            continue;
-        rows++;
-        fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
-        data_cell(c, d, "data");
-        put_values(c, d->json,
-                   "{samples:.0|-} | {robust.mce:%|not measured} | "
-                   "{robust.mean_error:%|not measured} |\n\n"
-                   "| corruption | severities | top-1 error |\n|---|---|---|\n");
-        json_array_foreach(list, j, one)
-        {
-            fputs("| ", c->out);
-            put_text(c, show_json_string(one, "title"));
-            fputs(" | ", c->out);
-            severities_put(c, show_json_find(one, "severities"));
-            put_values(c, one, " | {error:%|not measured} |\n");
-        }
-        json_array_foreach(show_json_find(d->json, "robust.facts"), j, one)
-        {
-            fputs(j == 0 ? "\n- " : "- ", c->out);
-            put_text(c, json_string_value(one));
-            fputc('\n', c->out);
-        }
-        fputc('\n', c->out);
+    (void)row;
+    fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
+    data_cell(c, d, "data");
+    put_values(c, d->json,
+               "{samples:.0|-} | {robust.mce:%|not measured} | "
+               "{robust.mean_error:%|not measured} |\n\n"
+               "| corruption | severities | top-1 error |\n|---|---|---|\n");
+    json_array_foreach(show_json_find(d->json, "robust.corruptions"), i, one)
+    {
+        fputs("| ", c->out);
+        put_text(c, show_json_string(one, "title"));
+        fputs(" | ", c->out);
+        severities_put(c, show_json_find(one, "severities"));
+        put_values(c, one, " | {error:%|not measured} |\n");
     }
-    fputs(rows ? "" : not_measured, c->out);
+    fputs(json_array_size(facts) > 0 ? "\n" : "", c->out);
+    facts_put(c, facts);
 }
 
 static void attack_rows(const card *c, const convert_document *d)
@@ -363,39 +365,45 @@ static void attack_rows(const card *c, const convert_document *d)
     }
 }
 
-static void attack_put(const card *c)
+static void attack_put(const card *c, const convert_document *d, size_t row)
 {
-    size_t rows = 0, j;
-    const json_t *fact;
+    const char *text = show_json_string(d->json, "trust.text");
 
-    fputs("## Accuracy under attack\n\n", c->out);
-    for (size_t i = 0; i < c->documents->count; i++) {
-        const convert_document *d = &c->documents->at[i];
-        const char *text = show_json_string(d->json, "trust.text");
-
-        if (!d->has[CONVERT_ATTACK])
-            continue;
-        rows++;
-        fputs("| data | images | budget | attacks | robust accuracy (95 %) | seed |\n"
-              "|---|---|---|---|---|---|\n",
-              c->out);
-        attack_rows(c, d);
-        fputs("\nAn upper bound: a stronger attack can only lower it.", c->out);
-        if (text) {
-            fputs(" Checks of the attack: ", c->out);
-            put_text(c, text);
-            fputs(".", c->out);
-        }
-        fputs("\n\n", c->out);
-        json_array_foreach(show_json_find(d->json, "trust.facts"), j, fact)
-        {
-            fputs("- ", c->out);
-            put_text(c, json_string_value(fact));
-            fputc('\n', c->out);
-        }
-        fputc('\n', c->out);
+    (void)row;
+    fputs("| data | images | budget | attacks | robust accuracy (95 %) | seed |\n"
+          "|---|---|---|---|---|---|\n",
+          c->out);
+    attack_rows(c, d);
+    fputs("\nAn upper bound: a stronger attack can only lower it.", c->out);
+    if (text) {
+        fputs(" Checks of the attack: ", c->out);
+        put_text(c, text);
+        fputs(".", c->out);
     }
-    fputs(rows ? "" : not_measured, c->out);
+    fputs("\n\n", c->out);
+    facts_put(c, show_json_find(d->json, "trust.facts"));
+}
+
+/* What every document says that has such figures. */
+static void measured_put(const card *c)
+{
+    static const struct {
+        const char *title;
+        void (*put)(const card *c, const convert_document *d, size_t row);
+        const char *end;
+    } parts[CONVERT_FIGURES] = {{"Accuracy", accuracy_put, "\n"},
+                                {"Accuracy under corruption", corruption_put, ""},
+                                {"Accuracy under attack", attack_put, ""}};
+
+    for (int f = 0; f < CONVERT_FIGURES; f++) {
+        size_t rows = 0;
+
+        fprintf(c->out, "## %s\n\n", parts[f].title);
+        for (size_t i = 0; i < c->documents->count; i++)
+            if (c->documents->at[i].has[f])
+                parts[f].put(c, &c->documents->at[i], rows++);
+        fputs(rows ? parts[f].end : "Not measured.\n\n", c->out);
+    }
 }
 
 /* ---- where it comes from ------------------------------------------------------------- */
@@ -466,9 +474,7 @@ base_status convert_card(const char **out, const vit_model *model,
     use_put(&c);
     network_put(&c);
     training_put(&c);
-    accuracy_put(&c);
-    corruption_put(&c);
-    attack_put(&c);
+    measured_put(&c);
     origin_put(&c, license, narrow);
     const bool good = !ferror(c.out);
     const bool closed = fclose(c.out) == 0;

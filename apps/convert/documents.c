@@ -8,9 +8,6 @@
 #include <sys/stat.h>
 
 #include "apps/convert/internal.h"
-#include "train/train.h"
-
-enum { LOG_MOST = 1 << 30 };
 
 const char *convert_path_tail(const char *path, int parts)
 {
@@ -53,45 +50,14 @@ static base_status recipe_read(json_t **out, const char *path, base_error *err)
     return BASE_OK;
 }
 
-/* The last evaluation of metrics.jsonl, and the last that was the best. */
-static void log_parse(convert_documents *d, char *text)
-{
-    for (char *line = text, *next; line && *line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
-        json_t *json = strstr(line, "\"eval\"") ? json_loads(line, 0, NULL) : NULL;
-        const char *kind = json_string_value(json_object_get(json, "kind"));
-
-        if (kind && strcmp(kind, "eval") == 0) {
-            if (json_is_true(json_object_get(json, "best"))) {
-                json_decref(d->best);
-                d->best = json_incref(json);
-            }
-            json_decref(d->last);
-            d->last = json_incref(json);
-        }
-        json_decref(json);
-    }
-}
-
 static base_status run_read(convert_documents *d, const char *run, base_error *err)
 {
     const char *recipe = app_text("%s/recipe.ini", run);
-    const char *log = app_text("%s/metrics.jsonl", run);
-    char *text = NULL;
-    size_t bytes;
-    base_status status = BASE_OK;
+    const base_status status =
+        is_there(recipe) ? recipe_read(&d->recipe, recipe, err) : BASE_OK;
 
-    if (is_there(recipe))
-        status = recipe_read(&d->recipe, recipe, err);
-    if (status == BASE_OK && d->recipe && is_there(log)) {
-        status = base_file_read(&text, &bytes, log, LOG_MOST, err);
-        if (status == BASE_OK) {
-            log_parse(d, text);
-            base_free(text);
-        }
-    }
+    if (status == BASE_OK && d->recipe)
+        d->evaluations = train_lines_read(app_text("%s/metrics.jsonl", run), "eval");
     return status;
 }
 
@@ -220,8 +186,7 @@ void convert_documents_free(convert_documents *d)
 {
     app_report_close(&d->set);
     json_decref(d->recipe);
-    json_decref(d->best);
-    json_decref(d->last);
+    train_lines_destroy(&d->evaluations);
     *d = (convert_documents){0};
 }
 

@@ -4,6 +4,7 @@
 
 #include "apps/app_internal.h"
 #include "apps/report/internal.h"
+#include "train/train.h"
 
 /* Kinds of figures that a model card has. */
 typedef enum convert_figures {
@@ -28,7 +29,7 @@ typedef struct convert_documents {
     size_t count;
     size_t left_out;               /* found beside the run, but of another checkpoint */
     json_t *recipe;                /* {section: {key: text}}; NULL: none beside it */
-    json_t *best, *last;           /* lines of metrics.jsonl; NULL: none */
+    train_lines evaluations;       /* of its log; none: not known */
     const char *source;            /* the checkpoint's path, its last parts */
     char sha256[BASE_SHA256_TEXT]; /* of its file */
     bool changed; /* options made another network of it: nothing beside it is of that */

@@ -158,60 +158,44 @@ static base_status file_take(app_report_set *set, const char *path, bool *known,
     return BASE_OK;
 }
 
-static int is_json(const struct dirent *entry)
+static bool is_json(const char *name)
 {
-    const size_t length = strlen(entry->d_name);
+    const size_t length = strlen(name);
 
-    return length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
+    return length > 5 && strcmp(name + length - 5, ".json") == 0;
 }
 
-static int is_folder(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.' && strcmp(entry->d_name, "state") != 0;
-}
-
-/* The entries of a folder in alphabetical order (free, and each of them). */
-static base_status folder_list(struct dirent ***list, int *count, const char *path,
-                               int (*wanted)(const struct dirent *entry), base_error *err)
-{
-    *list = NULL;
-    *count = scandir(path, list, wanted, alphasort);
-    if (*count >= 0)
-        return BASE_OK;
-    *count = 0;
-    return base_fail_errno(err, "cannot read the folder '%s'", path);
-}
-
-/* Its *.json, then those one folder below. */
+/* Its *.json, then those one folder below, in alphabetical order. */
 static base_status folder_take(app_report_set *set, const char *path, bool below,
                                size_t *taken, base_error *err)
 {
-    struct dirent **list;
+    struct dirent **list = NULL;
     struct stat info;
-    int count;
+    base_status status = BASE_OK;
+    const int count = scandir(path, &list, NULL, alphasort);
 
-    for (int turn = 0; turn < 1 + below; turn++) {
-        const bool folders = turn == 1;
-        base_status status =
-            folder_list(&list, &count, path, folders ? is_folder : is_json, err);
-        for (int i = 0; i < count; i++) {
-            const char *name = app_text("%s/%s", path, list[i]->d_name);
-            bool known = false;
+    if (count < 0)
+        return base_fail_errno(err, "cannot read the folder '%s'", path);
+    for (int i = 0; i < (below ? 2 : 1) * count && status == BASE_OK; i++) {
+        const bool file = i < count;
+        const char *entry = list[i % count]->d_name;
+        bool known = false;
 
-            if (status != BASE_OK || stat(name, &info) != 0)
-                known = false; /* a link to nowhere is no result */
-            else if (folders && S_ISDIR(info.st_mode))
-                status = folder_take(set, name, false, taken, err);
-            else if (!folders && S_ISREG(info.st_mode))
-                status = file_take(set, name, &known, err);
-            *taken += known;
-            free(list[i]);
-        }
-        free(list);
-        if (status != BASE_OK)
-            return status;
+        if (file ? !is_json(entry) : entry[0] == '.' || strcmp(entry, "state") == 0)
+            continue;
+        const char *name = app_text("%s/%s", path, entry);
+        if (stat(name, &info) != 0)
+            continue; /* a link to nowhere is no result */
+        if (file && S_ISREG(info.st_mode))
+            status = file_take(set, name, &known, err);
+        else if (!file && S_ISDIR(info.st_mode))
+            status = folder_take(set, name, false, taken, err);
+        *taken += known;
     }
-    return BASE_OK;
+    for (int i = 0; i < count; i++)
+        free(list[i]);
+    free(list);
+    return status;
 }
 
 base_status app_report_look(app_report_set *set, const char *folder, base_error *err)
