@@ -13,9 +13,22 @@
 
 /* ---- transfers ----------------------------------------------------------------------- */
 
-static size_t pieces(size_t bytes)
+/* What is gathered goes in messages that TCP sends off at once (Open MPI's eager limit is
+ * 64 KiB): the question and answer before a longer one wait behind what is on its way in
+ * both directions. Of gathers few fly at a time, so that a late rank has little to put
+ * aside. */
+static size_t message_most(mesh_kind kind)
 {
-    return bytes / MESH_MESSAGE_MOST + (bytes % MESH_MESSAGE_MOST > 0);
+    enum { EAGER = 60 << 10 };
+
+    return kind == MESH_KIND_GATHER ? EAGER : MESH_MESSAGE_MOST;
+}
+
+static size_t pieces(mesh_kind kind, size_t bytes)
+{
+    const size_t most = message_most(kind);
+
+    return bytes / most + (bytes % most > 0);
 }
 
 /* A ticket begins with room for so many messages; false: it has failed, or all is done. */
@@ -57,8 +70,9 @@ static void add(mesh_group *group, mesh_ticket *ticket, size_t to, const void *s
     mesh_job *mesh = group->mesh;
     const mesh_member *member = &mesh->members[group->members[to]];
     mesh_parcel *parcel = ticket->parcel;
+    const size_t most = message_most((mesh_kind)ticket->kind);
 
-    for (size_t at = 0; at < bytes; at += MESH_MESSAGE_MOST) {
+    for (size_t at = 0; at < bytes; at += most) {
         const size_t left = bytes - at;
         assert(parcel->count < parcel->room);
         parcel->messages[parcel->count++] =
@@ -66,7 +80,7 @@ static void add(mesh_group *group, mesh_ticket *ticket, size_t to, const void *s
                            .tag = group->tag,
                            .send = send ? (const char *)send + at : NULL,
                            .receive = receive ? (char *)receive + at : NULL,
-                           .bytes = left < MESH_MESSAGE_MOST ? left : MESH_MESSAGE_MOST};
+                           .bytes = left < most ? left : most};
     }
     if (send) {
         mesh->counts.kind[ticket->kind].sent += bytes;
@@ -107,8 +121,8 @@ void mesh_exchange(mesh_group *group, mesh_ticket *ticket, const void *send,
         memmove((char *)receive + receive_at[self], (const char *)send + send_at[self],
                 send_bytes[self]);
     for (size_t i = 1; i < group->ranks; i++)
-        messages += pieces(send_bytes[peer_at(group, i)]) +
-                    pieces(receive_bytes[peer_at(group, i)]);
+        messages += pieces(MESH_KIND_EXCHANGE, send_bytes[peer_at(group, i)]) +
+                    pieces(MESH_KIND_EXCHANGE, receive_bytes[peer_at(group, i)]);
     if (!ticket_begin(group, ticket, MESH_KIND_EXCHANGE, messages))
         return;
     for (size_t i = group->ranks - 1; i > 0; i--) {
@@ -133,7 +147,7 @@ static void gather(mesh_group *group, mesh_ticket *ticket, mesh_kind kind, void 
 #define PLACE(i) ((char *)all + (at ? at[i] : (i)*bytes[0]))
 #define BYTES(i) (at ? bytes[i] : bytes[0])
     for (size_t i = 1; i < group->ranks; i++)
-        messages += pieces(BYTES(self)) + pieces(BYTES(peer_at(group, i)));
+        messages += pieces(kind, BYTES(self)) + pieces(kind, BYTES(peer_at(group, i)));
     if (!ticket_begin(group, ticket, kind, messages))
         return;
     for (size_t i = group->ranks - 1; i > 0; i--) {
@@ -271,7 +285,8 @@ static base_status broadcast_whole(mesh_group *group, size_t root, void *data, s
 {
     mesh_ticket ticket = {0};
 
-    if (!ticket_begin(group, &ticket, MESH_KIND_BROADCAST, group->ranks * pieces(bytes)))
+    if (!ticket_begin(group, &ticket, MESH_KIND_BROADCAST,
+                      group->ranks * pieces(MESH_KIND_BROADCAST, bytes)))
         return mesh_wait(&ticket, err);
     for (size_t i = 0; i < group->ranks && group->rank == root; i++)
         if (i != root)
@@ -297,7 +312,8 @@ base_status mesh_broadcast(mesh_group *group, size_t root, void *data, size_t by
     size_t *share = at + ranks;
     for (size_t i = 0; i < ranks; i++)
         share_of(&at[i], &share[i], bytes, i, ranks);
-    if (ticket_begin(group, &ticket, MESH_KIND_BROADCAST, ranks * pieces(bytes))) {
+    if (ticket_begin(group, &ticket, MESH_KIND_BROADCAST,
+                     ranks * pieces(MESH_KIND_BROADCAST, bytes))) {
         for (size_t i = 0; i < ranks && self == root; i++)
             if (i != root)
                 add(group, &ticket, i, (char *)data + at[i], NULL, share[i]);
