@@ -88,7 +88,7 @@ static vit_exec open_linear(const vit_linear *linear, vit_precision precision)
 
     ck_assert_msg(vit_products_create(&exec.products, &plan, &err) == BASE_OK, "%s",
                   err.text);
-    vit_products_refresh(&exec, 1);
+    vit_products_refresh(&exec, 0, SIZE_MAX, 1);
     return exec;
 }
 
@@ -147,7 +147,7 @@ START_TEST(packed_weights_follow_their_version)
     for (uint64_t version = 1; version < 4; version++) {
         for (size_t i = 0; i < out * in; i++)
             weight[i] *= 2;
-        vit_products_refresh(&exec, version + 1);
+        vit_products_refresh(&exec, 0, SIZE_MAX, version + 1);
         multiply(expected, x, in, false, weight, in, true, NULL, 1, out, in);
         vit_linear_forward(&exec, 0, 1, operand_x, found, true);
         check_close(out, 1e-4, "another version", 1);
