@@ -393,6 +393,38 @@ START_TEST(tokens_may_have_any_number_of_experts)
 }
 END_TEST
 
+/* An image counts for the expert that most of its patches chose, of equals the first. */
+START_TEST(an_image_is_of_the_first_expert_with_most_of_its_patches)
+{
+    static const char *const seeds[] = {"1", "2", "3", "4"};
+    size_t ties = 0;
+
+    for (size_t s = 0; s < 4; s++) {
+        unsigned patches[EXPERTS] = {0}, images[EXPERTS] = {0}, c, x, count;
+        size_t best = 0, equal = 0;
+        char kind[16], label[32];
+
+        program_done(
+            program_run(STUDY, "--limit", "1", "--seed", seeds[s], "--csv", csv, NULL));
+        char *text = csv_text("usage.csv");
+        for (const char *at = text; *at;
+             at += strcspn(at, "\n") + (strchr(at, '\n') != NULL))
+            if (sscanf(at, "1,%15[^,],%u,%31[^,],%u,%u", kind, &c, label, &x, &count) == 5)
+                (strcmp(kind, "patches") == 0  ? patches
+                 : strcmp(kind, "images") == 0 ? images
+                                               : (unsigned[EXPERTS]){0})[x] += count;
+        for (size_t i = 1; i < EXPERTS; i++)
+            best = patches[i] > patches[best] ? i : best;
+        for (size_t i = 0; i < EXPERTS; i++)
+            equal += patches[i] == patches[best];
+        ck_assert_uint_eq(images[best], 1);
+        ties += equal > 1;
+        base_free(text);
+    }
+    ck_assert_uint_gt(ties, 0);
+}
+END_TEST
+
 /* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(one_image_and_one_token_are_enough)
@@ -440,6 +472,7 @@ int main(void)
     tcase_add_test(core, bad_images_are_skipped_as_in_eval);
     tcase_add_test(core, the_document_has_all_that_is_shown);
     tcase_add_test(core, classes_of_a_large_table_stand_by_their_experts);
+    tcase_add_test(core, an_image_is_of_the_first_expert_with_most_of_its_patches);
     tcase_add_test(core, the_files_give_the_same_information);
     tcase_add_test(core, threads_and_batches_change_nothing);
     tcase_add_test(core, the_page_needs_nothing_else);

@@ -275,7 +275,7 @@ END_TEST
 /* An attack of `broken` of 8 images, the first ones, with its samples beside. */
 static char *attack_make(const char *name, size_t broken, const char *attacks)
 {
-    char *out = test_path(dir, name), text[800];
+    char *out = test_path(dir, name), text[1000];
 
     ck_assert_int_eq(base_folder_make(out, NULL), BASE_OK);
     char *path = test_path(out, "report.json"), *csv = test_path(out, "samples.csv");
@@ -284,7 +284,8 @@ static char *attack_make(const char *name, size_t broken, const char *attacks)
         "{\"command\": \"attack\", \"model\": {\"path\": \"%s\"}, \"samples\": 8, \"data\": "
         "{\"name\": \"here\", \"ids_sha256\": \"x\"}, \"threat\": {\"norm\": \"l2\"}, "
         "\"worst_case\": {\"attacks\": [\"%s\"]}, \"samples_file\": \"samples.csv\", "
-        "\"checks\": [{\"status\": \"PASS\"}, {\"status\": \"FAIL\"}], \"sweep\": [{\"attack\": "
+        "\"routing\": {\"layers\": [{\"changed\": 0.25, \"iou\": 0.5}, {\"changed\": "
+        "0.5, \"iou\": 1}]}, \"checks\": [{\"status\": \"PASS\"}, {\"status\": \"FAIL\"}], \"sweep\": [{\"attack\": "
         "\"worst_case\", \"eps\": 1, \"eps_text\": \"1\", \"robust_acc\": %g}]}",
         name, attacks, (double)(8 - broken) / 8);
     test_write(path, text, strlen(text));
@@ -316,6 +317,9 @@ START_TEST(bold_follows_the_paired_test)
             json_is_true(json_object_get(point, "best"));
         ck_assert_uint_eq(best, i == 0);
         ck_assert_str_eq(show_json_string(set, "attacked[0].points[0].verdict"), "FAIL");
+        /* means over the layers */
+        ck_assert_double_eq(show_json_number(set, "attacked[0].routing[0].changed"), 0.375);
+        ck_assert_double_eq(show_json_number(set, "attacked[0].routing[0].iou"), 0.75);
         json_decref(set);
     }
     base_free(strong);
