@@ -313,8 +313,12 @@ START_TEST(bold_follows_the_paired_test)
         json_t *set = program_json(json);
         size_t best = 0, k;
         json_t *point;
-        json_array_foreach(show_json_find(set, "attacked[0].points"), k, point) best +=
-            json_is_true(json_object_get(point, "best"));
+        json_array_foreach(show_json_find(set, "attacked[0].points"), k, point)
+        {
+            const bool is_best = json_is_true(json_object_get(point, "best"));
+            best += is_best;
+            ck_assert(!is_best || strcmp(show_json_string(point, "name"), "strong") == 0);
+        }
         ck_assert_uint_eq(best, i == 0);
         ck_assert_str_eq(show_json_string(set, "attacked[0].points[0].verdict"), "FAIL");
         /* means over the layers */
