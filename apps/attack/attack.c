@@ -85,23 +85,6 @@ static const app_syntax syntax = {
     .words_high = 1,
 };
 
-const char *app_attack_routing_mode(const app_attack *a)
-{
-    const vit_moe_config *moe = &a->network.config->moe;
-
-    if (vit_config_mixes_images(a->network.config))
-        return "batch";
-    return vit_config_is_sparse(a->network.config) && moe->eval_capacity > 0 ? "per_sample"
-                                                                             : "dropless";
-}
-
-const char *app_attack_caution(const app_attack *a)
-{
-    return vit_config_is_sparse(a->network.config)
-               ? vit_router_caution(&a->network.config->moe.router)
-               : NULL;
-}
-
 /* Checks that failed. */
 static size_t checks_failed(const app_attack *a)
 {
@@ -117,7 +100,7 @@ static size_t checks_failed(const app_attack *a)
 /* The attack must know whom a token's experts depend on. */
 static base_status independence_check(const app_attack *a, base_error *err)
 {
-    if (strcmp(app_attack_routing_mode(a), "batch") != 0 || a->args->allow_batch_dependence)
+    if (!vit_config_mixes_images(a->network.config) || a->args->allow_batch_dependence)
         return BASE_OK;
     if (!(a->network.config->moe.eval_capacity > 0))
         return base_fail(err, BASE_USAGE,

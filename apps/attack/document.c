@@ -16,6 +16,25 @@ static const app_point *main_point(const app_attack *a)
     return &a->point[a->main];
 }
 
+/* "dropless", "per_sample" or "batch": whom a token's experts depend on. */
+static const char *routing_mode(const app_attack *a)
+{
+    const vit_moe_config *moe = &a->network.config->moe;
+
+    if (vit_config_mixes_images(a->network.config))
+        return "batch";
+    return vit_config_is_sparse(a->network.config) && moe->eval_capacity > 0 ? "per_sample"
+                                                                             : "dropless";
+}
+
+/* What a reader must know of the router's gradients and choices; NULL: nothing. */
+static const char *caution_of(const app_attack *a)
+{
+    return vit_config_is_sparse(a->network.config)
+               ? vit_router_caution(&a->network.config->moe.router)
+               : NULL;
+}
+
 /* ---- values -------------------------------------------------------------------------- */
 
 /* KEY = k / n and its interval. */
@@ -145,15 +164,10 @@ static bool zero_is_given(const app_attack *a)
 static void sweep_add(json_t *sweep, const app_attack *a, const attack_budget *budget,
                       const char *name, size_t robust)
 {
-    json_t *json = json_object();
-
-    show_put_real(json, "eps", budget->eps);
-    show_put_text(json, "eps_text", budget->text);
-    show_put_text(json, "attack", name);
-    share_put(json, "robust_acc", robust, a->n);
-    show_put_count(json, "k", robust);
-    show_put_count(json, "n", a->n);
-    json_array_append_new(sweep, json);
+    show_row(sweep, "{s:f, s:s, s:s, s:f, s:o, s:I, s:I}", "eps", budget->eps, "eps_text",
+             budget->text, "attack", name, "robust_acc", (double)robust / (double)a->n,
+             "ci95", app_interval_json(robust, a->n), "k", (json_int_t)robust, "n",
+             (json_int_t)a->n);
 }
 
 static json_t *sweep_json(const app_attack *a)
@@ -294,7 +308,7 @@ static bool facts_add(json_t *facts, const app_attack *a)
 {
     const char *notice = data_source_notice(a->source);
     char left_out[600];
-    const bool batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
+    const bool batch = vit_config_mixes_images(a->network.config);
 
     if (!a->complete)
         show_fact(facts,
@@ -309,8 +323,8 @@ static bool facts_add(json_t *facts, const app_attack *a)
             facts,
             "Images of a batch share the experts' capacity or their routing: predictions "
             "depend on neighbours, and the attack on the composition of batches.");
-    if (app_attack_caution(a))
-        show_fact(facts, "%s", app_attack_caution(a));
+    if (caution_of(a))
+        show_fact(facts, "%s", caution_of(a));
     if (a->args->labels == 1)
         show_fact(
             facts,
@@ -387,8 +401,8 @@ static json_t *model_json(const app_attack *a)
     show_put_text(json, "router", sparse ? c->moe.router.name : NULL);
     show_put(json, "experts", sparse ? json_integer(c->moe.experts) : json_null());
     show_put(json, "k", sparse ? json_integer(c->moe.k) : json_null());
-    show_put_text(json, "routing_mode", app_attack_routing_mode(a));
-    show_put_text(json, "router_note", app_attack_caution(a));
+    show_put_text(json, "routing_mode", routing_mode(a));
+    show_put_text(json, "router_note", caution_of(a));
     show_put_text(json, "precision", bf16 ? "bf16" : "fp32");
     show_put_text(json, "gradient_precision", "fp32");
     show_put(json, "mean", show_json_floats(c->mean, channels));
@@ -400,20 +414,18 @@ static json_t *data_json(const app_attack *a)
 {
     const size_t all = data_source_count(a->source);
     json_t *json = json_object();
-    char text[256];
 
     show_put_text(json, "name", a->args->data);
     show_put_count(json, "n", a->n);
     show_put_count(json, "of", all);
     show_put_text(json, "ids_sha256", a->ids_hash);
-    snprintf(text, sizeof text,
-             a->n == all ? "all" : "the first %zu of the order of seed %lld", a->n,
-             (long long)a->args->common.seed);
-    show_put_text(json, "selection", text);
-    snprintf(text, sizeof text,
-             "8 bit, shorter side to %zu (0: as it is), centre crop %zu, %s",
-             a->network.resize, a->network.size, data_filter_name(a->network.filter));
-    show_put_text(json, "preprocess", text);
+    show_put(json, "selection",
+             json_sprintf(a->n == all ? "all" : "the first %zu of the order of seed %lld",
+                          a->n, (long long)a->args->common.seed));
+    show_put(json, "preprocess",
+             json_sprintf("8 bit, shorter side to %zu (0: as it is), centre crop %zu, %s",
+                          a->network.resize, a->network.size,
+                          data_filter_name(a->network.filter)));
     show_put(json, "image",
              json_pack("[i, I, I]", a->network.config->channels,
                        (json_int_t)a->network.size, (json_int_t)a->network.size));

@@ -98,10 +98,6 @@ base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args
  * network open, says whether it can be made (specs.c). */
 base_status app_attack_router_take(app_attack *a, base_error *err);
 base_status app_attack_router_check(const app_attack *a, base_error *err);
-/* "dropless", "per_sample" or "batch": whom a token's experts depend on. */
-const char *app_attack_routing_mode(const app_attack *a);
-/* What a reader must know of the router's gradients and choices; NULL: nothing. */
-const char *app_attack_caution(const app_attack *a);
 /* The report (document.c, docs/attacks.md); NULL: no memory. */
 json_t *app_attack_json(const app_attack *a);
 /* An attack's own figures (document.c); what it did to the routing, and the search for

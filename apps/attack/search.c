@@ -3,7 +3,6 @@
  * that is stopped has a headline. Relied on elsewhere: OUT/state holds what --resume goes
  * on from, and is gone when all is done. */
 #include <math.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "apps/attack/internal.h"
@@ -146,7 +145,7 @@ static base_status routing_search(app_attack *a, bool *done, base_error *err)
     *done = true;
     if (vit_run_moe_count(measure_target_run(a->target)) == 0 ||
         !vit_router_uses_k(a->network.config->moe.router.name))
-        return BASE_OK; /* no choices: app_attack_caution says so */
+        return BASE_OK; /* no choices: the caution of its document says so */
     base_status status =
         measure_attacked_make(&a->routing, a->target, (size_t)a->args->common.batch, a->run,
                               a->read.pixels, &a->config, a->n, done, err);
@@ -235,7 +234,7 @@ base_status app_attack_search(app_attack *a, base_error *err)
     a->config.mode = (attack_mode)a->args->mode;
     a->config.early_stop = !a->args->all_steps;
     a->config.fixed_routing = a->args->fixed_routing;
-    a->config.fixed_batch = strcmp(app_attack_routing_mode(a), "batch") == 0;
+    a->config.fixed_batch = vit_config_mixes_images(a->network.config);
     a->config.samples = a->read.sample;
     a->config.stop = stop_asked;
     app_progress_start(&a->progress, &a->args->common, "attack", NULL, PROGRESS_UNITS, 0);

@@ -52,11 +52,6 @@ static base_status rig_open(attack_rig *rig, const char *subject, const bench_ar
     return BASE_OK;
 }
 
-static base_status forward_pass(attack_rig *rig, base_error *err)
-{
-    return rig->table.logits(rig->table.user, rig->logits, rig->point, rig->batch, err);
-}
-
 /* Budget and step are PGD's usual ones (attacks.md 5): 8/255, 2.5 eps / 20. */
 static base_status pgd_step(attack_rig *rig, base_error *err)
 {
@@ -93,7 +88,8 @@ static base_status rig_time(bench_times *passes, bench_times *steps, attack_rig 
     passes->count = steps->count = 0;
     for (int64_t i = -args->warmup; i < args->rounds; i++) {
         const double began = base_seconds();
-        base_status status = forward_pass(rig, err);
+        base_status status =
+            rig->table.logits(rig->table.user, rig->logits, rig->point, rig->batch, err);
         const double half = base_seconds();
 
         if (status == BASE_OK)

@@ -69,8 +69,6 @@ enum {
     BENCH_PARTS
 };
 const char *bench_part_name(size_t part);
-/* "none", "attention" or "block". */
-const char *bench_recompute_name(const bench_args *args);
 
 /* Of the passes since bench_rig_clear. */
 typedef struct bench_pass_times {

@@ -12,13 +12,6 @@ const char *bench_part_name(size_t part)
                                      : vit_part_name((vit_part)part);
 }
 
-const char *bench_recompute_name(const bench_args *args)
-{
-    static const char *const names[] = {"none", "attention", "block"};
-
-    return names[args->recompute];
-}
-
 void bench_rig_close(bench_rig *rig)
 {
     vit_optimizer_destroy(rig->optimizer);

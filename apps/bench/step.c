@@ -113,6 +113,7 @@ static json_t *products_json(const bench_result *r)
 
 static json_t *row_json(const bench_result *r, const bench_args *args)
 {
+    static const char *const recomputed[] = {"none", "attention", "block"};
     json_t *row = json_pack(
         "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
         "case", r->name, "size", r->subject, "image", r->config.image, "batch",
@@ -130,7 +131,7 @@ static json_t *row_json(const bench_result *r, const bench_args *args)
         show_put_int(row, "k", r->config.moe.k);
         show_put_text(row, "router", r->config.moe.router.name);
     }
-    show_put_text(row, "recompute", bench_recompute_name(args));
+    show_put_text(row, "recompute", recomputed[args->recompute]);
     show_put(row, "parts", parts_json(r));
     if (has_ceiling(r)) {
         show_put_real(row, "ceiling_ms", 1e3 * r->ceiling.median);

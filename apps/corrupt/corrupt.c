@@ -242,14 +242,6 @@ static base_status result_write(const app_tree *tree, base_error *err)
     return app_result_write(&args->common, json, &app_corrupt_view, NULL, err);
 }
 
-/* Everything in DIR is on the disk: what "state: complete" says. */
-static base_status folder_sync(int folder, const char *path, base_error *err)
-{
-    if (syncfs(folder) != 0)
-        return base_fail_errno(err, "cannot write '%s' to disk", path);
-    return BASE_OK;
-}
-
 static base_status tree_make(app_tree *tree, base_error *err)
 {
     const corrupt_args *args = tree->args;
@@ -264,8 +256,8 @@ static base_status tree_make(app_tree *tree, base_error *err)
         app_note(&args->common, "%s", app_crew_text(text, sizeof text, &tree->crew));
         status = app_tree_write(tree, err);
     }
-    if (status == BASE_OK)
-        status = folder_sync(folder, args->out, err);
+    if (status == BASE_OK && syncfs(folder) != 0) /* what "state: complete" says */
+        status = base_fail_errno(err, "cannot write '%s' to disk", args->out);
     if (status == BASE_OK)
         status = app_manifest_write(tree, !tree->interrupted, err);
     close(folder);

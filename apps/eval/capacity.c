@@ -46,11 +46,6 @@ base_status app_capacity_open(app_capacity *sweep, const app_network *network,
     return status;
 }
 
-void app_capacity_close(app_capacity *sweep)
-{
-    measure_capacity_close(&sweep->of);
-}
-
 base_status app_capacity_batch(app_capacity *sweep, vit_run *run, float *logits,
                                const data_batch *batch, const data_source *source,
                                app_progress *progress, uint64_t *done, base_error *err)

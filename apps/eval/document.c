@@ -223,7 +223,7 @@ static json_t *subset_json(const app_evaluation *e)
     const app_subset *t = &e->subset;
     const double n = e->score.samples ? (double)e->score.samples : 1;
 
-    if (!app_subset_is_part(t) || e->score.samples == 0)
+    if (t->count == t->classes || e->score.samples == 0)
         return json_null();
     return json_pack("{s:I, s:I, s:f, s:o, s:f}", "classes", (json_int_t)t->count, "of",
                      (json_int_t)t->classes, "top1", (double)t->top1 / n, "top1_interval",
@@ -263,9 +263,11 @@ static json_t *ood_json(const app_evaluation *e)
 /* Images through the network, corrupted ones included, a second. */
 static double rate_of(const app_evaluation *e)
 {
-    const uint64_t corrupted = e->robust ? app_robust_images(e->robust) : 0;
+    uint64_t images = e->score.samples;
 
-    return (double)(e->score.samples + corrupted) / e->seconds;
+    for (size_t c = 0; e->robust && c < e->robust->selection.count; c++)
+        images += e->robust->cell[c].score.samples;
+    return (double)images / e->seconds;
 }
 
 /* Data, state, and whatever a reader should know before the figures. */

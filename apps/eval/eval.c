@@ -77,7 +77,7 @@ void app_eval_close(app_evaluation *e)
     for (size_t l = 0; l < e->moe_count; l++)
         measure_usage_destroy(&e->usage[l]);
     measure_score_destroy(&e->score);
-    app_capacity_close(&e->sweep);
+    measure_capacity_close(&e->sweep.of);
     app_robust_close(e->robust);
     app_subset_close(&e->subset);
     app_samples_close(&e->samples, false, NULL);
@@ -352,7 +352,7 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
     if (status != BASE_OK)
         goto done;
     e->planned = data_loader_samples(loader);
-    const uint64_t passes = e->robust                ? app_robust_passes(e->robust)
+    const uint64_t passes = on_the_fly(e)            ? 1 + e->robust->selection.count
                             : e->sweep.of.points > 0 ? e->sweep.of.points
                                                      : 1;
     app_progress_start(&progress, &args->common, args->what ? args->what : "eval", "images",

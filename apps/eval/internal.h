@@ -47,8 +47,6 @@ void app_subset_add(app_subset *subset, int32_t label, const float *logits);
 base_status app_subset_ood(app_subset *subset, const app_network *network, vit_run *run,
                            const app_common *common, bool skip_bad, bool *interrupted,
                            base_error *err);
-/* Whether the two accuracies differ at all. */
-bool app_subset_is_part(const app_subset *subset);
 
 /* ---- a line for each image (samples.c) ----------------------------------------------- */
 
@@ -75,7 +73,7 @@ base_status app_samples_close(app_samples *s, bool whole, base_error *err);
  *     app_capacity_parse(&sweep, text, bpr, &err);
  *     app_capacity_open(&sweep, &network, images, &common, &err);
  *     app_capacity_batch(&sweep, run, logits, &batch, source, &err);   after each dropless pass
- *     app_capacity_close(&sweep); */
+ *     measure_capacity_close(&sweep.of); */
 
 enum { APP_CAPACITY_MOST = 32 };
 
@@ -96,7 +94,6 @@ base_status app_capacity_parse(app_capacity *out, const char *text, bool bpr,
  * dropped. */
 base_status app_capacity_open(app_capacity *sweep, const app_network *network,
                               size_t images, const app_common *common, base_error *err);
-void app_capacity_close(app_capacity *sweep); /* zeroed is fine */
 /* run has just made the pass without limits with these logits [B, K]; logits are used up,
  * run is as it was when this returns. Stops between two passes when asked to. *done counts
  * images of all passes. */
@@ -171,10 +168,6 @@ base_status app_robust_open(app_robust **out, const app_robust_args *args,
                             const app_network *network, const data_source *source,
                             const app_common *common, bool specimens, base_error *err);
 void app_robust_close(app_robust *robust);
-/* Corrupted images that went through the network. */
-uint64_t app_robust_images(const app_robust *robust);
-/* Passes of a network for each clean image, the clean one included. */
-size_t app_robust_passes(const app_robust *robust);
 /* The clean images of a batch of bytes [count, S, S, 3] as the network's input,
  * borrowed. */
 const float *app_robust_feed(app_robust *robust, const data_batch *batch);

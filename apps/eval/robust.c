@@ -147,11 +147,6 @@ void app_robust_close(app_robust *r)
     app_pool_end(&pool);
 }
 
-size_t app_robust_passes(const app_robust *r)
-{
-    return 1 + (r->args->tree ? 0 : r->selection.count);
-}
-
 /* ---- pictures ------------------------------------------------------------------------ */
 
 typedef struct making {

@@ -8,15 +8,6 @@
 
 enum { IMAGENET_CLASSES = 1000, FACT = 256 };
 
-uint64_t app_robust_images(const app_robust *r)
-{
-    uint64_t images = 0;
-
-    for (size_t c = 0; c < r->selection.count; c++)
-        images += r->cell[c].score.samples;
-    return images;
-}
-
 /* Whether AlexNet's published errors are of the same task. */
 static bool comparable(const app_robust *r)
 {

@@ -74,11 +74,6 @@ void app_subset_close(app_subset *subset)
     *subset = (app_subset){0};
 }
 
-bool app_subset_is_part(const app_subset *subset)
-{
-    return subset->count < subset->classes;
-}
-
 void app_subset_add(app_subset *subset, int32_t label, const float *logits)
 {
     const size_t target = (size_t)label;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CARDS_MOST = 64, CARDS_LEAST = 4, PICTURE = 72, NAMED = 40, LISTED = 16 };
+enum { CARDS_MOST = 64, CARDS_LEAST = 4, NAMED = 40, LISTED = 16 };
 
 const char *app_study_kind_name(app_study_kind kind)
 {
@@ -256,7 +256,7 @@ static base_status strip_put(json_t *card, const char *key, show_document *docum
                  class_json(s, (size_t)data_source_label(s->source, shots[i].sample)),
                  "told", show_json_text(told));
         if (s->args->html)
-            status = app_study_picture(&picture, s, &shots[i], framed, PICTURE, err);
+            status = app_study_picture(&picture, s, &shots[i], framed, err);
         if (s->args->html && status == BASE_OK)
             status = show_document_picture(document, own, &picture, err);
     }

@@ -86,10 +86,9 @@ base_status app_study_pictures(app_study *study, app_study_layer *layer,
                                const vit_routing *routing, size_t image, uint32_t sample,
                                const float *pixels, data_image *picture, bool *made,
                                base_error *err);
-/* A patch with a frame around it, or an image, as it is shown: enlarged to about `side`. */
+/* A patch with a frame around it, or an image, enlarged as it is shown. */
 base_status app_study_picture(data_image *out, const app_study *study,
-                              const app_study_shot *shot, bool framed, size_t side,
-                              base_error *err);
+                              const app_study_shot *shot, bool framed, base_error *err);
 
 /* "class token", "patches", "images" */
 const char *app_study_kind_name(app_study_kind kind);

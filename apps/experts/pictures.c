@@ -174,11 +174,11 @@ static void frame_draw(data_image *image, size_t left, size_t top, size_t side)
 }
 
 base_status app_study_picture(data_image *out, const app_study *s,
-                              const app_study_shot *shot, bool framed, size_t side,
-                              base_error *err)
+                              const app_study_shot *shot, bool framed, base_error *err)
 {
+    enum { SIDE = 72 }; /* about */
     const size_t from = framed ? s->shot_side : s->example_side;
-    const size_t by = side > from ? side / from : 1;
+    const size_t by = SIDE > from ? SIDE / from : 1;
     const size_t n = (size_t)s->network.config->channels;
     const base_status status = data_image_reserve(out, from * by, from * by, n, err);
 
