@@ -38,15 +38,6 @@ json_t *app_corruption_json(corrupt_kind kind)
     return json_string(name);
 }
 
-void app_corruptions_print(FILE *out)
-{
-    fprintf(out, "corruptions:\n");
-    for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
-        fprintf(out, "  %-18s %-8s %s\n", corrupt_kind_name((corrupt_kind)k),
-                corrupt_group_name(corrupt_kind_group((corrupt_kind)k)),
-                corrupt_kind_summary((corrupt_kind)k));
-}
-
 /* ---- the crew ------------------------------------------------------------------------ */
 
 /* The photographs of --frost-dir by the names that the scripts know. The sixth is never

@@ -47,8 +47,6 @@ base_status app_selection_parse(app_selection *out, const app_corruption *args,
                                 base_error *err);
 /* "gaussian noise": with blanks, so that a narrow page can break the name. */
 json_t *app_corruption_json(corrupt_kind kind);
-/* One line for --help and refusals of other words: every corruption with what it does. */
-void app_corruptions_print(FILE *out);
 /* size: side of the pictures, decides an automatic preset. */
 base_status app_crew_open(corrupt_crew *out, const app_corruption *args, size_t size,
                           uint64_t seed, size_t workers, base_error *err);

@@ -378,6 +378,9 @@ START_TEST(without_a_limit_all_samples_are_there_in_order)
     ck_assert_uint_eq(count, 16);
     for (uint32_t i = 0; i < 16; i++)
         ck_assert_uint_eq(samples[i], i);
+    ck_assert_uint_eq(data_source_planned(source, 0), 16);
+    ck_assert_uint_eq(data_source_planned(source, 15), 15);
+    ck_assert_uint_eq(data_source_planned(source, 17), 16);
     base_free(samples);
 }
 END_TEST

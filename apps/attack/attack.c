@@ -277,6 +277,20 @@ static base_status attack_run_all(app_attack *a, const char *model, base_error *
     return status;
 }
 
+/* What a preset asks for beside its attacks. */
+static void protocol_apply(attack_args *args)
+{
+    static const char protocol[] = "acmoe-pgd20";
+
+    for (const char *at = args->attack; *at;
+         at += attack_word_length(at), at += *at != '\0')
+        if (attack_word_length(at) == sizeof protocol - 1 &&
+            memcmp(at, protocol, sizeof protocol - 1) == 0) {
+            args->space = 1;
+            args->labels = 1;
+        }
+}
+
 int app_attack_command(int argc, char **argv)
 {
     attack_args args = {.common = app_common_defaults(), .attack = "standard"};
@@ -294,7 +308,7 @@ int app_attack_command(int argc, char **argv)
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     app_common_apply(&args.common, "attack");
-    app_attack_protocol(&args);
+    protocol_apply(&args);
     app_waiting_tell(&args.common);
     app_stop_install();
     app_attack *a = app_take(NULL, 1, sizeof *a); /* a megabyte of results */

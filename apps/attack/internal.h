@@ -78,8 +78,6 @@ typedef struct app_attack {
  * zeroed. On failure app_attack_close still has to be called (attack.c). */
 base_status app_attack_open(app_attack *a, const char *model, base_error *err);
 void app_attack_close(app_attack *a);
-/* What a preset asks for beside its attacks goes into args. */
-void app_attack_protocol(attack_args *args);
 /* The network as what images are shown to, measure_target_destroy. */
 base_status app_attack_target(measure_target **out, const app_attack *a, base_error *err);
 /* The image's numbers as pixels, which in --space normalized may leave 0..1; out [D]. */

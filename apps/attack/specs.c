@@ -21,19 +21,6 @@ base_status app_attack_specs(char out[APP_ATTACK_SPECS], const attack_args *args
                               (attack_norm)args->norm, sets, err);
 }
 
-void app_attack_protocol(attack_args *args)
-{
-    static const char protocol[] = "acmoe-pgd20";
-
-    for (const char *at = args->attack; *at;
-         at += attack_word_length(at), at += *at != '\0')
-        if (attack_word_length(at) == sizeof protocol - 1 &&
-            memcmp(at, protocol, sizeof protocol - 1) == 0) {
-            args->space = 1;
-            args->labels = 1;
-        }
-}
-
 /* ---- the search for other experts ---------------------------------------------------- */
 
 /* Whether a spec is of the attack 'router'. */

@@ -264,6 +264,15 @@ static base_status tree_make(app_tree *tree, base_error *err)
     return status;
 }
 
+static void list_print(void)
+{
+    printf("corruptions:\n");
+    for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
+        printf("  %-18s %-8s %s\n", corrupt_kind_name((corrupt_kind)k),
+               corrupt_group_name(corrupt_kind_group((corrupt_kind)k)),
+               corrupt_kind_summary((corrupt_kind)k));
+}
+
 int app_corrupt(int argc, char **argv)
 {
     corrupt_args args = {.common = app_common_defaults(), .size = 224, .tile = 96};
@@ -276,7 +285,7 @@ int app_corrupt(int argc, char **argv)
     if (!app_parse(&code, &args, &words, &count, &syntax, argc, argv))
         return code;
     if (args.list) {
-        app_corruptions_print(stdout);
+        list_print();
         return APP_DONE;
     }
     args.picture = count > 0 ? words[0] : NULL;
