@@ -13,8 +13,6 @@ json_t *app_json_begin(const app_common *common, const char *command, const char
     static const char *const precisions[] = {"fp32", "bf16"};
     json_t *json = json_object();
 
-    if (!json)
-        return NULL;
     show_put_text(json, "vmoe", BASE_VERSION);
     show_put_text(json, "command", command);
     if (model)

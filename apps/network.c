@@ -250,16 +250,14 @@ base_status app_network_data(data_source **out, const app_network *network,
     if (status != BASE_OK)
         return status;
     const size_t found = data_source_classes(source);
-    if (found > 0 ? found <= network->classes : network->data.unlabelled) {
-        *out = source;
-        return BASE_OK;
+    if (found > network->classes) {
+        data_source_close(source);
+        return base_fail(err, BASE_MISMATCH,
+                         "'%s' has %zu classes, expected the %zu of '%s'", spec, found,
+                         network->classes, network->path);
     }
-    data_source_close(source);
-    return found > 0 ? base_fail(err, BASE_MISMATCH,
-                                 "'%s' has %zu classes, expected the %zu of '%s'", spec,
-                                 found, network->classes, network->path)
-                     : base_fail(err, BASE_MISMATCH,
-                                 "'%s' has no labels, expected labelled images", spec);
+    *out = source;
+    return BASE_OK;
 }
 
 data_loader_config app_network_loader(const app_network *network, const app_common *common,

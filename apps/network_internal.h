@@ -145,8 +145,7 @@ base_status app_network_open_other(app_network *out, const char *word, const app
 void app_network_close(app_network *network); /* zeroed is fine */
 /* What DATA must agree with. Borrows from network. */
 data_source_options app_network_options(const app_network *network);
-/* DATA for this network: class lists must agree, and there are labels but for
- * data.unlabelled. The caller closes *out. */
+/* DATA for this network: class lists must agree. The caller closes *out. */
 base_status app_network_data(data_source **out, const app_network *network,
                              const char *spec, base_error *err);
 /* The loader that feeds the network in evaluation; batch, limit, seed and threads from

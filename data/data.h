@@ -171,7 +171,8 @@ typedef struct data_source_options {
     size_t class_list_count;
     size_t idx_max_bytes;    /* of an inflated IDX file; 0: 1 GiB */
     bool allow_single_class; /* predict and eval may have one class, training not */
-    bool allow_unlabelled;   /* images without labels are data too: classes 0, labels -1 */
+    /* Images without labels are data too: classes 0, labels -1; else they are refused. */
+    bool allow_unlabelled;
     /* "train", "val" or "test": which part of a layout that has several (ilsvrc, kaggle,
      * cifar-bin, a folder or tar of these); NULL: val, but refused where other folders lie
      * beside the parts. Data without parts refuses it. */

@@ -84,8 +84,6 @@ base_status app_attack_read(app_attack *a, base_error *err)
     const data_loader_config feed =
         app_network_loader(&a->network, common, a->args->bad_samples == 1, &a->progress);
 
-    if (n == 0)
-        return base_fail(err, BASE_FORMAT, "'%s' holds no images to attack", a->args->data);
     base_status status = base_sha256_file(a->model_hash, a->network.path, err);
     app_progress_start(&a->progress, common, "read", "images", n, 0);
     if (status == BASE_OK)

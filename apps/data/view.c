@@ -67,27 +67,23 @@ static const show_block rest[] = {
      .columns = class_bars},
     {0}};
 
-#define HEAD                                                                               \
-    {SHOW_CARDS, SHOW_TERMINAL, .columns = about},                                         \
-    {                                                                                      \
-        SHOW_CARDS, SHOW_PAGE, .columns = cards                                            \
-    }
-
-static const show_block first_classes[] = {HEAD,
+static const show_block head[] = {{SHOW_CARDS, SHOW_TERMINAL, .columns = about},
+                                  {SHOW_CARDS, SHOW_PAGE, .columns = cards},
+                                  {0}};
+static const show_block first_classes[] = {{SHOW_GROUP, .path = ".", .inner = head},
                                            {SHOW_TABLE, SHOW_TERMINAL, .path = "classes[]",
                                             .columns = classes, .most = 24,
                                             .more = "--all-classes shows them"},
                                            {SHOW_GROUP, .path = ".", .inner = rest},
                                            {0}};
 static const show_block all_classes[] = {
-    HEAD,
+    {SHOW_GROUP, .path = ".", .inner = head},
     {SHOW_TABLE, SHOW_TERMINAL, .path = "classes[]", .columns = classes},
     {SHOW_GROUP, .path = ".", .inner = rest},
     {0}};
 
-const show_view app_data_views[2] = {{.title = "{data}",
-                                      .lead = "{layout}, {layout_from}: {layout_note}",
-                                      .blocks = first_classes},
-                                     {.title = "{data}",
-                                      .lead = "{layout}, {layout_from}: {layout_note}",
-                                      .blocks = all_classes}};
+#define VIEW(of)                                                                           \
+    {                                                                                      \
+        .title = "{data}", .lead = "{layout}, {layout_from}: {layout_note}", .blocks = of  \
+    }
+const show_view app_data_views[2] = {VIEW(first_classes), VIEW(all_classes)};

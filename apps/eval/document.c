@@ -331,8 +331,6 @@ json_t *app_eval_json(const app_evaluation *e, const app_common *common)
 {
     json_t *json = app_json_begin(common, "eval", e->network.path, e->data);
 
-    if (!json)
-        return NULL;
     about_put(json, e);
     show_put_count(json, "samples", e->score.samples);
     show_put_real(json, "seconds", e->seconds);

@@ -377,7 +377,6 @@ base_status app_eval_run(app_evaluation *e, const app_eval_args *args, base_erro
     e->counts = data_loader_counts(loader);
     e->seconds = base_seconds() - started;
 done:
-    app_progress_end(&progress);
     status = app_bad_list_close(&list, status, err);
     data_loader_destroy(loader);
     vit_run_destroy(run);

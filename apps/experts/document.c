@@ -418,15 +418,12 @@ static void about_put(json_t *json, const app_study *s)
 base_status app_study_document(show_document **out, const app_study *s,
                                const app_common *common, base_error *err)
 {
-    json_t *json = app_json_begin(common, "inspect", s->network.path, s->data);
+    json_t *json = app_json_begin(common, "inspect", s->network.path, s->args->data);
     json_t *layers = json_array();
-    base_status status = BASE_OK;
 
-    if (json) {
-        about_put(json, s);
-        show_put(json, "experts", layers);
-    }
-    status = app_document_make(out, json, err);
+    about_put(json, s);
+    show_put(json, "experts", layers);
+    base_status status = app_document_make(out, json, err);
     if (status != BASE_OK)
         return status;
     best_put(json, s);

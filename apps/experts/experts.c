@@ -89,7 +89,6 @@ static base_status study_open(app_study *s, const char *model, const app_study_a
                          "nothing",
                          s->network.path, c->moe.router.name);
     s->args = args;
-    s->data = args->data;
     if (args->against)
         status = other_open(s, common, err);
     if (status == BASE_OK)

@@ -60,7 +60,6 @@ typedef struct app_study {
     app_network network, other; /* other: of --against */
     data_source *source;
     const app_study_args *args;
-    const char *data;
     app_study_layer *layer; /* [layers] */
     size_t layers, experts, classes;
     size_t shot_side, example_side;
