@@ -121,7 +121,6 @@ static json_t *entry_json(const app_table *t, size_t e)
     const train_variant *entry = &c->entries.variant[e];
     const size_t seeds = (size_t)c->args->seeds;
     const bool base = e == t->baseline, again = reconstructed(entry);
-    char settings[TRAIN_SETTINGS_MAX * TRAIN_SETTING_BYTES];
     json_t *json = json_object(), *figures = json_object(), *runs = json_array(),
            *kinds = json_object();
 
@@ -129,7 +128,7 @@ static json_t *entry_json(const app_table *t, size_t e)
     show_put_count(json, "place", e);
     show_put_text(json, "router", entry->router);
     show_put_text(json, "summary", vit_router_summary(entry->router));
-    show_put_text(json, "settings", app_entry_settings(settings, sizeof settings, entry));
+    show_put_text(json, "settings", app_entry_settings(entry));
     show_put_bool(json, "is_baseline", base);
     show_put_bool(json, "reconstruction", again);
     show_put_text(json, "mark",
@@ -191,15 +190,10 @@ static json_t *corrupted_json(const app_table *t)
     for (size_t i = 0; i < t->compare->entries.count; i++) {
         const size_t e = t->order[i];
         const double *error = t->kind_error + e * CORRUPT_BENCH_COUNT;
-        json_t *errors = json_array();
 
-        for (size_t k = 0; k < CORRUPT_BENCH_COUNT; k++)
-            json_array_append_new(errors, show_json_real(error[k]));
-        json_t *row = json_pack("{s:s, s:o}", "label", t->compare->entries.variant[e].label,
-                                "errors", errors);
         if (isfinite(error[0]))
-            json_array_append(rows, row);
-        json_decref(row);
+            show_row(rows, "{s:s, s:o}", "label", t->compare->entries.variant[e].label,
+                     "errors", show_json_reals(error, CORRUPT_BENCH_COUNT, 1));
     }
     return rows;
 }

@@ -68,15 +68,14 @@ json_t *app_steps_json(const app_table *table)
 
     for (size_t i = 0; i < c->entries.count; i++) {
         const size_t e = table->order[i];
+        if (!rounds_of(table, e, "rounds_ms"))
+            continue;
         json_t *row = json_pack("{s:s}", "label", c->entries.variant[e].label);
-
         step_put(row, "ms", app_step_of(table, e, SIZE_MAX));
         step_put(row, "ratio", app_step_of(table, e, plain));
         step_put(row, "with_plan_ms",
                  step_of(rounds_of(table, e, "sinkhorn_rounds_ms"), NULL));
-        if (rounds_of(table, e, "rounds_ms"))
-            json_array_append(rows, row);
-        json_decref(row);
+        json_array_append_new(rows, row);
     }
     if (json_array_size(rows) == 0) {
         json_decref(rows);

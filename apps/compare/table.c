@@ -349,14 +349,13 @@ const measure_mean *app_table_spread(const app_table *table, size_t entry, size_
     return &table->spread[entry * table->figures + figure];
 }
 
-const char *app_entry_settings(char *out, size_t out_bytes, const train_variant *entry)
+const char *app_entry_settings(const train_variant *entry)
 {
-    size_t used = 0;
+    const char *all = "";
 
-    out[0] = '\0';
-    for (size_t i = 0; i < entry->settings && used < out_bytes; i++)
-        used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", i ? " " : "",
-                                 entry->setting[i] +
-                                     (strncmp(entry->setting[i], "router.", 7) ? 0 : 7));
-    return out;
+    for (size_t i = 0; i < entry->settings; i++)
+        all = app_text("%s%s%s", all, i ? " " : "",
+                       entry->setting[i] +
+                           (strncmp(entry->setting[i], "router.", 7) ? 0 : 7));
+    return all;
 }

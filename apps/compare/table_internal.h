@@ -83,7 +83,7 @@ base_status app_table_baseline(size_t *out, const app_compare *compare, base_err
 double app_table_value(const app_table *table, size_t run, size_t figure);
 const measure_mean *app_table_spread(const app_table *table, size_t entry, size_t figure);
 /* An entry's settings as "p=0.01 noise=0", "" without. */
-const char *app_entry_settings(char *out, size_t out_bytes, const train_variant *entry);
+const char *app_entry_settings(const train_variant *entry);
 
 /* ---- verdicts (verdict.c) ------------------------------------------------------------ */
 

@@ -91,12 +91,10 @@ static const char *key_make(const app_compare *c)
         c->recipe.train.batch, (long long)c->args->rounds, c->common.precision, c->train);
 
     for (size_t e = 0; e < c->entries.count; e++) {
-        char settings[TRAIN_SETTINGS_MAX * TRAIN_SETTING_BYTES];
-        if (!app_compare_trained(c, e))
-            continue;
-        key = app_text(
-            "%s %s=%s:%s", key, c->entries.variant[e].label, c->entries.variant[e].router,
-            app_entry_settings(settings, sizeof settings, &c->entries.variant[e]));
+        const train_variant *entry = &c->entries.variant[e];
+        if (app_compare_trained(c, e))
+            key = app_text("%s %s=%s:%s", key, entry->label, entry->router,
+                           app_entry_settings(entry));
     }
     return key;
 }
