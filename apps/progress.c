@@ -47,12 +47,13 @@ static void clear_line(app_progress *p)
     p->shown = false;
 }
 
-/* "[=====>    ]" of 20 places. */
+/* " [=====>    ]" of 20 places. */
 static void draw_bar(char *out, double share)
 {
     enum { PLACES = 20 };
     const int full = (int)(share * PLACES);
 
+    *out++ = ' ';
     *out++ = '[';
     for (int i = 0; i < PLACES; i++)
         *out++ = i < full ? '=' : i == full ? '>' : ' ';
@@ -72,7 +73,7 @@ static char *last_figure(char *line)
 
 static void draw(app_progress *p, const char *figures, double now)
 {
-    char line[512], bar[32] = "", rate[32], per[32] = "", left[32];
+    char line[512], bar[32] = "", number[32], rate[64] = "", left[32];
     const double seconds = now - p->started;
     const uint64_t made = p->done - p->first;
     const double speed = seconds > 0 ? (double)made / seconds : 0;
@@ -80,9 +81,9 @@ static void draw(app_progress *p, const char *figures, double now)
 
     if (p->terminal)
         draw_bar(bar, share);
-    show_thousands(rate, sizeof rate, (uint64_t)(speed + 0.5));
+    show_thousands(number, sizeof number, (uint64_t)(speed + 0.5));
     if (p->unit)
-        snprintf(per, sizeof per, "%s/s", p->unit);
+        snprintf(rate, sizeof rate, "  %s %s/s", number, p->unit);
     if (speed > 0 && p->total >= p->done)
         show_duration(left, sizeof left, (double)(p->total - p->done) / speed);
     else
@@ -90,11 +91,9 @@ static void draw(app_progress *p, const char *figures, double now)
     for (int narrow = 0; narrow < 2; narrow++) {
         if (narrow) /* the bar gives way to the figures */
             bar[0] = '\0';
-        const int length = snprintf(
-            line, sizeof line, "%s%s%s %3.0f %%%s%s%s%s  %s left%s%s", p->what,
-            bar[0] ? " " : "", bar, 100.0 * share, p->unit ? "  " : "", p->unit ? rate : "",
-            p->unit ? " " : "", p->unit ? per : "", left, figures[0] ? "  " : "", figures);
-        if (length < p->columns)
+        if (snprintf(line, sizeof line, "%s%s %3.0f %%%s  %s left%s%s", p->what, bar,
+                     100.0 * share, rate, left, figures[0] ? "  " : "",
+                     figures) < p->columns)
             break;
     }
     for (char *last; (int)strlen(line) >= p->columns && (last = last_figure(line)) != NULL;)

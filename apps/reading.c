@@ -82,11 +82,6 @@ static void say_numbers(sentence *s, const char *name, const float *values, int 
         say(s, " %.4g", (double)values[i]);
 }
 
-static const char *pool_name(const vit_config *config)
-{
-    return config->pool == VIT_POOL_TOKEN ? "token" : "gap";
-}
-
 static void say_routing(sentence *s, const char *comma, const vit_config *c,
                         const vit_origins *from)
 {
@@ -194,6 +189,6 @@ void app_network_json(json_t *json, const app_network *network)
                        show_json_text(app_network_name(name, sizeof name, c)), "note",
                        note.used > 0 ? json_string(note.text) : json_null(), "parameters",
                        (json_int_t)vit_model_floats(network->model), "heads", c->heads,
-                       "pool", pool_name(c), "from", "heads", vit_origin_name(from->heads),
-                       "pool", vit_origin_name(from->pool)));
+                       "pool", c->pool == VIT_POOL_TOKEN ? "token" : "gap", "from", "heads",
+                       vit_origin_name(from->heads), "pool", vit_origin_name(from->pool)));
 }

@@ -33,26 +33,21 @@ static bool is_router(const char *spec)
 
 base_status app_attack_router_take(app_attack *a, base_error *err)
 {
-    char *out = a->specs, *at = a->specs;
-    size_t found = 0;
+    char others[APP_ATTACK_SPECS] = "";
+    size_t found = 0, used = 0, length;
 
-    while (*at) {
-        const size_t length = strcspn(at, " ");
-        char *next = at + length + (at[length] == ' ');
-
-        if (is_router(at)) {
-            found++;
-            snprintf(a->router.spec, sizeof a->router.spec, "%.*s",
-                     length < sizeof a->router.spec ? (int)length : 0, at);
-        } else {
-            if (out != a->specs)
-                *out++ = ' ';
-            memmove(out, at, length);
-            out += length;
+    for (const char *at = a->specs; *at; at += length + (at[length] == ' ')) {
+        length = strcspn(at, " ");
+        if (!is_router(at)) {
+            used += (size_t)snprintf(others + used, sizeof others - used, "%s%.*s",
+                                     used > 0 ? " " : "", (int)length, at);
+            continue;
         }
-        at = next;
+        found++;
+        snprintf(a->router.spec, sizeof a->router.spec, "%.*s",
+                 length < sizeof a->router.spec ? (int)length : 0, at);
     }
-    *out = '\0';
+    memcpy(a->specs, others, sizeof others);
     if (found > 1)
         return base_fail(err, BASE_USAGE, "--attack names 'router' %zu times", found);
     if (found > 0 && a->specs[0] == '\0')
