@@ -98,6 +98,11 @@ START_TEST(the_document_has_what_the_page_shows)
     ck_assert_str_eq(show_json_string(mean, "name"), "mean");
     ck_assert_double_eq_tol(json_number_of(moe, "max_ratio"),
                             1 + json_number_of(moe, "max_violation"), 1e-12);
+    /* of one batch the mean over batches is its own */
+    ck_assert_double_eq_tol(show_json_number(moe, "batch_mean.max_violation"),
+                            json_number_of(moe, "max_violation"), 1e-12);
+    ck_assert_double_eq_tol(show_json_number(moe, "batch_mean.load_cv"),
+                            json_number_of(moe, "load_cv"), 1e-12);
     ck_assert_double_eq(json_number_of(mean, "max_ratio"),
                         json_number_of(moe, "max_ratio"));
     for (size_t c = 0; c < SAMPLE_CLASSES; c++) {

@@ -16,7 +16,15 @@ START_TEST(a_run_leaves_its_files_and_its_numbers)
 
     program_result r = program_run(dir, TINY, out, "--json", results, NULL);
     ck_assert_msg(r.code == 0, "%s", r.err);
-    ck_assert_ptr_nonnull(strstr(r.out, "best top-1 "));
+    double best = -1, last = -1, loss = -1;
+    unsigned step = 0;
+    const char *line = strstr(r.out, "best top-1 ");
+    ck_assert_ptr_nonnull(line);
+    ck_assert_int_eq(sscanf(line,
+                            "best top-1 %lf %% at step %u, last top-1 %lf %%, loss %lf, ",
+                            &best, &step, &last, &loss),
+                     4);
+    ck_assert_double_gt(loss, 0);
     ck_assert_ptr_nonnull(strstr(r.err, "top 2 of 4 x 32, ssr"));
     program_result_free(&r);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -31,6 +39,7 @@ START_TEST(a_run_leaves_its_files_and_its_numbers)
     ck_assert_double_eq(json_number_of(json, "steps"), 120);
     ck_assert_double_eq(json_number_of(json, "samples"), 12);
     ck_assert_double_ge(json_number_of(json, "best_top1"), 0.9);
+    ck_assert_double_eq_tol(best, 100 * json_number_of(json, "best_top1"), 0.006);
     json_decref(json);
     base_free(results);
     base_free(out);
