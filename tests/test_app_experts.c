@@ -95,6 +95,20 @@ START_TEST(bad_images_are_skipped_as_in_eval)
     json_decref(e);
     json_decref(whole);
     base_free(broken);
+
+    /* None that can be used: nothing to tell. */
+    char *none = test_path(dir, "none"), *red = test_path(none, "red");
+    ck_assert_int_eq(base_folder_make(red, NULL), BASE_OK);
+    broken = test_path(red, "broken.png");
+    test_write(broken, "", 0);
+    program_result r = program_run(dir, "inspect", model, "--experts", "--data", none,
+                                   "--bad-samples", "skip", NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_ptr_nonnull(strstr(r.err, "none of the 1 images can be used"));
+    program_result_free(&r);
+    base_free(none);
+    base_free(red);
+    base_free(broken);
 }
 END_TEST
 
