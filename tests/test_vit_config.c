@@ -17,6 +17,23 @@ static const char *layers_text(char out[256], const vit_config *config)
     return out;
 }
 
+START_TEST(what_is_not_said_is_as_documented)
+{
+    static const float mean[3] = {0.485f, 0.456f, 0.406f},
+                       std[3] = {0.229f, 0.224f, 0.225f};
+    const vit_config c = vit_config_defaults();
+
+    ck_assert(c.channels == 3 && c.classes == 1000 && c.eps == 1e-6);
+    ck_assert(c.moe.experts == 8 && c.moe.k == 2 && c.moe.capacity_multiple == 4);
+    ck_assert_str_eq(c.moe.router.name, "ssr");
+    ck_assert_str_eq(c.interpolation, "bilinear");
+    ck_assert_mem_eq(c.mean, mean, sizeof mean);
+    ck_assert_mem_eq(c.std, std, sizeof std);
+    ck_assert(c.image == 224 && c.patch == 16 && c.width == 192 && c.depth == 12 &&
+              c.heads == 3 && c.mlp == 768); /* ti16 */
+}
+END_TEST
+
 START_TEST(every_named_size_makes_a_network)
 {
     for (size_t i = 0; vit_config_name(i); i++) {
@@ -304,6 +321,7 @@ int main(void)
     TCase *core = tcase_create("Core");
     TCase *limits = tcase_create("Limits");
 
+    tcase_add_test(core, what_is_not_said_is_as_documented);
     tcase_add_test(core, every_named_size_makes_a_network);
     tcase_add_test(core, layers_follow_the_published_placement);
     tcase_add_test(core, json_keeps_every_setting);
