@@ -12,8 +12,7 @@
 
 /* A row: a router, one option set or not. */
 typedef struct router_setup {
-    char label[64];
-    const char *router, *key, *value;
+    const char *label, *router, *key, *value;
 } router_setup;
 
 /* Medians of one setup: seconds of a step, over rounds step / softmax's step, parts. */
@@ -194,7 +193,8 @@ static base_status routers_run(void *user, json_t *results, base_error *err)
     if (status == BASE_OK)
         router_row(context, results, work->name, "softmax", &softmax, &times);
     for (size_t i = 0; vit_router_name(i) && status == BASE_OK; i++) {
-        router_setup setup = {.router = vit_router_name(i)};
+        const router_setup setup = {.label = vit_router_name(i),
+                                    .router = vit_router_name(i)};
         base_error refused = {0};
 
         if (strcmp(setup.router, "softmax") == 0)
@@ -203,7 +203,6 @@ static base_status routers_run(void *user, json_t *results, base_error *err)
             status = ssr_rows(work, &softmax, results, err);
             continue;
         }
-        snprintf(setup.label, sizeof setup.label, "%s", setup.router);
         status = setup_time(&times, &softmax, work->name, &setup, context->args, &refused);
         if (status == BASE_OK) {
             router_row(context, results, work->name, setup.label, &softmax, &times);

@@ -55,15 +55,15 @@ static json_t *corrupted_cells_json(const app_robust *r)
     for (size_t c = 0; c < r->selection.count; c++) {
         const measure_cell *cell = &r->cell[c];
         const measure_score *s = &cell->score;
-        const bool any = s->samples > 0;
+        const double top1 = s->samples > 0 ? measure_score_top1(s) : (double)NAN;
         json_t *json = json_object();
 
         show_put_text(json, "corruption", corrupt_kind_name(cell->pair.kind));
         show_put_int(json, "severity", cell->pair.severity);
         show_put_count(json, "samples", s->samples);
-        show_put_real(json, "error", any ? 1 - measure_score_top1(s) : (double)NAN);
-        show_put_real(json, "top1", any ? measure_score_top1(s) : (double)NAN);
-        show_put_real(json, "top5", any ? measure_score_top5(s) : (double)NAN);
+        show_put_real(json, "error", 1 - top1);
+        show_put_real(json, "top1", top1);
+        show_put_real(json, "top5", s->samples > 0 ? measure_score_top5(s) : (double)NAN);
         show_put(json, "top1_interval", app_interval_json(s->top1, s->samples));
         show_put_real(json, "loss", measure_score_loss(s));
         show_put_real(json, "ece", measure_score_ece(s));
