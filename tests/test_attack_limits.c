@@ -318,6 +318,23 @@ START_TEST(specs_that_mean_nothing_are_refused_with_the_nearest)
 }
 END_TEST
 
+START_TEST(rounds_have_a_limit)
+{
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+
+    test_net_free(&net);
+    make_net(80);
+    ck_assert_int_eq(create(&run, &config, N), BASE_OK);
+    add_refused(
+        run, "pgd fab-t:restarts=1000,targets=79",
+        "attack 'fab-t:restarts=1000,targets=79' has 79000 rounds, expected at most "
+        "65535");
+    ck_assert_int_eq(attack_run_add(run, "fab-t:restarts=829,targets=79", &err), BASE_OK);
+    attack_run_destroy(run);
+}
+END_TEST
+
 START_TEST(lists_are_checked_before_there_is_a_run)
 {
     ck_assert_int_eq(
@@ -395,6 +412,7 @@ int main(void)
     tcase_add_test(limits, a_success_that_does_not_repeat_does_not_count);
     tcase_add_test(limits, means_over_evaluations_steady_a_random_model);
     tcase_add_test(specs, specs_that_mean_nothing_are_refused_with_the_nearest);
+    tcase_add_test(specs, rounds_have_a_limit);
     tcase_add_test(specs, lists_are_checked_before_there_is_a_run);
     tcase_add_test(specs, fractions_and_words_are_understood);
     tcase_add_test(specs, every_preset_and_attack_is_understood);
