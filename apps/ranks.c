@@ -5,6 +5,8 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "apps/ranks_internal.h"
 
@@ -228,14 +230,41 @@ void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err
     ranks->mesh = NULL;
 }
 
+/* A rank that could not join has nobody who speaks for it. What rank 0 does not meet as well
+ * - it would speak, and the launcher end this one - the rank says itself, the first of those
+ * that are alike. */
+static int fail_outside(const char *command, const base_error *err)
+{
+    mesh_launch launch = {0};
+    char host[256] = "";
+    const struct timespec a_moment = {1, 0};
+
+    if (mesh_launched(&launch, NULL) != BASE_OK || launch.ranks == 1)
+        return app_fail(command, err);
+    if (launch.rank > 0) {
+        const struct timespec turn = {0,
+                                      (long)(900 * launch.rank / launch.ranks) * 1000000};
+        if (nanosleep(&a_moment, NULL) == 0 && nanosleep(&turn, NULL) == 0) {
+            gethostname(host, sizeof host - 1);
+            fprintf(stderr, "vmoe %s: rank %zu (%s): %s\n", command, launch.rank, host,
+                    err->text);
+        }
+    }
+    const int status = app_fail(command, err);
+    mesh_launch_leave(&launch, status);
+    return status;
+}
+
 int app_ranks_fail(const app_ranks *ranks, const char *command, const base_error *err)
 {
     const char *zero = ranks->mesh ? mesh_name(ranks->mesh, 0) : "";
-    const bool lost = app_silent() && *zero &&
+    const bool lost = ranks->mesh && app_silent() &&
                       strncmp(err->text, zero, strlen(zero)) == 0 &&
                       strstr(err->text, " has been silent for ");
 
-    if (ranks->mesh && mesh_said(ranks->mesh))
+    if (!ranks->mesh)
+        return fail_outside(command, err);
+    if (mesh_said(ranks->mesh))
         return APP_FAILED;
     if (lost)
         fprintf(stderr, "vmoe %s: %s\n", command, err->text);

@@ -39,8 +39,8 @@ base_status app_ranks_open(app_ranks *ranks, const app_ranks_options *options,
 /* Leaves the job with this end of it: a failure (not BASE_OK or BASE_INTERRUPTED) is told
  * to the others. */
 void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err);
-/* As app_fail, where nobody else says it or has said it: on rank 0, and on all when rank 0
- * is silent. Before app_ranks_close. */
+/* As app_fail, where nobody else says it or has said it: on rank 0, on all when rank 0 is
+ * silent, and with its name by a rank that alone could not join. Before app_ranks_close. */
 int app_ranks_fail(const app_ranks *ranks, const char *command, const base_error *err);
 /* Whether this rank reads and writes files and speaks. Alone: yes. */
 bool app_ranks_lead(const app_ranks *ranks);

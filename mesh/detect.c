@@ -71,6 +71,14 @@ base_status mesh_launched(mesh_launch *out, base_error *err)
     return status;
 }
 
+void mesh_launch_leave(const mesh_launch *launch, int status)
+{
+    const int door = (int)number_of("PMI_FD", 0);
+
+    if (launch->launcher == MESH_LAUNCHER_HYDRA && door > 0) /* PMI-1 */
+        dprintf(door, "cmd=abort exitcode=%d\n", status);
+}
+
 const char *mesh_launcher_name(mesh_launcher launcher)
 {
     static const char *const names[] = {"nothing", "mpirun (Open MPI)", "mpiexec (hydra)",

@@ -52,6 +52,9 @@ typedef struct mesh_launch {
 /* BASE_USAGE: srun without its MPI plug-in started several tasks. VMOE_MPI=none: alone;
  * VMOE_MPI=NAME or PATH: that module. */
 base_status mesh_launched(mesh_launch *out, base_error *err);
+/* This rank leaves without having joined: hydra, which would wait for it for ever, ends the
+ * others; other launchers see it. */
+void mesh_launch_leave(const mesh_launch *launch, int status);
 
 /* ---- opening and closing ------------------------------------------------------------- */
 

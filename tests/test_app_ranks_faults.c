@@ -21,6 +21,7 @@ static const char script_text[] = "#!/bin/sh\n"
                                   "    case $HOW in\n"
                                   "    folder) cd other || exit 9 ;;\n"
                                   "    program) shift; exec ./other-vmoe \"$@\" ;;\n"
+                                  "    module) VMOE_MPI=nix; export VMOE_MPI ;;\n"
                                   "    esac\n"
                                   "fi\n"
                                   "exec \"$@\"\n";
@@ -143,6 +144,17 @@ START_TEST(another_build_on_a_rank_is_refused)
     unsetenv("VMOE_MPI");
     base_free(copy);
     base_free(module);
+}
+END_TEST
+
+/* A node where the module is not installed: its ranks never meet the others. */
+START_TEST(a_rank_without_the_module_is_named)
+{
+    for (size_t i = 0; i < mpi_count; i++) {
+        odd("1", "module");
+        refused(test_job_wait(RUN(&mpis[i], 2, "--out", "run")), "run",
+                "vmoe train: rank 1 (");
+    }
 }
 END_TEST
 
@@ -407,6 +419,7 @@ int main(void)
     tcase_add_test(refusals, srun_without_its_plug_in_is_refused);
     tcase_add_test(refusals, other_data_on_a_rank_are_refused);
     tcase_add_test(refusals, another_build_on_a_rank_is_refused);
+    tcase_add_test(refusals, a_rank_without_the_module_is_named);
     tcase_add_test(refusals, commands_of_one_rank_are_refused);
     tcase_add_test(refusals, the_program_links_no_mpi);
     tcase_add_test(refusals, ranks_send_what_the_formula_says_to_the_byte);
