@@ -230,21 +230,21 @@ void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err
     ranks->mesh = NULL;
 }
 
-/* A rank that could not join has nobody who speaks for it. What rank 0 does not meet as well
- * - it would speak, and the launcher end this one - the rank says itself, the first of those
- * that are alike. */
+/* A rank that could not join has nobody who speaks for it. Without its module it says so
+ * itself, unless it is ended meanwhile, because rank 0 has met the same and said it; the
+ * first of several that are alike. */
 static int fail_outside(const char *command, const base_error *err)
 {
     mesh_launch launch = {0};
     char host[256] = "";
-    const struct timespec a_moment = {1, 0};
 
     if (mesh_launched(&launch, NULL) != BASE_OK || launch.ranks == 1)
         return app_fail(command, err);
-    if (launch.rank > 0) {
-        const struct timespec turn = {0,
-                                      (long)(900 * launch.rank / launch.ranks) * 1000000};
-        if (nanosleep(&a_moment, NULL) == 0 && nanosleep(&turn, NULL) == 0) {
+    if (launch.rank > 0 && strstr(err->text, "the module")) {
+        const struct timespec turn = {2, (long)(500 + 400 * launch.rank / launch.ranks) *
+                                             1000000};
+
+        if (nanosleep(&turn, NULL) == 0) {
             gethostname(host, sizeof host - 1);
             fprintf(stderr, "vmoe %s: rank %zu (%s): %s\n", command, launch.rank, host,
                     err->text);
