@@ -111,6 +111,11 @@ START_TEST(srun_without_its_plug_in_is_refused)
     setenv("SLURM_PROCID", "0", 1);
     program_refused(program_run(dir, TINY, "run", NULL), 2,
                     "srun started 4 tasks without MPI");
+    setenv("SLURM_PROCID", "1", 1);
+    program_result other = program_run(dir, TINY, "run", NULL);
+    ck_assert_int_eq(other.code, 2);
+    ck_assert_str_eq(other.err, ""); /* one line for all */
+    program_result_free(&other);
     unsetenv("SLURM_STEP_NUM_TASKS");
     unsetenv("SLURM_PROCID");
 }
