@@ -330,8 +330,11 @@ START_TEST(a_model_that_is_wrong_on_everything_is_skipped_over)
     ck_assert_int_eq(verdict(16), ATTACK_VERDICT_WARN); /* below chance */
     ck_assert_int_eq(verdict(13), ATTACK_VERDICT_PASS);
     static const int skipped[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 17, 18, 19, 20};
-    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0]; i++)
+    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0]; i++) {
         ck_assert_int_eq(verdict(skipped[i]), ATTACK_VERDICT_SKIPPED);
+        ck_assert_msg(checks[skipped[i] - 1].text[0], "C%d gives no reason", skipped[i]);
+    }
+    ck_assert_str_eq(checks[9].text, "no image is classified rightly");
 }
 END_TEST
 
