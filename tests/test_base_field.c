@@ -8,7 +8,7 @@
 
 typedef struct cake {
     int eggs;
-    int64_t grams;
+    int64_t grams, crumbs;
     double sugar, oven;
     bool glazed;
     int shape;
@@ -22,6 +22,7 @@ typedef struct cake {
 static const base_field fields[] = {
     BASE_INT("eggs", eggs, 1, 12, "of hens"),
     BASE_INT("grams", grams, 0, 9007199254740992.0, "of flour"),
+    BASE_INT("crumbs", crumbs, 0, 0x1p63, "that fall"),
     BASE_REAL("sugar", sugar, 0, 1, "share"),
     BASE_REAL("oven", oven, -10, 300, "degrees", .automatic = true, .whole = true,
               BASE_GIVEN(oven_given)),
@@ -57,6 +58,7 @@ START_TEST(text_goes_in_and_comes_out)
 
     reads(&c, "eggs", "12", "12");
     reads(&c, "grams", "9007199254740992", "9007199254740992");
+    reads(&c, "crumbs", "9223372036854775807", "9223372036854775807"); /* no limit */
     reads(&c, "sugar", "0.1", "0.1");
     reads(&c, "sugar", "8/255", "0.03137254901960784");
     ck_assert(c.sugar == 8.0 / 255);

@@ -424,6 +424,26 @@ START_TEST(tsne_keeps_clusters_together)
 }
 END_TEST
 
+/* The search for a point's width begins at the points' own distances. */
+START_TEST(the_scale_of_the_points_does_not_matter_to_tsne)
+{
+    static float x[POINTS * POINT_WIDTH];
+    double divergence[2];
+
+    clouds_fill(x);
+    for (int small = 0; small < 2; small++) {
+        static float y[POINTS * 2];
+
+        ck_assert_int_eq(measure_tsne(y, &divergence[small], x, POINTS, POINT_WIDTH,
+                                      &(measure_tsne_options){.iterations = 1}, NULL),
+                         BASE_OK);
+        for (size_t i = 0; i < POINTS * POINT_WIDTH; i++)
+            x[i] *= 0x1p-40f;
+    }
+    ck_assert_double_eq_tol(divergence[1], divergence[0], 1e-3 * divergence[0]);
+}
+END_TEST
+
 START_TEST(threads_change_no_bit_of_an_embedding)
 {
     enum { N = 600, D = 5 };
@@ -506,6 +526,7 @@ int main(void)
     tcase_add_test(core, principal_variances_match_numpy);
     tcase_add_test(core, the_divergence_of_tsne_is_that_of_its_map);
     tcase_add_test(core, tsne_keeps_clusters_together);
+    tcase_add_test(core, the_scale_of_the_points_does_not_matter_to_tsne);
     tcase_add_test(core, threads_change_no_bit_of_an_embedding);
     tcase_add_test(limits, few_equal_or_no_points_stay_finite);
     tcase_add_test(limits, a_constant_column_says_nothing);

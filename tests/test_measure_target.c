@@ -332,6 +332,25 @@ START_TEST(answers_that_are_no_numbers_are_refused)
 }
 END_TEST
 
+/* Their own answers but for one label, in batches of two that do not come out even. */
+START_TEST(right_answers_are_counted_over_batches)
+{
+    int32_t labels[COUNT];
+    size_t right = 0;
+    double share = 1;
+
+    look(logits, images);
+    for (size_t i = 0; i < COUNT; i++)
+        labels[i] = (int32_t)attack_predict(logits + i * CLASSES, CLASSES);
+    labels[1] = (labels[1] + 1) % CLASSES;
+    ck_assert_int_eq(
+        measure_target_dropped(&right, &share, target, 2, images, labels, COUNT, NULL),
+        BASE_OK);
+    ck_assert_uint_eq(right, COUNT - 1);
+    ck_assert_double_eq(share, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("measure_target");
@@ -347,6 +366,7 @@ int main(void)
     tcase_add_test(core, an_image_has_its_own_routing_loss);
     tcase_add_test(core, the_routing_of_an_attack_is_that_of_its_pairs);
     tcase_add_test(core, answers_that_are_no_numbers_are_refused);
+    tcase_add_test(core, right_answers_are_counted_over_batches);
     suite_add_tcase(suite, core);
     tcase_add_test(hand, the_routing_loss_is_as_by_hand);
     tcase_add_test(hand, distributions_diverge_as_by_hand);

@@ -399,6 +399,33 @@ START_TEST(a_damaged_npz_is_refused_or_read)
 }
 END_TEST
 
+/* A header that is longer than its member: the member is not left out in silence. */
+START_TEST(an_npz_member_whose_header_is_cut_off_is_refused)
+{
+    static const char name[] = "params/cls.npy";
+    char *from = golden_path("bigvision-scan-bf16.npz"), *bytes = NULL;
+    char *folder = test_folder_make(), *path = test_path(folder, "x.npz");
+    size_t size = 0;
+    base_error err = {0};
+    vit_model *model = NULL;
+
+    ck_assert_int_eq(base_file_read(&bytes, &size, from, 1 << 24, NULL), BASE_OK);
+    char *at = memmem(bytes, size, name, strlen(name));
+    ck_assert_ptr_nonnull(at);
+    at = memmem(at, 256, "\x93NUMPY\1", 7);
+    ck_assert_ptr_nonnull(at);
+    at[9] = 100; /* 256 of its length */
+    test_write(path, bytes, size);
+    ck_assert_int_eq(vit_model_load(&model, path, NULL, &err), BASE_FORMAT);
+    ck_assert_msg(strstr(err.text, "cls.npy' is cut off or damaged") != NULL, "'%s'",
+                  err.text);
+    base_free(bytes);
+    base_free(from);
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
 START_TEST(another_shape_is_named)
 {
     static const struct {
@@ -448,6 +475,7 @@ int main(void)
     tcase_add_test(limits, announced_lengths_cost_nothing);
     tcase_add_test(limits, depth_is_no_danger);
     tcase_add_test(limits, a_damaged_npz_is_refused_or_read);
+    tcase_add_test(limits, an_npz_member_whose_header_is_cut_off_is_refused);
     tcase_add_test(limits, another_shape_is_named);
     suite_add_tcase(suite, limits);
     return test_run(suite);
