@@ -278,6 +278,8 @@ START_TEST(a_folder_has_a_card_of_what_is_known)
              "| last evaluation | step 4, epoch 2: top-1 25.00 %, loss 2 (8 images) |");
     card_has(card, "    [data]\n    train = train.tar\n    [train]\n    seed = 17\n");
     card_has(card,
+             "| data | images | top-1 (95 %) | top-5 | loss | calibration error | seed |\n"
+             "|---|---|---|---|---|---|---|\n"
              "| pets | 8 | 62.50 % (50.0 to 75.0) | 100.00 % | 0.75 | not measured | 5 |");
     card_has(card, "## Accuracy under corruption\n\nNot measured.\n");
     card_has(card, "## Accuracy under attack\n\nNot measured.\n");

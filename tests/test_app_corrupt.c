@@ -396,15 +396,17 @@ END_TEST
 START_TEST(two_images_never_become_one_file)
 {
     char *other = test_path(data, "blue/0.jpg"), *file = test_path(data, "blue/0.png");
-    char *bytes = NULL;
+    char *between = test_path(data, "blue/0.m.png"), *bytes = NULL;
     size_t count = 0;
 
     ck_assert_int_eq(base_file_read(&bytes, &count, file, 1 << 20, NULL), BASE_OK);
     test_write(other, bytes, count);
+    test_write(between, bytes, count); /* the two are no neighbours */
     program_refused(program_run(dir, "corrupt", "--data", data, "--out", tree, "--corrupt",
                                 "fog", "--size", "8", "--quiet", "--format", "png", NULL),
                     1, "same file");
     base_free(bytes);
+    base_free(between);
     base_free(other);
     base_free(file);
 }

@@ -533,6 +533,8 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
         npy("fog.npy", "|u1", strange[i].shape, pixels, 10);
         set_refused(path, NULL, BASE_FORMAT, strange[i].says);
     }
+    npy("fog.npy", "|u1", "(10, 2, 0, 3)", pixels, 0);
+    set_refused(path, NULL, BASE_FORMAT, "has the shape [10, 2, 0, 3] of u1");
     npy("fog.npy", "|u1", "(9, 2, 2, 3)", pixels, 108);
     set_refused(path, NULL, BASE_MISMATCH, "holds 9 images, but");
     npy("fog.npy", "|u1", "(10, 2, 2, 3)", pixels, 119);
@@ -541,6 +543,31 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
     data_image_destroy(&image);
     base_free(path);
     base_free(piece);
+}
+END_TEST
+
+/* Of format 2 a header may have more than 65535 bytes. */
+START_TEST(a_numpy_header_may_be_long)
+{
+    enum { HEAD = 12, TEXT = 65536, PIXELS = 2 * 3 };
+    static const unsigned char labels[2] = {0, 1};
+    static const char says[] =
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1, 1, 3), }";
+    static char file[HEAD + TEXT + PIXELS];
+
+    memcpy(file, "\x93NUMPY\2\0\0\0\1\0", HEAD); /* little endian: 65536 */
+    memset(file + HEAD, ' ', TEXT);
+    memcpy(file + HEAD, says, strlen(says));
+    set_file(root, "fog.npy", file, sizeof file);
+    npy("labels.npy", "|u1", "(2,)", labels, sizeof labels);
+    char *path = test_path(root, "fog.npy");
+    data_source *source = set_open(path, NULL);
+    ck_assert_uint_eq(data_source_count(source), 2);
+    data_source_close(source);
+    file[8] = 1;
+    set_file(root, "fog.npy", file, sizeof file);
+    set_refused(path, NULL, BASE_FORMAT, "ends inside its header");
+    base_free(path);
 }
 END_TEST
 
@@ -598,6 +625,7 @@ int main(void)
     tcase_add_test(core, hard_links_in_archives_are_the_files_that_they_lead_to);
     tcase_add_test(core, labels_of_numpy_files_are_found_by_name);
     tcase_add_test(core, pairs_of_numpy_files_are_images_and_labels);
+    tcase_add_test(core, a_numpy_header_may_be_long);
     tcase_add_test(core, real_labels_have_several_right_answers_or_none);
     tcase_add_test(limits, parts_and_something_else_ask);
     tcase_add_test(core, parts_are_known_by_a_word_inside_their_names);

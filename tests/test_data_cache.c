@@ -168,6 +168,26 @@ START_TEST(small_sets_are_not_kept_unasked)
 }
 END_TEST
 
+START_TEST(ten_thousand_samples_are_kept_unasked)
+{
+    char *path, name[32], *folder = test_path(root, "vmoe");
+    FILE *tar = set_tar_open(&path, root, "x.tar");
+
+    for (int i = 0; i < 10000; i++) {
+        snprintf(name, sizeof name, "a/%d.png", i);
+        set_name_member(tar, name);
+    }
+    set_tar_end(tar);
+    make_old(path, 100);
+    ck_assert_int_eq(setenv("XDG_CACHE_HOME", root, 1), 0);
+    options.index_cache = NULL;
+    data_source_close(set_open(path, &options));
+    ck_assert(test_exists(folder));
+    base_free(folder);
+    base_free(path);
+}
+END_TEST
+
 START_TEST(archives_and_shards_are_kept_with_their_files)
 {
     char *path, name[600];
@@ -353,6 +373,7 @@ int main(void)
     tcase_add_test(core, an_archive_rewritten_under_its_old_time_is_read_again);
     tcase_add_test(limits, what_was_written_just_now_is_not_kept);
     tcase_add_test(limits, small_sets_are_not_kept_unasked);
+    tcase_add_test(limits, ten_thousand_samples_are_kept_unasked);
     tcase_add_test(limits, every_changed_byte_and_every_cut_is_noticed);
     tcase_add_test(limits, a_damaged_cache_is_built_again_with_a_notice);
     suite_add_tcase(suite, core);

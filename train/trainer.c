@@ -92,7 +92,7 @@ static base_status open_sources(train_trainer *t, base_error *err)
 static base_status resolve_recipe(train_trainer *t, base_error *err)
 {
     train_facts facts = {.classes = data_source_classes(t->train), .ranks = t->ranks};
-    size_t width = 0, height = 0;
+    size_t width, height; /* of all images, or 0 */
 
     data_source_uniform(t->train, &width, &height, &facts.uniform_channels);
     const base_status status = train_recipe_resolve(&t->recipe, &facts, err);
