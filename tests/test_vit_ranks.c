@@ -78,6 +78,7 @@ typedef struct outcome {
     size_t lanes;   /* of this rank */
     float *weights; /* [floats] */
     float *state;   /* [3, floats] first, second, ema, whole, on rank 0 */
+    float *mean;    /* [floats] ema, gathered on every rank */
     double norm[STEPS];
     bool skipped[STEPS];
     size_t floats;
@@ -234,6 +235,7 @@ static void rank_run(void *user, const vit_peers *peers)
     o->floats = vit_model_floats(model);
     o->weights = base_alloc(o->floats, sizeof(float));
     o->state = base_alloc(3 * o->floats, sizeof(float));
+    o->mean = base_alloc(o->floats, sizeof(float));
     ck_assert_msg(vit_optimizer_create_among(&optimizer, model, &config, peers, o->lanes,
                                              &err) == BASE_OK,
                   "%s", err.text);
@@ -250,6 +252,7 @@ static void rank_run(void *user, const vit_peers *peers)
     if (peers->ranks > 1)
         bytes_check(o, peers, model);
     state_keep(o, peers, optimizer);
+    ck_assert_int_eq(vit_optimizer_ema_gather(o->mean, optimizer, NULL), BASE_OK);
     vit_run_destroy(run);
     vit_optimizer_destroy(optimizer);
     vit_model_destroy(model);
@@ -274,6 +277,7 @@ static void outcomes_free(outcome *out, size_t ranks)
     for (size_t r = 0; r < ranks; r++) {
         base_free(out[r].weights);
         base_free(out[r].state);
+        base_free(out[r].mean);
     }
 }
 
@@ -282,6 +286,8 @@ static void check_equal(const outcome *a, const outcome *b, size_t ranks)
     for (size_t r = 0; r < ranks; r++) {
         ck_assert_msg(memcmp(a->weights, b[r].weights, a->floats * sizeof(float)) == 0,
                       "%s: rank %zu of %zu has other weights", a->c->name, r, ranks);
+        ck_assert_msg(memcmp(a->mean, b[r].mean, a->floats * sizeof(float)) == 0,
+                      "%s: rank %zu of %zu has other averages", a->c->name, r, ranks);
         for (size_t s = 0; s < STEPS; s++) {
             ck_assert_int_eq(a->skipped[s], b[r].skipped[s]);
             ck_assert_msg(a->skipped[s] ||
@@ -401,6 +407,7 @@ START_TEST(one_lane_is_the_optimiser_as_it_was)
                      one.floats * sizeof(float));
     ck_assert_mem_eq(one.state + 2 * one.floats, vit_optimizer_ema(optimizer),
                      one.floats * sizeof(float));
+    ck_assert_mem_eq(one.mean, vit_optimizer_ema(optimizer), one.floats * sizeof(float));
     outcomes_free(&one, 1);
     vit_run_destroy(run);
     vit_optimizer_destroy(optimizer);
