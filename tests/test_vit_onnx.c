@@ -247,6 +247,34 @@ START_TEST(every_router_is_a_whole_graph)
 }
 END_TEST
 
+/* What gathers the results of all experts has one of each. */
+START_TEST(as_many_experts_as_there_can_be_are_a_whole_graph)
+{
+    vit_config config = test_sparse_config();
+    size_t most = 0;
+
+    config.moe.experts = VIT_EXPERTS_MAX;
+    must(vit_router_select(&config.moe.router, "soft", NULL), NULL);
+    vit_model *model = test_model(&config, 3);
+    onnx_file file = saved(model);
+    ck_assert_uint_gt(graph_check(&file), VIT_EXPERTS_MAX);
+    const unsigned char *at = file.graph.at, *end = at + file.graph.count;
+    wire_field node;
+    while (next(&node, &at, end)) {
+        size_t inputs = 0;
+
+        if (node.field != 1 || !is_text(field_at(node, 4, 0), "Concat"))
+            continue;
+        while (field_at(node, 1, inputs).kind == 2)
+            inputs++;
+        most = inputs > most ? inputs : most;
+    }
+    ck_assert_uint_eq(most, VIT_EXPERTS_MAX);
+    base_free(file.text);
+    vit_model_destroy(model);
+}
+END_TEST
+
 /* Whether the network is refused for what err says. */
 static void refused(const vit_config *config, const char *why)
 {
@@ -300,6 +328,7 @@ int main(void)
     tcase_add_test(core, weights_are_those_of_the_model_under_its_names);
     tcase_add_test(core, every_kind_of_network_is_a_whole_graph);
     tcase_add_test(core, every_router_is_a_whole_graph);
+    tcase_add_test(core, as_many_experts_as_there_can_be_are_a_whole_graph);
     tcase_add_test(limits, what_depends_on_the_batch_is_refused_by_name);
     tcase_add_test(limits, a_folder_that_is_not_there_is_named);
     suite_add_tcase(suite, core);
