@@ -247,9 +247,9 @@ END_TEST
 
 START_TEST(autoattack_means_standard)
 {
-    program_done(program_run(dir, ATTACK, out, "--attack", "standard", "--steps", "3",
+    program_done(program_run(dir, ATTACK, out, "--attack", "standard", "--steps", "1",
                              "--eps", "1", "--checks", "off", NULL));
-    program_done(program_run(dir, ATTACK, other, "--attack", "autoattack", "--steps", "3",
+    program_done(program_run(dir, ATTACK, other, "--attack", "autoattack", "--steps", "1",
                              "--eps", "1", "--checks", "off", NULL));
     files_equal("adv.npy");
     json_t *a = result(out), *b = result(other);
@@ -258,6 +258,7 @@ START_TEST(autoattack_means_standard)
         ck_assert(json_equal(
             json_object_get(json_array_get(json_object_get(a, "attacks"), i), "spec"),
             json_object_get(json_array_get(json_object_get(b, "attacks"), i), "spec")));
+    ck_assert_str_eq(show_json_string(a, "attacks[0].options"), "steps=1");
     json_decref(a);
     json_decref(b);
 }
@@ -410,11 +411,12 @@ START_TEST(too_few_classes_fall_back_and_say_so)
 }
 END_TEST
 
-/* The bias says blue, and there is nothing blue. */
+/* The bias says blue, and there is nothing blue; of a picture that cannot be read any answer
+ * is wrong, the first class too. */
 START_TEST(a_network_that_is_wrong_on_everything_is_reported)
 {
     const vit_config config = sample_config(true);
-    char *blue = test_path(data, "blue");
+    char *blue = test_path(data, "blue"), *broken = test_path(data, "red/broken.png");
     vit_model *loaded = NULL;
 
     sample_model_save(model, &config, sample_labels);
@@ -424,13 +426,17 @@ START_TEST(a_network_that_is_wrong_on_everything_is_reported)
     ck_assert_int_eq(vit_model_save(loaded, model, VIT_PRECISION_FP32, NULL), BASE_OK);
     vit_model_destroy(loaded);
     ck_assert_int_eq(base_folder_remove(blue, NULL), BASE_OK);
+    test_write(broken, "", 0);
     program_done(program_run(dir, "attack", model, "--data", data, "--eps", "1/255,4/255",
-                             "--out", out, "--attack", "fgsm,pgd:steps=3", NULL));
+                             "--out", out, "--attack", "fgsm,pgd:steps=3", "--bad-samples",
+                             "skip", NULL));
     json_t *json = result(out);
+    ck_assert_double_eq(number_at(json, "data", "bad"), 1);
     ck_assert_double_eq(number_at(json, "clean", "k"), 0);
     ck_assert_double_eq(number_at(json, "worst_case", "k"), 0);
     ck_assert(json_is_null(json_object_get(json_object_get(json, "worst_case"), "asr")));
     json_decref(json);
+    base_free(broken);
     base_free(blue);
 }
 END_TEST

@@ -92,7 +92,12 @@ START_TEST(settings_out_of_range_are_refused)
     make_set(12);
     open_set();
     config.batch = 0;
-    check_refused(config, "a loader of batch 0");
+    config.size = 20;
+    config.queue = 3;
+    config.threads = 2;
+    config.helpers = 1;
+    check_refused(config,
+                  "a loader of batch 0, size 20, queue 3, 2 threads and 1 helpers, ");
     config = training(4);
     config.channels = 2;
     check_refused(config, "2 channels, expected 1 or 3");
