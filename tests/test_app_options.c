@@ -1,6 +1,10 @@
 /* test_app_options.c - the option table: what is taken, what is refused and in which words.
  * Refusals go to stderr, which each test looks at through a file. */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "apps/app_internal.h"
 #include "tests/test_folder.h"
@@ -233,6 +237,36 @@ START_TEST(control_characters_do_not_reach_the_terminal)
 }
 END_TEST
 
+/* The child's part: 1.1 s pass between that the first signal is taken and the second. */
+static void stop_twice(void)
+{
+    const struct timespec rest = {1, 100 * 1000 * 1000}, moment = {0, 1000 * 1000};
+
+    app_stop_install();
+    kill(getpid(), SIGINT);
+    while (!app_stop_asked())
+        nanosleep(&moment, NULL);
+    nanosleep(&rest, NULL);
+    kill(getpid(), SIGINT);
+    sleep(20);
+}
+
+START_TEST(a_second_ctrl_c_after_a_second_ends_at_once)
+{
+    int how = 0;
+    const pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        stop_twice();
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &how, 0), child);
+    ck_assert(WIFEXITED(how));
+    ck_assert_int_eq(WEXITSTATUS(how), 128 + SIGINT);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_options");
@@ -253,6 +287,7 @@ int main(void)
     tcase_add_test(limits, a_setting_given_as_an_option_is_answered_with_set);
     tcase_add_test(limits, what_is_missing_or_too_much_is_named);
     tcase_add_test(limits, control_characters_do_not_reach_the_terminal);
+    tcase_add_test(limits, a_second_ctrl_c_after_a_second_ends_at_once);
     suite_add_tcase(suite, limits);
     return test_run(suite);
 }
