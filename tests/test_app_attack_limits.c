@@ -411,8 +411,8 @@ START_TEST(too_few_classes_fall_back_and_say_so)
 }
 END_TEST
 
-/* The bias says blue, and there is nothing blue; of a picture that cannot be read any answer
- * is wrong, the first class too. */
+/* The bias says blue, and there is nothing blue; of a picture that cannot be read any
+ * answer is wrong, the first class too. */
 START_TEST(a_network_that_is_wrong_on_everything_is_reported)
 {
     const vit_config config = sample_config(true);
