@@ -220,6 +220,22 @@ START_TEST(slopes_agree_to_a_hundredth)
 }
 END_TEST
 
+/* Central differences of a cubic miss its slope by a square of the step: two of them tell
+ * it. */
+START_TEST(slopes_of_a_cubic_are_extrapolated)
+{
+    double worst = 1;
+
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    model.bend = 0.03;
+    check_attack(&model, "fgsm", &config, TOY_IMAGES);
+    const char *at = strstr(checks[18].text, "(worst ");
+    ck_assert_msg(at && sscanf(at, "(worst %lf", &worst) == 1, "%s", checks[18].text);
+    ck_assert_msg(worst < 5e-5, "%s", checks[18].text);
+}
+END_TEST
+
 typedef struct told {
     size_t count;
     char id[ATTACK_CHECK_COUNT][8];
@@ -268,6 +284,7 @@ int main(void)
     tcase_add_test(edges, misses_are_weighed_by_their_number);
     tcase_add_test(edges, one_slope_warns_and_five_fail);
     tcase_add_test(edges, slopes_agree_to_a_hundredth);
+    tcase_add_test(edges, slopes_of_a_cubic_are_extrapolated);
     tcase_add_test(edges, every_check_is_told_once);
     suite_add_tcase(suite, edges);
     return test_run(suite);

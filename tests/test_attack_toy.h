@@ -30,6 +30,7 @@ typedef struct toy {
     double noise;    /* deviation of what is added to every logit, new at every call */
     /* Experts have a capacity of one image: who comes later loses half the pixels. */
     bool crowded;
+    double bend; /* z + bend z^3, the gradient accordingly */
     float shift; /* subtracted from pixels: another one than the model was made for */
     /* Calls of logits, counted from 1, whose answers are too large by this factor, and
      * whose first logit is so many norms of them too large; 0: none. */
@@ -40,6 +41,7 @@ typedef struct toy {
     size_t count;
     uint64_t calls, gradient_calls;
     uint8_t chosen[TOY_BATCH];
+    double tangent[TOY_BATCH][TOY_CLASSES_MAX]; /* of the bend */
     float images[TOY_IMAGES * TOY_FLOATS];
     int32_t labels[TOY_IMAGES];
 } toy;
@@ -63,6 +65,8 @@ static inline base_status toy_logits(void *user, float *logits, const float *ima
             for (size_t p = 0; p < TOY_FLOATS; p++)
                 if (!t->crowded || i == 0 || p % 2 == 0)
                     sum += (double)w[p] * ((double)x[p] - 0.5 - (double)t->shift);
+            t->tangent[i][j] = 1 + 3 * t->bend * sum * sum;
+            sum += t->bend * sum * sum * sum;
             if (t->noise > 0)
                 sum += t->noise * base_rng_normal(&rng);
             if (t->nan && x[0] > 0.5f)
@@ -89,7 +93,7 @@ static inline base_status toy_gradient(void *user, float *d_images, const float 
         for (size_t p = 0; p < TOY_FLOATS; p++) {
             double sum = 0;
             for (size_t j = 0; j < t->classes; j++)
-                sum += (double)d_logits[i * t->classes + j] *
+                sum += (double)d_logits[i * t->classes + j] * t->tangent[i][j] *
                        (double)t->weight[t->chosen[i]][j][p];
             d_images[i * TOY_FLOATS + p] = (float)(t->gradient * t->scale * sum);
         }

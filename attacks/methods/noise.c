@@ -16,7 +16,6 @@ static void plan(attack_plan *plan, const attack_spec *spec, const attack_task *
 {
     (void)task;
     plan->steps = (size_t)spec->settings.draws - 1;
-    plan->loss = ATTACK_LOSS_MARGIN;
     plan->work = (double)plan->steps + 1;
 }
 

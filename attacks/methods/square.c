@@ -35,7 +35,6 @@ static void plan(attack_plan *p, const attack_spec *spec, const attack_task *tas
     (void)task;
     p->steps = (size_t)spec->settings.queries;
     p->restarts = (size_t)spec->settings.restarts;
-    p->loss = ATTACK_LOSS_MARGIN;
     p->work = (double)p->steps + 1;
 }
 
