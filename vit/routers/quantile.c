@@ -248,7 +248,7 @@ static void tally(double *sum, const vit_router_pass *pass)
 #pragma omp parallel for schedule(static) if (vit_route_is_large(&s))
         for (size_t t = 0; t < s.tokens; t++)
             state.alpha[t] = row_statistic(state.base.p + t * s.experts, beta, s.experts,
-                                           s.k < s.experts ? s.k + 1 : s.k);
+                                           s.k + 1); /* check: k < E */
     }
     column_statistics(own, &state, dynamic ? NULL : state.alpha, &s);
     for (size_t e = 0; e < s.experts; e++)
