@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEST_NET_BATCH = 64 };
+enum { TEST_NET_BATCH = 64, TEST_NET_CLASSES = 128 };
 
 typedef struct test_net {
     size_t inputs, hidden, classes; /* hidden 0: linear */
     float *w1, *w2;                 /* [hidden, inputs], [classes, hidden or inputs] */
-    float bias[16];
+    float bias[TEST_NET_CLASSES];
     float *activations, *images; /* of the last forward: [batch, hidden], [batch, inputs] */
     size_t count;
     /* Faults. */
@@ -162,7 +162,7 @@ static inline attack_target test_net_target(test_net *net, size_t channels, size
 static inline void test_net_samples(test_net *net, float *images, int32_t *labels, size_t n,
                                     double low, double high, uint64_t seed)
 {
-    float z[16], h[256];
+    float z[TEST_NET_CLASSES], h[256];
 
     for (size_t i = 0; i < n; i++) {
         base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 2, i, 0);
