@@ -231,9 +231,10 @@ void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err
     ranks->mesh = NULL;
 }
 
-/* A rank that could not join has nobody who speaks for it. Without its module it says so
- * itself, unless it is ended meanwhile, because rank 0 has met the same and said it; the
- * first of several that are alike. */
+/* A rank that could not join has nobody who speaks for it. The launcher ends all when one
+ * leaves, so that those above 0 give rank 0, which mostly has met the same, the time to say
+ * it. Who is still there then, without its module, says so itself; the first of several that
+ * are alike. */
 static int fail_outside(const char *command, const base_error *err)
 {
     mesh_launch launch = {0};
@@ -241,11 +242,11 @@ static int fail_outside(const char *command, const base_error *err)
 
     if (mesh_launched(&launch, NULL) != BASE_OK || launch.ranks == 1)
         return app_fail(command, err);
-    if (launch.rank > 0 && strstr(err->text, "the module")) {
+    if (launch.rank > 0) {
         const struct timespec turn = {2, (long)(500 + 400 * launch.rank / launch.ranks) *
                                              1000000};
 
-        if (nanosleep(&turn, NULL) == 0) {
+        if (nanosleep(&turn, NULL) == 0 && strstr(err->text, "the module")) {
             gethostname(host, sizeof host - 1);
             fprintf(stderr, "vmoe %s: rank %zu (%s): %s\n", command, launch.rank, host,
                     err->text);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mesh/mesh_internal.h"
@@ -73,10 +74,13 @@ base_status mesh_launched(mesh_launch *out, base_error *err)
 
 void mesh_launch_leave(const mesh_launch *launch, int status)
 {
+    const struct timespec pause = {0, 300000000}; /* for what was said to be passed on */
     const int door = (int)number_of("PMI_FD", 0);
 
-    if (launch->launcher == MESH_LAUNCHER_HYDRA && door > 0) /* PMI-1 */
+    if (launch->launcher == MESH_LAUNCHER_HYDRA && door > 0) { /* PMI-1 */
+        nanosleep(&pause, NULL);
         dprintf(door, "cmd=abort exitcode=%d\n", status);
+    }
 }
 
 const char *mesh_launcher_name(mesh_launcher launcher)
