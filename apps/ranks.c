@@ -233,8 +233,8 @@ void app_ranks_close(app_ranks *ranks, base_status status, const base_error *err
 
 /* A rank that could not join has nobody who speaks for it. The launcher ends all when one
  * leaves, so that those above 0 give rank 0, which mostly has met the same, the time to say
- * it. Who is still there then, without its module, says so itself; the first of several that
- * are alike. */
+ * it. Who is still there then, without its module, says so itself; the first of several
+ * that are alike. */
 static int fail_outside(const char *command, const base_error *err)
 {
     mesh_launch launch = {0};
