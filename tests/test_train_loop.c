@@ -189,8 +189,6 @@ START_TEST(a_kill_between_two_renames_leaves_the_older_one)
 }
 END_TEST
 
-/* Two runs: lines at 2 and 6, and at 2, 4 and 6; the last line of the second is half a
- * line. */
 /* By hand: a window, and what the others have of it. */
 START_TEST(what_saving_among_ranks_takes)
 {
@@ -203,6 +201,8 @@ START_TEST(what_saving_among_ranks_takes)
 }
 END_TEST
 
+/* Two runs: lines at 2 and 6, and at 2, 4 and 6; the last line of the second is half a
+ * line. */
 START_TEST(lines_of_metrics_are_summed_by_their_steps)
 {
     static const char first[] =

@@ -445,6 +445,7 @@ START_TEST(another_shape_is_named)
         base_error err = {0};
         vit_model *model = NULL;
         char *at = memmem(bytes, size, cases[i].member, strlen(cases[i].member));
+        ck_assert_ptr_nonnull(at);
         at = memmem(at, 256, cases[i].from, strlen(cases[i].from));
         ck_assert_ptr_nonnull(at);
         memcpy(at, cases[i].to, strlen(cases[i].to));
