@@ -1,6 +1,6 @@
 /* test_data_above.c - what lies above and beside the class folders: parts, folders around
- * everything, pictures in no class folders with a file of labels, hard links, NumPy pairs,
- * ReaL labels. */
+ * everything, pictures in no class folders with a file of labels, hard links, ReaL labels.
+ */
 #include "data/data_internal.h"
 
 #include "tests/test_layouts.h"
@@ -421,156 +421,6 @@ START_TEST(hard_links_in_archives_are_the_files_that_they_lead_to)
 }
 END_TEST
 
-/* ---- NumPy --------------------------------------------------------------------------- */
-
-/* A NumPy file: base_text's arguments make its header. */
-static void npy(const char *name, const char *type, const char *shape, const void *bytes,
-                size_t count)
-{
-    unsigned char head[128] = "\x93NUMPY\x01";
-    char *text =
-        base_text("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
-    char *whole = base_alloc(sizeof head + count, 1);
-
-    head[8] = sizeof head - 10;
-    memset(head + 10, ' ', sizeof head - 10);
-    memcpy(head + 10, text, strlen(text));
-    head[sizeof head - 1] = '\n';
-    memcpy(whole, head, sizeof head);
-    memcpy(whole + sizeof head, bytes, count);
-    set_file(root, name, whole, sizeof head + count);
-    base_free(whole);
-    base_free(text);
-}
-
-/* Which file has the labels: by the name of the images', else labels.npy. */
-START_TEST(labels_of_numpy_files_are_found_by_name)
-{
-    static const char *const pairs[][2] = {{"x_test.npy", "y_test.npy"},
-                                           {"Xtrain.npy", "Ytrain.npy"},
-                                           {"my_images_10.npy", "my_labels_10.npy"},
-                                           {"fog.npy", "labels.npy"}};
-    static const unsigned char pixels[2 * 2 * 2 * 3];
-    uint16_t numbers[2] = {3, 258};
-
-    npy("labels.npy", "<u2", "(2,)", numbers, sizeof numbers);
-    for (size_t i = 0; i < 4; i++) {
-        char *path = test_path(root, pairs[i][0]);
-        numbers[0] = (uint16_t)(4 + i);
-        npy(pairs[i][0], "|u1", "(2, 2, 2, 3)", pixels, sizeof pixels);
-        npy(pairs[i][1], "<u2", "(2,)", numbers, sizeof numbers);
-        data_source *source = set_open(path, NULL);
-        ck_assert_int_eq(data_source_label(source, 0), 4 + (int)i);
-        ck_assert_int_eq(data_source_label(source, 1), 258);
-        data_source_close(source);
-        base_free(path);
-    }
-}
-END_TEST
-
-START_TEST(pairs_of_numpy_files_are_images_and_labels)
-{
-    enum { SIDE = 32, BYTES = SIDE * SIDE * 3, COUNT = 10 };
-    static unsigned char pixels[COUNT * BYTES], labels[COUNT];
-    int64_t wide[COUNT];
-    data_image image = {0};
-    data_health health;
-    char name[100];
-
-    for (size_t i = 0; i < sizeof pixels; i++)
-        pixels[i] = (unsigned char)(i * 7 + i / BYTES);
-    for (size_t i = 0; i < COUNT; i++)
-        wide[i] = labels[i] = (unsigned char)(9 - i);
-    npy("fog.npy", "|u1", "(10, 32, 32, 3)", pixels, sizeof pixels);
-    npy("labels.npy", "|u1", "(10,)", labels, sizeof labels);
-    char *path = test_path(root, "fog.npy"), *piece = test_path(root, "fog.npy#4");
-    data_source *source = set_open(path, NULL);
-    ck_assert_str_eq(data_source_layout(source), "npy");
-    ck_assert_uint_eq(data_source_count(source), COUNT);
-    ck_assert_uint_eq(data_source_classes(source), COUNT);
-    ck_assert_int_eq(data_source_label(source, 2), 7);
-    ck_assert_int_eq(data_source_image(source, 3, &image, &health, NULL, NULL, NULL, NULL),
-                     BASE_OK);
-    ck_assert_uint_eq(image.width, SIDE);
-    ck_assert_uint_eq(image.channels, 3);
-    ck_assert_mem_eq(image.pixels, pixels + 3 * BYTES, BYTES);
-    ck_assert_str_eq(data_source_relative_name(source, 3, name, sizeof name),
-                     "6/fog-00003.png");
-    data_source_close(source);
-
-    npy("labels.npy", "<i8", "(10,)", wide, sizeof wide);
-    source = set_open(piece, NULL); /* severity 4 of CIFAR-10-C */
-    ck_assert_uint_eq(data_source_count(source), 2);
-    ck_assert_int_eq(data_source_label(source, 0), 3);
-    ck_assert_int_eq(data_source_image(source, 1, &image, &health, NULL, NULL, NULL, NULL),
-                     BASE_OK);
-    ck_assert_mem_eq(image.pixels, pixels + 7 * BYTES, BYTES);
-    data_source_close(source);
-
-    data_imagenet_c *tree = NULL;
-    ck_assert_int_eq(data_imagenet_c_open(&tree, root, NULL), BASE_OK);
-    ck_assert_uint_eq(data_imagenet_c_count(tree), 5);
-    ck_assert_str_eq(data_imagenet_c_corruption(tree, 4), "fog");
-    ck_assert_int_eq(data_imagenet_c_source(&source, tree, 3, NULL, NULL), BASE_OK);
-    ck_assert_int_eq(data_source_label(source, 0), 3);
-    data_source_close(source);
-    data_imagenet_c_close(tree);
-
-    npy("snow.npy", "|u1", "(10, 32, 32, 3)", pixels, sizeof pixels);
-    set_refused(root, NULL, BASE_USAGE, "holds 2 NumPy files of images");
-    npy("fog.npy", "<f4", "(10, 2, 2, 3)", pixels, 480);
-    set_refused(path, NULL, BASE_UNSUPPORTED, "numbers of type '<f4', expected whole ones");
-    npy("fog.npy", "|u1", "(10, 3, 2, 5)", pixels, 300);
-    set_refused(path, NULL, BASE_FORMAT, "has the shape [10, 3, 2, 5] of u1");
-    static const struct {
-        const char *shape, *says;
-    } strange[] = {{"10, 2, 2, 3", "its NumPy header has no shape"},
-                   {"(10, 2, 2, 3, 1)", "has a strange shape, expected at most four sizes"},
-                   {"(ten, 2, 2, 3)", "has a strange shape, expected at most four sizes"},
-                   {"(10000000000000000000, 2)", "its NumPy header has a strange shape"},
-                   {"(10, 2;2)", "its NumPy header has a strange shape"}};
-    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
-        npy("fog.npy", "|u1", strange[i].shape, pixels, 10);
-        set_refused(path, NULL, BASE_FORMAT, strange[i].says);
-    }
-    npy("fog.npy", "|u1", "(10, 2, 0, 3)", pixels, 0);
-    set_refused(path, NULL, BASE_FORMAT, "has the shape [10, 2, 0, 3] of u1");
-    npy("fog.npy", "|u1", "(9, 2, 2, 3)", pixels, 108);
-    set_refused(path, NULL, BASE_MISMATCH, "holds 9 images, but");
-    npy("fog.npy", "|u1", "(10, 2, 2, 3)", pixels, 119);
-    set_refused(path, NULL, BASE_FORMAT,
-                "has 119 bytes after its header, which tells of 120");
-    data_image_destroy(&image);
-    base_free(path);
-    base_free(piece);
-}
-END_TEST
-
-/* Of format 2 a header may have more than 65535 bytes. */
-START_TEST(a_numpy_header_may_be_long)
-{
-    enum { HEAD = 12, TEXT = 65536, PIXELS = 2 * 3 };
-    static const unsigned char labels[2] = {0, 1};
-    static const char says[] =
-        "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1, 1, 3), }";
-    static char file[HEAD + TEXT + PIXELS];
-
-    memcpy(file, "\x93NUMPY\2\0\0\0\1\0", HEAD); /* little endian: 65536 */
-    memset(file + HEAD, ' ', TEXT);
-    memcpy(file + HEAD, says, strlen(says));
-    set_file(root, "fog.npy", file, sizeof file);
-    npy("labels.npy", "|u1", "(2,)", labels, sizeof labels);
-    char *path = test_path(root, "fog.npy");
-    data_source *source = set_open(path, NULL);
-    ck_assert_uint_eq(data_source_count(source), 2);
-    data_source_close(source);
-    file[8] = 1;
-    set_file(root, "fog.npy", file, sizeof file);
-    set_refused(path, NULL, BASE_FORMAT, "ends inside its header");
-    base_free(path);
-}
-END_TEST
-
 /* ---- ReaL ---------------------------------------------------------------------------- */
 
 START_TEST(real_labels_have_several_right_answers_or_none)
@@ -623,9 +473,6 @@ int main(void)
     tcase_add_test(core, files_of_labels_are_read_in_all_dialects);
     tcase_add_test(core, tiny_imagenet_is_read_as_it_is_downloaded);
     tcase_add_test(core, hard_links_in_archives_are_the_files_that_they_lead_to);
-    tcase_add_test(core, labels_of_numpy_files_are_found_by_name);
-    tcase_add_test(core, pairs_of_numpy_files_are_images_and_labels);
-    tcase_add_test(core, a_numpy_header_may_be_long);
     tcase_add_test(core, real_labels_have_several_right_answers_or_none);
     tcase_add_test(limits, parts_and_something_else_ask);
     tcase_add_test(core, parts_are_known_by_a_word_inside_their_names);

@@ -3,6 +3,8 @@
 #ifndef TESTS_TEST_TRAINER_H
 #define TESTS_TEST_TRAINER_H
 
+#include <math.h>
+
 #include "tests/test_sample.h"
 #include "train/train_internal.h"
 
@@ -17,6 +19,9 @@ static const char *const nano[] = {
     "train.batch=4",       "train.epochs=4",      "train.log_every=1",
 };
 enum { NANO = sizeof nano / sizeof nano[0], SETTINGS_MAX = 16 };
+
+/* Settings for the functions below. */
+#define SET(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static char *dir, *pictures;
 static base_error err;
@@ -85,6 +90,15 @@ static inline void trainer_begin(train_trainer *t, char *folder,
 static inline void trainer_step(train_trainer *t)
 {
     ck_assert_msg(train_trainer_step(t, &err) == BASE_OK, "%s", err.text);
+}
+
+static inline double largest_gap(const float *a, const float *b, size_t count)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < count; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
 }
 
 /* The batch of one part of the run, borrowed; the loader is left behind it. */
