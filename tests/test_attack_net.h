@@ -6,11 +6,12 @@
 
 #include "attacks/attacks.h"
 
+#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEST_NET_BATCH = 64, TEST_NET_CLASSES = 128 };
+enum { TEST_NET_BATCH = 64, TEST_NET_CLASSES = 128, TEST_NET_HIDDEN = 256 };
 
 typedef struct test_net {
     size_t inputs, hidden, classes; /* hidden 0: linear */
@@ -123,6 +124,7 @@ static inline test_net test_net_make(size_t inputs, size_t hidden, size_t classe
     const size_t width = hidden > 0 ? hidden : inputs;
     base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 0, 0, 0);
 
+    ck_assert(hidden <= TEST_NET_HIDDEN && classes <= TEST_NET_CLASSES);
     net.w1 = calloc(hidden * inputs + 1, sizeof *net.w1);
     net.w2 = calloc(classes * width, sizeof *net.w2);
     net.activations = calloc(TEST_NET_BATCH * hidden + 1, sizeof *net.activations);
@@ -162,7 +164,7 @@ static inline attack_target test_net_target(test_net *net, size_t channels, size
 static inline void test_net_samples(test_net *net, float *images, int32_t *labels, size_t n,
                                     double low, double high, uint64_t seed)
 {
-    float z[TEST_NET_CLASSES], h[256];
+    float z[TEST_NET_CLASSES], h[TEST_NET_HIDDEN];
 
     for (size_t i = 0; i < n; i++) {
         base_rng rng = base_rng_make(seed, BASE_PURPOSE_TEST, 2, i, 0);

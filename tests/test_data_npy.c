@@ -4,26 +4,6 @@
 
 #include "tests/test_layouts.h"
 
-/* A NumPy file: base_text's arguments make its header. */
-static void npy(const char *name, const char *type, const char *shape, const void *bytes,
-                size_t count)
-{
-    unsigned char head[128] = "\x93NUMPY\x01";
-    char *text =
-        base_text("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
-    char *whole = base_alloc(sizeof head + count, 1);
-
-    head[8] = sizeof head - 10;
-    memset(head + 10, ' ', sizeof head - 10);
-    memcpy(head + 10, text, strlen(text));
-    head[sizeof head - 1] = '\n';
-    memcpy(whole, head, sizeof head);
-    memcpy(whole + sizeof head, bytes, count);
-    set_file(root, name, whole, sizeof head + count);
-    base_free(whole);
-    base_free(text);
-}
-
 /* Which file has the labels: by the name of the images', else labels.npy. */
 START_TEST(labels_of_numpy_files_are_found_by_name)
 {
@@ -34,12 +14,12 @@ START_TEST(labels_of_numpy_files_are_found_by_name)
     static const unsigned char pixels[2 * 2 * 2 * 3];
     uint16_t numbers[2] = {3, 258};
 
-    npy("labels.npy", "<u2", "(2,)", numbers, sizeof numbers);
+    set_npy(root, "labels.npy", "<u2", "(2,)", numbers, sizeof numbers);
     for (size_t i = 0; i < 4; i++) {
         char *path = test_path(root, pairs[i][0]);
         numbers[0] = (uint16_t)(4 + i);
-        npy(pairs[i][0], "|u1", "(2, 2, 2, 3)", pixels, sizeof pixels);
-        npy(pairs[i][1], "<u2", "(2,)", numbers, sizeof numbers);
+        set_npy(root, pairs[i][0], "|u1", "(2, 2, 2, 3)", pixels, sizeof pixels);
+        set_npy(root, pairs[i][1], "<u2", "(2,)", numbers, sizeof numbers);
         data_source *source = set_open(path, NULL);
         ck_assert_int_eq(data_source_label(source, 0), 4 + (int)i);
         ck_assert_int_eq(data_source_label(source, 1), 258);
@@ -62,8 +42,8 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
         pixels[i] = (unsigned char)(i * 7 + i / BYTES);
     for (size_t i = 0; i < COUNT; i++)
         wide[i] = labels[i] = (unsigned char)(9 - i);
-    npy("fog.npy", "|u1", "(10, 32, 32, 3)", pixels, sizeof pixels);
-    npy("labels.npy", "|u1", "(10,)", labels, sizeof labels);
+    set_npy(root, "fog.npy", "|u1", "(10, 32, 32, 3)", pixels, sizeof pixels);
+    set_npy(root, "labels.npy", "|u1", "(10,)", labels, sizeof labels);
     char *path = test_path(root, "fog.npy"), *piece = test_path(root, "fog.npy#4");
     data_source *source = set_open(path, NULL);
     ck_assert_str_eq(data_source_layout(source), "npy");
@@ -79,7 +59,7 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
                      "6/fog-00003.png");
     data_source_close(source);
 
-    npy("labels.npy", "<i8", "(10,)", wide, sizeof wide);
+    set_npy(root, "labels.npy", "<i8", "(10,)", wide, sizeof wide);
     source = set_open(piece, NULL); /* severity 4 of CIFAR-10-C */
     ck_assert_uint_eq(data_source_count(source), 2);
     ck_assert_int_eq(data_source_label(source, 0), 3);
@@ -97,11 +77,11 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
     data_source_close(source);
     data_imagenet_c_close(tree);
 
-    npy("snow.npy", "|u1", "(10, 32, 32, 3)", pixels, sizeof pixels);
+    set_npy(root, "snow.npy", "|u1", "(10, 32, 32, 3)", pixels, sizeof pixels);
     set_refused(root, NULL, BASE_USAGE, "holds 2 NumPy files of images");
-    npy("fog.npy", "<f4", "(10, 2, 2, 3)", pixels, 480);
+    set_npy(root, "fog.npy", "<f4", "(10, 2, 2, 3)", pixels, 480);
     set_refused(path, NULL, BASE_UNSUPPORTED, "numbers of type '<f4', expected whole ones");
-    npy("fog.npy", "|u1", "(10, 3, 2, 5)", pixels, 300);
+    set_npy(root, "fog.npy", "|u1", "(10, 3, 2, 5)", pixels, 300);
     set_refused(path, NULL, BASE_FORMAT, "has the shape [10, 3, 2, 5] of u1");
     static const struct {
         const char *shape, *says;
@@ -111,14 +91,14 @@ START_TEST(pairs_of_numpy_files_are_images_and_labels)
                    {"(10000000000000000000, 2)", "its NumPy header has a strange shape"},
                    {"(10, 2;2)", "its NumPy header has a strange shape"}};
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
-        npy("fog.npy", "|u1", strange[i].shape, pixels, 10);
+        set_npy(root, "fog.npy", "|u1", strange[i].shape, pixels, 10);
         set_refused(path, NULL, BASE_FORMAT, strange[i].says);
     }
-    npy("fog.npy", "|u1", "(10, 2, 0, 3)", pixels, 0);
+    set_npy(root, "fog.npy", "|u1", "(10, 2, 0, 3)", pixels, 0);
     set_refused(path, NULL, BASE_FORMAT, "has the shape [10, 2, 0, 3] of u1");
-    npy("fog.npy", "|u1", "(9, 2, 2, 3)", pixels, 108);
+    set_npy(root, "fog.npy", "|u1", "(9, 2, 2, 3)", pixels, 108);
     set_refused(path, NULL, BASE_MISMATCH, "holds 9 images, but");
-    npy("fog.npy", "|u1", "(10, 2, 2, 3)", pixels, 119);
+    set_npy(root, "fog.npy", "|u1", "(10, 2, 2, 3)", pixels, 119);
     set_refused(path, NULL, BASE_FORMAT,
                 "has 119 bytes after its header, which tells of 120");
     data_image_destroy(&image);
@@ -140,7 +120,7 @@ START_TEST(a_numpy_header_may_be_long)
     memset(file + HEAD, ' ', TEXT);
     memcpy(file + HEAD, says, strlen(says));
     set_file(root, "fog.npy", file, sizeof file);
-    npy("labels.npy", "|u1", "(2,)", labels, sizeof labels);
+    set_npy(root, "labels.npy", "|u1", "(2,)", labels, sizeof labels);
     char *path = test_path(root, "fog.npy");
     data_source *source = set_open(path, NULL);
     ck_assert_uint_eq(data_source_count(source), 2);

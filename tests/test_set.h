@@ -22,6 +22,27 @@ static inline void set_file(const char *root, const char *name, const void *byte
     base_free(path);
 }
 
+/* A NumPy file of format 1; type and shape as its header has them: "|u1", "(2,)". */
+static inline void set_npy(const char *root, const char *name, const char *type,
+                           const char *shape, const void *bytes, size_t count)
+{
+    unsigned char head[128] = "\x93NUMPY\x01";
+    char *text =
+        base_text("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
+    char *whole = base_alloc(sizeof head + count, 1);
+
+    ck_assert_uint_lt(strlen(text), sizeof head - 10);
+    head[8] = sizeof head - 10;
+    memset(head + 10, ' ', sizeof head - 10);
+    memcpy(head + 10, text, strlen(text));
+    head[sizeof head - 1] = '\n';
+    memcpy(whole, head, sizeof head);
+    memcpy(whole + sizeof head, bytes, count);
+    set_file(root, name, whole, sizeof head + count);
+    base_free(whole);
+    base_free(text);
+}
+
 /* A file that holds its own name. */
 static inline void set_name_file(const char *root, const char *name)
 {
