@@ -91,50 +91,64 @@ static vit_optimizer *sgd_open(const vit_model *model, double ema, bool copies)
     return out;
 }
 
-/* The loads of two micro-batches move the bias as those of one batch do; the optimiser
- * alone moves nothing. */
+/* The loads of two micro-batches move each layer's bias as those of one batch do; the
+ * optimiser alone moves nothing. */
 START_TEST(micro_batches_add_their_loads)
 {
-    const net n = {"loss-free", "u=0.25", "every:2", 2, VIT_MODE_TRAIN};
+    enum { LAYERS = 2, EXPERTS = 4 };
+    static const char *const names[LAYERS] = {"blocks.0.moe.router.bias",
+                                              "blocks.2.moe.router.bias"};
+    const net n = {"loss-free", "u=0.25", "0,2", 2, VIT_MODE_TRAIN};
     vit_model *model = net_model(&n);
-    const vit_parameter *bias = vit_model_parameter_find(model, "blocks.1.moe.router.bias");
     vit_optimizer *optimizer = sgd_open(model, 0.9, false);
     const vit_step step = {.step = 5, .steps = 10};
-    double load[4] = {0}, mean = 0;
-    float before[4], after[4];
+    double load[LAYERS][EXPERTS] = {{0}};
+    float before[LAYERS][EXPERTS];
+    const vit_parameter *bias[LAYERS];
     vit_run *run = NULL;
     size_t count = 0;
 
-    ck_assert_ptr_nonnull(bias);
-    ck_assert(bias->state && !bias->decay && bias->count == 4);
     ck_assert_int_eq(
         vit_run_create(&run, model, SLOPE_BATCH, VIT_MODE_TRAIN, VIT_PRECISION_FP32, NULL),
         BASE_OK);
-    memcpy(before, vit_model_weights_const(model) + bias->offset, sizeof before);
+    for (size_t m = 0; m < LAYERS; m++) {
+        bias[m] = vit_model_parameter_find(model, names[m]);
+        ck_assert_ptr_nonnull(bias[m]);
+        ck_assert(bias[m]->state && !bias[m]->decay && bias[m]->count == EXPERTS);
+        memcpy(before[m], vit_model_weights_const(model) + bias[m]->offset,
+               sizeof before[m]);
+    }
     pass_over(run, image_block, weight_block, 0, 3); /* forgotten by zeroing */
     vit_run_gradients_zero(run);
     for (size_t first = 0; first < SLOPE_BATCH; first += 2) {
         pass_over(run, image_block, weight_block, first, 2);
-        const vit_routing routing = vit_run_routing(run, 0);
-        for (size_t a = 0; a < routing.count; a++)
-            load[routing.expert[a]]++;
+        for (size_t m = 0; m < LAYERS; m++) {
+            const vit_routing routing = vit_run_routing(run, m);
+            for (size_t a = 0; a < routing.count; a++)
+                load[m][routing.expert[a]]++;
+        }
     }
     const double *tally = vit_run_tally(run, &count);
-    ck_assert_uint_eq(count, 4);
-    for (size_t e = 0; e < 4; e++) {
-        ck_assert_double_eq(tally[e], load[e]);
-        mean += load[e] / 4;
-    }
+    ck_assert_uint_eq(count, LAYERS * EXPERTS);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_double_eq(tally[i], load[i / EXPERTS][i % EXPERTS]);
+    ck_assert(memcmp(load[0], load[1], sizeof load[0]) != 0);
     ck_assert(!vit_optimizer_step(optimizer, model, vit_run_gradients(run), 0.1).skipped);
-    ck_assert_mem_eq(before, vit_model_weights_const(model) + bias->offset, sizeof before);
+    const float *w = vit_model_weights_const(model);
+    for (size_t m = 0; m < LAYERS; m++)
+        ck_assert_mem_eq(before[m], w + bias[m]->offset, sizeof before[m]);
     vit_optimizer_state_step(optimizer, model, run, &step);
-    memcpy(after, vit_model_weights_const(model) + bias->offset, sizeof after);
-    for (size_t e = 0; e < 4; e++) {
-        ck_assert_double_eq_tol(
-            (double)after[e],
-            (double)before[e] + 0.25 * ((load[e] < mean) - (load[e] > mean)), 1e-6);
-        ck_assert_double_eq_tol((double)vit_optimizer_ema(optimizer)[bias->offset + e],
-                                0.9 * (double)before[e] + 0.1 * (double)after[e], 1e-6);
+    for (size_t m = 0; m < LAYERS; m++) {
+        const float *after = w + bias[m]->offset;
+        const double mean = (load[m][0] + load[m][1] + load[m][2] + load[m][3]) / EXPERTS;
+        for (size_t e = 0; e < EXPERTS; e++) {
+            const double old = (double)before[m][e],
+                         up = 0.25 * ((load[m][e] < mean) - (load[m][e] > mean));
+            ck_assert_double_eq_tol((double)after[e], old + up, 1e-6);
+            ck_assert_double_eq_tol(
+                (double)vit_optimizer_ema(optimizer)[bias[m]->offset + e],
+                0.9 * old + 0.1 * (double)after[e], 1e-6);
+        }
     }
     vit_run_destroy(run);
     vit_optimizer_destroy(optimizer);
