@@ -2,8 +2,6 @@
  * photographs. */
 #include "apps/corruption_internal.h"
 
-#include <string.h>
-
 base_status app_selection_parse(app_selection *out, const app_corruption *args,
                                 base_error *err)
 {

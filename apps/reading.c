@@ -2,9 +2,6 @@
  * what had to be taken from elsewhere or assumed, told in one line and in the JSON (issue
  * of the whole program: nothing is assumed in silence). Relied on elsewhere: keys
  * `preprocessing` and `network`, the words of vit_origin_name. */
-#include <math.h>
-#include <string.h>
-
 #include "apps/network_internal.h"
 
 static base_status reading_apply(vit_model *model, vit_origins *origins,

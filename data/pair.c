@@ -47,14 +47,12 @@ base_status data_pair_open(data_source **train, data_source **val, const char *t
     each.split = "train";
     each.val_labels = NULL;
     each.lenient = true;
+    each.allow_unlabelled = false;
     each.defines_classes = true;
     base_status status = data_source_open(train, train_spec, &each, err);
     if (status != BASE_OK)
         return status;
     const size_t classes = data_source_classes(*train);
-    if (classes == 0)
-        return base_fail(err, BASE_MISMATCH, "'%s' has no labels to train on",
-                         data_source_path(*train));
     const char **names = base_alloc(classes, sizeof *names);
     if (!names)
         return base_fail(err, BASE_NO_MEMORY, "no memory for %zu class names", classes);
@@ -68,9 +66,6 @@ base_status data_pair_open(data_source **train, data_source **val, const char *t
     each.allow_single_class = true; /* of the training classes: others may be missing */
     status = data_source_open(val, val_spec, &each, err);
     base_free(names);
-    if (status == BASE_OK && data_source_classes(*val) == 0)
-        status = base_fail(err, BASE_MISMATCH, "'%s' has no labels to validate on",
-                           data_source_path(*val));
     if (status == BASE_OK && data_source_classes(*val) > classes)
         status =
             base_fail(err, BASE_MISMATCH,

@@ -3,7 +3,6 @@
  * old answers only where the gates of a token add up to one. Free to change: number and
  * kind of the pictures. */
 #include <math.h>
-#include <string.h>
 
 #include "measure/measure.h"
 

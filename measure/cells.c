@@ -48,8 +48,9 @@ void measure_cell_compare(measure_cell *cell, bool flipped, const measure_trace 
         measure_trace_compare(cell->agreement, clean, run, image, flipped);
 }
 
-const measure_cell *measure_cell_find(const measure_cell *cells, size_t count,
-                                      corrupt_kind kind, int severity)
+/* NULL: not among them. */
+static const measure_cell *cell_find(const measure_cell *cells, size_t count,
+                                     corrupt_kind kind, int severity)
 {
     for (size_t c = 0; c < count; c++)
         if (cells[c].pair.kind == kind && cells[c].pair.severity == severity)
@@ -92,7 +93,7 @@ measure_cell_means measure_cell_means_of(const measure_cell *cells, size_t count
     measure_agreement sum = {0};
 
     for (int s = 1; s <= CORRUPT_SEVERITY_MAX; s++) {
-        const measure_cell *cell = measure_cell_find(cells, count, kind, s);
+        const measure_cell *cell = cell_find(cells, count, kind, s);
 
         if (!cell || cell->score.samples == 0)
             continue;

@@ -475,9 +475,6 @@ void measure_cell_pass(measure_cell *cell, const vit_run *run);
  * the pass over the clean images; not looked at without MoE layers. */
 void measure_cell_compare(measure_cell *cell, bool flipped, const measure_trace *clean,
                           const vit_run *run, size_t image);
-/* NULL: not among them. */
-const measure_cell *measure_cell_find(const measure_cell *cells, size_t count,
-                                      corrupt_kind kind, int severity);
 /* Top-1 errors for corrupt_mce and the like, NaN where there is no image; clean: of the
  * same images. */
 void measure_cell_errors(corrupt_errors *out, const measure_cell *cells, size_t count,

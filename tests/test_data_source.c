@@ -147,6 +147,25 @@ START_TEST(a_part_held_out_goes_with_its_rest_alone)
 }
 END_TEST
 
+/* Whatever the options allow elsewhere. */
+START_TEST(data_to_train_on_or_to_validate_on_without_labels_is_refused)
+{
+    const data_source_options options = {.allow_unlabelled = true};
+    data_source *train = NULL, *val = NULL;
+    base_error err = {0};
+
+    held_make("");
+    char *bare = base_text("images:%s", root);
+    const base_status status =
+        data_pair_open(&train, &val, _i ? root : bare, _i ? bare : root, &options, &err);
+    ck_assert_int_eq(status, BASE_FORMAT);
+    ck_assert_msg(strstr(err.text, "no class folders or labels"), "%s", err.text);
+    data_source_close(train);
+    data_source_close(val);
+    base_free(bare);
+}
+END_TEST
+
 START_TEST(messages_name_samples_safely)
 {
     char name[300], *path = base_text("%s/a/x\ny.png", root);
@@ -466,6 +485,8 @@ int main(void)
     tcase_add_test(core, many_samples_unsorted_by_label_come_out_sorted);
     tcase_add_test(limits, absent_empty_and_strange_paths_are_refused_by_name);
     tcase_add_test(limits, images_without_class_folders_are_refused);
+    tcase_add_loop_test(limits,
+                        data_to_train_on_or_to_validate_on_without_labels_is_refused, 0, 2);
     tcase_add_test(limits, a_path_that_can_be_two_things_asks);
     tcase_add_test(limits, folders_deeper_than_the_limit_are_ignored);
     suite_add_tcase(suite, core);

@@ -1,6 +1,6 @@
-/* lines.c - what metrics.jsonl of finished runs tells as numbers: the last of a column, its
- * sum over the steps, means over runs. A line that is not whole or not JSON (a run that was
- * killed) ends the reading of its file. */
+/* lines.c - what metrics.jsonl of runs tells as numbers: the last of a column, its sum over
+ * the steps, means over runs. A line that is not whole, or of the kind that is read and not
+ * JSON (a run that was killed), ends the reading of its file. */
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -67,7 +67,9 @@ train_lines train_lines_read(const char *path, const char *kind)
     train_lines lines = {0};
     char *text = NULL;
     size_t bytes = 0, room = 0;
+    char quoted[32];
 
+    snprintf(quoted, sizeof quoted, "\"%s\"", kind);
     if (access(path, F_OK) == 0)
         base_file_read(&text, &bytes, path, METRICS_MAX_BYTES, NULL);
     for (size_t i = 0; i < bytes; i++)
@@ -75,6 +77,10 @@ train_lines train_lines_read(const char *path, const char *kind)
     lines.line = base_alloc(room, sizeof *lines.line);
     for (const char *at = text; lines.line && at && *at && lines.count < room;) {
         const char *end = strchr(at, '\n');
+        if (end && !memmem(at, (size_t)(end - at), quoted, strlen(quoted))) {
+            at = end + 1; /* of another kind: not parsed */
+            continue;
+        }
         json_t *json = end ? json_loadb(at, (size_t)(end - at), 0, NULL) : NULL;
         if (!json)
             break;

@@ -71,7 +71,8 @@ static void nearest_recipe(char *out, size_t out_bytes, const char *name)
     }
 }
 
-base_status train_recipe_find(char **path, const char *name, base_error *err)
+/* The file of a recipe by name or path (base_free). */
+static base_status recipe_find(char **path, const char *name, base_error *err)
 {
     const size_t length = strlen(name);
     char shown[160], near[256];
@@ -186,9 +187,9 @@ static int take_pair(void *user, const char *section, const char *name, const ch
     return 1;
 }
 
-base_status train_assignments_parse(train_assignment **out, size_t *count,
-                                    const char *label, const char *text, size_t bytes,
-                                    base_error *err)
+/* The assignments of INI text; *out [*count], base_free. */
+static base_status text_parse(train_assignment **out, size_t *count, const char *label,
+                              const char *text, size_t bytes, base_error *err)
 {
     train_assignment *list = base_alloc(ASSIGNMENT_MAX, sizeof *list);
     int *lines = base_alloc(ASSIGNMENT_MAX, sizeof *lines);
@@ -225,11 +226,11 @@ base_status train_assignments_load(train_assignment **out, size_t *count, const 
     char *path = NULL, *text = NULL;
     size_t bytes = 0;
 
-    base_status status = train_recipe_find(&path, name, err);
+    base_status status = recipe_find(&path, name, err);
     if (status == BASE_OK)
         status = base_file_read(&text, &bytes, path, FILE_MAX, err);
     if (status == BASE_OK)
-        status = train_assignments_parse(out, count, path, text, bytes, err);
+        status = text_parse(out, count, path, text, bytes, err);
     base_free(text);
     base_free(path);
     return status;
@@ -279,8 +280,7 @@ base_status train_recipe_parse(train_recipe *recipe, const char *label, const ch
 {
     train_assignment *list = NULL;
     size_t count = 0;
-    const base_status status =
-        train_assignments_parse(&list, &count, label, text, bytes, err);
+    const base_status status = text_parse(&list, &count, label, text, bytes, err);
 
     return apply_list(recipe, status, list, count, err);
 }

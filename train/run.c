@@ -3,7 +3,6 @@
  * before anything is computed. */
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 #include "train/train_internal.h"
 

@@ -178,8 +178,6 @@ const char *train_recipe_stored(size_t *length, const char *stored, const char *
 const char *train_synonym(const char *name);
 /* The key that an option of such a name would set, into out; false: none. */
 bool train_hint(char *out, size_t out_bytes, const char *name);
-/* The file of a recipe by name or path (base_free). */
-base_status train_recipe_find(char **path, const char *name, base_error *err);
 
 /* ---- keys and assignments ------------------------------------------------------------ */
 
@@ -189,10 +187,7 @@ typedef struct train_assignment {
     char where[192], key[128], text[TRAIN_TEXT];
 } train_assignment;
 
-/* The assignments of INI text, or of --set; *out [*count], base_free. */
-base_status train_assignments_parse(train_assignment **out, size_t *count,
-                                    const char *label, const char *text, size_t bytes,
-                                    base_error *err);
+/* The assignments of --set; *out [*count], base_free. */
 base_status train_assignments_words(train_assignment **out, size_t *count,
                                     const char *const *words, size_t word_count,
                                     base_error *err);

@@ -4,7 +4,6 @@
  * made. */
 #include <omp.h>
 #include <stdarg.h>
-#include <string.h>
 
 #include "train/train_internal.h"
 

@@ -271,7 +271,9 @@ base_status train_variants_preset(train_variants *variants, int preset, base_err
         status = preset_all(&made, err);
     else if (presets[preset])
         status = train_variants_add(&made, "preset", presets[preset], err);
-    for (size_t i = 0; preset == PRESET_GRID && i < 3 && status == BASE_OK; i++)
+    for (size_t i = 0; preset == PRESET_GRID && i < sizeof ssr_grid / sizeof ssr_grid[0] &&
+                       status == BASE_OK;
+         i++)
         status = train_variants_grid(&made, "preset", ssr_grid[i], err);
     for (size_t i = 0; i < made.count && status == BASE_OK; i++) {
         if (has_label(variants, made.variant[i].label))

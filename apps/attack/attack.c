@@ -2,7 +2,6 @@
  * happened to the routing, and whether the answer can be believed (attacks.md;
  * docs/attacks.md). Relied on elsewhere: exit status 3 with --strict when a check fails;
  * after Ctrl-C a whole report of what was found, marked as not complete, and status 1. */
-#include <math.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>

@@ -5,7 +5,6 @@
 #include "apps/attack/internal.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { BROKEN_SHOWN = 8, SURVIVED_SHOWN = 4, NAME = 128 };
 

@@ -5,7 +5,6 @@
 #include "apps/bench/internal.h"
 #include "measure/measure.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct attack_rig {

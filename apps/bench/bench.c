@@ -5,7 +5,6 @@
 #include "measure/measure.h"
 #include "train/train.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

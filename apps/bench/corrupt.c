@@ -5,7 +5,6 @@
 #include "apps/corruption_internal.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { USUAL_SIDE = 224, IMAGES_PER_THREAD = 2 };
 

@@ -5,8 +5,6 @@
  * less) keep their size: padded crop and flip. */
 #include "apps/bench/internal.h"
 
-#include <string.h>
-
 enum {
     SAMPLES = 512, /* without --limit */
     SMALL = 96,    /* largest side of pictures that keep their size */

@@ -3,7 +3,6 @@
 #include "apps/bench/internal.h"
 
 #include <math.h>
-#include <string.h>
 
 const char *bench_part_name(size_t part)
 {

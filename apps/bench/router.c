@@ -4,7 +4,6 @@
  * not quiet, and no more than two of them are in memory. */
 #include "apps/bench/internal.h"
 
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 

@@ -1,9 +1,6 @@
 /* compare.c - vmoe compare: which router, and is it more robust? Trains every router with
  * every seed, evaluates, writes the table (docs/compare.md). Relied on elsewhere: the same
  * command goes on wherever it was stopped. */
-#include <string.h>
-#include <unistd.h>
-
 #include "apps/compare/table_internal.h"
 
 #define BASE_STRUCT app_compare_args

@@ -238,8 +238,7 @@ static json_t *attacked_json(const app_table *t)
             show_put_bool(row, "is_baseline", e == t->baseline);
             json_array_append_new(rows, row);
         }
-        json_array_append_new(
-            list, json_pack("{s:s, s:o}", "title", t->figure[f].title, "rows", rows));
+        show_row(list, "{s:s, s:o}", "title", t->figure[f].title, "rows", rows);
     }
     return list;
 }

@@ -81,7 +81,6 @@ base_status app_compare_recipe(train_recipe *out, const app_compare *compare, si
                                int64_t seed, base_error *err);
 /* Where run i stands now. */
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err);
-app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed);
 /* The i-th seed by seed, so that an early look sees all routers. */
 app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i);
 /* The first seed of an entry whose training has ended; NULL: none. */

@@ -102,22 +102,21 @@ base_status app_compare_look(app_compare *compare, app_compare_run *run, base_er
     return BASE_OK;
 }
 
-app_compare_run *app_compare_run_at(const app_compare *compare, size_t entry, size_t seed)
+static app_compare_run *run_at(const app_compare *compare, size_t entry, size_t seed)
 {
     return &compare->run[entry * (size_t)compare->args->seeds + seed];
 }
 
 app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i)
 {
-    return app_compare_run_at(compare, i % compare->entries.count,
-                              i / compare->entries.count);
+    return run_at(compare, i % compare->entries.count, i / compare->entries.count);
 }
 
 const app_compare_run *app_compare_trained(const app_compare *compare, size_t entry)
 {
     for (size_t s = 0; s < (size_t)compare->args->seeds; s++)
-        if (app_compare_run_at(compare, entry, s)->state == APP_RUN_FINISHED)
-            return app_compare_run_at(compare, entry, s);
+        if (run_at(compare, entry, s)->state == APP_RUN_FINISHED)
+            return run_at(compare, entry, s);
     return NULL;
 }
 

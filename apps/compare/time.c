@@ -2,7 +2,6 @@
  * by side, one step of each in turn (train_pace). Trainings themselves may have run beside
  * other work and say nothing of this. */
 #include <math.h>
-#include <string.h>
 
 #include "apps/bench/internal.h"
 #include "apps/compare/table_internal.h"

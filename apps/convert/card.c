@@ -275,12 +275,8 @@ static void data_cell(const card *c, const convert_document *d, const char *path
     fputs(" | ", c->out);
 }
 
-static void accuracy_put(const card *c, const convert_document *d, size_t row)
+static void accuracy_put(const card *c, const convert_document *d)
 {
-    if (row == 0)
-        fputs("| data | images | top-1 (95 %) | top-5 | loss | calibration error | "
-              "seed |\n|---|---|---|---|---|---|---|\n",
-              c->out);
     data_cell(c, d, "data");
     put_values(c, d->json, "{samples:.0|-} | {top1:%|not measured}");
     put_values(c, d->json, " ({top1_interval[0]:p1} to {top1_interval[1]:p1})");
@@ -320,12 +316,11 @@ static void severities_put(const card *c, const json_t *list)
     }
 }
 
-static void corruption_put(const card *c, const convert_document *d, size_t row)
+static void corruption_put(const card *c, const convert_document *d)
 {
     const json_t *facts = show_json_find(d->json, "robust.facts"), *one;
     size_t i;
 
-    (void)row;
     fputs("| data | images | mCE | mean error |\n|---|---|---|---|\n", c->out);
     data_cell(c, d, "data");
     put_values(c, d->json,
@@ -365,11 +360,10 @@ static void attack_rows(const card *c, const convert_document *d)
     }
 }
 
-static void attack_put(const card *c, const convert_document *d, size_t row)
+static void attack_put(const card *c, const convert_document *d)
 {
     const char *text = show_json_string(d->json, "trust.text");
 
-    (void)row;
     fputs("| data | images | budget | attacks | robust accuracy (95 %) | seed |\n"
           "|---|---|---|---|---|---|\n",
           c->out);
@@ -389,20 +383,28 @@ static void measured_put(const card *c)
 {
     static const struct {
         const char *title;
-        void (*put)(const card *c, const convert_document *d, size_t row);
-        const char *end;
-    } parts[CONVERT_FIGURES] = {{"Accuracy", accuracy_put, "\n"},
-                                {"Accuracy under corruption", corruption_put, ""},
-                                {"Accuracy under attack", attack_put, ""}};
+        void (*put)(const card *c, const convert_document *d);
+        const char *head, *end; /* around those of all documents */
+    } parts[CONVERT_FIGURES] = {
+        [CONVERT_ACCURACY] = {"Accuracy", accuracy_put,
+                              "| data | images | top-1 (95 %) | top-5 | loss | calibration "
+                              "error | seed |\n|---|---|---|---|---|---|---|\n",
+                              "\n"},
+        [CONVERT_CORRUPTION] = {"Accuracy under corruption", corruption_put, "", ""},
+        [CONVERT_ATTACK] = {"Accuracy under attack", attack_put, "", ""}};
 
     for (int f = 0; f < CONVERT_FIGURES; f++) {
-        size_t rows = 0;
+        bool any = false;
 
         fprintf(c->out, "## %s\n\n", parts[f].title);
-        for (size_t i = 0; i < c->documents->count; i++)
-            if (c->documents->at[i].has[f])
-                parts[f].put(c, &c->documents->at[i], rows++);
-        fputs(rows ? parts[f].end : "Not measured.\n\n", c->out);
+        for (size_t i = 0; i < c->documents->count; i++) {
+            if (!c->documents->at[i].has[f])
+                continue;
+            fputs(any ? "" : parts[f].head, c->out);
+            any = true;
+            parts[f].put(c, &c->documents->at[i]);
+        }
+        fputs(any ? parts[f].end : "Not measured.\n\n", c->out);
     }
 }
 

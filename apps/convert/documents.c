@@ -2,8 +2,6 @@
  * and the results of evaluations and attacks that lie beside it or were named. Only those
  * of the very checkpoint are taken unasked: by the hash where a document has it, else by
  * the last two parts of its path. Free to change: where recipes are looked for. */
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -114,9 +112,9 @@ static base_status take(convert_documents *d, const char *path, size_t named,
     static const struct {
         app_report_kind of;
         const char *path;
-    } figures_in[CONVERT_FIGURES] = {{APP_REPORT_EVAL, "top1"},
-                                     {APP_REPORT_EVAL, "robust"},
-                                     {APP_REPORT_ATTACK, "budgets"}};
+    } figures_in[CONVERT_FIGURES] = {[CONVERT_ACCURACY] = {APP_REPORT_EVAL, "top1"},
+                                     [CONVERT_CORRUPTION] = {APP_REPORT_EVAL, "robust"},
+                                     [CONVERT_ATTACK] = {APP_REPORT_ATTACK, "budgets"}};
 
     d->at = app_take(NULL, d->set.count, sizeof *d->at);
     for (size_t i = 0; i < d->set.count; i++) {
@@ -193,7 +191,9 @@ void convert_documents_free(convert_documents *d)
 /* What no document has, by name. */
 static json_t *missing_json(const convert_documents *d)
 {
-    static const char *const names[CONVERT_FIGURES] = {"accuracy", "corruption", "attack"};
+    static const char *const names[CONVERT_FIGURES] = {[CONVERT_ACCURACY] = "accuracy",
+                                                       [CONVERT_CORRUPTION] = "corruption",
+                                                       [CONVERT_ATTACK] = "attack"};
     json_t *list = json_array();
 
     for (int f = 0; f < CONVERT_FIGURES; f++) {

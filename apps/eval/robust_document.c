@@ -4,7 +4,6 @@
 #include "apps/eval/internal.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { IMAGENET_CLASSES = 1000, FACT = 256 };
 

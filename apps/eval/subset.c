@@ -7,7 +7,6 @@
 #include "apps/eval/internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the set ------------------------------------------------------------------------ */

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { CARDS_MOST = 64, CARDS_LEAST = 4, NAMED = 40, LISTED = 16 };
 

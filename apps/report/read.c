@@ -1,7 +1,6 @@
 /* read.c - reads the results of evaluations and attacks (docs/json.md, docs/attacks.md).
  * Whatever is not in a file is simply not shown: files of older versions are fine. */
 #include <dirent.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -2,7 +2,6 @@
  * Free to change: all of it; nothing reads it but people. */
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 #include "apps/network_internal.h"
 #include "apps/train/internal.h"

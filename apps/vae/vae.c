@@ -2,7 +2,6 @@
  * measures. Relied on elsewhere: files in the run's folder, keys of result.json
  * (docs/json.md), exit status. */
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "apps/network_internal.h"

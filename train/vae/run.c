@@ -5,7 +5,6 @@
  * folder). */
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <string.h>
 
 #include "train/vae/vae.h"
