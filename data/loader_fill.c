@@ -1,4 +1,4 @@
-/* data_loader_fill.c - one place of a batch: read, decode, transform, normalise; and the
+/* loader_fill.c - one place of a batch: read, decode, transform, normalise; and the
  * policy for samples that cannot be used (data.md 10). A bad sample in training is replaced
  * by the next good one of the epoch's permutation, a rule without state: any thread, any
  * resume finds the same one. Free to change: nothing that draws. Relied on elsewhere: the

@@ -1,5 +1,5 @@
 /* loader_internal.h - between loader.c (slots, threads, what the caller sees) and
- * data_loader_fill.c (what goes into a place of a batch, and what is said about it). */
+ * loader_fill.c (what goes into a place of a batch, and what is said about it). */
 #ifndef DATA_LOADER_INTERNAL_H
 #define DATA_LOADER_INTERNAL_H
 

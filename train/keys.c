@@ -1,4 +1,4 @@
-/* recipe_keys.c - the table of all keys that a recipe may hold, but for the routers' own
+/* keys.c - the table of all keys that a recipe may hold, but for the routers' own
  * options, which the routers declare (vit_router_options). One line here is all that a new
  * setting needs. Relied on elsewhere: names of keys (recipes, scripts), texts that read
  * back to the same value. */

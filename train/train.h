@@ -43,7 +43,7 @@
 
 enum { TRAIN_TEXT = 1024 }; /* room for a path */
 
-/* What training makes of its images (train_adversary.c). */
+/* What training makes of its images (adversary.c). */
 typedef enum train_adversary_kind {
     TRAIN_ADVERSARY_NONE,
     TRAIN_ADVERSARY_PGD,

@@ -1,5 +1,5 @@
 /* ceiling.c - the matrix products that a pass consists of: what vit_model_flops counts, one
- * by one. onednn_ceiling.c times them with oneDNN alone; together they say how fast a
+ * by one. onednn/ceiling.c times them with oneDNN alone; together they say how fast a
  * network could be. Free to change: names, order. Relied on elsewhere: the operations of
  * the list add up to those of the pass (inference: vit_model_flops for every image). */
 #include <string.h>

@@ -257,14 +257,13 @@ static base_status specimen_keep(app_robust *r, const corrupt_pair *pair,
 {
     const size_t side = r->network->size < SPECIMEN_SIDE ? r->network->size : SPECIMEN_SIDE;
     app_example *s = &r->specimen[r->specimen_count++];
-    data_image whole = {0};
     data_scratch scratch = {0};
     base_status status = app_example_fill(
         s, r->network, r->inputs + i * r->floats, logits + i * r->network->classes,
         batch->samples[i], data_source_label(r->source, batch->samples[i]), err);
 
     s->pair = pair ? *pair : (corrupt_pair){CORRUPT_KIND_COUNT, 0};
-    whole = s->picture;
+    data_image whole = s->picture;
     s->picture = (data_image){0};
     if (status == BASE_OK)
         status = data_resize(&s->picture, &whole, NULL, side, side, NULL,

@@ -118,10 +118,9 @@ base_status app_subset_ood(app_subset *subset, const app_network *network, vit_r
     data_batch batch;
     float *logits =
         app_take(&subset->pool, config.batch, network->classes * sizeof *logits);
-    base_status status = BASE_OK;
     uint64_t done = 0;
+    base_status status = data_loader_create(&loader, subset->ood, &config, err);
 
-    status = data_loader_create(&loader, subset->ood, &config, err);
     if (status == BASE_OK)
         app_progress_start(&progress, common, "ood", "images", data_loader_samples(loader),
                            0);

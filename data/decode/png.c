@@ -3,7 +3,7 @@
  * dropped without compositing, gamma and profiles ignored. Free to change: the order of
  * transformations. Relied on elsewhere: the reasons.
  *
- * As in decode_jpeg.c, one setjmp, and what longjmp leaves behind owns nothing. */
+ * As in jpeg.c, one setjmp, and what longjmp leaves behind owns nothing. */
 #include "data/decode/decode_internal.h"
 
 #include <setjmp.h>

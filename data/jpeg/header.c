@@ -1,4 +1,4 @@
-/* header.c - which JPEGs decode_quick.c decodes, and their tables (ITU-T T.81,
+/* header.c - which JPEGs jpeg.c decodes, and their tables (ITU-T T.81,
  * annexes B and C; colours as libjpeg's default_decompress_parms). Anything unusual is
  * refused: libjpeg knows what to do, and what to call it. */
 #include "data/jpeg/jpeg_internal.h"

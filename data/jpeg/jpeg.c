@@ -5,8 +5,8 @@
  *
  * What is decoded here: 8-bit Huffman sequential files of one interleaved scan, grey or
  * YCbCr with 4:4:4, 4:2:2 or 4:2:0 chroma, restart markers or none, where every marker is
- * in its place. All else, and all damage, is libjpeg's (decode_jpeg.c), who also judges it:
- * a file gives the same verdict by both ways. Headers in decode_quick_header.c. */
+ * in its place. All else, and all damage, is libjpeg's (decode/jpeg.c), who also judges it:
+ * a file gives the same verdict by both ways. Headers in header.c. */
 #include "data/jpeg/jpeg_internal.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* jpeg_internal.h - between decode_quick.c (rows) and decode_quick_header.c. */
+/* jpeg_internal.h - between jpeg.c (rows) and header.c. */
 #ifndef DATA_DECODE_QUICK_INTERNAL_H
 #define DATA_DECODE_QUICK_INTERNAL_H
 

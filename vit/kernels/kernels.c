@@ -1,6 +1,6 @@
 /* kernels.c - the plain loops of the network, on the vectors of kernels_vector.h. The build
  * compiles this file once per instruction set with VIT_KERNELS_SET and VIT_KERNELS_ISA
- * defined; kernels_select.c picks one at run time.
+ * defined; select.c picks one at run time.
  *
  * exp and erf are our own because a library call would keep a loop scalar. 2^f is a
  * polynomial, on [-1/2, 1/2] the best one of its degree (Remez): relative error 7.5e-8 for

@@ -1,6 +1,6 @@
 /* product.c - products of activations through oneDNN's matmul primitives, made once per
  * shape and kept: heads of attention side by side, linear layers with packed weights
- * (onednn_linear.c), gradients of weights. Operands are fp32 or bf16, sums are fp32.
+ * (linear.c), gradients of weights. Operands are fp32 or bf16, sums are fp32.
  *
  * Everything here works on the calling thread alone, inside a parallel region or not:
  * layers give each thread blocks of rows. Every thread owns its primitives, memory objects

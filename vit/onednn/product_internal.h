@@ -1,5 +1,5 @@
-/* product_internal.h - the cache of matmul primitives, shared by onednn_product.c and
- * onednn_linear.c. */
+/* product_internal.h - the cache of matmul primitives, shared by product.c and
+ * linear.c. */
 #ifndef VIT_ONEDNN_PRODUCT_H
 #define VIT_ONEDNN_PRODUCT_H
 

@@ -1,5 +1,5 @@
 /* vae.c - the autoencoder of experts at rest: its tensors, their first values, its file.
- * The passes are vae_run.c's. Relied on elsewhere: names and order of the tensors, keys of
+ * The passes are run.c's. Relied on elsewhere: names and order of the tensors, keys of
  * the metadata. */
 #include <inttypes.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-/* vae_internal.h - the autoencoder's tensors, between vae.c and vae_run.c. Private to
+/* vae_internal.h - the autoencoder's tensors, between vae.c and run.c. Private to
  * vit/. */
 #ifndef VIT_VAE_INTERNAL_H
 #define VIT_VAE_INTERNAL_H
