@@ -391,14 +391,16 @@ START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
     set_name_file(root, "weather/fog/1/n01440764/x.JPEG");
     set_name_file(root, "noise/gaussian_noise/2/n01443537/y.JPEG");
     set_name_file(root, "own/3/n01443537/y.JPEG");
+    set_name_file(root, "also/4/n01443537/y.JPEG");
     set_folder(root, "weather/fog/9"); /* no severity */
     ck_assert_int_eq(data_imagenet_c_open(&tree, root, NULL), BASE_OK);
-    ck_assert_uint_eq(data_imagenet_c_count(tree), 4);
+    ck_assert_uint_eq(data_imagenet_c_count(tree), 5);
     ck_assert_str_eq(data_imagenet_c_corruption(tree, 0), "gaussian_noise");
     ck_assert_str_eq(data_imagenet_c_corruption(tree, 1), "fog");
     ck_assert_int_eq(data_imagenet_c_severity(tree, 1), 1);
     ck_assert_int_eq(data_imagenet_c_severity(tree, 2), 5);
-    ck_assert_str_eq(data_imagenet_c_corruption(tree, 3), "own");
+    ck_assert_str_eq(data_imagenet_c_corruption(tree, 3), "also"); /* by name */
+    ck_assert_str_eq(data_imagenet_c_corruption(tree, 4), "own");
     ck_assert_int_eq(data_imagenet_c_source(&source, tree, 2, &imagenet, NULL), BASE_OK);
     set_lists(source, "0 n01440764/x.JPEG\n");
     set_holds(source, 0, "weather/fog/5/n01440764/x.JPEG");
@@ -407,10 +409,11 @@ START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
 
     source = set_open(root, &imagenet); /* all of it */
     ck_assert_str_eq(data_source_layout(source), "imagenet-c");
-    ck_assert_uint_eq(data_source_count(source), 4);
-    set_lists(source, "0 weather/fog/1/n01440764/x.JPEG\n0 weather/fog/5/n01440764/x.JPEG\n"
-                      "1 noise/gaussian_noise/2/n01443537/y.JPEG\n"
-                      "1 own/3/n01443537/y.JPEG\n");
+    ck_assert_uint_eq(data_source_count(source), 5);
+    set_lists(source,
+              "0 weather/fog/1/n01440764/x.JPEG\n0 weather/fog/5/n01440764/x.JPEG\n"
+              "1 noise/gaussian_noise/2/n01443537/y.JPEG\n"
+              "1 also/4/n01443537/y.JPEG\n1 own/3/n01443537/y.JPEG\n");
     set_holds(source, 1, "weather/fog/5/n01440764/x.JPEG");
     data_source_close(source);
     set_folder(root, "nothing");
