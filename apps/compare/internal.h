@@ -79,7 +79,7 @@ void app_compare_close(app_compare *compare); /* zeroed, but lock -1, is fine */
 /* The resolved recipe of a run. */
 base_status app_compare_recipe(train_recipe *out, const app_compare *compare, size_t entry,
                                int64_t seed, base_error *err);
-/* Where run i stands now. */
+/* Where a run stands now. */
 base_status app_compare_look(app_compare *compare, app_compare_run *run, base_error *err);
 /* The i-th seed by seed, so that an early look sees all routers. */
 app_compare_run *app_compare_run_in_turn(const app_compare *compare, size_t i);

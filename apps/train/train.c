@@ -192,14 +192,14 @@ static base_status build_recipe(train_recipe *recipe, const train_args *args,
     return status;
 }
 
-/* A whole number that the run was begun with, where the recipe leaves it open; before:
- * what runs had that do not name it. */
-static void settle_number(int *value, const char *stored, const char *key, int before)
+/* A whole number that the run was begun with, where the recipe leaves it open; runs that do
+ * not name it had 1. */
+static void settle_number(int *value, const char *stored, const char *key)
 {
     size_t length = 0;
     const char *text = train_recipe_stored(&length, stored, key);
     char number[32];
-    int64_t whole = before;
+    int64_t whole = 1;
 
     if (*value != 0)
         return;
@@ -223,8 +223,8 @@ static base_status settle(train_recipe *recipe, const train_args *args, base_err
             return status;
     }
     if (found) {
-        settle_number(&recipe->train.accumulate, facts.recipe, "train.accumulate", 1);
-        settle_number(&recipe->train.lanes, facts.recipe, "train.lanes", 1);
+        settle_number(&recipe->train.accumulate, facts.recipe, "train.accumulate");
+        settle_number(&recipe->train.lanes, facts.recipe, "train.lanes");
     }
     const char *kept = found && recipe->train.precision == APP_PRECISION_AUTO
                            ? train_recipe_stored(&length, facts.recipe, "train.precision")
