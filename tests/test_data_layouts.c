@@ -410,10 +410,9 @@ START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
     source = set_open(root, &imagenet); /* all of it */
     ck_assert_str_eq(data_source_layout(source), "imagenet-c");
     ck_assert_uint_eq(data_source_count(source), 5);
-    set_lists(source,
-              "0 weather/fog/1/n01440764/x.JPEG\n0 weather/fog/5/n01440764/x.JPEG\n"
-              "1 noise/gaussian_noise/2/n01443537/y.JPEG\n"
-              "1 also/4/n01443537/y.JPEG\n1 own/3/n01443537/y.JPEG\n");
+    set_lists(source, "0 weather/fog/1/n01440764/x.JPEG\n0 weather/fog/5/n01440764/x.JPEG\n"
+                      "1 noise/gaussian_noise/2/n01443537/y.JPEG\n"
+                      "1 also/4/n01443537/y.JPEG\n1 own/3/n01443537/y.JPEG\n");
     set_holds(source, 1, "weather/fog/5/n01440764/x.JPEG");
     data_source_close(source);
     set_folder(root, "nothing");
