@@ -217,15 +217,19 @@ START_TEST(lines_of_metrics_are_summed_by_their_steps)
     char *dir = test_folder_make(), *path = base_text("%s/metrics.jsonl", dir);
     train_lines runs[2], mean, none = {0};
 
+    ck_assert_int_eq(train_lines_read(&mean, path, "eval", NULL), BASE_OK); /* no file */
+    ck_assert_uint_eq(mean.count, 0);
+    ck_assert_int_eq(train_lines_read(&mean, dir, "eval", NULL), BASE_IO); /* a folder */
+    ck_assert_uint_eq(mean.count, 0);
     test_write(path, first, sizeof first - 1);
-    runs[0] = train_lines_read(path, "train");
-    mean = train_lines_read(path, "eval");
+    ck_assert_int_eq(train_lines_read(&runs[0], path, "train", NULL), BASE_OK);
+    ck_assert_int_eq(train_lines_read(&mean, path, "eval", NULL), BASE_OK);
     ck_assert_uint_eq(mean.count, 1);
     ck_assert_double_eq(train_lines_last(&mean, TRAIN_LINE_LOSS), 7);
     ck_assert_double_eq(train_lines_last(&mean, TRAIN_LINE_CV), 0); /* no layers */
     train_lines_destroy(&mean);
     test_write(path, second, sizeof second - 1);
-    runs[1] = train_lines_read(path, "train");
+    ck_assert_int_eq(train_lines_read(&runs[1], path, "train", NULL), BASE_OK);
     ck_assert_uint_eq(runs[0].count, 2);
     ck_assert_uint_eq(runs[1].count, 2);
     ck_assert_double_eq(train_lines_last(&runs[0], TRAIN_LINE_LOSS), 1);

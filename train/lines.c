@@ -62,19 +62,22 @@ static void layers_take(train_lines *lines, size_t room, const json_t *moe)
             number_of(json_array_get(moe, l), "load_cv");
 }
 
-train_lines train_lines_read(const char *path, const char *kind)
+base_status train_lines_read(train_lines *out, const char *path, const char *kind,
+                             base_error *err)
 {
     train_lines lines = {0};
+    base_status status = BASE_OK;
     char *text = NULL;
     size_t bytes = 0, room = 0;
     char quoted[32];
 
     snprintf(quoted, sizeof quoted, "\"%s\"", kind);
     if (access(path, F_OK) == 0)
-        base_file_read(&text, &bytes, path, METRICS_MAX_BYTES, NULL);
+        status = base_file_read(&text, &bytes, path, METRICS_MAX_BYTES, err);
     for (size_t i = 0; i < bytes; i++)
         room += text[i] == '\n';
-    lines.line = base_alloc(room, sizeof *lines.line);
+    if (room > 0)
+        lines.line = base_alloc(room, sizeof *lines.line);
     for (const char *at = text; lines.line && at && *at && lines.count < room;) {
         const char *end = strchr(at, '\n');
         if (end && !memmem(at, (size_t)(end - at), quoted, strlen(quoted))) {
@@ -93,7 +96,10 @@ train_lines train_lines_read(const char *path, const char *kind)
         at = end + 1;
     }
     base_free(text);
-    return lines;
+    *out = lines;
+    if (room > 0 && (!lines.line || (lines.layers > 0 && !lines.cv)))
+        status = base_fail(err, BASE_NO_MEMORY, "no memory for the lines of '%s'", path);
+    return status;
 }
 
 void train_lines_destroy(train_lines *lines)

@@ -319,9 +319,11 @@ typedef struct train_lines {
     double *cv; /* [count, layers] */
 } train_lines;
 
-/* Those of one kind ("train", "eval") in a file of metrics; none where it cannot be read,
- * or without memory. Ends in destroy. */
-train_lines train_lines_read(const char *path, const char *kind);
+/* Those of one kind ("train", "eval") in a file of metrics; none where there is no file. Out
+ * ends in destroy, after a failure too. BASE_IO, BASE_FORMAT (above 1 GiB),
+ * BASE_NO_MEMORY. */
+base_status train_lines_read(train_lines *out, const char *path, const char *kind,
+                             base_error *err);
 void train_lines_destroy(train_lines *lines); /* zeroed is fine */
 /* Means of so many lines in a row that at most `most` are left; what is not finite does not
  * count. */

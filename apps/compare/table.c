@@ -228,19 +228,21 @@ static base_status figures_make(app_table *t, base_error *err)
 }
 
 /* What the files of the runs say, run by run and entry by entry. */
-static void files_read(app_table *t)
+static base_status files_read(app_table *t, base_error *err)
 {
     const app_compare *c = t->compare;
     const size_t plain = app_step_reference(t);
+    base_status status = BASE_OK;
 
-    for (size_t r = 0; r < c->runs; r++) {
+    for (size_t r = 0; r < c->runs && status == BASE_OK; r++) {
         kind_errors(t->run_error + r * CORRUPT_BENCH_COUNT,
                     show_json_find(c->run[r].result[APP_MEASURE_CORRUPT], "robust.cells"));
         if (c->run[r].state != APP_RUN_FINISHED)
             continue;
         const char *metrics = app_text("%s/metrics.jsonl", c->run[r].folder);
-        t->train[r] = train_lines_read(metrics, "train");
-        t->eval[r] = train_lines_read(metrics, "eval");
+        status = train_lines_read(&t->train[r], metrics, "train", err);
+        if (status == BASE_OK)
+            status = train_lines_read(&t->eval[r], metrics, "eval", err);
     }
     for (size_t e = 0; e < c->entries.count; e++) {
         t->step_ms[e] = app_step_of(t, e, SIZE_MAX).median;
@@ -248,6 +250,7 @@ static void files_read(app_table *t)
     }
     snprintf(t->figure[app_table_figure(t, "step_ratio")].title, sizeof t->figure[0].title,
              "step (%.24s 100)", c->entries.variant[plain].label);
+    return status;
 }
 
 /* Over the seeds of an entry; rows [entries * seeds, width]. */
@@ -309,7 +312,9 @@ base_status app_table_create(app_table *out, const app_compare *compare, json_t 
     t->eval = app_take(pool, runs, sizeof *t->eval);
     t->step_ms = app_take(pool, entries, sizeof *t->step_ms);
     t->step_ratio = app_take(pool, entries, sizeof *t->step_ratio);
-    files_read(t);
+    status = files_read(t, err);
+    if (status != BASE_OK)
+        return status;
     for (size_t run = 0; run < runs; run++)
         run_fill(t, run);
     entries_fill(t);

@@ -54,9 +54,10 @@ static base_status run_read(convert_documents *d, const char *run, base_error *e
     const base_status status =
         is_there(recipe) ? recipe_read(&d->recipe, recipe, err) : BASE_OK;
 
-    if (status == BASE_OK && d->recipe)
-        d->evaluations = train_lines_read(app_text("%s/metrics.jsonl", run), "eval");
-    return status;
+    if (status != BASE_OK || !d->recipe)
+        return status;
+    return train_lines_read(&d->evaluations, app_text("%s/metrics.jsonl", run), "eval",
+                            err);
 }
 
 /* Whether a key's value is a path of the machine that trained. */

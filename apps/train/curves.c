@@ -23,9 +23,11 @@ static const show_block blocks[] = {
 static const show_view curves_view = {.title = "training", .blocks = blocks};
 
 /* {step, KIND: {loss, accuracy, moe: [{block, load_cv}]}} of each line. */
-static void points_add(json_t *points, const char *metrics_path, const char *kind)
+static base_status points_add(json_t *points, const char *metrics_path, const char *kind,
+                              base_error *err)
 {
-    train_lines lines = train_lines_read(metrics_path, kind);
+    train_lines lines = {0};
+    const base_status status = train_lines_read(&lines, metrics_path, kind, err);
 
     train_lines_thin(&lines, POINTS_MAX);
     for (size_t i = 0; i < lines.count; i++) {
@@ -41,6 +43,7 @@ static void points_add(json_t *points, const char *metrics_path, const char *kin
                  show_json_real(at[TRAIN_LINE_ACCURACY]), "moe", moe);
     }
     train_lines_destroy(&lines);
+    return status;
 }
 
 base_status app_curves_write(const char *svg_path, const char *metrics_path,
@@ -49,10 +52,12 @@ base_status app_curves_write(const char *svg_path, const char *metrics_path,
     json_t *points = json_array();
     show_document *document = NULL;
 
-    points_add(points, metrics_path, "train");
-    points_add(points, metrics_path, "eval");
-    base_status status =
-        app_document_make(&document, json_pack("{s:o}", "points", points), err);
+    base_status status = points_add(points, metrics_path, "train", err);
+    if (status == BASE_OK)
+        status = points_add(points, metrics_path, "eval", err);
+    if (status == BASE_OK)
+        status = app_document_make(&document, json_pack("{s:O}", "points", points), err);
+    json_decref(points);
     if (status == BASE_OK)
         status = show_svg_write(document, &curves_view, svg_path, err);
     show_document_destroy(document);
