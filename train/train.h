@@ -319,8 +319,8 @@ typedef struct train_lines {
     double *cv; /* [count, layers] */
 } train_lines;
 
-/* Those of one kind ("train", "eval") in a file of metrics; none where there is no file. Out
- * ends in destroy, after a failure too. BASE_IO, BASE_FORMAT (above 1 GiB),
+/* Those of one kind ("train", "eval") in a file of metrics; none where there is no file.
+ * Out ends in destroy, after a failure too. BASE_IO, BASE_FORMAT (above 1 GiB),
  * BASE_NO_MEMORY. */
 base_status train_lines_read(train_lines *out, const char *path, const char *kind,
                              base_error *err);
