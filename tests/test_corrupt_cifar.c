@@ -1,6 +1,7 @@
 /* test_corrupt_cifar.c - the deterministic cells of CIFAR-C and the zoom blurs whose
  * factors round, byte by byte against the published script's own calls
- * (tests/reference/cifar_cells.py; CRC-32 in tests/golden/cifar_cells.tsv). */
+ * (tests/reference/cifar_cells.py; CRC-32 in tests/golden/cifar_cells.tsv). And every
+ * corruption at every severity of every preset keeps its bytes. */
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -84,12 +85,52 @@ START_TEST(cells_equal_the_script_to_the_byte)
 }
 END_TEST
 
+/* Line by line of golden/corrupt_cells.tsv: corruption, preset, width, height, CRC-32 of
+ * severities 1 to 5, all of seed 3 and key 11. They are our own bytes, which other tests
+ * judge (corrupt_golden, corrupt_scores); here no number may change unseen. */
+START_TEST(every_cell_keeps_its_bytes)
+{
+    char *path = base_text("%s/golden/corrupt_cells.tsv", getenv("VMOE_TESTS")), *text;
+    const char *kind = corrupt_kind_name((corrupt_kind)_i);
+    corrupt_config config = corrupt_config_defaults();
+    static const size_t sizes[][3] = {{CORRUPT_PRESET_224, 75, 61},
+                                      {CORRUPT_PRESET_224, 33, 40},
+                                      {CORRUPT_PRESET_299, 64, 97},
+                                      {CORRUPT_PRESET_64, 64, 64},
+                                      {CORRUPT_PRESET_32, 32, 32}};
+    size_t bytes;
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, path, 1 << 20, NULL), BASE_OK);
+    config.seed = 3;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char line[160];
+        const size_t width = sizes[i][1], height = sizes[i][2];
+        config.preset = (corrupt_preset)sizes[i][0];
+        int used = snprintf(line, sizeof line, "%s\t%s\t%zu\t%zu", kind,
+                            corrupt_preset_name(config.preset), width, height);
+        test_corrupt rig = test_corrupt_open(&config);
+        test_corrupt_picture(in, height, width);
+        for (int severity = 1; severity <= CORRUPT_SEVERITY_MAX; severity++) {
+            test_corrupt_apply(&rig, out, in, height, width, _i, severity, 11);
+            used += snprintf(line + used, sizeof line - (size_t)used, "\t%08lx",
+                             crc32(0, out, (unsigned)(height * width * 3)));
+        }
+        snprintf(line + used, sizeof line - (size_t)used, "\n");
+        test_corrupt_close(&rig);
+        ck_assert_msg(strstr(text, line) != NULL, "found %s", line);
+    }
+    base_free(text);
+    base_free(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("corrupt_cifar");
     TCase *core = tcase_create("Core");
 
     tcase_add_loop_test(core, cells_equal_the_script_to_the_byte, 0, 8);
+    tcase_add_loop_test(core, every_cell_keeps_its_bytes, 0, CORRUPT_KIND_COUNT);
     suite_add_tcase(suite, core);
     return test_run(suite);
 }

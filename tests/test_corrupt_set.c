@@ -105,6 +105,9 @@ START_TEST(presets_go_by_size)
     ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(64, 64)), "64");
     ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(299, 299)), "299");
     ck_assert_str_eq(corrupt_preset_name(corrupt_preset_of_size(224, 224)), "224");
+    static const size_t sides[] = {224, 299, 64, 32};
+    for (int p = 0; p < CORRUPT_PRESET_COUNT; p++)
+        ck_assert_uint_eq(corrupt_preset_side((corrupt_preset)p), sides[p]);
     static const struct {
         size_t height, width;
         const char *want;
@@ -128,6 +131,17 @@ START_TEST(image_names_have_their_keys)
                       base_key((const uint64_t[]){base_key((const uint64_t[]){8}, 1),
                                                   UINT64_C(0x4745504a2e622f61)},
                                2));
+    ck_assert_uint_eq(
+        corrupt_name_key("\xff"
+                         "2345678\x80"
+                         "b"), /* two chunks, unsigned */
+        base_key(
+            (const uint64_t[]){
+                base_key((const uint64_t[]){base_key((const uint64_t[]){10}, 1),
+                                            UINT64_C(0x38373635343332ff)},
+                         2),
+                0x6280},
+            2));
     ck_assert_uint_ne(corrupt_name_key("a/b"), corrupt_name_key("a/c"));
     ck_assert_uint_ne(corrupt_name_key("12345678"), corrupt_name_key("123456789"));
 }
@@ -378,6 +392,38 @@ START_TEST(random_sizes_work_with_every_preset)
 }
 END_TEST
 
+/* Nor does what lies behind a picture, before and behind out. */
+START_TEST(only_the_picture_counts)
+{
+    enum { MOST = 16 * 9 * 3, AROUND = 64 };
+    static const size_t sizes[][2] = {{3, 5}, {16, 9}};
+    unsigned char in[MOST + AROUND], out[2][MOST + 2 * AROUND];
+    test_corrupt t = test_corrupt_open(NULL);
+
+    for (int kind = 0; kind < CORRUPT_KIND_COUNT; kind++) {
+        for (size_t i = 0; i < 2; i++) {
+            const size_t samples = sizes[i][0] * sizes[i][1] * 3;
+            base_status status[2];
+            for (int fill = 0; fill < 2; fill++) {
+                memset(in, fill ? 255 : 0, sizeof in);
+                memset(out[fill], 0xa5, sizeof out[fill]);
+                test_corrupt_picture(in, sizes[i][0], sizes[i][1]);
+                status[fill] = corrupt_apply(t.worker, out[fill] + AROUND, in, sizes[i][0],
+                                             sizes[i][1], (corrupt_kind)kind, 3, 5, &t.err);
+                for (size_t j = 0; j < AROUND; j++)
+                    ck_assert(out[fill][j] == 0xa5 &&
+                              out[fill][AROUND + samples + j] == 0xa5);
+            }
+            ck_assert_int_eq(status[0], status[1]);
+            if (status[0] == BASE_OK)
+                ck_assert_msg(memcmp(out[0], out[1], sizeof out[0]) == 0, "%s",
+                              names[kind]);
+        }
+    }
+    test_corrupt_close(&t);
+}
+END_TEST
+
 static void check_refused(test_corrupt *t, size_t height, size_t width, int kind,
                           int severity, const char *expected)
 {
@@ -436,6 +482,7 @@ int main(void)
     TCase *limits = tcase_create("Limits");
     tcase_add_test(limits, any_size_and_picture_works_or_is_refused);
     tcase_add_test(limits, random_sizes_work_with_every_preset);
+    tcase_add_test(limits, only_the_picture_counts);
     tcase_add_test(limits, nonsense_is_refused_with_one_line);
     suite_add_tcase(suite, limits);
     return test_run(suite);
