@@ -122,6 +122,8 @@ static void x_axis(show_page *page, const frame *f)
     for (size_t i = 0; i < axes->tick_count; i++) {
         const double x = place_x(f, axes->ticks[i]);
 
+        if (axes->ticks[i] < f->x_low || axes->ticks[i] > f->x_high)
+            continue; /* of a point that no line has */
         fprintf(f->file,
                 "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x,
                 y, y + 4);

@@ -31,8 +31,9 @@ static inline void golden_holds(const char *file, const char *name, const char *
     if (fresh) {
         char *made = base_text("%s/%s", fresh, file);
         FILE *out = fopen(made, "a");
+        const size_t length = strlen(text);
         fprintf(out, "%s%s%s", head, text,
-                *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
+                length > 0 && text[length - 1] != '\n' ? "\n" : "");
         fclose(out);
         base_free(made);
     }
