@@ -47,33 +47,73 @@ static inline attack_run *search(const attack_config *config, size_t batch,
     return run;
 }
 
-/* Every sample and every count but the time. */
+static inline bool same_number(double x, double y)
+{
+    return x == y || (isnan(x) && isnan(y));
+}
+
+static inline void check_same_sample(const attack_sample *x, const attack_sample *y)
+{
+    ck_assert_int_eq(x->label, y->label);
+    ck_assert_int_eq(x->clean_prediction, y->clean_prediction);
+    ck_assert_int_eq(x->prediction, y->prediction);
+    ck_assert_int_eq(x->right, y->right);
+    ck_assert_int_eq(x->broken, y->broken);
+    ck_assert_int_eq(x->broken_u8, y->broken_u8);
+    ck_assert_int_eq(x->invalid, y->invalid);
+    ck_assert_int_eq(x->attack, y->attack);
+    ck_assert_int_eq(x->restart, y->restart);
+    ck_assert_int_eq(x->step, y->step);
+    ck_assert(same_number((double)x->clean_margin, (double)y->clean_margin));
+    ck_assert(same_number((double)x->margin, (double)y->margin));
+    ck_assert(memcmp(&x->norm, &y->norm, sizeof x->norm) == 0);
+}
+
+/* All but the time. */
+static inline void check_same_result(const attack_result *x, const attack_result *y)
+{
+    ck_assert_str_eq(x->spec, y->spec);
+    ck_assert_int_eq(x->complete, y->complete);
+    ck_assert_uint_eq(x->evaluated, y->evaluated);
+    ck_assert_uint_eq(x->broken, y->broken);
+    ck_assert_uint_eq(x->robust, y->robust);
+    ck_assert_uint_eq(x->robust_after, y->robust_after);
+    ck_assert_uint_eq(x->robust_u8, y->robust_u8);
+    ck_assert_uint_eq(x->robust_after_u8, y->robust_after_u8);
+    ck_assert_uint_eq(x->invalid, y->invalid);
+    ck_assert_uint_eq(x->zero_grad, y->zero_grad);
+    ck_assert_uint_eq(x->unconfirmed, y->unconfirmed);
+    ck_assert_uint_eq(x->targeted, y->targeted);
+    ck_assert_uint_eq(x->minimal_count, y->minimal_count);
+    ck_assert(same_number(x->median_norm, y->median_norm));
+    ck_assert(same_number(x->max_norm, y->max_norm));
+    ck_assert(same_number(x->minimal_norm, y->minimal_norm));
+    ck_assert_double_eq(x->grad_evals, y->grad_evals);
+    ck_assert_double_eq(x->forward_evals, y->forward_evals);
+    ck_assert(same_number(x->queries_median, y->queries_median));
+    ck_assert(same_number(x->draw_accuracy, y->draw_accuracy));
+    ck_assert(same_number(x->late_rise, y->late_rise));
+    ck_assert_uint_eq(x->curve_count, y->curve_count);
+    for (size_t c = 0; c < x->curve_count; c++)
+        ck_assert(same_number(x->curve[c], y->curve[c]));
+    ck_assert_uint_eq(x->by_restart_count, y->by_restart_count);
+    for (size_t r = 0; r < x->by_restart_count; r++)
+        ck_assert_uint_eq(x->by_restart[r], y->by_restart[r]);
+}
+
+/* Every sample and every figure but the time. */
 static inline void check_same(const attack_run *a, const attack_run *b)
 {
     ck_assert_uint_eq(attack_run_count(a), attack_run_count(b));
     for (size_t i = 0; i < N; i++) {
         const attack_sample x = attack_run_sample(a, i), y = attack_run_sample(b, i);
-        ck_assert_int_eq(x.broken, y.broken);
-        ck_assert_int_eq(x.broken_u8, y.broken_u8);
-        ck_assert_int_eq(x.attack, y.attack);
-        ck_assert_int_eq(x.restart, y.restart);
-        ck_assert_int_eq(x.step, y.step);
-        ck_assert_int_eq(x.prediction, y.prediction);
-        ck_assert(memcmp(&x.norm, &y.norm, sizeof x.norm) == 0);
+
+        check_same_sample(&x, &y);
+        for (size_t e = 0; e < attack_run_count(a); e++)
+            ck_assert_int_eq(attack_run_broke(a, e, i), attack_run_broke(b, e, i));
     }
-    for (size_t i = 0; i < attack_run_count(a); i++) {
-        attack_result x = *attack_run_result(a, i), y = *attack_run_result(b, i);
-        ck_assert_uint_eq(x.broken, y.broken);
-        ck_assert_uint_eq(x.evaluated, y.evaluated);
-        ck_assert_uint_eq(x.robust_after, y.robust_after);
-        ck_assert_uint_eq(x.robust_after_u8, y.robust_after_u8);
-        ck_assert_double_eq(x.grad_evals, y.grad_evals);
-        ck_assert_double_eq(x.forward_evals, y.forward_evals);
-        for (size_t c = 0; c < x.curve_count; c++)
-            ck_assert(x.curve[c] == y.curve[c] || (isnan(x.curve[c]) && isnan(y.curve[c])));
-        for (size_t r = 0; r < x.by_restart_count; r++)
-            ck_assert_uint_eq(x.by_restart[r], y.by_restart[r]);
-    }
+    for (size_t i = 0; i < attack_run_count(a); i++)
+        check_same_result(attack_run_result(a, i), attack_run_result(b, i));
     ck_assert(memcmp(attack_run_adversarial(a), attack_run_adversarial(b), sizeof images) ==
               0);
 }
