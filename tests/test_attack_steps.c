@@ -1,0 +1,686 @@
+/* test_attack_steps.c - every point that an attack looks at, against its rule written a
+ * second time in doubles: from the library's last points to its next one, so that nothing
+ * adds up. APGD in Linf and L2: test_attack_apgd.c, test_attack_referees.c; FAB, CW and
+ * Square in Linf: test_attack_reference.c. */
+#include "attacks/attacks_internal.h"
+#include "attacks/parts_internal.h"
+#include "test_attack_rig.h"
+
+enum { POINTS = 220, MOST = 600 };
+/* Float32 points near 1, a few operations from one to the next. */
+static const double CLOSE = 2e-6;
+
+static float seen[POINTS][MOST];
+static size_t seen_count, width;
+
+static base_status see(void *user, float *logits, const float *x, size_t count,
+                       base_error *err)
+{
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_lt(seen_count, POINTS);
+    memcpy(seen[seen_count++], x, width * sizeof *x);
+    return test_net_forward(user, logits, x, count, err);
+}
+
+/* Image `at` alone, all steps; seen[0] is the image, what follows the attack's points. */
+static attack_result watch(attack_norm norm, double eps, const char *spec, size_t at)
+{
+    const uint32_t number = (uint32_t)at + 3;
+    attack_target target = test_net_target(&net, 1, SIDE, 1);
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    base_error err = {0};
+
+    target.logits = target.forward = see;
+    config.norm = norm;
+    config.eps = eps;
+    config.seed = 11;
+    config.early_stop = false;
+    config.samples = &number;
+    seen_count = 0;
+    width = INPUTS;
+    ck_assert_msg(attack_run_create(&run, &target, &config, images + at * INPUTS,
+                                    labels + at, 1, &err) == BASE_OK &&
+                      attack_run_add(run, spec, &err) == BASE_OK &&
+                      attack_run_go(run, &err) == BASE_OK,
+                  "%s", err.text);
+    const attack_result result = *attack_run_result(run, 0);
+    ck_assert_mem_eq(seen[0], images + at * INPUTS, INPUTS * sizeof(float));
+    attack_run_destroy(run);
+    return result;
+}
+
+/* The attack's stream of this image. */
+static base_rng stream(const char *attack, size_t at, size_t rank, size_t restart,
+                       uint64_t step)
+{
+    const attack_spec spec = {.method = attack_method_find(attack)};
+    const attack_task task = {.spec = &spec, .seed = 11};
+    const attack_lane lane = {
+        .task = &task, .sample = (uint32_t)at + 3, .rank = rank, .restart = restart};
+
+    return attack_lane_rng(&lane, step);
+}
+
+/* Some pixels at the ends of their range, so that the box is met. */
+static void edges(void)
+{
+    float z[CLASSES], h[12];
+
+    setup();
+    for (size_t i = 0; i < (size_t)N * INPUTS; i += 5)
+        images[i] = i % 2 ? 1.0f : 0.0f;
+    for (size_t i = 0; i < N; i++) {
+        test_net_raw(&net, z, h, images + i * INPUTS);
+        labels[i] = attack_predict(z, CLASSES);
+    }
+}
+
+static double box(double v)
+{
+    return fmin(fmax(v, 0), 1);
+}
+
+static double size_of(const double *d, size_t count)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += d[i] * d[i];
+    return sqrt(sum);
+}
+
+/* v to the ball and the box around x. */
+static void confine(double *v, const float *x, attack_norm norm, double eps)
+{
+    double d[INPUTS];
+    float in[INPUTS];
+
+    for (size_t i = 0; i < INPUTS; i++) {
+        d[i] = v[i] - (double)x[i];
+        in[i] = (float)v[i];
+    }
+    const double size = size_of(d, INPUTS), scale = size > eps ? eps / size : 1;
+    attack_project(in, x, INPUTS, ATTACK_NORM_L1, eps); /* test_attack_norms.c */
+    for (size_t i = 0; i < INPUTS; i++)
+        v[i] = norm == ATTACK_NORM_LINF ? box((double)x[i] + fmin(fmax(d[i], -eps), eps))
+               : norm == ATTACK_NORM_L2 ? box((double)x[i] + scale * d[i])
+                                        : (double)in[i];
+}
+
+static void random_start(double *v, const float *x, attack_norm norm, double eps,
+                         base_rng *rng)
+{
+    double d[INPUTS];
+
+    for (size_t i = 0; i < INPUTS; i++)
+        d[i] = norm == ATTACK_NORM_LINF ? eps * (2 * base_rng_uniform(rng) - 1)
+                                        : base_rng_normal(rng);
+    const double scale =
+        norm == ATTACK_NORM_L2
+            ? eps * pow(base_rng_uniform(rng), 1.0 / INPUTS) / size_of(d, INPUTS)
+            : 1;
+    for (size_t i = 0; i < INPUTS; i++)
+        v[i] = (double)x[i] + scale * d[i];
+    confine(v, x, norm, eps);
+}
+
+static void near(const char *what, size_t point, const double *want)
+{
+    ck_assert_uint_lt(point, seen_count);
+    for (size_t i = 0; i < width; i++)
+        ck_assert_msg(fabs((double)seen[point][i] - want[i]) < CLOSE,
+                      "%s: point %zu, number %zu is %.8f, not %.8f", what, point, i,
+                      (double)seen[point][i], want[i]);
+}
+
+/* Loss and gradient (may be NULL) at a point. */
+static double loss_at(float *gradient, const float *point, attack_loss loss, int32_t label,
+                      int32_t target)
+{
+    float z[CLASSES], d[CLASSES];
+
+    test_net_forward(&net, z, point, 1, NULL);
+    const double value = attack_loss_compute(d, loss, z, CLASSES, label, target);
+    if (gradient)
+        test_net_gradient(&net, gradient, d, NULL);
+    return value;
+}
+
+/* The wrong class of that rank at the image. */
+static int32_t ranked(const float *x, int32_t label, size_t rank)
+{
+    float z[CLASSES], h[12];
+    int32_t best = -1;
+
+    test_net_raw(&net, z, h, x);
+    for (size_t turn = 0; turn <= rank; turn++) {
+        if (best >= 0)
+            z[best] = -INFINITY;
+        best = -1;
+        for (int32_t c = 0; c < CLASSES; c++)
+            if (c != label && (best < 0 || z[c] > z[best]))
+                best = c;
+    }
+    return best;
+}
+
+/* ---- noise --------------------------------------------------------------------------- */
+
+START_TEST(noise_is_drawn_as_it_is_said)
+{
+    enum { DRAWS = 6 };
+    const attack_norm norm = (attack_norm)_i;
+    static const double budgets[] = {0.2, 1.5, 2};
+    const double eps = budgets[norm];
+
+    for (size_t at = 0; at < 4; at++) {
+        const float *x = images + at * INPUTS;
+        const attack_result r = watch(norm, eps, "noise:draws=6", at);
+
+        ck_assert_double_eq(r.forward_evals, DRAWS);
+        for (uint64_t step = 0; step < DRAWS; step++) {
+            base_rng rng = stream("noise", at, 0, 0, step);
+            double v[INPUTS], d[INPUTS];
+            uint32_t bits = 0;
+
+            for (size_t i = 0; i < INPUTS; i++)
+                v[i] = (double)x[i];
+            if (norm == ATTACK_NORM_L2) { /* on the sphere */
+                for (size_t i = 0; i < INPUTS; i++)
+                    d[i] = base_rng_normal(&rng);
+                for (size_t i = 0; i < INPUTS; i++)
+                    v[i] += eps * d[i] / size_of(d, INPUTS);
+                confine(v, x, norm, eps);
+            } else if (step % 2 == 0) {
+                random_start(v, x, norm, eps, &rng);
+            } else if (norm == ATTACK_NORM_LINF) { /* a corner */
+                for (size_t i = 0; i < INPUTS; i++) {
+                    bits = i % 32 ? bits >> 1 : base_rng_u32(&rng);
+                    v[i] = box(v[i] + (bits & 1 ? eps : -eps));
+                }
+            } else { /* one coordinate */
+                const size_t one = (size_t)base_rng_below(&rng, INPUTS);
+                v[one] = box(v[one] + (base_rng_u32(&rng) & 1 ? eps : -eps));
+            }
+            near("noise", 1 + step, v);
+        }
+    }
+}
+END_TEST
+
+/* ---- steps along the gradient -------------------------------------------------------- */
+
+typedef struct ascent {
+    const char *name, *spec;
+    attack_norm norm;
+    attack_loss loss;
+    int aim; /* 0 none, 1 random, 2 least, 3 second, 4 next, 5 ranks */
+    size_t steps, rounds;
+    double alpha;           /* of eps where negative */
+    bool start;             /* at random */
+    double sparsity, decay; /* decay NAN: no momentum */
+} ascent;
+
+#define LINF ATTACK_NORM_LINF
+#define L2 ATTACK_NORM_L2
+#define L1 ATTACK_NORM_L1
+#define LOSS(name) ATTACK_LOSS_##name
+static const ascent ascents[] = {
+    {"fgsm", "fgsm", LINF, LOSS(CE), 0, 1, 1, -1, false, 1, NAN},
+    {"fgsm", "fgsm:loss=margin", L2, LOSS(MARGIN), 0, 1, 1, -1, false, 1, NAN},
+    {"fgsm", "fgsm:loss=dlr", L2, LOSS(DLR), 0, 1, 1, -1, false, 1, NAN},
+    {"pgd", "pgd:steps=5", LINF, LOSS(CE), 0, 5, 1, -0.5, true, 1, NAN},
+    {"pgd", "pgd:steps=4,relative=1,restarts=3", L2, LOSS(CE), 0, 4, 3, -0.25, true, 1,
+     NAN},
+    {"pgd", "pgd:steps=4,alpha=1/510,start=none,loss=margin", LINF, LOSS(MARGIN), 0, 4, 1,
+     1.0 / 510, false, 1, NAN},
+    {"pgd", "pgd:steps=3,loss=dlr", L2, LOSS(DLR), 0, 3, 1, -2.5 / 3, true, 1, NAN},
+    {"pgd", "pgd:steps=3,aim=random", LINF, LOSS(CE_TARGET), 1, 3, 1, -2.5 / 3, true, 1,
+     NAN},
+    {"pgd", "pgd:steps=3,aim=least,loss=margin", L2, LOSS(MARGIN_TARGET), 2, 3, 1, -2.5 / 3,
+     true, 1, NAN},
+    {"pgd", "pgd:steps=3,aim=second,loss=dlr", LINF, LOSS(DLR_TARGET), 3, 3, 1, -2.5 / 3,
+     true, 1, NAN},
+    {"pgd", "pgd:steps=3,aim=next,start=none", LINF, LOSS(CE_TARGET), 4, 3, 1, -2.5 / 3,
+     false, 1, NAN},
+    {"pgd", "pgd:steps=2,targets=3,loss=margin", LINF, LOSS(MARGIN_TARGET), 5, 2, 3, -1.25,
+     true, 1, NAN},
+    {"pgd", "pgd:steps=5", L1, LOSS(CE), 0, 5, 1, -0.5, true, 0.01, NAN},
+    {"pgd", "pgd:steps=6,sparsity=0.2,relative=3", L1, LOSS(CE), 0, 6, 1, -0.5, true, 0.2,
+     NAN},
+    {"mi-fgsm", "mi-fgsm", LINF, LOSS(CE), 0, 10, 1, -0.1, false, 1, 1},
+    {"mi-fgsm", "mi-fgsm:steps=4,decay=0.5,loss=margin", L2, LOSS(MARGIN), 0, 4, 1, -0.25,
+     false, 1, 0.5},
+    {"mi-fgsm", "mi-fgsm:steps=3,decay=0,loss=dlr", LINF, LOSS(DLR), 0, 3, 1, -1.0 / 3,
+     false, 1, 0},
+};
+
+static int32_t target_of(const ascent *a, size_t at, size_t round)
+{
+    const float *x = images + at * INPUTS;
+    const int32_t y = labels[at];
+    base_rng rng = stream(a->name, at, 0, 0, UINT64_MAX);
+
+    return a->aim == 1   ? (y + 1 + (int32_t)base_rng_below(&rng, CLASSES - 1)) % CLASSES
+           : a->aim == 2 ? ranked(x, y, CLASSES - 2)
+           : a->aim == 3 ? ranked(x, y, 0)
+           : a->aim == 4 ? (y + 1) % CLASSES
+           : a->aim == 5 ? ranked(x, y, round)
+                         : -1;
+}
+
+/* v + alpha towards g: its signs, its direction, or the signs of its largest numbers that
+ * can still move. */
+static void climb(double *v, const float *from, const double *g, const ascent *a,
+                  double alpha)
+{
+    const double length = fmax(size_of(g, INPUTS), 1e-12);
+    size_t most = (size_t)ceil(a->sparsity * INPUTS), moved = 0;
+    bool taken[INPUTS] = {false};
+
+    for (; a->norm == L1 && moved < most; moved++) {
+        size_t best = INPUTS;
+        for (size_t i = 0; i < INPUTS; i++) {
+            const bool free = g[i] > 0 ? from[i] < 1 : g[i] < 0 && from[i] > 0;
+            if (free && !taken[i] && (best == INPUTS || fabs(g[i]) > fabs(g[best])))
+                best = i;
+        }
+        if (best == INPUTS)
+            break;
+        taken[best] = true;
+    }
+    for (size_t i = 0; i < INPUTS; i++) {
+        const double sign = (g[i] > 0) - (g[i] < 0);
+        v[i] = (double)from[i] + (a->norm == LINF ? alpha * sign
+                                  : a->norm == L2 ? alpha * g[i] / length
+                                  : taken[i]      ? alpha / (double)moved * sign
+                                                  : 0);
+    }
+}
+
+/* One round of an ascent, from seen[point] on. */
+static void follow(const ascent *a, size_t at, size_t round, size_t point, double eps)
+{
+    const float *x = images + at * INPUTS;
+    const int32_t target = target_of(a, at, round);
+    const double alpha = a->alpha < 0 ? -a->alpha * eps : a->alpha;
+    const bool ranks = a->aim == 5;
+    double v[INPUTS], momentum[INPUTS] = {0};
+    float g[INPUTS];
+
+    for (size_t i = 0; i < INPUTS; i++)
+        v[i] = (double)x[i];
+    if (a->start) {
+        base_rng rng = stream(a->name, at, ranks ? round : 0, ranks ? 0 : round, 0);
+        random_start(v, x, a->norm, eps, &rng);
+    }
+    near(a->spec, point, v);
+    for (size_t step = 0; step < a->steps; step++, point++) {
+        double sum = 0;
+
+        loss_at(g, seen[point], a->loss, labels[at], target);
+        for (size_t i = 0; i < INPUTS; i++)
+            sum += fabs((double)g[i]);
+        for (size_t i = 0; i < INPUTS; i++)
+            momentum[i] = isnan(a->decay) ? (double)g[i]
+                                          : a->decay * momentum[i] + (double)g[i] / sum;
+        climb(v, seen[point], momentum, a, alpha);
+        confine(v, x, a->norm, eps);
+        near(a->spec, point + 1, v);
+    }
+}
+
+/* A budget so small that nothing breaks: all rounds are made. */
+START_TEST(ascents_follow_their_rule)
+{
+    const ascent *a = &ascents[_i];
+    static const double budgets[] = {1.5e-3, 5e-3, 1e-2};
+    const double eps = budgets[a->norm];
+    size_t followed = 0;
+
+    for (size_t at = 0; at < 6; at++) {
+        const attack_result r = watch(a->norm, eps, a->spec, at);
+
+        if (r.broken > 0)
+            continue; /* next to a boundary */
+        followed++;
+        ck_assert_uint_eq(r.restarts, a->rounds);
+        ck_assert_uint_eq(seen_count, 1 + a->rounds * (a->steps + 1));
+        ck_assert_double_eq(r.grad_evals, (double)(a->rounds * a->steps));
+        for (size_t round = 0; round < a->rounds; round++)
+            follow(a, at, round, 1 + round * (a->steps + 1), eps);
+    }
+    ck_assert_uint_ge(followed, 4);
+}
+END_TEST
+
+/* ---- SPSA ---------------------------------------------------------------------------- */
+
+/* From the start: probes of each pair, then a step of Adam along what they tell. */
+START_TEST(spsa_follows_its_rule)
+{
+    enum { STEPS = 3, PAIRS = 4 };
+    const double eps = 0.004, delta = 0.02, lr = 0.003;
+
+    for (size_t at = 0; at < 3; at++) {
+        const float *x = images + at * INPUTS;
+        double v[INPUTS], first[INPUTS] = {0}, second[INPUTS] = {0};
+        base_rng rng = stream("spsa", at, 0, 0, 0);
+        size_t point = 1;
+
+        const attack_result r =
+            watch(LINF, eps, "spsa:steps=3,pairs=4,delta=0.02,lr=0.003", at);
+        ck_assert_uint_eq(r.broken, 0);
+        ck_assert_uint_eq(seen_count, 2 + STEPS * (2 * PAIRS + 1));
+        random_start(v, x, LINF, eps, &rng);
+        near("spsa", point, v);
+        for (uint64_t step = 0; step < STEPS; step++) {
+            const float *here = seen[point];
+            double g[INPUTS] = {0};
+
+            for (uint64_t pair = 0; pair < PAIRS; pair++) {
+                double up[INPUTS], down[INPUTS], sign[INPUTS];
+                uint32_t bits = 0;
+
+                rng = stream("spsa", at, 0, 0, 1 + step * PAIRS + pair);
+                for (size_t i = 0; i < INPUTS; i++) {
+                    bits = i % 32 ? bits >> 1 : base_rng_u32(&rng);
+                    sign[i] = bits & 1 ? 1 : -1;
+                    up[i] = (double)here[i] + delta * sign[i];
+                    down[i] = (double)here[i] - delta * sign[i];
+                }
+                near("spsa, up", point + 1 + 2 * pair, up);
+                near("spsa, down", point + 2 + 2 * pair, down);
+                const double rise =
+                    loss_at(NULL, seen[point + 1 + 2 * pair], LOSS(MARGIN), labels[at],
+                            -1) -
+                    loss_at(NULL, seen[point + 2 + 2 * pair], LOSS(MARGIN), labels[at], -1);
+                for (size_t i = 0; i < INPUTS; i++)
+                    g[i] -= rise / (2 * delta * PAIRS) * sign[i];
+            }
+            const double t = (double)step + 1;
+            for (size_t i = 0; i < INPUTS; i++) {
+                first[i] = 0.9 * first[i] + 0.1 * g[i];
+                second[i] = 0.999 * second[i] + 0.001 * g[i] * g[i];
+                v[i] = (double)here[i] - lr * first[i] / (1 - pow(0.9, t)) /
+                                             (sqrt(second[i] / (1 - pow(0.999, t))) + 1e-8);
+            }
+            confine(v, x, LINF, eps);
+            point += 2 * PAIRS + 1;
+            near("spsa", point, v);
+        }
+    }
+}
+END_TEST
+
+/* ---- L1-APGD ------------------------------------------------------------------------- */
+
+typedef struct sparse {
+    const char *name, *spec;
+    attack_loss loss;
+    size_t steps[3], rounds;
+} sparse;
+
+static const sparse sparses[] = {
+    {"apgd-l1-ce", "apgd-ce:steps=31", LOSS(CE), {10, 10, 11}, 1},
+    {"apgd-l1-dlr", "apgd-dlr:steps=60,restarts=2", LOSS(DLR), {18, 18, 24}, 2},
+    {"apgd-l1-t", "apgd-t:steps=12,targets=3", LOSS(DLR_TARGET), {4, 4, 4}, 3},
+    {"apgd-l1-ce", "apgd-ce:steps=170", LOSS(CE), {51, 51, 68}, 1}, /* reviews of 2 steps */
+};
+
+static size_t differing(const float *a, const float *b)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < INPUTS; i++)
+        count += a[i] != b[i];
+    return count;
+}
+
+/* The largest k numbers of g move by eta / k. */
+static void sparse_step(double *v, const float *from, const float *g, double share,
+                        double eta)
+{
+    const size_t most = INPUTS - (size_t)((1 - share) * INPUTS);
+    bool taken[INPUTS] = {false};
+    size_t moved = 0;
+
+    for (; moved < most; moved++) {
+        size_t best = INPUTS;
+        for (size_t i = 0; i < INPUTS; i++)
+            if (!taken[i] && g[i] != 0 && (best == INPUTS || fabsf(g[i]) > fabsf(g[best])))
+                best = i;
+        if (best == INPUTS)
+            break;
+        taken[best] = true;
+    }
+    for (size_t i = 0; i < INPUTS; i++)
+        v[i] = (double)from[i] + (taken[i] ? (g[i] > 0 ? eta : -eta) / (double)moved : 0);
+}
+
+/* A phase from seen[point] on; returns its best point. */
+static size_t phase_follow(const sparse *a, size_t at, int32_t target, size_t steps,
+                           size_t point, double budget)
+{
+    const float *x = images + at * INPUTS;
+    const size_t spacing = 0.04 * (double)steps >= 1 ? (size_t)(0.04 * (double)steps) : 1;
+    float g[INPUTS];
+    double v[INPUTS], eta = budget;
+    size_t best = point, since = 0, changed = differing(seen[point], x);
+    double share = (double)changed / INPUTS / 1.5;
+    double top = loss_at(NULL, seen[best], a->loss, labels[at], target);
+
+    for (size_t step = 0; step < steps; step++) {
+        size_t from = point + step;
+        const double here = loss_at(NULL, seen[from], a->loss, labels[at], target);
+
+        if (step > 0 && here > top) {
+            top = here;
+            best = from;
+        }
+        if (step > 0 && ++since >= spacing) {
+            const size_t now = differing(seen[best], x);
+            const bool sparser = (double)now < 0.95 * (double)changed;
+
+            eta = sparser ? budget : fmax(eta / 1.5, budget / 10);
+            share = (double)now / INPUTS / 1.5;
+            changed = now;
+            since = 0;
+            from = sparser ? best : from;
+        }
+        loss_at(g, seen[from], a->loss, labels[at], target);
+        sparse_step(v, seen[from], g, share, eta);
+        confine(v, x, L1, budget);
+        near(a->spec, point + step + 1, v);
+    }
+    if (loss_at(NULL, seen[point + steps], a->loss, labels[at], target) > top)
+        best = point + steps;
+    return best;
+}
+
+START_TEST(l1_apgd_follows_its_pseudo_code)
+{
+    const sparse *a = &sparses[_i];
+    const double eps = 0.05;
+    size_t followed = 0;
+
+    for (size_t at = 0; at < 5; at++) {
+        const float *x = images + at * INPUTS;
+        const attack_result r = watch(L1, eps, a->spec, at);
+        size_t point = 1;
+
+        if (r.broken > 0)
+            continue;
+        followed++;
+        for (size_t round = 0; round < a->rounds; round++) {
+            const bool aims = a->loss == LOSS(DLR_TARGET);
+            base_rng rng = stream(a->name, at, aims ? round : 0, aims ? 0 : round, 0);
+            double v[INPUTS];
+
+            for (size_t i = 0; i < INPUTS; i++)
+                v[i] = (double)(x[i] + (float)base_rng_normal(&rng));
+            for (int phase = 0; phase < 3; phase++) {
+                const double budget = (3 - phase) * eps;
+
+                confine(v, x, L1, budget);
+                near(a->spec, point, v);
+                const size_t best =
+                    phase_follow(a, at, aims ? ranked(x, labels[at], round) : -1,
+                                 a->steps[phase], point, budget);
+                for (size_t i = 0; i < INPUTS; i++)
+                    v[i] = (double)seen[best][i];
+                point += a->steps[phase] + 1;
+            }
+        }
+        ck_assert_uint_eq(point, seen_count);
+    }
+    ck_assert_uint_ge(followed, 3);
+}
+END_TEST
+
+/* ---- Square in L2 -------------------------------------------------------------------- */
+
+/* Not square, and of sides that tiles of three do not fill: a row is left over above. */
+enum { PLANES = 2, HIGH = 17, WIDE = 16, FLAT = HIGH * WIDE, PIXELS = PLANES * FLAT };
+
+/* x + eps d / |d| in the box. */
+static void place(double *v, const float *x, const double *d, double eps)
+{
+    for (size_t i = 0; i < PIXELS; i++)
+        v[i] = box((double)x[i] + eps * d[i] / size_of(d, PIXELS));
+}
+
+static void tiles(double *d, base_rng *rng)
+{
+    enum { TILE = HIGH / 5 };
+    float pattern[TILE * TILE];
+
+    memset(d, 0, PIXELS * sizeof *d);
+    for (size_t top = HIGH % TILE / 2; top + TILE <= HIGH; top += TILE)
+        for (size_t left = WIDE % TILE / 2; left + TILE <= WIDE; left += TILE) {
+            attack_square_pattern(pattern, TILE, base_rng_u32(rng) & 1);
+            for (size_t c = 0; c < PLANES; c++) {
+                const double sign = base_rng_u32(rng) & 1 ? 1 : -1;
+                for (size_t i = 0; i < TILE * TILE; i++)
+                    d[c * FLAT + (top + i / TILE) * WIDE + left + i % TILE] =
+                        sign * (double)pattern[i];
+            }
+        }
+}
+
+/* Algorithm 3: the first window takes the mass of both, and its part of what is left of
+ * the budget. */
+static void move_mass(double *d, size_t side, base_rng *rng, double eps)
+{
+    size_t top[2], left[2];
+    float pattern[FLAT];
+    const double size = size_of(d, PIXELS);
+    const double spare = fmax(eps * eps - size * size, 0) / PLANES;
+
+    for (int w = 0; w < 2; w++) {
+        top[w] = (size_t)base_rng_below(rng, HIGH - side + 1);
+        left[w] = (size_t)base_rng_below(rng, WIDE - side + 1);
+    }
+    attack_square_pattern(pattern, side, base_rng_u32(rng) & 1);
+    for (size_t c = 0; c < PLANES; c++) {
+        const double sign = base_rng_u32(rng) & 1 ? 1 : -1;
+        double own = 0, both = 0, h[FLAT], length = 0;
+
+        for (size_t i = 0; i < FLAT; i++) {
+            const size_t row = i / WIDE, column = i % WIDE;
+            const double p = d[c * FLAT + i];
+            bool in[2];
+            for (int w = 0; w < 2; w++)
+                in[w] = row >= top[w] && row < top[w] + side && column >= left[w] &&
+                        column < left[w] + side;
+            own += in[0] ? p * p : 0;
+            both += in[0] || in[1] ? p * p : 0;
+            if (in[1] && !in[0])
+                d[c * FLAT + i] = 0;
+        }
+        for (size_t i = 0; i < side * side; i++) {
+            const size_t pixel = c * FLAT + (top[0] + i / side) * WIDE + left[0] + i % side;
+            h[i] = sign * (double)pattern[i] + d[pixel] / (sqrt(own) + 1e-12);
+            length += h[i] * h[i];
+        }
+        for (size_t i = 0; i < side * side; i++)
+            d[c * FLAT + (top[0] + i / side) * WIDE + left[0] + i % side] =
+                h[i] * sqrt(both + spare) / sqrt(length);
+    }
+}
+
+START_TEST(square_in_l2_follows_its_algorithm)
+{
+    enum { QUERIES = 60 };
+    static float x[PIXELS];
+    static double d[PIXELS], v[PIXELS];
+    test_net wide = test_net_make(PIXELS, 12, 4, 9), usual = net;
+    attack_target target = test_net_target(&wide, PLANES, HIGH, 1);
+    const uint32_t number = 3;
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    int32_t label;
+    float z[4], best_at[PIXELS];
+    double best = -INFINITY;
+
+    test_net_samples(&wide, x, &label, 1, 0, 1, 4);
+    target.logits = target.forward = see;
+    config.norm = L2;
+    config.eps = 0.3;
+    config.seed = 11;
+    config.early_stop = false;
+    config.samples = &number;
+    seen_count = 0;
+    width = PIXELS;
+    net = wide; /* what see asks */
+    target.user = &net;
+    ck_assert_int_eq(attack_run_create(&run, &target, &config, x, &label, 1, NULL),
+                     BASE_OK);
+    ck_assert_int_eq(attack_run_add(run, "square:queries=60,p=0.5,rescale=yes", NULL),
+                     BASE_OK);
+    ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    ck_assert_uint_eq(attack_run_result(run, 0)->broken, 0);
+    ck_assert_uint_eq(seen_count, QUERIES + 2);
+    for (uint64_t step = 0; step <= QUERIES; step++) {
+        base_rng rng = stream("square", 0, 0, 0, step);
+        const double share = attack_square_share(0.5, step - 1, QUERIES, true);
+
+        for (size_t i = 0; i < PIXELS && step > 0; i++)
+            d[i] = (double)best_at[i] - (double)x[i];
+        if (step == 0)
+            tiles(d, &rng);
+        else
+            move_mass(d, attack_square_side(share, HIGH, WIDE, L2), &rng, config.eps);
+        place(v, x, d, config.eps);
+        near("square", 1 + step, v);
+        float h[TEST_NET_HIDDEN];
+        test_net_raw(&wide, z, h, seen[1 + step]);
+        const double loss = attack_loss_compute(NULL, LOSS(MARGIN), z, 4, label, -1);
+        if (loss > best) {
+            best = loss;
+            memcpy(best_at, seen[1 + step], sizeof best_at);
+        }
+    }
+    attack_run_destroy(run);
+    test_net_free(&wide);
+    net = usual;
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attack_steps");
+    TCase *core = tcase_create("Core");
+
+    tcase_add_checked_fixture(core, edges, teardown);
+    tcase_add_loop_test(core, noise_is_drawn_as_it_is_said, 0, 3);
+    tcase_add_loop_test(core, ascents_follow_their_rule, 0,
+                        sizeof ascents / sizeof ascents[0]);
+    tcase_add_test(core, spsa_follows_its_rule);
+    tcase_add_loop_test(core, l1_apgd_follows_its_pseudo_code, 0,
+                        sizeof sparses / sizeof sparses[0]);
+    tcase_add_test(core, square_in_l2_follows_its_algorithm);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
