@@ -9,12 +9,13 @@ documents in FOLDER.
 """
 import json
 import pathlib
-import random
 import re
-import struct
 import subprocess
 import sys
 import tempfile
+
+sys.dont_write_bytecode = True
+import samples
 
 faults = []
 
@@ -194,12 +195,8 @@ class Bench:
 
     def __init__(self, vmoe, folder):
         self.vmoe, self.folder, self.documents = vmoe, folder, []
-        for name, classes, count in (("images", 3, 24), ("other", 3, 6)):
-            draw = random.Random(name)
-            labels = bytes(i % classes for i in range(count))
-            pixels = bytes((draw.randrange(100) + 70 * labels[i]) % 256 for i in range(count) for _ in range(64))
-            (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 8, 8) + pixels)
-            (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+        samples.idx(folder, "images", 3, 24)
+        samples.idx(folder, "other", 3, 6)
         (folder / "tiny.ini").write_text(TRAIN)
 
     def run(self, *words, fails=False):
