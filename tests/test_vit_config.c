@@ -50,6 +50,95 @@ START_TEST(every_named_size_makes_a_network)
 }
 END_TEST
 
+/* Dosovitskiy et al. 2021, Touvron et al. 2021, Riquelme et al. 2021, and our two small
+ * ones. */
+START_TEST(named_sizes_are_the_published_ones)
+{
+    static const struct {
+        const char *name;
+        int image, patch, width, depth, heads, mlp, resize;
+        const char *layers;
+    } known[] = {
+        {"nano", 32, 4, 96, 4, 3, 192, 32, "1 3"},
+        {"micro", 32, 4, 192, 6, 3, 768, 32, "1 3 5"},
+        {"ti16", 224, 16, 192, 12, 3, 768, 256, "1 3 5 7 9 11"},
+        {"s32", 224, 32, 512, 8, 8, 2048, 256, "5 7"},
+        {"s16", 224, 16, 384, 12, 6, 1536, 256, "1 3 5 7 9 11"},
+        {"b16", 224, 16, 768, 12, 12, 3072, 256, "1 3 5 7 9 11"},
+    };
+    enum { KNOWN = sizeof known / sizeof known[0] };
+
+    for (size_t i = 0; i < 2 * (size_t)KNOWN; i++) {
+        const bool sparse = i < KNOWN;
+        const size_t k = i % KNOWN;
+        base_error err = {0};
+        char name[32], found[256];
+        vit_config c = vit_config_defaults();
+        snprintf(name, sizeof name, "%s-%s", sparse ? "vmoe" : "vit", known[k].name);
+        ck_assert_str_eq(vit_config_name(i), name);
+        c.classes = 7;
+        c.channels = 1;
+        c.mean[0] = 0.25f;
+        c.moe.experts = 3;
+        c.moe.k = 1;
+        c.moe.layer[0] = true; /* of before */
+        must(vit_config_select(&c, name, &err), &err);
+        ck_assert_str_eq(c.name, name);
+        ck_assert_int_eq(c.image, known[k].image);
+        ck_assert_int_eq(c.crop, known[k].image);
+        ck_assert_int_eq(c.resize, known[k].resize);
+        ck_assert_int_eq(c.patch, known[k].patch);
+        ck_assert_int_eq(c.width, known[k].width);
+        ck_assert_int_eq(c.depth, known[k].depth);
+        ck_assert_int_eq(c.heads, known[k].heads);
+        ck_assert_int_eq(c.mlp, known[k].mlp);
+        ck_assert_str_eq(layers_text(found, &c), sparse ? known[k].layers : "");
+        ck_assert(c.moe.experts == 8 && c.moe.k == 2);
+        ck_assert(c.classes == 7 && c.channels == 1 && c.mean[0] == 0.25f);
+    }
+    ck_assert_ptr_null(vit_config_name(2 * (size_t)KNOWN));
+}
+END_TEST
+
+/* Tokens before the patches and all of them: the class token unless the mean is over a
+ * network without one, and the registers. */
+START_TEST(tokens_are_those_of_the_grid_and_those_before_it)
+{
+    static const size_t before[] = {
+        [VIT_POOL_TOKEN] = 1, [VIT_POOL_GAP] = 0, [VIT_POOL_PATCHES] = 1};
+    vit_config c = vit_config_defaults();
+
+    for (int pool = VIT_POOL_TOKEN; pool <= VIT_POOL_PATCHES; pool++)
+        for (int registers = 0; registers < 5; registers += 4) {
+            c.pool = (vit_pool)pool;
+            c.registers = registers;
+            ck_assert_uint_eq(vit_config_prefix(&c), before[pool] + (size_t)registers);
+            ck_assert_uint_eq(vit_config_tokens(&c), vit_config_prefix(&c) + 14 * 14);
+        }
+}
+END_TEST
+
+START_TEST(only_blocks_of_the_network_make_it_sparse)
+{
+    vit_config c = vit_config_defaults();
+
+    ck_assert(!vit_config_is_sparse(&c));
+    c.moe.layer[c.depth] = true; /* behind the last one */
+    ck_assert(!vit_config_is_sparse(&c));
+    c.moe.layer[c.depth - 1] = true;
+    ck_assert(vit_config_is_sparse(&c));
+    c = vit_config_defaults();
+    c.moe.layer[0] = true;
+    ck_assert(vit_config_is_sparse(&c));
+    c.depth = VIT_DEPTH_MAX + 9; /* is_sparse comes before the check */
+    c.moe.layer[0] = false;
+    ck_assert(!vit_config_is_sparse(&c));
+    c.depth = 0;
+    c.moe.layer[0] = true;
+    ck_assert(!vit_config_is_sparse(&c));
+}
+END_TEST
+
 START_TEST(layers_follow_the_published_placement)
 {
     static const struct {
@@ -77,6 +166,31 @@ START_TEST(layers_follow_the_published_placement)
 }
 END_TEST
 
+static void expect_same_config(const vit_config *a, const vit_config *b)
+{
+    ck_assert_str_eq(a->name, b->name);
+    ck_assert_str_eq(a->interpolation, b->interpolation);
+    ck_assert_mem_eq(a->mean, b->mean, sizeof a->mean);
+    ck_assert_mem_eq(a->std, b->std, sizeof a->std);
+    ck_assert(a->image == b->image && a->channels == b->channels && a->patch == b->patch);
+    ck_assert(a->width == b->width && a->depth == b->depth && a->heads == b->heads);
+    ck_assert(a->mlp == b->mlp && a->classes == b->classes && a->pool == b->pool);
+    ck_assert(a->gelu == b->gelu && a->position == b->position && a->init == b->init);
+    ck_assert(a->dropout == b->dropout && a->drop_path == b->drop_path && a->eps == b->eps);
+    ck_assert(a->registers == b->registers && a->prelogits == b->prelogits);
+    ck_assert(a->fc_norm == b->fc_norm && a->pre_norm == b->pre_norm);
+    ck_assert(a->qk_norm == b->qk_norm && a->resize == b->resize && a->crop == b->crop);
+    ck_assert_int_eq(a->crop_mode, b->crop_mode);
+    ck_assert_mem_eq(a->moe.layer, b->moe.layer, sizeof a->moe.layer);
+    ck_assert(a->moe.experts == b->moe.experts && a->moe.k == b->moe.k);
+    ck_assert(a->moe.capacity == b->moe.capacity);
+    ck_assert(a->moe.eval_capacity == b->moe.eval_capacity);
+    ck_assert_int_eq(a->moe.capacity_multiple, b->moe.capacity_multiple);
+    ck_assert(a->moe.bpr == b->moe.bpr && a->moe.eval_bpr == b->moe.eval_bpr);
+    ck_assert_int_eq(a->moe.group_images, b->moe.group_images);
+    ck_assert(a->moe.dropout == b->moe.dropout && a->moe.shared == b->moe.shared);
+}
+
 /* Everything away from its default, through JSON and back. */
 START_TEST(json_keeps_every_setting)
 {
@@ -95,6 +209,11 @@ START_TEST(json_keeps_every_setting)
     config.init = VIT_INIT_VMOE;
     config.dropout = 0.1;
     config.drop_path = 1.0 / 3;
+    config.eps = 3e-5;
+    config.registers = 2;
+    config.prelogits = 5;
+    config.fc_norm = config.pre_norm = config.qk_norm = true;
+    config.crop_mode = VIT_CROP_SQUASH;
     config.resize = 9;
     snprintf(config.name, sizeof config.name, "mine");
     snprintf(config.interpolation, sizeof config.interpolation, "bicubic");
@@ -104,6 +223,7 @@ START_TEST(json_keeps_every_setting)
     config.moe.bpr = config.moe.eval_bpr = true;
     config.moe.group_images = 8;
     config.moe.dropout = 0.2;
+    config.moe.shared = 3;
     must(vit_router_select(&config.moe.router, "ssr", &err), &err);
     must(vit_router_set(&config.moe.router, "p", "0.0123456789012345678", &err), &err);
     must(vit_router_set(&config.moe.router, "cost", "softmax", &err), &err);
@@ -117,9 +237,7 @@ START_TEST(json_keeps_every_setting)
     must(vit_model_labels_set(again, (const char *const *)label, 3, &err), &err);
     char *same = vit_model_config_json(again);
     ck_assert_str_eq(text, same);
-    ck_assert(back.mean[0] == config.mean[0] && back.std[0] == config.std[0]);
-    ck_assert(back.drop_path == config.drop_path && back.gelu == VIT_GELU_TANH);
-    ck_assert(back.moe.bpr && back.moe.layer[1] && !back.moe.layer[0]);
+    expect_same_config(&back, &config);
     ck_assert_mem_eq(&back.moe.router, &config.moe.router, sizeof back.moe.router);
     ck_assert_str_eq(vit_model_label(again, 2), labels[2]);
     vit_labels_free(label, 3);
@@ -254,6 +372,231 @@ START_TEST(other_impossible_settings_are_named)
 }
 END_TEST
 
+/* The text with which a config is refused, "" for a good one. */
+static const char *refusal(base_error *err, const vit_config *config)
+{
+    *err = (base_error){0};
+    const base_status status = vit_config_check(config, err);
+    ck_assert(status == BASE_OK || status == BASE_USAGE);
+    ck_assert_int_eq(status, err->status);
+    return err->text;
+}
+
+/* Whole numbers one below, at and one above each end of their range: what is refused says
+ * the range, what is within is not refused by that rule (by another one perhaps). */
+START_TEST(whole_numbers_have_their_limits)
+{
+    static const struct {
+        size_t at;
+        const char *key;
+        int low, high;
+    } limits[] = {
+        {offsetof(vit_config, image), "image", 1, 8192},
+        {offsetof(vit_config, patch), "patch", 1, 8192},
+        {offsetof(vit_config, width), "width", 1, 16384},
+        {offsetof(vit_config, depth), "depth", 1, 64},
+        {offsetof(vit_config, heads), "heads", 1, 16384},
+        {offsetof(vit_config, mlp), "mlp", 1, 131072},
+        {offsetof(vit_config, classes), "classes", 1, 1048576},
+        {offsetof(vit_config, registers), "registers", 0, 256},
+        {offsetof(vit_config, prelogits), "prelogits", 0, 16384},
+        {offsetof(vit_config, moe.experts), "router.experts", 1, 256},
+        {offsetof(vit_config, moe.capacity_multiple), "moe.capacity_multiple", 1, 1024},
+        {offsetof(vit_config, moe.group_images), "moe.group_images", 0, 1048576},
+        {offsetof(vit_config, moe.shared), "moe.shared", 0, 252},
+    };
+
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        const int tried[] = {limits[i].low - 1, limits[i].low, limits[i].high,
+                             limits[i].high + 1};
+        for (size_t k = 0; k < 4; k++) {
+            char words[96];
+            base_error err;
+            vit_config config = test_sparse_config();
+            memcpy((char *)&config + limits[i].at, &tried[k], sizeof tried[k]);
+            snprintf(words, sizeof words, "'%s' is %d, expected %d to %d", limits[i].key,
+                     tried[k], limits[i].low, limits[i].high);
+            if (k % 3 == 0)
+                ck_assert_str_eq(refusal(&err, &config), words);
+            else
+                ck_assert_str_ne(refusal(&err, &config), words);
+        }
+    }
+}
+END_TEST
+
+START_TEST(shares_have_their_limits)
+{
+    static const struct {
+        size_t at;
+        const char *key;
+        double high;
+    } limits[] = {
+        {offsetof(vit_config, dropout), "dropout", 1},
+        {offsetof(vit_config, drop_path), "drop_path", 1},
+        {offsetof(vit_config, moe.dropout), "moe.dropout", 1},
+        {offsetof(vit_config, moe.capacity), "moe.capacity", 1e6},
+        {offsetof(vit_config, moe.eval_capacity), "moe.eval_capacity", 1e6},
+    };
+
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        const double bad[] = {-0.001, limits[i].high, (double)NAN, (double)INFINITY};
+        const double good[] = {0, nextafter(limits[i].high, 0)};
+        base_error err;
+        vit_config config = test_sparse_config();
+        for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++) {
+            char words[96];
+            memcpy((char *)&config + limits[i].at, &bad[k], sizeof bad[k]);
+            snprintf(words, sizeof words, "'%s' is %g, expected 0 to below %g",
+                     limits[i].key, bad[k], limits[i].high);
+            ck_assert_str_eq(refusal(&err, &config), words);
+        }
+        for (size_t k = 0; k < sizeof good / sizeof good[0]; k++) {
+            memcpy((char *)&config + limits[i].at, &good[k], sizeof good[k]);
+            ck_assert_str_eq(refusal(&err, &config), "");
+        }
+    }
+}
+END_TEST
+
+/* One thing away from a good config; words "": it stays good. */
+typedef struct combination {
+    const char *words;
+    size_t at, bytes;
+    const void *value;
+} combination;
+#define WITH(member, type, ...)                                                            \
+    offsetof(vit_config, member), sizeof(type), &(const type)                              \
+    {                                                                                      \
+        __VA_ARGS__                                                                        \
+    }
+
+static void expect_refusals(const vit_config *base, const combination *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        base_error err;
+        vit_config config = *base;
+        memcpy((char *)&config + list[i].at, list[i].value, list[i].bytes);
+        ck_assert_str_eq(refusal(&err, &config), list[i].words);
+    }
+}
+
+START_TEST(shapes_that_do_not_fit_are_named)
+{
+    const vit_config token = test_sparse_config();
+    vit_config gap = token, sincos = token, normed = token;
+    const combination tokens[] = {
+        {"", WITH(eps, double, 1e-5)},
+        {"", WITH(eps, double, 0x1.9999999999999p-4)}, /* just below 0.1 */
+        {"'eps' is 0.1, expected more than 0 and below 0.1", WITH(eps, double, 0.1)},
+        {"'eps' is 0, expected more than 0 and below 0.1", WITH(eps, double, 0)},
+        {"'eps' is nan, expected more than 0 and below 0.1",
+         WITH(eps, double, (double)NAN)},
+        {"'fc_norm' is on, expected mean pooling: the class token has one norm",
+         WITH(fc_norm, bool, true)},
+        {"", WITH(channels, int, 1)},
+        {"'channels' is 4, expected 1 or 3", WITH(channels, int, 4)},
+        {"'image' is 9, expected a multiple of patch (4)", WITH(image, int, 9)},
+        {"'image' is 8, expected a multiple of patch (16)", WITH(patch, int, 16)},
+        {"", WITH(patch, int, 8)},
+        {"'width' is 10, expected a multiple of heads (4)", WITH(width, int, 10)},
+        {"", WITH(width, int, 12)},
+        {"'router.k' is 0, expected 1 to the number of experts (4)", WITH(moe.k, int, 0)},
+        {"", WITH(moe.k, int, 4)},
+        {"", WITH(moe.experts, int, 2)},
+        {"'router.k' is 2, expected 1 to the number of experts (1)",
+         WITH(moe.experts, int, 1)},
+        {"'moe.bpr' is on, expected a moe.capacity above 0", WITH(moe.bpr, bool, true)},
+        {"'moe.eval_bpr' is on, expected a moe.eval_capacity above 0",
+         WITH(moe.eval_bpr, bool, true)},
+        {"'moe.layers' holds block 2, expected 0 to 1", WITH(moe.layer[2], bool, true)},
+        {"'moe.layers' holds block 63, expected 0 to 1", WITH(moe.layer[63], bool, true)},
+    };
+    const combination means[] = {{"", WITH(fc_norm, bool, true)}};
+    const combination places[] = {
+        {"", WITH(width, int, 8)},
+        {"", WITH(width, int, 12)},
+        {"'width' is 10, expected a multiple of 4 from 8 on for position = sincos",
+         WITH(width, int, 10)},
+        {"'width' is 4, expected a multiple of 4 from 8 on for position = sincos",
+         WITH(width, int, 4)},
+    };
+
+    vit_config four = token;
+    four.heads = 4;
+    expect_refusals(&four, tokens, sizeof tokens / sizeof tokens[0]);
+    gap.pool = VIT_POOL_GAP;
+    expect_refusals(&gap, means, 1);
+    gap.pool = VIT_POOL_PATCHES;
+    expect_refusals(&gap, means, 1);
+    sincos.position = VIT_POSITION_SINCOS;
+    expect_refusals(&sincos, places, sizeof places / sizeof places[0]);
+    normed.moe.bpr = true;
+    normed.moe.eval_capacity = 1; /* the other one's */
+    base_error err;
+    ck_assert_str_eq(refusal(&err, &normed),
+                     "'moe.bpr' is on, expected a moe.capacity above 0");
+    normed.moe.capacity = 1;
+    ck_assert_str_eq(refusal(&err, &normed), "");
+    normed.moe.eval_bpr = true;
+    ck_assert_str_eq(refusal(&err, &normed), "");
+    normed.moe.eval_capacity = 0;
+    ck_assert_str_eq(refusal(&err, &normed),
+                     "'moe.eval_bpr' is on, expected a moe.eval_capacity above 0");
+}
+END_TEST
+
+START_TEST(pixels_that_cannot_be_are_named)
+{
+    const vit_config base = test_config();
+    vit_config gray = base;
+    const combination bad[] = {
+        {"", WITH(mean[0], float, -4)},
+        {"", WITH(std[2], float, 4)},
+        {"", WITH(mean[1], float, 0)},
+        {"'mean' of channel 2 is not finite", WITH(mean[2], float, NAN)},
+        {"'mean' of channel 1 is not finite", WITH(mean[1], float, -INFINITY)},
+        {"'std' of channel 0 is 0, expected more than 0", WITH(std[0], float, 0)},
+        {"'std' of channel 1 is -1, expected more than 0", WITH(std[1], float, -1)},
+        {"'std' of channel 2 is nan, expected more than 0", WITH(std[2], float, NAN)},
+        {"'std' of channel 2 is inf, expected more than 0", WITH(std[2], float, INFINITY)},
+        {"'mean' and 'std' of channel 0 are 4.5 and 0.229, expected those of pixels from 0 "
+         "to 1: what is of 0 to 255 is divided by it",
+         WITH(mean[0], float, 4.5f)},
+        {"'mean' and 'std' of channel 1 are -4.5 and 0.224, expected those of pixels from "
+         "0 to 1: what is of 0 to 255 is divided by it",
+         WITH(mean[1], float, -4.5f)},
+        {"'mean' and 'std' of channel 2 are 0.406 and 4.5, expected those of pixels from 0 "
+         "to 1: what is of 0 to 255 is divided by it",
+         WITH(std[2], float, 4.5f)},
+        {"", WITH(interpolation, char[16], "bilinear")},
+        {"", WITH(interpolation, char[16], "bicubic")},
+        {"", WITH(interpolation, char[16], "area")},
+        {"", WITH(interpolation, char[16], "bilinear-plain")},
+        {"'interpolation' is 'bilinear-', expected bilinear, bicubic, area or "
+         "bilinear-plain",
+         WITH(interpolation, char[16], "bilinear-")},
+        {"'interpolation' is '', expected bilinear, bicubic, area or bilinear-plain",
+         WITH(interpolation, char[16], "")},
+        {"'crop' is 9, expected the same as image (8)", WITH(crop, int, 9)},
+        {"", WITH(resize, int, 8)},
+        {"", WITH(resize, int, 32768)},
+        {"'resize' is 7, expected 0 (images as they are) or 8 to 32768",
+         WITH(resize, int, 7)},
+        {"'resize' is 32769, expected 0 (images as they are) or 8 to 32768",
+         WITH(resize, int, 32769)},
+        {"'resize' is -1, expected 0 (images as they are) or 8 to 32768",
+         WITH(resize, int, -1)},
+    };
+    const combination unseen[] = {{"", WITH(mean[1], float, NAN)},
+                                  {"", WITH(std[1], float, 0)}};
+
+    expect_refusals(&base, bad, sizeof bad / sizeof bad[0]);
+    gray.channels = 1;
+    expect_refusals(&gray, unseen, 2);
+}
+END_TEST
+
 #define SIZES                                                                              \
     "\"image\":8,\"channels\":3,\"patch\":4,\"width\":8,\"depth\":2,\"heads\":2,"          \
     "\"mlp\":12,\"classes\":3"
@@ -323,6 +666,9 @@ int main(void)
 
     tcase_add_test(core, what_is_not_said_is_as_documented);
     tcase_add_test(core, every_named_size_makes_a_network);
+    tcase_add_test(core, named_sizes_are_the_published_ones);
+    tcase_add_test(core, tokens_are_those_of_the_grid_and_those_before_it);
+    tcase_add_test(core, only_blocks_of_the_network_make_it_sparse);
     tcase_add_test(core, layers_follow_the_published_placement);
     tcase_add_test(core, json_keeps_every_setting);
     tcase_add_test(core, json_spells_numbers_as_short_as_they_are);
@@ -330,6 +676,10 @@ int main(void)
     tcase_add_test(limits, unknown_names_and_layers_are_refused);
     tcase_add_test(limits, impossible_combinations_are_named);
     tcase_add_test(limits, other_impossible_settings_are_named);
+    tcase_add_test(limits, whole_numbers_have_their_limits);
+    tcase_add_test(limits, shares_have_their_limits);
+    tcase_add_test(limits, shapes_that_do_not_fit_are_named);
+    tcase_add_test(limits, pixels_that_cannot_be_are_named);
     tcase_add_test(limits, json_that_says_something_else_is_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
