@@ -260,6 +260,38 @@ START_TEST(json_spells_numbers_as_short_as_they_are)
 }
 END_TEST
 
+/* Keys are a contract with everyone who reads our files. */
+START_TEST(json_has_the_keys_of_the_contract)
+{
+    static const char *const labels[] = {"a\xffz", "b", "c"};
+    static const char expected[] =
+        "{\"name\":\"\",\"image\":8,\"channels\":3,\"patch\":4,\"width\":8,\"depth\":2,"
+        "\"heads\":2,\"mlp\":12,\"classes\":3,\"pool\":\"patches\",\"gelu\":\"erf\","
+        "\"position\":\"learned\",\"init\":\"timm\",\"dropout\":0.0,\"drop_path\":0.0,"
+        "\"eps\":1e-6,\"registers\":0,\"prelogits\":0,\"fc_norm\":false,"
+        "\"pre_norm\":false,\"qk_norm\":false,\"interpolation\":\"bilinear\",\"resize\":0,"
+        "\"crop\":8,\"crop_mode\":\"center\",\"mean\":[0.485,0.456,0.406],"
+        "\"std\":[0.229,0.224,0.225],\"moe\":{\"layers\":[1],\"experts\":4,\"k\":2,"
+        "\"capacity\":0.0,\"eval_capacity\":0.0,\"capacity_multiple\":4,\"bpr\":false,"
+        "\"eval_bpr\":false,\"group_images\":0,\"dropout\":0.0,\"shared\":0,"
+        "\"router\":{\"name\":\"ssr\",\"p\":0.001,\"steps\":0.0,\"cost\":\"linear\","
+        "\"max_iter\":100,\"delta\":0.0001,\"init\":\"zero\",\"noise\":0.1,"
+        "\"noise_ot\":\"cost\",\"gradient\":\"exact\",\"scope\":\"global\"}},"
+        "\"labels\":[\"a\\\\xffz\",\"b\",\"c\"]}"; /* no UTF-8: by number; xi auto: left out */
+    base_error err = {0};
+    vit_config config = test_sparse_config();
+
+    must(vit_router_select(&config.moe.router, "ssr", &err), &err);
+    config.pool = VIT_POOL_PATCHES;
+    vit_model *model = test_model(&config, 1);
+    must(vit_model_labels_set(model, labels, 3, &err), &err);
+    char *text = vit_model_config_json(model);
+    ck_assert_str_eq(text, expected);
+    base_free(text);
+    vit_model_destroy(model);
+}
+END_TEST
+
 START_TEST(json_needs_only_the_sizes)
 {
     base_error err = {0};
@@ -672,6 +704,7 @@ int main(void)
     tcase_add_test(core, layers_follow_the_published_placement);
     tcase_add_test(core, json_keeps_every_setting);
     tcase_add_test(core, json_spells_numbers_as_short_as_they_are);
+    tcase_add_test(core, json_has_the_keys_of_the_contract);
     tcase_add_test(core, json_needs_only_the_sizes);
     tcase_add_test(limits, unknown_names_and_layers_are_refused);
     tcase_add_test(limits, impossible_combinations_are_named);
