@@ -82,6 +82,46 @@ START_TEST(runs_without_room_for_a_curve_stay_finite)
 }
 END_TEST
 
+/* What is left of a run when there is no way to go: the end of it; without a timescale
+ * the shortest; a first and a last step that are also the end of the warm-up. */
+START_TEST(edges_of_a_run_have_their_rates)
+{
+    static const struct {
+        vit_schedule s;
+        uint64_t step;
+        double lr;
+    } cases[] = {
+        {{.kind = VIT_SCHEDULE_COSINE, .peak = 1, .final = 0.25}, 0, 0.25},
+        {{.kind = VIT_SCHEDULE_LINEAR, .peak = 1, .final = 0.25}, 0, 0.25},
+        {{.kind = VIT_SCHEDULE_COSINE, .peak = 1, .final = 0.25, .warmup = 5, .total = 5},
+         5,
+         0.25},
+        {{.kind = VIT_SCHEDULE_COSINE, .peak = 1, .final = 0.25, .warmup = 9, .total = 5},
+         7,
+         8. / 9}, /* longer than the run */
+        {{.kind = VIT_SCHEDULE_COSINE, .peak = 1, .final = 0.25, .warmup = 9, .total = 5},
+         9,
+         0.25},
+        {{.kind = VIT_SCHEDULE_COSINE, .peak = 1, .final = 0.25, .total = 1}, 0, 1},
+        {{.kind = VIT_SCHEDULE_LINEAR, .peak = 1, .final = 0.25, .total = 4}, 3, 0.4375},
+        {{.kind = VIT_SCHEDULE_LINEAR, .peak = 1, .final = 0.25, .total = 4}, 4, 0.25},
+        {{.kind = VIT_SCHEDULE_LINEAR, .peak = 1, .final = 0.25, .warmup = 2, .total = 6},
+         3,
+         0.8125},
+        {{.kind = VIT_SCHEDULE_RSQRT, .peak = 1, .final = 0.25}, 0, 1},
+        {{.kind = VIT_SCHEDULE_RSQRT, .peak = 1, .final = 0.25}, 3, 0.5},
+        {{.kind = VIT_SCHEDULE_RSQRT, .peak = 1, .timescale = 1, .total = 2}, 8, 1. / 3},
+        {{.kind = VIT_SCHEDULE_RSQRT, .peak = 1, .warmup = 4}, 3, 1},
+        {{.kind = VIT_SCHEDULE_CONSTANT, .peak = 1, .final = 0.25}, 9, 1},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_msg(fabs(vit_schedule_lr(&cases[i].s, cases[i].step) - cases[i].lr) <=
+                          exact,
+                      "case %zu is %g", i, vit_schedule_lr(&cases[i].s, cases[i].step));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_schedule");
@@ -94,6 +134,7 @@ int main(void)
     tcase_add_test(core, reciprocal_root_follows_its_timescale);
     tcase_add_test(core, constant_stays);
     tcase_add_test(limits, runs_without_room_for_a_curve_stay_finite);
+    tcase_add_test(limits, edges_of_a_run_have_their_rates);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

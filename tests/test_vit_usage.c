@@ -160,6 +160,119 @@ START_TEST(passes_add_up)
 }
 END_TEST
 
+/* A router that chooses nothing: loads say nothing, probabilities are counted, entropies
+ * are of tokens, extremes of all passes. */
+START_TEST(soft_passes_have_extremes_and_an_entropy_of_tokens)
+{
+    static const double uneven[TOKENS * EXPERTS] = {.5, .25, .25, 1,   0, 0,
+                                                    .5, .5,  0,   .25, 0, .75};
+    static const uint32_t none[TOKENS + 1] = {0};
+    vit_usage load = {0};
+    vit_routing r = golden_routing(uneven, all_kept);
+
+    r.count = 0;
+    r.start = none;
+    r.soft = (vit_soft_report){
+        .is_soft = true, .combine_max = 0.75, .dispatch_max = 0.5, .combine_entropy = 1.5};
+    vit_usage_add(&load, &r);
+    r.soft.combine_max = 0.625;
+    r.soft.dispatch_max = 0.875;
+    r.soft.combine_entropy = 0.5;
+    r.tokens = 2; /* a smaller pass weighs less */
+    vit_usage_add(&load, &r);
+    ck_assert_double_eq(load.soft_passes, 2);
+    ck_assert_double_eq(load.passes, 2);
+    ck_assert_double_eq(load.tokens, 6);
+    ck_assert_double_eq(load.combine_entropy, 4 * 1.5 + 2 * 0.5);
+    expect_golden(load.importance, (const double[]){2.25 + 1.5, .75 + .25, 1 + .25}, 3);
+    const vit_usage_metrics m = vit_usage_summary(&load);
+    ck_assert(m.soft.is_soft);
+    ck_assert_double_eq(m.soft.combine_max, 0.75);
+    ck_assert_double_eq(m.soft.dispatch_max, 0.875);
+    ck_assert_double_eq(m.soft.combine_entropy, 7. / 6);
+    ck_assert_double_eq_tol(
+        m.prob_entropy,
+        (1.5 * log(2) + log(2) - .25 * log(.25) - .75 * log(.75) + 1.5 * log(2)) / 6,
+        0x1p-23);
+    ck_assert_double_eq_tol(m.importance_cv, sqrt((1.75 * 1.75 + 1 + .75 * .75) / 3) / 2,
+                            1e-12);
+    ck_assert_double_eq(m.seconds, 0.5);
+    /* nothing is assigned, kept, dropped or left without an expert */
+    ck_assert(m.orphans == 0 && m.dropped == 0 && m.kept == 0 && m.fewest == 0);
+    ck_assert(m.most == 0 && m.gate_max == 0 && m.gate_lost == 0 && m.at_least[0] == 0);
+    ck_assert(m.entropy == 0 && m.max_violation == 0 && m.min_ratio == 0 && m.cv == 0);
+    const vit_routing hard = golden_routing(even, all_kept);
+    load = (vit_usage){0};
+    vit_usage_add(&load, &hard);
+    ck_assert(!vit_usage_summary(&load).soft.is_soft);
+}
+END_TEST
+
+/* Every figure of its own kind: sums, extremes, the fewest of those that have passes. */
+START_TEST(merging_adds_what_is_a_sum_and_keeps_what_is_an_extreme)
+{
+    const vit_usage a = {.experts = 2,
+                         .tokens = 1,
+                         .assignments = 2,
+                         .dropped = 3,
+                         .orphans = 4,
+                         .load = {5, 6},
+                         .importance = {7, 8},
+                         .gate_max = 9,
+                         .entropy = 10,
+                         .gate_lost = 11,
+                         .passes = 12,
+                         .sinkhorn_passes = 13,
+                         .sinkhorn_iterations = 14,
+                         .sinkhorn_residual = 15,
+                         .sinkhorn_failed = 16,
+                         .soft_passes = 17,
+                         .combine_max = .5,
+                         .dispatch_max = .25,
+                         .combine_entropy = 18,
+                         .seconds = 19,
+                         .fewest = 20,
+                         .most = 21,
+                         .at_least = {22, 23, 24, 25}};
+    vit_usage b = a, sum = {0};
+
+    b.combine_max = .25;
+    b.dispatch_max = .5;
+    b.fewest = 10;
+    b.most = 31;
+    vit_usage_merge(&sum, &a);
+    ck_assert_mem_eq(&sum, &a, sizeof sum);
+    vit_usage_merge(&sum, &b);
+    const vit_usage expected = {.experts = 2,
+                                .tokens = 2,
+                                .assignments = 4,
+                                .dropped = 6,
+                                .orphans = 8,
+                                .load = {10, 12},
+                                .importance = {14, 16},
+                                .gate_max = 18,
+                                .entropy = 20,
+                                .gate_lost = 22,
+                                .passes = 24,
+                                .sinkhorn_passes = 26,
+                                .sinkhorn_iterations = 28,
+                                .sinkhorn_residual = 30,
+                                .sinkhorn_failed = 32,
+                                .soft_passes = 34,
+                                .combine_max = .5,
+                                .dispatch_max = .5,
+                                .combine_entropy = 36,
+                                .seconds = 38,
+                                .fewest = 10,
+                                .most = 31,
+                                .at_least = {44, 46, 48, 50}};
+    ck_assert_mem_eq(&sum, &expected, sizeof sum);
+    b.passes = 0; /* nothing at all, whatever else stands there */
+    vit_usage_merge(&sum, &b);
+    ck_assert_mem_eq(&sum, &expected, sizeof sum);
+}
+END_TEST
+
 START_TEST(dead_experts_are_those_below_a_hundredth_of_the_mean)
 {
     vit_usage load = {.experts = 4, .tokens = 4000, .assignments = 4000};
@@ -168,7 +281,11 @@ START_TEST(dead_experts_are_those_below_a_hundredth_of_the_mean)
     const vit_usage_metrics m = vit_usage_summary(&load);
     ck_assert_double_eq(m.dead, 2); /* mean 1000: 9 and 0 are below 10 */
     ck_assert_double_eq(m.min_ratio, 0);
-    ck_assert(isfinite(m.entropy));
+    ck_assert_double_eq_tol(m.max_violation, 2.981, 1e-12);
+    ck_assert_double_eq_tol(
+        m.entropy,
+        -(.99525 * log(.99525) + .0025 * log(.0025) + .00225 * log(.00225)) / log(4),
+        1e-12);
 }
 END_TEST
 
@@ -224,6 +341,8 @@ int main(void)
     tcase_add_test(core, tokens_may_have_any_number_of_experts);
     tcase_add_test(core, passes_add_up);
     tcase_add_test(core, loads_merge_to_the_same_bits);
+    tcase_add_test(core, soft_passes_have_extremes_and_an_entropy_of_tokens);
+    tcase_add_test(core, merging_adds_what_is_a_sum_and_keeps_what_is_an_extreme);
     tcase_add_test(core, dead_experts_are_those_below_a_hundredth_of_the_mean);
     tcase_add_test(limits, nothing_counted_gives_zeros);
     tcase_add_test(limits, probabilities_of_zero_and_tokens_without_experts_are_harmless);
