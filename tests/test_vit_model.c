@@ -76,6 +76,170 @@ START_TEST(parameters_lie_side_by_side_under_timms_names)
 }
 END_TEST
 
+/* NAME [SHAPE] LAYER, decay, state. */
+static const char *parameter_text(char *out, size_t bytes, const vit_parameter *p)
+{
+    size_t at = (size_t)snprintf(out, bytes, "%s [", p->name);
+
+    for (int i = 0; i < p->rank; i++)
+        at += (size_t)snprintf(out + at, bytes - at, i ? " %zu" : "%zu", p->shape[i]);
+    snprintf(out + at, bytes - at, "] %d%s%s", p->layer, p->decay ? " decay" : "",
+             p->state ? " state" : "");
+    return out;
+}
+
+/* Everything that a network can have. */
+static const char *const everything[] = {
+    "cls_token [1 1 8] 0",
+    "reg_token [1 3 8] 0",
+    "pos_embed [1 8 8] 0",
+    "patch_embed.proj.weight [8 3 4 4] 0 decay",
+    "patch_embed.proj.bias [8] 0",
+    "norm_pre.weight [8] 0",
+    "norm_pre.bias [8] 0",
+    "blocks.0.norm1.weight [8] 1",
+    "blocks.0.norm1.bias [8] 1",
+    "blocks.0.attn.qkv.weight [24 8] 1 decay",
+    "blocks.0.attn.qkv.bias [24] 1",
+    "blocks.0.attn.q_norm.weight [4] 1",
+    "blocks.0.attn.q_norm.bias [4] 1",
+    "blocks.0.attn.k_norm.weight [4] 1",
+    "blocks.0.attn.k_norm.bias [4] 1",
+    "blocks.0.attn.proj.weight [8 8] 1 decay",
+    "blocks.0.attn.proj.bias [8] 1",
+    "blocks.0.norm2.weight [8] 1",
+    "blocks.0.norm2.bias [8] 1",
+    "blocks.0.mlp.fc1.weight [12 8] 1 decay",
+    "blocks.0.mlp.fc1.bias [12] 1",
+    "blocks.0.mlp.fc2.weight [8 12] 1 decay",
+    "blocks.0.mlp.fc2.bias [8] 1",
+    "blocks.1.norm1.weight [8] 2",
+    "blocks.1.norm1.bias [8] 2",
+    "blocks.1.attn.qkv.weight [24 8] 2 decay",
+    "blocks.1.attn.qkv.bias [24] 2",
+    "blocks.1.attn.q_norm.weight [4] 2",
+    "blocks.1.attn.q_norm.bias [4] 2",
+    "blocks.1.attn.k_norm.weight [4] 2",
+    "blocks.1.attn.k_norm.bias [4] 2",
+    "blocks.1.attn.proj.weight [8 8] 2 decay",
+    "blocks.1.attn.proj.bias [8] 2",
+    "blocks.1.norm2.weight [8] 2",
+    "blocks.1.norm2.bias [8] 2",
+    "blocks.1.moe.router.weight [4 8] 2 decay",
+    "blocks.1.moe.experts.fc1.weight [4 12 8] 2 decay",
+    "blocks.1.moe.experts.fc1.bias [4 12] 2",
+    "blocks.1.moe.experts.fc2.weight [4 8 12] 2 decay",
+    "blocks.1.moe.experts.fc2.bias [4 8] 2",
+    "blocks.1.moe.shared.fc1.weight [2 12 8] 2 decay",
+    "blocks.1.moe.shared.fc1.bias [2 12] 2",
+    "blocks.1.moe.shared.fc2.weight [2 8 12] 2 decay",
+    "blocks.1.moe.shared.fc2.bias [2 8] 2",
+    "fc_norm.weight [8] 3",
+    "fc_norm.bias [8] 3",
+    "pre_logits.fc.weight [5 8] 3 decay",
+    "pre_logits.fc.bias [5] 3",
+    "head.weight [3 5] 3 decay",
+    "head.bias [3] 3",
+};
+
+static vit_config full_config(void)
+{
+    vit_config config = test_sparse_config();
+
+    config.pool = VIT_POOL_PATCHES;
+    config.registers = 3;
+    config.pre_norm = config.qk_norm = config.fc_norm = true;
+    config.prelogits = 5;
+    config.moe.shared = 2;
+    return config;
+}
+
+START_TEST(a_network_with_everything_has_these_parameters)
+{
+    const vit_config config = full_config();
+    vit_model *model = test_model(&config, 1);
+    const size_t count = sizeof everything / sizeof everything[0];
+
+    ck_assert_uint_eq(vit_model_parameter_count(model), count);
+    for (size_t i = 0; i < count; i++) {
+        char text[160];
+        ck_assert_str_eq(parameter_text(text, sizeof text, vit_model_parameter(model, i)),
+                         everything[i]);
+    }
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* What a router adds to block 1 of test_sparse_config: weights that a token does not meet,
+ * multiply-adds of an image in router and experts (an expert on a token: 192), its own
+ * tensors. */
+static const struct {
+    const char *router;
+    size_t idle;
+    double operations;
+    const char *tensor[4];
+} router_parameters[] = {
+    {"softmax", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"vmoe", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"sinkhorn", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"ssr", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"momentum", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"adam", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"robust-momentum", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"sinkhorn-ot", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"usmoe", 424, 2080, {"weight [4 8] 2 decay"}},
+    {"expert-choice", 424, 2464, {"weight [4 8] 2 decay"}},
+    {"similarity", 424, 2380, {"weight [4 8] 2 decay"}},
+    {"attention", 424, 2230, {"weight [4 8] 2 decay"}},
+    {"s2moe",
+     424,
+     2080,
+     {"weight [4 8] 2 decay", "mix.weight [1 8] 2 decay", "mix.bias [1] 2"}},
+    {"xmoe",
+     424,
+     2040,
+     {"weight [4 2] 2 decay", "projection [2 8] 2 decay", "temperature [1] 2"}},
+    {"loss-free", 424, 2080, {"weight [4 8] 2 decay", "bias [4] 2 state"}},
+    {"quantile", 424, 2080, {"weight [4 8] 2 decay", "bias [4] 2 state"}},
+    {"random", 424, 2080, {"weight [4 8] 2 state"}},
+    {"hash", 424, 1920, {NULL}},
+    {"soft", 0, 1248, {"phi [4 1 8] 2 decay", "scale [1] 2"}},
+    {"acmoe", 424, 2080, {"weight [4 8] 2 decay"}},
+};
+
+START_TEST(routers_have_their_parameters)
+{
+    static const char place[] = "blocks.1.moe.router.";
+
+    for (size_t r = 0; r < sizeof router_parameters / sizeof router_parameters[0]; r++) {
+        vit_config config = test_sparse_config();
+        size_t met = 0;
+        ck_assert_str_eq(vit_router_name(r), router_parameters[r].router);
+        ck_assert_int_eq(
+            vit_router_select(&config.moe.router, router_parameters[r].router, NULL),
+            BASE_OK);
+        vit_model *model = test_model(&config, 1);
+        for (size_t i = 0; i < vit_model_parameter_count(model); i++) {
+            char text[160];
+            const vit_parameter *p = vit_model_parameter(model, i);
+            if (strncmp(p->name, place, sizeof place - 1) != 0)
+                continue;
+            ck_assert_ptr_nonnull(router_parameters[r].tensor[met]);
+            ck_assert_str_eq(parameter_text(text, sizeof text, p) + sizeof place - 1,
+                             router_parameters[r].tensor[met++]);
+        }
+        ck_assert_ptr_null(router_parameters[r].tensor[met]);
+        ck_assert_uint_eq(vit_model_floats(model) - vit_model_active_floats(model),
+                          router_parameters[r].idle);
+        ck_assert_double_eq(vit_model_flops(model),
+                            2 * (1536 + 3360 + 960 + 24 + router_parameters[r].operations));
+        vit_model_destroy(model);
+    }
+    ck_assert_ptr_null(
+        vit_router_name(sizeof router_parameters / sizeof router_parameters[0]));
+}
+END_TEST
+
 /* By hand for test_config: N = 5, D = 8, M = 12, E = 4, k = 2, K = 3. Multiply-adds:
  * patches 4*8*48 = 1536; attention of a block 5*8*24 + 2*5*5*8 + 5*8*8 = 1680, two of
  * them 3360; an MLP 2*5*8*12 = 960; sparse: 960 + 2*960 + router 5*8*4 = 3040; head 24. */
@@ -92,6 +256,15 @@ START_TEST(operations_and_active_weights_by_hand)
     ck_assert(vit_model_flops_spent(b, 3) == 2 * (1536 + 3360 + 960 + 3 * 192 + 160 + 24));
     ck_assert_uint_eq(vit_model_active_floats(b),
                       vit_model_floats(b) - 2 * (2 * 8 * 12 + 12 + 8));
+    /* N = 8: attention 2 * (8*8*24 + 2*8*8*8 + 8*8*8), an MLP 8*192, sparse 2 chosen and 2
+     * shared ones and the router's 8*8*4, the layer before the head 8*5, the head 5*3 */
+    const vit_config full = full_config();
+    vit_model *c = test_model(&full, 1);
+    ck_assert_double_eq(vit_model_flops(c), 2 * (1536 + 2 * 3072 + 1536 + (2 + 2) * 1536 +
+                                                 256 + 8 * 5 + 5 * 3));
+    ck_assert_uint_eq(vit_model_active_floats(c),
+                      vit_model_floats(c) - 2 * (2 * 8 * 12 + 12 + 8));
+    vit_model_destroy(c);
     vit_model_destroy(b);
     vit_model_destroy(a);
 }
@@ -208,6 +381,128 @@ START_TEST(sincos_positions_by_hand)
 }
 END_TEST
 
+/* Every setting that weights were made for, by its name; after a refusal all is as
+ * before. */
+START_TEST(settings_of_the_weights_stay)
+{
+    static const struct {
+        const char *key;
+        size_t at;
+        bool flag;
+        int from, to;
+    } fixed[] = {
+        {"image", offsetof(vit_config, image), false, 8, 4},
+        {"channels", offsetof(vit_config, channels), false, 3, 1},
+        {"patch", offsetof(vit_config, patch), false, 4, 2},
+        {"width", offsetof(vit_config, width), false, 8, 16},
+        {"depth", offsetof(vit_config, depth), false, 2, 3},
+        {"heads", offsetof(vit_config, heads), false, 2, 4},
+        {"mlp", offsetof(vit_config, mlp), false, 12, 13},
+        {"classes", offsetof(vit_config, classes), false, 3, 4},
+        {"pool", offsetof(vit_config, pool), false, 2, 1},
+        {"position", offsetof(vit_config, position), false, 0, 1},
+        {"registers", offsetof(vit_config, registers), false, 3, 0},
+        {"prelogits", offsetof(vit_config, prelogits), false, 5, 0},
+        {"fc_norm", offsetof(vit_config, fc_norm), true, 1, 0},
+        {"pre_norm", offsetof(vit_config, pre_norm), true, 1, 0},
+        {"qk_norm", offsetof(vit_config, qk_norm), true, 1, 0},
+        {"moe.experts", offsetof(vit_config, moe.experts), false, 4, 3},
+        {"moe.shared", offsetof(vit_config, moe.shared), false, 2, 3},
+    };
+    const vit_config config = full_config();
+    vit_model *model = test_model(&config, 1);
+
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
+        char words[96];
+        base_error err = {0};
+        vit_config other = config;
+        if (fixed[i].flag)
+            memcpy((char *)&other + fixed[i].at, &(bool){false}, sizeof(bool));
+        else
+            memcpy((char *)&other + fixed[i].at, &fixed[i].to, sizeof(int));
+        other.crop = other.image;
+        snprintf(words, sizeof words, "'%s' is %d in the network, cannot become %d",
+                 fixed[i].key, fixed[i].from, fixed[i].to);
+        ck_assert_int_eq(vit_model_config_set(model, &other, &err), BASE_MISMATCH);
+        ck_assert_str_eq(err.text, words);
+        ck_assert_mem_eq(vit_model_config(model), &config, sizeof config);
+    }
+    vit_model_destroy(model);
+}
+END_TEST
+
+START_TEST(routers_change_only_among_those_of_equal_tensors)
+{
+    static const struct {
+        const char *from, *to, *words;
+    } changes[] = {
+        {"softmax", "ssr", ""},
+        {"loss-free", "quantile", ""},
+        {"softmax", "hash",
+         "router 'hash' has other parameters than router 'softmax' of "
+         "the network"},
+        {"softmax", "s2moe",
+         "router 's2moe' has other parameters than router 'softmax' of "
+         "the network"},
+        {"loss-free", "soft",
+         "router 'soft' wants tensor 'blocks.1.moe.router.phi', the "
+         "network has 'blocks.1.moe.router.weight'"},
+        {"s2moe", "xmoe",
+         "router 'xmoe' wants tensor 'blocks.1.moe.router.weight', the "
+         "network has 'blocks.1.moe.router.weight'"},
+    };
+
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        base_error err = {0};
+        vit_config config = test_sparse_config();
+        must(vit_router_select(&config.moe.router, changes[i].from, &err), &err);
+        vit_model *model = test_model(&config, 1);
+        must(vit_router_select(&config.moe.router, changes[i].to, &err), &err);
+        const base_status status = vit_model_config_set(model, &config, &err);
+        ck_assert_str_eq(err.text, changes[i].words);
+        ck_assert_int_eq(status, *changes[i].words ? BASE_MISMATCH : BASE_OK);
+        ck_assert_str_eq(vit_model_config(model)->moe.router.name,
+                         *changes[i].words ? changes[i].from : changes[i].to);
+        vit_model_destroy(model);
+    }
+}
+END_TEST
+
+START_TEST(labels_are_copied_and_replaced)
+{
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+    base_error err = {0};
+    char name[] = "cat";
+    const char *labels[] = {name, "dog", "eel"};
+
+    ck_assert_ptr_null(vit_model_label(model, 0));
+    must(vit_model_labels_set(model, labels, 3, &err), &err);
+    name[0] = 'b';
+    ck_assert_str_eq(vit_model_label(model, 0), "cat");
+    ck_assert_str_eq(vit_model_label(model, 2), "eel");
+    ck_assert_ptr_null(vit_model_label(model, 3));
+    ck_assert_int_eq(vit_model_labels_set(model, labels, 4, &err), BASE_MISMATCH);
+    ck_assert_str_eq(vit_model_label(model, 0), "cat");
+    must(vit_model_labels_set(model, labels, 3, &err), &err);
+    ck_assert_str_eq(vit_model_label(model, 0), "bat");
+    vit_model_destroy(model);
+}
+END_TEST
+
+START_TEST(origins_have_names)
+{
+    static const char *const names[] = {[VIT_ORIGIN_FILE] = "checkpoint",
+                                        [VIT_ORIGIN_CONFIG] = "config.json",
+                                        [VIT_ORIGIN_KNOWN] = "known width",
+                                        [VIT_ORIGIN_ASSUMED] = "assumed",
+                                        [VIT_ORIGIN_OPTION] = "option"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        ck_assert_str_eq(vit_origin_name((vit_origin)i), names[i]);
+}
+END_TEST
+
 START_TEST(settings_change_only_where_weights_allow)
 {
     base_error err = {0};
@@ -275,11 +570,17 @@ int main(void)
 
     tcase_add_test(core, dense_sizes_count_as_timm_counts);
     tcase_add_test(core, parameters_lie_side_by_side_under_timms_names);
+    tcase_add_test(core, a_network_with_everything_has_these_parameters);
+    tcase_add_test(core, routers_have_their_parameters);
+    tcase_add_test(core, labels_are_copied_and_replaced);
+    tcase_add_test(core, origins_have_names);
     tcase_add_test(core, operations_and_active_weights_by_hand);
     tcase_add_test(core, timm_weights_have_their_law);
     tcase_add_test(core, vmoe_weights_have_their_law);
     tcase_add_test(core, weights_depend_on_the_seed_and_not_on_threads);
     tcase_add_test(limits, settings_change_only_where_weights_allow);
+    tcase_add_test(limits, settings_of_the_weights_stay);
+    tcase_add_test(limits, routers_change_only_among_those_of_equal_tensors);
     tcase_add_test(limits, the_narrowest_layer_before_the_head);
     tcase_add_test(core, sincos_positions_by_hand);
     suite_add_tcase(suite, core);

@@ -267,33 +267,240 @@ START_TEST(a_learning_rate_that_is_not_finite_changes_nothing)
 }
 END_TEST
 
+/* All numbers at the end of their range and beyond it; NULL: good. */
 START_TEST(impossible_settings_are_named)
 {
+#define ADAM .kind = VIT_OPTIMIZER_ADAMW, .eps = 1e-8
     static const struct {
         vit_optimizer_config config;
         const char *words;
-    } bad[] = {
-        {{.eps = 1e-8, .beta1 = 1.0}, "'optimizer.beta1' is 1"},
-        {{.eps = 1e-8, .beta2 = -0.1}, "'optimizer.beta2' is -0.1"},
-        {{.eps = 0}, "'optimizer.eps' is 0"},
-        {{.eps = 1e-8, .weight_decay = NAN}, "'optimizer.weight_decay' is nan"},
-        {{.eps = 1e-8, .clip = -1}, "'optimizer.clip' is -1"},
-        {{.eps = 1e-8, .ema = 1}, "'optimizer.ema' is 1"},
-        {{.eps = 1e-8, .layer_decay = 1.5}, "'optimizer.layer_decay' is 1.5"},
-        {{.kind = VIT_OPTIMIZER_SGD, .momentum = 1.5}, "'optimizer.momentum' is 1.5"},
-        {{.kind = VIT_OPTIMIZER_SGD, .nesterov = true}, "'optimizer.nesterov' is on"},
+    } tried[] = {
+        {{ADAM, .beta1 = 1.0}, "'optimizer.beta1' is 1, expected 0 to below 1"},
+        {{ADAM, .beta1 = 0.99}, NULL},
+        {{ADAM, .beta2 = -0.1}, "'optimizer.beta2' is -0.1, expected 0 to below 1"},
+        {{ADAM, .beta2 = 1}, "'optimizer.beta2' is 1, expected 0 to below 1"},
+        {{.eps = 1}, "'optimizer.eps' is 1, expected 0 to below 1"},
+        {{.eps = 0.5}, NULL},
+        {{.eps = 0}, "'optimizer.eps' is 0, expected more than 0"},
+        {{.eps = 1e-60}, "'optimizer.eps' is 1e-60, expected more than 0"}, /* no float */
+        {{.kind = VIT_OPTIMIZER_SGD}, NULL},
+        {{ADAM, .weight_decay = NAN},
+         "'optimizer.weight_decay' is nan, expected 0 to below inf"},
+        {{ADAM, .weight_decay = 1e9}, NULL},
+        {{ADAM, .clip = -1}, "'optimizer.clip' is -1, expected 0 to below inf"},
+        {{ADAM, .clip = INFINITY}, "'optimizer.clip' is inf, expected 0 to below inf"},
+        {{ADAM, .ema = 1}, "'optimizer.ema' is 1, expected 0 to below 1"},
+        {{ADAM, .layer_decay = 1.5}, "'optimizer.layer_decay' is 1.5, expected 0 to 1"},
+        {{ADAM, .layer_decay = -0.5}, "'optimizer.layer_decay' is -0.5, expected 0 to 1"},
+        {{ADAM, .layer_decay = NAN}, "'optimizer.layer_decay' is nan, expected 0 to 1"},
+        {{ADAM, .layer_decay = 1}, NULL},
+        {{.kind = VIT_OPTIMIZER_SGD, .momentum = 1.5},
+         "'optimizer.momentum' is 1.5, expected 0 to below 1"},
+        {{.kind = VIT_OPTIMIZER_SGD, .nesterov = true},
+         "'optimizer.nesterov' is on, expected an optimizer.momentum above 0"},
+        {{.kind = VIT_OPTIMIZER_SGD, .nesterov = true, .momentum = 0.5}, NULL},
+        {{ADAM, .nesterov = true}, NULL},
     };
     const vit_config config = test_config();
     vit_model *model = test_model(&config, 1);
-    vit_optimizer *o = NULL;
 
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++) {
         base_error err = {0};
-        const base_status status = vit_optimizer_create(&o, model, &bad[i].config, &err);
-        test_refused(status, BASE_USAGE, &err, bad[i].words);
-        ck_assert_ptr_null(o);
+        vit_optimizer *o = NULL;
+        const base_status status = vit_optimizer_create(&o, model, &tried[i].config, &err);
+        ck_assert_str_eq(err.text, tried[i].words ? tried[i].words : "");
+        ck_assert_int_eq(status, tried[i].words ? BASE_USAGE : BASE_OK);
+        ck_assert((o != NULL) == !tried[i].words);
+        vit_optimizer_destroy(o);
     }
     vit_optimizer_destroy(NULL);
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* Moments and averages of all floats; alone, without lanes, nothing else. */
+START_TEST(memory_is_that_of_the_blocks_that_are_kept)
+{
+    static const struct {
+        vit_optimizer_config config;
+        size_t blocks, lanes;
+    } known[] = {
+        {{.kind = VIT_OPTIMIZER_SGD}, 0, 1},
+        {{.kind = VIT_OPTIMIZER_SGD, .momentum = 0.5}, 1, 1},
+        {{.kind = VIT_OPTIMIZER_SGD, .ema = 0.5}, 1, 1},
+        {{ADAM}, 2, 1},
+        {{ADAM, .momentum = 0.5}, 2, 1},
+        {{ADAM, .ema = 0.5}, 3, 1},
+        {{ADAM, .ema = 0.5}, 3 + 1, 2},
+        {{ADAM, .ema = 0.5}, 3 + 2, 3},
+        {{ADAM, .ema = 0.5}, 3 + 2, 4},
+        {{ADAM, .ema = 0.5}, 3 + 3, 5},
+    };
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+    base_error err = {0};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        vit_optimizer *o = NULL;
+        must(vit_optimizer_create_among(&o, model, &known[i].config, NULL, known[i].lanes,
+                                        &err),
+             &err);
+        ck_assert_uint_eq(vit_optimizer_taken(o),
+                          known[i].blocks * vit_model_floats(model) * sizeof(float));
+        vit_optimizer_destroy(o);
+    }
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* One weight has a gradient of g; a step of SGD with rate 1 moves it by that, clipped to
+ * clip g / (g + 1e-6) as torch does. */
+START_TEST(clipping_divides_by_the_norm_and_a_millionth)
+{
+    static const struct {
+        double clip, g, moved;
+    } known[] = {
+        {0, 3, 3},          {4, 3, 3},
+        {2, 4, 2},          {1e-6, 1e-6, 0.5e-6},
+        {2e-6, 1e-6, 1e-6}, {1.5e-6, 1e-6, 0.75e-6}, /* by the sum, not by the norm alone */
+        {0, 1e17, 1e17},    {0, 2e18, 0}, /* its square would be no float: skipped */
+        {1, 2e18, 1},       {1e19, 2e18, 0},
+    };
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+    const size_t n = vit_model_floats(model);
+    const size_t at = vit_model_parameter_find(model, "head.bias")->offset;
+    float *g = base_alloc(n, sizeof *g);
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        vit_optimizer *o = make(model, &(vit_optimizer_config){.kind = VIT_OPTIMIZER_SGD,
+                                                               .clip = known[i].clip});
+        vit_model_weights(model)[at] = 0;
+        g[at] = -(float)known[i].g;
+        const vit_optimizer_result r = vit_optimizer_step(o, model, g, 1);
+        ck_assert_double_eq_tol(r.grad_norm, known[i].g, 1e-6 * known[i].g);
+        ck_assert(r.skipped == (known[i].moved == 0));
+        ck_assert_double_eq_tol((double)vit_model_weights(model)[at], known[i].moved,
+                                1e-6 * known[i].moved);
+        vit_optimizer_destroy(o);
+    }
+    base_free(g);
+    vit_model_destroy(model);
+}
+END_TEST
+
+/* A file whose tensors are the state's but for one thing; nothing is read of it. */
+START_TEST(a_state_that_cannot_be_is_refused)
+{
+    enum { FLOATS = 177 };
+    static float good[FLOATS], bad[FLOATS];
+    static const int64_t three = 3, negative = -1;
+    const vit_tensor usual[3] = {{"optimizer.step", "I64", 1, {1}, &three},
+                                 {"optimizer.first", "F32", 1, {FLOATS}, good},
+                                 {"optimizer.second", "F32", 1, {FLOATS}, good}};
+    const struct {
+        size_t which;
+        vit_tensor tensor;
+        base_status status;
+        const char *words;
+    } tried[] = {
+        {0,
+         {"optimizer.step", "I64", 1, {1}, &negative},
+         BASE_FORMAT,
+         "tensor 'optimizer.step' is -1, expected 0 or more"},
+        {0,
+         {"optimizer.step", "F64", 1, {1}, &three},
+         BASE_MISMATCH,
+         "tensor 'optimizer.step' is F64 [1], expected I64 [1]"},
+        {0,
+         {"optimizer.steps", "I64", 1, {1}, &three},
+         BASE_MISMATCH,
+         "the state has no tensor 'optimizer.step'"},
+        {1,
+         {"optimizer.first", "F32", 1, {FLOATS}, bad},
+         BASE_NUMERIC,
+         "tensor 'optimizer.first' has a value that is not finite at index 5"},
+        {2,
+         {"optimizer.second", "F32", 2, {1, FLOATS}, good},
+         BASE_MISMATCH,
+         "tensor 'optimizer.second' is F32 [1, 177], expected F32 [177]"},
+        {2,
+         {"optimizer.second", "F32", 1, {FLOATS - 1}, good},
+         BASE_MISMATCH,
+         "tensor 'optimizer.second' is F32 [176], expected F32 [177]"},
+    };
+    vit_tensor_file *golden = test_golden("training");
+    vit_model *model = reference_model(golden);
+    char *folder = test_folder_make();
+    char *path = test_path(folder, "state.safetensors");
+
+    bad[5] = INFINITY;
+    for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++) {
+        base_error err = {0};
+        vit_tensor state[4], all[3];
+        vit_tensor_file *file = NULL;
+        vit_optimizer *o = make(model, &cases[0].config);
+        size_t count = 4;
+        memcpy(all, usual, sizeof all);
+        all[tried[i].which] = tried[i].tensor;
+        must(vit_tensors_write(path, all, 3, NULL, 0, &err), &err);
+        must(vit_tensors_open(&file, path, &err), &err);
+        ck_assert_int_eq(vit_optimizer_restore(o, file, &err), tried[i].status);
+        ck_assert_str_eq(err.text, tried[i].words);
+        must(vit_optimizer_state(o, state, &count, &err), &err);
+        ck_assert_uint_eq(count, 3);
+        ck_assert_mem_eq(state[0].data, &(int64_t){0}, sizeof(int64_t));
+        vit_tensors_close(file);
+        vit_optimizer_destroy(o);
+    }
+    base_free(path);
+    test_folder_remove(folder);
+    vit_model_destroy(model);
+    vit_tensors_close(golden);
+}
+END_TEST
+
+/* Names and places of the state: a contract with files of before. */
+START_TEST(the_state_has_its_tensors_in_order)
+{
+    static const struct {
+        vit_optimizer_config config;
+        const char *name[5];
+    } known[] = {
+        {{.kind = VIT_OPTIMIZER_SGD}, {"optimizer.step"}},
+        {{.kind = VIT_OPTIMIZER_SGD, .ema = 0.5}, {"optimizer.step", "optimizer.ema"}},
+        {{.kind = VIT_OPTIMIZER_SGD, .momentum = 0.5},
+         {"optimizer.step", "optimizer.first"}},
+        {{ADAM, .ema = 0.5},
+         {"optimizer.step", "optimizer.first", "optimizer.second", "optimizer.ema"}},
+    };
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        base_error err = {0};
+        char words[96];
+        vit_tensor state[4];
+        vit_optimizer *o = make(model, &known[i].config);
+        size_t count = 4, needed = 0;
+        must(vit_optimizer_state(o, state, &count, &err), &err);
+        while (known[i].name[needed])
+            needed++;
+        ck_assert_uint_eq(count, needed);
+        for (size_t k = 0; k < count; k++) {
+            ck_assert_str_eq(state[k].name, known[i].name[k]);
+            ck_assert_str_eq(state[k].type, k > 0 ? "F32" : "I64");
+            ck_assert_int_eq(state[k].rank, 1);
+            ck_assert_uint_eq(state[k].shape[0], k > 0 ? vit_model_floats(model) : 1);
+        }
+        count = needed - 1;
+        ck_assert_int_eq(vit_optimizer_state(o, state, &count, &err), BASE_MISMATCH);
+        snprintf(words, sizeof words,
+                 "the optimizer's state is %zu tensors, there is room for %zu", needed,
+                 needed - 1);
+        ck_assert_str_eq(err.text, words);
+        vit_optimizer_destroy(o);
+    }
     vit_model_destroy(model);
 }
 END_TEST
@@ -455,6 +662,10 @@ int main(void)
     tcase_add_test(limits, a_gradient_that_is_not_finite_changes_nothing);
     tcase_add_test(limits, a_learning_rate_that_is_not_finite_changes_nothing);
     tcase_add_test(limits, impossible_settings_are_named);
+    tcase_add_test(core, memory_is_that_of_the_blocks_that_are_kept);
+    tcase_add_test(core, clipping_divides_by_the_norm_and_a_millionth);
+    tcase_add_test(core, the_state_has_its_tensors_in_order);
+    tcase_add_test(limits, a_state_that_cannot_be_is_refused);
     tcase_add_test(limits, a_state_of_another_shape_is_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
