@@ -124,7 +124,8 @@ static base_status read_grid(int *side, const vit_tensor_file *file, const char 
     if (!pos)
         return BASE_MISMATCH;
     const size_t rows = pos->shape[1];
-    const size_t alone = side_of(rows), beside = rows > before ? side_of(rows - before) : 0;
+    const size_t alone = side_of(rows);
+    const size_t beside = before > 0 && rows > before ? side_of(rows - before) : 0;
     const size_t told = hub->image > 0 && patch > 0 ? (size_t)(hub->image / patch) : 0;
     if (alone && beside && told != alone && told != beside)
         return base_fail(err, BASE_UNSUPPORTED,
