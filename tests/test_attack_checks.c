@@ -320,21 +320,82 @@ START_TEST(two_and_three_classes_are_told)
 }
 END_TEST
 
+/* Skipped, for this reason. */
+static void skipped(int number, const char *reason)
+{
+    const attack_check *c = &checks[number - 1];
+
+    ck_assert_msg(c->verdict == ATTACK_VERDICT_SKIPPED && strcmp(c->text, reason) == 0,
+                  "C%d, '%s': %d, '%s'", number, reason, (int)c->verdict, c->text);
+    ck_assert(isnan(c->value));
+    ck_assert(isnan(c->limit) || number == 19);
+}
+
+static size_t last_begun;
+
+static void begun_is(void *user, size_t begun, const char *id, const char *title)
+{
+    (void)user, (void)title;
+    last_begun = strcmp(id, "C20") == 0 ? begun : 0;
+}
+
 START_TEST(a_model_that_is_wrong_on_everything_is_skipped_over)
 {
+    static const int of_images[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 17, 18, 20};
+    attack_check_options options = attack_check_options_defaults();
+    base_error err = {0};
+
     toy_make(&model, 10, 1);
     const attack_config config = half_broken(&model);
     for (size_t i = 0; i < TOY_IMAGES; i++)
         model.labels[i] = (model.labels[i] + 1) % 10;
+    options.progress = begun_is;
+    attack_run *run = toy_attack(&model, "pgd", &config);
+    ck_assert_int_eq(attack_checks(checks, run, &options, &err), BASE_OK);
+    ck_assert_uint_eq(last_begun, 19);
+    skipped(16, "no count of an ordinary evaluation was given");
+    attack_run_destroy(run);
     check_model(&model, &config, 0);
     ck_assert_int_eq(verdict(16), ATTACK_VERDICT_WARN); /* below chance */
+    ck_assert_str_eq(
+        checks[15].text,
+        "0 of 32 clean images are right here, 0 in the ordinary evaluation: no "
+        "more than by chance, are labels and preprocessing those of the "
+        "network?");
     ck_assert_int_eq(verdict(13), ATTACK_VERDICT_PASS);
-    static const int skipped[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 17, 18, 19, 20};
-    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0]; i++) {
-        ck_assert_int_eq(verdict(skipped[i]), ATTACK_VERDICT_SKIPPED);
-        ck_assert_msg(checks[skipped[i] - 1].text[0], "C%d gives no reason", skipped[i]);
+    for (size_t i = 0; i < sizeof of_images / sizeof of_images[0]; i++)
+        skipped(of_images[i], "no image is classified rightly");
+    skipped(19, "no direction of 0 keeps every expert and is smooth");
+}
+END_TEST
+
+/* Another model of other classes, channels, height or width is none. */
+START_TEST(what_another_model_must_be)
+{
+    base_error err = {0};
+    attack_check_options options = attack_check_options_defaults();
+
+    toy_make(&model, 10, 1);
+    const attack_config config = half_broken(&model);
+    attack_run *run = toy_attack(&model, "fgsm", &config);
+    ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+    skipped(8, "no other model was given");
+    for (int way = 0; way <= 4; way++) {
+        attack_target twin = toy_target(&model);
+
+        twin.classes += way == 1;
+        twin.channels += way == 2;
+        twin.height += way == 3;
+        twin.width += way == 4;
+        options.transfer = &twin;
+        options.samples = 2;
+        ck_assert(attack_checks(checks, run, &options, &err) == BASE_OK);
+        if (way > 0)
+            skipped(8, "the other model takes other images or classes");
+        else
+            ck_assert_int_ne(verdict(8), ATTACK_VERDICT_SKIPPED);
     }
-    ck_assert_str_eq(checks[9].text, "no image is classified rightly");
+    attack_run_destroy(run);
 }
 END_TEST
 
@@ -352,35 +413,70 @@ END_TEST
 
 START_TEST(without_a_budget_strength_is_skipped)
 {
+    static const int of_budgets[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 17, 18, 20};
+
     toy_make(&model, 10, 1);
     attack_config config = attack_config_defaults();
     config.eps = 0;
     check_model(&model, &config, TOY_IMAGES);
-    ck_assert_int_eq(verdict(1), ATTACK_VERDICT_SKIPPED);
-    ck_assert_int_eq(verdict(7), ATTACK_VERDICT_SKIPPED);
+    for (size_t i = 0; i < sizeof of_budgets / sizeof of_budgets[0]; i++)
+        skipped(of_budgets[i], "eps is 0");
     ck_assert_int_eq(verdict(12), ATTACK_VERDICT_PASS);
     ck_assert_int_eq(verdict(19), ATTACK_VERDICT_PASS);
 }
 END_TEST
 
-static bool stop_at_once(void *user)
+static bool stop_after(void *user)
 {
-    (void)user;
-    return true;
+    size_t *left = user;
+
+    return (*left)-- == 0;
 }
 
+/* At once; after the first group of checks, whose word stands. */
 START_TEST(checks_that_are_stopped_say_so)
 {
-    base_error err = {0};
     attack_check_options options = attack_check_options_defaults();
 
     toy_make(&model, 10, 1);
     const attack_config config = half_broken(&model);
     attack_run *run = toy_attack(&model, "fgsm", &config);
-    options.stop = stop_at_once;
-    ck_assert_int_eq(attack_checks(checks, run, &options, &err), BASE_INTERRUPTED);
-    for (int c = 1; c <= ATTACK_CHECK_COUNT; c++)
-        ck_assert_int_eq(verdict(c), ATTACK_VERDICT_SKIPPED);
+    for (size_t after = 0; after < 2; after++) {
+        base_error err = {0};
+        size_t left = after;
+
+        options.stop = stop_after;
+        options.user = &left;
+        ck_assert_int_eq(attack_checks(checks, run, &options, &err), BASE_INTERRUPTED);
+        ck_assert_str_eq(err.text, "stopped while checking");
+        for (int c = 1; c <= ATTACK_CHECK_COUNT; c++)
+            if (after == 0 || (c != 12 && c != 15 && c != 16))
+                skipped(c, "the checks were stopped before this one");
+        if (after > 0) {
+            ck_assert_int_eq(verdict(12), ATTACK_VERDICT_PASS);
+            ck_assert_int_eq(verdict(15), ATTACK_VERDICT_PASS);
+        }
+    }
+    attack_run_destroy(run);
+}
+END_TEST
+
+START_TEST(nothing_is_checked_before_a_run)
+{
+    const attack_check_options options = attack_check_options_defaults();
+    attack_config config = attack_config_defaults();
+    base_error err = {0};
+    attack_run *run = NULL;
+
+    toy_make(&model, 10, 1);
+    const attack_target target = toy_target(&model);
+    ck_assert(attack_run_create(&run, &target, &config, model.images, model.labels,
+                                TOY_IMAGES, &err) == BASE_OK);
+    ck_assert_int_eq(attack_checks(checks, run, &options, &err), BASE_USAGE);
+    ck_assert_str_eq(err.text, "there is nothing to check before a run");
+    ck_assert_int_eq(attack_run_go(run, &err), BASE_OK); /* without an attack */
+    ck_assert_int_eq(attack_checks(checks, run, &options, &err), BASE_OK);
+    skipped(20, "no attack was made");
     attack_run_destroy(run);
 }
 END_TEST
@@ -413,6 +509,8 @@ int main(void)
     tcase_add_test(limits, a_model_that_is_wrong_on_everything_is_skipped_over);
     tcase_add_test(limits, logits_that_are_not_numbers_are_told);
     tcase_add_test(limits, without_a_budget_strength_is_skipped);
+    tcase_add_test(limits, what_another_model_must_be);
+    tcase_add_test(limits, nothing_is_checked_before_a_run);
     tcase_add_test(limits, checks_that_are_stopped_say_so);
     suite_add_tcase(suite, limits);
     return test_run(suite);

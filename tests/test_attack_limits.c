@@ -60,6 +60,19 @@ static void refused(const attack_config *config, size_t n, base_status status,
     ck_assert_str_eq(err.text, text);
 }
 
+START_TEST(a_run_is_configured_like_this)
+{
+    const attack_config c = attack_config_defaults();
+
+    ck_assert_int_eq(c.norm, ATTACK_NORM_LINF);
+    ck_assert_double_eq(c.eps, 8.0 / 255);
+    ck_assert_uint_eq(c.seed, 0);
+    ck_assert_int_eq(c.mode, ATTACK_MODE_CASCADE);
+    ck_assert(c.early_stop && !c.fixed_batch && !c.fixed_routing);
+    ck_assert(!c.samples && !c.stop && !c.progress && !c.save && !c.save_due && !c.user);
+}
+END_TEST
+
 START_TEST(budgets_out_of_range_are_refused)
 {
     attack_config config = attack_config_defaults();
@@ -428,6 +441,7 @@ int main(void)
 
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_add_checked_fixture(specs, setup, teardown);
+    tcase_add_test(limits, a_run_is_configured_like_this);
     tcase_add_test(limits, budgets_out_of_range_are_refused);
     tcase_add_test(limits, no_images_are_refused);
     tcase_add_test(limits, pixels_and_labels_out_of_range_are_named);

@@ -8,7 +8,8 @@
 
 /* C20 of n images of which the report broke `reported`, the checks those and `missed`
  * more. */
-static attack_verdict reported_verdict(size_t n, size_t reported, size_t missed)
+static attack_verdict reported_verdict(size_t n, size_t reported, size_t missed,
+                                       size_t best)
 {
     uint8_t found[128] = {0}, broken[128] = {0};
     const attack_config config = attack_config_defaults();
@@ -21,7 +22,9 @@ static attack_verdict reported_verdict(size_t n, size_t reported, size_t missed)
                           .checks = checks,
                           .n = n,
                           .found = found,
-                          .reported = broken};
+                          .reported = broken,
+                          .best = best,
+                          .best_spec = "pgd:steps=9"};
     for (size_t i = 0; i < reported + missed; i++) {
         found[i] = 1;
         broken[i] = i < reported;
@@ -51,10 +54,37 @@ START_TEST(what_the_report_may_miss)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        ck_assert_msg(reported_verdict(cases[i].n, cases[i].reported, cases[i].missed) ==
+        ck_assert_msg(reported_verdict(cases[i].n, cases[i].reported, cases[i].missed, 1) ==
                           cases[i].want,
                       "%zu of %zu, %zu missed: %s", cases[i].reported, cases[i].n,
                       cases[i].missed, checks[19].text);
+}
+END_TEST
+
+/* From the first broken image on the strongest attack has a name. */
+START_TEST(the_best_attack_is_named)
+{
+    static const char *const told[] = {
+        "of 13 images the reported attacks break 9, those of the checks 9 (the best alone "
+        "0), 0 of them missed by the report",
+        "of 13 images the reported attacks break 9, those of the checks 10 (pgd:steps=9 "
+        "alone 1), 1 of them missed by the report",
+        "of 13 images the reported attacks break 9, those of the checks 11 (pgd:steps=9 "
+        "alone 2), 2 of them missed by the report: a stronger attack lowers the figure",
+        "of 13 images the reported attacks break 9, those of the checks 12 (pgd:steps=9 "
+        "alone 3), 3 of them missed by the report: what is reported is no worst case"};
+
+    toy_make(&model, 10, 1);
+    for (size_t missed = 0; missed < 4; missed++) {
+        reported_verdict(13, 9, missed, missed);
+        ck_assert_str_eq(checks[19].text, told[missed]);
+        ck_assert_double_eq(checks[19].value, (double)missed);
+        ck_assert_double_eq(checks[19].limit, 2);
+    }
+    reported_verdict(100, 50, 0, 0);
+    ck_assert_double_eq(checks[19].limit, 6); /* of 100 */
+    reported_verdict(64, 0, 2, 2);
+    ck_assert_double_eq(checks[19].limit, 2 * (2.0 / 3)); /* of two that break */
 }
 END_TEST
 
@@ -276,6 +306,7 @@ int main(void)
     Suite *suite = suite_create("attack_thresholds");
     TCase *edges = tcase_create("Thresholds");
     tcase_add_test(edges, what_the_report_may_miss);
+    tcase_add_test(edges, the_best_attack_is_named);
     tcase_add_test(edges, useless_attacks_are_no_worst_case);
     tcase_add_loop_test(edges, sound_attacks_fail_no_check, 0, 4);
     tcase_add_test(edges, a_loss_that_still_rises_is_told);
