@@ -1,0 +1,334 @@
+/* test_attack_script.c - a model whose answers are written down, evaluation by evaluation:
+ * every figure of a run, of its attacks and of its samples by hand. */
+#include "attacks/attacks_internal.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+#include "tests/test_run.h"
+
+enum { PIXELS = 6, SAMPLES = 8, EVALUATIONS = 20, KNOWN = 200 };
+static const double EPS = 0.01;
+
+/* What the model says of the evaluations of each image: z_0 - z_1, label 0; NAN: no number.
+ * The first is of the image itself. An image that comes back gets the same answer. */
+typedef struct script {
+    double margin[SAMPLES][EVALUATIONS];
+    size_t asked[SAMPLES];
+    bool forgets[SAMPLES]; /* says 0.7 of what comes back */
+    bool flat[SAMPLES];    /* has no gradient */
+    bool rounds[SAMPLES];  /* wrong on 8 bits too */
+    struct {
+        float at[PIXELS];
+        double margin;
+    } known[KNOWN];
+    size_t known_count, last;
+} script;
+
+static script play;
+static float images[SAMPLES * PIXELS];
+static const int32_t labels[SAMPLES];
+
+static double next_margin(const float *x)
+{
+    const size_t sample = (size_t)lround(10 * (double)x[0] - 1);
+    bool whole = true;
+
+    play.last = sample;
+    for (size_t i = 0; i < play.known_count; i++)
+        if (memcmp(play.known[i].at, x, sizeof play.known[i].at) == 0)
+            return play.forgets[sample] && i >= SAMPLES ? 0.7 : play.known[i].margin;
+    for (size_t i = 0; i < PIXELS; i++)
+        whole = whole && x[i] == rintf(255 * x[i]) / 255;
+    if (whole && play.known_count >= SAMPLES)
+        return play.rounds[sample] ? -1 : 1;
+    ck_assert_uint_lt(play.known_count, KNOWN);
+    ck_assert_uint_lt(play.asked[sample], EVALUATIONS);
+    memcpy(play.known[play.known_count].at, x, sizeof play.known[0].at);
+    return play.known[play.known_count++].margin =
+               play.margin[sample][play.asked[sample]++];
+}
+
+static base_status answer(void *user, float *logits, const float *x, size_t count,
+                          base_error *err)
+{
+    (void)user, (void)err;
+    ck_assert_uint_eq(count, 1);
+    const double margin = next_margin(x);
+    logits[0] = (float)(margin > 0 ? margin : 0);
+    logits[1] = (float)(margin > 0 ? 0 : -margin);
+    if (isnan(margin))
+        logits[0] = NAN;
+    return BASE_OK;
+}
+
+static base_status slope(void *user, float *d_images, const float *d_logits,
+                         base_error *err)
+{
+    (void)user, (void)err, (void)d_logits;
+    for (size_t i = 0; i < PIXELS; i++)
+        d_images[i] = play.flat[play.last] ? 0 : i % 2 ? 1.0f : -1.0f;
+    return BASE_OK;
+}
+
+/* 0: broken at step 3. 1: in the second round. 2: never. 3: no number on the way. 4: wrong
+ * before. 5: wrong, but not when asked again. 6: no gradient. 7: at the start, not in 8
+ * bits. */
+static void write_script(void)
+{
+    static const script s = {.margin = {{4, 3, 2, 1, -1},
+                                        {4, 3, 2, 4, 1, 2, 5, 4, -2},
+                                        {4, 1, 2, 3, 4, 0.25, 9, 8, 7, 6, 0.5, 3, 3},
+                                        {4, 2, 2, NAN, 1, 1, 1, 1, 1, 3, -6},
+                                        {-3},
+                                        {4, 2, -1, 3, -2, 1, 1},
+                                        {4, 2, 3, 1, 1},
+                                        {4, -2, 5, -4, 3}},
+                             .forgets = {[5] = true},
+                             .flat = {[6] = true},
+                             .rounds = {true, true, true, true, true, true, true, false}};
+
+    play = s;
+    for (size_t i = 0; i < SAMPLES; i++)
+        for (size_t j = 0; j < PIXELS; j++)
+            images[i * PIXELS + j] = 0.1f * (float)(i + 1) + 0.001f * (float)j;
+}
+
+typedef struct tellings {
+    size_t count, done[80], restart[80], robust[80], index[80];
+} tellings;
+
+static void tell(void *user, const attack_progress *p)
+{
+    tellings *t = user;
+
+    ck_assert_uint_lt(t->count, 80);
+    t->done[t->count] = p->done;
+    t->restart[t->count] = p->restart;
+    t->robust[t->count] = p->robust;
+    t->index[t->count++] = p->index;
+    ck_assert_str_eq(p->attack, p->index == 0 ? "pgd" : "noise");
+    ck_assert_uint_eq(p->count, 2);
+    ck_assert_uint_eq(p->restarts, p->index == 0 ? 2 : 1);
+}
+
+static attack_run *run_script(bool groups, attack_mode mode, const char *specs, tellings *t)
+{
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = 1,
+                                  .logits = answer,
+                                  .forward = answer,
+                                  .gradient = slope};
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    base_error err = {0};
+
+    write_script();
+    config.eps = EPS;
+    config.mode = mode;
+    config.fixed_batch = groups;
+    config.progress = t ? tell : NULL;
+    config.user = t;
+    ck_assert_msg(attack_run_create(&run, &target, &config, images, labels, SAMPLES,
+                                    &err) == BASE_OK &&
+                      attack_run_add(run, specs, &err) == BASE_OK &&
+                      attack_run_go(run, &err) == BASE_OK,
+                  "%s", err.text);
+    return run;
+}
+
+static void sample_is(const attack_run *run, size_t i, attack_sample want)
+{
+    const attack_sample s = attack_run_sample(run, i);
+
+    ck_assert_msg(s.label == 0 && s.clean_prediction == want.clean_prediction &&
+                      s.right == want.right && s.clean_margin == want.clean_margin,
+                  "image %zu", i);
+    ck_assert_msg(s.prediction == want.prediction, "image %zu: %d", i, s.prediction);
+    ck_assert_msg(s.broken == want.broken && s.broken_u8 == want.broken_u8, "image %zu", i);
+    ck_assert_msg(s.invalid == want.invalid, "image %zu", i);
+    ck_assert_msg(s.attack == want.attack && s.restart == want.restart &&
+                      s.step == want.step,
+                  "image %zu: %d, %d, %d", i, s.attack, s.restart, s.step);
+    ck_assert_msg(s.margin == want.margin, "image %zu: %g", i, (double)s.margin);
+    const double norm = attack_distance(attack_run_adversarial(run) + i * PIXELS,
+                                        images + i * PIXELS, PIXELS, ATTACK_NORM_LINF);
+    ck_assert_double_eq_tol((double)s.norm, norm, 1e-8);
+    ck_assert(norm <= EPS + 1e-6 && (norm > 0) == (i != 4));
+}
+
+static double median_of(const attack_run *run, size_t i, size_t j, size_t k)
+{
+    const double a = (double)attack_run_sample(run, i).norm,
+                 b = (double)attack_run_sample(run, j).norm,
+                 c = (double)attack_run_sample(run, k).norm;
+
+    return a + b + c - fmax(a, fmax(b, c)) - fmin(a, fmin(b, c));
+}
+
+/* Sums of minus the margin of the best so far in the first round, over the six images that
+ * had a number everywhere. */
+static void curve_is(const attack_result *r, size_t count, const double *sums)
+{
+    ck_assert_uint_eq(r->curve_count, count);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_uint_eq(r->curve_step[i], i);
+        ck_assert_double_eq_tol(r->curve[i], sums[i] / 6, 1e-6);
+    }
+}
+
+/* Two rounds of four steps, short enough to look at a new point each time; towards the
+ * other class too, which is the same here. */
+START_TEST(a_run_is_as_it_is_written)
+{
+    static const char *const specs[] = {
+        "pgd:steps=4,loss=margin,restarts=2,relative=0.1",
+        "pgd:steps=4,loss=margin,restarts=2,relative=0.1,aim=next"};
+    attack_run *run = run_script(_i % 2, (attack_mode)(_i / 2 % 2), specs[_i / 4], NULL);
+    const attack_result *r = attack_run_result(run, 0);
+
+    sample_is(run, 0, (attack_sample){0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 4, -1, 0});
+    sample_is(run, 1, (attack_sample){0, 0, 1, 1, 1, 1, 0, 0, 1, 2, 4, -2, 0});
+    sample_is(run, 2, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 0.5f, 0});
+    sample_is(run, 3, (attack_sample){0, 0, 0, 1, 0, 0, 1, -1, -1, -1, 4, 1, 0});
+    sample_is(run, 4, (attack_sample){0, 1, 1, 0, 0, 0, 0, -1, -1, -1, -3, -3, 0});
+    sample_is(run, 5, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 0.7f, 0});
+    sample_is(run, 6, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 3, 0});
+    sample_is(run, 7, (attack_sample){0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 4, -2, 0});
+    ck_assert(r->complete);
+    ck_assert_uint_eq(r->evaluated, 7);
+    ck_assert_uint_eq(r->broken, 3);
+    ck_assert_uint_eq(r->robust, 4);
+    ck_assert_uint_eq(r->robust_after, 4);
+    ck_assert_uint_eq(r->robust_u8, 5);
+    ck_assert_uint_eq(r->robust_after_u8, 5);
+    ck_assert_uint_eq(r->invalid, 1);
+    ck_assert_uint_eq(r->zero_grad, 1);
+    ck_assert_uint_eq(r->unconfirmed, 1);
+    ck_assert_uint_eq(r->targeted, _i < 4 ? 0 : 3);
+    ck_assert_uint_eq(r->restarts, 2);
+    ck_assert_uint_eq(r->by_restart_count, 2);
+    ck_assert_uint_eq(r->by_restart[0], 2);
+    ck_assert_uint_eq(r->by_restart[1], 3);
+    ck_assert_uint_eq(r->minimal_count, 0);
+    ck_assert(isnan(r->minimal_norm) && isnan(r->draw_accuracy));
+    ck_assert_double_eq(r->forward_evals,
+                        4 + (5 + 3) + (5 + 5) + (3 + 5) + (2 + 2) + (5 + 5) + 1);
+    /* the last look of a round needs no gradient */
+    ck_assert_double_eq(r->grad_evals,
+                        4 + (4 + 3) + (4 + 4) + (3 + 4) + (2 + 2) + (4 + 4) + 1);
+    ck_assert_double_eq(r->queries_median, 4); /* of 4, 8, 1 */
+    ck_assert_double_eq_tol(r->median_norm, median_of(run, 0, 1, 7), 1e-9);
+    ck_assert_double_eq_tol(r->max_norm,
+                            fmax((double)attack_run_sample(run, 0).norm,
+                                 fmax((double)attack_run_sample(run, 1).norm,
+                                      (double)attack_run_sample(run, 7).norm)),
+                            1e-9);
+    curve_is(r, 5,
+             (double[]){-3 - 3 - 1 - 2 - 2 + 2, -2 - 2 - 1 + 1 - 2 + 2,
+                        -1 - 2 - 1 + 1 - 2 + 2, +1 - 1 - 1 + 1 - 2 + 2,
+                        +1 - 1 - 0.25 + 1 - 2 + 2});
+    ck_assert_double_eq_tol(r->late_rise, 0.75 / 9.75, 1e-6);
+    ck_assert_uint_eq(attack_run_clean(run), 7);
+    ck_assert_uint_eq(attack_run_robust(run), 4);
+    /* of 2, 5 and 6: 3 had a logit that was no number */
+    ck_assert_double_eq_tol(attack_run_budget_used(run), median_of(run, 2, 5, 6) / EPS,
+                            1e-6);
+    attack_run_destroy(run);
+}
+END_TEST
+
+/* Four draws of each image that is right, whatever they find; the accuracy of a draw is a
+ * mean over all images, of which one was wrong before. */
+START_TEST(draws_are_counted_one_by_one)
+{
+    attack_run *run = run_script(_i, ATTACK_MODE_CASCADE, "noise:draws=4", NULL);
+    const attack_result *r = attack_run_result(run, 0);
+
+    sample_is(run, 0, (attack_sample){0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 4, -1, 0});
+    sample_is(run, 1, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 1, 0});
+    sample_is(run, 2, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 1, 0});
+    sample_is(run, 3, (attack_sample){0, 0, 0, 1, 0, 0, 1, -1, -1, -1, 4, 2, 0});
+    sample_is(run, 4, (attack_sample){0, 1, 1, 0, 0, 0, 0, -1, -1, -1, -3, -3, 0});
+    sample_is(run, 5, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 0.7f, 0});
+    sample_is(run, 6, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 1, 0});
+    sample_is(run, 7, (attack_sample){0, 0, 1, 1, 1, 0, 0, 0, 0, 2, 4, -4, 0});
+    ck_assert_double_eq_tol(r->draw_accuracy,
+                            (3.0 / 4 + 1 + 1 + 2.0 / 2 + 2.0 / 4 + 1 + 2.0 / 4) / 8, 1e-12);
+    ck_assert_uint_eq(r->evaluated, 7);
+    ck_assert_uint_eq(r->broken, 2);
+    ck_assert_uint_eq(r->invalid, 1);
+    ck_assert_uint_eq(r->unconfirmed, 1);
+    ck_assert_uint_eq(r->zero_grad, 0);
+    ck_assert_uint_eq(r->by_restart_count, 1);
+    ck_assert_uint_eq(r->by_restart[0], 2);
+    ck_assert_double_eq(r->forward_evals, 4 + 4 + 4 + 3 + 4 + 4 + 4);
+    ck_assert_double_eq(r->grad_evals, 0);
+    ck_assert_double_eq(r->queries_median, 4);
+    curve_is(r, 4,
+             (double[]){-3 - 3 - 1 - 2 - 2 + 2, -2 - 2 - 1 + 1 - 2 + 2,
+                        -1 - 2 - 1 + 1 - 1 + 4, +1 - 1 - 1 + 2 - 1 + 4});
+    ck_assert(isnan(r->late_rise));
+    attack_run_destroy(run);
+}
+END_TEST
+
+/* The second attack of a cascade sees what the first one left; what it breaks is its own.
+ * Told is every evaluation. */
+START_TEST(the_second_attack_sees_what_is_left)
+{
+    static const size_t evaluations[3][SAMPLES] = {
+        {4, 5, 5, 3, 0, 2, 5, 1}, {0, 3, 5, 5, 0, 2, 5, 0}, {0, 0, 2, 2, 0, 2, 2, 0}};
+    static const bool breaks[3][SAMPLES] = {
+        {[0] = true, [7] = true}, {[1] = true}, {[3] = true}};
+    tellings t = {0};
+    attack_run *run =
+        run_script(false, ATTACK_MODE_CASCADE,
+                   "pgd:steps=4,loss=margin,restarts=2,relative=0.1 noise:draws=2", &t);
+    const attack_result *r = attack_run_result(run, 1);
+    size_t told = 0, robust = 7;
+
+    sample_is(run, 3, (attack_sample){0, 0, 1, 1, 1, 1, 1, 1, 0, 1, 4, -6, 0});
+    sample_is(run, 2, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 3, 0});
+    ck_assert_uint_eq(r->evaluated, 4);
+    ck_assert_uint_eq(r->broken, 1);
+    ck_assert_uint_eq(r->robust, 3);
+    ck_assert_uint_eq(r->robust_after, 3);
+    ck_assert_uint_eq(r->robust_u8, 4);
+    ck_assert_uint_eq(attack_run_result(run, 0)->robust_after, 4);
+    ck_assert(attack_run_broke(run, 1, 3) && !attack_run_broke(run, 0, 3));
+    ck_assert(attack_run_broke(run, 0, 7) && !attack_run_broke(run, 1, 7));
+    ck_assert(!attack_run_broke(run, 2, 7) && !attack_run_broke(run, 0, SAMPLES));
+    for (size_t round = 0; round < 3; round++) {
+        size_t done = 0;
+        for (size_t i = 0; i < SAMPLES; i++)
+            for (size_t e = 1; e <= evaluations[round][i]; e++, told++) {
+                done += e == evaluations[round][i];
+                robust -= e == evaluations[round][i] && breaks[round][i];
+                ck_assert_uint_lt(told, t.count);
+                ck_assert_uint_eq(t.index[told], round == 2);
+                ck_assert_uint_eq(t.restart[told], round % 2);
+                ck_assert_uint_eq(t.done[told], done);
+                ck_assert_uint_eq(t.robust[told], robust);
+            }
+    }
+    ck_assert_uint_eq(told, t.count);
+    attack_run_destroy(run);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attack_script");
+    TCase *core = tcase_create("Core");
+
+    tcase_add_loop_test(core, a_run_is_as_it_is_written, 0, 8);
+    tcase_add_loop_test(core, draws_are_counted_one_by_one, 0, 2);
+    tcase_add_test(core, the_second_attack_sees_what_is_left);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
