@@ -40,15 +40,21 @@ json_t *app_interval_json(uint64_t right, uint64_t samples)
     return json_pack("[f, f]", low, high);
 }
 
+/* Whether a result makes a file of its own there: no pipe, no device. */
+static bool is_file(const char *path)
+{
+    struct stat info;
+
+    return path && strcmp(path, "-") != 0 &&
+           (stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode));
+}
+
 static base_status output_check(const char *path, base_error *err)
 {
     base_writer trial = {0};
-    struct stat info;
 
-    if (!path || strcmp(path, "-") == 0)
+    if (!is_file(path)) /* opening a pipe is not without effect */
         return BASE_OK;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
-        return BASE_OK; /* opening a pipe is not without effect */
     const base_status status = base_writer_open(&trial, path, err);
     if (status == BASE_OK)
         base_writer_abandon(&trial);
@@ -58,11 +64,19 @@ static base_status output_check(const char *path, base_error *err)
 base_status app_outputs_check(const app_common *common, const char *first,
                               const char *second, base_error *err)
 {
-    base_status status = output_check(common->json, err);
+    const char *const names[] = {common->json, first, second};
+    char text[256];
+    base_status status = BASE_OK;
 
-    if (status == BASE_OK)
-        status = output_check(first, err);
-    return status == BASE_OK ? output_check(second, err) : status;
+    for (size_t i = 0; i < 3 && status == BASE_OK; i++) {
+        status = output_check(names[i], err);
+        for (size_t j = 0; j < i && is_file(names[i]) && status == BASE_OK; j++)
+            if (names[j] && strcmp(names[i], names[j]) == 0)
+                status = base_fail(err, BASE_USAGE,
+                                   "two results go to '%s', expected a file for each",
+                                   base_quote(text, sizeof text, names[i]));
+    }
+    return status;
 }
 
 base_status app_json_save(const char *path, json_t *json, base_error *err)

@@ -23,6 +23,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -32,7 +33,8 @@ import zlib
 sys.dont_write_bytecode = True
 import samples
 
-RELATIVE, ABSOLUTE, WIDTH = 1e-3, 1e-6, 150
+RELATIVE, ABSOLUTE, WIDTH = 1e-3, 1e-5, 150
+LIMIT, LIMIT_RECORD = 120, 10  # seconds of a command; a new one that takes long is no transcript's
 
 # Members of documents and columns of tables that are times, rates or of the machine.
 MASKED = {"vmoe", "version", "images_per_second", "time", "elapsed", "threads", "started_utc", "host",
@@ -46,11 +48,15 @@ def is_masked(key, hidden):
 # The same in text: what is found is replaced.
 TIMES = [(re.compile(pattern), by) for pattern, by in (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?( ?UTC|Z)?", "#"),
-    (r"(vmoe )\d+\.\d+\.\d+", r"\1#"),
+    (r"(vmoe |\"vmoe\": \")\d+\.\d+\.\d+", r"\1#"),
     (r" *\b\d[\d.,]*( ?(?:s|ms|min|h|[a-z]+/s)\b)(?!/)", r" #\1"),
     (r"[\d.]+( % of both are corruptions)", r"#\1"),
+    (r"[\d.]+( % of the steps lower it)", r"#\1"),  # of an attack that has settled: last bits
+    (r"\(worst [\d.e+-]+\)", "(worst #)"),  # slope against finite difference
+    (r"(Kullback-Leibler divergence) [\d.]+", r"\1 #"),  # of t-SNE's long path
+    (r"\b\d+( threads?\b)", r"#\1"),
     (r"(\bimages/s)( \|)? +[\d.,]+", r"\1\2 #"),
-    (r"(machine +)\d+ threads, (.*)oneDNN [\d.]+ \([^)]*\)", r"\1# threads, \2oneDNN #"))]
+    (r"(machine +)# threads, (.*)oneDNN [\d.]+ \([^)]*\)", r"\1# threads, \2oneDNN #"))]
 # Lines of standard error that only a busy machine brings.
 BUSY = re.compile(r"\w[\w ]* +\d+ %  .* left(  .*)?$|machine +\d* ?threads(, asleep| spin again)")
 
@@ -102,25 +108,29 @@ def compact(node, hidden, indent=0, room=WIDTH):
     return "[\n" + ",\n".join(pad + one for one in [*lines, line]) + "\n" + " " * indent + "]"
 
 
+def found(document, path):
+    """The inner member that a.b.0 names."""
+    for step in path:
+        try:
+            document = document[int(step) if isinstance(document, list) else step]
+        except (IndexError, KeyError, TypeError, ValueError):
+            return "there is no such member"
+    return document
+
+
 def chosen(document, words):
-    """The members that words name, a.b.0 for inner ones; -a.b leaves one out."""
-    for word in [w[1:] for w in words if w.startswith("-")]:
-        *path, last = word.split(".")
-        inner = document
-        for step in path:
-            inner = inner[int(step) if isinstance(inner, list) else step]
-        for one in inner if isinstance(inner, list) else [inner]:
-            del one[last]
+    """The members that words name; all but those of -words (of every member of a list) when none does."""
+    def drop(node, path):
+        for one in node if isinstance(node, list) else [node]:
+            if len(path) > 1:
+                drop(one[path[0]], path[1:])
+            else:
+                one.pop(path[0], None)
+
+    for word in [word for word in words if word.startswith("-")]:
+        drop(document, word[1:].split("."))
     named = [w for w in words if not w.startswith("-")]
-    if not named:
-        return document
-    out = {}
-    for word in named:
-        inner = document
-        for step in word.split("."):
-            inner = inner[int(step) if isinstance(inner, list) else step]
-        out[word] = inner
-    return out
+    return {word: found(document, word.split(".")) for word in named} if named else document
 
 
 class Page(html.parser.HTMLParser):
@@ -307,8 +317,8 @@ def read(path):
 class Session:
     """A folder, and commands in it."""
 
-    def __init__(self, vmoe, folder, hidden):
-        self.folder, self.hidden = folder, hidden
+    def __init__(self, vmoe, folder, hidden, limit):
+        self.folder, self.hidden, self.limit = folder, hidden, limit
         tools = folder / ".tools"
         tools.mkdir()
         (tools / "vmoe").symlink_to(vmoe)
@@ -335,10 +345,16 @@ class Session:
         if words:
             text = shown(self.folder / words[1], words[2:], self.hidden)
             return self.lines("|", text)
-        done = subprocess.run(["sh", "-c", command], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, timeout=240, check=False, errors="replace")
-        spoken = "\n".join(line for line in done.stderr.splitlines() if not BUSY.match(line))
-        return [*self.lines("|", done.stdout), *self.lines("!", spoken), *([f"= {done.returncode}"] if done.returncode else [])]
+        done = subprocess.Popen(["sh", "-c", command], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, errors="replace", start_new_session=True)
+        try:
+            out, spoken = done.communicate(timeout=self.limit)
+        except BaseException:  # Ctrl-C too: what it began has a session of its own
+            os.killpg(done.pid, signal.SIGKILL)
+            done.communicate()
+            raise
+        spoken = "\n".join(line for line in spoken.splitlines() if not BUSY.match(line))
+        return [*self.lines("|", out), *self.lines("!", spoken), *([f"= {done.returncode}"] if done.returncode else [])]
 
     def lines(self, mark, text):
         text = masked(text.replace(str(self.folder), "DIR"))
@@ -352,12 +368,15 @@ def compare(vmoe, path, write, keep):
     out, faults = [], []
     with tempfile.TemporaryDirectory(prefix="vmoe-transcript-") as scratch:
         folder = pathlib.Path(keep or scratch).resolve()
-        session = Session(vmoe, folder, hidden)
+        session = Session(vmoe, folder, hidden, LIMIT_RECORD if write else LIMIT)
         for remarks, command, old in blocks:
             out += remarks
             if command is None:
                 continue
-            new = session.run(command)
+            try:
+                new = session.run(command)
+            except subprocess.TimeoutExpired:
+                new = [f"= not done after {session.limit} seconds"]
             exact = command.startswith("show ") and command.split()[1].endswith((".json", ".jsonl", ".csv"))
             new = settled(old, new, exact)
             if new != old:

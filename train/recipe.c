@@ -299,8 +299,9 @@ base_status train_pixels_parse(float out[3], const char *key, const char *text, 
     if (!good || at || (count != 1 && count != channels))
         return base_fail(
             err, BASE_USAGE,
-            "%s is '%s', expected imagenet, half, cifar10, fashion-mnist or %d numbers%s",
-            key, base_quote(shown, sizeof shown, text), channels, std ? " above 0" : "");
+            "%s is '%s', expected imagenet, half, cifar10, fashion-mnist or %d number%s%s",
+            key, base_quote(shown, sizeof shown, text), channels, channels == 1 ? "" : "s",
+            std ? " above 0" : "");
     for (int i = count; i < 3; i++)
         out[i] = out[0];
     return BASE_OK;
