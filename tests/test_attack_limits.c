@@ -119,6 +119,31 @@ START_TEST(pixels_and_labels_out_of_range_are_named)
 }
 END_TEST
 
+/* One size after the other is none. */
+START_TEST(sizes_of_nothing_are_refused)
+{
+    const attack_config config = attack_config_defaults();
+    static const char *const told[] = {
+        "12 images of 0 x 4 x 4, 5 at a time", "12 images of 1 x 0 x 4, 5 at a time",
+        "12 images of 1 x 4 x 0, 5 at a time", "12 images of 1 x 4 x 4, 0 at a time",
+        "12 images of 18446744073709551615 x 4 x 4, 5 at a time"};
+
+    for (size_t way = 0; way < 5; way++) {
+        attack_target target = test_net_target(&net, 1, SIDE, 5);
+        attack_run *run = NULL;
+
+        *(way == 0 || way == 4 ? &target.channels
+          : way == 1           ? &target.height
+          : way == 2           ? &target.width
+                               : &target.batch) = way == 4 ? SIZE_MAX : 0;
+        ck_assert_int_eq(attack_run_create(&run, &target, &config, images, labels, N, &err),
+                         BASE_USAGE);
+        ck_assert_str_eq(err.text, told[way]);
+        ck_assert_ptr_null(run);
+    }
+}
+END_TEST
+
 START_TEST(routing_that_cannot_be_fixed_is_refused)
 {
     attack_config config = attack_config_defaults();
@@ -320,6 +345,25 @@ START_TEST(specs_that_mean_nothing_are_refused_with_the_nearest)
     add_refused(run, "pgd:steps", "attack 'pgd': 'steps' is not of the form key=value");
     add_refused(run, "pgd:", "attack 'pgd': '' is not of the form key=value");
     add_refused(run, " ", "the list of attacks is empty");
+    add_refused(run, "router", "attack 'router' needs a model with experts to choose from");
+    add_refused(run, "cw", "attack 'cw' works in l2, not in linf");
+    add_refused(run, "apgd-l1-ce", "attack 'apgd-l1-ce' works in l1, not in linf");
+    char many[5 * 65 + 1] = "", text[300], long_spec[170];
+    for (size_t i = 0; i < 65; i++)
+        memcpy(many + 5 * i, "fgsm ", 6);
+    add_refused(run, many, "more than 64 attacks at once");
+    memset(long_spec, 'x', 160);
+    long_spec[160] = 0;
+    snprintf(text, sizeof text, "attack '%.40s...' is longer than 159 characters",
+             long_spec);
+    add_refused(run, long_spec, text);
+    long_spec[159] = 0;
+    snprintf(text, sizeof text,
+             "no attack or preset is called '%s'; the nearest is 'autoattack'", long_spec);
+    ck_assert_int_eq(attack_run_add(run, long_spec, &err), BASE_USAGE);
+    ck_assert_int_eq(strncmp(err.text, text, 140), 0);
+    many[5 * 64 - 1] = 0;
+    ck_assert_int_eq(attack_specs_check(many, ATTACK_NORM_L2, &err), BASE_OK);
     add_refused(
         run, "pgd:restarts=1000,targets=1000,steps=7,alpha=0x1p",
         "attack 'pgd': 'alpha' is '0x1p', expected a number from 0 to 1000000 or auto");
@@ -445,6 +489,7 @@ int main(void)
     tcase_add_test(limits, budgets_out_of_range_are_refused);
     tcase_add_test(limits, no_images_are_refused);
     tcase_add_test(limits, pixels_and_labels_out_of_range_are_named);
+    tcase_add_test(limits, sizes_of_nothing_are_refused);
     tcase_add_test(limits, routing_that_cannot_be_fixed_is_refused);
     tcase_add_test(limits, one_class_is_refused);
     tcase_add_test(limits, few_classes_fall_back_and_say_so);

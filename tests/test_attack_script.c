@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/test_folder.h"
 #include "tests/test_run.h"
 
 enum { PIXELS = 6, SAMPLES = 8, EVALUATIONS = 20, KNOWN = 200 };
@@ -321,6 +322,70 @@ START_TEST(the_second_attack_sees_what_is_left)
 }
 END_TEST
 
+/* ---- shares of a search -------------------------------------------------------------- */
+
+typedef struct shares {
+    attack_mode mode;
+    size_t told, met; /* images that the second attack meets */
+} shares;
+
+/* The first attack can cost 2 rounds of 5 points with a gradient, 30 passes an image, of
+ * which it meets 8; the second 2 passes of what is left, of which more breaks on the
+ * way. */
+static void share_is(void *user, double share, const attack_progress *p)
+{
+    shares *s = user;
+    const double left = s->mode == ATTACK_MODE_CASCADE ? (double)p->robust : SAMPLES;
+    const double part =
+        ((double)p->restart + (double)p->done / (double)p->total) / (double)p->restarts;
+
+    if (p->index == 1 && s->met == 0)
+        s->met = (size_t)left;
+    const double met = p->index == 0 ? left : (double)s->met;
+    const double done = p->index == 0 ? 30 * SAMPLES * part : 30 * SAMPLES + 2 * met * part;
+    ck_assert_double_eq_tol(share, done / (30 * SAMPLES + 2 * met), 1e-12);
+    s->told++;
+}
+
+START_TEST(a_search_tells_its_share)
+{
+    char *folder = test_folder_make(), *state = test_path(folder, "state");
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = 1,
+                                  .logits = answer,
+                                  .forward = answer,
+                                  .gradient = slope};
+    attack_config config = attack_config_defaults();
+    shares s = {.mode = (attack_mode)_i};
+    attack_run *run = NULL;
+    base_error err = {0};
+
+    write_script();
+    config.eps = EPS;
+    config.mode = s.mode;
+    const attack_search search = {
+        .target = &target,
+        .config = &config,
+        .images = images,
+        .labels = labels,
+        .n = SAMPLES,
+        .specs = "pgd:steps=4,loss=margin,restarts=2,relative=0.1 noise:draws=2",
+        .state = state,
+        .name = "here",
+        .progress = share_is,
+        .user = &s};
+    ck_assert_msg(attack_search_go(&run, &search, &err) == BASE_OK, "%s", err.text);
+    ck_assert_uint_gt(s.told, 50);
+    ck_assert(test_exists(state));
+    attack_run_destroy(run);
+    base_free(state);
+    test_folder_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_script");
@@ -328,6 +393,7 @@ int main(void)
 
     tcase_add_loop_test(core, a_run_is_as_it_is_written, 0, 8);
     tcase_add_loop_test(core, draws_are_counted_one_by_one, 0, 2);
+    tcase_add_loop_test(core, a_search_tells_its_share, 0, 2);
     tcase_add_test(core, the_second_attack_sees_what_is_left);
     suite_add_tcase(suite, core);
     return test_run(suite);

@@ -499,11 +499,14 @@ static size_t phase_follow(const sparse *a, size_t at, int32_t target, size_t st
     return best;
 }
 
+/* Uphill; and with a gradient that leads down, where the best point is not the last. */
 START_TEST(l1_apgd_follows_its_pseudo_code)
 {
-    const sparse *a = &sparses[_i];
-    const double eps = 0.05;
+    const sparse *a = &sparses[_i / 2];
+    const double eps = _i % 2 ? 0.4 : 0.05;
     size_t followed = 0;
+
+    net.gradient_scale = _i % 2 ? -1 : 1;
 
     for (size_t at = 0; at < 5; at++) {
         const float *x = images + at * INPUTS;
@@ -668,6 +671,58 @@ START_TEST(square_in_l2_follows_its_algorithm)
 }
 END_TEST
 
+/* ---- searches for the smallest norm -------------------------------------------------- */
+
+static const struct {
+    const char *spec;
+    attack_norm norm;
+    size_t points;
+} nearest[] = {
+    {"fab:steps=6,restarts=2", LINF, 0},
+    {"fab:steps=6", L1, 0},
+    {"fab-t:steps=6,targets=3", L2, 0},
+    {"cw:steps=40,rounds=3,lr=0.02,c=0.1", L2, 3 * 41},
+    {"cw:steps=40,rounds=3,lr=0.02,c=0.1,aim=second", L2, 3 * 41},
+};
+
+/* Of all the points that were looked at the nearest one that is wrong counts, whatever the
+ * budget; the sample is broken by it when the budget reaches so far. */
+START_TEST(the_nearest_wrong_point_counts)
+{
+    const attack_norm norm = nearest[_i].norm;
+    size_t with = 0;
+
+    for (size_t at = 0; at < 5; at++) {
+        const float *x = images + at * INPUTS;
+        double least = INFINITY;
+        float z[CLASSES], h[12];
+
+        attack_result r = watch(norm, 1e-9, nearest[_i].spec, at);
+        ck_assert_uint_eq(r.broken, 0);
+        if (nearest[_i].points > 0)
+            ck_assert_uint_eq(seen_count, 1 + nearest[_i].points);
+        for (size_t point = 1; point < seen_count; point++) {
+            test_net_raw(&net, z, h, seen[point]);
+            if (attack_predict(z, CLASSES) != labels[at])
+                least = fmin(least, attack_distance(seen[point], x, INPUTS, norm));
+        }
+        ck_assert_uint_eq(r.minimal_count, isfinite(least));
+        if (!isfinite(least))
+            continue;
+        with++;
+        ck_assert_double_eq_tol(r.minimal_norm, least, 1e-6 * least);
+        r = watch(norm, 0.999 * least, nearest[_i].spec, at);
+        ck_assert(r.broken == 0 || r.minimal_norm < 0.999 * least); /* other starts */
+        r = watch(norm, 1.001 * least, nearest[_i].spec, at);
+        ck_assert_uint_eq(r.broken, 1);
+        ck_assert_double_le(r.median_norm, 1.001 * least);
+        ck_assert_double_eq(r.median_norm, r.minimal_norm);
+        ck_assert_double_eq(r.max_norm, r.minimal_norm);
+    }
+    ck_assert_uint_ge(with, 3);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("attack_steps");
@@ -679,7 +734,9 @@ int main(void)
                         sizeof ascents / sizeof ascents[0]);
     tcase_add_test(core, spsa_follows_its_rule);
     tcase_add_loop_test(core, l1_apgd_follows_its_pseudo_code, 0,
-                        sizeof sparses / sizeof sparses[0]);
+                        2 * sizeof sparses / sizeof sparses[0]);
+    tcase_add_loop_test(core, the_nearest_wrong_point_counts, 0,
+                        sizeof nearest / sizeof nearest[0]);
     tcase_add_test(core, square_in_l2_follows_its_algorithm);
     suite_add_tcase(suite, core);
     return test_run(suite);
