@@ -131,6 +131,108 @@ START_TEST(losses_are_weighted_and_averaged_over_groups)
 }
 END_TEST
 
+/* ---- auxiliary losses, straight from the papers --------------------------------------- */
+
+typedef struct loss_case {
+    const char *router, *options;
+    double balance, z, importance, load;
+    size_t k;
+    bool all; /* every choice counts, not the first alone */
+} loss_case;
+
+/* Groups of 9, 9 and 3 tokens. */
+static const loss_case loss_cases[] = {
+    {"softmax", "balance=0.5 z=0.1", .balance = 0.5, .z = 0.1, .k = 2},
+    {"softmax", "balance=0 z=0.25 noise=0.5", .z = 0.25, .k = 1},
+    {"softmax", "balance=0.5 balance_count=all noise=0.5", .balance = 0.5, .k = 2,
+     .all = true},
+    {"momentum", "balance=0.3 z=0.1", .balance = 0.3, .z = 0.1, .k = 2},
+    {"adam", "balance=0.3 z=0.1", .balance = 0.3, .z = 0.1, .k = 2},
+    {"robust-momentum", "balance=0.3 balance_count=all", .balance = 0.3, .k = 3,
+     .all = true},
+    {"similarity", "balance=0.3 z=0.1 noise=0.4", .balance = 0.3, .z = 0.1, .k = 2},
+    {"attention", "balance=0.3 z=0.1 mix=logit", .balance = 0.3, .z = 0.1, .k = 2},
+    {"s2moe", "balance=0.3 z=0.1 uncertainty=0", .balance = 0.3, .z = 0.1, .k = 2},
+    {"vmoe", "importance=0.7 load=0.6", .importance = 0.7, .load = 0.6, .k = 2},
+    {"vmoe", "importance=0 load=0.6 noise=2", .load = 0.6, .k = 1},
+    {"vmoe", "importance=0.7 load=0.6 noise=0", .importance = 0.7, .k = 2},
+    {"acmoe", "balance=0.8", .importance = 0.4, .load = 0.4, .k = 2},
+    {"acmoe", "balance=0.8 noise=0", .importance = 0.4, .k = 1},
+};
+enum { LOSS_CASES = sizeof loss_cases / sizeof loss_cases[0] };
+
+/* (standard deviation / mean)^2 of n numbers. */
+static double squared_variation(const double *x, size_t n)
+{
+    double mean = 0, squares = 0;
+
+    for (size_t e = 0; e < n; e++)
+        mean += x[e] / (double)n;
+    for (size_t e = 0; e < n; e++)
+        squares += (x[e] - mean) * (x[e] - mean) / (double)n;
+    return squares / (mean * mean);
+}
+
+/* Of tokens first .. end - 1. */
+static double group_loss(const rig *r, const loss_case *c, size_t first, size_t end,
+                         double sigma)
+{
+    enum { E = 5, D = 6 };
+    const vit_route_state state = vit_route_state_of(&r->pass);
+    const size_t k = c->k;
+    const double tokens = (double)(end - first);
+    double chosen[E] = {0}, p[E] = {0}, chance[E] = {0}, roots = 0, balance = 0;
+
+    for (size_t t = first; t < end; t++) {
+        double z[E] = {0}, sum = 0;
+        const uint16_t *expert = r->pass.out.expert + t * k;
+        for (size_t e = 0; e < E; e++) {
+            for (size_t i = 0; i < D; i++)
+                z[e] += (double)r->x[t * D + i] * (double)r->w[e * D + i];
+            sum += exp(z[e]);
+        }
+        for (size_t j = 0; j < (c->all ? k : 1); j++)
+            chosen[expert[j]] += 1 / (tokens * (c->all ? (double)k : 1));
+        for (size_t e = 0; e < E; e++) {
+            p[e] += exp(z[e]) / sum / tokens;
+            if (sigma > 0) /* from the noisy score of the last that was chosen */
+                chance[e] += 0.5 * erfc((state.score[t * E + expert[k - 1]] - z[e]) /
+                                        sigma / sqrt(2));
+        }
+        roots += log(sum) * log(sum) / tokens;
+    }
+    for (size_t e = 0; e < E; e++)
+        balance += E * chosen[e] * p[e];
+    return c->balance * balance + c->z * roots + c->importance * squared_variation(p, E) +
+           (c->load > 0 ? c->load * squared_variation(chance, E) : 0);
+}
+
+START_TEST(auxiliary_losses_are_those_of_the_papers)
+{
+    const loss_case *c = &loss_cases[_i];
+    vit_router_shape shape = usual;
+    char noise[32] = "0";
+    rig r;
+
+    shape.k = c->k;
+    rig_open(&r, c->router, c->options, shape);
+    r.pass.in.loss_scale = 0.25; /* of the gradient alone */
+    vit_router_forward(r.router, &r.pass);
+    vit_router_get(&r.config, "noise", noise, sizeof noise);
+    const double sigma = strtod(noise, NULL) / 5;
+    const double expected =
+        (group_loss(&r, c, 0, 9, sigma) + group_loss(&r, c, 9, 18, sigma) +
+         group_loss(&r, c, 18, 21, sigma)) /
+        3;
+    ck_assert_double_gt(expected, 0.01);
+    ck_assert_double_eq_tol(r.pass.report.aux_loss, expected, 1e-5 * expected);
+    r.pass.in.training = false;
+    vit_router_forward(r.router, &r.pass);
+    ck_assert(r.pass.report.aux_loss == 0);
+    rig_close(&r);
+}
+END_TEST
+
 /* ---- selection of Sinkhorn steps ----------------------------------------------------- */
 
 START_TEST(sinkhorn_steps_are_drawn_by_step_and_layer)
@@ -260,6 +362,7 @@ int main(void)
     tcase_add_test(core, sinkhorn_balances_in_training_only);
     tcase_add_loop_test(core, ssr_step_has_the_golden_gates_and_gradients, 0, 5);
     tcase_add_test(core, losses_are_weighted_and_averaged_over_groups);
+    tcase_add_loop_test(core, auxiliary_losses_are_those_of_the_papers, 0, LOSS_CASES);
     tcase_add_test(core, sinkhorn_steps_are_drawn_by_step_and_layer);
     tcase_add_test(core, so_many_sinkhorn_steps_a_run_may_be_asked_for);
     tcase_add_test(core, sinkhorn_steps_spread_skewed_tokens);
