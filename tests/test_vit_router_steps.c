@@ -131,7 +131,7 @@ START_TEST(losses_are_weighted_and_averaged_over_groups)
 }
 END_TEST
 
-/* ---- auxiliary losses, straight from the papers --------------------------------------- */
+/* ---- auxiliary losses, straight from the papers -------------------------------------- */
 
 typedef struct loss_case {
     const char *router, *options;
