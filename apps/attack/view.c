@@ -116,7 +116,7 @@ static const show_block router[] = {
          "A search for other experts, not for mistakes, with the same budget: share of the tokens whose set of experts "
          "changed, beside the attacks on the accuracy and random noise.",
      .path = "layers[]", .also = "all", .columns = moved},
-    {SHOW_TEXTS, .path = "facts"},
+    {SHOW_TEXTS, .path = "facts[]"},
     {0}};
 
 const show_block app_attack_blocks[] = {
@@ -148,7 +148,7 @@ const show_block app_attack_blocks[] = {
          "Share of the tokens whose set of experts changed, over all images that were right. A claim about routing needs "
          "the column of random noise beside it.",
      .path = "routing.layers[]", .columns = layers},
-    {SHOW_TEXTS, .path = "routing.facts"},
+    {SHOW_TEXTS, .path = "routing.facts[]"},
     {SHOW_HEAT,
      .note =
          "Per cent of its tokens that an expert lost, by block; colours from 0 to 100 %.",

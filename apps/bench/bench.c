@@ -142,8 +142,13 @@ static base_status config_named(vit_config *out, const char *subject,
         return base_fail(err, BASE_USAGE,
                          "'%s': '%s' is not a number of pixels from 1 to 4096", subject,
                          colon + 1);
+    const char *size = app_text("%.*s", (int)strcspn(subject, ":"), subject);
+    *out = vit_config_defaults();
+    base_status status = vit_config_select(out, size, err); /* no --set is to blame */
+    if (status != BASE_OK)
+        return status;
     snprintf(recipe.name, sizeof recipe.name, "%s", subject);
-    at[count++] = app_text("model.size=%.*s", (int)strcspn(subject, ":"), subject);
+    at[count++] = app_text("model.size=%s", size);
     at[count++] = app_text("model.classes=%lld", (long long)args->classes);
     if (args->router)
         at[count++] = app_text("router.name=%s", args->router);
@@ -151,7 +156,7 @@ static base_status config_named(vit_config *out, const char *subject,
         at[count++] = app_text("data.image=%lld", (long long)pixels);
     if (pixels >= 64 && strstr(subject, "-micro"))
         at[count++] = "model.patch=8";
-    base_status status = train_recipe_set(&recipe, at, count, err);
+    status = train_recipe_set(&recipe, at, count, err);
     if (status == BASE_OK && args->settings.count > 0)
         status = train_recipe_set(&recipe, args->settings.at, args->settings.count, err);
     if (status == BASE_OK)

@@ -98,7 +98,7 @@ static const show_block attacked[] = {
     {0}};
 
 static const show_block blocks[] = {
-    {SHOW_TEXTS, .path = "facts"},
+    {SHOW_TEXTS, .path = "facts[]"},
     {SHOW_TABLE, .title = "Clean accuracy", .path = "evaluations[]",
      .columns = evaluations},
     {SHOW_TABLE, .title = "Under corruption", .path = "corrupted[]", .columns = corrupted},
