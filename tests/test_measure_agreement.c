@@ -82,6 +82,22 @@ START_TEST(agreement_is_what_counting_says)
         first += a.first == b.first;
         empty += a.first < 0;
     }
+    for (size_t i = 0; i < IMAGES; i++) { /* made and dropped, of the changed pass */
+        static measure_shift shift[VIT_DEPTH_MAX];
+        double made = 0, dropped = 0;
+
+        memset(shift, 0, sizeof shift);
+        measure_shift_assigned(shift, 1, run, i);
+        for (size_t t = i * r.tokens_per_image; t < (i + 1) * r.tokens_per_image; t++)
+            for (size_t a = r.start[t]; a < r.start[t + 1]; a++) {
+                made++;
+                dropped += !r.kept[a];
+            }
+        ck_assert_double_eq(shift[0].assigned[1], made);
+        ck_assert_double_eq(shift[0].dropped[1], dropped);
+        ck_assert_double_eq(shift[0].assigned[0] + shift[0].dropped[0], 0);
+        ck_assert_double_gt(made, dropped);
+    }
     measure_trace_compare(other, &trace, run, 0, true);
     measure_trace_compare(other, &trace, run, 1, false);
     measure_trace_compare(other, &trace, run, 2, true);

@@ -1,5 +1,6 @@
 /* test_measure_target.c - a network as the target of attacks: pixels in 0..1, its gradient,
  * its experts held and told apart. */
+#define TARGET_LAYERS "0,1"
 #include "tests/test_run.h"
 #include "tests/test_target.h"
 
@@ -215,6 +216,77 @@ static void control_noise(float *out, const float *x, const attack_config *confi
     }
 }
 
+/* tol: of sums whose terms may come from passes of another shape. */
+static void shifts_equal(const measure_shift *got, const measure_shift *want, double tol)
+{
+    ck_assert_double_gt(want->tokens, 0);
+    ck_assert_double_eq(got->tokens, want->tokens);
+    ck_assert_double_eq(got->changed, want->changed);
+    ck_assert_double_eq(got->top1_changed, want->top1_changed);
+    ck_assert_double_eq(got->empty, want->empty);
+    ck_assert_double_eq_tol(got->iou, want->iou, tol);
+    ck_assert_double_eq_tol(got->gate_l1, want->gate_l1, tol);
+    ck_assert_double_eq_tol(got->js, want->js, tol);
+    for (int side = 0; side < 2; side++) {
+        ck_assert_double_eq_tol(got->entropy[side], want->entropy[side], tol);
+        ck_assert_double_eq(got->assigned[side], want->assigned[side]);
+        ck_assert_double_eq(got->dropped[side], want->dropped[side]);
+        for (size_t e = 0; e < 4; e++)
+            ck_assert_double_eq(got->usage[side][e], want->usage[side][e]);
+    }
+    for (size_t e = 0; e < 4; e++)
+        ck_assert_double_eq(got->left[e], want->left[e]);
+}
+
+enum { LAYERS = 2 };
+
+/* What one pair of images adds, and what is counted beside it. */
+typedef struct pairs {
+    measure_shift of[MEASURE_GROUP_COUNT][LAYERS];
+    measure_trace clean, changed;
+    size_t kept, held, moved, right, broken;
+} pairs;
+
+static void pair_add(pairs *p, const attack_run *run, const attack_config *config, size_t i,
+                     double change)
+{
+    static float drawn[FLOATS];
+    const float *x = images + i * FLOATS, *v = attack_run_adversarial(run) + i * FLOATS;
+    const attack_sample s = attack_run_sample(run, i);
+    const size_t tokens = vit_config_tokens(model_config);
+    unsigned *layers = base_alloc(tokens, sizeof *layers);
+    const vit_run *passes = measure_target_run(target);
+
+    ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
+    measure_trace_take(&p->clean, passes);
+    measure_shift_assigned(p->of[MEASURE_GROUP_ALL], 0, passes, 0);
+    ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
+    measure_trace_take(&p->changed, passes);
+    measure_shift_assigned(p->of[MEASURE_GROUP_ALL], 1, passes, 0);
+    ck_assert_double_eq_tol(
+        measure_shift_add(p->of[MEASURE_GROUP_ALL],
+                          p->of[s.broken ? MEASURE_GROUP_BROKEN : MEASURE_GROUP_SURVIVED],
+                          &p->clean, &p->changed, 0),
+        change, 1e-6);
+    control_noise(drawn, x, config, i);
+    ck_assert_int_eq(measure_target_look(target, logits, drawn, 1, NULL), BASE_OK);
+    measure_trace_take(&p->changed, passes);
+    measure_shift_add(p->of[MEASURE_GROUP_CONTROL], NULL, &p->clean, &p->changed, 0);
+    p->right += attack_predict(logits, CLASSES) == s.label;
+    ck_assert_int_eq(measure_target_freeze(target, x, 1, NULL), BASE_OK);
+    ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
+    p->kept += s.broken && attack_predict(logits, CLASSES) != s.label;
+    ck_assert_int_eq(measure_target_freeze(target, v, 1, NULL), BASE_OK);
+    ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
+    p->held += attack_predict(logits, CLASSES) == s.label;
+    ck_assert_int_eq(measure_target_freeze(target, NULL, 0, NULL), BASE_OK);
+    ck_assert_int_eq(measure_attacked_tokens(layers, target, x, v, NULL), BASE_OK);
+    for (size_t t = 0; t < tokens; t++)
+        p->moved += layers[t];
+    p->broken += s.broken;
+    base_free(layers);
+}
+
 /* Image by image and pair by pair, as the batches have it; image 2 was wrong before. */
 START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
 {
@@ -223,18 +295,15 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
     attack_run *run = NULL;
     int32_t labels[COUNT];
     measure_attacked found = {0};
-    measure_shift all = {0}, broken = {0}, survived = {0}, noise = {0};
-    measure_trace clean = {0}, changed = {0};
-    size_t kept = 0, held = 0, moved = 0, right = 0;
+    pairs p = {0};
     bool done = false;
-    static float drawn[FLOATS];
 
     fragile_make();
     look(logits, images);
     for (size_t i = 0; i < COUNT; i++)
         labels[i] =
             (attack_predict(logits + i * CLASSES, CLASSES) + (i == WRONG)) % CLASSES;
-    config.eps = 0.1;
+    config.eps = 0.02;
     ck_assert_int_eq(attack_run_create(&run, &table, &config, images, labels, COUNT, NULL),
                      BASE_OK);
     ck_assert_int_eq(attack_run_add(run, "pgd:steps=5", NULL), BASE_OK);
@@ -243,66 +312,74 @@ START_TEST(the_routing_of_an_attack_is_that_of_its_pairs)
     ck_assert_int_eq(measure_attacked_make(&found, target, BATCH, run, images, &config,
                                            COUNT, &done, NULL),
                      BASE_OK);
-    ck_assert(done && found.replayed && found.layers == 1);
+    ck_assert(done && found.replayed && found.layers == LAYERS && found.experts == 4);
     const size_t tokens = vit_config_tokens(model_config);
-    unsigned *layers = base_alloc(tokens, sizeof *layers);
-    ck_assert_int_eq(measure_trace_create(&clean, 1, tokens, found.experts, NULL), BASE_OK);
-    ck_assert_int_eq(measure_trace_create(&changed, 1, tokens, found.experts, NULL),
-                     BASE_OK);
+    ck_assert_int_eq(measure_trace_create(&p.clean, LAYERS, tokens, 4, NULL), BASE_OK);
+    ck_assert_int_eq(measure_trace_create(&p.changed, LAYERS, tokens, 4, NULL), BASE_OK);
     for (size_t i = 0; i < COUNT; i++) {
-        const float *x = images + i * FLOATS;
-        const float *v = attack_run_adversarial(run) + i * FLOATS;
-        const bool is_broken = attack_run_sample(run, i).broken;
-
-        if (i == WRONG) {
+        if (i == WRONG)
             ck_assert(isnan(found.change[i]));
-            continue;
-        }
-        ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
-        measure_trace_take(&clean, measure_target_run(target));
-        ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
-        measure_trace_take(&changed, measure_target_run(target));
-        ck_assert_double_eq_tol(
-            measure_shift_add(&all, is_broken ? &broken : &survived, &clean, &changed, 0),
-            (double)found.change[i], 1e-6);
-        control_noise(drawn, x, &config, i);
-        ck_assert_int_eq(measure_target_look(target, logits, drawn, 1, NULL), BASE_OK);
-        measure_trace_take(&changed, measure_target_run(target));
-        measure_shift_add(&noise, NULL, &clean, &changed, 0);
-        right += attack_predict(logits, CLASSES) == labels[i];
-        ck_assert_int_eq(measure_target_freeze(target, x, 1, NULL), BASE_OK);
-        ck_assert_int_eq(measure_target_look(target, logits, v, 1, NULL), BASE_OK);
-        kept += is_broken && attack_predict(logits, CLASSES) != labels[i];
-        ck_assert_int_eq(measure_target_freeze(target, v, 1, NULL), BASE_OK);
-        ck_assert_int_eq(measure_target_look(target, logits, x, 1, NULL), BASE_OK);
-        held += attack_predict(logits, CLASSES) == labels[i];
-        ck_assert_int_eq(measure_target_freeze(target, NULL, 0, NULL), BASE_OK);
-        ck_assert_int_eq(measure_attacked_tokens(layers, target, x, v, NULL), BASE_OK);
-        for (size_t t = 0; t < tokens; t++)
-            moved += layers[t];
+        else
+            pair_add(&p, run, &config, i, (double)found.change[i]);
     }
     ck_assert_uint_eq(found.attacked, COUNT - 1);
-    ck_assert_uint_eq(found.kept, kept);
+    ck_assert_uint_eq(found.broken, p.broken);
+    ck_assert_uint_eq(found.kept, p.kept);
     ck_assert_uint_gt(found.broken, 0);
-    ck_assert_uint_ne(2 * kept, found.broken); /* else the test could be turned round */
-    ck_assert_uint_eq(found.clean_right, held);
-    ck_assert_double_gt(all.changed, 0); /* else the test shows nothing */
-    ck_assert_double_eq((double)moved, all.changed);
-    ck_assert_double_eq(found.shift[MEASURE_GROUP_ALL][0].changed, all.changed);
-    ck_assert_double_eq(found.shift[MEASURE_GROUP_ALL][0].tokens,
-                        (double)((COUNT - 1) * tokens));
-    ck_assert_double_eq(found.shift[MEASURE_GROUP_BROKEN][0].changed, broken.changed);
-    ck_assert_double_eq(found.shift[MEASURE_GROUP_SURVIVED][0].changed, survived.changed);
-    ck_assert_double_eq(found.shift[MEASURE_GROUP_CONTROL][0].tokens,
-                        found.shift[MEASURE_GROUP_ALL][0].tokens);
-    ck_assert_double_gt(noise.js, 0);
-    ck_assert_double_eq_tol(found.shift[MEASURE_GROUP_CONTROL][0].js, noise.js,
-                            1e-6 * noise.js);
-    ck_assert_double_eq(found.shift[MEASURE_GROUP_CONTROL][0].changed, noise.changed);
-    ck_assert_uint_eq(found.control_right, right);
-    base_free(layers);
-    measure_trace_destroy(&clean);
-    measure_trace_destroy(&changed);
+    ck_assert_uint_lt(found.broken, COUNT - 1);
+    ck_assert_uint_ne(2 * p.kept, found.broken); /* else the test could be turned round */
+    ck_assert_uint_eq(found.clean_right, p.held);
+    ck_assert_uint_eq(found.control_right, p.right);
+    double changed = 0;
+    for (size_t l = 0; l < LAYERS; l++) {
+        for (int group = 0; group < MEASURE_GROUP_COUNT; group++)
+            shifts_equal(&found.shift[group][l], &p.of[group][l], 1e-5);
+        changed += p.of[MEASURE_GROUP_ALL][l].changed;
+        ck_assert_double_gt(p.of[MEASURE_GROUP_ALL][l].changed,
+                            0); /* else it shows nothing */
+        ck_assert_double_gt(p.of[MEASURE_GROUP_CONTROL][l].js, 0);
+        ck_assert_double_eq(p.of[MEASURE_GROUP_ALL][l].assigned[1],
+                            (double)(2 * tokens * (COUNT - 1))); /* k = 2 */
+    }
+    ck_assert_double_eq((double)p.moved, changed);
+    measure_trace_destroy(&p.clean);
+    measure_trace_destroy(&p.changed);
+    measure_attacked_destroy(&found);
+    attack_run_destroy(run);
+}
+END_TEST
+
+static bool stop_asked(void *user)
+{
+    return --*(int *)user < 0;
+}
+
+/* After the first batch of two. */
+START_TEST(what_was_looked_at_before_a_stop_counts)
+{
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    int32_t labels[COUNT];
+    measure_attacked found = {0};
+    bool done = true;
+    int left = 1;
+
+    look(logits, images);
+    for (size_t i = 0; i < COUNT; i++)
+        labels[i] = attack_predict(logits + i * CLASSES, CLASSES);
+    config.eps = 0.01;
+    ck_assert_int_eq(attack_run_create(&run, &table, &config, images, labels, COUNT, NULL),
+                     BASE_OK);
+    ck_assert_int_eq(attack_run_add(run, "fgsm", NULL), BASE_OK);
+    ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    config.stop = stop_asked;
+    config.user = &left;
+    ck_assert_int_eq(
+        measure_attacked_make(&found, target, 2, run, images, &config, COUNT, &done, NULL),
+        BASE_OK);
+    ck_assert(!done);
+    ck_assert_uint_eq(found.attacked, 4);
+    ck_assert(isfinite(found.change[3]) && isnan(found.change[4]));
     measure_attacked_destroy(&found);
     attack_run_destroy(run);
 }
@@ -365,6 +442,7 @@ int main(void)
     tcase_add_test(core, the_routing_loss_reaches_the_pixels);
     tcase_add_test(core, an_image_has_its_own_routing_loss);
     tcase_add_test(core, the_routing_of_an_attack_is_that_of_its_pairs);
+    tcase_add_test(core, what_was_looked_at_before_a_stop_counts);
     tcase_add_test(core, answers_that_are_no_numbers_are_refused);
     tcase_add_test(core, right_answers_are_counted_over_batches);
     suite_add_tcase(suite, core);

@@ -8,6 +8,10 @@
 #include "measure/measure.h"
 #include "tests/test_sample.h"
 
+#ifndef TARGET_LAYERS
+#define TARGET_LAYERS "1" /* with experts, of two */
+#endif
+
 enum { COUNT = 6, FLOATS = 3 * SAMPLE_SIDE * SAMPLE_SIDE, CLASSES = SAMPLE_CLASSES };
 
 static char *dir, *path;
@@ -28,9 +32,10 @@ static inline void pixels(float *out, uint64_t stream)
 
 static inline void setup(void)
 {
-    const vit_config config = sample_config(true);
+    vit_config config = sample_config(true);
     base_error err = {0};
 
+    ck_assert_int_eq(vit_config_layers_set(&config, TARGET_LAYERS, &err), BASE_OK);
     dir = test_folder_make();
     path = test_path(dir, "model.safetensors");
     sample_model_save(path, &config, sample_labels);
