@@ -31,7 +31,7 @@ def png(path, values, width, height, channels):
     step = width * channels
     rows = b"".join(b"\0" + values[y * step:(y + 1) * step] for y in range(height))
     head = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
-    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) +
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 0)) +
                                    chunk(b"IEND", b""))
 
 

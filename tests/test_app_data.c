@@ -130,6 +130,25 @@ START_TEST(the_document_holds_all_that_is_shown)
 }
 END_TEST
 
+/* A damaged image is an image; with --strict it is as good as none. */
+START_TEST(strict_counts_what_is_damaged)
+{
+    put_image("damaged.jpg", "green/damaged.jpg");
+    program_done(program_run(dir, "data", data, "--verify", NULL));
+    program_result r =
+        program_run(dir, "data", data, "--verify", "--strict", "--bad-list", list, NULL);
+    ck_assert_int_eq(r.code, 1);
+    ck_assert_ptr_nonnull(strstr(r.out, "12 ok, 0 odd, 1 damaged, 0 bad"));
+    ck_assert_str_eq(r.err, "vmoe data: 0 bad and 1 damaged of 13 samples\n");
+    program_result_free(&r);
+    char *lines = program_text(list);
+    char *expected = base_text("damaged\t%s/green/damaged.jpg\tcorrupt: ", data);
+    ck_assert_msg(strncmp(lines, expected, strlen(expected)) == 0, "%s", lines);
+    base_free(expected);
+    base_free(lines);
+}
+END_TEST
+
 START_TEST(many_classes_are_cut_and_shown_on_demand)
 {
     char *many = test_path(dir, "many");
@@ -280,6 +299,7 @@ int main(void)
     tcase_add_test(core, a_sound_set_is_described);
     tcase_add_test(core, verify_names_what_is_broken);
     tcase_add_test(core, the_document_holds_all_that_is_shown);
+    tcase_add_test(core, strict_counts_what_is_damaged);
     tcase_add_test(core, many_classes_are_cut_and_shown_on_demand);
     tcase_add_test(core, output_does_not_depend_on_threads);
     tcase_add_test(core, the_page_shows_pictures_and_escapes_names);

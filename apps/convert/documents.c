@@ -154,7 +154,9 @@ static const char *run_of(const char *word, const char *path)
         return word;
     if (strncmp(file, "best/", 5) != 0 && strncmp(file, "last/", 5) != 0)
         return NULL;
-    return file == path ? "." : app_text("%.*s", (int)(file - path), path);
+    if (file - path > 1) /* without the slash between them */
+        return app_text("%.*s", (int)(file - path - 1), path);
+    return file == path ? "." : "/";
 }
 
 base_status convert_documents_read(convert_documents *out, const char *word,
