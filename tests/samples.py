@@ -44,13 +44,15 @@ def folders(folder, classes, count, width=10, height=8, channels=3):
         png(place / f"{i:03}.png", values, width, height, channels)
 
 
-def network(path, seed=1, labels="", layers="1", experts=4, k=2, router="softmax", **config):
-    """A checkpoint of drawn weights. config: members of its configuration; layers: blocks with experts, "" for none."""
+def network(path, seed=1, labels="", layers="1", experts=4, k=2, router="softmax", plain=False, head=1, **config):
+    """A checkpoint of drawn weights. config: members of its configuration; layers: blocks with experts, "" for none;
+    labels: a+b+c, none for none; plain: timm's names alone, without a configuration; head 0: all answers alike."""
+    routing = {"eval_capacity": 0.0, "eval_bpr": False, "group_images": 0}
+    routing.update({key: config.pop(key) for key in ("capacity", *routing) if key in config})
     one = {"name": "", "image": 8, "channels": 1, "patch": 4, "width": 8, "depth": 2, "heads": 2, "mlp": 8, "classes": 3,
-           "mean": 0.5, "std": 0.25, "eval_capacity": 0.0, "eval_bpr": False, "group_images": 0, **config}
-    moe = {"layers": [int(word) for word in str(layers).split("+") if word], "experts": experts, "k": k,
-           "eval_capacity": one.pop("eval_capacity"), "eval_bpr": one.pop("eval_bpr"),
-           "group_images": one.pop("group_images"), "router": {"name": router}}
+           "mean": 0.5, "std": 0.25, **config}
+    moe = {"layers": [int(word) for word in str(layers).split("+") if word], "experts": experts, "k": k, **routing,
+           "router": {"name": router}}
     width, mlp, tokens = one["width"], one["mlp"], (one["image"] // one["patch"])**2 + 1
     shapes = {"cls_token": (1, 1, width), "pos_embed": (1, tokens, width),
               "patch_embed.proj.weight": (width, one["channels"], one["patch"], one["patch"]), "patch_embed.proj.bias": (width,)}
@@ -66,17 +68,19 @@ def network(path, seed=1, labels="", layers="1", experts=4, k=2, router="softmax
         shapes.update({f"blocks.{i}.{name}": shape for name, shape in block.items()})
     shapes.update({"norm.weight": (width,), "norm.bias": (width,), "head.weight": (one["classes"], width),
                    "head.bias": (one["classes"],)})
-    names = str(labels).split("+") if labels != "" else [str(i) for i in range(one["classes"])]
     told = {"pool": "token", "gelu": "erf", "position": "learned", "eps": 1e-6, "interpolation": "bilinear",
-            "resize": one["image"], "crop": one["image"], "crop_mode": "center", **one, "labels": names}
+            "resize": one["image"], "crop": one["image"], "crop_mode": "center", **one}
     told["mean"], told["std"] = [one["mean"]] * one["channels"], [one["std"]] * one["channels"]
+    if labels != "none":
+        told["labels"] = labels.split("+") if labels else [str(i) for i in range(one["classes"])]
     if moe["layers"]:
         told["moe"] = moe
-    save(path, {"format": "vmoe", "version": "0.1.0", "config": json.dumps(told)}, shapes, seed)
+    own = {"format": "vmoe", "version": "0.1.0", "config": json.dumps(told)}
+    save(path, {"format": "pt"} if plain else own, shapes, seed, () if head else ("head.weight", "head.bias"))
 
 
-def save(path, metadata, shapes, seed):
-    """A safetensors file of drawn tensors: norms near 1, biases near 0, the others so that lengths are kept."""
+def save(path, metadata, shapes, seed, zero=()):
+    """A safetensors file of drawn tensors: norms near 1, biases near 0, the others so that lengths are kept; zero: names."""
     draw, header, body, at = random.Random(seed), {"__metadata__": metadata}, [], 0
     for name, shape in shapes.items():
         count = 1
@@ -85,6 +89,7 @@ def save(path, metadata, shapes, seed):
         scale, middle = 0.25, int("norm" in name and name.endswith("weight"))
         if name.endswith("weight") and not middle:
             scale = (6 / (shape[-1] if len(shape) < 4 else count / shape[0]))**0.5
+        scale = 0 if name in zero else scale
         values = [round(1024 * (middle + scale * draw.uniform(-1, 1))) / 1024 for _ in range(count)]
         body.append(struct.pack(f"<{count}f", *values))
         header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + 4 * count]}
