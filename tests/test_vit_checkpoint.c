@@ -363,6 +363,258 @@ START_TEST(relatives_of_timms_vit_are_refused)
 }
 END_TEST
 
+/* timm's branches with a scale: rows of the last layer times it, once for each branch. */
+START_TEST(layer_scales_are_multiplied_in)
+{
+    const vit_config config = timm_config();
+    bench b = bench_open(&config);
+    float gamma[2][128];
+
+    for (size_t i = 0; i < 128; i++) {
+        gamma[0][i] = 0.5f + (float)i;
+        gamma[1][i] = -1.0f / (float)(1 + i);
+    }
+    append(&b, "blocks.0.ls1.gamma", 128);
+    b.tensor[b.count - 1].data = gamma[0];
+    append(&b, "blocks.1.ls2.gamma", 128);
+    b.tensor[b.count - 1].data = gamma[1];
+    write_tensors(&b, false);
+    vit_model *back = load(&b, NULL);
+    const size_t floats = vit_model_floats(back);
+    const float *before = vit_model_weights_const(b.model);
+    float *expected = base_alloc(floats, sizeof *expected);
+    for (size_t i = 0; i < vit_model_parameter_count(back); i++) {
+        const vit_parameter *p = vit_model_parameter(back, i);
+        const float *scale = strstr(p->name, "blocks.0.attn.proj.") ? gamma[0]
+                             : strstr(p->name, "blocks.1.mlp.fc2.") ? gamma[1]
+                                                                    : NULL;
+        const size_t columns = p->rank == 2 ? p->shape[1] : 1;
+        for (size_t j = 0; j < p->count; j++)
+            expected[p->offset + j] =
+                before[p->offset + j] * (scale ? scale[j / columns] : 1);
+    }
+    ck_assert_mem_eq(vit_model_weights(back), expected, floats * sizeof *expected);
+    base_free(expected);
+    vit_model_destroy(back);
+    b.tensor[b.count - 1].name = "blocks.2.ls2.gamma"; /* there are two blocks */
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'blocks.2.norm1.weight'");
+    b.tensor[b.count - 1].name = "blocks.1.ls2.gamma";
+    b.tensor[b.count - 1].shape[0] = 64;
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_MISMATCH, "tensor 'blocks.1.ls2.gamma' has no place");
+    b.tensor[b.count - 1].shape[0] = 128;
+    b.tensor[b.count - 1].type = "I64";
+    b.tensor[b.count - 1].data = (int64_t[128]){0};
+    write_tensors(&b, false);
+    refuse(&b, NULL, BASE_MISMATCH,
+           "tensor 'blocks.1.ls2.gamma' has type I64, expected F32, BF16, F16 or F64");
+    bench_close(&b);
+}
+END_TEST
+
+/* Biases that timm leaves out, each alone, in a file of timm's; none in ours but that of
+ * the patches. */
+START_TEST(biases_that_may_be_missing_are_zero)
+{
+    static const struct {
+        const char *name;
+        bool theirs, ours;
+    } cases[] = {
+        {"blocks.0.attn.qkv.bias", true, false},
+        {"blocks.1.attn.proj.bias", true, false},
+        {"blocks.0.mlp.fc1.bias", true, false},
+        {"blocks.1.mlp.fc2.bias", true, false},
+        {"patch_embed.proj.bias", true, true},
+        {"norm_pre.bias", true, false},
+        {"blocks.0.norm1.bias", false, false},
+        {"norm.bias", false, false},
+        {"head.bias", false, false},
+        {"blocks.0.attn.qkv.weight", false, false},
+        {"blocks.1.norm2.weight", false, false},
+    };
+    vit_config config = timm_config();
+
+    config.width = 64;
+    config.mlp = 4;
+    config.heads = 1;
+    config.pre_norm = true;
+    config.eps = 1e-5;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int ours = 0; ours < 2; ours++) {
+            char words[96];
+            bench b = bench_open(&config);
+            const vit_parameter *p = vit_model_parameter_find(b.model, cases[i].name);
+            drop(&b, cases[i].name);
+            write_tensors(&b, ours);
+            if (!(ours ? cases[i].ours : cases[i].theirs)) {
+                snprintf(words, sizeof words, "has no tensor '%s', expected one of shape",
+                         cases[i].name);
+                refuse(&b, NULL, BASE_MISMATCH, words);
+            } else {
+                vit_model *back = load(&b, NULL);
+                for (size_t j = 0; j < vit_model_floats(back); j++)
+                    ck_assert(
+                        vit_model_weights(back)[j] ==
+                        (j - p->offset < p->count ? 0 : vit_model_weights(b.model)[j]));
+                vit_model_destroy(back);
+            }
+            bench_close(&b);
+        }
+}
+END_TEST
+
+/* Wrappers' names in front of all names, in any order, at most so many; not of some. */
+START_TEST(fronts_of_all_names_are_taken_away)
+{
+    static const struct {
+        const char *front;
+        bool read;
+    } cases[] = {
+        {"module.", true},
+        {"model.", true},
+        {"state_dict.", true},
+        {"state_dict.model.module.", true},
+        {"module.module.model.", true},
+        {"ema.", false},
+        {"modul.", false},
+    };
+    const vit_config config = timm_config();
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static char name[TENSORS_MAX][96];
+        bench b = bench_open(&config);
+        for (size_t k = 0; k < b.count; k++) {
+            snprintf(name[k], sizeof name[k], "%s%s", cases[i].front, b.tensor[k].name);
+            b.tensor[k].name = name[k];
+        }
+        write_tensors(&b, false);
+        if (cases[i].read) {
+            vit_model *back = load(&b, NULL);
+            ck_assert_mem_eq(vit_model_weights(back), vit_model_weights(b.model),
+                             vit_model_floats(back) * sizeof(float));
+            vit_model_destroy(back);
+            b.tensor[0].name = "cls_token"; /* not of all */
+            write_tensors(&b, false);
+        }
+        refuse(&b, NULL, BASE_MISMATCH, "has no tensor 'patch_embed.proj.weight'");
+        bench_close(&b);
+    }
+}
+END_TEST
+
+/* Pooling and heads of the caller, in files of ours and of timm's. */
+START_TEST(callers_choose_pooling_and_heads)
+{
+    static const struct {
+        vit_pool from;
+        int wish;
+        vit_pool to;
+    } cases[] = {
+        {VIT_POOL_TOKEN, 0, VIT_POOL_TOKEN},   {VIT_POOL_TOKEN, 1, VIT_POOL_TOKEN},
+        {VIT_POOL_TOKEN, 2, VIT_POOL_PATCHES}, {VIT_POOL_PATCHES, 0, VIT_POOL_PATCHES},
+        {VIT_POOL_PATCHES, 1, VIT_POOL_TOKEN}, {VIT_POOL_PATCHES, 2, VIT_POOL_PATCHES},
+        {VIT_POOL_GAP, 0, VIT_POOL_GAP},       {VIT_POOL_GAP, 2, VIT_POOL_GAP},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vit_config config = timm_config();
+        config.pool = cases[i].from;
+        bench b = bench_open(&config);
+        write_tensors(&b, true);
+        vit_model *back = load(&b, &(vit_load_options){.pool = cases[i].wish, .heads = 4});
+        ck_assert_int_eq(vit_model_config(back)->pool, cases[i].to);
+        ck_assert_int_eq(vit_model_config(back)->heads, 4);
+        const vit_origins *o = vit_model_origins(back);
+        ck_assert_int_eq(o->heads, VIT_ORIGIN_OPTION);
+        ck_assert_int_eq(o->pool, cases[i].wish ? VIT_ORIGIN_OPTION : VIT_ORIGIN_FILE);
+        ck_assert(o->mean == VIT_ORIGIN_FILE && o->image == 8 && o->classes == 3);
+        vit_model_destroy(back);
+        if (cases[i].from == VIT_POOL_GAP)
+            refuse(&b, &(vit_load_options){.pool = 1}, BASE_USAGE,
+                   "x.safetensors' has no class token, expected its mean over the patches");
+        refuse(&b, &(vit_load_options){.heads = 3}, BASE_USAGE,
+               "x.safetensors' 'width' is 128, expected a multiple of heads (3)");
+        bench_close(&b);
+    }
+}
+END_TEST
+
+/* What config.json of a file of timm's says of size and classes. */
+START_TEST(config_json_resizes_and_names_classes)
+{
+    static const char json[] =
+        "{\"pretrained_cfg\": {\"input_size\": [3, 16, 16], \"crop_pct\": 0.5}, "
+        "\"label_names\": [\"x\", \"y\", \"z\"]}";
+    const vit_config config = timm_config();
+    bench b = bench_open(&config);
+    char *path = test_path(b.folder, "config.json");
+
+    test_write(path, json, sizeof json - 1);
+    write_tensors(&b, false);
+    vit_model *back = load(&b, NULL);
+    const vit_config *c = vit_model_config(back);
+    ck_assert(c->image == 16 && c->crop == 16 && c->resize == 32);
+    ck_assert_str_eq(vit_model_label(back, 2), "z");
+    const vit_origins *o = vit_model_origins(back);
+    ck_assert(o->image == 8 && o->classes == 3 && o->labels == VIT_ORIGIN_CONFIG);
+    ck_assert(o->resize == VIT_ORIGIN_CONFIG && o->mean == VIT_ORIGIN_ASSUMED);
+    vit_model_destroy(back);
+    back =
+        load(&b, &(vit_load_options){.image = 8, .classes = 3}); /* the caller's go first */
+    ck_assert_int_eq(vit_model_config(back)->image, 8);
+    ck_assert_int_eq(vit_model_config(back)->resize, 16);
+    ck_assert_str_eq(vit_model_label(back, 0), "x");
+    vit_model_destroy(back);
+    back = load(&b, &(vit_load_options){.classes = 4}); /* names of others */
+    ck_assert_ptr_null(vit_model_label(back, 0));
+    vit_model_destroy(back);
+    write_tensors(&b, true); /* ours says all itself */
+    back = load(&b, NULL);
+    ck_assert_int_eq(vit_model_config(back)->image, 8);
+    ck_assert_ptr_null(vit_model_label(back, 0));
+    vit_model_destroy(back);
+    base_free(path);
+    bench_close(&b);
+}
+END_TEST
+
+/* A dense network's fixed positions go along for timm, and are not read back. */
+START_TEST(fixed_positions_go_along)
+{
+    base_error err = {0};
+    vit_tensor_file *file = NULL;
+    vit_config config = test_config();
+    float positions[5 * 8];
+
+    config.position = VIT_POSITION_SINCOS;
+    bench b = bench_open(&config);
+    must(vit_model_save(b.model, b.path, VIT_PRECISION_BF16, &err), &err);
+    must(vit_tensors_open(&file, b.path, &err), &err);
+    const vit_tensor *t = vit_tensors_find(file, "pos_embed");
+    ck_assert(t && t->rank == 3 && t->shape[0] == 1 && t->shape[1] == 5 &&
+              t->shape[2] == 8);
+    ck_assert_str_eq(t->type, "F32");
+    vit_position_sincos(positions, &config);
+    ck_assert_mem_eq(t->data, positions, sizeof positions);
+    ck_assert_str_eq(vit_tensors_metadata(file, "format"), "vmoe");
+    ck_assert_str_eq(vit_tensors_metadata(file, "version"), BASE_VERSION);
+    ck_assert_str_eq(vit_tensors_find(file, "norm.bias")->type, "BF16");
+    vit_tensors_close(file);
+    vit_model *back = load(&b, NULL);
+    ck_assert_int_eq(vit_model_config(back)->position, VIT_POSITION_SINCOS);
+    vit_model_destroy(back);
+    bench_close(&b);
+    config.moe.layer[1] = true; /* timm has no experts */
+    b = bench_open(&config);
+    must(vit_model_save(b.model, b.path, VIT_PRECISION_FP32, &err), &err);
+    must(vit_tensors_open(&file, b.path, &err), &err);
+    ck_assert_ptr_null(vit_tensors_find(file, "pos_embed"));
+    vit_tensors_close(file);
+    bench_close(&b);
+}
+END_TEST
+
 /* ---- files that do not fit ----------------------------------------------------------- */
 
 START_TEST(another_shape_is_named_with_both)
@@ -516,6 +768,12 @@ int main(void)
     tcase_add_test(core, sizes_of_timms_files_are_read_off_the_shapes);
     tcase_add_test(core, a_qkv_without_bias_has_a_bias_of_zero);
     tcase_add_test(core, a_body_without_head_gets_one);
+    tcase_add_test(core, layer_scales_are_multiplied_in);
+    tcase_add_test(core, biases_that_may_be_missing_are_zero);
+    tcase_add_test(core, fronts_of_all_names_are_taken_away);
+    tcase_add_test(core, callers_choose_pooling_and_heads);
+    tcase_add_test(core, config_json_resizes_and_names_classes);
+    tcase_add_test(core, fixed_positions_go_along);
     tcase_add_test(limits, relatives_of_timms_vit_are_refused);
     tcase_add_test(limits, another_shape_is_named_with_both);
     tcase_add_test(limits, values_that_are_not_finite_are_named);

@@ -99,6 +99,178 @@ START_TEST(what_is_written_is_read)
 }
 END_TEST
 
+/* Every type has its size: three of each, no byte less and none more. */
+START_TEST(types_have_their_sizes)
+{
+    static const struct {
+        const char *name;
+        size_t bytes;
+    } types[] = {{"F64", 8}, {"I64", 8}, {"U64", 8},  {"F32", 4},     {"I32", 4},
+                 {"U32", 4}, {"F16", 2}, {"BF16", 2}, {"I16", 2},     {"U16", 2},
+                 {"I8", 1},  {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}};
+
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        for (size_t off = 0; off < 3; off++) {
+            const size_t bytes = 3 * types[i].bytes - 1 + off;
+            base_error err = {0};
+            char header[128], words[128];
+            snprintf(header, sizeof header,
+                     "{\"a\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%zu]}}",
+                     types[i].name, bytes);
+            const base_status status = open_made(0, header, bytes, &err);
+            snprintf(words, sizeof words,
+                     "tensor 'a' has %zu bytes, expected %zu for %s [3]", bytes,
+                     3 * types[i].bytes, types[i].name);
+            if (off == 1)
+                must(status, &err);
+            else
+                test_refused(status, BASE_FORMAT, &err, words);
+        }
+}
+END_TEST
+
+/* The header of what is written: types of eight bytes first, in the order given. */
+START_TEST(headers_are_written_to_the_letter)
+{
+    static const double d[2] = {1, 2};
+    static const int64_t w[1] = {3};
+    static const float f[2] = {4, 5};
+    const vit_tensor tensors[] = {
+        {"f", "F32", 2, {1, 2}, f}, {"d", "F64", 1, {2}, d}, {"w", "I64", 0, {0}, w}};
+    static const char expected[] =
+        "{\"__metadata__\":{\"k\":\"v\"},"
+        "\"d\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[0,16]},"
+        "\"w\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[16,24]},"
+        "\"f\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[24,32]}}";
+    const size_t padded = (strlen(expected) + 7) / 8 * 8;
+    base_error err = {0};
+    char *folder = test_folder_make(), *path = test_path(folder, "x.safetensors");
+    char *bytes = NULL;
+    size_t count = 0;
+    uint64_t announced = 0;
+
+    must(vit_tensors_write(path, tensors, 3, &(vit_pair){"k", "v"}, 1, &err), &err);
+    must(base_file_read(&bytes, &count, path, 1 << 20, &err), &err);
+    memcpy(&announced, bytes, sizeof announced);
+    ck_assert_uint_eq(announced, padded);
+    ck_assert_mem_eq(bytes + 8, expected, strlen(expected));
+    for (size_t i = strlen(expected); i < padded; i++)
+        ck_assert_int_eq(bytes[8 + i], ' ');
+    ck_assert_uint_eq(count, 8 + padded + 32);
+    ck_assert_mem_eq(bytes + 8 + padded, d, 16);
+    ck_assert_mem_eq(bytes + 8 + padded + 16, w, 8);
+    ck_assert_mem_eq(bytes + 8 + padded + 24, f, 8);
+    base_free(bytes);
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
+/* What was asked for so far: name, first byte, how many. */
+typedef struct asked {
+    size_t count, first[8], bytes[8];
+    size_t fail_at; /* this one is refused */
+} asked;
+
+static base_status fill_bytes(void *user, const char *name, void *out, size_t first,
+                              size_t bytes, base_error *err)
+{
+    asked *a = user;
+    unsigned char *to = out;
+
+    ck_assert_str_eq(name, "large");
+    ck_assert_uint_lt(a->count, 8);
+    a->first[a->count] = first;
+    a->bytes[a->count] = bytes;
+    if (a->count++ == a->fail_at)
+        return base_fail(err, BASE_NUMERIC, "enough");
+    for (size_t i = 0; i < bytes; i++)
+        to[i] = (unsigned char)((first + i) % 251);
+    return BASE_OK;
+}
+
+/* Two windows and a half. */
+START_TEST(tensors_without_data_are_asked_for_in_windows)
+{
+    enum { LARGE = 2 * VIT_WINDOW_BYTES + VIT_WINDOW_BYTES / 2 };
+    static const unsigned char small[2] = {7, 8};
+    const vit_tensor tensors[] = {{"large", "U8", 1, {LARGE}, NULL},
+                                  {"small", "U8", 1, {2}, small}};
+    base_error err = {0};
+    char *folder = test_folder_make(), *path = test_path(folder, "x.safetensors");
+    vit_tensor_file *file = NULL;
+    asked a = {.fail_at = 9};
+
+    must(vit_tensors_stream(path, tensors, 2, NULL, 0, fill_bytes, &a, &err), &err);
+    ck_assert_uint_eq(a.count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_uint_eq(a.first[i], i * VIT_WINDOW_BYTES);
+        ck_assert_uint_eq(a.bytes[i], VIT_WINDOW_BYTES / (i == 2 ? 2 : 1));
+    }
+    must(vit_tensors_open(&file, path, &err), &err);
+    const unsigned char *data = vit_tensors_find(file, "large")->data;
+    for (size_t i = 0; i < LARGE; i++)
+        if (data[i] != i % 251)
+            ck_abort_msg("byte %zu", i);
+    ck_assert_mem_eq(vit_tensors_find(file, "small")->data, small, 2);
+    vit_tensors_close(file);
+    ck_assert_int_eq(remove(path), 0);
+    a = (asked){.fail_at = 1};
+    test_refused(vit_tensors_stream(path, tensors, 2, NULL, 0, fill_bytes, &a, &err),
+                 BASE_NUMERIC, &err, "enough");
+    ck_assert_uint_eq(a.count, 2);
+    ck_assert(!test_exists(path));
+    base_free(path);
+    test_folder_remove(folder);
+}
+END_TEST
+
+START_TEST(other_kinds_of_files_are_told)
+{
+#define HINT                                                                               \
+    "; convert it with Python: import torch, safetensors.torch as st; d = torch.load(IN, " \
+    "map_location='cpu', weights_only=True); st.save_file({k: v.contiguous() for k, v in " \
+    "d.get('state_dict', d).items()}, OUT)"
+    static const struct {
+        const char *name, *bytes, *what;
+        size_t count;
+    } kinds[] = {
+        {"x", "version https://git-lfs.github.com/spec/v1\n",
+         "a Git LFS pointer, not the file: fetch it with 'git lfs pull'", 43},
+        {"x", "\x80\x02\x8a\x0alF", "a PyTorch file" HINT, 6},
+        {"x", "\x80\x03}q", "a Python pickle" HINT, 4},
+        {"x", "\x80\x04}q", "a Python pickle" HINT, 4},
+        {"x", "\x80\x05}q", "a Python pickle" HINT, 4},
+        {"x", "\x89HDF\r\n\x1a\n", "an HDF5 file (Keras), expected safetensors", 8},
+        {"x", "\x93NUMPY\1\0", "one NumPy array, expected safetensors", 8},
+        {"x", "\x1f\x8b\x08", "compressed (gzip): unpack it first", 3},
+        {"x", "\x28\xb5\x2f\xfd\1", "compressed (zstd): unpack it first", 5},
+        {"x", "GGUF\3\0\0\0", "a GGUF file, expected safetensors", 8},
+        {"x", "<!DOCTYPE html>", "a web page: the download went wrong", 15},
+        {"x", "<html><body>", "a web page: the download went wrong", 12},
+        {"x", "PK\3\4\0\0\0\0data.pkl", "a PyTorch file" HINT, 16},
+        {"x", "PK\3\4\0\0\0\0a.npy", "NumPy's .npz: convert it with 'vmoe convert'", 13},
+        {"x.zip", "PK\3\4\0\0\0\0a.txt", "a ZIP archive, expected a safetensors file", 13},
+        {"x", "{\"weight_map\": {}}", "an index of shards", 18},
+        {"x", "\tepoch 1\r\nepoch 2\n", "text, expected a safetensors file", 18},
+    };
+    char *folder = test_folder_make();
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        base_error err = {0};
+        vit_tensor_file *file = NULL;
+        char *path = test_path(folder, kinds[i].name);
+        test_write(path, kinds[i].bytes, kinds[i].count);
+        ck_assert_int_eq(vit_tensors_open(&file, path, &err), BASE_FORMAT);
+        char *expected = base_text("'%s' is %s", path, kinds[i].what);
+        ck_assert_str_eq(err.text, expected);
+        base_free(expected);
+        base_free(path);
+    }
+    test_folder_remove(folder);
+}
+END_TEST
+
 START_TEST(an_unwritable_set_leaves_no_file)
 {
     static const float floats[] = {1};
@@ -289,6 +461,10 @@ int main(void)
     tcase_set_timeout(limits, 60); /* sanitizers */
     tcase_add_test(core, what_is_written_is_read);
     tcase_add_test(core, honest_headers_are_read);
+    tcase_add_test(core, types_have_their_sizes);
+    tcase_add_test(core, headers_are_written_to_the_letter);
+    tcase_add_test(core, tensors_without_data_are_asked_for_in_windows);
+    tcase_add_test(limits, other_kinds_of_files_are_told);
     tcase_add_test(limits, an_unwritable_set_leaves_no_file);
     tcase_add_test(limits, lying_headers_are_named);
     tcase_add_test(limits, headers_nested_without_end_are_refused);
