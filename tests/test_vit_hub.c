@@ -195,6 +195,173 @@ START_TEST(the_names_of_published_sizes_are_used)
 }
 END_TEST
 
+/* As timm reads it: what is timm's default is not written but for sizes. */
+START_TEST(config_json_is_written_to_the_letter)
+{
+    static const char plain[] = "{\n"
+                                "  \"architecture\": \"vit_base_patch16_224\",\n"
+                                "  \"num_classes\": 3,\n"
+                                "  \"num_features\": 8,\n"
+                                "  \"global_pool\": \"token\",\n"
+                                "  \"model_args\": {\n"
+                                "    \"img_size\": 8,\n"
+                                "    \"patch_size\": 4,\n"
+                                "    \"embed_dim\": 8,\n"
+                                "    \"depth\": 2,\n"
+                                "    \"num_heads\": 2,\n"
+                                "    \"mlp_ratio\": 1.5,\n"
+                                "    \"global_pool\": \"token\",\n"
+                                "    \"fc_norm\": false\n"
+                                "  },\n"
+                                "  \"pretrained_cfg\": {\n"
+                                "    \"input_size\": [\n"
+                                "      3,\n"
+                                "      8,\n"
+                                "      8\n"
+                                "    ],\n"
+                                "    \"fixed_input_size\": true,\n"
+                                "    \"interpolation\": \"bilinear\",\n"
+                                "    \"crop_pct\": 1.0,\n"
+                                "    \"crop_mode\": \"center\",\n"
+                                "    \"mean\": [\n"
+                                "      0.485,\n"
+                                "      0.456,\n"
+                                "      0.406\n"
+                                "    ],\n"
+                                "    \"std\": [\n"
+                                "      0.229,\n"
+                                "      0.224,\n"
+                                "      0.225\n"
+                                "    ],\n"
+                                "    \"num_classes\": 3,\n"
+                                "    \"pool_size\": null,\n"
+                                "    \"first_conv\": \"patch_embed.proj\",\n"
+                                "    \"classifier\": \"head\"\n"
+                                "  }\n"
+                                "}";
+    static const char all[] = "{\n"
+                              "  \"architecture\": \"vit_base_patch16_clip_224\",\n"
+                              "  \"num_classes\": 3,\n"
+                              "  \"num_features\": 8,\n"
+                              "  \"global_pool\": \"avg\",\n"
+                              "  \"model_args\": {\n"
+                              "    \"img_size\": 8,\n"
+                              "    \"patch_size\": 4,\n"
+                              "    \"embed_dim\": 8,\n"
+                              "    \"depth\": 2,\n"
+                              "    \"num_heads\": 2,\n"
+                              "    \"mlp_ratio\": 1.5,\n"
+                              "    \"global_pool\": \"avg\",\n"
+                              "    \"fc_norm\": true,\n"
+                              "    \"in_chans\": 1,\n"
+                              "    \"class_token\": false,\n"
+                              "    \"reg_tokens\": 4,\n"
+                              "    \"qk_norm\": true,\n"
+                              "    \"pre_norm\": false,\n"
+                              "    \"act_layer\": \"gelu_tanh\"\n"
+                              "  },\n"
+                              "  \"pretrained_cfg\": {\n"
+                              "    \"input_size\": [\n"
+                              "      1,\n"
+                              "      8,\n"
+                              "      8\n"
+                              "    ],\n"
+                              "    \"fixed_input_size\": true,\n"
+                              "    \"interpolation\": \"box\",\n"
+                              "    \"crop_pct\": 0.8,\n"
+                              "    \"crop_mode\": \"squash\",\n"
+                              "    \"mean\": [\n"
+                              "      0.485\n"
+                              "    ],\n"
+                              "    \"std\": [\n"
+                              "      0.229\n"
+                              "    ],\n"
+                              "    \"num_classes\": 3,\n"
+                              "    \"pool_size\": null,\n"
+                              "    \"first_conv\": \"patch_embed.proj\",\n"
+                              "    \"classifier\": \"head\"\n"
+                              "  },\n"
+                              "  \"label_names\": [\n"
+                              "    \"a\",\n"
+                              "    \"b\",\n"
+                              "    \"c\"\n"
+                              "  ]\n"
+                              "}";
+    vit_config config = test_config();
+    base_error err = {0};
+    vit_model *model = test_model(&config, 3);
+
+    char *text = vit_model_hub_json(model, NULL);
+    ck_assert_str_eq(text, plain);
+    base_free(text);
+    vit_model_destroy(model);
+    config.pool = VIT_POOL_GAP;
+    config.channels = 1;
+    config.registers = 4;
+    config.qk_norm = config.fc_norm = true;
+    config.gelu = VIT_GELU_TANH;
+    config.eps = 1e-5;
+    config.crop_mode = VIT_CROP_SQUASH;
+    config.resize = 10;
+    snprintf(config.interpolation, sizeof config.interpolation, "area");
+    model = test_model(&config, 3);
+    must(vit_model_labels_set(model, (const char *const[]){"a", "b", "c"}, 3, &err), &err);
+    text = vit_model_hub_json(model, NULL);
+    ck_assert_str_eq(text, all);
+    base_free(text);
+    /* and read back, by it alone */
+    save(model);
+    forget();
+    vit_model *back = NULL;
+    must(vit_model_load(&back, weights, NULL, &err), &err);
+    const vit_config *read = vit_model_config(back);
+    ck_assert(read->pool == VIT_POOL_GAP && read->channels == 1 && read->registers == 4);
+    ck_assert(read->qk_norm && read->fc_norm && !read->pre_norm && read->eps == 1e-5);
+    ck_assert(read->gelu == VIT_GELU_TANH && read->crop_mode == VIT_CROP_SQUASH);
+    ck_assert(read->resize == 10 && read->heads == 2 && read->mlp == 12);
+    ck_assert_str_eq(read->interpolation, "area");
+    vit_model_destroy(back);
+    vit_model_destroy(model);
+}
+END_TEST
+
+START_TEST(published_sizes_have_timms_names)
+{
+    static const struct {
+        const char *name;
+        int patch, width, depth, heads;
+    } known[] = {
+        {"vit_base_patch16_224", 16, 768, 12, 12},
+        {"vit_base_patch32_224", 32, 768, 12, 12},
+        {"vit_base_patch8_224", 8, 768, 12, 12},
+        {"vit_tiny_patch16_224", 16, 192, 12, 3},
+        {"vit_small_patch16_224", 16, 384, 12, 6},
+        {"vit_small_patch32_224", 32, 384, 12, 6},
+        {"vit_large_patch16_224", 16, 1024, 24, 16},
+        {"vit_base_patch16_224", 16, 192, 12, 6}, /* none of them: varied */
+        {"vit_base_patch16_224", 8, 192, 12, 3},
+        {"vit_base_patch16_224", 16, 192, 11, 3},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        base_error err = {0};
+        char words[64];
+        vit_config config = vit_config_defaults();
+        vit_model *model = NULL;
+        config.patch = known[i].patch;
+        config.width = known[i].width;
+        config.depth = known[i].depth;
+        config.heads = known[i].heads;
+        must(vit_model_plan(&model, &config, &err), &err); /* without weights */
+        char *text = vit_model_hub_json(model, NULL);
+        snprintf(words, sizeof words, "{\n  \"architecture\": \"%s\",\n", known[i].name);
+        ck_assert_msg(strncmp(text, words, strlen(words)) == 0, "%zu: %s", i, text);
+        base_free(text);
+        vit_model_destroy(model);
+    }
+}
+END_TEST
+
 START_TEST(what_timm_has_not_is_ours)
 {
     bool timm = true;
@@ -311,6 +478,8 @@ int main(void)
     tcase_add_test(core, a_sparse_network_is_read_back_by_config_json_alone);
     tcase_add_test(core, a_dense_network_has_timms_form);
     tcase_add_test(core, the_names_of_published_sizes_are_used);
+    tcase_add_test(core, config_json_is_written_to_the_letter);
+    tcase_add_test(core, published_sizes_have_timms_names);
     tcase_add_test(core, what_timm_has_not_is_ours);
     tcase_add_test(core, a_bias_that_timm_lacks_is_left_out_where_it_is_zero);
     tcase_add_test(limits, other_files_are_not_removed);

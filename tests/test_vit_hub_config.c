@@ -473,6 +473,9 @@ START_TEST(heads_are_known_or_assumed)
         {WIDE(96), NULL,
          "'X' has width 96, no multiple of 64: the number of heads must be given",
          .status = BASE_USAGE},
+        {WIDE(192), NAME("vit_base_patch16_clip_224"),
+         .words = "image 8/4 of 3, 192 wide, 2 deep, 3 heads, mlp 1, 3 classes, token, "
+                  "erf, eps 1e-05, 0+0, mean 0.456 std 0.224 bicubic 9>8 aaaakaf"},
         /* GELU: by name, by argument; epsilon stays */
         {WIDE(192), NAME("vit_so400m_patch16_siglip_512"),
          .words = HEADS(192, 3, tanh, 9, k)},

@@ -154,8 +154,8 @@ static void read_architecture(vit_config *c, const vit_hub *hub)
             c->gelu = VIT_GELU_TANH;
     if (hub->gelu > 0)
         c->gelu = (vit_gelu)(hub->gelu - 1);
-    if (c->pre_norm)
-        c->eps = 1e-5; /* CLIP's, in all of timm's networks with a norm there */
+    if (c->pre_norm || strstr(hub->architecture, "_clip_"))
+        c->eps = 1e-5; /* CLIP's, in all of timm's networks with a norm there or its name */
 }
 
 /* Parts that a network has when their tensors are there. */
