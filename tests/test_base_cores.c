@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* The numbers of the processors, as "0 2 1 3". */
@@ -183,7 +184,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_cores");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_test(core, cores_come_socket_by_socket_and_siblings_last);
     tcase_add_test(core, programs_side_by_side_get_cores_of_their_own);

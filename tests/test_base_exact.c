@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static double sum_of(const double *x, size_t count)
@@ -119,7 +120,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_exact");
-    TCase *core = tcase_create("core"), *limits = tcase_create("limits");
+    TCase *core = test_case("core"), *limits = test_case("limits");
 
     tcase_add_test(core, small_sums_are_those_worked_by_hand);
     tcase_add_test(core, values_round_to_nearest_and_ties_to_even);

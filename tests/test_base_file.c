@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static char *dir, *path;
@@ -351,8 +352,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_file");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

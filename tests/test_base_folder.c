@@ -3,6 +3,7 @@
 #include "base/base_internal.h"
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static char *dir;
@@ -164,8 +165,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_folder");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

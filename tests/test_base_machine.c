@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 START_TEST(the_clock_goes_forward)
@@ -144,7 +145,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_machine");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
 
     tcase_add_test(core, the_instructions_are_those_of_the_processor);
     tcase_add_test(core, the_clock_goes_forward);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 START_TEST(blocks_are_zeroed_aligned_and_counted)
@@ -112,8 +113,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_memory");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_test(core, blocks_are_zeroed_aligned_and_counted);
     tcase_add_test(core, an_arena_measures_what_it_takes);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* Random123 1.14 (Salmon et al. 2011), tests/kat_vectors, lines "philox4x32 10". */
@@ -264,8 +265,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_random");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_test(core, philox_gives_the_published_answers);
     tcase_add_test(core, keys_are_the_published_hash);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 START_TEST(fail_returns_its_status_and_formats_the_text)
@@ -156,8 +157,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_status");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_test(core, fail_returns_its_status_and_formats_the_text);
     tcase_add_test(core, fail_may_quote_the_text_it_replaces);

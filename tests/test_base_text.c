@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 START_TEST(reals_are_read_whole)
@@ -209,8 +210,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_text");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_test(core, reals_are_read_whole);
     tcase_add_test(core, the_locale_does_not_move_the_point);

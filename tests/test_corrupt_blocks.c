@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* f32 sums of up to 1025 products of numbers below 1. */
@@ -418,7 +419,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt blocks");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_add_checked_fixture(core, open_rig, close_rig);
     tcase_add_test(core, a_filtered_plane_is_the_sum_of_its_definition);
     tcase_add_test(core, filtered_bytes_are_cut_not_rounded);

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { WHOLE = 224, LARGEST = 448, FIELDS = 7 };
@@ -127,7 +128,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt_cifar");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
 
     tcase_add_loop_test(core, cells_equal_the_script_to_the_byte, 0, 8);
     tcase_add_loop_test(core, every_cell_keeps_its_bytes, 0, CORRUPT_KIND_COUNT);

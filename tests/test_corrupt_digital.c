@@ -5,6 +5,7 @@
 
 #include "corrupt/parts_internal.h"
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* Cut cosine series lose 0.35 % of a field's deviation on average (field.c), a single
@@ -422,8 +423,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt digital");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, open_rig, close_rig);
     tcase_add_test(core, brightness_adds_to_the_value);

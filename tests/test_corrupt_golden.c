@@ -9,6 +9,7 @@
 #include "data/data.h"
 #include "tests/test_corrupt.h"
 #include "tests/test_corrupt_features.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { SIDE = 224, SAMPLES = SIDE * SIDE * 3, PICTURES = 4, SEVERITIES = 3 };
@@ -528,14 +529,14 @@ int main(void)
         return TEST_SKIP;
 
     Suite *suite = suite_create("corrupt golden");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_set_timeout(core, 300);
     tcase_add_checked_fixture(core, read_all, close_all);
     tcase_add_loop_test(core, outputs_pass_the_acceptance, 0, CORRUPT_KIND_COUNT);
     tcase_add_loop_test(core, another_seed_passes_too, 0, CORRUPT_KIND_COUNT);
     tcase_add_test(core, frost_with_the_photographs_passes_in_full);
     suite_add_tcase(suite, core);
-    TCase *limits = tcase_create("Faults");
+    TCase *limits = test_case("Faults");
     tcase_set_timeout(limits, 300);
     tcase_add_checked_fixture(limits, read_all, close_all);
     tcase_add_loop_test(limits, clean_and_neighbouring_severities_fail, 0,

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* How much of a picture's own memory (8-bit RGB) a corruption may take beside it: f32
@@ -55,7 +56,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt large");
-    TCase *limits = tcase_create("Limits");
+    TCase *limits = test_case("Limits");
     tcase_set_timeout(limits, 900);
     tcase_add_test(limits, twelve_million_pixels_work);
     tcase_add_test(limits, extreme_shapes_work);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 #define NEAR 1e-12 /* sums of 75 numbers of f64 */
@@ -123,13 +124,13 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt metrics");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_add_test(core, alexnet_errors_are_the_published_ones);
     tcase_add_test(core, ce_is_the_quotient_of_two_sums);
     tcase_add_test(core, alexnet_itself_has_one);
     tcase_add_test(core, relative_errors_ignore_what_clean_images_cost);
     suite_add_tcase(suite, core);
-    TCase *limits = tcase_create("Limits");
+    TCase *limits = test_case("Limits");
     tcase_add_test(limits, what_was_not_measured_is_not_guessed);
     suite_add_tcase(suite, limits);
     return test_run(suite);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { RUN = 64, MANY = 1 << 18 };
@@ -176,7 +177,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt random");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_add_test(core, words_are_those_of_the_blocks);
     tcase_add_test(core, a_field_may_be_drawn_in_pieces);
     tcase_add_test(core, normals_are_box_and_mullers);
@@ -185,7 +186,7 @@ int main(void)
     tcase_add_test(core, exp_is_near_the_last_bit);
     tcase_add_test(core, sines_are_near_and_quarters_exact);
     suite_add_tcase(suite, core);
-    TCase *limits = tcase_create("Limits");
+    TCase *limits = test_case("Limits");
     tcase_add_test(limits, the_counter_carries);
     tcase_add_test(limits, no_value_asks_for_nothing);
     suite_add_tcase(suite, limits);

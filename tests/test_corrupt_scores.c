@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { SIDE = 224, SAMPLES = SIDE * SIDE * 3, FIGURES = 3, KEYS = 4 };
@@ -198,7 +199,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt scores");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_add_checked_fixture(core, open_rig, close_rig);
     tcase_add_loop_test(core, figures_are_the_models, 0, CORRUPT_KIND_COUNT);
     tcase_add_loop_test(core, severity_matters_as_in_the_model, 0, CORRUPT_KIND_COUNT);

@@ -2,6 +2,7 @@
  * and what its drops may do to a picture. */
 #include "corrupt/parts_internal.h"
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { LOW = 50, HIGH = 150 };
@@ -229,8 +230,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt spatter");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, open_rig, close_rig);
     tcase_add_test(core, an_edge_is_one_pixel_wide_and_strictly_above_the_threshold);

@@ -8,6 +8,7 @@
 #include "corrupt/textures_internal.h"
 #include "tests/test_corrupt.h"
 #include "tests/test_corrupt_features.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* f32 sums of a few values in 0..1. */
@@ -414,8 +415,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt weather");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, open_rig, close_rig);
     tcase_add_test(core, plasma_of_two_cells_is_worked_by_hand);

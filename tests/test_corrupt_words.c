@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tests/test_corrupt.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* "3-6c": the kinds as ranges, c: clean. */
@@ -213,14 +214,14 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("corrupt words");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_add_test(core, kinds_are_named_alone_in_groups_and_lists);
     tcase_add_test(core, kinds_are_added_to_those_there_are);
     tcase_add_test(core, severities_are_digits_and_ranges);
     tcase_add_test(core, a_crew_has_its_workers_and_their_preset);
     tcase_add_test(core, photographs_have_a_key);
     suite_add_tcase(suite, core);
-    TCase *limits = tcase_create("Limits");
+    TCase *limits = test_case("Limits");
     tcase_add_test(limits, other_words_are_refused);
     tcase_add_test(limits, a_crew_tries_every_pair);
     suite_add_tcase(suite, limits);

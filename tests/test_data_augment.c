@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/test_picture.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { SEED = 7, SAMPLES = 3 };
@@ -397,8 +398,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data augment");
-    TCase *core = tcase_create("Core");
-    TCase *edges = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *edges = test_case("Limits");
 
     tcase_add_test(core, random_crops_are_those_of_torchvisions_rule);
     tcase_add_test(core, padded_crops_are_zero_outside_the_picture);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -362,8 +363,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_cache");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -10,6 +10,7 @@
 #endif
 
 #include "tests/test_folder.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 enum { DIGITS = 16 }; /* of the checksum */
@@ -326,8 +327,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data decode");
-    TCase *core = tcase_create("Core");
-    TCase *edges = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *edges = test_case("Limits");
 
     tcase_add_loop_test(core, each_kind_of_image_decodes_or_is_refused_with_its_reason, 0,
                         IMAGES);

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 #define TEST_IMAGENET_MEAN                                                                 \
@@ -207,7 +208,7 @@ int main(void)
         return TEST_SKIP;
 
     Suite *suite = suite_create("data golden");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_set_timeout(core, 300);
     tcase_add_test(core, bad_images_are_judged_as_the_manifest_says);
     tcase_add_test(core, preprocessing_equals_pillow_to_the_bit);

@@ -3,6 +3,7 @@
 
 #include <zlib.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -341,8 +342,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_idx");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <time.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 #include "tests/test_zip.h"
@@ -345,8 +346,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_imagenet_c");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_loader.h"
 
 enum { COUNT = 6 };
@@ -216,7 +217,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_kills");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core"), *limits = test_case_of_threads("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, files_that_go_shrink_or_change_after_indexing);

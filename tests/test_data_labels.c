@@ -2,6 +2,7 @@
  * lists; folders that are no class. */
 #include "data/data_internal.h"
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -312,7 +313,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_labels");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case("Core"), *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

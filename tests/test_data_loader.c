@@ -4,6 +4,7 @@
 #include <math.h>
 #include <pthread.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_loader.h"
 
 START_TEST(batches_do_not_depend_on_threads)
@@ -448,7 +449,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_loader");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_set_timeout(core, 60);
     tcase_add_checked_fixture(core, setup, teardown);

@@ -1,5 +1,6 @@
 /* test_data_loader_bad.c - samples that are odd, damaged or unusable: replaced, counted,
  * named, or the end of the run (data.md 10). */
+#include "tests/test_leaks.h"
 #include "tests/test_loader.h"
 
 typedef struct lines {
@@ -241,7 +242,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_loader_bad");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case_of_threads("Core");
 
     tcase_set_timeout(core, 60);
     tcase_add_checked_fixture(core, setup, teardown);

@@ -1,4 +1,5 @@
 /* test_data_loader_limits.c - the loader's memory, and settings that are refused. */
+#include "tests/test_leaks.h"
 #include "tests/test_loader.h"
 
 START_TEST(no_memory_is_had_after_the_first_batches)
@@ -152,7 +153,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_loader_limits");
-    TCase *limits = tcase_create("Limits");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -135,7 +135,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_npy");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, labels_of_numpy_files_are_found_by_name);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/test_jpeg.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static const data_decode_limits limits = {.max_pixels = 1 << 24, .max_file_bytes = 1 << 24};
@@ -481,8 +482,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data partial");
-    TCase *core = tcase_create("Core");
-    TCase *edges = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *edges = test_case("Limits");
 
     tcase_set_timeout(core, 120);
     tcase_set_timeout(edges, 120);

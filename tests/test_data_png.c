@@ -7,6 +7,7 @@
 
 #include "tests/test_folder.h"
 #include "tests/test_picture.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static const data_decode_limits limits = {178956970, 256u << 20};
@@ -114,8 +115,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data png");
-    TCase *core = tcase_create("Core");
-    TCase *edges = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *edges = test_case("Limits");
 
     tcase_add_test(core, an_encoded_picture_decodes_to_itself);
     tcase_add_test(core, a_written_file_holds_the_encoded_bytes);

@@ -5,6 +5,7 @@
 #include "data/operations_internal.h"
 
 #include "tests/test_picture.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 /* clang-format off */
@@ -377,8 +378,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_policy");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_loop_test(core, operations_are_torchvisions, 0,
                         (int)COUNT(torchvision) * TORCHVISION_CASES);

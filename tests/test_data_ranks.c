@@ -1,5 +1,6 @@
 /* test_data_ranks.c - batches over several ranks, with repeats and with the last batch: all
  * ranks together load what one would, whatever the number of threads. */
+#include "tests/test_leaks.h"
 #include "tests/test_loader.h"
 
 /* Hash of places first .. first + count - 1 of a batch, chained. */
@@ -385,8 +386,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_ranks");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case_of_threads("Core");
+    TCase *limits = test_case_of_threads("Limits");
 
     tcase_set_timeout(core, 60);
     tcase_add_checked_fixture(core, setup, teardown);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/test_picture.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static const struct {
@@ -330,8 +331,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data resize");
-    TCase *core = tcase_create("Core");
-    TCase *edges = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *edges = test_case("Limits");
 
     tcase_add_test(core, a_row_of_four_halves_as_worked_by_hand);
     tcase_add_test(core, a_row_of_two_doubles_as_worked_by_hand);

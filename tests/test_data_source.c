@@ -2,6 +2,7 @@
  * refused. Which label a folder has: test_data_labels.c. */
 #include "data/data_internal.h"
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -464,8 +465,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_source");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

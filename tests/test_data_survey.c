@@ -1,5 +1,6 @@
 /* test_data_survey.c - what a data set is found to hold, by headers and by whole pictures,
  * by one thread and by several; pictures one after the other. */
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
 
@@ -160,8 +161,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data survey");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -200,7 +201,7 @@ int main(void)
         return TEST_SKIP;
 
     Suite *suite = suite_create("data_tars");
-    TCase *core = tcase_create("Core");
+    TCase *core = test_case("Core");
     tcase_set_timeout(core, 120);
     tcase_add_test(core, every_archive_is_read_or_refused_as_its_manifest_says);
     tcase_add_test(core, kaggles_labels_are_those_of_the_manifest);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <time.h>
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -512,8 +513,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data_tfrecord");
-    TCase *core = tcase_create("Core");
-    TCase *limits = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *limits = test_case("Limits");
 
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_checked_fixture(limits, setup, teardown);

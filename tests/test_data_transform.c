@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/test_picture.h"
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 
 static const struct {
@@ -231,8 +232,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("data transform");
-    TCase *core = tcase_create("Core");
-    TCase *edges = tcase_create("Limits");
+    TCase *core = test_case("Core");
+    TCase *edges = test_case("Limits");
 
     tcase_add_loop_test(core, each_evaluation_transform_equals_torchvision, 0, CASES);
     tcase_add_test(core, squash_is_a_resize_of_both_sides_and_a_crop);

@@ -3,6 +3,7 @@
 #ifndef TESTS_TEST_LAYOUTS_H
 #define TESTS_TEST_LAYOUTS_H
 
+#include "tests/test_leaks.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
