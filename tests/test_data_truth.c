@@ -60,7 +60,6 @@ START_TEST(each_form_is_known_and_each_image_has_its_label)
          "my_cat dog"},
         {"\"a.jpg\",\"my cat\"\n\"x,y/b.jpg\",dog,1\n", false, true, 2,
          "2 names with classes", "my_cat dog"},
-        {"a.jpg , my cat \n", false, true, 1, "1 names with classes", "my_cat"},
         {"a  cat  1 -2 .5\n", false, true, 1, "1 names with classes", "cat"},
         {"a,n01440764 1 2 3 4 n02119789 5 6 7 8\n", false, true, 1,
          "1 names with WordNet ids", "n01440764"},
@@ -138,6 +137,9 @@ START_TEST(files_of_labels_that_say_nothing_are_refused)
          "'the file' line 2: expected a name and a label, as before"},
         {"a my dog\n", 0, false,
          "'the file' line 1: 'my' and more words, expected a name and a label: one with "
+         "blanks behind a tab or a comma"},
+        {"a.jpg , my cat \n", 0, false, /* commas come before any blank */
+         "'the file' line 1: ',' and more words, expected a name and a label: one with "
          "blanks behind a tab or a comma"},
         {"x/a.jpg 1\nb 2\ny/a.png 3\n", 0, false,
          "'the file' line 3: 'a' has a label already"},
