@@ -2,6 +2,7 @@
  * out, whether two sets share files; and reading samples. Relied on elsewhere: the same
  * numbers, names and messages for every layout. */
 #include "data/data_internal.h"
+#include "data/sources/idx_internal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -212,8 +213,14 @@ static bool file_of(struct stat *out, const data_source *source, size_t i)
     const data_record *r = data_index_at(&source->index, i);
     const size_t folders = source->folders.count;
 
-    if (source->pixels)
-        return stat(source->path, out) == 0;
+    if (source->pixels) {
+        char *path = NULL;
+        const bool there = data_idx_find_images(&path, source->path, NULL) == BASE_OK &&
+                           stat(path, out) == 0;
+
+        base_free(path);
+        return there;
+    }
     if (r->container < folders)
         return data_folder_stat(out, source, r);
     *out = *data_files_stat(source->files, r->container - folders);

@@ -145,6 +145,31 @@ START_TEST(two_sets_in_a_folder_ask_which)
 }
 END_TEST
 
+/* By prefix, by file or by folder, it is one file; a set of the same bytes is another. */
+START_TEST(a_pair_is_the_same_whatever_it_is_called)
+{
+    char *prefix = test_path(root, "train"),
+         *file = test_path(root, "train-images-idx3-ubyte"),
+         *copy = test_path(root, "copy");
+
+    write_pair("train", 6, 3, false);
+    data_source *one = set_open(prefix, NULL), *two = set_open(file, NULL),
+                *three = set_open(root, NULL);
+    ck_assert(data_source_same(one, two) && data_source_same(one, three));
+    ck_assert_uint_eq(data_source_shared(one, two), 6);
+    write_pair("copy", 6, 3, false);
+    data_source *other = set_open(copy, NULL);
+    ck_assert(!data_source_same(one, other));
+    data_source_close(one);
+    data_source_close(two);
+    data_source_close(three);
+    data_source_close(other);
+    base_free(prefix);
+    base_free(file);
+    base_free(copy);
+}
+END_TEST
+
 START_TEST(names_of_classes_come_from_a_file_a_list_or_are_numbers)
 {
     static const char *const list[] = {"cup", "pen", "hat"};
@@ -354,6 +379,7 @@ int main(void)
     tcase_add_test(core, names_of_classes_come_from_a_file_a_list_or_are_numbers);
     tcase_add_test(core, fashion_mnist_has_its_known_names);
     tcase_add_test(core, colour_images_have_four_sizes);
+    tcase_add_test(core, a_pair_is_the_same_whatever_it_is_called);
     tcase_add_test(limits, a_wrong_beginning_is_refused);
     tcase_add_test(limits, lengths_must_be_exact);
     tcase_add_test(limits, a_cut_or_damaged_gzip_stream_is_refused);

@@ -56,7 +56,7 @@ TIMES = [(re.compile(pattern), by) for pattern, by in (
     (r"(Kullback-Leibler divergence) [\d.]+", r"\1 #"),  # of t-SNE's long path
     (r"\b\d+( threads?\b)", r"#\1"),
     (r"(\bimages/s)( \|)? +[\d.,]+", r"\1\2 #"),
-    (r"(machine +)# threads, (.*)oneDNN [\d.]+ \([^)]*\)", r"\1# threads, \2oneDNN #"))]
+    (r"(machine +# threads?, .*)oneDNN [\d.]+ \([^)]*\)", r"\1oneDNN #"))]
 # Lines of standard error that only a busy machine brings.
 BUSY = re.compile(r"\w[\w ]* +\d+ %  .* left(  .*)?$|machine +\d* ?threads(, asleep| spin again)")
 
