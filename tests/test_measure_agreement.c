@@ -121,8 +121,55 @@ START_TEST(agreement_is_what_counting_says)
 }
 END_TEST
 
+/* What is told of a layer's tokens is what probes and maps say of their rows. */
+static void layer_is(const measure_tokens *t, size_t l, size_t experts)
+{
+    enum { POINTS = 5 };
+    const float *x = t->x + l * t->room * t->width;
+    float some[POINTS * 8], pca[2 * POINTS], tsne[2 * POINTS];
+    double variance[2], total, divergence;
+    measure_tokens_layer layer;
+    measure_probe p;
+
+    ck_assert_uint_eq(t->width, 8);
+    ck_assert_int_eq(
+        measure_tokens_layer_make(&layer, t, l, POINTS, experts, SAMPLE_CLASSES, NULL),
+        BASE_OK);
+    ck_assert_uint_eq(layer.of_label.train_count + layer.of_label.test_count, t->count);
+    for (int of_label = 0; of_label < 2; of_label++) {
+        const measure_probe *q = of_label ? &layer.of_label : &layer.of_expert;
+
+        ck_assert_int_eq(
+            measure_probe_fit(&p, x, of_label ? t->label : t->expert + l * t->room, t->held,
+                              t->count, t->width, of_label ? SAMPLE_CLASSES : experts,
+                              MEASURE_PROBE_L2, NULL),
+            BASE_OK);
+        ck_assert_uint_eq(p.train_count, q->train_count);
+        ck_assert_uint_eq(p.test_count, q->test_count);
+        ck_assert(p.train == q->train || (isnan(p.train) && isnan(q->train)));
+        ck_assert(p.test == q->test || (isnan(p.test) && isnan(q->test)));
+        ck_assert(p.chance == q->chance || (isnan(p.chance) && isnan(q->chance)));
+        ck_assert_double_eq(p.loss, q->loss);
+    }
+    for (size_t i = 0; i < POINTS; i++) {
+        ck_assert_uint_eq(measure_tokens_point(t, i, POINTS), i * t->count / POINTS);
+        memcpy(some + i * 8, x + measure_tokens_point(t, i, POINTS) * 8, 8 * sizeof *x);
+    }
+    ck_assert_int_eq(measure_pca(pca, variance, &total, some, POINTS, 8, 2, NULL), BASE_OK);
+    ck_assert_int_eq(
+        measure_tsne(tsne, &divergence, some, POINTS, 8, &(measure_tsne_options){0}, NULL),
+        BASE_OK);
+    ck_assert_mem_eq(layer.pca, pca, sizeof pca);
+    ck_assert_mem_eq(layer.tsne, tsne, sizeof tsne);
+    ck_assert_mem_eq(layer.variance, variance, sizeof variance);
+    ck_assert(layer.total == total && layer.divergence == divergence);
+    ck_assert(layer.variance[0] >= layer.variance[1] && layer.variance[1] > 0);
+    measure_tokens_layer_destroy(&layer);
+}
+
 /* Twelve of 12 tokens: all of three images; half of them are spread over all three. What
- * was seen stands where it is said to. */
+ * was seen stands where it is said to, layer by layer; which tokens, and which images are
+ * held out, hangs on seed and sample alone. */
 START_TEST(tokens_are_spread_over_the_images)
 {
     base_error err = {0};
@@ -133,11 +180,12 @@ START_TEST(tokens_are_spread_over_the_images)
     float logits[IMAGES * SAMPLE_CLASSES];
     base_rng rng = base_rng_make(5, BASE_PURPOSE_TEST, 0, 0, 0);
     measure_tokens t;
-    measure_tokens_layer layer;
     const size_t rooms[] = {6, 12, 1000};
+    enum { SEED = 3, NUMBER = 40 };
 
     for (size_t i = 0; i < IMAGES * FLOATS; i++)
         images[i] = (float)base_rng_normal(&rng);
+    ck_assert_int_eq(vit_config_layers_set(&config, "0,1", &err), BASE_OK);
     ck_assert_int_eq(vit_model_create(&network, &config, &err), BASE_OK);
     vit_model_init(network, 7);
     ck_assert_int_eq(vit_run_create(&run, network, IMAGES, VIT_MODE_INPUT_GRADIENT,
@@ -145,37 +193,46 @@ START_TEST(tokens_are_spread_over_the_images)
                      BASE_OK);
     ck_assert_int_eq(vit_run_forward(run, logits, images, IMAGES, &(vit_step){0}, &err),
                      BASE_OK);
-    const vit_routing r = vit_run_routing(run, 0);
-    const float *x = vit_run_router_input(run, 0);
     for (size_t turn = 0; turn < 3; turn++) {
         size_t of_image[IMAGES] = {0};
 
-        ck_assert_int_eq(measure_tokens_create(&t, &config, IMAGES, rooms[turn], 1, &err),
-                         BASE_OK);
+        ck_assert_int_eq(
+            measure_tokens_create(&t, &config, IMAGES, rooms[turn], SEED, &err), BASE_OK);
         ck_assert_uint_eq(t.patches, 4);
+        ck_assert_uint_eq(t.layers, 2);
+        ck_assert_uint_eq(t.first, 1); /* behind the class token */
+        ck_assert_uint_eq(t.room, turn == 0 ? 6 : 12);
         for (uint32_t i = 0; i < IMAGES; i++)
-            measure_tokens_add(&t, run, i, i, (int32_t)i, i == 1);
+            measure_tokens_add(&t, run, i, NUMBER + i, (int32_t)i, i == 1);
         ck_assert_uint_eq(t.count, turn == 0 ? 6 : 12);
+        ck_assert_uint_eq(t.seen, IMAGES);
         for (size_t i = 0; i < t.count; i++) {
-            const size_t at = t.sample[i] * r.tokens_per_image + t.first + t.patch[i];
+            const uint32_t image = t.sample[i] - NUMBER;
+            uint32_t order[4];
 
-            of_image[t.sample[i]]++;
-            ck_assert_int_eq(t.label[i], (int32_t)t.sample[i]);
-            ck_assert(t.right[i] == (t.sample[i] == 1));
-            ck_assert_int_eq(t.expert[i], r.expert[r.start[at]]);
-            ck_assert(memcmp(t.x + i * t.width, x + at * t.width, t.width * sizeof *x) ==
-                      0);
+            rng = base_rng_make(SEED, BASE_PURPOSE_SUBSET, t.sample[i], 0, 14);
+            base_rng_permutation(&rng, order, 4);
+            ck_assert_uint_eq(t.patch[i], order[of_image[image]]);
+            of_image[image]++;
+            ck_assert_int_eq(t.label[i], (int32_t)image);
+            ck_assert(t.right[i] == (image == 1));
+            ck_assert(t.held[i] ==
+                      (base_key((uint64_t[]){t.sample[i], 15}, 2) % MEASURE_HELD_OUT == 0));
+            for (size_t l = 0; l < 2; l++) {
+                const vit_routing r = vit_run_routing(run, l);
+                const float *x = vit_run_router_input(run, l);
+                const size_t at = image * r.tokens_per_image + 1 + t.patch[i],
+                             row = l * t.room + i;
+
+                ck_assert_int_eq(t.expert[row], r.expert[r.start[at]]);
+                ck_assert(memcmp(t.x + row * t.width, x + at * t.width,
+                                 t.width * sizeof *x) == 0);
+            }
         }
         for (size_t i = 0; i < IMAGES; i++)
             ck_assert_uint_eq(of_image[i], turn == 0 ? 2 : 4);
-        ck_assert_uint_eq(measure_tokens_point(&t, 1, 3), t.count / 3);
-        ck_assert_int_eq(
-            measure_tokens_layer_make(&layer, &t, 0, 5, r.experts, SAMPLE_CLASSES, &err),
-            BASE_OK);
-        ck_assert_uint_eq(layer.of_label.train_count + layer.of_label.test_count, t.count);
-        ck_assert(isfinite(layer.pca[9]) && isfinite(layer.tsne[9]));
-        ck_assert(layer.variance[0] >= layer.variance[1] && layer.variance[1] > 0);
-        measure_tokens_layer_destroy(&layer);
+        for (size_t l = 0; l < 2; l++)
+            layer_is(&t, l, 4);
         measure_tokens_destroy(&t);
     }
     vit_run_destroy(run);

@@ -107,6 +107,30 @@ START_TEST(t_limits_are_those_of_the_tables)
 }
 END_TEST
 
+/* The density of Student's t from 0 on (Simpson's rule) up to the limit: 47.5 %. The table
+ * has four decimals. */
+START_TEST(t_limits_leave_five_percent)
+{
+    enum { PARTS = 20000 };
+
+    for (size_t df = 1; df <= 60; df++) {
+        const double n = (double)df, h = measure_t_limit(df) / PARTS;
+        const double scale =
+            exp(lgamma((n + 1) / 2) - lgamma(n / 2)) / sqrt(n * 3.14159265358979);
+        double sum = 0;
+
+        for (int i = 0; i <= PARTS; i++)
+            sum += (i == 0 || i == PARTS ? 1
+                    : i % 2              ? 4
+                                         : 2) *
+                   pow(1 + i * h * (i * h) / n, -(n + 1) / 2);
+        ck_assert_msg(fabs(sum * h / 3 * scale - 0.475) < 6e-6, "%zu: %.8f", df,
+                      sum * h / 3 * scale);
+        ck_assert_double_lt(measure_t_limit(df + 1), measure_t_limit(df));
+    }
+}
+END_TEST
+
 /* C(n, i) / 2^n summed up to the smaller count, twice. */
 START_TEST(the_exact_test_is_that_of_the_binomial)
 {
@@ -162,6 +186,7 @@ int main(void)
     tcase_add_test(core, a_difference_is_told_by_seed_and_in_spreads);
     tcase_add_test(core, leaders_are_those_that_the_test_leaves);
     tcase_add_test(core, t_limits_are_those_of_the_tables);
+    tcase_add_test(core, t_limits_leave_five_percent);
     tcase_add_test(core, the_exact_test_is_that_of_the_binomial);
     tcase_add_test(core, detection_is_measured_as_scikit_learn_does);
     suite_add_tcase(suite, core);

@@ -394,6 +394,120 @@ START_TEST(the_divergence_of_tsne_is_that_of_its_map)
 }
 END_TEST
 
+/* p(j | i) of row i of x, whose entropy is that of the perplexity. */
+static void conditional(double *p, const float *x, size_t i, size_t n, size_t width,
+                        double perplexity)
+{
+    double low = 0, high = 1e12, d[100];
+
+    for (size_t j = 0; j < n; j++) {
+        d[j] = 0;
+        for (size_t k = 0; k < width; k++)
+            d[j] += pow((double)x[i * width + k] - (double)x[j * width + k], 2);
+    }
+    for (int turn = 0; turn < 200; turn++) {
+        const double beta = turn < 100 && high > 1e11 ? low * 2 + 1e-3 : (low + high) / 2;
+        double sum = 0, entropy = 0;
+
+        for (size_t j = 0; j < n; j++)
+            sum += p[j] = j == i ? 0 : exp(-beta * d[j]);
+        for (size_t j = 0; j < n; j++) {
+            p[j] /= sum;
+            entropy -= p[j] > 0 ? p[j] * log(p[j]) : 0;
+        }
+        *(entropy > log(perplexity) ? &low : &high) = beta;
+    }
+}
+
+/* van der Maaten and Hinton's algorithm 1 in doubles, from the principal components. */
+static void second_tsne(double *y, const float *x, size_t n, size_t width,
+                        double perplexity, int iterations)
+{
+    static double p[100 * 100], speed[200], gain[200], slope[200];
+    static float start[200];
+    double variance[2];
+
+    for (size_t i = 0; i < n; i++)
+        conditional(p + i * n, x, i, n, width, perplexity);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            p[i * n + j] = p[j * n + i] = (p[i * n + j] + p[j * n + i]) / (2 * (double)n);
+    ck_assert_int_eq(measure_pca(start, variance, NULL, x, n, width, 2, NULL), BASE_OK);
+    for (size_t i = 0; i < 2 * n; i++) {
+        y[i] = 1e-4 / sqrt(variance[0]) * (double)start[i];
+        speed[i] = 0;
+        gain[i] = 1;
+    }
+    for (int t = 0; t < iterations; t++) {
+        double z = 0, mean[2] = {0};
+
+        for (size_t i = 0; i < n * n; i++)
+            if (i / n != i % n)
+                z += 1 / (1 + pow(y[2 * (i / n)] - y[2 * (i % n)], 2) +
+                          pow(y[2 * (i / n) + 1] - y[2 * (i % n) + 1], 2));
+        memset(slope, 0, sizeof slope);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < n; j++) {
+                const double dx = y[2 * i] - y[2 * j], dy = y[2 * i + 1] - y[2 * j + 1];
+                const double q = 1 / (1 + dx * dx + dy * dy);
+                const double pull = (t < 250 ? 12 : 1) * p[i * n + j] - q / z;
+
+                slope[2 * i] += i == j ? 0 : 4 * pull * q * dx;
+                slope[2 * i + 1] += i == j ? 0 : 4 * pull * q * dy;
+            }
+        for (size_t i = 0; i < 2 * n; i++) {
+            gain[i] = (slope[i] > 0) == (speed[i] > 0) ? 0.8 * gain[i] : gain[i] + 0.2;
+            gain[i] = fmax(gain[i], 0.01);
+            speed[i] = (t < 250 ? 0.5 : 0.8) * speed[i] -
+                       fmax((double)n / 48, 50) * gain[i] * slope[i];
+            y[i] += speed[i];
+            mean[i % 2] += y[i] / (double)n;
+        }
+        for (size_t i = 0; i < 2 * n; i++)
+            y[i] -= mean[i % 2];
+    }
+}
+
+/* A few steps: what float32 leaves grows with each. Of few points, and of as many as the
+ * usual perplexity of 30 asks for. */
+START_TEST(tsne_follows_its_algorithm)
+{
+    static const struct {
+        size_t n;
+        double asked, perplexity;
+        int iterations;
+        double close; /* of the map's width */
+    } cases[] = {{12, 0, 11 / 3.0, 1, 1e-4},
+                 {12, 0, 11 / 3.0, 4, 1e-3},
+                 {12, 2, 2, 3, 1e-3},
+                 {100, 0, 30, 3, 1e-3}};
+    enum { WIDTH = 3 };
+    static float x[100 * WIDTH], got[200];
+    static double want[200];
+    base_rng rng = stream(9);
+
+    for (size_t i = 0; i < 100 * WIDTH; i++)
+        x[i] = (float)(base_rng_normal(&rng) + (i / WIDTH % 3 == i % WIDTH ? 40.0 : 0.0));
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        double most = 0;
+
+        ck_assert_int_eq(
+            measure_tsne(got, NULL, x, cases[c].n, WIDTH,
+                         &(measure_tsne_options){.perplexity = cases[c].asked,
+                                                 .iterations = cases[c].iterations},
+                         NULL),
+            BASE_OK);
+        second_tsne(want, x, cases[c].n, WIDTH, cases[c].perplexity, cases[c].iterations);
+        for (size_t i = 0; i < 2 * cases[c].n; i++)
+            most = fmax(most, fabs(want[i]));
+        for (size_t i = 0; i < 2 * cases[c].n; i++)
+            ck_assert_msg(fabs((double)got[i] - want[i]) < cases[c].close * most,
+                          "case %zu, number %zu: %g, not %g (of %g)", c, i, (double)got[i],
+                          want[i], most);
+    }
+}
+END_TEST
+
 START_TEST(tsne_keeps_clusters_together)
 {
     static float x[POINTS * POINT_WIDTH], y[POINTS * 2];
@@ -525,6 +639,7 @@ int main(void)
     tcase_add_test(core, principal_components_are_those_of_the_covariance);
     tcase_add_test(core, principal_variances_match_numpy);
     tcase_add_test(core, the_divergence_of_tsne_is_that_of_its_map);
+    tcase_add_test(core, tsne_follows_its_algorithm);
     tcase_add_test(core, tsne_keeps_clusters_together);
     tcase_add_test(core, the_scale_of_the_points_does_not_matter_to_tsne);
     tcase_add_test(core, threads_change_no_bit_of_an_embedding);
