@@ -24,7 +24,7 @@ typedef struct script {
         float at[PIXELS];
         double margin;
     } known[KNOWN];
-    size_t known_count, last;
+    size_t known_count, last[SAMPLES], last_count; /* of the last pass: images */
 } script;
 
 static script play;
@@ -36,7 +36,7 @@ static double next_margin(const float *x)
     const size_t sample = (size_t)lround(10 * (double)x[0] - 1);
     bool whole = true;
 
-    play.last = sample;
+    play.last[play.last_count++] = sample;
     for (size_t i = 0; i < play.known_count; i++)
         if (memcmp(play.known[i].at, x, sizeof play.known[i].at) == 0)
             return play.forgets[sample] && i >= SAMPLES ? 0.7 : play.known[i].margin;
@@ -51,16 +51,20 @@ static double next_margin(const float *x)
                play.margin[sample][play.asked[sample]++];
 }
 
+static size_t batch = 1;
+
 static base_status answer(void *user, float *logits, const float *x, size_t count,
                           base_error *err)
 {
     (void)user, (void)err;
-    ck_assert_uint_eq(count, 1);
-    const double margin = next_margin(x);
-    logits[0] = (float)(margin > 0 ? margin : 0);
-    logits[1] = (float)(margin > 0 ? 0 : -margin);
-    if (isnan(margin))
-        logits[0] = NAN;
+    ck_assert(count >= 1 && count <= batch);
+    play.last_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double margin = next_margin(x + i * PIXELS);
+
+        logits[2 * i] = isnan(margin) ? NAN : (float)(margin > 0 ? margin : 0);
+        logits[2 * i + 1] = (float)(margin > 0 ? 0 : -margin);
+    }
     return BASE_OK;
 }
 
@@ -68,8 +72,8 @@ static base_status slope(void *user, float *d_images, const float *d_logits,
                          base_error *err)
 {
     (void)user, (void)err, (void)d_logits;
-    for (size_t i = 0; i < PIXELS; i++)
-        d_images[i] = play.flat[play.last] ? 0 : i % 2 ? 1.0f : -1.0f;
+    for (size_t i = 0; i < play.last_count * PIXELS; i++)
+        d_images[i] = play.flat[play.last[i / PIXELS]] ? 0 : i % 2 ? 1.0f : -1.0f;
     return BASE_OK;
 }
 
@@ -96,8 +100,10 @@ static void write_script(void)
             images[i * PIXELS + j] = 0.1f * (float)(i + 1) + 0.001f * (float)j;
 }
 
+static bool all_steps;
+
 typedef struct tellings {
-    size_t count, done[80], restart[80], robust[80], index[80];
+    size_t count, done[80], total[80], restart[80], robust[80], index[80];
 } tellings;
 
 static void tell(void *user, const attack_progress *p)
@@ -106,6 +112,7 @@ static void tell(void *user, const attack_progress *p)
 
     ck_assert_uint_lt(t->count, 80);
     t->done[t->count] = p->done;
+    t->total[t->count] = p->total;
     t->restart[t->count] = p->restart;
     t->robust[t->count] = p->robust;
     t->index[t->count++] = p->index;
@@ -120,7 +127,7 @@ static attack_run *run_script(bool groups, attack_mode mode, const char *specs, 
                                   .channels = 1,
                                   .height = 2,
                                   .width = 3,
-                                  .batch = 1,
+                                  .batch = batch,
                                   .logits = answer,
                                   .forward = answer,
                                   .gradient = slope};
@@ -132,6 +139,7 @@ static attack_run *run_script(bool groups, attack_mode mode, const char *specs, 
     config.eps = EPS;
     config.mode = mode;
     config.fixed_batch = groups;
+    config.early_stop = !all_steps;
     config.progress = t ? tell : NULL;
     config.user = t;
     ck_assert_msg(attack_run_create(&run, &target, &config, images, labels, SAMPLES,
@@ -189,7 +197,9 @@ START_TEST(a_run_is_as_it_is_written)
     static const char *const specs[] = {
         "pgd:steps=4,loss=margin,restarts=2,relative=0.1",
         "pgd:steps=4,loss=margin,restarts=2,relative=0.1,aim=next"};
-    attack_run *run = run_script(_i % 2, (attack_mode)(_i / 2 % 2), specs[_i / 4], NULL);
+    batch = (size_t[]){1, 3, 8}[_i / 8]; /* groups of 3, 3 and 2 */
+    attack_run *run =
+        run_script(_i % 2, (attack_mode)(_i / 2 % 2), specs[_i / 4 % 2], NULL);
     const attack_result *r = attack_run_result(run, 0);
 
     sample_is(run, 0, (attack_sample){0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 4, -1, 0});
@@ -210,7 +220,7 @@ START_TEST(a_run_is_as_it_is_written)
     ck_assert_uint_eq(r->invalid, 1);
     ck_assert_uint_eq(r->zero_grad, 1);
     ck_assert_uint_eq(r->unconfirmed, 1);
-    ck_assert_uint_eq(r->targeted, _i < 4 ? 0 : 3);
+    ck_assert_uint_eq(r->targeted, _i / 4 % 2 ? 3 : 0);
     ck_assert_uint_eq(r->restarts, 2);
     ck_assert_uint_eq(r->by_restart_count, 2);
     ck_assert_uint_eq(r->by_restart[0], 2);
@@ -247,7 +257,8 @@ END_TEST
  * mean over all images, of which one was wrong before. */
 START_TEST(draws_are_counted_one_by_one)
 {
-    attack_run *run = run_script(_i, ATTACK_MODE_CASCADE, "noise:draws=4", NULL);
+    batch = (size_t[]){1, 3, 8}[_i / 2];
+    attack_run *run = run_script(_i % 2, ATTACK_MODE_CASCADE, "noise:draws=4", NULL);
     const attack_result *r = attack_run_result(run, 0);
 
     sample_is(run, 0, (attack_sample){0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 4, -1, 0});
@@ -275,6 +286,37 @@ START_TEST(draws_are_counted_one_by_one)
                         -1 - 2 - 1 + 1 - 1 + 4, +1 - 1 - 1 + 2 - 1 + 4});
     ck_assert(isnan(r->late_rise));
     attack_run_destroy(run);
+    run = run_script(_i % 2, ATTACK_MODE_CASCADE, "noise:draws=1", NULL);
+    ck_assert_double_eq(attack_run_result(run, 0)->draw_accuracy, 6.0 / 8);
+    attack_run_destroy(run);
+}
+END_TEST
+
+/* Without an early stop the strongest mistake is kept, of all that are made. */
+START_TEST(all_steps_keep_the_strongest)
+{
+    batch = (size_t[]){1, 3, 8}[_i / 2];
+    all_steps = true;
+    attack_run *run = run_script(_i % 2, ATTACK_MODE_CASCADE,
+                                 "pgd:steps=3,loss=margin,relative=0.1", NULL);
+    const attack_result *r = attack_run_result(run, 0);
+
+    sample_is(run, 0, (attack_sample){0, 0, 1, 1, 1, 1, 0, 0, 0, 3, 4, -1, 0});
+    sample_is(run, 1, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 1, 0});
+    sample_is(run, 3, (attack_sample){0, 0, 0, 1, 0, 0, 1, -1, -1, -1, 4, 2, 0});
+    sample_is(run, 5, (attack_sample){0, 0, 0, 1, 0, 0, 0, -1, -1, -1, 4, 0.7f, 0});
+    sample_is(run, 7, (attack_sample){0, 0, 1, 1, 1, 0, 0, 0, 0, 2, 4, -4, 0});
+    ck_assert_uint_eq(r->broken, 2);
+    ck_assert_uint_eq(r->unconfirmed, 1);
+    ck_assert_double_eq(r->forward_evals, 6 * 4 + 3);
+    ck_assert_double_eq(r->grad_evals, 6 * 3 + 3);
+    ck_assert_double_eq(r->queries_median, 4);
+    ck_assert(isnan(r->draw_accuracy));
+    curve_is(r, 4,
+             (double[]){-3 - 3 - 1 - 2 - 2 + 2, -2 - 2 - 1 + 1 - 2 + 2,
+                        -1 - 2 - 1 + 1 - 2 + 4, +1 - 1 - 1 + 2 - 2 + 4});
+    attack_run_destroy(run);
+    all_steps = false;
 }
 END_TEST
 
@@ -284,9 +326,12 @@ START_TEST(the_second_attack_sees_what_is_left)
 {
     static const size_t evaluations[3][SAMPLES] = {
         {4, 5, 5, 3, 0, 2, 5, 1}, {0, 3, 5, 5, 0, 2, 5, 0}, {0, 0, 2, 2, 0, 2, 2, 0}};
+    static const size_t totals[3] = {7, 5, 4};
     static const bool breaks[3][SAMPLES] = {
         {[0] = true, [7] = true}, {[1] = true}, {[3] = true}};
     tellings t = {0};
+
+    batch = 1;
     attack_run *run =
         run_script(false, ATTACK_MODE_CASCADE,
                    "pgd:steps=4,loss=margin,restarts=2,relative=0.1 noise:draws=2", &t);
@@ -314,10 +359,24 @@ START_TEST(the_second_attack_sees_what_is_left)
                 ck_assert_uint_eq(t.index[told], round == 2);
                 ck_assert_uint_eq(t.restart[told], round % 2);
                 ck_assert_uint_eq(t.done[told], done);
+                ck_assert_uint_eq(t.total[told], totals[round]);
                 ck_assert_uint_eq(t.robust[told], robust);
             }
     }
     ck_assert_uint_eq(told, t.count);
+    attack_run_destroy(run);
+    /* of groups the first image, out of all */
+    batch = 3;
+    t.count = 0;
+    run = run_script(true, ATTACK_MODE_CASCADE,
+                     "pgd:steps=4,loss=margin,restarts=2,relative=0.1 noise:draws=2", &t);
+    for (size_t i = 0; i < t.count; i++) {
+        ck_assert_uint_eq(t.total[i], SAMPLES);
+        ck_assert_uint_eq(t.done[i] % 3, 0);
+        if (i > 0 && t.restart[i] == t.restart[i - 1] && t.index[i] == t.index[i - 1])
+            ck_assert(t.done[i] == t.done[i - 1] || t.done[i] == t.done[i - 1] + 3);
+    }
+    ck_assert_uint_eq(t.done[t.count - 1], 6);
     attack_run_destroy(run);
 }
 END_TEST
@@ -349,12 +408,13 @@ static void share_is(void *user, double share, const attack_progress *p)
 
 START_TEST(a_search_tells_its_share)
 {
+    batch = 1;
     char *folder = test_folder_make(), *state = test_path(folder, "state");
     const attack_target target = {.classes = 2,
                                   .channels = 1,
                                   .height = 2,
                                   .width = 3,
-                                  .batch = 1,
+                                  .batch = batch,
                                   .logits = answer,
                                   .forward = answer,
                                   .gradient = slope};
@@ -391,8 +451,9 @@ int main(void)
     Suite *suite = suite_create("attack_script");
     TCase *core = tcase_create("Core");
 
-    tcase_add_loop_test(core, a_run_is_as_it_is_written, 0, 8);
-    tcase_add_loop_test(core, draws_are_counted_one_by_one, 0, 2);
+    tcase_add_loop_test(core, a_run_is_as_it_is_written, 0, 24);
+    tcase_add_loop_test(core, draws_are_counted_one_by_one, 0, 6);
+    tcase_add_loop_test(core, all_steps_keep_the_strongest, 0, 6);
     tcase_add_loop_test(core, a_search_tells_its_share, 0, 2);
     tcase_add_test(core, the_second_attack_sees_what_is_left);
     suite_add_tcase(suite, core);
