@@ -1,4 +1,6 @@
 /* test_app_bench.c - vmoe bench: its columns and its refusals; no time is judged. */
+#include <math.h>
+
 #include "tests/test_program.h"
 #include "tests/test_run.h"
 #include "tests/test_sample.h"
@@ -129,6 +131,71 @@ START_TEST(parts_and_products_add_up)
 }
 END_TEST
 
+/* a times b over c is 1 in every row, whatever the times are. */
+static void rows_agree(const char *rule, const json_t *row, const char *a, const char *b,
+                       double c)
+{
+    const double product = json_number_of(row, a) * json_number_of(row, b);
+
+    ck_assert_msg(fabs(product - c) <= 1e-6 * fabs(c), "%s: %.9g, expected %.9g", rule,
+                  product, c);
+}
+
+/* Words of a case, of one row; the row: of b, json_decref. */
+#define ROW(b, ...)                                                                        \
+    (program_done(program_run(dir, "bench", __VA_ARGS__, "--threads", "1", "--warmup",     \
+                              "0", "--json", json, NULL)),                                 \
+     (b) = program_json(json), json_array_get(json_object_get(b, "results"), 0))
+
+START_TEST(rates_follow_from_times)
+{
+    char *data = test_path(dir, "data");
+    json_t *b = NULL, *part;
+    size_t i;
+
+    sample_folder_make(data);
+    const json_t *row = ROW(b, "step", model, "--batch", "3");
+    const double ms = json_number_of(row, "median_ms"),
+                 gflop = json_number_of(row, "gflop");
+    rows_agree("images", row, "images_per_s", "median_ms", 3e3);
+    rows_agree("speed", row, "gflop_per_s", "median_ms", 1e3 * gflop);
+    rows_agree("ceiling", row, "ceiling_gflop_per_s", "ceiling_ms", 1e3 * gflop);
+    /* clearing gradients, drawing the loss: little but these two */
+    ck_assert_double_le(json_number_of(row, "forward_ms"), json_number_of(row, "max_ms"));
+    ck_assert_double_gt(json_number_of(row, "forward_ms"), 0);
+    ck_assert_double_gt(json_number_of(row, "backward_ms"), 0);
+    ck_assert_double_gt(ms, 0);
+    json_array_foreach(json_object_get(row, "products"), i, part)
+    {
+        const double each = 2e-9 * json_number_of(part, "batch") *
+                            json_number_of(part, "m") * json_number_of(part, "n") *
+                            json_number_of(part, "k");
+        rows_agree("product", part, "gflop_per_s", "ms", 1e3 * each);
+    }
+    json_decref(b);
+    row = ROW(b, "attack", model, "--batch", "3");
+    rows_agree("attacked", row, "image_steps_per_s", "step_ms", 3e3);
+    rows_agree("ratio", row, "ratio", "forward_ms", json_number_of(row, "step_ms"));
+    json_decref(b);
+    row = ROW(b, "scale", model, "--batch", "3");
+    rows_agree("scaled", row, "images_per_s", "median_ms", 3e3);
+    ck_assert_double_le(json_number_of(row, "min_ms"), json_number_of(row, "median_ms"));
+    ck_assert_double_le(json_number_of(row, "median_ms"), json_number_of(row, "max_ms"));
+    json_decref(b);
+    row = ROW(b, "decode", "--data", data, "--limit", "5");
+    ck_assert_double_eq(json_number_of(row, "images"), 5);
+    rows_agree("decoded", row, "images_per_s", "microseconds", 1e6);
+    ck_assert_double_eq_tol(json_number_of(row, "images_per_s_per_core"),
+                            json_number_of(row, "images_per_s"), 1e-6);
+    ck_assert_double_le(json_number_of(row, "min_images_per_s"),
+                        json_number_of(row, "images_per_s"));
+    ck_assert_double_le(json_number_of(row, "images_per_s"),
+                        json_number_of(row, "max_images_per_s"));
+    json_decref(b);
+    base_free(data);
+}
+END_TEST
+
 START_TEST(people_get_a_table)
 {
     program_result r = program_run(dir, "bench", "infer", model, "--batch", "2",
@@ -242,6 +309,23 @@ START_TEST(a_forward_pass_is_timed_by_name)
 }
 END_TEST
 
+/* ssr p=0.01 follows from p=0 and p=1, the two rows before it. */
+static void check_mean_of_ssr(const json_t *rows)
+{
+    static const char *const keys[] = {"step_ms", "router_ms", "dispatch_ms", "softmax_ms"};
+    size_t at = 0;
+
+    while (strcmp(json_string_value(json_object_get(json_array_get(rows, at), "router")),
+                  "ssr p=0.01") != 0)
+        at++;
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        const double never = json_number_of(json_array_get(rows, at - 2), keys[k]),
+                     always = json_number_of(json_array_get(rows, at - 1), keys[k]);
+        ck_assert_double_eq_tol(json_number_of(json_array_get(rows, at), keys[k]),
+                                0.99 * never + 0.01 * always, 1e-6 * (never + always));
+    }
+}
+
 START_TEST(routers_stand_side_by_side)
 {
     program_result r = program_run(dir, "bench", "router", model, "--batch", "2",
@@ -263,11 +347,17 @@ START_TEST(routers_stand_side_by_side)
     json_t *b = program_json(json);
     json_array_foreach(json_object_get(b, "results"), i, row)
     {
+        const double routing = json_number_of(row, "router_ms") +
+                               json_number_of(row, "dispatch_ms") +
+                               json_number_of(row, "combine_ms");
+        ck_assert_double_eq_tol(json_number_of(row, "routing_ms"), routing, 1e-6 * routing);
+        rows_agree("share", row, "share", "step_ms", routing);
         ck_assert_double_gt(json_number_of(row, "ratio"), 0);
         ck_assert_double_gt(json_number_of(row, "share"), 0);
         ck_assert_double_lt(json_number_of(row, "share"), 1);
     }
     ck_assert_uint_eq(i, rows);
+    check_mean_of_ssr(json_object_get(b, "results"));
     json_decref(b);
     program_result_free(&r);
 }
@@ -336,6 +426,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, teardown);
     tcase_add_test(core, a_step_is_one_row);
     tcase_add_test(core, parts_and_products_add_up);
+    tcase_add_test(core, rates_follow_from_times);
     tcase_add_test(core, people_get_a_table);
     tcase_add_test(core, settings_change_a_network_by_name);
     tcase_add_test(core, a_paced_run_makes_a_round_a_line);

@@ -192,7 +192,7 @@ static void setup(void)
     compare.about = json_pack("{s:s}", "notice", "half of it");
     compare.recipe = train_recipe_defaults();
     snprintf(compare.recipe.name, sizeof compare.recipe.name, "own");
-    snprintf(compare.recipe.config.name, sizeof compare.recipe.config.name, "vmoe-x");
+    snprintf(compare.network.name, sizeof compare.network.name, "vmoe-x");
     snprintf(compare.recipe.data.train, TRAIN_TEXT, "pictures");
     snprintf(compare.recipe.data.val, TRAIN_TEXT, "others");
     compare.recipe.train.batch = 8;

@@ -406,9 +406,8 @@ static void settings_put(json_t *json, const app_table *t)
         json, "title",
         app_text("%zu routers with %lld seed%s each on %s (%.80s), %s steps of %d images",
                  c->entries.count, (long long)args->seeds, args->seeds > 1 ? "s" : "",
-                 app_network_name(network, sizeof network, &c->recipe.config),
-                 c->recipe.name, show_thousands(steps, sizeof steps, c->total),
-                 c->recipe.train.batch));
+                 app_network_name(network, sizeof network, &c->network), c->recipe.name,
+                 show_thousands(steps, sizeof steps, c->total), c->recipe.train.batch));
     show_put_text(json, "command_line", args->command_line);
     show_put_text(json, "val", c->recipe.data.val);
     json_object_update(json, c->about);

@@ -62,6 +62,7 @@ typedef struct app_compare {
     app_compare_run *run;   /* [entries, seeds] */
     size_t runs;
     train_recipe recipe; /* with --set, before any entry's settings */
+    vit_config network;  /* of the recipe, resolved */
     train_facts facts;
     char train[48], val[48]; /* fingerprints of the data */
     json_t *about;           /* keys of a result that tell of the data */

@@ -168,6 +168,7 @@ static base_status data_open(app_compare *c, base_error *err)
         c->about = json_object();
         app_data_pair_json(c->about, trainer.train, trainer.val);
         c->total = trainer.total;
+        train_recipe_network(&c->network, &trainer.recipe);
         c->common = c->args->common;
         if (!c->common.given.batch)
             c->common.batch = trainer.recipe.train.eval_batch;
