@@ -381,6 +381,210 @@ START_TEST(the_second_attack_sees_what_is_left)
 }
 END_TEST
 
+/* ---- what is asked of the model ------------------------------------------------------ */
+
+/* All classes alike: who is aimed at stands in the gradient that is asked for. */
+static size_t aimed[8], aims_asked;
+
+static base_status all_alike(void *user, float *logits, const float *x, size_t count,
+                             base_error *err)
+{
+    (void)user, (void)x, (void)err;
+    for (size_t i = 0; i < 4 * count; i++)
+        logits[i] = 1;
+    return BASE_OK;
+}
+
+static base_status aim_seen(void *user, float *d_images, const float *d_logits,
+                            base_error *err)
+{
+    (void)user, (void)err;
+    ck_assert_uint_lt(aims_asked, 8);
+    for (size_t c = 0; c < 4; c++) {
+        const float want = c == 0 ? -1.0f : 0;
+
+        if (d_logits[c] > 0)
+            aimed[aims_asked] = c;
+        else
+            ck_assert(d_logits[c] == want);
+    }
+    aims_asked++;
+    memset(d_images, 0, PIXELS * sizeof *d_images);
+    return BASE_OK;
+}
+
+START_TEST(among_equals_the_lowest_class_comes_first)
+{
+    static const struct {
+        const char *spec;
+        size_t rounds, aim[3];
+    } cases[] = {{"pgd:steps=1,loss=margin,aim=second", 1, {1}},
+                 {"pgd:steps=1,loss=margin,aim=least", 1, {3}},
+                 {"pgd:steps=1,loss=margin,aim=next", 1, {1}},
+                 {"pgd:steps=1,loss=margin,targets=3", 3, {1, 2, 3}},
+                 {"pgd:steps=1,loss=margin,targets=9,restarts=1", 3, {1, 2, 3}}};
+    const attack_target target = {.classes = 4,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = 1,
+                                  .logits = all_alike,
+                                  .forward = all_alike,
+                                  .gradient = aim_seen};
+    const attack_config config = attack_config_defaults();
+
+    write_script();
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        attack_run *run = NULL;
+
+        aims_asked = 0;
+        ck_assert_int_eq(attack_run_create(&run, &target, &config, images, labels, 1, NULL),
+                         BASE_OK);
+        ck_assert_int_eq(attack_run_add(run, cases[c].spec, NULL), BASE_OK);
+        ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+        ck_assert_uint_eq(aims_asked, cases[c].rounds);
+        for (size_t i = 0; i < aims_asked; i++)
+            ck_assert_uint_eq(aimed[i], cases[c].aim[i]);
+        attack_run_destroy(run);
+    }
+}
+END_TEST
+
+/* Every other call says something else: 4 against 0 and a slope of 3, 0 against 2 and a
+ * slope of -1. Their means are 2 against 1, and uphill. */
+static size_t calls;
+static float last_asked[PIXELS];
+
+static base_status by_turns(void *user, float *logits, const float *x, size_t count,
+                            base_error *err)
+{
+    (void)user, (void)err;
+    ck_assert_uint_eq(count, 1);
+    memcpy(last_asked, x, sizeof last_asked);
+    logits[0] = calls % 2 ? 0.0f : 4.0f;
+    logits[1] = calls % 2 ? 2.0f : 0.0f;
+    calls++;
+    return BASE_OK;
+}
+
+static base_status slope_by_turns(void *user, float *d_images, const float *d_logits,
+                                  base_error *err)
+{
+    (void)user, (void)err;
+    ck_assert(d_logits[0] == -1 && d_logits[1] == 1);
+    for (size_t i = 0; i < PIXELS; i++)
+        d_images[i] = calls % 2 ? -1.0f : 3.0f;
+    return BASE_OK;
+}
+
+START_TEST(a_random_model_is_asked_for_means)
+{
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = 1,
+                                  .logits = by_turns,
+                                  .forward = by_turns,
+                                  .gradient = slope_by_turns};
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+
+    write_script();
+    config.eps = EPS;
+    calls = 0;
+    ck_assert_int_eq(attack_run_create(&run, &target, &config, images, labels, 1, NULL),
+                     BASE_OK);
+    ck_assert_int_eq(
+        attack_run_add(run, "pgd:steps=3,eot=4,loss=margin,start=none,relative=1.5", NULL),
+        BASE_OK);
+    calls = 0;
+    ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    ck_assert_uint_eq(calls, 1 + 4 * 4);
+    const attack_result *r = attack_run_result(run, 0);
+    const attack_sample s = attack_run_sample(run, 0);
+    ck_assert_uint_eq(r->broken, 0);
+    ck_assert_double_eq(r->forward_evals, 16);
+    ck_assert_double_eq(r->grad_evals, 12);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_double_eq(r->curve[i], -1);
+    /* the first of equals is kept: the image */
+    ck_assert_mem_eq(attack_run_adversarial(run), images, PIXELS * sizeof(float));
+    ck_assert(s.margin == 1 && s.prediction == 0);
+    for (size_t i = 0; i < PIXELS; i++) /* three steps of half the budget, uphill */
+        ck_assert_double_eq_tol((double)last_asked[i], (double)images[i] + EPS, 1e-7);
+    attack_run_destroy(run);
+}
+END_TEST
+
+/* Whose experts are held: of each row the clean image of the same sample, before each
+ * batch of a search and not after; verdicts are of the free model. */
+static float held[SAMPLES * PIXELS];
+static size_t held_count, held_calls, free_calls;
+
+static base_status hold(void *user, const float *x, size_t count, base_error *err)
+{
+    (void)user, (void)err;
+    held_count = x ? count : 0;
+    if (x)
+        memcpy(held, x, count * PIXELS * sizeof *x);
+    return BASE_OK;
+}
+
+static base_status held_answer(void *user, float *logits, const float *x, size_t count,
+                               base_error *err)
+{
+    for (size_t i = 0; held_count > 0 && i < count; i++) {
+        const size_t sample = (size_t)lround(10 * (double)x[i * PIXELS] - 1);
+
+        ck_assert_uint_eq(held_count, count);
+        ck_assert_mem_eq(held + i * PIXELS, images + sample * PIXELS, PIXELS * sizeof *x);
+    }
+    held_calls += held_count > 0;
+    free_calls += held_count == 0;
+    return answer(user, logits, x, count, err);
+}
+
+START_TEST(experts_are_held_while_it_searches)
+{
+    const size_t rows = (size_t[]){1, 3}[_i % 2];
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = rows,
+                                  .logits = held_answer,
+                                  .forward = held_answer,
+                                  .gradient = slope,
+                                  .freeze = hold};
+    attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+
+    batch = rows;
+    write_script();
+    config.eps = EPS;
+    config.fixed_routing = true;
+    config.fixed_batch = _i / 2;
+    held_count = held_calls = free_calls = 0;
+    ck_assert_int_eq(
+        attack_run_create(&run, &target, &config, images, labels, SAMPLES, NULL), BASE_OK);
+    ck_assert_int_eq(
+        attack_run_add(run, "pgd:steps=4,loss=margin,restarts=2,relative=0.1", NULL),
+        BASE_OK);
+    ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    ck_assert_uint_eq(held_count, 0);
+    ck_assert_uint_eq(attack_run_result(run, 0)->broken, 3);
+    if (rows == 1) {
+        ck_assert_uint_eq(held_calls, 4 + 8 + 10 + 8 + 4 + 10 + 1);
+        /* the clean images; of what was found, in groups of all, the example and its 8 bits */
+        ck_assert_uint_eq(free_calls, SAMPLES + 2 * (_i / 2 ? 12 : 5));
+    } else {
+        ck_assert_uint_gt(held_calls, 10);
+    }
+    attack_run_destroy(run);
+}
+END_TEST
+
 /* ---- shares of a search -------------------------------------------------------------- */
 
 typedef struct shares {
@@ -454,6 +658,9 @@ int main(void)
     tcase_add_loop_test(core, a_run_is_as_it_is_written, 0, 24);
     tcase_add_loop_test(core, draws_are_counted_one_by_one, 0, 6);
     tcase_add_loop_test(core, all_steps_keep_the_strongest, 0, 6);
+    tcase_add_test(core, among_equals_the_lowest_class_comes_first);
+    tcase_add_test(core, a_random_model_is_asked_for_means);
+    tcase_add_loop_test(core, experts_are_held_while_it_searches, 0, 4);
     tcase_add_loop_test(core, a_search_tells_its_share, 0, 2);
     tcase_add_test(core, the_second_attack_sees_what_is_left);
     suite_add_tcase(suite, core);
