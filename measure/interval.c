@@ -132,8 +132,7 @@ static bool is_worse(const double *a, const double *b, size_t step, size_t seeds
 {
     const measure_difference d = difference_of(a, b, step, seeds);
 
-    return d.count > 1 && isfinite(d.points) && is_clear(&d) &&
-           (d.points > 0) != (better > 0);
+    return is_clear(&d) && (d.points > 0) != (better > 0);
 }
 
 size_t measure_leaders(bool *lead, const double *values, size_t step, size_t rows,

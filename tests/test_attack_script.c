@@ -576,7 +576,8 @@ START_TEST(experts_are_held_while_it_searches)
     ck_assert_uint_eq(attack_run_result(run, 0)->broken, 3);
     if (rows == 1) {
         ck_assert_uint_eq(held_calls, 4 + 8 + 10 + 8 + 4 + 10 + 1);
-        /* the clean images; of what was found, in groups of all, the example and its 8 bits */
+        /* the clean images; of what was found, in groups of all, the example and its 8
+         * bits */
         ck_assert_uint_eq(free_calls, SAMPLES + 2 * (_i / 2 ? 12 : 5));
     } else {
         ck_assert_uint_gt(held_calls, 10);

@@ -52,6 +52,12 @@ START_TEST(a_difference_is_told_by_seed_and_in_spreads)
     ck_assert_double_eq(d.points, 2);
     ck_assert(isnan(d.spread) && !d.clear);
     ck_assert(isnan(measure_difference_of(a, none, 3).points));
+    const double on[] = {13, 23, 33}; /* by 3 from b, each time: no spread */
+    d = measure_difference_of(on, b, 3);
+    ck_assert_double_eq(d.points, 3);
+    ck_assert_double_eq(d.spread, 0);
+    ck_assert(isnan(d.spreads) && !d.clear);
+    ck_assert_str_eq(measure_difference_word(&d, -1), "worse");
     d = measure_difference_of(a, a, 3); /* itself */
     ck_assert_double_eq(d.points, 0);
     ck_assert(isnan(d.spreads) && !d.clear);

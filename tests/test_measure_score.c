@@ -56,7 +56,11 @@ START_TEST(the_top_classes_come_in_order)
     ck_assert_uint_eq(top[1], 3);
     ck_assert_uint_eq(top[2], 4);
     ck_assert_double_eq_tol(p[0], exp(2.0) / whole, exact);
+    ck_assert_double_eq_tol(p[1], exp(2.0) / whole, exact);
     ck_assert_double_eq_tol(p[2], exp(1.0) / whole, exact);
+    measure_verdict_top(top, p, 3, logits + 2, 2); /* fewer classes than places */
+    ck_assert(top[0] == 1 && top[1] == 0 && top[2] == 4);
+    ck_assert_double_eq_tol(p[0] + p[1], 1, exact);
 }
 END_TEST
 
@@ -96,9 +100,32 @@ START_TEST(the_score_is_the_sum_by_hand)
     ck_assert_uint_eq(score.bad, 1);
     ck_assert_uint_eq(score.class_total[2], 1);
     ck_assert_uint_eq(score.class_right[0], 1);
-    ck_assert_uint_eq(score.confusion[0 * 10 + 1], 1);
-    ck_assert_uint_eq(score.confusion[1 * 10 + 0], 1);
+    static const uint64_t total[10] = {2, 2, 1}, right[10] = {1, 1}, predicted[10] = {2, 2};
+    static const uint64_t of_bin[MEASURE_SCORE_BINS] = {[5] = 2, [13] = 1, [14] = 1};
+    static const uint64_t right_bin[MEASURE_SCORE_BINS] = {[5] = 1, [13] = 1};
+    for (size_t c = 0; c < 10; c++) {
+        ck_assert_uint_eq(score.class_total[c], total[c]);
+        ck_assert_uint_eq(score.class_right[c], right[c]);
+        ck_assert_uint_eq(score.predicted[c], predicted[c]);
+        for (size_t a = 0; a < 10; a++)
+            ck_assert_uint_eq(score.confusion[c * 10 + a], c < 2 && a < 2);
+    }
+    for (size_t b = 0; b < MEASURE_SCORE_BINS; b++) {
+        ck_assert_uint_eq(score.bin_total[b], of_bin[b]);
+        ck_assert_uint_eq(score.bin_right[b], right_bin[b]);
+        ck_assert_double_eq_tol(score.bin_confidence[b],
+                                b == 5    ? 0.7
+                                : b == 13 ? 0.9
+                                : b == 14 ? 0.95
+                                          : 0,
+                                exact);
+    }
+    ck_assert_uint_eq(score.samples, 5);
+    ck_assert_uint_eq(score.classes, 10);
+    ck_assert_uint_eq(score.top1, 2);
+    ck_assert_uint_eq(score.top5, 3);
     measure_score_destroy(&score);
+    ck_assert(!score.class_total && !score.confusion && score.samples == 0);
 }
 END_TEST
 
@@ -138,10 +165,17 @@ START_TEST(the_interval_is_wilsons)
     measure_interval(&low, &high, 50, 100);
     ck_assert_double_eq_tol(low, 0.40383, 1e-5);
     ck_assert_double_eq_tol(high, 0.59617, 1e-5);
-    measure_interval(&low, &high, 0, 10);
-    ck_assert_double_eq_tol(low, 0, exact);
-    measure_interval(&low, &high, 10, 10);
-    ck_assert_double_eq_tol(high, 1, exact);
+    /* the roots of (p - x)^2 = z^2 x (1 - x) / n */
+    for (uint64_t n = 1; n < 40; n += 3)
+        for (uint64_t k = 0; k <= n; k++) {
+            const double z2 = 1.959964 * 1.959964 / (double)n, p = (double)k / (double)n;
+            const double half = sqrt((2 * p + z2) * (2 * p + z2) - 4 * (1 + z2) * p * p);
+
+            measure_interval(&low, &high, k, n);
+            ck_assert_double_eq_tol(low, (2 * p + z2 - half) / (2 + 2 * z2), 1e-9);
+            ck_assert_double_eq_tol(high, (2 * p + z2 + half) / (2 + 2 * z2), 1e-9);
+            ck_assert(low >= 0 && high <= 1);
+        }
 }
 END_TEST
 
@@ -213,6 +247,29 @@ START_TEST(chance_is_taken_off_the_information)
     ck_assert(m.chance.mutual > 0 && m.chance.mutual < 2 * m.found.mutual);
     ck_assert_double_eq(m.chance.mutual, measure_usage_summary(&usage, 1).chance.mutual);
     measure_usage_destroy(&usage);
+}
+END_TEST
+
+/* One image more than there is room for: the table has it, chance is not known. */
+START_TEST(chance_is_known_of_images_that_were_kept)
+{
+    const int32_t labels[3] = {0, 1, 1};
+    const uint16_t expert[3] = {2, 0, 1};
+    measure_usage usage;
+
+    for (size_t room = 2; room <= 3; room++) {
+        ck_assert_int_eq(measure_usage_create(&usage, room, 2, 3, NULL), BASE_OK);
+        usage_fill(&usage, labels, expert, 3);
+        ck_assert_uint_eq(usage.images, 3);
+        static const uint64_t table[6] = {0, 0, 2, 2, 2, 0};
+        ck_assert_mem_eq(usage.table, table, sizeof table);
+        const measure_usage_metrics m = measure_usage_summary(&usage, 5);
+        ck_assert_double_eq(m.found.total, 6);
+        ck_assert(isnan(m.chance.mutual) == (room < 3));
+        ck_assert(isnan(m.chance.purity) == (room < 3));
+        ck_assert(room < 3 || fabs(m.chance.total - 6) < exact);
+        measure_usage_destroy(&usage);
+    }
 }
 END_TEST
 
@@ -314,6 +371,7 @@ int main(void)
     tcase_add_test(core, class_usage_matches_the_golden_table);
     tcase_add_test(core, chance_is_taken_off_the_information);
     suite_add_tcase(suite, core);
+    tcase_add_test(limits, chance_is_known_of_images_that_were_kept);
     tcase_add_test(limits, nothing_counted_gives_no_figures);
     tcase_add_test(limits, one_class_is_always_right);
     tcase_add_test(limits, huge_logits_do_not_overflow);

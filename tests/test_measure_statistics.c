@@ -118,6 +118,29 @@ START_TEST(shuffled_labels_show_what_chance_shows)
     ck_assert_int_eq(measure_table_chance(&again, counts, labels, ITEMS, 4, 3, 7, NULL),
                      BASE_OK);
     ck_assert_mem_eq(&chance, &again, sizeof chance);
+    measure_table mean = {0};
+    for (uint64_t turn = 0; turn < MEASURE_SHUFFLES; turn++) {
+        base_rng rng = base_rng_make(7, BASE_PURPOSE_SUBSET, turn, 3, 12);
+        uint64_t shuffled[4 * 3] = {0};
+        uint32_t order[ITEMS];
+
+        base_rng_permutation(&rng, order, ITEMS);
+        for (size_t i = 0; i < ITEMS; i++)
+            shuffled[order[i] % 4 * 3 + i % 4 % 3] += 5;
+        const measure_table one = measure_table_of(shuffled, 4, 3);
+        mean.total += one.total / MEASURE_SHUFFLES;
+        mean.mutual += one.mutual / MEASURE_SHUFFLES;
+        mean.normalised += one.normalised / MEASURE_SHUFFLES;
+        mean.expert_given_class += one.expert_given_class / MEASURE_SHUFFLES;
+        mean.class_given_expert += one.class_given_expert / MEASURE_SHUFFLES;
+        mean.purity += one.purity / MEASURE_SHUFFLES;
+    }
+    ck_assert_double_eq_tol(chance.total, mean.total, 1e-9);
+    ck_assert_double_eq_tol(chance.mutual, mean.mutual, exact);
+    ck_assert_double_eq_tol(chance.normalised, mean.normalised, exact);
+    ck_assert_double_eq_tol(chance.expert_given_class, mean.expert_given_class, exact);
+    ck_assert_double_eq_tol(chance.class_given_expert, mean.class_given_expert, exact);
+    ck_assert_double_eq_tol(chance.purity, mean.purity, exact);
     const measure_table s = measure_table_of(table, 4, 3);
     ck_assert_double_eq_tol(s.mutual, s.expert_entropy, exact); /* the class tells it */
     /* (4 - 1)(3 - 1) / 2 n is the bias of n independent items (Miller 1955): 0.05 */
