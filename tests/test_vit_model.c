@@ -345,6 +345,43 @@ START_TEST(vmoe_weights_have_their_law)
 }
 END_TEST
 
+/* Parameters of routers that are no matrices start from these. */
+START_TEST(routers_start_from_what_their_papers_say)
+{
+    static const struct {
+        const char *router, *key, *value, *name;
+        float start;
+    } known[] = {
+        {"momentum", "norm", "post", "norm.weight", 1},
+        {"momentum", "norm", "post", "norm.bias", 0},
+        {"xmoe", NULL, NULL, "temperature", 0.3f},
+        {"xmoe", "temperature", "0.5", "temperature", 0.5f},
+        {"soft", NULL, NULL, "scale", 1},
+        {"loss-free", NULL, NULL, "bias", 0},
+        {"quantile", NULL, NULL, "bias", 0},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        base_error err = {0};
+        char name[64];
+        vit_config config = test_sparse_config();
+        must(vit_router_select(&config.moe.router, known[i].router, &err), &err);
+        if (known[i].key)
+            must(vit_router_set(&config.moe.router, known[i].key, known[i].value, &err),
+                 &err);
+        vit_model *model = test_model(&config, 5);
+        snprintf(name, sizeof name, "blocks.1.moe.router.%s", known[i].name);
+        const vit_parameter *p = vit_model_parameter_find(model, name);
+        ck_assert_ptr_nonnull(p);
+        for (size_t j = 0; j < p->count; j++)
+            ck_assert_msg(vit_model_weights(model)[p->offset + j] == known[i].start,
+                          "%s %s is %g", known[i].router, known[i].name,
+                          (double)vit_model_weights(model)[p->offset + j]);
+        vit_model_destroy(model);
+    }
+}
+END_TEST
+
 START_TEST(weights_depend_on_the_seed_and_not_on_threads)
 {
     const vit_config config = wide_config();
@@ -577,6 +614,7 @@ int main(void)
     tcase_add_test(core, operations_and_active_weights_by_hand);
     tcase_add_test(core, timm_weights_have_their_law);
     tcase_add_test(core, vmoe_weights_have_their_law);
+    tcase_add_test(core, routers_start_from_what_their_papers_say);
     tcase_add_test(core, weights_depend_on_the_seed_and_not_on_threads);
     tcase_add_test(limits, settings_change_only_where_weights_allow);
     tcase_add_test(limits, settings_of_the_weights_stay);

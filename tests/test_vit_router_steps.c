@@ -233,6 +233,63 @@ START_TEST(auxiliary_losses_are_those_of_the_papers)
 }
 END_TEST
 
+/* ---- memory ---------------------------------------------------------------------------- */
+
+static void pass_over(rig *r)
+{
+    const vit_router_shape *s = &r->pass.plan.shape;
+
+    memset(r->d_x, 0, s->tokens * s->width * sizeof *r->d_x);
+    for (size_t p = 0; p < r->params; p++)
+        memset(r->d_param[p], 0, r->count[p] * sizeof(float));
+    if (r->d_attention)
+        memset(r->d_attention, 0, rig_pairs(s) * sizeof *r->d_attention);
+    vit_router_forward(r->router, &r->pass);
+    r->router->backward(&r->pass, r->weight);
+}
+
+/* Numbers that are none in the memory that a router is given, then a pass over other
+ * tokens: the next pass has the same bits as a first one; and all stays in that memory. */
+START_TEST(what_the_state_held_before_is_forgotten)
+{
+    for (size_t i = 0; i < VARIANTS; i++) {
+        const variant *v = &variants[i];
+        vit_router_shape shape = usual;
+        rig fresh, old;
+        shape.k = v->k;
+        rig_open(&fresh, v->router, v->options, shape);
+        rig_open(&old, v->router, v->options, shape);
+        ck_assert_uint_gt(old.state_bytes, 0);
+        memset(old.state, 0xff, old.state_bytes);
+        rig_fill(&old, 5);
+        pass_over(&old);
+        rig_fill(&old, 0);
+        pass_over(&old);
+        pass_over(&fresh);
+        const vit_router_pass *a = &fresh.pass, *b = &old.pass;
+        ck_assert_uint_eq(a->out.count, b->out.count);
+        ck_assert_mem_eq(a->out.expert, b->out.expert, a->out.count * sizeof(uint16_t));
+        ck_assert_mem_eq(a->out.token, b->out.token, a->out.count * sizeof(uint32_t));
+        ck_assert_mem_eq(a->out.gate, b->out.gate, a->out.count * sizeof(float));
+        ck_assert_mem_eq(a->out.probs, b->out.probs,
+                         shape.tokens * shape.experts * sizeof(double));
+        ck_assert_mem_eq(fresh.d_x, old.d_x, shape.tokens * shape.width * sizeof(float));
+        for (size_t p = 0; p < fresh.params; p++)
+            ck_assert_msg(memcmp(fresh.d_param[p], old.d_param[p],
+                                 fresh.count[p] * sizeof(float)) == 0,
+                          "%s %s", v->router, v->options);
+        if (fresh.d_attention)
+            ck_assert_mem_eq(fresh.d_attention, old.d_attention,
+                             rig_pairs(&shape) * sizeof(float));
+        ck_assert(a->report.aux_loss == b->report.aux_loss);
+        ck_assert_int_eq(a->report.sinkhorn_iterations, b->report.sinkhorn_iterations);
+        ck_assert(a->report.sinkhorn_residual == b->report.sinkhorn_residual);
+        rig_close(&fresh);
+        rig_close(&old);
+    }
+}
+END_TEST
+
 /* ---- selection of Sinkhorn steps ----------------------------------------------------- */
 
 START_TEST(sinkhorn_steps_are_drawn_by_step_and_layer)
@@ -362,6 +419,7 @@ int main(void)
     tcase_add_test(core, sinkhorn_balances_in_training_only);
     tcase_add_loop_test(core, ssr_step_has_the_golden_gates_and_gradients, 0, 5);
     tcase_add_test(core, losses_are_weighted_and_averaged_over_groups);
+    tcase_add_test(core, what_the_state_held_before_is_forgotten);
     tcase_add_loop_test(core, auxiliary_losses_are_those_of_the_papers, 0, LOSS_CASES);
     tcase_add_test(core, sinkhorn_steps_are_drawn_by_step_and_layer);
     tcase_add_test(core, so_many_sinkhorn_steps_a_run_may_be_asked_for);
