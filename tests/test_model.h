@@ -101,4 +101,14 @@ static inline void test_refused(base_status status, base_status expected,
                   words);
 }
 
+/* The text is these words; "~WORDS": it holds them, the rest is another program's. */
+static inline void test_says(const char *text, const char *words)
+{
+    if (words[0] == '~')
+        ck_assert_msg(strstr(text, words + 1) != NULL, "'%s' does not say '%s'", text,
+                      words + 1);
+    else
+        ck_assert_str_eq(text, words);
+}
+
 #endif
