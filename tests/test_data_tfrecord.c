@@ -510,6 +510,261 @@ START_TEST(labels_out_of_range_are_bad_samples)
 }
 END_TEST
 
+/* ---- every rule of labels, at its edges ---------------------------------------------- */
+
+typedef struct label_case {
+    int slim;         /* whose records: 0 of TFDS */
+    const char *text; /* a label for each record: a number, "-" none, "'cat" text */
+    const char *synsets;
+    const char *names; /* label.labels.txt, NULL: none */
+    const char *want;  /* labels, x(...) for a bad sample */
+    const char *notice;
+} label_case;
+
+static void add_labels(const label_case *c)
+{
+    const char *synset = c->synsets;
+
+    for (const char *at = c->text; *at;) {
+        text features = {0};
+        const size_t bytes = strcspn(at, " ");
+        char word[32];
+        snprintf(word, sizeof word, "%.*s", (int)bytes, at);
+        const char *key = c->slim ? "image/class/label" : "label";
+        add_text(&features, c->slim ? "image/encoded" : "image", "p");
+        if (word[0] == '\'')
+            add_text(&features, key, word + 1);
+        else if (strcmp(word, "-") != 0)
+            add_number(&features, key, strtoll(word, NULL, 10));
+        if (synset) {
+            snprintf(word, sizeof word, "%.9s", synset);
+            add_text(&features, "image/class/synset", word);
+            synset += 10;
+        }
+        add_example(&file, &features);
+        at += bytes + (at[bytes] == ' ');
+    }
+    finish(path);
+    file.bytes = 0;
+}
+
+/* "0 1 x(no label part)". */
+static void labels_text(char out[400], const data_source *source)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < data_source_count(source); i++) {
+        unsigned char *bytes = NULL;
+        size_t room = 0, size = 0;
+        base_error err = {0};
+        const base_status status = data_source_read(source, i, &bytes, &room, &size, &err);
+        used += (size_t)snprintf(out + used, 400 - used, "%s", used ? " " : "");
+        if (status == BASE_OK)
+            used += (size_t)snprintf(out + used, 400 - used, "%d",
+                                     data_source_label(source, i));
+        else
+            used += (size_t)snprintf(out + used, 400 - used, "x(%.14s)", err.text);
+        base_free(bytes);
+    }
+}
+
+START_TEST(labels_follow_their_rules)
+{
+    static const label_case cases[] = {
+        {0, "0 1 - 1", NULL, NULL, "0 1 x(no label part) 1", "labels: 'label', from 0"},
+        {0, "0 -1 1", NULL, NULL, "0 x(no label part) 1", "labels: 'label', from 0"},
+        {0, "1 2", NULL, NULL, "1 2", "labels: 'label', from 0"},
+        {0, "65535 0", NULL, NULL, "65535 0", "labels: 'label', from 0"},
+        {0, "65537 0", NULL, NULL, "x(label out of r) 0", "labels: 'label', from 0"},
+        {0, "-2 0 1", NULL, NULL, "x(label out of r) 0 1", "labels: 'label', from 0"},
+        {0, "'cat 'ant -", NULL, NULL, "1 0 x(no label part)", ""},
+        {1, "1 3", NULL, NULL, "0 2",
+         "labels: 'image/class/label', counted from 1 (none is 0): label 0 is its 1"},
+        {1, "65536 1", NULL, NULL, "65535 0",
+         "labels: 'image/class/label', counted from 1 (none is 0): label 0 is its 1"},
+        {1, "0 3", NULL, NULL, "0 3",
+         "labels: 'image/class/label', counted from 0 (one is 0)"},
+        {1, "2 0 1", "n01443537 n00000000 n00000000", NULL, "1 x(label out of r) 0",
+         "labels: 'image/class/label', counted from 1 (its WordNet ids say so): label 0 "
+         "is its 1"},
+        {1, "1 2", "n01443537 n00000000", NULL, "1 2",
+         "labels: 'image/class/label', counted from 0 (its WordNet ids say so)"},
+        {1, "2 5", "n01440764 n00000000", NULL, "1 4", /* neither */
+         "labels: 'image/class/label', counted from 1 (none is 0): label 0 is its 1"},
+        {1, "0 1", NULL, "a\nb\n", "0 1", /* names are TFDS's */
+         "labels: 'image/class/label', counted from 0 (one is 0)"},
+        {0, "0 1", NULL, "b\r\n\r\na", "1 0",
+         "labels: 'label', from 0; their names are those of 'label.labels.txt'"},
+        {0, "0 2", NULL, "b\na\n", "0 2",
+         "labels: 'label', from 0; 'label.labels.txt' is not used: it has fewer names "
+         "than labels"},
+        {0, "0 1", NULL, "b\na\nb\n", "0 1",
+         "labels: 'label', from 0; 'label.labels.txt' is not used: it has a name twice"},
+        {0, "0 - 1", NULL, "b\na\n", "1 x(no label part) 0",
+         "labels: 'label', from 0; their names are those of 'label.labels.txt'"},
+        {0, "-3 0 1", NULL, "b\na\n", "x(label out of r) 0 1", "labels: 'label', from 0"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const label_case *c = &cases[i];
+        char *names = test_path(root, "label.labels.txt"), found[400];
+        unlink(names);
+        if (c->names)
+            test_write(names, c->names, strlen(c->names));
+        add_labels(c);
+        data_source *source = set_open(path, &one_class);
+        labels_text(found, source);
+        ck_assert_msg(strcmp(found, c->want) == 0, "case %zu: %s", i, found);
+        ck_assert_msg(strcmp(data_source_notice(source), c->notice) == 0, "case %zu: %s", i,
+                      data_source_notice(source));
+        data_source_close(source);
+        base_free(names);
+    }
+}
+END_TEST
+
+START_TEST(labels_of_two_kinds_are_refused)
+{
+    static const label_case mixed = {.text = "1 'cat 2 'dog 'ant"};
+    const data_source_options key = {.label_key = "kind", .allow_unlabelled = true};
+    char *want =
+        base_text("'%s': 2 labels are numbers and 3 are text, expected one kind", path);
+    data_source *source = NULL;
+    base_error err = {0};
+
+    add_labels(&mixed);
+    ck_assert_int_eq(data_source_open(&source, path, NULL, &err), BASE_FORMAT);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    ck_assert_int_eq(data_source_open(&source, path, &key, &err), BASE_FORMAT);
+    want = base_text("'%s': no label in 5 records: looked for kind; the first has the "
+                     "features image, label; --label-key KEY names another",
+                     path);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+}
+END_TEST
+
+/* Which names are shards, and of which part. */
+START_TEST(names_of_shards_tell_their_part)
+{
+    static const struct {
+        const char *name;
+        const char *split; /* NULL: no shard by its name */
+    } names[] = {
+        {"train-00000-of-00009", "train"}, {"a-validation.tfrecord", "val"},
+        {"x_test.tfrec", "test"},          {"dev.tfrecords-00000-of-00001", "val"},
+        {"a.training.tfrecord", "train"},  {"train-0000-of-00009", NULL},
+        {"train-00000-of-0000", NULL},     {"train_00000-of-00001", NULL},
+        {"train-00000-to-00001", NULL},    {"train-0000x-of-00001", NULL},
+        {"train-00000-of-0000x", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            static const char *const splits[] = {"train", "val", "test"};
+            const data_source_options options = {.split = splits[k],
+                                                 .allow_single_class = true};
+            char *folder = test_path(root, "set");
+            add_tfds("a.JPEG", 0);
+            set_file(folder, names[i].name, file.at, file.bytes);
+            file.bytes = 0;
+            data_source *source = NULL;
+            const base_status status = data_source_open(&source, folder, &options, NULL);
+            const bool want = names[i].split && strcmp(names[i].split, splits[k]) == 0;
+            ck_assert_msg((status == BASE_OK) == want, "%s as %s", names[i].name,
+                          splits[k]);
+            if (want)
+                ck_assert_str_eq(data_source_layout(source), "tfrecord");
+            data_source_close(source);
+            test_folder_remove(folder);
+        }
+    }
+}
+END_TEST
+
+/* Numbers of records are those within their own file, whichever sample. */
+START_TEST(records_are_numbered_in_their_file)
+{
+    static const size_t counts[] = {3, 1, 4};
+    char name[128], want[128];
+
+    for (size_t k = 0; k < 3; k++) {
+        for (size_t i = 0; i < counts[k]; i++)
+            add_tfds("x/", (int64_t)k); /* no name of a file */
+        snprintf(name, sizeof name, "s-0000%zu-of-00003", k);
+        finish_as(name);
+    }
+    data_source *source = set_open(root, NULL);
+    for (size_t k = 0, at = 0; k < 3; k++) {
+        for (size_t i = 0; i < counts[k]; i++, at++) {
+            char found[600];
+            snprintf(want, sizeof want, "%zu/s-0000%zu-of-00003/record-%zu", k, k, i);
+            ck_assert_str_eq(data_source_relative_name(source, at, found, sizeof found),
+                             want);
+            snprintf(want, sizeof want, "s-0000%zu-of-00003[%zu]!record-%zu", k, i, i);
+            ck_assert_ptr_nonnull(
+                strstr(data_source_name(source, at, found, sizeof found), want));
+        }
+    }
+    data_source_close(source);
+}
+END_TEST
+
+/* What a protocol buffer may hold besides, and what none may. */
+START_TEST(messages_are_read_whole_or_refused)
+{
+    static const struct {
+        const char *bytes; /* behind a whole example */
+        size_t count;
+        bool good;
+    } tails[] = {
+        {"", 0, true},
+        {"\x10\x05", 2, true},     /* another field: a number */
+        {"\x12\x02zz", 4, true},   /* bytes */
+        {"\x19........", 9, true}, /* 64 bits */
+        {"\x1d....", 5, true},     /* 32 bits */
+        {"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, true},
+        {"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, false}, /* eleven */
+        {"\x10", 1, false},
+        {"\x10\x80", 2, false},
+        {"\x12\x03zz", 4, false},
+        {"\x19.......", 8, false},
+        {"\x1d...", 4, false},
+        {"\x13", 1, false},                     /* groups are no more */
+        {"\x0a\x02\x12\x05", 4, false},         /* features whose field is cut */
+        {"\x0a\x04\x0a\x02\x0a\x05", 6, false}, /* an entry's name is cut */
+        {"\x0a\x02\x10\x05", 4, true},
+    };
+
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+        text features = {0}, example = {0};
+        data_source *source = NULL;
+        base_error err = {0};
+        add_text(&features, "image", "p");
+        add_number(&features, "label", 3);
+        add_body(&example, 1, features.at, features.bytes);
+        add(&example, tails[i].bytes, tails[i].count);
+        file.bytes = 0;
+        add_record(&file, example.at, example.bytes);
+        finish(path);
+        const base_status status = data_source_open(&source, path, &one_class, &err);
+        ck_assert_msg((status == BASE_OK) == tails[i].good, "tail %zu: %s", i, err.text);
+        if (tails[i].good) {
+            ck_assert_int_eq(data_source_label(source, 0), 3);
+            set_holds(source, 0, "p");
+        } else {
+            char *want =
+                base_text("'%s': record 0 (offset 0): it holds no tf.Example", path);
+            ck_assert_str_eq(err.text, want);
+            base_free(want);
+        }
+        data_source_close(source);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data_tfrecord");
@@ -536,6 +791,11 @@ int main(void)
     tcase_add_test(limits, packed_files_are_refused_with_advice);
     tcase_add_test(limits, parquet_is_refused_with_what_converts_it);
     tcase_add_test(limits, labels_out_of_range_are_bad_samples);
+    tcase_add_test(core, labels_follow_their_rules);
+    tcase_add_test(core, names_of_shards_tell_their_part);
+    tcase_add_test(core, records_are_numbered_in_their_file);
+    tcase_add_test(limits, labels_of_two_kinds_are_refused);
+    tcase_add_test(limits, messages_are_read_whole_or_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

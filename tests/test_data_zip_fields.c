@@ -341,10 +341,18 @@ START_TEST(a_member_is_placed_for_reading_ahead)
     ck_assert(!data_zip_place(&at, &bytes, fd, begin + entry[1] + 1));
     ck_assert(!data_zip_name(name, fd, begin + entry[1] + 1));
     ck_assert_int_eq(close(fd), 0);
+    make(true);
+    zip_write(&zip, path);
+    const int wide = open(path, O_RDONLY);
+    ck_assert(data_zip_place(&at, &bytes, wide, begin + entry[2]));
+    ck_assert_uint_eq(at, 90);
+    ck_assert_uint_eq(bytes, 7 + 30 + 7 + 36); /* the extra fields as the entry has them */
+    ck_assert_int_eq(close(wide), 0);
 }
 END_TEST
 
-/* A directory larger than the window in which it is read; two windows' edges are crossed. */
+/* A directory larger than the window in which it is read; two windows' edges are
+ * crossed. */
 START_TEST(a_long_directory_is_walked_over_whole)
 {
     enum { MANY = 5000 };

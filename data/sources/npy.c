@@ -142,16 +142,23 @@ static base_status read_header(npy *out, int fd, uint64_t file_bytes, base_error
 
 /* ---- finding ------------------------------------------------------------------------- */
 
-/* The path without "#3"; *piece: 3, or 0 without. (base_free), NULL: no memory. */
-static char *plain_path(const char *path, size_t *piece)
+/* 3 for "NAME.npy#3", 0 without. */
+static size_t piece_of(const char *path)
 {
     const size_t bytes = strlen(path);
     const bool has = bytes > 6 && path[bytes - 2] == '#' && path[bytes - 1] >= '1' &&
                      path[bytes - 1] <= '0' + PIECES &&
                      strncmp(path + bytes - 6, ".npy", 4) == 0;
 
-    *piece = has ? (size_t)(path[bytes - 1] - '0') : 0;
-    return base_text("%.*s", (int)(has ? bytes - 2 : bytes), path);
+    return has ? (size_t)(path[bytes - 1] - '0') : 0;
+}
+
+/* The path without "#3". (base_free), NULL: no memory. */
+static char *plain_path(const char *path)
+{
+    const size_t bytes = strlen(path);
+
+    return base_text("%.*s", (int)(piece_of(path) > 0 ? bytes - 2 : bytes), path);
 }
 
 static bool is_file(const char *path)
@@ -242,8 +249,7 @@ static base_status find_images(char **out, const char *folder, base_error *err)
 
 static int npy_fits(const char *path)
 {
-    size_t piece;
-    char *plain = plain_path(path, &piece), *labels = NULL;
+    char *plain = plain_path(path), *labels = NULL;
     bool fits = plain && data_ends_in(plain, ".npy") && is_file(plain);
 
     if (plain && !fits) {
@@ -352,11 +358,11 @@ static base_status npy_scan(data_source *source, const data_source_options *opti
     npy images = {0}, labels = {0};
     char *path, *beside = NULL, *found = NULL;
     struct stat info;
-    size_t piece;
+    const size_t piece = piece_of(source->path);
     base_status status = BASE_OK;
 
     (void)options;
-    path = plain_path(source->path, &piece);
+    path = plain_path(source->path);
     if (!path)
         return base_fail(err, BASE_NO_MEMORY, "no memory to open '%s'", source->path);
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
@@ -386,18 +392,18 @@ static base_status npy_scan(data_source *source, const data_source_options *opti
     return status;
 }
 
-/* "CLASS/fog-00012.png". */
+/* "CLASS/fog-00012.png": its number in the file, whatever the piece. */
 static void npy_relative(const data_source *source, size_t i, char *out, size_t out_bytes)
 {
     const data_record *r = data_index_at(&source->index, i);
     const char *name = base_name(data_files_path(source->files, 0));
-    const size_t bytes = source->width * source->height * source->channels;
+    const size_t piece = piece_of(source->path);
+    const size_t first = piece > 0 ? (piece - 1) * source->index.count : 0;
     char class[DATA_NAME_MAX];
 
     data_class_folder(class, sizeof class, source, r->label);
     snprintf(out, out_bytes, "%s%s%.*s-%05zu.png", class, name[0] == '.' ? "npy" : "",
-             (int)(strlen(name) - (data_ends_in(name, ".npy") ? 4 : 0)), name,
-             (size_t)(r->offset / bytes));
+             (int)(strlen(name) - (data_ends_in(name, ".npy") ? 4 : 0)), name, first + i);
 }
 
 const data_layout data_layout_npy = {
