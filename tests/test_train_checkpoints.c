@@ -60,6 +60,17 @@ START_TEST(checkpoints_and_evaluations_come_when_asked_for)
         {{"train.epochs=2", "train.eval_steps=2", "train.checkpoint_every=4"},
          "ssessecsse"},
         {{"train.max_steps=4", "train.eval_every=1"}, "sssecse"},
+        /* parts of an epoch: of a third each step, of two thirds steps 2, 4, 6 */
+        {{"train.epochs=2", "train.eval_every=1/3"}, "sesesecsesese"},
+        {{"train.epochs=2", "train.eval_every=2/3"}, "ssescsesse"},
+        {{"train.epochs=2", "train.eval_every=0.1"}, "sesesecsesese"},
+        {{"train.epochs=3", "train.eval_every=1.5", "train.checkpoint_every=100"},
+         "sssssesssse"},
+        /* a step of an epoch and a half: of three passes, two an epoch */
+        {{"train.epochs=3", "train.batch=12", "train.accumulate=2"}, "secsecse"},
+        {{"train.epochs=2", "train.checkpoint_every=1", "train.eval_every=0"},
+         "scscscscscse"},
+        {{"train.max_steps=1"}, "se"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -77,6 +88,177 @@ START_TEST(checkpoints_and_evaluations_come_when_asked_for)
         base_free(d.last);
         base_free(folder);
         base_free(name);
+    }
+}
+END_TEST
+
+/* ---- words --------------------------------------------------------------------------- */
+
+static char told[1024];
+
+static void take_note(void *user, const char *subject, const char *line)
+{
+    const size_t used = strlen(told);
+
+    (void)user;
+    snprintf(told + used, sizeof told - used, "%s: %s\n", subject ? subject : "-", line);
+}
+
+static bool stop_later(void *user)
+{
+    return ((diary *)user)->length >= 3;
+}
+
+/* Asked to stop: where it stands and how to go on; what is saved already is not saved
+ * again. */
+START_TEST(a_run_that_is_stopped_says_where)
+{
+    char *folder = test_path(dir, "run"), *last = test_path(folder, "last");
+    diary d = {.last = test_path(dir, "none")};
+    const train_watch watch = {
+        .user = &d, .stepped = stepped, .stop = stop_later, .note = take_note};
+    train_trainer t = {0};
+
+    told[0] = '\0';
+    trainer_open(&t, folder, false, &watch, NULL);
+    ck_assert_int_eq(train_trainer_run(&t, &err), BASE_INTERRUPTED);
+    ck_assert_str_eq(err.text,
+                     "stopped at step 3 of 12, the same command with --resume goes "
+                     "on from there");
+    ck_assert_str_eq(told, "");
+    ck_assert(test_exists(last) && !t.unsaved);
+    ck_assert_uint_eq(t.at.evaluated, 0); /* the evaluation is owed */
+    train_trainer_destroy(&t);
+    /* It stands there still, and nothing is written when it is stopped at once. */
+    ck_assert_int_eq(base_folder_remove(d.last, &err), BASE_OK);
+    d.length = 9;
+    trainer_open(&t, folder, true, &watch, NULL);
+    ck_assert_int_eq(train_trainer_run(&t, &err), BASE_INTERRUPTED);
+    ck_assert_str_eq(told, "resume: going on at step 3 of 12\n");
+    ck_assert(!t.unsaved);
+    train_trainer_destroy(&t);
+    base_free(d.last);
+    base_free(last);
+    base_free(folder);
+}
+END_TEST
+
+START_TEST(a_warm_up_is_told_where_it_is_longer_than_the_run)
+{
+    static const struct {
+        const char *set, *told;
+    } cases[] = {
+        {"schedule.warmup=2", ""},
+        {"schedule.warmup=3",
+         "warning: the warm-up of 3 steps is longer than the run of 2: the learning rate 0.01 is "
+         "never reached\n"},
+        {"schedule.warmup_epochs=0.66", ""}, /* of three steps: two */
+        {"schedule.warmup_epochs=1",
+         "warning: the warm-up of 3 steps is longer than the run of 2: the learning rate 0.01 is "
+         "never reached\n"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *folder = base_text("%s/run%zu", dir, i);
+        const train_watch watch = {.note = take_note};
+        train_trainer t = {0};
+        told[0] = '\0';
+        trainer_open(&t, folder, false, &watch, SET("train.max_steps=2", cases[i].set));
+        ck_assert_int_eq(train_trainer_run(&t, &err), BASE_OK);
+        ck_assert_str_eq(told, cases[i].told);
+        train_trainer_destroy(&t);
+        base_free(folder);
+    }
+}
+END_TEST
+
+/* ---- the plan ------------------------------------------------------------------------ */
+
+/* Steps, parts and epochs by hand: twelve pictures. */
+START_TEST(a_plan_is_counted_in_steps_parts_and_epochs)
+{
+    static const struct {
+        const char *set[4];
+        uint64_t parts_in_epoch, total, warmup;
+        size_t part;
+    } cases[] = {
+        {{"train.epochs=4"}, 3, 12, 0, 4},
+        {{"train.epochs=4", "train.accumulate=2"}, 6, 12, 0, 2},
+        {{"train.epochs=1", "train.batch=12", "train.accumulate=1"}, 1, 1, 0, 12},
+        {{"train.epochs=3", "train.batch=5", "schedule.warmup_epochs=1"}, 2, 6, 2, 5},
+        {{"train.epochs=3", "train.max_steps=7", "schedule.warmup=5"}, 3, 7, 5, 4},
+        {{"train.epochs=4", "data.repeats=2", "schedule.warmup_epochs=0.25"}, 6, 24, 2, 4},
+        {{"train.epochs=4", "data.limit=8", "schedule.warmup_epochs=0.2"}, 2, 8, 0, 4},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const set[] = {cases[i].set[0], cases[i].set[1], cases[i].set[2],
+                                   cases[i].set[3], NULL};
+        const train_recipe recipe = recipe_of(set);
+        const train_options options = {.folder = "", .threads = 3};
+        train_trainer t = {0};
+        ck_assert_msg(train_trainer_plan(&t, &recipe, &options, &err) == BASE_OK, "%s",
+                      err.text);
+        ck_assert_uint_eq(t.parts_in_epoch, cases[i].parts_in_epoch);
+        ck_assert_uint_eq(t.total, cases[i].total);
+        ck_assert_uint_eq(t.schedule.warmup, cases[i].warmup);
+        ck_assert_uint_eq(t.schedule.total, cases[i].total);
+        ck_assert_double_eq(t.schedule.peak, 0.01);
+        ck_assert_uint_eq(t.part, cases[i].part);
+        ck_assert_uint_eq(t.options.threads, 3);
+        ck_assert_ptr_null(t.run);
+        const uint64_t accumulate = (uint64_t)t.recipe.train.accumulate;
+        for (uint64_t step = 0; step < 9; step++)
+            ck_assert_uint_eq(train_trainer_epochs(&t, step),
+                              step * accumulate / t.parts_in_epoch);
+        ck_assert_uint_eq(train_trainer_total(&t, 1, 0), t.parts_in_epoch / accumulate);
+        ck_assert_uint_eq(train_trainer_total(&t, 9, 5), 5);
+        train_trainer_destroy(&t);
+    }
+    /* a step of more than an epoch is one step all the same */
+    train_trainer t = {.recipe = {.train = {.accumulate = 4}}, .parts_in_epoch = 3};
+    ck_assert_uint_eq(train_trainer_total(&t, 1, 0), 1);
+    ck_assert_uint_eq(train_trainer_total(&t, 3, 0), 2);
+    ck_assert_uint_eq(train_trainer_epochs(&t, 1), 1);
+    t.recipe.config.moe.layer[2] = t.recipe.config.moe.layer[5] = true;
+    ck_assert_uint_eq(train_trainer_block(&t, 0), 2);
+    ck_assert_uint_eq(train_trainer_block(&t, 1), 5);
+    ck_assert_uint_eq(train_trainer_block(&t, 2), 0); /* there is none */
+}
+END_TEST
+
+START_TEST(classes_beyond_those_of_the_network_are_refused)
+{
+    const train_recipe recipe = recipe_of(SET("model.classes=2"));
+    const train_options options = {.folder = ""};
+    char *want = base_text("'model.classes' is 2, expected at least the 3 classes of '%s'",
+                           pictures);
+    train_trainer t = {0};
+
+    ck_assert_int_ne(train_trainer_plan(&t, &recipe, &options, &err), BASE_OK);
+    ck_assert_str_eq(err.text, want);
+    train_trainer_destroy(&t);
+    base_free(want);
+}
+END_TEST
+
+/* Names of classes go with the weights, averaged ones too, where there are as many. */
+START_TEST(names_of_classes_go_with_the_weights)
+{
+    for (int more = 0; more <= 1; more++) {
+        char *folder = test_path(dir, "run");
+        train_trainer t = {0};
+        trainer_open(
+            &t, folder, false, NULL,
+            SET("optimizer.ema=0.5", more ? "model.classes=4" : "model.classes=3"));
+        for (size_t i = 0; i < 3; i++) {
+            const char *one = vit_model_label(t.model, i),
+                       *two = vit_model_label(t.averaged, i);
+            ck_assert_int_eq(one && strcmp(one, sample_labels[i]) == 0, !more);
+            ck_assert_int_eq(two && strcmp(two, sample_labels[i]) == 0, !more);
+        }
+        train_trainer_destroy(&t);
+        base_free(folder);
     }
 }
 END_TEST
@@ -206,6 +388,11 @@ int main(void)
 
     tcase_add_checked_fixture(files, setup, teardown);
     tcase_add_test(files, checkpoints_and_evaluations_come_when_asked_for);
+    tcase_add_test(files, a_run_that_is_stopped_says_where);
+    tcase_add_test(files, a_warm_up_is_told_where_it_is_longer_than_the_run);
+    tcase_add_test(files, a_plan_is_counted_in_steps_parts_and_epochs);
+    tcase_add_test(files, classes_beyond_those_of_the_network_are_refused);
+    tcase_add_test(files, names_of_classes_go_with_the_weights);
     tcase_add_test(files, best_holds_the_averaged_weights_and_last_those_that_are_trained);
     tcase_add_test(files, skipped_steps_survive_a_resumption);
     tcase_add_test(files, other_data_are_refused_by_their_name);
