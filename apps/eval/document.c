@@ -143,41 +143,54 @@ static void spread_put(json_t *layer, vit_usage_metrics m)
     show_put_text(layer, "spread", text);
 }
 
+/* What became of the assignments of the e->blocks[l]; null where its router makes none. */
+static void assigned_put(json_t *layer, const app_evaluation *e, size_t l,
+                         const vit_usage_metrics *m, uint64_t seed)
+{
+    const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
+    const double batches = e->batches ? (double)e->batches : 1;
+    const double none = m->soft.is_soft ? (double)NAN : 0; /* is added */
+
+    show_put_real(layer, "max_ratio", m->max_violation + 1 + none);
+    if (m->soft.is_soft)
+        show_put(layer, "load", json_array());
+    else if (l + 1 == e->moe_count)
+        show_put(
+            layer, "class_table",
+            show_json_table(e->usage[l].table, e->usage[l].classes, e->usage[l].experts));
+    show_put_real(layer, "gate_lost", m->gate_lost + none);
+    show_put(
+        layer, "experts_per_token",
+        json_pack("{s:o, s:o, s:o, s:o}", "min", show_json_real(m->fewest + none), "mean",
+                  show_json_real(m->kept + none), "max", show_json_real(m->most + none),
+                  "at_least_1_2_4_8",
+                  show_json_reals(m->at_least, m->soft.is_soft ? 0 : VIT_USAGE_LEVELS, 1)));
+    show_put(layer, "batch_mean",
+             json_pack("{s:o, s:o}", "load_cv",
+                       show_json_real(e->batch_cv[l] / batches + none), "max_violation",
+                       show_json_real(e->batch_violation[l] / batches + none)));
+    show_put(layer, "class_usage",
+             json_pack("{s:o, s:o, s:o, s:o}", "mutual_information",
+                       show_json_real(usage.found.mutual + none), "above_chance",
+                       show_json_real(usage.found.mutual - usage.chance.mutual + none),
+                       "normalised", show_json_real(usage.found.normalised + none),
+                       "purity", show_json_real(usage.found.purity + none)));
+}
+
 static json_t *experts_json(const app_evaluation *e, uint64_t seed)
 {
     json_t *layers = json_array();
     char name[32];
 
     for (size_t l = 0; l < e->moe_count; l++) {
-        const measure_usage_metrics usage = measure_usage_summary(&e->usage[l], seed);
-        const double batches = e->batches ? (double)e->batches : 1;
         const vit_usage_metrics m = vit_usage_summary(&e->load[l]);
         json_t *layer = measure_usage_json(e->blocks[l], &e->load[l]);
 
         snprintf(name, sizeof name, "block %zu", e->blocks[l]);
         show_put_text(layer, "name", name);
-        show_put_real(layer, "max_ratio", m.max_violation + 1);
         spread_put(layer, m);
-        if (l + 1 == e->moe_count)
-            show_put(layer, "class_table",
-                     show_json_table(e->usage[l].table, e->usage[l].classes,
-                                     e->usage[l].experts));
-        show_put_real(layer, "gate_lost", m.gate_lost);
-        show_put(layer, "experts_per_token",
-                 json_pack("{s:f, s:f, s:f, s:[f, f, f, f]}", "min", m.fewest, "mean",
-                           m.kept, "max", m.most, "at_least_1_2_4_8", m.at_least[0],
-                           m.at_least[1], m.at_least[2], m.at_least[3]));
         show_put_real(layer, "routing_seconds", m.seconds);
-        show_put(layer, "batch_mean",
-                 json_pack("{s:o, s:o}", "load_cv",
-                           show_json_real(e->batch_cv[l] / batches), "max_violation",
-                           show_json_real(e->batch_violation[l] / batches)));
-        show_put(layer, "class_usage",
-                 json_pack("{s:o, s:o, s:o, s:o}", "mutual_information",
-                           show_json_real(usage.found.mutual), "above_chance",
-                           show_json_real(usage.found.mutual - usage.chance.mutual),
-                           "normalised", show_json_real(usage.found.normalised), "purity",
-                           show_json_real(usage.found.purity)));
+        assigned_put(layer, e, l, &m, seed);
         json_array_append_new(layers, layer);
     }
     return layers;

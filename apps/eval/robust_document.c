@@ -168,8 +168,8 @@ static json_t *robust_facts(const app_robust *r, const corrupt_errors *errors)
         show_fact(facts, "network %s on the files of the tree",
                   show_duration(a, sizeof a, r->network_seconds));
     if (r->tree_bad > 0)
-        show_fact(facts, "%s unusable files of the tree, counted as wrong",
-                  show_thousands(a, sizeof a, r->tree_bad));
+        show_fact(facts, "%s unusable file%s of the tree, counted as wrong",
+                  show_thousands(a, sizeof a, r->tree_bad), r->tree_bad == 1 ? "" : "s");
     if (!r->args->tree)
         show_fact(facts, "%s%s", app_crew_text(crew, sizeof crew, &r->crew),
                   r->args->jpeg > 0 ? "; with a last JPEG step" : "");

@@ -383,7 +383,10 @@ static void about_put(json_t *json, const app_study *s)
     show_put_text(json, "layout", data_source_layout(s->source));
     show_put_count(json, "images", data_source_count(s->source));
     show_put_count(json, "data_classes", data_source_classes(s->source));
-    show_put_text(json, "state", s->interrupted ? "stopped early" : "all used");
+    show_put(json, "state",
+             s->interrupted ? json_string("stopped early")
+             : s->bad > 0   ? json_sprintf("%zu unusable", s->bad)
+                            : json_string("all used"));
     show_put_text(json, "router", s->network.config->moe.router.name);
     show_put_int(json, "k", s->network.config->moe.k);
     show_put_count(json, "expert_count", s->experts);

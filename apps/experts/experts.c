@@ -291,8 +291,8 @@ static base_status study_run(app_study *s, const app_common *common, base_error 
     else if (status == BASE_OK && s->images == 0)
         status = base_fail(err, BASE_INTERRUPTED, "stopped before the first image");
     if (status == BASE_OK && s->bad > 0)
-        app_note(common, "vmoe inspect: %zu images could not be used and count as wrong",
-                 s->bad);
+        app_note(common, "vmoe inspect: %zu image%s could not be used and count%s as wrong",
+                 s->bad, s->bad == 1 ? "" : "s", s->bad == 1 ? "s" : "");
     return status;
 }
 
