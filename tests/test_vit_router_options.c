@@ -403,6 +403,122 @@ START_TEST(check_refuses_one_expert_with_renormalised_gates)
 }
 END_TEST
 
+/* What routers want of one another's settings: of 8 experts, an image of 197 tokens. Words
+ * "": it is good. */
+START_TEST(settings_that_do_not_fit_are_refused_in_words)
+{
+    static const char alone[] =
+        "'router.gate' is renorm with router.k 1 (every gate would be 1 and the router "
+        "would learn nothing), expected auto or prob, or router.k 2 or more";
+    static const char alone_xmoe[] =
+        "'router.gate' is renorm with router.k 1 (every gate would be 1 and the router "
+        "would learn nothing), expected auto, prob or sigmoid, or router.k 2 or more";
+    static const struct {
+        const char *router, *options[2][2];
+        int k;
+        double capacity, eval_capacity;
+        const char *words;
+    } cases[] = {
+        {"momentum", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"adam", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"robust-momentum", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"similarity", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"attention", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"s2moe", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"acmoe", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"random", {{"gate", "renorm"}}, 1, 0, 0, alone},
+        {"xmoe", {{"gate", "renorm"}}, 1, 0, 0, alone_xmoe},
+        {"xmoe", {{"gate", "renorm"}}, 2, 0, 0, ""},
+        {"xmoe", {{"gate", "sigmoid"}}, 1, 0, 0, ""},
+        {"xmoe",
+         {{"variant", "code"}, {"temperature", "0.25"}},
+         2,
+         0,
+         0,
+         "'router.temperature' is 0.25 with router.variant code, which has none, expected "
+         "auto"},
+        {"xmoe", {{"temperature", "0.25"}}, 2, 0, 0, ""},
+        {"quantile",
+         {{0}},
+         8,
+         0,
+         0,
+         "'router.k' is 8 with router quantile, expected less than the number of experts "
+         "(8): there is no threshold between all of them"},
+        {"quantile", {{0}}, 7, 0, 0, ""},
+        {"quantile",
+         {{"form", "dynamic"}, {"score", "logits"}},
+         2,
+         0,
+         0,
+         "'router.score' is logits with router.form dynamic, whose gates are the scores, "
+         "expected sigmoid or softmax"},
+        {"quantile", {{"form", "dynamic"}, {"score", "sigmoid"}}, 2, 0, 0, ""},
+        {"quantile", {{"score", "logits"}}, 2, 0, 0, ""},
+        {"s2moe",
+         {{"eval_k", "2"}},
+         2,
+         0,
+         0,
+         "'router.eval_k' is 2 with router.k 2, expected less than router.k, or 0"},
+        {"s2moe",
+         {{"eval_k", "3"}},
+         2,
+         0,
+         0,
+         "'router.eval_k' is 3 with router.k 2, expected less than router.k, or 0"},
+        {"s2moe", {{"eval_k", "1"}}, 2, 0, 0, ""},
+        {"soft",
+         {{0}},
+         1,
+         1.5,
+         0,
+         "'moe.capacity' is 1.5 with router soft, expected 0 (slots are never over)"},
+        {"soft",
+         {{0}},
+         1,
+         0,
+         1.25,
+         "'moe.eval_capacity' is 1.25 with router soft, expected 0 (slots are never over)"},
+        {"expert-choice",
+         {{0}},
+         2,
+         1.5,
+         0,
+         "'moe.capacity' is 1.5 with router expert-choice, expected 0 (an expert takes as "
+         "many tokens as router.cf says)"},
+        {"expert-choice", {{"cf", "8"}}, 2, 0, 0, ""},
+        {"usmoe", {{"eval_k", "8"}}, 2, 0, 0, ""},
+        {"usmoe", {{"eval_k", "1.5"}}, 2, 0, 0, ""},
+        {"usmoe", {{"eval_k", "2"}, {"select", "token"}}, 2, 0, 0, ""},
+        {"loss-free", {{0}}, 8, 0, 0, ""},
+        {"hash", {{0}}, 8, 1.5, 1.5, ""},
+        {"soft", {{"slots", "65536"}}, 8, 0, 0, ""},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        base_error err = {0};
+        vit_config c = sparse(cases[i].router, 8, cases[i].k);
+        for (size_t o = 0; o < 2 && cases[i].options[o][0]; o++)
+            ck_assert_int_eq(vit_router_set(&c.moe.router, cases[i].options[o][0],
+                                            cases[i].options[o][1], NULL),
+                             BASE_OK);
+        c.moe.capacity = cases[i].capacity;
+        c.moe.eval_capacity = cases[i].eval_capacity;
+        const base_status status = vit_router_find(cases[i].router)->check(&c, &err);
+        ck_assert_str_eq(err.text, cases[i].words);
+        ck_assert_int_eq(status, *cases[i].words ? BASE_USAGE : BASE_OK);
+    }
+    base_error err = {0};
+    vit_config c = sparse("soft", 16, 1); /* slots of all experts together */
+    ck_assert_int_eq(vit_router_set(&c.moe.router, "slots", "62501", NULL), BASE_OK);
+    ck_assert_int_eq(vit_router_find("soft")->check(&c, &err), BASE_USAGE);
+    ck_assert_str_eq(err.text, "router soft has 1000016 slots, expected 1 to 1000000");
+    ck_assert_int_eq(vit_router_set(&c.moe.router, "slots", "62500", NULL), BASE_OK);
+    ck_assert_int_eq(vit_router_find("soft")->check(&c, NULL), BASE_OK);
+}
+END_TEST
+
 /* As vit_router_set, without its refusals. */
 static void past_set(vit_config *c, const char *key, double value)
 {
@@ -450,6 +566,7 @@ int main(void)
     tcase_add_test(core, options_are_put_as_values);
     tcase_add_test(limits, refusals_name_the_key_and_what_was_expected);
     tcase_add_test(limits, check_refuses_one_expert_with_renormalised_gates);
+    tcase_add_test(limits, settings_that_do_not_fit_are_refused_in_words);
     tcase_add_test(limits, check_refuses_impossible_numbers);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

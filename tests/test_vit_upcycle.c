@@ -136,9 +136,9 @@ START_TEST(what_cannot_be_upcycled_is_refused)
     vit_moe_config moe = sparse_config.moe;
 
     test_refused(vit_model_upcycle(&out, sparse, &moe, 1, &err), BASE_MISMATCH, &err,
-                 "has experts already");
+                 "the network has experts already, expected a dense one");
     test_refused(vit_model_upcycle(&out, dense, &dense_config.moe, 1, &err), BASE_USAGE,
-                 &err, "'moe.layers' names no block");
+                 &err, "'moe.layers' names no block, expected at least one");
     moe.layer[5] = true;
     test_refused(vit_model_upcycle(&out, dense, &moe, 1, &err), BASE_USAGE, &err,
                  "block 5");
