@@ -1,5 +1,7 @@
 /* test_mesh_place.c - what launchers say by the environment, and which processors ranks get
  * on machines that are made up. */
+#include <unistd.h>
+
 #include "tests/test_mesh.h"
 
 #include "mesh/mesh_internal.h"
@@ -215,36 +217,127 @@ END_TEST
 
 /* ---- together ------------------------------------------------------------------------ */
 
+/* What the process may use, before anything is placed. */
+static size_t processors_here(void)
+{
+    int ids[MESH_CPUS_MOST];
+
+    return base_cpus_allowed(ids, MESH_CPUS_MOST);
+}
+
+/* A wish, and what comes of it on this machine. */
+typedef struct placing {
+    mesh_place want;
+    size_t local; /* ranks of a node */
+    size_t processors;
+} placing;
+
 static void place_work(test_rank *rank)
 {
-    const mesh_place *want = rank->user;
+    const placing *p = rank->user;
+    const size_t there = p->processors, quota = (size_t)base_cpu_quota();
+    const size_t all = there < quota ? there : quota, sum = p->local * p->want.threads;
     base_error err = {0};
     mesh_placed placed;
-    const base_status status = mesh_place_ranks(&placed, rank->mesh, want, &err);
+    char fewer[48] = "", words[256];
+    const base_status status = mesh_place_ranks(&placed, rank->mesh, &p->want, &err);
 
-    if (want->threads > 100 && !want->oversubscribe) {
+    RANK_CHECK(rank, !placed.moved);
+    if (sum > all && !p->want.oversubscribe) {
+        if (all / p->local > 0)
+            snprintf(fewer, sizeof fewer, "--threads %zu, ", all / p->local);
+        snprintf(words, sizeof words,
+                 "node0: %zu ranks with %zu threads in all on %zu processor%s: %sfewer "
+                 "ranks, or --oversubscribe",
+                 p->local, sum, all, all == 1 ? "" : "s", fewer);
         RANK_CHECK(rank, status == BASE_USAGE);
-        RANK_CHECK(rank, strstr(err.text, "node0: 2 ranks with 400 threads in all on ") ==
-                             err.text);
-        RANK_CHECK(rank, strstr(err.text, "or --oversubscribe") != NULL);
+        RANK_CHECK(rank, strcmp(err.text, words) == 0);
         return;
     }
     RANK_CHECK(rank, status == BASE_OK);
-    RANK_CHECK(rank, placed.processors >= 1);
-    RANK_CHECK(rank,
-               placed.threads == (want->threads > 0 ? want->threads : placed.threads));
-    RANK_CHECK(rank, placed.threads >= 1);
+    const size_t own_quota = quota / p->local > 0 ? quota / p->local : 1;
+    RANK_CHECK(rank, placed.processors >= 1 && placed.processors <= there);
+    RANK_CHECK(rank, !p->want.keep || placed.processors == there);
+    RANK_CHECK(rank, placed.threads == (p->want.threads > 0             ? p->want.threads
+                                        : placed.processors < own_quota ? placed.processors
+                                                                        : own_quota));
+    /* what is kept is the whole of before; what is not, the part */
+    RANK_CHECK(rank, processors_here() == placed.processors);
 }
 
 START_TEST(too_many_threads_of_a_node_are_refused_on_all_ranks)
 {
-    const mesh_place many = {.threads = 200},
-                     willing = {.threads = 200, .oversubscribe = true},
-                     any = {.oversubscribe = true};
+    const size_t here = processors_here();
+    const placing wishes[] = {
+        {{.threads = 200}, 2, here},
+        {{.threads = 200, .oversubscribe = true}, 2, here},
+        {{.threads = here}, 2, here},
+        {{.oversubscribe = true}, 4, here},
+        {{.keep = true, .oversubscribe = true}, 2, here},
+        {{.keep = true, .threads = 300}, 2, here},
+    };
 
-    test_ranks_run(4, 2, NULL, place_work, (void *)&many, NULL);
-    test_ranks_run(4, 2, NULL, place_work, (void *)&willing, NULL);
-    test_ranks_run(8, 0, NULL, place_work, (void *)&any, NULL);
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++)
+        test_ranks_run(4, wishes[i].local, NULL, place_work, (void *)&wishes[i], NULL);
+    ck_assert_uint_eq(processors_here(), here);
+}
+END_TEST
+
+START_TEST(launchers_have_names)
+{
+    ck_assert_str_eq(mesh_launcher_name(MESH_LAUNCHER_NONE), "nothing");
+    ck_assert_str_eq(mesh_launcher_name(MESH_LAUNCHER_MPIRUN), "mpirun (Open MPI)");
+    ck_assert_str_eq(mesh_launcher_name(MESH_LAUNCHER_HYDRA), "mpiexec (hydra)");
+    ck_assert_str_eq(mesh_launcher_name(MESH_LAUNCHER_SLURM), "srun");
+}
+END_TEST
+
+/* hydra hears of it by its own protocol; other launchers, or without a door, nobody. */
+START_TEST(hydra_is_told_of_a_rank_that_leaves)
+{
+    static const char words[] = "cmd=abort exitcode=3\n";
+    int pipe_of[2];
+    char number[16], heard[64] = "";
+
+    ck_assert_int_eq(pipe(pipe_of), 0);
+    snprintf(number, sizeof number, "%d", pipe_of[1]);
+    setenv("PMI_FD", number, 1);
+    mesh_launch_leave(&(mesh_launch){.launcher = MESH_LAUNCHER_SLURM}, 7);
+    mesh_launch_leave(&(mesh_launch){.launcher = MESH_LAUNCHER_MPIRUN}, 7);
+    mesh_launch_leave(&(mesh_launch){.launcher = MESH_LAUNCHER_HYDRA}, 3);
+    unsetenv("PMI_FD");
+    mesh_launch_leave(&(mesh_launch){.launcher = MESH_LAUNCHER_HYDRA}, 4);
+    close(pipe_of[1]);
+    ck_assert_int_eq(read(pipe_of[0], heard, sizeof heard - 1), sizeof words - 1);
+    ck_assert_str_eq(heard, words);
+    close(pipe_of[0]);
+}
+END_TEST
+
+/* What people write wins over what the launcher's kind says; a module of several ranks
+ * only. */
+START_TEST(a_wish_for_a_module_wins)
+{
+    mesh_launch seen;
+    base_error err = {0};
+
+    ck_assert_int_eq(LAUNCHED(&seen, "PMI_SIZE=2", "PMI_RANK=1", "VMOE_MPI=other"),
+                     BASE_OK);
+    ck_assert_str_eq(seen.module, "other");
+    ck_assert(seen.launcher == MESH_LAUNCHER_HYDRA && seen.rank == 1);
+    ck_assert_int_eq(LAUNCHED(&seen, "PMI_SIZE=2", "VMOE_MPI="), BASE_OK);
+    ck_assert_str_eq(seen.module, "mpich");
+    ck_assert_int_eq(LAUNCHED(&seen, "OMPI_COMM_WORLD_SIZE=1", "VMOE_MPI=other"), BASE_OK);
+    ck_assert_str_eq(seen.module, "openmpi");
+    ck_assert_int_eq(LAUNCHED(&seen, "OMPI_COMM_WORLD_SIZE=2", "VMOE_MPI=none"), BASE_OK);
+    ck_assert(seen.launcher == MESH_LAUNCHER_NONE && seen.ranks == 1);
+    ck_assert_str_eq(seen.module, "");
+    /* srun tells MPICH's plug-in by a door alone */
+    ck_assert_int_eq(LAUNCHED(&seen, "SLURM_STEP_NUM_TASKS=2", "PMI_FD=7"), BASE_OK);
+    ck_assert_str_eq(seen.module, "mpich");
+    ck_assert_int_eq(LAUNCHED(&seen, "OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=-1"),
+                     BASE_OK);
+    ck_assert_uint_eq(seen.rank, 0);
 }
 END_TEST
 
@@ -261,6 +354,9 @@ int main(void)
     tcase_add_test(core, ranks_bound_to_one_core_each_get_their_part_of_the_machine);
     tcase_add_test(core, a_rank_alone_on_its_node_is_not_kept_on_one_core);
     tcase_add_test(core, parts_that_a_launcher_cut_stay);
+    tcase_add_test(core, launchers_have_names);
+    tcase_add_test(core, hydra_is_told_of_a_rank_that_leaves);
+    tcase_add_test(core, a_wish_for_a_module_wins);
     tcase_add_test(core, too_many_threads_of_a_node_are_refused_on_all_ranks);
     suite_add_tcase(suite, core);
     return test_run(suite);

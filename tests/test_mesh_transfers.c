@@ -1,5 +1,7 @@
 /* test_mesh_transfers.c - what ranks send one another arrives, in order and counted. The
  * ranks are threads of this process; the code above the transport is the one of MPI. */
+#include <math.h>
+
 #include "tests/test_mesh.h"
 
 #include "mesh/mesh_internal.h"
@@ -254,6 +256,49 @@ START_TEST(trees_of_other_numbers_have_the_larger_half_left)
 }
 END_TEST
 
+/* Every number of contributions up to eight, of several numbers each; in place. */
+START_TEST(sums_have_their_brackets)
+{
+    enum { MOST = 8, COUNT = 5 };
+    double x[MOST][COUNT], out[COUNT];
+    const double *each[MOST];
+    base_rng rng = base_rng_make(4, BASE_PURPOSE_TEST, 0, 0, 0);
+
+    for (size_t i = 0; i < MOST; i++)
+        for (size_t k = 0; k < COUNT; k++)
+            x[i][k] = base_rng_normal(&rng) * pow(10, 9 * base_rng_normal(&rng));
+    for (size_t i = 0; i < MOST; i++)
+        each[i] = x[i];
+    for (size_t n = 2; n <= MOST; n++) {
+        mesh_tree_sum(out, each, n, COUNT);
+        for (size_t k = 0; k < COUNT; k++) {
+            const double a = x[0][k], b = x[1][k], c = x[2][k], d = x[3][k], e = x[4][k],
+                         f = x[5][k], g = x[6][k], h = x[7][k], four = (a + b) + (c + d);
+            const double sums[MOST + 1] = {0,
+                                           a,
+                                           a + b,
+                                           (a + b) + c,
+                                           four,
+                                           four + e,
+                                           four + (e + f),
+                                           four + ((e + f) + g),
+                                           four + ((e + f) + (g + h))};
+            ck_assert(out[k] == sums[n]);
+        }
+    }
+    mesh_tree_sum(x[0], each, MOST, COUNT);
+    ck_assert_mem_eq(x[0], out, sizeof out);
+}
+END_TEST
+
+START_TEST(options_are_as_documented)
+{
+    const mesh_options o = mesh_options_defaults();
+
+    ck_assert(o.patience == 60 && o.late == 60 && !o.spin && !o.log && !o.user);
+}
+END_TEST
+
 static void places_work(test_rank *rank)
 {
     for (size_t i = 0; i < mesh_ranks(rank->mesh); i++) {
@@ -261,7 +306,18 @@ static void places_work(test_rank *rank)
         snprintf(host, sizeof host, "node%zu", i / 3);
         RANK_CHECK(rank, rank->mesh->members[i].node == i / 3);
         RANK_CHECK(rank, strcmp(rank->mesh->members[i].host, host) == 0);
+        char name[64];
+        snprintf(name, sizeof name, "rank %zu (node%zu)", i, i / 3);
+        RANK_CHECK(rank, strcmp(mesh_name(rank->mesh, i), name) == 0);
     }
+    RANK_CHECK(rank, mesh_rank(rank->mesh) == rank->rank);
+    RANK_CHECK(rank, mesh_ranks(rank->mesh) == 5 && mesh_nodes(rank->mesh) == 2);
+    RANK_CHECK(rank, mesh_node(rank->mesh) == rank->rank / 3);
+    RANK_CHECK(rank, mesh_local_rank(rank->mesh) == rank->rank % 3);
+    RANK_CHECK(rank, mesh_local_ranks(rank->mesh) == (rank->rank < 3 ? 3 : 2));
+    RANK_CHECK(rank, strcmp(mesh_transport(rank->mesh), "threads") == 0);
+    RANK_CHECK(rank, mesh_group_rank(mesh_world(rank->mesh)) == rank->rank);
+    RANK_CHECK(rank, mesh_group_ranks(mesh_world(rank->mesh)) == 5);
 }
 
 /* Couriers hear no signal; whoever starts them goes on hearing what he heard. */
@@ -289,6 +345,8 @@ int main(void)
     tcase_add_test(core, groups_have_their_own_ranks_and_far_bytes_are_those_between_nodes);
     tcase_add_test(core, ranks_that_disagree_are_named_on_all_ranks);
     tcase_add_test(core, trees_of_other_numbers_have_the_larger_half_left);
+    tcase_add_test(core, sums_have_their_brackets);
+    tcase_add_test(core, options_are_as_documented);
     tcase_add_test(core, nodes_have_names_and_signals_are_heard_as_before);
     suite_add_tcase(suite, core);
     return test_run(suite);
