@@ -1,6 +1,6 @@
 /* test_attack_script.c - a model whose answers are written down, evaluation by evaluation:
  * every figure of a run, of its attacks and of its samples by hand. */
-#include "attacks/attacks_internal.h"
+#include "attacks/checks/checks_internal.h"
 
 #include <check.h>
 #include <math.h>
@@ -586,6 +586,86 @@ START_TEST(experts_are_held_while_it_searches)
 }
 END_TEST
 
+/* How the model is asked whether its answers repeat and hang on neighbours: 64 images at
+ * most, five times in batches, alone, from the last to the first, and 16 of them behind
+ * seven copies of the first. */
+enum { MANY = 70, LOOKED_AT = 64, ROWS = 16 };
+static float many[MANY * PIXELS];
+
+typedef struct question {
+    size_t count, first, last;
+} question;
+
+static question questions[400];
+static size_t question_count;
+
+static base_status question_note(void *user, float *logits, const float *x, size_t count,
+                                 base_error *err)
+{
+    (void)user, (void)err;
+    ck_assert_uint_lt(question_count, 400);
+    questions[question_count++] =
+        (question){count, (size_t)lround(100 * (double)x[0]),
+                   (size_t)lround(100 * (double)x[(count - 1) * PIXELS])};
+    for (size_t i = 0; i < count; i++) {
+        logits[2 * i] = 1 + x[i * PIXELS];
+        logits[2 * i + 1] = 1 - x[i * PIXELS];
+    }
+    return BASE_OK;
+}
+
+static void asked(size_t *at, size_t count, size_t first, size_t last)
+{
+    const question *q = &questions[*at];
+
+    ck_assert_msg(q->count == count && q->first == first && q->last == last,
+                  "question %zu: %zu, %zu, %zu", *at, q->count, q->first, q->last);
+    ++*at;
+}
+
+START_TEST(neighbours_are_looked_at_like_this)
+{
+    static attack_check checks[ATTACK_CHECK_COUNT];
+    static const int32_t zeros[MANY];
+    const attack_check_options options = attack_check_options_defaults();
+    const attack_target target = {.classes = 2,
+                                  .channels = 1,
+                                  .height = 2,
+                                  .width = 3,
+                                  .batch = ROWS,
+                                  .logits = question_note,
+                                  .forward = question_note,
+                                  .gradient = slope};
+    const attack_config config = attack_config_defaults();
+    attack_run *run = NULL;
+    size_t at = 0;
+
+    for (size_t i = 0; i < MANY * PIXELS; i++)
+        many[i] = 0.01f * (float)(i / PIXELS);
+    ck_assert_int_eq(attack_run_create(&run, &target, &config, many, zeros, MANY, NULL),
+                     BASE_OK);
+    ck_assert_int_eq(attack_run_go(run, NULL), BASE_OK);
+    attack_bench bench = {
+        .run = run, .options = &options, .checks = checks, .count = PIXELS, .classes = 2};
+    question_count = 0;
+    ck_assert_int_eq(attack_checks_model(&bench, NULL), BASE_OK);
+    for (int turn = 0; turn < 5; turn++)
+        for (size_t i = 0; i < LOOKED_AT; i += ROWS)
+            asked(&at, ROWS, i, i + ROWS - 1);
+    for (size_t i = 0; i < LOOKED_AT; i++)
+        asked(&at, 1, i, i);
+    for (size_t i = 0; i < LOOKED_AT; i += ROWS)
+        asked(&at, ROWS, LOOKED_AT - 1 - i, LOOKED_AT - ROWS - i);
+    for (size_t i = 0; i < 16; i++)
+        asked(&at, 8, 0, i);
+    ck_assert_uint_eq(at, question_count);
+    ck_assert_str_eq(checks[12].text,
+                     "64 images: 5 evaluations differ by 0, 0 flips; alone, reordered or "
+                     "beside copies by 0, 0 flips");
+    attack_run_destroy(run);
+}
+END_TEST
+
 /* ---- shares of a search -------------------------------------------------------------- */
 
 typedef struct shares {
@@ -662,6 +742,7 @@ int main(void)
     tcase_add_test(core, among_equals_the_lowest_class_comes_first);
     tcase_add_test(core, a_random_model_is_asked_for_means);
     tcase_add_loop_test(core, experts_are_held_while_it_searches, 0, 4);
+    tcase_add_test(core, neighbours_are_looked_at_like_this);
     tcase_add_loop_test(core, a_search_tells_its_share, 0, 2);
     tcase_add_test(core, the_second_attack_sees_what_is_left);
     suite_add_tcase(suite, core);

@@ -266,6 +266,98 @@ START_TEST(slopes_of_a_cubic_are_extrapolated)
 }
 END_TEST
 
+/* Points that a slope is taken from, as they are asked for. */
+enum { ASKED = 8 * (1 + 4 * 6) };
+static float asked[ASKED][TOY_FLOATS];
+static size_t asked_count;
+
+static base_status ask(void *user, float *z, const float *x, size_t count, base_error *err)
+{
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_lt(asked_count, ASKED);
+    memcpy(asked[asked_count++], x, sizeof asked[0]);
+    return toy_logits(user, z, x, count, err);
+}
+
+/* Along half the gradient and half a random direction, both of length 1: as far as the
+ * function changes by a tenth of its scale, or 0.05 a pixel, and half of that. */
+static void directions_are(size_t image, const float *at, uint64_t seed, uint32_t number)
+{
+    const float *x = model.images + image * TOY_FLOATS;
+    base_rng rng = base_rng_make(seed, BASE_PURPOSE_ATTACK, 0xc19, number, 0);
+    double w[TOY_CLASSES_MAX], g[TOY_FLOATS] = {0}, length = 0, scale = 0;
+    float z[TOY_CLASSES_MAX];
+
+    ck_assert_mem_eq(at, x, TOY_FLOATS * sizeof *x);
+    toy_logits(&model, z, x, 1, NULL);
+    for (size_t j = 0; j < 10; j++) {
+        w[j] = (double)(float)base_rng_normal(&rng);
+        scale += fabs(w[j] * (double)z[j]);
+        for (size_t i = 0; i < TOY_FLOATS; i++)
+            g[i] += w[j] * (double)model.weight[0][j][i];
+    }
+    for (size_t i = 0; i < TOY_FLOATS; i++)
+        length += g[i] * g[i];
+    for (size_t turn = 0; turn < 6; turn++) {
+        const float *points = at + (1 + 4 * turn) * TOY_FLOATS;
+        double u[TOY_FLOATS], size = 0, norm = 0, slope = 0;
+
+        for (size_t i = 0; i < TOY_FLOATS; i++) {
+            u[i] = base_rng_normal(&rng);
+            size += u[i] * u[i];
+        }
+        for (size_t i = 0; i < TOY_FLOATS; i++) {
+            u[i] = u[i] / sqrt(size) + g[i] / sqrt(length);
+            norm += u[i] * u[i];
+        }
+        for (size_t i = 0; i < TOY_FLOATS; i++)
+            slope += g[i] * u[i] / sqrt(norm);
+        const double h = fmin(0.1 * scale / fabs(slope), 0.05 * sqrt(TOY_FLOATS));
+        static const double part[4] = {1, -1, 0.5, -0.5};
+        for (size_t p = 0; p < 4; p++)
+            for (size_t i = 0; i < TOY_FLOATS; i++)
+                ck_assert_double_eq_tol((double)points[p * TOY_FLOATS + i],
+                                        (double)x[i] + part[p] * h * u[i] / sqrt(norm),
+                                        1e-6);
+    }
+}
+
+START_TEST(slopes_are_taken_over_these_steps)
+{
+    base_error err = {0};
+    const attack_check_options options = attack_check_options_defaults();
+    uint32_t numbers[TOY_IMAGES];
+
+    toy_make(&model, 10, 1);
+    attack_config config = half_broken(&model);
+    config.seed = 4;
+    for (int flat = 0; flat < 2; flat++) {
+        attack_run *run = toy_attack(&model, "fgsm", &config);
+        attack_bench bench = {.run = run,
+                              .options = &options,
+                              .checks = checks,
+                              .n = TOY_IMAGES,
+                              .count = run->count,
+                              .classes = 10,
+                              .images = model.images,
+                              .samples = numbers};
+
+        for (uint32_t i = 0; i < TOY_IMAGES; i++)
+            numbers[i] = 50 + i;
+        run->target.forward = ask;
+        asked_count = 0;
+        ck_assert_int_eq(attack_checks_slope(&bench, &err), BASE_OK);
+        ck_assert_uint_eq(asked_count, ASKED);
+        for (size_t i = 0; i < 8; i++)
+            directions_are(i, asked[25 * i], 4, numbers[i]);
+        attack_run_destroy(run);
+        for (size_t i = 0; i < TOY_IMAGES * TOY_FLOATS;
+             i++) /* slopes against small scales */
+            model.images[i] = 0.5f + 0.02f * (model.images[i] - 0.5f);
+    }
+}
+END_TEST
+
 typedef struct told {
     size_t count;
     char id[ATTACK_CHECK_COUNT][8];
@@ -315,6 +407,7 @@ int main(void)
     tcase_add_test(edges, misses_are_weighed_by_their_number);
     tcase_add_test(edges, one_slope_warns_and_five_fail);
     tcase_add_test(edges, slopes_agree_to_a_hundredth);
+    tcase_add_test(edges, slopes_are_taken_over_these_steps);
     tcase_add_test(edges, slopes_of_a_cubic_are_extrapolated);
     tcase_add_test(edges, every_check_is_told_once);
     suite_add_tcase(suite, edges);
