@@ -148,6 +148,94 @@ START_TEST(a_missing_folder_is_named)
 }
 END_TEST
 
+START_TEST(whole_numbers_are_written_as_such)
+{
+    static const int32_t values[3] = {1, -2, 70000};
+    size_t count = 0;
+
+    ck_assert_int_eq(show_npy_whole_write(path, values, 3, NULL), BASE_OK);
+    unsigned char *bytes = bytes_of(&count);
+    ck_assert_uint_eq(count, HEADER + 12);
+    ck_assert_mem_eq(bytes, "\x93NUMPY\x01\x00\x76\x00", 10);
+    ck_assert_ptr_nonnull(strstr(
+        (char *)bytes + 10, "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }  "));
+    ck_assert_mem_eq(bytes + HEADER, "\x01\x00\x00\x00\xfe\xff\xff\xff\x70\x11\x01\x00",
+                     12);
+    base_free(bytes);
+    ck_assert_int_eq(show_npy_whole_write(path, NULL, 0, NULL), BASE_OK);
+    bytes = bytes_of(&count);
+    ck_assert_uint_eq(count, HEADER);
+    ck_assert_ptr_nonnull(strstr((char *)bytes + 10, "'shape': (0,), }"));
+    base_free(bytes);
+    base_error err = {0};
+    ck_assert_int_eq(show_npy_whole_write("/no/such/x.npy", values, 3, &err), BASE_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "/no/such/x.npy"));
+}
+END_TEST
+
+/* Rows of one number each have no shape of their own; a row of more numbers than can be
+ * counted is refused. */
+START_TEST(shapes_are_as_large_as_can_be_told)
+{
+    const float one = 1;
+    const size_t huge[] = {(size_t)1 << 40, (size_t)1 << 40};
+    size_t count = 0;
+    base_error err = {0};
+    show_npy npy;
+
+    ck_assert_int_eq(show_npy_open(&npy, path, NULL, 0, NULL), BASE_OK);
+    ck_assert_uint_eq(npy.row_floats, 1);
+    ck_assert_int_eq(show_npy_append(&npy, &one, 1, NULL), BASE_OK);
+    ck_assert_uint_eq(npy.rows, 1);
+    ck_assert_int_eq(show_npy_commit(&npy, NULL), BASE_OK);
+    unsigned char *bytes = bytes_of(&count);
+    ck_assert_ptr_nonnull(strstr((char *)bytes + 10, "'shape': (1,), }"));
+    base_free(bytes);
+    ck_assert_int_eq(show_npy_open(&npy, path, huge, 2, &err), BASE_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.text, "out.npy': a row has too many numbers"));
+}
+END_TEST
+
+/* No line, one without an end, columns beyond the end of a line, cells that are no whole
+ * number. */
+START_TEST(csv_files_are_read_to_their_end)
+{
+    static const struct {
+        const char *text;
+        size_t rows;
+        int64_t last;
+        const char *words;
+    } cases[] = {
+        {"", 0, 0, NULL},
+        {"a,b\n", 0, 0, NULL},
+        {"a,b\n1,2\n", 1, 2, NULL},
+        {"a,b\n1,2\n3,4", 2, 4, NULL}, /* without an end */
+        {"b,a\n-5,2\n", 1, -5, NULL},
+        {"ab,b\n1,2\n", 1, 2, NULL}, /* a name that begins with it is another */
+        {"x,a,b\n1,2\n", 0, 0, "line 2"},
+        {"a,b\n1,2.5\n", 0, 0, "line 2"},
+        {"a,b\n1,2\n1,\n", 0, 0, "line 3"},
+        {"c,d\n1,2\n", 0, 0, NULL},
+    };
+    static const char *const names[] = {"b"};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t *cells = NULL;
+        size_t rows = 9;
+        base_error err = {0};
+        test_write(path, cases[i].text, strlen(cases[i].text));
+        const base_status status = show_csv_read(&cells, &rows, path, names, 1, &err);
+        ck_assert_int_eq(status, cases[i].words ? BASE_FORMAT : BASE_OK);
+        ck_assert_uint_eq(rows, cases[i].rows);
+        if (cases[i].words)
+            ck_assert_ptr_nonnull(strstr(err.text, cases[i].words));
+        else if (rows > 0)
+            ck_assert_int_eq(cells[rows - 1], cases[i].last);
+        base_free(cells);
+    }
+}
+END_TEST
+
 /* Columns in any order; a file without one of them has no rows; a line that is not whole is
  * named. */
 START_TEST(columns_of_csv_are_read_by_name)
@@ -190,6 +278,9 @@ int main(void)
     tcase_add_test(limits, no_rows_give_an_empty_table);
     tcase_add_test(limits, an_abandoned_file_leaves_the_older_one);
     tcase_add_test(limits, a_pipe_is_refused);
+    tcase_add_test(core, whole_numbers_are_written_as_such);
+    tcase_add_test(limits, shapes_are_as_large_as_can_be_told);
+    tcase_add_test(limits, csv_files_are_read_to_their_end);
     tcase_add_test(limits, a_missing_folder_is_named);
     suite_add_tcase(suite, limits);
     return test_run(suite);

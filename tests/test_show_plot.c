@@ -1,6 +1,7 @@
 /* test_show_plot.c - each chart of small numbers, whole: where every point, label and key
  * stands (golden/figures.txt, its numbers checked by hand). */
 #include "show/plot_internal.h"
+#include "show/show.h"
 
 #include <math.h>
 
@@ -255,6 +256,82 @@ START_TEST(a_figure_is_drawn_whole)
 }
 END_TEST
 
+/* Every letter of the font as dots, twice as large, cut at the edges, in colour. */
+START_TEST(letters_are_drawn_dot_by_dot)
+{
+    static const char *const texts[] = {"abcdefgh", "ijklmnop", "qrstuvwx",
+                                        "yz012345", "6789-.,:", ";/()% ?A"};
+    char drawing[12 * 200] = "";
+    size_t used = 0;
+    data_image image = {0};
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const size_t wide = 8 * SHOW_LABEL_WIDE;
+        ck_assert_int_eq(data_image_reserve(&image, wide, SHOW_LABEL_HIGH, 1, NULL),
+                         BASE_OK);
+        memset(image.pixels, 9, wide * SHOW_LABEL_HIGH);
+        show_label_draw(&image, texts[i], 0, 0, 1, 200);
+        for (size_t y = 0; y < 8; y++) {
+            for (size_t x = 0; x < wide; x++) {
+                const unsigned char dot = image.pixels[y * wide + x];
+                ck_assert(dot == 9 || dot == 200);
+                if (used + 2 < sizeof drawing)
+                    drawing[used++] = dot == 200 ? '#' : '.';
+            }
+            drawing[used++] = '\n';
+        }
+        data_image_destroy(&image);
+    }
+    golden_holds("figures.txt", "letters", drawing);
+    /* "/" from its second dot on, two pixels a dot, of which the right ones are outside */
+    ck_assert_int_eq(data_image_reserve(&image, 9, 5, 3, NULL), BASE_OK);
+    memset(image.pixels, 0, 9 * 5 * 3);
+    show_label_draw(&image, "/", 1, 3, 2, 7);
+    for (size_t y = 0; y < 5; y++)
+        for (size_t x = 0; x < 9; x++)
+            for (size_t c = 0; c < 3;
+                 c++) /* its first row: the last dot, columns 9 and 10 */
+                ck_assert_int_eq(image.pixels[(y * 9 + x) * 3 + c], 0);
+    show_label_draw(&image, "%", 1, 3, 2, 7); /* its first row: dots 0 and 1 */
+    for (size_t y = 0; y < 5; y++)
+        for (size_t x = 0; x < 9; x++)
+            ck_assert_int_eq(image.pixels[(y * 9 + x) * 3 + 2],
+                             y >= 3 && x >= 1 && x < 5 ? 7 : 0);
+    data_image_destroy(&image);
+}
+END_TEST
+
+/* A picture in the middle of a square of paper, at its proportions. */
+START_TEST(pictures_fit_a_square_of_paper)
+{
+    static const struct {
+        size_t width, height, left, top, wide, high;
+    } cases[] = {{8, 4, 0, 2, 8, 4}, {4, 8, 2, 0, 4, 8},   {16, 4, 0, 3, 8, 2},
+                 {3, 3, 0, 0, 8, 8}, {100, 1, 0, 3, 8, 1}, {1, 100, 3, 0, 1, 8}};
+    data_scratch scratch = {0};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        data_image image = {0}, out = {0};
+        ck_assert_int_eq(
+            data_image_reserve(&image, cases[i].width, cases[i].height, 1, NULL), BASE_OK);
+        memset(image.pixels, 50, cases[i].width * cases[i].height);
+        ck_assert_int_eq(show_image_fit(&out, &image, 8, 240, &scratch, NULL), BASE_OK);
+        ck_assert_uint_eq(out.width * 100 + out.height, 808);
+        for (size_t y = 0; y < 8; y++)
+            for (size_t x = 0; x < 8; x++) {
+                const bool inside = x >= cases[i].left &&
+                                    x < cases[i].left + cases[i].wide &&
+                                    y >= cases[i].top && y < cases[i].top + cases[i].high;
+                ck_assert_msg(out.pixels[8 * y + x] == (inside ? 50 : 240), "%zu: %zu %zu",
+                              i, x, y);
+            }
+        data_image_destroy(&image);
+        data_image_destroy(&out);
+    }
+    data_scratch_destroy(&scratch);
+}
+END_TEST
+
 /* Columns are narrower the more there are, and then every eighth has its name. */
 START_TEST(columns_are_as_wide_as_their_number_allows)
 {
@@ -350,6 +427,8 @@ int main(void)
     TCase *core = tcase_create("Core");
 
     tcase_add_loop_test(core, a_figure_is_drawn_whole, 0, FIGURES);
+    tcase_add_test(core, letters_are_drawn_dot_by_dot);
+    tcase_add_test(core, pictures_fit_a_square_of_paper);
     tcase_add_test(core, columns_are_as_wide_as_their_number_allows);
     tcase_add_test(core, pixels_of_a_large_map_are_its_shares);
     suite_add_tcase(suite, core);

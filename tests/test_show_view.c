@@ -296,7 +296,8 @@ END_TEST
 START_TEST(steps_of_axes_are_1_2_25_or_5)
 {
     static const double spans[][2] = {
-        {1, 0.2}, {10, 2}, {0.11, 0.025}, {23, 5}, {5e-7, 1e-7}};
+        {1, 0.2},    {10, 2},     {0.11, 0.025}, {23, 5}, {5e-7, 1e-7}, {5, 1}, {5.01, 2},
+        {10.1, 2.5}, {12.5, 2.5}, {12.6, 5},     {25, 5}, {25.1, 10},   {0, 1}, {-3, 1}};
 
     for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++)
         ck_assert_double_eq_tol(show_nice_step(spans[i][0]), spans[i][1], 1e-12);
@@ -307,6 +308,105 @@ START_TEST(a_document_of_nothing_is_refused)
 {
     ck_assert_ptr_null(show_document_create(NULL));
     show_document_destroy(NULL);
+}
+END_TEST
+
+/* Just below and at each change of form. */
+START_TEST(counts_times_and_sizes_have_their_forms)
+{
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } counts[] = {{0, "0"},
+                  {999, "999"},
+                  {1000, "1,000"},
+                  {12345, "12,345"},
+                  {999999, "999,999"},
+                  {1000000, "1,000,000"},
+                  {18446744073709551615u, "18,446,744,073,709,551,615"}};
+    static const struct {
+        double value;
+        const char *text;
+    } times[] = {{-1, "0.0 s"},     {0, "0.0 s"},       {9.94, "9.9 s"},
+                 {9.96, "10 s"},    {59.4, "59 s"},     {59.6, "1:00"},
+                 {61.2, "1:01"},    {3599.4, "59:59"},  {3599.6, "1:00:00"},
+                 {3661, "1:01:01"}, {90061, "25:01:01"}},
+      sizes[] = {{0, "0 bytes"},       {999, "999 bytes"}, {1000, "1.0 kB"},
+                 {999900, "999.9 kB"}, {1e6, "1.0 MB"},    {2.5e9, "2.5 GB"},
+                 {3e12, "3.0 TB"},     {4e15, "4000.0 TB"}};
+    char out[64];
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        ck_assert_str_eq(show_thousands(out, sizeof out, counts[i].value), counts[i].text);
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        ck_assert_str_eq(show_duration(out, sizeof out, times[i].value), times[i].text);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        ck_assert_str_eq(show_bytes(out, sizeof out, sizes[i].value), sizes[i].text);
+    /* as much as there is room for, never a comma at the end */
+    ck_assert_str_eq(show_thousands(out, 6, 1234567), "1,23");
+    ck_assert_str_eq(show_thousands(out, 3, 7), "7");
+}
+END_TEST
+
+START_TEST(lists_and_members_become_json)
+{
+    static const uint64_t whole[] = {1, 2, 3, 4};
+    static const double reals[] = {1, 3};
+    static const float floats[] = {0.5f, 1.5f};
+    json_t *json = json_object(), *facts = json_array();
+
+    show_put(json, "counts", show_json_counts(whole, 3));
+    show_put(json, "table", show_json_table(whole, 2, 2));
+    show_put(json, "reals", show_json_reals(reals, 2, 4));
+    show_put(json, "floats", show_json_floats(floats, 2));
+    show_put_int(json, "int", -5);
+    show_put_count(json, "count", 7);
+    show_put_real(json, "real", 0.25);
+    show_put_real(json, "none", (double)INFINITY);
+    show_put_bool(json, "yes", true);
+    show_put_text(json, "text", "t");
+    show_put_text(json, "nothing", NULL);
+    show_row(facts, "{s:i, s:s}", "a", 1, "b", "c");
+    show_fact(facts, "%d of %s", 3, "\xff");
+    show_put(json, "facts", facts);
+    char *text_of = json_dumps(json, JSON_COMPACT);
+    ck_assert_str_eq(
+        text_of, "{\"counts\":[1,2,3],\"table\":[[1,2],[3,4]],\"reals\":[0.25,0.75],"
+                 "\"floats\":[0.5,1.5],\"int\":-5,\"count\":7,\"real\":0.25,\"none\":null,"
+                 "\"yes\":true,\"text\":\"t\",\"nothing\":null,"
+                 "\"facts\":[{\"a\":1,\"b\":\"c\"},\"3 of \\\\xff\"]}");
+    ck_assert_double_eq(show_json_number(json, "table[1][0]"), 3);
+    ck_assert(isnan(show_json_number(json, "text")) && isnan(show_json_number(NULL, "a")));
+    ck_assert_str_eq(show_json_string(json, "facts[0].b"), "c");
+    ck_assert_ptr_null(show_json_string(json, "int"));
+    ck_assert_ptr_null(show_json_find(json, "nothing"));
+    ck_assert_ptr_null(show_json_find(NULL, "x"));
+    free(text_of);
+    json_decref(json);
+}
+END_TEST
+
+START_TEST(texts_are_broken_between_words)
+{
+    static const struct {
+        const char *text, *want;
+        size_t wide;
+    } cases[] = {{"", "\n", 5},
+                 {"one two", "one two\n", 7},
+                 {"one two", "one\n> two\n", 6},
+                 {"\u00e9\u00e9 \u00e9\u00e9", "\u00e9\u00e9 \u00e9\u00e9\n", 5},
+                 {"toolong a", "toolong\n> a\n", 3},
+                 {"a\nb", "a b\n", 9}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *out = NULL;
+        size_t bytes = 0;
+        FILE *file = open_memstream(&out, &bytes);
+        show_wrapped(file, cases[i].text, cases[i].wide, "> ");
+        ck_assert_int_eq(fclose(file), 0);
+        ck_assert_str_eq(out, cases[i].want);
+        free(out);
+    }
 }
 END_TEST
 
@@ -347,6 +447,9 @@ int main(void)
     tcase_add_test(core, csv_has_every_column_whole_numbers_and_both_ends);
     tcase_add_test(limits, steps_of_axes_are_1_2_25_or_5);
     tcase_add_test(limits, a_document_of_nothing_is_refused);
+    tcase_add_test(limits, counts_times_and_sizes_have_their_forms);
+    tcase_add_test(limits, lists_and_members_become_json);
+    tcase_add_test(limits, texts_are_broken_between_words);
     tcase_add_test(limits, odd_numbers_and_texts_become_json);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
