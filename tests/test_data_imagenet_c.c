@@ -343,6 +343,159 @@ START_TEST(videos_of_imagenet_p_are_called_what_they_are)
 }
 END_TEST
 
+/* ---- trees part by part -------------------------------------------------------------- */
+
+/* "corruption severity path" of every part, a line each, paths below the root. */
+static void check_tree(const char *const *files, const char *want)
+{
+    char found[1000] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; files[i]; i++)
+        set_name_file(root, files[i]);
+    data_imagenet_c *tree = open_tree(root);
+    for (size_t i = 0; i < data_imagenet_c_count(tree); i++)
+        used += (size_t)snprintf(found + used, sizeof found - used, "%s %d %s\n",
+                                 data_imagenet_c_corruption(tree, i),
+                                 data_imagenet_c_severity(tree, i),
+                                 data_imagenet_c_path(tree, i) + strlen(root) + 1);
+    ck_assert_str_eq(found, want);
+    data_imagenet_c_close(tree);
+    teardown();
+    setup();
+}
+
+START_TEST(trees_have_severities_1_to_5_and_clean_images_0)
+{
+    static const char *const edges[] = {
+        "fog/0/c/1.png",   "fog/1/c/1.png",     "fog/5/c/1.png",
+        "fog/6/c/1.png",   "fog/10/c/1.png",    "clean/0/c/1.png",
+        "clean/1/c/1.png", "snow/2/c/1.png",    "snow/x.txt",
+        "readme.txt",      ".hidden/1/c/1.png", "own/3/c/1.png",
+        "other/3/c/1.png", "other/2/c/1.png",   NULL};
+    static const char *const grouped[] = {
+        "extra/saturate/1/c/1.png",   "digital/contrast/1/c/1.png",
+        "weather/snow/1/c/1.png",     "blur/zoom_blur/1/c/1.png",
+        "noise/shot_noise/1/c/1.png", "noise/noise/1/c/1.png", /* a group at the top only */
+        "noises/1/c/1.png",           NULL};
+
+    check_tree(edges, "clean 0 clean/0\nclean 1 clean/1\nsnow 2 snow/2\nfog 1 fog/1\n"
+                      "fog 5 fog/5\nother 2 other/2\nother 3 other/3\nown 3 own/3\n");
+    check_tree(grouped, "shot_noise 1 noise/shot_noise/1\nzoom_blur 1 blur/zoom_blur/1\n"
+                        "snow 1 weather/snow/1\ncontrast 1 digital/contrast/1\n"
+                        "saturate 1 extra/saturate/1\nnoise 1 noise/noise/1\n"
+                        "noises 1 noises/1\n");
+}
+END_TEST
+
+START_TEST(known_corruptions_stand_in_the_papers_order)
+{
+    static const char *const known[] = {"clean",         "gaussian_noise",
+                                        "shot_noise",    "impulse_noise",
+                                        "defocus_blur",  "glass_blur",
+                                        "motion_blur",   "zoom_blur",
+                                        "snow",          "frost",
+                                        "fog",           "brightness",
+                                        "contrast",      "elastic_transform",
+                                        "pixelate",      "jpeg_compression",
+                                        "speckle_noise", "gaussian_blur",
+                                        "spatter",       "saturate"};
+    enum { KNOWN = sizeof known / sizeof *known };
+
+    for (size_t i = 0; i < KNOWN; i++) {
+        char *name = base_text("%s/1/c/1.png", known[i]);
+        ck_assert_uint_eq(data_c_rank(known[i], strlen(known[i])), i);
+        ck_assert_uint_eq(data_c_rank(known[i], strlen(known[i]) - 1), SIZE_MAX);
+        ck_assert_uint_eq(data_c_rank(name, strlen(known[i]) + 1), SIZE_MAX);
+        set_name_file(root, name);
+        base_free(name);
+    }
+    data_imagenet_c *tree = open_tree(root);
+    ck_assert_uint_eq(data_imagenet_c_count(tree), KNOWN);
+    for (size_t i = 0; i < KNOWN; i++)
+        ck_assert_str_eq(data_imagenet_c_corruption(tree, i), known[i]);
+    data_imagenet_c_close(tree);
+}
+END_TEST
+
+/* CORRUPTION/SEVERITY/CLASS/FILE, up to three folders around. */
+START_TEST(names_of_members_are_taken_apart)
+{
+    static const struct {
+        const char *name, *corruption, *class; /* NULL: no name of a tree */
+        int severity;
+        size_t prefix;
+        bool known;
+    } names[] = {
+        {"fog/1/c/1.png", "fog", "c", 1, 5, true},
+        {"fog/5/c/d/1.png", "fog", "c", 5, 5, true},
+        {"a/b/c/fog/3/ant/1.png", "fog", "ant", 3, 11, true},
+        {"a/b/c/d/fog/3/ant/1.png", NULL, NULL, 0, 0, false},
+        {"own/2/c/1.png", "own", "c", 2, 5, false},
+        {"clean/0/c/1.png", "clean", "c", 0, 7, true},
+        {"fog/0/c/1.png", NULL, NULL, 0, 0, false},
+        {"fog/6/c/1.png", NULL, NULL, 0, 0, false},
+        {"fog/1", NULL, NULL, 0, 0, false},
+        {"fog/1/c", NULL, NULL, 0, 0, false},
+        {"fog/1/c/", NULL, NULL, 0, 0, false},
+        {"fog/1//1.png", NULL, NULL, 0, 0, false},
+        {"fog", NULL, NULL, 0, 0, false},
+        {"", NULL, NULL, 0, 0, false},
+        {"fog/11/c/1.png", NULL, NULL, 0, 0, false},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        data_c_name found;
+        const bool good = data_c_name_parse(&found, names[i].name);
+        ck_assert_msg(good == (names[i].class != NULL), "%s", names[i].name);
+        if (!good)
+            continue;
+        ck_assert_uint_eq(found.prefix, names[i].prefix);
+        ck_assert_uint_eq(found.corruption_bytes, strlen(names[i].corruption));
+        ck_assert_uint_eq(found.class_bytes, strlen(names[i].class));
+        ck_assert_mem_eq(names[i].name + found.corruption, names[i].corruption,
+                         found.corruption_bytes);
+        ck_assert_mem_eq(names[i].name + found.class, names[i].class, found.class_bytes);
+        ck_assert_int_eq(found.severity, names[i].severity);
+        ck_assert_int_eq(found.known, names[i].known);
+    }
+}
+END_TEST
+
+/* What an archive or a folder is taken for. */
+START_TEST(trees_are_known_by_what_is_in_them)
+{
+    static const struct {
+        const char *name;
+        const char *layout; /* NULL: of no data set */
+    } cases[] = {{"fog/1/c/1.png", "imagenet-c"},   {"weather/fog/1/c/1.png", "imagenet-c"},
+                 {"clean/0/c/1.png", "imagenet-c"}, {"own/1/c/1.png", "folder"},
+                 {"noise/own/1/c/1.png", "folder"}, {"fog/6/c/1.png", "folder"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        set_name_file(root, cases[i].name);
+        data_source *source = set_open(root, &any);
+        ck_assert_msg(strcmp(data_source_layout(source), cases[i].layout) == 0, "%s is %s",
+                      cases[i].name, data_source_layout(source));
+        data_source_close(source);
+        teardown();
+        setup();
+    }
+    set_folder(root, "fog");
+    data_imagenet_c *tree = NULL;
+    base_error err = {0};
+    ck_assert_int_eq(data_imagenet_c_open(&tree, root, &err), BASE_FORMAT);
+    char *want = base_text("'%s' is no ImageNet-C tree, expected CORRUPTION/SEVERITY/CLASS/"
+                           "FILE in it, with severities 1 to 5",
+                           root);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    ck_assert_int_eq(data_imagenet_c_open(&tree, "/nowhere", &err), BASE_IO);
+    ck_assert_str_eq(err.text,
+                     "cannot read the folder '/nowhere': No such file or directory");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data_imagenet_c");
@@ -361,6 +514,10 @@ int main(void)
     tcase_add_test(core, the_first_64_members_show_what_an_archive_is);
     tcase_add_test(core, a_zip_may_list_its_last_member_first);
     tcase_add_test(core, all_of_a_tar_is_one_data_set);
+    tcase_add_test(core, trees_have_severities_1_to_5_and_clean_images_0);
+    tcase_add_test(core, known_corruptions_stand_in_the_papers_order);
+    tcase_add_test(core, names_of_members_are_taken_apart);
+    tcase_add_test(core, trees_are_known_by_what_is_in_them);
     tcase_add_test(limits, corruptions_are_never_classes);
     tcase_add_test(limits, nobody_trains_on_it_unasked);
     tcase_add_test(limits, the_same_part_twice_is_refused);

@@ -1,5 +1,5 @@
-/* test_data_messages.c - what is said of data sets, word by word: each a few small files, how
- * it is opened, and the samples with the whole notice or the whole refusal. "~" is the
+/* test_data_messages.c - what is said of data sets, word by word: each a few small files,
+ * how it is opened, and the samples with the whole notice or the whole refusal. "~" is the
  * folder that all lies in. */
 #include "data/data_internal.h"
 
