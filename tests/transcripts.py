@@ -53,7 +53,7 @@ TIMES = [(re.compile(pattern), by) for pattern, by in (
     (r"[\d.]+( % of both are corruptions)", r"#\1"),
     (r"[\d.]+( % of the steps lower it)", r"#\1"),  # of an attack that has settled: last bits
     (r"\(worst [\d.e+-]+\)", "(worst #)"),  # slope against finite difference
-    (r"(Kullback-Leibler divergence) [\d.]+", r"\1 #"),  # of t-SNE's long path
+    (r"(divergence) [\d.]+", r"\1 #"),  # of t-SNE's long path
     (r"\b\d+( threads?\b)", r"#\1"),
     (r"(\bimages/s)( \|)? +[\d.,]+", r"\1\2 #"),
     (r"(machine +# threads?, .*)oneDNN [\d.]+ \([^)]*\)", r"\1oneDNN #"))]
