@@ -10,12 +10,14 @@ A transcript (tests/transcripts/NAME.txt) is a session as a user would have it, 
     ! a line of standard error
     = 2                                     exit status, when it is not 0
     $ show e.json top1 classes              a file that was written, readable: all of it, or these members, or all but -these
+    $ show e.html pictures                  size and means of each picture of a page
 
 Other lines go to the shell. --write records what comes now; blocks that agree keep their text. What differs between
 machines is left out by name: `#` stands for a time, a rate, a date, a version, a number of threads (MASKED, TIMES); "#
 mask KEY ..." in a transcript adds members. Numbers: counts are equal; those with a point may differ by 1e-3 of their
 size, and in tables and sentences by one unit of the last digit.
 """
+import base64
 import difflib
 import html.parser
 import json
@@ -255,6 +257,9 @@ def shown(path, words, hidden):
         return compact(chosen(json.loads(text, parse_float=Digits), words), hidden)
     if path.suffix == ".jsonl":
         return "\n".join(compact(chosen(json.loads(line, parse_float=Digits), words), hidden) for line in text.splitlines())
+    if path.suffix == ".html" and words == ["pictures"]:
+        found_there = re.findall(r'data:image/png;base64,([^"]*)', text)
+        return "\n".join(picture_text(base64.b64decode(one)) for one in found_there)
     if path.suffix == ".html":
         return page_text(text)
     return columns_masked(text, hidden) if path.suffix == ".csv" else text
