@@ -443,9 +443,26 @@ START_TEST(real_labels_have_several_right_answers_or_none)
     ck_assert_int_eq(data_real_load(&real, path, 3, &err), BASE_FORMAT);
     ck_assert_ptr_nonnull(
         strstr(err.text, "entry 0 has something else than labels from 0 to 2"));
-    set_text("real.json", "{\"1\": 2}");
-    ck_assert_int_eq(data_real_load(&real, path, 3, &err), BASE_FORMAT);
-    ck_assert_ptr_null(real);
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"{\"1\": 2}", " is no JSON list, expected a list of labels for each image"},
+        {"[]", " is no JSON list, expected a list of labels for each image"},
+        {"[[1], 2]", ": entry 1 is no list, expected a list of labels for each image"},
+        {"[[1], [0, -1]]", ": entry 1 has something else than labels from 0 to 2"},
+        {"[[1, 3]]", ": entry 0 has something else than labels from 0 to 2"},
+        {"[[\"1\"]]", ": entry 0 has something else than labels from 0 to 2"},
+        {"[[1],\n[", " line 2: "}, /* the library's words */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char *want = base_text("'%s'%s", path, bad[i].says);
+        set_text("real.json", bad[i].text);
+        ck_assert_int_eq(data_real_load(&real, path, 3, &err), BASE_FORMAT);
+        ck_assert_msg(strncmp(err.text, want, strlen(want)) == 0, "%s", err.text);
+        ck_assert_ptr_null(real);
+        base_free(want);
+    }
+    data_real_destroy(NULL);
     base_free(path);
 
     path = make_set(names, false);

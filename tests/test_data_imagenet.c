@@ -238,6 +238,82 @@ START_TEST(images_without_labels_serve_predictions_only)
 }
 END_TEST
 
+/* Whole refusals of ILSVRC2012's archives. */
+START_TEST(archives_of_archives_are_what_they_should_be)
+{
+    static const char *const fish[] = {"n01443537_9.JPEG"};
+    size_t bytes;
+    char *path, *want, *folder = test_path(root, "folder"),
+                       *inner = tar_of(&bytes, fish, 1);
+    data_source *source = NULL;
+    base_error err = {0};
+    data_source_options train = imagenet;
+    FILE *tar = set_tar_open(&path, root, "train.tar");
+
+    train.split = "train";
+    set_member(tar, "n01443537.tar", '0', inner, bytes);
+    set_member(tar, "n01443537.tar", '0', inner, bytes);
+    set_tar_end(tar);
+    ck_assert_int_eq(data_source_open(&source, path, &imagenet, &err), BASE_FORMAT);
+    want = base_text("'%s' has two archives of the class 'n01443537'", path);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    base_free(path);
+    tar = set_tar_open(&path, root, "train.tar");
+    set_member(tar, "n01443537.tar", '0', inner, bytes);
+    set_name_member(tar, "ILSVRC2012_val_00000001.JPEG");
+    set_tar_end(tar);
+    ck_assert_int_eq(data_source_open(&source, path, &imagenet, &err), BASE_FORMAT);
+    want = base_text("'%s' holds both images and archives of images", path);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    base_free(path);
+    tar = set_tar_open(&path, root, "train.tar");
+    set_member(tar, "n01443537.tar", '0', inner, bytes);
+    set_name_member(tar, "notes.txt");
+    set_name_member(tar, "a/n01440764.tar");
+    set_name_member(tar, ".tar");
+    ck_assert_int_eq(fclose(tar), 0);
+    source = set_open(path, &imagenet);
+    ck_assert_uint_eq(data_source_count(source), 1);
+    ck_assert_uint_eq(data_source_ignored(source), 3);
+    ck_assert_str_eq(data_source_notice(source),
+                     "the archive ends without its two blocks of zeros; 1 of ImageNet's "
+                     "1000 classes, with their global labels");
+    data_source_close(source);
+    source = NULL;
+    base_free(path);
+    set_name_file(root, "folder/ILSVRC2012_img_val.tar");
+    ck_assert_int_eq(data_source_open(&source, folder, &train, &err), BASE_IO);
+    want = base_text("'%s' holds no archive of the split train, expected %s", folder,
+                     data_layout_ilsvrc.holds);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    base_free(folder);
+    base_free(inner);
+}
+END_TEST
+
+/* The test images have names of their own and no labels. */
+START_TEST(images_of_the_test_are_known_by_their_names)
+{
+    char *path;
+    FILE *tar = set_tar_open(&path, root, "ILSVRC2012_img_test_v10102019.tar");
+
+    set_name_member(tar, "ILSVRC2012_test_00000002.JPEG");
+    set_name_member(tar, "ILSVRC2012_test_00000001.JPEG");
+    set_tar_end(tar);
+    data_source_options test = unlabelled;
+    test.split = "test";
+    data_source *source = set_open(root, &test);
+    ck_assert_str_eq(data_source_layout(source), "ilsvrc");
+    ck_assert_uint_eq(data_source_count(source), 2);
+    ck_assert_int_eq(data_source_label(source, 1), -1);
+    data_source_close(source);
+    base_free(path);
+}
+END_TEST
+
 /* ---- Kaggle ------------------------------------------------------------------------- */
 
 START_TEST(kaggles_tree_is_read_by_split)
@@ -294,6 +370,8 @@ int main(void)
     tcase_add_test(core, kaggles_tree_is_read_by_split);
     tcase_add_test(limits, an_inner_archive_that_is_cut_is_refused_with_its_offset);
     tcase_add_test(limits, files_of_labels_that_do_not_fit_are_refused);
+    tcase_add_test(limits, archives_of_archives_are_what_they_should_be);
+    tcase_add_test(core, images_of_the_test_are_known_by_their_names);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

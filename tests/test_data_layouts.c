@@ -382,6 +382,60 @@ START_TEST(cifars_binary_files_become_pixels)
 }
 END_TEST
 
+/* CIFAR-100 has two label bytes, of which the second counts; files of a part in order. */
+START_TEST(cifars_files_are_those_of_their_part)
+{
+    enum { RECORD = 3074 };
+    static unsigned char bytes[2 * RECORD];
+    char *path = test_path(root, "test.bin"), name[100], *want;
+    const data_source_options train = {.split = "train", .allow_single_class = true};
+    data_source *source = NULL;
+    base_error err = {0};
+
+    bytes[0] = 9, bytes[1] = 77, bytes[2] = 'x';
+    bytes[RECORD] = 3, bytes[RECORD + 1] = 99, bytes[RECORD + 2] = 'y';
+    set_file(root, "test.bin", bytes, sizeof bytes);
+    for (int whole = 0; whole < 2; whole++) {
+        source = set_open(whole ? root : path, &one);
+        ck_assert_uint_eq(data_source_count(source), 2);
+        ck_assert_int_eq(data_source_label(source, 0), 77);
+        ck_assert_int_eq(data_source_label(source, 1), 99);
+        ck_assert_uint_eq(data_source_classes(source), 100);
+        ck_assert_str_eq(data_source_relative_name(source, 1, name, sizeof name),
+                         "99/test-00001.png");
+        data_source_close(source);
+        source = NULL;
+    }
+    ck_assert_int_eq(data_source_open(&source, root, &train, &err), BASE_IO);
+    want = base_text("'%s' holds no data_batch_*.bin or train.bin, expected %s", root,
+                     data_layout_cifar.holds);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    set_file(root, "test.bin", bytes, RECORD + 1);
+    ck_assert_int_eq(data_source_open(&source, root, &one, &err), BASE_FORMAT);
+    want = base_text("'%s' has 3075 bytes, expected a multiple of 3074: a label and 3072 "
+                     "bytes for each image",
+                     path);
+    ck_assert_str_eq(err.text, want);
+    base_free(want);
+    base_free(path);
+    for (int i = 5; i > 0; i--) {
+        snprintf(name, sizeof name, "data_batch_%d.bin", i);
+        bytes[0] = (unsigned char)i;
+        set_file(root, name, bytes, RECORD - 1);
+    }
+    source = set_open(root, &train);
+    ck_assert_uint_eq(data_source_count(source), 5);
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "%zu/data_batch_%zu-00000.png", i + 1, i + 1);
+        char found[100];
+        ck_assert_int_eq(data_source_label(source, i), (int)i + 1);
+        ck_assert_str_eq(data_source_relative_name(source, i, found, sizeof found), name);
+    }
+    data_source_close(source);
+}
+END_TEST
+
 START_TEST(a_tree_of_corruptions_lists_its_parts_and_opens_each)
 {
     data_imagenet_c *tree = NULL;
@@ -517,6 +571,7 @@ int main(void)
     tcase_add_test(core, lists_say_what_a_line_lacks);
     tcase_add_test(core, labels_of_shards_are_numbers_texts_or_names);
     tcase_add_test(core, cifars_binary_files_become_pixels);
+    tcase_add_test(core, cifars_files_are_those_of_their_part);
     tcase_add_test(core, a_tree_of_corruptions_lists_its_parts_and_opens_each);
     tcase_add_test(core, a_class_map_decides_the_labels);
     tcase_add_test(core, a_model_trained_on_numbers_knows_imagenets_ids);

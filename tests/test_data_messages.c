@@ -256,8 +256,6 @@ START_TEST(a_class_map_says_which_labels_folders_have)
          .text = ""},
         {TWO "|m=[\"bee\", 7]", "", .map = "m", BAD,
          .text = "'~/m': entry 1 of the list is no folder"},
-        {TWO "|m={\"ant\": 1, \"ant\": 2}", "", .map = "m", BAD,
-         .text = "'~/m' line 1: duplicate object key near '\"ant\"'"},
         {TWO, "", .map = "m", .status = BASE_IO,
          .text = "cannot open '~/m': No such file or directory"},
         {TWO "|m=ant\t1\nbee\t0\n", "", .map = "m", .classes = "x,y,z",

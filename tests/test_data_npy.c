@@ -345,6 +345,10 @@ START_TEST(pieces_have_their_own_images)
             ck_assert_int_eq(data_source_label(source, i), labels[at]);
             snprintf(want, sizeof want, "%d/fog-%05zu.png", labels[at], at);
             ck_assert_str_eq(data_source_relative_name(source, i, name, sizeof name), want);
+            char *whole = base_text("%s[%zu]", part, i), shown[600];
+            ck_assert_str_eq(data_source_name(source, i, shown, sizeof shown), whole);
+            ck_assert_uint_eq(data_source_bytes(source, i), 2);
+            base_free(whole);
         }
         data_source_close(source);
         base_free(part);
@@ -360,6 +364,43 @@ START_TEST(pieces_have_their_own_images)
     char *part = base_text("%s#2", path);
     check_message(part, " has 14 images, no five severities of as many each");
     base_free(part);
+    base_free(path);
+}
+END_TEST
+
+/* Pictures one pixel wide are pictures. */
+START_TEST(raw_pixels_are_surveyed)
+{
+    static const struct {
+        const char *shape;
+        size_t grey;
+    } cases[] = {{"(4, 3, 1)", 4}, {"(4, 1, 1, 3)", 0}};
+    static const unsigned char zeros[12], labels[4] = {0, 1, 1};
+    const data_survey_options plain = {0};
+    char *path = test_path(root, "fog.npy");
+
+    set_npy(root, "labels.npy", "|u1", "(4,)", labels, 4);
+    for (size_t i = 0; i < 2; i++) {
+        data_survey s;
+        set_npy(root, "fog.npy", "|u1", cases[i].shape, zeros, 12);
+        data_source *source = set_open(path, NULL);
+        ck_assert_int_eq(data_survey_make(&s, source, &plain, NULL), BASE_OK);
+        ck_assert_uint_eq(s.kinds[DATA_PICTURE_RAW], 4);
+        ck_assert_uint_eq(s.kinds[DATA_PICTURE_GREY], cases[i].grey);
+        ck_assert_uint_eq(s.kinds[DATA_PICTURE_DEEP] + s.kinds[DATA_PICTURE_JPEG] +
+                              s.kinds[DATA_PICTURE_PNG],
+                          0);
+        ck_assert_uint_eq(s.health[DATA_HEALTH_OK], 4);
+        ck_assert_uint_eq(s.sized, 4);
+        ck_assert_uint_eq(s.width.high, 1);
+        ck_assert_uint_eq(s.height.low, i == 0 ? 3 : 1);
+        ck_assert_uint_eq(s.pixels.middle, i == 0 ? 3 : 1);
+        ck_assert_uint_eq(s.file.low, 3);
+        ck_assert_uint_eq(s.bytes, 12);
+        ck_assert(s.per_class[0] == 2 && s.per_class[1] == 2);
+        data_survey_free(&s);
+        data_source_close(source);
+    }
     base_free(path);
 }
 END_TEST
@@ -417,6 +458,7 @@ int main(void)
     tcase_add_test(core, what_is_no_numpy_file_is_refused);
     tcase_add_test(core, labels_of_every_type_are_read);
     tcase_add_test(core, pieces_have_their_own_images);
+    tcase_add_test(core, raw_pixels_are_surveyed);
     tcase_add_test(core, a_folder_has_one_pair_or_is_asked_about);
     suite_add_tcase(suite, core);
     return test_run(suite);

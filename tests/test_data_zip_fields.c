@@ -234,6 +234,69 @@ START_TEST(every_field_of_zip64_is_minded)
 }
 END_TEST
 
+/* What changes after indexing is seen when the member is read. */
+START_TEST(a_member_that_changed_is_a_bad_sample)
+{
+    static const change changes[] = {
+        {'e', 1, 0, 'Q', 1, 1, "corrupt: its entry in the zip's directory"},
+        {'e', 1, 24, 8, 4, 1, "corrupt: its entry in the zip's directory"},
+        {'e', 1, 30, 60000, 2, 1, "corrupt: its entry in the zip's directory"},
+        {'e', 1, 8, 1, 2, 1, "unsupported format encrypted zip member"},
+        {'e', 1, 10, 12, 2, 1, "unsupported format zip method 12"},
+        {'e', 0, 20, 6, 4, 0, "unsupported format zip method 0"},
+        {'e', 2, 42, 285, 4, 2,
+         "corrupt: no member at offset 285, where the zip's directory says"},
+        {'e', 2, 42, 286, 4, 2, "truncated"},
+        {'e', 2, 42, 316, 4, 2, "truncated"},
+        {'e', 2, 20, 500, 4, 2, "truncated"},
+    };
+
+    for (size_t k = 0; k < sizeof changes / sizeof *changes; k++) {
+        const change *c = &changes[k];
+        base_error err = {0};
+        make(false);
+        zip_write(&zip, path);
+        data_source *source = set_open(path, &one_class);
+        zip_put(place(c->where, c->member, c->offset), c->value, c->bytes);
+        zip_write(&zip, path);
+        for (size_t i = 0; i < MEMBERS; i++) {
+            unsigned char *bytes = NULL;
+            size_t room = 0, size = 0;
+            const base_status got = data_source_read(source, i, &bytes, &room, &size, &err);
+            ck_assert_msg((got != BASE_OK) == (i == c->bad), "change %zu, sample %zu", k,
+                          i);
+            ck_assert_msg(i != c->bad || strcmp(err.text, c->text) == 0, "change %zu: %s",
+                          k, err.text);
+            base_free(bytes);
+        }
+        data_source_close(source);
+    }
+}
+END_TEST
+
+/* An entry of 8192 bytes is read by its name, a longer one is left out. */
+START_TEST(entries_may_be_long_but_not_longer)
+{
+    for (size_t more = 0; more < 2; more++) {
+        memset(&zip, 0, sizeof zip);
+        zip_name(&zip, "a/1.png", ZIP_STORED);
+        zip_name(&zip, "a/2.png", ZIP_STORED);
+        const size_t extra = 8192 - 46 - 7 + more;
+        zip_put(zip.entries + zip.last + 30, extra, 2);
+        zip_put(zip.entries + zip.entry_bytes, 0x7777, 2);
+        zip_put(zip.entries + zip.entry_bytes + 2, extra - 4, 2);
+        zip.entry_bytes += extra;
+        zip_end(&zip, "");
+        zip_write(&zip, path);
+        data_source *source = set_open(path, &one_class);
+        set_lists(source, more ? "0 a/1.png\n" : "0 a/1.png\n0 a/2.png\n");
+        if (!more)
+            set_holds(source, 1, "a/2.png");
+        data_source_close(source);
+    }
+}
+END_TEST
+
 START_TEST(what_a_member_is_stands_in_its_mode)
 {
     static const struct {
@@ -411,6 +474,8 @@ int main(void)
     tcase_add_test(limits, every_field_is_minded);
     tcase_add_test(limits, every_field_of_zip64_is_minded);
     tcase_add_test(limits, bombs_are_known_by_size_and_ratio);
+    tcase_add_test(limits, a_member_that_changed_is_a_bad_sample);
+    tcase_add_test(limits, entries_may_be_long_but_not_longer);
     tcase_add_test(limits, members_together_fill_the_archive_at_most);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

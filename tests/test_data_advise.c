@@ -1,0 +1,123 @@
+/* test_data_advise.c - reading ahead: for which samples the system is asked, of which bytes
+ * of which file. This program's posix_fadvise takes the place of the system's. */
+#include "data/data_internal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "tests/test_layouts.h"
+#include "tests/test_zip.h"
+
+enum { LARGE = 16384, SMALL = LARGE - 1 };
+
+static char asked[1000]; /* "FILE offset bytes;" of every call */
+static char pixels[LARGE + 1];
+
+int posix_fadvise(int fd, off_t offset, off_t bytes, int advice)
+{
+    char link[64], path[400] = "";
+    const size_t used = strlen(asked);
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const ssize_t got = readlink(link, path, sizeof path - 1);
+    const char *slash = got > 0 ? strrchr(path, '/') : NULL;
+    snprintf(asked + used, sizeof asked - used, "%s %ld %ld%s;", slash ? slash + 1 : "?",
+             (long)offset, (long)bytes, advice == POSIX_FADV_WILLNEED ? "" : " other");
+    return 0;
+}
+
+/* What is asked for all samples of the data, one after the other. */
+static void check_asked(const char *spec, const char *want)
+{
+    const data_source_options options = {.allow_single_class = true};
+    data_source *source = set_open(spec, &options);
+
+    asked[0] = '\0';
+    for (size_t i = 0; i < data_source_count(source); i++)
+        data_source_advise(source, i);
+    ck_assert_str_eq(asked, want);
+    data_source_close(source);
+}
+
+static void setup_pixels(void)
+{
+    setup();
+    memset(pixels, 'p', LARGE);
+}
+
+START_TEST(files_are_asked_for_whole)
+{
+    char *list = test_path(root, "l.txt"), *tree = test_path(root, "tree");
+
+    set_file(root, "set/a/1.png", pixels, LARGE);
+    set_file(root, "set/a/2.png", pixels, SMALL);
+    set_file(root, "set/b/3.png", pixels, LARGE);
+    char *set = test_path(root, "set");
+    check_asked(set, "1.png 0 0;3.png 0 0;");
+    set_text("l.txt", "set/b/3.png\t1\nset/a/2.png\t0\n");
+    check_asked(list, "3.png 0 0;");
+    set_file(root, "tree/fog/1/c/4.png", pixels, LARGE);
+    check_asked(tree, "4.png 0 0;");
+    ck_assert_int_eq(base_folder_remove(set, NULL), BASE_OK); /* no harm */
+    base_free(set);
+    base_free(list);
+    base_free(tree);
+}
+END_TEST
+
+START_TEST(members_of_tars_are_asked_for_where_they_lie)
+{
+    char *path, *list = test_path(root, "l.txt");
+    FILE *tar = set_tar_open(&path, root, "x.tar");
+
+    set_member(tar, "a/1.png", '0', pixels, SMALL);
+    set_member(tar, "a/2.png", '0', pixels, LARGE);
+    set_member(tar, "b/3.png", '0', pixels, LARGE);
+    set_tar_end(tar);
+    /* headers of 512 bytes at 0, 16896 and 33792 */
+    check_asked(path, "x.tar 17408 16384;x.tar 34304 16384;");
+    set_text("l.txt", "x.tar!b/3.png\t1\nx.tar!a/1.png\t0\n");
+    check_asked(list, "x.tar 34304 16384;");
+    base_free(list);
+    base_free(path);
+    tar = set_tar_open(&path, root, "fog.tar");
+    set_member(tar, "fog/1/a/2.png", '0', pixels, LARGE);
+    set_tar_end(tar);
+    check_asked(path, "fog.tar 512 16384;");
+    base_free(path);
+    tar = set_tar_open(&path, root, "w.tar");
+    set_member(tar, "1.jpg", '0', pixels, LARGE);
+    set_member(tar, "1.cls", '0', "0", 1);
+    set_tar_end(tar);
+    check_asked(path, "w.tar 512 16384;");
+    base_free(path);
+}
+END_TEST
+
+START_TEST(members_of_zips_are_asked_for_with_their_headers)
+{
+    static zip_file zip;
+    char *path = test_path(root, "x.zip");
+
+    memset(&zip, 0, sizeof zip);
+    zip_add(&zip, "a/1.png", pixels, SMALL, ZIP_STORED);
+    zip_add(&zip, "a/2.png", pixels, LARGE, ZIP_STORED);
+    zip_end(&zip, "");
+    zip_write(&zip, path);
+    check_asked(path, "x.zip 16420 16421;"); /* 30 and 7 more */
+    base_free(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data advise");
+    TCase *core = test_case("Core");
+
+    tcase_add_checked_fixture(core, setup_pixels, teardown);
+    tcase_add_test(core, files_are_asked_for_whole);
+    tcase_add_test(core, members_of_tars_are_asked_for_where_they_lie);
+    tcase_add_test(core, members_of_zips_are_asked_for_with_their_headers);
+    suite_add_tcase(suite, core);
+    return test_run(suite);
+}
