@@ -158,6 +158,42 @@ START_TEST(pipes_and_devices_are_refused_at_once)
 }
 END_TEST
 
+/* What a document calls seconds is what passed, or less; rates follow. */
+START_TEST(seconds_are_those_that_passed)
+{
+    char *tree = test_path(dir, "tree");
+    const char *const words[][7] = {
+        {"data", data},
+        {"data", data, "--verify"},
+        {"eval", model, "--data", data},
+        {"predict", model, "--data", data},
+        {"corrupt", "--corrupt=fog", "--size=8", "--data", data, "--out", tree},
+        {"bench", "infer", model, "--batch=1", "--warmup=0", "--no-ceiling"},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const char *const *w = words[i];
+        const double began = base_seconds();
+        program_done(program_run(dir, w[0], w[1], "--json", json, "--threads", "1", w[2],
+                                 w[3], w[4], w[5], w[6], NULL));
+        const double passed = base_seconds() - began;
+        json_t *result = program_json(json);
+        const double told = json_number_of(result, "seconds");
+        ck_assert_msg(told > 0 && told <= passed, "%s: %g of %g", w[0], told, passed);
+        if (json_object_get(result, "images_per_second")) {
+            const double rate = json_number_of(result, "images_per_second");
+            ck_assert_double_eq_tol(rate * told, json_number_of(result, "samples"),
+                                    1e-3 * rate * told);
+        }
+        if (json_object_get(result, "files_per_second"))
+            ck_assert_double_eq_tol(json_number_of(result, "files_per_second") * told,
+                                    json_number_of(result, "written"), 1e-3);
+        json_decref(result);
+    }
+    base_free(tree);
+}
+END_TEST
+
 START_TEST(no_name_breaks_the_line)
 {
     program_refused(program_run(dir, "eval", "a\nb\x1b[2J", "--data", data, NULL), 1,
@@ -217,6 +253,7 @@ int main(void)
     tcase_add_checked_fixture(core, setup, command_teardown);
     tcase_add_test(core, results_that_nobody_gets_are_a_failed_run);
     tcase_add_test(core, files_that_cannot_be_written_are_refused_first);
+    tcase_add_test(core, seconds_are_those_that_passed);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
     tcase_add_checked_fixture(limits, setup, command_teardown);

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <math.h>
 #include <omp.h>
+#include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -351,6 +353,32 @@ START_TEST(threads_are_shared_with_the_loader)
 }
 END_TEST
 
+static int niceness[2];
+
+static void *loader_begins(void *user)
+{
+    const data_loader_config *config = user;
+
+    niceness[0] = getpriority(PRIO_PROCESS, (id_t)gettid());
+    config->enter(config->enter_user);
+    niceness[1] = getpriority(PRIO_PROCESS, (id_t)gettid());
+    return NULL;
+}
+
+/* Its threads stand behind those of the network. */
+START_TEST(a_loader_works_in_the_background)
+{
+    data_loader_config config = data_loader_defaults();
+    pthread_t thread;
+
+    common.threads = 2;
+    app_loader_threads(&config, &common, -1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, loader_begins, &config), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(niceness[1], niceness[0] + 5 > 19 ? 19 : niceness[0] + 5);
+}
+END_TEST
+
 /* ---- memory -------------------------------------------------------------------------- */
 
 START_TEST(memory_is_zeroed_and_aligned)
@@ -516,6 +544,7 @@ int main(void)
     tcase_add_test(core, each_piece_of_work_is_done_once);
     tcase_add_test(core, parts_of_the_processors_are_all_of_them);
     tcase_add_test(core, threads_are_shared_with_the_loader);
+    tcase_add_test(core, a_loader_works_in_the_background);
     tcase_add_test(core, memory_is_zeroed_and_aligned);
     tcase_add_test(core, what_memory_cannot_hold_ends_the_program);
     tcase_add_test(core, results_begin_with_the_same_keys);
