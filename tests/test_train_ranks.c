@@ -15,6 +15,7 @@ typedef struct plan {
     bool resume;
     size_t stop_rank; /* this one is asked to stop from step stop_step on */
     uint64_t stop_step;
+    bool counted; /* the ranks are asked what they sent and waited, and say what they do */
 } plan;
 
 typedef struct rank_end {
@@ -55,6 +56,29 @@ static base_status agree(void *user, const char *what, const char *text, base_er
     return mesh_agree(((peer_rank *)user)->mesh, what, text, err);
 }
 
+/* What a rank says when it is asked: each time 100 bytes and 500 seconds more, twice and
+ * three times as much on the ranks behind the first. */
+static uint64_t asked[PEERS_MOST];
+static char phases[256];
+
+static void counted(void *user, double *sent, double *waited)
+{
+    const size_t rank = ((peer_rank *)user)->peers.rank;
+    const double times = (double)(++asked[rank] * (rank + 1));
+
+    *sent = 100 * times;
+    *waited = 500 * times;
+}
+
+static void say(void *user, uint64_t step, train_phase phase)
+{
+    const size_t used = strlen(phases);
+
+    (void)step;
+    if (((peer_rank *)user)->peers.rank == 0 && used + 1 < sizeof phases)
+        phases[used] = "LCXES"[phase];
+}
+
 /* The recipe of the test with the plan's settings. */
 static base_status recipe_of(train_recipe *out, const plan *p, base_error *err)
 {
@@ -76,7 +100,11 @@ static void rank_train(void *user, const vit_peers *peers)
 {
     rank_end *e = user;
     char *folder = test_path(dir, e->p->run);
-    const train_ranks ranks = {.peers = *peers, .user = peers->user, .agree = agree};
+    const train_ranks ranks = {.peers = *peers,
+                               .user = peers->user,
+                               .agree = agree,
+                               .say = e->p->counted ? say : NULL,
+                               .counted = e->p->counted ? counted : NULL};
     const train_options options = {
         .folder = folder,
         .resume = e->p->resume,
@@ -215,6 +243,45 @@ START_TEST(three_ranks_repeat_to_the_bit)
 }
 END_TEST
 
+/* Two steps a line, a checkpoint after both: of both ranks the bytes since the line before,
+ * the mean of the seconds waited, and who was busy longest, as a part of the middle one (of
+ * two the lesser). */
+START_TEST(what_ranks_did_is_told)
+{
+    const plan p = {
+        .run = "run",
+        .settings = {"train.max_steps=4", "train.log_every=2", "train.eval_every=0"},
+        .counted = true};
+    char *path = base_text("%s/run/metrics.jsonl", dir), *text;
+    int lines = 0;
+
+    run_well(&p, 2);
+    ck_assert_str_eq(phases, "LCLCXLCLCXSLCLCXLCLCXES");
+    text = program_text(path);
+    for (const char *at = text; *at; at += strcspn(at, "\n") + 1) {
+        json_t *json = json_loadb(at, strcspn(at, "\n"), 0, NULL);
+        const json_t *slowest = json_object_get(json, "slowest");
+        if (strcmp(json_string_value(json_object_get(json, "kind")), "train") == 0) {
+            const double steps = 2, images = steps * 4;
+            ck_assert_double_eq(json_number_of(json, "ranks"), 2);
+            /* each step asks twice: 200 and 400 bytes */
+            ck_assert_double_eq(json_number_of(json, "sent_bytes"), steps * 600);
+            /* and waits 500 and 1000 seconds, of so many that the steps took */
+            const double seconds = images / json_number_of(json, "images_per_second");
+            ck_assert_double_eq_tol(json_number_of(json, "waited") * seconds / steps, 750,
+                                    1);
+            ck_assert_double_eq(json_number_of(slowest, "rank"), 0);
+            ck_assert_double_eq_tol(json_number_of(slowest, "busy"), 0.5, 0.2);
+            lines++;
+        }
+        json_decref(json);
+    }
+    ck_assert_int_eq(lines, 2);
+    base_free(text);
+    base_free(path);
+}
+END_TEST
+
 /* Words that a rank fails with reach all, with its name. */
 START_TEST(a_folder_that_cannot_be_written_ends_all)
 {
@@ -274,6 +341,7 @@ int main(void)
     tcase_add_test(core, a_stopped_run_goes_on_with_other_ranks);
     tcase_add_test(core, a_run_begins_with_the_weights_of_another);
     tcase_add_test(core, three_ranks_repeat_to_the_bit);
+    tcase_add_test(core, what_ranks_did_is_told);
     tcase_add_test(limits, a_folder_that_cannot_be_written_ends_all);
     tcase_add_test(limits, ranks_that_do_not_fit_are_refused);
     tcase_add_test(limits, ten_steps_that_are_not_finite_end_all_alike);
