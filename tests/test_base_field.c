@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "tests/test_leaks.h"
 
 typedef struct cake {
     int eggs;
@@ -110,6 +111,45 @@ START_TEST(what_is_not_allowed_is_refused)
 }
 END_TEST
 
+START_TEST(each_field_says_what_it_takes)
+{
+    static const struct {
+        const char *name, *expected, *range;
+    } says[] = {
+        {"eggs", "a whole number from 1 to 12", "1 .. 12"},
+        {"grams", "a whole number from 0 to 9007199254740992", "0 .. 9007199254740992"},
+        {"sugar", "a number from 0 to 1", "0 .. 1"},
+        {"oven", "a whole number from -10 to 300 or auto", "-10 .. 300"},
+        {"glazed", "true or false", ""},
+        {"shape", "one of round|square|ring", "round|square|ring"},
+        {"name", "at most 7 characters", ""},
+        {"cook", "NAME", ""},
+        {"guests", NULL, ""},
+    };
+    char out[64];
+
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+        const base_field *f = of(says[i].name);
+        if (says[i].expected)
+            ck_assert_str_eq(base_field_expected(out, sizeof out, f), says[i].expected);
+        if (says[i].range)
+            ck_assert_str_eq(base_field_range(out, sizeof out, f), says[i].range);
+    }
+    char *want = base_text("at most %d values", (int)BASE_LIST_MAX);
+    ck_assert_str_eq(base_field_expected(out, sizeof out, of("guests")), want);
+    base_free(want);
+    base_field half = *of("sugar");
+    half.low = 0.1, half.high = 0.25;
+    ck_assert_str_eq(base_field_range(out, sizeof out, &half), "0.1 .. 0.25");
+    half.high = half.low; /* no limits */
+    ck_assert_str_eq(base_field_range(out, sizeof out, &half), "");
+    ck_assert_str_eq(base_field_expected(out, sizeof out, &half), "a number");
+    /* a number of no word */
+    cake c = {.shape = 7};
+    ck_assert_str_eq(base_field_text(out, sizeof out, &c, of("shape")), "7");
+}
+END_TEST
+
 START_TEST(a_full_list_is_refused)
 {
     cake c = {0};
@@ -183,12 +223,13 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("base_field");
-    TCase *core = tcase_create("Core"), *limits = tcase_create("Limits");
+    TCase *core = test_case("Core"), *limits = test_case("Limits");
 
     tcase_add_test(core, text_goes_in_and_comes_out);
     tcase_add_test(core, values_keep_their_kind);
     tcase_add_test(core, names_are_found_and_near_ones_too);
     tcase_add_test(limits, what_is_not_allowed_is_refused);
+    tcase_add_test(core, each_field_says_what_it_takes);
     tcase_add_test(limits, a_full_list_is_refused);
     tcase_add_test(limits, members_that_were_set_past_the_table_are_seen);
     suite_add_tcase(suite, core);

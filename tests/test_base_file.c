@@ -298,6 +298,28 @@ START_TEST(a_file_below_proc_is_read_though_its_size_is_zero)
 }
 END_TEST
 
+/* Whose size is 0 and which has more than is had at first. */
+START_TEST(a_long_file_below_proc_is_read_whole)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    base_error err = {0};
+
+    ck_assert_int_eq(base_file_read(&text, &bytes, "/proc/self/smaps", 1 << 24, NULL),
+                     BASE_OK);
+    ck_assert_uint_gt(bytes, 3 * 4096);
+    ck_assert_uint_eq(strlen(text), bytes);
+    ck_assert_int_eq(text[bytes - 1], '\n');
+    for (const char *at = text; *at; at = strchr(at, '\n') + 1) /* names and addresses */
+        ck_assert_msg(strcspn(at, ":-") < 20, "%.40s", at);
+    base_free(text);
+    ck_assert_int_eq(base_file_read(&text, &bytes, "/proc/self/smaps", 4096, &err),
+                     BASE_FORMAT);
+    ck_assert_str_eq(err.text,
+                     "'/proc/self/smaps' has more than 4096 bytes, the most allowed");
+}
+END_TEST
+
 START_TEST(reading_beyond_the_limit_is_refused)
 {
     char *text = NULL;
@@ -366,6 +388,7 @@ int main(void)
     tcase_add_test(core, a_device_is_written_to_and_not_renamed_over);
     tcase_add_test(core, a_file_is_read_whole_with_a_final_zero);
     tcase_add_test(core, a_file_below_proc_is_read_though_its_size_is_zero);
+    tcase_add_test(core, a_long_file_below_proc_is_read_whole);
     tcase_add_test(limits, a_planted_link_is_not_written_through);
     tcase_add_test(limits, the_longest_name_can_be_written);
     tcase_add_test(limits, what_is_no_file_is_refused_at_once);

@@ -265,6 +265,47 @@ START_TEST(jpeg_is_the_same_whatever_went_before)
 }
 END_TEST
 
+/* libjpeg's memory grows to a larger picture and is then one block. */
+START_TEST(jpeg_is_the_same_in_memory_that_grew)
+{
+    enum { LARGE = 420, SMALL = 30 };
+    static unsigned char in[LARGE * LARGE * 3], out[2][LARGE * LARGE * 3];
+    static const size_t sides[] = {SMALL, LARGE, SMALL, LARGE};
+    uint64_t taken = 0;
+
+    test_corrupt_picture(in, LARGE, LARGE);
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < 4; i++) {
+            test_corrupt fresh = test_corrupt_open(NULL);
+            const unsigned char *bytes[2];
+            size_t size[2];
+            const uint64_t before = base_alloc_count();
+            ck_assert_int_eq(corrupt_jpeg_encode(rig.worker, &bytes[0], &size[0], in,
+                                                 sides[i], sides[i], 90, &rig.err),
+                             BASE_OK);
+            ck_assert_int_eq(corrupt_jpeg_roundtrip(rig.worker, out[0], in, sides[i],
+                                                    sides[i], 90, &rig.err),
+                             BASE_OK);
+            taken += round > 0 ? base_alloc_count() - before : 0;
+            ck_assert_int_eq(corrupt_jpeg_encode(rig.worker, &bytes[0], &size[0], in,
+                                                 sides[i], sides[i], 90, &rig.err),
+                             BASE_OK);
+            ck_assert_int_eq(corrupt_jpeg_encode(fresh.worker, &bytes[1], &size[1], in,
+                                                 sides[i], sides[i], 90, &rig.err),
+                             BASE_OK);
+            ck_assert_uint_eq(size[0], size[1]);
+            ck_assert_mem_eq(bytes[0], bytes[1], size[0]);
+            ck_assert_int_eq(corrupt_jpeg_roundtrip(fresh.worker, out[1], in, sides[i],
+                                                    sides[i], 90, &rig.err),
+                             BASE_OK);
+            ck_assert_mem_eq(out[0], out[1], sides[i] * sides[i] * 3);
+            test_corrupt_close(&fresh);
+        }
+    }
+    ck_assert_uint_eq(taken, 0); /* after the first round none */
+}
+END_TEST
+
 START_TEST(jpeg_grows_and_refuses)
 {
     /* noise at quality 100 needs more than the first 64 KiB */
@@ -435,6 +476,7 @@ int main(void)
     tcase_add_test(core, pixelate_rounds_the_ends_of_boxes_as_pillow);
     tcase_add_test(core, jpeg_has_the_scaled_tables_of_annex_k);
     tcase_add_test(core, jpeg_is_the_same_whatever_went_before);
+    tcase_add_test(core, jpeg_is_the_same_in_memory_that_grew);
     tcase_add_test(core, an_affine_map_takes_its_points);
     tcase_add_test(core, a_warp_samples_between_pixels_and_mirrors_at_the_border);
     tcase_add_test(core, a_wide_filter_equals_its_cosines);

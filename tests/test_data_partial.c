@@ -9,6 +9,7 @@
 #include "tests/test_jpeg.h"
 #include "tests/test_leaks.h"
 #include "tests/test_run.h"
+#include "tests/test_set.h"
 
 static const data_decode_limits limits = {.max_pixels = 1 << 24, .max_file_bytes = 1 << 24};
 
@@ -479,6 +480,51 @@ START_TEST(reduced_blocks_hold_the_largest_products)
 }
 END_TEST
 
+/* The best set of this processor is the last one; all of them are others. */
+START_TEST(the_last_set_is_used)
+{
+    size_t sets = 0;
+
+    for (; data_kernels_at(sets); sets++)
+        ck_assert(sets == 0 || data_kernels_at(sets) != data_kernels_at(sets - 1));
+    ck_assert_ptr_eq(data_kernels_get(), data_kernels_at(sets - 1));
+}
+END_TEST
+
+/* Grey pictures of a decoder's rows: each value from its own three. */
+START_TEST(rows_become_grey_value_by_value)
+{
+    const shape_rule grey = {.size = 8, .channels = 1}, colour = {.size = 8, .channels = 3};
+    data_scratch scratch = {0};
+    size_t bytes;
+    unsigned char *png = set_png(&bytes, 11, 9, 5);
+
+    for (size_t set = 0; data_kernels_at(set); set++) {
+        data_decoder *decoder = decoder_make(data_kernels_at(set), false);
+        data_image a = {0}, b = {0};
+        data_health health;
+        ck_assert_int_eq(data_shape_file(&a, &health, decoder, png, bytes, &grey, NULL,
+                                         &scratch, NULL, 0, NULL),
+                         BASE_OK);
+        ck_assert_int_eq(data_shape_file(&b, &health, decoder, png, bytes, &colour, NULL,
+                                         &scratch, NULL, 0, NULL),
+                         BASE_OK);
+        ck_assert_uint_eq(a.channels, 1);
+        for (size_t i = 0; i < 64; i++) {
+            const unsigned char *p = b.pixels + 3 * i;
+            const unsigned luma =
+                (19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 32768u) >> 16;
+            ck_assert_uint_eq(a.pixels[i], luma);
+        }
+        data_image_destroy(&a);
+        data_image_destroy(&b);
+        data_decoder_destroy(decoder);
+    }
+    data_scratch_destroy(&scratch);
+    base_free(png);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data partial");
@@ -497,6 +543,8 @@ int main(void)
     tcase_add_test(edges, damage_is_judged_as_libjpeg_judges_it);
     tcase_add_test(edges, strong_reductions_are_the_same_for_all_kernels);
     tcase_add_test(edges, reduced_blocks_hold_the_largest_products);
+    tcase_add_test(core, the_last_set_is_used);
+    tcase_add_test(core, rows_become_grey_value_by_value);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, edges);
     return test_run(suite);

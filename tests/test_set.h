@@ -22,13 +22,13 @@ static inline void set_file(const char *root, const char *name, const void *byte
     base_free(path);
 }
 
-/* A NumPy file of format 1; type and shape as its header has them: "|u1", "(2,)". */
+/* A NumPy file of format 1; type and sizes as its header has them: "|u1", "(2,)". */
 static inline void set_npy(const char *root, const char *name, const char *type,
-                           const char *shape, const void *bytes, size_t count)
+                           const char *sizes, const void *bytes, size_t count)
 {
     unsigned char head[128] = "\x93NUMPY\x01";
     char *text =
-        base_text("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
+        base_text("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, sizes);
     char *whole = base_alloc(sizeof head + count, 1);
 
     ck_assert_uint_lt(strlen(text), sizeof head - 10);
