@@ -94,6 +94,104 @@ START_TEST(a_linear_layer_has_three_products)
 }
 END_TEST
 
+/* NAME PART KIND, COUNT x BATCH of M N K: three images of five tokens; of the fifteen
+ * assignments three experts get four, one three. */
+static const char *const trained[] = {
+    "patches patch forward 1 x 1 of 12 8 48 tb weight",
+    "patches patch weight-gradient 1 x 1 of 8 48 12 ta",
+    "qkv projection forward 3 x 1 of 15 24 8 tb weight",
+    "qkv projection input 3 x 1 of 15 8 24 weight",
+    "qkv projection weight-gradient 3 x 1 of 24 8 15 ta",
+    "scores attention forward 3 x 6 of 5 5 4 tb",
+    "values attention forward 3 x 6 of 5 4 5",
+    "scores attention input 3 x 6 of 5 5 4 tb",
+    "values attention input 3 x 6 of 5 4 5",
+    "values attention input 6 x 6 of 5 4 5 ta",
+    "proj projection forward 3 x 1 of 15 8 8 tb weight",
+    "proj projection input 3 x 1 of 15 8 8 weight",
+    "proj projection weight-gradient 3 x 1 of 8 8 15 ta",
+    "fc1 mlp forward 2 x 1 of 15 12 8 tb weight",
+    "fc1 mlp input 2 x 1 of 15 8 12 weight",
+    "fc1 mlp weight-gradient 2 x 1 of 12 8 15 ta",
+    "fc2 mlp forward 2 x 1 of 15 8 12 tb weight",
+    "fc2 mlp input 2 x 1 of 15 12 8 weight",
+    "fc2 mlp weight-gradient 2 x 1 of 8 12 15 ta",
+    "router router forward 1 x 1 of 15 4 8 tb weight single",
+    "router router input 1 x 1 of 15 8 4 weight single",
+    "router router weight-gradient 1 x 1 of 4 8 15 ta single",
+    "experts' fc1 experts forward 3 x 1 of 4 12 8 tb weight",
+    "experts' fc1 experts input 3 x 1 of 4 8 12 weight",
+    "experts' fc1 experts weight-gradient 3 x 1 of 12 8 4 ta",
+    "experts' fc2 experts forward 3 x 1 of 4 8 12 tb weight",
+    "experts' fc2 experts input 3 x 1 of 4 12 8 weight",
+    "experts' fc2 experts weight-gradient 3 x 1 of 8 12 4 ta",
+    "experts' fc1 experts forward 1 x 1 of 3 12 8 tb weight",
+    "experts' fc1 experts input 1 x 1 of 3 8 12 weight",
+    "experts' fc1 experts weight-gradient 1 x 1 of 12 8 3 ta",
+    "experts' fc2 experts forward 1 x 1 of 3 8 12 tb weight",
+    "experts' fc2 experts input 1 x 1 of 3 12 8 weight",
+    "experts' fc2 experts weight-gradient 1 x 1 of 8 12 3 ta",
+    "shared fc1 experts forward 2 x 1 of 15 12 8 tb weight",
+    "shared fc1 experts input 2 x 1 of 15 8 12 weight",
+    "shared fc1 experts weight-gradient 2 x 1 of 12 8 15 ta",
+    "shared fc2 experts forward 2 x 1 of 15 8 12 tb weight",
+    "shared fc2 experts input 2 x 1 of 15 12 8 weight",
+    "shared fc2 experts weight-gradient 2 x 1 of 8 12 15 ta",
+    "pre-logits head forward 1 x 1 of 3 5 8 tb weight",
+    "pre-logits head input 1 x 1 of 3 8 5 weight",
+    "pre-logits head weight-gradient 1 x 1 of 5 8 3 ta",
+    "head head forward 1 x 1 of 3 3 5 tb weight",
+    "head head input 1 x 1 of 3 5 3 weight",
+    "head head weight-gradient 1 x 1 of 3 5 3 ta",
+};
+
+static const char *product_text(char out[128], const vit_product *p)
+{
+    static const char *const kinds[] = {[VIT_PRODUCT_FORWARD] = "forward",
+                                        [VIT_PRODUCT_INPUT] = "input",
+                                        [VIT_PRODUCT_WEIGHT] = "weight-gradient"};
+
+    snprintf(out, 128, "%s %s %s %zu x %zu of %zu %zu %zu%s%s%s%s", p->name,
+             vit_part_name(p->part), kinds[p->kind], p->count, p->batch, p->m, p->n, p->k,
+             p->ta ? " ta" : "", p->tb ? " tb" : "", p->weight ? " weight" : "",
+             p->single ? " single" : "");
+    return out;
+}
+
+/* In inference the forward ones alone; for the images' gradient those of inputs too, the
+ * patches' among them. */
+START_TEST(every_product_of_a_network_is_there)
+{
+    static const vit_mode modes[] = {VIT_MODE_TRAIN, VIT_MODE_INPUT_GRADIENT,
+                                     VIT_MODE_INFER};
+    vit_config config = test_sparse_config();
+
+    config.depth = 3;
+    config.prelogits = 5;
+    config.moe.shared = 2;
+    config.moe.k = 1;
+    vit_model *model = test_model(&config, 1);
+    for (size_t mode = 0; mode < 3; mode++) {
+        vit_product products[VIT_PRODUCTS_MAX];
+        char text[128];
+        const size_t count =
+            vit_model_products(products, VIT_PRODUCTS_MAX, model, 3, modes[mode]);
+        size_t at = 0;
+        for (size_t i = 0; i < sizeof trained / sizeof trained[0]; i++) {
+            if ((mode > 0 && strstr(trained[i], "weight-gradient")) ||
+                (mode > 1 && strstr(trained[i], " input ")))
+                continue;
+            ck_assert_str_eq(product_text(text, &products[at++]), trained[i]);
+            if (mode == 1 && at == 1)
+                ck_assert_str_eq(product_text(text, &products[at++]),
+                                 "patches patch input 1 x 1 of 12 48 8 weight");
+        }
+        ck_assert_uint_eq(at, count);
+    }
+    vit_model_destroy(model);
+}
+END_TEST
+
 START_TEST(the_list_counts_beyond_its_room)
 {
     vit_product products[2];
@@ -146,6 +244,7 @@ int main(void)
     tcase_set_timeout(core, 60);
     tcase_add_test(core, products_add_up_to_the_models_operations);
     tcase_add_test(core, a_linear_layer_has_three_products);
+    tcase_add_test(core, every_product_of_a_network_is_there);
     tcase_add_test(core, the_list_counts_beyond_its_room);
     tcase_add_test(core, every_product_is_timed);
     suite_add_tcase(suite, core);

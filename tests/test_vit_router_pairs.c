@@ -174,6 +174,46 @@ START_TEST(expert_choice_fills_every_expert_alike)
 }
 END_TEST
 
+/* By image and by group: whom an expert takes has no smaller probability than whom it
+ * leaves among the same tokens; the gate is that probability. */
+START_TEST(expert_choice_takes_the_best_of_each_block)
+{
+    static const struct {
+        const char *options;
+        size_t block;
+    } cases[] = {
+        {"noise=0", 3}, {"noise=0 scope=group", 9}, {"noise=0 cf=1.5 multiple=1", 3}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig r;
+        rig_open(&r, "expert-choice", cases[i].options, usual);
+        vit_router_forward(r.router, &r.pass);
+        const size_t n = usual.experts;
+        bool taken[21 * 5] = {false};
+        for (size_t a = 0; a < r.pass.out.count; a++) {
+            const size_t at = r.pass.out.token[a] * n + r.pass.out.expert[a];
+            taken[at] = true;
+            expect_close(r.pass.out.gate[a], (float)r.pass.out.probs[at], 1e-6);
+        }
+        for (size_t first = 0; first < usual.tokens; first += cases[i].block) {
+            const size_t end = first + cases[i].block < usual.tokens
+                                   ? first + cases[i].block
+                                   : usual.tokens;
+            for (size_t e = 0; e < n; e++) {
+                double least = INFINITY, left = -INFINITY;
+                for (size_t t = first; t < end; t++)
+                    if (taken[t * n + e])
+                        least = fmin(least, r.pass.out.probs[t * n + e]);
+                    else
+                        left = fmax(left, r.pass.out.probs[t * n + e]);
+                ck_assert(least >= left && isfinite(least));
+            }
+        }
+        rig_close(&r);
+    }
+}
+END_TEST
+
 START_TEST(sinkhorn_ot_chooses_by_the_golden_plan)
 {
     rig r;
@@ -419,6 +459,7 @@ int main(void)
     tcase_add_test(core, usmoe_takes_exactly_the_best_of_an_image);
     tcase_add_test(core, expert_choice_has_the_golden_tokens);
     tcase_add_test(core, expert_choice_fills_every_expert_alike);
+    tcase_add_test(core, expert_choice_takes_the_best_of_each_block);
     tcase_add_test(core, sinkhorn_ot_chooses_by_the_golden_plan);
     tcase_add_test(core, sinkhorn_ot_makes_twenty_updates_of_the_scalings);
     tcase_add_test(core, operations_follow_the_number_of_pairs);
