@@ -81,6 +81,12 @@ START_TEST(capacity_is_that_of_the_examples)
     ck_assert_uint_eq(vit_capacity(400, 8, 2, 4.0, 4), 400);
     ck_assert_uint_eq(vit_capacity(1576, 8, 2, 1.05, 4), 416);
     ck_assert_uint_eq(vit_capacity(1576, 8, 2, 1.05, 1), 414);
+    ck_assert_uint_eq(vit_capacity(400, 8, 2, 1.0, 1), 100); /* whole: no more */
+    ck_assert_uint_eq(vit_capacity(400, 8, 2, 1.0, 4), 100);
+    ck_assert_uint_eq(vit_capacity(401, 8, 2, 1.0, 1), 101);
+    ck_assert_uint_eq(vit_capacity(401, 8, 2, 1.0, 4), 104);
+    ck_assert_uint_eq(vit_capacity(400, 8, 1, 1.0, 3), 51);
+    ck_assert_uint_eq(vit_capacity(400, 7, 1, 1.0, 1), 58);
 }
 END_TEST
 
@@ -283,6 +289,41 @@ START_TEST(groups_are_limited_each_on_its_own)
 }
 END_TEST
 
+/* Two views of five tokens: groups of three and two in each, none across. All want expert
+ * 1; C = 2 of three, 1 of two; by priority the larger gates. */
+START_TEST(groups_begin_anew_with_each_view)
+{
+    const vit_dispatch_rule rule = {.view_tokens = 5,
+                                    .group_tokens = 3,
+                                    .experts = 2,
+                                    .k = 1,
+                                    .capacity = 1.0,
+                                    .multiple = 1,
+                                    .bpr = _i == 1};
+    const bool want[2][10] = {{1, 1, 0, 1, 0, 1, 1, 0, 1, 0},
+                              {0, 1, 1, 0, 1, 0, 1, 1, 0, 1}};
+
+    at.tokens = 10;
+    for (uint32_t t = 0; t <= 10; t++) {
+        at.start[t] = t;
+        at.expert[t] = 1;
+        at.gate[t] = 0.05f * (float)(1 + t);
+    }
+    build(&rule);
+    ck_assert_mem_eq(at.kept, want[_i], sizeof want[_i]);
+    expect_consistent(2);
+    /* groups of the view's size or more are the view */
+    for (size_t group = 0; group < 12; group += group == 0 ? 5 : 1) {
+        vit_dispatch_rule whole = rule;
+        const bool each[2][5] = {{1, 1, 1, 0, 0}, {0, 0, 1, 1, 1}};
+        whole.group_tokens = group;
+        build(&whole);
+        ck_assert_mem_eq(at.kept, each[_i], sizeof each[_i]);
+        ck_assert_mem_eq(at.kept + 5, each[_i], sizeof each[_i]);
+    }
+}
+END_TEST
+
 START_TEST(tokens_may_have_any_number_of_experts)
 {
     /* token 0 none, token 1 three, token 2 one, token 3 none; one row per expert */
@@ -368,6 +409,7 @@ int main(void)
     tcase_add_test(core, groups_are_limited_each_on_its_own);
     tcase_add_test(core, shared_experts_get_every_token);
     tcase_add_test(limits, capacity_is_at_least_one);
+    tcase_add_loop_test(core, groups_begin_anew_with_each_view, 0, 2);
     tcase_add_loop_test(limits, tokens_may_have_any_number_of_experts, 0, 2);
     tcase_add_test(limits, one_token_and_nan_gates_are_harmless);
     suite_add_tcase(suite, core);

@@ -440,6 +440,59 @@ START_TEST(wrong_files_are_named)
 }
 END_TEST
 
+START_TEST(trees_that_are_none_are_named)
+{
+    enum { DEEP = 30 };
+    text deep = {0}, twice = {0};
+    static const piece all[] = {{{0}, {2}, 0}};
+    static const tensor w = {"w", "float32", 1, {2}, all, 1};
+
+    put_byte(&deep, 0x82);
+    put_word(&deep, "shard_count");
+    put_uint(&deep, 1);
+    put_word(&deep, "index");
+    for (size_t i = 0; i < DEEP; i++) {
+        put_byte(&deep, 0x81);
+        put_word(&deep, "a");
+    }
+    put_byte(&deep, 0xc0);
+    put_byte(&twice, 0x82);
+    put_word(&twice, "shard_count");
+    put_uint(&twice, 1);
+    put_word(&twice, "index");
+    put_byte(&twice, 0x82);
+    for (size_t i = 0; i < 2; i++) {
+        put_word(&twice, "w");
+        put_leaf(&twice, &w);
+    }
+    const struct {
+        const void *bytes;
+        size_t count;
+        const char *words;
+    } cases[] = {
+        {deep.at, deep.count, "'X' is no checkpoint index: its tree is too deep"},
+        {twice.at, twice.count, "'X' has the tensor 'w' twice"},
+        {"\x82\xabshard_count\xa1x\xa5index\x80", 22,
+         "'X' is no checkpoint index: 'shard_count' is no count of shards"},
+        {"\x82\xabshard_count\x01\xa5index\x81\1\xc0", 23,
+         "'X' is no checkpoint index: its tree has a key that is no text"},
+        {"\x82\xabshard_count\x01\xa5index\x05", 21,
+         "'X' is no checkpoint index: its tree holds something else than tensors"},
+        {"\x93\1\1\1", 4, "'X' is no checkpoint index: no map of MessagePack"},
+        {"\x81\1\1", 3, "'X' is no checkpoint index: a key is no text"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        base_error err = {0};
+        vit_raw_set set = {0};
+        test_write(path, cases[i].bytes, cases[i].count);
+        ck_assert_int_eq(vit_raw_index_read(&set, path, &err), BASE_FORMAT);
+        char *expected = base_text("'%s%s", path, cases[i].words + 2);
+        ck_assert_str_eq(err.text, expected);
+        base_free(expected);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vit_index");
@@ -450,6 +503,7 @@ int main(void)
     tcase_add_test(core, objects_are_read_as_the_specification_says);
     tcase_add_test(core, pieces_come_together);
     tcase_add_test(limits, wrong_files_are_named);
+    tcase_add_test(limits, trees_that_are_none_are_named);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);

@@ -231,6 +231,28 @@ static void make_wrong(int which)
         one(1, f4, c, six, 24, ZIP_DEFLATED);
         entry()[20] -= 6; /* the last values are missing */
         break;
+    case 26: {
+        one(1, f4, c, "(50000,)", 24, ZIP_DEFLATED);
+        const size_t plain = entry()[24] + 256u * entry()[25];
+        zip_put(entry() + 24, plain - 24 + 200000, 4); /* as its header says */
+        break;
+    }
+    case 27: zip_add(z, "a.npy", "\x93NUMPY\2\0\x70\x11\1\0{}", 14, ZIP_STORED); break;
+    default: one(1, f4, c, six, 24, ZIP_STORED); break;
+    }
+}
+
+/* What is wrong behind the last member, when the archive is whole. */
+static void make_end_wrong(int which)
+{
+    unsigned char *end = z->body + z->body_bytes - 22;
+
+    switch (which) {
+    case 28: end[1] = 'X'; break;
+    case 29: zip_put(end + 16, z->body_bytes + 1, 4); break;
+    case 30: zip_put(end + 10, 2000, 2); break;
+    case 31: zip_put(end - 20 + 8, z->body_bytes, 8); break;
+    case 32: zip_put(end - 20 + 8, 0, 8); break;
     default: break;
     }
 }
@@ -264,12 +286,21 @@ START_TEST(wrong_archives_are_named)
         "'X' member 'a.npy' has another size than its array header says",
         "'X' member 'a.npy' is cut off or damaged",
         "'X' member 'a.npy' is cut off or damaged",
+        "'X' member 'a.npy' cannot hold what it announces",
+        "'X' member 'a.npy' has a header that is too long",
+        "'X' is no ZIP archive, or cut off: its directory is missing",
+        "'X' has a central directory outside of the file",
+        "'X' has a central directory outside of the file",
+        "'X' has a ZIP64 directory that is not there",
+        "'X' has a ZIP64 directory that is not there",
     };
     base_error err = {0};
     vit_raw_set set = {0};
 
+    z->zip64 = _i > 30;
     make_wrong(_i);
     zip_end(z, "");
+    make_end_wrong(_i);
     zip_write(z, path);
     ck_assert_int_eq(vit_raw_npz_read(&set, path, &err), BASE_FORMAT);
     char *expected = base_text("'%s%s", path, words[_i] + 2);
@@ -289,7 +320,7 @@ int main(void)
     tcase_add_loop_test(core, every_type_and_storage_is_read, 0, 2);
     tcase_add_test(core, shapes_are_those_of_the_header);
     tcase_add_test(core, what_is_no_parameter_is_not_read);
-    tcase_add_loop_test(limits, wrong_archives_are_named, 0, 26);
+    tcase_add_loop_test(limits, wrong_archives_are_named, 0, 33);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return test_run(suite);
