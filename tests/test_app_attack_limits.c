@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "apps/app_internal.h"
 #include "show/show.h"
 #include "tests/test_attack_command.h"
 #include "tests/test_run.h"
@@ -503,6 +504,32 @@ START_TEST(capacity_routing_is_refused_or_fails_the_check)
 }
 END_TEST
 
+/* Asked to stop while the images are read: no report. */
+START_TEST(a_stop_before_the_first_attack_is_told)
+{
+    char *said = test_path(dir, "stderr.txt"), *report = test_path(out, "report.json");
+    size_t bytes = 0;
+    char *words[] = {"attack", model, "--data",   data,   "--eps",   "1/255",
+                     "--out",  out,   "--attack", "fgsm", "--quiet", NULL};
+    const int saved = dup(STDERR_FILENO), file = open(said, O_CREAT | O_WRONLY, 0600);
+
+    ck_assert(saved >= 0 && file >= 0);
+    base_stop_ask();
+    dup2(file, STDERR_FILENO);
+    const int code = app_attack_command(11, words);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(file);
+    char *text = file_of(dir, "stderr.txt", &bytes);
+    ck_assert_int_eq(code, 1);
+    ck_assert_str_eq(text, "vmoe attack: stopped before the first attack\n");
+    ck_assert(!test_exists(report));
+    base_free(text);
+    base_free(said);
+    base_free(report);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("app_attack_limits");
@@ -531,6 +558,7 @@ int main(void)
     tcase_add_test(limits, a_network_that_is_wrong_on_everything_is_reported);
     tcase_add_test(limits, logits_that_are_not_finite_stop_it);
     tcase_add_test(limits, capacity_routing_is_refused_or_fails_the_check);
+    tcase_add_test(limits, a_stop_before_the_first_attack_is_told); /* last */
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, resume);
     suite_add_tcase(suite, limits);

@@ -1,6 +1,9 @@
 /* test_app_eval.c - vmoe eval as a user runs it, on twelve pictures and a drawn network. */
+#include <fcntl.h>
 #include <math.h>
+#include <unistd.h>
 
+#include "apps/app_internal.h"
 #include "show/show.h"
 #include "tests/test_command.h"
 #include "tests/test_run.h"
@@ -281,6 +284,104 @@ START_TEST(the_limit_takes_that_many)
 }
 END_TEST
 
+/* Thirty pictures of one class, in the order of the set: 0, 1, ... */
+enum { MANY = 30, SHOWN = 12 };
+
+static void many_make(float towards_blue, float towards_green)
+{
+    char *folder = test_path(data, "blue");
+    vit_model *network = NULL;
+
+    ck_assert_int_eq(base_folder_remove(data, NULL), BASE_OK);
+    ck_assert_int_eq(base_folder_make(folder, NULL), BASE_OK);
+    for (size_t i = 0; i < MANY; i++) {
+        char *path = base_text("%s/%02zu.png", folder, i);
+
+        sample_picture_save(path, 0, i);
+        base_free(path);
+    }
+    ck_assert_int_eq(vit_model_load(&network, model, NULL, NULL), BASE_OK);
+    const vit_parameter *bias = vit_model_parameter_find(network, "head.bias");
+    vit_model_weights(network)[bias->offset] += towards_blue;
+    vit_model_weights(network)[bias->offset + 1] += towards_green;
+    ck_assert_int_eq(vit_model_save(network, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(network);
+    base_free(folder);
+}
+
+/* The first right answer of each twelfth of the set; the mistakes of most confidence. */
+START_TEST(examples_are_chosen_like_this)
+{
+    static const int rights[SHOWN] = {0, 2, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27};
+    char *csv = command_path("samples.csv");
+
+    many_make(1e4f, 0);
+    json_t *e = COMMAND_JSON("eval", model, "--data", data);
+    const json_t *list = json_object_get(e, "right_answers");
+    ck_assert_uint_eq(json_array_size(json_object_get(e, "mistakes")), 0);
+    ck_assert_uint_eq(json_array_size(list), SHOWN);
+    for (size_t i = 0; i < SHOWN; i++) {
+        char *name = base_text("blue/%02d.png", rights[i]);
+        ck_assert_str_eq(show_json_string(json_array_get(list, i), "name"), name);
+        base_free(name);
+    }
+    json_decref(e);
+
+    many_make(-1e4f, 1e4f);
+    many_make(0, -1e4f); /* green and red alike, or nearly */
+    e = COMMAND_JSON("eval", model, "--data", data, "--samples", csv);
+    list = json_object_get(e, "mistakes");
+    ck_assert_uint_eq(json_array_size(json_object_get(e, "right_answers")), 0);
+    ck_assert_uint_eq(json_array_size(list), SHOWN);
+    char *text = program_text(csv);
+    double probability[MANY], last = 1;
+    const char *line = text;
+    for (size_t i = 0; i < MANY; i++) {
+        line = strstr(line + 1, ".png,");
+        ck_assert_ptr_nonnull(line);
+        ck_assert_int_eq(sscanf(line, ".png,%*[^,],%*[^,],%lf", &probability[i]), 1);
+    }
+    for (size_t i = 0; i < SHOWN; i++) {
+        const json_t *one = json_array_get(list, i);
+        const size_t at = strtoul(show_json_string(one, "name") + 5, NULL, 10);
+        size_t surer = 0;
+
+        ck_assert_uint_lt(at, MANY);
+        for (size_t j = 0; j < MANY; j++)
+            surer += probability[j] > probability[at];
+        ck_assert_uint_eq(surer, i);
+        ck_assert_double_eq_tol(show_json_number(one, "top[0].probability"),
+                                probability[at], 1e-5);
+        ck_assert_double_le(probability[at], last);
+        last = probability[at];
+    }
+    base_free(text);
+    json_decref(e);
+}
+END_TEST
+
+/* Asked to stop before it has begun: nothing is told, nothing is written. */
+START_TEST(a_stop_before_the_first_image_is_told)
+{
+    char *said = command_path("stderr.txt");
+    char *words[] = {"eval", model, "--data", data, "--json", json, "--quiet", NULL};
+    const int saved = dup(STDERR_FILENO), file = open(said, O_CREAT | O_WRONLY, 0600);
+
+    ck_assert(saved >= 0 && file >= 0);
+    base_stop_ask();
+    dup2(file, STDERR_FILENO);
+    const int code = app_eval(7, words);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(file);
+    char *text = program_text(said);
+    ck_assert_int_eq(code, 1);
+    ck_assert_str_eq(text, "vmoe eval: stopped before the first image\n");
+    ck_assert(!test_exists(json));
+    base_free(text);
+}
+END_TEST
+
 START_TEST(wrong_usage_is_status_2)
 {
     program_refused(program_run(dir, "eval", model, NULL), 2, "--data");
@@ -382,6 +483,7 @@ int main(void)
     tcase_add_test(core, the_page_needs_nothing_else);
     tcase_add_test(core, the_folder_of_a_run_means_its_best);
     tcase_add_test(core, the_options_override_the_checkpoint);
+    tcase_add_test(core, examples_are_chosen_like_this);
     tcase_add_test(core, the_limit_takes_that_many);
     suite_add_tcase(suite, core);
     tcase_set_timeout(limits, 60);
@@ -392,6 +494,8 @@ int main(void)
     tcase_add_test(limits, a_bad_image_stops_or_counts_as_wrong);
     tcase_add_test(limits, a_file_that_is_cut_is_refused);
     tcase_add_test(limits, a_page_that_cannot_be_written_is_named);
+    tcase_add_test(limits,
+                   a_stop_before_the_first_image_is_told); /* last: it stays asked */
     suite_add_tcase(suite, limits);
     return test_run(suite);
 }

@@ -58,6 +58,10 @@ START_TEST(a_difference_is_told_by_seed_and_in_spreads)
     ck_assert_double_eq(d.spread, 0);
     ck_assert(isnan(d.spreads) && !d.clear);
     ck_assert_str_eq(measure_difference_word(&d, -1), "worse");
+    d = measure_difference_of(a, b, 2); /* two seeds have a word, one has none */
+    ck_assert_str_eq(measure_difference_word(&d, 1), "not to be told apart");
+    d = measure_difference_of(a, b, 1);
+    ck_assert_ptr_null(measure_difference_word(&d, 1));
     d = measure_difference_of(a, a, 3); /* itself */
     ck_assert_double_eq(d.points, 0);
     ck_assert(isnan(d.spreads) && !d.clear);

@@ -61,8 +61,8 @@ START_TEST(changed_routing_is_told_in_shares)
                                       .entropy = {5, 4},
                                       .assigned = {20, 16},
                                       .dropped = {1, 2},
-                                      .usage = {{6, 2, 2}, {5, 5, 0}},
-                                      .left = {3, 1, 2}};
+                                      .usage = {{6, 2, 2, 90}, {5, 5, 0, 80}},
+                                      .left = {3, 1, 2, 70}}; /* of 3 */
     static const measure_shift control = {.tokens = 8,
                                           .changed = 2,
                                           .iou = 3.5,

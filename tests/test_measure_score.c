@@ -47,8 +47,8 @@ END_TEST
 START_TEST(the_top_classes_come_in_order)
 {
     const float logits[5] = {0.5f, 2, -1, 2, 1};
-    size_t top[3];
-    double p[3];
+    size_t top[4] = {[3] = 77};
+    double p[4] = {[3] = 77};
     const double whole = exp(0.5) + 2 * exp(2.0) + exp(-1.0) + exp(1.0);
 
     measure_verdict_top(top, p, 3, logits, 5);
@@ -57,6 +57,7 @@ START_TEST(the_top_classes_come_in_order)
     ck_assert_uint_eq(top[2], 4);
     ck_assert_double_eq_tol(p[0], exp(2.0) / whole, exact);
     ck_assert_double_eq_tol(p[1], exp(2.0) / whole, exact);
+    ck_assert(top[3] == 77 && p[3] == 77); /* three are asked for */
     ck_assert_double_eq_tol(p[2], exp(1.0) / whole, exact);
     measure_verdict_top(top, p, 3, logits + 2, 2); /* fewer classes than places */
     ck_assert(top[0] == 1 && top[1] == 0 && top[2] == 4);
@@ -152,6 +153,9 @@ START_TEST(confused_pairs_come_by_frequency)
     ck_assert_uint_eq(pairs[1].label, 2);
     ck_assert_uint_eq(pairs[1].count, 2);
     ck_assert_uint_eq(measure_score_confused(pairs, 0, &score), 0);
+    pairs[1].count = 77;
+    ck_assert_uint_eq(measure_score_confused(pairs, 1, &score), 1);
+    ck_assert(pairs[0].answer == 2 && pairs[0].count == 3 && pairs[1].count == 77);
     measure_score_destroy(&score);
 }
 END_TEST
@@ -280,6 +284,7 @@ START_TEST(nothing_counted_gives_no_figures)
 
     ck_assert_int_eq(measure_score_create(&score, 2, NULL), BASE_OK);
     ck_assert_double_eq(measure_score_top1(&score), 0);
+    ck_assert_double_eq(measure_score_top5(&score), 0);
     ck_assert_double_nan(measure_score_loss(&score));
     ck_assert_double_nan(measure_score_ece(&score));
     measure_score_add(&score, 1, NULL); /* one that is unusable */
@@ -335,6 +340,7 @@ START_TEST(bins_hold_their_upper_edge)
     }
     ck_assert_uint_eq(score.bin_total[0], 2);
     ck_assert_uint_eq(score.bin_total[MEASURE_SCORE_BINS - 1], 1);
+    ck_assert_double_eq_tol(measure_score_ece(&score), (2 - 1.0 / 15) / 3, exact);
     measure_score_destroy(&score);
 }
 END_TEST

@@ -89,8 +89,8 @@ END_TEST
 
 START_TEST(some_classes_are_ranked_alone)
 {
-    const float logits[4] = {1, 3, 2, 2};
-    const bool among[4] = {true, false, true, true};
+    const float logits[5] = {1, 3, 2, 2, 9}; /* the last is of no class */
+    const bool among[5] = {true, false, true, true, true};
 
     ck_assert_uint_eq(measure_rank_among(logits, among, 4, 2), 0);
     ck_assert_uint_eq(measure_rank_among(logits, among, 4, 3), 1); /* equal: by number */

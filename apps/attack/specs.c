@@ -44,8 +44,7 @@ base_status app_attack_router_take(app_attack *a, base_error *err)
             continue;
         }
         found++;
-        snprintf(a->router.spec, sizeof a->router.spec, "%.*s",
-                 length < sizeof a->router.spec ? (int)length : 0, at);
+        snprintf(a->router.spec, sizeof a->router.spec, "%.*s", (int)length, at);
     }
     memcpy(a->specs, others, sizeof others);
     if (found > 1)
