@@ -388,6 +388,24 @@ START_TEST(members_together_fill_the_archive_at_most)
 }
 END_TEST
 
+/* A member without bytes needs its header only, which may end where the directory begins. */
+START_TEST(an_empty_member_may_lie_at_the_end)
+{
+    for (size_t beyond = 0; beyond < 2; beyond++) {
+        data_source *source = NULL;
+        make(false);
+        zip_put(place('e', 2, 20), 0, 8); /* packed to and of no bytes */
+        zip_put(place('e', 2, 42), begin - 30 + beyond, 4);
+        zip_write(&zip, path);
+        ck_assert_int_eq(data_source_open(&source, path, &one_class, NULL),
+                         beyond ? BASE_FORMAT : BASE_OK);
+        if (!beyond)
+            set_unreadable(source, 2, "empty file");
+        data_source_close(source);
+    }
+}
+END_TEST
+
 START_TEST(a_member_is_placed_for_reading_ahead)
 {
     char name[DATA_NAME_MAX + 2];
@@ -476,6 +494,7 @@ int main(void)
     tcase_add_test(limits, bombs_are_known_by_size_and_ratio);
     tcase_add_test(limits, a_member_that_changed_is_a_bad_sample);
     tcase_add_test(limits, entries_may_be_long_but_not_longer);
+    tcase_add_test(limits, an_empty_member_may_lie_at_the_end);
     tcase_add_test(limits, members_together_fill_the_archive_at_most);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
