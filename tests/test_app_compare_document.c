@@ -861,6 +861,33 @@ START_TEST(what_is_missing_is_told_and_left_out)
 }
 END_TEST
 
+/* One thread, a machine without a name; a router that was not timed has no row, and one
+ * with other rounds than softmax no ratio. */
+START_TEST(a_timing_may_know_less)
+{
+    json_t *entries = json_object_get(timing, "entries");
+
+    json_object_set_new(timing, "threads", json_integer(1));
+    json_object_del(timing, "machine");
+    json_object_del(entries, "near");
+    json_array_remove(json_object_get(json_object_get(entries, "ssr"), "rounds_ms"), 3);
+    document_make();
+    const char *text = show_json_string(json, "steps_timed.text");
+    ck_assert_msg(strstr(text, "batch of 8 images, 1 thread, . Ratios") != NULL, "%s",
+                  text);
+    alike(show_json_find(json, "steps_timed.rows"),
+          "[{`label`: `plain`, `ms`: 30, `ms_quartiles`: [27, 39], `ratio`: 1, "
+          "`ratio_quartiles`: [1, 1], `with_plan_ms`: null, `with_plan_ms_quartiles`: "
+          "null}, {`label`: `ssr`, `ms`: 38, `ms_quartiles`: [37, 40], `ratio`: null, "
+          "`ratio_quartiles`: null, `with_plan_ms`: 105, `with_plan_ms_quartiles`: [97.5, "
+          "112.5]}]");
+    ck_assert_ptr_null(show_json_find(entry_of("near"), "figures.step_ms.values"));
+    /* whose seconds are not known has no loss at equal ones */
+    ck_assert_ptr_null(
+        show_json_find(entry_of("near"), "figures.train_loss_equal_seconds.values"));
+}
+END_TEST
+
 START_TEST(a_corruption_without_all_severities_is_unknown)
 {
     json_t *cells = json_object_get(
@@ -1079,6 +1106,7 @@ int main(void)
     tcase_add_test(core, each_training_is_a_row_of_the_runs);
     tcase_add_test(core, each_router_is_a_row_of_the_summary);
     tcase_add_test(limits, what_is_missing_is_told_and_left_out);
+    tcase_add_test(limits, a_timing_may_know_less);
     tcase_add_test(limits, a_corruption_without_all_severities_is_unknown);
     tcase_add_test(limits, before_the_first_training_nothing_is_known);
     tcase_add_test(limits, the_unknown_stand_last);

@@ -4,7 +4,9 @@
 #include <time.h>
 
 #include "corrupt/corrupt.h"
+#include "show/show.h"
 #include "tests/test_command.h"
+#include "tests/test_pixels.h"
 #include "tests/test_run.h"
 
 static char *tree;
@@ -44,20 +46,7 @@ static size_t count_files(const char *folder, size_t *parts)
     return count;
 }
 
-static void image_load(data_image *out, const char *path)
-{
-    const data_decode_limits limits = data_loader_defaults().limits;
-    data_decoder *decoder = NULL;
-    data_health health;
-    base_error err = {0};
-
-    ck_assert_int_eq(data_decoder_create(&decoder, &limits, &err), BASE_OK);
-    ck_assert_msg(data_image_load(out, &health, decoder, path, &err) == BASE_OK, "%s",
-                  err.text);
-    data_decoder_destroy(decoder);
-}
-
-/* What the library makes of a source image under the key of a name. */
+/* What the library makes of a source image under the key of a name; severity 0: clean. */
 static void expected_make(data_image *out, const char *path, const char *name,
                           corrupt_kind kind, int severity)
 {
@@ -69,16 +58,19 @@ static void expected_make(data_image *out, const char *path, const char *name,
     base_error err = {0};
 
     config.preset = corrupt_preset_of_size(8, 8);
-    image_load(&in, path);
+    pixels_of(&in, path);
     ck_assert_int_eq(
         data_eval_transform(&crop, &in, 9, 8, DATA_FILTER_BILINEAR, &scratch, &err),
         BASE_OK);
     ck_assert_int_eq(corrupt_set_create(&set, &config, &err), BASE_OK);
     ck_assert_int_eq(corrupt_worker_create(&worker, set, &err), BASE_OK);
     ck_assert_int_eq(data_image_reserve(out, 8, 8, 3, &err), BASE_OK);
-    ck_assert_int_eq(corrupt_apply(worker, out->pixels, crop.pixels, 8, 8, kind, severity,
-                                   corrupt_name_key(name), &err),
-                     BASE_OK);
+    if (severity == 0)
+        memcpy(out->pixels, crop.pixels, 8 * 8 * 3);
+    else
+        ck_assert_int_eq(corrupt_apply(worker, out->pixels, crop.pixels, 8, 8, kind,
+                                       severity, corrupt_name_key(name), &err),
+                         BASE_OK);
     corrupt_worker_destroy(worker);
     corrupt_set_destroy(set);
     data_image_destroy(&in);
@@ -119,7 +111,7 @@ START_TEST(the_pixels_are_those_of_the_library)
         char *path = base_text("%s/%s/4/green/2.png", tree, corrupt_kind_name(kinds[i]));
         data_image found = {0}, wanted = {0};
 
-        image_load(&found, path);
+        pixels_of(&found, path);
         expected_make(&wanted, source, "green/2.png", kinds[i], 4);
         ck_assert_uint_eq(found.width, 8);
         ck_assert_mem_eq(found.pixels, wanted.pixels, 8 * 8 * 3);
@@ -250,13 +242,82 @@ START_TEST(the_sheet_shows_every_pair)
                      "procedural v1");
     ck_assert_ptr_null(json_object_get(j, "written")); /* there is no tree */
     json_decref(j);
-    image_load(&image, sheet);
+    pixels_of(&image, sheet);
     ck_assert_uint_gt(image.width, 3 * 32);
     ck_assert_uint_ge(image.height, 4 * 32);
     ck_assert_uint_lt(image.height, 5 * 36 + 32);
     data_image_destroy(&image);
     base_free(sheet);
     base_free(file);
+}
+END_TEST
+
+/* A sheet by its own rules: 8 pixels around, 4 between, 8 more behind the clean column;
+ * names in two lines at half height, letters twice as large from 64 pixels on. */
+static void sheet_check(size_t tile)
+{
+    static const corrupt_kind kinds[] = {CORRUPT_KIND_GAUSSIAN_NOISE, CORRUPT_KIND_FOG};
+    static const char *const names[][2] = {{"gaussian", "noise"}, {"fog", NULL}},
+                             *const heads[] = {"clean", "1", "4"};
+    static const int severities[] = {0, 1, 4};
+    const size_t scale = tile >= 64 ? 2 : 1, high = 9 * scale, wide = 6 * scale,
+                 left = 8 + strlen("gaussian") * wide, top = 8 + 11 * scale,
+                 width = left + 2 * (tile + 4) + 8 + tile + 8,
+                 height = top + 2 * (tile + 4) + 9 + 8;
+    char *sheet = test_path(dir, "sheet.png"), *file = test_path(data, "red/0.png");
+    char *number = base_text("%zu", tile);
+    data_image got = {0}, want = {0};
+
+    program_done(program_run(dir, "corrupt", "--sheet", sheet, "--sheet-image", file,
+                             "--size", "8", "--resize", "9", "--corrupt",
+                             "gaussian_noise,fog", "--severity", "1,4", "--tile", number,
+                             "--threads", "2", NULL));
+    pixels_of(&got, sheet);
+    ck_assert_int_eq(data_image_reserve(&want, width, height, 3, NULL), BASE_OK);
+    memset(want.pixels, 255, width * height * 3);
+    for (size_t c = 0; c < 3; c++) {
+        const size_t at = left + c * (tile + 4) + (c > 0 ? 8 : 0),
+                     letters = strlen(heads[c]) * wide;
+        show_label_draw(&want, heads[c], at + (letters < tile ? (tile - letters) / 2 : 0),
+                        8, scale, 40);
+        for (size_t r = 0; r < 2; r++) {
+            data_image picture = {0}, large = {0};
+            data_scratch scratch = {0};
+            expected_make(&picture, file, "0.png", kinds[r], severities[c]);
+            ck_assert_int_eq(data_resize(&large, &picture, NULL, tile, tile, NULL,
+                                         DATA_FILTER_BICUBIC, &scratch, NULL),
+                             BASE_OK);
+            show_image_put(&want, &large, at, top + r * (tile + 4));
+            data_image_destroy(&picture);
+            data_image_destroy(&large);
+            data_scratch_destroy(&scratch);
+        }
+    }
+    for (size_t r = 0; r < 2; r++) {
+        const size_t lines = names[r][1] ? 2 : 1,
+                     at = top + r * (tile + 4) +
+                          (tile > lines * high ? (tile - lines * high) / 2 : 0);
+        for (size_t l = 0; l < lines; l++)
+            show_label_draw(&want, names[r][l], 8, at + l * high, scale, 40);
+    }
+    show_label_draw(&want,
+                    "frost textures: procedural v1; parameters: table 32, the nearest to 8 "
+                    "pixels",
+                    8, top + 2 * (tile + 4), 1, 40);
+    pixels_are(&got, &want);
+    data_image_destroy(&got);
+    data_image_destroy(&want);
+    base_free(number);
+    base_free(sheet);
+    base_free(file);
+}
+
+START_TEST(the_sheet_is_laid_out_by_rule)
+{
+    static const size_t tiles[] = {16, 30, 63, 64};
+
+    for (size_t i = 0; i < sizeof tiles / sizeof tiles[0]; i++)
+        sheet_check(tiles[i]);
 }
 END_TEST
 
@@ -269,8 +330,8 @@ START_TEST(one_picture_is_that_of_the_tree)
     write_tree("contrast", "2", NULL, NULL);
     program_done(program_run(dir, "corrupt", file, "--corrupt", "contrast", "--severity",
                              "2", "--size", "8", "--resize", "9", "--out", out, NULL));
-    image_load(&one, out);
-    image_load(&other, of_tree);
+    pixels_of(&one, out);
+    pixels_of(&other, of_tree);
     ck_assert_uint_eq(one.width, 8);
     ck_assert_mem_eq(one.pixels, other.pixels, 8 * 8 * 3);
     program_refused(program_run(dir, "corrupt", file, "--corrupt", "contrast", "--size",
@@ -442,6 +503,7 @@ int main(void)
     tcase_add_test(core, finished_files_are_kept);
     tcase_add_test(core, jpeg_files_keep_their_name_and_get_another_ending);
     tcase_add_test(core, the_sheet_shows_every_pair);
+    tcase_add_test(core, the_sheet_is_laid_out_by_rule);
     tcase_add_test(core, one_picture_is_that_of_the_tree);
     tcase_add_test(core, an_interruption_keeps_what_is_whole);
     tcase_add_checked_fixture(limits, setup, command_teardown);

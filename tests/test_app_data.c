@@ -1,6 +1,8 @@
 /* test_app_data.c - vmoe data as a user runs it, and the lists of bad samples of all
  * commands. */
+#include "show/show.h"
 #include "tests/test_command.h"
+#include "tests/test_pixels.h"
 #include "tests/test_run.h"
 #include "tests/test_set.h"
 
@@ -218,6 +220,50 @@ START_TEST(output_does_not_depend_on_threads)
 }
 END_TEST
 
+/* The sheet as docs/data.md and a ruler have it: 10 pixels around, 6 between, below each
+ * tile nine for its label, cut to the tile; one that cannot be read is grey and says so. */
+START_TEST(tiles_stand_in_rows_with_their_labels)
+{
+    enum { TILE = 16, COUNT = 5, COLUMNS = 3 };
+    static const char *const names[COUNT] = {"ab/0.png", "ab/1.png", "ab/2.png", "c/0.png",
+                                             "c/1.png"};
+    char *sheet = test_path(dir, "sheet.png"), *set = test_path(dir, "set");
+    data_image got = {0}, want = {0};
+
+    for (size_t i = 0; i < COUNT; i++) {
+        char *path = test_path(set, names[i]);
+        set_file(set, names[i], "junk", 4);
+        if (i != 1)
+            pixels_save(path, TILE, (unsigned char)(20 * i));
+        base_free(path);
+    }
+    program_result r =
+        program_run(dir, "data", set, "--sheet", sheet, "--tile", "16", NULL);
+    ck_assert_int_eq(r.code, 1);
+    program_result_free(&r);
+    pixels_of(&got, sheet);
+    ck_assert_int_eq(data_image_reserve(&want, 80, 82, 3, NULL), BASE_OK);
+    memset(want.pixels, 255, 80 * 82 * 3);
+    for (size_t i = 0; i < COUNT; i++) {
+        const size_t left = 10 + i % COLUMNS * (TILE + 6),
+                     top = 10 + i / COLUMNS * (TILE + 9 + 6);
+        for (size_t k = 0; k < TILE * TILE * 3; k++)
+            want.pixels[((top + k / 3 / TILE) * 80 + left + k / 3 % TILE) * 3 + k % 3] =
+                i == 1   ? 208
+                : k == 0 ? (unsigned char)(20 * i + 1)
+                         : (unsigned char)(20 * i);
+        show_label_draw(&want, i < 3 ? "ab" : "c", left, top + TILE + 1, 1, 40);
+        if (i == 1)
+            show_label_draw(&want, "ba", left + 2, top + 2, 1, 40);
+    }
+    pixels_are(&got, &want);
+    data_image_destroy(&got);
+    data_image_destroy(&want);
+    base_free(sheet);
+    base_free(set);
+}
+END_TEST
+
 START_TEST(the_page_shows_pictures_and_escapes_names)
 {
     put_image("page.html", "red/a<b>.jpg");
@@ -302,6 +348,7 @@ int main(void)
     tcase_add_test(core, strict_counts_what_is_damaged);
     tcase_add_test(core, many_classes_are_cut_and_shown_on_demand);
     tcase_add_test(core, output_does_not_depend_on_threads);
+    tcase_add_test(core, tiles_stand_in_rows_with_their_labels);
     tcase_add_test(core, the_page_shows_pictures_and_escapes_names);
     tcase_add_test(core, eval_predict_and_train_keep_lists);
     tcase_add_test(core, wrong_usage_is_refused);

@@ -1,5 +1,6 @@
 /* test_app_vae.c - vmoe vae as a user runs it: a run that was stopped ends with the same
  * bytes, labels choose experts when asked to, what cannot be is refused. */
+#include "tests/test_pixels.h"
 #include "tests/test_run.h"
 #include "tests/test_train.h"
 
@@ -99,6 +100,122 @@ START_TEST(results_say_what_the_gate_did)
 }
 END_TEST
 
+/* Pixels of the cell of a sheet: a line of one pixel around each. */
+static void cell_of(unsigned char out[8 * 8 * 3], const data_image *sheet, size_t column,
+                    size_t row)
+{
+    for (size_t y = 0; y < 8; y++)
+        memcpy(out + y * 8 * 3,
+               sheet->pixels + ((row * 9 + 1 + y) * sheet->width + column * 9 + 1) * 3,
+               8 * 3);
+}
+
+/* Lines between the cells are grey. */
+static void grid_check(const data_image *sheet, size_t columns, size_t rows)
+{
+    ck_assert_uint_eq(sheet->width, columns * 9 + 1);
+    ck_assert_uint_eq(sheet->height, rows * 9 + 1);
+    for (size_t y = 0; y < sheet->height; y++)
+        for (size_t x = 0; x < sheet->width; x++)
+            if (x % 9 == 0 || y % 9 == 0)
+                ck_assert_int_eq(sheet->pixels[(y * sheet->width + x) * 3], 128);
+}
+
+enum { OWN = 6, OWN_CLASSES = 3, OWN_EACH = 2 }; /* pictures of our own, 8 x 8 */
+
+static void own_make(const char *folder, unsigned char pixels[OWN][8 * 8 * 3])
+{
+    static const char *const names[OWN_CLASSES] = {"a", "b", "c"};
+    base_rng rng = base_rng_make(9, BASE_PURPOSE_TEST, 0, 0, 0);
+    data_image image = {0};
+
+    ck_assert_int_eq(data_image_reserve(&image, 8, 8, 3, NULL), BASE_OK);
+    for (size_t i = 0; i < OWN; i++) {
+        char *class = test_path(folder, names[i / OWN_EACH]);
+        char *file = base_text("%s/%zu.png", class, i);
+        for (size_t k = 0; k < 8 * 8 * 3; k++)
+            image.pixels[k] = (unsigned char)base_rng_below(&rng, 256);
+        memcpy(pixels[i], image.pixels, 8 * 8 * 3);
+        ck_assert_int_eq(base_folder_make(class, NULL), BASE_OK);
+        ck_assert_int_eq(data_png_write(file, &image, NULL), BASE_OK);
+        base_free(file);
+        base_free(class);
+    }
+    data_image_destroy(&image);
+}
+
+/* The picture that stands in a cell; OWN: none of ours. */
+static size_t own_in(const data_image *sheet, size_t column, size_t row,
+                     unsigned char pixels[OWN][8 * 8 * 3])
+{
+    unsigned char cell[8 * 8 * 3];
+    size_t i = 0;
+
+    cell_of(cell, sheet, column, row);
+    while (i < OWN && memcmp(cell, pixels[i], sizeof cell) != 0)
+        i++;
+    return i;
+}
+
+/* Of the page's pictures the first ones show each expert's images above what it makes of
+ * them, the last one an image of each class above what all make of it. By labels, two
+ * experts: a and c go to the first, b to the second. */
+START_TEST(pictures_stand_above_what_is_made_of_them)
+{
+    static unsigned char pixels[OWN][8 * 8 * 3];
+    char *own = test_path(dir, "own"), *out = test_path(dir, "run"),
+         *path = test_path(out, "page.html");
+    data_image sheet[3] = {{0}};
+    bool seen[OWN] = {false};
+
+    own_make(own, pixels);
+    program_done(program_run(dir, "vae", "--data", own, "--val", own, "--recipe", recipe,
+                             "--threads", "1", "--out", out, "--routing", "label",
+                             "--experts", "2", "--quiet", NULL));
+    char *text = program_text(path);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(pixels_in_page(&sheet[i], text, i, dir));
+    for (size_t e = 0; e < 2; e++) {
+        grid_check(&sheet[e], 12, 2);
+        for (size_t column = 0; column < 12; column++) {
+            unsigned char cell[8 * 8 * 3];
+            const size_t i = own_in(&sheet[e], column, 0, pixels);
+            if (column < (e == 0 ? 4 : 2)) {
+                ck_assert_uint_lt(i, OWN);
+                ck_assert(!seen[i]);
+                ck_assert_uint_eq(i / OWN_EACH % 2, e);
+                seen[i] = true;
+            } else { /* nothing but the lines' grey */
+                cell_of(cell, &sheet[e], column, column % 2);
+                for (size_t k = 0; k < sizeof cell; k++)
+                    ck_assert_int_eq(cell[k], 128);
+            }
+        }
+    }
+    grid_check(&sheet[2], OWN_CLASSES, 1 + 2);
+    for (size_t y = 0; y < OWN_CLASSES; y++) {
+        const size_t i = own_in(&sheet[2], y, 0, pixels), e = y % 2;
+        ck_assert_uint_eq(i / OWN_EACH, y);
+        size_t column = 0;
+        while (own_in(&sheet[e], column, 0, pixels) != i)
+            column++;
+        unsigned char one[8 * 8 * 3], all[8 * 8 * 3], other[8 * 8 * 3];
+        cell_of(one, &sheet[e], column, 1);
+        cell_of(all, &sheet[2], y, 1 + e);
+        cell_of(other, &sheet[2], y, 2 - e);
+        for (size_t k = 0; k < sizeof one; k++) /* alone or in a batch: last bits */
+            ck_assert_int_le(abs(one[k] - all[k]), 1);
+        ck_assert_int_ne(memcmp(other, all, sizeof all), 0);
+    }
+    for (size_t i = 0; i < 3; i++)
+        data_image_destroy(&sheet[i]);
+    base_free(text);
+    base_free(path);
+    base_free(out);
+    base_free(own);
+}
+END_TEST
+
 START_TEST(labels_choose_experts_when_asked_to)
 {
     char *out = test_path(dir, "run"), *path = test_path(out, "result.json");
@@ -190,6 +307,7 @@ int main(void)
     tcase_add_checked_fixture(limits, open_folder, teardown);
     tcase_add_test(core, a_run_stopped_in_an_epoch_ends_with_the_same_bytes);
     tcase_add_test(core, results_say_what_the_gate_did);
+    tcase_add_test(core, pictures_stand_above_what_is_made_of_them);
     tcase_add_test(core, labels_choose_experts_when_asked_to);
     tcase_add_test(limits, what_cannot_be_is_refused);
     tcase_add_test(limits, a_state_is_checked_before_it_is_believed);

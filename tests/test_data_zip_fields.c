@@ -388,7 +388,8 @@ START_TEST(members_together_fill_the_archive_at_most)
 }
 END_TEST
 
-/* A member without bytes needs its header only, which may end where the directory begins. */
+/* A member without bytes needs its header only, which may end where the directory
+ * begins. */
 START_TEST(an_empty_member_may_lie_at_the_end)
 {
     for (size_t beyond = 0; beyond < 2; beyond++) {
