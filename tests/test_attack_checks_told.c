@@ -1,5 +1,5 @@
-/* test_attack_counts.c - what each check says, figure by figure, against the same attacks
- * made one by one on the same images. */
+/* test_attack_checks_told.c - what each check says, figure by figure, against the same
+ * attacks made one by one on the same images. */
 #include "attacks/checks/checks_internal.h"
 
 #include <stdio.h>
@@ -472,7 +472,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("attack_counts");
+    Suite *suite = suite_create("attack_checks_told");
     TCase *core = tcase_create("Core");
 
     tcase_add_loop_test(core, checks_tell_what_their_attacks_find, 0, 4);

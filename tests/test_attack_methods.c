@@ -1,4 +1,4 @@
-/* test_attack_steps.c - every point that an attack looks at, against its rule written a
+/* test_attack_methods.c - every point that an attack looks at, against its rule written a
  * second time in doubles: from the library's last points to its next one, so that nothing
  * adds up. APGD in Linf and L2: test_attack_apgd.c, test_attack_referees.c; FAB, CW and
  * Square in Linf: test_attack_reference.c. */
@@ -725,7 +725,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("attack_steps");
+    Suite *suite = suite_create("attack_methods");
     TCase *core = tcase_create("Core");
 
     tcase_add_checked_fixture(core, edges, teardown);
