@@ -371,17 +371,19 @@ START_TEST(what_makes_a_difference_is_told)
          {NULL},
          "resume: the run began with 3 threads and goes on with 1: the last bits of its weights "
          "may differ\n"},
-        {{NULL},
+        {{.key = NULL},
          {"train.max_steps=8", NULL},
          "resume: the run ended at step 4 and ends at step 8 now; its learning rate goes another "
          "way\n: the cosine schedule follows the end: 0.005 at step 4 in place of 0; a run begun "
          "with this length would differ\n"},
-        {{NULL},
+        {{.key = NULL},
          {"train.max_steps=0", "train.epochs=2", NULL}, /* six steps */
          "resume: the run ended at step 4 and ends at step 6 now; its learning rate goes another "
          "way\n: the cosine schedule follows the end: 0.0025 at step 4 in place of 0; a run begun "
          "with this length would differ\n"},
-        {{NULL}, {"train.epochs=9", NULL}, ""}, /* it ends by its steps all the same */
+        {{.key = NULL},
+         {"train.epochs=9", NULL},
+         ""}, /* it ends by its steps all the same */
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
