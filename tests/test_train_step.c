@@ -247,8 +247,8 @@ START_TEST(the_gradient_of_a_step_is_that_of_its_loss)
                   SET(kinds[_i], "router.name=vmoe", "router.noise=0", "router.load=0",
                       "router.importance=0.5", "train.label_smoothing=0.1",
                       "optimizer.name=sgd", "optimizer.clip=0", "train.batch=12",
-                      "train.adversarial_steps=3", "train.adversarial_eps=0.1",
-                      "train.adversarial_beta=2", "optimizer.lr=0", "train.seed=7"));
+                      "train.adversarial_steps=3", "train.adversarial_eps=0.5",
+                      "train.adversarial_beta=10", "optimizer.lr=0", "train.seed=7"));
     base_rng rng = base_rng_make(11, BASE_PURPOSE_TEST, 0, 0, 0);
     float *w = vit_model_weights(t.model);
     const size_t count = vit_model_floats(t.model);
