@@ -12,14 +12,16 @@ typedef struct message_case {
     const char *classes; /* "ant,bee": a list of classes */
     size_t outputs;
     bool defines, strict /* two classes at least */, unlabelled, lenient;
+    bool tar; /* the files are members of set.tar */
     base_status status;
     const char *list; /* of samples, where it can be opened */
     const char *text; /* of the notice or the refusal */
 } message_case;
 
-static void make_files(const char *files)
+static void make_files(const char *files, bool tar)
 {
-    char copy[2000];
+    char copy[2000], *path = NULL;
+    FILE *archive = tar ? set_tar_open(&path, root, "set.tar") : NULL;
 
     snprintf(copy, sizeof copy, "%s", files);
     for (char *at = copy, *next; at; at = next) {
@@ -27,8 +29,12 @@ static void make_files(const char *files)
         if (next)
             *next++ = '\0';
         char *content = strchr(at, '=');
-        if (content) {
+        if (content)
             *content++ = '\0';
+        if (archive) {
+            set_member(archive, at, '0', content ? content : at,
+                       strlen(content ? content : at));
+        } else if (content) {
             set_file(root, at, content, strlen(content));
         } else if (*at && at[strlen(at) - 1] == '/') {
             set_folder(root, at);
@@ -36,6 +42,9 @@ static void make_files(const char *files)
             set_name_file(root, at);
         }
     }
+    if (archive)
+        set_tar_end(archive);
+    base_free(path);
 }
 
 /* The text with the root in it as "~": base_free. */
@@ -94,7 +103,7 @@ static void check(const message_case *c, size_t number)
         classes[options.class_list_count++] = at;
     }
     options.class_list = options.class_list_count ? classes : NULL;
-    make_files(c->files);
+    make_files(c->files, c->tar);
     const base_status status = data_source_open(&source, spec, &options, &err);
     char *said = with_tilde(status == BASE_OK ? data_source_notice(source) : err.text);
     ck_assert_msg(status == c->status, "case %zu: status %d: %s", number, (int)status,
@@ -405,6 +414,94 @@ START_TEST(parts_and_folders_around_are_told)
 }
 END_TEST
 
+/* Tiny ImageNet's list of classes in another order than torchvision's. */
+START_TEST(lists_of_classes_in_another_order_are_told)
+{
+#define TINY "train/n1/1.png|train/n2/2.png|val/n1/3.png|val/n2/4.png|wnids.txt="
+#define TOLD                                                                               \
+    "classes are in the order of their folders' names, as torchvision has them; "          \
+    "'wnids.txt' has another, which is not used"
+    static const message_case cases[] = {
+        {TINY "n1\nn2\n", "", .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~'"},
+        {TINY "n2\nn1\n", "", .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~'; " TOLD},
+        {TINY "n1\r\n\r\nn1\r\nn2", "", .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~'"},
+        {TINY "n1\nn\n", "", .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~'; " TOLD},
+        {TINY "n\nn1\nn10\nn2", "", .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~'"},
+        {TINY "n2\nn1\n", "set.tar", .tar = true, .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~/set.tar'; " TOLD},
+        {TINY "n1\nn2\n", "set.tar", .tar = true, .list = "0 n1/3.png|1 n2/4.png",
+         .text = "reading 'val' of '~/set.tar'"},
+    };
+
+    CHECK(cases);
+}
+END_TEST
+
+START_TEST(archives_say_what_lies_in_them)
+{
+    static const message_case cases[] = {
+        {TWO, "set.tar", .tar = true, .list = "0 ant/1.png|1 bee/2.png", .text = ""},
+        {PARTS, "set.tar", .tar = true, .list = "0 ant/3.png|1 bee/4.png",
+         .text = "reading 'val' of '~/set.tar'"},
+        {PARTS, "set.tar", .tar = true, .split = "test", .status = BASE_IO,
+         .text = "'~/set.tar' holds no folder for the split test, but 'train', 'val': say "
+                 "which is meant, with --split or the folder's own path"},
+        {"x/y/ant/1.png|x/y/bee/2.png", "set.tar", .tar = true,
+         .list = "0 ant/1.png|1 bee/2.png",
+         .text = "'~/set.tar' holds only the folder 'x': reading that; '~/set.tar!x' holds "
+                 "only the folder 'y': reading that"},
+        {"es/ant/1.png|es/bee/2.png|en/ant/3.png|en/bee/4.png", "set.tar", .tar = true,
+         .list = "0 en/ant/3.png|0 en/bee/4.png|1 es/ant/1.png|1 es/bee/2.png",
+         .text = "the classes are the 2 folders 'es' to 'en', each of which holds 'ant' "
+                 "and more of the same names: where those are the classes, name one of the "
+                 "2"},
+        {"1.png|ant/2.png|bee/3.png", "set.tar", .tar = true,
+         .list = "0 ant/2.png|1 bee/3.png", .text = ""},
+        {"ant/1.png|bee/2.png|ant/3.png|cow/4.txt", "set.tar", .tar = true,
+         .list = "0 ant/1.png|0 ant/3.png|1 bee/2.png",
+         .text = "1 of 3 class folders without images, no classes: 'cow'"},
+        {"a.tar|b.zip|c.txt", "tar:~/set.tar", .tar = true, .status = BASE_UNSUPPORTED,
+         .text = "'~/set.tar' holds 2 archives and no images, expected a tar archive of "
+                 "class folders"},
+        {"ant/1.gif|bee/x", "set.tar", .tar = true, BAD,
+         .text = "'~/set.tar' holds no images, but 2 names that are none (or lie in no "
+                 "class folder), expected a tar archive of class folders"},
+        {"fog/1/c/1.png", "tar:~/set.tar", .tar = true, USAGE,
+         .text = "'~/set.tar' is an ImageNet-C tree (it holds 'fog/1/c/1.png'), whose "
+                 "folders are corruptions and severities, no classes: eval --imagenet-c "
+                 "~/set.tar evaluates each, imagenet-c:~/set.tar is all of them"},
+        {"1.png|2.png", "set.tar", .tar = true, BAD,
+         .text = "'~/set.tar' holds 2 images but no class folders or labels, expected a "
+                 "folder with one folder of images for each class, or a file of labels "
+                 "(--val-labels)"},
+        {"1.png|2.png", "set.tar", .tar = true, .unlabelled = true,
+         .list = "-1 1.png|-1 2.png", .text = ""},
+        {"val/images/1.png|val/images/2.png|val/val_annotations.txt=1.png\tcat\n"
+         "2.png\tant\n|train/ant/3.png|train/cat/4.png",
+         "set.tar", .tar = true, .list = "1 cat/1.png|0 ant/2.png",
+         .text = "reading 'val' of '~/set.tar'; labels: "
+                 "'~/set.tar!val/val_annotations.txt', 2 names with classes"},
+        {"x/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG|x/Data/CLS-LOC/train/n01440764/"
+         "1.JPEG",
+         "set.tar", .tar = true, .split = "train", .outputs = 1000,
+         .list = "0 n01440764/1.JPEG",
+         .text = "reading 'x/Data/CLS-LOC/train' of '~/set.tar', Kaggle's tree of "
+                 "ImageNet; 1 of ImageNet's 1000 classes, with their global labels"},
+        {"x/Data/CLS-LOC/train/n01440764/1.JPEG", "set.tar", .tar = true, .outputs = 1000,
+         .status = BASE_IO,
+         .text = "'~/set.tar' holds no pictures in 'x/Data/CLS-LOC/val': say which part is "
+                 "meant, with --split"},
+    };
+
+    CHECK(cases);
+}
+END_TEST
+
 /* ---- options and specs --------------------------------------------------------------- */
 
 #define UNUSED(option, why)                                                                \
@@ -468,6 +565,8 @@ int main(void)
     tcase_add_test(core, a_class_map_says_which_labels_folders_have);
     tcase_add_test(core, lists_are_read_line_by_line);
     tcase_add_test(core, parts_and_folders_around_are_told);
+    tcase_add_test(core, lists_of_classes_in_another_order_are_told);
+    tcase_add_test(core, archives_say_what_lies_in_them);
     tcase_add_test(core, what_means_nothing_is_said);
     suite_add_tcase(suite, core);
     return test_run(suite);
