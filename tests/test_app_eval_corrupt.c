@@ -360,6 +360,66 @@ START_TEST(the_document_says_what_the_figures_are_of)
 }
 END_TEST
 
+/* The pictures of a page's specimens, one after the other; base_free. */
+static char *specimens_of(const char *path)
+{
+    char *all = base_text("%s", ""), *whole = NULL;
+    size_t bytes = 0;
+
+    ck_assert_int_eq(base_file_read(&whole, &bytes, path, 1 << 24, NULL), BASE_OK);
+    const char *at = strstr(whole, "One image under each corruption");
+    ck_assert_ptr_nonnull(at);
+    for (int i = 0; i < 3; i++) {
+        at = strstr(at, "base64,");
+        ck_assert_ptr_nonnull(at);
+        char *more = base_text("%s %.*s", all, (int)strcspn(at, "\""), at);
+        base_free(all);
+        all = more;
+        at++;
+    }
+    base_free(whole);
+    return all;
+}
+
+/* All is answered green: the fifth picture is the first right one, and looks like that
+ * alone. */
+START_TEST(specimens_are_of_the_first_right_answer)
+{
+    char *blue = test_path(data, "blue"), *red = test_path(data, "red"), *seen[2];
+    vit_model *network = NULL;
+
+    ck_assert_int_eq(vit_model_load(&network, model, NULL, NULL), BASE_OK);
+    const vit_parameter *bias = vit_model_parameter_find(network, "head.bias");
+    vit_model_weights(network)[bias->offset + 1] += 100;
+    ck_assert_int_eq(vit_model_save(network, model, VIT_PRECISION_FP32, NULL), BASE_OK);
+    vit_model_destroy(network);
+    for (int alone = 0; alone < 2; alone++) {
+        program_done(program_run(dir, "eval", model, "--data", data, "--corrupt",
+                                 "fog,contrast", "--severity", "2,5", "--html", page,
+                                 "--json", json, NULL));
+        json_t *e = program_json(json);
+        const json_t *r = robust_of(e);
+        ck_assert_str_eq(show_json_string(r, "specimen.name"), "green/0.png");
+        ck_assert_str_eq(show_json_string(r, "specimen.label"), "green");
+        ck_assert_double_eq(show_json_number(r, "specimen.severity"), 2);
+        for (int i = 0; i < 3; i++) {
+            const json_t *one = json_array_get(json_object_get(r, "specimens"), (size_t)i);
+            ck_assert(json_is_true(json_object_get(one, "right")));
+            ck_assert_str_eq(show_json_string(one, "top[0].name"), "green");
+        }
+        json_decref(e);
+        seen[alone] = specimens_of(page);
+        ck_assert_int_eq(base_folder_remove(blue, NULL), BASE_OK);
+        ck_assert_int_eq(base_folder_remove(red, NULL), BASE_OK);
+    }
+    ck_assert_str_eq(seen[0], seen[1]);
+    base_free(seen[0]);
+    base_free(seen[1]);
+    base_free(blue);
+    base_free(red);
+}
+END_TEST
+
 /* Lines of a text. */
 static size_t lines_of(const char *text)
 {
@@ -504,6 +564,7 @@ int main(void)
     tcase_add_test(core, routing_is_compared_with_the_clean_image);
     tcase_add_test(core, grey_and_dense_networks_work);
     tcase_add_test(core, the_document_says_what_the_figures_are_of);
+    tcase_add_test(core, specimens_are_of_the_first_right_answer);
     tcase_add_test(core, samples_have_a_line_for_each_image_and_corruption);
     tcase_add_test(core, the_table_and_the_page_show_it);
     tcase_add_checked_fixture(limits, setup, command_teardown);

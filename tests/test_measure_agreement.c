@@ -115,6 +115,23 @@ START_TEST(agreement_is_what_counting_says)
     ck_assert_double_eq(s.first, 1);
     ck_assert_double_eq(s.moved, 0);
     ck_assert(isnan(measure_agreement_of(same, 1).overlap));
+    /* a cell of one layer counts the same */
+    measure_cell cell;
+    vit_usage load = {0};
+    ck_assert_int_eq(
+        measure_cell_create(&cell, (corrupt_pair){CORRUPT_KIND_FOG, 1}, 3, 1, &err),
+        BASE_OK);
+    measure_cell_pass(&cell, run);
+    vit_usage_add(&load, &r);
+    ck_assert_double_eq(cell.load[0].tokens, tokens);
+    ck_assert_double_eq(cell.load[0].dropped, load.dropped);
+    ck_assert_mem_eq(cell.load[0].load, load.load, sizeof load.load);
+    for (size_t i = 0; i < IMAGES; i++)
+        measure_cell_compare(&cell, i != 1, &trace, run, i);
+    ck_assert_mem_eq(&cell.agreement[0], other, sizeof *other);
+    ck_assert_uint_eq(cell.compared, IMAGES);
+    ck_assert_uint_eq(cell.flipped, IMAGES - 1);
+    measure_cell_destroy(&cell);
     measure_trace_destroy(&trace);
     vit_run_destroy(run);
     vit_model_destroy(network);

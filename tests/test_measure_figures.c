@@ -176,13 +176,13 @@ static void answers_add(measure_score *score, int samples, int right, double con
     }
 }
 
-/* Fog at 2 and 4, snow at 1; contrast at 5 has no image. */
+/* Fog at 2 and 5, snow at 1; contrast at 4 has no image. */
 static void setup(void)
 {
     static const corrupt_pair pairs[CELLS] = {{CORRUPT_KIND_FOG, 2},
                                               {CORRUPT_KIND_SNOW, 1},
-                                              {CORRUPT_KIND_FOG, 4},
-                                              {CORRUPT_KIND_CONTRAST, 5}};
+                                              {CORRUPT_KIND_FOG, 5},
+                                              {CORRUPT_KIND_CONTRAST, 4}};
     static const int right[CELLS] = {8, 9, 4, 0};
     static const double confidence[CELLS] = {0.7, 0.9, 0.5, 0};
 
@@ -229,7 +229,7 @@ START_TEST(errors_stand_at_kind_and_severity)
     for (size_t k = 0; k < CORRUPT_KIND_COUNT; k++)
         for (size_t s = 0; s < CORRUPT_SEVERITY_MAX; s++) {
             const double want = k == CORRUPT_KIND_FOG && s == 1    ? 0.2
-                                : k == CORRUPT_KIND_FOG && s == 3  ? 0.6
+                                : k == CORRUPT_KIND_FOG && s == 4  ? 0.6
                                 : k == CORRUPT_KIND_SNOW && s == 0 ? 0.1
                                                                    : (double)NAN;
             if (isnan(want))
@@ -257,6 +257,7 @@ START_TEST(means_are_over_the_severities_that_were_measured)
     ck_assert_double_eq_tol(m.routing.overlap, 16.0 / 64, exact);
     ck_assert_double_eq_tol(m.routing.first, (7 + 8 + 7 + 8) / 64.0, exact);
     ck_assert_double_eq_tol(m.routing.moved, (3 + 3 + 7 + 7) / 64.0, exact);
+    ck_assert(measure_cell_means_of(cells, CELLS, CORRUPT_KIND_SNOW).measured);
     ck_assert(!measure_cell_means_of(cells, CELLS, CORRUPT_KIND_CONTRAST).measured);
     ck_assert(!measure_cell_means_of(cells, CELLS, CORRUPT_KIND_FROST).measured);
     const measure_agreement a = measure_cell_agreement(cells, CELLS, CORRUPT_KIND_FOG, 1);
