@@ -153,6 +153,12 @@ START_TEST(layers_follow_the_published_placement)
         {12, "1,3,11", "1 3 11"},
         {12, "5,0", "0 5"},
         {12, "none", ""},
+        {1, "every:1", "0"},
+        {1, "0", "0"},
+        {2, "last:1", "1"},
+        {64, "every:32", "31 63"},
+        {64, "last:2", "61 63"},
+        {64, "63", "63"},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -322,9 +328,22 @@ START_TEST(unknown_names_and_layers_are_refused)
     test_refused(vit_config_select(&config, "vmoe-nona", &err), BASE_USAGE, &err,
                  "no network is named 'vmoe-nona', did you mean 'vmoe-nano'");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        test_refused(vit_config_layers_set(&config, bad[i], &err), BASE_USAGE, &err,
-                     "'moe.layers' is '");
+        char words[256];
+        ck_assert_int_eq(vit_config_layers_set(&config, bad[i], &err), BASE_USAGE);
+        snprintf(words, sizeof words,
+                 "'moe.layers' is '%s', expected none, every:N with N from 1 to 12, last:N "
+                 "with N from 1 to 6, or blocks from 0 to 11 as in 1,3,5",
+                 bad[i]);
+        ck_assert_str_eq(err.text, words);
         ck_assert_mem_eq(config.moe.layer, before.moe.layer, sizeof config.moe.layer);
+    }
+    static const int depths[] = {-1, 0, 65};
+    for (size_t i = 0; i < 3; i++) {
+        char words[64];
+        config.depth = depths[i];
+        ck_assert_int_eq(vit_config_layers_set(&config, "none", &err), BASE_USAGE);
+        snprintf(words, sizeof words, "'depth' is %d, expected 1 to 64", depths[i]);
+        ck_assert_str_eq(err.text, words);
     }
 }
 END_TEST

@@ -460,6 +460,33 @@ START_TEST(a_state_that_cannot_be_is_refused)
 }
 END_TEST
 
+/* Windows of the state are asked for in the order of the file. */
+START_TEST(a_window_out_of_turn_is_refused)
+{
+    const vit_config config = test_config();
+    vit_model *model = test_model(&config, 1);
+    vit_optimizer *o = make(model, &cases[1].config);
+    base_error err = {0};
+    float window[2] = {7, 7};
+
+    ck_assert_int_eq(
+        vit_optimizer_fill(o, "optimizer.third", window, 0, sizeof window, &err),
+        BASE_INTERNAL);
+    ck_assert_str_eq(err.text, "the state's 'optimizer.third' was asked for out of turn");
+    ck_assert_int_eq(
+        vit_optimizer_fill(o, "optimizer.second", window, 0, sizeof window, &err),
+        BASE_INTERNAL);
+    ck_assert_str_eq(err.text, "the state's 'optimizer.second' was asked for out of turn");
+    ck_assert_int_eq(
+        vit_optimizer_fill(o, "optimizer.first", window, 4, sizeof window, &err),
+        BASE_INTERNAL);
+    ck_assert(window[0] == 7 && window[1] == 7);
+    ck_assert_int_eq(vit_optimizer_follow(o, &err), BASE_OK); /* alone: nothing */
+    vit_optimizer_destroy(o);
+    vit_model_destroy(model);
+}
+END_TEST
+
 /* Names and places of the state: a contract with files of before. */
 START_TEST(the_state_has_its_tensors_in_order)
 {
@@ -665,6 +692,7 @@ int main(void)
     tcase_add_test(core, memory_is_that_of_the_blocks_that_are_kept);
     tcase_add_test(core, clipping_divides_by_the_norm_and_a_millionth);
     tcase_add_test(core, the_state_has_its_tensors_in_order);
+    tcase_add_test(limits, a_window_out_of_turn_is_refused);
     tcase_add_test(limits, a_state_that_cannot_be_is_refused);
     tcase_add_test(limits, a_state_of_another_shape_is_refused);
     suite_add_tcase(suite, core);

@@ -109,6 +109,40 @@ START_TEST(a_set_capacity_is_that_of_a_model_made_with_it)
 }
 END_TEST
 
+/* Bytes are those of what is kept: more with every image, of every mode and precision;
+ * asking again gives the same; a run of inference computes nothing again. */
+START_TEST(memory_follows_batch_mode_and_precision)
+{
+    vit_model *model = model_make(0, false);
+    size_t before[3] = {0};
+
+    for (size_t batch = 1; batch < 6; batch++) {
+        for (vit_mode mode = VIT_MODE_INFER; mode <= VIT_MODE_TRAIN; mode++) {
+            const vit_run_options bf16 = {.mode = mode, .precision = VIT_PRECISION_BF16};
+            const vit_run_options again = {.mode = mode, .recompute = VIT_RECOMPUTE_BLOCK};
+            const size_t bytes = vit_run_bytes(model, batch, mode);
+            ck_assert_uint_eq(bytes, vit_run_bytes_options(
+                                         model, batch, &(vit_run_options){.mode = mode}));
+            ck_assert_uint_gt(bytes, before[mode]);
+            /* activations of a block, at least: x, qkv and attention */
+            ck_assert_uint_ge(bytes, batch * 10 * 24 * 5 * sizeof(float));
+            ck_assert_uint_lt(vit_run_bytes_options(model, batch, &bf16), bytes);
+            if (mode == VIT_MODE_INFER)
+                ck_assert_uint_eq(vit_run_bytes_options(model, batch, &again), bytes);
+            else
+                ck_assert_uint_lt(vit_run_bytes_options(model, batch, &again), bytes);
+            before[mode] = bytes;
+        }
+        ck_assert_uint_lt(before[VIT_MODE_INFER], before[VIT_MODE_INPUT_GRADIENT]);
+        /* gradients of all parameters come on top */
+        ck_assert_uint_ge(before[VIT_MODE_TRAIN],
+                          before[VIT_MODE_INPUT_GRADIENT] +
+                              vit_model_floats(model) * sizeof(float));
+    }
+    vit_model_destroy(model);
+}
+END_TEST
+
 /* ---- Limits -------------------------------------------------------------------------- */
 
 START_TEST(wrong_capacities_are_refused_and_change_nothing)
@@ -140,6 +174,7 @@ int main(void)
     tcase_add_test(core, logits_are_products_of_the_router_input);
     tcase_add_test(core, an_inference_run_shows_no_router_input);
     tcase_add_test(core, a_set_capacity_is_that_of_a_model_made_with_it);
+    tcase_add_test(core, memory_follows_batch_mode_and_precision);
     tcase_add_test(limits, wrong_capacities_are_refused_and_change_nothing);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
