@@ -130,6 +130,32 @@ START_TEST(dense_networks_spend_nothing_on_experts)
 }
 END_TEST
 
+/* Parts of a pass forward and back whose blocks all have experts: no MLP; in inference
+ * too. */
+START_TEST(networks_of_experts_alone_spend_nothing_on_mlps)
+{
+    static const vit_part used[] = {
+        VIT_PART_PATCH,   VIT_PART_NORM,   VIT_PART_PROJECTION, VIT_PART_ATTENTION,
+        VIT_PART_SOFTMAX, VIT_PART_ROUTER, VIT_PART_DISPATCH,   VIT_PART_EXPERTS,
+        VIT_PART_COMBINE, VIT_PART_HEAD};
+    vit_model *model = model_make("0,1,2");
+    float logits[SLOPE_BATCH * 16];
+    double seconds[VIT_PART_COUNT];
+
+    for (vit_mode mode = VIT_MODE_INFER; mode <= VIT_MODE_TRAIN; mode++) {
+        vit_run *run = run_make(model, mode);
+        vit_run_profile(run, true);
+        pass(run, model, logits);
+        vit_run_profile_read(run, seconds);
+        ck_assert_double_eq(seconds[VIT_PART_MLP], 0);
+        for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
+            ck_assert_msg(seconds[used[i]] > 0, "%s is empty", vit_part_name(used[i]));
+        vit_run_destroy(run);
+    }
+    vit_model_destroy(model);
+}
+END_TEST
+
 START_TEST(a_profile_counts_from_when_it_is_asked_for)
 {
     vit_model *model = model_make("every:2");
@@ -211,6 +237,7 @@ int main(void)
     tcase_add_test(core, parts_have_their_names);
     tcase_add_test(core, parts_add_up_to_the_passes);
     tcase_add_test(core, dense_networks_spend_nothing_on_experts);
+    tcase_add_test(core, networks_of_experts_alone_spend_nothing_on_mlps);
     tcase_add_test(core, a_profile_counts_from_when_it_is_asked_for);
     tcase_add_test(core, measuring_changes_no_bit);
     tcase_add_test(limits, a_profile_works_inside_a_callers_region);
